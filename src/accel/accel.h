@@ -1,0 +1,86 @@
+/*
+ * The two ways to run a vCPU behind one small interface: the engine (cpu/) and /dev/kvm.
+ *
+ * One struct accel_vm per VM; one thread per vCPU calls accel_run, which returns only when the VM should stop or
+ * something happened that the machine must know. Device accesses go through the callbacks of struct accel_machine,
+ * which take the machine's lock themselves.
+ */
+#ifndef ACCEL_ACCEL_H
+#define ACCEL_ACCEL_H
+
+#include "base/types.h"
+
+enum accel_nested { NESTED_OFF, NESTED_INTEL, NESTED_AMD };
+
+enum accel_exit {
+    ACCEL_STOPPED,  /* accel_stop was called */
+    ACCEL_SHUTDOWN, /* triple fault: the machine resets or ends */
+    ACCEL_ERROR,    /* accel_vcpu_error tells */
+};
+
+struct accel_config {
+    u32 vcpus;
+    enum accel_nested nested;
+    const char *cpu; /* --cpu string: "MODEL,+feat,-feat" or NULL */
+    const char *trace;    /* --trace list or NULL */
+};
+
+/* What the machine gives. Called from vCPU threads. */
+struct accel_machine {
+    void *opaque;
+    u32 (*io_read)(void *opaque, u16 port, unsigned size);
+    void (*io_write)(void *opaque, u16 port, u32 value, unsigned size);
+    u64 (*mmio_read)(void *opaque, gpa_t gpa, unsigned size);
+    void (*mmio_write)(void *opaque, gpa_t gpa, u64 value, unsigned size);
+    int (*pic_ack)(void *opaque);
+    void (*eoi)(void *opaque, u8 vector);
+};
+
+/* Initial register state for a direct kernel boot; everything not named is as after reset. */
+struct accel_boot {
+    enum { BOOT_REAL, BOOT_PROTECTED32, BOOT_LONG64 } mode;
+    u64 rip, rsp, rsi, rax, rbx;
+    u64 cr3; /* BOOT_LONG64 */
+    u64 gdt_base;
+    u16 gdt_limit, cs, ds, tr;
+    u16 real_cs; /* BOOT_REAL */
+};
+
+struct accel_vm;
+
+struct accel_ops {
+    const char *name; /* "engine", "kvm" */
+    /* 0, or -errno with *error (static or in the VM) filled with one line. */
+    int (*create)(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **vm,
+                  char *error, size_t error_size);
+    void (*destroy)(struct accel_vm *vm);
+    /* Maps host memory as guest RAM (page-aligned). Before vCPUs run, or with all stopped. */
+    int (*ram_add)(struct accel_vm *vm, gpa_t start, u64 size, void *host, bool readonly);
+    int (*ram_remove)(struct accel_vm *vm, gpa_t start);
+    /* Resets all vCPUs; the boot CPU then gets `boot` (NULL: the reset vector). All stopped. */
+    void (*reset)(struct accel_vm *vm, const struct accel_boot *boot);
+    /* Runs vCPU `index` on the calling thread. */
+    enum accel_exit (*run)(struct accel_vm *vm, u32 index);
+    /* [any thread] Makes every run() return ACCEL_STOPPED soon. Sticky until the next reset or resume. */
+    void (*stop)(struct accel_vm *vm);
+    void (*resume)(struct accel_vm *vm);
+    /* [any thread] Interrupts. With an accelerator that has its own in-kernel PIC/IOAPIC/PIT (has_irqchip), irq_line is used
+     * and the machine creates no such devices; otherwise msi/intr_line. */
+    bool has_irqchip;
+    void (*irq_line)(struct accel_vm *vm, unsigned gsi, bool level);
+    void (*msi)(struct accel_vm *vm, u64 address, u32 data);
+    void (*intr_line)(struct accel_vm *vm, bool level); /* 8259 INTR */
+    /* Text for humans: registers of a vCPU, and --stats counters. */
+    void (*describe)(struct accel_vm *vm, u32 index, char *buf, size_t size);
+    void (*stats)(struct accel_vm *vm, char *buf, size_t size);
+    const char *(*error)(struct accel_vm *vm, u32 index);
+    u64 (*tsc_khz)(struct accel_vm *vm);
+};
+
+extern const struct accel_ops accel_engine;
+extern const struct accel_ops accel_kvm;
+
+/* Chooses by name ("auto", "engine", "kvm"): *reason gets one line that says why. NULL and a message if it cannot. (select.c) */
+const struct accel_ops *accel_select(const char *name, enum accel_nested nested, char *reason, size_t size);
+
+#endif
