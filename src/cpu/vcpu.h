@@ -177,6 +177,7 @@ struct vcpu {
     /* -- who we are -- */
     struct vm *vm;
     u32 index; /* also the initial APIC ID */
+    bool code_changed; /* block_invalidate hit: do not resume the running block */
     struct exec *exec; /* translator's private state: exec.h */
     u64 stat[64]; /* enum stat of stats.h */
 };
