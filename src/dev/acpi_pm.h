@@ -1,0 +1,49 @@
+/*
+ * ACPI fixed hardware: PM1a event and control blocks, the PM timer, GPE block 0, in the layout of the ICH9.
+ * The machine is always in ACPI mode (SCI_EN reads 1, FADT.SMI_CMD is 0).
+ *
+ * Window (ports): any base (ICH9 uses 0x600), 128 bytes: acpi_pm_ops. Offsets for the FADT:
+ */
+#ifndef DEV_ACPI_PM_H
+#define DEV_ACPI_PM_H
+
+#include "mem/bus.h"
+#include "mem/state.h"
+
+#define ACPI_PM_SIZE 128
+#define ACPI_PM1_EVT 0x00 /* 4 bytes: status, enable */
+#define ACPI_PM1_CNT 0x04 /* 2 bytes */
+#define ACPI_PM_TMR 0x08  /* 4 bytes */
+#define ACPI_GPE0 0x20    /* 16 bytes: 8 status, 8 enable */
+#define ACPI_GPE0_LEN 16
+#define ACPI_PM_HZ 3579545ull
+#define ACPI_SLP_TYP_S5 5 /* what \_S5 in the DSDT must say */
+
+struct acpi_pm_config {
+    bool timer_32bit; /* FADT.TMR_VAL_EXT */
+    struct irq sci;
+    /* SLP_EN was written with SLP_TYP of S5; other types are ignored. */
+    void (*power_off)(void *opaque);
+    void *opaque;
+};
+
+struct acpi_pm {
+    struct acpi_pm_config config;
+    struct clock *clock;
+    struct dev_timer overflow; /* TMR_STS */
+    u16 pm1_status, pm1_enable, pm1_control;
+    u64 gpe_status, gpe_enable;
+    u64 overflow_seen; /* half-periods of the timer already reported */
+};
+
+extern const struct bus_ops acpi_pm_ops;
+
+void acpi_pm_init(struct acpi_pm *pm, struct clock *clock, const struct acpi_pm_config *config);
+void acpi_pm_reset(struct acpi_pm *pm);
+/* The user pressed the power button. */
+void acpi_pm_power_button(struct acpi_pm *pm);
+/* Sets a GPE status bit, 0..63. */
+void acpi_pm_gpe(struct acpi_pm *pm, unsigned n);
+void acpi_pm_state(struct acpi_pm *pm, struct state *s);
+
+#endif

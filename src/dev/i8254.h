@@ -1,0 +1,52 @@
+/*
+ * The 8254 programmable interval timer and the PC's port 0x61 around channel 2.
+ *
+ * Windows (ports):
+ *   0x40, 4 bytes: i8254_ops
+ *   0x61, 1 byte:  i8254_speaker_ops (gate 2, speaker enable, refresh toggle, OUT 2)
+ */
+#ifndef DEV_I8254_H
+#define DEV_I8254_H
+
+#include "mem/bus.h"
+#include "mem/state.h"
+
+#define I8254_HZ 1193182ull
+
+struct i8254_channel {
+    u8 mode, access; /* access: 1 low, 2 high, 3 low then high */
+    bool bcd, gate;
+    bool running;        /* counting since start_ns; else waits for a count or a gate edge */
+    bool null_count;     /* count register not yet in the counting element */
+    bool write_high;     /* next data write is the high byte */
+    bool read_high;      /* next data read is the high byte */
+    u8 write_low;        /* low byte waiting for its high byte */
+    u8 status_latched, status;
+    u8 latched;          /* bytes of a latched count still to be read */
+    u16 latch;
+    u32 reload;          /* count as programmed, 1..0x10000 (or 10000 in BCD) */
+    u32 next_reload;     /* modes 2, 3: takes over at the end of the current period; 0 none */
+    u32 held;            /* counting element while it does not run */
+    u64 start_ns;        /* when the counting element was last loaded */
+    bool out_held;       /* OUT while it does not run */
+};
+
+struct i8254 {
+    struct i8254_channel channel[3];
+    struct clock *clock;
+    struct dev_timer timer; /* next edge of OUT 0 */
+    struct irq irq;         /* OUT 0 */
+    bool irq_disabled;      /* HPET legacy replacement took the line */
+    u8 speaker;             /* bits 0, 1 of port 0x61 */
+};
+
+extern const struct bus_ops i8254_ops, i8254_speaker_ops;
+
+/* `irq` follows OUT of channel 0. */
+void i8254_init(struct i8254 *pit, struct clock *clock, const struct irq *irq);
+void i8254_reset(struct i8254 *pit);
+/* HPET legacy replacement: channel 0 no longer drives its line. */
+void i8254_irq_disable(struct i8254 *pit, bool disable);
+void i8254_state(struct i8254 *pit, struct state *s);
+
+#endif

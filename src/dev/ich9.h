@@ -1,0 +1,31 @@
+/*
+ * The chipset as seen on PCI bus 0: a Q35 host bridge (00:00.0, with PCIEXBAR) and the ICH9 LPC bridge (00:1f.0) with
+ * its PIRQ routing registers. The bridge passes PIRQ A..D to I/O APIC inputs 16..19 and, where a routing register says
+ * so, to an 8259 input as well.
+ */
+#ifndef DEV_ICH9_H
+#define DEV_ICH9_H
+
+#include "dev/pci.h"
+
+struct ich9_config {
+    u64 ecam_base; /* PCIEXBAR as firmware leaves it; 0: off. 256 MiB are reported. */
+    u16 pm_base;   /* PMBASE: where the machine put acpi_pm's window */
+    struct irq gsi; /* .set(opaque, 16..19, level): I/O APIC inputs (.line unused) */
+    struct irq isa; /* .set(opaque, 3..15, level): 8259 inputs (.line unused) */
+};
+
+struct ich9 {
+    struct pci_device host, lpc;
+    struct ich9_config config;
+    bool pirq[4]; /* levels of PIRQ A..D */
+    u16 isa_driven; /* 8259 inputs held high for PIRQs */
+};
+
+/* Attaches both functions and takes over pci->pirq. 0 or -errno. */
+int MUST_CHECK ich9_init(struct ich9 *ich, struct pci_bus *pci, const struct ich9_config *config);
+/* After pci_bus_reset. */
+void ich9_reset(struct ich9 *ich);
+void ich9_state(struct ich9 *ich, struct state *s);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * I/O APIC with 24 inputs (82093AA registers, version 0x20: with the EOI register).
+ *
+ * Window (MMIO): 0xfec00000, 4096 bytes: ioapic_ops
+ */
+#ifndef DEV_IOAPIC_H
+#define DEV_IOAPIC_H
+
+#include "mem/bus.h"
+#include "mem/state.h"
+
+#define IOAPIC_PINS 24
+
+struct ioapic {
+    u64 entry[IOAPIC_PINS]; /* redirection table */
+    u32 line;               /* input levels */
+    u32 irr;                /* edges latched while not deliverable; level: asserted */
+    u8 select, id;
+    /* Sends an interrupt message in MSI form: address 0xfeexxxxx with destination and modes, data with vector, delivery
+     * mode (ExtINT, NMI, INIT, SMI included), level and trigger. apic_msi() takes exactly this. */
+    void (*msi)(void *opaque, u64 address, u32 data);
+    void *opaque;
+};
+
+extern const struct bus_ops ioapic_ops;
+
+void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data), void *opaque);
+void ioapic_reset(struct ioapic *io);
+/* Input lines 0..23. Has the type of struct irq.set; `opaque` is the struct ioapic. */
+void ioapic_set(void *opaque, unsigned line, bool level);
+/* A local APIC ended a level-triggered interrupt with this vector. */
+void ioapic_eoi(struct ioapic *io, u8 vector);
+void ioapic_state(struct ioapic *io, struct state *s);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * A 16550A serial port.
+ *
+ * Window (ports): 0x3f8 (COM1, IRQ 4), 0x2f8 (COM2, IRQ 3), 8 bytes: uart16550_ops
+ */
+#ifndef DEV_UART16550_H
+#define DEV_UART16550_H
+
+#include "mem/bus.h"
+#include "mem/state.h"
+
+#define UART_FIFO 16
+
+struct uart16550_config {
+    const char *name; /* of its saved-state section: "com1" */
+    struct irq irq;
+    void (*transmit)(void *opaque, u8 byte);
+    /* There is room to receive again: the machine may push what it held back. May be NULL. */
+    void (*receive_ready)(void *opaque);
+    void *opaque;
+};
+
+struct uart16550 {
+    struct uart16550_config config;
+    u8 ier, fcr, lcr, mcr, lsr, msr, scr, dll, dlm;
+    bool thr_empty_pending; /* the THRE interrupt, cleared by reading IIR */
+    u8 rx[UART_FIFO];
+    u32 rx_head, rx_count;
+    bool irq_level;
+};
+
+extern const struct bus_ops uart16550_ops;
+
+void uart16550_init(struct uart16550 *u, const struct uart16550_config *config);
+void uart16550_reset(struct uart16550 *u);
+/* Bytes that uart16550_receive would take now. 0 while the guest has it in loopback. */
+unsigned uart16550_room(const struct uart16550 *u);
+/* Received bytes: takes as many as there is room for and gives their number. Keep the rest and push it on receive_ready. */
+unsigned uart16550_receive(struct uart16550 *u, const u8 *bytes, unsigned count);
+void uart16550_state(struct uart16550 *u, struct state *s);
+
+#endif
