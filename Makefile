@@ -17,8 +17,9 @@ LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
 LDLIBS += -lZydis -lZycore -lrt
 
 # The CPU core holds guest vector state in host registers: see src/cpu/vcpu.h
-CORE_CFLAGS := -mgeneral-regs-only -mfsgsbase -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns
+CORE_CFLAGS := -mgeneral-regs-only -mfsgsbase -ffreestanding -fno-stack-protector
 CORE_CFLAGS += -fno-sanitize=all -fcf-protection=none
+CORE_CFLAGS += $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
 
 CORE_SRC := $(wildcard src/cpu/*.c src/cpu/vmx/*.c src/cpu/svm/*.c)
 CORE_ASM := $(wildcard src/cpu/*.S)

@@ -1,0 +1,335 @@
+/*
+ * String instructions: MOVS, STOS, LODS, SCAS, CMPS, with and without repeat prefixes.
+ *
+ * Called from optable.c on the vCPU's thread. An instruction works in steps. Where both operands are plain RAM, a step
+ * is all elements up to the next page border, done by the host's own string instruction of the same element size (so
+ * overlap behaves as on the host); elsewhere it is one element through mem_read and mem_write. After each step the
+ * registers hold what the manual says an interrupted repetition leaves, so a fault in the next step needs no undoing.
+ * A pending request, a trap or a changed translation between steps ends the instruction with next_rip = rip: it is
+ * simply executed again for the rest of the count.
+ * Source: SDM vol. 2B "REP/REPE/REPZ/REPNE/REPNZ-Repeat String Operation Prefix".
+ */
+#include "cpu/copy.h"
+#include "cpu/insn.h"
+#include "cpu/ops.h"
+#include "cpu/string.h"
+
+u64 string_reg(const struct vcpu *v, unsigned reg, unsigned asz)
+{
+    return mask_size(v->gpr[reg], asz);
+}
+
+void string_reg_add(struct vcpu *v, const struct insn *in, unsigned reg, u64 delta)
+{
+    reg_write(v, reg, in->asz, true, v->gpr[reg] + delta);
+}
+
+unsigned string_segment(const struct vcpu *v, const struct insn *in)
+{
+    unsigned seg = SEG_DS;
+    if (!(in->prefixes & PREFIX_SEG))
+        return seg;
+    bool wide = in_64bit(v);
+    for (unsigned i = 0; i < in->len; i++) {
+        switch (in->bytes[i]) {
+        case 0x26: seg = wide ? SEG_DS : SEG_ES; break;
+        case 0x2e: seg = wide ? SEG_DS : SEG_CS; break;
+        case 0x36: seg = wide ? SEG_DS : SEG_SS; break;
+        case 0x3e: seg = SEG_DS; break;
+        case 0x64: seg = SEG_FS; break;
+        case 0x65: seg = SEG_GS; break;
+        case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3: break;
+        default: return seg;
+        }
+    }
+    return seg;
+}
+
+bool string_leave(struct vcpu *v)
+{
+    return (v->flags & FLAG_TF) || v->trap_pending || v->code_changed ||
+           __atomic_load_n(&v->request, __ATOMIC_RELAXED);
+}
+
+enum outcome string_open(struct vcpu *v, const struct insn *in, struct span *s, unsigned seg, unsigned reg,
+                         unsigned size, u64 limit, enum access access)
+{
+    u64 offset = string_reg(v, reg, in->asz);
+    s->count = 1;
+    s->host = NULL;
+    TRY(seg_linear(v, seg, offset, size, access, &s->la));
+    u64 in_page = s->la & PAGE_MASK, last = mask_size(~0ull, in->asz) - (size - 1);
+    if (in_page + size > PAGE_SIZE || offset > last)
+        return CPU_OK;
+    u64 room;
+    void *host;
+    TRY(mem_pointer(v, s->la, access, &host, &room));
+    if (!host)
+        return CPU_OK;
+    bool down = v->flags & FLAG_DF;
+    u64 n = down ? in_page / size + 1 : (PAGE_SIZE - in_page) / size;
+    /* Elements before the offset wraps at the address size. */
+    u64 wrap = down ? offset / size + 1 : (last - offset) / size + 1;
+    if (wrap < n)
+        n = wrap;
+    if (limit < n)
+        n = limit;
+    if (n > 1 && !in_64bit(v)) {
+        u64 la;
+        u64 low = down ? offset - (n - 1) * size : offset;
+        if (seg_linear(v, seg, low, n * size, access, &la) != CPU_OK)
+            n = 1;
+    }
+    s->host = host;
+    s->count = n;
+    return CPU_OK;
+}
+
+void string_advance(struct vcpu *v, const struct insn *in, unsigned reg, unsigned size, u64 n)
+{
+    u64 bytes = n * size;
+    string_reg_add(v, in, reg, v->flags & FLAG_DF ? -bytes : bytes);
+}
+
+u64 string_count(const struct vcpu *v, const struct insn *in)
+{
+    return in->prefixes & (PREFIX_REP | PREFIX_REPNE) ? string_reg(v, RCX, in->asz) : 1;
+}
+
+bool string_again(struct vcpu *v, const struct insn *in, u64 done)
+{
+    if (!(in->prefixes & (PREFIX_REP | PREFIX_REPNE)))
+        return false;
+    string_reg_add(v, in, RCX, -done);
+    return string_reg(v, RCX, in->asz) != 0;
+}
+
+static unsigned element_size(const struct insn *in)
+{
+    return in->opcode & 1 ? in->osz : 1;
+}
+
+/* A repetition of zero elements. Intel CPUs zero-extend the registers of MOVS and STOS with 32-bit addresses even so. */
+static enum outcome nothing_to_do(struct vcpu *v, const struct insn *in, unsigned reg1, unsigned reg2)
+{
+    if (in->asz == 4 && v->vm->vendor == VENDOR_INTEL) {
+        string_reg_add(v, in, RCX, 0);
+        string_reg_add(v, in, reg1, 0);
+        string_reg_add(v, in, reg2, 0);
+    }
+    return CPU_OK;
+}
+
+/* Copies in address order given by `down`, element by element, as the guest's instruction would. */
+static void move_elements(u8 *dst, const u8 *src, u64 n, unsigned size, bool down)
+{
+    if (!down && (size_t)(dst - src) >= n * size) {
+        copy_bytes(dst, src, n * size);
+        return;
+    }
+#define MOVE(insn)                                                                                                     \
+    if (down)                                                                                                          \
+        __asm__ volatile("std; rep " insn "; cld" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");                       \
+    else                                                                                                               \
+        __asm__ volatile("rep " insn : "+D"(dst), "+S"(src), "+c"(n) : : "memory")
+    switch (size) {
+    case 1: MOVE("movsb"); break;
+    case 2: MOVE("movsw"); break;
+    case 4: MOVE("movsl"); break;
+    default: MOVE("movsq"); break;
+    }
+#undef MOVE
+}
+
+static void store_elements(u8 *dst, u64 value, u64 n, unsigned size)
+{
+    switch (size) {
+    case 1: __asm__ volatile("rep stosb" : "+D"(dst), "+c"(n) : "a"(value) : "memory"); break;
+    case 2: __asm__ volatile("rep stosw" : "+D"(dst), "+c"(n) : "a"(value) : "memory"); break;
+    case 4: __asm__ volatile("rep stosl" : "+D"(dst), "+c"(n) : "a"(value) : "memory"); break;
+    default: __asm__ volatile("rep stosq" : "+D"(dst), "+c"(n) : "a"(value) : "memory"); break;
+    }
+}
+
+static u64 element_load(const u8 *p, unsigned size)
+{
+    switch (size) {
+    case 1: return *p;
+    case 2: return *(const volatile u16 *)p;
+    case 4: return *(const volatile u32 *)p;
+    default: return *(const volatile u64 *)p;
+    }
+}
+
+/* The flags that CMP a, b of that size leaves. */
+static u64 compare_flags(u64 a, u64 b, unsigned size)
+{
+    u64 r = mask_size(a - b, size);
+    unsigned top = size * 8 - 1;
+    u64 f = 0;
+    if (a < b)
+        f |= FLAG_CF;
+    u8 low = (u8)r;
+    low ^= low >> 4;
+    if (!((0x6996 >> (low & 15)) & 1))
+        f |= FLAG_PF;
+    f |= (a ^ b ^ r) & FLAG_AF;
+    if (!r)
+        f |= FLAG_ZF;
+    if (r >> top & 1)
+        f |= FLAG_SF;
+    if (((a ^ b) & (a ^ r)) >> top & 1)
+        f |= FLAG_OF;
+    return f;
+}
+
+/* True if a repeated comparison goes on after equal or different elements. */
+static bool wants_more(const struct insn *in, bool equal)
+{
+    return in->prefixes & PREFIX_REPNE ? !equal : equal;
+}
+
+enum outcome op_movs(struct vcpu *v, const struct insn *in)
+{
+    unsigned size = element_size(in), seg = string_segment(v, in);
+    bool down = v->flags & FLAG_DF;
+    u64 count = string_count(v, in);
+    if (!count)
+        return nothing_to_do(v, in, RSI, RDI);
+    for (;;) {
+        struct span src, dst;
+        u64 limit = v->flags & FLAG_TF ? 1 : count;
+        TRY(string_open(v, in, &src, seg, RSI, size, limit, ACCESS_READ));
+        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, limit, ACCESS_WRITE));
+        u64 n = 1;
+        if (src.host && dst.host) {
+            n = src.count < dst.count ? src.count : dst.count;
+            move_elements(dst.host, src.host, n, size, down);
+        } else {
+            u64 value;
+            TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
+            TRY(mem_write(v, dst.la, &value, size, ACCESS_WRITE));
+        }
+        string_advance(v, in, RSI, size, n);
+        string_advance(v, in, RDI, size, n);
+        if (!string_again(v, in, n))
+            return CPU_OK;
+        count -= n;
+        if (string_leave(v))
+            break;
+    }
+    v->next_rip = v->rip;
+    return CPU_OK;
+}
+
+enum outcome op_stos(struct vcpu *v, const struct insn *in)
+{
+    unsigned size = element_size(in);
+    bool down = v->flags & FLAG_DF;
+    u64 count = string_count(v, in), value = v->gpr[RAX];
+    if (!count)
+        return nothing_to_do(v, in, RDI, RDI);
+    for (;;) {
+        struct span dst;
+        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, v->flags & FLAG_TF ? 1 : count, ACCESS_WRITE));
+        u64 n = dst.count;
+        if (dst.host)
+            store_elements((u8 *)dst.host - (down ? (n - 1) * size : 0), value, n, size);
+        else
+            TRY(mem_write(v, dst.la, &value, size, ACCESS_WRITE));
+        string_advance(v, in, RDI, size, n);
+        if (!string_again(v, in, n))
+            return CPU_OK;
+        count -= n;
+        if (string_leave(v))
+            break;
+    }
+    v->next_rip = v->rip;
+    return CPU_OK;
+}
+
+enum outcome op_lods(struct vcpu *v, const struct insn *in)
+{
+    unsigned size = element_size(in), seg = string_segment(v, in);
+    bool down = v->flags & FLAG_DF;
+    u64 count = string_count(v, in);
+    if (!count)
+        return nothing_to_do(v, in, RCX, RCX);
+    for (;;) {
+        struct span src;
+        TRY(string_open(v, in, &src, seg, RSI, size, v->flags & FLAG_TF ? 1 : count, ACCESS_READ));
+        u64 n = src.count, value = 0;
+        if (src.host) {
+            u64 last = (n - 1) * size;
+            value = element_load((u8 *)src.host + (down ? -last : last), size);
+        } else {
+            TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
+        }
+        reg_write(v, RAX, size, true, value);
+        string_advance(v, in, RSI, size, n);
+        if (!string_again(v, in, n))
+            return CPU_OK;
+        count -= n;
+        if (string_leave(v))
+            break;
+    }
+    v->next_rip = v->rip;
+    return CPU_OK;
+}
+
+/* SCAS and CMPS. Without a second operand in memory, `a` is the accumulator. */
+static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
+{
+    unsigned size = element_size(in), seg = string_segment(v, in);
+    s64 step = v->flags & FLAG_DF ? -(s64)size : size;
+    u64 count = string_count(v, in), a = mask_size(v->gpr[RAX], size), b = 0;
+    if (!count)
+        return nothing_to_do(v, in, RCX, RCX);
+    for (;;) {
+        struct span src = {0}, dst;
+        u64 limit = v->flags & FLAG_TF ? 1 : count, n = 1;
+        if (two)
+            TRY(string_open(v, in, &src, seg, RSI, size, limit, ACCESS_READ));
+        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, limit, ACCESS_READ));
+        bool more = true;
+        if (dst.host && (src.host || !two)) {
+            u64 max = two && src.count < dst.count ? src.count : dst.count;
+            const u8 *p = src.host, *q = dst.host;
+            for (n = 0; n < max && more; n++, p += step, q += step) {
+                if (two)
+                    a = element_load(p, size);
+                b = element_load(q, size);
+                more = wants_more(in, a == b);
+            }
+        } else {
+            b = 0;
+            if (two) {
+                a = 0;
+                TRY(mem_read(v, src.la, &a, size, ACCESS_READ));
+            }
+            TRY(mem_read(v, dst.la, &b, size, ACCESS_READ));
+            more = wants_more(in, a == b);
+        }
+        rflags_set_arith(v, compare_flags(a, b, size));
+        if (two)
+            string_advance(v, in, RSI, size, n);
+        string_advance(v, in, RDI, size, n);
+        if (!string_again(v, in, n) || !more)
+            return CPU_OK;
+        count -= n;
+        if (string_leave(v))
+            break;
+    }
+    v->next_rip = v->rip;
+    return CPU_OK;
+}
+
+enum outcome op_scas(struct vcpu *v, const struct insn *in)
+{
+    return compare(v, in, false);
+}
+
+enum outcome op_cmps(struct vcpu *v, const struct insn *in)
+{
+    return compare(v, in, true);
+}
