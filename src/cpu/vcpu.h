@@ -84,6 +84,7 @@ struct svm;
 struct lapic;
 
 #define SPILL_COUNT 4
+#define MC_BANKS 10
 
 struct vcpu {
     /* -- reached by translated code: keep in step with emit.h; disp8 from RSP is [140, 396) -- */
@@ -179,6 +180,12 @@ struct vcpu {
     u32 index; /* also the initial APIC ID */
     bool code_changed; /* block_invalidate hit: do not resume the running block */
     struct exec *exec; /* translator's private state: exec.h */
+    /* -- MSRs of machine check and of AMD's machine configuration: msr.c -- */
+    u64 mcg_ctl, mc_bank[MC_BANKS][4]; /* CTL, STATUS, ADDR, MISC of each bank */
+    u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;
+
+    u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: xstate.c */
+
     u64 stat[64]; /* enum stat of stats.h */
 };
 

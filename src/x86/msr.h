@@ -1,0 +1,101 @@
+/*
+ * Numbers and bits of model-specific registers.
+ * Source: Intel SDM volume 4; AMD APM volume 2, "MSR Cross-Reference".
+ */
+#ifndef X86_MSR_H
+#define X86_MSR_H
+
+#include "base/types.h"
+
+/* clang-format off */
+#define MSR_TSC                 0x10u
+#define MSR_PLATFORM_ID         0x17u
+#define MSR_APIC_BASE           0x1bu
+#define MSR_SMI_COUNT           0x34u
+#define MSR_FEATURE_CONTROL     0x3au
+#define MSR_TSC_ADJUST          0x3bu
+#define MSR_SPEC_CTRL           0x48u
+#define MSR_PRED_CMD            0x49u
+#define MSR_BIOS_UPDT_TRIG      0x79u
+#define MSR_BIOS_SIGN_ID        0x8bu /* AMD: PATCH_LEVEL */
+#define MSR_PLATFORM_INFO       0xceu
+#define MSR_MTRRCAP             0xfeu
+#define MSR_ARCH_CAPABILITIES   0x10au
+#define MSR_FLUSH_CMD           0x10bu
+#define MSR_SYSENTER_CS         0x174u
+#define MSR_SYSENTER_ESP        0x175u
+#define MSR_SYSENTER_EIP        0x176u
+#define MSR_MCG_CAP             0x179u
+#define MSR_MCG_STATUS          0x17au
+#define MSR_MCG_CTL             0x17bu
+#define MSR_MISC_ENABLE         0x1a0u
+#define MSR_DEBUGCTL            0x1d9u
+#define MSR_LASTBRANCH_FROM     0x1dbu
+#define MSR_LASTBRANCH_TO       0x1dcu
+#define MSR_LASTINT_FROM        0x1ddu
+#define MSR_LASTINT_TO          0x1deu
+#define MSR_MTRR_BASE0          0x200u /* base and mask alternate */
+#define MSR_MTRR_FIX64K         0x250u
+#define MSR_MTRR_FIX16K         0x258u
+#define MSR_MTRR_FIX4K          0x268u
+#define MSR_PAT                 0x277u
+#define MSR_MTRR_DEF_TYPE       0x2ffu
+#define MSR_MC0_CTL             0x400u
+#define MSR_TSC_DEADLINE        0x6e0u
+#define MSR_X2APIC_FIRST        0x800u
+#define MSR_X2APIC_LAST         0x8ffu
+#define MSR_XSS                 0xda0u
+#define MSR_EFER                0xc0000080u
+#define MSR_STAR                0xc0000081u
+#define MSR_LSTAR               0xc0000082u
+#define MSR_CSTAR               0xc0000083u
+#define MSR_SFMASK              0xc0000084u
+#define MSR_FS_BASE             0xc0000100u
+#define MSR_GS_BASE             0xc0000101u
+#define MSR_KERNEL_GS_BASE      0xc0000102u
+#define MSR_TSC_AUX             0xc0000103u
+#define MSR_TSC_RATIO           0xc0000104u
+#define MSR_K7_EVNTSEL0         0xc0010000u
+#define MSR_K7_PERFCTR3         0xc0010007u
+#define MSR_SYSCFG              0xc0010010u
+#define MSR_HWCR                0xc0010015u
+#define MSR_TOP_MEM             0xc001001au
+#define MSR_TOP_MEM2            0xc001001du
+#define MSR_NB_CFG              0xc001001fu
+#define MSR_PATCH_LOADER        0xc0010020u
+#define MSR_INT_PENDING         0xc0010055u
+#define MSR_MMIO_CONF_BASE      0xc0010058u
+#define MSR_SMM_ADDR            0xc0010112u
+#define MSR_SMM_MASK            0xc0010113u
+#define MSR_VM_CR               0xc0010114u
+#define MSR_IGNNE               0xc0010115u
+#define MSR_VM_HSAVE_PA         0xc0010117u
+#define MSR_LS_CFG              0xc0011020u
+#define MSR_DC_CFG              0xc0011022u
+#define MSR_DE_CFG              0xc0011029u
+#define MSR_BU_CFG2             0xc001102au
+/* clang-format on */
+
+#define APIC_BASE_BSP BIT64(8)
+#define APIC_BASE_EXTD BIT64(10)
+#define APIC_BASE_EN BIT64(11)
+#define APIC_BASE_ADDRESS 0xfffffffff000ull /* MAXPHYADDR limits it further */
+#define APIC_DEFAULT_ADDRESS 0xfee00000ull
+
+#define MISC_ENABLE_FAST_STRINGS BIT64(0)
+#define MISC_ENABLE_BTS_UNAVAILABLE BIT64(11)
+#define MISC_ENABLE_PEBS_UNAVAILABLE BIT64(12)
+#define MISC_ENABLE_MONITOR BIT64(18)
+#define MISC_ENABLE_LIMIT_CPUID BIT64(22)
+#define MISC_ENABLE_XD_DISABLE BIT64(34)
+
+#define SPEC_CTRL_IBRS BIT64(0)
+#define SPEC_CTRL_STIBP BIT64(1)
+#define SPEC_CTRL_SSBD BIT64(2)
+
+#define DEBUGCTL_LBR BIT64(0)
+#define DEBUGCTL_BTF BIT64(1)
+
+#define EFER_AUTOIBRS BIT64(21)
+
+#endif
