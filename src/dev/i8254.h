@@ -16,19 +16,23 @@
 struct i8254_channel {
     u8 mode, access; /* access: 1 low, 2 high, 3 low then high */
     bool bcd, gate;
-    bool running;        /* counting since start_ns; else waits for a count or a gate edge */
-    bool null_count;     /* count register not yet in the counting element */
+    bool armed;          /* a count was loaded (modes 1, 5: and triggered) since the control word */
+    bool paused;         /* the gate stopped it: `held` counts */
+    bool null_count;     /* a written count is not yet in the counting element */
     bool write_high;     /* next data write is the high byte */
     bool read_high;      /* next data read is the high byte */
     u8 write_low;        /* low byte waiting for its high byte */
-    u8 status_latched, status;
+    bool status_latched;
+    u8 status;
     u8 latched;          /* bytes of a latched count still to be read */
     u16 latch;
-    u32 reload;          /* count as programmed, 1..0x10000 (or 10000 in BCD) */
-    u32 next_reload;     /* modes 2, 3: takes over at the end of the current period; 0 none */
-    u32 held;            /* counting element while it does not run */
-    u64 start_ns;        /* when the counting element was last loaded */
-    bool out_held;       /* OUT while it does not run */
+    u32 count;           /* count register: as last programmed */
+    u32 reload;          /* what the counting element was loaded with */
+    bool switching;      /* modes 2, 3: `count` replaces `reload` at switch_tick */
+    bool switch_half;    /* mode 3: that is in the middle of a period */
+    u64 switch_tick;
+    u64 start_tick;      /* when the counting element was loaded */
+    u64 held;            /* ticks counted when paused */
 };
 
 struct i8254 {
@@ -37,7 +41,8 @@ struct i8254 {
     struct dev_timer timer; /* next edge of OUT 0 */
     struct irq irq;         /* OUT 0 */
     bool irq_disabled;      /* HPET legacy replacement took the line */
-    u8 speaker;             /* bits 0, 1 of port 0x61 */
+    bool level;             /* the line as last driven */
+    u8 speaker;             /* bits 0..3 of port 0x61 */
 };
 
 extern const struct bus_ops i8254_ops, i8254_speaker_ops;

@@ -22,13 +22,11 @@ struct mc146818 {
     struct clock *clock;
     struct irq irq;
     bool irq_disabled; /* HPET legacy replacement took the line */
-    s64 offset_ns;     /* wall-clock time less VM time */
-    s64 stopped_ns;    /* wall-clock time while SET or the divider holds the clock */
-    s64 alarm_last_s;  /* last second that was compared with the alarm */
-    struct dev_timer second;   /* update cycle, only while somebody looks */
-    struct dev_timer periodic;
-    u64 periodic_base_ns;      /* the periodic phase */
-    u64 periodic_seen;         /* periods accounted for */
+    s64 offset_ns;   /* wall-clock time less VM time */
+    bool held;       /* SET or a divider in reset: the time registers in cmos[] stand still */
+    s64 seen_s;      /* last second whose update flag and alarm were looked at */
+    u64 seen_period; /* last periodic interrupt period accounted for */
+    struct dev_timer second, periodic; /* armed only while their interrupts are enabled */
 };
 
 extern const struct bus_ops mc146818_ops;

@@ -67,7 +67,7 @@ struct pci_device {
     bool intx;       /* INTx asserted by the device */
     bool intx_wired; /* as last driven (with INTX_DISABLE) */
     u8 cap_end;      /* where the next capability goes */
-    u16 msix_cap, msi_cap;
+    u8 msi_cap;      /* offset of the MSI capability, 0 none */
     /* After the guest wrote configuration bytes [offset, offset + size); may be NULL. `opaque` is the device's. */
     void (*config_written)(void *opaque, unsigned offset, unsigned size);
     void *opaque;

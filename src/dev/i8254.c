@@ -1,0 +1,412 @@
+/*
+ * The 8254 PIT, computed from the VM's clock: a channel stores the tick (1.193182 MHz since the VM's time began) at
+ * which it was loaded, and count and OUT follow from the elapsed ticks; nothing runs while nobody looks, but for one
+ * timer at the next edge of OUT 0. Called under the machine lock.
+ *
+ * In modes 2, 4 and 5 OUT is low for one tick only; the interrupt line is then pulsed at the rising edge instead
+ * of spending two timer events. Edges that the host was too slow for are merged.
+ * Source: Intel 8254 data sheet, "Mode Definitions".
+ */
+#include "dev/i8254.h"
+
+static u64 tick_at(u64 ns)
+{
+    return (u64)((u128)ns * I8254_HZ / 1000000000u);
+}
+
+/* The first nanosecond of a tick. */
+static u64 tick_ns(u64 tick)
+{
+    return (u64)(((u128)tick * 1000000000u + I8254_HZ - 1) / I8254_HZ);
+}
+
+static u64 tick_now(const struct i8254 *pit)
+{
+    return tick_at(pit->clock->now_ns(pit->clock->opaque));
+}
+
+static u32 half_up(u32 count)
+{
+    return (count + 1) / 2;
+}
+
+static u64 elapsed(const struct i8254_channel *c, u64 tick)
+{
+    if (c->paused)
+        return c->held;
+    return (s64)(tick - c->start_tick) > 0 ? tick - c->start_tick : 0;
+}
+
+/* Takes over a count written in mode 2 or 3, which loads at the end of the (half) period. */
+static void channel_sync(struct i8254_channel *c, u64 tick)
+{
+    if (!c->switching || c->paused || tick < c->switch_tick)
+        return;
+    c->reload = c->count;
+    c->start_tick = c->switch_tick - (c->switch_half ? half_up(c->reload) : 0);
+    c->switching = c->null_count = false;
+}
+
+static bool channel_out(struct i8254_channel *c, u64 tick)
+{
+    channel_sync(c, tick);
+    u64 e = elapsed(c, tick);
+    switch (c->mode) {
+    case 0:
+        return c->armed && e >= c->reload;
+    case 1:
+        return !c->armed || e >= c->reload;
+    case 2:
+        return !c->armed || !c->gate || e % c->reload != c->reload - 1;
+    case 3:
+        return !c->armed || !c->gate || e % c->reload < half_up(c->reload);
+    default:
+        return !c->armed || e != c->reload;
+    }
+}
+
+static u16 to_bcd(u32 n)
+{
+    n %= 10000;
+    return (u16)(n / 1000 << 12 | n / 100 % 10 << 8 | n / 10 % 10 << 4 | n % 10);
+}
+
+static u16 channel_count(struct i8254_channel *c, u64 tick)
+{
+    channel_sync(c, tick);
+    u32 n = c->reload, value;
+    if (!c->armed || !n)
+        return c->bcd ? to_bcd(n) : (u16)n;
+    u64 e = elapsed(c, tick);
+    u32 wrap = c->bcd ? 10000 : 0x10000;
+    if (c->mode == 2) {
+        value = n - (u32)(e % n);
+    } else if (c->mode == 3) {
+        u32 p = (u32)(e % n), h = half_up(n);
+        value = (n & ~1u) - 2 * (p < h ? p : p - h);
+    } else {
+        value = (n % wrap + wrap - (u32)(e % wrap)) % wrap;
+    }
+    return c->bcd ? to_bcd(value) : (u16)value;
+}
+
+/* The tick of the next rising edge (mode 3: any edge) of OUT, or 0. */
+static u64 channel_next_edge(const struct i8254_channel *c, u64 tick)
+{
+    if (!c->armed || c->paused)
+        return 0;
+    u64 e = elapsed(c, tick), next;
+    switch (c->mode) {
+    case 0:
+    case 1:
+        next = e < c->reload ? c->reload : 0;
+        break;
+    case 2:
+        next = (e / c->reload + 1) * c->reload;
+        break;
+    case 3: {
+        u64 period = e - e % c->reload;
+        next = e - period < half_up(c->reload) ? period + half_up(c->reload) : period + c->reload;
+        break;
+    }
+    default:
+        next = e <= c->reload ? c->reload + 1 : 0;
+        break;
+    }
+    return next ? c->start_tick + next : 0;
+}
+
+static void line_set(struct i8254 *pit, bool level)
+{
+    if (level == pit->level)
+        return;
+    pit->level = level;
+    if (!pit->irq_disabled)
+        irq_set(&pit->irq, level);
+}
+
+/* Drives the line after a change of channel 0 and arms the timer for the next edge. */
+static void line_update(struct i8254 *pit)
+{
+    struct i8254_channel *c = &pit->channel[0];
+    u64 tick = tick_now(pit);
+    bool out = channel_out(c, tick);
+    if (c->mode == 0 || c->mode == 3)
+        line_set(pit, out);
+    else
+        line_set(pit, true);
+    u64 next = channel_next_edge(c, tick);
+    timer_arm(&pit->timer, next ? tick_ns(next) : 0);
+}
+
+static void edge_expired(void *dev)
+{
+    struct i8254 *pit = dev;
+    struct i8254_channel *c = &pit->channel[0];
+    bool pulse = c->mode != 0 && (c->mode != 3 || channel_out(c, tick_now(pit)));
+    if (pulse)
+        line_set(pit, false);
+    line_update(pit);
+}
+
+/* Loads the counting element on the next clock. */
+static void channel_load(struct i8254_channel *c, u64 tick)
+{
+    c->reload = c->count;
+    c->start_tick = tick + 1;
+    c->armed = true;
+    c->null_count = c->switching = false;
+    c->paused = !c->gate && c->mode != 1 && c->mode != 5;
+    c->held = 0;
+}
+
+static u32 count_from(const struct i8254_channel *c, u16 raw)
+{
+    if (!c->bcd)
+        return raw ? raw : 0x10000;
+    u32 n = (raw >> 12) * 1000u + (raw >> 8 & 15) * 100u + (raw >> 4 & 15) * 10u + (raw & 15);
+    return n ? n : 10000;
+}
+
+static void count_written(struct i8254_channel *c, u16 raw, u64 tick)
+{
+    channel_sync(c, tick);
+    c->count = count_from(c, raw);
+    if ((c->mode == 2 || c->mode == 3) && c->count < 2)
+        c->count = 2; /* 1 is illegal there */
+    c->null_count = true;
+    if (c->mode == 1 || c->mode == 5)
+        return; /* loads on the next trigger */
+    bool periodic = c->mode == 2 || c->mode == 3;
+    if (!periodic || !c->armed || c->paused) {
+        channel_load(c, tick);
+        return;
+    }
+    u64 e = elapsed(c, tick), period = e - e % c->reload;
+    c->switching = true;
+    c->switch_half = c->mode == 3 && e - period < half_up(c->reload);
+    c->switch_tick = c->start_tick + period + (c->switch_half ? half_up(c->reload) : c->reload);
+}
+
+static void gate_set(struct i8254_channel *c, bool gate, u64 tick)
+{
+    if (gate == c->gate)
+        return;
+    channel_sync(c, tick);
+    u64 e = elapsed(c, tick);
+    c->gate = gate;
+    switch (c->mode) {
+    case 0:
+    case 4:
+        c->held = e;
+        c->paused = !gate;
+        c->start_tick = tick - e;
+        break;
+    case 2:
+    case 3:
+        if (gate && c->armed)
+            channel_load(c, tick);
+        c->held = e;
+        c->paused = !gate;
+        break;
+    default:
+        if (gate && c->count)
+            channel_load(c, tick);
+        break;
+    }
+}
+
+static void count_latch(struct i8254_channel *c, u64 tick)
+{
+    if (c->latched)
+        return;
+    c->latch = channel_count(c, tick);
+    c->latched = c->access == 3 ? 2 : 1;
+}
+
+static void status_latch(struct i8254_channel *c, u64 tick)
+{
+    if (c->status_latched)
+        return;
+    bool out = channel_out(c, tick);
+    c->status = (u8)(out << 7 | c->null_count << 6 | c->access << 4 | c->mode << 1 | c->bcd);
+    c->status_latched = true;
+}
+
+static void control_write(struct i8254 *pit, u8 value)
+{
+    u64 tick = tick_now(pit);
+    if (value >> 6 == 3) {
+        for (unsigned i = 0; i < 3; i++) {
+            if (!(value >> (i + 1) & 1))
+                continue;
+            if (!(value & BIT(5)))
+                count_latch(&pit->channel[i], tick);
+            if (!(value & BIT(4)))
+                status_latch(&pit->channel[i], tick);
+        }
+        return;
+    }
+    struct i8254_channel *c = &pit->channel[value >> 6];
+    if (!(value & 0x30)) {
+        count_latch(c, tick);
+        return;
+    }
+    u8 mode = value >> 1 & 7;
+    *c = (struct i8254_channel){
+        .mode = mode > 5 ? mode & 3 : mode,
+        .access = value >> 4 & 3,
+        .bcd = value & 1,
+        .gate = c->gate,
+        .reload = c->reload,
+        .null_count = true,
+    };
+    if (c == &pit->channel[0])
+        line_update(pit);
+}
+
+static void data_write(struct i8254 *pit, unsigned n, u8 value)
+{
+    struct i8254_channel *c = &pit->channel[n];
+    u64 tick = tick_now(pit);
+    if (c->access == 3 && !c->write_high) {
+        c->write_low = value;
+        c->write_high = true;
+        if (c->mode == 0)
+            c->armed = false; /* "Writing the first byte disables counting. OUT is set low immediately." */
+    } else {
+        u16 raw = value;
+        if (c->access == 2)
+            raw = (u16)(value << 8);
+        else if (c->access == 3)
+            raw = (u16)(value << 8 | c->write_low);
+        c->write_high = false;
+        count_written(c, raw, tick);
+    }
+    if (n == 0)
+        line_update(pit);
+}
+
+static u8 data_read(struct i8254 *pit, unsigned n)
+{
+    struct i8254_channel *c = &pit->channel[n];
+    if (c->status_latched) {
+        c->status_latched = false;
+        return c->status;
+    }
+    u16 value = c->latched ? c->latch : channel_count(c, tick_now(pit));
+    if (c->latched)
+        c->latched--;
+    bool high = c->access == 2;
+    if (c->access == 3) {
+        high = c->read_high;
+        c->read_high = !c->read_high;
+    }
+    return (u8)(high ? value >> 8 : value);
+}
+
+static u64 pit_read(void *dev, u64 offset, unsigned size)
+{
+    return offset == 3 ? 0xff : data_read(dev, (unsigned)offset);
+}
+
+static void pit_write(void *dev, u64 offset, u64 value, unsigned size)
+{
+    if (offset == 3)
+        control_write(dev, (u8)value);
+    else
+        data_write(dev, (unsigned)offset, (u8)value);
+}
+
+#define SPEAKER_GATE BIT(0)
+#define SPEAKER_REFRESH BIT(4)
+#define SPEAKER_OUT BIT(5)
+#define REFRESH_NS 15085 /* half a period of channel 1's traditional memory refresh */
+
+static u64 speaker_read(void *dev, u64 offset, unsigned size)
+{
+    struct i8254 *pit = dev;
+    u64 now = pit->clock->now_ns(pit->clock->opaque);
+    u8 value = pit->speaker;
+    if (now / REFRESH_NS & 1)
+        value |= SPEAKER_REFRESH;
+    if (channel_out(&pit->channel[2], tick_at(now)))
+        value |= SPEAKER_OUT;
+    return value;
+}
+
+static void speaker_write(void *dev, u64 offset, u64 value, unsigned size)
+{
+    struct i8254 *pit = dev;
+    pit->speaker = value & 0xf;
+    gate_set(&pit->channel[2], value & SPEAKER_GATE, tick_now(pit));
+}
+
+const struct bus_ops i8254_ops = {pit_read, pit_write, 1, 1};
+const struct bus_ops i8254_speaker_ops = {speaker_read, speaker_write, 1, 1};
+
+void i8254_init(struct i8254 *pit, struct clock *clock, const struct irq *irq)
+{
+    *pit = (struct i8254){.clock = clock, .irq = *irq};
+    timer_init(&pit->timer, clock, edge_expired, pit);
+    i8254_reset(pit);
+}
+
+/* The chip has no reset; firmware leaves channel 0 as the 18.2 Hz clock and channel 1 as the refresh timer. */
+void i8254_reset(struct i8254 *pit)
+{
+    for (unsigned i = 0; i < 3; i++)
+        pit->channel[i] = (struct i8254_channel){.mode = 3, .access = 3, .gate = i != 2, .null_count = true};
+    pit->speaker = 0;
+    line_set(pit, false);
+    timer_arm(&pit->timer, 0);
+}
+
+void i8254_irq_disable(struct i8254 *pit, bool disable)
+{
+    if (disable && !pit->irq_disabled)
+        irq_set(&pit->irq, false);
+    if (!disable && pit->irq_disabled)
+        irq_set(&pit->irq, pit->level);
+    pit->irq_disabled = disable;
+}
+
+void i8254_state(struct i8254 *pit, struct state *s)
+{
+    static const char *const name[3] = {"i8254.0", "i8254.1", "i8254.2"};
+    for (unsigned i = 0; i < 3; i++) {
+        struct i8254_channel *c = &pit->channel[i];
+        state_section(s, name[i], 1);
+        STATE_FIELD(s, c, mode);
+        STATE_FIELD(s, c, access);
+        STATE_FIELD(s, c, bcd);
+        STATE_FIELD(s, c, gate);
+        STATE_FIELD(s, c, armed);
+        STATE_FIELD(s, c, paused);
+        STATE_FIELD(s, c, null_count);
+        STATE_FIELD(s, c, write_high);
+        STATE_FIELD(s, c, read_high);
+        STATE_FIELD(s, c, write_low);
+        STATE_FIELD(s, c, status_latched);
+        STATE_FIELD(s, c, status);
+        STATE_FIELD(s, c, latched);
+        STATE_FIELD(s, c, latch);
+        STATE_FIELD(s, c, count);
+        STATE_FIELD(s, c, reload);
+        STATE_FIELD(s, c, switching);
+        STATE_FIELD(s, c, switch_half);
+        STATE_FIELD(s, c, switch_tick);
+        STATE_FIELD(s, c, start_tick);
+        STATE_FIELD(s, c, held);
+        if (c->armed && (c->reload < 1 || c->reload > 0x10000))
+            c->armed = false; /* only a damaged stream says so */
+        if (!c->count)
+            c->switching = false;
+    }
+    state_section(s, "i8254", 1);
+    STATE_FIELD(s, pit, speaker);
+    STATE_FIELD(s, pit, irq_disabled);
+    STATE_FIELD(s, pit, level);
+    if (!state_saving(s))
+        line_update(pit);
+}

@@ -1,0 +1,273 @@
+/*
+ * 8259A pair. Called by the machine under its lock: vCPU threads for ports and INTA, any device for input lines.
+ *
+ * Edge-triggered requests are latched until acknowledged even if the line drops before, as emulated controllers
+ * do and old drivers have come to rely on. The slave's output feeds line 2 of the master as a level, so it never
+ * leaves a stale request behind. Source: Intel 8259A data sheet; ELCR: PIIX and ICH data sheets.
+ */
+#include "dev/i8259.h"
+
+#define CASCADE 2
+#define SPURIOUS 7
+
+/* Lines by falling priority start behind `lowest`. The position of the highest set bit of `mask`, 8 for none. */
+static unsigned chip_priority(const struct i8259_chip *c, u8 mask)
+{
+    for (unsigned p = 0; p < 8; p++) {
+        if (mask >> ((c->lowest + 1 + p) & 7) & 1)
+            return p;
+    }
+    return 8;
+}
+
+/* The line that the chip requests service for, or -1. */
+static int chip_request(const struct i8259_chip *c)
+{
+    u8 serviced = c->isr;
+    if (c->special_mask)
+        serviced &= (u8)~c->imr;
+    if (c->special_nested && c == &c->pic->chip[0])
+        serviced &= (u8)~BIT(CASCADE);
+    unsigned p = chip_priority(c, c->irr & (u8)~c->imr);
+    if (p == 8 || p >= chip_priority(c, serviced))
+        return -1;
+    return (int)((c->lowest + 1 + p) & 7);
+}
+
+static bool chip_is_level(const struct i8259_chip *c, unsigned line)
+{
+    return c->level_all || (c->elcr >> line & 1) || (c == &c->pic->chip[0] && line == CASCADE);
+}
+
+static void chip_set(struct i8259_chip *c, unsigned line, bool level)
+{
+    u8 bit = (u8)BIT(line);
+    if (chip_is_level(c, line))
+        c->irr = level ? c->irr | bit : c->irr & (u8)~bit;
+    else if (level && !(c->line & bit))
+        c->irr |= bit;
+    c->line = level ? c->line | bit : c->line & (u8)~bit;
+}
+
+static void pic_update(struct i8259 *pic)
+{
+    chip_set(&pic->chip[0], CASCADE, chip_request(&pic->chip[1]) >= 0);
+    bool level = chip_request(&pic->chip[0]) >= 0;
+    if (level != pic->intr_level) {
+        pic->intr_level = level;
+        irq_set(&pic->intr, level);
+    }
+}
+
+static void chip_ack(struct i8259_chip *c, unsigned line)
+{
+    if (!c->auto_eoi)
+        c->isr |= (u8)BIT(line);
+    else if (c->rotate_auto_eoi)
+        c->lowest = (u8)line;
+    if (!chip_is_level(c, line))
+        c->irr &= (u8)~BIT(line);
+}
+
+int i8259_ack(struct i8259 *pic)
+{
+    struct i8259_chip *master = &pic->chip[0], *slave = &pic->chip[1];
+    int vector = master->base + SPURIOUS;
+    int line = chip_request(master);
+    if (line == CASCADE) {
+        int sub = chip_request(slave);
+        vector = slave->base + (sub < 0 ? SPURIOUS : sub);
+        if (sub >= 0)
+            chip_ack(slave, (unsigned)sub);
+        chip_ack(master, CASCADE);
+    } else if (line >= 0) {
+        vector = master->base + line;
+        chip_ack(master, (unsigned)line);
+    }
+    pic_update(pic);
+    return vector;
+}
+
+void i8259_set(void *opaque, unsigned line, bool level)
+{
+    struct i8259 *pic = opaque;
+    chip_set(&pic->chip[line >> 3 & 1], line & 7, level);
+    pic_update(pic);
+}
+
+/* ICW1: "The edge sense circuit is reset, the IMR is cleared, IR7 gets the lowest priority, ...". */
+static void chip_init(struct i8259_chip *c, u8 icw1)
+{
+    c->level_all = icw1 & BIT(3);
+    c->irr = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        if (chip_is_level(c, i))
+            c->irr |= c->line & BIT(i);
+    }
+    c->isr = c->imr = 0;
+    c->lowest = 7;
+    c->special_mask = c->read_isr = c->poll = false;
+    c->auto_eoi = c->rotate_auto_eoi = c->special_nested = false;
+    c->single = icw1 & BIT(1);
+    c->icw4_due = icw1 & BIT(0);
+    c->init = 2;
+}
+
+static void chip_ocw2(struct i8259_chip *c, u8 value)
+{
+    unsigned line = value & 7;
+    switch (value >> 5) {
+    case 0:
+    case 4:
+        c->rotate_auto_eoi = value >> 7;
+        break;
+    case 1:
+    case 5: {
+        unsigned p = chip_priority(c, c->special_mask ? c->isr & (u8)~c->imr : c->isr);
+        if (p == 8)
+            break;
+        line = (c->lowest + 1 + p) & 7;
+        c->isr &= (u8)~BIT(line);
+        if (value >> 7)
+            c->lowest = (u8)line;
+        break;
+    }
+    case 3:
+    case 7:
+        c->isr &= (u8)~BIT(line);
+        if (value >> 7)
+            c->lowest = (u8)line;
+        break;
+    case 6:
+        c->lowest = (u8)line;
+        break;
+    }
+}
+
+static void chip_ocw3(struct i8259_chip *c, u8 value)
+{
+    c->poll = value & BIT(2);
+    if (value & BIT(1))
+        c->read_isr = value & BIT(0);
+    if (value & BIT(6))
+        c->special_mask = value & BIT(5);
+}
+
+static void chip_data_write(struct i8259_chip *c, u8 value)
+{
+    switch (c->init) {
+    case 0:
+        c->imr = value;
+        break;
+    case 2:
+        c->base = value & 0xf8;
+        c->init = c->single ? (c->icw4_due ? 4 : 0) : 3;
+        break;
+    case 3:
+        c->init = c->icw4_due ? 4 : 0;
+        break;
+    case 4:
+        c->special_nested = value & BIT(4);
+        c->auto_eoi = value & BIT(1);
+        c->init = 0;
+        break;
+    }
+}
+
+static u64 pic_read(void *dev, u64 offset, unsigned size)
+{
+    struct i8259_chip *c = dev;
+    if (c->poll) {
+        c->poll = false;
+        int line = chip_request(c);
+        if (line < 0)
+            return 0;
+        chip_ack(c, (unsigned)line);
+        pic_update(c->pic);
+        return 0x80u | (unsigned)line;
+    }
+    if (offset == 1)
+        return c->imr;
+    return c->read_isr ? c->isr : c->irr;
+}
+
+static void pic_write(void *dev, u64 offset, u64 value, unsigned size)
+{
+    struct i8259_chip *c = dev;
+    u8 v = (u8)value;
+    if (offset == 1)
+        chip_data_write(c, v);
+    else if (v & BIT(4))
+        chip_init(c, v);
+    else if (v & BIT(3))
+        chip_ocw3(c, v);
+    else
+        chip_ocw2(c, v);
+    pic_update(c->pic);
+}
+
+static u64 elcr_read(void *dev, u64 offset, unsigned size)
+{
+    return ((struct i8259_chip *)dev)->elcr;
+}
+
+/* IRQ 0, 1, 2, 8 and 13 are always edge-triggered. */
+static void elcr_write(void *dev, u64 offset, u64 value, unsigned size)
+{
+    struct i8259_chip *c = dev;
+    c->elcr = (u8)value & (c == &c->pic->chip[0] ? 0xf8 : 0xde);
+    for (unsigned i = 0; i < 8; i++) {
+        if (c->elcr >> i & 1)
+            chip_set(c, i, c->line >> i & 1);
+    }
+    pic_update(c->pic);
+}
+
+const struct bus_ops i8259_ops = {pic_read, pic_write, 1, 1};
+const struct bus_ops i8259_elcr_ops = {elcr_read, elcr_write, 1, 1};
+
+void i8259_init(struct i8259 *pic, const struct irq *intr)
+{
+    *pic = (struct i8259){.intr = *intr};
+    i8259_reset(pic);
+}
+
+void i8259_reset(struct i8259 *pic)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct i8259_chip *c = &pic->chip[i];
+        *c = (struct i8259_chip){.pic = pic, .line = c->line, .lowest = 7};
+    }
+    pic_update(pic);
+}
+
+void i8259_state(struct i8259 *pic, struct state *s)
+{
+    static const char *const name[2] = {"i8259.master", "i8259.slave"};
+    for (unsigned i = 0; i < 2; i++) {
+        struct i8259_chip *c = &pic->chip[i];
+        state_section(s, name[i], 1);
+        STATE_FIELD(s, c, irr);
+        STATE_FIELD(s, c, isr);
+        STATE_FIELD(s, c, imr);
+        STATE_FIELD(s, c, line);
+        STATE_FIELD(s, c, base);
+        STATE_FIELD(s, c, elcr);
+        STATE_FIELD(s, c, init);
+        STATE_FIELD(s, c, icw4_due);
+        STATE_FIELD(s, c, lowest);
+        STATE_FIELD(s, c, single);
+        STATE_FIELD(s, c, auto_eoi);
+        STATE_FIELD(s, c, rotate_auto_eoi);
+        STATE_FIELD(s, c, special_mask);
+        STATE_FIELD(s, c, special_nested);
+        STATE_FIELD(s, c, poll);
+        STATE_FIELD(s, c, read_isr);
+        STATE_FIELD(s, c, level_all);
+        c->lowest &= 7;
+    }
+    if (!state_saving(s)) {
+        pic->intr_level = chip_request(&pic->chip[0]) >= 0;
+        irq_set(&pic->intr, pic->intr_level);
+    }
+}
