@@ -20,8 +20,7 @@ struct hpet_timer {
     u64 config, compare, period, fsb;
     struct dev_timer timer;
     bool value_set; /* Tn_VAL_SET_CNF was written */
-    bool level;     /* output as last driven */
-    u32 driven;     /* line it was driven on */
+    bool level;     /* a level-triggered output as last driven */
 };
 
 struct hpet_config {

@@ -14,7 +14,6 @@
 struct ioapic {
     u64 entry[IOAPIC_PINS]; /* redirection table */
     u32 line;               /* input levels */
-    u32 irr;                /* edges latched while not deliverable; level: asserted */
     u8 select, id;
     /* Sends an interrupt message in MSI form: address 0xfeexxxxx with destination and modes, data with vector, delivery
      * mode (ExtINT, NMI, INIT, SMI included), level and trigger. apic_msi() takes exactly this. */

@@ -1,0 +1,170 @@
+/*
+ * ACPI fixed hardware. Called under the machine lock. The SCI is level-triggered: asserted while a status bit and its
+ * enable bit are both set. The PM timer's status bit is brought up to date on access, and by a timer when it may interrupt.
+ * Source: ACPI specification, "ACPI Hardware Specification", "Fixed Hardware Registers"; ICH9 data sheet for the layout.
+ */
+#include "dev/acpi_pm.h"
+
+#define STS_TMR BIT(0)
+#define STS_GBL BIT(5)
+#define STS_PWRBTN BIT(8)
+#define STS_WAK BIT(15)
+#define STS_DEFINED (STS_TMR | BIT(4) | STS_GBL | STS_PWRBTN | BIT(9) | BIT(10) | STS_WAK)
+#define EN_DEFINED (STS_TMR | STS_GBL | STS_PWRBTN | BIT(9) | BIT(10))
+#define CNT_SCI_EN BIT(0)
+#define CNT_SLP_TYP_SHIFT 10
+#define CNT_SLP_EN BIT(13)
+#define CNT_KEPT (BIT(1) | 7u << CNT_SLP_TYP_SHIFT)
+
+static u64 timer_ticks(const struct acpi_pm *pm)
+{
+    return (u64)((u128)pm->clock->now_ns(pm->clock->opaque) * ACPI_PM_HZ / 1000000000u);
+}
+
+static unsigned timer_top(const struct acpi_pm *pm)
+{
+    return pm->config.timer_32bit ? 31 : 23;
+}
+
+/* "TMR_STS: ... set any time the last bit of the timer ... goes from 0 to 1 or from 1 to 0." */
+static void status_update(struct acpi_pm *pm)
+{
+    u64 halves = timer_ticks(pm) >> timer_top(pm);
+    if (halves != pm->overflow_seen)
+        pm->pm1_status |= STS_TMR;
+    pm->overflow_seen = halves;
+}
+
+static void sci_update(struct acpi_pm *pm)
+{
+    bool level = (pm->pm1_status & pm->pm1_enable & EN_DEFINED) || (pm->gpe_status & pm->gpe_enable);
+    irq_set(&pm->config.sci, level);
+    u64 due = 0;
+    if (pm->pm1_enable & STS_TMR) {
+        u128 ticks = (u128)(pm->overflow_seen + 1) << timer_top(pm);
+        due = (u64)((ticks * 1000000000u + ACPI_PM_HZ - 1) / ACPI_PM_HZ);
+    }
+    timer_arm(&pm->overflow, due);
+}
+
+static void overflow_expired(void *dev)
+{
+    status_update(dev);
+    sci_update(dev);
+}
+
+static void control_write(struct acpi_pm *pm, u16 value)
+{
+    pm->pm1_control = (value & CNT_KEPT) | CNT_SCI_EN;
+    if (value & CNT_SLP_EN && (value >> CNT_SLP_TYP_SHIFT & 7) == ACPI_SLP_TYP_S5)
+        pm->config.power_off(pm->config.opaque);
+}
+
+static u64 pm_read(void *dev, u64 offset, unsigned size)
+{
+    struct acpi_pm *pm = dev;
+    status_update(pm);
+    unsigned shift = (unsigned)(offset & 3) * 8;
+    switch (offset & ~3ull) {
+    case ACPI_PM1_EVT:
+        return (pm->pm1_status | (u32)pm->pm1_enable << 16) >> shift;
+    case ACPI_PM1_CNT:
+        return (u32)pm->pm1_control >> shift;
+    case ACPI_PM_TMR:
+        return (timer_ticks(pm) & (pm->config.timer_32bit ? 0xffffffffu : 0xffffffu)) >> shift;
+    case ACPI_GPE0:
+        return (u32)pm->gpe_status >> shift;
+    case ACPI_GPE0 + 4:
+        return (u32)(pm->gpe_status >> 32) >> shift;
+    case ACPI_GPE0 + 8:
+        return (u32)pm->gpe_enable >> shift;
+    case ACPI_GPE0 + 12:
+        return (u32)(pm->gpe_enable >> 32) >> shift;
+    default:
+        return 0;
+    }
+}
+
+/* Status bits are cleared by ones; registers take bytes, so each write is cut into them. */
+static void byte_write(struct acpi_pm *pm, u64 offset, u8 value)
+{
+    unsigned shift = (unsigned)(offset & 7) * 8;
+    switch (offset) {
+    case 0:
+    case 1:
+        pm->pm1_status &= (u16) ~((u32)value << shift & STS_DEFINED);
+        break;
+    case 2:
+    case 3:
+        shift -= 16;
+        pm->pm1_enable = (u16)(((pm->pm1_enable & ~(0xffu << shift)) | (u32)value << shift) & EN_DEFINED);
+        break;
+    case ACPI_PM1_CNT:
+        control_write(pm, (u16)((pm->pm1_control & 0xff00) | value));
+        break;
+    case ACPI_PM1_CNT + 1:
+        control_write(pm, (u16)((pm->pm1_control & 0xff) | value << 8));
+        break;
+    default:
+        if (offset >= ACPI_GPE0 && offset < ACPI_GPE0 + 8)
+            pm->gpe_status &= ~((u64)value << shift);
+        else if (offset >= ACPI_GPE0 + 8 && offset < ACPI_GPE0 + ACPI_GPE0_LEN)
+            pm->gpe_enable = (pm->gpe_enable & ~(0xffull << shift)) | (u64)value << shift;
+    }
+}
+
+static void pm_write(void *dev, u64 offset, u64 value, unsigned size)
+{
+    struct acpi_pm *pm = dev;
+    status_update(pm);
+    if (offset == ACPI_PM1_CNT && size >= 2) {
+        control_write(pm, (u16)value);
+    } else {
+        for (unsigned i = 0; i < size; i++)
+            byte_write(pm, offset + i, (u8)(value >> (i * 8)));
+    }
+    sci_update(pm);
+}
+
+const struct bus_ops acpi_pm_ops = {pm_read, pm_write, 1, 4};
+
+void acpi_pm_init(struct acpi_pm *pm, struct clock *clock, const struct acpi_pm_config *config)
+{
+    *pm = (struct acpi_pm){.clock = clock, .config = *config};
+    timer_init(&pm->overflow, clock, overflow_expired, pm);
+    acpi_pm_reset(pm);
+}
+
+void acpi_pm_reset(struct acpi_pm *pm)
+{
+    pm->pm1_status = pm->pm1_enable = 0;
+    pm->pm1_control = CNT_SCI_EN;
+    pm->gpe_status = pm->gpe_enable = 0;
+    pm->overflow_seen = timer_ticks(pm) >> timer_top(pm);
+    sci_update(pm);
+}
+
+void acpi_pm_power_button(struct acpi_pm *pm)
+{
+    pm->pm1_status |= STS_PWRBTN;
+    sci_update(pm);
+}
+
+void acpi_pm_gpe(struct acpi_pm *pm, unsigned n)
+{
+    pm->gpe_status |= BIT64(n & 63);
+    sci_update(pm);
+}
+
+void acpi_pm_state(struct acpi_pm *pm, struct state *s)
+{
+    state_section(s, "acpi_pm", 1);
+    STATE_FIELD(s, pm, pm1_status);
+    STATE_FIELD(s, pm, pm1_enable);
+    STATE_FIELD(s, pm, pm1_control);
+    STATE_FIELD(s, pm, gpe_status);
+    STATE_FIELD(s, pm, gpe_enable);
+    STATE_FIELD(s, pm, overflow_seen);
+    if (!state_saving(s))
+        sci_update(pm);
+}

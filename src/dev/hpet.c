@@ -1,0 +1,294 @@
+/*
+ * HPET: a 100 MHz main counter computed from the VM's clock, and timers armed at the exact nanosecond of their match.
+ * Called under the machine lock.
+ *
+ * A comparator that the counter has already passed matches only after the counter wrapped, as in hardware: drivers check
+ * for that themselves. Periodic matches that the host was too slow for are merged into one.
+ * Source: IA-PC HPET (High Precision Event Timers) Specification 1.0a, "Register Model Overview".
+ */
+#include "dev/hpet.h"
+
+#define CONFIG_ENABLE BIT64(0)
+#define CONFIG_LEGACY BIT64(1)
+
+#define T_LEVEL BIT64(1)
+#define T_ENABLE BIT64(2)
+#define T_PERIODIC BIT64(3)
+#define T_PERIODIC_CAP BIT64(4)
+#define T_SIZE64_CAP BIT64(5)
+#define T_VALUE_SET BIT64(6)
+#define T_MODE32 BIT64(8)
+#define T_ROUTE_SHIFT 9
+#define T_FSB BIT64(14)
+#define T_FSB_CAP BIT64(15)
+#define T_WRITABLE (T_LEVEL | T_ENABLE | T_PERIODIC | T_MODE32 | (31ull << T_ROUTE_SHIFT) | T_FSB)
+#define GSI_MASK_DEFAULT 0x00f00000u
+#define TICK_NS (HPET_PERIOD_FS / 1000000)
+
+static u64 now_ns(const struct hpet *h)
+{
+    return h->clock->now_ns(h->clock->opaque);
+}
+
+static u64 counter_now(const struct hpet *h)
+{
+    if (!(h->config & CONFIG_ENABLE))
+        return h->held;
+    return h->held + (now_ns(h) - h->start_ns) / TICK_NS;
+}
+
+static unsigned timer_index(const struct hpet_timer *t)
+{
+    return (unsigned)(t - t->hpet->timer);
+}
+
+static bool legacy_on(const struct hpet *h)
+{
+    return (h->config & (CONFIG_ENABLE | CONFIG_LEGACY)) == (CONFIG_ENABLE | CONFIG_LEGACY);
+}
+
+static void timer_line(struct hpet_timer *t, bool level)
+{
+    struct hpet *h = t->hpet;
+    unsigned n = timer_index(t), route = t->config >> T_ROUTE_SHIFT & 31;
+    if (legacy_on(h) && n < 2)
+        irq_set(&h->wiring.legacy[n], level);
+    else if (h->wiring.gsi.set && h->wiring.gsi_mask >> route & 1)
+        h->wiring.gsi.set(h->wiring.gsi.opaque, route, level);
+}
+
+/* Level-triggered outputs follow the status bit while the timer may interrupt. */
+static void timer_level(struct hpet_timer *t)
+{
+    struct hpet *h = t->hpet;
+    bool level = h->status >> timer_index(t) & 1 && t->config & T_LEVEL && t->config & T_ENABLE &&
+                 !(t->config & T_FSB) && h->config & CONFIG_ENABLE;
+    if (level != t->level) {
+        t->level = level;
+        timer_line(t, level);
+    }
+}
+
+static void timer_interrupt(struct hpet_timer *t)
+{
+    struct hpet *h = t->hpet;
+    if (t->config & T_LEVEL) {
+        h->status |= BIT64(timer_index(t));
+        timer_level(t);
+    } else if (t->config & T_ENABLE) {
+        if (t->config & T_FSB) {
+            h->wiring.msi(h->wiring.opaque, t->fsb >> 32, (u32)t->fsb);
+        } else {
+            timer_line(t, true);
+            timer_line(t, false);
+        }
+    }
+}
+
+static u64 timer_mask(const struct hpet_timer *t)
+{
+    return t->config & T_MODE32 ? 0xffffffffull : ~0ull;
+}
+
+static void timer_schedule(struct hpet_timer *t)
+{
+    struct hpet *h = t->hpet;
+    u64 due = 0;
+    if (h->config & CONFIG_ENABLE) {
+        u64 now = counter_now(h), delta = (t->compare - now) & timer_mask(t);
+        u64 ticks = now - h->held + delta;
+        if (delta < BIT64(60) && ticks < BIT64(60))
+            due = h->start_ns + ticks * TICK_NS;
+    }
+    timer_arm(&t->timer, due);
+}
+
+static void timer_expired(void *dev)
+{
+    struct hpet_timer *t = dev;
+    timer_interrupt(t);
+    u64 mask = timer_mask(t);
+    if (t->config & T_PERIODIC && t->period) {
+        u64 behind = (counter_now(t->hpet) - t->compare) & mask;
+        t->compare = (t->compare + (behind / t->period + 1) * t->period) & mask;
+        timer_schedule(t);
+    } else if (t->config & T_MODE32) {
+        /* It matches again when the low half of the counter comes round. */
+        timer_arm(&t->timer, now_ns(t->hpet) + (mask + 1) * TICK_NS);
+    }
+}
+
+static void config_write(struct hpet *h, u64 value)
+{
+    bool legacy = legacy_on(h);
+    u64 old = h->config;
+    if (old & ~value & CONFIG_ENABLE)
+        h->held = counter_now(h);
+    else if (value & ~old & CONFIG_ENABLE)
+        h->start_ns = now_ns(h);
+    for (unsigned i = 0; i < HPET_TIMERS; i++) {
+        if (h->timer[i].level)
+            timer_line(&h->timer[i], h->timer[i].level = false);
+    }
+    h->config = value & (CONFIG_ENABLE | CONFIG_LEGACY);
+    if (legacy_on(h) != legacy && h->wiring.legacy_switched)
+        h->wiring.legacy_switched(h->wiring.opaque, !legacy);
+    for (unsigned i = 0; i < HPET_TIMERS; i++) {
+        timer_level(&h->timer[i]);
+        timer_schedule(&h->timer[i]);
+    }
+}
+
+static void timer_config_write(struct hpet_timer *t, u64 value)
+{
+    if (t->level)
+        timer_line(t, t->level = false);
+    if (!(t->config & T_FSB_CAP))
+        value &= ~T_FSB;
+    t->config = (t->config & ~T_WRITABLE) | (value & T_WRITABLE);
+    t->value_set = value & T_VALUE_SET;
+    if (!(t->config & T_LEVEL))
+        t->hpet->status &= ~BIT64(timer_index(t));
+    t->compare &= timer_mask(t);
+    timer_level(t);
+    timer_schedule(t);
+}
+
+/* In periodic mode the comparator register gives the period; with Tn_VAL_SET_CNF the next match too. */
+static void compare_write(struct hpet_timer *t, u64 value, u64 touched)
+{
+    if (!(t->config & T_PERIODIC) || t->value_set)
+        t->compare = ((t->compare & ~touched) | value) & timer_mask(t);
+    if (t->config & T_PERIODIC)
+        t->period = ((t->period & ~touched) | value) & timer_mask(t);
+    if (touched & 1)
+        t->value_set = false;
+    timer_schedule(t);
+}
+
+static u64 register_read(struct hpet *h, u64 offset)
+{
+    switch (offset) {
+    case 0x00:
+        return (u64)HPET_PERIOD_FS << 32 | HPET_ID;
+    case 0x10:
+        return h->config;
+    case 0x20:
+        return h->status;
+    case 0xf0:
+        return counter_now(h);
+    }
+    if (offset < 0x100 || offset >= 0x100 + 0x20 * HPET_TIMERS)
+        return 0;
+    const struct hpet_timer *t = &h->timer[(offset - 0x100) / 0x20];
+    switch (offset & 0x18) {
+    case 0x00:
+        return (u64)h->wiring.gsi_mask << 32 | t->config;
+    case 0x08:
+        return t->compare;
+    case 0x10:
+        return t->fsb;
+    default:
+        return 0;
+    }
+}
+
+/* `touched` has ones where bits are written; elsewhere `value` is 0. */
+static void register_write(struct hpet *h, u64 offset, u64 value, u64 touched)
+{
+    switch (offset) {
+    case 0x10:
+        if (touched & 1)
+            config_write(h, value);
+        return;
+    case 0x20:
+        h->status &= ~value;
+        for (unsigned i = 0; i < HPET_TIMERS; i++)
+            timer_level(&h->timer[i]);
+        return;
+    case 0xf0: /* writable while halted */
+        if (!(h->config & CONFIG_ENABLE))
+            h->held = (h->held & ~touched) | value;
+        return;
+    }
+    if (offset < 0x100 || offset >= 0x100 + 0x20 * HPET_TIMERS)
+        return;
+    struct hpet_timer *t = &h->timer[(offset - 0x100) / 0x20];
+    switch (offset & 0x18) {
+    case 0x00:
+        if (touched & 1)
+            timer_config_write(t, value);
+        return;
+    case 0x08:
+        compare_write(t, value, touched);
+        return;
+    case 0x10:
+        t->fsb = (t->fsb & ~touched) | value;
+        return;
+    }
+}
+
+static u64 hpet_read(void *dev, u64 offset, unsigned size)
+{
+    return register_read(dev, offset & ~7ull) >> (offset & 4) * 8;
+}
+
+static void hpet_write(void *dev, u64 offset, u64 value, unsigned size)
+{
+    unsigned shift = (offset & 4) * 8;
+    u64 touched = size == 8 ? ~0ull : 0xffffffffull << shift;
+    register_write(dev, offset & ~7ull, value << shift & touched, touched);
+}
+
+const struct bus_ops hpet_ops = {hpet_read, hpet_write, 4, 8};
+
+void hpet_init(struct hpet *h, struct clock *clock, const struct hpet_config *config)
+{
+    *h = (struct hpet){.clock = clock, .wiring = *config};
+    if (!h->wiring.gsi_mask)
+        h->wiring.gsi_mask = GSI_MASK_DEFAULT;
+    for (unsigned i = 0; i < HPET_TIMERS; i++) {
+        h->timer[i].hpet = h;
+        timer_init(&h->timer[i].timer, clock, timer_expired, &h->timer[i]);
+    }
+    hpet_reset(h);
+}
+
+void hpet_reset(struct hpet *h)
+{
+    config_write(h, 0);
+    h->held = h->status = 0;
+    for (unsigned i = 0; i < HPET_TIMERS; i++) {
+        struct hpet_timer *t = &h->timer[i];
+        t->config = T_PERIODIC_CAP | T_SIZE64_CAP | (h->wiring.msi ? T_FSB_CAP : 0);
+        t->compare = ~0ull;
+        t->period = t->fsb = 0;
+        t->value_set = false;
+    }
+}
+
+void hpet_state(struct hpet *h, struct state *s)
+{
+    static const char *const name[HPET_TIMERS] = {"hpet.0", "hpet.1", "hpet.2"};
+    state_section(s, "hpet", 1);
+    STATE_FIELD(s, h, config);
+    STATE_FIELD(s, h, status);
+    STATE_FIELD(s, h, held);
+    STATE_FIELD(s, h, start_ns);
+    for (unsigned i = 0; i < HPET_TIMERS; i++) {
+        struct hpet_timer *t = &h->timer[i];
+        state_section(s, name[i], 1);
+        STATE_FIELD(s, t, config);
+        STATE_FIELD(s, t, compare);
+        STATE_FIELD(s, t, period);
+        STATE_FIELD(s, t, fsb);
+        STATE_FIELD(s, t, value_set);
+        STATE_FIELD(s, t, level);
+        if (!h->wiring.msi)
+            t->config &= ~T_FSB;
+        if (!state_saving(s))
+            timer_schedule(t);
+    }
+    if (!state_saving(s) && h->wiring.legacy_switched)
+        h->wiring.legacy_switched(h->wiring.opaque, legacy_on(h));
+}
