@@ -1,0 +1,54 @@
+/*
+ * The PC: the only place with addresses and interrupt numbers. Creates the accelerator's VM, guest memory and every
+ * device, and wires them. Its owner runs the vCPUs: one thread each in accel->run(pc_vm(pc), index).
+ */
+#ifndef MACHINE_PC_H
+#define MACHINE_PC_H
+
+#include "accel/accel.h"
+#include "machine/boot.h"
+#include "machine/memory.h"
+
+#define PC_VCPUS_MAX 256u
+
+struct pc;
+
+struct pc_config {
+    const struct accel_ops *accel;
+    u64 memory; /* bytes */
+    u32 vcpus;
+    enum accel_nested nested;
+    const char *cpu, *trace; /* NULL: default, none */
+    bool debug_exit;         /* the debug-exit port and the PC test device */
+};
+
+/* What the guest makes the machine do. Called from vCPU and timer threads with the machine lock held: only take note, and
+ * act (stop vCPUs, reset) elsewhere. */
+struct pc_events {
+    void (*reset)(void *opaque);
+    void (*power_off)(void *opaque);
+    void (*debug_exit)(void *opaque, u32 value);
+    void (*serial_out)(void *opaque, u8 byte);
+    void (*serial_room)(void *opaque); /* the guest can take input again */
+    void *opaque;
+};
+
+/* 0 or -errno with one line in `error`. The vCPUs cannot run before pc_start. */
+int MUST_CHECK pc_create(struct pc **pc, const struct pc_config *config, const struct pc_events *events, char *error,
+                         size_t error_size);
+/* All vCPU threads have ended. */
+void pc_destroy(struct pc *pc);
+
+/* Power on, or reset: devices to their reset state, tables and kernel into memory, vCPUs at the kernel's entry. All vCPUs
+ * are stopped. Then accel->resume. */
+int MUST_CHECK pc_start(struct pc *pc, const struct boot *boot, struct boot_error *error);
+/* VM time stands still between pc_pause(true) and pc_pause(false). pc_start ends a pause. */
+void pc_pause(struct pc *pc, bool pause);
+
+struct accel_vm *pc_vm(struct pc *pc);
+/* Input for COM1: takes what the guest has room for and gives the number of bytes taken. */
+unsigned pc_serial_in(struct pc *pc, const u8 *bytes, unsigned count);
+/* Lines for --stats: accesses that no device claimed. */
+void pc_stats(struct pc *pc, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * One page at the top of 4 GiB and its copy at 0xff000. A boot processor that gets INIT, or a guest that jumps to
+ * FFFF:0000, comes here: the shutdown code in CMOS 0x0f says whether to go on through the vector at 40:67 (5 and 0x0a, the
+ * first after an end of interrupt to both 8259s) or to reset the machine, as PC firmware has done since the PC/AT.
+ */
+#include "machine/rom.h"
+
+#include <string.h>
+
+#define ROM_COPY 0xff000ull
+#define ROM_VECTOR 0xff0
+#define BDA_EBDA_SEGMENT 0x40eull
+#define BDA_MEMORY_KIB 0x413ull
+
+static const u8 code[] = {
+    0xfa,                   /*     cli */
+    0xb0, 0x8f,             /*     mov al, 0x8f */
+    0xe6, 0x70,             /*     out 0x70, al */
+    0xe4, 0x71,             /*     in al, 0x71 */
+    0x88, 0xc4,             /*     mov ah, al */
+    0xb0, 0x8f,             /*     mov al, 0x8f */
+    0xe6, 0x70,             /*     out 0x70, al */
+    0x30, 0xc0,             /*     xor al, al */
+    0xe6, 0x71,             /*     out 0x71, al */
+    0x80, 0xfc, 0x05,       /*     cmp ah, 5 */
+    0x75, 0x08,             /*     jne 1f */
+    0xb0, 0x20,             /*     mov al, 0x20 */
+    0xe6, 0xa0,             /*     out 0xa0, al */
+    0xe6, 0x20,             /*     out 0x20, al */
+    0xeb, 0x05,             /*     jmp 2f */
+    0x80, 0xfc, 0x0a,       /* 1:  cmp ah, 0x0a */
+    0x75, 0x08,             /*     jne 3f */
+    0x31, 0xc0,             /* 2:  xor ax, ax */
+    0x8e, 0xd8,             /*     mov ds, ax */
+    0xff, 0x2e, 0x67, 0x04, /*     jmp far [0x467] */
+    0xba, 0xf9, 0x0c,       /* 3:  mov dx, 0xcf9 */
+    0xb0, 0x06,             /*     mov al, 6 */
+    0xee,                   /*     out dx, al */
+    0xf4,                   /* 4:  hlt */
+    0xeb, 0xfd,             /*     jmp 4b */
+};
+
+static const u8 vector[] = {
+    0xea, 0x00, 0xf0, 0x00, 0xf0,           /* jmp f000:f000 */
+    '0',  '1',  '/',  '0',  '1',  '/', '2', '6', 0x00, 0xfc, /* date; model: PC/AT */
+};
+
+void rom_write(const struct memory *m)
+{
+    memset(m->rom, 0xff, PAGE_SIZE);
+    memcpy(m->rom, code, sizeof(code));
+    memcpy(m->rom + ROM_VECTOR, vector, sizeof(vector));
+    u8 *copy = memory_at(m, ROM_COPY, PAGE_SIZE), *bda = memory_at(m, 0x400, 0x100);
+    if (!copy || !bda)
+        return;
+    memcpy(copy, m->rom, PAGE_SIZE);
+    memset(bda, 0, 0x100);
+    memcpy(bda + (BDA_EBDA_SEGMENT - 0x400), &(u16){MEMORY_EBDA >> 4}, 2);
+    memcpy(bda + (BDA_MEMORY_KIB - 0x400), &(u16){MEMORY_EBDA >> 10}, 2);
+    memcpy(bda, &(u16){0x3f8}, 2); /* COM1 */
+}

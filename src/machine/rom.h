@@ -1,0 +1,12 @@
+/*
+ * The reset ROM: what a processor finds at its reset vector when there is no other firmware.
+ */
+#ifndef MACHINE_ROM_H
+#define MACHINE_ROM_H
+
+#include "machine/memory.h"
+
+/* Fills the ROM page and its copy at the end of the first MiB, and the BIOS data area. */
+void rom_write(const struct memory *m);
+
+#endif

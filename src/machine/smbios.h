@@ -1,0 +1,13 @@
+/*
+ * SMBIOS tables: who made this machine. Guests show it and pick quirks by it.
+ */
+#ifndef MACHINE_SMBIOS_H
+#define MACHINE_SMBIOS_H
+
+#include "machine/memory.h"
+
+#define SMBIOS_ENTRY 0xf0000ull /* entry point; the structures follow */
+
+void smbios_write(const struct memory *m, u32 vcpus);
+
+#endif
