@@ -1,0 +1,83 @@
+/*
+ * The capabilities of SVM: CPUID 8000_000Ah and the MSRs that belong to it.
+ * Source: AMD APM volume 2, "Secure Virtual Machine", "SVM Related MSRs", "TSC Ratio MSR"; volume 3, "CPUID".
+ */
+#include "cpu/svm/caps.h"
+#include "cpu/svm/svm.h"
+#include "x86/msr.h"
+
+void svm_cpuid(const struct vm *vm, u32 out[4])
+{
+    out[0] = 1; /* SVM revision */
+    out[1] = SVM_ASIDS;
+    out[2] = 0;
+    out[3] = SVM_CPUID_NP | SVM_CPUID_SVML | SVM_CPUID_NRIPS | SVM_CPUID_TSC_RATE_MSR | SVM_CPUID_VMCB_CLEAN |
+             SVM_CPUID_FLUSH_BY_ASID | SVM_CPUID_DECODE_ASSISTS | SVM_CPUID_PAUSE_FILTER |
+             SVM_CPUID_PAUSE_THRESHOLD | SVM_CPUID_VMLOAD_VMSAVE | SVM_CPUID_VGIF | SVM_CPUID_VNMI |
+             SVM_CPUID_ADDR_CHECK;
+}
+
+bool svm_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out)
+{
+    *out = CPU_OK;
+    switch (msr) {
+    case MSR_VM_CR:
+        *value = v->vm_cr;
+        return true;
+    case MSR_VM_HSAVE_PA:
+        *value = v->vm_hsave_pa;
+        return true;
+    case MSR_TSC_RATIO:
+        *value = v->svm->tsc_ratio;
+        return true;
+    case MSR_SVM_KEY: /* reads as zero */
+        *value = 0;
+        return true;
+    case MSR_SMM_CTL: /* write-only */
+        *out = raise_gp(v, 0);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* "VM_CR MSR": LOCK makes LOCK and SVMDIS read-only; SVMDIS cannot be set while EFER.SVME is. */
+static enum outcome vm_cr_write(struct vcpu *v, u64 value)
+{
+    const u64 defined = VM_CR_DPD | VM_CR_R_INIT | VM_CR_DIS_A20M | VM_CR_LOCK | VM_CR_SVMDIS;
+    u64 writable = defined;
+    if (v->vm_cr & VM_CR_LOCK)
+        writable &= ~(VM_CR_LOCK | VM_CR_SVMDIS);
+    u64 next = (v->vm_cr & ~writable) | (value & writable);
+    if ((value & ~defined) || ((next & VM_CR_SVMDIS) && (v->efer & EFER_SVME)))
+        return raise_gp(v, 0);
+    v->vm_cr = next;
+    return CPU_OK;
+}
+
+bool svm_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out)
+{
+    *out = CPU_OK;
+    switch (msr) {
+    case MSR_VM_CR:
+        *out = vm_cr_write(v, value);
+        return true;
+    case MSR_VM_HSAVE_PA:
+        if (svm_page_valid(v, value))
+            v->vm_hsave_pa = value;
+        else
+            *out = raise_gp(v, 0);
+        return true;
+    case MSR_TSC_RATIO:
+        if (value >> 40)
+            *out = raise_gp(v, 0);
+        else
+            v->svm->tsc_ratio = value;
+        return true;
+    case MSR_SVM_KEY: /* "SVM_KEY MSR": no key was ever set, so none matches */
+    case MSR_SMM_CTL:
+        return true;
+    default:
+        return false;
+    }
+}

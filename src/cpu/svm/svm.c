@@ -1,0 +1,72 @@
+/*
+ * Creation and reset of a vCPU's SVM state, CR8 and the table through which the rest of the core reaches it.
+ */
+#include "cpu/svm/svm.h"
+#include "cpu/copy.h"
+#include "cpu/lapic.h"
+#include "cpu/mmu.h"
+
+/* "Virtualizing the TPR": with V_INTR_MASKING, CR8 is V_TPR. */
+static u64 cr_read(struct vcpu *v, unsigned cr, u64 value)
+{
+    const struct svm *s = v->svm;
+    return cr == 8 && (s->control.vintr & VINTR_MASKING) ? s->control.vintr & 0xf : value;
+}
+
+static u64 cr_write(struct vcpu *v, unsigned cr, u64 value)
+{
+    struct svm *s = v->svm;
+    if (cr != 8 || !(s->control.vintr & VINTR_MASKING))
+        return value;
+    s->control.vintr = (s->control.vintr & ~VINTR_TPR) | (value & 0xf);
+    if (svm_virq_ready(s))
+        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+    return lapic_tpr_read(v); /* the APIC's own TPR stays */
+}
+
+static bool cr_valid(struct vcpu *v, unsigned cr, u64 value)
+{
+    return true;
+}
+
+static void reset(struct vcpu *v)
+{
+    struct svm *s = v->svm;
+    fill_bytes(s, 0, sizeof *s);
+    s->tsc_ratio = TSC_RATIO_ONE;
+    v->gif = true;
+    if (v->in_guest) {
+        v->in_guest = false;
+        v->tsc_offset = v->tsc_offset_l1;
+        v->tsc_mul = 0;
+        mmu_set_stage2(v, STAGE2_NONE, 0, 0);
+    }
+}
+
+const struct nested_ops svm_ops = {
+    .intercept = svm_intercept,
+    .exception = svm_exception,
+    .event = svm_event,
+    .stage2 = svm_stage2,
+    .intr_allowed = svm_intr_allowed,
+    .nmi_allowed = svm_nmi_allowed,
+    .windows = svm_windows,
+    .cr_read = cr_read,
+    .cr_write = cr_write,
+    .msr_read = svm_msr_read,
+    .msr_write = svm_msr_write,
+    .cr_valid = cr_valid,
+    .reset = reset,
+};
+
+size_t svm_size(void)
+{
+    return sizeof(struct svm);
+}
+
+void svm_init(struct vcpu *v, void *memory)
+{
+    v->svm = memory;
+    v->nested = &svm_ops;
+    reset(v);
+}

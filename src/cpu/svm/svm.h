@@ -1,0 +1,83 @@
+/*
+ * AMD-V for the guest: the state of one vCPU's SVM, shared by the files of this folder.
+ *
+ * VMRUN copies the VMCB's control and state-save areas, so that what was checked is what is used; #VMEXIT writes back
+ * what the manual lists. L2's registers live in the vCPU while it runs; L1's wait in `host`. The fields of control.vintr
+ * that the processor changes (V_TPR, V_IRQ, V_GIF, V_NMI) are kept current in the copy.
+ * Source: AMD APM volume 2, "Secure Virtual Machine".
+ */
+#ifndef CPU_SVM_SVM_H
+#define CPU_SVM_SVM_H
+
+#include "cpu/nested.h"
+#include "cpu/vcpu.h"
+#include "x86/svm_exit.h"
+#include "x86/vmcb.h"
+
+struct svm_host {
+    struct segment es, cs, ss, ds;
+    struct desc_table gdtr, idtr;
+    u64 efer, cr0, cr3, cr4;
+    u64 rflags, rip, rsp, rax;
+    u64 pat;
+    bool nmi_blocked;
+};
+
+struct svm {
+    gpa_t vmcb;                  /* of the running or last guest */
+    struct vmcb_control control;
+    struct vmcb_save save;       /* as VMRUN read it */
+    struct svm_host host;
+    u64 tsc_ratio;               /* 8.32 fixed point */
+    u64 pause_tsc;               /* host TSC of L2's last PAUSE */
+    u16 pause_left;              /* internal copy of PauseFilterCount */
+    bool injecting_nmi;          /* v->inject is an NMI that must not block NMIs */
+    bool probing;                /* svm_fetch_bytes: second-stage faults only report */
+    const char *failed;          /* the rule that the last failing VMRUN broke, NULL if none did */
+};
+
+#define TSC_RATIO_ONE BIT64(32)
+
+static inline bool svm_intercepted(const struct svm *s, unsigned exit_code)
+{
+    return s->control.intercept[exit_code / 32] & BIT(exit_code % 32);
+}
+
+/* check.c: the first rule that the copied VMCB breaks, NULL if it is good. */
+const char *svm_check(const struct vcpu *v, const struct vmcb_control *c, const struct vmcb_save *g);
+/* Bits of CR4 that a VMCB may set. */
+u64 svm_cr4_valid(const struct vcpu *v);
+/* True if a 4 KiB-aligned VMCB or HSAVE address is one. */
+bool svm_page_valid(const struct vcpu *v, u64 pa);
+
+/* exit.c: #VMEXIT. Always returns CPU_NESTED_EXIT, or CPU_EXIT if L1's state cannot be loaded (shutdown). */
+MUST_CHECK enum outcome svm_exit(struct vcpu *v, u64 code, u64 info1, u64 info2);
+/* The same for intercepted instructions: nRIP is saved. */
+MUST_CHECK enum outcome svm_exit_insn(struct vcpu *v, u64 code, u64 info1, u64 info2);
+/* The same for data #PF and #NPF: the instruction's bytes are saved. */
+MUST_CHECK enum outcome svm_exit_bytes(struct vcpu *v, u64 code, u64 info1, u64 info2);
+/* Host memory of a VMCB, NULL if the page is not writable RAM. */
+struct vmcb *svm_vmcb(struct vcpu *v, gpa_t pa);
+/* VMEXIT_INVALID before any guest state was loaded, and after. */
+void svm_invalid_early(struct vcpu *v, const char *rule);
+MUST_CHECK enum outcome svm_invalid_late(struct vcpu *v, const char *rule);
+
+/* intercept.c, events.c, npt.c: members of svm_ops. */
+enum outcome svm_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 info2);
+enum outcome svm_exception(struct vcpu *v, const struct event *e);
+enum outcome svm_event(struct vcpu *v, enum nested_event what);
+enum outcome svm_windows(struct vcpu *v);
+bool svm_intr_allowed(struct vcpu *v);
+bool svm_nmi_allowed(struct vcpu *v);
+enum outcome svm_stage2(struct vcpu *v, const struct stage2_fault *f);
+
+/* events.c: GIF rose, or VMRUN set it: look again at what waits. */
+void svm_events_wake(struct vcpu *v);
+/* V_IRQ may be taken as far as V_TPR is concerned. */
+bool svm_virq_ready(const struct svm *s);
+
+/* caps.c: members of svm_ops. */
+bool svm_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out);
+bool svm_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out);
+
+#endif

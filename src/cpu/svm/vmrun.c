@@ -1,0 +1,202 @@
+/*
+ * VMRUN: copies and checks the VMCB, saves L1's state, loads L2's, arranges event injection.
+ *
+ * The host save area in memory (VM_HSAVE_PA) is opaque to software and stays unused: L1's state is kept in svm.host.
+ * Clean bits are not looked at: copying what they would spare costs less than deciding.
+ * Source: AMD APM volume 2, "VMRUN Instruction", "Event Injection", "TLB Control", "Nested Paging".
+ */
+#include "cpu/copy.h"
+#include "cpu/ops.h"
+#include "cpu/svm/insn.h"
+#include "cpu/svm/segattr.h"
+#include "cpu/svm/svm.h"
+
+#define CR0_DEFINED                                                                                \
+    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+
+static void read_vmcb(struct vcpu *v, gpa_t pa)
+{
+    struct svm *s = v->svm;
+    const struct vmcb *m = vm_ram(v->vm, pa);
+    s->vmcb = pa;
+    if (likely(m)) {
+        copy_bytes(&s->control, &m->control, sizeof s->control);
+        copy_bytes(&s->save, &m->save, sizeof s->save);
+    } else {
+        phys_read(v, pa, &s->control, sizeof s->control);
+        phys_read(v, GPA(pa.a + VMCB_SAVE_OFFSET), &s->save, sizeof s->save);
+    }
+}
+
+static void save_host(struct vcpu *v)
+{
+    struct svm_host *h = &v->svm->host;
+    h->es = v->seg[SEG_ES];
+    h->cs = v->seg[SEG_CS];
+    h->ss = v->seg[SEG_SS];
+    h->ds = v->seg[SEG_DS];
+    h->gdtr = v->gdtr;
+    h->idtr = v->idtr;
+    h->efer = v->efer;
+    h->cr0 = v->cr0;
+    h->cr3 = v->cr3;
+    h->cr4 = v->cr4;
+    h->rflags = rflags_get(v);
+    h->rip = v->next_rip;
+    h->rsp = v->gpr[RSP];
+    h->rax = v->gpr[RAX];
+    h->pat = v->pat;
+    h->nmi_blocked = v->nmi_blocked;
+}
+
+static void load_guest(struct vcpu *v)
+{
+    const struct svm *s = v->svm;
+    const struct vmcb_save *g = &s->save;
+    v->cr4 = g->cr4; /* first: bases are canonicalized by the guest's CR4.LA57 */
+    v->cr0 = (g->cr0 & CR0_DEFINED) | CR0_ET;
+    v->cr3 = g->cr3;
+    v->cr2 = g->cr2;
+    v->efer = g->efer & ~EFER_LMA;
+    if ((g->efer & EFER_LME) && (g->cr0 & CR0_PG))
+        v->efer |= EFER_LMA;
+    v->seg[SEG_ES] = segment_from_vmcb(v, &g->es);
+    v->seg[SEG_CS] = segment_from_vmcb(v, &g->cs);
+    v->seg[SEG_SS] = segment_from_vmcb(v, &g->ss);
+    v->seg[SEG_DS] = segment_from_vmcb(v, &g->ds);
+    v->seg[SEG_CS].attr &= ~SEG_UNUSABLE; /* CS is never null */
+    v->gdtr = (struct desc_table){.base = canonicalize(v, g->gdtr.base), .limit = (u16)g->gdtr.limit};
+    v->idtr = (struct desc_table){.base = canonicalize(v, g->idtr.base), .limit = (u16)g->idtr.limit};
+    v->dr6 = (g->dr6 & (DR6_BS | DR6_BD | DR6_BT | 0xf)) | DR6_FIXED;
+    v->dr7 = (g->dr7 & 0xffff2bff) | DR7_FIXED;
+    v->rip = v->next_rip = g->rip;
+    v->gpr[RSP] = g->rsp;
+    v->gpr[RAX] = g->rax;
+    if (s->control.nested & NESTED_NP_ENABLE)
+        v->pat = g->g_pat;
+    if (!(v->cr0 & CR0_PE))
+        v->cpl = 0;
+    else
+        v->cpl = g->rflags & FLAG_VM ? 3 : g->cpl & 3;
+    rflags_set(v, (g->rflags & FLAGS_DEFINED) | FLAG_ONE);
+}
+
+/* L2 reads L1's TSC * ratio + TSC_OFFSET; v->tsc_mul applies to the host's TSC, so L1's own offset is scaled here. */
+static void load_tsc(struct vcpu *v)
+{
+    const struct svm *s = v->svm;
+    u64 offset = v->tsc_offset_l1;
+    v->tsc_mul = 0;
+    if (s->tsc_ratio != TSC_RATIO_ONE) {
+        v->tsc_mul = s->tsc_ratio;
+        offset = (u64)(((__int128)(s64)offset * (s64)s->tsc_ratio) >> 32);
+    }
+    v->tsc_offset = offset + s->control.tsc_offset;
+}
+
+static void flush_tlb(struct vcpu *v)
+{
+    const struct vmcb_control *c = &v->svm->control;
+    if (c->tlb_control == TLB_CONTROL_FLUSH_ALL)
+        mmu_flush_all(v);
+    else if (c->tlb_control != TLB_CONTROL_NOTHING)
+        mmu_flush_space(v, c->asid);
+}
+
+/*
+ * "Event Injection". Injected NMIs do not block NMIs unless NMI virtualization is on. Exceptions 3 and 4 are the traps of
+ * INT3 and INTO, and like software interrupts push nRIP.
+ */
+static void load_injection(struct vcpu *v)
+{
+    struct svm *s = v->svm;
+    u64 inject = s->control.event_inject;
+    s->injecting_nmi = false;
+    if (!(inject & SVM_EVENT_V)) {
+        v->inject.valid = false;
+        return;
+    }
+    struct event e = {.valid = true, .vector = (u8)inject};
+    switch (inject >> SVM_EVENT_TYPE_SHIFT & 7) {
+    case SVM_EVENT_INTR:
+        e.type = EVENT_EXTINT;
+        break;
+    case SVM_EVENT_NMI:
+        e.vector = EXC_NMI;
+        e.type = EVENT_NMI;
+        if (!(s->control.vintr & VINTR_NMI_ENABLE)) {
+            e.type = EVENT_EXTINT;
+            s->injecting_nmi = true;
+        }
+        break;
+    case SVM_EVENT_EXCEPTION:
+        e.type = e.vector == EXC_BP || e.vector == EXC_OF ? EVENT_SOFT_EXC : EVENT_EXCEPTION;
+        e.has_error = inject & SVM_EVENT_EV;
+        e.error = (u32)(inject >> 32);
+        if (e.vector == EXC_PF)
+            e.payload = v->cr2;
+        break;
+    default:
+        e.type = EVENT_SOFT_INT;
+        break;
+    }
+    if (e.type == EVENT_SOFT_INT || e.type == EVENT_SOFT_EXC) {
+        u64 len = s->control.nrip - v->rip;
+        if (len > 0xff) { /* not behind RIP: what is pushed is nRIP all the same */
+            v->rip = v->next_rip = s->control.nrip;
+            len = 0;
+        }
+        e.insn_len = (u8)len;
+    }
+    v->inject = e;
+}
+
+static enum outcome enter_guest(struct vcpu *v)
+{
+    struct svm *s = v->svm;
+    const struct vmcb_control *c = &s->control;
+
+    v->in_guest = true;
+    v->gif = true;
+    flush_tlb(v);
+    load_guest(v);
+    bool npt = c->nested & NESTED_NP_ENABLE;
+    mmu_set_npt_control(v, s->host.cr0, s->host.cr4, s->host.efer);
+    mmu_set_stage2(v, npt ? STAGE2_NPT : STAGE2_NONE, npt ? c->ncr3 : 0, c->asid);
+    load_tsc(v);
+    v->shadow = c->interrupt_shadow & 1 ? SHADOW_STI : 0;
+    v->trap_pending = false;
+    if (c->vintr & VINTR_NMI_ENABLE)
+        v->nmi_blocked = c->vintr & VINTR_NMI_MASK;
+    s->pause_left = c->pause_count;
+    s->pause_tsc = __builtin_ia32_rdtsc();
+    load_injection(v);
+    mode_update(v);
+    if ((v->cr0 & CR0_PG) && (v->cr4 & CR4_PAE) && !in_long_mode(v)) {
+        enum outcome out = mmu_load_pdptes(v, v->cr3);
+        if (out == CPU_FAULT)
+            return svm_invalid_late(v, "a PDPE of the guest's CR3 has reserved bits set (APM 2, VMRUN Instruction)");
+        TRY(out);
+    }
+    svm_events_wake(v);
+    return CPU_OK;
+}
+
+enum outcome op_vmrun(struct vcpu *v, const struct insn *in)
+{
+    TRY(svm_privileged(v));
+    TRY(nested_check(v, IC_VMRUN, 0, 0));
+    u64 pa = mask_size(v->gpr[RAX], in->asz);
+    if (!svm_page_valid(v, pa))
+        return raise_gp(v, 0);
+
+    struct svm *s = v->svm;
+    read_vmcb(v, GPA(pa));
+    const char *broken = svm_check(v, &s->control, &s->save);
+    if (unlikely(broken)) {
+        svm_invalid_early(v, broken);
+        return CPU_OK;
+    }
+    save_host(v);
+    return enter_guest(v);
+}
