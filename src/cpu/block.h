@@ -13,7 +13,7 @@
  */
 void block_invalidate(struct vm *vm, struct vcpu *v, gpa_t start, u64 size);
 
-/* True if some block was made from bytes in the range. The page's RAM_CODE flag is cleared when it holds none any more. */
+/* True if some block was made from bytes in the range. */
 bool block_covers(struct vm *vm, gpa_t start, u64 size);
 
 /* Parks all other vCPUs of the VM outside translated code; nests not. Never called with a lock held. */

@@ -88,7 +88,20 @@ struct lapic;
 
 struct vcpu {
     /* -- reached by translated code: keep in step with emit.h; disp8 from RSP is [140, 396) -- */
-    u64 unused_low[18];  /* 0 */
+    u64 bit_mask[4];     /* 0: constants 15, 31, 63 for bit-string operands, by log2(operand size) - 1 */
+    void *slow_mem;      /* 32: entry points of enter.S that translated code calls or jumps to */
+    void *slow_done;
+    void *slow_segment;
+    void *call_thunk;
+    void *leave_lookup;
+    void *leave_chain;
+    void *leave_request;
+    void *leave_stale;
+    u64 host_rsp;        /* 96: RSP of C code while translated code runs */
+    u64 resume;          /* 104: host address to continue at, between C and the thunks */
+    u64 resume_rcx;      /* 112 */
+    u64 resume_r11;      /* 120 */
+    u64 unused_low[2];
     u64 tlb_mask;        /* 144: PEXT mask that makes the TLB index of a linear address */
     u64 jump_mask;       /* 152: PEXT mask that makes the jump cache index */
     u64 page_la;         /* 160: linear address of the page that the running block is in */
@@ -103,14 +116,6 @@ struct vcpu {
     u64 flags;           /* RFLAGS without FLAGS_ARITH; includes FLAG_ONE */
     struct segment seg[SEG_COUNT];
     u64 neg_cs_base;     /* -seg[SEG_CS].base, for translated code */
-    void *slow_mem;      /* entry points of enter.S that translated code calls */
-    void *slow_done;
-    void *call_thunk;
-    void *leave_lookup;
-    void *leave_chain;
-    void *leave_request;
-    void *leave_stale;
-    u64 host_rsp;        /* RSP of C code while translated code runs */
     u32 mode;            /* MODE_*: what translation depends on; kept by mode_update() */
     u32 cpl;
 
@@ -144,6 +149,8 @@ struct vcpu {
     u8 shadow;               /* interrupt shadow: SHADOW_STI, SHADOW_MOVSS */
     bool nmi_pending;        /* [a] */
     bool nmi_blocked;
+    bool nmi_unblocked;      /* the IRET in progress has ended NMI blocking: an exit before it completes says so */
+    bool step_trap;          /* the instruction in progress began with RFLAGS.TF: step.h */
     bool init_pending;       /* [a] */
     bool sipi_pending;       /* [a] */
     u8 sipi_vector;
@@ -153,6 +160,8 @@ struct vcpu {
                                 trap_dr6 */
     u64 trap_dr6;
     enum activity activity;
+    u32 step_suppress; /* counts instructions that set RF or TF for the next one themselves (IRET, POPF of TF, MOV SS...):
+                          the single-step trap and the clearing of RF are left out for them */
 
     /* -- monitor/mwait -- */
     gpa_t monitor_gpa;
@@ -180,6 +189,8 @@ struct vcpu {
     u32 index; /* also the initial APIC ID */
     bool code_changed; /* block_invalidate hit: do not resume the running block */
     struct exec *exec; /* translator's private state: exec.h */
+    const struct insn *insn; /* the called instruction in progress, NULL during copied ones and between instructions:
+                                VM exits take their instruction information from it */
     /* -- MSRs of machine check and of AMD's machine configuration: msr.c -- */
     u64 mcg_ctl, mc_bank[MC_BANKS][4]; /* CTL, STATUS, ADDR, MISC of each bank */
     u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;

@@ -1,0 +1,144 @@
+/*
+ * The border between C and translated code. Register map of translated code: guest RCX in r14, guest RSP in r15, guest
+ * r11, r14, r15 in vcpu.gpr[], rcx and r11 scratch, rsp = vcpu + VCPU_BIAS, everything else in its own register,
+ * arithmetic flags in RFLAGS. Offsets are checked by static asserts in exec.c.
+ */
+#define BIAS 268
+#define GPR(n) (272 + (n) * 8)
+#define ARITH 416
+#define SLOT_HOST_RSP 96
+#define RESUME 104
+#define RESUME_RCX 112
+#define RESUME_R11 120
+#define AT(off) ((off) - BIAS)(%rsp)
+
+        .text
+
+/* Stores every guest register and the flags; needs no scratch but keeps r11 and rcx until stored by the caller. */
+.macro SAVE_GUEST
+        mov %rax, AT(GPR(0))
+        lahf
+        seto %al
+        mov %rax, AT(ARITH)
+        mov %r14, AT(GPR(1))
+        mov %rdx, AT(GPR(2))
+        mov %rbx, AT(GPR(3))
+        mov %r15, AT(GPR(4))
+        mov %rbp, AT(GPR(5))
+        mov %rsi, AT(GPR(6))
+        mov %rdi, AT(GPR(7))
+        mov %r8, AT(GPR(8))
+        mov %r9, AT(GPR(9))
+        mov %r10, AT(GPR(10))
+        mov %r12, AT(GPR(12))
+        mov %r13, AT(GPR(13))
+.endm
+
+/* rsp = vcpu + BIAS. */
+.macro LOAD_GUEST
+        mov AT(ARITH), %rax
+        add $127, %al
+        sahf
+        mov AT(GPR(0)), %rax
+        mov AT(GPR(1)), %r14
+        mov AT(GPR(2)), %rdx
+        mov AT(GPR(3)), %rbx
+        mov AT(GPR(4)), %r15
+        mov AT(GPR(5)), %rbp
+        mov AT(GPR(6)), %rsi
+        mov AT(GPR(7)), %rdi
+        mov AT(GPR(8)), %r8
+        mov AT(GPR(9)), %r9
+        mov AT(GPR(10)), %r10
+        mov AT(GPR(12)), %r12
+        mov AT(GPR(13)), %r13
+.endm
+
+/* void exec_enter(struct vcpu *v): runs translated code from v->resume with rcx and r11 as in resume_rcx and resume_r11,
+ * until something leaves. */
+        .globl exec_enter
+        .hidden exec_enter
+        .type exec_enter, @function
+exec_enter:
+        push %rbx
+        push %rbp
+        push %r12
+        push %r13
+        push %r14
+        push %r15
+        sub $8, %rsp
+        mov %rsp, SLOT_HOST_RSP(%rdi)
+        lea BIAS(%rdi), %rsp
+resume:
+        LOAD_GUEST
+        mov AT(RESUME_RCX), %rcx
+        mov AT(RESUME_R11), %r11
+        jmp *AT(RESUME)
+        .size exec_enter, . - exec_enter
+
+/* From C state on the C stack back to whoever called exec_enter. */
+leave:
+        add $8, %rsp
+        pop %r15
+        pop %r14
+        pop %r13
+        pop %r12
+        pop %rbp
+        pop %rbx
+        ret
+
+/* Thunks that translated code CALLs: the C function gets (vcpu, return address, r11 or rcx as third) and returns true to
+ * go on at v->resume. */
+.macro THUNK name, function, third
+        .globl \name
+        .hidden \name
+        .type \name, @function
+\name:
+        pop AT(RESUME)
+        mov %r11, AT(RESUME_R11)
+        SAVE_GUEST
+        lea -BIAS(%rsp), %rdi
+        mov \third, %rdx
+        mov RESUME(%rdi), %rsi
+        mov %rdi, %rbx
+        mov SLOT_HOST_RSP(%rdi), %rsp
+        call \function
+        test %al, %al
+        jz leave
+        lea BIAS(%rbx), %rsp
+        jmp resume
+        .size \name, . - \name
+.endm
+
+        THUNK exec_thunk_slow_mem, exec_slow_mem, %r11
+        THUNK exec_thunk_slow_done, exec_slow_done, %r11
+        THUNK exec_thunk_slow_segment, exec_slow_segment, %r11
+        THUNK exec_thunk_call, exec_call, %rcx
+
+/* Ways out that translated code JMPs to: the C function gets (vcpu, rcx, r11); it returns true to go on at v->resume. */
+.macro LEAVE name, function
+        .globl \name
+        .hidden \name
+        .type \name, @function
+\name:
+        SAVE_GUEST
+        lea -BIAS(%rsp), %rdi
+        mov %rcx, %rsi
+        mov %r11, %rdx
+        mov %rdi, %rbx
+        mov SLOT_HOST_RSP(%rdi), %rsp
+        call \function
+        test %al, %al
+        jz leave
+        lea BIAS(%rbx), %rsp
+        jmp resume
+        .size \name, . - \name
+.endm
+
+        LEAVE exec_leave_lookup, exec_lookup
+        LEAVE exec_leave_chain, exec_chain
+        LEAVE exec_leave_request, exec_request
+        LEAVE exec_leave_stale, exec_stale
+        LEAVE exec_leave_signal, exec_signal_left
+
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,495 @@
+/*
+ * Runs a vCPU: the dispatcher (cpu_run), what translated code calls (slow memory accesses, called instructions, look-ups),
+ * host signals, and vector state at the border to host code.
+ *
+ * One loop: look at requests and events; find the block at RIP; enter translated code, which stays in it as long as blocks
+ * find each other; deal with why it left. Everything here runs on the vCPU's own thread, exec_signal on its signal stack.
+ */
+#include "cpu/exec.h"
+
+#include "cpu/copy.h"
+#include "cpu/cpu.h"
+#include "cpu/exception.h"
+#include "cpu/lapic.h"
+#include "cpu/segment.h"
+#include "cpu/translate.h"
+#include "cpu/vmx/vmx.h"
+#include "cpu/world.h"
+
+#define AT(field, offset) _Static_assert(offsetof(struct vcpu, field) == (offset), "enter.S: " #field)
+AT(host_rsp, 96);
+AT(resume, 104);
+AT(resume_rcx, 112);
+AT(resume_r11, 120);
+AT(gpr, 272);
+AT(arith, 416);
+AT(request, 168);
+_Static_assert(VCPU_BIAS % 64 == 12, "RSP is the shift count of the TLB check");
+
+/* -- vector state -- */
+
+void vector_save(struct vcpu *v)
+{
+    struct exec *x = v->exec;
+    if (x->vector_depth++)
+        return;
+    static const u32 clean = 0x1f80;
+    __asm__ volatile("xsave64 %0" : "+m"(x->vectors) : "a"((u32)x->vector_mask), "d"((u32)(x->vector_mask >> 32)) : "memory");
+    __asm__ volatile("fninit; ldmxcsr %0" : : "m"(clean) : "memory");
+    if (x->vector_mask & XCR0_AVX)
+        __asm__ volatile("vzeroupper");
+}
+
+void vector_restore(struct vcpu *v)
+{
+    struct exec *x = v->exec;
+    if (--x->vector_depth)
+        return;
+    __asm__ volatile("xrstor64 %0" : : "m"(x->vectors), "a"((u32)x->vector_mask), "d"((u32)(x->vector_mask >> 32)) : "memory");
+}
+
+/* -- where we are -- */
+
+static u64 rip_of(const struct vcpu *v, u64 la)
+{
+    u64 rip = la + v->neg_cs_base;
+    return in_64bit(v) ? rip : (u32)rip;
+}
+
+static void at_instruction(struct vcpu *v, u16 offset, u8 len)
+{
+    v->rip = rip_of(v, v->page_la + offset);
+    v->next_rip = in_64bit(v) ? v->rip + len : (u32)(v->rip + len);
+}
+
+static bool leave_with(struct vcpu *v, enum outcome out)
+{
+    v->exec->outcome = out;
+    return false;
+}
+
+/* Continues at RIP (linear address la) without going back to the dispatcher if nothing else is to do. */
+static bool go(struct vcpu *v, u64 la)
+{
+    struct exec *x = v->exec;
+    v->rip = rip_of(v, la);
+    x->outcome = CPU_OK;
+    if (v->request || (v->mode & MODE_STEP) || v->code_changed)
+        return false;
+    if (!in_64bit(v) && unlikely(v->rip > v->seg[SEG_CS].limit))
+        return leave_with(v, raise_gp(v, 0));
+    enum outcome out;
+    u64 generation = v->vm->cache->generation;
+    struct block *b = block_find(v, la, &out);
+    if (!b)
+        return leave_with(v, out);
+    if (x->chain) {
+        if (v->vm->cache->generation == generation && generation == x->chain_generation)
+            block_link(v, x->chain, b);
+        x->chain = NULL;
+    }
+    if (v->mode & MODE_FLAT) {
+        u32 i = jump_index(la);
+        v->tlb->jcode[i] = (u64)b->far_entry;
+        v->tlb->jtag[i] = -la;
+    }
+    v->resume = (u64)b->far_entry;
+    v->resume_r11 = la;
+    return true;
+}
+
+bool exec_lookup(struct vcpu *v, u64 rcx, u64 la)
+{
+    v->exec->chain = NULL;
+    return go(v, la);
+}
+
+bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11)
+{
+    v->exec->chain = link;
+    v->exec->chain_generation = v->vm->cache->generation;
+    return go(v, v->page_la + link->target);
+}
+
+bool exec_request(struct vcpu *v, u64 offset, u64 r11)
+{
+    v->rip = rip_of(v, v->page_la + (u16)offset);
+    return leave_with(v, CPU_OK);
+}
+
+bool exec_stale(struct vcpu *v, u64 offset, u64 r11)
+{
+    v->exec->chain = NULL;
+    return go(v, v->page_la + (u16)offset);
+}
+
+bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11)
+{
+    return leave_with(v, CPU_FAULT);
+}
+
+/* -- memory accesses that the TLB cannot serve -- */
+
+bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
+{
+    struct exec *x = v->exec;
+    struct site s;
+    __builtin_memcpy(&s, after, sizeof s);
+    at_instruction(v, s.offset, s.len);
+    enum access access = s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ;
+    if (s.seg == SEG_SS && in_64bit(v) && !is_canonical(v, la))
+        return leave_with(v, raise_ss(v, 0));
+    if ((la & PAGE_MASK) + s.size <= PAGE_SIZE) {
+        bool filled;
+        enum outcome out = mmu_fill(v, la, access, &filled);
+        if (out != CPU_OK)
+            return leave_with(v, out);
+        if (filled) {
+            v->resume = (u64)(after + s.retry);
+            return true;
+        }
+    }
+    u8 *buf = x->bounce + (la & 63);
+    if (s.flags & SITE_LOCK) {
+        u64 generation = v->vm->cache->generation;
+        if (v->vm->vcpu_count > 1) {
+            exclusive_begin(v);
+            x->bounce_locked = true;
+        }
+        if (generation != v->vm->cache->generation) { /* the block is gone: start the instruction again */
+            exclusive_end(v);
+            x->bounce_locked = false;
+            return leave_with(v, CPU_OK);
+        }
+    }
+    enum outcome out = CPU_OK;
+    if (s.flags & SITE_WRITE)
+        out = mem_probe(v, la, s.size, ACCESS_WRITE);
+    if (out == CPU_OK && (s.flags & SITE_READ))
+        out = mem_read(v, la, buf, s.size, ACCESS_READ);
+    if (out != CPU_OK) {
+        if (x->bounce_locked)
+            exclusive_end(v);
+        x->bounce_locked = false;
+        return leave_with(v, out);
+    }
+    x->bounce_la = la;
+    x->bounce_size = s.size;
+    v->resume_rcx = (u64)buf - la;
+    v->resume = (u64)(after + s.resume);
+    return true;
+}
+
+bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
+{
+    struct exec *x = v->exec;
+    struct site_done d;
+    __builtin_memcpy(&d, after, sizeof d);
+    at_instruction(v, d.offset, d.len);
+    enum outcome out = mem_write(v, x->bounce_la, x->bounce + (x->bounce_la & 63), x->bounce_size, ACCESS_WRITE);
+    if (x->bounce_locked)
+        exclusive_end(v);
+    x->bounce_locked = false;
+    if (out != CPU_OK)
+        return leave_with(v, out);
+    if (!(d.flags & SITE_STAY) && (v->code_changed || v->trap_pending)) {
+        v->rip = v->next_rip;
+        return leave_with(v, CPU_OK);
+    }
+    v->resume = (u64)(after + d.next);
+    return true;
+}
+
+bool exec_slow_segment(struct vcpu *v, const u8 *after, u64 offset)
+{
+    struct site_segment s;
+    __builtin_memcpy(&s, after, sizeof s);
+    at_instruction(v, s.offset, s.len);
+    u64 la;
+    enum outcome out = seg_linear(v, s.seg, offset, s.size, s.access, &la);
+    if (out != CPU_OK)
+        return leave_with(v, out);
+    v->resume = (u64)(after + sizeof s);
+    v->resume_r11 = la;
+    return true;
+}
+
+/* -- called instructions -- */
+
+bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
+{
+    at_instruction(v, in->offset, in->len);
+    u64 next = v->next_rip;
+    u32 mode = v->mode;
+    bool ends = in->ends;
+    v->insn = in;
+    enum outcome out = in->fn(v, in);
+    v->insn = NULL;
+    if (out != CPU_OK)
+        return leave_with(v, out);
+    if (!ends && v->next_rip == next && v->mode == mode && !v->code_changed && !v->request && !v->trap_pending)
+        return true;
+    v->rip = v->next_rip;
+    return leave_with(v, CPU_OK);
+}
+
+/* -- host signals -- */
+
+static bool find_place(struct vcpu *v, const u8 *host, struct block **b, u16 *guest)
+{
+    struct cache *c = v->vm->cache;
+    if (host < c->code || host >= c->code + c->hot_size + c->cold_size)
+        return false;
+    *b = block_at(c, host);
+    if (!*b)
+        return false;
+    u32 at = (u32)(host - c->code);
+    bool cold = host >= c->code + c->hot_size;
+    u32 i = cold ? (*b)->cold_place_from : 0, end = cold ? (*b)->place_count : (*b)->cold_place_from;
+    bool found = false;
+    for (; i < end && (*b)->places[i].host <= at; i++) {
+        *guest = (*b)->places[i].guest;
+        found = true;
+    }
+    return found;
+}
+
+u64 exec_guest_rip(struct vcpu *v, u64 host_rip)
+{
+    struct block *b;
+    u16 guest;
+    if (!find_place(v, (const u8 *)host_rip, &b, &guest))
+        return 0;
+    return rip_of(v, b->page_la + guest);
+}
+
+const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
+{
+    struct block *b;
+    u16 guest;
+    if (!find_place(v, host_rip, &b, &guest))
+        return NULL;
+    at_instruction(v, guest, 0);
+    switch (trapno) {
+    case EXC_DE:
+    case EXC_UD:
+    case EXC_MF:
+    case EXC_XM:
+        raise_event(v, (u8)trapno, false, 0, 0);
+        break;
+    case EXC_GP: /* a misaligned operand */
+        raise_gp(v, 0);
+        break;
+    case EXC_AC:
+        raise_ac(v);
+        break;
+    default:
+        return NULL;
+    }
+    if (trapno == EXC_XM && !(v->cr4 & CR4_OSXMMEXCPT))
+        raise_ud(v);
+    return exec_leave_signal;
+}
+
+/* -- the dispatcher -- */
+
+/* Delivers what an instruction, an access or an event left behind. */
+static void settle(struct vcpu *v, enum outcome out)
+{
+    while (out == CPU_FAULT)
+        out = exception_deliver(v);
+}
+
+/* Instruction breakpoints of DR7 at the linear address. */
+static bool breakpoint(struct vcpu *v, u64 la, u64 *dr6)
+{
+    *dr6 = 0;
+    if ((v->flags & FLAG_RF) || !(v->dr7 & 0xff))
+        return false;
+    for (unsigned i = 0; i < 4; i++)
+        if ((v->dr7 >> (i * 2) & 3) && !(v->dr7 >> (16 + i * 4) & 3) && v->dr[i] == la)
+            *dr6 |= BIT64(i);
+    return *dr6;
+}
+
+static void enter(struct vcpu *v, struct block *b, u64 la)
+{
+    v->resume = (u64)b->far_entry;
+    v->resume_r11 = la;
+    exec_enter(v);
+}
+
+/* One instruction, with what is checked before and after each: breakpoints, TF, RF, interrupt shadow. */
+static void step(struct vcpu *v, u64 la)
+{
+    struct exec *x = v->exec;
+    u64 dr6;
+    enum outcome out;
+    if (breakpoint(v, la, &dr6)) {
+        settle(v, raise_db(v, dr6));
+        return;
+    }
+    bool trace = v->flags & FLAG_TF, guest = v->in_guest;
+    u8 shadow = v->shadow;
+    u64 rf = v->flags & FLAG_RF;
+    struct block *b = block_find(v, la, &out);
+    if (!b) {
+        settle(v, out);
+        return;
+    }
+    u32 handled = v->step_suppress;
+    enter(v, b, la);
+    if (x->outcome != CPU_OK) {
+        settle(v, x->outcome);
+        return;
+    }
+    if (v->in_guest != guest)
+        return;
+    if (rf && handled == v->step_suppress)
+        v->flags &= ~FLAG_RF;
+    if (shadow && v->shadow == shadow) {
+        v->shadow = 0;
+        mode_update(v);
+        event_recheck(v);
+    }
+    if (trace && handled == v->step_suppress) {
+        v->trap_pending = true;
+        v->trap_dr6 |= DR6_BS;
+    }
+}
+
+static void execute(struct vcpu *v)
+{
+    struct exec *x = v->exec;
+    u64 la = in_64bit(v) ? v->rip : (u32)(v->rip + v->seg[SEG_CS].base);
+    if (!in_64bit(v) && unlikely(v->rip > v->seg[SEG_CS].limit)) {
+        settle(v, raise_gp(v, 0));
+        return;
+    }
+    x->chain = NULL;
+    v->code_changed = false;
+    if (v->mode & MODE_STEP) {
+        step(v, la);
+        return;
+    }
+    if (!go(v, la)) {
+        settle(v, x->outcome);
+        return;
+    }
+    exec_enter(v);
+    settle(v, x->outcome);
+}
+
+static void wait(struct vcpu *v)
+{
+    run_end(v);
+    world_wait(v);
+    run_begin(v);
+}
+
+static void requests(struct vcpu *v)
+{
+    u64 r = __atomic_load_n(&v->request, __ATOMIC_SEQ_CST);
+    if (r & REQ_STOP) {
+        v->exit = CPU_EXIT_STOP;
+        return;
+    }
+    if (r & REQ_EXCLUSIVE)
+        park(v);
+    if (r & REQ_TIMER) {
+        __atomic_fetch_and(&v->request, ~REQ_TIMER, __ATOMIC_SEQ_CST);
+        lapic_timer(v);
+        if (v->vmx && v->in_guest)
+            vmx_timer(v);
+        timers_update(v);
+    }
+}
+
+enum cpu_exit cpu_run(struct vcpu *v)
+{
+    v->exit = CPU_EXIT_NONE;
+    run_begin(v);
+    mmu_attach(v);
+    mode_update(v);
+    vector_restore(v);
+    while (v->exit == CPU_EXIT_NONE) {
+        if (v->request)
+            requests(v);
+        if (v->exit != CPU_EXIT_NONE)
+            break;
+        if ((v->request & REQ_EVENT) || v->inject.valid || v->trap_pending)
+            settle(v, events_process(v));
+        if (v->exit != CPU_EXIT_NONE || v->request)
+            continue;
+        if (v->activity != ACTIVITY_ACTIVE)
+            wait(v);
+        else
+            execute(v);
+    }
+    vector_save(v);
+    run_end(v);
+    return v->exit;
+}
+
+/* -- creation -- */
+
+struct exec_memory {
+    struct exec exec;
+    ZydisDecoder decoder[4];
+    struct tr tr;
+};
+
+size_t exec_size(void)
+{
+    return sizeof(struct exec_memory);
+}
+
+static u64 host_xcr0(void)
+{
+    u32 a, d;
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return a | (u64)d << 32;
+}
+
+void exec_init(struct vcpu *v, void *memory)
+{
+    struct exec_memory *m = memory;
+    struct exec *x = &m->exec;
+    static const struct {
+        ZydisMachineMode mode;
+        ZydisStackWidth width;
+    } kinds[4] = {{ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16},
+                  {ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16},
+                  {ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32},
+                  {ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64}};
+    for (unsigned i = 0; i < 4; i++) {
+        ZydisDecoderInit(&m->decoder[i], kinds[i].mode, kinds[i].width);
+        ZydisDecoderEnableMode(&m->decoder[i], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+        ZydisDecoderEnableMode(&m->decoder[i], ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
+    }
+    x->decoder[0] = &m->decoder[0];
+    x->decoder[1] = &m->decoder[2];
+    x->decoder[2] = &m->decoder[3];
+    x->tr = &m->tr;
+    x->vector_mask = host_xcr0() & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
+    x->vector_depth = 1;
+    /* An XSAVE image with FCW and MXCSR of a reset processor. */
+    x->vectors[0] = 0x40;
+    x->vectors[24] = 0x80;
+    x->vectors[25] = 0x1f;
+    u64 mask = XCR0_X87 | XCR0_SSE;
+    __builtin_memcpy(x->vectors + 512, &mask, 8);
+    v->exec = x;
+    v->bit_mask[0] = 15;
+    v->bit_mask[1] = 31;
+    v->bit_mask[2] = 63;
+    v->slow_mem = (void *)exec_thunk_slow_mem;
+    v->slow_done = (void *)exec_thunk_slow_done;
+    v->slow_segment = (void *)exec_thunk_slow_segment;
+    v->call_thunk = (void *)exec_thunk_call;
+    v->leave_lookup = (void *)exec_leave_lookup;
+    v->leave_chain = (void *)exec_leave_chain;
+    v->leave_request = (void *)exec_leave_request;
+    v->leave_stale = (void *)exec_leave_stale;
+    optable_init();
+}

@@ -1,0 +1,137 @@
+/*
+ * Memory operands of translated code: the linear address, then the flag-free TLB check (docs/engine.md "Memory"):
+ *
+ *     pext rcx, addr, [tlb_mask]; mov rcx, gs:tag[rcx*8]; lea rcx, [rcx+addr+size-1]; shrx rcx, rcx, rsp(12); jrcxz hit
+ *     jmp cold
+ *   hit: pext rcx, addr, [tlb_mask]; mov rcx, gs:add[rcx*8]
+ *
+ * The cold part calls exec_slow_mem, which fills the TLB and retries, or has the instruction work on the bounce buffer:
+ * loads go back into the hot part with rcx pointing there, stores run a second copy in the cold part and then call
+ * exec_slow_done, which writes the result.
+ */
+#include "cpu/translate.h"
+
+unsigned host_of(unsigned guest)
+{
+    switch (guest) {
+    case RCX: return H_GUEST_RCX;
+    case RSP: return H_GUEST_RSP;
+    case R11:
+    case R14:
+    case R15: return H_NONE;
+    default: return guest;
+    }
+}
+
+void emit_place(struct tr *t, struct emit *e)
+{
+    struct place p = {.host = (u32)(e->p - t->c->code), .guest = t->pos};
+    if (e == &t->hot) {
+        if (t->place_count < ARRAY_LEN(t->places))
+            t->places[t->place_count++] = p;
+    } else if (t->cold_place_count < ARRAY_LEN(t->cold_places)) {
+        t->cold_places[t->cold_place_count++] = p;
+    }
+}
+
+/* Guest register in any host register: its own, or loaded into `temp`. */
+static unsigned source(struct emit *e, unsigned guest, unsigned temp)
+{
+    unsigned h = host_of(guest);
+    if (h != H_NONE)
+        return h;
+    emit_load(e, temp, gpr_disp(guest));
+    return temp;
+}
+
+void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access)
+{
+    struct emit *e = &t->hot;
+    emit_call_vcpu(e, VCPU_DISP(slow_segment));
+    emit_byte(e, (u8)seg);
+    emit_byte(e, (u8)size);
+    emit_byte(e, (u8)access);
+    emit_byte(e, t->in.len);
+    emit_u16(e, t->pos);
+}
+
+static bool is_disp32(s64 x)
+{
+    return x == (s32)x;
+}
+
+unsigned emit_address(struct tr *t)
+{
+    struct emit *e = &t->hot;
+    const struct insn *in = &t->in;
+    bool based = in->seg == SEG_FS || in->seg == SEG_GS;
+    bool wide = in->asz == 8;
+    if (in->base == REG_RIP) {
+        s64 d = in->disp + t->next;
+        emit_load(e, H_ADDR, VCPU_DISP(page_la));
+        if (!is_disp32(d)) {
+            emit_lea(e, true, H_ADDR, H_ADDR, H_NONE, 1, (s32)(d / 2));
+            d -= d / 2;
+        }
+        emit_lea(e, wide, H_ADDR, H_ADDR, H_NONE, 1, (s32)d);
+    } else if (in->base == REG_NONE && in->index == REG_NONE) {
+        emit_mov_imm64(e, H_ADDR, mask_size((u64)in->disp, in->asz));
+    } else {
+        unsigned base = in->base == REG_NONE ? H_NONE : source(e, in->base, H_ADDR);
+        unsigned index = in->index == REG_NONE ? H_NONE : source(e, in->index, H_SCRATCH);
+        if (t->is64 && wide && !based && index == H_NONE && in->disp == 0 && base != H_NONE)
+            return base;
+        emit_lea(e, wide, H_ADDR, base, index, in->scale, (s32)in->disp);
+    }
+    if (in->asz == 2)
+        emit_movzx16(e, H_ADDR, H_ADDR);
+    if (t->is64) {
+        if (based) {
+            emit_load(e, H_SCRATCH, VCPU_DISP(seg[0].base) + (s32)(in->seg * sizeof(struct segment)));
+            emit_lea(e, true, H_ADDR, H_ADDR, H_SCRATCH, 1, 0);
+        }
+    } else if (!t->flat || based) {
+        return H_NONE; /* the caller knows size and access: emit_access does the segment */
+    }
+    return H_ADDR;
+}
+
+void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx)
+{
+    struct emit *e = &t->hot, *c = &t->cold;
+    bool write = flags & SITE_WRITE;
+    if (addr == H_NONE) {
+        emit_segment(t, seg, size, write ? ACCESS_WRITE : ACCESS_READ);
+        addr = H_ADDR;
+    }
+    u8 *retry = e->p;
+    emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, addr, 1, (s32)size - 1);
+    emit_shr12(e, H_SCRATCH, H_SCRATCH);
+    u8 *hit = emit_jrcxz(e);
+    emit_jmp(e, c->p);
+    emit_here8(e, hit);
+    emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, offsetof(struct tlb, add));
+    u8 *post = e->p;
+
+    emit_mov(c, H_ADDR, addr);
+    emit_call_vcpu(c, VCPU_DISP(slow_mem));
+    u8 *site = c->p;
+    struct site s = {.size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->in.len, .seg = (u8)seg,
+                     .retry = (s32)(retry - site),
+                     .resume = write ? (s32)sizeof s : (s32)(post - site)};
+    for (unsigned i = 0; i < sizeof s; i++)
+        emit_byte(c, ((const u8 *)&s)[i]);
+    emit_place(t, e);
+    body(t, e, ctx);
+    if (!write)
+        return;
+    emit_place(t, c);
+    body(t, c, ctx);
+    emit_call_vcpu(c, VCPU_DISP(slow_done));
+    struct site_done d = {.next = (s32)(e->p - c->p), .offset = t->pos, .len = t->in.len, .flags = (u8)flags};
+    for (unsigned i = 0; i < sizeof d; i++)
+        emit_byte(c, ((const u8 *)&d)[i]);
+}

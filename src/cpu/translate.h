@@ -1,0 +1,86 @@
+/*
+ * Private to the translator's stages: translate.c (blocks), memory.c (operand addresses and the TLB check), rewrite.c
+ * (copied instructions), branch.c (control transfers and the stack), decode.c (Zydis output to what the stages need).
+ */
+#ifndef CPU_TRANSLATE_H
+#define CPU_TRANSLATE_H
+
+#include <Zydis/Zydis.h>
+
+#include "cpu/emit.h"
+#include "cpu/exec.h"
+
+#define BLOCK_MAX_INSNS 64
+#define INSN_MAX 15
+
+struct tr {
+    struct vcpu *v;
+    struct cache *c;
+    struct block *b;
+    struct emit hot, cold;
+    u32 mode;
+    bool is64;
+    bool flat;
+    u8 ssz;      /* stack address size in bytes */
+    u64 page;
+    u16 pos;     /* offset in the page of the current instruction */
+    u16 next;    /* and of the one behind it */
+    bool ended;  /* the block has no fall-through */
+    bool stop;   /* end the block after this instruction, falling through */
+    bool lost;   /* out of memory in the cache */
+    bool crossing_next; /* the next instruction crosses the page: a block that is never chained */
+
+    const u8 *code; /* bytes of the current instruction */
+    ZydisDecodedInstruction zi;
+    ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
+    struct insn in;
+
+    struct {
+        u16 guest;
+        u8 *host;
+    } at[BLOCK_MAX_INSNS];
+    u32 at_count;
+    struct exit_link links[BLOCK_MAX_INSNS * 2];
+    u32 link_count;
+    struct place places[BLOCK_MAX_INSNS * 2];
+    u32 place_count;
+    struct place cold_places[BLOCK_MAX_INSNS * 2];
+    u32 cold_place_count;
+};
+
+/* decode.c: fills t->zi, zo, in. False: not a valid instruction (#UD), or longer than `avail` (*more). */
+bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more);
+/* Machine register number of a Zydis GPR of any width, or REG_NONE. AH..BH give 4..7 with *high. */
+unsigned decode_gpr(ZydisRegister reg, bool *high);
+
+/* memory.c */
+/* Host register of a guest GPR, or H_NONE if it lives in the vCPU. */
+unsigned host_of(unsigned guest);
+/* Emits the linear address of the memory operand; the host register that holds it (H_ADDR or a guest's). */
+unsigned emit_address(struct tr *t);
+typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);
+/*
+ * The TLB check of `size` bytes at the address in host register `addr`, then body with rcx = host minus linear; for writes
+ * the body is emitted again in the cold part, working on the bounce buffer. flags: SITE_*.
+ */
+void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx);
+/* r11 = linear address of r11 = offset in seg, outside flat modes. */
+void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access);
+/* A copied instruction that may raise a host fault starts here. */
+void emit_place(struct tr *t, struct emit *e);
+
+/* rewrite.c */
+void translate_copy(struct tr *t);
+void translate_bit(struct tr *t);
+void translate_lea(struct tr *t);
+void translate_xlat(struct tr *t);
+
+/* branch.c */
+void translate_branch(struct tr *t);
+void translate_stack(struct tr *t);
+void emit_goto(struct tr *t, s32 target, bool backward);
+
+/* translate.c */
+void emit_call_insn(struct tr *t, insn_fn fn, bool ends);
+
+#endif
