@@ -24,13 +24,13 @@ struct i8042 {
     struct i8042_config config;
     u8 status, command_byte, output_port;
     u8 pending_command; /* controller command that waits for its data byte, 0 none */
-    u8 ram[32];
+    u8 ram[32]; /* [0] unused: command_byte */
     u8 data;            /* output buffer */
-    bool from_keyboard; /* what the output buffer holds came from the keyboard */
+    bool breaking;      /* translation: the keyboard sent the 0xf0 of a release */
     u8 kbd_queue[I8042_QUEUE];
     u32 kbd_head, kbd_count;
     u8 kbd_command; /* keyboard command that waits for its argument, 0 none */
-    u8 kbd_leds, kbd_rate, kbd_set, kbd_last;
+    u8 kbd_leds, kbd_rate, kbd_set;
     bool kbd_scanning;
 };
 

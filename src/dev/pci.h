@@ -46,7 +46,6 @@ enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 };
 
 struct pci_bar {
     u8 kind; /* enum pci_bar_kind; a MEM64 takes the next index too */
-    bool prefetch;
     u64 size; /* power of two; at least 4 (IO) or 4096 (memory) */
     const struct bus_ops *ops;
     void *dev;
@@ -112,8 +111,8 @@ int MUST_CHECK pci_attach(struct pci_bus *pci, struct pci_device *d, u8 devfn);
 void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u16 io_end, const u8 pirq_irq[4]);
 
 void pci_intx_set(struct pci_device *d, bool level);
-/* Sends the message of the MSI capability's vector 0, if enabled. */
-bool pci_msi_send(struct pci_device *d, unsigned vector);
+/* Sends the message of the MSI capability. False: not enabled, use INTx. */
+bool pci_msi_send(struct pci_device *d);
 /* Adds an MSI capability with one vector and 64-bit address. */
 void pci_msi_add(struct pci_device *d);
 

@@ -10,6 +10,7 @@
 #include "mem/state.h"
 
 #define UART_FIFO 16
+#define UART_POLLS 16
 
 struct uart16550_config {
     const char *name; /* of its saved-state section: "com1" */
@@ -26,16 +27,16 @@ struct uart16550 {
     bool thr_empty_pending; /* the THRE interrupt, cleared by reading IIR */
     u8 rx[UART_FIFO];
     u32 rx_head, rx_count;
-    bool irq_level;
+    u8 lsr_polls; /* reads of LSR since the last transmitted byte, up to UART_POLLS */
 };
 
 extern const struct bus_ops uart16550_ops;
 
 void uart16550_init(struct uart16550 *u, const struct uart16550_config *config);
 void uart16550_reset(struct uart16550 *u);
-/* Bytes that uart16550_receive would take now. 0 while the guest has it in loopback. */
+/* Bytes that uart16550_receive would take now: 0 until the guest listens (see uart16550.c), and in loopback. */
 unsigned uart16550_room(const struct uart16550 *u);
-/* Received bytes: takes as many as there is room for and gives their number. Keep the rest and push it on receive_ready. */
+/* Received bytes: takes as many as there is room for and gives their number. Keep the rest for receive_ready. */
 unsigned uart16550_receive(struct uart16550 *u, const u8 *bytes, unsigned count);
 void uart16550_state(struct uart16550 *u, struct state *s);
 

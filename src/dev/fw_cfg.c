@@ -1,0 +1,189 @@
+/*
+ * fw_cfg. Called under the machine lock. Items are read-only for the guest; the DMA interface copies from them, skips, and
+ * refuses to write. Source: QEMU documentation, "QEMU Firmware Configuration (fw_cfg) Device".
+ */
+#include "dev/fw_cfg.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ID_TRADITIONAL BIT(0)
+#define ID_DMA BIT(1)
+#define DMA_ERROR BIT(0)
+#define DMA_READ BIT(1)
+#define DMA_SKIP BIT(2)
+#define DMA_SELECT BIT(3)
+#define DMA_WRITE BIT(4)
+#define DMA_SIGNATURE 0x51454d5520434647ull /* "QEMU CFG" */
+#define ENTRY_SIZE 64
+
+static const struct fw_cfg_item *current_item(const struct fw_cfg *fw)
+{
+    static const struct fw_cfg_item none = {0};
+    return fw->key < FW_CFG_KEYS ? &fw->item[fw->key] : &none;
+}
+
+static const u8 *item_data(const struct fw_cfg_item *item)
+{
+    return item->data ? item->data : item->own;
+}
+
+static void key_select(struct fw_cfg *fw, u16 key)
+{
+    fw->key = key & 0x3fff; /* bit 14 asked for write access once, bit 15 is for the architecture's own keys */
+    if (key & 0x8000)
+        fw->key = 0xffff;
+    fw->offset = 0;
+}
+
+static u64 port_read(void *dev, u64 offset, unsigned size)
+{
+    struct fw_cfg *fw = dev;
+    const struct fw_cfg_item *item = current_item(fw);
+    if (offset != 1 || fw->offset >= item->size)
+        return 0;
+    return item_data(item)[fw->offset++];
+}
+
+static void port_write(void *dev, u64 offset, u64 value, unsigned size)
+{
+    if (offset == 0 && size == 2)
+        key_select(dev, (u16)value);
+}
+
+/* Copies the next `length` bytes of the item to guest memory, zeros behind its end. */
+static bool dma_copy(struct fw_cfg *fw, u64 gpa, u32 length)
+{
+    static const u8 zeros[PAGE_SIZE];
+    const struct fw_cfg_item *item = current_item(fw);
+    while (length) {
+        u32 left = fw->offset < item->size ? item->size - fw->offset : 0;
+        u32 n = left ? left : (u32)sizeof(zeros);
+        if (n > length)
+            n = length;
+        const u8 *from = left ? item_data(item) + fw->offset : zeros;
+        if (!fw->config.memory(fw->config.opaque, gpa, (void *)(uintptr_t)from, n, true))
+            return false;
+        fw->offset += left ? n : 0;
+        gpa += n;
+        length -= n;
+    }
+    return true;
+}
+
+struct dma_access { /* big-endian */
+    u32 control, length;
+    u64 address;
+};
+
+static void dma_run(struct fw_cfg *fw)
+{
+    struct dma_access a;
+    u64 gpa = fw->dma_address;
+    fw->dma_address = 0;
+    if (!fw->config.memory(fw->config.opaque, gpa, &a, sizeof(a), false))
+        return;
+    u32 control = __builtin_bswap32(a.control), length = __builtin_bswap32(a.length), result = 0;
+    if (control & DMA_SELECT)
+        key_select(fw, (u16)(control >> 16));
+    if (control & DMA_READ) {
+        if (!dma_copy(fw, __builtin_bswap64(a.address), length))
+            result = DMA_ERROR;
+    } else if (control & DMA_WRITE) {
+        result = DMA_ERROR;
+    } else if (control & DMA_SKIP) {
+        u32 size = current_item(fw)->size;
+        fw->offset = fw->offset > size || length > size - fw->offset ? size : fw->offset + length;
+    }
+    result = __builtin_bswap32(result);
+    if (!fw->config.memory(fw->config.opaque, gpa, &result, sizeof(result), true))
+        fw->dma_address = 0;
+}
+
+static u64 dma_read(void *dev, u64 offset, unsigned size)
+{
+    struct fw_cfg *fw = dev;
+    if (!fw->config.memory)
+        return ~0ull;
+    return __builtin_bswap64(DMA_SIGNATURE) >> offset * 8;
+}
+
+static void dma_write(void *dev, u64 offset, u64 value, unsigned size)
+{
+    struct fw_cfg *fw = dev;
+    if (!fw->config.memory || size != 4)
+        return;
+    u32 half = __builtin_bswap32((u32)value);
+    if (offset == 0) {
+        fw->dma_address = (u64)half << 32;
+    } else {
+        fw->dma_address |= half;
+        dma_run(fw);
+    }
+}
+
+const struct bus_ops fw_cfg_ops = {port_read, port_write, 1, 2};
+const struct bus_ops fw_cfg_dma_ops = {dma_read, dma_write, 1, 4};
+
+void fw_cfg_set(struct fw_cfg *fw, u16 key, const void *data, u32 size)
+{
+    if (key < FW_CFG_KEYS)
+        fw->item[key] = (struct fw_cfg_item){.data = data, .size = size};
+}
+
+void fw_cfg_set_number(struct fw_cfg *fw, u16 key, u64 value, unsigned size)
+{
+    if (key >= FW_CFG_KEYS || size > sizeof(value))
+        return;
+    fw->item[key] = (struct fw_cfg_item){.size = size};
+    memcpy(fw->item[key].own, &value, size);
+}
+
+int fw_cfg_add_file(struct fw_cfg *fw, const char *name, const void *data, u32 size)
+{
+    if (strlen(name) >= sizeof(fw->file_name[0]))
+        return -ENAMETOOLONG;
+    for (u32 i = 0; i < fw->files; i++) {
+        if (strcmp(fw->file_name[i], name) == 0)
+            return -EEXIST;
+    }
+    if (fw->files == FW_CFG_FILES)
+        return -ENOSPC;
+    u32 n = fw->files++;
+    strcpy(fw->file_name[n], name);
+    fw_cfg_set(fw, (u16)(FW_CFG_FILE_FIRST + n), data, size);
+    u8 *e = fw->directory + 4 + n * ENTRY_SIZE;
+    u32 be_size = __builtin_bswap32(size), be_count = __builtin_bswap32(fw->files);
+    u16 be_key = __builtin_bswap16((u16)(FW_CFG_FILE_FIRST + n));
+    memcpy(e, &be_size, 4);
+    memcpy(e + 4, &be_key, 2);
+    memcpy(e + 8, fw->file_name[n], sizeof(fw->file_name[n]));
+    memcpy(fw->directory, &be_count, 4);
+    fw_cfg_set(fw, FW_CFG_FILE_DIR, fw->directory, 4 + fw->files * ENTRY_SIZE);
+    return 0;
+}
+
+void fw_cfg_init(struct fw_cfg *fw, const struct fw_cfg_config *config)
+{
+    *fw = (struct fw_cfg){.config = *config};
+    fw_cfg_set(fw, FW_CFG_SIGNATURE, "QEMU", 4);
+    fw_cfg_set_number(fw, FW_CFG_ID, ID_TRADITIONAL | (config->memory ? ID_DMA : 0), 4);
+    fw_cfg_set_number(fw, FW_CFG_RAM_SIZE, config->ram_size, 8);
+    fw_cfg_set_number(fw, FW_CFG_NB_CPUS, config->vcpus, 2);
+    fw_cfg_set_number(fw, FW_CFG_MAX_CPUS, config->vcpus, 2);
+    fw_cfg_set(fw, FW_CFG_FILE_DIR, fw->directory, 4);
+}
+
+void fw_cfg_reset(struct fw_cfg *fw)
+{
+    key_select(fw, 0);
+    fw->dma_address = 0;
+}
+
+void fw_cfg_state(struct fw_cfg *fw, struct state *s)
+{
+    state_section(s, "fw_cfg", 1);
+    STATE_FIELD(s, fw, key);
+    STATE_FIELD(s, fw, offset);
+    STATE_FIELD(s, fw, dma_address);
+}

@@ -1,0 +1,63 @@
+/*
+ * Reset control register and port 0x92. Called under the machine lock.
+ * Source: ICH9 data sheet, "RST_CNT - Reset Control Register", "PORT92 - Fast A20 and Init Register".
+ */
+#include "dev/reset.h"
+
+#define CF9_RST_CPU BIT(2)
+#define PORT92_INIT BIT(0)
+#define PORT92_A20 BIT(1)
+
+static u64 cf9_read(void *dev, u64 offset, unsigned size)
+{
+    return ((struct reset *)dev)->cf9;
+}
+
+/* "When this bit transitions from a 0 to a 1, it initiates a hard or soft reset." */
+static void cf9_write(void *dev, u64 offset, u64 value, unsigned size)
+{
+    struct reset *r = dev;
+    bool rises = value & CF9_RST_CPU && !(r->cf9 & CF9_RST_CPU);
+    r->cf9 = value & 0x0e;
+    if (rises)
+        r->request(r->opaque);
+}
+
+static u64 port92_read(void *dev, u64 offset, unsigned size)
+{
+    return ((struct reset *)dev)->port92;
+}
+
+static void port92_write(void *dev, u64 offset, u64 value, unsigned size)
+{
+    struct reset *r = dev;
+    u8 rises = (u8)value & (u8)~r->port92, changed = (u8)value ^ r->port92;
+    r->port92 = (u8)value;
+    if (changed & PORT92_A20 && r->a20)
+        r->a20(r->opaque, value & PORT92_A20);
+    if (rises & PORT92_INIT)
+        r->request(r->opaque);
+}
+
+const struct bus_ops reset_cf9_ops = {cf9_read, cf9_write, 1, 1};
+const struct bus_ops reset_port92_ops = {port92_read, port92_write, 1, 1};
+
+void reset_init(struct reset *r, void (*request)(void *opaque), void (*a20)(void *opaque, bool enabled), void *opaque)
+{
+    *r = (struct reset){.request = request, .a20 = a20, .opaque = opaque};
+    reset_reset(r);
+}
+
+/* A20 is on, as firmware leaves it. */
+void reset_reset(struct reset *r)
+{
+    r->cf9 = 0;
+    r->port92 = PORT92_A20;
+}
+
+void reset_state(struct reset *r, struct state *s)
+{
+    state_section(s, "reset", 1);
+    STATE_FIELD(s, r, cf9);
+    STATE_FIELD(s, r, port92);
+}

@@ -1,0 +1,284 @@
+/*
+ * 16550A. Called under the machine lock; the terminal's thread pushes input with the lock taken.
+ *
+ * Transmission takes no time, so THRE is always set; the receive timeout interrupt comes at once and not after four
+ * character times. No input is lost: a byte is taken from the host only when there is room, and only when the guest
+ * listens, that is when it enabled the receive interrupt or keeps polling LSR without transmitting. Drivers that
+ * empty the FIFO when they start would otherwise swallow what was piped in before.
+ * Source: National Semiconductor PC16550D data sheet.
+ */
+#include "dev/uart16550.h"
+
+#include <string.h>
+
+#define IER_RDA BIT(0)
+#define IER_THRE BIT(1)
+#define IER_RLS BIT(2)
+#define IER_MSI BIT(3)
+#define IIR_NONE 0x01
+#define IIR_MSI 0x00
+#define IIR_THRE 0x02
+#define IIR_RDA 0x04
+#define IIR_RLS 0x06
+#define IIR_TIMEOUT 0x0c
+#define IIR_FIFO 0xc0
+#define FCR_ENABLE BIT(0)
+#define FCR_CLEAR_RX BIT(1)
+#define LCR_DLAB BIT(7)
+#define LCR_BREAK BIT(6)
+#define MCR_LOOP BIT(4)
+#define LSR_DR BIT(0)
+#define LSR_OE BIT(1)
+#define LSR_BI BIT(4)
+#define LSR_ERRORS 0x1e
+#define LSR_EMPTY 0x60 /* THRE and TEMT */
+#define MSR_CTS BIT(4)
+#define MSR_DSR BIT(5)
+#define MSR_RI BIT(6)
+#define MSR_DCD BIT(7)
+
+static unsigned rx_trigger(const struct uart16550 *u)
+{
+    static const u8 level[4] = {1, 4, 8, 14};
+    return u->fcr & FCR_ENABLE ? level[u->fcr >> 6] : 1;
+}
+
+static unsigned rx_size(const struct uart16550 *u)
+{
+    return u->fcr & FCR_ENABLE ? UART_FIFO : 1;
+}
+
+/* The pending interrupt of the highest priority, as IIR shows it. */
+static u8 interrupt_id(const struct uart16550 *u)
+{
+    if (u->ier & IER_RLS && u->lsr & LSR_ERRORS)
+        return IIR_RLS;
+    if (u->ier & IER_RDA && u->rx_count)
+        return u->rx_count >= rx_trigger(u) ? IIR_RDA : IIR_TIMEOUT;
+    if (u->ier & IER_THRE && u->thr_empty_pending)
+        return IIR_THRE;
+    if (u->ier & IER_MSI && u->msr & 0x0f)
+        return IIR_MSI;
+    return IIR_NONE;
+}
+
+static void interrupt_update(struct uart16550 *u)
+{
+    irq_set(&u->config.irq, interrupt_id(u) != IIR_NONE);
+}
+
+static void rx_push(struct uart16550 *u, u8 byte)
+{
+    if (u->rx_count == rx_size(u)) {
+        u->lsr |= LSR_OE;
+        return;
+    }
+    u->rx[(u->rx_head + u->rx_count) % UART_FIFO] = byte;
+    u->rx_count++;
+    u->lsr |= LSR_DR;
+}
+
+static u8 rx_pop(struct uart16550 *u)
+{
+    if (!u->rx_count)
+        return 0;
+    u8 byte = u->rx[u->rx_head];
+    u->rx_head = (u->rx_head + 1) % UART_FIFO;
+    if (!--u->rx_count)
+        u->lsr &= (u8)~LSR_DR;
+    return byte;
+}
+
+static void rx_clear(struct uart16550 *u)
+{
+    u->rx_head = u->rx_count = 0;
+    u->lsr &= (u8)~LSR_DR;
+}
+
+/* The modem inputs: our peer is always there; in loopback they are the outputs. */
+static void modem_update(struct uart16550 *u)
+{
+    u8 level = MSR_DCD | MSR_DSR | MSR_CTS;
+    if (u->mcr & MCR_LOOP)
+        level = (u8)((u->mcr & 1) << 5 | (u->mcr & 2) << 3 | (u->mcr & 4) << 4 | (u->mcr & 8) << 4);
+    u8 old = u->msr & 0xf0, delta = (level ^ old) >> 4;
+    delta &= (u8) ~(old & MSR_RI ? 0 : BIT(2)); /* TERI: trailing edge of RI only */
+    u->msr = (u8)(level | (u->msr & 0x0f) | delta);
+}
+
+static void ready_notify(struct uart16550 *u)
+{
+    if (u->config.receive_ready && uart16550_room(u))
+        u->config.receive_ready(u->config.opaque);
+}
+
+static void fcr_write(struct uart16550 *u, u8 value)
+{
+    if ((value ^ u->fcr) & FCR_ENABLE || value & FCR_CLEAR_RX)
+        rx_clear(u);
+    u->fcr = value & FCR_ENABLE ? value & 0xc9 : 0;
+}
+
+static void ier_write(struct uart16550 *u, u8 value)
+{
+    if (value & ~u->ier & IER_THRE)
+        u->thr_empty_pending = true;
+    u->ier = value & 0x0f;
+}
+
+static void thr_write(struct uart16550 *u, u8 value)
+{
+    u->lsr_polls = 0;
+    u->thr_empty_pending = true;
+    if (u->mcr & MCR_LOOP)
+        rx_push(u, value);
+    else if (u->config.transmit)
+        u->config.transmit(u->config.opaque, value);
+}
+
+static u8 lsr_read(struct uart16550 *u)
+{
+    u8 value = u->lsr | LSR_EMPTY;
+    u->lsr &= (u8)~LSR_ERRORS;
+    if (u->lsr_polls < UART_POLLS)
+        u->lsr_polls++;
+    return value;
+}
+
+static u64 uart_read(void *dev, u64 offset, unsigned size)
+{
+    struct uart16550 *u = dev;
+    u8 value = 0;
+    switch (offset) {
+    case 0:
+        value = u->lcr & LCR_DLAB ? u->dll : rx_pop(u);
+        break;
+    case 1:
+        value = u->lcr & LCR_DLAB ? u->dlm : u->ier;
+        break;
+    case 2:
+        value = interrupt_id(u);
+        if (value == IIR_THRE)
+            u->thr_empty_pending = false;
+        value |= u->fcr & FCR_ENABLE ? IIR_FIFO : 0;
+        break;
+    case 3:
+        value = u->lcr;
+        break;
+    case 4:
+        value = u->mcr;
+        break;
+    case 5:
+        value = lsr_read(u);
+        break;
+    case 6:
+        value = u->msr;
+        u->msr &= 0xf0;
+        break;
+    case 7:
+        value = u->scr;
+        break;
+    }
+    interrupt_update(u);
+    if ((offset == 0 || offset == 5) && !u->rx_count)
+        ready_notify(u);
+    return value;
+}
+
+static void uart_write(void *dev, u64 offset, u64 v, unsigned size)
+{
+    struct uart16550 *u = dev;
+    u8 value = (u8)v;
+    switch (offset) {
+    case 0:
+        if (u->lcr & LCR_DLAB)
+            u->dll = value;
+        else
+            thr_write(u, value);
+        break;
+    case 1:
+        if (u->lcr & LCR_DLAB)
+            u->dlm = value;
+        else
+            ier_write(u, value);
+        break;
+    case 2:
+        fcr_write(u, value);
+        break;
+    case 3:
+        if (value & ~u->lcr & LCR_BREAK && u->mcr & MCR_LOOP) {
+            rx_push(u, 0);
+            u->lsr |= LSR_BI;
+        }
+        u->lcr = value;
+        break;
+    case 4:
+        u->mcr = value & 0x1f;
+        modem_update(u);
+        break;
+    case 7:
+        u->scr = value;
+        break;
+    }
+    interrupt_update(u);
+    if (offset >= 1 && offset <= 4 && !u->rx_count)
+        ready_notify(u);
+}
+
+const struct bus_ops uart16550_ops = {uart_read, uart_write, 1, 1};
+
+void uart16550_init(struct uart16550 *u, const struct uart16550_config *config)
+{
+    *u = (struct uart16550){.config = *config};
+    uart16550_reset(u);
+}
+
+void uart16550_reset(struct uart16550 *u)
+{
+    struct uart16550_config config = u->config;
+    *u = (struct uart16550){.config = config, .dll = 12, .msr = MSR_DCD | MSR_DSR | MSR_CTS};
+    interrupt_update(u);
+}
+
+unsigned uart16550_room(const struct uart16550 *u)
+{
+    if (u->mcr & MCR_LOOP || !(u->ier & IER_RDA || u->lsr_polls == UART_POLLS))
+        return 0;
+    return rx_size(u) - u->rx_count;
+}
+
+unsigned uart16550_receive(struct uart16550 *u, const u8 *bytes, unsigned count)
+{
+    unsigned room = uart16550_room(u);
+    if (count > room)
+        count = room;
+    for (unsigned i = 0; i < count; i++)
+        rx_push(u, bytes[i]);
+    interrupt_update(u);
+    return count;
+}
+
+void uart16550_state(struct uart16550 *u, struct state *s)
+{
+    state_section(s, u->config.name, 1);
+    STATE_FIELD(s, u, ier);
+    STATE_FIELD(s, u, fcr);
+    STATE_FIELD(s, u, lcr);
+    STATE_FIELD(s, u, mcr);
+    STATE_FIELD(s, u, lsr);
+    STATE_FIELD(s, u, msr);
+    STATE_FIELD(s, u, scr);
+    STATE_FIELD(s, u, dll);
+    STATE_FIELD(s, u, dlm);
+    STATE_FIELD(s, u, thr_empty_pending);
+    STATE_FIELD(s, u, rx);
+    STATE_FIELD(s, u, rx_head);
+    STATE_FIELD(s, u, rx_count);
+    STATE_FIELD(s, u, lsr_polls);
+    if (!state_saving(s)) {
+        u->rx_head %= UART_FIFO;
+        if (u->rx_count > rx_size(u))
+            u->rx_count = rx_size(u);
+        interrupt_update(u);
+    }
+}
