@@ -50,6 +50,9 @@ bool apic_msi(struct vm *vm, u64 address, u32 data);
 /* [any] The 8259's INTR line to LINT0 of every CPU. */
 void apic_intr_line(struct vm *vm, bool level);
 
+/* L1's TSC jumped (WRMSR to IA32_TIME_STAMP_COUNTER or IA32_TSC_ADJUST): the TSC deadline is another time now. */
+void lapic_tsc_changed(struct vcpu *v);
+
 /* timers.c: one host deadline per vCPU, the earliest of the APIC's and VMX preemption timer's. Called when either changed. */
 void timers_update(struct vcpu *v);
 /* tsc.c: guest TSC now for the running level; and host TSC/ns conversions. */

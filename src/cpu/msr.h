@@ -21,8 +21,11 @@ u64 msr_efer_valid(const struct vcpu *v);
 /* Is each of the 8 bytes a legal PAT memory type? */
 bool msr_pat_valid(u64 value);
 
-/* Values after RESET, as firmware would leave them (MTRRs on and write-back, FEATURE_CONTROL locked with VMXON permitted), or
- * after INIT, which keeps most. Covers every MSR that msr.c stores and the TSC; not EFER, APIC_BASE and segment bases. */
-void msr_reset(struct vcpu *v, bool init);
+/*
+ * Values after RESET, as firmware would leave them (MTRRs on and write-back, FEATURE_CONTROL locked with VMXON permitted).
+ * Covers every MSR that msr.c stores, and the TSC (CPU 0 before the others); not EFER, APIC_BASE and segment bases. INIT
+ * changes none of these.
+ */
+void msr_reset(struct vcpu *v);
 
 #endif
