@@ -23,7 +23,7 @@ static u64 exit_int_info(const struct vcpu *v)
     if (!e->valid)
         return 0;
     u64 type = SVM_EVENT_EXCEPTION;
-    if (e->type == EVENT_NMI || (e->type == EVENT_EXTINT && v->svm->injecting_nmi))
+    if (e->type == EVENT_NMI || (e->vector == EXC_NMI && v->svm->injecting_nmi))
         type = SVM_EVENT_NMI;
     else if (e->type == EVENT_EXTINT)
         type = SVM_EVENT_INTR;

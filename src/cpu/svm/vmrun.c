@@ -81,17 +81,12 @@ static void load_guest(struct vcpu *v)
     rflags_set(v, (g->rflags & FLAGS_DEFINED) | FLAG_ONE);
 }
 
-/* L2 reads L1's TSC * ratio + TSC_OFFSET; v->tsc_mul applies to the host's TSC, so L1's own offset is scaled here. */
+/* L2 reads L1's TSC * ratio + TSC_OFFSET; see tsc.c for the form. */
 static void load_tsc(struct vcpu *v)
 {
     const struct svm *s = v->svm;
-    u64 offset = v->tsc_offset_l1;
-    v->tsc_mul = 0;
-    if (s->tsc_ratio != TSC_RATIO_ONE) {
-        v->tsc_mul = s->tsc_ratio;
-        offset = (u64)(((__int128)(s64)offset * (s64)s->tsc_ratio) >> 32);
-    }
-    v->tsc_offset = offset + s->control.tsc_offset;
+    v->tsc_offset = v->tsc_offset_l1 + s->control.tsc_offset;
+    v->tsc_mul = s->tsc_ratio == TSC_RATIO_ONE ? 0 : s->tsc_ratio;
 }
 
 static void flush_tlb(struct vcpu *v)
