@@ -1,0 +1,202 @@
+/*
+ * What VMX the virtual CPU has: vmx_offered is the one place that decides, and the capability MSRs are made from it.
+ * The guest can only read them.
+ * Source: Intel SDM volume 3D, appendix "VMX Capability Reporting Facility".
+ */
+#include "cpu/cpuid.h"
+#include "cpu/vmx/vmx.h"
+
+/* Default1 bits: reserved, read as ones. The second mask of each is what TRUE MSRs allow to be cleared. */
+#define PIN_DEFAULT1 0x00000016u
+#define PROC_DEFAULT1 0x0401e172u
+#define PROC_CLEARABLE (PROC_CR3_LOAD_EXITING | PROC_CR3_STORE_EXITING)
+#define EXIT_DEFAULT1 0x00036dffu
+#define EXIT_CLEARABLE EXITC_SAVE_DEBUG
+#define ENTRY_DEFAULT1 0x000011ffu
+#define ENTRY_CLEARABLE ENTRYC_LOAD_DEBUG
+
+#define CR0_FIXED0 (CR0_PE | CR0_NE | CR0_PG)
+#define CR0_FIXED1 0xffffffffull
+#define CR4_FIXED0 CR4_VMXE
+
+#define BASIC_MEMTYPE_WB (6ull << 50)
+#define BASIC_INS_OUTS_INFO BIT64(54)
+#define BASIC_TRUE_CONTROLS BIT64(55)
+
+#define MISC_SAVE_LMA BIT64(5)
+#define MISC_ACTIVITY_STATES (7ull << 6)
+#define MISC_CR3_TARGETS(n) ((u64)(n) << 16)
+#define MISC_VMWRITE_ANY BIT64(29)
+#define MISC_ZERO_LENGTH_INJECTION BIT64(30)
+
+#define VMCS_ENUM_MAX 0x2eull /* the highest index of any field, in place: guest preemption timer value */
+
+const struct vmx_caps vmx_offered = {
+    .pin = PIN_EXTINT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER,
+    .proc = PROC_INTERRUPT_WINDOW | PROC_TSC_OFFSETTING | PROC_HLT_EXITING | PROC_INVLPG_EXITING |
+            PROC_MWAIT_EXITING | PROC_RDPMC_EXITING | PROC_RDTSC_EXITING | PROC_CR3_LOAD_EXITING |
+            PROC_CR3_STORE_EXITING | PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING | PROC_TPR_SHADOW |
+            PROC_NMI_WINDOW | PROC_MOV_DR_EXITING | PROC_UNCONDITIONAL_IO | PROC_IO_BITMAPS |
+            PROC_MONITOR_TRAP | PROC_MSR_BITMAPS | PROC_MONITOR_EXITING | PROC_PAUSE_EXITING | PROC_SECONDARY,
+    .proc2 = PROC2_EPT | PROC2_DESC_TABLE_EXITING | PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD_EXITING |
+             PROC2_UNRESTRICTED_GUEST | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | PROC2_INVPCID |
+             PROC2_SHADOW_VMCS | PROC2_RDSEED_EXITING | PROC2_XSAVES | PROC2_MODE_BASED_EXECUTE,
+    .exit = EXITC_SAVE_DEBUG | EXITC_HOST_64 | EXITC_ACK_INTERRUPT | EXITC_SAVE_PAT | EXITC_LOAD_PAT |
+            EXITC_SAVE_EFER | EXITC_LOAD_EFER | EXITC_SAVE_PREEMPTION_TIMER,
+    .entry = ENTRYC_LOAD_DEBUG | ENTRYC_IA32E_GUEST | ENTRYC_LOAD_PAT | ENTRYC_LOAD_EFER,
+    .basic = VMCS_REVISION | (u64)VMCS_SIZE << 32 | BASIC_MEMTYPE_WB | BASIC_INS_OUTS_INFO | BASIC_TRUE_CONTROLS,
+    .misc = VMX_TIMER_SHIFT | MISC_SAVE_LMA | MISC_ACTIVITY_STATES | MISC_CR3_TARGETS(VMX_CR3_TARGETS) |
+            MISC_VMWRITE_ANY | MISC_ZERO_LENGTH_INJECTION,
+    .ept_vpid = EPT_CAP_EXEC_ONLY | EPT_CAP_WALK_4 | EPT_CAP_UC | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_1G |
+                EPT_CAP_INVEPT | EPT_CAP_AD | EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL | VPID_CAP_INVVPID |
+                VPID_CAP_ADDRESS | VPID_CAP_SINGLE | VPID_CAP_ALL | VPID_CAP_SINGLE_NONGLOBAL,
+};
+
+/* The form of the control MSRs: allowed 0-settings (bits that must be 1) low, allowed 1-settings high. */
+static u64 control_msr(u32 must, u32 offered)
+{
+    return must | (u64)(must | offered) << 32;
+}
+
+u64 vmx_cr4_fixed1(const struct vm *vm)
+{
+    static const struct {
+        u32 bit;
+        enum feature feature;
+    } rows[] = {
+        {CR4_VME, FEATURE_VME},          {CR4_PVI, FEATURE_VME},     {CR4_TSD, FEATURE_TSC},
+        {CR4_DE, FEATURE_DE},            {CR4_PSE, FEATURE_PSE},     {CR4_PAE, FEATURE_PAE},
+        {CR4_MCE, FEATURE_MCE},          {CR4_PGE, FEATURE_PGE},     {CR4_OSFXSR, FEATURE_FXSR},
+        {CR4_OSXMMEXCPT, FEATURE_SSE},   {CR4_UMIP, FEATURE_UMIP},   {CR4_LA57, FEATURE_LA57},
+        {CR4_VMXE, FEATURE_VMX},         {CR4_PCIDE, FEATURE_PCID},  {CR4_FSGSBASE, FEATURE_FSGSBASE},
+        {CR4_OSXSAVE, FEATURE_XSAVE},    {CR4_SMEP, FEATURE_SMEP},   {CR4_SMAP, FEATURE_SMAP},
+        {CR4_PKE, FEATURE_PKU},
+    };
+    u64 may = CR4_PCE;
+    for (u32 i = 0; i < ARRAY_LEN(rows); i++) {
+        if (cpu_has(vm, rows[i].feature))
+            may |= rows[i].bit;
+    }
+    return may;
+}
+
+static bool capability(const struct vcpu *v, const struct vmx_caps *c, u32 msr, u64 *value)
+{
+    switch (msr) {
+    case MSR_VMX_BASIC:
+        *value = c->basic;
+        return true;
+    case MSR_VMX_PINBASED_CTLS:
+    case MSR_VMX_TRUE_PINBASED_CTLS:
+        *value = control_msr(PIN_DEFAULT1, c->pin);
+        return true;
+    case MSR_VMX_PROCBASED_CTLS:
+        *value = control_msr(PROC_DEFAULT1, c->proc);
+        return true;
+    case MSR_VMX_TRUE_PROCBASED_CTLS:
+        *value = control_msr(PROC_DEFAULT1 & ~PROC_CLEARABLE, c->proc);
+        return true;
+    case MSR_VMX_EXIT_CTLS:
+        *value = control_msr(EXIT_DEFAULT1, c->exit);
+        return true;
+    case MSR_VMX_TRUE_EXIT_CTLS:
+        *value = control_msr(EXIT_DEFAULT1 & ~EXIT_CLEARABLE, c->exit);
+        return true;
+    case MSR_VMX_ENTRY_CTLS:
+        *value = control_msr(ENTRY_DEFAULT1, c->entry);
+        return true;
+    case MSR_VMX_TRUE_ENTRY_CTLS:
+        *value = control_msr(ENTRY_DEFAULT1 & ~ENTRY_CLEARABLE, c->entry);
+        return true;
+    case MSR_VMX_MISC:
+        *value = c->misc;
+        return true;
+    case MSR_VMX_CR0_FIXED0:
+        *value = CR0_FIXED0;
+        return true;
+    case MSR_VMX_CR0_FIXED1:
+        *value = CR0_FIXED1;
+        return true;
+    case MSR_VMX_CR4_FIXED0:
+        *value = CR4_FIXED0;
+        return true;
+    case MSR_VMX_CR4_FIXED1:
+        *value = vmx_cr4_fixed1(v->vm);
+        return true;
+    case MSR_VMX_VMCS_ENUM:
+        *value = VMCS_ENUM_MAX;
+        return true;
+    case MSR_VMX_PROCBASED_CTLS2:
+        *value = control_msr(0, c->proc2);
+        return true;
+    case MSR_VMX_EPT_VPID_CAP:
+        *value = c->ept_vpid;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool control_ok(u32 must, u32 offered, u32 value)
+{
+    return (value & must) == must && !(value & ~(must | offered));
+}
+
+bool vmx_pin_ok(const struct vmx_caps *c, u32 value)
+{
+    return control_ok(PIN_DEFAULT1, c->pin, value);
+}
+
+bool vmx_proc_ok(const struct vmx_caps *c, u32 value)
+{
+    return control_ok(PROC_DEFAULT1 & ~PROC_CLEARABLE, c->proc, value);
+}
+
+bool vmx_exit_controls_ok(const struct vmx_caps *c, u32 value)
+{
+    return control_ok(EXIT_DEFAULT1 & ~EXIT_CLEARABLE, c->exit, value);
+}
+
+bool vmx_entry_controls_ok(const struct vmx_caps *c, u32 value)
+{
+    return control_ok(ENTRY_DEFAULT1 & ~ENTRY_CLEARABLE, c->entry, value);
+}
+
+bool vmx_cr0_fixed_ok(u64 cr0, bool unrestricted)
+{
+    u64 must = unrestricted ? CR0_FIXED0 & ~(CR0_PE | CR0_PG) : CR0_FIXED0;
+    return (cr0 & must) == must && !(cr0 & ~CR0_FIXED1);
+}
+
+bool vmx_cr4_fixed_ok(const struct vcpu *v, u64 cr4)
+{
+    return (cr4 & CR4_FIXED0) == CR4_FIXED0 && !(cr4 & ~v->vmx->cr4_may);
+}
+
+bool vmx_cr_valid(struct vcpu *v, unsigned cr, u64 value)
+{
+    if (!v->vmx->on)
+        return true;
+    if (cr == 0)
+        return vmx_cr0_fixed_ok(value, v->in_guest && v->vmx->proc2 & PROC2_UNRESTRICTED_GUEST);
+    if (cr == 4)
+        return vmx_cr4_fixed_ok(v, value);
+    return true;
+}
+
+bool vmx_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out)
+{
+    if (!capability(v, v->vmx->caps, msr, value))
+        return false;
+    *out = CPU_OK;
+    return true;
+}
+
+bool vmx_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out)
+{
+    u64 old;
+    if (!capability(v, v->vmx->caps, msr, &old))
+        return false;
+    *out = raise_gp(v, 0);
+    return true;
+}

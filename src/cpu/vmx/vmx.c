@@ -1,0 +1,43 @@
+/*
+ * VMX's face to the core: creation, reset, and the table of functions that instruction handlers, the MMU and event delivery
+ * call through v->nested.
+ */
+#include "cpu/copy.h"
+#include "cpu/vmx/vmx.h"
+
+size_t vmx_size(void)
+{
+    return sizeof(struct vmx);
+}
+
+static void vmx_reset(struct vcpu *v)
+{
+    struct vmx *x = v->vmx;
+    fill_bytes(x, 0, sizeof(*x));
+    x->current = x->vmxon = VMX_NO_POINTER;
+    x->caps = &vmx_offered;
+    v->in_guest = false;
+}
+
+const struct nested_ops vmx_ops = {
+    .intercept = vmx_intercept,
+    .exception = vmx_exception,
+    .event = vmx_event,
+    .stage2 = vmx_stage2,
+    .intr_allowed = vmx_intr_allowed,
+    .nmi_allowed = vmx_nmi_allowed,
+    .windows = vmx_windows,
+    .cr_read = vmx_cr_read,
+    .cr_write = vmx_cr_write,
+    .msr_read = vmx_msr_read,
+    .msr_write = vmx_msr_write,
+    .cr_valid = vmx_cr_valid,
+    .reset = vmx_reset,
+};
+
+void vmx_init(struct vcpu *v, void *memory)
+{
+    v->vmx = memory;
+    v->nested = &vmx_ops;
+    vmx_reset(v);
+}

@@ -1,0 +1,136 @@
+/*
+ * VMX as the rest of the core sees it, and the state and functions that the files of this folder share.
+ */
+#ifndef CPU_VMX_VMX_H
+#define CPU_VMX_VMX_H
+
+#include "cpu/nested.h"
+#include "cpu/vmx/vmcs.h"
+#include "x86/vmx_exit.h"
+
+#define VMX_NO_POINTER (~0ull)
+#define VMX_TIMER_SHIFT 5  /* the preemption timer counts at TSC >> 5 */
+#define VMX_CR3_TARGETS 4
+#define VMX_MSR_LIST_MAX 512
+
+/* CR0 bits that VM entry and VM exit leave as they are: ET, CD, NW and the reserved ones. */
+#define CR0_KEPT (CR0_ET | CR0_CD | CR0_NW | 0xffffffff00000000ull | 0x1ffaffc0ull)
+
+/* The second stage's space of an L2 without VPID: not a VPID, so that its mappings stay apart from L1's. */
+#define SPACE_NO_VPID 0x10000u
+
+/* What the CPU offers: bits that controls may set, and default1 bits that they may clear only by the TRUE MSRs. */
+struct vmx_caps {
+    u32 pin, proc, proc2, exit, entry;
+    u64 basic, misc, ept_vpid;
+};
+
+struct vmx {
+    bool on;          /* in VMX operation */
+    bool launched;    /* launch state of the current VMCS */
+    bool shadow;      /* the current VMCS is a shadow VMCS */
+    bool timer_on;    /* the preemption timer is counting */
+    bool mtf_pending; /* injected as an event */
+    bool tpr_pending; /* virtual TPR fell below the threshold */
+    bool nmi_held;    /* NMIs blocked in L2 in a way that IRET does not undo */
+    u64 vmxon;        /* VMXON pointer */
+    u64 current;      /* current-VMCS pointer */
+    const struct vmx_caps *caps;
+    u64 cr4_may;      /* IA32_VMX_CR4_FIXED1, kept at VMXON */
+    struct vmcs f;    /* the current VMCS */
+
+    u32 proc2;          /* secondary controls in force */
+    u64 timer_end;      /* the preemption timer is zero when TSC >> VMX_TIMER_SHIFT gets here */
+    u64 timer_deadline; /* the same in host monotonic ns */
+    u64 ple_first, ple_last; /* TSC of PAUSEs */
+
+    /* The last check of VM entry that failed, for --trace and people. */
+    const char *rule, *section;
+};
+
+/* caps.c */
+extern const struct vmx_caps vmx_offered;
+u64 vmx_cr4_fixed1(const struct vm *vm);
+/* Reserved bits of the control fields are as the TRUE capability MSRs say. */
+bool vmx_pin_ok(const struct vmx_caps *c, u32 value);
+bool vmx_proc_ok(const struct vmx_caps *c, u32 value);
+bool vmx_exit_controls_ok(const struct vmx_caps *c, u32 value);
+bool vmx_entry_controls_ok(const struct vmx_caps *c, u32 value);
+bool vmx_cr0_fixed_ok(u64 cr0, bool unrestricted);
+bool vmx_cr4_fixed_ok(const struct vcpu *v, u64 cr4);
+bool vmx_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out);
+bool vmx_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out);
+
+/* insn.c. Writes the current VMCS back to its region: before the VM is saved. */
+void vmx_flush(struct vcpu *v);
+enum outcome vmx_fail(struct vcpu *v, enum vmx_error error);
+enum outcome vmx_fail_invalid(struct vcpu *v);
+
+/* checks_*.c: true if all hold; else x->rule and x->section name the first that does not. */
+bool vmx_check_controls(struct vcpu *v, struct vmx *x);
+bool vmx_check_host(struct vcpu *v, struct vmx *x);
+/* *qualification: of the VM-entry failure. */
+bool vmx_check_guest(struct vcpu *v, struct vmx *x, u64 *qualification);
+bool vmx_eptp_valid(const struct vcpu *v, const struct vmx *x, u64 eptp);
+
+/* entry.c */
+MUST_CHECK enum outcome vmx_enter(struct vcpu *v, bool launch);
+
+/* exit.c: leaves L2. Fields that only some reasons have (interruption information, instruction information, addresses) are
+ * the caller's; everything else is stored here. Gives CPU_NESTED_EXIT, or CPU_EXIT after a VMX abort. */
+enum outcome vmx_exit(struct vcpu *v, u32 reason, u64 qualification);
+/* The same with RFLAGS.RF saved as set: exits in place of a fault. */
+enum outcome vmx_exit_fault(struct vcpu *v, u32 reason, u64 qualification);
+/* VM entry failed after the host checks: loads host state, saves nothing of L2. */
+enum outcome vmx_entry_failed(struct vcpu *v, u32 reason, u64 qualification);
+/* An exit on an event: interruption information and error code, then vmx_exit. */
+enum outcome vmx_exit_event(struct vcpu *v, const struct event *e, u64 qualification);
+/* True, and blocking ends, if the exit comes from an IRET that unblocked NMIs before it faulted. */
+bool vmx_iret_unblocked(struct vcpu *v);
+
+/* Entries of MSR lists, for entry.c and exit.c: index of the first entry that failed, from 1; 0 if none did. */
+u32 vmx_msr_list_load(struct vcpu *v, u64 address, u32 count);
+u32 vmx_msr_list_store(struct vcpu *v, u64 address, u32 count);
+
+/* intercept.c */
+enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 info2);
+/* A VMX instruction of L2 exits with displacement and instruction information. */
+enum outcome vmx_exit_instruction(struct vcpu *v, const struct insn *in, u32 reason);
+u64 vmx_cr_read(struct vcpu *v, unsigned cr, u64 value);
+u64 vmx_cr_write(struct vcpu *v, unsigned cr, u64 value);
+bool vmx_cr_valid(struct vcpu *v, unsigned cr, u64 value);
+
+/* events.c */
+enum outcome vmx_exception(struct vcpu *v, const struct event *e);
+enum outcome vmx_event(struct vcpu *v, enum nested_event what);
+enum outcome vmx_windows(struct vcpu *v);
+bool vmx_intr_allowed(struct vcpu *v);
+bool vmx_nmi_allowed(struct vcpu *v);
+enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *f);
+void vmx_tpr_changed(struct vcpu *v, u32 vtpr);
+void vmx_timer_start(struct vcpu *v, u32 value);
+u32 vmx_timer_value(struct vcpu *v);
+/* For timers.c: when the preemption timer runs out, in host monotonic ns (0: it does not run); and that REQ_TIMER fired. */
+u64 vmx_deadline(struct vcpu *v);
+void vmx_timer(struct vcpu *v);
+
+/* For mode.c: L2 runs one instruction at a time because of the monitor trap flag. After each, and after each delivery of an
+ * injected event, the dispatcher asks v->nested->event(v, NEV_MTF). */
+static inline bool vmx_stepping(const struct vcpu *v)
+{
+    return v->in_guest && v->vmx && v->vmx->f.proc & PROC_MONITOR_TRAP;
+}
+
+/* For events.c of the core: INIT waits while in VMX root operation. */
+static inline bool vmx_in_root(const struct vcpu *v)
+{
+    return v->vmx && v->vmx->on && !v->in_guest;
+}
+
+/* VTPR in the virtual-APIC page, NULL if that is not RAM. */
+static inline u32 *vmx_vtpr(struct vcpu *v)
+{
+    return vm_ram(v->vm, GPA(v->vmx->f.virtual_apic + 0x80));
+}
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * Basic VM-exit reasons. Source: Intel SDM volume 3D, appendix "VMX Basic Exit Reasons".
+ */
+#ifndef X86_VMX_EXIT_H
+#define X86_VMX_EXIT_H
+
+enum vmx_exit_reason {
+    EXIT_EXCEPTION_NMI = 0,
+    EXIT_EXTINT = 1,
+    EXIT_TRIPLE_FAULT = 2,
+    EXIT_INIT = 3,
+    EXIT_SIPI = 4,
+    EXIT_INTERRUPT_WINDOW = 7,
+    EXIT_NMI_WINDOW = 8,
+    EXIT_TASK_SWITCH = 9,
+    EXIT_CPUID = 10,
+    EXIT_GETSEC = 11,
+    EXIT_HLT = 12,
+    EXIT_INVD = 13,
+    EXIT_INVLPG = 14,
+    EXIT_RDPMC = 15,
+    EXIT_RDTSC = 16,
+    EXIT_RSM = 17,
+    EXIT_VMCALL = 18,
+    EXIT_VMCLEAR = 19,
+    EXIT_VMLAUNCH = 20,
+    EXIT_VMPTRLD = 21,
+    EXIT_VMPTRST = 22,
+    EXIT_VMREAD = 23,
+    EXIT_VMRESUME = 24,
+    EXIT_VMWRITE = 25,
+    EXIT_VMXOFF = 26,
+    EXIT_VMXON = 27,
+    EXIT_CR_ACCESS = 28,
+    EXIT_MOV_DR = 29,
+    EXIT_IO = 30,
+    EXIT_RDMSR = 31,
+    EXIT_WRMSR = 32,
+    EXIT_ENTRY_GUEST_STATE = 33,
+    EXIT_ENTRY_MSR_LOAD = 34,
+    EXIT_MWAIT = 36,
+    EXIT_MONITOR_TRAP = 37,
+    EXIT_MONITOR = 39,
+    EXIT_PAUSE = 40,
+    EXIT_TPR_BELOW_THRESHOLD = 43,
+    EXIT_APIC_ACCESS = 44,
+    EXIT_GDTR_IDTR = 46,
+    EXIT_LDTR_TR = 47,
+    EXIT_EPT_VIOLATION = 48,
+    EXIT_EPT_MISCONFIG = 49,
+    EXIT_INVEPT = 50,
+    EXIT_RDTSCP = 51,
+    EXIT_PREEMPTION_TIMER = 52,
+    EXIT_INVVPID = 53,
+    EXIT_WBINVD = 54,
+    EXIT_XSETBV = 55,
+    EXIT_RDRAND = 57,
+    EXIT_INVPCID = 58,
+    EXIT_VMFUNC = 59,
+    EXIT_RDSEED = 61,
+    EXIT_XSAVES = 63,
+    EXIT_XRSTORS = 64,
+};
+
+#define EXIT_REASON_ENTRY_FAILURE (1u << 31)
+
+#endif
