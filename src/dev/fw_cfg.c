@@ -96,8 +96,7 @@ static void dma_run(struct fw_cfg *fw)
         fw->offset = fw->offset > size || length > size - fw->offset ? size : fw->offset + length;
     }
     result = __builtin_bswap32(result);
-    if (!fw->config.memory(fw->config.opaque, gpa, &result, sizeof(result), true))
-        fw->dma_address = 0;
+    fw->config.memory(fw->config.opaque, gpa, &result, sizeof(result), true);
 }
 
 static u64 dma_read(void *dev, u64 offset, unsigned size)
