@@ -36,19 +36,20 @@ struct tlb {
     u64 wtag[TLB_SIZE];
     u64 add[TLB_SIZE];
     u64 jtag[JUMP_SIZE];  /* minus the linear address of a block's start */
-    u64 jcode[JUMP_SIZE]; /* its far entry, or the miss stub */
+    u64 jcode[JUMP_SIZE]; /* its far entry; means nothing while jtag does not match */
     /* C only */
     u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
     u64 xgpa[TLB_SIZE]; /* guest-physical page of a fetch */
     u64 jmiss;          /* host address to put in empty jcode slots */
     struct tlb_key key;
-    bool valid;
     u32 jmode;          /* vcpu.mode that jtag/jcode were filled under */
-    u64 used;           /* when it was last current, for replacement */
-    u32 filled;         /* entries filled since the last flush; large pages noted in mmu.c */
-    bool has_large;
+    u32 filled;         /* entries filled since the last flush; the first ones are listed */
     u16 filled_list[64];
-    u64 jfilled;
+    bool has_large;     /* entries from large pages, noted in `large` by region of 4 MiB or 1 GiB */
+    bool has_global;
+    bool fetch_lost;    /* fetch entries were replaced: jtag may know pages that xtag does not */
+    u64 large[2][4];
+    u64 written[TLB_SIZE / 64]; /* filter over host pages with a write mapping */
 };
 
 static inline u64 tlb_empty(u32 i)
@@ -95,6 +96,10 @@ MUST_CHECK enum outcome mmu_translate(struct vcpu *v, u64 la, enum access access
  */
 MUST_CHECK enum outcome mmu_fill(struct vcpu *v, u64 la, enum access access, bool *filled);
 
+/* Raises #GP(0), or #SS(0) for a reference through SS, unless both ends of the range are canonical. mmu_fill and the mem_
+ * functions raise #GP(0) themselves. */
+MUST_CHECK enum outcome mem_canonical(struct vcpu *v, u64 la, unsigned size, bool stack);
+
 /* Instruction fetch: guest-physical address of `la`, cached in xtag/xgpa. */
 MUST_CHECK enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa);
 
@@ -133,6 +138,8 @@ static inline u64 phys_read_u64(struct vcpu *v, gpa_t gpa)
 /* Selects the TLB context that fits the current state (called by mode_update, MOV CR3, VM entry and exit...), points GS
  * base at it and empties its jump cache if v->mode changed. Cheap when nothing changed. */
 void mmu_select(struct vcpu *v);
+/* The calling thread is going to run this vCPU: points its GS base at the current context. */
+void mmu_attach(struct vcpu *v);
 
 /* Invalidations. Each does what the manual demands of the instruction it is named after, no more if cheap. */
 void mmu_flush_all(struct vcpu *v);                        /* all contexts of this vCPU */
@@ -150,7 +157,7 @@ void mmu_flush_jumps(struct vcpu *v);
 /* PAE: loads pdpte[] from CR3; #GP(0) if reserved bits are set. */
 MUST_CHECK enum outcome mmu_load_pdptes(struct vcpu *v, u64 cr3);
 
-/* The current second stage, set by VM entry: */
+/* The current second stage and space, set by VM entry and exit. Takes effect on the TLB at the next mmu_select. */
 enum stage2 { STAGE2_NONE, STAGE2_EPT, STAGE2_NPT };
 void mmu_set_stage2(struct vcpu *v, enum stage2 kind, u64 root /* EPTP or nCR3 */, u32 space /* VPID or ASID */);
 /* NPT uses L1's paging control bits (hCR0, hCR4, hEFER) for the nested walk. */

@@ -1,0 +1,162 @@
+/*
+ * The second stage of translation while L2 runs: EPT or NPT walks behind a direct-mapped TLB from L2-physical pages to
+ * L1-physical ones, so that a two-dimensional walk is a handful of look-ups.
+ *
+ * An entry grants only what needs no further walk: writes once the dirty bit is set, fetches as they were tried. There is
+ * one such TLB per EPTP, or per nCR3 and ASID; they survive VM entries and exits.
+ * Source: SDM vol. 3C "The Extended Page Table Mechanism (EPT)"; APM vol. 2 "Nested Paging".
+ */
+#include "cpu/copy.h"
+#include "cpu/svm/npt.h"
+#include "cpu/tlb.h"
+#include "cpu/vmx/ept.h"
+#include "cpu/walk.h"
+
+#define EPTP_AD BIT64(6)
+
+void mmu_set_stage2(struct vcpu *v, enum stage2 kind, u64 root, u32 space)
+{
+    struct mmu *m = v->mmu;
+    if (kind != m->kind || root != m->root || space != m->space)
+        m->stage2 = NULL;
+    m->kind = kind;
+    m->root = kind == STAGE2_NONE ? 0 : root;
+    m->space = space;
+}
+
+static struct stage2_tlb *stage2_find(struct mmu *m)
+{
+    u32 space = m->kind == STAGE2_NPT ? m->space : 0;
+    struct stage2_tlb *victim = &m->stage2_tlb[0];
+    for (unsigned i = 0; i < STAGE2_CONTEXTS; i++) {
+        struct stage2_tlb *s = &m->stage2_tlb[i];
+        if (s->kind == m->kind && s->root == m->root && s->space == space) {
+            s->used = ++m->clock;
+            return s;
+        }
+        if (victim->kind != STAGE2_NONE && (s->kind == STAGE2_NONE || s->used < victim->used))
+            victim = s;
+    }
+    fill_bytes(victim->entry, 0xff, sizeof victim->entry);
+    victim->kind = m->kind;
+    victim->root = m->root;
+    victim->space = space;
+    victim->used = ++m->clock;
+    return victim;
+}
+
+static struct stage2_entry *stage2_entry(struct stage2_tlb *s, ngpa_t ngpa)
+{
+    return &s->entry[(ngpa.a >> PAGE_SHIFT) % STAGE2_SIZE];
+}
+
+static u64 grant_needed(enum access access, bool user_linear)
+{
+    if (access & ACCESS_WRITE)
+        return GRANT_WRITE;
+    if (access & ACCESS_FETCH)
+        return user_linear ? GRANT_FETCH_USER : GRANT_FETCH;
+    return GRANT_READ;
+}
+
+static enum outcome stage2_walk(struct vcpu *v, ngpa_t ngpa, enum access access, const struct stage2_reason *why,
+                                gpa_t *gpa)
+{
+    struct mmu *m = v->mmu;
+    bool user_linear = why->la_flags & LA_USER;
+    struct stage2_fault f = {.gpa = ngpa, .access = access, .user = true};
+    u64 page_size;
+    u8 perms = 0;
+    bool found;
+    if (m->kind == STAGE2_EPT)
+        found = ept_walk(v, m->root, ngpa, access, user_linear, gpa, &page_size, &perms, &f);
+    else
+        found = npt_walk(v, m->root, ngpa, access, gpa, &page_size, &perms, &f);
+    if (!found) {
+        f.la = why->la;
+        f.la_valid = why->la_valid;
+        f.final = why->final;
+        f.la_flags = why->la_flags;
+        return v->nested->stage2(v, &f);
+    }
+
+    u64 grant = grant_needed(access, user_linear);
+    if (perms & GRANT_READ)
+        grant |= GRANT_READ;
+    if (perms & GRANT_WRITE && (m->kind == STAGE2_NPT || !(m->root & EPTP_AD)))
+        grant |= GRANT_WRITE;
+    struct stage2_entry *e = stage2_entry(m->stage2, ngpa);
+    if (!((e->tag ^ ngpa.a) & ~PAGE_MASK))
+        grant |= e->tag & PAGE_MASK;
+    e->tag = (ngpa.a & ~PAGE_MASK) | grant;
+    e->gpa = gpa->a & ~PAGE_MASK;
+    return CPU_OK;
+}
+
+enum outcome stage2_translate(struct vcpu *v, ngpa_t ngpa, enum access access, const struct stage2_reason *why,
+                              gpa_t *gpa)
+{
+    struct mmu *m = v->mmu;
+    access &= ACCESS_WRITE | ACCESS_FETCH;
+    if (unlikely(!m->stage2))
+        m->stage2 = stage2_find(m);
+    const struct stage2_entry *e = stage2_entry(m->stage2, ngpa);
+    u64 need = grant_needed(access, why->la_flags & LA_USER);
+    if (likely(!((e->tag ^ ngpa.a) & ~PAGE_MASK) && e->tag & need)) {
+        gpa->a = e->gpa | (ngpa.a & PAGE_MASK);
+        return CPU_OK;
+    }
+    return stage2_walk(v, ngpa, access, why, gpa);
+}
+
+bool stage2_writable(const struct vcpu *v, ngpa_t ngpa)
+{
+    struct mmu *m = v->mmu;
+    if (!m->stage2)
+        return false;
+    const struct stage2_entry *e = stage2_entry(m->stage2, ngpa);
+    return !((e->tag ^ ngpa.a) & ~PAGE_MASK) && e->tag & GRANT_WRITE;
+}
+
+/* EPT: SDM "Accessed and Dirty Flags for EPT". NPT: APM "Nested Table Walk": walks of guest tables are writes. */
+enum access stage2_table_access(const struct vcpu *v)
+{
+    const struct mmu *m = v->mmu;
+    return m->kind == STAGE2_NPT || m->root & EPTP_AD ? ACCESS_WRITE : ACCESS_READ;
+}
+
+static void stage2_forget(struct mmu *m, struct stage2_tlb *s)
+{
+    s->kind = STAGE2_NONE;
+    if (m->stage2 == s)
+        m->stage2 = NULL;
+}
+
+void stage2_flush_space(struct vcpu *v, u32 space)
+{
+    struct mmu *m = v->mmu;
+    for (unsigned i = 0; i < STAGE2_CONTEXTS; i++) {
+        if (m->stage2_tlb[i].kind == STAGE2_NPT && m->stage2_tlb[i].space == space)
+            stage2_forget(m, &m->stage2_tlb[i]);
+    }
+}
+
+void stage2_flush_root(struct vcpu *v, u64 root, bool all)
+{
+    struct mmu *m = v->mmu;
+    const u64 base = 0x000ffffffffff000;
+    for (unsigned i = 0; i < STAGE2_CONTEXTS; i++) {
+        if (all || !((m->stage2_tlb[i].root ^ root) & base))
+            stage2_forget(m, &m->stage2_tlb[i]);
+    }
+}
+
+void mmu_set_npt_control(struct vcpu *v, u64 hcr0, u64 hcr4, u64 hefer)
+{
+    struct mmu *m = v->mmu;
+    u64 control = (hcr0 & CR0_PG) | (hcr4 & (CR4_PSE | CR4_PAE | CR4_LA57)) | (hefer & (EFER_NXE | EFER_LMA)) << 32;
+    if (control == m->npt_control)
+        return;
+    m->npt_control = control;
+    mmu_flush_nroot(v, 0, true);
+}

@@ -1,0 +1,364 @@
+/*
+ * TLB contexts: choosing the one that fits the vCPU's state, filling, and the invalidations of the manuals.
+ *
+ * A context is found by a key that holds everything a cached translation depends on, so that a change of CR0.WP, EFLAGS.AC,
+ * PKRU or CPL needs no flush. Invalidations drop whole contexts, which costs nothing until the slot is used again; only
+ * INVLPG-like ones go into the arrays. Global pages are not shared between contexts: MOV to CR3 drops them too, which the
+ * manual allows. Rejected: entries tagged with a generation, which would put another load on translated code's path.
+ * Source: SDM vol. 3A "Caching Translation Information"; APM vol. 2 "Translation-Lookaside Buffer (TLB)".
+ */
+#include "cpu/tlb.h"
+
+#include "cpu/copy.h"
+#include "cpu/walk.h"
+
+/* No vcpu.mode has these bits: the jump cache must be emptied before use. */
+#define JMODE_STALE (~0u)
+
+size_t mmu_size(void)
+{
+    return sizeof(struct mmu);
+}
+
+static bool key_equal(const struct tlb_key *a, const struct tlb_key *b)
+{
+    u64 x[4], y[4];
+    _Static_assert(sizeof(struct tlb_key) == sizeof x, "the key is compared by words");
+    __builtin_memcpy(x, a, sizeof x);
+    __builtin_memcpy(y, b, sizeof y);
+    return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]));
+}
+
+static unsigned key_hint(const struct tlb_key *k)
+{
+    u64 h = (k->root >> PAGE_SHIFT) ^ (k->nroot >> 8) ^ k->pkru ^ (u64)k->control << 32;
+    h ^= (u64)k->flags << 24 ^ (u64)k->pcid << 40 ^ (u64)k->space << 50;
+    return (unsigned)(h * 0x9e3779b97f4a7c15ull >> 58) % TLB_HINTS;
+}
+
+static u32 control_digest(const struct vcpu *v)
+{
+    u32 c = 0;
+    c |= v->cr0 & CR0_PG ? BIT(0) : 0;
+    c |= v->cr0 & CR0_WP ? BIT(1) : 0;
+    c |= v->efer & EFER_NXE ? BIT(2) : 0;
+    c |= v->efer & EFER_LMA ? BIT(3) : 0;
+    return c | (u32)(v->cr4 & (CR4_PSE | CR4_PAE | CR4_SMEP | CR4_SMAP | CR4_LA57 | CR4_PKE));
+}
+
+static u16 key_flags(const struct vcpu *v)
+{
+    u16 f = v->in_guest ? TLB_GUEST : 0;
+    bool ac = v->flags & FLAG_AC;
+    if (v->cpl == 3) {
+        f |= TLB_USER;
+        if (ac && v->cr0 & CR0_AM)
+            f |= TLB_AC;
+    } else if (ac && v->cr4 & CR4_SMAP) {
+        f |= TLB_AC;
+    }
+    return f;
+}
+
+static struct tlb_key key_now(const struct vcpu *v)
+{
+    const struct mmu *m = v->mmu;
+    struct tlb_key k = {.space = m->space, .flags = key_flags(v), .control = control_digest(v)};
+    if (v->cr0 & CR0_PG) {
+        if (in_long_mode(v))
+            k.root = v->cr3 & 0x000ffffffffff000;
+        else
+            k.root = v->cr4 & CR4_PAE ? v->cr3 & 0xffffffe0 : v->cr3 & 0xfffff000;
+        if (v->cr4 & CR4_PCIDE)
+            k.pcid = v->cr3 & CR3_PCID_MASK;
+        if (v->cr4 & CR4_PKE && in_long_mode(v))
+            k.pkru = v->pkru;
+    }
+    if (m->kind != STAGE2_NONE)
+        k.nroot = m->root;
+    return k;
+}
+
+static void copy_words(u64 *dst, const u64 *src, size_t n)
+{
+    __asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
+}
+
+static void jumps_empty(struct mmu *m, struct tlb *t)
+{
+    copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
+}
+
+/* Empties data and fetch entries; the jump cache is left stale. */
+static void context_empty(struct mmu *m, struct tlb *t)
+{
+    u32 bit = BIT(tlb_number(m, t));
+    if (m->touched & bit && t->filled <= ARRAY_LEN(t->filled_list)) {
+        for (u32 n = 0; n < t->filled; n++) {
+            u32 i = t->filled_list[n];
+            t->rtag[i] = t->wtag[i] = t->xtag[i] = tlb_empty(i);
+        }
+    } else {
+        copy_words(t->rtag, m->empty, TLB_SIZE);
+        copy_words(t->wtag, m->empty, TLB_SIZE);
+        copy_words(t->xtag, m->empty, TLB_SIZE);
+        m->touched |= bit;
+    }
+    t->filled = 0;
+    t->has_large = t->has_global = t->fetch_lost = false;
+    fill_bytes(t->large, 0, sizeof t->large);
+    fill_bytes(t->written, 0, sizeof t->written);
+    t->jmode = JMODE_STALE;
+}
+
+static struct tlb *context_find(struct mmu *m, const struct tlb_key *k)
+{
+    u8 *hint = &m->hint[key_hint(k)];
+    if (likely(m->valid >> *hint & 1 && key_equal(&m->key[*hint], k)))
+        return &m->tlb[*hint];
+    for (u32 i = 0; i < TLB_CONTEXTS; i++) {
+        if (m->valid >> i & 1 && key_equal(&m->key[i], k)) {
+            *hint = (u8)i;
+            return &m->tlb[i];
+        }
+    }
+    return NULL;
+}
+
+/* A slot that was forgotten, one whose memory is in use already if possible; else the least recently used. */
+static u32 context_victim(const struct mmu *m)
+{
+    if (~m->valid & m->touched)
+        return (u32)__builtin_ctz(~m->valid & m->touched);
+    if (~m->valid)
+        return (u32)__builtin_ctz(~m->valid);
+    u32 best = 0;
+    for (u32 i = 1; i < TLB_CONTEXTS; i++) {
+        if (m->used[i] < m->used[best])
+            best = i;
+    }
+    return best;
+}
+
+static struct tlb *context_create(struct mmu *m, const struct tlb_key *k)
+{
+    u32 i = context_victim(m);
+    struct tlb *t = &m->tlb[i];
+    context_empty(m, t);
+    t->key = m->key[i] = *k;
+    m->valid |= BIT(i);
+    m->hint[key_hint(k)] = (u8)i;
+    return t;
+}
+
+static void page_drop(struct tlb *t, u64 la);
+
+/* Takes pages with newly enabled data breakpoints out of every context: accesses to them must come to C. */
+static void watch_update(struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    u64 dr7 = v->dr7 & 0xffff00ff;
+    bool same = dr7 == m->watch_dr7;
+    for (unsigned n = 0; n < 4; n++)
+        same &= v->dr[n] == m->watch_dr[n];
+    if (same)
+        return;
+    m->watch_dr7 = dr7;
+    for (unsigned n = 0; n < 4; n++) {
+        m->watch_dr[n] = v->dr[n];
+        if (!(dr7 >> (n * 2) & 3) || !(dr7 >> (16 + n * 4) & 1))
+            continue;
+        for (u32 valid = m->valid; valid; valid &= valid - 1)
+            page_drop(&m->tlb[__builtin_ctz(valid)], v->dr[n]);
+    }
+}
+
+void mmu_select(struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    if (unlikely((v->dr7 | m->watch_dr7) & 0xff))
+        watch_update(v);
+    struct tlb_key k = key_now(v);
+    struct tlb *t = v->tlb;
+    if (!key_equal(&t->key, &k) || !(m->valid >> tlb_number(m, t) & 1)) {
+        t = context_find(m, &k);
+        if (unlikely(!t))
+            t = context_create(m, &k);
+        m->used[tlb_number(m, t)] = ++m->clock;
+        v->tlb = t;
+        __builtin_ia32_wrgsbase64((u64)t);
+    }
+    if (unlikely(t->jmode != (v->mode & ~MODE_STEP))) {
+        jumps_empty(m, t);
+        t->jmode = v->mode & ~MODE_STEP;
+    }
+}
+
+void mmu_attach(struct vcpu *v)
+{
+    mmu_select(v);
+    __builtin_ia32_wrgsbase64((u64)v->tlb);
+}
+
+void mmu_init(struct vcpu *v, void *memory, u64 jump_miss)
+{
+    struct mmu *m = memory;
+    v->mmu = m;
+    for (u32 i = 0; i < TLB_SIZE; i++)
+        m->empty[i] = tlb_empty(i);
+    for (u32 i = 0; i < JUMP_SIZE; i++)
+        m->jump_empty[i] = -(u64)((i + JUMP_SIZE / 2) % JUMP_SIZE);
+    for (u32 i = 0; i < TLB_CONTEXTS; i++)
+        m->tlb[i].jmiss = jump_miss;
+    v->tlb_mask = (u64)(TLB_SIZE - 1) << PAGE_SHIFT;
+    v->jump_mask = JUMP_MASK;
+    struct tlb_key k = key_now(v);
+    v->tlb = context_create(m, &k);
+}
+
+struct tlb *tlb_for(struct vcpu *v, enum access access)
+{
+    struct tlb *t = v->tlb;
+    bool user = t->key.flags & TLB_USER;
+    if (likely(!(access & (ACCESS_IMPLICIT | ACCESS_USER))))
+        return likely(user == (v->cpl == 3)) ? t : NULL;
+    if (access & ACCESS_USER)
+        return user ? t : NULL;
+    if (!(t->key.flags & (TLB_USER | TLB_AC)))
+        return t;
+    struct tlb_key k = t->key;
+    k.flags &= ~(TLB_USER | TLB_AC);
+    return context_find(v->mmu, &k);
+}
+
+/* Jump cache entries for code in [start, start + size). */
+static void jumps_drop(struct tlb *t, u64 start, u64 size)
+{
+    for (u32 i = 0; i < JUMP_SIZE; i++) {
+        if (-t->jtag[i] - start < size)
+            t->jtag[i] = -(u64)((i + JUMP_SIZE / 2) % JUMP_SIZE);
+    }
+}
+
+static void region_drop(struct tlb *t, u64 start, u64 size)
+{
+    for (u32 i = 0; i < TLB_SIZE; i++) {
+        if (-t->rtag[i] - start < size)
+            t->rtag[i] = t->wtag[i] = tlb_empty(i);
+        if (-t->xtag[i] - start < size)
+            t->xtag[i] = tlb_empty(i);
+    }
+    jumps_drop(t, start, size);
+}
+
+/* INVLPG on one context: the page, and every entry that was made from a large page that `la` may lie in. */
+static void page_drop(struct tlb *t, u64 la)
+{
+    u64 page = la & ~PAGE_MASK;
+    if (t->has_large) {
+        for (unsigned size = 0; size < 2; size++) {
+            unsigned shift = size ? 30 : 22;
+            u32 bit = large_bit(la, shift);
+            if (t->large[size][bit / 64] >> (bit % 64) & 1)
+                region_drop(t, la & ~(BIT64(shift) - 1), BIT64(shift));
+        }
+    }
+    u32 i = tlb_index(la);
+    if (t->rtag[i] == -page)
+        t->rtag[i] = t->wtag[i] = tlb_empty(i);
+    if (t->xtag[i] == -page || t->fetch_lost) {
+        if (t->xtag[i] == -page)
+            t->xtag[i] = tlb_empty(i);
+        jumps_drop(t, page, PAGE_SIZE);
+    }
+}
+
+void mmu_flush_all(struct vcpu *v)
+{
+    v->mmu->valid = 0;
+    stage2_flush_root(v, 0, true);
+    mmu_select(v);
+}
+
+static void contexts_forget(struct vcpu *v, u32 space, bool all_pcids, u16 pcid)
+{
+    struct mmu *m = v->mmu;
+    for (u32 valid = m->valid; valid; valid &= valid - 1) {
+        u32 i = (u32)__builtin_ctz(valid);
+        if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid))
+            m->valid &= ~BIT(i);
+    }
+    mmu_select(v);
+}
+
+void mmu_flush_nonglobal(struct vcpu *v)
+{
+    contexts_forget(v, v->mmu->space, false, v->cr4 & CR4_PCIDE ? v->cr3 & CR3_PCID_MASK : 0);
+}
+
+void mmu_flush_global(struct vcpu *v)
+{
+    contexts_forget(v, v->mmu->space, true, 0);
+}
+
+void mmu_flush_pcid(struct vcpu *v, u32 space, u16 pcid)
+{
+    contexts_forget(v, space, false, pcid);
+}
+
+void mmu_flush_space(struct vcpu *v, u32 space)
+{
+    stage2_flush_space(v, space);
+    contexts_forget(v, space, true, 0);
+}
+
+void mmu_flush_page(struct vcpu *v, u32 space, bool all_pcids, u16 pcid, u64 la)
+{
+    struct mmu *m = v->mmu;
+    for (u32 valid = m->valid; valid; valid &= valid - 1) {
+        u32 i = (u32)__builtin_ctz(valid);
+        if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid || m->tlb[i].has_global))
+            page_drop(&m->tlb[i], la);
+    }
+}
+
+/* INVEPT: SDM "Operations that Invalidate Cached Mappings". EP4TA is bits 51:12 of the EPTP. */
+void mmu_flush_nroot(struct vcpu *v, u64 nroot, bool all)
+{
+    struct mmu *m = v->mmu;
+    const u64 ep4ta = 0x000ffffffffff000;
+    for (u32 valid = m->valid; valid; valid &= valid - 1) {
+        u32 i = (u32)__builtin_ctz(valid);
+        u64 have = m->key[i].nroot;
+        if (have && (all || !((have ^ nroot) & ep4ta)))
+            m->valid &= ~BIT(i);
+    }
+    stage2_flush_root(v, nroot, all);
+    mmu_select(v);
+}
+
+void mmu_protect_page(struct vcpu *v, gpa_t page)
+{
+    struct mmu *m = v->mmu;
+    u64 host = (u64)vm_ram(v->vm, GPA(page.a & ~PAGE_MASK));
+    if (!host)
+        return;
+    for (u32 valid = m->valid; valid; valid &= valid - 1) {
+        struct tlb *t = &m->tlb[__builtin_ctz(valid)];
+        if (!(t->written[written_bit(host) / 64] >> (written_bit(host) % 64) & 1))
+            continue;
+        for (u32 i = 0; i < TLB_SIZE; i++) {
+            if (t->wtag[i] == t->rtag[i] && t->add[i] - t->wtag[i] == host)
+                t->wtag[i] = tlb_empty(i);
+        }
+    }
+}
+
+void mmu_flush_jumps(struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    for (u32 valid = m->valid; valid; valid &= valid - 1)
+        m->tlb[__builtin_ctz(valid)].jmode = JMODE_STALE;
+    jumps_empty(m, v->tlb);
+    v->tlb->jmode = v->mode & ~MODE_STEP;
+}
