@@ -1,7 +1,9 @@
 # nestbox: see README.md. Variants: make B=release|debug|asan|tsan|cov ; CC=gcc|clang
 B ?= release
 O := build/$(B)
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 PREFIX ?= /usr/local
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wimplicit-fallthrough -Wundef \
         -Wno-unused-parameter -Wno-missing-field-initializers
@@ -50,8 +52,41 @@ $(O)/tests/unit/%: tests/unit/%.c $(HOST_OBJ) $(CORE_OBJ)
 
 unit: $(UNIT)
 
+# The differential test of instructions: tests/insn/main.c
+INSN_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard tests/insn/*.c)) $(O)/tests/insn/monitor.S.o
+$(INSN_OBJ): CPPFLAGS += -I.
+$(O)/insn: $(INSN_OBJ) $(HOST_OBJ) $(CORE_OBJ)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The measuring program, static so that it runs on any level.
+build/loops: tests/perf/loops.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -D_GNU_SOURCE $(WARN) -static -o $@ $<
+
+demo:
+	+tools/demo.sh
+
+test:
+	+tools/test.sh
+
+bench:
+	+tools/bench.sh
+
+lint:
+	+tools/lint.sh
+
+fuzz: $(O)/insn
+	$(O)/insn --corpus tests/insn/cases.txt --seed $$(date +%s) --seconds $(or $(SECONDS),600)
+
+install: $(O)/nestbox
+	install -D -m 755 $(O)/nestbox $(DESTDIR)$(PREFIX)/bin/nestbox
+	for page in $(wildcard docs/man/*.1); do \
+	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$$(basename $$page) || exit 1; done
+	for file in $(wildcard tools/completion/nestbox.bash); do \
+	    install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestbox || exit 1; done
+
 clean:
 	rm -rf build
 
-.PHONY: all unit clean
--include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d)
+.PHONY: all unit demo test bench lint fuzz install clean
+-include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d)

@@ -1,0 +1,168 @@
+/*
+ * What it means that two outcomes agree, and how a case and its differences are shown. Flags count unless the manual
+ * calls them undefined after one of the case's instructions (Zydis' table of flags) and nothing else differs.
+ */
+#include "tests/insn/compare.h"
+
+#include <Zydis/Zydis.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FLAGS_SEEN (FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID)
+
+static const char *const gpr_name[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                       "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+
+static u64 undefined_flags(const struct test_case *c)
+{
+    ZydisDecoder decoder;
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    u64 mask = 0;
+    for (unsigned i = 0; i < c->units; i++) {
+        ZydisDecodedInstruction in;
+        for (unsigned at = 0; at < c->len[i]; at += in.length) {
+            if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, c->code[i] + at, c->len[i] - at, &in)))
+                break;
+            if (in.cpu_flags)
+                mask |= in.cpu_flags->undefined;
+        }
+    }
+    return mask;
+}
+
+static u32 error_mask(const struct test_case *c, const struct result *a)
+{
+    if (a->vector != EXC_PF)
+        return ~0u;
+    u32 mask = ~0u;
+    if (c->cpl0)
+        mask &= ~PFERR_U;
+    if (a->cr2 >> 47)
+        mask &= ~PFERR_P; /* Linux hides what is mapped in its half */
+    return mask;
+}
+
+static void show_bytes(const char *name, const u8 *a, const u8 *b, unsigned n)
+{
+    printf("    %-8s native ", name);
+    for (unsigned i = n; i-- > 0;)
+        printf("%02x%s", a[i], i && i % 8 == 0 ? "_" : "");
+    printf("\n    %-8s engine ", "");
+    for (unsigned i = n; i-- > 0;)
+        printf("%02x%s", b[i], i && i % 8 == 0 ? "_" : "");
+    printf("\n");
+}
+
+static void show_u64(const char *name, u64 a, u64 b)
+{
+    if (a != b)
+        printf("    %-8s native %016llx\n    %-8s engine %016llx\n", name, (unsigned long long)a, "",
+               (unsigned long long)b);
+}
+
+void show_difference(const struct test_case *c, const struct result *a, const struct result *b)
+{
+    char name[32];
+    show_u64("vector", a->vector, b->vector);
+    show_u64("error", a->error & error_mask(c, a), b->error & error_mask(c, a));
+    show_u64("cr2", a->cr2, b->cr2);
+    show_u64("rip", a->s.rip - CODE_LA - c->start, b->s.rip - CODE_LA - c->start);
+    show_u64("rflags", a->s.rflags & FLAGS_SEEN, b->s.rflags & FLAGS_SEEN);
+    for (unsigned i = 0; i < GPR_COUNT; i++)
+        show_u64(gpr_name[i], a->s.gpr[i], b->s.gpr[i]);
+    show_u64("fs base", a->s.fs_base, b->s.fs_base);
+    show_u64("gs base", a->s.gs_base, b->s.gs_base);
+    const struct vectors *v = &a->s.vec, *w = &b->s.vec;
+    show_u64("fcw", v->fcw, w->fcw);
+    show_u64("fsw", v->fsw, w->fsw);
+    show_u64("ftw", v->ftw, w->ftw);
+    show_u64("mxcsr", v->mxcsr, w->mxcsr);
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(name, sizeof(name), "st%u", i);
+        if (memcmp(v->st[i], w->st[i], 10))
+            show_bytes(name, v->st[i], w->st[i], 10);
+        snprintf(name, sizeof(name), "k%u", i);
+        show_u64(name, v->k[i], w->k[i]);
+    }
+    for (unsigned i = 0; i < 32; i++) {
+        snprintf(name, sizeof(name), "zmm%u", i);
+        if (memcmp(v->zmm[i], w->zmm[i], 64))
+            show_bytes(name, v->zmm[i], w->zmm[i], 64);
+    }
+    unsigned shown = 0;
+    for (unsigned i = 0; i < MEMORY_SIZE && shown < 4; i += 8) {
+        if (!memcmp(a->memory + i, b->memory + i, 8))
+            continue;
+        u64 la = i < DATA_PAGES * PAGE_SIZE ? DATA_LA + i : STACK_LA + i - DATA_PAGES * PAGE_SIZE;
+        snprintf(name, sizeof(name), "%llx", (unsigned long long)la);
+        show_bytes(name, a->memory + i, b->memory + i, 8);
+        shown++;
+    }
+}
+
+bool outcomes_agree(const struct test_case *c, const struct result *a, const struct result *b)
+{
+    u32 error = error_mask(c, a);
+    if (a->vector != b->vector || (a->error & error) != (b->error & error) || a->cr2 != b->cr2 ||
+        a->s.rip != b->s.rip || a->s.fs_base != b->s.fs_base || a->s.gs_base != b->s.gs_base ||
+        memcmp(a->s.gpr, b->s.gpr, sizeof(a->s.gpr)) || memcmp(&a->s.vec, &b->s.vec, sizeof(a->s.vec)) ||
+        memcmp(a->memory, b->memory, MEMORY_SIZE))
+        return false;
+    u64 flags = (a->s.rflags ^ b->s.rflags) & FLAGS_SEEN;
+    return !flags || !(flags & ~undefined_flags(c));
+}
+
+void case_print(FILE *f, const struct test_case *c)
+{
+    fprintf(f, "%016llx %x %u", (unsigned long long)c->seed, c->start, c->cpl0 ? 0 : 3);
+    for (unsigned i = 0; i < c->units; i++) {
+        fputc(' ', f);
+        for (unsigned j = 0; j < c->len[i]; j++)
+            fprintf(f, "%02x", c->code[i][j]);
+    }
+    fputc('\n', f);
+}
+
+bool case_parse(const char *line, struct test_case *c)
+{
+    unsigned long long seed;
+    unsigned start, cpl;
+    int n;
+    memset(c, 0, sizeof(*c));
+    if (sscanf(line, "%llx %x %u%n", &seed, &start, &cpl, &n) != 3 || start >= CODE_PAGES * PAGE_SIZE - 256)
+        return false;
+    c->seed = seed;
+    c->start = (u16)start;
+    c->cpl0 = cpl == 0;
+    char word[64];
+    int used;
+    for (line += n; sscanf(line, "%63s%n", word, &used) == 1 && word[0] != '#'; line += used) {
+        size_t len = strlen(word) / 2;
+        if (c->units == UNITS || len > UNIT_BYTES || strlen(word) % 2)
+            return false;
+        for (size_t i = 0; i < len; i++) {
+            unsigned byte;
+            if (sscanf(word + 2 * i, "%2x", &byte) != 1)
+                return false;
+            c->code[c->units][i] = (u8)byte;
+        }
+        c->len[c->units++] = (u8)len;
+    }
+    return c->units > 0;
+}
+
+void case_disassemble(const struct test_case *c)
+{
+    u64 la = CODE_LA + c->start;
+    for (unsigned i = 0; i < c->units; i++) {
+        for (unsigned at = 0; at < c->len[i];) {
+            ZydisDisassembledInstruction in;
+            if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, la + at, c->code[i] + at,
+                                                    c->len[i] - at, &in)))
+                break;
+            printf("    +%-4llx %s\n", (unsigned long long)(la + at - CODE_LA - c->start), in.text);
+            at += in.info.length;
+        }
+        la += c->len[i];
+    }
+}

@@ -1,0 +1,76 @@
+#!/bin/bash
+# `make demo`: Debian's kernel as L1 with VT-x, then with AMD-V; its own KVM runs L2 in this same program. Prints progress
+# and a tree of the levels; exit status 0 only if every level did its work.
+# usage: demo.sh NESTBOX LOOPS [intel|amd]...
+set -u
+here=$(dirname "$0")
+. "$here/need.sh"
+nestbox=$1 loops=$2
+shift 2
+[ $# -gt 0 ] || set -- intel amd
+out=build/demo
+need busybox-static cpio binutils
+"$here/fetch.sh" build/debs || exit 1
+"$here/mkinitrd.sh" build/debs "$nestbox" "$loops" "$out" || exit 1
+
+now() { date +%s%N; }
+seconds() { printf '%d.%d s' $(($1 / 1000000000)) $(($1 / 100000000 % 10)); }
+
+# The last value that level $1 printed for $2 in the log $3.
+value() { sed -n "s/.*NB $1 $2 *//p" "$3" | tail -n 1; }
+
+tree=
+failed=0
+accel=$("$nestbox" doctor 2>/dev/null | sed -n 's/^accelerator: *//p' | head -n 1)
+for nested in "$@"; do
+    nonce=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+    log=$out/$nested.log
+    want=$(seq 1 20000 | sed "s/\$/ $nonce/" | sha256sum | cut -d' ' -f1)
+    say "== $nested: L1 boots"
+    start=$(now)
+    l1_up=0 l2_start=0 l2_up=0 l2_end=0
+    : >"$log"
+    while IFS= read -r line; do
+        line=${line%$'\r'}
+        printf '%s\n' "$line" >>"$log"
+        case $line in
+        *"NB L1 up"*) l1_up=$(now) ;;
+        *"NB L1 l2 starting"*) l2_start=$(now) ;;
+        *"NB L2 up"*) l2_up=$(now) ;;
+        *"NB L1 l2 exit"*) l2_end=$(now) ;;
+        esac
+        case $line in
+        *"NB L"[12]*) say "   $(seconds $(($(now) - start)))  ${line#*NB }" ;;
+        esac
+    done < <("$nestbox" run --kernel build/debs/vmlinuz --initrd "$out/l1.cpio" --memory 1G --nested "$nested" \
+        --no-reboot --timeout "${DEMO_TIMEOUT:-600}" </dev/null 2>&1 \
+        --append "console=ttyS0 panic=-1 quiet nb.mode=demo nb.cpu=$nested nb.nonce=$nonce"
+        echo "NB exit $?")
+    end=$(now)
+    wrong=
+    [ "$(value '' exit "$log")" = 0 ] || grep -q '^NB exit 0' "$log" || wrong="$wrong; nestbox ended with $(sed -n 's/^NB exit //p' "$log")"
+    [ $l1_up -gt 0 ] || wrong="$wrong; L1 did not reach user space"
+    case $nested in intel) flag=vmx module=kvm_intel ;; *) flag=svm module=kvm_amd ;; esac
+    [ "$(value L1 flags "$log")" = "$flag" ] || wrong="$wrong; L1 does not see $flag"
+    grep -q "NB L1 module $module loaded" "$log" || wrong="$wrong; $module did not load"
+    [ $l2_up -gt 0 ] || wrong="$wrong; L2 did not reach user space"
+    [ "$(value L2 sha256 "$log")" = "$want" ] || wrong="$wrong; L2 did not compute what L0 expects"
+    grep -q 'NB L2 done' "$log" || wrong="$wrong; L2 did not finish"
+    [ "$(value L1 'l2 exit' "$log")" = 0 ] || wrong="$wrong; L2 ended with status $(value L1 'l2 exit' "$log")"
+    grep -q 'NB L1 done' "$log" || wrong="$wrong; L1 did not finish"
+    complaint=$(grep -o 'NB L[12] dmesg.*' "$log" | head -n 1)
+    [ -z "$complaint" ] || wrong="$wrong; $complaint"
+    result=ok
+    if [ -n "$wrong" ]; then
+        result="FAILED: ${wrong#; } (see $log)"
+        failed=1
+    fi
+    tree="$tree
+L0  $(uname -sr), nestbox ${accel:+($accel)}
+└─ L1  $(value L1 kernel "$log"), $(value L1 vendor "$log") with $flag: up after $(seconds $((l1_up > 0 ? l1_up - start : 0)))
+   └─ L2  $(value L2 kernel "$log") on $module, hypervisor $(value L2 hypervisor "$log"): up $(seconds $((l2_up > 0 ? l2_up - l2_start : 0))) after its start, did its work in $(seconds $((l2_end > 0 ? l2_end - l2_up : 0)))
+$nested: $result, $(seconds $((end - start))) in all
+"
+done
+printf '%s\n' "$tree"
+exit $failed

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Unpacks Debian's kernel for the guests into DIR (default build/debs): DIR/vmlinuz and DIR/modules/**/*.ko. The package
+# is downloaded, never installed. Debs already in $NESTBOX_DEBS are used instead of a download.
+set -eu
+here=$(dirname "$0")
+. "$here/need.sh"
+dir=${1:-build/debs}
+[ -e "$dir/done" ] && exit 0
+mkdir -p "$dir"
+
+deb=
+for cache in ${NESTBOX_DEBS:-} "$dir"; do
+    for f in "$cache"/linux-image-[0-9]*-amd64_*_amd64.deb; do
+        [ -e "$f" ] && deb=$f
+    done
+    [ -n "$deb" ] && break
+done
+if [ -z "$deb" ]; then
+    [ -n "$(apt-cache policy linux-image-amd64 2>/dev/null | grep Candidate)" ] || apt-get update -q >&2
+    package=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p' | head -n 1)
+    [ -n "$package" ] || die "apt knows no package linux-image-amd64; is this Debian, and has apt-get update run?"
+    say "downloading $package"
+    (cd "$dir" && apt-get download -q "$package" >&2) || {
+        apt-get update -q >&2
+        (cd "$dir" && apt-get download -q "$package" >&2) || die "cannot download $package"
+    }
+    deb=$(ls "$dir"/linux-image-[0-9]*-amd64_*_amd64.deb | tail -n 1)
+fi
+
+say "unpacking $(basename "$deb")"
+rm -rf "$dir/unpacked" "$dir/modules"
+mkdir -p "$dir/unpacked"
+dpkg-deb --fsys-tarfile "$deb" | tar x -C "$dir/unpacked" --wildcards './boot/vmlinuz-*' './lib/modules/*/kernel/arch/*' \
+    './lib/modules/*/kernel/virt/*' './lib/modules/*/kernel/crypto/*' './lib/modules/*/kernel/lib/*' \
+    './lib/modules/*/kernel/drivers/crypto/*' './lib/modules/*/kernel/drivers/char/*'
+cp "$dir"/unpacked/boot/vmlinuz-* "$dir/vmlinuz"
+mv "$dir"/unpacked/lib/modules/* "$dir/modules"
+rm -rf "$dir/unpacked"
+touch "$dir/done"

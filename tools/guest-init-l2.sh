@@ -1,0 +1,23 @@
+#!/bin/sh
+# /init of L2: says what it is, does a piece of work that L0 checks, and powers off.
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+say() { echo "NB L2 $*"; }
+arg() { sed -n "s/.*nb\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
+
+say up "$(cut -d' ' -f1 /proc/uptime)"
+say kernel "$(uname -sr)"
+say cpus "$(nproc)"
+say vendor "$(sed -n 's/^vendor_id[^:]*: //p' /proc/cpuinfo | head -n 1)"
+say hypervisor "$(dmesg | sed -n 's/.*Hypervisor detected: //p' | head -n 1)"
+if [ "$(arg mode)" = bench ]; then
+    loops all | sed 's/^/NB L2 bench /'
+    loops cpuid | sed 's/^/NB L2 bench /'
+else
+    say sha256 "$(seq 1 20000 | sed "s/\$/ $(arg nonce)/" | sha256sum | cut -d' ' -f1)"
+fi
+dmesg | grep -E 'WARNING:|BUG:|Oops|stall|soft lockup|Call Trace|unchecked MSR' | head -n 5 | sed 's/^/NB L2 dmesg /'
+say done
+poweroff -f
+sleep 60

@@ -1,0 +1,69 @@
+#!/bin/sh
+# Makes the guests' initial RAM disks: OUT/l2.cpio (busybox and tests/perf/loops) and OUT/l1.cpio (the same, KVM's
+# modules, this program with its libraries, and the L2 kernel and RAM disk inside). Their /init are guest-init-l1.sh and
+# guest-init-l2.sh.
+# usage: mkinitrd.sh DEBS NESTBOX LOOPS OUT
+set -eu
+here=$(dirname "$0")
+. "$here/need.sh"
+[ $# = 4 ] || die "usage: mkinitrd.sh DEBS NESTBOX LOOPS OUT"
+debs=$1 nestbox=$2 loops=$3 out=$4
+busybox=$(command -v busybox) || die "busybox-static is missing"
+mkdir -p "$out"
+
+root() { # a bare user space in $1
+    rm -rf "$1"
+    mkdir -p "$1/bin" "$1/dev" "$1/proc" "$1/sys" "$1/tmp"
+    cp "$busybox" "$1/bin/busybox"
+    cp "$loops" "$1/bin/loops"
+    strip "$1/bin/loops"
+    for tool in sh mount cat echo uname grep sed cut head tail tr seq sha256sum insmod poweroff dmesg sleep mknod nproc; do
+        ln -s busybox "$1/bin/$tool"
+    done
+}
+
+pack() { # $1 into the archive $2; the console must exist before devtmpfs is mounted
+    (cd "$1" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) >"$2.new"
+    mv "$2.new" "$2"
+}
+
+module() { # copies module $1 after what it depends on, and writes the order of loading
+    name=$(printf '%s' "$1" | tr - _)
+    grep -qx "$name.ko" "$out/l1/modules/order" && return 0
+    file=$(find "$debs/modules" -name "$1.ko" -o -name "$(printf '%s' "$1" | tr _ -).ko" | head -n 1)
+    if [ -z "$file" ]; then
+        grep -q "/$(printf '%s' "$1" | tr _ -).ko" "$debs/modules/modules.builtin" 2>/dev/null && return 0
+        die "no module $1 in $debs/modules"
+    fi
+    for dependency in $(readelf -p .modinfo "$file" | sed -n 's/.*depends=//p' | tr , ' '); do
+        module "$dependency"
+    done
+    name=$(basename "$file" .ko | tr - _)
+    grep -qx "$name.ko" "$out/l1/modules/order" && return 0
+    cp "$file" "$out/l1/modules/$name.ko"
+    echo "$name.ko" >>"$out/l1/modules/order"
+}
+
+root "$out/l2"
+cp "$here/guest-init-l2.sh" "$out/l2/init"
+chmod 755 "$out/l2/init"
+pack "$out/l2" "$out/l2.cpio"
+
+root "$out/l1"
+cp "$here/guest-init-l1.sh" "$out/l1/init"
+chmod 755 "$out/l1/init"
+mkdir -p "$out/l1/modules" "$out/l1/l2"
+: >"$out/l1/modules/order"
+module irqbypass
+module kvm
+module kvm_intel
+module kvm_amd
+cp "$nestbox" "$out/l1/bin/nestbox"
+strip "$out/l1/bin/nestbox"
+for library in $(ldd "$nestbox" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\).*/\1/p'); do
+    mkdir -p "$out/l1$(dirname "$library")"
+    cp -L "$library" "$out/l1$library"
+done
+cp "$debs/vmlinuz" "$out/l1/l2/vmlinuz"
+cp "$out/l2.cpio" "$out/l1/l2/initrd"
+pack "$out/l1" "$out/l1.cpio"
