@@ -3,7 +3,7 @@
  * The guest can only read them.
  * Source: Intel SDM volume 3D, appendix "VMX Capability Reporting Facility".
  */
-#include "cpu/cpuid.h"
+#include "cpu/cr.h"
 #include "cpu/vmx/vmx.h"
 
 /* Default1 bits: reserved, read as ones. The second mask of each is what TRUE MSRs allow to be cleared. */
@@ -29,6 +29,8 @@
 #define MISC_VMWRITE_ANY BIT64(29)
 #define MISC_ZERO_LENGTH_INJECTION BIT64(30)
 
+#define MSR_X2APIC_TPR 0x808u
+
 #define VMCS_ENUM_MAX 0x2eull /* the highest index of any field, in place: guest preemption timer value */
 
 const struct vmx_caps vmx_offered = {
@@ -40,7 +42,7 @@ const struct vmx_caps vmx_offered = {
             PROC_MONITOR_TRAP | PROC_MSR_BITMAPS | PROC_MONITOR_EXITING | PROC_PAUSE_EXITING | PROC_SECONDARY,
     .proc2 = PROC2_EPT | PROC2_DESC_TABLE_EXITING | PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD_EXITING |
              PROC2_UNRESTRICTED_GUEST | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | PROC2_INVPCID |
-             PROC2_SHADOW_VMCS | PROC2_RDSEED_EXITING | PROC2_XSAVES | PROC2_MODE_BASED_EXECUTE,
+             PROC2_X2APIC_MODE | PROC2_SHADOW_VMCS | PROC2_RDSEED_EXITING | PROC2_XSAVES | PROC2_MODE_BASED_EXECUTE,
     .exit = EXITC_SAVE_DEBUG | EXITC_HOST_64 | EXITC_ACK_INTERRUPT | EXITC_SAVE_PAT | EXITC_LOAD_PAT |
             EXITC_SAVE_EFER | EXITC_LOAD_EFER | EXITC_SAVE_PREEMPTION_TIMER,
     .entry = ENTRYC_LOAD_DEBUG | ENTRYC_IA32E_GUEST | ENTRYC_LOAD_PAT | ENTRYC_LOAD_EFER,
@@ -56,28 +58,6 @@ const struct vmx_caps vmx_offered = {
 static u64 control_msr(u32 must, u32 offered)
 {
     return must | (u64)(must | offered) << 32;
-}
-
-u64 vmx_cr4_fixed1(const struct vm *vm)
-{
-    static const struct {
-        u32 bit;
-        enum feature feature;
-    } rows[] = {
-        {CR4_VME, FEATURE_VME},          {CR4_PVI, FEATURE_VME},     {CR4_TSD, FEATURE_TSC},
-        {CR4_DE, FEATURE_DE},            {CR4_PSE, FEATURE_PSE},     {CR4_PAE, FEATURE_PAE},
-        {CR4_MCE, FEATURE_MCE},          {CR4_PGE, FEATURE_PGE},     {CR4_OSFXSR, FEATURE_FXSR},
-        {CR4_OSXMMEXCPT, FEATURE_SSE},   {CR4_UMIP, FEATURE_UMIP},   {CR4_LA57, FEATURE_LA57},
-        {CR4_VMXE, FEATURE_VMX},         {CR4_PCIDE, FEATURE_PCID},  {CR4_FSGSBASE, FEATURE_FSGSBASE},
-        {CR4_OSXSAVE, FEATURE_XSAVE},    {CR4_SMEP, FEATURE_SMEP},   {CR4_SMAP, FEATURE_SMAP},
-        {CR4_PKE, FEATURE_PKU},
-    };
-    u64 may = CR4_PCE;
-    for (u32 i = 0; i < ARRAY_LEN(rows); i++) {
-        if (cpu_has(vm, rows[i].feature))
-            may |= rows[i].bit;
-    }
-    return may;
 }
 
 static bool capability(const struct vcpu *v, const struct vmx_caps *c, u32 msr, u64 *value)
@@ -121,7 +101,7 @@ static bool capability(const struct vcpu *v, const struct vmx_caps *c, u32 msr, 
         *value = CR4_FIXED0;
         return true;
     case MSR_VMX_CR4_FIXED1:
-        *value = vmx_cr4_fixed1(v->vm);
+        *value = cr4_allowed(v->vm);
         return true;
     case MSR_VMX_VMCS_ENUM:
         *value = VMCS_ENUM_MAX;
@@ -184,16 +164,34 @@ bool vmx_cr_valid(struct vcpu *v, unsigned cr, u64 value)
     return true;
 }
 
+/* SDM "Virtualizing MSR-Based APIC Accesses": of the x2APIC's MSRs the TPR. */
+static bool is_virtual_tpr(const struct vcpu *v, u32 msr)
+{
+    return v->in_guest && msr == MSR_X2APIC_TPR && v->vmx->proc2 & PROC2_X2APIC_MODE;
+}
+
 bool vmx_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out)
 {
-    if (!capability(v, v->vmx->caps, msr, value))
-        return false;
     *out = CPU_OK;
-    return true;
+    if (is_virtual_tpr(v, msr)) {
+        *value = phys_read_u64(v, GPA(v->vmx->f.virtual_apic + APIC_TPR));
+        return true;
+    }
+    return capability(v, v->vmx->caps, msr, value);
 }
 
 bool vmx_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out)
 {
+    *out = CPU_OK;
+    if (is_virtual_tpr(v, msr)) {
+        if (value >> 8) {
+            *out = raise_gp(v, 0);
+        } else {
+            phys_write(v, GPA(v->vmx->f.virtual_apic + APIC_TPR), &value, 8);
+            vmx_tpr_changed(v, (u32)value);
+        }
+        return true;
+    }
     u64 old;
     if (!capability(v, v->vmx->caps, msr, &old))
         return false;

@@ -66,6 +66,8 @@ static bool check_execution(struct vcpu *v, struct vmx *x)
     }
     RULE(f->pin & PIN_NMI_EXITING || !(f->pin & PIN_VIRTUAL_NMIS), "virtual NMIs need NMI exiting");
     RULE(f->pin & PIN_VIRTUAL_NMIS || !(f->proc & PROC_NMI_WINDOW), "NMI-window exiting needs virtual NMIs");
+    RULE(!(x->proc2 & PROC2_X2APIC_MODE) || !(x->proc2 & PROC2_APIC_ACCESSES),
+         "virtualize x2APIC mode excludes virtualize APIC accesses");
     if (x->proc2 & PROC2_APIC_ACCESSES)
         RULE(rule_page(v, f->apic_access), "APIC-access address is page-aligned and within MAXPHYADDR");
     return check_secondary(v, x);

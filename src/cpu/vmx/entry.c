@@ -6,7 +6,8 @@
 #include "cpu/copy.h"
 #include "cpu/lapic.h"
 #include "cpu/msr.h"
-#include "cpu/vmx/rule.h"
+#include "cpu/vmx/ept.h"
+#include "cpu/vmx/vmx.h"
 #include "cpu/world.h"
 #include "x86/msr.h"
 
@@ -51,7 +52,9 @@ u32 vmx_msr_list_store(struct vcpu *v, u64 address, u32 count)
         phys_read(v, GPA(address + i * 16ull), &e, 8);
         if (!msr_listed(v, &e, false))
             return i + 1;
-        if (msr_read(v, e.index, &e.value) != CPU_OK) {
+        if (e.index == MSR_TSC) {
+            e.value = tsc_read_l1(v); /* not what L2 reads */
+        } else if (msr_read(v, e.index, &e.value) != CPU_OK) {
             v->fault.valid = false;
             return i + 1;
         }
@@ -196,7 +199,8 @@ static void load_translation(struct vcpu *v, const struct vmx *x)
         mmu_flush_space(v, 0);
         mmu_flush_space(v, SPACE_NO_VPID);
     }
-    mmu_set_stage2(v, ept ? STAGE2_EPT : STAGE2_NONE, ept ? x->f.eptp : 0, space);
+    u64 mode_based = x->proc2 & PROC2_MODE_BASED_EXECUTE ? EPT_ROOT_MODE_BASED : 0;
+    mmu_set_stage2(v, ept ? STAGE2_EPT : STAGE2_NONE, ept ? x->f.eptp | mode_based : 0, space);
 }
 
 static void load_tsc(struct vcpu *v, const struct vmcs *f)

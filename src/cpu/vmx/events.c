@@ -27,7 +27,6 @@ enum outcome vmx_exception(struct vcpu *v, const struct event *e)
 
 static enum outcome exit_nmi(struct vcpu *v)
 {
-    v->nmi_pending = false;
     const struct event nmi = {.valid = true, .vector = EXC_NMI, .type = EVENT_NMI};
     return vmx_exit_event(v, &nmi, 0);
 }
@@ -50,12 +49,10 @@ enum outcome vmx_event(struct vcpu *v, enum nested_event what)
     const struct vmcs *f = &v->vmx->f;
     switch (what) {
     case NEV_INIT:
-        v->init_pending = false;
         return vmx_exit(v, EXIT_INIT, 0);
     case NEV_SIPI:
         if (v->activity != ACTIVITY_WAIT_SIPI)
             return CPU_OK;
-        v->sipi_pending = false;
         return vmx_exit(v, EXIT_SIPI, v->sipi_vector);
     case NEV_NMI:
         return f->pin & PIN_NMI_EXITING ? exit_nmi(v) : CPU_OK;
@@ -174,10 +171,8 @@ void vmx_timer_start(struct vcpu *v, u32 value)
     struct vmx *x = v->vmx;
     x->timer_end = (tsc_read_l1(v) >> VMX_TIMER_SHIFT) + value;
     x->timer_on = true;
-    u64 old = x->timer_deadline;
     x->timer_deadline = tsc_to_ns(v, x->timer_end << VMX_TIMER_SHIFT);
-    if (x->timer_deadline != old)
-        timers_update(v);
+    timers_update(v);
 }
 
 u32 vmx_timer_value(struct vcpu *v)

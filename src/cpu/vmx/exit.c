@@ -4,7 +4,6 @@
  * Source: Intel SDM volume 3C, "VM Exits".
  */
 #include "cpu/lapic.h"
-#include "cpu/ops.h"
 #include "cpu/vmx/vmx.h"
 #include "x86/msr.h"
 
@@ -226,13 +225,9 @@ enum outcome vmx_entry_failed(struct vcpu *v, u32 reason, u64 qualification)
 
 bool vmx_iret_unblocked(struct vcpu *v)
 {
-    if (!v->insn || v->insn->fn != op_iret || v->delivering.valid || !v->nmi_blocked)
-        return false;
-    const struct vmcs *f = &v->vmx->f;
-    if (f->pin & PIN_NMI_EXITING && !(f->pin & PIN_VIRTUAL_NMIS))
-        return false;
-    v->nmi_blocked = false;
-    return true;
+    bool unblocked = v->iret_unblocks && !v->delivering.valid;
+    v->iret_unblocks = false;
+    return unblocked;
 }
 
 enum outcome vmx_exit_event(struct vcpu *v, const struct event *e, u64 qualification)

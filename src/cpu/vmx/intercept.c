@@ -250,7 +250,7 @@ u64 vmx_cr_write(struct vcpu *v, unsigned cr, u64 value)
     case 8:
         if (f->proc & PROC_TPR_SHADOW) {
             u32 vtpr = (u32)(value & 15) << 4;
-            phys_write(v, GPA(f->virtual_apic + 0x80), &vtpr, 4);
+            phys_write(v, GPA(f->virtual_apic + APIC_TPR), &vtpr, 4);
             vmx_tpr_changed(v, vtpr);
             return lapic_tpr_read(v); /* the real one stays */
         }

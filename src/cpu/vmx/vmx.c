@@ -16,6 +16,8 @@ static void vmx_reset(struct vcpu *v)
     fill_bytes(x, 0, sizeof(*x));
     x->current = x->vmxon = VMX_NO_POINTER;
     x->caps = &vmx_offered;
+    if (v->in_guest)
+        mmu_set_stage2(v, STAGE2_NONE, 0, 0);
     v->in_guest = false;
 }
 

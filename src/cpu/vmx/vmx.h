@@ -8,6 +8,7 @@
 #include "cpu/vmx/vmcs.h"
 #include "x86/vmx_exit.h"
 
+#define APIC_TPR 0x80u /* offset of VTPR in the virtual-APIC page */
 #define VMX_NO_POINTER (~0ull)
 #define VMX_TIMER_SHIFT 5  /* the preemption timer counts at TSC >> 5 */
 #define VMX_CR3_TARGETS 4
@@ -50,7 +51,6 @@ struct vmx {
 
 /* caps.c */
 extern const struct vmx_caps vmx_offered;
-u64 vmx_cr4_fixed1(const struct vm *vm);
 /* Reserved bits of the control fields are as the TRUE capability MSRs say. */
 bool vmx_pin_ok(const struct vmx_caps *c, u32 value);
 bool vmx_proc_ok(const struct vmx_caps *c, u32 value);
@@ -85,7 +85,7 @@ enum outcome vmx_exit_fault(struct vcpu *v, u32 reason, u64 qualification);
 enum outcome vmx_entry_failed(struct vcpu *v, u32 reason, u64 qualification);
 /* An exit on an event: interruption information and error code, then vmx_exit. */
 enum outcome vmx_exit_event(struct vcpu *v, const struct event *e, u64 qualification);
-/* True, and blocking ends, if the exit comes from an IRET that unblocked NMIs before it faulted. */
+/* True once if the exit comes from an IRET that unblocked NMIs before it faulted. */
 bool vmx_iret_unblocked(struct vcpu *v);
 
 /* Entries of MSR lists, for entry.c and exit.c: index of the first entry that failed, from 1; 0 if none did. */
@@ -130,7 +130,7 @@ static inline bool vmx_in_root(const struct vcpu *v)
 /* VTPR in the virtual-APIC page, NULL if that is not RAM. */
 static inline u32 *vmx_vtpr(struct vcpu *v)
 {
-    return vm_ram(v->vm, GPA(v->vmx->f.virtual_apic + 0x80));
+    return vm_ram(v->vm, GPA(v->vmx->f.virtual_apic + APIC_TPR));
 }
 
 #endif

@@ -1,0 +1,119 @@
+/*
+ * The EPT walk: four levels, 4 KiB, 2 MiB and 1 GiB pages, execute-only and mode-based execute permissions, accessed and dirty
+ * flags. Called by the MMU's second stage when its TLB does not have the page.
+ *
+ * Flags are set after all checks, from the top down, by compare-exchange on the tables; if an entry changed meanwhile, the walk
+ * starts again.
+ * Source: Intel SDM volume 3C, "The Extended Page Table Mechanism (EPT)".
+ */
+#include "cpu/block.h"
+#include "cpu/vmx/ept.h"
+#include "cpu/vmx/vmx.h"
+
+#define EPT_ADDRESS 0x000ffffffffff000ull
+#define EPT_LEVELS 4
+
+struct ept_step {
+    u64 *host; /* NULL: not in RAM, reads as ones */
+    gpa_t gpa;
+    u64 value;
+};
+
+static u64 step_read(struct vcpu *v, struct ept_step *s, u64 address)
+{
+    s->gpa = GPA(address);
+    s->host = vm_ram(v->vm, s->gpa);
+    s->value = s->host ? __atomic_load_n(s->host, __ATOMIC_RELAXED) : ~0ull;
+    return s->value;
+}
+
+/* SDM "EPT Misconfigurations". */
+static bool misconfigured(const struct vcpu *v, u64 e, unsigned level, bool leaf)
+{
+    if ((e & (EPT_R | EPT_W)) == EPT_W)
+        return true;
+    u64 reserved = EPT_ADDRESS & ~(BIT64(v->vm->phys_bits) - 1);
+    if (!leaf)
+        return e & (reserved | (level == 4 ? 0xf8 : 0x78));
+    u64 type = e >> 3 & 7;
+    if (level > 1)
+        reserved |= (BIT64(3 + level * 9) - 1) & EPT_ADDRESS;
+    return type == 2 || type == 3 || type == 7 || e & reserved;
+}
+
+/* False: an entry is not what was read any more. */
+static bool mark(struct vcpu *v, struct ept_step *s, u64 bits)
+{
+    u64 new_value = s->value | bits;
+    if (new_value == s->value || !s->host)
+        return true;
+    if (!__atomic_compare_exchange_n(s->host, &s->value, new_value, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        return false;
+    block_invalidate(v->vm, v, s->gpa, 8);
+    return true;
+}
+
+static bool mark_all(struct vcpu *v, struct ept_step *step, unsigned count, bool write)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!mark(v, &step[i], EPT_A | (write && i + 1 == count ? EPT_D : 0)))
+            return false;
+    }
+    return true;
+}
+
+/* The permissions of an entry as EPT_PERM_* bits. */
+static u8 entry_perms(u64 e, bool mode_based)
+{
+    u8 perms = e & 7;
+    u64 user = mode_based ? EPT_XU : EPT_X;
+    return e & user ? perms | EPT_PERM_FETCH_USER : perms;
+}
+
+bool ept_walk(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool user_linear, gpa_t *out, u64 *page_size,
+              u8 *perms, struct stage2_fault *f)
+{
+    const bool mode_based = root & EPT_ROOT_MODE_BASED;
+    const u64 present = EPT_R | EPT_W | EPT_X | (mode_based ? EPT_XU : 0);
+    const u8 need = access & ACCESS_WRITE                   ? EPT_PERM_WRITE
+                    : access & ACCESS_FETCH && user_linear ? EPT_PERM_FETCH_USER
+                    : access & ACCESS_FETCH                ? EPT_PERM_FETCH
+                                                           : EPT_PERM_READ;
+    struct ept_step step[EPT_LEVELS];
+    f->misconfig = false;
+    f->perms = 0;
+    if (gpa.a >> 48)
+        return false; /* beyond what four levels translate */
+    for (;;) {
+        u64 table = root & EPT_ADDRESS, e;
+        u8 all = 15;
+        unsigned level = EPT_LEVELS, count = 0;
+        for (;; level--) {
+            unsigned shift = 3 + level * 9;
+            e = step_read(v, &step[count++], table + ((gpa.a >> shift & 0x1ff) << 3));
+            if (!(e & present))
+                return false;
+            bool leaf = level == 1 || (level <= 3 && e & EPT_LEAF);
+            if (misconfigured(v, e, level, leaf)) {
+                f->misconfig = true;
+                return false;
+            }
+            all &= entry_perms(e, mode_based);
+            if (leaf) {
+                u64 offset = BIT64(shift) - 1;
+                *page_size = BIT64(shift);
+                out->a = (e & EPT_ADDRESS & ~offset) | (gpa.a & offset);
+                break;
+            }
+            table = e & EPT_ADDRESS;
+        }
+        f->perms = all;
+        if (!(all & need))
+            return false;
+        if (root & EPTP_AD && !mark_all(v, step, count, access & ACCESS_WRITE))
+            continue;
+        bool dirty = !(root & EPTP_AD) || access & ACCESS_WRITE || e & EPT_D;
+        *perms = dirty ? all : (u8)(all & ~EPT_PERM_WRITE);
+        return true;
+    }
+}
