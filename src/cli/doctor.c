@@ -1,0 +1,315 @@
+/*
+ * nestbox doctor: what this host offers, which accelerator would be used, why, and what would be better.
+ */
+#include "accel/accel.h"
+#include "accel/hostcpu.h"
+#include "accel/probe.h"
+#include "cli/verb.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+struct doctor_options {
+    bool json, help;
+};
+
+static const struct option options[] = {
+    {"json", OPTION_FLAG, offsetof(struct doctor_options, json), NULL, "the same as JSON"},
+    {"help", OPTION_HELP, offsetof(struct doctor_options, help), NULL, "this help"},
+    {0},
+};
+
+struct choice {
+    const char *accel; /* NULL: none can run this VM */
+    char reason[256];
+};
+
+struct findings {
+    struct hostcpu cpu;
+    struct utsname os;
+    bool engine_ok;
+    char engine_why[256];
+    int kvm_error; /* of opening /dev/kvm, 0: could be opened */
+    struct probe kvm;
+    u64 memory_total, memory_available, memory_limit, address_space, processes; /* limits: UINT64_MAX none */
+    long cpus;
+    struct choice choice[3]; /* by enum accel_nested */
+};
+
+static u64 limit_of(__rlimit_resource_t what)
+{
+    struct rlimit limit;
+    if (getrlimit(what, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    return limit.rlim_cur;
+}
+
+static u64 read_number(const char *path, const char *after)
+{
+    FILE *f = fopen(path, "re");
+    char text[256];
+    u64 value = UINT64_MAX;
+    while (f && value == UINT64_MAX && fgets(text, sizeof(text), f)) {
+        if (strncmp(text, after, strlen(after)) == 0)
+            (void)!sscanf(text + strlen(after), "%llu", (unsigned long long *)&value);
+    }
+    if (f)
+        fclose(f);
+    return value;
+}
+
+static void find_memory(struct findings *f)
+{
+    struct sysinfo host;
+    if (sysinfo(&host) == 0)
+        f->memory_total = (u64)host.totalram * host.mem_unit;
+    u64 available = read_number("/proc/meminfo", "MemAvailable:");
+    f->memory_available = available == UINT64_MAX ? 0 : available << 10;
+    f->memory_limit = read_number("/sys/fs/cgroup/memory.max", "");
+    f->address_space = limit_of(RLIMIT_AS);
+    f->processes = limit_of(RLIMIT_NPROC);
+}
+
+static void find_all(struct findings *f)
+{
+    static const enum accel_nested kinds[] = {NESTED_OFF, NESTED_INTEL, NESTED_AMD};
+    memset(f, 0, sizeof(*f));
+    uname(&f->os);
+    f->cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    hostcpu_read(&f->cpu);
+    f->engine_ok = hostcpu_suits_engine(&f->cpu, f->engine_why, sizeof(f->engine_why));
+    find_memory(f);
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    f->kvm_error = fd < 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    probe_kvm(&f->kvm);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct choice *c = &f->choice[kinds[i]];
+        const struct accel_ops *ops = accel_select("auto", kinds[i], c->reason, sizeof(c->reason));
+        if (ops == &accel_engine && !f->engine_ok) {
+            ops = NULL;
+            snprintf(c->reason, sizeof(c->reason), "%s", f->engine_why);
+        }
+        c->accel = ops ? ops->name : NULL;
+    }
+}
+
+static const char *kvm_presence(const struct findings *f)
+{
+    switch (f->kvm_error) {
+    case 0:
+        return "present";
+    case ENOENT:
+        return "absent";
+    case EACCES:
+    case EPERM:
+        return "no permission";
+    default:
+        return "cannot be opened";
+    }
+}
+
+/* What would make nested VMs faster here; NULL: nothing, KVM does it. */
+static const char *advice(const struct findings *f)
+{
+    bool nests = f->kvm.nests_intel || f->kvm.nests_amd;
+    if (!f->engine_ok && !f->kvm.usable)
+        return "Use another host: nothing here can run a VM.";
+    if (f->kvm.usable && nests)
+        return NULL;
+    if (f->kvm.usable)
+        return "KVM works but does not nest. Load its module with nested=1 (modprobe -r kvm_intel; modprobe kvm_intel "
+               "nested=1, or the same with kvm_amd), and VMs with --nested of this host's vendor will run on it.";
+    if (f->kvm_error == EACCES || f->kvm_error == EPERM)
+        return "Let this user open /dev/kvm (group kvm), and run nestbox doctor again.";
+    if (f->kvm_error == ENOENT && (f->cpu.vmx || f->cpu.svm))
+        return "The CPU has virtualization but there is no /dev/kvm: load kvm_intel or kvm_amd, or give this container the "
+               "device.";
+    if (f->kvm_error == ENOENT && f->cpu.hypervisor)
+        return "This host is itself a VM without nested virtualization. If its provider offers it, switch it on to get "
+               "KVM; the engine needs nothing.";
+    if (f->kvm_error == ENOENT)
+        return "Switch virtualization on in the firmware's set-up to get KVM; the engine needs nothing.";
+    return "This /dev/kvm is of no use for guest kernels. A host with a real one would be faster; the engine needs nothing.";
+}
+
+/* -- text -- */
+
+static const char *yes(bool value)
+{
+    return value ? "yes" : "no";
+}
+
+static void size_text(u64 bytes, char *text, size_t size)
+{
+    if (bytes == UINT64_MAX)
+        snprintf(text, size, "none");
+    else
+        snprintf(text, size, "%llu MiB", (unsigned long long)bytes >> 20);
+}
+
+static void print_text(const struct findings *f)
+{
+    char limit[32], space[32];
+    const struct hostcpu *c = &f->cpu;
+    size_text(f->memory_limit, limit, sizeof(limit));
+    size_text(f->address_space, space, sizeof(space));
+    printf("Host\n");
+    printf("  CPU            %s (%s), %ld online%s\n", c->brand[0] ? c->brand : "unknown", c->vendor, f->cpus,
+           c->hypervisor ? ", in a VM" : "");
+    printf("  VT-x, AMD-V    %s, %s\n", yes(c->vmx), yes(c->svm));
+    printf("  needed         BMI2 %s, FSGSBASE %s\n", yes(c->bmi2), yes(c->fsgsbase));
+    printf("  for guests     AVX %s, AVX2 %s, AVX-512 %s, RDRAND %s, invariant TSC %s%s\n", yes(c->avx), yes(c->avx2),
+           yes(c->avx512), yes(c->rdrand), yes(c->invariant_tsc), c->slow_pext ? "; PEXT is slow on this CPU" : "");
+    printf("  kernel         %s %s\n", f->os.sysname, f->os.release);
+    printf("  memory         %llu MiB, %llu MiB available\n", (unsigned long long)f->memory_total >> 20,
+           (unsigned long long)f->memory_available >> 20);
+    printf("  limits         memory of the control group %s, address space %s, ", limit, space);
+    if (f->processes == UINT64_MAX)
+        printf("threads none\n");
+    else
+        printf("threads %llu\n", (unsigned long long)f->processes);
+    printf("\nAccelerators\n");
+    printf("  engine         %s\n", f->engine_ok ? "works; gives guests VT-x and AMD-V" : f->engine_why);
+    printf("  /dev/kvm       %s; %s\n", kvm_presence(f), f->kvm.reason);
+    if (f->kvm.loop_ns)
+        printf("                 1000 loops in ring 0 took %u ns\n", f->kvm.loop_ns);
+    if (f->kvm.usable)
+        printf("                 nests VT-x %s, AMD-V %s\n", yes(f->kvm.nests_intel), yes(f->kvm.nests_amd));
+    static const char *const names[] = {"--nested off", "--nested intel", "--nested amd"};
+    printf("\nWhat --accel auto takes\n");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        printf("  %-14s %s: %s\n", names[i], f->choice[i].accel ? f->choice[i].accel : "nothing", f->choice[i].reason);
+    const char *better = advice(f);
+    printf("\n%s\n", better ? better : "Nothing to improve: KVM nests here.");
+}
+
+/* -- JSON -- */
+
+static void json_string(const char *text)
+{
+    putchar('"');
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            printf("\\%c", *text);
+        else if ((unsigned char)*text < 0x20)
+            printf("\\u%04x", *text);
+        else
+            putchar(*text);
+    }
+    putchar('"');
+}
+
+static void json_field(const char *name, const char *text)
+{
+    printf("\"%s\": ", name);
+    if (text)
+        json_string(text);
+    else
+        printf("null");
+}
+
+static void json_bool(const char *name, bool value)
+{
+    printf("\"%s\": %s", name, value ? "true" : "false");
+}
+
+static void json_limit(const char *name, u64 value)
+{
+    if (value == UINT64_MAX)
+        printf("\"%s\": null", name);
+    else
+        printf("\"%s\": %llu", name, (unsigned long long)value);
+}
+
+static void json_bools(const struct hostcpu *c)
+{
+    const struct {
+        const char *name;
+        bool value;
+    } bits[] = {
+        {"vmx", c->vmx},   {"svm", c->svm},       {"hypervisor", c->hypervisor}, {"bmi2", c->bmi2},
+        {"fsgsbase", c->fsgsbase}, {"avx", c->avx}, {"avx2", c->avx2}, {"avx512", c->avx512},
+        {"rdrand", c->rdrand}, {"invariant_tsc", c->invariant_tsc},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
+        printf(", ");
+        json_bool(bits[i].name, bits[i].value);
+    }
+}
+
+static void print_json(const struct findings *f)
+{
+    static const char *const names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd"};
+    printf("{\"cpu\": {");
+    json_field("brand", f->cpu.brand);
+    printf(", ");
+    json_field("vendor", f->cpu.vendor);
+    printf(", \"online\": %ld", f->cpus);
+    json_bools(&f->cpu);
+    printf("},\n \"kernel\": ");
+    json_string(f->os.release);
+    printf(",\n \"memory\": {\"total\": %llu, \"available\": %llu, ", (unsigned long long)f->memory_total,
+           (unsigned long long)f->memory_available);
+    json_limit("cgroup_limit", f->memory_limit);
+    printf(", ");
+    json_limit("address_space_limit", f->address_space);
+    printf("},\n ");
+    json_limit("thread_limit", f->processes);
+    printf(",\n \"engine\": {");
+    json_bool("usable", f->engine_ok);
+    printf(", ");
+    json_field("reason", f->engine_ok ? NULL : f->engine_why);
+    printf("},\n \"kvm\": {");
+    json_field("device", kvm_presence(f));
+    printf(", ");
+    json_bool("usable", f->kvm.usable);
+    printf(", ");
+    json_bool("nests_intel", f->kvm.nests_intel);
+    printf(", ");
+    json_bool("nests_amd", f->kvm.nests_amd);
+    printf(", \"loop_ns\": %u, ", f->kvm.loop_ns);
+    json_field("reason", f->kvm.reason);
+    printf("},\n \"auto\": {");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        printf("%s\"%s\": {", i ? ", " : "", names[i]);
+        json_field("accel", f->choice[i].accel);
+        printf(", ");
+        json_field("reason", f->choice[i].reason);
+        printf("}");
+    }
+    printf("},\n ");
+    json_field("advice", advice(f));
+    printf("}\n");
+}
+
+static int run(const struct verb *verb, int argc, char **argv)
+{
+    struct doctor_options o = {0};
+    int status;
+    if (verb_options(verb, argc, argv, &o, &status))
+        return status;
+    struct findings f;
+    find_all(&f);
+    if (o.json)
+        print_json(&f);
+    else
+        print_text(&f);
+    return f.choice[NESTED_OFF].accel ? STATUS_OK : STATUS_FAILED;
+}
+
+const struct verb verb_doctor = {
+    .name = "doctor",
+    .summary = "Tells what this host offers and which accelerator would be used",
+    .usage = "[--json]",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,29 @@
+/*
+ * nestbox: finds the verb and runs it.
+ */
+#include "cli/verb.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct verb *const verbs[] = {&verb_run, &verb_doctor, &verb_help, &verb_version, NULL};
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        verb_help.run(&verb_help, 0, NULL);
+        return STATUS_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    const struct verb *verb = verb_find(name);
+    if (!verb)
+        return STATUS_USAGE;
+    int status = verb->run(verb, argc - 2, argv + 2);
+    if (fflush(stdout) || ferror(stdout))
+        return status ? status : STATUS_FAILED;
+    return status;
+}

@@ -1,0 +1,38 @@
+/*
+ * A verb of the command line: `nestbox NAME [OPTION]...`. One file a verb; main.c has the table.
+ */
+#ifndef CLI_VERB_H
+#define CLI_VERB_H
+
+#include "cli/options.h"
+
+/* Exit statuses. Our own are even: with --debug-exit a guest ends with any odd one, (value << 1) | 1. */
+enum status {
+    STATUS_OK = 0,            /* the guest powered off; the verb did its work */
+    STATUS_USAGE = 2,         /* the command line is wrong */
+    STATUS_FAILED = 4,        /* our own failure or the host's; a kernel that cannot be started */
+    STATUS_GUEST_FAILED = 6,  /* triple fault, with --no-reboot */
+    STATUS_TIMEOUT = 8,       /* --timeout passed */
+    STATUS_GUEST_RESET = 10,  /* the guest asked for a reset, with --no-reboot */
+    STATUS_ENDED_BY_USER = 12, /* Ctrl-a x */
+    STATUS_SIGNAL = 128,      /* plus the signal's number */
+};
+
+struct verb {
+    const char *name, *summary, *usage;
+    const struct option *options;
+    const char *notes; /* after the options in --help; NULL: none */
+    int (*run)(const struct verb *verb, int argc, char **argv);
+};
+
+extern const struct verb verb_run, verb_doctor, verb_help, verb_version;
+extern const struct verb *const verbs[]; /* ends with NULL */
+
+const struct verb *verb_find(const char *name);
+void verb_help_print(const struct verb *verb);
+/* Parses into `into`. 0: go on. Otherwise *status is the process's exit status: help was printed, or an error. */
+int MUST_CHECK verb_options(const struct verb *verb, int argc, char **argv, void *into, int *status);
+/* One line on standard error, with our name before it. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

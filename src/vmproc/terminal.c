@@ -1,0 +1,49 @@
+/*
+ * Raw mode, and its end on every way out: the normal one, exit(), and a crash. Crash signals restore the terminal and then
+ * have their usual effect; whoever installs handlers for them later should pass on what it cannot explain.
+ */
+#include "vmproc/terminal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+static struct termios saved; /* valid while is_raw */
+static volatile sig_atomic_t is_raw;
+
+void terminal_restore(void)
+{
+    if (is_raw) {
+        is_raw = 0;
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
+    }
+}
+
+static void crash(int signal_number)
+{
+    terminal_restore();
+    raise(signal_number); /* SA_RESETHAND: the default action */
+}
+
+bool terminal_raw(void)
+{
+    static const int crashes[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS};
+    struct termios raw;
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &saved) < 0)
+        return false;
+    raw = saved;
+    cfmakeraw(&raw);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    struct sigaction action = {.sa_handler = crash, .sa_flags = (int)SA_RESETHAND};
+    for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
+        sigaction(crashes[i], &action, NULL);
+    atexit(terminal_restore);
+    is_raw = 1;
+    if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0) {
+        is_raw = 0;
+        return false;
+    }
+    return true;
+}

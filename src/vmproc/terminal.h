@@ -1,0 +1,14 @@
+/*
+ * The terminal on standard input, made raw while a guest's serial port is on it.
+ */
+#ifndef VMPROC_TERMINAL_H
+#define VMPROC_TERMINAL_H
+
+#include "base/types.h"
+
+/* Makes the terminal raw if standard input is one. False: it is not, nothing was done. */
+bool terminal_raw(void);
+/* Back to what it was. Harmless when nothing was changed. Async-signal-safe. */
+void terminal_restore(void);
+
+#endif

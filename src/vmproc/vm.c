@@ -1,0 +1,480 @@
+/*
+ * The VM's life. The calling thread owns it: it starts the machine, sleeps in poll() for what may end or reset it, and acts.
+ * vCPU threads, the clock and the console only leave notes (struct notes) and wake it through an eventfd.
+ *
+ * Stopping all vCPUs: go is taken back, accel->stop is called, and then each vCPU thread reports that it is out of
+ * accel->run. Only then may the machine be reset or destroyed.
+ */
+#include "vmproc/vm.h"
+
+#include "accel/hostcpu.h"
+#include "machine/pc.h"
+#include "vmproc/console.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum note {
+    NOTE_RESET = BIT(0),
+    NOTE_POWER_OFF = BIT(1),
+    NOTE_DEBUG_EXIT = BIT(2),
+    NOTE_TRIPLE_FAULT = BIT(3),
+    NOTE_ERROR = BIT(4),
+    NOTE_QUIT = BIT(5),
+    NOTE_HANGUP = BIT(6),
+};
+
+struct vm_process;
+
+struct vcpu_thread {
+    struct vm_process *vm;
+    u32 index;
+    pthread_t thread;
+};
+
+struct vm_process {
+    const struct vm_config *config;
+    const struct accel_ops *accel;
+    struct boot boot;
+    struct pc *pc;
+    struct console *console;
+    struct vcpu_thread *threads;
+    u32 thread_count;
+    int wake, signals;
+    u64 deadline_ms; /* host monotonic; 0: none */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool go, ending; /* [lock] vCPUs may run; vCPU threads shall end */
+    u32 running;     /* [lock] vCPUs inside accel->run */
+    u32 notes;       /* [lock] */
+    u32 debug_value, fault_cpu, error_cpu; /* [lock] details of notes */
+};
+
+/* -- notes -- */
+
+static void note(struct vm_process *vm, u32 what, u32 *detail, u32 value)
+{
+    u64 one = 1;
+    pthread_mutex_lock(&vm->lock);
+    if (detail && !(vm->notes & what))
+        *detail = value;
+    vm->notes |= what;
+    pthread_mutex_unlock(&vm->lock);
+    if (write(vm->wake, &one, sizeof(one)) < 0)
+        return; /* full: the owner is awake */
+}
+
+static void on_reset(void *opaque)
+{
+    note(opaque, NOTE_RESET, NULL, 0);
+}
+
+static void on_power_off(void *opaque)
+{
+    note(opaque, NOTE_POWER_OFF, NULL, 0);
+}
+
+static void on_debug_exit(void *opaque, u32 value)
+{
+    struct vm_process *vm = opaque;
+    note(vm, NOTE_DEBUG_EXIT, &vm->debug_value, value);
+}
+
+static void on_serial_out(void *opaque, u8 byte)
+{
+    struct vm_process *vm = opaque;
+    console_put(vm->console, byte);
+}
+
+static void on_serial_room(void *opaque)
+{
+    struct vm_process *vm = opaque;
+    console_room(vm->console);
+}
+
+static unsigned on_input(void *opaque, const u8 *bytes, unsigned count)
+{
+    struct vm_process *vm = opaque;
+    return pc_serial_in(vm->pc, bytes, count);
+}
+
+static void on_quit(void *opaque)
+{
+    note(opaque, NOTE_QUIT, NULL, 0);
+}
+
+static void on_hangup(void *opaque)
+{
+    note(opaque, NOTE_HANGUP, NULL, 0);
+}
+
+/* -- vCPU threads -- */
+
+static void *vcpu_main(void *opaque)
+{
+    struct vcpu_thread *t = opaque;
+    struct vm_process *vm = t->vm;
+    char name[16];
+    snprintf(name, sizeof(name), "vcpu%u", t->index & 0xffff);
+    prctl(PR_SET_NAME, name);
+    prctl(PR_SET_TIMERSLACK, 1ul);
+
+    pthread_mutex_lock(&vm->lock);
+    while (!vm->ending) {
+        if (!vm->go) {
+            pthread_cond_wait(&vm->changed, &vm->lock);
+            continue;
+        }
+        vm->running++;
+        pthread_mutex_unlock(&vm->lock);
+        enum accel_exit exit = vm->accel->run(pc_vm(vm->pc), t->index);
+        if (exit == ACCEL_SHUTDOWN)
+            note(vm, NOTE_TRIPLE_FAULT, &vm->fault_cpu, t->index);
+        else if (exit == ACCEL_ERROR)
+            note(vm, NOTE_ERROR, &vm->error_cpu, t->index);
+        pthread_mutex_lock(&vm->lock);
+        vm->running--;
+        pthread_cond_broadcast(&vm->changed);
+        /* This one cannot go on by itself; the owner will stop all and reset or end. */
+        while (exit != ACCEL_STOPPED && vm->go && !vm->ending)
+            pthread_cond_wait(&vm->changed, &vm->lock);
+    }
+    pthread_mutex_unlock(&vm->lock);
+    return NULL;
+}
+
+static void vcpus_stop(struct vm_process *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    vm->go = false;
+    pthread_cond_broadcast(&vm->changed);
+    pthread_mutex_unlock(&vm->lock);
+    vm->accel->stop(pc_vm(vm->pc));
+    pthread_mutex_lock(&vm->lock);
+    while (vm->running)
+        pthread_cond_wait(&vm->changed, &vm->lock);
+    pthread_mutex_unlock(&vm->lock);
+}
+
+static void vcpus_go(struct vm_process *vm)
+{
+    vm->accel->resume(pc_vm(vm->pc));
+    pthread_mutex_lock(&vm->lock);
+    vm->go = true;
+    pthread_cond_broadcast(&vm->changed);
+    pthread_mutex_unlock(&vm->lock);
+}
+
+static void vcpus_end(struct vm_process *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    vm->ending = true;
+    pthread_cond_broadcast(&vm->changed);
+    pthread_mutex_unlock(&vm->lock);
+    for (u32 i = 0; i < vm->thread_count; i++)
+        pthread_join(vm->threads[i].thread, NULL);
+    vm->thread_count = 0;
+}
+
+static int vcpus_create(struct vm_process *vm, struct vm_end *end)
+{
+    u32 count = vm->config->vcpus;
+    vm->threads = calloc(count, sizeof(*vm->threads));
+    if (!vm->threads) {
+        snprintf(end->text, sizeof(end->text), "out of memory");
+        return -ENOMEM;
+    }
+    for (u32 i = 0; i < count; i++) {
+        struct vcpu_thread *t = &vm->threads[i];
+        t->vm = vm;
+        t->index = i;
+        int e = pthread_create(&t->thread, NULL, vcpu_main, t);
+        if (e) {
+            snprintf(end->text, sizeof(end->text), "cannot start the thread of CPU %u of %u: %s; give less with --cpus", i,
+                     count, strerror(e));
+            return -e;
+        }
+        vm->thread_count++;
+    }
+    return 0;
+}
+
+/* -- how it ends -- */
+
+static u64 now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
+}
+
+static void describe(struct vm_process *vm, u32 cpu, struct vm_end *end)
+{
+    vm->accel->describe(pc_vm(vm->pc), cpu, end->state, sizeof(end->state));
+}
+
+static bool ended(struct vm_end *end, enum vm_end_kind kind, u32 code)
+{
+    end->kind = kind;
+    end->code = code;
+    return true;
+}
+
+/* Back to the kernel's entry. True: that failed, and the VM has ended. */
+static bool restart(struct vm_process *vm, struct vm_end *end)
+{
+    struct boot_error error;
+    if (pc_start(vm->pc, &vm->boot, &error)) {
+        snprintf(end->text, sizeof(end->text), "%s", error.text);
+        return ended(end, VM_END_FAILED, 0);
+    }
+    vcpus_go(vm);
+    console_room(vm->console);
+    return false;
+}
+
+/* What the guest did, in the order of what decides. True: the VM has ended. */
+static bool act(struct vm_process *vm, u32 notes, struct vm_end *end)
+{
+    bool no_reboot = vm->config->no_reboot;
+    if (notes & NOTE_QUIT)
+        return ended(end, VM_END_USER, 0);
+    if (notes & NOTE_HANGUP)
+        return ended(end, VM_END_SIGNAL, SIGPIPE);
+    if (notes & NOTE_DEBUG_EXIT)
+        return ended(end, VM_END_DEBUG_EXIT, vm->debug_value);
+    if (notes & NOTE_POWER_OFF)
+        return ended(end, VM_END_POWER_OFF, 0);
+    if (notes & NOTE_ERROR) {
+        vcpus_stop(vm);
+        const char *why = vm->accel->error(pc_vm(vm->pc), vm->error_cpu);
+        snprintf(end->text, sizeof(end->text), "CPU %u cannot go on: %s", vm->error_cpu, why ? why : "no reason given");
+        describe(vm, vm->error_cpu, end);
+        return ended(end, VM_END_FAILED, 0);
+    }
+    if (notes & NOTE_TRIPLE_FAULT) {
+        vcpus_stop(vm);
+        if (no_reboot) {
+            snprintf(end->text, sizeof(end->text), "the guest's CPU %u had a triple fault", vm->fault_cpu);
+            describe(vm, vm->fault_cpu, end);
+            return ended(end, VM_END_TRIPLE_FAULT, 0);
+        }
+        return restart(vm, end);
+    }
+    if (notes & NOTE_RESET) {
+        if (no_reboot) {
+            snprintf(end->text, sizeof(end->text), "the guest asked for a reset");
+            return ended(end, VM_END_RESET, 0);
+        }
+        vcpus_stop(vm);
+        return restart(vm, end);
+    }
+    return false;
+}
+
+static bool timed_out(struct vm_process *vm, struct vm_end *end)
+{
+    if (!vm->deadline_ms || now_ms() < vm->deadline_ms)
+        return false;
+    vcpus_stop(vm);
+    snprintf(end->text, sizeof(end->text), "the guest did not end within %llu.%03llu seconds (--timeout)",
+             (unsigned long long)vm->config->timeout_ms / 1000, (unsigned long long)vm->config->timeout_ms % 1000);
+    describe(vm, 0, end);
+    return ended(end, VM_END_TIMEOUT, 0);
+}
+
+static int poll_timeout(const struct vm_process *vm)
+{
+    if (!vm->deadline_ms)
+        return -1;
+    u64 now = now_ms(), left = now < vm->deadline_ms ? vm->deadline_ms - now : 0;
+    return left > 1000000 ? 1000000 : (int)left;
+}
+
+static void supervise(struct vm_process *vm, struct vm_end *end)
+{
+    for (;;) {
+        struct pollfd fds[2] = {{vm->wake, POLLIN, 0}, {vm->signals, POLLIN, 0}};
+        if (poll(fds, 2, poll_timeout(vm)) < 0 && errno != EINTR) {
+            snprintf(end->text, sizeof(end->text), "poll: %s", strerror(errno));
+            ended(end, VM_END_FAILED, 0);
+            return;
+        }
+        struct signalfd_siginfo info;
+        if (fds[1].revents && read(vm->signals, &info, sizeof(info)) == sizeof(info)) {
+            ended(end, VM_END_SIGNAL, info.ssi_signo);
+            return;
+        }
+        u64 count;
+        if (fds[0].revents && read(vm->wake, &count, sizeof(count)) < 0)
+            continue;
+        pthread_mutex_lock(&vm->lock);
+        u32 notes = vm->notes;
+        vm->notes = 0;
+        pthread_mutex_unlock(&vm->lock);
+        if ((notes && act(vm, notes, end)) || timed_out(vm, end))
+            return;
+    }
+}
+
+/* -- creation -- */
+
+static int choose_accel(struct vm_process *vm, struct vm_end *end)
+{
+    char reason[256] = "";
+    vm->accel = accel_select(vm->config->accel, vm->config->nested, reason, sizeof(reason));
+    if (!vm->accel) {
+        snprintf(end->text, sizeof(end->text), "%s", reason);
+        return -ENODEV;
+    }
+    struct hostcpu cpu;
+    hostcpu_read(&cpu);
+    if (vm->accel == &accel_engine && !hostcpu_suits_engine(&cpu, end->text, sizeof(end->text)))
+        return -ENODEV;
+    if (strcmp(vm->config->accel, "auto") == 0)
+        fprintf(stderr, "nestbox: accelerator %s: %s\n", vm->accel->name, reason);
+    return 0;
+}
+
+static int create(struct vm_process *vm, struct vm_end *end)
+{
+    const struct vm_config *c = vm->config;
+    struct boot_error error = {""};
+    const struct boot_request request = {
+        .kernel = c->kernel, .initrd = c->initrd, .initrds = c->initrds, .append = c->append};
+    int e = boot_open(&vm->boot, &request, &error);
+    if (e) {
+        snprintf(end->text, sizeof(end->text), "%s", error.text);
+        return e;
+    }
+    e = choose_accel(vm, end);
+    if (e)
+        return e;
+    const struct pc_config config = {
+        .accel = vm->accel,
+        .memory = c->memory,
+        .vcpus = c->vcpus,
+        .nested = c->nested,
+        .cpu = c->cpu,
+        .trace = c->trace,
+        .debug_exit = c->debug_exit,
+    };
+    const struct pc_events events = {
+        .reset = on_reset,
+        .power_off = on_power_off,
+        .debug_exit = on_debug_exit,
+        .serial_out = on_serial_out,
+        .serial_room = on_serial_room,
+        .opaque = vm,
+    };
+    e = pc_create(&vm->pc, &config, &events, end->text, sizeof(end->text));
+    if (e)
+        return e;
+    e = pc_start(vm->pc, &vm->boot, &error);
+    if (e) {
+        snprintf(end->text, sizeof(end->text), "%s", error.text);
+        return e;
+    }
+    e = console_open(&vm->console, c->serial, end->text, sizeof(end->text));
+    if (e)
+        return e;
+    e = vcpus_create(vm, end);
+    if (e)
+        return e;
+    const struct console_events console = {.input = on_input, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
+    e = console_start(vm->console, &console);
+    if (e)
+        snprintf(end->text, sizeof(end->text), "cannot start the console: %s", strerror(-e));
+    return e;
+}
+
+static void destroy(struct vm_process *vm)
+{
+    if (vm->console)
+        console_ending(vm->console);
+    if (vm->thread_count) {
+        vcpus_stop(vm);
+        vcpus_end(vm);
+    }
+    if (vm->console)
+        console_close(vm->console);
+    if (vm->pc)
+        pc_destroy(vm->pc);
+    boot_close(&vm->boot);
+    free(vm->threads);
+}
+
+static void collect_stats(struct vm_process *vm, struct vm_end *end)
+{
+    vcpus_stop(vm);
+    vm->accel->stats(pc_vm(vm->pc), end->stats, sizeof(end->stats));
+    size_t used = strnlen(end->stats, sizeof(end->stats) - 1);
+    pc_stats(vm->pc, end->stats + used, sizeof(end->stats) - used);
+}
+
+static void run(struct vm_process *vm, struct vm_end *end)
+{
+    if (create(vm, end)) {
+        ended(end, VM_END_FAILED, 0);
+        return;
+    }
+    if (vm->config->timeout_ms)
+        vm->deadline_ms = now_ms() + vm->config->timeout_ms;
+    vcpus_go(vm);
+    supervise(vm, end);
+    console_ending(vm->console);
+    if (vm->config->stats)
+        collect_stats(vm, end);
+}
+
+void vm_run(const struct vm_config *config, struct vm_end *end)
+{
+    struct vm_process *vm = calloc(1, sizeof(*vm));
+    memset(end, 0, sizeof(*end));
+    ended(end, VM_END_FAILED, 0);
+    if (!vm) {
+        snprintf(end->text, sizeof(end->text), "out of memory");
+        return;
+    }
+    vm->config = config;
+    pthread_mutex_init(&vm->lock, NULL);
+    pthread_cond_init(&vm->changed, NULL);
+
+    sigset_t endings, before;
+    sigemptyset(&endings);
+    sigaddset(&endings, SIGINT);
+    sigaddset(&endings, SIGTERM);
+    sigaddset(&endings, SIGHUP);
+    sigaddset(&endings, SIGQUIT);
+    pthread_sigmask(SIG_BLOCK, &endings, &before);
+    /* Reads and writes report these; the console decides. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGTTIN, SIG_IGN);
+    signal(SIGTTOU, SIG_IGN);
+    vm->signals = signalfd(-1, &endings, SFD_CLOEXEC | SFD_NONBLOCK);
+    vm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (vm->signals < 0 || vm->wake < 0)
+        snprintf(end->text, sizeof(end->text), "cannot create event descriptors: %s", strerror(errno));
+    else
+        run(vm, end);
+    destroy(vm);
+    if (vm->wake >= 0)
+        close(vm->wake);
+    if (vm->signals >= 0)
+        close(vm->signals);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_cond_destroy(&vm->changed);
+    pthread_mutex_destroy(&vm->lock);
+    free(vm);
+}

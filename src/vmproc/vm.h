@@ -1,0 +1,47 @@
+/*
+ * One VM in the foreground, from power-on to its end.
+ */
+#ifndef VMPROC_VM_H
+#define VMPROC_VM_H
+
+#include "accel/accel.h"
+
+struct vm_config {
+    const char *kernel;
+    const char *const *initrd;
+    u32 initrds;
+    const char *append; /* NULL: none */
+    u64 memory;         /* bytes */
+    u32 vcpus;
+    enum accel_nested nested;
+    const char *accel;  /* "auto" (which one and why goes to standard error), "engine", "kvm" */
+    const char *cpu;    /* NULL: the default model */
+    const char *serial; /* see console_open */
+    const char *trace;  /* NULL: none */
+    bool no_reboot, debug_exit, stats;
+    u64 timeout_ms; /* 0: none */
+};
+
+enum vm_end_kind {
+    VM_END_POWER_OFF,
+    VM_END_DEBUG_EXIT,   /* code: what the guest wrote */
+    VM_END_RESET,        /* a guest reset with no_reboot */
+    VM_END_TRIPLE_FAULT, /* with no_reboot */
+    VM_END_TIMEOUT,
+    VM_END_USER,         /* Ctrl-a x */
+    VM_END_SIGNAL,       /* code: its number */
+    VM_END_FAILED,       /* our own or the host's failure */
+};
+
+struct vm_end {
+    enum vm_end_kind kind;
+    u32 code;
+    char text[320];     /* one line for the user; empty when there is nothing to say */
+    char state[4096];   /* registers of the vCPU concerned, or empty */
+    char stats[16384];  /* with vm_config.stats */
+};
+
+/* Runs on the calling thread until the VM has ended; nothing is left behind then. */
+void vm_run(const struct vm_config *config, struct vm_end *end);
+
+#endif
