@@ -16,7 +16,7 @@ OPT_tsan := -O1 -DDEBUG -fsanitize=thread
 OPT_cov := -O0 --coverage
 CFLAGS += $(OPT_$(B))
 LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
-LDLIBS += -lZydis -lZycore -lrt
+LDLIBS += -lZydis -lZycore -lz -lrt
 
 # The CPU core holds guest vector state in host registers: see src/cpu/vcpu.h
 CORE_CFLAGS := -mgeneral-regs-only -mfsgsbase -ffreestanding -fno-stack-protector
