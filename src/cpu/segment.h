@@ -14,11 +14,66 @@ struct descriptor {
     u32 attr;  /* SEG_* */
     u64 raw;
     u64 la;    /* where it was read from */
+    u32 high;  /* 16-byte descriptors: the last doubleword; bits 8..12 must be 0 */
 };
+
+/* Descriptor type: the S bit and the four type bits. */
+static inline u32 descriptor_type(const struct descriptor *d)
+{
+    return d->attr & (SEG_S | SEG_TYPE_MASK);
+}
+
+static inline bool descriptor_is_code(const struct descriptor *d)
+{
+    return (d->attr & (SEG_S | SEG_TYPE_CODE)) == (SEG_S | SEG_TYPE_CODE);
+}
+
+static inline bool descriptor_is_conforming(const struct descriptor *d)
+{
+    return descriptor_is_code(d) && d->attr & SEG_TYPE_EXPAND;
+}
+
+static inline bool descriptor_is_writable(const struct descriptor *d)
+{
+    return (d->attr & (SEG_S | SEG_TYPE_CODE | SEG_TYPE_WRITE)) == (SEG_S | SEG_TYPE_WRITE);
+}
+
+static inline u32 segment_dpl(u32 attr)
+{
+    return (attr & SEG_DPL_MASK) >> SEG_DPL_SHIFT;
+}
+
+#define SEL_TI BIT(2)
+#define SEL_RPL 3u
+
+static inline bool sel_null(u16 sel)
+{
+    return (sel & ~SEL_RPL) == 0;
+}
+
+/* Takes an 8-byte descriptor apart. */
+void descriptor_decode(struct descriptor *d, u64 raw);
+
+/* As descriptor_read, but a null or out-of-range selector is *found == false instead of a fault. */
+MUST_CHECK enum outcome descriptor_find(struct vcpu *v, u16 sel, struct descriptor *d, bool *found);
 
 /* Reads the descriptor of `sel` from GDT or LDT (16 bytes for system descriptors in long mode). Beyond the limit or null:
  * raises `vector`(sel & ~3). */
 MUST_CHECK enum outcome descriptor_read(struct vcpu *v, u16 sel, struct descriptor *d, u8 vector);
+
+/* Locked update of a descriptor's second doubleword (accessed, busy). */
+MUST_CHECK enum outcome descriptor_update(struct vcpu *v, struct descriptor *d, u32 clear, u32 set);
+/* Sets the accessed bit of a code or data descriptor if it is clear. */
+MUST_CHECK enum outcome descriptor_accessed(struct vcpu *v, struct descriptor *d);
+
+/* The segment register that a descriptor gives. */
+static inline struct segment segment_from(u16 sel, const struct descriptor *d)
+{
+    return (struct segment){.base = d->base, .limit = d->limit, .attr = d->attr, .sel = sel};
+}
+
+/* True if [offset, offset + size) lies within the segment and its type permits the access, in the current mode. */
+bool segment_allows(const struct vcpu *v, const struct segment *s, u64 offset, unsigned size, enum access access);
 
 /* MOV/POP/LxS to a data segment register or SS, with all checks of the current mode. */
 MUST_CHECK enum outcome segment_load(struct vcpu *v, unsigned seg, u16 sel);

@@ -149,8 +149,9 @@ struct vcpu {
     u8 shadow;               /* interrupt shadow: SHADOW_STI, SHADOW_MOVSS */
     bool nmi_pending;        /* [a] */
     bool nmi_blocked;
-    bool nmi_unblocked;      /* the IRET in progress has ended NMI blocking: an exit before it completes says so */
-    bool step_trap;          /* the instruction in progress began with RFLAGS.TF: step.h */
+    bool iret_unblocks;      /* an IRET that ends NMI blocking is in progress, or faulted and the fault is not delivered
+                                yet: an exit says so and ends the blocking */
+    bool step_trap;          /* the instruction in progress began with RFLAGS.TF and enters no handler itself */
     bool init_pending;       /* [a] */
     bool sipi_pending;       /* [a] */
     u8 sipi_vector;
@@ -160,8 +161,6 @@ struct vcpu {
                                 trap_dr6 */
     u64 trap_dr6;
     enum activity activity;
-    u32 step_suppress; /* counts instructions that set RF or TF for the next one themselves (IRET, POPF of TF, MOV SS...):
-                          the single-step trap and the clearing of RF are left out for them */
 
     /* -- monitor/mwait -- */
     gpa_t monitor_gpa;
