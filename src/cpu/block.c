@@ -309,12 +309,21 @@ void block_link(struct vcpu *v, struct exit_link *link, struct block *to)
 {
     struct cache *c = v->vm->cache;
     lock(c);
-    if (!link->to && to->valid && link->from->valid && to->page2 == ~0ull && to->page == link->from->page &&
-        to->mode == link->from->mode && to->offset == link->target) {
+    if (link->to || !to->valid || !link->from->valid || to->page != link->from->page || to->mode != link->from->mode ||
+        to->offset != link->target) {
+        unlock(c);
+        return;
+    }
+    if (to->page2 == ~0ull) {
         link->to = to;
         link->next_in = to->in;
         to->in = link;
         patch_rel32(link->field, to->near_entry);
+    } else if ((to->mode & MODE_FLAT) && c->cold_end - c->cold > 65536) {
+        struct emit e = {c->cold, c->cold_end};
+        emit_far_link(&e, link->target);
+        patch_rel32(link->field, c->cold);
+        c->cold = e.p;
     }
     unlock(c);
 }

@@ -19,6 +19,28 @@ static void emit_request_check(struct tr *t, s32 target)
     emit_jmp_vcpu(c, VCPU_DISP(leave_request));
 }
 
+/* Jump through the context's jump cache to the linear address in r11. */
+static void emit_jump_cache(struct emit *e)
+{
+    emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
+    emit_gs_load(e, H_SCRATCH, offsetof(struct tlb, jtag));
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
+    u8 *hit = emit_jrcxz(e);
+    emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
+    emit_here8(e, hit);
+    emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
+    emit_byte(e, 0x65); /* jmp gs:[rcx * 8 + jcode] */
+    emit_byte(e, 0xff);
+    emit_modrm_mem(e, 4, H_NONE, H_SCRATCH, 8, offsetof(struct tlb, jcode));
+}
+
+void emit_far_link(struct emit *e, u16 target)
+{
+    emit_load(e, H_ADDR, VCPU_DISP(page_la));
+    emit_lea(e, true, H_ADDR, H_ADDR, H_NONE, 1, target);
+    emit_jump_cache(e);
+}
+
 /* r11 = linear target. */
 static void emit_lookup(struct tr *t, bool check)
 {
@@ -33,16 +55,7 @@ static void emit_lookup(struct tr *t, bool check)
         emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
         emit_here8(e, quiet);
     }
-    emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
-    emit_gs_load(e, H_SCRATCH, offsetof(struct tlb, jtag));
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
-    u8 *hit = emit_jrcxz(e);
-    emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
-    emit_here8(e, hit);
-    emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
-    emit_byte(e, 0x65); /* jmp gs:[rcx * 8 + jcode] */
-    emit_byte(e, 0xff);
-    emit_modrm_mem(e, 4, H_NONE, H_SCRATCH, 8, offsetof(struct tlb, jcode));
+    emit_jump_cache(e);
 }
 
 /* EIP in r11d, cut to the operand size, becomes linear. */

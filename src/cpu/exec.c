@@ -12,6 +12,7 @@
 #include "cpu/exception.h"
 #include "cpu/lapic.h"
 #include "cpu/segment.h"
+#include "cpu/stats.h"
 #include "cpu/translate.h"
 #include "cpu/vmx/vmx.h"
 #include "cpu/world.h"
@@ -79,6 +80,7 @@ static bool go(struct vcpu *v, u64 la)
     if (!in_64bit(v) && unlikely(v->rip > v->seg[SEG_CS].limit))
         return leave_with(v, raise_gp(v, 0));
     enum outcome out;
+    v->stat[STAT_LOOKUP]++;
     u64 generation = v->vm->cache->generation;
     struct block *b = block_find(v, la, &out);
     if (!b)
@@ -130,6 +132,56 @@ bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11)
 
 /* -- memory accesses that the TLB cannot serve -- */
 
+#define K_CASE(n)                                                                                  \
+    case n: __asm__("kmovq %%k" #n ", %0" : "=r"(k)); break;
+#define K16_CASE(n)                                                                                \
+    case n: __asm__("kmovw %%k" #n ", %k0" : "=r"(k)); break;
+#define SIGN_CASE(n)                                                                               \
+    case 8 + n:                                                                                    \
+        if (dwords)                                                                                \
+            __asm__("vmovmskps %%ymm" #n ", %k0" : "=r"(k));                                       \
+        else                                                                                       \
+            __asm__("vmovmskpd %%ymm" #n ", %k0" : "=r"(k));                                       \
+        break;
+
+/* The mask bits of a masked memory operand, from the live registers. */
+static u64 mask_bits(const struct site *s)
+{
+    u64 k = 0;
+    bool dwords = s->element == 4;
+    unsigned elements = s->size / (s->element & 0x7f);
+    if (s->mask < 8 && elements <= 16) {
+        switch (s->mask) {
+            K16_CASE(1) K16_CASE(2) K16_CASE(3) K16_CASE(4) K16_CASE(5) K16_CASE(6) K16_CASE(7)
+        }
+    } else {
+        switch (s->mask) {
+            K_CASE(1) K_CASE(2) K_CASE(3) K_CASE(4) K_CASE(5) K_CASE(6) K_CASE(7)
+            SIGN_CASE(0) SIGN_CASE(1) SIGN_CASE(2) SIGN_CASE(3) SIGN_CASE(4) SIGN_CASE(5) SIGN_CASE(6) SIGN_CASE(7)
+            SIGN_CASE(8) SIGN_CASE(9) SIGN_CASE(10) SIGN_CASE(11) SIGN_CASE(12) SIGN_CASE(13) SIGN_CASE(14) SIGN_CASE(15)
+        }
+    }
+    if (elements < 64)
+        k &= BIT64(elements) - 1;
+    if (s->element & 0x80) {
+        unsigned n = (unsigned)__builtin_popcountll(k);
+        k = n == 64 ? ~0ull : BIT64(n) - 1;
+    }
+    return k;
+}
+
+/* The bytes of the operand, from *first for *count, that a masked instruction accesses. */
+static void mask_range(const struct site *s, unsigned *first, unsigned *count)
+{
+    u64 k = mask_bits(s);
+    unsigned element = s->element & 0x7f;
+    *first = *count = 0;
+    if (!k)
+        return;
+    *first = (unsigned)__builtin_ctzll(k) * element;
+    *count = (64 - (unsigned)__builtin_clzll(k)) * element - *first;
+}
+
 bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
 {
     struct exec *x = v->exec;
@@ -139,16 +191,22 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     enum access access = s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ;
     if (s.seg == SEG_SS && in_64bit(v) && !is_canonical(v, la))
         return leave_with(v, raise_ss(v, 0));
-    if ((la & PAGE_MASK) + s.size <= PAGE_SIZE) {
+    unsigned first = 0, count = s.size;
+    if (s.flags & SITE_MASKED)
+        mask_range(&s, &first, &count);
+    u64 start = la + first;
+    if ((la & PAGE_MASK) + s.size <= PAGE_SIZE && count) {
         bool filled;
         enum outcome out = mmu_fill(v, la, access, &filled);
         if (out != CPU_OK)
             return leave_with(v, out);
         if (filled) {
+            v->stat[STAT_TLB_FILL]++;
             v->resume = (u64)(after + s.retry);
             return true;
         }
     }
+    v->stat[STAT_BOUNCE]++;
     u8 *buf = x->bounce + (la & 63);
     if (s.flags & SITE_LOCK) {
         u64 generation = v->vm->cache->generation;
@@ -163,18 +221,19 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
         }
     }
     enum outcome out = CPU_OK;
-    if (s.flags & SITE_WRITE)
-        out = mem_probe(v, la, s.size, ACCESS_WRITE);
-    if (out == CPU_OK && (s.flags & SITE_READ))
-        out = mem_read(v, la, buf, s.size, ACCESS_READ);
+    if ((s.flags & SITE_WRITE) && count)
+        out = mem_probe(v, start, count, ACCESS_WRITE);
+    if (out == CPU_OK && (s.flags & SITE_READ) && count)
+        out = mem_read(v, start, buf + first, count, ACCESS_READ);
     if (out != CPU_OK) {
         if (x->bounce_locked)
             exclusive_end(v);
         x->bounce_locked = false;
         return leave_with(v, out);
     }
-    x->bounce_la = la;
-    x->bounce_size = s.size;
+    x->bounce_la = start;
+    x->bounce_from = buf + first;
+    x->bounce_size = (u8)count;
     v->resume_rcx = (u64)buf - la;
     v->resume = (u64)(after + s.resume);
     return true;
@@ -186,7 +245,9 @@ bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
     struct site_done d;
     __builtin_memcpy(&d, after, sizeof d);
     at_instruction(v, d.offset, d.len);
-    enum outcome out = mem_write(v, x->bounce_la, x->bounce + (x->bounce_la & 63), x->bounce_size, ACCESS_WRITE);
+    enum outcome out = CPU_OK;
+    if (x->bounce_size)
+        out = mem_write(v, x->bounce_la, x->bounce_from, x->bounce_size, ACCESS_WRITE);
     if (x->bounce_locked)
         exclusive_end(v);
     x->bounce_locked = false;
@@ -223,6 +284,7 @@ bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
     u32 mode = v->mode;
     bool ends = in->ends;
     v->insn = in;
+    v->stat[STAT_CALL]++;
     enum outcome out = in->fn(v, in);
     v->insn = NULL;
     if (out != CPU_OK)
@@ -296,8 +358,10 @@ const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
 /* Delivers what an instruction, an access or an event left behind. */
 static void settle(struct vcpu *v, enum outcome out)
 {
-    while (out == CPU_FAULT)
+    while (out == CPU_FAULT) {
+        v->stat[STAT_FAULT]++;
         out = exception_deliver(v);
+    }
 }
 
 /* Instruction breakpoints of DR7 at the linear address. */
@@ -337,7 +401,7 @@ static void step(struct vcpu *v, u64 la)
         settle(v, out);
         return;
     }
-    u32 handled = v->step_suppress;
+    v->step_trap = trace;
     enter(v, b, la);
     if (x->outcome != CPU_OK) {
         settle(v, x->outcome);
@@ -345,14 +409,14 @@ static void step(struct vcpu *v, u64 la)
     }
     if (v->in_guest != guest)
         return;
-    if (rf && handled == v->step_suppress)
+    if (rf)
         v->flags &= ~FLAG_RF;
     if (shadow && v->shadow == shadow) {
         v->shadow = 0;
         mode_update(v);
         event_recheck(v);
     }
-    if (trace && handled == v->step_suppress) {
+    if (v->step_trap) {
         v->trap_pending = true;
         v->trap_dr6 |= DR6_BS;
     }
@@ -368,20 +432,20 @@ static void execute(struct vcpu *v)
     }
     x->chain = NULL;
     v->code_changed = false;
+    v->stat[STAT_DISPATCH]++;
     if (v->mode & MODE_STEP) {
         step(v, la);
         return;
     }
-    if (!go(v, la)) {
-        settle(v, x->outcome);
-        return;
-    }
-    exec_enter(v);
+    v->flags &= ~FLAG_RF;
+    if (go(v, la))
+        exec_enter(v);
     settle(v, x->outcome);
 }
 
 static void wait(struct vcpu *v)
 {
+    v->stat[STAT_HALT]++;
     run_end(v);
     world_wait(v);
     run_begin(v);

@@ -83,6 +83,7 @@ struct exec {
     enum outcome outcome; /* of the call or access that left */
     bool left_done;   /* an instruction completed; RIP is the next */
     u64 bounce_la;
+    u8 *bounce_from;
     u8 bounce_size;
     bool bounce_locked;
     struct exit_link *chain; /* link to patch when the next block is known */
@@ -99,7 +100,8 @@ struct site {
     u16 offset; /* of the instruction in its page */
     u8 len;
     u8 seg;
-    u16 pad;
+    u8 mask;    /* SITE_MASKED: opmask register, or 8 + vector register whose sign bits mask (VEX) */
+    u8 element; /* bytes of an element; 0x80: elements are packed (expand, compress) */
     s32 retry;  /* relative to this struct */
     s32 resume;
 } __attribute__((packed));
@@ -108,7 +110,7 @@ struct site {
 #define SITE_READ BIT(1)     /* with WRITE: read-modify-write */
 #define SITE_LOCK BIT(2)
 #define SITE_STAY BIT(3)     /* the block goes on after the store even if it changed code: it only branches */
-#define SITE_MASKED BIT(4)
+#define SITE_MASKED BIT(4)  /* only elements that a mask selects are accessed, and may fault */
 
 /* What follows the CALL of slow_done. */
 struct site_done {

@@ -96,6 +96,25 @@ unsigned emit_address(struct tr *t)
     return H_ADDR;
 }
 
+/* Which elements of the memory operand are accessed: see struct site. */
+static void mask_of(const struct tr *t, u8 *mask, u8 *element)
+{
+    for (unsigned i = 0; i < t->zi.operand_count; i++)
+        if (t->zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+            *element = (u8)(t->zo[i].element_size / 8);
+    if (t->in.evex) {
+        *mask = t->in.evex_mask;
+        switch (t->zi.meta.category) {
+        case ZYDIS_CATEGORY_EXPAND:
+        case ZYDIS_CATEGORY_COMPRESS: *element |= 0x80; break;
+        default: break;
+        }
+    } else {
+        *mask = 8 + t->in.vvvv;
+        *element = t->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || t->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD ? 4 : 8;
+    }
+}
+
 void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx)
 {
     struct emit *e = &t->hot, *c = &t->cold;
@@ -119,7 +138,10 @@ void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, uns
     emit_mov(c, H_ADDR, addr);
     emit_call_vcpu(c, VCPU_DISP(slow_mem));
     u8 *site = c->p;
-    struct site s = {.size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->in.len, .seg = (u8)seg,
+    u8 mask = 0, element = 0;
+    if (flags & SITE_MASKED)
+        mask_of(t, &mask, &element);
+    struct site s = {.mask = mask, .element = element, .size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->in.len, .seg = (u8)seg,
                      .retry = (s32)(retry - site),
                      .resume = write ? (s32)sizeof s : (s32)(post - site)};
     for (unsigned i = 0; i < sizeof s; i++)

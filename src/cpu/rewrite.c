@@ -338,7 +338,9 @@ static unsigned access_flags(const struct tr *t, unsigned *size)
     }
     if ((t->in.prefixes & PREFIX_LOCK) || (t->zi.mnemonic == ZYDIS_MNEMONIC_XCHG && (flags & SITE_WRITE)))
         flags |= SITE_LOCK;
-    if (t->in.evex && t->in.evex_mask) {
+    bool vex_mask = t->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || t->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPD ||
+                    t->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD || t->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVQ;
+    if ((t->in.evex && t->in.evex_mask) || vex_mask) {
         flags |= SITE_MASKED;
         if (flags & SITE_WRITE)
             flags |= SITE_READ;

@@ -78,7 +78,9 @@ void translate_xlat(struct tr *t);
 /* branch.c */
 void translate_branch(struct tr *t);
 void translate_stack(struct tr *t);
-void emit_goto(struct tr *t, s32 target, bool backward);
+void emit_goto(struct tr *t, s32 target, bool word);
+/* What a link to a block that crosses its page jumps to: the jump cache knows whether the second page is still the same. */
+void emit_far_link(struct emit *e, u16 target);
 
 /* translate.c */
 void emit_call_insn(struct tr *t, insn_fn fn, bool ends);
