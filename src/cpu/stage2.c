@@ -14,6 +14,12 @@
 
 #define EPTP_AD BIT64(6)
 
+_Static_assert(GRANT_READ == EPT_PERM_READ && GRANT_WRITE == EPT_PERM_WRITE && GRANT_FETCH == EPT_PERM_FETCH &&
+                   GRANT_FETCH_USER == EPT_PERM_FETCH_USER,
+               "grants are EPT permissions");
+_Static_assert(GRANT_READ == NPT_PERM_R && GRANT_WRITE == NPT_PERM_W && GRANT_FETCH == NPT_PERM_X,
+               "grants are NPT permissions");
+
 void mmu_set_stage2(struct vcpu *v, enum stage2 kind, u64 root, u32 space)
 {
     struct mmu *m = v->mmu;
@@ -80,15 +86,8 @@ static enum outcome stage2_walk(struct vcpu *v, ngpa_t ngpa, enum access access,
         return v->nested->stage2(v, &f);
     }
 
-    u64 grant = grant_needed(access, user_linear);
-    if (perms & GRANT_READ)
-        grant |= GRANT_READ;
-    if (perms & GRANT_WRITE && (m->kind == STAGE2_NPT || !(m->root & EPTP_AD)))
-        grant |= GRANT_WRITE;
     struct stage2_entry *e = stage2_entry(m->stage2, ngpa);
-    if (!((e->tag ^ ngpa.a) & ~PAGE_MASK))
-        grant |= e->tag & PAGE_MASK;
-    e->tag = (ngpa.a & ~PAGE_MASK) | grant;
+    e->tag = (ngpa.a & ~PAGE_MASK) | perms | grant_needed(access, user_linear);
     e->gpa = gpa->a & ~PAGE_MASK;
     return CPU_OK;
 }
