@@ -55,7 +55,7 @@ unit: $(UNIT)
 # The differential test of instructions: tests/insn/main.c
 INSN_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard tests/insn/*.c)) $(O)/tests/insn/monitor.S.o
 $(INSN_OBJ): CPPFLAGS += -I.
-$(O)/insn: $(INSN_OBJ) $(HOST_OBJ) $(CORE_OBJ)
+$(O)/insn: $(INSN_OBJ) $(filter %/engine.o %/hostcpu.o $(O)/src/base/% $(O)/src/mem/%,$(HOST_OBJ)) $(CORE_OBJ)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The measuring program, static so that it runs on any level.

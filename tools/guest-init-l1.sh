@@ -59,6 +59,6 @@ l2bench)
     ;;
 esac
 dmesg | grep -E 'WARNING:|BUG:|Oops|stall|soft lockup|Call Trace|unchecked MSR|cut here' | head -n 5 | sed 's/^/NB L1 dmesg /'
-say done "$(cut -d' ' -f1 /proc/uptime)"
+say "done" "$(cut -d' ' -f1 /proc/uptime)"
 poweroff -f
 sleep 60

@@ -18,6 +18,6 @@ else
     say sha256 "$(seq 1 20000 | sed "s/\$/ $(arg nonce)/" | sha256sum | cut -d' ' -f1)"
 fi
 dmesg | grep -E 'WARNING:|BUG:|Oops|stall|soft lockup|Call Trace|unchecked MSR' | head -n 5 | sed 's/^/NB L2 dmesg /'
-say done
+say "done"
 poweroff -f
 sleep 60

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by the scripts here: `need PACKAGE...` installs what is missing of Debian's packages, if root runs it; `say`
 # prints a line of progress.
 

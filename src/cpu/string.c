@@ -183,10 +183,17 @@ static u64 compare_flags(u64 a, u64 b, unsigned size)
     return f;
 }
 
-/* True if a repeated comparison goes on after equal or different elements. */
-static bool wants_more(const struct insn *in, bool equal)
+/* Whether a repeated comparison goes on while elements differ. Of two repeat prefixes the last one counts. */
+static bool repeats_while_unequal(const struct insn *in)
 {
-    return in->prefixes & PREFIX_REPNE ? !equal : equal;
+    const unsigned both = PREFIX_REP | PREFIX_REPNE;
+    if ((in->prefixes & both) != both)
+        return in->prefixes & PREFIX_REPNE;
+    unsigned last = 0;
+    for (unsigned i = 0; i < in->len; i++)
+        if (in->bytes[i] == 0xf2 || in->bytes[i] == 0xf3)
+            last = in->bytes[i];
+    return last == 0xf2;
 }
 
 enum outcome op_movs(struct vcpu *v, const struct insn *in)
@@ -282,6 +289,7 @@ static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
 {
     unsigned size = element_size(in), seg = string_segment(v, in);
     s64 step = v->flags & FLAG_DF ? -(s64)size : size;
+    bool unequal = repeats_while_unequal(in);
     u64 count = string_count(v, in), a = mask_size(v->gpr[RAX], size), b = 0;
     if (!count)
         return nothing_to_do(v, in, RCX, RCX);
@@ -299,7 +307,7 @@ static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
                 if (two)
                     a = element_load(p, size);
                 b = element_load(q, size);
-                more = wants_more(in, a == b);
+                more = (a == b) != unequal;
             }
         } else {
             b = 0;
@@ -308,7 +316,7 @@ static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
                 TRY(mem_read(v, src.la, &a, size, ACCESS_READ));
             }
             TRY(mem_read(v, dst.la, &b, size, ACCESS_READ));
-            more = wants_more(in, a == b);
+            more = (a == b) != unequal;
         }
         rflags_set_arith(v, compare_flags(a, b, size));
         if (two)

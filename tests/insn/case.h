@@ -68,7 +68,7 @@ struct roles {
 /* state.c: everything that follows from the seed. features: the XCR0 bits in use. */
 void state_roles(u64 seed, struct roles *r);
 void state_fill(const struct test_case *c, struct state *s, u64 features);
-void memory_fill(u64 seed, u8 memory[MEMORY_SIZE]);
+void case_memory(u64 seed, u8 memory[MEMORY_SIZE]);
 unsigned case_bytes(const struct test_case *c, u8 *out);
 
 /* xstate.c: to and from an XSAVE area in standard format; off[i] is the offset of component i. */

@@ -151,6 +151,14 @@ bool case_parse(const char *line, struct test_case *c)
     return c->units > 0;
 }
 
+unsigned case_mnemonic(const struct test_case *c)
+{
+    ZydisDecoder decoder;
+    ZydisDecodedInstruction in;
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, c->code[0], c->len[0], &in)) ? in.mnemonic : 0;
+}
+
 void case_disassemble(const struct test_case *c)
 {
     u64 la = CODE_LA + c->start;

@@ -114,19 +114,21 @@ static void case_put(const struct test_case *c)
 {
     struct state s;
     state_fill(c, &s, features);
-    memory_fill(c->seed, ram + GUEST_MEMORY);
+    bool cpl0 = c->cpl0 && !(s.rflags & FLAG_AC); /* alignment is checked at CPL 3 only */
+    case_memory(c->seed, ram + GUEST_MEMORY);
     for (unsigned i = 0; i < GPR_COUNT; i++)
         box_set(BOX_GPR + 8 * i, s.gpr[i]);
     box_set(BOX_FRAME, s.rip);
-    box_set(BOX_FRAME + 8, c->cpl0 ? 0x10 : 0x33);
+    box_set(BOX_FRAME + 8, cpl0 ? 0x10 : 0x33);
     box_set(BOX_FRAME + 16, s.rflags);
     box_set(BOX_FRAME + 24, s.gpr[RSP]);
-    box_set(BOX_FRAME + 32, c->cpl0 ? 0x18 : 0x2b);
+    box_set(BOX_FRAME + 32, cpl0 ? 0x18 : 0x2b);
     box_set(BOX_FS, s.fs_base);
     box_set(BOX_GS, s.gs_base);
     box_set(BOX_CODE_TO, HIGH + GUEST_CODE + c->start);
     box_set(BOX_CODE_LEN, case_bytes(c, ram + GUEST_BOX + BOX_CODE));
     vectors_store(&s.vec, ram + GUEST_BOX + BOX_XSAVE, offsets, features);
+    box_set(BOX_COLD, c->seed & 1); /* half the cases begin without a translation cached */
     box_set(BOX_GO, 1);
 }
 

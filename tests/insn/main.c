@@ -43,6 +43,7 @@ static struct shared *shared;
 static struct worker worker[SIDES];
 static bool native_only;
 static u64 failures, max_failures = 5, done_cases, ended_by[256];
+static u32 failed_by[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 
 static void native_batch(void)
 {
@@ -204,41 +205,49 @@ static struct test_case shrink(struct test_case c)
     }
 }
 
-static void failure_report(const struct test_case *c)
+/* Shows one difference of each instruction and counts the others. first: the outcomes in the batch. */
+static void failure_report(const struct test_case *c, const struct result first[SIDES])
 {
     failures++;
     struct test_case small = shrink(*c);
     shared->cases[0] = small;
     batch_run(1);
-    if (case_agrees(0)) {
-        printf("not repeatable alone:\n    ");
+    bool alone = !case_agrees(0);
+    if (!alone)
         small = *c;
-    } else {
-        printf("difference:\n    ");
-    }
+    unsigned m = small.units == 1 ? case_mnemonic(&small) : 0;
+    if (failed_by[m]++ && m)
+        return;
+    const struct result *native = alone ? &shared->out[NATIVE][0] : &first[NATIVE];
+    const struct result *engine = alone ? &shared->out[ENGINE][0] : &first[ENGINE];
+    printf("difference%s:\n    ", alone ? "" : " that came only once");
     case_print(stdout, &small);
     case_disassemble(&small);
-    if (shared->out[ENGINE][0].vector == VECTOR_DIED)
-        printf("    the engine did not survive it: %s\n", shared->message[ENGINE]);
+    if (engine->vector == VECTOR_DIED)
+        printf("    the engine did not survive it\n");
     else
-        show_difference(&small, &shared->out[NATIVE][0], &shared->out[ENGINE][0]);
-    fflush(stdout);
+        show_difference(&small, native, engine);
 }
 
 /* Runs and judges the first n cases of the batch. */
 static void batch_judge(u32 n)
 {
-    struct test_case bad[BATCH];
+    static struct test_case bad[BATCH];
+    static struct result outcome[BATCH][SIDES];
     u32 bad_count = 0;
     batch_run(n);
-    for (u32 i = 0; i < n; i++)
-        if (!case_agrees(i))
-            bad[bad_count++] = shared->cases[i];
+    for (u32 i = 0; i < n; i++) {
+        if (case_agrees(i))
+            continue;
+        bad[bad_count] = shared->cases[i];
+        outcome[bad_count][NATIVE] = shared->out[NATIVE][i];
+        outcome[bad_count++][ENGINE] = shared->out[ENGINE][i];
+    }
     for (u32 i = 0; i < n; i++)
         ended_by[shared->out[NATIVE][i].vector & 0xff]++;
     done_cases += n;
     for (u32 i = 0; i < bad_count && failures < max_failures; i++)
-        failure_report(&bad[i]);
+        failure_report(&bad[i], outcome[i]);
 }
 
 static void corpus_run(const char *path)
@@ -346,6 +355,9 @@ int main(int argc, char **argv)
         for (unsigned m = 1; m <= ZYDIS_MNEMONIC_MAX_VALUE; m++)
             if (generate_count[m])
                 printf("%9u %s\n", generate_count[m], ZydisMnemonicGetString(m));
+    for (unsigned m = 1; m <= ZYDIS_MNEMONIC_MAX_VALUE; m++)
+        if (failed_by[m])
+            printf("%u differences: %s\n", failed_by[m], ZydisMnemonicGetString(m));
     clock_gettime(CLOCK_MONOTONIC, &t);
     double took = (double)(t.tv_sec - t0.tv_sec) + (double)(t.tv_nsec - t0.tv_nsec) / 1e9;
     printf("%llu cases, %llu differences, %.1f s\n", (unsigned long long)done_cases, (unsigned long long)failures,

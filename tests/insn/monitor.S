@@ -66,7 +66,11 @@ next:
         mov %rcx, box + BOX_OLD_LEN(%rip)
         lea box + BOX_CODE(%rip), %rsi
         rep movsb
-        mov box + BOX_FEATURES(%rip), %rax
+        cmpq $0, box + BOX_COLD(%rip)
+        je 1f
+        mov %cr3, %rax
+        mov %rax, %cr3
+1:      mov box + BOX_FEATURES(%rip), %rax
         xor %edx, %edx
         xrstor64 box + BOX_XSAVE(%rip)
         mov box + BOX_FS(%rip), %rax

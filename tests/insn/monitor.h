@@ -34,6 +34,7 @@
 #define BOX_CODE_LEN 0x108
 #define BOX_OLD_TO 0x110
 #define BOX_OLD_LEN 0x118
+#define BOX_COLD 0x140 /* not 0: empty the TLB first */
 #define BOX_GDTR 0x120
 #define BOX_IDTR 0x130
 #define BOX_CODE 0x200

@@ -142,7 +142,7 @@ void native_run(const struct test_case *c, struct result *out)
     static struct state in;
     u8 code[UNITS * UNIT_BYTES + 16];
     state_fill(c, &in, features);
-    memory_fill(c->seed, pristine);
+    case_memory(c->seed, pristine);
     memcpy(memory_alias, pristine, MEMORY_SIZE);
     unsigned n = case_bytes(c, code);
     memcpy(code_alias + c->start, code, n);

@@ -170,7 +170,7 @@ void state_fill(const struct test_case *c, struct state *s, u64 features)
         s->gpr[RCX] = rng_below(&g, 6000);
     s->gpr[RSP] = STACK_LA + (rng_below(&g, 16) ? PAGE_SIZE / 2 + 8 * rng_below(&g, 32) : rng_below(&g, PAGE_SIZE));
     s->rip = CODE_LA + c->start;
-    s->rflags = FLAG_ONE | FLAG_IF | (rng_next(&g) & (FLAGS_ARITH | FLAG_ID));
+    s->rflags = FLAG_ONE | FLAG_IF | (rng_next(&g) & FLAGS_ARITH);
     if (rng_below(&g, r.string ? 3 : 16) == 0)
         s->rflags |= FLAG_DF;
     if (rng_below(&g, 64) == 0)
@@ -180,7 +180,7 @@ void state_fill(const struct test_case *c, struct state *s, u64 features)
     vectors_fill(&g, &s->vec, features);
 }
 
-void memory_fill(u64 seed, u8 memory[MEMORY_SIZE])
+void case_memory(u64 seed, u8 memory[MEMORY_SIZE])
 {
     struct rng g = {seed ^ 0x6d656d6f7279};
     for (unsigned i = 0; i < MEMORY_SIZE; i += 64)

@@ -1,0 +1,33 @@
+# shellcheck shell=bash disable=SC2154
+# Sourced by the boot tests: starts L1 from the images of `make test` and judges its log.
+
+NB=${NB:-build/release/nestbox}
+kernel=build/debs/vmlinuz
+initrd=build/guest/l1.cpio
+[ -e $kernel ] && [ -e $initrd ] || { echo "no kernel or image: see tools/test.sh"; exit 77; }
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+fail() {
+    cat "$log"
+    echo "FAILED: $*"
+    exit 1
+}
+
+boot_l1() { # nested, cpus, command line
+    "$NB" run --accel engine --kernel $kernel --initrd $initrd --memory 1G --cpus "$2" --nested "$1" --no-reboot \
+        --timeout "${BOOT_TIMEOUT:-500}" --append "console=ttyS0 panic=-1 $3" </dev/null >"$log" 2>&1
+    local status=$?
+    sed -i 's/\r$//' "$log"
+    return $status
+}
+
+expect() {
+    grep -q -- "$1" "$log" || fail "not seen: $1"
+}
+
+# Nothing in the guests' kernel logs that a real machine would not show.
+quiet_dmesg() {
+    ! grep -E 'NB L[12] dmesg|WARNING: CPU|BUG:|Oops|rcu.*stall|soft lockup|unchecked MSR|Kernel panic' "$log" |
+        grep . || fail "complaints in the kernel's log"
+}

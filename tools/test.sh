@@ -1,0 +1,67 @@
+#!/bin/bash
+# `make test`: installs what is missing, builds, runs every test, and closes with `N passed, N failed, N skipped`.
+# Tests run two at a time. Each is a line of the table below: name, time limit in seconds, command; the command's exit
+# status is the verdict, 77 means skipped. Output of each goes to build/test/NAME.log; of failures, the end is shown.
+# usage: test.sh [PATTERN]   (only tests whose name matches)
+set -u
+here=$(dirname "$0")
+. "$here/need.sh"
+pattern=${1:-.}
+need_build
+need busybox-static cpio qemu-system-x86 xen-hypervisor-4.17-amd64
+make -s -j2 all build/release/insn build/loops unit || die "the build failed"
+NB=build/release/nestbox
+export NB
+logs=build/test
+rm -rf "$logs"
+mkdir -p "$logs"
+tools/fetch.sh build/debs || say "no kernel: tests that need one will be skipped"
+[ -e build/debs/vmlinuz ] && tools/mkinitrd.sh build/debs "$NB" build/loops build/guest
+
+tests=()
+add() { # name, limit, command
+    [[ $1 =~ $pattern ]] && tests+=("$1|$2|$3")
+}
+add insn 420 "build/release/insn --corpus tests/insn/cases.txt --seed ${SEED:-1} --cases ${CASES:-1000000}"
+for script in tests/boot/*.sh tests/shell/*.sh tests/guest/*.sh tests/fault/*.sh; do
+    [ -e "$script" ] || continue
+    name=$(basename "$(dirname "$script")")/$(basename "$script" .sh)
+    grep -q '^# cases:' "$script" || add "$name" 600 "bash $script"
+    for case in $(sed -n 's/^# cases: *//p' "$script"); do
+        add "$name:$case" 600 "bash $script $case"
+    done
+done
+for unit in build/release/tests/unit/*_test; do
+    [ -x "$unit" ] && add "unit/$(basename "$unit" _test)" 120 "$unit"
+done
+add lint 300 "tools/lint.sh"
+
+passed=0 failed=0 skipped=0
+declare -A running
+settle() { # one finished test
+    local pid status entry name
+    wait -n -p pid
+    status=$?
+    entry=${running[$pid]}
+    unset "running[$pid]"
+    name=${entry%%|*}
+    took=$((SECONDS - ${entry##*|}))
+    case $status in
+    0) passed=$((passed + 1)) verdict=ok ;;
+    77) skipped=$((skipped + 1)) verdict="skipped: $(tail -n 1 "$logs/${name//\//.}.log")" ;;
+    *)
+        failed=$((failed + 1)) verdict="FAILED ($status)"
+        tail -n 30 "$logs/${name//\//.}.log" | sed 's/^/    /'
+        ;;
+    esac
+    printf '%-36s %s, %d s\n' "$name" "$verdict" "$took"
+}
+for entry in "${tests[@]}"; do
+    IFS='|' read -r name limit command <<<"$entry"
+    [ ${#running[@]} -lt 2 ] || settle
+    timeout -k 5 "$limit" bash -c "$command" >"$logs/${name//\//.}.log" 2>&1 </dev/null &
+    running[$!]="$name|$SECONDS"
+done
+while [ ${#running[@]} -gt 0 ]; do settle; done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
