@@ -1,0 +1,69 @@
+/*
+ * What the files of the /dev/kvm accelerator share: kvm.c (VM, memory, interrupts, the run loop), kvm_cpuid.c (CPUID),
+ * kvm_state.c (registers at boot and as text), probe.c (is this KVM usable at all).
+ */
+#ifndef ACCEL_KVM_H
+#define ACCEL_KVM_H
+
+#include "accel/accel.h"
+
+#include <linux/kvm.h>
+#include <signal.h>
+#include <sys/types.h>
+
+#define KVM_SLOTS 16
+#define KVM_VCPUS 256
+#define KVM_CPUID_ENTRIES 256
+#define KVM_EXIT_REASONS 48
+/* Takes a thread out of KVM_RUN; its handler does nothing. */
+#define KVM_KICK_SIGNAL (SIGRTMIN + 2)
+
+struct kvm_slot {
+    gpa_t start;
+    u64 size; /* 0: free */
+    void *host;
+    bool readonly;
+};
+
+struct kvm_vcpu {
+    int fd;
+    struct kvm_run *run;
+    pid_t tid;
+    bool running;            /* [a] thread `tid` is in accel_run */
+    u64 exits[KVM_EXIT_REASONS];
+    u64 interrupted;         /* KVM_RUN returned for a signal */
+    char error[160];
+};
+
+struct accel_vm {
+    struct accel_config config;
+    struct accel_machine machine;
+    int kvm_fd, vm_fd;
+    size_t run_size;
+    struct kvm_slot slot[KVM_SLOTS];
+    struct kvm_vcpu vcpu[KVM_VCPUS];
+    struct kvm_cpuid2 *cpuid; /* what KVM supports, shaped by the configuration */
+    bool stop;                /* [a] sticky, see accel_ops.stop */
+    bool used;                /* a vCPU ran since the kernel's VM was made */
+};
+
+/* Opens /dev/kvm: a descriptor, or -errno with one line that says what to do. */
+int kvm_open(char *error, size_t size);
+/* KVM_GET_SUPPORTED_CPUID, to be freed; NULL without memory. */
+struct kvm_cpuid2 *kvm_supported_cpuid(int kvm_fd);
+struct kvm_cpuid_entry2 *kvm_cpuid_find(struct kvm_cpuid2 *c, u32 leaf, u32 sub);
+/* Whether KVM gives guests VT-x or AMD-V. */
+bool kvm_nests(struct kvm_cpuid2 *supported, enum accel_nested nested);
+void kvm_kick_prepare(void);
+
+/* Shapes what KVM supports by the configuration. 0, or -errno with one line. */
+int MUST_CHECK kvm_cpuid_configure(struct accel_vm *vm, char *error, size_t size);
+/* Gives vCPU `index` its CPUID, APIC and topology IDs filled in. 0 or -errno. */
+int MUST_CHECK kvm_cpuid_set(struct accel_vm *vm, u32 index);
+
+/* What firmware leaves in MSRs. */
+void kvm_firmware_msrs(struct accel_vm *vm, u32 index);
+int MUST_CHECK kvm_boot_state(struct accel_vm *vm, u32 index, const struct accel_boot *boot);
+void kvm_describe(struct accel_vm *vm, u32 index, char *buf, size_t size);
+
+#endif
