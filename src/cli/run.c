@@ -51,9 +51,9 @@ static const char notes[] =
     "Ctrl-a Ctrl-a sends Ctrl-a.\n"
     "\n"
     "Exit status: 0 the guest powered off; 2 wrong command line; 4 the VM could not be\n"
-    "created or run; 6 triple fault, with --no-reboot; 8 --timeout; 10 the guest asked for\n"
-    "a reset, with --no-reboot; 12 Ctrl-a x; 128 + N ended by signal N; with --debug-exit\n"
-    "(V << 1) | 1 after the guest wrote V to port 0xf4.\n";
+    "created or run; 6 triple fault, with --no-reboot or three times in a row; 8 --timeout;\n"
+    "10 the guest asked for a reset, with --no-reboot; 12 Ctrl-a x; 128 + N ended by signal\n"
+    "N; with --debug-exit (V << 1) | 1 after the guest wrote V to port 0xf4.\n";
 
 static int end_status(const struct vm_end *end)
 {
@@ -98,7 +98,7 @@ static int run(const struct verb *verb, int argc, char **argv)
     if (verb_options(verb, argc, argv, &o, &status))
         return status;
     if (!o.kernel) {
-        complain("no kernel given: use --kernel FILE; see nestbox run --help");
+        complain("no kernel given: use --kernel FILE (see nestbox run --help)");
         return STATUS_USAGE;
     }
     if (!fits_host(o.memory))

@@ -57,7 +57,7 @@ int verb_options(const struct verb *verb, int argc, char **argv, void *into, int
 {
     char error[320];
     if (options_parse(verb->options, argc, argv, into, error, sizeof(error))) {
-        complain("%s; see nestbox %s --help", error, verb->name);
+        complain("%s (see nestbox %s --help)", error, verb->name);
         *status = STATUS_USAGE;
         return -1;
     }

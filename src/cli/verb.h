@@ -11,7 +11,7 @@ enum status {
     STATUS_OK = 0,            /* the guest powered off; the verb did its work */
     STATUS_USAGE = 2,         /* the command line is wrong */
     STATUS_FAILED = 4,        /* our own failure or the host's; a kernel that cannot be started */
-    STATUS_GUEST_FAILED = 6,  /* triple fault, with --no-reboot */
+    STATUS_GUEST_FAILED = 6,  /* triple fault, with --no-reboot or again and again */
     STATUS_TIMEOUT = 8,       /* --timeout passed */
     STATUS_GUEST_RESET = 10,  /* the guest asked for a reset, with --no-reboot */
     STATUS_ENDED_BY_USER = 12, /* Ctrl-a x */

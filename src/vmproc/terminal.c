@@ -34,6 +34,7 @@ bool terminal_raw(void)
         return false;
     raw = saved;
     cfmakeraw(&raw);
+    raw.c_oflag |= OPOST | ONLCR; /* for our own lines among the guest's */
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
     struct sigaction action = {.sa_handler = crash, .sa_flags = (int)SA_RESETHAND};

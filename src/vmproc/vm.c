@@ -34,6 +34,10 @@ enum note {
     NOTE_HANGUP = BIT(6),
 };
 
+/* A guest that has a triple fault so soon after its start, so many times in a row, never gets anywhere. */
+#define FAULT_SOON_MS 10000
+#define FAULTS_MAX 3
+
 struct vm_process;
 
 struct vcpu_thread {
@@ -45,6 +49,7 @@ struct vcpu_thread {
 struct vm_process {
     const struct vm_config *config;
     const struct accel_ops *accel;
+    char accel_reason[256];
     struct boot boot;
     struct pc *pc;
     struct console *console;
@@ -52,6 +57,8 @@ struct vm_process {
     u32 thread_count;
     int wake, signals;
     u64 deadline_ms; /* host monotonic; 0: none */
+    u64 started_ms;  /* last power-on or reset */
+    u32 faults;      /* triple faults in a row, each soon after the reset before it */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -239,15 +246,32 @@ static bool restart(struct vm_process *vm, struct vm_end *end)
         snprintf(end->text, sizeof(end->text), "%s", error.text);
         return ended(end, VM_END_FAILED, 0);
     }
+    vm->started_ms = now_ms();
     vcpus_go(vm);
     console_room(vm->console);
     return false;
 }
 
+static bool triple_fault(struct vm_process *vm, struct vm_end *end)
+{
+    vcpus_stop(vm);
+    describe(vm, vm->fault_cpu, end);
+    vm->faults = now_ms() - vm->started_ms < FAULT_SOON_MS ? vm->faults + 1 : 1;
+    bool last = vm->config->no_reboot || vm->faults == FAULTS_MAX;
+    snprintf(end->text, sizeof(end->text), "the guest's CPU %u had a triple fault%s", vm->fault_cpu,
+             !last                     ? ": reset"
+             : vm->config->no_reboot ? ""
+                                       : ", again and again: given up");
+    if (last)
+        return ended(end, VM_END_TRIPLE_FAULT, 0);
+    fprintf(stderr, "nestbox: %s\n%s", end->text, end->state);
+    end->text[0] = end->state[0] = 0;
+    return restart(vm, end);
+}
+
 /* What the guest did, in the order of what decides. True: the VM has ended. */
 static bool act(struct vm_process *vm, u32 notes, struct vm_end *end)
 {
-    bool no_reboot = vm->config->no_reboot;
     if (notes & NOTE_QUIT)
         return ended(end, VM_END_USER, 0);
     if (notes & NOTE_HANGUP)
@@ -263,17 +287,10 @@ static bool act(struct vm_process *vm, u32 notes, struct vm_end *end)
         describe(vm, vm->error_cpu, end);
         return ended(end, VM_END_FAILED, 0);
     }
-    if (notes & NOTE_TRIPLE_FAULT) {
-        vcpus_stop(vm);
-        if (no_reboot) {
-            snprintf(end->text, sizeof(end->text), "the guest's CPU %u had a triple fault", vm->fault_cpu);
-            describe(vm, vm->fault_cpu, end);
-            return ended(end, VM_END_TRIPLE_FAULT, 0);
-        }
-        return restart(vm, end);
-    }
+    if (notes & NOTE_TRIPLE_FAULT)
+        return triple_fault(vm, end);
     if (notes & NOTE_RESET) {
-        if (no_reboot) {
+        if (vm->config->no_reboot) {
             snprintf(end->text, sizeof(end->text), "the guest asked for a reset");
             return ended(end, VM_END_RESET, 0);
         }
@@ -332,18 +349,15 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
 
 static int choose_accel(struct vm_process *vm, struct vm_end *end)
 {
-    char reason[256] = "";
-    vm->accel = accel_select(vm->config->accel, vm->config->nested, reason, sizeof(reason));
+    vm->accel = accel_select(vm->config->accel, vm->config->nested, vm->accel_reason, sizeof(vm->accel_reason));
     if (!vm->accel) {
-        snprintf(end->text, sizeof(end->text), "%s", reason);
+        snprintf(end->text, sizeof(end->text), "%s", vm->accel_reason);
         return -ENODEV;
     }
     struct hostcpu cpu;
     hostcpu_read(&cpu);
     if (vm->accel == &accel_engine && !hostcpu_suits_engine(&cpu, end->text, sizeof(end->text)))
         return -ENODEV;
-    if (strcmp(vm->config->accel, "auto") == 0)
-        fprintf(stderr, "nestbox: accelerator %s: %s\n", vm->accel->name, reason);
     return 0;
 }
 
@@ -392,6 +406,9 @@ static int create(struct vm_process *vm, struct vm_end *end)
     e = vcpus_create(vm, end);
     if (e)
         return e;
+    /* Before the terminal is raw. */
+    if (strcmp(c->accel, "auto") == 0)
+        fprintf(stderr, "nestbox: accelerator %s: %s\n", vm->accel->name, vm->accel_reason);
     const struct console_events console = {.input = on_input, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
     e = console_start(vm->console, &console);
     if (e)
@@ -431,6 +448,7 @@ static void run(struct vm_process *vm, struct vm_end *end)
     }
     if (vm->config->timeout_ms)
         vm->deadline_ms = now_ms() + vm->config->timeout_ms;
+    vm->started_ms = now_ms();
     vcpus_go(vm);
     supervise(vm, end);
     console_ending(vm->console);

@@ -26,7 +26,7 @@ enum vm_end_kind {
     VM_END_POWER_OFF,
     VM_END_DEBUG_EXIT,   /* code: what the guest wrote */
     VM_END_RESET,        /* a guest reset with no_reboot */
-    VM_END_TRIPLE_FAULT, /* with no_reboot */
+    VM_END_TRIPLE_FAULT, /* with no_reboot, or again and again */
     VM_END_TIMEOUT,
     VM_END_USER,         /* Ctrl-a x */
     VM_END_SIGNAL,       /* code: its number */
