@@ -345,6 +345,22 @@ static void xsave_leaves(struct cpu_features *f, void (*cpuid)(u32, u32, u32 *))
     leaf_set(f, 0xd, 1, 0, 0, 0, 0);
 }
 
+/* The TSC's ratio to the APIC bus as a fraction: Linux multiplies the bus frequency in kHz by the numerator in 32 bits. */
+static void tsc_ratio(u64 tsc_khz, u32 *denominator, u32 *numerator)
+{
+    u64 best = ~0ull;
+    for (u32 d = 1; d <= 4294 && tsc_khz * d / APIC_BUS_KHZ < 4294; d++) {
+        u64 n = (tsc_khz * d + APIC_BUS_KHZ / 2) / APIC_BUS_KHZ;
+        u64 got = n * APIC_BUS_KHZ, want = tsc_khz * d;
+        u64 error = (got > want ? got - want : want - got) * 1000 / d;
+        if (n && error < best) {
+            best = error;
+            *denominator = d;
+            *numerator = (u32)n;
+        }
+    }
+}
+
 static void intel_leaves(struct cpu_features *f, const struct cpuid_config *c)
 {
     u32 mhz = (u32)(c->tsc_khz / 1000);
@@ -353,7 +369,9 @@ static void intel_leaves(struct cpu_features *f, const struct cpuid_config *c)
     leaf_text(leaf_at(f, 0, 0) + 1, "GenuntelineI"); /* EBX, ECX, EDX: Genu, ntel, ineI */
     leaf_set(f, 1, 0, SIGNATURE_INTEL, 0, 0, 0);
     leaf_set(f, 2, 0, 0x00feff01, 0xf0, 0, 0);
-    leaf_set(f, 0x15, 0, APIC_BUS_KHZ, (u32)c->tsc_khz, APIC_BUS_KHZ * 1000, 0);
+    u32 denominator = 1, numerator = 1;
+    tsc_ratio(c->tsc_khz, &denominator, &numerator);
+    leaf_set(f, 0x15, 0, denominator, numerator, APIC_BUS_KHZ * 1000, 0);
     leaf_set(f, 0x16, 0, mhz, mhz, 100, 0);
     leaf_set(f, 0x80000006, 0, 0, 0, 0x05007040, 0);
     for (u32 leaf = 0xb; leaf <= 0x1f; leaf += 0x1f - 0xb) {

@@ -391,6 +391,15 @@ static const struct msr_row *msr_find(const struct vm *vm, u32 msr)
     return NULL;
 }
 
+const char *msr_row(unsigned i, u32 *first, u32 *count)
+{
+    if (i >= ARRAY_LEN(rows))
+        return NULL;
+    *first = rows[i].first;
+    *count = rows[i].count;
+    return rows[i].name;
+}
+
 static u64 *msr_field(struct vcpu *v, const struct msr_row *r, u32 msr)
 {
     return (u64 *)((char *)v + r->field) + (msr - r->first);

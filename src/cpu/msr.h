@@ -21,6 +21,9 @@ u64 msr_efer_valid(const struct vcpu *v);
 /* Is each of the 8 bytes a legal PAT memory type? */
 bool msr_pat_valid(u64 value);
 
+/* Row i of the table: its name and the MSRs that it covers; NULL behind the last. For the trace and the tests. */
+const char *msr_row(unsigned i, u32 *first, u32 *count);
+
 /*
  * Values after RESET, as firmware would leave them (MTRRs on and write-back, FEATURE_CONTROL locked with VMXON permitted).
  * Covers every MSR that msr.c stores, and the TSC (CPU 0 before the others); not EFER, APIC_BASE and segment bases. INIT

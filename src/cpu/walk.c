@@ -117,8 +117,6 @@ static enum outcome step_mark(struct walker *k, struct step *s, u64 bits, bool *
 {
     struct vcpu *v = k->v;
     u64 new_value = s->value | bits;
-    if (new_value == s->value)
-        return CPU_OK;
     if (k->two_stage)
         TRY(step_map(k, s, s->address, ACCESS_WRITE));
     if (!s->host || s->slot->readonly)
@@ -228,8 +226,11 @@ static enum outcome walk_tables(struct walker *k, u64 *base)
 static enum outcome mark_all(struct walker *k, bool *changed)
 {
     u64 dirty = k->access & ACCESS_WRITE ? PTE_D : 0;
-    for (unsigned i = 0; i < k->depth && !*changed; i++)
-        TRY(step_mark(k, &k->step[i], PTE_A | (i + 1 == k->depth ? dirty : 0), changed));
+    for (unsigned i = 0; i < k->depth && !*changed; i++) {
+        u64 bits = PTE_A | (i + 1 == k->depth ? dirty : 0);
+        if (unlikely(bits & ~k->step[i].value))
+            TRY(step_mark(k, &k->step[i], bits, changed));
+    }
     return CPU_OK;
 }
 
