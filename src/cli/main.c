@@ -1,12 +1,10 @@
 /*
- * nestbox: finds the verb and runs it.
+ * nestbox: finds the verb and runs it. The table of verbs is in verb.c.
  */
 #include "cli/verb.h"
 
 #include <stdio.h>
 #include <string.h>
-
-const struct verb *const verbs[] = {&verb_run, &verb_doctor, &verb_help, &verb_version, NULL};
 
 int main(int argc, char **argv)
 {

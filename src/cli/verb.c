@@ -1,5 +1,5 @@
 /*
- * What verbs share: finding one, its --help, its complaints.
+ * The verbs, and what they share: finding one, its --help, its complaints.
  */
 #include "cli/verb.h"
 
@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define HELP_COLUMN 28
+
+const struct verb *const verbs[] = {&verb_run, &verb_doctor, &verb_help, &verb_version, NULL};
 
 void complain(const char *format, ...)
 {
