@@ -20,13 +20,11 @@ size_t mmu_size(void)
     return sizeof(struct mmu);
 }
 
-static bool key_equal(const struct tlb_key *a, const struct tlb_key *b)
+/* By field: wider loads would wait for the narrow stores of key_now. */
+static inline bool key_equal(const struct tlb_key *a, const struct tlb_key *b)
 {
-    u64 x[4], y[4];
-    _Static_assert(sizeof(struct tlb_key) == sizeof x, "the key is compared by words");
-    __builtin_memcpy(x, a, sizeof x);
-    __builtin_memcpy(y, b, sizeof y);
-    return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]));
+    return !((a->root ^ b->root) | (a->nroot ^ b->nroot) | (a->space ^ b->space) | (a->control ^ b->control) |
+             (a->pkru ^ b->pkru) | (u32)((a->pcid ^ b->pcid) | (a->flags ^ b->flags)));
 }
 
 static unsigned key_hint(const struct tlb_key *k)

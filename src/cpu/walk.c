@@ -36,6 +36,7 @@ struct walker {
     enum access access;
     bool user;      /* user-mode access */
     bool two_stage;
+    enum access table_access;
     bool wide;      /* entries of 8 bytes */
     u8 shift;       /* of the page found */
     unsigned depth;
@@ -85,25 +86,29 @@ static u32 denied(const struct walker *k, bool write)
     return code;
 }
 
-static enum outcome step_map(struct walker *k, struct step *s, u64 address, enum access access)
+static enum outcome step_map_stage2(struct walker *k, struct step *s, u64 address, enum access access)
+{
+    struct stage2_reason why = {.la = k->la, .la_valid = true};
+    return stage2_translate(k->v, NGPA(address), access, &why, &s->gpa);
+}
+
+static inline enum outcome step_map(struct walker *k, struct step *s, u64 address, enum access access)
 {
     struct vcpu *v = k->v;
     s->address = address;
     s->gpa = GPA(address);
-    if (k->two_stage) {
-        struct stage2_reason why = {.la = k->la, .la_valid = true};
-        TRY(stage2_translate(v, NGPA(address), access, &why, &s->gpa));
-    }
+    if (k->two_stage)
+        TRY(step_map_stage2(k, s, address, access));
     s->slot = vm_slot(v->vm, s->gpa);
     s->host = s->slot ? s->slot->host + (s->gpa.a - s->slot->start) : NULL;
     return CPU_OK;
 }
 
 /* The next entry of the walk. */
-static enum outcome step_read(struct walker *k, u64 address, u64 *value)
+static inline enum outcome step_read(struct walker *k, u64 address, u64 *value)
 {
     struct step *s = &k->step[k->depth++];
-    TRY(step_map(k, s, address, k->two_stage ? stage2_table_access(k->v) : ACCESS_READ));
+    TRY(step_map(k, s, address, k->table_access));
     if (k->wide)
         s->value = s->host ? __atomic_load_n((u64 *)s->host, __ATOMIC_RELAXED) : ~0ull;
     else
@@ -255,6 +260,7 @@ enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk
     k.access = access;
     k.user = access & ACCESS_USER || (v->cpl == 3 && !(access & ACCESS_IMPLICIT));
     k.two_stage = v->mmu->kind != STAGE2_NONE;
+    k.table_access = k.two_stage ? stage2_table_access(v) : ACCESS_READ;
     if (!(v->cr0 & CR0_PG)) {
         k.page_user = k.page_write = true;
         k.page_nx = false;

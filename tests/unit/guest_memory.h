@@ -172,13 +172,13 @@ static void *entry_at(u64 la, unsigned level)
     }
 }
 
-static u64 entry_get(u64 la, unsigned level)
+static inline u64 entry_get(u64 la, unsigned level)
 {
     void *e = entry_at(la, level);
     return paging == PAGING_32 ? *(u32 *)e : *(u64 *)e;
 }
 
-static void entry_set(u64 la, unsigned level, u64 value)
+static inline void entry_set(u64 la, unsigned level, u64 value)
 {
     void *e = entry_at(la, level);
     if (paging == PAGING_32)
@@ -187,12 +187,12 @@ static void entry_set(u64 la, unsigned level, u64 value)
         *(u64 *)e = value;
 }
 
-static void map(u64 la, u64 value)
+static inline void map(u64 la, u64 value)
 {
     entry_set(la, 1, value);
 }
 
-static u64 where(u64 la, enum access access, enum outcome *out)
+static inline u64 where(u64 la, enum access access, enum outcome *out)
 {
     gpa_t gpa = GPA(~0ull);
     *out = mmu_translate(v, la, access, &gpa);
