@@ -135,19 +135,19 @@ enum outcome events_process(struct vcpu *v)
     if (waits(&v->init_pending) && v->gif && !vmx_in_root(v) && v->activity != ACTIVITY_WAIT_SIPI)
         return take_init(v);
     if (v->activity == ACTIVITY_WAIT_SIPI) {
-        take(&v->init_pending);
+        if (!v->in_guest)
+            take(&v->init_pending);
         return wait_sipi(v);
     }
     take(&v->sipi_pending);
-    if (v->trap_pending && !(v->shadow & SHADOW_MOVSS)) {
+    if (v->trap_pending && !(v->shadow & SHADOW_MOVSS))
         TRY(take_trap(v));
-    }
-    if (waits(&v->nmi_pending) && nmi_allowed(v))
-        return take_nmi(v);
     if (v->in_guest) {
         TRY(v->nested->windows(v));
         if (v->inject.valid)
             return deliver(v, &v->inject);
     }
+    if (waits(&v->nmi_pending) && nmi_allowed(v))
+        return take_nmi(v);
     return take_interrupt(v);
 }
