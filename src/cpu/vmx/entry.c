@@ -263,7 +263,6 @@ enum outcome vmx_enter(struct vcpu *v, bool launch)
     v->monitor_armed = false;
     rflags_set(v, f->guest_rflags);
     mode_update(v);
-    mmu_select(v);
     if (f->pin & PIN_PREEMPTION_TIMER)
         vmx_timer_start(v, f->guest_preemption_timer);
     if (x->proc2 & PROC2_APIC_ACCESSES && f->proc & PROC_TPR_SHADOW) {

@@ -168,7 +168,6 @@ static enum outcome load_host(struct vcpu *v, struct vmx *x)
     if (v->cr4 & CR4_PAE && !in_long_mode(v) && mmu_load_pdptes(v, v->cr3) != CPU_OK)
         return vmx_abort(v, VMABORT_HOST_PDPTE);
     mode_update(v);
-    mmu_select(v);
     if (f->exit_load_count && vmx_msr_list_load(v, f->exit_msr_load, f->exit_load_count))
         return vmx_abort(v, VMABORT_LOAD_MSR);
     if (__atomic_load_n(&v->nmi_pending, __ATOMIC_RELAXED) && !v->nmi_blocked)
