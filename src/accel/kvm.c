@@ -137,7 +137,7 @@ static int make_vcpu(struct accel_vm *vm, u32 index, char *error, size_t size)
 
 static void unmake(struct accel_vm *vm)
 {
-    for (u32 i = 0; i < vm->config.vcpus; i++) {
+    for (u32 i = 0; i < KVM_VCPUS; i++) {
         struct kvm_vcpu *v = &vm->vcpu[i];
         if (v->run)
             munmap(v->run, vm->run_size);

@@ -1,0 +1,213 @@
+/* The /dev/kvm accelerator with guests of a few bytes. Skipped where there is no usable /dev/kvm. */
+#include "unit/test.h"
+#include "accel/kvm.h"
+#include "accel/probe.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define RAM_SIZE 0x100000
+
+static u8 *ram;
+static char written[64];
+static unsigned count;
+static u64 mmio_at, mmio_value;
+static unsigned mmio_size;
+
+static u32 io_read(void *opaque, u16 port, unsigned size)
+{
+    return port == 0x77 ? 0x1234 : ~0u;
+}
+static void io_write(void *opaque, u16 port, u32 value, unsigned size)
+{
+    if (port == 0x77 && count < sizeof(written) - size) {
+        memcpy(written + count, &value, size);
+        count += size;
+    }
+    if (port == 0x78)
+        accel_kvm.stop(*(struct accel_vm **)opaque);
+}
+static u64 mmio_read(void *opaque, gpa_t gpa, unsigned size)
+{
+    return 0x1122334455667788ull ^ gpa.a;
+}
+static void mmio_write(void *opaque, gpa_t gpa, u64 value, unsigned size)
+{
+    mmio_at = gpa.a;
+    mmio_value = value;
+    mmio_size = size;
+}
+
+static struct accel_vm *vm;
+
+static enum accel_exit boot(const u8 *code, size_t size, const struct accel_boot *b)
+{
+    memset(ram, 0, 0x10000);
+    memcpy(ram + 0x1000, code, size);
+    memset(written, 0, sizeof(written));
+    count = 0;
+    accel_kvm.reset(vm, b);
+    return accel_kvm.run(vm, 0);
+}
+
+static void *stop_later(void *arg)
+{
+    usleep(20000);
+    accel_kvm.stop(vm);
+    return NULL;
+}
+
+static void *irq_later(void *arg)
+{
+    usleep(20000);
+    accel_kvm.irq_line(vm, 4, true);
+    accel_kvm.irq_line(vm, 4, false);
+    return NULL;
+}
+
+int main(void)
+{
+    char error[200];
+    struct probe probe;
+    probe_kvm(&probe);
+    printf("# %s\n", probe.reason);
+    if (probe.error) {
+        printf("ok kvm # SKIP no usable /dev/kvm\n");
+        return 0;
+    }
+    struct accel_config config = {.vcpus = 2};
+    struct accel_machine machine = {
+        .opaque = &vm, .io_read = io_read, .io_write = io_write, .mmio_read = mmio_read, .mmio_write = mmio_write};
+
+    TEST("refusals say why");
+    config.nested = NESTED_INTEL;
+    int err = accel_kvm.create(&config, &machine, &vm, error, sizeof(error));
+    CHECK(probe.nests_intel ? !err : err && strstr(error, "VT-x"));
+    if (!err)
+        accel_kvm.destroy(vm);
+    config.nested = NESTED_OFF;
+    config.vcpus = 100000;
+    CHECK(accel_kvm.create(&config, &machine, &vm, error, sizeof(error)) < 0 && strstr(error, "at most"));
+    config.vcpus = 2;
+    config.cpu = "max,+nonsense";
+    CHECK(accel_kvm.create(&config, &machine, &vm, error, sizeof(error)) < 0 && strstr(error, "nonsense"));
+    config.cpu = "max,-avx2,-sse4_2";
+
+    TEST("a VM is made");
+    err = accel_kvm.create(&config, &machine, &vm, error, sizeof(error));
+    CHECK_EQ(err, 0);
+    if (err) {
+        printf("# %s\n", error);
+        return TEST_END();
+    }
+    CHECK(!(kvm_cpuid_find(vm->cpuid, 1, 0)->ecx & BIT(20)));
+    CHECK(kvm_cpuid_find(vm->cpuid, 1, 0)->ecx & BIT(31));
+    ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK_EQ(accel_kvm.ram_add(vm, GPA(0), RAM_SIZE, ram, false), 0);
+    CHECK(accel_kvm.tsc_khz(vm) > 100000);
+
+    struct accel_boot real = {.mode = BOOT_REAL, .real_cs = 0x100, .rip = 0, .rsp = 0x8000};
+    TEST("port I/O, single and string");
+    static const u8 io[] = {
+        0xe5, 0x77,                   /* in ax, 0x77 */
+        0xe7, 0x77,                   /* out 0x77, ax */
+        0xbe, 0x00, 0x20,             /* mov si, 0x2000 */
+        0xb9, 0x05, 0x00,             /* mov cx, 5 */
+        0xba, 0x77, 0x00,             /* mov dx, 0x77 */
+        0x2e, 0xf3, 0x6e,             /* rep outsb cs: */
+        0xe6, 0x78,                   /* out 0x78, al: stop */
+        0xeb, 0xfe,                   /* jmp . */
+    };
+    memset(ram, 0, RAM_SIZE);
+    memcpy(ram + 0x3000, "hello", 5);
+    memcpy(ram + 0x1000, io, sizeof(io));
+    accel_kvm.reset(vm, &real);
+    CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED);
+    CHECK(memcmp(written, "\x34\x12hello", 7) == 0);
+    CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED); /* sticky */
+    char text[1024];
+    accel_kvm.describe(vm, 0, text, sizeof(text));
+    CHECK(strstr(text, "real mode") && strstr(text, "0100:0000000000000012"));
+
+    TEST("MMIO from 32-bit protected mode");
+    static const u8 mmio[] = {
+        0xa1, 0x00, 0x00, 0x00, 0xd0,             /* mov eax, [0xd0000000] */
+        0xa3, 0x08, 0x00, 0x00, 0xd0,             /* mov [0xd0000008], eax */
+        0xe6, 0x78, 0xeb, 0xfe,
+    };
+    struct accel_boot flat = {.mode = BOOT_PROTECTED32, .rip = 0x1000, .rsp = 0x8000, .cs = 8, .ds = 16, .tr = 24};
+    CHECK_EQ(boot(mmio, sizeof(mmio), &flat), ACCEL_STOPPED);
+    CHECK(mmio_at == 0xd0000008 && mmio_value == (0x55667788u ^ 0xd0000000u) && mmio_size == 4);
+
+    TEST("64-bit mode as booted");
+    static const u8 wide[] = {
+        0x48, 0xb8, 8, 7, 6, 5, 4, 3, 2, 1,       /* mov rax, 0x0102030405060708 */
+        0x48, 0xc1, 0xe8, 0x20,                   /* shr rax, 32 */
+        0xe7, 0x77, 0xe6, 0x78, 0xeb, 0xfe,
+    };
+    struct accel_boot long64 = {
+        .mode = BOOT_LONG64, .rip = 0x1000, .rsp = 0x8000, .cs = 8, .ds = 16, .tr = 24, .cr3 = 0x20000};
+    memset(ram + 0x20000, 0, 0x3000);
+    memcpy(ram + 0x20000, &(u64){0x21003}, 8);
+    memcpy(ram + 0x21000, &(u64){0x22003}, 8);
+    memcpy(ram + 0x22000, &(u64){0x83}, 8);
+    CHECK_EQ(boot(wide, sizeof(wide), &long64), ACCEL_STOPPED);
+    CHECK(memcmp(written, "\x04\x03\x02\x01", 4) == 0);
+
+    TEST("triple fault, and a reset after it");
+    static const u8 fault[] = {0x0f, 0x01, 0x1d, 0, 0x30, 0, 0, 0x0f, 0x0b}; /* lidt [0x3000]; ud2 */
+    CHECK_EQ(boot(fault, sizeof(fault), &flat), ACCEL_SHUTDOWN);
+    CHECK_EQ(boot(io, sizeof(io), &real), ACCEL_STOPPED);
+
+    TEST("a stop from outside ends a loop and a sleeping CPU");
+    static const u8 loop[] = {0xeb, 0xfe};
+    static const u8 halt[] = {0xfa, 0xf4};
+    pthread_t thread;
+    accel_kvm.reset(vm, &real);
+    pthread_create(&thread, NULL, stop_later, NULL);
+    memcpy(ram + 0x1000, loop, sizeof(loop));
+    CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED);
+    pthread_join(thread, NULL);
+    accel_kvm.resume(vm);
+    pthread_create(&thread, NULL, stop_later, NULL);
+    CHECK_EQ(accel_kvm.run(vm, 1), ACCEL_STOPPED); /* waits for SIPI */
+    pthread_join(thread, NULL);
+    memcpy(ram + 0x1000, halt, sizeof(halt));
+    accel_kvm.reset(vm, &real);
+    pthread_create(&thread, NULL, stop_later, NULL);
+    CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED);
+    pthread_join(thread, NULL);
+
+    TEST("an interrupt line through the in-kernel 8259");
+    static const u8 irq[] = {
+        0xb0, 0x11, 0xe6, 0x20, 0xb0, 0x20, 0xe6, 0x21, 0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21, /* ICWs */
+        0xb0, 0xef, 0xe6, 0x21,                                                                         /* IRQ 4 */
+        0xfb, 0xf4,                                                                                     /* sti; hlt */
+        0xeb, 0xfe,
+    };
+    static const u8 handler[] = {0xb0, 'i', 0xe6, 0x77, 0xe6, 0x78, 0xeb, 0xfe};
+    memset(ram, 0, 0x10000);
+    memcpy(ram + 0x1000, irq, sizeof(irq));
+    memcpy(ram + 0x1800, handler, sizeof(handler));
+    memcpy(ram + 0x24 * 4, &(u32){0x01000800}, 4);
+    memset(written, 0, sizeof(written));
+    count = 0;
+    accel_kvm.reset(vm, &real);
+    pthread_create(&thread, NULL, irq_later, NULL);
+    CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED);
+    pthread_join(thread, NULL);
+    CHECK_EQ(written[0], 'i');
+
+    TEST("memory comes and goes");
+    CHECK_EQ(accel_kvm.ram_remove(vm, GPA(0)), 0);
+    CHECK(accel_kvm.ram_remove(vm, GPA(0)) < 0);
+    CHECK_EQ(accel_kvm.ram_add(vm, GPA(0), RAM_SIZE, ram, false), 0);
+    CHECK_EQ(boot(io, sizeof(io), &real), ACCEL_STOPPED);
+    accel_kvm.stats(vm, text, sizeof(text));
+    CHECK(strstr(text, "port I/O"));
+    accel_kvm.destroy(vm);
+    return TEST_END();
+}
