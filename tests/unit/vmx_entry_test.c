@@ -160,6 +160,7 @@ static void check_host(u32 reason)
     CHECK(in_64bit(v));
     CHECK_EQ(rflags_get(v), FLAG_ONE);
     CHECK_EQ(v->dr7, DR7_FIXED);
+    CHECK(v->intr_masked);
     v->insn = NULL;
 }
 

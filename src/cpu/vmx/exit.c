@@ -170,6 +170,8 @@ static enum outcome load_host(struct vcpu *v, struct vmx *x)
     mode_update(v);
     if (f->exit_load_count && vmx_msr_list_load(v, f->exit_msr_load, f->exit_load_count))
         return vmx_abort(v, VMABORT_LOAD_MSR);
+    /* Events that nobody looked at since: interrupts when IF rises, NMIs now. */
+    v->intr_masked = true;
     if (__atomic_load_n(&v->nmi_pending, __ATOMIC_RELAXED) && !v->nmi_blocked)
         __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
     return CPU_NESTED_EXIT;
