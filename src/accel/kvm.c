@@ -1,11 +1,13 @@
 /*
- * The /dev/kvm accelerator: VM, memory, interrupts and the run loop. Interrupt controllers and the PIT are KVM's own.
+ * The /dev/kvm accelerator: VM, memory, interrupts and the run loop. Interrupt controllers and the
+ * PIT are KVM's own.
  *
- * run() is called on each vCPU's thread; stop() on any. A stop sets immediate_exit and signals the threads, so a vCPU
- * enters KVM_RUN once more, which completes the access it was in the middle of, and leaves. A reset makes the kernel's VM
- * anew: nothing of the old one, in-kernel devices and nested state included, can survive it. The price, a few
- * milliseconds, was preferred to setting every kind of state that a kernel may have.
- * Only what Linux 6.1 offers is used. Source: Linux, Documentation/virt/kvm/api.rst.
+ * run() is called on each vCPU's thread; stop() on any. A stop sets immediate_exit and signals the
+ * threads, so a vCPU enters KVM_RUN once more, which completes the access it was in the middle of,
+ * and leaves. A reset makes the kernel's VM anew: nothing of the old one, in-kernel devices and
+ * nested state included, can survive it. The price, a few milliseconds, was preferred to setting
+ * every kind of state that a kernel may have. Only what Linux 6.1 offers is used. Source: Linux,
+ * Documentation/virt/kvm/api.rst.
  */
 #include "accel/kvm.h"
 
@@ -45,17 +47,20 @@ int kvm_open(char *error, size_t size)
     if (fd < 0) {
         int err = errno;
         if (err == ENOENT || err == ENXIO || err == ENODEV)
-            snprintf(error, size, "there is no /dev/kvm: load kvm_intel or kvm_amd, or use --accel engine");
+            snprintf(error, size,
+                     "there is no /dev/kvm: load kvm_intel or kvm_amd, or use --accel engine");
         else if (err == EACCES || err == EPERM)
-            snprintf(error, size, "no permission for /dev/kvm: run as root or in group kvm, or use --accel engine");
+            snprintf(
+                error, size,
+                "no permission for /dev/kvm: run as root or in group kvm, or use --accel engine");
         else
             snprintf(error, size, "cannot open /dev/kvm: %s", strerror(err));
         return -err;
     }
     int version = ioctl(fd, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION) {
-        snprintf(error, size, "/dev/kvm speaks API version %d and not %d; use --accel engine", version,
-                 KVM_API_VERSION);
+        snprintf(error, size, "/dev/kvm speaks API version %d and not %d; use --accel engine",
+                 version, KVM_API_VERSION);
         close(fd);
         return -ENOTSUP;
     }
@@ -76,30 +81,33 @@ static int fail(char *error, size_t size, const char *what)
     return err ? -err : -EIO;
 }
 
-/* ISA interrupt 0 is input 2 of the I/O APIC, as the ACPI tables say; the others are the same on both controllers. */
+/* ISA interrupt 0 is input 2 of the I/O APIC, as the ACPI tables say; the others are the same on
+ * both controllers. */
 static int set_routes(struct accel_vm *vm)
 {
-    struct {
-        struct kvm_irq_routing head;
-        struct kvm_irq_routing_entry entry[40];
-    } r = {{0}};
+    union {
+        struct kvm_irq_routing r;
+        u8 room[sizeof(struct kvm_irq_routing) + 40 * sizeof(struct kvm_irq_routing_entry)];
+    } table = {.room = {0}};
+    struct kvm_irq_routing_entry *entry = table.r.entries;
     unsigned n = 0;
     for (u32 gsi = 0; gsi < 24; gsi++) {
         if (gsi < 16 && gsi != 2)
-            r.entry[n++] = (struct kvm_irq_routing_entry){
+            entry[n++] = (struct kvm_irq_routing_entry){
                 .gsi = gsi,
                 .type = KVM_IRQ_ROUTING_IRQCHIP,
-                .u.irqchip = {.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, .pin = gsi & 7},
+                .u.irqchip = {.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
+                              .pin = gsi & 7},
             };
         if (gsi != 2)
-            r.entry[n++] = (struct kvm_irq_routing_entry){
+            entry[n++] = (struct kvm_irq_routing_entry){
                 .gsi = gsi,
                 .type = KVM_IRQ_ROUTING_IRQCHIP,
                 .u.irqchip = {.irqchip = KVM_IRQCHIP_IOAPIC, .pin = gsi ? gsi : 2},
             };
     }
-    r.head.nr = n;
-    return ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, &r);
+    table.r.nr = n;
+    return ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, &table.r);
 }
 
 static int set_slot(struct accel_vm *vm, unsigned i, u64 size)
@@ -159,7 +167,8 @@ static int make(struct accel_vm *vm, char *error, size_t size)
     if (vm->vm_fd < 0)
         return fail(error, size, "cannot create a VM");
     u64 identity = IDENTITY_MAP;
-    if (has(vm, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
+    if (has(vm, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 &&
+        ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
         return fail(error, size, "KVM_SET_IDENTITY_MAP_ADDR");
     if (has(vm, KVM_CAP_SET_TSS_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS))
         return fail(error, size, "KVM_SET_TSS_ADDR");
@@ -209,7 +218,8 @@ static int check_host(struct accel_vm *vm, char *error, size_t size)
     if (most > KVM_VCPUS)
         most = KVM_VCPUS;
     if (vm->config.vcpus > (u32)most) {
-        snprintf(error, size, "the host's KVM runs at most %d CPUs in a VM, %u were asked for", most, vm->config.vcpus);
+        snprintf(error, size, "the host's KVM runs at most %d CPUs in a VM, %u were asked for",
+                 most, vm->config.vcpus);
         return -EINVAL;
     }
     return 0;
@@ -224,8 +234,8 @@ static void kvm_destroy(struct accel_vm *vm)
     free(vm);
 }
 
-static int kvm_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **out,
-                      char *error, size_t error_size)
+static int kvm_create(const struct accel_config *config, const struct accel_machine *machine,
+                      struct accel_vm **out, char *error, size_t error_size)
 {
     struct accel_vm *vm = calloc(1, sizeof(*vm));
     if (!vm) {
@@ -243,7 +253,8 @@ static int kvm_create(const struct accel_config *config, const struct accel_mach
     if (!err) {
         err = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
         vm->run_size = err > 0 ? (size_t)err : 0;
-        err = err < (int)sizeof(struct kvm_run) ? fail(error, error_size, "KVM_GET_VCPU_MMAP_SIZE") : 0;
+        err = err < (int)sizeof(struct kvm_run) ? fail(error, error_size, "KVM_GET_VCPU_MMAP_SIZE")
+                                                : 0;
     }
     if (!err)
         err = kvm_cpuid_configure(vm, error, error_size);
@@ -296,7 +307,8 @@ static void kvm_irq_line(struct accel_vm *vm, unsigned gsi, bool level)
 
 static void kvm_msi(struct accel_vm *vm, u64 address, u32 data)
 {
-    struct kvm_msi msi = {.address_lo = (u32)address, .address_hi = (u32)(address >> 32), .data = data};
+    struct kvm_msi msi = {
+        .address_lo = (u32)address, .address_hi = (u32)(address >> 32), .data = data};
     ioctl(vm->vm_fd, KVM_SIGNAL_MSI, &msi);
 }
 
@@ -345,7 +357,8 @@ static enum accel_exit exit_internal(struct kvm_vcpu *v)
     struct kvm_regs regs = {0};
     ioctl(v->fd, KVM_GET_REGS, &regs);
     if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION)
-        return give_up(v, "KVM internal error %u at RIP %#llx", run->internal.suberror, (unsigned long long)regs.rip);
+        return give_up(v, "KVM internal error %u at RIP %#llx", run->internal.suberror,
+                       (unsigned long long)regs.rip);
     char bytes[3 * 15 + 1] = "";
     if (run->emulation_failure.ndata >= 3 &&
         run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) {
@@ -353,7 +366,9 @@ static enum accel_exit exit_internal(struct kvm_vcpu *v)
         for (u32 i = 0; i < n && i < 15; i++)
             snprintf(bytes + 3 * i, 4, " %02x", run->emulation_failure.insn_bytes[i]);
     }
-    return give_up(v, "KVM cannot emulate the instruction at RIP %#llx%s%s (a paravirtual KVM? try --accel engine)",
+    return give_up(v,
+                   "KVM cannot emulate the instruction at RIP %#llx%s%s (a paravirtual KVM? try "
+                   "--accel engine)",
                    (unsigned long long)regs.rip, *bytes ? ":" : "", bytes);
 }
 
@@ -364,7 +379,8 @@ static enum accel_exit run_failed(struct kvm_vcpu *v, int err)
     if (err == EFAULT)
         return give_up(v, "KVM: the host has no memory behind what the guest touched at RIP %#llx",
                        (unsigned long long)regs.rip);
-    return give_up(v, "KVM_RUN failed at RIP %#llx: %s", (unsigned long long)regs.rip, strerror(err));
+    return give_up(v, "KVM_RUN failed at RIP %#llx: %s", (unsigned long long)regs.rip,
+                   strerror(err));
 }
 
 /* One exit. True: *result is what run() returns. */
@@ -389,9 +405,11 @@ static bool handle_exit(struct accel_vm *vm, struct kvm_vcpu *v, enum accel_exit
         *result = ACCEL_SHUTDOWN;
         return true;
     case KVM_EXIT_FAIL_ENTRY:
-        *result = give_up(v, "KVM: the CPU refused to enter the guest, reason %#llx on host CPU %u%s",
-                          (unsigned long long)run->fail_entry.hardware_entry_failure_reason, run->fail_entry.cpu,
-                          run->fail_entry.hardware_entry_failure_reason == 0x80000021 ? " (invalid guest state)" : "");
+        *result = give_up(
+            v, "KVM: the CPU refused to enter the guest, reason %#llx on host CPU %u%s",
+            (unsigned long long)run->fail_entry.hardware_entry_failure_reason, run->fail_entry.cpu,
+            run->fail_entry.hardware_entry_failure_reason == 0x80000021 ? " (invalid guest state)"
+                                                                        : "");
         return true;
     case KVM_EXIT_INTERNAL_ERROR:
         *result = exit_internal(v);
@@ -484,11 +502,8 @@ static void kvm_stats(struct accel_vm *vm, char *buf, size_t size)
         u32 reason;
         const char *name;
     } shown[] = {
-        {KVM_EXIT_IO, "port I/O"},
-        {KVM_EXIT_MMIO, "MMIO"},
-        {KVM_EXIT_HLT, "HLT"},
-        {KVM_EXIT_INTR, "signal"},
-        {KVM_EXIT_SHUTDOWN, "shutdown"},
+        {KVM_EXIT_IO, "port I/O"}, {KVM_EXIT_MMIO, "MMIO"},         {KVM_EXIT_HLT, "HLT"},
+        {KVM_EXIT_INTR, "signal"}, {KVM_EXIT_SHUTDOWN, "shutdown"},
     };
     size_t n = 0;
     if (size)
@@ -500,7 +515,8 @@ static void kvm_stats(struct accel_vm *vm, char *buf, size_t size)
             n += (size_t)snprintf(buf + n, size - n, " %s %llu", shown[k].name,
                                   (unsigned long long)v->exits[shown[k].reason]);
         if (n < size)
-            n += (size_t)snprintf(buf + n, size - n, " interrupted %llu\n", (unsigned long long)v->interrupted);
+            n += (size_t)snprintf(buf + n, size - n, " interrupted %llu\n",
+                                  (unsigned long long)v->interrupted);
     }
 }
 

@@ -1,6 +1,7 @@
 /*
- * What the files of the /dev/kvm accelerator share: kvm.c (VM, memory, interrupts, the run loop), kvm_cpuid.c (CPUID),
- * kvm_state.c (registers at boot and as text), probe.c (is this KVM usable at all).
+ * What the files of the /dev/kvm accelerator share: kvm.c (VM, memory, interrupts, the run loop),
+ * kvm_cpuid.c (CPUID), kvm_state.c (registers at boot and as text), probe.c (is this KVM usable at
+ * all).
  */
 #ifndef ACCEL_KVM_H
 #define ACCEL_KVM_H
@@ -29,9 +30,9 @@ struct kvm_vcpu {
     int fd;
     struct kvm_run *run;
     pid_t tid;
-    bool running;            /* [a] thread `tid` is in accel_run */
+    bool running; /* [a] thread `tid` is in accel_run */
     u64 exits[KVM_EXIT_REASONS];
-    u64 interrupted;         /* KVM_RUN returned for a signal */
+    u64 interrupted; /* KVM_RUN returned for a signal */
     char error[160];
 };
 

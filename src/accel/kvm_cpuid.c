@@ -1,8 +1,9 @@
 /*
- * The CPUID of guests under /dev/kvm: what KVM supports, less what the configuration takes away, plus the topology (one
- * package, one thread a core) and the APIC IDs. Called when a VM is made.
+ * The CPUID of guests under /dev/kvm: what KVM supports, less what the configuration takes away,
+ * plus the topology (one package, one thread a core) and the APIC IDs. Called when a VM is made.
  *
- * Leaf numbers and fields: SDM vol. 2A "CPUID", APM vol. 3 "Obtaining Processor Information Via the CPUID Instruction".
+ * Leaf numbers and fields: SDM vol. 2A "CPUID", APM vol. 3 "Obtaining Processor Information Via the
+ * CPUID Instruction".
  */
 #include "accel/kvm.h"
 #include "cpu/cpuid.h"
@@ -38,7 +39,8 @@ struct kvm_cpuid_entry2 *kvm_cpuid_find(struct kvm_cpuid2 *c, u32 leaf, u32 sub)
 {
     for (u32 i = 0; i < c->nent; i++) {
         struct kvm_cpuid_entry2 *e = &c->entries[i];
-        if (e->function == leaf && (e->index == sub || !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX)))
+        if (e->function == leaf &&
+            (e->index == sub || !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX)))
             return e;
     }
     return NULL;
@@ -51,7 +53,8 @@ static struct kvm_cpuid_entry2 *entry_make(struct kvm_cpuid2 *c, u32 leaf, u32 s
     if (e || c->nent == KVM_CPUID_ENTRIES)
         return e;
     e = &c->entries[c->nent++];
-    *e = (struct kvm_cpuid_entry2){.function = leaf, .index = sub, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
+    *e = (struct kvm_cpuid_entry2){
+        .function = leaf, .index = sub, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
     return e;
 }
 
@@ -91,7 +94,8 @@ static int model_apply(struct accel_vm *vm, char *error, size_t size)
         enum cpuid_reg reg;
         u32 bit;
     } rows[] = {
-#define X(id, name, leaf, sub, reg, bit, source, vendor, level, needs) {name, leaf, sub, CPUID_##reg, BIT(bit)},
+#define X(id, name, leaf, sub, reg, bit, source, vendor, level, needs)                             \
+    {name, leaf, sub, CPUID_##reg, BIT(bit)},
         FEATURES(X)
 #undef X
     };
@@ -116,7 +120,9 @@ static int model_apply(struct accel_vm *vm, char *error, size_t size)
             if (r)
                 *r &= ~rows[i].bit;
         } else if (!(r && *r & rows[i].bit) && names_feature(vm->config.cpu, rows[i].name)) {
-            snprintf(error, size, "the host's KVM does not offer the CPU feature %s; use --accel engine or leave it out",
+            snprintf(error, size,
+                     "the host's KVM does not offer the CPU feature %s; use --accel engine or "
+                     "leave it out",
                      rows[i].name);
             err = -ENOTSUP;
         }
@@ -136,7 +142,8 @@ int kvm_cpuid_configure(struct accel_vm *vm, char *error, size_t size)
     enum accel_nested nested = vm->config.nested;
     if (!kvm_nests(vm->cpuid, nested)) {
         snprintf(error, size,
-                 "the host's KVM does not give guests %s (its module may need nested=1); use --accel engine",
+                 "the host's KVM does not give guests %s (its module may need nested=1); use "
+                 "--accel engine",
                  extension[nested]);
         return -ENOTSUP;
     }
@@ -185,7 +192,8 @@ static void topology_fill(struct kvm_cpuid2 *c, u32 leaf, u32 index, u32 vcpus)
     }
 }
 
-/* Leaves 4 and 8000001Dh: the caches of the first two levels are a core's own, those above shared by all. */
+/* Leaves 4 and 8000001Dh: the caches of the first two levels are a core's own, those above shared
+ * by all. */
 static void cache_fill(struct kvm_cpuid_entry2 *e, bool intel, u32 vcpus)
 {
     u32 level = e->eax >> 5 & 7, ids = 1u << id_bits(vcpus);

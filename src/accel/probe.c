@@ -1,7 +1,8 @@
 /*
- * The probe of /dev/kvm. A throwaway VM with one CPU runs a little 64-bit ring 0 program that leaves by a port write
- * after each stage: a counting loop, SSE, LOCK CMPXCHG16B, stores. A KVM that interprets ring 0 fails a stage or takes
- * thousands of times longer than a CPU does; a repeating timer signal bounds it all.
+ * The probe of /dev/kvm. A throwaway VM with one CPU runs a little 64-bit ring 0 program that
+ * leaves by a port write after each stage: a counting loop, SSE, LOCK CMPXCHG16B, stores. A KVM
+ * that interprets ring 0 fails a stage or takes thousands of times longer than a CPU does; a
+ * repeating timer signal bounds it all.
  *
  * Called by accel_select and by `doctor`, on any thread without a VM of its own.
  */
@@ -23,7 +24,8 @@
 #define LOOPS 10000
 #define LIMIT_NS 400000000ull
 #define TICK_NS 20000000
-/* For 1000 iterations. A CPU takes about 1 us and this engine a few; an interpreter takes milliseconds. */
+/* For 1000 iterations. A CPU takes about 1 us and this engine a few; an interpreter takes
+ * milliseconds. */
 #define LOOP_LIMIT_NS 300000
 
 #define MEMORY_SIZE 0x10000
@@ -79,7 +81,8 @@ static u64 now_ns(clockid_t clock)
 static int failed(struct probe *p, const char *what)
 {
     p->error = errno ? -errno : -EIO;
-    snprintf(p->reason, sizeof(p->reason), "/dev/kvm cannot make a VM (%s: %s)", what, strerror(-p->error));
+    snprintf(p->reason, sizeof(p->reason), "/dev/kvm cannot make a VM (%s: %s)", what,
+             strerror(-p->error));
     return p->error;
 }
 
@@ -127,7 +130,8 @@ static int make(struct throwaway *t, struct kvm_cpuid2 *cpuid, struct probe *p)
     t->vm = ioctl(t->kvm, KVM_CREATE_VM, 0);
     if (t->vm < 0)
         return failed(p, "KVM_CREATE_VM");
-    if (ioctl(t->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0 && ioctl(t->vm, KVM_SET_TSS_ADDR, 0xfeffd000ul))
+    if (ioctl(t->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0 &&
+        ioctl(t->vm, KVM_SET_TSS_ADDR, 0xfeffd000ul))
         return failed(p, "KVM_SET_TSS_ADDR");
     t->memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (t->memory == MAP_FAILED) {
@@ -203,7 +207,8 @@ static void run_stages(struct throwaway *t, struct probe *p)
         if (stage == STAGE_LOOP)
             p->loop_ns = loop_ns ? (u32)loop_ns : 1;
         if ((stage == STAGE_LOOP || stage == STAGE_STORES) && loop_ns > LOOP_LIMIT_NS) {
-            snprintf(p->reason, sizeof(p->reason), "/dev/kvm interprets ring 0, %llu ns an iteration of %s: %s",
+            snprintf(p->reason, sizeof(p->reason),
+                     "/dev/kvm interprets ring 0, %llu ns an iteration of %s: %s",
                      (unsigned long long)loop_ns / 1000, stage_name[stage], advice);
             return;
         }

@@ -1,6 +1,7 @@
 /*
- * What the host's /dev/kvm is good for. Its presence proves nothing: a paravirtual one interprets ring 0 an
- * instruction at a time and refuses SSE there. So a throwaway VM runs ring 0 loops against the clock.
+ * What the host's /dev/kvm is good for. Its presence proves nothing: a paravirtual one interprets
+ * ring 0 an instruction at a time and refuses SSE there. So a throwaway VM runs ring 0 loops
+ * against the clock.
  */
 #ifndef ACCEL_PROBE_H
 #define ACCEL_PROBE_H
@@ -12,7 +13,7 @@ struct probe {
     bool nests_intel; /* KVM offers VMX to guests */
     bool nests_amd;   /* KVM offers SVM to guests */
     int error;        /* -errno of the step that failed, 0 */
-    u32 loop_ns;      /* measured nanoseconds for 1000 iterations of a ring 0 loop; 0 if not reached */
+    u32 loop_ns; /* measured nanoseconds for 1000 iterations of a ring 0 loop; 0 if not reached */
     char reason[160]; /* one line: why it is or is not usable, and what to do */
 };
 

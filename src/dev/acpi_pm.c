@@ -1,7 +1,8 @@
 /*
- * ACPI fixed hardware. Called under the machine lock. The SCI is level-triggered: asserted while a status bit and its
- * enable bit are both set. The PM timer's status bit is brought up to date on access, and by a timer when it may interrupt.
- * Source: ACPI specification, "ACPI Hardware Specification", "Fixed Hardware Registers"; ICH9 data sheet for the layout.
+ * ACPI fixed hardware. Called under the machine lock. The SCI is level-triggered: asserted while a
+ * status bit and its enable bit are both set. The PM timer's status bit is brought up to date on
+ * access, and by a timer when it may interrupt. Source: ACPI specification, "ACPI Hardware
+ * Specification", "Fixed Hardware Registers"; ICH9 data sheet for the layout.
  */
 #include "dev/acpi_pm.h"
 
@@ -37,7 +38,8 @@ static void status_update(struct acpi_pm *pm)
 
 static void sci_update(struct acpi_pm *pm)
 {
-    bool level = (pm->pm1_status & pm->pm1_enable & EN_DEFINED) || (pm->gpe_status & pm->gpe_enable);
+    bool level =
+        (pm->pm1_status & pm->pm1_enable & EN_DEFINED) || (pm->gpe_status & pm->gpe_enable);
     irq_set(&pm->config.sci, level);
     u64 due = 0;
     if (pm->pm1_enable & STS_TMR) {
@@ -97,7 +99,8 @@ static void byte_write(struct acpi_pm *pm, u64 offset, u8 value)
     case 2:
     case 3:
         shift -= 16;
-        pm->pm1_enable = (u16)(((pm->pm1_enable & ~(0xffu << shift)) | (u32)value << shift) & EN_DEFINED);
+        pm->pm1_enable =
+            (u16)(((pm->pm1_enable & ~(0xffu << shift)) | (u32)value << shift) & EN_DEFINED);
         break;
     case ACPI_PM1_CNT:
         control_write(pm, (u16)((pm->pm1_control & 0xff00) | value));

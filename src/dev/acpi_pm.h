@@ -1,6 +1,6 @@
 /*
- * ACPI fixed hardware: PM1a event and control blocks, the PM timer, GPE block 0, in the layout of the ICH9.
- * The machine is always in ACPI mode (SCI_EN reads 1, FADT.SMI_CMD is 0).
+ * ACPI fixed hardware: PM1a event and control blocks, the PM timer, GPE block 0, in the layout of
+ * the ICH9. The machine is always in ACPI mode (SCI_EN reads 1, FADT.SMI_CMD is 0).
  *
  * Window (ports): any base (ICH9 uses 0x600), 128 bytes: acpi_pm_ops. Offsets for the FADT:
  */

@@ -1,6 +1,7 @@
 /*
- * fw_cfg. Called under the machine lock. Items are read-only for the guest; the DMA interface copies from them, skips, and
- * refuses to write. Source: QEMU documentation, "QEMU Firmware Configuration (fw_cfg) Device".
+ * fw_cfg. Called under the machine lock. Items are read-only for the guest; the DMA interface
+ * copies from them, skips, and refuses to write. Source: QEMU documentation, "QEMU Firmware
+ * Configuration (fw_cfg) Device".
  */
 #include "dev/fw_cfg.h"
 
@@ -30,7 +31,9 @@ static const u8 *item_data(const struct fw_cfg_item *item)
 
 static void key_select(struct fw_cfg *fw, u16 key)
 {
-    fw->key = key & 0x3fff; /* bit 14 asked for write access once, bit 15 is for the architecture's own keys */
+    fw->key =
+        key &
+        0x3fff; /* bit 14 asked for write access once, bit 15 is for the architecture's own keys */
     if (key & 0x8000)
         fw->key = 0xffff;
     fw->offset = 0;

@@ -1,6 +1,6 @@
 /*
- * fw_cfg: how firmware and guests read the machine's configuration, in QEMU's documented layout ("QEMU Firmware
- * Configuration (fw_cfg) Device").
+ * fw_cfg: how firmware and guests read the machine's configuration, in QEMU's documented layout
+ * ("QEMU Firmware Configuration (fw_cfg) Device").
  *
  * Windows (ports):
  *   0x510, 2 bytes: fw_cfg_ops     (16-bit selector at 0; data byte at 1)
@@ -42,7 +42,8 @@ struct fw_cfg_item {
 struct fw_cfg_config {
     u32 vcpus;
     u64 ram_size;
-    /* Guest memory for the DMA interface; false when the range is not RAM. NULL: no DMA interface. */
+    /* Guest memory for the DMA interface; false when the range is not RAM. NULL: no DMA interface.
+     */
     bool (*memory)(void *opaque, u64 gpa, void *data, u64 size, bool write);
     void *opaque;
 };

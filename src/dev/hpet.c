@@ -1,10 +1,11 @@
 /*
- * HPET: a 100 MHz main counter computed from the VM's clock, and timers armed at the exact nanosecond of their match.
- * Called under the machine lock.
+ * HPET: a 100 MHz main counter computed from the VM's clock, and timers armed at the exact
+ * nanosecond of their match. Called under the machine lock.
  *
- * A comparator that the counter has already passed matches only after the counter wrapped, as in hardware: drivers check
- * for that themselves. Periodic matches that the host was too slow for are merged into one.
- * Source: IA-PC HPET (High Precision Event Timers) Specification 1.0a, "Register Model Overview".
+ * A comparator that the counter has already passed matches only after the counter wrapped, as in
+ * hardware: drivers check for that themselves. Periodic matches that the host was too slow for are
+ * merged into one. Source: IA-PC HPET (High Precision Event Timers) Specification 1.0a, "Register
+ * Model Overview".
  */
 #include "dev/hpet.h"
 
@@ -154,7 +155,8 @@ static void timer_config_write(struct hpet_timer *t, u64 value)
     timer_schedule(t);
 }
 
-/* In periodic mode the comparator register gives the period; with Tn_VAL_SET_CNF the next match too. */
+/* In periodic mode the comparator register gives the period; with Tn_VAL_SET_CNF the next match
+ * too. */
 static void compare_write(struct hpet_timer *t, u64 value, u64 touched)
 {
     if (!(t->config & T_PERIODIC) || t->value_set)

@@ -1,5 +1,6 @@
 /*
- * High precision event timer: a 64-bit counter of 100 MHz and three comparators (IA-PC HPET specification 1.0a).
+ * High precision event timer: a 64-bit counter of 100 MHz and three comparators (IA-PC HPET
+ * specification 1.0a).
  *
  * Window (MMIO): 0xfed00000, 1024 bytes: hpet_ops
  */
@@ -11,7 +12,7 @@
 
 #define HPET_TIMERS 3
 #define HPET_PERIOD_FS 10000000u /* 10 ns a tick */
-#define HPET_ID 0x8086a201u      /* low half of the capabilities register, also for the ACPI table */
+#define HPET_ID 0x8086a201u /* low half of the capabilities register, also for the ACPI table */
 
 struct hpet;
 
@@ -29,7 +30,8 @@ struct hpet_config {
     struct irq legacy[2]; /* legacy replacement: timer 0 as IRQ 0, timer 1 as IRQ 8 */
     /* FSB (MSI) delivery; NULL: not offered. */
     void (*msi)(void *opaque, u64 address, u32 data);
-    /* Legacy replacement was switched: the machine disables or enables PIT channel 0's and the RTC's lines. */
+    /* Legacy replacement was switched: the machine disables or enables PIT channel 0's and the
+     * RTC's lines. */
     void (*legacy_switched)(void *opaque, bool on);
     void *opaque;
 };

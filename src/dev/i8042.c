@@ -1,10 +1,11 @@
 /*
  * 8042 keyboard controller and PS/2 keyboard. Called under the machine lock.
  *
- * The keyboard keeps a queue; its next byte moves to the output buffer when that is free and the interface is enabled.
- * Replies of the controller itself overtake the queue. The keyboard speaks scancode set 2; the controller translates to
- * set 1 while told to, as every PC does. Nothing is on the auxiliary port, and the port test says so.
- * Source: IBM PS/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller".
+ * The keyboard keeps a queue; its next byte moves to the output buffer when that is free and the
+ * interface is enabled. Replies of the controller itself overtake the queue. The keyboard speaks
+ * scancode set 2; the controller translates to set 1 while told to, as every PC does. Nothing is on
+ * the auxiliary port, and the port test says so. Source: IBM PS/2 Hardware Interface Technical
+ * Reference, "Keyboard and Auxiliary Device Controller".
  */
 #include "dev/i8042.h"
 
@@ -27,6 +28,7 @@
 #define KBD_RESEND 0xfe
 
 /* Set 2 to set 1, what the controller's ROM holds. */
+/* clang-format off */
 static const u8 set1[128] = {
     0xff, 0x43, 0x41, 0x3f, 0x3d, 0x3b, 0x3c, 0x58, 0x64, 0x44, 0x42, 0x40, 0x3e, 0x0f, 0x29, 0x59,
     0x65, 0x38, 0x2a, 0x70, 0x1d, 0x10, 0x02, 0x5a, 0x66, 0x71, 0x2c, 0x1f, 0x1e, 0x11, 0x03, 0x5b,
@@ -37,6 +39,7 @@ static const u8 set1[128] = {
     0x55, 0x56, 0x77, 0x78, 0x79, 0x7a, 0x0e, 0x7b, 0x7c, 0x4f, 0x7d, 0x4b, 0x47, 0x7e, 0x7f, 0x6f,
     0x52, 0x53, 0x50, 0x4c, 0x4d, 0x48, 0x01, 0x45, 0x57, 0x4e, 0x51, 0x4a, 0x37, 0x49, 0x46, 0x54,
 };
+/* clang-format on */
 
 static void output_put(struct i8042 *k, u8 byte)
 {
@@ -192,7 +195,8 @@ static void controller_argument(struct i8042 *k, u8 command, u8 value)
         output_port_write(k, value);
         break;
     case 0xd2: /* as if the keyboard had sent it */
-    case 0xd3: /* as if the auxiliary device had: there is no such port, so it comes back as the keyboard's */
+    case 0xd3: /* as if the auxiliary device had: there is no such port, so it comes back as the
+                  keyboard's */
         output_put(k, value);
         break;
     case 0xd4:

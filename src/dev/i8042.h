@@ -1,5 +1,6 @@
 /*
- * The 8042 keyboard controller with a PS/2 keyboard on its first port; nothing on the auxiliary port.
+ * The 8042 keyboard controller with a PS/2 keyboard on its first port; nothing on the auxiliary
+ * port.
  *
  * Windows (ports):
  *   0x60, 1 byte: i8042_data_ops
@@ -14,9 +15,9 @@
 #define I8042_QUEUE 64
 
 struct i8042_config {
-    struct irq irq;                            /* IRQ 1 */
-    void (*reset)(void *opaque);               /* command 0xfe and output port bit 0 */
-    void (*a20)(void *opaque, bool enabled);   /* may be NULL */
+    struct irq irq;                          /* IRQ 1 */
+    void (*reset)(void *opaque);             /* command 0xfe and output port bit 0 */
+    void (*a20)(void *opaque, bool enabled); /* may be NULL */
     void *opaque;
 };
 
@@ -24,7 +25,7 @@ struct i8042 {
     struct i8042_config config;
     u8 status, command_byte, output_port;
     u8 pending_command; /* controller command that waits for its data byte, 0 none */
-    u8 ram[32]; /* [0] unused: command_byte */
+    u8 ram[32];         /* [0] unused: command_byte */
     u8 data;            /* output buffer */
     bool breaking;      /* translation: the keyboard sent the 0xf0 of a release */
     u8 kbd_queue[I8042_QUEUE];
@@ -38,8 +39,8 @@ extern const struct bus_ops i8042_data_ops, i8042_command_ops;
 
 void i8042_init(struct i8042 *kbc, const struct i8042_config *config);
 void i8042_reset(struct i8042 *kbc);
-/* Keyboard input as set 2 scancodes (what a real keyboard sends; the controller translates when told to). False: no
- * room or scanning is off; nothing of it was taken. */
+/* Keyboard input as set 2 scancodes (what a real keyboard sends; the controller translates when
+ * told to). False: no room or scanning is off; nothing of it was taken. */
 bool i8042_key(struct i8042 *kbc, const u8 *scancodes, unsigned count);
 void i8042_state(struct i8042 *kbc, struct state *s);
 

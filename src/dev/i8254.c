@@ -1,10 +1,11 @@
 /*
- * The 8254 PIT, computed from the VM's clock: a channel stores the tick (1.193182 MHz since the VM's time began) at
- * which it was loaded, and count and OUT follow from the elapsed ticks; nothing runs while nobody looks, but for one
- * timer at the next edge of OUT 0. Called under the machine lock.
+ * The 8254 PIT, computed from the VM's clock: a channel stores the tick (1.193182 MHz since the
+ * VM's time began) at which it was loaded, and count and OUT follow from the elapsed ticks; nothing
+ * runs while nobody looks, but for one timer at the next edge of OUT 0. Called under the machine
+ * lock.
  *
- * In modes 2, 4 and 5 OUT is low for one tick only; the interrupt line is then pulsed at the rising edge instead
- * of spending two timer events. Edges that the host was too slow for are merged.
+ * In modes 2, 4 and 5 OUT is low for one tick only; the interrupt line is then pulsed at the rising
+ * edge instead of spending two timer events. Edges that the host was too slow for are merged.
  * Source: Intel 8254 data sheet, "Mode Definitions".
  */
 #include "dev/i8254.h"
@@ -273,7 +274,8 @@ static void data_write(struct i8254 *pit, unsigned n, u8 value)
         c->write_low = value;
         c->write_high = true;
         if (c->mode == 0)
-            c->armed = false; /* "Writing the first byte disables counting. OUT is set low immediately." */
+            c->armed =
+                false; /* "Writing the first byte disables counting. OUT is set low immediately." */
     } else {
         u16 raw = value;
         if (c->access == 2)
@@ -352,11 +354,13 @@ void i8254_init(struct i8254 *pit, struct clock *clock, const struct irq *irq)
     i8254_reset(pit);
 }
 
-/* The chip has no reset; firmware leaves channel 0 as the 18.2 Hz clock and channel 1 as the refresh timer. */
+/* The chip has no reset; firmware leaves channel 0 as the 18.2 Hz clock and channel 1 as the
+ * refresh timer. */
 void i8254_reset(struct i8254 *pit)
 {
     for (unsigned i = 0; i < 3; i++)
-        pit->channel[i] = (struct i8254_channel){.mode = 3, .access = 3, .gate = i != 2, .null_count = true};
+        pit->channel[i] =
+            (struct i8254_channel){.mode = 3, .access = 3, .gate = i != 2, .null_count = true};
     pit->speaker = 0;
     line_set(pit, false);
     timer_arm(&pit->timer, 0);

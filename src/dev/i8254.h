@@ -16,23 +16,23 @@
 struct i8254_channel {
     u8 mode, access; /* access: 1 low, 2 high, 3 low then high */
     bool bcd, gate;
-    bool armed;          /* a count was loaded (modes 1, 5: and triggered) since the control word */
-    bool paused;         /* the gate stopped it: `held` counts */
-    bool null_count;     /* a written count is not yet in the counting element */
-    bool write_high;     /* next data write is the high byte */
-    bool read_high;      /* next data read is the high byte */
-    u8 write_low;        /* low byte waiting for its high byte */
+    bool armed;      /* a count was loaded (modes 1, 5: and triggered) since the control word */
+    bool paused;     /* the gate stopped it: `held` counts */
+    bool null_count; /* a written count is not yet in the counting element */
+    bool write_high; /* next data write is the high byte */
+    bool read_high;  /* next data read is the high byte */
+    u8 write_low;    /* low byte waiting for its high byte */
     bool status_latched;
     u8 status;
-    u8 latched;          /* bytes of a latched count still to be read */
+    u8 latched; /* bytes of a latched count still to be read */
     u16 latch;
-    u32 count;           /* count register: as last programmed */
-    u32 reload;          /* what the counting element was loaded with */
-    bool switching;      /* modes 2, 3: `count` replaces `reload` at switch_tick */
-    bool switch_half;    /* mode 3: that is in the middle of a period */
+    u32 count;        /* count register: as last programmed */
+    u32 reload;       /* what the counting element was loaded with */
+    bool switching;   /* modes 2, 3: `count` replaces `reload` at switch_tick */
+    bool switch_half; /* mode 3: that is in the middle of a period */
     u64 switch_tick;
-    u64 start_tick;      /* when the counting element was loaded */
-    u64 held;            /* ticks counted when paused */
+    u64 start_tick; /* when the counting element was loaded */
+    u64 held;       /* ticks counted when paused */
 };
 
 struct i8254 {

@@ -1,16 +1,19 @@
 /*
- * 8259A pair. Called by the machine under its lock: vCPU threads for ports and INTA, any device for input lines.
+ * 8259A pair. Called by the machine under its lock: vCPU threads for ports and INTA, any device for
+ * input lines.
  *
- * Edge-triggered requests are latched until acknowledged even if the line drops before, as emulated controllers
- * do and old drivers have come to rely on. The slave's output feeds line 2 of the master as a level, so it never
- * leaves a stale request behind. Source: Intel 8259A data sheet; ELCR: PIIX and ICH data sheets.
+ * Edge-triggered requests are latched until acknowledged even if the line drops before, as emulated
+ * controllers do and old drivers have come to rely on. The slave's output feeds line 2 of the
+ * master as a level, so it never leaves a stale request behind. Source: Intel 8259A data sheet;
+ * ELCR: PIIX and ICH data sheets.
  */
 #include "dev/i8259.h"
 
 #define CASCADE 2
 #define SPURIOUS 7
 
-/* Lines by falling priority start behind `lowest`. The position of the highest set bit of `mask`, 8 for none. */
+/* Lines by falling priority start behind `lowest`. The position of the highest set bit of `mask`, 8
+ * for none. */
 static unsigned chip_priority(const struct i8259_chip *c, u8 mask)
 {
     for (unsigned p = 0; p < 8; p++) {
@@ -95,7 +98,8 @@ void i8259_set(void *opaque, unsigned line, bool level)
     pic_update(pic);
 }
 
-/* ICW1: "The edge sense circuit is reset, the IMR is cleared, IR7 gets the lowest priority, ...". */
+/* ICW1: "The edge sense circuit is reset, the IMR is cleared, IR7 gets the lowest priority, ...".
+ */
 static void chip_init(struct i8259_chip *c, u8 icw1)
 {
     c->level_all = icw1 & BIT(3);

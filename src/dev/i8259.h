@@ -1,5 +1,6 @@
 /*
- * A pair of 8259A interrupt controllers, cascaded as in a PC/AT, with the ELCR edge/level registers.
+ * A pair of 8259A interrupt controllers, cascaded as in a PC/AT, with the ELCR edge/level
+ * registers.
  *
  * Windows (ports):
  *   0x20, 2 bytes: i8259_ops,      dev = &pic->chip[0]
@@ -39,7 +40,8 @@ extern const struct bus_ops i8259_ops, i8259_elcr_ops;
 /* `intr` follows the master's INTR output. */
 void i8259_init(struct i8259 *pic, const struct irq *intr);
 void i8259_reset(struct i8259 *pic);
-/* Input lines 0..15 (8..15 are the slave's). Has the type of struct irq.set; `opaque` is the struct i8259. */
+/* Input lines 0..15 (8..15 are the slave's). Has the type of struct irq.set; `opaque` is the struct
+ * i8259. */
 void i8259_set(void *opaque, unsigned line, bool level);
 /* INTA cycle: the vector. Without a request the spurious vector (line 7), as the chip does. */
 int i8259_ack(struct i8259 *pic);

@@ -1,9 +1,10 @@
 /*
- * Q35 host bridge and ICH9 LPC bridge: identity, the registers that operating systems read to find ECAM and the ACPI
- * block, and PIRQ routing. Called under the machine lock.
+ * Q35 host bridge and ICH9 LPC bridge: identity, the registers that operating systems read to find
+ * ECAM and the ACPI block, and PIRQ routing. Called under the machine lock.
  *
- * PIRQ A..D always reach I/O APIC inputs 16..19; a routing register without its disable bit also drives an 8259 input,
- * as PIC-mode systems expect. Source: Intel 3 Series Express Chipset and ICH9 data sheets.
+ * PIRQ A..D always reach I/O APIC inputs 16..19; a routing register without its disable bit also
+ * drives an 8259 input, as PIC-mode systems expect. Source: Intel 3 Series Express Chipset and ICH9
+ * data sheets.
  */
 #include "dev/ich9.h"
 

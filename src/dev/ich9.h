@@ -1,7 +1,7 @@
 /*
- * The chipset as seen on PCI bus 0: a Q35 host bridge (00:00.0, with PCIEXBAR) and the ICH9 LPC bridge (00:1f.0) with
- * its PIRQ routing registers. The bridge passes PIRQ A..D to I/O APIC inputs 16..19 and, where a routing register says
- * so, to an 8259 input as well.
+ * The chipset as seen on PCI bus 0: a Q35 host bridge (00:00.0, with PCIEXBAR) and the ICH9 LPC
+ * bridge (00:1f.0) with its PIRQ routing registers. The bridge passes PIRQ A..D to I/O APIC
+ * inputs 16..19 and, where a routing register says so, to an 8259 input as well.
  */
 #ifndef DEV_ICH9_H
 #define DEV_ICH9_H
@@ -9,8 +9,8 @@
 #include "dev/pci.h"
 
 struct ich9_config {
-    u64 ecam_base; /* PCIEXBAR as firmware leaves it; 0: off. 256 MiB are reported. */
-    u16 pm_base;   /* PMBASE: where the machine put acpi_pm's window */
+    u64 ecam_base;  /* PCIEXBAR as firmware leaves it; 0: off. 256 MiB are reported. */
+    u16 pm_base;    /* PMBASE: where the machine put acpi_pm's window */
     struct irq gsi; /* .set(opaque, 16..19, level): I/O APIC inputs (.line unused) */
     struct irq isa; /* .set(opaque, 3..15, level): 8259 inputs (.line unused) */
 };
@@ -18,7 +18,7 @@ struct ich9_config {
 struct ich9 {
     struct pci_device host, lpc;
     struct ich9_config config;
-    bool pirq[4]; /* levels of PIRQ A..D */
+    bool pirq[4];   /* levels of PIRQ A..D */
     u16 isa_driven; /* 8259 inputs held high for PIRQs */
 };
 

@@ -1,10 +1,12 @@
 /*
- * I/O APIC. Called under the machine lock: vCPU threads for registers and EOI, devices for input lines. Interrupt
- * messages leave through a callback in the form of an MSI write, which can say all that a redirection entry says.
+ * I/O APIC. Called under the machine lock: vCPU threads for registers and EOI, devices for input
+ * lines. Interrupt messages leave through a callback in the form of an MSI write, which can say all
+ * that a redirection entry says.
  *
- * Edges on a masked input are ignored; a level that is asserted when its entry is unmasked, or ended by an EOI, is
- * delivered. Switching an entry to edge-triggered clears its Remote IRR: systems that have no EOI register rely on it.
- * Source: Intel 82093AA data sheet; ICH9 data sheet "APIC" for the EOI register.
+ * Edges on a masked input are ignored; a level that is asserted when its entry is unmasked, or
+ * ended by an EOI, is delivered. Switching an entry to edge-triggered clears its Remote IRR:
+ * systems that have no EOI register rely on it. Source: Intel 82093AA data sheet; ICH9 data sheet
+ * "APIC" for the EOI register.
  */
 #include "dev/ioapic.h"
 
@@ -123,7 +125,8 @@ static void ioapic_write(void *dev, u64 offset, u64 value, unsigned size)
 
 const struct bus_ops ioapic_ops = {ioapic_read, ioapic_write, 4, 4};
 
-void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data), void *opaque)
+void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data),
+                 void *opaque)
 {
     *io = (struct ioapic){.id = id, .msi = msi, .opaque = opaque};
     ioapic_reset(io);

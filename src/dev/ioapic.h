@@ -15,15 +15,17 @@ struct ioapic {
     u64 entry[IOAPIC_PINS]; /* redirection table */
     u32 line;               /* input levels */
     u8 select, id;
-    /* Sends an interrupt message in MSI form: address 0xfeexxxxx with destination and modes, data with vector, delivery
-     * mode (ExtINT, NMI, INIT, SMI included), level and trigger. apic_msi() takes exactly this. */
+    /* Sends an interrupt message in MSI form: address 0xfeexxxxx with destination and modes, data
+     * with vector, delivery mode (ExtINT, NMI, INIT, SMI included), level and trigger. apic_msi()
+     * takes exactly this. */
     void (*msi)(void *opaque, u64 address, u32 data);
     void *opaque;
 };
 
 extern const struct bus_ops ioapic_ops;
 
-void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data), void *opaque);
+void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data),
+                 void *opaque);
 void ioapic_reset(struct ioapic *io);
 /* Input lines 0..23. Has the type of struct irq.set; `opaque` is the struct ioapic. */
 void ioapic_set(void *opaque, unsigned line, bool level);

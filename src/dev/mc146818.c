@@ -1,17 +1,33 @@
 /*
  * MC146818 RTC. Called under the machine lock.
  *
- * The time is the VM's clock plus an offset; the time registers are filled in when somebody reads them. While SET or
- * a divider reset holds the clock they stand still in cmos[] and take the guest's writes byte by byte, and become the
- * new time when released. Flags of register C that nobody waits for are brought up to date when it is read; timers run
- * only for enabled interrupts. Source: Motorola MC146818 data sheet; byte 0x32 holds the century, as ACPI's FADT says.
+ * The time is the VM's clock plus an offset; the time registers are filled in when somebody reads
+ * them. While SET or a divider reset holds the clock they stand still in cmos[] and take the
+ * guest's writes byte by byte, and become the new time when released. Flags of register C that
+ * nobody waits for are brought up to date when it is read; timers run only for enabled interrupts.
+ * Source: Motorola MC146818 data sheet; byte 0x32 holds the century, as ACPI's FADT says.
  */
 #include "dev/mc146818.h"
 
 #include <string.h>
 #include <time.h>
 
-enum { SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM, WEEKDAY, DAY, MONTH, YEAR, A, B, C, D };
+enum {
+    SECONDS,
+    SECONDS_ALARM,
+    MINUTES,
+    MINUTES_ALARM,
+    HOURS,
+    HOURS_ALARM,
+    WEEKDAY,
+    DAY,
+    MONTH,
+    YEAR,
+    A,
+    B,
+    C,
+    D
+};
 #define CENTURY 0x32
 #define A_UIP BIT(7)
 #define A_RATE 15
@@ -66,7 +82,8 @@ static void registers_fill(struct mc146818 *rtc, s64 second, u8 *r)
     if (rtc->cmos[B] & B_24H)
         r[HOURS] = encode(rtc, tm.tm_hour);
     else
-        r[HOURS] = encode(rtc, tm.tm_hour % 12 ? tm.tm_hour % 12 : 12) | (tm.tm_hour >= 12 ? 0x80 : 0);
+        r[HOURS] =
+            encode(rtc, tm.tm_hour % 12 ? tm.tm_hour % 12 : 12) | (tm.tm_hour >= 12 ? 0x80 : 0);
     r[WEEKDAY] = encode(rtc, tm.tm_wday + 1);
     r[DAY] = encode(rtc, tm.tm_mday);
     r[MONTH] = encode(rtc, tm.tm_mon + 1);
@@ -168,8 +185,8 @@ static void timer_expired(void *dev)
     timers_arm(rtc);
 }
 
-/* SET or the divider changed: stop or start the clock. "The first update cycle begins one-half second later" after a
- * divider reset; SET alone keeps the fraction of the second. */
+/* SET or the divider changed: stop or start the clock. "The first update cycle begins one-half
+ * second later" after a divider reset; SET alone keeps the fraction of the second. */
 static void hold_update(struct mc146818 *rtc, bool was_reset)
 {
     bool hold = rtc->cmos[B] & B_SET || divider_reset(rtc->cmos[A]);
@@ -187,7 +204,8 @@ static void hold_update(struct mc146818 *rtc, bool was_reset)
 
 static u8 register_read(struct mc146818 *rtc, unsigned i)
 {
-    if ((i <= YEAR && i != SECONDS_ALARM && i != MINUTES_ALARM && i != HOURS_ALARM) || i == CENTURY) {
+    if ((i <= YEAR && i != SECONDS_ALARM && i != MINUTES_ALARM && i != HOURS_ALARM) ||
+        i == CENTURY) {
         if (!rtc->held)
             registers_fill(rtc, floor_s(wall_ns(rtc)), rtc->cmos);
         return rtc->cmos[i];

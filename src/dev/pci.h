@@ -1,13 +1,14 @@
 /*
- * PCI: one bus, its configuration mechanisms and what devices on it share (configuration space, BARs, INTx, MSI).
+ * PCI: one bus, its configuration mechanisms and what devices on it share (configuration space,
+ * BARs, INTx, MSI).
  *
  * Windows:
- *   ports 0xcf8, 8 bytes:                pci_config_ops  (byte writes to 0xcf9 go to the reset device)
- *   MMIO  PCI_ECAM_BASE-like, 1 MiB:     pci_ecam_ops    (bus 0 only; larger windows read all ones beyond)
+ *   ports 0xcf8, 8 bytes: pci_config_ops (byte accesses to 0xcf9 go to the reset device)
+ *   MMIO, 1 MiB or more:  pci_ecam_ops   (bus 0; all ones beyond)
  *
- * A device fills its configuration space at init through pci_device_init() and pci_bar_add(), then pci_attach(). BAR
- * windows are put on the buses (the machine's port and MMIO bus) and moved by the machinery here as the guest
- * programs BARs and the command register.
+ * A device fills its configuration space at init through pci_device_init() and pci_bar_add(), then
+ * pci_attach(). BAR windows are put on the buses (the machine's port and MMIO bus) and moved by the
+ * machinery here as the guest programs BARs and the command register.
  */
 #ifndef DEV_PCI_H
 #define DEV_PCI_H
@@ -45,7 +46,7 @@ enum {
 enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 };
 
 struct pci_bar {
-    u8 kind; /* enum pci_bar_kind; a MEM64 takes the next index too */
+    u8 kind;  /* enum pci_bar_kind; a MEM64 takes the next index too */
     u64 size; /* power of two; at least 4 (IO) or 4096 (memory) */
     const struct bus_ops *ops;
     void *dev;
@@ -67,7 +68,8 @@ struct pci_device {
     bool intx_wired; /* as last driven (with INTX_DISABLE) */
     u8 cap_end;      /* where the next capability goes */
     u8 msi_cap;      /* offset of the MSI capability, 0 none */
-    /* After the guest wrote configuration bytes [offset, offset + size); may be NULL. `opaque` is the device's. */
+    /* After the guest wrote configuration bytes [offset, offset + size); may be NULL. `opaque` is
+     * the device's. */
     void (*config_written)(void *opaque, unsigned offset, unsigned size);
     void *opaque;
     u8 initial[PCI_CONFIG_SIZE]; /* configuration at reset: as at pci_attach */
@@ -95,20 +97,22 @@ void pci_bus_init(struct pci_bus *pci, struct bus *port, struct bus *mmio);
 void pci_bus_reset(struct pci_bus *pci);
 
 /* class is 24 bits: class, subclass, programming interface. */
-void pci_device_init(struct pci_device *d, const char *name, u16 vendor, u16 device, u32 class, u8 revision);
+void pci_device_init(struct pci_device *d, const char *name, u16 vendor, u16 device, u32 class,
+                     u8 revision);
 void pci_subsystem_set(struct pci_device *d, u16 vendor, u16 device);
 /* 1 = INTA. */
 void pci_pin_set(struct pci_device *d, u8 pin);
-void pci_bar_add(struct pci_device *d, unsigned index, enum pci_bar_kind kind, u64 size, const struct bus_ops *ops,
-                 void *dev);
-/* Appends a capability (id, next, zeros) of `size` bytes and gives its offset; bytes are read-only until the caller
- * sets d->writable. 0: no room. */
+void pci_bar_add(struct pci_device *d, unsigned index, enum pci_bar_kind kind, u64 size,
+                 const struct bus_ops *ops, void *dev);
+/* Appends a capability (id, next, zeros) of `size` bytes and gives its offset; bytes are read-only
+ * until the caller sets d->writable. 0: no room. */
 u8 pci_capability_add(struct pci_device *d, u8 id, u8 size);
 /* 0, or -EEXIST when the slot is taken. */
 int MUST_CHECK pci_attach(struct pci_bus *pci, struct pci_device *d, u8 devfn);
-/* Firmware's work when the machine boots a kernel directly: gives every BAR an address from the windows (32-bit
- * memory, then ports), enables decoding and fills the interrupt line. */
-void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u16 io_end, const u8 pirq_irq[4]);
+/* Firmware's work when the machine boots a kernel directly: gives every BAR an address from the
+ * windows (32-bit memory, then ports), enables decoding and fills the interrupt line. */
+void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u16 io_end,
+                const u8 pirq_irq[4]);
 
 void pci_intx_set(struct pci_device *d, bool level);
 /* Sends the message of the MSI capability. False: not enabled, use INTx. */

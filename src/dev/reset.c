@@ -1,6 +1,7 @@
 /*
  * Reset control register and port 0x92. Called under the machine lock.
- * Source: ICH9 data sheet, "RST_CNT - Reset Control Register", "PORT92 - Fast A20 and Init Register".
+ * Source: ICH9 data sheet, "RST_CNT - Reset Control Register", "PORT92 - Fast A20 and Init
+ * Register".
  */
 #include "dev/reset.h"
 
@@ -42,7 +43,8 @@ static void port92_write(void *dev, u64 offset, u64 value, unsigned size)
 const struct bus_ops reset_cf9_ops = {cf9_read, cf9_write, 1, 1};
 const struct bus_ops reset_port92_ops = {port92_read, port92_write, 1, 1};
 
-void reset_init(struct reset *r, void (*request)(void *opaque), void (*a20)(void *opaque, bool enabled), void *opaque)
+void reset_init(struct reset *r, void (*request)(void *opaque),
+                void (*a20)(void *opaque, bool enabled), void *opaque)
 {
     *r = (struct reset){.request = request, .a20 = a20, .opaque = opaque};
     reset_reset(r);

@@ -2,8 +2,8 @@
  * The two chipset ports that reset the machine.
  *
  * Windows (ports):
- *   0xcf9, 1 byte: reset_cf9_ops; give it to struct pci_bus (reset_ops, reset_dev), whose window covers the port
- *   0x92,  1 byte: reset_port92_ops (fast A20 gate and fast reset)
+ *   0xcf9, 1 byte: reset_cf9_ops; give it to struct pci_bus (reset_ops, reset_dev), whose window
+ * covers the port 0x92,  1 byte: reset_port92_ops (fast A20 gate and fast reset)
  */
 #ifndef DEV_RESET_H
 #define DEV_RESET_H
@@ -13,7 +13,8 @@
 
 struct reset {
     u8 cf9, port92;
-    /* The guest asked for a reset. Called under the machine lock: take note, stop the vCPUs, and reset later. */
+    /* The guest asked for a reset. Called under the machine lock: take note, stop the vCPUs, and
+     * reset later. */
     void (*request)(void *opaque);
     void (*a20)(void *opaque, bool enabled); /* may be NULL */
     void *opaque;
@@ -21,7 +22,8 @@ struct reset {
 
 extern const struct bus_ops reset_cf9_ops, reset_port92_ops;
 
-void reset_init(struct reset *r, void (*request)(void *opaque), void (*a20)(void *opaque, bool enabled), void *opaque);
+void reset_init(struct reset *r, void (*request)(void *opaque),
+                void (*a20)(void *opaque, bool enabled), void *opaque);
 void reset_reset(struct reset *r);
 void reset_state(struct reset *r, struct state *s);
 

@@ -1,6 +1,7 @@
 /*
- * The PC test device. Called under the machine lock. One 32-bit scratch register shows in two port windows, one
- * that takes accesses as they are and one that is always split into bytes: tests of string and split port I/O.
+ * The PC test device. Called under the machine lock. One 32-bit scratch register shows in two port
+ * windows, one that takes accesses as they are and one that is always split into bytes: tests of
+ * string and split port I/O.
  */
 #include "dev/testdev.h"
 

@@ -1,11 +1,11 @@
 /*
  * 16550A. Called under the machine lock; the terminal's thread pushes input with the lock taken.
  *
- * Transmission takes no time, so THRE is always set; the receive timeout interrupt comes at once and not after four
- * character times. No input is lost: a byte is taken from the host only when there is room, and only when the guest
- * listens, that is when it enabled the receive interrupt or keeps polling LSR without transmitting. Drivers that
- * empty the FIFO when they start would otherwise swallow what was piped in before.
- * Source: National Semiconductor PC16550D data sheet.
+ * Transmission takes no time, so THRE is always set; the receive timeout interrupt comes at once
+ * and not after four character times. No input is lost: a byte is taken from the host only when
+ * there is room, and only when the guest listens, that is when it enabled the receive interrupt or
+ * keeps polling LSR without transmitting. Drivers that empty the FIFO when they start would
+ * otherwise swallow what was piped in before. Source: National Semiconductor PC16550D data sheet.
  */
 #include "dev/uart16550.h"
 

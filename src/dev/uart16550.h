@@ -34,9 +34,11 @@ extern const struct bus_ops uart16550_ops;
 
 void uart16550_init(struct uart16550 *u, const struct uart16550_config *config);
 void uart16550_reset(struct uart16550 *u);
-/* Bytes that uart16550_receive would take now: 0 until the guest listens (see uart16550.c), and in loopback. */
+/* Bytes that uart16550_receive would take now: 0 until the guest listens (see uart16550.c), and in
+ * loopback. */
 unsigned uart16550_room(const struct uart16550 *u);
-/* Received bytes: takes as many as there is room for and gives their number. Keep the rest for receive_ready. */
+/* Received bytes: takes as many as there is room for and gives their number. Keep the rest for
+ * receive_ready. */
 unsigned uart16550_receive(struct uart16550 *u, const u8 *bytes, unsigned count);
 void uart16550_state(struct uart16550 *u, struct state *s);
 

@@ -1,10 +1,11 @@
 /*
  * Dispatch of port and MMIO accesses to device windows, and the timers of devices.
  *
- * Called with the machine lock held, from vCPU threads (accesses) and the timer thread (clock_run). An access is cut
- * at window borders, then into pieces that the device declares; a piece narrower than the device's smallest register
- * access reads the whole register, and on a write puts the changed bytes back with the others.
- * A sorted array with binary search was preferred to a tree: the machine has some thirty windows, rarely changed.
+ * Called with the machine lock held, from vCPU threads (accesses) and the timer thread (clock_run).
+ * An access is cut at window borders, then into pieces that the device declares; a piece narrower
+ * than the device's smallest register access reads the whole register, and on a write puts the
+ * changed bytes back with the others. A sorted array with binary search was preferred to a tree:
+ * the machine has some thirty windows, rarely changed.
  */
 #include "mem/bus.h"
 
@@ -26,7 +27,8 @@ static unsigned bus_find(const struct bus *bus, u64 address)
     return low;
 }
 
-int bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, void *dev, const char *name)
+int bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, void *dev,
+            const char *name)
 {
     if (size == 0 || start + (size - 1) < start)
         return -EINVAL;
@@ -55,7 +57,8 @@ static u64 ones(unsigned size)
     return size >= 8 ? ~0ull : (1ull << (size * 8)) - 1;
 }
 
-/* The largest naturally aligned piece at `offset` that the device takes and that does not exceed `size`. */
+/* The largest naturally aligned piece at `offset` that the device takes and that does not exceed
+ * `size`. */
 static unsigned piece_size(u64 offset, unsigned size, unsigned max)
 {
     unsigned n = max;
@@ -103,8 +106,10 @@ static void region_write(const struct bus_region *r, u64 offset, u64 value, unsi
     }
 }
 
-/* The region at `address` or NULL, and how much of an access of `size` lies in it (or in the gap). */
-static const struct bus_region *bus_at(const struct bus *bus, u64 address, unsigned size, unsigned *part)
+/* The region at `address` or NULL, and how much of an access of `size` lies in it (or in the gap).
+ */
+static const struct bus_region *bus_at(const struct bus *bus, u64 address, unsigned size,
+                                       unsigned *part)
 {
     *part = size;
     unsigned i = bus_find(bus, address);

@@ -4,10 +4,10 @@
  *   section = 'S' u8, name length u8, name, version u32, body length u32, body
  *   body    = fields: name hash u32, length u32, bytes
  *
- * Used by the thread that saves or restores a VM, with the VM stopped. A load never trusts a length: every step is
- * checked against the end of what contains it, once, when the stream is opened (sections) or the section is entered
- * (fields); what is damaged makes the state sticky-bad and leaves the reset values. Running out of memory while
- * saving does the same with -ENOMEM.
+ * Used by the thread that saves or restores a VM, with the VM stopped. A load never trusts a
+ * length: every step is checked against the end of what contains it, once, when the stream is
+ * opened (sections) or the section is entered (fields); what is damaged makes the state sticky-bad
+ * and leaves the reset values. Running out of memory while saving does the same with -ENOMEM.
  */
 #include "mem/state.h"
 
@@ -23,8 +23,8 @@ struct state {
     bool saving;
     int error;
     bool in_section;
-    size_t length_at;  /* saving: where the open section's body length is */
-    size_t body, end;  /* loading: the open section's body */
+    size_t length_at; /* saving: where the open section's body length is */
+    size_t body, end; /* loading: the open section's body */
 };
 
 static u32 name_hash(const char *name) /* FNV-1a */
@@ -76,8 +76,8 @@ struct state *state_save_begin(void)
 }
 
 /* Reads a section's head at *at: name, version, body range; moves *at behind it. */
-static bool section_next(const struct state *s, size_t *at, const char **name, size_t *name_size, u32 *version,
-                         size_t *body, size_t *end)
+static bool section_next(const struct state *s, size_t *at, const char **name, size_t *name_size,
+                         u32 *version, size_t *body, size_t *end)
 {
     size_t p = *at;
     if (s->size - p < 2 || s->data[p] != 'S')
@@ -132,7 +132,8 @@ struct state *state_load_begin(const void *data, size_t size)
     for (size_t at = 4, body, end, name_size; at < size;) {
         const char *name;
         u32 version;
-        if (!section_next(s, &at, &name, &name_size, &version, &body, &end) || !fields_sound(s, body, end)) {
+        if (!section_next(s, &at, &name, &name_size, &version, &body, &end) ||
+            !fields_sound(s, body, end)) {
             s->error = -EBADMSG;
             break;
         }
@@ -183,7 +184,8 @@ u32 state_section(struct state *s, const char *name, u32 version)
     const char *found;
     size_t found_size, body, end;
     u32 found_version;
-    for (size_t at = 4; at < s->size && section_next(s, &at, &found, &found_size, &found_version, &body, &end);) {
+    for (size_t at = 4;
+         at < s->size && section_next(s, &at, &found, &found_size, &found_version, &body, &end);) {
         if (found_size == n && memcmp(found, name, n) == 0) {
             s->body = body;
             s->end = end;

@@ -1,5 +1,6 @@
 /*
- * A clock for device tests: time moves only by clock_advance(), which runs every timer at its exact deadline.
+ * A clock for device tests: time moves only by clock_advance(), which runs every timer at its exact
+ * deadline.
  */
 #ifndef TESTS_UNIT_FAKE_CLOCK_H
 #define TESTS_UNIT_FAKE_CLOCK_H
