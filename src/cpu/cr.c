@@ -119,10 +119,9 @@ enum outcome cr3_write(struct vcpu *v, u64 value)
     if (pae_paging(v->cr0, v->cr4, v->efer))
         TRY(mmu_load_pdptes(v, value));
     v->cr3 = value;
-    if (keep)
-        mmu_select(v);
-    else
+    if (!keep)
         mmu_flush_nonglobal(v);
+    mmu_select(v);
     return CPU_OK;
 }
 

@@ -255,26 +255,35 @@ static bool exchange_sized(void *host, u64 *old, u64 new_value, unsigned size)
     return done;
 }
 
-/* Across pages, misaligned or outside RAM: all other vCPUs wait. */
-static void exchange_exclusive(struct vcpu *v, const struct span s[2], u64 *old, u64 new_value, unsigned size)
+/* Across pages, misaligned or outside RAM; nobody else runs. */
+static void exchange_bytes(struct vcpu *v, const struct span s[2], u64 *old, u64 new_value, unsigned size)
 {
-    u8 now[8] = {0}, want[8];
-    bool others = v->vm->vcpu_count > 1;
-    if (others)
-        exclusive_begin(v);
+    u64 seen = 0;
+    u8 *now = (u8 *)&seen;
     span_read(v, &s[0], now);
     if (s[1].size)
         span_read(v, &s[1], now + s[0].size);
-    u64 seen = 0;
-    __builtin_memcpy(&seen, now, 8);
-    bool equal = seen == mask_size(*old, size);
-    __builtin_memcpy(want, equal ? &new_value : &seen, 8);
-    span_write(v, &s[0], want);
+    u64 want = seen == mask_size(*old, size) ? new_value : seen;
+    span_write(v, &s[0], (const u8 *)&want);
     if (s[1].size)
-        span_write(v, &s[1], want + s[0].size);
+        span_write(v, &s[1], (const u8 *)&want + s[0].size);
+    *old = seen;
+}
+
+static enum outcome exchange_exclusive(struct vcpu *v, u64 la, u64 *old, u64 new_value, unsigned size,
+                                       enum access access)
+{
+    struct span s[2];
+    bool others = v->vm->vcpu_count > 1;
+    if (others)
+        exclusive_begin(v);
+    /* Found again: while this vCPU waited, others may have changed what backs the page. */
+    enum outcome out = spans_find(v, la, size, access, s);
+    if (out == CPU_OK)
+        exchange_bytes(v, s, old, new_value, size);
     if (others)
         exclusive_end(v);
-    *old = seen;
+    return out;
 }
 
 enum outcome mem_cmpxchg(struct vcpu *v, u64 la, u64 *old, u64 new_value, unsigned size, enum access access)
@@ -287,7 +296,7 @@ enum outcome mem_cmpxchg(struct vcpu *v, u64 la, u64 *old, u64 new_value, unsign
         if (exchange_sized(s[0].host, old, new_value, size) && s[0].slot)
             mem_written(v, s[0].slot, s[0].gpa, size);
     } else {
-        exchange_exclusive(v, s, old, new_value, size);
+        TRY(exchange_exclusive(v, la, old, new_value, size, access));
     }
     watch_note(v, la, size, true);
     return CPU_OK;

@@ -141,7 +141,7 @@ void mmu_select(struct vcpu *v);
 /* The calling thread is going to run this vCPU: points its GS base at the current context. */
 void mmu_attach(struct vcpu *v);
 
-/* Invalidations. Each does what the manual demands of the instruction it is named after, no more if cheap. */
+/* Invalidations, of what the state of the vCPU is now: after a change of CR3 call mmu_select too. Each does what the manual demands of the instruction it is named after, no more if cheap. */
 void mmu_flush_all(struct vcpu *v);                        /* all contexts of this vCPU */
 void mmu_flush_nonglobal(struct vcpu *v);                  /* MOV CR3 without bit 63: current space and PCID */
 void mmu_flush_global(struct vcpu *v);                     /* CR4.PGE and others: current space, all PCIDs */

@@ -278,6 +278,13 @@ void mmu_flush_all(struct vcpu *v)
     mmu_select(v);
 }
 
+/* A state in the middle of a change (VM entry) selects later: no context is made for it unless the current one is gone. */
+static void current_check(struct vcpu *v)
+{
+    if (!(v->mmu->valid >> tlb_number(v->mmu, v->tlb) & 1))
+        mmu_select(v);
+}
+
 static void contexts_forget(struct vcpu *v, u32 space, bool all_pcids, u16 pcid)
 {
     struct mmu *m = v->mmu;
@@ -286,7 +293,7 @@ static void contexts_forget(struct vcpu *v, u32 space, bool all_pcids, u16 pcid)
         if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid))
             m->valid &= ~BIT(i);
     }
-    mmu_select(v);
+    current_check(v);
 }
 
 void mmu_flush_nonglobal(struct vcpu *v)
@@ -332,7 +339,7 @@ void mmu_flush_nroot(struct vcpu *v, u64 nroot, bool all)
             m->valid &= ~BIT(i);
     }
     stage2_flush_root(v, nroot, all);
-    mmu_select(v);
+    current_check(v);
 }
 
 void mmu_protect_page(struct vcpu *v, gpa_t page)
