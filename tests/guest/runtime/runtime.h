@@ -1,0 +1,209 @@
+/*
+ * What the bare-metal test guests share: console, verdicts, interrupt handlers, catching faults, page tables, APIC.
+ *
+ * A guest has one main(). check() prints one `ok N name` or `not ok N name` line; finish() prints the count and ends the
+ * VM by the debug-exit port, with status 1 if all passed and 3 if not.
+ */
+#ifndef TESTS_GUEST_RUNTIME_H
+#define TESTS_GUEST_RUNTIME_H
+
+#include "base/types.h"
+#include "x86/regs.h"
+
+#define SEL_CODE64 0x08
+#define SEL_DATA 0x10
+#define SEL_CODE32 0x18
+#define SEL_CODE16 0x28
+#define SEL_DATA16 0x30
+#define SEL_USER_DATA 0x3b
+#define SEL_USER_CODE 0x43
+#define SEL_USER_CODE32 0x4b
+#define SEL_TSS 0x50
+#define SEL_SPARE 0x60 /* four descriptors for tests */
+
+/* Code and data that CPL 3 may touch. */
+#define USER_TEXT __attribute__((section(".user.text"), noinline))
+#define USER_DATA __attribute__((section(".user.data")))
+
+struct frame {
+    u64 r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+    u64 vector, error, rip, cs, rflags, rsp, ss;
+};
+
+struct tss64 {
+    u32 reserved0;
+    u64 rsp[3];
+    u64 reserved1;
+    u64 ist[7];
+    u64 reserved2;
+    u16 reserved3, iomap;
+} __attribute__((packed));
+
+struct gate {
+    u16 offset0, selector;
+    u8 ist, type; /* type, DPL, P */
+    u16 offset1;
+    u32 offset2, reserved;
+};
+
+extern u64 gdt[], gdt_spare[], gdt_end[];
+extern struct gate idt[256];
+extern struct tss64 tss;
+extern const u8 vectors[256][16];
+extern u64 pml4[512], pdpt[512], pd[4][512];
+extern u64 catch_rsp;
+
+/* -- runtime.c -- */
+int main(void);
+void runtime_init(void);
+void print(const char *s);
+void print_hex(u64 x);
+void check(bool good, const char *name);
+/* Both values are shown if they differ. */
+void check_eq(u64 is, u64 should, const char *name);
+void skip(const char *name, const char *why);
+_Noreturn void finish(void);
+_Noreturn void debug_exit(u32 value);
+
+/* NULL takes the handler away. */
+void on_vector(u8 vector, void (*handler)(struct frame *f));
+void gate_set(u8 vector, u64 handler, u16 selector, u8 type, u8 ist);
+void interrupt(struct frame *f);
+
+struct fault {
+    bool raised;
+    u8 vector;
+    u64 error, cr2, dr6, rip, cs, rsp, rflags;
+};
+/* Runs fn(arg) until it returns or an exception without handler is raised; interrupts are as they were before. */
+struct fault catch(void (*fn)(void *), void *arg);
+struct fault catch_user(void (*fn)(void *), void *arg);
+struct fault catch_user_flags(void (*fn)(void *), void *arg, u64 rflags);
+u64 catch_enter(void (*fn)(void *), void *arg);
+u64 catch_enter_user(void (*fn)(void *), void *arg, u64 rflags);
+_Noreturn void catch_leave(u64 result);
+
+void *copy(void *dst, const void *src, size_t n);
+void *fill(void *dst, u8 value, size_t n);
+bool same(const void *a, const void *b, size_t n);
+
+/* -- pages.c -- */
+#define PTE_P BIT64(0)
+#define PTE_W BIT64(1)
+#define PTE_U BIT64(2)
+#define PTE_PWT BIT64(3)
+#define PTE_PCD BIT64(4)
+#define PTE_A BIT64(5)
+#define PTE_D BIT64(6)
+#define PTE_PS BIT64(7)
+#define PTE_G BIT64(8)
+#define PTE_NX BIT64(63)
+void *page_alloc(void);
+/* The entry of `level` (1 = 4 KiB page, 2 = 2 MiB, 3 = 1 GiB) that maps la in the tables at root, made if missing. */
+u64 *pte_of(u64 *root, u64 la, unsigned level);
+void map_page(u64 la, u64 pa, u64 flags);
+
+/* -- apic.c -- */
+#define APIC_ID 0x20
+#define APIC_VERSION 0x30
+#define APIC_TPR 0x80
+#define APIC_EOI 0xb0
+#define APIC_SVR 0xf0
+#define APIC_ISR 0x100
+#define APIC_IRR 0x200
+#define APIC_ICR 0x300
+#define APIC_ICR2 0x310
+#define APIC_LVT_TIMER 0x320
+#define APIC_LVT_LINT0 0x350
+#define APIC_TIMER_INITIAL 0x380
+#define APIC_TIMER_CURRENT 0x390
+#define APIC_TIMER_DIVIDE 0x3e0
+#define ICR_INIT 0x4500u
+#define ICR_SIPI 0x4600u
+#define ICR_NMI 0x4400u
+#define ICR_FIXED 0x4000u
+#define ICR_SELF 0x40000u
+#define ICR_ALL_OTHERS 0xc0000u
+u32 apic_read(u32 reg);
+void apic_write(u32 reg, u32 value);
+void apic_enable(void);
+void apic_ipi(u32 id, u32 icr_low);
+void apic_eoi(struct frame *f);
+/* Starts the CPU with this APIC ID at fn, which may return (the CPU halts). False: it did not come. */
+bool ap_start(u32 id, void (*fn)(u32 id));
+void ap_main(void);
+/* Busy wait by the PIT. */
+void delay_us(u32 us);
+u64 tsc_per_ms(void);
+
+/* -- instructions -- */
+static inline void outb(u16 port, u8 v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port)); }
+static inline void outw(u16 port, u16 v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port)); }
+static inline void outl(u16 port, u32 v) { __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port)); }
+static inline u8 inb(u16 port)
+{
+    u8 v;
+    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+static inline u32 inl(u16 port)
+{
+    u32 v;
+    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+static inline u64 rdmsr(u32 msr)
+{
+    u32 lo, hi;
+    __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
+    return (u64)hi << 32 | lo;
+}
+static inline void wrmsr(u32 msr, u64 v)
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
+}
+static inline u64 rdtsc(void)
+{
+    u32 lo, hi;
+    __asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi));
+    return (u64)hi << 32 | lo;
+}
+struct cpuid {
+    u32 a, b, c, d;
+};
+static inline struct cpuid cpuid(u32 leaf, u32 sub)
+{
+    struct cpuid r;
+    __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(sub));
+    return r;
+}
+#define REGISTER(name, reg)                                                                        \
+    static inline u64 read_##name(void)                                                            \
+    {                                                                                              \
+        u64 v;                                                                                     \
+        __asm__ volatile("mov %%" #reg ", %0" : "=r"(v) : : "memory");                             \
+        return v;                                                                                  \
+    }                                                                                              \
+    static inline void write_##name(u64 v) { __asm__ volatile("mov %0, %%" #reg : : "r"(v) : "memory"); }
+REGISTER(cr0, cr0)
+REGISTER(cr2, cr2)
+REGISTER(cr3, cr3)
+REGISTER(cr4, cr4)
+REGISTER(cr8, cr8)
+REGISTER(dr0, db0)
+REGISTER(dr1, db1)
+REGISTER(dr6, db6)
+REGISTER(dr7, db7)
+static inline void invlpg(u64 la) { __asm__ volatile("invlpg (%0)" : : "r"(la) : "memory"); }
+static inline u64 read_rflags(void)
+{
+    u64 v;
+    __asm__ volatile("pushfq; pop %0" : "=r"(v));
+    return v;
+}
+static inline void write_rflags(u64 v) { __asm__ volatile("push %0; popfq" : : "r"(v) : "memory", "cc"); }
+static inline void sti(void) { __asm__ volatile("sti; nop" : : : "memory"); }
+static inline void cli(void) { __asm__ volatile("cli" : : : "memory"); }
+static inline void cpu_pause(void) { __asm__ volatile("pause" : : : "memory"); }
+
+#endif

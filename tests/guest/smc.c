@@ -1,0 +1,147 @@
+/*
+ * Self-modifying code: a store into code that ran, code of the same block ahead of the store, code on another page, through
+ * another mapping, by string instructions, across a page end, and code that a page-table change replaces.
+ */
+#include "runtime.h"
+
+#define ALIAS 0x8000000000ull
+
+static u8 *code; /* two pages, both writable and executable */
+
+/* mov $imm, %eax; ret */
+static void put_function(u8 *at, u32 imm)
+{
+    at[0] = 0xb8;
+    copy(at + 1, &imm, 4);
+    at[5] = 0xc3;
+}
+
+static u32 call(const u8 *at)
+{
+    __asm__ volatile("" : : : "memory");
+    return ((u32(*)(void))at)();
+}
+
+static void rewrite(void)
+{
+    bool good = true;
+    for (u32 i = 0; i < 1000; i++) {
+        put_function(code, i);
+        good &= call(code) == i;
+    }
+    check(good, "a function rewritten 1000 times");
+    good = true;
+    put_function(code, 0);
+    for (u32 i = 0; i < 1000; i++) {
+        *(volatile u8 *)(code + 1) = (u8)i;
+        good &= call(code) == (u8)i;
+    }
+    check(good, "one byte of an immediate");
+    put_function(code, 1);
+    put_function(code + 64, 2);
+    call(code);
+    call(code + 64);
+    put_function(code + 64, 3);
+    check(call(code) == 1 && call(code + 64) == 3, "a neighbour on the same page");
+    *(volatile u32 *)(code + 2048) = 5;
+    check(call(code) == 1 && call(code + 64) == 3, "data on a page with code");
+    put_function(code, 7);
+    call(code);
+    u32 imm = 0x01010101;
+    __asm__ volatile("lock xaddl %0, (%1)" : "+r"(imm) : "r"(code + 1) : "memory");
+    check_eq(call(code), 0x01010108, "a locked instruction on code");
+    fill(code + 1, 0x22, 4);
+    check_eq(call(code), 0x22222222, "REP STOS on code");
+    u8 other[6];
+    put_function(other, 0x33);
+    copy(code, other, 6);
+    check_eq(call(code), 0x33, "REP MOVS on code");
+}
+
+/* The store changes the immediate of an instruction right behind it. */
+static void ahead(void)
+{
+    u32 good = 0;
+    for (u32 i = 1; i <= 100; i++) {
+        u32 result;
+        __asm__ volatile("movl %1, 1f+1(%%rip)\n\t"
+                         "1: movl $0, %0"
+                         : "=&a"(result)
+                         : "r"(i)
+                         : "memory");
+        good += result == i;
+    }
+    check_eq(good, 100, "the next instruction");
+    good = 0;
+    for (u32 i = 1; i <= 100; i++) {
+        u32 result;
+        __asm__ volatile("movl %1, 1f+1(%%rip)\n\t"
+                         "nop; nop; jmp 2f\n\t"
+                         "2: nop\n\t"
+                         "1: movl $0, %0"
+                         : "=&a"(result)
+                         : "r"(i)
+                         : "memory");
+        good += result == i;
+    }
+    check_eq(good, 100, "an instruction behind a jump");
+}
+
+/* A loop that overwrites its own body: inc becomes dec after ten turns. */
+static void own_loop(void)
+{
+    u64 n = 0, turns = 20, flip = 10;
+    __asm__ volatile("1: inc %0\n\t" /* 48 ff cN */
+                     "dec %2\n\t"
+                     "jnz 2f\n\t"
+                     "orb $8, 1b+2(%%rip)\n\t"
+                     "2: dec %1\n\t"
+                     "jnz 1b\n\t"
+                     "andb $~8, 1b+2(%%rip)"
+                     : "+a"(n), "+c"(turns), "+d"(flip)
+                     :
+                     : "memory", "cc");
+    check_eq(n, 0, "a loop that changes its own body");
+}
+
+static void mappings(void)
+{
+    map_page(ALIAS, (u64)code, PTE_P | PTE_W);
+    put_function(code, 1);
+    call(code);
+    call((u8 *)ALIAS);
+    put_function((u8 *)ALIAS, 2);
+    check_eq(call(code), 2, "a store through another mapping");
+    put_function(code, 3);
+    check_eq(call((u8 *)ALIAS), 3, "and the other way round");
+    put_function(code + 4096, 4);
+    map_page(ALIAS, (u64)code + 4096, PTE_P | PTE_W);
+    check_eq(call((u8 *)ALIAS), 4, "another frame at the same address");
+    map_page(ALIAS, (u64)code, PTE_P | PTE_W);
+    check_eq(call((u8 *)ALIAS), 3, "and the first again");
+}
+
+static void page_end(void)
+{
+    u8 *at = code + 4096 - 3;
+    put_function(at, 0x11223344);
+    check_eq(call(at), 0x11223344, "a function over a page end");
+    *(volatile u8 *)(code + 4096 + 1) = 0x55;
+    check_eq(call(at), 0x55223344, "its second page changes");
+    *(volatile u8 *)(code + 4096 - 2) = 0x66;
+    check_eq(call(at), 0x55223366, "its first page changes");
+    *(volatile u32 *)(code + 4096 - 2) = 0x01020304;
+    check_eq(call(at), 0x01020304, "a store over the page end");
+}
+
+int main(void)
+{
+    code = page_alloc();
+    page_alloc();
+    rewrite();
+    ahead();
+    own_loop();
+    mappings();
+    page_end();
+    return 0;
+}
