@@ -2,8 +2,8 @@
  * The two chipset ports that reset the machine.
  *
  * Windows (ports):
- *   0xcf9, 1 byte: reset_cf9_ops; give it to struct pci_bus (reset_ops, reset_dev), whose window
- * covers the port 0x92,  1 byte: reset_port92_ops (fast A20 gate and fast reset)
+ *   0xcf9, 1 byte: reset_cf9_ops; for struct pci_bus (reset_ops, reset_dev), which has the port
+ *   0x92,  1 byte: reset_port92_ops (fast A20 gate and fast reset)
  */
 #ifndef DEV_RESET_H
 #define DEV_RESET_H

@@ -2,11 +2,11 @@
  * The PC test device of bare-metal hypervisor tests.
  *
  * Windows; dev = the struct testdev for all:
- *   ports 0xe0, 4 bytes:         testdev_port_ops   (32-bit scratch)
- *   ports 0xe4, 4 bytes:         testdev_flush_ops  (unmap and remap the page whose address is
- * written) ports 0xe8, 4 bytes:         testdev_byte_ops   (the same scratch, byte by byte) ports
- * 0x2000, 24 bytes:      testdev_irq_ops    (a write to 0x2000 + n drives line n) MMIO  0xff000000,
- * 64 KiB:    testdev_mmio_ops   (scratch memory)
+ *   ports 0xe0, 4 bytes:      testdev_port_ops  (32-bit scratch)
+ *   ports 0xe4, 4 bytes:      testdev_flush_ops (unmap and remap the page of the written address)
+ *   ports 0xe8, 4 bytes:      testdev_byte_ops  (the same scratch, byte by byte)
+ *   ports 0x2000, 24 bytes:   testdev_irq_ops   (a write to 0x2000 + n drives line n)
+ *   MMIO  0xff000000, 64 KiB: testdev_mmio_ops  (scratch memory)
  */
 #ifndef DEV_TESTDEV_H
 #define DEV_TESTDEV_H
