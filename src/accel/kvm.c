@@ -435,7 +435,7 @@ static enum accel_exit kvm_run(struct accel_vm *vm, u32 index)
     sigaddset(&set, KVM_KICK_SIGNAL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     v->tid = gettid();
-    vm->used = true;
+    __atomic_store_n(&vm->used, true, __ATOMIC_RELAXED);
     __atomic_store_n(&v->running, true, __ATOMIC_SEQ_CST);
     for (;;) {
         if (ioctl(v->fd, KVM_RUN, 0) == 0) {
@@ -487,6 +487,7 @@ static void kvm_reset(struct accel_vm *vm, const struct accel_boot *boot)
         errno = -err;
         fail(error, sizeof(error), "the boot state was refused");
     }
+    vm->used = boot != NULL;
     if (err)
         unmake(vm);
     for (u32 i = 0; i < vm->config.vcpus; i++)

@@ -45,7 +45,7 @@ struct accel_vm {
     struct kvm_vcpu vcpu[KVM_VCPUS];
     struct kvm_cpuid2 *cpuid; /* what KVM supports, shaped by the configuration */
     bool stop;                /* [a] sticky, see accel_ops.stop */
-    bool used;                /* a vCPU ran since the kernel's VM was made */
+    bool used;                /* [a] the kernel's VM is no longer as it was made */
 };
 
 /* Opens /dev/kvm: a descriptor, or -errno with one line that says what to do. */
