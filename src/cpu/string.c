@@ -39,7 +39,10 @@ unsigned string_segment(const struct vcpu *v, const struct insn *in)
         case 0x64: seg = SEG_FS; break;
         case 0x65: seg = SEG_GS; break;
         case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3: break;
-        default: return seg;
+        default:
+            if (wide && (in->bytes[i] & 0xf0) == 0x40)
+                break; /* a REX prefix that is not the last prefix means nothing */
+            return seg;
         }
     }
     return seg;
@@ -58,6 +61,8 @@ enum outcome string_open(struct vcpu *v, const struct insn *in, struct span *s, 
     s->count = 1;
     s->host = NULL;
     TRY(seg_linear(v, seg, offset, size, access, &s->la));
+    if ((s->la & (size - 1)) && (v->flags & FLAG_AC) && (v->cr0 & CR0_AM) && v->cpl == 3)
+        return raise_ac(v);
     u64 in_page = s->la & PAGE_MASK, last = mask_size(~0ull, in->asz) - (size - 1);
     if (in_page + size > PAGE_SIZE || offset > last)
         return CPU_OK;
@@ -68,10 +73,10 @@ enum outcome string_open(struct vcpu *v, const struct insn *in, struct span *s, 
         return CPU_OK;
     bool down = v->flags & FLAG_DF;
     u64 n = down ? in_page / size + 1 : (PAGE_SIZE - in_page) / size;
-    /* Elements before the offset wraps at the address size. */
-    u64 wrap = down ? offset / size + 1 : (last - offset) / size + 1;
-    if (wrap < n)
-        n = wrap;
+    /* Further elements before the offset wraps at the address size. */
+    u64 further = (down ? offset : last - offset) / size;
+    if (further < n)
+        n = further + 1;
     if (limit < n)
         n = limit;
     if (n > 1 && !in_64bit(v)) {
@@ -109,15 +114,17 @@ static unsigned element_size(const struct insn *in)
     return in->opcode & 1 ? in->osz : 1;
 }
 
-/* A repetition of zero elements. Intel CPUs zero-extend the registers of MOVS and STOS with 32-bit addresses even so. */
-static enum outcome nothing_to_do(struct vcpu *v, const struct insn *in, unsigned reg1, unsigned reg2)
+/*
+ * Intel CPUs zero-extend RCX (and RDI and RSI of MOVS and STOS) when a repetition with 32-bit addresses begins, even if
+ * its count is zero or its first element faults. Seen on the hardware; the manual is silent.
+ */
+static void repeat_begin(struct vcpu *v, const struct insn *in, unsigned reg1, unsigned reg2)
 {
-    if (in->asz == 4 && v->vm->vendor == VENDOR_INTEL) {
-        string_reg_add(v, in, RCX, 0);
-        string_reg_add(v, in, reg1, 0);
-        string_reg_add(v, in, reg2, 0);
-    }
-    return CPU_OK;
+    if (in->asz != 4 || !(in->prefixes & (PREFIX_REP | PREFIX_REPNE)) || v->vm->vendor != VENDOR_INTEL)
+        return;
+    string_reg_add(v, in, RCX, 0);
+    string_reg_add(v, in, reg1, 0);
+    string_reg_add(v, in, reg2, 0);
 }
 
 /* Copies in address order given by `down`, element by element, as the guest's instruction would. */
@@ -201,20 +208,23 @@ enum outcome op_movs(struct vcpu *v, const struct insn *in)
     unsigned size = element_size(in), seg = string_segment(v, in);
     bool down = v->flags & FLAG_DF;
     u64 count = string_count(v, in);
+    repeat_begin(v, in, RSI, RDI);
     if (!count)
-        return nothing_to_do(v, in, RSI, RDI);
+        return CPU_OK;
     for (;;) {
         struct span src, dst;
         u64 limit = v->flags & FLAG_TF ? 1 : count;
+        u64 n = 1, value;
         TRY(string_open(v, in, &src, seg, RSI, size, limit, ACCESS_READ));
+        if (!src.host)
+            TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
         TRY(string_open(v, in, &dst, SEG_ES, RDI, size, limit, ACCESS_WRITE));
-        u64 n = 1;
         if (src.host && dst.host) {
             n = src.count < dst.count ? src.count : dst.count;
             move_elements(dst.host, src.host, n, size, down);
         } else {
-            u64 value;
-            TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
+            if (src.host)
+                value = element_load(src.host, size);
             TRY(mem_write(v, dst.la, &value, size, ACCESS_WRITE));
         }
         string_advance(v, in, RSI, size, n);
@@ -234,8 +244,9 @@ enum outcome op_stos(struct vcpu *v, const struct insn *in)
     unsigned size = element_size(in);
     bool down = v->flags & FLAG_DF;
     u64 count = string_count(v, in), value = v->gpr[RAX];
+    repeat_begin(v, in, RDI, RDI);
     if (!count)
-        return nothing_to_do(v, in, RDI, RDI);
+        return CPU_OK;
     for (;;) {
         struct span dst;
         TRY(string_open(v, in, &dst, SEG_ES, RDI, size, v->flags & FLAG_TF ? 1 : count, ACCESS_WRITE));
@@ -260,8 +271,9 @@ enum outcome op_lods(struct vcpu *v, const struct insn *in)
     unsigned size = element_size(in), seg = string_segment(v, in);
     bool down = v->flags & FLAG_DF;
     u64 count = string_count(v, in);
+    repeat_begin(v, in, RCX, RCX);
     if (!count)
-        return nothing_to_do(v, in, RCX, RCX);
+        return CPU_OK;
     for (;;) {
         struct span src;
         TRY(string_open(v, in, &src, seg, RSI, size, v->flags & FLAG_TF ? 1 : count, ACCESS_READ));
@@ -284,21 +296,28 @@ enum outcome op_lods(struct vcpu *v, const struct insn *in)
     return CPU_OK;
 }
 
-/* SCAS and CMPS. Without a second operand in memory, `a` is the accumulator. */
+/*
+ * SCAS and CMPS; the CPUs read ES:RDI first. Without a second operand in memory, `a` is the accumulator. After a fault the flags are those before the
+ * instruction, so they are set at the end (SDM: "the EFLAGS value is restored to the state prior to the execution").
+ */
 static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
 {
     unsigned size = element_size(in), seg = string_segment(v, in);
     s64 step = v->flags & FLAG_DF ? -(s64)size : size;
     bool unequal = repeats_while_unequal(in);
     u64 count = string_count(v, in), a = mask_size(v->gpr[RAX], size), b = 0;
+    repeat_begin(v, in, RCX, RCX);
     if (!count)
-        return nothing_to_do(v, in, RCX, RCX);
+        return CPU_OK;
     for (;;) {
         struct span src = {0}, dst;
         u64 limit = v->flags & FLAG_TF ? 1 : count, n = 1;
+        b = 0;
+        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, limit, ACCESS_READ));
+        if (!dst.host)
+            TRY(mem_read(v, dst.la, &b, size, ACCESS_READ));
         if (two)
             TRY(string_open(v, in, &src, seg, RSI, size, limit, ACCESS_READ));
-        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, limit, ACCESS_READ));
         bool more = true;
         if (dst.host && (src.host || !two)) {
             u64 max = two && src.count < dst.count ? src.count : dst.count;
@@ -310,26 +329,27 @@ static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
                 more = (a == b) != unequal;
             }
         } else {
-            b = 0;
+            if (dst.host)
+                b = element_load(dst.host, size);
             if (two) {
                 a = 0;
                 TRY(mem_read(v, src.la, &a, size, ACCESS_READ));
             }
-            TRY(mem_read(v, dst.la, &b, size, ACCESS_READ));
             more = (a == b) != unequal;
         }
-        rflags_set_arith(v, compare_flags(a, b, size));
         if (two)
             string_advance(v, in, RSI, size, n);
         string_advance(v, in, RDI, size, n);
-        if (!string_again(v, in, n) || !more)
-            return CPU_OK;
-        count -= n;
-        if (string_leave(v))
-            break;
+        bool left = string_again(v, in, n);
+        if (left && more) {
+            count -= n;
+            if (!string_leave(v))
+                continue;
+            v->next_rip = v->rip;
+        }
+        rflags_set_arith(v, compare_flags(a, b, size));
+        return CPU_OK;
     }
-    v->next_rip = v->rip;
-    return CPU_OK;
 }
 
 enum outcome op_scas(struct vcpu *v, const struct insn *in)

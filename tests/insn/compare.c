@@ -30,6 +30,17 @@ static u64 undefined_flags(const struct test_case *c)
     return mask;
 }
 
+/* ENTER that faults on its last check may have written to the stack before, or not. */
+static bool memory_counts(const struct test_case *c, const struct result *a)
+{
+    if (a->vector != EXC_PF)
+        return true;
+    for (unsigned i = 0; i < c->units; i++)
+        if (memchr(c->code[i], 0xc8, c->len[i]))
+            return false;
+    return true;
+}
+
 static u32 error_mask(const struct test_case *c, const struct result *a)
 {
     if (a->vector != EXC_PF)
@@ -37,7 +48,7 @@ static u32 error_mask(const struct test_case *c, const struct result *a)
     u32 mask = ~0u;
     if (c->cpl0)
         mask &= ~PFERR_U;
-    if (a->cr2 >> 47)
+    if (a->cr2 >= 0x7ffffffff000ull)
         mask &= ~PFERR_P; /* Linux hides what is mapped in its half */
     return mask;
 }
@@ -106,7 +117,7 @@ bool outcomes_agree(const struct test_case *c, const struct result *a, const str
     if (a->vector != b->vector || (a->error & error) != (b->error & error) || a->cr2 != b->cr2 ||
         a->s.rip != b->s.rip || a->s.fs_base != b->s.fs_base || a->s.gs_base != b->s.gs_base ||
         memcmp(a->s.gpr, b->s.gpr, sizeof(a->s.gpr)) || memcmp(&a->s.vec, &b->s.vec, sizeof(a->s.vec)) ||
-        memcmp(a->memory, b->memory, MEMORY_SIZE))
+        (memory_counts(c, a) && memcmp(a->memory, b->memory, MEMORY_SIZE)))
         return false;
     u64 flags = (a->s.rflags ^ b->s.rflags) & FLAGS_SEEN;
     return !flags || !(flags & ~undefined_flags(c));
