@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # Makes the guests' initial RAM disks: OUT/l2.cpio (busybox and tests/perf/loops) and OUT/l1.cpio (the same, KVM's
 # modules, this program with its libraries, and the L2 kernel and RAM disk inside). Their /init are guest-init-l1.sh and
 # guest-init-l2.sh.
@@ -28,6 +28,7 @@ pack() { # $1 into the archive $2; the console must exist before devtmpfs is mou
 }
 
 module() { # copies module $1 after what it depends on, and writes the order of loading
+    local name file dependency
     name=$(printf '%s' "$1" | tr - _)
     grep -qx "$name.ko" "$out/l1/modules/order" && return 0
     file=$(find "$debs/modules" -name "$1.ko" -o -name "$(printf '%s' "$1" | tr _ -).ko" | head -n 1)
@@ -38,8 +39,6 @@ module() { # copies module $1 after what it depends on, and writes the order of 
     for dependency in $(readelf -p .modinfo "$file" | sed -n 's/.*depends=//p' | tr , ' '); do
         module "$dependency"
     done
-    name=$(basename "$file" .ko | tr - _)
-    grep -qx "$name.ko" "$out/l1/modules/order" && return 0
     cp "$file" "$out/l1/modules/$name.ko"
     echo "$name.ko" >>"$out/l1/modules/order"
 }
@@ -63,6 +62,10 @@ strip "$out/l1/bin/nestbox"
 for library in $(ldd "$nestbox" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\).*/\1/p'); do
     mkdir -p "$out/l1$(dirname "$library")"
     cp -L "$library" "$out/l1$library"
+done
+# The C library loads this one by itself when a thread is cancelled.
+for library in /lib/x86_64-linux-gnu/libgcc_s.so.1 /usr/lib/x86_64-linux-gnu/libgcc_s.so.1; do
+    [ -e "$library" ] && cp -L "$library" "$out/l1/lib/x86_64-linux-gnu/" && break
 done
 cp "$debs/vmlinuz" "$out/l1/l2/vmlinuz"
 cp "$out/l2.cpio" "$out/l1/l2/initrd"
