@@ -1,0 +1,83 @@
+#!/bin/bash
+# Bad input: one clear line, the documented exit status, nothing left behind.
+cd "$(dirname "$0")/../.." || exit 1
+source tests/cli/lib.sh
+
+guest "$WORK/good" "$HANG"
+mkdir "$WORK/dir"
+: >"$WORK/empty"
+echo 'not a kernel' >"$WORK/text"
+head -c 4096 /dev/zero >"$WORK/zeros"
+{ head -c 56 /dev/zero; printf 'ARM\144'; head -c 4096 /dev/zero; } >"$WORK/arm64"
+{ printf '\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\267\000'; head -c 4096 /dev/zero; } >"$WORK/arm64.elf"
+head -c 100 "$NESTBOX" >"$WORK/short.elf"
+gzip -c "$WORK/good" | head -c 40 >"$WORK/short.gz"
+# A Linux header that promises more than there is.
+{
+    head -c 497 /dev/zero
+    printf '\004\000\000\000\020\000\000\000\000\000\000\000\000\125\252\353\152HdrS\017\002'
+    head -c 9 /dev/zero
+    printf '\001'
+    head -c 600 /dev/zero
+} >"$WORK/short.bz"
+
+cd "$WORK" || exit 1
+NESTBOX=$(realpath "$OLDPWD/$NESTBOX" 2>/dev/null || realpath "$NESTBOX")
+
+run 'no kernel given' 2 'no kernel given' run
+run 'kernel that is not there' 4 'nothing: No such file' run --kernel nothing
+run 'kernel that is a directory' 4 'dir: is a directory' run --kernel dir
+run 'kernel that is empty' 4 'empty: is empty' run --kernel empty
+run 'kernel that is text' 4 'text: ' run --kernel text
+run 'kernel that is zeros' 4 'zeros: not a kernel' run --kernel zeros
+run 'truncated bzImage' 4 'short.bz: truncated' run --kernel short.bz
+run 'truncated ELF' 4 'short.elf: truncated' run --kernel short.elf
+run 'truncated gzip' 4 'short.gz: .*truncated' run --kernel short.gz
+run 'arm64 Image' 4 'arm64: .*arm64' run --kernel arm64
+run 'arm64 ELF' 4 'arm64.elf: .*arm64' run --kernel arm64.elf
+run 'a program is no kernel' 4 'neither a multiboot header nor' run --kernel "$NESTBOX"
+run 'initrd that is not there' 4 'nothing: No such file' run --kernel good --initrd nothing
+run 'initrd that is a directory' 4 'dir: is a directory' run --kernel good --initrd dir
+
+run 'no memory' 2 "'0' is not a size" run --kernel good --memory 0
+run 'absurd memory' 2 'is not a size from 2M' run --kernel good --memory 999999T
+run 'more memory than the host has' 2 'the host has' run --kernel good --memory 4T
+run 'memory that is no size' 2 'is not a size' run --kernel good --memory lots
+run 'no CPUs' 2 'from 1 to 256' run --kernel good --cpus 0
+run 'absurd number of CPUs' 2 'from 1 to 256' run --kernel good --cpus 100000
+run 'negative number of CPUs' 2 'from 1 to 256' run --kernel good --cpus -1
+run 'unknown CPU model' 4 'nosuchcpu' run --kernel good --accel "$ACCEL" --cpu nosuchcpu
+run 'unknown CPU feature' 4 'nosuchfeature' run --kernel good --accel "$ACCEL" --cpu max,+nosuchfeature
+
+run 'unknown verb' 2 "did you mean 'run'" rnu
+run 'unknown option' 2 "unknown option '--bogus'" run --bogus
+run 'mistyped option' 2 "did you mean '--kernel'" run --kernle good
+run 'option without its value' 2 'needs a value' run --kernel
+run 'flag with a value' 2 'takes no value' run --kernel good --stats=yes
+run 'stray argument' 2 "unexpected argument 'good'" run good
+run 'unknown nesting' 2 "did you mean 'intel'" run --kernel good --nested intle
+run 'unknown accelerator' 2 'is not one of auto' run --kernel good --accel qemu
+run 'time-out of nothing' 2 'seconds' run --kernel good --timeout 0
+run 'serial port nowhere' 4 'nodir/file: No such' run --kernel good --accel "$ACCEL" --serial nodir/file
+run 'serial port on a directory' 4 'dir: Is a directory' run --kernel good --accel "$ACCEL" --serial dir
+run 'serial socket nowhere' 4 'nodir/s: No such' run --kernel good --accel "$ACCEL" --serial unix:nodir/s
+run 'serial socket on a file' 4 'text: Address already in use' run --kernel good --accel "$ACCEL" --serial unix:text
+
+(
+    ulimit -v 3000000
+    run 'no memory left' 4 'no room for|[Cc]annot allocate|out of memory' run --kernel good --accel "$ACCEL" --memory 4G
+    echo "$passed $failed" >counts
+)
+read -r passed failed <counts
+rm counts
+
+run 'help' 0 '' help
+run 'help of a verb' 0 '' run --help
+run 'help of a verb, the other way' 0 '' help run
+run 'version' 0 '' version
+
+rm -f out err
+left=$(echo *)
+want='arm64 arm64.elf dir empty good short.bz short.elf short.gz text zeros'
+check 'nothing left behind' [ "$left" = "$want" ]
+finish

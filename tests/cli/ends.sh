@@ -1,0 +1,55 @@
+#!/bin/bash
+# How VMs end: exit statuses, messages that name the state, signals, and what is left behind.
+cd "$(dirname "$0")/../.." || exit 1
+source tests/cli/lib.sh
+
+vm=(run --accel "$ACCEL" --memory 16M)
+guest "$WORK/hang" "$HANG"
+guest "$WORK/off" "$PRINT_A$POWER_OFF$HANG"
+guest "$WORK/reset" "$PRINT_A$RESET$HANG"
+guest "$WORK/debug" "$DEBUG_EXIT$HANG"
+guest "$WORK/fault" "$PRINT_A$TRIPLE_FAULT$HANG"
+
+run 'power-off' 0 '' "${vm[@]}" --kernel "$WORK/off"
+check 'serial output' [ "$(cat "$WORK/out")" = A ]
+run 'reset with --no-reboot' 10 'asked for a reset' "${vm[@]}" --kernel "$WORK/reset" --no-reboot
+run 'debug exit' 43 '' "${vm[@]}" --kernel "$WORK/debug" --debug-exit
+MANY_LINES=1
+run 'triple fault with --no-reboot' 6 'triple fault' "${vm[@]}" --kernel "$WORK/fault" --no-reboot
+check 'its state is named' grep -i rip "$WORK/err"
+run 'triple faults in a row' 6 'given up' "${vm[@]}" --kernel "$WORK/fault"
+check 'with a reset after each' [ "$(cat "$WORK/out")" = AAA ]
+run 'time-out' 8 'did not end within 0.500' "${vm[@]}" --kernel "$WORK/hang" --timeout 0.5
+check 'the state of a hang is named' grep -i rip "$WORK/err"
+MANY_LINES=0
+run 'serial port in a file' 0 '' "${vm[@]}" --kernel "$WORK/off" --serial "$WORK/serial"
+check 'what is in the file' [ "$(cat "$WORK/serial")" = A ]
+
+# ends_by SIGNAL STATUS: a hanging guest with its serial port on a socket
+ends_by() {
+    local pid status
+    "$NESTBOX" "${vm[@]}" --kernel "$WORK/hang" --serial "unix:$WORK/socket" >"$WORK/out" 2>"$WORK/err" </dev/null &
+    pid=$!
+    for _ in $(seq 100); do
+        [ -S "$WORK/socket" ] && break
+        sleep 0.1
+    done
+    sleep 0.3
+    kill -"$1" $pid
+    wait $pid
+    status=$?
+    if [ "$status" != "$2" ]; then
+        fail "ended by $1" "status $status, not $2" "$(cat "$WORK/err")"
+    elif [ -e "$WORK/socket" ]; then
+        fail "ended by $1" 'the socket is still there'
+    else
+        pass "ended by $1"
+    fi
+}
+ends_by TERM 143
+ends_by HUP 129
+# A shell starts background commands with SIGINT ignored; job control does not.
+set -m
+ends_by INT 130
+set +m
+finish

@@ -1,0 +1,87 @@
+# shellcheck shell=bash
+# For the scripts in this folder: `source lib.sh`. Each check prints "ok NAME" or "not ok NAME"; finish with `finish`.
+# NESTBOX names the program under test; ACCEL the accelerator that tiny guests run on.
+
+NESTBOX=${NESTBOX:-build/release/nestbox}
+ACCEL=${ACCEL:-engine}
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/nestbox-cli-XXXXXX")
+trap 'rm -rf "$WORK"' EXIT
+passed=0
+failed=0
+
+pass() {
+    echo "ok $1"
+    passed=$((passed + 1))
+}
+
+fail() {
+    echo "not ok $1"
+    shift
+    printf '# %s\n' "$@"
+    failed=$((failed + 1))
+}
+
+# check NAME COMMAND...: passes when the command does
+check() {
+    local name=$1
+    shift
+    if "$@" >/dev/null; then
+        pass "$name"
+    else
+        fail "$name" "$*" "$(head -20 "$WORK/err" 2>/dev/null)"
+    fi
+}
+
+finish() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ]
+    exit
+}
+
+# le32 NUMBER: four bytes as octal escapes
+le32() {
+    printf '\\%03o\\%03o\\%03o\\%03o' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255))
+}
+
+# guest FILE CODE: a multiboot kernel whose 32-bit code is CODE (escapes for printf), loaded and entered at 1 MiB + 32
+guest() {
+    local flags=$((0x10003)) magic=$((0x1badb002)) base=$((0x100000))
+    # shellcheck disable=SC2059
+    {
+        printf "$(le32 $magic)$(le32 $flags)$(le32 $((-(magic + flags))))"
+        printf "$(le32 $base)$(le32 $base)$(le32 0)$(le32 0)$(le32 $((base + 32)))"
+        printf "$2"
+        head -c 4096 /dev/zero
+    } >"$1"
+}
+
+# Code for guests
+# shellcheck disable=SC2034
+{
+    HANG='\372\364\353\375'                            # cli; hlt; jmp
+    POWER_OFF='\146\272\004\006\146\270\000\064\146\357' # mov dx, 0x604; mov ax, 0x3400; out dx, ax
+    RESET='\146\272\371\014\260\006\356'               # mov dx, 0xcf9; mov al, 6; out dx, al
+    DEBUG_EXIT='\146\272\364\000\260\025\356'          # mov dx, 0xf4; mov al, 21; out dx, al
+    TRIPLE_FAULT='\017\013'                            # ud2, with an empty IDT
+    PRINT_A='\146\272\370\003\260\101\356'             # mov dx, 0x3f8; mov al, 'A'; out dx, al
+}
+
+# run NAME STATUS PATTERN ARG...: the exit status, and one line on standard error that matches; PATTERN "" means silence
+run() {
+    local name=$1 want=$2 pattern=$3 got lines
+    shift 3
+    timeout 60 "$NESTBOX" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null
+    got=$?
+    lines=$(wc -l <"$WORK/err")
+    if [ "$got" != "$want" ]; then
+        fail "$name" "status $got, not $want" "$(head -3 "$WORK/err")"
+    elif [ -z "$pattern" ] && [ "$lines" != 0 ]; then
+        fail "$name" "said: $(head -3 "$WORK/err")"
+    elif [ -n "$pattern" ] && ! grep -qE -- "$pattern" "$WORK/err"; then
+        fail "$name" "no '$pattern' in: $(head -3 "$WORK/err")"
+    elif [ -n "$pattern" ] && [ "$lines" != 1 ] && [ "${MANY_LINES:-0}" = 0 ]; then
+        fail "$name" "$lines lines, not one:" "$(head -5 "$WORK/err")"
+    else
+        pass "$name"
+    fi
+}
