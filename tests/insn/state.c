@@ -116,7 +116,7 @@ static void chunk_fill(struct rng *g, u8 *out)
 
 static void vectors_fill(struct rng *g, struct vectors *v, u64 features)
 {
-    v->fcw = rng_below(g, 8) ? 0x37f : (u16)(0x40 | (rng_next(g) & 0xf3f));
+    v->fcw = rng_below(g, 32) ? 0x37f : (u16)(0x40 | (rng_next(g) & 0xf3f));
     v->fsw = (u16)(rng_below(g, 8) << 11 | (rng_next(g) & 0x4700));
     v->ftw = (u8)rng_next(g);
     if (rng_below(g, 4) == 0)
