@@ -1,0 +1,273 @@
+/*
+ * More than one CPU: INIT-SIPI-SIPI, IPIs of each kind, atomics, memory order, TLB shootdown, code changed by another CPU.
+ */
+#include "runtime.h"
+
+#define MAX_CPUS 8
+#define LA 0x8000000000ull
+
+static u32 cpus = 1;
+static volatile u32 started, command, done;
+static volatile u64 counters[MAX_CPUS][8];
+static volatile u64 shared __attribute__((aligned(64)));
+static volatile u64 wide[2] __attribute__((aligned(64)));
+static volatile u32 ipis[MAX_CPUS], nmis;
+static u8 *code;
+
+enum { IDLE, ADD, LOCK, EXCHANGE, WIDE, READ, CALL, HALT, ORDER };
+#define ROUNDS 20000u
+
+static volatile u32 spin;
+static volatile u64 plain;
+static volatile u32 order_x, order_y, order_r[2], order_go, order_at[2];
+
+static void spin_lock(void)
+{
+    while (__atomic_exchange_n(&spin, 1, __ATOMIC_ACQUIRE))
+        while (spin)
+            cpu_pause();
+}
+
+static void spin_unlock(void)
+{
+    __atomic_store_n(&spin, 0, __ATOMIC_RELEASE);
+}
+
+static void wide_add(void)
+{
+    u64 lo = wide[0], hi = wide[1];
+    bool ok;
+    do
+        __asm__ volatile("lock cmpxchg16b %1"
+                         : "=@ccz"(ok), "+m"(wide), "+a"(lo), "+d"(hi)
+                         : "b"(lo + 1), "c"(hi + 2)
+                         : "memory");
+    while (!ok);
+}
+
+/* Store one variable, read the other: with MFENCE never both zero. Only the first two CPUs take part. */
+static void order(u32 me)
+{
+    for (u32 i = 1; i <= ROUNDS / 4; i++) {
+        __atomic_fetch_add(&order_at[me], 1, __ATOMIC_SEQ_CST);
+        while (order_go != i)
+            cpu_pause();
+        *(me ? &order_y : &order_x) = i;
+        __asm__ volatile("mfence" : : : "memory");
+        order_r[me] = *(me ? &order_x : &order_y);
+    }
+    __atomic_fetch_add(&order_at[me], 1, __ATOMIC_SEQ_CST);
+}
+
+static void work(u32 id, u32 what)
+{
+    switch (what) {
+    case ADD:
+        for (u32 i = 0; i < ROUNDS; i++)
+            __atomic_fetch_add(&shared, 1, __ATOMIC_SEQ_CST);
+        break;
+    case LOCK:
+        for (u32 i = 0; i < ROUNDS / 4; i++) {
+            spin_lock();
+            plain = plain + 1;
+            spin_unlock();
+        }
+        break;
+    case EXCHANGE:
+        for (u32 i = 0; i < ROUNDS; i++) {
+            u64 old = shared;
+            while (!__atomic_compare_exchange_n(&shared, &old, old + 3, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+                ;
+        }
+        break;
+    case WIDE:
+        for (u32 i = 0; i < ROUNDS / 4; i++)
+            wide_add();
+        break;
+    case READ:
+        counters[id][0] = *(volatile u64 *)LA;
+        break;
+    case CALL:
+        counters[id][1] = ((u32(*)(void))code)();
+        break;
+    case HALT:
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
+        break;
+    case ORDER:
+        if (id == 1)
+            order(1);
+        break;
+    }
+}
+
+/* What the other CPUs do: wait for the next command, obey, report. */
+static void ap(u32 id)
+{
+    u32 seen = 0;
+    __atomic_fetch_add(&started, 1, __ATOMIC_SEQ_CST);
+    for (;;) {
+        u32 c = command;
+        if (c == seen) {
+            __asm__ volatile("sti; nop; cli" : : : "memory");
+            cpu_pause();
+            continue;
+        }
+        seen = c;
+        work(id, c & 0xff);
+        __atomic_fetch_add(&done, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
+static void post(u32 what)
+{
+    static u32 serial;
+    done = 0;
+    __atomic_store_n(&command, ++serial << 8 | what, __ATOMIC_SEQ_CST);
+}
+
+static bool wait_for(volatile u32 *value, u32 wanted)
+{
+    for (unsigned i = 0; i < 5000 && *value != wanted; i++)
+        delay_us(1000);
+    return *value == wanted;
+}
+
+/* All CPUs do it. */
+static bool together(u32 what)
+{
+    post(what);
+    work(0, what);
+    return wait_for(&done, cpus - 1);
+}
+
+static void on_ipi(struct frame *f)
+{
+    __atomic_fetch_add(&ipis[cpuid(1, 0).b >> 24 & (MAX_CPUS - 1)], 1, __ATOMIC_SEQ_CST);
+    apic_write(APIC_EOI, 0);
+}
+
+static void on_flush(struct frame *f)
+{
+    write_cr3(read_cr3());
+    __atomic_fetch_add(&done, 1, __ATOMIC_SEQ_CST);
+    apic_write(APIC_EOI, 0);
+}
+
+static void on_nmi(struct frame *f)
+{
+    __atomic_fetch_add(&nmis, 1, __ATOMIC_SEQ_CST);
+}
+
+static void atomics(void)
+{
+    shared = 0;
+    together(ADD);
+    check_eq(shared, (u64)cpus * ROUNDS, "LOCK XADD");
+    plain = 0;
+    together(LOCK);
+    check_eq(plain, (u64)cpus * (ROUNDS / 4), "a spin lock by XCHG");
+    shared = 0;
+    together(EXCHANGE);
+    check_eq(shared, 3ull * cpus * ROUNDS, "LOCK CMPXCHG");
+    wide[0] = wide[1] = 0;
+    together(WIDE);
+    check(wide[0] == (u64)cpus * (ROUNDS / 4) && wide[1] == 2 * wide[0], "LOCK CMPXCHG16B");
+
+    bool good = true;
+    post(ORDER);
+    for (u32 i = 1; i <= ROUNDS / 4; i++) {
+        while (order_at[1] != i)
+            cpu_pause();
+        order_go = i;
+        order_x = i;
+        __asm__ volatile("mfence" : : : "memory");
+        u32 r = order_y;
+        while (order_at[1] != i + 1)
+            cpu_pause();
+        good &= r == i || order_r[1] == i;
+    }
+    wait_for(&done, cpus - 1);
+    check(good, "MFENCE orders a store before a later load");
+}
+
+static void messages(void)
+{
+    on_vector(0x40, on_ipi);
+    on_vector(EXC_NMI, on_nmi);
+    apic_ipi(1, ICR_FIXED | 0x40);
+    check(wait_for(&ipis[1], 1), "a fixed IPI to one CPU");
+    check_eq(ipis[0], 0, "and to no other");
+    apic_write(APIC_ICR, ICR_FIXED | ICR_ALL_OTHERS | 0x40);
+    bool all = wait_for(&ipis[1], 2);
+    for (u32 i = 2; i < cpus; i++)
+        all &= wait_for(&ipis[i], 1);
+    check(all && !ipis[0], "an IPI to all others");
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x40);
+    sti();
+    check(wait_for(&ipis[0], 1), "an IPI to itself");
+    cli();
+    apic_ipi(1, ICR_NMI);
+    check(wait_for(&nmis, 1), "an NMI");
+    post(HALT);
+    delay_us(20000);
+    apic_write(APIC_ICR, ICR_FIXED | ICR_ALL_OTHERS | 0x40);
+    check(wait_for(&done, cpus - 1), "IPIs wake halted CPUs");
+}
+
+static void shootdown(void)
+{
+    u64 *a = page_alloc(), *b = page_alloc();
+    a[0] = 0xa;
+    b[0] = 0xb;
+    map_page(LA, (u64)a, PTE_P | PTE_W);
+    together(READ);
+    bool good = true;
+    for (u32 i = 0; i < cpus; i++)
+        good &= counters[i][0] == 0xa;
+    check(good, "all CPUs read the first mapping");
+    on_vector(0x41, on_flush);
+    good = true;
+    for (u32 round = 0; round < 50; round++) {
+        map_page(LA, round & 1 ? (u64)a : (u64)b, PTE_P | PTE_W);
+        done = 0;
+        apic_write(APIC_ICR, ICR_FIXED | ICR_ALL_OTHERS | 0x41);
+        good &= wait_for(&done, cpus - 1);
+        good &= together(READ);
+        for (u32 i = 0; i < cpus; i++)
+            good &= counters[i][0] == (round & 1 ? 0xa : 0xb);
+    }
+    check(good, "and each next one after a shootdown");
+}
+
+static void cross_modification(void)
+{
+    bool good = true;
+    code = page_alloc();
+    for (u32 round = 0; round < 50; round++) {
+        code[0] = 0xb8;
+        copy(code + 1, &round, 4);
+        code[5] = 0xc3;
+        good &= together(CALL);
+        for (u32 i = 0; i < cpus; i++)
+            good &= counters[i][1] == round;
+    }
+    check(good, "code that another CPU wrote");
+}
+
+int main(void)
+{
+    apic_enable();
+    check_eq(apic_read(APIC_ID) >> 24, cpuid(1, 0).b >> 24, "APIC ID as CPUID shows it");
+    check(ap_start(1, ap), "INIT-SIPI-SIPI starts CPU 1");
+    if (!wait_for(&started, 1))
+        finish();
+    cpus = 2;
+    while (cpus < MAX_CPUS && cpuid(1, 0).b >> 16 && cpus < (cpuid(1, 0).b >> 16 & 0xff) && ap_start(cpus, ap))
+        wait_for(&started, cpus++);
+    check_eq(started, cpus - 1, "all CPUs that CPUID counts");
+    atomics();
+    messages();
+    shootdown();
+    cross_modification();
+    return 0;
+}

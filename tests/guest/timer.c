@@ -1,0 +1,152 @@
+/*
+ * Time: the PIT by polling and by interrupt, the APIC timer in its three modes, the TSC, and that they agree.
+ */
+#include "runtime.h"
+
+#define PIT_HZ 1193182u
+#define MSR_TSC_DEADLINE 0x6e0u
+
+static volatile u32 ticks;
+static volatile u64 tick_tsc;
+
+static void on_pit(struct frame *f)
+{
+    ticks++;
+    outb(0x20, 0x20);
+}
+
+static void on_apic(struct frame *f)
+{
+    ticks++;
+    tick_tsc = rdtsc();
+    apic_write(APIC_EOI, 0);
+}
+
+static void halt_until(u32 count, u64 tsc_limit)
+{
+    u64 end = rdtsc() + tsc_limit;
+    while (ticks < count && rdtsc() < end)
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
+/* True if a is within a quarter of b. */
+static bool about(u64 a, u64 b)
+{
+    return a * 4 > b * 3 && a * 4 < b * 5;
+}
+
+int main(void)
+{
+    apic_enable();
+    apic_write(APIC_LVT_LINT0, 0x700); /* ExtINT */
+    u64 a = tsc_per_ms(), b = tsc_per_ms();
+    check(a && about(a, b), "the TSC against the PIT, twice");
+    u64 last = rdtsc();
+    bool good = true;
+    for (unsigned i = 0; i < 10000; i++) {
+        u64 now = rdtsc();
+        good &= now >= last;
+        last = now;
+    }
+    check(good, "the TSC does not go back");
+    u64 ms = a;
+
+    /* PIT channel 0 at 100 Hz through the 8259. */
+    on_vector(0x20, on_pit);
+    u32 divisor = PIT_HZ / 100;
+    outb(0x43, 0x34);
+    outb(0x40, (u8)divisor);
+    outb(0x40, (u8)(divisor >> 8));
+    outb(0x21, 0xfe);
+    ticks = 0;
+    halt_until(1, ms * 1000);
+    u64 begin = rdtsc();
+    halt_until(11, ms * 2000);
+    u64 took = rdtsc() - begin;
+    outb(0x21, 0xff);
+    check_eq(ticks, 11, "PIT interrupts");
+    check(about(took, ms * 100), "at 100 Hz");
+    outb(0x43, 0x00);
+    u8 low = inb(0x40);
+    u32 first = low | (u32)inb(0x40) << 8;
+    outb(0x43, 0x00);
+    low = inb(0x40);
+    u32 second = low | (u32)inb(0x40) << 8;
+    check(first <= divisor && second <= divisor && first != second, "the latched PIT counter moves");
+    /* An interrupt that came while masked waits in the 8259. */
+    outb(0x20, 0x0a);
+    delay_us(20000);
+    check(inb(0x20) & 1, "the 8259's IRR has the masked interrupt");
+
+    /* APIC timer. */
+    on_vector(0x50, on_apic);
+    on_vector(0x51, on_apic);
+    apic_write(APIC_TIMER_DIVIDE, 0xb); /* by 1 */
+    apic_write(APIC_LVT_TIMER, 0x10050);
+    apic_write(APIC_TIMER_INITIAL, ~0u);
+    delay_us(10000);
+    u32 per_10ms = ~0u - apic_read(APIC_TIMER_CURRENT);
+    check(per_10ms > 1000, "the APIC timer counts");
+    apic_write(APIC_LVT_TIMER, 0x50);
+    ticks = 0;
+    begin = rdtsc();
+    apic_write(APIC_TIMER_INITIAL, per_10ms * 2);
+    halt_until(1, ms * 1000);
+    took = tick_tsc - begin;
+    check(ticks == 1 && about(took, ms * 20), "APIC timer, one shot");
+    check_eq(apic_read(APIC_TIMER_CURRENT), 0, "then it stands at 0");
+    ticks = 0;
+    apic_write(APIC_LVT_TIMER, 0x20051);
+    begin = rdtsc();
+    apic_write(APIC_TIMER_INITIAL, per_10ms);
+    halt_until(10, ms * 2000);
+    took = rdtsc() - begin;
+    check(ticks >= 10 && about(took, ms * 100), "APIC timer, periodic");
+    apic_write(APIC_TIMER_INITIAL, 0);
+    ticks = 0;
+    sti();
+    delay_us(30000);
+    cli();
+    check(ticks <= 1, "an initial count of 0 stops it");
+
+    /* Masked by TPR, then let in. */
+    ticks = 0;
+    write_cr8(15);
+    apic_write(APIC_LVT_TIMER, 0x50);
+    apic_write(APIC_TIMER_INITIAL, per_10ms / 10);
+    sti();
+    delay_us(10000);
+    check_eq(ticks, 0, "CR8 15 holds it back");
+    check(apic_read(APIC_IRR + 0x10 * (0x50 / 32)) & BIT(0x50 % 32), "in IRR");
+    check_eq(apic_read(APIC_TPR), 0xf0, "CR8 is the TPR");
+    write_cr8(0);
+    __asm__ volatile("nop" : : : "memory");
+    check_eq(ticks, 1, "CR8 0 lets it in");
+    cli();
+
+    if (cpuid(1, 0).c & BIT(24)) {
+        apic_write(APIC_LVT_TIMER, 0x40050);
+        __asm__ volatile("mfence" : : : "memory");
+        ticks = 0;
+        u64 target = rdtsc() + ms * 15;
+        wrmsr(MSR_TSC_DEADLINE, target);
+        check_eq(rdmsr(MSR_TSC_DEADLINE), target, "TSC deadline reads back");
+        halt_until(1, ms * 1000);
+        check(ticks == 1 && tick_tsc >= target && tick_tsc < target + ms * 15, "TSC deadline");
+        check_eq(rdmsr(MSR_TSC_DEADLINE), 0, "then it is 0");
+        ticks = 0;
+        wrmsr(MSR_TSC_DEADLINE, rdtsc() - 1);
+        halt_until(1, ms * 1000);
+        check_eq(ticks, 1, "a deadline in the past");
+        ticks = 0;
+        wrmsr(MSR_TSC_DEADLINE, rdtsc() + ms * 10);
+        wrmsr(MSR_TSC_DEADLINE, 0);
+        sti();
+        delay_us(20000);
+        cli();
+        check_eq(ticks, 0, "a deadline of 0 disarms it");
+    } else {
+        skip("TSC deadline", "no TSC deadline");
+    }
+    return 0;
+}

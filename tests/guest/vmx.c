@@ -1,0 +1,868 @@
+/*
+ * A minimal VT-x hypervisor: L2 is a function of this image at CPL 0, with L1's page tables, GDT and IDT, under EPT if there
+ * is EPT. VMX instructions and their errors, exits of each kind with their information, event injection, windows, EPT,
+ * entry checks, MSR lists. Ends with the time of one CPUID exit.
+ */
+#include "runtime.h"
+#include "x86/vmcs.h"
+#include "x86/vmx_exit.h"
+
+#define MSR_EFER 0xc0000080u
+#define MSR_FEATURE_CONTROL 0x3au
+#define MSR_LSTAR 0xc0000082u
+
+/* Field encodings: SDM volume 3D, appendix "Field Encoding in VMCS". Segment fields go up by 2 in the order of enum seg. */
+/* clang-format off */
+enum {
+    F_VPID = 0x0, F_GUEST_SEL = 0x800, F_HOST_ES = 0xc00, F_HOST_CS = 0xc02, F_HOST_SS = 0xc04, F_HOST_DS = 0xc06,
+    F_HOST_TR = 0xc0c,
+    F_IO_A = 0x2000, F_IO_B = 0x2002, F_MSR_BITMAP = 0x2004, F_EXIT_STORE = 0x2006, F_EXIT_LOAD = 0x2008,
+    F_ENTRY_LOAD = 0x200a, F_TSC_OFFSET = 0x2010, F_EPTP = 0x201a, F_PHYSICAL = 0x2400, F_LINK = 0x2800,
+    F_GUEST_EFER = 0x2806, F_HOST_EFER = 0x2c02,
+    F_PIN = 0x4000, F_PROC = 0x4002, F_EXCEPTIONS = 0x4004, F_EXIT = 0x400c, F_EXIT_STORE_COUNT = 0x400e,
+    F_EXIT_LOAD_COUNT = 0x4010, F_ENTRY = 0x4012, F_ENTRY_LOAD_COUNT = 0x4014, F_ENTRY_INTR = 0x4016,
+    F_ENTRY_ERROR = 0x4018, F_ENTRY_LEN = 0x401a, F_PROC2 = 0x401e,
+    F_ERROR = 0x4400, F_REASON = 0x4402, F_INTR = 0x4404, F_INTR_ERROR = 0x4406, F_IDT = 0x4408, F_INSN_LEN = 0x440c,
+    F_GUEST_LIMIT = 0x4800, F_GDTR_LIMIT = 0x4810, F_IDTR_LIMIT = 0x4812, F_GUEST_ATTR = 0x4814,
+    F_INTERRUPTIBILITY = 0x4824, F_ACTIVITY = 0x4826, F_PREEMPTION = 0x482e,
+    F_CR0_MASK = 0x6000, F_CR4_MASK = 0x6002, F_CR0_SHADOW = 0x6004, F_CR4_SHADOW = 0x6006, F_QUALIFICATION = 0x6400,
+    F_LINEAR = 0x640a, F_CR0 = 0x6800, F_CR3 = 0x6802, F_CR4 = 0x6804, F_GUEST_BASE = 0x6806, F_GDTR = 0x6816,
+    F_IDTR = 0x6818, F_DR7 = 0x681a, F_RSP = 0x681c, F_RIP = 0x681e, F_RFLAGS = 0x6820, F_PENDING_DEBUG = 0x6822,
+    F_HOST_CR0 = 0x6c00, F_HOST_CR3 = 0x6c02, F_HOST_CR4 = 0x6c04, F_HOST_TR_BASE = 0x6c0a, F_HOST_GDTR = 0x6c0c,
+    F_HOST_IDTR = 0x6c0e, F_HOST_RSP = 0x6c14, F_HOST_RIP = 0x6c16,
+};
+/* clang-format on */
+
+#define PAGED __attribute__((aligned(4096)))
+static u8 vmxon_region[4096] PAGED, vmcs[4096] PAGED, vmcs_other[4096] PAGED, io_bitmaps[8192] PAGED;
+static u8 msr_bitmap[4096] PAGED, l2_stack[16384] PAGED;
+static u64 *ept;
+static bool launched;
+static u32 pin_may, proc_may, proc2_may, proc_base;
+
+struct registers {
+    u64 rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
+};
+static struct registers regs;
+
+/* 0: L2 exited. 1: VMfailInvalid. 2: VMfailValid. */
+u64 run_guest(struct registers *r, u64 launch);
+extern const u8 guest_exit[];
+__asm__(".text\n"
+        "run_guest:\n"
+        "  push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
+        "  push %rdi\n"
+        "  mov $0x6c14, %eax\n"
+        "  vmwrite %rsp, %rax\n"
+        "  test %rsi, %rsi\n"
+        "  mov 0(%rdi), %rax; mov 8(%rdi), %rbx; mov 16(%rdi), %rcx; mov 24(%rdi), %rdx; mov 32(%rdi), %rsi\n"
+        "  mov 48(%rdi), %rbp; mov 56(%rdi), %r8; mov 64(%rdi), %r9; mov 72(%rdi), %r10; mov 80(%rdi), %r11\n"
+        "  mov 88(%rdi), %r12; mov 96(%rdi), %r13; mov 104(%rdi), %r14; mov 112(%rdi), %r15\n"
+        "  mov 40(%rdi), %rdi\n"
+        "  jz 1f\n"
+        "  vmlaunch\n"
+        "  jmp 2f\n"
+        "1: vmresume\n"
+        "2: mov $1, %eax\n"
+        "  jc 3f\n"
+        "  mov $2, %eax\n"
+        "3: pop %rdi\n"
+        "4: pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+        "  ret\n"
+        "guest_exit:\n"
+        "  push %rdi\n"
+        "  mov 8(%rsp), %rdi\n"
+        "  mov %rax, 0(%rdi); mov %rbx, 8(%rdi); mov %rcx, 16(%rdi); mov %rdx, 24(%rdi); mov %rsi, 32(%rdi)\n"
+        "  mov %rbp, 48(%rdi); mov %r8, 56(%rdi); mov %r9, 64(%rdi); mov %r10, 72(%rdi); mov %r11, 80(%rdi)\n"
+        "  mov %r12, 88(%rdi); mov %r13, 96(%rdi); mov %r14, 104(%rdi); mov %r15, 112(%rdi)\n"
+        "  pop %rax; mov %rax, 40(%rdi)\n"
+        "  pop %rdi\n"
+        "  xor %eax, %eax\n"
+        "  jmp 4b\n");
+
+enum { OK, FAIL_INVALID, FAIL_VALID };
+#define RESULT(c, z) ((c) ? FAIL_INVALID : (z) ? FAIL_VALID : OK)
+
+static int on_address(unsigned op, const void *region)
+{
+    u64 pa = (u64)region;
+    bool c, z;
+    if (op == 0)
+        __asm__ volatile("vmxon %2" : "=@ccc"(c), "=@ccz"(z) : "m"(pa) : "memory");
+    else if (op == 1)
+        __asm__ volatile("vmclear %2" : "=@ccc"(c), "=@ccz"(z) : "m"(pa) : "memory");
+    else
+        __asm__ volatile("vmptrld %2" : "=@ccc"(c), "=@ccz"(z) : "m"(pa) : "memory");
+    return RESULT(c, z);
+}
+static int vmxon(const void *p) { return on_address(0, p); }
+static int vmclear(const void *p) { return on_address(1, p); }
+static int vmptrld(const void *p) { return on_address(2, p); }
+
+static int vmwrite(u64 field, u64 value)
+{
+    bool c, z;
+    __asm__ volatile("vmwrite %2, %3" : "=@ccc"(c), "=@ccz"(z) : "r"(value), "r"(field) : "memory");
+    return RESULT(c, z);
+}
+
+static u64 vmread(u64 field)
+{
+    u64 value = 0;
+    __asm__ volatile("vmread %1, %0" : "+r"(value) : "r"(field) : "cc", "memory");
+    return value;
+}
+
+static int vmread_result(u64 field)
+{
+    bool c, z;
+    u64 value;
+    __asm__ volatile("vmread %3, %2" : "=@ccc"(c), "=@ccz"(z), "=r"(value) : "r"(field) : "memory");
+    return RESULT(c, z);
+}
+
+static int invept(u64 type, u64 eptp)
+{
+    u64 d[2] = {eptp, 0};
+    bool c, z;
+    __asm__ volatile("invept %2, %3" : "=@ccc"(c), "=@ccz"(z) : "m"(d), "r"(type) : "memory");
+    return RESULT(c, z);
+}
+
+static int invvpid(u64 type, u64 vpid, u64 la)
+{
+    u64 d[2] = {vpid, la};
+    bool c, z;
+    __asm__ volatile("invvpid %2, %3" : "=@ccc"(c), "=@ccz"(z) : "m"(d), "r"(type) : "memory");
+    return RESULT(c, z);
+}
+
+static int resume(void)
+{
+    int r = (int)run_guest(&regs, !launched);
+    launched |= r == OK && !(vmread(F_REASON) & EXIT_REASON_ENTRY_FAILURE);
+    return r;
+}
+
+static u32 controls(u32 msr, u32 wanted)
+{
+    u64 caps = rdmsr(msr);
+    return (wanted | (u32)caps) & (u32)(caps >> 32);
+}
+
+static void segment(unsigned seg, u16 sel)
+{
+    u64 d = gdt[sel / 8];
+    vmwrite(F_GUEST_SEL + 2 * seg, sel);
+    vmwrite(F_GUEST_LIMIT + 2 * seg, sel == SEL_TSS ? sizeof tss - 1 : ~0u);
+    vmwrite(F_GUEST_ATTR + 2 * seg, sel ? (d >> 40 & 0xf0ff) : SEG_UNUSABLE);
+    vmwrite(F_GUEST_BASE + 2 * seg, sel == SEL_TSS ? (u64)&tss : 0);
+}
+
+static u32 true_msr(u32 msr)
+{
+    return rdmsr(MSR_VMX_BASIC) >> 55 & 1 ? msr - MSR_VMX_PINBASED_CTLS + MSR_VMX_TRUE_PINBASED_CTLS : msr;
+}
+
+/* A VMCS whose guest is like this CPU and starts at fn. */
+static void prepare(void (*fn)(void))
+{
+    vmclear(vmcs);
+    vmptrld(vmcs);
+    launched = false;
+    vmwrite(F_LINK, ~0ull);
+    vmwrite(F_PIN, controls(true_msr(MSR_VMX_PINBASED_CTLS), 0));
+    proc_base = controls(true_msr(MSR_VMX_PROCBASED_CTLS), ept ? PROC_SECONDARY : 0);
+    vmwrite(F_PROC, proc_base);
+    vmwrite(F_PROC2, ept ? PROC2_EPT : 0);
+    vmwrite(F_EXIT, controls(true_msr(MSR_VMX_EXIT_CTLS), EXITC_HOST_64 | EXITC_SAVE_EFER | EXITC_LOAD_EFER));
+    vmwrite(F_ENTRY, controls(true_msr(MSR_VMX_ENTRY_CTLS), ENTRYC_IA32E_GUEST | ENTRYC_LOAD_EFER));
+    if (ept)
+        vmwrite(F_EPTP, (u64)ept | 3 << EPTP_WALK_SHIFT | 6);
+    vmwrite(F_CR0, read_cr0());
+    vmwrite(F_CR3, read_cr3());
+    vmwrite(F_CR4, read_cr4());
+    vmwrite(F_HOST_CR0, read_cr0());
+    vmwrite(F_HOST_CR3, read_cr3());
+    vmwrite(F_HOST_CR4, read_cr4());
+    vmwrite(F_GUEST_EFER, rdmsr(MSR_EFER));
+    vmwrite(F_HOST_EFER, rdmsr(MSR_EFER));
+    vmwrite(F_HOST_ES, SEL_DATA);
+    vmwrite(F_HOST_CS, SEL_CODE64);
+    vmwrite(F_HOST_SS, SEL_DATA);
+    vmwrite(F_HOST_DS, SEL_DATA);
+    vmwrite(F_HOST_TR, SEL_TSS);
+    vmwrite(F_HOST_TR_BASE, (u64)&tss);
+    vmwrite(F_HOST_GDTR, (u64)gdt);
+    vmwrite(F_HOST_IDTR, (u64)idt);
+    vmwrite(F_HOST_RIP, (u64)guest_exit);
+    segment(SEG_ES, SEL_DATA);
+    segment(SEG_CS, SEL_CODE64);
+    segment(SEG_SS, SEL_DATA);
+    segment(SEG_DS, SEL_DATA);
+    segment(SEG_FS, 0);
+    segment(SEG_GS, 0);
+    segment(SEG_LDTR, 0);
+    segment(SEG_TR, SEL_TSS);
+    vmwrite(F_GDTR, (u64)gdt);
+    vmwrite(F_GDTR_LIMIT, (u64)gdt_end - (u64)gdt - 1);
+    vmwrite(F_IDTR, (u64)idt);
+    vmwrite(F_IDTR_LIMIT, 4095);
+    vmwrite(F_DR7, DR7_FIXED);
+    vmwrite(F_RSP, (u64)(l2_stack + sizeof l2_stack - 8));
+    vmwrite(F_RIP, (u64)fn);
+    vmwrite(F_RFLAGS, FLAG_ONE);
+    fill(&regs, 0, sizeof regs);
+}
+
+static void start(void (*fn)(void))
+{
+    prepare(fn);
+    resume();
+}
+
+static void start_proc(void (*fn)(void), u32 proc)
+{
+    prepare(fn);
+    vmwrite(F_PROC, proc_base | proc);
+    resume();
+}
+
+#define L2(name, before, insn, after)                                                              \
+    void name(void);                                                                               \
+    extern const u8 name##_at[], name##_after[];                                                   \
+    __asm__(".text\n" #name ": " before "\n" #name "_at: " insn "\n" #name "_after: " after "\nvmcall\nud2\n")
+
+L2(l2_nothing, "", "vmcall", "");
+L2(l2_registers, "mov $0x11, %ecx; mov $0x22, %ebx; inc %r15; mov $0x55, %eax", "vmcall", "");
+L2(l2_cpuid, "xor %eax, %eax", "cpuid", "");
+L2(l2_hlt, "", "hlt", "");
+L2(l2_sti_hlt, "sti", "hlt", "");
+L2(l2_rdtsc, "", "rdtsc", "");
+L2(l2_invlpg, "", "invlpg 0x12345000", "");
+L2(l2_pause, "", "pause", "");
+L2(l2_rdpmc, "xor %ecx, %ecx", "rdpmc", "");
+L2(l2_rdmsr, "mov $0xc0000082, %ecx", "rdmsr", "");
+L2(l2_wrmsr, "mov $0xc0000082, %ecx; mov $7, %eax; xor %edx, %edx", "wrmsr", "");
+L2(l2_out, "mov $0x5a, %eax", "out %al, $0x80", "");
+L2(l2_in_dx, "mov $0xe0, %edx", "in %dx, %ax", "");
+L2(l2_outs, "mov $0xe0, %edx; lea l2_bytes(%rip), %rsi; mov $2, %ecx", "rep outsb", "");
+L2(l2_read_cr0, "", "mov %cr0, %r9", "");
+L2(l2_read_cr3, "", "mov %cr3, %r9", "");
+L2(l2_write_cr3, "mov %cr3, %r10", "mov %r10, %cr3", "");
+L2(l2_write_cr0_ts, "mov %cr0, %r10; or $8, %r10", "mov %r10, %cr0", "");
+L2(l2_clts, "", "clts", "");
+L2(l2_lmsw, "mov $9, %eax", "lmsw %ax", "");
+L2(l2_dr, "", "mov %rsi, %db7", "");
+L2(l2_ud, "", "ud2", "");
+L2(l2_bp, "", "int3", "");
+L2(l2_int, "", "int $0x20", "");
+L2(l2_gp, "mov $0x1000, %eax", "mov %eax, %ds", "");
+L2(l2_pf, "movabs $0x8000000000, %rax", "mov 8(%rax), %rax", "");
+L2(l2_vmread, "", "vmread %rax, %rbx", "");
+L2(l2_shutdown, "lidt l2_no_idt(%rip)", "ud2", "");
+L2(l2_spin, "", "jmp l2_spin", "");
+L2(l2_sti, "", "sti", "nop; nop; cli");
+L2(l2_read, "", "mov (%rdi), %rax", "");
+L2(l2_write, "", "movq $1, (%rdi)", "");
+L2(l2_call, "", "call *%rdi", "");
+L2(l2_nops, "", "nop", "nop");
+L2(l2_nmi, "mov $0xfee00300, %ebx", "movl $0x44400, (%rbx)", "nop; nop");
+__asm__(".data\nl2_no_idt: .word 0; .quad 0\nl2_bytes: .quad 0, 0\n.text\n");
+
+static void exits(u64 reason, const u8 *at, u64 qualification, const char *name)
+{
+    u64 r = vmread(F_REASON), rip = vmread(F_RIP), q = vmread(F_QUALIFICATION);
+    bool good = r == reason && rip == (u64)at && q == qualification;
+    check(good, name);
+    if (!good) {
+        print("# reason ");
+        print_hex(r);
+        print(" qualification ");
+        print_hex(q);
+        print(" error ");
+        print_hex(vmread(F_ERROR));
+        print(" rip ");
+        print_hex(rip);
+        print(" not ");
+        print_hex((u64)at);
+        print("\n");
+    }
+}
+
+static void do_vmxon(void *p) { vmxon(p); }
+
+static void instructions(void)
+{
+    struct fault f = catch(do_vmxon, vmxon_region);
+    check(f.raised && f.vector == EXC_UD, "VMXON without CR4.VMXE");
+    write_cr4(read_cr4() | CR4_VMXE);
+    check_eq(vmxon(vmxon_region + 8), FAIL_INVALID, "VMXON of a misaligned address");
+    check_eq(vmxon(vmxon_region), FAIL_INVALID, "VMXON of a wrong revision");
+    u32 revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+    copy(vmxon_region, &revision, 4);
+    copy(vmcs, &revision, 4);
+    check_eq(vmxon(vmxon_region), OK, "VMXON");
+    check_eq(vmread_result(F_RIP), FAIL_INVALID, "VMREAD without a current VMCS");
+    check_eq(vmptrld(vmcs_other), FAIL_INVALID, "VMPTRLD of a wrong revision without a current VMCS");
+    copy(vmcs_other, &revision, 4);
+    check_eq(vmclear(vmcs), OK, "VMCLEAR");
+    check_eq(vmptrld(vmcs), OK, "VMPTRLD");
+    u64 pointer = 0;
+    __asm__ volatile("vmptrst %0" : "=m"(pointer) : : "memory");
+    check_eq(pointer, (u64)vmcs, "VMPTRST");
+    check(vmxon(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMXON_IN_ROOT, "VMXON again");
+    check(vmptrld(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMPTRLD_VMXON_POINTER, "VMPTRLD of the VMXON region");
+    check(vmclear(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMCLEAR_VMXON_POINTER, "VMCLEAR of the VMXON region");
+    check(vmclear(vmcs + 8) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMCLEAR_ADDRESS, "VMCLEAR of a misaligned address");
+    check(vmread_result(0x7ffe) == FAIL_VALID && vmread(F_ERROR) == VMERR_UNSUPPORTED_FIELD, "VMREAD of no field");
+    check(vmwrite(0x7ffe, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_UNSUPPORTED_FIELD, "VMWRITE of no field");
+    if (!(rdmsr(MSR_VMX_MISC) >> 29 & 1))
+        check(vmwrite(F_REASON, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_READ_ONLY_FIELD, "VMWRITE of a read-only field");
+    else
+        skip("VMWRITE of a read-only field", "it may");
+    vmwrite(F_TSC_OFFSET, 0x1122334455667788);
+    check_eq(vmread(F_TSC_OFFSET + 1), 0x11223344, "the high half of a 64-bit field");
+    vmwrite(F_TSC_OFFSET + 1, 0xffffffff99aabbcc);
+    check_eq(vmread(F_TSC_OFFSET), 0x99aabbcc55667788, "and writing it");
+    vmclear(vmcs_other);
+    vmptrld(vmcs_other);
+    vmwrite(F_TSC_OFFSET, 5);
+    vmptrld(vmcs);
+    check_eq(vmread(F_TSC_OFFSET), 0x99aabbcc55667788, "two VMCSs keep apart");
+    vmptrld(vmcs_other);
+    check_eq(vmread(F_TSC_OFFSET), 5, "in both ways");
+    vmclear(vmcs_other);
+    vmptrld(vmcs);
+    vmclear(vmcs);
+    vmptrld(vmcs);
+    check_eq(vmread(F_TSC_OFFSET), 0x99aabbcc55667788, "VMCLEAR keeps the fields");
+    bool c, z;
+    __asm__ volatile("vmcall" : "=@ccc"(c), "=@ccz"(z) : : "memory");
+    check(RESULT(c, z) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMCALL_IN_ROOT, "VMCALL in root operation");
+}
+
+static void entry_errors(void)
+{
+    prepare(l2_nothing);
+    launched = true;
+    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_VMRESUME_NOT_LAUNCHED, "VMRESUME of a clear VMCS");
+    start(l2_nothing);
+    launched = false;
+    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_VMLAUNCH_NOT_CLEAR, "VMLAUNCH of a launched VMCS");
+    prepare(l2_nothing);
+    vmwrite(F_PIN, 0);
+    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_CONTROLS, "pin-based controls without the default ones");
+    prepare(l2_nothing);
+    vmwrite(F_ENTRY_INTR, INTR_VALID | 1 << INTR_TYPE_SHIFT);
+    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_CONTROLS, "injection of a reserved type");
+    prepare(l2_nothing);
+    vmwrite(F_HOST_CS, 0);
+    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_HOST_STATE, "null host CS");
+    prepare(l2_nothing);
+    vmwrite(F_HOST_CR3, BIT64(60));
+    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_HOST_STATE, "host CR3 beyond physical memory");
+    static const struct {
+        u32 field;
+        u64 value;
+        const char *name;
+    } guest[] = {
+        {F_RFLAGS, 0, "guest RFLAGS bit 1"},
+        {F_RFLAGS, FLAG_ONE | BIT64(15), "guest RFLAGS bit 15"},
+        {F_RIP, 0x800000000000, "guest RIP not canonical"},
+        {F_CR3, BIT64(60), "guest CR3 beyond physical memory"},
+        {F_ACTIVITY, 7, "guest activity state 7"},
+        {F_LINK, 0x123, "VMCS link pointer"},
+        {F_GUEST_ATTR + 2 * SEG_TR, SEG_UNUSABLE, "guest TR unusable"},
+        {F_GUEST_ATTR + 2 * SEG_CS, 0xc09b | SEG_L, "guest CS with L and D"},
+        {F_INTERRUPTIBILITY, 3, "blocking by STI and by MOV SS"},
+        {F_PENDING_DEBUG, BIT64(4), "pending debug exceptions, reserved bit"},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(guest); i++) {
+        prepare(l2_nothing);
+        vmwrite(guest[i].field, guest[i].value);
+        int r = resume();
+        check(r == OK && vmread(F_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_GUEST_STATE), guest[i].name);
+    }
+    start(l2_nothing);
+    exits(EXIT_VMCALL, l2_nothing_at, 0, "and a good VMCS runs");
+}
+
+static void basics(void)
+{
+    start(l2_nothing);
+    exits(EXIT_VMCALL, l2_nothing_at, 0, "VMLAUNCH and VMCALL");
+    check_eq(vmread(F_INSN_LEN), 3, "instruction length");
+    vmwrite(F_RIP, (u64)l2_registers);
+    regs.r15 = 7;
+    resume();
+    check(regs.rcx == 0x11 && regs.rbx == 0x22 && regs.r15 == 8 && regs.rax == 0x55, "VMRESUME and general registers");
+    check(read_cr3() == (u64)pml4 && !(read_rflags() & FLAG_IF), "L1's state is back");
+    struct {
+        u16 limit;
+        u64 base;
+    } __attribute__((packed)) table;
+    __asm__ volatile("sidt %0" : "=m"(table));
+    check(table.limit == 0xffff && table.base == (u64)idt, "with limits of FFFFh");
+    start(l2_cpuid);
+    exits(EXIT_CPUID, l2_cpuid_at, 0, "CPUID");
+    start_proc(l2_hlt, PROC_HLT_EXITING);
+    exits(EXIT_HLT, l2_hlt_at, 0, "HLT");
+    start_proc(l2_rdtsc, PROC_RDTSC_EXITING);
+    exits(EXIT_RDTSC, l2_rdtsc_at, 0, "RDTSC");
+    start_proc(l2_invlpg, PROC_INVLPG_EXITING);
+    exits(EXIT_INVLPG, l2_invlpg_at, 0x12345000, "INVLPG");
+    start_proc(l2_pause, PROC_PAUSE_EXITING);
+    exits(EXIT_PAUSE, l2_pause_at, 0, "PAUSE");
+    start_proc(l2_rdpmc, PROC_RDPMC_EXITING);
+    exits(EXIT_RDPMC, l2_rdpmc_at, 0, "RDPMC");
+    start(l2_vmread);
+    check_eq(vmread(F_REASON), EXIT_VMREAD, "VMREAD in L2");
+    start(l2_shutdown);
+    check_eq(vmread(F_REASON), EXIT_TRIPLE_FAULT, "triple fault");
+}
+
+static void bitmaps(void)
+{
+    start_proc(l2_rdmsr, 0);
+    exits(EXIT_RDMSR, l2_rdmsr_at, 0, "RDMSR without a bitmap");
+    prepare(l2_rdmsr);
+    vmwrite(F_PROC, proc_base | PROC_MSR_BITMAPS);
+    vmwrite(F_MSR_BITMAP, (u64)msr_bitmap);
+    msr_bitmap[0xc00 + 0x82 / 8] = 1 << 0x82 % 8;
+    resume();
+    exits(EXIT_VMCALL, l2_rdmsr_after, 0, "RDMSR with a clear bit");
+    prepare(l2_wrmsr);
+    vmwrite(F_PROC, proc_base | PROC_MSR_BITMAPS);
+    vmwrite(F_MSR_BITMAP, (u64)msr_bitmap);
+    resume();
+    exits(EXIT_WRMSR, l2_wrmsr_at, 0, "WRMSR with a set bit");
+    start_proc(l2_out, PROC_UNCONDITIONAL_IO);
+    exits(EXIT_IO, l2_out_at, 0x800040, "OUT to an immediate port");
+    prepare(l2_in_dx);
+    vmwrite(F_PROC, proc_base | PROC_IO_BITMAPS);
+    vmwrite(F_IO_A, (u64)io_bitmaps);
+    vmwrite(F_IO_B, (u64)io_bitmaps + 4096);
+    io_bitmaps[0xe1 / 8] = 2;
+    resume();
+    exits(EXIT_IO, l2_in_dx_at, 0xe00009, "IN of a word whose second port has a bit");
+    prepare(l2_out);
+    vmwrite(F_PROC, proc_base | PROC_IO_BITMAPS);
+    vmwrite(F_IO_A, (u64)io_bitmaps);
+    vmwrite(F_IO_B, (u64)io_bitmaps + 4096);
+    resume();
+    exits(EXIT_VMCALL, l2_out_after, 0, "OUT of a port without a bit");
+    start_proc(l2_outs, PROC_UNCONDITIONAL_IO);
+    exits(EXIT_IO, l2_outs_at, 0xe00030, "REP OUTSB");
+}
+
+static void registers(void)
+{
+    start_proc(l2_read_cr3, PROC_CR3_STORE_EXITING);
+    exits(EXIT_CR_ACCESS, l2_read_cr3_at, 0x913, "MOV from CR3");
+    start_proc(l2_write_cr3, PROC_CR3_LOAD_EXITING);
+    exits(EXIT_CR_ACCESS, l2_write_cr3_at, 0xa03, "MOV to CR3");
+    prepare(l2_read_cr0);
+    vmwrite(F_CR0_MASK, CR0_TS | CR0_NE);
+    vmwrite(F_CR0_SHADOW, CR0_TS);
+    resume();
+    check_eq(regs.r9, (read_cr0() | CR0_TS) & ~CR0_NE, "CR0 read shadow");
+    prepare(l2_write_cr0_ts);
+    vmwrite(F_CR0_MASK, CR0_TS);
+    vmwrite(F_CR0_SHADOW, 0);
+    resume();
+    exits(EXIT_CR_ACCESS, l2_write_cr0_ts_at, 0xa00, "MOV to CR0 that differs from the shadow");
+    prepare(l2_write_cr0_ts);
+    vmwrite(F_CR0_MASK, CR0_TS);
+    vmwrite(F_CR0_SHADOW, CR0_TS);
+    resume();
+    exits(EXIT_VMCALL, l2_write_cr0_ts_after, 0, "and one that does not");
+    check(!(vmread(F_CR0) & CR0_TS), "leaves host-owned bits");
+    prepare(l2_clts);
+    vmwrite(F_CR0_MASK, CR0_TS);
+    vmwrite(F_CR0_SHADOW, CR0_TS);
+    resume();
+    exits(EXIT_CR_ACCESS, l2_clts_at, 0x20, "CLTS");
+    prepare(l2_lmsw);
+    vmwrite(F_CR0_MASK, CR0_TS);
+    vmwrite(F_CR0_SHADOW, 0);
+    resume();
+    exits(EXIT_CR_ACCESS, l2_lmsw_at, 0x90030, "LMSW");
+    start_proc(l2_dr, PROC_MOV_DR_EXITING);
+    exits(EXIT_MOV_DR, l2_dr_at, 0x607, "MOV to DR7");
+}
+
+static void exception(void (*fn)(void), u8 vector)
+{
+    prepare(fn);
+    vmwrite(F_EXCEPTIONS, BIT(vector));
+    resume();
+}
+
+static void exceptions(void)
+{
+    const u32 fault = INTR_VALID | 3 << INTR_TYPE_SHIFT;
+    exception(l2_ud, EXC_UD);
+    exits(EXIT_EXCEPTION_NMI, l2_ud_at, 0, "#UD");
+    check_eq(vmread(F_INTR), fault | EXC_UD, "its interruption information");
+    exception(l2_gp, EXC_GP);
+    check_eq(vmread(F_INTR), fault | INTR_ERROR_VALID | EXC_GP, "#GP");
+    check_eq(vmread(F_INTR_ERROR), 0x1000, "its error code");
+    exception(l2_bp, EXC_BP);
+    exits(EXIT_EXCEPTION_NMI, l2_bp_at, 0, "#BP has RIP at INT3");
+    check(vmread(F_INTR) == (INTR_VALID | 6 << INTR_TYPE_SHIFT | EXC_BP) && vmread(F_INSN_LEN) == 1, "as a software exception");
+    exception(l2_pf, EXC_PF);
+    exits(EXIT_EXCEPTION_NMI, l2_pf_at, 0x8000000008, "#PF has the address as qualification");
+}
+
+static volatile u64 taken, taken_error, taken_rip, taken_vector;
+static void on_event(struct frame *f)
+{
+    taken++;
+    taken_vector = f->vector;
+    taken_error = f->error;
+    taken_rip = f->rip;
+}
+
+static void on_interrupt(struct frame *f)
+{
+    on_event(f);
+    apic_write(APIC_EOI, 0);
+}
+
+static void inject(u32 info, u32 error, u32 len)
+{
+    prepare(l2_nothing);
+    taken = 0;
+    vmwrite(F_ENTRY_INTR, info);
+    vmwrite(F_ENTRY_ERROR, error);
+    vmwrite(F_ENTRY_LEN, len);
+    if (INTR_TYPE(info) == 0)
+        vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
+    resume();
+}
+
+static void injection(void)
+{
+    on_vector(EXC_GP, on_event);
+    on_vector(EXC_BP, on_event);
+    on_vector(EXC_NMI, on_event);
+    on_vector(0x20, on_event);
+    on_vector(0x21, on_event);
+    inject(INTR_VALID | INTR_ERROR_VALID | 3 << INTR_TYPE_SHIFT | EXC_GP, 0x1234, 0);
+    check(taken == 1 && taken_error == 0x1234 && taken_rip == (u64)l2_nothing, "inject #GP with an error code");
+    check(!(vmread(F_ENTRY_INTR) & INTR_VALID), "the valid bit is cleared");
+    inject(INTR_VALID | 0x21, 0, 0);
+    check(taken == 1 && taken_vector == 0x21 && taken_rip == (u64)l2_nothing, "inject an interrupt");
+    inject(INTR_VALID | 2 << INTR_TYPE_SHIFT | EXC_NMI, 0, 0);
+    check(taken == 1 && taken_vector == EXC_NMI, "inject an NMI");
+    inject(INTR_VALID | 4 << INTR_TYPE_SHIFT | 0x20, 0, 2);
+    check(taken == 1 && taken_rip == (u64)l2_nothing + 2, "inject INT n with its length");
+    inject(INTR_VALID | 6 << INTR_TYPE_SHIFT | EXC_BP, 0, 1);
+    check(taken == 1 && taken_rip == (u64)l2_nothing + 1, "inject INT3 with its length");
+
+    prepare(l2_nothing);
+    vmwrite(F_IDTR, 0x8000000000);
+    vmwrite(F_EXCEPTIONS, BIT(EXC_PF));
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
+    vmwrite(F_ENTRY_INTR, INTR_VALID | 0x21);
+    resume();
+    exits(EXIT_EXCEPTION_NMI, (const u8 *)l2_nothing, 0x8000000210, "an injected interrupt whose delivery faults");
+    check_eq(vmread(F_IDT), INTR_VALID | 0x21, "is in the IDT-vectoring information");
+    prepare(l2_int);
+    vmwrite(F_IDTR, 0x8000000000);
+    vmwrite(F_EXCEPTIONS, BIT(EXC_PF));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_int_at, 0x8000000200, "INT n whose delivery faults");
+    check(vmread(F_IDT) == (INTR_VALID | 4 << INTR_TYPE_SHIFT | 0x20) && vmread(F_INSN_LEN) == 2, "and its vectoring information");
+    prepare(l2_pf);
+    vmwrite(F_IDTR, 0x8000000000);
+    vmwrite(F_EXCEPTIONS, BIT(EXC_DF));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_pf_at, 0, "#PF whose gate faults is an intercepted #DF");
+    on_vector(EXC_GP, NULL);
+    on_vector(EXC_BP, NULL);
+}
+
+static void interrupts(void)
+{
+    apic_enable();
+    on_vector(0x40, on_interrupt);
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x40);
+    prepare(l2_spin);
+    vmwrite(F_PIN, vmread(F_PIN) | PIN_EXTINT_EXITING);
+    taken = 0;
+    resume();
+    check(vmread(F_REASON) == EXIT_EXTINT && !taken, "external-interrupt exiting");
+    sti();
+    cli();
+    check(taken == 1, "the interrupt stays pending");
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x40);
+    prepare(l2_spin);
+    vmwrite(F_PIN, vmread(F_PIN) | PIN_EXTINT_EXITING);
+    vmwrite(F_EXIT, vmread(F_EXIT) | EXITC_ACK_INTERRUPT);
+    resume();
+    check(vmread(F_REASON) == EXIT_EXTINT && vmread(F_INTR) == (INTR_VALID | 0x40), "acknowledge interrupt on exit");
+    apic_write(APIC_EOI, 0);
+    start_proc(l2_nothing, PROC_INTERRUPT_WINDOW);
+    exits(EXIT_VMCALL, l2_nothing_at, 0, "no interrupt window with IF 0");
+    prepare(l2_nothing);
+    vmwrite(F_PROC, proc_base | PROC_INTERRUPT_WINDOW);
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
+    resume();
+    exits(EXIT_INTERRUPT_WINDOW, (const u8 *)l2_nothing, 0, "interrupt window at entry");
+    start_proc(l2_sti, PROC_INTERRUPT_WINDOW);
+    exits(EXIT_INTERRUPT_WINDOW, l2_sti_after + 1, 0, "interrupt window after STI's shadow");
+    start_proc(l2_sti_hlt, PROC_HLT_EXITING);
+    check_eq(vmread(F_INTERRUPTIBILITY), INTERRUPTIBILITY_STI, "blocking by STI is saved");
+    taken = 0;
+    prepare(l2_nmi);
+    vmwrite(F_PIN, vmread(F_PIN) | PIN_NMI_EXITING);
+    resume();
+    check(vmread(F_REASON) == EXIT_EXCEPTION_NMI && vmread(F_INTR) == (INTR_VALID | 2 << INTR_TYPE_SHIFT | EXC_NMI) && !taken,
+          "NMI exiting");
+    __asm__ volatile("int $0x20"); /* its IRET unblocks NMIs */
+    if (pin_may & PIN_VIRTUAL_NMIS) {
+        prepare(l2_nothing);
+        vmwrite(F_PIN, vmread(F_PIN) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
+        vmwrite(F_PROC, proc_base | PROC_NMI_WINDOW);
+        resume();
+        exits(EXIT_NMI_WINDOW, (const u8 *)l2_nothing, 0, "NMI window");
+        prepare(l2_nothing);
+        vmwrite(F_PIN, vmread(F_PIN) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
+        vmwrite(F_PROC, proc_base | PROC_NMI_WINDOW);
+        vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
+        resume();
+        exits(EXIT_VMCALL, l2_nothing_at, 0, "no NMI window while NMIs are blocked");
+    } else {
+        skip("NMI window", "no virtual NMIs");
+    }
+    if (proc_may & PROC_MONITOR_TRAP) {
+        start_proc(l2_nops, PROC_MONITOR_TRAP);
+        exits(EXIT_MONITOR_TRAP, l2_nops_after, 0, "monitor trap after one instruction");
+    } else {
+        skip("monitor trap", "not there");
+    }
+    if (pin_may & PIN_PREEMPTION_TIMER) {
+        prepare(l2_spin);
+        vmwrite(F_PIN, vmread(F_PIN) | PIN_PREEMPTION_TIMER);
+        vmwrite(F_PREEMPTION, 1000);
+        resume();
+        exits(EXIT_PREEMPTION_TIMER, l2_spin_at, 0, "preemption timer");
+        prepare(l2_spin);
+        vmwrite(F_PIN, vmread(F_PIN) | PIN_PREEMPTION_TIMER);
+        vmwrite(F_PREEMPTION, 0);
+        resume();
+        exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_spin, 0, "preemption timer of 0");
+    } else {
+        skip("preemption timer", "not there");
+    }
+}
+
+static u64 *scratch;
+
+static void violation(void (*fn)(void), u64 set, u64 clear, u64 reason, u64 qualification, const char *name)
+{
+    u64 *e = pte_of(ept, (u64)scratch, 1), old = *e;
+    *e = (*e | set) & ~clear;
+    invept(2, 0);
+    prepare(fn);
+    regs.rdi = (u64)scratch;
+    resume();
+    *e = old;
+    invept(2, 0);
+    bool good = vmread(F_REASON) == reason && vmread(F_PHYSICAL) == (u64)scratch;
+    if (reason == EXIT_EPT_VIOLATION)
+        good &= (vmread(F_QUALIFICATION) & 0x1ff) == qualification;
+    check(good, name);
+    if (!good) {
+        print("# reason ");
+        print_hex(vmread(F_REASON));
+        print(" qualification ");
+        print_hex(vmread(F_QUALIFICATION));
+        print("\n");
+    }
+}
+
+static void extended_page_tables(void)
+{
+    if (!ept) {
+        skip("EPT", "no EPT");
+        return;
+    }
+    u64 page = (u64)scratch;
+    *(u8 *)scratch = 0xc3;
+    violation(l2_read, 0, 7, EXIT_EPT_VIOLATION, 0x181, "EPT violation of a read");
+    check_eq(vmread(F_LINEAR), page, "has the linear address");
+    violation(l2_write, 0, EPT_W, EXIT_EPT_VIOLATION, 0x1aa, "EPT violation of a write");
+    violation(l2_call, 0, EPT_X, EXIT_EPT_VIOLATION, 0x19c, "EPT violation of a fetch");
+    violation(l2_read, 0, EPT_R, EXIT_EPT_MISCONFIG, 0, "write without read is a misconfiguration");
+    violation(l2_read, 2 << 3, 4 << 3, EXIT_EPT_MISCONFIG, 0, "memory type 2 is a misconfiguration");
+    u64 *e = pte_of(ept, (u64)pml4, 1), old = *e;
+    *e = 0;
+    invept(2, 0);
+    start(l2_nothing);
+    u64 q = vmread(F_QUALIFICATION);
+    *e = old;
+    invept(2, 0);
+    check(vmread(F_REASON) == EXIT_EPT_VIOLATION && (q & 0x180) == 0x80 && (vmread(F_PHYSICAL) & ~0xfffull) == (u64)pml4,
+          "EPT violation of a guest page table");
+    if (rdmsr(MSR_VMX_EPT_VPID_CAP) & EPT_CAP_AD) {
+        e = pte_of(ept, page, 1);
+        *e &= ~(EPT_A | EPT_D);
+        invept(2, 0);
+        prepare(l2_read);
+        vmwrite(F_EPTP, vmread(F_EPTP) | EPTP_AD);
+        regs.rdi = page;
+        resume();
+        __asm__ volatile("" : : : "memory");
+        check((*e & (EPT_A | EPT_D)) == EPT_A, "a read sets EPT's accessed flag");
+        prepare(l2_write);
+        vmwrite(F_EPTP, vmread(F_EPTP) | EPTP_AD);
+        regs.rdi = page;
+        resume();
+        __asm__ volatile("" : : : "memory");
+        check((*e & (EPT_A | EPT_D)) == (EPT_A | EPT_D), "a write sets its dirty flag");
+    } else {
+        skip("EPT accessed and dirty flags", "not there");
+    }
+
+    u64 *other = page_alloc();
+    scratch[0] = 0xaaa;
+    other[0] = 0xbbb;
+    e = pte_of(ept, page, 1);
+    old = *e;
+    prepare(l2_read);
+    regs.rdi = page;
+    resume();
+    check_eq(regs.rax, 0xaaa, "first frame");
+    *e = (u64)other | 0x37;
+    check_eq(invept(1, vmread(F_EPTP)), OK, "INVEPT of one context");
+    prepare(l2_read);
+    regs.rdi = page;
+    resume();
+    check_eq(regs.rax, 0xbbb, "second frame");
+    *e = old;
+    invept(2, 0);
+    check(invept(7, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_INVALID_OPERAND, "INVEPT of an unknown type");
+    if (proc2_may & PROC2_VPID) {
+        prepare(l2_read);
+        vmwrite(F_PROC2, PROC2_EPT | PROC2_VPID);
+        vmwrite(F_VPID, 0);
+        check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_CONTROLS, "VPID 0");
+        check(invvpid(1, 0, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_INVALID_OPERAND, "INVVPID of VPID 0");
+        u64 la = 0x8000000000;
+        map_page(la, (u64)scratch, PTE_P | PTE_W);
+        static const char *const name[] = {"INVVPID of an address", "INVVPID of a VPID", "INVVPID of all"};
+        for (unsigned type = 0; type < 3; type++) {
+            map_page(la, (u64)scratch, PTE_P | PTE_W);
+            invvpid(2, 0, 0);
+            prepare(l2_read);
+            vmwrite(F_PROC2, PROC2_EPT | PROC2_VPID);
+            vmwrite(F_VPID, 5);
+            regs.rdi = la;
+            resume();
+            bool first = regs.rax == 0xaaa;
+            map_page(la, (u64)other, PTE_P | PTE_W);
+            invvpid(type, 5, la);
+            vmwrite(F_RIP, (u64)l2_read);
+            resume();
+            check(first && regs.rax == 0xbbb, name[type]);
+        }
+    } else {
+        skip("VPID", "not there");
+    }
+}
+
+static void msr_lists(void)
+{
+    static struct {
+        u32 msr, reserved;
+        u64 value;
+    } load[2] __attribute__((aligned(16))), store[1] __attribute__((aligned(16))), back[1] __attribute__((aligned(16)));
+    u64 old = rdmsr(MSR_LSTAR);
+    load[0].msr = MSR_LSTAR;
+    load[0].value = 0x1234;
+    store[0].msr = MSR_LSTAR;
+    back[0].msr = MSR_LSTAR;
+    back[0].value = 0x5678;
+    prepare(l2_nothing);
+    vmwrite(F_ENTRY_LOAD, (u64)load);
+    vmwrite(F_ENTRY_LOAD_COUNT, 1);
+    vmwrite(F_EXIT_STORE, (u64)store);
+    vmwrite(F_EXIT_STORE_COUNT, 1);
+    vmwrite(F_EXIT_LOAD, (u64)back);
+    vmwrite(F_EXIT_LOAD_COUNT, 1);
+    resume();
+    __asm__ volatile("" : : : "memory");
+    check(store[0].value == 0x1234 && rdmsr(MSR_LSTAR) == 0x5678, "MSRs are loaded, stored and loaded");
+    wrmsr(MSR_LSTAR, old);
+    load[1].msr = 0xc0000100; /* FS_BASE may not be in a list */
+    prepare(l2_nothing);
+    vmwrite(F_ENTRY_LOAD, (u64)load);
+    vmwrite(F_ENTRY_LOAD_COUNT, 2);
+    resume();
+    check(vmread(F_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_MSR_LOAD) && vmread(F_QUALIFICATION) == 2,
+          "a bad entry fails the VM entry and is numbered");
+    wrmsr(MSR_LSTAR, old);
+}
+
+static void time(void)
+{
+    prepare(l2_rdtsc);
+    vmwrite(F_PROC, proc_base | PROC_TSC_OFFSETTING);
+    vmwrite(F_TSC_OFFSET, 1ull << 50);
+    u64 before = rdtsc();
+    resume();
+    u64 seen = (regs.rdx << 32 | (u32)regs.rax) - (1ull << 50), after = rdtsc();
+    check(seen >= before && seen <= after, "TSC offset");
+    u64 per_ms = tsc_per_ms();
+    const u64 rounds = 20000;
+    prepare(l2_cpuid);
+    resume();
+    u64 begin = rdtsc();
+    for (u64 i = 0; i < rounds; i++) {
+        vmwrite(F_RIP, (u64)l2_cpuid);
+        run_guest(&regs, false);
+    }
+    print("# VMRESUME and exit on CPUID, ns: ");
+    print_hex((rdtsc() - begin) * 1000000 / per_ms / rounds);
+    print("\n");
+}
+
+int main(void)
+{
+    if (!(cpuid(1, 0).c & BIT(5))) {
+        skip("VMX", "no VMX");
+        return 0;
+    }
+    u64 feature = rdmsr(MSR_FEATURE_CONTROL);
+    if (!(feature & FEATURE_CONTROL_LOCK))
+        wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMXON_OUTSIDE_SMX);
+    check((rdmsr(MSR_FEATURE_CONTROL) & 5) == 5, "IA32_FEATURE_CONTROL permits VMXON");
+    pin_may = (u32)(rdmsr(MSR_VMX_PINBASED_CTLS) >> 32);
+    proc_may = (u32)(rdmsr(MSR_VMX_PROCBASED_CTLS) >> 32);
+    if (proc_may & PROC_SECONDARY)
+        proc2_may = (u32)(rdmsr(MSR_VMX_PROCBASED_CTLS2) >> 32);
+    if (proc2_may & PROC2_EPT) {
+        ept = page_alloc();
+        for (u64 a = 0; a < 16 << 20; a += 4096)
+            *pte_of(ept, a, 1) = a | 0x37;
+        *pte_of(ept, 0xfee00000, 2) = 0xfee00000 | EPT_LEAF | 7;
+    }
+    scratch = page_alloc();
+    instructions();
+    entry_errors();
+    basics();
+    bitmaps();
+    registers();
+    exceptions();
+    injection();
+    interrupts();
+    extended_page_tables();
+    msr_lists();
+    time();
+    __asm__ volatile("vmxoff" : : : "memory");
+    write_cr4(read_cr4() & ~CR4_VMXE);
+    return 0;
+}
