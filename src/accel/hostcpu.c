@@ -1,6 +1,7 @@
 /*
- * Host CPUID. Source: SDM vol. 2A "CPUID-CPU Identification"; AMD APM vol. 3 "Obtaining Processor Information Via the CPUID
- * Instruction"; Linux, Documentation/x86/x86_64/fsgs.rst for the auxiliary vector's bit.
+ * Host CPUID. Source: SDM vol. 2A "CPUID-CPU Identification"; AMD APM vol. 3 "Obtaining Processor
+ * Information Via the CPUID Instruction"; Linux, Documentation/x86/x86_64/fsgs.rst for the
+ * auxiliary vector's bit.
  */
 #include "accel/hostcpu.h"
 
@@ -59,13 +60,15 @@ bool hostcpu_suits_engine(const struct hostcpu *cpu, char *why, size_t size)
 {
     if (!cpu->bmi2) {
         snprintf(why, size,
-                 "this host's CPU has no BMI2, which the engine is built on (Intel since 2013, AMD since 2015); use such a "
+                 "this host's CPU has no BMI2, which the engine is built on (Intel since 2013, AMD "
+                 "since 2015); use such a "
                  "host, or --accel kvm where /dev/kvm works");
         return false;
     }
     if (!cpu->fsgsbase) {
         snprintf(why, size,
-                 "this host does not let programs use FSGSBASE, which the engine needs: run Linux 5.9 or newer, without "
+                 "this host does not let programs use FSGSBASE, which the engine needs: run Linux "
+                 "5.9 or newer, without "
                  "nofsgsbase");
         return false;
     }

@@ -1,5 +1,6 @@
 /*
- * nestbox doctor: what this host offers, which accelerator would be used, why, and what would be better.
+ * nestbox doctor: what this host offers, which accelerator would be used, why, and what would be
+ * better.
  */
 #include "accel/accel.h"
 #include "accel/hostcpu.h"
@@ -38,7 +39,8 @@ struct findings {
     char engine_why[256];
     int kvm_error; /* of opening /dev/kvm, 0: could be opened */
     struct probe kvm;
-    u64 memory_total, memory_available, memory_limit, address_space, processes; /* limits: UINT64_MAX none */
+    u64 memory_total, memory_available, memory_limit, address_space,
+        processes; /* limits: UINT64_MAX none */
     long cpus;
     struct choice choice[3]; /* by enum accel_nested */
 };
@@ -94,10 +96,6 @@ static void find_all(struct findings *f)
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct choice *c = &f->choice[kinds[i]];
         const struct accel_ops *ops = accel_select("auto", kinds[i], c->reason, sizeof(c->reason));
-        if (ops == &accel_engine && !f->engine_ok) {
-            ops = NULL;
-            snprintf(c->reason, sizeof(c->reason), "%s", f->engine_why);
-        }
         c->accel = ops ? ops->name : NULL;
     }
 }
@@ -126,19 +124,25 @@ static const char *advice(const struct findings *f)
     if (f->kvm.usable && nests)
         return NULL;
     if (f->kvm.usable)
-        return "KVM works but does not nest. Load its module with nested=1 (modprobe -r kvm_intel; modprobe kvm_intel "
-               "nested=1, or the same with kvm_amd), and VMs with --nested of this host's vendor will run on it.";
+        return "KVM works but does not nest. Load its module with nested=1 (modprobe -r kvm_intel; "
+               "modprobe kvm_intel "
+               "nested=1, or the same with kvm_amd), and VMs with --nested of this host's vendor "
+               "will run on it.";
     if (f->kvm_error == EACCES || f->kvm_error == EPERM)
         return "Let this user open /dev/kvm (group kvm), and run nestbox doctor again.";
     if (f->kvm_error == ENOENT && (f->cpu.vmx || f->cpu.svm))
-        return "The CPU has virtualization but there is no /dev/kvm: load kvm_intel or kvm_amd, or give this container the "
+        return "The CPU has virtualization but there is no /dev/kvm: load kvm_intel or kvm_amd, or "
+               "give this container the "
                "device.";
     if (f->kvm_error == ENOENT && f->cpu.hypervisor)
-        return "This host is itself a VM without nested virtualization. If its provider offers it, switch it on to get "
+        return "This host is itself a VM without nested virtualization. If its provider offers it, "
+               "switch it on to get "
                "KVM; the engine needs nothing.";
     if (f->kvm_error == ENOENT)
-        return "Switch virtualization on in the firmware's set-up to get KVM; the engine needs nothing.";
-    return "This /dev/kvm is of no use for guest kernels. A host with a real one would be faster; the engine needs nothing.";
+        return "Switch virtualization on in the firmware's set-up to get KVM; the engine needs "
+               "nothing.";
+    return "This /dev/kvm is of no use for guest kernels. A host with a real one would be faster; "
+           "the engine needs nothing.";
 }
 
 /* -- text -- */
@@ -163,14 +167,16 @@ static void print_text(const struct findings *f)
     size_text(f->memory_limit, limit, sizeof(limit));
     size_text(f->address_space, space, sizeof(space));
     printf("Host\n");
-    printf("  CPU            %s (%s), %ld online%s\n", c->brand[0] ? c->brand : "unknown", c->vendor, f->cpus,
-           c->hypervisor ? ", in a VM" : "");
+    printf("  CPU            %s (%s), %ld online%s\n", c->brand[0] ? c->brand : "unknown",
+           c->vendor, f->cpus, c->hypervisor ? ", in a VM" : "");
     printf("  VT-x, AMD-V    %s, %s\n", yes(c->vmx), yes(c->svm));
     printf("  needed         BMI2 %s, FSGSBASE %s\n", yes(c->bmi2), yes(c->fsgsbase));
-    printf("  for guests     AVX %s, AVX2 %s, AVX-512 %s, RDRAND %s, invariant TSC %s%s\n", yes(c->avx), yes(c->avx2),
-           yes(c->avx512), yes(c->rdrand), yes(c->invariant_tsc), c->slow_pext ? "; PEXT is slow on this CPU" : "");
+    printf("  for guests     AVX %s, AVX2 %s, AVX-512 %s, RDRAND %s, invariant TSC %s%s\n",
+           yes(c->avx), yes(c->avx2), yes(c->avx512), yes(c->rdrand), yes(c->invariant_tsc),
+           c->slow_pext ? "; PEXT is slow on this CPU" : "");
     printf("  kernel         %s %s\n", f->os.sysname, f->os.release);
-    printf("  memory         %llu MiB, %llu MiB available\n", (unsigned long long)f->memory_total >> 20,
+    printf("  memory         %llu MiB, %llu MiB available\n",
+           (unsigned long long)f->memory_total >> 20,
            (unsigned long long)f->memory_available >> 20);
     printf("  limits         memory of the control group %s, address space %s, ", limit, space);
     if (f->processes == UINT64_MAX)
@@ -178,16 +184,19 @@ static void print_text(const struct findings *f)
     else
         printf("threads %llu\n", (unsigned long long)f->processes);
     printf("\nAccelerators\n");
-    printf("  engine         %s\n", f->engine_ok ? "works; gives guests VT-x and AMD-V" : f->engine_why);
+    printf("  engine         %s\n",
+           f->engine_ok ? "works; gives guests VT-x and AMD-V" : f->engine_why);
     printf("  /dev/kvm       %s; %s\n", kvm_presence(f), f->kvm.reason);
     if (f->kvm.loop_ns)
         printf("                 1000 loops in ring 0 took %u ns\n", f->kvm.loop_ns);
     if (f->kvm.usable)
-        printf("                 nests VT-x %s, AMD-V %s\n", yes(f->kvm.nests_intel), yes(f->kvm.nests_amd));
+        printf("                 nests VT-x %s, AMD-V %s\n", yes(f->kvm.nests_intel),
+               yes(f->kvm.nests_amd));
     static const char *const names[] = {"--nested off", "--nested intel", "--nested amd"};
     printf("\nWhat --accel auto takes\n");
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        printf("  %-14s %s: %s\n", names[i], f->choice[i].accel ? f->choice[i].accel : "nothing", f->choice[i].reason);
+        printf("  %-14s %s%s\n", names[i],
+               f->choice[i].accel ? "" : "nothing: ", f->choice[i].reason);
     const char *better = advice(f);
     printf("\n%s\n", better ? better : "Nothing to improve: KVM nests here.");
 }
@@ -236,9 +245,16 @@ static void json_bools(const struct hostcpu *c)
         const char *name;
         bool value;
     } bits[] = {
-        {"vmx", c->vmx},   {"svm", c->svm},       {"hypervisor", c->hypervisor}, {"bmi2", c->bmi2},
-        {"fsgsbase", c->fsgsbase}, {"avx", c->avx}, {"avx2", c->avx2}, {"avx512", c->avx512},
-        {"rdrand", c->rdrand}, {"invariant_tsc", c->invariant_tsc},
+        {"vmx", c->vmx},
+        {"svm", c->svm},
+        {"hypervisor", c->hypervisor},
+        {"bmi2", c->bmi2},
+        {"fsgsbase", c->fsgsbase},
+        {"avx", c->avx},
+        {"avx2", c->avx2},
+        {"avx512", c->avx512},
+        {"rdrand", c->rdrand},
+        {"invariant_tsc", c->invariant_tsc},
     };
     for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
         printf(", ");
@@ -248,7 +264,8 @@ static void json_bools(const struct hostcpu *c)
 
 static void print_json(const struct findings *f)
 {
-    static const char *const names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd"};
+    static const char *const names[] = {
+        [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd"};
     printf("{\"cpu\": {");
     json_field("brand", f->cpu.brand);
     printf(", ");
@@ -257,8 +274,8 @@ static void print_json(const struct findings *f)
     json_bools(&f->cpu);
     printf("},\n \"kernel\": ");
     json_string(f->os.release);
-    printf(",\n \"memory\": {\"total\": %llu, \"available\": %llu, ", (unsigned long long)f->memory_total,
-           (unsigned long long)f->memory_available);
+    printf(",\n \"memory\": {\"total\": %llu, \"available\": %llu, ",
+           (unsigned long long)f->memory_total, (unsigned long long)f->memory_available);
     json_limit("cgroup_limit", f->memory_limit);
     printf(", ");
     json_limit("address_space_limit", f->address_space);

@@ -28,7 +28,8 @@ static unsigned distance(const char *a, const char *b)
                 best = (u8)(d[i - 1][j] + 1);
             if (d[i][j - 1] + 1 < best)
                 best = (u8)(d[i][j - 1] + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                d[i - 2][j - 2] + 1 < best)
                 best = (u8)(d[i - 2][j - 2] + 1);
             d[i][j] = best;
         }
@@ -36,7 +37,8 @@ static unsigned distance(const char *a, const char *b)
     return d[n][m];
 }
 
-const char *options_closest(const char *word, const char *(*next)(const void *opaque, unsigned index),
+const char *options_closest(const char *word,
+                            const char *(*next)(const void *opaque, unsigned index),
                             const void *opaque)
 {
     const char *best = NULL, *name;
@@ -123,10 +125,12 @@ static int fail_choice(const struct option *o, const char *text, char *error, si
     char list[160] = "";
     size_t used = 0;
     for (unsigned i = 0; o->choices[i] && used < sizeof(list); i++)
-        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", o->choices[i]);
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "",
+                                 o->choices[i]);
     const char *close = options_closest(text, choice_name, o->choices);
     if (close)
-        snprintf(error, size, "--%s: '%s' is not one of %s; did you mean '%s'?", o->name, text, list, close);
+        snprintf(error, size, "--%s: '%s' is not one of %s; did you mean '%s'?", o->name, text,
+                 list, close);
     else
         snprintf(error, size, "--%s: '%s' is not one of %s", o->name, text, list);
     return -EINVAL;
@@ -216,7 +220,8 @@ static const struct option *find(const struct option *options, const char *name,
     return NULL;
 }
 
-static int fail_unknown(const struct option *options, const char *name, size_t length, char *error, size_t size)
+static int fail_unknown(const struct option *options, const char *name, size_t length, char *error,
+                        size_t size)
 {
     char word[64];
     snprintf(word, sizeof(word), "%.*s", (int)(length < 60 ? length : 60), name);
@@ -228,7 +233,8 @@ static int fail_unknown(const struct option *options, const char *name, size_t l
     return -EINVAL;
 }
 
-int options_parse(const struct option *options, int argc, char **argv, void *into, char *error, size_t error_size)
+int options_parse(const struct option *options, int argc, char **argv, void *into, char *error,
+                  size_t error_size)
 {
     for (int i = 0; i < argc; i++) {
         const char *arg = strcmp(argv[i], "-h") == 0 ? "--help" : argv[i];

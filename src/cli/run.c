@@ -18,28 +18,35 @@ struct run_options {
     bool no_reboot, debug_exit, stats, help;
 };
 
-static const char *const nested_names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", NULL};
+static const char *const nested_names[] = {
+    [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", NULL};
 static const char *const accel_names[] = {"auto", "engine", "kvm", NULL};
 
 #define AT(field) offsetof(struct run_options, field)
 
 static const struct option options[] = {
-    {"kernel", OPTION_STRING, AT(kernel), "FILE", "what to start: Linux bzImage, multiboot 1, PVH ELF; may be gzipped"},
-    {"initrd", OPTION_LIST, AT(initrd), "FILE", "initrd or module; may be repeated; \"FILE ARGS\" for a module"},
+    {"kernel", OPTION_STRING, AT(kernel), "FILE",
+     "what to start: Linux bzImage, multiboot 1, PVH ELF; may be gzipped"},
+    {"initrd", OPTION_LIST, AT(initrd), "FILE",
+     "initrd or module; may be repeated; \"FILE ARGS\" for a module"},
     {"append", OPTION_STRING, AT(append), "STR", "the kernel's command line"},
-    {"memory", OPTION_SIZE, AT(memory), "SIZE", "guest memory, with K, M, G or T (default 1G)", .min = 2ull << 20,
-     .max = 4ull << 40},
-    {"cpus", OPTION_NUMBER, AT(cpus), "N", "number of CPUs, 1 to 256 (default 1)", .min = 1, .max = 256},
-    {"nested", OPTION_CHOICE, AT(nested), "KIND", "virtualization for the guest: intel, amd or off (default off)",
-     .choices = nested_names},
-    {"accel", OPTION_CHOICE, AT(accel), "NAME", "what runs the CPUs: auto, engine or kvm (default auto)",
-     .choices = accel_names},
+    {"memory", OPTION_SIZE, AT(memory), "SIZE", "guest memory, with K, M, G or T (default 1G)",
+     .min = 2ull << 20, .max = 4ull << 40},
+    {"cpus", OPTION_NUMBER, AT(cpus), "N", "number of CPUs, 1 to 256 (default 1)", .min = 1,
+     .max = 256},
+    {"nested", OPTION_CHOICE, AT(nested), "KIND",
+     "virtualization for the guest: intel, amd or off (default off)", .choices = nested_names},
+    {"accel", OPTION_CHOICE, AT(accel), "NAME",
+     "what runs the CPUs: auto, engine or kvm (default auto)", .choices = accel_names},
     {"cpu", OPTION_STRING, AT(cpu), "MODEL,+F,-F", "CPU model, with features added or taken away"},
-    {"serial", OPTION_STRING, AT(serial), "WHERE", "first serial port: stdio, FILE or unix:PATH (default stdio)"},
-    {"no-reboot", OPTION_FLAG, AT(no_reboot), NULL, "end when the guest resets or has a triple fault"},
-    {"debug-exit", OPTION_FLAG, AT(debug_exit), NULL, "debug-exit port 0xf4 and the PC test device"},
-    {"timeout", OPTION_SECONDS, AT(timeout_ms), "SECONDS", "end the guest after that time", .min = 1,
-     .max = 1000ull * 1000 * 1000 * 1000},
+    {"serial", OPTION_STRING, AT(serial), "WHERE",
+     "first serial port: stdio, FILE or unix:PATH (default stdio)"},
+    {"no-reboot", OPTION_FLAG, AT(no_reboot), NULL,
+     "end when the guest resets or has a triple fault"},
+    {"debug-exit", OPTION_FLAG, AT(debug_exit), NULL,
+     "debug-exit port 0xf4 and the PC test device"},
+    {"timeout", OPTION_SECONDS, AT(timeout_ms), "SECONDS", "end the guest after that time",
+     .min = 1, .max = 1000ull * 1000 * 1000 * 1000},
     {"trace", OPTION_STRING, AT(trace), "LIST", "trace what LIST names to standard error"},
     {"stats", OPTION_FLAG, AT(stats), NULL, "print counters at the end"},
     {"help", OPTION_HELP, AT(help), NULL, "this help"},

@@ -6,16 +6,17 @@
 
 #include "cli/options.h"
 
-/* Exit statuses. Our own are even: with --debug-exit a guest ends with any odd one, (value << 1) | 1. */
+/* Exit statuses. Our own are even: with --debug-exit a guest ends with any odd one, (value << 1)
+ * | 1. */
 enum status {
-    STATUS_OK = 0,            /* the guest powered off; the verb did its work */
-    STATUS_USAGE = 2,         /* the command line is wrong */
-    STATUS_FAILED = 4,        /* our own failure or the host's; a kernel that cannot be started */
-    STATUS_GUEST_FAILED = 6,  /* triple fault, with --no-reboot or again and again */
-    STATUS_TIMEOUT = 8,       /* --timeout passed */
-    STATUS_GUEST_RESET = 10,  /* the guest asked for a reset, with --no-reboot */
+    STATUS_OK = 0,             /* the guest powered off; the verb did its work */
+    STATUS_USAGE = 2,          /* the command line is wrong */
+    STATUS_FAILED = 4,         /* our own failure or the host's; a kernel that cannot be started */
+    STATUS_GUEST_FAILED = 6,   /* triple fault, with --no-reboot or again and again */
+    STATUS_TIMEOUT = 8,        /* --timeout passed */
+    STATUS_GUEST_RESET = 10,   /* the guest asked for a reset, with --no-reboot */
     STATUS_ENDED_BY_USER = 12, /* Ctrl-a x */
-    STATUS_SIGNAL = 128,      /* plus the signal's number */
+    STATUS_SIGNAL = 128,       /* plus the signal's number */
 };
 
 struct verb {
@@ -30,8 +31,10 @@ extern const struct verb *const verbs[]; /* ends with NULL */
 
 const struct verb *verb_find(const char *name);
 void verb_help_print(const struct verb *verb);
-/* Parses into `into`. 0: go on. Otherwise *status is the process's exit status: help was printed, or an error. */
-int MUST_CHECK verb_options(const struct verb *verb, int argc, char **argv, void *into, int *status);
+/* Parses into `into`. 0: go on. Otherwise *status is the process's exit status: help was printed,
+ * or an error. */
+int MUST_CHECK verb_options(const struct verb *verb, int argc, char **argv, void *into,
+                            int *status);
 /* One line on standard error, with our name before it. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -1,9 +1,11 @@
 /*
- * RSDP, RSDT and XSDT, FADT with FACS, MADT, MCFG, HPET and the DSDT, laid out one after the other from ACPI_RSDP.
+ * RSDP, RSDT and XSDT, FADT with FACS, MADT, MCFG, HPET and the DSDT, laid out one after the other
+ * from ACPI_RSDP.
  *
- * The machine is always in ACPI mode (FADT.SMI_CMD is 0). The PM1a blocks are described by generic addresses too: some
- * hypervisors refuse a FADT where those are zero. Source: ACPI specification 6.4, "ACPI Software Programming Model";
- * the PCI Firmware Specification for MCFG and _OSC; the IA-PC HPET specification for the HPET table.
+ * The machine is always in ACPI mode (FADT.SMI_CMD is 0). The PM1a blocks are described by generic
+ * addresses too: some hypervisors refuse a FADT where those are zero. Source: ACPI
+ * specification 6.4, "ACPI Software Programming Model"; the PCI Firmware Specification for MCFG and
+ * _OSC; the IA-PC HPET specification for the HPET table.
  */
 #include "machine/acpi.h"
 
@@ -118,7 +120,8 @@ static u8 checksum(const void *data, size_t size)
     return (u8)-sum;
 }
 
-/* Fills in the header of the `length` bytes at `data`, and copies them to guest memory. Gives the address. */
+/* Fills in the header of the `length` bytes at `data`, and copies them to guest memory. Gives the
+ * address. */
 static u32 table_put(struct writer *w, const char *signature, u8 revision, void *data, u32 length)
 {
     struct header *h = data;
@@ -181,7 +184,8 @@ static void fadt_put(struct writer *w, const struct acpi_config *c, u32 facs, u3
         .p_lvl3_lat = 0xfff,
         .century = 0x32,
         .boot_arch = BOOT_LEGACY_DEVICES | BOOT_8042 | BOOT_NO_VGA,
-        .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
+        .flags =
+            FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
         .reset_reg = gas_io(RESET_PORT, 8, 1),
         .reset_value = RESET_VALUE,
         .minor = 0,
@@ -215,9 +219,10 @@ static void madt_put(struct writer *w, const struct acpi_config *c)
     aml_bytes(&a, (u8[]){1, 12, c->ioapic_id, 0}, 4); /* I/O APIC */
     aml_number(&a, IOAPIC_GPA, 4);
     aml_number(&a, 0, 4);
-    aml_bytes(&a, (u8[]){2, 10, 0, 0, 2, 0, 0, 0, 0, 0}, 10); /* ISA 0 is pin 2 */
-    aml_bytes(&a, (u8[]){2, 10, 0, c->sci, c->sci, 0, 0, 0, 0x0d, 0}, 10); /* SCI: level, active high */
-    aml_bytes(&a, (u8[]){4, 6, 0xff, 0, 0, 1}, 6); /* NMI on LINT1 of every local APIC */
+    /* ISA 0 is pin 2; the SCI is level-triggered, active high; NMI is LINT1 of every local APIC. */
+    aml_bytes(&a, (u8[]){2, 10, 0, 0, 2, 0, 0, 0, 0, 0}, 10);
+    aml_bytes(&a, (u8[]){2, 10, 0, c->sci, c->sci, 0, 0, 0, 0x0d, 0}, 10);
+    aml_bytes(&a, (u8[]){4, 6, 0xff, 0, 0, 1}, 6);
     if (c->vcpus > 255)
         aml_bytes(&a, (u8[]){10, 12, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0}, 12);
     w->overflow |= a.overflow;
@@ -252,8 +257,8 @@ static void hpet_put(struct writer *w)
     table_list(w, table_put(w, "HPET", 1, &t, sizeof(t)));
 }
 
-static void dsdt_isa_device(struct aml *a, const char *name, const char *id, u32 uid, const u16 ports[][2],
-                            unsigned port_count, int irq)
+static void dsdt_isa_device(struct aml *a, const char *name, const char *id, u32 uid,
+                            const u16 ports[][2], unsigned port_count, int irq)
 {
     size_t device = aml_device(a, name);
     aml_name_eisa(a, "_HID", id);
@@ -268,7 +273,8 @@ static void dsdt_isa_device(struct aml *a, const char *name, const char *id, u32
     aml_close(a, device);
 }
 
-/* PCI Firmware Specification, "_OSC Interface for PCI Host Bridge Devices": the OS gets what it asks for. */
+/* PCI Firmware Specification, "_OSC Interface for PCI Host Bridge Devices": the OS gets what it
+ * asks for. */
 static void dsdt_osc(struct aml *a)
 {
     static const u8 pci_uuid[16] = {0x5b, 0x4d, 0xdb, 0x33, 0xf7, 0x1f, 0x1c, 0x40,
@@ -418,8 +424,12 @@ static void roots_put(struct writer *w)
         memcpy(data + sizeof(*h) + i * 8, &(u64){w->table[i]}, 8);
     u32 xsdt = table_put(w, "XSDT", 1, data, (u32)(sizeof(*h) + n * 8));
 
-    struct rsdp r = {.signature = "RSD PTR ", .oem_id = "NSTBOX", .revision = 2, .rsdt = rsdt,
-                     .length = sizeof(r), .xsdt = xsdt};
+    struct rsdp r = {.signature = "RSD PTR ",
+                     .oem_id = "NSTBOX",
+                     .revision = 2,
+                     .rsdt = rsdt,
+                     .length = sizeof(r),
+                     .xsdt = xsdt};
     r.checksum = checksum(&r, 20);
     r.extended_checksum = checksum(&r, sizeof(r));
     memcpy(w->base, &r, sizeof(r));

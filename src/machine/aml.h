@@ -26,7 +26,7 @@ void aml_string(struct aml *a, const char *text);
 size_t aml_scope(struct aml *a, const char *path);
 size_t aml_device(struct aml *a, const char *name);
 size_t aml_method(struct aml *a, const char *name, u8 arguments);
-size_t aml_if_equal(struct aml *a);  /* the two operands follow */
+size_t aml_if_equal(struct aml *a); /* the two operands follow */
 size_t aml_else(struct aml *a);
 size_t aml_package(struct aml *a, u8 elements);
 size_t aml_buffer(struct aml *a, u8 size); /* the bytes follow */

@@ -1,8 +1,9 @@
 /*
  * What kind of kernel a file is, with a precise answer when it is none that this machine can start.
  *
- * Order of detection: a Linux boot sector, then the multiboot header, then the PVH note. An image with both of the
- * latter (a Xen built for PVH) is started by multiboot, the way it starts on a real machine.
+ * Order of detection: a Linux boot sector, then the multiboot header, then the PVH note. An image
+ * with both of the latter (a Xen built for PVH) is started by multiboot, the way it starts on a
+ * real machine.
  */
 #include "machine/boot.h"
 
@@ -40,13 +41,18 @@ static const char *what_else(const struct image *image)
         {0x38, "ARM\x64", 4, "a kernel for arm64; this machine is an x86 PC"},
         {0x38, "RSC\x05", 4, "a kernel for RISC-V; this machine is an x86 PC"},
         {0x24, "\x18\x28\x6f\x01", 4, "a kernel for 32-bit Arm; this machine is an x86 PC"},
-        {0, "\xfd" "7zXZ", 5, "compressed with xz; unpack it first"},
+        {0,
+         "\xfd"
+         "7zXZ",
+         5, "compressed with xz; unpack it first"},
         {0, "\x28\xb5\x2f\xfd", 4, "compressed with zstd; unpack it first"},
         {0, "BZh", 3, "compressed with bzip2; unpack it first"},
         {0, "\x04\x22\x4d\x18", 4, "compressed with lz4; unpack it first"},
         {0, "070701", 6, "a cpio archive: an initrd, not a kernel"},
-        {0, "\x27\x05\x19\x56", 4, "a U-Boot image; this machine starts bzImage, multiboot and PVH kernels"},
-        {0, "MZ", 2, "an EFI or DOS program; this machine starts bzImage, multiboot and PVH kernels"},
+        {0, "\x27\x05\x19\x56", 4,
+         "a U-Boot image; this machine starts bzImage, multiboot and PVH kernels"},
+        {0, "MZ", 2,
+         "an EFI or DOS program; this machine starts bzImage, multiboot and PVH kernels"},
     };
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         if (has_bytes(image, known[i].offset, known[i].bytes, known[i].size))
@@ -76,8 +82,9 @@ static int detect_elf(struct boot *b, struct boot_error *error)
         b->kind = BOOT_KIND_PVH;
         return 0;
     }
-    return boot_fail(error, -EINVAL, "%s: an x86 ELF file, but with neither a multiboot header nor a PVH entry note",
-                     name);
+    return boot_fail(
+        error, -EINVAL,
+        "%s: an x86 ELF file, but with neither a multiboot header nor a PVH entry note", name);
 }
 
 static int detect(struct boot *b, struct boot_error *error)
@@ -98,11 +105,13 @@ static int detect(struct boot *b, struct boot_error *error)
     if (b->kernel.size < 1024)
         return boot_fail(error, -EINVAL, "%s: too short for a kernel (%llu bytes)", b->kernel_name,
                          (unsigned long long)b->kernel.size);
-    return boot_fail(error, -EINVAL, "%s: not a kernel that this machine can start (bzImage, multiboot, PVH)",
+    return boot_fail(error, -EINVAL,
+                     "%s: not a kernel that this machine can start (bzImage, multiboot, PVH)",
                      b->kernel_name);
 }
 
-/* Modules may have arguments after the file's name; a Linux initrd is a file's name and nothing else. */
+/* Modules may have arguments after the file's name; a Linux initrd is a file's name and nothing
+ * else. */
 static int open_module(struct boot *b, const char *given, struct boot_error *error)
 {
     if (b->modules == BOOT_MODULES)
@@ -159,9 +168,11 @@ void boot_close(struct boot *b)
     memset(b, 0, sizeof(*b));
 }
 
-int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
+int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
+              struct boot_error *error)
 {
-    static int (*const load[])(const struct boot *, const struct memory *, struct accel_boot *, struct boot_error *) = {
+    static int (*const load[])(const struct boot *, const struct memory *, struct accel_boot *,
+                               struct boot_error *) = {
         [BOOT_KIND_LINUX] = linux_load,
         [BOOT_KIND_MULTIBOOT] = multiboot_load,
         [BOOT_KIND_PVH] = pvh_load,

@@ -1,7 +1,7 @@
 /*
- * Starts a kernel without firmware: reads the image, tells what kind it is, and puts it, its modules and the boot
- * information into guest memory. boot_open() does everything that can fail before there is a VM; boot_load() is
- * repeated at each reset of the machine.
+ * Starts a kernel without firmware: reads the image, tells what kind it is, and puts it, its
+ * modules and the boot information into guest memory. boot_open() does everything that can fail
+ * before there is a VM; boot_load() is repeated at each reset of the machine.
  */
 #ifndef MACHINE_BOOT_H
 #define MACHINE_BOOT_H
@@ -23,7 +23,7 @@ struct boot_request {
 
 struct boot_module {
     struct image image;
-    char *name; /* as given by the user: file and arguments */
+    char *name;            /* as given by the user: file and arguments */
     const char *arguments; /* within name, "" if none */
 };
 
@@ -34,7 +34,7 @@ struct boot {
     char *append;
     struct boot_module module[BOOT_MODULES];
     u32 modules;
-    u64 header;  /* multiboot: file offset of the header */
+    u64 header; /* multiboot: file offset of the header */
     u32 pvh_entry;
     bool pvh_linux; /* PVH: the kernel takes one initrd, so all are joined */
 };
@@ -43,8 +43,10 @@ struct boot_error {
     char text[320];
 };
 
-/* 0 or -errno with one line that names the file and what is wrong with it. On error nothing is left open. */
-int MUST_CHECK boot_open(struct boot *b, const struct boot_request *request, struct boot_error *error);
+/* 0 or -errno with one line that names the file and what is wrong with it. On error nothing is left
+ * open. */
+int MUST_CHECK boot_open(struct boot *b, const struct boot_request *request,
+                         struct boot_error *error);
 void boot_close(struct boot *b);
 /* Fills guest memory and `start`. 0 or -errno (does not fit). */
 int MUST_CHECK boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
@@ -52,7 +54,8 @@ int MUST_CHECK boot_load(const struct boot *b, const struct memory *m, struct ac
 
 /* -- for the loaders -- */
 
-int boot_fail(struct boot_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int boot_fail(struct boot_error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Low memory that the loaders share. A kernel image must not lie there. */
 #define BOOT_GDT 0x6000ull
@@ -68,8 +71,8 @@ int boot_fail(struct boot_error *error, int code, const char *format, ...) __att
 #define BOOT_DS 0x18
 #define BOOT_TR 0x20
 
-/* A GDT with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode page tables that map the first
- * 4 GiB to themselves; fills in `start`. */
+/* A GDT with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode page
+ * tables that map the first 4 GiB to themselves; fills in `start`. */
 int MUST_CHECK boot_flat(const struct memory *m, bool long_mode, struct accel_boot *start);
 
 bool linux_detect(const struct image *image);
@@ -79,8 +82,8 @@ int MUST_CHECK linux_load(const struct boot *b, const struct memory *m, struct a
 
 bool multiboot_detect(const struct image *image, u64 *header);
 int MUST_CHECK multiboot_check(const struct boot *b, struct boot_error *error);
-int MUST_CHECK multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
-                              struct boot_error *error);
+int MUST_CHECK multiboot_load(const struct boot *b, const struct memory *m,
+                              struct accel_boot *start, struct boot_error *error);
 
 bool pvh_detect(const struct image *image, u32 *entry, bool *is_linux);
 int MUST_CHECK pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start,

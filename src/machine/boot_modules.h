@@ -1,5 +1,6 @@
 /*
- * What multiboot and PVH loading share: modules placed after the kernel, and small data put into low memory.
+ * What multiboot and PVH loading share: modules placed after the kernel, and small data put into
+ * low memory.
  */
 #ifndef MACHINE_BOOT_MODULES_H
 #define MACHINE_BOOT_MODULES_H
@@ -20,8 +21,10 @@ u64 boot_area_string(struct boot_area *area, const char *text);
 struct boot_placed {
     u64 start, size;
 };
-/* Copies each module to a page of its own from `from` on, or all of them joined (each at a multiple of 4) as one. */
-int MUST_CHECK boot_modules_load(const struct boot *b, const struct memory *m, u64 from, bool joined,
-                                 struct boot_placed *placed, u32 *count, struct boot_error *error);
+/* Copies each module to a page of its own from `from` on, or all of them joined (each at a multiple
+ * of 4) as one. */
+int MUST_CHECK boot_modules_load(const struct boot *b, const struct memory *m, u64 from,
+                                 bool joined, struct boot_placed *placed, u32 *count,
+                                 struct boot_error *error);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The VM's clock: monotonic time that stands still while the VM is stopped, and the thread that runs device timers.
+ * The VM's clock: monotonic time that stands still while the VM is stopped, and the thread that
+ * runs device timers.
  */
 #ifndef MACHINE_CLOCK_H
 #define MACHINE_CLOCK_H
@@ -10,11 +11,12 @@
 
 struct machine_clock {
     struct clock clock;
-    pthread_mutex_t *lock; /* the machine lock: guards everything here, and is held while timers run */
+    pthread_mutex_t
+        *lock; /* the machine lock: guards everything here, and is held while timers run */
     pthread_cond_t changed;
     pthread_t thread;
     bool started, ending;
-    bool held;       /* time stands still at held_ns */
+    bool held; /* time stands still at held_ns */
     u64 held_ns;
     u64 offset_ns;   /* host monotonic time less VM time */
     u64 deadline_ns; /* earliest, VM time; 0 none */

@@ -1,6 +1,6 @@
 /*
- * Boot files. The mapping of a plain file is private and read-only, and its pages are given back after each use: a big
- * initrd must not count twice, in the file and in guest memory.
+ * Boot files. The mapping of a plain file is private and read-only, and its pages are given back
+ * after each use: a big initrd must not count twice, in the file and in guest memory.
  */
 #include "machine/image.h"
 
@@ -139,7 +139,8 @@ int image_open(struct image *image, const char *path, bool gunzip, char *error, 
     image_close(image);
     if (e) {
         free(g.data);
-        return fail(error, error_size, path, e, e == -EBADMSG ? "is a damaged or truncated gzip file" : strerror(-e));
+        return fail(error, error_size, path, e,
+                    e == -EBADMSG ? "is a damaged or truncated gzip file" : strerror(-e));
     }
     *image = (struct image){g.data, g.size, false};
     return 0;

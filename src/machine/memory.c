@@ -1,6 +1,7 @@
 /*
- * Guest RAM and its map. The mapping is not reserved up front: pages exist when somebody touches them, so a VM costs
- * what its guest uses. The price is that the host may run out later; whoever handles SIGBUS ends the VM then.
+ * Guest RAM and its map. The mapping is not reserved up front: pages exist when somebody touches
+ * them, so a VM costs what its guest uses. The price is that the host may run out later; whoever
+ * handles SIGBUS ends the VM then.
  */
 #include "machine/memory.h"
 
@@ -30,11 +31,12 @@ int memory_create(struct memory *m, u64 size, char *error, size_t error_size)
     m->size = size;
     m->low = size < MEMORY_LOW_MAX ? size : MEMORY_LOW_MAX;
     m->high = size - m->low;
-    u8 *base = mmap(NULL, size + PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                    -1, 0);
+    u8 *base = mmap(NULL, size + PAGE_SIZE, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) {
         int e = errno;
-        snprintf(error, error_size, "no room for %llu MiB of guest memory (%s); give less with --memory",
+        snprintf(error, error_size,
+                 "no room for %llu MiB of guest memory (%s); give less with --memory",
                  (unsigned long long)(size >> 20), strerror(e));
         return -e;
     }

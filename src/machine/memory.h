@@ -1,11 +1,12 @@
 /*
- * Guest RAM: one anonymous host mapping, cut into the slots of a PC's memory map, and that map as e820 ranges.
+ * Guest RAM: one anonymous host mapping, cut into the slots of a PC's memory map, and that map as
+ * e820 ranges.
  *
  *   0 .. 640 KiB                 RAM (the last KiB is the extended BIOS data area)
  *   768 KiB .. 1 MiB             RAM that holds ACPI and SMBIOS tables, reserved in the map
  *   1 MiB .. 3 GiB               RAM
- *   3 GiB .. 4 GiB               devices, PCI configuration space at 3.5 GiB; the last page is the reset ROM
- *   4 GiB ..                     the rest of RAM
+ *   3 GiB .. 4 GiB               devices, PCI configuration space at 3.5 GiB; the last page is the
+ * reset ROM 4 GiB ..                     the rest of RAM
  */
 #ifndef MACHINE_MEMORY_H
 #define MACHINE_MEMORY_H

@@ -1,9 +1,11 @@
 /*
- * Wiring. Every port, address and interrupt number of the machine is in the tables and calls of this file.
+ * Wiring. Every port, address and interrupt number of the machine is in the tables and calls of
+ * this file.
  *
- * One lock serializes all devices: vCPU threads take it for each access, the clock's thread while timers run. Device
- * callbacks therefore never take it, and the events of struct pc_events are given with it held. Order: machine lock, then
- * whatever the accelerator takes inside msi, irq_line and intr_line.
+ * One lock serializes all devices: vCPU threads take it for each access, the clock's thread while
+ * timers run. Device callbacks therefore never take it, and the events of struct pc_events are
+ * given with it held. Order: machine lock, then whatever the accelerator takes inside msi, irq_line
+ * and intr_line.
  */
 #include "machine/pc.h"
 
@@ -32,7 +34,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { /* ports */
+/* Ports. */
+enum {
     PORT_PIC0 = 0x20,
     PORT_PIT = 0x40,
     PORT_KBD_DATA = 0x60,
@@ -54,7 +57,8 @@ enum { /* ports */
     PORT_PCI = 0xcf8,
     PORT_TEST_IRQ = 0x2000,
 };
-enum { /* ISA interrupts */
+/* ISA interrupts. */
+enum {
     ISA_PIT = 0,
     ISA_KBD = 1,
     ISA_COM1 = 4,
@@ -202,7 +206,8 @@ static bool on_memory(void *opaque, u64 gpa, void *data, u64 size, bool write)
 
 /* -- creation -- */
 
-static struct irq line(struct pc *pc, enum irq_source source, void (*set)(void *, unsigned, bool), unsigned n)
+static struct irq line(struct pc *pc, enum irq_source source, void (*set)(void *, unsigned, bool),
+                       unsigned n)
 {
     return (struct irq){set, &pc->irq.source[source], n};
 }
@@ -214,7 +219,8 @@ static s64 unix_ns(void)
     return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
-/* Devices that in-kernel interrupt controllers bring with them, and the HPET, which takes lines from the PIT. */
+/* Devices that in-kernel interrupt controllers bring with them, and the HPET, which takes lines
+ * from the PIT. */
 static void create_irqchip_devices(struct pc *pc)
 {
     struct irq pit = line(pc, IRQ_DEVICE, pc_irq_isa, ISA_PIT);
@@ -222,7 +228,8 @@ static void create_irqchip_devices(struct pc *pc)
     hpet_init(&pc->hpet, &pc->clock.clock,
               &(struct hpet_config){
                   .gsi = line(pc, IRQ_HPET, pc_irq_gsi, 0),
-                  .legacy = {line(pc, IRQ_HPET, pc_irq_isa, ISA_PIT), line(pc, IRQ_HPET, pc_irq_isa, ISA_RTC)},
+                  .legacy = {line(pc, IRQ_HPET, pc_irq_isa, ISA_PIT),
+                             line(pc, IRQ_HPET, pc_irq_isa, ISA_RTC)},
                   .msi = on_msi,
                   .legacy_switched = on_legacy_switched,
                   .opaque = pc,
@@ -291,6 +298,7 @@ enum when { ALWAYS, OWN_IRQCHIP, DEBUG_EXIT };
 static int map_devices(struct pc *pc)
 {
     struct i8259_chip *chip = pc->irq.pic.chip;
+    /* clang-format off */
     const struct {
         enum when when;
         u64 start, size;
@@ -323,12 +331,14 @@ static int map_devices(struct pc *pc)
         {DEBUG_EXIT, PORT_TEST_IRQ, TESTDEV_LINES, &testdev_irq_ops, &pc->testdev, "test irq"},
         {DEBUG_EXIT, GPA_TEST, TESTDEV_MMIO_SIZE, &testdev_mmio_ops, &pc->testdev, "test memory"},
     };
+    /* clang-format on */
     for (size_t i = 0; i < ARRAY_LEN(windows); i++) {
         if ((windows[i].when == OWN_IRQCHIP && pc->config.accel->has_irqchip) ||
             (windows[i].when == DEBUG_EXIT && !pc->config.debug_exit))
             continue;
         struct bus *bus = windows[i].start > 0xffff ? &pc->mmio : &pc->port;
-        int e = bus_add(bus, windows[i].start, windows[i].size, windows[i].ops, windows[i].dev, windows[i].name);
+        int e = bus_add(bus, windows[i].start, windows[i].size, windows[i].ops, windows[i].dev,
+                        windows[i].name);
         if (e)
             return e;
     }
@@ -338,7 +348,8 @@ static int map_devices(struct pc *pc)
 static int create_vm(struct pc *pc, char *error, size_t error_size)
 {
     const struct pc_config *c = &pc->config;
-    const struct accel_config config = {.vcpus = c->vcpus, .nested = c->nested, .cpu = c->cpu, .trace = c->trace};
+    const struct accel_config config = {
+        .vcpus = c->vcpus, .nested = c->nested, .cpu = c->cpu, .trace = c->trace};
     const struct accel_machine machine = {
         .opaque = pc,
         .io_read = io_read,
@@ -355,16 +366,16 @@ static int create_vm(struct pc *pc, char *error, size_t error_size)
         const struct memory_slot *s = &pc->memory.slot[i];
         e = c->accel->ram_add(pc->vm, GPA(s->start), s->size, s->host, s->start == MEMORY_ROM_GPA);
         if (e) {
-            snprintf(error, error_size, "%s: cannot give the VM %llu MiB of memory: %s", c->accel->name,
-                     (unsigned long long)s->size >> 20, strerror(-e));
+            snprintf(error, error_size, "%s: cannot give the VM %llu MiB of memory: %s",
+                     c->accel->name, (unsigned long long)s->size >> 20, strerror(-e));
             return e;
         }
     }
     return 0;
 }
 
-int pc_create(struct pc **out, const struct pc_config *config, const struct pc_events *events, char *error,
-              size_t error_size)
+int pc_create(struct pc **out, const struct pc_config *config, const struct pc_events *events,
+              char *error, size_t error_size)
 {
     *out = NULL;
     struct pc *pc = calloc(1, sizeof(*pc));
@@ -413,7 +424,8 @@ void pc_destroy(struct pc *pc)
 
 /* -- power on and reset -- */
 
-/* What firmware leaves behind: PIRQs A and C on ISA 11, B and D on ISA 10, level-triggered, and BARs assigned. */
+/* What firmware leaves behind: PIRQs A and C on ISA 11, B and D on ISA 10, level-triggered, and
+ * BARs assigned. */
 static void firmware_pci(struct pc *pc)
 {
     static const u8 pirq_irq[4] = {11, 10, 11, 10};
@@ -495,7 +507,8 @@ void pc_stats(struct pc *pc, char *buf, size_t size)
     for (size_t i = 0; i < ARRAY_LEN(bus); i++) {
         int n = snprintf(buf + used, size - used, "%-28s %llu reads, %llu writes\n",
                          i ? "unclaimed memory accesses" : "unclaimed port accesses",
-                         (unsigned long long)bus[i]->unclaimed_reads, (unsigned long long)bus[i]->unclaimed_writes);
+                         (unsigned long long)bus[i]->unclaimed_reads,
+                         (unsigned long long)bus[i]->unclaimed_writes);
         if (n < 0 || (size_t)n >= size - used)
             break;
         used += (size_t)n;

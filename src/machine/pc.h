@@ -1,6 +1,7 @@
 /*
- * The PC: the only place with addresses and interrupt numbers. Creates the accelerator's VM, guest memory and every
- * device, and wires them. Its owner runs the vCPUs: one thread each in accel->run(pc_vm(pc), index).
+ * The PC: the only place with addresses and interrupt numbers. Creates the accelerator's VM, guest
+ * memory and every device, and wires them. Its owner runs the vCPUs: one thread each in
+ * accel->run(pc_vm(pc), index).
  */
 #ifndef MACHINE_PC_H
 #define MACHINE_PC_H
@@ -22,8 +23,8 @@ struct pc_config {
     bool debug_exit;         /* the debug-exit port and the PC test device */
 };
 
-/* What the guest makes the machine do. Called from vCPU and timer threads with the machine lock held: only take note, and
- * act (stop vCPUs, reset) elsewhere. */
+/* What the guest makes the machine do. Called from vCPU and timer threads with the machine lock
+ * held: only take note, and act (stop vCPUs, reset) elsewhere. */
 struct pc_events {
     void (*reset)(void *opaque);
     void (*power_off)(void *opaque);
@@ -34,13 +35,13 @@ struct pc_events {
 };
 
 /* 0 or -errno with one line in `error`. The vCPUs cannot run before pc_start. */
-int MUST_CHECK pc_create(struct pc **pc, const struct pc_config *config, const struct pc_events *events, char *error,
-                         size_t error_size);
+int MUST_CHECK pc_create(struct pc **pc, const struct pc_config *config,
+                         const struct pc_events *events, char *error, size_t error_size);
 /* All vCPU threads have ended. */
 void pc_destroy(struct pc *pc);
 
-/* Power on, or reset: devices to their reset state, tables and kernel into memory, vCPUs at the kernel's entry. All vCPUs
- * are stopped. Then accel->resume. */
+/* Power on, or reset: devices to their reset state, tables and kernel into memory, vCPUs at the
+ * kernel's entry. All vCPUs are stopped. Then accel->resume. */
 int MUST_CHECK pc_start(struct pc *pc, const struct boot *boot, struct boot_error *error);
 /* VM time stands still between pc_pause(true) and pc_pause(false). pc_start ends a pause. */
 void pc_pause(struct pc *pc, bool pause);

@@ -1,11 +1,12 @@
 /*
- * Interrupt wiring of the PC. Each controller input is the OR of what drives it, so a level from one source does not
- * disturb another's.
+ * Interrupt wiring of the PC. Each controller input is the OR of what drives it, so a level from
+ * one source does not disturb another's.
  *
  *   ISA interrupt n    8259 input n, and I/O APIC input n (0: input 2)
  *   GSI 16..23         I/O APIC only: PCI, HPET
  *
- * With an accelerator that has its own interrupt controllers, both are accel->irq_line, which routes the same way.
+ * With an accelerator that has its own interrupt controllers, both are accel->irq_line, which
+ * routes the same way.
  */
 #ifndef MACHINE_PC_IRQ_H
 #define MACHINE_PC_IRQ_H

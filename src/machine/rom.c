@@ -1,7 +1,8 @@
 /*
- * One page at the top of 4 GiB and its copy at 0xff000. A boot processor that gets INIT, or a guest that jumps to
- * FFFF:0000, comes here: the shutdown code in CMOS 0x0f says whether to go on through the vector at 40:67 (5 and 0x0a, the
- * first after an end of interrupt to both 8259s) or to reset the machine, as PC firmware has done since the PC/AT.
+ * One page at the top of 4 GiB and its copy at 0xff000. A boot processor that gets INIT, or a guest
+ * that jumps to FFFF:0000, comes here: the shutdown code in CMOS 0x0f says whether to go on through
+ * the vector at 40:67 (5 and 0x0a, the first after an end of interrupt to both 8259s) or to reset
+ * the machine, as PC firmware has done since the PC/AT.
  */
 #include "machine/rom.h"
 
@@ -12,6 +13,7 @@
 #define BDA_EBDA_SEGMENT 0x40eull
 #define BDA_MEMORY_KIB 0x413ull
 
+/* clang-format off */
 static const u8 code[] = {
     0xfa,                   /*     cli */
     0xb0, 0x8f,             /*     mov al, 0x8f */
@@ -39,9 +41,10 @@ static const u8 code[] = {
     0xf4,                   /* 4:  hlt */
     0xeb, 0xfd,             /*     jmp 4b */
 };
+/* clang-format on */
 
 static const u8 vector[] = {
-    0xea, 0x00, 0xf0, 0x00, 0xf0,           /* jmp f000:f000 */
+    0xea, 0x00, 0xf0, 0x00, 0xf0,                            /* jmp f000:f000 */
     '0',  '1',  '/',  '0',  '1',  '/', '2', '6', 0x00, 0xfc, /* date; model: PC/AT */
 };
 

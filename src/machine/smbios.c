@@ -1,6 +1,7 @@
 /*
- * The structures that the specification requires of a system: BIOS, system, enclosure, processor, memory array, memory
- * device, mapped address, boot information, end. Source: DMTF DSP0134, SMBIOS Reference Specification 2.8.
+ * The structures that the specification requires of a system: BIOS, system, enclosure, processor,
+ * memory array, memory device, mapped address, boot information, end. Source: DMTF DSP0134, SMBIOS
+ * Reference Specification 2.8.
  */
 #include "machine/smbios.h"
 
@@ -25,7 +26,8 @@ static u8 checksum(const u8 *data, u32 size)
 }
 
 /* `body` is what follows the 4-byte header; strings end with NULL. */
-static void add(struct table *t, u8 type, u16 handle, const void *body, u8 size, const char *const *strings)
+static void add(struct table *t, u8 type, u16 handle, const void *body, u8 size,
+                const char *const *strings)
 {
     u8 *p = t->data + t->used, *start = p;
     *p++ = type;
@@ -60,9 +62,9 @@ static void firmware(struct table *t)
     put(b, 0x05, 2, 1);
     put(b, 0x06, 0xf000, 2);
     put(b, 0x08, 3, 1);
-    put(b, 0x0a, BIT(3), 8); /* characteristics: not supported */
+    put(b, 0x0a, BIT(3), 8);          /* characteristics: not supported */
     put(b, 0x13, BIT(4) | BIT(2), 1); /* a virtual machine */
-    put(b, 0x14, 0xffffffff, 4); /* no releases, no embedded controller */
+    put(b, 0x14, 0xffffffff, 4);      /* no releases, no embedded controller */
     add(t, 0, 0, b, sizeof(b), (const char *const[]){"nestbox", "1", "01/01/2026", NULL});
 }
 

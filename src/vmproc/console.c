@@ -1,7 +1,7 @@
 /*
- * Console threads. [lock] guards the queue and the client; the input thread alone owns the pending input.
- * Lock order: machine lock (held by callers of console_put), then [lock]. The input thread takes the machine lock inside
- * events.input, never while it holds [lock].
+ * Console threads. [lock] guards the queue and the client; the input thread alone owns the pending
+ * input. Lock order: machine lock (held by callers of console_put), then [lock]. The input thread
+ * takes the machine lock inside events.input, never while it holds [lock].
  */
 #include "vmproc/console.h"
 
@@ -30,11 +30,11 @@ enum kind { STDIO, FILE_ONLY, SOCKET };
 
 struct console {
     enum kind kind;
-    int in, out;    /* -1: none; a socket's client is both, under [lock] */
-    int listener;   /* SOCKET */
-    char *path;     /* SOCKET: to remove */
-    bool escapes;   /* a terminal: Ctrl-a is ours */
-    int wake;       /* eventfd: room for input, or ending */
+    int in, out;  /* -1: none; a socket's client is both, under [lock] */
+    int listener; /* SOCKET */
+    char *path;   /* SOCKET: to remove */
+    bool escapes; /* a terminal: Ctrl-a is ours */
+    int wake;     /* eventfd: room for input, or ending */
     struct console_events events;
     pthread_t reader, writer;
     bool reading, writing; /* threads exist */
@@ -42,8 +42,8 @@ struct console {
     pthread_cond_t filled, drained;
     u8 queue[QUEUE];
     u32 head, count;
-    bool busy;      /* [lock] the writer holds bytes that it took from the queue */
-    bool ending;    /* [lock] */
+    bool busy;   /* [lock] the writer holds bytes that it took from the queue */
+    bool ending; /* [lock] */
     struct escape escape;
 };
 
@@ -232,7 +232,8 @@ static bool socket_is_stale(const struct sockaddr_un *address)
     if (lstat(address->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
         return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+    bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+                 errno == ECONNREFUSED;
     if (fd >= 0)
         close(fd);
     return stale;

@@ -1,8 +1,10 @@
 /*
- * Where the first serial port ends: the terminal (or standard input and output), a file, or a unix socket.
+ * Where the first serial port ends: the terminal (or standard input and output), a file, or a unix
+ * socket.
  *
- * Output is queued by vCPU threads and written by a thread of its own, so that a slow terminal delays only a guest that
- * writes more than the queue holds, and never the thread that handles signals and time-outs. Input is read by another.
+ * Output is queued by vCPU threads and written by a thread of its own, so that a slow terminal
+ * delays only a guest that writes more than the queue holds, and never the thread that handles
+ * signals and time-outs. Input is read by another.
  */
 #ifndef VMPROC_CONSOLE_H
 #define VMPROC_CONSOLE_H
@@ -12,17 +14,21 @@
 struct console;
 
 struct console_events {
-    /* [input thread] Bytes for the guest; gives how many it took. The rest is offered again after console_room(). */
+    /* [input thread] Bytes for the guest; gives how many it took. The rest is offered again after
+     * console_room(). */
     unsigned (*input)(void *opaque, const u8 *bytes, unsigned count);
     void (*quit)(void *opaque);   /* [input thread] Ctrl-a x */
     void (*hangup)(void *opaque); /* [output thread] nobody reads our output any more */
     void *opaque;
 };
 
-/* `where`: "stdio", "unix:PATH" or a file's path. 0 or -errno with one line. Nothing is read before console_start. */
-int MUST_CHECK console_open(struct console **console, const char *where, char *error, size_t error_size);
+/* `where`: "stdio", "unix:PATH" or a file's path. 0 or -errno with one line. Nothing is read before
+ * console_start. */
+int MUST_CHECK console_open(struct console **console, const char *where, char *error,
+                            size_t error_size);
 int MUST_CHECK console_start(struct console *c, const struct console_events *events);
-/* Writes what is queued (for at most a second if nobody takes it), restores the terminal, removes the socket. */
+/* Writes what is queued (for at most a second if nobody takes it), restores the terminal, removes
+ * the socket. */
 void console_close(struct console *c);
 
 /* [any thread] One byte from the guest. Waits while the queue is full. */

@@ -1,6 +1,7 @@
 /*
- * Raw mode, and its end on every way out: the normal one, exit(), and a crash. Crash signals restore the terminal and then
- * have their usual effect; whoever installs handlers for them later should pass on what it cannot explain.
+ * Raw mode, and its end on every way out: the normal one, exit(), and a crash. Crash signals
+ * restore the terminal and then have their usual effect; whoever installs handlers for them later
+ * should pass on what it cannot explain.
  */
 #include "vmproc/terminal.h"
 

@@ -1,13 +1,13 @@
 /*
- * The VM's life. The calling thread owns it: it starts the machine, sleeps in poll() for what may end or reset it, and acts.
- * vCPU threads, the clock and the console only leave notes (struct notes) and wake it through an eventfd.
+ * The VM's life. The calling thread owns it: it starts the machine, sleeps in poll() for what may
+ * end or reset it, and acts. vCPU threads, the clock and the console only leave notes (struct
+ * notes) and wake it through an eventfd.
  *
- * Stopping all vCPUs: go is taken back, accel->stop is called, and then each vCPU thread reports that it is out of
- * accel->run. Only then may the machine be reset or destroyed.
+ * Stopping all vCPUs: go is taken back, accel->stop is called, and then each vCPU thread reports
+ * that it is out of accel->run. Only then may the machine be reset or destroyed.
  */
 #include "vmproc/vm.h"
 
-#include "accel/hostcpu.h"
 #include "machine/pc.h"
 #include "vmproc/console.h"
 
@@ -34,7 +34,8 @@ enum note {
     NOTE_HANGUP = BIT(6),
 };
 
-/* A guest that has a triple fault so soon after its start, so many times in a row, never gets anywhere. */
+/* A guest that has a triple fault so soon after its start, so many times in a row, never gets
+ * anywhere. */
 #define FAULT_SOON_MS 10000
 #define FAULTS_MAX 3
 
@@ -62,9 +63,9 @@ struct vm_process {
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool go, ending; /* [lock] vCPUs may run; vCPU threads shall end */
-    u32 running;     /* [lock] vCPUs inside accel->run */
-    u32 notes;       /* [lock] */
+    bool go, ending;                       /* [lock] vCPUs may run; vCPU threads shall end */
+    u32 running;                           /* [lock] vCPUs inside accel->run */
+    u32 notes;                             /* [lock] */
     u32 debug_value, fault_cpu, error_cpu; /* [lock] details of notes */
 };
 
@@ -208,8 +209,9 @@ static int vcpus_create(struct vm_process *vm, struct vm_end *end)
         t->index = i;
         int e = pthread_create(&t->thread, NULL, vcpu_main, t);
         if (e) {
-            snprintf(end->text, sizeof(end->text), "cannot start the thread of CPU %u of %u: %s; give less with --cpus", i,
-                     count, strerror(e));
+            snprintf(end->text, sizeof(end->text),
+                     "cannot start the thread of CPU %u of %u: %s; give less with --cpus", i, count,
+                     strerror(e));
             return -e;
         }
         vm->thread_count++;
@@ -259,9 +261,9 @@ static bool triple_fault(struct vm_process *vm, struct vm_end *end)
     vm->faults = now_ms() - vm->started_ms < FAULT_SOON_MS ? vm->faults + 1 : 1;
     bool last = vm->config->no_reboot || vm->faults == FAULTS_MAX;
     snprintf(end->text, sizeof(end->text), "the guest's CPU %u had a triple fault%s", vm->fault_cpu,
-             !last                     ? ": reset"
+             !last                   ? ": reset"
              : vm->config->no_reboot ? ""
-                                       : ", again and again: given up");
+                                     : ", again and again: given up");
     if (last)
         return ended(end, VM_END_TRIPLE_FAULT, 0);
     fprintf(stderr, "nestbox: %s\n%s", end->text, end->state);
@@ -283,7 +285,8 @@ static bool act(struct vm_process *vm, u32 notes, struct vm_end *end)
     if (notes & NOTE_ERROR) {
         vcpus_stop(vm);
         const char *why = vm->accel->error(pc_vm(vm->pc), vm->error_cpu);
-        snprintf(end->text, sizeof(end->text), "CPU %u cannot go on: %s", vm->error_cpu, why ? why : "no reason given");
+        snprintf(end->text, sizeof(end->text), "CPU %u cannot go on: %s", vm->error_cpu,
+                 why ? why : "no reason given");
         describe(vm, vm->error_cpu, end);
         return ended(end, VM_END_FAILED, 0);
     }
@@ -305,8 +308,10 @@ static bool timed_out(struct vm_process *vm, struct vm_end *end)
     if (!vm->deadline_ms || now_ms() < vm->deadline_ms)
         return false;
     vcpus_stop(vm);
-    snprintf(end->text, sizeof(end->text), "the guest did not end within %llu.%03llu seconds (--timeout)",
-             (unsigned long long)vm->config->timeout_ms / 1000, (unsigned long long)vm->config->timeout_ms % 1000);
+    snprintf(end->text, sizeof(end->text),
+             "the guest did not end within %llu.%03llu seconds (--timeout)",
+             (unsigned long long)vm->config->timeout_ms / 1000,
+             (unsigned long long)vm->config->timeout_ms % 1000);
     describe(vm, 0, end);
     return ended(end, VM_END_TIMEOUT, 0);
 }
@@ -349,15 +354,12 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
 
 static int choose_accel(struct vm_process *vm, struct vm_end *end)
 {
-    vm->accel = accel_select(vm->config->accel, vm->config->nested, vm->accel_reason, sizeof(vm->accel_reason));
+    vm->accel = accel_select(vm->config->accel, vm->config->nested, vm->accel_reason,
+                             sizeof(vm->accel_reason));
     if (!vm->accel) {
         snprintf(end->text, sizeof(end->text), "%s", vm->accel_reason);
         return -ENODEV;
     }
-    struct hostcpu cpu;
-    hostcpu_read(&cpu);
-    if (vm->accel == &accel_engine && !hostcpu_suits_engine(&cpu, end->text, sizeof(end->text)))
-        return -ENODEV;
     return 0;
 }
 
@@ -408,8 +410,9 @@ static int create(struct vm_process *vm, struct vm_end *end)
         return e;
     /* Before the terminal is raw. */
     if (strcmp(c->accel, "auto") == 0)
-        fprintf(stderr, "nestbox: accelerator %s: %s\n", vm->accel->name, vm->accel_reason);
-    const struct console_events console = {.input = on_input, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
+        fprintf(stderr, "nestbox: accelerator %s\n", vm->accel_reason);
+    const struct console_events console = {
+        .input = on_input, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
     e = console_start(vm->console, &console);
     if (e)
         snprintf(end->text, sizeof(end->text), "cannot start the console: %s", strerror(-e));
@@ -483,7 +486,8 @@ void vm_run(const struct vm_config *config, struct vm_end *end)
     vm->signals = signalfd(-1, &endings, SFD_CLOEXEC | SFD_NONBLOCK);
     vm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (vm->signals < 0 || vm->wake < 0)
-        snprintf(end->text, sizeof(end->text), "cannot create event descriptors: %s", strerror(errno));
+        snprintf(end->text, sizeof(end->text), "cannot create event descriptors: %s",
+                 strerror(errno));
     else
         run(vm, end);
     destroy(vm);

@@ -28,17 +28,17 @@ enum vm_end_kind {
     VM_END_RESET,        /* a guest reset with no_reboot */
     VM_END_TRIPLE_FAULT, /* with no_reboot, or again and again */
     VM_END_TIMEOUT,
-    VM_END_USER,         /* Ctrl-a x */
-    VM_END_SIGNAL,       /* code: its number */
-    VM_END_FAILED,       /* our own or the host's failure */
+    VM_END_USER,   /* Ctrl-a x */
+    VM_END_SIGNAL, /* code: its number */
+    VM_END_FAILED, /* our own or the host's failure */
 };
 
 struct vm_end {
     enum vm_end_kind kind;
     u32 code;
-    char text[320];     /* one line for the user; empty when there is nothing to say */
-    char state[4096];   /* registers of the vCPU concerned, or empty */
-    char stats[16384];  /* with vm_config.stats */
+    char text[320];    /* one line for the user; empty when there is nothing to say */
+    char state[4096];  /* registers of the vCPU concerned, or empty */
+    char stats[16384]; /* with vm_config.stats */
 };
 
 /* Runs on the calling thread until the VM has ended; nothing is left behind then. */

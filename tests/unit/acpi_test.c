@@ -1,5 +1,6 @@
 /*
- * The ACPI tables: checksums, the links between tables, the fields that hypervisors insist on, and the AML's lengths.
+ * The ACPI tables: checksums, the links between tables, the fields that hypervisors insist on, and
+ * the AML's lengths.
  */
 #include "machine/acpi.h"
 
@@ -46,7 +47,8 @@ static void check_table(u64 at)
     CHECK_EQ(sum(at, get(at + 4, 4)), 0);
 }
 
-/* Walks NamedObj terms that this DSDT has at the top levels; false when a length does not add up. */
+/* Walks NamedObj terms that this DSDT has at the top levels; false when a length does not add up.
+ */
 static bool walk(u64 at, u64 end, unsigned *devices)
 {
     while (at < end) {
@@ -73,7 +75,10 @@ static bool walk(u64 at, u64 end, unsigned *devices)
 
 static void check_all(u32 vcpus, bool hpet)
 {
-    CHECK_EQ(acpi_write(&memory, &(struct acpi_config){.vcpus = vcpus, .pm_base = 0x600, .sci = 9, .hpet = hpet}), 0);
+    CHECK_EQ(
+        acpi_write(&memory,
+                   &(struct acpi_config){.vcpus = vcpus, .pm_base = 0x600, .sci = 9, .hpet = hpet}),
+        0);
     CHECK(memcmp(memory_at(&memory, ACPI_RSDP, 8), "RSD PTR ", 8) == 0);
     CHECK_EQ(sum(ACPI_RSDP, 20), 0);
     CHECK_EQ(sum(ACPI_RSDP, 36), 0);
@@ -121,7 +126,8 @@ int main(void)
     TEST("tables for 256 CPUs");
     check_all(256, true);
     TEST("too many CPUs are refused");
-    CHECK_EQ(acpi_write(&memory, &(struct acpi_config){.vcpus = 257, .pm_base = 0x600, .sci = 9}), -ENOSPC);
+    CHECK_EQ(acpi_write(&memory, &(struct acpi_config){.vcpus = 257, .pm_base = 0x600, .sci = 9}),
+             -ENOSPC);
     memory_destroy(&memory);
     return TEST_END();
 }

@@ -1,6 +1,7 @@
 /*
- * The kernel loaders: small images of each kind built here, whole, cut off at every length, and with bytes changed at
- * random. A loader may refuse an image; it may not touch memory outside the guest's or read beyond the file.
+ * The kernel loaders: small images of each kind built here, whole, cut off at every length, and
+ * with bytes changed at random. A loader may refuse an image; it may not touch memory outside the
+ * guest's or read beyond the file.
  */
 #include "machine/boot.h"
 
@@ -219,7 +220,9 @@ static void test_linux(void)
     char big[128];
     snprintf(big, sizeof(big), "%s/initrd1", dir);
     CHECK_EQ(truncate(big, (off_t)memory.size + 4096), 0);
-    CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), (const char *const[]){big}, 1, NULL, &start, &error), -ENOMEM);
+    CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), (const char *const[]){big}, 1, NULL, &start,
+                      &error),
+             -ENOMEM);
     CHECK(strstr(error.text, "initrd"));
 }
 
@@ -298,7 +301,9 @@ static void test_pvh(void)
     TEST("PVH Linux: one initrd out of several");
     make_elf(im, true, 62);
     add_pvh(im);
-    CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){one, two}, 2, "a=b", &start, &error), 0);
+    CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){one, two}, 2, "a=b",
+                      &start, &error),
+             0);
     CHECK_EQ(start.mode, BOOT_PROTECTED32);
     CHECK_EQ(start.rip, 0x100020);
     u64 info = start.rbx;
@@ -315,7 +320,9 @@ static void test_pvh(void)
     memcpy(im + 804, "other", 6);
     char with[160];
     snprintf(with, sizeof(with), "%s -v", one);
-    CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){with, two}, 2, NULL, &start, &error), 0);
+    CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){with, two}, 2, NULL,
+                      &start, &error),
+             0);
     info = start.rbx;
     CHECK_EQ(guest(info + 12, 4), 2);
     u64 list = guest(info + 16, 8);
@@ -355,9 +362,11 @@ static void test_refusals(void)
     refused("an ELF file with nothing for a boot loader", put_file("f", im, ELF_SIZE), "neither");
     refused("a truncated ELF file", put_file("f", im, 600), "truncated");
     refused("an ELF header cut short", put_file("f", im, 30), "truncated");
-    refused("xz", put_file("f", "\xfd"
-                                "7zXZ\0aaa",
-                           9),
+    refused("xz",
+            put_file("f",
+                     "\xfd"
+                     "7zXZ\0aaa",
+                     9),
             "xz");
     refused("no kernel at all", "", "no kernel");
 }
@@ -371,7 +380,8 @@ static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
     u64 seed = 1;
     TEST(what);
     for (size_t cut = 0; cut < size; cut += cut < 700 ? 1 : 97)
-        CHECK(try_boot(put_file("bad", good, cut), NULL, 0, "x", &start, &error) < 0 || cut >= needed);
+        CHECK(try_boot(put_file("bad", good, cut), NULL, 0, "x", &start, &error) < 0 ||
+              cut >= needed);
     for (int round = 0; round < 3000; round++) {
         memcpy(bad, good, size);
         for (int i = 0; i < 3; i++) {

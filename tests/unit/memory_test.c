@@ -1,5 +1,6 @@
 /*
- * Guest memory: where it is, what its map says, what is refused. And which hosts the engine refuses.
+ * Guest memory: where it is, what its map says, what is refused. And which hosts the engine
+ * refuses.
  */
 #include "machine/memory.h"
 

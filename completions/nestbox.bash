@@ -1,0 +1,55 @@
+# bash completion for nestbox
+
+_nestbox() {
+    local current previous verb
+    current=${COMP_WORDS[COMP_CWORD]}
+    previous=${COMP_WORDS[COMP_CWORD - 1]}
+    verb=${COMP_WORDS[1]}
+    COMPREPLY=()
+
+    if [ "$COMP_CWORD" = 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W 'run doctor help version --help --version' -- "$current")
+        return
+    fi
+    # --name=value arrives as three words
+    if [ "$previous" = = ]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    elif [ "$current" = = ]; then
+        current=
+    fi
+    case $previous in
+    --kernel | --initrd | --serial)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --nested)
+        mapfile -t COMPREPLY < <(compgen -W 'intel amd off' -- "$current")
+        return
+        ;;
+    --accel)
+        mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
+        return
+        ;;
+    --memory)
+        mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$current")
+        return
+        ;;
+    --append | --cpus | --cpu | --timeout | --trace)
+        return
+        ;;
+    esac
+    case $verb in
+    run)
+        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu
+            --serial --no-reboot --debug-exit --timeout --trace --stats --help' -- "$current")
+        ;;
+    doctor)
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        ;;
+    help)
+        mapfile -t COMPREPLY < <(compgen -W 'run doctor help version' -- "$current")
+        ;;
+    esac
+}
+complete -F _nestbox nestbox
