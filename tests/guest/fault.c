@@ -204,7 +204,7 @@ static void alignment(void)
 }
 
 static volatile u64 watched[2];
-static unsigned db_count;
+static volatile unsigned db_count;
 static u64 db_rip[8], db_dr6[8];
 
 static void on_db(struct frame *f)

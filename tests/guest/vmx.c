@@ -170,11 +170,17 @@ static void prepare(void (*fn)(void))
     vmclear(vmcs);
     vmptrld(vmcs);
     launched = false;
+    static const u16 zero[] = {F_VPID, F_TSC_OFFSET, F_EXCEPTIONS, F_EXIT_STORE_COUNT, F_EXIT_LOAD_COUNT, F_ENTRY_LOAD_COUNT,
+                               F_ENTRY_INTR, F_INTERRUPTIBILITY, F_ACTIVITY, F_PENDING_DEBUG, F_CR0_MASK, F_CR4_MASK,
+                               F_CR0_SHADOW, F_CR4_SHADOW};
+    for (unsigned i = 0; i < ARRAY_LEN(zero); i++)
+        (void)vmwrite(zero[i], 0); /* VPID may be missing */
     vmwrite(F_LINK, ~0ull);
     vmwrite(F_PIN, controls(true_msr(MSR_VMX_PINBASED_CTLS), 0));
     proc_base = controls(true_msr(MSR_VMX_PROCBASED_CTLS), ept ? PROC_SECONDARY : 0);
     vmwrite(F_PROC, proc_base);
-    vmwrite(F_PROC2, ept ? PROC2_EPT : 0);
+    if (ept)
+        vmwrite(F_PROC2, PROC2_EPT);
     vmwrite(F_EXIT, controls(true_msr(MSR_VMX_EXIT_CTLS), EXITC_HOST_64 | EXITC_SAVE_EFER | EXITC_LOAD_EFER));
     vmwrite(F_ENTRY, controls(true_msr(MSR_VMX_ENTRY_CTLS), ENTRYC_IA32E_GUEST | ENTRYC_LOAD_EFER));
     if (ept)
@@ -267,7 +273,7 @@ L2(l2_read, "", "mov (%rdi), %rax", "");
 L2(l2_write, "", "movq $1, (%rdi)", "");
 L2(l2_call, "", "call *%rdi", "");
 L2(l2_nops, "", "nop", "nop");
-L2(l2_nmi, "mov $0xfee00300, %ebx", "movl $0x44400, (%rbx)", "nop; nop");
+L2(l2_nmi, "mov $0xfee00300, %ebx", "movl $0x44400, (%rbx)", "mov $1000000, %ecx; 1: loop 1b");
 __asm__(".data\nl2_no_idt: .word 0; .quad 0\nl2_bytes: .quad 0, 0\n.text\n");
 
 static void exits(u64 reason, const u8 *at, u64 qualification, const char *name)
@@ -369,7 +375,7 @@ static void entry_errors(void)
     } guest[] = {
         {F_RFLAGS, 0, "guest RFLAGS bit 1"},
         {F_RFLAGS, FLAG_ONE | BIT64(15), "guest RFLAGS bit 15"},
-        {F_RIP, 0x800000000000, "guest RIP not canonical"},
+        {F_RIP, 0x1000000000000, "guest RIP not canonical"},
         {F_CR3, BIT64(60), "guest CR3 beyond physical memory"},
         {F_ACTIVITY, 7, "guest activity state 7"},
         {F_LINK, 0x123, "VMCS link pointer"},
