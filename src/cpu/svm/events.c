@@ -111,13 +111,13 @@ static enum outcome virtual_nmi(struct vcpu *v)
 static enum outcome virtual_interrupt(struct vcpu *v)
 {
     struct svm *s = v->svm;
-    bool extint;
+    bool extint = false;
     if (!(v->flags & FLAG_IF) || v->shadow) {
         v->intr_masked = true;
         return CPU_OK;
     }
     /* Physical interrupts come first; this one is looked at again after them. */
-    if (svm_intr_allowed(v) && lapic_pending(v, &extint) >= 0) {
+    if (svm_intr_allowed(v) && (lapic_pending(v, &extint) >= 0 || extint)) {
         v->intr_masked = true;
         return CPU_OK;
     }

@@ -83,6 +83,7 @@ static enum outcome load_host(struct vcpu *v)
     v->inject.valid = false;
     v->delivering.valid = false;
     v->fault.valid = false;
+    v->iret_unblocks = false;
     v->shadow = 0;
     v->activity = ACTIVITY_ACTIVE;
     v->tsc_offset = v->tsc_offset_l1;
