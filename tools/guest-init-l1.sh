@@ -22,6 +22,7 @@ load_kvm() {
     grep -q -w svm /proc/cpuinfo && other=kvm_intel
     while read -r module; do
         [ "$module" = "$other.ko" ] && continue
+        [ "$module" = ccp.ko ] && [ "$other" = kvm_amd ] && continue
         parameters=
         case $module in kvm_intel.ko | kvm_amd.ko) parameters=$(arg kvm | tr , ' ') ;; esac
         if insmod "/modules/$module" $parameters 2>/tmp/error; then
