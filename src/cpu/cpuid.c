@@ -408,7 +408,7 @@ static void common_leaves(struct cpu_features *f, const struct cpuid_config *c)
     leaf_set(f, 1, 0, 0, 8 << 8 | ids << 16, 0, c->vcpus > 1 ? BIT(28) : 0);
     if (features_have(f, FEATURE_MONITOR))
         leaf_set(f, 5, 0, 64, 64, 3, 0);
-    leaf_set(f, 7, 0, 1, 0, 0, 0);
+    leaf_set(f, 7, 0, features_have(f, FEATURE_BHI_CTRL) ? 2 : 1, 0, 0, 0);
     leaf_set(f, 0x80000000, 0, f->max_extended, 0, 0, 0);
     u32 linear = features_have(f, FEATURE_LA57) ? 57 : features_have(f, FEATURE_LM) ? 48 : 32;
     leaf_set(f, 0x80000008, 0, c->phys_bits | linear << 8, 0, 0, 0);

@@ -116,6 +116,7 @@ enum feature_level { LEVEL_32, LEVEL_V1, LEVEL_V2, LEVEL_V3, LEVEL_V4, LEVEL_MAX
     X(SSBD,      "ssbd",       7, 0, EDX, 31, FROM_ENGINE, INTEL_ONLY, LEVEL_32, SPEC_CTRL)                      \
     X(AVX_VNNI,  "avx_vnni",   7, 1, EAX,  4, FROM_HOST,   ANY_VENDOR, LEVEL_MAX, AVX2)                          \
     X(AVX512BF16, "avx512_bf16", 7, 1, EAX, 5, FROM_HOST,  ANY_VENDOR, LEVEL_MAX, AVX512BW)                      \
+    X(BHI_CTRL, "bhi_ctrl",  7, 2, EDX,  4, FROM_ENGINE, INTEL_ONLY, LEVEL_32, SPEC_CTRL)                        \
     X(XSAVEOPT,  "xsaveopt", 0xd, 1, EAX,  0, FROM_ENGINE, ANY_VENDOR, LEVEL_32, XSAVE)                          \
     X(XSAVEC,    "xsavec",   0xd, 1, EAX,  1, FROM_ENGINE, ANY_VENDOR, LEVEL_32, XSAVE)                          \
     X(XGETBV1,   "xgetbv1",  0xd, 1, EAX,  2, FROM_ENGINE, ANY_VENDOR, LEVEL_32, XSAVE)                          \
@@ -135,6 +136,7 @@ enum feature_level { LEVEL_32, LEVEL_V1, LEVEL_V2, LEVEL_V3, LEVEL_V4, LEVEL_MAX
     X(RDTSCP,    "rdtscp",  0x80000001, 0, EDX, 27, FROM_ENGINE, ANY_VENDOR, LEVEL_32, TSC)                      \
     X(LM,        "lm",      0x80000001, 0, EDX, 29, FROM_ENGINE, ANY_VENDOR, LEVEL_V1, PAE)                      \
     X(INVARIANT_TSC, "nonstop_tsc", 0x80000007, 0, EDX, 8, FROM_ENGINE, ANY_VENDOR, LEVEL_32, TSC)               \
+    X(XSAVEERPTR, "xsaveerptr", 0x80000008, 0, EBX, 2, FROM_ENGINE, AMD_ONLY, LEVEL_32, FXSR)                    \
     X(AMD_IBPB,  "ibpb",    0x80000008, 0, EBX, 12, FROM_ENGINE, AMD_ONLY,  LEVEL_32, MSR)                       \
     X(AMD_IBRS,  "ibrs",    0x80000008, 0, EBX, 14, FROM_ENGINE, AMD_ONLY,  LEVEL_32, MSR)                       \
     X(AMD_STIBP, "stibp",   0x80000008, 0, EBX, 15, FROM_ENGINE, AMD_ONLY,  LEVEL_32, MSR)                       \

@@ -8,7 +8,7 @@
 #include "cpu/copy.h"
 #include "cpu/cpuid.h"
 #include "cpu/lapic_state.h"
-#include "cpu/vmx/vmx.h"
+#include "cpu/mmu.h"
 #include "cpu/world.h"
 
 #define VERSION (BIT(24) | (LVT_COUNT - 1) << 16 | 0x14)
@@ -270,8 +270,6 @@ void lapic_tsc_changed(struct vcpu *v)
 void lapic_timer(struct vcpu *v)
 {
     timer_expire(v->lapic);
-    if (v->vmx && v->in_guest)
-        vmx_timer(v);
     timers_update(v);
 }
 

@@ -220,7 +220,8 @@ static u64 spec_ctrl_valid(const struct vcpu *v)
 {
     return (has_either(v, FEATURE_SPEC_CTRL, FEATURE_AMD_IBRS) ? SPEC_CTRL_IBRS : 0) |
            (has_either(v, FEATURE_STIBP, FEATURE_AMD_STIBP) ? SPEC_CTRL_STIBP : 0) |
-           (has_either(v, FEATURE_SSBD, FEATURE_AMD_SSBD) ? SPEC_CTRL_SSBD : 0);
+           (has_either(v, FEATURE_SSBD, FEATURE_AMD_SSBD) ? SPEC_CTRL_SSBD : 0) |
+           (cpu_has(v->vm, FEATURE_BHI_CTRL) ? SPEC_CTRL_BHI_DIS_S : 0);
 }
 
 static enum outcome spec_ctrl_read(struct vcpu *v, u32 msr, u64 *value)

@@ -143,7 +143,7 @@ int main(void)
     CHECK(r[2] & BIT(27) && !(r[3] & BIT(9)));
     v->apic_base |= APIC_BASE_EN;
     cpuid_read(v, 7, 0, r);
-    CHECK(r[2] & BIT(4) && r[3] & BIT(29) && !(r[3] & BIT(13)) && r[0] == 1);
+    CHECK(r[2] & BIT(4) && r[3] & BIT(29) && !(r[3] & BIT(13)) && r[0] == 2);
     CHECK(!(r[1] & (BIT(4) | BIT(11) | BIT(14) | BIT(25) | BIT(2)))); /* HLE, RTM, MPX, PT, SGX */
     CHECK(!(r[3] & (BIT(20) | BIT(22) | BIT(24) | BIT(25))) && !(r[2] & (BIT(5) | BIT(7)))); /* CET, AMX, WAITPKG */
     cpuid_read(v, 0xb, 1, r);
