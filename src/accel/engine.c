@@ -93,18 +93,22 @@ static void world_end_of_interrupt(void *opaque, u8 vector)
     a->machine.eoi(a->machine.opaque, vector);
 }
 
-static u64 engine_now(void *opaque)
+/* The core calls the next few with guest vector state live in the host's registers. */
+#define KEEPS_VECTORS __attribute__((target("general-regs-only")))
+
+KEEPS_VECTORS static u64 engine_now(void *opaque)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
 }
 
-static void engine_timer_set(void *opaque, u32 index, u64 deadline_ns)
+KEEPS_VECTORS static void engine_timer_set(void *opaque, u32 index, u64 deadline_ns)
 {
     struct accel_vm *a = opaque;
     struct engine_vcpu *e = &a->vcpu[index];
-    if (e->deadline == deadline_ns)
+    /* A timer that is armed for earlier does no harm: REQ_TIMER then finds nothing due and comes back here. */
+    if (e->deadline == deadline_ns || (e->deadline && (!deadline_ns || e->deadline < deadline_ns)))
         return;
     e->deadline = deadline_ns;
     if (!e->has_timer)
@@ -124,7 +128,7 @@ static void engine_wait(void *opaque, u32 index)
     __atomic_store_n(&e->asleep, 0, __ATOMIC_SEQ_CST);
 }
 
-static void engine_kick(void *opaque, u32 index)
+KEEPS_VECTORS static void engine_kick(void *opaque, u32 index)
 {
     struct accel_vm *a = opaque;
     struct engine_vcpu *e = &a->vcpu[index];
@@ -452,6 +456,7 @@ static void engine_reset(struct accel_vm *a, const struct accel_boot *boot)
     for (u32 i = 0; i < a->vm.vcpu_count; i++) {
         struct vcpu *v = a->vm.vcpu[i];
         cpu_reset(v);
+        exec_reset(v);
         __atomic_store_n(&v->request, 0, __ATOMIC_SEQ_CST);
         if (i == 0 && boot)
             load_boot_state(v, boot);

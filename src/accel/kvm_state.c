@@ -14,6 +14,7 @@
 
 enum {
     MSR_FEATURE_CONTROL = 0x3a,
+    MSR_MISC_ENABLE = 0x1a0,
     MSR_MTRR_BASE0 = 0x200,
     MSR_MTRR_MASK0 = 0x201,
     MSR_MTRR_FIX64K = 0x250,
@@ -45,6 +46,8 @@ void kvm_firmware_msrs(struct accel_vm *vm, u32 index)
     if (vm->config.nested == NESTED_INTEL)
         msr_set(v, MSR_FEATURE_CONTROL, BIT64(0) | BIT64(2)); /* locked, VMXON outside SMX */
     /* Write-back but for legacy video memory, option ROMs and the last gigabyte below 4 GiB. */
+    /* Without fast strings Linux drops ERMS but keeps FSRM, and its memmove relies on both. */
+    msr_set(v, MSR_MISC_ENABLE, BIT64(0) | BIT64(11) | BIT64(12));
     msr_set(v, MSR_MTRR_FIX64K, ALL_WRITE_BACK);
     msr_set(v, MSR_MTRR_FIX16K_80000, ALL_WRITE_BACK);
     msr_set(v, MSR_MTRR_FIX16K_A0000, 0);

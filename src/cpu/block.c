@@ -414,7 +414,7 @@ static void invalidate_page(struct vm *vm, struct vcpu *v, struct ram_slot *s, u
         v->code_changed = true;
     for (u32 i = 0; i < vm->vcpu_count; i++)
         if (vm->vcpu[i] != v)
-            __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+            request_set(vm->vcpu[i], REQ_EVENT);
 }
 
 void block_invalidate(struct vm *vm, struct vcpu *v, gpa_t start, u64 size)

@@ -58,7 +58,7 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
     if ((t->mode & MODE_SIZE_MASK) == MODE_16)
         d = &d[t->mode & MODE_PROT ? 1 : 0];
     ZyanStatus st = ZydisDecoderDecodeFull(d, code, avail, &t->zi, t->zo);
-    *more = st == ZYDIS_STATUS_NO_MORE_DATA;
+    *more = st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG;
     if (!ZYAN_SUCCESS(st))
         return false;
     const ZydisDecodedInstruction *zi = &t->zi;

@@ -11,6 +11,7 @@
 #include "cpu/cpu.h"
 #include "cpu/exception.h"
 #include "cpu/lapic.h"
+#include "cpu/nested.h"
 #include "cpu/segment.h"
 #include "cpu/stats.h"
 #include "cpu/translate.h"
@@ -368,7 +369,7 @@ static void settle(struct vcpu *v, enum outcome out)
 static bool breakpoint(struct vcpu *v, u64 la, u64 *dr6)
 {
     *dr6 = 0;
-    if ((v->flags & FLAG_RF) || !(v->dr7 & 0xff))
+    if ((v->flags & FLAG_RF) || !(v->dr7 & 0xff) || (v->shadow & SHADOW_MOVSS) || !v->gif)
         return false;
     for (unsigned i = 0; i < 4; i++)
         if ((v->dr7 >> (i * 2) & 3) && !(v->dr7 >> (16 + i * 4) & 3) && v->dr[i] == la)
@@ -420,6 +421,8 @@ static void step(struct vcpu *v, u64 la)
         v->trap_pending = true;
         v->trap_dr6 |= DR6_BS;
     }
+    if (guest && vmx_stepping(v))
+        settle(v, v->nested->event(v, NEV_MTF));
 }
 
 static void execute(struct vcpu *v)
@@ -515,6 +518,17 @@ static u64 host_xcr0(void)
     return a | (u64)d << 32;
 }
 
+void exec_reset(struct vcpu *v)
+{
+    struct exec *x = v->exec;
+    u64 mask = XCR0_X87 | XCR0_SSE;
+    fill_bytes(x->vectors, 0, sizeof x->vectors);
+    x->vectors[0] = 0x40;  /* FCW 0040h */
+    x->vectors[24] = 0x80; /* MXCSR 1F80h */
+    x->vectors[25] = 0x1f;
+    __builtin_memcpy(x->vectors + 512, &mask, 8);
+}
+
 void exec_init(struct vcpu *v, void *memory)
 {
     struct exec_memory *m = memory;
@@ -537,13 +551,8 @@ void exec_init(struct vcpu *v, void *memory)
     x->tr = &m->tr;
     x->vector_mask = host_xcr0() & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
     x->vector_depth = 1;
-    /* An XSAVE image with FCW and MXCSR of a reset processor. */
-    x->vectors[0] = 0x40;
-    x->vectors[24] = 0x80;
-    x->vectors[25] = 0x1f;
-    u64 mask = XCR0_X87 | XCR0_SSE;
-    __builtin_memcpy(x->vectors + 512, &mask, 8);
     v->exec = x;
+    exec_reset(v);
     v->bit_mask[0] = 15;
     v->bit_mask[1] = 31;
     v->bit_mask[2] = 63;

@@ -182,6 +182,8 @@ const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
 /* Creation: memory comes from the accelerator, zeroed. */
 size_t exec_size(void);
 void exec_init(struct vcpu *v, void *memory);
+/* x87 and SSE state of a processor after RESET. The vCPU is not running. */
+void exec_reset(struct vcpu *v);
 void cache_init(struct cache *c, u8 *code, size_t code_size, u8 *data, size_t data_size);
 
 #endif

@@ -267,7 +267,7 @@ static void page_drop(struct tlb *t, u64 la)
     if (t->xtag[i] == -page || t->fetch_lost) {
         if (t->xtag[i] == -page)
             t->xtag[i] = tlb_empty(i);
-        jumps_drop(t, page, PAGE_SIZE);
+        jumps_drop(t, page - 15, PAGE_SIZE + 15); /* and blocks that cross into it */
     }
 }
 

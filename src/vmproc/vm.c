@@ -39,6 +39,8 @@ enum note {
 #define FAULT_SOON_MS 10000
 #define FAULTS_MAX 3
 
+#define DESCRIPTION_MAX 1024
+
 struct vm_process;
 
 struct vcpu_thread {
@@ -228,9 +230,13 @@ static u64 now_ms(void)
     return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
 }
 
+/* Appends the registers of a vCPU, as far as there is room. */
 static void describe(struct vm_process *vm, u32 cpu, struct vm_end *end)
 {
-    vm->accel->describe(pc_vm(vm->pc), cpu, end->state, sizeof(end->state));
+    size_t used = strlen(end->state), room = sizeof(end->state) - used;
+    if (room < DESCRIPTION_MAX)
+        return;
+    vm->accel->describe(pc_vm(vm->pc), cpu, end->state + used, room);
 }
 
 static bool ended(struct vm_end *end, enum vm_end_kind kind, u32 code)
@@ -312,7 +318,8 @@ static bool timed_out(struct vm_process *vm, struct vm_end *end)
              "the guest did not end within %llu.%03llu seconds (--timeout)",
              (unsigned long long)vm->config->timeout_ms / 1000,
              (unsigned long long)vm->config->timeout_ms % 1000);
-    describe(vm, 0, end);
+    for (u32 i = 0; i < vm->config->vcpus; i++)
+        describe(vm, i, end);
     return ended(end, VM_END_TIMEOUT, 0);
 }
 

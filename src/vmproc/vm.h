@@ -37,7 +37,7 @@ struct vm_end {
     enum vm_end_kind kind;
     u32 code;
     char text[320];    /* one line for the user; empty when there is nothing to say */
-    char state[4096];  /* registers of the vCPU concerned, or empty */
+    char state[8192];  /* registers of the vCPUs concerned, or empty */
     char stats[16384]; /* with vm_config.stats */
 };
 
