@@ -189,6 +189,7 @@ static void fadt_put(struct writer *w, const struct acpi_config *c, u32 facs, u3
         .reset_reg = gas_io(RESET_PORT, 8, 1),
         .reset_value = RESET_VALUE,
         .minor = 0,
+        .x_facs = facs,
         .x_dsdt = dsdt,
         .x_pm1a_evt = gas_io((u16)(c->pm_base + ACPI_PM1_EVT), 32, 2),
         .x_pm1a_cnt = gas_io((u16)(c->pm_base + ACPI_PM1_CNT), 16, 2),
