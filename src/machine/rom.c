@@ -10,6 +10,8 @@
 
 #define ROM_COPY 0xff000ull
 #define ROM_VECTOR 0xff0
+#define ROM_INTERRUPT 0x100
+#define INTERRUPTS 256
 #define BDA_EBDA_SEGMENT 0x40eull
 #define BDA_MEMORY_KIB 0x413ull
 
@@ -41,6 +43,15 @@ static const u8 code[] = {
     0xf4,                   /* 4:  hlt */
     0xeb, 0xfd,             /*     jmp 4b */
 };
+
+/* Every interrupt of real mode: there are no BIOS services, and callers learn so by the carry flag. */
+static const u8 interrupt[] = {
+    0x55,                   /*     push bp */
+    0x89, 0xe5,             /*     mov bp, sp */
+    0x80, 0x4e, 0x06, 0x01, /*     or byte [bp + 6], 1 */
+    0x5d,                   /*     pop bp */
+    0xcf,                   /*     iret */
+};
 /* clang-format on */
 
 static const u8 vector[] = {
@@ -52,11 +63,15 @@ void rom_write(const struct memory *m)
 {
     memset(m->rom, 0xff, PAGE_SIZE);
     memcpy(m->rom, code, sizeof(code));
+    memcpy(m->rom + ROM_INTERRUPT, interrupt, sizeof(interrupt));
     memcpy(m->rom + ROM_VECTOR, vector, sizeof(vector));
     u8 *copy = memory_at(m, ROM_COPY, PAGE_SIZE), *bda = memory_at(m, 0x400, 0x100);
-    if (!copy || !bda)
+    u32 *ivt = memory_at(m, 0, INTERRUPTS * 4);
+    if (!copy || !bda || !ivt)
         return;
     memcpy(copy, m->rom, PAGE_SIZE);
+    for (u32 i = 0; i < INTERRUPTS; i++)
+        ivt[i] = 0xf000u << 16 | (0xf000 + ROM_INTERRUPT);
     memset(bda, 0, 0x100);
     memcpy(bda + (BDA_EBDA_SEGMENT - 0x400), &(u16){MEMORY_EBDA >> 4}, 2);
     memcpy(bda + (BDA_MEMORY_KIB - 0x400), &(u16){MEMORY_EBDA >> 10}, 2);

@@ -6,7 +6,8 @@
 
 #include "machine/memory.h"
 
-/* Fills the ROM page and its copy at the end of the first MiB, and the BIOS data area. */
+/* Fills the ROM page and its copy at the end of the first MiB, the real-mode interrupt vectors, and
+ * the BIOS data area. */
 void rom_write(const struct memory *m);
 
 #endif
