@@ -44,7 +44,7 @@ static const u8 code[] = {
     0xeb, 0xfd,             /*     jmp 4b */
 };
 
-/* Every interrupt of real mode: there are no BIOS services, and callers learn so by the carry flag. */
+/* Every interrupt of real mode: no BIOS services, and callers learn so by the carry flag. */
 static const u8 interrupt[] = {
     0x55,                   /*     push bp */
     0x89, 0xe5,             /*     mov bp, sp */
