@@ -37,7 +37,7 @@ done
 add lint 300 "tools/lint.sh"
 
 passed=0 failed=0 skipped=0
-declare -A running
+declare -A running=()
 settle() { # one finished test
     local pid status entry name
     wait -n -p pid
