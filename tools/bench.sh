@@ -23,7 +23,7 @@ machine() {
     : >"$log"
     start=$(now)
     while IFS= read -r line; do
-        line=${line%$'\r'}
+        line=${line//$'\r'/}
         printf '%s\n' "$line" >>"$log"
         case $line in *"NB L1 up"*) echo "NB L1 bench boot $((($(now) - start) / 1000000)) ms" >>"$log" ;; esac
     done < <("$@" 2>&1 </dev/null)

@@ -29,9 +29,9 @@ for nested in "$@"; do
     say "== $nested: L1 boots"
     start=$(now)
     l1_up=0 l2_start=0 l2_up=0 l2_end=0
-    : >"$log"
+    echo "NB L0 nonce $nonce, expects sha256 $want" >"$log"
     while IFS= read -r line; do
-        line=${line%$'\r'}
+        line=${line//$'\r'/}
         printf '%s\n' "$line" >>"$log"
         case $line in
         *"NB L1 up"*) l1_up=$(now) ;;
