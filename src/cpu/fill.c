@@ -67,21 +67,30 @@ bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const 
     struct ram_slot *slot = vm_slot(v->vm, gpa);
     if (!slot)
         return false;
-    bool write = w->write && !slot->readonly && writer_register(v, slot, gpa);
-    if (access & ACCESS_WRITE && !write)
-        return false;
-
     u32 i = tlb_index(la);
     u64 tag = -page;
     u64 host = (u64)slot->host + (gpa.a - slot->start);
-    if (t->rtag[i] != tag)
+    /* The other kind of access gets an entry too if that evicts none. */
+    bool write = access & ACCESS_WRITE || t->wtag[i] == tlb_empty(i) || t->wtag[i] == tag;
+    bool read = !(access & ACCESS_WRITE) || t->rtag[i] == tlb_empty(i) || t->rtag[i] == tag;
+    if (write && !(w->write && !slot->readonly && writer_register(v, slot, gpa))) {
+        if (access & ACCESS_WRITE)
+            return false;
+        t->wtag[i] = tlb_empty(i);
+        write = false;
+    }
+    if ((read && t->rtag[i] != tag) || (write && t->wtag[i] != tag))
         entry_count(t, i);
     attributes_note(t, la, w);
-    t->add[i] = host - page;
-    t->rtag[i] = tag;
-    t->wtag[i] = write ? tag : tlb_empty(i);
-    if (write)
+    if (read) {
+        t->radd[i] = host - page;
+        t->rtag[i] = tag;
+    }
+    if (write) {
+        t->wadd[i] = host - page;
+        t->wtag[i] = tag;
         t->written[written_bit(host) / 64] |= BIT64(written_bit(host) % 64);
+    }
     return true;
 }
 

@@ -42,12 +42,12 @@ static enum outcome span_find(struct vcpu *v, u64 la, unsigned size, enum access
     struct tlb *t = tlb_for(v, access);
     u32 i = tlb_index(la);
     if (t && tlb_hit(access & ACCESS_WRITE ? t->wtag[i] : t->rtag[i], la, size)) {
-        s->host = (u8 *)(t->add[i] + la);
+        s->host = (u8 *)((access & ACCESS_WRITE ? t->wadd[i] : t->radd[i]) + la);
         return CPU_OK;
     }
     TRY(walk_linear(v, la, access, &w));
     if (t && tlb_enter(v, t, la, access, &w)) {
-        s->host = (u8 *)(t->add[i] + la);
+        s->host = (u8 *)((access & ACCESS_WRITE ? t->wadd[i] : t->radd[i]) + la);
         return CPU_OK;
     }
     s->gpa = w.gpa;
@@ -172,7 +172,7 @@ enum outcome mem_read(struct vcpu *v, u64 la, void *buf, unsigned size, enum acc
     const struct tlb *t = tlb_for(v, access);
     u32 i = tlb_index(la);
     if (likely(t && tlb_hit(t->rtag[i], la, size))) {
-        move_sized(buf, (const void *)(t->add[i] + la), size);
+        move_sized(buf, (const void *)(t->radd[i] + la), size);
         return CPU_OK;
     }
     return read_slow(v, la, buf, size, access);
@@ -203,7 +203,7 @@ enum outcome mem_write(struct vcpu *v, u64 la, const void *buf, unsigned size, e
     const struct tlb *t = tlb_for(v, access);
     u32 i = tlb_index(la);
     if (likely(t && tlb_hit(t->wtag[i], la, size))) {
-        move_sized((void *)(t->add[i] + la), buf, size);
+        move_sized((void *)(t->wadd[i] + la), buf, size);
         return CPU_OK;
     }
     return write_slow(v, la, buf, size, access);
@@ -231,7 +231,7 @@ enum outcome mem_pointer(struct vcpu *v, u64 la, enum access access, void **host
         t = tlb_for(v, access);
     }
     if (filled)
-        *host = (void *)(t->add[i] + la);
+        *host = (void *)((access & ACCESS_WRITE ? t->wadd[i] : t->radd[i]) + la);
     return CPU_OK;
 }
 

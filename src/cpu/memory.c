@@ -60,29 +60,36 @@ static bool is_disp32(s64 x)
     return x == (s32)x;
 }
 
+void emit_effective(struct tr *t, unsigned dst, bool wide)
+{
+    struct emit *e = &t->hot;
+    const struct insn *in = &t->in;
+    if (in->base == REG_RIP) {
+        s64 d = in->disp + t->next;
+        emit_load(e, dst, VCPU_DISP(page_la));
+        if (!is_disp32(d)) {
+            emit_lea(e, true, dst, dst, H_NONE, 1, (s32)(d / 2));
+            d -= d / 2;
+        }
+        emit_lea(e, wide, dst, dst, H_NONE, 1, (s32)d);
+    } else if (in->base == REG_NONE && in->index == REG_NONE) {
+        emit_mov_imm64(e, dst, mask_size((u64)in->disp, wide ? 8 : 4));
+    } else {
+        unsigned base = in->base == REG_NONE ? H_NONE : source(e, in->base, H_ADDR);
+        unsigned index = in->index == REG_NONE ? H_NONE : source(e, in->index, H_SCRATCH);
+        emit_lea(e, wide, dst, base, index, in->scale, (s32)in->disp);
+    }
+}
+
 unsigned emit_address(struct tr *t)
 {
     struct emit *e = &t->hot;
     const struct insn *in = &t->in;
     bool based = in->seg == SEG_FS || in->seg == SEG_GS;
-    bool wide = in->asz == 8;
-    if (in->base == REG_RIP) {
-        s64 d = in->disp + t->next;
-        emit_load(e, H_ADDR, VCPU_DISP(page_la));
-        if (!is_disp32(d)) {
-            emit_lea(e, true, H_ADDR, H_ADDR, H_NONE, 1, (s32)(d / 2));
-            d -= d / 2;
-        }
-        emit_lea(e, wide, H_ADDR, H_ADDR, H_NONE, 1, (s32)d);
-    } else if (in->base == REG_NONE && in->index == REG_NONE) {
-        emit_mov_imm64(e, H_ADDR, mask_size((u64)in->disp, in->asz));
-    } else {
-        unsigned base = in->base == REG_NONE ? H_NONE : source(e, in->base, H_ADDR);
-        unsigned index = in->index == REG_NONE ? H_NONE : source(e, in->index, H_SCRATCH);
-        if (t->is64 && wide && !based && index == H_NONE && in->disp == 0 && base != H_NONE)
-            return base;
-        emit_lea(e, wide, H_ADDR, base, index, in->scale, (s32)in->disp);
-    }
+    if (t->is64 && in->asz == 8 && !based && in->index == REG_NONE && in->disp == 0 && in->base < GPR_COUNT &&
+        host_of(in->base) != H_NONE)
+        return host_of(in->base);
+    emit_effective(t, H_ADDR, in->asz == 8);
     if (in->asz == 2)
         emit_movzx16(e, H_ADDR, H_ADDR);
     if (t->is64) {
@@ -132,7 +139,7 @@ void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, uns
     emit_jmp(e, c->p);
     emit_here8(e, hit);
     emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, offsetof(struct tlb, add));
+    emit_gs_load(e, H_SCRATCH, write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
     u8 *post = e->p;
 
     emit_mov(c, H_ADDR, addr);

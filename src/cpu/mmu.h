@@ -5,7 +5,8 @@
  * A struct tlb is one context: (level, VPID or ASID, PCID or CR3, EPTP or nCR3, user/supervisor, SMAP override,
  * paging-control bits, PKRU). Each vCPU has a handful; entering a context that is still here costs a pointer
  * switch. Translated code finds the arrays by GS: rtag/wtag hold minus the page's linear address (so that tag +
- * address is the offset in the page on a hit), add is host page minus linear page. Arrays are separate because
+ * address is the offset in the page on a hit), radd/wadd the host page minus the linear page. Reads and writes have entries of
+ * their own, so that copying between pages that share an index does not evict at each turn. Arrays are separate because
  * SIB scales by 8 at most. An empty tag at index i is tlb_empty(i): it belongs to a page that indexes elsewhere,
  * so no address, canonical or not, can hit it.
  */
@@ -34,7 +35,8 @@ struct tlb {
     /* reached by translated code through GS */
     u64 rtag[TLB_SIZE];
     u64 wtag[TLB_SIZE];
-    u64 add[TLB_SIZE];
+    u64 radd[TLB_SIZE];
+    u64 wadd[TLB_SIZE];
     u64 jtag[JUMP_SIZE];  /* minus the linear address of a block's start */
     u64 jcode[JUMP_SIZE]; /* its far entry; means nothing while jtag does not match */
     /* C only */

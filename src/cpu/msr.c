@@ -273,7 +273,7 @@ static enum outcome platform_info_read(struct vcpu *v, u32 msr, u64 *value)
 /* IA32_BIOS_SIGN_ID: the microcode revision that CPUID loads. */
 static enum outcome microcode_read(struct vcpu *v, u32 msr, u64 *value)
 {
-    *value = v->vm->vendor == VENDOR_INTEL ? 0x0d0003f5ull << 32 : 0x0a101148;
+    *value = v->vm->vendor == VENDOR_INTEL ? 0x0d0003f5ull << 32 : 0x0a101154;
     return CPU_OK;
 }
 

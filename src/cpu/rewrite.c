@@ -368,34 +368,32 @@ void translate_copy(struct tr *t)
 void translate_lea(struct tr *t)
 {
     struct emit *e = &t->hot;
-    u8 seg = t->in.seg;
-    t->in.seg = SEG_DS; /* LEA ignores segments */
-    bool flat = t->flat;
-    t->flat = true;
-    unsigned addr = emit_address(t);
-    t->flat = flat;
-    t->in.seg = seg;
     unsigned home = host_of(t->in.reg);
-    if (t->in.osz == 2) {
-        if (home == H_NONE) {
+    u8 seg = t->in.seg;
+    bool flat = t->flat;
+    t->in.seg = SEG_DS; /* LEA ignores segments */
+    t->flat = true;
+    if (home != H_NONE && t->in.osz >= 4 && t->in.asz >= 4) {
+        emit_effective(t, home, t->in.osz == 8 && t->in.asz == 8);
+    } else {
+        unsigned addr = emit_address(t);
+        if (t->in.osz == 2 && home == H_NONE) {
             emit_byte(e, 0x66);
             emit_op_mem(e, false, 0x89, addr, H_VCPU, H_NONE, 1, gpr_disp(t->in.reg));
-        } else {
+        } else if (t->in.osz == 2) {
             emit_mov16(e, home, addr);
+        } else if (home == H_NONE) {
+            if (t->in.osz == 4)
+                emit_mov32(e, H_ADDR, addr);
+            emit_store(e, t->in.osz == 4 ? H_ADDR : addr, gpr_disp(t->in.reg));
+        } else {
+            emit_mov32(e, home, addr);
+            if (t->in.osz == 8)
+                emit_mov(e, home, addr);
         }
-        return;
     }
-    if (home == H_NONE) {
-        if (t->in.osz == 4) {
-            emit_mov32(e, H_ADDR, addr);
-            addr = H_ADDR;
-        }
-        emit_store(e, addr, gpr_disp(t->in.reg));
-    } else if (t->in.osz == 4) {
-        emit_mov32(e, home, addr);
-    } else {
-        emit_mov(e, home, addr);
-    }
+    t->flat = flat;
+    t->in.seg = seg;
 }
 
 /* XLAT: MOV AL, [RBX + AL]. */

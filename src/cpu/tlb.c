@@ -242,7 +242,9 @@ static void region_drop(struct tlb *t, u64 start, u64 size)
 {
     for (u32 i = 0; i < TLB_SIZE; i++) {
         if (-t->rtag[i] - start < size)
-            t->rtag[i] = t->wtag[i] = tlb_empty(i);
+            t->rtag[i] = tlb_empty(i);
+        if (-t->wtag[i] - start < size)
+            t->wtag[i] = tlb_empty(i);
         if (-t->xtag[i] - start < size)
             t->xtag[i] = tlb_empty(i);
     }
@@ -263,7 +265,9 @@ static void page_drop(struct tlb *t, u64 la)
     }
     u32 i = tlb_index(la);
     if (t->rtag[i] == -page)
-        t->rtag[i] = t->wtag[i] = tlb_empty(i);
+        t->rtag[i] = tlb_empty(i);
+    if (t->wtag[i] == -page)
+        t->wtag[i] = tlb_empty(i);
     if (t->xtag[i] == -page || t->fetch_lost) {
         if (t->xtag[i] == -page)
             t->xtag[i] = tlb_empty(i);
@@ -353,7 +357,7 @@ void mmu_protect_page(struct vcpu *v, gpa_t page)
         if (!(t->written[written_bit(host) / 64] >> (written_bit(host) % 64) & 1))
             continue;
         for (u32 i = 0; i < TLB_SIZE; i++) {
-            if (t->wtag[i] == t->rtag[i] && t->add[i] - t->wtag[i] == host)
+            if (t->wadd[i] - t->wtag[i] == host)
                 t->wtag[i] = tlb_empty(i);
         }
     }

@@ -56,6 +56,8 @@ unsigned decode_gpr(ZydisRegister reg, bool *high);
 /* memory.c */
 /* Host register of a guest GPR, or H_NONE if it lives in the vCPU. */
 unsigned host_of(unsigned guest);
+/* Emits the offset of the memory operand into host register dst, cut to 32 bits unless wide. */
+void emit_effective(struct tr *t, unsigned dst, bool wide);
 /* Emits the linear address of the memory operand; the host register that holds it (H_ADDR or a guest's). */
 unsigned emit_address(struct tr *t);
 typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);

@@ -15,7 +15,7 @@ static u8 *hit(u64 la, unsigned size, bool write)
     const struct tlb *t = v->tlb;
     u32 i = (u32)((la & v->tlb_mask) >> PAGE_SHIFT);
     u64 offset = (write ? t->wtag[i] : t->rtag[i]) + la + size - 1;
-    return offset >> PAGE_SHIFT ? NULL : (u8 *)(t->add[i] + la);
+    return offset >> PAGE_SHIFT ? NULL : (u8 *)((write ? t->wadd[i] : t->radd[i]) + la);
 }
 
 static bool fill(u64 la, enum access access)
