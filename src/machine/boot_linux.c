@@ -43,6 +43,7 @@ enum {
 #define HDR_END_MAX \
     0x290u /* where the header may reach at most: EDD data follows in the zero page */
 #define E820_ZP_ENTRY 20u
+#define PARAGRAPH 16ull /* the unit of syssize */
 #define MAGIC_HDRS 0x53726448u /* "HdrS" */
 #define LOADED_HIGH BIT(0)
 #define XLF_KERNEL_64 BIT(0)
@@ -55,7 +56,8 @@ enum {
 /* The header's facts, with the defaults of older protocol versions. */
 struct header {
     u32 version;
-    u64 payload, payload_size; /* the protected-mode kernel in the file */
+    u64 payload, payload_size; /* the protected-mode kernel in the file; counted in paragraphs */
+    u64 payload_there;         /* without what rounding up to a paragraph promises too much */
     bool relocatable, entry64, initrd_above_4g;
     u64 alignment, pref_address, init_size;
     u64 initrd_max;
@@ -72,7 +74,11 @@ static void header_read(struct header *h, const struct image *im)
     u32 sects = image_has(im, HDR_SETUP_SECTS, 1) ? im->data[HDR_SETUP_SECTS] : 0;
     h->version = image_u16(im, HDR_VERSION);
     h->payload = ((sects ? sects : 4) + 1) * 512ull;
-    h->payload_size = image_u32(im, HDR_SYSSIZE) * 16ull;
+    h->payload_size = image_u32(im, HDR_SYSSIZE) * PARAGRAPH;
+    h->payload_there = h->payload_size;
+    if (im->size > h->payload && im->size - h->payload < h->payload_size &&
+        h->payload_size - (im->size - h->payload) < PARAGRAPH)
+        h->payload_there = im->size - h->payload;
     h->initrd_max = h->version >= 0x203 ? image_u32(im, HDR_INITRD_ADDR_MAX) : INITRD_MAX_OLD;
     h->relocatable = h->version >= 0x205 && im->data[HDR_RELOCATABLE];
     h->alignment = h->relocatable ? image_u32(im, HDR_KERNEL_ALIGNMENT) : 0;
@@ -96,7 +102,7 @@ int linux_check(const struct boot *b, struct boot_error *error)
         return boot_fail(error, -EINVAL,
                          "%s: a Linux kernel with boot protocol %u.%02u and no bzImage: too old",
                          name, h.version >> 8, h.version & 0xff);
-    if (!h.payload_size || !image_has(im, h.payload, h.payload_size))
+    if (!h.payload_size || !image_has(im, h.payload, h.payload_there))
         return boot_fail(
             error, -EINVAL,
             "%s: truncated Linux kernel: its header promises %llu bytes, the file has %llu", name,
@@ -216,7 +222,7 @@ int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *
             "%s: needs %llu MiB of memory to start, the VM has %llu: give more with --memory",
             b->kernel_name, (unsigned long long)((need >> 20) + 2),
             (unsigned long long)m->size >> 20);
-    memcpy(to, b->kernel.data + h.payload, h.payload_size);
+    memcpy(to, b->kernel.data + h.payload, h.payload_there);
     int e = initrds_load(b, &h, m, kernel + need, &initrd, &initrd_size, error);
     if (e)
         return e;

@@ -200,6 +200,12 @@ static void test_linux(void)
     CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), NULL, 0, NULL, &start, &error), -ENOMEM);
     CHECK(strstr(error.text, "--memory"));
 
+    TEST("a kernel whose last paragraph is not full is whole");
+    make_linux(im);
+    CHECK_EQ(try_boot(put_file("bz", im, sizeof(im) - 15), NULL, 0, NULL, &start, &error), 0);
+    CHECK_EQ(try_boot(put_file("bz", im, sizeof(im) - 16), NULL, 0, NULL, &start, &error), -EINVAL);
+    CHECK(strstr(error.text, "truncated"));
+
     TEST("a gzipped kernel is inflated, a damaged one refused");
     make_linux(im);
     gzFile gz = gzopen(path_of("gz"), "wb");
