@@ -68,13 +68,15 @@ void park(struct vcpu *v)
     run_begin(v);
 }
 
-void exclusive_begin(struct vcpu *v)
+bool exclusive_begin(struct vcpu *v)
 {
+    bool parked = false;
     struct vm *vm = v->vm;
     struct cache *c = vm->cache;
     u32 none = 0, spins = 0;
     while (!__atomic_compare_exchange_n(&c->exclusive, &none, v->index + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
         none = 0;
+        parked = true;
         park(v);
     }
     for (u32 i = 0; i < vm->vcpu_count; i++) {
@@ -85,6 +87,7 @@ void exclusive_begin(struct vcpu *v)
         while (__atomic_load_n(&o->exec->running, __ATOMIC_SEQ_CST))
             relax(&spins);
     }
+    return parked;
 }
 
 void exclusive_end(struct vcpu *v)
@@ -241,7 +244,7 @@ static struct block *lookup(struct cache *c, u64 page, u16 offset, u32 mode, u64
     return NULL;
 }
 
-struct block *block_find(struct vcpu *v, u64 la, enum outcome *out)
+struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
 {
     struct cache *c = v->vm->cache;
     gpa_t gpa;
@@ -250,7 +253,6 @@ struct block *block_find(struct vcpu *v, u64 la, enum outcome *out)
         return NULL;
     u64 page = gpa.a & ~PAGE_MASK, page2 = ~0ull;
     u16 offset = la & PAGE_MASK;
-    u32 mode = v->mode;
     for (;;) {
         lock(c);
         struct block *b = lookup(c, page, offset, mode, &page2, v, la, out);
@@ -309,8 +311,8 @@ void block_link(struct vcpu *v, struct exit_link *link, struct block *to)
 {
     struct cache *c = v->vm->cache;
     lock(c);
-    if (link->to || !to->valid || !link->from->valid || to->page != link->from->page || to->mode != link->from->mode ||
-        to->offset != link->target) {
+    if (link->to || !to->valid || !link->from->valid || to->page != link->from->page ||
+        ((to->mode ^ link->from->mode) & ~MODE_PLAIN) || to->offset != link->target) {
         unlock(c);
         return;
     }

@@ -80,22 +80,7 @@ static u8 *host_of_target(const struct tr *t, s32 target)
 
 static bool branch_is_word(const struct tr *t)
 {
-    return !t->is64 && t->in.osz == 2;
-}
-
-/* A patchable jump: field is the rel32 just emitted, which points to a stub that leaves with the link. */
-static void add_link(struct tr *t, u8 *field, u16 target)
-{
-    struct emit *c = &t->cold;
-    if (t->link_count == ARRAY_LEN(t->links)) {
-        t->lost = true;
-        return;
-    }
-    struct exit_link *l = &t->links[t->link_count];
-    *l = (struct exit_link){.field = field, .stub = c->p, .target = target};
-    emit_mov_imm64(c, H_SCRATCH, (u64)(t->b->links + t->link_count));
-    emit_jmp_vcpu(c, VCPU_DISP(leave_chain));
-    t->link_count++;
+    return !t->is64 && t->d->in.osz == 2;
 }
 
 /* The rel32 of the next instruction with `opcode_bytes` before it must not cross a cache line, to be patched atomically. */
@@ -103,6 +88,26 @@ static void align_field(struct emit *e, unsigned opcode_bytes)
 {
     while ((((u64)e->p + opcode_bytes) & 63) > 60)
         emit_byte(e, 0x90);
+}
+
+/* A patchable jump: field is the rel32 just emitted, which points to a stub that leaves with the link. */
+void add_link(struct tr *t, u8 *field, u16 target, bool plain)
+{
+    struct emit *c = &t->cold;
+    if (t->link_count == ARRAY_LEN(t->links)) {
+        t->lost = true;
+        return;
+    }
+    struct exit_link *l = &t->links[t->link_count];
+    if (!field) { /* a jump of its own to patch: to what follows it while unchained */
+        align_field(c, 1);
+        emit_jmp(c, c->p + 5);
+        field = c->p - 4;
+    }
+    *l = (struct exit_link){.field = field, .stub = c->p, .target = target, .plain = plain};
+    emit_mov_imm64(c, H_SCRATCH, (u64)(t->b->links + t->link_count));
+    emit_jmp_vcpu(c, VCPU_DISP(leave_chain));
+    t->link_count++;
 }
 
 void emit_goto(struct tr *t, s32 target, bool word)
@@ -120,7 +125,7 @@ void emit_goto(struct tr *t, s32 target, bool word)
         }
         align_field(e, 1);
         emit_jmp(e, t->cold.p);
-        add_link(t, e->p - 4, (u16)target);
+        add_link(t, e->p - 4, (u16)target, false);
         return;
     }
     emit_load(e, H_ADDR, VCPU_DISP(page_la));
@@ -137,7 +142,7 @@ void emit_goto(struct tr *t, s32 target, bool word)
 
 static s32 direct_target(const struct tr *t)
 {
-    return t->next + (s32)t->zi.raw.imm[0].value.s;
+    return t->next + (s32)t->d->zi.raw.imm[0].value.s;
 }
 
 static u8 *emit_jcc32(struct emit *e, u8 cc)
@@ -157,7 +162,7 @@ static void emit_here32(struct emit *e, u8 *after)
 static void jcc(struct tr *t)
 {
     struct emit *e = &t->hot;
-    u8 cc = t->in.opcode & 15;
+    u8 cc = t->d->in.opcode & 15;
     s32 target = direct_target(t);
     bool word = branch_is_word(t);
     if (target > t->pos && target < (s32)PAGE_SIZE && !(t->mode & MODE_STEP)) {
@@ -165,7 +170,7 @@ static void jcc(struct tr *t)
         emit_byte(e, 0x0f);
         emit_byte(e, 0x80 | cc);
         emit_u32(e, (u32)(t->cold.p - (e->p + 4)));
-        add_link(t, e->p - 4, (u16)target);
+        add_link(t, e->p - 4, (u16)target, false);
         return;
     }
     u8 *skip = emit_jcc32(e, cc ^ 1);
@@ -177,19 +182,19 @@ static void jcc(struct tr *t)
 static void loop(struct tr *t)
 {
     struct emit *e = &t->hot;
-    u8 op = t->in.opcode;
+    u8 op = t->d->in.opcode;
     u8 *not_zero_flag = NULL;
     if (op != 0xe3) {
-        if (t->in.asz == 2) {
+        if (t->d->in.asz == 2) {
             emit_lea(e, false, H_ADDR, H_GUEST_RCX, H_NONE, 1, -1);
             emit_mov16(e, H_GUEST_RCX, H_ADDR);
         } else {
-            emit_lea(e, t->in.asz == 8, H_GUEST_RCX, H_GUEST_RCX, H_NONE, 1, -1);
+            emit_lea(e, t->d->in.asz == 8, H_GUEST_RCX, H_GUEST_RCX, H_NONE, 1, -1);
         }
     }
-    if (t->in.asz == 8)
+    if (t->d->in.asz == 8)
         emit_mov(e, H_SCRATCH, H_GUEST_RCX);
-    else if (t->in.asz == 4)
+    else if (t->d->in.asz == 4)
         emit_mov32(e, H_SCRATCH, H_GUEST_RCX);
     else
         emit_movzx16(e, H_SCRATCH, H_GUEST_RCX);
@@ -243,32 +248,31 @@ struct push {
     enum { PUSH_REG, PUSH_IMM, PUSH_SPILL, PUSH_RETURN } what;
     u8 reg;  /* guest */
     u8 size;
-    u8 addr; /* host register of the address */
     u64 imm;
 };
 
-static void store_sized(struct emit *e, unsigned size, unsigned reg, unsigned base, unsigned index)
+static void store_sized(struct emit *e, unsigned size, unsigned reg, unsigned base, unsigned index, s32 disp)
 {
     if (size == 2)
         emit_byte(e, 0x66);
-    emit_op_mem(e, size == 8, 0x89, reg, base, index, 1, 0);
+    emit_op_mem(e, size == 8, 0x89, reg, base, index, 1, disp);
 }
 
 static void push_body(struct tr *t, struct emit *e, void *ctx)
 {
     const struct push *p = ctx;
     if (p->what == PUSH_REG && host_of(p->reg) != H_NONE) {
-        store_sized(e, p->size, host_of(p->reg), RCX, p->addr);
+        store_sized(e, p->size, host_of(p->reg), RCX, t->mem_index, t->mem_disp);
     } else if (p->what == PUSH_IMM) {
         if (p->size == 2)
             emit_byte(e, 0x66);
-        emit_op_mem(e, p->size == 8, 0xc7, 0, RCX, p->addr, 1, 0);
+        emit_op_mem(e, p->size == 8, 0xc7, 0, RCX, t->mem_index, 1, t->mem_disp);
         if (p->size == 2)
             emit_u16(e, (u16)p->imm);
         else
             emit_u32(e, (u32)p->imm);
     } else {
-        emit_lea(e, true, RCX, RCX, p->addr, 1, 0);
+        emit_lea(e, true, RCX, RCX, t->mem_index, 1, t->mem_disp);
         if (p->what == PUSH_REG) {
             emit_load(e, R11, gpr_disp(p->reg));
         } else if (p->what == PUSH_SPILL) {
@@ -281,7 +285,7 @@ static void push_body(struct tr *t, struct emit *e, void *ctx)
             /* rcx is taken: the return EIP was prepared in spill[1] */
             emit_load(e, R11, VCPU_DISP(spill) + 8);
         }
-        store_sized(e, p->size, R11, RCX, H_NONE);
+        store_sized(e, p->size, R11, RCX, H_NONE, 0);
     }
     stack_add(t, e, -(s32)p->size);
 }
@@ -295,20 +299,21 @@ static void emit_push(struct tr *t, struct push *p, bool stay)
         emit_lea(e, false, R11, R11, RCX, 1, t->next);
         emit_store(e, R11, VCPU_DISP(spill) + 8);
     }
+    unsigned flags = SITE_WRITE | (stay ? SITE_STAY : 0);
+    if (emit_grouped(t, &t->d->note[1], p->size, flags, SEG_SS, push_body, p))
+        return;
     unsigned addr = stack_address(t, H_GUEST_RSP, -(s32)p->size);
-    p->addr = H_ADDR;
-    emit_access(t, addr, p->size, SITE_WRITE | (stay ? SITE_STAY : 0), SEG_SS, push_body, p);
+    emit_access(t, addr, p->size, flags, SEG_SS, push_body, p);
 }
 
 struct pop {
     enum { POP_REG, POP_TARGET, POP_LEAVE } what;
     u8 reg;
     u8 size;
-    u8 addr;
     s32 release; /* bytes to add to the stack pointer */
 };
 
-static void load_sized(struct emit *e, unsigned size, unsigned reg, unsigned base, unsigned index)
+static void load_sized(struct emit *e, unsigned size, unsigned reg, unsigned base, unsigned index, s32 disp)
 {
     if (size == 2) { /* movzx */
         u8 rex = rex_bits(reg, index, base);
@@ -316,17 +321,17 @@ static void load_sized(struct emit *e, unsigned size, unsigned reg, unsigned bas
             emit_byte(e, 0x40 | rex);
         emit_byte(e, 0x0f);
         emit_byte(e, 0xb7);
-        emit_modrm_mem(e, reg, base, index, 1, 0);
+        emit_modrm_mem(e, reg, base, index, 1, disp);
         return;
     }
-    emit_op_mem(e, size == 8, 0x8b, reg, base, index, 1, 0);
+    emit_op_mem(e, size == 8, 0x8b, reg, base, index, 1, disp);
 }
 
 static void pop_body(struct tr *t, struct emit *e, void *ctx)
 {
     const struct pop *p = ctx;
     if (p->what == POP_LEAVE) {
-        load_sized(e, p->size, RCX, RCX, p->addr);
+        load_sized(e, p->size, RCX, RCX, t->mem_index, t->mem_disp);
         if (t->ssz == 8)
             emit_mov(e, H_GUEST_RSP, RBP);
         else if (t->ssz == 4)
@@ -342,7 +347,7 @@ static void pop_body(struct tr *t, struct emit *e, void *ctx)
             emit_mov(e, RBP, RCX);
         return;
     }
-    load_sized(e, p->size, RCX, RCX, p->addr);
+    load_sized(e, p->size, RCX, RCX, t->mem_index, t->mem_disp);
     stack_add(t, e, p->release); /* may use r11: the value stays in rcx */
     if (p->what == POP_TARGET) {
         emit_mov(e, H_ADDR, RCX);
@@ -365,8 +370,9 @@ static void pop_body(struct tr *t, struct emit *e, void *ctx)
 
 static void emit_pop(struct tr *t, struct pop *p, unsigned from)
 {
+    if (emit_grouped(t, &t->d->note[1], p->size, SITE_READ, SEG_SS, pop_body, p))
+        return;
     unsigned addr = stack_address(t, from, 0);
-    p->addr = addr == H_NONE ? H_ADDR : (u8)addr;
     emit_access(t, addr, p->size, SITE_READ, SEG_SS, pop_body, p);
 }
 
@@ -374,17 +380,17 @@ static void emit_pop(struct tr *t, struct pop *p, unsigned from)
 static void rm_body(struct tr *t, struct emit *e, void *ctx)
 {
     const struct push *p = ctx;
-    load_sized(e, p->size, RCX, RCX, p->addr);
+    load_sized(e, p->size, RCX, RCX, t->mem_index, t->mem_disp);
     emit_store(e, RCX, VCPU_DISP(spill));
 }
 
 static void rm_to_spill(struct tr *t, unsigned size)
 {
     struct emit *e = &t->hot;
-    if (t->in.mod == 3) {
-        unsigned r = host_of(t->in.rm);
+    if (t->d->in.mod == 3) {
+        unsigned r = host_of(t->d->in.rm);
         if (r == H_NONE) {
-            emit_load(e, R11, gpr_disp(t->in.rm));
+            emit_load(e, R11, gpr_disp(t->d->in.rm));
             r = R11;
         }
         if (size == 2) {
@@ -397,15 +403,17 @@ static void rm_to_spill(struct tr *t, unsigned size)
         emit_store(e, r, VCPU_DISP(spill));
         return;
     }
+    struct push p = {.size = (u8)size};
+    if (emit_grouped(t, &t->d->note[0], size, SITE_READ, t->d->in.seg, rm_body, &p))
+        return;
     unsigned addr = emit_address(t);
-    struct push p = {.size = (u8)size, .addr = addr == H_NONE ? H_ADDR : (u8)addr};
-    emit_access(t, addr, size, SITE_READ, t->in.seg, rm_body, &p);
+    emit_access(t, addr, size, SITE_READ, t->d->in.seg, rm_body, &p);
 }
 
 /* Branch operand size: 64 in 64-bit mode whatever the prefix (Intel). */
 static u8 branch_size(const struct tr *t)
 {
-    return t->is64 ? 8 : t->in.osz;
+    return t->is64 ? 8 : t->d->in.osz;
 }
 
 void translate_branch(struct tr *t)
@@ -413,10 +421,9 @@ void translate_branch(struct tr *t)
     struct emit *e = &t->hot;
     u8 size = branch_size(t);
     bool word = branch_is_word(t);
-    switch (t->zi.mnemonic) {
+    switch (t->d->zi.mnemonic) {
     case ZYDIS_MNEMONIC_JMP:
-        t->ended = true;
-        if (t->zi.raw.imm[0].is_relative) {
+        if (t->d->zi.raw.imm[0].is_relative) {
             emit_goto(t, direct_target(t), word);
             return;
         }
@@ -426,9 +433,8 @@ void translate_branch(struct tr *t)
         emit_lookup(t, true);
         return;
     case ZYDIS_MNEMONIC_CALL: {
-        t->ended = true;
         struct push p = {.what = PUSH_RETURN, .size = size};
-        bool direct = t->zi.raw.imm[0].is_relative;
+        bool direct = t->d->zi.raw.imm[0].is_relative;
         if (!direct)
             rm_to_spill(t, size);
         emit_push(t, &p, true);
@@ -442,8 +448,7 @@ void translate_branch(struct tr *t)
         return;
     }
     case ZYDIS_MNEMONIC_RET: {
-        t->ended = true;
-        struct pop p = {.what = POP_TARGET, .size = size, .release = size + (t->zi.raw.imm[0].size ? (u16)t->in.imm : 0)};
+        struct pop p = {.what = POP_TARGET, .size = size, .release = size + (t->d->zi.raw.imm[0].size ? (u16)t->d->in.imm : 0)};
         emit_pop(t, &p, H_GUEST_RSP);
         emit_eip_to_linear(t, false);
         emit_lookup(t, false);
@@ -464,17 +469,17 @@ void translate_branch(struct tr *t)
 
 void translate_stack(struct tr *t)
 {
-    u8 size = t->is64 ? (t->in.prefixes & PREFIX_66 && !(t->in.rex & 8) ? 2 : 8) : t->in.osz;
-    u8 op = t->in.opcode;
-    switch (t->zi.mnemonic) {
+    u8 size = t->is64 ? (t->d->in.prefixes & PREFIX_66 && !(t->d->in.rex & 8) ? 2 : 8) : t->d->in.osz;
+    u8 op = t->d->in.opcode;
+    switch (t->d->zi.mnemonic) {
     case ZYDIS_MNEMONIC_PUSH: {
         struct push p = {.size = size};
         if (op >= 0x50 && op <= 0x57) {
             p.what = PUSH_REG;
-            p.reg = (u8)((op & 7) | (t->in.rex & 1 ? 8 : 0));
+            p.reg = (u8)((op & 7) | (t->d->in.rex & 1 ? 8 : 0));
         } else if (op == 0x68 || op == 0x6a) {
             p.what = PUSH_IMM;
-            p.imm = (u64)t->zi.raw.imm[0].value.s;
+            p.imm = (u64)t->d->zi.raw.imm[0].value.s;
         } else {
             rm_to_spill(t, size);
             p.what = PUSH_SPILL;
@@ -484,7 +489,7 @@ void translate_stack(struct tr *t)
     }
     case ZYDIS_MNEMONIC_POP: {
         struct pop p = {.what = POP_REG, .size = size, .release = size};
-        p.reg = op >= 0x58 && op <= 0x5f ? (u8)((op & 7) | (t->in.rex & 1 ? 8 : 0)) : t->in.rm;
+        p.reg = op >= 0x58 && op <= 0x5f ? (u8)((op & 7) | (t->d->in.rex & 1 ? 8 : 0)) : t->d->in.rm;
         emit_pop(t, &p, H_GUEST_RSP);
         return;
     }

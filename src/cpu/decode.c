@@ -38,7 +38,7 @@ static u8 decode_seg(ZydisRegister reg)
 
 static void decode_memory(struct tr *t, const ZydisDecodedOperand *o)
 {
-    struct insn *in = &t->in;
+    struct insn *in = &t->d->in;
     bool high;
     in->mem = true;
     in->seg = decode_seg(o->mem.segment);
@@ -57,12 +57,12 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
     ZydisDecoder *d = x->decoder[t->mode & MODE_SIZE_MASK];
     if ((t->mode & MODE_SIZE_MASK) == MODE_16)
         d = &d[t->mode & MODE_PROT ? 1 : 0];
-    ZyanStatus st = ZydisDecoderDecodeFull(d, code, avail, &t->zi, t->zo);
+    ZyanStatus st = ZydisDecoderDecodeFull(d, code, avail, &t->d->zi, t->d->zo);
     *more = st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG;
     if (!ZYAN_SUCCESS(st))
         return false;
-    const ZydisDecodedInstruction *zi = &t->zi;
-    struct insn *in = &t->in;
+    const ZydisDecodedInstruction *zi = &t->d->zi;
+    struct insn *in = &t->d->in;
     *in = (struct insn){.mnemonic = (u16)zi->mnemonic, .offset = t->pos, .len = zi->length,
                         .osz = zi->operand_width / 8, .asz = zi->address_width / 8,
                         .opcode = zi->opcode, .map = (u8)zi->opcode_map,
@@ -122,7 +122,7 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
         in->osz = (in->prefixes & PREFIX_66) ? ((t->mode & MODE_SIZE_MASK) == MODE_16 ? 4 : 2)
                                              : ((t->mode & MODE_SIZE_MASK) == MODE_16 ? 2 : 4);
     for (unsigned i = 0; i < zi->operand_count; i++) {
-        const ZydisDecodedOperand *o = &t->zo[i];
+        const ZydisDecodedOperand *o = &t->d->zo[i];
         if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && !in->mem &&
             (o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT || o->mem.base != ZYDIS_REGISTER_RSP)) {
             if (o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT || o->visibility == ZYDIS_OPERAND_VISIBILITY_IMPLICIT)
@@ -137,9 +137,9 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
     if (zi->raw.imm[1].size)
         in->imm2 = zi->raw.imm[1].value.u;
     for (unsigned i = 0; i < zi->operand_count; i++)
-        if (t->zo[i].type == ZYDIS_OPERAND_TYPE_POINTER) {
-            in->imm = t->zo[i].ptr.offset;
-            in->imm2 = t->zo[i].ptr.segment;
+        if (t->d->zo[i].type == ZYDIS_OPERAND_TYPE_POINTER) {
+            in->imm = t->d->zo[i].ptr.offset;
+            in->imm2 = t->d->zo[i].ptr.segment;
         }
     return true;
 }

@@ -71,7 +71,7 @@ static bool leave_with(struct vcpu *v, enum outcome out)
 }
 
 /* Continues at RIP (linear address la) without going back to the dispatcher if nothing else is to do. */
-static bool go(struct vcpu *v, u64 la)
+static bool go(struct vcpu *v, u64 la, u32 plain)
 {
     struct exec *x = v->exec;
     v->rip = rip_of(v, la);
@@ -83,7 +83,7 @@ static bool go(struct vcpu *v, u64 la)
     enum outcome out;
     v->stat[STAT_LOOKUP]++;
     u64 generation = v->vm->cache->generation;
-    struct block *b = block_find(v, la, &out);
+    struct block *b = block_find(v, la, v->mode | plain, &out);
     if (!b)
         return leave_with(v, out);
     if (x->chain) {
@@ -91,7 +91,7 @@ static bool go(struct vcpu *v, u64 la)
             block_link(v, x->chain, b);
         x->chain = NULL;
     }
-    if (v->mode & MODE_FLAT) {
+    if (v->mode & MODE_FLAT && !plain) {
         u32 i = jump_index(la);
         v->tlb->jcode[i] = (u64)b->far_entry;
         v->tlb->jtag[i] = -la;
@@ -104,14 +104,14 @@ static bool go(struct vcpu *v, u64 la)
 bool exec_lookup(struct vcpu *v, u64 rcx, u64 la)
 {
     v->exec->chain = NULL;
-    return go(v, la);
+    return go(v, la, 0);
 }
 
 bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11)
 {
     v->exec->chain = link;
     v->exec->chain_generation = v->vm->cache->generation;
-    return go(v, v->page_la + link->target);
+    return go(v, v->page_la + link->target, link->plain ? MODE_PLAIN : 0);
 }
 
 bool exec_request(struct vcpu *v, u64 offset, u64 r11)
@@ -123,7 +123,7 @@ bool exec_request(struct vcpu *v, u64 offset, u64 r11)
 bool exec_stale(struct vcpu *v, u64 offset, u64 r11)
 {
     v->exec->chain = NULL;
-    return go(v, v->page_la + (u16)offset);
+    return go(v, v->page_la + (u16)offset, 0);
 }
 
 bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11)
@@ -183,6 +183,15 @@ static void mask_range(const struct site *s, unsigned *first, unsigned *count)
     *count = (64 - (unsigned)__builtin_clzll(k)) * element - *first;
 }
 
+/* Would the check of the whole window succeed now? */
+static bool group_hits(const struct vcpu *v, const struct site *s, u64 la)
+{
+    u64 start = la + (u64)(s64)s->before;
+    u32 i = tlb_index(start);
+    u64 tag = s->flags & SITE_GROUP_WRITE ? v->tlb->wtag[i] : v->tlb->rtag[i];
+    return (tag + start + s->span - 1) >> PAGE_SHIFT == 0;
+}
+
 bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
 {
     struct exec *x = v->exec;
@@ -201,24 +210,28 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
         enum outcome out = mmu_fill(v, la, access, &filled);
         if (out != CPU_OK)
             return leave_with(v, out);
+        if (s.flags & SITE_GROUP)
+            filled = filled && group_hits(v, &s, la);
         if (filled) {
             v->stat[STAT_TLB_FILL]++;
             v->resume = (u64)(after + s.retry);
             return true;
         }
     }
+    if (s.flags & SITE_GROUP) {
+        v->stat[STAT_PLAIN]++;
+        v->resume = (u64)(after + s.resume);
+        return true;
+    }
     v->stat[STAT_BOUNCE]++;
     u8 *buf = x->bounce + (la & 63);
     if (s.flags & SITE_LOCK) {
-        u64 generation = v->vm->cache->generation;
         if (v->vm->vcpu_count > 1) {
-            exclusive_begin(v);
+            if (exclusive_begin(v)) { /* start the instruction again */
+                exclusive_end(v);
+                return leave_with(v, CPU_OK);
+            }
             x->bounce_locked = true;
-        }
-        if (generation != v->vm->cache->generation) { /* the block is gone: start the instruction again */
-            exclusive_end(v);
-            x->bounce_locked = false;
-            return leave_with(v, CPU_OK);
         }
     }
     enum outcome out = CPU_OK;
@@ -283,6 +296,7 @@ bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
     at_instruction(v, in->offset, in->len);
     u64 next = v->next_rip;
     u32 mode = v->mode;
+    u64 generation = v->vm->cache->generation;
     bool ends = in->ends;
     v->insn = in;
     v->stat[STAT_CALL]++;
@@ -290,7 +304,8 @@ bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
     v->insn = NULL;
     if (out != CPU_OK)
         return leave_with(v, out);
-    if (!ends && v->next_rip == next && v->mode == mode && !v->code_changed && !v->request && !v->trap_pending)
+    if (!ends && v->next_rip == next && v->mode == mode && !v->code_changed && !v->request && !v->trap_pending &&
+        generation == v->vm->cache->generation)
         return true;
     v->rip = v->next_rip;
     return leave_with(v, CPU_OK);
@@ -397,7 +412,7 @@ static void step(struct vcpu *v, u64 la)
     bool trace = v->flags & FLAG_TF, guest = v->in_guest;
     u8 shadow = v->shadow;
     u64 rf = v->flags & FLAG_RF;
-    struct block *b = block_find(v, la, &out);
+    struct block *b = block_find(v, la, v->mode, &out);
     if (!b) {
         settle(v, out);
         return;
@@ -441,7 +456,7 @@ static void execute(struct vcpu *v)
         return;
     }
     v->flags &= ~FLAG_RF;
-    if (go(v, la))
+    if (go(v, la, 0))
         exec_enter(v);
     settle(v, x->outcome);
 }
@@ -553,6 +568,7 @@ void exec_init(struct vcpu *v, void *memory)
     x->vector_depth = 1;
     v->exec = x;
     exec_reset(v);
+    v->page_mask = PAGE_MASK;
     v->bit_mask[0] = 15;
     v->bit_mask[1] = 31;
     v->bit_mask[2] = 63;

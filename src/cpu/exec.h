@@ -17,6 +17,7 @@ struct exit_link {
     struct block *to;   /* NULL: unchained */
     struct exit_link *next_in; /* list of links into `to` */
     u16 target;         /* offset of the target in the page */
+    bool plain;         /* to a MODE_PLAIN block */
 };
 
 /* Host code offset to guest instruction, for faults raised by copied instructions. */
@@ -104,12 +105,17 @@ struct site {
     u8 element; /* bytes of an element; 0x80: elements are packed (expand, compress) */
     s32 retry;  /* relative to this struct */
     s32 resume;
+    s16 before; /* SITE_GROUP */
+    u16 span;
 } __attribute__((packed));
 
 #define SITE_WRITE BIT(0)
 #define SITE_READ BIT(1)     /* with WRITE: read-modify-write */
 #define SITE_LOCK BIT(2)
 #define SITE_STAY BIT(3)     /* the block goes on after the store even if it changed code: it only branches */
+#define SITE_GROUP BIT(5)   /* the check was of a window that starts `before` bytes from the address: try it again, or resume
+                               at the stub that goes on in a MODE_PLAIN block */
+#define SITE_GROUP_WRITE BIT(6)
 #define SITE_MASKED BIT(4)  /* only elements that a mask selects are accessed, and may fault */
 
 /* What follows the CALL of slow_done. */
@@ -136,7 +142,7 @@ struct translation_request {
 struct block *translate(struct vcpu *v, const struct translation_request *r, bool *needs_page2);
 
 /* block.c */
-struct block *block_find(struct vcpu *v, u64 la, enum outcome *out); /* finds or translates; NULL with *out */
+struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out); /* finds or translates; NULL with *out */
 struct block *block_at(struct cache *c, const u8 *host);
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to);
 void *cache_alloc(struct cache *c, size_t size);

@@ -51,7 +51,7 @@ void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access)
     emit_byte(e, (u8)seg);
     emit_byte(e, (u8)size);
     emit_byte(e, (u8)access);
-    emit_byte(e, t->in.len);
+    emit_byte(e, t->d->in.len);
     emit_u16(e, t->pos);
 }
 
@@ -63,7 +63,7 @@ static bool is_disp32(s64 x)
 void emit_effective(struct tr *t, unsigned dst, bool wide)
 {
     struct emit *e = &t->hot;
-    const struct insn *in = &t->in;
+    const struct insn *in = &t->d->in;
     if (in->base == REG_RIP) {
         s64 d = in->disp + t->next;
         emit_load(e, dst, VCPU_DISP(page_la));
@@ -84,7 +84,7 @@ void emit_effective(struct tr *t, unsigned dst, bool wide)
 unsigned emit_address(struct tr *t)
 {
     struct emit *e = &t->hot;
-    const struct insn *in = &t->in;
+    const struct insn *in = &t->d->in;
     bool based = in->seg == SEG_FS || in->seg == SEG_GS;
     if (t->is64 && in->asz == 8 && !based && in->index == REG_NONE && in->disp == 0 && in->base < GPR_COUNT &&
         host_of(in->base) != H_NONE)
@@ -106,20 +106,88 @@ unsigned emit_address(struct tr *t)
 /* Which elements of the memory operand are accessed: see struct site. */
 static void mask_of(const struct tr *t, u8 *mask, u8 *element)
 {
-    for (unsigned i = 0; i < t->zi.operand_count; i++)
-        if (t->zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
-            *element = (u8)(t->zo[i].element_size / 8);
-    if (t->in.evex) {
-        *mask = t->in.evex_mask;
-        switch (t->zi.meta.category) {
+    for (unsigned i = 0; i < t->d->zi.operand_count; i++)
+        if (t->d->zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+            *element = (u8)(t->d->zo[i].element_size / 8);
+    if (t->d->in.evex) {
+        *mask = t->d->in.evex_mask;
+        switch (t->d->zi.meta.category) {
         case ZYDIS_CATEGORY_EXPAND:
         case ZYDIS_CATEGORY_COMPRESS: *element |= 0x80; break;
         default: break;
         }
     } else {
-        *mask = 8 + t->in.vvvv;
-        *element = t->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || t->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD ? 4 : 8;
+        *mask = 8 + t->d->in.vvvv;
+        *element = t->d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || t->d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD ? 4 : 8;
     }
+}
+
+static void emit_site(struct emit *c, const struct site *s)
+{
+    emit_call_vcpu(c, VCPU_DISP(slow_mem));
+    for (unsigned i = 0; i < sizeof *s; i++)
+        emit_byte(c, ((const u8 *)s)[i]);
+}
+
+bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
+                  emit_body body, void *ctx)
+{
+    if (note->group == GROUP_NONE || t->group[note->group].slot == GROUP_NONE)
+        return false;
+    struct emit *e = &t->hot, *c = &t->cold;
+    struct group *g = &t->group[note->group];
+    unsigned base = host_of(note->base);
+    s32 slot = VCPU_DISP(group) + g->slot * 8;
+    t->mem_index = (u8)base;
+    t->mem_disp = note->disp;
+    if (g->started) {
+        emit_load(e, H_SCRATCH, slot);
+        emit_place(t, e);
+        body(t, e, ctx);
+        return true;
+    }
+    g->started = true;
+    s32 before = g->lo - note->offset, start = note->disp + before, span = g->hi - g->lo;
+    u8 *retry = e->p;
+    unsigned addr = base;
+    if (start) {
+        emit_lea(e, true, H_ADDR, base, H_NONE, 1, start);
+        addr = H_ADDR;
+    }
+    emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, g->write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, addr, 1, span - 1);
+    emit_shr12(e, H_SCRATCH, H_SCRATCH);
+    u8 *hit = emit_jrcxz(e);
+    emit_jmp(e, c->p);
+    emit_here8(e, hit);
+    emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, g->write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
+    emit_store(e, H_SCRATCH, slot);
+
+    /* A window that crosses its page goes to the twin at once. */
+    emit_lea(c, true, H_ADDR, base, H_NONE, 1, start);
+    emit_pext(c, H_SCRATCH, H_ADDR, VCPU_DISP(page_mask));
+    emit_lea(c, true, H_SCRATCH, H_SCRATCH, H_NONE, 1, span - 1);
+    emit_shr12(c, H_SCRATCH, H_SCRATCH);
+    u8 *inside = emit_jrcxz(c);
+    emit_jmp(c, c->p);
+    u8 *crossing = c->p;
+    emit_here8(c, inside);
+    emit_lea(c, true, H_ADDR, base, H_NONE, 1, note->disp);
+    u8 *site = c->p + 7; /* behind the CALL */
+    struct site s = {.size = (u8)size, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
+                     .flags = (u8)((flags & ~SITE_LOCK) | SITE_GROUP | (g->write ? SITE_GROUP_WRITE : 0)),
+                     .before = (s16)before, .span = (u16)span,
+                     .retry = (s32)(retry - site), .resume = (s32)sizeof s};
+    emit_site(c, &s);
+    if (c->p <= c->end)
+        patch_rel32(crossing - 4, c->p);
+    add_link(t, NULL, t->pos, true);
+
+    emit_place(t, e);
+    body(t, e, ctx);
+    return true;
 }
 
 void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx)
@@ -143,16 +211,16 @@ void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, uns
     u8 *post = e->p;
 
     emit_mov(c, H_ADDR, addr);
-    emit_call_vcpu(c, VCPU_DISP(slow_mem));
-    u8 *site = c->p;
+    u8 *site = c->p + 7; /* behind the CALL */
     u8 mask = 0, element = 0;
     if (flags & SITE_MASKED)
         mask_of(t, &mask, &element);
-    struct site s = {.mask = mask, .element = element, .size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->in.len, .seg = (u8)seg,
+    struct site s = {.mask = mask, .element = element, .size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
                      .retry = (s32)(retry - site),
                      .resume = write ? (s32)sizeof s : (s32)(post - site)};
-    for (unsigned i = 0; i < sizeof s; i++)
-        emit_byte(c, ((const u8 *)&s)[i]);
+    emit_site(c, &s);
+    t->mem_index = (u8)addr;
+    t->mem_disp = 0;
     emit_place(t, e);
     body(t, e, ctx);
     if (!write)
@@ -160,7 +228,7 @@ void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, uns
     emit_place(t, c);
     body(t, c, ctx);
     emit_call_vcpu(c, VCPU_DISP(slow_done));
-    struct site_done d = {.next = (s32)(e->p - c->p), .offset = t->pos, .len = t->in.len, .flags = (u8)flags};
+    struct site_done d = {.next = (s32)(e->p - c->p), .offset = t->pos, .len = t->d->in.len, .flags = (u8)flags};
     for (unsigned i = 0; i < sizeof d; i++)
         emit_byte(c, ((const u8 *)&d)[i]);
 }

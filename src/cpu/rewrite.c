@@ -13,6 +13,7 @@ enum pointer { POINTER_NONE, POINTER_SUM /* [rcx + addr] */, POINTER_REG };
 struct plan {
     enum pointer pointer;
     u8 pointer_reg;
+    s32 disp;
     u8 addr;
     bool rcx_in, rcx_out; /* guest RCX in host rcx */
     u8 temp_count;
@@ -42,13 +43,13 @@ static u8 take_spill(struct plan *p, bool low)
     return H_NONE;
 }
 
-static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr)
+static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32 disp)
 {
-    *p = (struct plan){.addr = (u8)addr};
+    *p = (struct plan){.addr = (u8)addr, .disp = disp};
     u32 explicit = 0, written = 0, implicit = 0;
     bool high = false;
-    for (unsigned i = 0; i < t->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &t->zo[i];
+    for (unsigned i = 0; i < t->d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &t->d->zo[i];
         if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
             continue;
         bool h;
@@ -84,7 +85,7 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr)
             p->pointer = POINTER_REG;
             p->pointer_reg = high ? take_spill(p, true) : R11;
             temps[1] = high;
-        } else if (homeless || high) {
+        } else if (homeless || high || (p->disp && t->d->in.evex)) {
             p->pointer = POINTER_REG;
             p->pointer_reg = RCX;
             temps[0] = false;
@@ -143,8 +144,8 @@ struct fields {
 static struct fields gpr_fields(const struct tr *t)
 {
     struct fields f = {0};
-    for (unsigned i = 0; i < t->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &t->zo[i];
+    for (unsigned i = 0; i < t->d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &t->d->zo[i];
         bool h;
         if (o->type != ZYDIS_OPERAND_TYPE_REGISTER || decode_gpr(o->reg.value, &h) == REG_NONE)
             continue;
@@ -161,8 +162,8 @@ static struct fields gpr_fields(const struct tr *t)
 
 static bool has_vector(const struct tr *t)
 {
-    for (unsigned i = 0; i < t->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &t->zo[i];
+    for (unsigned i = 0; i < t->d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &t->d->zo[i];
         if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_MM0 &&
             o->reg.value <= ZYDIS_REGISTER_ZMM31)
             return true;
@@ -173,15 +174,15 @@ static bool has_vector(const struct tr *t)
 /* A register number of the guest's encoding (high bytes without REX are 4..7) as a host number. */
 static unsigned rename_reg(const struct tr *t, const struct plan *p, unsigned reg, bool byte)
 {
-    if (byte && !t->in.rex && t->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && reg >= 4 && reg < 8)
+    if (byte && !t->d->in.rex && t->d->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && reg >= 4 && reg < 8)
         return reg; /* AH, CH, DH, BH: their registers are in place, see make_plan */
     return p->map[reg];
 }
 
 static bool is_byte_field(const struct tr *t, ZydisOperandEncoding encoding)
 {
-    for (unsigned i = 0; i < t->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &t->zo[i];
+    for (unsigned i = 0; i < t->d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &t->d->zo[i];
         if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->encoding == encoding && o->size == 8)
             return true;
     }
@@ -190,8 +191,8 @@ static bool is_byte_field(const struct tr *t, ZydisOperandEncoding encoding)
 
 static void encode(struct tr *t, const struct plan *p, struct emit *e)
 {
-    const ZydisDecodedInstruction *zi = &t->zi;
-    const struct insn *in = &t->in;
+    const ZydisDecodedInstruction *zi = &t->d->zi;
+    const struct insn *in = &t->d->in;
     struct fields f = gpr_fields(t);
     bool byte_reg = is_byte_field(t, ZYDIS_OPERAND_ENCODING_MODRM_REG);
     bool byte_rm = is_byte_field(t, ZYDIS_OPERAND_ENCODING_MODRM_RM);
@@ -291,7 +292,7 @@ static void encode(struct tr *t, const struct plan *p, struct emit *e)
     }
     if (has_modrm) {
         if (mem)
-            emit_modrm_mem(e, reg, base, index, 1, 0);
+            emit_modrm_mem(e, reg, base, index, 1, p->pointer == POINTER_SUM ? p->disp : 0);
         else
             emit_byte(e, (u8)(0xc0 | (reg & 7) << 3 | (rm & 7)));
     }
@@ -305,7 +306,7 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
     for (unsigned i = 0; i < p->spill_count; i++)
         emit_store(e, p->spill[i], VCPU_DISP(spill) + (s32)i * 8);
     if (p->pointer == POINTER_REG)
-        emit_lea(e, true, p->pointer_reg, RCX, p->addr, 1, 0);
+        emit_lea(e, true, p->pointer_reg, RCX, p->addr, 1, p->disp);
     if (p->rcx_in)
         emit_mov(e, RCX, H_GUEST_RCX);
     for (unsigned i = 0; i < p->temp_count; i++)
@@ -321,12 +322,12 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
 }
 
 /* Bytes and kind of access of the memory operand. */
-static unsigned access_flags(const struct tr *t, unsigned *size)
+unsigned access_flags(const struct decoded *d, unsigned *size)
 {
     unsigned flags = 0;
     *size = 0;
-    for (unsigned i = 0; i < t->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &t->zo[i];
+    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &d->zo[i];
         if (o->type != ZYDIS_OPERAND_TYPE_MEMORY)
             continue;
         *size = o->size / 8;
@@ -336,11 +337,11 @@ static unsigned access_flags(const struct tr *t, unsigned *size)
             flags |= SITE_WRITE;
         break;
     }
-    if ((t->in.prefixes & PREFIX_LOCK) || (t->zi.mnemonic == ZYDIS_MNEMONIC_XCHG && (flags & SITE_WRITE)))
+    if ((d->in.prefixes & PREFIX_LOCK) || (d->zi.mnemonic == ZYDIS_MNEMONIC_XCHG && (flags & SITE_WRITE)))
         flags |= SITE_LOCK;
-    bool vex_mask = t->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || t->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPD ||
-                    t->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD || t->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVQ;
-    if ((t->in.evex && t->in.evex_mask) || vex_mask) {
+    bool vex_mask = d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPD ||
+                    d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD || d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVQ;
+    if ((d->in.evex && d->in.evex_mask) || vex_mask) {
         flags |= SITE_MASKED;
         if (flags & SITE_WRITE)
             flags |= SITE_READ;
@@ -353,47 +354,53 @@ static unsigned access_flags(const struct tr *t, unsigned *size)
 void translate_copy(struct tr *t)
 {
     struct plan p;
-    if (!t->in.mem) {
-        make_plan(t, &p, false, H_NONE);
+    if (!t->d->in.mem) {
+        make_plan(t, &p, false, H_NONE, 0);
         emit_place(t, &t->hot);
         emit_planned(t, &t->hot, &p);
         return;
     }
-    unsigned size, flags = access_flags(t, &size);
+    unsigned size, flags = access_flags(t->d, &size);
+    const struct access_note *note = &t->d->note[0];
+    if (note->group != GROUP_NONE && t->group[note->group].slot != GROUP_NONE) {
+        make_plan(t, &p, true, host_of(note->base), note->disp);
+        emit_grouped(t, note, size, flags, t->d->in.seg, emit_planned, &p);
+        return;
+    }
     unsigned addr = emit_address(t);
-    make_plan(t, &p, true, addr == H_NONE ? H_ADDR : addr);
-    emit_access(t, addr, size, flags, t->in.seg, emit_planned, &p);
+    make_plan(t, &p, true, addr == H_NONE ? H_ADDR : addr, 0);
+    emit_access(t, addr, size, flags, t->d->in.seg, emit_planned, &p);
 }
 
 void translate_lea(struct tr *t)
 {
     struct emit *e = &t->hot;
-    unsigned home = host_of(t->in.reg);
-    u8 seg = t->in.seg;
+    unsigned home = host_of(t->d->in.reg);
+    u8 seg = t->d->in.seg;
     bool flat = t->flat;
-    t->in.seg = SEG_DS; /* LEA ignores segments */
+    t->d->in.seg = SEG_DS; /* LEA ignores segments */
     t->flat = true;
-    if (home != H_NONE && t->in.osz >= 4 && t->in.asz >= 4) {
-        emit_effective(t, home, t->in.osz == 8 && t->in.asz == 8);
+    if (home != H_NONE && t->d->in.osz >= 4 && t->d->in.asz >= 4) {
+        emit_effective(t, home, t->d->in.osz == 8 && t->d->in.asz == 8);
     } else {
         unsigned addr = emit_address(t);
-        if (t->in.osz == 2 && home == H_NONE) {
+        if (t->d->in.osz == 2 && home == H_NONE) {
             emit_byte(e, 0x66);
-            emit_op_mem(e, false, 0x89, addr, H_VCPU, H_NONE, 1, gpr_disp(t->in.reg));
-        } else if (t->in.osz == 2) {
+            emit_op_mem(e, false, 0x89, addr, H_VCPU, H_NONE, 1, gpr_disp(t->d->in.reg));
+        } else if (t->d->in.osz == 2) {
             emit_mov16(e, home, addr);
         } else if (home == H_NONE) {
-            if (t->in.osz == 4)
+            if (t->d->in.osz == 4)
                 emit_mov32(e, H_ADDR, addr);
-            emit_store(e, t->in.osz == 4 ? H_ADDR : addr, gpr_disp(t->in.reg));
+            emit_store(e, t->d->in.osz == 4 ? H_ADDR : addr, gpr_disp(t->d->in.reg));
         } else {
             emit_mov32(e, home, addr);
-            if (t->in.osz == 8)
+            if (t->d->in.osz == 8)
                 emit_mov(e, home, addr);
         }
     }
     t->flat = flat;
-    t->in.seg = seg;
+    t->d->in.seg = seg;
 }
 
 /* XLAT: MOV AL, [RBX + AL]. */
@@ -409,19 +416,19 @@ void translate_xlat(struct tr *t)
     emit_byte(e, 0x0f); /* movzx ecx, al */
     emit_byte(e, 0xb6);
     emit_byte(e, 0xc8);
-    emit_lea(e, t->in.asz == 8, H_ADDR, RBX, RCX, 1, 0);
-    if (t->in.asz == 2)
+    emit_lea(e, t->d->in.asz == 8, H_ADDR, RBX, RCX, 1, 0);
+    if (t->d->in.asz == 2)
         emit_movzx16(e, H_ADDR, H_ADDR);
     unsigned addr = H_ADDR;
-    bool based = t->in.seg == SEG_FS || t->in.seg == SEG_GS;
+    bool based = t->d->in.seg == SEG_FS || t->d->in.seg == SEG_GS;
     if (t->is64 && based) {
-        emit_load(e, RCX, VCPU_DISP(seg[0].base) + (s32)(t->in.seg * sizeof(struct segment)));
+        emit_load(e, RCX, VCPU_DISP(seg[0].base) + (s32)(t->d->in.seg * sizeof(struct segment)));
         emit_lea(e, true, H_ADDR, H_ADDR, RCX, 1, 0);
     } else if (!t->is64 && (based || !t->flat)) {
         addr = H_NONE;
     }
     unsigned host = H_ADDR;
-    emit_access(t, addr, 1, SITE_READ, t->in.seg, xlat_body, &host);
+    emit_access(t, addr, 1, SITE_READ, t->d->in.seg, xlat_body, &host);
 }
 
 /*
@@ -458,20 +465,20 @@ static void bit_body(struct tr *t, struct emit *e, void *ctx)
 void translate_bit(struct tr *t)
 {
     struct emit *e = &t->hot;
-    const struct insn *in = &t->in;
-    if (!in->mem || t->zi.raw.imm[0].size) {
+    const struct insn *in = &t->d->in;
+    if (!in->mem || t->d->zi.raw.imm[0].size) {
         translate_copy(t);
         return;
     }
     struct bit_ctx b = {.opcode = in->opcode, .osz = in->osz, .reg = in->reg, .lock = in->prefixes & PREFIX_LOCK};
-    u8 seg = t->in.seg;
+    u8 seg = t->d->in.seg;
     bool flat = t->flat, nonflat = !t->is64 && (!t->flat || seg == SEG_FS || seg == SEG_GS);
     if (nonflat) {
-        t->in.seg = SEG_DS;
+        t->d->in.seg = SEG_DS;
         t->flat = true;
     }
     unsigned addr = emit_address(t);
-    t->in.seg = seg;
+    t->d->in.seg = seg;
     t->flat = flat;
     emit_mov(e, R11, addr);
     unsigned r = host_of(b.reg);

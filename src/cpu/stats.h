@@ -9,6 +9,7 @@
     X(LOOKUP, "lookups")                                                                           \
     X(CALL, "calls")                                                                               \
     X(TLB_FILL, "TLB fills")                                                                       \
+    X(PLAIN, "ungrouped")                                                                          \
     X(BOUNCE, "bounced accesses")                                                                  \
     X(FAULT, "faults")                                                                             \
     X(ENTRY, "VM entries")                                                                         \

@@ -15,13 +15,11 @@ void emit_call_insn(struct tr *t, insn_fn fn, bool ends)
         t->lost = true;
         return;
     }
-    t->in.fn = fn;
-    t->in.ends = ends;
-    *in = t->in;
+    *in = t->d->in;
+    in->fn = fn;
+    in->ends = ends;
     emit_mov_imm64(&t->hot, H_SCRATCH, (u64)in);
     emit_call_vcpu(&t->hot, VCPU_DISP(call_thunk));
-    if (ends)
-        t->ended = true;
 }
 
 /* #UD or #NM of an x87, MMX, SSE or AVX instruction that the current mode does not allow: which of them depends on state
@@ -46,7 +44,7 @@ static enum outcome op_unusable(struct vcpu *v, const struct insn *in)
 /* The MODE_ bit without which the instruction faults, or 0. */
 static u32 needed_mode(const struct tr *t, bool *mmx)
 {
-    const ZydisDecodedInstruction *zi = &t->zi;
+    const ZydisDecodedInstruction *zi = &t->d->zi;
     u32 need = 0;
     *mmx = false;
     if (zi->mnemonic == ZYDIS_MNEMONIC_FWAIT)
@@ -60,7 +58,7 @@ static u32 needed_mode(const struct tr *t, bool *mmx)
                   zi->mnemonic == ZYDIS_MNEMONIC_VLDMXCSR || zi->mnemonic == ZYDIS_MNEMONIC_VSTMXCSR ||
                   zi->mnemonic == ZYDIS_MNEMONIC_VZEROUPPER || zi->mnemonic == ZYDIS_MNEMONIC_VZEROALL;
     for (unsigned i = 0; i < zi->operand_count; i++) {
-        const ZydisDecodedOperand *o = &t->zo[i];
+        const ZydisDecodedOperand *o = &t->d->zo[i];
         if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
             continue;
         ZydisRegister r = o->reg.value;
@@ -90,9 +88,9 @@ static u32 needed_mode(const struct tr *t, bool *mmx)
  * forms, told apart by opcode. NULL: a plain form. */
 static insn_fn special_form(const struct tr *t, bool *ends)
 {
-    u8 op = t->in.opcode, map = t->in.map;
+    u8 op = t->d->in.opcode, map = t->d->in.map;
     *ends = false;
-    switch (t->zi.mnemonic) {
+    switch (t->d->zi.mnemonic) {
     case ZYDIS_MNEMONIC_MOV:
         if (map == 1 && op >= 0x20 && op <= 0x23) {
             *ends = op >= 0x22;
@@ -108,7 +106,7 @@ static insn_fn special_form(const struct tr *t, bool *ends)
     case ZYDIS_MNEMONIC_PUSH:
         if ((map == 0 && op < 0x20) || map == 1)
             return op_push_sreg;
-        if (op == 0xff && t->in.mod != 3 && !t->flat)
+        if (op == 0xff && t->d->in.mod != 3 && !t->flat)
             return op_push_rm;
         return NULL;
     case ZYDIS_MNEMONIC_POP:
@@ -116,94 +114,81 @@ static insn_fn special_form(const struct tr *t, bool *ends)
             *ends = true;
             return op_pop_sreg;
         }
-        return op == 0x8f && t->in.mod != 3 ? op_pop_rm : NULL;
+        return op == 0x8f && t->d->in.mod != 3 ? op_pop_rm : NULL;
     case ZYDIS_MNEMONIC_LEAVE:
         return t->flat ? NULL : op_leave;
     case ZYDIS_MNEMONIC_CALL:
     case ZYDIS_MNEMONIC_JMP:
     case ZYDIS_MNEMONIC_RET: {
-        bool far = op == 0x9a || op == 0xea || op == 0xca || op == 0xcb || (op == 0xff && (t->in.reg == 3 || t->in.reg == 5));
+        bool far = op == 0x9a || op == 0xea || op == 0xca || op == 0xcb || (op == 0xff && (t->d->in.reg == 3 || t->d->in.reg == 5));
         *ends = true;
         if (far)
-            return t->zi.mnemonic == ZYDIS_MNEMONIC_CALL  ? op_call_far
-                   : t->zi.mnemonic == ZYDIS_MNEMONIC_JMP ? op_jmp_far
+            return t->d->zi.mnemonic == ZYDIS_MNEMONIC_CALL  ? op_call_far
+                   : t->d->zi.mnemonic == ZYDIS_MNEMONIC_JMP ? op_jmp_far
                                                           : op_ret_far;
-        if (op == 0xff && t->in.mod != 3 && !t->flat)
-            return t->zi.mnemonic == ZYDIS_MNEMONIC_CALL ? op_call_rm : op_jmp_rm;
+        if (op == 0xff && t->d->in.mod != 3 && !t->flat)
+            return t->d->zi.mnemonic == ZYDIS_MNEMONIC_CALL ? op_call_rm : op_jmp_rm;
         return NULL;
     }
     case ZYDIS_MNEMONIC_MOVSD:
-        return t->zi.meta.isa_ext == ZYDIS_ISA_EXT_BASE ? op_movs : NULL;
+        return t->d->zi.meta.isa_ext == ZYDIS_ISA_EXT_BASE ? op_movs : NULL;
     case ZYDIS_MNEMONIC_CMPSD:
-        return t->zi.meta.isa_ext == ZYDIS_ISA_EXT_BASE ? op_cmps : NULL;
+        return t->d->zi.meta.isa_ext == ZYDIS_ISA_EXT_BASE ? op_cmps : NULL;
     default:
         return NULL;
     }
 }
 
-static void translate_insn(struct tr *t)
+/* Chooses what t->d becomes: class, handler, and whether something falls through. */
+static void classify(struct tr *t)
 {
+    struct decoded *d = t->d;
     bool mmx, ends;
-    const struct op_row *row = optable_find(t->in.mnemonic);
+    const struct op_row *row = optable_find(d->in.mnemonic);
     insn_fn special = special_form(t, &ends);
-    if (special) {
-        emit_call_insn(t, special, ends);
+    d->class = CLASS_CALL;
+    d->ends = ends;
+    d->fn = special;
+    if (special)
         return;
-    }
-    if (row && row->class == CLASS_UD) {
-        emit_call_insn(t, op_ud, true);
-        return;
-    }
+    d->ends = true;
+    d->fn = op_ud;
     /* LZCNT and TZCNT of a CPU that lacks them are BSR and BSF: the decoder always sees the new ones. */
-    if (!isa_allowed(t->v->vm, (u16)t->zi.meta.isa_set) && !(row && row->class == CLASS_NOP)) {
-        emit_call_insn(t, op_ud, true);
+    if (!isa_allowed(t->v->vm, (u16)d->zi.meta.isa_set) && !(row && row->class == CLASS_NOP))
         return;
-    }
     u32 need = needed_mode(t, &mmx);
     bool missing = need == MODE_FWAIT ? (t->mode & MODE_FWAIT) : (need & ~t->mode);
     if (missing) {
-        t->in.imm2 = need & (MODE_AVX | MODE_AVX512) ? need : need & MODE_SSE ? MODE_SSE : need;
-        t->in.imm = mmx;
-        emit_call_insn(t, op_unusable, true);
+        d->in.imm2 = need & (MODE_AVX | MODE_AVX512) ? need : need & MODE_SSE ? MODE_SSE : need;
+        d->in.imm = mmx;
+        d->fn = op_unusable;
         return;
     }
-    if ((t->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX || t->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) &&
-        !(t->mode & MODE_PROT)) {
-        emit_call_insn(t, op_ud, true);
+    if ((d->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX || d->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) &&
+        !(t->mode & MODE_PROT))
         return;
-    }
-    if (!row) {
-        translate_copy(t);
-        return;
-    }
-    switch (row->class) {
-    case CLASS_CALL:
-        if (row->fn == op_pause && !(t->mode & MODE_GUEST)) {
-            emit_byte(&t->hot, 0xf3);
-            emit_byte(&t->hot, 0x90);
-            return;
-        }
-        emit_call_insn(t, row->fn, row->ends);
-        return;
-    case CLASS_BRANCH:
-        translate_branch(t);
-        return;
-    case CLASS_STACK:
-        translate_stack(t);
-        return;
-    case CLASS_LEA:
-        translate_lea(t);
-        return;
-    case CLASS_BIT:
-        translate_bit(t);
-        return;
-    case CLASS_XLAT:
-        translate_xlat(t);
-        return;
-    case CLASS_NOP:
-        return;
-    default:
-        translate_copy(t);
+    d->class = row ? row->class : CLASS_COPY;
+    d->ends = row && row->ends;
+    d->fn = row ? row->fn : NULL;
+    if (d->fn == op_pause && !(t->mode & MODE_GUEST))
+        d->class = CLASS_COPY;
+    if (d->class == CLASS_BRANCH)
+        d->ends = d->zi.mnemonic == ZYDIS_MNEMONIC_JMP || d->zi.mnemonic == ZYDIS_MNEMONIC_CALL ||
+                  d->zi.mnemonic == ZYDIS_MNEMONIC_RET;
+}
+
+static void translate_insn(struct tr *t)
+{
+    struct decoded *d = t->d;
+    switch (d->class) {
+    case CLASS_CALL: emit_call_insn(t, d->fn, d->ends); return;
+    case CLASS_BRANCH: translate_branch(t); return;
+    case CLASS_STACK: translate_stack(t); return;
+    case CLASS_LEA: translate_lea(t); return;
+    case CLASS_BIT: translate_bit(t); return;
+    case CLASS_XLAT: translate_xlat(t); return;
+    case CLASS_NOP: return;
+    default: translate_copy(t);
     }
 }
 
@@ -233,6 +218,47 @@ static enum outcome op_too_long(struct vcpu *v, const struct insn *in)
     return raise_gp(v, 0);
 }
 
+/* Decodes from the block's start until nothing falls through, the page ends, or the block is long enough. False: the first
+ * instruction crosses into a second page that was not given. */
+static bool decode_block(struct tr *t, const u8 *page, const u8 *page2, u64 page2_gpa)
+{
+    u32 pos = t->b->offset;
+    u8 window[2 * INSN_MAX];
+    t->insn_count = 0;
+    do {
+        struct decoded *d = t->d = &t->insn[t->insn_count];
+        t->pos = d->pos = (u16)pos;
+        unsigned avail = PAGE_SIZE - pos < INSN_MAX ? (unsigned)(PAGE_SIZE - pos) : INSN_MAX;
+        bool crossing = false, more, valid = decode(t, page + pos, avail, &more);
+        if (!valid && more && avail < INSN_MAX) {
+            if (t->insn_count) { /* a block of its own */
+                t->crossing_next = true;
+                return true;
+            }
+            if (!page2)
+                return false;
+            copy_bytes(window, page + pos, avail);
+            copy_bytes(window + avail, page2, INSN_MAX - avail);
+            crossing = true;
+            valid = decode(t, window, INSN_MAX, &more);
+        }
+        if (crossing)
+            t->b->page2 = page2_gpa;
+        if (valid) {
+            classify(t);
+        } else {
+            d->in = (struct insn){.offset = (u16)pos, .len = 1, .base = REG_NONE, .index = REG_NONE};
+            d->class = CLASS_CALL;
+            d->ends = true;
+            d->fn = more ? op_too_long : op_ud;
+        }
+        pos += d->in.len;
+        d->next = (u16)pos;
+        t->insn_count++;
+    } while (!t->d->ends && pos < PAGE_SIZE && t->insn_count < BLOCK_MAX_INSNS && !(t->mode & MODE_STEP));
+    return true;
+}
+
 struct block *translate(struct vcpu *v, const struct translation_request *r, bool *needs_page2)
 {
     struct cache *c = v->vm->cache;
@@ -256,59 +282,33 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     t->flat = t->is64 || (r->mode & MODE_FLAT);
     t->ssz = t->is64 ? 8 : r->mode & MODE_SS32 ? 4 : 2;
     t->page = r->page;
-    t->ended = t->stop = t->lost = t->crossing_next = false;
+    t->lost = t->crossing_next = false;
     t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;
     if (c->link_max - c->link_count < ARRAY_LEN(t->links))
         return NULL;
     b->links = c->links + c->link_count;
     b->cold = t->cold.p;
-    emit_entries(t);
-
-    u32 pos = offset, count = 0;
-    u8 window[2 * INSN_MAX];
-    while (!t->ended && !t->stop) {
-        t->pos = (u16)pos;
-        unsigned avail = PAGE_SIZE - pos < INSN_MAX ? (unsigned)(PAGE_SIZE - pos) : INSN_MAX;
-        const u8 *code = page + pos;
-        bool crossing = false, more, valid = decode(t, code, avail, &more);
-        if (!valid && more && avail < INSN_MAX) {
-            if (count) { /* a block of its own */
-                t->crossing_next = true;
-                break;
-            }
-            if (!page2) {
-                *needs_page2 = true;
-                return NULL;
-            }
-            copy_bytes(window, code, avail);
-            copy_bytes(window + avail, page2, INSN_MAX - avail);
-            code = window;
-            crossing = true;
-            valid = decode(t, code, INSN_MAX, &more);
-        }
-        t->code = code;
-        if (!valid) {
-            t->in = (struct insn){.offset = (u16)pos, .len = 1, .base = REG_NONE, .index = REG_NONE};
-            t->next = (u16)(pos + 1);
-            emit_call_insn(t, more ? op_too_long : op_ud, true);
-            pos++;
-            if (crossing)
-                b->page2 = r->page2;
-            break;
-        }
-        if (crossing)
-            b->page2 = r->page2;
-        t->next = (u16)(pos + t->in.len);
-        t->at[count].guest = (u16)pos;
-        t->at[count].host = t->hot.p;
-        t->at_count = count + 1;
-        translate_insn(t);
-        count++;
-        pos += t->in.len;
-        if (crossing || pos >= PAGE_SIZE || count == BLOCK_MAX_INSNS || (t->mode & MODE_STEP))
-            t->stop = true;
+    if (!decode_block(t, page, page2, r->page2)) {
+        *needs_page2 = true;
+        return NULL;
     }
-    if (!t->ended) {
+    if (t->is64 && !(t->mode & (MODE_STEP | MODE_PLAIN)))
+        group_accesses(t);
+    else
+        for (u32 i = 0; i < t->insn_count; i++)
+            t->insn[i].note[0].group = t->insn[i].note[1].group = GROUP_NONE;
+    emit_entries(t);
+    for (u32 i = 0; i < t->insn_count; i++) {
+        t->d = &t->insn[i];
+        t->pos = t->d->pos;
+        t->next = t->d->next;
+        t->at[i].guest = t->pos;
+        t->at[i].host = t->hot.p;
+        t->at_count = i + 1;
+        translate_insn(t);
+    }
+    u32 pos = t->next;
+    if (!t->d->ends) {
         t->pos = 0; /* falling through is never backward */
         emit_goto(t, (s32)pos, false);
     }

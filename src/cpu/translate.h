@@ -13,6 +13,42 @@
 #define BLOCK_MAX_INSNS 64
 #define INSN_MAX 15
 
+#define GROUP_MAX 64
+#define GROUP_NONE 0xff
+
+/* A memory access at a constant distance from a register, as group.c sees it. */
+struct access_note {
+    u8 base;   /* guest register, REG_NONE: not of this kind */
+    u8 size;
+    bool write;
+    u8 group;  /* index in tr.group, GROUP_NONE */
+    s32 disp;  /* from the register's value before the instruction */
+    s32 offset; /* from its value at the start of the epoch */
+};
+
+/* Accesses off one register that are checked together: the first one checks the whole window and keeps the page's
+ * host-minus-linear difference in a slot of the vCPU. */
+struct group {
+    s32 lo, hi; /* window, from the register's value at the start of the epoch */
+    u32 epoch;
+    u8 base;
+    u8 slot;
+    bool write;
+    bool started; /* the check was emitted */
+    u16 first, last, count; /* instructions; members */
+};
+
+struct decoded {
+    ZydisDecodedInstruction zi;
+    ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
+    struct insn in;
+    u16 pos, next;
+    u8 class;  /* enum insn_class */
+    bool ends; /* nothing falls through */
+    insn_fn fn;
+    struct access_note note[2]; /* the memory operand, the stack */
+};
+
 struct tr {
     struct vcpu *v;
     struct cache *c;
@@ -25,15 +61,18 @@ struct tr {
     u64 page;
     u16 pos;     /* offset in the page of the current instruction */
     u16 next;    /* and of the one behind it */
-    bool ended;  /* the block has no fall-through */
-    bool stop;   /* end the block after this instruction, falling through */
     bool lost;   /* out of memory in the cache */
     bool crossing_next; /* the next instruction crosses the page: a block that is never chained */
 
-    const u8 *code; /* bytes of the current instruction */
-    ZydisDecodedInstruction zi;
-    ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
-    struct insn in;
+    struct decoded *d; /* the current instruction */
+    struct decoded insn[BLOCK_MAX_INSNS];
+    u32 insn_count;
+    struct group group[GROUP_MAX];
+    u32 group_count;
+
+    /* What the body of a memory access uses: host = [rcx + mem_index + mem_disp]. */
+    u8 mem_index;
+    s32 mem_disp;
 
     struct {
         u16 guest;
@@ -48,7 +87,7 @@ struct tr {
     u32 cold_place_count;
 };
 
-/* decode.c: fills t->zi, zo, in. False: not a valid instruction (#UD), or longer than `avail` (*more). */
+/* decode.c: fills t->d's zi, zo, in. False: not a valid instruction (#UD), or longer than `avail` (*more). */
 bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more);
 /* Machine register number of a Zydis GPR of any width, or REG_NONE. AH..BH give 4..7 with *high. */
 unsigned decode_gpr(ZydisRegister reg, bool *high);
@@ -68,20 +107,30 @@ typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);
 void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx);
 /* r11 = linear address of r11 = offset in seg, outside flat modes. */
 void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access);
+/* The same for an access that group.c noted, if it is in a group (else false and nothing emitted). */
+bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
+                  emit_body body, void *ctx);
 /* A copied instruction that may raise a host fault starts here. */
 void emit_place(struct tr *t, struct emit *e);
 
 /* rewrite.c */
+/* SITE_* flags and bytes of the memory operand. */
+unsigned access_flags(const struct decoded *d, unsigned *size);
 void translate_copy(struct tr *t);
 void translate_bit(struct tr *t);
 void translate_lea(struct tr *t);
 void translate_xlat(struct tr *t);
+
+/* group.c: finds accesses that can be checked together. */
+void group_accesses(struct tr *t);
 
 /* branch.c */
 void translate_branch(struct tr *t);
 void translate_stack(struct tr *t);
 void emit_goto(struct tr *t, s32 target, bool word);
 /* What a link to a block that crosses its page jumps to: the jump cache knows whether the second page is still the same. */
+/* A link whose stub is at the end of the cold part; field may be NULL: reached by falling into the stub. */
+void add_link(struct tr *t, u8 *field, u16 target, bool plain);
 void emit_far_link(struct emit *e, u16 target);
 
 /* translate.c */

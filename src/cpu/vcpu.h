@@ -84,6 +84,7 @@ struct svm;
 struct lapic;
 
 #define SPILL_COUNT 4
+#define GROUP_SLOTS 6
 #define MC_BANKS 10
 
 struct vcpu {
@@ -101,13 +102,15 @@ struct vcpu {
     u64 resume;          /* 104: host address to continue at, between C and the thunks */
     u64 resume_rcx;      /* 112 */
     u64 resume_r11;      /* 120 */
-    u64 unused_low[2];
+    u64 page_mask;       /* 128: 0xfff, for PEXT */
+    u64 unused_low;
     u64 tlb_mask;        /* 144: PEXT mask that makes the TLB index of a linear address */
     u64 jump_mask;       /* 152: PEXT mask that makes the jump cache index */
     u64 page_la;         /* 160: linear address of the page that the running block is in */
     u64 request;         /* 168 [a]: REQ_*; zero lets loops go on */
     u64 spill[SPILL_COUNT]; /* 176 */
-    u64 mini_stack[8];   /* 208: where translated code's CALL pushes */
+    u64 group[GROUP_SLOTS]; /* 208: host minus linear address of pages that a group of accesses lies in */
+    u64 mini_stack[2];   /* 256: where translated code's CALL pushes */
     u64 gpr[GPR_COUNT];  /* 272 */
     /* -- 400 -- */
     u64 rip;             /* RIP of the current instruction while in C (offset in CS, not linear) */
@@ -218,6 +221,7 @@ struct vcpu {
 #define MODE_FWAIT BIT(10)  /* WAIT raises #NM: CR0.MP and CR0.TS */
 #define MODE_GUEST BIT(11)  /* in L2 */
 #define MODE_USER BIT(12)   /* CPL 3 */
+#define MODE_PLAIN BIT(13)  /* of blocks only: every memory access is checked by itself (group.c) */
 
 /* The world outside the core. Every function may be called with guest vector state saved (the caller does
  * it). Devices are serialized by whoever implements this. */
