@@ -66,6 +66,7 @@ struct vm_process {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool go, ending;                       /* [lock] vCPUs may run; vCPU threads shall end */
+    u64 starts;                            /* [lock] times that go was given */
     u32 running;                           /* [lock] vCPUs inside accel->run */
     u32 notes;                             /* [lock] */
     u32 debug_value, fault_cpu, error_cpu; /* [lock] details of notes */
@@ -146,6 +147,7 @@ static void *vcpu_main(void *opaque)
             pthread_cond_wait(&vm->changed, &vm->lock);
             continue;
         }
+        u64 start = vm->starts;
         vm->running++;
         pthread_mutex_unlock(&vm->lock);
         enum accel_exit exit = vm->accel->run(pc_vm(vm->pc), t->index);
@@ -157,7 +159,7 @@ static void *vcpu_main(void *opaque)
         vm->running--;
         pthread_cond_broadcast(&vm->changed);
         /* This one cannot go on by itself; the owner will stop all and reset or end. */
-        while (exit != ACCEL_STOPPED && vm->go && !vm->ending)
+        while (exit != ACCEL_STOPPED && start == vm->starts && !vm->ending)
             pthread_cond_wait(&vm->changed, &vm->lock);
     }
     pthread_mutex_unlock(&vm->lock);
@@ -182,6 +184,7 @@ static void vcpus_go(struct vm_process *vm)
     vm->accel->resume(pc_vm(vm->pc));
     pthread_mutex_lock(&vm->lock);
     vm->go = true;
+    vm->starts++;
     pthread_cond_broadcast(&vm->changed);
     pthread_mutex_unlock(&vm->lock);
 }
