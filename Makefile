@@ -19,7 +19,7 @@ LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
 LDLIBS += -lZydis -lZycore -lz -lrt
 
 # The CPU core holds guest vector state in host registers: see src/cpu/vcpu.h
-CORE_CFLAGS := -mgeneral-regs-only -mfsgsbase -ffreestanding -fno-stack-protector
+CORE_CFLAGS := -mgeneral-regs-only -mfsgsbase -mpopcnt -ffreestanding -fno-stack-protector
 CORE_CFLAGS += -fno-sanitize=all -fcf-protection=none
 CORE_CFLAGS += $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
 
