@@ -134,9 +134,24 @@ void cache_init(struct cache *c, u8 *code, size_t code_size, u8 *data, size_t da
     reset(c, code, data);
 }
 
+/* A vCPU that was parked in the middle of a called instruction still reads its struct insn. */
+static bool others_between(const struct vcpu *v)
+{
+    for (u32 i = 0; i < v->vm->vcpu_count; i++)
+        if (v->vm->vcpu[i] != v && v->vm->vcpu[i]->insn)
+            return false;
+    return true;
+}
+
 static void flush(struct vcpu *v)
 {
+    u32 spins = 0;
     exclusive_begin(v);
+    while (!others_between(v)) {
+        exclusive_end(v);
+        relax(&spins);
+        exclusive_begin(v);
+    }
     struct cache *c = v->vm->cache;
     c->flushes++;
     reset(c, c->code, c->data);
@@ -176,23 +191,27 @@ struct block *block_at(struct cache *c, const u8 *host)
     return host < (cold ? b->cold_end : b->hot_end) ? b : NULL;
 }
 
-/* Marks the page as code and takes write mappings away from every vCPU that may have one. */
+/*
+ * Marks the page as code and takes write mappings away from every vCPU that may have one. Another vCPU may be doing that
+ * right now: its RAM_CODE alone proves nothing while writers are still on record. Who else may write is struck off only
+ * where nobody runs, so that a writer who comes after an invalidation is not forgotten.
+ */
 static void protect(struct vcpu *v, struct ram_slot *s, u64 page)
 {
     u32 *flags = &s->page_flags[(page - s->start) >> PAGE_SHIFT];
-    u32 old = __atomic_fetch_or(flags, RAM_CODE, __ATOMIC_SEQ_CST);
-    if (old & RAM_CODE)
-        return;
-    u32 mine = BIT(v->index % 31);
-    if ((old & ~RAM_CODE & ~mine) || (v->vm->vcpu_count > 31 && (old & ~RAM_CODE))) {
+    bool shared = v->vm->vcpu_count > 31; /* bits stand for more than one vCPU */
+    u32 mine = shared ? 0 : BIT(v->index);
+    u32 writers = __atomic_fetch_or(flags, RAM_CODE, __ATOMIC_SEQ_CST) & ~RAM_CODE;
+    if (writers & ~mine) {
         exclusive_begin(v);
         for (u32 i = 0; i < v->vm->vcpu_count; i++)
             mmu_protect_page(v->vm->vcpu[i], GPA(page));
+        __atomic_fetch_and(flags, RAM_CODE, __ATOMIC_SEQ_CST);
         exclusive_end(v);
-    } else if (old & mine) {
+    } else if (writers) {
         mmu_protect_page(v, GPA(page));
+        __atomic_fetch_and(flags, ~mine, __ATOMIC_SEQ_CST);
     }
-    __atomic_fetch_and(flags, RAM_CODE, __ATOMIC_SEQ_CST);
 }
 
 static bool is_protected(struct ram_slot *s, u64 page)
@@ -350,11 +369,15 @@ static void kill(struct cache *c, struct block *b)
         l->to = NULL;
     }
     b->in = NULL;
-    /* far entry: jmp [leave_lookup], r11 is the linear address; near entry: jmp to the stub at the start of the cold part */
-    u8 far[8] = {0xff, 0xa4, 0x24};
+    /* far entry: jmp [leave_lookup], r11 is the linear address; near entry: jmp to the stub at the start of the cold part.
+     * Each takes the place of one instruction, so that a vCPU in the midst of the entry finds the rest of it. */
+    u8 far[8];
+    __builtin_memcpy(far, b->far_entry, 8);
+    far[0] = 0xff;
+    far[1] = 0xa4;
+    far[2] = 0x24;
     s32 disp = VCPU_DISP(leave_lookup);
     __builtin_memcpy(far + 3, &disp, 4);
-    far[7] = 0x90;
     u64 word;
     __builtin_memcpy(&word, far, 8);
     __atomic_store_n((u64 *)b->far_entry, word, __ATOMIC_RELEASE);
@@ -414,9 +437,10 @@ static void invalidate_page(struct vm *vm, struct vcpu *v, struct ram_slot *s, u
         return;
     if (v)
         v->code_changed = true;
+    /* Out of loops within dead blocks; those asleep are in none. */
     for (u32 i = 0; i < vm->vcpu_count; i++)
         if (vm->vcpu[i] != v)
-            request_set(vm->vcpu[i], REQ_EVENT);
+            __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
 }
 
 void block_invalidate(struct vm *vm, struct vcpu *v, gpa_t start, u64 size)

@@ -3,8 +3,8 @@
  *
  * A direct branch within the page is a link: it is chained to its target for good. Anything else puts the linear target in
  * r11 and looks it up in the context's jump cache, which is as valid as the TLB it belongs to. Whatever may close a loop
- * (backward branches, indirect jumps and calls) looks at vcpu.request first. Outside flat modes targets that leave the page
- * go through C, where CS limits are checked.
+ * (backward branches, indirect jumps and calls, returns) looks at vcpu.request first. Outside flat modes targets that
+ * leave the page go through C, where CS limits are checked.
  */
 #include "cpu/translate.h"
 
@@ -451,7 +451,7 @@ void translate_branch(struct tr *t)
         struct pop p = {.what = POP_TARGET, .size = size, .release = size + (t->d->zi.raw.imm[0].size ? (u16)t->d->in.imm : 0)};
         emit_pop(t, &p, H_GUEST_RSP);
         emit_eip_to_linear(t, false);
-        emit_lookup(t, false);
+        emit_lookup(t, true);
         return;
     }
     case ZYDIS_MNEMONIC_LOOP:

@@ -199,7 +199,11 @@ static void emit_entries(struct tr *t)
     while ((u64)e->p & 7)
         emit_byte(e, 0x90);
     t->b->far_entry = e->p;
-    emit_lea(e, true, H_SCRATCH, H_ADDR, H_NONE, 1, -(s32)t->b->offset);
+    /* lea rcx, [r11 - offset], seven bytes whatever the offset: block_invalidate replaces it by a jump. */
+    static const u8 lea[] = {0x49, 0x8d, 0x8b};
+    for (unsigned i = 0; i < sizeof lea; i++)
+        emit_byte(e, lea[i]);
+    emit_u32(e, -(u32)t->b->offset);
     emit_store(e, H_SCRATCH, VCPU_DISP(page_la));
     while ((u64)e->p & 7)
         emit_byte(e, 0x90);
