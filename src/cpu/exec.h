@@ -113,8 +113,8 @@ struct site {
 #define SITE_READ BIT(1)     /* with WRITE: read-modify-write */
 #define SITE_LOCK BIT(2)
 #define SITE_STAY BIT(3)     /* the block goes on after the store even if it changed code: it only branches */
-#define SITE_GROUP BIT(5)   /* the check was of a window that starts `before` bytes from the address: try it again, or resume
-                               at the stub that goes on in a MODE_PLAIN block */
+#define SITE_GROUP BIT(5)   /* the check was of a window that starts `before` bytes from the address: try it again,
+                               or resume at the stub that goes on in a MODE_PLAIN block */
 #define SITE_GROUP_WRITE BIT(6)
 #define SITE_MASKED BIT(4)  /* only elements that a mask selects are accessed, and may fault */
 

@@ -118,15 +118,16 @@ static void note(struct tr *t, struct decoded *d)
     m->base = s->base = REG_NONE;
     m->group = s->group = GROUP_NONE;
     if (d->class == CLASS_COPY || d->class == CLASS_STACK || d->class == CLASS_BRANCH) {
-        if (in->mem && in->base < GPR_COUNT && in->index == REG_NONE && in->seg != SEG_FS && in->seg != SEG_GS &&
-            in->asz == 8 && in->disp > -4096 && in->disp < 4096 && host_of(in->base) != H_NONE) {
+        if (in->mem && in->base < GPR_COUNT && in->seg != SEG_FS && in->seg != SEG_GS && in->asz == 8 &&
+            in->disp > -4096 && in->disp < 4096) {
             unsigned size, flags = access_flags(d, &size);
             if (!(flags & SITE_MASKED) && size && size <= 64) {
                 if (d->class != CLASS_COPY) {
                     size = d->class == CLASS_BRANCH ? 8 : in->prefixes & PREFIX_66 && !(in->rex & 8) ? 2 : 8;
                     flags = SITE_READ;
                 }
-                *m = (struct access_note){.base = in->base, .size = (u8)size, .write = flags & SITE_WRITE,
+                *m = (struct access_note){.base = in->base, .index = in->index, .scale = in->scale,
+                                          .size = (u8)size, .write = flags & SITE_WRITE,
                                           .group = GROUP_NONE, .disp = (s32)in->disp};
             }
         }
@@ -135,23 +136,23 @@ static void note(struct tr *t, struct decoded *d)
     switch (d->zi.mnemonic) {
     case ZYDIS_MNEMONIC_PUSH:
         if (d->class == CLASS_STACK)
-            *s = (struct access_note){.base = RSP, .size = size, .write = true, .group = GROUP_NONE, .disp = -size};
+            *s = (struct access_note){.base = RSP, .index = REG_NONE, .size = size, .write = true, .group = GROUP_NONE, .disp = -size};
         break;
     case ZYDIS_MNEMONIC_POP:
         if (d->class == CLASS_STACK)
-            *s = (struct access_note){.base = RSP, .size = size, .group = GROUP_NONE};
+            *s = (struct access_note){.base = RSP, .index = REG_NONE, .size = size, .group = GROUP_NONE};
         break;
     case ZYDIS_MNEMONIC_CALL:
         if (d->class == CLASS_BRANCH)
-            *s = (struct access_note){.base = RSP, .size = 8, .write = true, .group = GROUP_NONE, .disp = -8};
+            *s = (struct access_note){.base = RSP, .index = REG_NONE, .size = 8, .write = true, .group = GROUP_NONE, .disp = -8};
         break;
     case ZYDIS_MNEMONIC_RET:
         if (d->class == CLASS_BRANCH)
-            *s = (struct access_note){.base = RSP, .size = 8, .group = GROUP_NONE};
+            *s = (struct access_note){.base = RSP, .index = REG_NONE, .size = 8, .group = GROUP_NONE};
         break;
     case ZYDIS_MNEMONIC_LEAVE:
         if (d->class == CLASS_STACK)
-            *s = (struct access_note){.base = RBP, .size = size, .group = GROUP_NONE};
+            *s = (struct access_note){.base = RBP, .index = REG_NONE, .size = size, .group = GROUP_NONE};
         break;
     default: break;
     }
@@ -162,10 +163,16 @@ static void join(struct tr *t, const struct values *x, struct access_note *a, u1
     if (a->base == REG_NONE)
         return;
     a->offset = a->disp + x->moved[a->base];
+    u32 index_epoch = 0;
+    if (a->index != REG_NONE) {
+        a->offset += x->moved[a->index] * a->scale;
+        index_epoch = x->epoch[a->index];
+    }
     s32 lo = a->offset, hi = a->offset + a->size;
     for (u32 i = t->group_count; i-- > 0;) {
         struct group *g = &t->group[i];
-        if (g->base != a->base || g->epoch != x->epoch[a->base])
+        if (g->base != a->base || g->epoch != x->epoch[a->base] || g->index != a->index ||
+            (a->index != REG_NONE && (g->index_epoch != index_epoch || g->scale != a->scale)))
             continue;
         s32 new_lo = lo < g->lo ? lo : g->lo, new_hi = hi > g->hi ? hi : g->hi;
         if (new_hi - new_lo > GROUP_SPAN)
@@ -181,7 +188,8 @@ static void join(struct tr *t, const struct values *x, struct access_note *a, u1
     if (t->group_count == GROUP_MAX)
         return;
     a->group = (u8)t->group_count;
-    t->group[t->group_count++] = (struct group){.lo = lo, .hi = hi, .epoch = x->epoch[a->base], .base = a->base,
+    t->group[t->group_count++] = (struct group){.lo = lo, .hi = hi, .epoch = x->epoch[a->base], .index_epoch = index_epoch, .base = a->base,
+                                                .index = a->index, .scale = a->scale,
                                                 .write = a->write, .first = index, .last = index, .count = 1,
                                                 .slot = GROUP_NONE};
 }

@@ -129,17 +129,41 @@ static void emit_site(struct emit *c, const struct site *s)
         emit_byte(c, ((const u8 *)s)[i]);
 }
 
-bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
-                  emit_body body, void *ctx)
+/* Is the base register enough to address the operand: it has a host register, and there is no index. */
+static bool is_simple(const struct access_note *note)
+{
+    return note->index == REG_NONE && host_of(note->base) != H_NONE;
+}
+
+bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp)
 {
     if (note->group == GROUP_NONE || t->group[note->group].slot == GROUP_NONE)
         return false;
+    const struct group *g = &t->group[note->group];
+    if (is_simple(note)) {
+        *index = host_of(note->base);
+        *disp = note->disp;
+    } else { /* r11 holds the address, or that of the window */
+        *index = H_ADDR;
+        *disp = g->started ? 0 : note->offset - g->lo;
+    }
+    return true;
+}
+
+bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
+                  emit_body body, void *ctx)
+{
+    unsigned index;
+    if (!grouped_operand(t, note, &index, &t->mem_disp))
+        return false;
     struct emit *e = &t->hot, *c = &t->cold;
     struct group *g = &t->group[note->group];
-    unsigned base = host_of(note->base);
+    bool simple = is_simple(note);
     s32 slot = VCPU_DISP(group) + g->slot * 8;
-    t->mem_index = (u8)base;
-    t->mem_disp = note->disp;
+    t->mem_index = (u8)index;
+    u8 *retry = e->p;
+    if (!simple)
+        emit_effective(t, H_ADDR, true);
     if (g->started) {
         emit_load(e, H_SCRATCH, slot);
         emit_place(t, e);
@@ -147,11 +171,10 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
         return true;
     }
     g->started = true;
-    s32 before = g->lo - note->offset, start = note->disp + before, span = g->hi - g->lo;
-    u8 *retry = e->p;
-    unsigned addr = base;
+    s32 before = g->lo - note->offset, start = simple ? note->disp + before : before, span = g->hi - g->lo;
+    unsigned addr = index;
     if (start) {
-        emit_lea(e, true, H_ADDR, base, H_NONE, 1, start);
+        emit_lea(e, true, H_ADDR, index, H_NONE, 1, start);
         addr = H_ADDR;
     }
     emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
@@ -165,24 +188,22 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     emit_gs_load(e, H_SCRATCH, g->write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
     emit_store(e, H_SCRATCH, slot);
 
-    /* A window that crosses its page goes to the twin at once. */
-    emit_lea(c, true, H_ADDR, base, H_NONE, 1, start);
-    emit_pext(c, H_SCRATCH, H_ADDR, VCPU_DISP(page_mask));
-    emit_lea(c, true, H_SCRATCH, H_SCRATCH, H_NONE, 1, span - 1);
+    /* If the access by itself is fine, the twin goes on from here. */
+    emit_mov(c, H_ADDR, addr);
+    if (before)
+        emit_lea(c, true, H_ADDR, H_ADDR, H_NONE, 1, -before);
+    emit_pext(c, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
+    emit_gs_load(c, H_SCRATCH, flags & SITE_WRITE ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
+    emit_lea(c, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, (s32)size - 1);
     emit_shr12(c, H_SCRATCH, H_SCRATCH);
-    u8 *inside = emit_jrcxz(c);
-    emit_jmp(c, c->p);
-    u8 *crossing = c->p;
-    emit_here8(c, inside);
-    emit_lea(c, true, H_ADDR, base, H_NONE, 1, note->disp);
+    u8 *alone = emit_jrcxz(c);
     u8 *site = c->p + 7; /* behind the CALL */
     struct site s = {.size = (u8)size, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
                      .flags = (u8)((flags & ~SITE_LOCK) | SITE_GROUP | (g->write ? SITE_GROUP_WRITE : 0)),
                      .before = (s16)before, .span = (u16)span,
                      .retry = (s32)(retry - site), .resume = (s32)sizeof s};
     emit_site(c, &s);
-    if (c->p <= c->end)
-        patch_rel32(crossing - 4, c->p);
+    emit_here8(c, alone);
     add_link(t, NULL, t->pos, true);
 
     emit_place(t, e);

@@ -362,8 +362,10 @@ void translate_copy(struct tr *t)
     }
     unsigned size, flags = access_flags(t->d, &size);
     const struct access_note *note = &t->d->note[0];
-    if (note->group != GROUP_NONE && t->group[note->group].slot != GROUP_NONE) {
-        make_plan(t, &p, true, host_of(note->base), note->disp);
+    unsigned index;
+    s32 disp;
+    if (grouped_operand(t, note, &index, &disp)) {
+        make_plan(t, &p, true, index, disp);
         emit_grouped(t, note, size, flags, t->d->in.seg, emit_planned, &p);
         return;
     }

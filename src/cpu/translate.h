@@ -18,20 +18,20 @@
 
 /* A memory access at a constant distance from a register, as group.c sees it. */
 struct access_note {
-    u8 base;   /* guest register, REG_NONE: not of this kind */
+    u8 base, index, scale; /* guest registers; base REG_NONE: not of this kind */
     u8 size;
     bool write;
     u8 group;  /* index in tr.group, GROUP_NONE */
-    s32 disp;  /* from the register's value before the instruction */
-    s32 offset; /* from its value at the start of the epoch */
+    s32 disp;  /* from the registers' values before the instruction */
+    s32 offset; /* from their values at the start of the epoch */
 };
 
 /* Accesses off one register that are checked together: the first one checks the whole window and keeps the page's
  * host-minus-linear difference in a slot of the vCPU. */
 struct group {
     s32 lo, hi; /* window, from the register's value at the start of the epoch */
-    u32 epoch;
-    u8 base;
+    u32 epoch, index_epoch;
+    u8 base, index, scale;
     u8 slot;
     bool write;
     bool started; /* the check was emitted */
@@ -107,7 +107,9 @@ typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);
 void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx);
 /* r11 = linear address of r11 = offset in seg, outside flat modes. */
 void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access);
-/* The same for an access that group.c noted, if it is in a group (else false and nothing emitted). */
+/* The same for an access that group.c noted, if it is in a group (else false and nothing emitted). grouped_operand tells
+ * beforehand which host register and displacement the body will use. */
+bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp);
 bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
                   emit_body body, void *ctx);
 /* A copied instruction that may raise a host fault starts here. */
