@@ -58,6 +58,9 @@ $(INSN_OBJ): CPPFLAGS += -I.
 $(O)/insn: $(INSN_OBJ) $(filter %/engine.o %/hostcpu.o $(O)/src/base/% $(O)/src/mem/%,$(HOST_OBJ)) $(CORE_OBJ)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Bare-metal guests: the target `guests`.
+include tests/guest/guests.mk
+
 # The measuring program, static so that it runs on any level.
 build/loops: tests/perf/loops.c
 	@mkdir -p $(@D)
@@ -80,10 +83,10 @@ fuzz: $(O)/insn
 
 install: $(O)/nestbox
 	install -D -m 755 $(O)/nestbox $(DESTDIR)$(PREFIX)/bin/nestbox
-	for page in $(wildcard docs/man/*.1); do \
-	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$$(basename $$page) || exit 1; done
-	for file in $(wildcard tools/completion/nestbox.bash); do \
-	    install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestbox || exit 1; done
+	install -D -m 644 man/nestbox.1 $(DESTDIR)$(PREFIX)/share/man/man1/nestbox.1
+	install -D -m 644 completions/nestbox.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestbox
+	install -D -m 644 completions/_nestbox $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nestbox
+	install -D -m 644 completions/nestbox.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nestbox.fish
 
 clean:
 	rm -rf build

@@ -29,5 +29,5 @@ need() {
 
 # What building the project takes.
 need_build() {
-    need gcc make libc6-dev libzydis-dev binutils
+    need gcc make libc6-dev libzydis-dev zlib1g-dev binutils
 }

@@ -9,7 +9,7 @@ here=$(dirname "$0")
 pattern=${1:-.}
 need_build
 need busybox-static cpio qemu-system-x86 xen-hypervisor-4.17-amd64
-make -s -j2 all build/release/insn build/loops unit || die "the build failed"
+make -s -j2 all build/release/insn build/loops unit guests || die "the build failed"
 NB=build/release/nestbox
 export NB
 logs=build/test
@@ -23,8 +23,8 @@ add() { # name, limit, command
     [[ $1 =~ $pattern ]] && tests+=("$1|$2|$3")
 }
 add insn 420 "build/release/insn --corpus tests/insn/cases.txt --seed ${SEED:-1} --cases ${CASES:-1000000}"
-for script in tests/boot/*.sh tests/shell/*.sh tests/guest/*.sh tests/fault/*.sh; do
-    [ -e "$script" ] || continue
+for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh; do
+    head -n 1 "$script" | grep -q '^#!' || continue # for sourcing
     name=$(basename "$(dirname "$script")")/$(basename "$script" .sh)
     grep -q '^# cases:' "$script" || add "$name" 600 "bash $script"
     for case in $(sed -n 's/^# cases: *//p' "$script"); do
