@@ -19,14 +19,21 @@ static void emit_request_check(struct tr *t, s32 target)
     emit_jmp_vcpu(c, VCPU_DISP(leave_request));
 }
 
+/* To exec_lookup, with what it must know to blame the branch. */
+static void emit_leave_lookup(struct emit *e, u32 transfer)
+{
+    emit_mov_imm32(e, H_SCRATCH, transfer);
+    emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
+}
+
 /* Jump through the context's jump cache to the linear address in r11. */
-static void emit_jump_cache(struct emit *e)
+static void emit_jump_cache(struct emit *e, u32 transfer)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
     emit_gs_load(e, H_SCRATCH, offsetof(struct tlb, jtag));
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
     u8 *hit = emit_jrcxz(e);
-    emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
+    emit_leave_lookup(e, transfer);
     emit_here8(e, hit);
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
     emit_byte(e, 0x65); /* jmp gs:[rcx * 8 + jcode] */
@@ -38,7 +45,7 @@ void emit_far_link(struct emit *e, u16 target)
 {
     emit_load(e, H_ADDR, VCPU_DISP(page_la));
     emit_lea(e, true, H_ADDR, H_ADDR, H_NONE, 1, target);
-    emit_jump_cache(e);
+    emit_jump_cache(e, 0);
 }
 
 /* r11 = linear target. */
@@ -46,16 +53,16 @@ static void emit_lookup(struct tr *t, bool check)
 {
     struct emit *e = &t->hot;
     if (!t->flat || (t->mode & MODE_STEP)) {
-        emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
+        emit_leave_lookup(e, t->transfer);
         return;
     }
     if (check) {
         emit_load(e, H_SCRATCH, VCPU_DISP(request));
         u8 *quiet = emit_jrcxz(e);
-        emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
+        emit_leave_lookup(e, t->transfer);
         emit_here8(e, quiet);
     }
-    emit_jump_cache(e);
+    emit_jump_cache(e, t->transfer);
 }
 
 /* EIP in r11d, cut to the operand size, becomes linear. */
@@ -416,11 +423,23 @@ static u8 branch_size(const struct tr *t)
     return t->is64 ? 8 : t->d->in.osz;
 }
 
+static u32 transfer_of(const struct tr *t, u8 size)
+{
+    u32 transfer = t->pos | (u32)__builtin_ctz(size) << TRANSFER_SIZE_SHIFT;
+    if (t->d->zi.mnemonic == ZYDIS_MNEMONIC_CALL)
+        return transfer | TRANSFER_CALL;
+    if (t->d->zi.mnemonic != ZYDIS_MNEMONIC_RET)
+        return transfer | TRANSFER_JUMP;
+    u32 release = t->d->zi.raw.imm[0].size ? (u16)t->d->in.imm : 0;
+    return transfer | TRANSFER_RETURN | release << TRANSFER_RELEASE_SHIFT;
+}
+
 void translate_branch(struct tr *t)
 {
     struct emit *e = &t->hot;
     u8 size = branch_size(t);
     bool word = branch_is_word(t);
+    t->transfer = transfer_of(t, size);
     switch (t->d->zi.mnemonic) {
     case ZYDIS_MNEMONIC_JMP:
         if (t->d->zi.raw.imm[0].is_relative) {

@@ -100,6 +100,16 @@ static enum outcome combine(struct vcpu *v, const struct event *first, struct ev
     return CPU_OK;
 }
 
+/* The single step of a MOV to SS is reported with the next instruction, but not if that one enters a handler. */
+static void drop_held_step(struct vcpu *v)
+{
+    if (!(v->shadow & SHADOW_MOVSS))
+        return;
+    v->trap_dr6 &= ~DR6_BS;
+    if (!v->trap_dr6)
+        v->trap_pending = false;
+}
+
 /* Delivers `e` or what it turns into. The frame of `e` itself holds ip and flags, that of a later fault v->rip. */
 static enum outcome deliver(struct vcpu *v, struct event e, u64 ip, u64 flags)
 {
@@ -123,6 +133,7 @@ static enum outcome deliver(struct vcpu *v, struct event e, u64 ip, u64 flags)
     v->rip = v->next_rip;
     v->step_trap = false;
     v->activity = ACTIVITY_ACTIVE;
+    drop_held_step(v);
     if (v->shadow) {
         v->shadow = 0;
         mode_update(v);

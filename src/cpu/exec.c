@@ -101,9 +101,29 @@ static bool go(struct vcpu *v, u64 la, u32 plain)
     return true;
 }
 
+static bool reachable(const struct vcpu *v, u64 la)
+{
+    return in_64bit(v) ? is_canonical(v, la) : rip_of(v, la) <= v->seg[SEG_CS].limit;
+}
+
+/* The target of a branch is not canonical or beyond the limit: the branch faults, and its push or pop did not happen. */
+static bool blame_branch(struct vcpu *v, u32 transfer)
+{
+    u64 size = BIT64(transfer >> TRANSFER_SIZE_SHIFT & 3), sp = v->gpr[RSP];
+    if ((transfer & TRANSFER_RETURN) == TRANSFER_CALL)
+        sp += size;
+    else if ((transfer & TRANSFER_RETURN) == TRANSFER_RETURN)
+        sp -= size + (transfer >> TRANSFER_RELEASE_SHIFT);
+    reg_write(v, RSP, stack_asize(v), true, sp);
+    at_instruction(v, transfer & PAGE_MASK, 0);
+    return leave_with(v, raise_gp(v, 0));
+}
+
 bool exec_lookup(struct vcpu *v, u64 rcx, u64 la)
 {
     v->exec->chain = NULL;
+    if (unlikely(!reachable(v, la)) && rcx & TRANSFER_RETURN)
+        return blame_branch(v, (u32)rcx);
     return go(v, la, 0);
 }
 

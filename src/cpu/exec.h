@@ -132,6 +132,14 @@ struct site_segment {
     u16 offset;
 } __attribute__((packed));
 
+/* What rcx tells exec_lookup about the branch that asks, in case its target cannot be entered and the branch itself must
+ * fault: TRANSFER_* | log2 of its operand size << 14 | offset in its page | bytes that RET releases besides << 16. */
+#define TRANSFER_JUMP BIT(12)
+#define TRANSFER_CALL BIT(13)
+#define TRANSFER_RETURN (BIT(12) | BIT(13))
+#define TRANSFER_SIZE_SHIFT 14
+#define TRANSFER_RELEASE_SHIFT 16
+
 /* translate.c: makes a block; the cache lock is held. NULL: the cache is full (flush and retry). */
 struct translation_request {
     u64 la;      /* linear address */

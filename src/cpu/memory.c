@@ -215,7 +215,8 @@ void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, uns
 {
     struct emit *e = &t->hot, *c = &t->cold;
     bool write = flags & SITE_WRITE;
-    if (addr == H_NONE) {
+    /* Code segments are never writable, flat or not. */
+    if (addr == H_NONE || (write && seg == SEG_CS && !t->is64)) {
         emit_segment(t, seg, size, write ? ACCESS_WRITE : ACCESS_READ);
         addr = H_ADDR;
     }

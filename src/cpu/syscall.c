@@ -23,6 +23,17 @@ static void flat_stack(struct vcpu *v, u16 sel, u32 cpl)
     v->seg[SEG_SS] = (struct segment){.limit = 0xffffffff, .sel = sel, .attr = DATA_TYPE | cpl << SEG_DPL_SHIFT};
 }
 
+/* The single-step trap of SYSCALL and SYSRET goes by the new TF (a kernel keeps it away by SFMASK): it comes before the
+ * next instruction if TF is set now, and not if TF was. */
+static void step_by_new_flags(struct vcpu *v)
+{
+    v->step_trap = false;
+    if (v->flags & FLAG_TF) {
+        v->trap_pending = true;
+        v->trap_dr6 |= DR6_BS;
+    }
+}
+
 enum outcome op_syscall(struct vcpu *v, const struct insn *in)
 {
     bool intel = v->vm->vendor == VENDOR_INTEL;
@@ -43,6 +54,7 @@ enum outcome op_syscall(struct vcpu *v, const struct insn *in)
     flat_code(v, cs, 0, in_long_mode(v));
     flat_stack(v, (u16)(cs + 8), 0);
     rflags_store(v, flags);
+    step_by_new_flags(v);
     cpl_set(v, 0);
     return CPU_OK;
 }
@@ -69,6 +81,7 @@ enum outcome op_sysret(struct vcpu *v, const struct insn *in)
         rflags_store(v, v->gpr[R11] & FLAGS_DEFINED & ~(FLAG_RF | FLAG_VM));
     else
         rflags_store(v, rflags_get(v) | FLAG_IF);
+    step_by_new_flags(v);
     v->next_rip = ip;
     cpl_set(v, 3);
     return CPU_OK;

@@ -153,7 +153,14 @@ static void classify(struct tr *t)
         return;
     d->ends = true;
     d->fn = op_ud;
-    /* LZCNT and TZCNT of a CPU that lacks them are BSR and BSF: the decoder always sees the new ones. */
+    bool scan = d->zi.mnemonic == ZYDIS_MNEMONIC_LZCNT || d->zi.mnemonic == ZYDIS_MNEMONIC_TZCNT;
+    if (scan && !isa_allowed(t->v->vm, (u16)d->zi.meta.isa_set)) {
+        /* A CPU that lacks them executes BSR and BSF: the same opcodes without the prefix. */
+        d->zi.raw.prefix_count = 0;
+        d->class = CLASS_COPY;
+        d->ends = false;
+        return;
+    }
     if (!isa_allowed(t->v->vm, (u16)d->zi.meta.isa_set) && !(row && row->class == CLASS_NOP))
         return;
     u32 need = needed_mode(t, &mmx);
@@ -314,6 +321,7 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     u32 pos = t->next;
     if (!t->d->ends) {
         t->pos = 0; /* falling through is never backward */
+        t->transfer = 0;
         emit_goto(t, (s32)pos, false);
     }
     if (t->lost || t->hot.p > t->hot.end || t->cold.p > t->cold.end)

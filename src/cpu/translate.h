@@ -63,6 +63,7 @@ struct tr {
     u16 next;    /* and of the one behind it */
     bool lost;   /* out of memory in the cache */
     bool crossing_next; /* the next instruction crosses the page: a block that is never chained */
+    u32 transfer; /* TRANSFER_* of the branch being translated, 0 for falling through */
 
     struct decoded *d; /* the current instruction */
     struct decoded insn[BLOCK_MAX_INSNS];

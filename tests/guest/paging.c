@@ -348,7 +348,9 @@ static void canonical(void)
 {
     struct fault f = catch(touch_read, (void *)0x800000000000);
     check(f.raised && f.vector == EXC_GP && f.error == 0, "non-canonical read is #GP(0)");
+    idt[EXC_SS].ist = 1; /* the handler cannot push there either */
     f = catch(push_there, (void *)0x800000000100);
+    idt[EXC_SS].ist = 0;
     check(f.raised && f.vector == EXC_SS && f.error == 0, "non-canonical push is #SS(0)");
     f = catch(touch_call, (void *)0x800000000000);
     check(f.raised && f.vector == EXC_GP && f.error == 0, "non-canonical call is #GP(0)");
