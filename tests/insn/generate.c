@@ -331,6 +331,11 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
     default:
         break;
     }
+    bool rip_relative = in->attributes & ZYDIS_ATTRIB_HAS_MODRM && in->raw.modrm.mod == 0 && in->raw.modrm.rm == 5;
+    bool locks = in->attributes & ZYDIS_ATTRIB_HAS_LOCK ||
+                 (in->mnemonic == ZYDIS_MNEMONIC_XCHG && in->raw.modrm.mod != 3 && in->attributes & ZYDIS_ATTRIB_HAS_MODRM);
+    if (locks && !rip_relative && !chance(d, 64))
+        return false; /* hosts punish locks across cache lines by milliseconds */
     for (unsigned i = 0; i < in->operand_count; i++) {
         const ZydisDecodedOperand *o = &op[i];
         if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
@@ -355,8 +360,10 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
         if (role && !chance(d, 16))
             return false;
     }
-    if (in->attributes & ZYDIS_ATTRIB_HAS_MODRM && in->raw.modrm.mod == 0 && in->raw.modrm.rm == 5) {
+    if (rip_relative) {
         u64 target = DATA_LA + (chance(d, 4) ? PAGE_SIZE - rng_below(d->r, 64) : rng_below(d->r, 2 * PAGE_SIZE - 64));
+        if (locks)
+            target &= ~15ull;
         s32 disp = (s32)(target - (la + in->length));
         memcpy(d->byte + in->raw.disp.offset, &disp, 4);
     }
