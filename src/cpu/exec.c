@@ -170,7 +170,7 @@ static u64 mask_bits(const struct site *s)
 {
     u64 k = 0;
     bool dwords = s->element == 4;
-    unsigned elements = s->size / (s->element & 0x7f);
+    unsigned elements = s->elements;
     if (s->mask < 8 && elements <= 16) {
         switch (s->mask) {
             K16_CASE(1) K16_CASE(2) K16_CASE(3) K16_CASE(4) K16_CASE(5) K16_CASE(6) K16_CASE(7)
@@ -184,7 +184,7 @@ static u64 mask_bits(const struct site *s)
     }
     if (elements < 64)
         k &= BIT64(elements) - 1;
-    if (s->element & 0x80) {
+    if (s->element & ELEMENT_PACKED) {
         unsigned n = (unsigned)__builtin_popcountll(k);
         k = n == 64 ? ~0ull : BIT64(n) - 1;
     }
@@ -195,10 +195,14 @@ static u64 mask_bits(const struct site *s)
 static void mask_range(const struct site *s, unsigned *first, unsigned *count)
 {
     u64 k = mask_bits(s);
-    unsigned element = s->element & 0x7f;
+    unsigned element = s->element & ELEMENT_BYTES;
     *first = *count = 0;
     if (!k)
         return;
+    if (s->element & ELEMENT_WHOLE) {
+        *count = s->size;
+        return;
+    }
     *first = (unsigned)__builtin_ctzll(k) * element;
     *count = (64 - (unsigned)__builtin_clzll(k)) * element - *first;
 }
@@ -219,11 +223,20 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     __builtin_memcpy(&s, after, sizeof s);
     at_instruction(v, s.offset, s.len);
     enum access access = s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ;
-    if (s.seg == SEG_SS && in_64bit(v) && !is_canonical(v, la))
-        return leave_with(v, raise_ss(v, 0));
+    if (s.seg & SITE_X87) {
+        u16 status;
+        __asm__ volatile("fnstsw %0" : "=a"(status));
+        if (status & 0x80) /* error summary */
+            return leave_with(v, raise_event(v, EXC_MF, false, 0, 0));
+        s.seg &= (u8)~SITE_X87;
+    }
     unsigned first = 0, count = s.size;
     if (s.flags & SITE_MASKED)
         mask_range(&s, &first, &count);
+    if (s.flags & SITE_ALIGNED && count && la & (s.size - 1u))
+        return leave_with(v, raise_gp(v, 0));
+    if (s.seg == SEG_SS && in_64bit(v) && !is_canonical(v, la))
+        return leave_with(v, raise_ss(v, 0));
     u64 start = la + first;
     if ((la & PAGE_MASK) + s.size <= PAGE_SIZE && count) {
         bool filled;

@@ -100,14 +100,19 @@ struct site {
     u8 flags;   /* SITE_* */
     u16 offset; /* of the instruction in its page */
     u8 len;
-    u8 seg;
+    u8 seg;     /* SITE_X87 */
     u8 mask;    /* SITE_MASKED: opmask register, or 8 + vector register whose sign bits mask (VEX) */
-    u8 element; /* bytes of an element; 0x80: elements are packed (expand, compress) */
+    u8 element; /* bytes of an element; ELEMENT_* */
+    u8 elements; /* how many bits of the mask count */
     s32 retry;  /* relative to this struct */
     s32 resume;
     s16 before; /* SITE_GROUP */
     u16 span;
 } __attribute__((packed));
+
+#define ELEMENT_PACKED 0x80    /* selected elements lie together (expand, compress) */
+#define ELEMENT_WHOLE 0x40  /* the operand is accessed as a whole if any is selected */
+#define ELEMENT_BYTES 0x1f
 
 #define SITE_WRITE BIT(0)
 #define SITE_READ BIT(1)     /* with WRITE: read-modify-write */
@@ -116,7 +121,10 @@ struct site {
 #define SITE_GROUP BIT(5)   /* the check was of a window that starts `before` bytes from the address: try it again,
                                or resume at the stub that goes on in a MODE_PLAIN block */
 #define SITE_GROUP_WRITE BIT(6)
+#define SITE_ALIGNED BIT(7) /* #GP(0) if the address is not a multiple of the size, before any page fault */
 #define SITE_MASKED BIT(4)  /* only elements that a mask selects are accessed, and may fault */
+
+#define SITE_X87 0x80 /* in seg: a pending x87 exception comes before any fault of the access */
 
 /* What follows the CALL of slow_done. */
 struct site_done {

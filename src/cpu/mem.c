@@ -122,7 +122,8 @@ static enum outcome alignment_check(struct vcpu *v, u64 la, unsigned size, enum 
         return CPU_OK;
     if (size & (size - 1))
         return CPU_OK;
-    return la & ((size > 8 ? 8 : size) - 1) ? raise_ac(v) : CPU_OK;
+    /* vector operands of 16 bytes and more are not checked */
+    return size <= 10 && la & ((size > 8 ? 8 : size) - 1) ? raise_ac(v) : CPU_OK;
 }
 
 static void watch_note(struct vcpu *v, u64 la, unsigned size, bool write)

@@ -104,26 +104,54 @@ unsigned emit_address(struct tr *t)
 }
 
 /* Which elements of the memory operand are accessed: see struct site. */
-static void mask_of(const struct tr *t, u8 *mask, u8 *element)
+static void describe_mask(const struct tr *t, struct site *s)
 {
-    for (unsigned i = 0; i < t->d->zi.operand_count; i++)
-        if (t->d->zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
-            *element = (u8)(t->d->zo[i].element_size / 8);
-    if (t->d->in.evex) {
-        *mask = t->d->in.evex_mask;
-        switch (t->d->zi.meta.category) {
-        case ZYDIS_CATEGORY_EXPAND:
-        case ZYDIS_CATEGORY_COMPRESS: *element |= 0x80; break;
-        default: break;
-        }
-    } else {
-        *mask = 8 + t->d->in.vvvv;
-        *element = t->d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || t->d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD ? 4 : 8;
+    const struct decoded *d = t->d;
+    if (!d->in.evex) {
+        s->mask = 8 + d->in.vvvv;
+        s->element = d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD ? 4 : 8;
+        s->elements = s->size / s->element;
+        return;
     }
+    unsigned vector = 0;
+    s->mask = d->in.evex_mask;
+    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &d->zo[i];
+        if (o->type == ZYDIS_OPERAND_TYPE_MEMORY)
+            s->element = (u8)(o->element_size / 8);
+        else if (!vector && o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_XMM0 &&
+                 o->reg.value <= ZYDIS_REGISTER_ZMM31 && o->element_size)
+            vector = o->size / o->element_size;
+    }
+    if (!s->element)
+        s->element = 1;
+    bool scalar = d->zi.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E3 ||
+                  d->zi.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E10;
+    s->elements = (u8)(scalar ? 1 : vector ? vector : s->size / s->element);
+    if (d->zi.meta.category == ZYDIS_CATEGORY_EXPAND || d->zi.meta.category == ZYDIS_CATEGORY_COMPRESS)
+        s->element |= ELEMENT_PACKED;
+    else if (s->elements != s->size / s->element)
+        s->element |= ELEMENT_WHOLE;
 }
 
-static void emit_site(struct emit *c, const struct site *s)
+/* Does the instruction first look for a pending x87 exception? */
+static bool waits_for_x87(const struct decoded *d)
 {
+    if (d->class != CLASS_COPY || d->zi.mnemonic == ZYDIS_MNEMONIC_FNSTCW || d->zi.mnemonic == ZYDIS_MNEMONIC_FNSTSW)
+        return false;
+    if (d->zi.meta.isa_ext == ZYDIS_ISA_EXT_X87)
+        return true;
+    for (unsigned i = 0; i < d->zi.operand_count; i++)
+        if (d->zo[i].type == ZYDIS_OPERAND_TYPE_REGISTER && d->zo[i].reg.value >= ZYDIS_REGISTER_MM0 &&
+            d->zo[i].reg.value <= ZYDIS_REGISTER_MM7)
+            return true;
+    return false;
+}
+
+static void emit_site(const struct tr *t, struct emit *c, struct site *s)
+{
+    if (waits_for_x87(t->d))
+        s->seg |= SITE_X87;
     emit_call_vcpu(c, VCPU_DISP(slow_mem));
     for (unsigned i = 0; i < sizeof *s; i++)
         emit_byte(c, ((const u8 *)s)[i]);
@@ -202,7 +230,7 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
                      .flags = (u8)((flags & ~SITE_LOCK) | SITE_GROUP | (g->write ? SITE_GROUP_WRITE : 0)),
                      .before = (s16)before, .span = (u16)span,
                      .retry = (s32)(retry - site), .resume = (s32)sizeof s};
-    emit_site(c, &s);
+    emit_site(t, c, &s);
     emit_here8(c, alone);
     add_link(t, NULL, t->pos, true);
 
@@ -234,13 +262,12 @@ void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, uns
 
     emit_mov(c, H_ADDR, addr);
     u8 *site = c->p + 7; /* behind the CALL */
-    u8 mask = 0, element = 0;
-    if (flags & SITE_MASKED)
-        mask_of(t, &mask, &element);
-    struct site s = {.mask = mask, .element = element, .size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
+    struct site s = {.size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
                      .retry = (s32)(retry - site),
                      .resume = write ? (s32)sizeof s : (s32)(post - site)};
-    emit_site(c, &s);
+    if (flags & SITE_MASKED)
+        describe_mask(t, &s);
+    emit_site(t, c, &s);
     t->mem_index = (u8)addr;
     t->mem_disp = 0;
     emit_place(t, e);

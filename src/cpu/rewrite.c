@@ -197,8 +197,8 @@ static void encode(struct tr *t, const struct plan *p, struct emit *e)
     bool byte_reg = is_byte_field(t, ZYDIS_OPERAND_ENCODING_MODRM_REG);
     bool byte_rm = is_byte_field(t, ZYDIS_OPERAND_ENCODING_MODRM_RM);
     bool byte_op = is_byte_field(t, ZYDIS_OPERAND_ENCODING_OPCODE);
-    unsigned reg = f.reg ? rename_reg(t, p, in->reg, byte_reg) : in->reg;
-    unsigned rm = in->mod == 3 ? (f.rm ? rename_reg(t, p, in->rm, byte_rm) : in->rm) : 0;
+    unsigned reg = f.reg ? rename_reg(t, p, in->reg & 15, byte_reg) : in->reg;
+    unsigned rm = in->mod == 3 ? (f.rm ? rename_reg(t, p, in->rm & 15, byte_rm) : in->rm) : 0;
     unsigned base = H_NONE, index = H_NONE;
     bool mem = p->pointer != POINTER_NONE;
     if (p->pointer == POINTER_SUM) {
@@ -322,6 +322,53 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
 }
 
 /* Bytes and kind of access of the memory operand. */
+/* Does an EVEX instruction keep faults of memory elements that its mask leaves out to itself? */
+static bool suppresses_faults(const struct decoded *d)
+{
+    switch (d->zi.meta.exception_class) {
+    case ZYDIS_EXCEPTION_CLASS_E1NF:
+    case ZYDIS_EXCEPTION_CLASS_E3NF:
+    case ZYDIS_EXCEPTION_CLASS_E4NF:
+    case ZYDIS_EXCEPTION_CLASS_E5NF:
+    case ZYDIS_EXCEPTION_CLASS_E6NF:
+    case ZYDIS_EXCEPTION_CLASS_E9NF:
+    case ZYDIS_EXCEPTION_CLASS_E10NF: return false;
+    default: return true;
+    }
+}
+
+/* Does the instruction demand that its memory operand of `size` bytes is aligned? */
+static bool needs_alignment(const struct decoded *d, unsigned size)
+{
+    if (d->zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
+        switch (d->zi.mnemonic) {
+        case ZYDIS_MNEMONIC_VMOVAPS:
+        case ZYDIS_MNEMONIC_VMOVAPD:
+        case ZYDIS_MNEMONIC_VMOVDQA:
+        case ZYDIS_MNEMONIC_VMOVDQA32:
+        case ZYDIS_MNEMONIC_VMOVDQA64:
+        case ZYDIS_MNEMONIC_VMOVNTPS:
+        case ZYDIS_MNEMONIC_VMOVNTPD:
+        case ZYDIS_MNEMONIC_VMOVNTDQ:
+        case ZYDIS_MNEMONIC_VMOVNTDQA: return size >= 16;
+        default: return false;
+        }
+    }
+    if (size != 16)
+        return false;
+    switch (d->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_MOVUPS:
+    case ZYDIS_MNEMONIC_MOVUPD:
+    case ZYDIS_MNEMONIC_MOVDQU:
+    case ZYDIS_MNEMONIC_LDDQU:
+    case ZYDIS_MNEMONIC_PCMPESTRI:
+    case ZYDIS_MNEMONIC_PCMPESTRM:
+    case ZYDIS_MNEMONIC_PCMPISTRI:
+    case ZYDIS_MNEMONIC_PCMPISTRM: return false;
+    default: return true;
+    }
+}
+
 unsigned access_flags(const struct decoded *d, unsigned *size)
 {
     unsigned flags = 0;
@@ -341,13 +388,15 @@ unsigned access_flags(const struct decoded *d, unsigned *size)
         flags |= SITE_LOCK;
     bool vex_mask = d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPD ||
                     d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD || d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVQ;
-    if ((d->in.evex && d->in.evex_mask) || vex_mask) {
+    if ((d->in.evex && d->in.evex_mask && suppresses_faults(d)) || vex_mask) {
         flags |= SITE_MASKED;
         if (flags & SITE_WRITE)
             flags |= SITE_READ;
     }
     if (*size == 0)
         *size = 1;
+    if (needs_alignment(d, *size))
+        flags |= SITE_ALIGNED;
     return flags;
 }
 
