@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,6 +148,10 @@ static void on_timer(int sig, siginfo_t *info, void *context)
     errno = saved;
 }
 
+static const int fault_signals[] = {SIGFPE, SIGSEGV, SIGILL, SIGBUS};
+static struct sigaction previous[ARRAY_LEN(fault_signals)];
+static pthread_once_t signals_once = PTHREAD_ONCE_INIT;
+
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
     ucontext_t *u = context;
@@ -162,7 +167,20 @@ static void on_fault(int sig, siginfo_t *info, void *context)
             "nestbox: internal error: signal %d (vector %lld) at %#llx, address %p, guest RIP %#llx\n", sig,
             g[CONTEXT_TRAPNO], (unsigned long long)g[CONTEXT_RIP], info->si_addr,
             self ? (unsigned long long)self->v->rip : 0ull);
-    signal(sig, SIG_DFL);
+    for (unsigned i = 0; i < ARRAY_LEN(fault_signals); i++) /* not ours: whoever handled it before, on return */
+        if (fault_signals[i] == sig)
+            sigaction(sig, &previous[i], NULL);
+}
+
+static void install_signals(void)
+{
+    struct sigaction act = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    sigemptyset(&act.sa_mask);
+    for (unsigned i = 0; i < ARRAY_LEN(fault_signals); i++)
+        sigaction(fault_signals[i], &act, &previous[i]);
+    act.sa_sigaction = on_timer;
+    act.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+    sigaction(TIMER_SIGNAL, &act, NULL);
 }
 
 static int attach_thread(struct accel_vm *a, u32 index)
@@ -170,14 +188,7 @@ static int attach_thread(struct accel_vm *a, u32 index)
     struct engine_vcpu *e = &a->vcpu[index];
     if (self == e)
         return 0;
-    static const int signals[] = {SIGFPE, SIGSEGV, SIGILL, SIGBUS};
-    struct sigaction act = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-    sigemptyset(&act.sa_mask);
-    for (unsigned i = 0; i < ARRAY_LEN(signals); i++)
-        sigaction(signals[i], &act, NULL);
-    act.sa_sigaction = on_timer;
-    act.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-    sigaction(TIMER_SIGNAL, &act, NULL);
+    pthread_once(&signals_once, install_signals);
     if (!e->signal_stack)
         e->signal_stack = malloc(SIGNAL_STACK);
     if (!e->signal_stack)
