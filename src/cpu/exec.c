@@ -257,7 +257,8 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
         return true;
     }
     v->stat[STAT_BOUNCE]++;
-    u8 *buf = x->bounce + (la & 63);
+    /* As aligned as the operand, for instructions that insist; not across a cache line if locked: hosts slow that down. */
+    u8 *buf = x->bounce + (la & (s.flags & SITE_LOCK ? 15 : 63));
     if (s.flags & SITE_LOCK) {
         if (v->vm->vcpu_count > 1) {
             if (exclusive_begin(v)) { /* start the instruction again */

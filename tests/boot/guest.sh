@@ -5,13 +5,24 @@ NB=${NB:-build/release/nestbox}
 kernel=build/debs/vmlinuz
 initrd=build/guest/l1.cpio
 [ -e $kernel ] && [ -e $initrd ] || { echo "no kernel or image: see tools/test.sh"; exit 77; }
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+work=$(mktemp -d)
+log=$work/log
+trap 'rm -rf "$work"' EXIT
 
 fail() {
     cat "$log"
     echo "FAILED: $*"
     exit 1
+}
+
+# The guest's initial RAM disk is nothing but the program of source file $1, as /init.
+init_from() {
+    mkdir -p "$work/root/dev"
+    ${CC:-gcc} -std=gnu17 -O1 -Wall -Wextra -Wno-unused-parameter -static -pthread -D_GNU_SOURCE -o "$work/root/init" "$1" ||
+        fail "cannot build $1"
+    mknod -m 600 "$work/root/dev/console" c 5 1 2>/dev/null || { echo "making /dev/console takes root"; exit 77; }
+    initrd=$work/initrd
+    (cd "$work/root" && find . | cpio --quiet -o -H newc) >"$initrd"
 }
 
 boot_l1() { # nested, cpus, command line
