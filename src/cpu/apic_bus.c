@@ -53,6 +53,15 @@ void lapic_accept(struct lapic *a, u8 vector, bool level)
     request_set(a->v, REQ_EVENT);
 }
 
+/* SDM "Handling Multiple NMIs": while one is handled, one more is held. An NMI that could be taken at once, but was not seen
+ * yet, counts as being handled. */
+static void nmi_arrives(struct vcpu *v)
+{
+    bool first = !__atomic_exchange_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);
+    if (!first && !__atomic_load_n(&v->nmi_blocked, __ATOMIC_RELAXED))
+        __atomic_store_n(&v->nmi_second, true, __ATOMIC_SEQ_CST);
+}
+
 /* True if the APIC takes the message. */
 static bool deliver_one(struct lapic *a, const struct apic_message *m)
 {
@@ -65,7 +74,10 @@ static bool deliver_one(struct lapic *a, const struct apic_message *m)
         lapic_accept(a, m->vector, m->level);
         return true;
     case DELIVER_NMI:
-        __atomic_store_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);
+        nmi_arrives(v);
+        break;
+    case DELIVER_SMI:
+        __atomic_store_n(&v->smi_pending, true, __ATOMIC_SEQ_CST);
         break;
     case DELIVER_INIT:
         __atomic_store_n(&v->init_pending, true, __ATOMIC_SEQ_CST);
@@ -77,7 +89,7 @@ static bool deliver_one(struct lapic *a, const struct apic_message *m)
     case DELIVER_EXTINT:
         __atomic_store_n(&a->extint, 1, __ATOMIC_SEQ_CST);
         break;
-    default: /* SMI: this machine has no SMM code to run */
+    default:
         return true;
     }
     request_set(v, REQ_EVENT);

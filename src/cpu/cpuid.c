@@ -507,6 +507,8 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
         r[1] |= v->index << 24;
         if (v->cr4 & CR4_OSXSAVE)
             r[2] |= BIT(27);
+        if (intel && !(v->misc_enable & MISC_ENABLE_MONITOR))
+            r[2] &= ~BIT(3);
         if (!(v->apic_base & APIC_BASE_EN))
             r[3] &= ~BIT(9);
         break;

@@ -97,9 +97,18 @@ static enum outcome take_nmi(struct vcpu *v)
 {
     const struct event nmi = {.valid = true, .vector = EXC_NMI, .type = EVENT_NMI};
     take(&v->nmi_pending);
+    if (take(&v->nmi_second))
+        __atomic_store_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);
     if (v->in_guest)
         TRY(v->nested->event(v, NEV_NMI));
     return deliver(v, &nmi);
+}
+
+/* This machine has no SMM code to run: an SMI can only make L2 exit. */
+static enum outcome take_smi(struct vcpu *v)
+{
+    take(&v->smi_pending);
+    return v->in_guest ? v->nested->event(v, NEV_SMI) : CPU_OK;
 }
 
 static enum outcome take_interrupt(struct vcpu *v)
@@ -142,6 +151,8 @@ enum outcome events_process(struct vcpu *v)
     take(&v->sipi_pending);
     if (v->trap_pending && !(v->shadow & SHADOW_MOVSS))
         TRY(take_trap(v));
+    if (waits(&v->smi_pending) && v->gif)
+        TRY(take_smi(v));
     if (v->in_guest) {
         TRY(v->nested->windows(v));
         if (v->inject.valid)

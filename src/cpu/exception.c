@@ -15,8 +15,7 @@
 #include "cpu/nested.h"
 #include "cpu/ops.h"
 #include "cpu/vmx/vmx.h"
-
-#define DEBUGCTL_LBR_BTF 3ull
+#include "x86/msr.h"
 
 enum fault_class { CLASS_BENIGN, CLASS_CONTRIBUTORY, CLASS_PAGE };
 
@@ -67,7 +66,7 @@ static void record(struct vcpu *v, const struct event *e)
     } else if (e->vector == EXC_DB) {
         v->dr6 = (v->dr6 & ~0xfull) | e->payload;
         v->dr7 &= ~DR7_GD;
-        v->debugctl &= ~DEBUGCTL_LBR_BTF;
+        v->debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_BTF);
     }
 }
 
@@ -113,6 +112,8 @@ static void drop_held_step(struct vcpu *v)
 /* Delivers `e` or what it turns into. The frame of `e` itself holds ip and flags, that of a later fault v->rip. */
 static enum outcome deliver(struct vcpu *v, struct event e, u64 ip, u64 flags)
 {
+    bool recording = v->debugctl & DEBUGCTL_LBR;
+    u64 from = v->rip;
     for (;;) {
         struct event next;
         v->delivering = e;
@@ -130,6 +131,10 @@ static enum outcome deliver(struct vcpu *v, struct event e, u64 ip, u64 flags)
         flags = pushed_flags(v, &e);
     }
     v->delivering.valid = false;
+    if (recording) {
+        v->lbr[2] = from;
+        v->lbr[3] = v->next_rip;
+    }
     v->rip = v->next_rip;
     v->step_trap = false;
     v->activity = ACTIVITY_ACTIVE;

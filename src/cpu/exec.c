@@ -17,6 +17,7 @@
 #include "cpu/translate.h"
 #include "cpu/vmx/vmx.h"
 #include "cpu/world.h"
+#include "x86/msr.h"
 
 #define AT(field, offset) _Static_assert(offsetof(struct vcpu, field) == (offset), "enter.S: " #field)
 AT(host_rsp, 96);
@@ -445,7 +446,7 @@ static void step(struct vcpu *v, u64 la)
     }
     bool trace = v->flags & FLAG_TF, guest = v->in_guest;
     u8 shadow = v->shadow;
-    u64 rf = v->flags & FLAG_RF;
+    u64 rf = v->flags & FLAG_RF, from = v->rip;
     struct block *b = block_find(v, la, v->mode, &out);
     if (!b) {
         settle(v, out);
@@ -466,7 +467,12 @@ static void step(struct vcpu *v, u64 la)
         mode_update(v);
         event_recheck(v);
     }
-    if (v->step_trap) {
+    bool branched = v->rip != from && v->rip != rip_of(v, la + b->size);
+    if (branched && v->debugctl & DEBUGCTL_LBR) {
+        v->lbr[0] = from;
+        v->lbr[1] = v->rip;
+    }
+    if (v->step_trap && (branched || !(v->debugctl & DEBUGCTL_BTF))) {
         v->trap_pending = true;
         v->trap_dr6 |= DR6_BS;
     }

@@ -8,6 +8,7 @@
 #include "cpu/far.h"
 #include "cpu/mmu.h"
 #include "cpu/vmx/vmx.h"
+#include "x86/msr.h"
 
 static bool flat_data(const struct segment *s)
 {
@@ -57,7 +58,7 @@ void mode_update(struct vcpu *v)
     u32 mode = code_mode(v) | vector_mode(v);
     if (in_protected(v) && !in_v86(v))
         mode |= MODE_PROT;
-    if (v->flags & FLAG_TF || v->shadow || v->dr7 & DR7_ENABLED || vmx_stepping(v))
+    if (v->flags & FLAG_TF || v->shadow || v->dr7 & DR7_ENABLED || v->debugctl & DEBUGCTL_LBR || vmx_stepping(v))
         mode |= MODE_STEP;
     if (v->in_guest)
         mode |= MODE_GUEST;

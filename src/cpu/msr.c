@@ -254,11 +254,8 @@ static enum outcome command_write(struct vcpu *v, u32 msr, u64 value)
 
 static enum outcome misc_enable_write(struct vcpu *v, u32 msr, u64 value)
 {
-    u64 writable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XD_DISABLE;
-    if (cpu_has(v->vm, FEATURE_MONITOR))
-        writable |= MISC_ENABLE_MONITOR;
-    if ((value & MISC_ENABLE_XD_DISABLE) && (v->efer & EFER_NXE))
-        return raise_gp(v, 0);
+    const u64 writable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XD_DISABLE |
+                         MISC_ENABLE_MONITOR | MISC_ENABLE_STORED;
     v->misc_enable = (value & writable) | (v->misc_enable & ~writable);
     return CPU_OK;
 }
@@ -277,6 +274,13 @@ static enum outcome microcode_read(struct vcpu *v, u32 msr, u64 *value)
     return CPU_OK;
 }
 
+static enum outcome debugctl_write(struct vcpu *v, u32 msr, u64 value)
+{
+    v->debugctl = value;
+    mode_update(v);
+    return CPU_OK;
+}
+
 /* -- machine check -- */
 
 static enum outcome mc_read(struct vcpu *v, u32 msr, u64 *value)
@@ -292,6 +296,9 @@ static enum outcome mc_write(struct vcpu *v, u32 msr, u64 value)
     unsigned i = msr - MSR_MC0_CTL;
     bool free = i % 4 == 0 || (v->vm->vendor == VENDOR_AMD && (v->hwcr & BIT64(18)));
     if (value && !free)
+        return raise_gp(v, 0);
+    /* "IA32_MCi_CTL MSRs": all ones or all zeroes; Linux leaves out bit 0 or 10 of some banks. */
+    if (i % 4 == 0 && value && ~(value | BIT64(10) | 1))
         return raise_gp(v, 0);
     v->mc_bank[i / 4][i % 4] = value;
     return CPU_OK;
@@ -333,8 +340,9 @@ static const struct msr_row rows[] = {
     {MSR_MCG_CTL, 1, "MCG_CTL", FEATURE_MCA, FIELD(mcg_ctl), .valid = ANY},
     {MSR_MISC_ENABLE, 1, "MISC_ENABLE", NO_FEATURE, INTEL_ONLY, FIELD(misc_enable), .valid = ANY,
      .write = misc_enable_write},
-    {MSR_DEBUGCTL, 1, "DEBUGCTL", NO_FEATURE, FIELD(debugctl), .valid = DEBUGCTL_LBR | DEBUGCTL_BTF},
-    {MSR_LASTBRANCH_FROM, 4, "LASTBRANCH", NO_FEATURE, ZERO},
+    {MSR_DEBUGCTL, 1, "DEBUGCTL", NO_FEATURE, FIELD(debugctl), .valid = DEBUGCTL_LBR | DEBUGCTL_BTF,
+     .write = debugctl_write},
+    {MSR_LASTBRANCH_FROM, 4, "LASTBRANCH", NO_FEATURE, FIELD(lbr), .valid = ANY},
     {MSR_MTRR_BASE0, 16, "MTRR_PHYS", FEATURE_MTRR, .read = mtrr_range_read, .write = mtrr_range_write, .valid = ANY},
     {MSR_MTRR_FIX64K, 1, "MTRR_FIX64K", FEATURE_MTRR, .read = mtrr_fixed_read, .write = mtrr_fixed_write, .valid = ANY},
     {MSR_MTRR_FIX16K, 2, "MTRR_FIX16K", FEATURE_MTRR, .read = mtrr_fixed_read, .write = mtrr_fixed_write, .valid = ANY},
@@ -449,6 +457,8 @@ void msr_reset(struct vcpu *v)
 {
     bool intel = v->vm->vendor == VENDOR_INTEL;
     v->tsc_aux = v->xss = v->debugctl = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(v->lbr); i++)
+        v->lbr[i] = 0;
     v->sysenter_cs = v->sysenter_esp = v->sysenter_eip = 0;
     v->star = v->lstar = v->cstar = v->sfmask = v->kernel_gs_base = 0;
     v->spec_ctrl = 0;

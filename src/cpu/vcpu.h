@@ -197,6 +197,10 @@ struct vcpu {
     u64 mcg_ctl, mc_bank[MC_BANKS][4]; /* CTL, STATUS, ADDR, MISC of each bank */
     u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;
 
+    u64 lbr[4]; /* last branch: from, to; last exception or interrupt: from, to */
+    bool nmi_second;  /* [a] an NMI beyond nmi_pending: one is taken at once, one more is held pending */
+    bool smi_pending; /* [a] */
+
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: xstate.c */
 
     u64 stat[64]; /* enum stat of stats.h */

@@ -74,6 +74,8 @@ struct vmcb_save {
     u64 cr2;           /* 240h */
     u8 reserved_248[0x268 - 0x248];
     u64 g_pat;         /* 268h */
+    u64 dbgctl;        /* 270h */
+    u64 lbr[4];        /* 278h: BR_FROM, BR_TO, LASTEXCPFROM, LASTEXCPTO */
 };
 
 #define VMCB_SAVE_OFFSET 0x400

@@ -1,5 +1,5 @@
 /*
- * Debug exceptions: single steps, instruction, data and I/O breakpoints, general detect, INT1, and what MOV SS, REP,
+ * Debug exceptions: single steps, instruction, data and I/O breakpoints, general detect, INT1, last branches; what MOV SS, REP,
  * SYSCALL and interrupts do to them. Each #DB is recorded; tests look at how many came, where, and with which DR6.
  */
 #include "runtime.h"
@@ -328,6 +328,28 @@ static void syscall_again(void)
     expect(0, syscall_target_2, DR6_BS, "at the target");
 }
 
+static void last_branch(void)
+{
+    LABEL(lbr_from);
+    LABEL(lbr_to);
+    LABEL(btf_to);
+    start();
+    wrmsr(0x1d9, 1);
+    __asm__ volatile("lbr_from: jmp lbr_to\nnop\nlbr_to: nop" : : : "memory");
+    u64 control = rdmsr(0x1d9);
+    wrmsr(0x1d9, 0);
+    check_eq(control, 1, "DEBUGCTL.LBR stays");
+    check_eq(rdmsr(0x1db), (u64)lbr_from, "the last branch's address");
+    check_eq(rdmsr(0x1dc), (u64)lbr_to, "and its target");
+    start();
+    stop_stepping = true;
+    __asm__ volatile("mov $0x1d9, %%ecx; xor %%edx, %%edx; mov $2, %%eax; wrmsr\n" SET_TF
+                     "nop\nnop\njmp btf_to\nnop\nbtf_to: nop\nnop" : : : "rax", "rcx", "rdx", "cc", "memory");
+    check_eq(records, 1, "DEBUGCTL.BTF steps by branches");
+    expect(0, btf_to, DR6_BS, "at the target");
+    check_eq(rdmsr(0x1d9), 0, "#DB clears BTF");
+}
+
 int main(void)
 {
     on_vector(EXC_DB, debug_exception);
@@ -341,6 +363,7 @@ int main(void)
     stack_segment();
     software_interrupt();
     registers();
+    last_branch();
     syscall_step(FLAG_TF);
     check_eq(records, 0, "SYSCALL under TF does not trap if SFMASK clears TF");
     syscall_again();

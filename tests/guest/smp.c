@@ -210,7 +210,10 @@ static void messages(void)
     check(wait_for(&nmis, 1), "an NMI");
     post(HALT);
     delay_us(20000);
-    apic_write(APIC_ICR, ICR_FIXED | ICR_ALL_OTHERS | 0x40);
+    for (u32 i = 0; i < 500 && done != cpus - 1; i++) { /* one may come before its HLT on a busy host */
+        apic_write(APIC_ICR, ICR_FIXED | ICR_ALL_OTHERS | 0x40);
+        delay_us(10000);
+    }
     check(wait_for(&done, cpus - 1), "IPIs wake halted CPUs");
 }
 

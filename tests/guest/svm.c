@@ -143,6 +143,7 @@ static u64 guest_rip(void) { return G.rip; }
 
 L2(l2_nothing, "", "vmmcall", "");
 L2(l2_registers, "mov $0x11, %ecx; mov $0x22, %ebx; inc %r15; mov $0x55, %eax", "vmmcall", "");
+L2(l2_branch, "jmp l2_branch_at; nop", "vmmcall", "");
 L2(l2_cpuid, "xor %eax, %eax", "cpuid", "");
 L2(l2_rdmsr, "mov $0xc0000082, %ecx", "rdmsr", "");
 L2(l2_wrmsr, "mov $0xc0000082, %ecx; xor %eax, %eax; xor %edx, %edx", "wrmsr", "");
@@ -838,6 +839,21 @@ static void time(void)
     }
 }
 
+static void last_branch(void)
+{
+    if (!(cpuid(0x8000000a, 0).d & BIT(1))) {
+        skip("LBR virtualization", "no LBRV");
+        return;
+    }
+    prepare(l2_branch);
+    C.virt_ext = VIRT_EXT_LBR;
+    G.dbgctl = 1;
+    resume();
+    check(G.lbr[0] == (u64)l2_branch && G.lbr[1] == (u64)l2_branch_at, "L2's last branch is in the VMCB");
+    check_eq(G.dbgctl, 1, "and its DEBUGCTL");
+    check_eq(rdmsr(0x1d9), 0, "L1 has its own");
+}
+
 static u64 step_rips[8];
 static unsigned steps;
 static void on_step(struct frame *f)
@@ -921,6 +937,7 @@ int main(void)
     consistency();
     instructions();
     time();
+    last_branch();
     host_step();
     bench();
     return 0;

@@ -84,7 +84,6 @@ static void test_common(void)
     CHECK(gp(MSR_EFER, EFER_LMA));
     CHECK(writes(MSR_EFER, EFER_LME | EFER_NXE));
     CHECK_EQ(get(MSR_EFER), EFER_LME | EFER_LMA | EFER_NXE);
-    CHECK(gp(MSR_MISC_ENABLE, MISC_ENABLE_XD_DISABLE));
 
     TEST("memory types");
     CHECK_EQ(get(MSR_PAT), 0x0007040600070406);

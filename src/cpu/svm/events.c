@@ -14,6 +14,7 @@ void svm_events_wake(struct vcpu *v)
 {
     bool waiting = v->intr_masked || __atomic_load_n(&v->nmi_pending, __ATOMIC_RELAXED) ||
                    __atomic_load_n(&v->init_pending, __ATOMIC_RELAXED) ||
+                   __atomic_load_n(&v->smi_pending, __ATOMIC_RELAXED) ||
                    (v->in_guest && (v->svm->control.vintr & (VINTR_IRQ | VINTR_NMI)));
     if (waiting) {
         v->intr_masked = false;

@@ -7,6 +7,7 @@
  */
 #include "cpu/svm/svm.h"
 #include "cpu/block.h"
+#include "cpu/copy.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/world.h"
 
@@ -59,6 +60,10 @@ static void save_guest(struct vcpu *v, struct vmcb *m)
     g->rax = v->gpr[RAX];
     if (s->control.nested & NESTED_NP_ENABLE)
         g->g_pat = v->pat;
+    if (s->control.virt_ext & VIRT_EXT_LBR) {
+        g->dbgctl = v->debugctl;
+        copy_bytes(g->lbr, v->lbr, sizeof v->lbr);
+    }
 
     struct vmcb_control *c = &m->control;
     if (s->control.vintr & VINTR_NMI_ENABLE) {
@@ -92,6 +97,10 @@ static enum outcome load_host(struct vcpu *v)
         v->nmi_blocked = h->nmi_blocked;
     if (npt)
         v->pat = h->pat;
+    if (s->control.virt_ext & VIRT_EXT_LBR) {
+        v->debugctl = h->debugctl;
+        copy_bytes(v->lbr, h->lbr, sizeof v->lbr);
+    }
     mmu_set_stage2(v, STAGE2_NONE, 0, 0);
 
     v->seg[SEG_ES] = h->es;

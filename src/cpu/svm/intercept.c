@@ -8,6 +8,9 @@
 #include "cpu/mmu.h"
 #include "cpu/svm/svm.h"
 
+/* Host cycles that count as one of the pause threshold's: a PAUSE of L2 costs some hundred, a first translation thousands. */
+#define PAUSE_CYCLE 64ull
+
 /* Index: enum intercept. 0: SVM cannot intercept it, or it is handled below (no plain intercept has code 0). */
 static const u8 plain[IC_COUNT] = {
     [IC_CPUID] = SVM_EXIT_CPUID,       [IC_HLT] = SVM_EXIT_HLT,         [IC_INVD] = SVM_EXIT_INVD,
@@ -100,7 +103,7 @@ static enum outcome pause(struct vcpu *v)
         return CPU_OK;
     if (s->control.pause_threshold) {
         u64 now = __builtin_ia32_rdtsc();
-        if (now - s->pause_tsc > s->control.pause_threshold)
+        if (now - s->pause_tsc > s->control.pause_threshold * PAUSE_CYCLE)
             s->pause_left = s->control.pause_count;
         s->pause_tsc = now;
     }

@@ -20,6 +20,7 @@ struct svm_host {
     u64 efer, cr0, cr3, cr4;
     u64 rflags, rip, rsp, rax;
     u64 pat;
+    u64 debugctl, lbr[4]; /* with LBR virtualization */
     bool nmi_blocked;
 };
 

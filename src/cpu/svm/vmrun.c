@@ -10,6 +10,7 @@
 #include "cpu/svm/insn.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
+#include "x86/msr.h"
 
 #define CR0_DEFINED                                                                                \
     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
@@ -79,6 +80,18 @@ static void load_guest(struct vcpu *v)
     else
         v->cpl = g->rflags & FLAG_VM ? 3 : g->cpl & 3;
     rflags_set(v, (g->rflags & FLAGS_DEFINED) | FLAG_ONE);
+}
+
+/* "LBR Virtualization": DEBUGCTL and the last branch are L2's own. */
+static void load_lbr(struct vcpu *v)
+{
+    struct svm *s = v->svm;
+    if (!(s->control.virt_ext & VIRT_EXT_LBR))
+        return;
+    s->host.debugctl = v->debugctl;
+    copy_bytes(s->host.lbr, v->lbr, sizeof v->lbr);
+    v->debugctl = s->save.dbgctl & (DEBUGCTL_LBR | DEBUGCTL_BTF);
+    copy_bytes(v->lbr, s->save.lbr, sizeof v->lbr);
 }
 
 /* L2 reads L1's TSC * ratio + TSC_OFFSET; see tsc.c for the form. */
@@ -159,6 +172,7 @@ static enum outcome enter_guest(struct vcpu *v)
     mmu_set_npt_control(v, s->host.cr0, s->host.cr4, s->host.efer);
     mmu_set_stage2(v, npt ? STAGE2_NPT : STAGE2_NONE, npt ? c->ncr3 : 0, c->asid);
     load_tsc(v);
+    load_lbr(v);
     v->shadow = c->interrupt_shadow & 1 ? SHADOW_STI : 0;
     v->trap_pending = false;
     if (c->vintr & VINTR_NMI_ENABLE)
