@@ -51,7 +51,6 @@ struct accel_vm {
     struct cpu_features features;
     struct engine_vcpu vcpu[256];
     bool stop; /* [a] */
-    char trace[256];
 };
 
 static __thread struct engine_vcpu *self;
@@ -92,6 +91,11 @@ static void world_end_of_interrupt(void *opaque, u8 vector)
 {
     struct accel_vm *a = opaque;
     a->machine.eoi(a->machine.opaque, vector);
+}
+
+static void world_trace(void *opaque, u32 index, const char *line)
+{
+    fprintf(stderr, "nestbox: CPU %u: %s\n", index, line);
 }
 
 /* The core calls the next few with guest vector state live in the host's registers. */
@@ -324,6 +328,21 @@ static int make_vcpu(struct accel_vm *a, u32 index, bool nested)
     return 0;
 }
 
+/* --trace: a list of what there is, which so far is `entry`. */
+static int set_trace(struct accel_vm *a, const char *list, char *error, size_t error_size)
+{
+    while (list && *list) {
+        size_t n = strcspn(list, ",");
+        if (n != 5 || memcmp(list, "entry", 5) != 0) {
+            snprintf(error, error_size, "--trace: '%.*s' is not known; there is entry", (int)n, list);
+            return -EINVAL;
+        }
+        a->world.trace = world_trace;
+        list += n + (list[n] == ',');
+    }
+    return 0;
+}
+
 static int engine_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **out,
                          char *error, size_t error_size)
 {
@@ -361,7 +380,9 @@ static int engine_create(const struct accel_config *config, const struct accel_m
                              .tsc_khz = a->vm.tsc_khz,
                              .phys_bits = a->vm.phys_bits,
                              .model = config->cpu};
-    int r = cpuid_create(&a->features, &c, error, error_size);
+    int r = set_trace(a, config->trace, error, error_size);
+    if (!r)
+        r = cpuid_create(&a->features, &c, error, error_size);
     if (r) {
         free(a);
         return r;

@@ -237,6 +237,10 @@ static void kvm_destroy(struct accel_vm *vm)
 static int kvm_create(const struct accel_config *config, const struct accel_machine *machine,
                       struct accel_vm **out, char *error, size_t error_size)
 {
+    if (config->trace) {
+        snprintf(error, error_size, "--trace is the engine's: use --accel engine");
+        return -ENOTSUP;
+    }
     struct accel_vm *vm = calloc(1, sizeof(*vm));
     if (!vm) {
         snprintf(error, error_size, "not enough memory for a VM");

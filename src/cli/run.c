@@ -47,7 +47,7 @@ static const struct option options[] = {
      "debug-exit port 0xf4 and the PC test device"},
     {"timeout", OPTION_SECONDS, AT(timeout_ms), "SECONDS", "end the guest after that time",
      .min = 1, .max = 1000ull * 1000 * 1000 * 1000},
-    {"trace", OPTION_STRING, AT(trace), "LIST", "trace what LIST names to standard error"},
+    {"trace", OPTION_STRING, AT(trace), "LIST", "tell on standard error: entry (failed VM entries and why)"},
     {"stats", OPTION_FLAG, AT(stats), NULL, "print counters at the end"},
     {"help", OPTION_HELP, AT(help), NULL, "this help"},
     {0},

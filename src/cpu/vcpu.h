@@ -249,7 +249,7 @@ struct cpu_world {
     void (*wait)(void *opaque, u32 index);
     /* vCPU `index`'s request word became non-zero: wake it if it sleeps. Async-signal-safe. */
     void (*kick)(void *opaque, u32 index);
-    /* One line for --trace; kind is enum trace of trace.h. */
+    /* NULL, or takes one line for --trace: a VM entry that failed, and the rule that it broke. */
     void (*trace)(void *opaque, u32 index, const char *line);
 };
 

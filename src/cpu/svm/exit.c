@@ -200,11 +200,19 @@ static void broken_rule(struct vcpu *v, const char *rule)
 {
     const struct cpu_world *w = v->vm->world;
     v->svm->failed = rule;
-    if (w->trace) {
-        vector_save(v);
-        w->trace(w->opaque, v->index, rule);
-        vector_restore(v);
-    }
+    if (!w->trace)
+        return;
+    static const char *const head = "VMRUN fails: ";
+    char line[256];
+    size_t n = 0;
+    for (const char *p = head; *p; p++)
+        line[n++] = *p;
+    for (const char *p = rule; *p && n < sizeof line - 1; p++)
+        line[n++] = *p;
+    line[n] = 0;
+    vector_save(v);
+    w->trace(w->opaque, v->index, line);
+    vector_restore(v);
 }
 
 void svm_invalid_early(struct vcpu *v, const char *rule)

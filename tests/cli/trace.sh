@@ -1,0 +1,18 @@
+#!/bin/bash
+# --trace entry names the rule and the section that a failing VM entry broke. The guests make many of them.
+cd "$(dirname "$0")/../.." || exit 1
+source tests/cli/lib.sh
+
+guests=$(dirname "$NESTBOX")/guest
+[ -e "$guests/svm.elf" ] || { echo "no guests: make guests"; exit 77; }
+told() { # NESTED ACCEPTED-PATTERN
+    timeout 60 "$NESTBOX" run --accel engine --kernel "$guests/$2.elf" --nested "$1" --debug-exit --memory 128M \
+        --trace entry </dev/null >"$WORK/out" 2>"$WORK/err"
+    check "$2: a broken rule has its name" grep -qE "$3" "$WORK/err"
+}
+told amd svm '^nestbox: CPU 0: VMRUN fails: ASID is 0 \(APM 2, '
+told intel vmx '^nestbox: CPU 0: VM entry fails: .+ \(SDM, ".+"\)'
+guest "$WORK/off" "$POWER_OFF$HANG"
+run 'unknown trace' 4 "'nothing' is not known" run --accel engine --kernel "$WORK/off" --trace entry,nothing
+run 'nothing to tell' 0 '' run --accel engine --kernel "$WORK/off" --trace entry
+finish
