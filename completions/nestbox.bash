@@ -35,7 +35,11 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$current")
         return
         ;;
-    --append | --cpus | --cpu | --timeout | --trace)
+    --trace)
+        mapfile -t COMPREPLY < <(compgen -W 'entry' -- "$current")
+        return
+        ;;
+    --append | --cpus | --cpu | --timeout)
         return
         ;;
     esac

@@ -18,7 +18,7 @@ complete -c nestbox -n $run -l serial -r -F -d 'First serial port'
 complete -c nestbox -n $run -l no-reboot -d 'End at a reset or triple fault'
 complete -c nestbox -n $run -l debug-exit -d 'Debug-exit port and test device'
 complete -c nestbox -n $run -l timeout -x -d 'End after a time'
-complete -c nestbox -n $run -l trace -x -d 'What to trace'
+complete -c nestbox -n $run -l trace -x -a entry -d 'What to trace'
 complete -c nestbox -n $run -l stats -d 'Print counters at the end'
 complete -c nestbox -n '__fish_seen_subcommand_from doctor' -l json -d 'As JSON'
 complete -c nestbox -l help -d Help
