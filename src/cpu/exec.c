@@ -225,23 +225,25 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     at_instruction(v, s.offset, s.len);
     enum access access = s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ;
     if (s.seg & SITE_X87) {
-        u16 status;
-        __asm__ volatile("fnstsw %0" : "=a"(status));
+        u32 status = 0;
+        __asm__ volatile("fnstsw %w0" : "+a"(status));
         if (status & 0x80) /* error summary */
             return leave_with(v, raise_event(v, EXC_MF, false, 0, 0));
-        s.seg &= (u8)~SITE_X87;
+        if (s.seg & SITE_MMX_STORE)
+            __asm__ volatile("movd %%mm0, %0" : "=r"(status));
+        s.seg &= (u8) ~(SITE_X87 | SITE_MMX_STORE);
     }
     unsigned first = 0, count = s.size;
     if (s.flags & SITE_MASKED)
         mask_range(&s, &first, &count);
     if (s.flags & SITE_ALIGNED && count && la & (s.size - 1u))
         return leave_with(v, raise_gp(v, 0));
-    if (s.seg == SEG_SS && in_64bit(v) && !is_canonical(v, la))
+    if (s.seg == SEG_SS && in_64bit(v) && !(is_canonical(v, la) && is_canonical(v, la + s.size - 1)))
         return leave_with(v, raise_ss(v, 0));
     u64 start = la + first;
     if ((la & PAGE_MASK) + s.size <= PAGE_SIZE && count) {
         bool filled;
-        enum outcome out = mmu_fill(v, la, access, &filled);
+        enum outcome out = mmu_fill(v, start, access, &filled);
         if (out != CPU_OK)
             return leave_with(v, out);
         if (s.flags & SITE_GROUP)
@@ -258,6 +260,8 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
         return true;
     }
     v->stat[STAT_BOUNCE]++;
+    /* Vector operands are not subject to alignment checking. */
+    enum access aligned = s.size >= 16 ? ACCESS_UNCHECKED : 0;
     /* As aligned as the operand, for instructions that insist; not across a cache line if locked: hosts slow that down. */
     u8 *buf = x->bounce + (la & (s.flags & SITE_LOCK ? 15 : 63));
     if (s.flags & SITE_LOCK) {
@@ -271,9 +275,9 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     }
     enum outcome out = CPU_OK;
     if ((s.flags & SITE_WRITE) && count)
-        out = mem_probe(v, start, count, ACCESS_WRITE);
+        out = mem_probe(v, start, count, ACCESS_WRITE | aligned);
     if (out == CPU_OK && (s.flags & SITE_READ) && count)
-        out = mem_read(v, start, buf + first, count, ACCESS_READ);
+        out = mem_read(v, start, buf + first, count, ACCESS_READ | aligned);
     if (out != CPU_OK) {
         if (x->bounce_locked)
             exclusive_end(v);
@@ -296,7 +300,7 @@ bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
     at_instruction(v, d.offset, d.len);
     enum outcome out = CPU_OK;
     if (x->bounce_size)
-        out = mem_write(v, x->bounce_la, x->bounce_from, x->bounce_size, ACCESS_WRITE);
+        out = mem_write(v, x->bounce_la, x->bounce_from, x->bounce_size, ACCESS_WRITE | ACCESS_UNCHECKED);
     if (x->bounce_locked)
         exclusive_end(v);
     x->bounce_locked = false;

@@ -118,7 +118,7 @@ static void span_write(struct vcpu *v, const struct span *s, const u8 *buf)
 /* SDM "Alignment-Check Exception (#AC)". Operands wider than 8 bytes are held to 8. */
 static enum outcome alignment_check(struct vcpu *v, u64 la, unsigned size, enum access access)
 {
-    if (likely(!(v->flags & FLAG_AC)) || v->cpl != 3 || !(v->cr0 & CR0_AM) || access & ACCESS_IMPLICIT)
+    if (likely(!(v->flags & FLAG_AC)) || v->cpl != 3 || !(v->cr0 & CR0_AM) || access & (ACCESS_IMPLICIT | ACCESS_UNCHECKED))
         return CPU_OK;
     if (size & (size - 1))
         return CPU_OK;

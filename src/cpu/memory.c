@@ -114,19 +114,37 @@ static void describe_mask(const struct tr *t, struct site *s)
         return;
     }
     unsigned vector = 0;
+    bool scalar = false;
     s->mask = d->in.evex_mask;
     for (unsigned i = 0; i < d->zi.operand_count; i++) {
         const ZydisDecodedOperand *o = &d->zo[i];
-        if (o->type == ZYDIS_OPERAND_TYPE_MEMORY)
+        if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
             s->element = (u8)(o->element_size / 8);
-        else if (!vector && o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_XMM0 &&
-                 o->reg.value <= ZYDIS_REGISTER_ZMM31 && o->element_size)
+            scalar = o->element_count == 1 && d->zi.meta.category != ZYDIS_CATEGORY_BROADCAST &&
+                     d->zi.avx.broadcast.mode == ZYDIS_BROADCAST_MODE_INVALID;
+        } else if (!vector && o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_XMM0 &&
+                   o->reg.value <= ZYDIS_REGISTER_ZMM31 && o->element_size) {
             vector = o->size / o->element_size;
+        }
     }
+    switch (d->zi.mnemonic) { /* complex numbers: a mask bit for a pair */
+    case ZYDIS_MNEMONIC_VFCMADDCSH:
+    case ZYDIS_MNEMONIC_VFCMULCSH:
+    case ZYDIS_MNEMONIC_VFMADDCSH:
+    case ZYDIS_MNEMONIC_VFMULCSH: scalar = true; break;
+    case ZYDIS_MNEMONIC_VFCMADDCPH:
+    case ZYDIS_MNEMONIC_VFCMULCPH:
+    case ZYDIS_MNEMONIC_VFMADDCPH:
+    case ZYDIS_MNEMONIC_VFMULCPH:
+        s->element = 4;
+        vector = d->in.vl / 4u;
+        break;
+    default: break;
+    }
+    if (scalar)
+        s->element = s->size;
     if (!s->element)
         s->element = 1;
-    bool scalar = d->zi.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E3 ||
-                  d->zi.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E10;
     s->elements = (u8)(scalar ? 1 : vector ? vector : s->size / s->element);
     if (d->zi.meta.category == ZYDIS_CATEGORY_EXPAND || d->zi.meta.category == ZYDIS_CATEGORY_COMPRESS)
         s->element |= ELEMENT_PACKED;
@@ -150,8 +168,11 @@ static bool waits_for_x87(const struct decoded *d)
 
 static void emit_site(const struct tr *t, struct emit *c, struct site *s)
 {
-    if (waits_for_x87(t->d))
+    if (waits_for_x87(t->d)) {
         s->seg |= SITE_X87;
+        if (t->d->zi.meta.isa_ext != ZYDIS_ISA_EXT_X87 && s->flags & SITE_WRITE)
+            s->seg |= SITE_MMX_STORE;
+    }
     emit_call_vcpu(c, VCPU_DISP(slow_mem));
     for (unsigned i = 0; i < sizeof *s; i++)
         emit_byte(c, ((const u8 *)s)[i]);

@@ -378,6 +378,8 @@ unsigned access_flags(const struct decoded *d, unsigned *size)
         if (o->type != ZYDIS_OPERAND_TYPE_MEMORY)
             continue;
         *size = o->size / 8;
+        if (d->zi.mnemonic == ZYDIS_MNEMONIC_MOVSXD && d->in.osz == 2)
+            *size = 2;
         if (o->actions & ZYDIS_OPERAND_ACTION_MASK_READ)
             flags |= SITE_READ;
         if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
