@@ -3,8 +3,9 @@
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null
-say() { echo "NB L2 $*"; }
 arg() { sed -n "s/.*nb\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
+level=$(arg level | grep . || echo 2)
+say() { echo "NB L$level $*"; }
 
 say up "$(cut -d' ' -f1 /proc/uptime)"
 say kernel "$(uname -sr)"
@@ -17,7 +18,7 @@ if [ "$(arg mode)" = bench ]; then
 else
     say sha256 "$(seq 1 20000 | sed "s/\$/ $(arg nonce)/" | sha256sum | cut -d' ' -f1)"
 fi
-dmesg | grep -E 'WARNING:|BUG:|Oops|stall|soft lockup|Call Trace|unchecked MSR' | head -n 5 | sed 's/^/NB L2 dmesg /'
+dmesg | grep -E 'WARNING:|BUG:|Oops|stall|soft lockup|Call Trace|unchecked MSR' | head -n 5 | sed "s/^/NB L$level dmesg /"
 say "done"
 poweroff -f
 sleep 60

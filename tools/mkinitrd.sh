@@ -17,7 +17,7 @@ root() { # a bare user space in $1
     cp "$busybox" "$1/bin/busybox"
     cp "$loops" "$1/bin/loops"
     strip "$1/bin/loops"
-    for tool in sh mount cat echo uname grep sed cut head tail tr seq sha256sum insmod poweroff dmesg sleep mknod nproc; do
+    for tool in sh mount cat echo uname grep sed cut head tail tr seq sha256sum insmod rmmod poweroff dmesg sleep mknod nproc; do
         ln -s busybox "$1/bin/$tool"
     done
 }

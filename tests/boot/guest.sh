@@ -3,7 +3,7 @@
 
 NB=${NB:-build/release/nestbox}
 kernel=build/debs/vmlinuz
-initrd=build/guest/l1.cpio
+initrd=build/guest/l1.cpio more=()
 [ -e $kernel ] && [ -e $initrd ] || { echo "no kernel or image: see tools/test.sh"; exit 77; }
 work=$(mktemp -d)
 log=$work/log
@@ -25,9 +25,17 @@ init_from() {
     (cd "$work/root" && find . | cpio --quiet -o -H newc) >"$initrd"
 }
 
+# L1 gets its own image to run as L2.
+deep_image() {
+    mkdir -p "$work/deep/l2"
+    ln -s "$PWD/$initrd" "$work/deep/l2/deep"
+    (cd "$work/deep" && find . | cpio --quiet -o -L -H newc) >"$work/deep.cpio"
+    more=(--initrd "$work/deep.cpio")
+}
+
 boot_l1() { # nested, cpus, command line
-    "$NB" run --accel engine --kernel $kernel --initrd $initrd --memory 1G --cpus "$2" --nested "$1" --no-reboot \
-        --timeout "${BOOT_TIMEOUT:-500}" --append "console=ttyS0 panic=-1 $3" </dev/null >"$log" 2>&1
+    "$NB" run --accel engine --kernel $kernel --initrd "$initrd" "${more[@]}" --memory 1G --cpus "$2" --nested "$1" \
+        --no-reboot --timeout "${BOOT_TIMEOUT:-500}" --append "console=ttyS0 panic=-1 $3" </dev/null >"$log" 2>&1
     local status=$?
     sed -i 's/\r*$//' "$log"
     return $status
@@ -39,6 +47,6 @@ expect() {
 
 # Nothing in the guests' kernel logs that a real machine would not show.
 quiet_dmesg() {
-    ! grep -E 'NB L[12] dmesg|WARNING: CPU|BUG:|Oops|rcu.*stall|soft lockup|unchecked MSR|Kernel panic' "$log" |
+    ! grep -E 'NB L[123] dmesg|WARNING: CPU|BUG:|Oops|rcu.*stall|soft lockup|unchecked MSR|Kernel panic' "$log" |
         grep . || fail "complaints in the kernel's log"
 }

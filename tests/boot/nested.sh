@@ -1,17 +1,30 @@
 #!/bin/bash
-# Debian's own KVM in L1 runs L2 Linux, which does its work. Each vendor, with and without the second stage of paging,
-# and with two CPUs on both levels; *20: twenty times in a row.
-# cases: intel amd intel-ept0 amd-npt0 intel-smp amd-smp
+# Debian's own KVM in L1 runs L2 Linux, which does its work. Each vendor; with several CPUs on both levels; with what KVM
+# may use of the hardware switched off, one thing after the other; L2 as the host of an L3, by KVM and by this program's
+# engine. intel-20, amd-20, intel-smp-20, amd-smp-20, not run by default: twenty times in a row.
+# cases: intel amd intel-smp amd-smp intel-parameters amd-parameters intel-deep amd-deep intel-engine
 set -u
 . "$(dirname "$0")/guest.sh"
 which=${1:-intel}
 nested=${which%%-*}
-cpus=1 extra='' runs=1
+cpus=1 extra='' runs=1 count=1 deepest=2
 case $which in
-*-ept0) extra=nb.kvm=ept=0 ;;
-*-npt0) extra=nb.kvm=npt=0 ;;
-*-smp) cpus=2 extra=nb.l2cpus=2 ;;
-*-20) runs=20 ;;
+*-smp*) cpus=2 extra=nb.l2cpus=2 ;;
+intel-parameters)
+    sets=(ept=0 ept=0,vpid=0 unrestricted_guest=0 eptad=0 vnmi=0 flexpriority=0 enable_shadow_vmcs=0 enable_apicv=0
+        preemption_timer=0 pml=0 nested=0)
+    ;;
+amd-parameters) sets=(npt=0 npt=0,vgif=0,vls=0 nrips=0 vgif=0 vls=0 lbrv=0 nested=0) ;;
+*-deep) extra='nb.deep=kvm' deepest=3 ;;
+*-engine) extra='nb.deep=engine' deepest=3 ;;
+esac
+case $which in
+*-20) runs=20 count=20 ;;
+*-parameters)
+    extra=nb.kvm=$(IFS=: && echo "${sets[*]}")
+    count=${#sets[@]}
+    ;;
+*-deep | *-engine) deep_image ;;
 esac
 nonce=test$$
 boot_l1 "$nested" "$cpus" "nb.mode=demo nb.cpu=$nested nb.nonce=$nonce nb.runs=$runs $extra" || fail "exit status $?"
@@ -19,8 +32,8 @@ case $nested in intel) flag=vmx ;; *) flag=svm ;; esac
 expect "NB L1 flags $flag"
 expect "NB L1 module kvm_$nested loaded"
 want=$(seq 1 20000 | sed "s/\$/ $nonce/" | sha256sum | cut -d' ' -f1)
-[ "$(grep -c "NB L2 sha256 $want" "$log")" = "$runs" ] || fail "L2 did not do its work $runs times"
-[ "$(grep -c 'NB L1 l2 exit 0' "$log")" = "$runs" ] || fail "L2 did not end well $runs times"
-[ "$cpus" = 1 ] || expect 'NB L2 cpus 2'
+[ "$(grep -c "NB L$deepest sha256 $want" "$log")" = "$count" ] || fail "L$deepest did not do its work $count times"
+[ "$(grep -c 'NB L1 l2 exit 0' "$log")" = "$count" ] || fail "L2 did not end well $count times"
+[ "$cpus" = 1 ] || expect "NB L2 cpus $cpus"
 expect 'NB L1 done'
 quiet_dmesg
