@@ -229,16 +229,14 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
         __asm__ volatile("fnstsw %w0" : "+a"(status));
         if (status & 0x80) /* error summary */
             return leave_with(v, raise_event(v, EXC_MF, false, 0, 0));
-        if (s.seg & SITE_MMX_STORE)
-            __asm__ volatile("movd %%mm0, %0" : "=r"(status));
-        s.seg &= (u8) ~(SITE_X87 | SITE_MMX_STORE);
+        s.seg &= (u8)~SITE_X87;
     }
     unsigned first = 0, count = s.size;
     if (s.flags & SITE_MASKED)
         mask_range(&s, &first, &count);
     if (s.flags & SITE_ALIGNED && count && la & (s.size - 1u))
         return leave_with(v, raise_gp(v, 0));
-    if (s.seg == SEG_SS && in_64bit(v) && !(is_canonical(v, la) && is_canonical(v, la + s.size - 1)))
+    if (s.seg == SEG_SS && count && in_64bit(v) && !(is_canonical(v, la) && is_canonical(v, la + s.size - 1)))
         return leave_with(v, raise_ss(v, 0));
     u64 start = la + first;
     if ((la & PAGE_MASK) + s.size <= PAGE_SIZE && count) {

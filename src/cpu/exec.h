@@ -100,7 +100,7 @@ struct site {
     u8 flags;   /* SITE_* */
     u16 offset; /* of the instruction in its page */
     u8 len;
-    u8 seg;     /* and SITE_X87, SITE_MMX_STORE */
+    u8 seg;     /* and SITE_X87 */
     u8 mask;    /* SITE_MASKED: opmask register, or 8 + vector register whose sign bits mask (VEX) */
     u8 element; /* bytes of an element; ELEMENT_* */
     u8 elements; /* how many bits of the mask count */
@@ -125,8 +125,6 @@ struct site {
 #define SITE_MASKED BIT(4)  /* only elements that a mask selects are accessed, and may fault */
 
 #define SITE_X87 0x80 /* in seg: a pending x87 exception comes before any fault of the access */
-
-#define SITE_MMX_STORE 0x40 /* in seg: the x87 stack top and tags change even if the store faults */
 
 /* What follows the CALL of slow_done. */
 struct site_done {

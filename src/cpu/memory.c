@@ -141,6 +141,10 @@ static void describe_mask(const struct tr *t, struct site *s)
         break;
     default: break;
     }
+    unsigned lanes = s->element ? d->in.vl / s->element : 0; /* of what a conversion to narrower elements reads */
+    if (lanes < vector && (d->zi.meta.category == ZYDIS_CATEGORY_CONVERT ||
+                           d->zi.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID))
+        vector = lanes;
     if (scalar)
         s->element = s->size;
     if (!s->element)
@@ -168,11 +172,8 @@ static bool waits_for_x87(const struct decoded *d)
 
 static void emit_site(const struct tr *t, struct emit *c, struct site *s)
 {
-    if (waits_for_x87(t->d)) {
+    if (waits_for_x87(t->d))
         s->seg |= SITE_X87;
-        if (t->d->zi.meta.isa_ext != ZYDIS_ISA_EXT_X87 && s->flags & SITE_WRITE)
-            s->seg |= SITE_MMX_STORE;
-    }
     emit_call_vcpu(c, VCPU_DISP(slow_mem));
     for (unsigned i = 0; i < sizeof *s; i++)
         emit_byte(c, ((const u8 *)s)[i]);

@@ -525,8 +525,9 @@ void translate_bit(struct tr *t)
     }
     struct bit_ctx b = {.opcode = in->opcode, .osz = in->osz, .reg = in->reg, .lock = in->prefixes & PREFIX_LOCK};
     u8 seg = t->d->in.seg;
-    bool flat = t->flat, nonflat = !t->is64 && (!t->flat || seg == SEG_FS || seg == SEG_GS);
-    if (nonflat) {
+    bool based = seg == SEG_FS || seg == SEG_GS;
+    bool flat = t->flat, nonflat = !t->is64 && (!t->flat || based);
+    if (nonflat || based) { /* the displacement comes before the segment's base */
         t->d->in.seg = SEG_DS;
         t->flat = true;
     }
@@ -560,6 +561,10 @@ void translate_bit(struct tr *t)
     emit_lea(e, in->asz == 8, R11, R11, RCX, b.osz, 0);
     if (in->asz == 2)
         emit_movzx16(e, R11, R11);
+    if (t->is64 && based) {
+        emit_load(e, RCX, VCPU_DISP(seg[0].base) + (s32)(seg * sizeof(struct segment)));
+        emit_lea(e, true, R11, R11, RCX, 1, 0);
+    }
     bool write = in->opcode != 0xa3;
     emit_access(t, nonflat ? H_NONE : R11, b.osz,
                 SITE_READ | (write ? SITE_WRITE : 0) | (b.lock ? SITE_LOCK : 0), seg, bit_body, &b);
