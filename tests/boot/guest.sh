@@ -3,7 +3,8 @@
 
 NB=${NB:-build/release/nestbox}
 kernel=build/debs/vmlinuz
-initrd=build/guest/l1.cpio more=()
+initrd=build/guest/l1.cpio
+deep=
 [ -e $kernel ] && [ -e $initrd ] || { echo "no kernel or image: see tools/test.sh"; exit 77; }
 work=$(mktemp -d)
 log=$work/log
@@ -30,11 +31,11 @@ deep_image() {
     mkdir -p "$work/deep/l2"
     ln -s "$PWD/$initrd" "$work/deep/l2/deep"
     (cd "$work/deep" && find . | cpio --quiet -o -L -H newc) >"$work/deep.cpio"
-    more=(--initrd "$work/deep.cpio")
+    deep=$work/deep.cpio
 }
 
 boot_l1() { # nested, cpus, command line
-    "$NB" run --accel engine --kernel $kernel --initrd "$initrd" "${more[@]}" --memory 1G --cpus "$2" --nested "$1" \
+    "$NB" run --accel engine --kernel $kernel --initrd "$initrd" ${deep:+--initrd "$deep"} --memory 1G --cpus "$2" --nested "$1" \
         --no-reboot --timeout "${BOOT_TIMEOUT:-500}" --append "console=ttyS0 panic=-1 $3" </dev/null >"$log" 2>&1
     local status=$?
     sed -i 's/\r*$//' "$log"

@@ -11,18 +11,18 @@ cpus=1 extra='' runs=1 count=1 deepest=2
 case $which in
 *-smp*) cpus=2 extra=nb.l2cpus=2 ;;
 intel-parameters)
-    sets=(ept=0 ept=0,vpid=0 unrestricted_guest=0 eptad=0 vnmi=0 flexpriority=0 enable_shadow_vmcs=0 enable_apicv=0
-        preemption_timer=0 pml=0 nested=0)
+    sets='ept=0 ept=0,vpid=0 unrestricted_guest=0 eptad=0 vnmi=0 flexpriority=0 enable_shadow_vmcs=0 enable_apicv=0'
+    sets="$sets preemption_timer=0 pml=0 nested=0"
     ;;
-amd-parameters) sets=(npt=0 npt=0,vgif=0,vls=0 nrips=0 vgif=0 vls=0 lbrv=0 nested=0) ;;
+amd-parameters) sets='npt=0 npt=0,vgif=0,vls=0 nrips=0 vgif=0 vls=0 lbrv=0 nested=0' ;;
 *-deep) extra='nb.deep=kvm' deepest=3 ;;
 *-engine) extra='nb.deep=engine' deepest=3 ;;
 esac
 case $which in
 *-20) runs=20 count=20 ;;
 *-parameters)
-    extra=nb.kvm=$(IFS=: && echo "${sets[*]}")
-    count=${#sets[@]}
+    extra=nb.kvm=${sets// /:}
+    count=$(wc -w <<<"$sets")
     ;;
 *-deep | *-engine) deep_image ;;
 esac
