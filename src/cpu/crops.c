@@ -176,7 +176,7 @@ enum outcome op_invlpg(struct vcpu *v, const struct insn *in)
         return raise_gp(v, 0);
     u64 la = operand_linear(v, in);
     TRY(nested_check(v, IC_INVLPG, la, 0));
-    if (!in_64bit(v) || is_canonical(v, la))
+    if (!in_64bit(v) || is_canonical_base(v, la))
         mmu_flush_page(v, v->mmu->space, false, v->cr4 & CR4_PCIDE ? v->cr3 & CR3_PCID_MASK : 0, la);
     return CPU_OK;
 }
@@ -198,7 +198,7 @@ enum outcome op_invpcid(struct vcpu *v, const struct insn *in)
         return raise_gp(v, 0);
     if (type <= INVPCID_SINGLE && pcid && !(v->cr4 & CR4_PCIDE))
         return raise_gp(v, 0);
-    if (type == INVPCID_ADDRESS && !is_canonical(v, descriptor[1]))
+    if (type == INVPCID_ADDRESS && !is_canonical_base(v, descriptor[1]))
         return raise_gp(v, 0);
     if (type == INVPCID_ADDRESS)
         mmu_flush_page(v, v->mmu->space, false, pcid, descriptor[1]);

@@ -444,7 +444,7 @@ enum outcome msr_write(struct vcpu *v, u32 msr, u64 value)
     }
     if ((r->flags & MSR_READ_ONLY) || (value & ~r->valid))
         return raise_gp(v, 0);
-    if ((r->flags & MSR_CANONICAL) && !is_canonical(v, value))
+    if ((r->flags & MSR_CANONICAL) && !is_canonical_base(v, value))
         return raise_gp(v, 0);
     if (r->write)
         return r->write(v, msr, value);

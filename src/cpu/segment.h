@@ -5,6 +5,7 @@
 #ifndef CPU_SEGMENT_H
 #define CPU_SEGMENT_H
 
+#include "cpu/cpuid.h"
 #include "cpu/insn.h"
 #include "cpu/vcpu.h"
 
@@ -99,6 +100,13 @@ static inline unsigned stack_asize(const struct vcpu *v)
 static inline bool is_canonical(const struct vcpu *v, u64 la)
 {
     unsigned shift = v->cr4 & CR4_LA57 ? 7 : 16;
+    return (u64)((s64)(la << shift) >> shift) == la;
+}
+
+/* True if a base register, an MSR or a TLB invalidation takes `la`: these go by the widest addresses that the CPU has. */
+static inline bool is_canonical_base(const struct vcpu *v, u64 la)
+{
+    unsigned shift = cpu_has(v->vm, FEATURE_LA57) ? 7 : 16;
     return (u64)((s64)(la << shift) >> shift) == la;
 }
 

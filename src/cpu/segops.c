@@ -96,7 +96,7 @@ static enum outcome table_load(struct vcpu *v, const struct insn *in, enum inter
         __builtin_memcpy(&base, bytes + 2, 4);
     if (!wide && in->osz == 2)
         base &= 0xffffff;
-    if (wide && !is_canonical(v, base))
+    if (wide && !is_canonical_base(v, base))
         return raise_gp(v, 0);
     t->base = base;
     t->limit = limit;
@@ -162,7 +162,7 @@ static enum outcome system_descriptor(struct vcpu *v, u16 sel, struct descriptor
     u32 found = descriptor_type(d);
     if (found != type && (in_long_mode(v) || found != type16))
         return raise_gp(v, error);
-    if (d->high & 0x1f00 || (in_long_mode(v) && !is_canonical(v, d->base)))
+    if (d->high & 0x1f00 || (in_long_mode(v) && !is_canonical_base(v, d->base)))
         return raise_gp(v, error);
     return d->attr & SEG_P ? CPU_OK : raise_np(v, error);
 }
@@ -332,7 +332,7 @@ static enum outcome base_write(struct vcpu *v, const struct insn *in, unsigned s
     if (!in_64bit(v) || !(v->cr4 & CR4_FSGSBASE))
         return raise_ud(v);
     u64 base = mask_size(v->gpr[in->rm], (in->rex & 8 ? 8 : 4));
-    if (!is_canonical(v, base))
+    if (!is_canonical_base(v, base))
         return raise_gp(v, 0);
     v->seg[seg].base = base;
     return CPU_OK;

@@ -230,6 +230,44 @@ static void unreachable(void)
     on_vector(EXC_GP, NULL);
 }
 
+/* -- instructions that depend on the CPU model, and segments in flat compatibility mode -- */
+
+static void scans(void)
+{
+    u64 leading, trailing;
+    __asm__ volatile("lzcnt %1, %0" : "=r"(leading) : "r"(0x10ull) : "cc");
+    __asm__ volatile("tzcnt %1, %0" : "=r"(trailing) : "r"(0x10ull) : "cc");
+    bool lzcnt = cpuid(0x80000001, 0).c & BIT(5);
+    check_eq(leading, lzcnt ? 59 : 4, lzcnt ? "LZCNT" : "LZCNT is BSR on a CPU without it");
+    check_eq(trailing, 4, "TZCNT or BSF");
+    trailing = 77;
+    __asm__ volatile("tzcntw %w1, %w0" : "+r"(trailing) : "r"(0ull) : "cc");
+    bool bmi1 = cpuid(7, 0).b & BIT(3);
+    check_eq(trailing, bmi1 ? 16 : 77, bmi1 ? "TZCNT of zero" : "BSF of zero leaves its destination");
+}
+
+u32 code_store_word = 5;
+void store_by_cs(void *p);
+void load_by_cs(void *p);
+extern const u8 store_by_cs_at[];
+__asm__(".text\n"
+        "store_by_cs: pushq $0x18; lea 1f(%rip), %rax; push %rax; lretq\n"
+        ".code32\n1: xor %eax, %eax\nstore_by_cs_at: mov %eax, %cs:code_store_word\n"
+        "ljmp $8, $2f\n"
+        ".code64\n2: ret\n"
+        "load_by_cs: pushq $0x18; lea 1f(%rip), %rax; push %rax; lretq\n"
+        ".code32\n1: mov %cs:code_store_word, %eax; ljmp $8, $2f\n"
+        ".code64\n2: ret\n");
+
+static void code_segment(void)
+{
+    struct fault f = catch(store_by_cs, NULL);
+    check(f.raised && f.vector == EXC_GP && f.error == 0 && f.rip == (u64)store_by_cs_at,
+          "a store through CS in compatibility mode is #GP(0)");
+    check_eq(code_store_word, 5, "and does nothing");
+    check(!catch(load_by_cs, NULL).raised, "a load is fine");
+}
+
 int main(void)
 {
     ram = page_alloc();
@@ -242,5 +280,7 @@ int main(void)
     strings();
     port_strings();
     unreachable();
+    scans();
+    code_segment();
     return 0;
 }

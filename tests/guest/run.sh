@@ -9,18 +9,18 @@ images=$(dirname "$nestbox")/guest
 passed=0 failed=0
 log=$(mktemp) || exit 2
 trap 'rm -f "$log"' EXIT
-while read -r guest cpus nested seconds append; do
+while read -r guest cpus nested seconds cpu append; do
     case $guest in '#'* | '') continue ;; esac
     if [ $# -gt 0 ]; then
         case " $* " in *" $guest "*) ;; *) continue ;; esac
     fi
     if [ "${PEER:-}" = qemu ]; then
-        timeout "$seconds" qemu-system-x86_64 -accel tcg -kernel "$images/$guest.elf" -cpu max -smp "$cpus" -m 128 \
+        timeout "$seconds" qemu-system-x86_64 -accel tcg -kernel "$images/$guest.elf" -cpu "${cpu:-max}" -smp "$cpus" -m 128 \
             -device isa-debug-exit,iobase=0xf4,iosize=4 -device pc-testdev -display none -no-reboot -serial stdio \
             ${append:+-append "$append" -initrd tests/guest/table} >"$log" 2>&1 </dev/null
     else
         timeout $((seconds + 5)) "$nestbox" run --accel engine --kernel "$images/$guest.elf" --cpus "$cpus" \
-            --nested "$nested" --memory 128M --debug-exit --timeout "$seconds" \
+            --nested "$nested" --cpu "${cpu:-max}" --memory 128M --debug-exit --timeout "$seconds" \
             ${append:+--append "$append" --initrd tests/guest/table} >"$log" 2>&1 </dev/null
     fi
     status=$?

@@ -119,7 +119,7 @@ static void translation(void)
         CHECK(raised(op_invpcid(v, &in), EXC_GP));
     }
     d[0] = 0;
-    d[1] = 0x800000000000;
+    d[1] = 1ull << 57;
     v->gpr[RCX] = 0;
     CHECK(raised(op_invpcid(v, &in), EXC_GP));
     v->gpr[RCX] = 1;

@@ -331,7 +331,7 @@ enum outcome op_invvpid(struct vcpu *v, const struct insn *in)
     } desc;
     TRY(seg_read(v, in->seg, insn_offset(v, in), &desc, sizeof(desc)));
     if (desc.reserved[0] || desc.reserved[1] || desc.reserved[2] || (type != INVVPID_ALL && !desc.vpid) ||
-        (type == INVVPID_ADDRESS && !is_canonical(v, desc.address)))
+        (type == INVVPID_ADDRESS && !is_canonical_base(v, desc.address)))
         return vmx_fail(v, VMERR_INVALID_OPERAND);
     if (type == INVVPID_ADDRESS)
         mmu_flush_page(v, desc.vpid, true, 0, desc.address);
