@@ -120,7 +120,7 @@ static enum outcome alignment_check(struct vcpu *v, u64 la, unsigned size, enum 
 {
     if (likely(!(v->flags & FLAG_AC)) || v->cpl != 3 || !(v->cr0 & CR0_AM) || access & (ACCESS_IMPLICIT | ACCESS_UNCHECKED))
         return CPU_OK;
-    if (size & (size - 1))
+    if (size & (size - 1) && size != 10)
         return CPU_OK;
     /* vector operands of 16 bytes and more are not checked */
     return size <= 10 && la & ((size > 8 ? 8 : size) - 1) ? raise_ac(v) : CPU_OK;

@@ -139,6 +139,12 @@ static void describe_mask(const struct tr *t, struct site *s)
         s->element = 4;
         vector = d->in.vl / 4u;
         break;
+    case ZYDIS_MNEMONIC_VPSHUFBITQMB: /* a mask bit for each byte, the operand in quadwords */
+    case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
+    case ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB:
+        s->elements = d->in.vl;
+        s->element |= ELEMENT_WHOLE;
+        return;
     default: break;
     }
     unsigned lanes = s->element ? d->in.vl / s->element : 0; /* of what a conversion to narrower elements reads */

@@ -395,6 +395,14 @@ unsigned access_flags(const struct decoded *d, unsigned *size)
         if (flags & SITE_WRITE)
             flags |= SITE_READ;
     }
+    switch (d->zi.mnemonic) { /* like loads of the byte, whatever the line's size */
+    case ZYDIS_MNEMONIC_CLFLUSH:
+    case ZYDIS_MNEMONIC_CLFLUSHOPT:
+    case ZYDIS_MNEMONIC_CLWB:
+        *size = 1;
+        return SITE_READ;
+    default: break;
+    }
     if (*size == 0)
         *size = 1;
     if (needs_alignment(d, *size))
