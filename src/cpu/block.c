@@ -9,6 +9,7 @@
 #include "cpu/exec.h"
 
 #include "cpu/copy.h"
+#include "cpu/fault.h"
 #include "cpu/translate.h"
 #include "cpu/world.h"
 
@@ -230,18 +231,6 @@ static void add_page(struct cache *c, struct block *b, u64 page)
     c->pages[page_hash(page)] = r;
 }
 
-static enum outcome no_ram(struct vcpu *v, gpa_t gpa)
-{
-    static const char text[] = "the guest executes at physical address 0x0000000000000000, which is not RAM";
-    u32 i = 0;
-    for (; i < sizeof text; i++)
-        v->error[i] = text[i];
-    for (i = 0; i < 16; i++)
-        v->error[57 - i] = "0123456789abcdef"[gpa.a >> (i * 4) & 15];
-    v->exit = CPU_EXIT_ERROR;
-    return CPU_EXIT;
-}
-
 static struct block *lookup(struct cache *c, u64 page, u16 offset, u32 mode, u64 *page2, struct vcpu *v, u64 la,
                             enum outcome *out)
 {
@@ -279,15 +268,15 @@ struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
         if (b || *out != CPU_OK)
             return b;
         struct ram_slot *s = vm_slot(v->vm, GPA(page)), *s2 = NULL;
-        if (!s) {
-            *out = no_ram(v, gpa);
+        if (!s) { /* nothing answers: all ones, which is no instruction */
+            *out = raise_ud(v);
             return NULL;
         }
         protect(v, s, page);
         if (page2 != ~0ull) {
             s2 = vm_slot(v->vm, GPA(page2));
             if (!s2) {
-                *out = no_ram(v, GPA(page2));
+                *out = raise_ud(v);
                 return NULL;
             }
             protect(v, s2, page2);

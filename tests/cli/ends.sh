@@ -9,6 +9,9 @@ guest "$WORK/off" "$PRINT_A$POWER_OFF$HANG"
 guest "$WORK/reset" "$PRINT_A$RESET$HANG"
 guest "$WORK/debug" "$DEBUG_EXIT$HANG"
 guest "$WORK/fault" "$PRINT_A$TRIPLE_FAULT$HANG"
+guest "$WORK/nowhere" "$JUMP_NOWHERE"
+guest "$WORK/jumps" "$LOOP_OF_JUMPS"
+guest "$WORK/returns" "$LOOP_OF_RETURNS"
 
 run 'power-off' 0 '' "${vm[@]}" --kernel "$WORK/off"
 check 'serial output' [ "$(cat "$WORK/out")" = A ]
@@ -21,6 +24,10 @@ run 'triple faults in a row' 6 'given up' "${vm[@]}" --kernel "$WORK/fault"
 check 'with a reset after each' [ "$(cat "$WORK/out")" = AAA ]
 run 'time-out' 8 'did not end within 0.500' "${vm[@]}" --kernel "$WORK/hang" --timeout 0.5
 check 'the state of a hang is named' grep -i rip "$WORK/err"
+run 'jump into nowhere' 6 'triple fault' "${vm[@]}" --kernel "$WORK/nowhere" --no-reboot
+check 'where it went is named' grep 'RIP .*:0000000070000000 ' "$WORK/err"
+run 'time-out of a loop of jumps' 8 'did not end' "${vm[@]}" --kernel "$WORK/jumps" --timeout 0.5
+run 'time-out of a loop of returns' 8 'did not end' "${vm[@]}" --kernel "$WORK/returns" --timeout 0.5
 MANY_LINES=0
 run 'serial port in a file' 0 '' "${vm[@]}" --kernel "$WORK/off" --serial "$WORK/serial"
 check 'what is in the file' [ "$(cat "$WORK/serial")" = A ]

@@ -63,6 +63,9 @@ guest() {
     RESET='\146\272\371\014\260\006\356'               # mov dx, 0xcf9; mov al, 6; out dx, al
     DEBUG_EXIT='\146\272\364\000\260\025\356'          # mov dx, 0xf4; mov al, 21; out dx, al
     TRIPLE_FAULT='\017\013'                            # ud2, with an empty IDT
+    JUMP_NOWHERE='\270\000\000\000\160\377\340'      # mov eax, 0x70000000; jmp eax
+    LOOP_OF_JUMPS='\270\040\000\020\000\377\340'     # mov eax, 0x100020; jmp eax
+    LOOP_OF_RETURNS='\274\000\100\020\000\270\052\000\020\000\120\303' # mov esp, 0x104000; mov eax, 0x10002a; push eax; ret
     PRINT_A='\146\272\370\003\260\101\356'             # mov dx, 0x3f8; mov al, 'A'; out dx, al
 }
 
