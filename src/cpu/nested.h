@@ -53,6 +53,7 @@ enum intercept {
     IC_PUSHF, IC_POPF, IC_IRET, IC_INTN, /* SVM; INTN [vector] */
     IC_ICEBP,
     IC_FERR,
+    IC_RDPID,       /* VMX only */
     IC_COUNT
 };
 

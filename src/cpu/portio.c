@@ -130,7 +130,7 @@ enum outcome op_ins(struct vcpu *v, const struct insn *in)
     s64 step = v->flags & FLAG_DF ? -(s64)size : size;
     for (;;) {
         struct span dst;
-        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, v->flags & FLAG_TF ? 1 : count, ACCESS_WRITE));
+        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, string_stepped(v) ? 1 : count, ACCESS_WRITE));
         if (dst.host) {
             u8 *p = dst.host;
             vector_save(v);
@@ -170,7 +170,7 @@ enum outcome op_outs(struct vcpu *v, const struct insn *in)
     for (;;) {
         struct span src;
         u32 value = 0;
-        TRY(string_open(v, in, &src, seg, RSI, size, v->flags & FLAG_TF ? 1 : count, ACCESS_READ));
+        TRY(string_open(v, in, &src, seg, RSI, size, string_stepped(v) ? 1 : count, ACCESS_READ));
         if (src.host) {
             const u8 *p = src.host;
             vector_save(v);

@@ -50,7 +50,7 @@ unsigned string_segment(const struct vcpu *v, const struct insn *in)
 
 bool string_leave(struct vcpu *v)
 {
-    return (v->flags & FLAG_TF) || v->trap_pending || v->code_changed ||
+    return string_stepped(v) || v->trap_pending || v->code_changed ||
            __atomic_load_n(&v->request, __ATOMIC_RELAXED);
 }
 
@@ -213,7 +213,7 @@ enum outcome op_movs(struct vcpu *v, const struct insn *in)
         return CPU_OK;
     for (;;) {
         struct span src, dst;
-        u64 limit = v->flags & FLAG_TF ? 1 : count;
+        u64 limit = string_stepped(v) ? 1 : count;
         u64 n = 1, value;
         TRY(string_open(v, in, &src, seg, RSI, size, limit, ACCESS_READ));
         if (!src.host)
@@ -249,7 +249,7 @@ enum outcome op_stos(struct vcpu *v, const struct insn *in)
         return CPU_OK;
     for (;;) {
         struct span dst;
-        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, v->flags & FLAG_TF ? 1 : count, ACCESS_WRITE));
+        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, string_stepped(v) ? 1 : count, ACCESS_WRITE));
         u64 n = dst.count;
         if (dst.host)
             store_elements((u8 *)dst.host - (down ? (n - 1) * size : 0), value, n, size);
@@ -276,7 +276,7 @@ enum outcome op_lods(struct vcpu *v, const struct insn *in)
         return CPU_OK;
     for (;;) {
         struct span src;
-        TRY(string_open(v, in, &src, seg, RSI, size, v->flags & FLAG_TF ? 1 : count, ACCESS_READ));
+        TRY(string_open(v, in, &src, seg, RSI, size, string_stepped(v) ? 1 : count, ACCESS_READ));
         u64 n = src.count, value = 0;
         if (src.host) {
             u64 last = (n - 1) * size;
@@ -311,7 +311,7 @@ static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
         return CPU_OK;
     for (;;) {
         struct span src = {0}, dst;
-        u64 limit = v->flags & FLAG_TF ? 1 : count, n = 1;
+        u64 limit = string_stepped(v) ? 1 : count, n = 1;
         b = 0;
         TRY(string_open(v, in, &dst, SEG_ES, RDI, size, limit, ACCESS_READ));
         if (!dst.host)

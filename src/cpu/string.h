@@ -7,6 +7,7 @@
 
 #include "cpu/insn.h"
 #include "cpu/vcpu.h"
+#include "cpu/vmx/vmx.h"
 
 struct span {
     void *host; /* the first element, or NULL: use la with mem_read or mem_write */
@@ -28,6 +29,11 @@ void string_advance(struct vcpu *v, const struct insn *in, unsigned reg, unsigne
 u64 string_count(const struct vcpu *v, const struct insn *in);
 /* Counts n elements off RCX if the instruction repeats; true if some are left. */
 bool string_again(struct vcpu *v, const struct insn *in, u64 done);
+/* TF or the monitor trap flag: a repetition stops after each element. */
+static inline bool string_stepped(const struct vcpu *v)
+{
+    return v->flags & FLAG_TF || vmx_stepping(v);
+}
 /* True if a repetition should stop here for a while. */
 bool string_leave(struct vcpu *v);
 

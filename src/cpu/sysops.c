@@ -112,6 +112,7 @@ enum outcome op_rdpid(struct vcpu *v, const struct insn *in)
 {
     if (!cpu_has(v->vm, FEATURE_RDPID))
         return raise_ud(v);
+    TRY(nested_check(v, IC_RDPID, 0, 0));
     v->gpr[in->rm] = (u32)v->tsc_aux;
     return CPU_OK;
 }

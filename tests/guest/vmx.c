@@ -241,6 +241,8 @@ static void start_proc(void (*fn)(void), u32 proc)
 
 L2(l2_nothing, "", "vmcall", "");
 L2(l2_registers, "mov $0x11, %ecx; mov $0x22, %ebx; inc %r15; mov $0x55, %eax", "vmcall", "");
+L2(l2_string, "lea l2_bytes(%rip), %rdi; mov $3, %ecx", "rep stosb", "");
+L2(l2_rdpid, "", ".byte 0xf3, 0x0f, 0xc7, 0xf8", "");
 L2(l2_cpuid, "xor %eax, %eax", "cpuid", "");
 L2(l2_hlt, "", "hlt", "");
 L2(l2_sti_hlt, "sti", "hlt", "");
@@ -510,6 +512,11 @@ static void exceptions(void)
     const u32 fault = INTR_VALID | 3 << INTR_TYPE_SHIFT;
     exception(l2_ud, EXC_UD);
     exits(EXIT_EXCEPTION_NMI, l2_ud_at, 0, "#UD");
+    if (cpuid(7, 0).c & BIT(22)) {
+        exception(l2_rdpid, EXC_UD);
+        exits(EXIT_EXCEPTION_NMI, l2_rdpid_at, 0, "RDPID without enable RDTSCP is #UD");
+        exception(l2_ud, EXC_UD);
+    }
     check_eq(vmread(F_INTR), fault | EXC_UD, "its interruption information");
     exception(l2_gp, EXC_GP);
     check_eq(vmread(F_INTR), fault | INTR_ERROR_VALID | EXC_GP, "#GP");
@@ -646,6 +653,10 @@ static void interrupts(void)
     if (proc_may & PROC_MONITOR_TRAP) {
         start_proc(l2_nops, PROC_MONITOR_TRAP);
         exits(EXIT_MONITOR_TRAP, l2_nops_after, 0, "monitor trap after one instruction");
+        start_proc(l2_string, PROC_MONITOR_TRAP);
+        resume();
+        resume();
+        exits(EXIT_MONITOR_TRAP, l2_string_at, 0, "and after each iteration of a repetition");
     } else {
         skip("monitor trap", "not there");
     }

@@ -326,6 +326,8 @@ enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 inf
         if (!(x->proc2 & PROC2_RDTSCP))
             return raise_ud(v);
         return exit_if(v, f->proc & PROC_RDTSC_EXITING, EXIT_RDTSCP, 0);
+    case IC_RDPID:
+        return x->proc2 & PROC2_RDTSCP ? CPU_OK : raise_ud(v);
     case IC_RDRAND:
         return x->proc2 & PROC2_RDRAND_EXITING ? exit_random(v, EXIT_RDRAND) : CPU_OK;
     case IC_RDSEED:
