@@ -325,6 +325,8 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
 /* Does an EVEX instruction keep faults of memory elements that its mask leaves out to itself? */
 static bool suppresses_faults(const struct decoded *d)
 {
+    if (d->zi.mnemonic == ZYDIS_MNEMONIC_VDBPSADBW || d->zi.mnemonic == ZYDIS_MNEMONIC_VCVTNE2PS2BF16)
+        return false; /* the decoder library has another class for them */
     switch (d->zi.meta.exception_class) {
     case ZYDIS_EXCEPTION_CLASS_E1NF:
     case ZYDIS_EXCEPTION_CLASS_E3NF:
@@ -390,11 +392,10 @@ unsigned access_flags(const struct decoded *d, unsigned *size)
         flags |= SITE_LOCK;
     bool vex_mask = d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPD ||
                     d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD || d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVQ;
-    if ((d->in.evex && d->in.evex_mask && suppresses_faults(d)) || vex_mask) {
+    if ((d->in.evex && d->in.evex_mask && suppresses_faults(d)) || vex_mask)
         flags |= SITE_MASKED;
-        if (flags & SITE_WRITE)
-            flags |= SITE_READ;
-    }
+    if ((vex_mask || (d->in.evex && d->in.evex_mask)) && flags & SITE_WRITE)
+        flags |= SITE_READ; /* elements left out stay as they are */
     switch (d->zi.mnemonic) { /* like loads of the byte, whatever the line's size */
     case ZYDIS_MNEMONIC_CLFLUSH:
     case ZYDIS_MNEMONIC_CLFLUSHOPT:

@@ -8,6 +8,7 @@
 #include "cpu/svm/svm.h"
 #include "cpu/block.h"
 #include "cpu/copy.h"
+#include "cpu/stats.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/world.h"
 
@@ -84,6 +85,7 @@ static enum outcome load_host(struct vcpu *v)
     bool npt = s->control.nested & NESTED_NP_ENABLE;
 
     v->in_guest = false;
+    v->stat[STAT_NESTED_EXIT]++;
     v->gif = false;
     v->inject.valid = false;
     v->delivering.valid = false;

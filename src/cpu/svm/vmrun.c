@@ -7,6 +7,7 @@
  */
 #include "cpu/copy.h"
 #include "cpu/ops.h"
+#include "cpu/stats.h"
 #include "cpu/svm/insn.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
@@ -165,6 +166,7 @@ static enum outcome enter_guest(struct vcpu *v)
     const struct vmcb_control *c = &s->control;
 
     v->in_guest = true;
+    v->stat[STAT_ENTRY]++;
     v->gif = true;
     flush_tlb(v);
     load_guest(v);

@@ -6,6 +6,7 @@
 #include "cpu/copy.h"
 #include "cpu/lapic.h"
 #include "cpu/msr.h"
+#include "cpu/stats.h"
 #include "cpu/vmx/ept.h"
 #include "cpu/vmx/vmx.h"
 #include "cpu/world.h"
@@ -260,6 +261,7 @@ enum outcome vmx_enter(struct vcpu *v, bool launch)
     x->ple_first = x->ple_last = 0;
     x->tpr_pending = false;
     v->in_guest = true;
+    v->stat[STAT_ENTRY]++;
     v->monitor_armed = false;
     rflags_set(v, f->guest_rflags);
     mode_update(v);

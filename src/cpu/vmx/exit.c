@@ -4,6 +4,7 @@
  * Source: Intel SDM volume 3C, "VM Exits".
  */
 #include "cpu/lapic.h"
+#include "cpu/stats.h"
 #include "cpu/vmx/vmx.h"
 #include "x86/msr.h"
 
@@ -182,6 +183,7 @@ static enum outcome exit_common(struct vcpu *v, u32 reason, u64 qualification, b
     struct vmx *x = v->vmx;
     struct vmcs *f = &x->f;
     u64 length = v->next_rip - v->rip;
+    v->stat[STAT_NESTED_EXIT]++;
     f->exit_reason = reason;
     f->qualification = qualification;
     f->exit_insn_len = length <= 15 ? (u32)length : 0;
