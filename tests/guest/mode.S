@@ -472,6 +472,14 @@ task32:
     call describe_tss
     mov %eax, gdt_spare + 16
     mov %edx, gdt_spare + 20
+    mov $tss_fault, %eax
+    call describe_tss
+    mov %eax, gdt_spare + 24
+    mov %edx, gdt_spare + 28
+    movl $fault_task, tss_fault + 32
+    movl $0x780000, idt32 + 13 * 8 /* a task gate */
+    movl $0x8500, idt32 + 13 * 8 + 4
+    lidt idt32_pointer
     mov $0x60, %eax
     ltr %ax
     movl $other_task, tss_other + 32
@@ -490,7 +498,33 @@ task_resumed:
     mov %cr0, %eax
     and $~8, %eax
     mov %eax, %cr0
+    mov $0xff8, %eax
+    mov $0x1357, %ecx
+gp_at:
+    mov %eax, %es
+    movl $0xbad, R(7)
+gp_after:
+    mov %ecx, R(8)
+    ljmp $0x60, $0 /* busy: #GP again, by way of the same gate */
+gp_again:
+    mov %cr0, %eax
+    and $~8, %eax
+    mov %eax, %cr0
     jmp enter_long
+    .global gp_at
+fault_task:
+    pop %eax
+    mov %eax, R(5)
+    mov tss32 + 32, %eax
+    mov %eax, R(6)
+    movl $gp_after, tss32 + 32
+    iret
+    pop %eax
+    mov %eax, R(9)
+    mov tss_fault, %eax
+    mov %eax, R(10) /* back link */
+    movl $gp_again, tss32 + 32
+    iret
 other_task:
     mov %cr0, %eax
     shr $3, %eax
@@ -527,6 +561,14 @@ tss_called:
     .long 0, 2
     .long 0, 0, 0, 0
     .long stack32 - 3072, 0, 0, 0
+    .long DATA, CODE32, DATA, DATA, 0, 0
+    .long 0, 0x680000
+tss_fault:
+    .fill 7, 4, 0
+    .long 0
+    .long 0, 2
+    .long 0, 0, 0, 0
+    .long stack32 - 1024, 0, 0, 0
     .long DATA, CODE32, DATA, DATA, 0, 0
     .long 0, 0x680000
     .align 8

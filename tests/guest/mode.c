@@ -10,7 +10,7 @@ void mode_real(void);
 void mode_v86(void);
 void mode_protected16(void);
 void mode_task(void);
-extern const u8 low_code[], low_code_end[];
+extern const u8 low_code[], low_code_end[], gp_at[];
 
 static void compat(void)
 {
@@ -82,6 +82,11 @@ static void task(void)
     check_eq(mode_result[2], 0x4321, "and the registers of its TSS");
     check_eq(mode_result[3], 0x600d, "CALL to a task and IRET back");
     check_eq(mode_result[4], 1, "with NT set in the called task");
+    check_eq(mode_result[5], 0xff8, "a task gate in the IDT pushes the error code");
+    check_eq(mode_result[6], (u32)(u64)gp_at, "the old task's EIP is that of the fault");
+    check(mode_result[7] == 0 && mode_result[8] == 0x1357, "IRET goes back to it with its registers");
+    check_eq(mode_result[9], 0x60, "a JMP to a busy TSS is #GP");
+    check_eq(mode_result[10], 0x60, "and the back link names the old task");
 }
 
 int main(void)
