@@ -847,6 +847,104 @@ static void time(void)
     print("\n");
 }
 
+/* -- activity states, pending debug exceptions, shadow VMCSs -- */
+
+static void halted(u32 activity)
+{
+    prepare(l2_nothing);
+    vmwrite(F_ACTIVITY, activity);
+}
+
+static void activity(void)
+{
+    halted(GUEST_HLT);
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
+    vmwrite(F_ENTRY_INTR, INTR_VALID | 0x21);
+    taken = 0;
+    on_vector(0x21, on_interrupt);
+    resume();
+    check(vmread(F_REASON) == EXIT_VMCALL && taken == 1, "an interrupt injected in the HLT state ends it");
+    halted(GUEST_HLT);
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
+    vmwrite(F_PROC, proc_base | PROC_INTERRUPT_WINDOW);
+    resume();
+    exits(EXIT_INTERRUPT_WINDOW, (const u8 *)l2_nothing, 0, "interrupt window in the HLT state");
+    if (pin_may & PIN_PREEMPTION_TIMER) {
+        halted(GUEST_HLT);
+        vmwrite(F_PIN, vmread(F_PIN) | PIN_PREEMPTION_TIMER);
+        vmwrite(F_PREEMPTION, 1000);
+        resume();
+        exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_nothing, 0, "preemption timer in the HLT state");
+        check_eq(vmread(F_ACTIVITY), GUEST_HLT, "which is saved");
+        halted(GUEST_SHUTDOWN);
+        vmwrite(F_PIN, vmread(F_PIN) | PIN_PREEMPTION_TIMER);
+        vmwrite(F_PREEMPTION, 1000);
+        resume();
+        exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_nothing, 0, "and in the shutdown state");
+        check_eq(vmread(F_ACTIVITY), GUEST_SHUTDOWN, "which is saved too");
+    }
+}
+
+static void pending_debug(void)
+{
+    prepare(l2_nops);
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(F_PENDING_DEBUG, PENDING_DBG_BS);
+    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, (const u8 *)l2_nops, DR6_BS, "a pending single step comes before the first instruction");
+    prepare(l2_nops);
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(F_PENDING_DEBUG, PENDING_DBG_BS);
+    vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
+    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS, "under blocking by MOV SS after it");
+    prepare(l2_nops);
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS, "TF alone after it too");
+    prepare(l2_cpuid);
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
+    resume();
+    check(vmread(F_REASON) == (BIT(31) | EXIT_ENTRY_GUEST_STATE), "TF under blocking by MOV SS needs the pending step");
+}
+
+static void shadow_vmcs(void)
+{
+    if (!(proc2_may & PROC2_SHADOW_VMCS)) {
+        skip("shadow VMCS", "not there");
+        return;
+    }
+    u32 revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+    fill(vmcs_other, 0, sizeof vmcs_other);
+    *(u32 *)(void *)vmcs_other = revision | BIT(31);
+    vmclear(vmcs_other);
+    vmptrld(vmcs_other);
+    vmwrite(F_CR3, 0x123000);
+    vmclear(vmcs_other);
+    prepare(l2_vmread);
+    vmwrite(F_PROC2, PROC2_EPT | PROC2_SHADOW_VMCS);
+    vmwrite(0x2026, (u64)msr_bitmap);
+    vmwrite(0x2028, (u64)msr_bitmap);
+    fill(msr_bitmap, 0, sizeof msr_bitmap);
+    vmwrite(F_LINK, (u64)vmcs_other);
+    regs.rax = F_CR3;
+    resume();
+    exits(EXIT_VMCALL, l2_vmread_after, 0, "VMREAD of a shadow VMCS does not exit");
+    check_eq(regs.rbx, 0x123000, "and reads it");
+    msr_bitmap[F_CR3 / 8] = 1 << F_CR3 % 8;
+    vmwrite(F_RIP, (u64)l2_vmread);
+    regs.rax = F_CR3;
+    resume();
+    exits(EXIT_VMREAD, l2_vmread_at, 0, "with its bit in the bitmap it does");
+    fill(msr_bitmap, 0, sizeof msr_bitmap);
+    vmclear(vmcs_other);
+    *(u32 *)(void *)vmcs_other = revision;
+}
+
 int main(void)
 {
     if (!(cpuid(1, 0).c & BIT(5))) {
@@ -877,6 +975,9 @@ int main(void)
     injection();
     interrupts();
     extended_page_tables();
+    activity();
+    pending_debug();
+    shadow_vmcs();
     msr_lists();
     time();
     __asm__ volatile("vmxoff" : : : "memory");
