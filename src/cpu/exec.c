@@ -71,13 +71,25 @@ static bool leave_with(struct vcpu *v, enum outcome out)
     return false;
 }
 
+/* The CS limit ends within the page of la: each instruction is looked at alone, in blocks that are never chained. */
+static bool near_limit(const struct vcpu *v, u64 la)
+{
+    u64 last = (u32)(v->seg[SEG_CS].base + v->seg[SEG_CS].limit);
+    return !(v->mode & MODE_FLAT) && !((last ^ la) >> PAGE_SHIFT) && ~last & PAGE_MASK;
+}
+
+static bool beyond_limit(const struct vcpu *v, const struct block *b)
+{
+    return !(v->mode & MODE_FLAT) && v->rip + b->size - 1 > v->seg[SEG_CS].limit;
+}
+
 /* Continues at RIP (linear address la) without going back to the dispatcher if nothing else is to do. */
 static bool go(struct vcpu *v, u64 la, u32 plain)
 {
     struct exec *x = v->exec;
     v->rip = rip_of(v, la);
     x->outcome = CPU_OK;
-    if (v->request || (v->mode & MODE_STEP) || v->code_changed)
+    if (v->request || (v->mode & MODE_STEP) || v->code_changed || near_limit(v, la))
         return false;
     if (!in_64bit(v) && unlikely(v->rip > v->seg[SEG_CS].limit))
         return leave_with(v, raise_gp(v, 0));
@@ -87,6 +99,8 @@ static bool go(struct vcpu *v, u64 la, u32 plain)
     struct block *b = block_find(v, la, v->mode | plain, &out);
     if (!b)
         return leave_with(v, out);
+    if (unlikely(beyond_limit(v, b)))
+        return leave_with(v, raise_gp(v, 0));
     if (x->chain) {
         if (v->vm->cache->generation == generation && generation == x->chain_generation)
             block_link(v, x->chain, b);
@@ -449,8 +463,10 @@ static void step(struct vcpu *v, u64 la)
     bool trace = v->flags & FLAG_TF, guest = v->in_guest;
     u8 shadow = v->shadow;
     u64 rf = v->flags & FLAG_RF, from = v->rip;
-    struct block *b = block_find(v, la, v->mode, &out);
-    if (!b) {
+    struct block *b = block_find(v, la, v->mode | MODE_STEP, &out);
+    if (b && beyond_limit(v, b))
+        out = raise_gp(v, 0);
+    if (out != CPU_OK) {
         settle(v, out);
         return;
     }
@@ -493,7 +509,7 @@ static void execute(struct vcpu *v)
     x->chain = NULL;
     v->code_changed = false;
     v->stat[STAT_DISPATCH]++;
-    if (v->mode & MODE_STEP) {
+    if (v->mode & MODE_STEP || near_limit(v, la)) {
         step(v, la);
         return;
     }

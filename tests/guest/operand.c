@@ -268,6 +268,33 @@ static void code_segment(void)
     check(!catch(load_by_cs, NULL).raised, "a load is fine");
 }
 
+/* A code segment that ends behind two instructions, or in the middle of the third. */
+extern const u8 limited[], limited_end[];
+static u8 limit_cut;
+__asm__(".text\n.code32\n"
+        ".fill 16, 1, 0x90\n"
+        "limited: dec %ecx\nnop\nmov $5, %eax\nlimited_end: ljmp $8, $1f\n"
+        ".code64\n1: ret\n"
+        "limited_enter: pushq $0x60; pushq $0; lretq\n");
+
+static void limited_run(void *p)
+{
+    u64 base = (u64)limited, limit = (u64)(limited_end - limited) + 1 - limit_cut;
+    gdt_spare[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x9bull << 40 | 0x40ull << 48 | (base >> 24) << 56;
+    __asm__ volatile("call limited_enter" : : : "rax", "rcx", "memory");
+}
+
+static void code_limit(void)
+{
+    for (limit_cut = 2; limit_cut < 9; limit_cut++) {
+        struct fault f = catch(limited_run, NULL);
+        u64 rip = limit_cut == 2 ? 7 : limit_cut < 7 ? 2 : limit_cut == 7 ? 2 : 1;
+        check(f.raised && f.vector == EXC_GP && f.error == 0 && f.rip == rip, "code beyond the CS limit is #GP(0)");
+    }
+    limit_cut = 0;
+    gdt_spare[0] = 0;
+}
+
 int main(void)
 {
     ram = page_alloc();
@@ -282,5 +309,6 @@ int main(void)
     unreachable();
     scans();
     code_segment();
+    code_limit();
     return 0;
 }
