@@ -123,24 +123,33 @@ static struct tlb *context_find(struct mmu *m, const struct tlb_key *k)
     return NULL;
 }
 
-/* A slot that was forgotten, one whose memory is in use already if possible; else the least recently used. */
-static u32 context_victim(const struct mmu *m)
+/* Contexts of all CPUs together stay below some 90 MiB. */
+static u32 context_limit(const struct vm *vm)
 {
-    if (~m->valid & m->touched)
-        return (u32)__builtin_ctz(~m->valid & m->touched);
-    if (~m->valid)
-        return (u32)__builtin_ctz(~m->valid);
+    u32 each = vm->vcpu_count <= 16 ? TLB_CONTEXTS : 16 * TLB_CONTEXTS / vm->vcpu_count;
+    return each < 4 ? 4 : each;
+}
+
+/* A slot that was forgotten, one whose memory is in use already if possible; else the least recently used. */
+static u32 context_victim(const struct mmu *m, u32 limit)
+{
+    u32 free = ~m->valid & (u32)(BIT64(limit) - 1);
+    if (free & m->touched)
+        return (u32)__builtin_ctz(free & m->touched);
+    if (free)
+        return (u32)__builtin_ctz(free);
     u32 best = 0;
-    for (u32 i = 1; i < TLB_CONTEXTS; i++) {
+    for (u32 i = 1; i < limit; i++) {
         if (m->used[i] < m->used[best])
             best = i;
     }
     return best;
 }
 
-static struct tlb *context_create(struct mmu *m, const struct tlb_key *k)
+static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
 {
-    u32 i = context_victim(m);
+    struct mmu *m = v->mmu;
+    u32 i = context_victim(m, context_limit(v->vm));
     struct tlb *t = &m->tlb[i];
     context_empty(m, t);
     t->key = m->key[i] = *k;
@@ -181,7 +190,7 @@ void mmu_select(struct vcpu *v)
     if (!key_equal(&t->key, &k) || !(m->valid >> tlb_number(m, t) & 1)) {
         t = context_find(m, &k);
         if (unlikely(!t))
-            t = context_create(m, &k);
+            t = context_create(v, &k);
         m->used[tlb_number(m, t)] = ++m->clock;
         v->tlb = t;
         __builtin_ia32_wrgsbase64((u64)t);
@@ -211,7 +220,7 @@ void mmu_init(struct vcpu *v, void *memory, u64 jump_miss)
     v->tlb_mask = (u64)(TLB_SIZE - 1) << PAGE_SHIFT;
     v->jump_mask = JUMP_MASK;
     struct tlb_key k = key_now(v);
-    v->tlb = context_create(m, &k);
+    v->tlb = context_create(v, &k);
 }
 
 struct tlb *tlb_for(struct vcpu *v, enum access access)
