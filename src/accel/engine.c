@@ -30,8 +30,9 @@ enum { CONTEXT_RIP = REG_RIP, CONTEXT_TRAPNO = REG_TRAPNO };
 #include "cpu/nested.h"
 #include "cpu/stats.h"
 
-#define CODE_SIZE (96ull << 20)
-#define DATA_SIZE (192ull << 20)
+/* Together at most 224 MiB of the 256 MiB that a VM process may take beyond its guest's memory. */
+#define CODE_SIZE (80ull << 20)
+#define DATA_SIZE (144ull << 20)
 #define SIGNAL_STACK 65536
 #define TIMER_SIGNAL (SIGRTMIN + 1)
 

@@ -167,7 +167,7 @@ static bool waits_for_x87(const struct decoded *d)
 {
     if (d->class != CLASS_COPY || d->zi.mnemonic == ZYDIS_MNEMONIC_FNSTCW || d->zi.mnemonic == ZYDIS_MNEMONIC_FNSTSW)
         return false;
-    if (d->zi.meta.isa_ext == ZYDIS_ISA_EXT_X87 || d->zi.meta.isa_set == ZYDIS_ISA_SET_SSE3X87)
+    if (d->zi.meta.isa_ext == ZYDIS_ISA_EXT_X87 || d->zi.mnemonic == ZYDIS_MNEMONIC_FISTTP)
         return true;
     for (unsigned i = 0; i < d->zi.operand_count; i++)
         if (d->zo[i].type == ZYDIS_OPERAND_TYPE_REGISTER && d->zo[i].reg.value >= ZYDIS_REGISTER_MM0 &&

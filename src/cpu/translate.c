@@ -49,7 +49,7 @@ static u32 needed_mode(const struct tr *t, bool *mmx)
     *mmx = false;
     if (zi->mnemonic == ZYDIS_MNEMONIC_FWAIT)
         return MODE_FWAIT;
-    if (zi->meta.isa_ext == ZYDIS_ISA_EXT_X87 || zi->meta.isa_set == ZYDIS_ISA_SET_SSE3X87) /* FISTTP */
+    if (zi->meta.isa_ext == ZYDIS_ISA_EXT_X87 || zi->mnemonic == ZYDIS_MNEMONIC_FISTTP)
         need = MODE_X87;
     if (zi->meta.isa_set == ZYDIS_ISA_SET_FXSAVE || zi->meta.isa_set == ZYDIS_ISA_SET_FXSAVE64 ||
         zi->meta.isa_ext == ZYDIS_ISA_EXT_XSAVE)

@@ -126,6 +126,8 @@ static void line_set(struct i8254 *pit, bool level)
         irq_set(&pit->irq, level);
 }
 
+#define MISSED_MAX 50
+
 /* Drives the line after a change of channel 0 and arms the timer for the next edge. */
 static void line_update(struct i8254 *pit)
 {
@@ -137,14 +139,36 @@ static void line_update(struct i8254 *pit)
     else
         line_set(pit, true);
     u64 next = channel_next_edge(c, tick);
+    if (pit->missed && next && c->mode == 2 && tick + c->reload / 4 < next)
+        next = tick + c->reload / 4;
     timer_arm(&pit->timer, next ? tick_ns(next) : 0);
+}
+
+/* Periods of mode 2 that passed without a pulse because the host was late are made up for, a quarter of a period apart, so
+ * that a guest on a busy host still counts its ticks. */
+static void missed_update(struct i8254 *pit, const struct i8254_channel *c, u64 tick)
+{
+    u64 periods = c->mode == 2 && c->armed && tick > c->start_tick ? (tick - c->start_tick) / c->reload : 0;
+    if (c->start_tick != pit->pulse_start) {
+        pit->pulse_start = c->start_tick;
+        pit->missed = 0;
+    } else if (periods > pit->pulses + 1) {
+        pit->missed += (u32)(periods - pit->pulses - 1 < MISSED_MAX ? periods - pit->pulses - 1 : MISSED_MAX);
+    } else if (periods == pit->pulses && pit->missed) {
+        pit->missed--;
+    }
+    if (pit->missed > MISSED_MAX)
+        pit->missed = MISSED_MAX;
+    pit->pulses = periods;
 }
 
 static void edge_expired(void *dev)
 {
     struct i8254 *pit = dev;
     struct i8254_channel *c = &pit->channel[0];
-    bool pulse = c->mode != 0 && (c->mode != 3 || channel_out(c, tick_now(pit)));
+    u64 tick = tick_now(pit);
+    bool pulse = c->mode != 0 && (c->mode != 3 || channel_out(c, tick));
+    missed_update(pit, c, tick);
     if (pulse)
         line_set(pit, false);
     line_update(pit);

@@ -43,6 +43,8 @@ struct i8254 {
     bool irq_disabled;      /* HPET legacy replacement took the line */
     bool level;             /* the line as last driven */
     u8 speaker;             /* bits 0..3 of port 0x61 */
+    u64 pulse_start, pulses; /* channel 0, mode 2: start_tick, and periods up to the last pulse */
+    u32 missed;              /* pulses that the host was too late for */
 };
 
 extern const struct bus_ops i8254_ops, i8254_speaker_ops;

@@ -26,6 +26,7 @@ struct latitude {
     bool cr2;      /* MASKMOV and x87 images: which byte of several pages */
     bool rex;      /* several REX prefixes in a row, which the decoder library takes apart differently */
     u64 flags;     /* undefined after an instruction */
+    bool enter;    /* which of the many accesses of ENTER faults first */
     u64 step_flags; /* open after a single-step trap */
 };
 
@@ -65,13 +66,14 @@ static struct latitude latitude_of(const struct test_case *c)
                          in.mnemonic == ZYDIS_MNEMONIC_FLDENV || in.mnemonic == ZYDIS_MNEMONIC_FNSTENV;
             l.x87 |= in.meta.isa_ext == ZYDIS_ISA_EXT_X87 || in.meta.isa_ext == ZYDIS_ISA_EXT_MMX ||
                      in.meta.isa_set == ZYDIS_ISA_SET_SSE2MMX || in.meta.isa_ext == ZYDIS_ISA_EXT_SSE;
-            l.x87_store |= in.meta.isa_ext == ZYDIS_ISA_EXT_X87 || in.meta.isa_set == ZYDIS_ISA_SET_SSE3X87;
+            l.x87_store |= in.meta.isa_ext == ZYDIS_ISA_EXT_X87 || in.mnemonic == ZYDIS_MNEMONIC_FISTTP;
             l.mxcsr |= in.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH;
             l.masked |= gather || scatter || in.mnemonic == ZYDIS_MNEMONIC_VCVTPH2PS || (in.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && in.avx.mask.reg);
             bool stepped = in.meta.category == ZYDIS_CATEGORY_STRINGOP &&
                            in.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
             if (stepped) /* a single-step trap between iterations: of the last comparison, or from before */
                 l.step_flags |= FLAGS_ARITH;
+            l.enter |= in.mnemonic == ZYDIS_MNEMONIC_ENTER;
             l.cr2 |= maskmovdq || state || in.mnemonic == ZYDIS_MNEMONIC_ENTER;
             l.rex |= repeats_rex(c->code[i] + at, c->len[i] - at);
             bool tenbyte = in.mnemonic == ZYDIS_MNEMONIC_FBSTP || in.mnemonic == ZYDIS_MNEMONIC_FSTP; /* stored in parts */
@@ -178,9 +180,11 @@ bool outcomes_agree(const struct test_case *c, const struct result *a, const str
     bool faulted = a->vector != EXC_BP;
     if (l.rex || ((l.masked || l.cr2) && (a->vector == EXC_AC || b->vector == EXC_AC)))
         return true;
+    if (l.enter && a->vector != b->vector && a->vector != EXC_BP && b->vector != EXC_BP)
+        return true;
     if (l.mxcsr && a->vector == EXC_XM && b->vector == EXC_PF)
         return true;
-    if (l.x87_store && b->vector != EXC_BP && a->s.vec.fsw & ~a->s.vec.fcw & 0x3f)
+    if (l.x87_store && b->vector != EXC_BP && (a->s.vec.fsw & 0x80 || a->s.vec.fsw & ~a->s.vec.fcw & 0x3f))
         return true;
     if (!registers || (!same && !only_priority(a, b)))
         return false;
