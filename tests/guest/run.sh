@@ -26,12 +26,12 @@ while read -r guest cpus nested seconds cpu append; do
     status=$?
     if [ $status -eq 1 ] && ! grep -q '^not ok' "$log"; then
         passed=$((passed + 1))
-        echo "ok $guest cpus=$cpus: $(tail -n 1 "$log" | tr -d '\r')"
+        echo "ok $guest cpus=$cpus${cpu:+ cpu=$cpu}: $(tail -n 1 "$log" | tr -d '\r')"
     else
         failed=$((failed + 1))
         grep -A 1 '^not ok' "$log"
         tail -n 3 "$log"
-        echo "not ok $guest cpus=$cpus: status $status"
+        echo "not ok $guest cpus=$cpus${cpu:+ cpu=$cpu}: status $status"
     fi
 done <tests/guest/table
 echo "$passed passed, $failed failed"
