@@ -14,10 +14,11 @@ static volatile u64 wide[2] __attribute__((aligned(64)));
 static volatile u32 ipis[MAX_CPUS], nmis;
 static u8 *code;
 
-enum { IDLE, ADD, LOCK, EXCHANGE, WIDE, READ, CALL, HALT, ORDER };
+enum { IDLE, ADD, LOCK, EXCHANGE, WIDE, READ, CALL, HALT, ORDER, SEND_NMI };
 #define ROUNDS 20000u
+#define NMI_ROUNDS 500u
 
-static volatile u32 spin;
+static volatile u32 spin, nmi_turn, nmi_sent;
 static volatile u64 plain;
 static volatile u32 order_x, order_y, order_r[2], order_go, order_at[2];
 
@@ -92,6 +93,14 @@ static void work(u32 id, u32 what)
         break;
     case HALT:
         __asm__ volatile("sti; hlt; cli" : : : "memory");
+        break;
+    case SEND_NMI:
+        for (u32 i = 1; id == 1 && i <= NMI_ROUNDS; i++) {
+            while (nmi_turn != i)
+                cpu_pause();
+            apic_ipi(0, ICR_NMI);
+            nmi_sent = i;
+        }
         break;
     case ORDER:
         if (id == 1)
@@ -208,6 +217,19 @@ static void messages(void)
     cli();
     apic_ipi(1, ICR_NMI);
     check(wait_for(&nmis, 1), "an NMI");
+    /* One is handled while the other waits: never do they become one. */
+    u32 lost = 0;
+    post(SEND_NMI);
+    for (u32 i = 1; i <= NMI_ROUNDS; i++) {
+        nmis = 0;
+        nmi_turn = i;
+        apic_ipi(0, ICR_NMI);
+        while (nmi_sent != i)
+            cpu_pause();
+        lost += !wait_for(&nmis, 2);
+    }
+    wait_for(&done, cpus - 1);
+    check_eq(lost, 0, "an NMI from each of two CPUs is two NMIs");
     post(HALT);
     delay_us(20000);
     for (u32 i = 0; i < 500 && done != cpus - 1; i++) { /* one may come before its HLT on a busy host */
