@@ -32,10 +32,10 @@ unsigned string_segment(const struct vcpu *v, const struct insn *in)
     bool wide = in_64bit(v);
     for (unsigned i = 0; i < in->len; i++) {
         switch (in->bytes[i]) {
-        case 0x26: seg = wide ? SEG_DS : SEG_ES; break;
-        case 0x2e: seg = wide ? SEG_DS : SEG_CS; break;
-        case 0x36: seg = wide ? SEG_DS : SEG_SS; break;
-        case 0x3e: seg = SEG_DS; break;
+        case 0x26: seg = wide ? seg : SEG_ES; break;
+        case 0x2e: seg = wide ? seg : SEG_CS; break;
+        case 0x36: seg = wide ? seg : SEG_SS; break;
+        case 0x3e: seg = wide ? seg : SEG_DS; break;
         case 0x64: seg = SEG_FS; break;
         case 0x65: seg = SEG_GS; break;
         case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3: break;
