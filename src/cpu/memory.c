@@ -151,6 +151,8 @@ static void describe_mask(const struct tr *t, struct site *s)
     if (lanes < vector && (d->zi.meta.category == ZYDIS_CATEGORY_CONVERT ||
                            d->zi.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID))
         vector = lanes;
+    if (!vector)
+        vector = lanes;
     if (scalar)
         s->element = s->size;
     if (!s->element)

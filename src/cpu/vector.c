@@ -147,6 +147,10 @@ enum outcome op_maskmov(struct vcpu *v, const struct insn *in)
         xmm_get(in->reg, &data);
         xmm_get(in->rm, &mask);
     } else {
+        u16 status;
+        __asm__ volatile("fnstsw %0" : "=a"(status));
+        if (status & 0x80) /* a pending x87 exception comes first */
+            return raise_event(v, EXC_MF, false, 0, 0);
         size = 8;
         mm_get(in->reg, &data);
         mm_get(in->rm, &mask);
