@@ -59,6 +59,7 @@ struct vm_process {
     struct vcpu_thread *threads;
     u32 thread_count;
     int wake, signals;
+    sigset_t outside; /* the signal mask of whoever called */
     u64 deadline_ms; /* host monotonic; 0: none */
     u64 started_ms;  /* last power-on or reset */
     u32 faults;      /* triple faults in a row, each soon after the reset before it */
@@ -379,7 +380,11 @@ static int create(struct vm_process *vm, struct vm_end *end)
     struct boot_error error = {""};
     const struct boot_request request = {
         .kernel = c->kernel, .initrd = c->initrd, .initrds = c->initrds, .append = c->append};
+    /* Files may be pipes that nobody writes: signals end this as they end any program. */
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, &vm->outside, &blocked);
     int e = boot_open(&vm->boot, &request, &error);
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
     if (e) {
         snprintf(end->text, sizeof(end->text), "%s", error.text);
         return e;
@@ -482,13 +487,13 @@ void vm_run(const struct vm_config *config, struct vm_end *end)
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->changed, NULL);
 
-    sigset_t endings, before;
+    sigset_t endings;
     sigemptyset(&endings);
     sigaddset(&endings, SIGINT);
     sigaddset(&endings, SIGTERM);
     sigaddset(&endings, SIGHUP);
     sigaddset(&endings, SIGQUIT);
-    pthread_sigmask(SIG_BLOCK, &endings, &before);
+    pthread_sigmask(SIG_BLOCK, &endings, &vm->outside);
     /* Reads and writes report these; the console decides. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTTIN, SIG_IGN);
@@ -505,7 +510,7 @@ void vm_run(const struct vm_config *config, struct vm_end *end)
         close(vm->wake);
     if (vm->signals >= 0)
         close(vm->signals);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &vm->outside, NULL);
     pthread_cond_destroy(&vm->changed);
     pthread_mutex_destroy(&vm->lock);
     free(vm);

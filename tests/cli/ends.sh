@@ -55,6 +55,13 @@ ends_by() {
 }
 ends_by TERM 143
 ends_by HUP 129
+mkfifo "$WORK/pipe"
+timeout 20 "$NESTBOX" run --kernel "$WORK/pipe" >"$WORK/out" 2>"$WORK/err" </dev/null &
+pid=$!
+sleep 0.5
+kill -TERM $pid
+wait $pid
+check 'ended while its kernel is a pipe that nobody writes' [ $? -gt 123 ]
 # A shell starts background commands with SIGINT ignored; job control does not.
 set -m
 ends_by INT 130
