@@ -60,9 +60,9 @@ struct vm_process {
     u32 thread_count;
     int wake, signals;
     sigset_t outside; /* the signal mask of whoever called */
-    u64 deadline_ms; /* host monotonic; 0: none */
-    u64 started_ms;  /* last power-on or reset */
-    u32 faults;      /* triple faults in a row, each soon after the reset before it */
+    u64 deadline_ms;  /* host monotonic; 0: none */
+    u64 started_ms;   /* last power-on or reset */
+    u32 faults;       /* triple faults in a row, each soon after the reset before it */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -215,9 +215,8 @@ static int vcpus_create(struct vm_process *vm, struct vm_end *end)
         t->index = i;
         int e = pthread_create(&t->thread, NULL, vcpu_main, t);
         if (e) {
-            snprintf(end->text, sizeof(end->text),
-                     "cannot start the thread of CPU %u of %u: %s; give less with --cpus", i, count,
-                     strerror(e));
+            snprintf(end->text, sizeof(end->text), "cannot start the thread of CPU %u of %u: %s; give less with --cpus",
+                     i, count, strerror(e));
             return -e;
         }
         vm->thread_count++;
@@ -295,8 +294,7 @@ static bool act(struct vm_process *vm, u32 notes, struct vm_end *end)
     if (notes & NOTE_ERROR) {
         vcpus_stop(vm);
         const char *why = vm->accel->error(pc_vm(vm->pc), vm->error_cpu);
-        snprintf(end->text, sizeof(end->text), "CPU %u cannot go on: %s", vm->error_cpu,
-                 why ? why : "no reason given");
+        snprintf(end->text, sizeof(end->text), "CPU %u cannot go on: %s", vm->error_cpu, why ? why : "no reason given");
         describe(vm, vm->error_cpu, end);
         return ended(end, VM_END_FAILED, 0);
     }
@@ -318,10 +316,8 @@ static bool timed_out(struct vm_process *vm, struct vm_end *end)
     if (!vm->deadline_ms || now_ms() < vm->deadline_ms)
         return false;
     vcpus_stop(vm);
-    snprintf(end->text, sizeof(end->text),
-             "the guest did not end within %llu.%03llu seconds (--timeout)",
-             (unsigned long long)vm->config->timeout_ms / 1000,
-             (unsigned long long)vm->config->timeout_ms % 1000);
+    snprintf(end->text, sizeof(end->text), "the guest did not end within %llu.%03llu seconds (--timeout)",
+             (unsigned long long)vm->config->timeout_ms / 1000, (unsigned long long)vm->config->timeout_ms % 1000);
     for (u32 i = 0; i < vm->config->vcpus; i++)
         describe(vm, i, end);
     return ended(end, VM_END_TIMEOUT, 0);
@@ -365,8 +361,7 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
 
 static int choose_accel(struct vm_process *vm, struct vm_end *end)
 {
-    vm->accel = accel_select(vm->config->accel, vm->config->nested, vm->accel_reason,
-                             sizeof(vm->accel_reason));
+    vm->accel = accel_select(vm->config->accel, vm->config->nested, vm->accel_reason, sizeof(vm->accel_reason));
     if (!vm->accel) {
         snprintf(end->text, sizeof(end->text), "%s", vm->accel_reason);
         return -ENODEV;
@@ -426,8 +421,7 @@ static int create(struct vm_process *vm, struct vm_end *end)
     /* Before the terminal is raw. */
     if (strcmp(c->accel, "auto") == 0)
         fprintf(stderr, "nestbox: accelerator %s\n", vm->accel_reason);
-    const struct console_events console = {
-        .input = on_input, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
+    const struct console_events console = {.input = on_input, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
     e = console_start(vm->console, &console);
     if (e)
         snprintf(end->text, sizeof(end->text), "cannot start the console: %s", strerror(-e));
@@ -501,8 +495,7 @@ void vm_run(const struct vm_config *config, struct vm_end *end)
     vm->signals = signalfd(-1, &endings, SFD_CLOEXEC | SFD_NONBLOCK);
     vm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (vm->signals < 0 || vm->wake < 0)
-        snprintf(end->text, sizeof(end->text), "cannot create event descriptors: %s",
-                 strerror(errno));
+        snprintf(end->text, sizeof(end->text), "cannot create event descriptors: %s", strerror(errno));
     else
         run(vm, end);
     destroy(vm);
