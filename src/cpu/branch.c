@@ -30,7 +30,7 @@ static void emit_leave_lookup(struct emit *e, u32 transfer)
 static void emit_jump_cache(struct emit *e, u32 transfer)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
-    emit_gs_load(e, H_SCRATCH, offsetof(struct tlb, jtag));
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, jtag));
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
     u8 *hit = emit_jrcxz(e);
     emit_leave_lookup(e, transfer);
@@ -230,14 +230,16 @@ static void loop(struct tr *t)
 
 /* -- the stack -- */
 
-static unsigned stack_address(struct tr *t, unsigned reg, s32 disp)
+/* Where reg + *disp is: the register returned and what remains of *disp. H_NONE: an offset in r11, outside flat modes. */
+static unsigned stack_address(struct tr *t, unsigned reg, s32 *disp)
 {
     struct emit *e = &t->hot;
-    if (t->ssz == 8 && disp == 0)
+    if (t->ssz == 8)
         return reg;
-    emit_lea(e, t->ssz == 8, H_ADDR, reg, H_NONE, 1, disp);
+    emit_lea(e, false, H_ADDR, reg, H_NONE, 1, *disp);
     if (t->ssz == 2)
         emit_movzx16(e, H_ADDR, H_ADDR);
+    *disp = 0;
     return t->flat ? H_ADDR : H_NONE;
 }
 
@@ -309,8 +311,9 @@ static void emit_push(struct tr *t, struct push *p, bool stay)
     unsigned flags = SITE_WRITE | (stay ? SITE_STAY : 0);
     if (emit_grouped(t, &t->d->note[1], p->size, flags, SEG_SS, push_body, p))
         return;
-    unsigned addr = stack_address(t, H_GUEST_RSP, -(s32)p->size);
-    emit_access(t, addr, p->size, flags, SEG_SS, push_body, p);
+    s32 disp = -(s32)p->size;
+    unsigned addr = stack_address(t, H_GUEST_RSP, &disp);
+    emit_access(t, addr, disp, p->size, flags, SEG_SS, push_body, p);
 }
 
 struct pop {
@@ -379,8 +382,9 @@ static void emit_pop(struct tr *t, struct pop *p, unsigned from)
 {
     if (emit_grouped(t, &t->d->note[1], p->size, SITE_READ, SEG_SS, pop_body, p))
         return;
-    unsigned addr = stack_address(t, from, 0);
-    emit_access(t, addr, p->size, SITE_READ, SEG_SS, pop_body, p);
+    s32 disp = 0;
+    unsigned addr = stack_address(t, from, &disp);
+    emit_access(t, addr, disp, p->size, SITE_READ, SEG_SS, pop_body, p);
 }
 
 /* r/m operand to spill[0], zero-extended. */
@@ -414,7 +418,7 @@ static void rm_to_spill(struct tr *t, unsigned size)
     if (emit_grouped(t, &t->d->note[0], size, SITE_READ, t->d->in.seg, rm_body, &p))
         return;
     unsigned addr = emit_address(t);
-    emit_access(t, addr, size, SITE_READ, t->d->in.seg, rm_body, &p);
+    emit_access(t, addr, 0, size, SITE_READ, t->d->in.seg, rm_body, &p);
 }
 
 /* Branch operand size: 64 in 64-bit mode whatever the prefix (Intel). */

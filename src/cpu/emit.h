@@ -200,11 +200,11 @@ static inline void emit_sarx(struct emit *e, bool w, unsigned dst, unsigned src,
     emit_byte(e, (u8)(0xc0 | (dst & 7) << 3 | (src & 7)));
 }
 
-/* mov dst, gs:[rcx * 8 + disp] */
-static inline void emit_gs_load(struct emit *e, unsigned dst, u32 disp)
+/* mov dst, gs:[index * 8 + disp] */
+static inline void emit_gs_load(struct emit *e, unsigned dst, unsigned index, u32 disp)
 {
     emit_byte(e, 0x65);
-    emit_op_mem(e, true, 0x8b, dst, H_NONE, H_SCRATCH, 8, (s32)disp);
+    emit_op_mem(e, true, 0x8b, dst, H_NONE, index, 8, (s32)disp);
 }
 
 /* Short JRCXZ over what follows; patched by emit_here8. */

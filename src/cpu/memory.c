@@ -187,6 +187,25 @@ static void emit_site(const struct tr *t, struct emit *c, struct site *s)
         emit_byte(c, ((const u8 *)s)[i]);
 }
 
+/* Leaves host minus linear in rcx if the TLB has [addr + disp, + size) in one page, else jumps to `miss`. r11 keeps the address if
+ * it is `addr` (disp is 0 then), otherwise it is lost: it holds the index, which saves making that twice. */
+static void emit_check(struct emit *e, unsigned addr, s32 disp, unsigned size, bool write, const u8 *miss)
+{
+    unsigned index = addr == H_ADDR ? H_SCRATCH : H_ADDR;
+    if (disp)
+        emit_lea(e, true, H_ADDR, addr, H_NONE, 1, disp);
+    emit_pext(e, index, disp ? H_ADDR : addr, VCPU_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, index, write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, addr, 1, disp + (s32)size - 1);
+    emit_shr12(e, H_SCRATCH, H_SCRATCH);
+    u8 *hit = emit_jrcxz(e);
+    emit_jmp(e, miss);
+    emit_here8(e, hit);
+    if (index == H_SCRATCH)
+        emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, index, write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
+}
+
 /* Is the base register enough to address the operand: it has a host register, and there is no index. */
 static bool is_simple(const struct access_note *note)
 {
@@ -231,27 +250,18 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     g->started = true;
     s32 before = g->lo - note->offset, start = simple ? note->disp + before : before, span = g->hi - g->lo;
     unsigned addr = index;
-    if (start) {
-        emit_lea(e, true, H_ADDR, index, H_NONE, 1, start);
-        addr = H_ADDR;
+    if (start && !simple) {
+        emit_lea(e, true, H_ADDR, H_ADDR, H_NONE, 1, start);
+        start = 0;
     }
-    emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, g->write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, addr, 1, span - 1);
-    emit_shr12(e, H_SCRATCH, H_SCRATCH);
-    u8 *hit = emit_jrcxz(e);
-    emit_jmp(e, c->p);
-    emit_here8(e, hit);
-    emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, g->write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
+    emit_check(e, addr, start, (unsigned)span, g->write, c->p);
     emit_store(e, H_SCRATCH, slot);
 
     /* If the access by itself is fine, the twin goes on from here. */
-    emit_mov(c, H_ADDR, addr);
-    if (before)
-        emit_lea(c, true, H_ADDR, H_ADDR, H_NONE, 1, -before);
+    if (simple || before)
+        emit_lea(c, true, H_ADDR, addr, H_NONE, 1, start - before);
     emit_pext(c, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
-    emit_gs_load(c, H_SCRATCH, flags & SITE_WRITE ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
+    emit_gs_load(c, H_SCRATCH, H_SCRATCH, flags & SITE_WRITE ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
     emit_lea(c, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, (s32)size - 1);
     emit_shr12(c, H_SCRATCH, H_SCRATCH);
     u8 *alone = emit_jrcxz(c);
@@ -269,7 +279,7 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     return true;
 }
 
-void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx)
+void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx)
 {
     struct emit *e = &t->hot, *c = &t->cold;
     bool write = flags & SITE_WRITE;
@@ -279,18 +289,13 @@ void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, uns
         addr = H_ADDR;
     }
     u8 *retry = e->p;
-    emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, addr, 1, (s32)size - 1);
-    emit_shr12(e, H_SCRATCH, H_SCRATCH);
-    u8 *hit = emit_jrcxz(e);
-    emit_jmp(e, c->p);
-    emit_here8(e, hit);
-    emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
+    emit_check(e, addr, disp, size, write, c->p);
     u8 *post = e->p;
 
-    emit_mov(c, H_ADDR, addr);
+    if (disp)
+        emit_lea(c, true, H_ADDR, addr, H_NONE, 1, disp);
+    else
+        emit_mov(c, H_ADDR, addr);
     u8 *site = c->p + 7; /* behind the CALL */
     struct site s = {.size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
                      .retry = (s32)(retry - site),
@@ -299,7 +304,7 @@ void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, uns
         describe_mask(t, &s);
     emit_site(t, c, &s);
     t->mem_index = (u8)addr;
-    t->mem_disp = 0;
+    t->mem_disp = disp;
     emit_place(t, e);
     body(t, e, ctx);
     if (!write)

@@ -429,9 +429,18 @@ void translate_copy(struct tr *t)
         emit_grouped(t, note, size, flags, t->d->in.seg, emit_planned, &p);
         return;
     }
-    unsigned addr = emit_address(t);
-    make_plan(t, &p, true, addr == H_NONE ? H_ADDR : addr, 0);
-    emit_access(t, addr, size, flags, t->d->in.seg, emit_planned, &p);
+    const struct insn *in = &t->d->in;
+    unsigned addr;
+    if (t->is64 && in->asz == 8 && in->index == REG_NONE && in->base < GPR_COUNT && host_of(in->base) != H_NONE &&
+        in->seg != SEG_FS && in->seg != SEG_GS && in->disp > -(1 << 30) && in->disp < 1 << 30) {
+        addr = host_of(in->base);
+        disp = (s32)in->disp;
+    } else {
+        addr = emit_address(t);
+        disp = 0;
+    }
+    make_plan(t, &p, true, addr == H_NONE ? H_ADDR : addr, disp);
+    emit_access(t, addr, disp, size, flags, t->d->in.seg, emit_planned, &p);
 }
 
 void translate_lea(struct tr *t)
@@ -490,7 +499,7 @@ void translate_xlat(struct tr *t)
         addr = H_NONE;
     }
     unsigned host = H_ADDR;
-    emit_access(t, addr, 1, SITE_READ, t->d->in.seg, xlat_body, &host);
+    emit_access(t, addr, 0, 1, SITE_READ, t->d->in.seg, xlat_body, &host);
 }
 
 /*
@@ -575,6 +584,6 @@ void translate_bit(struct tr *t)
         emit_lea(e, true, R11, R11, RCX, 1, 0);
     }
     bool write = in->opcode != 0xa3;
-    emit_access(t, nonflat ? H_NONE : R11, b.osz,
+    emit_access(t, nonflat ? H_NONE : R11, 0, b.osz,
                 SITE_READ | (write ? SITE_WRITE : 0) | (b.lock ? SITE_LOCK : 0), seg, bit_body, &b);
 }

@@ -102,10 +102,10 @@ void emit_effective(struct tr *t, unsigned dst, bool wide);
 unsigned emit_address(struct tr *t);
 typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);
 /*
- * The TLB check of `size` bytes at the address in host register `addr`, then body with rcx = host minus linear; for writes
+ * The TLB check of `size` bytes at host register `addr` plus disp (0 if addr is H_ADDR), then body with rcx = host minus linear; for writes
  * the body is emitted again in the cold part, working on the bounce buffer. flags: SITE_*.
  */
-void emit_access(struct tr *t, unsigned addr, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx);
+void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx);
 /* r11 = linear address of r11 = offset in seg, outside flat modes. */
 void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access);
 /* The same for an access that group.c noted, if it is in a group (else false and nothing emitted). grouped_operand tells
