@@ -442,16 +442,3 @@ void block_invalidate(struct vm *vm, struct vcpu *v, gpa_t start, u64 size)
         invalidate_page(vm, v, s, at & ~PAGE_MASK, at, end);
     }
 }
-
-bool block_covers(struct vm *vm, gpa_t start, u64 size)
-{
-    struct cache *c = vm->cache;
-    bool covers = false;
-    lock(c);
-    for (u64 page = start.a & ~PAGE_MASK; page < start.a + size; page += PAGE_SIZE)
-        for (struct page_ref *r = c->pages[page_hash(page)]; r; r = r->next)
-            if (r->page == page && r->block->valid && overlaps(r->block, page, start.a, start.a + size))
-                covers = true;
-    unlock(c);
-    return covers;
-}

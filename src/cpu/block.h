@@ -13,9 +13,6 @@
  */
 void block_invalidate(struct vm *vm, struct vcpu *v, gpa_t start, u64 size);
 
-/* True if some block was made from bytes in the range. */
-bool block_covers(struct vm *vm, gpa_t start, u64 size);
-
 /* Parks all other vCPUs of the VM outside translated code; nests not. Never called with a lock held. True: this vCPU was
  * parked meanwhile, so a running block may rely on what no longer holds and must be left. */
 bool exclusive_begin(struct vcpu *v);

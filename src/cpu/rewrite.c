@@ -321,7 +321,6 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
         emit_load(e, p->spill[i], VCPU_DISP(spill) + (s32)i * 8);
 }
 
-/* Bytes and kind of access of the memory operand. */
 /* Does an EVEX instruction keep faults of memory elements that its mask leaves out to itself? */
 static bool suppresses_faults(const struct decoded *d)
 {
@@ -371,6 +370,7 @@ static bool needs_alignment(const struct decoded *d, unsigned size)
     }
 }
 
+/* Bytes and kind of access of the memory operand. */
 unsigned access_flags(const struct decoded *d, unsigned *size)
 {
     unsigned flags = 0;

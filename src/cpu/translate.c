@@ -292,7 +292,6 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     t->is64 = (r->mode & MODE_SIZE_MASK) == MODE_64;
     t->flat = t->is64 || (r->mode & MODE_FLAT);
     t->ssz = t->is64 ? 8 : r->mode & MODE_SS32 ? 4 : 2;
-    t->page = r->page;
     t->lost = t->crossing_next = false;
     t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;
     if (c->link_max - c->link_count < ARRAY_LEN(t->links))

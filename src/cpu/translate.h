@@ -58,7 +58,6 @@ struct tr {
     bool is64;
     bool flat;
     u8 ssz;      /* stack address size in bytes */
-    u64 page;
     u16 pos;     /* offset in the page of the current instruction */
     u16 next;    /* and of the one behind it */
     bool lost;   /* out of memory in the cache */
