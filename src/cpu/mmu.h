@@ -18,7 +18,7 @@
 
 #define TLB_BITS 11
 #define TLB_SIZE (1u << TLB_BITS)
-#define JUMP_BITS 12
+#define JUMP_BITS 13
 #define JUMP_SIZE (1u << JUMP_BITS)
 
 struct tlb_key {
@@ -39,11 +39,15 @@ struct tlb {
     u64 wadd[TLB_SIZE];
     u64 jtag[JUMP_SIZE];  /* minus the linear address of a block's start */
     u64 jcode[JUMP_SIZE]; /* its far entry; means nothing while jtag does not match */
+    u64 drtag[TLB_SIZE];  /* rtag and wtag once more, of pages whose difference is `direct` */
+    u64 dwtag[TLB_SIZE];
     /* C only */
     u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
     u64 xgpa[TLB_SIZE]; /* guest-physical page of a fetch */
     u64 jmiss;          /* host address to put in empty jcode slots */
     struct tlb_key key;
+    u64 direct;         /* the difference, host minus linear, that most pages have: see direct_vote() */
+    u32 votes;          /* for it; 0 to DIRECT_SURE */
     u32 jmode;          /* vcpu.mode that jtag/jcode were filled under */
     u32 filled;         /* entries filled since the last flush; the first ones are listed */
     u16 filled_list[64];
@@ -64,11 +68,19 @@ static inline u32 tlb_index(u64 la)
     return (la >> PAGE_SHIFT) % TLB_SIZE;
 }
 
-/* The bits of a linear address that make the jump cache index (vcpu.jump_mask): low 12 bits. */
-#define JUMP_MASK 0xfffull
+/* The bits of a linear address that make the jump cache index (vcpu.jump_mask): above the lowest three, as functions are
+ * aligned and return addresses seldom as close as that. */
+#define JUMP_SHIFT 1
+#define JUMP_MASK ((JUMP_SIZE - 1ull) << JUMP_SHIFT)
 static inline u32 jump_index(u64 la)
 {
-    return la & JUMP_MASK;
+    return (la & JUMP_MASK) >> JUMP_SHIFT;
+}
+
+/* A tag that no address of the index matches. */
+static inline u64 jump_empty(u32 i)
+{
+    return -((u64)((i + JUMP_SIZE / 2) % JUMP_SIZE) << JUMP_SHIFT);
 }
 
 enum access {
@@ -79,6 +91,9 @@ enum access {
     ACCESS_UNCHECKED = BIT(4), /* no alignment check */
     ACCESS_USER = BIT(3),     /* as if CPL 3 whatever the CPL (unused by most) */
 };
+
+/* Are the direct tags of the current context of use? */
+bool mmu_is_direct(const struct vcpu *v);
 
 /* Created by cpu_create with memory from the accelerator. Sets up the contexts. */
 size_t mmu_size(void);
