@@ -215,6 +215,14 @@ static inline u8 *emit_jrcxz(struct emit *e)
     return e->p;
 }
 
+/* Short JMP, patched the same way. */
+static inline u8 *emit_jmp8(struct emit *e)
+{
+    emit_byte(e, 0xeb);
+    emit_byte(e, 0);
+    return e->p;
+}
+
 static inline void emit_here8(struct emit *e, u8 *after)
 {
     if (e->p <= e->end)

@@ -626,7 +626,6 @@ void exec_init(struct vcpu *v, void *memory)
     x->vector_depth = 1;
     v->exec = x;
     exec_reset(v);
-    v->page_mask = PAGE_MASK;
     v->bit_mask[0] = 15;
     v->bit_mask[1] = 31;
     v->bit_mask[2] = 63;

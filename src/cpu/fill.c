@@ -76,19 +76,17 @@ bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const 
     if (write && !(w->write && !slot->readonly && writer_register(v, slot, gpa))) {
         if (access & ACCESS_WRITE)
             return false;
-        t->wtag[i] = tlb_empty(i);
+        write_drop(t, i);
         write = false;
     }
     if ((read && t->rtag[i] != tag) || (write && t->wtag[i] != tag))
         entry_count(t, i);
     attributes_note(t, la, w);
-    if (read) {
-        t->radd[i] = host - page;
-        t->rtag[i] = tag;
-    }
+    direct_vote(v, t, host - page);
+    if (read)
+        read_enter(t, i, tag, host - page);
     if (write) {
-        t->wadd[i] = host - page;
-        t->wtag[i] = tag;
+        write_enter(t, i, tag, host - page);
         t->written[written_bit(host) / 64] |= BIT64(written_bit(host) % 64);
     }
     return true;

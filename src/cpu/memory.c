@@ -187,23 +187,68 @@ static void emit_site(const struct tr *t, struct emit *c, struct site *s)
         emit_byte(c, ((const u8 *)s)[i]);
 }
 
-/* Leaves host minus linear in rcx if the TLB has [addr + disp, + size) in one page, else jumps to `miss`. r11 keeps the address if
- * it is `addr` (disp is 0 then), otherwise it is lost: it holds the index, which saves making that twice. */
-static void emit_check(struct emit *e, unsigned addr, s32 disp, unsigned size, bool write, const u8 *miss)
+/* rcx = 0 if the tag of host register addr + disp says that [addr + disp, + size) is in its page; returns the JRCXZ to patch.
+ * Uses the register `index`, and r11 for the address if disp is not 0. */
+static u8 *emit_tag_check(struct emit *e, unsigned index, unsigned addr, s32 disp, unsigned size, size_t tags)
 {
-    unsigned index = addr == H_ADDR ? H_SCRATCH : H_ADDR;
     if (disp)
         emit_lea(e, true, H_ADDR, addr, H_NONE, 1, disp);
     emit_pext(e, index, disp ? H_ADDR : addr, VCPU_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, index, write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
+    emit_gs_load(e, H_SCRATCH, index, (u32)tags);
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, addr, 1, disp + (s32)size - 1);
     emit_shr12(e, H_SCRATCH, H_SCRATCH);
-    u8 *hit = emit_jrcxz(e);
-    emit_jmp(e, miss);
+    return emit_jrcxz(e);
+}
+
+/* Kernels reach most data by pointers into their map of all memory; not their stacks and variables. */
+static bool may_be_direct(const struct tr *t, unsigned addr)
+{
+    const struct insn *in = &t->d->in;
+    if (!t->direct || addr == H_GUEST_RSP)
+        return false;
+    return !in->mem || (in->base < GPR_COUNT && in->base != RSP && in->seg != SEG_FS && in->seg != SEG_GS);
+}
+
+/*
+ * Leaves host minus linear in rcx if the TLB has [addr + disp, + size) in one page, else jumps to the cold part, with the
+ * address in r11. r11 is kept if it is `addr` (disp is 0 then), otherwise it is lost.
+ *
+ * By the direct tags the access need not wait for the difference to be loaded; what misses them tries the others in
+ * the cold part.
+ */
+static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, bool write)
+{
+    struct emit *e = &t->hot, *c = &t->cold;
+    size_t tag = write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag);
+    size_t add = write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd);
+    if (may_be_direct(t, addr)) {
+        size_t direct = write ? offsetof(struct tlb, dwtag) : offsetof(struct tlb, drtag);
+        u8 *hit = emit_tag_check(e, H_SCRATCH, addr, disp, size, direct);
+        emit_jmp(e, c->p);
+        emit_here8(e, hit);
+        emit_load(e, H_SCRATCH, VCPU_DISP(direct));
+        if (!disp)
+            emit_mov(c, H_ADDR, addr);
+        hit = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size, tag);
+        u8 *miss = emit_jmp8(c);
+        emit_here8(c, hit);
+        emit_pext(c, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
+        emit_gs_load(c, H_SCRATCH, H_SCRATCH, (u32)add);
+        emit_jmp(c, e->p);
+        emit_here8(c, miss);
+        return;
+    }
+    unsigned index = addr == H_ADDR ? H_SCRATCH : H_ADDR; /* r11 saves making the index twice */
+    u8 *hit = emit_tag_check(e, index, addr, disp, size, tag);
+    emit_jmp(e, c->p);
     emit_here8(e, hit);
     if (index == H_SCRATCH)
         emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, index, write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
+    emit_gs_load(e, H_SCRATCH, index, (u32)add);
+    if (disp)
+        emit_lea(c, true, H_ADDR, addr, H_NONE, 1, disp);
+    else
+        emit_mov(c, H_ADDR, addr);
 }
 
 /* Is the base register enough to address the operand: it has a host register, and there is no index. */
@@ -254,17 +299,14 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
         emit_lea(e, true, H_ADDR, H_ADDR, H_NONE, 1, start);
         start = 0;
     }
-    emit_check(e, addr, start, (unsigned)span, g->write, c->p);
+    emit_check(t, addr, start, (unsigned)span, g->write);
     emit_store(e, H_SCRATCH, slot);
 
     /* If the access by itself is fine, the twin goes on from here. */
-    if (simple || before)
-        emit_lea(c, true, H_ADDR, addr, H_NONE, 1, start - before);
-    emit_pext(c, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
-    emit_gs_load(c, H_SCRATCH, H_SCRATCH, flags & SITE_WRITE ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
-    emit_lea(c, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, (s32)size - 1);
-    emit_shr12(c, H_SCRATCH, H_SCRATCH);
-    u8 *alone = emit_jrcxz(c);
+    if (before)
+        emit_lea(c, true, H_ADDR, H_ADDR, H_NONE, 1, -before);
+    u8 *alone = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size,
+                               flags & SITE_WRITE ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
     u8 *site = c->p + 7; /* behind the CALL */
     struct site s = {.size = (u8)size, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
                      .flags = (u8)((flags & ~SITE_LOCK) | SITE_GROUP | (g->write ? SITE_GROUP_WRITE : 0)),
@@ -289,13 +331,9 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
         addr = H_ADDR;
     }
     u8 *retry = e->p;
-    emit_check(e, addr, disp, size, write, c->p);
+    emit_check(t, addr, disp, size, write);
     u8 *post = e->p;
 
-    if (disp)
-        emit_lea(c, true, H_ADDR, addr, H_NONE, 1, disp);
-    else
-        emit_mov(c, H_ADDR, addr);
     u8 *site = c->p + 7; /* behind the CALL */
     struct site s = {.size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
                      .retry = (s32)(retry - site),

@@ -94,11 +94,15 @@ static void context_empty(struct mmu *m, struct tlb *t)
     if (m->touched & bit && t->filled <= ARRAY_LEN(t->filled_list)) {
         for (u32 n = 0; n < t->filled; n++) {
             u32 i = t->filled_list[n];
-            t->rtag[i] = t->wtag[i] = t->xtag[i] = tlb_empty(i);
+            read_drop(t, i);
+            write_drop(t, i);
+            t->xtag[i] = tlb_empty(i);
         }
     } else {
         copy_words(t->rtag, m->empty, TLB_SIZE);
         copy_words(t->wtag, m->empty, TLB_SIZE);
+        copy_words(t->drtag, m->empty, TLB_SIZE);
+        copy_words(t->dwtag, m->empty, TLB_SIZE);
         copy_words(t->xtag, m->empty, TLB_SIZE);
         m->touched |= bit;
     }
@@ -153,6 +157,8 @@ static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
     struct tlb *t = &m->tlb[i];
     context_empty(m, t);
     t->key = m->key[i] = *k;
+    t->direct = m->direct;
+    t->votes = DIRECT_NEW;
     m->valid |= BIT(i);
     m->hint[key_hint(k)] = (u8)i;
     return t;
@@ -193,6 +199,7 @@ void mmu_select(struct vcpu *v)
             t = context_create(v, &k);
         m->used[tlb_number(m, t)] = ++m->clock;
         v->tlb = t;
+        v->direct = t->direct;
         __builtin_ia32_wrgsbase64((u64)t);
     }
     if (unlikely(t->jmode != (v->mode & ~MODE_STEP))) {
@@ -214,13 +221,38 @@ void mmu_init(struct vcpu *v, void *memory, u64 jump_miss)
     for (u32 i = 0; i < TLB_SIZE; i++)
         m->empty[i] = tlb_empty(i);
     for (u32 i = 0; i < JUMP_SIZE; i++)
-        m->jump_empty[i] = -(u64)((i + JUMP_SIZE / 2) % JUMP_SIZE);
+        m->jump_empty[i] = jump_empty(i);
     for (u32 i = 0; i < TLB_CONTEXTS; i++)
         m->tlb[i].jmiss = jump_miss;
     v->tlb_mask = (u64)(TLB_SIZE - 1) << PAGE_SHIFT;
     v->jump_mask = JUMP_MASK;
     struct tlb_key k = key_now(v);
     v->tlb = context_create(v, &k);
+    v->direct = v->tlb->direct;
+}
+
+bool mmu_is_direct(const struct vcpu *v)
+{
+    return v->tlb->votes > DIRECT_NEW / 2;
+}
+
+void direct_vote(struct vcpu *v, struct tlb *t, u64 add)
+{
+    struct mmu *m = v->mmu;
+    if (t->key.flags & TLB_USER)
+        return;
+    if (likely(add == t->direct)) {
+        t->votes += t->votes < DIRECT_SURE;
+        return;
+    }
+    if (--t->votes)
+        return;
+    copy_words(t->drtag, m->empty, TLB_SIZE);
+    copy_words(t->dwtag, m->empty, TLB_SIZE);
+    t->direct = m->direct = add;
+    t->votes = DIRECT_NEW;
+    if (t == v->tlb)
+        v->direct = add;
 }
 
 struct tlb *tlb_for(struct vcpu *v, enum access access)
@@ -243,7 +275,7 @@ static void jumps_drop(struct tlb *t, u64 start, u64 size)
 {
     for (u32 i = 0; i < JUMP_SIZE; i++) {
         if (-t->jtag[i] - start < size)
-            t->jtag[i] = -(u64)((i + JUMP_SIZE / 2) % JUMP_SIZE);
+            t->jtag[i] = jump_empty(i);
     }
 }
 
@@ -251,9 +283,9 @@ static void region_drop(struct tlb *t, u64 start, u64 size)
 {
     for (u32 i = 0; i < TLB_SIZE; i++) {
         if (-t->rtag[i] - start < size)
-            t->rtag[i] = tlb_empty(i);
+            read_drop(t, i);
         if (-t->wtag[i] - start < size)
-            t->wtag[i] = tlb_empty(i);
+            write_drop(t, i);
         if (-t->xtag[i] - start < size)
             t->xtag[i] = tlb_empty(i);
     }
@@ -274,9 +306,9 @@ static void page_drop(struct tlb *t, u64 la)
     }
     u32 i = tlb_index(la);
     if (t->rtag[i] == -page)
-        t->rtag[i] = tlb_empty(i);
+        read_drop(t, i);
     if (t->wtag[i] == -page)
-        t->wtag[i] = tlb_empty(i);
+        write_drop(t, i);
     if (t->xtag[i] == -page || t->fetch_lost) {
         if (t->xtag[i] == -page)
             t->xtag[i] = tlb_empty(i);
@@ -367,7 +399,7 @@ void mmu_protect_page(struct vcpu *v, gpa_t page)
             continue;
         for (u32 i = 0; i < TLB_SIZE; i++) {
             if (t->wadd[i] - t->wtag[i] == host)
-                t->wtag[i] = tlb_empty(i);
+                write_drop(t, i);
         }
     }
 }

@@ -52,6 +52,7 @@ struct mmu {
     enum stage2 kind;
     u64 root;
     u32 space;
+    u64 direct; /* for new contexts: that of the last vote */
     struct stage2_tlb *stage2; /* current one, NULL while kind is STAGE2_NONE */
     u64 npt_control; /* digest of mmu_set_npt_control */
 
@@ -115,6 +116,41 @@ static inline void mem_written(struct vcpu *v, struct ram_slot *slot, gpa_t gpa,
     if (unlikely(__atomic_load_n(&slot->page_flags[(gpa.a - slot->start) >> PAGE_SHIFT], __ATOMIC_RELAXED) & RAM_CODE))
         block_invalidate(v->vm, v, gpa, size);
 }
+
+/*
+ * Kernels map all of memory at one distance, so most of their data pages have the same host-minus-linear difference. Pages
+ * with it have direct tags, by which translated code of supervisor mode checks an access without waiting for the
+ * difference to be loaded from a place that depends on the address: docs/engine.md "Memory".
+ */
+#define DIRECT_SURE 256u
+#define DIRECT_NEW 64u /* votes that a new difference starts with */
+
+static inline void read_drop(struct tlb *t, u32 i)
+{
+    t->rtag[i] = t->drtag[i] = tlb_empty(i);
+}
+
+static inline void write_drop(struct tlb *t, u32 i)
+{
+    t->wtag[i] = t->dwtag[i] = tlb_empty(i);
+}
+
+static inline void read_enter(struct tlb *t, u32 i, u64 tag, u64 add)
+{
+    t->radd[i] = add;
+    t->rtag[i] = tag;
+    t->drtag[i] = add == t->direct ? tag : tlb_empty(i);
+}
+
+static inline void write_enter(struct tlb *t, u32 i, u64 tag, u64 add)
+{
+    t->wadd[i] = add;
+    t->wtag[i] = tag;
+    t->dwtag[i] = add == t->direct ? tag : tlb_empty(i);
+}
+
+/* A page with this difference comes in: the direct difference follows the majority. */
+void direct_vote(struct vcpu *v, struct tlb *t, u64 add);
 
 /* The context that serves `access` on this vCPU now, or NULL. */
 struct tlb *tlb_for(struct vcpu *v, enum access access);

@@ -291,6 +291,7 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     t->mode = r->mode;
     t->is64 = (r->mode & MODE_SIZE_MASK) == MODE_64;
     t->flat = t->is64 || (r->mode & MODE_FLAT);
+    t->direct = t->is64 && !(r->mode & MODE_USER) && mmu_is_direct(v);
     t->ssz = t->is64 ? 8 : r->mode & MODE_SS32 ? 4 : 2;
     t->lost = t->crossing_next = false;
     t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;

@@ -57,6 +57,7 @@ struct tr {
     u32 mode;
     bool is64;
     bool flat;
+    bool direct; /* supervisor mode, where most pages have the direct difference */
     u8 ssz;      /* stack address size in bytes */
     u16 pos;     /* offset in the page of the current instruction */
     u16 next;    /* and of the one behind it */

@@ -102,7 +102,7 @@ struct vcpu {
     u64 resume;          /* 104: host address to continue at, between C and the thunks */
     u64 resume_rcx;      /* 112 */
     u64 resume_r11;      /* 120 */
-    u64 page_mask;       /* 128: 0xfff, for PEXT */
+    u64 direct;          /* 128: host minus linear address of pages in the context's direct tags (mmu.h) */
     u64 unused_low;
     u64 tlb_mask;        /* 144: PEXT mask that makes the TLB index of a linear address */
     u64 jump_mask;       /* 152: PEXT mask that makes the jump cache index */
