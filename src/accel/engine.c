@@ -23,6 +23,7 @@ enum { CONTEXT_RIP = REG_RIP, CONTEXT_TRAPNO = REG_TRAPNO };
 
 #include "accel/accel.h"
 #include "accel/engine.h"
+#include "base/pages.h"
 #include "cpu/cpu.h"
 #include "cpu/cpuid.h"
 #include "cpu/exec.h"
@@ -217,12 +218,6 @@ static int attach_thread(struct accel_vm *a, u32 index)
 
 /* -- creation -- */
 
-static void *pages(size_t size, int prot)
-{
-    void *p = mmap(NULL, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
 static u64 rdtsc(void)
 {
     return __builtin_ia32_rdtsc();
@@ -295,29 +290,29 @@ static void engine_destroy(struct accel_vm *a)
 
 static int make_vcpu(struct accel_vm *a, u32 index, bool nested)
 {
-    struct vcpu *v = pages(sizeof *v, PROT_READ | PROT_WRITE);
+    struct vcpu *v = pages_map(sizeof *v, PROT_READ | PROT_WRITE, false);
     if (!v)
         return -ENOMEM;
     a->vcpu[index].v = v;
     a->vm.vcpu[index] = v;
     v->vm = &a->vm;
     v->index = index;
-    void *exec = pages(exec_size(), PROT_READ | PROT_WRITE);
+    void *exec = pages_map(exec_size(), PROT_READ | PROT_WRITE, false);
     if (!exec)
         return -ENOMEM;
     exec_init(v, exec);
-    void *mmu = pages(mmu_size(), PROT_READ | PROT_WRITE);
+    void *mmu = pages_map(mmu_size(), PROT_READ | PROT_WRITE, false);
     if (!mmu)
         return -ENOMEM;
     mmu_init(v, mmu, (u64)exec_leave_lookup);
-    void *apic = pages(lapic_size(), PROT_READ | PROT_WRITE);
+    void *apic = pages_map(lapic_size(), PROT_READ | PROT_WRITE, false);
     if (!apic)
         return -ENOMEM;
     lapic_create(v, apic);
     v->gif = true;
     if (nested) {
         bool amd = a->vm.vendor == VENDOR_AMD;
-        void *state = pages(amd ? svm_size() : vmx_size(), PROT_READ | PROT_WRITE);
+        void *state = pages_map(amd ? svm_size() : vmx_size(), PROT_READ | PROT_WRITE, false);
         if (!state)
             return -ENOMEM;
         v->nested = amd ? &svm_ops : &vmx_ops;
@@ -389,7 +384,8 @@ static int engine_create(const struct accel_config *config, const struct accel_m
         return r;
     }
     a->vm.cache = calloc(1, sizeof *a->vm.cache);
-    u8 *code = pages(CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC), *data = pages(DATA_SIZE, PROT_READ | PROT_WRITE);
+    u8 *code = pages_map(CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, true);
+    u8 *data = pages_map(DATA_SIZE, PROT_READ | PROT_WRITE, true);
     if (!a->vm.cache || !code || !data) {
         if (code)
             munmap(code, CODE_SIZE);

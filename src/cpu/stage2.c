@@ -44,6 +44,7 @@ static struct stage2_tlb *stage2_find(struct mmu *m)
             victim = s;
     }
     fill_bytes(victim->entry, 0xff, sizeof victim->entry);
+    fill_bytes(victim->large, 0xff, sizeof victim->large);
     victim->kind = m->kind;
     victim->root = m->root;
     victim->space = space;
@@ -56,6 +57,22 @@ static struct stage2_entry *stage2_entry(struct stage2_tlb *s, ngpa_t ngpa)
     return &s->entry[(ngpa.a >> PAGE_SHIFT) % STAGE2_SIZE];
 }
 
+#define LARGE_MASK (BIT64(STAGE2_LARGE_SHIFT) - 1)
+
+/* What is known of a page: by itself, or as part of a large one. *gpa is set if there is something. */
+static u64 stage2_grants(struct stage2_tlb *s, ngpa_t ngpa, gpa_t *gpa)
+{
+    const struct stage2_entry *e = stage2_entry(s, ngpa), *large = &s->large[(ngpa.a >> STAGE2_LARGE_SHIFT) % STAGE2_LARGE];
+    if (likely(!((e->tag ^ ngpa.a) & ~PAGE_MASK))) {
+        gpa->a = e->gpa | (ngpa.a & PAGE_MASK);
+        return e->tag & PAGE_MASK;
+    }
+    if ((large->tag ^ ngpa.a) & ~LARGE_MASK)
+        return 0;
+    gpa->a = large->gpa + (ngpa.a & LARGE_MASK);
+    return large->tag & PAGE_MASK;
+}
+
 static u64 grant_needed(enum access access, bool user_linear)
 {
     if (access & ACCESS_WRITE)
@@ -63,6 +80,20 @@ static u64 grant_needed(enum access access, bool user_linear)
     if (access & ACCESS_FETCH)
         return user_linear ? GRANT_FETCH_USER : GRANT_FETCH;
     return GRANT_READ;
+}
+
+static void stage2_enter(struct stage2_tlb *s, ngpa_t ngpa, gpa_t gpa, u64 page_size, u64 grants)
+{
+    struct stage2_entry *e = stage2_entry(s, ngpa);
+    u64 mask = PAGE_MASK;
+    if (page_size > LARGE_MASK) {
+        if (!((e->tag ^ ngpa.a) & ~PAGE_MASK))
+            e->tag = ~0ull; /* found first, and may grant less */
+        e = &s->large[(ngpa.a >> STAGE2_LARGE_SHIFT) % STAGE2_LARGE];
+        mask = LARGE_MASK;
+    }
+    e->tag = (ngpa.a & ~mask) | grants;
+    e->gpa = gpa.a - (ngpa.a & mask);
 }
 
 static enum outcome stage2_walk(struct vcpu *v, ngpa_t ngpa, enum access access, const struct stage2_reason *why,
@@ -86,9 +117,7 @@ static enum outcome stage2_walk(struct vcpu *v, ngpa_t ngpa, enum access access,
         return v->nested->stage2(v, &f);
     }
 
-    struct stage2_entry *e = stage2_entry(m->stage2, ngpa);
-    e->tag = (ngpa.a & ~PAGE_MASK) | perms | grant_needed(access, user_linear);
-    e->gpa = gpa->a & ~PAGE_MASK;
+    stage2_enter(m->stage2, ngpa, *gpa, page_size, perms | grant_needed(access, user_linear));
     return CPU_OK;
 }
 
@@ -99,13 +128,28 @@ enum outcome stage2_translate(struct vcpu *v, ngpa_t ngpa, enum access access, c
     access &= ACCESS_WRITE | ACCESS_FETCH;
     if (unlikely(!m->stage2))
         m->stage2 = stage2_find(m);
-    const struct stage2_entry *e = stage2_entry(m->stage2, ngpa);
-    u64 need = grant_needed(access, why->la_flags & LA_USER);
-    if (likely(!((e->tag ^ ngpa.a) & ~PAGE_MASK) && e->tag & need)) {
-        gpa->a = e->gpa | (ngpa.a & PAGE_MASK);
+    if (likely(stage2_grants(m->stage2, ngpa, gpa) & grant_needed(access, why->la_flags & LA_USER)))
         return CPU_OK;
-    }
     return stage2_walk(v, ngpa, access, why, gpa);
+}
+
+bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa)
+{
+    struct mmu *m = v->mmu;
+    u64 need = access & ACCESS_WRITE ? GRANT_WRITE : GRANT_READ;
+    if (!m->stage2)
+        return false;
+    u64 grants = stage2_grants(m->stage2, ngpa, gpa);
+    if (grants)
+        return grants & need;
+    struct stage2_fault f = {.gpa = ngpa, .access = ACCESS_READ, .user = true};
+    u64 page_size;
+    u8 perms = 0;
+    if (!(m->kind == STAGE2_EPT ? ept_walk(v, m->root, ngpa, ACCESS_READ, false, gpa, &page_size, &perms, &f)
+                                : npt_walk(v, m->root, ngpa, ACCESS_READ, gpa, &page_size, &perms, &f)))
+        return false;
+    stage2_enter(m->stage2, ngpa, *gpa, page_size, perms | GRANT_READ);
+    return (perms | GRANT_READ) & need;
 }
 
 bool stage2_writable(const struct vcpu *v, ngpa_t ngpa)
@@ -113,8 +157,8 @@ bool stage2_writable(const struct vcpu *v, ngpa_t ngpa)
     struct mmu *m = v->mmu;
     if (!m->stage2)
         return false;
-    const struct stage2_entry *e = stage2_entry(m->stage2, ngpa);
-    return !((e->tag ^ ngpa.a) & ~PAGE_MASK) && e->tag & GRANT_WRITE;
+    gpa_t gpa;
+    return stage2_grants(m->stage2, ngpa, &gpa) & GRANT_WRITE;
 }
 
 /* EPT: SDM "Accessed and Dirty Flags for EPT". NPT: APM "Nested Table Walk": walks of guest tables are writes. */

@@ -21,6 +21,8 @@
 
 #define STAGE2_CONTEXTS 4
 #define STAGE2_SIZE 1024u
+#define STAGE2_LARGE 64u
+#define STAGE2_LARGE_SHIFT 21
 
 /* stage2_entry.grant: what may be done without walking the second stage again. */
 #define GRANT_READ BIT(0)
@@ -29,12 +31,13 @@
 #define GRANT_FETCH_USER BIT(3) /* of a user-mode linear address */
 
 struct stage2_entry {
-    u64 tag; /* ngpa page | GRANT_* */
+    u64 tag; /* ngpa page | GRANT_*, in `large` of a page of 2 MiB */
     u64 gpa; /* page */
 };
 
 struct stage2_tlb {
     struct stage2_entry entry[STAGE2_SIZE];
+    struct stage2_entry large[STAGE2_LARGE]; /* from large pages: they reach farther */
     enum stage2 kind; /* STAGE2_NONE: unused */
     u64 root;
     u32 space; /* ASID; 0 for EPT, whose translations VPIDs share */
@@ -52,6 +55,7 @@ struct mmu {
     enum stage2 kind;
     u64 root;
     u32 space;
+    u64 next_fill[2]; /* page behind the last one that was filled for reading, for writing */
     u64 direct; /* for new contexts: that of the last vote */
     struct stage2_tlb *stage2; /* current one, NULL while kind is STAGE2_NONE */
     u64 npt_control; /* digest of mmu_set_npt_control */

@@ -264,7 +264,7 @@ enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk
     if (!(v->cr0 & CR0_PG)) {
         k.page_user = k.page_write = true;
         k.page_nx = false;
-        *w = (struct walk){.shift = PAGE_SHIFT, .write = true};
+        *w = (struct walk){.shift = PAGE_SHIFT, .write = true, .address = la & ~PAGE_MASK};
         return walk_final(&k, la, w);
     }
 
@@ -279,11 +279,44 @@ enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk
         if (likely(!changed))
             break;
     }
-    u64 leaf = k.step[k.depth - 1].value;
+    const struct step *last = &k.step[k.depth - 1];
+    u64 leaf = last->value;
+    w->leaf = leaf | PTE_A | (access & ACCESS_WRITE ? PTE_D : 0);
+    w->entry = k.wide ? last->host : NULL;
+    w->address = (base | (la & (BIT64(k.shift) - 1))) & ~PAGE_MASK;
     w->shift = k.shift;
     w->global = leaf & PTE_G && v->cr4 & CR4_PGE;
     w->write = access & ACCESS_WRITE || (leaf & PTE_D && !(access & ACCESS_FETCH) && !denied(&k, true));
     return walk_final(&k, base | (la & (BIT64(k.shift) - 1)), w);
+}
+
+/* What of a page-table entry decides on rights. */
+#define PTE_RIGHTS (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_G | PTE_NX | 0xfull << 59)
+
+bool walk_next(struct vcpu *v, enum access access, struct walk *w)
+{
+    if (w->shift == PAGE_SHIFT) {
+        const u64 *next = w->entry + 1;
+        if (!w->entry || !((u64)next & PAGE_MASK))
+            return false;
+        u64 e = __atomic_load_n(next, __ATOMIC_RELAXED);
+        if ((e ^ w->leaf) & PTE_RIGHTS || e & PTE_ADDRESS & ~(BIT64(v->vm->phys_bits) - 1))
+            return false;
+        w->entry = next;
+        w->leaf = e;
+        w->address = e & PTE_ADDRESS;
+    } else {
+        w->address += PAGE_SIZE;
+        if (!(w->address & (BIT64(w->shift) - 1)))
+            return false;
+    }
+    w->gpa = GPA(w->address);
+    if (v->mmu->kind == STAGE2_NONE)
+        return true;
+    if (!stage2_peek(v, NGPA(w->address), access, &w->gpa))
+        return false;
+    w->write = w->write && stage2_writable(v, NGPA(w->address));
+    return true;
 }
 
 /* SDM "PDPTE Registers". Their reserved bits are checked here, and nothing changes if one is set. */

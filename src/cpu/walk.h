@@ -13,6 +13,9 @@ struct walk {
     u8 shift;    /* size of the guest's page, as a power of two */
     bool global;
     bool write;  /* a write is permitted too and the dirty bits are set: no further walk is needed for it */
+    u64 address; /* of the page before the second stage */
+    const u64 *entry; /* of 8 bytes that maps it, as `leaf` says; NULL: not known */
+    u64 leaf;
 };
 
 /*
@@ -20,6 +23,12 @@ struct walk {
  * CPU_NESTED_EXIT the exit is done.
  */
 MUST_CHECK enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk *w);
+/*
+ * Moves *w from one page to the next, if that is mapped with the same rights by the same large page or the same table, and
+ * all accessed and dirty bits that the access sets are set. Has no effect that a processor's prefetch of
+ * translations may not have. False: another walk has to tell.
+ */
+bool walk_next(struct vcpu *v, enum access access, struct walk *w);
 
 /* Why an L2-physical address is being translated; goes into the report if that fails. */
 struct stage2_reason {
@@ -35,6 +44,8 @@ struct stage2_reason {
 /* Second stage of the running L2, through its TLB. CPU_NESTED_EXIT: L1 was told. */
 MUST_CHECK enum outcome stage2_translate(struct vcpu *v, ngpa_t ngpa, enum access access,
                                          const struct stage2_reason *why, gpa_t *gpa);
+/* The same without a fault or an exit: false if it needs either, or a dirty bit. */
+bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa);
 /* True if a write to the page would need no walk of the second stage. */
 bool stage2_writable(const struct vcpu *v, ngpa_t ngpa);
 /* The kind of access by which the processor reads the guest's paging structures. */

@@ -5,6 +5,8 @@
  */
 #include "machine/memory.h"
 
+#include "base/pages.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,9 +33,8 @@ int memory_create(struct memory *m, u64 size, char *error, size_t error_size)
     m->size = size;
     m->low = size < MEMORY_LOW_MAX ? size : MEMORY_LOW_MAX;
     m->high = size - m->low;
-    u8 *base = mmap(NULL, size + PAGE_SIZE, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) {
+    u8 *base = pages_map(size + PAGE_SIZE, PROT_READ | PROT_WRITE, true);
+    if (!base) {
         int e = errno;
         snprintf(error, error_size,
                  "no room for %llu MiB of guest memory (%s); give less with --memory",
