@@ -37,7 +37,7 @@ static void jump_set(u64 la)
 
 static bool jump_hit(u64 la)
 {
-    return v->tlb->jtag[la & v->jump_mask] + la == 0;
+    return v->tlb->jtag[jump_index(la)] + la == 0;
 }
 
 static void setup(void)
