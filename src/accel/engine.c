@@ -442,6 +442,12 @@ static int engine_ram_remove(struct accel_vm *a, gpa_t start)
     return -ENOENT;
 }
 
+static void engine_ram_written(struct accel_vm *a, gpa_t start, u64 size)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* against a translator that flags the page, then reads it */
+    block_invalidate(&a->vm, self ? self->v : NULL, start, size);
+}
+
 /* -- reset and boot state -- */
 
 static void flat(struct segment *s, u16 sel, u32 attr)
@@ -603,6 +609,7 @@ const struct accel_ops accel_engine = {
     .destroy = engine_destroy,
     .ram_add = engine_ram_add,
     .ram_remove = engine_ram_remove,
+    .ram_written = engine_ram_written,
     .reset = engine_reset,
     .run = engine_run,
     .stop = engine_stop,

@@ -201,6 +201,8 @@ static bool on_memory(void *opaque, u64 gpa, void *data, u64 size, bool write)
     if (!ram)
         return false;
     memcpy(write ? ram : data, write ? data : ram, size);
+    if (write && pc->config.accel->ram_written)
+        pc->config.accel->ram_written(pc->vm, GPA(gpa), size);
     return true;
 }
 

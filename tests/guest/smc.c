@@ -1,6 +1,6 @@
 /*
  * Self-modifying code: a store into code that ran, code of the same block ahead of the store, code on another page, through
- * another mapping, by string instructions, across a page end, and code that a page-table change replaces.
+ * another mapping, by string instructions, across a page end, by a device, and code that a page-table change replaces.
  */
 #include "runtime.h"
 
@@ -134,6 +134,75 @@ static void page_end(void)
     check_eq(call(at), 0x01020304, "a store over the page end");
 }
 
+/* fw_cfg's DMA interface writes `length` bytes of its signature, "QEMU", and zeros behind it. */
+struct fw_cfg_dma {
+    u32 control, length;
+    u64 address;
+};
+#define DMA_READ BIT(1)
+#define DMA_SELECT BIT(3)
+#define FW_CFG_DMA_LOW 0x518
+#define FW_CFG_SIGNATURE 0x554d4551
+
+static void dma_prepare(struct fw_cfg_dma *d, void *to, u32 length)
+{
+    *d = (struct fw_cfg_dma){__builtin_bswap32(DMA_READ | DMA_SELECT), __builtin_bswap32(length), __builtin_bswap64((u64)to)};
+}
+
+static void dma_start(const struct fw_cfg_dma *d)
+{
+    u32 address = __builtin_bswap32((u32)(u64)d);
+    __asm__ volatile("outl %0, %w1" : : "a"(address), "d"(FW_CFG_DMA_LOW) : "memory");
+}
+
+static void dma(void *to, u32 length)
+{
+    struct fw_cfg_dma d;
+    dma_prepare(&d, to, length);
+    dma_start(&d);
+}
+
+static void device(void)
+{
+    put_function(code, 1);
+    call(code);
+    dma(code + 1, 4);
+    check_eq(call(code), FW_CFG_SIGNATURE, "a device writes code");
+    put_function(code, 2);
+    check_eq(call(code), 2, "the CPU writes it again");
+    dma(code + 1, 2);
+    check_eq(call(code), FW_CFG_SIGNATURE & 0xffff, "and the device");
+    u8 *at = code + 4096 - 3;
+    put_function(at, 0x11223344);
+    call(at);
+    dma(at + 1, 4);
+    check_eq(call(at), FW_CFG_SIGNATURE, "a device writes over the page end");
+    /* Its answer is a write too: into the immediate of `mov $control, %eax`. */
+    put_function(code, 0);
+    struct fw_cfg_dma *d = (struct fw_cfg_dma *)(code + 1);
+    *d = (struct fw_cfg_dma){.control = __builtin_bswap32(DMA_SELECT), .length = 0xc3};
+    check(call(code) != 0, "a function that begins as a DMA descriptor");
+    dma_start(d);
+    check_eq(call(code), 0, "whose first word the device answered in");
+}
+
+/* mov $FW_CFG_DMA_LOW, %edx; mov $address, %eax; out %eax, %dx; mov $0, %eax; ret */
+static void device_ahead(void)
+{
+    static u8 function[] = {0xba, 0x18, 5, 0, 0, 0xb8, 0, 0, 0, 0, 0xef, 0xb8, 0, 0, 0, 0, 0xc3};
+    struct fw_cfg_dma d;
+    u32 address = __builtin_bswap32((u32)(u64)&d), good = 0;
+    copy(function + 6, &address, 4);
+    for (unsigned i = 0; i < 100; i++) {
+        copy(code, function, sizeof function);
+        dma_prepare(&d, code + 12, 4);
+        u32 result;
+        __asm__ volatile("call *%1" : "=a"(result) : "r"(code) : "rdx", "memory");
+        good += result == FW_CFG_SIGNATURE;
+    }
+    check_eq(good, 100, "a device writes the next instruction");
+}
+
 int main(void)
 {
     code = page_alloc();
@@ -143,5 +212,7 @@ int main(void)
     own_loop();
     mappings();
     page_end();
+    device();
+    device_ahead();
     return 0;
 }
