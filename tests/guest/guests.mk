@@ -1,10 +1,12 @@
-# Bare-metal guests: one ELF a file of tests/guest, multiboot 1 (32-bit ELF, 64-bit code). Included by the Makefile.
+# Bare-metal guests: one ELF a file of tests/guest, multiboot 1 and PVH, pvh only the latter (32-bit ELF, 64-bit code).
+# Included by the Makefile.
 GUEST_CFLAGS := -std=gnu17 -O2 -g0 -m64 -ffreestanding -nostdlib -fno-pic -no-pie -mno-red-zone -mgeneral-regs-only \
                 -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -mcmodel=small \
                 -fno-tree-loop-distribute-patterns
 GUEST_RUNTIME := $(wildcard tests/guest/runtime/*.c) tests/guest/runtime/start.S
 GUESTS := $(patsubst tests/guest/%.c,$(O)/guest/%.elf,$(wildcard tests/guest/*.c))
 
+$(O)/guest/pvh.elf: GUEST_CFLAGS += -DPVH_ONLY
 $(O)/guest/%.elf: tests/guest/%.c $(GUEST_RUNTIME) tests/guest/runtime/runtime.h tests/guest/runtime/guest.ld $(wildcard tests/guest/*.S)
 	@mkdir -p $(@D)
 	$(CC) $(WARN) -Isrc -Itests/guest/runtime $(GUEST_CFLAGS) -static -Wl,-T,tests/guest/runtime/guest.ld,--build-id=none \

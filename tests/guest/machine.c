@@ -1,13 +1,11 @@
 /*
  * What test programs expect of the machine and its loader: the multiboot information with command line and a module,
- * fw_cfg, the PC test device's interrupt lines through the I/O APIC. Started with `--append "one two=2"` and the table of
- * guests as the module.
+ * fw_cfg, the PC test device's interrupt lines through the I/O APIC. Started with `--append "one two=2"`, and the table
+ * of guests as a module with "3 four".
  */
 #include "runtime.h"
 
 #define IOAPIC 0xfec00000ull
-
-extern u64 multiboot_info;
 
 struct info {
     u32 flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr;
@@ -18,21 +16,10 @@ struct module {
     u32 start, end, string, reserved;
 };
 
-static const char *find(const char *s, const char *what)
-{
-    for (; *s; s++) {
-        unsigned i = 0;
-        while (what[i] && s[i] == what[i])
-            i++;
-        if (!what[i])
-            return s;
-    }
-    return NULL;
-}
-
 static void loader(void)
 {
-    const struct info *info = (const struct info *)(u64)(u32)multiboot_info;
+    check(boot_entry.eax == 0x2badb002 && !boot_entry.by_pvh, "an image with a PVH note too is started by multiboot");
+    const struct info *info = (const struct info *)(u64)boot_entry.ebx;
     check((info->flags & 0x4d) == 0x4d, "multiboot information: memory, command line, modules, memory map");
     const char *line = (const char *)(u64)info->cmdline;
     check(find(line, "machine.elf one two=2"), "the command line begins with the kernel's name");
@@ -40,6 +27,7 @@ static void loader(void)
     const struct module *m = (const struct module *)(u64)info->mods_addr;
     check(m->end > m->start && find((const char *)(u64)m->start, "# guest") == (const char *)(u64)m->start,
           "with the file's bytes");
+    check(find((const char *)(u64)m->string, "tests/guest/table 3 four"), "and its command line");
     check_eq(info->mem_upper, (128 << 10) - 1024, "memory above 1 MiB");
 }
 

@@ -17,11 +17,11 @@ while read -r guest cpus nested seconds cpu append; do
     if [ "${PEER:-}" = qemu ]; then
         timeout "$seconds" qemu-system-x86_64 -accel tcg -kernel "$images/$guest.elf" -cpu "${cpu:-max}" -smp "$cpus" -m 128 \
             -device isa-debug-exit,iobase=0xf4,iosize=4 -device pc-testdev -display none -no-reboot -serial stdio \
-            ${append:+-append "$append" -initrd tests/guest/table} >"$log" 2>&1 </dev/null
+            ${append:+-append "$append" -initrd "tests/guest/table 3 four"} >"$log" 2>&1 </dev/null
     else
         timeout $((seconds + 5)) "$nestbox" run --accel engine --kernel "$images/$guest.elf" --cpus "$cpus" \
             --nested "$nested" --cpu "${cpu:-max}" --memory 128M --debug-exit --timeout "$seconds" \
-            ${append:+--append "$append" --initrd tests/guest/table} >"$log" 2>&1 </dev/null
+            ${append:+--append "$append" --initrd "tests/guest/table 3 four"} >"$log" 2>&1 </dev/null
     fi
     status=$?
     if [ $status -eq 1 ] && ! grep -q '^not ok' "$log"; then

@@ -225,3 +225,15 @@ void runtime_init(void)
     for (unsigned i = 0; i < ARRAY_LEN(init); i++)
         outb(init[i][0], init[i][1]);
 }
+
+const char *find(const char *s, const char *what)
+{
+    for (; *s; s++) {
+        unsigned i = 0;
+        while (what[i] && s[i] == what[i])
+            i++;
+        if (!what[i])
+            return s;
+    }
+    return NULL;
+}

@@ -52,6 +52,10 @@ extern struct tss64 tss;
 extern const u8 vectors[256][16];
 extern u64 pml4[512], pdpt[512], pd[4][512];
 extern u64 catch_rsp;
+/* How the loader entered the guest. */
+extern const struct boot_entry {
+    u32 eax, ebx, cr0, cr4, eflags, tr, by_pvh;
+} boot_entry;
 
 /* -- runtime.c -- */
 int main(void);
@@ -86,6 +90,8 @@ _Noreturn void catch_leave(u64 result);
 void *copy(void *dst, const void *src, size_t n);
 void *fill(void *dst, u8 value, size_t n);
 bool same(const void *a, const void *b, size_t n);
+/* Where the string `what` is in the string s, or NULL. */
+const char *find(const char *s, const char *what);
 
 /* -- pages.c -- */
 #define PTE_P BIT64(0)

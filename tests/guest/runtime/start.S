@@ -1,6 +1,6 @@
 /*
- * Entry of the bare-metal test guests: multiboot 1 header, 32-bit entry, identity map of 4 GiB in 2 MiB pages, long mode,
- * then main(). Also the interrupt stubs, the ways in and out of catch(), and the start-up code of the other CPUs.
+ * Entry of the bare-metal test guests: multiboot 1 header (not with PVH_ONLY) and PVH note, 32-bit entry, identity map of
+ * 4 GiB in 2 MiB pages, long mode, then main(). Also the interrupt stubs, the ways in and out of catch(), and the start-up code of the other CPUs.
  */
 #define CODE64 0x08
 #define DATA 0x10
@@ -10,18 +10,38 @@
 
 #define MULTIBOOT_FLAGS 3
 
+#ifndef PVH_ONLY
     .section .multiboot, "a"
     .align 4
     .long 0x1badb002, MULTIBOOT_FLAGS, -(0x1badb002 + MULTIBOOT_FLAGS)
+#endif
+
+    .section .note.pvh, "a", @note
+    .align 4
+    .long 4, 4, 18 /* XEN_ELFNOTE_PHYS32_ENTRY */
+    .asciz "Xen"
+    .long start32_pvh
 
     .text
     .code32
+start32_pvh:
+    movl $1, boot_entry + 24
     .global start32
 start32:
+    mov $boot_stack_top, %esp
+    pushf
+    pop boot_entry + 16
+    mov %eax, boot_entry
+    mov %ebx, boot_entry + 4
+    mov %cr0, %eax
+    mov %eax, boot_entry + 8
+    mov %cr4, %eax
+    mov %eax, boot_entry + 12
+    xor %eax, %eax
+    str %ax
+    mov %eax, boot_entry + 20
     cli
     cld
-    mov $boot_stack_top, %esp
-    mov %ebx, multiboot_info
 
     /* PML4 -> PDPT -> four page directories; the 2 MiB page at 6 MiB is a user page. */
     movl $pdpt + 7, pml4
@@ -280,12 +300,12 @@ gdt_pointer:
 idt_pointer:
     .word 4095
     .quad idt
-    .global catch_rsp, multiboot_info
+    .global catch_rsp, boot_entry
     .align 8
 catch_rsp:
     .quad 0
-multiboot_info:
-    .quad 0
+boot_entry: /* struct boot_entry */
+    .skip 28
 
     .bss
     .align 4096
