@@ -1,9 +1,9 @@
 /*
  * What kind of kernel a file is, with a precise answer when it is none that this machine can start.
  *
- * Order of detection: a Linux boot sector, then the multiboot header, then the PVH note. An image
- * with both of the latter (a Xen built for PVH) is started by multiboot, the way it starts on a
- * real machine.
+ * Order of detection: ELF files by their multiboot header, then by their PVH note; then a Linux
+ * boot sector, then a multiboot header without ELF. An ELF file with both (a Xen built with
+ * CONFIG_PVH_GUEST) is started by multiboot, the way it starts on a real machine.
  */
 #include "machine/boot.h"
 
