@@ -38,7 +38,7 @@ struct vm_end {
     u32 code;
     char text[320];    /* one line for the user; empty when there is nothing to say */
     char state[8192];  /* registers of the vCPUs concerned, or empty */
-    char stats[16384]; /* with vm_config.stats */
+    char stats[98304]; /* with vm_config.stats: a line for each of 256 vCPUs */
 };
 
 /* Runs on the calling thread until the VM has ended; nothing is left behind then. */
