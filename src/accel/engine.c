@@ -162,20 +162,29 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 {
     ucontext_t *u = context;
     greg_t *g = u->uc_mcontext.gregs;
-    if (self) {
+    unsigned i = 0;
+    while (fault_signals[i] != sig)
+        i++;
+    if (self && info->si_code > 0 && g[CONTEXT_TRAPNO] != EXC_PF) {
         const u8 *next = exec_signal(self->v, (const u8 *)g[CONTEXT_RIP], (unsigned)g[CONTEXT_TRAPNO]);
         if (next) {
             g[CONTEXT_RIP] = (greg_t)next;
             return;
         }
     }
-    fprintf(stderr,
-            "nestbox: internal error: signal %d (vector %lld) at %#llx, address %p, guest RIP %#llx\n", sig,
-            g[CONTEXT_TRAPNO], (unsigned long long)g[CONTEXT_RIP], info->si_addr,
-            self ? (unsigned long long)self->v->rip : 0ull);
-    for (unsigned i = 0; i < ARRAY_LEN(fault_signals); i++) /* not ours: whoever handled it before, on return */
-        if (fault_signals[i] == sig)
-            sigaction(sig, &previous[i], NULL);
+    /* Not ours: whoever handled it before. */
+    if (previous[i].sa_flags & SA_SIGINFO) {
+        previous[i].sa_sigaction(sig, info, context);
+        return;
+    }
+    if (info->si_code > 0)
+        fprintf(stderr,
+                "nestbox: internal error: signal %d (vector %lld) at %#llx, address %p, guest RIP %#llx\n", sig,
+                g[CONTEXT_TRAPNO], (unsigned long long)g[CONTEXT_RIP], info->si_addr,
+                self ? (unsigned long long)self->v->rip : 0ull);
+    sigaction(sig, &previous[i], NULL);
+    if (info->si_code <= 0)
+        raise(sig); /* somebody sent it; a fault comes again by itself */
 }
 
 static void install_signals(void)

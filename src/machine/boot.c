@@ -168,6 +168,27 @@ void boot_close(struct boot *b)
     memset(b, 0, sizeof(*b));
 }
 
+static bool maps(const struct image *image, const void *host)
+{
+    u64 offset = (u64)((const u8 *)host - image->data);
+    return image->mapped && offset < image->size;
+}
+
+const struct image *boot_image_at(const struct boot *b, const void *host, const char **name)
+{
+    if (maps(&b->kernel, host)) {
+        *name = b->kernel_name;
+        return &b->kernel;
+    }
+    for (u32 i = 0; i < b->modules; i++) {
+        if (maps(&b->module[i].image, host)) {
+            *name = b->module[i].name;
+            return &b->module[i].image;
+        }
+    }
+    return NULL;
+}
+
 int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
               struct boot_error *error)
 {

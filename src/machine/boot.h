@@ -52,6 +52,9 @@ void boot_close(struct boot *b);
 int MUST_CHECK boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
                          struct boot_error *error);
 
+/* [signal handler] The image whose file is mapped at `host`, and its name in *name; NULL: none. */
+const struct image *boot_image_at(const struct boot *b, const void *host, const char **name);
+
 /* -- for the loaders -- */
 
 int boot_fail(struct boot_error *error, int code, const char *format, ...)

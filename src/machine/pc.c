@@ -502,6 +502,19 @@ unsigned pc_serial_in(struct pc *pc, const u8 *bytes, unsigned count)
     return taken;
 }
 
+bool pc_ram_at(const struct pc *pc, const void *host, u64 *gpa)
+{
+    for (u32 i = 0; i < pc->memory.slots; i++) {
+        const struct memory_slot *s = &pc->memory.slot[i];
+        u64 offset = (u64)((const u8 *)host - s->host);
+        if (offset < s->size) {
+            *gpa = s->start + offset;
+            return true;
+        }
+    }
+    return false;
+}
+
 void pc_stats(struct pc *pc, char *buf, size_t size)
 {
     const struct bus *bus[] = {&pc->port, &pc->mmio};

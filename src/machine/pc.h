@@ -49,6 +49,8 @@ void pc_pause(struct pc *pc, bool pause);
 struct accel_vm *pc_vm(struct pc *pc);
 /* Input for COM1: takes what the guest has room for and gives the number of bytes taken. */
 unsigned pc_serial_in(struct pc *pc, const u8 *bytes, unsigned count);
+/* [signal handler] Is `host` an address in guest RAM? *gpa gets the guest's. */
+bool pc_ram_at(const struct pc *pc, const void *host, u64 *gpa);
 /* Lines for --stats: accesses that no device claimed. */
 void pc_stats(struct pc *pc, char *buf, size_t size);
 

@@ -1,7 +1,7 @@
 /*
  * Raw mode, and its end on every way out: the normal one, exit(), and a crash. Crash signals
- * restore the terminal and then have their usual effect; whoever installs handlers for them later
- * should pass on what it cannot explain.
+ * restore the terminal and then have their usual effect (SIGBUS: lost.c); whoever installs handlers
+ * for them later should pass on what it cannot explain.
  */
 #include "vmproc/terminal.h"
 
@@ -29,7 +29,7 @@ static void crash(int signal_number)
 
 bool terminal_raw(void)
 {
-    static const int crashes[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS};
+    static const int crashes[] = {SIGABRT, SIGSEGV, SIGILL, SIGFPE, SIGSYS};
     struct termios raw;
     if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &saved) < 0)
         return false;

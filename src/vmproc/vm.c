@@ -10,6 +10,7 @@
 
 #include "machine/pc.h"
 #include "vmproc/console.h"
+#include "vmproc/lost.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -254,7 +255,8 @@ static bool restart(struct vm_process *vm, struct vm_end *end)
 {
     struct boot_error error;
     if (pc_start(vm->pc, &vm->boot, &error)) {
-        snprintf(end->text, sizeof(end->text), "%s", error.text);
+        if (!lost_tell(end->text, sizeof(end->text)))
+            snprintf(end->text, sizeof(end->text), "%s", error.text);
         return ended(end, VM_END_FAILED, 0);
     }
     vm->started_ms = now_ms();
@@ -352,6 +354,10 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
         u32 notes = vm->notes;
         vm->notes = 0;
         pthread_mutex_unlock(&vm->lock);
+        if (lost_tell(end->text, sizeof(end->text))) {
+            ended(end, VM_END_FAILED, 0);
+            return;
+        }
         if ((notes && act(vm, notes, end)) || timed_out(vm, end))
             return;
     }
@@ -438,6 +444,7 @@ static void destroy(struct vm_process *vm)
     }
     if (vm->console)
         console_close(vm->console);
+    lost_unwatch();
     if (vm->pc)
         pc_destroy(vm->pc);
     boot_close(&vm->boot);
@@ -454,7 +461,13 @@ static void collect_stats(struct vm_process *vm, struct vm_end *end)
 
 static void run(struct vm_process *vm, struct vm_end *end)
 {
+    int e = lost_watch(&vm->pc, &vm->boot, vm->wake);
+    if (e) {
+        snprintf(end->text, sizeof(end->text), "cannot watch for lost memory: %s", strerror(-e));
+        return;
+    }
     if (create(vm, end)) {
+        lost_tell(end->text, sizeof(end->text));
         ended(end, VM_END_FAILED, 0);
         return;
     }
