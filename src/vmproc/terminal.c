@@ -31,6 +31,9 @@ bool terminal_raw(void)
 {
     static const int crashes[] = {SIGABRT, SIGSEGV, SIGILL, SIGFPE, SIGSYS};
     struct termios raw;
+    pid_t front = tcgetpgrp(STDIN_FILENO);
+    if (front >= 0 && front != getpgrp()) /* in the background the terminal is somebody else's */
+        return false;
     if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &saved) < 0)
         return false;
     raw = saved;

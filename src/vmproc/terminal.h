@@ -6,7 +6,7 @@
 
 #include "base/types.h"
 
-/* Makes the terminal raw if standard input is one. False: it is not, nothing was done. */
+/* Makes the terminal raw if standard input is one and ours. False: it is not, nothing was done. */
 bool terminal_raw(void);
 /* Back to what it was. Harmless when nothing was changed. Async-signal-safe. */
 void terminal_restore(void);

@@ -1,0 +1,68 @@
+#!/bin/bash
+# The terminal while a guest's serial port is on it: raw mode, our keys and the guest's, and the terminal restored however
+# the VM ends.
+cd "$(dirname "$0")/../.." || exit 1
+source tests/cli/lib.sh
+${CC:-gcc} -std=gnu17 -O1 -D_GNU_SOURCE -Wall -Wextra -o "$WORK/pty" tests/cli/pty.c || exit 1
+
+guest "$WORK/echo" "$PRINT_A$ECHO"
+guest "$WORK/off" "$PRINT_A$POWER_OFF$HANG"
+guest "$WORK/fault" "$PRINT_A$TRIPLE_FAULT$HANG"
+
+# typed NAME STATUS KERNEL STEP... [-- OPTION...]: what the terminal showed is in $WORK/out
+typed() {
+    local name=$1 want=$2 kernel=$3 steps=()
+    shift 3
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        steps+=("$1")
+        shift
+    done
+    timeout 60 "$WORK/pty" "${steps[@]}" -- "$NESTBOX" run --accel "$ACCEL" --memory 16M --kernel "$WORK/$kernel" "${@:2}" \
+        >"$WORK/out" 2>"$WORK/err"
+    local got=$?
+    if [ "$got" = "$want" ]; then
+        pass "$name"
+    else
+        fail "$name" "status $got, not $want" "$(cat "$WORK/err")" "$(cat -v "$WORK/out")"
+    fi
+}
+shown() { # NAME TEXT: that is what the guest wrote, and nothing else was
+    check "$1" [ "$(cat -v "$WORK/out")" = "$2" ]
+}
+
+typed 'Ctrl-a x ends it' 12 echo expect:A raw send:$'\001x'
+shown 'and shows nothing of it' A
+typed 'Ctrl-a X too' 12 echo expect:A raw send:$'\001X'
+typed 'keys come to the guest, without local echo' 12 echo expect:A send:q expect:q send:$'\r' expect:$'\r' send:$'\001x'
+shown 'once' 'Aq^M'
+typed 'Ctrl-c, Ctrl-z, Ctrl-d, Ctrl-s, Ctrl-q and Ctrl-\ are keys too' 12 echo expect:A \
+    send:$'\003\032\004\023\021\034' expect:$'\003\032\004\023\021\034' raw send:$'\001x'
+typed 'Ctrl-a Ctrl-a sends one Ctrl-a' 12 echo expect:A send:$'\001\001.' expect:$'\001.' send:$'\001x'
+shown 'and no more' 'A^A.'
+typed 'keys that come one by one' 12 echo expect:A send:$'\001' send:$'\001' expect:$'\001' send:$'\001' send:x
+typed 'Ctrl-a h helps' 12 echo expect:A send:$'\001h' expect:'Ctrl-a x  end the VM' expect:'Ctrl-a Ctrl-a' raw \
+    send:q expect:q send:$'\001x'
+typed 'Ctrl-a and any other key is nothing' 12 echo expect:A send:$'\001zq' expect:q send:$'\001x'
+shown 'to the guest either' Aq
+
+typed 'the guest powers off' 0 off expect:A
+typed 'the guest has a triple fault' 6 fault expect:A -- --no-reboot
+typed 'the time is over' 8 echo expect:A raw -- --timeout 0.5
+for signal in HUP INT QUIT TERM; do
+    number=$(kill -l $signal)
+    typed "SIG$signal" $((128 + number)) echo expect:A raw signal:"$number"
+done
+# Crashes, that is; each ends with its usual effect.
+for signal in ABRT SEGV BUS ILL FPE; do
+    number=$(kill -l $signal)
+    typed "SIG$signal" $((128 + number)) echo expect:A raw signal:"$number"
+done
+typed 'the terminal goes away' 129 echo expect:A hangup
+typed 'no kernel there' 4 nothing
+typed 'the serial port is elsewhere' 0 off cooked -- --serial "$WORK/serial"
+typed 'and the terminal stays as it is' 143 echo signal:15 cooked -- --serial "$WORK/serial"
+
+"$WORK/pty" expect:A cooked -- bash -mc "'$NESTBOX' run --accel $ACCEL --memory 16M --kernel '$WORK/echo' --timeout 1 & wait \$!" \
+    >"$WORK/out" 2>"$WORK/err"
+check 'in the background the terminal is left alone' [ $? = 8 ]
+finish
