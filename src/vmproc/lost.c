@@ -21,10 +21,10 @@ static struct {
     struct pc *const *pc;
     const struct boot *boot;
     int wake, spare;
-    bool noted; /* [a] the fields below are final; claimed by who sets `claimed` */
-    bool claimed; /* [a] */
+    bool claimed;     /* [a] by the thread that lost a page first, which fills in: */
     u64 gpa;
     const char *file; /* NULL: guest memory */
+    bool noted;       /* [a] they are final */
 } lost;
 
 static bool stand_in(u8 *page, u64 *gpa, const char **file)
@@ -54,10 +54,12 @@ static void on_bus_error(int signal_number, siginfo_t *info, void *context)
         errno = saved;
         return;
     }
+    if (!sent)
+        fprintf(stderr, "nestbox: internal error: bus error, address %p\n", info->si_addr);
     terminal_restore();
     signal(SIGBUS, SIG_DFL);
     if (sent)
-        raise(SIGBUS); /* otherwise it comes again by itself */
+        raise(SIGBUS); /* a fault comes again by itself */
 }
 
 int lost_watch(struct pc *const *pc, const struct boot *boot, int wake)
