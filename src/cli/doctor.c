@@ -67,6 +67,45 @@ static u64 read_number(const char *path, const char *after)
     return value;
 }
 
+/* The least limit of a control group and those that it is in, up to the mount's root: UINT64_MAX none. */
+static u64 groups_limit(const char *mount, char *group, const char *file)
+{
+    u64 least = UINT64_MAX;
+    for (;;) {
+        char path[1024];
+        snprintf(path, sizeof(path), "%s%s/%s", mount, group, file);
+        u64 limit = read_number(path, "");
+        if (limit < least)
+            least = limit;
+        char *last = strrchr(group, '/');
+        if (!last)
+            return least >> 62 ? UINT64_MAX : least; /* version 1 has a great number for none */
+        *last = 0;
+    }
+}
+
+/* Lines of /proc/self/cgroup are ID:CONTROLLERS:GROUP; version 2 names no controllers. */
+static u64 memory_limit(void)
+{
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    char line[512];
+    u64 least = UINT64_MAX;
+    while (f && fgets(line, sizeof(line), f)) {
+        line[strcspn(line, "\n")] = 0;
+        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        u64 limit = UINT64_MAX;
+        if (group && strncmp(controllers, "::", 2) == 0)
+            limit = groups_limit("/sys/fs/cgroup", group + 1, "memory.max");
+        else if (group && strncmp(controllers, ":memory:", 8) == 0)
+            limit = groups_limit("/sys/fs/cgroup/memory", group + 1, "memory.limit_in_bytes");
+        if (limit < least)
+            least = limit;
+    }
+    if (f)
+        fclose(f);
+    return least;
+}
+
 static void find_memory(struct findings *f)
 {
     struct sysinfo host;
@@ -74,7 +113,7 @@ static void find_memory(struct findings *f)
         f->memory_total = (u64)host.totalram * host.mem_unit;
     u64 available = read_number("/proc/meminfo", "MemAvailable:");
     f->memory_available = available == UINT64_MAX ? 0 : available << 10;
-    f->memory_limit = read_number("/sys/fs/cgroup/memory.max", "");
+    f->memory_limit = memory_limit();
     f->address_space = limit_of(RLIMIT_AS);
     f->processes = limit_of(RLIMIT_NPROC);
 }
