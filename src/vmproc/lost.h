@@ -7,8 +7,8 @@
 
 #include "machine/pc.h"
 
-/* From now on SIGBUS in *pc's memory (NULL: none yet) or in the files of `boot` is noted and written to the eventfd `wake`.
- * Before the accelerator installs handlers. 0 or -errno. */
+/* From now on SIGBUS in *pc's memory (NULL: none yet) or in the files of `boot` is noted and written to the eventfd
+ * `wake`. Before the accelerator installs handlers. 0 or -errno. */
 int MUST_CHECK lost_watch(struct pc *const *pc, const struct boot *boot, int wake);
 /* No more: before what was given to lost_watch goes. */
 void lost_unwatch(void);

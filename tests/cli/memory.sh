@@ -30,13 +30,14 @@ limited 500000 --memory 16M --cpus 200
 check 'threads are named' grep -qE 'CPU [0-9]+ of 200|not enough memory' "$WORK/err"
 
 # While it runs: guest memory of 16 MiB of which there is half.
-${CC:-gcc} -std=gnu17 -O1 -D_GNU_SOURCE -Wall -Wextra -shared -fPIC -o "$WORK/short.so" tests/cli/short_memory.c || exit 1
+${CC:-gcc} -std=gnu17 -O1 -D_GNU_SOURCE -Wall -Wextra -shared -fPIC -o "$WORK/short.so" tests/cli/short_memory.c ||
+    exit 1
 short() { # NAME ADDRESS CODE OPTION...: the guest's first access to memory that is not there is at ADDRESS
     local name=$1 address=$2
     guest "$WORK/guest" "$PRINT_A$3$PRINT_A$POWER_OFF$HANG"
-    SHORT_MEMORY_SIZE=$((0x1001000)) SHORT_MEMORY_KEEP=$((0x800000)) LD_PRELOAD=$WORK/short.so timeout 60 \
-        "$NESTBOX" run --accel "$ACCEL" --memory 16M --kernel "$WORK/guest" --serial "unix:$WORK/socket" "${@:4}" \
-        </dev/null >"$WORK/out" 2>"$WORK/err"
+    SHORT_MEMORY_SIZE=$((0x1001000)) SHORT_MEMORY_KEEP=$((0x800000)) LD_PRELOAD=$WORK/short.so \
+        timeout 60 "$NESTBOX" run --accel "$ACCEL" --memory 16M --kernel "$WORK/guest" --serial "unix:$WORK/socket" \
+        "${@:4}" </dev/null >"$WORK/out" 2>"$WORK/err"
     check "$name: status 4" [ $? = 4 ]
     check "$name: one line" [ "$(wc -l <"$WORK/err")" = 1 ]
     check "$name: names the address" grep -q "no memory for guest address $address: out of memory" "$WORK/err"
@@ -44,7 +45,8 @@ short() { # NAME ADDRESS CODE OPTION...: the guest's first access to memory that
 }
 short 'a store' 0xc00000 '\243\000\000\300\000'                                      # mov [0xc00000], eax
 short 'a load' 0xc00000 '\241\000\000\300\000'                                       # mov eax, [0xc00000]
-short 'a string store' 0x800000 '\277\000\360\177\000\271\000\000\001\000\363\252'   # mov edi, 0x7ff000; mov ecx, 65536; rep stosb
+# mov edi, 0x7ff000; mov ecx, 65536; rep stosb
+short 'a string store' 0x800000 '\277\000\360\177\000\271\000\000\001\000\363\252'
 short 'code' 0xc00000 '\270\000\000\300\000\377\340'                                 # mov eax, 0xc00000; jmp eax
 short 'a store of each of two CPUs' 0xc00000 '\243\000\000\300\000' --cpus 2
 head -c $((10 << 20)) /dev/zero >"$WORK/module"

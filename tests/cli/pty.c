@@ -7,8 +7,9 @@
  *   signal:N     send the program a signal
  *   hangup       take the terminal away
  *
- * Whatever the program writes goes to standard output. The exit status is the program's, or 128 + N if signal N ended it;
- * 100 and a line on standard error when a step fails, or when the terminal is not at the end what it was at the beginning.
+ * Whatever the program writes goes to standard output. The exit status is the program's, or 128 + N if signal N ended
+ * it; 100 and a line on standard error when a step fails, or when the terminal is not at the end what it was at the
+ * beginning.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -141,9 +142,9 @@ int main(int argc, char **argv)
     while (master >= 0 && take(100))
         ;
     tcgetattr(slave, &after);
-    if (master >= 0 && (before.c_iflag != after.c_iflag || before.c_oflag != after.c_oflag ||
-                        before.c_cflag != after.c_cflag || before.c_lflag != after.c_lflag ||
-                        memcmp(before.c_cc, after.c_cc, sizeof(before.c_cc)) != 0))
+    if (master >= 0 &&
+        (before.c_iflag != after.c_iflag || before.c_oflag != after.c_oflag || before.c_cflag != after.c_cflag ||
+         before.c_lflag != after.c_lflag || memcmp(before.c_cc, after.c_cc, sizeof(before.c_cc)) != 0))
         fail("the terminal is not what it was", "");
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }

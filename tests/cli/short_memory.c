@@ -1,6 +1,6 @@
 /*
- * Preloaded into the program under test: a host that runs out of memory. Guest memory, told by its size, has nothing behind
- * it from SHORT_MEMORY_KEEP on, but for its last page, so that an access there raises SIGBUS.
+ * Preloaded into the program under test: a host that runs out of memory. Guest memory, told by its size, has nothing
+ * behind it from SHORT_MEMORY_KEEP on, but for its last page, so that an access there raises SIGBUS.
  */
 #include <stdlib.h>
 #include <sys/mman.h>

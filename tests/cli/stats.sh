@@ -25,7 +25,8 @@ names=(dispatched lookups calls 'TLB fills' ungrouped 'bounced accesses' faults 
 vcpu_line='vCPU [0-9]+:'
 for name in "${names[@]}"; do vcpu_line+=" $name [0-9]+"; done
 
-# Reads port 7777h three times and writes it once; reads memory at D000_0000h twice and writes it three times: nobody there.
+# Reads port 7777h three times and writes it once; reads memory at D000_0000h twice and writes it three times: nobody is
+# there.
 ports='\146\272\167\167\354\354\354\356'
 load='\241\000\000\000\320' store='\243\000\000\000\320'
 guest "$WORK/nobody" "$ports$load$load$store$store$store$POWER_OFF$HANG"

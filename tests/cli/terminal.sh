@@ -1,6 +1,6 @@
 #!/bin/bash
-# The terminal while a guest's serial port is on it: raw mode, our keys and the guest's, and the terminal restored however
-# the VM ends.
+# The terminal while a guest's serial port is on it: raw mode, our keys and the guest's, and the terminal restored
+# however the VM ends.
 cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
 ${CC:-gcc} -std=gnu17 -O1 -D_GNU_SOURCE -Wall -Wextra -o "$WORK/pty" tests/cli/pty.c || exit 1
@@ -17,8 +17,8 @@ typed() {
         steps+=("$1")
         shift
     done
-    timeout 60 "$WORK/pty" "${steps[@]}" -- "$NESTBOX" run --accel "$ACCEL" --memory 16M --kernel "$WORK/$kernel" "${@:2}" \
-        >"$WORK/out" 2>"$WORK/err"
+    timeout 60 "$WORK/pty" "${steps[@]}" -- "$NESTBOX" run --accel "$ACCEL" --memory 16M --kernel "$WORK/$kernel" \
+        "${@:2}" >"$WORK/out" 2>"$WORK/err"
     local got=$?
     if [ "$got" = "$want" ]; then
         pass "$name"
@@ -33,7 +33,8 @@ shown() { # NAME TEXT: that is what the guest wrote, and nothing else was
 typed 'Ctrl-a x ends it' 12 echo expect:A raw send:$'\001x'
 shown 'and shows nothing of it' A
 typed 'Ctrl-a X too' 12 echo expect:A raw send:$'\001X'
-typed 'keys come to the guest, without local echo' 12 echo expect:A send:q expect:q send:$'\r' expect:$'\r' send:$'\001x'
+typed 'keys come to the guest, without local echo' 12 echo expect:A send:q expect:q send:$'\r' expect:$'\r' \
+    send:$'\001x'
 shown 'once' 'Aq^M'
 typed 'Ctrl-c, Ctrl-z, Ctrl-d, Ctrl-s, Ctrl-q and Ctrl-\ are keys too' 12 echo expect:A \
     send:$'\003\032\004\023\021\034' expect:$'\003\032\004\023\021\034' raw send:$'\001x'
@@ -62,7 +63,7 @@ typed 'no kernel there' 4 nothing
 typed 'the serial port is elsewhere' 0 off cooked -- --serial "$WORK/serial"
 typed 'and the terminal stays as it is' 143 echo signal:15 cooked -- --serial "$WORK/serial"
 
-"$WORK/pty" expect:A cooked -- bash -mc "'$NESTBOX' run --accel $ACCEL --memory 16M --kernel '$WORK/echo' --timeout 1 & wait \$!" \
-    >"$WORK/out" 2>"$WORK/err"
+job="'$NESTBOX' run --accel $ACCEL --memory 16M --kernel '$WORK/echo' --timeout 1"
+"$WORK/pty" expect:A cooked -- bash -mc "$job & wait \$!" >"$WORK/out" 2>"$WORK/err"
 check 'in the background the terminal is left alone' [ $? = 8 ]
 finish

@@ -1,8 +1,8 @@
 /*
- * What a PVH kernel finds at its entry: the state of the CPU, and hvm_start_info with command line, a module, the memory map
- * and the ACPI root pointer. Its image has no multiboot header. Started with `--append "one two=2"`, and the table of guests
- * as a module with "3 four".
- * Source: Xen, docs/misc/pvh.pandoc and xen/include/public/arch-x86/hvm/start_info.h.
+ * What a PVH kernel finds at its entry: the state of the CPU, and hvm_start_info with command line, a module, the
+ * memory map and the ACPI root pointer. Its image has no multiboot header. Started with `--append "one two=2"`, and the
+ * table of guests as a module with "3 four". Source: Xen, docs/misc/pvh.pandoc and
+ * xen/include/public/arch-x86/hvm/start_info.h.
  */
 #include "runtime.h"
 

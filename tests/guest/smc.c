@@ -1,6 +1,7 @@
 /*
- * Self-modifying code: a store into code that ran, code of the same block ahead of the store, code on another page, through
- * another mapping, by string instructions, across a page end, by a device, and code that a page-table change replaces.
+ * Self-modifying code: a store into code that ran, code of the same block ahead of the store, code on another page,
+ * through another mapping, by string instructions, across a page end, by a device, and code that a page-table change
+ * replaces.
  */
 #include "runtime.h"
 
@@ -146,7 +147,11 @@ struct fw_cfg_dma {
 
 static void dma_prepare(struct fw_cfg_dma *d, void *to, u32 length)
 {
-    *d = (struct fw_cfg_dma){__builtin_bswap32(DMA_READ | DMA_SELECT), __builtin_bswap32(length), __builtin_bswap64((u64)to)};
+    *d = (struct fw_cfg_dma){
+        .control = __builtin_bswap32(DMA_READ | DMA_SELECT),
+        .length = __builtin_bswap32(length),
+        .address = __builtin_bswap64((u64)to),
+    };
 }
 
 static void dma_start(const struct fw_cfg_dma *d)
