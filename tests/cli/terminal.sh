@@ -48,7 +48,7 @@ shown 'to the guest either' Aq
 
 typed 'the guest powers off' 0 off expect:A
 typed 'the guest has a triple fault' 6 fault expect:A -- --no-reboot
-typed 'the time is over' 8 echo expect:A raw -- --timeout 0.5
+typed 'the time is over' 8 echo expect:A raw -- --timeout 3
 for signal in HUP INT QUIT TERM; do
     number=$(kill -l $signal)
     typed "SIG$signal" $((128 + number)) echo expect:A raw signal:"$number"
