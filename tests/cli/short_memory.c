@@ -1,6 +1,7 @@
 /*
- * Preloaded into the program under test: a host that runs out of memory. Guest memory, told by its size, has nothing
- * behind it from SHORT_MEMORY_KEEP on, but for its last page, so that an access there raises SIGBUS.
+ * Preloaded into the program under test: a host that runs out of memory. Guest memory, told by its size when the
+ * program asks for large pages, has nothing behind it from SHORT_MEMORY_KEEP on, but for its last page, so that an
+ * access there raises SIGBUS.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -13,12 +14,11 @@ static size_t number(const char *name)
     return value ? strtoul(value, NULL, 0) : 0;
 }
 
-void *mmap(void *address, size_t length, int prot, int flags, int fd, off_t offset)
+int madvise(void *address, size_t length, int advice)
 {
-    char *p = (char *)syscall(SYS_mmap, address, length, prot, flags, fd, offset);
     size_t keep = number("SHORT_MEMORY_KEEP");
-    if (p != MAP_FAILED && fd < 0 && length == number("SHORT_MEMORY_SIZE"))
-        syscall(SYS_mmap, p + keep, length - 4096 - keep, prot, MAP_SHARED | MAP_FIXED,
-                memfd_create("nothing", MFD_CLOEXEC), 0);
-    return p;
+    if (length == number("SHORT_MEMORY_SIZE"))
+        mmap((char *)address + keep, length - 4096 - keep, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+             memfd_create("nothing", MFD_CLOEXEC), 0);
+    return (int)syscall(SYS_madvise, address, length, advice);
 }
