@@ -178,6 +178,7 @@ static void jcc(struct tr *t)
         emit_byte(e, 0x80 | cc);
         emit_u32(e, (u32)(t->cold.p - (e->p + 4)));
         add_link(t, e->p - 4, (u16)target, false);
+        keep_scratch(t);
         return;
     }
     u8 *skip = emit_jcc32(e, cc ^ 1);
@@ -282,6 +283,7 @@ static void push_body(struct tr *t, struct emit *e, void *ctx)
             emit_u32(e, (u32)p->imm);
     } else {
         emit_lea(e, true, RCX, RCX, t->mem_index, 1, t->mem_disp);
+        t->in_rcx = GROUP_NONE;
         if (p->what == PUSH_REG) {
             emit_load(e, R11, gpr_disp(p->reg));
         } else if (p->what == PUSH_SPILL) {
@@ -295,8 +297,11 @@ static void push_body(struct tr *t, struct emit *e, void *ctx)
             emit_load(e, R11, VCPU_DISP(spill) + 8);
         }
         store_sized(e, p->size, R11, RCX, H_NONE, 0);
+        t->in_r11 = p->what == PUSH_REG ? p->reg : REG_NONE;
     }
     stack_add(t, e, -(s32)p->size);
+    if (t->ssz == 8 && e == &t->hot)
+        keep_scratch(t);
 }
 
 static void emit_push(struct tr *t, struct push *p, bool stay)
@@ -357,13 +362,19 @@ static void pop_body(struct tr *t, struct emit *e, void *ctx)
             emit_mov(e, RBP, RCX);
         return;
     }
+    unsigned home = p->what == POP_REG ? host_of(p->reg) : H_NONE;
+    if (t->ssz == 8 && p->size == 8 && home != H_NONE && p->reg != RSP) {
+        load_sized(e, p->size, home, RCX, t->mem_index, t->mem_disp);
+        stack_add(t, e, p->release);
+        keep_scratch(t);
+        return;
+    }
     load_sized(e, p->size, RCX, RCX, t->mem_index, t->mem_disp);
     stack_add(t, e, p->release); /* may use r11: the value stays in rcx */
     if (p->what == POP_TARGET) {
         emit_mov(e, H_ADDR, RCX);
         return;
     }
-    unsigned home = host_of(p->reg);
     if (p->size == 2) {
         if (home != H_NONE) {
             emit_mov16(e, home, RCX);
@@ -393,6 +404,7 @@ static void rm_body(struct tr *t, struct emit *e, void *ctx)
     const struct push *p = ctx;
     load_sized(e, p->size, RCX, RCX, t->mem_index, t->mem_disp);
     emit_store(e, RCX, VCPU_DISP(spill));
+    t->in_rcx = GROUP_NONE;
 }
 
 static void rm_to_spill(struct tr *t, unsigned size)

@@ -33,17 +33,6 @@ static void move(struct values *x, unsigned reg, s64 by)
         x->moved[reg] = (s32)to;
 }
 
-static bool is_label(const struct tr *t, u16 pos)
-{
-    for (u32 i = 0; i < t->insn_count; i++) {
-        const struct decoded *d = &t->insn[i];
-        if (d->class == CLASS_BRANCH && d->zi.raw.imm[0].is_relative && d->zi.raw.imm[0].size &&
-            d->next + d->zi.raw.imm[0].value.s == pos)
-            return true;
-    }
-    return false;
-}
-
 /* The constant that a 64-bit instruction adds to its register, if that is all it does. */
 static bool constant_add(const struct decoded *d, unsigned *reg, s64 *by)
 {
@@ -202,7 +191,7 @@ void group_accesses(struct tr *t)
         forget(&x, r);
     for (u32 i = 0; i < t->insn_count; i++) {
         struct decoded *d = &t->insn[i];
-        if (i && is_label(t, d->pos))
+        if (d->label)
             for (unsigned r = 0; r < GPR_COUNT; r++)
                 forget(&x, r);
         note(t, d);

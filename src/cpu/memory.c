@@ -34,13 +34,19 @@ void emit_place(struct tr *t, struct emit *e)
     }
 }
 
-/* Guest register in any host register: its own, or loaded into `temp`. */
-static unsigned source(struct emit *e, unsigned guest, unsigned temp)
+/* Guest register in any host register: its own, r11 if that holds it, or loaded into `temp`. */
+static unsigned source(struct tr *t, unsigned guest, unsigned temp)
 {
     unsigned h = host_of(guest);
     if (h != H_NONE)
         return h;
-    emit_load(e, temp, gpr_disp(guest));
+    if (guest == t->in_r11)
+        return H_ADDR;
+    emit_load(&t->hot, temp, gpr_disp(guest));
+    if (temp == H_ADDR)
+        t->in_r11 = (u8)guest;
+    else
+        t->in_rcx = GROUP_NONE;
     return temp;
 }
 
@@ -75,8 +81,9 @@ void emit_effective(struct tr *t, unsigned dst, bool wide)
     } else if (in->base == REG_NONE && in->index == REG_NONE) {
         emit_mov_imm64(e, dst, mask_size((u64)in->disp, wide ? 8 : 4));
     } else {
-        unsigned base = in->base == REG_NONE ? H_NONE : source(e, in->base, H_ADDR);
-        unsigned index = in->index == REG_NONE ? H_NONE : source(e, in->index, H_SCRATCH);
+        bool index_there = in->index != REG_NONE && in->index == t->in_r11;
+        unsigned base = in->base == REG_NONE ? H_NONE : source(t, in->base, index_there ? H_SCRATCH : H_ADDR);
+        unsigned index = in->index == REG_NONE ? H_NONE : source(t, in->index, H_SCRATCH);
         emit_lea(e, wide, dst, base, index, in->scale, (s32)in->disp);
     }
 }
@@ -257,6 +264,11 @@ static bool is_simple(const struct access_note *note)
     return note->index == REG_NONE && host_of(note->base) != H_NONE;
 }
 
+bool grouped_keeps(const struct tr *t, const struct access_note *note)
+{
+    return is_simple(note) && t->group[note->group].started;
+}
+
 bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp)
 {
     if (note->group == GROUP_NONE || t->group[note->group].slot == GROUP_NONE)
@@ -283,16 +295,20 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     bool simple = is_simple(note);
     s32 slot = VCPU_DISP(group) + g->slot * 8;
     t->mem_index = (u8)index;
-    u8 *retry = e->p;
-    if (!simple)
+    if (!simple) {
         emit_effective(t, H_ADDR, true);
+        t->in_r11 = REG_NONE;
+    }
     if (g->started) {
-        emit_load(e, H_SCRATCH, slot);
+        if (t->in_rcx != g->slot)
+            emit_load(e, H_SCRATCH, slot);
+        t->in_rcx = g->slot;
         emit_place(t, e);
         body(t, e, ctx);
         return true;
     }
     g->started = true;
+    u8 *retry = e->p;
     s32 before = g->lo - note->offset, start = simple ? note->disp + before : before, span = g->hi - g->lo;
     unsigned addr = index;
     if (start && !simple) {
@@ -301,6 +317,8 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     }
     emit_check(t, addr, start, (unsigned)span, g->write);
     emit_store(e, H_SCRATCH, slot);
+    t->in_r11 = REG_NONE;
+    t->in_rcx = g->slot;
 
     /* If the access by itself is fine, the twin goes on from here. */
     if (before)
@@ -333,6 +351,8 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
     u8 *retry = e->p;
     emit_check(t, addr, disp, size, write);
     u8 *post = e->p;
+    t->in_r11 = REG_NONE;
+    t->in_rcx = GROUP_NONE;
 
     u8 *site = c->p + 7; /* behind the CALL */
     struct site s = {.size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
@@ -347,6 +367,7 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
     body(t, e, ctx);
     if (!write)
         return;
+    t->scratch_at = NULL; /* the cold part comes back with something else in them */
     emit_place(t, c);
     body(t, c, ctx);
     emit_call_vcpu(c, VCPU_DISP(slow_done));

@@ -19,7 +19,7 @@ struct plan {
     u8 temp_count;
     struct {
         u8 host, guest;
-        bool store;
+        bool load, store;
     } temp[4];
     u8 spill_count;
     u8 spill[SPILL_COUNT];
@@ -43,10 +43,23 @@ static u8 take_spill(struct plan *p, bool low)
     return H_NONE;
 }
 
-static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32 disp)
+/* Does the instruction replace the whole register that the operand names, whatever it held? */
+static bool overwrites(const struct decoded *d, const ZydisDecodedOperand *o)
+{
+    switch (d->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_BSF: /* AMD's, and perhaps those that LZCNT and TZCNT become, keep it if the source is zero */
+    case ZYDIS_MNEMONIC_BSR:
+    case ZYDIS_MNEMONIC_LZCNT:
+    case ZYDIS_MNEMONIC_TZCNT: return false;
+    default: return o->actions == ZYDIS_OPERAND_ACTION_WRITE && o->size >= 32;
+    }
+}
+
+/* held: a guest register that is in r11 by now, or REG_NONE. */
+static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32 disp, unsigned held)
 {
     *p = (struct plan){.addr = (u8)addr, .disp = disp};
-    u32 explicit = 0, written = 0, implicit = 0;
+    u32 explicit = 0, written = 0, implicit = 0, read = 0;
     bool high = false;
     for (unsigned i = 0; i < t->d->zi.operand_count; i++) {
         const ZydisDecodedOperand *o = &t->d->zo[i];
@@ -64,6 +77,8 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32
         }
         else
             implicit |= BIT(r);
+        if (!overwrites(t->d, o))
+            read |= BIT(r);
         if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
             written |= BIT(r);
     }
@@ -94,6 +109,14 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32
             temps[0] = temps[1] = false;
         }
     }
+    bool keep = held != REG_NONE && explicit & BIT(held) && !high && temps[1];
+    if (keep) {
+        p->map[held] = R11;
+        temps[1] = false;
+        p->temp[p->temp_count].host = R11;
+        p->temp[p->temp_count].guest = (u8)held;
+        p->temp[p->temp_count++].store = written & BIT(held);
+    }
     for (unsigned r = 0; r < GPR_COUNT; r++) {
         if (!(explicit & BIT(r)))
             continue;
@@ -113,8 +136,27 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32
         p->map[r] = host;
         p->temp[p->temp_count].host = host;
         p->temp[p->temp_count].guest = (u8)r;
+        p->temp[p->temp_count].load = read & BIT(r);
         p->temp[p->temp_count++].store = written & BIT(r);
     }
+}
+
+/* What the scratch registers hold behind a plan's code. */
+static void note_scratch(struct tr *t, const struct plan *p)
+{
+    if (p->rcx_in || (p->pointer == POINTER_REG && p->pointer_reg == RCX))
+        t->in_rcx = GROUP_NONE;
+    if (p->pointer == POINTER_REG && p->pointer_reg == R11)
+        t->in_r11 = REG_NONE;
+    for (unsigned i = 0; i < p->temp_count; i++) {
+        if (p->temp[i].host == RCX)
+            t->in_rcx = GROUP_NONE;
+        if (p->temp[i].host == R11)
+            t->in_r11 = host_of(p->temp[i].guest) == H_NONE ? p->temp[i].guest : REG_NONE;
+        else if (p->temp[i].guest == t->in_r11)
+            t->in_r11 = REG_NONE;
+    }
+    keep_scratch(t);
 }
 
 /* Moves a guest register into a host register, or back. */
@@ -310,7 +352,8 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
     if (p->rcx_in)
         emit_mov(e, RCX, H_GUEST_RCX);
     for (unsigned i = 0; i < p->temp_count; i++)
-        guest_to_host(e, p->temp[i].host, p->temp[i].guest);
+        if (p->temp[i].load)
+            guest_to_host(e, p->temp[i].host, p->temp[i].guest);
     encode(t, p, e);
     for (unsigned i = 0; i < p->temp_count; i++)
         if (p->temp[i].store)
@@ -319,6 +362,8 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
         emit_mov(e, H_GUEST_RCX, RCX);
     for (unsigned i = 0; i < p->spill_count; i++)
         emit_load(e, p->spill[i], VCPU_DISP(spill) + (s32)i * 8);
+    if (e == &t->hot)
+        note_scratch(t, p);
 }
 
 /* Does an EVEX instruction keep faults of memory elements that its mask leaves out to itself? */
@@ -415,7 +460,7 @@ void translate_copy(struct tr *t)
 {
     struct plan p;
     if (!t->d->in.mem) {
-        make_plan(t, &p, false, H_NONE, 0);
+        make_plan(t, &p, false, H_NONE, 0, t->in_r11);
         emit_place(t, &t->hot);
         emit_planned(t, &t->hot, &p);
         return;
@@ -425,7 +470,7 @@ void translate_copy(struct tr *t)
     unsigned index;
     s32 disp;
     if (grouped_operand(t, note, &index, &disp)) {
-        make_plan(t, &p, true, index, disp);
+        make_plan(t, &p, true, index, disp, grouped_keeps(t, note) ? t->in_r11 : REG_NONE);
         emit_grouped(t, note, size, flags, t->d->in.seg, emit_planned, &p);
         return;
     }
@@ -439,7 +484,7 @@ void translate_copy(struct tr *t)
         addr = emit_address(t);
         disp = 0;
     }
-    make_plan(t, &p, true, addr == H_NONE ? H_ADDR : addr, disp);
+    make_plan(t, &p, true, addr == H_NONE ? H_ADDR : addr, disp, REG_NONE);
     emit_access(t, addr, disp, size, flags, t->d->in.seg, emit_planned, &p);
 }
 
@@ -453,6 +498,7 @@ void translate_lea(struct tr *t)
     t->flat = true;
     if (home != H_NONE && t->d->in.osz >= 4 && t->d->in.asz >= 4) {
         emit_effective(t, home, t->d->in.osz == 8 && t->d->in.asz == 8);
+        keep_scratch(t);
     } else {
         unsigned addr = emit_address(t);
         if (t->d->in.osz == 2 && home == H_NONE) {

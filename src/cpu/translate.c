@@ -187,6 +187,11 @@ static void classify(struct tr *t)
 static void translate_insn(struct tr *t)
 {
     struct decoded *d = t->d;
+    if (t->scratch_at != t->hot.p || d->label) {
+        t->in_r11 = REG_NONE;
+        t->in_rcx = GROUP_NONE;
+    }
+    t->scratch_at = NULL;
     switch (d->class) {
     case CLASS_CALL: emit_call_insn(t, d->fn, d->ends); return;
     case CLASS_BRANCH: translate_branch(t); return;
@@ -194,7 +199,7 @@ static void translate_insn(struct tr *t)
     case CLASS_LEA: translate_lea(t); return;
     case CLASS_BIT: translate_bit(t); return;
     case CLASS_XLAT: translate_xlat(t); return;
-    case CLASS_NOP: return;
+    case CLASS_NOP: keep_scratch(t); return;
     default: translate_copy(t);
     }
 }
@@ -270,6 +275,21 @@ static bool decode_block(struct tr *t, const u8 *page, const u8 *page2, u64 page
     return true;
 }
 
+/* Finds the targets of the block's own branches. */
+static void find_labels(struct tr *t)
+{
+    for (u32 i = 0; i < t->insn_count; i++)
+        t->insn[i].label = false;
+    for (u32 i = 0; i < t->insn_count; i++) {
+        const struct decoded *d = &t->insn[i];
+        if (d->class != CLASS_BRANCH || !d->zi.raw.imm[0].is_relative || !d->zi.raw.imm[0].size)
+            continue;
+        s64 target = d->next + d->zi.raw.imm[0].value.s;
+        for (u32 k = 0; k < t->insn_count; k++)
+            t->insn[k].label |= t->insn[k].pos == target;
+    }
+}
+
 struct block *translate(struct vcpu *v, const struct translation_request *r, bool *needs_page2)
 {
     struct cache *c = v->vm->cache;
@@ -294,6 +314,7 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     t->direct = t->is64 && !(r->mode & MODE_USER) && mmu_is_direct(v);
     t->ssz = t->is64 ? 8 : r->mode & MODE_SS32 ? 4 : 2;
     t->lost = t->crossing_next = false;
+    t->scratch_at = NULL;
     t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;
     if (c->link_max - c->link_count < ARRAY_LEN(t->links))
         return NULL;
@@ -303,6 +324,7 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
         *needs_page2 = true;
         return NULL;
     }
+    find_labels(t);
     if (t->is64 && !(t->mode & (MODE_STEP | MODE_PLAIN)))
         group_accesses(t);
     else

@@ -44,6 +44,7 @@ struct decoded {
     struct insn in;
     u16 pos, next;
     u8 class;  /* enum insn_class */
+    bool label; /* a branch of the block jumps here */
     bool ends; /* nothing falls through */
     insn_fn fn;
     struct access_note note[2]; /* the memory operand, the stack */
@@ -74,6 +75,12 @@ struct tr {
     /* What the body of a memory access uses: host = [rcx + mem_index + mem_disp]. */
     u8 mem_index;
     s32 mem_disp;
+
+    /* What the scratch registers hold that need not be loaded again: r11 a guest register that has no host register
+     * (REG_NONE: nothing), rcx the difference of a group (GROUP_NONE). Stages that keep track say so by keep_scratch()
+     * behind their code; it holds for the next instruction if nothing else was emitted. */
+    u8 in_r11, in_rcx;
+    u8 *scratch_at;
 
     struct {
         u16 guest;
@@ -111,8 +118,14 @@ void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access)
 /* The same for an access that group.c noted, if it is in a group (else false and nothing emitted). grouped_operand tells
  * beforehand which host register and displacement the body will use. */
 bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp);
+/* Will r11 still hold in the body of this grouped access what it holds now? */
+bool grouped_keeps(const struct tr *t, const struct access_note *note);
 bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
                   emit_body body, void *ctx);
+static inline void keep_scratch(struct tr *t)
+{
+    t->scratch_at = t->hot.p;
+}
 /* A copied instruction that may raise a host fault starts here. */
 void emit_place(struct tr *t, struct emit *e);
 
