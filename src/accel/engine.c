@@ -313,7 +313,7 @@ static int make_vcpu(struct accel_vm *a, u32 index, bool nested)
     void *mmu = pages_map(mmu_size(), PROT_READ | PROT_WRITE, false);
     if (!mmu)
         return -ENOMEM;
-    mmu_init(v, mmu, (u64)exec_leave_lookup);
+    mmu_init(v, mmu);
     void *apic = pages_map(lapic_size(), PROT_READ | PROT_WRITE, false);
     if (!apic)
         return -ENOMEM;

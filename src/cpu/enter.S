@@ -87,8 +87,18 @@ leave:
         pop %rbx
         ret
 
-/* Thunks that translated code CALLs: the C function gets (vcpu, return address, r11 or rcx as third) and returns true to
- * go on at v->resume. */
+/* Calls a C function with rdi = vcpu and two more arguments, rsp = vcpu + BIAS; it returns true to go on at v->resume. */
+.macro CALL_C function
+        mov %rdi, %rbx
+        mov SLOT_HOST_RSP(%rdi), %rsp
+        call \function
+        test %al, %al
+        jz leave
+        lea BIAS(%rbx), %rsp
+        jmp resume
+.endm
+
+/* Thunks that translated code CALLs: the C function gets (vcpu, return address, r11 or rcx as third). */
 .macro THUNK name, function, third
         .globl \name
         .hidden \name
@@ -100,13 +110,7 @@ leave:
         lea -BIAS(%rsp), %rdi
         mov \third, %rdx
         mov RESUME(%rdi), %rsi
-        mov %rdi, %rbx
-        mov SLOT_HOST_RSP(%rdi), %rsp
-        call \function
-        test %al, %al
-        jz leave
-        lea BIAS(%rbx), %rsp
-        jmp resume
+        CALL_C \function
         .size \name, . - \name
 .endm
 
@@ -115,7 +119,7 @@ leave:
         THUNK exec_thunk_slow_segment, exec_slow_segment, %r11
         THUNK exec_thunk_call, exec_call, %rcx
 
-/* Ways out that translated code JMPs to: the C function gets (vcpu, rcx, r11); it returns true to go on at v->resume. */
+/* Ways out that translated code JMPs to: the C function gets (vcpu, rcx, r11). */
 .macro LEAVE name, function
         .globl \name
         .hidden \name
@@ -125,13 +129,7 @@ leave:
         lea -BIAS(%rsp), %rdi
         mov %rcx, %rsi
         mov %r11, %rdx
-        mov %rdi, %rbx
-        mov SLOT_HOST_RSP(%rdi), %rsp
-        call \function
-        test %al, %al
-        jz leave
-        lea BIAS(%rbx), %rsp
-        jmp resume
+        CALL_C \function
         .size \name, . - \name
 .endm
 

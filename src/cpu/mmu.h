@@ -44,7 +44,6 @@ struct tlb {
     /* C only */
     u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
     u64 xgpa[TLB_SIZE]; /* guest-physical page of a fetch */
-    u64 jmiss;          /* host address to put in empty jcode slots */
     struct tlb_key key;
     u64 direct;         /* the difference, host minus linear, that most pages have: see direct_vote() */
     u32 votes;          /* for it; 0 to DIRECT_SURE */
@@ -97,7 +96,7 @@ bool mmu_is_direct(const struct vcpu *v);
 
 /* Created by cpu_create with memory from the accelerator. Sets up the contexts. */
 size_t mmu_size(void);
-void mmu_init(struct vcpu *v, void *memory, u64 jump_miss);
+void mmu_init(struct vcpu *v, void *memory);
 
 /*
  * Translates one linear address for `access` and sets accessed and dirty bits as the manual says. Fills no TLB.

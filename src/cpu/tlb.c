@@ -214,7 +214,7 @@ void mmu_attach(struct vcpu *v)
     __builtin_ia32_wrgsbase64((u64)v->tlb);
 }
 
-void mmu_init(struct vcpu *v, void *memory, u64 jump_miss)
+void mmu_init(struct vcpu *v, void *memory)
 {
     struct mmu *m = memory;
     v->mmu = m;
@@ -222,8 +222,6 @@ void mmu_init(struct vcpu *v, void *memory, u64 jump_miss)
         m->empty[i] = tlb_empty(i);
     for (u32 i = 0; i < JUMP_SIZE; i++)
         m->jump_empty[i] = jump_empty(i);
-    for (u32 i = 0; i < TLB_CONTEXTS; i++)
-        m->tlb[i].jmiss = jump_miss;
     v->tlb_mask = (u64)(TLB_SIZE - 1) << PAGE_SHIFT;
     v->jump_mask = JUMP_MASK;
     struct tlb_key k = key_now(v);

@@ -85,7 +85,7 @@ static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const 
         v->index = i;
         v->exec = core_alloc(64, sizeof(*v->exec));
         lapic_create(v, core_alloc(64, lapic_size()));
-        mmu_init(v, core_alloc(4096, mmu_size()), 0);
+        mmu_init(v, core_alloc(4096, mmu_size()));
         if (nested && vendor == VENDOR_INTEL)
             vmx_init(v, core_alloc(64, vmx_size()));
         else if (nested)

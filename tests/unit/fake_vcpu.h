@@ -115,7 +115,7 @@ static inline struct vcpu *fake_vcpu(enum vendor vendor)
     vm.tsc_khz = 1000000;
     v.vm = &vm;
     lapic_create(&v, lapic);
-    mmu_init(&v, mmu, 0);
+    mmu_init(&v, mmu);
     cpu_reset(&v);
     return &v;
 }

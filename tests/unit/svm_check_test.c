@@ -39,7 +39,7 @@ static void create(void)
     v->vm = &vm;
     vm.vcpu[0] = v;
     size = (mmu_size() + 4095) & ~4095ul;
-    mmu_init(v, aligned_alloc(4096, size), 0);
+    mmu_init(v, aligned_alloc(4096, size));
     svm_init(v, calloc(1, svm_size()));
     vmcb = (struct vmcb *)(vm.ram[0].host + VMCB_AT);
 }

@@ -67,7 +67,7 @@ static inline void machine_create(void)
     v = pages(sizeof *v);
     v->vm = &vm;
     vm.vcpu[0] = v;
-    mmu_init(v, pages(mmu_size()), 0);
+    mmu_init(v, pages(mmu_size()));
     lapic_create(v, pages(lapic_size()));
     vmx_init(v, pages(vmx_size()));
     x = v->vmx;
