@@ -353,6 +353,8 @@ bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
     v->stat[STAT_CALL]++;
     enum outcome out = in->fn(v, in);
     v->insn = NULL;
+    if (out == CPU_NEXT)
+        return true;
     if (out != CPU_OK)
         return leave_with(v, out);
     if (!ends && v->next_rip == next && v->mode == mode && !v->code_changed && !v->request && !v->trap_pending &&

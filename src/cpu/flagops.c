@@ -40,6 +40,9 @@ enum outcome op_sti(struct vcpu *v, const struct insn *in)
     if (v->flags & FLAG_IF)
         return CPU_OK;
     v->flags |= FLAG_IF;
+    /* With nothing pending the shadow is just that the next instruction follows; L1 would see it in an exit of L2. */
+    if (!v->request && !v->intr_masked && !v->in_guest && !(v->mode & MODE_STEP) && !in->last)
+        return CPU_NEXT;
     v->shadow = SHADOW_STI;
     event_recheck(v);
     mode_update(v);

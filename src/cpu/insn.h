@@ -43,6 +43,7 @@ struct insn {
     bool evex;
     bool mem;     /* has a memory operand: ea fields above are valid */
     bool ends;    /* control returns to the dispatcher after it */
+    bool last;    /* of its block */
     u8 bytes[15];
 };
 

@@ -56,7 +56,7 @@ static const struct op_row rows[] = {
     ENDING(RSM, rsm), CALLED(SALC, salc), CALLED(SCASB, scas), CALLED(SCASD, scas),
     CALLED(SCASQ, scas), CALLED(SCASW, scas), CALLED(SGDT, sgdt), CALLED(SIDT, sidt),
     ENDING(SKINIT, skinit), CALLED(SLDT, sldt), CALLED(SMSW, smsw), CALLED(STAC, stac),
-    CALLED(STD, std), ENDING(STGI, stgi), ENDING(STI, sti), CALLED(STOSB, stos),
+    CALLED(STD, std), ENDING(STGI, stgi), CALLED(STI, sti), CALLED(STOSB, stos),
     CALLED(STOSD, stos), CALLED(STOSQ, stos), CALLED(STOSW, stos), CALLED(STR, str),
     CALLED(SWAPGS, swapgs), ENDING(SYSCALL, syscall), ENDING(SYSENTER, sysenter),
     ENDING(SYSEXIT, sysexit), ENDING(SYSRET, sysret), ENDING(UD0, ud), ENDING(UD1, ud),

@@ -18,6 +18,7 @@ void emit_call_insn(struct tr *t, insn_fn fn, bool ends)
     *in = t->d->in;
     in->fn = fn;
     in->ends = ends;
+    in->last = t->d == &t->insn[t->insn_count - 1];
     emit_mov_imm64(&t->hot, H_SCRATCH, (u64)in);
     emit_call_vcpu(&t->hot, VCPU_DISP(call_thunk));
 }

@@ -18,6 +18,7 @@
 /* The result of everything that can be interrupted by guest-visible events. Must be checked. */
 enum outcome {
     CPU_OK = 0,      /* done; go on */
+    CPU_NEXT,        /* of called instructions: done, and nothing comes before the next one */
     CPU_FAULT,       /* an exception was raised: see vcpu.fault; RIP and registers are unchanged */
     CPU_NESTED_EXIT, /* the instruction or event made L2 exit: L1's host state is already loaded */
     CPU_EXIT,        /* leave to the accelerator: see vcpu.exit */

@@ -328,6 +328,11 @@ static void flags(void)
     CHECK_EQ(rflags_get(v), FLAG_ONE | FLAG_CF | FLAG_DF | FLAG_VIF | FLAG_VIP);
     CHECK(faulted(v, op_stac(v, &in), EXC_UD, 0));
     fake_protected(v, 0);
+    CHECK(op_sti(v, &in) == CPU_NEXT);
+    CHECK(v->flags & FLAG_IF && !v->shadow);
+    CHECK(op_sti(v, &in) == CPU_OK);
+    v->flags &= ~FLAG_IF;
+    v->request = REQ_EVENT;
     CHECK(op_sti(v, &in) == CPU_OK);
     CHECK_EQ(v->shadow, SHADOW_STI);
     CHECK(v->mode & MODE_STEP);
