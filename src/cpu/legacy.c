@@ -192,10 +192,12 @@ enum outcome op_pop_rm(struct vcpu *v, const struct insn *in)
 {
     u64 x, sp = v->gpr[RSP];
     TRY(stack_pop(v, &x, in->osz));
-    enum outcome r = rm_write(v, in, in->osz, x);
-    if (r != CPU_OK)
-        v->gpr[RSP] = sp;
-    return r;
+    /* The address is made with the new RSP, but if the write faults or exits RSP is the old one. */
+    u64 offset = insn_offset(v, in), moved = v->gpr[RSP];
+    v->gpr[RSP] = sp;
+    TRY(seg_write(v, in->seg, offset, &x, in->osz));
+    v->gpr[RSP] = moved;
+    return CPU_OK;
 }
 
 /* Near targets: within the limit, or canonical. */

@@ -175,6 +175,7 @@ L2(l2_vmload, "", "vmload", "");
 L2(l2_stgi, "", "stgi", "");
 L2(l2_clgi, "", "clgi", "");
 L2(l2_sti, "", "sti", "nop; nop; cli");
+L2(l2_pop, "", "popq (%rdi)", "");
 L2(l2_iret, "mov %rsp, %rax; push $0x10; push %rax; pushfq; push $8; lea 1f(%rip), %rax; push %rax", "iretq", "1:");
 L2(l2_pushf, "", "pushfq", "");
 L2(l2_lidt, "", "lidt idt_pointer(%rip)", "");
@@ -630,6 +631,8 @@ static void nested_paging(void)
     else
         skip("instruction bytes of #NPF", "no decode assists");
     check_eq(npf(l2_write, 0, PTE_W), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_W, "#NPF of a write to a read-only page");
+    check_eq(npf(l2_pop, 0, PTE_W), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_W, "#NPF of the write of a POP");
+    check_eq(G.rsp, (u64)(l2_stack + sizeof l2_stack - 8), "leaves RSP as it was");
     check_eq(npf(l2_read, 0, PTE_U), SVM_NPF_FINAL | PFERR_U | PFERR_P, "#NPF: accesses are user accesses");
     if (rdmsr(MSR_EFER) & EFER_NXE)
         check_eq(npf(l2_call, PTE_NX, 0), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_I, "#NPF of a fetch from an NX page");

@@ -241,6 +241,7 @@ static void start_proc(void (*fn)(void), u32 proc)
 
 L2(l2_nothing, "", "vmcall", "");
 L2(l2_registers, "mov $0x11, %ecx; mov $0x22, %ebx; inc %r15; mov $0x55, %eax", "vmcall", "");
+L2(l2_pop, "", "popq (%rdi)", "");
 L2(l2_string, "lea l2_bytes(%rip), %rdi; mov $3, %ecx", "rep stosb", "");
 L2(l2_rdpid, "", ".byte 0xf3, 0x0f, 0xc7, 0xf8", "");
 L2(l2_cpuid, "xor %eax, %eax", "cpuid", "");
@@ -713,6 +714,8 @@ static void extended_page_tables(void)
     check_eq(vmread(F_LINEAR), page, "has the linear address");
     violation(l2_write, 0, EPT_W, EXIT_EPT_VIOLATION, 0x1aa, "EPT violation of a write");
     violation(l2_call, 0, EPT_X, EXIT_EPT_VIOLATION, 0x19c, "EPT violation of a fetch");
+    violation(l2_pop, 0, EPT_W, EXIT_EPT_VIOLATION, 0x1aa, "EPT violation of the write of a POP");
+    check_eq(vmread(F_RSP), (u64)(l2_stack + sizeof l2_stack - 8), "leaves RSP as it was");
     violation(l2_read, 0, EPT_R, EXIT_EPT_MISCONFIG, 0, "write without read is a misconfiguration");
     violation(l2_read, 2 << 3, 4 << 3, EXIT_EPT_MISCONFIG, 0, "memory type 2 is a misconfiguration");
     u64 *e = pte_of(ept, (u64)pml4, 1), old = *e;
