@@ -72,7 +72,8 @@ l2bench)
     run_l2 bench
     ;;
 esac
-dmesg | grep -E 'WARNING:|BUG:|Oops|stall|soft lockup|Call Trace|unchecked MSR|cut here' | head -n 5 | sed "s/^/NB L$level dmesg /"
+dmesg | grep -E 'WARNING:|BUG:|Oops|\<stalls?\>|soft lockup|Call Trace|unchecked MSR|cut here' |
+    head -n 5 | sed "s/^/NB L$level dmesg /"
 say "done" "$(cut -d' ' -f1 /proc/uptime)"
 poweroff -f
 sleep 60

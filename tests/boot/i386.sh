@@ -33,7 +33,7 @@ seq 1 20000 | sed "s/\$/ $nonce/" >/tmp/a
 say sha256 "$(sha256sum </tmp/a | cut -d' ' -f1)"
 say bc "$(echo '3^2000 % 10^40' | bc)"
 for zip in gzip bzip2; do $zip -c /tmp/a | $zip -dc | cmp - /tmp/a && say $zip ok; done
-dmesg | grep -E 'WARNING:|BUG:|Oops|rcu.*stall|soft lockup|Call Trace|unchecked MSR|cut here|segfault|traps:' |
+dmesg | grep -E 'WARNING:|BUG:|Oops|\<stalls?\>|soft lockup|Call Trace|unchecked MSR|cut here|segfault|traps:' |
     head -n 5 | sed 's/^/NB L1 dmesg /'
 say "done"
 poweroff -f
