@@ -56,7 +56,6 @@ struct accel_ops {
     void (*destroy)(struct accel_vm *vm);
     /* Maps host memory as guest RAM (page-aligned). Before vCPUs run, or with all stopped. */
     int (*ram_add)(struct accel_vm *vm, gpa_t start, u64 size, void *host, bool readonly);
-    int (*ram_remove)(struct accel_vm *vm, gpa_t start);
     /* [any thread] A device wrote guest RAM while vCPUs may run. NULL: the accelerator need not know. */
     void (*ram_written)(struct accel_vm *vm, gpa_t start, u64 size);
     /* Resets all vCPUs; the boot CPU then gets `boot` (NULL: the reset vector). All stopped. */

@@ -435,22 +435,6 @@ static int engine_ram_add(struct accel_vm *a, gpa_t start, u64 size, void *host,
     return 0;
 }
 
-static int engine_ram_remove(struct accel_vm *a, gpa_t start)
-{
-    struct vm *vm = &a->vm;
-    for (u32 i = 0; i < vm->ram_slots; i++) {
-        if (vm->ram[i].start != start.a)
-            continue;
-        block_invalidate(vm, NULL, start, vm->ram[i].size);
-        free(vm->ram[i].page_flags);
-        vm->ram[i] = vm->ram[--vm->ram_slots];
-        for (u32 j = 0; j < vm->vcpu_count; j++)
-            mmu_flush_all(vm->vcpu[j]);
-        return 0;
-    }
-    return -ENOENT;
-}
-
 static void engine_ram_written(struct accel_vm *a, gpa_t start, u64 size)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* against a translator that flags the page, then reads it */
@@ -617,7 +601,6 @@ const struct accel_ops accel_engine = {
     .create = engine_create,
     .destroy = engine_destroy,
     .ram_add = engine_ram_add,
-    .ram_remove = engine_ram_remove,
     .ram_written = engine_ram_written,
     .reset = engine_reset,
     .run = engine_run,
