@@ -46,8 +46,6 @@ static inline bool svm_intercepted(const struct svm *s, unsigned exit_code)
 
 /* check.c: the first rule that the copied VMCB breaks, NULL if it is good. */
 const char *svm_check(const struct vcpu *v, const struct vmcb_control *c, const struct vmcb_save *g);
-/* Bits of CR4 that a VMCB may set. */
-u64 svm_cr4_valid(const struct vcpu *v);
 /* True if a 4 KiB-aligned VMCB or HSAVE address is one. */
 bool svm_page_valid(const struct vcpu *v, u64 pa);
 
