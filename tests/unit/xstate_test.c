@@ -1,30 +1,9 @@
 #include "unit/test.h"
-#include "unit/core.h"
+#include "unit/vector_state.h"
 #include "cpu/ops.h"
 #include "cpu/xstate.h"
 
 #define AT 0x10000u
-
-struct state {
-    u8 b[4096];
-} __attribute__((aligned(64)));
-
-static struct vcpu *v;
-static struct state before, after, mine;
-static u8 *ram;
-static u64 host_mask;
-
-/* Runs a handler with `before` in the host's registers and leaves what it made of them in `after`. */
-__attribute__((target("general-regs-only"), noinline)) static enum outcome run_raw(insn_fn fn, const struct insn *in)
-{
-    u32 lo = (u32)host_mask, hi = (u32)(host_mask >> 32);
-    __asm__ volatile("xsave64 %0" : "+m"(mine) : "a"(lo), "d"(hi));
-    __asm__ volatile("xrstor64 %0" : : "m"(before), "a"(lo), "d"(hi) : "memory");
-    enum outcome out = fn(v, in);
-    __asm__ volatile("xsave64 %0" : "+m"(after) : "a"(lo), "d"(hi));
-    __asm__ volatile("xrstor64 %0" : : "m"(mine), "a"(lo), "d"(hi) : "memory");
-    return out;
-}
 
 static enum outcome run(insn_fn fn, u8 rex, u8 osz, u64 mask)
 {
@@ -32,9 +11,7 @@ static enum outcome run(insn_fn fn, u8 rex, u8 osz, u64 mask)
                       .rex = rex, .seg = SEG_DS, .len = 3};
     v->gpr[RAX] = (u32)mask;
     v->gpr[RDX] = mask >> 32;
-    v->fault.valid = false;
-    memset(&after, 0, sizeof(after));
-    return run_raw(fn, &in);
+    return run_handler(fn, &in);
 }
 
 static bool faults(insn_fn fn, u64 mask, u8 vector)
@@ -164,7 +141,7 @@ static void test_xsave(void)
     v->pkru = 0;
     CHECK_EQ(run(op_xrstor, 0x48, 8, ~0ull), CPU_OK);
     CHECK_EQ(v->pkru, all & XCR0_PKRU ? 0x55 : 0);
-    struct state got = after;
+    struct image got = after;
     fill();
     CHECK(!memcmp(got.b + 160, before.b + 160, 256));
     CHECK(!memcmp(got.b + 32, before.b + 32, 16));
@@ -357,15 +334,11 @@ static void test_xcr0(void)
 
 int main(void)
 {
-    core_create(VENDOR_INTEL, false, 1, NULL);
-    v = vm.vcpu[0];
-    ram = vm.ram[0].host;
+    vector_state_create();
     if (!features_have(&core_features, FEATURE_XSAVE)) {
         printf("# this host has no XSAVE\n");
         return TEST_END();
     }
-    host_mask = core_features.xcr0 & ~XCR0_PKRU;
-    v->xcr0 = core_features.xcr0;
     test_fxsave();
     test_xsave();
     test_x87();
