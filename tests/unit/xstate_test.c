@@ -59,6 +59,19 @@ static void fill(void)
     set64(before.b + 512, host_mask);
 }
 
+static enum outcome do_nothing(struct vcpu *cpu, const struct insn *in)
+{
+    return CPU_OK;
+}
+
+/* Saving keeps x87 pointers on Intel's CPUs; on AMD's only while an exception is pending, zeros otherwise. */
+static bool pointers_kept;
+
+static u64 saved(u64 pointer)
+{
+    return pointers_kept ? pointer : 0;
+}
+
 static void test_fxsave(void)
 {
     TEST("FXSAVE and FXRSTOR in 64-bit mode");
@@ -78,15 +91,15 @@ static void test_fxsave(void)
     set64(ram + AT + 16, 0x987654321);
     memset(ram + AT + 160, 0x77, 256);
     CHECK_EQ(run(op_fxrstor, 0x48, 8, 0), CPU_OK);
-    CHECK_EQ(q(after.b + 8), 0x123456789a);
+    CHECK_EQ(q(after.b + 8), saved(0x123456789a));
     CHECK(!memcmp(after.b + 160, ram + AT + 160, 256));
     before = after;
     memset(ram + AT, 0, 512);
     CHECK_EQ(run(op_fxsave, 0x48, 8, 0), CPU_OK);
-    CHECK_EQ(q(ram + AT + 8), 0x123456789a);
-    CHECK_EQ(q(ram + AT + 16), 0x987654321);
+    CHECK_EQ(q(ram + AT + 8), saved(0x123456789a));
+    CHECK_EQ(q(ram + AT + 16), saved(0x987654321));
     CHECK_EQ(run(op_fxsave, 0, 4, 0), CPU_OK);
-    CHECK_EQ(q(ram + AT + 8), 0x3456789a);
+    CHECK_EQ(q(ram + AT + 8), saved(0x3456789a));
 
     TEST("FXSAVE and FXRSTOR outside 64-bit mode leave XMM8-15 alone");
     core_mode32(v);
@@ -265,11 +278,11 @@ static void test_x87(void)
     set64(ram + AT + 12, 0x1111);
     set64(ram + AT + 20, 0x2222);
     CHECK_EQ(run(op_fldenv, 0, 4, 0), CPU_OK);
-    CHECK_EQ(q(after.b + 8) & 0xffffffff, 0x1111);
+    CHECK_EQ(q(after.b + 8) & 0xffffffff, saved(0x1111));
     before = after;
     CHECK_EQ(run(op_fnstenv, 0, 4, 0), CPU_OK);
-    CHECK_EQ(d(ram + AT + 12), 0x1111);
-    CHECK_EQ(d(ram + AT + 20), 0x2222);
+    CHECK_EQ(d(ram + AT + 12), saved(0x1111));
+    CHECK_EQ(d(ram + AT + 20), saved(0x2222));
 
     TEST("FNSAVE initializes, FRSTOR brings it back");
     fill();
@@ -294,14 +307,14 @@ static void test_x87(void)
     set64(before.b + 16, 0x6789a);
     memset(ram + AT, 0xcc, 128);
     CHECK_EQ(run(op_fnsave, 0, 2, 0), CPU_OK);
-    CHECK_EQ(q(ram + AT + 6) & 0xffffffff, 0x10002345);
-    CHECK_EQ(q(ram + AT + 10) & 0xffffffff, 0x6000789a);
+    CHECK_EQ(q(ram + AT + 6) & 0xffffffff, saved(0x10002345));
+    CHECK_EQ(q(ram + AT + 10) & 0xffffffff, saved(0x6000789a));
     CHECK_EQ(q(ram + AT + 14), 0x8000000000000001);
     CHECK_EQ(ram[AT + 94], 0xcc);
     before = after;
     CHECK_EQ(run(op_frstor, 0, 2, 0), CPU_OK);
-    CHECK_EQ(d(after.b + 8), 0x12345);
-    CHECK_EQ(d(after.b + 16), 0x6789a);
+    CHECK_EQ(d(after.b + 8), saved(0x12345));
+    CHECK_EQ(d(after.b + 16), saved(0x6789a));
 
     TEST("a pending exception is taken by FLDENV");
     fill();
@@ -339,6 +352,9 @@ int main(void)
         printf("# this host has no XSAVE\n");
         return TEST_END();
     }
+    fill();
+    run_handler(do_nothing, NULL);
+    pointers_kept = q(after.b + 8);
     test_fxsave();
     test_xsave();
     test_x87();
