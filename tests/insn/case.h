@@ -75,6 +75,7 @@ unsigned case_bytes(const struct test_case *c, u8 *out);
 void vectors_store(const struct vectors *v, u8 *area, const u32 off[8], u64 features);
 void vectors_load(struct vectors *v, const u8 *area, const u32 off[8], u64 features);
 u64 host_features(u32 off[8]);
+bool host_is_amd(void);
 
 /* generate.c */
 struct rng {
