@@ -48,7 +48,7 @@ $(O)/%.S.o: %.S
 # Unit tests link everything but main; each prints "ok"/"not ok" lines and exits 1 on failure.
 $(O)/tests/unit/%: tests/unit/%.c $(HOST_OBJ) $(CORE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MF $@.d -MT $@ -Itests $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
 unit: $(UNIT)
 
@@ -92,4 +92,4 @@ clean:
 	rm -rf build
 
 .PHONY: all unit demo test bench lint fuzz install clean
--include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d)
+-include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(UNIT:=.d)

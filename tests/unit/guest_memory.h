@@ -102,7 +102,7 @@ static void guest_create(enum vendor vendor)
     v->dr6 = DR6_FIXED;
     v->dr7 = DR7_FIXED;
     v->apic_base = 0xfee00900;
-    lapic_create(v, calloc(1, lapic_size()));
+    lapic_create(v, pages(lapic_size()));
     mmu_init(v, pages(mmu_size()));
     mmu_attach(v);
 }

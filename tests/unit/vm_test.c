@@ -22,7 +22,7 @@
 enum deed {
     OBEY,     /* wait for a stop */
     HANG,     /* do not listen */
-    RESET,    /* ask for a reset, then wait for a stop */
+    RESET,    /* ask for a reset once all run, then wait for a stop */
     FAULT,    /* triple fault */
     FAIL,
     SPEAK,    /* write to the serial port until a stop */
@@ -36,7 +36,7 @@ struct accel_vm {
 
 static struct accel_vm fake;
 static enum deed deeds[2][2]; /* by vCPU, before and after the first restart */
-static unsigned resets;
+static unsigned resets, entered; /* entered: [a] calls of run */
 
 static int fake_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **vm,
                        char *error, size_t error_size)
@@ -63,10 +63,13 @@ static void fake_reset(struct accel_vm *vm, const struct accel_boot *boot)
 static enum accel_exit fake_run(struct accel_vm *vm, u32 index)
 {
     enum deed deed = deeds[index][resets > 1];
+    __atomic_fetch_add(&entered, 1, __ATOMIC_SEQ_CST);
     if (deed == FAULT)
         return ACCEL_SHUTDOWN;
     if (deed == FAIL)
         return ACCEL_ERROR;
+    while (deed == RESET && __atomic_load_n(&entered, __ATOMIC_SEQ_CST) < 2)
+        usleep(1000);
     if (deed == RESET)
         vm->machine.io_write(vm->machine.opaque, PORT_RESET, 6, 1);
     if (deed == POWER_OFF)
