@@ -12,7 +12,7 @@ CFLAGS += -std=gnu17 -g -MMD -MP $(WARN) -pthread
 OPT_release := -O2
 OPT_debug := -O1 -DDEBUG
 OPT_asan := -O1 -DDEBUG -fsanitize=address,undefined -fno-omit-frame-pointer
-OPT_tsan := -O1 -DDEBUG -fsanitize=thread
+OPT_tsan := -O1 -DDEBUG -fsanitize=thread $(if $(findstring clang,$(CC)),,-Wno-tsan)
 OPT_cov := -O0 --coverage
 CFLAGS += $(OPT_$(B))
 LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
