@@ -53,8 +53,8 @@ void lapic_accept(struct lapic *a, u8 vector, bool level)
     request_set(a->v, REQ_EVENT);
 }
 
-/* SDM "Handling Multiple NMIs": while one is handled, one more is held. An NMI that could be taken at once, but was not seen
- * yet, counts as being handled. */
+/* SDM "Handling Multiple NMIs": while one is handled, one more is held. An NMI that could be taken at once, but was not
+ * seen yet, counts as being handled. */
 static void nmi_arrives(struct vcpu *v)
 {
     bool first = !__atomic_exchange_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);

@@ -1,8 +1,8 @@
 /*
  * Guest memory for C code of the core, by linear address (mem_) and by physical address (phys_).
  *
- * Most accesses hit the TLB that translated code uses. The rest become one or two spans, one a page, found before any byte
- * moves: RAM, ROM, the local APIC's page, or a device. Writes to RAM that go past the TLB tell the block cache.
+ * Most accesses hit the TLB that translated code uses. The rest become one or two spans, one a page, found before any
+ * byte moves: RAM, ROM, the local APIC's page, or a device. Writes to RAM that go past the TLB tell the block cache.
  */
 #include "cpu/copy.h"
 #include "cpu/lapic.h"
@@ -118,7 +118,8 @@ static void span_write(struct vcpu *v, const struct span *s, const u8 *buf)
 /* SDM "Alignment-Check Exception (#AC)". Operands wider than 8 bytes are held to 8. */
 static enum outcome alignment_check(struct vcpu *v, u64 la, unsigned size, enum access access)
 {
-    if (likely(!(v->flags & FLAG_AC)) || v->cpl != 3 || !(v->cr0 & CR0_AM) || access & (ACCESS_IMPLICIT | ACCESS_UNCHECKED))
+    if (likely(!(v->flags & FLAG_AC)) || v->cpl != 3 || !(v->cr0 & CR0_AM) ||
+        access & (ACCESS_IMPLICIT | ACCESS_UNCHECKED))
         return CPU_OK;
     if (size & (size - 1) && size != 10)
         return CPU_OK;

@@ -169,8 +169,8 @@ static u64 element_load(const u8 *p, unsigned size)
 }
 
 /* Opens the next elements for reading and loads the first. */
-static enum outcome element_open(struct vcpu *v, const struct insn *in, struct span *s, unsigned seg, unsigned reg, u64 limit,
-                                 u64 *value)
+static enum outcome element_open(struct vcpu *v, const struct insn *in, struct span *s, unsigned seg, unsigned reg,
+                                 u64 limit, u64 *value)
 {
     unsigned size = element_size(in);
     TRY(string_open(v, in, s, seg, reg, size, limit, ACCESS_READ));
@@ -303,9 +303,9 @@ enum outcome op_lods(struct vcpu *v, const struct insn *in)
 }
 
 /*
- * SCAS and CMPS; the CPUs read ES:RDI first. Without a second operand in memory, `a` is the accumulator. After a fault the
- * flags are those before the instruction, so they are set at the end (SDM: "the EFLAGS value is restored to the state
- * prior to the execution").
+ * SCAS and CMPS; the CPUs read ES:RDI first. Without a second operand in memory, `a` is the accumulator. After a fault
+ * the flags are those before the instruction, so they are set at the end (SDM: "the EFLAGS value is restored to the
+ * state prior to the execution").
  */
 static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
 {

@@ -145,8 +145,8 @@ static void line_update(struct i8254 *pit)
     timer_arm(&pit->timer, next ? tick_ns(next) : 0);
 }
 
-/* Periods of mode 2 that passed without a pulse because the host was late are made up for, a quarter of a period apart, so
- * that a guest on a busy host still counts its ticks. */
+/* Periods of mode 2 that passed without a pulse because the host was late are made up for, a quarter of a period apart,
+ * so that a guest on a busy host still counts its ticks. */
 static void missed_update(struct i8254 *pit, const struct i8254_channel *c, u64 tick)
 {
     u64 periods = c->mode == 2 && c->armed && tick > c->start_tick ? (tick - c->start_tick) / c->reload : 0;

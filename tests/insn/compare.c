@@ -69,7 +69,8 @@ static struct latitude latitude_of(const struct test_case *c)
                      in.meta.isa_set == ZYDIS_ISA_SET_SSE2MMX || in.meta.isa_ext == ZYDIS_ISA_EXT_SSE;
             l.x87_store |= in.meta.isa_ext == ZYDIS_ISA_EXT_X87 || in.mnemonic == ZYDIS_MNEMONIC_FISTTP;
             l.mxcsr |= in.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH;
-            l.masked |= gather || scatter || in.mnemonic == ZYDIS_MNEMONIC_VCVTPH2PS || (in.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && in.avx.mask.reg);
+            l.masked |= gather || scatter || in.mnemonic == ZYDIS_MNEMONIC_VCVTPH2PS ||
+                        (in.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && in.avx.mask.reg);
             bool stepped = in.meta.category == ZYDIS_CATEGORY_STRINGOP &&
                            in.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
             if (stepped) /* a single-step trap between iterations: of the last comparison, or from before */
@@ -77,7 +78,8 @@ static struct latitude latitude_of(const struct test_case *c)
             l.enter |= in.mnemonic == ZYDIS_MNEMONIC_ENTER;
             l.cr2 |= maskmovdq || state || in.mnemonic == ZYDIS_MNEMONIC_ENTER;
             l.rex |= repeats_rex(c->code[i] + at, c->len[i] - at);
-            bool tenbyte = in.mnemonic == ZYDIS_MNEMONIC_FBSTP || in.mnemonic == ZYDIS_MNEMONIC_FSTP; /* stored in parts */
+            /* stored in parts */
+            bool tenbyte = in.mnemonic == ZYDIS_MNEMONIC_FBSTP || in.mnemonic == ZYDIS_MNEMONIC_FSTP;
             l.memory |= tenbyte || scatter || in.mnemonic == ZYDIS_MNEMONIC_ENTER;
             l.vectors |= scatter || gather;
             l.no_mask |= maskmovdq;

@@ -1,7 +1,7 @@
 /*
  * Makes random code: opcode bytes of every map, legacy, VEX and EVEX, with memory operands that mostly hit the data
- * pages; what Zydis decodes as an instruction that user code may execute, and whose effect is a function of the state that
- * a case sets up, is kept. A few composite units bring in branches.
+ * pages; what Zydis decodes as an instruction that user code may execute, and whose effect is a function of the state
+ * that a case sets up, is kept. A few composite units bring in branches.
  */
 #include "tests/insn/case.h"
 
@@ -353,8 +353,9 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
     }
     bool rip_relative = in->attributes & ZYDIS_ATTRIB_HAS_MODRM && in->raw.modrm.mod == 0 && in->raw.modrm.rm == 5 &&
                         in->raw.disp.size == 32; /* MOV to and from CRs ignores mod */
-    bool locks = in->attributes & ZYDIS_ATTRIB_HAS_LOCK ||
-                 (in->mnemonic == ZYDIS_MNEMONIC_XCHG && in->raw.modrm.mod != 3 && in->attributes & ZYDIS_ATTRIB_HAS_MODRM);
+    bool locks =
+        in->attributes & ZYDIS_ATTRIB_HAS_LOCK ||
+        (in->mnemonic == ZYDIS_MNEMONIC_XCHG && in->raw.modrm.mod != 3 && in->attributes & ZYDIS_ATTRIB_HAS_MODRM);
     if (locks && !rip_relative && !chance(d, 64))
         return false; /* hosts punish locks across cache lines by milliseconds */
     for (unsigned i = 0; i < in->operand_count; i++) {
@@ -370,7 +371,8 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
         }
         if (class == ZYDIS_REGCLASS_TMM || class == ZYDIS_REGCLASS_BOUND)
             return false;
-        if (!write || (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN && in->meta.category == ZYDIS_CATEGORY_STRINGOP))
+        if (!write ||
+            (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN && in->meta.category == ZYDIS_CATEGORY_STRINGOP))
             continue;
         ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, o->reg.value);
         if (full < ZYDIS_REGISTER_RAX || full > ZYDIS_REGISTER_R15)

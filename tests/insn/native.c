@@ -1,8 +1,8 @@
 /*
  * Runs a case on the host CPU. Entered by a breakpoint: the SIGTRAP handler replaces the whole context in its signal
  * frame by the case's, and returning from it loads every register at once. The case ends with a signal of its own (the
- * breakpoint behind it, or a fault), whose frame holds the outcome; the handler then puts the context of native_run back.
- * The handler touches thread-local storage only while FS is the harness's.
+ * breakpoint behind it, or a fault), whose frame holds the outcome; the handler then puts the context of native_run
+ * back. The handler touches thread-local storage only while FS is the harness's.
  */
 #include "tests/insn/case.h"
 

@@ -50,7 +50,11 @@ static inline void core_eoi_seen(void *opaque, u8 vector)
 }
 
 static const struct cpu_world core_world = {
-    .now_ns = core_now_ns, .timer_set = core_timer_set, .kick = core_kick, .pic_ack = core_pic_ack, .eoi = core_eoi_seen,
+    .now_ns = core_now_ns,
+    .timer_set = core_timer_set,
+    .kick = core_kick,
+    .pic_ack = core_pic_ack,
+    .eoi = core_eoi_seen,
 };
 static struct vm vm;
 static struct cpu_features core_features;

@@ -224,8 +224,8 @@ static void play(enum deed cpu0, enum deed cpu1, enum deed then)
     deeds[1][0] = cpu1;
     deeds[0][1] = then;
     deeds[1][1] = OBEY;
-    config = (struct vm_config){.kernel = kernel, .memory = 16 << 20, .vcpus = 2, .accel = "fake", .accel_ops = &fake_ops,
-                                .serial = "stdio"};
+    config = (struct vm_config){
+        .kernel = kernel, .memory = 16 << 20, .vcpus = 2, .accel = "fake", .accel_ops = &fake_ops, .serial = "stdio"};
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /*
- * VMRUN's consistency checks. Each failed check is named by the rule it breaks: svm_check gives the text of the first one,
- * which is kept in svm.failed and traced. The checks look at VMRUN's copy of the VMCB, never at guest memory, so that no
- * other vCPU can change what was checked.
+ * VMRUN's consistency checks. Each failed check is named by the rule it breaks: svm_check gives the text of the first
+ * one, which is kept in svm.failed and traced. The checks look at VMRUN's copy of the VMCB, never at guest memory, so
+ * that no other vCPU can change what was checked.
  * Source: AMD APM volume 2, "VMRUN Instruction", "Canonicalization and Consistency Checks" and the sections named.
  */
 #include "cpu/cpuid.h"
@@ -15,8 +15,8 @@
 #define NMI_VIRTUALIZATION " (APM 2, NMI Virtualization)"
 #define TLB_FLUSH " (APM 2, TLB Control)"
 
-/* The rest of a table at a base whose low 12 bits are ignored must lie below the end of physical memory. The MSR map's 8
- * KiB are checked as 16, which is what hypervisors' own tests expect. */
+/* The rest of a table at a base whose low 12 bits are ignored must lie below the end of physical memory. The MSR map's
+ * 8 KiB are checked as 16, which is what hypervisors' own tests expect. */
 #define MSRPM_CHECKED 0x4000u
 
 bool svm_page_valid(const struct vcpu *v, u64 pa)

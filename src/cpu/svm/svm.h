@@ -2,8 +2,8 @@
  * AMD-V for the guest: the state of one vCPU's SVM, shared by the files of this folder.
  *
  * VMRUN copies the VMCB's control and state-save areas, so that what was checked is what is used; #VMEXIT writes back
- * what the manual lists. L2's registers live in the vCPU while it runs; L1's wait in `host`. The fields of control.vintr
- * that the processor changes (V_TPR, V_IRQ, V_GIF, V_NMI) are kept current in the copy.
+ * what the manual lists. L2's registers live in the vCPU while it runs; L1's wait in `host`. The fields of
+ * control.vintr that the processor changes (V_TPR, V_IRQ, V_GIF, V_NMI) are kept current in the copy.
  * Source: AMD APM volume 2, "Secure Virtual Machine".
  */
 #ifndef CPU_SVM_SVM_H
