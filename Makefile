@@ -12,7 +12,7 @@ CFLAGS += -std=gnu17 -g -MMD -MP $(WARN) -pthread
 OPT_release := -O2
 OPT_debug := -O1 -DDEBUG
 OPT_asan := -O1 -DDEBUG -fsanitize=address,undefined -fno-omit-frame-pointer
-OPT_tsan := -O1 -DDEBUG -fsanitize=thread
+OPT_tsan := -O1 -DDEBUG -fsanitize=thread $(if $(findstring clang,$(CC)),,-Wno-tsan)
 OPT_cov := -O0 --coverage
 CFLAGS += $(OPT_$(B))
 LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
@@ -48,7 +48,7 @@ $(O)/%.S.o: %.S
 # Unit tests link everything but main; each prints "ok"/"not ok" lines and exits 1 on failure.
 $(O)/tests/unit/%: tests/unit/%.c $(HOST_OBJ) $(CORE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MF $@.d -MT $@ -Itests $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
 unit: $(UNIT)
 
@@ -92,4 +92,4 @@ clean:
 	rm -rf build
 
 .PHONY: all unit demo test bench lint fuzz install clean
--include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d)
+-include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(UNIT:=.d)

@@ -1,6 +1,6 @@
 #!/bin/bash
-# `make demo`: Debian's kernel as L1 with VT-x, then with AMD-V; its own KVM runs L2 in this same program. Prints progress
-# and a tree of the levels; exit status 0 only if every level did its work.
+# `make demo`: Debian's kernel as L1 with VT-x, then with AMD-V; its own KVM runs L2 in this same program. Prints
+# progress and a tree of the levels; exit status 0 only if every level did its work.
 # usage: demo.sh [intel|amd]...
 set -u
 here=$(dirname "$0")
@@ -66,7 +66,8 @@ for nested in "$@"; do
         failed=1
     fi
     l1="did not reach user space" l2="did not reach user space"
-    [ $l1_up -gt 0 ] && l1="$(value L1 kernel "$log"), $(value L1 vendor "$log") with $flag: up after $(seconds $((l1_up - start)))"
+    [ $l1_up -gt 0 ] &&
+        l1="$(value L1 kernel "$log"), $(value L1 vendor "$log") with $flag: up after $(seconds $((l1_up - start)))"
     [ $l2_up -gt 0 ] && l2="$(value L2 kernel "$log") on $module, hypervisor $(value L2 hypervisor "$log"): up \
 $(seconds $((l2_up - l2_start))) after its start, at work for $(seconds $((l2_end > 0 ? l2_end - l2_up : end - l2_up)))"
     tree="$tree

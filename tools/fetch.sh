@@ -30,7 +30,8 @@ fi
 say "unpacking $(basename "$deb")"
 rm -rf "$dir/unpacked" "$dir/modules"
 mkdir -p "$dir/unpacked"
-dpkg-deb --fsys-tarfile "$deb" | tar x -C "$dir/unpacked" --wildcards './boot/vmlinuz-*' './lib/modules/*/kernel/arch/*' \
+dpkg-deb --fsys-tarfile "$deb" | tar x -C "$dir/unpacked" --wildcards './boot/vmlinuz-*' \
+    './lib/modules/*/kernel/arch/*' \
     './lib/modules/*/kernel/virt/*' './lib/modules/*/kernel/crypto/*' './lib/modules/*/kernel/lib/*' \
     './lib/modules/*/kernel/drivers/crypto/*' './lib/modules/*/kernel/drivers/char/*'
 cp "$dir"/unpacked/boot/vmlinuz-* "$dir/vmlinuz"

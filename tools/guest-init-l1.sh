@@ -47,7 +47,8 @@ run_l2() {
     nestbox run --accel "$(arg accel | grep . || echo kvm)" --nested "$nested" --kernel /l2/vmlinuz --initrd $image \
         --memory "$(arg l2memory | grep . || echo $memory)" --cpus "$(arg l2cpus | grep . || echo 1)" --no-reboot \
         --timeout "$(arg l2timeout | grep . || echo 300)" \
-        --append "console=ttyS0 panic=-1 quiet nb.mode=$1 nb.nonce=$(arg nonce) nb.level=$((level + 1)) $next" </dev/null
+        --append "console=ttyS0 panic=-1 quiet nb.mode=$1 nb.nonce=$(arg nonce) nb.level=$((level + 1)) $next" \
+        </dev/null
     say l2 exit $?
 }
 
@@ -72,7 +73,8 @@ l2bench)
     run_l2 bench
     ;;
 esac
-dmesg | grep -E 'WARNING:|BUG:|Oops|stall|soft lockup|Call Trace|unchecked MSR|cut here' | head -n 5 | sed "s/^/NB L$level dmesg /"
+dmesg | grep -E 'WARNING:|BUG:|Oops|\<stalls?\>|soft lockup|Call Trace|unchecked MSR|cut here' |
+    head -n 5 | sed "s/^/NB L$level dmesg /"
 say "done" "$(cut -d' ' -f1 /proc/uptime)"
 poweroff -f
 sleep 60

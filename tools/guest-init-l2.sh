@@ -18,7 +18,8 @@ if [ "$(arg mode)" = bench ]; then
 else
     say sha256 "$(seq 1 20000 | sed "s/\$/ $(arg nonce)/" | sha256sum | cut -d' ' -f1)"
 fi
-dmesg | grep -E 'WARNING:|BUG:|Oops|stall|soft lockup|Call Trace|unchecked MSR' | head -n 5 | sed "s/^/NB L$level dmesg /"
+dmesg | grep -E 'WARNING:|BUG:|Oops|\<stalls?\>|soft lockup|Call Trace|unchecked MSR' |
+    head -n 5 | sed "s/^/NB L$level dmesg /"
 say "done"
 poweroff -f
 sleep 60

@@ -1,6 +1,6 @@
 #!/bin/bash
-# `make lint`: layering of includes, file sizes, what the freestanding core may call, scripts. Prints each violation; exit
-# status 1 if there is one.
+# `make lint`: layering of includes, file sizes, what the freestanding core may call, scripts. Prints each violation;
+# exit status 1 if there is one.
 set -u
 bad=0
 complain() {

@@ -17,7 +17,8 @@ root() { # a bare user space in $1
     cp "$busybox" "$1/bin/busybox"
     cp "$loops" "$1/bin/loops"
     strip "$1/bin/loops"
-    for tool in sh mount cat echo uname grep sed cut head tail tr seq sha256sum insmod rmmod poweroff dmesg sleep mknod nproc; do
+    for tool in sh mount cat echo uname grep sed cut head tail tr seq sha256sum insmod rmmod poweroff dmesg sleep \
+        mknod nproc; do
         ln -s busybox "$1/bin/$tool"
     done
 }
@@ -59,7 +60,8 @@ module kvm_intel
 module kvm_amd
 cp "$nestbox" "$out/l1/bin/nestbox"
 strip "$out/l1/bin/nestbox"
-for library in $(ldd "$nestbox" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\).*/\1/p'); do
+for library in $(ldd "$nestbox" |
+    sed -n 's/.*=> \(\/[^ ]*\).*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\).*/\1/p'); do
     mkdir -p "$out/l1$(dirname "$library")"
     cp -L "$library" "$out/l1$library"
 done

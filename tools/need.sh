@@ -14,7 +14,8 @@ die() {
 need() {
     missing=
     for package in "$@"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            missing="$missing $package"
     done
     [ -z "$missing" ] && return 0
     [ "$(id -u)" = 0 ] || die "missing packages; as root: apt-get install$missing"

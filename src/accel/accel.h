@@ -56,7 +56,6 @@ struct accel_ops {
     void (*destroy)(struct accel_vm *vm);
     /* Maps host memory as guest RAM (page-aligned). Before vCPUs run, or with all stopped. */
     int (*ram_add)(struct accel_vm *vm, gpa_t start, u64 size, void *host, bool readonly);
-    int (*ram_remove)(struct accel_vm *vm, gpa_t start);
     /* [any thread] A device wrote guest RAM while vCPUs may run. NULL: the accelerator need not know. */
     void (*ram_written)(struct accel_vm *vm, gpa_t start, u64 size);
     /* Resets all vCPUs; the boot CPU then gets `boot` (NULL: the reset vector). All stopped. */
@@ -66,8 +65,8 @@ struct accel_ops {
     /* [any thread] Makes every run() return ACCEL_STOPPED soon. Sticky until the next reset or resume. */
     void (*stop)(struct accel_vm *vm);
     void (*resume)(struct accel_vm *vm);
-    /* [any thread] Interrupts. With an accelerator that has its own in-kernel PIC/IOAPIC/PIT (has_irqchip), irq_line is used
-     * and the machine creates no such devices; otherwise msi/intr_line. */
+    /* [any thread] Interrupts. With an accelerator that has its own in-kernel PIC/IOAPIC/PIT (has_irqchip), irq_line is
+     * used and the machine creates no such devices; otherwise msi/intr_line. */
     bool has_irqchip;
     void (*irq_line)(struct accel_vm *vm, unsigned gsi, bool level);
     void (*msi)(struct accel_vm *vm, u64 address, u32 data);
@@ -82,7 +81,8 @@ struct accel_ops {
 extern const struct accel_ops accel_engine;
 extern const struct accel_ops accel_kvm;
 
-/* Chooses by name ("auto", "engine", "kvm"): *reason gets one line that says why. NULL and a message if it cannot. (select.c) */
+/* Chooses by name ("auto", "engine", "kvm"): *reason gets one line that says why. NULL and a message if it cannot.
+ * (select.c) */
 const struct accel_ops *accel_select(const char *name, enum accel_nested nested, char *reason, size_t size);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * The software engine as an accelerator: memory and threads around src/cpu. Gives the core its world: host time, one
- * POSIX timer per vCPU (its signal sets REQ_TIMER), sleep and wake by futex, host signals raised by copied instructions.
+ * POSIX timer per vCPU (its signal sets REQ_TIMER), sleep and wake by futex, host signals raised by copied
+ * instructions.
  *
- * Signals are handled on an alternate stack, because translated code uses RSP for its own purposes. Handlers find the vCPU
- * by a thread-local pointer.
+ * Signals are handled on an alternate stack, because translated code uses RSP for its own purposes. Handlers find the
+ * vCPU by a thread-local pointer.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -435,22 +436,6 @@ static int engine_ram_add(struct accel_vm *a, gpa_t start, u64 size, void *host,
     return 0;
 }
 
-static int engine_ram_remove(struct accel_vm *a, gpa_t start)
-{
-    struct vm *vm = &a->vm;
-    for (u32 i = 0; i < vm->ram_slots; i++) {
-        if (vm->ram[i].start != start.a)
-            continue;
-        block_invalidate(vm, NULL, start, vm->ram[i].size);
-        free(vm->ram[i].page_flags);
-        vm->ram[i] = vm->ram[--vm->ram_slots];
-        for (u32 j = 0; j < vm->vcpu_count; j++)
-            mmu_flush_all(vm->vcpu[j]);
-        return 0;
-    }
-    return -ENOENT;
-}
-
 static void engine_ram_written(struct accel_vm *a, gpa_t start, u64 size)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* against a translator that flags the page, then reads it */
@@ -558,23 +543,26 @@ static void engine_describe(struct accel_vm *a, u32 index, char *buf, size_t siz
 {
     const struct vcpu *v = a->vm.vcpu[index];
     const u64 *g = v->gpr;
-    snprintf(buf, size,
-             "CPU %u, %s%s: CS:RIP %04x:%016llx RFLAGS %llx CPL %u\n"
-             "RAX %016llx RCX %016llx RDX %016llx RBX %016llx\n"
-             "RSP %016llx RBP %016llx RSI %016llx RDI %016llx\n"
-             "R8  %016llx R9  %016llx R10 %016llx R11 %016llx\n"
-             "R12 %016llx R13 %016llx R14 %016llx R15 %016llx\n"
-             "CR0 %llx CR2 %llx CR3 %llx CR4 %llx EFER %llx, GDT %llx IDT %llx, last exception %u\n",
-             index,
-             in_64bit(v) ? "64-bit mode" : in_protected(v) ? (in_v86(v) ? "virtual-8086 mode" : "protected mode") : "real mode",
-             v->in_guest ? ", in L2" : "", v->seg[SEG_CS].sel, (unsigned long long)v->rip,
-             (unsigned long long)rflags_get(v), v->cpl, (unsigned long long)g[RAX], (unsigned long long)g[RCX],
-             (unsigned long long)g[RDX], (unsigned long long)g[RBX], (unsigned long long)g[RSP], (unsigned long long)g[RBP],
-             (unsigned long long)g[RSI], (unsigned long long)g[RDI], (unsigned long long)g[R8], (unsigned long long)g[R9],
-             (unsigned long long)g[R10], (unsigned long long)g[R11], (unsigned long long)g[R12], (unsigned long long)g[R13],
-             (unsigned long long)g[R14], (unsigned long long)g[R15], (unsigned long long)v->cr0, (unsigned long long)v->cr2,
-             (unsigned long long)v->cr3, (unsigned long long)v->cr4, (unsigned long long)v->efer,
-             (unsigned long long)v->gdtr.base, (unsigned long long)v->idtr.base, v->fault.vector);
+    snprintf(
+        buf, size,
+        "CPU %u, %s%s: CS:RIP %04x:%016llx RFLAGS %llx CPL %u\n"
+        "RAX %016llx RCX %016llx RDX %016llx RBX %016llx\n"
+        "RSP %016llx RBP %016llx RSI %016llx RDI %016llx\n"
+        "R8  %016llx R9  %016llx R10 %016llx R11 %016llx\n"
+        "R12 %016llx R13 %016llx R14 %016llx R15 %016llx\n"
+        "CR0 %llx CR2 %llx CR3 %llx CR4 %llx EFER %llx, GDT %llx IDT %llx, last exception %u\n",
+        index,
+        in_64bit(v)       ? "64-bit mode"
+        : in_protected(v) ? (in_v86(v) ? "virtual-8086 mode" : "protected mode")
+                          : "real mode",
+        v->in_guest ? ", in L2" : "", v->seg[SEG_CS].sel, (unsigned long long)v->rip, (unsigned long long)rflags_get(v),
+        v->cpl, (unsigned long long)g[RAX], (unsigned long long)g[RCX], (unsigned long long)g[RDX],
+        (unsigned long long)g[RBX], (unsigned long long)g[RSP], (unsigned long long)g[RBP], (unsigned long long)g[RSI],
+        (unsigned long long)g[RDI], (unsigned long long)g[R8], (unsigned long long)g[R9], (unsigned long long)g[R10],
+        (unsigned long long)g[R11], (unsigned long long)g[R12], (unsigned long long)g[R13], (unsigned long long)g[R14],
+        (unsigned long long)g[R15], (unsigned long long)v->cr0, (unsigned long long)v->cr2, (unsigned long long)v->cr3,
+        (unsigned long long)v->cr4, (unsigned long long)v->efer, (unsigned long long)v->gdtr.base,
+        (unsigned long long)v->idtr.base, v->fault.vector);
 }
 
 static void engine_stats(struct accel_vm *a, char *buf, size_t size)
@@ -617,7 +605,6 @@ const struct accel_ops accel_engine = {
     .create = engine_create,
     .destroy = engine_destroy,
     .ram_add = engine_ram_add,
-    .ram_remove = engine_ram_remove,
     .ram_written = engine_ram_written,
     .reset = engine_reset,
     .run = engine_run,

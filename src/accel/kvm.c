@@ -110,14 +110,14 @@ static int set_routes(struct accel_vm *vm)
     return ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, &table.r);
 }
 
-static int set_slot(struct accel_vm *vm, unsigned i, u64 size)
+static int set_slot(struct accel_vm *vm, unsigned i)
 {
     const struct kvm_slot *s = &vm->slot[i];
     struct kvm_userspace_memory_region region = {
         .slot = i,
         .flags = s->readonly && has(vm, KVM_CAP_READONLY_MEM) > 0 ? KVM_MEM_READONLY : 0,
         .guest_phys_addr = s->start.a,
-        .memory_size = size,
+        .memory_size = s->size,
         .userspace_addr = (u64)(uintptr_t)s->host,
     };
     return ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
@@ -180,7 +180,7 @@ static int make(struct accel_vm *vm, char *error, size_t size)
     if (set_routes(vm))
         return fail(error, size, "cannot route interrupts");
     for (unsigned i = 0; i < KVM_SLOTS; i++) {
-        if (vm->slot[i].size && set_slot(vm, i, vm->slot[i].size))
+        if (vm->slot[i].size && set_slot(vm, i))
             return fail(error, size, "guest memory was refused");
     }
     for (u32 i = 0; i < vm->config.vcpus; i++) {
@@ -283,22 +283,11 @@ static int kvm_ram_add(struct accel_vm *vm, gpa_t start, u64 size, void *host, b
     if (i == KVM_SLOTS)
         return -ENOSPC;
     vm->slot[i] = (struct kvm_slot){start, size, host, readonly};
-    if (!set_slot(vm, i, size))
+    if (!set_slot(vm, i))
         return 0;
     int err = -errno;
     vm->slot[i].size = 0;
     return err;
-}
-
-static int kvm_ram_remove(struct accel_vm *vm, gpa_t start)
-{
-    for (unsigned i = 0; i < KVM_SLOTS; i++) {
-        if (!vm->slot[i].size || vm->slot[i].start.a != start.a)
-            continue;
-        vm->slot[i].size = 0;
-        return set_slot(vm, i, 0) ? -errno : 0;
-    }
-    return -ENOENT;
 }
 
 /* -- interrupts -- */
@@ -553,7 +542,6 @@ const struct accel_ops accel_kvm = {
     .create = kvm_create,
     .destroy = kvm_destroy,
     .ram_add = kvm_ram_add,
-    .ram_remove = kvm_ram_remove,
     .reset = kvm_reset,
     .run = kvm_run,
     .stop = kvm_stop,

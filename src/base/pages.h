@@ -8,8 +8,8 @@
 
 /*
  * `size` bytes with `prot` (PROT_* of mmap), private, without reservation of swap. At a multiple of 2 MiB, and in large
- * pages where the host has them, if `large`: for what is used densely, or is worth the memory. NULL with errno if the host
- * has no room. To be released by munmap.
+ * pages where the host has them, if `large`: for what is used densely, or is worth the memory. NULL with errno if the
+ * host has no room. To be released by munmap.
  */
 void *pages_map(size_t size, int prot, bool large);
 

@@ -53,13 +53,18 @@ void lapic_accept(struct lapic *a, u8 vector, bool level)
     request_set(a->v, REQ_EVENT);
 }
 
-/* SDM "Handling Multiple NMIs": while one is handled, one more is held. An NMI that could be taken at once, but was not seen
- * yet, counts as being handled. */
+/* SDM "Handling Multiple NMIs": while one is handled, one more is held. An NMI that could be taken at once, but was not
+ * seen yet, counts as being handled. */
 static void nmi_arrives(struct vcpu *v)
 {
     bool first = !__atomic_exchange_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);
-    if (!first && !__atomic_load_n(&v->nmi_blocked, __ATOMIC_RELAXED))
-        __atomic_store_n(&v->nmi_second, true, __ATOMIC_SEQ_CST);
+    if (first || __atomic_load_n(&v->nmi_blocked, __ATOMIC_RELAXED))
+        return;
+    __atomic_store_n(&v->nmi_second, true, __ATOMIC_SEQ_CST);
+    /* The first may have been taken in the meantime, by one who saw no second. */
+    if (!__atomic_load_n(&v->nmi_pending, __ATOMIC_SEQ_CST) &&
+        __atomic_exchange_n(&v->nmi_second, false, __ATOMIC_SEQ_CST))
+        __atomic_store_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);
 }
 
 /* True if the APIC takes the message. */

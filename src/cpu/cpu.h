@@ -7,8 +7,8 @@
 
 #include "cpu/vcpu.h"
 
-/* Resets to the state after RESET (SDM vol. 3A "Processor State After Reset"): real mode, CS:IP = F000:FFF0; APs wait for
- * SIPI. (reset.c) */
+/* Resets to the state after RESET (SDM vol. 3A "Processor State After Reset"): real mode, CS:IP = F000:FFF0; APs wait
+ * for SIPI. (reset.c) */
 void cpu_reset(struct vcpu *v);
 /* INIT: like reset, with what the manual says survives. (reset.c) */
 void cpu_init_signal(struct vcpu *v);

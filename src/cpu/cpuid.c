@@ -2,8 +2,8 @@
  * CPUID: the model string, the leaves of each vendor, and the instruction.
  *
  * cpuid_create runs once per VM, before its CPUs; cpuid_read and op_cpuid run on any vCPU's thread and only read. The
- * vendor shown is the VM's, not the host's: family, model and the speculation bits are those of a server CPU of that vendor
- * on which Linux needs no costly mitigation (Ice Lake with the _NO bits, Zen 4 with automatic IBRS).
+ * vendor shown is the VM's, not the host's: family, model and the speculation bits are those of a server CPU of that
+ * vendor on which Linux needs no costly mitigation (Ice Lake with the _NO bits, Zen 4 with automatic IBRS).
  * Source: Intel SDM volume 2A, "CPUID"; AMD APM volume 3, appendix "Obtaining Processor Information Via the CPUID
  * Instruction".
  */
@@ -184,8 +184,8 @@ static void host_features(struct cpu_features *host, void (*cpuid)(u32, u32, u32
         feature_set(host, FEATURE_AVX512F, false);
 }
 
-static int choose_features(struct cpu_features *f, const struct cpu_features *host, const struct cpuid_config *c, char *error,
-                           size_t size)
+static int choose_features(struct cpu_features *f, const struct cpu_features *host, const struct cpuid_config *c,
+                           char *error, size_t size)
 {
     const char *s = c->model ? c->model : "max";
     size_t n = 0;
@@ -259,7 +259,8 @@ static int choose_features(struct cpu_features *f, const struct cpu_features *ho
             q += m;
         }
         if (*word == '+' && !kept && !removed_later)
-            return refuse(error, size, "CPU feature", word + 1, n - 1, "needs another feature that this CPU does not have");
+            return refuse(error, size, "CPU feature", word + 1, n - 1,
+                          "needs another feature that this CPU does not have");
     }
     return 0;
 }
@@ -345,7 +346,8 @@ static void xsave_leaves(struct cpu_features *f, void (*cpuid)(u32, u32, u32 *))
     leaf_set(f, 0xd, 1, 0, 0, 0, 0);
 }
 
-/* The TSC's ratio to the APIC bus as a fraction: Linux multiplies the bus frequency in kHz by the numerator in 32 bits. */
+/* The TSC's ratio to the APIC bus as a fraction: Linux multiplies the bus frequency in kHz by the numerator in 32
+ * bits. */
 static void tsc_ratio(u64 tsc_khz, u32 *denominator, u32 *numerator)
 {
     u64 best = ~0ull;

@@ -1,7 +1,7 @@
 /*
- * What the guest's CPUID shows: computed once at the VM's creation from the host's CPUID (copied instructions), from what
- * the engine implements (called ones and system features), and from the user's choice; then only looked up.
- * Start at FEATURES: one row says everything about a feature.
+ * What the guest's CPUID shows: computed once at the VM's creation from the host's CPUID (copied instructions), from
+ * what the engine implements (called ones and system features), and from the user's choice; then only looked up. Start
+ * at FEATURES: one row says everything about a feature.
  */
 #ifndef CPU_CPUID_H
 #define CPU_CPUID_H
@@ -158,7 +158,8 @@ enum feature_level { LEVEL_32, LEVEL_V1, LEVEL_V2, LEVEL_V3, LEVEL_V4, LEVEL_MAX
     X(VNMI, "vnmi", 0x8000000a, 0, EDX, 25, FROM_NESTED, AMD_ONLY, LEVEL_32, SVM)                                \
     X(SVME_ADDR_CHK, "svme_addr_chk", 0x8000000a, 0, EDX, 28, FROM_NESTED, AMD_ONLY, LEVEL_32, SVM)              \
     X(LFENCE_RDTSC, "lfence_rdtsc", 0x80000021, 0, EAX, 2, FROM_ENGINE, AMD_ONLY, LEVEL_32, SSE2)                \
-    X(NULL_SEL_CLR_BASE, "null_sel_clr_base", 0x80000021, 0, EAX, 6, FROM_ENGINE, AMD_ONLY, LEVEL_32, NULL_SEL_CLR_BASE) \
+    X(NULL_SEL_CLR_BASE, "null_sel_clr_base", 0x80000021, 0, EAX, 6, FROM_ENGINE, AMD_ONLY, LEVEL_32,            \
+      NULL_SEL_CLR_BASE)                                                                                         \
     X(AUTOIBRS,  "autoibrs", 0x80000021, 0, EAX, 8, FROM_ENGINE, AMD_ONLY,  LEVEL_V1, AMD_IBRS)                  \
     X(SRSO_NO,   "srso_no", 0x80000021, 0, EAX, 29, FROM_ENGINE, AMD_ONLY,  LEVEL_32, SRSO_NO)                   \
     X(TSA_SQ_NO, "tsa_sq_no", 0x80000021, 0, ECX, 1, FROM_ENGINE, AMD_ONLY, LEVEL_32, TSA_SQ_NO)                 \
@@ -183,7 +184,8 @@ struct cpuid_leaf {
 struct cpu_features {
     u64 has[FEATURE_WORDS];
     u32 leaf_count;
-    struct cpuid_leaf leaf[CPUID_LEAVES]; /* sorted by leaf and subleaf; what varies with the CPU's state is added later */
+    /* Sorted by leaf and subleaf; what varies with the CPU's state is added later. */
+    struct cpuid_leaf leaf[CPUID_LEAVES];
     u32 max_basic, max_extended;
     u64 xcr0;                             /* bits that XCR0 may have */
     struct xstate_component xstate[XSTATE_COMPONENTS];

@@ -14,8 +14,8 @@ u64 cr4_allowed(const struct vm *vm);
 /* May CR0, CR3, CR4 or CR8 be changed to `value` from the current state? Otherwise it is #GP(0). */
 bool cr_valid(struct vcpu *v, unsigned cr, u64 value);
 
-/* Check, then load: paging and long mode go on or off, PDPTEs are loaded, TLBs are flushed, the mode is updated. Nothing
- * has changed unless CPU_OK. */
+/* Check, then load: paging and long mode go on or off, PDPTEs are loaded, TLBs are flushed, the mode is updated.
+ * Nothing has changed unless CPU_OK. */
 MUST_CHECK enum outcome cr0_write(struct vcpu *v, u64 value);
 MUST_CHECK enum outcome cr3_write(struct vcpu *v, u64 value);
 MUST_CHECK enum outcome cr4_write(struct vcpu *v, u64 value);

@@ -9,16 +9,16 @@
 
 /*
  * Delivers v->fault, which the current instruction raised (RIP is at the instruction). Asks v->nested->exception first
- * in L2. Contributory and page faults during delivery become #DF; beyond that a triple fault (NEV_TRIPLE_FAULT in L2, else
- * CPU_EXIT with CPU_EXIT_SHUTDOWN). CPU_OK: the handler's first instruction is next; #DB merges payload into DR6, #PF loads
- * CR2. Source: SDM vol. 3A "Interrupt and Exception Handling".
+ * in L2. Contributory and page faults during delivery become #DF; beyond that a triple fault (NEV_TRIPLE_FAULT in L2,
+ * else CPU_EXIT with CPU_EXIT_SHUTDOWN). CPU_OK: the handler's first instruction is next; #DB merges payload into DR6,
+ * #PF loads CR2. Source: SDM vol. 3A "Interrupt and Exception Handling".
  */
 MUST_CHECK enum outcome exception_deliver(struct vcpu *v);
 
 /*
- * Delivers an event that is not a fault of the current instruction: external interrupt, NMI, or an injected event of any
- * type (VM entry). v->delivering describes it while it lasts. Faults on the way are handled as above and may cause nested
- * exits. Not subject to exception intercepts itself.
+ * Delivers an event that is not a fault of the current instruction: external interrupt, NMI, or an injected event of
+ * any type (VM entry). v->delivering describes it while it lasts. Faults on the way are handled as above and may cause
+ * nested exits. Not subject to exception intercepts itself.
  */
 MUST_CHECK enum outcome event_deliver(struct vcpu *v, const struct event *e);
 

@@ -1,5 +1,6 @@
 /*
- * Far JMP, CALL and RET without a change to more privilege; callgate.c has the gates, iret.c IRET, task.c task switches.
+ * Far JMP, CALL and RET without a change to more privilege; callgate.c has the gates, iret.c IRET, task.c task
+ * switches.
  *
  * Each reads its operand, makes all checks in the order of the manual's operation section, then writes the stack, then
  * loads CS:RIP, SS:RSP and the CPL together.

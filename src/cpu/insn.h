@@ -71,7 +71,8 @@ static inline u64 insn_offset(const struct vcpu *v, const struct insn *in)
  * Segmented access (segment.c): limit, type and canonicality checks, then mem_*. #GP(0), or #SS(0) for SEG_SS.
  * seg_linear only checks and gives the linear address.
  */
-MUST_CHECK enum outcome seg_linear(struct vcpu *v, unsigned seg, u64 offset, unsigned size, enum access access, u64 *la);
+MUST_CHECK enum outcome seg_linear(struct vcpu *v, unsigned seg, u64 offset, unsigned size, enum access access,
+                                   u64 *la);
 MUST_CHECK enum outcome seg_read(struct vcpu *v, unsigned seg, u64 offset, void *buf, unsigned size);
 MUST_CHECK enum outcome seg_write(struct vcpu *v, unsigned seg, u64 offset, const void *buf, unsigned size);
 

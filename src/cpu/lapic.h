@@ -23,8 +23,8 @@ MUST_CHECK enum outcome lapic_msr_write(struct vcpu *v, u32 msr, u64 value);
 u64 lapic_tpr_read(struct vcpu *v); /* 0..15 */
 void lapic_tpr_write(struct vcpu *v, u64 value);
 
-/* Highest-priority deliverable vector (IRR above PPR), or -1. ExtINT from the 8259 counts: *extint is set and the vector is
- * unknown until ack. */
+/* Highest-priority deliverable vector (IRR above PPR), or -1. ExtINT from the 8259 counts: *extint is set and the
+ * vector is unknown until ack. */
 int lapic_pending(struct vcpu *v, bool *extint);
 /* Acknowledges what lapic_pending found; gives the vector (moves IRR to ISR, or asks world->pic_ack). */
 int lapic_ack(struct vcpu *v);
@@ -33,7 +33,15 @@ void lapic_timer(struct vcpu *v);
 /* The next deadline of the APIC timer in host monotonic ns (0 none): timers.c merges it with others. */
 u64 lapic_deadline(struct vcpu *v);
 
-enum delivery_mode { DELIVER_FIXED = 0, DELIVER_LOWEST = 1, DELIVER_SMI = 2, DELIVER_NMI = 4, DELIVER_INIT = 5, DELIVER_SIPI = 6, DELIVER_EXTINT = 7 };
+enum delivery_mode {
+    DELIVER_FIXED = 0,
+    DELIVER_LOWEST = 1,
+    DELIVER_SMI = 2,
+    DELIVER_NMI = 4,
+    DELIVER_INIT = 5,
+    DELIVER_SIPI = 6,
+    DELIVER_EXTINT = 7
+};
 
 struct apic_message {
     u32 dest;     /* APIC ID or logical destination */
@@ -53,7 +61,8 @@ void apic_intr_line(struct vm *vm, bool level);
 /* L1's TSC jumped (WRMSR to IA32_TIME_STAMP_COUNTER or IA32_TSC_ADJUST): the TSC deadline is another time now. */
 void lapic_tsc_changed(struct vcpu *v);
 
-/* timers.c: one host deadline per vCPU, the earliest of the APIC's and VMX preemption timer's. Called when either changed. */
+/* timers.c: one host deadline per vCPU, the earliest of the APIC's and VMX preemption timer's. Called when either
+ * changed. */
 void timers_update(struct vcpu *v);
 /* tsc.c: guest TSC now for the running level; and host TSC/ns conversions. */
 u64 tsc_read(struct vcpu *v);

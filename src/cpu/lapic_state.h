@@ -1,6 +1,7 @@
 /*
  * The local APIC's registers, shared by lapic.c (registers, timer, priorities) and apic_bus.c (messages between APICs).
- * Threads: [a] fields are atomic, written or read by other vCPUs and devices; all others belong to the vCPU's own thread.
+ * Threads: [a] fields are atomic, written or read by other vCPUs and devices; all others belong to the vCPU's own
+ * thread.
  */
 #ifndef CPU_LAPIC_STATE_H
 #define CPU_LAPIC_STATE_H

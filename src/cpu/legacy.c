@@ -1,6 +1,6 @@
 /*
- * What 64-bit mode lacks: BCD arithmetic, PUSHA, POPA, BOUND, SALC; ENTER and LEAVE; and near PUSH, POP, CALL and JMP with
- * an r/m operand where translated code does not do them itself (outside flat segments, 16-bit operands).
+ * What 64-bit mode lacks: BCD arithmetic, PUSHA, POPA, BOUND, SALC; ENTER and LEAVE; and near PUSH, POP, CALL and JMP
+ * with an r/m operand where translated code does not do them itself (outside flat segments, 16-bit operands).
  *
  * Source: SDM vol. 2, under each instruction's name.
  */

@@ -1,8 +1,8 @@
 /*
  * Guest memory for C code of the core, by linear address (mem_) and by physical address (phys_).
  *
- * Most accesses hit the TLB that translated code uses. The rest become one or two spans, one a page, found before any byte
- * moves: RAM, ROM, the local APIC's page, or a device. Writes to RAM that go past the TLB tell the block cache.
+ * Most accesses hit the TLB that translated code uses. The rest become one or two spans, one a page, found before any
+ * byte moves: RAM, ROM, the local APIC's page, or a device. Writes to RAM that go past the TLB tell the block cache.
  */
 #include "cpu/copy.h"
 #include "cpu/lapic.h"
@@ -118,7 +118,8 @@ static void span_write(struct vcpu *v, const struct span *s, const u8 *buf)
 /* SDM "Alignment-Check Exception (#AC)". Operands wider than 8 bytes are held to 8. */
 static enum outcome alignment_check(struct vcpu *v, u64 la, unsigned size, enum access access)
 {
-    if (likely(!(v->flags & FLAG_AC)) || v->cpl != 3 || !(v->cr0 & CR0_AM) || access & (ACCESS_IMPLICIT | ACCESS_UNCHECKED))
+    if (likely(!(v->flags & FLAG_AC)) || v->cpl != 3 || !(v->cr0 & CR0_AM) ||
+        access & (ACCESS_IMPLICIT | ACCESS_UNCHECKED))
         return CPU_OK;
     if (size & (size - 1) && size != 10)
         return CPU_OK;
@@ -149,20 +150,31 @@ static enum outcome spans_find(struct vcpu *v, u64 la, unsigned size, enum acces
     return alignment_check(v, la, size, access);
 }
 
+static void spans_read(struct vcpu *v, const struct span s[2], u8 *buf)
+{
+    span_read(v, &s[0], buf);
+    if (s[1].size)
+        span_read(v, &s[1], buf + s[0].size);
+}
+
+static void spans_write(struct vcpu *v, const struct span s[2], const u8 *buf)
+{
+    span_write(v, &s[0], buf);
+    if (s[1].size)
+        span_write(v, &s[1], buf + s[0].size);
+}
+
 static __attribute__((noinline)) enum outcome read_slow(struct vcpu *v, u64 la, u8 *buf, unsigned size,
                                                         enum access access)
 {
     struct span s[2];
-    if (unlikely(size > PAGE_SIZE)) {
+    if (size > PAGE_SIZE)
         TRY(mem_probe(v, la, size, access));
-        for (; size > PAGE_SIZE; la += PAGE_SIZE, buf += PAGE_SIZE, size -= PAGE_SIZE)
-            TRY(mem_read(v, la, buf, PAGE_SIZE, access));
-        return mem_read(v, la, buf, size, access);
-    }
+    for (; size > PAGE_SIZE; la += PAGE_SIZE, buf += PAGE_SIZE, size -= PAGE_SIZE)
+        TRY(mem_read(v, la, buf, PAGE_SIZE, access));
+    la = linear(v, la);
     TRY(spans_find(v, la, size, access, s));
-    span_read(v, &s[0], buf);
-    if (s[1].size)
-        span_read(v, &s[1], buf + s[0].size);
+    spans_read(v, s, buf);
     watch_note(v, la, size, false);
     return CPU_OK;
 }
@@ -183,16 +195,13 @@ static __attribute__((noinline)) enum outcome write_slow(struct vcpu *v, u64 la,
                                                          enum access access)
 {
     struct span s[2];
-    if (unlikely(size > PAGE_SIZE)) {
+    if (size > PAGE_SIZE)
         TRY(mem_probe(v, la, size, access));
-        for (; size > PAGE_SIZE; la += PAGE_SIZE, buf += PAGE_SIZE, size -= PAGE_SIZE)
-            TRY(mem_write(v, la, buf, PAGE_SIZE, access));
-        return mem_write(v, la, buf, size, access);
-    }
+    for (; size > PAGE_SIZE; la += PAGE_SIZE, buf += PAGE_SIZE, size -= PAGE_SIZE)
+        TRY(mem_write(v, la, buf, PAGE_SIZE, access));
+    la = linear(v, la);
     TRY(spans_find(v, la, size, access, s));
-    span_write(v, &s[0], buf);
-    if (s[1].size)
-        span_write(v, &s[1], buf + s[0].size);
+    spans_write(v, s, buf);
     watch_note(v, la, size, true);
     return CPU_OK;
 }
@@ -260,14 +269,9 @@ static bool exchange_sized(void *host, u64 *old, u64 new_value, unsigned size)
 static void exchange_bytes(struct vcpu *v, const struct span s[2], u64 *old, u64 new_value, unsigned size)
 {
     u64 seen = 0;
-    u8 *now = (u8 *)&seen;
-    span_read(v, &s[0], now);
-    if (s[1].size)
-        span_read(v, &s[1], now + s[0].size);
+    spans_read(v, s, (u8 *)&seen);
     u64 want = seen == mask_size(*old, size) ? new_value : seen;
-    span_write(v, &s[0], (const u8 *)&want);
-    if (s[1].size)
-        span_write(v, &s[1], (const u8 *)&want + s[0].size);
+    spans_write(v, s, (const u8 *)&want);
     *old = seen;
 }
 

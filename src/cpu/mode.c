@@ -1,6 +1,6 @@
 /*
- * vcpu.mode: what translation depends on, derived from CS, SS, the flat segments, CR0, CR4, EFER, XCR0, RFLAGS, DR7, the
- * interrupt shadow and the monitor trap flag. And RFLAGS as a whole, whose TF, VM and AC bits feed into it.
+ * vcpu.mode: what translation depends on, derived from CS, SS, the flat segments, CR0, CR4, EFER, XCR0, RFLAGS, DR7,
+ * the interrupt shadow and the monitor trap flag. And RFLAGS as a whole, whose TF, VM and AC bits feed into it.
  *
  * Everyone who changes one of these calls mode_update once the whole state is consistent; it also selects the TLB
  * context, so a call in the middle of a change would create contexts that nobody uses.

@@ -1,8 +1,8 @@
 /*
- * RDMSR and WRMSR. One row of the table is one MSR or a run of them: name, where the value lives (a field of the vCPU, a
- * constant, or a pair of functions), which bits may be set, and which CPUID feature or vendor makes it exist. Anything
- * else is #GP(0), after v->nested was asked (VMX capabilities, VM_CR and friends). A CPU without a performance-monitoring
- * unit has no IA32_PERF MSRs.
+ * RDMSR and WRMSR. One row of the table is one MSR or a run of them: name, where the value lives (a field of the vCPU,
+ * a constant, or a pair of functions), which bits may be set, and which CPUID feature or vendor makes it exist.
+ * Anything else is #GP(0), after v->nested was asked (VMX capabilities, VM_CR and friends). A CPU without a
+ * performance-monitoring unit has no IA32_PERF MSRs.
  * Source: SDM volume 4; APM volume 2, "MSR Cross-Reference".
  */
 #include "cpu/msr.h"
@@ -244,7 +244,8 @@ static enum outcome write_only(struct vcpu *v, u32 msr, u64 *value)
     return raise_gp(v, 0);
 }
 
-/* Translated code predicts nothing across guests that a barrier would have to forget: bit 0 is accepted, that is all. */
+/* Translated code predicts nothing across guests that a barrier would have to forget: bit 0 is accepted, that is
+ * all. */
 static enum outcome command_write(struct vcpu *v, u32 msr, u64 value)
 {
     if (msr == MSR_PRED_CMD && !has_either(v, FEATURE_SPEC_CTRL, FEATURE_AMD_IBPB))

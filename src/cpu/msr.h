@@ -9,8 +9,9 @@
 #include "x86/msr.h"
 
 /*
- * What RDMSR and WRMSR do after the privilege check and L2's intercepts: for the two instructions and for the MSR lists of
- * VM entry and exit. CPU_FAULT: #GP(0) is in v->fault (a caller that has its own idea of failure clears v->fault.valid).
+ * What RDMSR and WRMSR do after the privilege check and L2's intercepts: for the two instructions and for the MSR lists
+ * of VM entry and exit. CPU_FAULT: #GP(0) is in v->fault (a caller that has its own idea of failure clears
+ * v->fault.valid).
  */
 MUST_CHECK enum outcome msr_read(struct vcpu *v, u32 msr, u64 *value);
 MUST_CHECK enum outcome msr_write(struct vcpu *v, u32 msr, u64 value);
@@ -25,9 +26,9 @@ bool msr_pat_valid(u64 value);
 const char *msr_row(unsigned i, u32 *first, u32 *count);
 
 /*
- * Values after RESET, as firmware would leave them (MTRRs on and write-back, FEATURE_CONTROL locked with VMXON permitted).
- * Covers every MSR that msr.c stores, and the TSC (CPU 0 before the others); not EFER, APIC_BASE and segment bases. INIT
- * changes none of these.
+ * Values after RESET, as firmware would leave them (MTRRs on and write-back, FEATURE_CONTROL locked with VMXON
+ * permitted). Covers every MSR that msr.c stores, and the TSC (CPU 0 before the others); not EFER, APIC_BASE and
+ * segment bases. INIT changes none of these.
  */
 void msr_reset(struct vcpu *v);
 

@@ -58,8 +58,8 @@ void descriptor_decode(struct descriptor *d, u64 raw);
 /* As descriptor_read, but a null or out-of-range selector is *found == false instead of a fault. */
 MUST_CHECK enum outcome descriptor_find(struct vcpu *v, u16 sel, struct descriptor *d, bool *found);
 
-/* Reads the descriptor of `sel` from GDT or LDT (16 bytes for system descriptors in long mode). Beyond the limit or null:
- * raises `vector`(sel & ~3). */
+/* Reads the descriptor of `sel` from GDT or LDT (16 bytes for system descriptors in long mode). Beyond the limit or
+ * null: raises `vector`(sel & ~3). */
 MUST_CHECK enum outcome descriptor_read(struct vcpu *v, u16 sel, struct descriptor *d, u8 vector);
 
 /* Locked update of a descriptor's second doubleword (accessed, busy). */
@@ -103,7 +103,8 @@ static inline bool is_canonical(const struct vcpu *v, u64 la)
     return (u64)((s64)(la << shift) >> shift) == la;
 }
 
-/* True if a base register, an MSR or a TLB invalidation takes `la`: these go by the widest addresses that the CPU has. */
+/* True if a base register, an MSR or a TLB invalidation takes `la`: these go by the widest addresses that the CPU has.
+ * */
 static inline bool is_canonical_base(const struct vcpu *v, u64 la)
 {
     unsigned shift = cpu_has(v->vm, FEATURE_LA57) ? 7 : 16;

@@ -168,6 +168,19 @@ static u64 element_load(const u8 *p, unsigned size)
     }
 }
 
+/* Opens the next elements for reading and loads the first. */
+static enum outcome element_open(struct vcpu *v, const struct insn *in, struct span *s, unsigned seg, unsigned reg,
+                                 u64 limit, u64 *value)
+{
+    unsigned size = element_size(in);
+    TRY(string_open(v, in, s, seg, reg, size, limit, ACCESS_READ));
+    *value = 0;
+    if (!s->host)
+        return mem_read(v, s->la, value, size, ACCESS_READ);
+    *value = element_load(s->host, size);
+    return CPU_OK;
+}
+
 /* The flags that CMP a, b of that size leaves. */
 static u64 compare_flags(u64 a, u64 b, unsigned size)
 {
@@ -215,16 +228,12 @@ enum outcome op_movs(struct vcpu *v, const struct insn *in)
         struct span src, dst;
         u64 limit = string_stepped(v) ? 1 : count;
         u64 n = 1, value;
-        TRY(string_open(v, in, &src, seg, RSI, size, limit, ACCESS_READ));
-        if (!src.host)
-            TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
+        TRY(element_open(v, in, &src, seg, RSI, limit, &value));
         TRY(string_open(v, in, &dst, SEG_ES, RDI, size, limit, ACCESS_WRITE));
         if (src.host && dst.host) {
             n = src.count < dst.count ? src.count : dst.count;
             move_elements(dst.host, src.host, n, size, down);
         } else {
-            if (src.host)
-                value = element_load(src.host, size);
             TRY(mem_write(v, dst.la, &value, size, ACCESS_WRITE));
         }
         string_advance(v, in, RSI, size, n);
@@ -276,14 +285,11 @@ enum outcome op_lods(struct vcpu *v, const struct insn *in)
         return CPU_OK;
     for (;;) {
         struct span src;
-        TRY(string_open(v, in, &src, seg, RSI, size, string_stepped(v) ? 1 : count, ACCESS_READ));
-        u64 n = src.count, value = 0;
-        if (src.host) {
-            u64 last = (n - 1) * size;
+        u64 value;
+        TRY(element_open(v, in, &src, seg, RSI, string_stepped(v) ? 1 : count, &value));
+        u64 n = src.count, last = (n - 1) * size;
+        if (last)
             value = element_load((u8 *)src.host + (down ? -last : last), size);
-        } else {
-            TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
-        }
         reg_write(v, RAX, size, true, value);
         string_advance(v, in, RSI, size, n);
         if (!string_again(v, in, n))
@@ -297,8 +303,9 @@ enum outcome op_lods(struct vcpu *v, const struct insn *in)
 }
 
 /*
- * SCAS and CMPS; the CPUs read ES:RDI first. Without a second operand in memory, `a` is the accumulator. After a fault the flags are those before the
- * instruction, so they are set at the end (SDM: "the EFLAGS value is restored to the state prior to the execution").
+ * SCAS and CMPS; the CPUs read ES:RDI first. Without a second operand in memory, `a` is the accumulator. After a fault
+ * the flags are those before the instruction, so they are set at the end (SDM: "the EFLAGS value is restored to the
+ * state prior to the execution").
  */
 static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
 {
@@ -310,31 +317,17 @@ static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
     if (!count)
         return CPU_OK;
     for (;;) {
-        struct span src = {0}, dst;
+        struct span src, dst;
         u64 limit = string_stepped(v) ? 1 : count, n = 1;
-        b = 0;
-        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, limit, ACCESS_READ));
-        if (!dst.host)
-            TRY(mem_read(v, dst.la, &b, size, ACCESS_READ));
+        TRY(element_open(v, in, &dst, SEG_ES, RDI, limit, &b));
         if (two)
-            TRY(string_open(v, in, &src, seg, RSI, size, limit, ACCESS_READ));
-        bool more = true;
-        if (dst.host && (src.host || !two)) {
-            u64 max = two && src.count < dst.count ? src.count : dst.count;
-            const u8 *p = src.host, *q = dst.host;
-            for (n = 0; n < max && more; n++, p += step, q += step) {
-                if (two)
-                    a = element_load(p, size);
-                b = element_load(q, size);
-                more = (a == b) != unequal;
-            }
-        } else {
-            if (dst.host)
-                b = element_load(dst.host, size);
-            if (two) {
-                a = 0;
-                TRY(mem_read(v, src.la, &a, size, ACCESS_READ));
-            }
+            TRY(element_open(v, in, &src, seg, RSI, limit, &a));
+        bool more = (a == b) != unequal;
+        u64 max = two && src.count < dst.count ? src.count : dst.count;
+        for (; n < max && more; n++) {
+            if (two)
+                a = element_load((u8 *)src.host + (s64)n * step, size);
+            b = element_load((u8 *)dst.host + (s64)n * step, size);
             more = (a == b) != unequal;
         }
         if (two)

@@ -1,6 +1,6 @@
 /*
- * What string.c and the string forms of port I/O share: walking RSI and RDI by element, in spans that lie in one page of
- * plain RAM.
+ * What string.c and the string forms of port I/O share: walking RSI and RDI by element, in spans that lie in one page
+ * of plain RAM.
  */
 #ifndef CPU_STRING_H
 #define CPU_STRING_H
@@ -20,7 +20,8 @@ u64 string_reg(const struct vcpu *v, unsigned reg, unsigned asz);
 void string_reg_add(struct vcpu *v, const struct insn *in, unsigned reg, u64 delta);
 /* Segment of the RSI operand: DS or the override. */
 unsigned string_segment(const struct vcpu *v, const struct insn *in);
-/* Checks the first element, `size` bytes at seg:reg and finds how many (at most limit) can be reached by one host pointer. */
+/* Checks the first element, `size` bytes at seg:reg and finds how many (at most limit) can be reached by one host
+ * pointer. */
 MUST_CHECK enum outcome string_open(struct vcpu *v, const struct insn *in, struct span *s, unsigned seg, unsigned reg,
                                     unsigned size, u64 limit, enum access access);
 /* Moves reg over n elements in the direction of DF. */

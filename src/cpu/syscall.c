@@ -2,7 +2,8 @@
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT: flat code and stack segments by fiat, no descriptor is read.
  *
  * Intel has SYSCALL and SYSRET in 64-bit mode only; AMD has SYSCALL in every mode of protection, and SYSENTER and
- * SYSEXIT outside long mode only. Intel checks RCX of SYSRET before it leaves ring 0, AMD lets the fetch fault in ring 3.
+ * SYSEXIT outside long mode only. Intel checks RCX of SYSRET before it leaves ring 0, AMD lets the fetch fault in ring
+ * 3.
  *
  * Source: SDM vol. 2 "SYSCALL", "SYSRET", "SYSENTER", "SYSEXIT"; APM vol. 3 the same.
  */

@@ -1,6 +1,6 @@
 /*
- * System instructions that need little more than their checks: time, random numbers, waiting, XCR0, PKRU, and those that
- * this machine never has (SMX, SMM).
+ * System instructions that need little more than their checks: time, random numbers, waiting, XCR0, PKRU, and those
+ * that this machine never has (SMX, SMM).
  * Source: SDM volume 2 and APM volume 3, each under the instruction's name.
  */
 #include "cpu/cpuid.h"

@@ -188,7 +188,8 @@ static enum outcome new_tss(struct vcpu *v, u16 sel, unsigned source, struct des
         return raise_event(v, vector, true, error, 0);
     TRY(descriptor_read(v, sel, d, vector));
     u32 type = descriptor_type(d);
-    bool right = iret ? type == SYS_TSS16_BUSY || type == SYS_TSS_BUSY : type == SYS_TSS16_AVAIL || type == SYS_TSS_AVAIL;
+    bool right =
+        iret ? type == SYS_TSS16_BUSY || type == SYS_TSS_BUSY : type == SYS_TSS16_AVAIL || type == SYS_TSS_AVAIL;
     if (!right)
         return raise_event(v, vector, true, error, 0);
     if (!(d->attr & SEG_P))

@@ -1,5 +1,6 @@
 /*
- * One host timer per vCPU serves all that wait for a time in the core: the local APIC's timer and VMX's preemption timer.
+ * One host timer per vCPU serves all that wait for a time in the core: the local APIC's timer and VMX's preemption
+ * timer.
  */
 #include "cpu/lapic.h"
 #include "cpu/vmx/vmx.h"

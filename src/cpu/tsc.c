@@ -1,7 +1,7 @@
 /*
  * The guest's time-stamp counter: the host's, plus an offset. L1 runs at the host's rate (vm->tsc_khz). While L2 runs,
- * tsc_offset is the sum of L1's offset and the one that L1 gave L2, and tsc_mul (32.32) scales what L1 would read before
- * L2's own offset is added; so without a multiplier every level is one addition.
+ * tsc_offset is the sum of L1's offset and the one that L1 gave L2, and tsc_mul (32.32) scales what L1 would read
+ * before L2's own offset is added; so without a multiplier every level is one addition.
  * Source: SDM volume 3C, "Time-Stamp Counter Offset and Scaling"; APM volume 2, "TSC Ratio MSR".
  */
 #include "cpu/lapic.h"

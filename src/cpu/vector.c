@@ -1,8 +1,8 @@
 /*
- * Vector instructions whose memory accesses depend on register contents: MASKMOVQ, MASKMOVDQU, and the gathers and scatters
- * of AVX2 and AVX-512. Registers are reached by number through tables of one host instruction each. A gather or scatter
- * that faults (or exits: vector registers are nobody's at VM exits) keeps what it did: elements are handled from the lowest
- * up, and each clears its mask element.
+ * Vector instructions whose memory accesses depend on register contents: MASKMOVQ, MASKMOVDQU, and the gathers and
+ * scatters of AVX2 and AVX-512. Registers are reached by number through tables of one host instruction each. A gather
+ * or scatter that faults (or exits: vector registers are nobody's at VM exits) keeps what it did: elements are handled
+ * from the lowest up, and each clears its mask element.
  * Source: SDM volume 2, "VPGATHERDD/VPGATHERDQ", "VPSCATTERDD/...", "MASKMOVDQU".
  */
 #include "cpu/fault.h"
@@ -209,8 +209,8 @@ static void vector_get(const struct insn *in, unsigned n, struct vector *r)
         ymm_get(n, r);
 }
 
-static u64 element_offset(const struct vcpu *v, const struct insn *in, const struct vsib *s, const struct vector *indices,
-                          unsigned i)
+static u64 element_offset(const struct vcpu *v, const struct insn *in, const struct vsib *s,
+                          const struct vector *indices, unsigned i)
 {
     s64 index;
     if (s->index == 8) {

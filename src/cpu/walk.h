@@ -19,13 +19,13 @@ struct walk {
 };
 
 /*
- * Translates `la`, which is canonical, and sets accessed and dirty bits. With CPU_FAULT the page fault is in v->fault; with
- * CPU_NESTED_EXIT the exit is done.
+ * Translates `la`, which is canonical, and sets accessed and dirty bits. With CPU_FAULT the page fault is in v->fault;
+ * with CPU_NESTED_EXIT the exit is done.
  */
 MUST_CHECK enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk *w);
 /*
- * Moves *w from one page to the next, if that is mapped with the same rights by the same large page or the same table, and
- * all accessed and dirty bits that the access sets are set. Has no effect that a processor's prefetch of
+ * Moves *w from one page to the next, if that is mapped with the same rights by the same large page or the same table,
+ * and all accessed and dirty bits that the access sets are set. Has no effect that a processor's prefetch of
  * translations may not have. False: another walk has to tell.
  */
 bool walk_next(struct vcpu *v, enum access access, struct walk *w);

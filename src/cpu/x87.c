@@ -1,7 +1,7 @@
 /*
- * FNSAVE, FRSTOR, FNSTENV, FLDENV: the x87 environment in its four memory formats (16 and 32 bit, real and protected mode).
- * The host's instructions move the registers in the 32-bit protected-mode format; the pointers are the guest's (x87.h).
- * FCS and FDS are zero, as CPUID says (deprecated).
+ * FNSAVE, FRSTOR, FNSTENV, FLDENV: the x87 environment in its four memory formats (16 and 32 bit, real and protected
+ * mode). The host's instructions move the registers in the 32-bit protected-mode format; the pointers are the guest's
+ * (x87.h). FCS and FDS are zero, as CPUID says (deprecated).
  * Source: SDM volume 1, "Saving the x87 FPU's State with FSTENV/FNSTENV and FSAVE/FNSAVE".
  */
 #include "cpu/x87.h"

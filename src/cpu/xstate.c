@@ -1,9 +1,9 @@
 /*
- * FXSAVE, FXRSTOR and the XSAVE family. The guest's registers are live in the host, so the host's own XSAVE and XRSTOR move
- * them between the registers and an image of ours in the standard format; between the image and the guest's memory the
- * format, the mask, the header's rules and what the mode can reach are the guest's. PKRU is never in a host register. The
- * x87 instruction pointer is a host address unless the guest loaded it itself; it is translated or hidden.
- * All memory is known to be accessible before anything changes.
+ * FXSAVE, FXRSTOR and the XSAVE family. The guest's registers are live in the host, so the host's own XSAVE and XRSTOR
+ * move them between the registers and an image of ours in the standard format; between the image and the guest's memory
+ * the format, the mask, the header's rules and what the mode can reach are the guest's. PKRU is never in a host
+ * register. The x87 instruction pointer is a host address unless the guest loaded it itself; it is translated or
+ * hidden. All memory is known to be accessible before anything changes.
  * Source: SDM volume 1, "Managing State Using the XSAVE Feature Set"; volume 2, "FXSAVE", "XRSTOR".
  */
 #include "cpu/xstate.h"

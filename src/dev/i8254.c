@@ -5,7 +5,8 @@
  * lock.
  *
  * In modes 2, 4 and 5 OUT is low for one tick only; the interrupt line is then pulsed at the rising
- * edge instead of spending two timer events. Edges that the host was too slow for are merged.
+ * edge instead of spending two timer events. Edges that the host was too slow for are merged, but for
+ * those of mode 2: missed_update.
  * Source: Intel 8254 data sheet, "Mode Definitions".
  */
 #include "dev/i8254.h"
@@ -144,8 +145,8 @@ static void line_update(struct i8254 *pit)
     timer_arm(&pit->timer, next ? tick_ns(next) : 0);
 }
 
-/* Periods of mode 2 that passed without a pulse because the host was late are made up for, a quarter of a period apart, so
- * that a guest on a busy host still counts its ticks. */
+/* Periods of mode 2 that passed without a pulse because the host was late are made up for, a quarter of a period apart,
+ * so that a guest on a busy host still counts its ticks. */
 static void missed_update(struct i8254 *pit, const struct i8254_channel *c, u64 tick)
 {
     u64 periods = c->mode == 2 && c->armed && tick > c->start_tick ? (tick - c->start_tick) / c->reload : 0;
@@ -286,8 +287,10 @@ static void control_write(struct i8254 *pit, u8 value)
         .reload = c->reload,
         .null_count = true,
     };
-    if (c == &pit->channel[0])
+    if (c == &pit->channel[0]) {
+        pit->missed = 0;
         line_update(pit);
+    }
 }
 
 static void data_write(struct i8254 *pit, unsigned n, u8 value)
@@ -386,6 +389,7 @@ void i8254_reset(struct i8254 *pit)
         pit->channel[i] =
             (struct i8254_channel){.mode = 3, .access = 3, .gate = i != 2, .null_count = true};
     pit->speaker = 0;
+    pit->missed = 0;
     line_set(pit, false);
     timer_arm(&pit->timer, 0);
 }

@@ -1,6 +1,7 @@
 /*
  * The guest's physical address space and port space as the machine builds them: RAM slots, MMIO regions, port regions,
- * interrupt sinks. Devices know neither their address nor their interrupt controller: they get offsets, and an irq sink.
+ * interrupt sinks. Devices know neither their address nor their interrupt controller: they get offsets, and an irq
+ * sink.
  *
  * Threads: registration happens before vCPUs run or under the machine lock. Dispatch is called with the machine lock
  * held (the caller takes it), so devices need no locks.
@@ -10,8 +11,8 @@
 
 #include "base/types.h"
 
-/* A device's register window. Offsets are relative to the window; sizes are 1, 2, 4 or 8 and within [min_size, max_size]:
- * the bus splits wider and widens narrower accesses. */
+/* A device's register window. Offsets are relative to the window; sizes are 1, 2, 4 or 8 and within [min_size,
+ * max_size]: the bus splits wider and widens narrower accesses. */
 struct bus_ops {
     u64 (*read)(void *dev, u64 offset, unsigned size);
     void (*write)(void *dev, u64 offset, u64 value, unsigned size);

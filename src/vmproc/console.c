@@ -316,20 +316,28 @@ void console_ending(struct console *c)
 static void drain(struct console *c)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += DRAIN_MS / 1000;
     pthread_mutex_lock(&c->lock);
     while (c->count || c->busy) {
-        if (pthread_cond_timedwait(&c->drained, &c->lock, &until))
+        if (pthread_cond_clockwait(&c->drained, &c->lock, CLOCK_MONOTONIC, &until))
             break;
     }
     pthread_mutex_unlock(&c->lock);
 }
 
-void console_close(struct console *c)
+void console_leave(struct console *c)
 {
     if (c->writing)
         drain(c);
+    terminal_restore();
+    if (c->path)
+        unlink(c->path);
+}
+
+void console_close(struct console *c)
+{
+    console_leave(c);
     console_ending(c);
     if (c->reading)
         pthread_join(c->reader, NULL);
@@ -337,13 +345,10 @@ void console_close(struct console *c)
         pthread_cancel(c->writer);
         pthread_join(c->writer, NULL);
     }
-    terminal_restore();
     if (c->kind != STDIO && c->out >= 0)
         close(c->out);
     if (c->listener >= 0)
         close(c->listener);
-    if (c->path)
-        unlink(c->path);
     if (c->wake >= 0)
         close(c->wake);
     free(c->path);

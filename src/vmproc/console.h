@@ -30,6 +30,8 @@ int MUST_CHECK console_start(struct console *c, const struct console_events *eve
 /* Writes what is queued (for at most a second if nobody takes it), restores the terminal, removes
  * the socket. */
 void console_close(struct console *c);
+/* The same, but leaves threads and memory to the end of the process: a thread may be waiting for a vCPU. */
+void console_leave(struct console *c);
 
 /* [any thread] One byte from the guest. Waits while the queue is full. */
 void console_put(struct console *c, u8 byte);

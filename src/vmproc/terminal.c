@@ -17,14 +17,29 @@ void terminal_restore(void)
 {
     if (is_raw) {
         is_raw = 0;
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
+        tcsetattr(STDIN_FILENO, TCSANOW, &saved); /* TCSADRAIN would wait for a terminal that Ctrl-s stopped */
     }
 }
 
-static void crash(int signal_number)
+static void restore_and_end(int signal_number)
 {
     terminal_restore();
     raise(signal_number); /* SA_RESETHAND: the default action */
+}
+
+static void catch(int signal_number)
+{
+    struct sigaction action = {.sa_handler = restore_and_end, .sa_flags = (int)SA_RESETHAND};
+    sigaction(signal_number, &action, NULL);
+}
+
+void terminal_end_by(int signal_number)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, signal_number);
+    catch(signal_number);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 bool terminal_raw(void)
@@ -41,9 +56,8 @@ bool terminal_raw(void)
     raw.c_oflag |= OPOST | ONLCR; /* for our own lines among the guest's */
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
-    struct sigaction action = {.sa_handler = crash, .sa_flags = (int)SA_RESETHAND};
     for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
-        sigaction(crashes[i], &action, NULL);
+        catch(crashes[i]);
     atexit(terminal_restore);
     is_raw = 1;
     if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0) {

@@ -11,4 +11,7 @@ bool terminal_raw(void);
 /* Back to what it was. Harmless when nothing was changed. Async-signal-safe. */
 void terminal_restore(void);
 
+/* Unblocks that signal on the calling thread: it restores the terminal, then has its usual effect. */
+void terminal_end_by(int signal_number);
+
 #endif

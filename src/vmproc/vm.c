@@ -4,13 +4,16 @@
  * notes) and wake it through an eventfd.
  *
  * Stopping all vCPUs: go is taken back, accel->stop is called, and then each vCPU thread reports
- * that it is out of accel->run. Only then may the machine be reset or destroyed.
+ * that it is out of accel->run. Only then may the machine be reset or destroyed. The owner waits for
+ * a reset in poll(), so that whatever ends the VM comes first. At the end it waits for a while only:
+ * a VM with a vCPU that is stuck is left as it is, and the process ends with it.
  */
 #include "vmproc/vm.h"
 
 #include "machine/pc.h"
 #include "vmproc/console.h"
 #include "vmproc/lost.h"
+#include "vmproc/terminal.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -42,12 +45,21 @@ enum note {
 
 #define DESCRIPTION_MAX 1024
 
+/* How long the end of a VM waits for vCPUs: none takes milliseconds unless something is wrong. */
+#define STOP_MS 2000
+
 struct vm_process;
+
+struct notes {
+    u32 set; /* enum note */
+    u32 debug_value, fault_cpu, error_cpu;
+};
 
 struct vcpu_thread {
     struct vm_process *vm;
     u32 index;
     pthread_t thread;
+    bool running; /* [lock] inside accel->run */
 };
 
 struct vm_process {
@@ -64,28 +76,39 @@ struct vm_process {
     u64 deadline_ms;  /* host monotonic; 0: none */
     u64 started_ms;   /* last power-on or reset */
     u32 faults;       /* triple faults in a row, each soon after the reset before it */
+    bool restarting;  /* once all vCPUs are out */
+    bool stuck;       /* a vCPU did not come out: nothing that it uses may go */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool go, ending;                       /* [lock] vCPUs may run; vCPU threads shall end */
-    u64 starts;                            /* [lock] times that go was given */
-    u32 running;                           /* [lock] vCPUs inside accel->run */
-    u32 notes;                             /* [lock] */
-    u32 debug_value, fault_cpu, error_cpu; /* [lock] details of notes */
+    bool go, ending;    /* [lock] vCPUs may run; vCPU threads shall end */
+    u64 starts;         /* [lock] times that go was given */
+    struct notes notes; /* [lock] */
 };
 
 /* -- notes -- */
 
-static void note(struct vm_process *vm, u32 what, u32 *detail, u32 value)
+static void wake(struct vm_process *vm)
 {
     u64 one = 1;
-    pthread_mutex_lock(&vm->lock);
-    if (detail && !(vm->notes & what))
-        *detail = value;
-    vm->notes |= what;
-    pthread_mutex_unlock(&vm->lock);
     if (write(vm->wake, &one, sizeof(one)) < 0)
         return; /* full: the owner is awake */
+}
+
+/* [lock] */
+static void note_locked(struct vm_process *vm, u32 what, u32 *detail, u32 value)
+{
+    if (detail && !(vm->notes.set & what))
+        *detail = value;
+    vm->notes.set |= what;
+}
+
+static void note(struct vm_process *vm, u32 what, u32 *detail, u32 value)
+{
+    pthread_mutex_lock(&vm->lock);
+    note_locked(vm, what, detail, value);
+    pthread_mutex_unlock(&vm->lock);
+    wake(vm);
 }
 
 static void on_reset(void *opaque)
@@ -101,7 +124,7 @@ static void on_power_off(void *opaque)
 static void on_debug_exit(void *opaque, u32 value)
 {
     struct vm_process *vm = opaque;
-    note(vm, NOTE_DEBUG_EXIT, &vm->debug_value, value);
+    note(vm, NOTE_DEBUG_EXIT, &vm->notes.debug_value, value);
 }
 
 static void on_serial_out(void *opaque, u8 byte)
@@ -150,16 +173,17 @@ static void *vcpu_main(void *opaque)
             continue;
         }
         u64 start = vm->starts;
-        vm->running++;
+        t->running = true;
         pthread_mutex_unlock(&vm->lock);
         enum accel_exit exit = vm->accel->run(pc_vm(vm->pc), t->index);
-        if (exit == ACCEL_SHUTDOWN)
-            note(vm, NOTE_TRIPLE_FAULT, &vm->fault_cpu, t->index);
-        else if (exit == ACCEL_ERROR)
-            note(vm, NOTE_ERROR, &vm->error_cpu, t->index);
         pthread_mutex_lock(&vm->lock);
-        vm->running--;
+        t->running = false;
+        if (exit == ACCEL_SHUTDOWN)
+            note_locked(vm, NOTE_TRIPLE_FAULT, &vm->notes.fault_cpu, t->index);
+        else if (exit == ACCEL_ERROR)
+            note_locked(vm, NOTE_ERROR, &vm->notes.error_cpu, t->index);
         pthread_cond_broadcast(&vm->changed);
+        wake(vm);
         /* This one cannot go on by itself; the owner will stop all and reset or end. */
         while (exit != ACCEL_STOPPED && start == vm->starts && !vm->ending)
             pthread_cond_wait(&vm->changed, &vm->lock);
@@ -168,16 +192,42 @@ static void *vcpu_main(void *opaque)
     return NULL;
 }
 
-static void vcpus_stop(struct vm_process *vm)
+/* [lock] */
+static const struct vcpu_thread *first_running(const struct vm_process *vm)
+{
+    for (u32 i = 0; i < vm->thread_count; i++) {
+        if (vm->threads[i].running)
+            return &vm->threads[i];
+    }
+    return NULL;
+}
+
+/* Makes all vCPUs leave; does not wait. Wakes the owner when one has left, and now, should none be running. */
+static void vcpus_halt(struct vm_process *vm)
 {
     pthread_mutex_lock(&vm->lock);
     vm->go = false;
     pthread_cond_broadcast(&vm->changed);
     pthread_mutex_unlock(&vm->lock);
     vm->accel->stop(pc_vm(vm->pc));
+    wake(vm);
+}
+
+/* For the end: waits for all vCPUs, but not forever. */
+static void vcpus_stop(struct vm_process *vm)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_MS / 1000;
+    vcpus_halt(vm);
     pthread_mutex_lock(&vm->lock);
-    while (vm->running)
-        pthread_cond_wait(&vm->changed, &vm->lock);
+    const struct vcpu_thread *t;
+    int timed_out = 0;
+    while ((t = first_running(vm)) && !timed_out)
+        timed_out = pthread_cond_clockwait(&vm->changed, &vm->lock, CLOCK_MONOTONIC, &until);
+    vm->stuck = t;
+    if (t)
+        fprintf(stderr, "nestbox: internal error: CPU %u does not stop; the VM ends without it\n", t->index);
     pthread_mutex_unlock(&vm->lock);
 }
 
@@ -234,11 +284,14 @@ static u64 now_ms(void)
     return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
 }
 
-/* Appends the registers of a vCPU, as far as there is room. */
+/* Appends the registers of a vCPU, as far as there is room and the vCPU does not run. */
 static void describe(struct vm_process *vm, u32 cpu, struct vm_end *end)
 {
     size_t used = strlen(end->state), room = sizeof(end->state) - used;
-    if (room < DESCRIPTION_MAX)
+    pthread_mutex_lock(&vm->lock);
+    bool running = vm->threads[cpu].running;
+    pthread_mutex_unlock(&vm->lock);
+    if (running || room < DESCRIPTION_MAX)
         return;
     vm->accel->describe(pc_vm(vm->pc), cpu, end->state + used, room);
 }
@@ -250,10 +303,11 @@ static bool ended(struct vm_end *end, enum vm_end_kind kind, u32 code)
     return true;
 }
 
-/* Back to the kernel's entry. True: that failed, and the VM has ended. */
+/* Back to the kernel's entry, all vCPUs being out. True: that failed, and the VM has ended. */
 static bool restart(struct vm_process *vm, struct vm_end *end)
 {
     struct boot_error error;
+    vm->restarting = false;
     if (pc_start(vm->pc, &vm->boot, &error)) {
         if (!lost_tell(end->text, sizeof(end->text)))
             snprintf(end->text, sizeof(end->text), "%s", error.text);
@@ -265,13 +319,19 @@ static bool restart(struct vm_process *vm, struct vm_end *end)
     return false;
 }
 
-static bool triple_fault(struct vm_process *vm, struct vm_end *end)
+static bool restart_begin(struct vm_process *vm)
 {
-    vcpus_stop(vm);
-    describe(vm, vm->fault_cpu, end);
+    vm->restarting = true;
+    vcpus_halt(vm);
+    return false;
+}
+
+static bool triple_fault(struct vm_process *vm, u32 cpu, struct vm_end *end)
+{
+    describe(vm, cpu, end);
     vm->faults = now_ms() - vm->started_ms < FAULT_SOON_MS ? vm->faults + 1 : 1;
     bool last = vm->config->no_reboot || vm->faults == FAULTS_MAX;
-    snprintf(end->text, sizeof(end->text), "the guest's CPU %u had a triple fault%s", vm->fault_cpu,
+    snprintf(end->text, sizeof(end->text), "the guest's CPU %u had a triple fault%s", cpu,
              !last                   ? ": reset"
              : vm->config->no_reboot ? ""
                                      : ", again and again: given up");
@@ -279,36 +339,36 @@ static bool triple_fault(struct vm_process *vm, struct vm_end *end)
         return ended(end, VM_END_TRIPLE_FAULT, 0);
     fprintf(stderr, "nestbox: %s\n%s", end->text, end->state);
     end->text[0] = end->state[0] = 0;
-    return restart(vm, end);
+    return restart_begin(vm);
 }
 
 /* What the guest did, in the order of what decides. True: the VM has ended. */
-static bool act(struct vm_process *vm, u32 notes, struct vm_end *end)
+static bool act(struct vm_process *vm, const struct notes *notes, struct vm_end *end)
 {
-    if (notes & NOTE_QUIT)
+    if (notes->set & NOTE_QUIT)
         return ended(end, VM_END_USER, 0);
-    if (notes & NOTE_HANGUP)
+    if (notes->set & NOTE_HANGUP)
         return ended(end, VM_END_SIGNAL, SIGPIPE);
-    if (notes & NOTE_DEBUG_EXIT)
-        return ended(end, VM_END_DEBUG_EXIT, vm->debug_value);
-    if (notes & NOTE_POWER_OFF)
+    if (notes->set & NOTE_DEBUG_EXIT)
+        return ended(end, VM_END_DEBUG_EXIT, notes->debug_value);
+    if (notes->set & NOTE_POWER_OFF)
         return ended(end, VM_END_POWER_OFF, 0);
-    if (notes & NOTE_ERROR) {
-        vcpus_stop(vm);
-        const char *why = vm->accel->error(pc_vm(vm->pc), vm->error_cpu);
-        snprintf(end->text, sizeof(end->text), "CPU %u cannot go on: %s", vm->error_cpu, why ? why : "no reason given");
-        describe(vm, vm->error_cpu, end);
+    if (notes->set & NOTE_ERROR) {
+        u32 cpu = notes->error_cpu;
+        const char *why = vm->accel->error(pc_vm(vm->pc), cpu);
+        snprintf(end->text, sizeof(end->text), "CPU %u cannot go on: %s", cpu, why ? why : "no reason given");
+        describe(vm, cpu, end);
         return ended(end, VM_END_FAILED, 0);
     }
-    if (notes & NOTE_TRIPLE_FAULT)
-        return triple_fault(vm, end);
-    if (notes & NOTE_RESET) {
-        if (vm->config->no_reboot) {
-            snprintf(end->text, sizeof(end->text), "the guest asked for a reset");
-            return ended(end, VM_END_RESET, 0);
-        }
-        vcpus_stop(vm);
-        return restart(vm, end);
+    if (vm->restarting)
+        return false; /* that does for other CPUs' resets and triple faults, too */
+    if (notes->set & NOTE_TRIPLE_FAULT)
+        return triple_fault(vm, notes->fault_cpu, end);
+    if (notes->set & NOTE_RESET) {
+        if (!vm->config->no_reboot)
+            return restart_begin(vm);
+        snprintf(end->text, sizeof(end->text), "the guest asked for a reset");
+        return ended(end, VM_END_RESET, 0);
     }
     return false;
 }
@@ -317,11 +377,8 @@ static bool timed_out(struct vm_process *vm, struct vm_end *end)
 {
     if (!vm->deadline_ms || now_ms() < vm->deadline_ms)
         return false;
-    vcpus_stop(vm);
     snprintf(end->text, sizeof(end->text), "the guest did not end within %llu.%03llu seconds (--timeout)",
              (unsigned long long)vm->config->timeout_ms / 1000, (unsigned long long)vm->config->timeout_ms % 1000);
-    for (u32 i = 0; i < vm->config->vcpus; i++)
-        describe(vm, i, end);
     return ended(end, VM_END_TIMEOUT, 0);
 }
 
@@ -351,14 +408,16 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
         if (fds[0].revents && read(vm->wake, &count, sizeof(count)) < 0)
             continue;
         pthread_mutex_lock(&vm->lock);
-        u32 notes = vm->notes;
-        vm->notes = 0;
+        struct notes notes = vm->notes;
+        vm->notes.set = 0;
+        bool out = !first_running(vm);
         pthread_mutex_unlock(&vm->lock);
         if (lost_tell(end->text, sizeof(end->text))) {
             ended(end, VM_END_FAILED, 0);
             return;
         }
-        if ((notes && act(vm, notes, end)) || timed_out(vm, end))
+        bool ready = vm->restarting && out;
+        if (act(vm, &notes, end) || timed_out(vm, end) || (ready && restart(vm, end)))
             return;
     }
 }
@@ -367,6 +426,10 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
 
 static int choose_accel(struct vm_process *vm, struct vm_end *end)
 {
+    if (vm->config->accel_ops) {
+        vm->accel = vm->config->accel_ops;
+        return 0;
+    }
     vm->accel = accel_select(vm->config->accel, vm->config->nested, vm->accel_reason, sizeof(vm->accel_reason));
     if (!vm->accel) {
         snprintf(end->text, sizeof(end->text), "%s", vm->accel_reason);
@@ -438,10 +501,8 @@ static void destroy(struct vm_process *vm)
 {
     if (vm->console)
         console_ending(vm->console);
-    if (vm->thread_count) {
-        vcpus_stop(vm);
+    if (vm->thread_count)
         vcpus_end(vm);
-    }
     if (vm->console)
         console_close(vm->console);
     lost_unwatch();
@@ -453,7 +514,6 @@ static void destroy(struct vm_process *vm)
 
 static void collect_stats(struct vm_process *vm, struct vm_end *end)
 {
-    vcpus_stop(vm);
     vm->accel->stats(pc_vm(vm->pc), end->stats, sizeof(end->stats));
     size_t used = strnlen(end->stats, sizeof(end->stats) - 1);
     pc_stats(vm->pc, end->stats + used, sizeof(end->stats) - used);
@@ -476,7 +536,12 @@ static void run(struct vm_process *vm, struct vm_end *end)
     vm->started_ms = now_ms();
     vcpus_go(vm);
     supervise(vm, end);
-    console_ending(vm->console);
+    terminal_end_by(SIGINT);
+    terminal_end_by(SIGTERM);
+    console_ending(vm->console); /* or a vCPU might wait for a reader of its output */
+    vcpus_stop(vm);
+    for (u32 i = 0; end->kind == VM_END_TIMEOUT && i < vm->config->vcpus; i++)
+        describe(vm, i, end);
     if (vm->config->stats)
         collect_stats(vm, end);
 }
@@ -511,6 +576,10 @@ void vm_run(const struct vm_config *config, struct vm_end *end)
         snprintf(end->text, sizeof(end->text), "cannot create event descriptors: %s", strerror(errno));
     else
         run(vm, end);
+    if (vm->stuck) {
+        console_leave(vm->console);
+        return;
+    }
     destroy(vm);
     if (vm->wake >= 0)
         close(vm->wake);

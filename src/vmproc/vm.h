@@ -15,6 +15,7 @@ struct vm_config {
     u32 vcpus;
     enum accel_nested nested;
     const char *accel;  /* "auto" (which one and why goes to standard error), "engine", "kvm" */
+    const struct accel_ops *accel_ops; /* NULL, or what to take instead: for tests */
     const char *cpu;    /* NULL: the default model */
     const char *serial; /* see console_open */
     const char *trace;  /* NULL: none */
@@ -41,7 +42,8 @@ struct vm_end {
     char stats[98304]; /* with vm_config.stats: a line for each of 256 vCPUs */
 };
 
-/* Runs on the calling thread until the VM has ended; nothing is left behind then. */
+/* Runs on the calling thread until the VM has ended; nothing is left behind then, unless a vCPU was stuck: a line on
+ * standard error has said so, and the process should exit. SIGINT and SIGTERM end it at once from then on. */
 void vm_run(const struct vm_config *config, struct vm_end *end);
 
 #endif

@@ -17,7 +17,8 @@ root=$(mktemp -d)
 trap 'rm -rf "$log" "$root"' EXIT
 mkdir -p "$root"/bin "$root"/dev "$root"/proc "$root"/sys "$root"/tmp
 cp "$packages"/busybox-static/bin/busybox "$root/bin/"
-for tool in sh mount cat echo uname grep sed cut head tail tr seq sha256sum dmesg nproc poweroff gzip bzip2 bc cmp sleep; do
+for tool in sh mount cat echo uname grep sed cut head tail tr seq sha256sum dmesg nproc poweroff gzip bzip2 bc cmp \
+    sleep; do
     ln -s busybox "$root/bin/$tool"
 done
 cat >"$root/init" <<'INIT'
@@ -33,7 +34,7 @@ seq 1 20000 | sed "s/\$/ $nonce/" >/tmp/a
 say sha256 "$(sha256sum </tmp/a | cut -d' ' -f1)"
 say bc "$(echo '3^2000 % 10^40' | bc)"
 for zip in gzip bzip2; do $zip -c /tmp/a | $zip -dc | cmp - /tmp/a && say $zip ok; done
-dmesg | grep -E 'WARNING:|BUG:|Oops|rcu.*stall|soft lockup|Call Trace|unchecked MSR|cut here|segfault|traps:' |
+dmesg | grep -E 'WARNING:|BUG:|Oops|\<stalls?\>|soft lockup|Call Trace|unchecked MSR|cut here|segfault|traps:' |
     head -n 5 | sed 's/^/NB L1 dmesg /'
 say "done"
 poweroff -f
@@ -44,7 +45,8 @@ chmod 755 "$root/init"
 trap 'rm -rf "$log" "$root" "$root.cpio"' EXIT
 
 "$NB" run --accel engine --cpus "$cpus" --memory 512M --no-reboot --timeout 300 --initrd "$root.cpio" \
-    --kernel "$packages/$package"/boot/vmlinuz-* --append "console=ttyS0 panic=-1 nb.nonce=$nonce" </dev/null >"$log" 2>&1 ||
+    --kernel "$packages/$package"/boot/vmlinuz-* \
+    --append "console=ttyS0 panic=-1 nb.nonce=$nonce" </dev/null >"$log" 2>&1 ||
     fail "exit status $?"
 sed -i 's/\r*$//' "$log"
 expect 'NB L1 kernel Linux .* i[36]86$'

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Debian's own KVM in L1 runs L2 Linux, which does its work. Each vendor; with several CPUs on both levels; with what KVM
-# may use of the hardware switched off, one thing after the other; L2 as the host of an L3, by KVM and by this program's
-# engine. intel-20, amd-20, intel-smp-20, amd-smp-20, not run by default: twenty times in a row.
+# Debian's own KVM in L1 runs L2 Linux, which does its work. Each vendor; with several CPUs on both levels; with what
+# KVM may use of the hardware switched off, one thing after the other; L2 as the host of an L3, by KVM and by this
+# program's engine. intel-20, amd-20, intel-smp-20, amd-smp-20, not run by default: twenty times in a row.
 # cases: intel amd intel-smp amd-smp intel-parameters amd-parameters intel-deep amd-deep intel-engine
 set -u
 . "$(dirname "$0")/guest.sh"

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# Sourced by boot tests of guests from Debian packages: `unpack PACKAGE ARCHITECTURE` downloads a package (never installs
-# it) and unpacks it to build/packages/PACKAGE; a test whose package cannot be had is skipped. For another architecture than
-# the machine's, apt gets package lists of its own, so that the machine's configuration stays as it is.
+# Sourced by boot tests of guests from Debian packages: `unpack PACKAGE ARCHITECTURE` downloads a package (never
+# installs it) and unpacks it to build/packages/PACKAGE; a test whose package cannot be had is skipped. For another
+# architecture than the machine's, apt gets package lists of its own, so that the machine's configuration stays as it
+# is.
 
 packages=$PWD/build/packages
 mkdir -p "$packages/debs" "$packages/lists/partial" "$packages/cache/archives/partial"

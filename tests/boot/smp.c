@@ -1,8 +1,8 @@
 /*
- * The init of a guest with several CPUs: what goes wrong between CPUs if an engine forgets one of them. Code written by one
- * and run by another, in its own and in an aliased mapping; locked operations across pages and on pages with code; pages
- * unmapped under others' feet; the kernel's own patching (function tracing, static keys); CPUs taken away and brought back.
- * Prints a line a check and powers off.
+ * The init of a guest with several CPUs: what goes wrong between CPUs if an engine forgets one of them. Code written by
+ * one and run by another, in its own and in an aliased mapping; locked operations across pages and on pages with code;
+ * pages unmapped under others' feet; the kernel's own patching (function tracing, static keys); CPUs taken away and
+ * brought back. Prints a line a check and powers off.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -64,7 +64,8 @@ static unsigned code_at;
 
 static void write_code(uint8_t *at, unsigned value)
 {
-    const uint8_t text[] = {0xb8, (uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16), (uint8_t)(value >> 24), 0xc3};
+    const uint8_t text[] = {0xb8, (uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16), (uint8_t)(value >> 24),
+                            0xc3};
     memcpy(at, text, sizeof text);
 }
 

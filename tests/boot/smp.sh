@@ -1,5 +1,6 @@
 #!/bin/bash
-# What several CPUs do to each other: code that another one wrote, locked operations, shootdowns, kernel patching, hot-plug.
+# What several CPUs do to each other: code that another one wrote, locked operations, shootdowns, kernel patching,
+# hot-plug.
 # cases: cpu2 cpu4
 set -u
 . "$(dirname "$0")/guest.sh"

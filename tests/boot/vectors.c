@@ -1,6 +1,7 @@
 /*
- * /init of a guest that does nothing but watch its SSE registers: over a busy loop that interrupts hit, system calls, page
- * faults, yields and forks. Prints one line and powers off. Two processes run, so that the kernel switches contexts.
+ * /init of a guest that does nothing but watch its SSE registers: over a busy loop that interrupts hit, system calls,
+ * page faults, yields and forks. Prints one line and powers off. Two processes run, so that the kernel switches
+ * contexts.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -19,8 +20,8 @@ static unsigned bad[KINDS];
 #define STORE(n) "movups %%xmm" #n ", " #n "*16(%2)\n"
 #define ALL(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14) M(15)
 #define CLOBBER                                                                                                        \
-    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", \
-        "xmm14", "xmm15", "memory", "cc", "rcx", "r11"
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",         \
+        "xmm13", "xmm14", "xmm15", "memory", "cc", "rcx", "r11"
 #define BETWEEN(code)                                                                                                  \
     __asm__ volatile(ALL(LOAD) code ALL(STORE) : "=&a"(result) : "r"(in), "r"(out), "r"(page) : CLOBBER)
 
@@ -30,7 +31,8 @@ static void check(int kind)
         return;
     for (unsigned i = 0; bad[kind] < 3 && i < 16; i++)
         if (memcmp(in[i], out[i], 16))
-            printf("kind %d, xmm%u: %016lx%016lx became %016lx%016lx\n", kind, i, in[i][1], in[i][0], out[i][1], out[i][0]);
+            printf("kind %d, xmm%u: %016lx%016lx became %016lx%016lx\n", kind, i, in[i][1], in[i][0], out[i][1],
+                   out[i][0]);
     bad[kind]++;
 }
 

@@ -24,5 +24,6 @@ expect 'NB L2 hypervisor Xen PV'
 expect "NB L2 cpus $cpus"
 expect "NB L2 sha256 $(seq 1 20000 | sed "s/\$/ $nonce/" | sha256sum | cut -d' ' -f1)"
 expect 'NB L2 done'
-! grep -E 'WARNING|BUG|Oops|rcu.*stall|soft lockup|unchecked MSR|Kernel panic|\(XEN\).*(FATAL|Panic|Assertion|Xen WARN)' "$log" ||
+! grep -E -e 'WARNING|BUG|Oops|\<stalls?\>|soft lockup|unchecked MSR|Kernel panic' \
+    -e '\(XEN\).*(FATAL|Panic|Assertion|Xen WARN)' "$log" ||
     fail 'complaints in the log'

@@ -9,7 +9,10 @@ mkdir "$WORK/dir"
 echo 'not a kernel' >"$WORK/text"
 head -c 4096 /dev/zero >"$WORK/zeros"
 { head -c 56 /dev/zero; printf 'ARM\144'; head -c 4096 /dev/zero; } >"$WORK/arm64"
-{ printf '\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\267\000'; head -c 4096 /dev/zero; } >"$WORK/arm64.elf"
+{
+    printf '\177ELF\002\001\001\000\000\000\000\000\000\000\000\000\002\000\267\000'
+    head -c 4096 /dev/zero
+} >"$WORK/arm64.elf"
 head -c 100 "$NESTBOX" >"$WORK/short.elf"
 gzip -c "$WORK/good" | head -c 40 >"$WORK/short.gz"
 # A Linux header that promises more than there is.

@@ -65,7 +65,8 @@ guest() {
     TRIPLE_FAULT='\017\013'                            # ud2, with an empty IDT
     JUMP_NOWHERE='\270\000\000\000\160\377\340'      # mov eax, 0x70000000; jmp eax
     LOOP_OF_JUMPS='\270\040\000\020\000\377\340'     # mov eax, 0x100020; jmp eax
-    LOOP_OF_RETURNS='\274\000\100\020\000\270\052\000\020\000\120\303' # mov esp, 0x104000; mov eax, 0x10002a; push eax; ret
+    # mov esp, 0x104000; mov eax, 0x10002a; push eax; ret
+    LOOP_OF_RETURNS='\274\000\100\020\000\270\052\000\020\000\120\303'
     # mov dx, 0x3fd; in al, dx; test al, 1; jz back; mov dx, 0x3f8; in al, dx; out dx, al; jmp back
     ECHO='\146\272\375\003\354\250\001\164\367\146\272\370\003\354\356\353\357'
     WAIT_FOR_KEY='\146\272\375\003\354\250\001\164\367' # mov dx, 0x3fd; in al, dx; test al, 1; jz back

@@ -1,6 +1,6 @@
 /*
- * The local APIC's modes and priorities: disabled, moved, x2APIC and the transitions between them, TPR and PPR, nesting of
- * interrupts, destinations of IPIs to oneself, NMIs while one is handled.
+ * The local APIC's modes and priorities: disabled, moved, x2APIC and the transitions between them, TPR and PPR, nesting
+ * of interrupts, destinations of IPIs to oneself, NMIs while one is handled.
  */
 #include "runtime.h"
 

@@ -1,6 +1,7 @@
 /*
- * Debug exceptions: single steps, instruction, data and I/O breakpoints, general detect, INT1, last branches; what MOV SS, REP,
- * SYSCALL and interrupts do to them. Each #DB is recorded; tests look at how many came, where, and with which DR6.
+ * Debug exceptions: single steps, instruction, data and I/O breakpoints, general detect, INT1, last branches; what MOV
+ * SS, REP, SYSCALL and interrupts do to them. Each #DB is recorded; tests look at how many came, where, and with which
+ * DR6.
  */
 #include "runtime.h"
 
@@ -311,7 +312,10 @@ static void syscall_step(u64 mask)
     wrmsr(0xc0000081, (u64)SEL_CODE64 << 32);
     wrmsr(0xc0000082, (u64)syscall_target);
     wrmsr(0xc0000084, mask);
-    __asm__ volatile(SET_TF "syscall\nsyscall_target: nop\nsyscall_back: nop\n" CLEAR_TF : : : "rcx", "r11", "cc", "memory");
+    __asm__ volatile(SET_TF "syscall\nsyscall_target: nop\nsyscall_back: nop\n" CLEAR_TF
+                     :
+                     :
+                     : "rcx", "r11", "cc", "memory");
 }
 
 static void syscall_again(void)

@@ -1,6 +1,6 @@
 /*
- * Every exception that software can provoke in 64-bit mode, with its error code and saved RIP: fault or trap, selector and
- * IDT error codes, debug registers and single step, double fault. Exceptions at CPL 3 where they differ.
+ * Every exception that software can provoke in 64-bit mode, with its error code and saved RIP: fault or trap, selector
+ * and IDT error codes, debug registers and single step, double fault. Exceptions at CPL 3 where they differ.
  */
 #include "runtime.h"
 
@@ -159,7 +159,10 @@ static void x87_divide(void *p)
 static void sse_divide(void *p)
 {
     set_mxcsr(0x1d80); /* zero divide unmasked */
-    __asm__ volatile("xorps %%xmm1, %%xmm1; mov $0x3f800000, %%eax; movd %%eax, %%xmm0; divss %%xmm1, %%xmm0" : : : "eax");
+    __asm__ volatile("xorps %%xmm1, %%xmm1; mov $0x3f800000, %%eax; movd %%eax, %%xmm0; divss %%xmm1, %%xmm0"
+                     :
+                     :
+                     : "eax");
 }
 
 static void floating_point(void)

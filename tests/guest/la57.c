@@ -1,6 +1,6 @@
 /*
- * Five-level paging: entering and leaving it, what is canonical then, and which registers take 57-bit addresses in either
- * mode. Needs a CPU model with la57.
+ * Five-level paging: entering and leaving it, what is canonical then, and which registers take 57-bit addresses in
+ * either mode. Needs a CPU model with la57.
  */
 #include "runtime.h"
 

@@ -1,6 +1,7 @@
 /*
- * Operands that take the long way: device memory, page borders with a device behind them, port strings, and branches whose
- * target cannot be reached. Needs the PC test device: 64 KiB of scratch memory at FF000000h, a register at ports E0h-E3h.
+ * Operands that take the long way: device memory, page borders with a device behind them, port strings, and branches
+ * whose target cannot be reached. Needs the PC test device: 64 KiB of scratch memory at FF000000h, a register at ports
+ * E0h-E3h.
  */
 #include "runtime.h"
 
@@ -30,11 +31,11 @@ static void widths(void)
     check_eq(dev64(0), 0x11223344aa667788, "a byte written");
 }
 
-#define OP(insn, start, in, want, name)                                                                                 \
+#define OP(insn, start, in, want, name)                                                                                \
     do {                                                                                                               \
         set64(8, start);                                                                                               \
         u64 x_ = (in);                                                                                                 \
-        __asm__ volatile(insn : "+r"(x_) : "r"(device + 8) : "rax", "rcx", "rdx", "cc", "memory");                      \
+        __asm__ volatile(insn : "+r"(x_) : "r"(device + 8) : "rax", "rcx", "rdx", "cc", "memory");                     \
         check_eq(dev64(8), want, name);                                                                                \
     } while (0)
 
@@ -75,7 +76,10 @@ static void sources(void)
     check_eq(x, 0x80000000000000f0, "PUSH");
     __asm__ volatile("stc; mov $0, %0; cmovc (%1), %0" : "=&r"(x) : "r"(device + 16) : "cc");
     check_eq(x, 0x80000000000000f0, "CMOV");
-    __asm__ volatile("xor %%eax, %%eax; mov $0x1e0, %%eax; divb (%1); mov %%rax, %0" : "=r"(x) : "r"(device + 16) : "rax", "cc");
+    __asm__ volatile("xor %%eax, %%eax; mov $0x1e0, %%eax; divb (%1); mov %%rax, %0"
+                     : "=r"(x)
+                     : "r"(device + 16)
+                     : "rax", "cc");
     check_eq(x & 0xff, 2, "DIV");
     u64 target;
     __asm__ volatile("lea 1f(%%rip), %0; mov %0, 24(%1); jmp *24(%1); mov $0, %0; 1:" : "=&r"(target) : "r"(device));

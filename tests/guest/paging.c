@@ -60,7 +60,8 @@ static void protection(void)
     expect_pf(catch_user(user_write, (void *)LA), PFERR_P | PFERR_U | PFERR_W, LA, "user write to a supervisor page");
     set(PTE_P | PTE_U);
     check(!catch_user(user_read, (void *)LA).raised, "user read of a user page");
-    expect_pf(catch_user(user_write, (void *)LA), PFERR_P | PFERR_U | PFERR_W, LA, "user write to a read-only user page");
+    expect_pf(catch_user(user_write, (void *)LA), PFERR_P | PFERR_U | PFERR_W, LA,
+              "user write to a read-only user page");
     set(PTE_P | PTE_U | PTE_W);
     check(!catch_user(user_write, (void *)LA).raised && page_a[0] == 43, "user write to a user page");
     u64 *upper = pte_of(pml4, LA, 2);
@@ -235,7 +236,8 @@ static void invalidation(void)
     (void)*p;
     *leaf |= PTE_W;
     struct fault f = catch(touch_write, (void *)LA);
-    check(!f.raised || f.error == (PFERR_P | PFERR_W), "more permission without INVLPG: nothing worse than a spurious fault");
+    check(!f.raised || f.error == (PFERR_P | PFERR_W),
+          "more permission without INVLPG: nothing worse than a spurious fault");
     u64 *upper = pte_of(pml4, LA, 2), old = *upper;
     set(PTE_P | PTE_W);
     (void)*p;

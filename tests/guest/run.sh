@@ -15,7 +15,8 @@ while read -r guest cpus nested seconds cpu append; do
         case " $* " in *" $guest "*) ;; *) continue ;; esac
     fi
     if [ "${PEER:-}" = qemu ]; then
-        timeout "$seconds" qemu-system-x86_64 -accel tcg -kernel "$images/$guest.elf" -cpu "${cpu:-max}" -smp "$cpus" -m 128 \
+        timeout "$seconds" qemu-system-x86_64 -accel tcg -kernel "$images/$guest.elf" -cpu "${cpu:-max}" \
+            -smp "$cpus" -m 128 \
             -device isa-debug-exit,iobase=0xf4,iosize=4 -device pc-testdev -display none -no-reboot -serial stdio \
             ${append:+-append "$append" -initrd "tests/guest/table 3 four"} >"$log" 2>&1 </dev/null
     else

@@ -1,5 +1,6 @@
 /*
- * More than one CPU: INIT-SIPI-SIPI, IPIs of each kind, atomics, memory order, TLB shootdown, code changed by another CPU.
+ * More than one CPU: INIT-SIPI-SIPI, IPIs of each kind, atomics, memory order, TLB shootdown, code changed by another
+ * CPU.
  */
 #include "runtime.h"
 

@@ -1,7 +1,7 @@
 /*
- * A minimal AMD-V hypervisor: L2 is a function of this image at CPL 0, with L1's page tables, GDT and IDT, under nested paging.
- * Exits of each kind with their codes and information, event injection, virtual interrupts, GIF, nested page faults,
- * consistency checks. Ends with the time of one CPUID exit.
+ * A minimal AMD-V hypervisor: L2 is a function of this image at CPL 0, with L1's page tables, GDT and IDT, under nested
+ * paging. Exits of each kind with their codes and information, event injection, virtual interrupts, GIF, nested page
+ * faults, consistency checks. Ends with the time of one CPUID exit.
  */
 #include "runtime.h"
 #include "x86/svm_exit.h"
@@ -534,7 +534,8 @@ static void interrupts(void)
     check(!taken && (C.vintr & VINTR_IRQ), "V_TPR holds V_IRQ back");
     taken = 0;
     prepare(l2_sti);
-    C.vintr = 8 | VINTR_IRQ | VINTR_MASKING | VINTR_IGN_TPR | 0x08ull << VINTR_PRIO_SHIFT | 0x42ull << VINTR_VECTOR_SHIFT;
+    C.vintr =
+        8 | VINTR_IRQ | VINTR_MASKING | VINTR_IGN_TPR | 0x08ull << VINTR_PRIO_SHIFT | 0x42ull << VINTR_VECTOR_SHIFT;
     resume();
     check(taken == 1, "V_IGN_TPR");
     taken = 0;
@@ -582,7 +583,8 @@ static void virtual_gif(void)
     check(C.exit_code == SVM_EXIT_VMMCALL && !(C.vintr & VINTR_GIF), "CLGI clears V_GIF");
     taken = 0;
     prepare(l2_sti);
-    C.vintr = VINTR_GIF_ENABLE | VINTR_IRQ | VINTR_MASKING | 0x0full << VINTR_PRIO_SHIFT | 0x42ull << VINTR_VECTOR_SHIFT;
+    C.vintr =
+        VINTR_GIF_ENABLE | VINTR_IRQ | VINTR_MASKING | 0x0full << VINTR_PRIO_SHIFT | 0x42ull << VINTR_VECTOR_SHIFT;
     resume();
     check(!taken && (C.vintr & VINTR_IRQ), "V_GIF 0 holds V_IRQ back");
 }
@@ -598,7 +600,8 @@ static void virtual_nmi(void)
     intercept(SVM_EXIT_NMI, true);
     C.vintr = VINTR_NMI_ENABLE | VINTR_NMI;
     resume();
-    check(taken == 1 && taken_vector == EXC_NMI && !(C.vintr & (VINTR_NMI | VINTR_NMI_MASK)), "V_NMI is taken, IRET unmasks");
+    check(taken == 1 && taken_vector == EXC_NMI && !(C.vintr & (VINTR_NMI | VINTR_NMI_MASK)),
+          "V_NMI is taken, IRET unmasks");
     taken = 0;
     prepare(l2_nothing);
     intercept(SVM_EXIT_NMI, true);
@@ -630,12 +633,14 @@ static void nested_paging(void)
         check(C.insn_len >= 3 && same(C.insn_bytes, l2_read_at, 3), "and the instruction's bytes are there");
     else
         skip("instruction bytes of #NPF", "no decode assists");
-    check_eq(npf(l2_write, 0, PTE_W), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_W, "#NPF of a write to a read-only page");
+    check_eq(npf(l2_write, 0, PTE_W), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_W,
+             "#NPF of a write to a read-only page");
     check_eq(npf(l2_pop, 0, PTE_W), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_W, "#NPF of the write of a POP");
     check_eq(G.rsp, (u64)(l2_stack + sizeof l2_stack - 8), "leaves RSP as it was");
     check_eq(npf(l2_read, 0, PTE_U), SVM_NPF_FINAL | PFERR_U | PFERR_P, "#NPF: accesses are user accesses");
     if (rdmsr(MSR_EFER) & EFER_NXE)
-        check_eq(npf(l2_call, PTE_NX, 0), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_I, "#NPF of a fetch from an NX page");
+        check_eq(npf(l2_call, PTE_NX, 0), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_I,
+                 "#NPF of a fetch from an NX page");
     else
         skip("#NPF of a fetch", "no NX");
     if ((cpuid(0x80000008, 0).a & 0xff) < 52)
@@ -648,7 +653,8 @@ static void nested_paging(void)
     u64 *e = pte_of(npt, (u64)pml4, 1), old = *e;
     *e &= ~PTE_P;
     start(l2_nothing);
-    check(C.exit_code == SVM_EXIT_NPF && C.exit_info1 == (SVM_NPF_TABLE | PFERR_U | PFERR_W), "#NPF of a guest page table");
+    check(C.exit_code == SVM_EXIT_NPF && C.exit_info1 == (SVM_NPF_TABLE | PFERR_U | PFERR_W),
+          "#NPF of a guest page table");
     check_eq(C.exit_info2 & ~0xfffull, (u64)pml4, "has the table's address");
     *e = old & ~PTE_W;
     start(l2_nothing);

@@ -1,7 +1,7 @@
 /*
- * A minimal VT-x hypervisor: L2 is a function of this image at CPL 0, with L1's page tables, GDT and IDT, under EPT if there
- * is EPT. VMX instructions and their errors, exits of each kind with their information, event injection, windows, EPT,
- * entry checks, MSR lists. Ends with the time of one CPUID exit.
+ * A minimal VT-x hypervisor: L2 is a function of this image at CPL 0, with L1's page tables, GDT and IDT, under EPT if
+ * there is EPT. VMX instructions and their errors, exits of each kind with their information, event injection, windows,
+ * EPT, entry checks, MSR lists. Ends with the time of one CPUID exit.
  */
 #include "runtime.h"
 #include "x86/vmcs.h"
@@ -11,7 +11,8 @@
 #define MSR_FEATURE_CONTROL 0x3au
 #define MSR_LSTAR 0xc0000082u
 
-/* Field encodings: SDM volume 3D, appendix "Field Encoding in VMCS". Segment fields go up by 2 in the order of enum seg. */
+/* Field encodings: SDM volume 3D, appendix "Field Encoding in VMCS". Segment fields go up by 2 in the order of enum
+ * seg. */
 /* clang-format off */
 enum {
     F_VPID = 0x0, F_GUEST_SEL = 0x800, F_HOST_ES = 0xc00, F_HOST_CS = 0xc02, F_HOST_SS = 0xc04, F_HOST_DS = 0xc06,
@@ -170,9 +171,10 @@ static void prepare(void (*fn)(void))
     vmclear(vmcs);
     vmptrld(vmcs);
     launched = false;
-    static const u16 zero[] = {F_VPID, F_TSC_OFFSET, F_EXCEPTIONS, F_EXIT_STORE_COUNT, F_EXIT_LOAD_COUNT, F_ENTRY_LOAD_COUNT,
-                               F_ENTRY_INTR, F_INTERRUPTIBILITY, F_ACTIVITY, F_PENDING_DEBUG, F_CR0_MASK, F_CR4_MASK,
-                               F_CR0_SHADOW, F_CR4_SHADOW};
+    static const u16 zero[] = {
+        F_VPID,       F_TSC_OFFSET,       F_EXCEPTIONS, F_EXIT_STORE_COUNT, F_EXIT_LOAD_COUNT, F_ENTRY_LOAD_COUNT,
+        F_ENTRY_INTR, F_INTERRUPTIBILITY, F_ACTIVITY,   F_PENDING_DEBUG,    F_CR0_MASK,        F_CR4_MASK,
+        F_CR0_SHADOW, F_CR4_SHADOW};
     for (unsigned i = 0; i < ARRAY_LEN(zero); i++)
         (void)vmwrite(zero[i], 0); /* VPID may be missing */
     vmwrite(F_LINK, ~0ull);
@@ -321,13 +323,17 @@ static void instructions(void)
     __asm__ volatile("vmptrst %0" : "=m"(pointer) : : "memory");
     check_eq(pointer, (u64)vmcs, "VMPTRST");
     check(vmxon(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMXON_IN_ROOT, "VMXON again");
-    check(vmptrld(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMPTRLD_VMXON_POINTER, "VMPTRLD of the VMXON region");
-    check(vmclear(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMCLEAR_VMXON_POINTER, "VMCLEAR of the VMXON region");
-    check(vmclear(vmcs + 8) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMCLEAR_ADDRESS, "VMCLEAR of a misaligned address");
+    check(vmptrld(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMPTRLD_VMXON_POINTER,
+          "VMPTRLD of the VMXON region");
+    check(vmclear(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMCLEAR_VMXON_POINTER,
+          "VMCLEAR of the VMXON region");
+    check(vmclear(vmcs + 8) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMCLEAR_ADDRESS,
+          "VMCLEAR of a misaligned address");
     check(vmread_result(0x7ffe) == FAIL_VALID && vmread(F_ERROR) == VMERR_UNSUPPORTED_FIELD, "VMREAD of no field");
     check(vmwrite(0x7ffe, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_UNSUPPORTED_FIELD, "VMWRITE of no field");
     if (!(rdmsr(MSR_VMX_MISC) >> 29 & 1))
-        check(vmwrite(F_REASON, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_READ_ONLY_FIELD, "VMWRITE of a read-only field");
+        check(vmwrite(F_REASON, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_READ_ONLY_FIELD,
+              "VMWRITE of a read-only field");
     else
         skip("VMWRITE of a read-only field", "it may");
     vmwrite(F_TSC_OFFSET, 0x1122334455667788);
@@ -361,7 +367,8 @@ static void entry_errors(void)
     check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_VMLAUNCH_NOT_CLEAR, "VMLAUNCH of a launched VMCS");
     prepare(l2_nothing);
     vmwrite(F_PIN, 0);
-    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_CONTROLS, "pin-based controls without the default ones");
+    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_CONTROLS,
+          "pin-based controls without the default ones");
     prepare(l2_nothing);
     vmwrite(F_ENTRY_INTR, INTR_VALID | 1 << INTR_TYPE_SHIFT);
     check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_CONTROLS, "injection of a reserved type");
@@ -524,7 +531,8 @@ static void exceptions(void)
     check_eq(vmread(F_INTR_ERROR), 0x1000, "its error code");
     exception(l2_bp, EXC_BP);
     exits(EXIT_EXCEPTION_NMI, l2_bp_at, 0, "#BP has RIP at INT3");
-    check(vmread(F_INTR) == (INTR_VALID | 6 << INTR_TYPE_SHIFT | EXC_BP) && vmread(F_INSN_LEN) == 1, "as a software exception");
+    check(vmread(F_INTR) == (INTR_VALID | 6 << INTR_TYPE_SHIFT | EXC_BP) && vmread(F_INSN_LEN) == 1,
+          "as a software exception");
     exception(l2_pf, EXC_PF);
     exits(EXIT_EXCEPTION_NMI, l2_pf_at, 0x8000000008, "#PF has the address as qualification");
 }
@@ -588,7 +596,8 @@ static void injection(void)
     vmwrite(F_EXCEPTIONS, BIT(EXC_PF));
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_int_at, 0x8000000200, "INT n whose delivery faults");
-    check(vmread(F_IDT) == (INTR_VALID | 4 << INTR_TYPE_SHIFT | 0x20) && vmread(F_INSN_LEN) == 2, "and its vectoring information");
+    check(vmread(F_IDT) == (INTR_VALID | 4 << INTR_TYPE_SHIFT | 0x20) && vmread(F_INSN_LEN) == 2,
+          "and its vectoring information");
     prepare(l2_pf);
     vmwrite(F_IDTR, 0x8000000000);
     vmwrite(F_EXCEPTIONS, BIT(EXC_DF));
@@ -633,7 +642,8 @@ static void interrupts(void)
     prepare(l2_nmi);
     vmwrite(F_PIN, vmread(F_PIN) | PIN_NMI_EXITING);
     resume();
-    check(vmread(F_REASON) == EXIT_EXCEPTION_NMI && vmread(F_INTR) == (INTR_VALID | 2 << INTR_TYPE_SHIFT | EXC_NMI) && !taken,
+    check(vmread(F_REASON) == EXIT_EXCEPTION_NMI && vmread(F_INTR) == (INTR_VALID | 2 << INTR_TYPE_SHIFT | EXC_NMI) &&
+              !taken,
           "NMI exiting");
     __asm__ volatile("int $0x20"); /* its IRET unblocks NMIs */
     if (pin_may & PIN_VIRTUAL_NMIS) {
@@ -725,7 +735,8 @@ static void extended_page_tables(void)
     u64 q = vmread(F_QUALIFICATION);
     *e = old;
     invept(2, 0);
-    check(vmread(F_REASON) == EXIT_EPT_VIOLATION && (q & 0x180) == 0x80 && (vmread(F_PHYSICAL) & ~0xfffull) == (u64)pml4,
+    check(vmread(F_REASON) == EXIT_EPT_VIOLATION && (q & 0x180) == 0x80 &&
+              (vmread(F_PHYSICAL) & ~0xfffull) == (u64)pml4,
           "EPT violation of a guest page table");
     if (rdmsr(MSR_VMX_EPT_VPID_CAP) & EPT_CAP_AD) {
         e = pte_of(ept, page, 1);

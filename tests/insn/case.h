@@ -2,8 +2,8 @@
  * The differential test of instructions: what a case is, and what running it leaves.
  *
  * A case is a seed, from which registers and memory are made, and up to 8 units of code (an instruction, or a few that
- * belong together, such as a jump and what it jumps over). native.c runs it on the host CPU, engine.c in the engine, each
- * in a process of its own; main.c compares. The linear addresses are the same on both sides.
+ * belong together, such as a jump and what it jumps over). native.c runs it on the host CPU, engine.c in the engine,
+ * each in a process of its own; main.c compares. The linear addresses are the same on both sides.
  */
 #ifndef TESTS_INSN_CASE_H
 #define TESTS_INSN_CASE_H
@@ -75,6 +75,7 @@ unsigned case_bytes(const struct test_case *c, u8 *out);
 void vectors_store(const struct vectors *v, u8 *area, const u32 off[8], u64 features);
 void vectors_load(struct vectors *v, const u8 *area, const u32 off[8], u64 features);
 u64 host_features(u32 off[8]);
+bool host_is_amd(void);
 
 /* generate.c */
 struct rng {

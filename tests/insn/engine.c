@@ -193,7 +193,8 @@ static bool run(char *message, size_t size)
     enum accel_exit e = accel_engine.run(vm, 0);
     if (e == ACCEL_STOPPED)
         return true;
-    size_t n = (size_t)snprintf(message, size, "%s: ", e == ACCEL_SHUTDOWN ? "triple fault" : accel_engine.error(vm, 0));
+    size_t n =
+        (size_t)snprintf(message, size, "%s: ", e == ACCEL_SHUTDOWN ? "triple fault" : accel_engine.error(vm, 0));
     if (n < size)
         accel_engine.describe(vm, 0, message + n, size - n);
     return false;

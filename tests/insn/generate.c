@@ -1,7 +1,7 @@
 /*
  * Makes random code: opcode bytes of every map, legacy, VEX and EVEX, with memory operands that mostly hit the data
- * pages; what Zydis decodes as an instruction that user code may execute, and whose effect is a function of the state that
- * a case sets up, is kept. A few composite units bring in branches.
+ * pages; what Zydis decodes as an instruction that user code may execute, and whose effect is a function of the state
+ * that a case sets up, is kept. A few composite units bring in branches.
  */
 #include "tests/insn/case.h"
 
@@ -11,6 +11,7 @@
 u32 generate_count[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 
 static u64 features;
+static bool amd;
 static ZydisDecoder decoder;
 
 struct draft {
@@ -23,6 +24,7 @@ struct draft {
 void generate_init(u64 xcr0)
 {
     features = xcr0;
+    amd = host_is_amd();
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 }
 
@@ -308,6 +310,22 @@ static bool mostly_undefined(const ZydisDecodedInstruction *in)
     }
 }
 
+/* What AMD's CPUs take for something else than Intel's do, or get wrong. */
+static bool differs_on_amd(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *op)
+{
+    if (in->meta.isa_set == ZYDIS_ISA_SET_PREFETCH_NOP && in->raw.modrm.mod == 3) /* undefined, not NOP */
+        return true;
+    if (in->mnemonic == ZYDIS_MNEMONIC_PAUSE && in->raw.rex.B) /* XCHG R8, RAX */
+        return true;
+    if (in->mnemonic == ZYDIS_MNEMONIC_MOVSXD && in->operand_width == 16) /* reads four bytes, not two */
+        return true;
+    for (unsigned i = 0; i < in->operand_count; i++) /* EVEX forms see RSP as it was before a PUSH or POP */
+        if (in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+            (op[i].reg.value == ZYDIS_REGISTER_ESP || op[i].reg.value == ZYDIS_REGISTER_RSP))
+            return true;
+    return false;
+}
+
 /* The address of the next unit is known when this is called. */
 static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstruction *in, u64 la)
 {
@@ -317,6 +335,8 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
     if (!mnemonic_allowed(in->mnemonic) || !category_allowed(in))
         return false;
     if (in->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
+        return false;
+    if (amd && differs_on_amd(in, op))
         return false;
     bool privileged = in->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || in->meta.category == ZYDIS_CATEGORY_SYSTEM ||
                       in->meta.category == ZYDIS_CATEGORY_IO || in->meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
@@ -331,9 +351,11 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
     default:
         break;
     }
-    bool rip_relative = in->attributes & ZYDIS_ATTRIB_HAS_MODRM && in->raw.modrm.mod == 0 && in->raw.modrm.rm == 5;
-    bool locks = in->attributes & ZYDIS_ATTRIB_HAS_LOCK ||
-                 (in->mnemonic == ZYDIS_MNEMONIC_XCHG && in->raw.modrm.mod != 3 && in->attributes & ZYDIS_ATTRIB_HAS_MODRM);
+    bool rip_relative = in->attributes & ZYDIS_ATTRIB_HAS_MODRM && in->raw.modrm.mod == 0 && in->raw.modrm.rm == 5 &&
+                        in->raw.disp.size == 32; /* MOV to and from CRs ignores mod */
+    bool locks =
+        in->attributes & ZYDIS_ATTRIB_HAS_LOCK ||
+        (in->mnemonic == ZYDIS_MNEMONIC_XCHG && in->raw.modrm.mod != 3 && in->attributes & ZYDIS_ATTRIB_HAS_MODRM);
     if (locks && !rip_relative && !chance(d, 64))
         return false; /* hosts punish locks across cache lines by milliseconds */
     for (unsigned i = 0; i < in->operand_count; i++) {
@@ -349,7 +371,8 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
         }
         if (class == ZYDIS_REGCLASS_TMM || class == ZYDIS_REGCLASS_BOUND)
             return false;
-        if (!write || (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN && in->meta.category == ZYDIS_CATEGORY_STRINGOP))
+        if (!write ||
+            (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN && in->meta.category == ZYDIS_CATEGORY_STRINGOP))
             continue;
         ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, o->reg.value);
         if (full < ZYDIS_REGISTER_RAX || full > ZYDIS_REGISTER_R15)

@@ -1,8 +1,8 @@
 /*
- * The driver of the differential test. Two workers, the host CPU and the engine, each a process of its own that shares a
- * batch of cases with this one, so that neither's signal handlers meet the other's, and a worker that dies or hangs costs
- * one case. Old failures (cases.txt) come first, then random cases from --seed. A difference is shrunk to the fewest
- * units, then shown with the line that belongs into cases.txt.
+ * The driver of the differential test. Two workers, the host CPU and the engine, each a process of its own that shares
+ * a batch of cases with this one, so that neither's signal handlers meet the other's, and a worker that dies or hangs
+ * costs one case. Old failures (cases.txt) come first, then random cases from --seed. A difference is shrunk to the
+ * fewest units, then shown with the line that belongs into cases.txt.
  */
 #include "tests/insn/case.h"
 #include "tests/insn/compare.h"

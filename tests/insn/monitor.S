@@ -1,7 +1,7 @@
 /*
  * Runs in the guest at CPL 0: takes a case from the mailbox, installs its code, loads every register, and goes there by
- * IRET. Whatever exception ends the case comes back here; all registers go to the mailbox. Position-independent: copied to
- * GUEST_MONITOR, with the mailbox at a fixed distance.
+ * IRET. Whatever exception ends the case comes back here; all registers go to the mailbox. Position-independent: copied
+ * to GUEST_MONITOR, with the mailbox at a fixed distance.
  */
 #include "tests/insn/monitor.h"
 
@@ -129,7 +129,8 @@ monitor_stubs:
         .set vector, 0
         .rept 32
         .balign STUB_SIZE
-        .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
+        .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || \
+              vector == 30)
         push $0
         .endif
         push $vector

@@ -1,6 +1,6 @@
 /*
- * The guest side of engine.c: where things are in the guest, and the mailbox through which a case goes in and its outcome
- * comes back. Read by the assembler too.
+ * The guest side of engine.c: where things are in the guest, and the mailbox through which a case goes in and its
+ * outcome comes back. Read by the assembler too.
  */
 #ifndef TESTS_INSN_MONITOR_H
 #define TESTS_INSN_MONITOR_H

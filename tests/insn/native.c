@@ -1,8 +1,8 @@
 /*
  * Runs a case on the host CPU. Entered by a breakpoint: the SIGTRAP handler replaces the whole context in its signal
  * frame by the case's, and returning from it loads every register at once. The case ends with a signal of its own (the
- * breakpoint behind it, or a fault), whose frame holds the outcome; the handler then puts the context of native_run back.
- * The handler touches thread-local storage only while FS is the harness's.
+ * breakpoint behind it, or a fault), whose frame holds the outcome; the handler then puts the context of native_run
+ * back. The handler touches thread-local storage only while FS is the harness's.
  */
 #include "tests/insn/case.h"
 
@@ -88,6 +88,9 @@ FSGS static void leave_case(ucontext_t *uc, const siginfo_t *info, u64 fs, u64 g
 
 FSGS static void handle(int sig, siginfo_t *info, void *context)
 {
+    /* The case may have left AC on, under which some CPUs check the vector accesses of library functions, too. */
+    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andl %0, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
+                     : : "i"(~(int)FLAG_AC) : "memory", "cc");
     u64 fs = _readfsbase_u64(), gs = _readgsbase_u64();
     if (now.running) {
         _writefsbase_u64(now.fs);
@@ -104,7 +107,9 @@ FSGS static void handle(int sig, siginfo_t *info, void *context)
 
 static void *map_at(int fd, u64 la, u64 size, u64 offset, int prot)
 {
-    void *p = mmap((void *)la, size, prot, MAP_SHARED | (la ? MAP_FIXED_NOREPLACE : 0), fd, (off_t)offset);
+    /* Populated: the error code of a fault tells whether a page is there. */
+    int flags = MAP_SHARED | MAP_POPULATE | (la ? MAP_FIXED_NOREPLACE : 0);
+    void *p = mmap((void *)la, size, prot, flags, fd, (off_t)offset);
     if (p == MAP_FAILED)
         err(3, "mmap at %#llx", (unsigned long long)la);
     return p;

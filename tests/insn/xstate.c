@@ -74,3 +74,10 @@ void vectors_load(struct vectors *v, const u8 *area, const u32 off[8], u64 featu
     if (bv & XCR0_OPMASK)
         memcpy(v->k, area + off[5], 64);
 }
+
+bool host_is_amd(void)
+{
+    u32 a, b, c, d;
+    __cpuid(0, a, b, c, d);
+    return b == signature_AMD_ebx;
+}

@@ -1,6 +1,6 @@
 /*
- * The measuring program: statically linked, run natively, in L1 and in L2, under any machine. Prints one `name value unit`
- * a line; each value is the best of three. `loops NAME...` measures those, `loops all` everything but cpuid.
+ * The measuring program: statically linked, run natively, in L1 and in L2, under any machine. Prints one `name value
+ * unit` a line; each value is the best of three. `loops NAME...` measures those, `loops all` everything but cpuid.
  */
 #include <emmintrin.h>
 #include <stdint.h>

@@ -50,23 +50,33 @@ static inline void core_eoi_seen(void *opaque, u8 vector)
 }
 
 static const struct cpu_world core_world = {
-    .now_ns = core_now_ns, .timer_set = core_timer_set, .kick = core_kick, .pic_ack = core_pic_ack, .eoi = core_eoi_seen,
+    .now_ns = core_now_ns,
+    .timer_set = core_timer_set,
+    .kick = core_kick,
+    .pic_ack = core_pic_ack,
+    .eoi = core_eoi_seen,
 };
 static struct vm vm;
 static struct cpu_features core_features;
 static char core_error[200];
+static void *core_memory[2 + 5 * CORE_CPUS];
+static unsigned core_memory_count;
 
 static inline void *core_alloc(size_t align, size_t size)
 {
     size = (size + align - 1) & ~(align - 1);
     void *p = aligned_alloc(align, size);
-    if (!p)
+    if (!p || core_memory_count == ARRAY_LEN(core_memory))
         abort();
+    core_memory[core_memory_count++] = p;
     return memset(p, 0, size);
 }
 
+/* In place of the VM that was there. */
 static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const char *model)
 {
+    while (core_memory_count)
+        free(core_memory[--core_memory_count]);
     static u32 page_flags[CORE_RAM / PAGE_SIZE];
     struct cpuid_config c = {
         .vendor = vendor, .nested = nested, .vcpus = cpus, .tsc_khz = 2000000, .phys_bits = 40, .model = model};

@@ -1,5 +1,6 @@
 /*
- * Handlers of control and debug registers and of TLB management: who gets #UD, #GP or #DB, and what is left in the registers.
+ * Handlers of control and debug registers and of TLB management: who gets #UD, #GP or #DB, and what is left in the
+ * registers.
  */
 #include "cpu/ops.h"
 #include "guest_memory.h"

@@ -1,6 +1,7 @@
 /*
- * A vCPU with one mebibyte of RAM, no paging and no world, for tests that call the core's functions directly: no translated
- * code runs. GDT at 0x1000, LDT at 0x1800, IDT at 0x2000, 32-bit TSS at 0x3000, stacks below 0x8000 and 0x9000.
+ * A vCPU with one mebibyte of RAM, no paging and no world, for tests that call the core's functions directly: no
+ * translated code runs. GDT at 0x1000, LDT at 0x1800, IDT at 0x2000, 32-bit TSS at 0x3000, stacks below 0x8000 and
+ * 0x9000.
  */
 #ifndef TESTS_UNIT_FAKE_VCPU_H
 #define TESTS_UNIT_FAKE_VCPU_H

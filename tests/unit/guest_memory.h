@@ -1,6 +1,6 @@
 /*
- * A VM with one vCPU, some RAM and page tables, for tests of the MMU. RAM from 0; tables are taken from TABLES upward. Everything
- * outside RAM is one device that remembers accesses.
+ * A VM with one vCPU, some RAM and page tables, for tests of the MMU. RAM from 0; tables are taken from TABLES upward.
+ * Everything outside RAM is one device that remembers accesses.
  */
 #ifndef TESTS_UNIT_GUEST_MEMORY_H
 #define TESTS_UNIT_GUEST_MEMORY_H
@@ -88,8 +88,8 @@ static void guest_create(enum vendor vendor)
     vm = (struct vm){.world = &world, .vendor = vendor, .vcpu_count = 1, .tsc_khz = 1000000, .phys_bits = 40,
                      .features = &features, .ram_slots = 2};
     vm.ram[0] = (struct ram_slot){.size = RAM_SIZE, .host = ram, .page_flags = flags};
-    vm.ram[1] = (struct ram_slot){.start = ROM_START, .size = ROM_SIZE, .host = pages(ROM_SIZE), .page_flags = rom_flags,
-                                  .readonly = true};
+    vm.ram[1] = (struct ram_slot){
+        .start = ROM_START, .size = ROM_SIZE, .host = pages(ROM_SIZE), .page_flags = rom_flags, .readonly = true};
     vm.cache = calloc(1, sizeof *vm.cache);
     v = pages(sizeof *v + 4096);
     vm.vcpu[0] = v;
@@ -102,7 +102,7 @@ static void guest_create(enum vendor vendor)
     v->dr6 = DR6_FIXED;
     v->dr7 = DR7_FIXED;
     v->apic_base = 0xfee00900;
-    lapic_create(v, calloc(1, lapic_size()));
+    lapic_create(v, pages(lapic_size()));
     mmu_init(v, pages(mmu_size()));
     mmu_attach(v);
 }
@@ -148,8 +148,8 @@ static unsigned level_shift(unsigned level)
     return paging == PAGING_32 ? 2 + level * 10 : 3 + level * 9;
 }
 
-/* The entry for `la` at `level`, its tables made on the way with all permissions. 4-byte entries: the upper half is the next
- * one's. */
+/* The entry for `la` at `level`, its tables made on the way with all permissions. 4-byte entries: the upper half is the
+ * next one's. */
 static void *entry_at(u64 la, unsigned level)
 {
     u64 table = paging == PAGING_PAE ? v->pdpte[la >> 30 & 3] & ~0xfffull : v->cr3 & ~0xfffull;

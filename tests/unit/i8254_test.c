@@ -30,15 +30,24 @@ static u8 status(unsigned ch)
     out(3, (u8)(0xe0 | 2 << ch));
     return in(ch);
 }
-/* To the middle of the n-th tick from now; tests start in the middle of a tick. */
-static void ticks(u64 n)
+/* The middle of the n-th tick from now; tests start in the middle of a tick. */
+static u64 after(u64 n)
 {
     static u64 tick;
     if (!tick)
         tick = fake_now * I8254_HZ / 1000000000u;
     tick += n;
-    u64 to = (tick * 2 + 1) * 500000000u / I8254_HZ;
-    clock_advance(to - fake_now);
+    return (tick * 2 + 1) * 500000000u / I8254_HZ;
+}
+static void ticks(u64 n)
+{
+    clock_advance(after(n) - fake_now);
+}
+/* The same on a host that runs no timer before the end. */
+static void late(u64 n)
+{
+    fake_now = after(n);
+    clock_run(&fake_clock);
 }
 static u8 speaker(void)
 {
@@ -93,6 +102,36 @@ int main(void)
     CHECK_EQ(status(0) & 0x40, 0);
     ticks(100);
     CHECK_EQ(line.rises, 14);
+
+    TEST("mode 2 makes up for periods that a busy host missed, a quarter of a period apart");
+    program(0, 2, 1000);
+    ticks(1001);
+    line.rises = 0;
+    late(5500); /* five periods */
+    CHECK_EQ(line.rises, 1);
+    ticks(249);
+    CHECK_EQ(line.rises, 1);
+    ticks(2);
+    CHECK_EQ(line.rises, 2);
+    ticks(5000 - 251);
+    CHECK_EQ(line.rises, 10);
+
+    TEST("no more than 50 of them");
+    line.rises = 0;
+    late(1000000);
+    ticks(100000);
+    CHECK_EQ(line.rises, 1 + 50 + 100);
+
+    TEST("programming the channel anew forgets them");
+    late(5000);
+    program(0, 2, 1000);
+    line.rises = 0;
+    ticks(1000);
+    CHECK_EQ(line.rises, 0);
+    ticks(1);
+    CHECK_EQ(line.rises, 1);
+    ticks(5000);
+    CHECK_EQ(line.rises, 6);
 
     TEST("mode 3 is a square wave");
     line.rises = 0;

@@ -1,6 +1,6 @@
 /*
- * Memory for C code: page crossings that change nothing when they fault, ROM, devices, the APIC's page, alignment checks,
- * data breakpoints, compare-exchange; and loads of control registers that depend on memory.
+ * Memory for C code: page crossings that change nothing when they fault, ROM, devices, the APIC's page, alignment
+ * checks, data breakpoints, compare-exchange; and loads of control registers that depend on memory.
  */
 #include "cpu/cr.h"
 #include "guest_memory.h"

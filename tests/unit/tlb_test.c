@@ -1,6 +1,6 @@
 /*
- * TLB contexts: empty entries hit nothing, contexts come back without refills, each invalidation does what its instruction
- * promises, and pages that must not be reached behind the MMU's back are not filled.
+ * TLB contexts: empty entries hit nothing, contexts come back without refills, each invalidation does what its
+ * instruction promises, and pages that must not be reached behind the MMU's back are not filled.
  */
 #include <time.h>
 

@@ -1,39 +1,12 @@
 #include "unit/test.h"
-#include "unit/core.h"
+#include "unit/vector_state.h"
 #include "cpu/ops.h"
 
 #define AT 0x20000u
 #define UNMAPPED 0x7f000000
 
-struct regs {
-    u8 b[4096];
-} __attribute__((aligned(64)));
-
-static struct vcpu *v;
-static struct regs before, after, mine;
-static u8 *ram;
-static u64 host_mask;
-
-__attribute__((target("general-regs-only"), noinline)) static enum outcome run_raw(insn_fn fn, const struct insn *in)
-{
-    u32 lo = (u32)host_mask, hi = (u32)(host_mask >> 32);
-    __asm__ volatile("xsave64 %0" : "+m"(mine) : "a"(lo), "d"(hi));
-    __asm__ volatile("xrstor64 %0" : : "m"(before), "a"(lo), "d"(hi) : "memory");
-    enum outcome out = fn(v, in);
-    __asm__ volatile("xsave64 %0" : "+m"(after) : "a"(lo), "d"(hi));
-    __asm__ volatile("xrstor64 %0" : : "m"(mine), "a"(lo), "d"(hi) : "memory");
-    return out;
-}
-
-static enum outcome run(insn_fn fn, const struct insn *in)
-{
-    v->fault.valid = false;
-    memset(&after, 0, sizeof(after));
-    return run_raw(fn, in);
-}
-
 /* Bytes of a 64-byte register in an XSAVE image. */
-static void put(struct regs *r, unsigned n, const void *data)
+static void put(struct image *r, unsigned n, const void *data)
 {
     const u8 *p = data;
     if (n < 16) {
@@ -46,7 +19,7 @@ static void put(struct regs *r, unsigned n, const void *data)
     }
 }
 
-static void get(const struct regs *r, unsigned n, void *data)
+static void get(const struct image *r, unsigned n, void *data)
 {
     u8 *p = data;
     memset(p, 0, 64);
@@ -104,7 +77,7 @@ static void test_avx2(void)
     put(&before, 1, old);
     put(&before, 2, index);
     put(&before, 3, mask);
-    CHECK_EQ(run(op_gather, &in), CPU_OK);
+    CHECK_EQ(run_handler(op_gather, &in), CPU_OK);
     get(&after, 1, got);
     for (unsigned i = 0; i < 8; i++)
         CHECK_EQ(got[i], i == 1 || i == 6 ? old[i] : 0xabc00000 + index[i] * 4);
@@ -116,7 +89,7 @@ static void test_avx2(void)
     TEST("a gather that faults keeps the elements below");
     index[4] = UNMAPPED;
     put(&before, 2, index);
-    CHECK_EQ(run(op_gather, &in), CPU_FAULT);
+    CHECK_EQ(run_handler(op_gather, &in), CPU_FAULT);
     CHECK_EQ(v->fault.vector, EXC_PF);
     CHECK_EQ(v->fault.payload, AT + UNMAPPED * 4ull);
     get(&after, 1, got);
@@ -136,14 +109,14 @@ static void test_avx2(void)
     memset(mask, 0xff, sizeof(mask));
     put(&before, 2, wide);
     put(&before, 3, mask);
-    CHECK_EQ(run(op_gather, &in), CPU_OK);
+    CHECK_EQ(run_handler(op_gather, &in), CPU_OK);
     get(&after, 1, got);
     CHECK(got[0] == 0xabc00008 && got[1] == 0xabc00004 && got[2] == 0xabbffffc && got[3] == 0xabc00010);
     CHECK_EQ(got[4], 0);
 
     TEST("registers of a gather must differ");
     in.vvvv = 1;
-    CHECK_EQ(run(op_gather, &in), CPU_FAULT);
+    CHECK_EQ(run_handler(op_gather, &in), CPU_FAULT);
     CHECK_EQ(v->fault.vector, EXC_UD);
 }
 
@@ -164,7 +137,7 @@ static void test_avx512(void)
     put(&before, 17, data);
     put(&before, 18, index);
     opmask(1, 0xffa5);
-    CHECK_EQ(run(op_gather, &in), CPU_OK);
+    CHECK_EQ(run_handler(op_gather, &in), CPU_OK);
     get(&after, 17, wide);
     for (unsigned i = 0; i < 8; i++) {
         u64 expect = 0xabc00000 + i * 24;
@@ -184,18 +157,18 @@ static void test_avx512(void)
     put(&before, 1, data);
     put(&before, 2, index);
     opmask(1, 0x7fff);
-    CHECK_EQ(run(op_scatter, &in), CPU_OK);
+    CHECK_EQ(run_handler(op_scatter, &in), CPU_OK);
     memcpy(got, ram + AT + 400, 32);
     for (unsigned i = 0; i < 8; i++)
         CHECK_EQ(got[i], i == 7 ? 0x10e : 0x101 + 2 * i);
     CHECK_EQ(opmask_after(1), 0);
     index[9] = UNMAPPED;
     put(&before, 2, index);
-    CHECK_EQ(run(op_scatter, &in), CPU_FAULT);
+    CHECK_EQ(run_handler(op_scatter, &in), CPU_FAULT);
     CHECK_EQ(v->fault.vector, EXC_PF);
     CHECK_EQ(opmask_after(1), 0x7e00);
     in.evex_mask = 0;
-    CHECK_EQ(run(op_scatter, &in), CPU_FAULT);
+    CHECK_EQ(run_handler(op_scatter, &in), CPU_FAULT);
     CHECK_EQ(v->fault.vector, EXC_UD);
 }
 
@@ -213,10 +186,10 @@ static void test_maskmov(void)
     put(&before, 2, mask);
     memset(ram + AT, 0, 64);
     v->gpr[RDI] = AT;
-    CHECK_EQ(run(op_maskmov, &in), CPU_OK);
+    CHECK_EQ(run_handler(op_maskmov, &in), CPU_OK);
     CHECK(ram[AT] == 1 && ram[AT + 1] == 2 && ram[AT + 2] == 0 && ram[AT + 5] == 6 && ram[AT + 15] == 16);
     v->gpr[RDI] = 0x40000000 - 15;
-    CHECK_EQ(run(op_maskmov, &in), CPU_FAULT);
+    CHECK_EQ(run_handler(op_maskmov, &in), CPU_FAULT);
     CHECK_EQ(v->fault.payload, 0x40000000);
 
     TEST("MASKMOVQ");
@@ -225,17 +198,13 @@ static void test_maskmov(void)
     memcpy(before.b + 32 + 16, data, 8);
     memcpy(before.b + 32 + 32, mask, 8);
     v->gpr[RDI] = AT + 32;
-    CHECK_EQ(run(op_maskmov, &in), CPU_OK);
+    CHECK_EQ(run_handler(op_maskmov, &in), CPU_OK);
     CHECK(ram[AT + 32] == 1 && ram[AT + 33] == 2 && ram[AT + 34] == 0 && ram[AT + 37] == 6 && ram[AT + 47] == 0);
 }
 
 int main(void)
 {
-    core_create(VENDOR_INTEL, false, 1, NULL);
-    v = vm.vcpu[0];
-    ram = vm.ram[0].host;
-    host_mask = core_features.xcr0 & ~XCR0_PKRU;
-    v->xcr0 = core_features.xcr0;
+    vector_state_create();
     core_mode64(v);
     v->gpr[RAX] = AT;
     for (u32 i = 0; i < 1024; i++) {

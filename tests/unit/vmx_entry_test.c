@@ -1,4 +1,5 @@
-/* VMX instructions, VM entry and VM exit on one vCPU, without translated code: handlers and hooks are called directly. */
+/* VMX instructions, VM entry and VM exit on one vCPU, without translated code: handlers and hooks are called
+ * directly. */
 #include "unit/test.h"
 #include "unit/vmx_machine.h"
 

@@ -121,7 +121,8 @@ static inline void machine_vmcs(void)
     f->proc = (u32)must | PROC_SECONDARY | PROC_TPR_SHADOW | PROC_IO_BITMAPS | PROC_MSR_BITMAPS | PROC_HLT_EXITING;
     f->proc2 = PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED_GUEST;
     vmx_msr_read(v, MSR_VMX_TRUE_EXIT_CTLS, &must, &out);
-    f->exit_controls = (u32)must | EXITC_HOST_64 | EXITC_LOAD_EFER | EXITC_LOAD_PAT | EXITC_SAVE_EFER | EXITC_SAVE_DEBUG;
+    f->exit_controls =
+        (u32)must | EXITC_HOST_64 | EXITC_LOAD_EFER | EXITC_LOAD_PAT | EXITC_SAVE_EFER | EXITC_SAVE_DEBUG;
     vmx_msr_read(v, MSR_VMX_TRUE_ENTRY_CTLS, &must, &out);
     f->entry_controls = (u32)must | ENTRYC_IA32E_GUEST | ENTRYC_LOAD_EFER | ENTRYC_LOAD_PAT | ENTRYC_LOAD_DEBUG;
     f->io_bitmap_a = BITMAPS_AT;

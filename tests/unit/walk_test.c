@@ -1,6 +1,6 @@
 /*
- * Walks: translations in every paging mode, the permission matrix against a restatement of the manual, accessed and dirty
- * bits, error codes, reserved bits, and two-dimensional walks over EPT.
+ * Walks: translations in every paging mode, the permission matrix against a restatement of the manual, accessed and
+ * dirty bits, error codes, reserved bits, and two-dimensional walks over EPT.
  */
 #include "guest_memory.h"
 #include "test.h"
@@ -129,8 +129,8 @@ static void permissions(void)
         entry_set(la, 2, upper | pde);
         for (unsigned mode = 0; mode < 256; mode++) {
             v->cr0 = (v->cr0 & ~CR0_WP) | (mode & 1 ? CR0_WP : 0);
-            v->cr4 = (v->cr4 & ~(CR4_SMEP | CR4_SMAP | CR4_PKE)) | (mode & 2 ? CR4_SMEP : 0) | (mode & 4 ? CR4_SMAP : 0) |
-                     (mode & 8 ? CR4_PKE : 0);
+            v->cr4 = (v->cr4 & ~(CR4_SMEP | CR4_SMAP | CR4_PKE)) | (mode & 2 ? CR4_SMEP : 0) |
+                     (mode & 4 ? CR4_SMAP : 0) | (mode & 8 ? CR4_PKE : 0);
             v->flags = FLAG_ONE | (mode & 16 ? FLAG_AC : 0);
             v->cpl = mode & 32 ? 3 : 0;
             unsigned rights = mode >> 6;

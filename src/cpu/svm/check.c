@@ -1,10 +1,11 @@
 /*
- * VMRUN's consistency checks. Each failed check is named by the rule it breaks: svm_check gives the text of the first one,
- * which is kept in svm.failed and traced. The checks look at VMRUN's copy of the VMCB, never at guest memory, so that no
- * other vCPU can change what was checked.
+ * VMRUN's consistency checks. Each failed check is named by the rule it breaks: svm_check gives the text of the first
+ * one, which is kept in svm.failed and traced. The checks look at VMRUN's copy of the VMCB, never at guest memory, so
+ * that no other vCPU can change what was checked.
  * Source: AMD APM volume 2, "VMRUN Instruction", "Canonicalization and Consistency Checks" and the sections named.
  */
 #include "cpu/cpuid.h"
+#include "cpu/cr.h"
 #include "cpu/msr.h"
 #include "cpu/svm/svm.h"
 
@@ -14,33 +15,13 @@
 #define NMI_VIRTUALIZATION " (APM 2, NMI Virtualization)"
 #define TLB_FLUSH " (APM 2, TLB Control)"
 
-/* The rest of a table at a base whose low 12 bits are ignored must lie below the end of physical memory. The MSR map's 8
- * KiB are checked as 16, which is what hypervisors' own tests expect. */
+/* The rest of a table at a base whose low 12 bits are ignored must lie below the end of physical memory. The MSR map's
+ * 8 KiB are checked as 16, which is what hypervisors' own tests expect. */
 #define MSRPM_CHECKED 0x4000u
 
 bool svm_page_valid(const struct vcpu *v, u64 pa)
 {
     return !(pa & PAGE_MASK) && !(pa >> v->vm->phys_bits);
-}
-
-u64 svm_cr4_valid(const struct vcpu *v)
-{
-    static const struct {
-        u64 bits;
-        enum feature feature;
-    } optional[] = {
-        {CR4_VME | CR4_PVI, FEATURE_VME}, {CR4_TSD, FEATURE_TSC},           {CR4_DE, FEATURE_DE},
-        {CR4_PSE, FEATURE_PSE},           {CR4_PAE, FEATURE_PAE},           {CR4_MCE, FEATURE_MCE},
-        {CR4_PGE, FEATURE_PGE},           {CR4_OSFXSR, FEATURE_FXSR},       {CR4_OSXMMEXCPT, FEATURE_SSE},
-        {CR4_UMIP, FEATURE_UMIP},         {CR4_LA57, FEATURE_LA57},         {CR4_FSGSBASE, FEATURE_FSGSBASE},
-        {CR4_PCIDE, FEATURE_PCID},        {CR4_OSXSAVE, FEATURE_XSAVE},     {CR4_SMEP, FEATURE_SMEP},
-        {CR4_SMAP, FEATURE_SMAP},         {CR4_PKE, FEATURE_PKU},
-    };
-    u64 valid = CR4_PCE;
-    for (unsigned i = 0; i < ARRAY_LEN(optional); i++)
-        if (cpu_has(v->vm, optional[i].feature))
-            valid |= optional[i].bits;
-    return valid;
 }
 
 static bool table_fits(const struct vcpu *v, u64 base, u64 size)
@@ -103,7 +84,7 @@ static const char *check_guest(const struct vcpu *v, const struct vmcb_save *g)
         return "CR0[63:32] is not zero" CONSISTENCY;
     if (long_mode && g->cr3 >> v->vm->phys_bits)
         return "CR3 has reserved bits set" CONSISTENCY;
-    if (g->cr4 & ~svm_cr4_valid(v))
+    if (g->cr4 & ~cr4_allowed(v->vm))
         return "CR4 has reserved bits set" CONSISTENCY;
     if (g->dr6 >> 32)
         return "DR6[63:32] is not zero" CONSISTENCY;

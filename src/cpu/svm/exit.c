@@ -1,8 +1,8 @@
 /*
  * #VMEXIT: L2's state goes to the VMCB, then L1's state comes back and GIF is cleared.
  *
- * v->rip is L2's RIP to save: the intercepted or faulting instruction, or the next one after an asynchronous event. What
- * the manual does not list (FS, GS, TR, LDTR, CR2, DR0-6, most MSRs) keeps L2's values: VMSAVE and L1 move it.
+ * v->rip is L2's RIP to save: the intercepted or faulting instruction, or the next one after an asynchronous event.
+ * What the manual does not list (FS, GS, TR, LDTR, CR2, DR0-6, most MSRs) keeps L2's values: VMSAVE and L1 move it.
  * Source: AMD APM volume 2, "#VMEXIT", "State Saved on Exit", "Intercepts During IDT Event Delivery".
  */
 #include "cpu/svm/svm.h"

@@ -1,8 +1,9 @@
 /*
- * The SVM instructions but VMRUN: legality, privilege, intercept, address, work, in that order.
- * In L2 VMLOAD and VMSAVE that are not intercepted address L1's physical memory, or with virtualized VMLOAD and VMSAVE
- * L2's, through NPT; STGI and CLGI move V_GIF if virtual GIF is on, else L1's own GIF.
- * Source: AMD APM volume 3, "System Instruction Reference"; volume 2, "VMSAVE and VMLOAD Virtualization", "Virtual GIF".
+ * The SVM instructions but VMRUN: legality, privilege, intercept, address, work, in that order. In L2 VMLOAD and VMSAVE
+ * that are not intercepted address L1's physical memory, or with virtualized VMLOAD and VMSAVE L2's, through NPT; STGI
+ * and CLGI move V_GIF if virtual GIF is on, else L1's own GIF.
+ * Source: AMD APM volume 3, "System Instruction Reference"; volume 2, "VMSAVE and VMLOAD Virtualization", "Virtual
+ * GIF".
  */
 #include "cpu/block.h"
 #include "cpu/copy.h"

@@ -1,14 +1,15 @@
 /*
- * Instruction intercepts. Exit codes below C0h number the bits of the VMCB's intercept vectors, so a table from
- * enum intercept to exit code says everything about the plain ones; I/O, MSRs, control and debug registers, PAUSE, MWAIT
- * and task switches have rules of their own.
+ * Instruction intercepts. Exit codes below C0h number the bits of the VMCB's intercept vectors, so a table from enum
+ * intercept to exit code says everything about the plain ones; I/O, MSRs, control and debug registers, PAUSE, MWAIT and
+ * task switches have rules of their own.
  * Source: AMD APM volume 2, "Intercept Operation", "Instruction Intercepts", "IOIO Intercepts", "MSR Intercepts",
  * "Decode Assists", "Pause Intercept Filtering".
  */
 #include "cpu/mmu.h"
 #include "cpu/svm/svm.h"
 
-/* Host cycles that count as one of the pause threshold's: a PAUSE of L2 costs some hundred, a first translation thousands. */
+/* Host cycles that count as one of the pause threshold's: a PAUSE of L2 costs some hundred, a first translation
+ * thousands. */
 #define PAUSE_CYCLE 64ull
 
 /* Index: enum intercept. 0: SVM cannot intercept it, or it is handled below (no plain intercept has code 0). */

@@ -1,8 +1,9 @@
 /*
  * The nested page-table walk, and the nested page fault.
  *
- * The tables are in the format of L1's own paging at VMRUN: legacy 32-bit, PAE, 4-level or 5-level by host CR4 and EFER.
- * Accesses are user accesses that honour R/W whatever CR0.WP says; global bits and protection keys do not exist here.
+ * The tables are in the format of L1's own paging at VMRUN: legacy 32-bit, PAE, 4-level or 5-level by host CR4 and
+ * EFER. Accesses are user accesses that honour R/W whatever CR0.WP says; global bits and protection keys do not exist
+ * here.
  * Source: AMD APM volume 2, "Nested Paging", "Nested Table Walk", "Nested versus Guest Page Faults, Fault Ordering".
  */
 #include "cpu/svm/npt.h"
@@ -52,7 +53,8 @@ static bool entry_update(const struct walk *w, u64 pa, u64 old, u64 set)
     bool done;
     if (w->wide) {
         u64 expected = old;
-        done = __atomic_compare_exchange_n((u64 *)host, &expected, old | set, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+        done =
+            __atomic_compare_exchange_n((u64 *)host, &expected, old | set, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     } else {
         u32 expected = (u32)old;
         done = __atomic_compare_exchange_n((u32 *)host, &expected, (u32)(old | set), false, __ATOMIC_SEQ_CST,

@@ -2,8 +2,8 @@
  * AMD-V for the guest: the state of one vCPU's SVM, shared by the files of this folder.
  *
  * VMRUN copies the VMCB's control and state-save areas, so that what was checked is what is used; #VMEXIT writes back
- * what the manual lists. L2's registers live in the vCPU while it runs; L1's wait in `host`. The fields of control.vintr
- * that the processor changes (V_TPR, V_IRQ, V_GIF, V_NMI) are kept current in the copy.
+ * what the manual lists. L2's registers live in the vCPU while it runs; L1's wait in `host`. The fields of
+ * control.vintr that the processor changes (V_TPR, V_IRQ, V_GIF, V_NMI) are kept current in the copy.
  * Source: AMD APM volume 2, "Secure Virtual Machine".
  */
 #ifndef CPU_SVM_SVM_H
@@ -46,8 +46,6 @@ static inline bool svm_intercepted(const struct svm *s, unsigned exit_code)
 
 /* check.c: the first rule that the copied VMCB breaks, NULL if it is good. */
 const char *svm_check(const struct vcpu *v, const struct vmcb_control *c, const struct vmcb_save *g);
-/* Bits of CR4 that a VMCB may set. */
-u64 svm_cr4_valid(const struct vcpu *v);
 /* True if a 4 KiB-aligned VMCB or HSAVE address is one. */
 bool svm_page_valid(const struct vcpu *v, u64 pa);
 

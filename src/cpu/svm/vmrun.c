@@ -113,8 +113,8 @@ static void flush_tlb(struct vcpu *v)
 }
 
 /*
- * "Event Injection". Injected NMIs do not block NMIs unless NMI virtualization is on. Exceptions 3 and 4 are the traps of
- * INT3 and INTO, and like software interrupts push nRIP.
+ * "Event Injection". Injected NMIs do not block NMIs unless NMI virtualization is on. Exceptions 3 and 4 are the traps
+ * of INT3 and INTO, and like software interrupts push nRIP.
  */
 static void load_injection(struct vcpu *v)
 {

@@ -1,6 +1,6 @@
 /*
- * Checks on the guest-state area, in the manual's order. A failure is a VM exit with reason "VM-entry failure due to invalid
- * guest state"; the qualification tells PDPTEs and the VMCS link pointer apart from the rest.
+ * Checks on the guest-state area, in the manual's order. A failure is a VM exit with reason "VM-entry failure due to
+ * invalid guest state"; the qualification tells PDPTEs and the VMCS link pointer apart from the rest.
  * Source: Intel SDM volume 3C, "VM Entries", section "Checks on the Guest State Area".
  */
 #include "cpu/msr.h"
@@ -219,7 +219,8 @@ static bool check_rip_rflags(struct vmx *x)
     RULE(!(f->guest_rflags & RFLAGS_RESERVED) && f->guest_rflags & FLAG_ONE, "guest RFLAGS: reserved bits");
     RULE(!guest_v86(x) || (!ia32e && f->guest_cr0 & CR0_PE),
          "guest RFLAGS.VM is 0 in IA-32e mode and if CR0.PE is 0");
-    RULE(f->guest_rflags & FLAG_IF || !injects(x, EVENT_EXTINT), "guest RFLAGS.IF is 1 to inject an external interrupt");
+    RULE(f->guest_rflags & FLAG_IF || !injects(x, EVENT_EXTINT),
+         "guest RFLAGS.IF is 1 to inject an external interrupt");
     return true;
 }
 

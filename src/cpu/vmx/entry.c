@@ -1,6 +1,7 @@
 /*
- * VM entry: checks, loading of guest state, MSR loading, event injection. op_vmlaunch and op_vmresume call vmx_enter after
- * their own checks; on success the vCPU is L2 with RIP at L2's next instruction and the event to inject in v->inject.
+ * VM entry: checks, loading of guest state, MSR loading, event injection. op_vmlaunch and op_vmresume call vmx_enter
+ * after their own checks; on success the vCPU is L2 with RIP at L2's next instruction and the event to inject in
+ * v->inject.
  * Source: Intel SDM volume 3C, "VM Entries".
  */
 #include "cpu/copy.h"

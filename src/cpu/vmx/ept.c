@@ -1,9 +1,9 @@
 /*
- * The EPT walk: four levels, 4 KiB, 2 MiB and 1 GiB pages, execute-only and mode-based execute permissions, accessed and dirty
- * flags. Called by the MMU's second stage when its TLB does not have the page.
+ * The EPT walk: four levels, 4 KiB, 2 MiB and 1 GiB pages, execute-only and mode-based execute permissions, accessed
+ * and dirty flags. Called by the MMU's second stage when its TLB does not have the page.
  *
- * Flags are set after all checks, from the top down, by compare-exchange on the tables; if an entry changed meanwhile, the walk
- * starts again.
+ * Flags are set after all checks, from the top down, by compare-exchange on the tables; if an entry changed meanwhile,
+ * the walk starts again.
  * Source: Intel SDM volume 3C, "The Extended Page Table Mechanism (EPT)".
  */
 #include "cpu/block.h"

@@ -18,10 +18,10 @@
 #define EPT_PERM_FETCH_USER BIT(3)
 
 /*
- * Translates `gpa` for `access` (reads of L2's paging structures are ACCESS_WRITE if the EPTP enables accessed and dirty
- * flags) and sets those flags. user_linear: the page of the linear address is a user-mode one.
- * True: *out, the size of the page and what else the mapping permits without another walk (no write while a dirty flag is
- * still to be set). False: EPT violation or misconfiguration; perms and misconfig of *f are filled.
+ * Translates `gpa` for `access` (reads of L2's paging structures are ACCESS_WRITE if the EPTP enables accessed and
+ * dirty flags) and sets those flags. user_linear: the page of the linear address is a user-mode one. True: *out, the
+ * size of the page and what else the mapping permits without another walk (no write while a dirty flag is still to be
+ * set). False: EPT violation or misconfiguration; perms and misconfig of *f are filled.
  * Source: Intel SDM volume 3C, "The Extended Page Table Mechanism (EPT)".
  */
 bool ept_walk(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool user_linear, gpa_t *out, u64 *page_size,

@@ -1,6 +1,6 @@
 /*
- * Events that make L2 exit: exceptions by the exception bitmap, interrupts, NMIs and their windows, the preemption timer,
- * the monitor trap flag, TPR below threshold, EPT faults.
+ * Events that make L2 exit: exceptions by the exception bitmap, interrupts, NMIs and their windows, the preemption
+ * timer, the monitor trap flag, TPR below threshold, EPT faults.
  * Source: Intel SDM volume 3C, "VMX Non-Root Operation", sections "Other Causes of VM Exits", "VMX-Preemption Timer",
  * "Monitor Trap Flag", "Changes in Event Blocking".
  */

@@ -1,6 +1,6 @@
 /*
- * VM exit: guest state and exit information into the VMCS, MSR lists, host state into the vCPU. A plain function call for
- * whoever finds a reason: afterwards the vCPU is L1 at its exit handler.
+ * VM exit: guest state and exit information into the VMCS, MSR lists, host state into the vCPU. A plain function call
+ * for whoever finds a reason: afterwards the vCPU is L1 at its exit handler.
  * Source: Intel SDM volume 3C, "VM Exits".
  */
 #include "cpu/lapic.h"

@@ -1,6 +1,6 @@
 /*
- * Instructions of L2 that exit: which, with what qualification and instruction information; and the control registers as
- * L2 sees them through guest/host masks and read shadows.
+ * Instructions of L2 that exit: which, with what qualification and instruction information; and the control registers
+ * as L2 sees them through guest/host masks and read shadows.
  * Source: Intel SDM volume 3C, "VMX Non-Root Operation" and "Basic VM-Exit Information".
  */
 #include "cpu/lapic.h"

@@ -1,6 +1,6 @@
 /*
- * RULE: one check of VM entry. A check that fails names itself: its text and the manual's section (the file's SECTION at that
- * point) are kept in struct vmx and shown by --trace.
+ * RULE: one check of VM entry. A check that fails names itself: its text and the manual's section (the file's SECTION
+ * at that point) are kept in struct vmx and shown by --trace.
  */
 #ifndef CPU_VMX_RULE_H
 #define CPU_VMX_RULE_H

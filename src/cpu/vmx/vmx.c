@@ -1,6 +1,6 @@
 /*
- * VMX's face to the core: creation, reset, and the table of functions that instruction handlers, the MMU and event delivery
- * call through v->nested.
+ * VMX's face to the core: creation, reset, and the table of functions that instruction handlers, the MMU and event
+ * delivery call through v->nested.
  */
 #include "cpu/copy.h"
 #include "cpu/vmx/vmx.h"

@@ -76,8 +76,8 @@ bool vmx_eptp_valid(const struct vcpu *v, const struct vmx *x, u64 eptp);
 /* entry.c */
 MUST_CHECK enum outcome vmx_enter(struct vcpu *v, bool launch);
 
-/* exit.c: leaves L2. Fields that only some reasons have (interruption information, instruction information, addresses) are
- * the caller's; everything else is stored here. Gives CPU_NESTED_EXIT, or CPU_EXIT after a VMX abort. */
+/* exit.c: leaves L2. Fields that only some reasons have (interruption information, instruction information, addresses)
+ * are the caller's; everything else is stored here. Gives CPU_NESTED_EXIT, or CPU_EXIT after a VMX abort. */
 enum outcome vmx_exit(struct vcpu *v, u32 reason, u64 qualification);
 /* The same with RFLAGS.RF saved as set: exits in place of a fault. */
 enum outcome vmx_exit_fault(struct vcpu *v, u32 reason, u64 qualification);
@@ -110,12 +110,13 @@ enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *f);
 void vmx_tpr_changed(struct vcpu *v, u32 vtpr);
 void vmx_timer_start(struct vcpu *v, u32 value);
 u32 vmx_timer_value(struct vcpu *v);
-/* For timers.c: when the preemption timer runs out, in host monotonic ns (0: it does not run); and that REQ_TIMER fired. */
+/* For timers.c: when the preemption timer runs out, in host monotonic ns (0: it does not run); and that REQ_TIMER
+ * fired. */
 u64 vmx_deadline(struct vcpu *v);
 void vmx_timer(struct vcpu *v);
 
-/* For mode.c: L2 runs one instruction at a time because of the monitor trap flag. After each, and after each delivery of an
- * injected event, the dispatcher asks v->nested->event(v, NEV_MTF). */
+/* For mode.c: L2 runs one instruction at a time because of the monitor trap flag. After each, and after each delivery
+ * of an injected event, the dispatcher asks v->nested->event(v, NEV_MTF). */
 static inline bool vmx_stepping(const struct vcpu *v)
 {
     return v->in_guest && v->vmx && v->vmx->f.proc & PROC_MONITOR_TRAP;

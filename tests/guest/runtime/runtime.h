@@ -1,8 +1,8 @@
 /*
  * What the bare-metal test guests share: console, verdicts, interrupt handlers, catching faults, page tables, APIC.
  *
- * A guest has one main(). check() prints one `ok N name` or `not ok N name` line; finish() prints the count and ends the
- * VM by the debug-exit port, with status 1 if all passed and 3 if not.
+ * A guest has one main(). check() prints one `ok N name` or `not ok N name` line; finish() prints the count and ends
+ * the VM by the debug-exit port, with status 1 if all passed and 3 if not.
  */
 #ifndef TESTS_GUEST_RUNTIME_H
 #define TESTS_GUEST_RUNTIME_H
