@@ -48,6 +48,11 @@ static void decode_memory(struct tr *t, const ZydisDecodedOperand *o)
     in->index = (u8)decode_gpr(o->mem.index, &high);
     in->scale = o->mem.scale ? o->mem.scale : 1;
     in->disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
+    const ZydisDecodedInstruction *zi = &t->d->zi;
+    if (zi->raw.modrm.mod == 0 && zi->raw.modrm.rm == 4 && (zi->raw.sib.base & 7) == 5 && zi->raw.disp.size == 32) {
+        in->base = REG_NONE; /* which Zydis 4.0 takes for R13D under a 67h prefix and REX.B */
+        in->disp = zi->raw.disp.value;
+    }
     in->msize = o->size / 8 > 255 ? 0 : (u8)(o->size / 8);
 }
 

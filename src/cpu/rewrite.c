@@ -383,6 +383,15 @@ static bool suppresses_faults(const struct decoded *d)
     }
 }
 
+static bool host_is_amd(void)
+{
+    static u32 vendor; /* EBX of leaf 0; asking takes long in a VM */
+    u32 a = 0, c = 0, d;
+    if (!vendor)
+        __asm__("cpuid" : "+a"(a), "=b"(vendor), "+c"(c), "=d"(d));
+    return vendor == 0x68747541; /* "Auth" */
+}
+
 /* Does the instruction demand that its memory operand of `size` bytes is aligned? */
 static bool needs_alignment(const struct decoded *d, unsigned size)
 {
@@ -411,6 +420,13 @@ static bool needs_alignment(const struct decoded *d, unsigned size)
     case ZYDIS_MNEMONIC_PCMPESTRM:
     case ZYDIS_MNEMONIC_PCMPISTRI:
     case ZYDIS_MNEMONIC_PCMPISTRM: return false;
+    case ZYDIS_MNEMONIC_SHA1MSG1: /* AMD's CPUs do not, whatever the guest's vendor: the copy would not fault either */
+    case ZYDIS_MNEMONIC_SHA1MSG2:
+    case ZYDIS_MNEMONIC_SHA1NEXTE:
+    case ZYDIS_MNEMONIC_SHA1RNDS4:
+    case ZYDIS_MNEMONIC_SHA256MSG1:
+    case ZYDIS_MNEMONIC_SHA256MSG2:
+    case ZYDIS_MNEMONIC_SHA256RNDS2: return !host_is_amd();
     default: return true;
     }
 }
@@ -449,6 +465,8 @@ unsigned access_flags(const struct decoded *d, unsigned *size)
         return SITE_READ;
     default: break;
     }
+    if ((d->zi.meta.isa_ext == ZYDIS_ISA_EXT_X87 || d->zi.mnemonic == ZYDIS_MNEMONIC_FISTTP) && flags & SITE_WRITE)
+        flags |= SITE_READ; /* an unmasked exception stores nothing */
     if (*size == 0)
         *size = 1;
     if (needs_alignment(d, *size))
