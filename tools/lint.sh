@@ -51,6 +51,10 @@ while read -r lines file; do
     [[ $file == tests/* ]] && limit=1000
     [ "$lines" -gt $limit ] && complain "$file: $lines lines, more than $limit"
 done < <(find src tests tools \( -name '*.[chS]' -o -name '*.sh' \) -exec wc -l {} + | grep -v ' total$')
+while read -r place; do
+    complain "$place: more than 120 columns"
+done < <(find src tests tools \( -name '*.[chS]' -o -name '*.sh' \) \
+    -exec awk 'length > 120 {print FILENAME ":" FNR}' {} +)
 [ "$(wc -l <Makefile)" -le 300 ] || complain "Makefile: more than 300 lines"
 while read -r file; do
     complain "$file: a name that says nothing"

@@ -1,10 +1,10 @@
 /*
- * The code cache: blocks by guest-physical address and mode, links between them, invalidation when guest code changes, and
- * the exclusive section.
+ * The code cache: blocks by guest-physical address and mode, links between them, invalidation when guest code changes,
+ * and the exclusive section.
  *
- * Threads: all vCPUs share the cache; cache.lock (a spin lock, never held across calls out of the core) guards it. Host code
- * of an invalid block stays in place until the whole cache is flushed in an exclusive section, so a vCPU may still run to
- * the end of one; its entries are patched to leave.
+ * Threads: all vCPUs share the cache; cache.lock (a spin lock, never held across calls out of the core) guards it. Host
+ * code of an invalid block stays in place until the whole cache is flushed in an exclusive section, so a vCPU may still
+ * run to the end of one; its entries are patched to leave.
  */
 #include "cpu/exec.h"
 
@@ -75,7 +75,8 @@ bool exclusive_begin(struct vcpu *v)
     struct vm *vm = v->vm;
     struct cache *c = vm->cache;
     u32 none = 0, spins = 0;
-    while (!__atomic_compare_exchange_n(&c->exclusive, &none, v->index + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    while (!__atomic_compare_exchange_n(&c->exclusive, &none, v->index + 1, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST)) {
         none = 0;
         parked = true;
         park(v);
@@ -193,9 +194,9 @@ struct block *block_at(struct cache *c, const u8 *host)
 }
 
 /*
- * Marks the page as code and takes write mappings away from every vCPU that may have one. Another vCPU may be doing that
- * right now: its RAM_CODE alone proves nothing while writers are still on record. Who else may write is struck off only
- * where nobody runs, so that a writer who comes after an invalidation is not forgotten.
+ * Marks the page as code and takes write mappings away from every vCPU that may have one. Another vCPU may be doing
+ * that right now: its RAM_CODE alone proves nothing while writers are still on record. Who else may write is struck off
+ * only where nobody runs, so that a writer who comes after an invalidation is not forgotten.
  */
 static void protect(struct vcpu *v, struct ram_slot *s, u64 page)
 {
@@ -358,8 +359,8 @@ static void kill(struct cache *c, struct block *b)
         l->to = NULL;
     }
     b->in = NULL;
-    /* far entry: jmp [leave_lookup], r11 is the linear address; near entry: jmp to the stub at the start of the cold part.
-     * Each takes the place of one instruction, so that a vCPU in the midst of the entry finds the rest of it. */
+    /* far entry: jmp [leave_lookup], r11 is the linear address; near entry: jmp to the stub at the start of the cold
+     * part. Each takes the place of one instruction, so that a vCPU in the midst of the entry finds the rest of it. */
     u8 far[8];
     __builtin_memcpy(far, b->far_entry, 8);
     far[0] = 0xff;

@@ -1,10 +1,10 @@
 /*
  * Control transfers within the code segment, and the stack.
  *
- * A direct branch within the page is a link: it is chained to its target for good. Anything else puts the linear target in
- * r11 and looks it up in the context's jump cache, which is as valid as the TLB it belongs to. Whatever may close a loop
- * (backward branches, indirect jumps and calls, returns) looks at vcpu.request first. Outside flat modes targets that
- * leave the page go through C, where CS limits are checked.
+ * A direct branch within the page is a link: it is chained to its target for good. Anything else puts the linear target
+ * in r11 and looks it up in the context's jump cache, which is as valid as the TLB it belongs to. Whatever may close a
+ * loop (backward branches, indirect jumps and calls, returns) looks at vcpu.request first. Outside flat modes targets
+ * that leave the page go through C, where CS limits are checked.
  */
 #include "cpu/translate.h"
 
@@ -90,7 +90,8 @@ static bool branch_is_word(const struct tr *t)
     return !t->is64 && t->d->in.osz == 2;
 }
 
-/* The rel32 of the next instruction with `opcode_bytes` before it must not cross a cache line, to be patched atomically. */
+/* The rel32 of the next instruction with `opcode_bytes` before it must not cross a cache line, to be patched
+ * atomically. */
 static void align_field(struct emit *e, unsigned opcode_bytes)
 {
     while ((((u64)e->p + opcode_bytes) & 63) > 60)
@@ -231,7 +232,8 @@ static void loop(struct tr *t)
 
 /* -- the stack -- */
 
-/* Where reg + *disp is: the register returned and what remains of *disp. H_NONE: an offset in r11, outside flat modes. */
+/* Where reg + *disp is: the register returned and what remains of *disp. H_NONE: an offset in r11, outside flat
+ * modes. */
 static unsigned stack_address(struct tr *t, unsigned reg, s32 *disp)
 {
     struct emit *e = &t->hot;
@@ -483,7 +485,8 @@ void translate_branch(struct tr *t)
         return;
     }
     case ZYDIS_MNEMONIC_RET: {
-        struct pop p = {.what = POP_TARGET, .size = size, .release = size + (t->d->zi.raw.imm[0].size ? (u16)t->d->in.imm : 0)};
+        s32 release = t->d->zi.raw.imm[0].size ? (u16)t->d->in.imm : 0;
+        struct pop p = {.what = POP_TARGET, .size = size, .release = size + release};
         emit_pop(t, &p, H_GUEST_RSP);
         emit_eip_to_linear(t, false);
         emit_lookup(t, true);

@@ -1,6 +1,6 @@
 /*
- * Encoding of the host instructions that the translator inserts. All of them leave RFLAGS alone. Host register numbers are
- * enum gpr; H_* names say what translated code keeps where (see enter.S).
+ * Encoding of the host instructions that the translator inserts. All of them leave RFLAGS alone. Host register numbers
+ * are enum gpr; H_* names say what translated code keeps where (see enter.S).
  */
 #ifndef CPU_EMIT_H
 #define CPU_EMIT_H
@@ -164,7 +164,8 @@ static inline void emit_store(struct emit *e, unsigned src, s32 disp)
     emit_op_mem(e, true, 0x89, src, H_VCPU, H_NONE, 1, disp);
 }
 
-static inline void emit_lea(struct emit *e, bool w, unsigned dst, unsigned base, unsigned index, unsigned scale, s32 disp)
+static inline void emit_lea(struct emit *e, bool w, unsigned dst, unsigned base, unsigned index, unsigned scale,
+                            s32 disp)
 {
     emit_op_mem(e, w, 0x8d, dst, base, index, scale, disp);
 }

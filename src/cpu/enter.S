@@ -54,8 +54,8 @@
         mov AT(GPR(13)), %r13
 .endm
 
-/* void exec_enter(struct vcpu *v): runs translated code from v->resume with rcx and r11 as in resume_rcx and resume_r11,
- * until something leaves. */
+/* void exec_enter(struct vcpu *v): runs translated code from v->resume with rcx and r11 as in resume_rcx and
+ * resume_r11, until something leaves. */
         .globl exec_enter
         .hidden exec_enter
         .type exec_enter, @function
@@ -87,7 +87,7 @@ leave:
         pop %rbx
         ret
 
-/* Calls a C function with rdi = vcpu and two more arguments, rsp = vcpu + BIAS; it returns true to go on at v->resume. */
+/* Calls a C function with rdi = vcpu and two more arguments; it returns true to go on at v->resume. */
 .macro CALL_C function
         mov %rdi, %rbx
         mov SLOT_HOST_RSP(%rdi), %rsp

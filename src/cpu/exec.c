@@ -1,9 +1,10 @@
 /*
- * Runs a vCPU: the dispatcher (cpu_run), what translated code calls (slow memory accesses, called instructions, look-ups),
- * host signals, and vector state at the border to host code.
+ * Runs a vCPU: the dispatcher (cpu_run), what translated code calls (slow memory accesses, called instructions,
+ * look-ups), host signals, and vector state at the border to host code.
  *
- * One loop: look at requests and events; find the block at RIP; enter translated code, which stays in it as long as blocks
- * find each other; deal with why it left. Everything here runs on the vCPU's own thread, exec_signal on its signal stack.
+ * One loop: look at requests and events; find the block at RIP; enter translated code, which stays in it as long as
+ * blocks find each other; deal with why it left. Everything here runs on the vCPU's own thread, exec_signal on its
+ * signal stack.
  */
 #include "cpu/exec.h"
 
@@ -37,7 +38,8 @@ void vector_save(struct vcpu *v)
     if (x->vector_depth++)
         return;
     static const u32 clean = 0x1f80;
-    __asm__ volatile("xsave64 %0" : "+m"(x->vectors) : "a"((u32)x->vector_mask), "d"((u32)(x->vector_mask >> 32)) : "memory");
+    u32 lo = (u32)x->vector_mask, hi = (u32)(x->vector_mask >> 32);
+    __asm__ volatile("xsave64 %0" : "+m"(x->vectors) : "a"(lo), "d"(hi) : "memory");
     __asm__ volatile("fninit; ldmxcsr %0" : : "m"(clean) : "memory");
     if (x->vector_mask & XCR0_AVX)
         __asm__ volatile("vzeroupper");
@@ -48,7 +50,8 @@ void vector_restore(struct vcpu *v)
     struct exec *x = v->exec;
     if (--x->vector_depth)
         return;
-    __asm__ volatile("xrstor64 %0" : : "m"(x->vectors), "a"((u32)x->vector_mask), "d"((u32)(x->vector_mask >> 32)) : "memory");
+    u32 lo = (u32)x->vector_mask, hi = (u32)(x->vector_mask >> 32);
+    __asm__ volatile("xrstor64 %0" : : "m"(x->vectors), "a"(lo), "d"(hi) : "memory");
 }
 
 /* -- where we are -- */
@@ -121,7 +124,8 @@ static bool reachable(const struct vcpu *v, u64 la)
     return in_64bit(v) ? is_canonical(v, la) : rip_of(v, la) <= v->seg[SEG_CS].limit;
 }
 
-/* The target of a branch is not canonical or beyond the limit: the branch faults, and its push or pop did not happen. */
+/* The target of a branch is not canonical or beyond the limit: the branch faults, and its push or pop did not
+ * happen. */
 static bool blame_branch(struct vcpu *v, u32 transfer)
 {
     u64 size = BIT64(transfer >> TRANSFER_SIZE_SHIFT & 3), sp = v->gpr[RSP];
@@ -194,7 +198,8 @@ static u64 mask_bits(const struct site *s)
         switch (s->mask) {
             K_CASE(1) K_CASE(2) K_CASE(3) K_CASE(4) K_CASE(5) K_CASE(6) K_CASE(7)
             SIGN_CASE(0) SIGN_CASE(1) SIGN_CASE(2) SIGN_CASE(3) SIGN_CASE(4) SIGN_CASE(5) SIGN_CASE(6) SIGN_CASE(7)
-            SIGN_CASE(8) SIGN_CASE(9) SIGN_CASE(10) SIGN_CASE(11) SIGN_CASE(12) SIGN_CASE(13) SIGN_CASE(14) SIGN_CASE(15)
+            SIGN_CASE(8) SIGN_CASE(9) SIGN_CASE(10) SIGN_CASE(11)
+            SIGN_CASE(12) SIGN_CASE(13) SIGN_CASE(14) SIGN_CASE(15)
         }
     }
     if (elements < 64)
@@ -274,7 +279,8 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     v->stat[STAT_BOUNCE]++;
     /* Vector operands are not subject to alignment checking. */
     enum access aligned = s.size >= 16 ? ACCESS_UNCHECKED : 0;
-    /* As aligned as the operand, for instructions that insist; not across a cache line if locked: hosts slow that down. */
+    /* As aligned as the operand, for instructions that insist; not across a cache line if locked: hosts slow that
+     * down. */
     u8 *buf = x->bounce + (la & (s.flags & SITE_LOCK ? 15 : 63));
     if (s.flags & SITE_LOCK) {
         if (v->vm->vcpu_count > 1) {

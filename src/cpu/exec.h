@@ -140,8 +140,9 @@ struct site_segment {
     u16 offset;
 } __attribute__((packed));
 
-/* What rcx tells exec_lookup about the branch that asks, in case its target cannot be entered and the branch itself must
- * fault: TRANSFER_* | log2 of its operand size << 14 | offset in its page | bytes that RET releases besides << 16. */
+/* What rcx tells exec_lookup about the branch that asks, in case its target cannot be entered and the branch itself
+ * must fault: TRANSFER_* | log2 of its operand size << 14 | offset in its page | bytes that RET releases besides <<
+ * 16. */
 #define TRANSFER_JUMP BIT(12)
 #define TRANSFER_CALL BIT(13)
 #define TRANSFER_RETURN (BIT(12) | BIT(13))
@@ -183,7 +184,17 @@ bool exec_stale(struct vcpu *v, u64 offset, u64 r11);
 bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11);
 
 /* optable.c: how an instruction is translated. */
-enum insn_class { CLASS_COPY, CLASS_CALL, CLASS_UD, CLASS_BRANCH, CLASS_STACK, CLASS_LEA, CLASS_NOP, CLASS_BIT, CLASS_XLAT };
+enum insn_class {
+    CLASS_COPY,
+    CLASS_CALL,
+    CLASS_UD,
+    CLASS_BRANCH,
+    CLASS_STACK,
+    CLASS_LEA,
+    CLASS_NOP,
+    CLASS_BIT,
+    CLASS_XLAT
+};
 struct op_row {
     u16 mnemonic;
     u8 class;
@@ -197,8 +208,8 @@ bool isa_allowed(const struct vm *vm, u16 isa_set);
 
 /* exec.c: for x-state: the guest RIP of a copied instruction's host address, 0 if none. */
 u64 exec_guest_rip(struct vcpu *v, u64 host_rip);
-/* accel/engine.c: a host signal at host_rip in translated code; gives the address to continue at, or NULL if the address is
- * not ours. trapno is the x86 vector. */
+/* accel/engine.c: a host signal at host_rip in translated code; gives the address to continue at, or NULL if the
+ * address is not ours. trapno is the x86 vector. */
 const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
 
 /* Creation: memory comes from the accelerator, zeroed. */

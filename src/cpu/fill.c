@@ -1,9 +1,10 @@
 /*
  * Filling the TLB: from a walk to an entry that translated code may use, or to the decision that it may not.
  *
- * An entry for writing exists only for RAM pages without translated code, whose dirty bits are set; it announces itself in the
- * page's flags before it looks at RAM_CODE, as a translator does the other way round. Pages with data breakpoints and the
- * APIC's page are never entered, nor is anything while alignment is checked: those accesses come to mem.c.
+ * An entry for writing exists only for RAM pages without translated code, whose dirty bits are set; it announces itself
+ * in the page's flags before it looks at RAM_CODE, as a translator does the other way round. Pages with data
+ * breakpoints and the APIC's page are never entered, nor is anything while alignment is checked: those accesses come to
+ * mem.c.
  */
 #include "cpu/segment.h"
 #include "cpu/tlb.h"

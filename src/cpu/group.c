@@ -1,12 +1,12 @@
 /*
- * Finds memory accesses of a block that can share one TLB check: they lie at constant distances from the same value of a
- * register, within GROUP_SPAN bytes. The first checks that the whole window is in one page that the TLB knows, and keeps
- * host-minus-linear in a slot; the others just use it. If the check fails though the access itself is fine (the window
- * crosses a page, or a later store may not go through the TLB), the block goes on in its MODE_PLAIN twin, which checks each
- * access: no access bit, dirty bit or fault comes earlier than the instruction it belongs to.
+ * Finds memory accesses of a block that can share one TLB check: they lie at constant distances from the same value of
+ * a register, within GROUP_SPAN bytes. The first checks that the whole window is in one page that the TLB knows, and
+ * keeps host-minus-linear in a slot; the others just use it. If the check fails though the access itself is fine (the
+ * window crosses a page, or a later store may not go through the TLB), the block goes on in its MODE_PLAIN twin, which
+ * checks each access: no access bit, dirty bit or fault comes earlier than the instruction it belongs to.
  *
- * A group never reaches over a called instruction (which may change the mapping), nor over the target of a branch within the
- * block (where the register may have another value). Additions of constants, PUSH and POP are followed.
+ * A group never reaches over a called instruction (which may change the mapping), nor over the target of a branch
+ * within the block (where the register may have another value). Additions of constants, PUSH and POP are followed.
  */
 #include "cpu/translate.h"
 
@@ -122,28 +122,25 @@ static void note(struct tr *t, struct decoded *d)
         }
     }
     u8 size = in->prefixes & PREFIX_66 && !(in->rex & 8) ? 2 : 8;
-    switch (d->zi.mnemonic) {
-    case ZYDIS_MNEMONIC_PUSH:
-        if (d->class == CLASS_STACK)
-            *s = (struct access_note){.base = RSP, .index = REG_NONE, .size = size, .write = true, .group = GROUP_NONE, .disp = -size};
-        break;
-    case ZYDIS_MNEMONIC_POP:
-        if (d->class == CLASS_STACK)
-            *s = (struct access_note){.base = RSP, .index = REG_NONE, .size = size, .group = GROUP_NONE};
-        break;
-    case ZYDIS_MNEMONIC_CALL:
-        if (d->class == CLASS_BRANCH)
-            *s = (struct access_note){.base = RSP, .index = REG_NONE, .size = 8, .write = true, .group = GROUP_NONE, .disp = -8};
-        break;
-    case ZYDIS_MNEMONIC_RET:
-        if (d->class == CLASS_BRANCH)
-            *s = (struct access_note){.base = RSP, .index = REG_NONE, .size = 8, .group = GROUP_NONE};
-        break;
-    case ZYDIS_MNEMONIC_LEAVE:
-        if (d->class == CLASS_STACK)
-            *s = (struct access_note){.base = RBP, .index = REG_NONE, .size = size, .group = GROUP_NONE};
-        break;
-    default: break;
+    bool stack = d->class == CLASS_STACK, branch = d->class == CLASS_BRANCH;
+    struct access_note plain = {.base = RSP, .index = REG_NONE, .size = size, .group = GROUP_NONE};
+    if (stack && d->zi.mnemonic == ZYDIS_MNEMONIC_PUSH) {
+        *s = plain;
+        s->write = true;
+        s->disp = -(s32)size;
+    } else if (stack && d->zi.mnemonic == ZYDIS_MNEMONIC_POP) {
+        *s = plain;
+    } else if (stack && d->zi.mnemonic == ZYDIS_MNEMONIC_LEAVE) {
+        *s = plain;
+        s->base = RBP;
+    } else if (branch && d->zi.mnemonic == ZYDIS_MNEMONIC_CALL) {
+        *s = plain;
+        s->size = 8;
+        s->write = true;
+        s->disp = -8;
+    } else if (branch && d->zi.mnemonic == ZYDIS_MNEMONIC_RET) {
+        *s = plain;
+        s->size = 8;
     }
 }
 
@@ -177,10 +174,20 @@ static void join(struct tr *t, const struct values *x, struct access_note *a, u1
     if (t->group_count == GROUP_MAX)
         return;
     a->group = (u8)t->group_count;
-    t->group[t->group_count++] = (struct group){.lo = lo, .hi = hi, .epoch = x->epoch[a->base], .index_epoch = index_epoch, .base = a->base,
-                                                .index = a->index, .scale = a->scale,
-                                                .write = a->write, .first = index, .last = index, .count = 1,
-                                                .slot = GROUP_NONE};
+    t->group[t->group_count++] = (struct group){
+        .lo = lo,
+        .hi = hi,
+        .epoch = x->epoch[a->base],
+        .index_epoch = index_epoch,
+        .base = a->base,
+        .index = a->index,
+        .scale = a->scale,
+        .write = a->write,
+        .first = index,
+        .last = index,
+        .count = 1,
+        .slot = GROUP_NONE,
+    };
 }
 
 void group_accesses(struct tr *t)

@@ -194,8 +194,8 @@ static void emit_site(const struct tr *t, struct emit *c, struct site *s)
         emit_byte(c, ((const u8 *)s)[i]);
 }
 
-/* rcx = 0 if the tag of host register addr + disp says that [addr + disp, + size) is in its page; returns the JRCXZ to patch.
- * Uses the register `index`, and r11 for the address if disp is not 0. */
+/* rcx = 0 if the tag of host register addr + disp says that [addr + disp, + size) is in its page; returns the JRCXZ to
+ * patch. Uses the register `index`, and r11 for the address if disp is not 0. */
 static u8 *emit_tag_check(struct emit *e, unsigned index, unsigned addr, s32 disp, unsigned size, size_t tags)
 {
     if (disp)
@@ -217,8 +217,8 @@ static bool may_be_direct(const struct tr *t, unsigned addr)
 }
 
 /*
- * Leaves host minus linear in rcx if the TLB has [addr + disp, + size) in one page, else jumps to the cold part, with the
- * address in r11. r11 is kept if it is `addr` (disp is 0 then), otherwise it is lost.
+ * Leaves host minus linear in rcx if the TLB has [addr + disp, + size) in one page, else jumps to the cold part, with
+ * the address in r11. r11 is kept if it is `addr` (disp is 0 then), otherwise it is lost.
  *
  * By the direct tags the access need not wait for the difference to be loaded; what misses them tries the others in
  * the cold part.
@@ -339,7 +339,8 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     return true;
 }
 
-void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx)
+void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body,
+                 void *ctx)
 {
     struct emit *e = &t->hot, *c = &t->cold;
     bool write = flags & SITE_WRITE;

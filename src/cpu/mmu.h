@@ -5,10 +5,10 @@
  * A struct tlb is one context: (level, VPID or ASID, PCID or CR3, EPTP or nCR3, user/supervisor, SMAP override,
  * paging-control bits, PKRU). Each vCPU has a handful; entering a context that is still here costs a pointer
  * switch. Translated code finds the arrays by GS: rtag/wtag hold minus the page's linear address (so that tag +
- * address is the offset in the page on a hit), radd/wadd the host page minus the linear page. Reads and writes have entries of
- * their own, so that copying between pages that share an index does not evict at each turn. Arrays are separate because
- * SIB scales by 8 at most. An empty tag at index i is tlb_empty(i): it belongs to a page that indexes elsewhere,
- * so no address, canonical or not, can hit it.
+ * address is the offset in the page on a hit), radd/wadd the host page minus the linear page. Reads and writes have
+ * entries of their own, so that copying between pages that share an index does not evict at each turn. Arrays are
+ * separate because SIB scales by 8 at most. An empty tag at index i is tlb_empty(i): it belongs to a page that indexes
+ * elsewhere, so no address, canonical or not, can hit it.
  */
 #ifndef CPU_MMU_H
 #define CPU_MMU_H
@@ -67,7 +67,7 @@ static inline u32 tlb_index(u64 la)
     return (la >> PAGE_SHIFT) % TLB_SIZE;
 }
 
-/* The bits of a linear address that make the jump cache index (vcpu.jump_mask): above the lowest three, as functions are
+/* The bits of a linear address that make the jump cache index (vcpu.jump_mask): above the lowest, as functions are
  * aligned and return addresses seldom as close as that. */
 #define JUMP_SHIFT 1
 #define JUMP_MASK ((JUMP_SIZE - 1ull) << JUMP_SHIFT)
@@ -113,8 +113,8 @@ MUST_CHECK enum outcome mmu_translate(struct vcpu *v, u64 la, enum access access
  */
 MUST_CHECK enum outcome mmu_fill(struct vcpu *v, u64 la, enum access access, bool *filled);
 
-/* Raises #GP(0), or #SS(0) for a reference through SS, unless both ends of the range are canonical. mmu_fill and the mem_
- * functions raise #GP(0) themselves. */
+/* Raises #GP(0), or #SS(0) for a reference through SS, unless both ends of the range are canonical. mmu_fill and the
+ * mem_ functions raise #GP(0) themselves. */
 MUST_CHECK enum outcome mem_canonical(struct vcpu *v, u64 la, unsigned size, bool stack);
 
 /* Instruction fetch: guest-physical address of `la`, cached in xtag/xgpa. */
@@ -158,7 +158,8 @@ void mmu_select(struct vcpu *v);
 /* The calling thread is going to run this vCPU: points its GS base at the current context. */
 void mmu_attach(struct vcpu *v);
 
-/* Invalidations, of what the state of the vCPU is now: after a change of CR3 call mmu_select too. Each does what the manual demands of the instruction it is named after, no more if cheap. */
+/* Invalidations, of what the state of the vCPU is now: after a change of CR3 call mmu_select too. Each does what the
+ * manual demands of the instruction it is named after, no more if cheap. */
 void mmu_flush_all(struct vcpu *v);                        /* all contexts of this vCPU */
 void mmu_flush_nonglobal(struct vcpu *v);                  /* MOV CR3 without bit 63: current space and PCID */
 void mmu_flush_global(struct vcpu *v);                     /* CR4.PGE and others: current space, all PCIDs */

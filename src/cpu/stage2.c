@@ -2,9 +2,9 @@
  * The second stage of translation while L2 runs: EPT or NPT walks behind a direct-mapped TLB from L2-physical pages to
  * L1-physical ones, so that a two-dimensional walk is a handful of look-ups.
  *
- * An entry grants only what needs no further walk: writes once the dirty bit is set, fetches as they were tried. There is
- * one such TLB per EPTP, or per nCR3 and ASID; they survive VM entries and exits.
- * Source: SDM vol. 3C "The Extended Page Table Mechanism (EPT)"; APM vol. 2 "Nested Paging".
+ * An entry grants only what needs no further walk: writes once the dirty bit is set, fetches as they were tried. There
+ * is one such TLB per EPTP, or per nCR3 and ASID; they survive VM entries and exits. Source: SDM vol. 3C "The Extended
+ * Page Table Mechanism (EPT)"; APM vol. 2 "Nested Paging".
  */
 #include "cpu/copy.h"
 #include "cpu/svm/npt.h"
@@ -62,7 +62,8 @@ static struct stage2_entry *stage2_entry(struct stage2_tlb *s, ngpa_t ngpa)
 /* What is known of a page: by itself, or as part of a large one. *gpa is set if there is something. */
 static u64 stage2_grants(struct stage2_tlb *s, ngpa_t ngpa, gpa_t *gpa)
 {
-    const struct stage2_entry *e = stage2_entry(s, ngpa), *large = &s->large[(ngpa.a >> STAGE2_LARGE_SHIFT) % STAGE2_LARGE];
+    const struct stage2_entry *e = stage2_entry(s, ngpa);
+    const struct stage2_entry *large = &s->large[(ngpa.a >> STAGE2_LARGE_SHIFT) % STAGE2_LARGE];
     if (likely(!((e->tag ^ ngpa.a) & ~PAGE_MASK))) {
         gpa->a = e->gpa | (ngpa.a & PAGE_MASK);
         return e->tag & PAGE_MASK;

@@ -1,11 +1,11 @@
 /*
  * TLB contexts: choosing the one that fits the vCPU's state, filling, and the invalidations of the manuals.
  *
- * A context is found by a key that holds everything a cached translation depends on, so that a change of CR0.WP, EFLAGS.AC,
- * PKRU or CPL needs no flush. Invalidations drop whole contexts, which costs nothing until the slot is used again; only
- * INVLPG-like ones go into the arrays. Global pages are not shared between contexts: MOV to CR3 drops them too, which the
- * manual allows. Rejected: entries tagged with a generation, which would put another load on translated code's path.
- * Source: SDM vol. 3A "Caching Translation Information"; APM vol. 2 "Translation-Lookaside Buffer (TLB)".
+ * A context is found by a key that holds everything a cached translation depends on, so that a change of CR0.WP,
+ * EFLAGS.AC, PKRU or CPL needs no flush. Invalidations drop whole contexts, which costs nothing until the slot is used
+ * again; only INVLPG-like ones go into the arrays. Global pages are not shared between contexts: MOV to CR3 drops them
+ * too, which the manual allows. Rejected: entries tagged with a generation, which would put another load on translated
+ * code's path. Source: SDM vol. 3A "Caching Translation Information"; APM vol. 2 "Translation-Lookaside Buffer (TLB)".
  */
 #include "cpu/tlb.h"
 
@@ -321,7 +321,8 @@ void mmu_flush_all(struct vcpu *v)
     mmu_select(v);
 }
 
-/* A state in the middle of a change (VM entry) selects later: no context is made for it unless the current one is gone. */
+/* A state in the middle of a change (VM entry) selects later: no context is made for it unless the current one is
+ * gone. */
 static void current_check(struct vcpu *v)
 {
     if (!(v->mmu->valid >> tlb_number(v->mmu, v->tlb) & 1))

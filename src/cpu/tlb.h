@@ -122,8 +122,8 @@ static inline void mem_written(struct vcpu *v, struct ram_slot *slot, gpa_t gpa,
 }
 
 /*
- * Kernels map all of memory at one distance, so most of their data pages have the same host-minus-linear difference. Pages
- * with it have direct tags, by which translated code of supervisor mode checks an access without waiting for the
+ * Kernels map all of memory at one distance, so most of their data pages have the same host-minus-linear difference.
+ * Pages with it have direct tags, by which translated code of supervisor mode checks an access without waiting for the
  * difference to be loaded from a place that depends on the address: docs/engine.md "Memory".
  */
 #define DIRECT_SURE 256u

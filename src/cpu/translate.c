@@ -1,7 +1,7 @@
 /*
- * Makes a block: decodes instructions from one page until control surely leaves, and for each emits a copy, a call of its
- * handler, or a branch. Runs with the cache lock held and guest vector state saved (Zydis may use vector registers).
- * Stages: decode.c, optable.c (which class), rewrite.c / branch.c / memory.c (code).
+ * Makes a block: decodes instructions from one page until control surely leaves, and for each emits a copy, a call of
+ * its handler, or a branch. Runs with the cache lock held and guest vector state saved (Zydis may use vector
+ * registers). Stages: decode.c, optable.c (which class), rewrite.c / branch.c / memory.c (code).
  */
 #include "cpu/translate.h"
 
@@ -23,8 +23,8 @@ void emit_call_insn(struct tr *t, insn_fn fn, bool ends)
     emit_call_vcpu(&t->hot, VCPU_DISP(call_thunk));
 }
 
-/* #UD or #NM of an x87, MMX, SSE or AVX instruction that the current mode does not allow: which of them depends on state
- * that may differ when the block runs again, so it is found out then. */
+/* #UD or #NM of an x87, MMX, SSE or AVX instruction that the current mode does not allow: which of them depends on
+ * state that may differ when the block runs again, so it is found out then. */
 static enum outcome op_unusable(struct vcpu *v, const struct insn *in)
 {
     bool x87 = in->imm2 == MODE_X87;
@@ -85,8 +85,8 @@ static u32 needed_mode(const struct tr *t, bool *mmx)
     return need | MODE_SSE;
 }
 
-/* MOV with control, debug or segment registers, PUSH and POP of segment registers, far transfers: same mnemonic as plain
- * forms, told apart by opcode. NULL: a plain form. */
+/* MOV with control, debug or segment registers, PUSH and POP of segment registers, far transfers: same mnemonic as
+ * plain forms, told apart by opcode. NULL: a plain form. */
 static insn_fn special_form(const struct tr *t, bool *ends)
 {
     u8 op = t->d->in.opcode, map = t->d->in.map;
@@ -121,7 +121,8 @@ static insn_fn special_form(const struct tr *t, bool *ends)
     case ZYDIS_MNEMONIC_CALL:
     case ZYDIS_MNEMONIC_JMP:
     case ZYDIS_MNEMONIC_RET: {
-        bool far = op == 0x9a || op == 0xea || op == 0xca || op == 0xcb || (op == 0xff && (t->d->in.reg == 3 || t->d->in.reg == 5));
+        bool far = op == 0x9a || op == 0xea || op == 0xca || op == 0xcb ||
+                   (op == 0xff && (t->d->in.reg == 3 || t->d->in.reg == 5));
         *ends = true;
         if (far)
             return t->d->zi.mnemonic == ZYDIS_MNEMONIC_CALL  ? op_call_far
@@ -235,8 +236,8 @@ static enum outcome op_too_long(struct vcpu *v, const struct insn *in)
     return raise_gp(v, 0);
 }
 
-/* Decodes from the block's start until nothing falls through, the page ends, or the block is long enough. False: the first
- * instruction crosses into a second page that was not given. */
+/* Decodes from the block's start until nothing falls through, the page ends, or the block is long enough. False: the
+ * first instruction crosses into a second page that was not given. */
 static bool decode_block(struct tr *t, const u8 *page, const u8 *page2, u64 page2_gpa)
 {
     u32 pos = t->b->offset;

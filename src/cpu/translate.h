@@ -109,19 +109,21 @@ void emit_effective(struct tr *t, unsigned dst, bool wide);
 unsigned emit_address(struct tr *t);
 typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);
 /*
- * The TLB check of `size` bytes at host register `addr` plus disp (0 if addr is H_ADDR), then body with rcx = host minus linear; for writes
- * the body is emitted again in the cold part, working on the bounce buffer. flags: SITE_*.
+ * The TLB check of `size` bytes at host register `addr` plus disp (0 if addr is H_ADDR), then body with rcx = host
+ * minus linear; for writes the body is emitted again in the cold part, working on the bounce buffer. flags: SITE_*.
  */
-void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body, void *ctx);
+void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body,
+                 void *ctx);
 /* r11 = linear address of r11 = offset in seg, outside flat modes. */
 void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access);
-/* The same for an access that group.c noted, if it is in a group (else false and nothing emitted). grouped_operand tells
- * beforehand which host register and displacement the body will use. */
+/* Like emit_access for an access that group.c noted, if it is in a group (else false and nothing emitted).
+ * grouped_operand tells beforehand which host register and displacement the body will use, and grouped_keeps whether
+ * r11 still holds in the body what it holds now. */
 bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp);
-/* Will r11 still hold in the body of this grouped access what it holds now? */
 bool grouped_keeps(const struct tr *t, const struct access_note *note);
 bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
                   emit_body body, void *ctx);
+/* See scratch_at. */
 static inline void keep_scratch(struct tr *t)
 {
     t->scratch_at = t->hot.p;
@@ -144,9 +146,10 @@ void group_accesses(struct tr *t);
 void translate_branch(struct tr *t);
 void translate_stack(struct tr *t);
 void emit_goto(struct tr *t, s32 target, bool word);
-/* What a link to a block that crosses its page jumps to: the jump cache knows whether the second page is still the same. */
 /* A link whose stub is at the end of the cold part; field may be NULL: reached by falling into the stub. */
 void add_link(struct tr *t, u8 *field, u16 target, bool plain);
+/* What a link to a block that crosses its page jumps to: the jump cache knows whether the second page is still the
+ * same. */
 void emit_far_link(struct emit *e, u16 target);
 
 /* translate.c */

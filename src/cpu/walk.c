@@ -1,6 +1,6 @@
 /*
- * Walks of the guest's paging structures: 32-bit, PAE, 4-level and 5-level paging, and no paging, each with or without a
- * second stage under it. Permission checks, page-fault error codes, accessed and dirty bits.
+ * Walks of the guest's paging structures: 32-bit, PAE, 4-level and 5-level paging, and no paging, each with or without
+ * a second stage under it. Permission checks, page-fault error codes, accessed and dirty bits.
  *
  * Accessed and dirty bits are set after all checks, from the top down, by compare-exchange on guest memory; if an entry
  * changed meanwhile the walk starts again.
