@@ -3,11 +3,22 @@
  */
 #include "cli/verb.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
+/* Whoever starts us with standard descriptors closed must not have others open in their place. */
+static void standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+            return;
+}
+
 int main(int argc, char **argv)
 {
+    standard_descriptors();
     if (argc < 2) {
         verb_help.run(&verb_help, 0, NULL);
         return STATUS_USAGE;

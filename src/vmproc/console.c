@@ -160,12 +160,13 @@ static void client_set(struct console *c, int fd)
 static void *read_thread(void *opaque)
 {
     struct console *c = opaque;
-    u8 pending[256];
+    u8 pending[2048], fresh[256];
     unsigned count = 0;
     for (;;) {
+        /* A terminal is read on while the guest takes nothing, for our own keys; what is typed beyond is lost. */
         struct pollfd fds[3] = {
             {c->wake, POLLIN, 0},
-            {count ? -1 : c->in, POLLIN, 0},
+            {count && !c->escapes ? -1 : c->in, POLLIN, 0},
             {c->in < 0 ? c->listener : -1, POLLIN, 0},
         };
         if (poll(fds, ARRAY_LEN(fds), -1) < 0)
@@ -186,10 +187,14 @@ static void *read_thread(void *opaque)
                 client_set(c, fd);
         }
         if (fds[1].revents) {
-            ssize_t n = read(c->in, pending, sizeof(pending));
-            if (n > 0)
-                count = c->escapes ? filter(c, pending, (unsigned)n) : (unsigned)n;
-            else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+            ssize_t n = read(c->in, fresh, sizeof(fresh));
+            if (n > 0) {
+                unsigned kept = c->escapes ? filter(c, fresh, (unsigned)n) : (unsigned)n;
+                if (kept > sizeof(pending) - count)
+                    kept = sizeof(pending) - count;
+                memcpy(pending + count, fresh, kept);
+                count += kept;
+            } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
                 if (c->kind == SOCKET)
                     client_set(c, -1);
                 else

@@ -32,6 +32,10 @@ MANY_LINES=0
 run 'serial port in a file' 0 '' "${vm[@]}" --kernel "$WORK/off" --serial "$WORK/serial"
 check 'what is in the file' [ "$(cat "$WORK/serial")" = A ]
 
+timeout 20 "$NESTBOX" "${vm[@]}" --kernel "$WORK/off" --serial "$WORK/serial" <&- >&- 2>&-
+check 'power-off with standard input and output closed' [ $? = 0 ]
+check 'nothing else in the file' [ "$(cat "$WORK/serial")" = A ]
+
 # ends_by SIGNAL STATUS: a hanging guest with its serial port on a socket
 ends_by() {
     local pid status

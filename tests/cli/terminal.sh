@@ -6,6 +6,7 @@ source tests/cli/lib.sh
 ${CC:-gcc} -std=gnu17 -O1 -D_GNU_SOURCE -Wall -Wextra -o "$WORK/pty" tests/cli/pty.c || exit 1
 
 guest "$WORK/echo" "$PRINT_A$ECHO"
+guest "$WORK/hang" "$PRINT_A$HANG"
 guest "$WORK/off" "$PRINT_A$POWER_OFF$HANG"
 guest "$WORK/fault" "$PRINT_A$TRIPLE_FAULT$HANG"
 
@@ -45,6 +46,10 @@ typed 'Ctrl-a h helps' 12 echo expect:A send:$'\001h' expect:'Ctrl-a x  end the 
     send:q expect:q send:$'\001x'
 typed 'Ctrl-a and any other key is nothing' 12 echo expect:A send:$'\001zq' expect:q send:$'\001x'
 shown 'to the guest either' Aq
+
+keys=$(printf '%0500d' 0)
+typed 'Ctrl-a x after more keys than a guest that hangs takes' 12 hang expect:A send:"$keys" send:"$keys" send:"$keys" \
+    send:"$keys" send:"$keys" send:$'\001x'
 
 typed 'the guest powers off' 0 off expect:A
 typed 'the guest has a triple fault' 6 fault expect:A -- --no-reboot
