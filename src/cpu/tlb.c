@@ -158,7 +158,7 @@ static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
     context_empty(m, t);
     t->key = m->key[i] = *k;
     t->direct = m->direct;
-    t->votes = DIRECT_NEW;
+    t->votes = m->direct ? DIRECT_NEW : 1;
     m->valid |= BIT(i);
     m->hint[key_hint(k)] = (u8)i;
     return t;
