@@ -7,7 +7,7 @@ GUEST_RUNTIME := $(wildcard tests/guest/runtime/*.c) tests/guest/runtime/start.S
 GUESTS := $(patsubst tests/guest/%.c,$(O)/guest/%.elf,$(wildcard tests/guest/*.c))
 
 $(O)/guest/pvh.elf: GUEST_CFLAGS += -DPVH_ONLY
-$(O)/guest/%.elf: tests/guest/%.c $(GUEST_RUNTIME) tests/guest/runtime/runtime.h \
+$(O)/guest/%.elf: tests/guest/%.c $(GUEST_RUNTIME) $(wildcard tests/guest/runtime/*.h) \
         tests/guest/runtime/guest.ld $(wildcard tests/guest/*.S)
 	@mkdir -p $(@D)
 	$(CC) $(WARN) -Isrc -Itests/guest/runtime $(GUEST_CFLAGS) -static -Wl,-T,tests/guest/runtime/guest.ld,--build-id=none \

@@ -1,0 +1,238 @@
+/*
+ * What comes first at an instruction boundary of a VT-x guest: windows, the monitor trap flag, the preemption timer, pending
+ * debug exceptions and the events that VM entry injects, each against the others.
+ */
+#include "vmx.h"
+
+#define MSR_EFER 0xc0000080u
+#define PDPTE0 0x280au
+
+L2(l2_nothing, "", "vmcall", "");
+L2(l2_nops, "", "nop", "nop; nop");
+L2(l2_sti, "", "sti", "sti; nop; cli");
+L2(l2_out, "", "out %al, $0x80", "nop");
+L2(l2_int1, "", ".byte 0xf1", "nop");
+L2(l2_bad_cr3, "", "mov %rdi, %cr3", "");
+L2(l2_tsc, "rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, l2_first(%rip)",
+   "1: rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, l2_last(%rip); jmp 1b", "");
+L2(l2_tsc_msr, "rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, l2_first(%rip); mov $0x10, %ecx",
+   "1: rdmsr; shl $32, %rdx; or %rdx, %rax; mov %rax, l2_last(%rip); jmp 1b", "");
+L2(l2_paging_on, ".code32", "mov %ecx, %cr0", "vmcall; .code64");
+
+extern volatile u64 l2_first, l2_last;
+__asm__(".data\nl2_first: .quad 0\nl2_last: .quad 0\n.text\n");
+
+static u8 msr_bitmap[4096] __attribute__((aligned(4096)));
+static volatile u64 taken;
+
+static void on_event(struct frame *f)
+{
+    taken++;
+}
+
+static u64 handler(u8 vector) { return (u64)vectors[vector]; }
+
+/* A #DB that is a fault of no instruction: injection changes neither DR6 nor RF. */
+#define INJECT_DB (INTR_VALID | 3 << INTR_TYPE_SHIFT | EXC_DB)
+#define INJECT_MTF (INTR_VALID | 7 << INTR_TYPE_SHIFT)
+
+static void prepare_window(void (*fn)(void), u32 window)
+{
+    prepare(fn);
+    vmwrite(F_PROC, proc_base | window);
+    if (window == PROC_NMI_WINDOW)
+        vmwrite(F_PIN, vmread(F_PIN) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
+    else
+        vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
+    taken = 0;
+}
+
+static void nmi_windows(void)
+{
+    if (!(pin_may & PIN_VIRTUAL_NMIS)) {
+        skip("NMI window", "no virtual NMIs");
+        return;
+    }
+    prepare_window(l2_nops, PROC_NMI_WINDOW);
+    vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
+    resume();
+    exits(EXIT_NMI_WINDOW, l2_nops_after, 0, "NMI window after blocking by MOV SS");
+    prepare_window(l2_nops, PROC_NMI_WINDOW);
+    vmwrite(F_ENTRY_INTR, INJECT_DB);
+    resume();
+    exits(EXIT_NMI_WINDOW, (const u8 *)handler(EXC_DB), 0, "NMI window behind an injected exception");
+    vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
+    resume();
+    exits(EXIT_NMI_WINDOW, l2_nops_at, 0, "NMI window after the IRET that unblocks NMIs");
+    check_eq(taken, 1, "whose handler has run");
+    prepare_window(l2_nops, PROC_NMI_WINDOW);
+    vmwrite(F_ACTIVITY, GUEST_HLT);
+    resume();
+    exits(EXIT_NMI_WINDOW, l2_nops_at, 0, "NMI window in the HLT state");
+    prepare_window(l2_nops, PROC_NMI_WINDOW);
+    vmwrite(F_ACTIVITY, GUEST_HLT);
+    vmwrite(F_ENTRY_INTR, INJECT_DB);
+    resume();
+    exits(EXIT_NMI_WINDOW, (const u8 *)handler(EXC_DB), 0, "and behind an exception injected there");
+}
+
+static void interrupt_windows(void)
+{
+    static const u8 blocking[] = {INTERRUPTIBILITY_MOVSS, INTERRUPTIBILITY_STI};
+    for (unsigned i = 0; i < sizeof blocking; i++) {
+        prepare_window(l2_nops, PROC_INTERRUPT_WINDOW);
+        vmwrite(F_INTERRUPTIBILITY, blocking[i]);
+        resume();
+        exits(EXIT_INTERRUPT_WINDOW, l2_nops_after, 0, "interrupt window after blocking that VM entry loaded");
+    }
+    prepare_window(l2_sti, PROC_INTERRUPT_WINDOW);
+    vmwrite(F_RFLAGS, FLAG_ONE);
+    resume();
+    exits(EXIT_INTERRUPT_WINDOW, l2_sti_after + 1, 0, "a second STI blocks nothing");
+    idt[EXC_DB].type |= 1; /* a trap gate leaves IF */
+    prepare_window(l2_nops, PROC_INTERRUPT_WINDOW);
+    vmwrite(F_ENTRY_INTR, INJECT_DB);
+    resume();
+    idt[EXC_DB].type &= (u8)~1;
+    exits(EXIT_INTERRUPT_WINDOW, (const u8 *)handler(EXC_DB), 0, "interrupt window behind an injected exception");
+}
+
+static void trap_flag(void)
+{
+    if (!(proc_may & PROC_MONITOR_TRAP)) {
+        skip("monitor trap", "not there");
+        return;
+    }
+    prepare(l2_out);
+    vmwrite(F_PROC, proc_base | PROC_MONITOR_TRAP);
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
+    resume();
+    exits(EXIT_MONITOR_TRAP, l2_out_after, 0, "monitor trap before a single step");
+    check_eq(vmread(F_PENDING_DEBUG), PENDING_DBG_BS, "which is pending");
+    start_proc(l2_int1, PROC_MONITOR_TRAP);
+    exits(EXIT_MONITOR_TRAP, (const u8 *)handler(EXC_DB), 0, "monitor trap behind INT1");
+    prepare(l2_bad_cr3);
+    vmwrite(F_PROC, proc_base | PROC_MONITOR_TRAP);
+    regs.rdi = 0xaaaaaaaaaaaaaaaa;
+    resume();
+    exits(EXIT_MONITOR_TRAP, (const u8 *)handler(EXC_GP), 0, "monitor trap behind the delivery of a fault");
+    prepare(l2_nops);
+    vmwrite(F_ENTRY_INTR, INJECT_MTF);
+    resume();
+    exits(EXIT_MONITOR_TRAP, l2_nops_at, 0, "an injected monitor trap");
+}
+
+static void prepare_timer(void (*fn)(void), u32 value)
+{
+    prepare(fn);
+    vmwrite(F_PIN, vmread(F_PIN) | PIN_PREEMPTION_TIMER);
+    vmwrite(F_PREEMPTION, value);
+    taken = 0;
+}
+
+static bool on_time(void (*fn)(void), u32 value)
+{
+    prepare_timer(fn, value);
+    vmwrite(F_PROC, proc_base | PROC_MSR_BITMAPS);
+    vmwrite(F_MSR_BITMAP, (u64)msr_bitmap);
+    resume();
+    unsigned shift = rdmsr(MSR_VMX_MISC) & 31;
+    return vmread(F_REASON) == EXIT_PREEMPTION_TIMER && l2_last < ((l2_first >> shift) + value) << shift;
+}
+
+static void timer(void)
+{
+    if (!(pin_may & PIN_PREEMPTION_TIMER)) {
+        skip("preemption timer", "not there");
+        return;
+    }
+    prepare_timer(l2_nops, 0);
+    vmwrite(F_ENTRY_INTR, INJECT_DB);
+    resume();
+    exits(EXIT_PREEMPTION_TIMER, (const u8 *)handler(EXC_DB), 0, "preemption timer of 0 behind an injected exception");
+    prepare_timer(l2_nops, 0);
+    vmwrite(F_PENDING_DEBUG, PENDING_DBG_ENABLED_BP | 2);
+    resume();
+    exits(EXIT_PREEMPTION_TIMER, (const u8 *)handler(EXC_DB), 0, "and behind a pending debug exception");
+    prepare_timer(l2_nops, 0);
+    vmwrite(F_PENDING_DEBUG, PENDING_DBG_ENABLED_BP | 2);
+    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_nops_at, 2, "which exits first if it is intercepted");
+    unsigned good = 0;
+    for (unsigned i = 0; i < 20; i++)
+        good += on_time(l2_tsc, 10000);
+    check_eq(good, 20, "L2 stores no TSC at or past the end of the preemption timer");
+    check(on_time(l2_tsc_msr, 10000), "nor one that RDMSR read");
+}
+
+static void debug(void)
+{
+    const u64 dr6 = DR6_FIXED | DR6_BS | 0xa;
+    prepare(l2_nops);
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(F_PENDING_DEBUG, PENDING_DBG_BS | PENDING_DBG_ENABLED_BP | 1);
+    vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
+    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    write_dr6(dr6);
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS | 1, "a breakpoint held back by MOV SS joins the single step");
+    check_eq(vmread(F_PENDING_DEBUG), 0, "nothing stays pending");
+    check_eq(read_dr6(), dr6, "DR6 is as it was");
+    write_dr6(DR6_FIXED);
+}
+
+/* L2 turns PAE paging on: the PDPTEs are in the VMCS at the next exit, and the VM entry after it takes them from there. */
+static void page_directory_pointers(void)
+{
+    static u64 table[4] __attribute__((aligned(32)));
+    if (!(proc2_may & PROC2_UNRESTRICTED_GUEST)) {
+        skip("PDPTEs", "no unrestricted guest");
+        return;
+    }
+    for (unsigned i = 0; i < 4; i++)
+        table[i] = (u64)pd[i] | PTE_P;
+    prepare(l2_paging_on);
+    vmwrite(F_PROC, vmread(F_PROC) | PROC_MONITOR_TRAP);
+    vmwrite(F_PROC2, PROC2_EPT | PROC2_UNRESTRICTED_GUEST);
+    vmwrite(F_ENTRY, vmread(F_ENTRY) & ~(u64)ENTRYC_IA32E_GUEST);
+    vmwrite(F_GUEST_EFER, rdmsr(MSR_EFER) & ~(u64)(EFER_LME | EFER_LMA));
+    vmwrite(F_GUEST_ATTR + 2 * SEG_CS, 0xc09b);
+    vmwrite(F_CR0, read_cr0() & ~(u64)CR0_PG);
+    vmwrite(F_CR3, (u64)table);
+    regs.rcx = read_cr0();
+    resume();
+    exits(EXIT_MONITOR_TRAP, l2_paging_on_after, 0, "monitor trap behind the MOV to CR0 that turns PAE paging on");
+    bool good = true;
+    for (unsigned i = 0; i < 4; i++)
+        good &= vmread(PDPTE0 + 2 * i) == table[i];
+    check(good, "the VMCS has the PDPTEs");
+    vmwrite(F_PROC, proc_base);
+    fill(table, 0, sizeof table);
+    resume();
+    exits(EXIT_VMCALL, l2_paging_on_after, 0, "VM entry loads them from there");
+}
+
+int main(void)
+{
+    if (!(cpuid(1, 0).c & BIT(5)) || (rdmsr(MSR_VMX_BASIC) >> 55 & 1) == 0) {
+        skip("VMX", "no VMX");
+        return 0;
+    }
+    write_cr4(read_cr4() | CR4_VMXE);
+    u32 revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+    copy(vmxon_region, &revision, 4);
+    copy(vmcs, &revision, 4);
+    check_eq(vmxon(vmxon_region), OK, "VMXON");
+    vmx_capabilities();
+    on_vector(EXC_DB, on_event);
+    nmi_windows();
+    interrupt_windows();
+    trap_flag();
+    timer();
+    debug();
+    page_directory_pointers();
+    on_vector(EXC_DB, NULL);
+    __asm__ volatile("vmxoff" : : : "memory");
+    return 0;
+}
