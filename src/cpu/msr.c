@@ -12,6 +12,7 @@
 #include "cpu/nested.h"
 #include "cpu/ops.h"
 #include "cpu/segment.h"
+#include "cpu/vmx/vmx.h"
 
 #define NO_FEATURE FEATURE_COUNT
 #define ANY (~0ull)
@@ -99,6 +100,8 @@ static void tsc_move(struct vcpu *v, u64 delta)
 static enum outcome time_read(struct vcpu *v, u32 msr, u64 *value)
 {
     *value = tsc_read(v);
+    if (v->in_guest)
+        vmx_tsc_seen(v);
     return CPU_OK;
 }
 

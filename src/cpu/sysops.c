@@ -7,6 +7,7 @@
 #include "cpu/lapic.h"
 #include "cpu/nested.h"
 #include "cpu/ops.h"
+#include "cpu/vmx/vmx.h"
 #include "cpu/xstate.h"
 #include "x86/msr.h"
 
@@ -75,12 +76,19 @@ static void result_edx_eax(struct vcpu *v, u64 value)
     v->gpr[RDX] = value >> 32;
 }
 
+static void result_tsc(struct vcpu *v)
+{
+    result_edx_eax(v, tsc_read(v));
+    if (v->in_guest)
+        vmx_tsc_seen(v);
+}
+
 enum outcome op_rdtsc(struct vcpu *v, const struct insn *in)
 {
     if ((v->cr4 & CR4_TSD) && v->cpl)
         return raise_gp(v, 0);
     TRY(nested_check(v, IC_RDTSC, 0, 0));
-    result_edx_eax(v, tsc_read(v));
+    result_tsc(v);
     return CPU_OK;
 }
 
@@ -91,7 +99,7 @@ enum outcome op_rdtscp(struct vcpu *v, const struct insn *in)
     if ((v->cr4 & CR4_TSD) && v->cpl)
         return raise_gp(v, 0);
     TRY(nested_check(v, IC_RDTSCP, 0, 0));
-    result_edx_eax(v, tsc_read(v));
+    result_tsc(v);
     v->gpr[RCX] = (u32)v->tsc_aux;
     return CPU_OK;
 }

@@ -379,6 +379,17 @@ static void test_events(void)
     run();
     CHECK_EQ(vmx_windows(v), CPU_NESTED_EXIT);
     check_host(EXIT_PREEMPTION_TIMER);
+    TEST("TSC read at the end of the preemption timer");
+    launch();
+    x->f.pin |= PIN_PREEMPTION_TIMER;
+    x->f.guest_preemption_timer = 0xffffffff;
+    run();
+    v->request = 0;
+    CHECK_EQ(op_rdtsc(v, &plain), CPU_OK);
+    CHECK(!v->request);
+    x->timer_end = tsc_read_l1(v) >> VMX_TIMER_SHIFT;
+    CHECK_EQ(op_rdtsc(v, &plain), CPU_OK);
+    CHECK(v->request & REQ_EVENT);
 }
 
 static u64 *ept_entry(unsigned table, unsigned index)

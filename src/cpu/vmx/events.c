@@ -184,6 +184,13 @@ u32 vmx_timer_value(struct vcpu *v)
     return now < x->timer_end ? (u32)(x->timer_end - now) : 0;
 }
 
+/* The host's timer is late by what a signal takes; L2 must not be able to tell by its TSC. */
+void vmx_tsc_seen(struct vcpu *v)
+{
+    if (v->vmx && timer_expired(v))
+        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+}
+
 u64 vmx_deadline(struct vcpu *v)
 {
     const struct vmx *x = v->vmx;

@@ -115,6 +115,10 @@ u32 vmx_timer_value(struct vcpu *v);
 u64 vmx_deadline(struct vcpu *v);
 void vmx_timer(struct vcpu *v);
 
+/* For the instructions that read the TSC, afterwards: if the preemption timer's exit is due, it comes right behind
+ * them. */
+void vmx_tsc_seen(struct vcpu *v);
+
 /* For mode.c: L2 runs one instruction at a time because of the monitor trap flag. After each, and after each delivery
  * of an injected event, the dispatcher asks v->nested->event(v, NEV_MTF). */
 static inline bool vmx_stepping(const struct vcpu *v)
