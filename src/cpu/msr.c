@@ -319,7 +319,7 @@ static enum outcome mc_write(struct vcpu *v, u32 msr, u64 value)
 
 /* clang-format off */
 static const struct msr_row rows[] = {
-    {0x00, 2, "P5_MC", NO_FEATURE, INTEL_ONLY, ZERO},
+    {0x00, 2, "P5_MC", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
     {MSR_TSC, 1, "TIME_STAMP_COUNTER", NO_FEATURE, .read = time_read, .write = time_write, .valid = ANY},
     {MSR_PLATFORM_ID, 1, "PLATFORM_ID", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
     {MSR_APIC_BASE, 1, "APIC_BASE", FEATURE_APIC, APIC_FUNCTIONS},

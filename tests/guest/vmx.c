@@ -459,6 +459,33 @@ static void violation(void (*fn)(void), u64 set, u64 clear, u64 reason, u64 qual
     }
 }
 
+/* EPT forbids writes to the page with L2's entry for a page. */
+static void read_only_table(u64 flags, const char *name, bool passes)
+{
+    const u64 la = 0x8000000000;
+    map_page(la, (u64)scratch, PTE_P | PTE_W | flags);
+    u64 *entry = pte_of(pml4, la, 1), *e = pte_of(ept, (u64)entry, 1), old = *e;
+    *e &= ~(u64)EPT_W;
+    invept(2, 0);
+    prepare(l2_read);
+    regs.rdi = la;
+    resume();
+    *e = old;
+    invept(2, 0);
+    if (passes)
+        exits(EXIT_VMCALL, l2_read_after, 0, name);
+    else
+        check(vmread(F_REASON) == EXIT_EPT_VIOLATION && (vmread(F_QUALIFICATION) & 0x1ff) == 0xab &&
+                  vmread(F_PHYSICAL) == (u64)entry,
+              name);
+}
+
+static void paging_structures(void)
+{
+    read_only_table(0, "setting an accessed flag of L2 that EPT forbids is a read and a write", false);
+    read_only_table(PTE_A, "and reading a table that has it no violation", true);
+}
+
 static void extended_page_tables(void)
 {
     if (!ept) {
@@ -485,6 +512,7 @@ static void extended_page_tables(void)
     check(vmread(F_REASON) == EXIT_EPT_VIOLATION && (q & 0x180) == 0x80 &&
               (vmread(F_PHYSICAL) & ~0xfffull) == (u64)pml4,
           "EPT violation of a guest page table");
+    paging_structures();
     if (rdmsr(MSR_VMX_EPT_VPID_CAP) & EPT_CAP_AD) {
         e = pte_of(ept, page, 1);
         *e &= ~(EPT_A | EPT_D);
@@ -582,6 +610,13 @@ static void msr_lists(void)
     resume();
     check(vmread(F_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_MSR_LOAD) && vmread(F_QUALIFICATION) == 2,
           "a bad entry fails the VM entry and is numbered");
+    load[0].msr = load[0].value = 0; /* P5_MC_ADDR can only be read */
+    prepare(l2_nothing);
+    vmwrite(F_ENTRY_LOAD, (u64)load);
+    vmwrite(F_ENTRY_LOAD_COUNT, 1);
+    resume();
+    check(vmread(F_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_MSR_LOAD) && vmread(F_QUALIFICATION) == 1,
+          "a read-only MSR is such an entry");
     wrmsr(MSR_LSTAR, old);
 }
 
@@ -702,6 +737,12 @@ static void shadow_vmcs(void)
     resume();
     exits(EXIT_VMREAD, l2_vmread_at, 0, "with its bit in the bitmap it does");
     fill(msr_bitmap, 0, sizeof msr_bitmap);
+    vmwrite(F_RIP, (u64)l2_vmread);
+    vmwrite(F_ERROR, 0);
+    regs.rax = 0x7ffe;
+    resume();
+    exits(EXIT_VMCALL, l2_vmread_after, 0, "nor does VMREAD of no field");
+    check(vmread(F_RFLAGS) & FLAG_ZF && vmread(F_ERROR) == VMERR_UNSUPPORTED_FIELD, "the current VMCS has its error");
     vmclear(vmcs_other);
     *(u32 *)(void *)vmcs_other = revision;
 }

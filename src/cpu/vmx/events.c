@@ -144,8 +144,9 @@ enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *s)
     if (s->misconfig)
         return vmx_exit_fault(v, EXIT_EPT_MISCONFIG, 0);
     u64 q = s->access & ACCESS_FETCH ? EPTQ_FETCH : s->access & ACCESS_WRITE ? EPTQ_WRITE : EPTQ_READ;
-    /* With accessed and dirty flags for EPT, reads of L2's paging structures count as writes too. */
-    if (!s->final && f->eptp & EPTP_AD)
+    /* In L2's paging structures a write is that of a flag, read before it; and with accessed and dirty flags for EPT
+     * every read counts as a write too. */
+    if (!s->final && (f->eptp & EPTP_AD || s->access & ACCESS_WRITE))
         q = EPTQ_READ | EPTQ_WRITE;
     u32 perms = x->proc2 & PROC2_MODE_BASED_EXECUTE ? 15 : 7;
     q |= (u64)(s->perms & perms) << EPTQ_PERMS_SHIFT;

@@ -181,15 +181,6 @@ static bool shadowed(struct vcpu *v, u64 bitmap, u64 encoding)
     return !(byte >> (encoding % 8) & 1);
 }
 
-/* VMfailValid in L2: the error goes to the VMCS that the link pointer names. */
-static enum outcome fail_shadow(struct vcpu *v, enum vmx_error error)
-{
-    u32 value = error;
-    phys_write(v, GPA(v->vmx->f.link + VMCS_DATA_OFFSET + offsetof(struct vmcs, insn_error)), &value, 4);
-    rflags_set_arith(v, FLAG_ZF);
-    return CPU_OK;
-}
-
 /* What the two share up to the look-up of the field: *done if flags are set already. */
 static enum outcome access_begin(struct vcpu *v, const struct insn *in, u64 encoding, bool write, bool *done)
 {
@@ -220,7 +211,7 @@ enum outcome op_vmread(struct vcpu *v, const struct insn *in)
     u16 offset;
     u8 width;
     if (!vmcs_find(encoding, &offset, &width, &high))
-        return v->in_guest ? fail_shadow(v, VMERR_UNSUPPORTED_FIELD) : vmx_fail(v, VMERR_UNSUPPORTED_FIELD);
+        return vmx_fail(v, VMERR_UNSUPPORTED_FIELD); /* in L2 too: the current VMCS, not the shadow, has the error */
     u64 value = 0;
     if (!v->in_guest) {
         value = vmcs_get(&x->f, offset, width, high);
@@ -245,7 +236,7 @@ enum outcome op_vmwrite(struct vcpu *v, const struct insn *in)
     u16 offset;
     u8 width;
     if (!vmcs_find(encoding, &offset, &width, &high))
-        return v->in_guest ? fail_shadow(v, VMERR_UNSUPPORTED_FIELD) : vmx_fail(v, VMERR_UNSUPPORTED_FIELD);
+        return vmx_fail(v, VMERR_UNSUPPORTED_FIELD);
     /* Exit-information fields too can be written: IA32_VMX_MISC bit 29. */
     if (!v->in_guest) {
         vmcs_set(&x->f, offset, width, high, value);
