@@ -1,6 +1,7 @@
 /*
- * What comes first at an instruction boundary of a VT-x guest: windows, the monitor trap flag, the preemption timer, pending
- * debug exceptions and the events that VM entry injects, each against the others.
+ * What comes first at an instruction boundary of a VT-x guest: windows, the monitor trap flag, the preemption timer,
+ * pending debug exceptions and the events that VM entry injects, each against the others. INIT and SIPI for a CPU in
+ * VMX operation.
  */
 #include "vmx.h"
 
@@ -182,7 +183,8 @@ static void debug(void)
     write_dr6(DR6_FIXED);
 }
 
-/* L2 turns PAE paging on: the PDPTEs are in the VMCS at the next exit, and the VM entry after it takes them from there. */
+/* L2 turns PAE paging on: the PDPTEs are in the VMCS at the next exit, and the VM entry after it takes them from
+ * there. */
 static void page_directory_pointers(void)
 {
     static u64 table[4] __attribute__((aligned(32)));
@@ -213,6 +215,81 @@ static void page_directory_pointers(void)
     exits(EXIT_VMCALL, l2_paging_on_after, 0, "VM entry loads them from there");
 }
 
+/* -- INIT and SIPI, on another CPU, which has the VMCS for itself -- */
+
+static u8 other_region[4096] __attribute__((aligned(4096)));
+static volatile u32 stage;
+static volatile u64 sipi_reason, sipi_vector, init_reason;
+
+static void wait_stage(u32 s)
+{
+    while (stage != s)
+        __asm__ volatile("pause");
+}
+
+static void other_cpu(u32 id)
+{
+    u32 revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+    copy(other_region, &revision, 4);
+    write_cr4(read_cr4() | CR4_VMXE);
+    if (vmxon(other_region) != OK)
+        return;
+    prepare(l2_nothing);
+    vmwrite(F_ACTIVITY, GUEST_WAIT_SIPI);
+    stage = 1;
+    resume();
+    sipi_reason = vmread(F_REASON);
+    sipi_vector = vmread(F_QUALIFICATION);
+    stage = 2;
+    wait_stage(3); /* an INIT waits now */
+    stage = 4;
+    wait_stage(5);
+    prepare(l2_nothing);
+    resume();
+    init_reason = vmread(F_REASON);
+    vmclear(vmcs);
+    stage = 6;
+    wait_stage(7); /* and another */
+    __asm__ volatile("vmxoff" : : : "memory");
+    stage = 8;
+}
+
+static void third_life(u32 id) { stage = 9; }
+
+/* Whether stage s comes, within a second at most. */
+static bool reaches(u32 s)
+{
+    for (unsigned i = 0; i < 1000 && stage != s; i++)
+        delay_us(1000);
+    return stage == s;
+}
+
+static void signals(void)
+{
+    apic_enable();
+    vmclear(vmcs);
+    if (!ap_start(1, other_cpu)) {
+        skip("INIT and SIPI", "one CPU");
+        return;
+    }
+    wait_stage(1);
+    delay_us(10000);
+    check_eq(stage, 1, "L2 waits for SIPI");
+    apic_ipi(1, ICR_SIPI | 0x42);
+    check(reaches(2) && sipi_reason == EXIT_SIPI && sipi_vector == 0x42, "SIPI exit with its vector");
+    apic_ipi(1, ICR_INIT);
+    delay_us(1000);
+    stage = 3;
+    check(reaches(4), "INIT waits in VMX root operation");
+    stage = 5;
+    check(reaches(6) && init_reason == EXIT_INIT, "and makes L2 exit at VM entry");
+    apic_ipi(1, ICR_INIT);
+    stage = 7;
+    delay_us(20000);
+    check_eq(stage, 7, "VMXOFF lets another in");
+    check(ap_start(1, third_life) && reaches(9), "and SIPI starts the CPU");
+}
+
 int main(void)
 {
     if (!(cpuid(1, 0).c & BIT(5)) || (rdmsr(MSR_VMX_BASIC) >> 55 & 1) == 0) {
@@ -233,6 +310,7 @@ int main(void)
     debug();
     page_directory_pointers();
     on_vector(EXC_DB, NULL);
+    signals();
     __asm__ volatile("vmxoff" : : : "memory");
     return 0;
 }
