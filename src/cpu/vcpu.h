@@ -151,7 +151,7 @@ struct vcpu {
     struct event inject;     /* to deliver before the next instruction (VM entry injection) */
     struct event delivering; /* being delivered now: IDT-vectoring information if that exits */
     u8 shadow;               /* interrupt shadow: SHADOW_STI, SHADOW_MOVSS */
-    bool nmi_pending;        /* [a] */
+    u8 nmi_pending;          /* [a] how many: one is taken at once, one more is held */
     bool nmi_blocked;
     bool iret_unblocks;      /* an IRET that ends NMI blocking is in progress, or faulted and the fault is not delivered
                                 yet: an exit says so and ends the blocking */
@@ -199,7 +199,6 @@ struct vcpu {
     u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;
 
     u64 lbr[4]; /* last branch: from, to; last exception or interrupt: from, to */
-    bool nmi_second;  /* [a] an NMI beyond nmi_pending: one is taken at once, one more is held pending */
     bool smi_pending; /* [a] */
 
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: xstate.c */
