@@ -324,7 +324,8 @@ bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
     x->bounce_locked = false;
     if (out != CPU_OK)
         return leave_with(v, out);
-    if (!(d.flags & SITE_STAY) && (v->code_changed || v->trap_pending)) {
+    /* A request: the store may have been to the APIC, whose interrupt comes before the next instruction. */
+    if (!(d.flags & SITE_STAY) && (v->code_changed || v->trap_pending || v->request)) {
         v->rip = v->next_rip;
         return leave_with(v, CPU_OK);
     }

@@ -152,6 +152,28 @@ static void priorities(void)
     check_eq(count, 3, "a broadcast");
 }
 
+/* -- interrupts that an instruction causes come before the next one -- */
+
+static void at_once(void)
+{
+    count = 0;
+    __asm__ volatile("sti; nop; mov %0, (%1); cli" : : "r"(ICR_FIXED | ICR_SELF | 0x48), "r"(0xfee00300ull) : "memory");
+    check_eq(count, 1, "an IPI to oneself is taken behind the store that sends it");
+    apic_write(APIC_TPR, 0x40);
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
+    __asm__ volatile("sti; nop; mov %0, (%1); cli" : : "r"(0), "r"(0xfee00080ull) : "memory");
+    check_eq(count, 2, "and one that TPR held behind the store that lowers it");
+    apic_write(APIC_TPR, 0x40);
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
+    __asm__ volatile("sti; nop; mov %0, %%cr8; cli" : : "r"(0ull) : "memory");
+    check_eq(count, 3, "or behind MOV to CR8");
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
+    __asm__ volatile("sti; cli" : : : "memory");
+    check_eq(count, 3, "STI and CLI let none in");
+    __asm__ volatile("pushfq; btsl $9, (%%rsp); popfq; cli" : : : "memory", "cc");
+    check_eq(count, 4, "POPF lets it in at once");
+}
+
 /* -- NMIs -- */
 
 static volatile unsigned nmis, nested;
@@ -231,6 +253,7 @@ int main(void)
 {
     bases();
     priorities();
+    at_once();
     non_maskable();
     x2apic();
     return 0;
