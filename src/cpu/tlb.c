@@ -271,7 +271,10 @@ struct tlb *tlb_for(struct vcpu *v, enum access access)
 /* Jump cache entries for code in [start, start + size). */
 static void jumps_drop(struct tlb *t, u64 start, u64 size)
 {
-    for (u32 i = 0; i < JUMP_SIZE; i++) {
+    u64 last = (start + size - 1) >> JUMP_SHIFT, count = last - (start >> JUMP_SHIFT) + 1;
+    if (count > JUMP_SIZE)
+        count = JUMP_SIZE;
+    for (u32 n = 0, i = jump_index(start); n < count; n++, i = (i + 1) % JUMP_SIZE) {
         if (-t->jtag[i] - start < size)
             t->jtag[i] = jump_empty(i);
     }
