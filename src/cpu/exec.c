@@ -440,11 +440,13 @@ static void settle(struct vcpu *v, enum outcome out)
     }
 }
 
-/* Instruction breakpoints of DR7 at the linear address. */
+/* Instruction breakpoints of DR7 at the linear address. MOV SS holds those of the next instruction off on Intel's
+ * processors only. */
 static bool breakpoint(struct vcpu *v, u64 la, u64 *dr6)
 {
     *dr6 = 0;
-    if ((v->flags & FLAG_RF) || !(v->dr7 & 0xff) || (v->shadow & SHADOW_MOVSS) || !v->gif)
+    bool held = v->shadow & SHADOW_MOVSS && v->vm->vendor == VENDOR_INTEL;
+    if ((v->flags & FLAG_RF) || !(v->dr7 & 0xff) || held || !v->gif)
         return false;
     for (unsigned i = 0; i < 4; i++)
         if ((v->dr7 >> (i * 2) & 3) && !(v->dr7 >> (16 + i * 4) & 3) && v->dr[i] == la)
