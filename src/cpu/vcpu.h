@@ -277,6 +277,7 @@ struct vm {
     struct cpu_features *features;
     struct cache *cache; /* translated code: block.h */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
+    bool hypercalls;     /* for test programs: hypercall.c */
 };
 
 /* RAM behind a guest-physical address, or NULL. The pointer is good to the end of the page. */

@@ -249,6 +249,41 @@ static void x2apic(void)
     check_eq(apic_read(APIC_VERSION), version, "xAPIC by way of disabled");
 }
 
+/* -- VMCALL and VMMCALL, which `--debug-exit` makes hypercalls -- */
+
+static s64 call(u64 number, u64 low, u64 high, u64 first, u64 icr)
+{
+    if (cpuid(0, 0).c == 0x6c65746e) /* "ntel" */
+        __asm__ volatile("vmcall" : "+a"(number) : "b"(low), "c"(high), "d"(first), "S"(icr) : "memory");
+    else
+        __asm__ volatile("vmmcall" : "+a"(number) : "b"(low), "c"(high), "d"(first), "S"(icr) : "memory");
+    return (s64)number;
+}
+
+USER_TEXT static void other_vendors(void *p)
+{
+    if (p)
+        __asm__ volatile("vmmcall" : : "a"(99) : "memory");
+    else
+        __asm__ volatile("vmcall" : : "a"(99) : "memory");
+}
+
+static void hypercalls(void)
+{
+    apic_enable();
+    check_eq((u64)call(99, 0, 0, 0, 0), (u64)-1000ll, "an unknown hypercall");
+    on_vector(0x48, on_interrupt);
+    count = 0;
+    check_eq((u64)call(10, 1, 0, 0, 0x48), 1, "a hypercall that sends an IPI to oneself");
+    window();
+    check_eq(count, 1, "which comes");
+    check_eq((u64)call(10, ~0ull, ~0ull, 0, 0x48), 1, "destinations that are not there do not count");
+    window();
+    check_eq((u64)call(10, ~0ull, 0, 0xffffffff, 0x48), 0, "an ID that no CPU has");
+    check_eq((u64)call(10, 1, 0, 0, 0x40048), (u64)-22ll, "no shorthands");
+    check_eq(catch(other_vendors, cpuid(0, 0).c == 0x6c65746e ? idt : NULL).vector, EXC_UD, "the other vendor's: #UD");
+}
+
 int main(void)
 {
     bases();
@@ -256,5 +291,6 @@ int main(void)
     at_once();
     non_maskable();
     x2apic();
+    hypercalls();
     return 0;
 }
