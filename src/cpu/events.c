@@ -85,7 +85,7 @@ static enum outcome take_trap(struct vcpu *v)
 
 static bool nmi_allowed(struct vcpu *v)
 {
-    return v->nested ? v->nested->nmi_allowed(v) : !v->nmi_blocked && !(v->shadow & SHADOW_MOVSS);
+    return v->nested ? v->nested->nmi_allowed(v) : !v->nmi_blocked && !v->shadow;
 }
 
 static bool intr_allowed(struct vcpu *v)
@@ -156,7 +156,10 @@ enum outcome events_process(struct vcpu *v)
         if (v->inject.valid)
             return deliver(v, &v->inject);
     }
-    if (__atomic_load_n(&v->nmi_pending, __ATOMIC_SEQ_CST) && nmi_allowed(v))
-        return take_nmi(v);
+    if (__atomic_load_n(&v->nmi_pending, __ATOMIC_SEQ_CST)) {
+        if (nmi_allowed(v))
+            return take_nmi(v);
+        v->intr_masked = true;
+    }
     return take_interrupt(v);
 }

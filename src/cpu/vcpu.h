@@ -159,7 +159,7 @@ struct vcpu {
     bool init_pending;       /* [a] */
     bool sipi_pending;       /* [a] */
     u8 sipi_vector;
-    bool intr_masked;        /* an interrupt was seen pending but could not be taken: re-raise REQ_EVENT
+    bool intr_masked;        /* an interrupt or NMI was seen pending but could not be taken: re-raise REQ_EVENT
                                 when IF, TPR, GIF or the shadow changes (event_recheck) */
     bool trap_pending;       /* single-step or data-breakpoint trap after this instruction: DR6 bits in
                                 trap_dr6 */
