@@ -379,6 +379,7 @@ static int engine_create(const struct accel_config *config, const struct accel_m
                                                      : VENDOR_INTEL;
     a->vm.tsc_khz = calibrate();
     a->vm.phys_bits = 46;
+    a->vm.hypercalls = config->hypercalls;
     a->vm.features = &a->features;
     struct cpuid_config c = {.vendor = a->vm.vendor,
                              .nested = config->nested != NESTED_OFF,

@@ -54,17 +54,14 @@ void lapic_accept(struct lapic *a, u8 vector, bool level)
 }
 
 /* SDM "Handling Multiple NMIs": while one is handled, one more is held. An NMI that could be taken at once, but was not
- * seen yet, counts as being handled. */
+ * seen yet, counts as being handled. The target may take one meanwhile, so the count is compared even if it stays. */
 static void nmi_arrives(struct vcpu *v)
 {
-    bool first = !__atomic_exchange_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);
-    if (first || __atomic_load_n(&v->nmi_blocked, __ATOMIC_RELAXED))
-        return;
-    __atomic_store_n(&v->nmi_second, true, __ATOMIC_SEQ_CST);
-    /* The first may have been taken in the meantime, by one who saw no second. */
-    if (!__atomic_load_n(&v->nmi_pending, __ATOMIC_SEQ_CST) &&
-        __atomic_exchange_n(&v->nmi_second, false, __ATOMIC_SEQ_CST))
-        __atomic_store_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);
+    u8 n = LOAD(v->nmi_pending), next;
+    do {
+        u8 limit = LOAD(v->nmi_blocked) ? 1 : 2;
+        next = n < limit ? n + 1 : n;
+    } while (!__atomic_compare_exchange_n(&v->nmi_pending, &n, next, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
 }
 
 /* True if the APIC takes the message. */

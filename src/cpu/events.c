@@ -85,7 +85,7 @@ static enum outcome take_trap(struct vcpu *v)
 
 static bool nmi_allowed(struct vcpu *v)
 {
-    return v->nested ? v->nested->nmi_allowed(v) : !v->nmi_blocked && !(v->shadow & SHADOW_MOVSS);
+    return v->nested ? v->nested->nmi_allowed(v) : !v->nmi_blocked && !v->shadow;
 }
 
 static bool intr_allowed(struct vcpu *v)
@@ -96,9 +96,7 @@ static bool intr_allowed(struct vcpu *v)
 static enum outcome take_nmi(struct vcpu *v)
 {
     const struct event nmi = {.valid = true, .vector = EXC_NMI, .type = EVENT_NMI};
-    take(&v->nmi_pending);
-    if (take(&v->nmi_second))
-        __atomic_store_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST);
+    __atomic_fetch_sub(&v->nmi_pending, 1, __ATOMIC_SEQ_CST);
     if (v->in_guest)
         TRY(v->nested->event(v, NEV_NMI));
     return deliver(v, &nmi);
@@ -158,7 +156,10 @@ enum outcome events_process(struct vcpu *v)
         if (v->inject.valid)
             return deliver(v, &v->inject);
     }
-    if (waits(&v->nmi_pending) && nmi_allowed(v))
-        return take_nmi(v);
+    if (__atomic_load_n(&v->nmi_pending, __ATOMIC_SEQ_CST)) {
+        if (nmi_allowed(v))
+            return take_nmi(v);
+        v->intr_masked = true;
+    }
     return take_interrupt(v);
 }

@@ -169,13 +169,24 @@ enum outcome event_deliver(struct vcpu *v, const struct event *e)
     return deliver(v, x, soft ? v->rip + x.insn_len : v->rip, rflags_get(v));
 }
 
+/* Breakpoints that MOV to SS held back are reported by the INT1 behind it: one #DB for both. */
+static u64 take_held_breakpoints(struct vcpu *v)
+{
+    u64 bits = v->trap_pending ? v->trap_dr6 & 0xf : 0;
+    v->trap_pending = false;
+    v->trap_dr6 = 0;
+    return bits;
+}
+
 enum outcome soft_interrupt(struct vcpu *v, u8 vector, enum event_type type)
 {
     struct event e = {.valid = true, .vector = vector, .type = (u8)type, .insn_len = (u8)(v->next_rip - v->rip)};
     if (v->in_guest && type != EVENT_SOFT_INT)
         TRY(v->nested->exception(v, &e));
-    if (type == EVENT_PRIV_SOFT)
+    if (type == EVENT_PRIV_SOFT) {
+        e.payload = take_held_breakpoints(v);
         record(v, &e);
+    }
     return deliver(v, e, v->next_rip, rflags_get(v));
 }
 

@@ -324,7 +324,8 @@ bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
     x->bounce_locked = false;
     if (out != CPU_OK)
         return leave_with(v, out);
-    if (!(d.flags & SITE_STAY) && (v->code_changed || v->trap_pending)) {
+    /* A request: the store may have been to the APIC, whose interrupt comes before the next instruction. */
+    if (!(d.flags & SITE_STAY) && (v->code_changed || v->trap_pending || v->request)) {
         v->rip = v->next_rip;
         return leave_with(v, CPU_OK);
     }
@@ -439,12 +440,14 @@ static void settle(struct vcpu *v, enum outcome out)
     }
 }
 
-/* Instruction breakpoints of DR7 at the linear address. GIF does not hold them back: APM "Global Interrupt Flag" has
- * breakpoints ignored while it is 0, but hypervisors' own tests expect those on VMRUN to be met. */
+/* Instruction breakpoints of DR7 at the linear address. MOV SS holds those of the next instruction off on Intel's
+ * processors only. GIF does not: APM "Global Interrupt Flag" has breakpoints ignored while it is 0, but hypervisors' own
+ * tests expect those on VMRUN to be met. */
 static bool breakpoint(struct vcpu *v, u64 la, u64 *dr6)
 {
     *dr6 = 0;
-    if ((v->flags & FLAG_RF) || !(v->dr7 & 0xff) || (v->shadow & SHADOW_MOVSS))
+    bool held = v->shadow & SHADOW_MOVSS && v->vm->vendor == VENDOR_INTEL;
+    if ((v->flags & FLAG_RF) || !(v->dr7 & 0xff) || held)
         return false;
     for (unsigned i = 0; i < 4; i++)
         if ((v->dr7 >> (i * 2) & 3) && !(v->dr7 >> (16 + i * 4) & 3) && v->dr[i] == la)

@@ -28,7 +28,10 @@ bool watch_match(const struct vcpu *v, u64 la, unsigned size, bool write, u64 *d
 
 static void entry_count(struct tlb *t, u32 i)
 {
-    if (t->filled < ARRAY_LEN(t->filled_list))
+    const u32 listed = ARRAY_LEN(t->filled_list);
+    if (t->filled && t->filled <= listed && t->filled_list[t->filled - 1] == i)
+        return; /* the same entry again, after INVLPG perhaps */
+    if (t->filled < listed)
         t->filled_list[t->filled] = (u16)i;
     t->filled++;
 }

@@ -294,11 +294,12 @@ static enum outcome mc_read(struct vcpu *v, u32 msr, u64 *value)
     return CPU_OK;
 }
 
-/* "Machine-Check MSRs": software may write only zeroes to STATUS, ADDR and MISC; HWCR.McStatusWrEn lifts it on AMD. */
+/* "Machine-Check MSRs": software may write only zeroes to STATUS; HWCR.McStatusWrEn lifts it on AMD. The manual says
+ * the same of ADDR and MISC, but the hypervisors that test programs were written on take any value there. */
 static enum outcome mc_write(struct vcpu *v, u32 msr, u64 value)
 {
     unsigned i = msr - MSR_MC0_CTL;
-    bool free = i % 4 == 0 || (v->vm->vendor == VENDOR_AMD && (v->hwcr & BIT64(18)));
+    bool free = i % 4 != 1 || (v->vm->vendor == VENDOR_AMD && (v->hwcr & BIT64(18)));
     if (value && !free)
         return raise_gp(v, 0);
     /* "IA32_MCi_CTL MSRs": all ones or all zeroes; Linux leaves out bit 0 or 10 of some banks. */

@@ -76,9 +76,8 @@ static void reset(struct vcpu *v, bool init)
 
 void cpu_reset(struct vcpu *v)
 {
-    __atomic_store_n(&v->nmi_second, false, __ATOMIC_SEQ_CST);
     __atomic_store_n(&v->smi_pending, false, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&v->nmi_pending, false, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&v->nmi_pending, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&v->init_pending, false, __ATOMIC_SEQ_CST);
     __atomic_store_n(&v->sipi_pending, false, __ATOMIC_SEQ_CST);
     reset(v, false);

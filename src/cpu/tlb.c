@@ -271,37 +271,50 @@ struct tlb *tlb_for(struct vcpu *v, enum access access)
 /* Jump cache entries for code in [start, start + size). */
 static void jumps_drop(struct tlb *t, u64 start, u64 size)
 {
-    for (u32 i = 0; i < JUMP_SIZE; i++) {
+    u64 last = (start + size - 1) >> JUMP_SHIFT, count = last - (start >> JUMP_SHIFT) + 1;
+    if (count > JUMP_SIZE)
+        count = JUMP_SIZE;
+    for (u32 n = 0, i = jump_index(start); n < count; n++, i = (i + 1) % JUMP_SIZE) {
         if (-t->jtag[i] - start < size)
             t->jtag[i] = jump_empty(i);
     }
 }
 
+/* Regions by which large pages are noted. */
+static const u8 large_shift[2] = {22, 30};
+
 static void region_drop(struct tlb *t, u64 start, u64 size)
 {
-    for (u32 i = 0; i < TLB_SIZE; i++) {
+    bool fetched = t->fetch_lost;
+    bool listed = t->filled <= ARRAY_LEN(t->filled_list);
+    for (u32 n = 0; n < (listed ? t->filled : TLB_SIZE); n++) {
+        u32 i = listed ? t->filled_list[n] : n;
         if (-t->rtag[i] - start < size)
             read_drop(t, i);
         if (-t->wtag[i] - start < size)
             write_drop(t, i);
-        if (-t->xtag[i] - start < size)
+        if (-t->xtag[i] - start < size) {
             t->xtag[i] = tlb_empty(i);
+            fetched = true;
+        }
     }
-    jumps_drop(t, start, size);
+    if (fetched)
+        jumps_drop(t, start, size);
+}
+
+static bool may_be_in_large(const struct tlb *t, u64 la, unsigned size)
+{
+    u32 bit = large_bit(la, large_shift[size]);
+    return t->has_large && t->large[size][bit / 64] >> (bit % 64) & 1;
 }
 
 /* INVLPG on one context: the page, and every entry that was made from a large page that `la` may lie in. */
 static void page_drop(struct tlb *t, u64 la)
 {
     u64 page = la & ~PAGE_MASK;
-    if (t->has_large) {
-        for (unsigned size = 0; size < 2; size++) {
-            unsigned shift = size ? 30 : 22;
-            u32 bit = large_bit(la, shift);
-            if (t->large[size][bit / 64] >> (bit % 64) & 1)
-                region_drop(t, la & ~(BIT64(shift) - 1), BIT64(shift));
-        }
-    }
+    for (unsigned size = 0; size < 2; size++)
+        if (may_be_in_large(t, la, size))
+            region_drop(t, la & ~(BIT64(large_shift[size]) - 1), BIT64(large_shift[size]));
     u32 i = tlb_index(la);
     if (t->rtag[i] == -page)
         read_drop(t, i);
@@ -312,6 +325,15 @@ static void page_drop(struct tlb *t, u64 la)
             t->xtag[i] = tlb_empty(i);
         jumps_drop(t, page - 15, PAGE_SIZE + 15); /* and blocks that cross into it */
     }
+}
+
+/* A context that is not current and may have entries of a large page there is forgotten: that costs nothing now. */
+static void other_drop(struct vcpu *v, struct tlb *t, u64 la)
+{
+    if (t != v->tlb && (may_be_in_large(t, la, 0) || may_be_in_large(t, la, 1)))
+        v->mmu->valid &= ~BIT(tlb_number(v->mmu, t));
+    else
+        page_drop(t, la);
 }
 
 void mmu_flush_all(struct vcpu *v)
@@ -367,7 +389,7 @@ void mmu_flush_page(struct vcpu *v, u32 space, bool all_pcids, u16 pcid, u64 la)
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         u32 i = (u32)__builtin_ctz(valid);
         if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid || m->tlb[i].has_global))
-            page_drop(&m->tlb[i], la);
+            other_drop(v, &m->tlb[i], la);
     }
 }
 

@@ -151,7 +151,7 @@ struct vcpu {
     struct event inject;     /* to deliver before the next instruction (VM entry injection) */
     struct event delivering; /* being delivered now: IDT-vectoring information if that exits */
     u8 shadow;               /* interrupt shadow: SHADOW_STI, SHADOW_MOVSS */
-    bool nmi_pending;        /* [a] */
+    u8 nmi_pending;          /* [a] how many: one is taken at once, one more is held */
     bool nmi_blocked;
     bool iret_unblocks;      /* an IRET that ends NMI blocking is in progress, or faulted and the fault is not delivered
                                 yet: an exit says so and ends the blocking */
@@ -159,7 +159,7 @@ struct vcpu {
     bool init_pending;       /* [a] */
     bool sipi_pending;       /* [a] */
     u8 sipi_vector;
-    bool intr_masked;        /* an interrupt was seen pending but could not be taken: re-raise REQ_EVENT
+    bool intr_masked;        /* an interrupt or NMI was seen pending but could not be taken: re-raise REQ_EVENT
                                 when IF, TPR, GIF or the shadow changes (event_recheck) */
     bool trap_pending;       /* single-step or data-breakpoint trap after this instruction: DR6 bits in
                                 trap_dr6 */
@@ -199,7 +199,6 @@ struct vcpu {
     u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;
 
     u64 lbr[4]; /* last branch: from, to; last exception or interrupt: from, to */
-    bool nmi_second;  /* [a] an NMI beyond nmi_pending: one is taken at once, one more is held pending */
     bool smi_pending; /* [a] */
 
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: xstate.c */
@@ -278,6 +277,7 @@ struct vm {
     struct cpu_features *features;
     struct cache *cache; /* translated code: block.h */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
+    bool hypercalls;     /* for test programs: hypercall.c */
 };
 
 /* RAM behind a guest-physical address, or NULL. The pointer is good to the end of the page. */

@@ -206,22 +206,29 @@ int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *s
     return e;
 }
 
-#define GDT_ENTRIES 6
+#define GDT_ENTRIES (BOOT_GDT_SIZE / 8)
 #define PTE_PRESENT_RW_ACCESSED 0x63ull
 #define PTE_LARGE 0x80ull
 
-int boot_flat(const struct memory *m, bool long_mode, struct accel_boot *start)
+u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken)
 {
-    u64 gdt[GDT_ENTRIES] = {
+    if (gpa < taken->end && (gpa >= taken->start || size > taken->start - gpa))
+        return NULL;
+    return memory_at(m, gpa, size);
+}
+
+int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot *start)
+{
+    u64 entries[GDT_ENTRIES] = {
         [BOOT_CS / 8] = long_mode ? 0x00af9b000000ffffull : 0x00cf9b000000ffffull,
         [BOOT_DS / 8] = 0x00cf93000000ffffull,
         [BOOT_TR / 8] = 0x00008b0000000067ull,
     };
-    if (!memory_write(m, BOOT_GDT, gdt, sizeof(gdt)))
+    if (!memory_write(m, gdt, entries, sizeof(entries)))
         return -ENOMEM;
     start->mode = long_mode ? BOOT_LONG64 : BOOT_PROTECTED32;
-    start->gdt_base = BOOT_GDT;
-    start->gdt_limit = sizeof(gdt) - 1;
+    start->gdt_base = gdt;
+    start->gdt_limit = sizeof(entries) - 1;
     start->cs = BOOT_CS;
     start->ds = BOOT_DS;
     start->tr = BOOT_TR;

@@ -60,8 +60,9 @@ const struct image *boot_image_at(const struct boot *b, const void *host, const 
 int boot_fail(struct boot_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Low memory that the loaders share. A kernel image must not lie there. */
+/* Low memory of the Linux and PVH loaders. A PVH image must not lie there. */
 #define BOOT_GDT 0x6000ull
+#define BOOT_GDT_SIZE 48
 #define BOOT_ZERO_PAGE 0x7000ull
 #define BOOT_PAGE_TABLES 0x9000ull /* six pages */
 #define BOOT_INFO 0x10000ull       /* multiboot or PVH information */
@@ -69,14 +70,23 @@ int boot_fail(struct boot_error *error, int code, const char *format, ...)
 #define BOOT_CMDLINE 0x20000ull
 #define BOOT_CMDLINE_MAX 0x10000ull
 #define BOOT_LOW_END 0x30000ull
+/* That of the multiboot loader, whose images may lie below 1 MiB: real-mode programs do. */
+#define BOOT_MULTIBOOT_INFO 0x60000ull
+#define BOOT_KERNEL_LOW 0x100000ull /* modules lie above */
+
+struct boot_range {
+    u64 start, end;
+};
 
 #define BOOT_CS 0x10
 #define BOOT_DS 0x18
 #define BOOT_TR 0x20
 
-/* A GDT with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode page
- * tables that map the first 4 GiB to themselves; fills in `start`. */
-int MUST_CHECK boot_flat(const struct memory *m, bool long_mode, struct accel_boot *start);
+/* A GDT at `gdt` with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode
+ * page tables that map the first 4 GiB to themselves; fills in `start`. */
+int MUST_CHECK boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot *start);
+/* Where a kernel's [gpa, gpa + size) goes; NULL: not memory, or some of it is in `taken`. */
+u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken);
 
 bool linux_detect(const struct image *image);
 int MUST_CHECK linux_check(const struct boot *b, struct boot_error *error);

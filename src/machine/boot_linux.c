@@ -228,7 +228,7 @@ int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *
         return e;
     zero_page(zp, b, m, kernel, initrd, initrd_size);
     if (!memory_write(m, BOOT_CMDLINE, b->append, strlen(b->append) + 1) ||
-        boot_flat(m, h.entry64, start))
+        boot_flat(m, BOOT_GDT, h.entry64, start))
         return boot_fail(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = h.entry64 ? kernel + ENTRY_64 : kernel;
     start->rsi = BOOT_ZERO_PAGE;

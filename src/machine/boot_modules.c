@@ -11,7 +11,7 @@ u64 boot_area_take(struct boot_area *area, u64 size, void **at)
 {
     u64 start = (area->next + 15) & ~15ull;
     void *p = NULL;
-    if (size <= BOOT_INFO_SIZE && start + size <= BOOT_INFO + BOOT_INFO_SIZE)
+    if (size <= BOOT_INFO_SIZE && start + size <= area->end)
         p = memory_at(area->memory, start, size);
     if (at)
         *at = p;

@@ -7,10 +7,10 @@
 
 #include "machine/boot.h"
 
-/* Low memory from BOOT_INFO on that fills up. */
+/* Low memory from `next` to `end` that fills up. */
 struct boot_area {
     const struct memory *memory;
-    u64 next;
+    u64 next, end;
     bool overflow;
 };
 

@@ -106,6 +106,8 @@ int multiboot_check(const struct boot *b, struct boot_error *error)
     return 0;
 }
 
+static const struct boot_range taken = {BOOT_MULTIBOOT_INFO, BOOT_MULTIBOOT_INFO + BOOT_INFO_SIZE};
+
 static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry, u64 *end,
                        struct boot_error *error)
 {
@@ -114,7 +116,7 @@ static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry,
         int e = addresses_read(b, &a, error);
         if (e)
             return e;
-        u8 *to = a.load >= BOOT_LOW_END ? memory_at(m, a.load, a.bss_end - a.load) : NULL;
+        u8 *to = boot_kernel_at(m, a.load, a.bss_end - a.load, &taken);
         if (!to)
             return boot_fail(
                 error, -ENOMEM, "%s: wants memory %#llx to %#llx, which this VM does not have free",
@@ -129,7 +131,7 @@ static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry,
     if (!elf_open(&elf, &b->kernel))
         return -EINVAL;
     *entry = elf_entry_physical(&elf);
-    return elf_load(&elf, m, b->kernel_name, end, error);
+    return elf_load(&elf, m, b->kernel_name, &taken, end, error);
 }
 
 static void modules_describe(const struct boot *b, struct boot_area *area,
@@ -174,12 +176,14 @@ int multiboot_load(const struct boot *b, const struct memory *m, struct accel_bo
     struct boot_placed placed[BOOT_MODULES];
     u32 count;
     int e = kernel_load(b, m, &entry, &end, error);
+    if (!e && end < BOOT_KERNEL_LOW)
+        end = BOOT_KERNEL_LOW;
     if (!e)
         e = boot_modules_load(b, m, end, false, placed, &count, error);
     if (e)
         return e;
 
-    struct boot_area area = {.memory = m, .next = BOOT_INFO};
+    struct boot_area area = {.memory = m, .next = taken.start, .end = taken.end};
     void *at;
     struct info info = {0};
     u64 info_gpa = boot_area_take(&area, sizeof(info), &at);
@@ -190,12 +194,13 @@ int multiboot_load(const struct boot *b, const struct memory *m, struct accel_bo
     void *line;
     u64 size = strlen(b->kernel_name) + strlen(b->append) + 2;
     info.cmdline = (u32)boot_area_take(&area, size, &line);
+    u64 gdt = boot_area_take(&area, BOOT_GDT_SIZE, NULL);
     if (area.overflow || !line)
         return boot_fail(error, -E2BIG,
                          "the command lines of kernel and modules are too long (64 KiB together)");
     snprintf(line, size, "%s%s%s", b->kernel_name, *b->append ? " " : "", b->append);
     memcpy(at, &info, sizeof(info));
-    if (boot_flat(m, false, start))
+    if (boot_flat(m, gdt, false, start))
         return boot_fail(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = entry;
     start->rax = LOADER_MAGIC;

@@ -104,13 +104,13 @@ int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *st
     u32 count;
     if (!elf_open(&elf, &b->kernel))
         return -EINVAL;
-    int e = elf_load(&elf, m, b->kernel_name, &end, error);
+    int e = elf_load(&elf, m, b->kernel_name, &(struct boot_range){0, BOOT_LOW_END}, &end, error);
     if (!e)
         e = boot_modules_load(b, m, end, b->pvh_linux, placed, &count, error);
     if (e)
         return e;
 
-    struct boot_area area = {.memory = m, .next = BOOT_INFO};
+    struct boot_area area = {.memory = m, .next = BOOT_INFO, .end = BOOT_INFO + BOOT_INFO_SIZE};
     void *at;
     u64 info_gpa = boot_area_take(&area, sizeof(struct start_info), &at);
     struct start_info info = {
@@ -127,7 +127,7 @@ int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *st
         return boot_fail(error, -E2BIG,
                          "the command lines of kernel and modules are too long (64 KiB together)");
     memcpy(at, &info, sizeof(info));
-    if (boot_flat(m, false, start))
+    if (boot_flat(m, BOOT_GDT, false, start))
         return boot_fail(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = b->pvh_entry;
     start->rbx = info_gpa;

@@ -114,15 +114,15 @@ int elf_check(const struct elf *elf, const char *name, struct boot_error *error)
     return any ? 0 : boot_fail(error, -EINVAL, "%s: ELF file with nothing to load", name);
 }
 
-int elf_load(const struct elf *elf, const struct memory *m, const char *name, u64 *end,
-             struct boot_error *error)
+int elf_load(const struct elf *elf, const struct memory *m, const char *name,
+             const struct boot_range *taken, u64 *end, struct boot_error *error)
 {
     struct elf_segment s;
     *end = 0;
     for (u16 i = 0; elf_segment(elf, i, &s); i++) {
         if (s.type != ELF_PT_LOAD || !s.memsz)
             continue;
-        u8 *to = s.paddr >= BOOT_LOW_END ? memory_at(m, s.paddr, s.memsz) : NULL;
+        u8 *to = boot_kernel_at(m, s.paddr, s.memsz, taken);
         if (!to)
             return boot_fail(
                 error, -ENOMEM,

@@ -29,9 +29,10 @@ bool elf_segment(const struct elf *elf, u16 index, struct elf_segment *s);
 /* The CPU that the file is for, for a message. */
 const char *elf_machine_name(u16 machine);
 
-/* Copies the loadable segments to their physical addresses. *end gets the highest address used. */
-int MUST_CHECK elf_load(const struct elf *elf, const struct memory *m, const char *name, u64 *end,
-                        struct boot_error *error);
+/* Copies the loadable segments to their physical addresses, none of which may be in `taken`. *end gets
+ * the highest address used. */
+int MUST_CHECK elf_load(const struct elf *elf, const struct memory *m, const char *name,
+                        const struct boot_range *taken, u64 *end, struct boot_error *error);
 /* Whether every loadable segment is in the file. */
 int MUST_CHECK elf_check(const struct elf *elf, const char *name, struct boot_error *error);
 /* The entry point as a physical address. */

@@ -351,7 +351,7 @@ static int create_vm(struct pc *pc, char *error, size_t error_size)
 {
     const struct pc_config *c = &pc->config;
     const struct accel_config config = {
-        .vcpus = c->vcpus, .nested = c->nested, .cpu = c->cpu, .trace = c->trace};
+        .vcpus = c->vcpus, .nested = c->nested, .cpu = c->cpu, .trace = c->trace, .hypercalls = c->debug_exit};
     const struct accel_machine machine = {
         .opaque = pc,
         .io_read = io_read,

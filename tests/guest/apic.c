@@ -152,6 +152,28 @@ static void priorities(void)
     check_eq(count, 3, "a broadcast");
 }
 
+/* -- interrupts that an instruction causes come before the next one -- */
+
+static void at_once(void)
+{
+    count = 0;
+    __asm__ volatile("sti; nop; mov %0, (%1); cli" : : "r"(ICR_FIXED | ICR_SELF | 0x48), "r"(0xfee00300ull) : "memory");
+    check_eq(count, 1, "an IPI to oneself is taken behind the store that sends it");
+    apic_write(APIC_TPR, 0x40);
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
+    __asm__ volatile("sti; nop; mov %0, (%1); cli" : : "r"(0), "r"(0xfee00080ull) : "memory");
+    check_eq(count, 2, "and one that TPR held behind the store that lowers it");
+    apic_write(APIC_TPR, 0x40);
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
+    __asm__ volatile("sti; nop; mov %0, %%cr8; cli" : : "r"(0ull) : "memory");
+    check_eq(count, 3, "or behind MOV to CR8");
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
+    __asm__ volatile("sti; cli" : : : "memory");
+    check_eq(count, 3, "STI and CLI let none in");
+    __asm__ volatile("pushfq; btsl $9, (%%rsp); popfq; cli" : : : "memory", "cc");
+    check_eq(count, 4, "POPF lets it in at once");
+}
+
 /* -- NMIs -- */
 
 static volatile unsigned nmis, nested;
@@ -227,11 +249,48 @@ static void x2apic(void)
     check_eq(apic_read(APIC_VERSION), version, "xAPIC by way of disabled");
 }
 
+/* -- VMCALL and VMMCALL, which `--debug-exit` makes hypercalls -- */
+
+static s64 call(u64 number, u64 low, u64 high, u64 first, u64 icr)
+{
+    if (cpuid(0, 0).c == 0x6c65746e) /* "ntel" */
+        __asm__ volatile("vmcall" : "+a"(number) : "b"(low), "c"(high), "d"(first), "S"(icr) : "memory");
+    else
+        __asm__ volatile("vmmcall" : "+a"(number) : "b"(low), "c"(high), "d"(first), "S"(icr) : "memory");
+    return (s64)number;
+}
+
+USER_TEXT static void other_vendors(void *p)
+{
+    if (p)
+        __asm__ volatile("vmmcall" : : "a"(99) : "memory");
+    else
+        __asm__ volatile("vmcall" : : "a"(99) : "memory");
+}
+
+static void hypercalls(void)
+{
+    apic_enable();
+    check_eq((u64)call(99, 0, 0, 0, 0), (u64)-1000ll, "an unknown hypercall");
+    on_vector(0x48, on_interrupt);
+    count = 0;
+    check_eq((u64)call(10, 1, 0, 0, 0x48), 1, "a hypercall that sends an IPI to oneself");
+    window();
+    check_eq(count, 1, "which comes");
+    check_eq((u64)call(10, ~0ull, ~0ull, 0, 0x48), 1, "destinations that are not there do not count");
+    window();
+    check_eq((u64)call(10, ~0ull, 0, 0xffffffff, 0x48), 0, "an ID that no CPU has");
+    check_eq((u64)call(10, 1, 0, 0, 0x40048), (u64)-22ll, "no shorthands");
+    check_eq(catch(other_vendors, cpuid(0, 0).c == 0x6c65746e ? idt : NULL).vector, EXC_UD, "the other vendor's: #UD");
+}
+
 int main(void)
 {
     bases();
     priorities();
+    at_once();
     non_maskable();
     x2apic();
+    hypercalls();
     return 0;
 }

@@ -15,11 +15,12 @@ static volatile u64 wide[2] __attribute__((aligned(64)));
 static volatile u32 ipis[MAX_CPUS], nmis;
 static u8 *code;
 
-enum { IDLE, ADD, LOCK, EXCHANGE, WIDE, READ, CALL, HALT, ORDER, SEND_NMI };
+enum { IDLE, ADD, LOCK, EXCHANGE, WIDE, READ, CALL, HALT, ORDER, SEND_NMI, SHADOW };
 #define ROUNDS 20000u
 #define NMI_ROUNDS 500u
 
-static volatile u32 spin, nmi_turn, nmi_sent;
+static volatile u32 spin, nmi_turn, nmi_sent, nmi_early, shadow_stop;
+extern const u8 in_shadow[];
 static volatile u64 plain;
 static volatile u32 order_x, order_y, order_r[2], order_go, order_at[2];
 
@@ -103,6 +104,10 @@ static void work(u32 id, u32 what)
             nmi_sent = i;
         }
         break;
+    case SHADOW:
+        while (id == 1 && !shadow_stop)
+            __asm__ volatile("sti\nin_shadow: nop\ncli" : : : "memory");
+        break;
     case ORDER:
         if (id == 1)
             order(1);
@@ -165,6 +170,7 @@ static void on_flush(struct frame *f)
 
 static void on_nmi(struct frame *f)
 {
+    nmi_early += f->rip == (u64)in_shadow;
     __atomic_fetch_add(&nmis, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -231,6 +237,17 @@ static void messages(void)
     }
     wait_for(&done, cpus - 1);
     check_eq(lost, 0, "an NMI from each of two CPUs is two NMIs");
+    post(SHADOW);
+    lost = nmis = nmi_early = 0;
+    for (u32 i = 1; i <= 4 * NMI_ROUNDS && !lost; i++) {
+        apic_ipi(1, ICR_NMI);
+        for (u64 start = rdtsc(); nmis != i && !lost;)
+            lost = rdtsc() - start > 10000000000;
+    }
+    shadow_stop = 1;
+    wait_for(&done, cpus - 1);
+    check_eq(nmi_early, 0, "STI keeps NMIs off the next instruction");
+    check_eq(lost, 0, "but not longer");
     post(HALT);
     delay_us(20000);
     for (u32 i = 0; i < 500 && done != cpus - 1; i++) { /* one may come before its HLT on a busy host */

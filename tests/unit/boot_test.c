@@ -291,8 +291,20 @@ static void test_multiboot(void)
     add_multiboot(im, 3);
     set(im, 52 + 12, 0xf0000000, 4);
     CHECK_EQ(try_boot(put_file("mb", im, sizeof(im)), NULL, 0, NULL, &start, &error), -ENOMEM);
-    set(im, 52 + 12, 0x1000, 4);
+    set(im, 52 + 12, 0x5f000, 4); /* overlaps the information */
     CHECK_EQ(try_boot(put_file("mb", im, sizeof(im)), NULL, 0, NULL, &start, &error), -ENOMEM);
+
+    TEST("multiboot: a real-mode program below 1 MiB");
+    set(im, 24, 0x8010, 4);
+    set(im, 52 + 8, 0x8000, 4);
+    set(im, 52 + 12, 0x8000, 4);
+    set(im, 52 + 20, 0x20000, 4);
+    CHECK_EQ(try_boot(put_file("mb", im, sizeof(im)), initrd, 1, "a b", &start, &error), 0);
+    CHECK_EQ(start.rip, 0x8010);
+    CHECK_EQ(guest(0x8000 + 12, 1), 0x5a);
+    CHECK_EQ(guest(0x27fff, 1), 0);
+    CHECK(start.rbx >= 0x28000 && start.gdt_base >= 0x28000);
+    CHECK(guest(guest(start.rbx + 24, 4), 4) >= 0x100000);
 }
 
 static void test_pvh(void)
@@ -399,7 +411,7 @@ static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
         if (boot_open(&boot, &(struct boot_request){path, NULL, 0, "x"}, &error))
             continue;
         if (boot_load(&boot, &memory, &start, &error) == 0)
-            CHECK(start.gdt_base == BOOT_GDT);
+            CHECK((start.gdt_base == BOOT_GDT || start.gdt_base > BOOT_MULTIBOOT_INFO));
         boot_close(&boot);
     }
     free(bad);

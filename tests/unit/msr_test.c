@@ -116,6 +116,7 @@ static void test_common(void)
     TEST("machine check banks");
     CHECK_EQ(get(MSR_MCG_CAP), 0x10a);
     CHECK(keeps(MSR_MC0_CTL + 36, ~0ull) && gp(MSR_MC0_CTL + 37, 1) && writes(MSR_MC0_CTL + 37, 0));
+    CHECK(keeps(MSR_MC0_CTL + 38, 0x123456789a) && keeps(MSR_MC0_CTL + 39, ~0ull));
     CHECK_EQ(get(MSR_MC0_CTL + 40), 0xfa17);
 
     TEST("XSS has no bits");

@@ -258,6 +258,14 @@ static void invalidation(void)
     CHECK(!have(page_a) && have(page_b) && have(code) && jump_hit(code + 1));
     mmu_flush_page(v, 0, false, 0, code);
     CHECK(!have(code) && have(page_b) && !jump_hit(code + 1));
+    gpa_t gpa;
+    const u64 ends[] = {code - 17, code - 15, code, code + PAGE_MASK, code + PAGE_SIZE};
+    CHECK(mmu_fetch(v, code, &gpa) == CPU_OK);
+    for (unsigned i = 0; i < ARRAY_LEN(ends); i++)
+        jump_set(ends[i]);
+    mmu_flush_page(v, 0, false, 0, code); /* jumps to the page, and to what may cross into it */
+    for (unsigned i = 0; i < ARRAY_LEN(ends); i++)
+        CHECK_EQ(jump_hit(ends[i]), i == 0 || i == 4);
     v->cpl = 3;
     mmu_select(v);
     CHECK(fill(page_b, ACCESS_READ));
@@ -268,7 +276,6 @@ static void invalidation(void)
     mmu_select(v);
     CHECK(!have(page_b));
     v->cpl = 0;
-    gpa_t gpa;
     CHECK(mmu_fetch(v, code, &gpa) == CPU_OK);
     jump_set(code + 1);
     map(code + ((u64)TLB_SIZE << PAGE_SHIFT), 0x9000 | P);

@@ -132,6 +132,7 @@ static void test_instructions(void)
     CHECK_EQ(x->f.insn_error, VMERR_VMCALL_IN_ROOT);
     CHECK_EQ(op_vmxoff(v, &plain), CPU_OK);
     CHECK(!x->on);
+    CHECK(op_vmcall(v, &plain) == CPU_FAULT && v->fault.vector == EXC_UD);
 }
 
 static void launch(void)

@@ -57,8 +57,8 @@ enum outcome svm_event(struct vcpu *v, enum nested_event what)
     };
     if (what >= ARRAY_LEN(code) || !code[what] || !svm_intercepted(v->svm, code[what]))
         return CPU_OK;
-    if (what == NEV_NMI && __atomic_exchange_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST))
-        __atomic_store_n(&v->nmi_second, true, __ATOMIC_SEQ_CST);
+    if (what == NEV_NMI)
+        __atomic_fetch_add(&v->nmi_pending, 1, __ATOMIC_SEQ_CST);
     if (what == NEV_INIT)
         __atomic_store_n(&v->init_pending, true, __ATOMIC_RELAXED);
     v->intr_masked = true;

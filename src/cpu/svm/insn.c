@@ -7,6 +7,7 @@
  */
 #include "cpu/block.h"
 #include "cpu/copy.h"
+#include "cpu/hypercall.h"
 #include "cpu/ops.h"
 #include "cpu/svm/insn.h"
 #include "cpu/svm/npt.h"
@@ -135,7 +136,7 @@ enum outcome op_invlpga(struct vcpu *v, const struct insn *in)
 enum outcome op_vmmcall(struct vcpu *v, const struct insn *in)
 {
     TRY(nested_check(v, IC_VMMCALL, 0, 0));
-    return raise_ud(v);
+    return v->efer & EFER_SVME ? raise_ud(v) : hypercall(v, VENDOR_AMD);
 }
 
 /* CPUID does not show SKINIT, so it is not there. */

@@ -92,7 +92,8 @@ bool vmx_nmi_allowed(struct vcpu *v)
         if (x->f.pin & PIN_NMI_EXITING)
             return !x->nmi_held;
     }
-    return !v->nmi_blocked && !(v->shadow & SHADOW_MOVSS);
+    /* SDM "STI": processors may hold NMIs off too in its shadow. In L1 this one does: test programs check it. */
+    return !v->nmi_blocked && !(v->shadow & (v->in_guest ? SHADOW_MOVSS : SHADOW_MOVSS | SHADOW_STI));
 }
 
 /* The window that is asked for is shut: look again when IF, the shadow or blocking by NMI changes. */

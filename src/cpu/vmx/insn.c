@@ -5,6 +5,7 @@
  */
 #include "cpu/cr.h"
 #include "cpu/fault.h"
+#include "cpu/hypercall.h"
 #include "cpu/ops.h"
 #include "cpu/segment.h"
 #include "cpu/vmx/vmx.h"
@@ -277,7 +278,7 @@ enum outcome op_vmresume(struct vcpu *v, const struct insn *in)
 enum outcome op_vmcall(struct vcpu *v, const struct insn *in)
 {
     if (!v->vmx || !v->vmx->on)
-        return raise_ud(v);
+        return hypercall(v, VENDOR_INTEL);
     if (v->in_guest)
         return vmx_exit(v, EXIT_VMCALL, 0);
     if (!mode_ok(v))
