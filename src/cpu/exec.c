@@ -441,8 +441,8 @@ static void settle(struct vcpu *v, enum outcome out)
 }
 
 /* Instruction breakpoints of DR7 at the linear address. MOV SS holds those of the next instruction off on Intel's
- * processors only. GIF does not: APM "Global Interrupt Flag" has breakpoints ignored while it is 0, but hypervisors' own
- * tests expect those on VMRUN to be met. */
+ * processors only. GIF does not: APM "Global Interrupt Flag" has breakpoints ignored while it is 0, but hypervisors'
+ * own tests expect those on VMRUN to be met. */
 static bool breakpoint(struct vcpu *v, u64 la, u64 *dr6)
 {
     *dr6 = 0;
