@@ -99,6 +99,7 @@ enum outcome op_rdtscp(struct vcpu *v, const struct insn *in)
     if ((v->cr4 & CR4_TSD) && v->cpl)
         return raise_gp(v, 0);
     TRY(nested_check(v, IC_RDTSCP, 0, 0));
+    __asm__ volatile("lfence" : : : "memory"); /* waits for earlier loads, or time goes back between CPUs */
     result_tsc(v);
     v->gpr[RCX] = (u32)v->tsc_aux;
     return CPU_OK;

@@ -21,4 +21,5 @@ expect 'NB L1 up'
 expect "NB L1 cpus $cpus"
 expect 'NB L1 done'
 quiet_dmesg
+! grep -q 'TSC warp' "$log" || fail 'the CPUs'"'"' time stamps differ'
 case $which in *pti*) expect 'Kernel/User page tables isolation: enabled' ;; esac
