@@ -109,11 +109,8 @@ static bool go(struct vcpu *v, u64 la, u32 plain)
             block_link(v, x->chain, b);
         x->chain = NULL;
     }
-    if (v->mode & MODE_FLAT && !plain) {
-        u32 i = jump_index(la);
-        v->tlb->jcode[i] = (u64)b->far_entry;
-        v->tlb->jtag[i] = -la;
-    }
+    if (v->mode & MODE_FLAT && !plain)
+        jump_enter(v->tlb, la, b->far_entry);
     v->resume = (u64)b->far_entry;
     v->resume_r11 = la;
     return true;
@@ -510,6 +507,18 @@ static void step(struct vcpu *v, u64 la)
         settle(v, v->nested->event(v, NEV_MTF));
 }
 
+/* Is a block at la in the jump cache? If it is dead it leads to exec_lookup. */
+static bool known(struct vcpu *v, u64 la)
+{
+    if (!(v->mode & MODE_FLAT))
+        return false;
+    mmu_select(v);
+    v->exec->outcome = CPU_OK;
+    v->resume = (u64)jump_find(v->tlb, la);
+    v->resume_r11 = la;
+    return v->resume;
+}
+
 static void execute(struct vcpu *v)
 {
     struct exec *x = v->exec;
@@ -526,7 +535,7 @@ static void execute(struct vcpu *v)
         return;
     }
     v->flags &= ~FLAG_RF;
-    if (go(v, la, 0))
+    if (known(v, la) || go(v, la, 0))
         exec_enter(v);
     settle(v, x->outcome);
 }

@@ -50,6 +50,8 @@ struct tlb {
     u32 jmode;          /* vcpu.mode that jtag/jcode were filled under */
     u32 filled;         /* entries filled since the last flush; the first ones are listed */
     u16 filled_list[64];
+    u32 jfilled;        /* the same of the jump cache */
+    u16 jfilled_list[128];
     bool has_large;     /* entries from large pages, noted in `large` by region of 4 MiB or 1 GiB */
     bool has_global;
     bool fetch_lost;    /* fetch entries were replaced: jtag may know pages that xtag does not */
@@ -93,6 +95,25 @@ enum access {
 
 /* Are the direct tags of the current context of use? */
 bool mmu_is_direct(const struct vcpu *v);
+
+/* The jump cache, for flat modes: the far entry of the block at a linear address, NULL if it is not there. */
+static inline const u8 *jump_find(const struct tlb *t, u64 la)
+{
+    u32 i = jump_index(la);
+    return t->jtag[i] == -la ? (const u8 *)t->jcode[i] : NULL;
+}
+
+static inline void jump_enter(struct tlb *t, u64 la, const u8 *code)
+{
+    u32 i = jump_index(la);
+    if (t->jtag[i] == jump_empty(i)) {
+        if (t->jfilled < ARRAY_LEN(t->jfilled_list))
+            t->jfilled_list[t->jfilled] = (u16)i;
+        t->jfilled++;
+    }
+    t->jcode[i] = (u64)code;
+    t->jtag[i] = -la;
+}
 
 /* Created by cpu_create with memory from the accelerator. Sets up the contexts. */
 size_t mmu_size(void);

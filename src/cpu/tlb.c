@@ -84,7 +84,15 @@ static void copy_words(u64 *dst, const u64 *src, size_t n)
 
 static void jumps_empty(struct mmu *m, struct tlb *t)
 {
-    copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
+    if (t->jfilled <= ARRAY_LEN(t->jfilled_list)) {
+        for (u32 n = 0; n < t->jfilled; n++) {
+            u32 i = t->jfilled_list[n];
+            t->jtag[i] = jump_empty(i);
+        }
+    } else {
+        copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
+    }
+    t->jfilled = 0;
 }
 
 /* Empties data and fetch entries; the jump cache is left stale. */
@@ -104,6 +112,8 @@ static void context_empty(struct mmu *m, struct tlb *t)
         copy_words(t->drtag, m->empty, TLB_SIZE);
         copy_words(t->dwtag, m->empty, TLB_SIZE);
         copy_words(t->xtag, m->empty, TLB_SIZE);
+        if (!(m->touched & bit))
+            copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
         m->touched |= bit;
     }
     t->filled = 0;

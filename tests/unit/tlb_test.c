@@ -32,7 +32,7 @@ static bool fetch_hit(u64 la)
 
 static void jump_set(u64 la)
 {
-    v->tlb->jtag[jump_index(la)] = -la;
+    jump_enter(v->tlb, la, ram);
 }
 
 static bool jump_hit(u64 la)
