@@ -59,17 +59,23 @@ static struct stage2_entry *stage2_entry(struct stage2_tlb *s, ngpa_t ngpa)
 
 #define LARGE_MASK (BIT64(STAGE2_LARGE_SHIFT) - 1)
 
-/* What is known of a page: by itself, or as part of a large one. *gpa is set if there is something. */
-static u64 stage2_grants(struct stage2_tlb *s, ngpa_t ngpa, gpa_t *gpa)
+static struct stage2_entry *stage2_large(struct stage2_tlb *s, ngpa_t ngpa)
 {
-    const struct stage2_entry *e = stage2_entry(s, ngpa);
-    const struct stage2_entry *large = &s->large[(ngpa.a >> STAGE2_LARGE_SHIFT) % STAGE2_LARGE];
+    return &s->large[(ngpa.a >> STAGE2_LARGE_SHIFT) % STAGE2_LARGE];
+}
+
+/* What is known of a page: by itself, or as part of a large one. *gpa is set if there is something. */
+static u64 stage2_grants(struct stage2_tlb *s, ngpa_t ngpa, gpa_t *gpa, bool *in_large)
+{
+    const struct stage2_entry *e = stage2_entry(s, ngpa), *large = stage2_large(s, ngpa);
+    *in_large = false;
     if (likely(!((e->tag ^ ngpa.a) & ~PAGE_MASK))) {
         gpa->a = e->gpa | (ngpa.a & PAGE_MASK);
         return e->tag & PAGE_MASK;
     }
     if ((large->tag ^ ngpa.a) & ~LARGE_MASK)
         return 0;
+    *in_large = true;
     gpa->a = large->gpa + (ngpa.a & LARGE_MASK);
     return large->tag & PAGE_MASK;
 }
@@ -90,7 +96,7 @@ static void stage2_enter(struct stage2_tlb *s, ngpa_t ngpa, gpa_t gpa, u64 page_
     if (page_size > LARGE_MASK) {
         if (!((e->tag ^ ngpa.a) & ~PAGE_MASK))
             e->tag = ~0ull; /* found first, and may grant less */
-        e = &s->large[(ngpa.a >> STAGE2_LARGE_SHIFT) % STAGE2_LARGE];
+        e = stage2_large(s, ngpa);
         mask = LARGE_MASK;
     }
     e->tag = (ngpa.a & ~mask) | grants;
@@ -129,18 +135,19 @@ enum outcome stage2_translate(struct vcpu *v, ngpa_t ngpa, enum access access, c
     access &= ACCESS_WRITE | ACCESS_FETCH;
     if (unlikely(!m->stage2))
         m->stage2 = stage2_find(m);
-    if (likely(stage2_grants(m->stage2, ngpa, gpa) & grant_needed(access, why->la_flags & LA_USER)))
+    bool in_large;
+    if (likely(stage2_grants(m->stage2, ngpa, gpa, &in_large) & grant_needed(access, why->la_flags & LA_USER)))
         return CPU_OK;
     return stage2_walk(v, ngpa, access, why, gpa);
 }
 
-bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa)
+bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa, bool *in_large)
 {
     struct mmu *m = v->mmu;
     u64 need = access & ACCESS_WRITE ? GRANT_WRITE : GRANT_READ;
     if (!m->stage2)
         return false;
-    u64 grants = stage2_grants(m->stage2, ngpa, gpa);
+    u64 grants = stage2_grants(m->stage2, ngpa, gpa, in_large);
     if (grants)
         return grants & need;
     struct stage2_fault f = {.gpa = ngpa, .access = ACCESS_READ, .user = true};
@@ -159,7 +166,8 @@ bool stage2_writable(const struct vcpu *v, ngpa_t ngpa)
     if (!m->stage2)
         return false;
     gpa_t gpa;
-    return stage2_grants(m->stage2, ngpa, &gpa) & GRANT_WRITE;
+    bool in_large;
+    return stage2_grants(m->stage2, ngpa, &gpa, &in_large) & GRANT_WRITE;
 }
 
 /* EPT: SDM "Accessed and Dirty Flags for EPT". NPT: APM "Nested Table Walk": walks of guest tables are writes. */

@@ -283,6 +283,7 @@ enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk
     u64 leaf = last->value;
     w->leaf = leaf | PTE_A | (access & ACCESS_WRITE ? PTE_D : 0);
     w->entry = k.wide ? last->host : NULL;
+    w->in_large = false;
     w->address = (base | (la & (BIT64(k.shift) - 1))) & ~PAGE_MASK;
     w->shift = k.shift;
     w->global = leaf & PTE_G && v->cr4 & CR4_PGE;
@@ -295,6 +296,7 @@ enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk
 
 bool walk_next(struct vcpu *v, enum access access, struct walk *w)
 {
+    u64 last = w->address;
     if (w->shift == PAGE_SHIFT) {
         const u64 *next = w->entry + 1;
         if (!w->entry || !((u64)next & PAGE_MASK))
@@ -310,10 +312,15 @@ bool walk_next(struct vcpu *v, enum access access, struct walk *w)
         if (!(w->address & (BIT64(w->shift) - 1)))
             return false;
     }
+    gpa_t before = w->gpa;
     w->gpa = GPA(w->address);
     if (v->mmu->kind == STAGE2_NONE)
         return true;
-    if (!stage2_peek(v, NGPA(w->address), access, &w->gpa))
+    if (w->in_large && !((w->address ^ last) >> STAGE2_LARGE_SHIFT)) {
+        w->gpa.a = before.a - last + w->address;
+        return true;
+    }
+    if (!stage2_peek(v, NGPA(w->address), access, &w->gpa, &w->in_large))
         return false;
     w->write = w->write && stage2_writable(v, NGPA(w->address));
     return true;

@@ -16,6 +16,7 @@ struct walk {
     u64 address; /* of the page before the second stage */
     const u64 *entry; /* of 8 bytes that maps it, as `leaf` says; NULL: not known */
     u64 leaf;
+    bool in_large; /* walk_next found it in a large page of the second stage, with the same rights all over */
 };
 
 /*
@@ -44,8 +45,9 @@ struct stage2_reason {
 /* Second stage of the running L2, through its TLB. CPU_NESTED_EXIT: L1 was told. */
 MUST_CHECK enum outcome stage2_translate(struct vcpu *v, ngpa_t ngpa, enum access access,
                                          const struct stage2_reason *why, gpa_t *gpa);
-/* The same without a fault or an exit: false if it needs either, or a dirty bit. */
-bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa);
+/* The same without a fault or an exit: false if it needs either, or a dirty bit. *in_large: by an entry of a large
+ * page, whose rights are the same all over. */
+bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa, bool *in_large);
 /* True if a write to the page would need no walk of the second stage. */
 bool stage2_writable(const struct vcpu *v, ngpa_t ngpa);
 /* The kind of access by which the processor reads the guest's paging structures. */
