@@ -142,6 +142,61 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32
     }
 }
 
+bool is_pure(const struct tr *t)
+{
+    const struct decoded *d = t->d;
+    if (d->in.mem || d->class != CLASS_COPY)
+        return false;
+    switch (d->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_ADC:
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_ANDN:
+    case ZYDIS_MNEMONIC_BSWAP:
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_DEC:
+    case ZYDIS_MNEMONIC_IMUL:
+    case ZYDIS_MNEMONIC_INC:
+    case ZYDIS_MNEMONIC_MOV:
+    case ZYDIS_MNEMONIC_MOVSX:
+    case ZYDIS_MNEMONIC_MOVSXD:
+    case ZYDIS_MNEMONIC_MOVZX:
+    case ZYDIS_MNEMONIC_NEG:
+    case ZYDIS_MNEMONIC_NOT:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_ROL:
+    case ZYDIS_MNEMONIC_ROR:
+    case ZYDIS_MNEMONIC_RORX:
+    case ZYDIS_MNEMONIC_SAR:
+    case ZYDIS_MNEMONIC_SBB:
+    case ZYDIS_MNEMONIC_SHL:
+    case ZYDIS_MNEMONIC_SHLD:
+    case ZYDIS_MNEMONIC_SHR:
+    case ZYDIS_MNEMONIC_SHRD:
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_TEST:
+    case ZYDIS_MNEMONIC_XOR: break;
+    default: return false;
+    }
+    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+        bool high = false;
+        if (d->zo[i].type == ZYDIS_OPERAND_TYPE_REGISTER)
+            decode_gpr(d->zo[i].reg.value, &high);
+        if (high)
+            return false;
+    }
+    return true;
+}
+
+/* Does the plan use r11 for another guest register than it holds, or another scratch register for that one? */
+static bool displaces(const struct tr *t, const struct plan *p)
+{
+    for (unsigned i = 0; i < p->temp_count; i++)
+        if ((p->temp[i].host == R11) != (p->temp[i].guest == t->in_r11))
+            return true;
+    return false;
+}
+
 /* What the scratch registers hold behind a plan's code. */
 static void note_scratch(struct tr *t, const struct plan *p)
 {
@@ -357,7 +412,9 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
             guest_to_host(e, p->temp[i].host, p->temp[i].guest);
     encode(t, p, e);
     for (unsigned i = 0; i < p->temp_count; i++)
-        if (p->temp[i].store)
+        if (p->temp[i].store && t->pure && p->temp[i].host == R11)
+            t->unsaved = true;
+        else if (p->temp[i].store)
             host_to_guest(e, p->temp[i].guest, p->temp[i].host);
     if (p->rcx_out)
         emit_mov(e, H_GUEST_RCX, RCX);
@@ -480,6 +537,8 @@ void translate_copy(struct tr *t)
     struct plan p;
     if (!t->d->in.mem) {
         make_plan(t, &p, false, H_NONE, 0, t->in_r11);
+        if (displaces(t, &p))
+            save_scratch(t);
         emit_place(t, &t->hot);
         emit_planned(t, &t->hot, &p);
         return;

@@ -315,7 +315,7 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     t->flat = t->is64 || (r->mode & MODE_FLAT);
     t->direct = t->is64 && !(r->mode & MODE_USER) && mmu_is_direct(v);
     t->ssz = t->is64 ? 8 : r->mode & MODE_SS32 ? 4 : 2;
-    t->lost = t->crossing_next = false;
+    t->lost = t->crossing_next = t->unsaved = false;
     t->scratch_at = NULL;
     t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;
     if (c->link_max - c->link_count < ARRAY_LEN(t->links))
@@ -337,12 +337,16 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
         t->d = &t->insn[i];
         t->pos = t->d->pos;
         t->next = t->d->next;
+        t->pure = !t->d->label && is_pure(t);
+        if (!t->pure)
+            save_scratch(t);
         t->at[i].guest = t->pos;
         t->at[i].host = t->hot.p;
         t->at_count = i + 1;
         translate_insn(t);
     }
     u32 pos = t->next;
+    save_scratch(t);
     if (!t->d->ends) {
         t->pos = 0; /* falling through is never backward */
         t->transfer = 0;

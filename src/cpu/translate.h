@@ -81,6 +81,8 @@ struct tr {
      * behind their code; it holds for the next instruction if nothing else was emitted. */
     u8 in_r11, in_rcx;
     u8 *scratch_at;
+    bool unsaved; /* what r11 holds is not in the vCPU yet: among instructions that nothing can interrupt */
+    bool pure;    /* the current instruction is one of those */
 
     struct {
         u16 guest;
@@ -128,6 +130,17 @@ static inline void keep_scratch(struct tr *t)
 {
     t->scratch_at = t->hot.p;
 }
+/* Stores what r11 holds if that is still to be done; r11 goes on to hold it. */
+static inline void save_scratch(struct tr *t)
+{
+    if (!t->unsaved)
+        return;
+    bool kept = t->scratch_at == t->hot.p;
+    emit_store(&t->hot, H_ADDR, gpr_disp(t->in_r11));
+    t->unsaved = false;
+    if (kept)
+        keep_scratch(t);
+}
 /* A copied instruction that may raise a host fault starts here. */
 void emit_place(struct tr *t, struct emit *e);
 
@@ -135,6 +148,8 @@ void emit_place(struct tr *t, struct emit *e);
 /* SITE_* flags and bytes of the memory operand. */
 unsigned access_flags(const struct decoded *d, unsigned *size);
 void translate_copy(struct tr *t);
+/* Integer arithmetic between registers: no fault, no exit, nothing that reads or changes the vCPU. */
+bool is_pure(const struct tr *t);
 void translate_bit(struct tr *t);
 void translate_lea(struct tr *t);
 void translate_xlat(struct tr *t);
