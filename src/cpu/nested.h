@@ -89,8 +89,7 @@ struct nested_ops {
     enum outcome (*intercept)(struct vcpu *v, enum intercept ic, u64 info1, u64 info2);
     /* L2 only: v->fault (or another exception event) is about to be delivered. CPU_OK: deliver it. */
     enum outcome (*exception)(struct vcpu *v, const struct event *e);
-    /* L2 only: an asynchronous event is pending and not blocked in the ways that L1 would see. CPU_OK: deliver to L2.
-     * */
+    /* L2 only: an asynchronous event is pending and not blocked in the ways that L1 would see. CPU_OK: L2 gets it. */
     enum outcome (*event)(struct vcpu *v, enum nested_event what);
     /* L2 only: EPT violation, EPT misconfiguration or NPF. Always exits. */
     enum outcome (*stage2)(struct vcpu *v, const struct stage2_fault *f);

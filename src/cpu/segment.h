@@ -103,8 +103,7 @@ static inline bool is_canonical(const struct vcpu *v, u64 la)
     return (u64)((s64)(la << shift) >> shift) == la;
 }
 
-/* True if a base register, an MSR or a TLB invalidation takes `la`: these go by the widest addresses that the CPU has.
- * */
+/* True if a base register, an MSR or a TLB invalidation takes `la`: these go by the widest addresses of the CPU. */
 static inline bool is_canonical_base(const struct vcpu *v, u64 la)
 {
     unsigned shift = cpu_has(v->vm, FEATURE_LA57) ? 7 : 16;

@@ -3,8 +3,8 @@
  * L1-physical ones, so that a two-dimensional walk is a handful of look-ups.
  *
  * An entry grants only what needs no further walk: writes once the dirty bit is set, fetches as they were tried. There
- * is one such TLB per EPTP, or per nCR3 and ASID; they survive VM entries and exits. Source: SDM vol. 3C "The Extended
- * Page Table Mechanism (EPT)"; APM vol. 2 "Nested Paging".
+ * is one such TLB per EPTP, or per nCR3 and ASID; they survive VM entries and exits.
+ * Source: SDM vol. 3C "The Extended Page Table Mechanism (EPT)"; APM vol. 2 "Nested Paging".
  */
 #include "cpu/copy.h"
 #include "cpu/svm/npt.h"
@@ -103,29 +103,37 @@ static void stage2_enter(struct stage2_tlb *s, ngpa_t ngpa, gpa_t gpa, u64 page_
     e->gpa = gpa.a - (ngpa.a & mask);
 }
 
-static enum outcome stage2_walk(struct vcpu *v, ngpa_t ngpa, enum access access, const struct stage2_reason *why,
-                                gpa_t *gpa)
+/* Walks the second stage's tables and keeps what they say: the grants. 0: a failure, of which *f knows the rest. */
+static u64 stage2_tables(struct vcpu *v, ngpa_t ngpa, enum access access, bool user_linear, gpa_t *gpa,
+                         struct stage2_fault *f)
 {
     struct mmu *m = v->mmu;
-    bool user_linear = why->la_flags & LA_USER;
-    struct stage2_fault f = {.gpa = ngpa, .access = access, .user = true};
     u64 page_size;
     u8 perms = 0;
     bool found;
+    *f = (struct stage2_fault){.gpa = ngpa, .access = access, .user = true};
     if (m->kind == STAGE2_EPT)
-        found = ept_walk(v, m->root, ngpa, access, user_linear, gpa, &page_size, &perms, &f);
+        found = ept_walk(v, m->root, ngpa, access, user_linear, gpa, &page_size, &perms, f);
     else
-        found = npt_walk(v, m->root, ngpa, access, gpa, &page_size, &perms, &f);
-    if (!found) {
-        f.la = why->la;
-        f.la_valid = why->la_valid;
-        f.final = why->final;
-        f.la_flags = why->la_flags;
-        return v->nested->stage2(v, &f);
-    }
+        found = npt_walk(v, m->root, ngpa, access, gpa, &page_size, &perms, f);
+    if (!found)
+        return 0;
+    u64 grants = perms | grant_needed(access, user_linear);
+    stage2_enter(m->stage2, ngpa, *gpa, page_size, grants);
+    return grants;
+}
 
-    stage2_enter(m->stage2, ngpa, *gpa, page_size, perms | grant_needed(access, user_linear));
-    return CPU_OK;
+static enum outcome stage2_walk(struct vcpu *v, ngpa_t ngpa, enum access access, const struct stage2_reason *why,
+                                gpa_t *gpa)
+{
+    struct stage2_fault f;
+    if (stage2_tables(v, ngpa, access, why->la_flags & LA_USER, gpa, &f))
+        return CPU_OK;
+    f.la = why->la;
+    f.la_valid = why->la_valid;
+    f.final = why->final;
+    f.la_flags = why->la_flags;
+    return v->nested->stage2(v, &f);
 }
 
 enum outcome stage2_translate(struct vcpu *v, ngpa_t ngpa, enum access access, const struct stage2_reason *why,
@@ -144,20 +152,13 @@ enum outcome stage2_translate(struct vcpu *v, ngpa_t ngpa, enum access access, c
 bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa, bool *in_large)
 {
     struct mmu *m = v->mmu;
-    u64 need = access & ACCESS_WRITE ? GRANT_WRITE : GRANT_READ;
+    struct stage2_fault f;
     if (!m->stage2)
         return false;
     u64 grants = stage2_grants(m->stage2, ngpa, gpa, in_large);
-    if (grants)
-        return grants & need;
-    struct stage2_fault f = {.gpa = ngpa, .access = ACCESS_READ, .user = true};
-    u64 page_size;
-    u8 perms = 0;
-    if (!(m->kind == STAGE2_EPT ? ept_walk(v, m->root, ngpa, ACCESS_READ, false, gpa, &page_size, &perms, &f)
-                                : npt_walk(v, m->root, ngpa, ACCESS_READ, gpa, &page_size, &perms, &f)))
-        return false;
-    stage2_enter(m->stage2, ngpa, *gpa, page_size, perms | GRANT_READ);
-    return (perms | GRANT_READ) & need;
+    if (!grants)
+        grants = stage2_tables(v, ngpa, ACCESS_READ, false, gpa, &f);
+    return grants & (access & ACCESS_WRITE ? GRANT_WRITE : GRANT_READ);
 }
 
 bool stage2_writable(const struct vcpu *v, ngpa_t ngpa)

@@ -5,7 +5,8 @@
  * EFLAGS.AC, PKRU or CPL needs no flush. Invalidations drop whole contexts, which costs nothing until the slot is used
  * again; only INVLPG-like ones go into the arrays. Global pages are not shared between contexts: MOV to CR3 drops them
  * too, which the manual allows. Rejected: entries tagged with a generation, which would put another load on translated
- * code's path. Source: SDM vol. 3A "Caching Translation Information"; APM vol. 2 "Translation-Lookaside Buffer (TLB)".
+ * code's path.
+ * Source: SDM vol. 3A "Caching Translation Information"; APM vol. 2 "Translation-Lookaside Buffer (TLB)".
  */
 #include "cpu/tlb.h"
 
