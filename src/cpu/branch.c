@@ -15,6 +15,7 @@ static void emit_request_check(struct tr *t, s32 target)
     u8 *quiet = emit_jrcxz(e);
     emit_jmp(e, c->p);
     emit_here8(e, quiet);
+    emit_loans(c, t->loans);
     emit_mov_imm32(c, H_SCRATCH, (u32)target);
     emit_jmp_vcpu(c, VCPU_DISP(leave_request));
 }
@@ -79,6 +80,8 @@ static void emit_eip_to_linear(struct tr *t, bool cut)
 
 static u8 *host_of_target(const struct tr *t, s32 target)
 {
+    if (t->loans && target == t->b->loan_from)
+        return t->loan_entry;
     for (u32 i = 0; i < t->at_count; i++)
         if (t->at[i].guest == target)
             return t->at[i].host;
@@ -167,9 +170,19 @@ static void emit_here32(struct emit *e, u8 *after)
         patch_rel32(after - 4, e->p);
 }
 
+/* A jump from a stretch with loans to somewhere else. */
+static void leave_stretch(struct tr *t, s32 target)
+{
+    u16 loans = t->loans;
+    emit_loans(&t->hot, loans);
+    t->loans = 0;
+    emit_goto(t, target, false);
+    t->loans = loans;
+}
+
 static void jcc(struct tr *t)
 {
-    struct emit *e = &t->hot;
+    struct emit *e = &t->hot, *c = &t->cold;
     u8 cc = t->d->in.opcode & 15;
     s32 target = direct_target(t);
     bool word = branch_is_word(t);
@@ -177,13 +190,17 @@ static void jcc(struct tr *t)
         align_field(e, 2);
         emit_byte(e, 0x0f);
         emit_byte(e, 0x80 | cc);
-        emit_u32(e, (u32)(t->cold.p - (e->p + 4)));
-        add_link(t, e->p - 4, (u16)target, false);
+        emit_u32(e, (u32)(c->p - (e->p + 4)));
+        emit_loans(c, t->loans);
+        add_link(t, t->loans ? NULL : e->p - 4, (u16)target, false);
         keep_scratch(t);
         return;
     }
     u8 *skip = emit_jcc32(e, cc ^ 1);
-    emit_goto(t, target, word);
+    if (t->loans && target != t->b->loan_from)
+        leave_stretch(t, target);
+    else
+        emit_goto(t, target, word);
     emit_here32(e, skip);
 }
 
@@ -273,8 +290,8 @@ static void store_sized(struct emit *e, unsigned size, unsigned reg, unsigned ba
 static void push_body(struct tr *t, struct emit *e, void *ctx)
 {
     const struct push *p = ctx;
-    if (p->what == PUSH_REG && host_of(p->reg) != H_NONE) {
-        store_sized(e, p->size, host_of(p->reg), RCX, t->mem_index, t->mem_disp);
+    if (p->what == PUSH_REG && host_of(t, p->reg) != H_NONE) {
+        store_sized(e, p->size, host_of(t, p->reg), RCX, t->mem_index, t->mem_disp);
     } else if (p->what == PUSH_IMM) {
         if (p->size == 2)
             emit_byte(e, 0x66);
@@ -364,7 +381,7 @@ static void pop_body(struct tr *t, struct emit *e, void *ctx)
             emit_mov(e, RBP, RCX);
         return;
     }
-    unsigned home = p->what == POP_REG ? host_of(p->reg) : H_NONE;
+    unsigned home = p->what == POP_REG ? host_of(t, p->reg) : H_NONE;
     if (t->ssz == 8 && p->size == 8 && home != H_NONE && p->reg != RSP) {
         load_sized(e, p->size, home, RCX, t->mem_index, t->mem_disp);
         stack_add(t, e, p->release);
@@ -413,7 +430,7 @@ static void rm_to_spill(struct tr *t, unsigned size)
 {
     struct emit *e = &t->hot;
     if (t->d->in.mod == 3) {
-        unsigned r = host_of(t->d->in.rm);
+        unsigned r = host_of(t, t->d->in.rm);
         if (r == H_NONE) {
             emit_load(e, R11, gpr_disp(t->d->in.rm));
             r = R11;

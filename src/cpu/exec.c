@@ -162,8 +162,23 @@ bool exec_stale(struct vcpu *v, u64 offset, u64 r11)
     return go(v, v->page_la + (u16)offset, 0);
 }
 
+/* Guest registers back to their places, or on loan again. */
+static void swap_loans(struct vcpu *v, u16 loans)
+{
+    static const u8 homeless[] = {R11, R14, R15};
+    for (unsigned i = 0; loans && i < ARRAY_LEN(homeless); i++) {
+        unsigned lender = loan_lender(loans, homeless[i]);
+        if (!lender)
+            continue;
+        u64 x = v->gpr[lender];
+        v->gpr[lender] = v->gpr[homeless[i]];
+        v->gpr[homeless[i]] = x;
+    }
+}
+
 bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11)
 {
+    swap_loans(v, v->exec->signal_loans);
     return leave_with(v, CPU_FAULT);
 }
 
@@ -233,11 +248,9 @@ static bool group_hits(const struct vcpu *v, const struct site *s, u64 la)
     return (tag + start + s->span - 1) >> PAGE_SHIFT == 0;
 }
 
-bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
+static bool slow_mem(struct vcpu *v, const u8 *after, u64 la, struct site s)
 {
     struct exec *x = v->exec;
-    struct site s;
-    __builtin_memcpy(&s, after, sizeof s);
     at_instruction(v, s.offset, s.len);
     enum access access = s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ;
     if (s.seg & SITE_X87) {
@@ -307,11 +320,20 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     return true;
 }
 
-bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
+bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
+{
+    struct site s;
+    __builtin_memcpy(&s, after, sizeof s);
+    swap_loans(v, s.loans);
+    bool stays = slow_mem(v, after, la, s);
+    if (stays)
+        swap_loans(v, s.loans);
+    return stays;
+}
+
+static bool slow_done(struct vcpu *v, const u8 *after, struct site_done d)
 {
     struct exec *x = v->exec;
-    struct site_done d;
-    __builtin_memcpy(&d, after, sizeof d);
     at_instruction(v, d.offset, d.len);
     enum outcome out = CPU_OK;
     if (x->bounce_size)
@@ -328,6 +350,17 @@ bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
     }
     v->resume = (u64)(after + d.next);
     return true;
+}
+
+bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
+{
+    struct site_done d;
+    __builtin_memcpy(&d, after, sizeof d);
+    swap_loans(v, d.loans);
+    bool stays = slow_done(v, after, d);
+    if (stays)
+        swap_loans(v, d.loans);
+    return stays;
 }
 
 bool exec_slow_segment(struct vcpu *v, const u8 *after, u64 offset)
@@ -405,6 +438,7 @@ const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
     if (!find_place(v, host_rip, &b, &guest))
         return NULL;
     at_instruction(v, guest, 0);
+    v->exec->signal_loans = guest >= b->loan_from && guest < b->loan_to ? b->loans : 0;
     switch (trapno) {
     case EXC_DE:
     case EXC_UD:

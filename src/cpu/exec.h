@@ -45,7 +45,18 @@ struct block {
     struct place *places;
     u32 place_count;
     u32 cold_place_from; /* places[] from here lie in the cold part */
+    u16 loans;           /* from instruction loan_from until before loan_to, offsets in the page */
+    u16 loan_from, loan_to;
 };
+
+/*
+ * Loans (loan.c): in a stretch of a block a guest register without a home (r11, r14, r15) and one that the stretch does
+ * not name change places, the latter into the vCPU. Four bits each give the lender of r11, r14 and r15; 0: none.
+ */
+static inline unsigned loan_lender(u16 loans, unsigned homeless)
+{
+    return loans >> (homeless == R11 ? 0 : homeless == R14 ? 4 : 8) & 15;
+}
 
 #define HASH_BITS 16
 #define PAGE_HASH_BITS 14
@@ -92,6 +103,7 @@ struct exec {
     void *decoder[3]; /* ZydisDecoder by code size; [0] is an array: real mode, protected mode */
     struct tr *tr;    /* the translator's working memory */
     u64 chain_generation;
+    u16 signal_loans; /* where a host signal came */
 };
 
 /* What follows the CALL of slow_mem in a cold stub. */
@@ -108,6 +120,7 @@ struct site {
     s32 resume;
     s16 before; /* SITE_GROUP */
     u16 span;
+    u16 loans;
 } __attribute__((packed));
 
 #define ELEMENT_PACKED 0x80    /* selected elements lie together (expand, compress) */
@@ -132,6 +145,7 @@ struct site_done {
     u16 offset;
     u8 len;
     u8 flags;
+    u16 loans;
 } __attribute__((packed));
 
 /* What follows the CALL of slow_segment: r11 = offset, becomes the linear address. */

@@ -11,14 +11,14 @@
  */
 #include "cpu/translate.h"
 
-unsigned host_of(unsigned guest)
+unsigned host_of(const struct tr *t, unsigned guest)
 {
     switch (guest) {
     case RCX: return H_GUEST_RCX;
     case RSP: return H_GUEST_RSP;
     case R11:
     case R14:
-    case R15: return H_NONE;
+    case R15: return t->loans ? loan_host(t->loans, guest) : H_NONE;
     default: return guest;
     }
 }
@@ -37,7 +37,7 @@ void emit_place(struct tr *t, struct emit *e)
 /* Guest register in any host register: its own, r11 if that holds it, or loaded into `temp`. */
 static unsigned source(struct tr *t, unsigned guest, unsigned temp)
 {
-    unsigned h = host_of(guest);
+    unsigned h = host_of(t, guest);
     if (h != H_NONE)
         return h;
     if (guest == t->in_r11)
@@ -94,8 +94,8 @@ unsigned emit_address(struct tr *t)
     const struct insn *in = &t->d->in;
     bool based = in->seg == SEG_FS || in->seg == SEG_GS;
     if (t->is64 && in->asz == 8 && !based && in->index == REG_NONE && in->disp == 0 && in->base < GPR_COUNT &&
-        host_of(in->base) != H_NONE)
-        return host_of(in->base);
+        host_of(t, in->base) != H_NONE)
+        return host_of(t, in->base);
     emit_effective(t, H_ADDR, in->asz == 8);
     if (in->asz == 2)
         emit_movzx16(e, H_ADDR, H_ADDR);
@@ -150,7 +150,7 @@ static void describe_mask(const struct tr *t, struct site *s)
     case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
     case ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB:
         s->elements = d->in.vl;
-        s->element |= ELEMENT_WHOLE;
+        s->element = on_amd_host() ? 1 : s->element | ELEMENT_WHOLE;
         return;
     default: break;
     }
@@ -189,6 +189,7 @@ static void emit_site(const struct tr *t, struct emit *c, struct site *s)
 {
     if (waits_for_x87(t->d))
         s->seg |= SITE_X87;
+    s->loans = t->loans;
     emit_call_vcpu(c, VCPU_DISP(slow_mem));
     for (unsigned i = 0; i < sizeof *s; i++)
         emit_byte(c, ((const u8 *)s)[i]);
@@ -259,14 +260,14 @@ static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, boo
 }
 
 /* Is the base register enough to address the operand: it has a host register, and there is no index. */
-static bool is_simple(const struct access_note *note)
+static bool is_simple(const struct tr *t, const struct access_note *note)
 {
-    return note->index == REG_NONE && host_of(note->base) != H_NONE;
+    return note->index == REG_NONE && host_of(t, note->base) != H_NONE;
 }
 
 bool grouped_keeps(const struct tr *t, const struct access_note *note)
 {
-    return is_simple(note) && t->group[note->group].started;
+    return is_simple(t, note) && t->group[note->group].started;
 }
 
 bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp)
@@ -274,8 +275,8 @@ bool grouped_operand(const struct tr *t, const struct access_note *note, unsigne
     if (note->group == GROUP_NONE || t->group[note->group].slot == GROUP_NONE)
         return false;
     const struct group *g = &t->group[note->group];
-    if (is_simple(note)) {
-        *index = host_of(note->base);
+    if (is_simple(t, note)) {
+        *index = host_of(t, note->base);
         *disp = note->disp;
     } else { /* r11 holds the address, or that of the window */
         *index = H_ADDR;
@@ -292,7 +293,7 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
         return false;
     struct emit *e = &t->hot, *c = &t->cold;
     struct group *g = &t->group[note->group];
-    bool simple = is_simple(note);
+    bool simple = is_simple(t, note);
     s32 slot = VCPU_DISP(group) + g->slot * 8;
     t->mem_index = (u8)index;
     if (!simple) {
@@ -332,6 +333,7 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
                      .retry = (s32)(retry - site), .resume = (s32)sizeof s};
     emit_site(t, c, &s);
     emit_here8(c, alone);
+    emit_loans(c, t->loans);
     add_link(t, NULL, t->pos, true);
 
     emit_place(t, e);
@@ -372,7 +374,8 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
     emit_place(t, c);
     body(t, c, ctx);
     emit_call_vcpu(c, VCPU_DISP(slow_done));
-    struct site_done d = {.next = (s32)(e->p - c->p), .offset = t->pos, .len = t->d->in.len, .flags = (u8)flags};
+    struct site_done d = {.next = (s32)(e->p - c->p), .offset = t->pos, .len = t->d->in.len, .flags = (u8)flags,
+                          .loans = t->loans};
     for (unsigned i = 0; i < sizeof d; i++)
         emit_byte(c, ((const u8 *)&d)[i]);
 }

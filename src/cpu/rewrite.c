@@ -25,7 +25,7 @@ struct plan {
     u8 spill_count;
     u8 spill[SPILL_COUNT];
     u8 map[GPR_COUNT]; /* guest to host */
-    u32 busy;          /* guest GPRs that the instruction names */
+    u32 busy;          /* GPRs that the instruction names, and their hosts */
 };
 
 static u8 take_spill(struct plan *p, bool low)
@@ -86,8 +86,16 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32
     p->busy = explicit | implicit;
     if (addr != H_NONE && addr < GPR_COUNT)
         p->busy |= BIT(addr);
-    for (unsigned r = 0; r < GPR_COUNT; r++)
-        p->map[r] = (u8)host_of(r);
+    bool homeless = false;
+    for (unsigned r = 0; r < GPR_COUNT; r++) {
+        p->map[r] = (u8)host_of(t, r);
+        if (!(explicit & BIT(r)))
+            continue;
+        if (p->map[r] == H_NONE)
+            homeless = true;
+        else
+            p->busy |= BIT(p->map[r]);
+    }
     bool rcx = (implicit & BIT(RCX)) || (high && (explicit & BIT(RCX)));
     if (rcx) {
         p->rcx_in = true;
@@ -96,7 +104,6 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32
     }
     bool temps[2] = {!rcx, true}; /* rcx, r11 */
     if (mem) {
-        bool homeless = explicit & (BIT(R11) | BIT(R14) | BIT(R15));
         if (rcx) {
             p->pointer = POINTER_REG;
             p->pointer_reg = high ? take_spill(p, true) : R11;
@@ -208,7 +215,7 @@ static void note_scratch(struct tr *t, const struct plan *p)
         if (p->temp[i].host == RCX)
             t->in_rcx = GROUP_NONE;
         if (p->temp[i].host == R11)
-            t->in_r11 = host_of(p->temp[i].guest) == H_NONE ? p->temp[i].guest : REG_NONE;
+            t->in_r11 = host_of(t, p->temp[i].guest) == H_NONE ? p->temp[i].guest : REG_NONE;
         else if (p->temp[i].guest == t->in_r11)
             t->in_r11 = REG_NONE;
     }
@@ -216,18 +223,18 @@ static void note_scratch(struct tr *t, const struct plan *p)
 }
 
 /* Moves a guest register into a host register, or back. */
-static void guest_to_host(struct emit *e, unsigned host, unsigned guest)
+static void guest_to_host(const struct tr *t, struct emit *e, unsigned host, unsigned guest)
 {
-    unsigned home = host_of(guest);
+    unsigned home = host_of(t, guest);
     if (home != H_NONE)
         emit_mov(e, host, home);
     else
         emit_load(e, host, gpr_disp(guest));
 }
 
-static void host_to_guest(struct emit *e, unsigned guest, unsigned host)
+static void host_to_guest(const struct tr *t, struct emit *e, unsigned guest, unsigned host)
 {
-    unsigned home = host_of(guest);
+    unsigned home = host_of(t, guest);
     if (home != H_NONE)
         emit_mov(e, home, host);
     else
@@ -409,13 +416,13 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
         emit_mov(e, RCX, H_GUEST_RCX);
     for (unsigned i = 0; i < p->temp_count; i++)
         if (p->temp[i].load)
-            guest_to_host(e, p->temp[i].host, p->temp[i].guest);
+            guest_to_host(t, e, p->temp[i].host, p->temp[i].guest);
     encode(t, p, e);
     for (unsigned i = 0; i < p->temp_count; i++)
         if (p->temp[i].store && t->pure && p->temp[i].host == R11)
             t->unsaved = true;
         else if (p->temp[i].store)
-            host_to_guest(e, p->temp[i].guest, p->temp[i].host);
+            host_to_guest(t, e, p->temp[i].guest, p->temp[i].host);
     if (p->rcx_out)
         emit_mov(e, H_GUEST_RCX, RCX);
     for (unsigned i = 0; i < p->spill_count; i++)
@@ -424,11 +431,22 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
         note_scratch(t, p);
 }
 
+bool on_amd_host(void)
+{
+    static u32 vendor; /* EBX of leaf 0; asking takes long in a VM */
+    u32 a = 0, c = 0, d;
+    if (!vendor)
+        __asm__("cpuid" : "+a"(a), "=b"(vendor), "+c"(c), "=d"(d));
+    return vendor == 0x68747541; /* "Auth" */
+}
+
 /* Does an EVEX instruction keep faults of memory elements that its mask leaves out to itself? */
 static bool suppresses_faults(const struct decoded *d)
 {
     if (d->zi.mnemonic == ZYDIS_MNEMONIC_VDBPSADBW || d->zi.mnemonic == ZYDIS_MNEMONIC_VCVTNE2PS2BF16)
         return false; /* the decoder library has another class for them */
+    if (d->zi.mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEQB || d->zi.mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB)
+        return !on_amd_host();
     switch (d->zi.meta.exception_class) {
     case ZYDIS_EXCEPTION_CLASS_E1NF:
     case ZYDIS_EXCEPTION_CLASS_E3NF:
@@ -439,15 +457,6 @@ static bool suppresses_faults(const struct decoded *d)
     case ZYDIS_EXCEPTION_CLASS_E10NF: return false;
     default: return true;
     }
-}
-
-static bool host_is_amd(void)
-{
-    static u32 vendor; /* EBX of leaf 0; asking takes long in a VM */
-    u32 a = 0, c = 0, d;
-    if (!vendor)
-        __asm__("cpuid" : "+a"(a), "=b"(vendor), "+c"(c), "=d"(d));
-    return vendor == 0x68747541; /* "Auth" */
 }
 
 /* Does the instruction demand that its memory operand of `size` bytes is aligned? */
@@ -484,7 +493,7 @@ static bool needs_alignment(const struct decoded *d, unsigned size)
     case ZYDIS_MNEMONIC_SHA1RNDS4:
     case ZYDIS_MNEMONIC_SHA256MSG1:
     case ZYDIS_MNEMONIC_SHA256MSG2:
-    case ZYDIS_MNEMONIC_SHA256RNDS2: return !host_is_amd();
+    case ZYDIS_MNEMONIC_SHA256RNDS2: return !on_amd_host();
     default: return true;
     }
 }
@@ -554,9 +563,9 @@ void translate_copy(struct tr *t)
     }
     const struct insn *in = &t->d->in;
     unsigned addr;
-    if (t->is64 && in->asz == 8 && in->index == REG_NONE && in->base < GPR_COUNT && host_of(in->base) != H_NONE &&
+    if (t->is64 && in->asz == 8 && in->index == REG_NONE && in->base < GPR_COUNT && host_of(t, in->base) != H_NONE &&
         in->seg != SEG_FS && in->seg != SEG_GS && in->disp > -(1 << 30) && in->disp < 1 << 30) {
-        addr = host_of(in->base);
+        addr = host_of(t, in->base);
         disp = (s32)in->disp;
     } else {
         addr = emit_address(t);
@@ -569,7 +578,7 @@ void translate_copy(struct tr *t)
 void translate_lea(struct tr *t)
 {
     struct emit *e = &t->hot;
-    unsigned home = host_of(t->d->in.reg);
+    unsigned home = host_of(t, t->d->in.reg);
     u8 seg = t->d->in.seg;
     bool flat = t->flat;
     t->d->in.seg = SEG_DS; /* LEA ignores segments */
@@ -641,7 +650,7 @@ static void bit_body(struct tr *t, struct emit *e, void *ctx)
 {
     const struct bit_ctx *b = ctx;
     emit_lea(e, true, RCX, RCX, R11, 1, 0);
-    unsigned r = host_of(b->reg);
+    unsigned r = host_of(t, b->reg);
     if (r == H_NONE) {
         emit_load(e, R11, gpr_disp(b->reg));
         r = R11;
@@ -677,7 +686,7 @@ void translate_bit(struct tr *t)
     t->d->in.seg = seg;
     t->flat = flat;
     emit_mov(e, R11, addr);
-    unsigned r = host_of(b.reg);
+    unsigned r = host_of(t, b.reg);
     bool w = b.osz == 8;
     /* spill[1] holds the address while rcx and r11 make the displacement */
     emit_store(e, R11, VCPU_DISP(spill) + 8);

@@ -292,6 +292,21 @@ static void find_labels(struct tr *t)
     }
 }
 
+static void make_loans(struct tr *t)
+{
+    save_scratch(t);
+    t->loans = t->b->loans;
+    emit_loans(&t->hot, t->loans);
+    t->loan_entry = t->hot.p;
+}
+
+static void end_loans(struct tr *t)
+{
+    save_scratch(t);
+    emit_loans(&t->hot, t->loans);
+    t->loans = 0;
+}
+
 struct block *translate(struct vcpu *v, const struct translation_request *r, bool *needs_page2)
 {
     struct cache *c = v->vm->cache;
@@ -332,21 +347,29 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     else
         for (u32 i = 0; i < t->insn_count; i++)
             t->insn[i].note[0].group = t->insn[i].note[1].group = GROUP_NONE;
+    t->loans = 0;
+    find_loans(t);
     emit_entries(t);
     for (u32 i = 0; i < t->insn_count; i++) {
         t->d = &t->insn[i];
         t->pos = t->d->pos;
         t->next = t->d->next;
+        if (b->loans && t->pos == b->loan_to)
+            end_loans(t);
         t->pure = !t->d->label && is_pure(t);
         if (!t->pure)
             save_scratch(t);
         t->at[i].guest = t->pos;
         t->at[i].host = t->hot.p;
         t->at_count = i + 1;
+        if (b->loans && t->pos == b->loan_from)
+            make_loans(t);
         translate_insn(t);
     }
     u32 pos = t->next;
     save_scratch(t);
+    if (t->loans && !t->d->ends)
+        end_loans(t);
     if (!t->d->ends) {
         t->pos = 0; /* falling through is never backward */
         t->transfer = 0;

@@ -1,6 +1,7 @@
 /*
  * Private to the translator's stages: translate.c (blocks), memory.c (operand addresses and the TLB check), rewrite.c
- * (copied instructions), branch.c (control transfers and the stack), decode.c (Zydis output to what the stages need).
+ * (copied instructions), branch.c (control transfers and the stack), decode.c (Zydis output to what the stages need),
+ * group.c and loan.c (what instructions of a block share).
  */
 #ifndef CPU_TRANSLATE_H
 #define CPU_TRANSLATE_H
@@ -84,6 +85,9 @@ struct tr {
     bool unsaved; /* what r11 holds is not in the vCPU yet: among instructions that nothing can interrupt */
     bool pure;    /* the current instruction is one of those */
 
+    u16 loans;      /* those in force at the current instruction */
+    u8 *loan_entry; /* the first instruction of the stretch, loans made */
+
     struct {
         u16 guest;
         u8 *host;
@@ -104,7 +108,7 @@ unsigned decode_gpr(ZydisRegister reg, bool *high);
 
 /* memory.c */
 /* Host register of a guest GPR, or H_NONE if it lives in the vCPU. */
-unsigned host_of(unsigned guest);
+unsigned host_of(const struct tr *t, unsigned guest);
 /* Emits the offset of the memory operand into host register dst, cut to 32 bits unless wide. */
 void emit_effective(struct tr *t, unsigned dst, bool wide);
 /* Emits the linear address of the memory operand; the host register that holds it (H_ADDR or a guest's). */
@@ -147,6 +151,8 @@ void emit_place(struct tr *t, struct emit *e);
 /* rewrite.c */
 /* SITE_* flags and bytes of the memory operand. */
 unsigned access_flags(const struct decoded *d, unsigned *size);
+/* Copied instructions fault as the host's do, whatever vendor the guest sees. */
+bool on_amd_host(void);
 void translate_copy(struct tr *t);
 /* Integer arithmetic between registers: no fault, no exit, nothing that reads or changes the vCPU. */
 bool is_pure(const struct tr *t);
@@ -156,6 +162,13 @@ void translate_xlat(struct tr *t);
 
 /* group.c: finds accesses that can be checked together. */
 void group_accesses(struct tr *t);
+
+/* loan.c: finds a stretch of the block where a loan pays, into t->b's loan fields. */
+void find_loans(struct tr *t);
+/* Makes the loans, or ends them: the same exchanges. r11 is lost. */
+void emit_loans(struct emit *e, u16 loans);
+/* Host register of one without a home, H_NONE if nothing is lent to it. */
+unsigned loan_host(u16 loans, unsigned homeless);
 
 /* branch.c */
 void translate_branch(struct tr *t);

@@ -105,6 +105,34 @@ static void own_loop(void)
     check_eq(n, 0, "a loop that changes its own body");
 }
 
+/* The same with the registers that an engine may keep elsewhere in a loop. */
+static void own_loop_registers(void)
+{
+    u64 a = 1, b = 2, c = 0, x = 1, y = 2, z = 0;
+    register u64 r11 __asm__("r11") = a, r14 __asm__("r14") = b, r15 __asm__("r15") = c;
+    __asm__ volatile("mov $100, %%ecx\n\t"
+                     "1: lea (%0,%1,2), %0\n\t"
+                     "xor %%rcx, %1\n\t"
+                     "movl %%ecx, 2f+3(%%rip)\n\t"
+                     "2: add $0x11111111, %2\n\t" /* 49 81 c7 imm32 */
+                     "add %0, %1\n\t"
+                     "xor %1, %2\n\t"
+                     "dec %%ecx\n\t"
+                     "jnz 1b"
+                     : "+r"(r11), "+r"(r14), "+r"(r15)
+                     :
+                     : "rcx", "memory", "cc");
+    a = r11, b = r14, c = r15;
+    for (u64 i = 100; i; i--) {
+        x += y * 2;
+        y ^= i;
+        z += i;
+        y += x;
+        z ^= y;
+    }
+    check(a == x && b == y && c == z, "a loop that changes its own body, in r11, r14 and r15");
+}
+
 static void mappings(void)
 {
     map_page(ALIAS, (u64)code, PTE_P | PTE_W);
@@ -215,6 +243,7 @@ int main(void)
     rewrite();
     ahead();
     own_loop();
+    own_loop_registers();
     mappings();
     page_end();
     device();

@@ -1,7 +1,7 @@
 /*
  * The differential test of instructions: what a case is, and what running it leaves.
  *
- * A case is a seed, from which registers and memory are made, and up to 8 units of code (an instruction, or a few that
+ * A case is a seed, from which registers and memory are made, and up to 16 units of code (an instruction, or a few that
  * belong together, such as a jump and what it jumps over). native.c runs it on the host CPU, engine.c in the engine,
  * each in a process of its own; main.c compares. The linear addresses are the same on both sides.
  */
@@ -19,7 +19,7 @@
 #define STACK_PAGES 1
 #define MEMORY_SIZE ((DATA_PAGES + STACK_PAGES) * PAGE_SIZE)
 
-#define UNITS 8
+#define UNITS 16
 #define UNIT_BYTES 15
 
 struct test_case {

@@ -1,7 +1,7 @@
 /*
  * Makes random code: opcode bytes of every map, legacy, VEX and EVEX, with memory operands that mostly hit the data
  * pages; what Zydis decodes as an instruction that user code may execute, and whose effect is a function of the state
- * that a case sets up, is kept. A few composite units bring in branches.
+ * that a case sets up, is kept. A few composite units bring in branches, and some cases are loops.
  */
 #include "tests/insn/case.h"
 
@@ -326,6 +326,12 @@ static bool differs_on_amd(const ZydisDecodedInstruction *in, const ZydisDecoded
     return false;
 }
 
+static bool is_role(const struct draft *d, unsigned reg)
+{
+    return reg == d->roles.pointer[0] || reg == d->roles.pointer[1] || reg == d->roles.pointer[2] ||
+           reg == d->roles.index || reg == RSP;
+}
+
 /* The address of the next unit is known when this is called. */
 static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstruction *in, u64 la)
 {
@@ -378,9 +384,8 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
         if (full < ZYDIS_REGISTER_RAX || full > ZYDIS_REGISTER_R15)
             continue;
         unsigned n = full - ZYDIS_REGISTER_RAX;
-        bool role = n == d->roles.pointer[0] || n == d->roles.pointer[1] || n == d->roles.pointer[2] ||
-                    n == d->roles.index || (n == RSP && o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN);
-        if (role && !chance(d, 16))
+        bool moves_stack = n == RSP && o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN;
+        if (is_role(d, n) && !moves_stack && !chance(d, 16))
             return false;
     }
     if (rip_relative) {
@@ -399,8 +404,8 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
 static unsigned draft_branch(struct draft *d)
 {
     struct rng *r = d->r;
-    unsigned reg = d->roles.pointer[0];
-    while (reg == RSP || reg == d->roles.pointer[0] || reg == d->roles.pointer[1] || reg == d->roles.pointer[2])
+    unsigned reg = RSP;
+    while (is_role(d, reg))
         reg = (unsigned)rng_below(r, GPR_COUNT);
     u64 lea = 0x058d48u | (reg & 7) << 19 | (reg >= 8) << 2;
     d->n = 0;
@@ -479,6 +484,90 @@ static unsigned draft_branch(struct draft *d)
     return d->n;
 }
 
+/* Does the decoded instruction name one of the registers, a bit each? */
+static bool names(const u8 *code, u32 registers)
+{
+    ZydisDecodedInstruction in;
+    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, 15, &in, op)))
+        return false;
+    u32 set = 0;
+    for (unsigned i = 0; i < in.operand_count; i++) {
+        ZydisRegister reg[] = {op[i].type == ZYDIS_OPERAND_TYPE_REGISTER ? op[i].reg.value : ZYDIS_REGISTER_NONE,
+                               op[i].type == ZYDIS_OPERAND_TYPE_MEMORY ? op[i].mem.base : ZYDIS_REGISTER_NONE,
+                               op[i].type == ZYDIS_OPERAND_TYPE_MEMORY ? op[i].mem.index : ZYDIS_REGISTER_NONE};
+        for (unsigned k = 0; k < 3; k++) {
+            ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg[k]);
+            if (full >= ZYDIS_REGISTER_RAX && full <= ZYDIS_REGISTER_R15)
+                set |= 1u << (full - ZYDIS_REGISTER_RAX);
+        }
+    }
+    return set & registers;
+}
+
+static void add_unit(struct draft *d, struct test_case *c, u64 *la)
+{
+    c->len[c->units] = (u8)d->n;
+    memcpy(c->code[c->units++], d->byte, d->n);
+    *la += d->n;
+    d->n = 0;
+}
+
+/* A loop with ways out, of instructions that mostly name the registers that translated code keeps in memory. */
+static bool generate_loop(struct draft *d, struct test_case *c)
+{
+    struct rng *r = d->r;
+    unsigned counter, wanted = 4 + (unsigned)rng_below(r, UNITS - 3), tries = 0, exit[UNITS], exits = 0;
+    u64 la = CODE_LA + c->start, start[UNITS];
+    do
+        counter = (unsigned)rng_below(r, GPR_COUNT);
+    while (is_role(d, counter));
+    c->units = 0;
+    d->n = 0;
+    if (counter >= 8) /* MOV counter, n */
+        put(d, 0x41, 1);
+    put(d, 0xb8 | (counter & 7), 1);
+    put(d, 1 + rng_below(r, 20), 4);
+    add_unit(d, c, &la);
+    while (c->units + 1u < wanted) {
+        start[c->units] = la;
+        if (chance(d, 12)) { /* Jcc to behind the loop */
+            exit[exits++] = c->units;
+            put(d, 0x0f, 1);
+            put(d, 0x80 + rng_below(r, 16), 1);
+            put(d, 0, 4);
+            add_unit(d, c, &la);
+            continue;
+        }
+        ZydisDecodedInstruction in;
+        unsigned kind = (unsigned)rng_below(r, 32);
+        u32 liked = chance(d, 4) ? 0xffff : 1u << R11 | 1u << R14 | 1u << R15;
+        for (;;) {
+            draft_bytes(d, tries % 64 ? kind : (kind = (unsigned)rng_below(r, 32)));
+            if (draft_check(d, c, &in, la) && names(d->byte, liked) && !names(d->byte, 1u << counter))
+                break;
+            if (++tries > 4000000)
+                return false;
+        }
+        generate_count[in.mnemonic]++;
+        d->n = in.length;
+        add_unit(d, c, &la);
+    }
+    u64 back = start[1 + rng_below(r, c->units > 3 ? 3 : 1)];
+    if (counter >= 8) /* DEC counter; JNZ */
+        put(d, 0x41, 1);
+    put(d, 0xff, 1);
+    put(d, 0xc8 | (counter & 7), 1);
+    put(d, 0x850f, 2);
+    put(d, back - (la + d->n + 4), 4);
+    add_unit(d, c, &la);
+    for (unsigned i = 0; i < exits; i++) {
+        s32 distance = (s32)(la - (start[exit[i]] + 6));
+        memcpy(c->code[exit[i]] + 2, &distance, 4);
+    }
+    return true;
+}
+
 bool generate_case(struct rng *r, struct test_case *c, unsigned only)
 {
     struct draft d = {.r = r};
@@ -487,6 +576,8 @@ bool generate_case(struct rng *r, struct test_case *c, unsigned only)
     c->start = (u16)(rng_below(r, 4) ? rng_below(r, PAGE_SIZE - 256) : PAGE_SIZE - rng_below(r, 64));
     c->cpl0 = rng_below(r, 4) == 0;
     state_roles(c->seed, &d.roles);
+    if (!only && chance(&d, 8))
+        return generate_loop(&d, c);
     c->units = (u8)(1 + rng_below(r, UNITS));
     u64 la = CODE_LA + c->start;
     unsigned tries = 0;
