@@ -41,10 +41,12 @@ start_qemu() { # mode
 
 : >"$out/nestbox.log"
 : >"$out/qemu.log"
-say "native"
-build/loops all | sed 's/^/NB L0 bench /' >"$out/native.log"
-say "nestbox, L1 and L2 ($nested)"
-start_nestbox l2bench
+: >"$out/native.log"
+for round in 1 2; do # the best of both counts: a busy host slows minutes, not all of them
+    say "native, then nestbox, L1 and L2 ($nested), round $round of 2"
+    build/loops all | sed 's/^/NB L0 bench /' >>"$out/native.log"
+    start_nestbox l2bench
+done
 say "qemu-system-x86_64 -accel tcg"
 start_qemu bench
 say "boots of both, in turn"

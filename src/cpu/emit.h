@@ -230,6 +230,18 @@ static inline void emit_here8(struct emit *e, u8 *after)
         after[-1] = (u8)(e->p - after);
 }
 
+/* Up to `align`, a power of two, by few instructions. */
+static inline void emit_align(struct emit *e, unsigned align)
+{
+    static const u8 nop[8] = {0x0f, 0x1f, 0x84}; /* nopl 0(rax, rax) with 32 bits of displacement */
+    unsigned n = (unsigned)-(u64)e->p & (align - 1);
+    for (; n >= sizeof nop; n -= sizeof nop)
+        for (unsigned i = 0; i < sizeof nop; i++)
+            emit_byte(e, nop[i]);
+    while (n--)
+        emit_byte(e, 0x90);
+}
+
 static inline void emit_jmp(struct emit *e, const u8 *target)
 {
     emit_byte(e, 0xe9);

@@ -8,6 +8,8 @@
 #include "cpu/copy.h"
 #include "cpu/ops.h"
 
+#define LOOP_ALIGN 64 /* bytes: short loops differ by as much as a third by where they lie */
+
 void emit_call_insn(struct tr *t, insn_fn fn, bool ends)
 {
     struct insn *in = cache_alloc(t->c, sizeof *in);
@@ -277,7 +279,7 @@ static bool decode_block(struct tr *t, const u8 *page, const u8 *page2, u64 page
     return true;
 }
 
-/* Finds the targets of the block's own branches. */
+/* Finds the targets of the block's own branches: backward ones. Those ahead leave the block. */
 static void find_labels(struct tr *t)
 {
     for (u32 i = 0; i < t->insn_count; i++)
@@ -287,7 +289,7 @@ static void find_labels(struct tr *t)
         if (d->class != CLASS_BRANCH || !d->zi.raw.imm[0].is_relative || !d->zi.raw.imm[0].size)
             continue;
         s64 target = d->next + d->zi.raw.imm[0].value.s;
-        for (u32 k = 0; k < t->insn_count; k++)
+        for (u32 k = 0; k <= i; k++)
             t->insn[k].label |= t->insn[k].pos == target;
     }
 }
@@ -297,6 +299,7 @@ static void make_loans(struct tr *t)
     save_scratch(t);
     t->loans = t->b->loans;
     emit_loans(&t->hot, t->loans);
+    emit_align(&t->hot, LOOP_ALIGN);
     t->loan_entry = t->hot.p;
 }
 
@@ -359,6 +362,8 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
         t->pure = !t->d->label && is_pure(t);
         if (!t->pure)
             save_scratch(t);
+        if (t->d->label)
+            emit_align(&t->hot, LOOP_ALIGN);
         t->at[i].guest = t->pos;
         t->at[i].host = t->hot.p;
         t->at_count = i + 1;

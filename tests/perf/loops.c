@@ -1,6 +1,7 @@
 /*
  * The measuring program: statically linked, run natively, in L1 and in L2, under any machine. Prints one `name value
- * unit` a line; each value is the best of three runs, or of as many as a half second has. `loops NAME...` measures those, `loops all` everything but cpuid.
+ * unit` a line; each value is the best of three runs, or of as many as take half a second. `loops NAME...` measures
+ * those, `loops all` everything but cpuid.
  */
 #include <emmintrin.h>
 #include <stdint.h>
