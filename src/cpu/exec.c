@@ -302,7 +302,10 @@ static bool slow_mem(struct vcpu *v, const u8 *after, u64 la, struct site s)
         }
     }
     enum outcome out = CPU_OK;
-    if ((s.flags & SITE_WRITE) && count)
+    /* Masked elements are accessed one by one: a page fault of the first comes before the #GP of the others. */
+    if (s.flags & SITE_MASKED && count && is_canonical(v, start) && !is_canonical(v, start + count - 1))
+        out = mem_probe(v, start, (unsigned)(PAGE_SIZE - (start & PAGE_MASK)), access | aligned);
+    if (out == CPU_OK && (s.flags & SITE_WRITE) && count)
         out = mem_probe(v, start, count, ACCESS_WRITE | aligned);
     if (out == CPU_OK && (s.flags & SITE_READ) && count)
         out = mem_read(v, start, buf + first, count, ACCESS_READ | aligned);
