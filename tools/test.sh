@@ -8,7 +8,7 @@ here=$(dirname "$0")
 . "$here/need.sh"
 pattern=${1:-.}
 need_build
-need busybox-static cpio
+need busybox-static cpio xz-utils qemu-system-x86 seabios
 make -s -j2 all build/release/insn build/loops unit guests || die "the build failed"
 NB=build/release/nestbox
 export NB
