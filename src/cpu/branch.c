@@ -124,8 +124,7 @@ void add_link(struct tr *t, u8 *field, u16 target, bool plain)
 void emit_goto(struct tr *t, s32 target, bool word)
 {
     struct emit *e = &t->hot;
-    bool in_page = target >= 0 && target < (s32)PAGE_SIZE && !(t->mode & MODE_STEP) &&
-                   !t->crossing_next;
+    bool in_page = target >= 0 && target < (s32)PAGE_SIZE && !(t->mode & MODE_STEP);
     if (in_page) {
         u8 *here = host_of_target(t, target);
         if (target <= t->pos)

@@ -251,10 +251,8 @@ static bool decode_block(struct tr *t, const u8 *page, const u8 *page2, u64 page
         unsigned avail = PAGE_SIZE - pos < INSN_MAX ? (unsigned)(PAGE_SIZE - pos) : INSN_MAX;
         bool crossing = false, more, valid = decode(t, page + pos, avail, &more);
         if (!valid && more && avail < INSN_MAX) {
-            if (t->insn_count) { /* a block of its own */
-                t->crossing_next = true;
+            if (t->insn_count) /* a block of its own */
                 return true;
-            }
             if (!page2)
                 return false;
             copy_bytes(window, page + pos, avail);
@@ -333,7 +331,7 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     t->flat = t->is64 || (r->mode & MODE_FLAT);
     t->direct = t->is64 && !(r->mode & MODE_USER) && mmu_is_direct(v);
     t->ssz = t->is64 ? 8 : r->mode & MODE_SS32 ? 4 : 2;
-    t->lost = t->crossing_next = t->unsaved = false;
+    t->lost = t->unsaved = false;
     t->scratch_at = NULL;
     t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;
     if (c->link_max - c->link_count < ARRAY_LEN(t->links))

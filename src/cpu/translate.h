@@ -64,7 +64,6 @@ struct tr {
     u16 pos;     /* offset in the page of the current instruction */
     u16 next;    /* and of the one behind it */
     bool lost;   /* out of memory in the cache */
-    bool crossing_next; /* the next instruction crosses the page: a block that is never chained */
     u32 transfer; /* TRANSFER_* of the branch being translated, 0 for falling through */
 
     struct decoded *d; /* the current instruction */

@@ -513,9 +513,12 @@ static void add_unit(struct draft *d, struct test_case *c, u64 *la)
     d->n = 0;
 }
 
-/* A loop with ways out, of instructions that mostly name the registers that translated code keeps in memory. */
+/* A loop with ways out, of instructions that mostly name the registers that translated code keeps in memory. Often the
+ * page ends soon behind it. */
 static bool generate_loop(struct draft *d, struct test_case *c)
 {
+    if (chance(d, 2))
+        c->start = (u16)(PAGE_SIZE - 16 - rng_below(d->r, 112));
     struct rng *r = d->r;
     unsigned counter, wanted = 4 + (unsigned)rng_below(r, UNITS - 3), tries = 0, exit[UNITS], exits = 0;
     u64 la = CODE_LA + c->start, start[UNITS];
@@ -561,6 +564,11 @@ static bool generate_loop(struct draft *d, struct test_case *c)
     put(d, 0x850f, 2);
     put(d, back - (la + d->n + 4), 4);
     add_unit(d, c, &la);
+    if (c->units < UNITS) { /* MOV RAX, imm64 */
+        put(d, 0xb848, 2);
+        put(d, rng_next(r), 8);
+        add_unit(d, c, &la);
+    }
     for (unsigned i = 0; i < exits; i++) {
         s32 distance = (s32)(la - (start[exit[i]] + 6));
         memcpy(c->code[exit[i]] + 2, &distance, 4);

@@ -163,7 +163,7 @@ static void run_cpuid(void)
     }
 }
 
-#if RUNS_UNKNOWN /* to the compiler: tools/bench-compilers.sh */
+#ifdef RUNS_UNKNOWN /* to the compiler: tools/bench-compilers.sh */
 static volatile unsigned least = 3;
 #else
 static const unsigned least = 3;
