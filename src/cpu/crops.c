@@ -78,7 +78,9 @@ enum outcome op_mov_from_cr(struct vcpu *v, const struct insn *in)
     return CPU_OK;
 }
 
-/* Everything that MOV DR checks before it moves. *dr: DR4 and DR5 resolved. */
+/* Everything that MOV DR checks before it moves. *dr: DR4 and DR5 resolved. The manuals do not order general detect and
+ * #GP: Intel's processors take #DB first, AMD's the #GP for CPL. Only there does every fault come before the intercept,
+ * and hypervisors rely on that for general detect. */
 static enum outcome dr_access(struct vcpu *v, const struct insn *in, enum intercept ic, unsigned *dr)
 {
     *dr = in->reg;
@@ -89,12 +91,14 @@ static enum outcome dr_access(struct vcpu *v, const struct insn *in, enum interc
     bool alias = *dr == 4 || *dr == 5;
     if (alias && v->cr4 & CR4_DE)
         return raise_ud(v);
-    if (v->cpl)
+    if (amd(v) && v->cpl)
+        return raise_gp(v, 0);
+    if (v->dr7 & DR7_GD)
+        return raise_db(v, DR6_BD);
+    if (v->cpl || (ic == IC_DR_WRITE && *dr >= 4 && mask_size(v->gpr[in->rm], move_size(v)) >> 32))
         return raise_gp(v, 0);
     if (amd(v))
         TRY(nested_check(v, ic, *dr, in->rm));
-    if (v->dr7 & DR7_GD)
-        return raise_db(v, DR6_BD);
     if (alias)
         *dr += 2;
     return CPU_OK;
@@ -106,8 +110,6 @@ enum outcome op_mov_to_dr(struct vcpu *v, const struct insn *in)
     unsigned dr;
     TRY(dr_access(v, in, IC_DR_WRITE, &dr));
     u64 value = mask_size(v->gpr[in->rm], move_size(v));
-    if (dr >= 6 && value >> 32)
-        return raise_gp(v, 0);
     if (dr == 6)
         v->dr6 = (value & dr6_writable) | DR6_FIXED;
     else if (dr == 7)

@@ -41,10 +41,13 @@ static enum fault_class fault_class(const struct vcpu *v, const struct event *e)
     }
 }
 
-/* EXT: the fault happened on the way to the handler of something that the program did not ask for. */
-static void add_ext(struct event *fault, const struct event *first)
+/* EXT: the fault happened on the way to the handler of something that the program did not ask for; to AMD's processors
+ * the exceptions of its own instructions are not external. */
+static void add_ext(const struct vcpu *v, struct event *fault, const struct event *first)
 {
     bool external = first->type != EVENT_SOFT_INT && first->type != EVENT_SOFT_EXC;
+    if (v->vm->vendor == VENDOR_AMD)
+        external = first->type == EVENT_EXTINT || first->type == EVENT_NMI;
     if (external && fault->vector >= EXC_TS && fault->vector <= EXC_GP)
         fault->error |= 1;
 }
@@ -83,7 +86,7 @@ static enum outcome combine(struct vcpu *v, const struct event *first, struct ev
 {
     struct event second = v->fault;
     enum fault_class was = fault_class(v, first), is = fault_class(v, &second);
-    add_ext(&second, first);
+    add_ext(v, &second, first);
     if (v->in_guest)
         TRY(v->nested->exception(v, &second));
     bool df = first->type == EVENT_EXCEPTION && first->vector == EXC_DF;

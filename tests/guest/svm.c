@@ -379,6 +379,19 @@ static void registers(void)
     intercept(SVM_EXIT_WRITE_DR0 + 7, true);
     resume();
     exits(SVM_EXIT_WRITE_DR0 + 7, l2_write_dr_at, RSI & gpr, "MOV to DR7");
+    prepare(l2_write_dr);
+    regs.rsi = 1ull << 32;
+    intercept(SVM_EXIT_WRITE_DR0 + 7, true);
+    intercept(SVM_EXIT_EXCP + EXC_GP, true);
+    resume();
+    exits(SVM_EXIT_EXCP + EXC_GP, l2_write_dr_at, 0, "but not of what it cannot hold");
+    prepare(l2_dr);
+    vmcb.save.dr7 = DR7_FIXED | DR7_GD;
+    intercept(SVM_EXIT_READ_DR0 + 1, true);
+    intercept(SVM_EXIT_EXCP + EXC_DB, true);
+    resume();
+    exits(SVM_EXIT_EXCP + EXC_DB, l2_dr_at, 0, "general detect comes before the intercept");
+    check_eq(vmcb.save.dr6 & DR6_BD, DR6_BD, "and is in DR6");
 }
 
 /* Handlers that run in L2. */

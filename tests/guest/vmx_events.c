@@ -181,6 +181,16 @@ static void debug(void)
     check_eq(vmread(F_PENDING_DEBUG), 0, "nothing stays pending");
     check_eq(read_dr6(), dr6, "DR6 is as it was");
     write_dr6(DR6_FIXED);
+    prepare(l2_sti);
+    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_sti_after, DR6_BS, "STI's single step, within its shadow");
+    check_eq(vmread(F_INTERRUPTIBILITY), INTERRUPTIBILITY_STI, "which is saved");
+    check_eq(vmread(F_PENDING_DEBUG), 0, "without a single step that would come again");
+    vmwrite(F_INTERRUPTIBILITY, 0);
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_sti_after + 1, DR6_BS, "so the next one is the next instruction's");
 }
 
 /* L2 turns PAE paging on: the PDPTEs are in the VMCS at the next exit, and the VM entry after it takes them from

@@ -77,6 +77,14 @@ static void debug(void)
     v->cpl = 0;
     v->dr7 = DR7_FIXED | DR7_GD;
     CHECK(raised(move(op_mov_from_dr, 0), EXC_DB) && v->fault.payload == DR6_BD);
+    v->gpr[RAX] = 1ull << 32;
+    CHECK(raised(move(op_mov_to_dr, 7), EXC_DB));
+    v->cpl = 3;
+    CHECK(raised(move(op_mov_from_dr, 0), EXC_DB));
+    v->vm->vendor = VENDOR_AMD;
+    CHECK(raised(move(op_mov_from_dr, 0), EXC_GP));
+    v->vm->vendor = VENDOR_INTEL;
+    v->cpl = 0;
     v->dr7 = DR7_FIXED;
 }
 

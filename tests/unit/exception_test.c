@@ -92,6 +92,18 @@ static void double_faults(void)
     CHECK(exception_deliver(v) == CPU_OK); /* #NP in a benign #UD */
     CHECK_EQ(v->rip, 0x7000);
     CHECK_EQ(peek(v->gpr[RSP], 4), EXC_UD * 8 + 2 + 1);
+    v = fake_vcpu(VENDOR_AMD);
+    fake_protected(v, 0);
+    gate32(EXC_NP, SEL_CODE0, 0x7000, SYS_INT_GATE, 0);
+    gate32(EXC_UD, SEL_CODE0, 0x7000, SYS_INT_GATE, 0);
+    poke(IDT + EXC_UD * 8 + 5, SYS_INT_GATE, 1);
+    raise_ud(v);
+    CHECK(exception_deliver(v) == CPU_OK);
+    CHECK_EQ(peek(v->gpr[RSP], 4), EXC_UD * 8 + 2); /* an exception is not external to AMD */
+    const struct event e = {.valid = true, .vector = EXC_UD, .type = EVENT_EXTINT};
+    CHECK(event_deliver(v, &e) == CPU_OK);
+    CHECK_EQ(peek(v->gpr[RSP], 4), EXC_UD * 8 + 2 + 1);
+    v = fake_vcpu(VENDOR_INTEL);
     fake_protected(v, 0);
     poke(IDT + EXC_DF * 8, 0, 8);
     raise_gp(v, 0);

@@ -48,7 +48,22 @@ static void save_registers(const struct vcpu *v, struct vmx *x)
     f->entry_controls = (f->entry_controls & ~ENTRYC_IA32E_GUEST) | (v->efer & EFER_LMA ? ENTRYC_IA32E_GUEST : 0);
 }
 
-/* SDM "Saving Non-Register State". */
+/* SDM "Saving Non-Register State": a debug exception that exits is L1's, and not saved as pending for L2 too, even
+ * where blocking by STI is saved. */
+static u64 pending_debug(const struct vcpu *v, const struct vmcs *f)
+{
+    u32 info = f->exit_intr_info;
+    if (f->exit_reason == EXIT_EXCEPTION_NMI && INTR_TYPE(info) == EVENT_EXCEPTION &&
+        (info & INTR_VECTOR_MASK) == EXC_DB)
+        return 0;
+    if (v->trap_pending) {
+        u64 bits = v->trap_dr6 & (PENDING_DBG_B_MASK | PENDING_DBG_BS);
+        return bits | (bits & PENDING_DBG_B_MASK ? PENDING_DBG_ENABLED_BP : 0);
+    }
+    /* The trap that blocking by STI or MOV SS holds back. */
+    return v->shadow && v->flags & FLAG_TF && !(v->debugctl & DEBUGCTL_BTF) ? PENDING_DBG_BS : 0;
+}
+
 static void save_nonregister(struct vcpu *v, struct vmx *x)
 {
     struct vmcs *f = &x->f;
@@ -63,13 +78,7 @@ static void save_nonregister(struct vcpu *v, struct vmx *x)
     f->guest_interruptibility = (v->shadow & SHADOW_STI ? INTERRUPTIBILITY_STI : 0) |
                                 (v->shadow & SHADOW_MOVSS ? INTERRUPTIBILITY_MOVSS : 0) |
                                 (v->nmi_blocked || x->nmi_held ? INTERRUPTIBILITY_NMI : 0);
-    f->guest_pending_debug = 0;
-    if (v->trap_pending) {
-        u64 bits = v->trap_dr6 & (PENDING_DBG_B_MASK | PENDING_DBG_BS);
-        f->guest_pending_debug = bits | (bits & PENDING_DBG_B_MASK ? PENDING_DBG_ENABLED_BP : 0);
-    } else if (v->shadow && v->flags & FLAG_TF && !(v->debugctl & DEBUGCTL_BTF)) {
-        f->guest_pending_debug = PENDING_DBG_BS; /* the trap that blocking by STI or MOV SS holds back */
-    }
+    f->guest_pending_debug = pending_debug(v, f);
     if (f->exit_controls & EXITC_SAVE_PREEMPTION_TIMER)
         f->guest_preemption_timer = vmx_timer_value(v);
 }
