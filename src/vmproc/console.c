@@ -44,6 +44,7 @@ struct console {
     u32 head, count;
     bool busy;   /* [lock] the writer holds bytes that it took from the queue */
     bool ending; /* [lock] */
+    int lost;    /* [lock] -errno of the write that failed */
     struct escape escape;
 };
 
@@ -66,7 +67,7 @@ void console_put(struct console *c, u8 byte)
     pthread_mutex_unlock(&c->lock);
 }
 
-static bool write_all(int fd, const u8 *bytes, size_t count)
+static int write_all(int fd, const u8 *bytes, size_t count)
 {
     while (count) {
         ssize_t n = write(fd, bytes, count);
@@ -75,20 +76,19 @@ static bool write_all(int fd, const u8 *bytes, size_t count)
             continue;
         }
         if (n < 0 && errno != EINTR)
-            return false;
+            return -errno;
         if (n > 0) {
             bytes += n;
             count -= (size_t)n;
         }
     }
-    return true;
+    return 0;
 }
 
 static void *write_thread(void *opaque)
 {
     struct console *c = opaque;
     u8 chunk[CHUNK];
-    bool broken = false;
     pthread_mutex_lock(&c->lock);
     for (;;) {
         c->busy = false;
@@ -103,13 +103,16 @@ static void *write_thread(void *opaque)
         c->count -= n;
         c->busy = true;
         pthread_cond_broadcast(&c->drained);
-        int fd = c->out;
+        int fd = c->lost ? -1 : c->out;
         pthread_mutex_unlock(&c->lock);
-        if (fd >= 0 && !broken && !write_all(fd, chunk, n) && c->kind != SOCKET) {
-            broken = true;
+        int e = fd < 0 ? 0 : write_all(fd, chunk, n);
+        if (c->kind == SOCKET)
+            e = 0;
+        if (e)
             c->events.hangup(c->events.opaque);
-        }
         pthread_mutex_lock(&c->lock);
+        if (e)
+            c->lost = e;
     }
     return NULL;
 }
@@ -226,6 +229,10 @@ static int fail(char *error, size_t size, const char *where, int code)
 
 static int open_file(struct console *c, const char *path, char *error, size_t size)
 {
+    if (!*path) {
+        snprintf(error, size, "--serial without stdio, unix:PATH or the name of a file");
+        return -EINVAL;
+    }
     c->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
     return c->out < 0 ? fail(error, size, path, -errno) : 0;
 }
@@ -288,7 +295,7 @@ int console_open(struct console **out, const char *where, char *error, size_t er
         e = open_file(c, where, error, error_size);
     }
     if (e) {
-        console_close(c);
+        (void)console_close(c);
         return e;
     }
     *out = c;
@@ -340,7 +347,7 @@ void console_leave(struct console *c)
         unlink(c->path);
 }
 
-void console_close(struct console *c)
+int console_close(struct console *c)
 {
     console_leave(c);
     console_ending(c);
@@ -350,6 +357,9 @@ void console_close(struct console *c)
         pthread_cancel(c->writer);
         pthread_join(c->writer, NULL);
     }
+    /* What a pipe and a terminal say when nobody reads any more is no failure of ours. */
+    bool unread = c->lost == -EPIPE || (c->lost == -EIO && isatty(c->out));
+    int lost = unread ? 0 : c->lost;
     if (c->kind != STDIO && c->out >= 0)
         close(c->out);
     if (c->listener >= 0)
@@ -358,4 +368,5 @@ void console_close(struct console *c)
         close(c->wake);
     free(c->path);
     free(c);
+    return lost;
 }

@@ -18,18 +18,18 @@ struct console_events {
      * console_room(). */
     unsigned (*input)(void *opaque, const u8 *bytes, unsigned count);
     void (*quit)(void *opaque);   /* [input thread] Ctrl-a x */
-    void (*hangup)(void *opaque); /* [output thread] nobody reads our output any more */
+    void (*hangup)(void *opaque); /* [output thread] output cannot be written any more */
     void *opaque;
 };
 
 /* `where`: "stdio", "unix:PATH" or a file's path. 0 or -errno with one line. Nothing is read before
- * console_start. */
+ * console_start. Waits for a reader if the file is a named pipe. */
 int MUST_CHECK console_open(struct console **console, const char *where, char *error,
                             size_t error_size);
 int MUST_CHECK console_start(struct console *c, const struct console_events *events);
 /* Writes what is queued (for at most a second if nobody takes it), restores the terminal, removes
- * the socket. */
-void console_close(struct console *c);
+ * the socket. 0, or -errno if output was lost that somebody might have read. */
+int console_close(struct console *c);
 /* The same, but leaves threads and memory to the end of the process: a thread may be waiting for a vCPU. */
 void console_leave(struct console *c);
 

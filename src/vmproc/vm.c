@@ -444,7 +444,7 @@ static int create(struct vm_process *vm, struct vm_end *end)
     struct boot_error error = {""};
     const struct boot_request request = {
         .kernel = c->kernel, .initrd = c->initrd, .initrds = c->initrds, .append = c->append};
-    /* Files may be pipes that nobody writes: signals end this as they end any program. */
+    /* Files may be pipes whose other end nobody opens: signals end this as they end any program. */
     sigset_t blocked;
     pthread_sigmask(SIG_SETMASK, &vm->outside, &blocked);
     int e = boot_open(&vm->boot, &request, &error);
@@ -481,7 +481,9 @@ static int create(struct vm_process *vm, struct vm_end *end)
         snprintf(end->text, sizeof(end->text), "%s", error.text);
         return e;
     }
+    pthread_sigmask(SIG_SETMASK, &vm->outside, NULL);
     e = console_open(&vm->console, c->serial, end->text, sizeof(end->text));
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
     if (e)
         return e;
     e = vcpus_create(vm, end);
@@ -497,14 +499,24 @@ static int create(struct vm_process *vm, struct vm_end *end)
     return e;
 }
 
-static void destroy(struct vm_process *vm)
+static void console_end(struct vm_process *vm, struct vm_end *end)
+{
+    int e = console_close(vm->console);
+    if (!e || end->kind == VM_END_FAILED)
+        return;
+    snprintf(end->text, sizeof(end->text), "output of the guest is lost: --serial %s: %s", vm->config->serial,
+             strerror(-e));
+    ended(end, VM_END_FAILED, 0);
+}
+
+static void destroy(struct vm_process *vm, struct vm_end *end)
 {
     if (vm->console)
         console_ending(vm->console);
     if (vm->thread_count)
         vcpus_end(vm);
     if (vm->console)
-        console_close(vm->console);
+        console_end(vm, end);
     lost_unwatch();
     if (vm->pc)
         pc_destroy(vm->pc);
@@ -580,7 +592,7 @@ void vm_run(const struct vm_config *config, struct vm_end *end)
         console_leave(vm->console);
         return;
     }
-    destroy(vm);
+    destroy(vm, end);
     if (vm->wake >= 0)
         close(vm->wake);
     if (vm->signals >= 0)

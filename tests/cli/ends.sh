@@ -32,6 +32,12 @@ MANY_LINES=0
 run 'serial port in a file' 0 '' "${vm[@]}" --kernel "$WORK/off" --serial "$WORK/serial"
 check 'what is in the file' [ "$(cat "$WORK/serial")" = A ]
 
+run 'serial port on a full disk' 4 'lost: --serial /dev/full: No space' "${vm[@]}" --kernel "$WORK/off" \
+    --serial /dev/full
+timeout 20 "$NESTBOX" "${vm[@]}" --kernel "$WORK/off" </dev/null >/dev/full 2>"$WORK/err"
+check 'standard output on a full disk' [ $? = 4 ]
+check 'what is said of it' grep -q 'lost: --serial stdio: No space' "$WORK/err"
+
 timeout 20 "$NESTBOX" "${vm[@]}" --kernel "$WORK/off" --serial "$WORK/serial" <&- >&- 2>&-
 check 'power-off with standard input and output closed' [ $? = 0 ]
 check 'nothing else in the file' [ "$(cat "$WORK/serial")" = A ]
@@ -66,6 +72,12 @@ sleep 0.5
 kill -TERM $pid
 wait $pid
 check 'ended while its kernel is a pipe that nobody writes' [ $? -gt 123 ]
+timeout -k 5 20 "$NESTBOX" "${vm[@]}" --kernel "$WORK/off" --serial "$WORK/pipe" >"$WORK/out" 2>"$WORK/err" </dev/null &
+pid=$!
+sleep 1
+kill -TERM $pid
+wait $pid
+check 'ended while its serial port is a pipe that nobody reads' [ $? = 143 ]
 # A shell starts background commands with SIGINT ignored; job control does not.
 set -m
 ends_by INT 130
