@@ -29,15 +29,26 @@ static bool has_bytes(const struct image *image, u64 offset, const char *bytes, 
     return image_has(image, offset, size) && memcmp(image->data + offset, bytes, size) == 0;
 }
 
+struct known {
+    u64 offset;
+    const char *bytes;
+    size_t size;
+    const char *what;
+};
+
+static const char *what_is(const struct image *image, const struct known *known, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (has_bytes(image, known[i].offset, known[i].bytes, known[i].size))
+            return known[i].what;
+    }
+    return NULL;
+}
+
 /* Kernels of other CPUs and compressed files that people pass by mistake. NULL: no idea. */
 static const char *what_else(const struct image *image)
 {
-    static const struct {
-        u64 offset;
-        const char *bytes;
-        size_t size;
-        const char *what;
-    } known[] = {
+    static const struct known known[] = {
         {0x38, "ARM\x64", 4, "a kernel for arm64; this machine is an x86 PC"},
         {0x38, "RSC\x05", 4, "a kernel for RISC-V; this machine is an x86 PC"},
         {0x24, "\x18\x28\x6f\x01", 4, "a kernel for 32-bit Arm; this machine is an x86 PC"},
@@ -54,11 +65,19 @@ static const char *what_else(const struct image *image)
         {0, "MZ", 2,
          "an EFI or DOS program; this machine starts bzImage, multiboot and PVH kernels"},
     };
-    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-        if (has_bytes(image, known[i].offset, known[i].bytes, known[i].size))
-            return known[i].what;
-    }
-    return NULL;
+    return what_is(image, known, ARRAY_LEN(known));
+}
+
+/* Files for firmware, and firmware itself. A multiboot kernel may look like these, too. */
+static const char *what_takes_firmware(const struct image *image)
+{
+    static const struct known known[] = {
+        {0x28, "_FVH", 4, "UEFI firmware; this machine has none and starts kernels without"},
+        {0x8001, "CD001", 5, "an image of a CD, which takes a BIOS or UEFI; this machine has none"},
+        {0x1fe, "\x55\xaa", 2,
+         "a boot sector or an image of a disk, which takes a BIOS; this machine has none"},
+    };
+    return what_is(image, known, ARRAY_LEN(known));
 }
 
 static int detect_elf(struct boot *b, struct boot_error *error)
@@ -102,6 +121,9 @@ static int detect(struct boot *b, struct boot_error *error)
         b->kind = BOOT_KIND_MULTIBOOT;
         return multiboot_check(b, error);
     }
+    what = what_takes_firmware(&b->kernel);
+    if (what)
+        return boot_fail(error, -EINVAL, "%s: %s", b->kernel_name, what);
     if (b->kernel.size < 1024)
         return boot_fail(error, -EINVAL, "%s: too short for a kernel (%llu bytes)", b->kernel_name,
                          (unsigned long long)b->kernel.size);
@@ -116,6 +138,8 @@ static int open_module(struct boot *b, const char *given, struct boot_error *err
 {
     if (b->modules == BOOT_MODULES)
         return boot_fail(error, -E2BIG, "more than %u --initrd files", BOOT_MODULES);
+    if (!*given)
+        return boot_fail(error, -EINVAL, "--initrd without the name of a file");
     struct boot_module *mod = &b->module[b->modules];
     mod->name = strdup(given);
     char *file = strdup(given);

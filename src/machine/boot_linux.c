@@ -45,6 +45,7 @@ enum {
 #define E820_ZP_ENTRY 20u
 #define PARAGRAPH 16ull /* the unit of syssize */
 #define MAGIC_HDRS 0x53726448u /* "HdrS" */
+#define CODE32_LOWEST 0x100000u
 #define LOADED_HIGH BIT(0)
 #define XLF_KERNEL_64 BIT(0)
 #define XLF_CAN_BE_LOADED_ABOVE_4G BIT(1)
@@ -102,7 +103,13 @@ int linux_check(const struct boot *b, struct boot_error *error)
         return boot_fail(error, -EINVAL,
                          "%s: a Linux kernel with boot protocol %u.%02u and no bzImage: too old",
                          name, h.version >> 8, h.version & 0xff);
-    if (!h.payload_size || !image_has(im, h.payload, h.payload_there))
+    /* Boot loaders in a bzImage's clothes leave out what real-mode code does not need. */
+    if (!h.payload_size || image_u32(im, HDR_CODE32_START) < CODE32_LOWEST)
+        return boot_fail(error, -EINVAL,
+                         "%s: a bzImage that starts in real mode only, as iPXE, memdisk and GRUB do: it takes a "
+                         "BIOS, and this machine has none",
+                         name);
+    if (!image_has(im, h.payload, h.payload_there))
         return boot_fail(
             error, -EINVAL,
             "%s: truncated Linux kernel: its header promises %llu bytes, the file has %llu", name,

@@ -103,6 +103,10 @@ int multiboot_check(const struct boot *b, struct boot_error *error)
         return boot_fail(error, -EINVAL,
                          "%s: a multiboot header, but neither an ELF file nor load addresses",
                          b->kernel_name);
+    u64 entry = elf_entry_physical(&elf);
+    if (entry >> 32)
+        return boot_fail(error, -EINVAL, "%s: a multiboot kernel whose entry is at %#llx, beyond 4 GiB", b->kernel_name,
+                         (unsigned long long)entry);
     return 0;
 }
 
@@ -178,6 +182,9 @@ int multiboot_load(const struct boot *b, const struct memory *m, struct accel_bo
     int e = kernel_load(b, m, &entry, &end, error);
     if (!e && end < BOOT_KERNEL_LOW)
         end = BOOT_KERNEL_LOW;
+    if (!e && end > m->low)
+        e = boot_fail(error, -ENOMEM, "%s: reaches up to %#llx; multiboot's addresses have 32 bits",
+                      b->kernel_name, (unsigned long long)end);
     if (!e)
         e = boot_modules_load(b, m, end, false, placed, &count, error);
     if (e)

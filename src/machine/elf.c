@@ -123,11 +123,14 @@ int elf_load(const struct elf *elf, const struct memory *m, const char *name,
         if (s.type != ELF_PT_LOAD || !s.memsz)
             continue;
         u8 *to = boot_kernel_at(m, s.paddr, s.memsz, taken);
-        if (!to)
-            return boot_fail(
-                error, -ENOMEM,
-                "%s: ELF segment %u wants %llu KiB at %#llx, where this VM has no free memory",
-                name, i, (unsigned long long)(s.memsz + 1023) >> 10, (unsigned long long)s.paddr);
+        if (!to) {
+            bool more_helps = s.paddr >= BOOT_KERNEL_LOW && s.paddr < MEMORY_LOW_MAX &&
+                              s.memsz <= MEMORY_LOW_MAX - s.paddr;
+            return boot_fail(error, -ENOMEM,
+                             "%s: ELF segment %u wants %llu KiB at %#llx, where this VM has no free memory%s", name, i,
+                             (unsigned long long)(s.memsz + 1023) >> 10, (unsigned long long)s.paddr,
+                             more_helps ? ": give more with --memory" : "");
+        }
         memcpy(to, elf->image->data + s.offset, s.filesz);
         memset(to + s.filesz, 0, s.memsz - s.filesz);
         if (s.paddr + s.memsz > *end)

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define IMAGE_MAX (4ull << 30) /* of a pipe or of what gzip gives */
+#define IMAGE_MAX (1ull << 30) /* of a pipe or of what gzip gives: neither tells before */
 #define CHUNK_MIN (1ull << 20)
 
 /* Bytes that grow in anonymous memory, so that what was read can be given back whole. */
@@ -95,6 +95,20 @@ static int fail(char *error, size_t error_size, const char *path, int code, cons
     return code;
 }
 
+static const char *why(int e)
+{
+    switch (e) {
+    case -ENODATA:
+        return "is empty";
+    case -EBADMSG:
+        return "is a damaged or truncated gzip file";
+    case -EFBIG:
+        return "gives more than 1024 MiB, the most from a pipe or gzip; unpack it into a plain file";
+    default:
+        return strerror(-e);
+    }
+}
+
 static int open_data(struct image *image, int fd, const char *path, char *error, size_t error_size)
 {
     struct stat st;
@@ -102,6 +116,8 @@ static int open_data(struct image *image, int fd, const char *path, char *error,
         return fail(error, error_size, path, -errno, strerror(errno));
     if (S_ISDIR(st.st_mode))
         return fail(error, error_size, path, -EISDIR, "is a directory, not a file to boot");
+    if (S_ISCHR(st.st_mode))
+        return fail(error, error_size, path, -ENODEV, "is a device, not a file to boot");
     if (S_ISREG(st.st_mode)) {
         if (st.st_size == 0)
             return fail(error, error_size, path, -ENODATA, "is empty");
@@ -117,7 +133,7 @@ static int open_data(struct image *image, int fd, const char *path, char *error,
         e = -ENODATA;
     if (e) {
         free(g.data);
-        return fail(error, error_size, path, e, e == -ENODATA ? "is empty" : strerror(-e));
+        return fail(error, error_size, path, e, why(e));
     }
     *image = (struct image){g.data, g.size, false};
     return 0;
@@ -139,8 +155,7 @@ int image_open(struct image *image, const char *path, bool gunzip, char *error, 
     image_close(image);
     if (e) {
         free(g.data);
-        return fail(error, error_size, path, e,
-                    e == -EBADMSG ? "is a damaged or truncated gzip file" : strerror(-e));
+        return fail(error, error_size, path, e, why(e));
     }
     *image = (struct image){g.data, g.size, false};
     return 0;

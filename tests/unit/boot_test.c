@@ -54,6 +54,7 @@ static void make_linux(u8 *im)
     memcpy(im + 0x202, "HdrS", 4);
     set(im, 0x206, 0x20f, 2);
     im[0x211] = 1;
+    set(im, 0x214, 0x100000, 4);
     set(im, 0x22c, 0x7fffffff, 4);
     set(im, 0x230, 0x200000, 4);
     im[0x234] = 1;
@@ -206,6 +207,17 @@ static void test_linux(void)
     CHECK_EQ(try_boot(put_file("bz", im, sizeof(im) - 16), NULL, 0, NULL, &start, &error), -EINVAL);
     CHECK(strstr(error.text, "truncated"));
 
+    TEST("a bzImage without a protected-mode part takes a BIOS");
+    make_linux(im);
+    set(im, 0x214, 0x100000, 4);
+    set(im, 0x1f4, 0, 4); /* memdisk, GRUB */
+    CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), NULL, 0, NULL, &start, &error), -EINVAL);
+    CHECK(strstr(error.text, "BIOS"));
+    make_linux(im);
+    set(im, 0x214, 0, 4); /* iPXE */
+    CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), NULL, 0, NULL, &start, &error), -EINVAL);
+    CHECK(strstr(error.text, "BIOS"));
+
     TEST("a gzipped kernel is inflated, a damaged one refused");
     make_linux(im);
     gzFile gz = gzopen(path_of("gz"), "wb");
@@ -294,6 +306,33 @@ static void test_multiboot(void)
     set(im, 52 + 12, 0x5f000, 4); /* overlaps the information */
     CHECK_EQ(try_boot(put_file("mb", im, sizeof(im)), NULL, 0, NULL, &start, &error), -ENOMEM);
 
+    TEST("multiboot: more memory is advised where it helps");
+    set(im, 52 + 12, 0x5f000, 4);
+    CHECK_EQ(try_boot(put_file("mb", im, sizeof(im)), NULL, 0, NULL, &start, &error), -ENOMEM);
+    CHECK(!strstr(error.text, "--memory"));
+    set(im, 52 + 12, 0x20000000, 4);
+    CHECK_EQ(try_boot(put_file("mb", im, sizeof(im)), NULL, 0, NULL, &start, &error), -ENOMEM);
+    CHECK(strstr(error.text, "--memory"));
+
+    TEST("multiboot: nothing lies beyond its 32-bit addresses");
+    u8 wide[ELF_SIZE];
+    make_elf(wide, true, 62);
+    add_multiboot(wide, 3);
+    set(wide, 24, 0x200000010, 8);
+    CHECK_EQ(try_boot(put_file("mb", wide, sizeof(wide)), NULL, 0, NULL, &start, &error), -EINVAL);
+    CHECK(strstr(error.text, "beyond 4 GiB"));
+    struct memory low = memory;
+    char text[200];
+    CHECK_EQ(memory_create(&memory, MEMORY_LOW_MAX + (16 << 20), text, sizeof(text)), 0);
+    make_elf(wide, true, 62);
+    add_multiboot(wide, 3);
+    set(wide, 64 + 24, 0x100000000, 8);
+    set(wide, 24, 0x100010, 8);
+    CHECK_EQ(try_boot(put_file("mb", wide, sizeof(wide)), NULL, 0, NULL, &start, &error), -ENOMEM);
+    CHECK(strstr(error.text, "32 bits"));
+    memory_destroy(&memory);
+    memory = low;
+
     TEST("multiboot: a real-mode program below 1 MiB");
     set(im, 24, 0x8010, 4);
     set(im, 52 + 8, 0x8000, 4);
@@ -368,6 +407,17 @@ static void test_refusals(void)
     refused("an empty file", put_file("f", "", 0), "empty");
     refused("a text file", put_file("f", "hello", 5), "too short");
     refused("zeros", put_file("f", im, sizeof(im)), "not a kernel");
+    set(im, 0x1fe, 0xaa55, 2);
+    refused("a boot sector", put_file("f", im, 512), "BIOS");
+    refused("an image of a disk", put_file("f", im, sizeof(im)), "BIOS");
+    memset(im, 0, sizeof(im));
+    memcpy(im + 0x28, "_FVH", 4);
+    refused("UEFI firmware", put_file("f", im, sizeof(im)), "UEFI");
+    u8 *cd = calloc(1, 0x9000);
+    memcpy(cd + 0x8001, "CD001", 5);
+    refused("an image of a CD", put_file("f", cd, 0x9000), "CD");
+    free(cd);
+    refused("a device that never ends", "/dev/zero", "device");
     make_linux(im);
     refused("a truncated bzImage", put_file("f", im, 3000), "truncated");
     memset(im, 0, sizeof(im));
