@@ -152,10 +152,12 @@ static int fail_range(const struct option *o, const char *text, char *error, siz
     if (o->kind == OPTION_SIZE) {
         size_text(o->min, min, sizeof(min));
         size_text(o->max, max, sizeof(max));
+    } else if (o->kind == OPTION_SECONDS) {
+        snprintf(min, sizeof(min), "%g", (double)o->min / 1000);
+        snprintf(max, sizeof(max), "%llu", (unsigned long long)o->max / 1000);
     } else {
-        u64 unit = o->kind == OPTION_SECONDS ? 1000 : 1;
-        snprintf(min, sizeof(min), "%llu", (unsigned long long)(o->min / unit));
-        snprintf(max, sizeof(max), "%llu", (unsigned long long)(o->max / unit));
+        snprintf(min, sizeof(min), "%llu", (unsigned long long)o->min);
+        snprintf(max, sizeof(max), "%llu", (unsigned long long)o->max);
     }
     snprintf(error, size, "--%s: '%s' is not a %s from %s to %s", o->name, text,
              o->kind == OPTION_SIZE      ? "size"

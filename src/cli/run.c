@@ -104,7 +104,7 @@ static int run(const struct verb *verb, int argc, char **argv)
     int status;
     if (verb_options(verb, argc, argv, &o, &status))
         return status;
-    if (!o.kernel) {
+    if (!o.kernel || !*o.kernel) {
         complain("no kernel given: use --kernel FILE (see nestbox run --help)");
         return STATUS_USAGE;
     }

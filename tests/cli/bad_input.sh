@@ -20,9 +20,20 @@ gzip -c "$WORK/good" | head -c 40 >"$WORK/short.gz"
     head -c 497 /dev/zero
     printf '\004\000\000\000\020\000\000\000\000\000\000\000\000\125\252\353\152HdrS\017\002'
     head -c 9 /dev/zero
-    printf '\001'
+    printf '\001\000\000\000\000\020'
     head -c 600 /dev/zero
 } >"$WORK/short.bz"
+
+# What boot loaders look like that are dressed as a bzImage: no 32-bit code.
+{
+    head -c 497 /dev/zero
+    printf '\004\000\000\000\000\000\000\000\000\000\000\000\000\125\252\353\152HdrS\003\002'
+    head -c 9 /dev/zero
+    printf '\001'
+    head -c 3000 /dev/zero
+} >"$WORK/loader"
+{ head -c 510 /dev/zero; printf '\125\252'; head -c 4096 /dev/zero; } >"$WORK/disk"
+install -m 0 "$WORK/good" "$WORK/secret"
 
 cd "$WORK" || exit 1
 NESTBOX=$(realpath "$OLDPWD/$NESTBOX" 2>/dev/null || realpath "$NESTBOX")
@@ -39,6 +50,21 @@ run 'truncated gzip' 4 'short.gz: .*truncated' run --kernel short.gz
 run 'arm64 Image' 4 'arm64: .*arm64' run --kernel arm64
 run 'arm64 ELF' 4 'arm64.elf: .*arm64' run --kernel arm64.elf
 run 'a program is no kernel' 4 'neither a multiboot header nor' run --kernel "$NESTBOX"
+run 'boot loader in the shape of a bzImage' 4 'loader: .*takes a BIOS' run --kernel loader
+run 'image of a disk' 4 'disk: .*takes a BIOS' run --kernel disk
+run 'device that never ends' 4 '/dev/zero: is a device' run --kernel /dev/zero
+run 'kernel without a name' 2 'no kernel given' run --kernel ''
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    # The program may lie where only root gets.
+    install -m 755 "$NESTBOX" /tmp/nestbox.$$
+    chmod 755 .
+    setpriv --reuid 65534 --clear-groups /tmp/nestbox.$$ run --kernel secret 2>err
+    check 'kernel that may not be read' [ $? = 4 ]
+    check 'what is said of it' grep -q 'secret: Permission denied' err
+    rm -f /tmp/nestbox.$$
+fi
+run 'initrd that never ends' 4 '/dev/zero: is a device' run --kernel good --initrd /dev/zero
+run 'initrd without a name' 4 'without the name' run --kernel good --initrd ''
 run 'initrd that is not there' 4 'nothing: No such file' run --kernel good --initrd nothing
 run 'initrd that is a directory' 4 'dir: is a directory' run --kernel good --initrd dir
 
@@ -60,9 +86,10 @@ run 'flag with a value' 2 'takes no value' run --kernel good --stats=yes
 run 'stray argument' 2 "unexpected argument 'good'" run good
 run 'unknown nesting' 2 "did you mean 'intel'" run --kernel good --nested intle
 run 'unknown accelerator' 2 'is not one of auto' run --kernel good --accel qemu
-run 'time-out of nothing' 2 'seconds' run --kernel good --timeout 0
+run 'time-out of nothing' 2 'seconds from 0.001' run --kernel good --timeout 0
 run 'serial port nowhere' 4 'nodir/file: No such' run --kernel good --accel "$ACCEL" --serial nodir/file
 run 'serial port on a directory' 4 'dir: Is a directory' run --kernel good --accel "$ACCEL" --serial dir
+run 'serial port without a name' 4 'without .* the name' run --kernel good --accel "$ACCEL" --serial ''
 run 'serial socket nowhere' 4 'nodir/s: No such' run --kernel good --accel "$ACCEL" --serial unix:nodir/s
 run 'serial socket on a file' 4 'text: Address already in use' run --kernel good --accel "$ACCEL" --serial unix:text
 
@@ -81,6 +108,6 @@ run 'version' 0 '' version
 
 rm -f out err
 left=$(echo *)
-want='arm64 arm64.elf dir empty good short.bz short.elf short.gz text zeros'
+want='arm64 arm64.elf dir disk empty good loader secret short.bz short.elf short.gz text zeros'
 check 'nothing left behind' [ "$left" = "$want" ]
 finish

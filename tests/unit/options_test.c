@@ -129,7 +129,7 @@ static void test_sizes(void)
     CHECK(options_seconds("1.23456", &n) && n == 1234);
     CHECK(!options_seconds(".5", &n));
     CHECK(!options_seconds("1s", &n));
-    CHECK(PARSE("--time", "0") < 0 && said("seconds"));
+    CHECK(PARSE("--time", "0") < 0 && said("seconds from 0.001 to "));
 }
 
 static void test_escape(void)
