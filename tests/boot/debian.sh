@@ -1,13 +1,23 @@
 #!/bin/bash
 # Debian's kernel as L1, to user space and power-off, with nothing to complain about in its log. pvh: started at the PVH
-# entry of the ELF file that is packed inside its bzImage.
-# cases: cpu1 cpu2 cpu4 nokaslr pti cpu2-nokaslr-pti pvh
+# entry of the ELF file that is packed inside its bzImage. rt, cloud: Debian's other kernels for amd64; other code at
+# other places.
+# cases: cpu1 cpu2 cpu4 nokaslr pti cpu2-nokaslr-pti pvh rt cloud
 set -u
 . "$(dirname "$0")/guest.sh"
+. "$(dirname "$0")/package.sh"
 which=${1:-cpu1} cpus=1 extra=
 case $which in cpu[0-9]*) cpus=${which%%-*} cpus=${cpus#cpu} ;; esac
 case $which in *nokaslr*) extra=nokaslr ;; esac
 case $which in *pti*) extra="$extra pti=on" ;; esac
+case $which in
+rt | cloud)
+    cpus=2
+    package=$(kernel_package "$which-amd64" amd64) || { echo "apt knows no kernel $which-amd64"; exit 77; }
+    unpack "$package" amd64
+    kernel=$(echo "$packages/$package"/boot/vmlinuz-*)
+    ;;
+esac
 if [ "$which" = pvh ]; then
     number() { od -An -t"$2" -j"$1" -N"${2#u}" $kernel | tr -d ' '; }
     start=$(((1 + $(number 0x1f1 u1)) * 512 + $(number 0x248 u4))) # setup_sects, payload_offset
