@@ -101,6 +101,10 @@ static int detect_elf(struct boot *b, struct boot_error *error)
         b->kind = BOOT_KIND_PVH;
         return 0;
     }
+    if (multiboot2_detect(&b->kernel))
+        return boot_fail(error, -EINVAL,
+                         "%s: a kernel for multiboot 2; this machine starts bzImage, multiboot 1 and PVH kernels",
+                         name);
     return boot_fail(
         error, -EINVAL,
         "%s: an x86 ELF file, but with neither a multiboot header nor a PVH entry note", name);

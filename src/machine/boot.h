@@ -94,6 +94,8 @@ int MUST_CHECK linux_load(const struct boot *b, const struct memory *m, struct a
                           struct boot_error *error);
 
 bool multiboot_detect(const struct image *image, u64 *header);
+/* Multiboot 2 is another protocol: for a message. */
+bool multiboot2_detect(const struct image *image);
 int MUST_CHECK multiboot_check(const struct boot *b, struct boot_error *error);
 int MUST_CHECK multiboot_load(const struct boot *b, const struct memory *m,
                               struct accel_boot *start, struct boot_error *error);

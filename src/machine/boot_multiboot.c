@@ -12,6 +12,8 @@
 
 #define HEADER_SEARCH 8192u
 #define HEADER_MAGIC 0x1badb002u
+#define HEADER2_SEARCH 32768u
+#define HEADER2_MAGIC 0xe85250d6u
 #define LOADER_MAGIC 0x2badb002u
 #define HEADER_ADDRESSES BIT(16) /* the a.out kludge: addresses in the header */
 #define HEADER_REQUIRED 0xffffu
@@ -48,6 +50,19 @@ bool multiboot_detect(const struct image *image, u64 *header)
             *header = at;
             return true;
         }
+    }
+    return false;
+}
+
+bool multiboot2_detect(const struct image *image)
+{
+    u64 end = image->size < HEADER2_SEARCH ? image->size : HEADER2_SEARCH;
+    for (u64 at = 0; at + 16 <= end; at += 8) {
+        u32 sum = 0;
+        for (u64 i = 0; i < 16; i += 4)
+            sum += image_u32(image, at + i);
+        if (image_u32(image, at) == HEADER2_MAGIC && !sum)
+            return true;
     }
     return false;
 }

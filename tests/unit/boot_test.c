@@ -428,6 +428,11 @@ static void test_refusals(void)
     refused("an arm64 ELF file", put_file("f", im, ELF_SIZE), "arm64");
     make_elf(im, true, 62);
     refused("an ELF file with nothing for a boot loader", put_file("f", im, ELF_SIZE), "neither");
+    set(im, 512, 0xe85250d6, 4);
+    set(im, 516, 0, 4);
+    set(im, 520, 16, 4);
+    set(im, 524, 0u - 0xe85250d6 - 16, 4);
+    refused("a multiboot 2 kernel", put_file("f", im, ELF_SIZE), "multiboot 2");
     refused("a truncated ELF file", put_file("f", im, 600), "truncated");
     refused("an ELF header cut short", put_file("f", im, 30), "truncated");
     refused("xz",
