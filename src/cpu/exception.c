@@ -149,12 +149,23 @@ static enum outcome deliver(struct vcpu *v, struct event e, u64 ip, u64 flags)
     return CPU_OK;
 }
 
+/* Breakpoints that MOV to SS held back. The next #DB takes them along: another one at its handler would lose the frame
+ * of the first where #DB has a stack of its own. */
+static u64 take_held_breakpoints(struct vcpu *v)
+{
+    u64 bits = v->trap_pending ? v->trap_dr6 & 0xf : 0;
+    v->trap_pending = false;
+    v->trap_dr6 = 0;
+    return bits;
+}
+
 enum outcome exception_deliver(struct vcpu *v)
 {
     struct event e = v->fault;
     v->fault.valid = false;
-    if (e.vector != EXC_DB)
-        v->trap_pending = false;
+    u64 held = take_held_breakpoints(v);
+    if (e.vector == EXC_DB)
+        e.payload |= held;
     if (v->in_guest)
         TRY(v->nested->exception(v, &e));
     iret_unblock(v);
@@ -170,15 +181,6 @@ enum outcome event_deliver(struct vcpu *v, const struct event *e)
     if (x.type == EVENT_NMI)
         v->nmi_blocked = true;
     return deliver(v, x, soft ? v->rip + x.insn_len : v->rip, rflags_get(v));
-}
-
-/* Breakpoints that MOV to SS held back are reported by the INT1 behind it: one #DB for both. */
-static u64 take_held_breakpoints(struct vcpu *v)
-{
-    u64 bits = v->trap_pending ? v->trap_dr6 & 0xf : 0;
-    v->trap_pending = false;
-    v->trap_dr6 = 0;
-    return bits;
 }
 
 enum outcome soft_interrupt(struct vcpu *v, u8 vector, enum event_type type)

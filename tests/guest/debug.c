@@ -89,6 +89,11 @@ static void repeat(void)
     check(to[2] == 'c' && !to[3], "three bytes were moved");
 }
 
+static bool is_intel(void)
+{
+    return cpuid(0, 0).c == 0x6c65746e; /* "ntel" */
+}
+
 static void instruction_breakpoint(void)
 {
     LABEL(bp_at);
@@ -106,8 +111,7 @@ static void instruction_breakpoint(void)
     start();
     write_dr0((u64)bp_ss);
     __asm__ volatile("mov %%ss, %%eax; mov %%eax, %%ss\nbp_ss: nop\nnop" : : : "rax", "memory");
-    bool intel = cpuid(0, 0).c == 0x6c65746e; /* "ntel" */
-    check_eq(records, intel ? 0 : 1, "on the instruction after MOV SS: none on Intel's processors, one on AMD's");
+    check_eq(records, is_intel() ? 0 : 1, "on the instruction after MOV SS: none on Intel's processors, one on AMD's");
     LABEL(bp_rep);
     static u8 to[8];
     void *d = to;
@@ -122,6 +126,11 @@ static void instruction_breakpoint(void)
 
 static u64 watched[4] __attribute__((aligned(32)));
 static u16 watched_word __attribute__((aligned(8)));
+
+static void fault_behind_ss(void *unused)
+{
+    __asm__ volatile("mov %0, %%ss\nud2" : : "m"(watched_word));
+}
 
 static void data_breakpoints(void)
 {
@@ -167,6 +176,24 @@ static void data_breakpoints(void)
     __asm__ volatile("mov %0, %%ss\n.byte 0xf1\nw_8: nop" : : "m"(watched_word));
     check_eq(records, 1, "INT1 behind it");
     expect(0, w_8, 2, "reports both in one #DB");
+    LABEL(w_9);
+    LABEL(w_10);
+    LABEL(w_11);
+    start();
+    instruction_kind = true;
+    write_dr0((u64)w_9);
+    write_dr7(read_dr7() | 2);
+    __asm__ volatile("mov %0, %%ss\nw_9: nop\nw_10: nop" : : "m"(watched_word));
+    check_eq(records, 1, "a breakpoint on the instruction behind it");
+    expect(0, is_intel() ? w_10 : w_9, is_intel() ? 2 : 3, "is held off or comes with it in one #DB");
+    instruction_kind = false;
+    write_dr7(read_dr7() & ~2ull);
+    start();
+    check(catch(fault_behind_ss, NULL).vector == EXC_UD, "a fault behind it is delivered");
+    start();
+    stop_stepping = true;
+    __asm__ volatile(SET_TF "nop\nw_11: nop" : : : "cc", "memory");
+    expect(0, w_11, DR6_BS, "and leaves nothing in later debug exceptions");
     LABEL(w_7);
     start();
     write_dr1((u64)watched);
