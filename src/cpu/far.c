@@ -203,13 +203,15 @@ enum outcome return_stack(struct vcpu *v, u16 ss, u32 rpl, bool code64, struct s
     return CPU_OK;
 }
 
-/* Data segments of more privilege than the new level become null; the base stays. */
+/* Data segments of more privilege than the new level become null, and null selectors lose their RPL; the base stays. */
 static void drop_inner_segments(struct vcpu *v)
 {
     static const u8 data[] = {SEG_ES, SEG_FS, SEG_GS, SEG_DS};
     for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
         struct segment *s = &v->seg[data[i]];
         bool conforming = (s->attr & (SEG_TYPE_CODE | SEG_TYPE_EXPAND)) == (SEG_TYPE_CODE | SEG_TYPE_EXPAND);
+        if (sel_null(s->sel))
+            s->sel = 0;
         if (s->attr & SEG_UNUSABLE || conforming || segment_dpl(s->attr) >= v->cpl)
             continue;
         s->sel = 0;

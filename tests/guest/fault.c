@@ -63,6 +63,7 @@ USER_PROBE(user_int3, "int3");
 USER_PROBE(user_unaligned, "mov 1(%rsp), %eax");
 USER_PROBE(user_unaligned_push, "mov %rsp, %rax; dec %rsp; push %rcx; mov %rax, %rsp");
 USER_PROBE(user_divide, "xor %ecx, %ecx; div %ecx");
+USER_PROBE(user_fs, "mov %fs, (%rdi)");
 USER_PROBE(user_popf, "pushfq; btrl $9, (%rsp); popfq");
 __asm__(".data\nzero_word: .quad 0\n.text\n");
 
@@ -135,6 +136,8 @@ static void segments(void)
     catch(load_ds, (void *)SEL_DATA);
 }
 
+static u16 fs_seen USER_DATA;
+
 static void privilege(void)
 {
     expect(catch_user(user_cli, NULL), EXC_GP, 0, "CLI at CPL 3");
@@ -143,6 +146,9 @@ static void privilege(void)
     expect(catch_user(user_cr, NULL), EXC_GP, 0, "MOV from CR0 at CPL 3");
     check(!catch_user(user_popf, NULL).raised, "POPF at CPL 3 does not fault");
     check(!catch_user_flags(user_cli, NULL, FLAG_ONE | FLAG_IOPL).raised, "CLI at CPL 3 with IOPL 3");
+    __asm__ volatile("mov %0, %%fs" : : "r"(3));
+    fs_seen = 3;
+    check(!catch_user(user_fs, &fs_seen).raised && fs_seen == 0, "IRET to CPL 3 makes a null selector 0");
 }
 
 static void set_mxcsr(u32 v)
