@@ -330,7 +330,8 @@ void block_link(struct vcpu *v, struct exit_link *link, struct block *to)
         link->next_in = to->in;
         to->in = link;
         patch_rel32(link->field, to->near_entry);
-    } else if ((to->mode & MODE_FLAT) && c->cold_end - c->cold > 65536) {
+    } else if (!link->plain && (to->mode & MODE_FLAT) && c->cold_end - c->cold > 65536) {
+        /* The jump cache has no MODE_PLAIN blocks: to those exec_chain leads each time. */
         struct emit e = {c->cold, c->cold_end};
         emit_far_link(&e, link->target);
         patch_rel32(link->field, c->cold);

@@ -5,7 +5,6 @@
 #include "cpu/cpuid.h"
 #include "cpu/ops.h"
 #include "cpu/translate.h"
-#include "cpu/translate.h"
 
 #define CALLED(m, f) {ZYDIS_MNEMONIC_##m, CLASS_CALL, false, op_##f}
 #define ENDING(m, f) {ZYDIS_MNEMONIC_##m, CLASS_CALL, true, op_##f}

@@ -155,6 +155,26 @@ static void loop_at_page_end(void)
     check(twelve == 12 && thirteen == 13 && sum == 115, "its registers");
 }
 
+/* PUSH of a variable on the stack, itself over the end of a page, with the end of another between what it reads and
+ * writes. More than once, so that what was found out the first time is used. */
+static void push_at_page_end(void)
+{
+    static const u8 text[] = {0x48, 0x89, 0xe0,       /* mov rax, rsp */
+                              0x48, 0x89, 0xfc,       /* mov rsp, rdi */
+                              0xff, 0x74, 0x24, 0x08, /* push qword [rsp + 8] */
+                              0x48, 0x89, 0xc4,       /* mov rsp, rax */
+                              0xc3};
+    static u64 stack[1024] __attribute__((aligned(4096)));
+    u64 *at = stack + 512, good = 0;
+    copy(code + 4096 - 8, text, sizeof(text));
+    for (u64 i = 1; i <= 10; i++) {
+        at[1] = i;
+        __asm__ volatile("call *%0" : : "r"(code + 4096 - 8), "D"(at) : "rax", "memory");
+        good += at[-1] == i;
+    }
+    check_eq(good, 10, "PUSH over a page end, between two pages of the stack");
+}
+
 static void mappings(void)
 {
     map_page(ALIAS, (u64)code, PTE_P | PTE_W);
@@ -267,6 +287,7 @@ int main(void)
     own_loop();
     own_loop_registers();
     loop_at_page_end();
+    push_at_page_end();
     mappings();
     page_end();
     device();
