@@ -188,6 +188,12 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         raise(sig); /* somebody sent it; a fault comes again by itself */
 }
 
+#ifdef TIMER_SIGACTION /* the Makefile says why */
+int TIMER_SIGACTION(int sig, const struct sigaction *act, struct sigaction *old);
+#else
+#define TIMER_SIGACTION sigaction
+#endif
+
 static void install_signals(void)
 {
     struct sigaction act = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
@@ -196,7 +202,7 @@ static void install_signals(void)
         sigaction(fault_signals[i], &act, &previous[i]);
     act.sa_sigaction = on_timer;
     act.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-    sigaction(TIMER_SIGNAL, &act, NULL);
+    TIMER_SIGACTION(TIMER_SIGNAL, &act, NULL);
 }
 
 static int attach_thread(struct accel_vm *a, u32 index)
