@@ -1,6 +1,6 @@
 #!/bin/bash
-# The host's own KVM, where it runs kernels: Debian by --accel kvm, with one CPU and two; and where it nests, Debian's KVM
-# with L2 in that.
+# The host's own KVM, where it runs kernels: Debian by --accel kvm, with one CPU and two; and where it nests, Debian's
+# KVM with L2 in that.
 # cases: cpu1 cpu2 nested
 set -u
 . "$(dirname "$0")/guest.sh"
