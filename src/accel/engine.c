@@ -33,8 +33,8 @@ enum { CONTEXT_RIP = REG_RIP, CONTEXT_TRAPNO = REG_TRAPNO };
 #include "cpu/stats.h"
 
 /* Together at most 224 MiB of the 256 MiB that a VM process may take beyond its guest's memory. */
-#define CODE_SIZE (80ull << 20)
-#define DATA_SIZE (144ull << 20)
+#define CODE_SIZE (112ull << 20)
+#define DATA_SIZE (112ull << 20)
 #define SIGNAL_STACK 65536
 #define TIMER_SIGNAL (SIGRTMIN + 1)
 

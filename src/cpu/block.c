@@ -129,7 +129,7 @@ static void reset(struct cache *c, u8 *code, u8 *data)
 void cache_init(struct cache *c, u8 *code, size_t code_size, u8 *data, size_t data_size)
 {
     c->code = code;
-    c->hot_size = code_size / 2;
+    c->hot_size = code_size / 7 * 4; /* the cold part is mostly two thirds of the hot one */
     c->cold_size = code_size - c->hot_size;
     c->data = data;
     c->data_end = data + data_size;
