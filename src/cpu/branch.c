@@ -80,7 +80,7 @@ static void emit_eip_to_linear(struct tr *t, bool cut)
 
 static u8 *host_of_target(const struct tr *t, s32 target)
 {
-    if (t->loans && target == t->b->loan_from)
+    if (t->loans)
         return t->loan_entry;
     for (u32 i = 0; i < t->at_count; i++)
         if (t->at[i].guest == target)
@@ -121,7 +121,7 @@ void add_link(struct tr *t, u8 *field, u16 target, bool plain)
     t->link_count++;
 }
 
-void emit_goto(struct tr *t, s32 target, bool word)
+static void emit_transfer(struct tr *t, s32 target, bool word)
 {
     struct emit *e = &t->hot;
     bool in_page = target >= 0 && target < (s32)PAGE_SIZE && !(t->mode & MODE_STEP);
@@ -150,9 +150,23 @@ void emit_goto(struct tr *t, s32 target, bool word)
     emit_lookup(t, target <= t->pos);
 }
 
-static s32 direct_target(const struct tr *t)
+/* With loans in force only the loop that has them is not a way out. */
+void emit_goto(struct tr *t, s32 target, bool word)
 {
-    return t->next + (s32)t->d->zi.raw.imm[0].value.s;
+    u16 loans = t->loans;
+    if (loans && target != t->b->loan_from) {
+        emit_loans(&t->hot, loans);
+        t->loans = 0;
+    }
+    emit_transfer(t, target, word);
+    t->loans = loans;
+}
+
+s32 branch_target(const struct decoded *d)
+{
+    if (d->class != CLASS_BRANCH || !d->zi.raw.imm[0].is_relative || !d->zi.raw.imm[0].size)
+        return TARGET_NONE;
+    return d->next + (s32)d->zi.raw.imm[0].value.s;
 }
 
 static u8 *emit_jcc32(struct emit *e, u8 cc)
@@ -169,21 +183,11 @@ static void emit_here32(struct emit *e, u8 *after)
         patch_rel32(after - 4, e->p);
 }
 
-/* A jump from a stretch with loans to somewhere else. */
-static void leave_stretch(struct tr *t, s32 target)
-{
-    u16 loans = t->loans;
-    emit_loans(&t->hot, loans);
-    t->loans = 0;
-    emit_goto(t, target, false);
-    t->loans = loans;
-}
-
 static void jcc(struct tr *t)
 {
     struct emit *e = &t->hot, *c = &t->cold;
     u8 cc = t->d->in.opcode & 15;
-    s32 target = direct_target(t);
+    s32 target = branch_target(t->d);
     bool word = branch_is_word(t);
     if (target > t->pos && target < (s32)PAGE_SIZE && !(t->mode & MODE_STEP)) {
         align_field(e, 2);
@@ -196,10 +200,7 @@ static void jcc(struct tr *t)
         return;
     }
     u8 *skip = emit_jcc32(e, cc ^ 1);
-    if (t->loans && target != t->b->loan_from)
-        leave_stretch(t, target);
-    else
-        emit_goto(t, target, word);
+    emit_goto(t, target, word);
     emit_here32(e, skip);
 }
 
@@ -229,7 +230,7 @@ static void loop(struct tr *t)
         emit_jmp(e, e->p);
         over = e->p;
         emit_here8(e, zero);
-        emit_goto(t, direct_target(t), branch_is_word(t));
+        emit_goto(t, branch_target(t->d), branch_is_word(t));
         emit_here32(e, over);
         return;
     }
@@ -240,7 +241,7 @@ static void loop(struct tr *t)
     over = e->p;
     if (op != 0xe2)
         not_zero_flag = emit_jcc32(e, op == 0xe1 ? 5 : 4);
-    emit_goto(t, direct_target(t), branch_is_word(t));
+    emit_goto(t, branch_target(t->d), branch_is_word(t));
     emit_here32(e, over);
     if (not_zero_flag)
         emit_here32(e, not_zero_flag);
@@ -477,7 +478,7 @@ void translate_branch(struct tr *t)
     switch (t->d->zi.mnemonic) {
     case ZYDIS_MNEMONIC_JMP:
         if (t->d->zi.raw.imm[0].is_relative) {
-            emit_goto(t, direct_target(t), word);
+            emit_goto(t, branch_target(t->d), word);
             return;
         }
         rm_to_spill(t, size);
@@ -492,7 +493,7 @@ void translate_branch(struct tr *t)
             rm_to_spill(t, size);
         emit_push(t, &p, true);
         if (direct) {
-            emit_goto(t, direct_target(t), word);
+            emit_goto(t, branch_target(t->d), word);
             return;
         }
         emit_load(e, H_ADDR, VCPU_DISP(spill));

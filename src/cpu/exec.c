@@ -165,8 +165,7 @@ bool exec_stale(struct vcpu *v, u64 offset, u64 r11)
 /* Guest registers back to their places, or on loan again. */
 static void swap_loans(struct vcpu *v, u16 loans)
 {
-    static const u8 homeless[] = {R11, R14, R15};
-    for (unsigned i = 0; loans && i < ARRAY_LEN(homeless); i++) {
+    for (unsigned i = 0; i < ARRAY_LEN(homeless); i++) {
         unsigned lender = loan_lender(loans, homeless[i]);
         if (!lender)
             continue;
@@ -174,6 +173,14 @@ static void swap_loans(struct vcpu *v, u16 loans)
         v->gpr[lender] = v->gpr[homeless[i]];
         v->gpr[homeless[i]] = x;
     }
+}
+
+/* Back into the block, where these loans are in force. */
+static bool resume_at(struct vcpu *v, const u8 *host, u16 loans)
+{
+    swap_loans(v, loans);
+    v->resume = (u64)host;
+    return true;
 }
 
 bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11)
@@ -248,9 +255,12 @@ static bool group_hits(const struct vcpu *v, const struct site *s, u64 la)
     return (tag + start + s->span - 1) >> PAGE_SHIFT == 0;
 }
 
-static bool slow_mem(struct vcpu *v, const u8 *after, u64 la, struct site s)
+bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
 {
     struct exec *x = v->exec;
+    struct site s;
+    __builtin_memcpy(&s, after, sizeof s);
+    swap_loans(v, s.loans);
     at_instruction(v, s.offset, s.len);
     enum access access = s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ;
     if (s.seg & SITE_X87) {
@@ -277,14 +287,12 @@ static bool slow_mem(struct vcpu *v, const u8 *after, u64 la, struct site s)
             filled = filled && group_hits(v, &s, la);
         if (filled) {
             v->stat[STAT_TLB_FILL]++;
-            v->resume = (u64)(after + s.retry);
-            return true;
+            return resume_at(v, after + s.retry, s.loans);
         }
     }
     if (s.flags & SITE_GROUP) {
         v->stat[STAT_PLAIN]++;
-        v->resume = (u64)(after + s.resume);
-        return true;
+        return resume_at(v, after + s.resume, s.loans);
     }
     v->stat[STAT_BOUNCE]++;
     /* Vector operands are not subject to alignment checking. */
@@ -319,24 +327,15 @@ static bool slow_mem(struct vcpu *v, const u8 *after, u64 la, struct site s)
     x->bounce_from = buf + first;
     x->bounce_size = (u8)count;
     v->resume_rcx = (u64)buf - la;
-    v->resume = (u64)(after + s.resume);
-    return true;
+    return resume_at(v, after + s.resume, s.loans);
 }
 
-bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
-{
-    struct site s;
-    __builtin_memcpy(&s, after, sizeof s);
-    swap_loans(v, s.loans);
-    bool stays = slow_mem(v, after, la, s);
-    if (stays)
-        swap_loans(v, s.loans);
-    return stays;
-}
-
-static bool slow_done(struct vcpu *v, const u8 *after, struct site_done d)
+bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
 {
     struct exec *x = v->exec;
+    struct site_done d;
+    __builtin_memcpy(&d, after, sizeof d);
+    swap_loans(v, d.loans);
     at_instruction(v, d.offset, d.len);
     enum outcome out = CPU_OK;
     if (x->bounce_size)
@@ -351,19 +350,7 @@ static bool slow_done(struct vcpu *v, const u8 *after, struct site_done d)
         v->rip = v->next_rip;
         return leave_with(v, CPU_OK);
     }
-    v->resume = (u64)(after + d.next);
-    return true;
-}
-
-bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
-{
-    struct site_done d;
-    __builtin_memcpy(&d, after, sizeof d);
-    swap_loans(v, d.loans);
-    bool stays = slow_done(v, after, d);
-    if (stays)
-        swap_loans(v, d.loans);
-    return stays;
+    return resume_at(v, after + d.next, d.loans);
 }
 
 bool exec_slow_segment(struct vcpu *v, const u8 *after, u64 offset)

@@ -53,9 +53,10 @@ struct block {
  * Loans (loan.c): in a stretch of a block a guest register without a home (r11, r14, r15) and one that the stretch does
  * not name change places, the latter into the vCPU. Four bits each give the lender of r11, r14 and r15; 0: none.
  */
-static inline unsigned loan_lender(u16 loans, unsigned homeless)
+extern const u8 homeless[3];
+static inline unsigned loan_lender(u16 loans, unsigned reg)
 {
-    return loans >> (homeless == R11 ? 0 : homeless == R14 ? 4 : 8) & 15;
+    return loans >> (reg == R11 ? 0 : reg == R14 ? 4 : 8) & 15;
 }
 
 #define HASH_BITS 16

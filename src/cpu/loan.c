@@ -10,7 +10,7 @@
 #define LOOP_WEIGHT 16 /* how often a loop is taken to run */
 #define LOAN_COST 6    /* what making and ending a loan costs, in uses of a register without a home */
 
-static const u8 homeless[] = {R11, R14, R15};
+const u8 homeless[3] = {R11, R14, R15};
 
 unsigned loan_host(u16 loans, unsigned reg)
 {
@@ -20,7 +20,7 @@ unsigned loan_host(u16 loans, unsigned reg)
 
 void emit_loans(struct emit *e, u16 loans)
 {
-    for (unsigned i = 0; loans && i < ARRAY_LEN(homeless); i++) {
+    for (unsigned i = 0; i < ARRAY_LEN(homeless); i++) {
         unsigned host = loan_host(loans, homeless[i]);
         if (host == H_NONE)
             continue;
@@ -65,19 +65,11 @@ static bool is_jcc(const struct decoded *d)
                                         (d->in.map == 1 && (d->in.opcode & 0xf0) == 0x80));
 }
 
-/* Offset in the page, -1: not a direct branch. */
-static s64 branch_target(const struct decoded *d)
-{
-    if (d->class != CLASS_BRANCH || !d->zi.raw.imm[0].is_relative || !d->zi.raw.imm[0].size)
-        return -1;
-    return d->next + d->zi.raw.imm[0].value.s;
-}
-
 /* Does a branch of the block go back to between the first instruction and the last? (Those ahead leave the block.) */
 static bool is_entered(const struct tr *t, u32 first, u32 last)
 {
     for (u32 i = first; i < t->insn_count; i++) {
-        s64 target = branch_target(&t->insn[i]);
+        s32 target = branch_target(&t->insn[i]);
         if (target > t->insn[first].pos && target <= t->insn[last].pos)
             return true;
     }
@@ -89,7 +81,7 @@ static bool is_loop(const struct tr *t, u32 first, u32 last)
 {
     for (u32 i = first; i < last; i++) {
         const struct decoded *d = &t->insn[i];
-        s64 target = branch_target(d);
+        s32 target = branch_target(d);
         if (!is_plain(d) && !(is_jcc(d) && (target < t->insn[first].pos || target >= t->insn[last].next)))
             return false;
     }
@@ -143,14 +135,14 @@ void find_loans(struct tr *t)
     u32 best = 0, run = 0; /* first of the plain instructions before i */
     for (u32 i = 0; i < t->insn_count; i++) {
         const struct decoded *d = &t->insn[i];
-        s64 target = is_jcc(d) || d->zi.mnemonic == ZYDIS_MNEMONIC_JMP ? branch_target(d) : -1;
+        s32 target = is_jcc(d) || d->zi.mnemonic == ZYDIS_MNEMONIC_JMP ? branch_target(d) : TARGET_NONE;
         for (u32 k = 0; k <= i && target >= 0; k++)
             if (t->insn[k].pos == target && is_loop(t, k, i))
                 consider(t, k, i, LOOP_WEIGHT, &best);
         if (is_plain(d) && i + 1 < t->insn_count)
             continue;
         u32 end = is_plain(d) ? i + 1 : i;
-        if (end > run && !is_entered(t, run, end - 1))
+        if (end > run + LOAN_COST && !is_entered(t, run, end - 1))
             consider(t, run, end - 1, 1, &best);
         run = i + 1;
     }

@@ -18,7 +18,7 @@ unsigned host_of(const struct tr *t, unsigned guest)
     case RSP: return H_GUEST_RSP;
     case R11:
     case R14:
-    case R15: return t->loans ? loan_host(t->loans, guest) : H_NONE;
+    case R15: return loan_host(t->loans, guest);
     default: return guest;
     }
 }

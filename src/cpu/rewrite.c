@@ -86,13 +86,13 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32
     p->busy = explicit | implicit;
     if (addr != H_NONE && addr < GPR_COUNT)
         p->busy |= BIT(addr);
-    bool homeless = false;
+    bool in_memory = false; /* a register that the instruction names */
     for (unsigned r = 0; r < GPR_COUNT; r++) {
         p->map[r] = (u8)host_of(t, r);
         if (!(explicit & BIT(r)))
             continue;
         if (p->map[r] == H_NONE)
-            homeless = true;
+            in_memory = true;
         else
             p->busy |= BIT(p->map[r]);
     }
@@ -108,7 +108,7 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32
             p->pointer = POINTER_REG;
             p->pointer_reg = high ? take_spill(p, true) : R11;
             temps[1] = high;
-        } else if (homeless || high || (p->disp && t->d->in.evex)) {
+        } else if (in_memory || high || (p->disp && t->d->in.evex)) {
             p->pointer = POINTER_REG;
             p->pointer_reg = RCX;
             temps[0] = false;

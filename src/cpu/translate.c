@@ -283,10 +283,7 @@ static void find_labels(struct tr *t)
     for (u32 i = 0; i < t->insn_count; i++)
         t->insn[i].label = false;
     for (u32 i = 0; i < t->insn_count; i++) {
-        const struct decoded *d = &t->insn[i];
-        if (d->class != CLASS_BRANCH || !d->zi.raw.imm[0].is_relative || !d->zi.raw.imm[0].size)
-            continue;
-        s64 target = d->next + d->zi.raw.imm[0].value.s;
+        s32 target = branch_target(&t->insn[i]);
         for (u32 k = 0; k <= i; k++)
             t->insn[k].label |= t->insn[k].pos == target;
     }
@@ -297,7 +294,8 @@ static void make_loans(struct tr *t)
     save_scratch(t);
     t->loans = t->b->loans;
     emit_loans(&t->hot, t->loans);
-    emit_align(&t->hot, LOOP_ALIGN);
+    if (t->d->label)
+        emit_align(&t->hot, LOOP_ALIGN);
     t->loan_entry = t->hot.p;
 }
 
@@ -360,19 +358,18 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
         t->pure = !t->d->label && is_pure(t);
         if (!t->pure)
             save_scratch(t);
-        if (t->d->label)
+        bool lends = b->loans && t->pos == b->loan_from;
+        if (t->d->label && !lends)
             emit_align(&t->hot, LOOP_ALIGN);
         t->at[i].guest = t->pos;
         t->at[i].host = t->hot.p;
         t->at_count = i + 1;
-        if (b->loans && t->pos == b->loan_from)
+        if (lends)
             make_loans(t);
         translate_insn(t);
     }
     u32 pos = t->next;
     save_scratch(t);
-    if (t->loans && !t->d->ends)
-        end_loans(t);
     if (!t->d->ends) {
         t->pos = 0; /* falling through is never backward */
         t->transfer = 0;

@@ -172,7 +172,11 @@ unsigned loan_host(u16 loans, unsigned homeless);
 /* branch.c */
 void translate_branch(struct tr *t);
 void translate_stack(struct tr *t);
+/* A jump to an offset from the page's start; it ends loans if it leaves their stretch. */
 void emit_goto(struct tr *t, s32 target, bool word);
+/* Where a direct branch goes, from the page's start; TARGET_NONE: the instruction is none. */
+#define TARGET_NONE INT32_MIN
+s32 branch_target(const struct decoded *d);
 /* A link whose stub is at the end of the cold part; field may be NULL: reached by falling into the stub. */
 void add_link(struct tr *t, u8 *field, u16 target, bool plain);
 /* What a link to a block that crosses its page jumps to: the jump cache knows whether the second page is still the
