@@ -16,15 +16,35 @@ fail() {
     exit 1
 }
 
-# The guest's initial RAM disk is nothing but the program of source file $1, as /init.
-init_from() {
+# A program in the root directory $2, with its libraries, at the places where it looks for them.
+install_program() {
+    local file
+    mkdir -p "$2"
+    for file in "$1" $(ldd "$1" | grep -o '/[^ ]*' | sort -u); do
+        cp -L --parents "$file" "$2"
+    done
+}
+
+# $work/root becomes the guest's initial RAM disk.
+pack_root() {
     mkdir -p "$work/root/dev"
-    ${CC:-gcc} -std=gnu17 -O1 -Wall -Wextra -Wno-unused-parameter -static -pthread -D_GNU_SOURCE \
-        -o "$work/root/init" "$1" ||
-        fail "cannot build $1"
     mknod -m 600 "$work/root/dev/console" c 5 1 2>/dev/null || { echo "making /dev/console takes root"; exit 77; }
     initrd=$work/initrd
     (cd "$work/root" && find . | cpio --quiet -o -H newc) >"$initrd"
+}
+
+# The guest's initial RAM disk is nothing but the program of source file $1, as /init.
+init_from() {
+    mkdir -p "$work/root"
+    ${CC:-gcc} -std=gnu17 -O1 -Wall -Wextra -Wno-unused-parameter -static -pthread -D_GNU_SOURCE \
+        -o "$work/root/init" "$1" ||
+        fail "cannot build $1"
+    pack_root
+}
+
+# The digest that L2 and what is deeper print in mode demo with the nonce $1: tools/guest-init-l2.sh.
+work_digest() {
+    seq 1 20000 | sed "s/\$/ $1/" | sha256sum | cut -d' ' -f1
 }
 
 # L1 gets its own image to run as L2.

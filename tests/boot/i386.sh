@@ -51,7 +51,7 @@ trap 'rm -rf "$log" "$root" "$root.cpio"' EXIT
 sed -i 's/\r*$//' "$log"
 expect 'NB L1 kernel Linux .* i[36]86$'
 expect "NB L1 cpus $cpus"
-expect "NB L1 sha256 $(seq 1 20000 | sed "s/\$/ $nonce/" | sha256sum | cut -d' ' -f1)"
+expect "NB L1 sha256 $(work_digest $nonce)"
 expect 'NB L1 bc 6154723157882112449991673819054110440001'
 expect 'NB L1 gzip ok'
 expect 'NB L1 bzip2 ok'

@@ -7,14 +7,10 @@ nested=${1:-intel}
 qemu=$(command -v qemu-system-x86_64) && [ -e /usr/share/seabios/bios-256k.bin ] ||
     { echo 'qemu-system-x86 and seabios are not installed'; exit 77; }
 root=$work/root
-mkdir -p "$root/usr/bin" "$root/usr/share/qemu"
-cp "$qemu" "$root/usr/bin"
+mkdir -p "$root/usr/share/qemu"
+install_program "$qemu" "$root"
 cp -L /usr/share/seabios/bios-256k.bin /usr/share/seabios/vgabios-stdvga.bin /usr/share/qemu/kvmvapic.bin \
     /usr/share/qemu/linuxboot_dma.bin "$root/usr/share/qemu"
-for library in $(ldd "$qemu" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p'); do
-    mkdir -p "$root$(dirname "$library")"
-    cp -L "$library" "$root$library"
-done
 cat >"$root/init" <<'EOT'
 #!/bin/sh
 mount -t proc proc /proc
@@ -41,8 +37,7 @@ deep=$work/qemu.cpio
 (cd "$root" && find . | cpio --quiet -o -H newc) >"$deep"
 nonce=qemu$$
 boot_l1 "$nested" 2 "quiet nb.nonce=$nonce" || fail "exit status $?"
-want=$(seq 1 20000 | sed "s/\$/ $nonce/" | sha256sum | cut -d' ' -f1)
-[ "$(grep -c "NB L2 sha256 $want" "$log")" = 2 ] || fail 'L2 did not do its work on both machines'
+[ "$(grep -c "NB L2 sha256 $(work_digest $nonce)" "$log")" = 2 ] || fail 'L2 did not do its work on both machines'
 [ "$(grep -c 'NB L2 cpus 2' "$log")" = 2 ] || fail 'L2 has not two CPUs'
 [ "$(grep -c 'NB L1 exit 0' "$log")" = 2 ] || fail 'QEMU did not end well'
 ! grep 'NB L1 dmesg' "$log" || fail "complaints in L1's log"

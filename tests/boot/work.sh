@@ -5,15 +5,11 @@
 set -u
 . "$(dirname "$0")/guest.sh"
 root=$work/root
-mkdir -p "$root/dev" "$root/proc" "$root/data" "$root/lib64" "$root/bin"
+mkdir -p "$root/dev" "$root/proc" "$root/data" "$root/bin"
 cc1=$(gcc -print-prog-name=cc1)
-install_program() { # with its libraries, at the places where it looks for them
-    cp -L --parents "$1" "$root"
-    ldd "$1" 2>/dev/null | grep -o '/[^ ]*' | sort -u | while read -r lib; do cp -L --parents "$lib" "$root"; done
-}
 perl=$(command -v perl) xz=$(command -v xz)
 for program in "$cc1" "$perl" "$xz"; do
-    install_program "$program"
+    install_program "$program" "$root"
 done
 cp "$(command -v busybox)" "$root/bin/busybox"
 cp "$NB" "$root/data/program"
@@ -66,9 +62,7 @@ chroot "$root" /bin/busybox sh /compute >"$log" 2>&1 || fail "the host's run: ex
 rm -f "$root"/*.s
 grep -E 'not found|rror' "$log" && fail "the host's run"
 log=$work/log
-mknod -m 600 "$root/dev/console" c 5 1 2>/dev/null || { echo "making /dev/console takes root"; exit 77; }
-initrd=$work/initrd
-(cd "$root" && find . | cpio --quiet -o -H newc) >"$initrd"
+pack_root
 boot_l1 off "${1#cpu}" quiet || fail "exit status $?"
 expect 'NB work done'
 for i in $(seq "${1#cpu}"); do

@@ -22,7 +22,7 @@ expect '(XEN) HVM: Hardware Assisted Paging (HAP) detected'
 expect "(XEN) Brought up $cpus CPUs"
 expect 'NB L2 hypervisor Xen PV'
 expect "NB L2 cpus $cpus"
-expect "NB L2 sha256 $(seq 1 20000 | sed "s/\$/ $nonce/" | sha256sum | cut -d' ' -f1)"
+expect "NB L2 sha256 $(work_digest $nonce)"
 expect 'NB L2 done'
 ! grep -E -e 'WARNING|BUG|Oops|\<stalls?\>|soft lockup|unchecked MSR|Kernel panic' \
     -e '\(XEN\).*(FATAL|Panic|Assertion|Xen WARN)' "$log" ||

@@ -401,7 +401,7 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
 }
 
 /* Units with a branch. Where it must not go, UD2 waits. */
-static unsigned draft_branch(struct draft *d)
+static void draft_branch(struct draft *d)
 {
     struct rng *r = d->r;
     unsigned reg = RSP;
@@ -462,7 +462,7 @@ static unsigned draft_branch(struct draft *d)
         put(d, 1 + rng_below(r, 20), 4);
         put(d, 0xc0ff, 2);
         put(d, 0xfce2, 2);
-        return d->n;
+        return;
     case 8: /* JMP rel8 and rel32 */
         if (chance(d, 2)) {
             put(d, 0x02eb, 2);
@@ -478,10 +478,9 @@ static unsigned draft_branch(struct draft *d)
         if (reg >= 8)
             put(d, 0x41, 1);
         put(d, 0x58 | (reg & 7), 1);
-        return d->n;
+        return;
     }
     put(d, 0x0b0f, 2);
-    return d->n;
 }
 
 /* Does the decoded instruction name one of the registers, a bit each? */
@@ -525,8 +524,6 @@ static bool generate_loop(struct draft *d, struct test_case *c)
     do
         counter = (unsigned)rng_below(r, GPR_COUNT);
     while (is_role(d, counter));
-    c->units = 0;
-    d->n = 0;
     if (counter >= 8) /* MOV counter, n */
         put(d, 0x41, 1);
     put(d, 0xb8 | (counter & 7), 1);
@@ -586,17 +583,16 @@ bool generate_case(struct rng *r, struct test_case *c, unsigned only)
     state_roles(c->seed, &d.roles);
     if (!only && chance(&d, 8))
         return generate_loop(&d, c);
-    c->units = (u8)(1 + rng_below(r, UNITS));
+    unsigned units = 1 + (unsigned)rng_below(r, UNITS);
     u64 la = CODE_LA + c->start;
     unsigned tries = 0;
-    for (unsigned i = 0; i < c->units; i++) {
+    while (c->units < units) {
         ZydisDecodedInstruction in;
         unsigned kind = (unsigned)rng_below(r, 32);
-        bool wanted = only && i + 1u == c->units;
+        bool wanted = only && c->units + 1u == units;
         if (!wanted && rng_below(r, 16) == 0) {
-            c->len[i] = (u8)draft_branch(&d);
-            memcpy(c->code[i], d.byte, c->len[i]);
-            la += c->len[i];
+            draft_branch(&d);
+            add_unit(&d, c, &la);
             continue;
         }
         for (;;) {
@@ -607,9 +603,8 @@ bool generate_case(struct rng *r, struct test_case *c, unsigned only)
                 return false;
         }
         generate_count[in.mnemonic]++;
-        c->len[i] = in.length;
-        memcpy(c->code[i], d.byte, in.length);
-        la += in.length;
+        d.n = in.length;
+        add_unit(&d, c, &la);
     }
     return true;
 }
