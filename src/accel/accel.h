@@ -21,9 +21,9 @@ enum accel_exit {
 struct accel_config {
     u32 vcpus;
     enum accel_nested nested;
-    const char *cpu; /* --cpu string: "MODEL,+feat,-feat" or NULL */
-    const char *trace;    /* --trace list or NULL */
-    bool hypercalls;      /* engine: VMCALL and VMMCALL as test programs expect them of KVM */
+    const char *cpu;   /* --cpu string: "MODEL,+feat,-feat" or NULL */
+    const char *trace; /* --trace list or NULL */
+    bool hypercalls;   /* engine: VMCALL and VMMCALL as test programs expect them of KVM */
 };
 
 /* What the machine gives. Called from vCPU threads. */

@@ -121,8 +121,8 @@ KEEPS_VECTORS static void engine_timer_set(void *opaque, u32 index, u64 deadline
     e->deadline = deadline_ns;
     if (!e->has_timer)
         return;
-    struct itimerspec t = {.it_value = {.tv_sec = (time_t)(deadline_ns / 1000000000ull),
-                                        .tv_nsec = (long)(deadline_ns % 1000000000ull)}};
+    struct itimerspec t = {
+        .it_value = {.tv_sec = (time_t)(deadline_ns / 1000000000ull), .tv_nsec = (long)(deadline_ns % 1000000000ull)}};
     timer_settime(e->timer, TIMER_ABSTIME, &t, NULL);
 }
 
@@ -179,8 +179,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         return;
     }
     if (info->si_code > 0)
-        fprintf(stderr,
-                "nestbox: internal error: signal %d (vector %lld) at %#llx, address %p, guest RIP %#llx\n", sig,
+        fprintf(stderr, "nestbox: internal error: signal %d (vector %lld) at %#llx, address %p, guest RIP %#llx\n", sig,
                 g[CONTEXT_TRAPNO], (unsigned long long)g[CONTEXT_RIP], info->si_addr,
                 self ? (unsigned long long)self->v->rip : 0ull);
     sigaction(sig, &previous[i], NULL);
@@ -379,10 +378,10 @@ static int engine_create(const struct accel_config *config, const struct accel_m
                                   .wait = engine_wait,
                                   .kick = engine_kick};
     a->vm.world = &a->world;
-    a->vm.vendor = config->nested == NESTED_AMD      ? VENDOR_AMD
-                   : config->nested == NESTED_INTEL  ? VENDOR_INTEL
+    a->vm.vendor = config->nested == NESTED_AMD       ? VENDOR_AMD
+                   : config->nested == NESTED_INTEL   ? VENDOR_INTEL
                    : host_leaf(0, 0, 1) == 0x68747541 ? VENDOR_AMD
-                                                     : VENDOR_INTEL;
+                                                      : VENDOR_INTEL;
     a->vm.tsc_khz = calibrate();
     a->vm.phys_bits = 46;
     a->vm.hypercalls = config->hypercalls;

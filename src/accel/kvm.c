@@ -47,20 +47,17 @@ int kvm_open(char *error, size_t size)
     if (fd < 0) {
         int err = errno;
         if (err == ENOENT || err == ENXIO || err == ENODEV)
-            snprintf(error, size,
-                     "there is no /dev/kvm: load kvm_intel or kvm_amd, or use --accel engine");
+            snprintf(error, size, "there is no /dev/kvm: load kvm_intel or kvm_amd, or use --accel engine");
         else if (err == EACCES || err == EPERM)
-            snprintf(
-                error, size,
-                "no permission for /dev/kvm: run as root or in group kvm, or use --accel engine");
+            snprintf(error, size, "no permission for /dev/kvm: run as root or in group kvm, or use --accel engine");
         else
             snprintf(error, size, "cannot open /dev/kvm: %s", strerror(err));
         return -err;
     }
     int version = ioctl(fd, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION) {
-        snprintf(error, size, "/dev/kvm speaks API version %d and not %d; use --accel engine",
-                 version, KVM_API_VERSION);
+        snprintf(error, size, "/dev/kvm speaks API version %d and not %d; use --accel engine", version,
+                 KVM_API_VERSION);
         close(fd);
         return -ENOTSUP;
     }
@@ -96,8 +93,7 @@ static int set_routes(struct accel_vm *vm)
             entry[n++] = (struct kvm_irq_routing_entry){
                 .gsi = gsi,
                 .type = KVM_IRQ_ROUTING_IRQCHIP,
-                .u.irqchip = {.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
-                              .pin = gsi & 7},
+                .u.irqchip = {.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, .pin = gsi & 7},
             };
         if (gsi != 2)
             entry[n++] = (struct kvm_irq_routing_entry){
@@ -167,8 +163,7 @@ static int make(struct accel_vm *vm, char *error, size_t size)
     if (vm->vm_fd < 0)
         return fail(error, size, "cannot create a VM");
     u64 identity = IDENTITY_MAP;
-    if (has(vm, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 &&
-        ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
+    if (has(vm, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
         return fail(error, size, "KVM_SET_IDENTITY_MAP_ADDR");
     if (has(vm, KVM_CAP_SET_TSS_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS))
         return fail(error, size, "KVM_SET_TSS_ADDR");
@@ -218,8 +213,7 @@ static int check_host(struct accel_vm *vm, char *error, size_t size)
     if (most > KVM_VCPUS)
         most = KVM_VCPUS;
     if (vm->config.vcpus > (u32)most) {
-        snprintf(error, size, "the host's KVM runs at most %d CPUs in a VM, %u were asked for",
-                 most, vm->config.vcpus);
+        snprintf(error, size, "the host's KVM runs at most %d CPUs in a VM, %u were asked for", most, vm->config.vcpus);
         return -EINVAL;
     }
     return 0;
@@ -234,8 +228,8 @@ static void kvm_destroy(struct accel_vm *vm)
     free(vm);
 }
 
-static int kvm_create(const struct accel_config *config, const struct accel_machine *machine,
-                      struct accel_vm **out, char *error, size_t error_size)
+static int kvm_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **out,
+                      char *error, size_t error_size)
 {
     if (config->trace) {
         snprintf(error, error_size, "--trace is the engine's: use --accel engine");
@@ -257,8 +251,7 @@ static int kvm_create(const struct accel_config *config, const struct accel_mach
     if (!err) {
         err = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
         vm->run_size = err > 0 ? (size_t)err : 0;
-        err = err < (int)sizeof(struct kvm_run) ? fail(error, error_size, "KVM_GET_VCPU_MMAP_SIZE")
-                                                : 0;
+        err = err < (int)sizeof(struct kvm_run) ? fail(error, error_size, "KVM_GET_VCPU_MMAP_SIZE") : 0;
     }
     if (!err)
         err = kvm_cpuid_configure(vm, error, error_size);
@@ -300,8 +293,7 @@ static void kvm_irq_line(struct accel_vm *vm, unsigned gsi, bool level)
 
 static void kvm_msi(struct accel_vm *vm, u64 address, u32 data)
 {
-    struct kvm_msi msi = {
-        .address_lo = (u32)address, .address_hi = (u32)(address >> 32), .data = data};
+    struct kvm_msi msi = {.address_lo = (u32)address, .address_hi = (u32)(address >> 32), .data = data};
     ioctl(vm->vm_fd, KVM_SIGNAL_MSI, &msi);
 }
 
@@ -350,8 +342,7 @@ static enum accel_exit exit_internal(struct kvm_vcpu *v)
     struct kvm_regs regs = {0};
     ioctl(v->fd, KVM_GET_REGS, &regs);
     if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION)
-        return give_up(v, "KVM internal error %u at RIP %#llx", run->internal.suberror,
-                       (unsigned long long)regs.rip);
+        return give_up(v, "KVM internal error %u at RIP %#llx", run->internal.suberror, (unsigned long long)regs.rip);
     char bytes[3 * 15 + 1] = "";
     if (run->emulation_failure.ndata >= 3 &&
         run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) {
@@ -372,8 +363,7 @@ static enum accel_exit run_failed(struct kvm_vcpu *v, int err)
     if (err == EFAULT)
         return give_up(v, "KVM: the host has no memory behind what the guest touched at RIP %#llx",
                        (unsigned long long)regs.rip);
-    return give_up(v, "KVM_RUN failed at RIP %#llx: %s", (unsigned long long)regs.rip,
-                   strerror(err));
+    return give_up(v, "KVM_RUN failed at RIP %#llx: %s", (unsigned long long)regs.rip, strerror(err));
 }
 
 /* One exit. True: *result is what run() returns. */
@@ -383,37 +373,24 @@ static bool handle_exit(struct accel_vm *vm, struct kvm_vcpu *v, enum accel_exit
     if (run->exit_reason < KVM_EXIT_REASONS)
         v->exits[run->exit_reason]++;
     switch (run->exit_reason) {
-    case KVM_EXIT_IO:
-        exit_io(vm, run);
-        return false;
-    case KVM_EXIT_MMIO:
-        exit_mmio(vm, run);
-        return false;
+    case KVM_EXIT_IO: exit_io(vm, run); return false;
+    case KVM_EXIT_MMIO: exit_mmio(vm, run); return false;
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
-    case KVM_EXIT_HLT:
-        return false;
+    case KVM_EXIT_HLT: return false;
     case KVM_EXIT_SHUTDOWN:
-    case KVM_EXIT_SYSTEM_EVENT:
-        *result = ACCEL_SHUTDOWN;
-        return true;
+    case KVM_EXIT_SYSTEM_EVENT: *result = ACCEL_SHUTDOWN; return true;
     case KVM_EXIT_FAIL_ENTRY:
-        *result = give_up(
-            v, "KVM: the CPU refused to enter the guest, reason %#llx on host CPU %u%s",
-            (unsigned long long)run->fail_entry.hardware_entry_failure_reason, run->fail_entry.cpu,
-            run->fail_entry.hardware_entry_failure_reason == 0x80000021 ? " (invalid guest state)"
-                                                                        : "");
+        *result = give_up(v, "KVM: the CPU refused to enter the guest, reason %#llx on host CPU %u%s",
+                          (unsigned long long)run->fail_entry.hardware_entry_failure_reason, run->fail_entry.cpu,
+                          run->fail_entry.hardware_entry_failure_reason == 0x80000021 ? " (invalid guest state)" : "");
         return true;
-    case KVM_EXIT_INTERNAL_ERROR:
-        *result = exit_internal(v);
-        return true;
+    case KVM_EXIT_INTERNAL_ERROR: *result = exit_internal(v); return true;
     case KVM_EXIT_UNKNOWN:
         *result = give_up(v, "KVM: unknown exit of the hardware, reason %#llx",
                           (unsigned long long)run->hw.hardware_exit_reason);
         return true;
-    default:
-        *result = give_up(v, "KVM: exit reason %u was not asked for", run->exit_reason);
-        return true;
+    default: *result = give_up(v, "KVM: exit reason %u was not asked for", run->exit_reason); return true;
     }
 }
 
@@ -509,8 +486,7 @@ static void kvm_stats(struct accel_vm *vm, char *buf, size_t size)
             n += (size_t)snprintf(buf + n, size - n, " %s %llu", shown[k].name,
                                   (unsigned long long)v->exits[shown[k].reason]);
         if (n < size)
-            n += (size_t)snprintf(buf + n, size - n, " interrupted %llu\n",
-                                  (unsigned long long)v->interrupted);
+            n += (size_t)snprintf(buf + n, size - n, " interrupted %llu\n", (unsigned long long)v->interrupted);
     }
 }
 

@@ -39,8 +39,7 @@ struct kvm_cpuid_entry2 *kvm_cpuid_find(struct kvm_cpuid2 *c, u32 leaf, u32 sub)
 {
     for (u32 i = 0; i < c->nent; i++) {
         struct kvm_cpuid_entry2 *e = &c->entries[i];
-        if (e->function == leaf &&
-            (e->index == sub || !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX)))
+        if (e->function == leaf && (e->index == sub || !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX)))
             return e;
     }
     return NULL;
@@ -53,8 +52,7 @@ static struct kvm_cpuid_entry2 *entry_make(struct kvm_cpuid2 *c, u32 leaf, u32 s
     if (e || c->nent == KVM_CPUID_ENTRIES)
         return e;
     e = &c->entries[c->nent++];
-    *e = (struct kvm_cpuid_entry2){
-        .function = leaf, .index = sub, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
+    *e = (struct kvm_cpuid_entry2){.function = leaf, .index = sub, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
     return e;
 }
 
@@ -94,8 +92,7 @@ static int model_apply(struct accel_vm *vm, char *error, size_t size)
         enum cpuid_reg reg;
         u32 bit;
     } rows[] = {
-#define X(id, name, leaf, sub, reg, bit, source, vendor, level, needs)                             \
-    {name, leaf, sub, CPUID_##reg, BIT(bit)},
+#define X(id, name, leaf, sub, reg, bit, source, vendor, level, needs) {name, leaf, sub, CPUID_##reg, BIT(bit)},
         FEATURES(X)
 #undef X
     };
@@ -218,16 +215,12 @@ int kvm_cpuid_set(struct accel_vm *vm, u32 index)
             e->edx = vcpus > 1 ? e->edx | LEAF1_EDX_HTT : e->edx & ~LEAF1_EDX_HTT;
             break;
         case 4:
-        case 0x8000001d:
-            cache_fill(e, e->function == 4, vcpus);
-            break;
+        case 0x8000001d: cache_fill(e, e->function == 4, vcpus); break;
         case 0x80000001:
             e->ecx = vcpus > 1 && e->ecx & LEAF81_ECX_TOPOEXT ? e->ecx | LEAF81_ECX_CMP_LEGACY
                                                               : e->ecx & ~LEAF81_ECX_CMP_LEGACY;
             break;
-        case 0x80000008:
-            e->ecx = (e->ecx & ~0xf0ffu) | id_bits(vcpus) << 12 | (vcpus - 1);
-            break;
+        case 0x80000008: e->ecx = (e->ecx & ~0xf0ffu) | id_bits(vcpus) << 12 | (vcpus - 1); break;
         case 0x8000001e:
             e->eax = index;
             e->ebx = index & 0xff;

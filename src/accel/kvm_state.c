@@ -60,14 +60,8 @@ void kvm_firmware_msrs(struct accel_vm *vm, u32 index)
 
 static struct kvm_segment flat_segment(u16 selector, u8 type, bool wide)
 {
-    return (struct kvm_segment){.limit = 0xffffffff,
-                                .selector = selector,
-                                .type = type,
-                                .present = 1,
-                                .s = 1,
-                                .g = 1,
-                                .db = !wide,
-                                .l = wide};
+    return (struct kvm_segment){
+        .limit = 0xffffffff, .selector = selector, .type = type, .present = 1, .s = 1, .g = 1, .db = !wide, .l = wide};
 }
 
 int kvm_boot_state(struct accel_vm *vm, u32 index, const struct accel_boot *boot)
@@ -82,10 +76,8 @@ int kvm_boot_state(struct accel_vm *vm, u32 index, const struct accel_boot *boot
     } else {
         bool wide = boot->mode == BOOT_LONG64;
         s.cs = flat_segment(boot->cs, SEG_TYPE_CODE | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED, wide);
-        s.ds = s.es = s.fs = s.gs = s.ss =
-            flat_segment(boot->ds, SEG_TYPE_WRITE | SEG_TYPE_ACCESSED, false);
-        s.tr = (struct kvm_segment){
-            .selector = boot->tr, .limit = 0x67, .type = SYS_TSS_BUSY, .present = 1};
+        s.ds = s.es = s.fs = s.gs = s.ss = flat_segment(boot->ds, SEG_TYPE_WRITE | SEG_TYPE_ACCESSED, false);
+        s.tr = (struct kvm_segment){.selector = boot->tr, .limit = 0x67, .type = SYS_TSS_BUSY, .present = 1};
         s.gdt = (struct kvm_dtable){.base = boot->gdt_base, .limit = boot->gdt_limit};
         s.cr0 = (s.cr0 & ~(CR0_CD | CR0_NW)) | CR0_PE;
         if (wide) {
@@ -137,7 +129,7 @@ void kvm_describe(struct accel_vm *vm, u32 index, char *buf, size_t size)
              "R8  %016llx R9  %016llx R10 %016llx R11 %016llx\n"
              "R12 %016llx R13 %016llx R14 %016llx R15 %016llx\n"
              "CR0 %llx CR2 %llx CR3 %llx CR4 %llx EFER %llx, GDT %llx IDT %llx\n",
-             index, mode_name(&s, &r), s.cs.selector, r.rip, r.rflags, s.ss.dpl, r.rax, r.rcx,
-             r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13,
-             r.r14, r.r15, s.cr0, s.cr2, s.cr3, s.cr4, s.efer, s.gdt.base, s.idt.base);
+             index, mode_name(&s, &r), s.cs.selector, r.rip, r.rflags, s.ss.dpl, r.rax, r.rcx, r.rdx, r.rbx, r.rsp,
+             r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, s.cr0, s.cr2, s.cr3, s.cr4,
+             s.efer, s.gdt.base, s.idt.base);
 }

@@ -81,8 +81,7 @@ static u64 now_ns(clockid_t clock)
 static int failed(struct probe *p, const char *what)
 {
     p->error = errno ? -errno : -EIO;
-    snprintf(p->reason, sizeof(p->reason), "/dev/kvm cannot make a VM (%s: %s)", what,
-             strerror(-p->error));
+    snprintf(p->reason, sizeof(p->reason), "/dev/kvm cannot make a VM (%s: %s)", what, strerror(-p->error));
     return p->error;
 }
 
@@ -98,10 +97,9 @@ static int registers_set(struct throwaway *t)
     memcpy(t->memory + PDPT, &entry, sizeof(entry));
     entry = 0x83; /* a 2 MiB page */
     memcpy(t->memory + PD, &entry, sizeof(entry));
-    s.cs = (struct kvm_segment){
-        .limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1};
-    s.ds = s.es = s.ss = s.fs = s.gs = (struct kvm_segment){
-        .limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
+    s.cs = (struct kvm_segment){.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1};
+    s.ds = s.es = s.ss = s.fs = s.gs =
+        (struct kvm_segment){.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
     s.tr = (struct kvm_segment){.limit = 0x67, .selector = 24, .type = SYS_TSS_BUSY, .present = 1};
     s.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_PG;
     s.cr3 = PML4;
@@ -130,8 +128,7 @@ static int make(struct throwaway *t, struct kvm_cpuid2 *cpuid, struct probe *p)
     t->vm = ioctl(t->kvm, KVM_CREATE_VM, 0);
     if (t->vm < 0)
         return failed(p, "KVM_CREATE_VM");
-    if (ioctl(t->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0 &&
-        ioctl(t->vm, KVM_SET_TSS_ADDR, 0xfeffd000ul))
+    if (ioctl(t->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0 && ioctl(t->vm, KVM_SET_TSS_ADDR, 0xfeffd000ul))
         return failed(p, "KVM_SET_TSS_ADDR");
     t->memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (t->memory == MAP_FAILED) {
@@ -207,8 +204,7 @@ static void run_stages(struct throwaway *t, struct probe *p)
         if (stage == STAGE_LOOP)
             p->loop_ns = loop_ns ? (u32)loop_ns : 1;
         if ((stage == STAGE_LOOP || stage == STAGE_STORES) && loop_ns > LOOP_LIMIT_NS) {
-            snprintf(p->reason, sizeof(p->reason),
-                     "/dev/kvm interprets ring 0, %llu ns an iteration of %s: %s",
+            snprintf(p->reason, sizeof(p->reason), "/dev/kvm interprets ring 0, %llu ns an iteration of %s: %s",
                      (unsigned long long)loop_ns / 1000, stage_name[stage], advice);
             return;
         }

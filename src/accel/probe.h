@@ -13,7 +13,7 @@ struct probe {
     bool nests_intel; /* KVM offers VMX to guests */
     bool nests_amd;   /* KVM offers SVM to guests */
     int error;        /* -errno of the step that failed, 0 */
-    u32 loop_ns; /* measured nanoseconds for 1000 iterations of a ring 0 loop; 0 if not reached */
+    u32 loop_ns;      /* measured nanoseconds for 1000 iterations of a ring 0 loop; 0 if not reached */
     char reason[160]; /* one line: why it is or is not usable, and what to do */
 };
 

@@ -25,8 +25,7 @@ static bool nests(const struct probe *p, enum accel_nested nested)
     return nested == NESTED_OFF || (nested == NESTED_INTEL ? p->nests_intel : p->nests_amd);
 }
 
-const struct accel_ops *accel_select(const char *name, enum accel_nested nested, char *reason,
-                                     size_t size)
+const struct accel_ops *accel_select(const char *name, enum accel_nested nested, char *reason, size_t size)
 {
     const char *extension = nested == NESTED_INTEL ? "VT-x" : "AMD-V";
     if (name && strcmp(name, "engine") == 0)
@@ -43,13 +42,11 @@ const struct accel_ops *accel_select(const char *name, enum accel_nested nested,
         return NULL;
     }
     if (asked && !nests(&p, nested)) {
-        snprintf(reason, size, "the host's KVM does not give guests %s: use --accel engine or auto",
-                 extension);
+        snprintf(reason, size, "the host's KVM does not give guests %s: use --accel engine or auto", extension);
         return NULL;
     }
     if (asked) {
-        snprintf(reason, size, p.usable ? "kvm: asked for" : "kvm: asked for, although %s",
-                 p.reason);
+        snprintf(reason, size, p.usable ? "kvm: asked for" : "kvm: asked for, although %s", p.reason);
         return &accel_kvm;
     }
     char because[256];

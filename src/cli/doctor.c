@@ -39,8 +39,7 @@ struct findings {
     char engine_why[256];
     int kvm_error; /* of opening /dev/kvm, 0: could be opened */
     struct probe kvm;
-    u64 memory_total, memory_available, memory_limit, address_space,
-        processes; /* limits: UINT64_MAX none */
+    u64 memory_total, memory_available, memory_limit, address_space, processes; /* limits: UINT64_MAX none */
     long cpus;
     struct choice choice[3]; /* by enum accel_nested */
 };
@@ -142,15 +141,11 @@ static void find_all(struct findings *f)
 static const char *kvm_presence(const struct findings *f)
 {
     switch (f->kvm_error) {
-    case 0:
-        return "present";
-    case ENOENT:
-        return "absent";
+    case 0: return "present";
+    case ENOENT: return "absent";
     case EACCES:
-    case EPERM:
-        return "no permission";
-    default:
-        return "cannot be opened";
+    case EPERM: return "no permission";
+    default: return "cannot be opened";
     }
 }
 
@@ -206,16 +201,14 @@ static void print_text(const struct findings *f)
     size_text(f->memory_limit, limit, sizeof(limit));
     size_text(f->address_space, space, sizeof(space));
     printf("Host\n");
-    printf("  CPU            %s (%s), %ld online%s\n", c->brand[0] ? c->brand : "unknown",
-           c->vendor, f->cpus, c->hypervisor ? ", in a VM" : "");
+    printf("  CPU            %s (%s), %ld online%s\n", c->brand[0] ? c->brand : "unknown", c->vendor, f->cpus,
+           c->hypervisor ? ", in a VM" : "");
     printf("  VT-x, AMD-V    %s, %s\n", yes(c->vmx), yes(c->svm));
     printf("  needed         BMI2 %s, FSGSBASE %s\n", yes(c->bmi2), yes(c->fsgsbase));
-    printf("  for guests     AVX %s, AVX2 %s, AVX-512 %s, RDRAND %s, invariant TSC %s%s\n",
-           yes(c->avx), yes(c->avx2), yes(c->avx512), yes(c->rdrand), yes(c->invariant_tsc),
-           c->slow_pext ? "; PEXT is slow on this CPU" : "");
+    printf("  for guests     AVX %s, AVX2 %s, AVX-512 %s, RDRAND %s, invariant TSC %s%s\n", yes(c->avx), yes(c->avx2),
+           yes(c->avx512), yes(c->rdrand), yes(c->invariant_tsc), c->slow_pext ? "; PEXT is slow on this CPU" : "");
     printf("  kernel         %s %s\n", f->os.sysname, f->os.release);
-    printf("  memory         %llu MiB, %llu MiB available\n",
-           (unsigned long long)f->memory_total >> 20,
+    printf("  memory         %llu MiB, %llu MiB available\n", (unsigned long long)f->memory_total >> 20,
            (unsigned long long)f->memory_available >> 20);
     printf("  limits         memory of the control group %s, address space %s, ", limit, space);
     if (f->processes == UINT64_MAX)
@@ -223,19 +216,16 @@ static void print_text(const struct findings *f)
     else
         printf("threads %llu\n", (unsigned long long)f->processes);
     printf("\nAccelerators\n");
-    printf("  engine         %s\n",
-           f->engine_ok ? "works; gives guests VT-x and AMD-V" : f->engine_why);
+    printf("  engine         %s\n", f->engine_ok ? "works; gives guests VT-x and AMD-V" : f->engine_why);
     printf("  /dev/kvm       %s; %s\n", kvm_presence(f), f->kvm.reason);
     if (f->kvm.loop_ns)
         printf("                 1000 loops in ring 0 took %u ns\n", f->kvm.loop_ns);
     if (f->kvm.usable)
-        printf("                 nests VT-x %s, AMD-V %s\n", yes(f->kvm.nests_intel),
-               yes(f->kvm.nests_amd));
+        printf("                 nests VT-x %s, AMD-V %s\n", yes(f->kvm.nests_intel), yes(f->kvm.nests_amd));
     static const char *const names[] = {"--nested off", "--nested intel", "--nested amd"};
     printf("\nWhat --accel auto takes\n");
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        printf("  %-14s %s%s\n", names[i],
-               f->choice[i].accel ? "" : "nothing: ", f->choice[i].reason);
+        printf("  %-14s %s%s\n", names[i], f->choice[i].accel ? "" : "nothing: ", f->choice[i].reason);
     const char *better = advice(f);
     printf("\n%s\n", better ? better : "Nothing to improve: KVM nests here.");
 }
@@ -303,8 +293,7 @@ static void json_bools(const struct hostcpu *c)
 
 static void print_json(const struct findings *f)
 {
-    static const char *const names[] = {
-        [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd"};
+    static const char *const names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd"};
     printf("{\"cpu\": {");
     json_field("brand", f->cpu.brand);
     printf(", ");
@@ -313,8 +302,8 @@ static void print_json(const struct findings *f)
     json_bools(&f->cpu);
     printf("},\n \"kernel\": ");
     json_string(f->os.release);
-    printf(",\n \"memory\": {\"total\": %llu, \"available\": %llu, ",
-           (unsigned long long)f->memory_total, (unsigned long long)f->memory_available);
+    printf(",\n \"memory\": {\"total\": %llu, \"available\": %llu, ", (unsigned long long)f->memory_total,
+           (unsigned long long)f->memory_available);
     json_limit("cgroup_limit", f->memory_limit);
     printf(", ");
     json_limit("address_space_limit", f->address_space);

@@ -28,8 +28,7 @@ static unsigned distance(const char *a, const char *b)
                 best = (u8)(d[i - 1][j] + 1);
             if (d[i][j - 1] + 1 < best)
                 best = (u8)(d[i][j - 1] + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
                 best = (u8)(d[i - 2][j - 2] + 1);
             d[i][j] = best;
         }
@@ -37,8 +36,7 @@ static unsigned distance(const char *a, const char *b)
     return d[n][m];
 }
 
-const char *options_closest(const char *word,
-                            const char *(*next)(const void *opaque, unsigned index),
+const char *options_closest(const char *word, const char *(*next)(const void *opaque, unsigned index),
                             const void *opaque)
 {
     const char *best = NULL, *name;
@@ -125,12 +123,10 @@ static int fail_choice(const struct option *o, const char *text, char *error, si
     char list[160] = "";
     size_t used = 0;
     for (unsigned i = 0; o->choices[i] && used < sizeof(list); i++)
-        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "",
-                                 o->choices[i]);
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", o->choices[i]);
     const char *close = options_closest(text, choice_name, o->choices);
     if (close)
-        snprintf(error, size, "--%s: '%s' is not one of %s; did you mean '%s'?", o->name, text,
-                 list, close);
+        snprintf(error, size, "--%s: '%s' is not one of %s; did you mean '%s'?", o->name, text, list, close);
     else
         snprintf(error, size, "--%s: '%s' is not one of %s", o->name, text, list);
     return -EINVAL;
@@ -174,9 +170,7 @@ static int set_value(const struct option *o, const char *text, void *into, char 
     u64 value = 0;
     bool good;
     switch (o->kind) {
-    case OPTION_STRING:
-        *(const char **)to = text;
-        return 0;
+    case OPTION_STRING: *(const char **)to = text; return 0;
     case OPTION_LIST: {
         struct option_list *list = to;
         if (list->count == OPTION_LIST_MAX) {
@@ -194,18 +188,10 @@ static int set_value(const struct option *o, const char *text, void *into, char 
             }
         }
         return fail_choice(o, text, error, size);
-    case OPTION_NUMBER:
-        good = number(text, &value, &end) && !*end;
-        break;
-    case OPTION_SIZE:
-        good = options_size(text, &value);
-        break;
-    case OPTION_SECONDS:
-        good = options_seconds(text, &value);
-        break;
-    default:
-        good = false;
-        break;
+    case OPTION_NUMBER: good = number(text, &value, &end) && !*end; break;
+    case OPTION_SIZE: good = options_size(text, &value); break;
+    case OPTION_SECONDS: good = options_seconds(text, &value); break;
+    default: good = false; break;
     }
     if (!good || value < o->min || value > o->max)
         return fail_range(o, text, error, size);
@@ -222,8 +208,7 @@ static const struct option *find(const struct option *options, const char *name,
     return NULL;
 }
 
-static int fail_unknown(const struct option *options, const char *name, size_t length, char *error,
-                        size_t size)
+static int fail_unknown(const struct option *options, const char *name, size_t length, char *error, size_t size)
 {
     char word[64];
     snprintf(word, sizeof(word), "%.*s", (int)(length < 60 ? length : 60), name);
@@ -235,8 +220,7 @@ static int fail_unknown(const struct option *options, const char *name, size_t l
     return -EINVAL;
 }
 
-int options_parse(const struct option *options, int argc, char **argv, void *into, char *error,
-                  size_t error_size)
+int options_parse(const struct option *options, int argc, char **argv, void *into, char *error, size_t error_size)
 {
     for (int i = 0; i < argc; i++) {
         const char *arg = strcmp(argv[i], "-h") == 0 ? "--help" : argv[i];

@@ -34,16 +34,15 @@ struct option {
 };
 
 /* 0, or -EINVAL with one line. `into` holds the defaults. Stops early at --help. */
-int MUST_CHECK options_parse(const struct option *options, int argc, char **argv, void *into,
-                             char *error, size_t error_size);
+int MUST_CHECK options_parse(const struct option *options, int argc, char **argv, void *into, char *error,
+                             size_t error_size);
 
 bool options_size(const char *text, u64 *bytes);
 bool options_seconds(const char *text, u64 *milliseconds);
 
 /* The candidate closest to a mistyped word, or NULL when none is close. next() gives NULL at the
  * end. */
-const char *options_closest(const char *word,
-                            const char *(*next)(const void *opaque, unsigned index),
+const char *options_closest(const char *word, const char *(*next)(const void *opaque, unsigned index),
                             const void *opaque);
 
 #endif

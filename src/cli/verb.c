@@ -48,8 +48,7 @@ void verb_help_print(const struct verb *verb)
         printf("\nOptions:\n");
     for (const struct option *o = verb->options; o->name; o++) {
         char left[64];
-        snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "",
-                 o->value ? o->value : "");
+        snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
         printf("  %-*s %s\n", HELP_COLUMN, left, o->help);
     }
     if (verb->notes)

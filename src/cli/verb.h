@@ -33,8 +33,7 @@ const struct verb *verb_find(const char *name);
 void verb_help_print(const struct verb *verb);
 /* Parses into `into`. 0: go on. Otherwise *status is the process's exit status: help was printed,
  * or an error. */
-int MUST_CHECK verb_options(const struct verb *verb, int argc, char **argv, void *into,
-                            int *status);
+int MUST_CHECK verb_options(const struct verb *verb, int argc, char **argv, void *into, int *status);
 /* One line on standard error, with our name before it. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -75,24 +75,15 @@ static bool deliver_one(struct lapic *a, const struct apic_message *m)
             return false;
         lapic_accept(a, m->vector, m->level);
         return true;
-    case DELIVER_NMI:
-        nmi_arrives(v);
-        break;
-    case DELIVER_SMI:
-        __atomic_store_n(&v->smi_pending, true, __ATOMIC_SEQ_CST);
-        break;
-    case DELIVER_INIT:
-        __atomic_store_n(&v->init_pending, true, __ATOMIC_SEQ_CST);
-        break;
+    case DELIVER_NMI: nmi_arrives(v); break;
+    case DELIVER_SMI: __atomic_store_n(&v->smi_pending, true, __ATOMIC_SEQ_CST); break;
+    case DELIVER_INIT: __atomic_store_n(&v->init_pending, true, __ATOMIC_SEQ_CST); break;
     case DELIVER_SIPI:
         __atomic_store_n(&v->sipi_vector, m->vector, __ATOMIC_RELAXED);
         __atomic_store_n(&v->sipi_pending, true, __ATOMIC_SEQ_CST);
         break;
-    case DELIVER_EXTINT:
-        __atomic_store_n(&a->extint, 1, __ATOMIC_SEQ_CST);
-        break;
-    default:
-        return true;
+    case DELIVER_EXTINT: __atomic_store_n(&a->extint, 1, __ATOMIC_SEQ_CST); break;
+    default: return true;
     }
     request_set(v, REQ_EVENT);
     return true;
@@ -175,12 +166,8 @@ void apic_send_ipi(struct lapic *a, u64 icr)
         return;
     }
     switch (icr >> ICR_SHORTHAND_SHIFT & 3) {
-    case 0:
-        apic_deliver(vm, &m);
-        break;
-    case 1: /* self */
-        deliver_one(a, &m);
-        break;
+    case 0: apic_deliver(vm, &m); break;
+    case 1: /* self */ deliver_one(a, &m); break;
     case 2: /* all including self */
     case 3: /* all excluding self */
         for (u32 i = 0; i < vm->vcpu_count; i++) {

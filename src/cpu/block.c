@@ -75,8 +75,8 @@ bool exclusive_begin(struct vcpu *v)
     struct vm *vm = v->vm;
     struct cache *c = vm->cache;
     u32 none = 0, spins = 0;
-    while (!__atomic_compare_exchange_n(&c->exclusive, &none, v->index + 1, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST)) {
+    while (
+        !__atomic_compare_exchange_n(&c->exclusive, &none, v->index + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
         none = 0;
         parked = true;
         park(v);

@@ -275,7 +275,7 @@ static void stack_add(struct tr *t, struct emit *e, s32 disp)
 
 struct push {
     enum { PUSH_REG, PUSH_IMM, PUSH_SPILL, PUSH_RETURN } what;
-    u8 reg;  /* guest */
+    u8 reg; /* guest */
     u8 size;
     u64 imm;
 };
@@ -514,11 +514,8 @@ void translate_branch(struct tr *t)
     case ZYDIS_MNEMONIC_LOOPNE:
     case ZYDIS_MNEMONIC_JCXZ:
     case ZYDIS_MNEMONIC_JECXZ:
-    case ZYDIS_MNEMONIC_JRCXZ:
-        loop(t);
-        return;
-    default:
-        jcc(t);
+    case ZYDIS_MNEMONIC_JRCXZ: loop(t); return;
+    default: jcc(t);
     }
 }
 
@@ -548,7 +545,8 @@ void translate_stack(struct tr *t)
         emit_pop(t, &p, H_GUEST_RSP);
         return;
     }
-    default: { /* LEAVE */
+    default: {
+        /* LEAVE */
         struct pop p = {.what = POP_LEAVE, .size = size, .release = size};
         emit_pop(t, &p, RBP);
     }

@@ -7,7 +7,7 @@
 #include "cpu/far.h"
 
 struct gate {
-    u16 sel;      /* of the code segment */
+    u16 sel; /* of the code segment */
     u64 ip;
     unsigned size; /* of its pushes: 2, 4, 8 */
     unsigned params;

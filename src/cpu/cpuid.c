@@ -26,7 +26,7 @@ struct feature_row {
 };
 
 static const struct feature_row rows[FEATURE_COUNT] = {
-#define X(id, name, leaf, sub, reg, bit, source, vendor, level, needs)                             \
+#define X(id, name, leaf, sub, reg, bit, source, vendor, level, needs)                                                 \
     {name, leaf, sub, CPUID_##reg, bit, source, vendor, level, FEATURE_##needs},
     FEATURES(X)
 #undef X
@@ -137,13 +137,10 @@ static bool feature_available(const struct cpu_features *host, const struct cpui
     if (!vendor_has(c->vendor, r))
         return false;
     switch ((enum feature_source)r->source) {
-    case FROM_HOST:
-        return features_have(host, id);
-    case FROM_NESTED:
-        return c->nested;
+    case FROM_HOST: return features_have(host, id);
+    case FROM_NESTED: return c->nested;
     case FROM_ENGINE:
-    case ON_REQUEST:
-        break;
+    case ON_REQUEST: break;
     }
     return true;
 }

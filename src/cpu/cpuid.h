@@ -170,7 +170,7 @@ enum feature {
 #define X(id, name, leaf, sub, reg, bit, source, vendor, level, needs) FEATURE_##id,
     FEATURES(X)
 #undef X
-    FEATURE_COUNT
+        FEATURE_COUNT
 };
 
 #define FEATURE_WORDS ((FEATURE_COUNT + 63) / 64)
@@ -187,7 +187,7 @@ struct cpu_features {
     /* Sorted by leaf and subleaf; what varies with the CPU's state is added later. */
     struct cpuid_leaf leaf[CPUID_LEAVES];
     u32 max_basic, max_extended;
-    u64 xcr0;                             /* bits that XCR0 may have */
+    u64 xcr0; /* bits that XCR0 may have */
     struct xstate_component xstate[XSTATE_COMPONENTS];
     u32 mxcsr_mask;
 };
@@ -198,7 +198,7 @@ struct cpuid_config {
     u32 vcpus;
     u64 tsc_khz;
     u32 phys_bits;
-    const char *model; /* "MODEL,+feature,-feature" or NULL */
+    const char *model;                         /* "MODEL,+feature,-feature" or NULL */
     void (*host)(u32 leaf, u32 sub, u32 r[4]); /* NULL: this host's CPUID instruction */
 };
 

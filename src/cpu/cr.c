@@ -11,8 +11,7 @@
 #include "cpu/mmu.h"
 #include "cpu/nested.h"
 
-#define CR0_DEFINED                                                                                                    \
-    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
 u64 cr4_allowed(const struct vm *vm)
 {

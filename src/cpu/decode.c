@@ -68,10 +68,16 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
         return false;
     const ZydisDecodedInstruction *zi = &t->d->zi;
     struct insn *in = &t->d->in;
-    *in = (struct insn){.mnemonic = (u16)zi->mnemonic, .offset = t->pos, .len = zi->length,
-                        .osz = zi->operand_width / 8, .asz = zi->address_width / 8,
-                        .opcode = zi->opcode, .map = (u8)zi->opcode_map,
-                        .base = REG_NONE, .index = REG_NONE, .scale = 1};
+    *in = (struct insn){.mnemonic = (u16)zi->mnemonic,
+                        .offset = t->pos,
+                        .len = zi->length,
+                        .osz = zi->operand_width / 8,
+                        .asz = zi->address_width / 8,
+                        .opcode = zi->opcode,
+                        .map = (u8)zi->opcode_map,
+                        .base = REG_NONE,
+                        .index = REG_NONE,
+                        .scale = 1};
     if (zi->opcode_map == ZYDIS_OPCODE_MAP_0F)
         in->map = 1;
     else if (zi->opcode_map == ZYDIS_OPCODE_MAP_0F38)
@@ -89,7 +95,9 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
         case 0xf0: in->prefixes |= PREFIX_LOCK; break;
         case 0x66: in->prefixes |= PREFIX_66; break;
         case 0x67: in->prefixes |= PREFIX_67; break;
+        /* clang-format off */
         case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: in->prefixes |= PREFIX_SEG; break;
+        /* clang-format on */
         default: break;
         }
     }

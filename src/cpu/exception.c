@@ -29,15 +29,11 @@ static enum fault_class fault_class(const struct vcpu *v, const struct event *e)
     case EXC_NP:
     case EXC_SS:
     case EXC_GP:
-    case EXC_CP:
-        return CLASS_CONTRIBUTORY;
-    case EXC_VC:
-        return v->vm->vendor == VENDOR_AMD ? CLASS_CONTRIBUTORY : CLASS_BENIGN;
+    case EXC_CP: return CLASS_CONTRIBUTORY;
+    case EXC_VC: return v->vm->vendor == VENDOR_AMD ? CLASS_CONTRIBUTORY : CLASS_BENIGN;
     case EXC_PF:
-    case EXC_VE:
-        return CLASS_PAGE;
-    default:
-        return CLASS_BENIGN;
+    case EXC_VE: return CLASS_PAGE;
+    default: return CLASS_BENIGN;
     }
 }
 

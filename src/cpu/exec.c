@@ -191,6 +191,7 @@ bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11)
 
 /* -- memory accesses that the TLB cannot serve -- */
 
+/* clang-format off */
 #define K_CASE(n)                                                                                  \
     case n: __asm__("kmovq %%k" #n ", %0" : "=r"(k)); break;
 #define K16_CASE(n)                                                                                \
@@ -229,6 +230,7 @@ static u64 mask_bits(const struct site *s)
     }
     return k;
 }
+/* clang-format on */
 
 /* The bytes of the operand, from *first for *count, that a masked instruction accesses. */
 static void mask_range(const struct site *s, unsigned *first, unsigned *count)
@@ -433,17 +435,10 @@ const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
     case EXC_DE:
     case EXC_UD:
     case EXC_MF:
-    case EXC_XM:
-        raise_event(v, (u8)trapno, false, 0, 0);
-        break;
-    case EXC_GP: /* a misaligned operand */
-        raise_gp(v, 0);
-        break;
-    case EXC_AC:
-        raise_ac(v);
-        break;
-    default:
-        return NULL;
+    case EXC_XM: raise_event(v, (u8)trapno, false, 0, 0); break;
+    case EXC_GP: /* a misaligned operand */ raise_gp(v, 0); break;
+    case EXC_AC: raise_ac(v); break;
+    default: return NULL;
     }
     if (trapno == EXC_XM && !(v->cr4 & CR4_OSXMMEXCPT))
         raise_ud(v);

@@ -11,13 +11,13 @@
 
 /* One direct branch of a block within its page: unchained it goes to the cold stub that leaves with this record. */
 struct exit_link {
-    u8 *field;          /* rel32 to patch, NULL: slot unused */
-    u8 *stub;           /* where it points when unchained */
+    u8 *field; /* rel32 to patch, NULL: slot unused */
+    u8 *stub;  /* where it points when unchained */
     struct block *from;
-    struct block *to;   /* NULL: unchained */
+    struct block *to;          /* NULL: unchained */
     struct exit_link *next_in; /* list of links into `to` */
-    u16 target;         /* offset of the target in the page */
-    bool plain;         /* to a MODE_PLAIN block */
+    u16 target;                /* offset of the target in the page */
+    bool plain;                /* to a MODE_PLAIN block */
 };
 
 /* Host code offset to guest instruction, for faults raised by copied instructions. */
@@ -27,17 +27,17 @@ struct place {
 };
 
 struct block {
-    u64 page;      /* guest-physical page of the first byte */
-    u64 page2;     /* of the second page if the only instruction crosses, else ~0 */
-    u16 offset;    /* in the page */
-    u16 size;      /* bytes of guest code, second page included */
+    u64 page;   /* guest-physical page of the first byte */
+    u64 page2;  /* of the second page if the only instruction crosses, else ~0 */
+    u16 offset; /* in the page */
+    u16 size;   /* bytes of guest code, second page included */
     u32 mode;
     bool valid;
-    u8 *far_entry;  /* r11 = linear address of the block: sets page_la */
+    u8 *far_entry; /* r11 = linear address of the block: sets page_la */
     u8 *near_entry;
     u8 *hot_end;
     u8 *cold, *cold_end;
-    u64 page_la;    /* linear page at translation time: a hint */
+    u64 page_la; /* linear page at translation time: a hint */
     struct block *next_hash;
     struct exit_link *in;
     struct exit_link *links;
@@ -70,10 +70,10 @@ struct page_ref {
 };
 
 struct cache {
-    u8 *code;        /* RWX, hot part first */
+    u8 *code; /* RWX, hot part first */
     size_t hot_size, cold_size;
     u8 *hot, *hot_end, *cold, *cold_end; /* bump pointers */
-    u8 *data;        /* blocks, links, places, insns */
+    u8 *data;                            /* blocks, links, places, insns */
     u8 *data_next, *data_end;
     struct block *blocks; /* in order of allocation: host addresses ascend */
     u32 block_count, block_max;
@@ -81,8 +81,8 @@ struct cache {
     struct page_ref *pages[1 << PAGE_HASH_BITS];
     struct exit_link *links;
     u32 link_count, link_max;
-    u32 lock;        /* [a] guards everything above */
-    u32 exclusive;   /* [a] index + 1 of the owner */
+    u32 lock;      /* [a] guards everything above */
+    u32 exclusive; /* [a] index + 1 of the owner */
     u64 flushes;
     u64 generation;
 };
@@ -91,18 +91,18 @@ struct exec {
     u8 bounce[256] __attribute__((aligned(64)));
     u8 vectors[4096] __attribute__((aligned(64))); /* XSAVE image while host code runs */
     u8 host_vectors[512] __attribute__((aligned(64)));
-    u64 vector_mask;  /* XCR0 of the host, what is saved */
-    u32 vector_depth; /* vector_save nesting; 1 when outside cpu_run */
+    u64 vector_mask;      /* XCR0 of the host, what is saved */
+    u32 vector_depth;     /* vector_save nesting; 1 when outside cpu_run */
     enum outcome outcome; /* of the call or access that left */
-    bool left_done;   /* an instruction completed; RIP is the next */
+    bool left_done;       /* an instruction completed; RIP is the next */
     u64 bounce_la;
     u8 *bounce_from;
     u8 bounce_size;
     bool bounce_locked;
     struct exit_link *chain; /* link to patch when the next block is known */
-    u32 running;      /* [a] 0 while parked or asleep: exclusive_begin need not wait */
-    void *decoder[3]; /* ZydisDecoder by code size; [0] is an array: real mode, protected mode */
-    struct tr *tr;    /* the translator's working memory */
+    u32 running;             /* [a] 0 while parked or asleep: exclusive_begin need not wait */
+    void *decoder[3];        /* ZydisDecoder by code size; [0] is an array: real mode, protected mode */
+    struct tr *tr;           /* the translator's working memory */
     u64 chain_generation;
     u16 signal_loans; /* where a host signal came */
 };
@@ -113,27 +113,28 @@ struct site {
     u8 flags;   /* SITE_* */
     u16 offset; /* of the instruction in its page */
     u8 len;
-    u8 seg;     /* and SITE_X87 */
-    u8 mask;    /* SITE_MASKED: opmask register, or 8 + vector register whose sign bits mask (VEX) */
-    u8 element; /* bytes of an element; ELEMENT_* */
+    u8 seg;      /* and SITE_X87 */
+    u8 mask;     /* SITE_MASKED: opmask register, or 8 + vector register whose sign bits mask (VEX) */
+    u8 element;  /* bytes of an element; ELEMENT_* */
     u8 elements; /* how many bits of the mask count */
-    s32 retry;  /* relative to this struct */
+    s32 retry;   /* relative to this struct */
     s32 resume;
     s16 before; /* SITE_GROUP */
     u16 span;
     u16 loans;
 } __attribute__((packed));
 
-#define ELEMENT_PACKED 0x80    /* selected elements lie together (expand, compress) */
+#define ELEMENT_PACKED 0x80 /* selected elements lie together (expand, compress) */
 #define ELEMENT_WHOLE 0x40  /* the operand is accessed as a whole if any is selected */
 #define ELEMENT_BYTES 0x1f
 
 #define SITE_WRITE BIT(0)
-#define SITE_READ BIT(1)     /* with WRITE: read-modify-write */
+#define SITE_READ BIT(1) /* with WRITE: read-modify-write */
 #define SITE_LOCK BIT(2)
-#define SITE_STAY BIT(3)     /* the block goes on after the store even if it changed code: it only branches */
-#define SITE_GROUP BIT(5)   /* the check was of a window that starts `before` bytes from the address: try it again,
-                               or resume at the stub that goes on in a MODE_PLAIN block */
+#define SITE_STAY BIT(3) /* the block goes on after the store even if it changed code: it only branches */
+#define SITE_GROUP                                                                                                     \
+    BIT(5) /* the check was of a window that starts `before` bytes from the address: try it again,                     \
+              or resume at the stub that goes on in a MODE_PLAIN block */
 #define SITE_GROUP_WRITE BIT(6)
 #define SITE_ALIGNED BIT(7) /* #GP(0) if the address is not a multiple of the size, before any page fault */
 #define SITE_MASKED BIT(4)  /* only elements that a mask selects are accessed, and may fault */
@@ -166,9 +167,9 @@ struct site_segment {
 
 /* translate.c: makes a block; the cache lock is held. NULL: the cache is full (flush and retry). */
 struct translation_request {
-    u64 la;      /* linear address */
-    u64 page;    /* guest-physical page */
-    u64 page2;   /* guest-physical page that follows linearly, ~0 if it cannot be fetched or was not asked for */
+    u64 la;    /* linear address */
+    u64 page;  /* guest-physical page */
+    u64 page2; /* guest-physical page that follows linearly, ~0 if it cannot be fetched or was not asked for */
     u32 mode;
 };
 struct block *translate(struct vcpu *v, const struct translation_request *r, bool *needs_page2);

@@ -89,8 +89,7 @@ static enum outcome system_target(struct vcpu *v, u16 sel, const struct descript
     unsigned source = call ? TASK_CALL : TASK_JMP;
     switch (type) {
     case SYS_CALL_GATE16:
-    case SYS_CALL_GATE:
-        return call_gate(v, sel, d, call);
+    case SYS_CALL_GATE: return call_gate(v, sel, d, call);
     case SYS_TASK_GATE:
         if (in_long_mode(v) || !permitted)
             return raise_gp(v, error);
@@ -104,8 +103,7 @@ static enum outcome system_target(struct vcpu *v, u16 sel, const struct descript
         if (in_long_mode(v) || !permitted)
             return raise_gp(v, error);
         return task_switch(v, sel, source, false, 0);
-    default:
-        return raise_gp(v, error);
+    default: return raise_gp(v, error);
     }
 }
 

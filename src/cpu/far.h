@@ -11,7 +11,7 @@
 /* A stack that is not, or not yet, the current one. */
 struct stack {
     struct segment seg;
-    u64 sp;             /* all of RSP; only the low asize bytes move */
+    u64 sp; /* all of RSP; only the low asize bytes move */
     unsigned asize;
     enum access access; /* ACCESS_IMPLICIT when the pushes are made with more privilege than the CPL */
     u32 error;          /* error code of #SS if it has no room */

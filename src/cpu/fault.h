@@ -9,11 +9,16 @@
 
 static inline enum outcome raise_event(struct vcpu *v, u8 vector, bool has_error, u32 error, u64 payload)
 {
-    v->fault = (struct event){.valid = true, .has_error = has_error, .vector = vector,
-                              .type = EVENT_EXCEPTION, .error = error, .payload = payload};
+    v->fault = (struct event){.valid = true,
+                              .has_error = has_error,
+                              .vector = vector,
+                              .type = EVENT_EXCEPTION,
+                              .error = error,
+                              .payload = payload};
     return CPU_FAULT;
 }
 
+/* clang-format off */
 static inline enum outcome raise_ud(struct vcpu *v) { return raise_event(v, EXC_UD, false, 0, 0); }
 static inline enum outcome raise_de(struct vcpu *v) { return raise_event(v, EXC_DE, false, 0, 0); }
 static inline enum outcome raise_nm(struct vcpu *v) { return raise_event(v, EXC_NM, false, 0, 0); }
@@ -22,6 +27,7 @@ static inline enum outcome raise_ss(struct vcpu *v, u32 error) { return raise_ev
 static inline enum outcome raise_np(struct vcpu *v, u32 error) { return raise_event(v, EXC_NP, true, error, 0); }
 static inline enum outcome raise_ts(struct vcpu *v, u32 error) { return raise_event(v, EXC_TS, true, error, 0); }
 static inline enum outcome raise_ac(struct vcpu *v) { return raise_event(v, EXC_AC, true, 0, 0); }
+/* clang-format on */
 static inline enum outcome raise_pf(struct vcpu *v, u64 la, u32 error)
 {
     return raise_event(v, EXC_PF, true, error, la);
@@ -32,11 +38,11 @@ static inline enum outcome raise_db(struct vcpu *v, u64 dr6_bits)
 }
 
 /* Propagates anything but CPU_OK. */
-#define TRY(expr)                                                                                  \
-    do {                                                                                           \
-        enum outcome try_ = (expr);                                                                \
-        if (try_ != CPU_OK)                                                                        \
-            return try_;                                                                           \
+#define TRY(expr)                                                                                                      \
+    do {                                                                                                               \
+        enum outcome try_ = (expr);                                                                                    \
+        if (try_ != CPU_OK)                                                                                            \
+            return try_;                                                                                               \
     } while (0)
 
 #endif

@@ -115,9 +115,13 @@ static void note(struct tr *t, struct decoded *d)
                     size = d->class == CLASS_BRANCH ? 8 : in->prefixes & PREFIX_66 && !(in->rex & 8) ? 2 : 8;
                     flags = SITE_READ;
                 }
-                *m = (struct access_note){.base = in->base, .index = in->index, .scale = in->scale,
-                                          .size = (u8)size, .write = flags & SITE_WRITE,
-                                          .group = GROUP_NONE, .disp = (s32)in->disp};
+                *m = (struct access_note){.base = in->base,
+                                          .index = in->index,
+                                          .scale = in->scale,
+                                          .size = (u8)size,
+                                          .write = flags & SITE_WRITE,
+                                          .group = GROUP_NONE,
+                                          .disp = (s32)in->disp};
             }
         }
     }

@@ -14,10 +14,10 @@
 
 struct delivery {
     const struct event *e;
-    u64 ip;      /* to push */
-    u64 flags;   /* to push */
-    u16 cs;      /* gate's */
-    u64 target;  /* gate's */
+    u64 ip;     /* to push */
+    u64 flags;  /* to push */
+    u16 cs;     /* gate's */
+    u64 target; /* gate's */
     unsigned size;
     unsigned ist;
     bool trap;

@@ -20,30 +20,30 @@ typedef enum outcome (*insn_fn)(struct vcpu *v, const struct insn *in);
 
 struct insn {
     insn_fn fn;
-    u64 imm;      /* immediate, sign-extended to the operand size's natural use; far pointers: the offset */
-    u64 imm2;     /* ENTER's second immediate; far pointers: the selector */
+    u64 imm;  /* immediate, sign-extended to the operand size's natural use; far pointers: the offset */
+    u64 imm2; /* ENTER's second immediate; far pointers: the selector */
     s64 disp;
     u16 mnemonic; /* ZydisMnemonic */
     u16 offset;   /* of the instruction in its page */
     u8 len;
-    u8 osz;       /* effective operand size in bytes: 2, 4, 8 */
-    u8 asz;       /* effective address size in bytes: 2, 4, 8 */
-    u8 msize;     /* bytes of the memory operand, 0 if none or variable */
-    u8 opcode;    /* last opcode byte */
-    u8 map;       /* 0 = one-byte, 1 = 0F, 2 = 0F38, 3 = 0F3A */
-    u8 prefixes;  /* PREFIX_* */
-    u8 rex;       /* REX byte or 0 */
-    u8 mod, reg, rm; /* ModRM with REX bits merged; mod == 3 means rm is a register */
-    u8 seg;       /* segment of the memory operand, overrides applied */
+    u8 osz;                /* effective operand size in bytes: 2, 4, 8 */
+    u8 asz;                /* effective address size in bytes: 2, 4, 8 */
+    u8 msize;              /* bytes of the memory operand, 0 if none or variable */
+    u8 opcode;             /* last opcode byte */
+    u8 map;                /* 0 = one-byte, 1 = 0F, 2 = 0F38, 3 = 0F3A */
+    u8 prefixes;           /* PREFIX_* */
+    u8 rex;                /* REX byte or 0 */
+    u8 mod, reg, rm;       /* ModRM with REX bits merged; mod == 3 means rm is a register */
+    u8 seg;                /* segment of the memory operand, overrides applied */
     u8 base, index, scale; /* enum gpr, REG_RIP or REG_NONE; scale 1, 2, 4, 8 */
-    u8 vl;        /* VEX/EVEX vector length in bytes (16, 32, 64), 0 if neither */
-    u8 vvvv;      /* VEX/EVEX second source register */
-    u8 evex_mask; /* opmask register, 0 = none */
+    u8 vl;                 /* VEX/EVEX vector length in bytes (16, 32, 64), 0 if neither */
+    u8 vvvv;               /* VEX/EVEX second source register */
+    u8 evex_mask;          /* opmask register, 0 = none */
     bool evex_zero;
     bool evex;
-    bool mem;     /* has a memory operand: ea fields above are valid */
-    bool ends;    /* control returns to the dispatcher after it */
-    bool last;    /* of its block */
+    bool mem;  /* has a memory operand: ea fields above are valid */
+    bool ends; /* control returns to the dispatcher after it */
+    bool last; /* of its block */
     u8 bytes[15];
 };
 

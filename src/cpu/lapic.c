@@ -338,58 +338,25 @@ static bool register_read(struct lapic *a, u32 offset, u32 *value)
         return true;
     }
     switch (offset) {
-    case APIC_ID:
-        *value = x2apic ? a->v->index : a->v->index << 24;
-        return true;
-    case APIC_VERSION:
-        *value = VERSION;
-        return true;
-    case APIC_TPR:
-        *value = a->tpr;
-        return true;
-    case APIC_PPR:
-        *value = ppr(a);
-        return true;
+    case APIC_ID: *value = x2apic ? a->v->index : a->v->index << 24; return true;
+    case APIC_VERSION: *value = VERSION; return true;
+    case APIC_TPR: *value = a->tpr; return true;
+    case APIC_PPR: *value = ppr(a); return true;
     case APIC_APR: /* arbitration priority: not on processors since the Pentium 4 */
     case APIC_EOI:
-    case APIC_RRD:
-        return !x2apic;
-    case APIC_LDR:
-        *value = x2apic ? x2apic_ldr(a->v->index) : a->ldr;
-        return true;
-    case APIC_DFR:
-        *value = a->dfr;
-        return !x2apic;
-    case APIC_SVR:
-        *value = a->svr;
-        return true;
-    case APIC_ISR ... APIC_ISR + 0x70:
-        *value = bitmap_read(a->isr, offset);
-        return true;
-    case APIC_TMR ... APIC_TMR + 0x70:
-        *value = bitmap_read(a->tmr, offset);
-        return true;
-    case APIC_IRR ... APIC_IRR + 0x70:
-        *value = bitmap_read(a->irr, offset);
-        return true;
-    case APIC_ESR:
-        *value = a->esr;
-        return true;
-    case APIC_ICR:
-        *value = (u32)a->icr;
-        return true;
-    case APIC_ICR2:
-        *value = (u32)(a->icr >> 32);
-        return !x2apic;
-    case APIC_INITIAL_COUNT:
-        *value = a->initial_count;
-        return true;
-    case APIC_CURRENT_COUNT:
-        *value = current_count(a);
-        return true;
-    case APIC_DIVIDE:
-        *value = a->divide;
-        return true;
+    case APIC_RRD: return !x2apic;
+    case APIC_LDR: *value = x2apic ? x2apic_ldr(a->v->index) : a->ldr; return true;
+    case APIC_DFR: *value = a->dfr; return !x2apic;
+    case APIC_SVR: *value = a->svr; return true;
+    case APIC_ISR ... APIC_ISR + 0x70: *value = bitmap_read(a->isr, offset); return true;
+    case APIC_TMR ... APIC_TMR + 0x70: *value = bitmap_read(a->tmr, offset); return true;
+    case APIC_IRR ... APIC_IRR + 0x70: *value = bitmap_read(a->irr, offset); return true;
+    case APIC_ESR: *value = a->esr; return true;
+    case APIC_ICR: *value = (u32)a->icr; return true;
+    case APIC_ICR2: *value = (u32)(a->icr >> 32); return !x2apic;
+    case APIC_INITIAL_COUNT: *value = a->initial_count; return true;
+    case APIC_CURRENT_COUNT: *value = current_count(a); return true;
+    case APIC_DIVIDE: *value = a->divide; return true;
     }
     return false;
 }
@@ -402,24 +369,12 @@ static bool register_write(struct lapic *a, u32 offset, u32 value)
         return true;
     }
     switch (offset) {
-    case APIC_TPR:
-        tpr_write(a, value);
-        return true;
-    case APIC_EOI:
-        eoi(a);
-        return true;
-    case APIC_SVR:
-        svr_write(a, value);
-        return true;
-    case APIC_ESR:
-        a->esr = __atomic_exchange_n(&a->esr_pending, 0, __ATOMIC_RELAXED);
-        return true;
-    case APIC_INITIAL_COUNT:
-        initial_count_write(a, value);
-        return true;
-    case APIC_DIVIDE:
-        divide_write(a, value);
-        return true;
+    case APIC_TPR: tpr_write(a, value); return true;
+    case APIC_EOI: eoi(a); return true;
+    case APIC_SVR: svr_write(a, value); return true;
+    case APIC_ESR: a->esr = __atomic_exchange_n(&a->esr_pending, 0, __ATOMIC_RELAXED); return true;
+    case APIC_INITIAL_COUNT: initial_count_write(a, value); return true;
+    case APIC_DIVIDE: divide_write(a, value); return true;
     }
     return false;
 }
@@ -442,15 +397,9 @@ void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
     if (offset & 0xf)
         return;
     switch (offset) {
-    case APIC_LDR:
-        STORE(a->ldr, value & 0xff000000);
-        return;
-    case APIC_DFR:
-        STORE(a->dfr, value | 0x0fffffff);
-        return;
-    case APIC_ICR2:
-        a->icr = (u32)a->icr | (u64)(value & 0xff000000) << 32;
-        return;
+    case APIC_LDR: STORE(a->ldr, value & 0xff000000); return;
+    case APIC_DFR: STORE(a->dfr, value | 0x0fffffff); return;
+    case APIC_ICR2: a->icr = (u32)a->icr | (u64)(value & 0xff000000) << 32; return;
     case APIC_ICR:
         a->icr = (a->icr & 0xffffffff00000000) | (value & 0xccfff);
         apic_send_ipi(a, a->icr);
@@ -461,8 +410,7 @@ void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
     case APIC_PPR:
     case APIC_RRD:
     case APIC_ISR ... APIC_IRR + 0x70:
-    case APIC_CURRENT_COUNT:
-        return;
+    case APIC_CURRENT_COUNT: return;
     }
     if (!register_write(a, offset, value))
         lapic_error(a, ESR_ILLEGAL_REGISTER);
@@ -477,16 +425,11 @@ static u64 x2apic_writable(const struct lapic *a, u32 offset)
         return lvt_mask(a, (offset - APIC_LVT_TIMER) / 16) | LVT_READ_ONLY;
     switch (offset) {
     case APIC_TPR:
-    case APIC_SELF_IPI:
-        return 0xff;
-    case APIC_SVR:
-        return 0x1ff | SVR_NO_EOI_BROADCAST;
-    case APIC_ICR:
-        return 0xffffffff000cdfff;
-    case APIC_INITIAL_COUNT:
-        return 0xffffffff;
-    case APIC_DIVIDE:
-        return 0xb;
+    case APIC_SELF_IPI: return 0xff;
+    case APIC_SVR: return 0x1ff | SVR_NO_EOI_BROADCAST;
+    case APIC_ICR: return 0xffffffff000cdfff;
+    case APIC_INITIAL_COUNT: return 0xffffffff;
+    case APIC_DIVIDE: return 0xb;
     }
     return 0; /* EOI and ESR: zero only */
 }
@@ -500,9 +443,7 @@ static enum outcome x2apic_write(struct lapic *a, u32 offset, u64 value)
         a->icr = value & ~BIT64(12);
         apic_send_ipi(a, a->icr);
         return CPU_OK;
-    case APIC_SELF_IPI:
-        apic_send_ipi(a, 1 << ICR_SHORTHAND_SHIFT | (value & 0xff));
-        return CPU_OK;
+    case APIC_SELF_IPI: apic_send_ipi(a, 1 << ICR_SHORTHAND_SHIFT | (value & 0xff)); return CPU_OK;
     }
     return register_write(a, offset, (u32)value) ? CPU_OK : raise_gp(a->v, 0);
 }

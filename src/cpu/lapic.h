@@ -44,11 +44,11 @@ enum delivery_mode {
 };
 
 struct apic_message {
-    u32 dest;     /* APIC ID or logical destination */
+    u32 dest; /* APIC ID or logical destination */
     bool logical;
     bool level;
     bool x2apic_dest; /* dest is a 32-bit x2APIC ID */
-    u8 mode;      /* enum delivery_mode */
+    u8 mode;          /* enum delivery_mode */
     u8 vector;
 };
 /* [any] I/O APIC, MSI and IPIs. False if nobody accepted it. */

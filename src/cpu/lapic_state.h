@@ -63,19 +63,19 @@ struct lapic {
     struct vcpu *v;
     u64 irr[4], tmr[4]; /* [a] */
     u64 isr[4];
-    u32 mode;           /* [a] enum lapic_mode, from APIC_BASE */
-    u32 svr, ldr, dfr;  /* [a] written by the own thread only */
-    u32 tpr;            /* [a] likewise */
-    u32 lint0;          /* [a] copy of lvt[LVT_LINT0] for apic_intr_line */
-    u32 extint;         /* [a] a message with delivery mode ExtINT waits */
-    u32 esr_pending;    /* [a] errors since the last write to ESR */
+    u32 mode;          /* [a] enum lapic_mode, from APIC_BASE */
+    u32 svr, ldr, dfr; /* [a] written by the own thread only */
+    u32 tpr;           /* [a] likewise */
+    u32 lint0;         /* [a] copy of lvt[LVT_LINT0] for apic_intr_line */
+    u32 extint;        /* [a] a message with delivery mode ExtINT waits */
+    u32 esr_pending;   /* [a] errors since the last write to ESR */
     u32 esr;
     u64 icr;
     u32 lvt[LVT_COUNT];
-    u32 divide;         /* Divide Configuration Register */
+    u32 divide; /* Divide Configuration Register */
     u32 initial_count;
-    u64 deadline;       /* host monotonic ns of the next expiry, 0: not counting */
-    u64 tsc_deadline;   /* IA32_TSC_DEADLINE, 0: not armed */
+    u64 deadline;     /* host monotonic ns of the next expiry, 0: not counting */
+    u64 tsc_deadline; /* IA32_TSC_DEADLINE, 0: not armed */
 };
 
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)

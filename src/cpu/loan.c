@@ -61,8 +61,8 @@ static bool is_plain(const struct decoded *d)
 
 static bool is_jcc(const struct decoded *d)
 {
-    return d->class == CLASS_BRANCH && ((d->in.map == 0 && (d->in.opcode & 0xf0) == 0x70) ||
-                                        (d->in.map == 1 && (d->in.opcode & 0xf0) == 0x80));
+    return d->class == CLASS_BRANCH &&
+           ((d->in.map == 0 && (d->in.opcode & 0xf0) == 0x70) || (d->in.map == 1 && (d->in.opcode & 0xf0) == 0x80));
 }
 
 /* Does a branch of the block go back to between the first instruction and the last? (Those ahead leave the block.) */

@@ -155,8 +155,8 @@ static void describe_mask(const struct tr *t, struct site *s)
     default: break;
     }
     unsigned lanes = s->element ? d->in.vl / s->element : 0; /* of what a conversion to narrower elements reads */
-    if (lanes < vector && (d->zi.meta.category == ZYDIS_CATEGORY_CONVERT ||
-                           d->zi.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID))
+    if (lanes < vector &&
+        (d->zi.meta.category == ZYDIS_CATEGORY_CONVERT || d->zi.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID))
         vector = lanes;
     if (!vector)
         vector = lanes;
@@ -327,10 +327,15 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     u8 *alone = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size,
                                flags & SITE_WRITE ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
     u8 *site = c->p + 7; /* behind the CALL */
-    struct site s = {.size = (u8)size, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
+    struct site s = {.size = (u8)size,
+                     .offset = t->pos,
+                     .len = t->d->in.len,
+                     .seg = (u8)seg,
                      .flags = (u8)((flags & ~SITE_LOCK) | SITE_GROUP | (g->write ? SITE_GROUP_WRITE : 0)),
-                     .before = (s16)before, .span = (u16)span,
-                     .retry = (s32)(retry - site), .resume = (s32)sizeof s};
+                     .before = (s16)before,
+                     .span = (u16)span,
+                     .retry = (s32)(retry - site),
+                     .resume = (s32)sizeof s};
     emit_site(t, c, &s);
     emit_here8(c, alone);
     emit_loans(c, t->loans);
@@ -358,7 +363,11 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
     t->in_rcx = GROUP_NONE;
 
     u8 *site = c->p + 7; /* behind the CALL */
-    struct site s = {.size = (u8)size, .flags = (u8)flags, .offset = t->pos, .len = t->d->in.len, .seg = (u8)seg,
+    struct site s = {.size = (u8)size,
+                     .flags = (u8)flags,
+                     .offset = t->pos,
+                     .len = t->d->in.len,
+                     .seg = (u8)seg,
                      .retry = (s32)(retry - site),
                      .resume = write ? (s32)sizeof s : (s32)(post - site)};
     if (flags & SITE_MASKED)
@@ -374,8 +383,8 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
     emit_place(t, c);
     body(t, c, ctx);
     emit_call_vcpu(c, VCPU_DISP(slow_done));
-    struct site_done d = {.next = (s32)(e->p - c->p), .offset = t->pos, .len = t->d->in.len, .flags = (u8)flags,
-                          .loans = t->loans};
+    struct site_done d = {
+        .next = (s32)(e->p - c->p), .offset = t->pos, .len = t->d->in.len, .flags = (u8)flags, .loans = t->loans};
     for (unsigned i = 0; i < sizeof d; i++)
         emit_byte(c, ((const u8 *)&d)[i]);
 }

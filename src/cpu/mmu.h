@@ -22,12 +22,12 @@
 #define JUMP_SIZE (1u << JUMP_BITS)
 
 struct tlb_key {
-    u64 root;     /* CR3 page-table base, or PCID-independent identity: what makes the mapping */
-    u64 nroot;    /* EPTP or nCR3 while in L2 with a second stage, else 0 */
-    u32 space;    /* VPID or ASID; 0 for L1 */
+    u64 root;  /* CR3 page-table base, or PCID-independent identity: what makes the mapping */
+    u64 nroot; /* EPTP or nCR3 while in L2 with a second stage, else 0 */
+    u32 space; /* VPID or ASID; 0 for L1 */
     u16 pcid;
-    u16 flags;    /* TLB_USER, TLB_AC, TLB_GUEST, ... and a digest of the paging-control bits */
-    u32 control;  /* digest of CR0.WP/PG, CR4.PSE/PAE/SMEP/SMAP/LA57/PKE, EFER.NXE/LMA */
+    u16 flags;   /* TLB_USER, TLB_AC, TLB_GUEST, ... and a digest of the paging-control bits */
+    u32 control; /* digest of CR0.WP/PG, CR4.PSE/PAE/SMEP/SMAP/LA57/PKE, EFER.NXE/LMA */
     u32 pkru;
 };
 
@@ -45,16 +45,16 @@ struct tlb {
     u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
     u64 xgpa[TLB_SIZE]; /* guest-physical page of a fetch */
     struct tlb_key key;
-    u64 direct;         /* the difference, host minus linear, that most pages have: see direct_vote() */
-    u32 votes;          /* for it; 0 to DIRECT_SURE */
-    u32 jmode;          /* vcpu.mode that jtag/jcode were filled under */
-    u32 filled;         /* entries filled since the last flush; the first ones are listed */
+    u64 direct; /* the difference, host minus linear, that most pages have: see direct_vote() */
+    u32 votes;  /* for it; 0 to DIRECT_SURE */
+    u32 jmode;  /* vcpu.mode that jtag/jcode were filled under */
+    u32 filled; /* entries filled since the last flush; the first ones are listed */
     u16 filled_list[64];
-    u32 jfilled;        /* the same of the jump cache */
+    u32 jfilled; /* the same of the jump cache */
     u16 jfilled_list[128];
-    bool has_large;     /* entries from large pages, noted in `large` by region of 4 MiB or 1 GiB */
+    bool has_large; /* entries from large pages, noted in `large` by region of 4 MiB or 1 GiB */
     bool has_global;
-    bool fetch_lost;    /* fetch entries were replaced: jtag may know pages that xtag does not */
+    bool fetch_lost; /* fetch entries were replaced: jtag may know pages that xtag does not */
     u64 large[2][4];
     u64 written[TLB_SIZE / 64]; /* filter over host pages with a write mapping */
 };
@@ -88,9 +88,9 @@ enum access {
     ACCESS_READ = 0,
     ACCESS_WRITE = BIT(0),
     ACCESS_FETCH = BIT(1),
-    ACCESS_IMPLICIT = BIT(2), /* supervisor access whatever the CPL: descriptor tables, TSS; SMAP always applies */
+    ACCESS_IMPLICIT = BIT(2),  /* supervisor access whatever the CPL: descriptor tables, TSS; SMAP always applies */
     ACCESS_UNCHECKED = BIT(4), /* no alignment check */
-    ACCESS_USER = BIT(3),     /* as if CPL 3 whatever the CPL (unused by most) */
+    ACCESS_USER = BIT(3),      /* as if CPL 3 whatever the CPL (unused by most) */
 };
 
 /* Are the direct tags of the current context of use? */
@@ -181,13 +181,13 @@ void mmu_attach(struct vcpu *v);
 
 /* Invalidations, of what the state of the vCPU is now: after a change of CR3 call mmu_select too. Each does what the
  * manual demands of the instruction it is named after, no more if cheap. */
-void mmu_flush_all(struct vcpu *v);                        /* all contexts of this vCPU */
-void mmu_flush_nonglobal(struct vcpu *v);                  /* MOV CR3 without bit 63: current space and PCID */
-void mmu_flush_global(struct vcpu *v);                     /* CR4.PGE and others: current space, all PCIDs */
-void mmu_flush_pcid(struct vcpu *v, u32 space, u16 pcid);  /* INVPCID 1 */
+void mmu_flush_all(struct vcpu *v);                       /* all contexts of this vCPU */
+void mmu_flush_nonglobal(struct vcpu *v);                 /* MOV CR3 without bit 63: current space and PCID */
+void mmu_flush_global(struct vcpu *v);                    /* CR4.PGE and others: current space, all PCIDs */
+void mmu_flush_pcid(struct vcpu *v, u32 space, u16 pcid); /* INVPCID 1 */
 void mmu_flush_page(struct vcpu *v, u32 space, bool all_pcids, u16 pcid, u64 la); /* INVLPG, INVPCID 0, INVVPID 0 */
-void mmu_flush_space(struct vcpu *v, u32 space);           /* INVVPID 1 and 3, ASID flush */
-void mmu_flush_nroot(struct vcpu *v, u64 nroot, bool all); /* INVEPT */
+void mmu_flush_space(struct vcpu *v, u32 space);                                  /* INVVPID 1 and 3, ASID flush */
+void mmu_flush_nroot(struct vcpu *v, u64 nroot, bool all);                        /* INVEPT */
 /* Another vCPU translated code from this page: take away write permission (all contexts; callers hold exclusive). */
 void mmu_protect_page(struct vcpu *v, gpa_t page);
 /* Empties every jump cache of this vCPU (code cache flush). */

@@ -198,11 +198,10 @@ static enum outcome mtrr_default_write(struct vcpu *v, u32 msr, u64 value)
 
 /* -- features and mitigations -- */
 
-#define ARCH_CAPABILITIES                                                                          \
-    (BIT64(0) /* RDCL_NO */ | BIT64(1) /* IBRS_ALL */ | BIT64(3) /* SKIP_L1DFL_VMENTRY */ |        \
-     BIT64(4) /* SSB_NO */ | BIT64(5) /* MDS_NO */ | BIT64(6) /* IF_PSCHANGE_MC_NO */ |            \
-     BIT64(8) /* TAA_NO */ | BIT64(13) /* SBDR_SSDP_NO */ | BIT64(14) /* FBSDP_NO */ |             \
-     BIT64(15) /* PSDP_NO */ | BIT64(20) /* BHI_NO */ | BIT64(24) /* PBRSB_NO */ |                 \
+#define ARCH_CAPABILITIES                                                                                              \
+    (BIT64(0) /* RDCL_NO */ | BIT64(1) /* IBRS_ALL */ | BIT64(3) /* SKIP_L1DFL_VMENTRY */ | BIT64(4) /* SSB_NO */ |    \
+     BIT64(5) /* MDS_NO */ | BIT64(6) /* IF_PSCHANGE_MC_NO */ | BIT64(8) /* TAA_NO */ | BIT64(13) /* SBDR_SSDP_NO */ | \
+     BIT64(14) /* FBSDP_NO */ | BIT64(15) /* PSDP_NO */ | BIT64(20) /* BHI_NO */ | BIT64(24) /* PBRSB_NO */ |          \
      BIT64(26) /* GDS_NO */ | BIT64(27) /* RFDS_NO */ | BIT64(62) /* ITS_NO */)
 
 static enum outcome feature_control_write(struct vcpu *v, u32 msr, u64 value)

@@ -18,8 +18,8 @@ enum intercept {
     IC_HLT,
     IC_INVD,
     IC_WBINVD,
-    IC_INVLPG,      /* [linear address, 0] */
-    IC_INVPCID,     /* [linear address of descriptor, type] */
+    IC_INVLPG,  /* [linear address, 0] */
+    IC_INVPCID, /* [linear address of descriptor, type] */
     IC_INVLPGB,
     IC_RDPMC,
     IC_RDTSC,
@@ -28,32 +28,49 @@ enum intercept {
     IC_RDSEED,
     IC_RDPRU,
     IC_MONITOR,
-    IC_MWAIT,       /* [1 if armed] */
+    IC_MWAIT, /* [1 if armed] */
     IC_PAUSE,
     IC_XSETBV,
-    IC_XSAVES,      /* [EDX:EAX & XCR0|XSS] */
-    IC_XRSTORS,     /* [same] */
+    IC_XSAVES,  /* [EDX:EAX & XCR0|XSS] */
+    IC_XRSTORS, /* [same] */
     IC_RSM,
     IC_GETSEC,
     IC_ENCLS,
     IC_UMWAIT_TPAUSE,
-    IC_VMX,         /* any VMX instruction; the handler in vmx/ decides the reason */
-    IC_VMRUN, IC_VMMCALL, IC_VMLOAD, IC_VMSAVE, IC_STGI, IC_CLGI, IC_SKINIT, IC_INVLPGA, /* SVM instructions */
-    IC_IO,          /* [IO_INFO_* word below, RIP of the next instruction] */
-    IC_MSR,         /* [MSR number, 1 if write] */
-    IC_CR_READ,     /* [CR number, destination GPR] */
-    IC_CR_WRITE,    /* [CR number | source GPR << 8, value] after checks that come first */
+    IC_VMX, /* any VMX instruction; the handler in vmx/ decides the reason */
+    IC_VMRUN,
+    IC_VMMCALL,
+    IC_VMLOAD,
+    IC_VMSAVE,
+    IC_STGI,
+    IC_CLGI,
+    IC_SKINIT,
+    IC_INVLPGA,  /* SVM instructions */
+    IC_IO,       /* [IO_INFO_* word below, RIP of the next instruction] */
+    IC_MSR,      /* [MSR number, 1 if write] */
+    IC_CR_READ,  /* [CR number, destination GPR] */
+    IC_CR_WRITE, /* [CR number | source GPR << 8, value] after checks that come first */
     IC_CLTS,
-    IC_LMSW,        /* [source operand, linear address of memory operand or ~0 if register] */
-    IC_SMSW,        /* SVM only: CR0 selective read is IC_CR_READ */
-    IC_DR_READ,     /* [DR number, GPR] */
-    IC_DR_WRITE,    /* [DR number, GPR] */
-    IC_SGDT, IC_SIDT, IC_LGDT, IC_LIDT, IC_SLDT, IC_STR, IC_LLDT, IC_LTR,
+    IC_LMSW,     /* [source operand, linear address of memory operand or ~0 if register] */
+    IC_SMSW,     /* SVM only: CR0 selective read is IC_CR_READ */
+    IC_DR_READ,  /* [DR number, GPR] */
+    IC_DR_WRITE, /* [DR number, GPR] */
+    IC_SGDT,
+    IC_SIDT,
+    IC_LGDT,
+    IC_LIDT,
+    IC_SLDT,
+    IC_STR,
+    IC_LLDT,
+    IC_LTR,
     IC_TASK_SWITCH, /* [selector, source: 0 CALL 1 IRET 2 JMP 3 task gate in IDT] */
-    IC_PUSHF, IC_POPF, IC_IRET, IC_INTN, /* SVM; INTN [vector] */
+    IC_PUSHF,
+    IC_POPF,
+    IC_IRET,
+    IC_INTN, /* SVM; INTN [vector] */
     IC_ICEBP,
     IC_FERR,
-    IC_RDPID,       /* VMX only */
+    IC_RDPID, /* VMX only */
     IC_COUNT
 };
 
@@ -70,16 +87,16 @@ enum intercept {
 /* Second-stage fault, reported by the MMU. */
 struct stage2_fault {
     ngpa_t gpa;
-    u64 la;           /* guest-linear address that led here, if la_valid */
+    u64 la; /* guest-linear address that led here, if la_valid */
     bool la_valid;
-    bool final;       /* the translation of la itself; false: a paging-structure entry of L2 */
-    bool misconfig;   /* EPT misconfiguration (no other detail counts) */
-    bool rsvd;        /* NPT: reserved bit */
-    bool present;     /* NPT: the leaf was present */
+    bool final;         /* the translation of la itself; false: a paging-structure entry of L2 */
+    bool misconfig;     /* EPT misconfiguration (no other detail counts) */
+    bool rsvd;          /* NPT: reserved bit */
+    bool present;       /* NPT: the leaf was present */
     enum access access; /* what was attempted; for EPT reads of guest tables with A/D: also write */
-    bool user;        /* NPT error code US bit */
-    u8 perms;         /* EPT: R|W|X (bits 0..2) and'ed over the walk; bit 3 = user-execute (MBE) */
-    u8 la_flags;      /* EPT advanced information: bit 0 user page, 1 writable, 2 NX */
+    bool user;          /* NPT error code US bit */
+    u8 perms;           /* EPT: R|W|X (bits 0..2) and'ed over the walk; bit 3 = user-execute (MBE) */
+    u8 la_flags;        /* EPT advanced information: bit 0 user page, 1 writable, 2 NX */
 };
 
 enum nested_event { NEV_INIT, NEV_SIPI, NEV_SMI, NEV_NMI, NEV_EXTINT, NEV_TRIPLE_FAULT, NEV_MTF, NEV_PREEMPT };

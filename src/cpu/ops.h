@@ -6,6 +6,7 @@
 
 #include "cpu/insn.h"
 
+/* clang-format off */
 #define OPS(X)                                                                                     \
     /* far.c: far transfers, interrupts, system calls */                                           \
     X(jmp_far) X(call_far) X(ret_far) X(iret) X(int_n) X(int3) X(into) X(int1)                     \
@@ -39,6 +40,8 @@
     X(vmresume) X(vmcall) X(invept) X(invvpid) X(vmfunc)                                           \
     /* svm/ */                                                                                     \
     X(vmrun) X(vmmcall) X(vmload) X(vmsave) X(stgi) X(clgi) X(skinit) X(invlpga)
+
+/* clang-format on */
 
 #define OP_DECLARE(name) enum outcome op_##name(struct vcpu *v, const struct insn *in);
 OPS(OP_DECLARE)

@@ -6,9 +6,18 @@
 #include "cpu/ops.h"
 #include "cpu/translate.h"
 
-#define CALLED(m, f) {ZYDIS_MNEMONIC_##m, CLASS_CALL, false, op_##f}
-#define ENDING(m, f) {ZYDIS_MNEMONIC_##m, CLASS_CALL, true, op_##f}
-#define CLASS(m, c) {ZYDIS_MNEMONIC_##m, c, false, NULL}
+#define CALLED(m, f)                                                                                                   \
+    {                                                                                                                  \
+        ZYDIS_MNEMONIC_##m, CLASS_CALL, false, op_##f                                                                  \
+    }
+#define ENDING(m, f)                                                                                                   \
+    {                                                                                                                  \
+        ZYDIS_MNEMONIC_##m, CLASS_CALL, true, op_##f                                                                   \
+    }
+#define CLASS(m, c)                                                                                                    \
+    {                                                                                                                  \
+        ZYDIS_MNEMONIC_##m, c, false, NULL                                                                             \
+    }
 
 /* clang-format off */
 static const struct op_row rows[] = {

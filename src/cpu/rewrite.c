@@ -75,8 +75,7 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32
         if (o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT && o->encoding != ZYDIS_OPERAND_ENCODING_NONE) {
             explicit |= BIT(r);
             high |= h;
-        }
-        else
+        } else
             implicit |= BIT(r);
         if (!overwrites(t->d, o))
             read |= BIT(r);
@@ -319,8 +318,7 @@ static void encode(struct tr *t, const struct plan *p, struct emit *e)
     if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
         bool want66 = in->prefixes & PREFIX_66;
         bool plain = in->map == 0 || (in->map <= 2 && !has_vector(t));
-        if (plain && (t->mode & MODE_SIZE_MASK) == MODE_16 &&
-            zi->meta.isa_ext != ZYDIS_ISA_EXT_X87) {
+        if (plain && (t->mode & MODE_SIZE_MASK) == MODE_16 && zi->meta.isa_ext != ZYDIS_ISA_EXT_X87) {
             bool mandatory = false;
             for (unsigned i = 0; i < zi->raw.prefix_count; i++)
                 if (zi->raw.prefixes[i].value == 0x66 && zi->raw.prefixes[i].type == ZYDIS_PREFIX_TYPE_MANDATORY)
@@ -523,13 +521,11 @@ unsigned access_flags(const struct decoded *d, unsigned *size)
     if ((d->in.evex && d->in.evex_mask && suppresses_faults(d)) || vex_mask)
         flags |= SITE_MASKED;
     if ((vex_mask || (d->in.evex && d->in.evex_mask)) && flags & SITE_WRITE)
-        flags |= SITE_READ; /* elements left out stay as they are */
+        flags |= SITE_READ;   /* elements left out stay as they are */
     switch (d->zi.mnemonic) { /* like loads of the byte, whatever the line's size */
     case ZYDIS_MNEMONIC_CLFLUSH:
     case ZYDIS_MNEMONIC_CLFLUSHOPT:
-    case ZYDIS_MNEMONIC_CLWB:
-        *size = 1;
-        return SITE_READ;
+    case ZYDIS_MNEMONIC_CLWB: *size = 1; return SITE_READ;
     default: break;
     }
     if ((d->zi.meta.isa_ext == ZYDIS_ISA_EXT_X87 || d->zi.mnemonic == ZYDIS_MNEMONIC_FISTTP) && flags & SITE_WRITE)
@@ -717,6 +713,6 @@ void translate_bit(struct tr *t)
         emit_lea(e, true, R11, R11, RCX, 1, 0);
     }
     bool write = in->opcode != 0xa3;
-    emit_access(t, nonflat ? H_NONE : R11, 0, b.osz,
-                SITE_READ | (write ? SITE_WRITE : 0) | (b.lock ? SITE_LOCK : 0), seg, bit_body, &b);
+    emit_access(t, nonflat ? H_NONE : R11, 0, b.osz, SITE_READ | (write ? SITE_WRITE : 0) | (b.lock ? SITE_LOCK : 0),
+                seg, bit_body, &b);
 }

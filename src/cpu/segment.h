@@ -14,8 +14,8 @@ struct descriptor {
     u32 limit; /* granularity applied */
     u32 attr;  /* SEG_* */
     u64 raw;
-    u64 la;    /* where it was read from */
-    u32 high;  /* 16-byte descriptors: the last doubleword; bits 8..12 must be 0 */
+    u64 la;   /* where it was read from */
+    u32 high; /* 16-byte descriptors: the last doubleword; bits 8..12 must be 0 */
 };
 
 /* Descriptor type: the S bit and the four type bits. */

@@ -4,23 +4,23 @@
 #ifndef CPU_STATS_H
 #define CPU_STATS_H
 
-#define STATS(X)                                                                                   \
-    X(DISPATCH, "dispatched")                                                                      \
-    X(LOOKUP, "lookups")                                                                           \
-    X(CALL, "calls")                                                                               \
-    X(TLB_FILL, "TLB fills")                                                                       \
-    X(PLAIN, "ungrouped")                                                                          \
-    X(BOUNCE, "bounced accesses")                                                                  \
-    X(FAULT, "faults")                                                                             \
-    X(ENTRY, "VM entries")                                                                         \
-    X(NESTED_EXIT, "VM exits")                                                                     \
+#define STATS(X)                                                                                                       \
+    X(DISPATCH, "dispatched")                                                                                          \
+    X(LOOKUP, "lookups")                                                                                               \
+    X(CALL, "calls")                                                                                                   \
+    X(TLB_FILL, "TLB fills")                                                                                           \
+    X(PLAIN, "ungrouped")                                                                                              \
+    X(BOUNCE, "bounced accesses")                                                                                      \
+    X(FAULT, "faults")                                                                                                 \
+    X(ENTRY, "VM entries")                                                                                             \
+    X(NESTED_EXIT, "VM exits")                                                                                         \
     X(HALT, "halts")
 
 enum stat {
 #define X(id, text) STAT_##id,
     STATS(X)
 #undef X
-    STAT_COUNT
+        STAT_COUNT
 };
 
 #endif

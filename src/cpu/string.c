@@ -9,10 +9,10 @@
  * simply executed again for the rest of the count.
  * Source: SDM vol. 2B "REP/REPE/REPZ/REPNE/REPNZ-Repeat String Operation Prefix".
  */
+#include "cpu/string.h"
 #include "cpu/copy.h"
 #include "cpu/insn.h"
 #include "cpu/ops.h"
-#include "cpu/string.h"
 
 u64 string_reg(const struct vcpu *v, unsigned reg, unsigned asz)
 {
@@ -38,7 +38,9 @@ unsigned string_segment(const struct vcpu *v, const struct insn *in)
         case 0x3e: seg = wide ? seg : SEG_DS; break;
         case 0x64: seg = SEG_FS; break;
         case 0x65: seg = SEG_GS; break;
+        /* clang-format off */
         case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3: break;
+        /* clang-format on */
         default:
             if (wide && (in->bytes[i] & 0xf0) == 0x40)
                 break; /* a REX prefix that is not the last prefix means nothing */
@@ -50,8 +52,7 @@ unsigned string_segment(const struct vcpu *v, const struct insn *in)
 
 bool string_leave(struct vcpu *v)
 {
-    return string_stepped(v) || v->trap_pending || v->code_changed ||
-           __atomic_load_n(&v->request, __ATOMIC_RELAXED);
+    return string_stepped(v) || v->trap_pending || v->code_changed || __atomic_load_n(&v->request, __ATOMIC_RELAXED);
 }
 
 enum outcome string_open(struct vcpu *v, const struct insn *in, struct span *s, unsigned seg, unsigned reg,

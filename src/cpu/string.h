@@ -12,7 +12,7 @@
 struct span {
     void *host; /* the first element, or NULL: use la with mem_read or mem_write */
     u64 la;
-    u64 count;  /* elements reachable from host in the direction of DF, 1 without host */
+    u64 count; /* elements reachable from host in the direction of DF, 1 without host */
 };
 
 /* RSI, RDI or RCX as the address size sees it; and adding to it (32-bit results zero-extend). */

@@ -15,8 +15,8 @@
 
 static void flat_code(struct vcpu *v, u16 sel, u32 cpl, bool wide)
 {
-    v->seg[SEG_CS] = (struct segment){.limit = 0xffffffff, .sel = sel,
-                                      .attr = CODE_TYPE | cpl << SEG_DPL_SHIFT | (wide ? SEG_L : SEG_DB)};
+    v->seg[SEG_CS] = (struct segment){
+        .limit = 0xffffffff, .sel = sel, .attr = CODE_TYPE | cpl << SEG_DPL_SHIFT | (wide ? SEG_L : SEG_DB)};
 }
 
 static void flat_stack(struct vcpu *v, u16 sel, u32 cpl)

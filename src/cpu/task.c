@@ -23,14 +23,29 @@ struct task_state {
 
 struct tss_layout {
     u8 min_limit;
-    u8 size;       /* of a register */
+    u8 size; /* of a register */
     u8 cr3, eip, eflags, gpr, seg, seg_count, seg_stride, ldt, trap;
 };
 
-static const struct tss_layout layout16 = {.min_limit = 0x2b, .size = 2, .eip = 0x0e, .eflags = 0x10, .gpr = 0x12,
-                                           .seg = 0x22, .seg_count = 4, .seg_stride = 2, .ldt = 0x2a};
-static const struct tss_layout layout32 = {.min_limit = 0x67, .size = 4, .cr3 = 0x1c, .eip = 0x20, .eflags = 0x24,
-                                           .gpr = 0x28, .seg = 0x48, .seg_count = 6, .seg_stride = 4, .ldt = 0x60,
+static const struct tss_layout layout16 = {.min_limit = 0x2b,
+                                           .size = 2,
+                                           .eip = 0x0e,
+                                           .eflags = 0x10,
+                                           .gpr = 0x12,
+                                           .seg = 0x22,
+                                           .seg_count = 4,
+                                           .seg_stride = 2,
+                                           .ldt = 0x2a};
+static const struct tss_layout layout32 = {.min_limit = 0x67,
+                                           .size = 4,
+                                           .cr3 = 0x1c,
+                                           .eip = 0x20,
+                                           .eflags = 0x24,
+                                           .gpr = 0x28,
+                                           .seg = 0x48,
+                                           .seg_count = 6,
+                                           .seg_stride = 4,
+                                           .ldt = 0x60,
                                            .trap = 0x64};
 
 #define IMPLICIT_READ (ACCESS_READ | ACCESS_IMPLICIT)
@@ -55,8 +70,8 @@ static void put(u8 *tss, unsigned offset, unsigned size, u32 value)
 
 static void state_parse(struct task_state *t, const struct tss_layout *l, const u8 *tss)
 {
-    *t = (struct task_state){.eip = get(tss, l->eip, l->size), .eflags = get(tss, l->eflags, l->size),
-                             .ldt = (u16)get(tss, l->ldt, 2)};
+    *t = (struct task_state){
+        .eip = get(tss, l->eip, l->size), .eflags = get(tss, l->eflags, l->size), .ldt = (u16)get(tss, l->ldt, 2)};
     for (unsigned i = 0; i < 8; i++) {
         t->gpr[i] = get(tss, l->gpr + i * l->size, l->size);
         if (l->size == 2)

@@ -38,7 +38,7 @@ struct stage2_entry {
 struct stage2_tlb {
     struct stage2_entry entry[STAGE2_SIZE];
     struct stage2_entry large[STAGE2_LARGE]; /* from large pages: they reach farther */
-    enum stage2 kind; /* STAGE2_NONE: unused */
+    enum stage2 kind;                        /* STAGE2_NONE: unused */
     u64 root;
     u32 space; /* ASID; 0 for EPT, whose translations VPIDs share */
     u64 used;
@@ -55,10 +55,10 @@ struct mmu {
     enum stage2 kind;
     u64 root;
     u32 space;
-    u64 next_fill[2]; /* page behind the last one that was filled for reading, for writing */
-    u64 direct; /* for new contexts: that of the last vote */
+    u64 next_fill[2];          /* page behind the last one that was filled for reading, for writing */
+    u64 direct;                /* for new contexts: that of the last vote */
     struct stage2_tlb *stage2; /* current one, NULL while kind is STAGE2_NONE */
-    u64 npt_control; /* digest of mmu_set_npt_control */
+    u64 npt_control;           /* digest of mmu_set_npt_control */
 
     /* DR0-3 and DR7 for which no page with a data breakpoint is in any context. */
     u64 watch_dr[4], watch_dr7;

@@ -118,8 +118,7 @@ static insn_fn special_form(const struct tr *t, bool *ends)
             return op_pop_sreg;
         }
         return op == 0x8f && t->d->in.mod != 3 ? op_pop_rm : NULL;
-    case ZYDIS_MNEMONIC_LEAVE:
-        return t->flat ? NULL : op_leave;
+    case ZYDIS_MNEMONIC_LEAVE: return t->flat ? NULL : op_leave;
     case ZYDIS_MNEMONIC_CALL:
     case ZYDIS_MNEMONIC_JMP:
     case ZYDIS_MNEMONIC_RET: {
@@ -129,17 +128,14 @@ static insn_fn special_form(const struct tr *t, bool *ends)
         if (far)
             return t->d->zi.mnemonic == ZYDIS_MNEMONIC_CALL  ? op_call_far
                    : t->d->zi.mnemonic == ZYDIS_MNEMONIC_JMP ? op_jmp_far
-                                                          : op_ret_far;
+                                                             : op_ret_far;
         if (op == 0xff && t->d->in.mod != 3 && !t->flat)
             return t->d->zi.mnemonic == ZYDIS_MNEMONIC_CALL ? op_call_rm : op_jmp_rm;
         return NULL;
     }
-    case ZYDIS_MNEMONIC_MOVSD:
-        return t->d->zi.meta.isa_ext == ZYDIS_ISA_EXT_BASE ? op_movs : NULL;
-    case ZYDIS_MNEMONIC_CMPSD:
-        return t->d->zi.meta.isa_ext == ZYDIS_ISA_EXT_BASE ? op_cmps : NULL;
-    default:
-        return NULL;
+    case ZYDIS_MNEMONIC_MOVSD: return t->d->zi.meta.isa_ext == ZYDIS_ISA_EXT_BASE ? op_movs : NULL;
+    case ZYDIS_MNEMONIC_CMPSD: return t->d->zi.meta.isa_ext == ZYDIS_ISA_EXT_BASE ? op_cmps : NULL;
+    default: return NULL;
     }
 }
 
@@ -316,8 +312,8 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     if (c->block_count == c->block_max || c->hot_end - c->hot < 65536 || c->cold_end - c->cold < 65536)
         return NULL;
     struct block *b = &c->blocks[c->block_count];
-    *b = (struct block){.page = r->page, .page2 = ~0ull, .offset = offset, .mode = r->mode,
-                        .page_la = r->la & ~PAGE_MASK};
+    *b = (struct block){
+        .page = r->page, .page2 = ~0ull, .offset = offset, .mode = r->mode, .page_la = r->la & ~PAGE_MASK};
     struct tr *t = v->exec->tr;
     t->v = v;
     t->c = c;

@@ -22,8 +22,8 @@ struct access_note {
     u8 base, index, scale; /* guest registers; base REG_NONE: not of this kind */
     u8 size;
     bool write;
-    u8 group;  /* index in tr.group, GROUP_NONE */
-    s32 disp;  /* from the registers' values before the instruction */
+    u8 group;   /* index in tr.group, GROUP_NONE */
+    s32 disp;   /* from the registers' values before the instruction */
     s32 offset; /* from their values at the start of the epoch */
 };
 
@@ -35,7 +35,7 @@ struct group {
     u8 base, index, scale;
     u8 slot;
     bool write;
-    bool started; /* the check was emitted */
+    bool started;           /* the check was emitted */
     u16 first, last, count; /* instructions; members */
 };
 
@@ -44,9 +44,9 @@ struct decoded {
     ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
     struct insn in;
     u16 pos, next;
-    u8 class;  /* enum insn_class */
+    u8 class;   /* enum insn_class */
     bool label; /* a branch of the block jumps here */
-    bool ends; /* nothing falls through */
+    bool ends;  /* nothing falls through */
     insn_fn fn;
     struct access_note note[2]; /* the memory operand, the stack */
 };
@@ -59,11 +59,11 @@ struct tr {
     u32 mode;
     bool is64;
     bool flat;
-    bool direct; /* supervisor mode, where most pages have the direct difference */
-    u8 ssz;      /* stack address size in bytes */
-    u16 pos;     /* offset in the page of the current instruction */
-    u16 next;    /* and of the one behind it */
-    bool lost;   /* out of memory in the cache */
+    bool direct;  /* supervisor mode, where most pages have the direct difference */
+    u8 ssz;       /* stack address size in bytes */
+    u16 pos;      /* offset in the page of the current instruction */
+    u16 next;     /* and of the one behind it */
+    bool lost;    /* out of memory in the cache */
     u32 transfer; /* TRANSFER_* of the branch being translated, 0 for falling through */
 
     struct decoded *d; /* the current instruction */

@@ -90,8 +90,8 @@ struct lapic;
 
 struct vcpu {
     /* -- reached by translated code: keep in step with emit.h; disp8 from RSP is [140, 396) -- */
-    u64 bit_mask[4];     /* 0: constants 15, 31, 63 for bit-string operands, by log2(operand size) - 1 */
-    void *slow_mem;      /* 32: entry points of enter.S that translated code calls or jumps to */
+    u64 bit_mask[4]; /* 0: constants 15, 31, 63 for bit-string operands, by log2(operand size) - 1 */
+    void *slow_mem;  /* 32: entry points of enter.S that translated code calls or jumps to */
     void *slow_done;
     void *slow_segment;
     void *call_thunk;
@@ -99,28 +99,28 @@ struct vcpu {
     void *leave_chain;
     void *leave_request;
     void *leave_stale;
-    u64 host_rsp;        /* 96: RSP of C code while translated code runs */
-    u64 resume;          /* 104: host address to continue at, between C and the thunks */
-    u64 resume_rcx;      /* 112 */
-    u64 resume_r11;      /* 120 */
-    u64 direct;          /* 128: host minus linear address of pages in the context's direct tags (mmu.h) */
+    u64 host_rsp;   /* 96: RSP of C code while translated code runs */
+    u64 resume;     /* 104: host address to continue at, between C and the thunks */
+    u64 resume_rcx; /* 112 */
+    u64 resume_r11; /* 120 */
+    u64 direct;     /* 128: host minus linear address of pages in the context's direct tags (mmu.h) */
     u64 unused_low;
-    u64 tlb_mask;        /* 144: PEXT mask that makes the TLB index of a linear address */
-    u64 jump_mask;       /* 152: PEXT mask that makes the jump cache index */
-    u64 page_la;         /* 160: linear address of the page that the running block is in */
-    u64 request;         /* 168 [a]: REQ_*; zero lets loops go on */
+    u64 tlb_mask;           /* 144: PEXT mask that makes the TLB index of a linear address */
+    u64 jump_mask;          /* 152: PEXT mask that makes the jump cache index */
+    u64 page_la;            /* 160: linear address of the page that the running block is in */
+    u64 request;            /* 168 [a]: REQ_*; zero lets loops go on */
     u64 spill[SPILL_COUNT]; /* 176 */
     u64 group[GROUP_SLOTS]; /* 208: host minus linear address of pages that a group of accesses lies in */
-    u64 mini_stack[2];   /* 256: where translated code's CALL pushes */
-    u64 gpr[GPR_COUNT];  /* 272 */
+    u64 mini_stack[2];      /* 256: where translated code's CALL pushes */
+    u64 gpr[GPR_COUNT];     /* 272 */
     /* -- 400 -- */
-    u64 rip;             /* RIP of the current instruction while in C (offset in CS, not linear) */
-    u64 next_rip;        /* RIP if the instruction completes; handlers of branches change it */
-    u64 arith;           /* raw LAHF/SETO word: AH = SF ZF AF PF CF, AL = OF; use rflags_get/set */
-    u64 flags;           /* RFLAGS without FLAGS_ARITH; includes FLAG_ONE */
+    u64 rip;      /* RIP of the current instruction while in C (offset in CS, not linear) */
+    u64 next_rip; /* RIP if the instruction completes; handlers of branches change it */
+    u64 arith;    /* raw LAHF/SETO word: AH = SF ZF AF PF CF, AL = OF; use rflags_get/set */
+    u64 flags;    /* RFLAGS without FLAGS_ARITH; includes FLAG_ONE */
     struct segment seg[SEG_COUNT];
-    u64 neg_cs_base;     /* -seg[SEG_CS].base, for translated code */
-    u32 mode;            /* MODE_*: what translation depends on; kept by mode_update() */
+    u64 neg_cs_base; /* -seg[SEG_CS].base, for translated code */
+    u32 mode;        /* MODE_*: what translation depends on; kept by mode_update() */
     u32 cpl;
 
     /* -- system registers -- */
@@ -153,16 +153,16 @@ struct vcpu {
     u8 shadow;               /* interrupt shadow: SHADOW_STI, SHADOW_MOVSS */
     u8 nmi_pending;          /* [a] how many: one is taken at once, one more is held */
     bool nmi_blocked;
-    bool iret_unblocks;      /* an IRET that ends NMI blocking is in progress, or faulted and the fault is not delivered
-                                yet: an exit says so and ends the blocking */
-    bool step_trap;          /* the instruction in progress began with RFLAGS.TF and enters no handler itself */
-    bool init_pending;       /* [a] */
-    bool sipi_pending;       /* [a] */
+    bool iret_unblocks; /* an IRET that ends NMI blocking is in progress, or faulted and the fault is not delivered
+                           yet: an exit says so and ends the blocking */
+    bool step_trap;     /* the instruction in progress began with RFLAGS.TF and enters no handler itself */
+    bool init_pending;  /* [a] */
+    bool sipi_pending;  /* [a] */
     u8 sipi_vector;
-    bool intr_masked;        /* an interrupt or NMI was seen pending but could not be taken: re-raise REQ_EVENT
-                                when IF, TPR, GIF or the shadow changes (event_recheck) */
-    bool trap_pending;       /* single-step or data-breakpoint trap after this instruction: DR6 bits in
-                                trap_dr6 */
+    bool intr_masked;  /* an interrupt or NMI was seen pending but could not be taken: re-raise REQ_EVENT
+                          when IF, TPR, GIF or the shadow changes (event_recheck) */
+    bool trap_pending; /* single-step or data-breakpoint trap after this instruction: DR6 bits in
+                          trap_dr6 */
     u64 trap_dr6;
     enum activity activity;
 
@@ -171,8 +171,8 @@ struct vcpu {
     bool monitor_armed;
 
     /* -- nesting -- */
-    bool in_guest;   /* this vCPU executes L2 */
-    bool gif;        /* SVM global interrupt flag; true on Intel */
+    bool in_guest;                   /* this vCPU executes L2 */
+    bool gif;                        /* SVM global interrupt flag; true on Intel */
     const struct nested_ops *nested; /* NULL: no virtualization extensions for the guest */
     struct vmx *vmx;
     struct svm *svm;
@@ -189,16 +189,16 @@ struct vcpu {
 
     /* -- who we are -- */
     struct vm *vm;
-    u32 index; /* also the initial APIC ID */
-    bool code_changed; /* block_invalidate hit: do not resume the running block */
-    struct exec *exec; /* translator's private state: exec.h */
+    u32 index;               /* also the initial APIC ID */
+    bool code_changed;       /* block_invalidate hit: do not resume the running block */
+    struct exec *exec;       /* translator's private state: exec.h */
     const struct insn *insn; /* the called instruction in progress, NULL during copied ones and between instructions:
                                 VM exits take their instruction information from it */
     /* -- MSRs of machine check and of AMD's machine configuration: msr.c -- */
     u64 mcg_ctl, mc_bank[MC_BANKS][4]; /* CTL, STATUS, ADDR, MISC of each bank */
     u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;
 
-    u64 lbr[4]; /* last branch: from, to; last exception or interrupt: from, to */
+    u64 lbr[4];       /* last branch: from, to; last exception or interrupt: from, to */
     bool smi_pending; /* [a] */
 
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: xstate.c */
@@ -214,18 +214,18 @@ struct vcpu {
 #define MODE_16 0u
 #define MODE_32 1u
 #define MODE_64 2u
-#define MODE_FLAT BIT(2)    /* CS base 0 limit 4G, and DS, ES, SS flat and writable (always in 64-bit) */
-#define MODE_SS32 BIT(3)    /* stack address size is 32 (outside 64-bit mode) */
-#define MODE_PROT BIT(4)    /* protected mode, not virtual-8086 */
-#define MODE_X87 BIT(5)     /* x87 and MMX instructions do not raise #NM / #UD */
-#define MODE_SSE BIT(6)     /* SSE usable */
-#define MODE_AVX BIT(7)     /* AVX usable */
+#define MODE_FLAT BIT(2) /* CS base 0 limit 4G, and DS, ES, SS flat and writable (always in 64-bit) */
+#define MODE_SS32 BIT(3) /* stack address size is 32 (outside 64-bit mode) */
+#define MODE_PROT BIT(4) /* protected mode, not virtual-8086 */
+#define MODE_X87 BIT(5)  /* x87 and MMX instructions do not raise #NM / #UD */
+#define MODE_SSE BIT(6)  /* SSE usable */
+#define MODE_AVX BIT(7)  /* AVX usable */
 #define MODE_AVX512 BIT(8)
-#define MODE_STEP BIT(9)    /* one instruction a block: TF, breakpoints, interrupt shadow, MTF */
-#define MODE_FWAIT BIT(10)  /* WAIT raises #NM: CR0.MP and CR0.TS */
-#define MODE_GUEST BIT(11)  /* in L2 */
-#define MODE_USER BIT(12)   /* CPL 3 */
-#define MODE_PLAIN BIT(13)  /* of blocks only: every memory access is checked by itself (group.c) */
+#define MODE_STEP BIT(9)   /* one instruction a block: TF, breakpoints, interrupt shadow, MTF */
+#define MODE_FWAIT BIT(10) /* WAIT raises #NM: CR0.MP and CR0.TS */
+#define MODE_GUEST BIT(11) /* in L2 */
+#define MODE_USER BIT(12)  /* CPL 3 */
+#define MODE_PLAIN BIT(13) /* of blocks only: every memory access is checked by itself (group.c) */
 
 /* The world outside the core. Every function may be called with guest vector state saved (the caller does
  * it). Devices are serialized by whoever implements this. */
@@ -317,8 +317,7 @@ static inline void event_recheck(struct vcpu *v)
 /* Arithmetic flags: AH bits are SF ZF - AF - PF - CF as LAHF puts them, AL is OF. */
 static inline u64 rflags_get(const struct vcpu *v)
 {
-    return v->flags | ((v->arith >> 8) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) |
-           ((v->arith & 1) << 11);
+    return v->flags | ((v->arith >> 8) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) | ((v->arith & 1) << 11);
 }
 
 /* Only the arithmetic flags. */

@@ -11,21 +11,19 @@
 
 #define EIGHT(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define SIXTEEN(X) EIGHT(X) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
-#define THIRTY_TWO(X)                                                                              \
+#define THIRTY_TWO(X)                                                                                                  \
     SIXTEEN(X) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
 
 struct vector {
     u8 b[64];
 };
 
-#define GET(i, move, bank)                                                                         \
-    case i:                                                                                        \
-        __asm__ volatile(move " %%" bank #i ", %0" : "=m"(*r));                                    \
+#define GET(i, move, bank)                                                                                             \
+    case i:                                                                                                            \
+        __asm__ volatile(move " %%" bank #i ", %0" : "=m"(*r));                                                        \
         break;
-#define PUT(i, move, bank)                                                                         \
-    case i:                                                                                        \
-        __asm__ volatile(move " %0, %%" bank #i : : "m"(*r));                                      \
-        break;
+#define PUT(i, move, bank)                                                                                             \
+    case i: __asm__ volatile(move " %0, %%" bank #i : : "m"(*r)); break;
 
 static void mm_get(unsigned n, struct vector *r)
 {
@@ -85,10 +83,8 @@ static u32 opmask_get(unsigned n)
 {
     u32 value = 0;
     switch (n) {
-#define X(i)                                                                                       \
-    case i:                                                                                        \
-        __asm__ volatile("kmovw %%k" #i ", %0" : "=r"(value));                                     \
-        break;
+#define X(i)                                                                                                           \
+    case i: __asm__ volatile("kmovw %%k" #i ", %0" : "=r"(value)); break;
         EIGHT(X)
 #undef X
     }
@@ -98,10 +94,8 @@ static u32 opmask_get(unsigned n)
 static void opmask_put(unsigned n, u32 value)
 {
     switch (n) {
-#define X(i)                                                                                       \
-    case i:                                                                                        \
-        __asm__ volatile("kmovw %0, %%k" #i : : "r"(value));                                       \
-        break;
+#define X(i)                                                                                                           \
+    case i: __asm__ volatile("kmovw %0, %%k" #i : : "r"(value)); break;
         EIGHT(X)
 #undef X
     }
@@ -122,17 +116,12 @@ static unsigned implicit_segment(const struct vcpu *v, const struct insn *in)
             if (!in_64bit(v))
                 seg = in->bytes[i] >> 3 & 3;
             continue;
-        case 0x64:
-            seg = SEG_FS;
-            continue;
-        case 0x65:
-            seg = SEG_GS;
-            continue;
+        case 0x64: seg = SEG_FS; continue;
+        case 0x65: seg = SEG_GS; continue;
         case 0x66:
         case 0x67:
         case 0xf2:
-        case 0xf3:
-            continue;
+        case 0xf3: continue;
         }
         break;
     }

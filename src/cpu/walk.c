@@ -34,11 +34,11 @@ struct walker {
     struct vcpu *v;
     u64 la;
     enum access access;
-    bool user;      /* user-mode access */
+    bool user; /* user-mode access */
     bool two_stage;
     enum access table_access;
-    bool wide;      /* entries of 8 bytes */
-    u8 shift;       /* of the page found */
+    bool wide; /* entries of 8 bytes */
+    u8 shift;  /* of the page found */
     unsigned depth;
     struct step step[5];
     /* accumulated over the levels */

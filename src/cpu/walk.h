@@ -9,11 +9,11 @@
 
 /* What a successful walk found. */
 struct walk {
-    gpa_t gpa;   /* of the byte, after the second stage */
-    u8 shift;    /* size of the guest's page, as a power of two */
+    gpa_t gpa; /* of the byte, after the second stage */
+    u8 shift;  /* size of the guest's page, as a power of two */
     bool global;
-    bool write;  /* a write is permitted too and the dirty bits are set: no further walk is needed for it */
-    u64 address; /* of the page before the second stage */
+    bool write;       /* a write is permitted too and the dirty bits are set: no further walk is needed for it */
+    u64 address;      /* of the page before the second stage */
     const u64 *entry; /* of 8 bytes that maps it, as `leaf` says; NULL: not known */
     u64 leaf;
     bool in_large; /* walk_next found it in a large page of the second stage, with the same rights all over */

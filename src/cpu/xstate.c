@@ -111,10 +111,8 @@ static u32 reach(const struct vcpu *v, unsigned i)
     switch (BIT64(i)) {
     case XCR0_SSE:
     case XCR0_AVX:
-    case XCR0_ZMM_HI256:
-        return size / 2;
-    case XCR0_HI16_ZMM:
-        return 0;
+    case XCR0_ZMM_HI256: return size / 2;
+    case XCR0_HI16_ZMM: return 0;
     }
     return size;
 }

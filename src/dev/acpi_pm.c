@@ -38,8 +38,7 @@ static void status_update(struct acpi_pm *pm)
 
 static void sci_update(struct acpi_pm *pm)
 {
-    bool level =
-        (pm->pm1_status & pm->pm1_enable & EN_DEFINED) || (pm->gpe_status & pm->gpe_enable);
+    bool level = (pm->pm1_status & pm->pm1_enable & EN_DEFINED) || (pm->gpe_status & pm->gpe_enable);
     irq_set(&pm->config.sci, level);
     u64 due = 0;
     if (pm->pm1_enable & STS_TMR) {
@@ -68,22 +67,14 @@ static u64 pm_read(void *dev, u64 offset, unsigned size)
     status_update(pm);
     unsigned shift = (unsigned)(offset & 3) * 8;
     switch (offset & ~3ull) {
-    case ACPI_PM1_EVT:
-        return (pm->pm1_status | (u32)pm->pm1_enable << 16) >> shift;
-    case ACPI_PM1_CNT:
-        return (u32)pm->pm1_control >> shift;
-    case ACPI_PM_TMR:
-        return (timer_ticks(pm) & (pm->config.timer_32bit ? 0xffffffffu : 0xffffffu)) >> shift;
-    case ACPI_GPE0:
-        return (u32)pm->gpe_status >> shift;
-    case ACPI_GPE0 + 4:
-        return (u32)(pm->gpe_status >> 32) >> shift;
-    case ACPI_GPE0 + 8:
-        return (u32)pm->gpe_enable >> shift;
-    case ACPI_GPE0 + 12:
-        return (u32)(pm->gpe_enable >> 32) >> shift;
-    default:
-        return 0;
+    case ACPI_PM1_EVT: return (pm->pm1_status | (u32)pm->pm1_enable << 16) >> shift;
+    case ACPI_PM1_CNT: return (u32)pm->pm1_control >> shift;
+    case ACPI_PM_TMR: return (timer_ticks(pm) & (pm->config.timer_32bit ? 0xffffffffu : 0xffffffu)) >> shift;
+    case ACPI_GPE0: return (u32)pm->gpe_status >> shift;
+    case ACPI_GPE0 + 4: return (u32)(pm->gpe_status >> 32) >> shift;
+    case ACPI_GPE0 + 8: return (u32)pm->gpe_enable >> shift;
+    case ACPI_GPE0 + 12: return (u32)(pm->gpe_enable >> 32) >> shift;
+    default: return 0;
     }
 }
 
@@ -93,21 +84,14 @@ static void byte_write(struct acpi_pm *pm, u64 offset, u8 value)
     unsigned shift = (unsigned)(offset & 7) * 8;
     switch (offset) {
     case 0:
-    case 1:
-        pm->pm1_status &= (u16) ~((u32)value << shift & STS_DEFINED);
-        break;
+    case 1: pm->pm1_status &= (u16) ~((u32)value << shift & STS_DEFINED); break;
     case 2:
     case 3:
         shift -= 16;
-        pm->pm1_enable =
-            (u16)(((pm->pm1_enable & ~(0xffu << shift)) | (u32)value << shift) & EN_DEFINED);
+        pm->pm1_enable = (u16)(((pm->pm1_enable & ~(0xffu << shift)) | (u32)value << shift) & EN_DEFINED);
         break;
-    case ACPI_PM1_CNT:
-        control_write(pm, (u16)((pm->pm1_control & 0xff00) | value));
-        break;
-    case ACPI_PM1_CNT + 1:
-        control_write(pm, (u16)((pm->pm1_control & 0xff) | value << 8));
-        break;
+    case ACPI_PM1_CNT: control_write(pm, (u16)((pm->pm1_control & 0xff00) | value)); break;
+    case ACPI_PM1_CNT + 1: control_write(pm, (u16)((pm->pm1_control & 0xff) | value << 8)); break;
     default:
         if (offset >= ACPI_GPE0 && offset < ACPI_GPE0 + 8)
             pm->gpe_status &= ~((u64)value << shift);

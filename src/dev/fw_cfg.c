@@ -31,9 +31,7 @@ static const u8 *item_data(const struct fw_cfg_item *item)
 
 static void key_select(struct fw_cfg *fw, u16 key)
 {
-    fw->key =
-        key &
-        0x3fff; /* bit 14 asked for write access once, bit 15 is for the architecture's own keys */
+    fw->key = key & 0x3fff; /* bit 14 asked for write access once, bit 15 is for the architecture's own keys */
     if (key & 0x8000)
         fw->key = 0xffff;
     fw->offset = 0;

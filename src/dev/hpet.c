@@ -171,27 +171,19 @@ static void compare_write(struct hpet_timer *t, u64 value, u64 touched)
 static u64 register_read(struct hpet *h, u64 offset)
 {
     switch (offset) {
-    case 0x00:
-        return (u64)HPET_PERIOD_FS << 32 | HPET_ID;
-    case 0x10:
-        return h->config;
-    case 0x20:
-        return h->status;
-    case 0xf0:
-        return counter_now(h);
+    case 0x00: return (u64)HPET_PERIOD_FS << 32 | HPET_ID;
+    case 0x10: return h->config;
+    case 0x20: return h->status;
+    case 0xf0: return counter_now(h);
     }
     if (offset < 0x100 || offset >= 0x100 + 0x20 * HPET_TIMERS)
         return 0;
     const struct hpet_timer *t = &h->timer[(offset - 0x100) / 0x20];
     switch (offset & 0x18) {
-    case 0x00:
-        return (u64)h->wiring.gsi_mask << 32 | t->config;
-    case 0x08:
-        return t->compare;
-    case 0x10:
-        return t->fsb;
-    default:
-        return 0;
+    case 0x00: return (u64)h->wiring.gsi_mask << 32 | t->config;
+    case 0x08: return t->compare;
+    case 0x10: return t->fsb;
+    default: return 0;
     }
 }
 
@@ -221,12 +213,8 @@ static void register_write(struct hpet *h, u64 offset, u64 value, u64 touched)
         if (touched & 1)
             timer_config_write(t, value);
         return;
-    case 0x08:
-        compare_write(t, value, touched);
-        return;
-    case 0x10:
-        t->fsb = (t->fsb & ~touched) | value;
-        return;
+    case 0x08: compare_write(t, value, touched); return;
+    case 0x10: t->fsb = (t->fsb & ~touched) | value; return;
     }
 }
 

@@ -12,7 +12,7 @@
 
 #define HPET_TIMERS 3
 #define HPET_PERIOD_FS 10000000u /* 10 ns a tick */
-#define HPET_ID 0x8086a201u /* low half of the capabilities register, also for the ACPI table */
+#define HPET_ID 0x8086a201u      /* low half of the capabilities register, also for the ACPI table */
 
 struct hpet;
 

@@ -97,18 +97,14 @@ static void keyboard_argument(struct i8042 *k, u8 value)
     k->kbd_command = 0;
     keyboard_send(k, KBD_ACK);
     switch (command) {
-    case 0xed:
-        k->kbd_leds = value & 7;
-        break;
+    case 0xed: k->kbd_leds = value & 7; break;
     case 0xf0:
         if (!value)
             keyboard_send(k, k->kbd_set);
         else if (value <= 3)
             k->kbd_set = value;
         break;
-    case 0xf3:
-        k->kbd_rate = value & 0x7f;
-        break;
+    case 0xf3: k->kbd_rate = value & 0x7f; break;
     }
 }
 
@@ -129,9 +125,7 @@ static void keyboard_command(struct i8042 *k, u8 value)
         k->kbd_command = value;
         keyboard_send(k, KBD_ACK);
         break;
-    case 0xee:
-        keyboard_send(k, 0xee);
-        break;
+    case 0xee: keyboard_send(k, 0xee); break;
     case 0xf2: /* identify: MF2 */
         keyboard_send(k, KBD_ACK);
         keyboard_send(k, 0xab);
@@ -150,9 +144,7 @@ static void keyboard_command(struct i8042 *k, u8 value)
     case 0xf7: /* set 3: all keys' types */
     case 0xf8:
     case 0xf9:
-    case 0xfa:
-        keyboard_send(k, KBD_ACK);
-        break;
+    case 0xfa: keyboard_send(k, KBD_ACK); break;
     case 0xff:
         k->kbd_count = 0;
         k->breaking = false;
@@ -162,9 +154,7 @@ static void keyboard_command(struct i8042 *k, u8 value)
         keyboard_send(k, KBD_ACK);
         keyboard_send(k, 0xaa);
         break;
-    default:
-        keyboard_send(k, KBD_RESEND);
-        break;
+    default: keyboard_send(k, KBD_RESEND); break;
     }
 }
 
@@ -191,9 +181,7 @@ static void command_byte_write(struct i8042 *k, u8 value)
 static void controller_argument(struct i8042 *k, u8 command, u8 value)
 {
     switch (command) {
-    case 0xd1:
-        output_port_write(k, value);
-        break;
+    case 0xd1: output_port_write(k, value); break;
     case 0xd2: /* as if the keyboard had sent it */
     case 0xd3: /* as if the auxiliary device had: there is no such port, so it comes back as the
                   keyboard's */
@@ -216,12 +204,8 @@ static void controller_command(struct i8042 *k, u8 value)
 {
     k->pending_command = 0;
     switch (value) {
-    case 0xa7:
-        k->command_byte |= CB_AUX_DISABLE;
-        break;
-    case 0xa8:
-        k->command_byte &= (u8)~CB_AUX_DISABLE;
-        break;
+    case 0xa7: k->command_byte |= CB_AUX_DISABLE; break;
+    case 0xa8: k->command_byte &= (u8)~CB_AUX_DISABLE; break;
     case 0xa9:
         output_put(k, 0x01); /* clock line stuck low: nothing there */
         break;
@@ -229,33 +213,17 @@ static void controller_command(struct i8042 *k, u8 value)
         command_byte_write(k, k->command_byte | CB_SYSTEM);
         output_put(k, 0x55);
         break;
-    case 0xab:
-        output_put(k, 0x00);
-        break;
-    case 0xad:
-        k->command_byte |= CB_DISABLE;
-        break;
-    case 0xae:
-        k->command_byte &= (u8)~CB_DISABLE;
-        break;
-    case 0xc0:
-        output_put(k, 0x80);
-        break;
-    case 0xd0:
-        output_put(k, (u8)(k->output_port | (k->status & STATUS_OBF ? BIT(4) : 0)));
-        break;
+    case 0xab: output_put(k, 0x00); break;
+    case 0xad: k->command_byte |= CB_DISABLE; break;
+    case 0xae: k->command_byte &= (u8)~CB_DISABLE; break;
+    case 0xc0: output_put(k, 0x80); break;
+    case 0xd0: output_put(k, (u8)(k->output_port | (k->status & STATUS_OBF ? BIT(4) : 0))); break;
     case 0xd1:
     case 0xd2:
     case 0xd3:
-    case 0xd4:
-        k->pending_command = value;
-        break;
-    case 0xdd:
-        output_port_write(k, k->output_port & (u8)~OUT_A20);
-        break;
-    case 0xdf:
-        output_port_write(k, k->output_port | OUT_A20);
-        break;
+    case 0xd4: k->pending_command = value; break;
+    case 0xdd: output_port_write(k, k->output_port & (u8)~OUT_A20); break;
+    case 0xdf: output_port_write(k, k->output_port | OUT_A20); break;
     default:
         if (value >= 0x20 && value < 0x40)
             output_put(k, value == 0x20 ? k->command_byte : k->ram[value & 31]);

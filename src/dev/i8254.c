@@ -54,16 +54,11 @@ static bool channel_out(struct i8254_channel *c, u64 tick)
     channel_sync(c, tick);
     u64 e = elapsed(c, tick);
     switch (c->mode) {
-    case 0:
-        return c->armed && e >= c->reload;
-    case 1:
-        return !c->armed || e >= c->reload;
-    case 2:
-        return !c->armed || !c->gate || e % c->reload != c->reload - 1;
-    case 3:
-        return !c->armed || !c->gate || e % c->reload < half_up(c->reload);
-    default:
-        return !c->armed || e != c->reload;
+    case 0: return c->armed && e >= c->reload;
+    case 1: return !c->armed || e >= c->reload;
+    case 2: return !c->armed || !c->gate || e % c->reload != c->reload - 1;
+    case 3: return !c->armed || !c->gate || e % c->reload < half_up(c->reload);
+    default: return !c->armed || e != c->reload;
     }
 }
 
@@ -100,20 +95,14 @@ static u64 channel_next_edge(const struct i8254_channel *c, u64 tick)
     u64 e = elapsed(c, tick), next;
     switch (c->mode) {
     case 0:
-    case 1:
-        next = e < c->reload ? c->reload : 0;
-        break;
-    case 2:
-        next = (e / c->reload + 1) * c->reload;
-        break;
+    case 1: next = e < c->reload ? c->reload : 0; break;
+    case 2: next = (e / c->reload + 1) * c->reload; break;
     case 3: {
         u64 period = e - e % c->reload;
         next = e - period < half_up(c->reload) ? period + half_up(c->reload) : period + c->reload;
         break;
     }
-    default:
-        next = e <= c->reload ? c->reload + 1 : 0;
-        break;
+    default: next = e <= c->reload ? c->reload + 1 : 0; break;
     }
     return next ? c->start_tick + next : 0;
 }
@@ -301,8 +290,7 @@ static void data_write(struct i8254 *pit, unsigned n, u8 value)
         c->write_low = value;
         c->write_high = true;
         if (c->mode == 0)
-            c->armed =
-                false; /* "Writing the first byte disables counting. OUT is set low immediately." */
+            c->armed = false; /* "Writing the first byte disables counting. OUT is set low immediately." */
     } else {
         u16 raw = value;
         if (c->access == 2)
@@ -386,8 +374,7 @@ void i8254_init(struct i8254 *pit, struct clock *clock, const struct irq *irq)
 void i8254_reset(struct i8254 *pit)
 {
     for (unsigned i = 0; i < 3; i++)
-        pit->channel[i] =
-            (struct i8254_channel){.mode = 3, .access = 3, .gate = i != 2, .null_count = true};
+        pit->channel[i] = (struct i8254_channel){.mode = 3, .access = 3, .gate = i != 2, .null_count = true};
     pit->speaker = 0;
     pit->missed = 0;
     line_set(pit, false);

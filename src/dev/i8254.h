@@ -38,11 +38,11 @@ struct i8254_channel {
 struct i8254 {
     struct i8254_channel channel[3];
     struct clock *clock;
-    struct dev_timer timer; /* next edge of OUT 0 */
-    struct irq irq;         /* OUT 0 */
-    bool irq_disabled;      /* HPET legacy replacement took the line */
-    bool level;             /* the line as last driven */
-    u8 speaker;             /* bits 0..3 of port 0x61 */
+    struct dev_timer timer;  /* next edge of OUT 0 */
+    struct irq irq;          /* OUT 0 */
+    bool irq_disabled;       /* HPET legacy replacement took the line */
+    bool level;              /* the line as last driven */
+    u8 speaker;              /* bits 0..3 of port 0x61 */
     u64 pulse_start, pulses; /* channel 0, mode 2: start_tick, and periods up to the last pulse */
     u32 missed;              /* pulses that the host was too late for */
 };

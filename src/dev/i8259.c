@@ -122,9 +122,7 @@ static void chip_ocw2(struct i8259_chip *c, u8 value)
     unsigned line = value & 7;
     switch (value >> 5) {
     case 0:
-    case 4:
-        c->rotate_auto_eoi = value >> 7;
-        break;
+    case 4: c->rotate_auto_eoi = value >> 7; break;
     case 1:
     case 5: {
         unsigned p = chip_priority(c, c->special_mask ? c->isr & (u8)~c->imr : c->isr);
@@ -142,9 +140,7 @@ static void chip_ocw2(struct i8259_chip *c, u8 value)
         if (value >> 7)
             c->lowest = (u8)line;
         break;
-    case 6:
-        c->lowest = (u8)line;
-        break;
+    case 6: c->lowest = (u8)line; break;
     }
 }
 
@@ -160,16 +156,12 @@ static void chip_ocw3(struct i8259_chip *c, u8 value)
 static void chip_data_write(struct i8259_chip *c, u8 value)
 {
     switch (c->init) {
-    case 0:
-        c->imr = value;
-        break;
+    case 0: c->imr = value; break;
     case 2:
         c->base = value & 0xf8;
         c->init = c->single ? (c->icw4_due ? 4 : 0) : 3;
         break;
-    case 3:
-        c->init = c->icw4_due ? 4 : 0;
-        break;
+    case 3: c->init = c->icw4_due ? 4 : 0; break;
     case 4:
         c->special_nested = value & BIT(4);
         c->auto_eoi = value & BIT(1);

@@ -98,12 +98,9 @@ static u64 ioapic_read(void *dev, u64 offset, unsigned size)
 {
     const struct ioapic *io = dev;
     switch (offset) {
-    case 0x00:
-        return io->select;
-    case 0x10:
-        return register_read(io);
-    default:
-        return 0;
+    case 0x00: return io->select;
+    case 0x10: return register_read(io);
+    default: return 0;
     }
 }
 
@@ -111,22 +108,15 @@ static void ioapic_write(void *dev, u64 offset, u64 value, unsigned size)
 {
     struct ioapic *io = dev;
     switch (offset) {
-    case 0x00:
-        io->select = (u8)value;
-        break;
-    case 0x10:
-        register_write(io, (u32)value);
-        break;
-    case 0x40:
-        ioapic_eoi(io, (u8)value);
-        break;
+    case 0x00: io->select = (u8)value; break;
+    case 0x10: register_write(io, (u32)value); break;
+    case 0x40: ioapic_eoi(io, (u8)value); break;
     }
 }
 
 const struct bus_ops ioapic_ops = {ioapic_read, ioapic_write, 4, 4};
 
-void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data),
-                 void *opaque)
+void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data), void *opaque)
 {
     *io = (struct ioapic){.id = id, .msi = msi, .opaque = opaque};
     ioapic_reset(io);

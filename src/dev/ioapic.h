@@ -24,8 +24,7 @@ struct ioapic {
 
 extern const struct bus_ops ioapic_ops;
 
-void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data),
-                 void *opaque);
+void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data), void *opaque);
 void ioapic_reset(struct ioapic *io);
 /* Input lines 0..23. Has the type of struct irq.set; `opaque` is the struct ioapic. */
 void ioapic_set(void *opaque, unsigned line, bool level);

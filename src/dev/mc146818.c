@@ -12,22 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    SECONDS,
-    SECONDS_ALARM,
-    MINUTES,
-    MINUTES_ALARM,
-    HOURS,
-    HOURS_ALARM,
-    WEEKDAY,
-    DAY,
-    MONTH,
-    YEAR,
-    A,
-    B,
-    C,
-    D
-};
+enum { SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM, WEEKDAY, DAY, MONTH, YEAR, A, B, C, D };
 #define CENTURY 0x32
 #define A_UIP BIT(7)
 #define A_RATE 15
@@ -82,8 +67,7 @@ static void registers_fill(struct mc146818 *rtc, s64 second, u8 *r)
     if (rtc->cmos[B] & B_24H)
         r[HOURS] = encode(rtc, tm.tm_hour);
     else
-        r[HOURS] =
-            encode(rtc, tm.tm_hour % 12 ? tm.tm_hour % 12 : 12) | (tm.tm_hour >= 12 ? 0x80 : 0);
+        r[HOURS] = encode(rtc, tm.tm_hour % 12 ? tm.tm_hour % 12 : 12) | (tm.tm_hour >= 12 ? 0x80 : 0);
     r[WEEKDAY] = encode(rtc, tm.tm_wday + 1);
     r[DAY] = encode(rtc, tm.tm_mday);
     r[MONTH] = encode(rtc, tm.tm_mon + 1);
@@ -204,8 +188,7 @@ static void hold_update(struct mc146818 *rtc, bool was_reset)
 
 static u8 register_read(struct mc146818 *rtc, unsigned i)
 {
-    if ((i <= YEAR && i != SECONDS_ALARM && i != MINUTES_ALARM && i != HOURS_ALARM) ||
-        i == CENTURY) {
+    if ((i <= YEAR && i != SECONDS_ALARM && i != MINUTES_ALARM && i != HOURS_ALARM) || i == CENTURY) {
         if (!rtc->held)
             registers_fill(rtc, floor_s(wall_ns(rtc)), rtc->cmos);
         return rtc->cmos[i];
@@ -233,9 +216,7 @@ static void register_write(struct mc146818 *rtc, unsigned i, u8 value)
     switch (i) {
     case SECONDS_ALARM:
     case MINUTES_ALARM:
-    case HOURS_ALARM:
-        rtc->cmos[i] = value;
-        break;
+    case HOURS_ALARM: rtc->cmos[i] = value; break;
     case A:
         rtc->cmos[A] = value & (u8)~A_UIP;
         rtc->seen_period = period_now(rtc);
@@ -250,8 +231,7 @@ static void register_write(struct mc146818 *rtc, unsigned i, u8 value)
         hold_update(rtc, was_reset);
         break;
     case C:
-    case D:
-        return;
+    case D: return;
     default:
         if (i > YEAR && i != CENTURY) {
             rtc->cmos[i] = value;

@@ -21,11 +21,11 @@ struct mc146818 {
     u8 index;
     struct clock *clock;
     struct irq irq;
-    bool irq_disabled; /* HPET legacy replacement took the line */
-    s64 offset_ns;     /* wall-clock time less VM time */
-    bool held;         /* SET or a divider in reset: the time registers in cmos[] stand still */
-    s64 seen_s;        /* last second whose update flag and alarm were looked at */
-    u64 seen_period;   /* last periodic interrupt period accounted for */
+    bool irq_disabled;                 /* HPET legacy replacement took the line */
+    s64 offset_ns;                     /* wall-clock time less VM time */
+    bool held;                         /* SET or a divider in reset: the time registers in cmos[] stand still */
+    s64 seen_s;                        /* last second whose update flag and alarm were looked at */
+    u64 seen_period;                   /* last periodic interrupt period accounted for */
     struct dev_timer second, periodic; /* armed only while their interrupts are enabled */
 };
 

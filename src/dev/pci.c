@@ -63,8 +63,8 @@ static void bars_remap(struct pci_device *d)
         if (!address)
             continue;
         b->mapped = address;
-        b->is_mapped = bus_add(b->kind == PCI_BAR_IO ? d->bus->port : d->bus->mmio, address,
-                               b->size, b->ops, b->dev, d->name) == 0;
+        b->is_mapped = bus_add(b->kind == PCI_BAR_IO ? d->bus->port : d->bus->mmio, address, b->size, b->ops, b->dev,
+                               d->name) == 0;
     }
 }
 
@@ -121,8 +121,7 @@ static u64 config_port_read(void *dev, u64 offset, unsigned size)
     if (offset >= 4) {
         if (!(pci->address & CONFIG_ENABLE) || pci->address >> 16 & 0xff)
             return ~0ull;
-        return pci_config_read(pci, (u8)(pci->address >> 8),
-                               (pci->address & 0xfc) + ((unsigned)offset & 3), size);
+        return pci_config_read(pci, (u8)(pci->address >> 8), (pci->address & 0xfc) + ((unsigned)offset & 3), size);
     }
     if (size == 4)
         return pci->address;
@@ -137,8 +136,8 @@ static void config_port_write(void *dev, u64 offset, u64 value, unsigned size)
     struct pci_bus *pci = dev;
     if (offset >= 4) {
         if (pci->address & CONFIG_ENABLE && !(pci->address >> 16 & 0xff))
-            pci_config_write(pci, (u8)(pci->address >> 8),
-                             (pci->address & 0xfc) + ((unsigned)offset & 3), (u32)value, size);
+            pci_config_write(pci, (u8)(pci->address >> 8), (pci->address & 0xfc) + ((unsigned)offset & 3), (u32)value,
+                             size);
     } else if (size == 4) {
         pci->address = (u32)value & 0x80fffffc;
     } else if (offset == 1 && size == 1 && pci->reset_ops) {
@@ -180,8 +179,7 @@ void pci_bus_reset(struct pci_bus *pci)
     }
 }
 
-void pci_device_init(struct pci_device *d, const char *name, u16 vendor, u16 device, u32 class,
-                     u8 revision)
+void pci_device_init(struct pci_device *d, const char *name, u16 vendor, u16 device, u32 class, u8 revision)
 {
     *d = (struct pci_device){.name = name, .cap_end = CAP_FIRST};
     pci_config_set(d, PCI_VENDOR_ID, vendor, 2);
@@ -206,8 +204,8 @@ void pci_pin_set(struct pci_device *d, u8 pin)
     d->config[PCI_INTERRUPT_PIN] = pin;
 }
 
-void pci_bar_add(struct pci_device *d, unsigned index, enum pci_bar_kind kind, u64 size,
-                 const struct bus_ops *ops, void *dev)
+void pci_bar_add(struct pci_device *d, unsigned index, enum pci_bar_kind kind, u64 size, const struct bus_ops *ops,
+                 void *dev)
 {
     d->bar[index] = (struct pci_bar){.kind = kind, .size = size, .ops = ops, .dev = dev};
     unsigned at = PCI_BAR0 + 4 * index;
@@ -270,8 +268,7 @@ static u64 align_up(u64 n, u64 size)
     return (n + size - 1) & ~(size - 1);
 }
 
-void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u16 io_end,
-                const u8 pirq_irq[4])
+void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u16 io_end, const u8 pirq_irq[4])
 {
     u64 mem = mem_start, io = io_start;
     for (unsigned devfn = 0; devfn < ARRAY_LEN(pci->device); devfn++) {
@@ -296,8 +293,7 @@ void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u
         }
         u8 pin = d->config[PCI_INTERRUPT_PIN];
         if (pin)
-            pci_config_write(pci, (u8)devfn, PCI_INTERRUPT_LINE,
-                             pirq_irq[((devfn >> 3) + pin - 1u) & 3], 1);
+            pci_config_write(pci, (u8)devfn, PCI_INTERRUPT_LINE, pirq_irq[((devfn >> 3) + pin - 1u) & 3], 1);
         pci_config_write(pci, (u8)devfn, PCI_COMMAND, command, 2);
     }
 }

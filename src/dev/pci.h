@@ -97,13 +97,12 @@ void pci_bus_init(struct pci_bus *pci, struct bus *port, struct bus *mmio);
 void pci_bus_reset(struct pci_bus *pci);
 
 /* class is 24 bits: class, subclass, programming interface. */
-void pci_device_init(struct pci_device *d, const char *name, u16 vendor, u16 device, u32 class,
-                     u8 revision);
+void pci_device_init(struct pci_device *d, const char *name, u16 vendor, u16 device, u32 class, u8 revision);
 void pci_subsystem_set(struct pci_device *d, u16 vendor, u16 device);
 /* 1 = INTA. */
 void pci_pin_set(struct pci_device *d, u8 pin);
-void pci_bar_add(struct pci_device *d, unsigned index, enum pci_bar_kind kind, u64 size,
-                 const struct bus_ops *ops, void *dev);
+void pci_bar_add(struct pci_device *d, unsigned index, enum pci_bar_kind kind, u64 size, const struct bus_ops *ops,
+                 void *dev);
 /* Appends a capability (id, next, zeros) of `size` bytes and gives its offset; bytes are read-only
  * until the caller sets d->writable. 0: no room. */
 u8 pci_capability_add(struct pci_device *d, u8 id, u8 size);
@@ -111,8 +110,7 @@ u8 pci_capability_add(struct pci_device *d, u8 id, u8 size);
 int MUST_CHECK pci_attach(struct pci_bus *pci, struct pci_device *d, u8 devfn);
 /* Firmware's work when the machine boots a kernel directly: gives every BAR an address from the
  * windows (32-bit memory, then ports), enables decoding and fills the interrupt line. */
-void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u16 io_end,
-                const u8 pirq_irq[4]);
+void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u16 io_end, const u8 pirq_irq[4]);
 
 void pci_intx_set(struct pci_device *d, bool level);
 /* Sends the message of the MSI capability. False: not enabled, use INTx. */

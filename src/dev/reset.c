@@ -43,8 +43,7 @@ static void port92_write(void *dev, u64 offset, u64 value, unsigned size)
 const struct bus_ops reset_cf9_ops = {cf9_read, cf9_write, 1, 1};
 const struct bus_ops reset_port92_ops = {port92_read, port92_write, 1, 1};
 
-void reset_init(struct reset *r, void (*request)(void *opaque),
-                void (*a20)(void *opaque, bool enabled), void *opaque)
+void reset_init(struct reset *r, void (*request)(void *opaque), void (*a20)(void *opaque, bool enabled), void *opaque)
 {
     *r = (struct reset){.request = request, .a20 = a20, .opaque = opaque};
     reset_reset(r);

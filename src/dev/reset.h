@@ -22,8 +22,7 @@ struct reset {
 
 extern const struct bus_ops reset_cf9_ops, reset_port92_ops;
 
-void reset_init(struct reset *r, void (*request)(void *opaque),
-                void (*a20)(void *opaque, bool enabled), void *opaque);
+void reset_init(struct reset *r, void (*request)(void *opaque), void (*a20)(void *opaque, bool enabled), void *opaque);
 void reset_reset(struct reset *r);
 void reset_state(struct reset *r, struct state *s);
 

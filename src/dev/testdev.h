@@ -29,8 +29,7 @@ struct testdev {
     u8 memory[TESTDEV_MMIO_SIZE];
 };
 
-extern const struct bus_ops testdev_port_ops, testdev_byte_ops, testdev_flush_ops, testdev_irq_ops,
-    testdev_mmio_ops;
+extern const struct bus_ops testdev_port_ops, testdev_byte_ops, testdev_flush_ops, testdev_irq_ops, testdev_mmio_ops;
 
 void testdev_init(struct testdev *t, const struct testdev_config *config);
 void testdev_reset(struct testdev *t);

@@ -150,34 +150,22 @@ static u64 uart_read(void *dev, u64 offset, unsigned size)
     struct uart16550 *u = dev;
     u8 value = 0;
     switch (offset) {
-    case 0:
-        value = u->lcr & LCR_DLAB ? u->dll : rx_pop(u);
-        break;
-    case 1:
-        value = u->lcr & LCR_DLAB ? u->dlm : u->ier;
-        break;
+    case 0: value = u->lcr & LCR_DLAB ? u->dll : rx_pop(u); break;
+    case 1: value = u->lcr & LCR_DLAB ? u->dlm : u->ier; break;
     case 2:
         value = interrupt_id(u);
         if (value == IIR_THRE)
             u->thr_empty_pending = false;
         value |= u->fcr & FCR_ENABLE ? IIR_FIFO : 0;
         break;
-    case 3:
-        value = u->lcr;
-        break;
-    case 4:
-        value = u->mcr;
-        break;
-    case 5:
-        value = lsr_read(u);
-        break;
+    case 3: value = u->lcr; break;
+    case 4: value = u->mcr; break;
+    case 5: value = lsr_read(u); break;
     case 6:
         value = u->msr;
         u->msr &= 0xf0;
         break;
-    case 7:
-        value = u->scr;
-        break;
+    case 7: value = u->scr; break;
     }
     interrupt_update(u);
     if ((offset == 0 || offset == 5) && !u->rx_count)
@@ -202,9 +190,7 @@ static void uart_write(void *dev, u64 offset, u64 v, unsigned size)
         else
             ier_write(u, value);
         break;
-    case 2:
-        fcr_write(u, value);
-        break;
+    case 2: fcr_write(u, value); break;
     case 3:
         if (value & ~u->lcr & LCR_BREAK && u->mcr & MCR_LOOP) {
             rx_push(u, 0);
@@ -216,9 +202,7 @@ static void uart_write(void *dev, u64 offset, u64 v, unsigned size)
         u->mcr = value & 0x1f;
         modem_update(u);
         break;
-    case 7:
-        u->scr = value;
-        break;
+    case 7: u->scr = value; break;
     }
     interrupt_update(u);
     if (offset >= 1 && offset <= 4 && !u->rx_count)

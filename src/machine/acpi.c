@@ -184,8 +184,7 @@ static void fadt_put(struct writer *w, const struct acpi_config *c, u32 facs, u3
         .p_lvl3_lat = 0xfff,
         .century = 0x32,
         .boot_arch = BOOT_LEGACY_DEVICES | BOOT_8042 | BOOT_NO_VGA,
-        .flags =
-            FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
+        .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
         .reset_reg = gas_io(RESET_PORT, 8, 1),
         .reset_value = RESET_VALUE,
         .minor = 0,
@@ -258,8 +257,8 @@ static void hpet_put(struct writer *w)
     table_list(w, table_put(w, "HPET", 1, &t, sizeof(t)));
 }
 
-static void dsdt_isa_device(struct aml *a, const char *name, const char *id, u32 uid,
-                            const u16 ports[][2], unsigned port_count, int irq)
+static void dsdt_isa_device(struct aml *a, const char *name, const char *id, u32 uid, const u16 ports[][2],
+                            unsigned port_count, int irq)
 {
     size_t device = aml_device(a, name);
     aml_name_eisa(a, "_HID", id);
@@ -325,8 +324,7 @@ static void dsdt_prt(struct aml *a)
 
 static void dsdt_pci(struct aml *a)
 {
-    static const u16 com1[][2] = {{0x3f8, 8}}, rtc[][2] = {{0x70, 2}},
-                     kbd[][2] = {{0x60, 1}, {0x64, 1}};
+    static const u16 com1[][2] = {{0x3f8, 8}}, rtc[][2] = {{0x70, 2}}, kbd[][2] = {{0x60, 1}, {0x64, 1}};
     size_t pci = aml_device(a, "PCI0");
     aml_name_eisa(a, "_HID", "PNP0A08");
     aml_name_eisa(a, "_CID", "PNP0A03");
@@ -425,12 +423,8 @@ static void roots_put(struct writer *w)
         memcpy(data + sizeof(*h) + i * 8, &(u64){w->table[i]}, 8);
     u32 xsdt = table_put(w, "XSDT", 1, data, (u32)(sizeof(*h) + n * 8));
 
-    struct rsdp r = {.signature = "RSD PTR ",
-                     .oem_id = "NSTBOX",
-                     .revision = 2,
-                     .rsdt = rsdt,
-                     .length = sizeof(r),
-                     .xsdt = xsdt};
+    struct rsdp r = {
+        .signature = "RSD PTR ", .oem_id = "NSTBOX", .revision = 2, .rsdt = rsdt, .length = sizeof(r), .xsdt = xsdt};
     r.checksum = checksum(&r, 20);
     r.extended_checksum = checksum(&r, sizeof(r));
     memcpy(w->base, &r, sizeof(r));

@@ -60,10 +60,8 @@ static const char *what_else(const struct image *image)
         {0, "BZh", 3, "compressed with bzip2; unpack it first"},
         {0, "\x04\x22\x4d\x18", 4, "compressed with lz4; unpack it first"},
         {0, "070701", 6, "a cpio archive: an initrd, not a kernel"},
-        {0, "\x27\x05\x19\x56", 4,
-         "a U-Boot image; this machine starts bzImage, multiboot and PVH kernels"},
-        {0, "MZ", 2,
-         "an EFI or DOS program; this machine starts bzImage, multiboot and PVH kernels"},
+        {0, "\x27\x05\x19\x56", 4, "a U-Boot image; this machine starts bzImage, multiboot and PVH kernels"},
+        {0, "MZ", 2, "an EFI or DOS program; this machine starts bzImage, multiboot and PVH kernels"},
     };
     return what_is(image, known, ARRAY_LEN(known));
 }
@@ -74,8 +72,7 @@ static const char *what_takes_firmware(const struct image *image)
     static const struct known known[] = {
         {0x28, "_FVH", 4, "UEFI firmware; this machine has none and starts kernels without"},
         {0x8001, "CD001", 5, "an image of a CD, which takes a BIOS or UEFI; this machine has none"},
-        {0x1fe, "\x55\xaa", 2,
-         "a boot sector or an image of a disk, which takes a BIOS; this machine has none"},
+        {0x1fe, "\x55\xaa", 2, "a boot sector or an image of a disk, which takes a BIOS; this machine has none"},
     };
     return what_is(image, known, ARRAY_LEN(known));
 }
@@ -105,9 +102,8 @@ static int detect_elf(struct boot *b, struct boot_error *error)
         return boot_fail(error, -EINVAL,
                          "%s: a kernel for multiboot 2; this machine starts bzImage, multiboot 1 and PVH kernels",
                          name);
-    return boot_fail(
-        error, -EINVAL,
-        "%s: an x86 ELF file, but with neither a multiboot header nor a PVH entry note", name);
+    return boot_fail(error, -EINVAL, "%s: an x86 ELF file, but with neither a multiboot header nor a PVH entry note",
+                     name);
 }
 
 static int detect(struct boot *b, struct boot_error *error)
@@ -131,8 +127,7 @@ static int detect(struct boot *b, struct boot_error *error)
     if (b->kernel.size < 1024)
         return boot_fail(error, -EINVAL, "%s: too short for a kernel (%llu bytes)", b->kernel_name,
                          (unsigned long long)b->kernel.size);
-    return boot_fail(error, -EINVAL,
-                     "%s: not a kernel that this machine can start (bzImage, multiboot, PVH)",
+    return boot_fail(error, -EINVAL, "%s: not a kernel that this machine can start (bzImage, multiboot, PVH)",
                      b->kernel_name);
 }
 
@@ -217,11 +212,9 @@ const struct image *boot_image_at(const struct boot *b, const void *host, const 
     return NULL;
 }
 
-int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
-              struct boot_error *error)
+int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
 {
-    static int (*const load[])(const struct boot *, const struct memory *, struct accel_boot *,
-                               struct boot_error *) = {
+    static int (*const load[])(const struct boot *, const struct memory *, struct accel_boot *, struct boot_error *) = {
         [BOOT_KIND_LINUX] = linux_load,
         [BOOT_KIND_MULTIBOOT] = multiboot_load,
         [BOOT_KIND_PVH] = pvh_load,

@@ -45,8 +45,7 @@ struct boot_error {
 
 /* 0 or -errno with one line that names the file and what is wrong with it. On error nothing is left
  * open. */
-int MUST_CHECK boot_open(struct boot *b, const struct boot_request *request,
-                         struct boot_error *error);
+int MUST_CHECK boot_open(struct boot *b, const struct boot_request *request, struct boot_error *error);
 void boot_close(struct boot *b);
 /* Fills guest memory and `start`. 0 or -errno (does not fit). */
 int MUST_CHECK boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
@@ -57,8 +56,7 @@ const struct image *boot_image_at(const struct boot *b, const void *host, const 
 
 /* -- for the loaders -- */
 
-int boot_fail(struct boot_error *error, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int boot_fail(struct boot_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Low memory of the Linux and PVH loaders. A PVH image must not lie there. */
 #define BOOT_GDT 0x6000ull
@@ -97,8 +95,8 @@ bool multiboot_detect(const struct image *image, u64 *header);
 /* Multiboot 2 is another protocol: for a message. */
 bool multiboot2_detect(const struct image *image);
 int MUST_CHECK multiboot_check(const struct boot *b, struct boot_error *error);
-int MUST_CHECK multiboot_load(const struct boot *b, const struct memory *m,
-                              struct accel_boot *start, struct boot_error *error);
+int MUST_CHECK multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
+                              struct boot_error *error);
 
 bool pvh_detect(const struct image *image, u32 *entry, bool *is_linux);
 int MUST_CHECK pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start,

@@ -26,8 +26,7 @@
 #define INFO_LOADER_NAME BIT(9)
 
 struct info {
-    u32 flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4],
-        mmap_length, mmap_addr;
+    u32 flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
     u32 drives_length, drives_addr, config_table, boot_loader_name, apm_table;
 };
 
@@ -75,32 +74,26 @@ struct addresses {
 static int addresses_read(const struct boot *b, struct addresses *a, struct boot_error *error)
 {
     const struct image *im = &b->kernel;
-    u64 header = b->header, header_addr = image_u32(im, header + 12),
-        load = image_u32(im, header + 16);
+    u64 header = b->header, header_addr = image_u32(im, header + 12), load = image_u32(im, header + 16);
     u64 load_end = image_u32(im, header + 20), bss_end = image_u32(im, header + 24);
     if (!image_has(im, header, 32))
         return boot_fail(error, -EINVAL, "%s: truncated multiboot header", b->kernel_name);
     if (load == 0xffffffff)
         load = header_addr - header;
     if (load > header_addr || header_addr - load > header)
-        return boot_fail(
-            error, -EINVAL,
-            "%s: damaged multiboot header: it loads at %#llx what starts before the file",
-            b->kernel_name, (unsigned long long)load);
+        return boot_fail(error, -EINVAL, "%s: damaged multiboot header: it loads at %#llx what starts before the file",
+                         b->kernel_name, (unsigned long long)load);
     a->load = load;
     a->file_offset = header - (header_addr - load);
     a->file_size = load_end ? load_end - load : im->size - a->file_offset;
     a->bss_end = bss_end ? bss_end : load + a->file_size;
     a->entry = image_u32(im, header + 28);
     if ((load_end && load_end < load) || a->bss_end < load + a->file_size)
-        return boot_fail(error, -EINVAL, "%s: damaged multiboot header: addresses out of order",
-                         b->kernel_name);
+        return boot_fail(error, -EINVAL, "%s: damaged multiboot header: addresses out of order", b->kernel_name);
     if (!image_has(im, a->file_offset, a->file_size))
-        return boot_fail(
-            error, -EINVAL,
-            "%s: truncated: the multiboot header promises %llu bytes, the file has %llu",
-            b->kernel_name, (unsigned long long)(a->file_offset + a->file_size),
-            (unsigned long long)im->size);
+        return boot_fail(error, -EINVAL, "%s: truncated: the multiboot header promises %llu bytes, the file has %llu",
+                         b->kernel_name, (unsigned long long)(a->file_offset + a->file_size),
+                         (unsigned long long)im->size);
     return 0;
 }
 
@@ -108,15 +101,14 @@ int multiboot_check(const struct boot *b, struct boot_error *error)
 {
     u32 flags = image_u32(&b->kernel, b->header + 4);
     if (flags & HEADER_REQUIRED & ~HEADER_KNOWN)
-        return boot_fail(error, -EINVAL, "%s: needs multiboot features %#x that are not known",
-                         b->kernel_name, flags & HEADER_REQUIRED & ~HEADER_KNOWN);
+        return boot_fail(error, -EINVAL, "%s: needs multiboot features %#x that are not known", b->kernel_name,
+                         flags & HEADER_REQUIRED & ~HEADER_KNOWN);
     struct addresses a;
     if (flags & HEADER_ADDRESSES)
         return addresses_read(b, &a, error);
     struct elf elf;
     if (!elf_open(&elf, &b->kernel))
-        return boot_fail(error, -EINVAL,
-                         "%s: a multiboot header, but neither an ELF file nor load addresses",
+        return boot_fail(error, -EINVAL, "%s: a multiboot header, but neither an ELF file nor load addresses",
                          b->kernel_name);
     u64 entry = elf_entry_physical(&elf);
     if (entry >> 32)
@@ -127,8 +119,7 @@ int multiboot_check(const struct boot *b, struct boot_error *error)
 
 static const struct boot_range taken = {BOOT_MULTIBOOT_INFO, BOOT_MULTIBOOT_INFO + BOOT_INFO_SIZE};
 
-static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry, u64 *end,
-                       struct boot_error *error)
+static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry, u64 *end, struct boot_error *error)
 {
     if (image_u32(&b->kernel, b->header + 4) & HEADER_ADDRESSES) {
         struct addresses a;
@@ -137,9 +128,8 @@ static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry,
             return e;
         u8 *to = boot_kernel_at(m, a.load, a.bss_end - a.load, &taken);
         if (!to)
-            return boot_fail(
-                error, -ENOMEM, "%s: wants memory %#llx to %#llx, which this VM does not have free",
-                b->kernel_name, (unsigned long long)a.load, (unsigned long long)a.bss_end);
+            return boot_fail(error, -ENOMEM, "%s: wants memory %#llx to %#llx, which this VM does not have free",
+                             b->kernel_name, (unsigned long long)a.load, (unsigned long long)a.bss_end);
         memcpy(to, b->kernel.data + a.file_offset, a.file_size);
         memset(to + a.file_size, 0, a.bss_end - a.load - a.file_size);
         *entry = a.entry;
@@ -153,8 +143,8 @@ static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry,
     return elf_load(&elf, m, b->kernel_name, &taken, end, error);
 }
 
-static void modules_describe(const struct boot *b, struct boot_area *area,
-                             const struct boot_placed *placed, u32 count, struct info *info)
+static void modules_describe(const struct boot *b, struct boot_area *area, const struct boot_placed *placed, u32 count,
+                             struct info *info)
 {
     void *at;
     u64 list = boot_area_take(area, (u64)count * sizeof(struct module), &at);
@@ -188,8 +178,7 @@ static void memory_describe(const struct memory *m, struct boot_area *area, stru
     }
 }
 
-int multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
-                   struct boot_error *error)
+int multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
 {
     u64 entry = 0, end = 0;
     struct boot_placed placed[BOOT_MODULES];
@@ -198,8 +187,8 @@ int multiboot_load(const struct boot *b, const struct memory *m, struct accel_bo
     if (!e && end < BOOT_KERNEL_LOW)
         end = BOOT_KERNEL_LOW;
     if (!e && end > m->low)
-        e = boot_fail(error, -ENOMEM, "%s: reaches up to %#llx; multiboot's addresses have 32 bits",
-                      b->kernel_name, (unsigned long long)end);
+        e = boot_fail(error, -ENOMEM, "%s: reaches up to %#llx; multiboot's addresses have 32 bits", b->kernel_name,
+                      (unsigned long long)end);
     if (!e)
         e = boot_modules_load(b, m, end, false, placed, &count, error);
     if (e)
@@ -218,8 +207,7 @@ int multiboot_load(const struct boot *b, const struct memory *m, struct accel_bo
     info.cmdline = (u32)boot_area_take(&area, size, &line);
     u64 gdt = boot_area_take(&area, BOOT_GDT_SIZE, NULL);
     if (area.overflow || !line)
-        return boot_fail(error, -E2BIG,
-                         "the command lines of kernel and modules are too long (64 KiB together)");
+        return boot_fail(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
     snprintf(line, size, "%s%s%s", b->kernel_name, *b->append ? " " : "", b->append);
     memcpy(at, &info, sizeof(info));
     if (boot_flat(m, gdt, false, start))

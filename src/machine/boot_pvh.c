@@ -69,8 +69,7 @@ bool pvh_detect(const struct image *image, u32 *entry, bool *is_linux)
     return found;
 }
 
-static u64 modules_describe(const struct boot *b, struct boot_area *area,
-                            const struct boot_placed *placed, u32 count)
+static u64 modules_describe(const struct boot *b, struct boot_area *area, const struct boot_placed *placed, u32 count)
 {
     void *at;
     u64 list = boot_area_take(area, (u64)count * sizeof(struct modlist_entry), &at);
@@ -89,14 +88,13 @@ static u64 memory_describe(const struct memory *m, struct boot_area *area)
     void *at;
     u64 list = boot_area_take(area, m->e820_count * sizeof(struct memmap_entry), &at);
     for (u32 i = 0; i < m->e820_count && at; i++) {
-        ((struct memmap_entry *)at)[i] = (struct memmap_entry){
-            .start = m->e820[i].start, .size = m->e820[i].size, .type = m->e820[i].type};
+        ((struct memmap_entry *)at)[i] =
+            (struct memmap_entry){.start = m->e820[i].start, .size = m->e820[i].size, .type = m->e820[i].type};
     }
     return list;
 }
 
-int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
-             struct boot_error *error)
+int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
 {
     struct elf elf;
     u64 end;
@@ -124,8 +122,7 @@ int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *st
         .cmdline = boot_area_string(&area, b->append),
     };
     if (area.overflow)
-        return boot_fail(error, -E2BIG,
-                         "the command lines of kernel and modules are too long (64 KiB together)");
+        return boot_fail(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
     memcpy(at, &info, sizeof(info));
     if (boot_flat(m, BOOT_GDT, false, start))
         return boot_fail(error, -ENOMEM, "no low memory for the boot parameters");

@@ -52,8 +52,7 @@ static void *run(void *opaque)
 
 int machine_clock_create(struct machine_clock *c, pthread_mutex_t *lock)
 {
-    *c = (struct machine_clock){
-        .clock = {.now_ns = now_ns, .rearm = rearm, .opaque = c}, .lock = lock, .held = true};
+    *c = (struct machine_clock){.clock = {.now_ns = now_ns, .rearm = rearm, .opaque = c}, .lock = lock, .held = true};
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

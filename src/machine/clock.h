@@ -11,8 +11,7 @@
 
 struct machine_clock {
     struct clock clock;
-    pthread_mutex_t
-        *lock; /* the machine lock: guards everything here, and is held while timers run */
+    pthread_mutex_t *lock; /* the machine lock: guards everything here, and is held while timers run */
     pthread_cond_t changed;
     pthread_t thread;
     bool started, ending;

@@ -72,19 +72,9 @@ const char *elf_machine_name(u16 machine)
         u16 machine;
         const char *name;
     } names[] = {
-        {2, "SPARC"},
-        {8, "MIPS"},
-        {20, "PowerPC"},
-        {21, "ppc64"},
-        {22, "s390x"},
-        {40, "32-bit Arm"},
-        {43, "sparc64"},
-        {50, "Itanium"},
-        {183, "arm64"},
-        {243, "RISC-V"},
-        {258, "LoongArch"},
-        {ELF_EM_386, "x86"},
-        {ELF_EM_X86_64, "x86-64"},
+        {2, "SPARC"},       {8, "MIPS"},         {20, "PowerPC"},           {21, "ppc64"},  {22, "s390x"},
+        {40, "32-bit Arm"}, {43, "sparc64"},     {50, "Itanium"},           {183, "arm64"}, {243, "RISC-V"},
+        {258, "LoongArch"}, {ELF_EM_386, "x86"}, {ELF_EM_X86_64, "x86-64"},
     };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (names[i].machine == machine)
@@ -102,20 +92,17 @@ int elf_check(const struct elf *elf, const char *name, struct boot_error *error)
             continue;
         any = true;
         if (s.filesz > s.memsz)
-            return boot_fail(
-                error, -EINVAL,
-                "%s: damaged ELF file: segment %u is larger in the file than in memory", name, i);
+            return boot_fail(error, -EINVAL, "%s: damaged ELF file: segment %u is larger in the file than in memory",
+                             name, i);
         if (!image_has(elf->image, s.offset, s.filesz))
-            return boot_fail(error, -EINVAL,
-                             "%s: truncated: ELF segment %u ends at byte %llu, the file has %llu",
-                             name, i, (unsigned long long)s.offset + s.filesz,
-                             (unsigned long long)elf->image->size);
+            return boot_fail(error, -EINVAL, "%s: truncated: ELF segment %u ends at byte %llu, the file has %llu", name,
+                             i, (unsigned long long)s.offset + s.filesz, (unsigned long long)elf->image->size);
     }
     return any ? 0 : boot_fail(error, -EINVAL, "%s: ELF file with nothing to load", name);
 }
 
-int elf_load(const struct elf *elf, const struct memory *m, const char *name,
-             const struct boot_range *taken, u64 *end, struct boot_error *error)
+int elf_load(const struct elf *elf, const struct memory *m, const char *name, const struct boot_range *taken, u64 *end,
+             struct boot_error *error)
 {
     struct elf_segment s;
     *end = 0;
@@ -124,8 +111,8 @@ int elf_load(const struct elf *elf, const struct memory *m, const char *name,
             continue;
         u8 *to = boot_kernel_at(m, s.paddr, s.memsz, taken);
         if (!to) {
-            bool more_helps = s.paddr >= BOOT_KERNEL_LOW && s.paddr < MEMORY_LOW_MAX &&
-                              s.memsz <= MEMORY_LOW_MAX - s.paddr;
+            bool more_helps =
+                s.paddr >= BOOT_KERNEL_LOW && s.paddr < MEMORY_LOW_MAX && s.memsz <= MEMORY_LOW_MAX - s.paddr;
             return boot_fail(error, -ENOMEM,
                              "%s: ELF segment %u wants %llu KiB at %#llx, where this VM has no free memory%s", name, i,
                              (unsigned long long)(s.memsz + 1023) >> 10, (unsigned long long)s.paddr,

@@ -98,14 +98,10 @@ static int fail(char *error, size_t error_size, const char *path, int code, cons
 static const char *why(int e)
 {
     switch (e) {
-    case -ENODATA:
-        return "is empty";
-    case -EBADMSG:
-        return "is a damaged or truncated gzip file";
-    case -EFBIG:
-        return "gives more than 1024 MiB, the most from a pipe or gzip; unpack it into a plain file";
-    default:
-        return strerror(-e);
+    case -ENODATA: return "is empty";
+    case -EBADMSG: return "is a damaged or truncated gzip file";
+    case -EFBIG: return "gives more than 1024 MiB, the most from a pipe or gzip; unpack it into a plain file";
+    default: return strerror(-e);
     }
 }
 

@@ -14,8 +14,7 @@ struct image {
 };
 
 /* 0 or -errno with one line about `path` in `error`. With `gunzip` a gzip file is inflated. */
-int MUST_CHECK image_open(struct image *image, const char *path, bool gunzip, char *error,
-                          size_t error_size);
+int MUST_CHECK image_open(struct image *image, const char *path, bool gunzip, char *error, size_t error_size);
 void image_close(struct image *image);
 /* The host may drop the pages of the file until the next use. */
 void image_release(const struct image *image);

@@ -36,8 +36,7 @@ int memory_create(struct memory *m, u64 size, char *error, size_t error_size)
     u8 *base = pages_map(size + PAGE_SIZE, PROT_READ | PROT_WRITE, true);
     if (!base) {
         int e = errno;
-        snprintf(error, error_size,
-                 "no room for %llu MiB of guest memory (%s); give less with --memory",
+        snprintf(error, error_size, "no room for %llu MiB of guest memory (%s); give less with --memory",
                  (unsigned long long)(size >> 20), strerror(e));
         return -e;
     }

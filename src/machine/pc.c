@@ -208,8 +208,7 @@ static bool on_memory(void *opaque, u64 gpa, void *data, u64 size, bool write)
 
 /* -- creation -- */
 
-static struct irq line(struct pc *pc, enum irq_source source, void (*set)(void *, unsigned, bool),
-                       unsigned n)
+static struct irq line(struct pc *pc, enum irq_source source, void (*set)(void *, unsigned, bool), unsigned n)
 {
     return (struct irq){set, &pc->irq.source[source], n};
 }
@@ -230,8 +229,7 @@ static void create_irqchip_devices(struct pc *pc)
     hpet_init(&pc->hpet, &pc->clock.clock,
               &(struct hpet_config){
                   .gsi = line(pc, IRQ_HPET, pc_irq_gsi, 0),
-                  .legacy = {line(pc, IRQ_HPET, pc_irq_isa, ISA_PIT),
-                             line(pc, IRQ_HPET, pc_irq_isa, ISA_RTC)},
+                  .legacy = {line(pc, IRQ_HPET, pc_irq_isa, ISA_PIT), line(pc, IRQ_HPET, pc_irq_isa, ISA_RTC)},
                   .msi = on_msi,
                   .legacy_switched = on_legacy_switched,
                   .opaque = pc,
@@ -339,8 +337,7 @@ static int map_devices(struct pc *pc)
             (windows[i].when == DEBUG_EXIT && !pc->config.debug_exit))
             continue;
         struct bus *bus = windows[i].start > 0xffff ? &pc->mmio : &pc->port;
-        int e = bus_add(bus, windows[i].start, windows[i].size, windows[i].ops, windows[i].dev,
-                        windows[i].name);
+        int e = bus_add(bus, windows[i].start, windows[i].size, windows[i].ops, windows[i].dev, windows[i].name);
         if (e)
             return e;
     }
@@ -368,16 +365,16 @@ static int create_vm(struct pc *pc, char *error, size_t error_size)
         const struct memory_slot *s = &pc->memory.slot[i];
         e = c->accel->ram_add(pc->vm, GPA(s->start), s->size, s->host, s->start == MEMORY_ROM_GPA);
         if (e) {
-            snprintf(error, error_size, "%s: cannot give the VM %llu MiB of memory: %s",
-                     c->accel->name, (unsigned long long)s->size >> 20, strerror(-e));
+            snprintf(error, error_size, "%s: cannot give the VM %llu MiB of memory: %s", c->accel->name,
+                     (unsigned long long)s->size >> 20, strerror(-e));
             return e;
         }
     }
     return 0;
 }
 
-int pc_create(struct pc **out, const struct pc_config *config, const struct pc_events *events,
-              char *error, size_t error_size)
+int pc_create(struct pc **out, const struct pc_config *config, const struct pc_events *events, char *error,
+              size_t error_size)
 {
     *out = NULL;
     struct pc *pc = calloc(1, sizeof(*pc));
@@ -522,8 +519,7 @@ void pc_stats(struct pc *pc, char *buf, size_t size)
     for (size_t i = 0; i < ARRAY_LEN(bus); i++) {
         int n = snprintf(buf + used, size - used, "%-28s %llu reads, %llu writes\n",
                          i ? "unclaimed memory accesses" : "unclaimed port accesses",
-                         (unsigned long long)bus[i]->unclaimed_reads,
-                         (unsigned long long)bus[i]->unclaimed_writes);
+                         (unsigned long long)bus[i]->unclaimed_reads, (unsigned long long)bus[i]->unclaimed_writes);
         if (n < 0 || (size_t)n >= size - used)
             break;
         used += (size_t)n;

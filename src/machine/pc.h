@@ -35,8 +35,8 @@ struct pc_events {
 };
 
 /* 0 or -errno with one line in `error`. The vCPUs cannot run before pc_start. */
-int MUST_CHECK pc_create(struct pc **pc, const struct pc_config *config,
-                         const struct pc_events *events, char *error, size_t error_size);
+int MUST_CHECK pc_create(struct pc **pc, const struct pc_config *config, const struct pc_events *events, char *error,
+                         size_t error_size);
 /* All vCPU threads have ended. */
 void pc_destroy(struct pc *pc);
 

@@ -26,8 +26,7 @@ static u8 checksum(const u8 *data, u32 size)
 }
 
 /* `body` is what follows the 4-byte header; strings end with NULL. */
-static void add(struct table *t, u8 type, u16 handle, const void *body, u8 size,
-                const char *const *strings)
+static void add(struct table *t, u8 type, u16 handle, const void *body, u8 size, const char *const *strings)
 {
     u8 *p = t->data + t->used, *start = p;
     *p++ = type;

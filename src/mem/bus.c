@@ -27,8 +27,7 @@ static unsigned bus_find(const struct bus *bus, u64 address)
     return low;
 }
 
-int bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, void *dev,
-            const char *name)
+int bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, void *dev, const char *name)
 {
     if (size == 0 || start + (size - 1) < start)
         return -EINVAL;
@@ -108,8 +107,7 @@ static void region_write(const struct bus_region *r, u64 offset, u64 value, unsi
 
 /* The region at `address` or NULL, and how much of an access of `size` lies in it (or in the gap).
  */
-static const struct bus_region *bus_at(const struct bus *bus, u64 address, unsigned size,
-                                       unsigned *part)
+static const struct bus_region *bus_at(const struct bus *bus, u64 address, unsigned size, unsigned *part)
 {
     *part = size;
     unsigned i = bus_find(bus, address);

@@ -29,7 +29,7 @@ struct bus_region {
 #define BUS_REGIONS 64
 
 struct bus {
-    const char *name; /* "port" or "mmio" */
+    const char *name;                      /* "port" or "mmio" */
     struct bus_region region[BUS_REGIONS]; /* sorted by start */
     unsigned count;
     u64 unclaimed_reads, unclaimed_writes;
@@ -63,7 +63,7 @@ struct dev_timer {
     struct dev_timer *next;
 };
 struct clock {
-    u64 (*now_ns)(void *opaque);                 /* monotonic time of the VM: stops while the VM is stopped */
+    u64 (*now_ns)(void *opaque);                  /* monotonic time of the VM: stops while the VM is stopped */
     void (*rearm)(void *opaque, u64 deadline_ns); /* the earliest deadline changed (0 none) */
     void *opaque;
     struct dev_timer *timers; /* sorted by deadline */

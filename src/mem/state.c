@@ -76,8 +76,8 @@ struct state *state_save_begin(void)
 }
 
 /* Reads a section's head at *at: name, version, body range; moves *at behind it. */
-static bool section_next(const struct state *s, size_t *at, const char **name, size_t *name_size,
-                         u32 *version, size_t *body, size_t *end)
+static bool section_next(const struct state *s, size_t *at, const char **name, size_t *name_size, u32 *version,
+                         size_t *body, size_t *end)
 {
     size_t p = *at;
     if (s->size - p < 2 || s->data[p] != 'S')
@@ -132,8 +132,7 @@ struct state *state_load_begin(const void *data, size_t size)
     for (size_t at = 4, body, end, name_size; at < size;) {
         const char *name;
         u32 version;
-        if (!section_next(s, &at, &name, &name_size, &version, &body, &end) ||
-            !fields_sound(s, body, end)) {
+        if (!section_next(s, &at, &name, &name_size, &version, &body, &end) || !fields_sound(s, body, end)) {
             s->error = -EBADMSG;
             break;
         }
@@ -184,8 +183,7 @@ u32 state_section(struct state *s, const char *name, u32 version)
     const char *found;
     size_t found_size, body, end;
     u32 found_version;
-    for (size_t at = 4;
-         at < s->size && section_next(s, &at, &found, &found_size, &found_version, &body, &end);) {
+    for (size_t at = 4; at < s->size && section_next(s, &at, &found, &found_size, &found_version, &body, &end);) {
         if (found_size == n && memcmp(found, name, n) == 0) {
             s->body = body;
             s->end = end;

@@ -131,17 +131,10 @@ static unsigned filter(struct console *c, u8 *bytes, unsigned count)
     unsigned kept = 0;
     for (unsigned i = 0; i < count; i++) {
         switch (escape_feed(&c->escape, bytes[i])) {
-        case ESCAPE_PASS:
-            bytes[kept++] = bytes[i];
-            break;
-        case ESCAPE_QUIT:
-            c->events.quit(c->events.opaque);
-            break;
-        case ESCAPE_HELP:
-            text_out(c, help_text);
-            break;
-        case ESCAPE_NONE:
-            break;
+        case ESCAPE_PASS: bytes[kept++] = bytes[i]; break;
+        case ESCAPE_QUIT: c->events.quit(c->events.opaque); break;
+        case ESCAPE_HELP: text_out(c, help_text); break;
+        case ESCAPE_NONE: break;
         }
     }
     return kept;
@@ -244,8 +237,8 @@ static bool socket_is_stale(const struct sockaddr_un *address)
     if (lstat(address->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
         return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-                 errno == ECONNREFUSED;
+    bool stale =
+        fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
     if (fd >= 0)
         close(fd);
     return stale;

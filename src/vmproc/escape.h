@@ -27,17 +27,13 @@ static inline enum escape_action escape_feed(struct escape *e, u8 byte)
     }
     e->armed = false;
     switch (byte) {
-    case ESCAPE_KEY:
-        return ESCAPE_PASS;
+    case ESCAPE_KEY: return ESCAPE_PASS;
     case 'x':
-    case 'X':
-        return ESCAPE_QUIT;
+    case 'X': return ESCAPE_QUIT;
     case 'h':
     case 'H':
-    case '?':
-        return ESCAPE_HELP;
-    default:
-        return ESCAPE_NONE;
+    case '?': return ESCAPE_HELP;
+    default: return ESCAPE_NONE;
     }
 }
 

@@ -27,7 +27,7 @@ static void restore_and_end(int signal_number)
     raise(signal_number); /* SA_RESETHAND: the default action */
 }
 
-static void catch(int signal_number)
+static void catch (int signal_number)
 {
     struct sigaction action = {.sa_handler = restore_and_end, .sa_flags = (int)SA_RESETHAND};
     sigaction(signal_number, &action, NULL);
@@ -38,7 +38,7 @@ void terminal_end_by(int signal_number)
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, signal_number);
-    catch(signal_number);
+    catch (signal_number);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
@@ -57,7 +57,7 @@ bool terminal_raw(void)
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
     for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
-        catch(crashes[i]);
+        catch (crashes[i]);
     atexit(terminal_restore);
     is_raw = 1;
     if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0) {

@@ -14,11 +14,11 @@ struct vm_config {
     u64 memory;         /* bytes */
     u32 vcpus;
     enum accel_nested nested;
-    const char *accel;  /* "auto" (which one and why goes to standard error), "engine", "kvm" */
+    const char *accel;                 /* "auto" (which one and why goes to standard error), "engine", "kvm" */
     const struct accel_ops *accel_ops; /* NULL, or what to take instead: for tests */
-    const char *cpu;    /* NULL: the default model */
-    const char *serial; /* see console_open */
-    const char *trace;  /* NULL: none */
+    const char *cpu;                   /* NULL: the default model */
+    const char *serial;                /* see console_open */
+    const char *trace;                 /* NULL: none */
     bool no_reboot, debug_exit, stats;
     u64 timeout_ms; /* 0: none */
 };

@@ -7,11 +7,7 @@
 
 #include "base/types.h"
 
-enum gpr {
-    RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI,
-    R8, R9, R10, R11, R12, R13, R14, R15,
-    GPR_COUNT
-};
+enum gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
 
 /* Segment registers in the order of their encoding in ModRM.reg; LDTR and TR follow. */
 enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
@@ -37,9 +33,9 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG
 #define FLAG_ID BIT64(21)
 #define FLAGS_ARITH (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 /* Every bit that software can set. */
-#define FLAGS_DEFINED                                                                              \
-    (FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM |         \
-     FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID)
+#define FLAGS_DEFINED                                                                                                  \
+    (FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC | FLAG_VIF |        \
+     FLAG_VIP | FLAG_ID)
 
 #define CR0_PE BIT64(0)
 #define CR0_MP BIT64(1)

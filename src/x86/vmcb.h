@@ -8,15 +8,15 @@
 #include "base/types.h"
 
 struct vmcb_control {
-    u32 intercept[6];     /* 000h: CR, DR, exceptions, then bits numbered as exit codes 60h, 80h, a0h on */
+    u32 intercept[6]; /* 000h: CR, DR, exceptions, then bits numbered as exit codes 60h, 80h, a0h on */
     u8 reserved_018[0x3c - 0x18];
-    u16 pause_threshold;  /* 03ch */
-    u16 pause_count;      /* 03eh */
-    u64 iopm;             /* 040h */
-    u64 msrpm;            /* 048h */
-    u64 tsc_offset;       /* 050h */
-    u32 asid;             /* 058h */
-    u8 tlb_control;       /* 05ch */
+    u16 pause_threshold; /* 03ch */
+    u16 pause_count;     /* 03eh */
+    u64 iopm;            /* 040h */
+    u64 msrpm;           /* 048h */
+    u64 tsc_offset;      /* 050h */
+    u32 asid;            /* 058h */
+    u8 tlb_control;      /* 05ch */
     u8 reserved_05d[3];
     u64 vintr;            /* 060h: VINTR_* */
     u64 interrupt_shadow; /* 068h: bit 0 */
@@ -46,36 +46,36 @@ struct vmcb_segment {
 struct vmcb_save {
     struct vmcb_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr; /* 000h */
     u8 reserved_0a0[0xcb - 0xa0];
-    u8 cpl;            /* 0cbh */
+    u8 cpl; /* 0cbh */
     u8 reserved_0cc[4];
-    u64 efer;          /* 0d0h */
+    u64 efer; /* 0d0h */
     u8 reserved_0d8[0x148 - 0xd8];
-    u64 cr4;           /* 148h */
-    u64 cr3;           /* 150h */
-    u64 cr0;           /* 158h */
-    u64 dr7;           /* 160h */
-    u64 dr6;           /* 168h */
-    u64 rflags;        /* 170h */
-    u64 rip;           /* 178h */
+    u64 cr4;    /* 148h */
+    u64 cr3;    /* 150h */
+    u64 cr0;    /* 158h */
+    u64 dr7;    /* 160h */
+    u64 dr6;    /* 168h */
+    u64 rflags; /* 170h */
+    u64 rip;    /* 178h */
     u8 reserved_180[0x1d8 - 0x180];
-    u64 rsp;           /* 1d8h */
-    u64 s_cet;         /* 1e0h */
-    u64 ssp;           /* 1e8h */
-    u64 isst_addr;     /* 1f0h */
-    u64 rax;           /* 1f8h */
-    u64 star;          /* 200h */
-    u64 lstar;         /* 208h */
-    u64 cstar;         /* 210h */
-    u64 sfmask;        /* 218h */
+    u64 rsp;            /* 1d8h */
+    u64 s_cet;          /* 1e0h */
+    u64 ssp;            /* 1e8h */
+    u64 isst_addr;      /* 1f0h */
+    u64 rax;            /* 1f8h */
+    u64 star;           /* 200h */
+    u64 lstar;          /* 208h */
+    u64 cstar;          /* 210h */
+    u64 sfmask;         /* 218h */
     u64 kernel_gs_base; /* 220h */
-    u64 sysenter_cs;   /* 228h */
-    u64 sysenter_esp;  /* 230h */
-    u64 sysenter_eip;  /* 238h */
-    u64 cr2;           /* 240h */
+    u64 sysenter_cs;    /* 228h */
+    u64 sysenter_esp;   /* 230h */
+    u64 sysenter_eip;   /* 238h */
+    u64 cr2;            /* 240h */
     u8 reserved_248[0x268 - 0x248];
-    u64 g_pat;         /* 268h */
-    u64 dbgctl;        /* 270h */
-    u64 lbr[4];        /* 278h: BR_FROM, BR_TO, LASTEXCPFROM, LASTEXCPTO */
+    u64 g_pat;  /* 268h */
+    u64 dbgctl; /* 270h */
+    u64 lbr[4]; /* 278h: BR_FROM, BR_TO, LASTEXCPFROM, LASTEXCPTO */
 };
 
 #define VMCB_SAVE_OFFSET 0x400

@@ -34,12 +34,14 @@ static u64 chance(void)
     return seed >> 33;
 }
 
+/* clang-format off */
 static void read_it(void *p) { __asm__ volatile("mov (%0), %%eax" : : "r"(p) : "rax", "memory"); }
 static void write_it(void *p) { __asm__ volatile("movb $0, 64(%0)" : : "r"(p) : "memory"); }
 static void fetch_it(void *p) { __asm__ volatile("call *%0" : : "r"(p) : "memory"); }
 USER_TEXT static void user_read(void *p) { __asm__ volatile("mov (%0), %%eax" : : "r"(p) : "rax", "memory"); }
 USER_TEXT static void user_write(void *p) { __asm__ volatile("movb $0, 64(%0)" : : "r"(p) : "memory"); }
 USER_TEXT static void user_fetch(void *p) { __asm__ volatile("call *%0" : : "r"(p) : "memory"); }
+/* clang-format on */
 
 /* The error code of the access, or -1 if it does not fault. The entries get its accessed and dirty bits. */
 static int model(struct state *s, unsigned kind)
@@ -122,14 +124,14 @@ static bool try_one(struct state *s)
     bool twice = chance() & 1;
     if (twice) {
         int first = model(s, KERNEL_READ);
-        struct fault f = catch(read_it, (void *)LA);
+        struct fault f = catch_fault(read_it, (void *)LA);
         if (f.raised != (first >= 0) || (f.raised && (int)f.error != first))
             return false;
         s->pde = (s->pde & ~PTE_A) | (*pde & PTE_A); /* a walk that faults later may have set it */
     }
     int should = model(s, s->kind);
     *(volatile u8 *)PHYSICAL = 0xc3;
-    struct fault f = s->kind < USER_READ ? catch(fn[s->kind], (void *)LA) : catch_user(fn[s->kind], (void *)LA);
+    struct fault f = s->kind < USER_READ ? catch_fault(fn[s->kind], (void *)LA) : catch_user(fn[s->kind], (void *)LA);
     if (f.raised != (should >= 0))
         return false;
     if (f.raised && (f.vector != EXC_PF || (int)f.error != should || (f.cr2 & ~0xfffull) != LA))

@@ -21,7 +21,7 @@ static void write_base(void *value)
 
 static bool base_faults(u64 value)
 {
-    struct fault f = catch(write_base, &value);
+    struct fault f = catch_fault(write_base, &value);
     return f.raised && f.vector == EXC_GP && f.error == 0;
 }
 
@@ -42,13 +42,13 @@ static bool x2apic_write_faults(u32 msr, u64 value)
 {
     msr_number = msr;
     msr_value = value;
-    return catch(msr_write, NULL).raised;
+    return catch_fault(msr_write, NULL).raised;
 }
 
 static bool x2apic_read_faults(u32 msr)
 {
     msr_number = msr;
-    return catch(msr_read, NULL).raised;
+    return catch_fault(msr_read, NULL).raised;
 }
 
 static void bases(void)
@@ -281,7 +281,8 @@ static void hypercalls(void)
     window();
     check_eq((u64)call(10, ~0ull, 0, 0xffffffff, 0x48), 0, "an ID that no CPU has");
     check_eq((u64)call(10, 1, 0, 0, 0x40048), (u64)-22ll, "no shorthands");
-    check_eq(catch(other_vendors, cpuid(0, 0).c == 0x6c65746e ? idt : NULL).vector, EXC_UD, "the other vendor's: #UD");
+    check_eq(catch_fault(other_vendors, cpuid(0, 0).c == 0x6c65746e ? idt : NULL).vector, EXC_UD,
+             "the other vendor's: #UD");
 }
 
 int main(void)

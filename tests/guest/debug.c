@@ -189,7 +189,7 @@ static void data_breakpoints(void)
     instruction_kind = false;
     write_dr7(read_dr7() & ~2ull);
     start();
-    check(catch(fault_behind_ss, NULL).vector == EXC_UD, "a fault behind it is delivered");
+    check(catch_fault(fault_behind_ss, NULL).vector == EXC_UD, "a fault behind it is delivered");
     start();
     stop_stepping = true;
     __asm__ volatile(SET_TF "nop\nw_11: nop" : : : "cc", "memory");
@@ -262,7 +262,9 @@ static void stack_segment(void)
     start();
     stop_at = (u64)ss_3;
     __asm__ volatile("mov %%ss, %%ecx\n" SET_TF "mov %%ecx, %%ss\n.byte 0xf1\nss_2: nop\nss_3: nop"
-                     : : : "rcx", "cc", "memory");
+                     :
+                     :
+                     : "rcx", "cc", "memory");
     check_eq(records, 2, "INT1 after MOV SS under TF");
     expect(0, ss_2, 0, "no step at the handler");
     LABEL(sti_1);
@@ -327,10 +329,10 @@ static void bad_dr4(void *p)
 
 static void faults(void)
 {
-    check(catch(bad_dr6, NULL).vector == EXC_GP, "DR6 bit 32 is #GP");
-    check(catch(bad_dr7, NULL).vector == EXC_GP, "DR7 bit 32 is #GP");
+    check(catch_fault(bad_dr6, NULL).vector == EXC_GP, "DR6 bit 32 is #GP");
+    check(catch_fault(bad_dr7, NULL).vector == EXC_GP, "DR7 bit 32 is #GP");
     write_cr4(read_cr4() | CR4_DE);
-    check(catch(bad_dr4, NULL).vector == EXC_UD, "DR4 with CR4.DE is #UD");
+    check(catch_fault(bad_dr4, NULL).vector == EXC_UD, "DR4 with CR4.DE is #UD");
     write_cr4(read_cr4() & ~CR4_DE);
 }
 
@@ -360,7 +362,9 @@ static void syscall_again(void)
     wrmsr(0xc0000082, (u64)syscall_target_2);
     wrmsr(0xc0000084, 0);
     __asm__ volatile(SET_TF "syscall\nsyscall_target_2: nop\nsyscall_back_2: nop\n" CLEAR_TF
-                     : : : "rcx", "r11", "cc", "memory");
+                     :
+                     :
+                     : "rcx", "r11", "cc", "memory");
     check_eq(records, 2, "and traps if SFMASK keeps it");
     expect(0, syscall_target_2, DR6_BS, "at the target");
 }
@@ -381,7 +385,10 @@ static void last_branch(void)
     start();
     stop_stepping = true;
     __asm__ volatile("mov $0x1d9, %%ecx; xor %%edx, %%edx; mov $2, %%eax; wrmsr\n" SET_TF
-                     "nop\nnop\njmp btf_to\nnop\nbtf_to: nop\nnop" : : : "rax", "rcx", "rdx", "cc", "memory");
+                     "nop\nnop\njmp btf_to\nnop\nbtf_to: nop\nnop"
+                     :
+                     :
+                     : "rax", "rcx", "rdx", "cc", "memory");
     check_eq(records, 1, "DEBUGCTL.BTF steps by branches");
     expect(0, btf_to, DR6_BS, "at the target");
     check_eq(rdmsr(0x1d9), 0, "#DB clears BTF");

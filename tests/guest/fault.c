@@ -18,13 +18,13 @@ static void expect(struct fault f, unsigned vector, u64 error, const char *name)
 }
 
 /* Functions whose faulting instruction is at a label, and the label of the one behind it. */
-#define PROBE(name, insn)                                                                          \
-    void name(void *p);                                                                            \
-    extern const u8 name##_at[], name##_after[];                                                   \
+#define PROBE(name, insn)                                                                                              \
+    void name(void *p);                                                                                                \
+    extern const u8 name##_at[], name##_after[];                                                                       \
     __asm__(".text\n" #name ":\n" #name "_at: " insn "\n" #name "_after: ret\n")
-#define USER_PROBE(name, insn)                                                                     \
-    void name(void *p);                                                                            \
-    extern const u8 name##_at[], name##_after[];                                                   \
+#define USER_PROBE(name, insn)                                                                                         \
+    void name(void *p);                                                                                                \
+    extern const u8 name##_at[], name##_after[];                                                                       \
     __asm__(".section .user.text, \"ax\"\n" #name ":\n" #name "_at: " insn "\n" #name "_after: ret\n.text\n")
 
 PROBE(divide, "divl zero_word(%rip)");
@@ -69,11 +69,11 @@ __asm__(".data\nzero_word: .quad 0\n.text\n");
 
 static void arithmetic(void)
 {
-    struct fault f = catch(divide, NULL);
+    struct fault f = catch_fault(divide, NULL);
     expect(f, EXC_DE, 0, "#DE by DIV");
     check_eq(f.rip, (u64)divide_at, "#DE is a fault");
-    expect(catch(divide_8, NULL), EXC_DE, 0, "#DE by DIV of a byte");
-    expect(catch(idivide, NULL), EXC_DE, 0, "#DE by IDIV");
+    expect(catch_fault(divide_8, NULL), EXC_DE, 0, "#DE by DIV of a byte");
+    expect(catch_fault(idivide, NULL), EXC_DE, 0, "#DE by IDIV");
     f = catch_user(user_divide, NULL);
     expect(f, EXC_DE, 0, "#DE at CPL 3");
     check_eq(f.cs, SEL_USER_CODE, "saves the CS of CPL 3");
@@ -81,20 +81,20 @@ static void arithmetic(void)
 
 static void software(void)
 {
-    struct fault f = catch(breakpoint, NULL);
+    struct fault f = catch_fault(breakpoint, NULL);
     expect(f, EXC_BP, 0, "#BP");
     check_eq(f.rip, (u64)breakpoint_after, "#BP is a trap");
-    f = catch(int1, NULL);
+    f = catch_fault(int1, NULL);
     expect(f, EXC_DB, 0, "INT1");
     check_eq(f.rip, (u64)int1_after, "INT1 is a trap");
-    f = catch(undefined, NULL);
+    f = catch_fault(undefined, NULL);
     expect(f, EXC_UD, 0, "#UD");
     check_eq(f.rip, (u64)undefined_at, "#UD is a fault");
-    expect(catch(lock_register, NULL), EXC_UD, 0, "LOCK with a register destination");
-    expect(catch(long_instruction, NULL), EXC_GP, 0, "16 bytes of instruction");
+    expect(catch_fault(lock_register, NULL), EXC_UD, 0, "LOCK with a register destination");
+    expect(catch_fault(long_instruction, NULL), EXC_GP, 0, "16 bytes of instruction");
     f = catch_user(user_int3, NULL);
     expect(f, EXC_BP, 0, "#BP at CPL 3");
-    struct fault int20 = catch(int_20, NULL);
+    struct fault int20 = catch_fault(int_20, NULL);
     expect(int20, 0x20, 0, "INT 20h");
     check_eq(int20.rip, (u64)int_20_after, "INT n is a trap");
 }
@@ -103,37 +103,37 @@ static void idt_errors(void)
 {
     expect(catch_user(user_int20, NULL), EXC_GP, 0x20 * 8 + 2, "INT n to a gate of DPL 0");
     idt[0x21].type &= 0x7f;
-    expect(catch(int_21, NULL), EXC_NP, 0x21 * 8 + 2, "INT n to a gate that is not present");
+    expect(catch_fault(int_21, NULL), EXC_NP, 0x21 * 8 + 2, "INT n to a gate that is not present");
     idt[0x21].type = 0x80;
-    expect(catch(int_21, NULL), EXC_GP, 0x21 * 8 + 2, "INT n to a gate of type 0");
+    expect(catch_fault(int_21, NULL), EXC_GP, 0x21 * 8 + 2, "INT n to a gate of type 0");
     gate_set(0x21, (u64)vectors[0x21], 0, 0x8e, 0);
-    expect(catch(int_21, NULL), EXC_GP, 0, "a gate with a null selector");
+    expect(catch_fault(int_21, NULL), EXC_GP, 0, "a gate with a null selector");
     gate_set(0x21, (u64)vectors[0x21], SEL_DATA, 0x8e, 0);
-    expect(catch(int_21, NULL), EXC_GP, SEL_DATA, "a gate to a data segment");
+    expect(catch_fault(int_21, NULL), EXC_GP, SEL_DATA, "a gate to a data segment");
     gate_set(0x21, 0x800000000000, SEL_CODE64, 0x8e, 0);
-    expect(catch(int_21, NULL), EXC_GP, 0, "a gate to a non-canonical address");
+    expect(catch_fault(int_21, NULL), EXC_GP, 0, "a gate to a non-canonical address");
     gate_set(0x21, (u64)vectors[0x21], SEL_CODE64, 0x8e, 0);
 }
 
 static void segments(void)
 {
-    check(!catch(load_ldt, (void *)0).raised, "LLDT of null");
-    expect(catch(load_ds, (void *)0x1000), EXC_GP, 0x1000, "selector beyond the GDT");
-    expect(catch(load_ds, (void *)SEL_TSS), EXC_GP, SEL_TSS, "DS with a system segment");
-    expect(catch(load_ds, (void *)(SEL_DATA | 4)), EXC_GP, SEL_DATA | 4, "selector of an LDT that is null");
+    check(!catch_fault(load_ldt, (void *)0).raised, "LLDT of null");
+    expect(catch_fault(load_ds, (void *)0x1000), EXC_GP, 0x1000, "selector beyond the GDT");
+    expect(catch_fault(load_ds, (void *)SEL_TSS), EXC_GP, SEL_TSS, "DS with a system segment");
+    expect(catch_fault(load_ds, (void *)(SEL_DATA | 4)), EXC_GP, SEL_DATA | 4, "selector of an LDT that is null");
     gdt_spare[0] = 0x00cf13000000ffff;
-    expect(catch(load_ds, (void *)SEL_SPARE), EXC_NP, SEL_SPARE, "DS not present");
-    expect(catch(load_ss, (void *)SEL_SPARE), EXC_SS, SEL_SPARE, "SS not present");
-    expect(catch(load_ss, (void *)SEL_CODE64), EXC_GP, SEL_CODE64, "SS with a code segment");
-    expect(catch(load_ss, (void *)(SEL_DATA | 3)), EXC_GP, SEL_DATA, "SS with RPL 3 at CPL 0");
-    expect(catch(load_ss, (void *)SEL_USER_DATA), EXC_GP, SEL_USER_DATA & ~3, "SS with DPL 3 at CPL 0");
-    expect(catch(load_tr, (void *)SEL_TSS), EXC_GP, SEL_TSS, "LTR of a busy TSS");
-    expect(catch(load_tr, (void *)SEL_DATA), EXC_GP, SEL_DATA, "LTR of a data segment");
-    expect(catch(load_ldt, (void *)SEL_DATA), EXC_GP, SEL_DATA, "LLDT of a data segment");
-    expect(catch(far_null, NULL), EXC_GP, 0, "RETF to a null selector");
+    expect(catch_fault(load_ds, (void *)SEL_SPARE), EXC_NP, SEL_SPARE, "DS not present");
+    expect(catch_fault(load_ss, (void *)SEL_SPARE), EXC_SS, SEL_SPARE, "SS not present");
+    expect(catch_fault(load_ss, (void *)SEL_CODE64), EXC_GP, SEL_CODE64, "SS with a code segment");
+    expect(catch_fault(load_ss, (void *)(SEL_DATA | 3)), EXC_GP, SEL_DATA, "SS with RPL 3 at CPL 0");
+    expect(catch_fault(load_ss, (void *)SEL_USER_DATA), EXC_GP, SEL_USER_DATA & ~3, "SS with DPL 3 at CPL 0");
+    expect(catch_fault(load_tr, (void *)SEL_TSS), EXC_GP, SEL_TSS, "LTR of a busy TSS");
+    expect(catch_fault(load_tr, (void *)SEL_DATA), EXC_GP, SEL_DATA, "LTR of a data segment");
+    expect(catch_fault(load_ldt, (void *)SEL_DATA), EXC_GP, SEL_DATA, "LLDT of a data segment");
+    expect(catch_fault(far_null, NULL), EXC_GP, 0, "RETF to a null selector");
     gdt_spare[0] = 0;
-    check(!catch(load_ds, (void *)0).raised, "DS null");
-    catch(load_ds, (void *)SEL_DATA);
+    check(!catch_fault(load_ds, (void *)0).raised, "DS null");
+    catch_fault(load_ds, (void *)SEL_DATA);
 }
 
 static u16 fs_seen USER_DATA;
@@ -175,29 +175,29 @@ static void floating_point(void)
 {
     u64 cr0 = read_cr0();
     write_cr0(cr0 | CR0_TS);
-    expect(catch(x87, NULL), EXC_NM, 0, "x87 with CR0.TS");
-    expect(catch(sse_add, NULL), EXC_NM, 0, "SSE with CR0.TS");
-    expect(catch(x87_wait, NULL), EXC_NM, 0, "WAIT with CR0.TS and MP");
+    expect(catch_fault(x87, NULL), EXC_NM, 0, "x87 with CR0.TS");
+    expect(catch_fault(sse_add, NULL), EXC_NM, 0, "SSE with CR0.TS");
+    expect(catch_fault(x87_wait, NULL), EXC_NM, 0, "WAIT with CR0.TS and MP");
     write_cr0((cr0 | CR0_TS) & ~CR0_MP);
-    check(!catch(x87_wait, NULL).raised, "WAIT with CR0.TS without MP");
+    check(!catch_fault(x87_wait, NULL).raised, "WAIT with CR0.TS without MP");
     write_cr0(cr0 | CR0_EM);
-    expect(catch(x87, NULL), EXC_NM, 0, "x87 with CR0.EM");
-    expect(catch(sse_add, NULL), EXC_UD, 0, "SSE with CR0.EM");
+    expect(catch_fault(x87, NULL), EXC_NM, 0, "x87 with CR0.EM");
+    expect(catch_fault(sse_add, NULL), EXC_UD, 0, "SSE with CR0.EM");
     write_cr0(cr0);
     write_cr4(read_cr4() & ~CR4_OSFXSR);
-    expect(catch(sse_add, NULL), EXC_UD, 0, "SSE without CR4.OSFXSR");
+    expect(catch_fault(sse_add, NULL), EXC_UD, 0, "SSE without CR4.OSFXSR");
     write_cr4(read_cr4() | CR4_OSFXSR);
-    expect(catch(x87_divide, NULL), EXC_MF, 0, "#MF");
+    expect(catch_fault(x87_divide, NULL), EXC_MF, 0, "#MF");
     __asm__ volatile("fninit");
-    expect(catch(sse_divide, NULL), EXC_XM, 0, "#XM");
+    expect(catch_fault(sse_divide, NULL), EXC_XM, 0, "#XM");
     write_cr4(read_cr4() & ~CR4_OSXMMEXCPT);
-    expect(catch(sse_divide, NULL), EXC_UD, 0, "#UD for #XM without CR4.OSXMMEXCPT");
+    expect(catch_fault(sse_divide, NULL), EXC_UD, 0, "#UD for #XM without CR4.OSXMMEXCPT");
     write_cr4(read_cr4() | CR4_OSXMMEXCPT);
     set_mxcsr(0x1f80);
     static u8 area[64] __attribute__((aligned(64)));
-    expect(catch(movaps, area), EXC_GP, 0, "MOVAPS of a misaligned address");
+    expect(catch_fault(movaps, area), EXC_GP, 0, "MOVAPS of a misaligned address");
     if (cpuid(1, 0).c & BIT(13))
-        expect(catch(cmpxchg16, area), EXC_GP, 0, "CMPXCHG16B of a misaligned address");
+        expect(catch_fault(cmpxchg16, area), EXC_GP, 0, "CMPXCHG16B of a misaligned address");
     else
         skip("CMPXCHG16B of a misaligned address", "no CMPXCHG16B");
 }
@@ -281,26 +281,26 @@ static void debug(void)
     on_vector(EXC_DB, NULL);
     write_dr6(DR6_FIXED);
     write_dr7(DR7_FIXED | DR7_GD);
-    struct fault f = catch(dr_read, NULL);
+    struct fault f = catch_fault(dr_read, NULL);
     expect(f, EXC_DB, 0, "general detect");
     check(f.dr6 & DR6_BD, "with DR6.BD");
     check(!(read_dr7() & DR7_GD), "and DR7.GD clear in the handler");
     write_dr6(DR6_FIXED);
     u64 cr4 = read_cr4();
     write_cr4(cr4 | CR4_DE);
-    expect(catch(dr4_read, NULL), EXC_UD, 0, "DR4 with CR4.DE");
+    expect(catch_fault(dr4_read, NULL), EXC_UD, 0, "DR4 with CR4.DE");
     write_cr4(cr4 & ~CR4_DE);
-    check(!catch(dr4_read, NULL).raised, "DR4 is DR6 without CR4.DE");
+    check(!catch_fault(dr4_read, NULL).raised, "DR4 is DR6 without CR4.DE");
 }
 
 static void double_fault(void)
 {
     gate_set(EXC_GP, (u64)vectors[EXC_GP], SEL_CODE64, 0x0e, 0); /* not present */
-    struct fault f = catch(load_ds, (void *)0x1000);
+    struct fault f = catch_fault(load_ds, (void *)0x1000);
     gate_set(EXC_GP, (u64)vectors[EXC_GP], SEL_CODE64, 0x8e, 0);
     expect(f, EXC_DF, 0, "#GP whose gate is not present is #DF");
     gate_set(EXC_UD, (u64)vectors[EXC_UD], SEL_CODE64, 0x0e, 0);
-    f = catch(undefined, NULL);
+    f = catch_fault(undefined, NULL);
     gate_set(EXC_UD, (u64)vectors[EXC_UD], SEL_CODE64, 0x8e, 0);
     bool intel = cpuid(0, 0).c == 0x6c65746e; /* "ntel" */
     expect(f, EXC_NP, EXC_UD * 8 + 2 + intel, "#UD whose gate is not present is #NP, on Intel with EXT");
@@ -308,7 +308,7 @@ static void double_fault(void)
     map_page(la, (u64)page_alloc(), 0);
     u64 old = tss.rsp[0];
     gate_set(EXC_PF, (u64)vectors[EXC_PF], SEL_CODE64, 0x0e, 0);
-    f = catch((void (*)(void *))la, NULL);
+    f = catch_fault((void (*)(void *))la, NULL);
     gate_set(EXC_PF, (u64)vectors[EXC_PF], SEL_CODE64, 0x8e, 0);
     expect(f, EXC_DF, 0, "#PF whose gate is not present is #DF");
     tss.rsp[0] = old;
@@ -316,11 +316,11 @@ static void double_fault(void)
 
 static void control_registers(void)
 {
-    expect(catch(rdmsr_bad, NULL), EXC_GP, 0, "RDMSR of an unknown MSR");
-    expect(catch(cr0_bad, NULL), EXC_GP, 0, "CR0.PE off with PG on");
-    expect(catch(cr4_bad, NULL), EXC_GP, 0, "CR4.PAE off in long mode");
-    expect(catch(cr4_reserved, NULL), EXC_GP, 0, "reserved bit of CR4");
-    expect(catch(cr8_bad, NULL), EXC_GP, 0, "CR8 above 15");
+    expect(catch_fault(rdmsr_bad, NULL), EXC_GP, 0, "RDMSR of an unknown MSR");
+    expect(catch_fault(cr0_bad, NULL), EXC_GP, 0, "CR0.PE off with PG on");
+    expect(catch_fault(cr4_bad, NULL), EXC_GP, 0, "CR4.PAE off in long mode");
+    expect(catch_fault(cr4_reserved, NULL), EXC_GP, 0, "reserved bit of CR4");
+    expect(catch_fault(cr8_bad, NULL), EXC_GP, 0, "CR8 above 15");
 }
 
 int main(void)

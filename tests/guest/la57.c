@@ -64,9 +64,9 @@ static void jump(void *p)
 
 static void wide_registers(void)
 {
-    check(!catch(set_lstar, (void *)WIDE).raised, "LSTAR takes a 57-bit address");
-    check(catch(set_lstar, (void *)(1ull << 57)).vector == EXC_GP, "and none beyond");
-    check(!catch(set_idtr, (void *)WIDE).raised, "IDTR takes a 57-bit base");
+    check(!catch_fault(set_lstar, (void *)WIDE).raised, "LSTAR takes a 57-bit address");
+    check(catch_fault(set_lstar, (void *)(1ull << 57)).vector == EXC_GP, "and none beyond");
+    check(!catch_fault(set_idtr, (void *)WIDE).raised, "IDTR takes a 57-bit base");
     invlpg(WIDE);
     wrmsr(MSR_LSTAR, 0);
 }
@@ -82,27 +82,27 @@ int main(void)
     pml5[1] = (u64)high | PTE_P | PTE_W | PTE_U;
     *frame = 0x5757;
     *pte_of(high, 0x7000, 1) = (u64)frame | PTE_P | PTE_W;
-    check(catch(set_la57, NULL).vector == EXC_GP, "CR4.LA57 cannot change in long mode");
-    struct fault f = catch(touch, (void *)(WIDE + 0x7000));
+    check(catch_fault(set_la57, NULL).vector == EXC_GP, "CR4.LA57 cannot change in long mode");
+    struct fault f = catch_fault(touch, (void *)(WIDE + 0x7000));
     check(f.raised && f.vector == EXC_GP, "bit 48 alone is not canonical with four levels");
     wide_registers();
     u64 cr4 = read_cr4(), cr3 = read_cr3();
     paging_switch(cr4 | CR4_LA57, (u64)pml5);
     check(read_cr4() & CR4_LA57, "five levels");
     check_eq(*(volatile u64 *)(WIDE + 0x7000), 0x5757, "an address with bit 48");
-    f = catch(touch, (void *)(WIDE + 0x8000));
+    f = catch_fault(touch, (void *)(WIDE + 0x8000));
     check(f.raised && f.vector == EXC_PF && f.cr2 == WIDE + 0x8000, "a missing page there is #PF");
-    f = catch(touch, (void *)(1ull << 56));
+    f = catch_fault(touch, (void *)(1ull << 56));
     check(f.raised && f.vector == EXC_GP, "bit 56 alone is not canonical");
-    f = catch(touch, (void *)0xff00000000000000);
+    f = catch_fault(touch, (void *)0xff00000000000000);
     check(f.raised && f.vector == EXC_PF && f.error == 0, "bits 63 to 56 are");
-    f = catch(jump, (void *)(WIDE + 0x9000));
+    f = catch_fault(jump, (void *)(WIDE + 0x9000));
     check(f.raised && f.vector == EXC_PF && f.rip == WIDE + 0x9000, "a jump there faults at the fetch");
-    check(catch(set_la57, NULL).vector == EXC_GP, "nor be cleared in it");
+    check(catch_fault(set_la57, NULL).vector == EXC_GP, "nor be cleared in it");
     wide_registers();
     paging_switch(cr4, cr3);
     check(!(read_cr4() & CR4_LA57), "back to four levels");
-    f = catch(touch, (void *)(WIDE + 0x7000));
+    f = catch_fault(touch, (void *)(WIDE + 0x7000));
     check(f.raised && f.vector == EXC_GP, "not canonical again");
     return 0;
 }

@@ -85,7 +85,9 @@ static void sources(void)
     __asm__ volatile("lea 1f(%%rip), %0; mov %0, 24(%1); jmp *24(%1); mov $0, %0; 1:" : "=&r"(target) : "r"(device));
     check(target, "JMP through device memory");
     __asm__ volatile("lea 1f(%%rip), %0; mov %0, 24(%2); call *24(%2); 1: pop %1"
-                     : "=&r"(target), "=&r"(x) : "r"(device) : "memory");
+                     : "=&r"(target), "=&r"(x)
+                     : "r"(device)
+                     : "memory");
     check_eq(x, target, "CALL through device memory");
     u16 msw;
     __asm__ volatile("smsw (%1); movzwl (%1), %k0" : "=r"(x) : "r"(device + 32));
@@ -192,9 +194,13 @@ static void port_strings(void)
 
 #define NOWHERE 0x800000000000ull
 
-#define BRANCH(name, insn) extern const u8 name[], name##_at[]; \
-    __asm__(".text\n" #name ": mov %rsp, %rsi\n" insn "\n"); \
-    static void name##_call(void *p) { __asm__ volatile("call " #name : : "D"(p) : "rax", "rsi", "memory"); }
+#define BRANCH(name, insn)                                                                                             \
+    extern const u8 name[], name##_at[];                                                                               \
+    __asm__(".text\n" #name ": mov %rsp, %rsi\n" insn "\n");                                                           \
+    static void name##_call(void *p)                                                                                   \
+    {                                                                                                                  \
+        __asm__ volatile("call " #name : : "D"(p) : "rax", "rsi", "memory");                                           \
+    }
 
 BRANCH(jump_register, "jump_register_at: jmp *%rdi; ret")
 BRANCH(jump_memory, "push %rdi; pop %rax; mov %rdi, -64(%rsp); jump_memory_at: jmp *-64(%rsp); ret")
@@ -204,7 +210,7 @@ BRANCH(ret_imm, "push %rdi; mov %rsp, %rsi; ret_imm_at: ret $24")
 
 static void unreachable_one(void (*fn)(void *), const u8 *at, const char *name)
 {
-    struct fault f = catch(fn, (void *)NOWHERE);
+    struct fault f = catch_fault(fn, (void *)NOWHERE);
     check(f.raised && f.vector == EXC_GP && f.error == 0, name);
     check_eq(f.rip, (u64)at, "at the branch itself");
 }
@@ -225,11 +231,11 @@ static void unreachable(void)
     unreachable_one(ret_plain_call, ret_plain_at, "RET to a non-canonical address");
     unreachable_one(ret_imm_call, ret_imm_at, "RET imm to a non-canonical address");
     on_vector(EXC_GP, gp_rsp);
-    catch(call_register_call, (void *)NOWHERE);
+    catch_fault(call_register_call, (void *)NOWHERE);
     check_eq(rsp_before, 0, "CALL has not moved RSP");
-    catch(ret_plain_call, (void *)NOWHERE);
+    catch_fault(ret_plain_call, (void *)NOWHERE);
     check_eq(rsp_before, 0, "nor RET");
-    catch(ret_imm_call, (void *)NOWHERE);
+    catch_fault(ret_imm_call, (void *)NOWHERE);
     check_eq(rsp_before, 0, "nor RET imm");
     on_vector(EXC_GP, NULL);
 }
@@ -265,11 +271,11 @@ __asm__(".text\n"
 
 static void code_segment(void)
 {
-    struct fault f = catch(store_by_cs, NULL);
+    struct fault f = catch_fault(store_by_cs, NULL);
     check(f.raised && f.vector == EXC_GP && f.error == 0 && f.rip == (u64)store_by_cs_at,
           "a store through CS in compatibility mode is #GP(0)");
     check_eq(code_store_word, 5, "and does nothing");
-    check(!catch(load_by_cs, NULL).raised, "a load is fine");
+    check(!catch_fault(load_by_cs, NULL).raised, "a load is fine");
 }
 
 /* A code segment that ends behind two instructions, or in the middle of the third. */
@@ -291,7 +297,7 @@ static void limited_run(void *p)
 static void code_limit(void)
 {
     for (limit_cut = 2; limit_cut < 9; limit_cut++) {
-        struct fault f = catch(limited_run, NULL);
+        struct fault f = catch_fault(limited_run, NULL);
         u64 rip = limit_cut == 2 ? 7 : limit_cut < 7 ? 2 : limit_cut == 7 ? 2 : 1;
         check(f.raised && f.vector == EXC_GP && f.error == 0 && f.rip == rip, "code beyond the CS limit is #GP(0)");
     }

@@ -10,6 +10,7 @@
 static u64 *page_a, *page_b;
 static u64 *leaf;
 
+/* clang-format off */
 static void touch_read(void *p) { __asm__ volatile("mov (%0), %%rax" : : "r"(p) : "rax", "memory"); }
 static void touch_write(void *p) { __asm__ volatile("movq $42, (%0)" : : "r"(p) : "memory"); }
 static void touch_call(void *p) { ((void (*)(void))p)(); }
@@ -17,6 +18,7 @@ USER_TEXT static void user_read(void *p) { (void)*(volatile u64 *)p; }
 USER_TEXT static void user_write(void *p) { *(volatile u64 *)p = 43; }
 USER_TEXT static void user_call(void *p) { ((void (*)(void))p)(); }
 USER_TEXT static void user_nothing(void *p) {}
+/* clang-format on */
 
 static void expect_pf(struct fault f, u64 error, u64 la, const char *name)
 {
@@ -42,19 +44,19 @@ static void set(u64 flags)
 static void protection(void)
 {
     set(0);
-    expect_pf(catch(touch_read, (void *)LA), 0, LA, "read of a page that is not present");
-    expect_pf(catch(touch_write, (void *)(LA + 8)), PFERR_W, LA + 8, "write to a page that is not present");
+    expect_pf(catch_fault(touch_read, (void *)LA), 0, LA, "read of a page that is not present");
+    expect_pf(catch_fault(touch_write, (void *)(LA + 8)), PFERR_W, LA + 8, "write to a page that is not present");
     expect_pf(catch_user(user_read, (void *)LA), PFERR_U, LA, "user read of a page that is not present");
     set(PTE_P);
-    check(!catch(touch_read, (void *)LA).raised, "read of a read-only page");
-    expect_pf(catch(touch_write, (void *)LA), PFERR_P | PFERR_W, LA, "write to a read-only page with CR0.WP");
+    check(!catch_fault(touch_read, (void *)LA).raised, "read of a read-only page");
+    expect_pf(catch_fault(touch_write, (void *)LA), PFERR_P | PFERR_W, LA, "write to a read-only page with CR0.WP");
     check(!(*leaf & PTE_D), "a write that faults leaves the dirty bit clear");
     write_cr0(read_cr0() & ~CR0_WP);
-    bool wrote = !catch(touch_write, (void *)LA).raised;
+    bool wrote = !catch_fault(touch_write, (void *)LA).raised;
     write_cr0(read_cr0() | CR0_WP);
     check(wrote && page_a[0] == 42, "write to a read-only page without CR0.WP");
     set(PTE_P);
-    expect_pf(catch(touch_write, (void *)LA), PFERR_P | PFERR_W, LA, "CR0.WP is back");
+    expect_pf(catch_fault(touch_write, (void *)LA), PFERR_P | PFERR_W, LA, "CR0.WP is back");
     set(PTE_P | PTE_W);
     expect_pf(catch_user(user_read, (void *)LA), PFERR_P | PFERR_U, LA, "user read of a supervisor page");
     expect_pf(catch_user(user_write, (void *)LA), PFERR_P | PFERR_U | PFERR_W, LA, "user write to a supervisor page");
@@ -67,7 +69,7 @@ static void protection(void)
     u64 *upper = pte_of(pml4, LA, 2);
     *upper &= ~PTE_W;
     invlpg(LA);
-    expect_pf(catch(touch_write, (void *)LA), PFERR_P | PFERR_W, LA, "an upper entry that is read-only");
+    expect_pf(catch_fault(touch_write, (void *)LA), PFERR_P | PFERR_W, LA, "an upper entry that is read-only");
     *upper = (*upper | PTE_W) & ~PTE_U;
     invlpg(LA);
     expect_pf(catch_user(user_read, (void *)LA), PFERR_P | PFERR_U, LA, "an upper entry that is for the supervisor");
@@ -79,22 +81,22 @@ static void execute_disable(void)
 {
     *(u8 *)page_a = 0xc3;
     set(PTE_P | PTE_W);
-    check(!catch(touch_call, (void *)LA).raised, "fetch from a data page");
+    check(!catch_fault(touch_call, (void *)LA).raised, "fetch from a data page");
     if (!(cpuid(0x80000001, 0).d & BIT(20))) {
         skip("NX", "no NX");
         return;
     }
     set(PTE_P | PTE_W | PTE_NX);
-    expect_pf(catch(touch_call, (void *)LA), PFERR_P | PFERR_I, LA, "fetch from an NX page");
-    check(!catch(touch_read, (void *)LA).raised, "read of an NX page");
+    expect_pf(catch_fault(touch_call, (void *)LA), PFERR_P | PFERR_I, LA, "fetch from an NX page");
+    check(!catch_fault(touch_read, (void *)LA).raised, "read of an NX page");
     set(PTE_P | PTE_W | PTE_NX | PTE_U);
     expect_pf(catch_user(user_call, (void *)LA), PFERR_P | PFERR_I | PFERR_U, LA, "user fetch from an NX page");
     set(0);
-    expect_pf(catch(touch_call, (void *)LA), PFERR_I, LA, "fetch from a page that is not present");
+    expect_pf(catch_fault(touch_call, (void *)LA), PFERR_I, LA, "fetch from a page that is not present");
     u64 efer = rdmsr(0xc0000080);
     wrmsr(0xc0000080, efer & ~EFER_NXE);
     set(PTE_P | PTE_W | PTE_NX);
-    struct fault f = catch(touch_read, (void *)LA);
+    struct fault f = catch_fault(touch_read, (void *)LA);
     wrmsr(0xc0000080, efer);
     expect_pf(f, PFERR_P | PFERR_RSVD, LA, "NX is reserved without EFER.NXE");
 }
@@ -104,11 +106,11 @@ static void supervisor_mode(void)
     u32 b = cpuid(7, 0).b;
     *(u8 *)page_a = 0xc3;
     set(PTE_P | PTE_W | PTE_U);
-    check(!catch(touch_call, (void *)LA).raised, "supervisor fetch from a user page without SMEP");
+    check(!catch_fault(touch_call, (void *)LA).raised, "supervisor fetch from a user page without SMEP");
     if (b & BIT(7)) {
         write_cr4(read_cr4() | CR4_SMEP);
-        expect_pf(catch(touch_call, (void *)LA), PFERR_P | PFERR_I, LA, "SMEP");
-        check(!catch(touch_read, (void *)LA).raised, "SMEP does not hinder reads");
+        expect_pf(catch_fault(touch_call, (void *)LA), PFERR_P | PFERR_I, LA, "SMEP");
+        check(!catch_fault(touch_read, (void *)LA).raised, "SMEP does not hinder reads");
         check(!catch_user(user_call, (void *)LA).raised, "SMEP does not hinder users");
         write_cr4(read_cr4() & ~CR4_SMEP);
     } else {
@@ -116,12 +118,12 @@ static void supervisor_mode(void)
     }
     if (b & BIT(20)) {
         write_cr4(read_cr4() | CR4_SMAP);
-        expect_pf(catch(touch_read, (void *)LA), PFERR_P, LA, "SMAP read");
-        expect_pf(catch(touch_write, (void *)LA), PFERR_P | PFERR_W, LA, "SMAP write");
+        expect_pf(catch_fault(touch_read, (void *)LA), PFERR_P, LA, "SMAP read");
+        expect_pf(catch_fault(touch_write, (void *)LA), PFERR_P | PFERR_W, LA, "SMAP write");
         __asm__ volatile("stac");
-        check(!catch(touch_write, (void *)LA).raised, "SMAP with RFLAGS.AC");
+        check(!catch_fault(touch_write, (void *)LA).raised, "SMAP with RFLAGS.AC");
         __asm__ volatile("clac");
-        expect_pf(catch(touch_read, (void *)LA), PFERR_P, LA, "SMAP again after CLAC");
+        expect_pf(catch_fault(touch_read, (void *)LA), PFERR_P, LA, "SMAP again after CLAC");
         check(!catch_user(user_read, (void *)LA).raised, "SMAP does not hinder users");
         write_cr4(read_cr4() & ~CR4_SMAP);
     } else {
@@ -134,23 +136,24 @@ static void reserved_bits(void)
     unsigned bits = cpuid(0x80000008, 0).a & 0xff;
     if (bits < 52) {
         set(PTE_P | PTE_W | BIT64(51));
-        expect_pf(catch(touch_read, (void *)LA), PFERR_P | PFERR_RSVD, LA, "address bit beyond MAXPHYADDR");
-        expect_pf(catch(touch_write, (void *)LA), PFERR_P | PFERR_RSVD | PFERR_W, LA, "the same by a write");
+        expect_pf(catch_fault(touch_read, (void *)LA), PFERR_P | PFERR_RSVD, LA, "address bit beyond MAXPHYADDR");
+        expect_pf(catch_fault(touch_write, (void *)LA), PFERR_P | PFERR_RSVD | PFERR_W, LA, "the same by a write");
         set(BIT64(51));
-        expect_pf(catch(touch_read, (void *)LA), 0, LA, "reserved bits do not count in an entry that is not present");
+        expect_pf(catch_fault(touch_read, (void *)LA), 0, LA,
+                  "reserved bits do not count in an entry that is not present");
     } else {
         skip("MAXPHYADDR", "52 bits");
     }
     set(PTE_P | PTE_W);
     u64 *large = pte_of(pml4, LA + 0x40000000, 2);
     *large = 0x400000 | PTE_P | PTE_W | PTE_PS | BIT64(13);
-    expect_pf(catch(touch_read, (void *)(LA + 0x40000000)), PFERR_P | PFERR_RSVD, LA + 0x40000000,
+    expect_pf(catch_fault(touch_read, (void *)(LA + 0x40000000)), PFERR_P | PFERR_RSVD, LA + 0x40000000,
               "2 MiB page with address bit 13");
     *large = 0;
     u64 *top = pte_of(pml4, LA, 4);
     *top |= PTE_PS;
     invlpg(LA);
-    expect_pf(catch(touch_read, (void *)LA), PFERR_P | PFERR_RSVD, LA, "PS in a PML4 entry");
+    expect_pf(catch_fault(touch_read, (void *)LA), PFERR_P | PFERR_RSVD, LA, "PS in a PML4 entry");
     *top &= ~PTE_PS;
     invlpg(LA);
 }
@@ -203,7 +206,7 @@ static void huge_page(void)
     check((*e & (PTE_A | PTE_D)) == PTE_A, "accessed bit of a 1 GiB page");
     *e |= BIT64(20);
     invlpg(LA + 0x80000000);
-    expect_pf(catch(touch_read, (void *)(LA + 0x80000000)), PFERR_P | PFERR_RSVD, LA + 0x80000000,
+    expect_pf(catch_fault(touch_read, (void *)(LA + 0x80000000)), PFERR_P | PFERR_RSVD, LA + 0x80000000,
               "1 GiB page with address bit 20");
     *e = 0;
     invlpg(LA + 0x80000000);
@@ -235,7 +238,7 @@ static void invalidation(void)
     set(PTE_P);
     (void)*p;
     *leaf |= PTE_W;
-    struct fault f = catch(touch_write, (void *)LA);
+    struct fault f = catch_fault(touch_write, (void *)LA);
     check(!f.raised || f.error == (PFERR_P | PFERR_W),
           "more permission without INVLPG: nothing worse than a spurious fault");
     u64 *upper = pte_of(pml4, LA, 2), old = *upper;
@@ -312,8 +315,10 @@ static void process_context(void)
     check_eq(*p, 0xa, "CR4.PCIDE off again");
 }
 
+/* clang-format off */
 static void write_crossing(void *p) { *(volatile u64 *)p = 0x1122334455667788; }
 static void read_crossing(void *p) { (void)*(volatile u64 *)p; }
+/* clang-format on */
 
 static void crossings(void)
 {
@@ -321,9 +326,9 @@ static void crossings(void)
     set(PTE_P | PTE_W);
     map_page(end, (u64)page_b, 0);
     page_a[511] = 0;
-    expect_pf(catch(write_crossing, (void *)(end - 4)), PFERR_W, end, "write that crosses into a missing page");
+    expect_pf(catch_fault(write_crossing, (void *)(end - 4)), PFERR_W, end, "write that crosses into a missing page");
     check_eq(page_a[511], 0, "writes nothing");
-    expect_pf(catch(read_crossing, (void *)(end - 4)), 0, end, "read that crosses into a missing page");
+    expect_pf(catch_fault(read_crossing, (void *)(end - 4)), 0, end, "read that crosses into a missing page");
     map_page(end, (u64)page_b, PTE_P | PTE_W);
     page_b[0] = 0;
     write_crossing((void *)(end - 4));
@@ -333,10 +338,10 @@ static void crossings(void)
     static const u8 mov[] = {0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, 0xc3};
     copy(code, mov, 5);
     copy(page_b, mov + 5, 6);
-    u64 (*fn)(void) = (u64 (*)(void))(end - 5);
+    u64 (*fn)(void) = (u64(*)(void))(end - 5);
     check_eq(fn(), 0x0807060504030201, "fetch that crosses between two frames");
     map_page(end, (u64)page_b, 0);
-    struct fault f = catch(touch_call, (void *)(end - 5));
+    struct fault f = catch_fault(touch_call, (void *)(end - 5));
     expect_pf(f, f.error & PFERR_I, end, "fetch that crosses into a missing page");
     check_eq(f.rip, end - 5, "has RIP at the instruction");
 }
@@ -348,13 +353,13 @@ static void push_there(void *p)
 
 static void canonical(void)
 {
-    struct fault f = catch(touch_read, (void *)0x800000000000);
+    struct fault f = catch_fault(touch_read, (void *)0x800000000000);
     check(f.raised && f.vector == EXC_GP && f.error == 0, "non-canonical read is #GP(0)");
     idt[EXC_SS].ist = 1; /* the handler cannot push there either */
-    f = catch(push_there, (void *)0x800000000100);
+    f = catch_fault(push_there, (void *)0x800000000100);
     idt[EXC_SS].ist = 0;
     check(f.raised && f.vector == EXC_SS && f.error == 0, "non-canonical push is #SS(0)");
-    f = catch(touch_call, (void *)0x800000000000);
+    f = catch_fault(touch_call, (void *)0x800000000000);
     check(f.raised && f.vector == EXC_GP && f.error == 0, "non-canonical call is #GP(0)");
 }
 

@@ -136,20 +136,17 @@ static void own_loop_registers(void)
 /* A loop right before an instruction that crosses the page end, which is decoded apart. */
 static void loop_at_page_end(void)
 {
-    static const u8 text[] = {0xb9, 100,  0,    0,    0,              /* mov ecx, 100 */
-                              0x49, 0x83, 0xc7, 1,                    /* add r15, 1 */
-                              0xff, 0xc9,                             /* dec ecx */
-                              0x75, 0xf8,                             /* jnz back */
+    static const u8 text[] = {0xb9, 100,  0,    0, 0,                /* mov ecx, 100 */
+                              0x49, 0x83, 0xc7, 1,                   /* add r15, 1 */
+                              0xff, 0xc9,                            /* dec ecx */
+                              0x75, 0xf8,                            /* jnz back */
                               0x48, 0xb8, 1,    2, 3, 4, 5, 6, 7, 8, /* mov rax, 0x0807060504030201 */
                               0xc3};
     u8 *at = code + 4096 - 17;
     copy(at, text, sizeof(text));
     u64 result;
     register u64 r12 __asm__("r12") = 12, r13 __asm__("r13") = 13, r15 __asm__("r15") = 15;
-    __asm__ volatile("call *%4"
-                     : "=&a"(result), "+r"(r12), "+r"(r13), "+r"(r15)
-                     : "r"(at)
-                     : "rcx", "memory", "cc");
+    __asm__ volatile("call *%4" : "=&a"(result), "+r"(r12), "+r"(r13), "+r"(r15) : "r"(at) : "rcx", "memory", "cc");
     u64 twelve = r12, thirteen = r13, sum = r15;
     check_eq(result, 0x0807060504030201, "a loop before an instruction over the page end");
     check(twelve == 12 && thirteen == 13 && sum == 115, "its registers");

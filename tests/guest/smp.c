@@ -87,15 +87,9 @@ static void work(u32 id, u32 what)
         for (u32 i = 0; i < ROUNDS / 4; i++)
             wide_add();
         break;
-    case READ:
-        counters[id][0] = *(volatile u64 *)LA;
-        break;
-    case CALL:
-        counters[id][1] = ((u32(*)(void))code)();
-        break;
-    case HALT:
-        __asm__ volatile("sti; hlt; cli" : : : "memory");
-        break;
+    case READ: counters[id][0] = *(volatile u64 *)LA; break;
+    case CALL: counters[id][1] = ((u32(*)(void))code)(); break;
+    case HALT: __asm__ volatile("sti; hlt; cli" : : : "memory"); break;
     case SEND_NMI:
         for (u32 i = 1; id == 1 && i <= NMI_ROUNDS; i++) {
             while (nmi_turn != i)

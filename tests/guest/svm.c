@@ -60,11 +60,13 @@ __asm__(".text\n"
         "  pop %rsi; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
         "  ret\n");
 
+/* clang-format off */
 static void vmload(struct vmcb *m) { __asm__ volatile("vmload" : : "a"(m) : "memory"); }
 static void vmsave(struct vmcb *m) { __asm__ volatile("vmsave" : : "a"(m) : "memory"); }
 static void stgi(void) { __asm__ volatile("stgi" : : : "memory"); }
 static void clgi(void) { __asm__ volatile("clgi" : : : "memory"); }
 static void vmmcall(void) { __asm__ volatile("vmmcall" : : : "memory"); }
+/* clang-format on */
 
 #define C (vmcb.control)
 #define G (vmcb.save)
@@ -133,12 +135,15 @@ static u64 start(void (*fn)(void))
     return resume();
 }
 
-static u64 guest_rip(void) { return G.rip; }
+static u64 guest_rip(void)
+{
+    return G.rip;
+}
 
 /* L2 code with a label at the instruction that exits. */
-#define L2(name, before, insn, after)                                                              \
-    void name(void);                                                                               \
-    extern const u8 name##_at[], name##_after[];                                                   \
+#define L2(name, before, insn, after)                                                                                  \
+    void name(void);                                                                                                   \
+    extern const u8 name##_at[], name##_after[];                                                                       \
     __asm__(".text\n" #name ": " before "\n" #name "_at: " insn "\n" #name "_after: " after "\nvmmcall\nud2\n")
 
 L2(l2_nothing, "", "vmmcall", "");
@@ -790,17 +795,19 @@ static void consistency(void)
     exits(SVM_EXIT_VMMCALL, l2_nothing_at, 0, "and a good VMCB runs");
 }
 
+/* clang-format off */
 static void vmrun_odd(void *p) { __asm__ volatile("vmrun" : : "a"(p) : "memory"); }
 static void do_vmmcall(void *p) { vmmcall(); }
 static void do_stgi(void *p) { stgi(); }
 USER_TEXT static void user_clgi(void *p) { __asm__ volatile("clgi"); }
 USER_TEXT static void user_vmmcall(void *p) { __asm__ volatile("vmmcall"); }
+/* clang-format on */
 
 static void instructions(void)
 {
-    struct fault f = catch(vmrun_odd, (u8 *)&vmcb + 8);
+    struct fault f = catch_fault(vmrun_odd, (u8 *)&vmcb + 8);
     check(f.raised && f.vector == EXC_GP && f.error == 0, "VMRUN of an address within a page");
-    f = catch(do_vmmcall, NULL);
+    f = catch_fault(do_vmmcall, NULL);
     check(f.raised && f.vector == EXC_UD, "VMMCALL in L1");
     f = catch_user(user_clgi, NULL);
     check(f.raised && f.vector == EXC_GP, "CLGI at CPL 3");
@@ -808,7 +815,7 @@ static void instructions(void)
     check(f.raised && f.vector == EXC_UD, "VMMCALL at CPL 3");
     u64 efer = rdmsr(MSR_EFER);
     wrmsr(MSR_EFER, efer & ~EFER_SVME);
-    f = catch(do_stgi, NULL);
+    f = catch_fault(do_stgi, NULL);
     check(f.raised && f.vector == EXC_UD, "STGI without EFER.SVME");
     wrmsr(MSR_EFER, efer);
 

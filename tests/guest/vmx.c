@@ -48,11 +48,14 @@ L2(l2_nops, "", "nop", "nop");
 L2(l2_nmi, "mov $0xfee00300, %ebx", "movl $0x44400, (%rbx)", "mov $1000000, %ecx; 1: loop 1b");
 __asm__(".data\nl2_no_idt: .word 0; .quad 0\nl2_bytes: .quad 0, 0\n.text\n");
 
-static void do_vmxon(void *p) { vmxon(p); }
+static void do_vmxon(void *p)
+{
+    vmxon(p);
+}
 
 static void instructions(void)
 {
-    struct fault f = catch(do_vmxon, vmxon_region);
+    struct fault f = catch_fault(do_vmxon, vmxon_region);
     check(f.raised && f.vector == EXC_UD, "VMXON without CR4.VMXE");
     write_cr4(read_cr4() | CR4_VMXE);
     check_eq(vmxon(vmxon_region + 8), FAIL_INVALID, "VMXON of a misaligned address");

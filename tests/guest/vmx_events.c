@@ -31,7 +31,10 @@ static void on_event(struct frame *f)
     taken++;
 }
 
-static u64 handler(u8 vector) { return (u64)vectors[vector]; }
+static u64 handler(u8 vector)
+{
+    return (u64)vectors[vector];
+}
 
 /* A #DB that is a fault of no instruction: injection changes neither DR6 nor RF. */
 #define INJECT_DB (INTR_VALID | 3 << INTR_TYPE_SHIFT | EXC_DB)
@@ -264,7 +267,10 @@ static void other_cpu(u32 id)
     stage = 8;
 }
 
-static void third_life(u32 id) { stage = 9; }
+static void third_life(u32 id)
+{
+    stage = 9;
+}
 
 /* Whether stage s comes, within a second at most. */
 static bool reaches(u32 s)

@@ -61,7 +61,7 @@ struct result {
 /* Registers that the generator keeps pointing at memory. */
 struct roles {
     u8 pointer[3];
-    u8 index; /* a small number */
+    u8 index;    /* a small number */
     bool string; /* the pointers include RSI and RDI, the index is RCX */
 };
 

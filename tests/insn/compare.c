@@ -16,18 +16,18 @@ static const char *const gpr_name[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
 
 /* What the manuals leave open when an instruction of the case faults. */
 struct latitude {
-    bool memory;   /* ENTER may have written to the stack before its last check; scatters in any order */
-    bool vectors;  /* gathers and scatters: elements above the one that faulted */
-    bool cr2_page; /* masked accesses: which byte of the page */
-    bool no_mask;  /* MASKMOVDQU and MASKMOVQ with an all-zero mask: faults or none */
-    bool x87;      /* x87 and MMX with memory: what a fault leaves of the stack differs between CPUs' ways to fault */
+    bool memory;    /* ENTER may have written to the stack before its last check; scatters in any order */
+    bool vectors;   /* gathers and scatters: elements above the one that faulted */
+    bool cr2_page;  /* masked accesses: which byte of the page */
+    bool no_mask;   /* MASKMOVDQU and MASKMOVQ with an all-zero mask: faults or none */
+    bool x87;       /* x87 and MMX with memory: what a fault leaves of the stack differs between CPUs' ways to fault */
     bool x87_store; /* an unmasked exception keeps the CPU from storing at all; here the store's fault comes first */
-    bool mxcsr;    /* VCVTPS2PH to memory notes or raises its exceptions before the store faults */
-    bool masked;   /* how much of a masked or gathered operand is checked for alignment */
-    bool cr2;      /* MASKMOV and x87 images: which byte of several pages */
-    bool rex;      /* several REX prefixes in a row, which the decoder library takes apart differently */
-    u64 flags;     /* undefined after an instruction */
-    bool enter;    /* which of the many accesses of ENTER faults first */
+    bool mxcsr;     /* VCVTPS2PH to memory notes or raises its exceptions before the store faults */
+    bool masked;    /* how much of a masked or gathered operand is checked for alignment */
+    bool cr2;       /* MASKMOV and x87 images: which byte of several pages */
+    bool rex;       /* several REX prefixes in a row, which the decoder library takes apart differently */
+    u64 flags;      /* undefined after an instruction */
+    bool enter;     /* which of the many accesses of ENTER faults first */
     u64 step_flags; /* open when a repetition is interrupted */
 };
 
@@ -305,8 +305,8 @@ void case_disassemble(const struct test_case *c)
     for (unsigned i = 0; i < c->units; i++) {
         for (unsigned at = 0; at < c->len[i];) {
             ZydisDisassembledInstruction in;
-            if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, la + at, c->code[i] + at,
-                                                    c->len[i] - at, &in)))
+            if (!ZYAN_SUCCESS(
+                    ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, la + at, c->code[i] + at, c->len[i] - at, &in)))
                 break;
             printf("    +%-4llx %s\n", (unsigned long long)(la + at - CODE_LA - c->start), in.text);
             at += in.info.length;

@@ -85,8 +85,14 @@ static void build_paging(void)
 /* The selectors are Linux's, so that user code sees the same as on the host. */
 static void build_tables(void)
 {
-    static const u64 gdt[] = {0, 0x00cf9b000000ffff, 0x00af9b000000ffff, 0x00cf93000000ffff,
-                              0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff, 0};
+    static const u64 gdt[] = {0,
+                              0x00cf9b000000ffff,
+                              0x00af9b000000ffff,
+                              0x00cf93000000ffff,
+                              0x00cffb000000ffff,
+                              0x00cff3000000ffff,
+                              0x00affb000000ffff,
+                              0};
     memcpy(ram + GUEST_GDT, gdt, sizeof(gdt));
     u64 tss = HIGH + GUEST_TSS;
     poke(GUEST_GDT + 0x40, 0x67 | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56);
@@ -97,8 +103,8 @@ static void build_tables(void)
     for (unsigned i = 0; i < 32; i++) {
         u64 to = HIGH + GUEST_MONITOR + (u64)(monitor_stubs - monitor_start) + i * STUB_SIZE;
         u64 dpl = i == 3 || i == 4 ? 3 : 0;
-        poke(GUEST_IDT + 16 * i, (to & 0xffff) | 0x10 << 16 | 1ull << 32 | (0x8e | dpl << 5) << 40 |
-                                     (to >> 16 & 0xffff) << 48);
+        poke(GUEST_IDT + 16 * i,
+             (to & 0xffff) | 0x10 << 16 | 1ull << 32 | (0x8e | dpl << 5) << 40 | (to >> 16 & 0xffff) << 48);
         poke(GUEST_IDT + 16 * i + 8, to >> 32);
     }
     u8 *box = ram + GUEST_BOX;
@@ -214,9 +220,14 @@ u64 engine_open(char *message, size_t size)
     build_tables();
     box_set(BOX_FEATURES, host_features(offsets));
     box_set(BOX_OLD_TO, HIGH + GUEST_CODE);
-    struct accel_boot boot = {.mode = BOOT_LONG64, .rip = HIGH + GUEST_MONITOR, .rsp = HIGH + GUEST_STACK_TOP,
-                              .cr3 = GUEST_PAGING, .gdt_base = HIGH + GUEST_GDT, .gdt_limit = 0x4f,
-                              .cs = 0x10, .ds = 0x18};
+    struct accel_boot boot = {.mode = BOOT_LONG64,
+                              .rip = HIGH + GUEST_MONITOR,
+                              .rsp = HIGH + GUEST_STACK_TOP,
+                              .cr3 = GUEST_PAGING,
+                              .gdt_base = HIGH + GUEST_GDT,
+                              .gdt_limit = 0x4f,
+                              .cs = 0x10,
+                              .ds = 0x18};
     accel_engine.reset(vm, &boot);
     if (!run(message, size))
         return 0;

@@ -229,6 +229,7 @@ static bool mnemonic_allowed(ZydisMnemonic m)
 {
     switch (m) {
     /* depends on more than the case: time, CPU, kernel, random numbers */
+    /* clang-format off */
     case ZYDIS_MNEMONIC_RDTSC: case ZYDIS_MNEMONIC_RDTSCP: case ZYDIS_MNEMONIC_RDPMC: case ZYDIS_MNEMONIC_CPUID:
     case ZYDIS_MNEMONIC_RDRAND: case ZYDIS_MNEMONIC_RDSEED: case ZYDIS_MNEMONIC_RDPID: case ZYDIS_MNEMONIC_XGETBV:
     case ZYDIS_MNEMONIC_RDPKRU: case ZYDIS_MNEMONIC_WRPKRU: case ZYDIS_MNEMONIC_RDPRU:
@@ -257,9 +258,9 @@ static bool mnemonic_allowed(ZydisMnemonic m)
     case ZYDIS_MNEMONIC_XTEST: case ZYDIS_MNEMONIC_XRESLDTRK: case ZYDIS_MNEMONIC_XSUSLDTRK:
     case ZYDIS_MNEMONIC_TDCALL: case ZYDIS_MNEMONIC_RSM: case ZYDIS_MNEMONIC_GETSEC:
     case ZYDIS_MNEMONIC_ENCLU: case ZYDIS_MNEMONIC_ENCLS: case ZYDIS_MNEMONIC_ENCLV:
+        /* clang-format on */
         return false;
-    default:
-        return true;
+    default: return true;
     }
 }
 
@@ -275,13 +276,11 @@ static bool category_allowed(const ZydisDecodedInstruction *in)
     case ZYDIS_CATEGORY_VTX:
     case ZYDIS_CATEGORY_KNC:
     case ZYDIS_CATEGORY_HRESET:
-    case ZYDIS_CATEGORY_PADLOCK:
-        return false;
+    case ZYDIS_CATEGORY_PADLOCK: return false;
     case ZYDIS_CATEGORY_SYSTEM:
         return in->mnemonic == ZYDIS_MNEMONIC_HLT || in->mnemonic == ZYDIS_MNEMONIC_CLTS ||
                in->mnemonic == ZYDIS_MNEMONIC_MOV;
-    default:
-        return in->meta.isa_ext != ZYDIS_ISA_EXT_SVM && in->meta.isa_ext != ZYDIS_ISA_EXT_SNP;
+    default: return in->meta.isa_ext != ZYDIS_ISA_EXT_SVM && in->meta.isa_ext != ZYDIS_ISA_EXT_SNP;
     }
 }
 
@@ -294,16 +293,13 @@ static bool mostly_undefined(const ZydisDecodedInstruction *in)
     case ZYDIS_ISA_EXT_XOP:
     case ZYDIS_ISA_EXT_TBM:
     case ZYDIS_ISA_EXT_KNC:
-    case ZYDIS_ISA_EXT_SSE4A:
-        return true;
-    default:
-        break;
+    case ZYDIS_ISA_EXT_SSE4A: return true;
+    default: break;
     }
     switch (in->meta.isa_set) {
     case ZYDIS_ISA_SET_AVX512ER_512:
     case ZYDIS_ISA_SET_AVX512ER_SCALAR:
-    case ZYDIS_ISA_SET_AVX512PF_512:
-        return true;
+    case ZYDIS_ISA_SET_AVX512PF_512: return true;
     default:
         return in->mnemonic == ZYDIS_MNEMONIC_UD0 || in->mnemonic == ZYDIS_MNEMONIC_UD1 ||
                in->mnemonic == ZYDIS_MNEMONIC_UD2;
@@ -349,13 +345,14 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
     if ((privileged || mostly_undefined(in)) && !chance(d, 16))
         return false;
     switch (in->mnemonic) {
+    /* clang-format off */
     case ZYDIS_MNEMONIC_PUSHF: case ZYDIS_MNEMONIC_PUSHFD: case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_POPF:
     case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_CLI: case ZYDIS_MNEMONIC_STI:
     case ZYDIS_MNEMONIC_CLAC: case ZYDIS_MNEMONIC_STAC:
+        /* clang-format on */
         privileged = true;
         break;
-    default:
-        break;
+    default: break;
     }
     bool rip_relative = in->attributes & ZYDIS_ATTRIB_HAS_MODRM && in->raw.modrm.mod == 0 && in->raw.modrm.rm == 5 &&
                         in->raw.disp.size == 32; /* MOV to and from CRs ignores mod */

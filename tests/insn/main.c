@@ -305,7 +305,10 @@ int main(int argc, char **argv)
         switch (o) {
         case 's': rng.s = strtoull(optarg, NULL, 0); break;
         case 'n': cases = strtoull(optarg, NULL, 0); break;
-        case 't': seconds = strtoull(optarg, NULL, 0); cases = ~0ull; break;
+        case 't':
+            seconds = strtoull(optarg, NULL, 0);
+            cases = ~0ull;
+            break;
         case 'o': only = mnemonic_find(optarg); break;
         case 'c': corpus = optarg; break;
         case 'r': replay = optarg; break;

@@ -90,7 +90,9 @@ FSGS static void handle(int sig, siginfo_t *info, void *context)
 {
     /* The case may have left AC on, under which some CPUs check the vector accesses of library functions, too. */
     __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andl %0, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
-                     : : "i"(~(int)FLAG_AC) : "memory", "cc");
+                     :
+                     : "i"(~(int)FLAG_AC)
+                     : "memory", "cc");
     u64 fs = _readfsbase_u64(), gs = _readgsbase_u64();
     if (now.running) {
         _writefsbase_u64(now.fs);

@@ -1,6 +1,6 @@
-#include "unit/test.h"
-#include "unit/fake_clock.h"
 #include "dev/acpi_pm.h"
+#include "unit/fake_clock.h"
+#include "unit/test.h"
 
 static struct acpi_pm pm;
 static struct fake_line sci;

@@ -237,9 +237,7 @@ static void test_linux(void)
     char big[128];
     snprintf(big, sizeof(big), "%s/initrd1", dir);
     CHECK_EQ(truncate(big, (off_t)memory.size + 4096), 0);
-    CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), (const char *const[]){big}, 1, NULL, &start,
-                      &error),
-             -ENOMEM);
+    CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), (const char *const[]){big}, 1, NULL, &start, &error), -ENOMEM);
     CHECK(strstr(error.text, "initrd"));
 }
 
@@ -355,9 +353,7 @@ static void test_pvh(void)
     TEST("PVH Linux: one initrd out of several");
     make_elf(im, true, 62);
     add_pvh(im);
-    CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){one, two}, 2, "a=b",
-                      &start, &error),
-             0);
+    CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){one, two}, 2, "a=b", &start, &error), 0);
     CHECK_EQ(start.mode, BOOT_PROTECTED32);
     CHECK_EQ(start.rip, 0x100020);
     u64 info = start.rbx;
@@ -374,9 +370,7 @@ static void test_pvh(void)
     memcpy(im + 804, "other", 6);
     char with[160];
     snprintf(with, sizeof(with), "%s -v", one);
-    CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){with, two}, 2, NULL,
-                      &start, &error),
-             0);
+    CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){with, two}, 2, NULL, &start, &error), 0);
     info = start.rbx;
     CHECK_EQ(guest(info + 12, 4), 2);
     u64 list = guest(info + 16, 8);
@@ -450,8 +444,7 @@ static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
     u64 seed = 1;
     TEST(what);
     for (size_t cut = 0; cut < size; cut += cut < 700 ? 1 : 97)
-        CHECK(try_boot(put_file("bad", good, cut), NULL, 0, "x", &start, &error) < 0 ||
-              cut >= needed);
+        CHECK(try_boot(put_file("bad", good, cut), NULL, 0, "x", &start, &error) < 0 || cut >= needed);
     for (int round = 0; round < 3000; round++) {
         memcpy(bad, good, size);
         for (int i = 0; i < 3; i++) {

@@ -1,5 +1,5 @@
-#include "unit/test.h"
 #include "mem/bus.h"
+#include "unit/test.h"
 
 #include <errno.h>
 #include <string.h>
@@ -62,8 +62,7 @@ int main(void)
     CHECK_EQ(bus_add(&bus, 0, 0x10000, &any_ops, &a, "x"), -EEXIST);
     CHECK_EQ(bus_add(&bus, ~0ull, 2, &any_ops, &a, "x"), -EINVAL);
     CHECK_EQ(bus_add(&bus, 0x100, 0, &any_ops, &a, "x"), -EINVAL);
-    CHECK(bus.count == 3 && bus.region[0].dev == &a && bus.region[1].dev == &c &&
-          bus.region[2].dev == &b);
+    CHECK(bus.count == 3 && bus.region[0].dev == &a && bus.region[1].dev == &c && bus.region[2].dev == &b);
 
     TEST("wide accesses are split, narrow ones widened");
     bus_write(&bus, 0x2000, 0x1122334455667788, 8);

@@ -5,6 +5,7 @@
 #ifndef TESTS_UNIT_CORE_H
 #define TESTS_UNIT_CORE_H
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,8 +85,13 @@ static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const 
         printf("# %s\n", core_error);
         abort();
     }
-    vm = (struct vm){.world = &core_world, .vendor = vendor, .vcpu_count = cpus, .tsc_khz = 2000000, .phys_bits = 40,
-                     .features = &core_features, .ram_slots = 1};
+    vm = (struct vm){.world = &core_world,
+                     .vendor = vendor,
+                     .vcpu_count = cpus,
+                     .tsc_khz = 2000000,
+                     .phys_bits = 40,
+                     .features = &core_features,
+                     .ram_slots = 1};
     vm.ram[0] = (struct ram_slot){.size = CORE_RAM, .host = core_alloc(4096, CORE_RAM), .page_flags = page_flags};
     vm.cache = core_alloc(64, sizeof(*vm.cache));
     for (u32 i = 0; i < cpus; i++) {

@@ -1,5 +1,5 @@
-#include "unit/test.h"
 #include "unit/core.h"
+#include "unit/test.h"
 
 /* A host with everything, or with nothing beyond SSE2. */
 static void rich_host(u32 leaf, u32 sub, u32 r[4])
@@ -14,8 +14,8 @@ static void rich_host(u32 leaf, u32 sub, u32 r[4])
     if (leaf == 0xd && sub == 0)
         r[0] = 0x2e7, r[3] = 0;
     if (leaf == 0xd && sub >= 2) {
-        static const u32 layout[10][2] = {[2] = {256, 576}, [5] = {64, 1088}, [6] = {512, 1152}, [7] = {1024, 1664},
-                                          [9] = {8, 2688}};
+        static const u32 layout[10][2] = {
+            [2] = {256, 576}, [5] = {64, 1088}, [6] = {512, 1152}, [7] = {1024, 1664}, [9] = {8, 2688}};
         r[0] = sub < 10 ? layout[sub][0] : 0;
         r[1] = sub < 10 ? layout[sub][1] : 0;
         r[2] = 0;
@@ -36,8 +36,13 @@ static char error[200];
 
 static int create(const char *model, enum vendor vendor, bool nested, void (*host)(u32, u32, u32 *))
 {
-    struct cpuid_config c = {.vendor = vendor, .nested = nested, .vcpus = 4, .tsc_khz = 2000000, .phys_bits = 40,
-                             .model = model, .host = host};
+    struct cpuid_config c = {.vendor = vendor,
+                             .nested = nested,
+                             .vcpus = 4,
+                             .tsc_khz = 2000000,
+                             .phys_bits = 40,
+                             .model = model,
+                             .host = host};
     error[0] = 0;
     return cpuid_create(&f, &c, error, sizeof(error));
 }

@@ -19,8 +19,14 @@ static enum outcome move(insn_fn fn, unsigned reg)
 
 static struct insn memory_insn(u64 la, unsigned reg)
 {
-    return (struct insn){.mem = true, .reg = (u8)reg, .osz = 8, .asz = 8, .seg = SEG_DS, .disp = (s64)la,
-                         .base = REG_NONE, .index = REG_NONE};
+    return (struct insn){.mem = true,
+                         .reg = (u8)reg,
+                         .osz = 8,
+                         .asz = 8,
+                         .seg = SEG_DS,
+                         .disp = (s64)la,
+                         .base = REG_NONE,
+                         .index = REG_NONE};
 }
 
 static void control(void)

@@ -1,5 +1,5 @@
-#include "unit/test.h"
 #include "dev/fw_cfg.h"
+#include "unit/test.h"
 
 #include <errno.h>
 #include <string.h>
@@ -27,8 +27,8 @@ static u64 number(u16 key, unsigned size)
 }
 static u32 dma(u32 control, u32 length, u64 address)
 {
-    u32 words[4] = {__builtin_bswap32(control), __builtin_bswap32(length),
-                    __builtin_bswap32((u32)(address >> 32)), __builtin_bswap32((u32)address)};
+    u32 words[4] = {__builtin_bswap32(control), __builtin_bswap32(length), __builtin_bswap32((u32)(address >> 32)),
+                    __builtin_bswap32((u32)address)};
     memcpy(ram + 16, words, sizeof(words));
     fw_cfg_dma_ops.write(&fw, 0, 0, 4);
     fw_cfg_dma_ops.write(&fw, 4, __builtin_bswap32(16), 4);
@@ -55,9 +55,7 @@ int main(void)
     CHECK_EQ(fw_cfg_add_file(&fw, "opt/a", "hello", 5), 0);
     CHECK_EQ(fw_cfg_add_file(&fw, "opt/b", "world!", 6), 0);
     CHECK_EQ(fw_cfg_add_file(&fw, "opt/a", "x", 1), -EEXIST);
-    CHECK_EQ(
-        fw_cfg_add_file(&fw, "0123456789012345678901234567890123456789012345678901234567", "x", 1),
-        -ENAMETOOLONG);
+    CHECK_EQ(fw_cfg_add_file(&fw, "0123456789012345678901234567890123456789012345678901234567", "x", 1), -ENAMETOOLONG);
     CHECK_EQ(number(FW_CFG_FILE_DIR, 4), 0x02000000);
     CHECK_EQ(number(0x21, 6), 0x21646c726f77);
 

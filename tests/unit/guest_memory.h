@@ -85,8 +85,13 @@ static void guest_create(enum vendor vendor)
     memset(&features, 0xff, sizeof features);
     static u32 flags[RAM_SIZE >> PAGE_SHIFT], rom_flags[ROM_SIZE >> PAGE_SHIFT];
     ram = pages(RAM_SIZE);
-    vm = (struct vm){.world = &world, .vendor = vendor, .vcpu_count = 1, .tsc_khz = 1000000, .phys_bits = 40,
-                     .features = &features, .ram_slots = 2};
+    vm = (struct vm){.world = &world,
+                     .vendor = vendor,
+                     .vcpu_count = 1,
+                     .tsc_khz = 1000000,
+                     .phys_bits = 40,
+                     .features = &features,
+                     .ram_slots = 2};
     vm.ram[0] = (struct ram_slot){.size = RAM_SIZE, .host = ram, .page_flags = flags};
     vm.ram[1] = (struct ram_slot){
         .start = ROM_START, .size = ROM_SIZE, .host = pages(ROM_SIZE), .page_flags = rom_flags, .readonly = true};

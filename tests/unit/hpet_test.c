@@ -1,6 +1,6 @@
-#include "unit/test.h"
-#include "unit/fake_clock.h"
 #include "dev/hpet.h"
+#include "unit/fake_clock.h"
+#include "unit/test.h"
 
 static struct hpet h;
 static struct fake_line gsi[24], legacy[2];

@@ -1,6 +1,6 @@
-#include "unit/test.h"
-#include "unit/fake_clock.h"
 #include "dev/i8042.h"
+#include "unit/fake_clock.h"
+#include "unit/test.h"
 
 static struct i8042 kbc;
 static struct fake_line line;

@@ -1,6 +1,6 @@
-#include "unit/test.h"
-#include "unit/fake_clock.h"
 #include "dev/i8254.h"
+#include "unit/fake_clock.h"
+#include "unit/test.h"
 
 static struct i8254 pit;
 static struct fake_line line;

@@ -1,5 +1,5 @@
-#include "unit/test.h"
 #include "dev/i8259.h"
+#include "unit/test.h"
 
 static bool intr;
 static void intr_set(void *opaque, unsigned line, bool level)

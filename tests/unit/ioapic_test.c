@@ -1,5 +1,5 @@
-#include "unit/test.h"
 #include "dev/ioapic.h"
+#include "unit/test.h"
 
 static struct ioapic io;
 static unsigned sent;

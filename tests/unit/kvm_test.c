@@ -1,8 +1,8 @@
 /* The /dev/kvm accelerator with guests of a few bytes. Skipped where there is no usable /dev/kvm.
  */
-#include "unit/test.h"
 #include "accel/kvm.h"
 #include "accel/probe.h"
+#include "unit/test.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -80,11 +80,8 @@ int main(void)
         return 0;
     }
     struct accel_config config = {.vcpus = 2};
-    struct accel_machine machine = {.opaque = &vm,
-                                    .io_read = io_read,
-                                    .io_write = io_write,
-                                    .mmio_read = mmio_read,
-                                    .mmio_write = mmio_write};
+    struct accel_machine machine = {
+        .opaque = &vm, .io_read = io_read, .io_write = io_write, .mmio_read = mmio_read, .mmio_write = mmio_write};
 
     TEST("refusals say why");
     config.nested = NESTED_INTEL;
@@ -94,12 +91,10 @@ int main(void)
         accel_kvm.destroy(vm);
     config.nested = NESTED_OFF;
     config.vcpus = 100000;
-    CHECK(accel_kvm.create(&config, &machine, &vm, error, sizeof(error)) < 0 &&
-          strstr(error, "at most"));
+    CHECK(accel_kvm.create(&config, &machine, &vm, error, sizeof(error)) < 0 && strstr(error, "at most"));
     config.vcpus = 2;
     config.cpu = "max,+nonsense";
-    CHECK(accel_kvm.create(&config, &machine, &vm, error, sizeof(error)) < 0 &&
-          strstr(error, "nonsense"));
+    CHECK(accel_kvm.create(&config, &machine, &vm, error, sizeof(error)) < 0 && strstr(error, "nonsense"));
     config.cpu = "max,-avx2,-sse4_2";
 
     TEST("a VM is made");
@@ -144,8 +139,7 @@ int main(void)
         0xa3, 0x08, 0x00, 0x00, 0xd0, /* mov [0xd0000008], eax */
         0xe6, 0x78, 0xeb, 0xfe,
     };
-    struct accel_boot flat = {
-        .mode = BOOT_PROTECTED32, .rip = 0x1000, .rsp = 0x8000, .cs = 8, .ds = 16, .tr = 24};
+    struct accel_boot flat = {.mode = BOOT_PROTECTED32, .rip = 0x1000, .rsp = 0x8000, .cs = 8, .ds = 16, .tr = 24};
     CHECK_EQ(boot(mmio, sizeof(mmio), &flat), ACCEL_STOPPED);
     CHECK(mmio_at == 0xd0000008 && mmio_value == (0x55667788u ^ 0xd0000000u) && mmio_size == 4);
 
@@ -155,13 +149,8 @@ int main(void)
         0x48, 0xc1, 0xe8, 0x20,                         /* shr rax, 32 */
         0xe7, 0x77, 0xe6, 0x78, 0xeb, 0xfe,
     };
-    struct accel_boot long64 = {.mode = BOOT_LONG64,
-                                .rip = 0x1000,
-                                .rsp = 0x8000,
-                                .cs = 8,
-                                .ds = 16,
-                                .tr = 24,
-                                .cr3 = 0x20000};
+    struct accel_boot long64 = {
+        .mode = BOOT_LONG64, .rip = 0x1000, .rsp = 0x8000, .cs = 8, .ds = 16, .tr = 24, .cr3 = 0x20000};
     memset(ram + 0x20000, 0, 0x3000);
     memcpy(ram + 0x20000, &(u64){0x21003}, 8);
     memcpy(ram + 0x21000, &(u64){0x22003}, 8);
@@ -170,8 +159,7 @@ int main(void)
     CHECK(memcmp(written, "\x04\x03\x02\x01", 4) == 0);
 
     TEST("triple fault, and a reset after it");
-    static const u8 fault[] = {0x0f, 0x01, 0x1d, 0,   0x30,
-                               0,    0,    0x0f, 0x0b}; /* lidt [0x3000]; ud2 */
+    static const u8 fault[] = {0x0f, 0x01, 0x1d, 0, 0x30, 0, 0, 0x0f, 0x0b}; /* lidt [0x3000]; ud2 */
     CHECK_EQ(boot(fault, sizeof(fault), &flat), ACCEL_SHUTDOWN);
     CHECK_EQ(boot(io, sizeof(io), &real), ACCEL_STOPPED);
 
@@ -196,10 +184,9 @@ int main(void)
 
     TEST("an interrupt line through the in-kernel 8259");
     static const u8 irq[] = {
-        0xb0, 0x11, 0xe6, 0x20, 0xb0, 0x20, 0xe6, 0x21,
-        0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21, /* ICWs */
-        0xb0, 0xef, 0xe6, 0x21,                         /* IRQ 4 */
-        0xfb, 0xf4,                                     /* sti; hlt */
+        0xb0, 0x11, 0xe6, 0x20, 0xb0, 0x20, 0xe6, 0x21, 0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21, /* ICWs */
+        0xb0, 0xef, 0xe6, 0x21,                                                                         /* IRQ 4 */
+        0xfb, 0xf4,                                                                                     /* sti; hlt */
         0xeb, 0xfe,
     };
     static const u8 handler[] = {0xb0, 'i', 0xe6, 0x77, 0xe6, 0x78, 0xeb, 0xfe};

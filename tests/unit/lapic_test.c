@@ -1,5 +1,5 @@
-#include "unit/test.h"
 #include "unit/core.h"
+#include "unit/test.h"
 
 #define EN (APIC_DEFAULT_ADDRESS | APIC_BASE_EN)
 #define X2 (EN | APIC_BASE_EXTD)

@@ -1,6 +1,6 @@
-#include "unit/test.h"
-#include "unit/fake_clock.h"
 #include "dev/mc146818.h"
+#include "unit/fake_clock.h"
+#include "unit/test.h"
 
 static struct mc146818 rtc;
 static struct fake_line line;

@@ -154,8 +154,8 @@ static void checks(void)
         unsigned rw, len, at, size;
         bool write, hit;
     } rows[] = {
-        {1, 0, 0, 1, true, true},  {1, 0, 0, 1, false, false}, {3, 0, 0, 1, false, true}, {3, 0, 1, 4, true, false},
-        {3, 3, 3, 1, true, true},  {3, 3, 4, 1, true, false},  {1, 2, 7, 2, true, true},  {1, 2, 8, 8, true, false},
+        {1, 0, 0, 1, true, true},   {1, 0, 0, 1, false, false}, {3, 0, 0, 1, false, true}, {3, 0, 1, 4, true, false},
+        {3, 3, 3, 1, true, true},   {3, 3, 4, 1, true, false},  {1, 2, 7, 2, true, true},  {1, 2, 8, 8, true, false},
         {0, 0, 0, 1, false, false}, {2, 0, 0, 1, true, false},
     };
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {

@@ -1,6 +1,6 @@
-#include "unit/test.h"
-#include "unit/core.h"
 #include "cpu/ops.h"
+#include "unit/core.h"
+#include "unit/test.h"
 
 static struct vcpu *v;
 

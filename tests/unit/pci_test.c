@@ -1,7 +1,7 @@
-#include "unit/test.h"
-#include "unit/fake_clock.h"
 #include "dev/ich9.h"
 #include "dev/reset.h"
+#include "unit/fake_clock.h"
+#include "unit/test.h"
 
 #include <errno.h>
 #include <string.h>

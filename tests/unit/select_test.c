@@ -1,7 +1,7 @@
-#include "unit/test.h"
 #include "accel/accel.h"
 #include "accel/hostcpu.h"
 #include "accel/probe.h"
+#include "unit/test.h"
 
 #include <string.h>
 #include <time.h>
@@ -12,8 +12,7 @@ int main(void)
     struct hostcpu cpu;
     hostcpu_read(&cpu);
     char why[256];
-    const struct accel_ops *engine =
-        hostcpu_suits_engine(&cpu, why, sizeof(why)) ? &accel_engine : NULL;
+    const struct accel_ops *engine = hostcpu_suits_engine(&cpu, why, sizeof(why)) ? &accel_engine : NULL;
     struct probe p;
 
     TEST("the probe is quick and speaks");
@@ -32,12 +31,10 @@ int main(void)
     CHECK(!accel_select("fast", NESTED_OFF, reason, sizeof(reason)) && strstr(reason, "fast"));
 
     TEST("auto takes /dev/kvm only if it is usable and nests");
-    CHECK(accel_select("auto", NESTED_OFF, reason, sizeof(reason)) ==
-          (p.usable ? &accel_kvm : engine));
+    CHECK(accel_select("auto", NESTED_OFF, reason, sizeof(reason)) == (p.usable ? &accel_kvm : engine));
     CHECK(accel_select(NULL, NESTED_INTEL, reason, sizeof(reason)) ==
           (p.usable && p.nests_intel ? &accel_kvm : engine));
-    CHECK(accel_select("auto", NESTED_AMD, reason, sizeof(reason)) ==
-          (p.usable && p.nests_amd ? &accel_kvm : engine));
+    CHECK(accel_select("auto", NESTED_AMD, reason, sizeof(reason)) == (p.usable && p.nests_amd ? &accel_kvm : engine));
     CHECK(strlen(reason) > 10);
     return TEST_END();
 }

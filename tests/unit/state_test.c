@@ -1,5 +1,5 @@
-#include "unit/test.h"
 #include "mem/state.h"
+#include "unit/test.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,9 +1,9 @@
-#include "unit/test.h"
 #include "cpu/cpu.h"
 #include "cpu/cpuid.h"
 #include "cpu/mmu.h"
 #include "cpu/ops.h"
 #include "cpu/svm/svm.h"
+#include "unit/test.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +25,8 @@ static void create(void)
     static struct cpu_features features;
     static u32 page_flags[RAM_SIZE / PAGE_SIZE];
     char error[160];
-    struct cpuid_config config = {.vendor = VENDOR_AMD, .nested = true, .vcpus = 1, .tsc_khz = 1000000,
-                                  .phys_bits = 40};
+    struct cpuid_config config = {
+        .vendor = VENDOR_AMD, .nested = true, .vcpus = 1, .tsc_khz = 1000000, .phys_bits = 40};
     if (cpuid_create(&features, &config, error, sizeof error))
         abort();
     vm = (struct vm){.world = &world, .vendor = VENDOR_AMD, .vcpu_count = 1, .phys_bits = 40, .features = &features};
@@ -99,6 +99,7 @@ static enum outcome vmrun(void)
 
 #define C (vmcb->control)
 #define G (vmcb->save)
+/* clang-format off */
 static void no_vmrun(void) { C.intercept[4] &= ~1u; }
 static void no_asid(void) { C.asid = 0; }
 static void tlb_control_2(void) { C.tlb_control = 2; }
@@ -125,6 +126,7 @@ static void efer_9(void) { G.efer |= BIT64(9); }
 static void no_pae(void) { G.cr4 &= ~CR4_PAE; }
 static void no_pe(void) { G.cr0 &= ~CR0_PE; }
 static void l_and_d(void) { G.cs.attr |= VMCB_ATTR_DB; }
+/* clang-format on */
 
 static const struct {
     const char *name;

@@ -1,6 +1,6 @@
-#include "unit/test.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
+#include "unit/test.h"
 #include "x86/svm_exit.h"
 #include "x86/vmcb.h"
 

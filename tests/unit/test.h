@@ -36,22 +36,21 @@ static inline int test_end(void)
 }
 
 #define TEST(name) test_open(name)
-#define CHECK(expr)                                                                                \
-    do {                                                                                           \
-        if (!(expr)) {                                                                             \
-            test_bad++;                                                                            \
-            printf("# %s:%d: %s\n", __FILE__, __LINE__, #expr);                                    \
-        }                                                                                          \
+#define CHECK(expr)                                                                                                    \
+    do {                                                                                                               \
+        if (!(expr)) {                                                                                                 \
+            test_bad++;                                                                                                \
+            printf("# %s:%d: %s\n", __FILE__, __LINE__, #expr);                                                        \
+        }                                                                                                              \
     } while (0)
 /* Two integers; both are shown when they differ. */
-#define CHECK_EQ(a, b)                                                                             \
-    do {                                                                                           \
-        unsigned long long check_a = (unsigned long long)(a), check_b = (unsigned long long)(b);   \
-        if (check_a != check_b) {                                                                  \
-            test_bad++;                                                                            \
-            printf("# %s:%d: %s is 0x%llx, not %s = 0x%llx\n", __FILE__, __LINE__, #a, check_a,    \
-                   #b, check_b);                                                                   \
-        }                                                                                          \
+#define CHECK_EQ(a, b)                                                                                                 \
+    do {                                                                                                               \
+        unsigned long long check_a = (unsigned long long)(a), check_b = (unsigned long long)(b);                       \
+        if (check_a != check_b) {                                                                                      \
+            test_bad++;                                                                                                \
+            printf("# %s:%d: %s is 0x%llx, not %s = 0x%llx\n", __FILE__, __LINE__, #a, check_a, #b, check_b);          \
+        }                                                                                                              \
     } while (0)
 #define TEST_END() test_end()
 

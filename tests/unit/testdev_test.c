@@ -1,7 +1,7 @@
 #include "unit/test.h"
-#include "unit/fake_clock.h"
 #include "dev/debug_exit.h"
 #include "dev/testdev.h"
+#include "unit/fake_clock.h"
 
 static struct testdev t;
 static struct fake_line line[TESTDEV_LINES];

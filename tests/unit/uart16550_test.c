@@ -1,6 +1,6 @@
-#include "unit/test.h"
-#include "unit/fake_clock.h"
 #include "dev/uart16550.h"
+#include "unit/fake_clock.h"
+#include "unit/test.h"
 
 #include <string.h>
 
@@ -31,10 +31,8 @@ static void out(unsigned r, u8 v)
 
 int main(void)
 {
-    struct uart16550_config config = {.name = "com1",
-                                      .irq = {fake_line_set, &line, 0},
-                                      .transmit = transmit,
-                                      .receive_ready = receive_ready};
+    struct uart16550_config config = {
+        .name = "com1", .irq = {fake_line_set, &line, 0}, .transmit = transmit, .receive_ready = receive_ready};
     uart16550_init(&u, &config);
 
     TEST("probe: scratch, IER, FIFO, divisor, loopback");

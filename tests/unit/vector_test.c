@@ -1,6 +1,6 @@
+#include "cpu/ops.h"
 #include "unit/test.h"
 #include "unit/vector_state.h"
-#include "cpu/ops.h"
 
 #define AT 0x20000u
 #define UNMAPPED 0x7f000000
@@ -55,8 +55,16 @@ static u64 opmask_after(unsigned n)
 
 static struct insn insn(const char *bytes, unsigned len, unsigned reg, unsigned scale, unsigned vl)
 {
-    struct insn in = {.mem = true, .base = RAX, .index = REG_NONE, .scale = (u8)scale, .asz = 8, .osz = 4,
-                      .seg = SEG_DS, .reg = (u8)reg, .vl = (u8)vl, .len = (u8)len};
+    struct insn in = {.mem = true,
+                      .base = RAX,
+                      .index = REG_NONE,
+                      .scale = (u8)scale,
+                      .asz = 8,
+                      .osz = 4,
+                      .seg = SEG_DS,
+                      .reg = (u8)reg,
+                      .vl = (u8)vl,
+                      .len = (u8)len};
     memcpy(in.bytes, bytes, len);
     return in;
 }

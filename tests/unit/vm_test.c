@@ -20,12 +20,12 @@
 /* -- an accelerator -- */
 
 enum deed {
-    OBEY,     /* wait for a stop */
-    HANG,     /* do not listen */
-    RESET,    /* ask for a reset once all run, then wait for a stop */
-    FAULT,    /* triple fault */
+    OBEY,  /* wait for a stop */
+    HANG,  /* do not listen */
+    RESET, /* ask for a reset once all run, then wait for a stop */
+    FAULT, /* triple fault */
     FAIL,
-    SPEAK,    /* write to the serial port until a stop */
+    SPEAK, /* write to the serial port until a stop */
     POWER_OFF,
 };
 
@@ -35,7 +35,7 @@ struct accel_vm {
 };
 
 static struct accel_vm fake;
-static enum deed deeds[2][2]; /* by vCPU, before and after the first restart */
+static enum deed deeds[2][2];    /* by vCPU, before and after the first restart */
 static unsigned resets, entered; /* entered: [a] calls of run */
 
 static int fake_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **vm,

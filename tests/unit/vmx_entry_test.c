@@ -294,8 +294,7 @@ static void test_intercepts(void)
     CHECK_EQ(vmx_intercept(v, IC_LGDT, 0, 0), CPU_NESTED_EXIT);
     check_host(EXIT_GDTR_IDTR);
     CHECK_EQ(x->f.qualification, (u64)-8);
-    CHECK_EQ(x->f.exit_insn_info,
-             2u | 2 << 7 | 1 << 11 | SEG_DS << 15 | RSI << 18 | RBX << 23 | 2u << 28);
+    CHECK_EQ(x->f.exit_insn_info, 2u | 2 << 7 | 1 << 11 | SEG_DS << 15 | RSI << 18 | RBX << 23 | 2u << 28);
 }
 
 static void test_events(void)
@@ -460,8 +459,8 @@ static void test_ept(void)
     CHECK(ept_walk(v, root | EPT_ROOT_MODE_BASED, NGPA(0x5000), ACCESS_FETCH, true, &out, &size, &perms, &f));
     TEST("EPT violation exits");
     run();
-    const struct stage2_fault s = {.gpa = NGPA(0x1234), .la = 0x9999, .la_valid = true, .final = true,
-                                   .access = ACCESS_WRITE, .perms = 5};
+    const struct stage2_fault s = {
+        .gpa = NGPA(0x1234), .la = 0x9999, .la_valid = true, .final = true, .access = ACCESS_WRITE, .perms = 5};
     CHECK_EQ(vmx_stage2(v, &s), CPU_NESTED_EXIT);
     check_host(EXIT_EPT_VIOLATION);
     CHECK_EQ(x->f.qualification, EPTQ_WRITE | 5 << 3 | EPTQ_LA_VALID | EPTQ_FINAL);

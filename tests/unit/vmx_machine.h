@@ -56,11 +56,15 @@ static inline void machine_create(void)
     static struct cpu_features features;
     static u32 page_flags[RAM_SIZE / PAGE_SIZE];
     char error[160];
-    struct cpuid_config config = {.vendor = VENDOR_INTEL, .nested = true, .vcpus = 1, .tsc_khz = 1000000,
-                                  .phys_bits = 40};
+    struct cpuid_config config = {
+        .vendor = VENDOR_INTEL, .nested = true, .vcpus = 1, .tsc_khz = 1000000, .phys_bits = 40};
     if (cpuid_create(&features, &config, error, sizeof error))
         abort();
-    vm = (struct vm){.world = &world, .vendor = VENDOR_INTEL, .vcpu_count = 1, .phys_bits = 40, .tsc_khz = 1000000,
+    vm = (struct vm){.world = &world,
+                     .vendor = VENDOR_INTEL,
+                     .vcpu_count = 1,
+                     .phys_bits = 40,
+                     .tsc_khz = 1000000,
                      .features = &features};
     vm.ram[0] = (struct ram_slot){.size = RAM_SIZE, .host = pages(RAM_SIZE), .page_flags = page_flags};
     vm.ram_slots = 1;

@@ -1,6 +1,6 @@
 /* The VMCS field table: unique encodings and members, widths as the encodings say, look-up, high halves. */
-#include "unit/test.h"
 #include "cpu/vmx/vmx.h"
+#include "unit/test.h"
 
 #include <string.h>
 

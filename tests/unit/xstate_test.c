@@ -1,14 +1,22 @@
-#include "unit/test.h"
-#include "unit/vector_state.h"
 #include "cpu/ops.h"
 #include "cpu/xstate.h"
+#include "unit/test.h"
+#include "unit/vector_state.h"
 
 #define AT 0x10000u
 
 static enum outcome run(insn_fn fn, u8 rex, u8 osz, u64 mask)
 {
-    struct insn in = {.mem = true, .base = REG_NONE, .index = REG_NONE, .scale = 1, .disp = AT, .asz = 8, .osz = osz,
-                      .rex = rex, .seg = SEG_DS, .len = 3};
+    struct insn in = {.mem = true,
+                      .base = REG_NONE,
+                      .index = REG_NONE,
+                      .scale = 1,
+                      .disp = AT,
+                      .asz = 8,
+                      .osz = osz,
+                      .rex = rex,
+                      .seg = SEG_DS,
+                      .len = 3};
     v->gpr[RAX] = (u32)mask;
     v->gpr[RDX] = mask >> 32;
     return run_handler(fn, &in);
@@ -334,8 +342,8 @@ static void test_xcr0(void)
 
     TEST("area sizes");
     static const struct xstate_component c[XSTATE_COMPONENTS] = {
-        {0, 160, false},    {160, 256, false},   {576, 256, false}, {0, 0, false}, {0, 0, false}, {1088, 64, false},
-        {1152, 512, false}, {1664, 1024, false}, {0, 0, false},     {2688, 8, true}};
+        {0, 160, false},   {160, 256, false},  {576, 256, false},   {0, 0, false}, {0, 0, false},
+        {1088, 64, false}, {1152, 512, false}, {1664, 1024, false}, {0, 0, false}, {2688, 8, true}};
     CHECK_EQ(xstate_size(c, 3, false), 576);
     CHECK_EQ(xstate_size(c, 7, false), 832);
     CHECK_EQ(xstate_size(c, 0x2e7, false), 2696);

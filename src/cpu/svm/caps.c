@@ -21,23 +21,12 @@ bool svm_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out)
 {
     *out = CPU_OK;
     switch (msr) {
-    case MSR_VM_CR:
-        *value = v->vm_cr;
-        return true;
-    case MSR_VM_HSAVE_PA:
-        *value = v->vm_hsave_pa;
-        return true;
-    case MSR_TSC_RATIO:
-        *value = v->svm->tsc_ratio;
-        return true;
-    case MSR_SVM_KEY: /* reads as zero */
-        *value = 0;
-        return true;
-    case MSR_SMM_CTL: /* write-only */
-        *out = raise_gp(v, 0);
-        return true;
-    default:
-        return false;
+    case MSR_VM_CR: *value = v->vm_cr; return true;
+    case MSR_VM_HSAVE_PA: *value = v->vm_hsave_pa; return true;
+    case MSR_TSC_RATIO: *value = v->svm->tsc_ratio; return true;
+    case MSR_SVM_KEY: /* reads as zero */ *value = 0; return true;
+    case MSR_SMM_CTL: /* write-only */ *out = raise_gp(v, 0); return true;
+    default: return false;
     }
 }
 
@@ -59,9 +48,7 @@ bool svm_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out)
 {
     *out = CPU_OK;
     switch (msr) {
-    case MSR_VM_CR:
-        *out = vm_cr_write(v, value);
-        return true;
+    case MSR_VM_CR: *out = vm_cr_write(v, value); return true;
     case MSR_VM_HSAVE_PA:
         if (svm_page_valid(v, value))
             v->vm_hsave_pa = value;
@@ -75,9 +62,7 @@ bool svm_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out)
             v->svm->tsc_ratio = value;
         return true;
     case MSR_SVM_KEY: /* "SVM_KEY MSR": no key was ever set, so none matches */
-    case MSR_SMM_CTL:
-        return true;
-    default:
-        return false;
+    case MSR_SMM_CTL: return true;
+    default: return false;
     }
 }

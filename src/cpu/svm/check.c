@@ -38,8 +38,8 @@ static const char *check_control(const struct vcpu *v, const struct vmcb_control
     if (!c->asid)
         return "ASID is 0" CONSISTENCY;
     if (c->tlb_control & ~TLB_CONTROL_FLUSH_ASID_LOCAL ||
-        !(BIT(c->tlb_control) & (BIT(TLB_CONTROL_NOTHING) | BIT(TLB_CONTROL_FLUSH_ALL) |
-                                 BIT(TLB_CONTROL_FLUSH_ASID) | BIT(TLB_CONTROL_FLUSH_ASID_LOCAL))))
+        !(BIT(c->tlb_control) & (BIT(TLB_CONTROL_NOTHING) | BIT(TLB_CONTROL_FLUSH_ALL) | BIT(TLB_CONTROL_FLUSH_ASID) |
+                                 BIT(TLB_CONTROL_FLUSH_ASID_LOCAL))))
         return "TLB_CONTROL is reserved" TLB_FLUSH;
     if (!table_fits(v, c->msrpm, MSRPM_CHECKED))
         return "the MSR permissions map lies beyond physical memory" CONSISTENCY;

@@ -42,18 +42,19 @@ enum outcome svm_exception(struct vcpu *v, const struct event *e)
         return svm_exit(v, code, 0, 0);
     case EXC_BP:
     case EXC_OF:
-    case EXC_BR:
-        return svm_exit_insn(v, code, 0, 0);
-    default:
-        return svm_exit(v, code, error, 0);
+    case EXC_BR: return svm_exit_insn(v, code, 0, 0);
+    default: return svm_exit(v, code, error, 0);
     }
 }
 
 enum outcome svm_event(struct vcpu *v, enum nested_event what)
 {
     static const u8 code[] = {
-        [NEV_INIT] = SVM_EXIT_INIT,     [NEV_SMI] = SVM_EXIT_SMI, [NEV_NMI] = SVM_EXIT_NMI,
-        [NEV_EXTINT] = SVM_EXIT_INTR,   [NEV_TRIPLE_FAULT] = SVM_EXIT_SHUTDOWN,
+        [NEV_INIT] = SVM_EXIT_INIT,
+        [NEV_SMI] = SVM_EXIT_SMI,
+        [NEV_NMI] = SVM_EXIT_NMI,
+        [NEV_EXTINT] = SVM_EXIT_INTR,
+        [NEV_TRIPLE_FAULT] = SVM_EXIT_SHUTDOWN,
     };
     if (what >= ARRAY_LEN(code) || !code[what] || !svm_intercepted(v->svm, code[what]))
         return CPU_OK;
@@ -125,8 +126,8 @@ static enum outcome virtual_interrupt(struct vcpu *v)
     if (svm_intercepted(s, SVM_EXIT_VINTR))
         return svm_exit(v, SVM_EXIT_VINTR, 0, 0);
     s->control.vintr &= ~VINTR_IRQ;
-    v->inject = (struct event){.valid = true, .type = EVENT_EXTINT,
-                               .vector = (u8)(s->control.vintr >> VINTR_VECTOR_SHIFT)};
+    v->inject =
+        (struct event){.valid = true, .type = EVENT_EXTINT, .vector = (u8)(s->control.vintr >> VINTR_VECTOR_SHIFT)};
     return CPU_OK;
 }
 

@@ -5,11 +5,11 @@
  * What the manual does not list (FS, GS, TR, LDTR, CR2, DR0-6, most MSRs) keeps L2's values: VMSAVE and L1 move it.
  * Source: AMD APM volume 2, "#VMEXIT", "State Saved on Exit", "Intercepts During IDT Event Delivery".
  */
-#include "cpu/svm/svm.h"
 #include "cpu/block.h"
 #include "cpu/copy.h"
 #include "cpu/stats.h"
 #include "cpu/svm/segattr.h"
+#include "cpu/svm/svm.h"
 #include "cpu/world.h"
 
 struct vmcb *svm_vmcb(struct vcpu *v, gpa_t pa)

@@ -5,11 +5,11 @@
  * Source: AMD APM volume 3, "System Instruction Reference"; volume 2, "VMSAVE and VMLOAD Virtualization", "Virtual
  * GIF".
  */
+#include "cpu/svm/insn.h"
 #include "cpu/block.h"
 #include "cpu/copy.h"
 #include "cpu/hypercall.h"
 #include "cpu/ops.h"
-#include "cpu/svm/insn.h"
 #include "cpu/svm/npt.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"

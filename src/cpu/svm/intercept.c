@@ -14,18 +14,18 @@
 
 /* Index: enum intercept. 0: SVM cannot intercept it, or it is handled below (no plain intercept has code 0). */
 static const u8 plain[IC_COUNT] = {
-    [IC_CPUID] = SVM_EXIT_CPUID,       [IC_HLT] = SVM_EXIT_HLT,         [IC_INVD] = SVM_EXIT_INVD,
-    [IC_WBINVD] = SVM_EXIT_WBINVD,     [IC_INVLPG] = SVM_EXIT_INVLPG,   [IC_INVPCID] = SVM_EXIT_INVPCID,
-    [IC_INVLPGB] = SVM_EXIT_INVLPGB,   [IC_RDPMC] = SVM_EXIT_RDPMC,     [IC_RDTSC] = SVM_EXIT_RDTSC,
-    [IC_RDTSCP] = SVM_EXIT_RDTSCP,     [IC_RDPRU] = SVM_EXIT_RDPRU,     [IC_MONITOR] = SVM_EXIT_MONITOR,
-    [IC_XSETBV] = SVM_EXIT_XSETBV,     [IC_RSM] = SVM_EXIT_RSM,         [IC_VMRUN] = SVM_EXIT_VMRUN,
-    [IC_VMMCALL] = SVM_EXIT_VMMCALL,   [IC_VMLOAD] = SVM_EXIT_VMLOAD,   [IC_VMSAVE] = SVM_EXIT_VMSAVE,
-    [IC_STGI] = SVM_EXIT_STGI,         [IC_CLGI] = SVM_EXIT_CLGI,       [IC_SKINIT] = SVM_EXIT_SKINIT,
-    [IC_INVLPGA] = SVM_EXIT_INVLPGA,   [IC_SGDT] = SVM_EXIT_GDTR_READ,  [IC_SIDT] = SVM_EXIT_IDTR_READ,
-    [IC_LGDT] = SVM_EXIT_GDTR_WRITE,   [IC_LIDT] = SVM_EXIT_IDTR_WRITE, [IC_SLDT] = SVM_EXIT_LDTR_READ,
-    [IC_STR] = SVM_EXIT_TR_READ,       [IC_LLDT] = SVM_EXIT_LDTR_WRITE, [IC_LTR] = SVM_EXIT_TR_WRITE,
-    [IC_PUSHF] = SVM_EXIT_PUSHF,       [IC_POPF] = SVM_EXIT_POPF,       [IC_IRET] = SVM_EXIT_IRET,
-    [IC_INTN] = SVM_EXIT_SWINT,        [IC_ICEBP] = SVM_EXIT_ICEBP,     [IC_FERR] = SVM_EXIT_FERR_FREEZE,
+    [IC_CPUID] = SVM_EXIT_CPUID,     [IC_HLT] = SVM_EXIT_HLT,         [IC_INVD] = SVM_EXIT_INVD,
+    [IC_WBINVD] = SVM_EXIT_WBINVD,   [IC_INVLPG] = SVM_EXIT_INVLPG,   [IC_INVPCID] = SVM_EXIT_INVPCID,
+    [IC_INVLPGB] = SVM_EXIT_INVLPGB, [IC_RDPMC] = SVM_EXIT_RDPMC,     [IC_RDTSC] = SVM_EXIT_RDTSC,
+    [IC_RDTSCP] = SVM_EXIT_RDTSCP,   [IC_RDPRU] = SVM_EXIT_RDPRU,     [IC_MONITOR] = SVM_EXIT_MONITOR,
+    [IC_XSETBV] = SVM_EXIT_XSETBV,   [IC_RSM] = SVM_EXIT_RSM,         [IC_VMRUN] = SVM_EXIT_VMRUN,
+    [IC_VMMCALL] = SVM_EXIT_VMMCALL, [IC_VMLOAD] = SVM_EXIT_VMLOAD,   [IC_VMSAVE] = SVM_EXIT_VMSAVE,
+    [IC_STGI] = SVM_EXIT_STGI,       [IC_CLGI] = SVM_EXIT_CLGI,       [IC_SKINIT] = SVM_EXIT_SKINIT,
+    [IC_INVLPGA] = SVM_EXIT_INVLPGA, [IC_SGDT] = SVM_EXIT_GDTR_READ,  [IC_SIDT] = SVM_EXIT_IDTR_READ,
+    [IC_LGDT] = SVM_EXIT_GDTR_WRITE, [IC_LIDT] = SVM_EXIT_IDTR_WRITE, [IC_SLDT] = SVM_EXIT_LDTR_READ,
+    [IC_STR] = SVM_EXIT_TR_READ,     [IC_LLDT] = SVM_EXIT_LDTR_WRITE, [IC_LTR] = SVM_EXIT_TR_WRITE,
+    [IC_PUSHF] = SVM_EXIT_PUSHF,     [IC_POPF] = SVM_EXIT_POPF,       [IC_IRET] = SVM_EXIT_IRET,
+    [IC_INTN] = SVM_EXIT_SWINT,      [IC_ICEBP] = SVM_EXIT_ICEBP,     [IC_FERR] = SVM_EXIT_FERR_FREEZE,
 };
 
 static enum outcome io_access(struct vcpu *v, u64 info, u64 next_rip)
@@ -143,39 +143,26 @@ enum outcome svm_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 inf
             return CPU_OK;
         switch (ic) { /* "Decode Assists" */
         case IC_INVLPG:
-        case IC_INVPCID:
-            return svm_exit_insn(v, plain[ic], info1, info2);
-        case IC_INTN:
-            return svm_exit_insn(v, plain[ic], info1, 0);
-        default:
-            return svm_exit_insn(v, plain[ic], 0, 0);
+        case IC_INVPCID: return svm_exit_insn(v, plain[ic], info1, info2);
+        case IC_INTN: return svm_exit_insn(v, plain[ic], info1, 0);
+        default: return svm_exit_insn(v, plain[ic], 0, 0);
         }
     }
     switch (ic) {
-    case IC_IO:
-        return io_access(v, info1, info2);
-    case IC_MSR:
-        return msr_access(v, (u32)info1, info2);
+    case IC_IO: return io_access(v, info1, info2);
+    case IC_MSR: return msr_access(v, (u32)info1, info2);
     case IC_CR_READ:
-    case IC_CR_WRITE:
-        return cr_access(v, ic, info1, info2);
+    case IC_CR_WRITE: return cr_access(v, ic, info1, info2);
     case IC_SMSW:
         return svm_intercepted(v->svm, SVM_EXIT_READ_CR0) ? svm_exit_insn(v, SVM_EXIT_READ_CR0, 0, 0) : CPU_OK;
-    case IC_CLTS:
-        return cr0_write(v, false, 0);
+    case IC_CLTS: return cr0_write(v, false, 0);
     case IC_LMSW: /* "LMSW treats the selective CR0-write intercept as a non-selective intercept" */
         return cr0_write(v, true, 0);
-    case IC_DR_READ:
-        return dr_access(v, SVM_EXIT_READ_DR0, info1, info2);
-    case IC_DR_WRITE:
-        return dr_access(v, SVM_EXIT_WRITE_DR0, info1, info2);
-    case IC_PAUSE:
-        return pause(v);
-    case IC_MWAIT:
-        return mwait(v, info1);
-    case IC_TASK_SWITCH:
-        return task_gate(v, (u16)info1, (unsigned)info2);
-    default:
-        return CPU_OK;
+    case IC_DR_READ: return dr_access(v, SVM_EXIT_READ_DR0, info1, info2);
+    case IC_DR_WRITE: return dr_access(v, SVM_EXIT_WRITE_DR0, info1, info2);
+    case IC_PAUSE: return pause(v);
+    case IC_MWAIT: return mwait(v, info1);
+    case IC_TASK_SWITCH: return task_gate(v, (u16)info1, (unsigned)info2);
+    default: return CPU_OK;
     }
 }

@@ -29,14 +29,13 @@ static inline u64 canonicalize(const struct vcpu *v, u64 la)
 
 static inline struct segment segment_from_vmcb(const struct vcpu *v, const struct vmcb_segment *s)
 {
-    return (struct segment){.base = canonicalize(v, s->base), .limit = s->limit,
-                            .attr = attr_from_vmcb(s->attr), .sel = s->sel};
+    return (struct segment){
+        .base = canonicalize(v, s->base), .limit = s->limit, .attr = attr_from_vmcb(s->attr), .sel = s->sel};
 }
 
 static inline struct vmcb_segment segment_to_vmcb(const struct segment *s)
 {
-    return (struct vmcb_segment){.sel = s->sel, .attr = attr_to_vmcb(s->attr), .limit = s->limit,
-                                 .base = s->base};
+    return (struct vmcb_segment){.sel = s->sel, .attr = attr_to_vmcb(s->attr), .limit = s->limit, .base = s->base};
 }
 
 #endif

@@ -25,16 +25,16 @@ struct svm_host {
 };
 
 struct svm {
-    gpa_t vmcb;                  /* of the running or last guest */
+    gpa_t vmcb; /* of the running or last guest */
     struct vmcb_control control;
-    struct vmcb_save save;       /* as VMRUN read it */
+    struct vmcb_save save; /* as VMRUN read it */
     struct svm_host host;
-    u64 tsc_ratio;               /* 8.32 fixed point */
-    u64 pause_tsc;               /* host TSC of L2's last PAUSE */
-    u16 pause_left;              /* internal copy of PauseFilterCount */
-    bool injecting_nmi;          /* v->inject is an NMI that must not block NMIs */
-    bool probing;                /* svm_fetch_bytes: second-stage faults only report */
-    const char *failed;          /* the rule that the last failing VMRUN broke, NULL if none did */
+    u64 tsc_ratio;      /* 8.32 fixed point */
+    u64 pause_tsc;      /* host TSC of L2's last PAUSE */
+    u16 pause_left;     /* internal copy of PauseFilterCount */
+    bool injecting_nmi; /* v->inject is an NMI that must not block NMIs */
+    bool probing;       /* svm_fetch_bytes: second-stage faults only report */
+    const char *failed; /* the rule that the last failing VMRUN broke, NULL if none did */
 };
 
 #define TSC_RATIO_ONE BIT64(32)

@@ -13,8 +13,7 @@
 #include "cpu/svm/svm.h"
 #include "x86/msr.h"
 
-#define CR0_DEFINED                                                                                \
-    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
 static void read_vmcb(struct vcpu *v, gpa_t pa)
 {
@@ -127,9 +126,7 @@ static void load_injection(struct vcpu *v)
     }
     struct event e = {.valid = true, .vector = (u8)inject};
     switch (inject >> SVM_EVENT_TYPE_SHIFT & 7) {
-    case SVM_EVENT_INTR:
-        e.type = EVENT_EXTINT;
-        break;
+    case SVM_EVENT_INTR: e.type = EVENT_EXTINT; break;
     case SVM_EVENT_NMI:
         e.vector = EXC_NMI;
         e.type = EVENT_NMI;
@@ -145,9 +142,7 @@ static void load_injection(struct vcpu *v)
         if (e.vector == EXC_PF)
             e.payload = v->cr2;
         break;
-    default:
-        e.type = EVENT_SOFT_INT;
-        break;
+    default: e.type = EVENT_SOFT_INT; break;
     }
     if (e.type == EVENT_SOFT_INT || e.type == EVENT_SOFT_EXC) {
         u64 len = s->control.nrip - v->rip;

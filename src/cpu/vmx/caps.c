@@ -35,16 +35,16 @@
 
 const struct vmx_caps vmx_offered = {
     .pin = PIN_EXTINT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER,
-    .proc = PROC_INTERRUPT_WINDOW | PROC_TSC_OFFSETTING | PROC_HLT_EXITING | PROC_INVLPG_EXITING |
-            PROC_MWAIT_EXITING | PROC_RDPMC_EXITING | PROC_RDTSC_EXITING | PROC_CR3_LOAD_EXITING |
-            PROC_CR3_STORE_EXITING | PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING | PROC_TPR_SHADOW |
-            PROC_NMI_WINDOW | PROC_MOV_DR_EXITING | PROC_UNCONDITIONAL_IO | PROC_IO_BITMAPS |
-            PROC_MONITOR_TRAP | PROC_MSR_BITMAPS | PROC_MONITOR_EXITING | PROC_PAUSE_EXITING | PROC_SECONDARY,
+    .proc = PROC_INTERRUPT_WINDOW | PROC_TSC_OFFSETTING | PROC_HLT_EXITING | PROC_INVLPG_EXITING | PROC_MWAIT_EXITING |
+            PROC_RDPMC_EXITING | PROC_RDTSC_EXITING | PROC_CR3_LOAD_EXITING | PROC_CR3_STORE_EXITING |
+            PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING | PROC_TPR_SHADOW | PROC_NMI_WINDOW | PROC_MOV_DR_EXITING |
+            PROC_UNCONDITIONAL_IO | PROC_IO_BITMAPS | PROC_MONITOR_TRAP | PROC_MSR_BITMAPS | PROC_MONITOR_EXITING |
+            PROC_PAUSE_EXITING | PROC_SECONDARY,
     .proc2 = PROC2_EPT | PROC2_DESC_TABLE_EXITING | PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD_EXITING |
              PROC2_UNRESTRICTED_GUEST | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | PROC2_INVPCID |
              PROC2_X2APIC_MODE | PROC2_SHADOW_VMCS | PROC2_RDSEED_EXITING | PROC2_XSAVES | PROC2_MODE_BASED_EXECUTE,
-    .exit = EXITC_SAVE_DEBUG | EXITC_HOST_64 | EXITC_ACK_INTERRUPT | EXITC_SAVE_PAT | EXITC_LOAD_PAT |
-            EXITC_SAVE_EFER | EXITC_LOAD_EFER | EXITC_SAVE_PREEMPTION_TIMER,
+    .exit = EXITC_SAVE_DEBUG | EXITC_HOST_64 | EXITC_ACK_INTERRUPT | EXITC_SAVE_PAT | EXITC_LOAD_PAT | EXITC_SAVE_EFER |
+            EXITC_LOAD_EFER | EXITC_SAVE_PREEMPTION_TIMER,
     .entry = ENTRYC_LOAD_DEBUG | ENTRYC_IA32E_GUEST | ENTRYC_LOAD_PAT | ENTRYC_LOAD_EFER,
     .basic = VMCS_REVISION | (u64)VMCS_SIZE << 32 | BASIC_MEMTYPE_WB | BASIC_INS_OUTS_INFO | BASIC_TRUE_CONTROLS,
     .misc = VMX_TIMER_SHIFT | MISC_SAVE_LMA | MISC_ACTIVITY_STATES | MISC_CR3_TARGETS(VMX_CR3_TARGETS) |
@@ -63,57 +63,24 @@ static u64 control_msr(u32 must, u32 offered)
 static bool capability(const struct vcpu *v, const struct vmx_caps *c, u32 msr, u64 *value)
 {
     switch (msr) {
-    case MSR_VMX_BASIC:
-        *value = c->basic;
-        return true;
+    case MSR_VMX_BASIC: *value = c->basic; return true;
     case MSR_VMX_PINBASED_CTLS:
-    case MSR_VMX_TRUE_PINBASED_CTLS:
-        *value = control_msr(PIN_DEFAULT1, c->pin);
-        return true;
-    case MSR_VMX_PROCBASED_CTLS:
-        *value = control_msr(PROC_DEFAULT1, c->proc);
-        return true;
-    case MSR_VMX_TRUE_PROCBASED_CTLS:
-        *value = control_msr(PROC_DEFAULT1 & ~PROC_CLEARABLE, c->proc);
-        return true;
-    case MSR_VMX_EXIT_CTLS:
-        *value = control_msr(EXIT_DEFAULT1, c->exit);
-        return true;
-    case MSR_VMX_TRUE_EXIT_CTLS:
-        *value = control_msr(EXIT_DEFAULT1 & ~EXIT_CLEARABLE, c->exit);
-        return true;
-    case MSR_VMX_ENTRY_CTLS:
-        *value = control_msr(ENTRY_DEFAULT1, c->entry);
-        return true;
-    case MSR_VMX_TRUE_ENTRY_CTLS:
-        *value = control_msr(ENTRY_DEFAULT1 & ~ENTRY_CLEARABLE, c->entry);
-        return true;
-    case MSR_VMX_MISC:
-        *value = c->misc;
-        return true;
-    case MSR_VMX_CR0_FIXED0:
-        *value = CR0_FIXED0;
-        return true;
-    case MSR_VMX_CR0_FIXED1:
-        *value = CR0_FIXED1;
-        return true;
-    case MSR_VMX_CR4_FIXED0:
-        *value = CR4_FIXED0;
-        return true;
-    case MSR_VMX_CR4_FIXED1:
-        *value = cr4_allowed(v->vm);
-        return true;
-    case MSR_VMX_VMCS_ENUM:
-        *value = VMCS_ENUM_MAX;
-        return true;
-    case MSR_VMX_PROCBASED_CTLS2:
-        *value = control_msr(0, c->proc2);
-        return true;
-    case MSR_VMX_EPT_VPID_CAP:
-        *value = c->ept_vpid;
-        return true;
-    default:
-        return false;
+    case MSR_VMX_TRUE_PINBASED_CTLS: *value = control_msr(PIN_DEFAULT1, c->pin); return true;
+    case MSR_VMX_PROCBASED_CTLS: *value = control_msr(PROC_DEFAULT1, c->proc); return true;
+    case MSR_VMX_TRUE_PROCBASED_CTLS: *value = control_msr(PROC_DEFAULT1 & ~PROC_CLEARABLE, c->proc); return true;
+    case MSR_VMX_EXIT_CTLS: *value = control_msr(EXIT_DEFAULT1, c->exit); return true;
+    case MSR_VMX_TRUE_EXIT_CTLS: *value = control_msr(EXIT_DEFAULT1 & ~EXIT_CLEARABLE, c->exit); return true;
+    case MSR_VMX_ENTRY_CTLS: *value = control_msr(ENTRY_DEFAULT1, c->entry); return true;
+    case MSR_VMX_TRUE_ENTRY_CTLS: *value = control_msr(ENTRY_DEFAULT1 & ~ENTRY_CLEARABLE, c->entry); return true;
+    case MSR_VMX_MISC: *value = c->misc; return true;
+    case MSR_VMX_CR0_FIXED0: *value = CR0_FIXED0; return true;
+    case MSR_VMX_CR0_FIXED1: *value = CR0_FIXED1; return true;
+    case MSR_VMX_CR4_FIXED0: *value = CR4_FIXED0; return true;
+    case MSR_VMX_CR4_FIXED1: *value = cr4_allowed(v->vm); return true;
+    case MSR_VMX_VMCS_ENUM: *value = VMCS_ENUM_MAX; return true;
+    case MSR_VMX_PROCBASED_CTLS2: *value = control_msr(0, c->proc2); return true;
+    case MSR_VMX_EPT_VPID_CAP: *value = c->ept_vpid; return true;
+    default: return false;
     }
 }
 

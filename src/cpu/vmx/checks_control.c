@@ -92,8 +92,7 @@ static bool check_exit(struct vcpu *v, struct vmx *x)
 #undef SECTION
 #define SECTION "VM-Entry Control Fields"
 
-#define ERROR_VECTORS                                                                              \
-    (BIT(EXC_DF) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_PF) | BIT(EXC_AC))
+#define ERROR_VECTORS (BIT(EXC_DF) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_PF) | BIT(EXC_AC))
 
 static bool check_injection(struct vmx *x)
 {

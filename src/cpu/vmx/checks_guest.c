@@ -182,8 +182,8 @@ static bool check_segments(struct vmx *x)
         }
         return check_system(x);
     }
-    return check_code(x) && check_stack(x) && check_data(x, SEG_DS) && check_data(x, SEG_ES) &&
-           check_data(x, SEG_FS) && check_data(x, SEG_GS) && check_system(x);
+    return check_code(x) && check_stack(x) && check_data(x, SEG_DS) && check_data(x, SEG_ES) && check_data(x, SEG_FS) &&
+           check_data(x, SEG_GS) && check_system(x);
 }
 
 #undef SECTION
@@ -217,8 +217,7 @@ static bool check_rip_rflags(struct vmx *x)
         RULE(top == 0 || top == -1, "guest RIP: bits beyond the linear-address width are identical");
     }
     RULE(!(f->guest_rflags & RFLAGS_RESERVED) && f->guest_rflags & FLAG_ONE, "guest RFLAGS: reserved bits");
-    RULE(!guest_v86(x) || (!ia32e && f->guest_cr0 & CR0_PE),
-         "guest RFLAGS.VM is 0 in IA-32e mode and if CR0.PE is 0");
+    RULE(!guest_v86(x) || (!ia32e && f->guest_cr0 & CR0_PE), "guest RFLAGS.VM is 0 in IA-32e mode and if CR0.PE is 0");
     RULE(f->guest_rflags & FLAG_IF || !injects(x, EVENT_EXTINT),
          "guest RFLAGS.IF is 1 to inject an external interrupt");
     return true;

@@ -6,8 +6,8 @@
  * the walk starts again.
  * Source: Intel SDM volume 3C, "The Extended Page Table Mechanism (EPT)".
  */
-#include "cpu/block.h"
 #include "cpu/vmx/ept.h"
+#include "cpu/block.h"
 #include "cpu/vmx/vmx.h"
 
 #define EPT_ADDRESS 0x000ffffffffff000ull
@@ -75,7 +75,7 @@ bool ept_walk(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool use
 {
     const bool mode_based = root & EPT_ROOT_MODE_BASED;
     const u64 present = EPT_R | EPT_W | EPT_X | (mode_based ? EPT_XU : 0);
-    const u8 need = access & ACCESS_WRITE                   ? EPT_PERM_WRITE
+    const u8 need = access & ACCESS_WRITE                  ? EPT_PERM_WRITE
                     : access & ACCESS_FETCH && user_linear ? EPT_PERM_FETCH_USER
                     : access & ACCESS_FETCH                ? EPT_PERM_FETCH
                                                            : EPT_PERM_READ;

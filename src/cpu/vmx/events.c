@@ -48,24 +48,17 @@ enum outcome vmx_event(struct vcpu *v, enum nested_event what)
 {
     const struct vmcs *f = &v->vmx->f;
     switch (what) {
-    case NEV_INIT:
-        return vmx_exit(v, EXIT_INIT, 0);
+    case NEV_INIT: return vmx_exit(v, EXIT_INIT, 0);
     case NEV_SIPI:
         if (v->activity != ACTIVITY_WAIT_SIPI)
             return CPU_OK;
         return vmx_exit(v, EXIT_SIPI, v->sipi_vector);
-    case NEV_NMI:
-        return f->pin & PIN_NMI_EXITING ? exit_nmi(v) : CPU_OK;
-    case NEV_EXTINT:
-        return f->pin & PIN_EXTINT_EXITING ? exit_interrupt(v) : CPU_OK;
-    case NEV_TRIPLE_FAULT:
-        return vmx_exit(v, EXIT_TRIPLE_FAULT, 0);
-    case NEV_MTF:
-        return f->proc & PROC_MONITOR_TRAP ? vmx_exit(v, EXIT_MONITOR_TRAP, 0) : CPU_OK;
-    case NEV_PREEMPT:
-        return vmx_exit(v, EXIT_PREEMPTION_TIMER, 0);
-    case NEV_SMI:
-        break;
+    case NEV_NMI: return f->pin & PIN_NMI_EXITING ? exit_nmi(v) : CPU_OK;
+    case NEV_EXTINT: return f->pin & PIN_EXTINT_EXITING ? exit_interrupt(v) : CPU_OK;
+    case NEV_TRIPLE_FAULT: return vmx_exit(v, EXIT_TRIPLE_FAULT, 0);
+    case NEV_MTF: return f->proc & PROC_MONITOR_TRAP ? vmx_exit(v, EXIT_MONITOR_TRAP, 0) : CPU_OK;
+    case NEV_PREEMPT: return vmx_exit(v, EXIT_PREEMPTION_TIMER, 0);
+    case NEV_SMI: break;
     }
     return CPU_OK;
 }

@@ -9,11 +9,11 @@
 
 /* Layouts of the VM-exit instruction-information field, by what they have besides the memory operand. */
 enum info_form {
-    INFO_MEMORY,   /* VMCLEAR, VMPTRLD, VMPTRST, VMXON, XRSTORS, XSAVES */
-    INFO_REG2,     /* INVEPT, INVPCID, INVVPID: Reg2 */
-    INFO_RM_REG2,  /* VMREAD, VMWRITE: Reg1 or memory, and Reg2 */
-    INFO_GDTR,     /* SGDT, SIDT, LGDT, LIDT: operand size and identity */
-    INFO_LDTR,     /* SLDT, STR, LLDT, LTR: Reg1 or memory, identity */
+    INFO_MEMORY,  /* VMCLEAR, VMPTRLD, VMPTRST, VMXON, XRSTORS, XSAVES */
+    INFO_REG2,    /* INVEPT, INVPCID, INVVPID: Reg2 */
+    INFO_RM_REG2, /* VMREAD, VMWRITE: Reg1 or memory, and Reg2 */
+    INFO_GDTR,    /* SGDT, SIDT, LGDT, LIDT: operand size and identity */
+    INFO_LDTR,    /* SLDT, STR, LLDT, LTR: Reg1 or memory, identity */
 };
 
 static u32 memory_info(const struct insn *in)
@@ -61,17 +61,12 @@ enum outcome vmx_exit_instruction(struct vcpu *v, const struct insn *in, u32 rea
     enum info_form form = INFO_MEMORY;
     switch (reason) {
     case EXIT_INVEPT:
-    case EXIT_INVVPID:
-        form = INFO_REG2;
-        break;
+    case EXIT_INVVPID: form = INFO_REG2; break;
     case EXIT_VMREAD:
-    case EXIT_VMWRITE:
-        form = INFO_RM_REG2;
-        break;
+    case EXIT_VMWRITE: form = INFO_RM_REG2; break;
     case EXIT_VMXOFF:
     case EXIT_VMLAUNCH:
-    case EXIT_VMRESUME:
-        return vmx_exit(v, reason, 0);
+    case EXIT_VMRESUME: return vmx_exit(v, reason, 0);
     }
     v->vmx->f.exit_insn_info = instruction_info(in, form, 0);
     return vmx_exit(v, reason, displacement(v, in));
@@ -166,18 +161,10 @@ static enum outcome intercept_cr_write(struct vcpu *v, u64 info, u64 value)
     unsigned cr = info & 0xff, reg = info >> 8 & 15;
     bool exits = false;
     switch (cr) {
-    case 0:
-        exits = (value ^ f->cr0_shadow) & f->cr0_mask;
-        break;
-    case 3:
-        exits = f->proc & PROC_CR3_LOAD_EXITING && !cr3_is_target(f, value);
-        break;
-    case 4:
-        exits = (value ^ f->cr4_shadow) & f->cr4_mask;
-        break;
-    case 8:
-        exits = f->proc & PROC_CR8_LOAD_EXITING;
-        break;
+    case 0: exits = (value ^ f->cr0_shadow) & f->cr0_mask; break;
+    case 3: exits = f->proc & PROC_CR3_LOAD_EXITING && !cr3_is_target(f, value); break;
+    case 4: exits = (value ^ f->cr4_shadow) & f->cr4_mask; break;
+    case 8: exits = f->proc & PROC_CR8_LOAD_EXITING; break;
     }
     return exits ? vmx_exit(v, EXIT_CR_ACCESS, cr_qualification(cr, CR_MOV_TO, reg)) : CPU_OK;
 }
@@ -224,18 +211,15 @@ u64 vmx_cr_read(struct vcpu *v, unsigned cr, u64 value)
 {
     const struct vmcs *f = &v->vmx->f;
     switch (cr) {
-    case 0:
-        return (value & ~f->cr0_mask) | (f->cr0_shadow & f->cr0_mask);
-    case 4:
-        return (value & ~f->cr4_mask) | (f->cr4_shadow & f->cr4_mask);
+    case 0: return (value & ~f->cr0_mask) | (f->cr0_shadow & f->cr0_mask);
+    case 4: return (value & ~f->cr4_mask) | (f->cr4_shadow & f->cr4_mask);
     case 8:
         if (f->proc & PROC_TPR_SHADOW) {
             const u32 *vtpr = vmx_vtpr(v);
             return vtpr ? *vtpr >> 4 & 15 : 15;
         }
         return value;
-    default:
-        return value;
+    default: return value;
     }
 }
 
@@ -243,10 +227,8 @@ u64 vmx_cr_write(struct vcpu *v, unsigned cr, u64 value)
 {
     const struct vmcs *f = &v->vmx->f;
     switch (cr) {
-    case 0:
-        return (value & ~f->cr0_mask) | (v->cr0 & f->cr0_mask);
-    case 4:
-        return (value & ~f->cr4_mask) | (v->cr4 & f->cr4_mask);
+    case 0: return (value & ~f->cr0_mask) | (v->cr0 & f->cr0_mask);
+    case 4: return (value & ~f->cr4_mask) | (v->cr4 & f->cr4_mask);
     case 8:
         if (f->proc & PROC_TPR_SHADOW) {
             u32 vtpr = (u32)(value & 15) << 4;
@@ -255,8 +237,7 @@ u64 vmx_cr_write(struct vcpu *v, unsigned cr, u64 value)
             return lapic_tpr_read(v); /* the real one stays */
         }
         return value;
-    default:
-        return value;
+    default: return value;
     }
 }
 
@@ -298,46 +279,30 @@ enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 inf
     struct vmx *x = v->vmx;
     const struct vmcs *f = &x->f;
     switch (ic) {
-    case IC_CPUID:
-        return vmx_exit(v, EXIT_CPUID, 0);
-    case IC_INVD:
-        return vmx_exit(v, EXIT_INVD, 0);
-    case IC_XSETBV:
-        return vmx_exit(v, EXIT_XSETBV, 0);
-    case IC_GETSEC:
-        return vmx_exit(v, EXIT_GETSEC, 0);
-    case IC_TASK_SWITCH:
-        return vmx_exit(v, EXIT_TASK_SWITCH, (info1 & 0xffff) | (info2 & 3) << 30);
-    case IC_HLT:
-        return exit_if(v, f->proc & PROC_HLT_EXITING, EXIT_HLT, 0);
-    case IC_WBINVD:
-        return exit_if(v, x->proc2 & PROC2_WBINVD_EXITING, EXIT_WBINVD, 0);
-    case IC_INVLPG:
-        return exit_if(v, f->proc & PROC_INVLPG_EXITING, EXIT_INVLPG, info1);
+    case IC_CPUID: return vmx_exit(v, EXIT_CPUID, 0);
+    case IC_INVD: return vmx_exit(v, EXIT_INVD, 0);
+    case IC_XSETBV: return vmx_exit(v, EXIT_XSETBV, 0);
+    case IC_GETSEC: return vmx_exit(v, EXIT_GETSEC, 0);
+    case IC_TASK_SWITCH: return vmx_exit(v, EXIT_TASK_SWITCH, (info1 & 0xffff) | (info2 & 3) << 30);
+    case IC_HLT: return exit_if(v, f->proc & PROC_HLT_EXITING, EXIT_HLT, 0);
+    case IC_WBINVD: return exit_if(v, x->proc2 & PROC2_WBINVD_EXITING, EXIT_WBINVD, 0);
+    case IC_INVLPG: return exit_if(v, f->proc & PROC_INVLPG_EXITING, EXIT_INVLPG, info1);
     case IC_INVPCID:
         if (!(x->proc2 & PROC2_INVPCID))
             return raise_ud(v);
         return f->proc & PROC_INVLPG_EXITING ? exit_memory(v, EXIT_INVPCID, INFO_REG2, 0) : CPU_OK;
-    case IC_RDPMC:
-        return exit_if(v, f->proc & PROC_RDPMC_EXITING, EXIT_RDPMC, 0);
-    case IC_RDTSC:
-        return exit_if(v, f->proc & PROC_RDTSC_EXITING, EXIT_RDTSC, 0);
+    case IC_RDPMC: return exit_if(v, f->proc & PROC_RDPMC_EXITING, EXIT_RDPMC, 0);
+    case IC_RDTSC: return exit_if(v, f->proc & PROC_RDTSC_EXITING, EXIT_RDTSC, 0);
     case IC_RDTSCP:
         if (!(x->proc2 & PROC2_RDTSCP))
             return raise_ud(v);
         return exit_if(v, f->proc & PROC_RDTSC_EXITING, EXIT_RDTSCP, 0);
-    case IC_RDPID:
-        return x->proc2 & PROC2_RDTSCP ? CPU_OK : raise_ud(v);
-    case IC_RDRAND:
-        return x->proc2 & PROC2_RDRAND_EXITING ? exit_random(v, EXIT_RDRAND) : CPU_OK;
-    case IC_RDSEED:
-        return x->proc2 & PROC2_RDSEED_EXITING ? exit_random(v, EXIT_RDSEED) : CPU_OK;
-    case IC_MONITOR:
-        return exit_if(v, f->proc & PROC_MONITOR_EXITING, EXIT_MONITOR, 0);
-    case IC_MWAIT:
-        return exit_if(v, f->proc & PROC_MWAIT_EXITING, EXIT_MWAIT, info1 & 1);
-    case IC_PAUSE:
-        return intercept_pause(v);
+    case IC_RDPID: return x->proc2 & PROC2_RDTSCP ? CPU_OK : raise_ud(v);
+    case IC_RDRAND: return x->proc2 & PROC2_RDRAND_EXITING ? exit_random(v, EXIT_RDRAND) : CPU_OK;
+    case IC_RDSEED: return x->proc2 & PROC2_RDSEED_EXITING ? exit_random(v, EXIT_RDSEED) : CPU_OK;
+    case IC_MONITOR: return exit_if(v, f->proc & PROC_MONITOR_EXITING, EXIT_MONITOR, 0);
+    case IC_MWAIT: return exit_if(v, f->proc & PROC_MWAIT_EXITING, EXIT_MWAIT, info1 & 1);
+    case IC_PAUSE: return intercept_pause(v);
     case IC_XSAVES:
     case IC_XRSTORS:
         if (!(x->proc2 & PROC2_XSAVES))
@@ -345,22 +310,14 @@ enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 inf
         if (info1 & v->xss & f->xss_exiting)
             return exit_memory(v, ic == IC_XSAVES ? EXIT_XSAVES : EXIT_XRSTORS, INFO_MEMORY, 0);
         return CPU_OK;
-    case IC_IO:
-        return intercept_io(v, (u32)info1);
-    case IC_MSR:
-        return exit_if(v, msr_exits(v, (u32)info1, info2 & 1), info2 & 1 ? EXIT_WRMSR : EXIT_RDMSR, 0);
-    case IC_CR_READ:
-        return intercept_cr_read(v, (unsigned)info1, (unsigned)info2);
-    case IC_CR_WRITE:
-        return intercept_cr_write(v, info1, info2);
-    case IC_CLTS:
-        return intercept_clts(v);
-    case IC_LMSW:
-        return intercept_lmsw(v, info1, info2);
-    case IC_DR_READ:
-        return intercept_dr(v, info1, info2, true);
-    case IC_DR_WRITE:
-        return intercept_dr(v, info1, info2, false);
+    case IC_IO: return intercept_io(v, (u32)info1);
+    case IC_MSR: return exit_if(v, msr_exits(v, (u32)info1, info2 & 1), info2 & 1 ? EXIT_WRMSR : EXIT_RDMSR, 0);
+    case IC_CR_READ: return intercept_cr_read(v, (unsigned)info1, (unsigned)info2);
+    case IC_CR_WRITE: return intercept_cr_write(v, info1, info2);
+    case IC_CLTS: return intercept_clts(v);
+    case IC_LMSW: return intercept_lmsw(v, info1, info2);
+    case IC_DR_READ: return intercept_dr(v, info1, info2, true);
+    case IC_DR_WRITE: return intercept_dr(v, info1, info2, false);
     case IC_SGDT:
     case IC_SIDT:
     case IC_LGDT:
@@ -375,7 +332,6 @@ enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 inf
         u32 identity = ic == IC_SLDT ? 0 : ic == IC_STR ? 1 : ic == IC_LLDT ? 2 : 3;
         return x->proc2 & PROC2_DESC_TABLE_EXITING ? exit_memory(v, EXIT_LDTR_TR, INFO_LDTR, identity) : CPU_OK;
     }
-    default: /* intercepts that only SVM has */
-        return CPU_OK;
+    default: /* intercepts that only SVM has */ return CPU_OK;
     }
 }

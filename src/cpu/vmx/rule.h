@@ -8,13 +8,13 @@
 #include "cpu/cpuid.h"
 #include "cpu/vmx/vmx.h"
 
-#define RULE(cond, text)                                                                           \
-    do {                                                                                           \
-        if (unlikely(!(cond))) {                                                                   \
-            x->rule = (text);                                                                      \
-            x->section = SECTION;                                                                  \
-            return false;                                                                          \
-        }                                                                                          \
+#define RULE(cond, text)                                                                                               \
+    do {                                                                                                               \
+        if (unlikely(!(cond))) {                                                                                       \
+            x->rule = (text);                                                                                          \
+            x->section = SECTION;                                                                                      \
+            return false;                                                                                              \
+        }                                                                                                              \
     } while (0)
 
 /* No bit at or above MAXPHYADDR. */

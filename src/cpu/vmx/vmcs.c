@@ -166,7 +166,7 @@ void vmcs_set(struct vmcs *f, u16 offset, u8 size, bool high, u64 value)
     else if (size == 4)
         *(u32 *)p = (u32)value;
     else if (high)
-        *(u64 *)p = (u32)*(u64 *)p | value << 32;
+        *(u64 *)p = (u32) * (u64 *)p | value << 32;
     else
         *(u64 *)p = value;
 }

@@ -2,8 +2,8 @@
  * VMX's face to the core: creation, reset, and the table of functions that instruction handlers, the MMU and event
  * delivery call through v->nested.
  */
-#include "cpu/copy.h"
 #include "cpu/vmx/vmx.h"
+#include "cpu/copy.h"
 
 size_t vmx_size(void)
 {

@@ -10,7 +10,7 @@
 
 #define APIC_TPR 0x80u /* offset of VTPR in the virtual-APIC page */
 #define VMX_NO_POINTER (~0ull)
-#define VMX_TIMER_SHIFT 5  /* the preemption timer counts at TSC >> 5 */
+#define VMX_TIMER_SHIFT 5 /* the preemption timer counts at TSC >> 5 */
 #define VMX_CR3_TARGETS 4
 #define VMX_MSR_LIST_MAX 512
 
@@ -37,12 +37,12 @@ struct vmx {
     u64 vmxon;        /* VMXON pointer */
     u64 current;      /* current-VMCS pointer */
     const struct vmx_caps *caps;
-    u64 cr4_may;      /* IA32_VMX_CR4_FIXED1, kept at VMXON */
-    struct vmcs f;    /* the current VMCS */
+    u64 cr4_may;   /* IA32_VMX_CR4_FIXED1, kept at VMXON */
+    struct vmcs f; /* the current VMCS */
 
-    u32 proc2;          /* secondary controls in force */
-    u64 timer_end;      /* the preemption timer is zero when TSC >> VMX_TIMER_SHIFT gets here */
-    u64 timer_deadline; /* the same in host monotonic ns */
+    u32 proc2;               /* secondary controls in force */
+    u64 timer_end;           /* the preemption timer is zero when TSC >> VMX_TIMER_SHIFT gets here */
+    u64 timer_deadline;      /* the same in host monotonic ns */
     u64 ple_first, ple_last; /* TSC of PAUSEs */
 
     /* The last check of VM entry that failed, for --trace and people. */

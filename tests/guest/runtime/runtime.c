@@ -144,8 +144,12 @@ void *memset(void *dst, int value, size_t n)
 
 void gate_set(u8 vector, u64 handler, u16 selector, u8 type, u8 ist)
 {
-    idt[vector] = (struct gate){.offset0 = (u16)handler, .selector = selector, .ist = ist, .type = type,
-                                .offset1 = (u16)(handler >> 16), .offset2 = (u32)(handler >> 32)};
+    idt[vector] = (struct gate){.offset0 = (u16)handler,
+                                .selector = selector,
+                                .ist = ist,
+                                .type = type,
+                                .offset1 = (u16)(handler >> 16),
+                                .offset2 = (u32)(handler >> 32)};
 }
 
 void on_vector(u8 vector, void (*handler)(struct frame *f))
@@ -182,12 +186,19 @@ void interrupt(struct frame *f)
         unexpected(f);
     if (f->vector == VECTOR_RETURN)
         catch_leave(0);
-    caught = (struct fault){.raised = true, .vector = (u8)f->vector, .error = f->error, .cr2 = read_cr2(),
-                            .dr6 = read_dr6(), .rip = f->rip, .cs = f->cs, .rsp = f->rsp, .rflags = f->rflags};
+    caught = (struct fault){.raised = true,
+                            .vector = (u8)f->vector,
+                            .error = f->error,
+                            .cr2 = read_cr2(),
+                            .dr6 = read_dr6(),
+                            .rip = f->rip,
+                            .cs = f->cs,
+                            .rsp = f->rsp,
+                            .rflags = f->rflags};
     catch_leave(1);
 }
 
-struct fault catch(void (*fn)(void *), void *arg)
+struct fault catch_fault(void (*fn)(void *), void *arg)
 {
     return catch_enter(fn, arg) ? caught : (struct fault){0};
 }

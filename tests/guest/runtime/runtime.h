@@ -80,7 +80,7 @@ struct fault {
     u64 error, cr2, dr6, rip, cs, rsp, rflags;
 };
 /* Runs fn(arg) until it returns or an exception without handler is raised; interrupts are as they were before. */
-struct fault catch(void (*fn)(void *), void *arg);
+struct fault catch_fault(void (*fn)(void *), void *arg);
 struct fault catch_user(void (*fn)(void *), void *arg);
 struct fault catch_user_flags(void (*fn)(void *), void *arg, u64 rflags);
 u64 catch_enter(void (*fn)(void *), void *arg);
@@ -143,9 +143,11 @@ void delay_us(u32 us);
 u64 tsc_per_ms(void);
 
 /* -- instructions -- */
+/* clang-format off */
 static inline void outb(u16 port, u8 v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port)); }
 static inline void outw(u16 port, u16 v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port)); }
 static inline void outl(u16 port, u32 v) { __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port)); }
+/* clang-format on */
 static inline u8 inb(u16 port)
 {
     u8 v;
@@ -183,14 +185,17 @@ static inline struct cpuid cpuid(u32 leaf, u32 sub)
     __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(sub));
     return r;
 }
-#define REGISTER(name, reg)                                                                        \
-    static inline u64 read_##name(void)                                                            \
-    {                                                                                              \
-        u64 v;                                                                                     \
-        __asm__ volatile("mov %%" #reg ", %0" : "=r"(v) : : "memory");                             \
-        return v;                                                                                  \
-    }                                                                                              \
-    static inline void write_##name(u64 v) { __asm__ volatile("mov %0, %%" #reg : : "r"(v) : "memory"); }
+#define REGISTER(name, reg)                                                                                            \
+    static inline u64 read_##name(void)                                                                                \
+    {                                                                                                                  \
+        u64 v;                                                                                                         \
+        __asm__ volatile("mov %%" #reg ", %0" : "=r"(v) : : "memory");                                                 \
+        return v;                                                                                                      \
+    }                                                                                                                  \
+    static inline void write_##name(u64 v)                                                                             \
+    {                                                                                                                  \
+        __asm__ volatile("mov %0, %%" #reg : : "r"(v) : "memory");                                                     \
+    }
 REGISTER(cr0, cr0)
 REGISTER(cr2, cr2)
 REGISTER(cr3, cr3)
@@ -200,16 +205,21 @@ REGISTER(dr0, db0)
 REGISTER(dr1, db1)
 REGISTER(dr6, db6)
 REGISTER(dr7, db7)
-static inline void invlpg(u64 la) { __asm__ volatile("invlpg (%0)" : : "r"(la) : "memory"); }
+static inline void invlpg(u64 la)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(la) : "memory");
+}
 static inline u64 read_rflags(void)
 {
     u64 v;
     __asm__ volatile("pushfq; pop %0" : "=r"(v));
     return v;
 }
+/* clang-format off */
 static inline void write_rflags(u64 v) { __asm__ volatile("push %0; popfq" : : "r"(v) : "memory", "cc"); }
 static inline void sti(void) { __asm__ volatile("sti; nop" : : : "memory"); }
 static inline void cli(void) { __asm__ volatile("cli" : : : "memory"); }
 static inline void cpu_pause(void) { __asm__ volatile("pause" : : : "memory"); }
+/* clang-format on */
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * Entry of the bare-metal test guests: multiboot 1 header (not with PVH_ONLY) and PVH note, 32-bit entry, identity map
- * of 4 GiB in 2 MiB pages, long mode, then main(). Also the interrupt stubs, the ways in and out of catch(), and the
+ * of 4 GiB in 2 MiB pages, long mode, then main(). Also the interrupt stubs, the ways in and out of catch_fault(), and
  * start-up code of the other CPUs.
  */
 #define CODE64 0x08

@@ -58,9 +58,18 @@ static int on_address(unsigned op, const void *region)
         __asm__ volatile("vmptrld %2" : "=@ccc"(c), "=@ccz"(z) : "m"(pa) : "memory");
     return RESULT(c, z);
 }
-int vmxon(const void *p) { return on_address(0, p); }
-int vmclear(const void *p) { return on_address(1, p); }
-int vmptrld(const void *p) { return on_address(2, p); }
+int vmxon(const void *p)
+{
+    return on_address(0, p);
+}
+int vmclear(const void *p)
+{
+    return on_address(1, p);
+}
+int vmptrld(const void *p)
+{
+    return on_address(2, p);
+}
 
 int vmwrite(u64 field, u64 value)
 {

@@ -72,9 +72,9 @@ void start_proc(void (*fn)(void), u32 proc);
 void exits(u64 reason, const u8 *at, u64 qualification, const char *name);
 
 /* L2 code with labels around one instruction; ends in VMCALL. */
-#define L2(name, before, insn, after)                                                              \
-    void name(void);                                                                               \
-    extern const u8 name##_at[], name##_after[];                                                   \
+#define L2(name, before, insn, after)                                                                                  \
+    void name(void);                                                                                                   \
+    extern const u8 name##_at[], name##_after[];                                                                       \
     __asm__(".text\n" #name ": " before "\n" #name "_at: " insn "\n" #name "_after: " after "\nvmcall\nud2\n")
 
 #endif
