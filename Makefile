@@ -18,24 +18,31 @@ CFLAGS += $(OPT_$(B))
 LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
 LDLIBS += -lZydis -lZycore -lz -lrt
 
-# The CPU core holds guest vector state in host registers: see src/cpu/vcpu.h
+# One short line a file; the whole command with V=1.
+ifeq ($(V),)
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+endif
+
+# The CPU core holds guest vector state in host registers: see src/cpu/core/vcpu.h
 CORE_CFLAGS := -mgeneral-regs-only -mfsgsbase -mpopcnt -ffreestanding -fno-stack-protector
 CORE_CFLAGS += -fno-sanitize=all -fcf-protection=none
 CORE_CFLAGS += $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
 
-CORE_SRC := $(wildcard src/cpu/*.c src/cpu/vmx/*.c src/cpu/svm/*.c)
-CORE_ASM := $(wildcard src/cpu/*.S)
+CORE_SRC := $(wildcard src/cpu/*.c src/cpu/*/*.c)
+CORE_ASM := $(wildcard src/cpu/*/*.S)
 HOST_SRC := $(filter-out $(CORE_SRC),$(wildcard src/*/*.c src/*/*/*.c))
 MAIN := src/cli/main.c
 CORE_OBJ := $(CORE_SRC:%.c=$(O)/%.o) $(CORE_ASM:%.S=$(O)/%.S.o)
 HOST_OBJ := $(filter-out $(MAIN:%.c=$(O)/%.o),$(HOST_SRC:%.c=$(O)/%.o))
-UNIT_SRC := $(wildcard tests/unit/*_test.c)
+UNIT_SRC := $(shell find tests/unit -name "*_test.c")
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(O)/tests/unit/%)
 
 all: $(O)/nestbox
 
 $(O)/nestbox: $(MAIN:%.c=$(O)/%.o) $(HOST_OBJ) $(CORE_OBJ)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(CORE_SRC:%.c=$(O)/%.o): CFLAGS += $(CORE_CFLAGS)
 # ThreadSanitizer's sigaction() holds handlers back until the thread calls a library, which a busy vCPU does not.
@@ -44,23 +51,27 @@ $(O)/src/accel/engine.o: CFLAGS += -fno-sanitize=thread -DTIMER_SIGACTION=__siga
 endif
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 $(O)/%.S.o: %.S
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # Unit tests link everything but main; each prints "ok"/"not ok" lines and exits 1 on failure.
 $(O)/tests/unit/%: tests/unit/%.c $(HOST_OBJ) $(CORE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MF $@.d -MT $@ -Itests $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MF $@.d -MT $@ -Itests $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
 unit: $(UNIT)
 
 # The differential test of instructions: tests/insn/main.c
 INSN_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard tests/insn/*.c)) $(O)/tests/insn/monitor.S.o
 $(INSN_OBJ): CPPFLAGS += -I.
-$(O)/insn: $(INSN_OBJ) $(filter %/engine.o %/hostcpu.o $(O)/src/base/% $(O)/src/mem/%,$(HOST_OBJ)) $(CORE_OBJ)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(O)/insn: $(INSN_OBJ) $(filter %/engine.o %/hostcpu.o $(O)/src/base/% $(O)/src/bus/%,$(HOST_OBJ)) $(CORE_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Bare-metal guests: the target `guests`.
 include tests/guest/guests.mk
@@ -68,7 +79,8 @@ include tests/guest/guests.mk
 # The measuring program, static so that it runs on any level.
 build/loops: tests/perf/loops.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -D_GNU_SOURCE $(WARN) -static -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu17 -O2 -D_GNU_SOURCE $(WARN) -static -o $@ $<
 
 demo:
 	+tools/demo.sh

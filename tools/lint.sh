@@ -8,34 +8,34 @@ complain() {
     bad=1
 }
 
-layer_of() {
-    case $1 in
-    base) echo 0 ;;
-    x86) echo 1 ;;
-    mem) echo 2 ;;
-    cpu) echo 3 ;;
-    accel | dev) echo 4 ;;
-    machine) echo 5 ;;
-    vmproc) echo 6 ;;
-    cli) echo 7 ;;
-    *) echo none ;;
-    esac
-}
+# The house: folder, layer. A file includes its own folder and lower layers only, by the path from src/.
+layers="base 0 x86 1 rules 1 bus 2 ram 2 net 2 cpu 3 accel 4 dev 4 kvmapi 5 machine 5 vmproc 6 worker 6 vswitch 6
+store 6 manager 7 cli 8 shell 8"
+# The rooms of src/cpu, bottom up. cpu.c and cpu.h, the engine's face, are above them all.
+rooms="core 0 mmu 1 event 2 insn 3 vmx 4 svm 4 jit 5 face 6"
 
-# A file includes its own folder and lower layers only, by the path from src/.
-while IFS=: read -r file number include; do
-    name=${include#*\"}
-    name=${name%\"*}
-    own=$(cut -d/ -f2 <<<"$file")
-    other=${name%%/*}
-    [ "$own" = "$other" ] && continue
-    from=$(layer_of "$own") to=$(layer_of "$other")
-    if [ "$to" = none ]; then
-        complain "$file:$number: include \"$name\" is not by path from src/"
-    elif [ "$from" = none ] || [ "$to" -ge "$from" ]; then
-        complain "$file:$number: $own must not include $other (layer $from to $to)"
-    fi
-done < <(grep -rnE '^#[[:space:]]*include[[:space:]]+"' src --include='*.[chS]')
+while read -r complaint; do
+    complain "$complaint"
+done < <(grep -rnE '^#[[:space:]]*include[[:space:]]+"' src --include='*.[chS]' |
+    awk -v layers="$layers" -v rooms="$rooms" '
+    function room(path,   part) { return split(path, part, "/") == 3 ? part[2] : "face" }
+    BEGIN {
+        n = split(layers, a, /[ \n]+/); for (i = 1; i < n; i += 2) layer[a[i]] = a[i + 1]
+        n = split(rooms, a, " "); for (i = 1; i < n; i += 2) floor[a[i]] = a[i + 1]
+    }
+    {
+        split($0, q, "\""); name = q[2]
+        split($0, p, ":"); file = p[1]; sub(/^src\//, "", file)
+        split(file, f, "/"); split(name, t, "/")
+        where = "src/" file ":" p[2] ": "
+        if (!(t[1] in layer))
+            print where "include \"" name "\" is not by path from src/"
+        else if (f[1] != t[1]) {
+            if (!(f[1] in layer) || layer[t[1]] >= layer[f[1]])
+                print where f[1] " must not include " t[1] " (layer " layer[f[1]] " to " layer[t[1]] ")"
+        } else if (f[1] == "cpu" && room(file) != room(name) && floor[room(name)] >= floor[room(file)])
+            print where "room " room(file) " must not include room " room(name)
+    }')
 
 # The core is freestanding: no header of the C library.
 while IFS=: read -r file number include; do
@@ -60,21 +60,39 @@ while read -r file; do
     complain "$file: a name that says nothing"
 done < <(find src tests -name '*util*' -o -name '*common*' -o -name '*helper*' -o -name '*misc*')
 
-# Undefined symbols of the core's objects: each other's, Zydis, and nothing else.
+# Undefined symbols of the core's objects: those of its own room and lower ones, Zydis, and nothing else.
 objects=$(find build/release/src/cpu -name '*.o' 2>/dev/null)
 if [ -n "$objects" ]; then
-    # shellcheck disable=SC2086
-    defined=$(nm --defined-only -g $objects 2>/dev/null | awk 'NF == 3 {print $3}' | sort -u)
-    for object in $objects; do
-        for symbol in $(nm -u "$object" | awk '{print $2}'); do
-            case $symbol in
-            Zydis* | Zyan* | _GLOBAL_OFFSET_TABLE_) continue ;;
-            esac
-            grep -qxF "$symbol" <<<"$defined" || complain "$object: the core calls $symbol"
-        done
-    done
+    while read -r complaint; do
+        complain "$complaint"
+    done < <(for object in $objects; do nm -g "$object" | sed "s|^|$object |"; done | awk -v rooms="$rooms" '
+        function room(path,   part) { return split(path, part, "/") == 6 ? part[5] : "face" }
+        BEGIN { n = split(rooms, a, " "); for (i = 1; i < n; i += 2) floor[a[i]] = a[i + 1] }
+        $2 == "U" { used[$1 " " $3] = 1; next }
+        { home[$NF] = $1 }
+        END {
+            for (use in used) {
+                split(use, u, " ")
+                if (u[2] ~ /^(Zydis|Zyan|_GLOBAL_OFFSET_TABLE_)/)
+                    continue
+                if (!(u[2] in home))
+                    print u[1] ": the core calls " u[2]
+                else if (room(u[1]) != room(home[u[2]]) && floor[room(home[u[2]])] >= floor[room(u[1])])
+                    print u[1] ": room " room(u[1]) " must not use " u[2] " of room " room(home[u[2]])
+            }
+        }')
 else
     echo "no objects of a release build: symbols of the core are not checked"
+fi
+
+# The style of .clang-format; the version that Debian 12 has.
+if command -v clang-format >/dev/null; then
+    while read -r complaint; do
+        complain "$complaint"
+    done < <(find src tests -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror 2>&1 |
+        sed -n 's/error: code should be clang-formatted.*/not as clang-format wants it/p' | sort -u -t: -k1,1)
+else
+    echo "no clang-format: the style is not checked"
 fi
 
 for script in tools/*.sh tests/*/*.sh; do

@@ -8,7 +8,7 @@ here=$(dirname "$0")
 . "$here/need.sh"
 pattern=${1:-.}
 need_build
-need busybox-static cpio xz-utils qemu-system-x86 seabios
+need busybox-static cpio xz-utils qemu-system-x86 seabios clang-format
 make -s -j2 all build/release/insn build/loops unit guests || die "the build failed"
 NB=build/release/nestbox
 export NB
@@ -31,8 +31,9 @@ for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh; do
         add "$name:$case" 600 "bash $script $case"
     done
 done
-for unit in build/release/tests/unit/*_test; do
-    [ -x "$unit" ] && add "unit/$(basename "$unit" _test)" 120 "$unit"
+while read -r unit; do
+    name=${unit#build/release/tests/}
+    [ -x "$unit" ] && add "${name%_test}" 120 "$unit"
 done
 add lint 300 "tools/lint.sh"
 

@@ -25,12 +25,12 @@ enum { CONTEXT_RIP = REG_RIP, CONTEXT_TRAPNO = REG_TRAPNO };
 #include "accel/accel.h"
 #include "accel/engine.h"
 #include "base/pages.h"
+#include "cpu/core/cpuid.h"
+#include "cpu/core/nested.h"
+#include "cpu/core/stats.h"
 #include "cpu/cpu.h"
-#include "cpu/cpuid.h"
-#include "cpu/exec.h"
-#include "cpu/lapic.h"
-#include "cpu/nested.h"
-#include "cpu/stats.h"
+#include "cpu/event/lapic.h"
+#include "cpu/jit/exec.h"
 
 /* Together at most 224 MiB of the 256 MiB that a VM process may take beyond its guest's memory. */
 #define CODE_SIZE (112ull << 20)
@@ -378,6 +378,7 @@ static int engine_create(const struct accel_config *config, const struct accel_m
                                   .wait = engine_wait,
                                   .kick = engine_kick};
     a->vm.world = &a->world;
+    a->vm.upcalls = &cpu_upcalls;
     a->vm.vendor = config->nested == NESTED_AMD       ? VENDOR_AMD
                    : config->nested == NESTED_INTEL   ? VENDOR_INTEL
                    : host_leaf(0, 0, 1) == 0x68747541 ? VENDOR_AMD
@@ -445,7 +446,7 @@ static int engine_ram_add(struct accel_vm *a, gpa_t start, u64 size, void *host,
 static void engine_ram_written(struct accel_vm *a, gpa_t start, u64 size)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* against a translator that flags the page, then reads it */
-    block_invalidate(&a->vm, self ? self->v : NULL, start, size);
+    code_written(&a->vm, self ? self->v : NULL, start, size);
 }
 
 /* -- reset and boot state -- */
@@ -491,13 +492,12 @@ static void engine_reset(struct accel_vm *a, const struct accel_boot *boot)
     for (u32 i = 0; i < a->vm.vcpu_count; i++) {
         struct vcpu *v = a->vm.vcpu[i];
         cpu_reset(v);
-        exec_reset(v);
         __atomic_store_n(&v->request, 0, __ATOMIC_SEQ_CST);
         if (i == 0 && boot)
             load_boot_state(v, boot);
     }
     for (u32 i = 0; i < a->vm.ram_slots; i++) /* the loader wrote memory */
-        block_invalidate(&a->vm, NULL, GPA(a->vm.ram[i].start), a->vm.ram[i].size);
+        code_written(&a->vm, NULL, GPA(a->vm.ram[i].start), a->vm.ram[i].size);
     for (u32 i = 0; i < a->vm.vcpu_count; i++) {
         mmu_flush_all(a->vm.vcpu[i]);
         mode_update(a->vm.vcpu[i]);

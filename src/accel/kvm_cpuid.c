@@ -6,7 +6,7 @@
  * CPUID Instruction".
  */
 #include "accel/kvm.h"
-#include "cpu/cpuid.h"
+#include "cpu/core/cpuid.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,15 +5,17 @@
 #ifndef CPU_CPU_H
 #define CPU_CPU_H
 
-#include "cpu/vcpu.h"
+#include "cpu/core/upcalls.h"
+#include "cpu/core/vcpu.h"
 
 /* Resets to the state after RESET (SDM vol. 3A "Processor State After Reset"): real mode, CS:IP = F000:FFF0; APs wait
- * for SIPI. (reset.c) */
+ * for SIPI. (cpu.c) */
 void cpu_reset(struct vcpu *v);
-/* INIT: like reset, with what the manual says survives. (reset.c) */
-void cpu_init_signal(struct vcpu *v);
 
-/* Runs until something needs the accelerator. On the vCPU's own thread. (exec.c) */
+/* For vm.upcalls. */
+extern const struct upcalls cpu_upcalls;
+
+/* Runs until something needs the accelerator. On the vCPU's own thread. (cpu.c) */
 enum cpu_exit cpu_run(struct vcpu *v);
 
 #endif

@@ -7,8 +7,8 @@
 #ifndef DEV_ACPI_PM_H
 #define DEV_ACPI_PM_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 #define ACPI_PM_SIZE 128
 #define ACPI_PM1_EVT 0x00 /* 4 bytes: status, enable */

@@ -6,7 +6,7 @@
 #ifndef DEV_DEBUG_EXIT_H
 #define DEV_DEBUG_EXIT_H
 
-#include "mem/bus.h"
+#include "bus/bus.h"
 
 struct debug_exit {
     void (*report)(void *opaque, u32 value);

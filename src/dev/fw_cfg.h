@@ -9,8 +9,8 @@
 #ifndef DEV_FW_CFG_H
 #define DEV_FW_CFG_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 enum {
     FW_CFG_SIGNATURE = 0x00,

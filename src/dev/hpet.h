@@ -7,8 +7,8 @@
 #ifndef DEV_HPET_H
 #define DEV_HPET_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 #define HPET_TIMERS 3
 #define HPET_PERIOD_FS 10000000u /* 10 ns a tick */

@@ -9,8 +9,8 @@
 #ifndef DEV_I8042_H
 #define DEV_I8042_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 #define I8042_QUEUE 64
 

@@ -8,8 +8,8 @@
 #ifndef DEV_I8254_H
 #define DEV_I8254_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 #define I8254_HZ 1193182ull
 

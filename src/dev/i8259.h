@@ -11,8 +11,8 @@
 #ifndef DEV_I8259_H
 #define DEV_I8259_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 struct i8259;
 

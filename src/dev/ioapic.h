@@ -6,8 +6,8 @@
 #ifndef DEV_IOAPIC_H
 #define DEV_IOAPIC_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 #define IOAPIC_PINS 24
 

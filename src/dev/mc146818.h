@@ -6,8 +6,8 @@
 #ifndef DEV_MC146818_H
 #define DEV_MC146818_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 struct mc146818_config {
     s64 unix_ns;      /* wall-clock time (UTC, since 1970) when the VM's clock reads now */

@@ -13,8 +13,8 @@
 #ifndef DEV_PCI_H
 #define DEV_PCI_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 #define PCI_DEVFN(device, function) ((device) << 3 | (function))
 #define PCI_CONFIG_SIZE 4096

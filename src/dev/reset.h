@@ -8,8 +8,8 @@
 #ifndef DEV_RESET_H
 #define DEV_RESET_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 struct reset {
     u8 cf9, port92;

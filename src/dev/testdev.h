@@ -11,8 +11,8 @@
 #ifndef DEV_TESTDEV_H
 #define DEV_TESTDEV_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 #define TESTDEV_MMIO_SIZE 0x10000
 #define TESTDEV_LINES 24

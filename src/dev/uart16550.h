@@ -6,8 +6,8 @@
 #ifndef DEV_UART16550_H
 #define DEV_UART16550_H
 
-#include "mem/bus.h"
-#include "mem/state.h"
+#include "bus/bus.h"
+#include "bus/state.h"
 
 #define UART_FIFO 16
 #define UART_POLLS 16

@@ -4,7 +4,7 @@
 #ifndef MACHINE_ACPI_H
 #define MACHINE_ACPI_H
 
-#include "machine/memory.h"
+#include "machine/layout.h"
 
 #define ACPI_RSDP MEMORY_TABLES /* where acpi_write puts the root pointer */
 #define ACPI_SPACE 0x10000u     /* bytes from there on that the tables may fill */

@@ -5,7 +5,7 @@
 #ifndef MACHINE_CLOCK_H
 #define MACHINE_CLOCK_H
 
-#include "mem/bus.h"
+#include "bus/bus.h"
 
 #include <pthread.h>
 

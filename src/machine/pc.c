@@ -23,7 +23,7 @@
 #include "dev/uart16550.h"
 #include "machine/acpi.h"
 #include "machine/clock.h"
-#include "machine/pc_irq.h"
+#include "machine/irq.h"
 #include "machine/rom.h"
 #include "machine/smbios.h"
 

@@ -7,8 +7,8 @@
 #define MACHINE_PC_H
 
 #include "accel/accel.h"
-#include "machine/boot.h"
-#include "machine/memory.h"
+#include "machine/boot/boot.h"
+#include "machine/layout.h"
 
 #define PC_VCPUS_MAX 256u
 

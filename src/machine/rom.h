@@ -4,7 +4,7 @@
 #ifndef MACHINE_ROM_H
 #define MACHINE_ROM_H
 
-#include "machine/memory.h"
+#include "machine/layout.h"
 
 /* Fills the ROM page and its copy at the end of the first MiB, the real-mode interrupt vectors, and
  * the BIOS data area. */

@@ -4,7 +4,7 @@
 #ifndef MACHINE_SMBIOS_H
 #define MACHINE_SMBIOS_H
 
-#include "machine/memory.h"
+#include "machine/layout.h"
 
 #define SMBIOS_ENTRY 0xf0000ull /* entry point; the structures follow */
 

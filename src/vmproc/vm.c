@@ -11,8 +11,8 @@
 #include "vmproc/vm.h"
 
 #include "machine/pc.h"
+#include "vmproc/buserror.h"
 #include "vmproc/console.h"
-#include "vmproc/lost.h"
 #include "vmproc/terminal.h"
 
 #include <errno.h>

@@ -102,6 +102,7 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG
 #define DR6_BT BIT64(15)
 #define DR6_RTM BIT64(16)
 #define DR7_FIXED 0x400ull
+#define DR7_ENABLED 0xffull /* L0 to G3 */
 #define DR7_GD BIT64(13)
 
 /* Exception vectors. */

@@ -13,7 +13,7 @@ for program in "$cc1" "$perl" "$xz"; do
 done
 cp "$(command -v busybox)" "$root/bin/busybox"
 cp "$NB" "$root/data/program"
-for source in src/cpu/rewrite.c src/cpu/walk.c src/machine/acpi.c; do
+for source in src/cpu/jit/rewrite.c src/cpu/mmu/walk.c src/machine/acpi.c; do
     gcc -E -std=gnu17 -Isrc "$source" -o "$root/data/$(basename "$source" .c).i" || fail "cannot preprocess $source"
 done
 cat >"$root/compute" <<END

@@ -10,10 +10,11 @@ $(O)/guest/pvh.elf: GUEST_CFLAGS += -DPVH_ONLY
 $(O)/guest/%.elf: tests/guest/%.c $(GUEST_RUNTIME) $(wildcard tests/guest/runtime/*.h) \
         tests/guest/runtime/guest.ld $(wildcard tests/guest/*.S)
 	@mkdir -p $(@D)
-	$(CC) $(WARN) -Isrc -Itests/guest/runtime $(GUEST_CFLAGS) -static -Wl,-T,tests/guest/runtime/guest.ld,--build-id=none \
+	$(call say,GUEST,$<)
+	$(Q)$(CC) $(WARN) -Isrc -Itests/guest/runtime $(GUEST_CFLAGS) -static -Wl,-T,tests/guest/runtime/guest.ld,--build-id=none \
 	    -Wl,-z,noexecstack,-z,max-page-size=4096,--no-warn-rwx-segments -o $@.64 $< $(wildcard $(<:.c=.S)) $(GUEST_RUNTIME)
-	objcopy -O elf32-i386 $@.64 $@
-	rm -f $@.64
+	$(Q)objcopy -O elf32-i386 $@.64 $@
+	$(Q)rm -f $@.64
 
 guests: $(GUESTS)
 .PHONY: guests

@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/core/cpuid.h"
+#include "cpu/core/insn.h"
+#include "cpu/core/nested.h"
 #include "cpu/cpu.h"
-#include "cpu/cpuid.h"
-#include "cpu/exec.h"
-#include "cpu/insn.h"
-#include "cpu/lapic.h"
-#include "cpu/mmu.h"
-#include "cpu/msr.h"
-#include "cpu/nested.h"
+#include "cpu/event/lapic.h"
+#include "cpu/insn/msr.h"
+#include "cpu/jit/exec.h"
+#include "cpu/mmu/mmu.h"
 
 #define CORE_RAM 0x400000u
 #define CORE_CPUS 4
@@ -86,6 +86,7 @@ static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const 
         abort();
     }
     vm = (struct vm){.world = &core_world,
+                     .upcalls = &cpu_upcalls,
                      .vendor = vendor,
                      .vcpu_count = cpus,
                      .tsc_khz = 2000000,

@@ -5,7 +5,7 @@
 #ifndef TESTS_UNIT_FAKE_CLOCK_H
 #define TESTS_UNIT_FAKE_CLOCK_H
 
-#include "mem/bus.h"
+#include "bus/bus.h"
 
 static u64 fake_now = 1000;
 static u64 fake_now_ns(void *opaque)

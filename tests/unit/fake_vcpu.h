@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/core/cpuid.h"
+#include "cpu/core/nested.h"
 #include "cpu/cpu.h"
-#include "cpu/cpuid.h"
-#include "cpu/exception.h"
-#include "cpu/lapic.h"
-#include "cpu/nested.h"
-#include "cpu/ops.h"
-#include "cpu/segment.h"
+#include "cpu/event/exception.h"
+#include "cpu/event/lapic.h"
+#include "cpu/insn/ops.h"
+#include "cpu/mmu/segment.h"
 
 #define FAKE_RAM 0x100000ull
 #define GDT 0x1000u

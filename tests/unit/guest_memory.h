@@ -9,11 +9,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "cpu/cpuid.h"
-#include "cpu/exec.h"
-#include "cpu/lapic.h"
-#include "cpu/mmu.h"
-#include "cpu/nested.h"
+#include "cpu/core/cpuid.h"
+#include "cpu/core/nested.h"
+#include "cpu/cpu.h"
+#include "cpu/event/lapic.h"
+#include "cpu/jit/exec.h"
+#include "cpu/mmu/mmu.h"
 
 #define RAM_SIZE (32ull << 20)
 #define ROM_START 0xfff00000ull
@@ -86,6 +87,7 @@ static void guest_create(enum vendor vendor)
     static u32 flags[RAM_SIZE >> PAGE_SHIFT], rom_flags[ROM_SIZE >> PAGE_SHIFT];
     ram = pages(RAM_SIZE);
     vm = (struct vm){.world = &world,
+                     .upcalls = &cpu_upcalls,
                      .vendor = vendor,
                      .vcpu_count = 1,
                      .tsc_khz = 1000000,
@@ -100,7 +102,7 @@ static void guest_create(enum vendor vendor)
     vm.vcpu[0] = v;
     v->vm = &vm;
     v->exec = pages(sizeof *v->exec);
-    v->exec->vector_depth = 1;
+    v->vector_depth = 1;
     v->flags = FLAG_ONE;
     v->gif = true;
     v->cr0 = CR0_PE | CR0_ET;

@@ -5,11 +5,11 @@
 #ifndef TESTS_UNIT_VMX_MACHINE_H
 #define TESTS_UNIT_VMX_MACHINE_H
 
+#include "cpu/core/cpuid.h"
 #include "cpu/cpu.h"
-#include "cpu/cpuid.h"
-#include "cpu/lapic.h"
-#include "cpu/mmu.h"
-#include "cpu/ops.h"
+#include "cpu/event/lapic.h"
+#include "cpu/insn/ops.h"
+#include "cpu/mmu/mmu.h"
 #include "cpu/vmx/ept.h"
 #include "cpu/vmx/vmx.h"
 
@@ -61,6 +61,7 @@ static inline void machine_create(void)
     if (cpuid_create(&features, &config, error, sizeof error))
         abort();
     vm = (struct vm){.world = &world,
+                     .upcalls = &cpu_upcalls,
                      .vendor = VENDOR_INTEL,
                      .vcpu_count = 1,
                      .phys_bits = 40,

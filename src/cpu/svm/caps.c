@@ -3,18 +3,21 @@
  * Source: AMD APM volume 2, "Secure Virtual Machine", "SVM Related MSRs", "TSC Ratio MSR"; volume 3, "CPUID".
  */
 #include "cpu/svm/caps.h"
+#include "cpu/core/cpuid.h"
 #include "cpu/svm/svm.h"
 #include "x86/msr.h"
 
-void svm_cpuid(const struct vm *vm, u32 out[4])
+void svm_cpuid(const struct vcpu *v, u32 leaf, u32 r[4])
 {
-    out[0] = 1; /* SVM revision */
-    out[1] = SVM_ASIDS;
-    out[2] = 0;
-    out[3] = SVM_CPUID_NP | SVM_CPUID_LBR_VIRT | SVM_CPUID_SVML | SVM_CPUID_NRIPS | SVM_CPUID_TSC_RATE_MSR |
-             SVM_CPUID_VMCB_CLEAN | SVM_CPUID_FLUSH_BY_ASID | SVM_CPUID_DECODE_ASSISTS | SVM_CPUID_PAUSE_FILTER |
-             SVM_CPUID_PAUSE_THRESHOLD | SVM_CPUID_VMLOAD_VMSAVE | SVM_CPUID_VGIF | SVM_CPUID_VNMI |
-             SVM_CPUID_ADDR_CHECK;
+    if (leaf != 0x8000000a || !cpu_has(v->vm, FEATURE_SVM))
+        return;
+    r[0] = 1; /* SVM revision */
+    r[1] = SVM_ASIDS;
+    r[2] = 0;
+    r[3] &= SVM_CPUID_NP | SVM_CPUID_LBR_VIRT | SVM_CPUID_SVML | SVM_CPUID_NRIPS | SVM_CPUID_TSC_RATE_MSR |
+            SVM_CPUID_VMCB_CLEAN | SVM_CPUID_FLUSH_BY_ASID | SVM_CPUID_DECODE_ASSISTS | SVM_CPUID_PAUSE_FILTER |
+            SVM_CPUID_PAUSE_THRESHOLD | SVM_CPUID_VMLOAD_VMSAVE | SVM_CPUID_VGIF | SVM_CPUID_VNMI |
+            SVM_CPUID_ADDR_CHECK;
 }
 
 bool svm_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out)

@@ -4,10 +4,10 @@
 #ifndef CPU_SVM_CAPS_H
 #define CPU_SVM_CAPS_H
 
-#include "cpu/vcpu.h"
+#include "cpu/core/vcpu.h"
 
-/* CPUID 8000_000Ah: EAX, EBX, ECX, EDX. */
-void svm_cpuid(const struct vm *vm, u32 out[4]);
+/* nested_ops.cpuid: leaf 8000_000Ah. */
+void svm_cpuid(const struct vcpu *v, u32 leaf, u32 r[4]);
 
 #define SVM_ASIDS 0x8000u
 

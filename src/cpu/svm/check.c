@@ -4,9 +4,9 @@
  * that no other vCPU can change what was checked.
  * Source: AMD APM volume 2, "VMRUN Instruction", "Canonicalization and Consistency Checks" and the sections named.
  */
-#include "cpu/cpuid.h"
-#include "cpu/cr.h"
-#include "cpu/msr.h"
+#include "cpu/core/cpuid.h"
+#include "cpu/insn/msr.h"
+#include "cpu/mmu/cr.h"
 #include "cpu/svm/svm.h"
 
 #define CONSISTENCY " (APM 2, Canonicalization and Consistency Checks)"

@@ -7,7 +7,7 @@
  * Source: AMD APM volume 2, "Exception Intercepts", "Interrupt Intercepts", "Global Interrupt Flag", "Interrupt and
  * Local APIC Support", "Virtual GIF", "NMI Virtualization".
  */
-#include "cpu/lapic.h"
+#include "cpu/event/lapic.h"
 #include "cpu/svm/svm.h"
 
 void svm_events_wake(struct vcpu *v)

@@ -5,12 +5,12 @@
  * What the manual does not list (FS, GS, TR, LDTR, CR2, DR0-6, most MSRs) keeps L2's values: VMSAVE and L1 move it.
  * Source: AMD APM volume 2, "#VMEXIT", "State Saved on Exit", "Intercepts During IDT Event Delivery".
  */
-#include "cpu/block.h"
-#include "cpu/copy.h"
-#include "cpu/stats.h"
+#include "cpu/core/copy.h"
+#include "cpu/core/stats.h"
+#include "cpu/core/upcalls.h"
+#include "cpu/core/world.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
-#include "cpu/world.h"
 
 struct vmcb *svm_vmcb(struct vcpu *v, gpa_t pa)
 {
@@ -158,7 +158,7 @@ static enum outcome leave(struct vcpu *v, u64 code, u64 info1, u64 info2, u64 nr
         if (insn)
             for (unsigned i = 0; i < sizeof insn->byte; i++)
                 m->control.insn_bytes[i] = insn->byte[i];
-        block_invalidate(v->vm, v, s->vmcb, sizeof *m);
+        code_written(v->vm, v, s->vmcb, sizeof *m);
     }
     return load_host(v);
 }
@@ -223,7 +223,7 @@ void svm_invalid_early(struct vcpu *v, const char *rule)
     broken_rule(v, rule);
     if (m) {
         store_code(m, SVM_EXIT_INVALID, 0, 0, 0);
-        block_invalidate(v->vm, v, v->svm->vmcb, sizeof *m);
+        code_written(v->vm, v, v->svm->vmcb, sizeof *m);
     }
     v->gif = false;
     v->dr7 = DR7_FIXED;
@@ -236,7 +236,7 @@ enum outcome svm_invalid_late(struct vcpu *v, const char *rule)
     broken_rule(v, rule);
     if (m) {
         store_code(m, SVM_EXIT_INVALID, 0, 0, 0);
-        block_invalidate(v->vm, v, v->svm->vmcb, sizeof *m);
+        code_written(v->vm, v, v->svm->vmcb, sizeof *m);
     }
     return load_host(v);
 }

@@ -6,10 +6,10 @@
  * GIF".
  */
 #include "cpu/svm/insn.h"
-#include "cpu/block.h"
-#include "cpu/copy.h"
-#include "cpu/hypercall.h"
-#include "cpu/ops.h"
+#include "cpu/core/copy.h"
+#include "cpu/core/upcalls.h"
+#include "cpu/insn/hypercall.h"
+#include "cpu/insn/ops.h"
 #include "cpu/svm/npt.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
@@ -35,8 +35,8 @@ static enum outcome vmcb_operand(struct vcpu *v, const struct insn *in, enum acc
         return CPU_OK;
     struct stage2_fault f = {.final = true};
     u64 page_size;
-    u8 perms;
-    if (npt_walk(v, s->control.ncr3, NGPA(address), access, pa, &page_size, &perms, &f))
+    u8 grants;
+    if (npt_walk(v, s->control.ncr3, NGPA(address), access, false, pa, &page_size, &grants, &f))
         return CPU_OK;
     return svm_stage2(v, &f);
 }
@@ -98,7 +98,7 @@ enum outcome op_vmsave(struct vcpu *v, const struct insn *in)
     g->sysenter_cs = v->sysenter_cs;
     g->sysenter_esp = v->sysenter_esp;
     g->sysenter_eip = v->sysenter_eip;
-    block_invalidate(v->vm, v, pa, sizeof *m);
+    code_written(v->vm, v, pa, sizeof *m);
     return CPU_OK;
 }
 

@@ -5,7 +5,7 @@
  * Source: AMD APM volume 2, "Intercept Operation", "Instruction Intercepts", "IOIO Intercepts", "MSR Intercepts",
  * "Decode Assists", "Pause Intercept Filtering".
  */
-#include "cpu/mmu.h"
+#include "cpu/mmu/mmu.h"
 #include "cpu/svm/svm.h"
 
 /* Host cycles that count as one of the pause threshold's: a PAUSE of L2 costs some hundred, a first translation

@@ -7,7 +7,7 @@
  * Source: AMD APM volume 2, "Nested Paging", "Nested Table Walk", "Nested versus Guest Page Faults, Fault Ordering".
  */
 #include "cpu/svm/npt.h"
-#include "cpu/block.h"
+#include "cpu/core/upcalls.h"
 #include "cpu/svm/svm.h"
 
 #define PTE_P BIT64(0)
@@ -61,7 +61,7 @@ static bool entry_update(const struct walk *w, u64 pa, u64 old, u64 set)
                                            __ATOMIC_SEQ_CST);
     }
     if (done)
-        block_invalidate(w->v->vm, w->v, GPA(pa), w->wide ? 8 : 4);
+        code_written(w->v->vm, w->v, GPA(pa), w->wide ? 8 : 4);
     return done;
 }
 
@@ -87,8 +87,8 @@ static bool fail(struct stage2_fault *f, bool present, bool rsvd)
     return false;
 }
 
-bool npt_walk(struct vcpu *v, u64 ncr3, ngpa_t gpa, enum access access, gpa_t *out, u64 *page_size, u8 *perms,
-              struct stage2_fault *f)
+bool npt_walk(struct vcpu *v, u64 ncr3, ngpa_t gpa, enum access access, bool user_linear, gpa_t *out, u64 *page_size,
+              u8 *grants, struct stage2_fault *f)
 {
     static const struct level four[] = {{48, 9}, {39, 9}, {30, 9}, {21, 9}, {12, 9}};
     static const struct level pae[] = {{30, 2}, {21, 9}, {12, 9}};
@@ -137,7 +137,7 @@ bool npt_walk(struct vcpu *v, u64 ncr3, ngpa_t gpa, enum access access, gpa_t *o
 
 again:;
     u64 at = table;
-    u8 allowed = NPT_PERM_R | NPT_PERM_W | NPT_PERM_X;
+    u8 allowed = GRANT_READ | GRANT_WRITE | GRANT_FETCH;
     for (unsigned i = 0; i < count; i++) {
         unsigned shift = level[i].shift;
         u64 pa = at + (gpa.a >> shift & (BIT64(level[i].bits) - 1)) * (w.wide ? 8 : 4);
@@ -158,9 +158,9 @@ again:;
         if (!(e & PTE_U))
             allowed = 0;
         if (!(e & PTE_W))
-            allowed &= ~NPT_PERM_W;
+            allowed &= ~GRANT_WRITE;
         if (e & PTE_NX && w.nx)
-            allowed &= ~NPT_PERM_X;
+            allowed &= ~GRANT_FETCH;
         if (!last && !large) {
             if (!entry_update(&w, pa, e, PTE_A))
                 goto again;
@@ -168,17 +168,17 @@ again:;
             continue;
         }
         bool write = access & ACCESS_WRITE;
-        u8 wanted = write ? NPT_PERM_W : access & ACCESS_FETCH ? NPT_PERM_X : NPT_PERM_R;
+        u8 wanted = write ? GRANT_WRITE : access & ACCESS_FETCH ? GRANT_FETCH : GRANT_READ;
         if (!(allowed & wanted))
             return fail(f, true, false);
         if (!entry_update(&w, pa, e, PTE_A | (write ? PTE_D : 0)))
             goto again;
         if (!write && !(e & PTE_D))
-            allowed &= ~NPT_PERM_W;
+            allowed &= ~GRANT_WRITE;
         u64 size = BIT64(shift);
         *out = GPA(leaf_address(&w, e, shift) | (gpa.a & (size - 1)));
         *page_size = size;
-        *perms = allowed;
+        *grants = allowed;
         return true;
     }
     return fail(f, false, false); /* not reached: the last level is a leaf */

@@ -4,22 +4,15 @@
 #ifndef CPU_SVM_NPT_H
 #define CPU_SVM_NPT_H
 
-#include "cpu/mmu.h"
-#include "cpu/nested.h"
-
-#define NPT_PERM_R BIT(0)
-#define NPT_PERM_W BIT(1)
-#define NPT_PERM_X BIT(2)
+#include "cpu/core/nested.h"
+#include "cpu/mmu/mmu.h"
 
 /*
- * Walks the tables at `ncr3` in the format that L1's paging mode at VMRUN implies, for one access (walks of L2's own
- * page tables are writes: pass ACCESS_WRITE), as a user access. True: *out is the address, *page_size the size of the
- * mapping in bytes, *perms what further accesses may do without another walk (NPT_PERM_W only once the dirty bit is
- * set). Accessed and dirty bits are set. False: f->gpa, present, rsvd, access and user are filled; the caller adds la,
- * la_valid and final.
+ * nested_ops.stage2_walk: the tables at `ncr3` in the format that L1's paging mode at VMRUN implies, as a user access.
+ * Walks of L2's own page tables are writes: pass ACCESS_WRITE. Fills gpa, present, rsvd, access and user of *f.
  * Source: AMD APM volume 2, "Nested Paging".
  */
-bool npt_walk(struct vcpu *v, u64 ncr3, ngpa_t gpa, enum access access, gpa_t *out, u64 *page_size, u8 *perms,
-              struct stage2_fault *f);
+bool npt_walk(struct vcpu *v, u64 ncr3, ngpa_t gpa, enum access access, bool user_linear, gpa_t *out, u64 *page_size,
+              u8 *grants, struct stage2_fault *f);
 
 #endif

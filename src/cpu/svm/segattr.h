@@ -5,7 +5,7 @@
 #ifndef CPU_SVM_SEGATTR_H
 #define CPU_SVM_SEGATTR_H
 
-#include "cpu/segment.h"
+#include "cpu/mmu/segment.h"
 #include "x86/vmcb.h"
 
 static inline u32 attr_from_vmcb(u16 a)

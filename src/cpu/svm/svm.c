@@ -2,9 +2,11 @@
  * Creation and reset of a vCPU's SVM state, CR8 and the table through which the rest of the core reaches it.
  */
 #include "cpu/svm/svm.h"
-#include "cpu/copy.h"
-#include "cpu/lapic.h"
-#include "cpu/mmu.h"
+#include "cpu/core/copy.h"
+#include "cpu/event/lapic.h"
+#include "cpu/mmu/mmu.h"
+#include "cpu/svm/caps.h"
+#include "cpu/svm/npt.h"
 
 /* "Virtualizing the TPR": with V_INTR_MASKING, CR8 is V_TPR. */
 static u64 cr_read(struct vcpu *v, unsigned cr, u64 value)
@@ -43,6 +45,30 @@ static void reset(struct vcpu *v)
     }
 }
 
+/* Its events need neither a look after each instruction nor a time of their own. */
+static bool init_blocked(const struct vcpu *v)
+{
+    return false;
+}
+
+static bool stepping(const struct vcpu *v)
+{
+    return false;
+}
+
+static u64 deadline(const struct vcpu *v)
+{
+    return 0;
+}
+
+static void timer(struct vcpu *v)
+{
+}
+
+static void tsc_seen(struct vcpu *v)
+{
+}
+
 const struct nested_ops svm_ops = {
     .intercept = svm_intercept,
     .exception = svm_exception,
@@ -56,6 +82,13 @@ const struct nested_ops svm_ops = {
     .msr_read = svm_msr_read,
     .msr_write = svm_msr_write,
     .cr_valid = cr_valid,
+    .cpuid = svm_cpuid,
+    .init_blocked = init_blocked,
+    .stepping = stepping,
+    .deadline = deadline,
+    .timer = timer,
+    .tsc_seen = tsc_seen,
+    .stage2_walk = npt_walk,
     .reset = reset,
 };
 

@@ -9,8 +9,8 @@
 #ifndef CPU_SVM_SVM_H
 #define CPU_SVM_SVM_H
 
-#include "cpu/nested.h"
-#include "cpu/vcpu.h"
+#include "cpu/core/nested.h"
+#include "cpu/core/vcpu.h"
 #include "x86/svm_exit.h"
 #include "x86/vmcb.h"
 

@@ -5,9 +5,9 @@
  * Clean bits are not looked at: copying what they would spare costs less than deciding.
  * Source: AMD APM volume 2, "VMRUN Instruction", "Event Injection", "TLB Control", "Nested Paging".
  */
-#include "cpu/copy.h"
-#include "cpu/ops.h"
-#include "cpu/stats.h"
+#include "cpu/core/copy.h"
+#include "cpu/core/stats.h"
+#include "cpu/insn/ops.h"
 #include "cpu/svm/insn.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"

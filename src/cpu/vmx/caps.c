@@ -3,7 +3,7 @@
  * The guest can only read them.
  * Source: Intel SDM volume 3D, appendix "VMX Capability Reporting Facility".
  */
-#include "cpu/cr.h"
+#include "cpu/mmu/cr.h"
 #include "cpu/vmx/vmx.h"
 
 /* Default1 bits: reserved, read as ones. The second mask of each is what TRUE MSRs allow to be cleared. */

@@ -3,7 +3,7 @@
  * invalid guest state"; the qualification tells PDPTEs and the VMCS link pointer apart from the rest.
  * Source: Intel SDM volume 3C, "VM Entries", section "Checks on the Guest State Area".
  */
-#include "cpu/msr.h"
+#include "cpu/insn/msr.h"
 #include "cpu/vmx/rule.h"
 
 enum { QUAL_NONE = 0, QUAL_PDPTE = 2, QUAL_LINK = 4 };

@@ -2,7 +2,7 @@
  * Checks on the host-state area, in the manual's order. A failure makes VMLAUNCH and VMRESUME fail with error 8.
  * Source: Intel SDM volume 3C, "VM Entries", section "Checks on the Host-State Area".
  */
-#include "cpu/msr.h"
+#include "cpu/insn/msr.h"
 #include "cpu/vmx/rule.h"
 
 #define SECTION "Checks on Host Control Registers, MSRs, and SSP"

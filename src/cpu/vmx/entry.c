@@ -4,13 +4,13 @@
  * v->inject.
  * Source: Intel SDM volume 3C, "VM Entries".
  */
-#include "cpu/copy.h"
-#include "cpu/lapic.h"
-#include "cpu/msr.h"
-#include "cpu/stats.h"
+#include "cpu/core/copy.h"
+#include "cpu/core/stats.h"
+#include "cpu/core/world.h"
+#include "cpu/event/lapic.h"
+#include "cpu/insn/msr.h"
 #include "cpu/vmx/ept.h"
 #include "cpu/vmx/vmx.h"
-#include "cpu/world.h"
 #include "x86/msr.h"
 
 struct msr_entry {

@@ -7,8 +7,10 @@
  * Source: Intel SDM volume 3C, "The Extended Page Table Mechanism (EPT)".
  */
 #include "cpu/vmx/ept.h"
-#include "cpu/block.h"
+#include "cpu/core/upcalls.h"
 #include "cpu/vmx/vmx.h"
+
+_Static_assert(GRANT_READ == EPT_R && GRANT_WRITE == EPT_W && GRANT_FETCH == EPT_X, "grants are bits of EPT entries");
 
 #define EPT_ADDRESS 0x000ffffffffff000ull
 #define EPT_LEVELS 4
@@ -49,7 +51,7 @@ static bool mark(struct vcpu *v, struct ept_step *s, u64 bits)
         return true;
     if (!__atomic_compare_exchange_n(s->host, &s->value, new_value, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return false;
-    block_invalidate(v->vm, v, s->gpa, 8);
+    code_written(v->vm, v, s->gpa, 8);
     return true;
 }
 
@@ -62,23 +64,23 @@ static bool mark_all(struct vcpu *v, struct ept_step *step, unsigned count, bool
     return true;
 }
 
-/* The permissions of an entry as EPT_PERM_* bits. */
+/* The permissions of an entry as GRANT_* bits. */
 static u8 entry_perms(u64 e, bool mode_based)
 {
     u8 perms = e & 7;
     u64 user = mode_based ? EPT_XU : EPT_X;
-    return e & user ? perms | EPT_PERM_FETCH_USER : perms;
+    return e & user ? perms | GRANT_FETCH_USER : perms;
 }
 
 bool ept_walk(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool user_linear, gpa_t *out, u64 *page_size,
-              u8 *perms, struct stage2_fault *f)
+              u8 *grants, struct stage2_fault *f)
 {
     const bool mode_based = root & EPT_ROOT_MODE_BASED;
     const u64 present = EPT_R | EPT_W | EPT_X | (mode_based ? EPT_XU : 0);
-    const u8 need = access & ACCESS_WRITE                  ? EPT_PERM_WRITE
-                    : access & ACCESS_FETCH && user_linear ? EPT_PERM_FETCH_USER
-                    : access & ACCESS_FETCH                ? EPT_PERM_FETCH
-                                                           : EPT_PERM_READ;
+    const u8 need = access & ACCESS_WRITE                  ? GRANT_WRITE
+                    : access & ACCESS_FETCH && user_linear ? GRANT_FETCH_USER
+                    : access & ACCESS_FETCH                ? GRANT_FETCH
+                                                           : GRANT_READ;
     struct ept_step step[EPT_LEVELS];
     f->misconfig = false;
     f->perms = 0;
@@ -113,7 +115,7 @@ bool ept_walk(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool use
         if (root & EPTP_AD && !mark_all(v, step, count, access & ACCESS_WRITE))
             continue;
         bool dirty = !(root & EPTP_AD) || access & ACCESS_WRITE || e & EPT_D;
-        *perms = dirty ? all : (u8)(all & ~EPT_PERM_WRITE);
+        *grants = dirty ? all : (u8)(all & ~GRANT_WRITE);
         return true;
     }
 }

@@ -4,7 +4,7 @@
  * Source: Intel SDM volume 3C, "VMX Non-Root Operation", sections "Other Causes of VM Exits", "VMX-Preemption Timer",
  * "Monitor Trap Flag", "Changes in Event Blocking".
  */
-#include "cpu/lapic.h"
+#include "cpu/event/lapic.h"
 #include "cpu/vmx/vmx.h"
 
 enum outcome vmx_exception(struct vcpu *v, const struct event *e)
@@ -182,19 +182,19 @@ u32 vmx_timer_value(struct vcpu *v)
 /* The host's timer is late by what a signal takes; L2 must not be able to tell by its TSC. */
 void vmx_tsc_seen(struct vcpu *v)
 {
-    if (v->vmx && timer_expired(v))
+    if (timer_expired(v))
         __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
 }
 
-u64 vmx_deadline(struct vcpu *v)
+u64 vmx_deadline(const struct vcpu *v)
 {
     const struct vmx *x = v->vmx;
-    return x && v->in_guest && x->timer_on ? x->timer_deadline : 0;
+    return x->timer_on ? x->timer_deadline : 0;
 }
 
 void vmx_timer(struct vcpu *v)
 {
-    if (!v->vmx || !v->in_guest || !v->vmx->timer_on)
+    if (!v->vmx->timer_on)
         return;
     if (timer_expired(v))
         __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);

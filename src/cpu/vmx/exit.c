@@ -3,8 +3,8 @@
  * for whoever finds a reason: afterwards the vCPU is L1 at its exit handler.
  * Source: Intel SDM volume 3C, "VM Exits".
  */
-#include "cpu/lapic.h"
-#include "cpu/stats.h"
+#include "cpu/core/stats.h"
+#include "cpu/event/lapic.h"
 #include "cpu/vmx/vmx.h"
 #include "x86/msr.h"
 

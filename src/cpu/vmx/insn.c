@@ -3,11 +3,11 @@
  * exit from L2, privilege, operands; and ends by VMsucceed, VMfailInvalid or VMfailValid.
  * Source: Intel SDM volume 3C, "VMX Instruction Reference".
  */
-#include "cpu/cr.h"
-#include "cpu/fault.h"
-#include "cpu/hypercall.h"
-#include "cpu/ops.h"
-#include "cpu/segment.h"
+#include "cpu/core/fault.h"
+#include "cpu/insn/hypercall.h"
+#include "cpu/insn/ops.h"
+#include "cpu/mmu/cr.h"
+#include "cpu/mmu/segment.h"
 #include "cpu/vmx/vmx.h"
 #include "x86/msr.h"
 

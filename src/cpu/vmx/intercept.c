@@ -3,8 +3,8 @@
  * as L2 sees them through guest/host masks and read shadows.
  * Source: Intel SDM volume 3C, "VMX Non-Root Operation" and "Basic VM-Exit Information".
  */
-#include "cpu/lapic.h"
-#include "cpu/segment.h"
+#include "cpu/event/lapic.h"
+#include "cpu/mmu/segment.h"
 #include "cpu/vmx/vmx.h"
 
 /* Layouts of the VM-exit instruction-information field, by what they have besides the memory operand. */

@@ -5,7 +5,7 @@
 #ifndef CPU_VMX_RULE_H
 #define CPU_VMX_RULE_H
 
-#include "cpu/cpuid.h"
+#include "cpu/core/cpuid.h"
 #include "cpu/vmx/vmx.h"
 
 #define RULE(cond, text)                                                                                               \

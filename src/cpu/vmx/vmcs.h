@@ -6,7 +6,7 @@
 #ifndef CPU_VMX_VMCS_H
 #define CPU_VMX_VMCS_H
 
-#include "cpu/vcpu.h"
+#include "cpu/core/vcpu.h"
 #include "x86/vmcs.h"
 
 #define VMCS_REVISION 0x4e425801u

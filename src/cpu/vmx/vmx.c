@@ -3,7 +3,8 @@
  * delivery call through v->nested.
  */
 #include "cpu/vmx/vmx.h"
-#include "cpu/copy.h"
+#include "cpu/core/copy.h"
+#include "cpu/vmx/ept.h"
 
 size_t vmx_size(void)
 {
@@ -21,6 +22,20 @@ static void vmx_reset(struct vcpu *v)
     v->in_guest = false;
 }
 
+static void vmx_cpuid(const struct vcpu *v, u32 leaf, u32 r[4])
+{
+}
+
+static bool vmx_init_blocked(const struct vcpu *v)
+{
+    return v->vmx->on && !v->in_guest;
+}
+
+static bool vmx_stepping(const struct vcpu *v)
+{
+    return v->vmx->f.proc & PROC_MONITOR_TRAP;
+}
+
 const struct nested_ops vmx_ops = {
     .intercept = vmx_intercept,
     .exception = vmx_exception,
@@ -34,6 +49,13 @@ const struct nested_ops vmx_ops = {
     .msr_read = vmx_msr_read,
     .msr_write = vmx_msr_write,
     .cr_valid = vmx_cr_valid,
+    .cpuid = vmx_cpuid,
+    .init_blocked = vmx_init_blocked,
+    .stepping = vmx_stepping,
+    .deadline = vmx_deadline,
+    .timer = vmx_timer,
+    .tsc_seen = vmx_tsc_seen,
+    .stage2_walk = ept_walk,
     .reset = vmx_reset,
 };
 

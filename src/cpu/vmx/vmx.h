@@ -4,7 +4,8 @@
 #ifndef CPU_VMX_VMX_H
 #define CPU_VMX_VMX_H
 
-#include "cpu/nested.h"
+#include "cpu/core/nested.h"
+#include "cpu/mmu/mmu.h"
 #include "cpu/vmx/vmcs.h"
 #include "x86/vmx_exit.h"
 
@@ -110,27 +111,10 @@ enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *f);
 void vmx_tpr_changed(struct vcpu *v, u32 vtpr);
 void vmx_timer_start(struct vcpu *v, u32 value);
 u32 vmx_timer_value(struct vcpu *v);
-/* For timers.c: when the preemption timer runs out, in host monotonic ns (0: it does not run); and that REQ_TIMER
- * fired. */
-u64 vmx_deadline(struct vcpu *v);
+/* The deadline, timer and tsc_seen of nested_ops: the preemption timer's. */
+u64 vmx_deadline(const struct vcpu *v);
 void vmx_timer(struct vcpu *v);
-
-/* For the instructions that read the TSC, afterwards: if the preemption timer's exit is due, it comes right behind
- * them. */
 void vmx_tsc_seen(struct vcpu *v);
-
-/* For mode.c: L2 runs one instruction at a time because of the monitor trap flag. After each, and after each delivery
- * of an injected event, the dispatcher asks v->nested->event(v, NEV_MTF). */
-static inline bool vmx_stepping(const struct vcpu *v)
-{
-    return v->in_guest && v->vmx && v->vmx->f.proc & PROC_MONITOR_TRAP;
-}
-
-/* For events.c of the core: INIT waits while in VMX root operation. */
-static inline bool vmx_in_root(const struct vcpu *v)
-{
-    return v->vmx && v->vmx->on && !v->in_guest;
-}
 
 /* VTPR in the virtual-APIC page, NULL if that is not RAM. */
 static inline u32 *vmx_vtpr(struct vcpu *v)

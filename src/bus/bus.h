@@ -1,0 +1,78 @@
+/*
+ * The guest's physical address space and port space as the machine builds them: RAM slots, MMIO regions, port regions,
+ * interrupt sinks. Devices know neither their address nor their interrupt controller: they get offsets, and an irq
+ * sink.
+ *
+ * Threads: registration happens before vCPUs run or under the machine lock. Dispatch is called with the machine lock
+ * held (the caller takes it), so devices need no locks.
+ */
+#ifndef BUS_BUS_H
+#define BUS_BUS_H
+
+#include "base/types.h"
+
+/* A device's register window. Offsets are relative to the window; sizes are 1, 2, 4 or 8 and within [min_size,
+ * max_size]: the bus splits wider and widens narrower accesses. */
+struct bus_ops {
+    u64 (*read)(void *dev, u64 offset, unsigned size);
+    void (*write)(void *dev, u64 offset, u64 value, unsigned size);
+    u8 min_size, max_size; /* 0 = 1 and 8 */
+};
+
+struct bus_region {
+    u64 start, size;
+    const struct bus_ops *ops;
+    void *dev;
+    const char *name;
+};
+
+#define BUS_REGIONS 64
+
+struct bus {
+    const char *name;                      /* "port" or "mmio" */
+    struct bus_region region[BUS_REGIONS]; /* sorted by start */
+    unsigned count;
+    u64 unclaimed_reads, unclaimed_writes;
+};
+
+/* 0, -EEXIST if it overlaps an existing region, -ENOSPC. */
+int MUST_CHECK bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, void *dev, const char *name);
+void bus_remove(struct bus *bus, u64 start);
+/* Unclaimed reads give all ones. */
+u64 bus_read(struct bus *bus, u64 address, unsigned size);
+void bus_write(struct bus *bus, u64 address, u64 value, unsigned size);
+
+/* An interrupt line as a device sees it. */
+struct irq {
+    void (*set)(void *opaque, unsigned line, bool level);
+    void *opaque;
+    unsigned line;
+};
+static inline void irq_set(const struct irq *irq, bool level)
+{
+    if (irq->set)
+        irq->set(irq->opaque, irq->line, level);
+}
+
+/* Time and timers for devices: provided by the machine. Callbacks run with the machine lock held. */
+struct dev_timer {
+    u64 deadline_ns; /* monotonic guest time, 0 = not armed */
+    void (*expired)(void *dev);
+    void *dev;
+    struct clock *clock;
+    struct dev_timer *next;
+};
+struct clock {
+    u64 (*now_ns)(void *opaque);                  /* monotonic time of the VM: stops while the VM is stopped */
+    void (*rearm)(void *opaque, u64 deadline_ns); /* the earliest deadline changed (0 none) */
+    void *opaque;
+    struct dev_timer *timers; /* sorted by deadline */
+};
+void timer_init(struct dev_timer *t, struct clock *clock, void (*expired)(void *dev), void *dev);
+void timer_arm(struct dev_timer *t, u64 deadline_ns); /* 0 disarms */
+/* Called by the machine's timer thread: runs what is due, returns the next deadline or 0. */
+u64 clock_run(struct clock *clock);
+
+/* Tagged, versioned state: each device writes fields by name. See state.h. */
+
+#endif

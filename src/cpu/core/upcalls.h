@@ -1,0 +1,30 @@
+/*
+ * What the lower rooms of the engine ask of upper ones. vm.upcalls points at a table that cpu.c, above all rooms, fills
+ * in. Everything here is off the fast path.
+ */
+#ifndef CPU_CORE_UPCALLS_H
+#define CPU_CORE_UPCALLS_H
+
+#include "cpu/core/vcpu.h"
+
+struct upcalls {
+    /* jit: see code_written below. */
+    void (*code_written)(struct vm *vm, struct vcpu *v, gpa_t start, u64 size);
+    /* jit: the guest RIP of the copied instruction at a host address, 0 if there is none. */
+    u64 (*guest_rip)(struct vcpu *v, u64 host_rip);
+    /* event: registers of the local APIC, by offset in its page (xAPIC mode). */
+    u32 (*apic_read)(struct vcpu *v, u32 offset);
+    void (*apic_write)(struct vcpu *v, u32 offset, u32 value);
+};
+
+/*
+ * [any] Bytes of guest memory changed (a store that the MMU kept from the TLB, DMA by a device): translated blocks made
+ * from them are invalid from now on. Cheap if the pages hold no code. Sets v->code_changed on the calling vCPU so that
+ * the dispatcher does not resume the running block. v may be NULL outside vCPU threads.
+ */
+static inline void code_written(struct vm *vm, struct vcpu *v, gpa_t start, u64 size)
+{
+    vm->upcalls->code_written(vm, v, start, size);
+}
+
+#endif

@@ -1,0 +1,367 @@
+/*
+ * struct vcpu: the whole architectural state of one virtual CPU, and struct vm, what its CPUs share.
+ *
+ * While translated code runs, guest registers live in host registers (see translate.h for the map), the
+ * arithmetic flags in host RFLAGS, x87/SSE/AVX state in the host's own registers, and RSP points at
+ * (char *)vcpu + VCPU_BIAS. While C code of this folder runs ("in C"), every GPR is in gpr[], RIP in rip, the
+ * arithmetic flags in arith; vector state is still live in the host, which is why this folder is compiled
+ * with -mgeneral-regs-only and calls nothing outside itself except through struct cpu_world.
+ *
+ * Threads: a vCPU is touched by its own thread only, except the fields marked [a], which are atomic.
+ */
+#ifndef CPU_CORE_VCPU_H
+#define CPU_CORE_VCPU_H
+
+#include "base/types.h"
+#include "x86/regs.h"
+
+/* The result of everything that can be interrupted by guest-visible events. Must be checked. */
+enum outcome {
+    CPU_OK = 0,      /* done; go on */
+    CPU_NEXT,        /* of called instructions: done, and nothing comes before the next one */
+    CPU_FAULT,       /* an exception was raised: see vcpu.fault; RIP and registers are unchanged */
+    CPU_NESTED_EXIT, /* the instruction or event made L2 exit: L1's host state is already loaded */
+    CPU_EXIT,        /* leave to the accelerator: see vcpu.exit */
+};
+
+enum cpu_exit {
+    CPU_EXIT_NONE,
+    CPU_EXIT_STOP,     /* REQ_STOP was seen */
+    CPU_EXIT_SHUTDOWN, /* triple fault */
+    CPU_EXIT_ERROR,    /* the engine cannot go on: vcpu.error tells why */
+};
+
+enum vendor { VENDOR_INTEL, VENDOR_AMD };
+
+enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, ACTIVITY_MWAIT };
+
+/* Bits of vcpu.request, set by any thread with request_set() and consumed by the vCPU's own thread. */
+#define REQ_EVENT BIT64(0)     /* look at pending interrupts, NMI, INIT, SIPI again */
+#define REQ_TIMER BIT64(1)     /* a deadline given to world->timer_set has passed */
+#define REQ_STOP BIT64(2)      /* return CPU_EXIT_STOP from cpu_run */
+#define REQ_EXCLUSIVE BIT64(3) /* another vCPU wants all others parked (exclusive_begin) */
+
+/* Event types, numbered as in the VM-entry interruption-information field. */
+enum event_type {
+    EVENT_EXTINT = 0,
+    EVENT_NMI = 2,
+    EVENT_EXCEPTION = 3, /* hardware exception, fault or trap */
+    EVENT_SOFT_INT = 4,  /* INT n */
+    EVENT_PRIV_SOFT = 5, /* INT1 (ICEBP) */
+    EVENT_SOFT_EXC = 6,  /* INT3, INTO */
+};
+
+struct event {
+    bool valid;
+    bool has_error;
+    u8 vector;
+    u8 type;     /* enum event_type */
+    u8 insn_len; /* soft events: RIP to push is that of the instruction plus this */
+    u32 error;
+    u64 payload; /* #PF: the address for CR2; #DB: bits to merge into DR6 */
+};
+
+struct segment {
+    u64 base;
+    u32 limit; /* in bytes, granularity applied */
+    u32 attr;  /* SEG_* of x86/regs.h */
+    u16 sel;
+};
+
+struct desc_table {
+    u64 base;
+    u16 limit;
+};
+
+/* What the executing instruction of translated code touches by displacement from RSP. See VCPU_BIAS. */
+#define VCPU_BIAS 268 /* % 64 == 12: RSP itself is the shift count 12 of SHRX */
+
+struct tlb;
+struct block;
+struct vm;
+struct insn;
+struct vmx;
+struct svm;
+struct lapic;
+
+#define SPILL_COUNT 4
+#define GROUP_SLOTS 6
+#define MC_BANKS 10
+
+struct vcpu {
+    /* -- reached by translated code: keep in step with emit.h; disp8 from RSP is [140, 396) -- */
+    u64 bit_mask[4]; /* 0: constants 15, 31, 63 for bit-string operands, by log2(operand size) - 1 */
+    void *slow_mem;  /* 32: entry points of enter.S that translated code calls or jumps to */
+    void *slow_done;
+    void *slow_segment;
+    void *call_thunk;
+    void *leave_lookup;
+    void *leave_chain;
+    void *leave_request;
+    void *leave_stale;
+    u64 host_rsp;   /* 96: RSP of C code while translated code runs */
+    u64 resume;     /* 104: host address to continue at, between C and the thunks */
+    u64 resume_rcx; /* 112 */
+    u64 resume_r11; /* 120 */
+    u64 direct;     /* 128: host minus linear address of pages in the context's direct tags (mmu.h) */
+    u64 unused_low;
+    u64 tlb_mask;           /* 144: PEXT mask that makes the TLB index of a linear address */
+    u64 jump_mask;          /* 152: PEXT mask that makes the jump cache index */
+    u64 page_la;            /* 160: linear address of the page that the running block is in */
+    u64 request;            /* 168 [a]: REQ_*; zero lets loops go on */
+    u64 spill[SPILL_COUNT]; /* 176 */
+    u64 group[GROUP_SLOTS]; /* 208: host minus linear address of pages that a group of accesses lies in */
+    u64 mini_stack[2];      /* 256: where translated code's CALL pushes */
+    u64 gpr[GPR_COUNT];     /* 272 */
+    /* -- 400 -- */
+    u64 rip;      /* RIP of the current instruction while in C (offset in CS, not linear) */
+    u64 next_rip; /* RIP if the instruction completes; handlers of branches change it */
+    u64 arith;    /* raw LAHF/SETO word: AH = SF ZF AF PF CF, AL = OF; use rflags_get/set */
+    u64 flags;    /* RFLAGS without FLAGS_ARITH; includes FLAG_ONE */
+    struct segment seg[SEG_COUNT];
+    u64 neg_cs_base; /* -seg[SEG_CS].base, for translated code */
+    u32 mode;        /* MODE_*: what translation depends on; kept by mode_update() */
+    u32 cpl;
+
+    /* -- system registers -- */
+    struct desc_table gdtr, idtr;
+    u64 cr0, cr2, cr3, cr4;
+    u64 efer;
+    u64 xcr0;
+    u64 dr[4], dr6, dr7;
+    u32 pkru;
+    u64 pdpte[4]; /* PAE paging, loaded by MOV to CR3 and friends */
+
+    /* -- MSRs that are plain storage here; the rest lives with its module -- */
+    u64 star, lstar, cstar, sfmask, kernel_gs_base;
+    u64 sysenter_cs, sysenter_esp, sysenter_eip;
+    u64 tsc_aux, pat, misc_enable, debugctl, xss, spec_ctrl, feature_control, vm_cr, vm_hsave_pa;
+    u64 apic_base;
+    u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
+    u64 mcg_status;
+    u64 tsc_adjust;
+
+    /* -- time: guest TSC = ((host TSC - 0) * scale) + offset; see tsc.c -- */
+    u64 tsc_offset;    /* added to the host's TSC for the running level (L1, or L1+L2 while in L2) */
+    u64 tsc_offset_l1; /* what it is for L1 */
+    u64 tsc_mul;       /* 32.32 multiplier applied before the offset while in L2; 0 = none */
+
+    /* -- events -- */
+    struct event fault;      /* raised by the instruction in progress (CPU_FAULT) */
+    struct event inject;     /* to deliver before the next instruction (VM entry injection) */
+    struct event delivering; /* being delivered now: IDT-vectoring information if that exits */
+    u8 shadow;               /* interrupt shadow: SHADOW_STI, SHADOW_MOVSS */
+    u8 nmi_pending;          /* [a] how many: one is taken at once, one more is held */
+    bool nmi_blocked;
+    bool iret_unblocks; /* an IRET that ends NMI blocking is in progress, or faulted and the fault is not delivered
+                           yet: an exit says so and ends the blocking */
+    bool step_trap;     /* the instruction in progress began with RFLAGS.TF and enters no handler itself */
+    bool init_pending;  /* [a] */
+    bool sipi_pending;  /* [a] */
+    u8 sipi_vector;
+    bool intr_masked;  /* an interrupt or NMI was seen pending but could not be taken: re-raise REQ_EVENT
+                          when IF, TPR, GIF or the shadow changes (event_recheck) */
+    bool trap_pending; /* single-step or data-breakpoint trap after this instruction: DR6 bits in
+                          trap_dr6 */
+    u64 trap_dr6;
+    enum activity activity;
+
+    /* -- monitor/mwait -- */
+    gpa_t monitor_gpa;
+    bool monitor_armed;
+
+    /* -- nesting -- */
+    bool in_guest;                   /* this vCPU executes L2 */
+    bool gif;                        /* SVM global interrupt flag; true on Intel */
+    const struct nested_ops *nested; /* NULL: no virtualization extensions for the guest */
+    struct vmx *vmx;
+    struct svm *svm;
+
+    /* -- memory management: see mmu.h -- */
+    struct tlb *tlb; /* current context; GS base points at it while the vCPU runs */
+    struct mmu *mmu;
+
+    struct lapic *lapic;
+
+    /* -- leaving cpu_run -- */
+    enum cpu_exit exit;
+    char error[160];
+
+    /* -- who we are -- */
+    struct vm *vm;
+    u32 index;               /* also the initial APIC ID */
+    bool code_changed;       /* code_written hit: do not resume the running block */
+    struct exec *exec;       /* translator's private state: exec.h */
+    const struct insn *insn; /* the called instruction in progress, NULL during copied ones and between instructions:
+                                VM exits take their instruction information from it */
+    /* -- MSRs of machine check and of AMD's machine configuration: msr.c -- */
+    u64 mcg_ctl, mc_bank[MC_BANKS][4]; /* CTL, STATUS, ADDR, MISC of each bank */
+    u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;
+
+    u64 lbr[4];       /* last branch: from, to; last exception or interrupt: from, to */
+    bool smi_pending; /* [a] */
+
+    u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: xstate.c */
+
+    u64 stat[64]; /* enum stat of stats.h */
+
+    u32 running;                                   /* [a] 0 while parked or asleep: exclusive_begin need not wait */
+    u32 vector_depth;                              /* vector_save nesting; 1 when outside cpu_run */
+    u64 vector_mask;                               /* XCR0 of the host: what is saved in */
+    u8 vectors[4096] __attribute__((aligned(64))); /* XSAVE image while host code runs */
+};
+
+#define SHADOW_STI BIT(0)
+#define SHADOW_MOVSS BIT(1)
+
+/* Mode bits: everything that the translation of an instruction depends on. Part of a block's key. */
+#define MODE_SIZE_MASK 3u /* code size: 0 = 16, 1 = 32, 2 = 64 bit */
+#define MODE_16 0u
+#define MODE_32 1u
+#define MODE_64 2u
+#define MODE_FLAT BIT(2) /* CS base 0 limit 4G, and DS, ES, SS flat and writable (always in 64-bit) */
+#define MODE_SS32 BIT(3) /* stack address size is 32 (outside 64-bit mode) */
+#define MODE_PROT BIT(4) /* protected mode, not virtual-8086 */
+#define MODE_X87 BIT(5)  /* x87 and MMX instructions do not raise #NM / #UD */
+#define MODE_SSE BIT(6)  /* SSE usable */
+#define MODE_AVX BIT(7)  /* AVX usable */
+#define MODE_AVX512 BIT(8)
+#define MODE_STEP BIT(9)   /* one instruction a block: TF, breakpoints, interrupt shadow, MTF */
+#define MODE_FWAIT BIT(10) /* WAIT raises #NM: CR0.MP and CR0.TS */
+#define MODE_GUEST BIT(11) /* in L2 */
+#define MODE_USER BIT(12)  /* CPL 3 */
+#define MODE_PLAIN BIT(13) /* of blocks only: every memory access is checked by itself (group.c) */
+
+/* The world outside the core. Every function may be called with guest vector state saved (the caller does
+ * it). Devices are serialized by whoever implements this. */
+struct cpu_world {
+    void *opaque;
+    /* Port I/O, size 1, 2 or 4. */
+    u32 (*io_read)(void *opaque, u16 port, unsigned size);
+    void (*io_write)(void *opaque, u16 port, u32 value, unsigned size);
+    /* Memory that is not RAM. size 1..8; unmapped reads give all ones. */
+    u64 (*mmio_read)(void *opaque, gpa_t gpa, unsigned size);
+    void (*mmio_write)(void *opaque, gpa_t gpa, u64 value, unsigned size);
+    /* 8259 INTR acknowledge: the vector. Called when LINT0 is in ExtINT mode and intr is asserted. */
+    int (*pic_ack)(void *opaque);
+    /* End of interrupt for a level-triggered vector: the I/O APIC looks at it. */
+    void (*eoi)(void *opaque, u8 vector);
+    /* Host monotonic time in nanoseconds. */
+    u64 (*now_ns)(void *opaque);
+    /* Arrange that REQ_TIMER is set on vCPU `index` at that monotonic time (0: never). Replaces the last. */
+    void (*timer_set)(void *opaque, u32 index, u64 deadline_ns);
+    /* Sleep until vcpu.request is not zero. */
+    void (*wait)(void *opaque, u32 index);
+    /* vCPU `index`'s request word became non-zero: wake it if it sleeps. Async-signal-safe. */
+    void (*kick)(void *opaque, u32 index);
+    /* NULL, or takes one line for --trace: a VM entry that failed, and the rule that it broke. */
+    void (*trace)(void *opaque, u32 index, const char *line);
+};
+
+struct ram_slot {
+    u64 start, size; /* gpa, bytes; page-aligned */
+    u8 *host;
+    u32 *page_flags; /* [a] one word a page: RAM_CODE and who may have written */
+    bool readonly;   /* ROM: writes are dropped */
+};
+
+#define RAM_CODE BIT(31) /* translated code exists for this page: no write mapping may exist */
+#define RAM_SLOTS 8
+
+struct cpu_features; /* cpuid.h: what this VM's CPUID shows */
+
+struct vm {
+    const struct cpu_world *world;
+    const struct upcalls *upcalls; /* upcalls.h */
+    enum vendor vendor;
+    u32 vcpu_count;
+    struct vcpu *vcpu[256];
+    struct ram_slot ram[RAM_SLOTS];
+    u32 ram_slots;
+    u64 tsc_khz;
+    u32 phys_bits; /* MAXPHYADDR shown to the guest */
+    struct cpu_features *features;
+    struct cache *cache; /* translated code: jit/cache.h */
+    u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
+    bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
+    bool hypercalls;     /* for test programs: hypercall.c */
+};
+
+/* RAM behind a guest-physical address, or NULL. The pointer is good to the end of the page. */
+static inline struct ram_slot *vm_slot(struct vm *vm, gpa_t gpa)
+{
+    for (u32 i = 0; i < vm->ram_slots; i++) {
+        struct ram_slot *s = &vm->ram[i];
+        if (gpa.a - s->start < s->size)
+            return s;
+    }
+    return NULL;
+}
+
+static inline void *vm_ram(struct vm *vm, gpa_t gpa)
+{
+    struct ram_slot *s = vm_slot(vm, gpa);
+    return s ? s->host + (gpa.a - s->start) : NULL;
+}
+
+/* Sets a request bit from any thread and wakes the vCPU. */
+static inline void request_set(struct vcpu *v, u64 bit)
+{
+    u64 old = __atomic_fetch_or(&v->request, bit, __ATOMIC_SEQ_CST);
+    if (!(old & bit))
+        v->vm->world->kick(v->vm->world->opaque, v->index);
+}
+
+/* On the vCPU's own thread: something that masked interrupts went away. */
+static inline void event_recheck(struct vcpu *v)
+{
+    if (v->intr_masked) {
+        v->intr_masked = false;
+        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+    }
+}
+
+/* Arithmetic flags: AH bits are SF ZF - AF - PF - CF as LAHF puts them, AL is OF. */
+static inline u64 rflags_get(const struct vcpu *v)
+{
+    return v->flags | ((v->arith >> 8) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) | ((v->arith & 1) << 11);
+}
+
+/* Only the arithmetic flags. */
+static inline void rflags_set_arith(struct vcpu *v, u64 f)
+{
+    v->arith = ((f & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) | 2) << 8 | ((f >> 11) & 1);
+}
+
+static inline bool in_long_mode(const struct vcpu *v) /* IA-32e mode active */
+{
+    return v->efer & EFER_LMA;
+}
+
+static inline bool in_64bit(const struct vcpu *v) /* 64-bit code, not compatibility mode */
+{
+    return (v->efer & EFER_LMA) && (v->seg[SEG_CS].attr & SEG_L);
+}
+
+static inline bool in_protected(const struct vcpu *v) /* protected mode, v8086 included */
+{
+    return v->cr0 & CR0_PE;
+}
+
+static inline bool in_v86(const struct vcpu *v)
+{
+    return v->flags & FLAG_VM;
+}
+
+static inline unsigned iopl(const struct vcpu *v)
+{
+    return (v->flags & FLAG_IOPL) >> FLAG_IOPL_SHIFT;
+}
+
+/* Masks an offset or address to the given size in bytes. */
+static inline u64 mask_size(u64 value, unsigned bytes)
+{
+    return bytes >= 8 ? value : value & ((1ull << (bytes * 8)) - 1);
+}
+
+#endif

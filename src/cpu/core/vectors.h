@@ -1,0 +1,19 @@
+/*
+ * The guest's x87, SSE, AVX and AVX-512 registers: live in the host's while the core runs, in vcpu.vectors while host
+ * code runs.
+ */
+#ifndef CPU_CORE_VECTORS_H
+#define CPU_CORE_VECTORS_H
+
+#include "cpu/core/vcpu.h"
+
+/* Moves the live state to the vCPU's save area and gives host code a clean one; and back. Pairs may be nested. */
+void vector_save(struct vcpu *v);
+void vector_restore(struct vcpu *v);
+
+/* At creation: what the host has, and the state of a processor after RESET. */
+void vector_init(struct vcpu *v);
+/* x87 and SSE state of a processor after RESET. The vCPU is not running. */
+void vector_reset(struct vcpu *v);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * Calls out of the core. Guest vector state is live in the host registers, so each wrapper saves it around the call
+ * (now_ns, timer_set and kick promise to leave vector registers alone).
+ */
+#ifndef CPU_CORE_WORLD_H
+#define CPU_CORE_WORLD_H
+
+#include "cpu/core/vcpu.h"
+#include "cpu/core/vectors.h"
+
+static inline u32 world_io_read(struct vcpu *v, u16 port, unsigned size)
+{
+    vector_save(v);
+    u32 r = v->vm->world->io_read(v->vm->world->opaque, port, size);
+    vector_restore(v);
+    return r;
+}
+
+static inline void world_io_write(struct vcpu *v, u16 port, u32 value, unsigned size)
+{
+    vector_save(v);
+    v->vm->world->io_write(v->vm->world->opaque, port, value, size);
+    vector_restore(v);
+}
+
+static inline u64 world_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+    vector_save(v);
+    u64 r = v->vm->world->mmio_read(v->vm->world->opaque, gpa, size);
+    vector_restore(v);
+    return r;
+}
+
+static inline void world_mmio_write(struct vcpu *v, gpa_t gpa, u64 value, unsigned size)
+{
+    vector_save(v);
+    v->vm->world->mmio_write(v->vm->world->opaque, gpa, value, size);
+    vector_restore(v);
+}
+
+static inline int world_pic_ack(struct vcpu *v)
+{
+    vector_save(v);
+    int r = v->vm->world->pic_ack(v->vm->world->opaque);
+    vector_restore(v);
+    return r;
+}
+
+static inline void world_eoi(struct vcpu *v, u8 vector)
+{
+    vector_save(v);
+    v->vm->world->eoi(v->vm->world->opaque, vector);
+    vector_restore(v);
+}
+
+static inline void world_wait(struct vcpu *v)
+{
+    vector_save(v);
+    v->vm->world->wait(v->vm->world->opaque, v->index);
+    vector_restore(v);
+}
+
+static inline u64 world_now_ns(struct vcpu *v)
+{
+    return v->vm->world->now_ns(v->vm->world->opaque);
+}
+
+static inline void world_timer_set(struct vcpu *v, u64 deadline_ns)
+{
+    v->vm->world->timer_set(v->vm->world->opaque, v->index, deadline_ns);
+}
+
+#endif

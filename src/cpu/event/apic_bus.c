@@ -1,0 +1,180 @@
+/*
+ * Messages to local APICs: interprocessor interrupts, message-signalled interrupts and the 8259's INTR wire. Any
+ * thread: a message sets bits in the target's registers atomically and then REQ_EVENT, which also wakes a sleeping CPU.
+ * Source: SDM volume 3A, "Issuing Interprocessor Interrupts", "Determining IPI Destination", "Message Signalled
+ * Interrupts".
+ */
+#include "cpu/event/lapic_state.h"
+
+static bool match_logical(const struct lapic *a, u32 dest, bool wide)
+{
+    if (LOAD(a->mode) == LAPIC_X2APIC) {
+        u32 ldr = x2apic_ldr(a->v->index);
+        if (wide && dest == 0xffffffff)
+            return true;
+        return dest >> 16 == ldr >> 16 && (dest & ldr & 0xffff);
+    }
+    u32 id = LOAD(a->ldr) >> 24;
+    if (dest == (wide ? 0xffffffff : 0xff))
+        return true;
+    if (dest > 0xff)
+        return false;
+    if (LOAD(a->dfr) >> 28 == 0xf)
+        return dest & id;
+    return dest >> 4 == id >> 4 && (dest & id & 0xf);
+}
+
+static bool match(const struct lapic *a, const struct apic_message *m)
+{
+    if (LOAD(a->mode) == LAPIC_DISABLED)
+        return false;
+    if (m->logical)
+        return match_logical(a, m->dest, m->x2apic_dest);
+    return m->dest == a->v->index || m->dest == (m->x2apic_dest ? 0xffffffff : 0xff);
+}
+
+static bool enabled(const struct lapic *a)
+{
+    return LOAD(a->svr) & SVR_ENABLED;
+}
+
+void lapic_accept(struct lapic *a, u8 vector, bool level)
+{
+    u64 bit = BIT64(vector % 64);
+    if (vector < 16) {
+        lapic_error(a, ESR_RECEIVE_ILLEGAL_VECTOR);
+        return;
+    }
+    if (level)
+        __atomic_fetch_or(&a->tmr[vector / 64], bit, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_and(&a->tmr[vector / 64], ~bit, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&a->irr[vector / 64], bit, __ATOMIC_SEQ_CST);
+    request_set(a->v, REQ_EVENT);
+}
+
+/* SDM "Handling Multiple NMIs": while one is handled, one more is held. An NMI that could be taken at once, but was not
+ * seen yet, counts as being handled. The target may take one meanwhile, so the count is compared even if it stays. */
+static void nmi_arrives(struct vcpu *v)
+{
+    u8 n = LOAD(v->nmi_pending), next;
+    do {
+        u8 limit = LOAD(v->nmi_blocked) ? 1 : 2;
+        next = n < limit ? n + 1 : n;
+    } while (!__atomic_compare_exchange_n(&v->nmi_pending, &n, next, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
+/* True if the APIC takes the message. */
+static bool deliver_one(struct lapic *a, const struct apic_message *m)
+{
+    struct vcpu *v = a->v;
+    switch (m->mode) {
+    case DELIVER_FIXED:
+    case DELIVER_LOWEST:
+        if (!enabled(a))
+            return false;
+        lapic_accept(a, m->vector, m->level);
+        return true;
+    case DELIVER_NMI: nmi_arrives(v); break;
+    case DELIVER_SMI: __atomic_store_n(&v->smi_pending, true, __ATOMIC_SEQ_CST); break;
+    case DELIVER_INIT: __atomic_store_n(&v->init_pending, true, __ATOMIC_SEQ_CST); break;
+    case DELIVER_SIPI:
+        __atomic_store_n(&v->sipi_vector, m->vector, __ATOMIC_RELAXED);
+        __atomic_store_n(&v->sipi_pending, true, __ATOMIC_SEQ_CST);
+        break;
+    case DELIVER_EXTINT: __atomic_store_n(&a->extint, 1, __ATOMIC_SEQ_CST); break;
+    default: return true;
+    }
+    request_set(v, REQ_EVENT);
+    return true;
+}
+
+bool apic_deliver(struct vm *vm, const struct apic_message *m)
+{
+    bool accepted = false;
+    struct lapic *lowest = NULL;
+    for (u32 i = 0; i < vm->vcpu_count; i++) {
+        struct lapic *a = vm->vcpu[i]->lapic;
+        if (!match(a, m))
+            continue;
+        if (m->mode != DELIVER_LOWEST)
+            accepted |= deliver_one(a, m);
+        else if (enabled(a) && (!lowest || LOAD(a->tpr) < LOAD(lowest->tpr)))
+            lowest = a;
+    }
+    if (lowest)
+        accepted = deliver_one(lowest, m);
+    return accepted;
+}
+
+bool apic_msi(struct vm *vm, u64 address, u32 data)
+{
+    bool redirect = address & BIT(3);
+    struct apic_message m = {
+        .dest = (u32)(address >> 12) & 0xff,
+        .logical = address & BIT(2),
+        .level = data & BIT(15),
+        .mode = data >> 8 & 7,
+        .vector = (u8)data,
+    };
+    if (redirect && m.logical && m.mode == DELIVER_FIXED)
+        m.mode = DELIVER_LOWEST;
+    return apic_deliver(vm, &m);
+}
+
+void apic_intr_line(struct vm *vm, bool level)
+{
+    bool before = __atomic_exchange_n(&vm->intr_line, level, __ATOMIC_SEQ_CST);
+    if (!level || before)
+        return;
+    for (u32 i = 0; i < vm->vcpu_count; i++) {
+        struct lapic *a = vm->vcpu[i]->lapic;
+        u32 lint0 = LOAD(a->lint0);
+        if (LOAD(a->mode) == LAPIC_DISABLED) {
+            if (i == 0)
+                request_set(a->v, REQ_EVENT);
+            continue;
+        }
+        if (lint0 & LVT_MASKED)
+            continue;
+        struct apic_message m = {.mode = lint0 >> LVT_MODE_SHIFT & 7, .vector = (u8)lint0, .level = lint0 & BIT(15)};
+        if (m.mode == DELIVER_EXTINT)
+            request_set(a->v, REQ_EVENT);
+        else
+            deliver_one(a, &m);
+    }
+}
+
+void apic_send_ipi(struct lapic *a, u64 icr)
+{
+    struct vm *vm = a->v->vm;
+    bool wide = LOAD(a->mode) == LAPIC_X2APIC;
+    struct apic_message m = {
+        .dest = wide ? (u32)(icr >> 32) : (u32)(icr >> 56),
+        .logical = icr & ICR_LOGICAL,
+        .level = icr & ICR_LEVEL,
+        .x2apic_dest = wide,
+        .mode = icr >> 8 & 7,
+        .vector = (u8)icr,
+    };
+    /* "Interrupt Command Register": INIT level de-assert changes nothing on processors since the Pentium 4. */
+    if (m.mode == DELIVER_INIT && m.level && !(icr & ICR_ASSERT))
+        return;
+    m.level = false;
+    if ((m.mode == DELIVER_FIXED || m.mode == DELIVER_LOWEST) && m.vector < 16) {
+        lapic_error(a, ESR_SEND_ILLEGAL_VECTOR);
+        return;
+    }
+    switch (icr >> ICR_SHORTHAND_SHIFT & 3) {
+    case 0: apic_deliver(vm, &m); break;
+    case 1: /* self */ deliver_one(a, &m); break;
+    case 2: /* all including self */
+    case 3: /* all excluding self */
+        for (u32 i = 0; i < vm->vcpu_count; i++) {
+            struct lapic *other = vm->vcpu[i]->lapic;
+            if (LOAD(other->mode) != LAPIC_DISABLED && (other != a || !(icr & BIT(ICR_SHORTHAND_SHIFT))))
+                deliver_one(other, &m);
+        }
+        break;
+    }
+}

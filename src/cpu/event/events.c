@@ -1,0 +1,166 @@
+/*
+ * What happens between instructions: at each look at most one event is delivered, the one with the highest priority.
+ *
+ * REQ_EVENT is taken away before anything is looked at, so an event that arrives meanwhile asks for another look. An
+ * interrupt that waits for IF, the shadow, TPR or GIF leaves intr_masked behind, and whoever lifts that calls
+ * event_recheck. After a delivery REQ_EVENT is set again: more may be pending.
+ *
+ * Source: SDM vol. 3A "Priority Among Concurrent Events", vol. 3C "Other Causes of VM Exits"; APM vol. 2 "Interrupt
+ * Priority", "Global Interrupt Flag".
+ */
+#include "cpu/core/nested.h"
+#include "cpu/event/exception.h"
+#include "cpu/event/lapic.h"
+#include "cpu/event/reset.h"
+#include "cpu/mmu/mode.h"
+
+#define VM_CR_R_INIT BIT64(1)
+
+static bool take(bool *pending)
+{
+    return __atomic_exchange_n(pending, false, __ATOMIC_SEQ_CST);
+}
+
+static bool waits(const bool *pending)
+{
+    return __atomic_load_n(pending, __ATOMIC_SEQ_CST);
+}
+
+static void look_again(struct vcpu *v)
+{
+    __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+}
+
+static enum outcome deliver(struct vcpu *v, const struct event *e)
+{
+    struct event copy = *e;
+    v->inject.valid = false;
+    look_again(v);
+    TRY(event_deliver(v, &copy));
+    return nested_stepping(v) ? v->nested->event(v, NEV_MTF) : CPU_OK;
+}
+
+static enum outcome take_init(struct vcpu *v)
+{
+    take(&v->init_pending);
+    look_again(v);
+    if (v->in_guest)
+        TRY(v->nested->event(v, NEV_INIT));
+    if (v->vm->vendor == VENDOR_AMD && v->vm_cr & VM_CR_R_INIT)
+        return raise_event(v, EXC_SX, true, 1, 0);
+    reset_vcpu(v, true);
+    return CPU_OK;
+}
+
+/* Waiting for SIPI: everything else stays pending. */
+static enum outcome wait_sipi(struct vcpu *v)
+{
+    if (!take(&v->sipi_pending))
+        return CPU_OK;
+    look_again(v);
+    if (v->in_guest)
+        TRY(v->nested->event(v, NEV_SIPI));
+    struct segment *cs = &v->seg[SEG_CS];
+    cs->sel = (u16)(v->sipi_vector << 8);
+    cs->base = (u64)v->sipi_vector << 12;
+    v->rip = v->next_rip = 0;
+    v->activity = ACTIVITY_ACTIVE;
+    mode_update(v);
+    return CPU_OK;
+}
+
+static enum outcome take_trap(struct vcpu *v)
+{
+    u64 bits = v->trap_dr6;
+    v->trap_pending = false;
+    v->trap_dr6 = 0;
+    if (!v->gif)
+        bits &= ~0xfull;
+    if (!bits)
+        return CPU_OK;
+    look_again(v);
+    v->activity = ACTIVITY_ACTIVE;
+    return raise_db(v, bits);
+}
+
+static bool nmi_allowed(struct vcpu *v)
+{
+    return v->nested ? v->nested->nmi_allowed(v) : !v->nmi_blocked && !v->shadow;
+}
+
+static bool intr_allowed(struct vcpu *v)
+{
+    return v->nested ? v->nested->intr_allowed(v) : v->flags & FLAG_IF && !v->shadow;
+}
+
+static enum outcome take_nmi(struct vcpu *v)
+{
+    const struct event nmi = {.valid = true, .vector = EXC_NMI, .type = EVENT_NMI};
+    __atomic_fetch_sub(&v->nmi_pending, 1, __ATOMIC_SEQ_CST);
+    if (v->in_guest)
+        TRY(v->nested->event(v, NEV_NMI));
+    return deliver(v, &nmi);
+}
+
+/* This machine has no SMM code to run: an SMI can only make L2 exit. */
+static enum outcome take_smi(struct vcpu *v)
+{
+    take(&v->smi_pending);
+    return v->in_guest ? v->nested->event(v, NEV_SMI) : CPU_OK;
+}
+
+static enum outcome take_interrupt(struct vcpu *v)
+{
+    bool extint = false;
+    if (v->activity == ACTIVITY_SHUTDOWN || (lapic_pending(v, &extint) < 0 && !extint))
+        return CPU_OK;
+    if (v->activity == ACTIVITY_MWAIT) /* ECX bit 0 asks for it; waking for no reason is permitted */
+        v->activity = ACTIVITY_ACTIVE;
+    if (!intr_allowed(v)) {
+        v->intr_masked = true;
+        return CPU_OK;
+    }
+    if (v->in_guest)
+        TRY(v->nested->event(v, NEV_EXTINT));
+    int vector = lapic_ack(v);
+    if (vector < 0)
+        return CPU_OK;
+    const struct event e = {.valid = true, .vector = (u8)vector, .type = EVENT_EXTINT};
+    return deliver(v, &e);
+}
+
+enum outcome events_process(struct vcpu *v)
+{
+    __atomic_fetch_and(&v->request, ~REQ_EVENT, __ATOMIC_SEQ_CST);
+    v->intr_masked = false;
+    if (v->inject.valid)
+        return deliver(v, &v->inject);
+    if (v->activity != ACTIVITY_ACTIVE && v->shadow) {
+        v->shadow = 0;
+        mode_update(v);
+    }
+    if (waits(&v->init_pending) && v->gif && !(v->nested && v->nested->init_blocked(v)) &&
+        v->activity != ACTIVITY_WAIT_SIPI)
+        return take_init(v);
+    if (v->activity == ACTIVITY_WAIT_SIPI) {
+        if (!v->in_guest)
+            take(&v->init_pending);
+        return wait_sipi(v);
+    }
+    take(&v->sipi_pending);
+    if (v->trap_pending && !(v->shadow & SHADOW_MOVSS))
+        TRY(take_trap(v));
+    if (waits(&v->smi_pending) && v->gif)
+        TRY(take_smi(v));
+    if (v->in_guest) {
+        TRY(v->nested->windows(v));
+        if (v->inject.valid)
+            return deliver(v, &v->inject);
+    }
+    if (__atomic_load_n(&v->nmi_pending, __ATOMIC_SEQ_CST)) {
+        if (nmi_allowed(v))
+            return take_nmi(v);
+        v->intr_masked = true;
+    }
+    return take_interrupt(v);
+}

@@ -1,0 +1,511 @@
+/*
+ * The local APIC's registers, interrupt priorities and timer. On the vCPU's own thread but for lapic_error; what
+ * others do to an APIC is in apic_bus.c. The timer's input clock is 1 GHz (CPUID 15h says so): a count is a nanosecond.
+ * LINT0 and LINT1 of the boot CPU start as firmware leaves them: ExtINT and NMI ("virtual wire mode"), so that the 8259
+ * works for kernels that never touch the APIC.
+ * Source: SDM volume 3A, "Advanced Programmable Interrupt Controller (APIC)".
+ */
+#include "cpu/core/copy.h"
+#include "cpu/core/cpuid.h"
+#include "cpu/core/world.h"
+#include "cpu/event/lapic_state.h"
+#include "cpu/mmu/mmu.h"
+
+#define VERSION (BIT(24) | (LVT_COUNT - 1) << 16 | 0x14)
+
+static const u32 lvt_writable[LVT_COUNT] = {
+    [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
+    [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,   [LVT_ERROR] = 0x100ff,
+};
+#define LVT_READ_ONLY (BIT(12) | BIT(14))
+
+size_t lapic_size(void)
+{
+    return sizeof(struct lapic);
+}
+
+void lapic_create(struct vcpu *v, void *memory)
+{
+    v->lapic = memory;
+    fill_bytes(memory, 0, sizeof(struct lapic));
+    v->lapic->v = v;
+}
+
+static enum lapic_mode mode_of(u64 apic_base)
+{
+    if (!(apic_base & APIC_BASE_EN))
+        return LAPIC_DISABLED;
+    return apic_base & APIC_BASE_EXTD ? LAPIC_X2APIC : LAPIC_XAPIC;
+}
+
+static void lvt_set(struct lapic *a, unsigned i, u32 value)
+{
+    STORE(a->lvt[i], value);
+    if (i == LVT_LINT0)
+        STORE(a->lint0, value);
+}
+
+static void registers_reset(struct lapic *a)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        STORE(a->irr[i], 0);
+        STORE(a->tmr[i], 0);
+        a->isr[i] = 0;
+    }
+    STORE(a->svr, 0xff);
+    STORE(a->ldr, 0);
+    STORE(a->dfr, DFR_FLAT);
+    STORE(a->tpr, 0);
+    STORE(a->extint, 0);
+    STORE(a->esr_pending, 0);
+    a->esr = 0;
+    a->icr = 0;
+    for (unsigned i = 0; i < LVT_COUNT; i++)
+        lvt_set(a, i, LVT_MASKED);
+    a->divide = 0;
+    a->initial_count = 0;
+    a->deadline = 0;
+    a->tsc_deadline = 0;
+}
+
+void lapic_reset(struct vcpu *v, bool init)
+{
+    struct lapic *a = v->lapic;
+    registers_reset(a);
+    if (!init) {
+        v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (v->index ? 0 : APIC_BASE_BSP);
+        if (v->index == 0) {
+            lvt_set(a, LVT_LINT0, DELIVER_EXTINT << LVT_MODE_SHIFT);
+            lvt_set(a, LVT_LINT1, DELIVER_NMI << LVT_MODE_SHIFT);
+        }
+    }
+    STORE(a->mode, mode_of(v->apic_base));
+    timers_update(v);
+}
+
+/* -- priorities -- */
+
+static u32 ppr(const struct lapic *a)
+{
+    return ppr_of(a->tpr, vector_highest(a->isr));
+}
+
+static bool extint_waits(const struct lapic *a)
+{
+    const struct vm *vm = a->v->vm;
+    if (LOAD(a->extint))
+        return true;
+    if (!LOAD(vm->intr_line))
+        return false;
+    if (a->mode == LAPIC_DISABLED)
+        return a->v->index == 0;
+    return (a->lvt[LVT_LINT0] & (LVT_MASKED | 7 << LVT_MODE_SHIFT)) == DELIVER_EXTINT << LVT_MODE_SHIFT;
+}
+
+int lapic_pending(struct vcpu *v, bool *extint)
+{
+    struct lapic *a = v->lapic;
+    *extint = extint_waits(a);
+    if (*extint)
+        return 0;
+    if (a->mode == LAPIC_DISABLED)
+        return -1;
+    int vector = vector_highest(a->irr);
+    return vector >= 0 && (vector & 0xf0) > (int)(ppr(a) & 0xf0) ? vector : -1;
+}
+
+int lapic_ack(struct vcpu *v)
+{
+    struct lapic *a = v->lapic;
+    bool extint;
+    int vector = lapic_pending(v, &extint);
+    if (extint) {
+        STORE(a->extint, 0);
+        return world_pic_ack(v);
+    }
+    if (vector >= 0) {
+        u64 bit = BIT64(vector % 64);
+        __atomic_fetch_and(&a->irr[vector / 64], ~bit, __ATOMIC_SEQ_CST);
+        a->isr[vector / 64] |= bit;
+    }
+    return vector;
+}
+
+/* The processor priority fell: what waits may be deliverable now. */
+static void priority_fell(struct lapic *a)
+{
+    bool extint;
+    if (lapic_pending(a->v, &extint) >= 0)
+        __atomic_fetch_or(&a->v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+}
+
+u64 lapic_tpr_read(struct vcpu *v)
+{
+    return v->lapic->tpr >> 4;
+}
+
+static void tpr_write(struct lapic *a, u32 value)
+{
+    u32 old = a->tpr;
+    STORE(a->tpr, value & 0xff);
+    if (a->tpr < old)
+        priority_fell(a);
+}
+
+void lapic_tpr_write(struct vcpu *v, u64 value)
+{
+    tpr_write(v->lapic, (u32)value << 4);
+}
+
+static void eoi(struct lapic *a)
+{
+    int vector = vector_highest(a->isr);
+    if (vector < 0)
+        return;
+    u64 bit = BIT64(vector % 64);
+    a->isr[vector / 64] &= ~bit;
+    if ((LOAD(a->tmr[vector / 64]) & bit) && !(a->svr & SVR_NO_EOI_BROADCAST))
+        world_eoi(a->v, (u8)vector);
+    priority_fell(a);
+}
+
+void lapic_error(struct lapic *a, u32 bit)
+{
+    __atomic_fetch_or(&a->esr_pending, bit, __ATOMIC_RELAXED);
+    u32 lvt = LOAD(a->lvt[LVT_ERROR]);
+    if (!(lvt & LVT_MASKED) && (lvt & LVT_VECTOR) >= 16)
+        lapic_accept(a, (u8)lvt, false);
+}
+
+/* -- the timer -- */
+
+static unsigned timer_mode(const struct lapic *a)
+{
+    return a->lvt[LVT_TIMER] >> LVT_TIMER_SHIFT & 3;
+}
+
+static u32 divisor(const struct lapic *a)
+{
+    u32 code = (a->divide & 3) | (a->divide >> 1 & 4);
+    return code == 7 ? 1 : 2u << code;
+}
+
+static void timer_fire(struct lapic *a)
+{
+    if (!(a->lvt[LVT_TIMER] & LVT_MASKED))
+        lapic_accept(a, (u8)a->lvt[LVT_TIMER], false);
+}
+
+static void timer_expire(struct lapic *a)
+{
+    if (!a->deadline)
+        return;
+    if (timer_mode(a) == TIMER_TSC_DEADLINE) {
+        if (tsc_read_l1(a->v) < a->tsc_deadline) {
+            a->deadline = tsc_to_ns(a->v, a->tsc_deadline);
+            return;
+        }
+        a->tsc_deadline = 0;
+        a->deadline = 0;
+        timer_fire(a);
+        return;
+    }
+    u64 now = world_now_ns(a->v);
+    if (now < a->deadline)
+        return;
+    u64 period = (u64)a->initial_count * divisor(a);
+    if (timer_mode(a) == TIMER_PERIODIC && period)
+        a->deadline += ((now - a->deadline) / period + 1) * period;
+    else
+        a->deadline = 0;
+    timer_fire(a);
+}
+
+static u32 current_count(struct lapic *a)
+{
+    if (timer_mode(a) == TIMER_TSC_DEADLINE)
+        return 0;
+    timer_expire(a);
+    timers_update(a->v);
+    u64 now = world_now_ns(a->v);
+    return a->deadline > now ? (u32)((a->deadline - now + divisor(a) - 1) / divisor(a)) : 0;
+}
+
+static void initial_count_write(struct lapic *a, u32 value)
+{
+    if (timer_mode(a) == TIMER_TSC_DEADLINE)
+        return;
+    a->initial_count = value;
+    a->deadline = value ? world_now_ns(a->v) + (u64)value * divisor(a) : 0;
+    timers_update(a->v);
+}
+
+static void divide_write(struct lapic *a, u32 value)
+{
+    u32 count = current_count(a);
+    a->divide = value & 0xb;
+    if (a->deadline && timer_mode(a) != TIMER_TSC_DEADLINE) {
+        a->deadline = world_now_ns(a->v) + (u64)count * divisor(a);
+        timers_update(a->v);
+    }
+}
+
+static void tsc_deadline_write(struct lapic *a, u64 value)
+{
+    if (timer_mode(a) != TIMER_TSC_DEADLINE)
+        return;
+    a->tsc_deadline = value;
+    a->deadline = value ? tsc_to_ns(a->v, value) : 0;
+    timer_expire(a);
+    timers_update(a->v);
+}
+
+void lapic_tsc_changed(struct vcpu *v)
+{
+    struct lapic *a = v->lapic;
+    if (a->tsc_deadline)
+        tsc_deadline_write(a, a->tsc_deadline);
+}
+
+void lapic_timer(struct vcpu *v)
+{
+    timer_expire(v->lapic);
+    timers_update(v);
+}
+
+u64 lapic_deadline(struct vcpu *v)
+{
+    return v->lapic->deadline;
+}
+
+/* -- registers -- */
+
+/* What may be written; of the local vector table also what x2APIC mode refuses with #GP. */
+static u32 lvt_mask(const struct lapic *a, unsigned i)
+{
+    if (i == LVT_TIMER && !cpu_has(a->v->vm, FEATURE_TSC_DEADLINE))
+        return lvt_writable[i] & ~BIT(18);
+    return lvt_writable[i];
+}
+
+static void lvt_write(struct lapic *a, unsigned i, u32 value)
+{
+    value &= lvt_mask(a, i);
+    if (!(a->svr & SVR_ENABLED))
+        value |= LVT_MASKED;
+    if (i == LVT_TIMER) {
+        unsigned was = timer_mode(a);
+        timer_expire(a);
+        lvt_set(a, i, value);
+        if ((was == TIMER_TSC_DEADLINE) != (timer_mode(a) == TIMER_TSC_DEADLINE)) {
+            a->deadline = a->tsc_deadline = 0;
+            a->initial_count = 0;
+        }
+        timers_update(a->v);
+        return;
+    }
+    lvt_set(a, i, value);
+    if (i == LVT_LINT0)
+        priority_fell(a);
+}
+
+static void svr_write(struct lapic *a, u32 value)
+{
+    STORE(a->svr, value & (0x3ff | SVR_NO_EOI_BROADCAST));
+    if (!(value & SVR_ENABLED))
+        for (unsigned i = 0; i < LVT_COUNT; i++)
+            lvt_set(a, i, a->lvt[i] | LVT_MASKED);
+}
+
+static bool is_lvt(u32 offset)
+{
+    return offset >= APIC_LVT_TIMER && offset < APIC_LVT_TIMER + LVT_COUNT * 16;
+}
+
+static u32 bitmap_read(const u64 set[4], u32 offset)
+{
+    u32 i = offset >> 4 & 7;
+    return (u32)(LOAD(set[i / 2]) >> (i % 2 * 32));
+}
+
+/* False: no such register, or not readable in this mode. */
+static bool register_read(struct lapic *a, u32 offset, u32 *value)
+{
+    bool x2apic = a->mode == LAPIC_X2APIC;
+    *value = 0;
+    if (is_lvt(offset)) {
+        *value = a->lvt[(offset - APIC_LVT_TIMER) / 16];
+        return true;
+    }
+    switch (offset) {
+    case APIC_ID: *value = x2apic ? a->v->index : a->v->index << 24; return true;
+    case APIC_VERSION: *value = VERSION; return true;
+    case APIC_TPR: *value = a->tpr; return true;
+    case APIC_PPR: *value = ppr(a); return true;
+    case APIC_APR: /* arbitration priority: not on processors since the Pentium 4 */
+    case APIC_EOI:
+    case APIC_RRD: return !x2apic;
+    case APIC_LDR: *value = x2apic ? x2apic_ldr(a->v->index) : a->ldr; return true;
+    case APIC_DFR: *value = a->dfr; return !x2apic;
+    case APIC_SVR: *value = a->svr; return true;
+    case APIC_ISR ... APIC_ISR + 0x70: *value = bitmap_read(a->isr, offset); return true;
+    case APIC_TMR ... APIC_TMR + 0x70: *value = bitmap_read(a->tmr, offset); return true;
+    case APIC_IRR ... APIC_IRR + 0x70: *value = bitmap_read(a->irr, offset); return true;
+    case APIC_ESR: *value = a->esr; return true;
+    case APIC_ICR: *value = (u32)a->icr; return true;
+    case APIC_ICR2: *value = (u32)(a->icr >> 32); return !x2apic;
+    case APIC_INITIAL_COUNT: *value = a->initial_count; return true;
+    case APIC_CURRENT_COUNT: *value = current_count(a); return true;
+    case APIC_DIVIDE: *value = a->divide; return true;
+    }
+    return false;
+}
+
+/* A register that both modes have. False: there is none, or it is read-only. */
+static bool register_write(struct lapic *a, u32 offset, u32 value)
+{
+    if (is_lvt(offset)) {
+        lvt_write(a, (offset - APIC_LVT_TIMER) / 16, value);
+        return true;
+    }
+    switch (offset) {
+    case APIC_TPR: tpr_write(a, value); return true;
+    case APIC_EOI: eoi(a); return true;
+    case APIC_SVR: svr_write(a, value); return true;
+    case APIC_ESR: a->esr = __atomic_exchange_n(&a->esr_pending, 0, __ATOMIC_RELAXED); return true;
+    case APIC_INITIAL_COUNT: initial_count_write(a, value); return true;
+    case APIC_DIVIDE: divide_write(a, value); return true;
+    }
+    return false;
+}
+
+u32 lapic_mmio_read(struct vcpu *v, u32 offset)
+{
+    struct lapic *a = v->lapic;
+    u32 value;
+    /* "The Local APIC Block Diagram": registers are aligned at 16 bytes; bytes 4 to 15 are reserved. */
+    if (offset & 0xf)
+        return 0;
+    if (!register_read(a, offset, &value))
+        lapic_error(a, ESR_ILLEGAL_REGISTER);
+    return value;
+}
+
+void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
+{
+    struct lapic *a = v->lapic;
+    if (offset & 0xf)
+        return;
+    switch (offset) {
+    case APIC_LDR: STORE(a->ldr, value & 0xff000000); return;
+    case APIC_DFR: STORE(a->dfr, value | 0x0fffffff); return;
+    case APIC_ICR2: a->icr = (u32)a->icr | (u64)(value & 0xff000000) << 32; return;
+    case APIC_ICR:
+        a->icr = (a->icr & 0xffffffff00000000) | (value & 0xccfff);
+        apic_send_ipi(a, a->icr);
+        return;
+    case APIC_ID: /* read-only, silently: firmware of old systems writes it */
+    case APIC_VERSION:
+    case APIC_APR:
+    case APIC_PPR:
+    case APIC_RRD:
+    case APIC_ISR ... APIC_IRR + 0x70:
+    case APIC_CURRENT_COUNT: return;
+    }
+    if (!register_write(a, offset, value))
+        lapic_error(a, ESR_ILLEGAL_REGISTER);
+}
+
+/* -- MSRs -- */
+
+/* Bits of an x2APIC register that WRMSR may set; "x2APIC Register Address Space" and the figures of each register. */
+static u64 x2apic_writable(const struct lapic *a, u32 offset)
+{
+    if (is_lvt(offset))
+        return lvt_mask(a, (offset - APIC_LVT_TIMER) / 16) | LVT_READ_ONLY;
+    switch (offset) {
+    case APIC_TPR:
+    case APIC_SELF_IPI: return 0xff;
+    case APIC_SVR: return 0x1ff | SVR_NO_EOI_BROADCAST;
+    case APIC_ICR: return 0xffffffff000cdfff;
+    case APIC_INITIAL_COUNT: return 0xffffffff;
+    case APIC_DIVIDE: return 0xb;
+    }
+    return 0; /* EOI and ESR: zero only */
+}
+
+static enum outcome x2apic_write(struct lapic *a, u32 offset, u64 value)
+{
+    if (a->mode != LAPIC_X2APIC || (value & ~x2apic_writable(a, offset)))
+        return raise_gp(a->v, 0);
+    switch (offset) {
+    case APIC_ICR:
+        a->icr = value & ~BIT64(12);
+        apic_send_ipi(a, a->icr);
+        return CPU_OK;
+    case APIC_SELF_IPI: apic_send_ipi(a, 1 << ICR_SHORTHAND_SHIFT | (value & 0xff)); return CPU_OK;
+    }
+    return register_write(a, offset, (u32)value) ? CPU_OK : raise_gp(a->v, 0);
+}
+
+static enum outcome x2apic_read(struct lapic *a, u32 offset, u64 *value)
+{
+    u32 low;
+    if (a->mode != LAPIC_X2APIC || !register_read(a, offset, &low))
+        return raise_gp(a->v, 0);
+    *value = offset == APIC_ICR ? a->icr : low;
+    return CPU_OK;
+}
+
+/* "x2APIC State Transitions" */
+static enum outcome apic_base_write(struct vcpu *v, u64 value)
+{
+    struct lapic *a = v->lapic;
+    u64 allowed = (APIC_BASE_ADDRESS & (BIT64(v->vm->phys_bits) - 1)) | APIC_BASE_BSP | APIC_BASE_EN;
+    if (cpu_has(v->vm, FEATURE_X2APIC))
+        allowed |= APIC_BASE_EXTD;
+    bool invalid = (value & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EXTD;
+    enum lapic_mode from = mode_of(v->apic_base), to = mode_of(value);
+    bool forbidden = (from == LAPIC_X2APIC && to == LAPIC_XAPIC) || (from == LAPIC_DISABLED && to == LAPIC_X2APIC);
+    if ((value & ~allowed) || invalid || forbidden)
+        return raise_gp(v, 0);
+
+    bool moved = (v->apic_base ^ value) & ~APIC_BASE_BSP;
+    v->apic_base = value;
+    if (to == LAPIC_DISABLED && from != to)
+        registers_reset(a);
+    if (to == LAPIC_X2APIC && from != to)
+        a->icr = (u32)a->icr;
+    STORE(a->mode, to);
+    if (moved) {
+        timers_update(v);
+        priority_fell(a);
+        mmu_flush_all(v);
+    }
+    return CPU_OK;
+}
+
+enum outcome lapic_msr_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    if (msr == MSR_APIC_BASE) {
+        *value = v->apic_base;
+        return CPU_OK;
+    }
+    if (msr == MSR_TSC_DEADLINE) {
+        timer_expire(v->lapic);
+        *value = v->lapic->tsc_deadline;
+        return CPU_OK;
+    }
+    return x2apic_read(v->lapic, (msr - MSR_X2APIC_FIRST) << 4, value);
+}
+
+enum outcome lapic_msr_write(struct vcpu *v, u32 msr, u64 value)
+{
+    if (msr == MSR_APIC_BASE)
+        return apic_base_write(v, value);
+    if (msr == MSR_TSC_DEADLINE) {
+        tsc_deadline_write(v->lapic, value);
+        return CPU_OK;
+    }
+    return x2apic_write(v->lapic, (msr - MSR_X2APIC_FIRST) << 4, value);
+}

@@ -1,0 +1,73 @@
+/*
+ * The local APIC: xAPIC (MMIO page) and x2APIC (MSRs), timer with one-shot, periodic and TSC-deadline modes, IPIs.
+ * Own-thread functions unless marked [any]: those only set bits atomically and request_set(REQ_EVENT).
+ * Source: SDM vol. 3A "Advanced Programmable Interrupt Controller (APIC)".
+ */
+#ifndef CPU_EVENT_LAPIC_H
+#define CPU_EVENT_LAPIC_H
+
+#include "cpu/core/fault.h"
+#include "cpu/core/vcpu.h"
+
+size_t lapic_size(void);
+void lapic_create(struct vcpu *v, void *memory);
+void lapic_reset(struct vcpu *v, bool init);
+
+/* MMIO register access by offset in the APIC page (xAPIC mode); wider or misaligned accesses as the manual says. */
+u32 lapic_mmio_read(struct vcpu *v, u32 offset);
+void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value);
+/* x2APIC MSRs 0x800..0x8ff and IA32_TSC_DEADLINE, IA32_APIC_BASE. */
+MUST_CHECK enum outcome lapic_msr_read(struct vcpu *v, u32 msr, u64 *value);
+MUST_CHECK enum outcome lapic_msr_write(struct vcpu *v, u32 msr, u64 value);
+/* CR8. */
+u64 lapic_tpr_read(struct vcpu *v); /* 0..15 */
+void lapic_tpr_write(struct vcpu *v, u64 value);
+
+/* Highest-priority deliverable vector (IRR above PPR), or -1. ExtINT from the 8259 counts: *extint is set and the
+ * vector is unknown until ack. */
+int lapic_pending(struct vcpu *v, bool *extint);
+/* Acknowledges what lapic_pending found; gives the vector (moves IRR to ISR, or asks world->pic_ack). */
+int lapic_ack(struct vcpu *v);
+/* REQ_TIMER was set: expire what is due and arm the next deadline. */
+void lapic_timer(struct vcpu *v);
+/* The next deadline of the APIC timer in host monotonic ns (0 none): timers.c merges it with others. */
+u64 lapic_deadline(struct vcpu *v);
+
+enum delivery_mode {
+    DELIVER_FIXED = 0,
+    DELIVER_LOWEST = 1,
+    DELIVER_SMI = 2,
+    DELIVER_NMI = 4,
+    DELIVER_INIT = 5,
+    DELIVER_SIPI = 6,
+    DELIVER_EXTINT = 7
+};
+
+struct apic_message {
+    u32 dest; /* APIC ID or logical destination */
+    bool logical;
+    bool level;
+    bool x2apic_dest; /* dest is a 32-bit x2APIC ID */
+    u8 mode;          /* enum delivery_mode */
+    u8 vector;
+};
+/* [any] I/O APIC, MSI and IPIs. False if nobody accepted it. */
+bool apic_deliver(struct vm *vm, const struct apic_message *m);
+/* [any] An MSI write: address in 0xfeexxxxx and data. */
+bool apic_msi(struct vm *vm, u64 address, u32 data);
+/* [any] The 8259's INTR line to LINT0 of every CPU. */
+void apic_intr_line(struct vm *vm, bool level);
+
+/* L1's TSC jumped (WRMSR to IA32_TIME_STAMP_COUNTER or IA32_TSC_ADJUST): the TSC deadline is another time now. */
+void lapic_tsc_changed(struct vcpu *v);
+
+/* timers.c: one host deadline per vCPU, the earliest of the APIC's and VMX preemption timer's. Called when either
+ * changed. */
+void timers_update(struct vcpu *v);
+/* tsc.c: guest TSC now for the running level; and host TSC/ns conversions. */
+u64 tsc_read(struct vcpu *v);
+u64 tsc_read_l1(struct vcpu *v);
+/* Monotonic ns at which the L1 guest's TSC reaches `tsc`. */
+u64 tsc_to_ns(struct vcpu *v, u64 tsc);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * One host timer per vCPU serves all that wait for a time in the core: the local APIC's timer and VMX's preemption
+ * timer.
+ */
+#include "cpu/core/nested.h"
+#include "cpu/core/world.h"
+#include "cpu/event/lapic.h"
+
+void timers_update(struct vcpu *v)
+{
+    u64 first = lapic_deadline(v);
+    if (v->in_guest) {
+        u64 other = v->nested->deadline(v);
+        if (other && (!first || other < first))
+            first = other;
+    }
+    world_timer_set(v, first);
+}

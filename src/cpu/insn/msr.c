@@ -1,0 +1,521 @@
+/*
+ * RDMSR and WRMSR. One row of the table is one MSR or a run of them: name, where the value lives (a field of the vCPU,
+ * a constant, or a pair of functions), which bits may be set, and which CPUID feature or vendor makes it exist.
+ * Anything else is #GP(0), after v->nested was asked (VMX capabilities, VM_CR and friends). A CPU without a
+ * performance-monitoring unit has no IA32_PERF MSRs.
+ * Source: SDM volume 4; APM volume 2, "MSR Cross-Reference".
+ */
+#include "cpu/insn/msr.h"
+
+#include "cpu/core/cpuid.h"
+#include "cpu/core/nested.h"
+#include "cpu/event/lapic.h"
+#include "cpu/insn/ops.h"
+#include "cpu/mmu/segment.h"
+
+#define NO_FEATURE FEATURE_COUNT
+#define ANY (~0ull)
+
+struct msr_row {
+    u32 first, count;
+    const char *name;
+    u16 feature; /* enum feature that must be shown, or NO_FEATURE */
+    u8 vendor;   /* enum feature_vendor */
+    u8 flags;    /* MSR_* below */
+    u16 field;   /* offset in struct vcpu; runs are arrays of u64 */
+    u64 value;   /* of a constant */
+    u64 valid;   /* bits that WRMSR may set; others are #GP(0) */
+    enum outcome (*read)(struct vcpu *v, u32 msr, u64 *value);
+    enum outcome (*write)(struct vcpu *v, u32 msr, u64 value);
+};
+
+enum { MSR_FIELD = BIT(0), MSR_READ_ONLY = BIT(1), MSR_CANONICAL = BIT(2), MSR_IGNORE_WRITES = BIT(3) };
+
+/* -- EFER -- */
+
+u64 msr_efer_valid(const struct vcpu *v)
+{
+    const struct vm *vm = v->vm;
+    u64 valid = 0;
+    if (cpu_has(vm, FEATURE_SYSCALL))
+        valid |= EFER_SCE;
+    if (cpu_has(vm, FEATURE_LM))
+        valid |= EFER_LME | EFER_LMA;
+    if (cpu_has(vm, FEATURE_NX) && !(v->misc_enable & MISC_ENABLE_XD_DISABLE))
+        valid |= EFER_NXE;
+    if (cpu_has(vm, FEATURE_SVM))
+        valid |= EFER_SVME;
+    if (cpu_has(vm, FEATURE_FXSR_OPT))
+        valid |= EFER_FFXSR;
+    if (cpu_has(vm, FEATURE_AUTOIBRS))
+        valid |= EFER_AUTOIBRS;
+    return valid;
+}
+
+static enum outcome efer_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    *value = v->efer;
+    return CPU_OK;
+}
+
+static enum outcome efer_write(struct vcpu *v, u32 msr, u64 value)
+{
+    u64 old = v->efer;
+    if (value & ~msr_efer_valid(v))
+        return raise_gp(v, 0);
+    if (((old ^ value) & EFER_LME) && (v->cr0 & CR0_PG))
+        return raise_gp(v, 0);
+    /* "VM_CR MSR": SVMDIS makes EFER.SVME a reserved bit. */
+    if ((value & EFER_SVME) && (v->vm_cr & BIT64(4)))
+        return raise_gp(v, 0);
+    v->efer = (value & ~EFER_LMA) | (old & EFER_LMA);
+    if ((old ^ v->efer) & ~(EFER_SCE | EFER_FFXSR | EFER_AUTOIBRS))
+        mode_update(v);
+    return CPU_OK;
+}
+
+/* -- segment bases, time, APIC -- */
+
+static enum outcome base_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    *value = v->seg[msr == MSR_FS_BASE ? SEG_FS : SEG_GS].base;
+    return CPU_OK;
+}
+
+static enum outcome base_write(struct vcpu *v, u32 msr, u64 value)
+{
+    v->seg[msr == MSR_FS_BASE ? SEG_FS : SEG_GS].base = value;
+    return CPU_OK;
+}
+
+static void tsc_move(struct vcpu *v, u64 delta)
+{
+    v->tsc_offset_l1 += delta;
+    v->tsc_offset += delta;
+    v->tsc_adjust += delta;
+    lapic_tsc_changed(v);
+}
+
+static enum outcome time_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    *value = tsc_read(v);
+    if (v->in_guest)
+        nested_tsc_seen(v);
+    return CPU_OK;
+}
+
+/* "IA32_TSC_ADJUST MSR": each of the two moves with the other. */
+static enum outcome time_write(struct vcpu *v, u32 msr, u64 value)
+{
+    tsc_move(v, value - tsc_read_l1(v));
+    return CPU_OK;
+}
+
+static enum outcome tsc_adjust_write(struct vcpu *v, u32 msr, u64 value)
+{
+    tsc_move(v, value - v->tsc_adjust);
+    return CPU_OK;
+}
+
+/* -- memory types -- */
+
+static bool mtrr_type(u64 type)
+{
+    return type < 7 && type != 2 && type != 3;
+}
+
+bool msr_pat_valid(u64 value)
+{
+    for (unsigned i = 0; i < 64; i += 8) {
+        u64 type = value >> i & 0xff;
+        if (type > 7 || type == 2 || type == 3)
+            return false;
+    }
+    return true;
+}
+
+static enum outcome pat_write(struct vcpu *v, u32 msr, u64 value)
+{
+    if (!msr_pat_valid(value))
+        return raise_gp(v, 0);
+    v->pat = value;
+    return CPU_OK;
+}
+
+static enum outcome mtrr_range_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    unsigned i = (msr - MSR_MTRR_BASE0) / 2;
+    *value = msr & 1 ? v->mtrr_mask[i] : v->mtrr_base[i];
+    return CPU_OK;
+}
+
+static enum outcome mtrr_range_write(struct vcpu *v, u32 msr, u64 value)
+{
+    unsigned i = (msr - MSR_MTRR_BASE0) / 2;
+    u64 address = (BIT64(v->vm->phys_bits) - 1) & ~PAGE_MASK;
+    if (msr & 1) {
+        if (value & ~(address | BIT64(11)))
+            return raise_gp(v, 0);
+        v->mtrr_mask[i] = value;
+    } else {
+        if ((value & ~(address | 0xff)) || !mtrr_type(value & 0xff))
+            return raise_gp(v, 0);
+        v->mtrr_base[i] = value;
+    }
+    return CPU_OK;
+}
+
+static unsigned mtrr_fixed_index(u32 msr)
+{
+    if (msr == MSR_MTRR_FIX64K)
+        return 0;
+    return msr < MSR_MTRR_FIX4K ? msr - MSR_MTRR_FIX16K + 1 : msr - MSR_MTRR_FIX4K + 3;
+}
+
+static enum outcome mtrr_fixed_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    *value = v->mtrr_fixed[mtrr_fixed_index(msr)];
+    return CPU_OK;
+}
+
+static enum outcome mtrr_fixed_write(struct vcpu *v, u32 msr, u64 value)
+{
+    for (unsigned i = 0; i < 64; i += 8)
+        if (!mtrr_type(value >> i & 0xff))
+            return raise_gp(v, 0);
+    v->mtrr_fixed[mtrr_fixed_index(msr)] = value;
+    return CPU_OK;
+}
+
+static enum outcome mtrr_default_write(struct vcpu *v, u32 msr, u64 value)
+{
+    if (!mtrr_type(value & 0xff))
+        return raise_gp(v, 0);
+    v->mtrr_def_type = value;
+    return CPU_OK;
+}
+
+/* -- features and mitigations -- */
+
+#define ARCH_CAPABILITIES                                                                                              \
+    (BIT64(0) /* RDCL_NO */ | BIT64(1) /* IBRS_ALL */ | BIT64(3) /* SKIP_L1DFL_VMENTRY */ | BIT64(4) /* SSB_NO */ |    \
+     BIT64(5) /* MDS_NO */ | BIT64(6) /* IF_PSCHANGE_MC_NO */ | BIT64(8) /* TAA_NO */ | BIT64(13) /* SBDR_SSDP_NO */ | \
+     BIT64(14) /* FBSDP_NO */ | BIT64(15) /* PSDP_NO */ | BIT64(20) /* BHI_NO */ | BIT64(24) /* PBRSB_NO */ |          \
+     BIT64(26) /* GDS_NO */ | BIT64(27) /* RFDS_NO */ | BIT64(62) /* ITS_NO */)
+
+static enum outcome feature_control_write(struct vcpu *v, u32 msr, u64 value)
+{
+    u64 valid = 1 | (cpu_has(v->vm, FEATURE_VMX) ? BIT64(2) : 0);
+    if ((v->feature_control & 1) || (value & ~valid))
+        return raise_gp(v, 0);
+    v->feature_control = value;
+    return CPU_OK;
+}
+
+static bool has_either(const struct vcpu *v, enum feature intel, enum feature amd)
+{
+    return cpu_has(v->vm, intel) || cpu_has(v->vm, amd);
+}
+
+static u64 spec_ctrl_valid(const struct vcpu *v)
+{
+    return (has_either(v, FEATURE_SPEC_CTRL, FEATURE_AMD_IBRS) ? SPEC_CTRL_IBRS : 0) |
+           (has_either(v, FEATURE_STIBP, FEATURE_AMD_STIBP) ? SPEC_CTRL_STIBP : 0) |
+           (has_either(v, FEATURE_SSBD, FEATURE_AMD_SSBD) ? SPEC_CTRL_SSBD : 0) |
+           (cpu_has(v->vm, FEATURE_BHI_CTRL) ? SPEC_CTRL_BHI_DIS_S : 0);
+}
+
+static enum outcome spec_ctrl_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    *value = v->spec_ctrl;
+    return spec_ctrl_valid(v) ? CPU_OK : raise_gp(v, 0);
+}
+
+static enum outcome spec_ctrl_write(struct vcpu *v, u32 msr, u64 value)
+{
+    u64 valid = spec_ctrl_valid(v);
+    if (!valid || (value & ~valid))
+        return raise_gp(v, 0);
+    v->spec_ctrl = value;
+    return CPU_OK;
+}
+
+static enum outcome write_only(struct vcpu *v, u32 msr, u64 *value)
+{
+    return raise_gp(v, 0);
+}
+
+/* Translated code predicts nothing across guests that a barrier would have to forget: bit 0 is accepted, that is
+ * all. */
+static enum outcome command_write(struct vcpu *v, u32 msr, u64 value)
+{
+    if (msr == MSR_PRED_CMD && !has_either(v, FEATURE_SPEC_CTRL, FEATURE_AMD_IBPB))
+        return raise_gp(v, 0);
+    return CPU_OK;
+}
+
+static enum outcome misc_enable_write(struct vcpu *v, u32 msr, u64 value)
+{
+    const u64 writable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XD_DISABLE |
+                         MISC_ENABLE_MONITOR | MISC_ENABLE_STORED;
+    v->misc_enable = (value & writable) | (v->misc_enable & ~writable);
+    return CPU_OK;
+}
+
+static enum outcome platform_info_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    u64 ratio = v->vm->tsc_khz / 100000;
+    *value = ratio << 8 | ratio << 40;
+    return CPU_OK;
+}
+
+/* IA32_BIOS_SIGN_ID: the microcode revision that CPUID loads. */
+static enum outcome microcode_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    *value = v->vm->vendor == VENDOR_INTEL ? 0x0d0003f5ull << 32 : 0x0a101154;
+    return CPU_OK;
+}
+
+static enum outcome debugctl_write(struct vcpu *v, u32 msr, u64 value)
+{
+    v->debugctl = value;
+    mode_update(v);
+    return CPU_OK;
+}
+
+/* -- machine check -- */
+
+static enum outcome mc_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    unsigned i = msr - MSR_MC0_CTL;
+    *value = v->mc_bank[i / 4][i % 4];
+    return CPU_OK;
+}
+
+/* "Machine-Check MSRs": software may write only zeroes to STATUS; HWCR.McStatusWrEn lifts it on AMD. The manual says
+ * the same of ADDR and MISC, but the hypervisors that test programs were written on take any value there. */
+static enum outcome mc_write(struct vcpu *v, u32 msr, u64 value)
+{
+    unsigned i = msr - MSR_MC0_CTL;
+    bool free = i % 4 != 1 || (v->vm->vendor == VENDOR_AMD && (v->hwcr & BIT64(18)));
+    if (value && !free)
+        return raise_gp(v, 0);
+    /* "IA32_MCi_CTL MSRs": all ones or all zeroes; Linux leaves out bit 0 or 10 of some banks. */
+    if (i % 4 == 0 && value && ~(value | BIT64(10) | 1))
+        return raise_gp(v, 0);
+    v->mc_bank[i / 4][i % 4] = value;
+    return CPU_OK;
+}
+
+/* -- the table, in ascending order -- */
+
+#define FIELD(f) .flags = MSR_FIELD, .field = offsetof(struct vcpu, f)
+#define BASE_FIELD(f) .flags = MSR_FIELD | MSR_CANONICAL, .field = offsetof(struct vcpu, f), .valid = ANY
+#define CONSTANT(x) .flags = MSR_READ_ONLY, .value = (x)
+#define ZERO .flags = MSR_IGNORE_WRITES, .valid = ANY
+#define APIC_FUNCTIONS .read = lapic_msr_read, .write = lapic_msr_write, .valid = ANY
+#define HWCR_RESET (BIT64(24) | BIT64(4)) /* TscFreqSel, and INVD acts as WBINVD */
+
+/* clang-format off */
+static const struct msr_row rows[] = {
+    {0x00, 2, "P5_MC", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
+    {MSR_TSC, 1, "TIME_STAMP_COUNTER", NO_FEATURE, .read = time_read, .write = time_write, .valid = ANY},
+    {MSR_PLATFORM_ID, 1, "PLATFORM_ID", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
+    {MSR_APIC_BASE, 1, "APIC_BASE", FEATURE_APIC, APIC_FUNCTIONS},
+    {MSR_SMI_COUNT, 1, "SMI_COUNT", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
+    {MSR_FEATURE_CONTROL, 1, "FEATURE_CONTROL", NO_FEATURE, INTEL_ONLY, FIELD(feature_control), .valid = ANY,
+     .write = feature_control_write},
+    {MSR_TSC_ADJUST, 1, "TSC_ADJUST", FEATURE_TSC_ADJUST, FIELD(tsc_adjust), .valid = ANY, .write = tsc_adjust_write},
+    {MSR_SPEC_CTRL, 1, "SPEC_CTRL", NO_FEATURE, .read = spec_ctrl_read, .write = spec_ctrl_write, .valid = ANY},
+    {MSR_PRED_CMD, 1, "PRED_CMD", NO_FEATURE, .read = write_only, .write = command_write, .valid = 1},
+    {MSR_BIOS_UPDT_TRIG, 1, "BIOS_UPDT_TRIG", NO_FEATURE, INTEL_ONLY, .flags = MSR_IGNORE_WRITES, .read = write_only,
+     .valid = ANY},
+    {MSR_BIOS_SIGN_ID, 1, "BIOS_SIGN_ID", NO_FEATURE, .flags = MSR_IGNORE_WRITES, .read = microcode_read, .valid = ANY},
+    {MSR_PLATFORM_INFO, 1, "PLATFORM_INFO", NO_FEATURE, INTEL_ONLY, .flags = MSR_READ_ONLY, .read = platform_info_read},
+    {MSR_MTRRCAP, 1, "MTRRCAP", FEATURE_MTRR, CONSTANT(0x508)}, /* 8 ranges, fixed ranges, write-combining */
+    {MSR_ARCH_CAPABILITIES, 1, "ARCH_CAPABILITIES", FEATURE_ARCH_CAPABILITIES, CONSTANT(ARCH_CAPABILITIES)},
+    {MSR_FLUSH_CMD, 1, "FLUSH_CMD", FEATURE_FLUSH_L1D, .read = write_only, .write = command_write, .valid = 1},
+    {MSR_SYSENTER_CS, 1, "SYSENTER_CS", FEATURE_SEP, FIELD(sysenter_cs), .valid = 0xffffffff},
+    {MSR_SYSENTER_ESP, 1, "SYSENTER_ESP", FEATURE_SEP, BASE_FIELD(sysenter_esp)},
+    {MSR_SYSENTER_EIP, 1, "SYSENTER_EIP", FEATURE_SEP, BASE_FIELD(sysenter_eip)},
+    {MSR_MCG_CAP, 1, "MCG_CAP", FEATURE_MCA, CONSTANT(BIT(8) | MC_BANKS)},
+    {MSR_MCG_STATUS, 1, "MCG_STATUS", FEATURE_MCA, FIELD(mcg_status), .valid = 7},
+    {MSR_MCG_CTL, 1, "MCG_CTL", FEATURE_MCA, FIELD(mcg_ctl), .valid = ANY},
+    {MSR_MISC_ENABLE, 1, "MISC_ENABLE", NO_FEATURE, INTEL_ONLY, FIELD(misc_enable), .valid = ANY,
+     .write = misc_enable_write},
+    {MSR_DEBUGCTL, 1, "DEBUGCTL", NO_FEATURE, FIELD(debugctl), .valid = DEBUGCTL_LBR | DEBUGCTL_BTF,
+     .write = debugctl_write},
+    {MSR_LASTBRANCH_FROM, 4, "LASTBRANCH", NO_FEATURE, FIELD(lbr), .valid = ANY},
+    {MSR_MTRR_BASE0, 16, "MTRR_PHYS", FEATURE_MTRR, .read = mtrr_range_read, .write = mtrr_range_write, .valid = ANY},
+    {MSR_MTRR_FIX64K, 1, "MTRR_FIX64K", FEATURE_MTRR, .read = mtrr_fixed_read, .write = mtrr_fixed_write, .valid = ANY},
+    {MSR_MTRR_FIX16K, 2, "MTRR_FIX16K", FEATURE_MTRR, .read = mtrr_fixed_read, .write = mtrr_fixed_write, .valid = ANY},
+    {MSR_MTRR_FIX4K, 8, "MTRR_FIX4K", FEATURE_MTRR, .read = mtrr_fixed_read, .write = mtrr_fixed_write, .valid = ANY},
+    {MSR_PAT, 1, "PAT", FEATURE_PAT, FIELD(pat), .valid = ANY, .write = pat_write},
+    {MSR_MTRR_DEF_TYPE, 1, "MTRR_DEF_TYPE", FEATURE_MTRR, FIELD(mtrr_def_type), .valid = 0xcff,
+     .write = mtrr_default_write},
+    {MSR_MC0_CTL, MC_BANKS * 4, "MC_BANKS", FEATURE_MCA, .read = mc_read, .write = mc_write, .valid = ANY},
+    {MSR_TSC_DEADLINE, 1, "TSC_DEADLINE", FEATURE_TSC_DEADLINE, APIC_FUNCTIONS},
+    {MSR_X2APIC_FIRST, 256, "X2APIC", FEATURE_X2APIC, APIC_FUNCTIONS},
+    {MSR_XSS, 1, "XSS", FEATURE_XSAVES, FIELD(xss), .valid = 0},
+    {MSR_EFER, 1, "EFER", NO_FEATURE, .read = efer_read, .write = efer_write, .valid = ANY},
+    {MSR_STAR, 1, "STAR", FEATURE_SYSCALL, FIELD(star), .valid = ANY},
+    {MSR_LSTAR, 1, "LSTAR", FEATURE_LM, BASE_FIELD(lstar)},
+    {MSR_CSTAR, 1, "CSTAR", FEATURE_LM, BASE_FIELD(cstar)},
+    {MSR_SFMASK, 1, "SFMASK", FEATURE_LM, FIELD(sfmask), .valid = 0xffffffff},
+    {MSR_FS_BASE, 2, "FS_GS_BASE", FEATURE_LM, .flags = MSR_CANONICAL, .read = base_read, .write = base_write,
+     .valid = ANY},
+    {MSR_KERNEL_GS_BASE, 1, "KERNEL_GS_BASE", FEATURE_LM, BASE_FIELD(kernel_gs_base)},
+    {MSR_TSC_AUX, 1, "TSC_AUX", FEATURE_RDTSCP, FIELD(tsc_aux), .valid = 0xffffffff},
+    {MSR_K7_EVNTSEL0, 8, "PERF_LEGACY", NO_FEATURE, AMD_ONLY, ZERO},
+    {MSR_SYSCFG, 1, "SYSCFG", NO_FEATURE, AMD_ONLY, FIELD(syscfg), .valid = 0x7c0000},
+    {MSR_HWCR, 1, "HWCR", NO_FEATURE, AMD_ONLY, FIELD(hwcr), .valid = ANY},
+    {MSR_TOP_MEM, 1, "TOP_MEM", NO_FEATURE, AMD_ONLY, FIELD(top_mem), .valid = ANY},
+    {MSR_TOP_MEM2, 1, "TOP_MEM2", NO_FEATURE, AMD_ONLY, FIELD(top_mem2), .valid = ANY},
+    {MSR_NB_CFG, 1, "NB_CFG", NO_FEATURE, AMD_ONLY, FIELD(nb_cfg), .valid = ANY},
+    {MSR_PATCH_LOADER, 1, "PATCH_LOADER", NO_FEATURE, AMD_ONLY, .flags = MSR_IGNORE_WRITES, .read = write_only,
+     .valid = ANY},
+    {MSR_INT_PENDING, 1, "INT_PENDING", NO_FEATURE, AMD_ONLY, ZERO},
+    {MSR_MMIO_CONF_BASE, 1, "MMIO_CONF_BASE", NO_FEATURE, AMD_ONLY, FIELD(mmio_conf_base), .valid = ANY},
+    {MSR_SMM_ADDR, 2, "SMM", NO_FEATURE, AMD_ONLY, ZERO},
+    {MSR_IGNNE, 1, "IGNNE", NO_FEATURE, AMD_ONLY, ZERO},
+    {MSR_LS_CFG, 1, "LS_CFG", NO_FEATURE, AMD_ONLY, FIELD(ls_cfg), .valid = ANY},
+    {MSR_DC_CFG, 1, "DC_CFG", NO_FEATURE, AMD_ONLY, FIELD(dc_cfg), .valid = ANY},
+    {MSR_DE_CFG, 1, "DE_CFG", NO_FEATURE, AMD_ONLY, FIELD(de_cfg), .valid = ANY},
+    {MSR_BU_CFG2, 1, "BU_CFG2", NO_FEATURE, AMD_ONLY, FIELD(bu_cfg2), .valid = ANY},
+};
+/* clang-format on */
+
+static const struct msr_row *msr_find(const struct vm *vm, u32 msr)
+{
+    size_t low = 0, high = ARRAY_LEN(rows);
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        const struct msr_row *r = &rows[mid];
+        if (msr < r->first) {
+            high = mid;
+        } else if (msr - r->first >= r->count) {
+            low = mid + 1;
+        } else {
+            bool vendor = r->vendor == ANY_VENDOR || (r->vendor == INTEL_ONLY) == (vm->vendor == VENDOR_INTEL);
+            return vendor && (r->feature == NO_FEATURE || cpu_has(vm, r->feature)) ? r : NULL;
+        }
+    }
+    return NULL;
+}
+
+const char *msr_row(unsigned i, u32 *first, u32 *count)
+{
+    if (i >= ARRAY_LEN(rows))
+        return NULL;
+    *first = rows[i].first;
+    *count = rows[i].count;
+    return rows[i].name;
+}
+
+static u64 *msr_field(struct vcpu *v, const struct msr_row *r, u32 msr)
+{
+    return (u64 *)((char *)v + r->field) + (msr - r->first);
+}
+
+enum outcome msr_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    enum outcome out;
+    if (v->in_guest && v->nested->msr_read(v, msr, value, &out))
+        return out;
+    const struct msr_row *r = msr_find(v->vm, msr);
+    if (!r) {
+        if (!v->in_guest && v->nested && v->nested->msr_read(v, msr, value, &out))
+            return out;
+        return raise_gp(v, 0);
+    }
+    if (r->read)
+        return r->read(v, msr, value);
+    *value = r->flags & MSR_FIELD ? *msr_field(v, r, msr) : r->value;
+    return CPU_OK;
+}
+
+enum outcome msr_write(struct vcpu *v, u32 msr, u64 value)
+{
+    enum outcome out;
+    if (v->in_guest && v->nested->msr_write(v, msr, value, &out))
+        return out;
+    const struct msr_row *r = msr_find(v->vm, msr);
+    if (!r) {
+        if (!v->in_guest && v->nested && v->nested->msr_write(v, msr, value, &out))
+            return out;
+        return raise_gp(v, 0);
+    }
+    if ((r->flags & MSR_READ_ONLY) || (value & ~r->valid))
+        return raise_gp(v, 0);
+    if ((r->flags & MSR_CANONICAL) && !is_canonical_base(v, value))
+        return raise_gp(v, 0);
+    if (r->write)
+        return r->write(v, msr, value);
+    if (r->flags & MSR_FIELD)
+        *msr_field(v, r, msr) = value;
+    return CPU_OK;
+}
+
+void msr_reset(struct vcpu *v)
+{
+    bool intel = v->vm->vendor == VENDOR_INTEL;
+    v->tsc_aux = v->xss = v->debugctl = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(v->lbr); i++)
+        v->lbr[i] = 0;
+    v->sysenter_cs = v->sysenter_esp = v->sysenter_eip = 0;
+    v->star = v->lstar = v->cstar = v->sfmask = v->kernel_gs_base = 0;
+    v->spec_ctrl = 0;
+    v->pat = 0x0007040600070406;
+    v->misc_enable = intel ? MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE : 0;
+    if (intel && cpu_has(v->vm, FEATURE_MONITOR))
+        v->misc_enable |= MISC_ENABLE_MONITOR;
+    v->feature_control = 1 | (cpu_has(v->vm, FEATURE_VMX) ? BIT64(2) : 0);
+    /* Memory is write-back but for the legacy video memory, the option ROMs and the last gigabyte below 4 GiB. */
+    v->mtrr_def_type = BIT64(11) | BIT64(10) | 6;
+    for (unsigned i = 0; i < 11; i++)
+        v->mtrr_fixed[i] = i < 2 ? 0x0606060606060606 : i == 2 ? 0 : 0x0505050505050505;
+    for (unsigned i = 0; i < 8; i++)
+        v->mtrr_base[i] = v->mtrr_mask[i] = 0;
+    v->mtrr_base[0] = 0xc0000000;
+    v->mtrr_mask[0] = ((BIT64(v->vm->phys_bits) - 1) & ~0x3fffffffull) | BIT64(11);
+    v->mcg_status = v->mcg_ctl = 0;
+    for (unsigned i = 0; i < MC_BANKS * 4; i++)
+        v->mc_bank[i / 4][i % 4] = 0;
+    v->hwcr = HWCR_RESET;
+    v->syscfg = v->nb_cfg = v->ls_cfg = v->dc_cfg = v->bu_cfg2 = v->mmio_conf_base = 0;
+    v->de_cfg = BIT64(1); /* LFENCE is dispatch-serializing */
+    v->top_mem = 0xc0000000;
+    v->top_mem2 = 0;
+    /* All CPUs count from the boot CPU's RESET. */
+    if (v->index)
+        v->tsc_offset_l1 = v->vm->vcpu[0]->tsc_offset_l1;
+    else
+        v->tsc_offset_l1 -= tsc_read_l1(v);
+    v->tsc_offset = v->tsc_offset_l1;
+    v->tsc_mul = 0;
+    v->tsc_adjust = 0;
+}
+
+/* -- the instructions -- */
+
+enum outcome op_rdmsr(struct vcpu *v, const struct insn *in)
+{
+    u32 msr = (u32)v->gpr[RCX];
+    u64 value;
+    if (v->cpl)
+        return raise_gp(v, 0);
+    TRY(nested_check(v, IC_MSR, msr, 0));
+    TRY(msr_read(v, msr, &value));
+    v->gpr[RAX] = (u32)value;
+    v->gpr[RDX] = value >> 32;
+    return CPU_OK;
+}
+
+enum outcome op_wrmsr(struct vcpu *v, const struct insn *in)
+{
+    u32 msr = (u32)v->gpr[RCX];
+    if (v->cpl)
+        return raise_gp(v, 0);
+    TRY(nested_check(v, IC_MSR, msr, 1));
+    return msr_write(v, msr, v->gpr[RDX] << 32 | (u32)v->gpr[RAX]);
+}

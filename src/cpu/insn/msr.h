@@ -1,0 +1,35 @@
+/*
+ * Model-specific registers: one table says which exist, who keeps them and which values are legal. (msr.c)
+ */
+#ifndef CPU_INSN_MSR_H
+#define CPU_INSN_MSR_H
+
+#include "cpu/core/fault.h"
+#include "cpu/core/vcpu.h"
+#include "x86/msr.h"
+
+/*
+ * What RDMSR and WRMSR do after the privilege check and L2's intercepts: for the two instructions and for the MSR lists
+ * of VM entry and exit. CPU_FAULT: #GP(0) is in v->fault (a caller that has its own idea of failure clears
+ * v->fault.valid).
+ */
+MUST_CHECK enum outcome msr_read(struct vcpu *v, u32 msr, u64 *value);
+MUST_CHECK enum outcome msr_write(struct vcpu *v, u32 msr, u64 value);
+
+/* Bits of EFER that this VM's CPU has. */
+u64 msr_efer_valid(const struct vcpu *v);
+
+/* Is each of the 8 bytes a legal PAT memory type? */
+bool msr_pat_valid(u64 value);
+
+/* Row i of the table: its name and the MSRs that it covers; NULL behind the last. For the trace and the tests. */
+const char *msr_row(unsigned i, u32 *first, u32 *count);
+
+/*
+ * Values after RESET, as firmware would leave them (MTRRs on and write-back, FEATURE_CONTROL locked with VMXON
+ * permitted). Covers every MSR that msr.c stores, and the TSC (CPU 0 before the others); not EFER, APIC_BASE and
+ * segment bases. INIT changes none of these.
+ */
+void msr_reset(struct vcpu *v);
+
+#endif

@@ -1,0 +1,196 @@
+/*
+ * Port I/O: IN, OUT, INS, OUTS. Called from optable.c on the vCPU's thread.
+ *
+ * Order of checks: I/O privilege (IOPL, then the I/O permission bitmap of the TSS), L2's intercept, the memory operand,
+ * and only then the device, because reading a port may change it. The string forms keep vector state saved over a whole
+ * span of elements.
+ * Source: SDM vol. 1 "Input/Output", "I/O Permission Bit Map"; vol. 3C "Relative Priority of Faults and VM Exits".
+ */
+#include "cpu/core/copy.h"
+#include "cpu/core/insn.h"
+#include "cpu/core/nested.h"
+#include "cpu/core/world.h"
+#include "cpu/insn/ops.h"
+#include "cpu/insn/string.h"
+
+#define TSS_IO_MAP_BASE 0x66
+
+/* #GP(0) unless the I/O permission bitmap allows all ports [port, port + size). */
+static enum outcome bitmap_check(struct vcpu *v, u16 port, unsigned size)
+{
+    const struct segment *tr = &v->seg[SEG_TR];
+    unsigned type = tr->attr & SEG_TYPE_MASK;
+    u64 wrap = in_long_mode(v) ? ~0ull : 0xffffffffull;
+    if ((tr->attr & SEG_UNUSABLE) || !(tr->attr & SEG_P) || (type != SYS_TSS_BUSY && type != SYS_TSS_AVAIL) ||
+        tr->limit < TSS_IO_MAP_BASE + 1)
+        return raise_gp(v, 0);
+    u16 base, bits;
+    TRY(mem_read(v, (tr->base + TSS_IO_MAP_BASE) & wrap, &base, 2, ACCESS_READ | ACCESS_IMPLICIT));
+    u32 at = base + port / 8u;
+    if (at + 1 > tr->limit)
+        return raise_gp(v, 0);
+    TRY(mem_read(v, (tr->base + at) & wrap, &bits, 2, ACCESS_READ | ACCESS_IMPLICIT));
+    return bits >> (port & 7) & ((1u << size) - 1) ? raise_gp(v, 0) : CPU_OK;
+}
+
+static enum outcome io_check(struct vcpu *v, u16 port, unsigned size)
+{
+    if (in_protected(v) && (in_v86(v) || v->cpl > iopl(v)))
+        return bitmap_check(v, port, size);
+    return CPU_OK;
+}
+
+/* I/O breakpoints: SDM vol. 3B "I/O Breakpoint Exception Conditions". */
+static void io_breakpoint(struct vcpu *v, u16 port, unsigned size)
+{
+    if (likely(!(v->dr7 & 0xff)) || !(v->cr4 & CR4_DE))
+        return;
+    u64 hit = 0;
+    bool enabled = false;
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned kind = v->dr7 >> (16 + 4 * i) & 3, len = v->dr7 >> (18 + 4 * i) & 3;
+        u64 first = v->dr[i] & ~(u64)len, last = first + len;
+        if (kind != 2 || port + size - 1 < first || port > last)
+            continue;
+        hit |= BIT64(i);
+        enabled |= v->dr7 >> (2 * i) & 3;
+    }
+    if (!enabled)
+        return;
+    v->trap_pending = true;
+    v->trap_dr6 |= hit;
+}
+
+static unsigned io_size(const struct insn *in)
+{
+    return !(in->opcode & 1) ? 1 : in->osz == 2 ? 2 : 4;
+}
+
+static enum outcome io_intercept(struct vcpu *v, u16 port, unsigned size, u32 info)
+{
+    return nested_check(v, IC_IO, info | IO_INFO_SIZE(size) | IO_INFO_PORT(port), v->next_rip);
+}
+
+/* E4, E5, E6, E7 have the port in the instruction; EC to EF in DX. */
+static bool port_is_imm(const struct insn *in)
+{
+    return in->opcode < 0xe8;
+}
+
+static u16 port_of(const struct vcpu *v, const struct insn *in)
+{
+    return port_is_imm(in) ? (u8)in->imm : (u16)v->gpr[RDX];
+}
+
+/* SVM reports an address size for the plain forms too: that of the instruction. */
+static u32 io_info(const struct insn *in)
+{
+    return IO_INFO_ASIZE(in->asz) | (port_is_imm(in) ? IO_INFO_IMM : 0);
+}
+
+enum outcome op_in(struct vcpu *v, const struct insn *in)
+{
+    unsigned size = io_size(in);
+    u16 port = port_of(v, in);
+    TRY(io_check(v, port, size));
+    TRY(io_intercept(v, port, size, io_info(in) | IO_INFO_IN));
+    u32 value = world_io_read(v, port, size);
+    reg_write(v, RAX, size, true, value);
+    io_breakpoint(v, port, size);
+    return CPU_OK;
+}
+
+enum outcome op_out(struct vcpu *v, const struct insn *in)
+{
+    unsigned size = io_size(in);
+    u16 port = port_of(v, in);
+    TRY(io_check(v, port, size));
+    TRY(io_intercept(v, port, size, io_info(in)));
+    world_io_write(v, port, (u32)mask_size(v->gpr[RAX], size), size);
+    io_breakpoint(v, port, size);
+    return CPU_OK;
+}
+
+static u32 string_info(struct vcpu *v, const struct insn *in, unsigned seg)
+{
+    u32 rep = in->prefixes & (PREFIX_REP | PREFIX_REPNE) ? IO_INFO_REP : 0;
+    return IO_INFO_STRING | rep | IO_INFO_ASIZE(in->asz) | IO_INFO_SEG(seg);
+}
+
+enum outcome op_ins(struct vcpu *v, const struct insn *in)
+{
+    unsigned size = io_size(in);
+    u16 port = (u16)v->gpr[RDX];
+    u64 count = string_count(v, in);
+    TRY(io_check(v, port, size));
+    if (!count)
+        return CPU_OK;
+    TRY(io_intercept(v, port, size, string_info(v, in, SEG_ES) | IO_INFO_IN));
+    const struct cpu_world *world = v->vm->world;
+    s64 step = v->flags & FLAG_DF ? -(s64)size : size;
+    for (;;) {
+        struct span dst;
+        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, string_stepped(v) ? 1 : count, ACCESS_WRITE));
+        if (dst.host) {
+            u8 *p = dst.host;
+            vector_save(v);
+            for (u64 i = 0; i < dst.count; i++, p += step) {
+                u32 value = world->io_read(world->opaque, port, size);
+                copy_bytes(p, &value, size);
+            }
+            vector_restore(v);
+        } else {
+            TRY(mem_probe(v, dst.la, size, ACCESS_WRITE));
+            u32 value = world_io_read(v, port, size);
+            TRY(mem_write(v, dst.la, &value, size, ACCESS_WRITE));
+        }
+        io_breakpoint(v, port, size);
+        string_advance(v, in, RDI, size, dst.count);
+        if (!string_again(v, in, dst.count))
+            return CPU_OK;
+        count -= dst.count;
+        if (string_leave(v))
+            break;
+    }
+    v->next_rip = v->rip;
+    return CPU_OK;
+}
+
+enum outcome op_outs(struct vcpu *v, const struct insn *in)
+{
+    unsigned size = io_size(in), seg = string_segment(v, in);
+    u16 port = (u16)v->gpr[RDX];
+    u64 count = string_count(v, in);
+    TRY(io_check(v, port, size));
+    if (!count)
+        return CPU_OK;
+    TRY(io_intercept(v, port, size, string_info(v, in, seg)));
+    const struct cpu_world *world = v->vm->world;
+    s64 step = v->flags & FLAG_DF ? -(s64)size : size;
+    for (;;) {
+        struct span src;
+        u32 value = 0;
+        TRY(string_open(v, in, &src, seg, RSI, size, string_stepped(v) ? 1 : count, ACCESS_READ));
+        if (src.host) {
+            const u8 *p = src.host;
+            vector_save(v);
+            for (u64 i = 0; i < src.count; i++, p += step) {
+                copy_bytes(&value, p, size);
+                world->io_write(world->opaque, port, value, size);
+            }
+            vector_restore(v);
+        } else {
+            TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
+            world_io_write(v, port, value, size);
+        }
+        io_breakpoint(v, port, size);
+        string_advance(v, in, RSI, size, src.count);
+        if (!string_again(v, in, src.count))
+            return CPU_OK;
+        count -= src.count;
+        if (string_leave(v))
+            break;
+    }
+    v->next_rip = v->rip;
+    return CPU_OK;
+}

@@ -1,0 +1,191 @@
+/*
+ * FNSAVE, FRSTOR, FNSTENV, FLDENV: the x87 environment in its four memory formats (16 and 32 bit, real and protected
+ * mode). The host's instructions move the registers in the 32-bit protected-mode format; the pointers are the guest's
+ * (x87.h). FCS and FDS are zero, as CPUID says (deprecated).
+ * Source: SDM volume 1, "Saving the x87 FPU's State with FSTENV/FNSTENV and FSAVE/FNSAVE".
+ */
+#include "cpu/insn/x87.h"
+
+#include "cpu/core/copy.h"
+#include "cpu/core/fault.h"
+#include "cpu/core/upcalls.h"
+#include "cpu/insn/ops.h"
+
+#define REGISTERS 80 /* bytes of the eight data registers behind the environment */
+#define STATUS_ES BIT(7)
+
+struct x87_env { /* the host's format */
+    u32 control, status, tag;
+    u32 fip;
+    u16 fcs, opcode;
+    u32 fdp, fds;
+};
+
+void x87_pointers(struct vcpu *v, u64 host_fip, u64 host_fdp, u64 *fip, u64 *fdp)
+{
+    *fip = host_fip == v->fip_loaded ? host_fip : v->vm->upcalls->guest_rip(v, host_fip);
+    *fdp = host_fdp == v->fdp_loaded ? host_fdp : 0;
+}
+
+static bool real_format(const struct vcpu *v)
+{
+    return !in_protected(v) || in_v86(v);
+}
+
+static u32 env_size(const struct insn *in)
+{
+    return in->osz == 2 ? 14 : 28;
+}
+
+static enum outcome x87_begin(struct vcpu *v, const struct insn *in, u32 size, enum access access, u64 *la)
+{
+    if (v->cr0 & (CR0_EM | CR0_TS))
+        return raise_nm(v);
+    return seg_linear(v, in->seg, insn_offset(v, in), size, access, la);
+}
+
+/* The environment with the guest's pointers; real-mode formats hold linear addresses. */
+static void env_pointers(struct vcpu *v, struct x87_env *e, const u8 *fxsave)
+{
+    u64 host_fip, host_fdp, fip, fdp;
+    __builtin_memcpy(&host_fip, fxsave + 8, 8);
+    __builtin_memcpy(&host_fdp, fxsave + 16, 8);
+    x87_pointers(v, host_fip, host_fdp, &fip, &fdp);
+    if (real_format(v) && fip && host_fip != v->fip_loaded)
+        fip += v->seg[SEG_CS].base;
+    e->fip = (u32)fip;
+    e->fdp = (u32)fdp;
+    e->fcs = 0;
+    e->fds = 0;
+}
+
+static void env_pack(const struct vcpu *v, const struct insn *in, const struct x87_env *e, u8 *out)
+{
+    u32 opcode = e->opcode & 0x7ff;
+    bool real = real_format(v);
+    if (in->osz == 2) {
+        u16 w[7] = {(u16)e->control, (u16)e->status, (u16)e->tag, (u16)e->fip, e->fcs, (u16)e->fdp, (u16)e->fds};
+        if (real) {
+            w[4] = (u16)(opcode | (e->fip >> 16 & 0xf) << 12);
+            w[6] = (u16)((e->fdp >> 16 & 0xf) << 12);
+        }
+        __builtin_memcpy(out, w, sizeof(w));
+        return;
+    }
+    u32 d[7] = {e->control, e->status, e->tag, e->fip, e->fcs | opcode << 16, e->fdp, e->fds};
+    if (real) {
+        d[3] = e->fip & 0xffff;
+        d[4] = opcode | e->fip >> 16 << 12;
+        d[5] = e->fdp & 0xffff;
+        d[6] = e->fdp >> 16 << 12;
+    }
+    __builtin_memcpy(out, d, sizeof(d));
+}
+
+static void env_unpack(const struct vcpu *v, const struct insn *in, const u8 *image, struct x87_env *e)
+{
+    u16 w[7];
+    u32 d[7];
+    bool real = real_format(v);
+    *e = (struct x87_env){0};
+    if (in->osz == 2) {
+        __builtin_memcpy(w, image, sizeof(w));
+        e->control = w[0], e->status = w[1], e->tag = w[2], e->fip = w[3], e->fdp = w[5];
+        if (real) {
+            e->fip |= (u32)(w[4] >> 12) << 16;
+            e->fdp |= (u32)(w[6] >> 12) << 16;
+            e->opcode = w[4] & 0x7ff;
+        }
+        return;
+    }
+    __builtin_memcpy(d, image, sizeof(d));
+    e->control = d[0], e->status = d[1], e->tag = d[2];
+    e->fip = real ? (d[3] & 0xffff) | (d[4] >> 12 & 0xffff) << 16 : d[3];
+    e->fdp = real ? (d[5] & 0xffff) | (d[6] >> 12 & 0xffff) << 16 : d[5];
+    e->opcode = (real ? d[4] : d[4] >> 16) & 0x7ff;
+}
+
+static void host_fxsave(u8 image[512])
+{
+    __asm__ volatile("fxsave64 %0" : "=m"(*(u8(*)[512])image));
+}
+
+enum outcome op_fnstenv(struct vcpu *v, const struct insn *in)
+{
+    u8 fx[512] __attribute__((aligned(16))), out[28];
+    struct x87_env e;
+    u64 la;
+    TRY(x87_begin(v, in, env_size(in), ACCESS_WRITE, &la));
+    TRY(mem_probe(v, la, env_size(in), ACCESS_WRITE));
+    host_fxsave(fx);
+    __asm__ volatile("fnstenv %0" : "=m"(e));
+    env_pointers(v, &e, fx);
+    env_pack(v, in, &e, out);
+    return mem_write(v, la, out, env_size(in), ACCESS_WRITE);
+}
+
+enum outcome op_fnsave(struct vcpu *v, const struct insn *in)
+{
+    u8 fx[512] __attribute__((aligned(16))), out[28 + REGISTERS];
+    struct {
+        struct x87_env e;
+        u8 registers[REGISTERS];
+    } m;
+    u64 la;
+    u32 size = env_size(in) + REGISTERS;
+    TRY(x87_begin(v, in, size, ACCESS_WRITE, &la));
+    TRY(mem_probe(v, la, size, ACCESS_WRITE));
+    host_fxsave(fx);
+    __asm__ volatile("fnsave %0" : "=m"(m));
+    env_pointers(v, &m.e, fx);
+    env_pack(v, in, &m.e, out);
+    copy_bytes(out + env_size(in), m.registers, REGISTERS);
+    return mem_write(v, la, out, size, ACCESS_WRITE);
+}
+
+/* FLDENV and FRSTOR first take a pending exception. */
+static enum outcome pending(struct vcpu *v)
+{
+    u16 status;
+    __asm__ volatile("fnstsw %0" : "=m"(status));
+    return status & STATUS_ES ? raise_event(v, EXC_MF, false, 0, 0) : CPU_OK;
+}
+
+static void loaded(struct vcpu *v, const struct x87_env *e)
+{
+    v->fip_loaded = e->fip;
+    v->fdp_loaded = e->fdp;
+}
+
+enum outcome op_fldenv(struct vcpu *v, const struct insn *in)
+{
+    u8 image[28];
+    struct x87_env e;
+    u64 la;
+    TRY(x87_begin(v, in, env_size(in), ACCESS_READ, &la));
+    TRY(pending(v));
+    TRY(mem_read(v, la, image, env_size(in), ACCESS_READ));
+    env_unpack(v, in, image, &e);
+    __asm__ volatile("fldenv %0" : : "m"(e));
+    loaded(v, &e);
+    return CPU_OK;
+}
+
+enum outcome op_frstor(struct vcpu *v, const struct insn *in)
+{
+    u8 image[28 + REGISTERS];
+    struct {
+        struct x87_env e;
+        u8 registers[REGISTERS];
+    } m;
+    u64 la;
+    u32 size = env_size(in) + REGISTERS;
+    TRY(x87_begin(v, in, size, ACCESS_READ, &la));
+    TRY(pending(v));
+    TRY(mem_read(v, la, image, size, ACCESS_READ));
+    env_unpack(v, in, image, &m.e);
+    copy_bytes(m.registers, image + env_size(in), REGISTERS);
+    __asm__ volatile("frstor %0" : : "m"(m));
+    loaded(v, &m.e);
+    return CPU_OK;
+}

@@ -1,0 +1,364 @@
+/*
+ * The code cache: blocks by guest-physical address and mode, links between them, invalidation when guest code changes,
+ * and the exclusive section.
+ *
+ * Threads: all vCPUs share the cache; cache.lock (a spin lock, never held across calls out of the core) guards it. Host
+ * code of an invalid block stays in place until the whole cache is flushed in an exclusive section, so a vCPU may still
+ * run to the end of one; its entries are patched to leave.
+ */
+#include "cpu/jit/exec.h"
+
+#include "cpu/core/copy.h"
+#include "cpu/core/exclusive.h"
+#include "cpu/core/fault.h"
+#include "cpu/core/spin.h"
+#include "cpu/core/world.h"
+#include "cpu/jit/translate.h"
+
+/* -- memory -- */
+
+void *cache_alloc(struct cache *c, size_t size)
+{
+    size = (size + 15) & ~15ull;
+    if (c->data_next + size > c->data_end)
+        return NULL;
+    void *p = c->data_next;
+    c->data_next += size;
+    return p;
+}
+
+static void reset(struct cache *c, u8 *code, u8 *data)
+{
+    fill_bytes(c->hash, 0, sizeof c->hash);
+    fill_bytes(c->pages, 0, sizeof c->pages);
+    c->hot = code;
+    c->hot_end = code + c->hot_size;
+    c->cold = c->hot_end;
+    c->cold_end = c->cold + c->cold_size;
+    c->data_next = data;
+    c->block_max = 1u << 18;
+    c->link_max = 1u << 19;
+    c->block_count = c->link_count = 0;
+    c->blocks = cache_alloc(c, c->block_max * sizeof(struct block));
+    c->links = cache_alloc(c, c->link_max * sizeof(struct exit_link));
+    c->generation++;
+}
+
+void cache_init(struct cache *c, u8 *code, size_t code_size, u8 *data, size_t data_size)
+{
+    c->code = code;
+    c->hot_size = code_size / 7 * 4; /* the cold part is mostly two thirds of the hot one */
+    c->cold_size = code_size - c->hot_size;
+    c->data = data;
+    c->data_end = data + data_size;
+    reset(c, code, data);
+}
+
+/* A vCPU that was parked in the middle of a called instruction still reads its struct insn. */
+static bool others_between(const struct vcpu *v)
+{
+    for (u32 i = 0; i < v->vm->vcpu_count; i++)
+        if (v->vm->vcpu[i] != v && v->vm->vcpu[i]->insn)
+            return false;
+    return true;
+}
+
+static void flush(struct vcpu *v)
+{
+    u32 spins = 0;
+    exclusive_begin(v);
+    while (!others_between(v)) {
+        exclusive_end(v);
+        relax(&spins);
+        exclusive_begin(v);
+    }
+    struct cache *c = v->vm->cache;
+    c->flushes++;
+    reset(c, c->code, c->data);
+    for (u32 i = 0; i < v->vm->vcpu_count; i++)
+        mmu_flush_jumps(v->vm->vcpu[i]);
+    exclusive_end(v);
+}
+
+/* -- finding -- */
+
+static u32 hash_of(u64 page, u16 offset, u32 mode)
+{
+    u64 x = (page | offset) * 0x9e3779b97f4a7c15ull ^ mode * 0x2545f4914f6cdd1dull;
+    return (u32)(x >> (64 - HASH_BITS));
+}
+
+static u32 page_hash(u64 page)
+{
+    return (u32)((page >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> (64 - PAGE_HASH_BITS));
+}
+
+struct block *block_at(struct cache *c, const u8 *host)
+{
+    bool cold = host >= c->code + c->hot_size;
+    u32 lo = 0, hi = c->block_count;
+    while (lo < hi) {
+        u32 mid = (lo + hi) / 2;
+        const struct block *b = &c->blocks[mid];
+        if (host < (cold ? b->cold : b->far_entry))
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    if (!lo)
+        return NULL;
+    struct block *b = &c->blocks[lo - 1];
+    return host < (cold ? b->cold_end : b->hot_end) ? b : NULL;
+}
+
+/*
+ * Marks the page as code and takes write mappings away from every vCPU that may have one. Another vCPU may be doing
+ * that right now: its RAM_CODE alone proves nothing while writers are still on record. Who else may write is struck off
+ * only where nobody runs, so that a writer who comes after an invalidation is not forgotten.
+ */
+static void protect(struct vcpu *v, struct ram_slot *s, u64 page)
+{
+    u32 *flags = &s->page_flags[(page - s->start) >> PAGE_SHIFT];
+    bool shared = v->vm->vcpu_count > 31; /* bits stand for more than one vCPU */
+    u32 mine = shared ? 0 : BIT(v->index);
+    u32 writers = __atomic_fetch_or(flags, RAM_CODE, __ATOMIC_SEQ_CST) & ~RAM_CODE;
+    if (writers & ~mine) {
+        exclusive_begin(v);
+        for (u32 i = 0; i < v->vm->vcpu_count; i++)
+            mmu_protect_page(v->vm->vcpu[i], GPA(page));
+        __atomic_fetch_and(flags, RAM_CODE, __ATOMIC_SEQ_CST);
+        exclusive_end(v);
+    } else if (writers) {
+        mmu_protect_page(v, GPA(page));
+        __atomic_fetch_and(flags, ~mine, __ATOMIC_SEQ_CST);
+    }
+}
+
+static bool is_protected(struct ram_slot *s, u64 page)
+{
+    return __atomic_load_n(&s->page_flags[(page - s->start) >> PAGE_SHIFT], __ATOMIC_SEQ_CST) & RAM_CODE;
+}
+
+static void add_page(struct cache *c, struct block *b, u64 page)
+{
+    struct page_ref *r = cache_alloc(c, sizeof *r);
+    if (!r)
+        return; /* the caller checked for room */
+    r->block = b;
+    r->page = page;
+    r->next = c->pages[page_hash(page)];
+    c->pages[page_hash(page)] = r;
+}
+
+static struct block *lookup(struct cache *c, u64 page, u16 offset, u32 mode, u64 *page2, struct vcpu *v, u64 la,
+                            enum outcome *out)
+{
+    for (struct block *b = c->hash[hash_of(page, offset, mode)]; b; b = b->next_hash) {
+        if (b->page != page || b->offset != offset || b->mode != mode)
+            continue;
+        if (b->page2 == ~0ull)
+            return b;
+        if (*page2 == ~0ull) {
+            gpa_t second;
+            *out = mmu_fetch(v, (la & ~PAGE_MASK) + PAGE_SIZE, &second);
+            if (*out != CPU_OK)
+                return NULL;
+            *page2 = second.a & ~PAGE_MASK;
+        }
+        if (b->page2 == *page2)
+            return b;
+    }
+    return NULL;
+}
+
+struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
+{
+    struct cache *c = v->vm->cache;
+    gpa_t gpa;
+    *out = mmu_fetch(v, la, &gpa);
+    if (*out != CPU_OK)
+        return NULL;
+    u64 page = gpa.a & ~PAGE_MASK, page2 = ~0ull;
+    u16 offset = la & PAGE_MASK;
+    for (;;) {
+        spin_lock(&c->lock);
+        struct block *b = lookup(c, page, offset, mode, &page2, v, la, out);
+        spin_unlock(&c->lock);
+        if (b || *out != CPU_OK)
+            return b;
+        struct ram_slot *s = vm_slot(v->vm, GPA(page)), *s2 = NULL;
+        if (!s) { /* nothing answers: all ones, which is no instruction */
+            *out = raise_ud(v);
+            return NULL;
+        }
+        protect(v, s, page);
+        if (page2 != ~0ull) {
+            s2 = vm_slot(v->vm, GPA(page2));
+            if (!s2) {
+                *out = raise_ud(v);
+                return NULL;
+            }
+            protect(v, s2, page2);
+        }
+        bool needs_page2 = false;
+        struct translation_request r = {.la = la, .page = page, .page2 = page2, .mode = mode};
+        vector_save(v);
+        spin_lock(&c->lock);
+        if (!is_protected(s, page) || (s2 && !is_protected(s2, page2))) {
+            spin_unlock(&c->lock);
+            vector_restore(v);
+            continue;
+        }
+        b = c->data_end - c->data_next < 65536 ? NULL : translate(v, &r, &needs_page2);
+        if (b) {
+            u32 h = hash_of(page, offset, mode);
+            b->next_hash = c->hash[h];
+            c->hash[h] = b;
+            add_page(c, b, page);
+            if (b->page2 != ~0ull)
+                add_page(c, b, b->page2);
+        }
+        spin_unlock(&c->lock);
+        vector_restore(v);
+        if (b)
+            return b;
+        if (needs_page2) {
+            gpa_t second;
+            *out = mmu_fetch(v, (la & ~PAGE_MASK) + PAGE_SIZE, &second);
+            if (*out != CPU_OK)
+                return NULL;
+            page2 = second.a & ~PAGE_MASK;
+            continue;
+        }
+        flush(v);
+    }
+}
+
+void block_link(struct vcpu *v, struct exit_link *link, struct block *to)
+{
+    struct cache *c = v->vm->cache;
+    spin_lock(&c->lock);
+    if (link->to || !to->valid || !link->from->valid || to->page != link->from->page ||
+        ((to->mode ^ link->from->mode) & ~MODE_PLAIN) || to->offset != link->target) {
+        spin_unlock(&c->lock);
+        return;
+    }
+    if (to->page2 == ~0ull) {
+        link->to = to;
+        link->next_in = to->in;
+        to->in = link;
+        patch_rel32(link->field, to->near_entry);
+    } else if (!link->plain && (to->mode & MODE_FLAT) && c->cold_end - c->cold > 65536) {
+        /* The jump cache has no MODE_PLAIN blocks: to those exec_chain leads each time. */
+        struct emit e = {c->cold, c->cold_end};
+        emit_far_link(&e, link->target);
+        patch_rel32(link->field, c->cold);
+        c->cold = e.p;
+    }
+    spin_unlock(&c->lock);
+}
+
+/* -- invalidation -- */
+
+static void unhash(struct cache *c, struct block *b)
+{
+    struct block **p = &c->hash[hash_of(b->page, b->offset, b->mode)];
+    while (*p && *p != b)
+        p = &(*p)->next_hash;
+    if (*p)
+        *p = b->next_hash;
+}
+
+static void kill(struct cache *c, struct block *b)
+{
+    b->valid = false;
+    unhash(c, b);
+    for (struct exit_link *l = b->in; l; l = l->next_in) {
+        patch_rel32(l->field, l->stub);
+        l->to = NULL;
+    }
+    b->in = NULL;
+    /* far entry: jmp [leave_lookup], r11 is the linear address; near entry: jmp to the stub at the start of the cold
+     * part. Each takes the place of one instruction, so that a vCPU in the midst of the entry finds the rest of it. */
+    u8 far[8];
+    __builtin_memcpy(far, b->far_entry, 8);
+    far[0] = 0xff;
+    far[1] = 0xa4;
+    far[2] = 0x24;
+    s32 disp = VCPU_DISP(leave_lookup);
+    __builtin_memcpy(far + 3, &disp, 4);
+    u64 word;
+    __builtin_memcpy(&word, far, 8);
+    __atomic_store_n((u64 *)b->far_entry, word, __ATOMIC_RELEASE);
+    u8 near[8];
+    __builtin_memcpy(near, b->near_entry, 8);
+    near[0] = 0xe9;
+    s32 rel = (s32)(b->cold - (b->near_entry + 5));
+    __builtin_memcpy(near + 1, &rel, 4);
+    __builtin_memcpy(&word, near, 8);
+    __atomic_store_n((u64 *)b->near_entry, word, __ATOMIC_RELEASE);
+}
+
+/* Does the block have bytes in [start, end) of `page`? */
+static bool overlaps(const struct block *b, u64 page, u64 start, u64 end)
+{
+    u64 from, to;
+    if (b->page == page) {
+        from = page + b->offset;
+        to = from + b->size;
+        if (to > page + PAGE_SIZE)
+            to = page + PAGE_SIZE;
+    } else {
+        from = page;
+        to = page + (b->offset + b->size - PAGE_SIZE);
+    }
+    /* the decoder looked at up to 15 bytes for the last instruction */
+    return start < to && end > from;
+}
+
+static void invalidate_page(struct vm *vm, struct vcpu *v, struct ram_slot *s, u64 page, u64 start, u64 end)
+{
+    struct cache *c = vm->cache;
+    spin_lock(&c->lock);
+    bool left = false, hit = false;
+    struct page_ref **p = &c->pages[page_hash(page)];
+    while (*p) {
+        struct page_ref *r = *p;
+        if (r->page != page) {
+            p = &r->next;
+            continue;
+        }
+        if (r->block->valid && overlaps(r->block, page, start, end)) {
+            kill(c, r->block);
+            hit = true;
+        }
+        if (!r->block->valid) {
+            *p = r->next;
+            continue;
+        }
+        left = true;
+        p = &r->next;
+    }
+    if (!left)
+        __atomic_fetch_and(&s->page_flags[(page - s->start) >> PAGE_SHIFT], ~RAM_CODE, __ATOMIC_SEQ_CST);
+    spin_unlock(&c->lock);
+    if (!hit)
+        return;
+    if (v)
+        v->code_changed = true;
+    /* Out of loops within dead blocks; those asleep are in none. */
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpu[i] != v)
+            __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
+}
+
+void block_invalidate(struct vm *vm, struct vcpu *v, gpa_t start, u64 size)
+{
+    u64 end = start.a + size;
+    for (u64 at = start.a; at < end; at = (at | PAGE_MASK) + 1) {
+        struct ram_slot *s = vm_slot(vm, GPA(at));
+        if (!s || !is_protected(s, at & ~PAGE_MASK))
+            continue;
+        invalidate_page(vm, v, s, at & ~PAGE_MASK, at, end);
+    }
+}

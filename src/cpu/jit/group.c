@@ -1,0 +1,229 @@
+/*
+ * Finds memory accesses of a block that can share one TLB check: they lie at constant distances from the same value of
+ * a register, within GROUP_SPAN bytes. The first checks that the whole window is in one page that the TLB knows, and
+ * keeps host-minus-linear in a slot; the others just use it. If the check fails though the access itself is fine (the
+ * window crosses a page, or a later store may not go through the TLB), the block goes on in its MODE_PLAIN twin, which
+ * checks each access: no access bit, dirty bit or fault comes earlier than the instruction it belongs to.
+ *
+ * A group never reaches over a called instruction (which may change the mapping), nor over the target of a branch
+ * within the block (where the register may have another value). Additions of constants, PUSH and POP are followed.
+ */
+#include "cpu/jit/translate.h"
+
+#define GROUP_SPAN 256
+
+struct values {
+    u32 epoch[GPR_COUNT]; /* changes when the register gets an unknown value */
+    s32 moved[GPR_COUNT]; /* how far constants have moved it since */
+    u32 next_epoch;
+};
+
+static void forget(struct values *x, unsigned reg)
+{
+    x->epoch[reg] = x->next_epoch++;
+    x->moved[reg] = 0;
+}
+
+static void move(struct values *x, unsigned reg, s64 by)
+{
+    s64 to = x->moved[reg] + by;
+    if (to > 4096 || to < -4096)
+        forget(x, reg);
+    else
+        x->moved[reg] = (s32)to;
+}
+
+/* The constant that a 64-bit instruction adds to its register, if that is all it does. */
+static bool constant_add(const struct decoded *d, unsigned *reg, s64 *by)
+{
+    const struct insn *in = &d->in;
+    bool h;
+    if (in->osz != 8 || d->zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || d->zi.operand_width != 64)
+        return false;
+    if (d->zi.mnemonic == ZYDIS_MNEMONIC_LEA) {
+        *reg = in->reg;
+        *by = in->disp;
+        return in->base == in->reg && in->index == REG_NONE && in->asz == 8 && in->disp == (s32)in->disp;
+    }
+    if (d->zo[0].type != ZYDIS_OPERAND_TYPE_REGISTER)
+        return false;
+    *reg = decode_gpr(d->zo[0].reg.value, &h);
+    switch (d->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_INC: *by = 1; return *reg != REG_NONE;
+    case ZYDIS_MNEMONIC_DEC: *by = -1; return *reg != REG_NONE;
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_SUB:
+        if (*reg == REG_NONE || !d->zi.raw.imm[0].size || !d->zi.raw.imm[0].is_signed)
+            return false;
+        *by = d->zi.raw.imm[0].value.s;
+        if (d->zi.mnemonic == ZYDIS_MNEMONIC_SUB)
+            *by = -*by;
+        return true;
+    default: return false;
+    }
+}
+
+static void effects(struct values *x, const struct decoded *d)
+{
+    unsigned reg;
+    s64 by;
+    if (d->class == CLASS_CALL || d->class == CLASS_UD) {
+        for (unsigned r = 0; r < GPR_COUNT; r++)
+            forget(x, r);
+        return;
+    }
+    if (constant_add(d, &reg, &by)) {
+        move(x, reg, by);
+        return;
+    }
+    bool stack = d->note[1].base != REG_NONE;
+    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &d->zo[i];
+        bool h;
+        if (o->type != ZYDIS_OPERAND_TYPE_REGISTER || !(o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+            continue;
+        reg = decode_gpr(o->reg.value, &h);
+        if (reg == REG_NONE)
+            continue;
+        if (h)
+            reg -= 4;
+        if (reg == RSP && stack && o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+            continue;
+        forget(x, reg);
+    }
+    if (d->zi.mnemonic == ZYDIS_MNEMONIC_PUSH || d->zi.mnemonic == ZYDIS_MNEMONIC_CALL)
+        move(x, RSP, -(s64)d->note[1].size);
+    else if (d->zi.mnemonic == ZYDIS_MNEMONIC_POP)
+        move(x, RSP, d->note[1].size);
+    if (d->zi.mnemonic == ZYDIS_MNEMONIC_LEAVE)
+        forget(x, RSP);
+}
+
+/* The accesses of one instruction that are of the kind. */
+static void note(struct tr *t, struct decoded *d)
+{
+    struct access_note *m = &d->note[0], *s = &d->note[1];
+    const struct insn *in = &d->in;
+    m->base = s->base = REG_NONE;
+    m->group = s->group = GROUP_NONE;
+    if (d->class == CLASS_COPY || d->class == CLASS_STACK || d->class == CLASS_BRANCH) {
+        if (in->mem && in->base < GPR_COUNT && in->seg != SEG_FS && in->seg != SEG_GS && in->asz == 8 &&
+            in->disp > -4096 && in->disp < 4096) {
+            unsigned size, flags = access_flags(d, &size);
+            if (!(flags & SITE_MASKED) && size && size <= 64) {
+                if (d->class != CLASS_COPY) {
+                    size = d->class == CLASS_BRANCH ? 8 : in->prefixes & PREFIX_66 && !(in->rex & 8) ? 2 : 8;
+                    flags = SITE_READ;
+                }
+                *m = (struct access_note){.base = in->base,
+                                          .index = in->index,
+                                          .scale = in->scale,
+                                          .size = (u8)size,
+                                          .write = flags & SITE_WRITE,
+                                          .group = GROUP_NONE,
+                                          .disp = (s32)in->disp};
+            }
+        }
+    }
+    u8 size = in->prefixes & PREFIX_66 && !(in->rex & 8) ? 2 : 8;
+    bool stack = d->class == CLASS_STACK, branch = d->class == CLASS_BRANCH;
+    struct access_note plain = {.base = RSP, .index = REG_NONE, .size = size, .group = GROUP_NONE};
+    if (stack && d->zi.mnemonic == ZYDIS_MNEMONIC_PUSH) {
+        *s = plain;
+        s->write = true;
+        s->disp = -(s32)size;
+    } else if (stack && d->zi.mnemonic == ZYDIS_MNEMONIC_POP) {
+        *s = plain;
+    } else if (stack && d->zi.mnemonic == ZYDIS_MNEMONIC_LEAVE) {
+        *s = plain;
+        s->base = RBP;
+    } else if (branch && d->zi.mnemonic == ZYDIS_MNEMONIC_CALL) {
+        *s = plain;
+        s->size = 8;
+        s->write = true;
+        s->disp = -8;
+    } else if (branch && d->zi.mnemonic == ZYDIS_MNEMONIC_RET) {
+        *s = plain;
+        s->size = 8;
+    }
+}
+
+static void join(struct tr *t, const struct values *x, struct access_note *a, u16 index)
+{
+    if (a->base == REG_NONE)
+        return;
+    a->offset = a->disp + x->moved[a->base];
+    u32 index_epoch = 0;
+    if (a->index != REG_NONE) {
+        a->offset += x->moved[a->index] * a->scale;
+        index_epoch = x->epoch[a->index];
+    }
+    s32 lo = a->offset, hi = a->offset + a->size;
+    for (u32 i = t->group_count; i-- > 0;) {
+        struct group *g = &t->group[i];
+        if (g->base != a->base || g->epoch != x->epoch[a->base] || g->index != a->index ||
+            (a->index != REG_NONE && (g->index_epoch != index_epoch || g->scale != a->scale)))
+            continue;
+        s32 new_lo = lo < g->lo ? lo : g->lo, new_hi = hi > g->hi ? hi : g->hi;
+        if (new_hi - new_lo > GROUP_SPAN)
+            continue;
+        g->lo = new_lo;
+        g->hi = new_hi;
+        g->write |= a->write;
+        g->last = index;
+        g->count++;
+        a->group = (u8)i;
+        return;
+    }
+    if (t->group_count == GROUP_MAX)
+        return;
+    a->group = (u8)t->group_count;
+    t->group[t->group_count++] = (struct group){
+        .lo = lo,
+        .hi = hi,
+        .epoch = x->epoch[a->base],
+        .index_epoch = index_epoch,
+        .base = a->base,
+        .index = a->index,
+        .scale = a->scale,
+        .write = a->write,
+        .first = index,
+        .last = index,
+        .count = 1,
+        .slot = GROUP_NONE,
+    };
+}
+
+void group_accesses(struct tr *t)
+{
+    struct values x = {.next_epoch = 1};
+    t->group_count = 0;
+    for (unsigned r = 0; r < GPR_COUNT; r++)
+        forget(&x, r);
+    for (u32 i = 0; i < t->insn_count; i++) {
+        struct decoded *d = &t->insn[i];
+        if (d->label)
+            for (unsigned r = 0; r < GPR_COUNT; r++)
+                forget(&x, r);
+        note(t, d);
+        if (d->class == CLASS_CALL || d->class == CLASS_UD)
+            d->note[0].base = d->note[1].base = REG_NONE;
+        join(t, &x, &d->note[0], (u16)i);
+        join(t, &x, &d->note[1], (u16)i);
+        effects(&x, d);
+    }
+    /* Slots: groups of two and more, as long as they live. */
+    u16 free_from[GROUP_SLOTS] = {0};
+    for (u32 i = 0; i < t->group_count; i++) {
+        struct group *g = &t->group[i];
+        if (g->count < 2)
+            continue;
+        for (u8 s = 0; s < GROUP_SLOTS; s++) {
+            if (free_from[s] <= g->first) {
+                g->slot = s;
+                free_from[s] = g->last + 1;
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+/*
+ * Loans: three guest registers have no host register (docs/engine.md "Registers"). In a stretch of a block that names
+ * them often and another guest register not at all, the two change places: the homeless one works in the other's host
+ * register, whose value waits in the vCPU. A stretch is a loop within the block, closed by its last instruction, or
+ * instructions without a branch. Whatever leaves it ends the loans first: the code behind it, branches out of it
+ * (branch.c), and exec.c where C takes over.
+ */
+#include "cpu/jit/translate.h"
+
+#define LOOP_WEIGHT 16 /* how often a loop is taken to run */
+#define LOAN_COST 6    /* what making and ending a loan costs, in uses of a register without a home */
+
+const u8 homeless[3] = {R11, R14, R15};
+
+unsigned loan_host(u16 loans, unsigned reg)
+{
+    unsigned lender = loan_lender(loans, reg);
+    return lender == 0 ? H_NONE : lender == RCX ? H_GUEST_RCX : lender == RSP ? H_GUEST_RSP : lender;
+}
+
+void emit_loans(struct emit *e, u16 loans)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(homeless); i++) {
+        unsigned host = loan_host(loans, homeless[i]);
+        if (host == H_NONE)
+            continue;
+        emit_load(e, H_ADDR, gpr_disp(homeless[i]));
+        emit_store(e, host, gpr_disp(homeless[i]));
+        emit_mov(e, host, H_ADDR);
+    }
+}
+
+/* Guest registers that the instruction names, implied ones included. */
+static u32 names(const struct decoded *d)
+{
+    u32 set = 0;
+    bool high;
+    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &d->zo[i];
+        unsigned r[2] = {REG_NONE, REG_NONE};
+        if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+            r[0] = decode_gpr(o->reg.value, &high);
+            if (high)
+                r[0] -= 4;
+        } else if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+            r[0] = decode_gpr(o->mem.base, &high);
+            r[1] = decode_gpr(o->mem.index, &high);
+        }
+        for (unsigned k = 0; k < 2; k++)
+            if (r[k] != REG_NONE)
+                set |= BIT(r[k]);
+    }
+    return set;
+}
+
+static bool is_plain(const struct decoded *d)
+{
+    return d->class == CLASS_COPY || d->class == CLASS_LEA || d->class == CLASS_BIT || d->class == CLASS_STACK ||
+           d->class == CLASS_NOP;
+}
+
+static bool is_jcc(const struct decoded *d)
+{
+    return d->class == CLASS_BRANCH &&
+           ((d->in.map == 0 && (d->in.opcode & 0xf0) == 0x70) || (d->in.map == 1 && (d->in.opcode & 0xf0) == 0x80));
+}
+
+/* Does a branch of the block go back to between the first instruction and the last? (Those ahead leave the block.) */
+static bool is_entered(const struct tr *t, u32 first, u32 last)
+{
+    for (u32 i = first; i < t->insn_count; i++) {
+        s32 target = branch_target(&t->insn[i]);
+        if (target > t->insn[first].pos && target <= t->insn[last].pos)
+            return true;
+    }
+    return false;
+}
+
+/* Do only the last instruction, to the first, and ways out branch? */
+static bool is_loop(const struct tr *t, u32 first, u32 last)
+{
+    for (u32 i = first; i < last; i++) {
+        const struct decoded *d = &t->insn[i];
+        s32 target = branch_target(d);
+        if (!is_plain(d) && !(is_jcc(d) && (target < t->insn[first].pos || target >= t->insn[last].next)))
+            return false;
+    }
+    return !is_entered(t, first, last);
+}
+
+/* Chooses loans for instructions first to last; what they save. */
+static u32 value_of(const struct tr *t, u32 first, u32 last, u32 weight, u16 *loans)
+{
+    static const u8 lenders[] = {R13, R12, RSP, RBP, RBX, R10, R9, R8, RCX, RDI, RSI, RDX};
+    u32 named = 0, uses[ARRAY_LEN(homeless)] = {0}, value = 0, lender = 0;
+    for (u32 i = first; i <= last; i++) {
+        u32 set = names(&t->insn[i]);
+        named |= set;
+        for (unsigned k = 0; k < ARRAY_LEN(homeless); k++)
+            uses[k] += set >> homeless[k] & 1;
+    }
+    *loans = 0;
+    for (unsigned done = 0; done < ARRAY_LEN(homeless); done++) { /* the most used first */
+        unsigned best = 0;
+        for (unsigned k = 1; k < ARRAY_LEN(homeless); k++)
+            if (uses[k] > uses[best])
+                best = k;
+        while (lender < ARRAY_LEN(lenders) && named & BIT(lenders[lender]))
+            lender++;
+        if (uses[best] * weight <= LOAN_COST || lender == ARRAY_LEN(lenders))
+            break;
+        *loans |= (u16)(lenders[lender++] << best * 4);
+        value += uses[best] * weight - LOAN_COST;
+        uses[best] = 0;
+    }
+    return value;
+}
+
+static void consider(struct tr *t, u32 first, u32 last, u32 weight, u32 *best)
+{
+    u16 loans;
+    u32 value = value_of(t, first, last, weight, &loans);
+    if (value <= *best)
+        return;
+    *best = value;
+    t->b->loans = loans;
+    t->b->loan_from = t->insn[first].pos;
+    t->b->loan_to = t->insn[last].next;
+}
+
+void find_loans(struct tr *t)
+{
+    if (!t->is64 || t->mode & MODE_STEP)
+        return;
+    u32 best = 0, run = 0; /* first of the plain instructions before i */
+    for (u32 i = 0; i < t->insn_count; i++) {
+        const struct decoded *d = &t->insn[i];
+        s32 target = is_jcc(d) || d->zi.mnemonic == ZYDIS_MNEMONIC_JMP ? branch_target(d) : TARGET_NONE;
+        for (u32 k = 0; k <= i && target >= 0; k++)
+            if (t->insn[k].pos == target && is_loop(t, k, i))
+                consider(t, k, i, LOOP_WEIGHT, &best);
+        if (is_plain(d) && i + 1 < t->insn_count)
+            continue;
+        u32 end = is_plain(d) ? i + 1 : i;
+        if (end > run + LOAN_COST && !is_entered(t, run, end - 1))
+            consider(t, run, end - 1, 1, &best);
+        run = i + 1;
+    }
+}

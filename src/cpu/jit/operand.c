@@ -1,0 +1,390 @@
+/*
+ * Memory operands of translated code: the linear address, then the flag-free TLB check (docs/engine.md "Memory"):
+ *
+ *     pext rcx, addr, [tlb_mask]; mov rcx, gs:tag[rcx*8]; lea rcx, [rcx+addr+size-1]; shrx rcx, rcx, rsp(12); jrcxz hit
+ *     jmp cold
+ *   hit: pext rcx, addr, [tlb_mask]; mov rcx, gs:add[rcx*8]
+ *
+ * The cold part calls exec_slow_mem, which fills the TLB and retries, or has the instruction work on the bounce buffer:
+ * loads go back into the hot part with rcx pointing there, stores run a second copy in the cold part and then call
+ * exec_slow_done, which writes the result.
+ */
+#include "cpu/jit/translate.h"
+
+unsigned host_of(const struct tr *t, unsigned guest)
+{
+    switch (guest) {
+    case RCX: return H_GUEST_RCX;
+    case RSP: return H_GUEST_RSP;
+    case R11:
+    case R14:
+    case R15: return loan_host(t->loans, guest);
+    default: return guest;
+    }
+}
+
+void emit_place(struct tr *t, struct emit *e)
+{
+    struct place p = {.host = (u32)(e->p - t->c->code), .guest = t->pos};
+    if (e == &t->hot) {
+        if (t->place_count < ARRAY_LEN(t->places))
+            t->places[t->place_count++] = p;
+    } else if (t->cold_place_count < ARRAY_LEN(t->cold_places)) {
+        t->cold_places[t->cold_place_count++] = p;
+    }
+}
+
+/* Guest register in any host register: its own, r11 if that holds it, or loaded into `temp`. */
+static unsigned source(struct tr *t, unsigned guest, unsigned temp)
+{
+    unsigned h = host_of(t, guest);
+    if (h != H_NONE)
+        return h;
+    if (guest == t->in_r11)
+        return H_ADDR;
+    emit_load(&t->hot, temp, gpr_disp(guest));
+    if (temp == H_ADDR)
+        t->in_r11 = (u8)guest;
+    else
+        t->in_rcx = GROUP_NONE;
+    return temp;
+}
+
+void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access)
+{
+    struct emit *e = &t->hot;
+    emit_call_vcpu(e, VCPU_DISP(slow_segment));
+    emit_byte(e, (u8)seg);
+    emit_byte(e, (u8)size);
+    emit_byte(e, (u8)access);
+    emit_byte(e, t->d->in.len);
+    emit_u16(e, t->pos);
+}
+
+static bool is_disp32(s64 x)
+{
+    return x == (s32)x;
+}
+
+void emit_effective(struct tr *t, unsigned dst, bool wide)
+{
+    struct emit *e = &t->hot;
+    const struct insn *in = &t->d->in;
+    if (in->base == REG_RIP) {
+        s64 d = in->disp + t->next;
+        emit_load(e, dst, VCPU_DISP(page_la));
+        if (!is_disp32(d)) {
+            emit_lea(e, true, dst, dst, H_NONE, 1, (s32)(d / 2));
+            d -= d / 2;
+        }
+        emit_lea(e, wide, dst, dst, H_NONE, 1, (s32)d);
+    } else if (in->base == REG_NONE && in->index == REG_NONE) {
+        emit_mov_imm64(e, dst, mask_size((u64)in->disp, wide ? 8 : 4));
+    } else {
+        bool index_there = in->index != REG_NONE && in->index == t->in_r11;
+        unsigned base = in->base == REG_NONE ? H_NONE : source(t, in->base, index_there ? H_SCRATCH : H_ADDR);
+        unsigned index = in->index == REG_NONE ? H_NONE : source(t, in->index, H_SCRATCH);
+        emit_lea(e, wide, dst, base, index, in->scale, (s32)in->disp);
+    }
+}
+
+unsigned emit_address(struct tr *t)
+{
+    struct emit *e = &t->hot;
+    const struct insn *in = &t->d->in;
+    bool based = in->seg == SEG_FS || in->seg == SEG_GS;
+    if (t->is64 && in->asz == 8 && !based && in->index == REG_NONE && in->disp == 0 && in->base < GPR_COUNT &&
+        host_of(t, in->base) != H_NONE)
+        return host_of(t, in->base);
+    emit_effective(t, H_ADDR, in->asz == 8);
+    if (in->asz == 2)
+        emit_movzx16(e, H_ADDR, H_ADDR);
+    if (t->is64) {
+        if (based) {
+            emit_load(e, H_SCRATCH, VCPU_DISP(seg[0].base) + (s32)(in->seg * sizeof(struct segment)));
+            emit_lea(e, true, H_ADDR, H_ADDR, H_SCRATCH, 1, 0);
+        }
+    } else if (!t->flat || based) {
+        return H_NONE; /* the caller knows size and access: emit_access does the segment */
+    }
+    return H_ADDR;
+}
+
+/* Which elements of the memory operand are accessed: see struct site. */
+static void describe_mask(const struct tr *t, struct site *s)
+{
+    const struct decoded *d = t->d;
+    if (!d->in.evex) {
+        s->mask = 8 + d->in.vvvv;
+        s->element = d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD ? 4 : 8;
+        s->elements = s->size / s->element;
+        return;
+    }
+    unsigned vector = 0;
+    bool scalar = false;
+    s->mask = d->in.evex_mask;
+    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &d->zo[i];
+        if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+            s->element = (u8)(o->element_size / 8);
+            scalar = o->element_count == 1 && d->zi.meta.category != ZYDIS_CATEGORY_BROADCAST &&
+                     d->zi.avx.broadcast.mode == ZYDIS_BROADCAST_MODE_INVALID;
+        } else if (!vector && o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_XMM0 &&
+                   o->reg.value <= ZYDIS_REGISTER_ZMM31 && o->element_size) {
+            vector = o->size / o->element_size;
+        }
+    }
+    switch (d->zi.mnemonic) { /* complex numbers: a mask bit for a pair */
+    case ZYDIS_MNEMONIC_VFCMADDCSH:
+    case ZYDIS_MNEMONIC_VFCMULCSH:
+    case ZYDIS_MNEMONIC_VFMADDCSH:
+    case ZYDIS_MNEMONIC_VFMULCSH: scalar = true; break;
+    case ZYDIS_MNEMONIC_VFCMADDCPH:
+    case ZYDIS_MNEMONIC_VFCMULCPH:
+    case ZYDIS_MNEMONIC_VFMADDCPH:
+    case ZYDIS_MNEMONIC_VFMULCPH:
+        s->element = 4;
+        vector = d->in.vl / 4u;
+        break;
+    case ZYDIS_MNEMONIC_VPSHUFBITQMB: /* a mask bit for each byte, the operand in quadwords */
+    case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
+    case ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB:
+        s->elements = d->in.vl;
+        s->element = on_amd_host() ? 1 : s->element | ELEMENT_WHOLE;
+        return;
+    default: break;
+    }
+    unsigned lanes = s->element ? d->in.vl / s->element : 0; /* of what a conversion to narrower elements reads */
+    if (lanes < vector &&
+        (d->zi.meta.category == ZYDIS_CATEGORY_CONVERT || d->zi.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID))
+        vector = lanes;
+    if (!vector)
+        vector = lanes;
+    if (scalar)
+        s->element = s->size;
+    if (!s->element)
+        s->element = 1;
+    s->elements = (u8)(scalar ? 1 : vector ? vector : s->size / s->element);
+    if (d->zi.meta.category == ZYDIS_CATEGORY_EXPAND || d->zi.meta.category == ZYDIS_CATEGORY_COMPRESS)
+        s->element |= ELEMENT_PACKED;
+    else if (s->elements != s->size / s->element)
+        s->element |= ELEMENT_WHOLE;
+}
+
+/* Does the instruction first look for a pending x87 exception? */
+static bool waits_for_x87(const struct decoded *d)
+{
+    if (d->class != CLASS_COPY || d->zi.mnemonic == ZYDIS_MNEMONIC_FNSTCW || d->zi.mnemonic == ZYDIS_MNEMONIC_FNSTSW)
+        return false;
+    if (d->zi.meta.isa_ext == ZYDIS_ISA_EXT_X87 || d->zi.mnemonic == ZYDIS_MNEMONIC_FISTTP)
+        return true;
+    for (unsigned i = 0; i < d->zi.operand_count; i++)
+        if (d->zo[i].type == ZYDIS_OPERAND_TYPE_REGISTER && d->zo[i].reg.value >= ZYDIS_REGISTER_MM0 &&
+            d->zo[i].reg.value <= ZYDIS_REGISTER_MM7)
+            return true;
+    return false;
+}
+
+static void emit_site(const struct tr *t, struct emit *c, struct site *s)
+{
+    if (waits_for_x87(t->d))
+        s->seg |= SITE_X87;
+    s->loans = t->loans;
+    emit_call_vcpu(c, VCPU_DISP(slow_mem));
+    for (unsigned i = 0; i < sizeof *s; i++)
+        emit_byte(c, ((const u8 *)s)[i]);
+}
+
+/* rcx = 0 if the tag of host register addr + disp says that [addr + disp, + size) is in its page; returns the JRCXZ to
+ * patch. Uses the register `index`, and r11 for the address if disp is not 0. */
+static u8 *emit_tag_check(struct emit *e, unsigned index, unsigned addr, s32 disp, unsigned size, size_t tags)
+{
+    if (disp)
+        emit_lea(e, true, H_ADDR, addr, H_NONE, 1, disp);
+    emit_pext(e, index, disp ? H_ADDR : addr, VCPU_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, index, (u32)tags);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, addr, 1, disp + (s32)size - 1);
+    emit_shr12(e, H_SCRATCH, H_SCRATCH);
+    return emit_jrcxz(e);
+}
+
+/* Kernels reach most data by pointers into their map of all memory; not their stacks and variables. */
+static bool may_be_direct(const struct tr *t, unsigned addr)
+{
+    const struct insn *in = &t->d->in;
+    if (!t->direct || addr == H_GUEST_RSP)
+        return false;
+    return !in->mem || (in->base < GPR_COUNT && in->base != RSP && in->seg != SEG_FS && in->seg != SEG_GS);
+}
+
+/*
+ * Leaves host minus linear in rcx if the TLB has [addr + disp, + size) in one page, else jumps to the cold part, with
+ * the address in r11. r11 is kept if it is `addr` (disp is 0 then), otherwise it is lost.
+ *
+ * By the direct tags the access need not wait for the difference to be loaded; what misses them tries the others in
+ * the cold part.
+ */
+static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, bool write)
+{
+    struct emit *e = &t->hot, *c = &t->cold;
+    size_t tag = write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag);
+    size_t add = write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd);
+    if (may_be_direct(t, addr)) {
+        size_t direct = write ? offsetof(struct tlb, dwtag) : offsetof(struct tlb, drtag);
+        u8 *hit = emit_tag_check(e, H_SCRATCH, addr, disp, size, direct);
+        emit_jmp(e, c->p);
+        emit_here8(e, hit);
+        emit_load(e, H_SCRATCH, VCPU_DISP(direct));
+        if (!disp)
+            emit_mov(c, H_ADDR, addr);
+        hit = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size, tag);
+        u8 *miss = emit_jmp8(c);
+        emit_here8(c, hit);
+        emit_pext(c, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
+        emit_gs_load(c, H_SCRATCH, H_SCRATCH, (u32)add);
+        emit_jmp(c, e->p);
+        emit_here8(c, miss);
+        return;
+    }
+    unsigned index = addr == H_ADDR ? H_SCRATCH : H_ADDR; /* r11 saves making the index twice */
+    u8 *hit = emit_tag_check(e, index, addr, disp, size, tag);
+    emit_jmp(e, c->p);
+    emit_here8(e, hit);
+    if (index == H_SCRATCH)
+        emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, index, (u32)add);
+    if (disp)
+        emit_lea(c, true, H_ADDR, addr, H_NONE, 1, disp);
+    else
+        emit_mov(c, H_ADDR, addr);
+}
+
+/* Is the base register enough to address the operand: it has a host register, and there is no index. */
+static bool is_simple(const struct tr *t, const struct access_note *note)
+{
+    return note->index == REG_NONE && host_of(t, note->base) != H_NONE;
+}
+
+bool grouped_keeps(const struct tr *t, const struct access_note *note)
+{
+    return is_simple(t, note) && t->group[note->group].started;
+}
+
+bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp)
+{
+    if (note->group == GROUP_NONE || t->group[note->group].slot == GROUP_NONE)
+        return false;
+    const struct group *g = &t->group[note->group];
+    if (is_simple(t, note)) {
+        *index = host_of(t, note->base);
+        *disp = note->disp;
+    } else { /* r11 holds the address, or that of the window */
+        *index = H_ADDR;
+        *disp = g->started ? 0 : note->offset - g->lo;
+    }
+    return true;
+}
+
+bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
+                  emit_body body, void *ctx)
+{
+    unsigned index;
+    if (!grouped_operand(t, note, &index, &t->mem_disp))
+        return false;
+    struct emit *e = &t->hot, *c = &t->cold;
+    struct group *g = &t->group[note->group];
+    bool simple = is_simple(t, note);
+    s32 slot = VCPU_DISP(group) + g->slot * 8;
+    t->mem_index = (u8)index;
+    if (!simple) {
+        emit_effective(t, H_ADDR, true);
+        t->in_r11 = REG_NONE;
+    }
+    if (g->started) {
+        if (t->in_rcx != g->slot)
+            emit_load(e, H_SCRATCH, slot);
+        t->in_rcx = g->slot;
+        emit_place(t, e);
+        body(t, e, ctx);
+        return true;
+    }
+    g->started = true;
+    u8 *retry = e->p;
+    s32 before = g->lo - note->offset, start = simple ? note->disp + before : before, span = g->hi - g->lo;
+    unsigned addr = index;
+    if (start && !simple) {
+        emit_lea(e, true, H_ADDR, H_ADDR, H_NONE, 1, start);
+        start = 0;
+    }
+    emit_check(t, addr, start, (unsigned)span, g->write);
+    emit_store(e, H_SCRATCH, slot);
+    t->in_r11 = REG_NONE;
+    t->in_rcx = g->slot;
+
+    /* If the access by itself is fine, the twin goes on from here. */
+    if (before)
+        emit_lea(c, true, H_ADDR, H_ADDR, H_NONE, 1, -before);
+    u8 *alone = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size,
+                               flags & SITE_WRITE ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
+    u8 *site = c->p + 7; /* behind the CALL */
+    struct site s = {.size = (u8)size,
+                     .offset = t->pos,
+                     .len = t->d->in.len,
+                     .seg = (u8)seg,
+                     .flags = (u8)((flags & ~SITE_LOCK) | SITE_GROUP | (g->write ? SITE_GROUP_WRITE : 0)),
+                     .before = (s16)before,
+                     .span = (u16)span,
+                     .retry = (s32)(retry - site),
+                     .resume = (s32)sizeof s};
+    emit_site(t, c, &s);
+    emit_here8(c, alone);
+    emit_loans(c, t->loans);
+    add_link(t, NULL, t->pos, true);
+
+    emit_place(t, e);
+    body(t, e, ctx);
+    return true;
+}
+
+void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body,
+                 void *ctx)
+{
+    struct emit *e = &t->hot, *c = &t->cold;
+    bool write = flags & SITE_WRITE;
+    /* Code segments are never writable, flat or not. */
+    if (addr == H_NONE || (write && seg == SEG_CS && !t->is64)) {
+        emit_segment(t, seg, size, write ? ACCESS_WRITE : ACCESS_READ);
+        addr = H_ADDR;
+    }
+    u8 *retry = e->p;
+    emit_check(t, addr, disp, size, write);
+    u8 *post = e->p;
+    t->in_r11 = REG_NONE;
+    t->in_rcx = GROUP_NONE;
+
+    u8 *site = c->p + 7; /* behind the CALL */
+    struct site s = {.size = (u8)size,
+                     .flags = (u8)flags,
+                     .offset = t->pos,
+                     .len = t->d->in.len,
+                     .seg = (u8)seg,
+                     .retry = (s32)(retry - site),
+                     .resume = write ? (s32)sizeof s : (s32)(post - site)};
+    if (flags & SITE_MASKED)
+        describe_mask(t, &s);
+    emit_site(t, c, &s);
+    t->mem_index = (u8)addr;
+    t->mem_disp = disp;
+    emit_place(t, e);
+    body(t, e, ctx);
+    if (!write)
+        return;
+    t->scratch_at = NULL; /* the cold part comes back with something else in them */
+    emit_place(t, c);
+    body(t, c, ctx);
+    emit_call_vcpu(c, VCPU_DISP(slow_done));
+    struct site_done d = {
+        .next = (s32)(e->p - c->p), .offset = t->pos, .len = t->d->in.len, .flags = (u8)flags, .loans = t->loans};
+    for (unsigned i = 0; i < sizeof d; i++)
+        emit_byte(c, ((const u8 *)&d)[i]);
+}

@@ -1,0 +1,189 @@
+/*
+ * Private to the translator's stages: translate.c (blocks), memory.c (operand addresses and the TLB check), rewrite.c
+ * (copied instructions), branch.c (control transfers and the stack), decode.c (Zydis output to what the stages need),
+ * group.c and loan.c (what instructions of a block share).
+ */
+#ifndef CPU_JIT_TRANSLATE_H
+#define CPU_JIT_TRANSLATE_H
+
+#include <Zydis/Zydis.h>
+
+#include "cpu/jit/emit.h"
+#include "cpu/jit/exec.h"
+
+#define BLOCK_MAX_INSNS 64
+#define INSN_MAX 15
+
+#define GROUP_MAX 64
+#define GROUP_NONE 0xff
+
+/* A memory access at a constant distance from a register, as group.c sees it. */
+struct access_note {
+    u8 base, index, scale; /* guest registers; base REG_NONE: not of this kind */
+    u8 size;
+    bool write;
+    u8 group;   /* index in tr.group, GROUP_NONE */
+    s32 disp;   /* from the registers' values before the instruction */
+    s32 offset; /* from their values at the start of the epoch */
+};
+
+/* Accesses off one register that are checked together: the first one checks the whole window and keeps the page's
+ * host-minus-linear difference in a slot of the vCPU. */
+struct group {
+    s32 lo, hi; /* window, from the register's value at the start of the epoch */
+    u32 epoch, index_epoch;
+    u8 base, index, scale;
+    u8 slot;
+    bool write;
+    bool started;           /* the check was emitted */
+    u16 first, last, count; /* instructions; members */
+};
+
+struct decoded {
+    ZydisDecodedInstruction zi;
+    ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
+    struct insn in;
+    u16 pos, next;
+    u8 class;   /* enum insn_class */
+    bool label; /* a branch of the block jumps here */
+    bool ends;  /* nothing falls through */
+    insn_fn fn;
+    struct access_note note[2]; /* the memory operand, the stack */
+};
+
+struct tr {
+    struct vcpu *v;
+    struct cache *c;
+    struct block *b;
+    struct emit hot, cold;
+    u32 mode;
+    bool is64;
+    bool flat;
+    bool direct;  /* supervisor mode, where most pages have the direct difference */
+    u8 ssz;       /* stack address size in bytes */
+    u16 pos;      /* offset in the page of the current instruction */
+    u16 next;     /* and of the one behind it */
+    bool lost;    /* out of memory in the cache */
+    u32 transfer; /* TRANSFER_* of the branch being translated, 0 for falling through */
+
+    struct decoded *d; /* the current instruction */
+    struct decoded insn[BLOCK_MAX_INSNS];
+    u32 insn_count;
+    struct group group[GROUP_MAX];
+    u32 group_count;
+
+    /* What the body of a memory access uses: host = [rcx + mem_index + mem_disp]. */
+    u8 mem_index;
+    s32 mem_disp;
+
+    /* What the scratch registers hold that need not be loaded again: r11 a guest register that has no host register
+     * (REG_NONE: nothing), rcx the difference of a group (GROUP_NONE). Stages that keep track say so by keep_scratch()
+     * behind their code; it holds for the next instruction if nothing else was emitted. */
+    u8 in_r11, in_rcx;
+    u8 *scratch_at;
+    bool unsaved; /* what r11 holds is not in the vCPU yet: among instructions that nothing can interrupt */
+    bool pure;    /* the current instruction is one of those */
+
+    u16 loans;      /* those in force at the current instruction */
+    u8 *loan_entry; /* the first instruction of the stretch, loans made */
+
+    struct {
+        u16 guest;
+        u8 *host;
+    } at[BLOCK_MAX_INSNS];
+    u32 at_count;
+    struct exit_link links[BLOCK_MAX_INSNS * 2];
+    u32 link_count;
+    struct place places[BLOCK_MAX_INSNS * 2];
+    u32 place_count;
+    struct place cold_places[BLOCK_MAX_INSNS * 2];
+    u32 cold_place_count;
+};
+
+/* decode.c: fills t->d's zi, zo, in. False: not a valid instruction (#UD), or longer than `avail` (*more). */
+bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more);
+/* Machine register number of a Zydis GPR of any width, or REG_NONE. AH..BH give 4..7 with *high. */
+unsigned decode_gpr(ZydisRegister reg, bool *high);
+
+/* memory.c */
+/* Host register of a guest GPR, or H_NONE if it lives in the vCPU. */
+unsigned host_of(const struct tr *t, unsigned guest);
+/* Emits the offset of the memory operand into host register dst, cut to 32 bits unless wide. */
+void emit_effective(struct tr *t, unsigned dst, bool wide);
+/* Emits the linear address of the memory operand; the host register that holds it (H_ADDR or a guest's). */
+unsigned emit_address(struct tr *t);
+typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);
+/*
+ * The TLB check of `size` bytes at host register `addr` plus disp (0 if addr is H_ADDR), then body with rcx = host
+ * minus linear; for writes the body is emitted again in the cold part, working on the bounce buffer. flags: SITE_*.
+ */
+void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body,
+                 void *ctx);
+/* r11 = linear address of r11 = offset in seg, outside flat modes. */
+void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access);
+/* Like emit_access for an access that group.c noted, if it is in a group (else false and nothing emitted).
+ * grouped_operand tells beforehand which host register and displacement the body will use, and grouped_keeps whether
+ * r11 still holds in the body what it holds now. */
+bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp);
+bool grouped_keeps(const struct tr *t, const struct access_note *note);
+bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
+                  emit_body body, void *ctx);
+/* See scratch_at. */
+static inline void keep_scratch(struct tr *t)
+{
+    t->scratch_at = t->hot.p;
+}
+/* Stores what r11 holds if that is still to be done; r11 goes on to hold it. */
+static inline void save_scratch(struct tr *t)
+{
+    if (!t->unsaved)
+        return;
+    bool kept = t->scratch_at == t->hot.p;
+    emit_store(&t->hot, H_ADDR, gpr_disp(t->in_r11));
+    t->unsaved = false;
+    if (kept)
+        keep_scratch(t);
+}
+/* A copied instruction that may raise a host fault starts here. */
+void emit_place(struct tr *t, struct emit *e);
+
+/* rewrite.c */
+/* SITE_* flags and bytes of the memory operand. */
+unsigned access_flags(const struct decoded *d, unsigned *size);
+/* Copied instructions fault as the host's do, whatever vendor the guest sees. */
+bool on_amd_host(void);
+void translate_copy(struct tr *t);
+/* Integer arithmetic between registers: no fault, no exit, nothing that reads or changes the vCPU. */
+bool is_pure(const struct tr *t);
+void translate_bit(struct tr *t);
+void translate_lea(struct tr *t);
+void translate_xlat(struct tr *t);
+
+/* group.c: finds accesses that can be checked together. */
+void group_accesses(struct tr *t);
+
+/* loan.c: finds a stretch of the block where a loan pays, into t->b's loan fields. */
+void find_loans(struct tr *t);
+/* Makes the loans, or ends them: the same exchanges. r11 is lost. */
+void emit_loans(struct emit *e, u16 loans);
+/* Host register of one without a home, H_NONE if nothing is lent to it. */
+unsigned loan_host(u16 loans, unsigned homeless);
+
+/* branch.c */
+void translate_branch(struct tr *t);
+void translate_stack(struct tr *t);
+/* A jump to an offset from the page's start; it ends loans if it leaves their stretch. */
+void emit_goto(struct tr *t, s32 target, bool word);
+/* Where a direct branch goes, from the page's start; TARGET_NONE: the instruction is none. */
+#define TARGET_NONE INT32_MIN
+s32 branch_target(const struct decoded *d);
+/* A link whose stub is at the end of the cold part; field may be NULL: reached by falling into the stub. */
+void add_link(struct tr *t, u8 *field, u16 target, bool plain);
+/* What a link to a block that crosses its page jumps to: the jump cache knows whether the second page is still the
+ * same. */
+void emit_far_link(struct emit *e, u16 target);
+
+/* translate.c */
+void emit_call_insn(struct tr *t, insn_fn fn, bool ends);
+
+#endif

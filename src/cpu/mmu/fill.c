@@ -1,0 +1,174 @@
+/*
+ * Filling the TLB: from a walk to an entry that translated code may use, or to the decision that it may not.
+ *
+ * An entry for writing exists only for RAM pages without translated code, whose dirty bits are set; it announces itself
+ * in the page's flags before it looks at RAM_CODE, as a translator does the other way round. Pages with data
+ * breakpoints and the APIC's page are never entered, nor is anything while alignment is checked: those accesses come to
+ * mem.c.
+ */
+#include "cpu/mmu/segment.h"
+#include "cpu/mmu/tlb.h"
+#include "cpu/mmu/walk.h"
+
+bool watch_match(const struct vcpu *v, u64 la, unsigned size, bool write, u64 *dr6)
+{
+    static const u8 lengths[4] = {1, 2, 8, 4};
+    *dr6 = 0;
+    for (unsigned n = 0; n < 4; n++) {
+        unsigned rw = v->dr7 >> (16 + n * 4) & 3;
+        if (!(v->dr7 >> (n * 2) & 3) || !(rw == 3 || (rw == 1 && write)))
+            continue;
+        u64 length = lengths[v->dr7 >> (18 + n * 4) & 3];
+        u64 at = linear(v, v->dr[n] & ~(length - 1));
+        if (at - la < size || la - at < length)
+            *dr6 |= BIT64(n);
+    }
+    return *dr6 != 0;
+}
+
+static void entry_count(struct tlb *t, u32 i)
+{
+    const u32 listed = ARRAY_LEN(t->filled_list);
+    if (t->filled && t->filled <= listed && t->filled_list[t->filled - 1] == i)
+        return; /* the same entry again, after INVLPG perhaps */
+    if (t->filled < listed)
+        t->filled_list[t->filled] = (u16)i;
+    t->filled++;
+}
+
+static void attributes_note(struct tlb *t, u64 la, const struct walk *w)
+{
+    t->has_global |= w->global;
+    if (w->shift > PAGE_SHIFT) {
+        unsigned size = w->shift > 22;
+        u32 bit = large_bit(la, size ? 30 : 22);
+        t->large[size][bit / 64] |= BIT64(bit % 64);
+        t->has_large = true;
+    }
+}
+
+/* Takes a write mapping of a RAM page. False: it holds translated code. */
+static bool writer_register(const struct vcpu *v, struct ram_slot *slot, gpa_t gpa)
+{
+    u32 *flags = &slot->page_flags[(gpa.a - slot->start) >> PAGE_SHIFT];
+    u32 bit = BIT(v->index % 31);
+    u32 old = __atomic_load_n(flags, __ATOMIC_SEQ_CST);
+    if (!(old & (RAM_CODE | bit)))
+        old = __atomic_fetch_or(flags, bit, __ATOMIC_SEQ_CST);
+    return !(old & RAM_CODE);
+}
+
+bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const struct walk *w)
+{
+    u64 page = la & ~PAGE_MASK, dr6;
+    gpa_t gpa = GPA(w->gpa.a & ~PAGE_MASK);
+    if ((t->key.flags & (TLB_USER | TLB_AC)) == (TLB_USER | TLB_AC))
+        return false;
+    if (unlikely(watch_armed(v)) && watch_match(v, page, PAGE_SIZE, true, &dr6))
+        return false;
+    if (unlikely(mem_is_apic(v, gpa)))
+        return false;
+    struct ram_slot *slot = vm_slot(v->vm, gpa);
+    if (!slot)
+        return false;
+    u32 i = tlb_index(la);
+    u64 tag = -page;
+    u64 host = (u64)slot->host + (gpa.a - slot->start);
+    /* The other kind of access gets an entry too if that evicts none. */
+    bool write = access & ACCESS_WRITE || t->wtag[i] == tlb_empty(i) || t->wtag[i] == tag;
+    bool read = !(access & ACCESS_WRITE) || t->rtag[i] == tlb_empty(i) || t->rtag[i] == tag;
+    if (write && !(w->write && !slot->readonly && writer_register(v, slot, gpa))) {
+        if (access & ACCESS_WRITE)
+            return false;
+        write_drop(t, i);
+        write = false;
+    }
+    if ((read && t->rtag[i] != tag) || (write && t->wtag[i] != tag))
+        entry_count(t, i);
+    attributes_note(t, la, w);
+    direct_vote(v, t, host - page);
+    if (read)
+        read_enter(t, i, tag, host - page);
+    if (write) {
+        write_enter(t, i, tag, host - page);
+        t->written[written_bit(host) / 64] |= BIT64(written_bit(host) % 64);
+    }
+    return true;
+}
+
+void tlb_enter_fetch(struct tlb *t, u64 la, const struct walk *w)
+{
+    u32 i = tlb_index(la);
+    u64 tag = -(la & ~PAGE_MASK);
+    if (t->xtag[i] != tag) {
+        t->fetch_lost |= t->xtag[i] != tlb_empty(i);
+        entry_count(t, i);
+    }
+    attributes_note(t, la, w);
+    t->xgpa[i] = w->gpa.a & ~PAGE_MASK;
+    t->xtag[i] = tag;
+}
+
+enum outcome mem_canonical(struct vcpu *v, u64 la, unsigned size, bool stack)
+{
+    if (!in_long_mode(v) || likely(is_canonical(v, la) && is_canonical(v, la + size - 1)))
+        return CPU_OK;
+    return stack ? raise_ss(v, 0) : raise_gp(v, 0);
+}
+
+enum outcome mmu_translate(struct vcpu *v, u64 la, enum access access, gpa_t *gpa)
+{
+    struct walk w;
+    la = linear(v, la);
+    TRY(mem_canonical(v, la, 1, false));
+    TRY(walk_linear(v, la, access, &w));
+    *gpa = w.gpa;
+    return CPU_OK;
+}
+
+#define AHEAD 32 /* pages */
+
+/* Whoever goes through memory page by page gets a few pages at once. */
+static void fill_ahead(struct vcpu *v, struct tlb *t, u64 la, enum access access, struct walk *w)
+{
+    u64 page = la & ~PAGE_MASK, *next = &v->mmu->next_fill[access & ACCESS_WRITE ? 1 : 0];
+    bool sequential = page == *next;
+    for (unsigned n = 1; n < AHEAD && sequential && walk_next(v, access, w); n++) {
+        page += PAGE_SIZE;
+        if (!tlb_enter(v, t, page, access, w))
+            break;
+    }
+    *next = page + PAGE_SIZE;
+}
+
+enum outcome mmu_fill(struct vcpu *v, u64 la, enum access access, bool *filled)
+{
+    struct walk w;
+    *filled = false;
+    la = linear(v, la);
+    TRY(mem_canonical(v, la, 1, false));
+    mmu_select(v);
+    TRY(walk_linear(v, la, access, &w));
+    struct tlb *t = tlb_for(v, access);
+    *filled = t && tlb_enter(v, t, la, access, &w);
+    if (*filled)
+        fill_ahead(v, t, la, access, &w);
+    return CPU_OK;
+}
+
+enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa)
+{
+    struct walk w;
+    la = linear(v, la);
+    u32 i = tlb_index(la);
+    mmu_select(v);
+    if (likely(tlb_hit(v->tlb->xtag[i], la, 1))) {
+        gpa->a = v->tlb->xgpa[i] | (la & PAGE_MASK);
+        return CPU_OK;
+    }
+    TRY(mem_canonical(v, la, 1, false));
+    TRY(walk_linear(v, la, ACCESS_FETCH, &w));
+    tlb_enter_fetch(v->tlb, la, &w);
+    *gpa = w.gpa;
+    return CPU_OK;
+}

@@ -1,0 +1,198 @@
+/*
+ * Guest linear addresses: translation through one or two stages, the tagged software TLBs that translated code
+ * reads, and memory access for C code of the core.
+ *
+ * A struct tlb is one context: (level, VPID or ASID, PCID or CR3, EPTP or nCR3, user/supervisor, SMAP override,
+ * paging-control bits, PKRU). Each vCPU has a handful; entering a context that is still here costs a pointer
+ * switch. Translated code finds the arrays by GS: rtag/wtag hold minus the page's linear address (so that tag +
+ * address is the offset in the page on a hit), radd/wadd the host page minus the linear page. Reads and writes have
+ * entries of their own, so that copying between pages that share an index does not evict at each turn. Arrays are
+ * separate because SIB scales by 8 at most. An empty tag at index i is tlb_empty(i): it belongs to a page that indexes
+ * elsewhere, so no address, canonical or not, can hit it.
+ */
+#ifndef CPU_MMU_MMU_H
+#define CPU_MMU_MMU_H
+
+#include "cpu/core/access.h"
+#include "cpu/core/fault.h"
+#include "cpu/core/vcpu.h"
+#include "cpu/mmu/mode.h"
+
+#define TLB_BITS 11
+#define TLB_SIZE (1u << TLB_BITS)
+#define JUMP_BITS 13
+#define JUMP_SIZE (1u << JUMP_BITS)
+
+struct tlb_key {
+    u64 root;  /* CR3 page-table base, or PCID-independent identity: what makes the mapping */
+    u64 nroot; /* EPTP or nCR3 while in L2 with a second stage, else 0 */
+    u32 space; /* VPID or ASID; 0 for L1 */
+    u16 pcid;
+    u16 flags;   /* TLB_USER, TLB_AC, TLB_GUEST, ... and a digest of the paging-control bits */
+    u32 control; /* digest of CR0.WP/PG, CR4.PSE/PAE/SMEP/SMAP/LA57/PKE, EFER.NXE/LMA */
+    u32 pkru;
+};
+
+struct tlb {
+    /* reached by translated code through GS */
+    u64 rtag[TLB_SIZE];
+    u64 wtag[TLB_SIZE];
+    u64 radd[TLB_SIZE];
+    u64 wadd[TLB_SIZE];
+    u64 jtag[JUMP_SIZE];  /* minus the linear address of a block's start */
+    u64 jcode[JUMP_SIZE]; /* its far entry; means nothing while jtag does not match */
+    u64 drtag[TLB_SIZE];  /* rtag and wtag once more, of pages whose difference is `direct` */
+    u64 dwtag[TLB_SIZE];
+    /* C only */
+    u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
+    u64 xgpa[TLB_SIZE]; /* guest-physical page of a fetch */
+    struct tlb_key key;
+    u64 direct; /* the difference, host minus linear, that most pages have: see direct_vote() */
+    u32 votes;  /* for it; 0 to DIRECT_SURE */
+    u32 jmode;  /* vcpu.mode that jtag/jcode were filled under */
+    u32 filled; /* entries filled since the last flush; the first ones are listed */
+    u16 filled_list[64];
+    u32 jfilled; /* the same of the jump cache */
+    u16 jfilled_list[128];
+    bool has_large; /* entries from large pages, noted in `large` by region of 4 MiB or 1 GiB */
+    bool has_global;
+    bool fetch_lost; /* fetch entries were replaced: jtag may know pages that xtag does not */
+    u64 large[2][4];
+    u64 written[TLB_SIZE / 64]; /* filter over host pages with a write mapping */
+};
+
+static inline u64 tlb_empty(u32 i)
+{
+    return -((u64)((i + TLB_SIZE / 2) % TLB_SIZE) << PAGE_SHIFT);
+}
+
+static inline u32 tlb_index(u64 la)
+{
+    return (la >> PAGE_SHIFT) % TLB_SIZE;
+}
+
+/* The bits of a linear address that make the jump cache index (vcpu.jump_mask): above the lowest, as functions are
+ * aligned and return addresses seldom as close as that. */
+#define JUMP_SHIFT 1
+#define JUMP_MASK ((JUMP_SIZE - 1ull) << JUMP_SHIFT)
+static inline u32 jump_index(u64 la)
+{
+    return (la & JUMP_MASK) >> JUMP_SHIFT;
+}
+
+/* A tag that no address of the index matches. */
+static inline u64 jump_empty(u32 i)
+{
+    return -((u64)((i + JUMP_SIZE / 2) % JUMP_SIZE) << JUMP_SHIFT);
+}
+
+/* Are the direct tags of the current context of use? */
+bool mmu_is_direct(const struct vcpu *v);
+
+/* The jump cache, for flat modes: the far entry of the block at a linear address, NULL if it is not there. */
+static inline const u8 *jump_find(const struct tlb *t, u64 la)
+{
+    u32 i = jump_index(la);
+    return t->jtag[i] == -la ? (const u8 *)t->jcode[i] : NULL;
+}
+
+static inline void jump_enter(struct tlb *t, u64 la, const u8 *code)
+{
+    u32 i = jump_index(la);
+    if (t->jtag[i] == jump_empty(i)) {
+        if (t->jfilled < ARRAY_LEN(t->jfilled_list))
+            t->jfilled_list[t->jfilled] = (u16)i;
+        t->jfilled++;
+    }
+    t->jcode[i] = (u64)code;
+    t->jtag[i] = -la;
+}
+
+/* Created by cpu_create with memory from the accelerator. Sets up the contexts. */
+size_t mmu_size(void);
+void mmu_init(struct vcpu *v, void *memory);
+
+/*
+ * Translates one linear address for `access` and sets accessed and dirty bits as the manual says. Fills no TLB.
+ * On CPU_OK *gpa is the final guest-physical address (after the second stage). CPU_FAULT: #PF is in v->fault.
+ * CPU_NESTED_EXIT: EPT violation or misconfiguration, or NPT fault; the exit is done.
+ * Source: SDM vol. 3A "Paging"; APM vol. 2 "Page Translation and Protection", "Nested Paging".
+ */
+MUST_CHECK enum outcome mmu_translate(struct vcpu *v, u64 la, enum access access, gpa_t *gpa);
+
+/*
+ * Slow path of translated code: makes the TLB entry for the page of `la` serve `access` if it can.
+ * *filled false on CPU_OK: the page may be accessed but not through the TLB (device memory, ROM write,
+ * translated code in it, data breakpoint, alignment checking): use mem_read/mem_write.
+ */
+MUST_CHECK enum outcome mmu_fill(struct vcpu *v, u64 la, enum access access, bool *filled);
+
+/* Raises #GP(0), or #SS(0) for a reference through SS, unless both ends of the range are canonical. mmu_fill and the
+ * mem_ functions raise #GP(0) themselves. */
+MUST_CHECK enum outcome mem_canonical(struct vcpu *v, u64 la, unsigned size, bool stack);
+
+/* Instruction fetch: guest-physical address of `la`, cached in xtag/xgpa. */
+MUST_CHECK enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa);
+
+/*
+ * Memory access by linear address for C code, any size, page crossings and device memory included. A write touches
+ * nothing unless all of it is permitted. Pages with translated code are invalidated as needed.
+ * Alignment checking (#AC) is done here when CR0.AM, RFLAGS.AC and CPL 3 ask for it and access is not implicit.
+ */
+MUST_CHECK enum outcome mem_read(struct vcpu *v, u64 la, void *buf, unsigned size, enum access access);
+MUST_CHECK enum outcome mem_write(struct vcpu *v, u64 la, const void *buf, unsigned size, enum access access);
+/* Checks that a later mem_write of the range cannot fault. */
+MUST_CHECK enum outcome mem_probe(struct vcpu *v, u64 la, unsigned size, enum access access);
+/*
+ * A pointer for up to `size` bytes at `la` that lie in one RAM page with the given access, or NULL in *host if it is
+ * not plain RAM; *span is how many bytes to the end of the page. For string instructions.
+ */
+MUST_CHECK enum outcome mem_pointer(struct vcpu *v, u64 la, enum access access, void **host, u64 *span);
+
+/*
+ * Atomic compare-exchange of 1, 2, 4 or 8 bytes at a linear address (locked descriptor updates). *old returns what was
+ * there.
+ */
+MUST_CHECK enum outcome mem_cmpxchg(struct vcpu *v, u64 la, u64 *old, u64 new_value, unsigned size, enum access access);
+
+/* Physical access for VMCS, VMCB, MSR lists, bitmaps: never faults; outside RAM reads give ones, writes are dropped
+ * (or reach devices). phys_write invalidates translated code. */
+void phys_read(struct vcpu *v, gpa_t gpa, void *buf, unsigned size);
+void phys_write(struct vcpu *v, gpa_t gpa, const void *buf, unsigned size);
+static inline u64 phys_read_u64(struct vcpu *v, gpa_t gpa)
+{
+    u64 x;
+    phys_read(v, gpa, &x, 8);
+    return x;
+}
+
+/* Selects the TLB context that fits the current state (called by mode_update, MOV CR3, VM entry and exit...), points GS
+ * base at it and empties its jump cache if v->mode changed. Cheap when nothing changed. */
+void mmu_select(struct vcpu *v);
+/* The calling thread is going to run this vCPU: points its GS base at the current context. */
+void mmu_attach(struct vcpu *v);
+
+/* Invalidations, of what the state of the vCPU is now: after a change of CR3 call mmu_select too. Each does what the
+ * manual demands of the instruction it is named after, no more if cheap. */
+void mmu_flush_all(struct vcpu *v);                       /* all contexts of this vCPU */
+void mmu_flush_nonglobal(struct vcpu *v);                 /* MOV CR3 without bit 63: current space and PCID */
+void mmu_flush_global(struct vcpu *v);                    /* CR4.PGE and others: current space, all PCIDs */
+void mmu_flush_pcid(struct vcpu *v, u32 space, u16 pcid); /* INVPCID 1 */
+void mmu_flush_page(struct vcpu *v, u32 space, bool all_pcids, u16 pcid, u64 la); /* INVLPG, INVPCID 0, INVVPID 0 */
+void mmu_flush_space(struct vcpu *v, u32 space);                                  /* INVVPID 1 and 3, ASID flush */
+void mmu_flush_nroot(struct vcpu *v, u64 nroot, bool all);                        /* INVEPT */
+/* Another vCPU translated code from this page: take away write permission (all contexts; callers hold exclusive). */
+void mmu_protect_page(struct vcpu *v, gpa_t page);
+/* Empties every jump cache of this vCPU (code cache flush). */
+void mmu_flush_jumps(struct vcpu *v);
+
+/* PAE: loads pdpte[] from CR3; #GP(0) if reserved bits are set. */
+MUST_CHECK enum outcome mmu_load_pdptes(struct vcpu *v, u64 cr3);
+
+/* The current second stage and space, set by VM entry and exit. Takes effect on the TLB at the next mmu_select. */
+enum stage2 { STAGE2_NONE, STAGE2_EPT, STAGE2_NPT };
+void mmu_set_stage2(struct vcpu *v, enum stage2 kind, u64 root /* EPTP or nCR3 */, u32 space /* VPID or ASID */);
+/* NPT uses L1's paging control bits (hCR0, hCR4, hEFER) for the nested walk. */
+void mmu_set_npt_control(struct vcpu *v, u64 hcr0, u64 hcr4, u64 hefer);
+
+#endif

@@ -1,0 +1,446 @@
+/*
+ * TLB contexts: choosing the one that fits the vCPU's state, filling, and the invalidations of the manuals.
+ *
+ * A context is found by a key that holds everything a cached translation depends on, so that a change of CR0.WP,
+ * EFLAGS.AC, PKRU or CPL needs no flush. Invalidations drop whole contexts, which costs nothing until the slot is used
+ * again; only INVLPG-like ones go into the arrays. Global pages are not shared between contexts: MOV to CR3 drops them
+ * too, which the manual allows. Rejected: entries tagged with a generation, which would put another load on translated
+ * code's path.
+ * Source: SDM vol. 3A "Caching Translation Information"; APM vol. 2 "Translation-Lookaside Buffer (TLB)".
+ */
+#include "cpu/mmu/tlb.h"
+
+#include "cpu/core/copy.h"
+#include "cpu/mmu/walk.h"
+
+/* No vcpu.mode has these bits: the jump cache must be emptied before use. */
+#define JMODE_STALE (~0u)
+
+size_t mmu_size(void)
+{
+    return sizeof(struct mmu);
+}
+
+/* By field: wider loads would wait for the narrow stores of key_now. */
+static inline bool key_equal(const struct tlb_key *a, const struct tlb_key *b)
+{
+    return !((a->root ^ b->root) | (a->nroot ^ b->nroot) | (a->space ^ b->space) | (a->control ^ b->control) |
+             (a->pkru ^ b->pkru) | (u32)((a->pcid ^ b->pcid) | (a->flags ^ b->flags)));
+}
+
+static unsigned key_hint(const struct tlb_key *k)
+{
+    u64 h = (k->root >> PAGE_SHIFT) ^ (k->nroot >> 8) ^ k->pkru ^ (u64)k->control << 32;
+    h ^= (u64)k->flags << 24 ^ (u64)k->pcid << 40 ^ (u64)k->space << 50;
+    return (unsigned)(h * 0x9e3779b97f4a7c15ull >> 58) % TLB_HINTS;
+}
+
+static u32 control_digest(const struct vcpu *v)
+{
+    u32 c = 0;
+    c |= v->cr0 & CR0_PG ? BIT(0) : 0;
+    c |= v->cr0 & CR0_WP ? BIT(1) : 0;
+    c |= v->efer & EFER_NXE ? BIT(2) : 0;
+    c |= v->efer & EFER_LMA ? BIT(3) : 0;
+    return c | (u32)(v->cr4 & (CR4_PSE | CR4_PAE | CR4_SMEP | CR4_SMAP | CR4_LA57 | CR4_PKE));
+}
+
+static u16 key_flags(const struct vcpu *v)
+{
+    u16 f = v->in_guest ? TLB_GUEST : 0;
+    bool ac = v->flags & FLAG_AC;
+    if (v->cpl == 3) {
+        f |= TLB_USER;
+        if (ac && v->cr0 & CR0_AM)
+            f |= TLB_AC;
+    } else if (ac && v->cr4 & CR4_SMAP) {
+        f |= TLB_AC;
+    }
+    return f;
+}
+
+static struct tlb_key key_now(const struct vcpu *v)
+{
+    const struct mmu *m = v->mmu;
+    struct tlb_key k = {.space = m->space, .flags = key_flags(v), .control = control_digest(v)};
+    if (v->cr0 & CR0_PG) {
+        if (in_long_mode(v))
+            k.root = v->cr3 & 0x000ffffffffff000;
+        else
+            k.root = v->cr4 & CR4_PAE ? v->cr3 & 0xffffffe0 : v->cr3 & 0xfffff000;
+        if (v->cr4 & CR4_PCIDE)
+            k.pcid = v->cr3 & CR3_PCID_MASK;
+        if (v->cr4 & CR4_PKE && in_long_mode(v))
+            k.pkru = v->pkru;
+    }
+    if (m->kind != STAGE2_NONE)
+        k.nroot = m->root;
+    return k;
+}
+
+static void copy_words(u64 *dst, const u64 *src, size_t n)
+{
+    __asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
+}
+
+static void jumps_empty(struct mmu *m, struct tlb *t)
+{
+    if (t->jfilled <= ARRAY_LEN(t->jfilled_list)) {
+        for (u32 n = 0; n < t->jfilled; n++) {
+            u32 i = t->jfilled_list[n];
+            t->jtag[i] = jump_empty(i);
+        }
+    } else {
+        copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
+    }
+    t->jfilled = 0;
+}
+
+/* Empties data and fetch entries; the jump cache is left stale. */
+static void context_empty(struct mmu *m, struct tlb *t)
+{
+    u32 bit = BIT(tlb_number(m, t));
+    if (m->touched & bit && t->filled <= ARRAY_LEN(t->filled_list)) {
+        for (u32 n = 0; n < t->filled; n++) {
+            u32 i = t->filled_list[n];
+            read_drop(t, i);
+            write_drop(t, i);
+            t->xtag[i] = tlb_empty(i);
+        }
+    } else {
+        copy_words(t->rtag, m->empty, TLB_SIZE);
+        copy_words(t->wtag, m->empty, TLB_SIZE);
+        copy_words(t->drtag, m->empty, TLB_SIZE);
+        copy_words(t->dwtag, m->empty, TLB_SIZE);
+        copy_words(t->xtag, m->empty, TLB_SIZE);
+        if (!(m->touched & bit))
+            copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
+        m->touched |= bit;
+    }
+    t->filled = 0;
+    t->has_large = t->has_global = t->fetch_lost = false;
+    fill_bytes(t->large, 0, sizeof t->large);
+    fill_bytes(t->written, 0, sizeof t->written);
+    t->jmode = JMODE_STALE;
+}
+
+static struct tlb *context_find(struct mmu *m, const struct tlb_key *k)
+{
+    u8 *hint = &m->hint[key_hint(k)];
+    if (likely(m->valid >> *hint & 1 && key_equal(&m->key[*hint], k)))
+        return &m->tlb[*hint];
+    for (u32 i = 0; i < TLB_CONTEXTS; i++) {
+        if (m->valid >> i & 1 && key_equal(&m->key[i], k)) {
+            *hint = (u8)i;
+            return &m->tlb[i];
+        }
+    }
+    return NULL;
+}
+
+/* Contexts of all CPUs together stay below some 90 MiB. */
+static u32 context_limit(const struct vm *vm)
+{
+    u32 each = vm->vcpu_count <= 16 ? TLB_CONTEXTS : 16 * TLB_CONTEXTS / vm->vcpu_count;
+    return each < 4 ? 4 : each;
+}
+
+/* A slot that was forgotten, one whose memory is in use already if possible; else the least recently used. */
+static u32 context_victim(const struct mmu *m, u32 limit)
+{
+    u32 free = ~m->valid & (u32)(BIT64(limit) - 1);
+    if (free & m->touched)
+        return (u32)__builtin_ctz(free & m->touched);
+    if (free)
+        return (u32)__builtin_ctz(free);
+    u32 best = 0;
+    for (u32 i = 1; i < limit; i++) {
+        if (m->used[i] < m->used[best])
+            best = i;
+    }
+    return best;
+}
+
+static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
+{
+    struct mmu *m = v->mmu;
+    u32 i = context_victim(m, context_limit(v->vm));
+    struct tlb *t = &m->tlb[i];
+    context_empty(m, t);
+    t->key = m->key[i] = *k;
+    t->direct = m->direct;
+    t->votes = m->direct ? DIRECT_NEW : 1;
+    m->valid |= BIT(i);
+    m->hint[key_hint(k)] = (u8)i;
+    return t;
+}
+
+static void page_drop(struct tlb *t, u64 la);
+
+/* Takes pages with newly enabled data breakpoints out of every context: accesses to them must come to C. */
+static void watch_update(struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    u64 dr7 = v->dr7 & 0xffff00ff;
+    bool same = dr7 == m->watch_dr7;
+    for (unsigned n = 0; n < 4; n++)
+        same &= v->dr[n] == m->watch_dr[n];
+    if (same)
+        return;
+    m->watch_dr7 = dr7;
+    for (unsigned n = 0; n < 4; n++) {
+        m->watch_dr[n] = v->dr[n];
+        if (!(dr7 >> (n * 2) & 3) || !(dr7 >> (16 + n * 4) & 1))
+            continue;
+        for (u32 valid = m->valid; valid; valid &= valid - 1)
+            page_drop(&m->tlb[__builtin_ctz(valid)], v->dr[n]);
+    }
+}
+
+void mmu_select(struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    if (unlikely((v->dr7 | m->watch_dr7) & 0xff))
+        watch_update(v);
+    struct tlb_key k = key_now(v);
+    struct tlb *t = v->tlb;
+    if (!key_equal(&t->key, &k) || !(m->valid >> tlb_number(m, t) & 1)) {
+        t = context_find(m, &k);
+        if (unlikely(!t))
+            t = context_create(v, &k);
+        m->used[tlb_number(m, t)] = ++m->clock;
+        v->tlb = t;
+        v->direct = t->direct;
+        __builtin_ia32_wrgsbase64((u64)t);
+    }
+    if (unlikely(t->jmode != (v->mode & ~MODE_STEP))) {
+        jumps_empty(m, t);
+        t->jmode = v->mode & ~MODE_STEP;
+    }
+}
+
+void mmu_attach(struct vcpu *v)
+{
+    mmu_select(v);
+    __builtin_ia32_wrgsbase64((u64)v->tlb);
+}
+
+void mmu_init(struct vcpu *v, void *memory)
+{
+    struct mmu *m = memory;
+    v->mmu = m;
+    for (u32 i = 0; i < TLB_SIZE; i++)
+        m->empty[i] = tlb_empty(i);
+    for (u32 i = 0; i < JUMP_SIZE; i++)
+        m->jump_empty[i] = jump_empty(i);
+    v->tlb_mask = (u64)(TLB_SIZE - 1) << PAGE_SHIFT;
+    v->jump_mask = JUMP_MASK;
+    struct tlb_key k = key_now(v);
+    v->tlb = context_create(v, &k);
+    v->direct = v->tlb->direct;
+}
+
+bool mmu_is_direct(const struct vcpu *v)
+{
+    return v->tlb->votes > DIRECT_NEW / 2;
+}
+
+void direct_vote(struct vcpu *v, struct tlb *t, u64 add)
+{
+    struct mmu *m = v->mmu;
+    if (t->key.flags & TLB_USER)
+        return;
+    if (likely(add == t->direct)) {
+        t->votes += t->votes < DIRECT_SURE;
+        return;
+    }
+    if (--t->votes)
+        return;
+    copy_words(t->drtag, m->empty, TLB_SIZE);
+    copy_words(t->dwtag, m->empty, TLB_SIZE);
+    t->direct = m->direct = add;
+    t->votes = DIRECT_NEW;
+    if (t == v->tlb)
+        v->direct = add;
+}
+
+struct tlb *tlb_for(struct vcpu *v, enum access access)
+{
+    struct tlb *t = v->tlb;
+    bool user = t->key.flags & TLB_USER;
+    if (likely(!(access & (ACCESS_IMPLICIT | ACCESS_USER))))
+        return likely(user == (v->cpl == 3)) ? t : NULL;
+    if (access & ACCESS_USER)
+        return user ? t : NULL;
+    if (!(t->key.flags & (TLB_USER | TLB_AC)))
+        return t;
+    struct tlb_key k = t->key;
+    k.flags &= ~(TLB_USER | TLB_AC);
+    return context_find(v->mmu, &k);
+}
+
+/* Jump cache entries for code in [start, start + size). */
+static void jumps_drop(struct tlb *t, u64 start, u64 size)
+{
+    u64 last = (start + size - 1) >> JUMP_SHIFT, count = last - (start >> JUMP_SHIFT) + 1;
+    if (count > JUMP_SIZE)
+        count = JUMP_SIZE;
+    for (u32 n = 0, i = jump_index(start); n < count; n++, i = (i + 1) % JUMP_SIZE) {
+        if (-t->jtag[i] - start < size)
+            t->jtag[i] = jump_empty(i);
+    }
+}
+
+/* Regions by which large pages are noted. */
+static const u8 large_shift[2] = {22, 30};
+
+static void region_drop(struct tlb *t, u64 start, u64 size)
+{
+    bool fetched = t->fetch_lost;
+    bool listed = t->filled <= ARRAY_LEN(t->filled_list);
+    for (u32 n = 0; n < (listed ? t->filled : TLB_SIZE); n++) {
+        u32 i = listed ? t->filled_list[n] : n;
+        if (-t->rtag[i] - start < size)
+            read_drop(t, i);
+        if (-t->wtag[i] - start < size)
+            write_drop(t, i);
+        if (-t->xtag[i] - start < size) {
+            t->xtag[i] = tlb_empty(i);
+            fetched = true;
+        }
+    }
+    if (fetched)
+        jumps_drop(t, start, size);
+}
+
+static bool may_be_in_large(const struct tlb *t, u64 la, unsigned size)
+{
+    u32 bit = large_bit(la, large_shift[size]);
+    return t->has_large && t->large[size][bit / 64] >> (bit % 64) & 1;
+}
+
+/* INVLPG on one context: the page, and every entry that was made from a large page that `la` may lie in. */
+static void page_drop(struct tlb *t, u64 la)
+{
+    u64 page = la & ~PAGE_MASK;
+    for (unsigned size = 0; size < 2; size++)
+        if (may_be_in_large(t, la, size))
+            region_drop(t, la & ~(BIT64(large_shift[size]) - 1), BIT64(large_shift[size]));
+    u32 i = tlb_index(la);
+    if (t->rtag[i] == -page)
+        read_drop(t, i);
+    if (t->wtag[i] == -page)
+        write_drop(t, i);
+    if (t->xtag[i] == -page || t->fetch_lost) {
+        if (t->xtag[i] == -page)
+            t->xtag[i] = tlb_empty(i);
+        jumps_drop(t, page - 15, PAGE_SIZE + 15); /* and blocks that cross into it */
+    }
+}
+
+/* A context that is not current and may have entries of a large page there is forgotten: that costs nothing now. */
+static void other_drop(struct vcpu *v, struct tlb *t, u64 la)
+{
+    if (t != v->tlb && (may_be_in_large(t, la, 0) || may_be_in_large(t, la, 1)))
+        v->mmu->valid &= ~BIT(tlb_number(v->mmu, t));
+    else
+        page_drop(t, la);
+}
+
+void mmu_flush_all(struct vcpu *v)
+{
+    v->mmu->valid = 0;
+    stage2_flush_root(v, 0, true);
+    mmu_select(v);
+}
+
+/* A state in the middle of a change (VM entry) selects later: no context is made for it unless the current one is
+ * gone. */
+static void current_check(struct vcpu *v)
+{
+    if (!(v->mmu->valid >> tlb_number(v->mmu, v->tlb) & 1))
+        mmu_select(v);
+}
+
+static void contexts_forget(struct vcpu *v, u32 space, bool all_pcids, u16 pcid)
+{
+    struct mmu *m = v->mmu;
+    for (u32 valid = m->valid; valid; valid &= valid - 1) {
+        u32 i = (u32)__builtin_ctz(valid);
+        if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid))
+            m->valid &= ~BIT(i);
+    }
+    current_check(v);
+}
+
+void mmu_flush_nonglobal(struct vcpu *v)
+{
+    contexts_forget(v, v->mmu->space, false, v->cr4 & CR4_PCIDE ? v->cr3 & CR3_PCID_MASK : 0);
+}
+
+void mmu_flush_global(struct vcpu *v)
+{
+    contexts_forget(v, v->mmu->space, true, 0);
+}
+
+void mmu_flush_pcid(struct vcpu *v, u32 space, u16 pcid)
+{
+    contexts_forget(v, space, false, pcid);
+}
+
+void mmu_flush_space(struct vcpu *v, u32 space)
+{
+    stage2_flush_space(v, space);
+    contexts_forget(v, space, true, 0);
+}
+
+void mmu_flush_page(struct vcpu *v, u32 space, bool all_pcids, u16 pcid, u64 la)
+{
+    struct mmu *m = v->mmu;
+    for (u32 valid = m->valid; valid; valid &= valid - 1) {
+        u32 i = (u32)__builtin_ctz(valid);
+        if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid || m->tlb[i].has_global))
+            other_drop(v, &m->tlb[i], la);
+    }
+}
+
+/* INVEPT: SDM "Operations that Invalidate Cached Mappings". EP4TA is bits 51:12 of the EPTP. */
+void mmu_flush_nroot(struct vcpu *v, u64 nroot, bool all)
+{
+    struct mmu *m = v->mmu;
+    const u64 ep4ta = 0x000ffffffffff000;
+    for (u32 valid = m->valid; valid; valid &= valid - 1) {
+        u32 i = (u32)__builtin_ctz(valid);
+        u64 have = m->key[i].nroot;
+        if (have && (all || !((have ^ nroot) & ep4ta)))
+            m->valid &= ~BIT(i);
+    }
+    stage2_flush_root(v, nroot, all);
+    current_check(v);
+}
+
+void mmu_protect_page(struct vcpu *v, gpa_t page)
+{
+    struct mmu *m = v->mmu;
+    u64 host = (u64)vm_ram(v->vm, GPA(page.a & ~PAGE_MASK));
+    if (!host)
+        return;
+    for (u32 valid = m->valid; valid; valid &= valid - 1) {
+        struct tlb *t = &m->tlb[__builtin_ctz(valid)];
+        if (!(t->written[written_bit(host) / 64] >> (written_bit(host) % 64) & 1))
+            continue;
+        for (u32 i = 0; i < TLB_SIZE; i++) {
+            if (t->wadd[i] - t->wtag[i] == host)
+                write_drop(t, i);
+        }
+    }
+}
+
+void mmu_flush_jumps(struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    for (u32 valid = m->valid; valid; valid &= valid - 1)
+        m->tlb[__builtin_ctz(valid)].jmode = JMODE_STALE;
+    jumps_empty(m, v->tlb);
+    v->tlb->jmode = v->mode & ~MODE_STEP;
+}

@@ -1,0 +1,168 @@
+/*
+ * Private to the MMU's files: struct mmu, the TLB contexts and the second-stage TLBs of one vCPU.
+ *
+ * Contexts live in lazily touched memory of the accelerator and are found by key. Flushing a context only forgets it;
+ * its arrays are emptied when the slot is used again, entry by entry if few were filled. Everything here is touched
+ * by the vCPU's own thread, or by another one that holds the exclusive section.
+ */
+#ifndef CPU_MMU_TLB_H
+#define CPU_MMU_TLB_H
+
+#include "cpu/core/upcalls.h"
+#include "cpu/mmu/mmu.h"
+
+#define TLB_CONTEXTS 32
+#define TLB_HINTS 64
+
+/* tlb_key.flags */
+#define TLB_USER BIT(0)  /* CPL 3 */
+#define TLB_AC BIT(1)    /* CPL 0-2: SMAP is overridden. CPL 3: alignment is checked, nothing is filled */
+#define TLB_GUEST BIT(2) /* L2 */
+
+#define STAGE2_CONTEXTS 4
+#define STAGE2_SIZE 1024u
+#define STAGE2_LARGE 64u
+#define STAGE2_LARGE_SHIFT 21
+
+struct stage2_entry {
+    u64 tag; /* ngpa page | GRANT_*, in `large` of a page of 2 MiB */
+    u64 gpa; /* page */
+};
+
+struct stage2_tlb {
+    struct stage2_entry entry[STAGE2_SIZE];
+    struct stage2_entry large[STAGE2_LARGE]; /* from large pages: they reach farther */
+    enum stage2 kind;                        /* STAGE2_NONE: unused */
+    u64 root;
+    u32 space; /* ASID; 0 for EPT, whose translations VPIDs share */
+    u64 used;
+};
+
+struct mmu {
+    struct tlb_key key[TLB_CONTEXTS];
+    u64 used[TLB_CONTEXTS];
+    u64 clock;
+    u32 valid;   /* bit per context */
+    u32 touched; /* contexts whose arrays were ever initialised */
+    u8 hint[TLB_HINTS];
+
+    enum stage2 kind;
+    u64 root;
+    u32 space;
+    u64 next_fill[2];          /* page behind the last one that was filled for reading, for writing */
+    u64 direct;                /* for new contexts: that of the last vote */
+    struct stage2_tlb *stage2; /* current one, NULL while kind is STAGE2_NONE */
+    u64 npt_control;           /* digest of mmu_set_npt_control */
+
+    /* DR0-3 and DR7 for which no page with a data breakpoint is in any context. */
+    u64 watch_dr[4], watch_dr7;
+
+    u64 empty[TLB_SIZE];       /* tlb_empty(i) */
+    u64 jump_empty[JUMP_SIZE]; /* the same for jtag */
+    struct stage2_tlb stage2_tlb[STAGE2_CONTEXTS];
+    struct tlb tlb[TLB_CONTEXTS] __attribute__((aligned(64)));
+};
+
+static inline unsigned tlb_number(const struct mmu *m, const struct tlb *t)
+{
+    return (unsigned)(t - m->tlb);
+}
+
+/* Where in the page `la` lies if `tag` is that of its page; PAGE_SIZE or more if not. */
+static inline u64 tlb_offset(u64 tag, u64 la)
+{
+    return tag + la;
+}
+
+static inline bool tlb_hit(u64 tag, u64 la, u64 size)
+{
+    u64 offset = tlb_offset(tag, la);
+    return offset < PAGE_SIZE && offset + size <= PAGE_SIZE;
+}
+
+/* Large pages are noted by region, so that INVLPG finds the entries that were made from the same one. */
+static inline u32 large_bit(u64 la, unsigned shift)
+{
+    return (u32)(((la >> shift) * 0x9e3779b97f4a7c15ull) >> 56);
+}
+
+static inline u32 written_bit(u64 host)
+{
+    return (host >> PAGE_SHIFT) % TLB_SIZE;
+}
+
+/* Linear addresses are 32 bits wide outside IA-32e mode. */
+static inline u64 linear(const struct vcpu *v, u64 la)
+{
+    return in_long_mode(v) ? la : (u32)la;
+}
+
+/* The page of the local APIC's registers, in xAPIC mode. */
+#define APIC_BASE_EXTD BIT64(10)
+#define APIC_BASE_ENABLE BIT64(11)
+static inline bool mem_is_apic(const struct vcpu *v, gpa_t gpa)
+{
+    return !((v->apic_base ^ gpa.a) & 0x000ffffffffff000) &&
+           (v->apic_base & (APIC_BASE_ENABLE | APIC_BASE_EXTD)) == APIC_BASE_ENABLE;
+}
+
+/* Bytes of RAM were written past the TLB: translated code made from them is invalid. */
+static inline void mem_written(struct vcpu *v, struct ram_slot *slot, gpa_t gpa, u64 size)
+{
+    if (v->vm->vcpu_count > 1)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* against a translator that flags the page, then reads it */
+    if (unlikely(__atomic_load_n(&slot->page_flags[(gpa.a - slot->start) >> PAGE_SHIFT], __ATOMIC_RELAXED) & RAM_CODE))
+        code_written(v->vm, v, gpa, size);
+}
+
+/*
+ * Kernels map all of memory at one distance, so most of their data pages have the same host-minus-linear difference.
+ * Pages with it have direct tags, by which translated code of supervisor mode checks an access without waiting for the
+ * difference to be loaded from a place that depends on the address: docs/engine.md "Memory".
+ */
+#define DIRECT_SURE 256u
+#define DIRECT_NEW 64u /* votes that a new difference starts with */
+
+static inline void read_drop(struct tlb *t, u32 i)
+{
+    t->rtag[i] = t->drtag[i] = tlb_empty(i);
+}
+
+static inline void write_drop(struct tlb *t, u32 i)
+{
+    t->wtag[i] = t->dwtag[i] = tlb_empty(i);
+}
+
+static inline void read_enter(struct tlb *t, u32 i, u64 tag, u64 add)
+{
+    t->radd[i] = add;
+    t->rtag[i] = tag;
+    t->drtag[i] = add == t->direct ? tag : tlb_empty(i);
+}
+
+static inline void write_enter(struct tlb *t, u32 i, u64 tag, u64 add)
+{
+    t->wadd[i] = add;
+    t->wtag[i] = tag;
+    t->dwtag[i] = add == t->direct ? tag : tlb_empty(i);
+}
+
+/* A page with this difference comes in: the direct difference follows the majority. */
+void direct_vote(struct vcpu *v, struct tlb *t, u64 add);
+
+/* The context that serves `access` on this vCPU now, or NULL. */
+struct tlb *tlb_for(struct vcpu *v, enum access access);
+
+struct walk;
+/* Makes an entry of `t` from a walk. False: the page must not be reached through the TLB in this way. */
+bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const struct walk *w);
+void tlb_enter_fetch(struct tlb *t, u64 la, const struct walk *w);
+
+/* Data breakpoints: true if one is enabled somewhere in [la, la + size); *dr6 gets its bits. */
+static inline bool watch_armed(const struct vcpu *v)
+{
+    return v->dr7 & 0xff;
+}
+bool watch_match(const struct vcpu *v, u64 la, unsigned size, bool write, u64 *dr6);
+
+#endif

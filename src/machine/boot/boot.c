@@ -1,0 +1,270 @@
+/*
+ * What kind of kernel a file is, with a precise answer when it is none that this machine can start.
+ *
+ * Order of detection: ELF files by their multiboot header, then by their PVH note; then a Linux
+ * boot sector, then a multiboot header without ELF. An ELF file with both (a Xen built with
+ * CONFIG_PVH_GUEST) is started by multiboot, the way it starts on a real machine.
+ */
+#include "machine/boot/boot.h"
+
+#include "machine/boot/elf.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int boot_fail(struct boot_error *error, int code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(error->text, sizeof(error->text), format, args);
+    va_end(args);
+    return code;
+}
+
+static bool has_bytes(const struct image *image, u64 offset, const char *bytes, size_t size)
+{
+    return image_has(image, offset, size) && memcmp(image->data + offset, bytes, size) == 0;
+}
+
+struct known {
+    u64 offset;
+    const char *bytes;
+    size_t size;
+    const char *what;
+};
+
+static const char *what_is(const struct image *image, const struct known *known, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (has_bytes(image, known[i].offset, known[i].bytes, known[i].size))
+            return known[i].what;
+    }
+    return NULL;
+}
+
+/* Kernels of other CPUs and compressed files that people pass by mistake. NULL: no idea. */
+static const char *what_else(const struct image *image)
+{
+    static const struct known known[] = {
+        {0x38, "ARM\x64", 4, "a kernel for arm64; this machine is an x86 PC"},
+        {0x38, "RSC\x05", 4, "a kernel for RISC-V; this machine is an x86 PC"},
+        {0x24, "\x18\x28\x6f\x01", 4, "a kernel for 32-bit Arm; this machine is an x86 PC"},
+        {0,
+         "\xfd"
+         "7zXZ",
+         5, "compressed with xz; unpack it first"},
+        {0, "\x28\xb5\x2f\xfd", 4, "compressed with zstd; unpack it first"},
+        {0, "BZh", 3, "compressed with bzip2; unpack it first"},
+        {0, "\x04\x22\x4d\x18", 4, "compressed with lz4; unpack it first"},
+        {0, "070701", 6, "a cpio archive: an initrd, not a kernel"},
+        {0, "\x27\x05\x19\x56", 4, "a U-Boot image; this machine starts bzImage, multiboot and PVH kernels"},
+        {0, "MZ", 2, "an EFI or DOS program; this machine starts bzImage, multiboot and PVH kernels"},
+    };
+    return what_is(image, known, ARRAY_LEN(known));
+}
+
+/* Files for firmware, and firmware itself. A multiboot kernel may look like these, too. */
+static const char *what_takes_firmware(const struct image *image)
+{
+    static const struct known known[] = {
+        {0x28, "_FVH", 4, "UEFI firmware; this machine has none and starts kernels without"},
+        {0x8001, "CD001", 5, "an image of a CD, which takes a BIOS or UEFI; this machine has none"},
+        {0x1fe, "\x55\xaa", 2, "a boot sector or an image of a disk, which takes a BIOS; this machine has none"},
+    };
+    return what_is(image, known, ARRAY_LEN(known));
+}
+
+static int detect_elf(struct boot *b, struct boot_error *error)
+{
+    struct elf elf;
+    const char *name = b->kernel_name;
+    bool whole = elf_open(&elf, &b->kernel);
+    if (elf.machine != ELF_EM_386 && elf.machine != ELF_EM_X86_64 && b->kernel.size >= 20)
+        return boot_fail(error, -EINVAL, "%s: an ELF file for %s; this machine is an x86 PC", name,
+                         elf_machine_name(elf.machine));
+    if (!whole)
+        return boot_fail(error, -EINVAL, "%s: truncated or damaged ELF file", name);
+    int e = elf_check(&elf, name, error);
+    if (e)
+        return e;
+    if (multiboot_detect(&b->kernel, &b->header)) {
+        b->kind = BOOT_KIND_MULTIBOOT;
+        return multiboot_check(b, error);
+    }
+    if (pvh_detect(&b->kernel, &b->pvh_entry, &b->pvh_linux)) {
+        b->kind = BOOT_KIND_PVH;
+        return 0;
+    }
+    if (multiboot2_detect(&b->kernel))
+        return boot_fail(error, -EINVAL,
+                         "%s: a kernel for multiboot 2; this machine starts bzImage, multiboot 1 and PVH kernels",
+                         name);
+    return boot_fail(error, -EINVAL, "%s: an x86 ELF file, but with neither a multiboot header nor a PVH entry note",
+                     name);
+}
+
+static int detect(struct boot *b, struct boot_error *error)
+{
+    if (elf_detect(&b->kernel))
+        return detect_elf(b, error);
+    if (linux_detect(&b->kernel)) {
+        b->kind = BOOT_KIND_LINUX;
+        return linux_check(b, error);
+    }
+    const char *what = what_else(&b->kernel);
+    if (what)
+        return boot_fail(error, -EINVAL, "%s: %s", b->kernel_name, what);
+    if (multiboot_detect(&b->kernel, &b->header)) {
+        b->kind = BOOT_KIND_MULTIBOOT;
+        return multiboot_check(b, error);
+    }
+    what = what_takes_firmware(&b->kernel);
+    if (what)
+        return boot_fail(error, -EINVAL, "%s: %s", b->kernel_name, what);
+    if (b->kernel.size < 1024)
+        return boot_fail(error, -EINVAL, "%s: too short for a kernel (%llu bytes)", b->kernel_name,
+                         (unsigned long long)b->kernel.size);
+    return boot_fail(error, -EINVAL, "%s: not a kernel that this machine can start (bzImage, multiboot, PVH)",
+                     b->kernel_name);
+}
+
+/* Modules may have arguments after the file's name; a Linux initrd is a file's name and nothing
+ * else. */
+static int open_module(struct boot *b, const char *given, struct boot_error *error)
+{
+    if (b->modules == BOOT_MODULES)
+        return boot_fail(error, -E2BIG, "more than %u --initrd files", BOOT_MODULES);
+    if (!*given)
+        return boot_fail(error, -EINVAL, "--initrd without the name of a file");
+    struct boot_module *mod = &b->module[b->modules];
+    mod->name = strdup(given);
+    char *file = strdup(given);
+    if (!mod->name || !file) {
+        free(file);
+        free(mod->name);
+        return boot_fail(error, -ENOMEM, "out of memory");
+    }
+    b->modules++;
+    mod->arguments = "";
+    char *space = strchr(file, ' ');
+    bool joined = b->kind == BOOT_KIND_LINUX || (b->kind == BOOT_KIND_PVH && b->pvh_linux);
+    if (space && !joined) {
+        *space = 0;
+        mod->arguments = mod->name + (space + 1 - file);
+    }
+    int e = image_open(&mod->image, file, false, error->text, sizeof(error->text));
+    free(file);
+    return e;
+}
+
+int boot_open(struct boot *b, const struct boot_request *request, struct boot_error *error)
+{
+    memset(b, 0, sizeof(*b));
+    if (!request->kernel || !*request->kernel)
+        return boot_fail(error, -EINVAL, "no kernel given: use --kernel FILE");
+    b->kernel_name = strdup(request->kernel);
+    b->append = strdup(request->append ? request->append : "");
+    int e = b->kernel_name && b->append ? 0 : boot_fail(error, -ENOMEM, "out of memory");
+    if (!e)
+        e = image_open(&b->kernel, request->kernel, true, error->text, sizeof(error->text));
+    if (!e)
+        e = detect(b, error);
+    for (u32 i = 0; !e && i < request->initrds; i++)
+        e = open_module(b, request->initrd[i], error);
+    if (e)
+        boot_close(b);
+    return e;
+}
+
+void boot_close(struct boot *b)
+{
+    for (u32 i = 0; i < b->modules; i++) {
+        image_close(&b->module[i].image);
+        free(b->module[i].name);
+    }
+    image_close(&b->kernel);
+    free(b->kernel_name);
+    free(b->append);
+    memset(b, 0, sizeof(*b));
+}
+
+static bool maps(const struct image *image, const void *host)
+{
+    u64 offset = (u64)((const u8 *)host - image->data);
+    return image->mapped && offset < image->size;
+}
+
+const struct image *boot_image_at(const struct boot *b, const void *host, const char **name)
+{
+    if (maps(&b->kernel, host)) {
+        *name = b->kernel_name;
+        return &b->kernel;
+    }
+    for (u32 i = 0; i < b->modules; i++) {
+        if (maps(&b->module[i].image, host)) {
+            *name = b->module[i].name;
+            return &b->module[i].image;
+        }
+    }
+    return NULL;
+}
+
+int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
+{
+    static int (*const load[])(const struct boot *, const struct memory *, struct accel_boot *, struct boot_error *) = {
+        [BOOT_KIND_LINUX] = linux_load,
+        [BOOT_KIND_MULTIBOOT] = multiboot_load,
+        [BOOT_KIND_PVH] = pvh_load,
+    };
+    memset(start, 0, sizeof(*start));
+    int e = load[b->kind](b, m, start, error);
+    image_release(&b->kernel);
+    for (u32 i = 0; i < b->modules; i++)
+        image_release(&b->module[i].image);
+    return e;
+}
+
+#define GDT_ENTRIES (BOOT_GDT_SIZE / 8)
+#define PTE_PRESENT_RW_ACCESSED 0x63ull
+#define PTE_LARGE 0x80ull
+
+u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken)
+{
+    if (gpa < taken->end && (gpa >= taken->start || size > taken->start - gpa))
+        return NULL;
+    return memory_at(m, gpa, size);
+}
+
+int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot *start)
+{
+    u64 entries[GDT_ENTRIES] = {
+        [BOOT_CS / 8] = long_mode ? 0x00af9b000000ffffull : 0x00cf9b000000ffffull,
+        [BOOT_DS / 8] = 0x00cf93000000ffffull,
+        [BOOT_TR / 8] = 0x00008b0000000067ull,
+    };
+    if (!memory_write(m, gdt, entries, sizeof(entries)))
+        return -ENOMEM;
+    start->mode = long_mode ? BOOT_LONG64 : BOOT_PROTECTED32;
+    start->gdt_base = gdt;
+    start->gdt_limit = sizeof(entries) - 1;
+    start->cs = BOOT_CS;
+    start->ds = BOOT_DS;
+    start->tr = BOOT_TR;
+    if (!long_mode)
+        return 0;
+
+    u64 *table = memory_at(m, BOOT_PAGE_TABLES, 6 * PAGE_SIZE);
+    if (!table)
+        return -ENOMEM;
+    memset(table, 0, 6 * PAGE_SIZE);
+    table[0] = (BOOT_PAGE_TABLES + PAGE_SIZE) | PTE_PRESENT_RW_ACCESSED;
+    for (u64 i = 0; i < 4; i++)
+        table[512 + i] = (BOOT_PAGE_TABLES + (2 + i) * PAGE_SIZE) | PTE_PRESENT_RW_ACCESSED;
+    for (u64 i = 0; i < 4 * 512; i++)
+        table[1024 + i] = i << 21 | PTE_LARGE | PTE_PRESENT_RW_ACCESSED;
+    start->cr3 = BOOT_PAGE_TABLES;
+    return 0;
+}

@@ -1,0 +1,105 @@
+/*
+ * Starts a kernel without firmware: reads the image, tells what kind it is, and puts it, its
+ * modules and the boot information into guest memory. boot_open() does everything that can fail
+ * before there is a VM; boot_load() is repeated at each reset of the machine.
+ */
+#ifndef MACHINE_BOOT_BOOT_H
+#define MACHINE_BOOT_BOOT_H
+
+#include "accel/accel.h"
+#include "machine/boot/file.h"
+#include "machine/layout.h"
+
+#define BOOT_MODULES 32
+
+enum boot_kind { BOOT_KIND_LINUX, BOOT_KIND_MULTIBOOT, BOOT_KIND_PVH };
+
+struct boot_request {
+    const char *kernel;
+    const char *const *initrd; /* "file", or "file arguments" where modules have a command line */
+    u32 initrds;
+    const char *append; /* NULL: none */
+};
+
+struct boot_module {
+    struct image image;
+    char *name;            /* as given by the user: file and arguments */
+    const char *arguments; /* within name, "" if none */
+};
+
+struct boot {
+    enum boot_kind kind;
+    struct image kernel;
+    char *kernel_name;
+    char *append;
+    struct boot_module module[BOOT_MODULES];
+    u32 modules;
+    u64 header; /* multiboot: file offset of the header */
+    u32 pvh_entry;
+    bool pvh_linux; /* PVH: the kernel takes one initrd, so all are joined */
+};
+
+struct boot_error {
+    char text[320];
+};
+
+/* 0 or -errno with one line that names the file and what is wrong with it. On error nothing is left
+ * open. */
+int MUST_CHECK boot_open(struct boot *b, const struct boot_request *request, struct boot_error *error);
+void boot_close(struct boot *b);
+/* Fills guest memory and `start`. 0 or -errno (does not fit). */
+int MUST_CHECK boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
+                         struct boot_error *error);
+
+/* [signal handler] The image whose file is mapped at `host`, and its name in *name; NULL: none. */
+const struct image *boot_image_at(const struct boot *b, const void *host, const char **name);
+
+/* -- for the loaders -- */
+
+int boot_fail(struct boot_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Low memory of the Linux and PVH loaders. A PVH image must not lie there. */
+#define BOOT_GDT 0x6000ull
+#define BOOT_GDT_SIZE 48
+#define BOOT_ZERO_PAGE 0x7000ull
+#define BOOT_PAGE_TABLES 0x9000ull /* six pages */
+#define BOOT_INFO 0x10000ull       /* multiboot or PVH information */
+#define BOOT_INFO_SIZE 0x10000ull
+#define BOOT_CMDLINE 0x20000ull
+#define BOOT_CMDLINE_MAX 0x10000ull
+#define BOOT_LOW_END 0x30000ull
+/* That of the multiboot loader, whose images may lie below 1 MiB: real-mode programs do. */
+#define BOOT_MULTIBOOT_INFO 0x60000ull
+#define BOOT_KERNEL_LOW 0x100000ull /* modules lie above */
+
+struct boot_range {
+    u64 start, end;
+};
+
+#define BOOT_CS 0x10
+#define BOOT_DS 0x18
+#define BOOT_TR 0x20
+
+/* A GDT at `gdt` with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode
+ * page tables that map the first 4 GiB to themselves; fills in `start`. */
+int MUST_CHECK boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot *start);
+/* Where a kernel's [gpa, gpa + size) goes; NULL: not memory, or some of it is in `taken`. */
+u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken);
+
+bool linux_detect(const struct image *image);
+int MUST_CHECK linux_check(const struct boot *b, struct boot_error *error);
+int MUST_CHECK linux_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
+                          struct boot_error *error);
+
+bool multiboot_detect(const struct image *image, u64 *header);
+/* Multiboot 2 is another protocol: for a message. */
+bool multiboot2_detect(const struct image *image);
+int MUST_CHECK multiboot_check(const struct boot *b, struct boot_error *error);
+int MUST_CHECK multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
+                              struct boot_error *error);
+
+bool pvh_detect(const struct image *image, u32 *entry, bool *is_linux);
+int MUST_CHECK pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
+                        struct boot_error *error);
+
+#endif

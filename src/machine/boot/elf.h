@@ -1,0 +1,41 @@
+/*
+ * The parts of an ELF file that a boot loader uses, 32-bit and 64-bit alike.
+ */
+#ifndef MACHINE_BOOT_ELF_H
+#define MACHINE_BOOT_ELF_H
+
+#include "machine/boot/boot.h"
+
+struct elf {
+    const struct image *image;
+    bool is64;
+    u16 machine, type;
+    u64 entry;
+    u64 phoff;
+    u16 phnum, phentsize;
+};
+
+struct elf_segment {
+    u32 type;
+    u64 offset, vaddr, paddr, filesz, memsz;
+};
+enum { ELF_PT_LOAD = 1, ELF_PT_NOTE = 4 };
+enum { ELF_EM_386 = 3, ELF_EM_X86_64 = 62 };
+
+bool elf_detect(const struct image *image);
+/* False when the headers are not all there. */
+bool elf_open(struct elf *elf, const struct image *image);
+bool elf_segment(const struct elf *elf, u16 index, struct elf_segment *s);
+/* The CPU that the file is for, for a message. */
+const char *elf_machine_name(u16 machine);
+
+/* Copies the loadable segments to their physical addresses, none of which may be in `taken`. *end gets
+ * the highest address used. */
+int MUST_CHECK elf_load(const struct elf *elf, const struct memory *m, const char *name, const struct boot_range *taken,
+                        u64 *end, struct boot_error *error);
+/* Whether every loadable segment is in the file. */
+int MUST_CHECK elf_check(const struct elf *elf, const char *name, struct boot_error *error);
+/* The entry point as a physical address. */
+u64 elf_entry_physical(const struct elf *elf);
+
+#endif

@@ -1,0 +1,196 @@
+/*
+ * Boot files. The mapping of a plain file is private and read-only, and its pages are given back
+ * after each use: a big initrd must not count twice, in the file and in guest memory.
+ */
+#include "machine/boot/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define IMAGE_MAX (1ull << 30) /* of a pipe or of what gzip gives: neither tells before */
+#define CHUNK_MIN (1ull << 20)
+
+/* Bytes that grow in anonymous memory, so that what was read can be given back whole. */
+struct grow {
+    u8 *data;
+    u64 size, room;
+};
+
+static int grow_more(struct grow *g)
+{
+    u64 room = g->room ? g->room * 2 : CHUNK_MIN;
+    if (room > IMAGE_MAX)
+        return -EFBIG;
+    u8 *data = realloc(g->data, room);
+    if (!data)
+        return -ENOMEM;
+    g->data = data;
+    g->room = room;
+    return 0;
+}
+
+static int read_all(int fd, struct grow *g)
+{
+    for (;;) {
+        if (g->size == g->room) {
+            int e = grow_more(g);
+            if (e)
+                return e;
+        }
+        ssize_t n = read(fd, g->data + g->size, g->room - g->size);
+        if (n == 0)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            g->size += (u64)n;
+    }
+}
+
+/* -EBADMSG: the gzip stream is damaged or cut short. */
+static int inflate_all(const struct image *from, struct grow *g)
+{
+    z_stream z = {0};
+    if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
+        return -ENOMEM;
+    u64 used = 0;
+    int result = 0;
+    for (;;) {
+        if (g->size == g->room) {
+            result = grow_more(g);
+            if (result)
+                break;
+        }
+        u64 left = from->size - used, room = g->room - g->size;
+        uInt in = left > CHUNK_MIN ? CHUNK_MIN : (uInt)left;
+        uInt out = room > CHUNK_MIN ? CHUNK_MIN : (uInt)room;
+        z.next_in = (Bytef *)(uintptr_t)(from->data + used);
+        z.avail_in = in;
+        z.next_out = g->data + g->size;
+        z.avail_out = out;
+        int r = inflate(&z, Z_NO_FLUSH);
+        used += in - z.avail_in;
+        g->size += out - z.avail_out;
+        if (r == Z_STREAM_END)
+            break;
+        if (r != Z_OK || (in == z.avail_in && out == z.avail_out)) {
+            result = -EBADMSG;
+            break;
+        }
+    }
+    inflateEnd(&z);
+    return result;
+}
+
+static int fail(char *error, size_t error_size, const char *path, int code, const char *what)
+{
+    snprintf(error, error_size, "%s: %s", path, what);
+    return code;
+}
+
+static const char *why(int e)
+{
+    switch (e) {
+    case -ENODATA: return "is empty";
+    case -EBADMSG: return "is a damaged or truncated gzip file";
+    case -EFBIG: return "gives more than 1024 MiB, the most from a pipe or gzip; unpack it into a plain file";
+    default: return strerror(-e);
+    }
+}
+
+static int open_data(struct image *image, int fd, const char *path, char *error, size_t error_size)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return fail(error, error_size, path, -errno, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return fail(error, error_size, path, -EISDIR, "is a directory, not a file to boot");
+    if (S_ISCHR(st.st_mode))
+        return fail(error, error_size, path, -ENODEV, "is a device, not a file to boot");
+    if (S_ISREG(st.st_mode)) {
+        if (st.st_size == 0)
+            return fail(error, error_size, path, -ENODATA, "is empty");
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p != MAP_FAILED) {
+            *image = (struct image){p, (u64)st.st_size, true};
+            return 0;
+        }
+    }
+    struct grow g = {0};
+    int e = read_all(fd, &g);
+    if (!e && !g.size)
+        e = -ENODATA;
+    if (e) {
+        free(g.data);
+        return fail(error, error_size, path, e, why(e));
+    }
+    *image = (struct image){g.data, g.size, false};
+    return 0;
+}
+
+int image_open(struct image *image, const char *path, bool gunzip, char *error, size_t error_size)
+{
+    *image = (struct image){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(error, error_size, path, -errno, strerror(errno));
+    int e = open_data(image, fd, path, error, error_size);
+    close(fd);
+    if (e || !gunzip || image_u16(image, 0) != 0x8b1f)
+        return e;
+
+    struct grow g = {0};
+    e = inflate_all(image, &g);
+    image_close(image);
+    if (e) {
+        free(g.data);
+        return fail(error, error_size, path, e, why(e));
+    }
+    *image = (struct image){g.data, g.size, false};
+    return 0;
+}
+
+void image_close(struct image *image)
+{
+    if (image->mapped)
+        munmap((void *)(uintptr_t)image->data, image->size);
+    else
+        free((void *)(uintptr_t)image->data);
+    *image = (struct image){0};
+}
+
+void image_release(const struct image *image)
+{
+    if (image->mapped)
+        madvise((void *)(uintptr_t)image->data, image->size, MADV_DONTNEED);
+}
+
+static u64 get(const struct image *image, u64 offset, unsigned size)
+{
+    u64 value = 0;
+    if (image_has(image, offset, size))
+        memcpy(&value, image->data + offset, size);
+    return value;
+}
+
+u16 image_u16(const struct image *image, u64 offset)
+{
+    return (u16)get(image, offset, 2);
+}
+
+u32 image_u32(const struct image *image, u64 offset)
+{
+    return (u32)get(image, offset, 4);
+}
+
+u64 image_u64(const struct image *image, u64 offset)
+{
+    return get(image, offset, 8);
+}

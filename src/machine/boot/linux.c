@@ -1,0 +1,232 @@
+/*
+ * Linux bzImage: the 64-bit entry point, or the 32-bit one of a kernel that has no other.
+ *
+ * The real-mode part of the file is only read for its header; the zero page, built here, stands in
+ * for what it would have found out. Source: Linux, Documentation/x86/boot.rst ("The Linux/x86 Boot
+ * Protocol") and zero-page.rst.
+ */
+#include "machine/boot/boot.h"
+
+#include "machine/acpi.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Offsets in the file's first sectors and in the zero page alike. */
+enum {
+    ZP_RSDP = 0x070,
+    ZP_EXT_RAMDISK_IMAGE = 0x0c0,
+    ZP_EXT_RAMDISK_SIZE = 0x0c4,
+    ZP_E820_ENTRIES = 0x1e8,
+    HDR_SETUP_SECTS = 0x1f1,
+    HDR_SYSSIZE = 0x1f4,
+    HDR_BOOT_FLAG = 0x1fe,
+    HDR_JUMP = 0x201,
+    HDR_MAGIC = 0x202,
+    HDR_VERSION = 0x206,
+    HDR_TYPE_OF_LOADER = 0x210,
+    HDR_LOADFLAGS = 0x211,
+    HDR_CODE32_START = 0x214,
+    HDR_RAMDISK_IMAGE = 0x218,
+    HDR_RAMDISK_SIZE = 0x21c,
+    HDR_CMD_LINE_PTR = 0x228,
+    HDR_INITRD_ADDR_MAX = 0x22c,
+    HDR_KERNEL_ALIGNMENT = 0x230,
+    HDR_RELOCATABLE = 0x234,
+    HDR_XLOADFLAGS = 0x236,
+    HDR_CMDLINE_SIZE = 0x238,
+    HDR_PREF_ADDRESS = 0x258,
+    HDR_INIT_SIZE = 0x260,
+    ZP_E820_TABLE = 0x2d0,
+};
+
+#define HDR_END_MAX 0x290u /* where the header may reach at most: EDD data follows in the zero page */
+#define E820_ZP_ENTRY 20u
+#define PARAGRAPH 16ull        /* the unit of syssize */
+#define MAGIC_HDRS 0x53726448u /* "HdrS" */
+#define CODE32_LOWEST 0x100000u
+#define LOADED_HIGH BIT(0)
+#define XLF_KERNEL_64 BIT(0)
+#define XLF_CAN_BE_LOADED_ABOVE_4G BIT(1)
+#define ENTRY_64 0x200
+#define LOADER_UNDEFINED 0xff
+#define INITRD_MAX_OLD 0x37ffffffu
+#define CMDLINE_MAX_OLD 255u
+
+/* The header's facts, with the defaults of older protocol versions. */
+struct header {
+    u32 version;
+    u64 payload, payload_size; /* the protected-mode kernel in the file; counted in paragraphs */
+    u64 payload_there;         /* without what rounding up to a paragraph promises too much */
+    bool relocatable, entry64, initrd_above_4g;
+    u64 alignment, pref_address, init_size;
+    u64 initrd_max;
+    u32 cmdline_max;
+};
+
+bool linux_detect(const struct image *image)
+{
+    return image_u16(image, HDR_BOOT_FLAG) == 0xaa55 && image_u32(image, HDR_MAGIC) == MAGIC_HDRS;
+}
+
+static void header_read(struct header *h, const struct image *im)
+{
+    u32 sects = image_has(im, HDR_SETUP_SECTS, 1) ? im->data[HDR_SETUP_SECTS] : 0;
+    h->version = image_u16(im, HDR_VERSION);
+    h->payload = ((sects ? sects : 4) + 1) * 512ull;
+    h->payload_size = image_u32(im, HDR_SYSSIZE) * PARAGRAPH;
+    h->payload_there = h->payload_size;
+    if (im->size > h->payload && im->size - h->payload < h->payload_size &&
+        h->payload_size - (im->size - h->payload) < PARAGRAPH)
+        h->payload_there = im->size - h->payload;
+    h->initrd_max = h->version >= 0x203 ? image_u32(im, HDR_INITRD_ADDR_MAX) : INITRD_MAX_OLD;
+    h->relocatable = h->version >= 0x205 && im->data[HDR_RELOCATABLE];
+    h->alignment = h->relocatable ? image_u32(im, HDR_KERNEL_ALIGNMENT) : 0;
+    h->cmdline_max = h->version >= 0x206 ? image_u32(im, HDR_CMDLINE_SIZE) : CMDLINE_MAX_OLD;
+    h->pref_address = h->version >= 0x20a ? image_u64(im, HDR_PREF_ADDRESS) : 1 << 20;
+    h->init_size = h->version >= 0x20a ? image_u32(im, HDR_INIT_SIZE) : h->payload_size;
+    u16 xload = h->version >= 0x20c ? image_u16(im, HDR_XLOADFLAGS) : 0;
+    h->entry64 = xload & XLF_KERNEL_64;
+    h->initrd_above_4g = h->entry64 && (xload & XLF_CAN_BE_LOADED_ABOVE_4G);
+}
+
+int linux_check(const struct boot *b, struct boot_error *error)
+{
+    const struct image *im = &b->kernel;
+    const char *name = b->kernel_name;
+    struct header h;
+    if (!image_has(im, 0, HDR_END_MAX))
+        return boot_fail(error, -EINVAL, "%s: truncated: the Linux header is not all there", name);
+    header_read(&h, im);
+    if (h.version < 0x202 || !(im->data[HDR_LOADFLAGS] & LOADED_HIGH))
+        return boot_fail(error, -EINVAL, "%s: a Linux kernel with boot protocol %u.%02u and no bzImage: too old", name,
+                         h.version >> 8, h.version & 0xff);
+    /* Boot loaders in a bzImage's clothes leave out what real-mode code does not need. */
+    if (!h.payload_size || image_u32(im, HDR_CODE32_START) < CODE32_LOWEST)
+        return boot_fail(error, -EINVAL,
+                         "%s: a bzImage that starts in real mode only, as iPXE, memdisk and GRUB do: it takes a "
+                         "BIOS, and this machine has none",
+                         name);
+    if (!image_has(im, h.payload, h.payload_there))
+        return boot_fail(error, -EINVAL,
+                         "%s: truncated Linux kernel: its header promises %llu bytes, the file has %llu", name,
+                         (unsigned long long)(h.payload + h.payload_size), (unsigned long long)im->size);
+    if (h.relocatable && (!h.alignment || (h.alignment & (h.alignment - 1))))
+        return boot_fail(error, -EINVAL, "%s: damaged Linux header: alignment %#llx", name,
+                         (unsigned long long)h.alignment);
+    u64 max = h.cmdline_max < BOOT_CMDLINE_MAX - 1 ? h.cmdline_max : BOOT_CMDLINE_MAX - 1;
+    if (strlen(b->append) > max)
+        return boot_fail(error, -E2BIG, "the command line has %zu characters; this kernel takes %llu",
+                         strlen(b->append), (unsigned long long)max);
+    return 0;
+}
+
+static bool fits_low(const struct memory *m, u64 start, u64 size)
+{
+    return start >= (1 << 20) && start <= m->low && size <= m->low - start;
+}
+
+/* Where the kernel goes: where it prefers, or lower if it can move and memory is short. 0: nowhere.
+ */
+static u64 kernel_place(const struct header *h, const struct memory *m)
+{
+    u64 need = h->init_size > h->payload_size ? h->init_size : h->payload_size;
+    if (fits_low(m, h->pref_address, need) && (!h->relocatable || !(h->pref_address & (h->alignment - 1))))
+        return h->pref_address;
+    if (!h->relocatable)
+        return 0;
+    u64 lowest = ((1ull << 20) + h->alignment - 1) & ~(h->alignment - 1);
+    return fits_low(m, lowest, need) ? lowest : 0;
+}
+
+/* As high as the kernel allows. 0: nowhere. */
+static u64 initrd_place(const struct header *h, const struct memory *m, u64 kernel_end, u64 size)
+{
+    u64 limit = h->initrd_max + 1 < m->low ? h->initrd_max + 1 : m->low;
+    if (size <= limit && ((limit - size) & ~PAGE_MASK) >= kernel_end)
+        return (limit - size) & ~PAGE_MASK;
+    if (h->initrd_above_4g && size <= m->high)
+        return (MEMORY_HIGH_START + m->high - size) & ~PAGE_MASK;
+    return 0;
+}
+
+/* All initrds one after the other, each from a multiple of 4: the kernel unpacks a concatenation of
+ * archives. */
+static int initrds_load(const struct boot *b, const struct header *h, const struct memory *m, u64 kernel_end,
+                        u64 *start, u64 *size, struct boot_error *error)
+{
+    *size = 0;
+    *start = 0;
+    for (u32 i = 0; i < b->modules; i++)
+        *size = ((*size + 3) & ~3ull) + b->module[i].image.size;
+    if (!*size)
+        return 0;
+    *start = initrd_place(h, m, kernel_end, *size);
+    u8 *to = *start ? memory_at(m, *start, *size) : NULL;
+    if (!to)
+        return boot_fail(error, -ENOMEM,
+                         "%llu MiB of initrd do not fit into %llu MiB of memory: give more with --memory",
+                         (unsigned long long)(*size + (1 << 20) - 1) >> 20, (unsigned long long)m->size >> 20);
+    u64 at = 0;
+    for (u32 i = 0; i < b->modules; i++) {
+        u64 aligned = (at + 3) & ~3ull;
+        memset(to + at, 0, aligned - at);
+        memcpy(to + aligned, b->module[i].image.data, b->module[i].image.size);
+        at = aligned + b->module[i].image.size;
+        image_release(&b->module[i].image);
+    }
+    return 0;
+}
+
+static void set(u8 *page, u32 offset, u64 value, unsigned size)
+{
+    memcpy(page + offset, &value, size);
+}
+
+static void zero_page(u8 *zp, const struct boot *b, const struct memory *m, u64 kernel, u64 initrd, u64 initrd_size)
+{
+    const u8 *file = b->kernel.data;
+    u32 end = HDR_MAGIC + file[HDR_JUMP];
+    if (end > HDR_END_MAX)
+        end = HDR_END_MAX;
+    memset(zp, 0, PAGE_SIZE);
+    memcpy(zp + HDR_SETUP_SECTS, file + HDR_SETUP_SECTS, end - HDR_SETUP_SECTS);
+    set(zp, HDR_TYPE_OF_LOADER, LOADER_UNDEFINED, 1);
+    set(zp, HDR_CODE32_START, kernel, 4);
+    set(zp, HDR_CMD_LINE_PTR, BOOT_CMDLINE, 4);
+    set(zp, HDR_RAMDISK_IMAGE, initrd, 4);
+    set(zp, HDR_RAMDISK_SIZE, initrd_size, 4);
+    set(zp, ZP_EXT_RAMDISK_IMAGE, initrd >> 32, 4);
+    set(zp, ZP_EXT_RAMDISK_SIZE, initrd_size >> 32, 4);
+    set(zp, ZP_RSDP, ACPI_RSDP, 8);
+    for (u32 i = 0; i < m->e820_count; i++) {
+        set(zp, ZP_E820_TABLE + i * E820_ZP_ENTRY, m->e820[i].start, 8);
+        set(zp, ZP_E820_TABLE + i * E820_ZP_ENTRY + 8, m->e820[i].size, 8);
+        set(zp, ZP_E820_TABLE + i * E820_ZP_ENTRY + 16, m->e820[i].type, 4);
+    }
+    set(zp, ZP_E820_ENTRIES, m->e820_count, 1);
+}
+
+int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
+{
+    struct header h;
+    header_read(&h, &b->kernel);
+    u64 kernel = kernel_place(&h, m), initrd, initrd_size;
+    u8 *to = kernel ? memory_at(m, kernel, h.payload_size) : NULL;
+    u8 *zp = memory_at(m, BOOT_ZERO_PAGE, PAGE_SIZE);
+    u64 need = h.init_size > h.payload_size ? h.init_size : h.payload_size;
+    if (!to || !zp)
+        return boot_fail(error, -ENOMEM,
+                         "%s: needs %llu MiB of memory to start, the VM has %llu: give more with --memory",
+                         b->kernel_name, (unsigned long long)((need >> 20) + 2), (unsigned long long)m->size >> 20);
+    memcpy(to, b->kernel.data + h.payload, h.payload_there);
+    int e = initrds_load(b, &h, m, kernel + need, &initrd, &initrd_size, error);
+    if (e)
+        return e;
+    zero_page(zp, b, m, kernel, initrd, initrd_size);
+    if (!memory_write(m, BOOT_CMDLINE, b->append, strlen(b->append) + 1) || boot_flat(m, BOOT_GDT, h.entry64, start))
+        return boot_fail(error, -ENOMEM, "no low memory for the boot parameters");
+    start->rip = h.entry64 ? kernel + ENTRY_64 : kernel;
+    start->rsi = BOOT_ZERO_PAGE;
+    return 0;
+}

@@ -1,0 +1,56 @@
+/*
+ * Modules in guest memory. They follow the kernel directly, as boot loaders on PCs do; some kernels
+ * count on that.
+ */
+#include "machine/boot/modules.h"
+
+#include <errno.h>
+#include <string.h>
+
+u64 boot_area_take(struct boot_area *area, u64 size, void **at)
+{
+    u64 start = (area->next + 15) & ~15ull;
+    void *p = NULL;
+    if (size <= BOOT_INFO_SIZE && start + size <= area->end)
+        p = memory_at(area->memory, start, size);
+    if (at)
+        *at = p;
+    if (!p) {
+        area->overflow = true;
+        return 0;
+    }
+    memset(p, 0, size);
+    area->next = start + size;
+    return start;
+}
+
+u64 boot_area_string(struct boot_area *area, const char *text)
+{
+    void *to;
+    u64 size = strlen(text) + 1, start = boot_area_take(area, size, &to);
+    if (to)
+        memcpy(to, text, size);
+    return start;
+}
+
+int boot_modules_load(const struct boot *b, const struct memory *m, u64 from, bool joined, struct boot_placed *placed,
+                      u32 *count, struct boot_error *error)
+{
+    u64 next = (from + PAGE_SIZE - 1) & ~PAGE_MASK;
+    *count = 0;
+    for (u32 i = 0; i < b->modules; i++) {
+        const struct image *im = &b->module[i].image;
+        u64 start = joined && i ? (next + 3) & ~3ull : (next + PAGE_SIZE - 1) & ~PAGE_MASK;
+        if (!memory_write(m, start, im->data, im->size))
+            return boot_fail(error, -ENOMEM, "%s: %llu MiB do not fit into %llu MiB of memory: give more with --memory",
+                             b->module[i].name, (unsigned long long)(im->size + (1 << 20) - 1) >> 20,
+                             (unsigned long long)m->size >> 20);
+        image_release(im);
+        next = start + im->size;
+        if (joined && i)
+            placed[0].size = next - placed[0].start;
+        else
+            placed[(*count)++] = (struct boot_placed){start, im->size};
+    }
+    return 0;
+}

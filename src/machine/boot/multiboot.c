@@ -1,0 +1,219 @@
+/*
+ * Multiboot 1: 32-bit kernels (or 64-bit ELF files with a 32-bit entry) with modules and command
+ * lines. The command line and the modules' strings begin with the file's name, as boot loaders have
+ * always passed them. Source: Multiboot Specification 0.6.96.
+ */
+#include "machine/boot/elf.h"
+#include "machine/boot/modules.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HEADER_SEARCH 8192u
+#define HEADER_MAGIC 0x1badb002u
+#define HEADER2_SEARCH 32768u
+#define HEADER2_MAGIC 0xe85250d6u
+#define LOADER_MAGIC 0x2badb002u
+#define HEADER_ADDRESSES BIT(16) /* the a.out kludge: addresses in the header */
+#define HEADER_REQUIRED 0xffffu
+#define HEADER_KNOWN 0x7u /* page-aligned modules, memory information, video mode */
+
+#define INFO_MEMORY BIT(0)
+#define INFO_CMDLINE BIT(2)
+#define INFO_MODS BIT(3)
+#define INFO_MMAP BIT(6)
+#define INFO_LOADER_NAME BIT(9)
+
+struct info {
+    u32 flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
+    u32 drives_length, drives_addr, config_table, boot_loader_name, apm_table;
+};
+
+struct module {
+    u32 start, end, string, reserved;
+};
+
+struct mmap_entry {
+    u32 size;
+    u64 start, length;
+    u32 type;
+} __attribute__((packed));
+
+bool multiboot_detect(const struct image *image, u64 *header)
+{
+    u64 end = image->size < HEADER_SEARCH ? image->size : HEADER_SEARCH;
+    for (u64 at = 0; at + 12 <= end; at += 4) {
+        if (image_u32(image, at) == HEADER_MAGIC &&
+            HEADER_MAGIC + image_u32(image, at + 4) + image_u32(image, at + 8) == 0) {
+            *header = at;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool multiboot2_detect(const struct image *image)
+{
+    u64 end = image->size < HEADER2_SEARCH ? image->size : HEADER2_SEARCH;
+    for (u64 at = 0; at + 16 <= end; at += 8) {
+        u32 sum = 0;
+        for (u64 i = 0; i < 16; i += 4)
+            sum += image_u32(image, at + i);
+        if (image_u32(image, at) == HEADER2_MAGIC && !sum)
+            return true;
+    }
+    return false;
+}
+
+/* The a.out kludge's fields, with what the specification derives from them. */
+struct addresses {
+    u64 load, file_offset, file_size, bss_end, entry;
+};
+
+static int addresses_read(const struct boot *b, struct addresses *a, struct boot_error *error)
+{
+    const struct image *im = &b->kernel;
+    u64 header = b->header, header_addr = image_u32(im, header + 12), load = image_u32(im, header + 16);
+    u64 load_end = image_u32(im, header + 20), bss_end = image_u32(im, header + 24);
+    if (!image_has(im, header, 32))
+        return boot_fail(error, -EINVAL, "%s: truncated multiboot header", b->kernel_name);
+    if (load == 0xffffffff)
+        load = header_addr - header;
+    if (load > header_addr || header_addr - load > header)
+        return boot_fail(error, -EINVAL, "%s: damaged multiboot header: it loads at %#llx what starts before the file",
+                         b->kernel_name, (unsigned long long)load);
+    a->load = load;
+    a->file_offset = header - (header_addr - load);
+    a->file_size = load_end ? load_end - load : im->size - a->file_offset;
+    a->bss_end = bss_end ? bss_end : load + a->file_size;
+    a->entry = image_u32(im, header + 28);
+    if ((load_end && load_end < load) || a->bss_end < load + a->file_size)
+        return boot_fail(error, -EINVAL, "%s: damaged multiboot header: addresses out of order", b->kernel_name);
+    if (!image_has(im, a->file_offset, a->file_size))
+        return boot_fail(error, -EINVAL, "%s: truncated: the multiboot header promises %llu bytes, the file has %llu",
+                         b->kernel_name, (unsigned long long)(a->file_offset + a->file_size),
+                         (unsigned long long)im->size);
+    return 0;
+}
+
+int multiboot_check(const struct boot *b, struct boot_error *error)
+{
+    u32 flags = image_u32(&b->kernel, b->header + 4);
+    if (flags & HEADER_REQUIRED & ~HEADER_KNOWN)
+        return boot_fail(error, -EINVAL, "%s: needs multiboot features %#x that are not known", b->kernel_name,
+                         flags & HEADER_REQUIRED & ~HEADER_KNOWN);
+    struct addresses a;
+    if (flags & HEADER_ADDRESSES)
+        return addresses_read(b, &a, error);
+    struct elf elf;
+    if (!elf_open(&elf, &b->kernel))
+        return boot_fail(error, -EINVAL, "%s: a multiboot header, but neither an ELF file nor load addresses",
+                         b->kernel_name);
+    u64 entry = elf_entry_physical(&elf);
+    if (entry >> 32)
+        return boot_fail(error, -EINVAL, "%s: a multiboot kernel whose entry is at %#llx, beyond 4 GiB", b->kernel_name,
+                         (unsigned long long)entry);
+    return 0;
+}
+
+static const struct boot_range taken = {BOOT_MULTIBOOT_INFO, BOOT_MULTIBOOT_INFO + BOOT_INFO_SIZE};
+
+static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry, u64 *end, struct boot_error *error)
+{
+    if (image_u32(&b->kernel, b->header + 4) & HEADER_ADDRESSES) {
+        struct addresses a;
+        int e = addresses_read(b, &a, error);
+        if (e)
+            return e;
+        u8 *to = boot_kernel_at(m, a.load, a.bss_end - a.load, &taken);
+        if (!to)
+            return boot_fail(error, -ENOMEM, "%s: wants memory %#llx to %#llx, which this VM does not have free",
+                             b->kernel_name, (unsigned long long)a.load, (unsigned long long)a.bss_end);
+        memcpy(to, b->kernel.data + a.file_offset, a.file_size);
+        memset(to + a.file_size, 0, a.bss_end - a.load - a.file_size);
+        *entry = a.entry;
+        *end = a.bss_end;
+        return 0;
+    }
+    struct elf elf;
+    if (!elf_open(&elf, &b->kernel))
+        return -EINVAL;
+    *entry = elf_entry_physical(&elf);
+    return elf_load(&elf, m, b->kernel_name, &taken, end, error);
+}
+
+static void modules_describe(const struct boot *b, struct boot_area *area, const struct boot_placed *placed, u32 count,
+                             struct info *info)
+{
+    void *at;
+    u64 list = boot_area_take(area, (u64)count * sizeof(struct module), &at);
+    for (u32 i = 0; i < count && at; i++) {
+        ((struct module *)at)[i] = (struct module){
+            .start = (u32)placed[i].start,
+            .end = (u32)(placed[i].start + placed[i].size),
+            .string = (u32)boot_area_string(area, b->module[i].name),
+        };
+    }
+    info->flags |= INFO_MODS;
+    info->mods_count = count;
+    info->mods_addr = (u32)list;
+}
+
+static void memory_describe(const struct memory *m, struct boot_area *area, struct info *info)
+{
+    void *at;
+    info->flags |= INFO_MEMORY | INFO_MMAP;
+    info->mem_lower = (u32)(MEMORY_EBDA >> 10);
+    info->mem_upper = (u32)((m->low - (1 << 20)) >> 10);
+    info->mmap_length = m->e820_count * (u32)sizeof(struct mmap_entry);
+    info->mmap_addr = (u32)boot_area_take(area, info->mmap_length, &at);
+    for (u32 i = 0; i < m->e820_count && at; i++) {
+        ((struct mmap_entry *)at)[i] = (struct mmap_entry){
+            .size = sizeof(struct mmap_entry) - 4,
+            .start = m->e820[i].start,
+            .length = m->e820[i].size,
+            .type = m->e820[i].type,
+        };
+    }
+}
+
+int multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
+{
+    u64 entry = 0, end = 0;
+    struct boot_placed placed[BOOT_MODULES];
+    u32 count;
+    int e = kernel_load(b, m, &entry, &end, error);
+    if (!e && end < BOOT_KERNEL_LOW)
+        end = BOOT_KERNEL_LOW;
+    if (!e && end > m->low)
+        e = boot_fail(error, -ENOMEM, "%s: reaches up to %#llx; multiboot's addresses have 32 bits", b->kernel_name,
+                      (unsigned long long)end);
+    if (!e)
+        e = boot_modules_load(b, m, end, false, placed, &count, error);
+    if (e)
+        return e;
+
+    struct boot_area area = {.memory = m, .next = taken.start, .end = taken.end};
+    void *at;
+    struct info info = {0};
+    u64 info_gpa = boot_area_take(&area, sizeof(info), &at);
+    memory_describe(m, &area, &info);
+    modules_describe(b, &area, placed, count, &info);
+    info.flags |= INFO_CMDLINE | INFO_LOADER_NAME;
+    info.boot_loader_name = (u32)boot_area_string(&area, "nestbox");
+    void *line;
+    u64 size = strlen(b->kernel_name) + strlen(b->append) + 2;
+    info.cmdline = (u32)boot_area_take(&area, size, &line);
+    u64 gdt = boot_area_take(&area, BOOT_GDT_SIZE, NULL);
+    if (area.overflow || !line)
+        return boot_fail(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
+    snprintf(line, size, "%s%s%s", b->kernel_name, *b->append ? " " : "", b->append);
+    memcpy(at, &info, sizeof(info));
+    if (boot_flat(m, gdt, false, start))
+        return boot_fail(error, -ENOMEM, "no low memory for the boot parameters");
+    start->rip = entry;
+    start->rax = LOADER_MAGIC;
+    start->rbx = info_gpa;
+    return 0;
+}

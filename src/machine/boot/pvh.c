@@ -1,0 +1,132 @@
+/*
+ * PVH: an ELF image whose note names a 32-bit physical entry point; EBX points at hvm_start_info.
+ * Source: Xen, docs/misc/pvh.pandoc ("x86/HVM direct boot ABI") and
+ * xen/include/public/arch-x86/hvm/start_info.h.
+ */
+#include "machine/boot/modules.h"
+
+#include "machine/acpi.h"
+#include "machine/boot/elf.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define NOTE_GUEST_OS 6
+#define NOTE_PHYS32_ENTRY 18
+#define START_MAGIC 0x336ec578u
+
+struct start_info {
+    u32 magic, version, flags, nr_modules;
+    u64 modlist, cmdline, rsdp, memmap;
+    u32 memmap_entries, reserved;
+};
+
+struct modlist_entry {
+    u64 start, size, cmdline, reserved;
+};
+
+struct memmap_entry {
+    u64 start, size;
+    u32 type, reserved;
+};
+
+/* Walks the notes of one segment. */
+static bool notes_scan(const struct image *im, u64 at, u64 size, u32 *entry, bool *is_linux)
+{
+    bool found = false;
+    u64 end = at + size;
+    while (at + 12 <= end && image_has(im, at, 12)) {
+        u64 name_size = image_u32(im, at), desc_size = image_u32(im, at + 4);
+        u32 type = image_u32(im, at + 8);
+        u64 name = at + 12, desc = name + ((name_size + 3) & ~3ull);
+        at = desc + ((desc_size + 3) & ~3ull);
+        if (at > end || !image_has(im, name, at - name))
+            break;
+        if (name_size != 4 || memcmp(im->data + name, "Xen", 4) != 0)
+            continue;
+        if (type == NOTE_PHYS32_ENTRY && desc_size >= 4) {
+            *entry = image_u32(im, desc);
+            found = true;
+        } else if (type == NOTE_GUEST_OS) {
+            *is_linux = desc_size >= 5 && memcmp(im->data + desc, "linux", 5) == 0;
+        }
+    }
+    return found;
+}
+
+bool pvh_detect(const struct image *image, u32 *entry, bool *is_linux)
+{
+    struct elf elf;
+    struct elf_segment s;
+    bool found = false;
+    *is_linux = false;
+    if (!elf_open(&elf, image))
+        return false;
+    for (u16 i = 0; elf_segment(&elf, i, &s); i++) {
+        if (s.type == ELF_PT_NOTE && image_has(image, s.offset, s.filesz))
+            found |= notes_scan(image, s.offset, s.filesz, entry, is_linux);
+    }
+    return found;
+}
+
+static u64 modules_describe(const struct boot *b, struct boot_area *area, const struct boot_placed *placed, u32 count)
+{
+    void *at;
+    u64 list = boot_area_take(area, (u64)count * sizeof(struct modlist_entry), &at);
+    for (u32 i = 0; i < count && at; i++) {
+        ((struct modlist_entry *)at)[i] = (struct modlist_entry){
+            .start = placed[i].start,
+            .size = placed[i].size,
+            .cmdline = boot_area_string(area, b->module[i].arguments),
+        };
+    }
+    return list;
+}
+
+static u64 memory_describe(const struct memory *m, struct boot_area *area)
+{
+    void *at;
+    u64 list = boot_area_take(area, m->e820_count * sizeof(struct memmap_entry), &at);
+    for (u32 i = 0; i < m->e820_count && at; i++) {
+        ((struct memmap_entry *)at)[i] =
+            (struct memmap_entry){.start = m->e820[i].start, .size = m->e820[i].size, .type = m->e820[i].type};
+    }
+    return list;
+}
+
+int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
+{
+    struct elf elf;
+    u64 end;
+    struct boot_placed placed[BOOT_MODULES];
+    u32 count;
+    if (!elf_open(&elf, &b->kernel))
+        return -EINVAL;
+    int e = elf_load(&elf, m, b->kernel_name, &(struct boot_range){0, BOOT_LOW_END}, &end, error);
+    if (!e)
+        e = boot_modules_load(b, m, end, b->pvh_linux, placed, &count, error);
+    if (e)
+        return e;
+
+    struct boot_area area = {.memory = m, .next = BOOT_INFO, .end = BOOT_INFO + BOOT_INFO_SIZE};
+    void *at;
+    u64 info_gpa = boot_area_take(&area, sizeof(struct start_info), &at);
+    struct start_info info = {
+        .magic = START_MAGIC,
+        .version = 1,
+        .nr_modules = count,
+        .modlist = count ? modules_describe(b, &area, placed, count) : 0,
+        .rsdp = ACPI_RSDP,
+        .memmap = memory_describe(m, &area),
+        .memmap_entries = m->e820_count,
+        .cmdline = boot_area_string(&area, b->append),
+    };
+    if (area.overflow)
+        return boot_fail(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
+    memcpy(at, &info, sizeof(info));
+    if (boot_flat(m, BOOT_GDT, false, start))
+        return boot_fail(error, -ENOMEM, "no low memory for the boot parameters");
+    start->rip = b->pvh_entry;
+    start->rbx = info_gpa;
+    return 0;
+}

@@ -1,0 +1,18 @@
+/*
+ * Pages that the host does not give: SIGBUS in guest memory (out of memory where the kernel says so, a memory or a swap
+ * error) or in a file to boot from (it became shorter).
+ */
+#ifndef VMPROC_BUSERROR_H
+#define VMPROC_BUSERROR_H
+
+#include "machine/pc.h"
+
+/* From now on SIGBUS in *pc's memory (NULL: none yet) or in the files of `boot` is noted and written to the eventfd
+ * `wake`. Before the accelerator installs handlers. 0 or -errno. */
+int MUST_CHECK lost_watch(struct pc *const *pc, const struct boot *boot, int wake);
+/* No more: before what was given to lost_watch goes. */
+void lost_unwatch(void);
+/* True: a page was lost, and what the VM did since is worth nothing. `text` gets one line. */
+bool lost_tell(char *text, size_t size);
+
+#endif

@@ -1,0 +1,384 @@
+/*
+ * TLB contexts: empty entries hit nothing, contexts come back without refills, each invalidation does what its
+ * instruction promises, and pages that must not be reached behind the MMU's back are not filled.
+ */
+#include <time.h>
+
+#include "unit/guest_memory.h"
+#include "unit/test.h"
+
+static const u64 page_a = 0x7f0000403000, page_b = 0x7f0000404000, code = 0x7f0000405000;
+
+/* As translated code looks: the host address, or NULL. */
+static u8 *hit(u64 la, unsigned size, bool write)
+{
+    const struct tlb *t = v->tlb;
+    u32 i = (u32)((la & v->tlb_mask) >> PAGE_SHIFT);
+    u64 offset = (write ? t->wtag[i] : t->rtag[i]) + la + size - 1;
+    return offset >> PAGE_SHIFT ? NULL : (u8 *)((write ? t->wadd[i] : t->radd[i]) + la);
+}
+
+static bool fill(u64 la, enum access access)
+{
+    bool filled = false;
+    CHECK(mmu_fill(v, la, access, &filled) == CPU_OK);
+    return filled;
+}
+
+static bool fetch_hit(u64 la)
+{
+    return v->tlb->xtag[tlb_index(la)] + la < PAGE_SIZE;
+}
+
+static void jump_set(u64 la)
+{
+    jump_enter(v->tlb, la, ram);
+}
+
+static bool jump_hit(u64 la)
+{
+    return v->tlb->jtag[jump_index(la)] + la == 0;
+}
+
+static void setup(void)
+{
+    guest_paging(PAGING_4);
+    map(page_a, 0x7000 | P | W | U);
+    map(page_b, 0x8000 | P | W | U | D);
+    map(code, 0x9000 | P | U);
+    memset(vm.ram[0].page_flags, 0, sizeof(u32) * (RAM_SIZE >> PAGE_SHIFT));
+    mmu_flush_all(v);
+}
+
+static void empty(void)
+{
+    TEST("empty entries hit no address");
+    setup();
+    unsigned bad = 0;
+    u64 x = 88172645463325252;
+    for (unsigned i = 0; i < 200000; i++) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        u64 la = i & 1 ? x : (u64)((s64)(x << 16) >> 16);
+        if (i % 16 == 0)
+            la = (u64)i << PAGE_SHIFT | 0xfff;
+        if (i % 16 == 1)
+            la = -((u64)i << PAGE_SHIFT) - 1;
+        bad += hit(la, 1, false) || hit(la, 8, false) || hit(la, 64, true) || fetch_hit(la) || jump_hit(la);
+    }
+    CHECK_EQ(bad, 0);
+
+    TEST("an entry hits its page only");
+    CHECK(fill(page_a, ACCESS_WRITE));
+    CHECK(hit(page_a, 8, true) == ram + 0x7000);
+    CHECK(hit(page_a + 0xff8, 8, true) == ram + 0x7ff8);
+    CHECK(!hit(page_a + 0xff9, 8, true));
+    CHECK(!hit(page_a - 1, 8, true));
+    CHECK(!hit(page_a ^ BIT64(63), 1, false));
+    CHECK(!hit(page_a + ((u64)TLB_SIZE << PAGE_SHIFT), 1, false));
+}
+
+static void filling(void)
+{
+    TEST("read fills");
+    setup();
+    CHECK(fill(page_a, ACCESS_READ));
+    CHECK(hit(page_a, 1, false) && !hit(page_a, 1, true)); /* clean: a write must set D */
+    CHECK(fill(page_b, ACCESS_READ));
+    CHECK(hit(page_b, 1, false) && hit(page_b, 1, true));
+    CHECK(vm.ram[0].page_flags[8] == BIT(0) && vm.ram[0].page_flags[7] == 0);
+    CHECK(fill(page_a, ACCESS_WRITE) && hit(page_a, 1, true));
+
+    TEST("pages with translated code");
+    vm.ram[0].page_flags[8] |= RAM_CODE;
+    mmu_protect_page(v, GPA(0x8000));
+    CHECK(!hit(page_b, 1, true) && hit(page_b, 1, false) && hit(page_a, 1, true));
+    CHECK(!fill(page_b, ACCESS_WRITE));
+    CHECK(fill(page_b, ACCESS_READ) && !hit(page_b, 1, true));
+    vm.ram[0].page_flags[8] = 0;
+
+    TEST("devices, ROM and the APIC");
+    map(page_b, 0x80000000 | P | W);
+    mmu_flush_all(v);
+    CHECK(!fill(page_b, ACCESS_READ) && !fill(page_b, ACCESS_WRITE));
+    map(page_b, ROM_START | P | W | D);
+    CHECK(fill(page_b, ACCESS_READ) && !hit(page_b, 1, true) && !fill(page_b, ACCESS_WRITE));
+    map(page_b, 0x8000 | P | W | D);
+    v->apic_base = 0x8900;
+    mmu_flush_all(v);
+    CHECK(!fill(page_b, ACCESS_READ));
+    v->apic_base = 0xfee00900;
+
+    TEST("data breakpoints");
+    setup();
+    CHECK(fill(page_b, ACCESS_WRITE) && fill(page_a, ACCESS_WRITE));
+    v->dr[2] = page_b + 0x10;
+    v->dr7 = DR7_FIXED | BIT(4) | 1u << 24;
+    mmu_select(v);
+    CHECK(!hit(page_b, 1, false) && hit(page_a, 1, true));
+    CHECK(!fill(page_b, ACCESS_READ));
+    v->dr7 = DR7_FIXED;
+    mmu_select(v);
+    CHECK(fill(page_b, ACCESS_READ));
+
+    TEST("alignment checking fills nothing");
+    setup();
+    v->cpl = 3;
+    v->cr0 |= CR0_AM;
+    v->flags |= FLAG_AC;
+    CHECK(!fill(page_b, ACCESS_READ));
+    v->flags &= ~FLAG_AC;
+    CHECK(fill(page_b, ACCESS_READ));
+}
+
+static void contexts(void)
+{
+    TEST("contexts come back");
+    setup();
+    CHECK(fill(page_b, ACCESS_WRITE));
+    v->cpl = 3;
+    mmu_select(v);
+    CHECK(!hit(page_b, 1, false) && fill(page_b, ACCESS_READ));
+    v->cpl = 0;
+    mmu_select(v);
+    CHECK(hit(page_b, 1, true));
+    u64 gs;
+    __asm__ volatile("rdgsbase %0" : "=r"(gs));
+    CHECK_EQ(gs, (u64)v->tlb);
+
+    TEST("SMAP override is a context");
+    v->cr4 |= CR4_SMAP;
+    v->flags |= FLAG_AC;
+    CHECK(fill(page_b, ACCESS_READ));
+    v->flags &= ~FLAG_AC;
+    mmu_select(v);
+    CHECK(!hit(page_b, 1, false));
+    bool filled;
+    CHECK(mmu_fill(v, page_b, ACCESS_READ, &filled) == CPU_FAULT);
+
+    TEST("a stale context is not filled for another privilege");
+    setup();
+    v->cpl = 3;
+    mmu_select(v);
+    const struct tlb *user = v->tlb;
+    map(code, 0x9000 | P);
+    v->cpl = 0; /* nobody selected yet */
+    u32 x;
+    CHECK(mem_read(v, code, &x, 4, ACCESS_READ) == CPU_OK);
+    CHECK(user->rtag[tlb_index(code)] != -code);
+
+    TEST("more address spaces than contexts");
+    setup();
+    u64 cr3 = v->cr3;
+    v->cr4 |= CR4_PCIDE;
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned pcid = 0; pcid < 100; pcid++) {
+            v->cr3 = cr3 | pcid;
+            mmu_select(v);
+            CHECK(!hit(page_b, 1, false));
+            CHECK(fill(page_b, ACCESS_READ) && hit(page_b, 1, false));
+        }
+    }
+
+    TEST("jump cache");
+    setup();
+    v->mode = MODE_64;
+    mmu_select(v);
+    jump_set(code + 5);
+    mmu_select(v);
+    CHECK(jump_hit(code + 5));
+    v->mode |= MODE_STEP;
+    mmu_select(v);
+    CHECK(jump_hit(code + 5));
+    v->mode = MODE_64 | MODE_SSE;
+    mmu_select(v);
+    CHECK(!jump_hit(code + 5));
+    jump_set(code + 5);
+    mmu_flush_jumps(v);
+    CHECK(!jump_hit(code + 5));
+}
+
+static void fill_three(void)
+{
+    gpa_t gpa;
+    mmu_select(v);
+    CHECK(fill(page_a, ACCESS_WRITE) && fill(page_b, ACCESS_WRITE));
+    CHECK(mmu_fetch(v, code, &gpa) == CPU_OK && gpa.a == 0x9000);
+    jump_set(code + 1);
+}
+
+static bool have(u64 la)
+{
+    return hit(la, 1, false) || fetch_hit(la);
+}
+
+static void invalidation(void)
+{
+    TEST("MOV to CR3");
+    setup();
+    u64 cr3 = v->cr3, other = table_new();
+    memcpy(ram + other, ram + cr3, PAGE_SIZE);
+    fill_three();
+    CHECK(have(page_a) && have(page_b) && have(code));
+    mmu_flush_nonglobal(v);
+    CHECK(!have(page_a) && !have(page_b) && !have(code) && !jump_hit(code + 1));
+    fill_three();
+    v->cr3 = other;
+    mmu_flush_nonglobal(v);
+    CHECK(!have(page_a));
+    v->cr3 = cr3;
+    mmu_select(v); /* no instruction does this without a flush; what was flushed stays so */
+    CHECK(!have(page_a));
+
+    TEST("PCIDs");
+    v->cr4 |= CR4_PCIDE;
+    v->cr3 = cr3 | 1;
+    fill_three();
+    v->cr3 = other | 2;
+    fill_three();
+    v->cr3 = cr3 | 1;
+    mmu_select(v);
+    CHECK(have(page_a));
+    mmu_flush_pcid(v, 0, 2);
+    CHECK(have(page_a));
+    v->cr3 = other | 2;
+    mmu_select(v);
+    CHECK(!have(page_a));
+    fill_three();
+    mmu_flush_nonglobal(v);
+    v->cr3 = cr3 | 1;
+    mmu_select(v);
+    CHECK(have(page_a));
+    mmu_flush_global(v);
+    CHECK(!have(page_a));
+
+    TEST("INVLPG");
+    setup();
+    fill_three();
+    mmu_flush_page(v, 0, false, 0, page_a + 0x123);
+    CHECK(!have(page_a) && have(page_b) && have(code) && jump_hit(code + 1));
+    mmu_flush_page(v, 0, false, 0, code);
+    CHECK(!have(code) && have(page_b) && !jump_hit(code + 1));
+    gpa_t gpa;
+    const u64 ends[] = {code - 17, code - 15, code, code + PAGE_MASK, code + PAGE_SIZE};
+    CHECK(mmu_fetch(v, code, &gpa) == CPU_OK);
+    for (unsigned i = 0; i < ARRAY_LEN(ends); i++)
+        jump_set(ends[i]);
+    mmu_flush_page(v, 0, false, 0, code); /* jumps to the page, and to what may cross into it */
+    for (unsigned i = 0; i < ARRAY_LEN(ends); i++)
+        CHECK_EQ(jump_hit(ends[i]), i == 0 || i == 4);
+    v->cpl = 3;
+    mmu_select(v);
+    CHECK(fill(page_b, ACCESS_READ));
+    v->cpl = 0;
+    mmu_select(v);
+    mmu_flush_page(v, 0, false, 0, page_b); /* user entries of the same PCID too */
+    v->cpl = 3;
+    mmu_select(v);
+    CHECK(!have(page_b));
+    v->cpl = 0;
+    CHECK(mmu_fetch(v, code, &gpa) == CPU_OK);
+    jump_set(code + 1);
+    map(code + ((u64)TLB_SIZE << PAGE_SHIFT), 0x9000 | P);
+    CHECK(mmu_fetch(v, code + ((u64)TLB_SIZE << PAGE_SHIFT), &gpa) == CPU_OK);
+    mmu_flush_page(v, 0, false, 0, code); /* its fetch entry was replaced, its jumps were not */
+    CHECK(!jump_hit(code + 1));
+
+    TEST("INVLPG of global pages reaches other PCIDs");
+    setup();
+    v->cr4 |= CR4_PCIDE;
+    map(page_b, 0x8000 | P | W | D | G);
+    v->cr3 |= 3;
+    mmu_select(v);
+    CHECK(fill(page_b, ACCESS_READ));
+    v->cr3 ^= 1;
+    mmu_select(v);
+    mmu_flush_page(v, 0, false, 2, page_b);
+    v->cr3 ^= 1;
+    mmu_select(v);
+    CHECK(!have(page_b));
+
+    TEST("INVLPG within a large page");
+    setup();
+    u64 large = page_a + BIT64(30);
+    entry_set(large, 2, 0x800000 | P | W | D | PS);
+    CHECK(fill(large, ACCESS_READ) && fill(large + 0x5000, ACCESS_WRITE) && fill(page_b, ACCESS_WRITE));
+    CHECK(mmu_fetch(v, large + 0x6000, &gpa) == CPU_OK);
+    mmu_flush_page(v, 0, false, 0, page_a); /* small page elsewhere */
+    CHECK(have(large) && have(large + 0x5000));
+    mmu_flush_page(v, 0, false, 0, (large & ~0x1fffffull) + 0x10000);
+    CHECK(!have(large) && !have(large + 0x5000) && !have(large + 0x6000) && have(page_b));
+    u64 huge = page_a + 2 * BIT64(30);
+    entry_set(huge, 3, P | W | D | PS);
+    CHECK(fill(huge & ~0x3fffffffull, ACCESS_READ));
+    mmu_flush_page(v, 0, false, 0, huge | 0x3fffffff);
+    CHECK(!have(huge & ~0x3fffffffull) && have(page_b));
+
+    TEST("spaces");
+    setup();
+    CHECK(fill(page_b, ACCESS_READ));
+    mmu_set_stage2(v, STAGE2_NONE, 0, 7);
+    mmu_select(v);
+    CHECK(!have(page_b) && fill(page_b, ACCESS_READ));
+    mmu_flush_space(v, 0);
+    CHECK(have(page_b));
+    mmu_flush_page(v, 7, true, 0, page_b);
+    CHECK(!have(page_b));
+    mmu_set_stage2(v, STAGE2_NONE, 0, 0);
+    mmu_select(v);
+    CHECK(!have(page_b));
+
+    TEST("flush of many entries");
+    setup();
+    for (unsigned i = 0; i < 200; i++) {
+        map(page_a + BIT64(21) + i * PAGE_SIZE, 0x8000 | P);
+        CHECK(fill(page_a + BIT64(21) + i * PAGE_SIZE, ACCESS_READ));
+    }
+    mmu_flush_global(v);
+    unsigned left = 0;
+    for (unsigned i = 0; i < 200; i++)
+        left += have(page_a + BIT64(21) + i * PAGE_SIZE);
+    CHECK_EQ(left, 0);
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void speed(void)
+{
+    enum { ROUNDS = 200000 };
+    bool filled;
+    setup();
+    for (unsigned i = 0; i < 256; i++)
+        map(page_a + i * PAGE_SIZE, (0x8000 + i * PAGE_SIZE) | P | W | D | A);
+    double t0 = seconds();
+    for (unsigned i = 0; i < ROUNDS; i++)
+        (void)!mmu_fill(v, page_a + (i & 255) * PAGE_SIZE, ACCESS_READ, &filled);
+    double t1 = seconds();
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        v->cpl = i & 1 ? 3 : 0;
+        mmu_select(v);
+    }
+    double t2 = seconds();
+    for (unsigned i = 0; i < ROUNDS / 20; i++) {
+        (void)!mmu_fill(v, page_a, ACCESS_READ, &filled);
+        mmu_flush_nonglobal(v);
+    }
+    double t3 = seconds();
+    printf("# fill %.0f ns, context switch %.0f ns, flush and fill %.0f ns\n", (t1 - t0) * 1e9 / ROUNDS,
+           (t2 - t1) * 1e9 / ROUNDS, (t3 - t2) * 1e9 / (ROUNDS / 20));
+}
+
+int main(void)
+{
+    guest_create(VENDOR_INTEL);
+    empty();
+    filling();
+    contexts();
+    invalidation();
+    speed();
+    return TEST_END();
+}
