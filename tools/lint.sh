@@ -107,4 +107,5 @@ if [ -n "${CPPCHECK:-}" ]; then
     cppcheck -q --std=c11 --enable=warning,portability --inline-suppr -j 2 -Isrc -D__x86_64__ \
         --suppress=missingIncludeSystem src 2>&1
 fi
+tools/names.sh || bad=1
 exit $bad

@@ -1,7 +1,7 @@
 /*
  * The two ways to run a vCPU behind one small interface: the engine (cpu/) and /dev/kvm.
  *
- * One struct accel_vm per VM; one thread per vCPU calls accel_run, which returns only when the VM should stop or
+ * One struct accel_vm per VM; one thread per vCPU calls accel_ops.run, which returns only when the VM should stop or
  * something happened that the machine must know. Device accesses go through the callbacks of struct accel_machine,
  * which take the machine's lock themselves.
  */
@@ -13,9 +13,9 @@
 enum accel_nested { NESTED_OFF, NESTED_INTEL, NESTED_AMD };
 
 enum accel_exit {
-    ACCEL_STOPPED,  /* accel_stop was called */
+    ACCEL_STOPPED,  /* accel_ops.stop was called */
     ACCEL_SHUTDOWN, /* triple fault: the machine resets or ends */
-    ACCEL_ERROR,    /* accel_vcpu_error tells */
+    ACCEL_ERROR,    /* accel_ops.error tells */
 };
 
 struct accel_config {

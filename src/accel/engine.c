@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 enum { CONTEXT_RIP = REG_RIP, CONTEXT_TRAPNO = REG_TRAPNO };
-#undef REG_RIP /* cpu/insn.h has its own */
+#undef REG_RIP /* cpu/core/insn.h has its own */
 
 #include "accel/accel.h"
 #include "accel/engine.h"

@@ -30,7 +30,7 @@ struct kvm_vcpu {
     int fd;
     struct kvm_run *run;
     pid_t tid;
-    bool running; /* [a] thread `tid` is in accel_run */
+    bool running; /* [a] thread `tid` is in accel_ops.run */
     u64 exits[KVM_EXIT_REASONS];
     u64 interrupted; /* KVM_RUN returned for a signal */
     char error[160];

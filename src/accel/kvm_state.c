@@ -2,7 +2,7 @@
  * Registers of vCPUs under /dev/kvm: what firmware leaves behind, the state in which a kernel is
  * entered, and text for people. Called while no vCPU runs.
  *
- * Where the manuals leave it to firmware the values are those of the engine (cpu/msr.c), so a guest
+ * Where the manuals leave it to firmware the values are those of the engine (cpu/insn/msr.c), so a guest
  * sees one machine.
  */
 #include "accel/kvm.h"

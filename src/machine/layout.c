@@ -1,7 +1,7 @@
 /*
  * Guest RAM and its map. The mapping is not reserved up front: pages exist when somebody touches
  * them, so a VM costs what its guest uses. The price is that the host may run out later:
- * vmproc/lost.c.
+ * vmproc/buserror.c.
  */
 #include "machine/layout.h"
 

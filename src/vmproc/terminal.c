@@ -1,6 +1,6 @@
 /*
  * Raw mode, and its end on every way out: the normal one, exit(), and a crash. Crash signals
- * restore the terminal and then have their usual effect (SIGBUS: lost.c); whoever installs handlers
+ * restore the terminal and then have their usual effect (SIGBUS: buserror.c); whoever installs handlers
  * for them later should pass on what it cannot explain.
  */
 #include "vmproc/terminal.h"

@@ -1,7 +1,7 @@
 /*
  * Runs cases in the engine: one VM whose RAM holds page tables with the same linear layout as the host side, and the
  * monitor of monitor.S. Its port write says that a case has ended: the callback collects the outcome and puts the next
- * case into the mailbox, so a whole batch is one accel_run.
+ * case into the mailbox, so a whole batch is one run.
  */
 #include "tests/insn/case.h"
 #include "tests/insn/monitor.h"

@@ -22,7 +22,7 @@
 #define IDT 0x2000u
 #define TSS 0x3000u
 
-/* Selectors of the GDT that fake_tables makes. */
+/* Selectors of the GDT that fake_gdt fills. */
 enum {
     SEL_CODE0 = 0x08,
     SEL_DATA0 = 0x10,

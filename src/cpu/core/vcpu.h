@@ -281,7 +281,7 @@ struct vm {
     u64 tsc_khz;
     u32 phys_bits; /* MAXPHYADDR shown to the guest */
     struct cpu_features *features;
-    struct cache *cache; /* translated code: jit/cache.h */
+    struct cache *cache; /* translated code: jit/exec.h */
     u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
     bool hypercalls;     /* for test programs: hypercall.c */

@@ -17,7 +17,7 @@
     X(lgdt) X(lidt) X(sgdt) X(sidt) X(lldt) X(ltr) X(sldt) X(str)                                  \
     X(lar) X(lsl) X(verr) X(verw) X(arpl) X(swapgs)                                                \
     X(rdfsbase) X(rdgsbase) X(wrfsbase) X(wrgsbase)                                                \
-    /* crops.c: control and debug registers, TLB management */                                     \
+    /* controlops.c: control and debug registers, TLB management */                                     \
     X(mov_to_cr) X(mov_from_cr) X(mov_to_dr) X(mov_from_dr) X(clts) X(lmsw) X(smsw)                \
     X(invlpg) X(invpcid) X(invd) X(wbinvd)                                                         \
     /* flagops.c: flags that translated code does not hold */                                      \

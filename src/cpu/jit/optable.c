@@ -1,6 +1,6 @@
 /*
  * How each instruction is translated: one row a mnemonic. What has no row is copied, if the VM's CPUID shows its
- * instruction set (isa_feature); the rest is #UD.
+ * instruction set (isa_allowed); the rest is #UD.
  */
 #include "cpu/core/cpuid.h"
 #include "cpu/insn/ops.h"

@@ -1,6 +1,6 @@
 /*
  * Copied instructions: the same instruction again, with its registers renamed and its memory operand replaced by the
- * host pointer that memory.c found. A plan is made once; the encoder may run twice (hot part and cold part).
+ * host pointer that operand.c found. A plan is made once; the encoder may run twice (hot part and cold part).
  *
  * Registers that translated code has elsewhere: RCX (r14), RSP (r15) are renamed; r11, r14, r15 are loaded into a
  * scratch register around the instruction. Instructions that name RCX implicitly, or AH, BH, CH, DH together with a

@@ -1,7 +1,7 @@
 /*
  * Makes a block: decodes instructions from one page until control surely leaves, and for each emits a copy, a call of
  * its handler, or a branch. Runs with the cache lock held and guest vector state saved (Zydis may use vector
- * registers). Stages: decode.c, optable.c (which class), rewrite.c / branch.c / memory.c (code).
+ * registers). Stages: decode.c, optable.c (which class), rewrite.c / branch.c / operand.c (code).
  */
 #include "cpu/jit/translate.h"
 

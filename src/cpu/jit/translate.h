@@ -1,5 +1,5 @@
 /*
- * Private to the translator's stages: translate.c (blocks), memory.c (operand addresses and the TLB check), rewrite.c
+ * Private to the translator's stages: translate.c (blocks), operand.c (operand addresses and the TLB check), rewrite.c
  * (copied instructions), branch.c (control transfers and the stack), decode.c (Zydis output to what the stages need),
  * group.c and loan.c (what instructions of a block share).
  */
@@ -105,7 +105,7 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more);
 /* Machine register number of a Zydis GPR of any width, or REG_NONE. AH..BH give 4..7 with *high. */
 unsigned decode_gpr(ZydisRegister reg, bool *high);
 
-/* memory.c */
+/* operand.c */
 /* Host register of a guest GPR, or H_NONE if it lives in the vCPU. */
 unsigned host_of(const struct tr *t, unsigned guest);
 /* Emits the offset of the memory operand into host register dst, cut to 32 bits unless wide. */

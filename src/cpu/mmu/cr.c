@@ -1,7 +1,7 @@
 /*
  * Loading CR0, CR3 and CR4: the #GP rules, activation of IA-32e mode, PDPTEs, TLB invalidation.
  *
- * Called by the handlers of crops.c after privilege checks and intercepts.
+ * Called by the handlers of controlops.c after privilege checks and intercepts.
  * Source: SDM vol. 3A "Control Registers", "Paging-Mode Enabling", "PDPTE Registers", "Operations that Invalidate TLBs
  * and Paging-Structure Caches".
  */

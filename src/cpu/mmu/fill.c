@@ -4,7 +4,7 @@
  * An entry for writing exists only for RAM pages without translated code, whose dirty bits are set; it announces itself
  * in the page's flags before it looks at RAM_CODE, as a translator does the other way round. Pages with data
  * breakpoints and the APIC's page are never entered, nor is anything while alignment is checked: those accesses come to
- * mem.c.
+ * access.c.
  */
 #include "cpu/mmu/segment.h"
 #include "cpu/mmu/tlb.h"

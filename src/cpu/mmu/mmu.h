@@ -108,7 +108,7 @@ static inline void jump_enter(struct tlb *t, u64 la, const u8 *code)
     t->jtag[i] = -la;
 }
 
-/* Created by cpu_create with memory from the accelerator. Sets up the contexts. */
+/* Created with memory from the accelerator. Sets up the contexts. */
 size_t mmu_size(void);
 void mmu_init(struct vcpu *v, void *memory);
 

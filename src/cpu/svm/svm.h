@@ -33,7 +33,7 @@ struct svm {
     u64 pause_tsc;      /* host TSC of L2's last PAUSE */
     u16 pause_left;     /* internal copy of PauseFilterCount */
     bool injecting_nmi; /* v->inject is an NMI that must not block NMIs */
-    bool probing;       /* svm_fetch_bytes: second-stage faults only report */
+    bool probing;       /* svm_exit_bytes: second-stage faults only report */
     const char *failed; /* the rule that the last failing VMRUN broke, NULL if none did */
 };
 
