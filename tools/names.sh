@@ -52,8 +52,8 @@ find . -path ./build -prune -o -path ./.git -prune -o -type f -printf '/%P\n' >"
     }' <"$work/pages"
 } >"$work/text"
 
-grep -oE '^[^ ]+:[0-9]+:|[A-Za-z0-9_/.-]+\.(c|h|S|sh|mk|md|ld)\b|[A-Za-z_][A-Za-z0-9]*_[A-Za-z0-9_]*|\b[a-z][a-z0-9_]*\(\)' \
-    "$work/text" | awk -v dir="$work" '
+place='^[^ ]+:[0-9]+:' file='[A-Za-z0-9_/.-]+\.(c|h|S|sh|mk|md|ld)\b' function='\b[a-z][a-z0-9_]*\(\)'
+grep -oE "$place|$file|[A-Za-z_][A-Za-z0-9]*_[A-Za-z0-9_]*|$function" "$work/text" | awk -v dir="$work" '
     function begins(prefix,   name) {
         for (name in known) if (index(name, prefix) == 1) return 1
         for (name in files) if (index(name, "/" prefix)) return 1
@@ -71,7 +71,8 @@ grep -oE '^[^ ]+:[0-9]+:|[A-Za-z0-9_/.-]+\.(c|h|S|sh|mk|md|ld)\b|[A-Za-z_][A-Za-
     {
         name = $0; sub(/\(\)$/, "", name)
         if (!(name in seen))
-            seen[name] = name in known || (name ~ /\.(c|h|S|sh|mk|md|ld)$/ && is_file(name)) || (name ~ /_$/ && begins(name))
+            seen[name] = name in known || (name ~ /\.(c|h|S|sh|mk|md|ld)$/ && is_file(name)) ||
+                (name ~ /_$/ && begins(name))
         if (!seen[name]) print place " there is no " $0
     }' >"$work/bad"
 # Tests that SPEC.md names.

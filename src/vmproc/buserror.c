@@ -46,7 +46,7 @@ static void on_bus_error(int signal_number, siginfo_t *info, void *context)
     const char *file = NULL;
     bool sent = info->si_code <= 0;
     if (!sent && lost.pc && stand_in(page, &gpa, &file)) {
-        if (!__atomic_exchange_n(&buserror.claimed, true, __ATOMIC_SEQ_CST)) {
+        if (!__atomic_exchange_n(&lost.claimed, true, __ATOMIC_SEQ_CST)) {
             lost.gpa = gpa;
             lost.file = file;
             __atomic_store_n(&lost.noted, true, __ATOMIC_SEQ_CST);
