@@ -33,8 +33,8 @@ for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh; do
 done
 while read -r unit; do
     name=${unit#build/release/tests/}
-    [ -x "$unit" ] && add "${name%_test}" 120 "$unit"
-done
+    add "${name%_test}" 120 "$unit"
+done < <(find build/release/tests/unit -name '*_test' -perm -u+x | sort)
 add lint 300 "tools/lint.sh"
 
 passed=0 failed=0 skipped=0
