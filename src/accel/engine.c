@@ -30,11 +30,11 @@ enum { CONTEXT_RIP = REG_RIP, CONTEXT_TRAPNO = REG_TRAPNO };
 #include "cpu/core/stats.h"
 #include "cpu/cpu.h"
 #include "cpu/event/lapic.h"
+#include "cpu/jit/block.h"
 #include "cpu/jit/exec.h"
+#include "cpu/jit/signal.h"
+#include "cpu/mmu/mmu.h"
 
-/* Together at most 224 MiB of the 256 MiB that a VM process may take beyond its guest's memory. */
-#define CODE_SIZE (112ull << 20)
-#define DATA_SIZE (112ull << 20)
 #define SIGNAL_STACK 65536
 #define TIMER_SIGNAL (SIGRTMIN + 1)
 
@@ -296,8 +296,8 @@ static void engine_destroy(struct accel_vm *a)
     for (u32 i = 0; i < a->vm.ram_slots; i++)
         free(a->vm.ram[i].page_flags);
     if (a->vm.cache) {
-        munmap(a->vm.cache->code, CODE_SIZE);
-        munmap(a->vm.cache->data, DATA_SIZE);
+        munmap(a->vm.cache->code, CACHE_CODE_SIZE);
+        munmap(a->vm.cache->data, CACHE_DATA_SIZE);
         free(a->vm.cache);
     }
     free(a);
@@ -401,18 +401,18 @@ static int engine_create(const struct accel_config *config, const struct accel_m
         return r;
     }
     a->vm.cache = calloc(1, sizeof *a->vm.cache);
-    u8 *code = pages_map(CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, true);
-    u8 *data = pages_map(DATA_SIZE, PROT_READ | PROT_WRITE, true);
+    u8 *code = pages_map(CACHE_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, true);
+    u8 *data = pages_map(CACHE_DATA_SIZE, PROT_READ | PROT_WRITE, true);
     if (!a->vm.cache || !code || !data) {
         if (code)
-            munmap(code, CODE_SIZE);
+            munmap(code, CACHE_CODE_SIZE);
         if (data)
-            munmap(data, DATA_SIZE);
+            munmap(data, CACHE_DATA_SIZE);
         free(a->vm.cache);
         a->vm.cache = NULL;
         goto no_memory;
     }
-    cache_init(a->vm.cache, code, CODE_SIZE, data, DATA_SIZE);
+    cache_init(a->vm.cache, code, CACHE_CODE_SIZE, data, CACHE_DATA_SIZE);
     for (u32 i = 0; i < config->vcpus; i++) {
         a->vm.vcpu_count = i + 1;
         r = make_vcpu(a, i, config->nested != NESTED_OFF);

@@ -15,6 +15,8 @@
 #include "cpu/insn/msr.h"
 #include "cpu/jit/block.h"
 #include "cpu/jit/exec.h"
+#include "cpu/jit/signal.h"
+#include "cpu/mmu/mmu.h"
 
 const struct upcalls cpu_upcalls = {
     .code_written = block_invalidate,

@@ -15,6 +15,7 @@
 #include "cpu/cpu.h"
 #include "cpu/event/lapic.h"
 #include "cpu/insn/msr.h"
+#include "cpu/jit/block.h"
 #include "cpu/jit/exec.h"
 #include "cpu/mmu/mmu.h"
 

@@ -13,6 +13,7 @@
 #include "cpu/core/nested.h"
 #include "cpu/cpu.h"
 #include "cpu/event/lapic.h"
+#include "cpu/jit/block.h"
 #include "cpu/jit/exec.h"
 #include "cpu/mmu/mmu.h"
 

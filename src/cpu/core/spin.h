@@ -5,6 +5,7 @@
 #define CPU_CORE_SPIN_H
 
 #include "base/types.h"
+#include "cpu/core/tunables.h"
 
 static inline void yield_host(void)
 {
@@ -15,7 +16,7 @@ static inline void yield_host(void)
 /* One turn of a waiting loop; *spins counts them and starts at 0. */
 static inline void relax(u32 *spins)
 {
-    if (++*spins % 256 == 0)
+    if (++*spins % SPIN_YIELD == 0)
         yield_host();
     else
         __builtin_ia32_pause();

@@ -13,6 +13,7 @@
 #define CPU_CORE_VCPU_H
 
 #include "base/types.h"
+#include "cpu/core/layout.h"
 #include "x86/regs.h"
 
 /* The result of everything that can be interrupted by guest-visible events. Must be checked. */
@@ -73,9 +74,6 @@ struct desc_table {
     u16 limit;
 };
 
-/* What the executing instruction of translated code touches by displacement from RSP. See VCPU_BIAS. */
-#define VCPU_BIAS 268 /* % 64 == 12: RSP itself is the shift count 12 of SHRX */
-
 struct tlb;
 struct block;
 struct vm;
@@ -89,7 +87,7 @@ struct lapic;
 #define MC_BANKS 10
 
 struct vcpu {
-    /* -- reached by translated code: keep in step with emit.h; disp8 from RSP is [140, 396) -- */
+    /* -- reached by translated code: disp8 from RSP is [140, 396) -- */
     u64 bit_mask[4]; /* 0: constants 15, 31, 63 for bit-string operands, by log2(operand size) - 1 */
     void *slow_mem;  /* 32: entry points of enter.S that translated code calls or jumps to */
     void *slow_done;
@@ -191,7 +189,7 @@ struct vcpu {
     struct vm *vm;
     u32 index;               /* also the initial APIC ID */
     bool code_changed;       /* code_written hit: do not resume the running block */
-    struct exec *exec;       /* translator's private state: exec.h */
+    struct exec *exec;       /* translated code in progress: jit/exec.h */
     const struct insn *insn; /* the called instruction in progress, NULL during copied ones and between instructions:
                                 VM exits take their instruction information from it */
     /* -- MSRs of machine check and of AMD's machine configuration: msr.c -- */
@@ -210,6 +208,16 @@ struct vcpu {
     u64 vector_mask;                               /* XCR0 of the host: what is saved in */
     u8 vectors[4096] __attribute__((aligned(64))); /* XSAVE image while host code runs */
 };
+
+_Static_assert(VCPU_BIAS % 64 == 12, "RSP is the shift count of the TLB check");
+#define VCPU_AT(field, offset) _Static_assert(offsetof(struct vcpu, field) == (offset), "layout.h: " #field)
+VCPU_AT(host_rsp, VCPU_HOST_RSP);
+VCPU_AT(resume, VCPU_RESUME);
+VCPU_AT(resume_rcx, VCPU_RESUME_RCX);
+VCPU_AT(resume_r11, VCPU_RESUME_R11);
+VCPU_AT(gpr, VCPU_GPR);
+VCPU_AT(arith, VCPU_ARITH);
+#undef VCPU_AT
 
 #define SHADOW_STI BIT(0)
 #define SHADOW_MOVSS BIT(1)
@@ -281,7 +289,7 @@ struct vm {
     u64 tsc_khz;
     u32 phys_bits; /* MAXPHYADDR shown to the guest */
     struct cpu_features *features;
-    struct cache *cache; /* translated code: jit/exec.h */
+    struct cache *cache; /* translated code: jit/block.h */
     u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
     bool hypercalls;     /* for test programs: hypercall.c */

@@ -13,6 +13,7 @@
 #include "cpu/core/insn.h"
 #include "cpu/core/nested.h"
 #include "cpu/core/stats.h"
+#include "cpu/event/debug.h"
 #include "cpu/event/far.h"
 #include "x86/msr.h"
 
@@ -106,16 +107,6 @@ static enum outcome combine(struct vcpu *v, const struct event *first, struct ev
     return CPU_OK;
 }
 
-/* The single step of a MOV to SS is reported with the next instruction, but not if that one enters a handler. */
-static void drop_held_step(struct vcpu *v)
-{
-    if (!(v->shadow & SHADOW_MOVSS))
-        return;
-    v->trap_dr6 &= ~DR6_BS;
-    if (!v->trap_dr6)
-        v->trap_pending = false;
-}
-
 /* Delivers `e` or what it turns into. The frame of `e` itself holds ip and flags, that of a later fault v->rip. */
 static enum outcome deliver(struct vcpu *v, struct event e, u64 ip, u64 flags)
 {
@@ -145,7 +136,7 @@ static enum outcome deliver(struct vcpu *v, struct event e, u64 ip, u64 flags)
     v->rip = v->next_rip;
     v->step_trap = false;
     v->activity = ACTIVITY_ACTIVE;
-    drop_held_step(v);
+    debug_drop_held_step(v);
     if (v->shadow) {
         v->shadow = 0;
         mode_update(v);
@@ -153,21 +144,11 @@ static enum outcome deliver(struct vcpu *v, struct event e, u64 ip, u64 flags)
     return CPU_OK;
 }
 
-/* Breakpoints that MOV to SS held back. The next #DB takes them along: another one at its handler would lose the frame
- * of the first where #DB has a stack of its own. */
-static u64 take_held_breakpoints(struct vcpu *v)
-{
-    u64 bits = v->trap_pending ? v->trap_dr6 & 0xf : 0;
-    v->trap_pending = false;
-    v->trap_dr6 = 0;
-    return bits;
-}
-
 enum outcome exception_deliver(struct vcpu *v)
 {
     struct event e = v->fault;
     v->fault.valid = false;
-    u64 held = take_held_breakpoints(v);
+    u64 held = debug_take_held(v);
     if (e.vector == EXC_DB)
         e.payload |= held;
     if (v->in_guest)
@@ -193,7 +174,7 @@ enum outcome soft_interrupt(struct vcpu *v, u8 vector, enum event_type type)
     if (v->in_guest && type != EVENT_SOFT_INT)
         TRY(v->nested->exception(v, &e));
     if (type == EVENT_PRIV_SOFT) {
-        e.payload = take_held_breakpoints(v);
+        e.payload = debug_take_held(v);
         record(v, &e);
     }
     return deliver(v, e, v->next_rip, rflags_get(v));

@@ -6,7 +6,7 @@
  * code of an invalid block stays in place until the whole cache is flushed in an exclusive section, so a vCPU may still
  * run to the end of one; its entries are patched to leave.
  */
-#include "cpu/jit/exec.h"
+#include "cpu/jit/block.h"
 
 #include "cpu/core/copy.h"
 #include "cpu/core/exclusive.h"
@@ -14,6 +14,7 @@
 #include "cpu/core/spin.h"
 #include "cpu/core/world.h"
 #include "cpu/jit/translate.h"
+#include "cpu/mmu/mmu.h"
 
 /* -- memory -- */
 
@@ -36,8 +37,8 @@ static void reset(struct cache *c, u8 *code, u8 *data)
     c->cold = c->hot_end;
     c->cold_end = c->cold + c->cold_size;
     c->data_next = data;
-    c->block_max = 1u << 18;
-    c->link_max = 1u << 19;
+    c->block_max = CACHE_BLOCKS;
+    c->link_max = CACHE_LINKS;
     c->block_count = c->link_count = 0;
     c->blocks = cache_alloc(c, c->block_max * sizeof(struct block));
     c->links = cache_alloc(c, c->link_max * sizeof(struct exit_link));
@@ -47,7 +48,7 @@ static void reset(struct cache *c, u8 *code, u8 *data)
 void cache_init(struct cache *c, u8 *code, size_t code_size, u8 *data, size_t data_size)
 {
     c->code = code;
-    c->hot_size = code_size / 7 * 4; /* the cold part is mostly two thirds of the hot one */
+    c->hot_size = CACHE_HOT(code_size);
     c->cold_size = code_size - c->hot_size;
     c->data = data;
     c->data_end = data + data_size;
@@ -209,7 +210,7 @@ struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
             vector_restore(v);
             continue;
         }
-        b = c->data_end - c->data_next < 65536 ? NULL : translate(v, &r, &needs_page2);
+        b = c->data_end - c->data_next < CACHE_ROOM ? NULL : translate(v, &r, &needs_page2);
         if (b) {
             u32 h = hash_of(page, offset, mode);
             b->next_hash = c->hash[h];
@@ -248,7 +249,7 @@ void block_link(struct vcpu *v, struct exit_link *link, struct block *to)
         link->next_in = to->in;
         to->in = link;
         patch_rel32(link->field, to->near_entry);
-    } else if (!link->plain && (to->mode & MODE_FLAT) && c->cold_end - c->cold > 65536) {
+    } else if (!link->plain && (to->mode & MODE_FLAT) && c->cold_end - c->cold > CACHE_ROOM) {
         /* The jump cache has no MODE_PLAIN blocks: to those exec_chain leads each time. */
         struct emit e = {c->cold, c->cold_end};
         emit_far_link(&e, link->target);

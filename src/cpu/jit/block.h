@@ -1,10 +1,87 @@
 /*
- * Translated code, as the upcalls see it. (block.c)
+ * Translations of guest code: blocks by guest-physical address and mode, links between them, and the cache that holds
+ * them. All vCPUs of a VM share one struct cache; cache.lock guards it and what it points at.
  */
 #ifndef CPU_JIT_BLOCK_H
 #define CPU_JIT_BLOCK_H
 
+#include "cpu/core/tunables.h"
 #include "cpu/core/vcpu.h"
+
+/* One direct branch of a block within its page: unchained it goes to the cold stub that leaves with this record. */
+struct exit_link {
+    u8 *field; /* rel32 to patch, NULL: slot unused */
+    u8 *stub;  /* where it points when unchained */
+    struct block *from;
+    struct block *to;          /* NULL: unchained */
+    struct exit_link *next_in; /* list of links into `to` */
+    u16 target;                /* offset of the target in the page */
+    bool plain;                /* to a MODE_PLAIN block */
+};
+
+/* Host code offset to guest instruction, for faults raised by copied instructions. */
+struct place {
+    u32 host;  /* offset in the cache */
+    u16 guest; /* offset in the page */
+};
+
+struct block {
+    u64 page;   /* guest-physical page of the first byte */
+    u64 page2;  /* of the second page if the only instruction crosses, else ~0 */
+    u16 offset; /* in the page */
+    u16 size;   /* bytes of guest code, second page included */
+    u32 mode;
+    bool valid;
+    u8 *far_entry; /* r11 = linear address of the block: sets page_la */
+    u8 *near_entry;
+    u8 *hot_end;
+    u8 *cold, *cold_end;
+    u64 page_la; /* linear page at translation time: a hint */
+    struct block *next_hash;
+    struct exit_link *in;
+    struct exit_link *links;
+    u32 link_count;
+    struct place *places;
+    u32 place_count;
+    u32 cold_place_from;    /* places[] from here lie in the cold part */
+    u16 loans;              /* loan.h: from instruction loan_from until before loan_to, offsets in the page */
+    u16 loan_from, loan_to; /* 0 and 0 without loans */
+};
+
+/* A block in the list of a page that it has bytes in. */
+struct page_ref {
+    struct block *block;
+    u64 page;
+    struct page_ref *next;
+};
+
+struct cache {
+    u8 *code; /* RWX, hot part first */
+    size_t hot_size, cold_size;
+    u8 *hot, *hot_end, *cold, *cold_end; /* bump pointers */
+    u8 *data;                            /* blocks, links, places, insns */
+    u8 *data_next, *data_end;
+    struct block *blocks; /* in order of allocation: host addresses ascend */
+    u32 block_count, block_max;
+    struct block *hash[1 << HASH_BITS];
+    struct page_ref *pages[1 << PAGE_HASH_BITS];
+    struct exit_link *links;
+    u32 link_count, link_max;
+    u32 lock; /* [a] guards everything above */
+    u64 flushes;
+    u64 generation;
+};
+
+/* Memory comes from the accelerator, zeroed. */
+void cache_init(struct cache *c, u8 *code, size_t code_size, u8 *data, size_t data_size);
+/* From the cache's data, zeroed or not; NULL: full. The lock is held. */
+void *cache_alloc(struct cache *c, size_t size);
+
+/* Finds the block at la or translates it; NULL with *out. Walks page tables, so the lock is not held. */
+struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out);
+/* The block whose host code has this address, or NULL. Dead ones are found too. */
+struct block *block_at(struct cache *c, const u8 *host);
+void block_link(struct vcpu *v, struct exit_link *link, struct block *to);
 
 /* [any] The code_written of core/upcalls.h. */
 void block_invalidate(struct vm *vm, struct vcpu *v, gpa_t start, u64 size);

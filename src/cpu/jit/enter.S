@@ -1,16 +1,12 @@
 /*
  * The border between C and translated code. Register map of translated code: guest RCX in r14, guest RSP in r15, guest
  * r11, r14, r15 in vcpu.gpr[], rcx and r11 scratch, rsp = vcpu + VCPU_BIAS, everything else in its own register,
- * arithmetic flags in RFLAGS. Offsets are checked by static asserts in exec.c.
+ * arithmetic flags in RFLAGS. enter.h declares what is defined and called here.
  */
-#define BIAS 268
-#define GPR(n) (272 + (n) * 8)
-#define ARITH 416
-#define SLOT_HOST_RSP 96
-#define RESUME 104
-#define RESUME_RCX 112
-#define RESUME_R11 120
-#define AT(off) ((off) - BIAS)(%rsp)
+#include "cpu/core/layout.h"
+
+#define GPR(n) (VCPU_GPR + (n) * 8)
+#define AT(off) ((off) - VCPU_BIAS)(%rsp)
 
         .text
 
@@ -19,7 +15,7 @@
         mov %rax, AT(GPR(0))
         lahf
         seto %al
-        mov %rax, AT(ARITH)
+        mov %rax, AT(VCPU_ARITH)
         mov %r14, AT(GPR(1))
         mov %rdx, AT(GPR(2))
         mov %rbx, AT(GPR(3))
@@ -34,9 +30,9 @@
         mov %r13, AT(GPR(13))
 .endm
 
-/* rsp = vcpu + BIAS. */
+/* rsp = vcpu + VCPU_BIAS. */
 .macro LOAD_GUEST
-        mov AT(ARITH), %rax
+        mov AT(VCPU_ARITH), %rax
         add $127, %al
         sahf
         mov AT(GPR(0)), %rax
@@ -67,13 +63,13 @@ exec_enter:
         push %r14
         push %r15
         sub $8, %rsp
-        mov %rsp, SLOT_HOST_RSP(%rdi)
-        lea BIAS(%rdi), %rsp
+        mov %rsp, VCPU_HOST_RSP(%rdi)
+        lea VCPU_BIAS(%rdi), %rsp
 resume:
         LOAD_GUEST
-        mov AT(RESUME_RCX), %rcx
-        mov AT(RESUME_R11), %r11
-        jmp *AT(RESUME)
+        mov AT(VCPU_RESUME_RCX), %rcx
+        mov AT(VCPU_RESUME_R11), %r11
+        jmp *AT(VCPU_RESUME)
         .size exec_enter, . - exec_enter
 
 /* From C state on the C stack back to whoever called exec_enter. */
@@ -90,11 +86,11 @@ leave:
 /* Calls a C function with rdi = vcpu and two more arguments; it returns true to go on at v->resume. */
 .macro CALL_C function
         mov %rdi, %rbx
-        mov SLOT_HOST_RSP(%rdi), %rsp
+        mov VCPU_HOST_RSP(%rdi), %rsp
         call \function
         test %al, %al
         jz leave
-        lea BIAS(%rbx), %rsp
+        lea VCPU_BIAS(%rbx), %rsp
         jmp resume
 .endm
 
@@ -104,12 +100,12 @@ leave:
         .hidden \name
         .type \name, @function
 \name:
-        pop AT(RESUME)
-        mov %r11, AT(RESUME_R11)
+        pop AT(VCPU_RESUME)
+        mov %r11, AT(VCPU_RESUME_R11)
         SAVE_GUEST
-        lea -BIAS(%rsp), %rdi
+        lea -VCPU_BIAS(%rsp), %rdi
         mov \third, %rdx
-        mov RESUME(%rdi), %rsi
+        mov VCPU_RESUME(%rdi), %rsi
         CALL_C \function
         .size \name, . - \name
 .endm
@@ -126,7 +122,7 @@ leave:
         .type \name, @function
 \name:
         SAVE_GUEST
-        lea -BIAS(%rsp), %rdi
+        lea -VCPU_BIAS(%rsp), %rdi
         mov %rcx, %rsi
         mov %r11, %rdx
         CALL_C \function

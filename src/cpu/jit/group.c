@@ -10,8 +10,6 @@
  */
 #include "cpu/jit/translate.h"
 
-#define GROUP_SPAN 256
-
 struct values {
     u32 epoch[GPR_COUNT]; /* changes when the register gets an unknown value */
     s32 moved[GPR_COUNT]; /* how far constants have moved it since */

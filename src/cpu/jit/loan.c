@@ -3,12 +3,9 @@
  * them often and another guest register not at all, the two change places: the homeless one works in the other's host
  * register, whose value waits in the vCPU. A stretch is a loop within the block, closed by its last instruction, or
  * instructions without a branch. Whatever leaves it ends the loans first: the code behind it, branches out of it
- * (branch.c), and exec.c where C takes over.
+ * (branch.c), and C where it takes over (loan.h).
  */
 #include "cpu/jit/translate.h"
-
-#define LOOP_WEIGHT 16 /* how often a loop is taken to run */
-#define LOAN_COST 6    /* what making and ending a loan costs, in uses of a register without a home */
 
 const u8 homeless[3] = {R11, R14, R15};
 

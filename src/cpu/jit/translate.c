@@ -8,8 +8,6 @@
 #include "cpu/core/copy.h"
 #include "cpu/insn/ops.h"
 
-#define LOOP_ALIGN 64 /* bytes: short loops differ by as much as a third by where they lie */
-
 void emit_call_insn(struct tr *t, insn_fn fn, bool ends)
 {
     struct insn *in = cache_alloc(t->c, sizeof *in);
@@ -309,7 +307,7 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     const u8 *page2 = r->page2 == ~0ull ? NULL : vm_ram(v->vm, GPA(r->page2));
     u16 offset = r->la & PAGE_MASK;
     *needs_page2 = false;
-    if (c->block_count == c->block_max || c->hot_end - c->hot < 65536 || c->cold_end - c->cold < 65536)
+    if (c->block_count == c->block_max || c->hot_end - c->hot < CACHE_ROOM || c->cold_end - c->cold < CACHE_ROOM)
         return NULL;
     struct block *b = &c->blocks[c->block_count];
     *b = (struct block){

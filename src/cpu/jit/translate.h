@@ -8,13 +8,18 @@
 
 #include <Zydis/Zydis.h>
 
+#include "cpu/core/insn.h"
+#include "cpu/core/tunables.h"
+#include "cpu/jit/block.h"
 #include "cpu/jit/emit.h"
 #include "cpu/jit/exec.h"
+#include "cpu/jit/loan.h"
+#include "cpu/jit/optable.h"
+#include "cpu/jit/site.h"
+#include "cpu/mmu/mmu.h"
 
-#define BLOCK_MAX_INSNS 64
 #define INSN_MAX 15
 
-#define GROUP_MAX 64
 #define GROUP_NONE 0xff
 
 /* A memory access at a constant distance from a register, as group.c sees it. */
@@ -183,7 +188,14 @@ void add_link(struct tr *t, u8 *field, u16 target, bool plain);
  * same. */
 void emit_far_link(struct emit *e, u16 target);
 
-/* translate.c */
+/* translate.c: makes a block; the cache lock is held. NULL: the cache is full (flush and retry). */
+struct translation_request {
+    u64 la;    /* linear address */
+    u64 page;  /* guest-physical page */
+    u64 page2; /* guest-physical page that follows linearly, ~0 if it cannot be fetched or was not asked for */
+    u32 mode;
+};
+struct block *translate(struct vcpu *v, const struct translation_request *r, bool *needs_page2);
 void emit_call_insn(struct tr *t, insn_fn fn, bool ends);
 
 #endif

@@ -126,14 +126,12 @@ enum outcome mmu_translate(struct vcpu *v, u64 la, enum access access, gpa_t *gp
     return CPU_OK;
 }
 
-#define AHEAD 32 /* pages */
-
 /* Whoever goes through memory page by page gets a few pages at once. */
 static void fill_ahead(struct vcpu *v, struct tlb *t, u64 la, enum access access, struct walk *w)
 {
     u64 page = la & ~PAGE_MASK, *next = &v->mmu->next_fill[access & ACCESS_WRITE ? 1 : 0];
     bool sequential = page == *next;
-    for (unsigned n = 1; n < AHEAD && sequential && walk_next(v, access, w); n++) {
+    for (unsigned n = 1; n < FILL_AHEAD && sequential && walk_next(v, access, w); n++) {
         page += PAGE_SIZE;
         if (!tlb_enter(v, t, page, access, w))
             break;

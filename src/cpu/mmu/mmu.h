@@ -15,12 +15,11 @@
 
 #include "cpu/core/access.h"
 #include "cpu/core/fault.h"
+#include "cpu/core/tunables.h"
 #include "cpu/core/vcpu.h"
 #include "cpu/mmu/mode.h"
 
-#define TLB_BITS 11
 #define TLB_SIZE (1u << TLB_BITS)
-#define JUMP_BITS 13
 #define JUMP_SIZE (1u << JUMP_BITS)
 
 struct tlb_key {
@@ -51,9 +50,9 @@ struct tlb {
     u32 votes;  /* for it; 0 to DIRECT_SURE */
     u32 jmode;  /* vcpu.mode that jtag/jcode were filled under */
     u32 filled; /* entries filled since the last flush; the first ones are listed */
-    u16 filled_list[64];
+    u16 filled_list[TLB_LISTED];
     u32 jfilled; /* the same of the jump cache */
-    u16 jfilled_list[128];
+    u16 jfilled_list[JUMP_LISTED];
     bool has_large; /* entries from large pages, noted in `large` by region of 4 MiB or 1 GiB */
     bool has_global;
     bool fetch_lost; /* fetch entries were replaced: jtag may know pages that xtag does not */

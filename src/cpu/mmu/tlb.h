@@ -11,17 +11,11 @@
 #include "cpu/core/upcalls.h"
 #include "cpu/mmu/mmu.h"
 
-#define TLB_CONTEXTS 32
-#define TLB_HINTS 64
-
 /* tlb_key.flags */
 #define TLB_USER BIT(0)  /* CPL 3 */
 #define TLB_AC BIT(1)    /* CPL 0-2: SMAP is overridden. CPL 3: alignment is checked, nothing is filled */
 #define TLB_GUEST BIT(2) /* L2 */
 
-#define STAGE2_CONTEXTS 4
-#define STAGE2_SIZE 1024u
-#define STAGE2_LARGE 64u
 #define STAGE2_LARGE_SHIFT 21
 
 struct stage2_entry {
@@ -120,9 +114,6 @@ static inline void mem_written(struct vcpu *v, struct ram_slot *slot, gpa_t gpa,
  * Pages with it have direct tags, by which translated code of supervisor mode checks an access without waiting for the
  * difference to be loaded from a place that depends on the address: docs/engine.md "Memory".
  */
-#define DIRECT_SURE 256u
-#define DIRECT_NEW 64u /* votes that a new difference starts with */
-
 static inline void read_drop(struct tlb *t, u32 i)
 {
     t->rtag[i] = t->drtag[i] = tlb_empty(i);

@@ -1,0 +1,53 @@
+/*
+ * Tunables of the engine: sizes and limits that trade memory for speed, or that a benchmark chose. No guest sees them,
+ * and any of them may change without another line of code.
+ */
+#ifndef CPU_CORE_TUNABLES_H
+#define CPU_CORE_TUNABLES_H
+
+/* -- translations (jit) -- */
+
+/* Host code, and the blocks, links and tables that describe it. Together at most 224 MiB of the 256 MiB that a VM
+ * process may take beyond its guest's memory. When either is full, all translations are thrown away. */
+#define CACHE_CODE_SIZE (112ull << 20)
+#define CACHE_DATA_SIZE (112ull << 20)
+/* The hot part of the code; the cold part is mostly two thirds of its size. */
+#define CACHE_HOT(code_size) ((code_size) / 7 * 4)
+/* A block is only begun with so many bytes left in each part of the code and in the data. The largest takes less. */
+#define CACHE_ROOM 65536
+#define CACHE_BLOCKS (1u << 18)
+#define CACHE_LINKS (1u << 19)
+#define HASH_BITS 16      /* blocks by address and mode */
+#define PAGE_HASH_BITS 14 /* blocks by page, for invalidation */
+
+#define BLOCK_MAX_INSNS 64 /* longer blocks seldom help, and die as a whole */
+#define LOOP_ALIGN 64      /* bytes: short loops differ by as much as a third by where they lie */
+
+#define GROUP_MAX 64   /* groups per block, those of a single access included */
+#define GROUP_SPAN 256 /* bytes that one check covers: the longer, the more often the end of a page lies inside */
+
+#define LOOP_WEIGHT 16 /* how often a loop is taken to run */
+#define LOAN_COST 6    /* what making and ending a loan costs, in uses of a register without a home */
+
+/* -- software TLBs (mmu) -- */
+
+#define TLB_BITS 11     /* entries of a context for each kind of access; docs/memory.md says why not more */
+#define JUMP_BITS 13    /* entries of a context's jump cache */
+#define TLB_CONTEXTS 32 /* contexts per vCPU */
+#define TLB_HINTS 64    /* where the context of a key was last */
+#define TLB_LISTED 64   /* filled entries that are emptied one by one; beyond that the array is */
+#define JUMP_LISTED 128 /* the same of the jump cache */
+#define FILL_AHEAD 32   /* pages, for whoever goes through memory page by page */
+
+#define STAGE2_CONTEXTS 4 /* second-stage TLBs per vCPU */
+#define STAGE2_SIZE 1024u /* entries of 4 KiB */
+#define STAGE2_LARGE 64u  /* and of 2 MiB */
+
+#define DIRECT_SURE 256u /* votes for the direct difference at most */
+#define DIRECT_NEW 64u   /* votes that a new difference starts with */
+
+/* -- waiting for another thread -- */
+
+#define SPIN_YIELD 256 /* turns of a waiting loop before the host may run another thread */
+
+#endif

@@ -1,0 +1,214 @@
+/*
+ * The dispatcher, on the vCPU's own thread: finds the block at RIP and enters it. Translated code stays in translated
+ * code as long as blocks find each other; where they do not, it comes here to find or make the next block and chain it,
+ * and for called instructions. What must be looked at instruction by instruction is stepped.
+ */
+#include "cpu/core/fault.h"
+#include "cpu/core/insn.h"
+#include "cpu/core/nested.h"
+#include "cpu/core/stats.h"
+#include "cpu/event/debug.h"
+#include "cpu/event/exception.h"
+#include "cpu/jit/block.h"
+#include "cpu/jit/enter.h"
+#include "cpu/jit/exec.h"
+#include "cpu/jit/site.h"
+#include "cpu/mmu/mmu.h"
+#include "cpu/mmu/segment.h"
+
+/* -- from block to block -- */
+
+/* The CS limit ends within the page of la: each instruction is looked at alone, in blocks that are never chained. */
+static bool near_limit(const struct vcpu *v, u64 la)
+{
+    u64 last = (u32)(v->seg[SEG_CS].base + v->seg[SEG_CS].limit);
+    return !(v->mode & MODE_FLAT) && !((last ^ la) >> PAGE_SHIFT) && ~last & PAGE_MASK;
+}
+
+static bool beyond_limit(const struct vcpu *v, const struct block *b)
+{
+    return !(v->mode & MODE_FLAT) && v->rip + b->size - 1 > v->seg[SEG_CS].limit;
+}
+
+/* Continues at RIP (linear address la) without going back to the dispatcher if nothing else is to do. */
+static bool go(struct vcpu *v, u64 la, u32 plain)
+{
+    struct exec *x = v->exec;
+    v->rip = rip_of(v, la);
+    x->outcome = CPU_OK;
+    if (v->request || (v->mode & MODE_STEP) || v->code_changed || near_limit(v, la))
+        return false;
+    if (!in_64bit(v) && unlikely(v->rip > v->seg[SEG_CS].limit))
+        return leave_with(v, raise_gp(v, 0));
+    enum outcome out;
+    v->stat[STAT_LOOKUP]++;
+    u64 generation = v->vm->cache->generation;
+    struct block *b = block_find(v, la, v->mode | plain, &out);
+    if (!b)
+        return leave_with(v, out);
+    if (unlikely(beyond_limit(v, b)))
+        return leave_with(v, raise_gp(v, 0));
+    if (x->chain) {
+        if (v->vm->cache->generation == generation && generation == x->chain_generation)
+            block_link(v, x->chain, b);
+        x->chain = NULL;
+    }
+    if (v->mode & MODE_FLAT && !plain)
+        jump_enter(v->tlb, la, b->far_entry);
+    v->resume = (u64)b->far_entry;
+    v->resume_r11 = la;
+    return true;
+}
+
+static bool reachable(const struct vcpu *v, u64 la)
+{
+    return in_64bit(v) ? is_canonical(v, la) : rip_of(v, la) <= v->seg[SEG_CS].limit;
+}
+
+/* The target of a branch is not canonical or beyond the limit: the branch faults, and its push or pop did not
+ * happen. */
+static bool blame_branch(struct vcpu *v, u32 transfer)
+{
+    u64 size = BIT64(transfer >> TRANSFER_SIZE_SHIFT & 3), sp = v->gpr[RSP];
+    if ((transfer & TRANSFER_RETURN) == TRANSFER_CALL)
+        sp += size;
+    else if ((transfer & TRANSFER_RETURN) == TRANSFER_RETURN)
+        sp -= size + (transfer >> TRANSFER_RELEASE_SHIFT);
+    reg_write(v, RSP, stack_asize(v), true, sp);
+    at_instruction(v, transfer & PAGE_MASK, 0);
+    return leave_with(v, raise_gp(v, 0));
+}
+
+bool exec_lookup(struct vcpu *v, u64 rcx, u64 la)
+{
+    v->exec->chain = NULL;
+    if (unlikely(!reachable(v, la)) && rcx & TRANSFER_RETURN)
+        return blame_branch(v, (u32)rcx);
+    return go(v, la, 0);
+}
+
+bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11)
+{
+    v->exec->chain = link;
+    v->exec->chain_generation = v->vm->cache->generation;
+    return go(v, v->page_la + link->target, link->plain ? MODE_PLAIN : 0);
+}
+
+bool exec_request(struct vcpu *v, u64 offset, u64 r11)
+{
+    v->rip = rip_of(v, v->page_la + (u16)offset);
+    return leave_with(v, CPU_OK);
+}
+
+bool exec_stale(struct vcpu *v, u64 offset, u64 r11)
+{
+    v->exec->chain = NULL;
+    return go(v, v->page_la + (u16)offset, 0);
+}
+
+/* -- called instructions -- */
+
+bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
+{
+    at_instruction(v, in->offset, in->len);
+    u64 next = v->next_rip;
+    u32 mode = v->mode;
+    u64 generation = v->vm->cache->generation;
+    bool ends = in->ends;
+    v->insn = in;
+    v->stat[STAT_CALL]++;
+    enum outcome out = in->fn(v, in);
+    v->insn = NULL;
+    if (out == CPU_NEXT)
+        return true;
+    if (out != CPU_OK)
+        return leave_with(v, out);
+    if (!ends && v->next_rip == next && v->mode == mode && !v->code_changed && !v->request && !v->trap_pending &&
+        generation == v->vm->cache->generation)
+        return true;
+    v->rip = v->next_rip;
+    return leave_with(v, CPU_OK);
+}
+
+/* -- from RIP -- */
+
+static void enter(struct vcpu *v, struct block *b, u64 la)
+{
+    v->resume = (u64)b->far_entry;
+    v->resume_r11 = la;
+    exec_enter(v);
+}
+
+/* One instruction, with what is checked before and after each: breakpoints, TF, RF, interrupt shadow. */
+static void step(struct vcpu *v, u64 la)
+{
+    struct exec *x = v->exec;
+    u64 dr6;
+    enum outcome out;
+    if (debug_breakpoint(v, la, &dr6)) {
+        settle(v, raise_db(v, dr6));
+        return;
+    }
+    bool trace = v->flags & FLAG_TF, guest = v->in_guest;
+    u8 shadow = v->shadow;
+    u64 rf = v->flags & FLAG_RF, from = v->rip;
+    struct block *b = block_find(v, la, v->mode | MODE_STEP, &out);
+    if (b && beyond_limit(v, b))
+        out = raise_gp(v, 0);
+    if (out != CPU_OK) {
+        settle(v, out);
+        return;
+    }
+    v->step_trap = trace;
+    enter(v, b, la);
+    if (x->outcome != CPU_OK) {
+        settle(v, x->outcome);
+        return;
+    }
+    if (v->in_guest != guest)
+        return;
+    if (rf)
+        v->flags &= ~FLAG_RF;
+    if (shadow && v->shadow == shadow) {
+        v->shadow = 0;
+        mode_update(v);
+        event_recheck(v);
+    }
+    bool branched = v->rip != from && v->rip != rip_of(v, la + b->size);
+    debug_stepped(v, from, branched);
+    if (guest && nested_stepping(v))
+        settle(v, v->nested->event(v, NEV_MTF));
+}
+
+/* Is a block at la in the jump cache? If it is dead it leads to exec_lookup. */
+static bool known(struct vcpu *v, u64 la)
+{
+    if (!(v->mode & MODE_FLAT))
+        return false;
+    mmu_select(v);
+    v->exec->outcome = CPU_OK;
+    v->resume = (u64)jump_find(v->tlb, la);
+    v->resume_r11 = la;
+    return v->resume;
+}
+
+void execute(struct vcpu *v)
+{
+    struct exec *x = v->exec;
+    u64 la = in_64bit(v) ? v->rip : (u32)(v->rip + v->seg[SEG_CS].base);
+    if (!in_64bit(v) && unlikely(v->rip > v->seg[SEG_CS].limit)) {
+        settle(v, raise_gp(v, 0));
+        return;
+    }
+    x->chain = NULL;
+    v->code_changed = false;
+    v->stat[STAT_DISPATCH]++;
+    if (v->mode & MODE_STEP || near_limit(v, la)) {
+        step(v, la);
+        return;
+    }
+    v->flags &= ~FLAG_RF;
+    if (known(v, la) || go(v, la, 0))
+        exec_enter(v);
+    settle(v, x->outcome);
+}

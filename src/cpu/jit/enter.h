@@ -1,0 +1,36 @@
+/*
+ * The border between C and translated code, both ways: what enter.S defines, and what it calls. The functions that it
+ * calls run on the C stack with the guest's registers in the vCPU, and return true to go on in translated code at
+ * v->resume, false to return from exec_enter.
+ */
+#ifndef CPU_JIT_ENTER_H
+#define CPU_JIT_ENTER_H
+
+#include "cpu/core/insn.h"
+#include "cpu/core/vcpu.h"
+
+struct exit_link;
+
+/* Runs translated code from v->resume on until something leaves. */
+void exec_enter(struct vcpu *v);
+
+/* Translated code CALLs the thunks and JMPs to the ways out, through their addresses in the vCPU. */
+extern const u8 exec_thunk_slow_mem[], exec_thunk_slow_done[], exec_thunk_slow_segment[], exec_thunk_call[];
+extern const u8 exec_leave_lookup[], exec_leave_chain[], exec_leave_request[], exec_leave_stale[], exec_leave_signal[];
+
+/* slow.c; `after` is behind the CALL, where the site is. */
+bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la);
+bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la);
+bool exec_slow_segment(struct vcpu *v, const u8 *after, u64 offset);
+
+/* dispatch.c */
+bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in);
+bool exec_lookup(struct vcpu *v, u64 rcx, u64 la);
+bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11);
+bool exec_request(struct vcpu *v, u64 offset, u64 r11);
+bool exec_stale(struct vcpu *v, u64 offset, u64 r11);
+
+/* signal.c */
+bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11);
+
+#endif

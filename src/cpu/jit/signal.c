@@ -1,0 +1,67 @@
+/*
+ * Host signals of copied instructions become exceptions of the guest. The handler, on its own stack, finds the guest's
+ * instruction, records the exception and sends the interrupted context to exec_leave_signal: nothing is unwound.
+ */
+#include "cpu/jit/signal.h"
+
+#include "cpu/core/fault.h"
+#include "cpu/jit/block.h"
+#include "cpu/jit/enter.h"
+#include "cpu/jit/exec.h"
+#include "cpu/jit/loan.h"
+
+static bool find_place(struct vcpu *v, const u8 *host, struct block **b, u16 *guest)
+{
+    struct cache *c = v->vm->cache;
+    if (host < c->code || host >= c->code + c->hot_size + c->cold_size)
+        return false;
+    *b = block_at(c, host);
+    if (!*b)
+        return false;
+    u32 at = (u32)(host - c->code);
+    bool cold = host >= c->code + c->hot_size;
+    u32 i = cold ? (*b)->cold_place_from : 0, end = cold ? (*b)->place_count : (*b)->cold_place_from;
+    bool found = false;
+    for (; i < end && (*b)->places[i].host <= at; i++) {
+        *guest = (*b)->places[i].guest;
+        found = true;
+    }
+    return found;
+}
+
+u64 exec_guest_rip(struct vcpu *v, u64 host_rip)
+{
+    struct block *b;
+    u16 guest;
+    if (!find_place(v, (const u8 *)host_rip, &b, &guest))
+        return 0;
+    return rip_of(v, b->page_la + guest);
+}
+
+const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
+{
+    struct block *b;
+    u16 guest;
+    if (!find_place(v, host_rip, &b, &guest))
+        return NULL;
+    at_instruction(v, guest, 0);
+    v->exec->signal_loans = guest >= b->loan_from && guest < b->loan_to ? b->loans : 0;
+    switch (trapno) {
+    case EXC_DE:
+    case EXC_UD:
+    case EXC_MF:
+    case EXC_XM: raise_event(v, (u8)trapno, false, 0, 0); break;
+    case EXC_GP: /* a misaligned operand */ raise_gp(v, 0); break;
+    case EXC_AC: raise_ac(v); break;
+    default: return NULL;
+    }
+    if (trapno == EXC_XM && !(v->cr4 & CR4_OSXMMEXCPT))
+        raise_ud(v);
+    return exec_leave_signal;
+}
+
+bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11)
+{
+    loans_swap(v, v->exec->signal_loans);
+    return leave_with(v, CPU_FAULT);
+}

@@ -1,0 +1,19 @@
+/*
+ * Host signals that copied instructions raise. Both functions are async-signal-safe and take no lock: a block stays
+ * where it is until a flush, which waits for this vCPU.
+ */
+#ifndef CPU_JIT_SIGNAL_H
+#define CPU_JIT_SIGNAL_H
+
+#include "cpu/core/vcpu.h"
+
+/*
+ * From a signal handler on the vCPU's thread: a host fault with x86 vector `trapno` came up at host_rip. Records the
+ * guest's exception and gives the host address to continue at, or NULL if the fault is not the guest's.
+ */
+const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
+
+/* The guest_rip of core/upcalls.h. */
+u64 exec_guest_rip(struct vcpu *v, u64 host_rip);
+
+#endif

@@ -1,0 +1,200 @@
+/*
+ * Memory accesses that the TLB cannot serve, on the vCPU's own thread: fills the TLB and has the check tried again, or
+ * fetches the operand into the bounce buffer and writes the result out when the instruction has run there (page
+ * crossings, devices, pages with translated code, data breakpoints). All faults are found before the instruction runs.
+ */
+#include "cpu/core/exclusive.h"
+#include "cpu/core/fault.h"
+#include "cpu/core/stats.h"
+#include "cpu/jit/enter.h"
+#include "cpu/jit/exec.h"
+#include "cpu/jit/loan.h"
+#include "cpu/jit/site.h"
+#include "cpu/mmu/mmu.h"
+#include "cpu/mmu/segment.h"
+
+/* Back into the block, where these loans are in force. */
+static bool resume_at(struct vcpu *v, const u8 *host, u16 loans)
+{
+    loans_swap(v, loans);
+    v->resume = (u64)host;
+    return true;
+}
+
+/* clang-format off */
+#define K_CASE(n)                                                                                  \
+    case n: __asm__("kmovq %%k" #n ", %0" : "=r"(k)); break;
+#define K16_CASE(n)                                                                                \
+    case n: __asm__("kmovw %%k" #n ", %k0" : "=r"(k)); break;
+#define SIGN_CASE(n)                                                                               \
+    case 8 + n:                                                                                    \
+        if (dwords)                                                                                \
+            __asm__("vmovmskps %%ymm" #n ", %k0" : "=r"(k));                                       \
+        else                                                                                       \
+            __asm__("vmovmskpd %%ymm" #n ", %k0" : "=r"(k));                                       \
+        break;
+
+/* The mask bits of a masked memory operand, from the live registers. */
+static u64 mask_bits(const struct site *s)
+{
+    u64 k = 0;
+    bool dwords = s->element == 4;
+    unsigned elements = s->elements;
+    if (s->mask < 8 && elements <= 16) {
+        switch (s->mask) {
+            K16_CASE(1) K16_CASE(2) K16_CASE(3) K16_CASE(4) K16_CASE(5) K16_CASE(6) K16_CASE(7)
+        }
+    } else {
+        switch (s->mask) {
+            K_CASE(1) K_CASE(2) K_CASE(3) K_CASE(4) K_CASE(5) K_CASE(6) K_CASE(7)
+            SIGN_CASE(0) SIGN_CASE(1) SIGN_CASE(2) SIGN_CASE(3) SIGN_CASE(4) SIGN_CASE(5) SIGN_CASE(6) SIGN_CASE(7)
+            SIGN_CASE(8) SIGN_CASE(9) SIGN_CASE(10) SIGN_CASE(11)
+            SIGN_CASE(12) SIGN_CASE(13) SIGN_CASE(14) SIGN_CASE(15)
+        }
+    }
+    if (elements < 64)
+        k &= BIT64(elements) - 1;
+    if (s->element & ELEMENT_PACKED) {
+        unsigned n = (unsigned)__builtin_popcountll(k);
+        k = n == 64 ? ~0ull : BIT64(n) - 1;
+    }
+    return k;
+}
+/* clang-format on */
+
+/* The bytes of the operand, from *first for *count, that a masked instruction accesses. */
+static void mask_range(const struct site *s, unsigned *first, unsigned *count)
+{
+    u64 k = mask_bits(s);
+    unsigned element = s->element & ELEMENT_BYTES;
+    *first = *count = 0;
+    if (!k)
+        return;
+    if (s->element & ELEMENT_WHOLE) {
+        *count = s->size;
+        return;
+    }
+    *first = (unsigned)__builtin_ctzll(k) * element;
+    *count = (64 - (unsigned)__builtin_clzll(k)) * element - *first;
+}
+
+/* Would the check of the whole window succeed now? */
+static bool group_hits(const struct vcpu *v, const struct site *s, u64 la)
+{
+    u64 start = la + (u64)(s64)s->before;
+    u32 i = tlb_index(start);
+    u64 tag = s->flags & SITE_GROUP_WRITE ? v->tlb->wtag[i] : v->tlb->rtag[i];
+    return (tag + start + s->span - 1) >> PAGE_SHIFT == 0;
+}
+
+bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
+{
+    struct exec *x = v->exec;
+    struct site s;
+    __builtin_memcpy(&s, after, sizeof s);
+    loans_swap(v, s.loans);
+    at_instruction(v, s.offset, s.len);
+    enum access access = s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ;
+    if (s.seg & SITE_X87) {
+        u32 status = 0;
+        __asm__ volatile("fnstsw %w0" : "+a"(status));
+        if (status & 0x80) /* error summary */
+            return leave_with(v, raise_event(v, EXC_MF, false, 0, 0));
+        s.seg &= (u8)~SITE_X87;
+    }
+    unsigned first = 0, count = s.size;
+    if (s.flags & SITE_MASKED)
+        mask_range(&s, &first, &count);
+    if (s.flags & SITE_ALIGNED && count && la & (s.size - 1u))
+        return leave_with(v, raise_gp(v, 0));
+    if (s.seg == SEG_SS && count && in_64bit(v) && !(is_canonical(v, la) && is_canonical(v, la + s.size - 1)))
+        return leave_with(v, raise_ss(v, 0));
+    u64 start = la + first;
+    if ((la & PAGE_MASK) + s.size <= PAGE_SIZE && count) {
+        bool filled;
+        enum outcome out = mmu_fill(v, start, access, &filled);
+        if (out != CPU_OK)
+            return leave_with(v, out);
+        if (s.flags & SITE_GROUP)
+            filled = filled && group_hits(v, &s, la);
+        if (filled) {
+            v->stat[STAT_TLB_FILL]++;
+            return resume_at(v, after + s.retry, s.loans);
+        }
+    }
+    if (s.flags & SITE_GROUP) {
+        v->stat[STAT_PLAIN]++;
+        return resume_at(v, after + s.resume, s.loans);
+    }
+    v->stat[STAT_BOUNCE]++;
+    /* Vector operands are not subject to alignment checking. */
+    enum access aligned = s.size >= 16 ? ACCESS_UNCHECKED : 0;
+    /* As aligned as the operand, for instructions that insist; not across a cache line if locked: hosts slow that
+     * down. */
+    u8 *buf = x->bounce + (la & (s.flags & SITE_LOCK ? 15 : 63));
+    if (s.flags & SITE_LOCK) {
+        if (v->vm->vcpu_count > 1) {
+            if (exclusive_begin(v)) { /* start the instruction again */
+                exclusive_end(v);
+                return leave_with(v, CPU_OK);
+            }
+            x->bounce_locked = true;
+        }
+    }
+    enum outcome out = CPU_OK;
+    /* Masked elements are accessed one by one: a page fault of the first comes before the #GP of the others. */
+    if (s.flags & SITE_MASKED && count && is_canonical(v, start) && !is_canonical(v, start + count - 1))
+        out = mem_probe(v, start, (unsigned)(PAGE_SIZE - (start & PAGE_MASK)), access | aligned);
+    if (out == CPU_OK && (s.flags & SITE_WRITE) && count)
+        out = mem_probe(v, start, count, ACCESS_WRITE | aligned);
+    if (out == CPU_OK && (s.flags & SITE_READ) && count)
+        out = mem_read(v, start, buf + first, count, ACCESS_READ | aligned);
+    if (out != CPU_OK) {
+        if (x->bounce_locked)
+            exclusive_end(v);
+        x->bounce_locked = false;
+        return leave_with(v, out);
+    }
+    x->bounce_la = start;
+    x->bounce_from = buf + first;
+    x->bounce_size = (u8)count;
+    v->resume_rcx = (u64)buf - la;
+    return resume_at(v, after + s.resume, s.loans);
+}
+
+bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
+{
+    struct exec *x = v->exec;
+    struct site_done d;
+    __builtin_memcpy(&d, after, sizeof d);
+    loans_swap(v, d.loans);
+    at_instruction(v, d.offset, d.len);
+    enum outcome out = CPU_OK;
+    if (x->bounce_size)
+        out = mem_write(v, x->bounce_la, x->bounce_from, x->bounce_size, ACCESS_WRITE | ACCESS_UNCHECKED);
+    if (x->bounce_locked)
+        exclusive_end(v);
+    x->bounce_locked = false;
+    if (out != CPU_OK)
+        return leave_with(v, out);
+    /* A request: the store may have been to the APIC, whose interrupt comes before the next instruction. */
+    if (!(d.flags & SITE_STAY) && (v->code_changed || v->trap_pending || v->request)) {
+        v->rip = v->next_rip;
+        return leave_with(v, CPU_OK);
+    }
+    return resume_at(v, after + d.next, d.loans);
+}
+
+bool exec_slow_segment(struct vcpu *v, const u8 *after, u64 offset)
+{
+    struct site_segment s;
+    __builtin_memcpy(&s, after, sizeof s);
+    at_instruction(v, s.offset, s.len);
+    u64 la;
+    enum outcome out = seg_linear(v, s.seg, offset, s.size, s.access, &la);
+    if (out != CPU_OK)
+        return leave_with(v, out);
+    v->resume = (u64)(after + sizeof s);
+    v->resume_r11 = la;
+    return true;
+}
