@@ -9,6 +9,7 @@
 #include "accel/probe.h"
 
 #include "accel/kvm.h"
+#include "x86/paging.h"
 #include "x86/regs.h"
 
 #include <errno.h>
@@ -91,11 +92,11 @@ static int registers_set(struct throwaway *t)
     struct kvm_sregs s;
     if (ioctl(t->vcpu, KVM_GET_SREGS, &s))
         return -1;
-    u64 entry = PDPT | 3;
+    u64 entry = PDPT | PTE_P | PTE_W;
     memcpy(t->memory + PML4, &entry, sizeof(entry));
-    entry = PD | 3;
+    entry = PD | PTE_P | PTE_W;
     memcpy(t->memory + PDPT, &entry, sizeof(entry));
-    entry = 0x83; /* a 2 MiB page */
+    entry = PTE_P | PTE_W | PTE_PS;
     memcpy(t->memory + PD, &entry, sizeof(entry));
     s.cs = (struct kvm_segment){.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1};
     s.ds = s.es = s.ss = s.fs = s.gs =

@@ -133,15 +133,6 @@ enum { GUEST_ACTIVE, GUEST_HLT, GUEST_SHUTDOWN, GUEST_WAIT_SIPI };
 #define EPTP_AD BIT64(6)
 #define EPTP_RESERVED 0xf80ull
 
-/* EPT paging-structure entries. */
-#define EPT_R BIT64(0)
-#define EPT_W BIT64(1)
-#define EPT_X BIT64(2)
-#define EPT_LEAF BIT64(7)
-#define EPT_A BIT64(8)
-#define EPT_D BIT64(9)
-#define EPT_XU BIT64(10)
-
 /* Capability MSRs. */
 #define MSR_VMX_BASIC 0x480u
 #define MSR_VMX_PINBASED_CTLS 0x481u

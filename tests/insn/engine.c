@@ -7,6 +7,7 @@
 #include "tests/insn/monitor.h"
 
 #include "accel/accel.h"
+#include "x86/paging.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,12 +43,6 @@ static void box_set(unsigned offset, u64 value)
 {
     poke(GUEST_BOX + offset, value);
 }
-
-#define PTE_P BIT64(0)
-#define PTE_W BIT64(1)
-#define PTE_U BIT64(2)
-#define PTE_PS BIT64(7)
-#define PTE_NX BIT64(63)
 
 /* Maps user pages below 1 GiB; each area has a page table of its own. */
 static void map_user(u64 la, u64 gpa, unsigned pages, u64 flags)

@@ -16,20 +16,21 @@
 #include "cpu/jit/block.h"
 #include "cpu/jit/exec.h"
 #include "cpu/mmu/mmu.h"
+#include "x86/paging.h"
 
 #define RAM_SIZE (32ull << 20)
 #define ROM_START 0xfff00000ull
 #define ROM_SIZE 0x10000ull
 #define TABLES 0x100000ull
 
-#define P BIT64(0)
-#define W BIT64(1)
-#define U BIT64(2)
-#define A BIT64(5)
-#define D BIT64(6)
-#define PS BIT64(7)
-#define G BIT64(8)
-#define NX BIT64(63)
+#define P PTE_P
+#define W PTE_W
+#define U PTE_U
+#define A PTE_A
+#define D PTE_D
+#define PS PTE_PS
+#define G PTE_G
+#define NX PTE_NX
 
 enum paging { PAGING_NONE, PAGING_32, PAGING_PAE, PAGING_4, PAGING_5 };
 

@@ -9,8 +9,7 @@
 #include "cpu/core/copy.h"
 #include "cpu/mmu/tlb.h"
 #include "cpu/mmu/walk.h"
-
-#define EPTP_AD BIT64(6)
+#include "x86/vmcs.h"
 
 void mmu_set_stage2(struct vcpu *v, enum stage2 kind, u64 root, u32 space)
 {

@@ -10,16 +10,7 @@
 
 #include "cpu/core/cpuid.h"
 #include "cpu/mmu/tlb.h"
-
-#define PTE_P BIT64(0)
-#define PTE_W BIT64(1)
-#define PTE_U BIT64(2)
-#define PTE_A BIT64(5)
-#define PTE_D BIT64(6)
-#define PTE_PS BIT64(7)
-#define PTE_G BIT64(8)
-#define PTE_NX BIT64(63)
-#define PTE_ADDRESS 0x000ffffffffff000ull
+#include "x86/paging.h"
 
 /* One entry on the way, kept to be marked. */
 struct step {
@@ -151,7 +142,7 @@ static enum outcome walk_wide(struct walker *k, u64 table, unsigned level, u64 *
     bool longmode = in_long_mode(v);
     u64 reserved = PTE_ADDRESS & ~(BIT64(v->vm->phys_bits) - 1);
     if (!longmode)
-        reserved |= 0x7ff0000000000000;
+        reserved |= PTE_PAE_RESERVED;
     if (!(v->efer & EFER_NXE))
         reserved |= PTE_NX;
     u64 upper = PTE_PS | (v->vm->vendor == VENDOR_AMD ? PTE_G : 0);
@@ -173,7 +164,7 @@ static enum outcome walk_wide(struct walker *k, u64 table, unsigned level, u64 *
         k->page_nx |= e >> 63;
         if (leaf) {
             k->shift = (u8)shift;
-            k->pkey = (e >> 59) & 15;
+            k->pkey = (u8)((e & PTE_KEY_MASK) >> PTE_KEY_SHIFT);
             *base = e & PTE_ADDRESS & ~(BIT64(shift) - 1);
             return CPU_OK;
         }
@@ -292,7 +283,7 @@ enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk
 }
 
 /* What of a page-table entry decides on rights. */
-#define PTE_RIGHTS (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_G | PTE_NX | 0xfull << 59)
+#define PTE_RIGHTS (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_G | PTE_NX | PTE_KEY_MASK)
 
 bool walk_next(struct vcpu *v, enum access access, struct walk *w)
 {
@@ -329,7 +320,7 @@ bool walk_next(struct vcpu *v, enum access access, struct walk *w)
 /* SDM "PDPTE Registers". Their reserved bits are checked here, and nothing changes if one is set. */
 enum outcome mmu_load_pdptes(struct vcpu *v, u64 cr3)
 {
-    u64 pdpte[4], reserved = ~(BIT64(v->vm->phys_bits) - 1) | 0x1e6;
+    u64 pdpte[4], reserved = ~(BIT64(v->vm->phys_bits) - 1) | PDPTE_RESERVED;
     gpa_t gpa = GPA(cr3 & 0xffffffe0);
     if (v->mmu->kind != STAGE2_NONE) {
         struct stage2_reason why = {.la_valid = false};

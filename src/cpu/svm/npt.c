@@ -9,16 +9,7 @@
 #include "cpu/svm/npt.h"
 #include "cpu/core/upcalls.h"
 #include "cpu/svm/svm.h"
-
-#define PTE_P BIT64(0)
-#define PTE_W BIT64(1)
-#define PTE_U BIT64(2)
-#define PTE_A BIT64(5)
-#define PTE_D BIT64(6)
-#define PTE_PS BIT64(7)
-#define PTE_G BIT64(8)
-#define PTE_NX BIT64(63)
-#define PTE_ADDRESS 0xffffffffff000ull
+#include "x86/paging.h"
 
 struct walk {
     struct vcpu *v;
@@ -104,7 +95,7 @@ bool npt_walk(struct vcpu *v, u64 ncr3, ngpa_t gpa, enum access access, bool use
         if (!w.nx)
             w.reserved |= PTE_NX;
         if (!long_mode)
-            w.reserved |= 0x7ff0000000000000ull;
+            w.reserved |= PTE_PAE_RESERVED;
     }
 
     const struct level *level;
@@ -149,7 +140,7 @@ again:;
         bool large = !last && !pdpte && (e & PTE_PS) && (w.wide || (h->cr4 & CR4_PSE));
         if (shift > 30 && (e & (PTE_PS | PTE_G)))
             return fail(f, true, true); /* reserved in PML4E and PML5E */
-        if (e & (w.reserved | (pdpte ? 0x1e6ull | PTE_NX : 0) | (large ? large_reserved(&w, shift) : 0)))
+        if (e & (w.reserved | (pdpte ? PDPTE_RESERVED | PTE_NX : 0) | (large ? large_reserved(&w, shift) : 0)))
             return fail(f, true, true);
         if (pdpte) {
             at = e & w.address_mask;

@@ -5,6 +5,7 @@
  */
 #include "cpu/insn/msr.h"
 #include "cpu/vmx/rule.h"
+#include "x86/paging.h"
 
 enum { QUAL_NONE = 0, QUAL_PDPTE = 2, QUAL_LINK = 4 };
 
@@ -308,7 +309,7 @@ static bool check_pdptes(struct vcpu *v, struct vmx *x)
         pdpte = table;
     }
     for (unsigned i = 0; i < 4; i++)
-        RULE(!(pdpte[i] & 1) || (!(pdpte[i] & 0x1e6) && rule_physical(v, pdpte[i])),
+        RULE(!(pdpte[i] & PTE_P) || (!(pdpte[i] & PDPTE_RESERVED) && rule_physical(v, pdpte[i])),
              "PDPTE: reserved bits are 0 if present");
     return true;
 }

@@ -9,10 +9,10 @@
 #include "cpu/vmx/ept.h"
 #include "cpu/core/upcalls.h"
 #include "cpu/vmx/vmx.h"
+#include "x86/paging.h"
 
 _Static_assert(GRANT_READ == EPT_R && GRANT_WRITE == EPT_W && GRANT_FETCH == EPT_X, "grants are bits of EPT entries");
 
-#define EPT_ADDRESS 0x000ffffffffff000ull
 #define EPT_LEVELS 4
 
 struct ept_step {
@@ -37,7 +37,7 @@ static bool misconfigured(const struct vcpu *v, u64 e, unsigned level, bool leaf
     u64 reserved = EPT_ADDRESS & ~(BIT64(v->vm->phys_bits) - 1);
     if (!leaf)
         return e & (reserved | (level == 4 ? 0xf8 : 0x78));
-    u64 type = e >> 3 & 7;
+    u64 type = e >> EPT_MEMTYPE_SHIFT & 7;
     if (level > 1)
         reserved |= (BIT64(3 + level * 9) - 1) & EPT_ADDRESS;
     return type == 2 || type == 3 || type == 7 || e & reserved;

@@ -8,6 +8,7 @@
 #include "machine/boot/boot.h"
 
 #include "machine/boot/elf.h"
+#include "x86/paging.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -228,8 +229,6 @@ int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *s
 }
 
 #define GDT_ENTRIES (BOOT_GDT_SIZE / 8)
-#define PTE_PRESENT_RW_ACCESSED 0x63ull
-#define PTE_LARGE 0x80ull
 
 u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken)
 {
@@ -256,15 +255,16 @@ int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot
     if (!long_mode)
         return 0;
 
+    const u64 flags = PTE_P | PTE_W | PTE_A | PTE_D;
     u64 *table = memory_at(m, BOOT_PAGE_TABLES, 6 * PAGE_SIZE);
     if (!table)
         return -ENOMEM;
     memset(table, 0, 6 * PAGE_SIZE);
-    table[0] = (BOOT_PAGE_TABLES + PAGE_SIZE) | PTE_PRESENT_RW_ACCESSED;
+    table[0] = (BOOT_PAGE_TABLES + PAGE_SIZE) | flags;
     for (u64 i = 0; i < 4; i++)
-        table[512 + i] = (BOOT_PAGE_TABLES + (2 + i) * PAGE_SIZE) | PTE_PRESENT_RW_ACCESSED;
+        table[512 + i] = (BOOT_PAGE_TABLES + (2 + i) * PAGE_SIZE) | flags;
     for (u64 i = 0; i < 4 * 512; i++)
-        table[1024 + i] = i << 21 | PTE_LARGE | PTE_PRESENT_RW_ACCESSED;
+        table[1024 + i] = i << 21 | PTE_PS | flags;
     start->cr3 = BOOT_PAGE_TABLES;
     return 0;
 }

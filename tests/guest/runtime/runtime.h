@@ -8,6 +8,7 @@
 #define TESTS_GUEST_RUNTIME_H
 
 #include "base/types.h"
+#include "x86/paging.h"
 #include "x86/regs.h"
 
 #define SEL_CODE64 0x08
@@ -94,16 +95,6 @@ bool same(const void *a, const void *b, size_t n);
 const char *find(const char *s, const char *what);
 
 /* -- pages.c -- */
-#define PTE_P BIT64(0)
-#define PTE_W BIT64(1)
-#define PTE_U BIT64(2)
-#define PTE_PWT BIT64(3)
-#define PTE_PCD BIT64(4)
-#define PTE_A BIT64(5)
-#define PTE_D BIT64(6)
-#define PTE_PS BIT64(7)
-#define PTE_G BIT64(8)
-#define PTE_NX BIT64(63)
 void *page_alloc(void);
 /* The entry of `level` (1 = 4 KiB page, 2 = 2 MiB, 3 = 1 GiB) that maps la in the tables at root, made if missing. */
 u64 *pte_of(u64 *root, u64 la, unsigned level);

@@ -6,6 +6,7 @@
 #define TESTS_GUEST_VMX_H
 
 #include "runtime.h"
+#include "x86/paging.h"
 #include "x86/vmcs.h"
 #include "x86/vmx_exit.h"
 

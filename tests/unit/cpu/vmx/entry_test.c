@@ -2,6 +2,7 @@
  * directly. */
 #include "unit/test.h"
 #include "unit/vmx_machine.h"
+#include "x86/paging.h"
 
 #define GUEST_RIP 0x1000ull
 
