@@ -8,7 +8,7 @@
 #ifndef ACCEL_ACCEL_H
 #define ACCEL_ACCEL_H
 
-#include "base/types.h"
+#include "base/error.h"
 
 enum accel_nested { NESTED_OFF, NESTED_INTEL, NESTED_AMD };
 
@@ -51,9 +51,9 @@ struct accel_vm;
 
 struct accel_ops {
     const char *name; /* "engine", "kvm" */
-    /* 0, or -errno with *error (static or in the VM) filled with one line. */
+    /* 0 or -errno. */
     int (*create)(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **vm,
-                  char *error, size_t error_size);
+                  struct error *error);
     void (*destroy)(struct accel_vm *vm);
     /* Maps host memory as guest RAM (page-aligned). Before vCPUs run, or with all stopped. */
     int (*ram_add)(struct accel_vm *vm, gpa_t start, u64 size, void *host, bool readonly);
@@ -75,15 +75,16 @@ struct accel_ops {
     /* Text for humans: registers of a vCPU, and --stats counters. */
     void (*describe)(struct accel_vm *vm, u32 index, char *buf, size_t size);
     void (*stats)(struct accel_vm *vm, char *buf, size_t size);
-    const char *(*error)(struct accel_vm *vm, u32 index);
+    /* Why run() returned ACCEL_ERROR. */
+    const struct error *(*error)(struct accel_vm *vm, u32 index);
     u64 (*tsc_khz)(struct accel_vm *vm);
 };
 
 extern const struct accel_ops accel_engine;
 extern const struct accel_ops accel_kvm;
 
-/* Chooses by name ("auto", "engine", "kvm"): *reason gets one line that says why. NULL and a message if it cannot.
- * (select.c) */
-const struct accel_ops *accel_select(const char *name, enum accel_nested nested, char *reason, size_t size);
+/* Chooses by name ("auto", "engine", "kvm"). The text of *why says which one was taken and for what reason, with code
+ * 0; if none can be, the result is NULL and *why is the error. (select.c) */
+const struct accel_ops *accel_select(const char *name, enum accel_nested nested, struct error *why);
 
 #endif

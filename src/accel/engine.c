@@ -45,6 +45,7 @@ struct engine_vcpu {
     u64 deadline;
     u32 asleep; /* [a] futex: 1 while the thread sleeps in engine_wait */
     void *signal_stack;
+    struct error error;
 };
 
 struct accel_vm {
@@ -263,13 +264,16 @@ static u32 host_leaf(u32 leaf, u32 sub, unsigned reg)
     return r[reg];
 }
 
-const char *engine_host_missing(void)
+static int check_host(struct error *error)
 {
     if (host_leaf(0, 0, 0) < 7 || !(host_leaf(7, 0, 1) & BIT(8)))
-        return "this CPU lacks BMI2 (Intel Haswell, AMD Excavator or later), which the engine needs; use --accel kvm";
-    if (!(host_leaf(1, 0, 2) & BIT(27)))
-        return "this CPU or kernel lacks XSAVE, which the engine needs; use --accel kvm";
-    return NULL;
+        error_set(error, -ENOTSUP,
+                  "this CPU lacks BMI2 (Intel Haswell, AMD Excavator or later), which the engine needs");
+    else if (!(host_leaf(1, 0, 2) & BIT(27)))
+        error_set(error, -ENOTSUP, "this CPU or kernel lacks XSAVE, which the engine needs");
+    else
+        return 0;
+    return error_hint(error, "use " SETTING("accel") " kvm");
 }
 
 static void engine_destroy(struct accel_vm *a)
@@ -339,15 +343,12 @@ static int make_vcpu(struct accel_vm *a, u32 index, bool nested)
     return 0;
 }
 
-/* --trace: a list of what there is, which so far is `entry`. */
-static int set_trace(struct accel_vm *a, const char *list, char *error, size_t error_size)
+static int set_trace(struct accel_vm *a, const char *list, struct error *error)
 {
     while (list && *list) {
         size_t n = strcspn(list, ",");
-        if (n != 5 || memcmp(list, "entry", 5) != 0) {
-            snprintf(error, error_size, "--trace: '%.*s' is not known; there is entry", (int)n, list);
-            return -EINVAL;
-        }
+        if (n != 5 || memcmp(list, "entry", 5) != 0)
+            return error_set(error, -EINVAL, SETTING("trace") ": '%.*s' is not known; there is entry", (int)n, list);
         a->world.trace = world_trace;
         list += n + (list[n] == ',');
     }
@@ -355,13 +356,11 @@ static int set_trace(struct accel_vm *a, const char *list, char *error, size_t e
 }
 
 static int engine_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **out,
-                         char *error, size_t error_size)
+                         struct error *error)
 {
-    const char *missing = engine_host_missing();
-    if (missing) {
-        snprintf(error, error_size, "%s", missing);
-        return -ENOTSUP;
-    }
+    int r = check_host(error);
+    if (r)
+        return r;
     struct accel_vm *a = calloc(1, sizeof *a);
     if (!a)
         goto no_memory;
@@ -393,9 +392,9 @@ static int engine_create(const struct accel_config *config, const struct accel_m
                              .tsc_khz = a->vm.tsc_khz,
                              .phys_bits = a->vm.phys_bits,
                              .model = config->cpu};
-    int r = set_trace(a, config->trace, error, error_size);
+    r = set_trace(a, config->trace, error);
     if (!r)
-        r = cpuid_create(&a->features, &c, error, error_size);
+        r = cpuid_create(&a->features, &c, error);
     if (r) {
         free(a);
         return r;
@@ -426,8 +425,7 @@ static int engine_create(const struct accel_config *config, const struct accel_m
 no_memory:
     if (a)
         engine_destroy(a);
-    snprintf(error, error_size, "not enough memory for the engine's code cache and CPU state");
-    return -ENOMEM;
+    return error_set(error, -ENOMEM, "not enough memory for the engine's code cache and CPU state");
 }
 
 static int engine_ram_add(struct accel_vm *a, gpa_t start, u64 size, void *host, bool readonly)
@@ -508,15 +506,15 @@ static void engine_reset(struct accel_vm *a, const struct accel_boot *boot)
 static enum accel_exit engine_run(struct accel_vm *a, u32 index)
 {
     struct vcpu *v = a->vm.vcpu[index];
-    if (attach_thread(a, index)) {
-        snprintf(v->error, sizeof v->error, "cannot set up a timer and a signal stack for vCPU %u", index);
+    int e = attach_thread(a, index);
+    if (e) {
+        error_set(&a->vcpu[index].error, e, "cannot set up a timer and a signal stack: %s", strerror(-e));
         return ACCEL_ERROR;
     }
     if (__atomic_load_n(&a->stop, __ATOMIC_SEQ_CST))
         return ACCEL_STOPPED;
     switch (cpu_run(v)) {
     case CPU_EXIT_SHUTDOWN: return ACCEL_SHUTDOWN;
-    case CPU_EXIT_ERROR: return ACCEL_ERROR;
     default: return ACCEL_STOPPED;
     }
 }
@@ -591,9 +589,9 @@ static void engine_stats(struct accel_vm *a, char *buf, size_t size)
     }
 }
 
-static const char *engine_error(struct accel_vm *a, u32 index)
+static const struct error *engine_error(struct accel_vm *a, u32 index)
 {
-    return a->vm.vcpu[index]->error;
+    return &a->vcpu[index].error;
 }
 
 static u64 engine_tsc_khz(struct accel_vm *a)

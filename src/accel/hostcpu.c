@@ -6,7 +6,7 @@
 #include "accel/hostcpu.h"
 
 #include <cpuid.h>
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -56,20 +56,17 @@ void hostcpu_read(struct hostcpu *cpu)
     cpu->slow_pext = strcmp(cpu->vendor, "AuthenticAMD") == 0 && family < 0x19;
 }
 
-bool hostcpu_suits_engine(const struct hostcpu *cpu, char *why, size_t size)
+bool hostcpu_suits_engine(const struct hostcpu *cpu, struct error *error)
 {
     if (!cpu->bmi2) {
-        snprintf(why, size,
-                 "this host's CPU has no BMI2, which the engine is built on (Intel since 2013, AMD "
-                 "since 2015); use such a "
-                 "host, or --accel kvm where /dev/kvm works");
+        error_set(error, -ENOTSUP, "this host's CPU has no BMI2, which the engine is built on");
+        error_hint(error, "use a host with it (Intel since 2013, AMD since 2015), or " SETTING(
+                              "accel") " kvm where /dev/kvm works");
         return false;
     }
     if (!cpu->fsgsbase) {
-        snprintf(why, size,
-                 "this host does not let programs use FSGSBASE, which the engine needs: run Linux "
-                 "5.9 or newer, without "
-                 "nofsgsbase");
+        error_set(error, -ENOTSUP, "this host does not let programs use FSGSBASE, which the engine needs");
+        error_hint(error, "run Linux 5.9 or newer, without nofsgsbase");
         return false;
     }
     return true;

@@ -4,7 +4,7 @@
 #ifndef ACCEL_HOSTCPU_H
 #define ACCEL_HOSTCPU_H
 
-#include "base/types.h"
+#include "base/error.h"
 
 struct hostcpu {
     char vendor[13], brand[49];
@@ -16,7 +16,7 @@ struct hostcpu {
 };
 
 void hostcpu_read(struct hostcpu *cpu);
-/* False with one line in `why`: what is missing and what to do. */
-bool hostcpu_suits_engine(const struct hostcpu *cpu, char *why, size_t size);
+/* False: the error says what is missing and what to do. */
+bool hostcpu_suits_engine(const struct hostcpu *cpu, struct error *error);
 
 #endif

@@ -26,6 +26,8 @@
 #define IDENTITY_MAP 0xfeffc000ull
 #define TSS_ADDRESS 0xfeffd000ull
 
+const char kvm_use_engine[] = "use " SETTING("accel") " engine";
+
 static void on_kick(int sig)
 {
 }
@@ -41,25 +43,26 @@ void kvm_kick_prepare(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-int kvm_open(char *error, size_t size)
+int kvm_open(struct error *error)
 {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (fd < 0) {
-        int err = errno;
-        if (err == ENOENT || err == ENXIO || err == ENODEV)
-            snprintf(error, size, "there is no /dev/kvm: load kvm_intel or kvm_amd, or use --accel engine");
-        else if (err == EACCES || err == EPERM)
-            snprintf(error, size, "no permission for /dev/kvm: run as root or in group kvm, or use --accel engine");
-        else
-            snprintf(error, size, "cannot open /dev/kvm: %s", strerror(err));
-        return -err;
+        int code = -errno;
+        if (code == -ENOENT || code == -ENXIO || code == -ENODEV) {
+            error_set(error, code, "there is no /dev/kvm");
+            return error_hint(error, "load kvm_intel or kvm_amd, or use " SETTING("accel") " engine");
+        }
+        if (code == -EACCES || code == -EPERM) {
+            error_set(error, code, "no permission for /dev/kvm");
+            return error_hint(error, "run as root or in group kvm, or use " SETTING("accel") " engine");
+        }
+        return error_set(error, code, "cannot open /dev/kvm: %s", strerror(-code));
     }
     int version = ioctl(fd, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION) {
-        snprintf(error, size, "/dev/kvm speaks API version %d and not %d; use --accel engine", version,
-                 KVM_API_VERSION);
+        error_set(error, -ENOTSUP, "/dev/kvm speaks API version %d and not %d", version, KVM_API_VERSION);
         close(fd);
-        return -ENOTSUP;
+        return error_hint(error, kvm_use_engine);
     }
     return fd;
 }
@@ -71,11 +74,10 @@ static int has(const struct accel_vm *vm, int capability)
 
 /* -- the kernel's VM -- */
 
-static int fail(char *error, size_t size, const char *what)
+static int fail(struct error *error, const char *what)
 {
-    int err = errno;
-    snprintf(error, size, "KVM: %s: %s", what, strerror(err));
-    return err ? -err : -EIO;
+    int code = errno ? -errno : -EIO;
+    return error_set(error, code, "KVM: %s: %s", what, strerror(-code));
 }
 
 /* ISA interrupt 0 is input 2 of the I/O APIC, as the ACPI tables say; the others are the same on
@@ -119,21 +121,21 @@ static int set_slot(struct accel_vm *vm, unsigned i)
     return ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
-static int make_vcpu(struct accel_vm *vm, u32 index, char *error, size_t size)
+static int make_vcpu(struct accel_vm *vm, u32 index, struct error *error)
 {
     struct kvm_vcpu *v = &vm->vcpu[index];
     v->fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, (unsigned long)index);
     if (v->fd < 0)
-        return fail(error, size, "cannot create a vCPU");
+        return fail(error, "cannot create a vCPU");
     v->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
     if (v->run == MAP_FAILED) {
         v->run = NULL;
-        return fail(error, size, "cannot map a vCPU");
+        return fail(error, "cannot map a vCPU");
     }
     int err = kvm_cpuid_set(vm, index);
     if (err) {
         errno = -err;
-        return fail(error, size, "the CPUID of the guest was refused");
+        return fail(error, "the CPUID of the guest was refused");
     }
     kvm_firmware_msrs(vm, index);
     return 0;
@@ -155,31 +157,31 @@ static void unmake(struct accel_vm *vm)
     vm->vm_fd = -1;
 }
 
-static int make(struct accel_vm *vm, char *error, size_t size)
+static int make(struct accel_vm *vm, struct error *error)
 {
     do
         vm->vm_fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
     while (vm->vm_fd < 0 && errno == EINTR);
     if (vm->vm_fd < 0)
-        return fail(error, size, "cannot create a VM");
+        return fail(error, "cannot create a VM");
     u64 identity = IDENTITY_MAP;
     if (has(vm, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
-        return fail(error, size, "KVM_SET_IDENTITY_MAP_ADDR");
+        return fail(error, "KVM_SET_IDENTITY_MAP_ADDR");
     if (has(vm, KVM_CAP_SET_TSS_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS))
-        return fail(error, size, "KVM_SET_TSS_ADDR");
+        return fail(error, "KVM_SET_TSS_ADDR");
     if (ioctl(vm->vm_fd, KVM_CREATE_IRQCHIP, 0))
-        return fail(error, size, "cannot create the interrupt controllers");
+        return fail(error, "cannot create the interrupt controllers");
     struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
     if (ioctl(vm->vm_fd, KVM_CREATE_PIT2, &pit))
-        return fail(error, size, "cannot create the interval timer");
+        return fail(error, "cannot create the interval timer");
     if (set_routes(vm))
-        return fail(error, size, "cannot route interrupts");
+        return fail(error, "cannot route interrupts");
     for (unsigned i = 0; i < KVM_SLOTS; i++) {
         if (vm->slot[i].size && set_slot(vm, i))
-            return fail(error, size, "guest memory was refused");
+            return fail(error, "guest memory was refused");
     }
     for (u32 i = 0; i < vm->config.vcpus; i++) {
-        int err = make_vcpu(vm, i, error, size);
+        int err = make_vcpu(vm, i, error);
         if (err)
             return err;
     }
@@ -187,7 +189,7 @@ static int make(struct accel_vm *vm, char *error, size_t size)
     return 0;
 }
 
-static int check_host(struct accel_vm *vm, char *error, size_t size)
+static int check_host(struct accel_vm *vm, struct error *error)
 {
     static const struct {
         int capability;
@@ -203,8 +205,8 @@ static int check_host(struct accel_vm *vm, char *error, size_t size)
     };
     for (unsigned i = 0; i < ARRAY_LEN(needed); i++) {
         if (has(vm, needed[i].capability) <= 0) {
-            snprintf(error, size, "the host's KVM lacks %s; use --accel engine", needed[i].what);
-            return -ENOTSUP;
+            error_set(error, -ENOTSUP, "the host's KVM lacks %s", needed[i].what);
+            return error_hint(error, kvm_use_engine);
         }
     }
     int most = has(vm, KVM_CAP_MAX_VCPUS);
@@ -212,10 +214,9 @@ static int check_host(struct accel_vm *vm, char *error, size_t size)
         most = has(vm, KVM_CAP_NR_VCPUS) > 0 ? has(vm, KVM_CAP_NR_VCPUS) : 4;
     if (most > KVM_VCPUS)
         most = KVM_VCPUS;
-    if (vm->config.vcpus > (u32)most) {
-        snprintf(error, size, "the host's KVM runs at most %d CPUs in a VM, %u were asked for", most, vm->config.vcpus);
-        return -EINVAL;
-    }
+    if (vm->config.vcpus > (u32)most)
+        return error_set(error, -EINVAL, "the host's KVM runs at most %d CPUs in a VM, %u were asked for", most,
+                         vm->config.vcpus);
     return 0;
 }
 
@@ -229,34 +230,32 @@ static void kvm_destroy(struct accel_vm *vm)
 }
 
 static int kvm_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **out,
-                      char *error, size_t error_size)
+                      struct error *error)
 {
     if (config->trace) {
-        snprintf(error, error_size, "--trace is the engine's: use --accel engine");
-        return -ENOTSUP;
+        error_set(error, -ENOTSUP, SETTING("trace") " is the engine's");
+        return error_hint(error, kvm_use_engine);
     }
     struct accel_vm *vm = calloc(1, sizeof(*vm));
-    if (!vm) {
-        snprintf(error, error_size, "not enough memory for a VM");
-        return -ENOMEM;
-    }
+    if (!vm)
+        return error_set(error, -ENOMEM, "not enough memory for a VM");
     vm->config = *config;
     vm->machine = *machine;
     vm->vm_fd = -1;
     for (u32 i = 0; i < KVM_VCPUS; i++)
         vm->vcpu[i].fd = -1;
-    int err = vm->kvm_fd = kvm_open(error, error_size);
+    int err = vm->kvm_fd = kvm_open(error);
     if (err >= 0)
-        err = check_host(vm, error, error_size);
+        err = check_host(vm, error);
     if (!err) {
         err = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
         vm->run_size = err > 0 ? (size_t)err : 0;
-        err = err < (int)sizeof(struct kvm_run) ? fail(error, error_size, "KVM_GET_VCPU_MMAP_SIZE") : 0;
+        err = err < (int)sizeof(struct kvm_run) ? fail(error, "KVM_GET_VCPU_MMAP_SIZE") : 0;
     }
     if (!err)
-        err = kvm_cpuid_configure(vm, error, error_size);
+        err = kvm_cpuid_configure(vm, error);
     if (!err)
-        err = make(vm, error, error_size);
+        err = make(vm, error);
     if (err) {
         kvm_destroy(vm);
         return err;
@@ -331,7 +330,8 @@ static enum accel_exit give_up(struct kvm_vcpu *v, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(v->error, sizeof(v->error), format, args);
+    error_begin(&v->error, -EIO);
+    vsnprintf(v->error.text, sizeof(v->error.text), format, args);
     va_end(args);
     return ACCEL_ERROR;
 }
@@ -350,10 +350,10 @@ static enum accel_exit exit_internal(struct kvm_vcpu *v)
         for (u32 i = 0; i < n && i < 15; i++)
             snprintf(bytes + 3 * i, 4, " %02x", run->emulation_failure.insn_bytes[i]);
     }
-    return give_up(v,
-                   "KVM cannot emulate the instruction at RIP %#llx%s%s (a paravirtual KVM? try "
-                   "--accel engine)",
-                   (unsigned long long)regs.rip, *bytes ? ":" : "", bytes);
+    give_up(v, "KVM cannot emulate the instruction at RIP %#llx%s%s (a paravirtual KVM?)", (unsigned long long)regs.rip,
+            *bytes ? ":" : "", bytes);
+    error_hint(&v->error, kvm_use_engine);
+    return ACCEL_ERROR;
 }
 
 static enum accel_exit run_failed(struct kvm_vcpu *v, int err)
@@ -447,21 +447,21 @@ static void kvm_resume(struct accel_vm *vm)
 
 static void kvm_reset(struct accel_vm *vm, const struct accel_boot *boot)
 {
-    char error[sizeof(vm->vcpu[0].error)] = "";
+    struct error error = {0};
     int err = 0;
     if (vm->used || vm->vm_fd < 0) {
         unmake(vm);
-        err = make(vm, error, sizeof(error));
+        err = make(vm, &error);
     }
     if (!err && boot && (err = kvm_boot_state(vm, 0, boot))) {
         errno = -err;
-        fail(error, sizeof(error), "the boot state was refused");
+        fail(&error, "the boot state was refused");
     }
     vm->used = boot != NULL;
     if (err)
         unmake(vm);
     for (u32 i = 0; i < vm->config.vcpus; i++)
-        memcpy(vm->vcpu[i].error, error, sizeof(error));
+        vm->vcpu[i].error = error;
     kvm_resume(vm);
 }
 
@@ -490,9 +490,9 @@ static void kvm_stats(struct accel_vm *vm, char *buf, size_t size)
     }
 }
 
-static const char *kvm_error(struct accel_vm *vm, u32 index)
+static const struct error *kvm_error(struct accel_vm *vm, u32 index)
 {
-    return vm->vcpu[index].error;
+    return &vm->vcpu[index].error;
 }
 
 static u64 monotonic_ns(void)

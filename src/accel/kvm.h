@@ -33,7 +33,7 @@ struct kvm_vcpu {
     bool running; /* [a] thread `tid` is in accel_ops.run */
     u64 exits[KVM_EXIT_REASONS];
     u64 interrupted; /* KVM_RUN returned for a signal */
-    char error[160];
+    struct error error;
 };
 
 struct accel_vm {
@@ -48,8 +48,10 @@ struct accel_vm {
     bool used;                /* [a] the kernel's VM is no longer as it was made */
 };
 
-/* Opens /dev/kvm: a descriptor, or -errno with one line that says what to do. */
-int kvm_open(char *error, size_t size);
+extern const char kvm_use_engine[]; /* a hint */
+
+/* Opens /dev/kvm: a descriptor, or -errno. */
+int kvm_open(struct error *error);
 /* KVM_GET_SUPPORTED_CPUID, to be freed; NULL without memory. */
 struct kvm_cpuid2 *kvm_supported_cpuid(int kvm_fd);
 struct kvm_cpuid_entry2 *kvm_cpuid_find(struct kvm_cpuid2 *c, u32 leaf, u32 sub);
@@ -57,8 +59,8 @@ struct kvm_cpuid_entry2 *kvm_cpuid_find(struct kvm_cpuid2 *c, u32 leaf, u32 sub)
 bool kvm_nests(struct kvm_cpuid2 *supported, enum accel_nested nested);
 void kvm_kick_prepare(void);
 
-/* Shapes what KVM supports by the configuration. 0, or -errno with one line. */
-int MUST_CHECK kvm_cpuid_configure(struct accel_vm *vm, char *error, size_t size);
+/* Shapes what KVM supports by the configuration. 0 or -errno. */
+int MUST_CHECK kvm_cpuid_configure(struct accel_vm *vm, struct error *error);
 /* Gives vCPU `index` its CPUID, APIC and topology IDs filled in. 0 or -errno. */
 int MUST_CHECK kvm_cpuid_set(struct accel_vm *vm, u32 index);
 

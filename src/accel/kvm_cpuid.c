@@ -83,8 +83,8 @@ static bool names_feature(const char *cpu, const char *name)
     return false;
 }
 
-/* --cpu: the model and its changes mean what they mean for the engine; KVM can only take away. */
-static int model_apply(struct accel_vm *vm, char *error, size_t size)
+/* The model and its changes mean what they mean for the engine; KVM can only take away. */
+static int model_apply(struct accel_vm *vm, struct error *error)
 {
     static const struct {
         const char *name;
@@ -100,7 +100,7 @@ static int model_apply(struct accel_vm *vm, char *error, size_t size)
     const struct kvm_cpuid_entry2 *sizes = kvm_cpuid_find(vm->cpuid, 0x80000008, 0);
     struct cpu_features *f = calloc(1, sizeof(*f));
     if (!f)
-        return -ENOMEM;
+        return error_set(error, -ENOMEM, "not enough memory for a VM");
     struct cpuid_config c = {
         .vendor = top && top->ebx == 0x68747541 ? VENDOR_AMD : VENDOR_INTEL,
         .nested = vm->config.nested != NESTED_OFF,
@@ -109,7 +109,7 @@ static int model_apply(struct accel_vm *vm, char *error, size_t size)
         .phys_bits = sizes ? sizes->eax & 0xff : 36,
         .model = vm->config.cpu,
     };
-    int err = cpuid_create(f, &c, error, size);
+    int err = cpuid_create(f, &c, error);
     for (unsigned i = 0; !err && i < ARRAY_LEN(rows); i++) {
         struct kvm_cpuid_entry2 *e = kvm_cpuid_find(vm->cpuid, rows[i].leaf, rows[i].sub);
         u32 *r = e ? entry_register(e, rows[i].reg) : NULL;
@@ -117,37 +117,30 @@ static int model_apply(struct accel_vm *vm, char *error, size_t size)
             if (r)
                 *r &= ~rows[i].bit;
         } else if (!(r && *r & rows[i].bit) && names_feature(vm->config.cpu, rows[i].name)) {
-            snprintf(error, size,
-                     "the host's KVM does not offer the CPU feature %s; use --accel engine or "
-                     "leave it out",
-                     rows[i].name);
-            err = -ENOTSUP;
+            err = error_set(error, -ENOTSUP, "the host's KVM does not offer the CPU feature %s", rows[i].name);
+            error_hint(error, "use " SETTING("accel") " engine or leave it out");
         }
     }
     free(f);
     return err;
 }
 
-int kvm_cpuid_configure(struct accel_vm *vm, char *error, size_t size)
+int kvm_cpuid_configure(struct accel_vm *vm, struct error *error)
 {
     static const char *const extension[] = {"", "VT-x", "AMD-V"};
     vm->cpuid = kvm_supported_cpuid(vm->kvm_fd);
-    if (!vm->cpuid) {
-        snprintf(error, size, "KVM_GET_SUPPORTED_CPUID failed: %s", strerror(errno));
-        return -EIO;
-    }
+    if (!vm->cpuid)
+        return error_set(error, -EIO, "KVM_GET_SUPPORTED_CPUID failed: %s", strerror(errno));
     enum accel_nested nested = vm->config.nested;
     if (!kvm_nests(vm->cpuid, nested)) {
-        snprintf(error, size,
-                 "the host's KVM does not give guests %s (its module may need nested=1); use "
-                 "--accel engine",
-                 extension[nested]);
-        return -ENOTSUP;
+        error_set(error, -ENOTSUP, "the host's KVM does not give guests %s (its module may need nested=1)",
+                  extension[nested]);
+        return error_hint(error, kvm_use_engine);
     }
     struct kvm_cpuid_entry2 *e = kvm_cpuid_find(vm->cpuid, 1, 0);
     if (!e) {
-        snprintf(error, size, "the host's KVM reports no CPUID leaf 1; use --accel engine");
-        return -ENOTSUP;
+        error_set(error, -ENOTSUP, "the host's KVM reports no CPUID leaf 1");
+        return error_hint(error, kvm_use_engine);
     }
     e->ecx |= LEAF1_ECX_HYPERVISOR;
     if (nested != NESTED_INTEL)
@@ -160,7 +153,7 @@ int kvm_cpuid_configure(struct accel_vm *vm, char *error, size_t size)
     e = kvm_cpuid_find(vm->cpuid, 0x8000000a, 0);
     if (e && nested != NESTED_AMD)
         e->eax = e->ebx = e->ecx = e->edx = 0;
-    return vm->config.cpu ? model_apply(vm, error, size) : 0;
+    return vm->config.cpu ? model_apply(vm, error) : 0;
 }
 
 static u32 id_bits(u32 n)

@@ -81,9 +81,8 @@ static u64 now_ns(clockid_t clock)
 
 static int failed(struct probe *p, const char *what)
 {
-    p->error = errno ? -errno : -EIO;
-    snprintf(p->reason, sizeof(p->reason), "/dev/kvm cannot make a VM (%s: %s)", what, strerror(-p->error));
-    return p->error;
+    int code = errno ? -errno : -EIO;
+    return error_set(&p->why, code, "/dev/kvm cannot make a VM (%s: %s)", what, strerror(-code));
 }
 
 /* Long mode, ring 0, the first 2 MiB mapped one to one, SSE on. */
@@ -197,33 +196,31 @@ static void run_stages(struct throwaway *t, struct probe *p)
         int got = next_stage(t, deadline);
         u64 now = now_ns(CLOCK_THREAD_CPUTIME_ID); /* whatever else the host is busy with */
         if (got != stage) {
-            snprintf(p->reason, sizeof(p->reason), "/dev/kvm %s at %s in ring 0: %s",
-                     got == -1 ? "takes too long" : "gives up", stage_name[stage], advice);
+            error_set(&p->why, 0, "/dev/kvm %s at %s in ring 0: %s", got == -1 ? "takes too long" : "gives up",
+                      stage_name[stage], advice);
             return;
         }
         u64 loop_ns = (now - last) * 1000 / LOOPS;
         if (stage == STAGE_LOOP)
             p->loop_ns = loop_ns ? (u32)loop_ns : 1;
         if ((stage == STAGE_LOOP || stage == STAGE_STORES) && loop_ns > LOOP_LIMIT_NS) {
-            snprintf(p->reason, sizeof(p->reason), "/dev/kvm interprets ring 0, %llu ns an iteration of %s: %s",
-                     (unsigned long long)loop_ns / 1000, stage_name[stage], advice);
+            error_set(&p->why, 0, "/dev/kvm interprets ring 0, %llu ns an iteration of %s: %s",
+                      (unsigned long long)loop_ns / 1000, stage_name[stage], advice);
             return;
         }
         last = now;
     }
     p->usable = true;
-    snprintf(p->reason, sizeof(p->reason), "/dev/kvm runs ring 0 code at full speed");
+    error_set(&p->why, 0, "/dev/kvm runs ring 0 code at full speed");
 }
 
 void probe_kvm(struct probe *p)
 {
     *p = (struct probe){0};
     struct throwaway t = {.vm = -1, .vcpu = -1};
-    t.kvm = kvm_open(p->reason, sizeof(p->reason));
-    if (t.kvm < 0) {
-        p->error = t.kvm;
+    t.kvm = kvm_open(&p->why);
+    if (t.kvm < 0)
         return;
-    }
     struct kvm_cpuid2 *cpuid = kvm_supported_cpuid(t.kvm);
     if (!cpuid) {
         failed(p, "KVM_GET_SUPPORTED_CPUID");

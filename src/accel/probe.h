@@ -6,15 +6,14 @@
 #ifndef ACCEL_PROBE_H
 #define ACCEL_PROBE_H
 
-#include "base/types.h"
+#include "base/error.h"
 
 struct probe {
     bool usable;      /* a guest kernel can run on it */
     bool nests_intel; /* KVM offers VMX to guests */
     bool nests_amd;   /* KVM offers SVM to guests */
-    int error;        /* -errno of the step that failed, 0 */
     u32 loop_ns;      /* measured nanoseconds for 1000 iterations of a ring 0 loop; 0 if not reached */
-    char reason[160]; /* one line: why it is or is not usable, and what to do */
+    struct error why; /* why it is or is not usable; its code is that of the step that failed, or 0 */
 };
 
 /* Takes at most about half a second. */

@@ -29,14 +29,14 @@ static const struct option options[] = {
 
 struct choice {
     const char *accel; /* NULL: none can run this VM */
-    char reason[256];
+    struct error why;
 };
 
 struct findings {
     struct hostcpu cpu;
     struct utsname os;
     bool engine_ok;
-    char engine_why[256];
+    struct error engine_why;
     int kvm_error; /* of opening /dev/kvm, 0: could be opened */
     struct probe kvm;
     u64 memory_total, memory_available, memory_limit, address_space, processes; /* limits: UINT64_MAX none */
@@ -124,7 +124,7 @@ static void find_all(struct findings *f)
     uname(&f->os);
     f->cpus = sysconf(_SC_NPROCESSORS_ONLN);
     hostcpu_read(&f->cpu);
-    f->engine_ok = hostcpu_suits_engine(&f->cpu, f->engine_why, sizeof(f->engine_why));
+    f->engine_ok = hostcpu_suits_engine(&f->cpu, &f->engine_why);
     find_memory(f);
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     f->kvm_error = fd < 0 ? errno : 0;
@@ -133,7 +133,7 @@ static void find_all(struct findings *f)
     probe_kvm(&f->kvm);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct choice *c = &f->choice[kinds[i]];
-        const struct accel_ops *ops = accel_select("auto", kinds[i], c->reason, sizeof(c->reason));
+        const struct accel_ops *ops = accel_select("auto", kinds[i], &c->why);
         c->accel = ops ? ops->name : NULL;
     }
 }
@@ -181,6 +181,12 @@ static const char *advice(const struct findings *f)
 
 /* -- text -- */
 
+static const char *line_of(const struct error *error, char *line, size_t size)
+{
+    error_format(error, "--", line, size);
+    return line;
+}
+
 static const char *yes(bool value)
 {
     return value ? "yes" : "no";
@@ -196,7 +202,7 @@ static void size_text(u64 bytes, char *text, size_t size)
 
 static void print_text(const struct findings *f)
 {
-    char limit[32], space[32];
+    char limit[32], space[32], line[640];
     const struct hostcpu *c = &f->cpu;
     size_text(f->memory_limit, limit, sizeof(limit));
     size_text(f->address_space, space, sizeof(space));
@@ -216,8 +222,9 @@ static void print_text(const struct findings *f)
     else
         printf("threads %llu\n", (unsigned long long)f->processes);
     printf("\nAccelerators\n");
-    printf("  engine         %s\n", f->engine_ok ? "works; gives guests VT-x and AMD-V" : f->engine_why);
-    printf("  /dev/kvm       %s; %s\n", kvm_presence(f), f->kvm.reason);
+    printf("  engine         %s\n",
+           f->engine_ok ? "works; gives guests VT-x and AMD-V" : line_of(&f->engine_why, line, sizeof(line)));
+    printf("  /dev/kvm       %s; %s\n", kvm_presence(f), line_of(&f->kvm.why, line, sizeof(line)));
     if (f->kvm.loop_ns)
         printf("                 1000 loops in ring 0 took %u ns\n", f->kvm.loop_ns);
     if (f->kvm.usable)
@@ -225,7 +232,8 @@ static void print_text(const struct findings *f)
     static const char *const names[] = {"--nested off", "--nested intel", "--nested amd"};
     printf("\nWhat --accel auto takes\n");
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        printf("  %-14s %s%s\n", names[i], f->choice[i].accel ? "" : "nothing: ", f->choice[i].reason);
+        printf("  %-14s %s%s\n", names[i],
+               f->choice[i].accel ? "" : "nothing: ", line_of(&f->choice[i].why, line, sizeof(line)));
     const char *better = advice(f);
     printf("\n%s\n", better ? better : "Nothing to improve: KVM nests here.");
 }
@@ -253,6 +261,12 @@ static void json_field(const char *name, const char *text)
         json_string(text);
     else
         printf("null");
+}
+
+static void json_error(const char *name, const struct error *error)
+{
+    char line[640];
+    json_field(name, error ? line_of(error, line, sizeof(line)) : NULL);
 }
 
 static void json_bool(const char *name, bool value)
@@ -312,7 +326,7 @@ static void print_json(const struct findings *f)
     printf(",\n \"engine\": {");
     json_bool("usable", f->engine_ok);
     printf(", ");
-    json_field("reason", f->engine_ok ? NULL : f->engine_why);
+    json_error("reason", f->engine_ok ? NULL : &f->engine_why);
     printf("},\n \"kvm\": {");
     json_field("device", kvm_presence(f));
     printf(", ");
@@ -322,13 +336,13 @@ static void print_json(const struct findings *f)
     printf(", ");
     json_bool("nests_amd", f->kvm.nests_amd);
     printf(", \"loop_ns\": %u, ", f->kvm.loop_ns);
-    json_field("reason", f->kvm.reason);
+    json_error("reason", &f->kvm.why);
     printf("},\n \"auto\": {");
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         printf("%s\"%s\": {", i ? ", " : "", names[i]);
         json_field("accel", f->choice[i].accel);
         printf(", ");
-        json_field("reason", f->choice[i].reason);
+        json_error("reason", &f->choice[i].why);
         printf("}");
     }
     printf("},\n ");

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define WORD_MAX 31
+#define MARKED SETTING("%s")
 
 /* Optimal string alignment distance: insertions, deletions, substitutions, neighbours swapped. */
 static unsigned distance(const char *a, const char *b)
@@ -118,18 +119,23 @@ bool options_seconds(const char *text, u64 *milliseconds)
     return true;
 }
 
-static int fail_choice(const struct option *o, const char *text, char *error, size_t size)
+static int hint_close(struct error *error, const char *close, const char *mark)
+{
+    char hint[sizeof(error->hint)];
+    if (!close)
+        return error->code;
+    snprintf(hint, sizeof(hint), "did you mean '%s%s'?", mark, close);
+    return error_hint(error, hint);
+}
+
+static int fail_choice(const struct option *o, const char *text, struct error *error)
 {
     char list[160] = "";
     size_t used = 0;
     for (unsigned i = 0; o->choices[i] && used < sizeof(list); i++)
         used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", o->choices[i]);
-    const char *close = options_closest(text, choice_name, o->choices);
-    if (close)
-        snprintf(error, size, "--%s: '%s' is not one of %s; did you mean '%s'?", o->name, text, list, close);
-    else
-        snprintf(error, size, "--%s: '%s' is not one of %s", o->name, text, list);
-    return -EINVAL;
+    error_set(error, -EINVAL, MARKED ": '%s' is not one of %s", o->name, text, list);
+    return hint_close(error, options_closest(text, choice_name, o->choices), "");
 }
 
 /* A size as a person writes it. */
@@ -142,7 +148,7 @@ static void size_text(u64 bytes, char *text, size_t size)
     snprintf(text, size, "%llu%c", (unsigned long long)bytes, letters[unit]);
 }
 
-static int fail_range(const struct option *o, const char *text, char *error, size_t size)
+static int fail_range(const struct option *o, const char *text, struct error *error)
 {
     char min[32], max[32];
     if (o->kind == OPTION_SIZE) {
@@ -155,15 +161,11 @@ static int fail_range(const struct option *o, const char *text, char *error, siz
         snprintf(min, sizeof(min), "%llu", (unsigned long long)o->min);
         snprintf(max, sizeof(max), "%llu", (unsigned long long)o->max);
     }
-    snprintf(error, size, "--%s: '%s' is not a %s from %s to %s", o->name, text,
-             o->kind == OPTION_SIZE      ? "size"
-             : o->kind == OPTION_SECONDS ? "number of seconds"
-                                         : "number",
-             min, max);
-    return -EINVAL;
+    const char *what = o->kind == OPTION_SIZE ? "size" : o->kind == OPTION_SECONDS ? "number of seconds" : "number";
+    return error_set(error, -EINVAL, MARKED ": '%s' is not a %s from %s to %s", o->name, text, what, min, max);
 }
 
-static int set_value(const struct option *o, const char *text, void *into, char *error, size_t size)
+static int set_value(const struct option *o, const char *text, void *into, struct error *error)
 {
     void *to = (char *)into + o->offset;
     const char *end;
@@ -173,10 +175,8 @@ static int set_value(const struct option *o, const char *text, void *into, char 
     case OPTION_STRING: *(const char **)to = text; return 0;
     case OPTION_LIST: {
         struct option_list *list = to;
-        if (list->count == OPTION_LIST_MAX) {
-            snprintf(error, size, "--%s: given more than %u times", o->name, OPTION_LIST_MAX);
-            return -EINVAL;
-        }
+        if (list->count == OPTION_LIST_MAX)
+            return error_set(error, -EINVAL, MARKED ": given more than %u times", o->name, OPTION_LIST_MAX);
         list->item[list->count++] = text;
         return 0;
     }
@@ -187,14 +187,14 @@ static int set_value(const struct option *o, const char *text, void *into, char 
                 return 0;
             }
         }
-        return fail_choice(o, text, error, size);
+        return fail_choice(o, text, error);
     case OPTION_NUMBER: good = number(text, &value, &end) && !*end; break;
     case OPTION_SIZE: good = options_size(text, &value); break;
     case OPTION_SECONDS: good = options_seconds(text, &value); break;
     default: good = false; break;
     }
     if (!good || value < o->min || value > o->max)
-        return fail_range(o, text, error, size);
+        return fail_range(o, text, error);
     *(u64 *)to = value;
     return 0;
 }
@@ -208,47 +208,37 @@ static const struct option *find(const struct option *options, const char *name,
     return NULL;
 }
 
-static int fail_unknown(const struct option *options, const char *name, size_t length, char *error, size_t size)
+static int fail_unknown(const struct option *options, const char *name, size_t length, struct error *error)
 {
     char word[64];
     snprintf(word, sizeof(word), "%.*s", (int)(length < 60 ? length : 60), name);
-    const char *close = options_closest(word, option_name, options);
-    if (close)
-        snprintf(error, size, "unknown option '--%s'; did you mean '--%s'?", word, close);
-    else
-        snprintf(error, size, "unknown option '--%s'", word);
-    return -EINVAL;
+    error_set(error, -EINVAL, "unknown option '--%s'", word);
+    return hint_close(error, options_closest(word, option_name, options), "--");
 }
 
-int options_parse(const struct option *options, int argc, char **argv, void *into, char *error, size_t error_size)
+int options_parse(const struct option *options, int argc, char **argv, void *into, struct error *error)
 {
     for (int i = 0; i < argc; i++) {
         const char *arg = strcmp(argv[i], "-h") == 0 ? "--help" : argv[i];
-        if (strncmp(arg, "--", 2) != 0 || !arg[2]) {
-            snprintf(error, error_size, "unexpected argument '%s'", arg);
-            return -EINVAL;
-        }
+        if (strncmp(arg, "--", 2) != 0 || !arg[2])
+            return error_set(error, -EINVAL, "unexpected argument '%s'", arg);
         const char *name = arg + 2, *equals = strchr(name, '=');
         size_t length = equals ? (size_t)(equals - name) : strlen(name);
         const struct option *o = find(options, name, length);
         if (!o)
-            return fail_unknown(options, name, length, error, error_size);
+            return fail_unknown(options, name, length, error);
         if (o->kind == OPTION_FLAG || o->kind == OPTION_HELP) {
-            if (equals) {
-                snprintf(error, error_size, "--%s takes no value", o->name);
-                return -EINVAL;
-            }
+            if (equals)
+                return error_set(error, -EINVAL, MARKED " takes no value", o->name);
             *(bool *)((char *)into + o->offset) = true;
             if (o->kind == OPTION_HELP)
                 return 0;
             continue;
         }
         const char *value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
-        if (!value) {
-            snprintf(error, error_size, "--%s needs a value: --%s %s", o->name, o->name, o->value);
-            return -EINVAL;
-        }
-        int e = set_value(o, value, into, error, error_size);
+        if (!value)
+            return error_set(error, -EINVAL, MARKED " needs a value: " MARKED " %s", o->name, o->name, o->value);
+        int e = set_value(o, value, into, error);
         if (e)
             return e;
     }

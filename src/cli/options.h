@@ -4,7 +4,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
-#include "base/types.h"
+#include "base/error.h"
 
 #define OPTION_LIST_MAX 32
 
@@ -33,9 +33,8 @@ struct option {
     const char *const *choices; /* ends with NULL */
 };
 
-/* 0, or -EINVAL with one line. `into` holds the defaults. Stops early at --help. */
-int MUST_CHECK options_parse(const struct option *options, int argc, char **argv, void *into, char *error,
-                             size_t error_size);
+/* 0 or -EINVAL. `into` holds the defaults. Stops early at --help. */
+int MUST_CHECK options_parse(const struct option *options, int argc, char **argv, void *into, struct error *error);
 
 bool options_size(const char *text, u64 *bytes);
 bool options_seconds(const char *text, u64 *milliseconds);

@@ -118,8 +118,8 @@ static int run(const struct verb *verb, int argc, char **argv)
     }
     vm_run(&config, end);
     status = end_status(end);
-    if (end->text[0])
-        complain("%s", end->text);
+    if (end->why.text[0])
+        complain_error(&end->why);
     if (end->state[0])
         fputs(end->state, stderr);
     if (end->stats[0])

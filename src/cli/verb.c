@@ -21,6 +21,13 @@ void complain(const char *format, ...)
     va_end(args);
 }
 
+void complain_error(const struct error *error)
+{
+    char line[640];
+    error_format(error, "--", line, sizeof(line));
+    complain("%s", line);
+}
+
 static const char *verb_name(const void *opaque, unsigned index)
 {
     const struct verb *const *list = opaque;
@@ -57,9 +64,11 @@ void verb_help_print(const struct verb *verb)
 
 int verb_options(const struct verb *verb, int argc, char **argv, void *into, int *status)
 {
-    char error[320];
-    if (options_parse(verb->options, argc, argv, into, error, sizeof(error))) {
-        complain("%s (see nestbox %s --help)", error, verb->name);
+    struct error error;
+    if (options_parse(verb->options, argc, argv, into, &error)) {
+        char line[640];
+        error_format(&error, "--", line, sizeof(line));
+        complain("%s (see nestbox %s --help)", line, verb->name);
         *status = STATUS_USAGE;
         return -1;
     }

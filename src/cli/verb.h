@@ -36,5 +36,7 @@ void verb_help_print(const struct verb *verb);
 int MUST_CHECK verb_options(const struct verb *verb, int argc, char **argv, void *into, int *status);
 /* One line on standard error, with our name before it. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, with an error, its settings named as options. */
+void complain_error(const struct error *error);
 
 #endif

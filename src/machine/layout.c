@@ -8,7 +8,6 @@
 #include "base/pages.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -23,22 +22,20 @@ static void e820_add(struct memory *m, u64 start, u64 end, u32 type)
         m->e820[m->e820_count++] = (struct e820_entry){start, end - start, type};
 }
 
-int memory_create(struct memory *m, u64 size, char *error, size_t error_size)
+int memory_create(struct memory *m, u64 size, struct error *error)
 {
     memset(m, 0, sizeof(*m));
-    if (size < MEMORY_MIN || (size & PAGE_MASK)) {
-        snprintf(error, error_size, "memory size must be a multiple of 4 KiB and at least 2 MiB");
-        return -EINVAL;
-    }
+    if (size < MEMORY_MIN || (size & PAGE_MASK))
+        return error_set(error, -EINVAL, SETTING("memory") " must be a multiple of 4 KiB and at least 2 MiB");
     m->size = size;
     m->low = size < MEMORY_LOW_MAX ? size : MEMORY_LOW_MAX;
     m->high = size - m->low;
     u8 *base = pages_map(size + PAGE_SIZE, PROT_READ | PROT_WRITE, true);
     if (!base) {
         int e = errno;
-        snprintf(error, error_size, "no room for %llu MiB of guest memory (%s); give less with --memory",
-                 (unsigned long long)(size >> 20), strerror(e));
-        return -e;
+        error_set(error, -e, "no room for %llu MiB of guest memory (%s)", (unsigned long long)(size >> 20),
+                  strerror(e));
+        return error_hint(error, "give less with " SETTING("memory"));
     }
     m->base = base;
     m->rom = base + size;

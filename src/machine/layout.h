@@ -11,7 +11,7 @@
 #ifndef MACHINE_LAYOUT_H
 #define MACHINE_LAYOUT_H
 
-#include "base/types.h"
+#include "base/error.h"
 
 #define MEMORY_MIN (2ull << 20)
 #define MEMORY_LOW_MAX (3ull << 30) /* where the hole for devices begins */
@@ -50,8 +50,8 @@ struct memory {
     u32 e820_count;
 };
 
-/* 0 or -errno with one line in `error`. `size` is a multiple of the page size. */
-int MUST_CHECK memory_create(struct memory *m, u64 size, char *error, size_t error_size);
+/* 0 or -errno. `size` is a multiple of the page size. */
+int MUST_CHECK memory_create(struct memory *m, u64 size, struct error *error);
 void memory_destroy(struct memory *m);
 
 /* Host address of guest RAM [gpa, gpa + size), or NULL when any of it is not RAM. */

@@ -344,7 +344,7 @@ static int map_devices(struct pc *pc)
     return 0;
 }
 
-static int create_vm(struct pc *pc, char *error, size_t error_size)
+static int create_vm(struct pc *pc, struct error *error)
 {
     const struct pc_config *c = &pc->config;
     const struct accel_config config = {
@@ -358,41 +358,36 @@ static int create_vm(struct pc *pc, char *error, size_t error_size)
         .pic_ack = pic_ack,
         .eoi = eoi,
     };
-    int e = c->accel->create(&config, &machine, &pc->vm, error, error_size);
+    int e = c->accel->create(&config, &machine, &pc->vm, error);
     if (e)
         return e;
     for (u32 i = 0; i < pc->memory.slots; i++) {
         const struct memory_slot *s = &pc->memory.slot[i];
         e = c->accel->ram_add(pc->vm, GPA(s->start), s->size, s->host, s->start == MEMORY_ROM_GPA);
-        if (e) {
-            snprintf(error, error_size, "%s: cannot give the VM %llu MiB of memory: %s", c->accel->name,
-                     (unsigned long long)s->size >> 20, strerror(-e));
-            return e;
-        }
+        if (e)
+            return error_set(error, e, "%s: cannot give the VM %llu MiB of memory: %s", c->accel->name,
+                             (unsigned long long)s->size >> 20, strerror(-e));
     }
     return 0;
 }
 
-int pc_create(struct pc **out, const struct pc_config *config, const struct pc_events *events, char *error,
-              size_t error_size)
+int pc_create(struct pc **out, const struct pc_config *config, const struct pc_events *events, struct error *error)
 {
     *out = NULL;
     struct pc *pc = calloc(1, sizeof(*pc));
-    if (!pc) {
-        snprintf(error, error_size, "out of memory");
-        return -ENOMEM;
-    }
+    if (!pc)
+        return error_set(error, -ENOMEM, "out of memory");
     pc->config = *config;
     pc->events = *events;
     pc->port.name = "port";
     pc->mmio.name = "mmio";
     pthread_mutex_init(&pc->lock, NULL);
-    error[0] = 0;
-    int e = memory_create(&pc->memory, config->memory, error, error_size);
+    error_begin(error, 0);
+    int e = memory_create(&pc->memory, config->memory, error);
     if (!e)
         e = machine_clock_create(&pc->clock, &pc->lock);
     if (!e)
-        e = create_vm(pc, error, error_size);
+        e = create_vm(pc, error);
     if (!e) {
         pthread_mutex_lock(&pc->lock);
         pc_irq_init(&pc->irq, config->accel, pc->vm);
@@ -402,8 +397,8 @@ int pc_create(struct pc **out, const struct pc_config *config, const struct pc_e
         pthread_mutex_unlock(&pc->lock);
     }
     if (e) {
-        if (!error[0])
-            snprintf(error, error_size, "cannot create the machine: %s", strerror(-e));
+        if (!error->code)
+            error_set(error, e, "cannot create the machine: %s", strerror(-e));
         pc_destroy(pc);
         return e;
     }
@@ -456,7 +451,7 @@ static void reset_devices(struct pc *pc)
     firmware_pci(pc);
 }
 
-int pc_start(struct pc *pc, const struct boot *boot, struct boot_error *error)
+int pc_start(struct pc *pc, const struct boot *boot, struct error *error)
 {
     struct accel_boot start;
     pthread_mutex_lock(&pc->lock);
@@ -472,7 +467,7 @@ int pc_start(struct pc *pc, const struct boot *boot, struct boot_error *error)
                                         .hpet = !pc->config.accel->has_irqchip,
                                     });
     if (e)
-        return boot_fail(error, e, "the ACPI tables do not fit: too many CPUs");
+        return error_set(error, e, "the ACPI tables do not fit: too many CPUs");
     e = boot_load(boot, &pc->memory, &start, error);
     if (e)
         return e;

@@ -34,15 +34,15 @@ struct pc_events {
     void *opaque;
 };
 
-/* 0 or -errno with one line in `error`. The vCPUs cannot run before pc_start. */
-int MUST_CHECK pc_create(struct pc **pc, const struct pc_config *config, const struct pc_events *events, char *error,
-                         size_t error_size);
+/* 0 or -errno. The vCPUs cannot run before pc_start. */
+int MUST_CHECK pc_create(struct pc **pc, const struct pc_config *config, const struct pc_events *events,
+                         struct error *error);
 /* All vCPU threads have ended. */
 void pc_destroy(struct pc *pc);
 
 /* Power on, or reset: devices to their reset state, tables and kernel into memory, vCPUs at the
  * kernel's entry. All vCPUs are stopped. Then accel->resume. */
-int MUST_CHECK pc_start(struct pc *pc, const struct boot *boot, struct boot_error *error);
+int MUST_CHECK pc_start(struct pc *pc, const struct boot *boot, struct error *error);
 /* VM time stands still between pc_pause(true) and pc_pause(false). pc_start ends a pause. */
 void pc_pause(struct pc *pc, bool pause);
 

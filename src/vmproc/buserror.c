@@ -63,7 +63,7 @@ static void on_bus_error(int signal_number, siginfo_t *info, void *context)
         raise(SIGBUS); /* a fault comes again by itself */
 }
 
-int lost_watch(struct pc *const *pc, const struct boot *boot, int wake)
+int buserror_watch(struct pc *const *pc, const struct boot *boot, int wake)
 {
     lost.spare = memfd_create("nestbox spare page", MFD_CLOEXEC);
     if (lost.spare < 0 || ftruncate(lost.spare, PAGE_SIZE) < 0 || pwrite(lost.spare, "", 1, 0) != 1)
@@ -76,7 +76,7 @@ int lost_watch(struct pc *const *pc, const struct boot *boot, int wake)
     return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
 }
 
-void lost_unwatch(void)
+void buserror_unwatch(void)
 {
     lost.pc = NULL;
     if (lost.spare > 0)
@@ -84,14 +84,15 @@ void lost_unwatch(void)
     lost.spare = -1;
 }
 
-bool lost_tell(char *text, size_t size)
+bool buserror_found(struct error *error)
 {
     if (!__atomic_load_n(&lost.noted, __ATOMIC_SEQ_CST))
         return false;
     if (lost.file)
-        snprintf(text, size, "%s: became shorter while the VM used it", lost.file);
+        error_set(error, -EIO, "%s: became shorter while the VM used it", lost.file);
     else
-        snprintf(text, size, "the host has no memory for guest address %#llx: out of memory, or a memory or swap error",
-                 (unsigned long long)lost.gpa);
+        error_set(error, -ENOMEM,
+                  "the host has no memory for guest address %#llx: out of memory, or a memory or swap error",
+                  (unsigned long long)lost.gpa);
     return true;
 }

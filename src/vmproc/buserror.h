@@ -9,10 +9,10 @@
 
 /* From now on SIGBUS in *pc's memory (NULL: none yet) or in the files of `boot` is noted and written to the eventfd
  * `wake`. Before the accelerator installs handlers. 0 or -errno. */
-int MUST_CHECK lost_watch(struct pc *const *pc, const struct boot *boot, int wake);
-/* No more: before what was given to lost_watch goes. */
-void lost_unwatch(void);
-/* True: a page was lost, and what the VM did since is worth nothing. `text` gets one line. */
-bool lost_tell(char *text, size_t size);
+int MUST_CHECK buserror_watch(struct pc *const *pc, const struct boot *boot, int wake);
+/* No more: before what was given to buserror_watch goes. */
+void buserror_unwatch(void);
+/* True: a page was lost, and what the VM did since is worth nothing. The error says which. */
+bool buserror_found(struct error *error);
 
 #endif

@@ -214,20 +214,17 @@ void console_room(struct console *c)
 
 /* -- life -- */
 
-static int fail(char *error, size_t size, const char *where, int code)
+static int fail(struct error *error, const char *where, int code)
 {
-    snprintf(error, size, "--serial %s: %s", where, strerror(-code));
-    return code;
+    return error_set(error, code, SETTING("serial") " %s: %s", where, strerror(-code));
 }
 
-static int open_file(struct console *c, const char *path, char *error, size_t size)
+static int open_file(struct console *c, const char *path, struct error *error)
 {
-    if (!*path) {
-        snprintf(error, size, "--serial without stdio, unix:PATH or the name of a file");
-        return -EINVAL;
-    }
+    if (!*path)
+        return error_set(error, -EINVAL, SETTING("serial") " without stdio, unix:PATH or the name of a file");
     c->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-    return c->out < 0 ? fail(error, size, path, -errno) : 0;
+    return c->out < 0 ? fail(error, path, -errno) : 0;
 }
 
 /* A socket that nobody answers is left over from a VM that was killed, and may go. */
@@ -244,48 +241,46 @@ static bool socket_is_stale(const struct sockaddr_un *address)
     return stale;
 }
 
-static int open_socket(struct console *c, const char *path, char *error, size_t size)
+static int open_socket(struct console *c, const char *path, struct error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (!*path || strlen(path) >= sizeof(address.sun_path)) {
-        snprintf(error, size, "--serial unix:%s: a socket's path has 1 to %zu characters", path,
-                 sizeof(address.sun_path) - 1);
-        return -EINVAL;
-    }
+    if (!*path || strlen(path) >= sizeof(address.sun_path))
+        return error_set(error, -EINVAL, SETTING("serial") " unix:%s: a socket's path has 1 to %zu characters", path,
+                         sizeof(address.sun_path) - 1);
     strcpy(address.sun_path, path);
     if (socket_is_stale(&address))
         unlink(path);
     c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (c->listener < 0 || bind(c->listener, (struct sockaddr *)&address, sizeof(address)) < 0)
-        return fail(error, size, path, -errno);
+        return fail(error, path, -errno);
     c->path = strdup(path);
     if (!c->path || listen(c->listener, 1) < 0)
-        return fail(error, size, path, c->path ? -errno : -ENOMEM);
+        return fail(error, path, c->path ? -errno : -ENOMEM);
     return 0;
 }
 
-int console_open(struct console **out, const char *where, char *error, size_t error_size)
+int console_open(struct console **out, const char *where, struct error *error)
 {
     *out = NULL;
     struct console *c = calloc(1, sizeof(*c));
     if (!c)
-        return fail(error, error_size, where, -ENOMEM);
+        return fail(error, where, -ENOMEM);
     c->in = c->out = c->listener = -1;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->filled, NULL);
     pthread_cond_init(&c->drained, NULL);
     c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int e = c->wake < 0 ? fail(error, error_size, where, -errno) : 0;
+    int e = c->wake < 0 ? fail(error, where, -errno) : 0;
     if (!e && strcmp(where, "stdio") == 0) {
         c->kind = STDIO;
         c->in = STDIN_FILENO;
         c->out = STDOUT_FILENO;
     } else if (!e && strncmp(where, "unix:", 5) == 0) {
         c->kind = SOCKET;
-        e = open_socket(c, where + 5, error, error_size);
+        e = open_socket(c, where + 5, error);
     } else if (!e) {
         c->kind = FILE_ONLY;
-        e = open_file(c, where, error, error_size);
+        e = open_file(c, where, error);
     }
     if (e) {
         (void)console_close(c);

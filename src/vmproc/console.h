@@ -9,7 +9,7 @@
 #ifndef VMPROC_CONSOLE_H
 #define VMPROC_CONSOLE_H
 
-#include "base/types.h"
+#include "base/error.h"
 
 struct console;
 
@@ -22,9 +22,9 @@ struct console_events {
     void *opaque;
 };
 
-/* `where`: "stdio", "unix:PATH" or a file's path. 0 or -errno with one line. Nothing is read before
+/* `where`: "stdio", "unix:PATH" or a file's path. 0 or -errno. Nothing is read before
  * console_start. Waits for a reader if the file is a named pipe. */
-int MUST_CHECK console_open(struct console **console, const char *where, char *error, size_t error_size);
+int MUST_CHECK console_open(struct console **console, const char *where, struct error *error);
 int MUST_CHECK console_start(struct console *c, const struct console_events *events);
 /* Writes what is queued (for at most a second if nobody takes it), restores the terminal, removes
  * the socket. 0, or -errno if output was lost that somebody might have read. */

@@ -65,7 +65,7 @@ struct vcpu_thread {
 struct vm_process {
     const struct vm_config *config;
     const struct accel_ops *accel;
-    char accel_reason[256];
+    struct error accel_why; /* why that one */
     struct boot boot;
     struct pc *pc;
     struct console *console;
@@ -257,8 +257,7 @@ static int vcpus_create(struct vm_process *vm, struct vm_end *end)
     u32 count = vm->config->vcpus;
     vm->threads = calloc(count, sizeof(*vm->threads));
     if (!vm->threads) {
-        snprintf(end->text, sizeof(end->text), "out of memory");
-        return -ENOMEM;
+        return error_set(&end->why, -ENOMEM, "out of memory");
     }
     for (u32 i = 0; i < count; i++) {
         struct vcpu_thread *t = &vm->threads[i];
@@ -266,9 +265,8 @@ static int vcpus_create(struct vm_process *vm, struct vm_end *end)
         t->index = i;
         int e = pthread_create(&t->thread, NULL, vcpu_main, t);
         if (e) {
-            snprintf(end->text, sizeof(end->text), "cannot start the thread of CPU %u of %u: %s; give less with --cpus",
-                     i, count, strerror(e));
-            return -e;
+            error_set(&end->why, -e, "cannot start the thread of CPU %u of %u: %s", i, count, strerror(e));
+            return error_hint(&end->why, "give less with " SETTING("cpus"));
         }
         vm->thread_count++;
     }
@@ -306,11 +304,9 @@ static bool ended(struct vm_end *end, enum vm_end_kind kind, u32 code)
 /* Back to the kernel's entry, all vCPUs being out. True: that failed, and the VM has ended. */
 static bool restart(struct vm_process *vm, struct vm_end *end)
 {
-    struct boot_error error;
     vm->restarting = false;
-    if (pc_start(vm->pc, &vm->boot, &error)) {
-        if (!lost_tell(end->text, sizeof(end->text)))
-            snprintf(end->text, sizeof(end->text), "%s", error.text);
+    if (pc_start(vm->pc, &vm->boot, &end->why)) {
+        buserror_found(&end->why);
         return ended(end, VM_END_FAILED, 0);
     }
     vm->started_ms = now_ms();
@@ -331,14 +327,15 @@ static bool triple_fault(struct vm_process *vm, u32 cpu, struct vm_end *end)
     describe(vm, cpu, end);
     vm->faults = now_ms() - vm->started_ms < FAULT_SOON_MS ? vm->faults + 1 : 1;
     bool last = vm->config->no_reboot || vm->faults == FAULTS_MAX;
-    snprintf(end->text, sizeof(end->text), "the guest's CPU %u had a triple fault%s", cpu,
-             !last                   ? ": reset"
-             : vm->config->no_reboot ? ""
-                                     : ", again and again: given up");
+    error_set(&end->why, 0, "the guest's CPU %u had a triple fault%s", cpu,
+              !last                   ? ": reset"
+              : vm->config->no_reboot ? ""
+                                      : ", again and again: given up");
     if (last)
         return ended(end, VM_END_TRIPLE_FAULT, 0);
-    fprintf(stderr, "nestbox: %s\n%s", end->text, end->state);
-    end->text[0] = end->state[0] = 0;
+    fprintf(stderr, "nestbox: %s\n%s", end->why.text, end->state);
+    error_begin(&end->why, 0);
+    end->state[0] = 0;
     return restart_begin(vm);
 }
 
@@ -355,8 +352,9 @@ static bool act(struct vm_process *vm, const struct notes *notes, struct vm_end 
         return ended(end, VM_END_POWER_OFF, 0);
     if (notes->set & NOTE_ERROR) {
         u32 cpu = notes->error_cpu;
-        const char *why = vm->accel->error(pc_vm(vm->pc), cpu);
-        snprintf(end->text, sizeof(end->text), "CPU %u cannot go on: %s", cpu, why ? why : "no reason given");
+        const struct error *why = vm->accel->error(pc_vm(vm->pc), cpu);
+        error_set(&end->why, why->code, "CPU %u cannot go on: %s", cpu, why->text);
+        error_hint(&end->why, why->hint);
         describe(vm, cpu, end);
         return ended(end, VM_END_FAILED, 0);
     }
@@ -367,7 +365,7 @@ static bool act(struct vm_process *vm, const struct notes *notes, struct vm_end 
     if (notes->set & NOTE_RESET) {
         if (!vm->config->no_reboot)
             return restart_begin(vm);
-        snprintf(end->text, sizeof(end->text), "the guest asked for a reset");
+        error_set(&end->why, 0, "the guest asked for a reset");
         return ended(end, VM_END_RESET, 0);
     }
     return false;
@@ -377,8 +375,8 @@ static bool timed_out(struct vm_process *vm, struct vm_end *end)
 {
     if (!vm->deadline_ms || now_ms() < vm->deadline_ms)
         return false;
-    snprintf(end->text, sizeof(end->text), "the guest did not end within %llu.%03llu seconds (--timeout)",
-             (unsigned long long)vm->config->timeout_ms / 1000, (unsigned long long)vm->config->timeout_ms % 1000);
+    error_set(&end->why, 0, "the guest did not end within %llu.%03llu seconds (" SETTING("timeout") ")",
+              (unsigned long long)vm->config->timeout_ms / 1000, (unsigned long long)vm->config->timeout_ms % 1000);
     return ended(end, VM_END_TIMEOUT, 0);
 }
 
@@ -395,7 +393,7 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
     for (;;) {
         struct pollfd fds[2] = {{vm->wake, POLLIN, 0}, {vm->signals, POLLIN, 0}};
         if (poll(fds, 2, poll_timeout(vm)) < 0 && errno != EINTR) {
-            snprintf(end->text, sizeof(end->text), "poll: %s", strerror(errno));
+            error_set(&end->why, -errno, "poll: %s", strerror(errno));
             ended(end, VM_END_FAILED, 0);
             return;
         }
@@ -412,7 +410,7 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
         vm->notes.set = 0;
         bool out = !first_running(vm);
         pthread_mutex_unlock(&vm->lock);
-        if (lost_tell(end->text, sizeof(end->text))) {
+        if (buserror_found(&end->why)) {
             ended(end, VM_END_FAILED, 0);
             return;
         }
@@ -430,29 +428,25 @@ static int choose_accel(struct vm_process *vm, struct vm_end *end)
         vm->accel = vm->config->accel_ops;
         return 0;
     }
-    vm->accel = accel_select(vm->config->accel, vm->config->nested, vm->accel_reason, sizeof(vm->accel_reason));
-    if (!vm->accel) {
-        snprintf(end->text, sizeof(end->text), "%s", vm->accel_reason);
-        return -ENODEV;
-    }
-    return 0;
+    vm->accel = accel_select(vm->config->accel, vm->config->nested, &vm->accel_why);
+    if (vm->accel)
+        return 0;
+    end->why = vm->accel_why;
+    return end->why.code;
 }
 
 static int create(struct vm_process *vm, struct vm_end *end)
 {
     const struct vm_config *c = vm->config;
-    struct boot_error error = {""};
     const struct boot_request request = {
         .kernel = c->kernel, .initrd = c->initrd, .initrds = c->initrds, .append = c->append};
     /* Files may be pipes whose other end nobody opens: signals end this as they end any program. */
     sigset_t blocked;
     pthread_sigmask(SIG_SETMASK, &vm->outside, &blocked);
-    int e = boot_open(&vm->boot, &request, &error);
+    int e = boot_open(&vm->boot, &request, &end->why);
     pthread_sigmask(SIG_SETMASK, &blocked, NULL);
-    if (e) {
-        snprintf(end->text, sizeof(end->text), "%s", error.text);
+    if (e)
         return e;
-    }
     e = choose_accel(vm, end);
     if (e)
         return e;
@@ -473,16 +467,14 @@ static int create(struct vm_process *vm, struct vm_end *end)
         .serial_room = on_serial_room,
         .opaque = vm,
     };
-    e = pc_create(&vm->pc, &config, &events, end->text, sizeof(end->text));
+    e = pc_create(&vm->pc, &config, &events, &end->why);
     if (e)
         return e;
-    e = pc_start(vm->pc, &vm->boot, &error);
-    if (e) {
-        snprintf(end->text, sizeof(end->text), "%s", error.text);
+    e = pc_start(vm->pc, &vm->boot, &end->why);
+    if (e)
         return e;
-    }
     pthread_sigmask(SIG_SETMASK, &vm->outside, NULL);
-    e = console_open(&vm->console, c->serial, end->text, sizeof(end->text));
+    e = console_open(&vm->console, c->serial, &end->why);
     pthread_sigmask(SIG_SETMASK, &blocked, NULL);
     if (e)
         return e;
@@ -491,11 +483,11 @@ static int create(struct vm_process *vm, struct vm_end *end)
         return e;
     /* Before the terminal is raw. */
     if (strcmp(c->accel, "auto") == 0)
-        fprintf(stderr, "nestbox: accelerator %s\n", vm->accel_reason);
+        fprintf(stderr, "nestbox: accelerator %s\n", vm->accel_why.text);
     const struct console_events console = {.input = on_input, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
     e = console_start(vm->console, &console);
     if (e)
-        snprintf(end->text, sizeof(end->text), "cannot start the console: %s", strerror(-e));
+        error_set(&end->why, e, "cannot start the console: %s", strerror(-e));
     return e;
 }
 
@@ -504,8 +496,8 @@ static void console_end(struct vm_process *vm, struct vm_end *end)
     int e = console_close(vm->console);
     if (!e || end->kind == VM_END_FAILED)
         return;
-    snprintf(end->text, sizeof(end->text), "output of the guest is lost: --serial %s: %s", vm->config->serial,
-             strerror(-e));
+    error_set(&end->why, e, "output of the guest is lost: " SETTING("serial") " %s: %s", vm->config->serial,
+              strerror(-e));
     ended(end, VM_END_FAILED, 0);
 }
 
@@ -517,7 +509,7 @@ static void destroy(struct vm_process *vm, struct vm_end *end)
         vcpus_end(vm);
     if (vm->console)
         console_end(vm, end);
-    lost_unwatch();
+    buserror_unwatch();
     if (vm->pc)
         pc_destroy(vm->pc);
     boot_close(&vm->boot);
@@ -533,13 +525,13 @@ static void collect_stats(struct vm_process *vm, struct vm_end *end)
 
 static void run(struct vm_process *vm, struct vm_end *end)
 {
-    int e = lost_watch(&vm->pc, &vm->boot, vm->wake);
+    int e = buserror_watch(&vm->pc, &vm->boot, vm->wake);
     if (e) {
-        snprintf(end->text, sizeof(end->text), "cannot watch for lost memory: %s", strerror(-e));
+        error_set(&end->why, e, "cannot watch for lost memory: %s", strerror(-e));
         return;
     }
     if (create(vm, end)) {
-        lost_tell(end->text, sizeof(end->text));
+        buserror_found(&end->why);
         ended(end, VM_END_FAILED, 0);
         return;
     }
@@ -564,7 +556,7 @@ void vm_run(const struct vm_config *config, struct vm_end *end)
     memset(end, 0, sizeof(*end));
     ended(end, VM_END_FAILED, 0);
     if (!vm) {
-        snprintf(end->text, sizeof(end->text), "out of memory");
+        error_set(&end->why, -ENOMEM, "out of memory");
         return;
     }
     vm->config = config;
@@ -585,7 +577,7 @@ void vm_run(const struct vm_config *config, struct vm_end *end)
     vm->signals = signalfd(-1, &endings, SFD_CLOEXEC | SFD_NONBLOCK);
     vm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (vm->signals < 0 || vm->wake < 0)
-        snprintf(end->text, sizeof(end->text), "cannot create event descriptors: %s", strerror(errno));
+        error_set(&end->why, -errno, "cannot create event descriptors: %s", strerror(errno));
     else
         run(vm, end);
     if (vm->stuck) {

@@ -37,7 +37,7 @@ enum vm_end_kind {
 struct vm_end {
     enum vm_end_kind kind;
     u32 code;
-    char text[320];    /* one line for the user; empty when there is nothing to say */
+    struct error why;  /* for the user; its text is empty when there is nothing to say */
     char state[8192];  /* registers of the vCPUs concerned, or empty */
     char stats[98304]; /* with vm_config.stats: a line for each of 256 vCPUs */
 };

@@ -195,7 +195,7 @@ static bool run(char *message, size_t size)
     if (e == ACCEL_STOPPED)
         return true;
     size_t n =
-        (size_t)snprintf(message, size, "%s: ", e == ACCEL_SHUTDOWN ? "triple fault" : accel_engine.error(vm, 0));
+        (size_t)snprintf(message, size, "%s: ", e == ACCEL_SHUTDOWN ? "triple fault" : accel_engine.error(vm, 0)->text);
     if (n < size)
         accel_engine.describe(vm, 0, message + n, size - n);
     return false;
@@ -205,9 +205,13 @@ u64 engine_open(char *message, size_t size)
 {
     static const struct accel_machine machine = {NULL, io_read, io_write, mmio_read, mmio_write, pic_ack, eoi};
     struct accel_config config = {.vcpus = 1};
+    struct error error;
     ram = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (ram == MAP_FAILED || accel_engine.create(&config, &machine, &vm, message, size) ||
-        accel_engine.ram_add(vm, GPA(0), GUEST_SIZE, ram, false))
+    if (accel_engine.create(&config, &machine, &vm, &error)) {
+        snprintf(message, size, "%s", error.text);
+        return 0;
+    }
+    if (ram == MAP_FAILED || accel_engine.ram_add(vm, GPA(0), GUEST_SIZE, ram, false))
         return 0;
     memcpy(ram + GUEST_MONITOR, monitor_start, (size_t)(monitor_end - monitor_start));
     memset(ram + GUEST_CODE, 0xcc, CODE_PAGES * PAGE_SIZE);

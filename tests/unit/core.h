@@ -60,7 +60,7 @@ static const struct cpu_world core_world = {
 };
 static struct vm vm;
 static struct cpu_features core_features;
-static char core_error[200];
+static struct error core_error;
 static void *core_memory[2 + 5 * CORE_CPUS];
 static unsigned core_memory_count;
 
@@ -82,8 +82,8 @@ static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const 
     static u32 page_flags[CORE_RAM / PAGE_SIZE];
     struct cpuid_config c = {
         .vendor = vendor, .nested = nested, .vcpus = cpus, .tsc_khz = 2000000, .phys_bits = 40, .model = model};
-    if (cpuid_create(&core_features, &c, core_error, sizeof(core_error))) {
-        printf("# %s\n", core_error);
+    if (cpuid_create(&core_features, &c, &core_error)) {
+        printf("# %s\n", core_error.text);
         abort();
     }
     vm = (struct vm){.world = &core_world,

@@ -55,10 +55,10 @@ static inline void machine_create(void)
 {
     static struct cpu_features features;
     static u32 page_flags[RAM_SIZE / PAGE_SIZE];
-    char error[160];
+    struct error error;
     struct cpuid_config config = {
         .vendor = VENDOR_INTEL, .nested = true, .vcpus = 1, .tsc_khz = 1000000, .phys_bits = 40};
-    if (cpuid_create(&features, &config, error, sizeof error))
+    if (cpuid_create(&features, &config, &error))
         abort();
     vm = (struct vm){.world = &world,
                      .upcalls = &cpu_upcalls,

@@ -76,14 +76,6 @@ static u32 host_mxcsr_mask(void)
 
 /* -- the model string -- */
 
-static size_t text_length(const char *s)
-{
-    size_t n = 0;
-    while (s[n])
-        n++;
-    return n;
-}
-
 static bool text_equal(const char *s, size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++)
@@ -92,29 +84,16 @@ static bool text_equal(const char *s, size_t n, const char *name)
     return !name[n];
 }
 
-struct message {
-    char *at;
-    size_t left;
-};
-
-static void message_add(struct message *m, const char *s, size_t n)
-{
-    for (size_t i = 0; i < n && m->left > 1; i++, m->left--)
-        *m->at++ = s[i];
-    if (m->left)
-        *m->at = 0;
-}
-
 /* "what 'word' why" */
-static int refuse(char *error, size_t size, const char *what, const char *word, size_t n, const char *why)
+static int refuse(struct error *e, const char *what, const char *word, size_t n, const char *why)
 {
-    struct message m = {error, size};
-    message_add(&m, what, text_length(what));
-    message_add(&m, " '", 2);
-    message_add(&m, word, n);
-    message_add(&m, "' ", 2);
-    message_add(&m, why, text_length(why));
-    return -EINVAL;
+    error_begin(e, -EINVAL);
+    error_append(e, what, SIZE_MAX);
+    error_append(e, " '", SIZE_MAX);
+    error_append(e, word, n);
+    error_append(e, "' ", SIZE_MAX);
+    error_append(e, why, SIZE_MAX);
+    return e->code;
 }
 
 static bool vendor_has(enum vendor vendor, const struct feature_row *r)
@@ -180,7 +159,7 @@ static void host_features(struct cpu_features *host, void (*cpuid)(u32, u32, u32
 }
 
 static int choose_features(struct cpu_features *f, const struct cpu_features *host, const struct cpuid_config *c,
-                           char *error, size_t size)
+                           struct error *error)
 {
     const char *s = c->model ? c->model : "max";
     size_t n = 0;
@@ -192,7 +171,7 @@ static int choose_features(struct cpu_features *f, const struct cpu_features *ho
         while (i < ARRAY_LEN(models) && !text_equal(s, n, models[i].name))
             i++;
         if (i == ARRAY_LEN(models))
-            return refuse(error, size, "CPU model", s, n,
+            return refuse(error, "CPU model", s, n,
                           "is not known; there are max, host, x86-64, x86-64-v2, x86-64-v3, x86-64-v4, legacy32");
         level = models[i].level;
         s += n;
@@ -211,7 +190,7 @@ static int choose_features(struct cpu_features *f, const struct cpu_features *ho
             n++;
         p += n;
         if (*word != '+' && *word != '-')
-            return refuse(error, size, "CPU feature", word, n, "needs a + or - in front");
+            return refuse(error, "CPU feature", word, n, "needs a + or - in front");
         word++, n--;
         bool known = false, shown = false;
         for (unsigned i = 0; i < FEATURE_COUNT; i++) {
@@ -224,10 +203,10 @@ static int choose_features(struct cpu_features *f, const struct cpu_features *ho
             feature_set(f, i, on);
         }
         if (!known)
-            return refuse(error, size, "CPU feature", word, n, "is not known (names are those of /proc/cpuinfo)");
+            return refuse(error, "CPU feature", word, n, "is not known (names are those of /proc/cpuinfo)");
         if (on && !shown)
-            return refuse(error, size, "CPU feature", word, n,
-                          "cannot be shown: this host, the --nested choice or the vendor lacks it");
+            return refuse(error, "CPU feature", word, n,
+                          "cannot be shown: this host, the " SETTING("nested") " choice or the vendor lacks it");
     }
     drop_orphans(f);
 
@@ -254,8 +233,7 @@ static int choose_features(struct cpu_features *f, const struct cpu_features *ho
             q += m;
         }
         if (*word == '+' && !kept && !removed_later)
-            return refuse(error, size, "CPU feature", word + 1, n - 1,
-                          "needs another feature that this CPU does not have");
+            return refuse(error, "CPU feature", word + 1, n - 1, "needs another feature that this CPU does not have");
     }
     return 0;
 }
@@ -416,7 +394,7 @@ static void common_leaves(struct cpu_features *f, const struct cpuid_config *c)
     }
 }
 
-int cpuid_create(struct cpu_features *f, const struct cpuid_config *c, char *error, size_t error_size)
+int cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct error *error)
 {
     void (*cpuid)(u32, u32, u32 *) = c->host ? c->host : host_cpuid;
     u32 r[4];
@@ -434,7 +412,7 @@ int cpuid_create(struct cpu_features *f, const struct cpuid_config *c, char *err
     fill_bytes(&host, 0, sizeof(host));
     fill_bytes(f, 0, sizeof(*f));
     host_features(&host, cpuid, xcr0);
-    int rc = choose_features(f, &host, c, error, error_size);
+    int rc = choose_features(f, &host, c, error);
     if (rc)
         return rc;
 

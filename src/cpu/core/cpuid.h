@@ -6,6 +6,7 @@
 #ifndef CPU_CORE_CPUID_H
 #define CPU_CORE_CPUID_H
 
+#include "base/error.h"
 #include "cpu/core/vcpu.h"
 #include "cpu/core/xsave_layout.h"
 
@@ -15,7 +16,7 @@ enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 enum feature_source {
     FROM_HOST,   /* executed by the host: shown if the host has it */
     FROM_ENGINE, /* the engine's own work: always there */
-    FROM_NESTED, /* as --nested says */
+    FROM_NESTED, /* as the configuration says */
     ON_REQUEST,  /* the engine can, shown only if asked for by name */
 };
 
@@ -202,8 +203,8 @@ struct cpuid_config {
     void (*host)(u32 leaf, u32 sub, u32 r[4]); /* NULL: this host's CPUID instruction */
 };
 
-/* Fills `f`. 0, or -EINVAL with one line in `error`. */
-int MUST_CHECK cpuid_create(struct cpu_features *f, const struct cpuid_config *c, char *error, size_t error_size);
+/* Fills `f`. 0 or -EINVAL. */
+int MUST_CHECK cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct error *error);
 
 /* Names for --help and completion; NULL at the end. */
 const char *cpuid_model_name(unsigned i);

@@ -29,7 +29,6 @@ enum cpu_exit {
     CPU_EXIT_NONE,
     CPU_EXIT_STOP,     /* REQ_STOP was seen */
     CPU_EXIT_SHUTDOWN, /* triple fault */
-    CPU_EXIT_ERROR,    /* the engine cannot go on: vcpu.error tells why */
 };
 
 enum vendor { VENDOR_INTEL, VENDOR_AMD };
@@ -183,7 +182,6 @@ struct vcpu {
 
     /* -- leaving cpu_run -- */
     enum cpu_exit exit;
-    char error[160];
 
     /* -- who we are -- */
     struct vm *vm;

@@ -144,8 +144,6 @@ static enum outcome vmx_abort(struct vcpu *v, enum vmx_abort why)
 {
     u32 indicator = why;
     phys_write(v, GPA(v->vmx->current + VMCS_ABORT_OFFSET), &indicator, 4);
-    static const char text[] = "VMX abort: the processor is in the shutdown state";
-    __builtin_memcpy(v->error, text, sizeof(text));
     v->exit = CPU_EXIT_SHUTDOWN;
     return CPU_EXIT;
 }

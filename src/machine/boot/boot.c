@@ -11,19 +11,9 @@
 #include "x86/paging.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int boot_fail(struct boot_error *error, int code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(error->text, sizeof(error->text), format, args);
-    va_end(args);
-    return code;
-}
 
 static bool has_bytes(const struct image *image, u64 offset, const char *bytes, size_t size)
 {
@@ -78,16 +68,16 @@ static const char *what_takes_firmware(const struct image *image)
     return what_is(image, known, ARRAY_LEN(known));
 }
 
-static int detect_elf(struct boot *b, struct boot_error *error)
+static int detect_elf(struct boot *b, struct error *error)
 {
     struct elf elf;
     const char *name = b->kernel_name;
     bool whole = elf_open(&elf, &b->kernel);
     if (elf.machine != ELF_EM_386 && elf.machine != ELF_EM_X86_64 && b->kernel.size >= 20)
-        return boot_fail(error, -EINVAL, "%s: an ELF file for %s; this machine is an x86 PC", name,
+        return error_set(error, -EINVAL, "%s: an ELF file for %s; this machine is an x86 PC", name,
                          elf_machine_name(elf.machine));
     if (!whole)
-        return boot_fail(error, -EINVAL, "%s: truncated or damaged ELF file", name);
+        return error_set(error, -EINVAL, "%s: truncated or damaged ELF file", name);
     int e = elf_check(&elf, name, error);
     if (e)
         return e;
@@ -100,14 +90,14 @@ static int detect_elf(struct boot *b, struct boot_error *error)
         return 0;
     }
     if (multiboot2_detect(&b->kernel))
-        return boot_fail(error, -EINVAL,
+        return error_set(error, -EINVAL,
                          "%s: a kernel for multiboot 2; this machine starts bzImage, multiboot 1 and PVH kernels",
                          name);
-    return boot_fail(error, -EINVAL, "%s: an x86 ELF file, but with neither a multiboot header nor a PVH entry note",
+    return error_set(error, -EINVAL, "%s: an x86 ELF file, but with neither a multiboot header nor a PVH entry note",
                      name);
 }
 
-static int detect(struct boot *b, struct boot_error *error)
+static int detect(struct boot *b, struct error *error)
 {
     if (elf_detect(&b->kernel))
         return detect_elf(b, error);
@@ -117,36 +107,36 @@ static int detect(struct boot *b, struct boot_error *error)
     }
     const char *what = what_else(&b->kernel);
     if (what)
-        return boot_fail(error, -EINVAL, "%s: %s", b->kernel_name, what);
+        return error_set(error, -EINVAL, "%s: %s", b->kernel_name, what);
     if (multiboot_detect(&b->kernel, &b->header)) {
         b->kind = BOOT_KIND_MULTIBOOT;
         return multiboot_check(b, error);
     }
     what = what_takes_firmware(&b->kernel);
     if (what)
-        return boot_fail(error, -EINVAL, "%s: %s", b->kernel_name, what);
+        return error_set(error, -EINVAL, "%s: %s", b->kernel_name, what);
     if (b->kernel.size < 1024)
-        return boot_fail(error, -EINVAL, "%s: too short for a kernel (%llu bytes)", b->kernel_name,
+        return error_set(error, -EINVAL, "%s: too short for a kernel (%llu bytes)", b->kernel_name,
                          (unsigned long long)b->kernel.size);
-    return boot_fail(error, -EINVAL, "%s: not a kernel that this machine can start (bzImage, multiboot, PVH)",
+    return error_set(error, -EINVAL, "%s: not a kernel that this machine can start (bzImage, multiboot, PVH)",
                      b->kernel_name);
 }
 
 /* Modules may have arguments after the file's name; a Linux initrd is a file's name and nothing
  * else. */
-static int open_module(struct boot *b, const char *given, struct boot_error *error)
+static int open_module(struct boot *b, const char *given, struct error *error)
 {
     if (b->modules == BOOT_MODULES)
-        return boot_fail(error, -E2BIG, "more than %u --initrd files", BOOT_MODULES);
+        return error_set(error, -E2BIG, "more than %u times " SETTING("initrd"), BOOT_MODULES);
     if (!*given)
-        return boot_fail(error, -EINVAL, "--initrd without the name of a file");
+        return error_set(error, -EINVAL, SETTING("initrd") " without the name of a file");
     struct boot_module *mod = &b->module[b->modules];
     mod->name = strdup(given);
     char *file = strdup(given);
     if (!mod->name || !file) {
         free(file);
         free(mod->name);
-        return boot_fail(error, -ENOMEM, "out of memory");
+        return error_set(error, -ENOMEM, "out of memory");
     }
     b->modules++;
     mod->arguments = "";
@@ -156,21 +146,21 @@ static int open_module(struct boot *b, const char *given, struct boot_error *err
         *space = 0;
         mod->arguments = mod->name + (space + 1 - file);
     }
-    int e = image_open(&mod->image, file, false, error->text, sizeof(error->text));
+    int e = image_open(&mod->image, file, false, error);
     free(file);
     return e;
 }
 
-int boot_open(struct boot *b, const struct boot_request *request, struct boot_error *error)
+int boot_open(struct boot *b, const struct boot_request *request, struct error *error)
 {
     memset(b, 0, sizeof(*b));
     if (!request->kernel || !*request->kernel)
-        return boot_fail(error, -EINVAL, "no kernel given: use --kernel FILE");
+        return error_set(error, -EINVAL, "no kernel given");
     b->kernel_name = strdup(request->kernel);
     b->append = strdup(request->append ? request->append : "");
-    int e = b->kernel_name && b->append ? 0 : boot_fail(error, -ENOMEM, "out of memory");
+    int e = b->kernel_name && b->append ? 0 : error_set(error, -ENOMEM, "out of memory");
     if (!e)
-        e = image_open(&b->kernel, request->kernel, true, error->text, sizeof(error->text));
+        e = image_open(&b->kernel, request->kernel, true, error);
     if (!e)
         e = detect(b, error);
     for (u32 i = 0; !e && i < request->initrds; i++)
@@ -213,9 +203,9 @@ const struct image *boot_image_at(const struct boot *b, const void *host, const 
     return NULL;
 }
 
-int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
+int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
 {
-    static int (*const load[])(const struct boot *, const struct memory *, struct accel_boot *, struct boot_error *) = {
+    static int (*const load[])(const struct boot *, const struct memory *, struct accel_boot *, struct error *) = {
         [BOOT_KIND_LINUX] = linux_load,
         [BOOT_KIND_MULTIBOOT] = multiboot_load,
         [BOOT_KIND_PVH] = pvh_load,

@@ -7,6 +7,7 @@
 #define MACHINE_BOOT_BOOT_H
 
 #include "accel/accel.h"
+#include "base/error.h"
 #include "machine/boot/file.h"
 #include "machine/layout.h"
 
@@ -39,24 +40,16 @@ struct boot {
     bool pvh_linux; /* PVH: the kernel takes one initrd, so all are joined */
 };
 
-struct boot_error {
-    char text[320];
-};
-
-/* 0 or -errno with one line that names the file and what is wrong with it. On error nothing is left
- * open. */
-int MUST_CHECK boot_open(struct boot *b, const struct boot_request *request, struct boot_error *error);
+/* 0 or -errno; the error names the file and what is wrong with it. Nothing is left open then. */
+int MUST_CHECK boot_open(struct boot *b, const struct boot_request *request, struct error *error);
 void boot_close(struct boot *b);
 /* Fills guest memory and `start`. 0 or -errno (does not fit). */
-int MUST_CHECK boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
-                         struct boot_error *error);
+int MUST_CHECK boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error);
 
 /* [signal handler] The image whose file is mapped at `host`, and its name in *name; NULL: none. */
 const struct image *boot_image_at(const struct boot *b, const void *host, const char **name);
 
 /* -- for the loaders -- */
-
-int boot_fail(struct boot_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Low memory of the Linux and PVH loaders. A PVH image must not lie there. */
 #define BOOT_GDT 0x6000ull
@@ -87,19 +80,17 @@ int MUST_CHECK boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct
 u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken);
 
 bool linux_detect(const struct image *image);
-int MUST_CHECK linux_check(const struct boot *b, struct boot_error *error);
-int MUST_CHECK linux_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
-                          struct boot_error *error);
+int MUST_CHECK linux_check(const struct boot *b, struct error *error);
+int MUST_CHECK linux_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error);
 
 bool multiboot_detect(const struct image *image, u64 *header);
 /* Multiboot 2 is another protocol: for a message. */
 bool multiboot2_detect(const struct image *image);
-int MUST_CHECK multiboot_check(const struct boot *b, struct boot_error *error);
+int MUST_CHECK multiboot_check(const struct boot *b, struct error *error);
 int MUST_CHECK multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
-                              struct boot_error *error);
+                              struct error *error);
 
 bool pvh_detect(const struct image *image, u32 *entry, bool *is_linux);
-int MUST_CHECK pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
-                        struct boot_error *error);
+int MUST_CHECK pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error);
 
 #endif

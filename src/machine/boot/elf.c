@@ -83,7 +83,7 @@ const char *elf_machine_name(u16 machine)
     return "another CPU";
 }
 
-int elf_check(const struct elf *elf, const char *name, struct boot_error *error)
+int elf_check(const struct elf *elf, const char *name, struct error *error)
 {
     struct elf_segment s;
     bool any = false;
@@ -92,17 +92,17 @@ int elf_check(const struct elf *elf, const char *name, struct boot_error *error)
             continue;
         any = true;
         if (s.filesz > s.memsz)
-            return boot_fail(error, -EINVAL, "%s: damaged ELF file: segment %u is larger in the file than in memory",
+            return error_set(error, -EINVAL, "%s: damaged ELF file: segment %u is larger in the file than in memory",
                              name, i);
         if (!image_has(elf->image, s.offset, s.filesz))
-            return boot_fail(error, -EINVAL, "%s: truncated: ELF segment %u ends at byte %llu, the file has %llu", name,
+            return error_set(error, -EINVAL, "%s: truncated: ELF segment %u ends at byte %llu, the file has %llu", name,
                              i, (unsigned long long)s.offset + s.filesz, (unsigned long long)elf->image->size);
     }
-    return any ? 0 : boot_fail(error, -EINVAL, "%s: ELF file with nothing to load", name);
+    return any ? 0 : error_set(error, -EINVAL, "%s: ELF file with nothing to load", name);
 }
 
 int elf_load(const struct elf *elf, const struct memory *m, const char *name, const struct boot_range *taken, u64 *end,
-             struct boot_error *error)
+             struct error *error)
 {
     struct elf_segment s;
     *end = 0;
@@ -113,10 +113,9 @@ int elf_load(const struct elf *elf, const struct memory *m, const char *name, co
         if (!to) {
             bool more_helps =
                 s.paddr >= BOOT_KERNEL_LOW && s.paddr < MEMORY_LOW_MAX && s.memsz <= MEMORY_LOW_MAX - s.paddr;
-            return boot_fail(error, -ENOMEM,
-                             "%s: ELF segment %u wants %llu KiB at %#llx, where this VM has no free memory%s", name, i,
-                             (unsigned long long)(s.memsz + 1023) >> 10, (unsigned long long)s.paddr,
-                             more_helps ? ": give more with --memory" : "");
+            error_set(error, -ENOMEM, "%s: ELF segment %u wants %llu KiB at %#llx, where this VM has no free memory",
+                      name, i, (unsigned long long)(s.memsz + 1023) >> 10, (unsigned long long)s.paddr);
+            return more_helps ? error_hint(error, "give more with " SETTING("memory")) : error->code;
         }
         memcpy(to, elf->image->data + s.offset, s.filesz);
         memset(to + s.filesz, 0, s.memsz - s.filesz);

@@ -89,34 +89,32 @@ static int inflate_all(const struct image *from, struct grow *g)
     return result;
 }
 
-static int fail(char *error, size_t error_size, const char *path, int code, const char *what)
+static int fail(struct error *error, const char *path, int code)
 {
-    snprintf(error, error_size, "%s: %s", path, what);
-    return code;
-}
-
-static const char *why(int e)
-{
-    switch (e) {
-    case -ENODATA: return "is empty";
-    case -EBADMSG: return "is a damaged or truncated gzip file";
-    case -EFBIG: return "gives more than 1024 MiB, the most from a pipe or gzip; unpack it into a plain file";
-    default: return strerror(-e);
+    switch (code) {
+    case -ENODATA: return error_set(error, code, "%s: is empty", path);
+    case -EISDIR: return error_set(error, code, "%s: is a directory, not a file to boot", path);
+    case -ENODEV: return error_set(error, code, "%s: is a device, not a file to boot", path);
+    case -EBADMSG: return error_set(error, code, "%s: is a damaged or truncated gzip file", path);
+    case -EFBIG:
+        error_set(error, code, "%s: gives more than 1024 MiB, the most from a pipe or gzip", path);
+        return error_hint(error, "unpack it into a plain file");
+    default: return error_set(error, code, "%s: %s", path, strerror(-code));
     }
 }
 
-static int open_data(struct image *image, int fd, const char *path, char *error, size_t error_size)
+static int open_data(struct image *image, int fd)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
-        return fail(error, error_size, path, -errno, strerror(errno));
+        return -errno;
     if (S_ISDIR(st.st_mode))
-        return fail(error, error_size, path, -EISDIR, "is a directory, not a file to boot");
+        return -EISDIR;
     if (S_ISCHR(st.st_mode))
-        return fail(error, error_size, path, -ENODEV, "is a device, not a file to boot");
+        return -ENODEV;
     if (S_ISREG(st.st_mode)) {
         if (st.st_size == 0)
-            return fail(error, error_size, path, -ENODATA, "is empty");
+            return -ENODATA;
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p != MAP_FAILED) {
             *image = (struct image){p, (u64)st.st_size, true};
@@ -129,29 +127,31 @@ static int open_data(struct image *image, int fd, const char *path, char *error,
         e = -ENODATA;
     if (e) {
         free(g.data);
-        return fail(error, error_size, path, e, why(e));
+        return e;
     }
     *image = (struct image){g.data, g.size, false};
     return 0;
 }
 
-int image_open(struct image *image, const char *path, bool gunzip, char *error, size_t error_size)
+int image_open(struct image *image, const char *path, bool gunzip, struct error *error)
 {
     *image = (struct image){0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return fail(error, error_size, path, -errno, strerror(errno));
-    int e = open_data(image, fd, path, error, error_size);
+        return fail(error, path, -errno);
+    int e = open_data(image, fd);
     close(fd);
-    if (e || !gunzip || image_u16(image, 0) != 0x8b1f)
-        return e;
+    if (e)
+        return fail(error, path, e);
+    if (!gunzip || image_u16(image, 0) != 0x8b1f)
+        return 0;
 
     struct grow g = {0};
     e = inflate_all(image, &g);
     image_close(image);
     if (e) {
         free(g.data);
-        return fail(error, error_size, path, e, why(e));
+        return fail(error, path, e);
     }
     *image = (struct image){g.data, g.size, false};
     return 0;

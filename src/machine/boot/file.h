@@ -5,7 +5,7 @@
 #ifndef MACHINE_BOOT_FILE_H
 #define MACHINE_BOOT_FILE_H
 
-#include "base/types.h"
+#include "base/error.h"
 
 struct image {
     const u8 *data;
@@ -13,8 +13,8 @@ struct image {
     bool mapped;
 };
 
-/* 0 or -errno with one line about `path` in `error`. With `gunzip` a gzip file is inflated. */
-int MUST_CHECK image_open(struct image *image, const char *path, bool gunzip, char *error, size_t error_size);
+/* 0 or -errno with an error about `path`. With `gunzip` a gzip file is inflated. */
+int MUST_CHECK image_open(struct image *image, const char *path, bool gunzip, struct error *error);
 void image_close(struct image *image);
 /* The host may drop the pages of the file until the next use. */
 void image_release(const struct image *image);

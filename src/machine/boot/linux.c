@@ -90,33 +90,33 @@ static void header_read(struct header *h, const struct image *im)
     h->initrd_above_4g = h->entry64 && (xload & XLF_CAN_BE_LOADED_ABOVE_4G);
 }
 
-int linux_check(const struct boot *b, struct boot_error *error)
+int linux_check(const struct boot *b, struct error *error)
 {
     const struct image *im = &b->kernel;
     const char *name = b->kernel_name;
     struct header h;
     if (!image_has(im, 0, HDR_END_MAX))
-        return boot_fail(error, -EINVAL, "%s: truncated: the Linux header is not all there", name);
+        return error_set(error, -EINVAL, "%s: truncated: the Linux header is not all there", name);
     header_read(&h, im);
     if (h.version < 0x202 || !(im->data[HDR_LOADFLAGS] & LOADED_HIGH))
-        return boot_fail(error, -EINVAL, "%s: a Linux kernel with boot protocol %u.%02u and no bzImage: too old", name,
+        return error_set(error, -EINVAL, "%s: a Linux kernel with boot protocol %u.%02u and no bzImage: too old", name,
                          h.version >> 8, h.version & 0xff);
     /* Boot loaders in a bzImage's clothes leave out what real-mode code does not need. */
     if (!h.payload_size || image_u32(im, HDR_CODE32_START) < CODE32_LOWEST)
-        return boot_fail(error, -EINVAL,
+        return error_set(error, -EINVAL,
                          "%s: a bzImage that starts in real mode only, as iPXE, memdisk and GRUB do: it takes a "
                          "BIOS, and this machine has none",
                          name);
     if (!image_has(im, h.payload, h.payload_there))
-        return boot_fail(error, -EINVAL,
+        return error_set(error, -EINVAL,
                          "%s: truncated Linux kernel: its header promises %llu bytes, the file has %llu", name,
                          (unsigned long long)(h.payload + h.payload_size), (unsigned long long)im->size);
     if (h.relocatable && (!h.alignment || (h.alignment & (h.alignment - 1))))
-        return boot_fail(error, -EINVAL, "%s: damaged Linux header: alignment %#llx", name,
+        return error_set(error, -EINVAL, "%s: damaged Linux header: alignment %#llx", name,
                          (unsigned long long)h.alignment);
     u64 max = h.cmdline_max < BOOT_CMDLINE_MAX - 1 ? h.cmdline_max : BOOT_CMDLINE_MAX - 1;
     if (strlen(b->append) > max)
-        return boot_fail(error, -E2BIG, "the command line has %zu characters; this kernel takes %llu",
+        return error_set(error, -E2BIG, "the command line has %zu characters; this kernel takes %llu",
                          strlen(b->append), (unsigned long long)max);
     return 0;
 }
@@ -153,7 +153,7 @@ static u64 initrd_place(const struct header *h, const struct memory *m, u64 kern
 /* All initrds one after the other, each from a multiple of 4: the kernel unpacks a concatenation of
  * archives. */
 static int initrds_load(const struct boot *b, const struct header *h, const struct memory *m, u64 kernel_end,
-                        u64 *start, u64 *size, struct boot_error *error)
+                        u64 *start, u64 *size, struct error *error)
 {
     *size = 0;
     *start = 0;
@@ -163,10 +163,11 @@ static int initrds_load(const struct boot *b, const struct header *h, const stru
         return 0;
     *start = initrd_place(h, m, kernel_end, *size);
     u8 *to = *start ? memory_at(m, *start, *size) : NULL;
-    if (!to)
-        return boot_fail(error, -ENOMEM,
-                         "%llu MiB of initrd do not fit into %llu MiB of memory: give more with --memory",
-                         (unsigned long long)(*size + (1 << 20) - 1) >> 20, (unsigned long long)m->size >> 20);
+    if (!to) {
+        error_set(error, -ENOMEM, "%llu MiB of initrd do not fit into %llu MiB of memory",
+                  (unsigned long long)(*size + (1 << 20) - 1) >> 20, (unsigned long long)m->size >> 20);
+        return error_hint(error, "give more with " SETTING("memory"));
+    }
     u64 at = 0;
     for (u32 i = 0; i < b->modules; i++) {
         u64 aligned = (at + 3) & ~3ull;
@@ -207,7 +208,7 @@ static void zero_page(u8 *zp, const struct boot *b, const struct memory *m, u64 
     set(zp, ZP_E820_ENTRIES, m->e820_count, 1);
 }
 
-int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
+int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
 {
     struct header h;
     header_read(&h, &b->kernel);
@@ -215,17 +216,18 @@ int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *
     u8 *to = kernel ? memory_at(m, kernel, h.payload_size) : NULL;
     u8 *zp = memory_at(m, BOOT_ZERO_PAGE, PAGE_SIZE);
     u64 need = h.init_size > h.payload_size ? h.init_size : h.payload_size;
-    if (!to || !zp)
-        return boot_fail(error, -ENOMEM,
-                         "%s: needs %llu MiB of memory to start, the VM has %llu: give more with --memory",
-                         b->kernel_name, (unsigned long long)((need >> 20) + 2), (unsigned long long)m->size >> 20);
+    if (!to || !zp) {
+        error_set(error, -ENOMEM, "%s: needs %llu MiB of memory to start, the VM has %llu", b->kernel_name,
+                  (unsigned long long)((need >> 20) + 2), (unsigned long long)m->size >> 20);
+        return error_hint(error, "give more with " SETTING("memory"));
+    }
     memcpy(to, b->kernel.data + h.payload, h.payload_there);
     int e = initrds_load(b, &h, m, kernel + need, &initrd, &initrd_size, error);
     if (e)
         return e;
     zero_page(zp, b, m, kernel, initrd, initrd_size);
     if (!memory_write(m, BOOT_CMDLINE, b->append, strlen(b->append) + 1) || boot_flat(m, BOOT_GDT, h.entry64, start))
-        return boot_fail(error, -ENOMEM, "no low memory for the boot parameters");
+        return error_set(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = h.entry64 ? kernel + ENTRY_64 : kernel;
     start->rsi = BOOT_ZERO_PAGE;
     return 0;

@@ -34,17 +34,18 @@ u64 boot_area_string(struct boot_area *area, const char *text)
 }
 
 int boot_modules_load(const struct boot *b, const struct memory *m, u64 from, bool joined, struct boot_placed *placed,
-                      u32 *count, struct boot_error *error)
+                      u32 *count, struct error *error)
 {
     u64 next = (from + PAGE_SIZE - 1) & ~PAGE_MASK;
     *count = 0;
     for (u32 i = 0; i < b->modules; i++) {
         const struct image *im = &b->module[i].image;
         u64 start = joined && i ? (next + 3) & ~3ull : (next + PAGE_SIZE - 1) & ~PAGE_MASK;
-        if (!memory_write(m, start, im->data, im->size))
-            return boot_fail(error, -ENOMEM, "%s: %llu MiB do not fit into %llu MiB of memory: give more with --memory",
-                             b->module[i].name, (unsigned long long)(im->size + (1 << 20) - 1) >> 20,
-                             (unsigned long long)m->size >> 20);
+        if (!memory_write(m, start, im->data, im->size)) {
+            error_set(error, -ENOMEM, "%s: %llu MiB do not fit into %llu MiB of memory", b->module[i].name,
+                      (unsigned long long)(im->size + (1 << 20) - 1) >> 20, (unsigned long long)m->size >> 20);
+            return error_hint(error, "give more with " SETTING("memory"));
+        }
         image_release(im);
         next = start + im->size;
         if (joined && i)

@@ -24,6 +24,6 @@ struct boot_placed {
 /* Copies each module to a page of its own from `from` on, or all of them joined (each at a multiple
  * of 4) as one. */
 int MUST_CHECK boot_modules_load(const struct boot *b, const struct memory *m, u64 from, bool joined,
-                                 struct boot_placed *placed, u32 *count, struct boot_error *error);
+                                 struct boot_placed *placed, u32 *count, struct error *error);
 
 #endif

@@ -71,17 +71,17 @@ struct addresses {
     u64 load, file_offset, file_size, bss_end, entry;
 };
 
-static int addresses_read(const struct boot *b, struct addresses *a, struct boot_error *error)
+static int addresses_read(const struct boot *b, struct addresses *a, struct error *error)
 {
     const struct image *im = &b->kernel;
     u64 header = b->header, header_addr = image_u32(im, header + 12), load = image_u32(im, header + 16);
     u64 load_end = image_u32(im, header + 20), bss_end = image_u32(im, header + 24);
     if (!image_has(im, header, 32))
-        return boot_fail(error, -EINVAL, "%s: truncated multiboot header", b->kernel_name);
+        return error_set(error, -EINVAL, "%s: truncated multiboot header", b->kernel_name);
     if (load == 0xffffffff)
         load = header_addr - header;
     if (load > header_addr || header_addr - load > header)
-        return boot_fail(error, -EINVAL, "%s: damaged multiboot header: it loads at %#llx what starts before the file",
+        return error_set(error, -EINVAL, "%s: damaged multiboot header: it loads at %#llx what starts before the file",
                          b->kernel_name, (unsigned long long)load);
     a->load = load;
     a->file_offset = header - (header_addr - load);
@@ -89,37 +89,37 @@ static int addresses_read(const struct boot *b, struct addresses *a, struct boot
     a->bss_end = bss_end ? bss_end : load + a->file_size;
     a->entry = image_u32(im, header + 28);
     if ((load_end && load_end < load) || a->bss_end < load + a->file_size)
-        return boot_fail(error, -EINVAL, "%s: damaged multiboot header: addresses out of order", b->kernel_name);
+        return error_set(error, -EINVAL, "%s: damaged multiboot header: addresses out of order", b->kernel_name);
     if (!image_has(im, a->file_offset, a->file_size))
-        return boot_fail(error, -EINVAL, "%s: truncated: the multiboot header promises %llu bytes, the file has %llu",
+        return error_set(error, -EINVAL, "%s: truncated: the multiboot header promises %llu bytes, the file has %llu",
                          b->kernel_name, (unsigned long long)(a->file_offset + a->file_size),
                          (unsigned long long)im->size);
     return 0;
 }
 
-int multiboot_check(const struct boot *b, struct boot_error *error)
+int multiboot_check(const struct boot *b, struct error *error)
 {
     u32 flags = image_u32(&b->kernel, b->header + 4);
     if (flags & HEADER_REQUIRED & ~HEADER_KNOWN)
-        return boot_fail(error, -EINVAL, "%s: needs multiboot features %#x that are not known", b->kernel_name,
+        return error_set(error, -EINVAL, "%s: needs multiboot features %#x that are not known", b->kernel_name,
                          flags & HEADER_REQUIRED & ~HEADER_KNOWN);
     struct addresses a;
     if (flags & HEADER_ADDRESSES)
         return addresses_read(b, &a, error);
     struct elf elf;
     if (!elf_open(&elf, &b->kernel))
-        return boot_fail(error, -EINVAL, "%s: a multiboot header, but neither an ELF file nor load addresses",
+        return error_set(error, -EINVAL, "%s: a multiboot header, but neither an ELF file nor load addresses",
                          b->kernel_name);
     u64 entry = elf_entry_physical(&elf);
     if (entry >> 32)
-        return boot_fail(error, -EINVAL, "%s: a multiboot kernel whose entry is at %#llx, beyond 4 GiB", b->kernel_name,
+        return error_set(error, -EINVAL, "%s: a multiboot kernel whose entry is at %#llx, beyond 4 GiB", b->kernel_name,
                          (unsigned long long)entry);
     return 0;
 }
 
 static const struct boot_range taken = {BOOT_MULTIBOOT_INFO, BOOT_MULTIBOOT_INFO + BOOT_INFO_SIZE};
 
-static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry, u64 *end, struct boot_error *error)
+static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry, u64 *end, struct error *error)
 {
     if (image_u32(&b->kernel, b->header + 4) & HEADER_ADDRESSES) {
         struct addresses a;
@@ -128,7 +128,7 @@ static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry,
             return e;
         u8 *to = boot_kernel_at(m, a.load, a.bss_end - a.load, &taken);
         if (!to)
-            return boot_fail(error, -ENOMEM, "%s: wants memory %#llx to %#llx, which this VM does not have free",
+            return error_set(error, -ENOMEM, "%s: wants memory %#llx to %#llx, which this VM does not have free",
                              b->kernel_name, (unsigned long long)a.load, (unsigned long long)a.bss_end);
         memcpy(to, b->kernel.data + a.file_offset, a.file_size);
         memset(to + a.file_size, 0, a.bss_end - a.load - a.file_size);
@@ -178,7 +178,7 @@ static void memory_describe(const struct memory *m, struct boot_area *area, stru
     }
 }
 
-int multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
+int multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
 {
     u64 entry = 0, end = 0;
     struct boot_placed placed[BOOT_MODULES];
@@ -187,7 +187,7 @@ int multiboot_load(const struct boot *b, const struct memory *m, struct accel_bo
     if (!e && end < BOOT_KERNEL_LOW)
         end = BOOT_KERNEL_LOW;
     if (!e && end > m->low)
-        e = boot_fail(error, -ENOMEM, "%s: reaches up to %#llx; multiboot's addresses have 32 bits", b->kernel_name,
+        e = error_set(error, -ENOMEM, "%s: reaches up to %#llx; multiboot's addresses have 32 bits", b->kernel_name,
                       (unsigned long long)end);
     if (!e)
         e = boot_modules_load(b, m, end, false, placed, &count, error);
@@ -207,11 +207,11 @@ int multiboot_load(const struct boot *b, const struct memory *m, struct accel_bo
     info.cmdline = (u32)boot_area_take(&area, size, &line);
     u64 gdt = boot_area_take(&area, BOOT_GDT_SIZE, NULL);
     if (area.overflow || !line)
-        return boot_fail(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
+        return error_set(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
     snprintf(line, size, "%s%s%s", b->kernel_name, *b->append ? " " : "", b->append);
     memcpy(at, &info, sizeof(info));
     if (boot_flat(m, gdt, false, start))
-        return boot_fail(error, -ENOMEM, "no low memory for the boot parameters");
+        return error_set(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = entry;
     start->rax = LOADER_MAGIC;
     start->rbx = info_gpa;

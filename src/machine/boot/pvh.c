@@ -94,7 +94,7 @@ static u64 memory_describe(const struct memory *m, struct boot_area *area)
     return list;
 }
 
-int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct boot_error *error)
+int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
 {
     struct elf elf;
     u64 end;
@@ -122,10 +122,10 @@ int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *st
         .cmdline = boot_area_string(&area, b->append),
     };
     if (area.overflow)
-        return boot_fail(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
+        return error_set(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
     memcpy(at, &info, sizeof(info));
     if (boot_flat(m, BOOT_GDT, false, start))
-        return boot_fail(error, -ENOMEM, "no low memory for the boot parameters");
+        return error_set(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = b->pvh_entry;
     start->rbx = info_gpa;
     return 0;

@@ -71,11 +71,11 @@ static void *irq_later(void *arg)
 
 int main(void)
 {
-    char error[200];
+    struct error error;
     struct probe probe;
     probe_kvm(&probe);
-    printf("# %s\n", probe.reason);
-    if (probe.error) {
+    printf("# %s\n", probe.why.text);
+    if (probe.why.code) {
         printf("ok kvm # SKIP no usable /dev/kvm\n");
         return 0;
     }
@@ -85,23 +85,23 @@ int main(void)
 
     TEST("refusals say why");
     config.nested = NESTED_INTEL;
-    int err = accel_kvm.create(&config, &machine, &vm, error, sizeof(error));
-    CHECK(probe.nests_intel ? !err : err && strstr(error, "VT-x"));
+    int err = accel_kvm.create(&config, &machine, &vm, &error);
+    CHECK(probe.nests_intel ? !err : err && strstr(error.text, "VT-x"));
     if (!err)
         accel_kvm.destroy(vm);
     config.nested = NESTED_OFF;
     config.vcpus = 100000;
-    CHECK(accel_kvm.create(&config, &machine, &vm, error, sizeof(error)) < 0 && strstr(error, "at most"));
+    CHECK(accel_kvm.create(&config, &machine, &vm, &error) < 0 && strstr(error.text, "at most"));
     config.vcpus = 2;
     config.cpu = "max,+nonsense";
-    CHECK(accel_kvm.create(&config, &machine, &vm, error, sizeof(error)) < 0 && strstr(error, "nonsense"));
+    CHECK(accel_kvm.create(&config, &machine, &vm, &error) < 0 && strstr(error.text, "nonsense"));
     config.cpu = "max,-avx2,-sse4_2";
 
     TEST("a VM is made");
-    err = accel_kvm.create(&config, &machine, &vm, error, sizeof(error));
+    err = accel_kvm.create(&config, &machine, &vm, &error);
     CHECK_EQ(err, 0);
     if (err) {
-        printf("# %s\n", error);
+        printf("# %s\n", error.text);
         return TEST_END();
     }
     CHECK(!(kvm_cpuid_find(vm->cpuid, 1, 0)->ecx & BIT(20)));

@@ -30,7 +30,8 @@ static const struct option options[] = {
 };
 
 static struct values v;
-static char error[320];
+static struct error error;
+static char said_line[640];
 
 static int parse(const char *const *args)
 {
@@ -38,14 +39,17 @@ static int parse(const char *const *args)
     while (args[n])
         n++;
     memset(&v, 0, sizeof(v));
-    error[0] = 0;
-    return options_parse(options, n, (char **)(uintptr_t)args, &v, error, sizeof(error));
+    said_line[0] = 0;
+    int e = options_parse(options, n, (char **)(uintptr_t)args, &v, &error);
+    if (e)
+        error_format(&error, "--", said_line, sizeof(said_line));
+    return e;
 }
 #define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
 
 static bool said(const char *text)
 {
-    return strstr(error, text) && !strchr(error, '\n');
+    return strstr(said_line, text) && !strchr(said_line, '\n');
 }
 
 static void test_values(void)

@@ -113,8 +113,8 @@ static void check_all(u32 vcpus, bool hpet)
 
 int main(void)
 {
-    char error[200];
-    if (memory_create(&memory, 16 << 20, error, sizeof(error)))
+    struct error error;
+    if (memory_create(&memory, 16 << 20, &error))
         return 1;
     TEST("tables for one CPU");
     check_all(1, true);

@@ -9,13 +9,13 @@
 
 #include <string.h>
 
-static char error[256];
+static struct error error;
 
 static void check_map(u64 size)
 {
     struct memory m;
     u64 ram = 0, last = 0;
-    CHECK_EQ(memory_create(&m, size, error, sizeof(error)), 0);
+    CHECK_EQ(memory_create(&m, size, &error), 0);
     for (u32 i = 0; i < m.e820_count; i++) {
         CHECK(m.e820[i].start >= last);
         last = m.e820[i].start + m.e820[i].size;
@@ -38,18 +38,17 @@ static void check_map(u64 size)
 static void test_hosts(void)
 {
     struct hostcpu cpu;
-    char why[256] = "";
     hostcpu_read(&cpu);
     cpu.bmi2 = cpu.fsgsbase = true;
     TEST("hosts for the engine");
-    CHECK(hostcpu_suits_engine(&cpu, why, sizeof(why)));
+    CHECK(hostcpu_suits_engine(&cpu, &error));
     cpu.bmi2 = false;
-    CHECK(!hostcpu_suits_engine(&cpu, why, sizeof(why)));
-    CHECK(strstr(why, "BMI2"));
+    CHECK(!hostcpu_suits_engine(&cpu, &error));
+    CHECK(strstr(error.text, "BMI2"));
     cpu.bmi2 = true;
     cpu.fsgsbase = false;
-    CHECK(!hostcpu_suits_engine(&cpu, why, sizeof(why)));
-    CHECK(strstr(why, "FSGSBASE"));
+    CHECK(!hostcpu_suits_engine(&cpu, &error));
+    CHECK(strstr(error.text, "FSGSBASE"));
 }
 
 int main(void)
@@ -63,10 +62,10 @@ int main(void)
     check_map((3ull << 30) + 4096);
     check_map(64ull << 30);
     TEST("sizes that are refused");
-    CHECK(memory_create(&m, 0, error, sizeof(error)) < 0);
-    CHECK(memory_create(&m, (2 << 20) + 1, error, sizeof(error)) < 0);
-    CHECK(memory_create(&m, 1ull << 60, error, sizeof(error)) < 0);
-    CHECK(strstr(error, "no room"));
+    CHECK(memory_create(&m, 0, &error) < 0);
+    CHECK(memory_create(&m, (2 << 20) + 1, &error) < 0);
+    CHECK(memory_create(&m, 1ull << 60, &error) < 0);
+    CHECK(strstr(error.text, "no room"));
     test_hosts();
     return TEST_END();
 }

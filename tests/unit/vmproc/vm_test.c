@@ -5,6 +5,7 @@
 #include "unit/test.h"
 #include "vmproc/vm.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static enum deed deeds[2][2];    /* by vCPU, before and after the first restart 
 static unsigned resets, entered; /* entered: [a] calls of run */
 
 static int fake_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **vm,
-                       char *error, size_t error_size)
+                       struct error *error)
 {
     fake.machine = *machine;
     *vm = &fake;
@@ -111,9 +112,10 @@ static void fake_stats(struct accel_vm *vm, char *buf, size_t size)
     snprintf(buf, size, "counters\n");
 }
 
-static const char *fake_error(struct accel_vm *vm, u32 index)
+static const struct error *fake_error(struct accel_vm *vm, u32 index)
 {
-    return "played";
+    static const struct error error = {-EIO, "played", ""};
+    return &error;
 }
 
 static u64 fake_tsc_khz(struct accel_vm *vm)
@@ -262,7 +264,7 @@ int main(void)
     start();
     CHECK(finish(&status));
     CHECK_EQ(report.end.kind, VM_END_FAILED);
-    CHECK(strstr(report.end.text, "CPU 1") && strstr(report.end.text, "played"));
+    CHECK(strstr(report.end.why.text, "CPU 1") && strstr(report.end.why.text, "played"));
     CHECK(!strcmp(report.end.state, "registers 1\n"));
 
     TEST("time-out while nobody reads the output");

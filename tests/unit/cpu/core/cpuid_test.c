@@ -32,7 +32,7 @@ static void poor_host(u32 leaf, u32 sub, u32 r[4])
 }
 
 static struct cpu_features f;
-static char error[200];
+static struct error error;
 
 static int create(const char *model, enum vendor vendor, bool nested, void (*host)(u32, u32, u32 *))
 {
@@ -43,8 +43,7 @@ static int create(const char *model, enum vendor vendor, bool nested, void (*hos
                              .phys_bits = 40,
                              .model = model,
                              .host = host};
-    error[0] = 0;
-    return cpuid_create(&f, &c, error, sizeof(error));
+    return cpuid_create(&f, &c, &error);
 }
 
 static bool leaves_sorted(void)
@@ -116,15 +115,15 @@ int main(void)
     CHECK(features_have(&f, FEATURE_VMX) && features_have(&f, FEATURE_SMEP) && !features_have(&f, FEATURE_AVX));
     CHECK(!features_have(&f, FEATURE_XSAVES));
     CHECK_EQ(create("max,+avx2", VENDOR_INTEL, true, poor_host), -22);
-    CHECK(strstr(error, "avx2") && strstr(error, "cannot be shown"));
+    CHECK(strstr(error.text, "avx2") && strstr(error.text, "cannot be shown"));
 
     TEST("refusals name the word");
     CHECK_EQ(create("pentium", VENDOR_INTEL, false, rich_host), -22);
-    CHECK(strstr(error, "'pentium'"));
+    CHECK(strstr(error.text, "'pentium'"));
     CHECK_EQ(create("max,+nonsense", VENDOR_INTEL, false, rich_host), -22);
-    CHECK(strstr(error, "'nonsense'"));
+    CHECK(strstr(error.text, "'nonsense'"));
     CHECK_EQ(create("max,avx", VENDOR_INTEL, false, rich_host), -22);
-    CHECK(strstr(error, "'avx'"));
+    CHECK(strstr(error.text, "'avx'"));
     CHECK_EQ(create("max,+vmx", VENDOR_INTEL, false, rich_host), -22);
     CHECK_EQ(create("max,+svm", VENDOR_INTEL, true, rich_host), -22);
     CHECK_EQ(create("max,", VENDOR_INTEL, true, rich_host), -22);

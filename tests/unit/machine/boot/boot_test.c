@@ -130,7 +130,7 @@ static void add_pvh(u8 *im)
 }
 
 static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, const char *append,
-                    struct accel_boot *start, struct boot_error *error)
+                    struct accel_boot *start, struct error *error)
 {
     struct boot boot;
     error->text[0] = 0;
@@ -155,7 +155,7 @@ static void test_linux(void)
 {
     u8 im[LINUX_SIZE];
     struct accel_boot start;
-    struct boot_error error;
+    struct error error;
     make_linux(im);
     put_file("initrd1", "12345", 5);
     put_file("initrd2", "abcd", 4);
@@ -199,7 +199,7 @@ static void test_linux(void)
     CHECK_EQ(start.rip, 0x200200);
     im[0x234] = 0;
     CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), NULL, 0, NULL, &start, &error), -ENOMEM);
-    CHECK(strstr(error.text, "--memory"));
+    CHECK(strstr(error.hint, SETTING("memory")));
 
     TEST("a kernel whose last paragraph is not full is whole");
     make_linux(im);
@@ -245,7 +245,7 @@ static void test_multiboot(void)
 {
     u8 im[ELF_SIZE];
     struct accel_boot start;
-    struct boot_error error;
+    struct error error;
     put_file("mod", "module!", 7);
     char mod[160];
     snprintf(mod, sizeof(mod), "%s/mod with args", dir);
@@ -304,10 +304,10 @@ static void test_multiboot(void)
     CHECK_EQ(try_boot(put_file("mb", im, sizeof(im)), NULL, 0, NULL, &start, &error), -ENOMEM);
 
     TEST("multiboot: more memory is advised where it helps");
-    CHECK(!strstr(error.text, "--memory"));
+    CHECK(!strstr(error.hint, SETTING("memory")));
     set(im, 52 + 12, 0x20000000, 4);
     CHECK_EQ(try_boot(put_file("mb", im, sizeof(im)), NULL, 0, NULL, &start, &error), -ENOMEM);
-    CHECK(strstr(error.text, "--memory"));
+    CHECK(strstr(error.hint, SETTING("memory")));
 
     TEST("multiboot: nothing lies beyond its 32-bit addresses");
     u8 wide[ELF_SIZE];
@@ -317,8 +317,7 @@ static void test_multiboot(void)
     CHECK_EQ(try_boot(put_file("mb", wide, sizeof(wide)), NULL, 0, NULL, &start, &error), -EINVAL);
     CHECK(strstr(error.text, "beyond 4 GiB"));
     struct memory low = memory;
-    char text[200];
-    CHECK_EQ(memory_create(&memory, MEMORY_LOW_MAX + (16 << 20), text, sizeof(text)), 0);
+    CHECK_EQ(memory_create(&memory, MEMORY_LOW_MAX + (16 << 20), &error), 0);
     make_elf(wide, true, 62);
     add_multiboot(wide, 3);
     set(wide, 64 + 24, 0x100000000, 8);
@@ -345,7 +344,7 @@ static void test_pvh(void)
 {
     u8 im[ELF_SIZE];
     struct accel_boot start;
-    struct boot_error error;
+    struct error error;
     char one[128], two[128];
     snprintf(one, sizeof(one), "%s", put_file("p1", "12345", 5));
     snprintf(two, sizeof(two), "%s", put_file("p2", "abcd", 4));
@@ -381,7 +380,7 @@ static void test_pvh(void)
 static void refused(const char *what, const char *kernel, const char *because)
 {
     struct accel_boot start;
-    struct boot_error error;
+    struct error error;
     TEST(what);
     CHECK(try_boot(kernel, NULL, 0, NULL, &start, &error) < 0);
     CHECK(strstr(error.text, because));
@@ -439,7 +438,7 @@ static void test_refusals(void)
 static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
 {
     struct accel_boot start;
-    struct boot_error error;
+    struct error error;
     u8 *bad = malloc(size);
     u64 seed = 1;
     TEST(what);
@@ -464,8 +463,8 @@ static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
 
 int main(void)
 {
-    char error[200];
-    if (!mkdtemp(dir) || memory_create(&memory, 64 << 20, error, sizeof(error)))
+    struct error error;
+    if (!mkdtemp(dir) || memory_create(&memory, 64 << 20, &error))
         return 1;
     test_linux();
     test_multiboot();
