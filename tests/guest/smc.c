@@ -1,11 +1,12 @@
 /*
  * Self-modifying code: a store into code that ran, code of the same block ahead of the store, code on another page,
  * through another mapping, by string instructions, across a page end, by a device, and code that a page-table change
- * replaces.
+ * replaces; code on the page of a page table.
  */
 #include "runtime.h"
 
 #define ALIAS 0x8000000000ull
+#define CROSSING 0x8000200000ull
 
 static u8 *code; /* two pages, both writable and executable */
 
@@ -202,6 +203,32 @@ static void page_end(void)
     check_eq(call(at), 0x01020304, "a store over the page end");
 }
 
+/* A page table that has code between its entries. The fetch of an instruction over the page end sets accessed bits
+ * there, among them that of the second page, for which the first one has to be known already. */
+static void table_with_code(void)
+{
+    u64 *pte = pte_of(pml4, CROSSING, 1);
+    u8 *between = (u8 *)pte + 2048, *at = (u8 *)CROSSING + 4096 - 3;
+    put_function(code + 4096 - 3, 0x11223344);
+    put_function(between, 1);
+    map_page(CROSSING, (u64)code, PTE_P);
+    map_page(CROSSING + 4096, (u64)code + 4096, PTE_P);
+    check(call(between) == 1 && call(at) == 0x11223344, "code in a page table, and a function over a page end");
+    bool good = true;
+    for (u32 i = 2; i < 100; i++) {
+        pte[1] &= ~PTE_A;
+        invlpg(CROSSING + 4096);
+        good &= call(at) == 0x11223344 && pte[1] & PTE_A;
+        *(volatile u8 *)(between + 1) = (u8)i;
+        good &= call(between) == i;
+    }
+    check(good, "accessed bits of its second page");
+    pte[1] = 0;
+    invlpg(CROSSING + 4096);
+    struct fault f = catch_fault((void (*)(void *))at, NULL);
+    check(f.raised && f.vector == EXC_PF && f.cr2 == CROSSING + 4096, "its second page is not there");
+}
+
 /* fw_cfg's DMA interface writes `length` bytes of its signature, "QEMU", and zeros behind it. */
 struct fw_cfg_dma {
     u32 control, length;
@@ -287,6 +314,7 @@ int main(void)
     push_at_page_end();
     mappings();
     page_end();
+    table_with_code();
     device();
     device_ahead();
     return 0;

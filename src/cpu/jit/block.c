@@ -1,10 +1,10 @@
 /*
- * The code cache: blocks by guest-physical address and mode, links between them, invalidation when guest code changes,
- * and the exclusive section.
+ * The code cache: blocks by guest-physical address and mode, links between them, invalidation when guest code changes.
  *
- * Threads: all vCPUs share the cache; cache.lock (a spin lock, never held across calls out of the core) guards it. Host
- * code of an invalid block stays in place until the whole cache is flushed in an exclusive section, so a vCPU may still
- * run to the end of one; its entries are patched to leave.
+ * Threads: all vCPUs share the cache; cache.lock, a spin lock, guards it. Under the lock nothing walks page tables,
+ * writes guest memory, enters the exclusive section or calls out of the core: each of these may take the lock itself
+ * (docs/locking.md). Host code of an invalid block stays in place until the whole cache is flushed in an exclusive
+ * section, so a vCPU may still run to the end of one; its entries are patched to leave.
  */
 #include "cpu/jit/block.h"
 
@@ -97,7 +97,7 @@ static u32 page_hash(u64 page)
 struct block *block_at(struct cache *c, const u8 *host)
 {
     bool cold = host >= c->code + c->hot_size;
-    u32 lo = 0, hi = c->block_count;
+    u32 lo = 0, hi = __atomic_load_n(&c->block_count, __ATOMIC_ACQUIRE);
     while (lo < hi) {
         u32 mid = (lo + hi) / 2;
         const struct block *b = &c->blocks[mid];
@@ -135,9 +135,20 @@ static void protect(struct vcpu *v, struct ram_slot *s, u64 page)
     }
 }
 
-static bool is_protected(struct ram_slot *s, u64 page)
+static bool is_protected(struct vm *vm, u64 page)
 {
-    return __atomic_load_n(&s->page_flags[(page - s->start) >> PAGE_SHIFT], __ATOMIC_SEQ_CST) & RAM_CODE;
+    struct ram_slot *s = vm_slot(vm, GPA(page));
+    return s && __atomic_load_n(&s->page_flags[(page - s->start) >> PAGE_SHIFT], __ATOMIC_SEQ_CST) & RAM_CODE;
+}
+
+/* The guest-physical page of an instruction fetch. A walk may write guest memory, L2's may exit: never under the lock,
+ * which both take. */
+static enum outcome fetch_page(struct vcpu *v, u64 la, u64 *page)
+{
+    gpa_t gpa;
+    TRY(mmu_fetch(v, la, &gpa));
+    *page = gpa.a & ~PAGE_MASK;
+    return CPU_OK;
 }
 
 static void add_page(struct cache *c, struct block *b, u64 page)
@@ -151,88 +162,89 @@ static void add_page(struct cache *c, struct block *b, u64 page)
     c->pages[page_hash(page)] = r;
 }
 
-static struct block *lookup(struct cache *c, u64 page, u16 offset, u32 mode, u64 *page2, struct vcpu *v, u64 la,
-                            enum outcome *out)
+/* The block that was asked for, if there is one. *needs_page2: that depends on the second page, which r lacks. The lock
+ * is held. */
+static struct block *lookup(const struct cache *c, const struct translation_request *r, bool *needs_page2)
 {
-    for (struct block *b = c->hash[hash_of(page, offset, mode)]; b; b = b->next_hash) {
-        if (b->page != page || b->offset != offset || b->mode != mode)
+    u16 offset = r->la & PAGE_MASK;
+    for (struct block *b = c->hash[hash_of(r->page, offset, r->mode)]; b; b = b->next_hash) {
+        if (b->page != r->page || b->offset != offset || b->mode != r->mode)
             continue;
-        if (b->page2 == ~0ull)
+        if (b->page2 == NO_PAGE || b->page2 == r->page2)
             return b;
-        if (*page2 == ~0ull) {
-            gpa_t second;
-            *out = mmu_fetch(v, (la & ~PAGE_MASK) + PAGE_SIZE, &second);
-            if (*out != CPU_OK)
-                return NULL;
-            *page2 = second.a & ~PAGE_MASK;
-        }
-        if (b->page2 == *page2)
-            return b;
+        *needs_page2 = r->page2 == NO_PAGE;
     }
     return NULL;
+}
+
+static void add_block(struct cache *c, struct block *b)
+{
+    u32 h = hash_of(b->page, b->offset, b->mode);
+    b->next_hash = c->hash[h];
+    c->hash[h] = b;
+    add_page(c, b, b->page);
+    if (b->page2 != NO_PAGE)
+        add_page(c, b, b->page2);
+}
+
+/* Marks the pages, if the request names them, as code. False: one is not RAM. */
+static bool protect_pages(struct vcpu *v, const struct translation_request *r)
+{
+    struct ram_slot *s = vm_slot(v->vm, GPA(r->page)), *s2 = NULL;
+    if (r->page2 != NO_PAGE)
+        s2 = vm_slot(v->vm, GPA(r->page2));
+    if (!s || (!s2 && r->page2 != NO_PAGE))
+        return false;
+    protect(v, s, r->page);
+    if (s2)
+        protect(v, s2, r->page2);
+    return true;
+}
+
+static enum translation make(struct vcpu *v, const struct translation_request *r, struct block **b)
+{
+    struct cache *c = v->vm->cache;
+    enum translation result = TRANSLATION_RETRY;
+    vector_save(v);
+    spin_lock(&c->lock);
+    /* A writer may have struck the marks off before the lock was taken. */
+    if (is_protected(v->vm, r->page) && (r->page2 == NO_PAGE || is_protected(v->vm, r->page2)))
+        result = translate(v, r, b);
+    if (result == TRANSLATION_DONE)
+        add_block(c, *b);
+    spin_unlock(&c->lock);
+    vector_restore(v);
+    return result;
 }
 
 struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
 {
     struct cache *c = v->vm->cache;
-    gpa_t gpa;
-    *out = mmu_fetch(v, la, &gpa);
-    if (*out != CPU_OK)
-        return NULL;
-    u64 page = gpa.a & ~PAGE_MASK, page2 = ~0ull;
-    u16 offset = la & PAGE_MASK;
-    for (;;) {
-        spin_lock(&c->lock);
-        struct block *b = lookup(c, page, offset, mode, &page2, v, la, out);
-        spin_unlock(&c->lock);
-        if (b || *out != CPU_OK)
-            return b;
-        struct ram_slot *s = vm_slot(v->vm, GPA(page)), *s2 = NULL;
-        if (!s) { /* nothing answers: all ones, which is no instruction */
-            *out = raise_ud(v);
-            return NULL;
-        }
-        protect(v, s, page);
-        if (page2 != ~0ull) {
-            s2 = vm_slot(v->vm, GPA(page2));
-            if (!s2) {
-                *out = raise_ud(v);
-                return NULL;
-            }
-            protect(v, s2, page2);
-        }
+    struct translation_request r = {.la = la, .page2 = NO_PAGE, .mode = mode};
+    *out = fetch_page(v, la, &r.page);
+    while (*out == CPU_OK) {
         bool needs_page2 = false;
-        struct translation_request r = {.la = la, .page = page, .page2 = page2, .mode = mode};
-        vector_save(v);
         spin_lock(&c->lock);
-        if (!is_protected(s, page) || (s2 && !is_protected(s2, page2))) {
-            spin_unlock(&c->lock);
-            vector_restore(v);
-            continue;
-        }
-        b = c->data_end - c->data_next < CACHE_ROOM ? NULL : translate(v, &r, &needs_page2);
-        if (b) {
-            u32 h = hash_of(page, offset, mode);
-            b->next_hash = c->hash[h];
-            c->hash[h] = b;
-            add_page(c, b, page);
-            if (b->page2 != ~0ull)
-                add_page(c, b, b->page2);
-        }
+        struct block *b = lookup(c, &r, &needs_page2);
         spin_unlock(&c->lock);
-        vector_restore(v);
         if (b)
             return b;
-        if (needs_page2) {
-            gpa_t second;
-            *out = mmu_fetch(v, (la & ~PAGE_MASK) + PAGE_SIZE, &second);
-            if (*out != CPU_OK)
-                return NULL;
-            page2 = second.a & ~PAGE_MASK;
-            continue;
+        enum translation made = TRANSLATION_NEEDS_PAGE2;
+        if (!needs_page2) {
+            if (!protect_pages(v, &r)) { /* nothing answers: all ones, which is no instruction */
+                *out = raise_ud(v);
+                break;
+            }
+            made = make(v, &r, &b);
         }
-        flush(v);
+        if (made == TRANSLATION_DONE)
+            return b;
+        if (made == TRANSLATION_NEEDS_PAGE2)
+            *out = fetch_page(v, (la & ~PAGE_MASK) + PAGE_SIZE, &r.page2);
+        else if (made == TRANSLATION_FULL)
+            flush(v);
     }
+    return NULL;
 }
 
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to)
@@ -244,7 +256,7 @@ void block_link(struct vcpu *v, struct exit_link *link, struct block *to)
         spin_unlock(&c->lock);
         return;
     }
-    if (to->page2 == ~0ull) {
+    if (to->page2 == NO_PAGE) {
         link->to = to;
         link->next_in = to->in;
         to->in = link;
@@ -357,9 +369,7 @@ void block_invalidate(struct vm *vm, struct vcpu *v, gpa_t start, u64 size)
 {
     u64 end = start.a + size;
     for (u64 at = start.a; at < end; at = (at | PAGE_MASK) + 1) {
-        struct ram_slot *s = vm_slot(vm, GPA(at));
-        if (!s || !is_protected(s, at & ~PAGE_MASK))
-            continue;
-        invalidate_page(vm, v, s, at & ~PAGE_MASK, at, end);
+        if (is_protected(vm, at & ~PAGE_MASK))
+            invalidate_page(vm, v, vm_slot(vm, GPA(at)), at & ~PAGE_MASK, at, end);
     }
 }

@@ -8,6 +8,8 @@
 #include "cpu/core/tunables.h"
 #include "cpu/core/vcpu.h"
 
+#define NO_PAGE ~0ull
+
 /* One direct branch of a block within its page: unchained it goes to the cold stub that leaves with this record. */
 struct exit_link {
     u8 *field; /* rel32 to patch, NULL: slot unused */
@@ -27,7 +29,7 @@ struct place {
 
 struct block {
     u64 page;   /* guest-physical page of the first byte */
-    u64 page2;  /* of the second page if the only instruction crosses, else ~0 */
+    u64 page2;  /* of the second page if the only instruction crosses, else NO_PAGE */
     u16 offset; /* in the page */
     u16 size;   /* bytes of guest code, second page included */
     u32 mode;
@@ -61,8 +63,8 @@ struct cache {
     u8 *hot, *hot_end, *cold, *cold_end; /* bump pointers */
     u8 *data;                            /* blocks, links, places, insns */
     u8 *data_next, *data_end;
-    struct block *blocks; /* in order of allocation: host addresses ascend */
-    u32 block_count, block_max;
+    struct block *blocks;       /* in order of allocation: host addresses ascend */
+    u32 block_count, block_max; /* the count is [a]: signal handlers look up blocks without the lock */
     struct block *hash[1 << HASH_BITS];
     struct page_ref *pages[1 << PAGE_HASH_BITS];
     struct exit_link *links;
@@ -79,7 +81,7 @@ void *cache_alloc(struct cache *c, size_t size);
 
 /* Finds the block at la or translates it; NULL with *out. Walks page tables, so the lock is not held. */
 struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out);
-/* The block whose host code has this address, or NULL. Dead ones are found too. */
+/* The block whose host code has this address, or NULL. Dead ones are found too. Takes no lock. */
 struct block *block_at(struct cache *c, const u8 *host);
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to);
 

@@ -300,18 +300,18 @@ static void end_loans(struct tr *t)
     t->loans = 0;
 }
 
-struct block *translate(struct vcpu *v, const struct translation_request *r, bool *needs_page2)
+enum translation translate(struct vcpu *v, const struct translation_request *r, struct block **made)
 {
     struct cache *c = v->vm->cache;
     const u8 *page = vm_ram(v->vm, GPA(r->page));
-    const u8 *page2 = r->page2 == ~0ull ? NULL : vm_ram(v->vm, GPA(r->page2));
+    const u8 *page2 = r->page2 == NO_PAGE ? NULL : vm_ram(v->vm, GPA(r->page2));
     u16 offset = r->la & PAGE_MASK;
-    *needs_page2 = false;
-    if (c->block_count == c->block_max || c->hot_end - c->hot < CACHE_ROOM || c->cold_end - c->cold < CACHE_ROOM)
-        return NULL;
+    if (c->block_count == c->block_max || c->hot_end - c->hot < CACHE_ROOM || c->cold_end - c->cold < CACHE_ROOM ||
+        c->data_end - c->data_next < CACHE_ROOM || c->link_max - c->link_count < ARRAY_LEN(v->exec->tr->links))
+        return TRANSLATION_FULL;
     struct block *b = &c->blocks[c->block_count];
     *b = (struct block){
-        .page = r->page, .page2 = ~0ull, .offset = offset, .mode = r->mode, .page_la = r->la & ~PAGE_MASK};
+        .page = r->page, .page2 = NO_PAGE, .offset = offset, .mode = r->mode, .page_la = r->la & ~PAGE_MASK};
     struct tr *t = v->exec->tr;
     t->v = v;
     t->c = c;
@@ -326,14 +326,10 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     t->lost = t->unsaved = false;
     t->scratch_at = NULL;
     t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;
-    if (c->link_max - c->link_count < ARRAY_LEN(t->links))
-        return NULL;
     b->links = c->links + c->link_count;
     b->cold = t->cold.p;
-    if (!decode_block(t, page, page2, r->page2)) {
-        *needs_page2 = true;
-        return NULL;
-    }
+    if (!decode_block(t, page, page2, r->page2))
+        return TRANSLATION_NEEDS_PAGE2;
     find_labels(t);
     if (t->is64 && !(t->mode & (MODE_STEP | MODE_PLAIN)))
         group_accesses(t);
@@ -370,7 +366,7 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
         emit_goto(t, (s32)pos, false);
     }
     if (t->lost || t->hot.p > t->hot.end || t->cold.p > t->cold.end)
-        return NULL;
+        return TRANSLATION_FULL;
     b->size = (u16)(pos - offset);
     b->hot_end = t->hot.p;
     b->cold_end = t->cold.p;
@@ -383,13 +379,14 @@ struct block *translate(struct vcpu *v, const struct translation_request *r, boo
     b->cold_place_from = t->place_count;
     b->places = cache_alloc(c, b->place_count * sizeof(struct place));
     if (b->place_count && !b->places)
-        return NULL;
+        return TRANSLATION_FULL;
     copy_bytes(b->places, t->places, t->place_count * sizeof(struct place));
     copy_bytes(b->places + t->place_count, t->cold_places, t->cold_place_count * sizeof(struct place));
     c->hot = t->hot.p;
     c->cold = t->cold.p;
     c->link_count += t->link_count;
-    c->block_count++;
     b->valid = true;
-    return b;
+    __atomic_store_n(&c->block_count, c->block_count + 1, __ATOMIC_RELEASE);
+    *made = b;
+    return TRANSLATION_DONE;
 }

@@ -188,14 +188,20 @@ void add_link(struct tr *t, u8 *field, u16 target, bool plain);
  * same. */
 void emit_far_link(struct emit *e, u16 target);
 
-/* translate.c: makes a block; the cache lock is held. NULL: the cache is full (flush and retry). */
+/* translate.c: makes a block. The cache's lock is held: guest memory is only read, and nothing is walked. */
 struct translation_request {
     u64 la;    /* linear address */
-    u64 page;  /* guest-physical page */
-    u64 page2; /* guest-physical page that follows linearly, ~0 if it cannot be fetched or was not asked for */
+    u64 page;  /* guest-physical page; RAM */
+    u64 page2; /* guest-physical page that follows linearly; NO_PAGE: not looked for yet */
     u32 mode;
 };
-struct block *translate(struct vcpu *v, const struct translation_request *r, bool *needs_page2);
+enum translation {
+    TRANSLATION_DONE,
+    TRANSLATION_NEEDS_PAGE2, /* the first instruction crosses into the second page */
+    TRANSLATION_FULL,        /* so is the cache: flush and try again */
+    TRANSLATION_RETRY,       /* guest code changed meanwhile */
+};
+MUST_CHECK enum translation translate(struct vcpu *v, const struct translation_request *r, struct block **made);
 void emit_call_insn(struct tr *t, insn_fn fn, bool ends);
 
 #endif
