@@ -378,10 +378,9 @@ static int engine_create(const struct accel_config *config, const struct accel_m
                                   .kick = engine_kick};
     a->vm.world = &a->world;
     a->vm.upcalls = &cpu_upcalls;
-    a->vm.vendor = config->nested == NESTED_AMD       ? VENDOR_AMD
-                   : config->nested == NESTED_INTEL   ? VENDOR_INTEL
-                   : host_leaf(0, 0, 1) == 0x68747541 ? VENDOR_AMD
-                                                      : VENDOR_INTEL;
+    a->vm.vendor = config->nested == NESTED_AMD     ? VENDOR_AMD
+                   : config->nested == NESTED_INTEL ? VENDOR_INTEL
+                                                    : host_vendor();
     a->vm.tsc_khz = calibrate();
     a->vm.phys_bits = 46;
     a->vm.hypercalls = config->hypercalls;

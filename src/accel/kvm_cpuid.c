@@ -102,7 +102,7 @@ static int model_apply(struct accel_vm *vm, struct error *error)
     if (!f)
         return error_set(error, -ENOMEM, "not enough memory for a VM");
     struct cpuid_config c = {
-        .vendor = top && top->ebx == 0x68747541 ? VENDOR_AMD : VENDOR_INTEL,
+        .vendor = top ? cpuid_vendor(top->ebx) : VENDOR_INTEL,
         .nested = vm->config.nested != NESTED_OFF,
         .vcpus = vm->config.vcpus,
         .tsc_khz = 1000000,

@@ -57,6 +57,14 @@ static void host_cpuid(u32 leaf, u32 sub, u32 r[4])
     __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
 }
 
+enum vendor host_vendor(void)
+{
+    static u32 r[4]; /* asking takes long in a VM */
+    if (!r[1])
+        host_cpuid(0, 0, r);
+    return cpuid_vendor(r[1]);
+}
+
 static u64 host_xcr0(void)
 {
     u32 lo, hi;

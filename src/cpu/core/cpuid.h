@@ -213,6 +213,14 @@ const char *cpuid_feature_name(unsigned i);
 /* What CPUID returns on this vCPU now. */
 void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4]);
 
+/* The vendor that EBX of leaf 0 names: AMD, or Intel and whoever behaves like it. */
+static inline enum vendor cpuid_vendor(u32 ebx)
+{
+    return ebx == 0x68747541 /* "Auth" */ ? VENDOR_AMD : VENDOR_INTEL;
+}
+/* The host's: copied instructions fault as they do there, whatever vendor the guest sees. */
+enum vendor host_vendor(void);
+
 static inline bool features_have(const struct cpu_features *f, enum feature id)
 {
     return f->has[id / 64] >> (id % 64) & 1;

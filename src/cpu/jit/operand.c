@@ -11,6 +11,8 @@
  */
 #include "cpu/jit/translate.h"
 
+#include "cpu/core/cpuid.h"
+
 unsigned host_of(const struct tr *t, unsigned guest)
 {
     switch (guest) {
@@ -150,7 +152,7 @@ static void describe_mask(const struct tr *t, struct site *s)
     case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
     case ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB:
         s->elements = d->in.vl;
-        s->element = on_amd_host() ? 1 : s->element | ELEMENT_WHOLE;
+        s->element = host_vendor() == VENDOR_AMD ? 1 : s->element | ELEMENT_WHOLE;
         return;
     default: break;
     }

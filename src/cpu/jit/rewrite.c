@@ -9,6 +9,8 @@
  */
 #include "cpu/jit/translate.h"
 
+#include "cpu/core/cpuid.h"
+
 enum pointer { POINTER_NONE, POINTER_SUM /* [rcx + addr] */, POINTER_REG };
 
 struct plan {
@@ -429,22 +431,13 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
         note_scratch(t, p);
 }
 
-bool on_amd_host(void)
-{
-    static u32 vendor; /* EBX of leaf 0; asking takes long in a VM */
-    u32 a = 0, c = 0, d;
-    if (!vendor)
-        __asm__("cpuid" : "+a"(a), "=b"(vendor), "+c"(c), "=d"(d));
-    return vendor == 0x68747541; /* "Auth" */
-}
-
 /* Does an EVEX instruction keep faults of memory elements that its mask leaves out to itself? */
 static bool suppresses_faults(const struct decoded *d)
 {
     if (d->zi.mnemonic == ZYDIS_MNEMONIC_VDBPSADBW || d->zi.mnemonic == ZYDIS_MNEMONIC_VCVTNE2PS2BF16)
         return false; /* the decoder library has another class for them */
     if (d->zi.mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEQB || d->zi.mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB)
-        return !on_amd_host();
+        return host_vendor() == VENDOR_INTEL;
     switch (d->zi.meta.exception_class) {
     case ZYDIS_EXCEPTION_CLASS_E1NF:
     case ZYDIS_EXCEPTION_CLASS_E3NF:
@@ -491,7 +484,7 @@ static bool needs_alignment(const struct decoded *d, unsigned size)
     case ZYDIS_MNEMONIC_SHA1RNDS4:
     case ZYDIS_MNEMONIC_SHA256MSG1:
     case ZYDIS_MNEMONIC_SHA256MSG2:
-    case ZYDIS_MNEMONIC_SHA256RNDS2: return !on_amd_host();
+    case ZYDIS_MNEMONIC_SHA256RNDS2: return host_vendor() == VENDOR_INTEL;
     default: return true;
     }
 }

@@ -155,8 +155,6 @@ void emit_place(struct tr *t, struct emit *e);
 /* rewrite.c */
 /* SITE_* flags and bytes of the memory operand. */
 unsigned access_flags(const struct decoded *d, unsigned *size);
-/* Copied instructions fault as the host's do, whatever vendor the guest sees. */
-bool on_amd_host(void);
 void translate_copy(struct tr *t);
 /* Integer arithmetic between registers: no fault, no exit, nothing that reads or changes the vCPU. */
 bool is_pure(const struct tr *t);
