@@ -2,13 +2,13 @@
  * The two ways to run a vCPU behind one small interface: the engine (cpu/) and /dev/kvm.
  *
  * One struct accel_vm per VM; one thread per vCPU calls accel_ops.run, which returns only when the VM should stop or
- * something happened that the machine must know. Device accesses go through the callbacks of struct accel_machine,
- * which take the machine's lock themselves.
+ * something happened that the machine must know. Device accesses go to struct machine meanwhile.
  */
 #ifndef ACCEL_ACCEL_H
 #define ACCEL_ACCEL_H
 
 #include "base/error.h"
+#include "bus/machine.h"
 
 enum accel_nested { NESTED_OFF, NESTED_INTEL, NESTED_AMD };
 
@@ -26,17 +26,6 @@ struct accel_config {
     bool hypercalls;   /* engine: VMCALL and VMMCALL as test programs expect them of KVM */
 };
 
-/* What the machine gives. Called from vCPU threads. */
-struct accel_machine {
-    void *opaque;
-    u32 (*io_read)(void *opaque, u16 port, unsigned size);
-    void (*io_write)(void *opaque, u16 port, u32 value, unsigned size);
-    u64 (*mmio_read)(void *opaque, gpa_t gpa, unsigned size);
-    void (*mmio_write)(void *opaque, gpa_t gpa, u64 value, unsigned size);
-    int (*pic_ack)(void *opaque);
-    void (*eoi)(void *opaque, u8 vector);
-};
-
 /* Initial register state for a direct kernel boot; everything not named is as after reset. */
 struct accel_boot {
     enum { BOOT_REAL, BOOT_PROTECTED32, BOOT_LONG64 } mode;
@@ -52,7 +41,7 @@ struct accel_vm;
 struct accel_ops {
     const char *name; /* "engine", "kvm" */
     /* 0 or -errno. */
-    int (*create)(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **vm,
+    int (*create)(const struct accel_config *config, const struct machine *machine, struct accel_vm **vm,
                   struct error *error);
     void (*destroy)(struct accel_vm *vm);
     /* Maps host memory as guest RAM (page-aligned). Before vCPUs run, or with all stopped. */

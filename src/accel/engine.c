@@ -1,6 +1,6 @@
 /*
- * The software engine as an accelerator: memory and threads around src/cpu. Gives the core its world: host time, one
- * POSIX timer per vCPU (its signal sets REQ_TIMER), sleep and wake by futex, host signals raised by copied
+ * The software engine as an accelerator: memory and threads around src/cpu. Gives the core what it needs of the host:
+ * time, one POSIX timer per vCPU (its signal sets REQ_TIMER), sleep and wake by futex, host signals raised by copied
  * instructions.
  *
  * Signals are handled on an alternate stack, because translated code uses RSP for its own purposes. Handlers find the
@@ -50,8 +50,8 @@ struct engine_vcpu {
 
 struct accel_vm {
     struct vm vm;
-    struct cpu_world world;
-    struct accel_machine machine;
+    struct cpu_host host;
+    struct machine machine;
     struct cpu_features features;
     struct engine_vcpu vcpu[256];
     bool stop; /* [a] */
@@ -59,45 +59,9 @@ struct accel_vm {
 
 static __thread struct engine_vcpu *self;
 
-/* -- the world of the core -- */
+/* -- what the core asks of the host -- */
 
-static u32 world_in(void *opaque, u16 port, unsigned size)
-{
-    struct accel_vm *a = opaque;
-    return a->machine.io_read(a->machine.opaque, port, size);
-}
-
-static void world_out(void *opaque, u16 port, u32 value, unsigned size)
-{
-    struct accel_vm *a = opaque;
-    a->machine.io_write(a->machine.opaque, port, value, size);
-}
-
-static u64 world_load(void *opaque, gpa_t gpa, unsigned size)
-{
-    struct accel_vm *a = opaque;
-    return a->machine.mmio_read(a->machine.opaque, gpa, size);
-}
-
-static void world_store(void *opaque, gpa_t gpa, u64 value, unsigned size)
-{
-    struct accel_vm *a = opaque;
-    a->machine.mmio_write(a->machine.opaque, gpa, value, size);
-}
-
-static int world_ack(void *opaque)
-{
-    struct accel_vm *a = opaque;
-    return a->machine.pic_ack(a->machine.opaque);
-}
-
-static void world_end_of_interrupt(void *opaque, u8 vector)
-{
-    struct accel_vm *a = opaque;
-    a->machine.eoi(a->machine.opaque, vector);
-}
-
-static void world_trace(void *opaque, u32 index, const char *line)
+static void engine_trace(void *opaque, u32 index, const char *line)
 {
     fprintf(stderr, "nestbox: CPU %u: %s\n", index, line);
 }
@@ -349,13 +313,13 @@ static int set_trace(struct accel_vm *a, const char *list, struct error *error)
         size_t n = strcspn(list, ",");
         if (n != 5 || memcmp(list, "entry", 5) != 0)
             return error_set(error, -EINVAL, SETTING("trace") ": '%.*s' is not known; there is entry", (int)n, list);
-        a->world.trace = world_trace;
+        a->host.trace = engine_trace;
         list += n + (list[n] == ',');
     }
     return 0;
 }
 
-static int engine_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **out,
+static int engine_create(const struct accel_config *config, const struct machine *machine, struct accel_vm **out,
                          struct error *error)
 {
     int r = check_host(error);
@@ -365,18 +329,10 @@ static int engine_create(const struct accel_config *config, const struct accel_m
     if (!a)
         goto no_memory;
     a->machine = *machine;
-    a->world = (struct cpu_world){.opaque = a,
-                                  .io_read = world_in,
-                                  .io_write = world_out,
-                                  .mmio_read = world_load,
-                                  .mmio_write = world_store,
-                                  .pic_ack = world_ack,
-                                  .eoi = world_end_of_interrupt,
-                                  .now_ns = engine_now,
-                                  .timer_set = engine_timer_set,
-                                  .wait = engine_wait,
-                                  .kick = engine_kick};
-    a->vm.world = &a->world;
+    a->host = (struct cpu_host){
+        .opaque = a, .now_ns = engine_now, .timer_set = engine_timer_set, .wait = engine_wait, .kick = engine_kick};
+    a->vm.machine = &a->machine;
+    a->vm.host = &a->host;
     a->vm.upcalls = &cpu_upcalls;
     a->vm.vendor = config->nested == NESTED_AMD     ? VENDOR_AMD
                    : config->nested == NESTED_INTEL ? VENDOR_INTEL

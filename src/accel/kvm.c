@@ -229,7 +229,7 @@ static void kvm_destroy(struct accel_vm *vm)
     free(vm);
 }
 
-static int kvm_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **out,
+static int kvm_create(const struct accel_config *config, const struct machine *machine, struct accel_vm **out,
                       struct error *error)
 {
     if (config->trace) {

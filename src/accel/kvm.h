@@ -38,7 +38,7 @@ struct kvm_vcpu {
 
 struct accel_vm {
     struct accel_config config;
-    struct accel_machine machine;
+    struct machine machine;
     int kvm_fd, vm_fd;
     size_t run_size;
     struct kvm_slot slot[KVM_SLOTS];

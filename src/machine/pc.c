@@ -349,7 +349,7 @@ static int create_vm(struct pc *pc, struct error *error)
     const struct pc_config *c = &pc->config;
     const struct accel_config config = {
         .vcpus = c->vcpus, .nested = c->nested, .cpu = c->cpu, .trace = c->trace, .hypercalls = c->debug_exit};
-    const struct accel_machine machine = {
+    const struct machine machine = {
         .opaque = pc,
         .io_read = io_read,
         .io_write = io_write,

@@ -51,13 +51,8 @@ static inline void core_eoi_seen(void *opaque, u8 vector)
     core_eoi = vector;
 }
 
-static const struct cpu_world core_world = {
-    .now_ns = core_now_ns,
-    .timer_set = core_timer_set,
-    .kick = core_kick,
-    .pic_ack = core_pic_ack,
-    .eoi = core_eoi_seen,
-};
+static const struct cpu_host core_host = {.now_ns = core_now_ns, .timer_set = core_timer_set, .kick = core_kick};
+static const struct machine core_machine = {.pic_ack = core_pic_ack, .eoi = core_eoi_seen};
 static struct vm vm;
 static struct cpu_features core_features;
 static struct error core_error;
@@ -86,7 +81,8 @@ static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const 
         printf("# %s\n", core_error.text);
         abort();
     }
-    vm = (struct vm){.world = &core_world,
+    vm = (struct vm){.machine = &core_machine,
+                     .host = &core_host,
                      .upcalls = &cpu_upcalls,
                      .vendor = vendor,
                      .vcpu_count = cpus,

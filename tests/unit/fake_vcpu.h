@@ -1,5 +1,5 @@
 /*
- * A vCPU with one mebibyte of RAM, no paging and no world, for tests that call the core's functions directly: no
+ * A vCPU with one mebibyte of RAM, no paging and no devices, for tests that call the core's functions directly: no
  * translated code runs. GDT at 0x1000, LDT at 0x1800, IDT at 0x2000, 32-bit TSS at 0x3000, stacks below 0x8000 and
  * 0x9000.
  */
@@ -90,7 +90,7 @@ static inline struct segment fake_segment(u16 sel)
 
 static inline struct vcpu *fake_vcpu(enum vendor vendor)
 {
-    static struct cpu_world world = {.now_ns = fake_now, .timer_set = fake_timer_set, .kick = fake_kick};
+    static struct cpu_host host = {.now_ns = fake_now, .timer_set = fake_timer_set, .kick = fake_kick};
     static struct cpu_features features;
     static struct vm vm;
     static struct vcpu v;
@@ -104,7 +104,7 @@ static inline struct vcpu *fake_vcpu(enum vendor vendor)
     memset(mmu, 0, mmu_size());
     memset(fake_ram, 0, FAKE_RAM);
     memset(&v, 0, sizeof v);
-    vm.world = &world;
+    vm.host = &host;
     vm.vendor = vendor;
     vm.vcpu_count = 1;
     vm.vcpu[0] = &v;

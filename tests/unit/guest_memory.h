@@ -71,8 +71,8 @@ static void device_timer(void *opaque, u32 index, u64 deadline)
 {
 }
 
-static const struct cpu_world world = {
-    .mmio_read = device_read, .mmio_write = device_write, .now_ns = device_now, .timer_set = device_timer};
+static const struct machine machine = {.mmio_read = device_read, .mmio_write = device_write};
+static const struct cpu_host on_host = {.now_ns = device_now, .timer_set = device_timer};
 
 static void *pages(size_t size)
 {
@@ -88,7 +88,8 @@ static void guest_create(enum vendor vendor)
     memset(&features, 0xff, sizeof features);
     static u32 flags[RAM_SIZE >> PAGE_SHIFT], rom_flags[ROM_SIZE >> PAGE_SHIFT];
     ram = pages(RAM_SIZE);
-    vm = (struct vm){.world = &world,
+    vm = (struct vm){.machine = &machine,
+                     .host = &on_host,
                      .upcalls = &cpu_upcalls,
                      .vendor = vendor,
                      .vcpu_count = 1,

@@ -38,7 +38,7 @@ static void no_timer(void *opaque, u32 index, u64 deadline)
 {
 }
 
-static const struct cpu_world world = {.kick = no_kick, .now_ns = one_ns, .timer_set = no_timer};
+static const struct cpu_host on_host = {.kick = no_kick, .now_ns = one_ns, .timer_set = no_timer};
 static struct vm vm;
 static struct vcpu *v;
 static struct vmx *x;
@@ -60,7 +60,7 @@ static inline void machine_create(void)
         .vendor = VENDOR_INTEL, .nested = true, .vcpus = 1, .tsc_khz = 1000000, .phys_bits = 40};
     if (cpuid_create(&features, &config, &error))
         abort();
-    vm = (struct vm){.world = &world,
+    vm = (struct vm){.host = &on_host,
                      .upcalls = &cpu_upcalls,
                      .vendor = VENDOR_INTEL,
                      .vcpu_count = 1,

@@ -5,7 +5,7 @@
  * arithmetic flags in host RFLAGS, x87/SSE/AVX state in the host's own registers, and RSP points at
  * (char *)vcpu + VCPU_BIAS. While C code of this folder runs ("in C"), every GPR is in gpr[], RIP in rip, the
  * arithmetic flags in arith; vector state is still live in the host, which is why this folder is compiled
- * with -mgeneral-regs-only and calls nothing outside itself except through struct cpu_world.
+ * with -mgeneral-regs-only and calls nothing outside itself except through struct machine and struct cpu_host.
  *
  * Threads: a vCPU is touched by its own thread only, except the fields marked [a], which are atomic.
  */
@@ -13,6 +13,7 @@
 #define CPU_CORE_VCPU_H
 
 #include "base/types.h"
+#include "bus/machine.h"
 #include "cpu/core/layout.h"
 #include "x86/regs.h"
 
@@ -37,7 +38,7 @@ enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_
 
 /* Bits of vcpu.request, set by any thread with request_set() and consumed by the vCPU's own thread. */
 #define REQ_EVENT BIT64(0)     /* look at pending interrupts, NMI, INIT, SIPI again */
-#define REQ_TIMER BIT64(1)     /* a deadline given to world->timer_set has passed */
+#define REQ_TIMER BIT64(1)     /* a deadline given to host->timer_set has passed */
 #define REQ_STOP BIT64(2)      /* return CPU_EXIT_STOP from cpu_run */
 #define REQ_EXCLUSIVE BIT64(3) /* another vCPU wants all others parked (exclusive_begin) */
 
@@ -238,20 +239,10 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_USER BIT(12)  /* CPL 3 */
 #define MODE_PLAIN BIT(13) /* of blocks only: every memory access is checked by itself (group.c) */
 
-/* The world outside the core. Every function may be called with guest vector state saved (the caller does
- * it). Devices are serialized by whoever implements this. */
-struct cpu_world {
+/* What the engine needs of the host besides the machine's devices. now_ns, timer_set and kick leave vector registers
+ * alone; the others are called with the guest's saved. */
+struct cpu_host {
     void *opaque;
-    /* Port I/O, size 1, 2 or 4. */
-    u32 (*io_read)(void *opaque, u16 port, unsigned size);
-    void (*io_write)(void *opaque, u16 port, u32 value, unsigned size);
-    /* Memory that is not RAM. size 1..8; unmapped reads give all ones. */
-    u64 (*mmio_read)(void *opaque, gpa_t gpa, unsigned size);
-    void (*mmio_write)(void *opaque, gpa_t gpa, u64 value, unsigned size);
-    /* 8259 INTR acknowledge: the vector. Called when LINT0 is in ExtINT mode and intr is asserted. */
-    int (*pic_ack)(void *opaque);
-    /* End of interrupt for a level-triggered vector: the I/O APIC looks at it. */
-    void (*eoi)(void *opaque, u8 vector);
     /* Host monotonic time in nanoseconds. */
     u64 (*now_ns)(void *opaque);
     /* Arrange that REQ_TIMER is set on vCPU `index` at that monotonic time (0: never). Replaces the last. */
@@ -277,7 +268,8 @@ struct ram_slot {
 struct cpu_features; /* cpuid.h: what this VM's CPUID shows */
 
 struct vm {
-    const struct cpu_world *world;
+    const struct machine *machine; /* its devices */
+    const struct cpu_host *host;
     const struct upcalls *upcalls; /* upcalls.h */
     enum vendor vendor;
     u32 vcpu_count;
@@ -315,7 +307,7 @@ static inline void request_set(struct vcpu *v, u64 bit)
 {
     u64 old = __atomic_fetch_or(&v->request, bit, __ATOMIC_SEQ_CST);
     if (!(old & bit))
-        v->vm->world->kick(v->vm->world->opaque, v->index);
+        v->vm->host->kick(v->vm->host->opaque, v->index);
 }
 
 /* On the vCPU's own thread: something that masked interrupts went away. */

@@ -11,7 +11,7 @@
 static inline u32 world_io_read(struct vcpu *v, u16 port, unsigned size)
 {
     vector_save(v);
-    u32 r = v->vm->world->io_read(v->vm->world->opaque, port, size);
+    u32 r = v->vm->machine->io_read(v->vm->machine->opaque, port, size);
     vector_restore(v);
     return r;
 }
@@ -19,14 +19,14 @@ static inline u32 world_io_read(struct vcpu *v, u16 port, unsigned size)
 static inline void world_io_write(struct vcpu *v, u16 port, u32 value, unsigned size)
 {
     vector_save(v);
-    v->vm->world->io_write(v->vm->world->opaque, port, value, size);
+    v->vm->machine->io_write(v->vm->machine->opaque, port, value, size);
     vector_restore(v);
 }
 
 static inline u64 world_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
 {
     vector_save(v);
-    u64 r = v->vm->world->mmio_read(v->vm->world->opaque, gpa, size);
+    u64 r = v->vm->machine->mmio_read(v->vm->machine->opaque, gpa, size);
     vector_restore(v);
     return r;
 }
@@ -34,14 +34,14 @@ static inline u64 world_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
 static inline void world_mmio_write(struct vcpu *v, gpa_t gpa, u64 value, unsigned size)
 {
     vector_save(v);
-    v->vm->world->mmio_write(v->vm->world->opaque, gpa, value, size);
+    v->vm->machine->mmio_write(v->vm->machine->opaque, gpa, value, size);
     vector_restore(v);
 }
 
 static inline int world_pic_ack(struct vcpu *v)
 {
     vector_save(v);
-    int r = v->vm->world->pic_ack(v->vm->world->opaque);
+    int r = v->vm->machine->pic_ack(v->vm->machine->opaque);
     vector_restore(v);
     return r;
 }
@@ -49,25 +49,25 @@ static inline int world_pic_ack(struct vcpu *v)
 static inline void world_eoi(struct vcpu *v, u8 vector)
 {
     vector_save(v);
-    v->vm->world->eoi(v->vm->world->opaque, vector);
+    v->vm->machine->eoi(v->vm->machine->opaque, vector);
     vector_restore(v);
 }
 
 static inline void world_wait(struct vcpu *v)
 {
     vector_save(v);
-    v->vm->world->wait(v->vm->world->opaque, v->index);
+    v->vm->host->wait(v->vm->host->opaque, v->index);
     vector_restore(v);
 }
 
 static inline u64 world_now_ns(struct vcpu *v)
 {
-    return v->vm->world->now_ns(v->vm->world->opaque);
+    return v->vm->host->now_ns(v->vm->host->opaque);
 }
 
 static inline void world_timer_set(struct vcpu *v, u64 deadline_ns)
 {
-    v->vm->world->timer_set(v->vm->world->opaque, v->index, deadline_ns);
+    v->vm->host->timer_set(v->vm->host->opaque, v->index, deadline_ns);
 }
 
 #endif

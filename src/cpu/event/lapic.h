@@ -26,7 +26,7 @@ void lapic_tpr_write(struct vcpu *v, u64 value);
 /* Highest-priority deliverable vector (IRR above PPR), or -1. ExtINT from the 8259 counts: *extint is set and the
  * vector is unknown until ack. */
 int lapic_pending(struct vcpu *v, bool *extint);
-/* Acknowledges what lapic_pending found; gives the vector (moves IRR to ISR, or asks world->pic_ack). */
+/* Acknowledges what lapic_pending found; gives the vector (moves IRR to ISR, or asks machine->pic_ack). */
 int lapic_ack(struct vcpu *v);
 /* REQ_TIMER was set: expire what is due and arm the next deadline. */
 void lapic_timer(struct vcpu *v);

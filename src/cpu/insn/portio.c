@@ -126,7 +126,7 @@ enum outcome op_ins(struct vcpu *v, const struct insn *in)
     if (!count)
         return CPU_OK;
     TRY(io_intercept(v, port, size, string_info(v, in, SEG_ES) | IO_INFO_IN));
-    const struct cpu_world *world = v->vm->world;
+    const struct machine *machine = v->vm->machine;
     s64 step = v->flags & FLAG_DF ? -(s64)size : size;
     for (;;) {
         struct span dst;
@@ -135,7 +135,7 @@ enum outcome op_ins(struct vcpu *v, const struct insn *in)
             u8 *p = dst.host;
             vector_save(v);
             for (u64 i = 0; i < dst.count; i++, p += step) {
-                u32 value = world->io_read(world->opaque, port, size);
+                u32 value = machine->io_read(machine->opaque, port, size);
                 copy_bytes(p, &value, size);
             }
             vector_restore(v);
@@ -165,7 +165,7 @@ enum outcome op_outs(struct vcpu *v, const struct insn *in)
     if (!count)
         return CPU_OK;
     TRY(io_intercept(v, port, size, string_info(v, in, seg)));
-    const struct cpu_world *world = v->vm->world;
+    const struct machine *machine = v->vm->machine;
     s64 step = v->flags & FLAG_DF ? -(s64)size : size;
     for (;;) {
         struct span src;
@@ -176,7 +176,7 @@ enum outcome op_outs(struct vcpu *v, const struct insn *in)
             vector_save(v);
             for (u64 i = 0; i < src.count; i++, p += step) {
                 copy_bytes(&value, p, size);
-                world->io_write(world->opaque, port, value, size);
+                machine->io_write(machine->opaque, port, value, size);
             }
             vector_restore(v);
         } else {

@@ -200,9 +200,9 @@ enum outcome svm_exit_bytes(struct vcpu *v, u64 code, u64 info1, u64 info2)
 
 static void broken_rule(struct vcpu *v, const char *rule)
 {
-    const struct cpu_world *w = v->vm->world;
+    const struct cpu_host *host = v->vm->host;
     v->svm->failed = rule;
-    if (!w->trace)
+    if (!host->trace)
         return;
     static const char *const head = "VMRUN fails: ";
     char line[256];
@@ -213,7 +213,7 @@ static void broken_rule(struct vcpu *v, const char *rule)
         line[n++] = *p;
     line[n] = 0;
     vector_save(v);
-    w->trace(w->opaque, v->index, line);
+    host->trace(host->opaque, v->index, line);
     vector_restore(v);
 }
 

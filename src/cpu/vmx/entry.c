@@ -68,8 +68,8 @@ u32 vmx_msr_list_store(struct vcpu *v, u64 address, u32 count)
 /* Shows the rule that a failed VM entry broke. */
 static void trace_rule(struct vcpu *v, const struct vmx *x)
 {
-    const struct cpu_world *w = v->vm->world;
-    if (!w || !w->trace)
+    const struct cpu_host *host = v->vm->host;
+    if (!host || !host->trace)
         return;
     const char *parts[] = {"VM entry fails: ", x->rule, " (SDM, \"", x->section, "\")"};
     char line[256];
@@ -80,7 +80,7 @@ static void trace_rule(struct vcpu *v, const struct vmx *x)
     }
     line[n] = 0;
     vector_save(v);
-    w->trace(w->opaque, v->index, line);
+    host->trace(host->opaque, v->index, line);
     vector_restore(v);
 }
 

@@ -80,7 +80,7 @@ int main(void)
         return 0;
     }
     struct accel_config config = {.vcpus = 2};
-    struct accel_machine machine = {
+    struct machine machine = {
         .opaque = &vm, .io_read = io_read, .io_write = io_write, .mmio_read = mmio_read, .mmio_write = mmio_write};
 
     TEST("refusals say why");

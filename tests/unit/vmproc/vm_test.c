@@ -31,7 +31,7 @@ enum deed {
 };
 
 struct accel_vm {
-    struct accel_machine machine;
+    struct machine machine;
     bool stop; /* [a] */
 };
 
@@ -39,7 +39,7 @@ static struct accel_vm fake;
 static enum deed deeds[2][2];    /* by vCPU, before and after the first restart */
 static unsigned resets, entered; /* entered: [a] calls of run */
 
-static int fake_create(const struct accel_config *config, const struct accel_machine *machine, struct accel_vm **vm,
+static int fake_create(const struct accel_config *config, const struct machine *machine, struct accel_vm **vm,
                        struct error *error)
 {
     fake.machine = *machine;

@@ -15,7 +15,7 @@ static void no_kick(void *opaque, u32 index)
 {
 }
 
-static const struct cpu_world world = {.kick = no_kick};
+static const struct cpu_host on_host = {.kick = no_kick};
 static struct vm vm;
 static struct vcpu *v;
 static struct vmcb *vmcb;
@@ -29,7 +29,7 @@ static void create(void)
         .vendor = VENDOR_AMD, .nested = true, .vcpus = 1, .tsc_khz = 1000000, .phys_bits = 40};
     if (cpuid_create(&features, &config, &error))
         abort();
-    vm = (struct vm){.world = &world,
+    vm = (struct vm){.host = &on_host,
                      .upcalls = &cpu_upcalls,
                      .vendor = VENDOR_AMD,
                      .vcpu_count = 1,

@@ -1,0 +1,24 @@
+/*
+ * The machine as its CPUs see it. Whoever builds a machine fills this in; the engine and the /dev/kvm accelerator call
+ * it from vCPU threads. The functions serialize devices themselves: they take the machine's lock.
+ */
+#ifndef BUS_MACHINE_H
+#define BUS_MACHINE_H
+
+#include "base/types.h"
+
+struct machine {
+    void *opaque;
+    /* Port I/O, size 1, 2 or 4. */
+    u32 (*io_read)(void *opaque, u16 port, unsigned size);
+    void (*io_write)(void *opaque, u16 port, u32 value, unsigned size);
+    /* Memory that is not RAM, size 1 to 8. Reads of what is not there give all ones. */
+    u64 (*mmio_read)(void *opaque, gpa_t gpa, unsigned size);
+    void (*mmio_write)(void *opaque, gpa_t gpa, u64 value, unsigned size);
+    /* The 8259's INTR line is acknowledged: gives the vector. */
+    int (*pic_ack)(void *opaque);
+    /* The end of an interrupt whose line was level-triggered: the I/O APIC looks at the line again. */
+    void (*eoi)(void *opaque, u8 vector);
+};
+
+#endif
