@@ -31,7 +31,7 @@ static bool beyond_limit(const struct vcpu *v, const struct block *b)
 }
 
 /* Continues at RIP (linear address la) without going back to the dispatcher if nothing else is to do. */
-static bool go(struct vcpu *v, u64 la, u32 plain)
+static bool proceed(struct vcpu *v, u64 la, u32 plain)
 {
     struct exec *x = v->exec;
     v->rip = rip_of(v, la);
@@ -84,14 +84,14 @@ bool exec_lookup(struct vcpu *v, u64 rcx, u64 la)
     v->exec->chain = NULL;
     if (unlikely(!reachable(v, la)) && rcx & TRANSFER_RETURN)
         return blame_branch(v, (u32)rcx);
-    return go(v, la, 0);
+    return proceed(v, la, 0);
 }
 
 bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11)
 {
     v->exec->chain = link;
     v->exec->chain_generation = v->vm->cache->generation;
-    return go(v, v->page_la + link->target, link->plain ? MODE_PLAIN : 0);
+    return proceed(v, v->page_la + link->target, link->plain ? MODE_PLAIN : 0);
 }
 
 bool exec_request(struct vcpu *v, u64 offset, u64 r11)
@@ -103,7 +103,7 @@ bool exec_request(struct vcpu *v, u64 offset, u64 r11)
 bool exec_stale(struct vcpu *v, u64 offset, u64 r11)
 {
     v->exec->chain = NULL;
-    return go(v, v->page_la + (u16)offset, 0);
+    return proceed(v, v->page_la + (u16)offset, 0);
 }
 
 /* -- called instructions -- */
@@ -132,13 +132,6 @@ bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
 
 /* -- from RIP -- */
 
-static void enter(struct vcpu *v, struct block *b, u64 la)
-{
-    v->resume = (u64)b->far_entry;
-    v->resume_r11 = la;
-    exec_enter(v);
-}
-
 /* One instruction, with what is checked before and after each: breakpoints, TF, RF, interrupt shadow. */
 static void step(struct vcpu *v, u64 la)
 {
@@ -159,8 +152,11 @@ static void step(struct vcpu *v, u64 la)
         settle(v, out);
         return;
     }
+    u64 behind = rip_of(v, la + b->size);
     v->step_trap = trace;
-    enter(v, b, la);
+    v->resume = (u64)b->far_entry;
+    v->resume_r11 = la;
+    exec_enter(v);
     if (x->outcome != CPU_OK) {
         settle(v, x->outcome);
         return;
@@ -174,14 +170,13 @@ static void step(struct vcpu *v, u64 la)
         mode_update(v);
         event_recheck(v);
     }
-    bool branched = v->rip != from && v->rip != rip_of(v, la + b->size);
-    debug_stepped(v, from, branched);
+    debug_stepped(v, from, v->rip != from && v->rip != behind);
     if (guest && nested_stepping(v))
         settle(v, v->nested->event(v, NEV_MTF));
 }
 
-/* Is a block at la in the jump cache? If it is dead it leads to exec_lookup. */
-static bool known(struct vcpu *v, u64 la)
+/* Is a block at la in the jump cache? Then it is where to resume. A dead one leads to exec_lookup. */
+static bool in_jump_cache(struct vcpu *v, u64 la)
 {
     if (!(v->mode & MODE_FLAT))
         return false;
@@ -208,7 +203,7 @@ void execute(struct vcpu *v)
         return;
     }
     v->flags &= ~FLAG_RF;
-    if (known(v, la) || go(v, la, 0))
+    if (in_jump_cache(v, la) || proceed(v, la, 0))
         exec_enter(v);
     settle(v, x->outcome);
 }

@@ -87,37 +87,94 @@ static bool group_hits(const struct vcpu *v, const struct site *s, u64 la)
     return (tag + start + s->span - 1) >> PAGE_SHIFT == 0;
 }
 
-bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
+/* What a CPU finds before any page fault. `count`: bytes accessed, 0 if a mask leaves all of them out. */
+static enum outcome check_operand(struct vcpu *v, const struct site *s, u64 la, unsigned count)
+{
+    if (s->flags & SITE_ALIGNED && count && la & (s->size - 1u))
+        return raise_gp(v, 0);
+    if ((s->seg & ~SITE_X87) == SEG_SS && count && in_64bit(v) &&
+        !(is_canonical(v, la) && is_canonical(v, la + s->size - 1)))
+        return raise_ss(v, 0);
+    return CPU_OK;
+}
+
+static bool x87_exception_pends(void)
+{
+    u32 status = 0;
+    __asm__ volatile("fnstsw %w0" : "+a"(status));
+    return status & 0x80; /* error summary */
+}
+
+/* Finds all faults of an access to `count` bytes from `start` on, and reads them to `to` if the instruction does. */
+static enum outcome fetch_operand(struct vcpu *v, const struct site *s, u64 start, unsigned count, u8 *to)
+{
+    /* Vector operands are not subject to alignment checking. */
+    enum access access = s->size >= 16 ? ACCESS_UNCHECKED : 0;
+    if (!count)
+        return CPU_OK;
+    /* Masked elements are accessed one by one: a page fault of the first comes before the #GP of the others. */
+    if (s->flags & SITE_MASKED && is_canonical(v, start) && !is_canonical(v, start + count - 1))
+        TRY(mem_probe(v, start, (unsigned)(PAGE_SIZE - (start & PAGE_MASK)),
+                      access | (s->flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ)));
+    if (s->flags & SITE_WRITE)
+        TRY(mem_probe(v, start, count, access | ACCESS_WRITE));
+    return s->flags & SITE_READ ? mem_read(v, start, to, count, access | ACCESS_READ) : CPU_OK;
+}
+
+static void unlock(struct vcpu *v)
+{
+    if (v->exec->bounce_locked)
+        exclusive_end(v);
+    v->exec->bounce_locked = false;
+}
+
+/* Has the instruction run on the bounce buffer, where it finds the `count` bytes from `first` on. */
+static bool bounce(struct vcpu *v, const struct site *s, const u8 *after, u64 la, unsigned first, unsigned count)
 {
     struct exec *x = v->exec;
+    v->stat[STAT_BOUNCE]++;
+    if (s->flags & SITE_LOCK && v->vm->vcpu_count > 1) {
+        if (exclusive_begin(v)) { /* start the instruction again */
+            exclusive_end(v);
+            return leave_with(v, CPU_OK);
+        }
+        x->bounce_locked = true;
+    }
+    /* As aligned as the operand, for instructions that insist; not across a cache line if locked: hosts slow that
+     * down. */
+    u8 *buffer = x->bounce + (la & (s->flags & SITE_LOCK ? 15 : 63));
+    enum outcome out = fetch_operand(v, s, la + first, count, buffer + first);
+    if (out != CPU_OK) {
+        unlock(v);
+        return leave_with(v, out);
+    }
+    x->bounce_la = la + first;
+    x->bounce_from = buffer + first;
+    x->bounce_size = (u8)count;
+    v->resume_rcx = (u64)buffer - la;
+    return resume_at(v, after + s->resume, s->loans);
+}
+
+bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
+{
     struct site s;
     __builtin_memcpy(&s, after, sizeof s);
     loans_swap(v, s.loans);
     at_instruction(v, s.offset, s.len);
-    enum access access = s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ;
-    if (s.seg & SITE_X87) {
-        u32 status = 0;
-        __asm__ volatile("fnstsw %w0" : "+a"(status));
-        if (status & 0x80) /* error summary */
-            return leave_with(v, raise_event(v, EXC_MF, false, 0, 0));
-        s.seg &= (u8)~SITE_X87;
-    }
+    if (s.seg & SITE_X87 && x87_exception_pends())
+        return leave_with(v, raise_event(v, EXC_MF, false, 0, 0));
     unsigned first = 0, count = s.size;
     if (s.flags & SITE_MASKED)
         mask_range(&s, &first, &count);
-    if (s.flags & SITE_ALIGNED && count && la & (s.size - 1u))
-        return leave_with(v, raise_gp(v, 0));
-    if (s.seg == SEG_SS && count && in_64bit(v) && !(is_canonical(v, la) && is_canonical(v, la + s.size - 1)))
-        return leave_with(v, raise_ss(v, 0));
-    u64 start = la + first;
+    enum outcome out = check_operand(v, &s, la, count);
+    if (out != CPU_OK)
+        return leave_with(v, out);
     if ((la & PAGE_MASK) + s.size <= PAGE_SIZE && count) {
         bool filled;
-        enum outcome out = mmu_fill(v, start, access, &filled);
+        out = mmu_fill(v, la + first, s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ, &filled);
         if (out != CPU_OK)
             return leave_with(v, out);
-        if (s.flags & SITE_GROUP)
-            filled = filled && group_hits(v, &s, la);
-        if (filled) {
+        if (filled && (!(s.flags & SITE_GROUP) || group_hits(v, &s, la))) {
             v->stat[STAT_TLB_FILL]++;
             return resume_at(v, after + s.retry, s.loans);
         }
@@ -126,40 +183,7 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
         v->stat[STAT_PLAIN]++;
         return resume_at(v, after + s.resume, s.loans);
     }
-    v->stat[STAT_BOUNCE]++;
-    /* Vector operands are not subject to alignment checking. */
-    enum access aligned = s.size >= 16 ? ACCESS_UNCHECKED : 0;
-    /* As aligned as the operand, for instructions that insist; not across a cache line if locked: hosts slow that
-     * down. */
-    u8 *buf = x->bounce + (la & (s.flags & SITE_LOCK ? 15 : 63));
-    if (s.flags & SITE_LOCK) {
-        if (v->vm->vcpu_count > 1) {
-            if (exclusive_begin(v)) { /* start the instruction again */
-                exclusive_end(v);
-                return leave_with(v, CPU_OK);
-            }
-            x->bounce_locked = true;
-        }
-    }
-    enum outcome out = CPU_OK;
-    /* Masked elements are accessed one by one: a page fault of the first comes before the #GP of the others. */
-    if (s.flags & SITE_MASKED && count && is_canonical(v, start) && !is_canonical(v, start + count - 1))
-        out = mem_probe(v, start, (unsigned)(PAGE_SIZE - (start & PAGE_MASK)), access | aligned);
-    if (out == CPU_OK && (s.flags & SITE_WRITE) && count)
-        out = mem_probe(v, start, count, ACCESS_WRITE | aligned);
-    if (out == CPU_OK && (s.flags & SITE_READ) && count)
-        out = mem_read(v, start, buf + first, count, ACCESS_READ | aligned);
-    if (out != CPU_OK) {
-        if (x->bounce_locked)
-            exclusive_end(v);
-        x->bounce_locked = false;
-        return leave_with(v, out);
-    }
-    x->bounce_la = start;
-    x->bounce_from = buf + first;
-    x->bounce_size = (u8)count;
-    v->resume_rcx = (u64)buf - la;
-    return resume_at(v, after + s.resume, s.loans);
+    return bounce(v, &s, after, la, first, count);
 }
 
 bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
@@ -172,9 +196,7 @@ bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
     enum outcome out = CPU_OK;
     if (x->bounce_size)
         out = mem_write(v, x->bounce_la, x->bounce_from, x->bounce_size, ACCESS_WRITE | ACCESS_UNCHECKED);
-    if (x->bounce_locked)
-        exclusive_end(v);
-    x->bounce_locked = false;
+    unlock(v);
     if (out != CPU_OK)
         return leave_with(v, out);
     /* A request: the store may have been to the APIC, whose interrupt comes before the next instruction. */
