@@ -43,6 +43,7 @@
 #define MSR_MC0_CTL             0x400u
 #define MSR_TSC_DEADLINE        0x6e0u
 #define MSR_X2APIC_FIRST        0x800u
+#define MSR_X2APIC_TPR          0x808u
 #define MSR_X2APIC_LAST         0x8ffu
 #define MSR_XSS                 0xda0u
 #define MSR_EFER                0xc0000080u
@@ -81,6 +82,10 @@
 #define APIC_BASE_EN BIT64(11)
 #define APIC_BASE_ADDRESS 0xfffffffff000ull /* MAXPHYADDR limits it further */
 #define APIC_DEFAULT_ADDRESS 0xfee00000ull
+
+/* Memory types, as the PAT, the MTRRs and EPT number them; MTRRs and EPT have no UC-. */
+enum { MEMTYPE_UC = 0, MEMTYPE_WC = 1, MEMTYPE_WT = 4, MEMTYPE_WP = 5, MEMTYPE_WB = 6, MEMTYPE_UC_MINUS = 7 };
+#define PAT_RESET 0x0007040600070406ull /* WB, WT, UC-, UC, twice */
 
 #define MISC_ENABLE_FAST_STRINGS BIT64(0)
 #define MISC_ENABLE_BTS_UNAVAILABLE BIT64(11)

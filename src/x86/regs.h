@@ -130,6 +130,7 @@ enum {
     EXC_HV = 28,
     EXC_VC = 29,
     EXC_SX = 30,
+    EXC_COUNT = 32, /* vectors from here on are interrupts */
 };
 
 /* Page-fault error code. */

@@ -84,7 +84,9 @@ enum {
 #define SVM_NPF_TABLE BIT64(33)
 
 /* EVENTINJ and EXITINTINFO. */
+#define SVM_EVENT_VECTOR(event) ((event)&0xff)
 #define SVM_EVENT_TYPE_SHIFT 8
+#define SVM_EVENT_TYPE(event) ((event) >> SVM_EVENT_TYPE_SHIFT & 7)
 #define SVM_EVENT_INTR 0u
 #define SVM_EVENT_NMI 2u
 #define SVM_EVENT_EXCEPTION 3u

@@ -17,6 +17,117 @@
 enum { VMCS_TYPE_CONTROL, VMCS_TYPE_EXIT_INFO, VMCS_TYPE_GUEST, VMCS_TYPE_HOST };
 enum { VMCS_WIDTH_16, VMCS_WIDTH_64, VMCS_WIDTH_32, VMCS_WIDTH_NATURAL };
 
+/* Field encodings that are in use. A segment field is that of ES; VMCS_SEGMENT names the others. */
+/* clang-format off */
+enum {
+    VMCS_VPID                     = 0x0000,
+    VMCS_GUEST_SELECTOR           = 0x0800,
+    VMCS_HOST_SELECTOR            = 0x0c00, /* ES to GS */
+    VMCS_HOST_TR_SELECTOR         = 0x0c0c,
+    VMCS_IO_BITMAP_A              = 0x2000,
+    VMCS_IO_BITMAP_B              = 0x2002,
+    VMCS_MSR_BITMAP               = 0x2004,
+    VMCS_EXIT_MSR_STORE           = 0x2006,
+    VMCS_EXIT_MSR_LOAD            = 0x2008,
+    VMCS_ENTRY_MSR_LOAD           = 0x200a,
+    VMCS_EXECUTIVE_VMCS           = 0x200c,
+    VMCS_TSC_OFFSET               = 0x2010,
+    VMCS_VIRTUAL_APIC             = 0x2012,
+    VMCS_APIC_ACCESS              = 0x2014,
+    VMCS_EPTP                     = 0x201a,
+    VMCS_VMREAD_BITMAP            = 0x2026,
+    VMCS_VMWRITE_BITMAP           = 0x2028,
+    VMCS_XSS_EXITING              = 0x202c,
+    VMCS_GUEST_PHYSICAL           = 0x2400,
+    VMCS_LINK_POINTER             = 0x2800,
+    VMCS_GUEST_DEBUGCTL           = 0x2802,
+    VMCS_GUEST_PAT                = 0x2804,
+    VMCS_GUEST_EFER               = 0x2806,
+    VMCS_GUEST_PDPTE0             = 0x280a,
+    VMCS_GUEST_PDPTE1             = 0x280c,
+    VMCS_GUEST_PDPTE2             = 0x280e,
+    VMCS_GUEST_PDPTE3             = 0x2810,
+    VMCS_HOST_PAT                 = 0x2c00,
+    VMCS_HOST_EFER                = 0x2c02,
+    VMCS_PIN_CONTROLS             = 0x4000,
+    VMCS_PROC_CONTROLS            = 0x4002,
+    VMCS_EXCEPTION_BITMAP         = 0x4004,
+    VMCS_PF_MASK                  = 0x4006,
+    VMCS_PF_MATCH                 = 0x4008,
+    VMCS_CR3_TARGET_COUNT         = 0x400a,
+    VMCS_EXIT_CONTROLS            = 0x400c,
+    VMCS_EXIT_MSR_STORE_COUNT     = 0x400e,
+    VMCS_EXIT_MSR_LOAD_COUNT      = 0x4010,
+    VMCS_ENTRY_CONTROLS           = 0x4012,
+    VMCS_ENTRY_MSR_LOAD_COUNT     = 0x4014,
+    VMCS_ENTRY_INTR_INFO          = 0x4016,
+    VMCS_ENTRY_ERROR_CODE         = 0x4018,
+    VMCS_ENTRY_INSN_LENGTH        = 0x401a,
+    VMCS_TPR_THRESHOLD            = 0x401c,
+    VMCS_PROC2_CONTROLS           = 0x401e,
+    VMCS_PLE_GAP                  = 0x4020,
+    VMCS_PLE_WINDOW               = 0x4022,
+    VMCS_INSN_ERROR               = 0x4400,
+    VMCS_EXIT_REASON              = 0x4402,
+    VMCS_EXIT_INTR_INFO           = 0x4404,
+    VMCS_EXIT_INTR_ERROR_CODE     = 0x4406,
+    VMCS_IDT_VECTORING_INFO       = 0x4408,
+    VMCS_IDT_VECTORING_ERROR_CODE = 0x440a,
+    VMCS_EXIT_INSN_LENGTH         = 0x440c,
+    VMCS_EXIT_INSN_INFO           = 0x440e,
+    VMCS_GUEST_LIMIT              = 0x4800,
+    VMCS_GUEST_GDTR_LIMIT         = 0x4810,
+    VMCS_GUEST_IDTR_LIMIT         = 0x4812,
+    VMCS_GUEST_ACCESS_RIGHTS      = 0x4814,
+    VMCS_GUEST_INTERRUPTIBILITY   = 0x4824,
+    VMCS_GUEST_ACTIVITY           = 0x4826,
+    VMCS_GUEST_SMBASE             = 0x4828,
+    VMCS_GUEST_SYSENTER_CS        = 0x482a,
+    VMCS_GUEST_PREEMPTION_TIMER   = 0x482e,
+    VMCS_HOST_SYSENTER_CS         = 0x4c00,
+    VMCS_CR0_MASK                 = 0x6000,
+    VMCS_CR4_MASK                 = 0x6002,
+    VMCS_CR0_READ_SHADOW          = 0x6004,
+    VMCS_CR4_READ_SHADOW          = 0x6006,
+    VMCS_CR3_TARGET0              = 0x6008,
+    VMCS_CR3_TARGET1              = 0x600a,
+    VMCS_CR3_TARGET2              = 0x600c,
+    VMCS_CR3_TARGET3              = 0x600e,
+    VMCS_EXIT_QUALIFICATION       = 0x6400,
+    VMCS_IO_RCX                   = 0x6402,
+    VMCS_IO_RSI                   = 0x6404,
+    VMCS_IO_RDI                   = 0x6406,
+    VMCS_IO_RIP                   = 0x6408,
+    VMCS_GUEST_LINEAR             = 0x640a,
+    VMCS_GUEST_CR0                = 0x6800,
+    VMCS_GUEST_CR3                = 0x6802,
+    VMCS_GUEST_CR4                = 0x6804,
+    VMCS_GUEST_BASE               = 0x6806,
+    VMCS_GUEST_GDTR_BASE          = 0x6816,
+    VMCS_GUEST_IDTR_BASE          = 0x6818,
+    VMCS_GUEST_DR7                = 0x681a,
+    VMCS_GUEST_RSP                = 0x681c,
+    VMCS_GUEST_RIP                = 0x681e,
+    VMCS_GUEST_RFLAGS             = 0x6820,
+    VMCS_GUEST_PENDING_DEBUG      = 0x6822,
+    VMCS_GUEST_SYSENTER_ESP       = 0x6824,
+    VMCS_GUEST_SYSENTER_EIP       = 0x6826,
+    VMCS_HOST_CR0                 = 0x6c00,
+    VMCS_HOST_CR3                 = 0x6c02,
+    VMCS_HOST_CR4                 = 0x6c04,
+    VMCS_HOST_FS_BASE             = 0x6c06,
+    VMCS_HOST_GS_BASE             = 0x6c08,
+    VMCS_HOST_TR_BASE             = 0x6c0a,
+    VMCS_HOST_GDTR_BASE           = 0x6c0c,
+    VMCS_HOST_IDTR_BASE           = 0x6c0e,
+    VMCS_HOST_SYSENTER_ESP        = 0x6c10,
+    VMCS_HOST_SYSENTER_EIP        = 0x6c12,
+    VMCS_HOST_RSP                 = 0x6c14,
+    VMCS_HOST_RIP                 = 0x6c16,
+};
+/* clang-format on */
+#define VMCS_SEGMENT(field, seg) ((field) + 2 * (seg))
+
 #define VMCS_SHADOW BIT(31) /* shadow-VMCS indicator, beside the revision identifier */
 
 /* Pin-based VM-execution controls. */
@@ -127,9 +238,10 @@ enum { GUEST_ACTIVE, GUEST_HLT, GUEST_SHUTDOWN, GUEST_WAIT_SIPI };
 #define EPTQ_ADVANCED_SHIFT 9
 #define EPTQ_NMI_UNBLOCKING BIT(12)
 
-/* EPT pointer. */
+/* EPT pointer: the memory type is in the lowest bits. */
 #define EPTP_MEMTYPE_MASK 7ull
-#define EPTP_WALK_SHIFT 3
+#define EPTP_WALK_MASK (7ull << 3)
+#define EPTP_WALK_4 (3ull << 3) /* page-walk length minus 1 */
 #define EPTP_AD BIT64(6)
 #define EPTP_RESERVED 0xf80ull
 
@@ -152,6 +264,23 @@ enum { GUEST_ACTIVE, GUEST_HLT, GUEST_SHUTDOWN, GUEST_WAIT_SIPI };
 #define MSR_VMX_TRUE_EXIT_CTLS 0x48fu
 #define MSR_VMX_TRUE_ENTRY_CTLS 0x490u
 #define MSR_VMX_VMFUNC 0x491u
+
+/* IA32_VMX_BASIC: the revision identifier is in bits 30:0. */
+#define VMX_BASIC_REVISION(basic) ((u32)(basic) & ~VMCS_SHADOW)
+#define VMX_BASIC_SIZE_SHIFT 32
+#define VMX_BASIC_SIZE(basic) ((basic) >> VMX_BASIC_SIZE_SHIFT & 0x1fff)
+#define VMX_BASIC_32BIT_ADDRESSES BIT64(48)
+#define VMX_BASIC_MEMTYPE_SHIFT 50
+#define VMX_BASIC_MEMTYPE(basic) ((basic) >> VMX_BASIC_MEMTYPE_SHIFT & 0xf)
+#define VMX_BASIC_INS_OUTS_INFO BIT64(54)
+#define VMX_BASIC_TRUE_CONTROLS BIT64(55)
+
+/* IA32_VMX_MISC: the preemption timer's rate is in bits 4:0. */
+#define VMX_MISC_SAVE_LMA BIT64(5)
+#define VMX_MISC_ACTIVITY_STATES (7ull << 6) /* HLT, shutdown, wait-for-SIPI */
+#define VMX_MISC_CR3_TARGETS(n) ((u64)(n) << 16)
+#define VMX_MISC_VMWRITE_ANY BIT64(29)
+#define VMX_MISC_ZERO_LENGTH_INJECTION BIT64(30)
 
 #define FEATURE_CONTROL_LOCK BIT64(0)
 #define FEATURE_CONTROL_VMXON_OUTSIDE_SMX BIT64(2)

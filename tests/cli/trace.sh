@@ -10,7 +10,7 @@ told() { # NESTED ACCEPTED-PATTERN
         --trace entry </dev/null >"$WORK/out" 2>"$WORK/err"
     check "$2: a broken rule has its name" grep -qE "$3" "$WORK/err"
 }
-told amd svm '^nestbox: CPU 0: VMRUN fails: ASID is 0 \(APM 2, '
+told amd svm '^nestbox: CPU 0: VM entry fails: ASID is not 0 \(APM 2, "Canonicalization and Consistency Checks"\)'
 told intel vmx '^nestbox: CPU 0: VM entry fails: .+ \(SDM, ".+"\)'
 guest "$WORK/off" "$POWER_OFF$HANG"
 run 'unknown trace' 4 "'nothing' is not known" run --accel engine --kernel "$WORK/off" --trace entry,nothing

@@ -60,11 +60,11 @@ static void instructions(void)
     write_cr4(read_cr4() | CR4_VMXE);
     check_eq(vmxon(vmxon_region + 8), FAIL_INVALID, "VMXON of a misaligned address");
     check_eq(vmxon(vmxon_region), FAIL_INVALID, "VMXON of a wrong revision");
-    u32 revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+    u32 revision = VMX_BASIC_REVISION(rdmsr(MSR_VMX_BASIC));
     copy(vmxon_region, &revision, 4);
     copy(vmcs, &revision, 4);
     check_eq(vmxon(vmxon_region), OK, "VMXON");
-    check_eq(vmread_result(F_RIP), FAIL_INVALID, "VMREAD without a current VMCS");
+    check_eq(vmread_result(VMCS_GUEST_RIP), FAIL_INVALID, "VMREAD without a current VMCS");
     check_eq(vmptrld(vmcs_other), FAIL_INVALID, "VMPTRLD of a wrong revision without a current VMCS");
     copy(vmcs_other, &revision, 4);
     check_eq(vmclear(vmcs), OK, "VMCLEAR");
@@ -72,83 +72,87 @@ static void instructions(void)
     u64 pointer = 0;
     __asm__ volatile("vmptrst %0" : "=m"(pointer) : : "memory");
     check_eq(pointer, (u64)vmcs, "VMPTRST");
-    check(vmxon(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMXON_IN_ROOT, "VMXON again");
-    check(vmptrld(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMPTRLD_VMXON_POINTER,
+    check(vmxon(vmxon_region) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_VMXON_IN_ROOT, "VMXON again");
+    check(vmptrld(vmxon_region) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_VMPTRLD_VMXON_POINTER,
           "VMPTRLD of the VMXON region");
-    check(vmclear(vmxon_region) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMCLEAR_VMXON_POINTER,
+    check(vmclear(vmxon_region) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_VMCLEAR_VMXON_POINTER,
           "VMCLEAR of the VMXON region");
-    check(vmclear(vmcs + 8) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMCLEAR_ADDRESS,
+    check(vmclear(vmcs + 8) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_VMCLEAR_ADDRESS,
           "VMCLEAR of a misaligned address");
-    check(vmread_result(0x7ffe) == FAIL_VALID && vmread(F_ERROR) == VMERR_UNSUPPORTED_FIELD, "VMREAD of no field");
-    check(vmwrite(0x7ffe, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_UNSUPPORTED_FIELD, "VMWRITE of no field");
-    if (!(rdmsr(MSR_VMX_MISC) >> 29 & 1))
-        check(vmwrite(F_REASON, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_READ_ONLY_FIELD,
+    check(vmread_result(0x7ffe) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_UNSUPPORTED_FIELD,
+          "VMREAD of no field");
+    check(vmwrite(0x7ffe, 0) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_UNSUPPORTED_FIELD,
+          "VMWRITE of no field");
+    if (!(rdmsr(MSR_VMX_MISC) & VMX_MISC_VMWRITE_ANY))
+        check(vmwrite(VMCS_EXIT_REASON, 0) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_READ_ONLY_FIELD,
               "VMWRITE of a read-only field");
     else
         skip("VMWRITE of a read-only field", "it may");
-    vmwrite(F_TSC_OFFSET, 0x1122334455667788);
-    check_eq(vmread(F_TSC_OFFSET + 1), 0x11223344, "the high half of a 64-bit field");
-    vmwrite(F_TSC_OFFSET + 1, 0xffffffff99aabbcc);
-    check_eq(vmread(F_TSC_OFFSET), 0x99aabbcc55667788, "and writing it");
+    vmwrite(VMCS_TSC_OFFSET, 0x1122334455667788);
+    check_eq(vmread(VMCS_TSC_OFFSET + 1), 0x11223344, "the high half of a 64-bit field");
+    vmwrite(VMCS_TSC_OFFSET + 1, 0xffffffff99aabbcc);
+    check_eq(vmread(VMCS_TSC_OFFSET), 0x99aabbcc55667788, "and writing it");
     vmclear(vmcs_other);
     vmptrld(vmcs_other);
-    vmwrite(F_TSC_OFFSET, 5);
+    vmwrite(VMCS_TSC_OFFSET, 5);
     vmptrld(vmcs);
-    check_eq(vmread(F_TSC_OFFSET), 0x99aabbcc55667788, "two VMCSs keep apart");
+    check_eq(vmread(VMCS_TSC_OFFSET), 0x99aabbcc55667788, "two VMCSs keep apart");
     vmptrld(vmcs_other);
-    check_eq(vmread(F_TSC_OFFSET), 5, "in both ways");
+    check_eq(vmread(VMCS_TSC_OFFSET), 5, "in both ways");
     vmclear(vmcs_other);
     vmptrld(vmcs);
     vmclear(vmcs);
     vmptrld(vmcs);
-    check_eq(vmread(F_TSC_OFFSET), 0x99aabbcc55667788, "VMCLEAR keeps the fields");
+    check_eq(vmread(VMCS_TSC_OFFSET), 0x99aabbcc55667788, "VMCLEAR keeps the fields");
     bool c, z;
     __asm__ volatile("vmcall" : "=@ccc"(c), "=@ccz"(z) : : "memory");
-    check(RESULT(c, z) == FAIL_VALID && vmread(F_ERROR) == VMERR_VMCALL_IN_ROOT, "VMCALL in root operation");
+    check(RESULT(c, z) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_VMCALL_IN_ROOT, "VMCALL in root operation");
 }
 
 static void entry_errors(void)
 {
     prepare(l2_nothing);
     launched = true;
-    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_VMRESUME_NOT_LAUNCHED, "VMRESUME of a clear VMCS");
+    check(resume() == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_VMRESUME_NOT_LAUNCHED, "VMRESUME of a clear VMCS");
     start(l2_nothing);
     launched = false;
-    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_VMLAUNCH_NOT_CLEAR, "VMLAUNCH of a launched VMCS");
+    check(resume() == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_VMLAUNCH_NOT_CLEAR, "VMLAUNCH of a launched VMCS");
     prepare(l2_nothing);
-    vmwrite(F_PIN, 0);
-    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_CONTROLS,
+    vmwrite(VMCS_PIN_CONTROLS, 0);
+    check(resume() == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_ENTRY_CONTROLS,
           "pin-based controls without the default ones");
     prepare(l2_nothing);
-    vmwrite(F_ENTRY_INTR, INTR_VALID | 1 << INTR_TYPE_SHIFT);
-    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_CONTROLS, "injection of a reserved type");
+    vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | 1 << INTR_TYPE_SHIFT);
+    check(resume() == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_ENTRY_CONTROLS, "injection of a reserved type");
     prepare(l2_nothing);
-    vmwrite(F_HOST_CS, 0);
-    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_HOST_STATE, "null host CS");
+    vmwrite(VMCS_SEGMENT(VMCS_HOST_SELECTOR, SEG_CS), 0);
+    check(resume() == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_ENTRY_HOST_STATE, "null host CS");
     prepare(l2_nothing);
-    vmwrite(F_HOST_CR3, BIT64(60));
-    check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_HOST_STATE, "host CR3 beyond physical memory");
+    vmwrite(VMCS_HOST_CR3, BIT64(60));
+    check(resume() == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_ENTRY_HOST_STATE,
+          "host CR3 beyond physical memory");
     static const struct {
         u32 field;
         u64 value;
         const char *name;
     } guest[] = {
-        {F_RFLAGS, 0, "guest RFLAGS bit 1"},
-        {F_RFLAGS, FLAG_ONE | BIT64(15), "guest RFLAGS bit 15"},
-        {F_RIP, 0x1000000000000, "guest RIP not canonical"},
-        {F_CR3, BIT64(60), "guest CR3 beyond physical memory"},
-        {F_ACTIVITY, 7, "guest activity state 7"},
-        {F_LINK, 0x123, "VMCS link pointer"},
-        {F_GUEST_ATTR + 2 * SEG_TR, SEG_UNUSABLE, "guest TR unusable"},
-        {F_GUEST_ATTR + 2 * SEG_CS, 0xc09b | SEG_L, "guest CS with L and D"},
-        {F_INTERRUPTIBILITY, 3, "blocking by STI and by MOV SS"},
-        {F_PENDING_DEBUG, BIT64(4), "pending debug exceptions, reserved bit"},
+        {VMCS_GUEST_RFLAGS, 0, "guest RFLAGS bit 1"},
+        {VMCS_GUEST_RFLAGS, FLAG_ONE | BIT64(15), "guest RFLAGS bit 15"},
+        {VMCS_GUEST_RIP, 0x1000000000000, "guest RIP not canonical"},
+        {VMCS_GUEST_CR3, BIT64(60), "guest CR3 beyond physical memory"},
+        {VMCS_GUEST_ACTIVITY, 7, "guest activity state 7"},
+        {VMCS_LINK_POINTER, 0x123, "VMCS link pointer"},
+        {VMCS_SEGMENT(VMCS_GUEST_ACCESS_RIGHTS, SEG_TR), SEG_UNUSABLE, "guest TR unusable"},
+        {VMCS_SEGMENT(VMCS_GUEST_ACCESS_RIGHTS, SEG_CS), 0xc09b | SEG_L, "guest CS with L and D"},
+        {VMCS_GUEST_INTERRUPTIBILITY, 3, "blocking by STI and by MOV SS"},
+        {VMCS_GUEST_PENDING_DEBUG, BIT64(4), "pending debug exceptions, reserved bit"},
     };
     for (unsigned i = 0; i < ARRAY_LEN(guest); i++) {
         prepare(l2_nothing);
         vmwrite(guest[i].field, guest[i].value);
         int r = resume();
-        check(r == OK && vmread(F_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_GUEST_STATE), guest[i].name);
+        check(r == OK && vmread(VMCS_EXIT_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_GUEST_STATE),
+              guest[i].name);
     }
     start(l2_nothing);
     exits(EXIT_VMCALL, l2_nothing_at, 0, "and a good VMCS runs");
@@ -158,8 +162,8 @@ static void basics(void)
 {
     start(l2_nothing);
     exits(EXIT_VMCALL, l2_nothing_at, 0, "VMLAUNCH and VMCALL");
-    check_eq(vmread(F_INSN_LEN), 3, "instruction length");
-    vmwrite(F_RIP, (u64)l2_registers);
+    check_eq(vmread(VMCS_EXIT_INSN_LENGTH), 3, "instruction length");
+    vmwrite(VMCS_GUEST_RIP, (u64)l2_registers);
     regs.r15 = 7;
     resume();
     check(regs.rcx == 0x11 && regs.rbx == 0x22 && regs.r15 == 8 && regs.rax == 0x55, "VMRESUME and general registers");
@@ -183,9 +187,9 @@ static void basics(void)
     start_proc(l2_rdpmc, PROC_RDPMC_EXITING);
     exits(EXIT_RDPMC, l2_rdpmc_at, 0, "RDPMC");
     start(l2_vmread);
-    check_eq(vmread(F_REASON), EXIT_VMREAD, "VMREAD in L2");
+    check_eq(vmread(VMCS_EXIT_REASON), EXIT_VMREAD, "VMREAD in L2");
     start(l2_shutdown);
-    check_eq(vmread(F_REASON), EXIT_TRIPLE_FAULT, "triple fault");
+    check_eq(vmread(VMCS_EXIT_REASON), EXIT_TRIPLE_FAULT, "triple fault");
 }
 
 static void bitmaps(void)
@@ -193,29 +197,29 @@ static void bitmaps(void)
     start_proc(l2_rdmsr, 0);
     exits(EXIT_RDMSR, l2_rdmsr_at, 0, "RDMSR without a bitmap");
     prepare(l2_rdmsr);
-    vmwrite(F_PROC, proc_base | PROC_MSR_BITMAPS);
-    vmwrite(F_MSR_BITMAP, (u64)msr_bitmap);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_MSR_BITMAPS);
+    vmwrite(VMCS_MSR_BITMAP, (u64)msr_bitmap);
     msr_bitmap[0xc00 + 0x82 / 8] = 1 << 0x82 % 8;
     resume();
     exits(EXIT_VMCALL, l2_rdmsr_after, 0, "RDMSR with a clear bit");
     prepare(l2_wrmsr);
-    vmwrite(F_PROC, proc_base | PROC_MSR_BITMAPS);
-    vmwrite(F_MSR_BITMAP, (u64)msr_bitmap);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_MSR_BITMAPS);
+    vmwrite(VMCS_MSR_BITMAP, (u64)msr_bitmap);
     resume();
     exits(EXIT_WRMSR, l2_wrmsr_at, 0, "WRMSR with a set bit");
     start_proc(l2_out, PROC_UNCONDITIONAL_IO);
     exits(EXIT_IO, l2_out_at, 0x800040, "OUT to an immediate port");
     prepare(l2_in_dx);
-    vmwrite(F_PROC, proc_base | PROC_IO_BITMAPS);
-    vmwrite(F_IO_A, (u64)io_bitmaps);
-    vmwrite(F_IO_B, (u64)io_bitmaps + 4096);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_IO_BITMAPS);
+    vmwrite(VMCS_IO_BITMAP_A, (u64)io_bitmaps);
+    vmwrite(VMCS_IO_BITMAP_B, (u64)io_bitmaps + 4096);
     io_bitmaps[0xe1 / 8] = 2;
     resume();
     exits(EXIT_IO, l2_in_dx_at, 0xe00009, "IN of a word whose second port has a bit");
     prepare(l2_out);
-    vmwrite(F_PROC, proc_base | PROC_IO_BITMAPS);
-    vmwrite(F_IO_A, (u64)io_bitmaps);
-    vmwrite(F_IO_B, (u64)io_bitmaps + 4096);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_IO_BITMAPS);
+    vmwrite(VMCS_IO_BITMAP_A, (u64)io_bitmaps);
+    vmwrite(VMCS_IO_BITMAP_B, (u64)io_bitmaps + 4096);
     resume();
     exits(EXIT_VMCALL, l2_out_after, 0, "OUT of a port without a bit");
     start_proc(l2_outs, PROC_UNCONDITIONAL_IO);
@@ -229,29 +233,29 @@ static void registers(void)
     start_proc(l2_write_cr3, PROC_CR3_LOAD_EXITING);
     exits(EXIT_CR_ACCESS, l2_write_cr3_at, 0xa03, "MOV to CR3");
     prepare(l2_read_cr0);
-    vmwrite(F_CR0_MASK, CR0_TS | CR0_NE);
-    vmwrite(F_CR0_SHADOW, CR0_TS);
+    vmwrite(VMCS_CR0_MASK, CR0_TS | CR0_NE);
+    vmwrite(VMCS_CR0_READ_SHADOW, CR0_TS);
     resume();
     check_eq(regs.r9, (read_cr0() | CR0_TS) & ~CR0_NE, "CR0 read shadow");
     prepare(l2_write_cr0_ts);
-    vmwrite(F_CR0_MASK, CR0_TS);
-    vmwrite(F_CR0_SHADOW, 0);
+    vmwrite(VMCS_CR0_MASK, CR0_TS);
+    vmwrite(VMCS_CR0_READ_SHADOW, 0);
     resume();
     exits(EXIT_CR_ACCESS, l2_write_cr0_ts_at, 0xa00, "MOV to CR0 that differs from the shadow");
     prepare(l2_write_cr0_ts);
-    vmwrite(F_CR0_MASK, CR0_TS);
-    vmwrite(F_CR0_SHADOW, CR0_TS);
+    vmwrite(VMCS_CR0_MASK, CR0_TS);
+    vmwrite(VMCS_CR0_READ_SHADOW, CR0_TS);
     resume();
     exits(EXIT_VMCALL, l2_write_cr0_ts_after, 0, "and one that does not");
-    check(!(vmread(F_CR0) & CR0_TS), "leaves host-owned bits");
+    check(!(vmread(VMCS_GUEST_CR0) & CR0_TS), "leaves host-owned bits");
     prepare(l2_clts);
-    vmwrite(F_CR0_MASK, CR0_TS);
-    vmwrite(F_CR0_SHADOW, CR0_TS);
+    vmwrite(VMCS_CR0_MASK, CR0_TS);
+    vmwrite(VMCS_CR0_READ_SHADOW, CR0_TS);
     resume();
     exits(EXIT_CR_ACCESS, l2_clts_at, 0x20, "CLTS");
     prepare(l2_lmsw);
-    vmwrite(F_CR0_MASK, CR0_TS);
-    vmwrite(F_CR0_SHADOW, 0);
+    vmwrite(VMCS_CR0_MASK, CR0_TS);
+    vmwrite(VMCS_CR0_READ_SHADOW, 0);
     resume();
     exits(EXIT_CR_ACCESS, l2_lmsw_at, 0x90030, "LMSW");
     start_proc(l2_dr, PROC_MOV_DR_EXITING);
@@ -261,7 +265,7 @@ static void registers(void)
 static void exception(void (*fn)(void), u8 vector)
 {
     prepare(fn);
-    vmwrite(F_EXCEPTIONS, BIT(vector));
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(vector));
     resume();
 }
 
@@ -275,13 +279,14 @@ static void exceptions(void)
         exits(EXIT_EXCEPTION_NMI, l2_rdpid_at, 0, "RDPID without enable RDTSCP is #UD");
         exception(l2_ud, EXC_UD);
     }
-    check_eq(vmread(F_INTR), fault | EXC_UD, "its interruption information");
+    check_eq(vmread(VMCS_EXIT_INTR_INFO), fault | EXC_UD, "its interruption information");
     exception(l2_gp, EXC_GP);
-    check_eq(vmread(F_INTR), fault | INTR_ERROR_VALID | EXC_GP, "#GP");
-    check_eq(vmread(F_INTR_ERROR), 0x1000, "its error code");
+    check_eq(vmread(VMCS_EXIT_INTR_INFO), fault | INTR_ERROR_VALID | EXC_GP, "#GP");
+    check_eq(vmread(VMCS_EXIT_INTR_ERROR_CODE), 0x1000, "its error code");
     exception(l2_bp, EXC_BP);
     exits(EXIT_EXCEPTION_NMI, l2_bp_at, 0, "#BP has RIP at INT3");
-    check(vmread(F_INTR) == (INTR_VALID | 6 << INTR_TYPE_SHIFT | EXC_BP) && vmread(F_INSN_LEN) == 1,
+    check(vmread(VMCS_EXIT_INTR_INFO) == (INTR_VALID | 6 << INTR_TYPE_SHIFT | EXC_BP) &&
+              vmread(VMCS_EXIT_INSN_LENGTH) == 1,
           "as a software exception");
     exception(l2_pf, EXC_PF);
     exits(EXIT_EXCEPTION_NMI, l2_pf_at, 0x8000000008, "#PF has the address as qualification");
@@ -306,11 +311,11 @@ static void inject(u32 info, u32 error, u32 len)
 {
     prepare(l2_nothing);
     taken = 0;
-    vmwrite(F_ENTRY_INTR, info);
-    vmwrite(F_ENTRY_ERROR, error);
-    vmwrite(F_ENTRY_LEN, len);
+    vmwrite(VMCS_ENTRY_INTR_INFO, info);
+    vmwrite(VMCS_ENTRY_ERROR_CODE, error);
+    vmwrite(VMCS_ENTRY_INSN_LENGTH, len);
     if (INTR_TYPE(info) == 0)
-        vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
+        vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
     resume();
 }
 
@@ -323,7 +328,7 @@ static void injection(void)
     on_vector(0x21, on_event);
     inject(INTR_VALID | INTR_ERROR_VALID | 3 << INTR_TYPE_SHIFT | EXC_GP, 0x1234, 0);
     check(taken == 1 && taken_error == 0x1234 && taken_rip == (u64)l2_nothing, "inject #GP with an error code");
-    check(!(vmread(F_ENTRY_INTR) & INTR_VALID), "the valid bit is cleared");
+    check(!(vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID), "the valid bit is cleared");
     inject(INTR_VALID | 0x21, 0, 0);
     check(taken == 1 && taken_vector == 0x21 && taken_rip == (u64)l2_nothing, "inject an interrupt");
     inject(INTR_VALID | 2 << INTR_TYPE_SHIFT | EXC_NMI, 0, 0);
@@ -334,23 +339,24 @@ static void injection(void)
     check(taken == 1 && taken_rip == (u64)l2_nothing + 1, "inject INT3 with its length");
 
     prepare(l2_nothing);
-    vmwrite(F_IDTR, 0x8000000000);
-    vmwrite(F_EXCEPTIONS, BIT(EXC_PF));
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
-    vmwrite(F_ENTRY_INTR, INTR_VALID | 0x21);
+    vmwrite(VMCS_GUEST_IDTR_BASE, 0x8000000000);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_PF));
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
+    vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | 0x21);
     resume();
     exits(EXIT_EXCEPTION_NMI, (const u8 *)l2_nothing, 0x8000000210, "an injected interrupt whose delivery faults");
-    check_eq(vmread(F_IDT), INTR_VALID | 0x21, "is in the IDT-vectoring information");
+    check_eq(vmread(VMCS_IDT_VECTORING_INFO), INTR_VALID | 0x21, "is in the IDT-vectoring information");
     prepare(l2_int);
-    vmwrite(F_IDTR, 0x8000000000);
-    vmwrite(F_EXCEPTIONS, BIT(EXC_PF));
+    vmwrite(VMCS_GUEST_IDTR_BASE, 0x8000000000);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_PF));
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_int_at, 0x8000000200, "INT n whose delivery faults");
-    check(vmread(F_IDT) == (INTR_VALID | 4 << INTR_TYPE_SHIFT | 0x20) && vmread(F_INSN_LEN) == 2,
+    check(vmread(VMCS_IDT_VECTORING_INFO) == (INTR_VALID | 4 << INTR_TYPE_SHIFT | 0x20) &&
+              vmread(VMCS_EXIT_INSN_LENGTH) == 2,
           "and its vectoring information");
     prepare(l2_pf);
-    vmwrite(F_IDTR, 0x8000000000);
-    vmwrite(F_EXCEPTIONS, BIT(EXC_DF));
+    vmwrite(VMCS_GUEST_IDTR_BASE, 0x8000000000);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DF));
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_pf_at, 0, "#PF whose gate faults is an intercepted #DF");
     on_vector(EXC_GP, NULL);
@@ -363,49 +369,50 @@ static void interrupts(void)
     on_vector(0x40, on_interrupt);
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x40);
     prepare(l2_spin);
-    vmwrite(F_PIN, vmread(F_PIN) | PIN_EXTINT_EXITING);
+    vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_EXTINT_EXITING);
     taken = 0;
     resume();
-    check(vmread(F_REASON) == EXIT_EXTINT && !taken, "external-interrupt exiting");
+    check(vmread(VMCS_EXIT_REASON) == EXIT_EXTINT && !taken, "external-interrupt exiting");
     sti();
     cli();
     check(taken == 1, "the interrupt stays pending");
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x40);
     prepare(l2_spin);
-    vmwrite(F_PIN, vmread(F_PIN) | PIN_EXTINT_EXITING);
-    vmwrite(F_EXIT, vmread(F_EXIT) | EXITC_ACK_INTERRUPT);
+    vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_EXTINT_EXITING);
+    vmwrite(VMCS_EXIT_CONTROLS, vmread(VMCS_EXIT_CONTROLS) | EXITC_ACK_INTERRUPT);
     resume();
-    check(vmread(F_REASON) == EXIT_EXTINT && vmread(F_INTR) == (INTR_VALID | 0x40), "acknowledge interrupt on exit");
+    check(vmread(VMCS_EXIT_REASON) == EXIT_EXTINT && vmread(VMCS_EXIT_INTR_INFO) == (INTR_VALID | 0x40),
+          "acknowledge interrupt on exit");
     apic_write(APIC_EOI, 0);
     start_proc(l2_nothing, PROC_INTERRUPT_WINDOW);
     exits(EXIT_VMCALL, l2_nothing_at, 0, "no interrupt window with IF 0");
     prepare(l2_nothing);
-    vmwrite(F_PROC, proc_base | PROC_INTERRUPT_WINDOW);
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_INTERRUPT_WINDOW);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
     resume();
     exits(EXIT_INTERRUPT_WINDOW, (const u8 *)l2_nothing, 0, "interrupt window at entry");
     start_proc(l2_sti, PROC_INTERRUPT_WINDOW);
     exits(EXIT_INTERRUPT_WINDOW, l2_sti_after + 1, 0, "interrupt window after STI's shadow");
     start_proc(l2_sti_hlt, PROC_HLT_EXITING);
-    check_eq(vmread(F_INTERRUPTIBILITY), INTERRUPTIBILITY_STI, "blocking by STI is saved");
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), INTERRUPTIBILITY_STI, "blocking by STI is saved");
     taken = 0;
     prepare(l2_nmi);
-    vmwrite(F_PIN, vmread(F_PIN) | PIN_NMI_EXITING);
+    vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_NMI_EXITING);
     resume();
-    check(vmread(F_REASON) == EXIT_EXCEPTION_NMI && vmread(F_INTR) == (INTR_VALID | 2 << INTR_TYPE_SHIFT | EXC_NMI) &&
-              !taken,
+    check(vmread(VMCS_EXIT_REASON) == EXIT_EXCEPTION_NMI &&
+              vmread(VMCS_EXIT_INTR_INFO) == (INTR_VALID | 2 << INTR_TYPE_SHIFT | EXC_NMI) && !taken,
           "NMI exiting");
     __asm__ volatile("int $0x20"); /* its IRET unblocks NMIs */
     if (pin_may & PIN_VIRTUAL_NMIS) {
         prepare(l2_nothing);
-        vmwrite(F_PIN, vmread(F_PIN) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
-        vmwrite(F_PROC, proc_base | PROC_NMI_WINDOW);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
+        vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_NMI_WINDOW);
         resume();
         exits(EXIT_NMI_WINDOW, (const u8 *)l2_nothing, 0, "NMI window");
         prepare(l2_nothing);
-        vmwrite(F_PIN, vmread(F_PIN) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
-        vmwrite(F_PROC, proc_base | PROC_NMI_WINDOW);
-        vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
+        vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_NMI_WINDOW);
+        vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
         resume();
         exits(EXIT_VMCALL, l2_nothing_at, 0, "no NMI window while NMIs are blocked");
     } else {
@@ -423,13 +430,13 @@ static void interrupts(void)
     }
     if (pin_may & PIN_PREEMPTION_TIMER) {
         prepare(l2_spin);
-        vmwrite(F_PIN, vmread(F_PIN) | PIN_PREEMPTION_TIMER);
-        vmwrite(F_PREEMPTION, 1000);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
+        vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 1000);
         resume();
         exits(EXIT_PREEMPTION_TIMER, l2_spin_at, 0, "preemption timer");
         prepare(l2_spin);
-        vmwrite(F_PIN, vmread(F_PIN) | PIN_PREEMPTION_TIMER);
-        vmwrite(F_PREEMPTION, 0);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
+        vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 0);
         resume();
         exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_spin, 0, "preemption timer of 0");
     } else {
@@ -449,15 +456,15 @@ static void violation(void (*fn)(void), u64 set, u64 clear, u64 reason, u64 qual
     resume();
     *e = old;
     invept(2, 0);
-    bool good = vmread(F_REASON) == reason && vmread(F_PHYSICAL) == (u64)scratch;
+    bool good = vmread(VMCS_EXIT_REASON) == reason && vmread(VMCS_GUEST_PHYSICAL) == (u64)scratch;
     if (reason == EXIT_EPT_VIOLATION)
-        good &= (vmread(F_QUALIFICATION) & 0x1ff) == qualification;
+        good &= (vmread(VMCS_EXIT_QUALIFICATION) & 0x1ff) == qualification;
     check(good, name);
     if (!good) {
         print("# reason ");
-        print_hex(vmread(F_REASON));
+        print_hex(vmread(VMCS_EXIT_REASON));
         print(" qualification ");
-        print_hex(vmread(F_QUALIFICATION));
+        print_hex(vmread(VMCS_EXIT_QUALIFICATION));
         print("\n");
     }
 }
@@ -478,8 +485,8 @@ static void read_only_table(u64 flags, const char *name, bool passes)
     if (passes)
         exits(EXIT_VMCALL, l2_read_after, 0, name);
     else
-        check(vmread(F_REASON) == EXIT_EPT_VIOLATION && (vmread(F_QUALIFICATION) & 0x1ff) == 0xab &&
-                  vmread(F_PHYSICAL) == (u64)entry,
+        check(vmread(VMCS_EXIT_REASON) == EXIT_EPT_VIOLATION && (vmread(VMCS_EXIT_QUALIFICATION) & 0x1ff) == 0xab &&
+                  vmread(VMCS_GUEST_PHYSICAL) == (u64)entry,
               name);
 }
 
@@ -498,22 +505,22 @@ static void extended_page_tables(void)
     u64 page = (u64)scratch;
     *(u8 *)scratch = 0xc3;
     violation(l2_read, 0, 7, EXIT_EPT_VIOLATION, 0x181, "EPT violation of a read");
-    check_eq(vmread(F_LINEAR), page, "has the linear address");
+    check_eq(vmread(VMCS_GUEST_LINEAR), page, "has the linear address");
     violation(l2_write, 0, EPT_W, EXIT_EPT_VIOLATION, 0x1aa, "EPT violation of a write");
     violation(l2_call, 0, EPT_X, EXIT_EPT_VIOLATION, 0x19c, "EPT violation of a fetch");
     violation(l2_pop, 0, EPT_W, EXIT_EPT_VIOLATION, 0x1aa, "EPT violation of the write of a POP");
-    check_eq(vmread(F_RSP), (u64)(l2_stack + sizeof l2_stack - 8), "leaves RSP as it was");
+    check_eq(vmread(VMCS_GUEST_RSP), (u64)(l2_stack + sizeof l2_stack - 8), "leaves RSP as it was");
     violation(l2_read, 0, EPT_R, EXIT_EPT_MISCONFIG, 0, "write without read is a misconfiguration");
     violation(l2_read, 2 << 3, 4 << 3, EXIT_EPT_MISCONFIG, 0, "memory type 2 is a misconfiguration");
     u64 *e = pte_of(ept, (u64)pml4, 1), old = *e;
     *e = 0;
     invept(2, 0);
     start(l2_nothing);
-    u64 q = vmread(F_QUALIFICATION);
+    u64 q = vmread(VMCS_EXIT_QUALIFICATION);
     *e = old;
     invept(2, 0);
-    check(vmread(F_REASON) == EXIT_EPT_VIOLATION && (q & 0x180) == 0x80 &&
-              (vmread(F_PHYSICAL) & ~0xfffull) == (u64)pml4,
+    check(vmread(VMCS_EXIT_REASON) == EXIT_EPT_VIOLATION && (q & 0x180) == 0x80 &&
+              (vmread(VMCS_GUEST_PHYSICAL) & ~0xfffull) == (u64)pml4,
           "EPT violation of a guest page table");
     paging_structures();
     if (rdmsr(MSR_VMX_EPT_VPID_CAP) & EPT_CAP_AD) {
@@ -521,13 +528,13 @@ static void extended_page_tables(void)
         *e &= ~(EPT_A | EPT_D);
         invept(2, 0);
         prepare(l2_read);
-        vmwrite(F_EPTP, vmread(F_EPTP) | EPTP_AD);
+        vmwrite(VMCS_EPTP, vmread(VMCS_EPTP) | EPTP_AD);
         regs.rdi = page;
         resume();
         __asm__ volatile("" : : : "memory");
         check((*e & (EPT_A | EPT_D)) == EPT_A, "a read sets EPT's accessed flag");
         prepare(l2_write);
-        vmwrite(F_EPTP, vmread(F_EPTP) | EPTP_AD);
+        vmwrite(VMCS_EPTP, vmread(VMCS_EPTP) | EPTP_AD);
         regs.rdi = page;
         resume();
         __asm__ volatile("" : : : "memory");
@@ -546,20 +553,20 @@ static void extended_page_tables(void)
     resume();
     check_eq(regs.rax, 0xaaa, "first frame");
     *e = (u64)other | 0x37;
-    check_eq(invept(1, vmread(F_EPTP)), OK, "INVEPT of one context");
+    check_eq(invept(1, vmread(VMCS_EPTP)), OK, "INVEPT of one context");
     prepare(l2_read);
     regs.rdi = page;
     resume();
     check_eq(regs.rax, 0xbbb, "second frame");
     *e = old;
     invept(2, 0);
-    check(invept(7, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_INVALID_OPERAND, "INVEPT of an unknown type");
+    check(invept(7, 0) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_INVALID_OPERAND, "INVEPT of an unknown type");
     if (proc2_may & PROC2_VPID) {
         prepare(l2_read);
-        vmwrite(F_PROC2, PROC2_EPT | PROC2_VPID);
-        vmwrite(F_VPID, 0);
-        check(resume() == FAIL_VALID && vmread(F_ERROR) == VMERR_ENTRY_CONTROLS, "VPID 0");
-        check(invvpid(1, 0, 0) == FAIL_VALID && vmread(F_ERROR) == VMERR_INVALID_OPERAND, "INVVPID of VPID 0");
+        vmwrite(VMCS_PROC2_CONTROLS, PROC2_EPT | PROC2_VPID);
+        vmwrite(VMCS_VPID, 0);
+        check(resume() == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_ENTRY_CONTROLS, "VPID 0");
+        check(invvpid(1, 0, 0) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_INVALID_OPERAND, "INVVPID of VPID 0");
         u64 la = 0x8000000000;
         map_page(la, (u64)scratch, PTE_P | PTE_W);
         static const char *const name[] = {"INVVPID of an address", "INVVPID of a VPID", "INVVPID of all"};
@@ -567,14 +574,14 @@ static void extended_page_tables(void)
             map_page(la, (u64)scratch, PTE_P | PTE_W);
             invvpid(2, 0, 0);
             prepare(l2_read);
-            vmwrite(F_PROC2, PROC2_EPT | PROC2_VPID);
-            vmwrite(F_VPID, 5);
+            vmwrite(VMCS_PROC2_CONTROLS, PROC2_EPT | PROC2_VPID);
+            vmwrite(VMCS_VPID, 5);
             regs.rdi = la;
             resume();
             bool first = regs.rax == 0xaaa;
             map_page(la, (u64)other, PTE_P | PTE_W);
             invvpid(type, 5, la);
-            vmwrite(F_RIP, (u64)l2_read);
+            vmwrite(VMCS_GUEST_RIP, (u64)l2_read);
             resume();
             check(first && regs.rax == 0xbbb, name[type]);
         }
@@ -596,29 +603,31 @@ static void msr_lists(void)
     back[0].msr = MSR_LSTAR;
     back[0].value = 0x5678;
     prepare(l2_nothing);
-    vmwrite(F_ENTRY_LOAD, (u64)load);
-    vmwrite(F_ENTRY_LOAD_COUNT, 1);
-    vmwrite(F_EXIT_STORE, (u64)store);
-    vmwrite(F_EXIT_STORE_COUNT, 1);
-    vmwrite(F_EXIT_LOAD, (u64)back);
-    vmwrite(F_EXIT_LOAD_COUNT, 1);
+    vmwrite(VMCS_ENTRY_MSR_LOAD, (u64)load);
+    vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 1);
+    vmwrite(VMCS_EXIT_MSR_STORE, (u64)store);
+    vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 1);
+    vmwrite(VMCS_EXIT_MSR_LOAD, (u64)back);
+    vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 1);
     resume();
     __asm__ volatile("" : : : "memory");
     check(store[0].value == 0x1234 && rdmsr(MSR_LSTAR) == 0x5678, "MSRs are loaded, stored and loaded");
     wrmsr(MSR_LSTAR, old);
-    load[1].msr = 0xc0000100; /* FS_BASE may not be in a list */
+    load[1].msr = MSR_FS_BASE; /* which may not be in a list */
     prepare(l2_nothing);
-    vmwrite(F_ENTRY_LOAD, (u64)load);
-    vmwrite(F_ENTRY_LOAD_COUNT, 2);
+    vmwrite(VMCS_ENTRY_MSR_LOAD, (u64)load);
+    vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 2);
     resume();
-    check(vmread(F_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_MSR_LOAD) && vmread(F_QUALIFICATION) == 2,
+    check(vmread(VMCS_EXIT_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_MSR_LOAD) &&
+              vmread(VMCS_EXIT_QUALIFICATION) == 2,
           "a bad entry fails the VM entry and is numbered");
     load[0].msr = load[0].value = 0; /* P5_MC_ADDR can only be read */
     prepare(l2_nothing);
-    vmwrite(F_ENTRY_LOAD, (u64)load);
-    vmwrite(F_ENTRY_LOAD_COUNT, 1);
+    vmwrite(VMCS_ENTRY_MSR_LOAD, (u64)load);
+    vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 1);
     resume();
-    check(vmread(F_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_MSR_LOAD) && vmread(F_QUALIFICATION) == 1,
+    check(vmread(VMCS_EXIT_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_MSR_LOAD) &&
+              vmread(VMCS_EXIT_QUALIFICATION) == 1,
           "a read-only MSR is such an entry");
     wrmsr(MSR_LSTAR, old);
 }
@@ -626,8 +635,8 @@ static void msr_lists(void)
 static void time(void)
 {
     prepare(l2_rdtsc);
-    vmwrite(F_PROC, proc_base | PROC_TSC_OFFSETTING);
-    vmwrite(F_TSC_OFFSET, 1ull << 50);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_TSC_OFFSETTING);
+    vmwrite(VMCS_TSC_OFFSET, 1ull << 50);
     u64 before = rdtsc();
     resume();
     u64 seen = (regs.rdx << 32 | (u32)regs.rax) - (1ull << 50), after = rdtsc();
@@ -638,7 +647,7 @@ static void time(void)
     resume();
     u64 begin = rdtsc();
     for (u64 i = 0; i < rounds; i++) {
-        vmwrite(F_RIP, (u64)l2_cpuid);
+        vmwrite(VMCS_GUEST_RIP, (u64)l2_cpuid);
         run_guest(&regs, false);
     }
     print("# VMRESUME and exit on CPUID, ns: ");
@@ -651,64 +660,65 @@ static void time(void)
 static void halted(u32 activity)
 {
     prepare(l2_nothing);
-    vmwrite(F_ACTIVITY, activity);
+    vmwrite(VMCS_GUEST_ACTIVITY, activity);
 }
 
 static void activity(void)
 {
     halted(GUEST_HLT);
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
-    vmwrite(F_ENTRY_INTR, INTR_VALID | 0x21);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
+    vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | 0x21);
     taken = 0;
     on_vector(0x21, on_interrupt);
     resume();
-    check(vmread(F_REASON) == EXIT_VMCALL && taken == 1, "an interrupt injected in the HLT state ends it");
+    check(vmread(VMCS_EXIT_REASON) == EXIT_VMCALL && taken == 1, "an interrupt injected in the HLT state ends it");
     halted(GUEST_HLT);
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
-    vmwrite(F_PROC, proc_base | PROC_INTERRUPT_WINDOW);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_INTERRUPT_WINDOW);
     resume();
     exits(EXIT_INTERRUPT_WINDOW, (const u8 *)l2_nothing, 0, "interrupt window in the HLT state");
     if (pin_may & PIN_PREEMPTION_TIMER) {
         halted(GUEST_HLT);
-        vmwrite(F_PIN, vmread(F_PIN) | PIN_PREEMPTION_TIMER);
-        vmwrite(F_PREEMPTION, 1000);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
+        vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 1000);
         resume();
         exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_nothing, 0, "preemption timer in the HLT state");
-        check_eq(vmread(F_ACTIVITY), GUEST_HLT, "which is saved");
+        check_eq(vmread(VMCS_GUEST_ACTIVITY), GUEST_HLT, "which is saved");
         halted(GUEST_SHUTDOWN);
-        vmwrite(F_PIN, vmread(F_PIN) | PIN_PREEMPTION_TIMER);
-        vmwrite(F_PREEMPTION, 1000);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
+        vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 1000);
         resume();
         exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_nothing, 0, "and in the shutdown state");
-        check_eq(vmread(F_ACTIVITY), GUEST_SHUTDOWN, "which is saved too");
+        check_eq(vmread(VMCS_GUEST_ACTIVITY), GUEST_SHUTDOWN, "which is saved too");
     }
 }
 
 static void pending_debug(void)
 {
     prepare(l2_nops);
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
-    vmwrite(F_PENDING_DEBUG, PENDING_DBG_BS);
-    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_BS);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
     resume();
     exits(EXIT_EXCEPTION_NMI, (const u8 *)l2_nops, DR6_BS, "a pending single step comes before the first instruction");
     prepare(l2_nops);
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
-    vmwrite(F_PENDING_DEBUG, PENDING_DBG_BS);
-    vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
-    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_BS);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS, "under blocking by MOV SS after it");
     prepare(l2_nops);
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
-    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS, "TF alone after it too");
     prepare(l2_cpuid);
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
-    vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
     resume();
-    check(vmread(F_REASON) == (BIT(31) | EXIT_ENTRY_GUEST_STATE), "TF under blocking by MOV SS needs the pending step");
+    check(vmread(VMCS_EXIT_REASON) == (BIT(31) | EXIT_ENTRY_GUEST_STATE),
+          "TF under blocking by MOV SS needs the pending step");
 }
 
 static void shadow_vmcs(void)
@@ -717,35 +727,36 @@ static void shadow_vmcs(void)
         skip("shadow VMCS", "not there");
         return;
     }
-    u32 revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+    u32 revision = VMX_BASIC_REVISION(rdmsr(MSR_VMX_BASIC));
     fill(vmcs_other, 0, sizeof vmcs_other);
     *(u32 *)(void *)vmcs_other = revision | BIT(31);
     vmclear(vmcs_other);
     vmptrld(vmcs_other);
-    vmwrite(F_CR3, 0x123000);
+    vmwrite(VMCS_GUEST_CR3, 0x123000);
     vmclear(vmcs_other);
     prepare(l2_vmread);
-    vmwrite(F_PROC2, PROC2_EPT | PROC2_SHADOW_VMCS);
-    vmwrite(0x2026, (u64)msr_bitmap);
-    vmwrite(0x2028, (u64)msr_bitmap);
+    vmwrite(VMCS_PROC2_CONTROLS, PROC2_EPT | PROC2_SHADOW_VMCS);
+    vmwrite(VMCS_VMREAD_BITMAP, (u64)msr_bitmap);
+    vmwrite(VMCS_VMWRITE_BITMAP, (u64)msr_bitmap);
     fill(msr_bitmap, 0, sizeof msr_bitmap);
-    vmwrite(F_LINK, (u64)vmcs_other);
-    regs.rax = F_CR3;
+    vmwrite(VMCS_LINK_POINTER, (u64)vmcs_other);
+    regs.rax = VMCS_GUEST_CR3;
     resume();
     exits(EXIT_VMCALL, l2_vmread_after, 0, "VMREAD of a shadow VMCS does not exit");
     check_eq(regs.rbx, 0x123000, "and reads it");
-    msr_bitmap[F_CR3 / 8] = 1 << F_CR3 % 8;
-    vmwrite(F_RIP, (u64)l2_vmread);
-    regs.rax = F_CR3;
+    msr_bitmap[VMCS_GUEST_CR3 / 8] = 1 << VMCS_GUEST_CR3 % 8;
+    vmwrite(VMCS_GUEST_RIP, (u64)l2_vmread);
+    regs.rax = VMCS_GUEST_CR3;
     resume();
     exits(EXIT_VMREAD, l2_vmread_at, 0, "with its bit in the bitmap it does");
     fill(msr_bitmap, 0, sizeof msr_bitmap);
-    vmwrite(F_RIP, (u64)l2_vmread);
-    vmwrite(F_ERROR, 0);
+    vmwrite(VMCS_GUEST_RIP, (u64)l2_vmread);
+    vmwrite(VMCS_INSN_ERROR, 0);
     regs.rax = 0x7ffe;
     resume();
     exits(EXIT_VMCALL, l2_vmread_after, 0, "nor does VMREAD of no field");
-    check(vmread(F_RFLAGS) & FLAG_ZF && vmread(F_ERROR) == VMERR_UNSUPPORTED_FIELD, "the current VMCS has its error");
+    check(vmread(VMCS_GUEST_RFLAGS) & FLAG_ZF && vmread(VMCS_INSN_ERROR) == VMERR_UNSUPPORTED_FIELD,
+          "the current VMCS has its error");
     vmclear(vmcs_other);
     *(u32 *)(void *)vmcs_other = revision;
 }

@@ -5,9 +5,6 @@
  */
 #include "vmx.h"
 
-#define MSR_EFER 0xc0000080u
-#define PDPTE0 0x280au
-
 L2(l2_nothing, "", "vmcall", "");
 L2(l2_nops, "", "nop", "nop; nop");
 L2(l2_sti, "", "sti", "sti; nop; cli");
@@ -43,11 +40,11 @@ static u64 handler(u8 vector)
 static void prepare_window(void (*fn)(void), u32 window)
 {
     prepare(fn);
-    vmwrite(F_PROC, proc_base | window);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | window);
     if (window == PROC_NMI_WINDOW)
-        vmwrite(F_PIN, vmread(F_PIN) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
     else
-        vmwrite(F_RFLAGS, FLAG_ONE | FLAG_IF);
+        vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
     taken = 0;
 }
 
@@ -58,24 +55,24 @@ static void nmi_windows(void)
         return;
     }
     prepare_window(l2_nops, PROC_NMI_WINDOW);
-    vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
     resume();
     exits(EXIT_NMI_WINDOW, l2_nops_after, 0, "NMI window after blocking by MOV SS");
     prepare_window(l2_nops, PROC_NMI_WINDOW);
-    vmwrite(F_ENTRY_INTR, INJECT_DB);
+    vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_DB);
     resume();
     exits(EXIT_NMI_WINDOW, (const u8 *)handler(EXC_DB), 0, "NMI window behind an injected exception");
-    vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
     resume();
     exits(EXIT_NMI_WINDOW, l2_nops_at, 0, "NMI window after the IRET that unblocks NMIs");
     check_eq(taken, 1, "whose handler has run");
     prepare_window(l2_nops, PROC_NMI_WINDOW);
-    vmwrite(F_ACTIVITY, GUEST_HLT);
+    vmwrite(VMCS_GUEST_ACTIVITY, GUEST_HLT);
     resume();
     exits(EXIT_NMI_WINDOW, l2_nops_at, 0, "NMI window in the HLT state");
     prepare_window(l2_nops, PROC_NMI_WINDOW);
-    vmwrite(F_ACTIVITY, GUEST_HLT);
-    vmwrite(F_ENTRY_INTR, INJECT_DB);
+    vmwrite(VMCS_GUEST_ACTIVITY, GUEST_HLT);
+    vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_DB);
     resume();
     exits(EXIT_NMI_WINDOW, (const u8 *)handler(EXC_DB), 0, "and behind an exception injected there");
 }
@@ -85,17 +82,17 @@ static void interrupt_windows(void)
     static const u8 blocking[] = {INTERRUPTIBILITY_MOVSS, INTERRUPTIBILITY_STI};
     for (unsigned i = 0; i < sizeof blocking; i++) {
         prepare_window(l2_nops, PROC_INTERRUPT_WINDOW);
-        vmwrite(F_INTERRUPTIBILITY, blocking[i]);
+        vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocking[i]);
         resume();
         exits(EXIT_INTERRUPT_WINDOW, l2_nops_after, 0, "interrupt window after blocking that VM entry loaded");
     }
     prepare_window(l2_sti, PROC_INTERRUPT_WINDOW);
-    vmwrite(F_RFLAGS, FLAG_ONE);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE);
     resume();
     exits(EXIT_INTERRUPT_WINDOW, l2_sti_after + 1, 0, "a second STI blocks nothing");
     idt[EXC_DB].type |= 1; /* a trap gate leaves IF */
     prepare_window(l2_nops, PROC_INTERRUPT_WINDOW);
-    vmwrite(F_ENTRY_INTR, INJECT_DB);
+    vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_DB);
     resume();
     idt[EXC_DB].type &= (u8)~1;
     exits(EXIT_INTERRUPT_WINDOW, (const u8 *)handler(EXC_DB), 0, "interrupt window behind an injected exception");
@@ -108,20 +105,20 @@ static void trap_flag(void)
         return;
     }
     prepare(l2_out);
-    vmwrite(F_PROC, proc_base | PROC_MONITOR_TRAP);
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_MONITOR_TRAP);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
     resume();
     exits(EXIT_MONITOR_TRAP, l2_out_after, 0, "monitor trap before a single step");
-    check_eq(vmread(F_PENDING_DEBUG), PENDING_DBG_BS, "which is pending");
+    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), PENDING_DBG_BS, "which is pending");
     start_proc(l2_int1, PROC_MONITOR_TRAP);
     exits(EXIT_MONITOR_TRAP, (const u8 *)handler(EXC_DB), 0, "monitor trap behind INT1");
     prepare(l2_bad_cr3);
-    vmwrite(F_PROC, proc_base | PROC_MONITOR_TRAP);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_MONITOR_TRAP);
     regs.rdi = 0xaaaaaaaaaaaaaaaa;
     resume();
     exits(EXIT_MONITOR_TRAP, (const u8 *)handler(EXC_GP), 0, "monitor trap behind the delivery of a fault");
     prepare(l2_nops);
-    vmwrite(F_ENTRY_INTR, INJECT_MTF);
+    vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_MTF);
     resume();
     exits(EXIT_MONITOR_TRAP, l2_nops_at, 0, "an injected monitor trap");
 }
@@ -129,19 +126,19 @@ static void trap_flag(void)
 static void prepare_timer(void (*fn)(void), u32 value)
 {
     prepare(fn);
-    vmwrite(F_PIN, vmread(F_PIN) | PIN_PREEMPTION_TIMER);
-    vmwrite(F_PREEMPTION, value);
+    vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
+    vmwrite(VMCS_GUEST_PREEMPTION_TIMER, value);
     taken = 0;
 }
 
 static bool on_time(void (*fn)(void), u32 value)
 {
     prepare_timer(fn, value);
-    vmwrite(F_PROC, proc_base | PROC_MSR_BITMAPS);
-    vmwrite(F_MSR_BITMAP, (u64)msr_bitmap);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_MSR_BITMAPS);
+    vmwrite(VMCS_MSR_BITMAP, (u64)msr_bitmap);
     resume();
     unsigned shift = rdmsr(MSR_VMX_MISC) & 31;
-    return vmread(F_REASON) == EXIT_PREEMPTION_TIMER && l2_last < ((l2_first >> shift) + value) << shift;
+    return vmread(VMCS_EXIT_REASON) == EXIT_PREEMPTION_TIMER && l2_last < ((l2_first >> shift) + value) << shift;
 }
 
 static void timer(void)
@@ -151,16 +148,16 @@ static void timer(void)
         return;
     }
     prepare_timer(l2_nops, 0);
-    vmwrite(F_ENTRY_INTR, INJECT_DB);
+    vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_DB);
     resume();
     exits(EXIT_PREEMPTION_TIMER, (const u8 *)handler(EXC_DB), 0, "preemption timer of 0 behind an injected exception");
     prepare_timer(l2_nops, 0);
-    vmwrite(F_PENDING_DEBUG, PENDING_DBG_ENABLED_BP | 2);
+    vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_ENABLED_BP | 2);
     resume();
     exits(EXIT_PREEMPTION_TIMER, (const u8 *)handler(EXC_DB), 0, "and behind a pending debug exception");
     prepare_timer(l2_nops, 0);
-    vmwrite(F_PENDING_DEBUG, PENDING_DBG_ENABLED_BP | 2);
-    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_ENABLED_BP | 2);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_nops_at, 2, "which exits first if it is intercepted");
     unsigned good = 0;
@@ -174,24 +171,24 @@ static void debug(void)
 {
     const u64 dr6 = DR6_FIXED | DR6_BS | 0xa;
     prepare(l2_nops);
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
-    vmwrite(F_PENDING_DEBUG, PENDING_DBG_BS | PENDING_DBG_ENABLED_BP | 1);
-    vmwrite(F_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
-    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_BS | PENDING_DBG_ENABLED_BP | 1);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
     write_dr6(dr6);
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS | 1, "a breakpoint held back by MOV SS joins the single step");
-    check_eq(vmread(F_PENDING_DEBUG), 0, "nothing stays pending");
+    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0, "nothing stays pending");
     check_eq(read_dr6(), dr6, "DR6 is as it was");
     write_dr6(DR6_FIXED);
     prepare(l2_sti);
-    vmwrite(F_RFLAGS, FLAG_ONE | FLAG_TF);
-    vmwrite(F_EXCEPTIONS, BIT(EXC_DB));
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_sti_after, DR6_BS, "STI's single step, within its shadow");
-    check_eq(vmread(F_INTERRUPTIBILITY), INTERRUPTIBILITY_STI, "which is saved");
-    check_eq(vmread(F_PENDING_DEBUG), 0, "without a single step that would come again");
-    vmwrite(F_INTERRUPTIBILITY, 0);
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), INTERRUPTIBILITY_STI, "which is saved");
+    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0, "without a single step that would come again");
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_sti_after + 1, DR6_BS, "so the next one is the next instruction's");
 }
@@ -208,21 +205,21 @@ static void page_directory_pointers(void)
     for (unsigned i = 0; i < 4; i++)
         table[i] = (u64)pd[i] | PTE_P;
     prepare(l2_paging_on);
-    vmwrite(F_PROC, vmread(F_PROC) | PROC_MONITOR_TRAP);
-    vmwrite(F_PROC2, PROC2_EPT | PROC2_UNRESTRICTED_GUEST);
-    vmwrite(F_ENTRY, vmread(F_ENTRY) & ~(u64)ENTRYC_IA32E_GUEST);
-    vmwrite(F_GUEST_EFER, rdmsr(MSR_EFER) & ~(u64)(EFER_LME | EFER_LMA));
-    vmwrite(F_GUEST_ATTR + 2 * SEG_CS, 0xc09b);
-    vmwrite(F_CR0, read_cr0() & ~(u64)CR0_PG);
-    vmwrite(F_CR3, (u64)table);
+    vmwrite(VMCS_PROC_CONTROLS, vmread(VMCS_PROC_CONTROLS) | PROC_MONITOR_TRAP);
+    vmwrite(VMCS_PROC2_CONTROLS, PROC2_EPT | PROC2_UNRESTRICTED_GUEST);
+    vmwrite(VMCS_ENTRY_CONTROLS, vmread(VMCS_ENTRY_CONTROLS) & ~(u64)ENTRYC_IA32E_GUEST);
+    vmwrite(VMCS_GUEST_EFER, rdmsr(MSR_EFER) & ~(u64)(EFER_LME | EFER_LMA));
+    vmwrite(VMCS_SEGMENT(VMCS_GUEST_ACCESS_RIGHTS, SEG_CS), 0xc09b);
+    vmwrite(VMCS_GUEST_CR0, read_cr0() & ~(u64)CR0_PG);
+    vmwrite(VMCS_GUEST_CR3, (u64)table);
     regs.rcx = read_cr0();
     resume();
     exits(EXIT_MONITOR_TRAP, l2_paging_on_after, 0, "monitor trap behind the MOV to CR0 that turns PAE paging on");
     bool good = true;
     for (unsigned i = 0; i < 4; i++)
-        good &= vmread(PDPTE0 + 2 * i) == table[i];
+        good &= vmread(VMCS_GUEST_PDPTE0 + 2 * i) == table[i];
     check(good, "the VMCS has the PDPTEs");
-    vmwrite(F_PROC, proc_base);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base);
     fill(table, 0, sizeof table);
     resume();
     exits(EXIT_VMCALL, l2_paging_on_after, 0, "VM entry loads them from there");
@@ -242,24 +239,24 @@ static void wait_stage(u32 s)
 
 static void other_cpu(u32 id)
 {
-    u32 revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+    u32 revision = VMX_BASIC_REVISION(rdmsr(MSR_VMX_BASIC));
     copy(other_region, &revision, 4);
     write_cr4(read_cr4() | CR4_VMXE);
     if (vmxon(other_region) != OK)
         return;
     prepare(l2_nothing);
-    vmwrite(F_ACTIVITY, GUEST_WAIT_SIPI);
+    vmwrite(VMCS_GUEST_ACTIVITY, GUEST_WAIT_SIPI);
     stage = 1;
     resume();
-    sipi_reason = vmread(F_REASON);
-    sipi_vector = vmread(F_QUALIFICATION);
+    sipi_reason = vmread(VMCS_EXIT_REASON);
+    sipi_vector = vmread(VMCS_EXIT_QUALIFICATION);
     stage = 2;
     wait_stage(3); /* an INIT waits now */
     stage = 4;
     wait_stage(5);
     prepare(l2_nothing);
     resume();
-    init_reason = vmread(F_REASON);
+    init_reason = vmread(VMCS_EXIT_REASON);
     vmclear(vmcs);
     stage = 6;
     wait_stage(7); /* and another */
@@ -308,12 +305,12 @@ static void signals(void)
 
 int main(void)
 {
-    if (!(cpuid(1, 0).c & BIT(5)) || (rdmsr(MSR_VMX_BASIC) >> 55 & 1) == 0) {
+    if (!(cpuid(1, 0).c & BIT(5)) || !(rdmsr(MSR_VMX_BASIC) & VMX_BASIC_TRUE_CONTROLS)) {
         skip("VMX", "no VMX");
         return 0;
     }
     write_cr4(read_cr4() | CR4_VMXE);
-    u32 revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+    u32 revision = VMX_BASIC_REVISION(rdmsr(MSR_VMX_BASIC));
     copy(vmxon_region, &revision, 4);
     copy(vmcs, &revision, 4);
     check_eq(vmxon(vmxon_region), OK, "VMXON");

@@ -80,6 +80,7 @@ struct vm;
 struct insn;
 struct vmx;
 struct svm;
+struct rule;
 struct lapic;
 
 #define SPILL_COUNT 4
@@ -174,6 +175,7 @@ struct vcpu {
     const struct nested_ops *nested; /* NULL: no virtualization extensions for the guest */
     struct vmx *vmx;
     struct svm *svm;
+    const struct rule *broken_rule; /* by the last VM entry that failed: rule.h; NULL if none did */
 
     /* -- memory management: see mmu.h -- */
     struct tlb *tlb; /* current context; GS base points at it while the vCPU runs */

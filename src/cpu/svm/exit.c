@@ -6,9 +6,9 @@
  * Source: AMD APM volume 2, "#VMEXIT", "State Saved on Exit", "Intercepts During IDT Event Delivery".
  */
 #include "cpu/core/copy.h"
+#include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
 #include "cpu/core/upcalls.h"
-#include "cpu/core/world.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
 
@@ -198,45 +198,27 @@ enum outcome svm_exit_bytes(struct vcpu *v, u64 code, u64 info1, u64 info2)
     return leave(v, code, info1, info2, 0, &b);
 }
 
-static void broken_rule(struct vcpu *v, const char *rule)
-{
-    const struct cpu_host *host = v->vm->host;
-    v->svm->failed = rule;
-    if (!host->trace)
-        return;
-    static const char *const head = "VMRUN fails: ";
-    char line[256];
-    size_t n = 0;
-    for (const char *p = head; *p; p++)
-        line[n++] = *p;
-    for (const char *p = rule; *p && n < sizeof line - 1; p++)
-        line[n++] = *p;
-    line[n] = 0;
-    vector_save(v);
-    host->trace(host->opaque, v->index, line);
-    vector_restore(v);
-}
-
-void svm_invalid_early(struct vcpu *v, const char *rule)
+/* VMEXIT_INVALID: L1 sees the code, --trace shows the rule. */
+static void store_invalid(struct vcpu *v)
 {
     struct vmcb *m = svm_vmcb(v, v->svm->vmcb);
-    broken_rule(v, rule);
+    rule_trace(v);
     if (m) {
         store_code(m, SVM_EXIT_INVALID, 0, 0, 0);
         code_written(v->vm, v, v->svm->vmcb, sizeof *m);
     }
+}
+
+void svm_invalid_early(struct vcpu *v)
+{
+    store_invalid(v);
     v->gif = false;
     v->dr7 = DR7_FIXED;
     mode_update(v);
 }
 
-enum outcome svm_invalid_late(struct vcpu *v, const char *rule)
+enum outcome svm_invalid_late(struct vcpu *v)
 {
-    struct vmcb *m = svm_vmcb(v, v->svm->vmcb);
-    broken_rule(v, rule);
-    if (m) {
-        store_code(m, SVM_EXIT_INVALID, 0, 0, 0);
-        code_written(v->vm, v, v->svm->vmcb, sizeof *m);
-    }
+    store_invalid(v);
     return load_host(v);
 }

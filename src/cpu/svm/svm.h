@@ -34,7 +34,6 @@ struct svm {
     u16 pause_left;     /* internal copy of PauseFilterCount */
     bool injecting_nmi; /* v->inject is an NMI that must not block NMIs */
     bool probing;       /* svm_exit_bytes: second-stage faults only report */
-    const char *failed; /* the rule that the last failing VMRUN broke, NULL if none did */
 };
 
 #define TSC_RATIO_ONE BIT64(32)
@@ -44,8 +43,8 @@ static inline bool svm_intercepted(const struct svm *s, unsigned exit_code)
     return s->control.intercept[exit_code / 32] & BIT(exit_code % 32);
 }
 
-/* check.c: the first rule that the copied VMCB breaks, NULL if it is good. */
-const char *svm_check(const struct vcpu *v, const struct vmcb_control *c, const struct vmcb_save *g);
+/* check.c: true if the copied VMCB breaks no rule; else v->broken_rule is the first that it breaks. */
+bool svm_check(struct vcpu *v);
 /* True if a 4 KiB-aligned VMCB or HSAVE address is one. */
 bool svm_page_valid(const struct vcpu *v, u64 pa);
 
@@ -57,9 +56,9 @@ MUST_CHECK enum outcome svm_exit_insn(struct vcpu *v, u64 code, u64 info1, u64 i
 MUST_CHECK enum outcome svm_exit_bytes(struct vcpu *v, u64 code, u64 info1, u64 info2);
 /* Host memory of a VMCB, NULL if the page is not writable RAM. */
 struct vmcb *svm_vmcb(struct vcpu *v, gpa_t pa);
-/* VMEXIT_INVALID before any guest state was loaded, and after. */
-void svm_invalid_early(struct vcpu *v, const char *rule);
-MUST_CHECK enum outcome svm_invalid_late(struct vcpu *v, const char *rule);
+/* VMEXIT_INVALID because of v->broken_rule, before any guest state was loaded, and after. */
+void svm_invalid_early(struct vcpu *v);
+MUST_CHECK enum outcome svm_invalid_late(struct vcpu *v);
 
 /* intercept.c, events.c, npt.c: members of svm_ops. */
 enum outcome svm_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 info2);

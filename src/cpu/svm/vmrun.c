@@ -6,6 +6,7 @@
  * Source: AMD APM volume 2, "VMRUN Instruction", "Event Injection", "TLB Control", "Nested Paging".
  */
 #include "cpu/core/copy.h"
+#include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
 #include "cpu/insn/ops.h"
 #include "cpu/svm/insn.h"
@@ -124,8 +125,8 @@ static void load_injection(struct vcpu *v)
         v->inject.valid = false;
         return;
     }
-    struct event e = {.valid = true, .vector = (u8)inject};
-    switch (inject >> SVM_EVENT_TYPE_SHIFT & 7) {
+    struct event e = {.valid = true, .vector = SVM_EVENT_VECTOR(inject)};
+    switch (SVM_EVENT_TYPE(inject)) {
     case SVM_EVENT_INTR: e.type = EVENT_EXTINT; break;
     case SVM_EVENT_NMI:
         e.vector = EXC_NMI;
@@ -155,6 +156,15 @@ static void load_injection(struct vcpu *v)
     v->inject = e;
 }
 
+#define SECTION APM("VMRUN Instruction")
+
+/* `loaded`: what loading them came to. */
+static bool check_pdpes(struct vcpu *v, enum outcome loaded)
+{
+    RULE(loaded != CPU_FAULT, "the guest's PDPEs: reserved bits are 0 if present");
+    return true;
+}
+
 static enum outcome enter_guest(struct vcpu *v)
 {
     struct svm *s = v->svm;
@@ -180,8 +190,8 @@ static enum outcome enter_guest(struct vcpu *v)
     mode_update(v);
     if ((v->cr0 & CR0_PG) && (v->cr4 & CR4_PAE) && !in_long_mode(v)) {
         enum outcome out = mmu_load_pdptes(v, v->cr3);
-        if (out == CPU_FAULT)
-            return svm_invalid_late(v, "a PDPE of the guest's CR3 has reserved bits set (APM 2, VMRUN Instruction)");
+        if (!check_pdpes(v, out))
+            return svm_invalid_late(v);
         TRY(out);
     }
     svm_events_wake(v);
@@ -196,11 +206,9 @@ enum outcome op_vmrun(struct vcpu *v, const struct insn *in)
     if (!svm_page_valid(v, pa))
         return raise_gp(v, 0);
 
-    struct svm *s = v->svm;
     read_vmcb(v, GPA(pa));
-    const char *broken = svm_check(v, &s->control, &s->save);
-    if (unlikely(broken)) {
-        svm_invalid_early(v, broken);
+    if (unlikely(!svm_check(v))) {
+        svm_invalid_early(v);
         return CPU_OK;
     }
     save_host(v);

@@ -5,6 +5,7 @@
  */
 #include "cpu/mmu/cr.h"
 #include "cpu/vmx/vmx.h"
+#include "x86/msr.h"
 
 /* Default1 bits: reserved, read as ones. The second mask of each is what TRUE MSRs allow to be cleared. */
 #define PIN_DEFAULT1 0x00000016u
@@ -19,19 +20,8 @@
 #define CR0_FIXED1 0xffffffffull
 #define CR4_FIXED0 CR4_VMXE
 
-#define BASIC_MEMTYPE_WB (6ull << 50)
-#define BASIC_INS_OUTS_INFO BIT64(54)
-#define BASIC_TRUE_CONTROLS BIT64(55)
-
-#define MISC_SAVE_LMA BIT64(5)
-#define MISC_ACTIVITY_STATES (7ull << 6)
-#define MISC_CR3_TARGETS(n) ((u64)(n) << 16)
-#define MISC_VMWRITE_ANY BIT64(29)
-#define MISC_ZERO_LENGTH_INJECTION BIT64(30)
-
-#define MSR_X2APIC_TPR 0x808u
-
-#define VMCS_ENUM_MAX 0x2eull /* the highest index of any field, in place: guest preemption timer value */
+/* The highest index of any field. */
+#define VMCS_ENUM_MAX ((u64)VMCS_INDEX(VMCS_GUEST_PREEMPTION_TIMER) << 1)
 
 const struct vmx_caps vmx_offered = {
     .pin = PIN_EXTINT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER,
@@ -46,9 +36,10 @@ const struct vmx_caps vmx_offered = {
     .exit = EXITC_SAVE_DEBUG | EXITC_HOST_64 | EXITC_ACK_INTERRUPT | EXITC_SAVE_PAT | EXITC_LOAD_PAT | EXITC_SAVE_EFER |
             EXITC_LOAD_EFER | EXITC_SAVE_PREEMPTION_TIMER,
     .entry = ENTRYC_LOAD_DEBUG | ENTRYC_IA32E_GUEST | ENTRYC_LOAD_PAT | ENTRYC_LOAD_EFER,
-    .basic = VMCS_REVISION | (u64)VMCS_SIZE << 32 | BASIC_MEMTYPE_WB | BASIC_INS_OUTS_INFO | BASIC_TRUE_CONTROLS,
-    .misc = VMX_TIMER_SHIFT | MISC_SAVE_LMA | MISC_ACTIVITY_STATES | MISC_CR3_TARGETS(VMX_CR3_TARGETS) |
-            MISC_VMWRITE_ANY | MISC_ZERO_LENGTH_INJECTION,
+    .basic = VMCS_REVISION | (u64)VMCS_SIZE << VMX_BASIC_SIZE_SHIFT | (u64)MEMTYPE_WB << VMX_BASIC_MEMTYPE_SHIFT |
+             VMX_BASIC_INS_OUTS_INFO | VMX_BASIC_TRUE_CONTROLS,
+    .misc = VMX_TIMER_SHIFT | VMX_MISC_SAVE_LMA | VMX_MISC_ACTIVITY_STATES | VMX_MISC_CR3_TARGETS(VMX_CR3_TARGETS) |
+            VMX_MISC_VMWRITE_ANY | VMX_MISC_ZERO_LENGTH_INJECTION,
     .ept_vpid = EPT_CAP_EXEC_ONLY | EPT_CAP_WALK_4 | EPT_CAP_UC | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_1G |
                 EPT_CAP_INVEPT | EPT_CAP_AD | EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL | VPID_CAP_INVVPID |
                 VPID_CAP_ADDRESS | VPID_CAP_SINGLE | VPID_CAP_ALL | VPID_CAP_SINGLE_NONGLOBAL,

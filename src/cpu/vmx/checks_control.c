@@ -2,17 +2,19 @@
  * Checks on the VMX control fields, in the manual's order. A failure makes VMLAUNCH and VMRESUME fail with error 7.
  * Source: Intel SDM volume 3C, "VM Entries", section "Checks on VMX Controls".
  */
-#include "cpu/vmx/rule.h"
+#include "cpu/vmx/checks.h"
+#include "x86/msr.h"
 
 bool vmx_eptp_valid(const struct vcpu *v, const struct vmx *x, u64 eptp)
 {
     u64 type = eptp & EPTP_MEMTYPE_MASK;
-    return ((type == 0 && x->caps->ept_vpid & EPT_CAP_UC) || (type == 6 && x->caps->ept_vpid & EPT_CAP_WB)) &&
-           (eptp >> EPTP_WALK_SHIFT & 7) == 3 && (!(eptp & EPTP_AD) || x->caps->ept_vpid & EPT_CAP_AD) &&
+    return ((type == MEMTYPE_UC && x->caps->ept_vpid & EPT_CAP_UC) ||
+            (type == MEMTYPE_WB && x->caps->ept_vpid & EPT_CAP_WB)) &&
+           (eptp & EPTP_WALK_MASK) == EPTP_WALK_4 && (!(eptp & EPTP_AD) || x->caps->ept_vpid & EPT_CAP_AD) &&
            !(eptp & EPTP_RESERVED) && rule_physical(v, eptp);
 }
 
-#define SECTION "VM-Execution Control Fields"
+#define SECTION SDM("VM-Execution Control Fields")
 
 static bool check_secondary(struct vcpu *v, struct vmx *x)
 {
@@ -74,7 +76,7 @@ static bool check_execution(struct vcpu *v, struct vmx *x)
 }
 
 #undef SECTION
-#define SECTION "VM-Exit Control Fields"
+#define SECTION SDM("VM-Exit Control Fields")
 
 static bool check_exit(struct vcpu *v, struct vmx *x)
 {
@@ -90,11 +92,11 @@ static bool check_exit(struct vcpu *v, struct vmx *x)
 }
 
 #undef SECTION
-#define SECTION "VM-Entry Control Fields"
+#define SECTION SDM("VM-Entry Control Fields")
 
 #define ERROR_VECTORS (BIT(EXC_DF) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_PF) | BIT(EXC_AC))
 
-static bool check_injection(struct vmx *x)
+static bool check_injection(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     u32 info = f->entry_intr_info, type = INTR_TYPE(info), vector = info & INTR_VECTOR_MASK;
@@ -119,7 +121,7 @@ static bool check_entry(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     RULE(vmx_entry_controls_ok(x->caps, f->entry_controls), "VM-entry controls: reserved bits");
-    if (f->entry_intr_info & INTR_VALID && !check_injection(x))
+    if (f->entry_intr_info & INTR_VALID && !check_injection(v, x))
         return false;
     RULE(rule_msr_list(v, f->entry_msr_load, f->entry_load_count),
          "VM-entry MSR-load area is 16-byte aligned and within MAXPHYADDR");

@@ -4,7 +4,7 @@
  * Source: Intel SDM volume 3C, "VM Entries", section "Checks on the Guest State Area".
  */
 #include "cpu/insn/msr.h"
-#include "cpu/vmx/rule.h"
+#include "cpu/vmx/checks.h"
 #include "x86/paging.h"
 
 enum { QUAL_NONE = 0, QUAL_PDPTE = 2, QUAL_LINK = 4 };
@@ -29,7 +29,7 @@ static bool usable(const struct vmx *x, unsigned seg)
     return !(x->f.guest_attr[seg] & SEG_UNUSABLE);
 }
 
-#define SECTION "Checks on Guest Control Registers, Debug Registers, and MSRs"
+#define SECTION SDM("Checks on Guest Control Registers, Debug Registers, and MSRs")
 
 static bool check_registers(struct vcpu *v, struct vmx *x)
 {
@@ -61,9 +61,9 @@ static bool check_registers(struct vcpu *v, struct vmx *x)
 }
 
 #undef SECTION
-#define SECTION "Checks on Guest Segment Registers"
+#define SECTION SDM("Checks on Guest Segment Registers")
 
-static bool check_selectors_bases(struct vmx *x)
+static bool check_selectors_bases(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     RULE(!(f->guest_sel[SEG_TR] & 4), "guest TR selector: TI is 0");
@@ -94,7 +94,7 @@ static bool granularity_ok(u32 attr, u32 limit)
 
 #define ATTR_RESERVED 0xfffe0f00u
 
-static bool check_code(struct vmx *x)
+static bool check_code(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     u32 attr = f->guest_attr[SEG_CS], type = attr & SEG_TYPE_MASK;
@@ -116,7 +116,7 @@ static bool check_code(struct vmx *x)
     return true;
 }
 
-static bool check_stack(struct vmx *x)
+static bool check_stack(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     u32 attr = f->guest_attr[SEG_SS], type = attr & SEG_TYPE_MASK, dpl = attr >> SEG_DPL_SHIFT & 3;
@@ -134,7 +134,7 @@ static bool check_stack(struct vmx *x)
     return true;
 }
 
-static bool check_data(struct vmx *x, unsigned seg)
+static bool check_data(struct vcpu *v, struct vmx *x, unsigned seg)
 {
     u32 attr = x->f.guest_attr[seg], type = attr & SEG_TYPE_MASK, dpl = attr >> SEG_DPL_SHIFT & 3;
     if (attr & SEG_UNUSABLE)
@@ -150,7 +150,7 @@ static bool check_data(struct vmx *x, unsigned seg)
     return true;
 }
 
-static bool check_system(struct vmx *x)
+static bool check_system(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     u32 attr = f->guest_attr[SEG_TR], type = attr & SEG_TYPE_MASK;
@@ -172,25 +172,25 @@ static bool check_system(struct vmx *x)
     return true;
 }
 
-static bool check_segments(struct vmx *x)
+static bool check_segments(struct vcpu *v, struct vmx *x)
 {
-    if (!check_selectors_bases(x))
+    if (!check_selectors_bases(v, x))
         return false;
     if (guest_v86(x)) {
         for (unsigned i = SEG_ES; i <= SEG_GS; i++) {
             RULE(x->f.guest_limit[i] == 0xffff, "virtual-8086 segment limit is FFFFH");
             RULE(x->f.guest_attr[i] == 0xf3, "virtual-8086 segment access rights are F3H");
         }
-        return check_system(x);
+        return check_system(v, x);
     }
-    return check_code(x) && check_stack(x) && check_data(x, SEG_DS) && check_data(x, SEG_ES) && check_data(x, SEG_FS) &&
-           check_data(x, SEG_GS) && check_system(x);
+    return check_code(v, x) && check_stack(v, x) && check_data(v, x, SEG_DS) && check_data(v, x, SEG_ES) &&
+           check_data(v, x, SEG_FS) && check_data(v, x, SEG_GS) && check_system(v, x);
 }
 
 #undef SECTION
-#define SECTION "Checks on Guest Descriptor-Table Registers"
+#define SECTION SDM("Checks on Guest Descriptor-Table Registers")
 
-static bool check_tables(struct vmx *x)
+static bool check_tables(struct vcpu *v, struct vmx *x)
 {
     RULE(rule_canonical(x, x->f.guest_gdtr_base), "guest GDTR base is canonical");
     RULE(rule_canonical(x, x->f.guest_idtr_base), "guest IDTR base is canonical");
@@ -200,14 +200,14 @@ static bool check_tables(struct vmx *x)
 }
 
 #undef SECTION
-#define SECTION "Checks on Guest RIP, RFLAGS, and SSP"
+#define SECTION SDM("Checks on Guest RIP, RFLAGS, and SSP")
 
 static bool injects(const struct vmx *x, u32 type)
 {
     return x->f.entry_intr_info & INTR_VALID && INTR_TYPE(x->f.entry_intr_info) == type;
 }
 
-static bool check_rip_rflags(struct vmx *x)
+static bool check_rip_rflags(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     bool ia32e = f->entry_controls & ENTRYC_IA32E_GUEST;
@@ -225,9 +225,9 @@ static bool check_rip_rflags(struct vmx *x)
 }
 
 #undef SECTION
-#define SECTION "Checks on Guest Non-Register State"
+#define SECTION SDM("Checks on Guest Non-Register State")
 
-static bool check_activity(struct vmx *x)
+static bool check_activity(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     u32 info = f->entry_intr_info, type = INTR_TYPE(info), vector = info & INTR_VECTOR_MASK;
@@ -250,7 +250,7 @@ static bool check_activity(struct vmx *x)
     return true;
 }
 
-static bool check_interruptibility(struct vmx *x)
+static bool check_interruptibility(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     u32 state = f->guest_interruptibility;
@@ -295,7 +295,7 @@ static bool check_link(struct vcpu *v, struct vmx *x)
 }
 
 #undef SECTION
-#define SECTION "Checks on Guest Page-Directory-Pointer-Table Entries"
+#define SECTION SDM("Checks on Guest Page-Directory-Pointer-Table Entries")
 
 static bool check_pdptes(struct vcpu *v, struct vmx *x)
 {
@@ -317,8 +317,8 @@ static bool check_pdptes(struct vcpu *v, struct vmx *x)
 bool vmx_check_guest(struct vcpu *v, struct vmx *x, u64 *qualification)
 {
     *qualification = QUAL_NONE;
-    if (!check_registers(v, x) || !check_segments(x) || !check_tables(x) || !check_rip_rflags(x) ||
-        !check_activity(x) || !check_interruptibility(x) || !check_pending_debug(v, x))
+    if (!check_registers(v, x) || !check_segments(v, x) || !check_tables(v, x) || !check_rip_rflags(v, x) ||
+        !check_activity(v, x) || !check_interruptibility(v, x) || !check_pending_debug(v, x))
         return false;
     *qualification = QUAL_LINK;
     if (!check_link(v, x))

@@ -3,9 +3,9 @@
  * Source: Intel SDM volume 3C, "VM Entries", section "Checks on the Host-State Area".
  */
 #include "cpu/insn/msr.h"
-#include "cpu/vmx/rule.h"
+#include "cpu/vmx/checks.h"
 
-#define SECTION "Checks on Host Control Registers, MSRs, and SSP"
+#define SECTION SDM("Checks on Host Control Registers, MSRs, and SSP")
 
 static bool check_registers(struct vcpu *v, struct vmx *x)
 {
@@ -27,9 +27,9 @@ static bool check_registers(struct vcpu *v, struct vmx *x)
 }
 
 #undef SECTION
-#define SECTION "Checks on Host Segment and Descriptor-Table Registers"
+#define SECTION SDM("Checks on Host Segment and Descriptor-Table Registers")
 
-static bool check_segments(struct vmx *x)
+static bool check_segments(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     u16 low = 0;
@@ -48,7 +48,7 @@ static bool check_segments(struct vmx *x)
 }
 
 #undef SECTION
-#define SECTION "Checks Related to Address-Space Size"
+#define SECTION SDM("Checks Related to Address-Space Size")
 
 static bool check_address_space(struct vcpu *v, struct vmx *x)
 {
@@ -68,5 +68,5 @@ static bool check_address_space(struct vcpu *v, struct vmx *x)
 
 bool vmx_check_host(struct vcpu *v, struct vmx *x)
 {
-    return check_registers(v, x) && check_segments(x) && check_address_space(v, x);
+    return check_registers(v, x) && check_segments(v, x) && check_address_space(v, x);
 }

@@ -4,9 +4,8 @@
  * v->inject.
  * Source: Intel SDM volume 3C, "VM Entries".
  */
-#include "cpu/core/copy.h"
+#include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
-#include "cpu/core/world.h"
 #include "cpu/event/lapic.h"
 #include "cpu/insn/msr.h"
 #include "cpu/vmx/ept.h"
@@ -65,25 +64,6 @@ u32 vmx_msr_list_store(struct vcpu *v, u64 address, u32 count)
     return 0;
 }
 
-/* Shows the rule that a failed VM entry broke. */
-static void trace_rule(struct vcpu *v, const struct vmx *x)
-{
-    const struct cpu_host *host = v->vm->host;
-    if (!host || !host->trace)
-        return;
-    const char *parts[] = {"VM entry fails: ", x->rule, " (SDM, \"", x->section, "\")"};
-    char line[256];
-    size_t n = 0;
-    for (unsigned i = 0; i < ARRAY_LEN(parts); i++) {
-        for (const char *p = parts[i]; *p && n < sizeof(line) - 1; p++)
-            line[n++] = *p;
-    }
-    line[n] = 0;
-    vector_save(v);
-    host->trace(host->opaque, v->index, line);
-    vector_restore(v);
-}
-
 static void load_segments(struct vcpu *v, const struct vmcs *f)
 {
     for (unsigned i = 0; i < SEG_COUNT; i++) {
@@ -127,6 +107,16 @@ static void load_registers(struct vcpu *v, const struct vmcs *f)
         else
             phys_read(v, GPA(f->guest_cr3 & 0xffffffe0), v->pdpte, sizeof(v->pdpte));
     }
+}
+
+#define SECTION SDM("Loading MSRs")
+
+/* *failed: the index of the entry that cannot be loaded, from 1. */
+static bool load_msrs(struct vcpu *v, const struct vmcs *f, u32 *failed)
+{
+    *failed = f->entry_load_count ? vmx_msr_list_load(v, f->entry_msr_load, f->entry_load_count) : 0;
+    RULE(!*failed, "each entry of the MSR-load area can be loaded");
+    return true;
 }
 
 /* SDM "Delivery of Pending Debug Exceptions after VM Entry". */
@@ -230,27 +220,25 @@ enum outcome vmx_enter(struct vcpu *v, bool launch)
     const struct vmcs *f = &x->f;
     x->proc2 = f->proc & PROC_SECONDARY ? f->proc2 : 0;
     if (unlikely(!vmx_check_controls(v, x))) {
-        trace_rule(v, x);
+        rule_trace(v);
         return vmx_fail(v, VMERR_ENTRY_CONTROLS);
     }
     if (unlikely(!vmx_check_host(v, x))) {
-        trace_rule(v, x);
+        rule_trace(v);
         return vmx_fail(v, VMERR_ENTRY_HOST_STATE);
     }
     u64 qualification;
     if (unlikely(!vmx_check_guest(v, x, &qualification))) {
-        trace_rule(v, x);
+        rule_trace(v);
         return vmx_entry_failed(v, EXIT_ENTRY_GUEST_STATE, qualification);
     }
     load_registers(v, f);
     load_segments(v, f);
     v->gpr[RSP] = f->guest_rsp;
     v->rip = v->next_rip = f->guest_rip;
-    u32 failed = f->entry_load_count ? vmx_msr_list_load(v, f->entry_msr_load, f->entry_load_count) : 0;
-    if (unlikely(failed)) {
-        x->rule = "each entry of the MSR-load area can be loaded";
-        x->section = "Loading MSRs";
-        trace_rule(v, x);
+    u32 failed;
+    if (unlikely(!load_msrs(v, f, &failed))) {
+        rule_trace(v);
         return vmx_entry_failed(v, EXIT_ENTRY_MSR_LOAD, failed);
     }
     if (launch)

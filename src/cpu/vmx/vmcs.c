@@ -9,114 +9,123 @@
 #define KEY_COUNT 512
 
 /* clang-format off */
-#define SEGMENT_FIELDS(X, enc, member) \
-    X((enc), member[SEG_ES]) X((enc) + 2, member[SEG_CS]) X((enc) + 4, member[SEG_SS]) X((enc) + 6, member[SEG_DS]) \
-    X((enc) + 8, member[SEG_FS]) X((enc) + 10, member[SEG_GS])
+#define SEGMENT(X, enc, member, seg) X(VMCS_SEGMENT(enc, seg), member[seg])
+#define SEGMENTS(X, enc, member) \
+    SEGMENT(X, enc, member, SEG_ES) SEGMENT(X, enc, member, SEG_CS) SEGMENT(X, enc, member, SEG_SS) \
+    SEGMENT(X, enc, member, SEG_DS) SEGMENT(X, enc, member, SEG_FS) SEGMENT(X, enc, member, SEG_GS)
 
 #define FIELDS(X) \
-    X(0x0000, vpid) \
-    SEGMENT_FIELDS(X, 0x0800, guest_sel) X(0x080c, guest_sel[SEG_LDTR]) X(0x080e, guest_sel[SEG_TR]) \
-    SEGMENT_FIELDS(X, 0x0c00, host_sel) X(0x0c0c, host_sel[SEG_TR]) \
-    X(0x2000, io_bitmap_a) \
-    X(0x2002, io_bitmap_b) \
-    X(0x2004, msr_bitmap) \
-    X(0x2006, exit_msr_store) \
-    X(0x2008, exit_msr_load) \
-    X(0x200a, entry_msr_load) \
-    X(0x200c, executive_vmcs) \
-    X(0x2010, tsc_offset) \
-    X(0x2012, virtual_apic) \
-    X(0x2014, apic_access) \
-    X(0x201a, eptp) \
-    X(0x2026, vmread_bitmap) \
-    X(0x2028, vmwrite_bitmap) \
-    X(0x202c, xss_exiting) \
-    X(0x2400, guest_physical) \
-    X(0x2800, link) \
-    X(0x2802, guest_debugctl) \
-    X(0x2804, guest_pat) \
-    X(0x2806, guest_efer) \
-    X(0x280a, guest_pdpte[0]) \
-    X(0x280c, guest_pdpte[1]) \
-    X(0x280e, guest_pdpte[2]) \
-    X(0x2810, guest_pdpte[3]) \
-    X(0x2c00, host_pat) \
-    X(0x2c02, host_efer) \
-    X(0x4000, pin) \
-    X(0x4002, proc) \
-    X(0x4004, exception_bitmap) \
-    X(0x4006, pf_mask) \
-    X(0x4008, pf_match) \
-    X(0x400a, cr3_target_count) \
-    X(0x400c, exit_controls) \
-    X(0x400e, exit_store_count) \
-    X(0x4010, exit_load_count) \
-    X(0x4012, entry_controls) \
-    X(0x4014, entry_load_count) \
-    X(0x4016, entry_intr_info) \
-    X(0x4018, entry_error) \
-    X(0x401a, entry_insn_len) \
-    X(0x401c, tpr_threshold) \
-    X(0x401e, proc2) \
-    X(0x4020, ple_gap) \
-    X(0x4022, ple_window) \
-    X(0x4400, insn_error) \
-    X(0x4402, exit_reason) \
-    X(0x4404, exit_intr_info) \
-    X(0x4406, exit_intr_error) \
-    X(0x4408, idt_info) \
-    X(0x440a, idt_error) \
-    X(0x440c, exit_insn_len) \
-    X(0x440e, exit_insn_info) \
-    SEGMENT_FIELDS(X, 0x4800, guest_limit) X(0x480c, guest_limit[SEG_LDTR]) X(0x480e, guest_limit[SEG_TR]) \
-    X(0x4810, guest_gdtr_limit) \
-    X(0x4812, guest_idtr_limit) \
-    SEGMENT_FIELDS(X, 0x4814, guest_attr) X(0x4820, guest_attr[SEG_LDTR]) X(0x4822, guest_attr[SEG_TR]) \
-    X(0x4824, guest_interruptibility) \
-    X(0x4826, guest_activity) \
-    X(0x4828, guest_smbase) \
-    X(0x482a, guest_sysenter_cs) \
-    X(0x482e, guest_preemption_timer) \
-    X(0x4c00, host_sysenter_cs) \
-    X(0x6000, cr0_mask) \
-    X(0x6002, cr4_mask) \
-    X(0x6004, cr0_shadow) \
-    X(0x6006, cr4_shadow) \
-    X(0x6008, cr3_target[0]) \
-    X(0x600a, cr3_target[1]) \
-    X(0x600c, cr3_target[2]) \
-    X(0x600e, cr3_target[3]) \
-    X(0x6400, qualification) \
-    X(0x6402, io_rcx) \
-    X(0x6404, io_rsi) \
-    X(0x6406, io_rdi) \
-    X(0x6408, io_rip) \
-    X(0x640a, guest_linear) \
-    X(0x6800, guest_cr0) \
-    X(0x6802, guest_cr3) \
-    X(0x6804, guest_cr4) \
-    SEGMENT_FIELDS(X, 0x6806, guest_base) X(0x6812, guest_base[SEG_LDTR]) X(0x6814, guest_base[SEG_TR]) \
-    X(0x6816, guest_gdtr_base) \
-    X(0x6818, guest_idtr_base) \
-    X(0x681a, guest_dr7) \
-    X(0x681c, guest_rsp) \
-    X(0x681e, guest_rip) \
-    X(0x6820, guest_rflags) \
-    X(0x6822, guest_pending_debug) \
-    X(0x6824, guest_sysenter_esp) \
-    X(0x6826, guest_sysenter_eip) \
-    X(0x6c00, host_cr0) \
-    X(0x6c02, host_cr3) \
-    X(0x6c04, host_cr4) \
-    X(0x6c06, host_fs_base) \
-    X(0x6c08, host_gs_base) \
-    X(0x6c0a, host_tr_base) \
-    X(0x6c0c, host_gdtr_base) \
-    X(0x6c0e, host_idtr_base) \
-    X(0x6c10, host_sysenter_esp) \
-    X(0x6c12, host_sysenter_eip) \
-    X(0x6c14, host_rsp) \
-    X(0x6c16, host_rip)
+    X(VMCS_VPID, vpid) \
+    SEGMENTS(X, VMCS_GUEST_SELECTOR, guest_sel) \
+        SEGMENT(X, VMCS_GUEST_SELECTOR, guest_sel, SEG_LDTR) \
+        SEGMENT(X, VMCS_GUEST_SELECTOR, guest_sel, SEG_TR) \
+    SEGMENTS(X, VMCS_HOST_SELECTOR, host_sel) X(VMCS_HOST_TR_SELECTOR, host_sel[SEG_TR]) \
+    X(VMCS_IO_BITMAP_A, io_bitmap_a) \
+    X(VMCS_IO_BITMAP_B, io_bitmap_b) \
+    X(VMCS_MSR_BITMAP, msr_bitmap) \
+    X(VMCS_EXIT_MSR_STORE, exit_msr_store) \
+    X(VMCS_EXIT_MSR_LOAD, exit_msr_load) \
+    X(VMCS_ENTRY_MSR_LOAD, entry_msr_load) \
+    X(VMCS_EXECUTIVE_VMCS, executive_vmcs) \
+    X(VMCS_TSC_OFFSET, tsc_offset) \
+    X(VMCS_VIRTUAL_APIC, virtual_apic) \
+    X(VMCS_APIC_ACCESS, apic_access) \
+    X(VMCS_EPTP, eptp) \
+    X(VMCS_VMREAD_BITMAP, vmread_bitmap) \
+    X(VMCS_VMWRITE_BITMAP, vmwrite_bitmap) \
+    X(VMCS_XSS_EXITING, xss_exiting) \
+    X(VMCS_GUEST_PHYSICAL, guest_physical) \
+    X(VMCS_LINK_POINTER, link) \
+    X(VMCS_GUEST_DEBUGCTL, guest_debugctl) \
+    X(VMCS_GUEST_PAT, guest_pat) \
+    X(VMCS_GUEST_EFER, guest_efer) \
+    X(VMCS_GUEST_PDPTE0, guest_pdpte[0]) \
+    X(VMCS_GUEST_PDPTE1, guest_pdpte[1]) \
+    X(VMCS_GUEST_PDPTE2, guest_pdpte[2]) \
+    X(VMCS_GUEST_PDPTE3, guest_pdpte[3]) \
+    X(VMCS_HOST_PAT, host_pat) \
+    X(VMCS_HOST_EFER, host_efer) \
+    X(VMCS_PIN_CONTROLS, pin) \
+    X(VMCS_PROC_CONTROLS, proc) \
+    X(VMCS_EXCEPTION_BITMAP, exception_bitmap) \
+    X(VMCS_PF_MASK, pf_mask) \
+    X(VMCS_PF_MATCH, pf_match) \
+    X(VMCS_CR3_TARGET_COUNT, cr3_target_count) \
+    X(VMCS_EXIT_CONTROLS, exit_controls) \
+    X(VMCS_EXIT_MSR_STORE_COUNT, exit_store_count) \
+    X(VMCS_EXIT_MSR_LOAD_COUNT, exit_load_count) \
+    X(VMCS_ENTRY_CONTROLS, entry_controls) \
+    X(VMCS_ENTRY_MSR_LOAD_COUNT, entry_load_count) \
+    X(VMCS_ENTRY_INTR_INFO, entry_intr_info) \
+    X(VMCS_ENTRY_ERROR_CODE, entry_error) \
+    X(VMCS_ENTRY_INSN_LENGTH, entry_insn_len) \
+    X(VMCS_TPR_THRESHOLD, tpr_threshold) \
+    X(VMCS_PROC2_CONTROLS, proc2) \
+    X(VMCS_PLE_GAP, ple_gap) \
+    X(VMCS_PLE_WINDOW, ple_window) \
+    X(VMCS_INSN_ERROR, insn_error) \
+    X(VMCS_EXIT_REASON, exit_reason) \
+    X(VMCS_EXIT_INTR_INFO, exit_intr_info) \
+    X(VMCS_EXIT_INTR_ERROR_CODE, exit_intr_error) \
+    X(VMCS_IDT_VECTORING_INFO, idt_info) \
+    X(VMCS_IDT_VECTORING_ERROR_CODE, idt_error) \
+    X(VMCS_EXIT_INSN_LENGTH, exit_insn_len) \
+    X(VMCS_EXIT_INSN_INFO, exit_insn_info) \
+    SEGMENTS(X, VMCS_GUEST_LIMIT, guest_limit) \
+        SEGMENT(X, VMCS_GUEST_LIMIT, guest_limit, SEG_LDTR) \
+        SEGMENT(X, VMCS_GUEST_LIMIT, guest_limit, SEG_TR) \
+    X(VMCS_GUEST_GDTR_LIMIT, guest_gdtr_limit) \
+    X(VMCS_GUEST_IDTR_LIMIT, guest_idtr_limit) \
+    SEGMENTS(X, VMCS_GUEST_ACCESS_RIGHTS, guest_attr) \
+        SEGMENT(X, VMCS_GUEST_ACCESS_RIGHTS, guest_attr, SEG_LDTR) \
+        SEGMENT(X, VMCS_GUEST_ACCESS_RIGHTS, guest_attr, SEG_TR) \
+    X(VMCS_GUEST_INTERRUPTIBILITY, guest_interruptibility) \
+    X(VMCS_GUEST_ACTIVITY, guest_activity) \
+    X(VMCS_GUEST_SMBASE, guest_smbase) \
+    X(VMCS_GUEST_SYSENTER_CS, guest_sysenter_cs) \
+    X(VMCS_GUEST_PREEMPTION_TIMER, guest_preemption_timer) \
+    X(VMCS_HOST_SYSENTER_CS, host_sysenter_cs) \
+    X(VMCS_CR0_MASK, cr0_mask) \
+    X(VMCS_CR4_MASK, cr4_mask) \
+    X(VMCS_CR0_READ_SHADOW, cr0_shadow) \
+    X(VMCS_CR4_READ_SHADOW, cr4_shadow) \
+    X(VMCS_CR3_TARGET0, cr3_target[0]) \
+    X(VMCS_CR3_TARGET1, cr3_target[1]) \
+    X(VMCS_CR3_TARGET2, cr3_target[2]) \
+    X(VMCS_CR3_TARGET3, cr3_target[3]) \
+    X(VMCS_EXIT_QUALIFICATION, qualification) \
+    X(VMCS_IO_RCX, io_rcx) \
+    X(VMCS_IO_RSI, io_rsi) \
+    X(VMCS_IO_RDI, io_rdi) \
+    X(VMCS_IO_RIP, io_rip) \
+    X(VMCS_GUEST_LINEAR, guest_linear) \
+    X(VMCS_GUEST_CR0, guest_cr0) \
+    X(VMCS_GUEST_CR3, guest_cr3) \
+    X(VMCS_GUEST_CR4, guest_cr4) \
+    SEGMENTS(X, VMCS_GUEST_BASE, guest_base) \
+        SEGMENT(X, VMCS_GUEST_BASE, guest_base, SEG_LDTR) \
+        SEGMENT(X, VMCS_GUEST_BASE, guest_base, SEG_TR) \
+    X(VMCS_GUEST_GDTR_BASE, guest_gdtr_base) \
+    X(VMCS_GUEST_IDTR_BASE, guest_idtr_base) \
+    X(VMCS_GUEST_DR7, guest_dr7) \
+    X(VMCS_GUEST_RSP, guest_rsp) \
+    X(VMCS_GUEST_RIP, guest_rip) \
+    X(VMCS_GUEST_RFLAGS, guest_rflags) \
+    X(VMCS_GUEST_PENDING_DEBUG, guest_pending_debug) \
+    X(VMCS_GUEST_SYSENTER_ESP, guest_sysenter_esp) \
+    X(VMCS_GUEST_SYSENTER_EIP, guest_sysenter_eip) \
+    X(VMCS_HOST_CR0, host_cr0) \
+    X(VMCS_HOST_CR3, host_cr3) \
+    X(VMCS_HOST_CR4, host_cr4) \
+    X(VMCS_HOST_FS_BASE, host_fs_base) \
+    X(VMCS_HOST_GS_BASE, host_gs_base) \
+    X(VMCS_HOST_TR_BASE, host_tr_base) \
+    X(VMCS_HOST_GDTR_BASE, host_gdtr_base) \
+    X(VMCS_HOST_IDTR_BASE, host_idtr_base) \
+    X(VMCS_HOST_SYSENTER_ESP, host_sysenter_esp) \
+    X(VMCS_HOST_SYSENTER_EIP, host_sysenter_eip) \
+    X(VMCS_HOST_RSP, host_rsp) \
+    X(VMCS_HOST_RIP, host_rip)
 /* clang-format on */
 
 #define MEMBER_SIZE(member) sizeof(((struct vmcs *)0)->member)

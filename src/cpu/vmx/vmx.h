@@ -45,9 +45,6 @@ struct vmx {
     u64 timer_end;           /* the preemption timer is zero when TSC >> VMX_TIMER_SHIFT gets here */
     u64 timer_deadline;      /* the same in host monotonic ns */
     u64 ple_first, ple_last; /* TSC of PAUSEs */
-
-    /* The last check of VM entry that failed, for --trace and people. */
-    const char *rule, *section;
 };
 
 /* caps.c */
@@ -67,7 +64,7 @@ void vmx_flush(struct vcpu *v);
 enum outcome vmx_fail(struct vcpu *v, enum vmx_error error);
 enum outcome vmx_fail_invalid(struct vcpu *v);
 
-/* checks_*.c: true if all hold; else x->rule and x->section name the first that does not. */
+/* checks_*.c: true if all hold; else v->broken_rule is the first that does not. */
 bool vmx_check_controls(struct vcpu *v, struct vmx *x);
 bool vmx_check_host(struct vcpu *v, struct vmx *x);
 /* *qualification: of the VM-entry failure. */

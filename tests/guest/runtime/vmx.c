@@ -18,7 +18,7 @@ __asm__(".text\n"
         "run_guest:\n"
         "  push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
         "  push %rdi\n"
-        "  mov $0x6c14, %eax\n"
+        "  mov $0x6c14, %eax\n" /* VMCS_HOST_RSP */
         "  vmwrite %rsp, %rax\n"
         "  test %rsi, %rsi\n"
         "  mov 0(%rdi), %rax; mov 8(%rdi), %rbx; mov 16(%rdi), %rcx; mov 24(%rdi), %rdx; mov 32(%rdi), %rsi\n"
@@ -112,7 +112,7 @@ int invvpid(u64 type, u64 vpid, u64 la)
 int resume(void)
 {
     int r = (int)run_guest(&regs, !launched);
-    launched |= r == OK && !(vmread(F_REASON) & EXIT_REASON_ENTRY_FAILURE);
+    launched |= r == OK && !(vmread(VMCS_EXIT_REASON) & EXIT_REASON_ENTRY_FAILURE);
     return r;
 }
 
@@ -125,15 +125,16 @@ static u32 controls(u32 msr, u32 wanted)
 static void segment(unsigned seg, u16 sel)
 {
     u64 d = gdt[sel / 8];
-    vmwrite(F_GUEST_SEL + 2 * seg, sel);
-    vmwrite(F_GUEST_LIMIT + 2 * seg, sel == SEL_TSS ? sizeof tss - 1 : ~0u);
-    vmwrite(F_GUEST_ATTR + 2 * seg, sel ? (d >> 40 & 0xf0ff) : SEG_UNUSABLE);
-    vmwrite(F_GUEST_BASE + 2 * seg, sel == SEL_TSS ? (u64)&tss : 0);
+    vmwrite(VMCS_SEGMENT(VMCS_GUEST_SELECTOR, seg), sel);
+    vmwrite(VMCS_SEGMENT(VMCS_GUEST_LIMIT, seg), sel == SEL_TSS ? sizeof tss - 1 : ~0u);
+    vmwrite(VMCS_SEGMENT(VMCS_GUEST_ACCESS_RIGHTS, seg), sel ? (d >> 40 & 0xf0ff) : SEG_UNUSABLE);
+    vmwrite(VMCS_SEGMENT(VMCS_GUEST_BASE, seg), sel == SEL_TSS ? (u64)&tss : 0);
 }
 
 static u32 true_msr(u32 msr)
 {
-    return rdmsr(MSR_VMX_BASIC) >> 55 & 1 ? msr - MSR_VMX_PINBASED_CTLS + MSR_VMX_TRUE_PINBASED_CTLS : msr;
+    return rdmsr(MSR_VMX_BASIC) & VMX_BASIC_TRUE_CONTROLS ? msr - MSR_VMX_PINBASED_CTLS + MSR_VMX_TRUE_PINBASED_CTLS
+                                                          : msr;
 }
 
 void prepare(void (*fn)(void))
@@ -141,39 +142,50 @@ void prepare(void (*fn)(void))
     vmclear(vmcs);
     vmptrld(vmcs);
     launched = false;
-    static const u16 zero[] = {
-        F_VPID,       F_TSC_OFFSET,       F_EXCEPTIONS, F_EXIT_STORE_COUNT, F_EXIT_LOAD_COUNT, F_ENTRY_LOAD_COUNT,
-        F_ENTRY_INTR, F_INTERRUPTIBILITY, F_ACTIVITY,   F_PENDING_DEBUG,    F_CR0_MASK,        F_CR4_MASK,
-        F_CR0_SHADOW, F_CR4_SHADOW};
+    static const u16 zero[] = {VMCS_VPID,
+                               VMCS_TSC_OFFSET,
+                               VMCS_EXCEPTION_BITMAP,
+                               VMCS_EXIT_MSR_STORE_COUNT,
+                               VMCS_EXIT_MSR_LOAD_COUNT,
+                               VMCS_ENTRY_MSR_LOAD_COUNT,
+                               VMCS_ENTRY_INTR_INFO,
+                               VMCS_GUEST_INTERRUPTIBILITY,
+                               VMCS_GUEST_ACTIVITY,
+                               VMCS_GUEST_PENDING_DEBUG,
+                               VMCS_CR0_MASK,
+                               VMCS_CR4_MASK,
+                               VMCS_CR0_READ_SHADOW,
+                               VMCS_CR4_READ_SHADOW};
     for (unsigned i = 0; i < ARRAY_LEN(zero); i++)
         (void)vmwrite(zero[i], 0); /* VPID may be missing */
-    vmwrite(F_LINK, ~0ull);
-    vmwrite(F_PIN, controls(true_msr(MSR_VMX_PINBASED_CTLS), 0));
+    vmwrite(VMCS_LINK_POINTER, ~0ull);
+    vmwrite(VMCS_PIN_CONTROLS, controls(true_msr(MSR_VMX_PINBASED_CTLS), 0));
     proc_base = controls(true_msr(MSR_VMX_PROCBASED_CTLS), ept ? PROC_SECONDARY : 0);
-    vmwrite(F_PROC, proc_base);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base);
     if (ept)
-        vmwrite(F_PROC2, PROC2_EPT);
-    vmwrite(F_EXIT, controls(true_msr(MSR_VMX_EXIT_CTLS), EXITC_HOST_64 | EXITC_SAVE_EFER | EXITC_LOAD_EFER));
-    vmwrite(F_ENTRY, controls(true_msr(MSR_VMX_ENTRY_CTLS), ENTRYC_IA32E_GUEST | ENTRYC_LOAD_EFER));
+        vmwrite(VMCS_PROC2_CONTROLS, PROC2_EPT);
+    vmwrite(VMCS_EXIT_CONTROLS,
+            controls(true_msr(MSR_VMX_EXIT_CTLS), EXITC_HOST_64 | EXITC_SAVE_EFER | EXITC_LOAD_EFER));
+    vmwrite(VMCS_ENTRY_CONTROLS, controls(true_msr(MSR_VMX_ENTRY_CTLS), ENTRYC_IA32E_GUEST | ENTRYC_LOAD_EFER));
     if (ept)
-        vmwrite(F_EPTP, (u64)ept | 3 << EPTP_WALK_SHIFT | 6);
-    vmwrite(F_CR0, read_cr0());
-    vmwrite(F_CR3, read_cr3());
-    vmwrite(F_CR4, read_cr4());
-    vmwrite(F_HOST_CR0, read_cr0());
-    vmwrite(F_HOST_CR3, read_cr3());
-    vmwrite(F_HOST_CR4, read_cr4());
-    vmwrite(F_GUEST_EFER, rdmsr(MSR_EFER));
-    vmwrite(F_HOST_EFER, rdmsr(MSR_EFER));
-    vmwrite(F_HOST_ES, SEL_DATA);
-    vmwrite(F_HOST_CS, SEL_CODE64);
-    vmwrite(F_HOST_SS, SEL_DATA);
-    vmwrite(F_HOST_DS, SEL_DATA);
-    vmwrite(F_HOST_TR, SEL_TSS);
-    vmwrite(F_HOST_TR_BASE, (u64)&tss);
-    vmwrite(F_HOST_GDTR, (u64)gdt);
-    vmwrite(F_HOST_IDTR, (u64)idt);
-    vmwrite(F_HOST_RIP, (u64)guest_exit);
+        vmwrite(VMCS_EPTP, (u64)ept | EPTP_WALK_4 | MEMTYPE_WB);
+    vmwrite(VMCS_GUEST_CR0, read_cr0());
+    vmwrite(VMCS_GUEST_CR3, read_cr3());
+    vmwrite(VMCS_GUEST_CR4, read_cr4());
+    vmwrite(VMCS_HOST_CR0, read_cr0());
+    vmwrite(VMCS_HOST_CR3, read_cr3());
+    vmwrite(VMCS_HOST_CR4, read_cr4());
+    vmwrite(VMCS_GUEST_EFER, rdmsr(MSR_EFER));
+    vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
+    vmwrite(VMCS_SEGMENT(VMCS_HOST_SELECTOR, SEG_ES), SEL_DATA);
+    vmwrite(VMCS_SEGMENT(VMCS_HOST_SELECTOR, SEG_CS), SEL_CODE64);
+    vmwrite(VMCS_SEGMENT(VMCS_HOST_SELECTOR, SEG_SS), SEL_DATA);
+    vmwrite(VMCS_SEGMENT(VMCS_HOST_SELECTOR, SEG_DS), SEL_DATA);
+    vmwrite(VMCS_HOST_TR_SELECTOR, SEL_TSS);
+    vmwrite(VMCS_HOST_TR_BASE, (u64)&tss);
+    vmwrite(VMCS_HOST_GDTR_BASE, (u64)gdt);
+    vmwrite(VMCS_HOST_IDTR_BASE, (u64)idt);
+    vmwrite(VMCS_HOST_RIP, (u64)guest_exit);
     segment(SEG_ES, SEL_DATA);
     segment(SEG_CS, SEL_CODE64);
     segment(SEG_SS, SEL_DATA);
@@ -182,14 +194,14 @@ void prepare(void (*fn)(void))
     segment(SEG_GS, 0);
     segment(SEG_LDTR, 0);
     segment(SEG_TR, SEL_TSS);
-    vmwrite(F_GDTR, (u64)gdt);
-    vmwrite(F_GDTR_LIMIT, (u64)gdt_end - (u64)gdt - 1);
-    vmwrite(F_IDTR, (u64)idt);
-    vmwrite(F_IDTR_LIMIT, 4095);
-    vmwrite(F_DR7, DR7_FIXED);
-    vmwrite(F_RSP, (u64)(l2_stack + sizeof l2_stack - 8));
-    vmwrite(F_RIP, (u64)fn);
-    vmwrite(F_RFLAGS, FLAG_ONE);
+    vmwrite(VMCS_GUEST_GDTR_BASE, (u64)gdt);
+    vmwrite(VMCS_GUEST_GDTR_LIMIT, (u64)gdt_end - (u64)gdt - 1);
+    vmwrite(VMCS_GUEST_IDTR_BASE, (u64)idt);
+    vmwrite(VMCS_GUEST_IDTR_LIMIT, 4095);
+    vmwrite(VMCS_GUEST_DR7, DR7_FIXED);
+    vmwrite(VMCS_GUEST_RSP, (u64)(l2_stack + sizeof l2_stack - 8));
+    vmwrite(VMCS_GUEST_RIP, (u64)fn);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE);
     fill(&regs, 0, sizeof regs);
 }
 
@@ -202,13 +214,13 @@ void start(void (*fn)(void))
 void start_proc(void (*fn)(void), u32 proc)
 {
     prepare(fn);
-    vmwrite(F_PROC, proc_base | proc);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | proc);
     resume();
 }
 
 void exits(u64 reason, const u8 *at, u64 qualification, const char *name)
 {
-    u64 r = vmread(F_REASON), rip = vmread(F_RIP), q = vmread(F_QUALIFICATION);
+    u64 r = vmread(VMCS_EXIT_REASON), rip = vmread(VMCS_GUEST_RIP), q = vmread(VMCS_EXIT_QUALIFICATION);
     bool good = r == reason && rip == (u64)at && q == qualification;
     check(good, name);
     if (!good) {
@@ -217,7 +229,7 @@ void exits(u64 reason, const u8 *at, u64 qualification, const char *name)
         print(" qualification ");
         print_hex(q);
         print(" error ");
-        print_hex(vmread(F_ERROR));
+        print_hex(vmread(VMCS_INSN_ERROR));
         print(" rip ");
         print_hex(rip);
         print(" not ");

@@ -4,7 +4,7 @@
 #include "x86/svm_exit.h"
 #include "x86/vmcb.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 /* APM volume 2, appendix "Layout of VMCB", restated. */
 #define AT(member, offset) _Static_assert(offsetof(struct vmcb, member) == (offset), #member)
@@ -68,32 +68,36 @@ AT(save.g_pat, 0x668);
 _Static_assert(sizeof(struct vmcb) == 4096, "a VMCB is a page");
 _Static_assert(sizeof(struct vmcb_segment) == 16, "segments");
 
+#define CODE (SEG_TYPE_CODE | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_S)
+#define DATA (SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_S)
+#define ALL_ATTRIBUTES 0xfffu
+
 int main(void)
 {
     TEST("segment attributes survive the round trip through the VMCB's form");
-    for (unsigned a = 0; a < 0x1000; a++)
+    for (unsigned a = 0; a <= ALL_ATTRIBUTES; a++)
         CHECK_EQ(attr_to_vmcb(attr_from_vmcb((u16)a)), a);
 
     TEST("a segment is unusable if and only if P is clear in the VMCB");
-    for (unsigned a = 0; a < 0x1000; a++)
-        CHECK_EQ(!(attr_from_vmcb((u16)a) & SEG_UNUSABLE), !!(a & 0x80));
-    CHECK_EQ(attr_to_vmcb(SEG_UNUSABLE | SEG_P | 3), 3);
+    for (unsigned a = 0; a <= ALL_ATTRIBUTES; a++)
+        CHECK_EQ(!(attr_from_vmcb((u16)a) & SEG_UNUSABLE), !!(a & VMCB_ATTR_P));
+    CHECK_EQ(attr_to_vmcb(SEG_UNUSABLE | SEG_P | SEG_TYPE_WRITE), SEG_TYPE_WRITE);
 
-    TEST("64-bit code segment");
-    CHECK_EQ(attr_from_vmcb(0xa9b), SEG_G | SEG_L | SEG_P | SEG_S | 0xb);
-    CHECK_EQ(attr_to_vmcb(SEG_G | SEG_DB | SEG_P | SEG_S | 3), 0xc93);
+    TEST("64-bit code segment, 32-bit data segment");
+    CHECK_EQ(attr_from_vmcb(CODE | VMCB_ATTR_P | VMCB_ATTR_L | VMCB_ATTR_G), CODE | SEG_P | SEG_L | SEG_G);
+    CHECK_EQ(attr_to_vmcb(DATA | SEG_P | SEG_DB | SEG_G), DATA | VMCB_ATTR_P | VMCB_ATTR_DB | VMCB_ATTR_G);
 
     TEST("bases are sign-extended from the linear-address width");
-    static struct vcpu v;
-    CHECK_EQ(canonicalize(&v, 0x0000800000000000), 0xffff800000000000);
-    CHECK_EQ(canonicalize(&v, 0xffff7fffffffffff), 0x00007fffffffffff);
-    v.cr4 = CR4_LA57;
-    CHECK_EQ(canonicalize(&v, 0x0000800000000000), 0x0000800000000000);
+    struct vcpu *v = calloc(1, sizeof *v);
+    CHECK_EQ(canonicalize(v, 0x0000800000000000), 0xffff800000000000);
+    CHECK_EQ(canonicalize(v, 0xffff7fffffffffff), 0x00007fffffffffff);
+    v->cr4 = CR4_LA57;
+    CHECK_EQ(canonicalize(v, 0x0000800000000000), 0x0000800000000000);
+    free(v);
 
     TEST("exit codes number the intercept bits");
-    static struct svm s;
     for (unsigned code = 0; code < SVM_EXIT_INTERCEPTS; code++) {
-        memset(&s, 0, sizeof s);
+        struct svm s = {0};
         ((u8 *)s.control.intercept)[code / 8] = (u8)(1u << code % 8);
         CHECK(svm_intercepted(&s, code));
     }

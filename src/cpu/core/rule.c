@@ -1,0 +1,23 @@
+/*
+ * Shows the rule that a failed VM entry broke. Called by VMX's entry.c and SVM's vmrun.c on the vCPU's own thread.
+ */
+#include "cpu/core/rule.h"
+#include "cpu/core/vectors.h"
+
+void rule_trace(struct vcpu *v)
+{
+    const struct cpu_host *host = v->vm->host;
+    if (!host || !host->trace)
+        return;
+    const char *parts[] = {"VM entry fails: ", v->broken_rule->text, " (", v->broken_rule->source, ")"};
+    char line[256];
+    size_t n = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(parts); i++) {
+        for (const char *p = parts[i]; *p && n < sizeof(line) - 1; p++)
+            line[n++] = *p;
+    }
+    line[n] = 0;
+    vector_save(v);
+    host->trace(host->opaque, v->index, line);
+    vector_restore(v);
+}
