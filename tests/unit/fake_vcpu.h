@@ -6,6 +6,7 @@
 #ifndef TESTS_UNIT_FAKE_VCPU_H
 #define TESTS_UNIT_FAKE_VCPU_H
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
