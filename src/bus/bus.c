@@ -27,7 +27,7 @@ static unsigned bus_find(const struct bus *bus, u64 address)
     return low;
 }
 
-int bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, void *dev, const char *name)
+int bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, void *dev)
 {
     if (size == 0 || start + (size - 1) < start)
         return -EINVAL;
@@ -37,7 +37,7 @@ int bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, voi
     if (i < bus->count && bus->region[i].start <= start + (size - 1))
         return -EEXIST;
     memmove(&bus->region[i + 1], &bus->region[i], (bus->count - i) * sizeof(bus->region[0]));
-    bus->region[i] = (struct bus_region){start, size, ops, dev, name};
+    bus->region[i] = (struct bus_region){start, size, ops, dev};
     bus->count++;
     return 0;
 }

@@ -1,10 +1,9 @@
 /*
- * The guest's physical address space and port space as the machine builds them: RAM slots, MMIO regions, port regions,
- * interrupt sinks. Devices know neither their address nor their interrupt controller: they get offsets, and an irq
- * sink.
+ * What a device sees of its machine: accesses to its windows of ports and memory, interrupt lines, time and timers. A
+ * device knows neither its address nor its interrupt controller: it gets offsets, and a struct irq to drive.
  *
- * Threads: registration happens before vCPUs run or under the machine lock. Dispatch is called with the machine lock
- * held (the caller takes it), so devices need no locks.
+ * Threads: windows are added before vCPUs run or under the machine lock. Accesses, lines and timers are used with the
+ * machine lock held, so devices need no locks.
  */
 #ifndef BUS_BUS_H
 #define BUS_BUS_H
@@ -23,20 +22,18 @@ struct bus_region {
     u64 start, size;
     const struct bus_ops *ops;
     void *dev;
-    const char *name;
 };
 
 #define BUS_REGIONS 64
 
 struct bus {
-    const char *name;                      /* "port" or "mmio" */
     struct bus_region region[BUS_REGIONS]; /* sorted by start */
     unsigned count;
     u64 unclaimed_reads, unclaimed_writes;
 };
 
 /* 0, -EEXIST if it overlaps an existing region, -ENOSPC. */
-int MUST_CHECK bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, void *dev, const char *name);
+int MUST_CHECK bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, void *dev);
 void bus_remove(struct bus *bus, u64 start);
 /* Unclaimed reads give all ones. */
 u64 bus_read(struct bus *bus, u64 address, unsigned size);
@@ -72,7 +69,5 @@ void timer_init(struct dev_timer *t, struct clock *clock, void (*expired)(void *
 void timer_arm(struct dev_timer *t, u64 deadline_ns); /* 0 disarms */
 /* Called by the machine's timer thread: runs what is due, returns the next deadline or 0. */
 u64 clock_run(struct clock *clock);
-
-/* Tagged, versioned state: each device writes fields by name. See state.h. */
 
 #endif

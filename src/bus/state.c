@@ -2,38 +2,38 @@
  * The saved-state stream of state.h. Little-endian, as the host is:
  *   stream  = magic u32, sections
  *   section = 'S' u8, name length u8, name, version u32, body length u32, body
- *   body    = fields: name hash u32, length u32, bytes
+ *   body    = fields: tag length u8, tag, width u32, bytes
  *
- * Used by the thread that saves or restores a VM, with the VM stopped. A load never trusts a
- * length: every step is checked against the end of what contains it, once, when the stream is
- * opened (sections) or the section is entered (fields); what is damaged makes the state sticky-bad
- * and leaves the reset values. Running out of memory while saving does the same with -ENOMEM.
+ * Used by the thread that saves or restores a VM, with the VM stopped. A load never trusts a length: the whole stream
+ * is checked once, when it is opened. Damage makes the error of the state stick, and the objects of bad sections keep
+ * their values. Running out of memory while saving sticks in the same way.
  */
 #include "bus/state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STATE_MAGIC 0x3153424eu /* "NBS1" */
+#define SECTION_MARK 'S'
 
 struct state {
     u8 *data; /* saving: owned; loading: a private copy */
     size_t size, room;
     bool saving;
     int error;
-    bool in_section;
-    size_t length_at; /* saving: where the open section's body length is */
-    size_t body, end; /* loading: the open section's body */
 };
 
-static u32 name_hash(const char *name) /* FNV-1a */
-{
-    u32 h = 2166136261u;
-    for (; *name; name++)
-        h = (h ^ (u8)*name) * 16777619u;
-    return h;
-}
+#define NAME_MAX_LENGTH 255
+
+/* A section or field of a stream that is being loaded. */
+struct piece {
+    const char *name;
+    size_t name_size;
+    u32 version; /* of a section */
+    size_t body, end;
+};
 
 static void put(struct state *s, const void *bytes, size_t n)
 {
@@ -51,6 +51,13 @@ static void put(struct state *s, const void *bytes, size_t n)
     }
     memcpy(s->data + s->size, bytes, n);
     s->size += n;
+}
+
+static void put_name(struct state *s, const char *name)
+{
+    u8 length = (u8)strlen(name);
+    put(s, &length, 1);
+    put(s, name, length);
 }
 
 static void put_u32(struct state *s, u32 v)
@@ -75,39 +82,56 @@ struct state *state_save_begin(void)
     return s;
 }
 
-/* Reads a section's head at *at: name, version, body range; moves *at behind it. */
-static bool section_next(const struct state *s, size_t *at, const char **name, size_t *name_size, u32 *version,
-                         size_t *body, size_t *end)
+/* Reads the length of one byte and the name of that length at *at, and moves *at behind it. */
+static bool name_next(const struct state *s, size_t *at, size_t end, struct piece *piece)
 {
-    size_t p = *at;
-    if (s->size - p < 2 || s->data[p] != 'S')
+    if (end - *at < 1 || end - *at - 1 < s->data[*at])
         return false;
-    *name_size = s->data[p + 1];
-    *name = (const char *)s->data + p + 2;
-    p += 2;
-    if (s->size - p < *name_size + 8)
-        return false;
-    p += *name_size;
-    *version = get_u32(s, p);
-    u32 length = get_u32(s, p + 4);
-    p += 8;
-    if (s->size - p < length)
-        return false;
-    *body = p;
-    *end = *at = p + length;
+    piece->name_size = s->data[*at];
+    piece->name = (const char *)s->data + *at + 1;
+    *at += 1 + piece->name_size;
     return true;
 }
 
-static bool fields_sound(const struct state *s, size_t at, size_t end)
+/* Reads the length of the body and moves *at behind the body. */
+static bool body_next(const struct state *s, size_t *at, size_t end, struct piece *piece)
 {
-    while (at < end) {
-        if (end - at < 8)
+    if (end - *at < sizeof(u32) || end - *at - sizeof(u32) < get_u32(s, *at))
+        return false;
+    piece->body = *at + sizeof(u32);
+    piece->end = *at = piece->body + get_u32(s, *at);
+    return true;
+}
+
+static bool field_next(const struct state *s, size_t *at, size_t end, struct piece *field)
+{
+    return name_next(s, at, end, field) && body_next(s, at, end, field);
+}
+
+static bool section_next(const struct state *s, size_t *at, struct piece *section)
+{
+    if (s->size - *at < 1 || s->data[*at] != SECTION_MARK)
+        return false;
+    ++*at;
+    if (!name_next(s, at, s->size, section) || s->size - *at < sizeof(u32))
+        return false;
+    section->version = get_u32(s, *at);
+    *at += sizeof(u32);
+    return body_next(s, at, s->size, section);
+}
+
+static bool stream_sound(const struct state *s)
+{
+    struct piece section, field;
+    if (s->size < sizeof(u32) || get_u32(s, 0) != STATE_MAGIC)
+        return false;
+    for (size_t at = sizeof(u32); at < s->size;) {
+        if (!section_next(s, &at, &section))
             return false;
-        u32 length = get_u32(s, at + 4);
-        at += 8;
-        if (end - at < length)
-            return false;
-        at += length;
+        for (size_t in = section.body; in < section.end;) {
+            if (!field_next(s, &in, section.end, &field))
+                return false;
+        }
     }
     return true;
 }
@@ -125,18 +149,8 @@ struct state *state_load_begin(const void *data, size_t size)
     if (size)
         memcpy(s->data, data, size);
     s->size = s->room = size;
-    if (size < 4 || get_u32(s, 0) != STATE_MAGIC) {
+    if (!stream_sound(s))
         s->error = -EBADMSG;
-        return s;
-    }
-    for (size_t at = 4, body, end, name_size; at < size;) {
-        const char *name;
-        u32 version;
-        if (!section_next(s, &at, &name, &name_size, &version, &body, &end) || !fields_sound(s, body, end)) {
-            s->error = -EBADMSG;
-            break;
-        }
-    }
     return s;
 }
 
@@ -164,60 +178,81 @@ int state_error(const struct state *s)
     return s->error;
 }
 
-u32 state_section(struct state *s, const char *name, u32 version)
+static void section_save(struct state *s, const char *name, const struct state_layout *layout, const void *object)
 {
-    size_t n = strlen(name);
-    s->in_section = false;
-    if (s->error || n > 255)
-        return 0;
-    if (s->saving) {
-        u8 head[2] = {'S', (u8)n};
-        put(s, head, sizeof(head));
-        put(s, name, n);
-        put_u32(s, version);
-        s->length_at = s->size;
-        put_u32(s, 0);
-        s->in_section = true;
-        return version;
+    u32 length = 0;
+    for (u32 i = 0; i < layout->fields; i++)
+        length += (u32)(1 + strlen(layout->field[i].tag) + sizeof(u32) + layout->field[i].width);
+    put(s, &(u8){SECTION_MARK}, 1);
+    put_name(s, name);
+    put_u32(s, layout->version);
+    put_u32(s, length);
+    for (u32 i = 0; i < layout->fields; i++) {
+        const struct state_field *f = &layout->field[i];
+        put_name(s, f->tag);
+        put_u32(s, f->width);
+        put(s, (const u8 *)object + f->offset, f->width);
     }
-    const char *found;
-    size_t found_size, body, end;
-    u32 found_version;
-    for (size_t at = 4; at < s->size && section_next(s, &at, &found, &found_size, &found_version, &body, &end);) {
-        if (found_size == n && memcmp(found, name, n) == 0) {
-            s->body = body;
-            s->end = end;
-            s->in_section = true;
-            return found_version;
-        }
-    }
-    return 0;
 }
 
-void state_bytes_field(struct state *s, const char *name, void *data, size_t size)
+static bool is_named(const struct piece *piece, const char *name)
 {
-    if (s->error || !s->in_section)
-        return;
-    u32 hash = name_hash(name);
+    return piece->name_size == strlen(name) && memcmp(piece->name, name, piece->name_size) == 0;
+}
+
+static bool section_find(const struct state *s, const char *name, struct piece *section)
+{
+    for (size_t at = sizeof(u32); at < s->size && section_next(s, &at, section);) {
+        if (is_named(section, name))
+            return true;
+    }
+    return false;
+}
+
+static bool field_find(const struct state *s, const struct piece *section, const char *tag, struct piece *field)
+{
+    for (size_t at = section->body; at < section->end && field_next(s, &at, section->end, field);) {
+        if (is_named(field, tag))
+            return true;
+    }
+    return false;
+}
+
+/* All widths are checked before the first change. */
+static void section_load(struct state *s, const struct piece *section, const struct state_layout *layout, u8 *object)
+{
+    struct piece found;
+    for (u32 i = 0; i < layout->fields; i++) {
+        const struct state_field *f = &layout->field[i];
+        if (field_find(s, section, f->tag, &found) && found.end - found.body != f->width)
+            s->error = -EBADMSG;
+    }
+    for (u32 i = 0; i < layout->fields && !s->error; i++) {
+        const struct state_field *f = &layout->field[i];
+        if (!field_find(s, section, f->tag, &found))
+            continue;
+        memcpy(object + f->offset, s->data + found.body, f->width);
+        for (u32 b = 0; f->is_bool && b < f->width; b++)
+            object[f->offset + b] = s->data[found.body + b] != 0;
+    }
+}
+
+u32 state_section(struct state *s, const char *name, const char *part, const struct state_layout *layout, void *object)
+{
+    char full[NAME_MAX_LENGTH + 1];
+    struct piece section;
+    snprintf(full, sizeof(full), "%s%s%s", name, part ? "." : "", part ? part : "");
+    if (s->error)
+        return 0;
     if (s->saving) {
-        put_u32(s, hash);
-        put_u32(s, (u32)size);
-        put(s, data, size);
-        if (!s->error) {
-            u32 length = (u32)(s->size - s->length_at - 4);
-            memcpy(s->data + s->length_at, &length, sizeof(length));
-        }
-        return;
+        section_save(s, full, layout, object);
+        return s->error ? 0 : layout->version;
     }
-    for (size_t at = s->body; at < s->end;) {
-        u32 length = get_u32(s, at + 4);
-        if (get_u32(s, at) == hash) {
-            if (length != size)
-                s->error = -EBADMSG;
-            else
-                memcpy(data, s->data + at + 8, size);
-            return;
-        }
-        at += 8 + length;
-    }
+    if (!section_find(s, full, &section))
+        return 0;
+    if (section.version > layout->version)
+        s->error = -EPROTO;
+    else
+        section_load(s, &section, layout, object);
+    return s->error ? 0 : section.version;
 }

@@ -1,27 +1,59 @@
 /*
- * Saved state: a tagged, versioned byte stream. A writer or reader visits each field by name with the same code (one
- * function saves and loads), so order and tags cannot drift. Format: section {name, version, length} of fields
- * {name hash, length, bytes}; unknown fields are skipped on load, missing ones keep their reset value.
+ * Saved state: a byte stream of versioned sections, one or more per device, of fields that have a tag and a width.
+ *
+ * A device writes down its fields as the rows of a table: tag and type as they are on disk, and the member that holds
+ * the value. Renaming the member changes nothing on disk, and a member of another type than its row does not compile.
+ * The same table saves and loads, so the two cannot drift apart.
+ *
+ * A new field is a new row: a program that does not know its tag skips it, and a stream without it leaves the reset
+ * value. When a tag's meaning or width changes, the section gets a new version, which older programs refuse.
  */
 #ifndef BUS_STATE_H
 #define BUS_STATE_H
 
 #include "base/types.h"
 
+struct state_field {
+    const char *tag;
+    u32 width; /* bytes on disk */
+    u32 offset;
+    bool is_bool; /* a bool or an array of them: any byte but 0 is true */
+};
+
+struct state_layout {
+    u32 version; /* not 0 */
+    u32 fields;
+    const struct state_field *field;
+};
+
+#define STATE_LAYOUT(version, fields)                                                                                  \
+    {                                                                                                                  \
+        version, ARRAY_LEN(fields), fields                                                                             \
+    }
+/* A row: STATE_FIELD("irr", u8, struct i8259_chip, irr), and u8[16] for an array. */
+#define STATE_FIELD(tag, type, object, member)                                                                         \
+    {                                                                                                                  \
+        tag, sizeof(type) + 0 * sizeof(char[STATE_SAME(type, __typeof__(((object *)0)->member)) ? 1 : -1]),            \
+            offsetof(object, member), STATE_SAME(type, bool) || STATE_SAME(type, bool[sizeof(type)])                   \
+    }
+#define STATE_SAME(a, b) __builtin_types_compatible_p(a, b)
+
 struct state; /* opened for saving or for loading */
 
+/* NULL: out of memory. */
 struct state *state_save_begin(void);
 struct state *state_load_begin(const void *data, size_t size);
 /* The bytes saved so far; owned by the state. */
 const void *state_bytes(const struct state *s, size_t *size);
 void state_free(struct state *s);
 bool state_saving(const struct state *s);
-/* Sticky: -EBADMSG after a malformed stream. */
+/* Sticky: -EBADMSG after a malformed stream, -EPROTO after a section of a newer version, -ENOMEM. */
 int state_error(const struct state *s);
 
-/* Begins a section; on load seeks it by name and gives the saved version (0: absent, skip the fields). */
-u32 state_section(struct state *s, const char *name, u32 version);
-void state_bytes_field(struct state *s, const char *name, void *data, size_t size);
-#define STATE_FIELD(s, object, field) state_bytes_field((s), #field, &(object)->field, sizeof((object)->field))
+/*
+ * Saves `object` as section "name", or "name.part" unless part is NULL; or loads the section of that name into it.
+ * Returns the section's version. 0: the stream has no such section, or it is bad; `object` is as it was.
+ */
+u32 state_section(struct state *s, const char *name, const char *part, const struct state_layout *layout, void *object);
 
 #endif

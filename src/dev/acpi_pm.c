@@ -115,20 +115,21 @@ static void pm_write(void *dev, u64 offset, u64 value, unsigned size)
 
 const struct bus_ops acpi_pm_ops = {pm_read, pm_write, 1, 4};
 
-void acpi_pm_init(struct acpi_pm *pm, struct clock *clock, const struct acpi_pm_config *config)
+static void acpi_pm_reset(void *dev)
 {
-    *pm = (struct acpi_pm){.clock = clock, .config = *config};
-    timer_init(&pm->overflow, clock, overflow_expired, pm);
-    acpi_pm_reset(pm);
-}
-
-void acpi_pm_reset(struct acpi_pm *pm)
-{
+    struct acpi_pm *pm = dev;
     pm->pm1_status = pm->pm1_enable = 0;
     pm->pm1_control = CNT_SCI_EN;
     pm->gpe_status = pm->gpe_enable = 0;
     pm->overflow_seen = timer_ticks(pm) >> timer_top(pm);
     sci_update(pm);
+}
+
+void acpi_pm_init(struct acpi_pm *pm, struct clock *clock, const struct acpi_pm_config *config)
+{
+    *pm = (struct acpi_pm){.clock = clock, .config = *config};
+    timer_init(&pm->overflow, clock, overflow_expired, pm);
+    acpi_pm_reset(pm);
 }
 
 void acpi_pm_power_button(struct acpi_pm *pm)
@@ -143,15 +144,32 @@ void acpi_pm_gpe(struct acpi_pm *pm, unsigned n)
     sci_update(pm);
 }
 
-void acpi_pm_state(struct acpi_pm *pm, struct state *s)
+static const struct state_field fields[] = {
+    STATE_FIELD("pm1_status", u16, struct acpi_pm, pm1_status),
+    STATE_FIELD("pm1_enable", u16, struct acpi_pm, pm1_enable),
+    STATE_FIELD("pm1_control", u16, struct acpi_pm, pm1_control),
+    STATE_FIELD("gpe_status", u64, struct acpi_pm, gpe_status),
+    STATE_FIELD("gpe_enable", u64, struct acpi_pm, gpe_enable),
+    STATE_FIELD("overflow_seen", u64, struct acpi_pm, overflow_seen),
+};
+static const struct state_layout layout = STATE_LAYOUT(1, fields);
+
+static void acpi_pm_state(void *dev, struct state *s, const char *name)
 {
-    state_section(s, "acpi_pm", 1);
-    STATE_FIELD(s, pm, pm1_status);
-    STATE_FIELD(s, pm, pm1_enable);
-    STATE_FIELD(s, pm, pm1_control);
-    STATE_FIELD(s, pm, gpe_status);
-    STATE_FIELD(s, pm, gpe_enable);
-    STATE_FIELD(s, pm, overflow_seen);
+    struct acpi_pm *pm = dev;
+    state_section(s, name, NULL, &layout, pm);
     if (!state_saving(s))
         sci_update(pm);
 }
+
+static void acpi_pm_destroy(void *dev)
+{
+    timer_arm(&((struct acpi_pm *)dev)->overflow, 0);
+}
+
+const struct device_ops acpi_pm_device = {
+    .size = sizeof(struct acpi_pm),
+    .reset = acpi_pm_reset,
+    .state = acpi_pm_state,
+    .destroy = acpi_pm_destroy,
+};

@@ -8,7 +8,7 @@
 #define DEV_ACPI_PM_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
 
 #define ACPI_PM_SIZE 128
 #define ACPI_PM1_EVT 0x00 /* 4 bytes: status, enable */
@@ -37,13 +37,12 @@ struct acpi_pm {
 };
 
 extern const struct bus_ops acpi_pm_ops;
+extern const struct device_ops acpi_pm_device;
 
 void acpi_pm_init(struct acpi_pm *pm, struct clock *clock, const struct acpi_pm_config *config);
-void acpi_pm_reset(struct acpi_pm *pm);
 /* The user pressed the power button. */
 void acpi_pm_power_button(struct acpi_pm *pm);
 /* Sets a GPE status bit, 0..63. */
 void acpi_pm_gpe(struct acpi_pm *pm, unsigned n);
-void acpi_pm_state(struct acpi_pm *pm, struct state *s);
 
 #endif

@@ -20,3 +20,5 @@ void debug_exit_init(struct debug_exit *d, void (*report)(void *opaque, u32 valu
 {
     *d = (struct debug_exit){report, opaque};
 }
+
+const struct device_ops debug_exit_device = {.size = sizeof(struct debug_exit)};

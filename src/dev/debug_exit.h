@@ -7,6 +7,7 @@
 #define DEV_DEBUG_EXIT_H
 
 #include "bus/bus.h"
+#include "bus/device.h"
 
 struct debug_exit {
     void (*report)(void *opaque, u32 value);
@@ -14,6 +15,7 @@ struct debug_exit {
 };
 
 extern const struct bus_ops debug_exit_ops;
+extern const struct device_ops debug_exit_device;
 
 void debug_exit_init(struct debug_exit *d, void (*report)(void *opaque, u32 value), void *opaque);
 

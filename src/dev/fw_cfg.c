@@ -163,6 +163,13 @@ int fw_cfg_add_file(struct fw_cfg *fw, const char *name, const void *data, u32 s
     return 0;
 }
 
+static void fw_cfg_reset(void *dev)
+{
+    struct fw_cfg *fw = dev;
+    key_select(fw, 0);
+    fw->dma_address = 0;
+}
+
 void fw_cfg_init(struct fw_cfg *fw, const struct fw_cfg_config *config)
 {
     *fw = (struct fw_cfg){.config = *config};
@@ -174,16 +181,20 @@ void fw_cfg_init(struct fw_cfg *fw, const struct fw_cfg_config *config)
     fw_cfg_set(fw, FW_CFG_FILE_DIR, fw->directory, 4);
 }
 
-void fw_cfg_reset(struct fw_cfg *fw)
+static const struct state_field fields[] = {
+    STATE_FIELD("key", u16, struct fw_cfg, key),
+    STATE_FIELD("offset", u32, struct fw_cfg, offset),
+    STATE_FIELD("dma_address", u64, struct fw_cfg, dma_address),
+};
+static const struct state_layout layout = STATE_LAYOUT(1, fields);
+
+static void fw_cfg_state(void *dev, struct state *s, const char *name)
 {
-    key_select(fw, 0);
-    fw->dma_address = 0;
+    state_section(s, name, NULL, &layout, dev);
 }
 
-void fw_cfg_state(struct fw_cfg *fw, struct state *s)
-{
-    state_section(s, "fw_cfg", 1);
-    STATE_FIELD(s, fw, key);
-    STATE_FIELD(s, fw, offset);
-    STATE_FIELD(s, fw, dma_address);
-}
+const struct device_ops fw_cfg_device = {
+    .size = sizeof(struct fw_cfg),
+    .reset = fw_cfg_reset,
+    .state = fw_cfg_state,
+};

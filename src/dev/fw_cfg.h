@@ -10,7 +10,7 @@
 #define DEV_FW_CFG_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
 
 enum {
     FW_CFG_SIGNATURE = 0x00,
@@ -60,14 +60,13 @@ struct fw_cfg {
 };
 
 extern const struct bus_ops fw_cfg_ops, fw_cfg_dma_ops;
+extern const struct device_ops fw_cfg_device;
 
 void fw_cfg_init(struct fw_cfg *fw, const struct fw_cfg_config *config);
-void fw_cfg_reset(struct fw_cfg *fw);
 /* Data by key; it must stay valid. */
 void fw_cfg_set(struct fw_cfg *fw, u16 key, const void *data, u32 size);
 void fw_cfg_set_number(struct fw_cfg *fw, u16 key, u64 value, unsigned size);
 /* A named item. 0, -EEXIST, -ENAMETOOLONG, -ENOSPC. */
 int MUST_CHECK fw_cfg_add_file(struct fw_cfg *fw, const char *name, const void *data, u32 size);
-void fw_cfg_state(struct fw_cfg *fw, struct state *s);
 
 #endif

@@ -232,6 +232,20 @@ static void hpet_write(void *dev, u64 offset, u64 value, unsigned size)
 
 const struct bus_ops hpet_ops = {hpet_read, hpet_write, 4, 8};
 
+static void hpet_reset(void *dev)
+{
+    struct hpet *h = dev;
+    config_write(h, 0);
+    h->held = h->status = 0;
+    for (unsigned i = 0; i < HPET_TIMERS; i++) {
+        struct hpet_timer *t = &h->timer[i];
+        t->config = T_PERIODIC_CAP | T_SIZE64_CAP | (h->wiring.msi ? T_FSB_CAP : 0);
+        t->compare = ~0ull;
+        t->period = t->fsb = 0;
+        t->value_set = false;
+    }
+}
+
 void hpet_init(struct hpet *h, struct clock *clock, const struct hpet_config *config)
 {
     *h = (struct hpet){.clock = clock, .wiring = *config};
@@ -244,41 +258,52 @@ void hpet_init(struct hpet *h, struct clock *clock, const struct hpet_config *co
     hpet_reset(h);
 }
 
-void hpet_reset(struct hpet *h)
-{
-    config_write(h, 0);
-    h->held = h->status = 0;
-    for (unsigned i = 0; i < HPET_TIMERS; i++) {
-        struct hpet_timer *t = &h->timer[i];
-        t->config = T_PERIODIC_CAP | T_SIZE64_CAP | (h->wiring.msi ? T_FSB_CAP : 0);
-        t->compare = ~0ull;
-        t->period = t->fsb = 0;
-        t->value_set = false;
-    }
-}
+static const struct state_field fields[] = {
+    STATE_FIELD("config", u64, struct hpet, config),
+    STATE_FIELD("status", u64, struct hpet, status),
+    STATE_FIELD("held", u64, struct hpet, held),
+    STATE_FIELD("start_ns", u64, struct hpet, start_ns),
+};
+static const struct state_layout layout = STATE_LAYOUT(1, fields);
 
-void hpet_state(struct hpet *h, struct state *s)
+static const struct state_field timer_fields[] = {
+    STATE_FIELD("config", u64, struct hpet_timer, config),
+    STATE_FIELD("compare", u64, struct hpet_timer, compare),
+    STATE_FIELD("period", u64, struct hpet_timer, period),
+    STATE_FIELD("fsb", u64, struct hpet_timer, fsb),
+    STATE_FIELD("value_set", bool, struct hpet_timer, value_set),
+};
+static const struct state_layout timer_layout = STATE_LAYOUT(1, timer_fields);
+
+static void hpet_state(void *dev, struct state *s, const char *name)
 {
-    static const char *const name[HPET_TIMERS] = {"hpet.0", "hpet.1", "hpet.2"};
-    state_section(s, "hpet", 1);
-    STATE_FIELD(s, h, config);
-    STATE_FIELD(s, h, status);
-    STATE_FIELD(s, h, held);
-    STATE_FIELD(s, h, start_ns);
+    struct hpet *h = dev;
+    static const char *const part[HPET_TIMERS] = {"0", "1", "2"};
+    state_section(s, name, NULL, &layout, h);
     for (unsigned i = 0; i < HPET_TIMERS; i++) {
         struct hpet_timer *t = &h->timer[i];
-        state_section(s, name[i], 1);
-        STATE_FIELD(s, t, config);
-        STATE_FIELD(s, t, compare);
-        STATE_FIELD(s, t, period);
-        STATE_FIELD(s, t, fsb);
-        STATE_FIELD(s, t, value_set);
-        STATE_FIELD(s, t, level);
+        state_section(s, name, part[i], &timer_layout, t);
         if (!h->wiring.msi)
             t->config &= ~T_FSB;
-        if (!state_saving(s))
+        if (!state_saving(s)) {
+            timer_level(t);
             timer_schedule(t);
+        }
     }
     if (!state_saving(s) && h->wiring.legacy_switched)
         h->wiring.legacy_switched(h->wiring.opaque, legacy_on(h));
 }
+
+static void hpet_destroy(void *dev)
+{
+    struct hpet *h = dev;
+    for (unsigned i = 0; i < HPET_TIMERS; i++)
+        timer_arm(&h->timer[i].timer, 0);
+}
+
+const struct device_ops hpet_device = {
+    .size = sizeof(struct hpet),
+    .reset = hpet_reset,
+    .state = hpet_state,
+    .destroy = hpet_destroy,
+};

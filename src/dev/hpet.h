@@ -8,9 +8,10 @@
 #define DEV_HPET_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
 
 #define HPET_TIMERS 3
+#define HPET_SIZE 0x400          /* bytes of registers */
 #define HPET_PERIOD_FS 10000000u /* 10 ns a tick */
 #define HPET_ID 0x8086a201u      /* low half of the capabilities register, also for the ACPI table */
 
@@ -46,9 +47,8 @@ struct hpet {
 };
 
 extern const struct bus_ops hpet_ops;
+extern const struct device_ops hpet_device;
 
 void hpet_init(struct hpet *hpet, struct clock *clock, const struct hpet_config *config);
-void hpet_reset(struct hpet *hpet);
-void hpet_state(struct hpet *hpet, struct state *s);
 
 #endif

@@ -278,15 +278,10 @@ static void command_write(void *dev, u64 offset, u64 value, unsigned size)
 const struct bus_ops i8042_data_ops = {data_read, data_write, 1, 1};
 const struct bus_ops i8042_command_ops = {status_read, command_write, 1, 1};
 
-void i8042_init(struct i8042 *k, const struct i8042_config *config)
-{
-    *k = (struct i8042){.config = *config};
-    i8042_reset(k);
-}
-
 /* As firmware leaves it: self-tested, translating, interrupt enabled. */
-void i8042_reset(struct i8042 *k)
+static void i8042_reset(void *dev)
 {
+    struct i8042 *k = dev;
     struct i8042_config config = k->config;
     *k = (struct i8042){
         .config = config,
@@ -299,6 +294,12 @@ void i8042_reset(struct i8042 *k)
     irq_set(&k->config.irq, false);
 }
 
+void i8042_init(struct i8042 *k, const struct i8042_config *config)
+{
+    *k = (struct i8042){.config = *config};
+    i8042_reset(k);
+}
+
 bool i8042_key(struct i8042 *k, const u8 *scancodes, unsigned count)
 {
     if (!k->kbd_scanning || count > I8042_QUEUE - k->kbd_count)
@@ -309,24 +310,29 @@ bool i8042_key(struct i8042 *k, const u8 *scancodes, unsigned count)
     return true;
 }
 
-void i8042_state(struct i8042 *k, struct state *s)
+static const struct state_field fields[] = {
+    STATE_FIELD("status", u8, struct i8042, status),
+    STATE_FIELD("command_byte", u8, struct i8042, command_byte),
+    STATE_FIELD("output_port", u8, struct i8042, output_port),
+    STATE_FIELD("pending_command", u8, struct i8042, pending_command),
+    STATE_FIELD("ram", u8[32], struct i8042, ram),
+    STATE_FIELD("data", u8, struct i8042, data),
+    STATE_FIELD("breaking", bool, struct i8042, breaking),
+    STATE_FIELD("kbd_queue", u8[I8042_QUEUE], struct i8042, kbd_queue),
+    STATE_FIELD("kbd_head", u32, struct i8042, kbd_head),
+    STATE_FIELD("kbd_count", u32, struct i8042, kbd_count),
+    STATE_FIELD("kbd_command", u8, struct i8042, kbd_command),
+    STATE_FIELD("kbd_leds", u8, struct i8042, kbd_leds),
+    STATE_FIELD("kbd_rate", u8, struct i8042, kbd_rate),
+    STATE_FIELD("kbd_set", u8, struct i8042, kbd_set),
+    STATE_FIELD("kbd_scanning", bool, struct i8042, kbd_scanning),
+};
+static const struct state_layout layout = STATE_LAYOUT(1, fields);
+
+static void i8042_state(void *dev, struct state *s, const char *name)
 {
-    state_section(s, "i8042", 1);
-    STATE_FIELD(s, k, status);
-    STATE_FIELD(s, k, command_byte);
-    STATE_FIELD(s, k, output_port);
-    STATE_FIELD(s, k, pending_command);
-    STATE_FIELD(s, k, ram);
-    STATE_FIELD(s, k, data);
-    STATE_FIELD(s, k, breaking);
-    STATE_FIELD(s, k, kbd_queue);
-    STATE_FIELD(s, k, kbd_head);
-    STATE_FIELD(s, k, kbd_count);
-    STATE_FIELD(s, k, kbd_command);
-    STATE_FIELD(s, k, kbd_leds);
-    STATE_FIELD(s, k, kbd_rate);
-    STATE_FIELD(s, k, kbd_set);
-    STATE_FIELD(s, k, kbd_scanning);
+    struct i8042 *k = dev;
+    state_section(s, name, NULL, &layout, k);
     if (!state_saving(s)) {
         k->kbd_head %= I8042_QUEUE;
         if (k->kbd_count > I8042_QUEUE)
@@ -334,3 +340,9 @@ void i8042_state(struct i8042 *k, struct state *s)
         irq_set(&k->config.irq, k->status & STATUS_OBF && k->command_byte & CB_IRQ);
     }
 }
+
+const struct device_ops i8042_device = {
+    .size = sizeof(struct i8042),
+    .reset = i8042_reset,
+    .state = i8042_state,
+};

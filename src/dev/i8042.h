@@ -10,8 +10,9 @@
 #define DEV_I8042_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
 
+#define I8042_WRITE_OUTPUT 0xd2 /* controller command: the next byte comes back as if the keyboard had sent it */
 #define I8042_QUEUE 64
 
 struct i8042_config {
@@ -36,12 +37,11 @@ struct i8042 {
 };
 
 extern const struct bus_ops i8042_data_ops, i8042_command_ops;
+extern const struct device_ops i8042_device;
 
 void i8042_init(struct i8042 *kbc, const struct i8042_config *config);
-void i8042_reset(struct i8042 *kbc);
 /* Keyboard input as set 2 scancodes (what a real keyboard sends; the controller translates when
  * told to). False: no room or scanning is off; nothing of it was taken. */
 bool i8042_key(struct i8042 *kbc, const u8 *scancodes, unsigned count);
-void i8042_state(struct i8042 *kbc, struct state *s);
 
 #endif

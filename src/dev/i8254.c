@@ -362,23 +362,24 @@ static void speaker_write(void *dev, u64 offset, u64 value, unsigned size)
 const struct bus_ops i8254_ops = {pit_read, pit_write, 1, 1};
 const struct bus_ops i8254_speaker_ops = {speaker_read, speaker_write, 1, 1};
 
-void i8254_init(struct i8254 *pit, struct clock *clock, const struct irq *irq)
-{
-    *pit = (struct i8254){.clock = clock, .irq = *irq};
-    timer_init(&pit->timer, clock, edge_expired, pit);
-    i8254_reset(pit);
-}
-
 /* The chip has no reset; firmware leaves channel 0 as the 18.2 Hz clock and channel 1 as the
  * refresh timer. */
-void i8254_reset(struct i8254 *pit)
+static void i8254_reset(void *dev)
 {
+    struct i8254 *pit = dev;
     for (unsigned i = 0; i < 3; i++)
         pit->channel[i] = (struct i8254_channel){.mode = 3, .access = 3, .gate = i != 2, .null_count = true};
     pit->speaker = 0;
     pit->missed = 0;
     line_set(pit, false);
     timer_arm(&pit->timer, 0);
+}
+
+void i8254_init(struct i8254 *pit, struct clock *clock, const struct irq *irq)
+{
+    *pit = (struct i8254){.clock = clock, .irq = *irq};
+    timer_init(&pit->timer, clock, edge_expired, pit);
+    i8254_reset(pit);
 }
 
 void i8254_irq_disable(struct i8254 *pit, bool disable)
@@ -390,42 +391,68 @@ void i8254_irq_disable(struct i8254 *pit, bool disable)
     pit->irq_disabled = disable;
 }
 
-void i8254_state(struct i8254 *pit, struct state *s)
+static const struct state_field channel_fields[] = {
+    STATE_FIELD("mode", u8, struct i8254_channel, mode),
+    STATE_FIELD("access", u8, struct i8254_channel, access),
+    STATE_FIELD("bcd", bool, struct i8254_channel, bcd),
+    STATE_FIELD("gate", bool, struct i8254_channel, gate),
+    STATE_FIELD("armed", bool, struct i8254_channel, armed),
+    STATE_FIELD("paused", bool, struct i8254_channel, paused),
+    STATE_FIELD("null_count", bool, struct i8254_channel, null_count),
+    STATE_FIELD("write_high", bool, struct i8254_channel, write_high),
+    STATE_FIELD("read_high", bool, struct i8254_channel, read_high),
+    STATE_FIELD("write_low", u8, struct i8254_channel, write_low),
+    STATE_FIELD("status_latched", bool, struct i8254_channel, status_latched),
+    STATE_FIELD("status", u8, struct i8254_channel, status),
+    STATE_FIELD("latched", u8, struct i8254_channel, latched),
+    STATE_FIELD("latch", u16, struct i8254_channel, latch),
+    STATE_FIELD("count", u32, struct i8254_channel, count),
+    STATE_FIELD("reload", u32, struct i8254_channel, reload),
+    STATE_FIELD("switching", bool, struct i8254_channel, switching),
+    STATE_FIELD("switch_half", bool, struct i8254_channel, switch_half),
+    STATE_FIELD("switch_tick", u64, struct i8254_channel, switch_tick),
+    STATE_FIELD("start_tick", u64, struct i8254_channel, start_tick),
+    STATE_FIELD("held", u64, struct i8254_channel, held),
+};
+static const struct state_layout channel_layout = STATE_LAYOUT(1, channel_fields);
+
+static const struct state_field fields[] = {
+    STATE_FIELD("speaker", u8, struct i8254, speaker), STATE_FIELD("irq_disabled", bool, struct i8254, irq_disabled),
+    STATE_FIELD("level", bool, struct i8254, level),   STATE_FIELD("pulse_start", u64, struct i8254, pulse_start),
+    STATE_FIELD("pulses", u64, struct i8254, pulses),  STATE_FIELD("missed", u32, struct i8254, missed),
+};
+static const struct state_layout layout = STATE_LAYOUT(1, fields);
+
+static void i8254_state(void *dev, struct state *s, const char *name)
 {
-    static const char *const name[3] = {"i8254.0", "i8254.1", "i8254.2"};
-    for (unsigned i = 0; i < 3; i++) {
+    struct i8254 *pit = dev;
+    static const char *const part[I8254_CHANNELS] = {"0", "1", "2"};
+    for (unsigned i = 0; i < I8254_CHANNELS; i++) {
         struct i8254_channel *c = &pit->channel[i];
-        state_section(s, name[i], 1);
-        STATE_FIELD(s, c, mode);
-        STATE_FIELD(s, c, access);
-        STATE_FIELD(s, c, bcd);
-        STATE_FIELD(s, c, gate);
-        STATE_FIELD(s, c, armed);
-        STATE_FIELD(s, c, paused);
-        STATE_FIELD(s, c, null_count);
-        STATE_FIELD(s, c, write_high);
-        STATE_FIELD(s, c, read_high);
-        STATE_FIELD(s, c, write_low);
-        STATE_FIELD(s, c, status_latched);
-        STATE_FIELD(s, c, status);
-        STATE_FIELD(s, c, latched);
-        STATE_FIELD(s, c, latch);
-        STATE_FIELD(s, c, count);
-        STATE_FIELD(s, c, reload);
-        STATE_FIELD(s, c, switching);
-        STATE_FIELD(s, c, switch_half);
-        STATE_FIELD(s, c, switch_tick);
-        STATE_FIELD(s, c, start_tick);
-        STATE_FIELD(s, c, held);
+        state_section(s, name, part[i], &channel_layout, c);
         if (c->armed && (c->reload < 1 || c->reload > 0x10000))
             c->armed = false; /* only a damaged stream says so */
         if (!c->count)
             c->switching = false;
     }
-    state_section(s, "i8254", 1);
-    STATE_FIELD(s, pit, speaker);
-    STATE_FIELD(s, pit, irq_disabled);
-    STATE_FIELD(s, pit, level);
-    if (!state_saving(s))
+    state_section(s, name, NULL, &layout, pit);
+    if (state_saving(s))
+        return;
+    irq_set(&pit->irq, pit->level && !pit->irq_disabled);
+    if (pit->missed > MISSED_MAX)
+        pit->missed = MISSED_MAX;
+    if (pit->channel[0].armed)
         line_update(pit);
 }
+
+static void i8254_destroy(void *dev)
+{
+    timer_arm(&((struct i8254 *)dev)->timer, 0);
+}
+
+const struct device_ops i8254_device = {
+    .size = sizeof(struct i8254),
+    .reset = i8254_reset,
+    .state = i8254_state,
+    .destroy = i8254_destroy,
+};

@@ -9,9 +9,10 @@
 #define DEV_I8254_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
 
 #define I8254_HZ 1193182ull
+#define I8254_CHANNELS 3
 
 struct i8254_channel {
     u8 mode, access; /* access: 1 low, 2 high, 3 low then high */
@@ -36,7 +37,7 @@ struct i8254_channel {
 };
 
 struct i8254 {
-    struct i8254_channel channel[3];
+    struct i8254_channel channel[I8254_CHANNELS];
     struct clock *clock;
     struct dev_timer timer;  /* next edge of OUT 0 */
     struct irq irq;          /* OUT 0 */
@@ -48,12 +49,11 @@ struct i8254 {
 };
 
 extern const struct bus_ops i8254_ops, i8254_speaker_ops;
+extern const struct device_ops i8254_device;
 
 /* `irq` follows OUT of channel 0. */
 void i8254_init(struct i8254 *pit, struct clock *clock, const struct irq *irq);
-void i8254_reset(struct i8254 *pit);
 /* HPET legacy replacement: channel 0 no longer drives its line. */
 void i8254_irq_disable(struct i8254 *pit, bool disable);
-void i8254_state(struct i8254 *pit, struct state *s);
 
 #endif

@@ -222,14 +222,9 @@ static void elcr_write(void *dev, u64 offset, u64 value, unsigned size)
 const struct bus_ops i8259_ops = {pic_read, pic_write, 1, 1};
 const struct bus_ops i8259_elcr_ops = {elcr_read, elcr_write, 1, 1};
 
-void i8259_init(struct i8259 *pic, const struct irq *intr)
+static void i8259_reset(void *dev)
 {
-    *pic = (struct i8259){.intr = *intr};
-    i8259_reset(pic);
-}
-
-void i8259_reset(struct i8259 *pic)
-{
+    struct i8259 *pic = dev;
     for (unsigned i = 0; i < 2; i++) {
         struct i8259_chip *c = &pic->chip[i];
         *c = (struct i8259_chip){.pic = pic, .line = c->line, .lowest = 7};
@@ -237,29 +232,40 @@ void i8259_reset(struct i8259 *pic)
     pic_update(pic);
 }
 
-void i8259_state(struct i8259 *pic, struct state *s)
+void i8259_init(struct i8259 *pic, const struct irq *intr)
 {
-    static const char *const name[2] = {"i8259.master", "i8259.slave"};
+    *pic = (struct i8259){.intr = *intr};
+    i8259_reset(pic);
+}
+
+static const struct state_field chip_fields[] = {
+    STATE_FIELD("irr", u8, struct i8259_chip, irr),
+    STATE_FIELD("isr", u8, struct i8259_chip, isr),
+    STATE_FIELD("imr", u8, struct i8259_chip, imr),
+    STATE_FIELD("line", u8, struct i8259_chip, line),
+    STATE_FIELD("base", u8, struct i8259_chip, base),
+    STATE_FIELD("elcr", u8, struct i8259_chip, elcr),
+    STATE_FIELD("init", u8, struct i8259_chip, init),
+    STATE_FIELD("icw4_due", u8, struct i8259_chip, icw4_due),
+    STATE_FIELD("lowest", u8, struct i8259_chip, lowest),
+    STATE_FIELD("single", bool, struct i8259_chip, single),
+    STATE_FIELD("auto_eoi", bool, struct i8259_chip, auto_eoi),
+    STATE_FIELD("rotate_auto_eoi", bool, struct i8259_chip, rotate_auto_eoi),
+    STATE_FIELD("special_mask", bool, struct i8259_chip, special_mask),
+    STATE_FIELD("special_nested", bool, struct i8259_chip, special_nested),
+    STATE_FIELD("poll", bool, struct i8259_chip, poll),
+    STATE_FIELD("read_isr", bool, struct i8259_chip, read_isr),
+    STATE_FIELD("level_all", bool, struct i8259_chip, level_all),
+};
+static const struct state_layout chip_layout = STATE_LAYOUT(1, chip_fields);
+
+static void i8259_state(void *dev, struct state *s, const char *name)
+{
+    struct i8259 *pic = dev;
+    static const char *const part[2] = {"master", "slave"};
     for (unsigned i = 0; i < 2; i++) {
         struct i8259_chip *c = &pic->chip[i];
-        state_section(s, name[i], 1);
-        STATE_FIELD(s, c, irr);
-        STATE_FIELD(s, c, isr);
-        STATE_FIELD(s, c, imr);
-        STATE_FIELD(s, c, line);
-        STATE_FIELD(s, c, base);
-        STATE_FIELD(s, c, elcr);
-        STATE_FIELD(s, c, init);
-        STATE_FIELD(s, c, icw4_due);
-        STATE_FIELD(s, c, lowest);
-        STATE_FIELD(s, c, single);
-        STATE_FIELD(s, c, auto_eoi);
-        STATE_FIELD(s, c, rotate_auto_eoi);
-        STATE_FIELD(s, c, special_mask);
-        STATE_FIELD(s, c, special_nested);
-        STATE_FIELD(s, c, poll);
-        STATE_FIELD(s, c, read_isr);
-        STATE_FIELD(s, c, level_all);
+        state_section(s, name, part[i], &chip_layout, c);
         c->lowest &= 7;
     }
     if (!state_saving(s)) {
@@ -267,3 +273,9 @@ void i8259_state(struct i8259 *pic, struct state *s)
         irq_set(&pic->intr, pic->intr_level);
     }
 }
+
+const struct device_ops i8259_device = {
+    .size = sizeof(struct i8259),
+    .reset = i8259_reset,
+    .state = i8259_state,
+};

@@ -12,7 +12,9 @@
 #define DEV_I8259_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
+
+#define I8259_LINES 16 /* of the pair */
 
 struct i8259;
 
@@ -36,15 +38,14 @@ struct i8259 {
 };
 
 extern const struct bus_ops i8259_ops, i8259_elcr_ops;
+extern const struct device_ops i8259_device;
 
 /* `intr` follows the master's INTR output. */
 void i8259_init(struct i8259 *pic, const struct irq *intr);
-void i8259_reset(struct i8259 *pic);
 /* Input lines 0..15 (8..15 are the slave's). Has the type of struct irq.set; `opaque` is the struct
  * i8259. */
 void i8259_set(void *opaque, unsigned line, bool level);
 /* INTA cycle: the vector. Without a request the spurious vector (line 7), as the chip does. */
 int i8259_ack(struct i8259 *pic);
-void i8259_state(struct i8259 *pic, struct state *s);
 
 #endif

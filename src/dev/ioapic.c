@@ -116,24 +116,35 @@ static void ioapic_write(void *dev, u64 offset, u64 value, unsigned size)
 
 const struct bus_ops ioapic_ops = {ioapic_read, ioapic_write, 4, 4};
 
+static void ioapic_reset(void *dev)
+{
+    struct ioapic *io = dev;
+    for (unsigned i = 0; i < IOAPIC_PINS; i++)
+        io->entry[i] = ENTRY_MASKED;
+    io->select = 0;
+}
+
 void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data), void *opaque)
 {
     *io = (struct ioapic){.id = id, .msi = msi, .opaque = opaque};
     ioapic_reset(io);
 }
 
-void ioapic_reset(struct ioapic *io)
+static const struct state_field fields[] = {
+    STATE_FIELD("entry", u64[IOAPIC_PINS], struct ioapic, entry),
+    STATE_FIELD("line", u32, struct ioapic, line),
+    STATE_FIELD("select", u8, struct ioapic, select),
+    STATE_FIELD("id", u8, struct ioapic, id),
+};
+static const struct state_layout layout = STATE_LAYOUT(1, fields);
+
+static void ioapic_state(void *dev, struct state *s, const char *name)
 {
-    for (unsigned i = 0; i < IOAPIC_PINS; i++)
-        io->entry[i] = ENTRY_MASKED;
-    io->select = 0;
+    state_section(s, name, NULL, &layout, dev);
 }
 
-void ioapic_state(struct ioapic *io, struct state *s)
-{
-    state_section(s, "ioapic", 1);
-    STATE_FIELD(s, io, entry);
-    STATE_FIELD(s, io, line);
-    STATE_FIELD(s, io, select);
-    STATE_FIELD(s, io, id);
-}
+const struct device_ops ioapic_device = {
+    .size = sizeof(struct ioapic),
+    .reset = ioapic_reset,
+    .state = ioapic_state,
+};

@@ -7,7 +7,7 @@
 #define DEV_IOAPIC_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
 
 #define IOAPIC_PINS 24
 
@@ -23,13 +23,12 @@ struct ioapic {
 };
 
 extern const struct bus_ops ioapic_ops;
+extern const struct device_ops ioapic_device;
 
 void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data), void *opaque);
-void ioapic_reset(struct ioapic *io);
 /* Input lines 0..23. Has the type of struct irq.set; `opaque` is the struct ioapic. */
 void ioapic_set(void *opaque, unsigned line, bool level);
 /* A local APIC ended a level-triggered interrupt with this vector. */
 void ioapic_eoi(struct ioapic *io, u8 vector);
-void ioapic_state(struct ioapic *io, struct state *s);
 
 #endif

@@ -13,7 +13,6 @@
 #include <time.h>
 
 enum { SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM, WEEKDAY, DAY, MONTH, YEAR, A, B, C, D };
-#define CENTURY 0x32
 #define A_UIP BIT(7)
 #define A_RATE 15
 #define B_SET BIT(7)
@@ -72,7 +71,7 @@ static void registers_fill(struct mc146818 *rtc, s64 second, u8 *r)
     r[DAY] = encode(rtc, tm.tm_mday);
     r[MONTH] = encode(rtc, tm.tm_mon + 1);
     r[YEAR] = encode(rtc, (tm.tm_year + 1900) % 100);
-    r[CENTURY] = encode(rtc, (tm.tm_year + 1900) / 100);
+    r[MC146818_CENTURY] = encode(rtc, (tm.tm_year + 1900) / 100);
 }
 
 static s64 registers_time(const struct mc146818 *rtc)
@@ -89,7 +88,7 @@ static s64 registers_time(const struct mc146818 *rtc)
         .tm_hour = hour,
         .tm_mday = decode(rtc, r[DAY]),
         .tm_mon = decode(rtc, r[MONTH]) - 1,
-        .tm_year = decode(rtc, r[CENTURY]) * 100 + decode(rtc, r[YEAR]) - 1900,
+        .tm_year = decode(rtc, r[MC146818_CENTURY]) * 100 + decode(rtc, r[YEAR]) - 1900,
     };
     return timegm(&tm);
 }
@@ -188,7 +187,7 @@ static void hold_update(struct mc146818 *rtc, bool was_reset)
 
 static u8 register_read(struct mc146818 *rtc, unsigned i)
 {
-    if ((i <= YEAR && i != SECONDS_ALARM && i != MINUTES_ALARM && i != HOURS_ALARM) || i == CENTURY) {
+    if ((i <= YEAR && i != SECONDS_ALARM && i != MINUTES_ALARM && i != HOURS_ALARM) || i == MC146818_CENTURY) {
         if (!rtc->held)
             registers_fill(rtc, floor_s(wall_ns(rtc)), rtc->cmos);
         return rtc->cmos[i];
@@ -233,7 +232,7 @@ static void register_write(struct mc146818 *rtc, unsigned i, u8 value)
     case C:
     case D: return;
     default:
-        if (i > YEAR && i != CENTURY) {
+        if (i > YEAR && i != MC146818_CENTURY) {
             rtc->cmos[i] = value;
         } else if (rtc->held) {
             rtc->cmos[i] = value;
@@ -284,6 +283,16 @@ static void checksum_update(struct mc146818 *rtc)
     rtc->cmos[0x2f] = (u8)sum;
 }
 
+static void mc146818_reset(void *dev)
+{
+    struct mc146818 *rtc = dev;
+    rtc->cmos[B] &= (u8) ~(B_PIE | B_AIE | B_UIE);
+    rtc->cmos[C] = 0;
+    rtc->irq_disabled = false;
+    interrupt_update(rtc);
+    timers_arm(rtc);
+}
+
 void mc146818_init(struct mc146818 *rtc, struct clock *clock, const struct irq *irq,
                    const struct mc146818_config *config)
 {
@@ -309,18 +318,9 @@ void mc146818_init(struct mc146818 *rtc, struct clock *clock, const struct irq *
     rtc->seen_period = period_now(rtc);
 }
 
-void mc146818_reset(struct mc146818 *rtc)
-{
-    rtc->cmos[B] &= (u8) ~(B_PIE | B_AIE | B_UIE);
-    rtc->cmos[C] = 0;
-    rtc->irq_disabled = false;
-    interrupt_update(rtc);
-    timers_arm(rtc);
-}
-
 void mc146818_cmos_set(struct mc146818 *rtc, unsigned index, u8 value)
 {
-    if (index > D && index < sizeof(rtc->cmos) && index != CENTURY)
+    if (index > D && index < sizeof(rtc->cmos) && index != MC146818_CENTURY)
         rtc->cmos[index] = value;
     checksum_update(rtc);
 }
@@ -333,19 +333,38 @@ void mc146818_irq_disable(struct mc146818 *rtc, bool disable)
     interrupt_update(rtc);
 }
 
-void mc146818_state(struct mc146818 *rtc, struct state *s)
+static const struct state_field fields[] = {
+    STATE_FIELD("cmos", u8[128], struct mc146818, cmos),
+    STATE_FIELD("index", u8, struct mc146818, index),
+    STATE_FIELD("irq_disabled", bool, struct mc146818, irq_disabled),
+    STATE_FIELD("offset_ns", s64, struct mc146818, offset_ns),
+    STATE_FIELD("held", bool, struct mc146818, held),
+    STATE_FIELD("seen_s", s64, struct mc146818, seen_s),
+    STATE_FIELD("seen_period", u64, struct mc146818, seen_period),
+};
+static const struct state_layout layout = STATE_LAYOUT(1, fields);
+
+static void mc146818_state(void *dev, struct state *s, const char *name)
 {
-    state_section(s, "mc146818", 1);
-    STATE_FIELD(s, rtc, cmos);
-    STATE_FIELD(s, rtc, index);
-    STATE_FIELD(s, rtc, irq_disabled);
-    STATE_FIELD(s, rtc, offset_ns);
-    STATE_FIELD(s, rtc, held);
-    STATE_FIELD(s, rtc, seen_s);
-    STATE_FIELD(s, rtc, seen_period);
+    struct mc146818 *rtc = dev;
+    state_section(s, name, NULL, &layout, rtc);
     if (!state_saving(s)) {
         rtc->index &= 0x7f;
         interrupt_update(rtc);
         timers_arm(rtc);
     }
 }
+
+static void mc146818_destroy(void *dev)
+{
+    struct mc146818 *rtc = dev;
+    timer_arm(&rtc->second, 0);
+    timer_arm(&rtc->periodic, 0);
+}
+
+const struct device_ops mc146818_device = {
+    .size = sizeof(struct mc146818),
+    .reset = mc146818_reset,
+    .state = mc146818_state,
+    .destroy = mc146818_destroy,
+};

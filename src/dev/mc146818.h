@@ -7,7 +7,9 @@
 #define DEV_MC146818_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
+
+#define MC146818_CENTURY 0x32 /* the register of the century, which the data sheet leaves to the machine */
 
 struct mc146818_config {
     s64 unix_ns;      /* wall-clock time (UTC, since 1970) when the VM's clock reads now */
@@ -30,15 +32,14 @@ struct mc146818 {
 };
 
 extern const struct bus_ops mc146818_ops;
+extern const struct device_ops mc146818_device;
 
 void mc146818_init(struct mc146818 *rtc, struct clock *clock, const struct irq *irq,
                    const struct mc146818_config *config);
 /* Keeps time and CMOS contents; clears interrupt enables and flags as RESET# does. */
-void mc146818_reset(struct mc146818 *rtc);
 /* A CMOS byte 0x0e..0x7f for the machine to fill (boot order and the like). */
 void mc146818_cmos_set(struct mc146818 *rtc, unsigned index, u8 value);
 /* HPET legacy replacement: the RTC no longer drives its line. */
 void mc146818_irq_disable(struct mc146818 *rtc, bool disable);
-void mc146818_state(struct mc146818 *rtc, struct state *s);
 
 #endif

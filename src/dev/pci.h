@@ -1,20 +1,19 @@
 /*
- * PCI: one bus, its configuration mechanisms and what devices on it share (configuration space,
- * BARs, INTx, MSI).
+ * PCI: one bus, its configuration mechanisms and what devices on it share (configuration space, BARs, INTx, MSI).
  *
  * Windows:
  *   ports 0xcf8, 8 bytes: pci_config_ops (byte accesses to 0xcf9 go to the reset device)
  *   MMIO, 1 MiB or more:  pci_ecam_ops   (bus 0; all ones beyond)
  *
- * A device fills its configuration space at init through pci_device_init() and pci_bar_add(), then
- * pci_attach(). BAR windows are put on the buses (the machine's port and MMIO bus) and moved by the
- * machinery here as the guest programs BARs and the command register.
+ * A device fills its configuration space at init through pci_device_init() and pci_bar_add(), then calls pci_attach().
+ * BAR windows are put on the buses (the machine's port and MMIO bus) and moved by the code here as the guest programs
+ * BARs and the command register.
  */
 #ifndef DEV_PCI_H
 #define DEV_PCI_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
 
 #define PCI_DEVFN(device, function) ((device) << 3 | (function))
 #define PCI_CONFIG_SIZE 4096
@@ -28,6 +27,7 @@ enum {
     PCI_REVISION = 0x08,
     PCI_CLASS_PROG = 0x09,
     PCI_CLASS = 0x0a,
+    PCI_CACHE_LINE_SIZE = 0x0c,
     PCI_HEADER_TYPE = 0x0e,
     PCI_BAR0 = 0x10,
     PCI_SUBSYSTEM_VENDOR = 0x2c,
@@ -39,9 +39,14 @@ enum {
 #define PCI_COMMAND_IO BIT(0)
 #define PCI_COMMAND_MEMORY BIT(1)
 #define PCI_COMMAND_MASTER BIT(2)
+#define PCI_COMMAND_PARITY BIT(6)
+#define PCI_COMMAND_SERR BIT(8)
 #define PCI_COMMAND_INTX_DISABLE BIT(10)
 #define PCI_STATUS_INTERRUPT BIT(3)
 #define PCI_STATUS_CAPABILITIES BIT(4)
+#define PCI_STATUS_ERRORS (BIT(8) | 31u << 11) /* parity, aborts, SERR#: a 1 clears each */
+#define PCI_HEADER_MULTIFUNCTION 0x80
+#define PCI_CAP_MSI 5
 
 enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 };
 
@@ -57,7 +62,6 @@ struct pci_bar {
 struct pci_bus;
 
 struct pci_device {
-    const char *name;
     u8 config[PCI_CONFIG_SIZE];
     u8 writable[PCI_CONFIG_SIZE]; /* bits that the guest may write */
     u8 w1c[PCI_CONFIG_SIZE];      /* bits that a 1 clears */
@@ -68,8 +72,7 @@ struct pci_device {
     bool intx_wired; /* as last driven (with INTX_DISABLE) */
     u8 cap_end;      /* where the next capability goes */
     u8 msi_cap;      /* offset of the MSI capability, 0 none */
-    /* After the guest wrote configuration bytes [offset, offset + size); may be NULL. `opaque` is
-     * the device's. */
+    /* After the guest wrote configuration bytes [offset, offset + size); may be NULL. `opaque` is the device's. */
     void (*config_written)(void *opaque, unsigned offset, unsigned size);
     void *opaque;
     u8 initial[PCI_CONFIG_SIZE]; /* configuration at reset: as at pci_attach */
@@ -90,26 +93,27 @@ struct pci_bus {
 };
 
 extern const struct bus_ops pci_config_ops, pci_ecam_ops;
+/* Reset: configuration back to what it was at attach, BARs unmapped; the devices on the bus reset themselves. The state
+ * is that of the bus and of every function's configuration space. */
+extern const struct device_ops pci_bus_device;
 
 /* `port` and `mmio` are where BAR windows are put. */
 void pci_bus_init(struct pci_bus *pci, struct bus *port, struct bus *mmio);
-/* Configuration back to what it was at attach; BARs unmapped; the devices reset themselves. */
-void pci_bus_reset(struct pci_bus *pci);
 
 /* class is 24 bits: class, subclass, programming interface. */
-void pci_device_init(struct pci_device *d, const char *name, u16 vendor, u16 device, u32 class, u8 revision);
+void pci_device_init(struct pci_device *d, u16 vendor, u16 device, u32 class, u8 revision);
 void pci_subsystem_set(struct pci_device *d, u16 vendor, u16 device);
 /* 1 = INTA. */
 void pci_pin_set(struct pci_device *d, u8 pin);
 void pci_bar_add(struct pci_device *d, unsigned index, enum pci_bar_kind kind, u64 size, const struct bus_ops *ops,
                  void *dev);
-/* Appends a capability (id, next, zeros) of `size` bytes and gives its offset; bytes are read-only
- * until the caller sets d->writable. 0: no room. */
+/* Appends a capability (id, next, zeros) of `size` bytes and returns its offset; bytes are read-only until the caller
+ * sets d->writable. 0: no room. */
 u8 pci_capability_add(struct pci_device *d, u8 id, u8 size);
 /* 0, or -EEXIST when the slot is taken. */
 int MUST_CHECK pci_attach(struct pci_bus *pci, struct pci_device *d, u8 devfn);
-/* Firmware's work when the machine boots a kernel directly: gives every BAR an address from the
- * windows (32-bit memory, then ports), enables decoding and fills the interrupt line. */
+/* Firmware's work when the machine boots a kernel directly: gives every BAR an address from the windows (32-bit memory,
+ * then ports), enables decoding and fills the interrupt line. */
 void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u16 io_end, const u8 pirq_irq[4]);
 
 void pci_intx_set(struct pci_device *d, bool level);
@@ -130,6 +134,4 @@ static inline void pci_config_set(struct pci_device *d, unsigned offset, u32 val
 {
     __builtin_memcpy(d->config + offset, &value, size);
 }
-void pci_state(struct pci_bus *pci, struct state *s);
-
 #endif

@@ -43,22 +43,33 @@ static void port92_write(void *dev, u64 offset, u64 value, unsigned size)
 const struct bus_ops reset_cf9_ops = {cf9_read, cf9_write, 1, 1};
 const struct bus_ops reset_port92_ops = {port92_read, port92_write, 1, 1};
 
+/* A20 is on, as firmware leaves it. */
+static void reset_reset(void *dev)
+{
+    struct reset *r = dev;
+    r->cf9 = 0;
+    r->port92 = PORT92_A20;
+}
+
 void reset_init(struct reset *r, void (*request)(void *opaque), void (*a20)(void *opaque, bool enabled), void *opaque)
 {
     *r = (struct reset){.request = request, .a20 = a20, .opaque = opaque};
     reset_reset(r);
 }
 
-/* A20 is on, as firmware leaves it. */
-void reset_reset(struct reset *r)
+static const struct state_field fields[] = {
+    STATE_FIELD("cf9", u8, struct reset, cf9),
+    STATE_FIELD("port92", u8, struct reset, port92),
+};
+static const struct state_layout layout = STATE_LAYOUT(1, fields);
+
+static void reset_state(void *dev, struct state *s, const char *name)
 {
-    r->cf9 = 0;
-    r->port92 = PORT92_A20;
+    state_section(s, name, NULL, &layout, dev);
 }
 
-void reset_state(struct reset *r, struct state *s)
-{
-    state_section(s, "reset", 1);
-    STATE_FIELD(s, r, cf9);
-    STATE_FIELD(s, r, port92);
-}
+const struct device_ops reset_device = {
+    .size = sizeof(struct reset),
+    .reset = reset_reset,
+    .state = reset_state,
+};

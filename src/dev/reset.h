@@ -9,7 +9,9 @@
 #define DEV_RESET_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
+
+#define RESET_CONTROL_HARD 6 /* a value that resets the machine when it is written to cf9 */
 
 struct reset {
     u8 cf9, port92;
@@ -21,9 +23,8 @@ struct reset {
 };
 
 extern const struct bus_ops reset_cf9_ops, reset_port92_ops;
+extern const struct device_ops reset_device;
 
 void reset_init(struct reset *r, void (*request)(void *opaque), void (*a20)(void *opaque, bool enabled), void *opaque);
-void reset_reset(struct reset *r);
-void reset_state(struct reset *r, struct state *s);
 
 #endif

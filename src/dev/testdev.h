@@ -12,7 +12,7 @@
 #define DEV_TESTDEV_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
 
 #define TESTDEV_MMIO_SIZE 0x10000
 #define TESTDEV_LINES 24
@@ -26,13 +26,13 @@ struct testdev_config {
 struct testdev {
     struct testdev_config config;
     u32 scratch;
+    u32 lines; /* levels as last driven */
     u8 memory[TESTDEV_MMIO_SIZE];
 };
 
 extern const struct bus_ops testdev_port_ops, testdev_byte_ops, testdev_flush_ops, testdev_irq_ops, testdev_mmio_ops;
+extern const struct device_ops testdev_device;
 
 void testdev_init(struct testdev *t, const struct testdev_config *config);
-void testdev_reset(struct testdev *t);
-void testdev_state(struct testdev *t, struct state *s);
 
 #endif

@@ -211,17 +211,18 @@ static void uart_write(void *dev, u64 offset, u64 v, unsigned size)
 
 const struct bus_ops uart16550_ops = {uart_read, uart_write, 1, 1};
 
+static void uart16550_reset(void *dev)
+{
+    struct uart16550 *u = dev;
+    struct uart16550_config config = u->config;
+    *u = (struct uart16550){.config = config, .dll = 12, .msr = MSR_DCD | MSR_DSR | MSR_CTS};
+    interrupt_update(u);
+}
+
 void uart16550_init(struct uart16550 *u, const struct uart16550_config *config)
 {
     *u = (struct uart16550){.config = *config};
     uart16550_reset(u);
-}
-
-void uart16550_reset(struct uart16550 *u)
-{
-    struct uart16550_config config = u->config;
-    *u = (struct uart16550){.config = config, .dll = 12, .msr = MSR_DCD | MSR_DSR | MSR_CTS};
-    interrupt_update(u);
 }
 
 unsigned uart16550_room(const struct uart16550 *u)
@@ -242,23 +243,28 @@ unsigned uart16550_receive(struct uart16550 *u, const u8 *bytes, unsigned count)
     return count;
 }
 
-void uart16550_state(struct uart16550 *u, struct state *s)
+static const struct state_field fields[] = {
+    STATE_FIELD("ier", u8, struct uart16550, ier),
+    STATE_FIELD("fcr", u8, struct uart16550, fcr),
+    STATE_FIELD("lcr", u8, struct uart16550, lcr),
+    STATE_FIELD("mcr", u8, struct uart16550, mcr),
+    STATE_FIELD("lsr", u8, struct uart16550, lsr),
+    STATE_FIELD("msr", u8, struct uart16550, msr),
+    STATE_FIELD("scr", u8, struct uart16550, scr),
+    STATE_FIELD("dll", u8, struct uart16550, dll),
+    STATE_FIELD("dlm", u8, struct uart16550, dlm),
+    STATE_FIELD("thr_empty_pending", bool, struct uart16550, thr_empty_pending),
+    STATE_FIELD("rx", u8[UART_FIFO], struct uart16550, rx),
+    STATE_FIELD("rx_head", u32, struct uart16550, rx_head),
+    STATE_FIELD("rx_count", u32, struct uart16550, rx_count),
+    STATE_FIELD("lsr_polls", u8, struct uart16550, lsr_polls),
+};
+static const struct state_layout layout = STATE_LAYOUT(1, fields);
+
+static void uart16550_state(void *dev, struct state *s, const char *name)
 {
-    state_section(s, u->config.name, 1);
-    STATE_FIELD(s, u, ier);
-    STATE_FIELD(s, u, fcr);
-    STATE_FIELD(s, u, lcr);
-    STATE_FIELD(s, u, mcr);
-    STATE_FIELD(s, u, lsr);
-    STATE_FIELD(s, u, msr);
-    STATE_FIELD(s, u, scr);
-    STATE_FIELD(s, u, dll);
-    STATE_FIELD(s, u, dlm);
-    STATE_FIELD(s, u, thr_empty_pending);
-    STATE_FIELD(s, u, rx);
-    STATE_FIELD(s, u, rx_head);
-    STATE_FIELD(s, u, rx_count);
-    STATE_FIELD(s, u, lsr_polls);
+    struct uart16550 *u = dev;
+    state_section(s, name, NULL, &layout, u);
     if (!state_saving(s)) {
         u->rx_head %= UART_FIFO;
         if (u->rx_count > rx_size(u))
@@ -266,3 +272,9 @@ void uart16550_state(struct uart16550 *u, struct state *s)
         interrupt_update(u);
     }
 }
+
+const struct device_ops uart16550_device = {
+    .size = sizeof(struct uart16550),
+    .reset = uart16550_reset,
+    .state = uart16550_state,
+};

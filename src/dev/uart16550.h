@@ -7,13 +7,12 @@
 #define DEV_UART16550_H
 
 #include "bus/bus.h"
-#include "bus/state.h"
+#include "bus/device.h"
 
 #define UART_FIFO 16
 #define UART_POLLS 16
 
 struct uart16550_config {
-    const char *name; /* of its saved-state section: "com1" */
     struct irq irq;
     void (*transmit)(void *opaque, u8 byte);
     /* There is room to receive again: the machine may push what it held back. May be NULL. */
@@ -31,15 +30,14 @@ struct uart16550 {
 };
 
 extern const struct bus_ops uart16550_ops;
+extern const struct device_ops uart16550_device;
 
 void uart16550_init(struct uart16550 *u, const struct uart16550_config *config);
-void uart16550_reset(struct uart16550 *u);
 /* Bytes that uart16550_receive would take now: 0 until the guest listens (see uart16550.c), and in
  * loopback. */
 unsigned uart16550_room(const struct uart16550 *u);
 /* Received bytes: takes as many as there is room for and gives their number. Keep the rest for
  * receive_ready. */
 unsigned uart16550_receive(struct uart16550 *u, const u8 *bytes, unsigned count);
-void uart16550_state(struct uart16550 *u, struct state *s);
 
 #endif

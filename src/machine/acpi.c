@@ -1,27 +1,26 @@
 /*
- * RSDP, RSDT and XSDT, FADT with FACS, MADT, MCFG, HPET and the DSDT, laid out one after the other
- * from ACPI_RSDP.
+ * RSDP, RSDT and XSDT, FADT with FACS, MADT, MCFG, HPET and the DSDT, laid out one after the other from ACPI_RSDP. What
+ * the DSDT says of devices comes from their rows in devices.c.
  *
- * The machine is always in ACPI mode (FADT.SMI_CMD is 0). The PM1a blocks are described by generic
- * addresses too: some hypervisors refuse a FADT where those are zero. Source: ACPI
- * specification 6.4, "ACPI Software Programming Model"; the PCI Firmware Specification for MCFG and
- * _OSC; the IA-PC HPET specification for the HPET table.
+ * The machine is always in ACPI mode (FADT.SMI_CMD is 0). The PM1a blocks are described by generic addresses too: some
+ * hypervisors refuse a FADT where those are zero. Source: ACPI specification 6.4, "ACPI Software Programming Model";
+ * the PCI Firmware Specification for MCFG and _OSC; the IA-PC HPET specification for the HPET table.
  */
 #include "machine/acpi.h"
 
 #include "dev/acpi_pm.h"
 #include "dev/hpet.h"
+#include "dev/ich9.h"
+#include "dev/mc146818.h"
+#include "dev/reset.h"
 #include "machine/aml.h"
+#include "machine/devices.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define ECAM_BUSES 256
-#define IOAPIC_GPA 0xfec00000u
-#define LAPIC_GPA 0xfee00000u
-#define HPET_GPA 0xfed00000u
-#define RESET_PORT 0xcf9
-#define RESET_VALUE 6
+#define GPA_LAPIC 0xfee00000u
 #define TABLES_MAX 6
 
 struct header {
@@ -39,6 +38,7 @@ struct gas { /* Generic Address Structure */
     u64 address;
 } __attribute__((packed));
 enum { GAS_MEMORY = 0, GAS_IO = 1 };
+enum gas_access { GAS_BYTES = 1, GAS_WORDS = 2, GAS_DWORDS = 3 };
 
 struct rsdp {
     char signature[8];
@@ -76,6 +76,8 @@ struct fadt {
 } __attribute__((packed));
 _Static_assert(sizeof(struct fadt) == 276, "FADT of ACPI 6");
 
+#define PROFILE_DESKTOP 1
+#define LATENCY_NONE 0xfff /* of C2 and C3: there is no such state */
 #define FADT_WBINVD BIT(0)
 #define FADT_PROC_C1 BIT(2)
 #define FADT_SLP_BUTTON BIT(5) /* no fixed sleep button */
@@ -87,9 +89,84 @@ _Static_assert(sizeof(struct fadt) == 276, "FADT of ACPI 6");
 
 struct facs {
     char signature[4];
-    u32 length;
-    u8 rest[56];
+    u32 length, hardware_signature, waking_vector, global_lock, flags;
+    u64 x_waking_vector;
+    u8 version, reserved[31];
 } __attribute__((packed));
+_Static_assert(sizeof(struct facs) == 64, "FACS of ACPI 6");
+#define FACS_VERSION 2
+
+struct madt {
+    struct header header;
+    u32 lapic_gpa, flags;
+} __attribute__((packed));
+#define MADT_PCAT_COMPAT BIT(0) /* there are 8259s */
+#define MADT_ENABLED BIT(0)
+#define MADT_LEVEL_HIGH 0x0d /* of an interrupt: active high, level-triggered */
+#define MADT_LINT_NMI 1      /* the input of a local APIC that NMIs arrive at */
+#define MADT_ALL_CPUS 0xff
+#define MADT_ALL_CPUS_X2APIC 0xffffffff
+
+/* Interrupt controller structures of the MADT. Each begins with its type and its length. */
+enum madt_type {
+    MADT_LAPIC = 0,
+    MADT_IOAPIC = 1,
+    MADT_OVERRIDE = 2,
+    MADT_NMI = 4,
+    MADT_X2APIC = 9,
+    MADT_X2APIC_NMI = 10
+};
+struct madt_lapic {
+    u8 type, length, uid, id;
+    u32 flags;
+} __attribute__((packed));
+struct madt_x2apic {
+    u8 type, length;
+    u16 reserved;
+    u32 id, flags, uid;
+} __attribute__((packed));
+struct madt_ioapic {
+    u8 type, length, id, reserved;
+    u32 gpa, first_gsi;
+} __attribute__((packed));
+struct madt_override {
+    u8 type, length, bus, isa_irq;
+    u32 gsi;
+    u16 flags;
+} __attribute__((packed));
+struct madt_nmi {
+    u8 type, length, uid;
+    u16 flags;
+    u8 lint;
+} __attribute__((packed));
+struct madt_x2apic_nmi {
+    u8 type, length;
+    u16 flags;
+    u32 uid;
+    u8 lint, reserved[3];
+} __attribute__((packed));
+
+struct mcfg {
+    struct header header;
+    u64 reserved, ecam;
+    u16 segment;
+    u8 first_bus, last_bus;
+    u32 reserved2;
+} __attribute__((packed));
+
+struct hpet_table {
+    struct header header;
+    u32 id;
+    struct gas base;
+    u8 number;
+    u16 min_tick;
+    u8 attributes;
+} __attribute__((packed));
+#define HPET_MIN_TICK 128 /* no periods shorter than that */
+
+#define STA_WORKS 0xf /* present, enabled, shown, functioning */
+#define ALL_FUNCTIONS 0xffff
+#define LPC_ADR ((u64)(ICH9_LPC_DEVFN >> 3) << 16)
 
 /* Where the tables go: a stretch of guest memory that fills up. */
 struct writer {
@@ -147,9 +224,9 @@ static void table_list(struct writer *w, u32 gpa)
     w->table[w->tables++] = gpa;
 }
 
-static struct gas gas_io(u16 port, u8 bits, u8 access)
+static struct gas gas_io(u16 port, u8 bits, enum gas_access access)
 {
-    return (struct gas){GAS_IO, bits, 0, access, port};
+    return (struct gas){GAS_IO, bits, 0, (u8)access, port};
 }
 
 static u32 facs_put(struct writer *w)
@@ -160,147 +237,150 @@ static u32 facs_put(struct writer *w)
         memset(f, 0, sizeof(*f));
         memcpy(f->signature, "FACS", 4);
         f->length = sizeof(*f);
-        f->rest[20] = 2; /* version */
+        f->version = FACS_VERSION;
     }
     return gpa;
 }
 
-static void fadt_put(struct writer *w, const struct acpi_config *c, u32 facs, u32 dsdt)
+static void fadt_put(struct writer *w, u32 facs, u32 dsdt)
 {
     struct fadt f = {
         .facs = facs,
         .dsdt = dsdt,
-        .profile = 1, /* desktop */
-        .sci_int = c->sci,
-        .pm1a_evt = c->pm_base + ACPI_PM1_EVT,
-        .pm1a_cnt = c->pm_base + ACPI_PM1_CNT,
-        .pm_tmr = c->pm_base + ACPI_PM_TMR,
-        .gpe0 = c->pm_base + ACPI_GPE0,
+        .profile = PROFILE_DESKTOP,
+        .sci_int = ISA_SCI,
+        .pm1a_evt = PORT_PM + ACPI_PM1_EVT,
+        .pm1a_cnt = PORT_PM + ACPI_PM1_CNT,
+        .pm_tmr = PORT_PM + ACPI_PM_TMR,
+        .gpe0 = PORT_PM + ACPI_GPE0,
         .pm1_evt_len = 4,
         .pm1_cnt_len = 2,
         .pm_tmr_len = 4,
         .gpe0_len = ACPI_GPE0_LEN,
-        .p_lvl2_lat = 0xfff, /* no C2, no C3 */
-        .p_lvl3_lat = 0xfff,
-        .century = 0x32,
+        .p_lvl2_lat = LATENCY_NONE,
+        .p_lvl3_lat = LATENCY_NONE,
+        .century = MC146818_CENTURY,
         .boot_arch = BOOT_LEGACY_DEVICES | BOOT_8042 | BOOT_NO_VGA,
         .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
-        .reset_reg = gas_io(RESET_PORT, 8, 1),
-        .reset_value = RESET_VALUE,
+        .reset_reg = gas_io(PORT_RESET_CONTROL, 8, GAS_BYTES),
+        .reset_value = RESET_CONTROL_HARD,
         .minor = 0,
         .x_facs = facs,
         .x_dsdt = dsdt,
-        .x_pm1a_evt = gas_io((u16)(c->pm_base + ACPI_PM1_EVT), 32, 2),
-        .x_pm1a_cnt = gas_io((u16)(c->pm_base + ACPI_PM1_CNT), 16, 2),
-        .x_pm_tmr = gas_io((u16)(c->pm_base + ACPI_PM_TMR), 32, 3),
-        .x_gpe0 = gas_io((u16)(c->pm_base + ACPI_GPE0), ACPI_GPE0_LEN * 8, 1),
+        .x_pm1a_evt = gas_io((u16)(PORT_PM + ACPI_PM1_EVT), 32, GAS_WORDS),
+        .x_pm1a_cnt = gas_io((u16)(PORT_PM + ACPI_PM1_CNT), 16, GAS_WORDS),
+        .x_pm_tmr = gas_io((u16)(PORT_PM + ACPI_PM_TMR), 32, GAS_DWORDS),
+        .x_gpe0 = gas_io((u16)(PORT_PM + ACPI_GPE0), ACPI_GPE0_LEN * 8, GAS_BYTES),
         .hypervisor_vendor = 0,
     };
     table_list(w, table_put(w, "FACP", 6, &f, sizeof(f)));
 }
 
-static void madt_put(struct writer *w, const struct acpi_config *c)
+/* The local APICs, whose IDs beyond the width of a byte take a structure of their own. */
+static void madt_cpus(struct aml *a, u32 vcpus)
 {
-    u8 data[sizeof(struct header) + 8 + 256 * 16 + 64] = {0};
-    struct aml a = {data, sizeof(data), sizeof(struct header), false};
-    aml_number(&a, LAPIC_GPA, 4);
-    aml_number(&a, 1, 4); /* PCAT_COMPAT: there are 8259s */
-    for (u32 id = 0; id < c->vcpus; id++) {
-        if (id < 255) {
-            aml_bytes(&a, (u8[]){0, 8, (u8)id, (u8)id}, 4); /* Processor Local APIC */
-            aml_number(&a, 1, 4);
-        } else {
-            aml_bytes(&a, (u8[]){9, 16, 0, 0}, 4); /* Processor Local x2APIC */
-            aml_number(&a, id, 4);
-            aml_number(&a, 1, 4);
-            aml_number(&a, id, 4);
-        }
+    for (u32 id = 0; id < vcpus; id++) {
+        struct madt_lapic cpu = {MADT_LAPIC, sizeof(cpu), (u8)id, (u8)id, MADT_ENABLED};
+        struct madt_x2apic far = {MADT_X2APIC, sizeof(far), .id = id, .flags = MADT_ENABLED, .uid = id};
+        if (id < MADT_ALL_CPUS)
+            aml_bytes(a, &cpu, sizeof(cpu));
+        else
+            aml_bytes(a, &far, sizeof(far));
     }
-    aml_bytes(&a, (u8[]){1, 12, c->ioapic_id, 0}, 4); /* I/O APIC */
-    aml_number(&a, IOAPIC_GPA, 4);
-    aml_number(&a, 0, 4);
-    /* ISA 0 is pin 2; the SCI is level-triggered, active high; NMI is LINT1 of every local APIC. */
-    aml_bytes(&a, (u8[]){2, 10, 0, 0, 2, 0, 0, 0, 0, 0}, 10);
-    aml_bytes(&a, (u8[]){2, 10, 0, c->sci, c->sci, 0, 0, 0, 0x0d, 0}, 10);
-    aml_bytes(&a, (u8[]){4, 6, 0xff, 0, 0, 1}, 6);
-    if (c->vcpus > 255)
-        aml_bytes(&a, (u8[]){10, 12, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0}, 12);
+}
+
+/* NMIs come in at the same input of every local APIC. */
+static void madt_nmis(struct aml *a, u32 vcpus)
+{
+    struct madt_nmi nmi = {MADT_NMI, sizeof(nmi), MADT_ALL_CPUS, .lint = MADT_LINT_NMI};
+    struct madt_x2apic_nmi far = {MADT_X2APIC_NMI, sizeof(far), .uid = MADT_ALL_CPUS_X2APIC, .lint = MADT_LINT_NMI};
+    aml_bytes(a, &nmi, sizeof(nmi));
+    if (vcpus > MADT_ALL_CPUS)
+        aml_bytes(a, &far, sizeof(far));
+}
+
+static void madt_put(struct writer *w, u32 vcpus)
+{
+    u8 data[sizeof(struct madt) + PC_VCPUS_MAX * sizeof(struct madt_x2apic) + 64];
+    struct aml a = {data, sizeof(data), 0, false};
+    struct madt madt = {.lapic_gpa = GPA_LAPIC, .flags = MADT_PCAT_COMPAT};
+    struct madt_ioapic ioapic = {MADT_IOAPIC, sizeof(ioapic), .gpa = GPA_IOAPIC};
+    struct madt_override pit = {MADT_OVERRIDE, sizeof(pit), .isa_irq = ISA_PIT, .gsi = ISA_0_GSI};
+    struct madt_override sci = {MADT_OVERRIDE, sizeof(sci), 0, ISA_SCI, ISA_SCI, MADT_LEVEL_HIGH};
+    aml_bytes(&a, &madt, sizeof(madt));
+    madt_cpus(&a, vcpus);
+    aml_bytes(&a, &ioapic, sizeof(ioapic));
+    aml_bytes(&a, &pit, sizeof(pit));
+    aml_bytes(&a, &sci, sizeof(sci));
+    madt_nmis(&a, vcpus);
     w->overflow |= a.overflow;
     table_list(w, table_put(w, "APIC", 4, data, (u32)a.length));
 }
 
 static void mcfg_put(struct writer *w)
 {
-    u8 data[sizeof(struct header) + 8 + 16] = {0};
-    struct aml a = {data, sizeof(data), sizeof(struct header) + 8, false};
-    aml_number(&a, MEMORY_ECAM, 8);
-    aml_number(&a, 0, 2);              /* segment */
-    aml_number(&a, 0, 1);              /* first bus */
-    aml_number(&a, ECAM_BUSES - 1, 1); /* last bus */
-    table_list(w, table_put(w, "MCFG", 1, data, sizeof(data)));
+    struct mcfg t = {.ecam = MEMORY_ECAM, .last_bus = ECAM_BUSES - 1};
+    table_list(w, table_put(w, "MCFG", 1, &t, sizeof(t)));
+}
+
+static bool has_hpet(const struct pc_config *config)
+{
+    return !config->accel->has_irqchip;
 }
 
 static void hpet_put(struct writer *w)
 {
-    struct {
-        struct header header;
-        u32 id;
-        struct gas base;
-        u8 number;
-        u16 min_tick;
-        u8 attributes;
-    } __attribute__((packed)) t = {
+    struct hpet_table t = {
         .id = HPET_ID,
-        .base = {GAS_MEMORY, 64, 0, 0, HPET_GPA},
-        .min_tick = 128,
+        .base = {GAS_MEMORY, 64, 0, 0, GPA_HPET},
+        .min_tick = HPET_MIN_TICK,
     };
     table_list(w, table_put(w, "HPET", 1, &t, sizeof(t)));
 }
 
-static void dsdt_isa_device(struct aml *a, const char *name, const char *id, u32 uid, const u16 ports[][2],
-                            unsigned port_count, int irq)
+/* A device on the LPC bus with its windows of ports and its interrupt. */
+static void dsdt_lpc_device(struct aml *a, const struct device *row)
 {
-    size_t device = aml_device(a, name);
-    aml_name_eisa(a, "_HID", id);
-    aml_name_integer(a, "_UID", uid);
-    aml_name_integer(a, "_STA", 0xf);
+    size_t device = aml_device(a, row->acpi.name);
+    aml_name_eisa(a, "_HID", row->acpi.hid);
+    aml_name_integer(a, "_UID", row->acpi.uid);
+    aml_name_integer(a, "_STA", STA_WORKS);
     struct aml_resources r = aml_resources(a, "_CRS");
-    for (unsigned i = 0; i < port_count; i++)
-        aml_io(a, ports[i][0], (u8)ports[i][1]);
-    if (irq >= 0)
-        aml_irq(a, (unsigned)irq);
+    for (u32 i = 0; i < DEVICE_WINDOWS && row->window[i].size; i++)
+        aml_io(a, (u16)row->window[i].start, (u8)row->window[i].size);
+    if (row->isa_irq != ISA_NONE)
+        aml_irq(a, row->isa_irq);
     aml_resources_end(a, &r);
     aml_close(a, device);
 }
 
-/* PCI Firmware Specification, "_OSC Interface for PCI Host Bridge Devices": the OS gets what it
- * asks for. */
+/* PCI Firmware Specification, "_OSC Interface for PCI Host Bridge Devices": the OS gets what it asks for. */
 static void dsdt_osc(struct aml *a)
 {
     static const u8 pci_uuid[16] = {0x5b, 0x4d, 0xdb, 0x33, 0xf7, 0x1f, 0x1c, 0x40,
                                     0x96, 0x57, 0x74, 0x41, 0xc0, 0x3d, 0xd7, 0x66};
-    enum { OP_ARG0 = 0x68, OP_AND = 0x7b, OP_OR = 0x7d, OP_RETURN = 0xa4 };
+    enum { FEATURES = 0x1f /* hot-plug, PME, AER, capability structure */, UNRECOGNIZED_UUID = BIT(2) };
     size_t method = aml_method(a, "_OSC", 4);
     aml_create_dword_field(a, 3, 0, "CDW1");
     size_t block = aml_if_equal(a);
-    aml_byte(a, OP_ARG0);
+    aml_byte(a, AML_ARG0);
     size_t buffer = aml_buffer(a, sizeof(pci_uuid));
     aml_bytes(a, pci_uuid, sizeof(pci_uuid));
     aml_close(a, buffer);
     aml_create_dword_field(a, 3, 8, "CDW3");
-    aml_byte(a, OP_AND);
+    aml_byte(a, AML_AND);
     aml_path(a, "CDW3");
-    aml_integer(a, 0x1f);
+    aml_integer(a, FEATURES);
     aml_path(a, "CDW3");
     aml_close(a, block);
     block = aml_else(a);
-    aml_byte(a, OP_OR);
+    aml_byte(a, AML_OR);
     aml_path(a, "CDW1");
-    aml_integer(a, 4); /* unrecognized UUID */
+    aml_integer(a, UNRECOGNIZED_UUID);
     aml_path(a, "CDW1");
     aml_close(a, block);
-    aml_byte(a, OP_RETURN);
-    aml_byte(a, OP_ARG0 + 3);
+    aml_byte(a, AML_RETURN);
+    aml_byte(a, AML_ARG0 + 3);
     aml_close(a, method);
 }
 
@@ -312,19 +392,32 @@ static void dsdt_prt(struct aml *a)
     for (u32 device = 0; device < 32; device++) {
         for (u32 pin = 0; pin < 4; pin++) {
             size_t row = aml_package(a, 4);
-            aml_integer(a, (u64)device << 16 | 0xffff);
+            aml_integer(a, (u64)device << 16 | ALL_FUNCTIONS);
             aml_integer(a, pin);
             aml_integer(a, 0);
-            aml_integer(a, 16 + ((device + pin) & 3));
+            aml_integer(a, ICH9_PIRQ_GSI + (device + pin) % ICH9_PIRQS);
             aml_close(a, row);
         }
     }
     aml_close(a, table);
 }
 
-static void dsdt_pci(struct aml *a)
+static void dsdt_lpc(struct aml *a, const struct pc_config *config)
 {
-    static const u16 com1[][2] = {{0x3f8, 8}}, rtc[][2] = {{0x70, 2}}, kbd[][2] = {{0x60, 1}, {0x64, 1}};
+    /* Drivers of the keyboard controller look for its auxiliary port, too, and find there that nothing is on it. */
+    static const struct device mouse = {.isa_irq = ISA_MOUSE, .acpi = {"MOU_", "PNP0F13", 0}};
+    size_t lpc = aml_device(a, "LPC_");
+    aml_name_integer(a, "_ADR", LPC_ADR);
+    for (u32 i = 0; i < pc_device_count; i++) {
+        if (pc_devices[i].acpi.name && device_wanted(&pc_devices[i], config))
+            dsdt_lpc_device(a, &pc_devices[i]);
+    }
+    dsdt_lpc_device(a, &mouse);
+    aml_close(a, lpc);
+}
+
+static void dsdt_pci(struct aml *a, const struct pc_config *config)
+{
     size_t pci = aml_device(a, "PCI0");
     aml_name_eisa(a, "_HID", "PNP0A08");
     aml_name_eisa(a, "_CID", "PNP0A03");
@@ -333,45 +426,38 @@ static void dsdt_pci(struct aml *a)
     aml_name_integer(a, "_UID", 0);
     struct aml_resources r = aml_resources(a, "_CRS");
     aml_window(a, AML_BUS, 2, 0, ECAM_BUSES - 1);
-    aml_io(a, 0xcf8, 8);
-    aml_window(a, AML_IO, 2, 0, 0xcf7);
-    aml_window(a, AML_IO, 2, 0xd00, 0xffff);
-    aml_window(a, AML_MEMORY, 4, MEMORY_LOW640, 0xbffff);
+    aml_io(a, PORT_PCI, 8);
+    aml_window(a, AML_IO, 2, 0, PORT_PCI - 1);
+    aml_window(a, AML_IO, 2, PORT_PCI + 8, PORTS - 1);
+    aml_window(a, AML_MEMORY, 4, MEMORY_LOW640, MEMORY_UPPER - 1);
     aml_window(a, AML_MEMORY, 4, MEMORY_LOW_MAX, MEMORY_ECAM - 1);
-    aml_window(a, AML_MEMORY, 4, MEMORY_ECAM + MEMORY_ECAM_SIZE, IOAPIC_GPA - 1);
+    aml_window(a, AML_MEMORY, 4, MEMORY_ECAM + MEMORY_ECAM_SIZE, GPA_IOAPIC - 1);
     aml_resources_end(a, &r);
     dsdt_osc(a);
     dsdt_prt(a);
-
-    size_t lpc = aml_device(a, "LPC_");
-    aml_name_integer(a, "_ADR", 0x1f0000);
-    dsdt_isa_device(a, "RTC_", "PNP0B00", 0, rtc, 1, 8);
-    dsdt_isa_device(a, "KBD_", "PNP0303", 0, kbd, 2, 1);
-    dsdt_isa_device(a, "MOU_", "PNP0F13", 0, NULL, 0, 12);
-    dsdt_isa_device(a, "COM1", "PNP0501", 1, com1, 1, 4);
-    aml_close(a, lpc);
+    dsdt_lpc(a, config);
     aml_close(a, pci);
 }
 
 /* What is taken and belongs to no driver: the PM block, ELCR, and PCI configuration space. */
-static void dsdt_board(struct aml *a, const struct acpi_config *c)
+static void dsdt_board(struct aml *a, const struct pc_config *config)
 {
     size_t board = aml_device(a, "MBRD");
     aml_name_eisa(a, "_HID", "PNP0C02");
     aml_name_integer(a, "_UID", 0);
     struct aml_resources r = aml_resources(a, "_CRS");
-    aml_io(a, c->pm_base, ACPI_PM_SIZE);
-    aml_io(a, 0x4d0, 2);
+    aml_io(a, PORT_PM, ACPI_PM_SIZE);
+    aml_io(a, PORT_ELCR0, 2);
     aml_memory32(a, MEMORY_ECAM, MEMORY_ECAM_SIZE);
     aml_resources_end(a, &r);
     aml_close(a, board);
 
-    if (c->hpet) {
+    if (has_hpet(config)) {
         size_t hpet = aml_device(a, "HPET");
         aml_name_eisa(a, "_HID", "PNP0103");
         aml_name_integer(a, "_UID", 0);
         r = aml_resources(a, "_CRS");
-        aml_memory32(a, HPET_GPA, 0x400);
+        aml_memory32(a, GPA_HPET, HPET_SIZE);
         aml_resources_end(a, &r);
         aml_close(a, hpet);
     }
@@ -390,15 +476,15 @@ static void dsdt_processors(struct aml *a, u32 vcpus)
     }
 }
 
-static u32 dsdt_put(struct writer *w, const struct acpi_config *c)
+static u32 dsdt_put(struct writer *w, const struct pc_config *config)
 {
     static const size_t header = sizeof(struct header);
     u8 data[0x4000] = {0};
     struct aml a = {data, sizeof(data), header, false};
     size_t scope = aml_scope(&a, "\\_SB_");
-    dsdt_pci(&a);
-    dsdt_board(&a, c);
-    dsdt_processors(&a, c->vcpus);
+    dsdt_pci(&a, config);
+    dsdt_board(&a, config);
+    dsdt_processors(&a, config->vcpus);
     aml_close(&a, scope);
     aml_name(&a, "\\_S5_");
     size_t s5 = aml_package(&a, 4);
@@ -430,17 +516,17 @@ static void roots_put(struct writer *w)
     memcpy(w->base, &r, sizeof(r));
 }
 
-int acpi_write(const struct memory *m, const struct acpi_config *c)
+int acpi_write(const struct memory *m, const struct pc_config *config)
 {
     struct writer w = {.base = memory_at(m, ACPI_RSDP, ACPI_SPACE), .used = sizeof(struct rsdp)};
-    if (!w.base || c->vcpus > 256)
+    if (!w.base || config->vcpus > PC_VCPUS_MAX)
         return -ENOSPC;
     memset(w.base, 0, ACPI_SPACE);
     u32 facs = facs_put(&w);
-    fadt_put(&w, c, facs, dsdt_put(&w, c));
-    madt_put(&w, c);
+    fadt_put(&w, facs, dsdt_put(&w, config));
+    madt_put(&w, config->vcpus);
     mcfg_put(&w);
-    if (c->hpet)
+    if (has_hpet(config))
         hpet_put(&w);
     roots_put(&w);
     return w.overflow ? -ENOSPC : 0;

@@ -1,6 +1,6 @@
 /*
- * AML terms. A PkgLength is always written in its three-byte form, so that it can be filled in when
- * the object ends; the specification allows longer forms than needed.
+ * AML terms. A PkgLength is always written in its three-byte form, so that it can be filled in when the object ends;
+ * the specification allows longer forms than needed.
  */
 #include "machine/aml.h"
 
@@ -20,7 +20,6 @@ enum {
     OP_DUAL_NAME = 0x2e,
     OP_MULTI_NAME = 0x2f,
     OP_EXT = 0x5b,
-    OP_ARG0 = 0x68,
     OP_CREATE_DWORD_FIELD = 0x8a,
     OP_EQUAL = 0x93,
     OP_IF = 0xa0,
@@ -30,6 +29,22 @@ enum {
 
 #define SERIALIZED BIT(3)
 #define PKG_LENGTH_BYTES 3
+#define SEGMENT 4 /* characters of a name; "." between two */
+
+/* First bytes and flags of resource items: ACPI specification, "Resource Data Types for ACPI". */
+enum {
+    RESOURCE_IRQ = 0x22, /* without flags: edge-triggered, active high */
+    RESOURCE_IO = 0x47,
+    RESOURCE_END = 0x79,
+    RESOURCE_MEMORY32 = 0x86,
+    RESOURCE_DWORD_WINDOW = 0x87,
+    RESOURCE_WORD_WINDOW = 0x88,
+};
+#define IO_DECODE16 1
+#define IO_WHOLE_RANGE 3
+#define MEMORY_WRITABLE 1
+#define WINDOW_MIN_FIXED BIT(2)
+#define WINDOW_MAX_FIXED BIT(3)
 
 void aml_bytes(struct aml *a, const void *data, size_t size)
 {
@@ -55,7 +70,7 @@ void aml_path(struct aml *a, const char *path)
 {
     if (*path == '\\')
         aml_byte(a, *path++);
-    size_t segments = (strlen(path) + 1) / 5;
+    size_t segments = (strlen(path) + 1) / (SEGMENT + 1);
     if (segments == 2) {
         aml_byte(a, OP_DUAL_NAME);
     } else if (segments > 2) {
@@ -63,7 +78,7 @@ void aml_path(struct aml *a, const char *path)
         aml_byte(a, (u8)segments);
     }
     for (size_t i = 0; i < segments; i++)
-        aml_bytes(a, path + i * 5, 4);
+        aml_bytes(a, path + i * (SEGMENT + 1), SEGMENT);
 }
 
 void aml_integer(struct aml *a, u64 value)
@@ -196,7 +211,7 @@ void aml_name_eisa(struct aml *a, const char *name, const char *id)
 void aml_create_dword_field(struct aml *a, u8 argument, u8 offset, const char *name)
 {
     aml_byte(a, OP_CREATE_DWORD_FIELD);
-    aml_byte(a, OP_ARG0 + argument);
+    aml_byte(a, AML_ARG0 + argument);
     aml_integer(a, offset);
     aml_path(a, name);
 }
@@ -216,8 +231,8 @@ struct aml_resources aml_resources(struct aml *a, const char *name)
 
 void aml_resources_end(struct aml *a, const struct aml_resources *r)
 {
-    aml_byte(a, 0x79); /* end tag */
-    aml_byte(a, 0);    /* checksum: none */
+    aml_byte(a, RESOURCE_END);
+    aml_byte(a, 0); /* checksum: none */
     if (a->overflow)
         return;
     size_t size = a->length - r->start;
@@ -226,44 +241,42 @@ void aml_resources_end(struct aml *a, const struct aml_resources *r)
     aml_close(a, r->package);
 }
 
-/* Small and large resource items: ACPI specification, "Resource Data Types for ACPI". */
 void aml_io(struct aml *a, u16 start, u8 size)
 {
-    aml_byte(a, 0x47);
-    aml_byte(a, 1); /* decodes 16 bits */
+    aml_byte(a, RESOURCE_IO);
+    aml_byte(a, IO_DECODE16);
+    aml_number(a, start, 2); /* lowest and highest */
     aml_number(a, start, 2);
-    aml_number(a, start, 2);
-    aml_byte(a, 1);
+    aml_byte(a, 1); /* alignment */
     aml_byte(a, size);
 }
 
 void aml_irq(struct aml *a, unsigned irq)
 {
-    aml_byte(a, 0x22); /* without flags: edge, active high */
+    aml_byte(a, RESOURCE_IRQ);
     aml_number(a, BIT(irq), 2);
 }
 
 void aml_memory32(struct aml *a, u32 start, u32 size)
 {
-    aml_byte(a, 0x86);
-    aml_number(a, 9, 2);
-    aml_byte(a, 1); /* writable */
+    aml_byte(a, RESOURCE_MEMORY32);
+    aml_number(a, 1 + 2 * sizeof(u32), 2);
+    aml_byte(a, MEMORY_WRITABLE);
     aml_number(a, start, 4);
     aml_number(a, size, 4);
 }
 
 void aml_window(struct aml *a, enum aml_space space, unsigned width, u64 first, u64 last)
 {
-    static const u8 tag[5] = {[2] = 0x88, [4] = 0x87};
-    static const u8 type_flags[] = {[AML_MEMORY] = 1, [AML_IO] = 3, [AML_BUS] = 0};
-    aml_byte(a, tag[width]);
+    static const u8 type_flags[] = {[AML_MEMORY] = MEMORY_WRITABLE, [AML_IO] = IO_WHOLE_RANGE, [AML_BUS] = 0};
+    aml_byte(a, width == sizeof(u16) ? RESOURCE_WORD_WINDOW : RESOURCE_DWORD_WINDOW);
     aml_number(a, 3 + 5 * width, 2);
     aml_byte(a, (u8)space);
-    aml_byte(a, 0x0c); /* minimum and maximum fixed, positive decode, producer */
+    aml_byte(a, WINDOW_MIN_FIXED | WINDOW_MAX_FIXED);
     aml_byte(a, type_flags[space]);
-    aml_number(a, 0, width);
+    aml_number(a, 0, width); /* granularity */
     aml_number(a, first, width);
     aml_number(a, last, width);
-    aml_number(a, 0, width);
+    aml_number(a, 0, width); /* translation */
     aml_number(a, last - first + 1, width);
 }

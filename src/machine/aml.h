@@ -7,6 +7,9 @@
 
 #include "base/types.h"
 
+/* Terms that are one byte, for aml_byte. */
+enum { AML_ARG0 = 0x68, AML_AND = 0x7b, AML_OR = 0x7d, AML_RETURN = 0xa4 };
+
 struct aml {
     u8 *data;
     size_t size, length;

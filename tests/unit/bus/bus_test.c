@@ -50,18 +50,18 @@ static void expired(void *dev)
 
 int main(void)
 {
-    static struct bus bus = {.name = "mmio"};
+    static struct bus bus;
     struct ram a = {{0}}, b = {{0}}, c = {{0}};
 
     TEST("regions are kept sorted and may not overlap");
-    CHECK_EQ(bus_add(&bus, 0x2000, 16, &byte_ops, &b, "b"), 0);
-    CHECK_EQ(bus_add(&bus, 0x1000, 16, &any_ops, &a, "a"), 0);
-    CHECK_EQ(bus_add(&bus, 0x1010, 16, &dword_ops, &c, "c"), 0);
-    CHECK_EQ(bus_add(&bus, 0x100f, 1, &any_ops, &a, "x"), -EEXIST);
-    CHECK_EQ(bus_add(&bus, 0xfff, 2, &any_ops, &a, "x"), -EEXIST);
-    CHECK_EQ(bus_add(&bus, 0, 0x10000, &any_ops, &a, "x"), -EEXIST);
-    CHECK_EQ(bus_add(&bus, ~0ull, 2, &any_ops, &a, "x"), -EINVAL);
-    CHECK_EQ(bus_add(&bus, 0x100, 0, &any_ops, &a, "x"), -EINVAL);
+    CHECK_EQ(bus_add(&bus, 0x2000, 16, &byte_ops, &b), 0);
+    CHECK_EQ(bus_add(&bus, 0x1000, 16, &any_ops, &a), 0);
+    CHECK_EQ(bus_add(&bus, 0x1010, 16, &dword_ops, &c), 0);
+    CHECK_EQ(bus_add(&bus, 0x100f, 1, &any_ops, &a), -EEXIST);
+    CHECK_EQ(bus_add(&bus, 0xfff, 2, &any_ops, &a), -EEXIST);
+    CHECK_EQ(bus_add(&bus, 0, 0x10000, &any_ops, &a), -EEXIST);
+    CHECK_EQ(bus_add(&bus, ~0ull, 2, &any_ops, &a), -EINVAL);
+    CHECK_EQ(bus_add(&bus, 0x100, 0, &any_ops, &a), -EINVAL);
     CHECK(bus.count == 3 && bus.region[0].dev == &a && bus.region[1].dev == &c && bus.region[2].dev == &b);
 
     TEST("wide accesses are split, narrow ones widened");

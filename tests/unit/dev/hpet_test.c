@@ -102,14 +102,14 @@ int main(void)
 
     TEST("saved and loaded");
     struct state *s = state_save_begin();
-    hpet_state(&h, s);
+    hpet_device.state(&h, s, "hpet");
     size_t size;
     const void *bytes = state_bytes(s, &size);
     u64 before = get(0xf0, 8);
-    hpet_reset(&h);
+    hpet_device.reset(&h);
     CHECK_EQ(get(0xf0, 8), 0);
     struct state *l = state_load_begin(bytes, size);
-    hpet_state(&h, l);
+    hpet_device.state(&h, l, "hpet");
     CHECK_EQ(get(0xf0, 8), before);
     state_free(s);
     state_free(l);

@@ -217,13 +217,13 @@ int main(void)
 
     TEST("saved and loaded; legacy replacement");
     struct state *s = state_save_begin();
-    i8254_state(&pit, s);
+    i8254_device.state(&pit, s, "i8254");
     size_t size;
     const void *bytes = state_bytes(s, &size);
     struct state *l = state_load_begin(bytes, size);
     u16 before = count(0);
-    i8254_reset(&pit);
-    i8254_state(&pit, l);
+    i8254_device.reset(&pit);
+    i8254_device.state(&pit, l, "i8254");
     CHECK_EQ(count(0), before);
     state_free(s);
     state_free(l);

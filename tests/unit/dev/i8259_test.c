@@ -127,13 +127,13 @@ int main(void)
     setup(1);
     pulse(9);
     struct state *s = state_save_begin();
-    i8259_state(&pic, s);
+    i8259_device.state(&pic, s, "i8259");
     size_t size;
     const void *bytes = state_bytes(s, &size);
     struct state *l = state_load_begin(bytes, size);
-    i8259_reset(&pic);
+    i8259_device.reset(&pic);
     CHECK(!intr);
-    i8259_state(&pic, l);
+    i8259_device.state(&pic, l, "i8259");
     CHECK(intr);
     CHECK_EQ(i8259_ack(&pic), 0x29);
     state_free(s);

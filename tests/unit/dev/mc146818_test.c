@@ -120,12 +120,12 @@ int main(void)
 
     TEST("saved and loaded");
     struct state *s = state_save_begin();
-    mc146818_state(&rtc, s);
+    mc146818_device.state(&rtc, s, "mc146818");
     size_t size;
     const void *bytes = state_bytes(s, &size);
     put(0, 0x11);
     struct state *l = state_load_begin(bytes, size);
-    mc146818_state(&rtc, l);
+    mc146818_device.state(&rtc, l, "mc146818");
     CHECK_EQ(get(0), 0x30);
     state_free(s);
     state_free(l);

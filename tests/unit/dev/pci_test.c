@@ -9,7 +9,7 @@
 static struct pci_bus pci;
 static struct ich9 ich;
 static struct pci_device card;
-static struct bus port = {.name = "port"}, mmio = {.name = "mmio"};
+static struct bus port, mmio;
 static struct fake_line gsi[24], isa[16];
 static unsigned resets, a20_changes;
 static u64 msi_address;
@@ -65,7 +65,7 @@ int main(void)
         .isa = {fake_line_set, isa, 0},
     };
     CHECK_EQ(ich9_init(&ich, &pci, &config), 0);
-    pci_device_init(&card, "card", 0x1af4, 0x1234, 0x020000, 1);
+    pci_device_init(&card, 0x1af4, 0x1234, 0x020000, 1);
     pci_bar_add(&card, 0, PCI_BAR_IO, 32, &card_ops, NULL);
     pci_bar_add(&card, 1, PCI_BAR_MEM32, 4096, &card_ops, NULL);
     pci_bar_add(&card, 4, PCI_BAR_MEM64, 0x4000, &card_ops, NULL);
@@ -73,8 +73,8 @@ int main(void)
     pci_msi_add(&card);
     CHECK_EQ(pci_attach(&pci, &card, PCI_DEVFN(3, 0)), 0);
     CHECK_EQ(pci_attach(&pci, &card, PCI_DEVFN(0, 0)), -EEXIST);
-    CHECK_EQ(bus_add(&port, 0xcf8, 8, &pci_config_ops, &pci, "pci"), 0);
-    CHECK_EQ(bus_add(&mmio, 0xb0000000, 1 << 20, &pci_ecam_ops, &pci, "ecam"), 0);
+    CHECK_EQ(bus_add(&port, 0xcf8, 8, &pci_config_ops, &pci), 0);
+    CHECK_EQ(bus_add(&mmio, 0xb0000000, 1 << 20, &pci_ecam_ops, &pci), 0);
 
     TEST("mechanism 1 and ECAM show the same devices");
     CHECK_EQ(get(0, 0, 4), 0x29c08086);
@@ -144,16 +144,16 @@ int main(void)
 
     TEST("saved and loaded, then reset");
     struct state *s = state_save_begin();
-    pci_state(&pci, s);
+    pci_bus_device.state(&pci, s, "pci");
     size_t size;
     const void *bytes = state_bytes(s, &size);
-    pci_bus_reset(&pci);
-    ich9_reset(&ich);
+    pci_bus_device.reset(&pci);
+    ich9_device.reset(&ich);
     CHECK_EQ(get(3, 0x20, 4), 4);
     CHECK_EQ(get(31, 0x63, 1), 0x80);
     CHECK_EQ(bus_read(&mmio, 0x1c0007ffc, 4), 0xffffffff);
     struct state *l = state_load_begin(bytes, size);
-    pci_state(&pci, l);
+    pci_bus_device.state(&pci, l, "pci");
     CHECK_EQ(bus_read(&mmio, 0x1c0007ffc, 4), 77);
     state_free(s);
     state_free(l);

@@ -24,12 +24,12 @@ int main(void)
     static struct bus port, mmio;
     struct debug_exit d;
     debug_exit_init(&d, report, NULL);
-    CHECK_EQ(bus_add(&port, 0xe0, 4, &testdev_port_ops, &t, "testdev"), 0);
-    CHECK_EQ(bus_add(&port, 0xe4, 4, &testdev_flush_ops, &t, "testdev"), 0);
-    CHECK_EQ(bus_add(&port, 0xe8, 4, &testdev_byte_ops, &t, "testdev"), 0);
-    CHECK_EQ(bus_add(&port, 0x2000, TESTDEV_LINES, &testdev_irq_ops, &t, "testdev"), 0);
-    CHECK_EQ(bus_add(&mmio, 0xff000000, TESTDEV_MMIO_SIZE, &testdev_mmio_ops, &t, "testdev"), 0);
-    CHECK_EQ(bus_add(&port, 0xf4, 4, &debug_exit_ops, &d, "debug-exit"), 0);
+    CHECK_EQ(bus_add(&port, 0xe0, 4, &testdev_port_ops, &t), 0);
+    CHECK_EQ(bus_add(&port, 0xe4, 4, &testdev_flush_ops, &t), 0);
+    CHECK_EQ(bus_add(&port, 0xe8, 4, &testdev_byte_ops, &t), 0);
+    CHECK_EQ(bus_add(&port, 0x2000, TESTDEV_LINES, &testdev_irq_ops, &t), 0);
+    CHECK_EQ(bus_add(&mmio, 0xff000000, TESTDEV_MMIO_SIZE, &testdev_mmio_ops, &t), 0);
+    CHECK_EQ(bus_add(&port, 0xf4, 4, &debug_exit_ops, &d), 0);
 
     TEST("scratch ports");
     bus_write(&port, 0xe0, 0x12345678, 4);

@@ -32,7 +32,7 @@ static void out(unsigned r, u8 v)
 int main(void)
 {
     struct uart16550_config config = {
-        .name = "com1", .irq = {fake_line_set, &line, 0}, .transmit = transmit, .receive_ready = receive_ready};
+        .irq = {fake_line_set, &line, 0}, .transmit = transmit, .receive_ready = receive_ready};
     uart16550_init(&u, &config);
 
     TEST("probe: scratch, IER, FIFO, divisor, loopback");
@@ -90,7 +90,7 @@ int main(void)
     CHECK(line.level);
 
     TEST("pollers are heard too");
-    uart16550_reset(&u);
+    uart16550_device.reset(&u);
     input = "z";
     unsigned polls = 0;
     while (!(in(5) & 1) && polls < 100)
@@ -110,12 +110,12 @@ int main(void)
 
     TEST("saved and loaded");
     struct state *s = state_save_begin();
-    uart16550_state(&u, s);
+    uart16550_device.state(&u, s, "com1");
     size_t size;
     const void *bytes = state_bytes(s, &size);
-    uart16550_reset(&u);
+    uart16550_device.reset(&u);
     struct state *l = state_load_begin(bytes, size);
-    uart16550_state(&u, l);
+    uart16550_device.state(&u, l, "com1");
     CHECK(in(4) == 0x10 && in(0) == 1);
     state_free(s);
     state_free(l);

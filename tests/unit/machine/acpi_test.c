@@ -75,7 +75,9 @@ static bool walk(u64 at, u64 end, unsigned *devices)
 
 static void check_all(u32 vcpus, bool hpet)
 {
-    CHECK_EQ(acpi_write(&memory, &(struct acpi_config){.vcpus = vcpus, .pm_base = 0x600, .sci = 9, .hpet = hpet}), 0);
+    struct accel_ops accel = {.has_irqchip = !hpet};
+    struct pc_config config = {.accel = &accel, .vcpus = vcpus};
+    CHECK_EQ(acpi_write(&memory, &config), 0);
     CHECK(memcmp(memory_at(&memory, ACPI_RSDP, 8), "RSD PTR ", 8) == 0);
     CHECK_EQ(sum(ACPI_RSDP, 20), 0);
     CHECK_EQ(sum(ACPI_RSDP, 36), 0);
@@ -123,7 +125,9 @@ int main(void)
     TEST("tables for 256 CPUs");
     check_all(256, true);
     TEST("too many CPUs are refused");
-    CHECK_EQ(acpi_write(&memory, &(struct acpi_config){.vcpus = 257, .pm_base = 0x600, .sci = 9}), -ENOSPC);
+    struct accel_ops accel = {0};
+    struct pc_config config = {.accel = &accel, .vcpus = PC_VCPUS_MAX + 1};
+    CHECK_EQ(acpi_write(&memory, &config), -ENOSPC);
     memory_destroy(&memory);
     return TEST_END();
 }
