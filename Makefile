@@ -47,7 +47,7 @@ $(O)/nestbox: $(MAIN:%.c=$(O)/%.o) $(HOST_OBJ) $(CORE_OBJ)
 $(CORE_SRC:%.c=$(O)/%.o): CFLAGS += $(CORE_CFLAGS)
 # ThreadSanitizer's sigaction() holds handlers back until the thread calls a library, which a busy vCPU does not.
 ifeq ($(B),tsan)
-$(O)/src/accel/engine.o: CFLAGS += -fno-sanitize=thread -DTIMER_SIGACTION=__sigaction
+$(O)/src/accel/engine_host.o: CFLAGS += -fno-sanitize=thread -DTIMER_SIGACTION=__sigaction
 endif
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
@@ -69,7 +69,7 @@ unit: $(UNIT)
 # The differential test of instructions: tests/insn/main.c
 INSN_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard tests/insn/*.c)) $(O)/tests/insn/monitor.S.o
 $(INSN_OBJ): CPPFLAGS += -I.
-$(O)/insn: $(INSN_OBJ) $(filter %/engine.o %/hostcpu.o $(O)/src/base/% $(O)/src/bus/%,$(HOST_OBJ)) $(CORE_OBJ)
+$(O)/insn: $(INSN_OBJ) $(filter %/engine.o %/engine_host.o %/hostcpu.o $(O)/src/base/% $(O)/src/bus/%,$(HOST_OBJ)) $(CORE_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

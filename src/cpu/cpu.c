@@ -1,12 +1,15 @@
 /*
- * The engine's public face: what the rooms below make up together, and the loop of a vCPU: look at requests and events,
- * run translated code until it leaves, look again.
+ * The engine's public face: creation, the loop of a vCPU (look at requests and events, run translated code until it
+ * leaves, look again), and what else cpu.h offers of the rooms below. The state of a vCPU is in state.c.
  */
 #include "cpu/cpu.h"
+
+#include <errno.h>
 
 #include "cpu/core/exclusive.h"
 #include "cpu/core/nested.h"
 #include "cpu/core/stats.h"
+#include "cpu/core/upcalls.h"
 #include "cpu/core/vectors.h"
 #include "cpu/core/world.h"
 #include "cpu/event/exception.h"
@@ -25,6 +28,189 @@ const struct upcalls cpu_upcalls = {
     .apic_write = lapic_mmio_write,
 };
 
+/* -- creation -- */
+
+static void *memory_get(const struct cpu_host *host, size_t size, enum cpu_memory kind)
+{
+    return host->memory_get(host->opaque, size, kind);
+}
+
+static void memory_put(const struct cpu_host *host, void *memory, size_t size)
+{
+    if (memory)
+        host->memory_put(host->opaque, memory, size);
+}
+
+int cpu_create(struct vm **out, const struct cpu_config *config)
+{
+    const struct cpu_host *host = config->host;
+    struct vm *vm = memory_get(host, sizeof(*vm), CPU_MEMORY_SPARSE);
+    if (!vm)
+        return -ENOMEM;
+    vm->machine = config->machine;
+    vm->host = host;
+    vm->upcalls = &cpu_upcalls;
+    vm->tsc_khz = config->tsc_khz;
+    vm->hypercalls = config->hypercalls;
+    vm->cache = memory_get(host, sizeof(*vm->cache), CPU_MEMORY_SPARSE);
+    u8 *code = memory_get(host, CACHE_CODE_SIZE, CPU_MEMORY_CODE);
+    u8 *data = memory_get(host, CACHE_DATA_SIZE, CPU_MEMORY_DENSE);
+    if (vm->cache && code && data) {
+        cache_init(vm->cache, code, CACHE_CODE_SIZE, data, CACHE_DATA_SIZE);
+        *out = vm;
+        return 0;
+    }
+    memory_put(host, data, CACHE_DATA_SIZE);
+    memory_put(host, code, CACHE_CODE_SIZE);
+    memory_put(host, vm->cache, sizeof(*vm->cache));
+    memory_put(host, vm, sizeof(*vm));
+    return -ENOMEM;
+}
+
+/* A vCPU is one piece of memory: struct vcpu, then what the rooms keep for it, each from a page on. */
+struct layout {
+    size_t exec, lapic, nested, mmu, size;
+};
+
+static size_t pages(size_t size)
+{
+    return (size + PAGE_MASK) & ~PAGE_MASK;
+}
+
+static struct layout vcpu_layout(void)
+{
+    struct layout l;
+    l.exec = pages(sizeof(struct vcpu));
+    l.lapic = l.exec + pages(exec_size());
+    l.nested = l.lapic + pages(lapic_size());
+    l.mmu = l.nested + pages(vmx_size() > svm_size() ? vmx_size() : svm_size());
+    l.size = l.mmu + pages(mmu_size());
+    return l;
+}
+
+void cpu_destroy(struct vm *vm)
+{
+    const struct cpu_host *host = vm->host;
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        memory_put(host, vm->vcpu[i], vcpu_layout().size);
+    for (u32 i = 0; i < vm->ram_slots; i++)
+        memory_put(host, vm->ram[i].page_flags, (vm->ram[i].size >> PAGE_SHIFT) * sizeof(u32));
+    memory_put(host, vm->cache->data, CACHE_DATA_SIZE);
+    memory_put(host, vm->cache->code, CACHE_CODE_SIZE);
+    memory_put(host, vm->cache, sizeof(*vm->cache));
+    memory_put(host, vm, sizeof(*vm));
+}
+
+/* VT-x, AMD-V or neither, as CPUID says. */
+static void extension_attach(struct vcpu *v)
+{
+    void *memory = (char *)v + vcpu_layout().nested;
+    v->nested = NULL;
+    v->vmx = NULL;
+    v->svm = NULL;
+    if (cpu_has(v->vm, FEATURE_VMX))
+        vmx_init(v, memory);
+    else if (cpu_has(v->vm, FEATURE_SVM))
+        svm_init(v, memory);
+}
+
+/* True if the two differ in no more than what CPUID returns. */
+static bool features_agree(const struct cpu_features *a, const struct cpu_features *b)
+{
+    bool same = a->vendor == b->vendor && a->phys_bits == b->phys_bits && a->xcr0 == b->xcr0;
+    for (unsigned i = 0; i < FEATURE_WORDS; i++)
+        same = same && a->has[i] == b->has[i];
+    return same;
+}
+
+static void vm_features_set(struct vm *vm, const struct cpu_features *f)
+{
+    vm->features = f;
+    vm->vendor = f->vendor;
+    vm->phys_bits = f->phys_bits;
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        extension_attach(vm->vcpu[i]);
+}
+
+int cpu_features_set(struct vcpu *v, const struct cpu_features *features)
+{
+    struct vm *vm = v->vm;
+    if (!features_agree(features, vm->features)) {
+        if (__atomic_load_n(&vm->ran, __ATOMIC_ACQUIRE))
+            return -EINVAL;
+        vm_features_set(vm, features);
+    }
+    v->features = features;
+    return 0;
+}
+
+int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
+{
+    u32 index = vm->vcpu_count;
+    if (index == CPU_VCPUS_MAX)
+        return -ENOSPC;
+    if (!vm->features)
+        vm_features_set(vm, features);
+    if (!features_agree(features, vm->features))
+        return -EINVAL;
+    struct layout l = vcpu_layout();
+    char *memory = memory_get(vm->host, l.size, CPU_MEMORY_SPARSE);
+    if (!memory)
+        return -ENOMEM;
+    struct vcpu *v = (struct vcpu *)memory;
+    v->vm = vm;
+    v->index = index;
+    v->apic_id = apic_id;
+    v->features = features;
+    exec_init(v, memory + l.exec);
+    mmu_init(v, memory + l.mmu);
+    lapic_create(v, memory + l.lapic);
+    extension_attach(v);
+    cpu_reset(v);
+    vm->vcpu[index] = v;
+    __atomic_store_n(&vm->vcpu_count, index + 1, __ATOMIC_RELEASE);
+    return (int)index;
+}
+
+u32 cpu_count(const struct vm *vm)
+{
+    return vm->vcpu_count;
+}
+
+struct vcpu *cpu_at(const struct vm *vm, u32 index)
+{
+    return vm->vcpu[index];
+}
+
+int cpu_ram_add(struct vm *vm, gpa_t start, u64 size, void *host, bool readonly)
+{
+    if (vm->ram_slots == RAM_SLOTS)
+        return -ENOSPC;
+    u32 *flags = memory_get(vm->host, (size >> PAGE_SHIFT) * sizeof(*flags), CPU_MEMORY_SPARSE);
+    if (!flags)
+        return -ENOMEM;
+    vm->ram[vm->ram_slots++] =
+        (struct ram_slot){.start = start.a, .size = size, .host = host, .page_flags = flags, .readonly = readonly};
+    return 0;
+}
+
+void cpu_ram_written(struct vm *vm, struct vcpu *v, gpa_t start, u64 size)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* against a translator that flags the page, then reads it */
+    for (u32 i = 0; i < vm->ram_slots; i++) {
+        const struct ram_slot *s = &vm->ram[i];
+        u64 from = start.a > s->start ? start.a : s->start, end = s->start + s->size;
+        if (start.a >= end)
+            continue;
+        if (size < end - start.a)
+            end = start.a + size;
+        if (from < end)
+            code_written(vm, v, GPA(from), end - from);
+    }
+}
+
+/* -- running -- */
+
 void cpu_reset(struct vcpu *v)
 {
     __atomic_store_n(&v->smi_pending, false, __ATOMIC_SEQ_CST);
@@ -34,6 +220,7 @@ void cpu_reset(struct vcpu *v)
     msr_reset(v);
     reset_vcpu(v, false);
     vector_reset(v);
+    __atomic_store_n(&v->request, 0, __ATOMIC_SEQ_CST);
 }
 
 static void wait(struct vcpu *v)
@@ -65,6 +252,8 @@ static void requests(struct vcpu *v)
 enum cpu_exit cpu_run(struct vcpu *v)
 {
     v->exit = CPU_EXIT_NONE;
+    if (!v->vm->ran)
+        __atomic_store_n(&v->vm->ran, true, __ATOMIC_RELEASE);
     run_begin(v);
     mmu_attach(v);
     mode_update(v);
@@ -86,4 +275,65 @@ enum cpu_exit cpu_run(struct vcpu *v)
     vector_save(v);
     run_end(v);
     return v->exit;
+}
+
+void cpu_stop(struct vcpu *v)
+{
+    request_set(v, REQ_STOP);
+}
+
+void cpu_go(struct vcpu *v)
+{
+    __atomic_fetch_and(&v->request, ~REQ_STOP, __ATOMIC_SEQ_CST);
+}
+
+void cpu_timer_due(struct vcpu *v)
+{
+    request_set(v, REQ_TIMER);
+}
+
+const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
+{
+    return exec_signal(v, host_rip, trapno);
+}
+
+/* -- interrupts -- */
+
+void cpu_msi(struct vm *vm, u64 address, u32 data)
+{
+    apic_msi(vm, address, data);
+}
+
+void cpu_intr_line(struct vm *vm, bool level)
+{
+    apic_intr_line(vm, level);
+}
+
+/* -- for people -- */
+
+const char *cpu_counter(const struct vcpu *v, unsigned i, u64 *value)
+{
+    static const char *const text[] = {
+#define X(id, words) words,
+        STATS(X)
+#undef X
+    };
+    if (i >= ARRAY_LEN(text))
+        return NULL;
+    *value = v->stat[i];
+    return text[i];
+}
+
+void cpu_cache_use(const struct vm *vm, struct cpu_cache_use *use)
+{
+    const struct cache *c = vm->cache;
+    *use = (struct cpu_cache_use){.blocks = c->block_count,
+                                  .hot = (u64)(c->hot - c->code),
+                                  .cold = (u64)(c->cold - c->hot_end),
+                                  .flushes = c->flushes};
+}
+
+u64 cpu_rip(const struct vcpu *v)
+{
+    return v->rip;
 }

@@ -1,21 +1,95 @@
 /*
- * The engine's public face: create a VM's CPUs, run one on the calling thread, reach its state.
- * Called by accel/engine.c only.
+ * The engine's public face, and the only header of src/cpu that other folders include. One struct vm for each VM, one
+ * struct vcpu for each of its CPUs; both are opaque outside src/cpu.
+ *
+ * Threads: a function that is not marked runs on the thread that runs the vCPU, or while the vCPU does not run. [any]:
+ * on any thread. [signal]: on any thread, and in signal handlers.
  */
 #ifndef CPU_CPU_H
 #define CPU_CPU_H
 
-#include "cpu/core/upcalls.h"
-#include "cpu/core/vcpu.h"
+#include "bus/machine.h"
+#include "cpu/core/cpuid.h"
+#include "cpu/core/host.h"
 
-/* Resets to the state after RESET (SDM vol. 3A "Processor State After Reset"): real mode, CS:IP = F000:FFF0; APs wait
- * for SIPI. (cpu.c) */
+struct vm;
+struct vcpu;
+struct upcalls;
+
+#define CPU_VCPUS_MAX 256
+
+/* -- creation -- */
+
+struct cpu_config {
+    const struct machine *machine; /* both live as long as the VM */
+    const struct cpu_host *host;
+    u64 tsc_khz;     /* of the host's TSC, at which L1's counts */
+    bool hypercalls; /* VMCALL and VMMCALL as test programs expect them of KVM */
+};
+
+/* A VM without CPUs and memory. 0 or -ENOMEM. */
+int MUST_CHECK cpu_create(struct vm **vm, const struct cpu_config *config);
+/* No vCPU runs. */
+void cpu_destroy(struct vm *vm);
+
+/*
+ * Adds a vCPU in the state after RESET, while others may run. `features` lives as long as the VM; what of it blocks and
+ * page walks depend on must be what the other vCPUs have. Gives the vCPU's index, which counts from 0 and is not the
+ * APIC ID; or -ENOMEM, -ENOSPC, -EINVAL.
+ */
+int MUST_CHECK cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features);
+/*
+ * What CPUID shows from now on, in place of what the vCPU was added with: changes no register. Until a vCPU of the VM
+ * has run anything may change, for all vCPUs. After that only what CPUID returns; -EINVAL if more is asked for.
+ */
+int MUST_CHECK cpu_features_set(struct vcpu *v, const struct cpu_features *features);
+u32 cpu_count(const struct vm *vm);
+struct vcpu *cpu_at(const struct vm *vm, u32 index);
+
+/* Guest RAM or ROM: host memory of whole pages. No vCPU runs. 0, -ENOMEM or -ENOSPC. */
+int MUST_CHECK cpu_ram_add(struct vm *vm, gpa_t start, u64 size, void *host, bool readonly);
+/* [any] Guest memory in the range, if there is any, was written past the vCPUs. `v`: the vCPU that runs on this thread,
+ * or NULL. */
+void cpu_ram_written(struct vm *vm, struct vcpu *v, gpa_t start, u64 size);
+
+/* -- running -- */
+
+/* Resets to the state after RESET (SDM vol. 3A "Processor State After Reset"): real mode, CS:IP = F000:FFF0; CPUs other
+ * than the first wait for SIPI. Forgets requests. */
 void cpu_reset(struct vcpu *v);
-
-/* For vm.upcalls. */
-extern const struct upcalls cpu_upcalls;
-
-/* Runs until something needs the accelerator. On the vCPU's own thread. (cpu.c) */
+/* Runs until something needs the caller. */
 enum cpu_exit cpu_run(struct vcpu *v);
+
+/* [signal] Makes cpu_run return CPU_EXIT_STOP soon, now and whenever it is called until cpu_go. */
+void cpu_stop(struct vcpu *v);
+void cpu_go(struct vcpu *v); /* [any] */
+/* [signal] The time that timer_set asked for has come. */
+void cpu_timer_due(struct vcpu *v);
+/*
+ * On the vCPU's thread, in the handler of a host signal: a host fault with x86 vector `trapno` came up at host_rip.
+ * Gives the host address to continue at if the fault is the guest's, NULL if not.
+ */
+const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
+
+/* -- interrupts [any] -- */
+
+/* An MSI: address in 0xfeexxxxx and data. */
+void cpu_msi(struct vm *vm, u64 address, u32 data);
+/* The 8259's INTR line. */
+void cpu_intr_line(struct vm *vm, bool level);
+
+/* -- for people -- */
+
+/* Row i of a vCPU's counters: what it counts, NULL behind the last. */
+const char *cpu_counter(const struct vcpu *v, unsigned i, u64 *value);
+struct cpu_cache_use {
+    u64 blocks, hot, cold, flushes; /* translated blocks, bytes of code, and how often all were thrown away */
+};
+void cpu_cache_use(const struct vm *vm, struct cpu_cache_use *use);
+/* [signal] RIP as far as it is known while translated code runs. */
+u64 cpu_rip(const struct vcpu *v);
+
+/* For vm.upcalls, where a test makes a struct vm itself. */
+extern const struct upcalls cpu_upcalls;
 
 #endif

@@ -96,7 +96,8 @@ static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const 
         struct vcpu *v = core_alloc(64, sizeof(*v));
         vm.vcpu[i] = v;
         v->vm = &vm;
-        v->index = i;
+        v->index = v->apic_id = i;
+        v->features = &core_features;
         v->exec = core_alloc(64, sizeof(*v->exec));
         lapic_create(v, core_alloc(64, lapic_size()));
         mmu_init(v, core_alloc(4096, mmu_size()));

@@ -115,7 +115,9 @@ static inline struct vcpu *fake_vcpu(enum vendor vendor)
     vm.features = &features;
     vm.phys_bits = 40;
     vm.tsc_khz = 1000000;
+    features.vendor = vendor;
     v.vm = &vm;
+    v.features = &features;
     lapic_create(&v, lapic);
     mmu_init(&v, mmu);
     cpu_reset(&v);

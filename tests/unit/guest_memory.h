@@ -86,6 +86,7 @@ static void guest_create(enum vendor vendor)
 {
     static struct cpu_features features;
     memset(&features, 0xff, sizeof features);
+    features.vendor = vendor;
     static u32 flags[RAM_SIZE >> PAGE_SHIFT], rom_flags[ROM_SIZE >> PAGE_SHIFT];
     ram = pages(RAM_SIZE);
     vm = (struct vm){.machine = &machine,
@@ -104,6 +105,7 @@ static void guest_create(enum vendor vendor)
     v = pages(sizeof *v + 4096);
     vm.vcpu[0] = v;
     v->vm = &vm;
+    v->features = &features;
     v->exec = pages(sizeof *v->exec);
     v->vector_depth = 1;
     v->flags = FLAG_ONE;

@@ -13,6 +13,7 @@
 
 #include "cpu/core/copy.h"
 #include "cpu/core/nested.h"
+#include "cpu/core/vcpu.h"
 #include "x86/msr.h"
 
 struct feature_row {
@@ -419,6 +420,8 @@ int cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct er
     struct cpu_features host;
     fill_bytes(&host, 0, sizeof(host));
     fill_bytes(f, 0, sizeof(*f));
+    f->vendor = c->vendor;
+    f->phys_bits = c->phys_bits;
     host_features(&host, cpuid, xcr0);
     int rc = choose_features(f, &host, c, error);
     if (rc)
@@ -462,8 +465,8 @@ static bool has_subleaves(u32 leaf)
 
 void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
 {
-    const struct cpu_features *f = v->vm->features;
-    bool intel = v->vm->vendor == VENDOR_INTEL;
+    const struct cpu_features *f = v->features;
+    bool intel = f->vendor == VENDOR_INTEL;
     r[0] = r[1] = r[2] = r[3] = 0;
 
     bool hypervisor = leaf >> 8 == HYPERVISOR_LEAF >> 8 && features_have(f, FEATURE_HYPERVISOR);
@@ -487,7 +490,7 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
             r[0] = 2;
         break;
     case 1:
-        r[1] |= v->index << 24;
+        r[1] |= v->apic_id << 24;
         if (v->cr4 & CR4_OSXSAVE)
             r[2] |= BIT(27);
         if (intel && !(v->misc_enable & MISC_ENABLE_MONITOR))
@@ -503,7 +506,7 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
     case 0x1f:
         if (sub > 1)
             r[2] = sub & 0xff;
-        r[3] = v->index;
+        r[3] = v->apic_id;
         break;
     case 0xd:
         if (sub == 0 && f->xcr0)
@@ -521,8 +524,8 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
             r[3] &= ~BIT(11);
         break;
     case 0x8000001e:
-        r[0] = v->index;
-        r[1] = v->index & 0xff;
+        r[0] = v->apic_id;
+        r[1] = v->apic_id & 0xff;
         break;
     default:
         if (v->nested)

@@ -7,8 +7,9 @@
 #define CPU_CORE_CPUID_H
 
 #include "base/error.h"
-#include "cpu/core/vcpu.h"
 #include "cpu/core/xsave_layout.h"
+
+enum vendor { VENDOR_INTEL, VENDOR_AMD };
 
 enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 
@@ -184,6 +185,8 @@ struct cpuid_leaf {
 
 struct cpu_features {
     u64 has[FEATURE_WORDS];
+    enum vendor vendor;
+    u32 phys_bits; /* MAXPHYADDR */
     u32 leaf_count;
     /* Sorted by leaf and subleaf; what varies with the CPU's state is added later. */
     struct cpuid_leaf leaf[CPUID_LEAVES];
@@ -210,6 +213,7 @@ int MUST_CHECK cpuid_create(struct cpu_features *f, const struct cpuid_config *c
 const char *cpuid_model_name(unsigned i);
 const char *cpuid_feature_name(unsigned i);
 
+struct vcpu;
 /* What CPUID returns on this vCPU now. */
 void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4]);
 
@@ -224,11 +228,6 @@ enum vendor host_vendor(void);
 static inline bool features_have(const struct cpu_features *f, enum feature id)
 {
     return f->has[id / 64] >> (id % 64) & 1;
-}
-
-static inline bool cpu_has(const struct vm *vm, enum feature id)
-{
-    return features_have(vm->features, id);
 }
 
 #endif

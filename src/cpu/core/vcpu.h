@@ -14,6 +14,8 @@
 
 #include "base/types.h"
 #include "bus/machine.h"
+#include "cpu/core/cpuid.h"
+#include "cpu/core/host.h"
 #include "cpu/core/layout.h"
 #include "x86/regs.h"
 
@@ -25,14 +27,6 @@ enum outcome {
     CPU_NESTED_EXIT, /* the instruction or event made L2 exit: L1's host state is already loaded */
     CPU_EXIT,        /* leave to the accelerator: see vcpu.exit */
 };
-
-enum cpu_exit {
-    CPU_EXIT_NONE,
-    CPU_EXIT_STOP,     /* REQ_STOP was seen */
-    CPU_EXIT_SHUTDOWN, /* triple fault */
-};
-
-enum vendor { VENDOR_INTEL, VENDOR_AMD };
 
 enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, ACTIVITY_MWAIT };
 
@@ -188,9 +182,10 @@ struct vcpu {
 
     /* -- who we are -- */
     struct vm *vm;
-    u32 index;               /* also the initial APIC ID */
-    bool code_changed;       /* code_written hit: do not resume the running block */
-    struct exec *exec;       /* translated code in progress: jit/exec.h */
+    u32 index, apic_id;
+    const struct cpu_features *features; /* what CPUID shows; what else depends on features goes by the VM's */
+    bool code_changed;                   /* code_written hit: do not resume the running block */
+    struct exec *exec;                   /* translated code in progress: jit/exec.h */
     const struct insn *insn; /* the called instruction in progress, NULL during copied ones and between instructions:
                                 VM exits take their instruction information from it */
     /* -- MSRs of machine check and of AMD's machine configuration: msr.c -- */
@@ -241,22 +236,6 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_USER BIT(12)  /* CPL 3 */
 #define MODE_PLAIN BIT(13) /* of blocks only: every memory access is checked by itself (group.c) */
 
-/* What the engine needs of the host besides the machine's devices. now_ns, timer_set and kick leave vector registers
- * alone; the others are called with the guest's saved. */
-struct cpu_host {
-    void *opaque;
-    /* Host monotonic time in nanoseconds. */
-    u64 (*now_ns)(void *opaque);
-    /* Arrange that REQ_TIMER is set on vCPU `index` at that monotonic time (0: never). Replaces the last. */
-    void (*timer_set)(void *opaque, u32 index, u64 deadline_ns);
-    /* Sleep until vcpu.request is not zero. */
-    void (*wait)(void *opaque, u32 index);
-    /* vCPU `index`'s request word became non-zero: wake it if it sleeps. Async-signal-safe. */
-    void (*kick)(void *opaque, u32 index);
-    /* NULL, or takes one line for --trace: a VM entry that failed, and the rule that it broke. */
-    void (*trace)(void *opaque, u32 index, const char *line);
-};
-
 struct ram_slot {
     u64 start, size; /* gpa, bytes; page-aligned */
     u8 *host;
@@ -267,20 +246,19 @@ struct ram_slot {
 #define RAM_CODE BIT(31) /* translated code exists for this page: no write mapping may exist */
 #define RAM_SLOTS 8
 
-struct cpu_features; /* cpuid.h: what this VM's CPUID shows */
-
 struct vm {
     const struct machine *machine; /* its devices */
     const struct cpu_host *host;
     const struct upcalls *upcalls; /* upcalls.h */
     enum vendor vendor;
-    u32 vcpu_count;
+    u32 vcpu_count; /* [a] grows while vCPUs run */
     struct vcpu *vcpu[256];
     struct ram_slot ram[RAM_SLOTS];
     u32 ram_slots;
     u64 tsc_khz;
     u32 phys_bits; /* MAXPHYADDR shown to the guest */
-    struct cpu_features *features;
+    const struct cpu_features *features;
+    bool ran;            /* [a] a vCPU has run: features stay what they are */
     struct cache *cache; /* translated code: jit/block.h */
     u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
@@ -302,6 +280,11 @@ static inline void *vm_ram(struct vm *vm, gpa_t gpa)
 {
     struct ram_slot *s = vm_slot(vm, gpa);
     return s ? s->host + (gpa.a - s->start) : NULL;
+}
+
+static inline bool cpu_has(const struct vm *vm, enum feature id)
+{
+    return features_have(vm->features, id);
 }
 
 /* Sets a request bit from any thread and wakes the vCPU. */

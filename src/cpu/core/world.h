@@ -56,7 +56,7 @@ static inline void world_eoi(struct vcpu *v, u8 vector)
 static inline void world_wait(struct vcpu *v)
 {
     vector_save(v);
-    v->vm->host->wait(v->vm->host->opaque, v->index);
+    v->vm->host->wait(v->vm->host->opaque, v->index, &v->request);
     vector_restore(v);
 }
 

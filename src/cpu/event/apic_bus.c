@@ -9,7 +9,7 @@
 static bool match_logical(const struct lapic *a, u32 dest, bool wide)
 {
     if (LOAD(a->mode) == LAPIC_X2APIC) {
-        u32 ldr = x2apic_ldr(a->v->index);
+        u32 ldr = x2apic_ldr(a->v->apic_id);
         if (wide && dest == 0xffffffff)
             return true;
         return dest >> 16 == ldr >> 16 && (dest & ldr & 0xffff);
@@ -30,7 +30,7 @@ static bool match(const struct lapic *a, const struct apic_message *m)
         return false;
     if (m->logical)
         return match_logical(a, m->dest, m->x2apic_dest);
-    return m->dest == a->v->index || m->dest == (m->x2apic_dest ? 0xffffffff : 0xff);
+    return m->dest == a->v->apic_id || m->dest == (m->x2apic_dest ? 0xffffffff : 0xff);
 }
 
 static bool enabled(const struct lapic *a)

@@ -338,14 +338,14 @@ static bool register_read(struct lapic *a, u32 offset, u32 *value)
         return true;
     }
     switch (offset) {
-    case APIC_ID: *value = x2apic ? a->v->index : a->v->index << 24; return true;
+    case APIC_ID: *value = x2apic ? a->v->apic_id : a->v->apic_id << 24; return true;
     case APIC_VERSION: *value = VERSION; return true;
     case APIC_TPR: *value = a->tpr; return true;
     case APIC_PPR: *value = ppr(a); return true;
     case APIC_APR: /* arbitration priority: not on processors since the Pentium 4 */
     case APIC_EOI:
     case APIC_RRD: return !x2apic;
-    case APIC_LDR: *value = x2apic ? x2apic_ldr(a->v->index) : a->ldr; return true;
+    case APIC_LDR: *value = x2apic ? x2apic_ldr(a->v->apic_id) : a->ldr; return true;
     case APIC_DFR: *value = a->dfr; return !x2apic;
     case APIC_SVR: *value = a->svr; return true;
     case APIC_ISR ... APIC_ISR + 0x70: *value = bitmap_read(a->isr, offset); return true;

@@ -174,7 +174,7 @@ static struct vcpu *second_vcpu(void)
 {
     struct vcpu *w = pages(sizeof *w + 4096);
     memcpy(w, v, sizeof *w);
-    w->index = 1;
+    w->index = w->apic_id = 1;
     lapic_create(w, pages(lapic_size()));
     mmu_init(w, pages(mmu_size()));
     vm.vcpu[1] = w;

@@ -1,0 +1,40 @@
+/*
+ * What the engine and whoever runs it agree on: what it needs of the host besides the machine's devices, and why a vCPU
+ * stops running.
+ */
+#ifndef CPU_CORE_HOST_H
+#define CPU_CORE_HOST_H
+
+#include "base/types.h"
+
+enum cpu_exit {
+    CPU_EXIT_NONE,
+    CPU_EXIT_STOP,     /* it was asked for: REQ_STOP */
+    CPU_EXIT_SHUTDOWN, /* triple fault */
+};
+
+enum cpu_memory {
+    CPU_MEMORY_SPARSE, /* seldom used as a whole */
+    CPU_MEMORY_DENSE,  /* worth the host's large pages */
+    CPU_MEMORY_CODE,   /* the same, and executable */
+};
+
+/* now_ns, timer_set and kick leave vector registers alone; the others are called with the guest's saved. */
+struct cpu_host {
+    void *opaque;
+    /* Zeroed memory from a multiple of PAGE_SIZE on, which costs nothing until it is touched. NULL: there is none. */
+    void *(*memory_get)(void *opaque, size_t size, enum cpu_memory kind);
+    void (*memory_put)(void *opaque, void *memory, size_t size);
+    /* Host monotonic time in nanoseconds. */
+    u64 (*now_ns)(void *opaque);
+    /* Arrange that cpu_timer_due is called for vCPU `index` at that monotonic time (0: never). Replaces the last. */
+    void (*timer_set)(void *opaque, u32 index, u64 deadline_ns);
+    /* Sleep until *wake is not zero. */
+    void (*wait)(void *opaque, u32 index, const u64 *wake);
+    /* vCPU `index`'s wake word became non-zero: wake the vCPU if it sleeps. Async-signal-safe. */
+    void (*kick)(void *opaque, u32 index);
+    /* NULL, or takes one line for people: a VM entry that failed, and the rule that it broke. */
+    void (*trace)(void *opaque, u32 index, const char *line);
+};
+
+#endif
