@@ -23,8 +23,9 @@
 #define BLOCK_MAX_INSNS 64 /* longer blocks seldom help, and die as a whole */
 #define LOOP_ALIGN 64      /* bytes: short loops differ by as much as a third by where they lie */
 
-#define GROUP_MAX 64   /* groups per block, those of a single access included */
-#define GROUP_SPAN 256 /* bytes that one check covers: the longer, the more often the end of a page lies inside */
+#define GROUP_MAX 64     /* groups per block, those of a single access included */
+#define GROUP_REACH 4096 /* bytes from a register's value that are followed */
+#define GROUP_SPAN 256   /* bytes that one check covers: the longer, the more often the end of a page lies inside */
 
 #define LOOP_WEIGHT 16 /* how often a loop is taken to run */
 #define LOAN_COST 6    /* what making and ending a loan costs, in uses of a register without a home */

@@ -1,11 +1,11 @@
 /*
  * struct vcpu: the whole architectural state of one virtual CPU, and struct vm, what its CPUs share.
  *
- * While translated code runs, guest registers live in host registers (see translate.h for the map), the
- * arithmetic flags in host RFLAGS, x87/SSE/AVX state in the host's own registers, and RSP points at
- * (char *)vcpu + VCPU_BIAS. While C code of this folder runs ("in C"), every GPR is in gpr[], RIP in rip, the
- * arithmetic flags in arith; vector state is still live in the host, which is why this folder is compiled
- * with -mgeneral-regs-only and calls nothing outside itself except through struct machine and struct cpu_host.
+ * While translated code runs, guest registers live in host registers (jit/enter.S has the map), the arithmetic flags in
+ * host RFLAGS, x87, SSE and AVX state in the host's own registers, and RSP points at (char *)vcpu + VCPU_BIAS. While C
+ * code of src/cpu runs ("in C"), every GPR is in gpr[], RIP in rip, the arithmetic flags in arith; vector state is
+ * still live in the host, which is why src/cpu is compiled with -mgeneral-regs-only and calls nothing outside itself
+ * except through struct machine and struct cpu_host.
  *
  * Threads: a vCPU is touched by its own thread only, except the fields marked [a], which are atomic.
  */

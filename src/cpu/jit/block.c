@@ -282,6 +282,16 @@ static void unhash(struct cache *c, struct block *b)
         *p = b->next_hash;
 }
 
+/* Replaces the first instruction of an entry by a jump, in one store: a vCPU in the midst of the entry finds the rest
+ * of it. */
+static void divert(u8 *entry, const struct emit *jump, const u8 *start)
+{
+    u64 word;
+    __builtin_memcpy(&word, entry, sizeof word);
+    copy_bytes(&word, start, (size_t)(jump->p - start));
+    __atomic_store_n((u64 *)entry, word, __ATOMIC_RELEASE);
+}
+
 static void kill(struct cache *c, struct block *b)
 {
     b->valid = false;
@@ -291,25 +301,13 @@ static void kill(struct cache *c, struct block *b)
         l->to = NULL;
     }
     b->in = NULL;
-    /* far entry: jmp [leave_lookup], r11 is the linear address; near entry: jmp to the stub at the start of the cold
-     * part. Each takes the place of one instruction, so that a vCPU in the midst of the entry finds the rest of it. */
-    u8 far[8];
-    __builtin_memcpy(far, b->far_entry, 8);
-    far[0] = 0xff;
-    far[1] = 0xa4;
-    far[2] = 0x24;
-    s32 disp = VCPU_DISP(leave_lookup);
-    __builtin_memcpy(far + 3, &disp, 4);
-    u64 word;
-    __builtin_memcpy(&word, far, 8);
-    __atomic_store_n((u64 *)b->far_entry, word, __ATOMIC_RELEASE);
-    u8 near[8];
-    __builtin_memcpy(near, b->near_entry, 8);
-    near[0] = 0xe9;
-    s32 rel = (s32)(b->cold - (b->near_entry + 5));
-    __builtin_memcpy(near + 1, &rel, 4);
-    __builtin_memcpy(&word, near, 8);
-    __atomic_store_n((u64 *)b->near_entry, word, __ATOMIC_RELEASE);
+    u8 jump[ENTRY_ALIGN];
+    struct emit e = {jump, jump + sizeof jump};
+    emit_jmp_vcpu(&e, VCPU_DISP(leave_lookup)); /* r11 is the linear address */
+    divert(b->far_entry, &e, jump);
+    e.p = jump;
+    emit_jmp(&e, jump + (b->cold - b->near_entry)); /* to the stub that calls exec_stale */
+    divert(b->near_entry, &e, jump);
 }
 
 /* Does the block have bytes in [start, end) of `page`? */

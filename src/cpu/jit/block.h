@@ -9,6 +9,7 @@
 #include "cpu/core/vcpu.h"
 
 #define NO_PAGE ~0ull
+#define ENTRY_ALIGN 8 /* an entry's first instruction is replaced by one store */
 
 /* One direct branch of a block within its page: unchained it goes to the cold stub that leaves with this record. */
 struct exit_link {

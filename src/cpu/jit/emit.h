@@ -46,6 +46,12 @@ static inline void emit_u64(struct emit *e, u64 x)
     emit_u32(e, (u32)(x >> 32));
 }
 
+static inline void emit_bytes(struct emit *e, const void *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        emit_byte(e, ((const u8 *)bytes)[i]);
+}
+
 /* Displacement of a vCPU field from H_VCPU. */
 #define VCPU_DISP(field) ((s32)offsetof(struct vcpu, field) - VCPU_BIAS)
 
@@ -170,6 +176,16 @@ static inline void emit_lea(struct emit *e, bool w, unsigned dst, unsigned base,
     emit_op_mem(e, w, 0x8d, dst, base, index, scale, disp);
 }
 
+/* lea dst, [base + disp] of LEA_LONG bytes, whatever the displacement */
+#define LEA_LONG 7
+static inline void emit_lea_long(struct emit *e, unsigned dst, unsigned base, s32 disp)
+{
+    emit_byte(e, 0x48 | rex_bits(dst, H_NONE, base));
+    emit_byte(e, 0x8d);
+    emit_byte(e, (u8)(0x80 | (dst & 7) << 3 | (base & 7)));
+    emit_u32(e, (u32)disp);
+}
+
 static inline void emit_vex(struct emit *e, unsigned r, unsigned x, unsigned b, u8 map, bool w, unsigned vvvv, u8 pp)
 {
     emit_byte(e, 0xc4);
@@ -230,14 +246,20 @@ static inline void emit_here8(struct emit *e, u8 *after)
         after[-1] = (u8)(e->p - after);
 }
 
+/* One instruction of as many bytes as a JMP with a 32-bit displacement. */
+static inline void emit_nop5(struct emit *e)
+{
+    static const u8 nop[5] = {0x0f, 0x1f, 0x44, 0, 0}; /* nopl 0(rax, rax) with 8 bits of displacement */
+    emit_bytes(e, nop, sizeof nop);
+}
+
 /* Up to `align`, a power of two, by few instructions. */
 static inline void emit_align(struct emit *e, unsigned align)
 {
     static const u8 nop[8] = {0x0f, 0x1f, 0x84}; /* nopl 0(rax, rax) with 32 bits of displacement */
     unsigned n = (unsigned)-(u64)e->p & (align - 1);
     for (; n >= sizeof nop; n -= sizeof nop)
-        for (unsigned i = 0; i < sizeof nop; i++)
-            emit_byte(e, nop[i]);
+        emit_bytes(e, nop, sizeof nop);
     while (n--)
         emit_byte(e, 0x90);
 }

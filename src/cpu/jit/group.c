@@ -22,10 +22,16 @@ static void forget(struct values *x, unsigned reg)
     x->moved[reg] = 0;
 }
 
+static void forget_all(struct values *x)
+{
+    for (unsigned r = 0; r < GPR_COUNT; r++)
+        forget(x, r);
+}
+
 static void move(struct values *x, unsigned reg, s64 by)
 {
     s64 to = x->moved[reg] + by;
-    if (to > 4096 || to < -4096)
+    if (to > GROUP_REACH || to < -GROUP_REACH)
         forget(x, reg);
     else
         x->moved[reg] = (s32)to;
@@ -61,13 +67,18 @@ static bool constant_add(const struct decoded *d, unsigned *reg, s64 *by)
     }
 }
 
+/* Bytes that PUSH and POP move in 64-bit mode. */
+static u8 stack_size(const struct decoded *d)
+{
+    return d->in.prefixes & PREFIX_66 && !(d->in.rex & 8) ? 2 : 8;
+}
+
 static void effects(struct values *x, const struct decoded *d)
 {
     unsigned reg;
     s64 by;
     if (d->class == CLASS_CALL || d->class == CLASS_UD) {
-        for (unsigned r = 0; r < GPR_COUNT; r++)
-            forget(x, r);
+        forget_all(x);
         return;
     }
     if (constant_add(d, &reg, &by)) {
@@ -97,52 +108,51 @@ static void effects(struct values *x, const struct decoded *d)
         forget(x, RSP);
 }
 
-/* The accesses of one instruction that are of the kind. */
-static void note(struct tr *t, struct decoded *d)
+static const struct access_note no_access = {.base = REG_NONE, .group = GROUP_NONE};
+
+/* The memory operand, if a register and a constant make its address. */
+static struct access_note note_operand(const struct decoded *d)
 {
-    struct access_note *m = &d->note[0], *s = &d->note[1];
     const struct insn *in = &d->in;
-    m->base = s->base = REG_NONE;
-    m->group = s->group = GROUP_NONE;
-    if (d->class == CLASS_COPY || d->class == CLASS_STACK || d->class == CLASS_BRANCH) {
-        if (in->mem && in->base < GPR_COUNT && in->seg != SEG_FS && in->seg != SEG_GS && in->asz == 8 &&
-            in->disp > -4096 && in->disp < 4096) {
-            unsigned size, flags = access_flags(d, &size);
-            if (!(flags & SITE_MASKED) && size && size <= 64) {
-                if (d->class != CLASS_COPY) {
-                    size = d->class == CLASS_BRANCH ? 8 : in->prefixes & PREFIX_66 && !(in->rex & 8) ? 2 : 8;
-                    flags = SITE_READ;
-                }
-                *m = (struct access_note){.base = in->base,
-                                          .index = in->index,
-                                          .scale = in->scale,
-                                          .size = (u8)size,
-                                          .write = flags & SITE_WRITE,
-                                          .group = GROUP_NONE,
-                                          .disp = (s32)in->disp};
-            }
-        }
+    if (d->class != CLASS_COPY && d->class != CLASS_STACK && d->class != CLASS_BRANCH)
+        return no_access;
+    if (!in->mem || in->base >= GPR_COUNT || in->seg == SEG_FS || in->seg == SEG_GS || in->asz != 8 ||
+        in->disp <= -GROUP_REACH || in->disp >= GROUP_REACH)
+        return no_access;
+    unsigned size, flags = access_flags(d, &size);
+    if (flags & SITE_MASKED || !size || size > 64)
+        return no_access;
+    if (d->class != CLASS_COPY) { /* what a branch or a PUSH reads */
+        size = d->class == CLASS_BRANCH ? 8 : stack_size(d);
+        flags = SITE_READ;
     }
-    u8 size = in->prefixes & PREFIX_66 && !(in->rex & 8) ? 2 : 8;
-    bool stack = d->class == CLASS_STACK, branch = d->class == CLASS_BRANCH;
-    struct access_note plain = {.base = RSP, .index = REG_NONE, .size = size, .group = GROUP_NONE};
-    if (stack && d->zi.mnemonic == ZYDIS_MNEMONIC_PUSH) {
-        *s = plain;
-        s->write = true;
-        s->disp = -(s32)size;
-    } else if (stack && d->zi.mnemonic == ZYDIS_MNEMONIC_POP) {
-        *s = plain;
-    } else if (stack && d->zi.mnemonic == ZYDIS_MNEMONIC_LEAVE) {
-        *s = plain;
-        s->base = RBP;
-    } else if (branch && d->zi.mnemonic == ZYDIS_MNEMONIC_CALL) {
-        *s = plain;
-        s->size = 8;
-        s->write = true;
-        s->disp = -8;
-    } else if (branch && d->zi.mnemonic == ZYDIS_MNEMONIC_RET) {
-        *s = plain;
-        s->size = 8;
+    return (struct access_note){.base = in->base,
+                                .index = in->index,
+                                .scale = in->scale,
+                                .size = (u8)size,
+                                .write = flags & SITE_WRITE,
+                                .group = GROUP_NONE,
+                                .disp = (s32)in->disp};
+}
+
+/* The access to the stack. */
+static struct access_note note_stack(const struct decoded *d)
+{
+    struct access_note s = {.base = RSP, .index = REG_NONE, .size = stack_size(d), .group = GROUP_NONE};
+    if (d->class != CLASS_STACK && d->class != CLASS_BRANCH)
+        return no_access;
+    switch (d->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_CALL:
+        s.size = 8; /* whatever the prefix */
+    /* fallthrough */
+    case ZYDIS_MNEMONIC_PUSH:
+        s.write = true;
+        s.disp = -(s32)s.size;
+        return s;
+    case ZYDIS_MNEMONIC_RET: s.size = 8; return s;
+    case ZYDIS_MNEMONIC_POP: return s;
+    case ZYDIS_MNEMONIC_LEAVE: s.base = RBP; return s;
+    default: return no_access;
     }
 }
 
@@ -192,31 +202,13 @@ static void join(struct tr *t, const struct values *x, struct access_note *a, u1
     };
 }
 
-void group_accesses(struct tr *t)
+/* Slots for groups of two and more, as long as they live. */
+static void assign_slots(struct tr *t)
 {
-    struct values x = {.next_epoch = 1};
-    t->group_count = 0;
-    for (unsigned r = 0; r < GPR_COUNT; r++)
-        forget(&x, r);
-    for (u32 i = 0; i < t->insn_count; i++) {
-        struct decoded *d = &t->insn[i];
-        if (d->label)
-            for (unsigned r = 0; r < GPR_COUNT; r++)
-                forget(&x, r);
-        note(t, d);
-        if (d->class == CLASS_CALL || d->class == CLASS_UD)
-            d->note[0].base = d->note[1].base = REG_NONE;
-        join(t, &x, &d->note[0], (u16)i);
-        join(t, &x, &d->note[1], (u16)i);
-        effects(&x, d);
-    }
-    /* Slots: groups of two and more, as long as they live. */
     u16 free_from[GROUP_SLOTS] = {0};
     for (u32 i = 0; i < t->group_count; i++) {
         struct group *g = &t->group[i];
-        if (g->count < 2)
-            continue;
-        for (u8 s = 0; s < GROUP_SLOTS; s++) {
+        for (u8 s = 0; s < GROUP_SLOTS && g->count >= 2; s++) {
             if (free_from[s] <= g->first) {
                 g->slot = s;
                 free_from[s] = g->last + 1;
@@ -224,4 +216,26 @@ void group_accesses(struct tr *t)
             }
         }
     }
+}
+
+void group_accesses(struct tr *t)
+{
+    struct values x = {.next_epoch = 1};
+    bool grouped = t->is64 && !(t->mode & (MODE_STEP | MODE_PLAIN));
+    t->group_count = 0;
+    forget_all(&x);
+    for (u32 i = 0; i < t->insn_count; i++) {
+        struct decoded *d = &t->insn[i];
+        d->note[0] = d->note[1] = no_access;
+        if (!grouped)
+            continue;
+        if (d->label)
+            forget_all(&x);
+        d->note[0] = note_operand(d);
+        d->note[1] = note_stack(d);
+        join(t, &x, &d->note[0], (u16)i);
+        join(t, &x, &d->note[1], (u16)i);
+        effects(&x, d);
+    }
+    assign_slots(t);
 }

@@ -202,26 +202,21 @@ static void translate_insn(struct tr *t)
     }
 }
 
-/* r11 = linear address of the block: remember the page, then the near entry. */
+/*
+ * r11 = linear address of the block: remember the page, then the near entry. Each entry is aligned, and its first
+ * instruction has room for the jump that block_invalidate puts in its place; branches of the block to its start go
+ * behind that of the near entry. The stub that the near entry then jumps to is the first thing in the cold part.
+ */
 static void emit_entries(struct tr *t)
 {
     struct emit *e = &t->hot;
-    while ((u64)e->p & 7)
-        emit_byte(e, 0x90);
+    emit_align(e, ENTRY_ALIGN);
     t->b->far_entry = e->p;
-    /* lea rcx, [r11 - offset], seven bytes whatever the offset: block_invalidate replaces it by a jump. */
-    static const u8 lea[] = {0x49, 0x8d, 0x8b};
-    for (unsigned i = 0; i < sizeof lea; i++)
-        emit_byte(e, lea[i]);
-    emit_u32(e, -(u32)t->b->offset);
+    emit_lea_long(e, H_SCRATCH, H_ADDR, -(s32)t->b->offset);
     emit_store(e, H_SCRATCH, VCPU_DISP(page_la));
-    while ((u64)e->p & 7)
-        emit_byte(e, 0x90);
+    emit_align(e, ENTRY_ALIGN);
     t->b->near_entry = e->p;
-    /* Five bytes that block_invalidate replaces by a jump to the stale stub; internal branches go behind them. */
-    static const u8 nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
-    for (unsigned i = 0; i < sizeof nop5; i++)
-        emit_byte(e, nop5[i]);
+    emit_nop5(e);
     emit_mov_imm32(&t->cold, H_SCRATCH, t->b->offset);
     emit_jmp_vcpu(&t->cold, VCPU_DISP(leave_stale));
 }
@@ -300,22 +295,26 @@ static void end_loans(struct tr *t)
     t->loans = 0;
 }
 
-enum translation translate(struct vcpu *v, const struct translation_request *r, struct block **made)
+static bool has_room(const struct cache *c)
+{
+    return c->block_count < c->block_max && c->link_max - c->link_count >= BLOCK_MAX_LINKS &&
+           c->hot_end - c->hot >= CACHE_ROOM && c->cold_end - c->cold >= CACHE_ROOM &&
+           c->data_end - c->data_next >= CACHE_ROOM;
+}
+
+static void prepare(struct tr *t, struct vcpu *v, const struct translation_request *r)
 {
     struct cache *c = v->vm->cache;
-    const u8 *page = vm_ram(v->vm, GPA(r->page));
-    const u8 *page2 = r->page2 == NO_PAGE ? NULL : vm_ram(v->vm, GPA(r->page2));
-    u16 offset = r->la & PAGE_MASK;
-    if (c->block_count == c->block_max || c->hot_end - c->hot < CACHE_ROOM || c->cold_end - c->cold < CACHE_ROOM ||
-        c->data_end - c->data_next < CACHE_ROOM || c->link_max - c->link_count < ARRAY_LEN(v->exec->tr->links))
-        return TRANSLATION_FULL;
-    struct block *b = &c->blocks[c->block_count];
-    *b = (struct block){
-        .page = r->page, .page2 = NO_PAGE, .offset = offset, .mode = r->mode, .page_la = r->la & ~PAGE_MASK};
-    struct tr *t = v->exec->tr;
     t->v = v;
     t->c = c;
-    t->b = b;
+    t->b = &c->blocks[c->block_count];
+    *t->b = (struct block){.page = r->page,
+                           .page2 = NO_PAGE,
+                           .offset = r->la & PAGE_MASK,
+                           .mode = r->mode,
+                           .page_la = r->la & ~PAGE_MASK,
+                           .links = c->links + c->link_count,
+                           .cold = c->cold};
     t->hot = (struct emit){c->hot, c->hot_end};
     t->cold = (struct emit){c->cold, c->cold_end};
     t->mode = r->mode;
@@ -325,68 +324,86 @@ enum translation translate(struct vcpu *v, const struct translation_request *r, 
     t->ssz = t->is64 ? 8 : r->mode & MODE_SS32 ? 4 : 2;
     t->lost = t->unsaved = false;
     t->scratch_at = NULL;
-    t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;
-    b->links = c->links + c->link_count;
-    b->cold = t->cold.p;
-    if (!decode_block(t, page, page2, r->page2))
-        return TRANSLATION_NEEDS_PAGE2;
-    find_labels(t);
-    if (t->is64 && !(t->mode & (MODE_STEP | MODE_PLAIN)))
-        group_accesses(t);
-    else
-        for (u32 i = 0; i < t->insn_count; i++)
-            t->insn[i].note[0].group = t->insn[i].note[1].group = GROUP_NONE;
     t->loans = 0;
-    find_loans(t);
+    t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;
+}
+
+static void emit_insn(struct tr *t, u32 i)
+{
+    const struct block *b = t->b;
+    t->d = &t->insn[i];
+    t->pos = t->d->pos;
+    t->next = t->d->next;
+    if (b->loans && t->pos == b->loan_to)
+        end_loans(t);
+    t->pure = !t->d->label && is_pure(t);
+    if (!t->pure)
+        save_scratch(t);
+    bool lends = b->loans && t->pos == b->loan_from;
+    if (t->d->label && !lends)
+        emit_align(&t->hot, LOOP_ALIGN);
+    t->at[i].guest = t->pos;
+    t->at[i].host = t->hot.p;
+    t->at_count = i + 1;
+    if (lends)
+        make_loans(t);
+    translate_insn(t);
+}
+
+static void emit_block(struct tr *t)
+{
     emit_entries(t);
-    for (u32 i = 0; i < t->insn_count; i++) {
-        t->d = &t->insn[i];
-        t->pos = t->d->pos;
-        t->next = t->d->next;
-        if (b->loans && t->pos == b->loan_to)
-            end_loans(t);
-        t->pure = !t->d->label && is_pure(t);
-        if (!t->pure)
-            save_scratch(t);
-        bool lends = b->loans && t->pos == b->loan_from;
-        if (t->d->label && !lends)
-            emit_align(&t->hot, LOOP_ALIGN);
-        t->at[i].guest = t->pos;
-        t->at[i].host = t->hot.p;
-        t->at_count = i + 1;
-        if (lends)
-            make_loans(t);
-        translate_insn(t);
-    }
-    u32 pos = t->next;
+    for (u32 i = 0; i < t->insn_count; i++)
+        emit_insn(t, i);
     save_scratch(t);
     if (!t->d->ends) {
         t->pos = 0; /* falling through is never backward */
         t->transfer = 0;
-        emit_goto(t, (s32)pos, false);
+        emit_goto(t, t->next, false);
     }
-    if (t->lost || t->hot.p > t->hot.end || t->cold.p > t->cold.end)
-        return TRANSLATION_FULL;
-    b->size = (u16)(pos - offset);
-    b->hot_end = t->hot.p;
-    b->cold_end = t->cold.p;
+}
+
+/* Takes what was emitted into the cache. False: there is no room. */
+static bool keep_block(struct tr *t)
+{
+    struct cache *c = t->c;
+    struct block *b = t->b;
+    b->place_count = t->place_count + t->cold_place_count;
+    b->cold_place_from = t->place_count;
+    b->places = cache_alloc(c, b->place_count * sizeof(struct place));
+    if (t->lost || t->hot.p > t->hot.end || t->cold.p > t->cold.end || !b->places)
+        return false;
+    copy_bytes(b->places, t->places, t->place_count * sizeof(struct place));
+    copy_bytes(b->places + t->place_count, t->cold_places, t->cold_place_count * sizeof(struct place));
     b->link_count = t->link_count;
     for (u32 i = 0; i < t->link_count; i++) {
         b->links[i] = t->links[i];
         b->links[i].from = b;
     }
-    b->place_count = t->place_count + t->cold_place_count;
-    b->cold_place_from = t->place_count;
-    b->places = cache_alloc(c, b->place_count * sizeof(struct place));
-    if (b->place_count && !b->places)
-        return TRANSLATION_FULL;
-    copy_bytes(b->places, t->places, t->place_count * sizeof(struct place));
-    copy_bytes(b->places + t->place_count, t->cold_places, t->cold_place_count * sizeof(struct place));
-    c->hot = t->hot.p;
-    c->cold = t->cold.p;
+    b->size = (u16)(t->next - b->offset);
+    b->hot_end = c->hot = t->hot.p;
+    b->cold_end = c->cold = t->cold.p;
     c->link_count += t->link_count;
     b->valid = true;
     __atomic_store_n(&c->block_count, c->block_count + 1, __ATOMIC_RELEASE);
-    *made = b;
+    return true;
+}
+
+enum translation translate(struct vcpu *v, const struct translation_request *r, struct block **made)
+{
+    struct tr *t = v->exec->tr;
+    if (!has_room(v->vm->cache))
+        return TRANSLATION_FULL;
+    prepare(t, v, r);
+    const u8 *page2 = r->page2 == NO_PAGE ? NULL : vm_ram(v->vm, GPA(r->page2));
+    if (!decode_block(t, vm_ram(v->vm, GPA(r->page)), page2, r->page2))
+        return TRANSLATION_NEEDS_PAGE2;
+    find_labels(t);
+    group_accesses(t);
+    find_loans(t);
+    emit_block(t);
+    if (!keep_block(t))
+        return TRANSLATION_FULL;
+    *made = t->b;
     return TRANSLATION_DONE;
 }

@@ -18,7 +18,8 @@
 #include "cpu/jit/site.h"
 #include "cpu/mmu/mmu.h"
 
-#define INSN_MAX 15
+#define INSN_MAX 15 /* bytes */
+#define BLOCK_MAX_LINKS (BLOCK_MAX_INSNS * 2)
 
 #define GROUP_NONE 0xff
 
@@ -97,7 +98,7 @@ struct tr {
         u8 *host;
     } at[BLOCK_MAX_INSNS];
     u32 at_count;
-    struct exit_link links[BLOCK_MAX_INSNS * 2];
+    struct exit_link links[BLOCK_MAX_LINKS];
     u32 link_count;
     struct place places[BLOCK_MAX_INSNS * 2];
     u32 place_count;
