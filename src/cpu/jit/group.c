@@ -135,21 +135,20 @@ static struct access_note note_operand(const struct decoded *d)
                                 .disp = (s32)in->disp};
 }
 
-/* The access to the stack. */
+/* The access to the stack. Return addresses are 8 bytes wide, whatever the prefix. */
 static struct access_note note_stack(const struct decoded *d)
 {
-    struct access_note s = {.base = RSP, .index = REG_NONE, .size = stack_size(d), .group = GROUP_NONE};
-    if (d->class != CLASS_STACK && d->class != CLASS_BRANCH)
+    bool branch = d->class == CLASS_BRANCH;
+    struct access_note s = {.base = RSP, .index = REG_NONE, .size = branch ? 8 : stack_size(d), .group = GROUP_NONE};
+    if (!branch && d->class != CLASS_STACK)
         return no_access;
     switch (d->zi.mnemonic) {
     case ZYDIS_MNEMONIC_CALL:
-        s.size = 8; /* whatever the prefix */
-    /* fallthrough */
     case ZYDIS_MNEMONIC_PUSH:
         s.write = true;
         s.disp = -(s32)s.size;
         return s;
-    case ZYDIS_MNEMONIC_RET: s.size = 8; return s;
+    case ZYDIS_MNEMONIC_RET:
     case ZYDIS_MNEMONIC_POP: return s;
     case ZYDIS_MNEMONIC_LEAVE: s.base = RBP; return s;
     default: return no_access;
