@@ -91,6 +91,10 @@ test:
 bench:
 	+tools/bench.sh
 
+# Completions and the manual page's options, from the tables.
+derive: $(O)/nestbox
+	+NB=$(O)/nestbox tools/derive.sh
+
 lint:
 	+tools/lint.sh
 
@@ -107,5 +111,5 @@ install: $(O)/nestbox
 clean:
 	rm -rf build
 
-.PHONY: all unit demo test bench lint fuzz install clean
--include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(UNIT:=.d)
+.PHONY: all unit demo test bench derive lint fuzz install clean
+-include $(MAIN:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(UNIT:=.d)

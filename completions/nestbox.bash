@@ -1,4 +1,4 @@
-# bash completion for nestbox
+# bash completion for nestbox; derived from its options by tools/derive.sh
 
 _nestbox() {
     local current previous verb
@@ -18,41 +18,63 @@ _nestbox() {
         current=
     fi
     case $previous in
-    --kernel | --initrd | --serial)
+    --kernel)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --nested)
-        mapfile -t COMPREPLY < <(compgen -W 'intel amd off' -- "$current")
+    --initrd)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --accel)
-        mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
+    --append)
         return
         ;;
     --memory)
         mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$current")
         return
         ;;
-    --trace)
-        mapfile -t COMPREPLY < <(compgen -W 'entry' -- "$current")
+    --cpus)
         return
         ;;
-    --append | --cpus | --cpu | --timeout)
+    --nested)
+        mapfile -t COMPREPLY < <(compgen -W 'off intel amd' -- "$current")
+        return
+        ;;
+    --accel)
+        mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
+        return
+        ;;
+    --cpu)
+        mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
+        return
+        ;;
+    --serial)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --timeout)
+        return
+        ;;
+    --trace)
+        mapfile -t COMPREPLY < <(compgen -W 'entry' -- "$current")
         return
         ;;
     esac
     case $verb in
     run)
-        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu
-            --serial --no-reboot --debug-exit --timeout --trace --stats --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --no-reboot --debug-exit --timeout --trace --stats --help' -- "$current")
         ;;
     doctor)
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     help)
-        mapfile -t COMPREPLY < <(compgen -W 'run doctor help version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run doctor help version --help' -- "$current")
+        ;;
+    version)
+        mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
         ;;
     esac
 }

@@ -1,24 +1,27 @@
-# fish completion for nestbox
+# fish completion for nestbox; derived from its options by tools/derive.sh
 
 complete -c nestbox -f
-complete -c nestbox -n __fish_use_subcommand -a run -d 'Run a VM in the foreground'
-complete -c nestbox -n __fish_use_subcommand -a doctor -d 'Tell what this host offers'
-complete -c nestbox -n __fish_use_subcommand -a help -d 'Tell what there is'
-complete -c nestbox -n __fish_use_subcommand -a version -d 'Tell the version'
-set -l run '__fish_seen_subcommand_from run'
-complete -c nestbox -n $run -l kernel -r -F -d 'What to start'
-complete -c nestbox -n $run -l initrd -r -F -d 'Initrd or module'
-complete -c nestbox -n $run -l append -x -d 'Kernel command line'
-complete -c nestbox -n $run -l memory -x -a '512M 1G 2G 4G' -d 'Guest memory'
-complete -c nestbox -n $run -l cpus -x -d 'Number of CPUs'
-complete -c nestbox -n $run -l nested -x -a 'intel amd off' -d 'Virtualization for the guest'
-complete -c nestbox -n $run -l accel -x -a 'auto engine kvm' -d 'What runs the CPUs'
-complete -c nestbox -n $run -l cpu -x -d 'CPU model and features'
-complete -c nestbox -n $run -l serial -r -F -d 'First serial port'
-complete -c nestbox -n $run -l no-reboot -d 'End at a reset or triple fault'
-complete -c nestbox -n $run -l debug-exit -d 'Debug-exit port and test device'
-complete -c nestbox -n $run -l timeout -x -d 'End after a time'
-complete -c nestbox -n $run -l trace -x -a entry -d 'What to trace'
-complete -c nestbox -n $run -l stats -d 'Print counters at the end'
-complete -c nestbox -n '__fish_seen_subcommand_from doctor' -l json -d 'As JSON'
-complete -c nestbox -l help -d Help
+complete -c nestbox -n __fish_use_subcommand -a run -d 'Runs a VM in the foreground'
+complete -c nestbox -n __fish_use_subcommand -a doctor -d 'Reports what this host offers and which accelerator would be used'
+complete -c nestbox -n __fish_use_subcommand -a help -d 'Prints help on all verbs, or on one'
+complete -c nestbox -n __fish_use_subcommand -a version -d 'Prints the version'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l kernel -r -F -d 'what to start: Linux bzImage, multiboot 1, PVH ELF; may be gzipped'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l initrd -r -F -d 'initrd or module; may be repeated; "FILE ARGS" for a module'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l append -x -d 'the kernel\'s command line'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l memory -x -a '512M 1G 2G 4G' -d 'guest memory, with K, M, G or T: 2M to 4T (default 1G)'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l cpus -x -d 'number of CPUs: 1 to 256 (default 1)'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l nested -x -a 'off intel amd' -d 'virtualization for the guest: off, intel or amd (default off)'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l accel -x -a 'auto engine kvm' -d 'what runs the CPUs: auto, engine or kvm (default auto)'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l cpu -x -a 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -d 'CPU model, with features added or taken away (default max)'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l serial -r -F -d 'first serial port: stdio, FILE or unix:PATH (default stdio)'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l no-reboot -d 'end when the guest resets or has a triple fault'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l debug-exit -d 'debug-exit port 0xf4 and the PC test device'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l timeout -x -d 'end the guest after that time'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l trace -x -a 'entry' -d 'what to report on standard error: entry'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l stats -d 'print counters at the end'
+complete -c nestbox -n '__fish_seen_subcommand_from doctor' -l json -d 'print one JSON object'
+complete -c nestbox -n '__fish_seen_subcommand_from help' -a run
+complete -c nestbox -n '__fish_seen_subcommand_from help' -a doctor
+complete -c nestbox -n '__fish_seen_subcommand_from help' -a help
+complete -c nestbox -n '__fish_seen_subcommand_from help' -a version
+complete -c nestbox -l help -d 'this help'

@@ -7,23 +7,13 @@
 #ifndef ACCEL_ACCEL_H
 #define ACCEL_ACCEL_H
 
-#include "base/error.h"
 #include "bus/machine.h"
-
-enum accel_nested { NESTED_OFF, NESTED_INTEL, NESTED_AMD };
+#include "rules/vm_settings.h"
 
 enum accel_exit {
     ACCEL_STOPPED,  /* accel_ops.stop was called */
     ACCEL_SHUTDOWN, /* triple fault: the machine resets or ends */
     ACCEL_ERROR,    /* accel_ops.error tells */
-};
-
-struct accel_config {
-    u32 vcpus;
-    enum accel_nested nested;
-    const char *cpu;   /* --cpu string: "MODEL,+feat,-feat" or NULL */
-    const char *trace; /* --trace list or NULL */
-    bool hypercalls;   /* engine: VMCALL and VMMCALL as test programs expect them of KVM */
 };
 
 /* Initial register state for a direct kernel boot; everything not named is as after reset. */
@@ -40,8 +30,8 @@ struct accel_vm;
 
 struct accel_ops {
     const char *name; /* "engine", "kvm" */
-    /* 0 or -errno. */
-    int (*create)(const struct accel_config *config, const struct machine *machine, struct accel_vm **vm,
+    /* 0 or -errno. The settings stay as they are until destroy. */
+    int (*create)(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **vm,
                   struct error *error);
     void (*destroy)(struct accel_vm *vm);
     /* Maps host memory as guest RAM (page-aligned). Before vCPUs run, or with all stopped. */
@@ -72,8 +62,8 @@ struct accel_ops {
 extern const struct accel_ops accel_engine;
 extern const struct accel_ops accel_kvm;
 
-/* Chooses by name ("auto", "engine", "kvm"). The text of *why says which one was taken and for what reason, with code
+/* Chooses. The text of *why says which one was taken and for what reason, with code
  * 0; if none can be, the result is NULL and *why is the error. (select.c) */
-const struct accel_ops *accel_select(const char *name, enum accel_nested nested, struct error *why);
+const struct accel_ops *accel_select(enum accel_choice choice, enum nesting nested, struct error *why);
 
 #endif

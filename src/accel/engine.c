@@ -53,18 +53,6 @@ static void trace(void *opaque, u32 index, const char *line)
     fprintf(stderr, "nestbox: CPU %u: %s\n", index, line);
 }
 
-static int set_trace(struct accel_vm *a, const char *list, struct error *error)
-{
-    while (list && *list) {
-        size_t n = strcspn(list, ",");
-        if (n != 5 || memcmp(list, "entry", 5) != 0)
-            return error_set(error, -EINVAL, SETTING("trace") ": '%.*s' is not known; there is entry", (int)n, list);
-        a->host.ops.trace = trace;
-        list += n + (list[n] == ',');
-    }
-    return 0;
-}
-
 static void engine_destroy(struct accel_vm *a)
 {
     engine_host_destroy(&a->host);
@@ -84,7 +72,7 @@ static int add_vcpus(struct accel_vm *a, u32 count)
     return 0;
 }
 
-static int engine_create(const struct accel_config *config, const struct machine *machine, struct accel_vm **out,
+static int engine_create(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **out,
                          struct error *error)
 {
     int r = check_host(error);
@@ -96,20 +84,20 @@ static int engine_create(const struct accel_config *config, const struct machine
     a->machine = *machine;
     a->tsc_khz = engine_host_tsc_khz();
     engine_host_init(&a->host);
-    const struct cpuid_config features = {.vendor = config->nested == NESTED_AMD     ? VENDOR_AMD
-                                                    : config->nested == NESTED_INTEL ? VENDOR_INTEL
-                                                                                     : host_vendor(),
-                                          .nested = config->nested != NESTED_OFF,
-                                          .vcpus = config->vcpus,
+    const struct cpuid_config features = {.vendor = settings->nested == NESTED_AMD     ? VENDOR_AMD
+                                                    : settings->nested == NESTED_INTEL ? VENDOR_INTEL
+                                                                                       : host_vendor(),
+                                          .nested = settings->nested != NESTED_OFF,
+                                          .vcpus = settings->cpus,
                                           .tsc_khz = a->tsc_khz,
                                           .phys_bits = PHYS_BITS,
-                                          .model = config->cpu};
+                                          .model = settings->cpu};
     const struct cpu_config cpus = {
-        .machine = &a->machine, .host = &a->host.ops, .tsc_khz = a->tsc_khz, .hypercalls = config->hypercalls};
-    r = set_trace(a, config->trace, error);
-    if (!r)
-        r = cpuid_create(&a->features, &features, error);
-    if (!r && (cpu_create(&a->vm, &cpus) || add_vcpus(a, config->vcpus)))
+        .machine = &a->machine, .host = &a->host.ops, .tsc_khz = a->tsc_khz, .hypercalls = settings->debug_exit};
+    if (settings->trace & TRACE_ENTRY)
+        a->host.ops.trace = trace;
+    r = cpuid_create(&a->features, &features, error);
+    if (!r && (cpu_create(&a->vm, &cpus) || add_vcpus(a, settings->cpus)))
         r = error_set(error, -ENOMEM, "not enough memory for the engine's code cache and CPU state");
     if (r)
         engine_destroy(a);

@@ -180,7 +180,7 @@ static int make(struct accel_vm *vm, struct error *error)
         if (vm->slot[i].size && set_slot(vm, i))
             return fail(error, "guest memory was refused");
     }
-    for (u32 i = 0; i < vm->config.vcpus; i++) {
+    for (u32 i = 0; i < vm->settings->cpus; i++) {
         int err = make_vcpu(vm, i, error);
         if (err)
             return err;
@@ -214,9 +214,9 @@ static int check_host(struct accel_vm *vm, struct error *error)
         most = has(vm, KVM_CAP_NR_VCPUS) > 0 ? has(vm, KVM_CAP_NR_VCPUS) : 4;
     if (most > KVM_VCPUS)
         most = KVM_VCPUS;
-    if (vm->config.vcpus > (u32)most)
+    if (vm->settings->cpus > (u32)most)
         return error_set(error, -EINVAL, "the host's KVM runs at most %d CPUs in a VM, %u were asked for", most,
-                         vm->config.vcpus);
+                         vm->settings->cpus);
     return 0;
 }
 
@@ -229,17 +229,17 @@ static void kvm_destroy(struct accel_vm *vm)
     free(vm);
 }
 
-static int kvm_create(const struct accel_config *config, const struct machine *machine, struct accel_vm **out,
+static int kvm_create(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **out,
                       struct error *error)
 {
-    if (config->trace) {
+    if (settings->trace) {
         error_set(error, -ENOTSUP, SETTING("trace") " is the engine's");
         return error_hint(error, kvm_use_engine);
     }
     struct accel_vm *vm = calloc(1, sizeof(*vm));
     if (!vm)
         return error_set(error, -ENOMEM, "not enough memory for a VM");
-    vm->config = *config;
+    vm->settings = settings;
     vm->machine = *machine;
     vm->vm_fd = -1;
     for (u32 i = 0; i < KVM_VCPUS; i++)
@@ -427,7 +427,7 @@ static enum accel_exit kvm_run(struct accel_vm *vm, u32 index)
 static void kvm_stop(struct accel_vm *vm)
 {
     __atomic_store_n(&vm->stop, true, __ATOMIC_SEQ_CST);
-    for (u32 i = 0; i < vm->config.vcpus; i++) {
+    for (u32 i = 0; i < vm->settings->cpus; i++) {
         struct kvm_vcpu *v = &vm->vcpu[i];
         if (v->run)
             __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
@@ -439,7 +439,7 @@ static void kvm_stop(struct accel_vm *vm)
 static void kvm_resume(struct accel_vm *vm)
 {
     __atomic_store_n(&vm->stop, false, __ATOMIC_SEQ_CST);
-    for (u32 i = 0; i < vm->config.vcpus; i++) {
+    for (u32 i = 0; i < vm->settings->cpus; i++) {
         if (vm->vcpu[i].run)
             __atomic_store_n(&vm->vcpu[i].run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     }
@@ -460,7 +460,7 @@ static void kvm_reset(struct accel_vm *vm, const struct accel_boot *boot)
     vm->used = boot != NULL;
     if (err)
         unmake(vm);
-    for (u32 i = 0; i < vm->config.vcpus; i++)
+    for (u32 i = 0; i < vm->settings->cpus; i++)
         vm->vcpu[i].error = error;
     kvm_resume(vm);
 }
@@ -479,7 +479,7 @@ static void kvm_stats(struct accel_vm *vm, char *buf, size_t size)
     size_t n = 0;
     if (size)
         buf[0] = 0;
-    for (u32 i = 0; i < vm->config.vcpus && n < size; i++) {
+    for (u32 i = 0; i < vm->settings->cpus && n < size; i++) {
         const struct kvm_vcpu *v = &vm->vcpu[i];
         n += (size_t)snprintf(buf + n, size - n, "vCPU %u: exits to the machine:", i);
         for (unsigned k = 0; k < ARRAY_LEN(shown) && n < size; k++)

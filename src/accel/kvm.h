@@ -37,7 +37,7 @@ struct kvm_vcpu {
 };
 
 struct accel_vm {
-    struct accel_config config;
+    const struct vm_settings *settings;
     struct machine machine;
     int kvm_fd, vm_fd;
     size_t run_size;
@@ -56,7 +56,7 @@ int kvm_open(struct error *error);
 struct kvm_cpuid2 *kvm_supported_cpuid(int kvm_fd);
 struct kvm_cpuid_entry2 *kvm_cpuid_find(struct kvm_cpuid2 *c, u32 leaf, u32 sub);
 /* Whether KVM gives guests VT-x or AMD-V. */
-bool kvm_nests(struct kvm_cpuid2 *supported, enum accel_nested nested);
+bool kvm_nests(struct kvm_cpuid2 *supported, enum nesting nested);
 void kvm_kick_prepare(void);
 
 /* Shapes what KVM supports by the configuration. 0 or -errno. */

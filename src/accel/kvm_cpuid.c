@@ -56,7 +56,7 @@ static struct kvm_cpuid_entry2 *entry_make(struct kvm_cpuid2 *c, u32 leaf, u32 s
     return e;
 }
 
-bool kvm_nests(struct kvm_cpuid2 *supported, enum accel_nested nested)
+bool kvm_nests(struct kvm_cpuid2 *supported, enum nesting nested)
 {
     const struct kvm_cpuid_entry2 *basic = kvm_cpuid_find(supported, 1, 0);
     const struct kvm_cpuid_entry2 *extended = kvm_cpuid_find(supported, 0x80000001, 0);
@@ -103,11 +103,11 @@ static int model_apply(struct accel_vm *vm, struct error *error)
         return error_set(error, -ENOMEM, "not enough memory for a VM");
     struct cpuid_config c = {
         .vendor = top ? cpuid_vendor(top->ebx) : VENDOR_INTEL,
-        .nested = vm->config.nested != NESTED_OFF,
-        .vcpus = vm->config.vcpus,
+        .nested = vm->settings->nested != NESTED_OFF,
+        .vcpus = vm->settings->cpus,
         .tsc_khz = 1000000,
         .phys_bits = sizes ? sizes->eax & 0xff : 36,
-        .model = vm->config.cpu,
+        .model = vm->settings->cpu,
     };
     int err = cpuid_create(f, &c, error);
     for (unsigned i = 0; !err && i < ARRAY_LEN(rows); i++) {
@@ -116,7 +116,7 @@ static int model_apply(struct accel_vm *vm, struct error *error)
         if (!features_have(f, (enum feature)i)) {
             if (r)
                 *r &= ~rows[i].bit;
-        } else if (!(r && *r & rows[i].bit) && names_feature(vm->config.cpu, rows[i].name)) {
+        } else if (!(r && *r & rows[i].bit) && names_feature(vm->settings->cpu, rows[i].name)) {
             err = error_set(error, -ENOTSUP, "the host's KVM does not offer the CPU feature %s", rows[i].name);
             error_hint(error, "use " SETTING("accel") " engine or leave it out");
         }
@@ -131,7 +131,7 @@ int kvm_cpuid_configure(struct accel_vm *vm, struct error *error)
     vm->cpuid = kvm_supported_cpuid(vm->kvm_fd);
     if (!vm->cpuid)
         return error_set(error, -EIO, "KVM_GET_SUPPORTED_CPUID failed: %s", strerror(errno));
-    enum accel_nested nested = vm->config.nested;
+    enum nesting nested = vm->settings->nested;
     if (!kvm_nests(vm->cpuid, nested)) {
         error_set(error, -ENOTSUP, "the host's KVM does not give guests %s (its module may need nested=1)",
                   extension[nested]);
@@ -153,7 +153,7 @@ int kvm_cpuid_configure(struct accel_vm *vm, struct error *error)
     e = kvm_cpuid_find(vm->cpuid, 0x8000000a, 0);
     if (e && nested != NESTED_AMD)
         e->eax = e->ebx = e->ecx = e->edx = 0;
-    return vm->config.cpu ? model_apply(vm, error) : 0;
+    return vm->settings->cpu ? model_apply(vm, error) : 0;
 }
 
 static u32 id_bits(u32 n)
@@ -196,7 +196,7 @@ static void cache_fill(struct kvm_cpuid_entry2 *e, bool intel, u32 vcpus)
 
 int kvm_cpuid_set(struct accel_vm *vm, u32 index)
 {
-    u32 vcpus = vm->config.vcpus, ids = 1u << id_bits(vcpus);
+    u32 vcpus = vm->settings->cpus, ids = 1u << id_bits(vcpus);
     struct kvm_cpuid2 *c = vm->cpuid;
     topology_fill(c, 0xb, index, vcpus);
     topology_fill(c, 0x1f, index, vcpus);

@@ -43,7 +43,7 @@ void kvm_firmware_msrs(struct accel_vm *vm, u32 index)
     const struct kvm_vcpu *v = &vm->vcpu[index];
     const struct kvm_cpuid_entry2 *sizes = kvm_cpuid_find(vm->cpuid, 0x80000008, 0);
     u64 address = (1ull << (sizes ? sizes->eax & 0xff : 36)) - 1;
-    if (vm->config.nested == NESTED_INTEL)
+    if (vm->settings->nested == NESTED_INTEL)
         msr_set(v, MSR_FEATURE_CONTROL, BIT64(0) | BIT64(2)); /* locked, VMXON outside SMX */
     /* Write-back but for legacy video memory, option ROMs and the last gigabyte below 4 GiB. */
     /* Without fast strings Linux drops ERMS but keeps FSRM, and its memmove relies on both. */

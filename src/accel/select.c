@@ -7,7 +7,6 @@
 #include "accel/probe.h"
 
 #include <errno.h>
-#include <string.h>
 
 static const struct accel_ops *select_engine(const char *because, struct error *why)
 {
@@ -19,7 +18,7 @@ static const struct accel_ops *select_engine(const char *because, struct error *
     return &accel_engine;
 }
 
-static bool nests(const struct probe *p, enum accel_nested nested)
+static bool nests(const struct probe *p, enum nesting nested)
 {
     return nested == NESTED_OFF || (nested == NESTED_INTEL ? p->nests_intel : p->nests_amd);
 }
@@ -40,22 +39,16 @@ static const struct accel_ops *select_kvm(const struct probe *p, const char *not
     return &accel_kvm;
 }
 
-const struct accel_ops *accel_select(const char *name, enum accel_nested nested, struct error *why)
+const struct accel_ops *accel_select(enum accel_choice choice, enum nesting nested, struct error *why)
 {
-    if (name && strcmp(name, "engine") == 0)
+    if (choice == ACCEL_ENGINE)
         return select_engine("asked for", why);
-    bool asked = name && strcmp(name, "kvm") == 0;
-    if (name && !asked && strcmp(name, "auto") != 0) {
-        error_set(why, -EINVAL, "there is no accelerator \"%s\"", name);
-        error_hint(why, "use auto, engine or kvm");
-        return NULL;
-    }
     struct probe p;
     probe_kvm(&p);
     const char *not_nesting = nests(&p, nested)        ? NULL
                               : nested == NESTED_INTEL ? "the host's KVM does not give guests VT-x"
                                                        : "the host's KVM does not give guests AMD-V";
-    if (asked)
+    if (choice == ACCEL_KVM)
         return select_kvm(&p, not_nesting, why);
     if (!p.usable || not_nesting)
         return select_engine(p.usable ? not_nesting : p.why.text, why);

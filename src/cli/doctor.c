@@ -18,12 +18,11 @@
 #include <unistd.h>
 
 struct doctor_options {
-    bool json, help;
+    bool json;
 };
 
-static const struct option options[] = {
-    {"json", OPTION_FLAG, offsetof(struct doctor_options, json), NULL, "the same as JSON"},
-    {"help", OPTION_HELP, offsetof(struct doctor_options, help), NULL, "this help"},
+static const struct setting options[] = {
+    {"json", SETTING_FLAG, offsetof(struct doctor_options, json), NULL, "print one JSON object"},
     {0},
 };
 
@@ -41,7 +40,7 @@ struct findings {
     struct probe kvm;
     u64 memory_total, memory_available, memory_limit, address_space, processes; /* limits: UINT64_MAX none */
     long cpus;
-    struct choice choice[3]; /* by enum accel_nested */
+    struct choice choice[3]; /* by enum nesting */
 };
 
 static u64 limit_of(__rlimit_resource_t what)
@@ -119,7 +118,7 @@ static void find_memory(struct findings *f)
 
 static void find_all(struct findings *f)
 {
-    static const enum accel_nested kinds[] = {NESTED_OFF, NESTED_INTEL, NESTED_AMD};
+    static const enum nesting kinds[] = {NESTED_OFF, NESTED_INTEL, NESTED_AMD};
     memset(f, 0, sizeof(*f));
     uname(&f->os);
     f->cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -133,7 +132,7 @@ static void find_all(struct findings *f)
     probe_kvm(&f->kvm);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct choice *c = &f->choice[kinds[i]];
-        const struct accel_ops *ops = accel_select("auto", kinds[i], &c->why);
+        const struct accel_ops *ops = accel_select(ACCEL_AUTO, kinds[i], &c->why);
         c->accel = ops ? ops->name : NULL;
     }
 }
@@ -367,7 +366,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 
 const struct verb verb_doctor = {
     .name = "doctor",
-    .summary = "Tells what this host offers and which accelerator would be used",
+    .summary = "Reports what this host offers and which accelerator would be used",
     .usage = "[--json]",
     .options = options,
     .run = run,

@@ -3,13 +3,17 @@
  */
 #include "cli/verb.h"
 
+#include "base/spelling.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define HELP_COLUMN 28
+#define HELP_COLUMN 22
+#define LINE_MAX 640
 
 const struct verb *const verbs[] = {&verb_run, &verb_doctor, &verb_help, &verb_version, NULL};
+const struct setting no_options[] = {{0}};
 
 void complain(const char *format, ...)
 {
@@ -23,7 +27,7 @@ void complain(const char *format, ...)
 
 void complain_error(const struct error *error)
 {
-    char line[640];
+    char line[LINE_MAX];
     error_format(error, "--", line, sizeof(line));
     complain("%s", line);
 }
@@ -40,7 +44,9 @@ const struct verb *verb_find(const char *name)
         if (strcmp((*v)->name, name) == 0)
             return *v;
     }
-    const char *close = options_closest(name, verb_name, verbs);
+    if (strcmp(name, verb_derive.name) == 0)
+        return &verb_derive;
+    const char *close = spelling_closest(name, verb_name, verbs);
     if (close)
         complain("unknown verb '%s'; did you mean '%s'?", name, close);
     else
@@ -48,16 +54,30 @@ const struct verb *verb_find(const char *name)
     return NULL;
 }
 
+void option_help(const struct setting *s, char *line, size_t size)
+{
+    char range[160] = "";
+    if (s->kind != SETTING_SECONDS)
+        setting_range(s, range, sizeof(range));
+    snprintf(line, size, "%s%s%s%s%s%s", s->help, range[0] ? ": " : "", range, s->def ? " (default " : "",
+             s->def ? s->def : "", s->def ? ")" : "");
+}
+
 void verb_help_print(const struct verb *verb)
 {
+    const char *group = "";
     printf("Usage: nestbox %s %s\n\n%s.\n", verb->name, verb->usage, verb->summary);
-    if (verb->options[0].name)
-        printf("\nOptions:\n");
-    for (const struct option *o = verb->options; o->name; o++) {
-        char left[64];
-        snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
-        printf("  %-*s %s\n", HELP_COLUMN, left, o->help);
+    for (const struct setting *s = verb->options; s->name; s++) {
+        char left[64], right[LINE_MAX];
+        const char *heading = s->group ? s->group : "Options";
+        if (strcmp(heading, group) != 0)
+            printf("\n%s:\n", heading);
+        group = heading;
+        snprintf(left, sizeof(left), "--%s%s%s", s->name, s->value ? " " : "", s->value ? s->value : "");
+        option_help(s, right, sizeof(right));
+        printf("  %-*s %s\n", HELP_COLUMN, left, right);
     }
+    printf("\n  %-*s this help\n", HELP_COLUMN, "--help");
     if (verb->notes)
         printf("\n%s", verb->notes);
 }
@@ -65,19 +85,18 @@ void verb_help_print(const struct verb *verb)
 int verb_options(const struct verb *verb, int argc, char **argv, void *into, int *status)
 {
     struct error error;
-    if (options_parse(verb->options, argc, argv, into, &error)) {
-        char line[640];
+    switch (options_parse(verb->options, argc, argv, into, &error)) {
+    case 0: return 0;
+    case OPTIONS_HELP:
+        verb_help_print(verb);
+        *status = STATUS_OK;
+        return -1;
+    default: {
+        char line[LINE_MAX];
         error_format(&error, "--", line, sizeof(line));
         complain("%s (see nestbox %s --help)", line, verb->name);
         *status = STATUS_USAGE;
         return -1;
     }
-    for (const struct option *o = verb->options; o->name; o++) {
-        if (o->kind == OPTION_HELP && *(bool *)((char *)into + o->offset)) {
-            verb_help_print(verb);
-            *status = STATUS_OK;
-            return -1;
-        }
     }
-    return 0;
 }

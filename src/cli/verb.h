@@ -1,13 +1,12 @@
 /*
- * A verb of the command line: `nestbox NAME [OPTION]...`. One file a verb; main.c has the table.
+ * A verb of the command line: `nestbox NAME [OPTION]...`. One file per verb; verb.c has the table.
  */
 #ifndef CLI_VERB_H
 #define CLI_VERB_H
 
 #include "cli/options.h"
 
-/* Exit statuses. Our own are even: with --debug-exit a guest ends with any odd one, (value << 1)
- * | 1. */
+/* Exit statuses. Our own are even: with --debug-exit a guest ends with any odd one, (value << 1) | 1. */
 enum status {
     STATUS_OK = 0,             /* the guest powered off; the verb did its work */
     STATUS_USAGE = 2,          /* the command line is wrong */
@@ -21,22 +20,26 @@ enum status {
 
 struct verb {
     const char *name, *summary, *usage;
-    const struct option *options;
-    const char *notes; /* after the options in --help; NULL: none */
+    const struct setting *options; /* besides --help */
+    const char *notes;             /* after the options in --help; NULL: none */
+    bool takes_verb;               /* its argument is the name of a verb */
     int (*run)(const struct verb *verb, int argc, char **argv);
 };
 
 extern const struct verb verb_run, verb_doctor, verb_help, verb_version;
+extern const struct verb verb_derive;    /* for the project's own scripts, not in the table */
 extern const struct verb *const verbs[]; /* ends with NULL */
+extern const struct setting no_options[];
 
 const struct verb *verb_find(const char *name);
 void verb_help_print(const struct verb *verb);
-/* Parses into `into`. 0: go on. Otherwise *status is the process's exit status: help was printed,
- * or an error. */
+/* Parses into `into`. 0: go on. Otherwise *status is the process's exit status: help was printed, or an error. */
 int MUST_CHECK verb_options(const struct verb *verb, int argc, char **argv, void *into, int *status);
 /* One line on standard error, with our name before it. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same, with an error, its settings named as options. */
 void complain_error(const struct error *error);
+/* The help of an option with its values and its default, on one line. */
+void option_help(const struct setting *s, char *line, size_t size);
 
 #endif

@@ -484,7 +484,7 @@ static u32 dsdt_put(struct writer *w, const struct pc_config *config)
     size_t scope = aml_scope(&a, "\\_SB_");
     dsdt_pci(&a, config);
     dsdt_board(&a, config);
-    dsdt_processors(&a, config->vcpus);
+    dsdt_processors(&a, config->settings->cpus);
     aml_close(&a, scope);
     aml_name(&a, "\\_S5_");
     size_t s5 = aml_package(&a, 4);
@@ -519,12 +519,12 @@ static void roots_put(struct writer *w)
 int acpi_write(const struct memory *m, const struct pc_config *config)
 {
     struct writer w = {.base = memory_at(m, ACPI_RSDP, ACPI_SPACE), .used = sizeof(struct rsdp)};
-    if (!w.base || config->vcpus > PC_VCPUS_MAX)
+    if (!w.base || config->settings->cpus > PC_VCPUS_MAX)
         return -ENOSPC;
     memset(w.base, 0, ACPI_SPACE);
     u32 facs = facs_put(&w);
     fadt_put(&w, facs, dsdt_put(&w, config));
-    madt_put(&w, config->vcpus);
+    madt_put(&w, config->settings->cpus);
     mcfg_put(&w);
     if (has_hpet(config))
         hpet_put(&w);

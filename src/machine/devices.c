@@ -76,7 +76,7 @@ static int create_mc146818(struct devices *all, const struct device *row, void *
                       .unix_ns = unix_ns(),
                       .ram_below_4g = all->memory->low,
                       .ram_above_4g = all->memory->high,
-                      .vcpus = all->config->vcpus,
+                      .vcpus = all->config->settings->cpus,
                   });
     return 0;
 }
@@ -163,8 +163,8 @@ static bool fw_cfg_memory(void *opaque, u64 gpa, void *data, u64 size, bool writ
 static int create_fw_cfg(struct devices *all, const struct device *row, void *dev)
 {
     fw_cfg_init(dev, &(struct fw_cfg_config){
-                         .vcpus = all->config->vcpus,
-                         .ram_size = all->config->memory,
+                         .vcpus = all->config->settings->cpus,
+                         .ram_size = all->config->settings->memory,
                          .memory = fw_cfg_memory,
                          .opaque = all,
                      });
@@ -261,7 +261,7 @@ bool device_wanted(const struct device *row, const struct pc_config *config)
 {
     switch (row->when) {
     case DEVICE_OWN_IRQCHIP: return !config->accel->has_irqchip;
-    case DEVICE_DEBUG_EXIT: return config->debug_exit;
+    case DEVICE_DEBUG_EXIT: return config->settings->debug_exit;
     default: return true;
     }
 }

@@ -96,8 +96,6 @@ static void eoi(void *opaque, u8 vector)
 static int create_vm(struct pc *pc, struct error *error)
 {
     const struct pc_config *c = &pc->config;
-    const struct accel_config config = {
-        .vcpus = c->vcpus, .nested = c->nested, .cpu = c->cpu, .trace = c->trace, .hypercalls = c->debug_exit};
     const struct machine machine = {
         .opaque = pc,
         .io_read = io_read,
@@ -107,7 +105,7 @@ static int create_vm(struct pc *pc, struct error *error)
         .pic_ack = pic_ack,
         .eoi = eoi,
     };
-    int e = c->accel->create(&config, &machine, &pc->vm, error);
+    int e = c->accel->create(c->settings, &machine, &pc->vm, error);
     if (e)
         return e;
     for (u32 i = 0; i < pc->memory.slots; i++) {
@@ -130,7 +128,7 @@ int pc_create(struct pc **out, const struct pc_config *config, const struct pc_e
     pc->events = *events;
     pthread_mutex_init(&pc->lock, NULL);
     error_begin(error, 0);
-    int e = memory_create(&pc->memory, config->memory, error);
+    int e = memory_create(&pc->memory, config->settings->memory, error);
     if (!e)
         e = machine_clock_create(&pc->clock, &pc->lock);
     if (!e)
@@ -192,7 +190,7 @@ int pc_start(struct pc *pc, const struct boot *boot, struct error *error)
     pthread_mutex_unlock(&pc->lock);
 
     rom_write(&pc->memory);
-    smbios_write(&pc->memory, pc->config.vcpus);
+    smbios_write(&pc->memory, pc->config.settings->cpus);
     int e = acpi_write(&pc->memory, &pc->config);
     if (e)
         return error_set(error, e, "the ACPI tables do not fit: too many CPUs");

@@ -16,11 +16,7 @@ struct pc;
 
 struct pc_config {
     const struct accel_ops *accel;
-    u64 memory; /* bytes */
-    u32 vcpus;
-    enum accel_nested nested;
-    const char *cpu, *trace; /* NULL: default, none */
-    bool debug_exit;         /* the debug-exit port and the PC test device */
+    const struct vm_settings *settings;
 };
 
 /* What the guest makes the machine do. Called from vCPU and timer threads with the machine lock
@@ -34,7 +30,7 @@ struct pc_events {
     void *opaque;
 };
 
-/* 0 or -errno. The vCPUs cannot run before pc_start. */
+/* 0 or -errno. The vCPUs cannot run before pc_start. The settings stay until pc_destroy. */
 int MUST_CHECK pc_create(struct pc **pc, const struct pc_config *config, const struct pc_events *events,
                          struct error *error);
 /* All vCPU threads have ended. */

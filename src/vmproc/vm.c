@@ -63,7 +63,7 @@ struct vcpu_thread {
 };
 
 struct vm_process {
-    const struct vm_config *config;
+    const struct vm_settings *settings;
     const struct accel_ops *accel;
     struct error accel_why; /* why that one */
     struct boot boot;
@@ -254,7 +254,7 @@ static void vcpus_end(struct vm_process *vm)
 
 static int vcpus_create(struct vm_process *vm, struct vm_end *end)
 {
-    u32 count = vm->config->vcpus;
+    u32 count = vm->settings->cpus;
     vm->threads = calloc(count, sizeof(*vm->threads));
     if (!vm->threads) {
         return error_set(&end->why, -ENOMEM, "out of memory");
@@ -326,11 +326,11 @@ static bool triple_fault(struct vm_process *vm, u32 cpu, struct vm_end *end)
 {
     describe(vm, cpu, end);
     vm->faults = now_ms() - vm->started_ms < FAULT_SOON_MS ? vm->faults + 1 : 1;
-    bool last = vm->config->no_reboot || vm->faults == FAULTS_MAX;
+    bool last = vm->settings->no_reboot || vm->faults == FAULTS_MAX;
     error_set(&end->why, 0, "the guest's CPU %u had a triple fault%s", cpu,
-              !last                   ? ": reset"
-              : vm->config->no_reboot ? ""
-                                      : ", again and again: given up");
+              !last                     ? ": reset"
+              : vm->settings->no_reboot ? ""
+                                        : ", again and again: given up");
     if (last)
         return ended(end, VM_END_TRIPLE_FAULT, 0);
     fprintf(stderr, "nestbox: %s\n%s", end->why.text, end->state);
@@ -363,7 +363,7 @@ static bool act(struct vm_process *vm, const struct notes *notes, struct vm_end 
     if (notes->set & NOTE_TRIPLE_FAULT)
         return triple_fault(vm, notes->fault_cpu, end);
     if (notes->set & NOTE_RESET) {
-        if (!vm->config->no_reboot)
+        if (!vm->settings->no_reboot)
             return restart_begin(vm);
         error_set(&end->why, 0, "the guest asked for a reset");
         return ended(end, VM_END_RESET, 0);
@@ -376,7 +376,7 @@ static bool timed_out(struct vm_process *vm, struct vm_end *end)
     if (!vm->deadline_ms || now_ms() < vm->deadline_ms)
         return false;
     error_set(&end->why, 0, "the guest did not end within %llu.%03llu seconds (" SETTING("timeout") ")",
-              (unsigned long long)vm->config->timeout_ms / 1000, (unsigned long long)vm->config->timeout_ms % 1000);
+              (unsigned long long)vm->settings->timeout_ms / 1000, (unsigned long long)vm->settings->timeout_ms % 1000);
     return ended(end, VM_END_TIMEOUT, 0);
 }
 
@@ -424,11 +424,9 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
 
 static int choose_accel(struct vm_process *vm, struct vm_end *end)
 {
-    if (vm->config->accel_ops) {
-        vm->accel = vm->config->accel_ops;
+    if (vm->accel)
         return 0;
-    }
-    vm->accel = accel_select(vm->config->accel, vm->config->nested, &vm->accel_why);
+    vm->accel = accel_select(vm->settings->accel, vm->settings->nested, &vm->accel_why);
     if (vm->accel)
         return 0;
     end->why = vm->accel_why;
@@ -437,28 +435,18 @@ static int choose_accel(struct vm_process *vm, struct vm_end *end)
 
 static int create(struct vm_process *vm, struct vm_end *end)
 {
-    const struct vm_config *c = vm->config;
-    const struct boot_request request = {
-        .kernel = c->kernel, .initrd = c->initrd, .initrds = c->initrds, .append = c->append};
+    const struct vm_settings *settings = vm->settings;
     /* Files may be pipes whose other end nobody opens: signals end this as they end any program. */
     sigset_t blocked;
     pthread_sigmask(SIG_SETMASK, &vm->outside, &blocked);
-    int e = boot_open(&vm->boot, &request, &end->why);
+    int e = boot_open(&vm->boot, settings, &end->why);
     pthread_sigmask(SIG_SETMASK, &blocked, NULL);
     if (e)
         return e;
     e = choose_accel(vm, end);
     if (e)
         return e;
-    const struct pc_config config = {
-        .accel = vm->accel,
-        .memory = c->memory,
-        .vcpus = c->vcpus,
-        .nested = c->nested,
-        .cpu = c->cpu,
-        .trace = c->trace,
-        .debug_exit = c->debug_exit,
-    };
+    const struct pc_config config = {.accel = vm->accel, .settings = settings};
     const struct pc_events events = {
         .reset = on_reset,
         .power_off = on_power_off,
@@ -474,7 +462,7 @@ static int create(struct vm_process *vm, struct vm_end *end)
     if (e)
         return e;
     pthread_sigmask(SIG_SETMASK, &vm->outside, NULL);
-    e = console_open(&vm->console, c->serial, &end->why);
+    e = console_open(&vm->console, settings->serial, &end->why);
     pthread_sigmask(SIG_SETMASK, &blocked, NULL);
     if (e)
         return e;
@@ -482,7 +470,7 @@ static int create(struct vm_process *vm, struct vm_end *end)
     if (e)
         return e;
     /* Before the terminal is raw. */
-    if (strcmp(c->accel, "auto") == 0)
+    if (vm->accel_why.text[0] && settings->accel == ACCEL_AUTO)
         fprintf(stderr, "nestbox: accelerator %s\n", vm->accel_why.text);
     const struct console_events console = {.input = on_input, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
     e = console_start(vm->console, &console);
@@ -496,7 +484,7 @@ static void console_end(struct vm_process *vm, struct vm_end *end)
     int e = console_close(vm->console);
     if (!e || end->kind == VM_END_FAILED)
         return;
-    error_set(&end->why, e, "output of the guest is lost: " SETTING("serial") " %s: %s", vm->config->serial,
+    error_set(&end->why, e, "output of the guest is lost: " SETTING("serial") " %s: %s", vm->settings->serial,
               strerror(-e));
     ended(end, VM_END_FAILED, 0);
 }
@@ -535,8 +523,8 @@ static void run(struct vm_process *vm, struct vm_end *end)
         ended(end, VM_END_FAILED, 0);
         return;
     }
-    if (vm->config->timeout_ms)
-        vm->deadline_ms = now_ms() + vm->config->timeout_ms;
+    if (vm->settings->timeout_ms)
+        vm->deadline_ms = now_ms() + vm->settings->timeout_ms;
     vm->started_ms = now_ms();
     vcpus_go(vm);
     supervise(vm, end);
@@ -544,13 +532,13 @@ static void run(struct vm_process *vm, struct vm_end *end)
     terminal_end_by(SIGTERM);
     console_ending(vm->console); /* or a vCPU might wait for a reader of its output */
     vcpus_stop(vm);
-    for (u32 i = 0; end->kind == VM_END_TIMEOUT && i < vm->config->vcpus; i++)
+    for (u32 i = 0; end->kind == VM_END_TIMEOUT && i < vm->settings->cpus; i++)
         describe(vm, i, end);
-    if (vm->config->stats)
+    if (vm->settings->stats)
         collect_stats(vm, end);
 }
 
-void vm_run(const struct vm_config *config, struct vm_end *end)
+void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, struct vm_end *end)
 {
     struct vm_process *vm = calloc(1, sizeof(*vm));
     memset(end, 0, sizeof(*end));
@@ -559,7 +547,8 @@ void vm_run(const struct vm_config *config, struct vm_end *end)
         error_set(&end->why, -ENOMEM, "out of memory");
         return;
     }
-    vm->config = config;
+    vm->settings = settings;
+    vm->accel = accel;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->changed, NULL);
 

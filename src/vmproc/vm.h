@@ -6,23 +6,6 @@
 
 #include "accel/accel.h"
 
-struct vm_config {
-    const char *kernel;
-    const char *const *initrd;
-    u32 initrds;
-    const char *append; /* NULL: none */
-    u64 memory;         /* bytes */
-    u32 vcpus;
-    enum accel_nested nested;
-    const char *accel;                 /* "auto" (which one and why goes to standard error), "engine", "kvm" */
-    const struct accel_ops *accel_ops; /* NULL, or what to take instead: for tests */
-    const char *cpu;                   /* NULL: the default model */
-    const char *serial;                /* see console_open */
-    const char *trace;                 /* NULL: none */
-    bool no_reboot, debug_exit, stats;
-    u64 timeout_ms; /* 0: none */
-};
-
 enum vm_end_kind {
     VM_END_POWER_OFF,
     VM_END_DEBUG_EXIT,   /* code: what the guest wrote */
@@ -39,11 +22,13 @@ struct vm_end {
     u32 code;
     struct error why;  /* for the user; its text is empty when there is nothing to say */
     char state[8192];  /* registers of the vCPUs concerned, or empty */
-    char stats[98304]; /* with vm_config.stats: a line for each of 256 vCPUs */
+    char stats[98304]; /* with vm_settings.stats: a line for each of 256 vCPUs */
 };
 
 /* Runs on the calling thread until the VM has ended; nothing is left behind then, unless a vCPU was stuck: a line on
- * standard error has said so, and the process should exit. SIGINT and SIGTERM end it at once from then on. */
-void vm_run(const struct vm_config *config, struct vm_end *end);
+ * standard error has said so, and the process should exit. SIGINT and SIGTERM end it at once from then on. With `accel`
+ * a test gives the accelerator; NULL: the settings decide, and if it is "auto", which one and why goes to standard
+ * error. */
+void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, struct vm_end *end);
 
 #endif

@@ -1,9 +1,11 @@
 #!/bin/bash
-# Every verb and option is in the manual page and in each completion.
+# The manual page and the completions say what the options are: they are derived anew and compared. Every setting that
+# a message names is one. Each shell takes its completion file.
 cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
 
 files='man/nestbox.1 completions/nestbox.bash completions/_nestbox completions/nestbox.fish'
+check 'derived files are fresh' env NB="$NESTBOX" tools/derive.sh --check
 for verb in run doctor help version; do
     for file in $files; do
         check "verb $verb in $file" grep -qw -- "$verb" "$file"
@@ -14,5 +16,25 @@ for verb in run doctor help version; do
             check "--$option in $file" grep -qE -- "(--|-l )$option\b" "$file"
         done
     done
+done
+
+options=$("$NESTBOX" run --help | grep -o '^  --[a-z-]*')
+for setting in $(grep -rhoE 'SETTING\("[a-z-]+"\)' src --include='*.c' | sed 's/.*"\(.*\)".*/\1/' | sort -u); do
+    check "messages name $setting, which is an option" grep -qx -- "  --$setting" <<<"$options"
+done
+
+check 'help has its groups' [ "$("$NESTBOX" run --help | grep -cE '^(Machine|CPU|Console|Debugging):$')" = 4 ]
+check 'help fits a terminal' [ "$("$NESTBOX" run --help | awk 'length > 100' | wc -l)" = 0 ]
+offered() { # WORD...: what bash offers for the last word
+    bash -c 'source completions/nestbox.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _nestbox 2>/dev/null
+        echo "${COMPREPLY[*]}"' bash "$@"
+}
+check 'bash offers verbs' [ "$(offered nestbox d)" = doctor ]
+check 'bash offers options' [ "$(offered nestbox run --me)" = --memory ]
+check 'bash offers values' [ "$(offered nestbox run --nested a)" = amd ]
+check 'bash offers values after =' [ "$(offered nestbox run --accel = k)" = kvm ]
+for shell in zsh fish; do
+    command -v $shell >/dev/null || continue
+    check "$shell reads its completions" $shell -n completions/*nestbox$([ $shell = fish ] && echo .fish)
 done
 finish

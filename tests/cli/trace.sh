@@ -13,6 +13,6 @@ told() { # NESTED ACCEPTED-PATTERN
 told amd svm '^nestbox: CPU 0: VM entry fails: ASID is not 0 \(APM 2, "Canonicalization and Consistency Checks"\)'
 told intel vmx '^nestbox: CPU 0: VM entry fails: .+ \(SDM, ".+"\)'
 guest "$WORK/off" "$POWER_OFF$HANG"
-run 'unknown trace' 4 "'nothing' is not known" run --accel engine --kernel "$WORK/off" --trace entry,nothing
+run 'unknown trace' 2 "'nothing' is not known" run --accel engine --kernel "$WORK/off" --trace entry,nothing
 run 'nothing to tell' 0 '' run --accel engine --kernel "$WORK/off" --trace entry
 finish

@@ -204,10 +204,10 @@ static bool run(char *message, size_t size)
 u64 engine_open(char *message, size_t size)
 {
     static const struct machine machine = {NULL, io_read, io_write, mmio_read, mmio_write, pic_ack, eoi};
-    struct accel_config config = {.vcpus = 1};
+    static const struct vm_settings settings = {.cpus = 1};
     struct error error;
     ram = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (accel_engine.create(&config, &machine, &vm, &error)) {
+    if (accel_engine.create(&settings, &machine, &vm, &error)) {
         snprintf(message, size, "%s", error.text);
         return 0;
     }

@@ -105,6 +105,16 @@ static int refuse(struct error *e, const char *what, const char *word, size_t n,
     return e->code;
 }
 
+static int refuse_model(struct error *e, const char *word, size_t n)
+{
+    refuse(e, "CPU model", word, n, "is not known; there are ");
+    for (unsigned i = 0; i < ARRAY_LEN(models); i++) {
+        error_append(e, i ? ", " : "", SIZE_MAX);
+        error_append(e, models[i].name, SIZE_MAX);
+    }
+    return e->code;
+}
+
 static bool vendor_has(enum vendor vendor, const struct feature_row *r)
 {
     return r->vendor == ANY_VENDOR || (r->vendor == INTEL_ONLY) == (vendor == VENDOR_INTEL);
@@ -180,8 +190,7 @@ static int choose_features(struct cpu_features *f, const struct cpu_features *ho
         while (i < ARRAY_LEN(models) && !text_equal(s, n, models[i].name))
             i++;
         if (i == ARRAY_LEN(models))
-            return refuse(error, "CPU model", s, n,
-                          "is not known; there are max, host, x86-64, x86-64-v2, x86-64-v3, x86-64-v4, legacy32");
+            return refuse_model(error, s, n);
         level = models[i].level;
         s += n;
     }
@@ -448,11 +457,6 @@ int cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct er
 const char *cpuid_model_name(unsigned i)
 {
     return i < ARRAY_LEN(models) ? models[i].name : NULL;
-}
-
-const char *cpuid_feature_name(unsigned i)
-{
-    return i < FEATURE_COUNT ? rows[i].name : NULL;
 }
 
 /* -- the instruction -- */

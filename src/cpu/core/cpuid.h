@@ -209,9 +209,8 @@ struct cpuid_config {
 /* Fills `f`. 0 or -EINVAL. */
 int MUST_CHECK cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct error *error);
 
-/* Names for --help and completion; NULL at the end. */
+/* The models by index; NULL at the end. */
 const char *cpuid_model_name(unsigned i);
-const char *cpuid_feature_name(unsigned i);
 
 struct vcpu;
 /* What CPUID returns on this vCPU now. */

@@ -126,8 +126,6 @@ static int detect(struct boot *b, struct error *error)
  * else. */
 static int open_module(struct boot *b, const char *given, struct error *error)
 {
-    if (b->modules == BOOT_MODULES)
-        return error_set(error, -E2BIG, "more than %u times " SETTING("initrd"), BOOT_MODULES);
     if (!*given)
         return error_set(error, -EINVAL, SETTING("initrd") " without the name of a file");
     struct boot_module *mod = &b->module[b->modules];
@@ -151,20 +149,20 @@ static int open_module(struct boot *b, const char *given, struct error *error)
     return e;
 }
 
-int boot_open(struct boot *b, const struct boot_request *request, struct error *error)
+int boot_open(struct boot *b, const struct vm_settings *settings, struct error *error)
 {
     memset(b, 0, sizeof(*b));
-    if (!request->kernel || !*request->kernel)
+    if (!settings->kernel || !*settings->kernel)
         return error_set(error, -EINVAL, "no kernel given");
-    b->kernel_name = strdup(request->kernel);
-    b->append = strdup(request->append ? request->append : "");
+    b->kernel_name = strdup(settings->kernel);
+    b->append = strdup(settings->append ? settings->append : "");
     int e = b->kernel_name && b->append ? 0 : error_set(error, -ENOMEM, "out of memory");
     if (!e)
-        e = image_open(&b->kernel, request->kernel, true, error);
+        e = image_open(&b->kernel, settings->kernel, true, error);
     if (!e)
         e = detect(b, error);
-    for (u32 i = 0; !e && i < request->initrds; i++)
-        e = open_module(b, request->initrd[i], error);
+    for (u32 i = 0; !e && i < settings->initrd.count; i++)
+        e = open_module(b, settings->initrd.item[i], error);
     if (e)
         boot_close(b);
     return e;

@@ -11,16 +11,9 @@
 #include "machine/boot/file.h"
 #include "machine/layout.h"
 
-#define BOOT_MODULES 32
+#define BOOT_MODULES SETTING_LIST_MAX
 
 enum boot_kind { BOOT_KIND_LINUX, BOOT_KIND_MULTIBOOT, BOOT_KIND_PVH };
-
-struct boot_request {
-    const char *kernel;
-    const char *const *initrd; /* "file", or "file arguments" where modules have a command line */
-    u32 initrds;
-    const char *append; /* NULL: none */
-};
 
 struct boot_module {
     struct image image;
@@ -41,7 +34,7 @@ struct boot {
 };
 
 /* 0 or -errno; the error names the file and what is wrong with it. Nothing is left open then. */
-int MUST_CHECK boot_open(struct boot *b, const struct boot_request *request, struct error *error);
+int MUST_CHECK boot_open(struct boot *b, const struct vm_settings *settings, struct error *error);
 void boot_close(struct boot *b);
 /* Fills guest memory and `start`. 0 or -errno (does not fit). */
 int MUST_CHECK boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error);

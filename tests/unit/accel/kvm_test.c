@@ -79,26 +79,26 @@ int main(void)
         printf("ok kvm # SKIP no usable /dev/kvm\n");
         return 0;
     }
-    struct accel_config config = {.vcpus = 2};
+    struct vm_settings settings = {.cpus = 2};
     struct machine machine = {
         .opaque = &vm, .io_read = io_read, .io_write = io_write, .mmio_read = mmio_read, .mmio_write = mmio_write};
 
     TEST("refusals say why");
-    config.nested = NESTED_INTEL;
-    int err = accel_kvm.create(&config, &machine, &vm, &error);
+    settings.nested = NESTED_INTEL;
+    int err = accel_kvm.create(&settings, &machine, &vm, &error);
     CHECK(probe.nests_intel ? !err : err && strstr(error.text, "VT-x"));
     if (!err)
         accel_kvm.destroy(vm);
-    config.nested = NESTED_OFF;
-    config.vcpus = 100000;
-    CHECK(accel_kvm.create(&config, &machine, &vm, &error) < 0 && strstr(error.text, "at most"));
-    config.vcpus = 2;
-    config.cpu = "max,+nonsense";
-    CHECK(accel_kvm.create(&config, &machine, &vm, &error) < 0 && strstr(error.text, "nonsense"));
-    config.cpu = "max,-avx2,-sse4_2";
+    settings.nested = NESTED_OFF;
+    settings.cpus = 100000;
+    CHECK(accel_kvm.create(&settings, &machine, &vm, &error) < 0 && strstr(error.text, "at most"));
+    settings.cpus = 2;
+    settings.cpu = "max,+nonsense";
+    CHECK(accel_kvm.create(&settings, &machine, &vm, &error) < 0 && strstr(error.text, "nonsense"));
+    settings.cpu = "max,-avx2,-sse4_2";
 
     TEST("a VM is made");
-    err = accel_kvm.create(&config, &machine, &vm, &error);
+    err = accel_kvm.create(&settings, &machine, &vm, &error);
     CHECK_EQ(err, 0);
     if (err) {
         printf("# %s\n", error.text);

@@ -76,7 +76,8 @@ static bool walk(u64 at, u64 end, unsigned *devices)
 static void check_all(u32 vcpus, bool hpet)
 {
     struct accel_ops accel = {.has_irqchip = !hpet};
-    struct pc_config config = {.accel = &accel, .vcpus = vcpus};
+    struct vm_settings settings = {.cpus = vcpus};
+    struct pc_config config = {.accel = &accel, .settings = &settings};
     CHECK_EQ(acpi_write(&memory, &config), 0);
     CHECK(memcmp(memory_at(&memory, ACPI_RSDP, 8), "RSD PTR ", 8) == 0);
     CHECK_EQ(sum(ACPI_RSDP, 20), 0);
@@ -126,7 +127,8 @@ int main(void)
     check_all(256, true);
     TEST("too many CPUs are refused");
     struct accel_ops accel = {0};
-    struct pc_config config = {.accel = &accel, .vcpus = PC_VCPUS_MAX + 1};
+    struct vm_settings settings = {.cpus = PC_VCPUS_MAX + 1};
+    struct pc_config config = {.accel = &accel, .settings = &settings};
     CHECK_EQ(acpi_write(&memory, &config), -ENOSPC);
     memory_destroy(&memory);
     return TEST_END();

@@ -38,6 +38,7 @@ static const struct accel_ops without_irqchip = {.msi = msi, .intr_line = intr_l
 /* -- a PC's devices -- */
 
 struct board {
+    struct vm_settings settings;
     struct pc_config config;
     struct memory memory;
     struct devices devices;
@@ -60,10 +61,11 @@ static struct board *board_create(const struct accel_ops *accel, bool debug_exit
     struct error error;
     if (!b)
         abort();
-    b->config = (struct pc_config){.accel = accel, .memory = 16 << 20, .vcpus = 2, .debug_exit = debug_exit};
+    b->settings = (struct vm_settings){.memory = 16 << 20, .cpus = 2, .debug_exit = debug_exit};
+    b->config = (struct pc_config){.accel = accel, .settings = &b->settings};
     b->devices = (struct devices){.config = &b->config, .events = &events, .memory = &b->memory, .clock = &fake_clock};
     memset(&seen, 0, sizeof(seen));
-    if (memory_create(&b->memory, b->config.memory, &error) || devices_create(&b->devices, &error)) {
+    if (memory_create(&b->memory, b->settings.memory, &error) || devices_create(&b->devices, &error)) {
         printf("# %s\n", error.text);
         abort();
     }

@@ -39,7 +39,7 @@ static struct accel_vm fake;
 static enum deed deeds[2][2];    /* by vCPU, before and after the first restart */
 static unsigned resets, entered; /* entered: [a] calls of run */
 
-static int fake_create(const struct accel_config *config, const struct machine *machine, struct accel_vm **vm,
+static int fake_create(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **vm,
                        struct error *error)
 {
     fake.machine = *machine;
@@ -150,7 +150,7 @@ struct report {
 };
 
 static char kernel[] = "/tmp/nestbox-vm-test-XXXXXX";
-static struct vm_config config;
+static struct vm_settings settings;
 static struct report report;
 static pid_t child;
 static int reports, errors, output; /* pipes from the child */
@@ -179,7 +179,7 @@ static void start(void)
         dup2(pipes[1][1], STDERR_FILENO);
         dup2(pipes[2][1], STDOUT_FILENO);
         dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
-        vm_run(&config, &report.end);
+        vm_run(&settings, &fake_ops, &report.end);
         report.resets = resets;
         _exit(write(pipes[0][1], &report, sizeof(report)) != sizeof(report));
     }
@@ -226,8 +226,7 @@ static void play(enum deed cpu0, enum deed cpu1, enum deed then)
     deeds[1][0] = cpu1;
     deeds[0][1] = then;
     deeds[1][1] = OBEY;
-    config = (struct vm_config){
-        .kernel = kernel, .memory = 16 << 20, .vcpus = 2, .accel = "fake", .accel_ops = &fake_ops, .serial = "stdio"};
+    settings = (struct vm_settings){.kernel = kernel, .memory = 16 << 20, .cpus = 2, .serial = "stdio"};
 }
 
 int main(void)
@@ -237,7 +236,7 @@ int main(void)
 
     TEST("power-off");
     play(POWER_OFF, OBEY, OBEY);
-    config.stats = true;
+    settings.stats = true;
     start();
     CHECK(finish(&status));
     CHECK_EQ(report.end.kind, VM_END_POWER_OFF);
@@ -269,7 +268,7 @@ int main(void)
 
     TEST("time-out while nobody reads the output");
     play(SPEAK, SPEAK, OBEY);
-    config.timeout_ms = 500;
+    settings.timeout_ms = 500;
     start();
     CHECK(finish(&status));
     CHECK_EQ(report.end.kind, VM_END_TIMEOUT);
@@ -278,8 +277,8 @@ int main(void)
 
     TEST("a CPU does not stop: the time-out ends the VM without it");
     play(OBEY, HANG, OBEY);
-    config.timeout_ms = 100;
-    config.stats = true;
+    settings.timeout_ms = 100;
+    settings.stats = true;
     start();
     CHECK(finish(&status));
     CHECK_EQ(report.end.kind, VM_END_TIMEOUT);

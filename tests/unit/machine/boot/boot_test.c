@@ -134,7 +134,10 @@ static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, 
 {
     struct boot boot;
     error->text[0] = 0;
-    int e = boot_open(&boot, &(struct boot_request){kernel, initrd, initrds, append}, error);
+    struct vm_settings settings = {.kernel = kernel, .append = append, .initrd.count = initrds};
+    for (u32 i = 0; i < initrds; i++)
+        settings.initrd.item[i] = initrd[i];
+    int e = boot_open(&boot, &settings, error);
     if (e)
         return e;
     e = boot_load(&boot, &memory, start, error);
@@ -452,7 +455,7 @@ static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
         }
         struct boot boot;
         char *path = put_file("bad", bad, size);
-        if (boot_open(&boot, &(struct boot_request){path, NULL, 0, "x"}, &error))
+        if (boot_open(&boot, &(struct vm_settings){.kernel = path, .append = "x"}, &error))
             continue;
         if (boot_load(&boot, &memory, &start, &error) == 0)
             CHECK((start.gdt_base == BOOT_GDT || start.gdt_base > BOOT_MULTIBOOT_INFO));

@@ -1,0 +1,56 @@
+/*
+ * A setting: a named value in a struct, with its type, range, default and help. One row of a table says everything
+ * about it; parsers, --help, completions and the manual page are derived from the rows, and nothing else lists them.
+ */
+#ifndef RULES_SETTING_H
+#define RULES_SETTING_H
+
+#include "base/error.h"
+
+#define SETTING_LIST_MAX 32
+
+enum setting_kind {
+    SETTING_FLAG,    /* bool */
+    SETTING_TEXT,    /* const char * */
+    SETTING_LIST,    /* struct setting_list: may be given several times */
+    SETTING_NUMBER,  /* u32 within min..max */
+    SETTING_SIZE,    /* u64 bytes within min..max: K, M, G, T; MiB without a letter */
+    SETTING_SECONDS, /* u64 milliseconds within min..max; decimals allowed */
+    SETTING_CHOICE,  /* an enum: index into choices */
+    SETTING_SET,     /* u32: bits by index into choices; choices separated by commas */
+};
+
+struct setting_list {
+    const char *item[SETTING_LIST_MAX];
+    u32 count;
+};
+
+struct setting {
+    const char *name; /* as an option without dashes; NULL ends the table */
+    enum setting_kind kind;
+    size_t offset;     /* in the struct that is filled */
+    const char *value; /* what stands for the value in help; NULL for flags */
+    const char *help;  /* a phrase, to which range, choices and default are added */
+    /* Sentences for the manual, with asterisks around bold words and underscores around slanted ones; NULL: `help`. */
+    const char *about;
+    const char *group; /* heading in --help; rows of a group stand together; NULL: none */
+    const char *def;   /* the default as a user would write it; NULL: none, zero */
+    u64 min, max;
+    const char *const *choices; /* ends with NULL */
+    const char *examples;       /* values worth completing, separated by spaces; NULL: none */
+    bool file;                  /* the value may name a file */
+};
+
+/* The row of that name, `length` characters long, or NULL. */
+const struct setting *setting_find(const struct setting *table, const char *name, size_t length);
+/* Sets all defaults in `into`, which is zeroed. */
+void setting_defaults(const struct setting *table, void *into);
+/* Sets what `text` says (flags: NULL). 0 or -EINVAL. */
+int MUST_CHECK setting_parse(const struct setting *s, const char *text, void *into, struct error *error);
+/* What values there are, as a phrase: "2M to 4T", "off, intel or amd"; empty if that says nothing. */
+void setting_range(const struct setting *s, char *text, size_t size);
+
+bool setting_parse_size(const char *text, u64 *bytes);
+bool setting_parse_seconds(const char *text, u64 *milliseconds);
+
+#endif

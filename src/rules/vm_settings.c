@@ -1,0 +1,76 @@
+/*
+ * The table of settings, in the order of --help and of the manual page. After a change: `make derive`.
+ */
+#include "rules/vm_settings.h"
+
+#define AT(field) offsetof(struct vm_settings, field)
+
+static const char machine[] = "Machine", processor[] = "CPU", console[] = "Console", debugging[] = "Debugging";
+
+static const char *const nesting_names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", NULL};
+static const char *const accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm", NULL};
+static const char *const trace_names[] = {"entry", NULL};
+
+/* clang-format off */
+const struct setting vm_settings_table[] = {
+    {"kernel", SETTING_TEXT, AT(kernel), "FILE", "what to start: Linux bzImage, multiboot 1, PVH ELF; may be gzipped",
+     "What to start: a Linux bzImage, a multiboot 1 kernel (32-bit or 64-bit ELF, or with load addresses in its "
+     "header), or an ELF file with a PVH entry note. "
+     "It may be compressed with gzip. "
+     "An image with both a multiboot header and a PVH note is started by multiboot.",
+     .group = machine, .file = true},
+    {"initrd", SETTING_LIST, AT(initrd), "FILE", "initrd or module; may be repeated; \"FILE ARGS\" for a module",
+     "An initrd or module; may be repeated. "
+     "A Linux kernel gets all of them as one, each from a multiple of four bytes. "
+     "Other kernels get a module each, whose command line is what follows the first space: "
+     "*--initrd \"vmlinuz console=hvc0\"*.",
+     .group = machine, .file = true},
+    {"append", SETTING_TEXT, AT(append), "STR", "the kernel's command line",
+     .group = machine},
+    {"memory", SETTING_SIZE, AT(memory), "SIZE", "guest memory, with K, M, G or T",
+     "Guest memory, with K, M, G or T; a bare number is in MiB.",
+     .group = machine, .def = "1G", .min = 2ull << 20, .max = 4ull << 40, .examples = "512M 1G 2G 4G"},
+
+    {"cpus", SETTING_NUMBER, AT(cpus), "N", "number of CPUs",
+     .group = processor, .def = "1", .min = 1, .max = 256},
+    {"nested", SETTING_CHOICE, AT(nested), "KIND", "virtualization for the guest",
+     "What the guest finds: *intel* (VT-x), *amd* (AMD-V) or *off*.",
+     .group = processor, .def = "off", .choices = nesting_names},
+    {"accel", SETTING_CHOICE, AT(accel), "NAME", "what runs the CPUs",
+     "What runs the CPUs: *engine*, *kvm*, or *auto*, which takes KVM where it works and, if the VM is to nest, nests; "
+     "otherwise the engine. "
+     "Which one *auto* took, and why, is printed on standard error.",
+     .group = processor, .def = "auto", .choices = accel_names},
+    {"cpu", SETTING_TEXT, AT(cpu), "MODEL,+F,-F", "CPU model, with features added or taken away (default max)",
+     "The CPU model, with features added or taken away. "
+     "Models are *max* (the default, and *host*, the same), *x86-64* (*x86-64-v1*), *x86-64-v2*, *x86-64-v3*, "
+     "*x86-64-v4* and *legacy32*; features have the names of _/proc/cpuinfo_.",
+     .group = processor, .examples = "max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32"},
+
+    {"serial", SETTING_TEXT, AT(serial), "WHERE", "first serial port: stdio, FILE or unix:PATH",
+     "Where the first serial port ends: *stdio*, a file that is created or overwritten (a named pipe is waited for), "
+     "or *unix:*_PATH_ for a socket that takes one client at a time and is removed at the end.",
+     .group = console, .def = "stdio", .file = true},
+
+    {"no-reboot", SETTING_FLAG, AT(no_reboot), NULL, "end when the guest resets or has a triple fault",
+     "End when the guest asks for a reset or has a triple fault. "
+     "Without it the kernel is started again. "
+     "A guest that has three triple faults in a row, each within ten seconds of its start, is ended in any case.",
+     .group = debugging},
+    {"debug-exit", SETTING_FLAG, AT(debug_exit), NULL, "debug-exit port 0xf4 and the PC test device",
+     "Give the guest a port 0xf4 by which it ends the VM with a status of its choice, and the test device that "
+     "bare-metal hypervisor test programs expect.",
+     .group = debugging},
+    {"timeout", SETTING_SECONDS, AT(timeout_ms), "SECONDS", "end the guest after that time",
+     "End the VM after that time; decimals are allowed.",
+     .group = debugging, .min = 1, .max = 1000ull * 1000 * 1000 * 1000},
+    {"trace", SETTING_SET, AT(trace), "LIST", "what to report on standard error",
+     "Report on standard error what _LIST_ names, separated by commas: *entry* (each VMLAUNCH, VMRESUME and VMRUN that "
+     "fails, with the rule that it broke and the manual's section). "
+     "The engine only.",
+     .group = debugging, .choices = trace_names},
+    {"stats", SETTING_FLAG, AT(stats), NULL, "print counters at the end",
+     .group = debugging},
+    {0},
+};
+/* clang-format on */

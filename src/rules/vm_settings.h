@@ -1,0 +1,39 @@
+/*
+ * The settings of a VM of `nestbox run`. A face fills one struct from the table and passes it down; each part of the VM
+ * reads what is its own.
+ */
+#ifndef RULES_VM_SETTINGS_H
+#define RULES_VM_SETTINGS_H
+
+#include "rules/setting.h"
+
+enum nesting { NESTED_OFF, NESTED_INTEL, NESTED_AMD };
+enum accel_choice { ACCEL_AUTO, ACCEL_ENGINE, ACCEL_KVM };
+
+/* What can be traced. */
+#define TRACE_ENTRY BIT(0) /* VM entries that fail, and the rule that they broke */
+
+struct vm_settings {
+    /* machine */
+    const char *kernel;
+    struct setting_list initrd; /* "file", or "file arguments" where modules have a command line */
+    const char *append;         /* NULL: none */
+    u64 memory;                 /* bytes, whole pages */
+    /* CPU */
+    u32 cpus;
+    enum nesting nested;
+    enum accel_choice accel;
+    const char *cpu; /* "MODEL,+feature,-feature"; NULL: the default model */
+    /* console */
+    const char *serial; /* see console_open */
+    /* debugging */
+    bool no_reboot;
+    bool debug_exit; /* the debug-exit port, the PC test device, and hypercalls as test programs expect them of KVM */
+    u64 timeout_ms;  /* 0: none */
+    u32 trace;       /* TRACE_* */
+    bool stats;
+};
+
+extern const struct setting vm_settings_table[];
+
+#endif
