@@ -133,6 +133,9 @@ struct nested_ops {
     /* MSR access for MSRs owned by the extension (VMX capabilities, VM_CR...). False: not mine. */
     bool (*msr_read)(struct vcpu *v, u32 msr, u64 *value, enum outcome *out);
     bool (*msr_write)(struct vcpu *v, u32 msr, u64 value, enum outcome *out);
+    /* The i-th MSR of these that is a part of the vCPU's state: where its value lives, which MSR it is and which bits
+     * may be set. NULL behind the last. */
+    u64 *(*msr_slot)(struct vcpu *v, unsigned i, u32 *msr, u64 *valid);
     /* Bits that CR0/CR4 must and may have (VMX fixed bits while in VMX operation); false: #GP. */
     bool (*cr_valid)(struct vcpu *v, unsigned cr, u64 value);
     /* CPUID leaves that the extension owns: r holds what the table of leaves says. */

@@ -1,9 +1,10 @@
 /*
- * RDMSR and WRMSR. One row of the table is one MSR or a run of them: name, where the value lives (a field of the vCPU,
- * a constant, or a pair of functions), which bits may be set, and which CPUID feature or vendor makes it exist.
- * Anything else is #GP(0), after v->nested was asked (VMX capabilities, VM_CR and friends). A CPU without a
- * performance-monitoring unit has no IA32_PERF MSRs.
- * Source: SDM volume 4; APM volume 2, "MSR Cross-Reference".
+ * RDMSR and WRMSR, and MSRs as part of a vCPU's state. One row of the table is one MSR or a run of them: name, where
+ * the value lives (a field of the vCPU, a constant, or a pair of functions), which values are legal, and which CPUID
+ * feature or vendor makes it exist. What WRMSR does or refuses beyond that is in the row's write function, which
+ * setting the state does not call. Anything else is #GP(0), after v->nested was asked (VMX capabilities, VM_CR and
+ * friends). A CPU without a performance-monitoring unit has no IA32_PERF MSRs. Source: SDM volume 4; APM volume 2, "MSR
+ * Cross-Reference".
  */
 #include "cpu/insn/msr.h"
 
@@ -19,12 +20,15 @@
 struct msr_row {
     u32 first, count;
     const char *name;
-    u16 feature; /* enum feature that must be shown, or NO_FEATURE */
-    u8 vendor;   /* enum feature_vendor */
-    u8 flags;    /* MSR_* below */
-    u16 field;   /* offset in struct vcpu; runs are arrays of u64 */
-    u64 value;   /* of a constant */
-    u64 valid;   /* bits that WRMSR may set; others are #GP(0) */
+    u16 feature;                           /* enum feature that must be shown, or NO_FEATURE */
+    u8 vendor;                             /* enum feature_vendor */
+    u8 flags;                              /* MSR_* below */
+    u16 field;                             /* offset in struct vcpu; runs are arrays of u64 */
+    u64 value;                             /* of a constant */
+    u64 valid;                             /* bits that may be set; WRMSR of others is #GP(0) */
+    u64 fixed;                             /* bits that keep their value whatever is written */
+    u64 *(*slot)(struct vcpu *v, u32 msr); /* where the value lives if `field` cannot say it */
+    bool (*legal)(const struct vcpu *v, u32 msr, u64 value);
     enum outcome (*read)(struct vcpu *v, u32 msr, u64 *value);
     enum outcome (*write)(struct vcpu *v, u32 msr, u64 value);
 };
@@ -134,65 +138,43 @@ bool msr_pat_valid(u64 value)
     return true;
 }
 
-static enum outcome pat_write(struct vcpu *v, u32 msr, u64 value)
+static bool pat_legal(const struct vcpu *v, u32 msr, u64 value)
 {
-    if (!msr_pat_valid(value))
-        return raise_gp(v, 0);
-    v->pat = value;
-    return CPU_OK;
+    return msr_pat_valid(value);
 }
 
-static enum outcome mtrr_range_read(struct vcpu *v, u32 msr, u64 *value)
+static u64 *mtrr_range_slot(struct vcpu *v, u32 msr)
 {
     unsigned i = (msr - MSR_MTRR_BASE0) / 2;
-    *value = msr & 1 ? v->mtrr_mask[i] : v->mtrr_base[i];
-    return CPU_OK;
+    return msr & 1 ? &v->mtrr_mask[i] : &v->mtrr_base[i];
 }
 
-static enum outcome mtrr_range_write(struct vcpu *v, u32 msr, u64 value)
+static bool mtrr_range_legal(const struct vcpu *v, u32 msr, u64 value)
 {
-    unsigned i = (msr - MSR_MTRR_BASE0) / 2;
     u64 address = (BIT64(v->vm->phys_bits) - 1) & ~PAGE_MASK;
-    if (msr & 1) {
-        if (value & ~(address | BIT64(11)))
-            return raise_gp(v, 0);
-        v->mtrr_mask[i] = value;
-    } else {
-        if ((value & ~(address | 0xff)) || !mtrr_type(value & 0xff))
-            return raise_gp(v, 0);
-        v->mtrr_base[i] = value;
-    }
-    return CPU_OK;
+    if (msr & 1)
+        return !(value & ~(address | BIT64(11)));
+    return !(value & ~(address | 0xff)) && mtrr_type(value & 0xff);
 }
 
-static unsigned mtrr_fixed_index(u32 msr)
+static u64 *mtrr_fixed_slot(struct vcpu *v, u32 msr)
 {
     if (msr == MSR_MTRR_FIX64K)
-        return 0;
-    return msr < MSR_MTRR_FIX4K ? msr - MSR_MTRR_FIX16K + 1 : msr - MSR_MTRR_FIX4K + 3;
+        return &v->mtrr_fixed[0];
+    return &v->mtrr_fixed[msr < MSR_MTRR_FIX4K ? msr - MSR_MTRR_FIX16K + 1 : msr - MSR_MTRR_FIX4K + 3];
 }
 
-static enum outcome mtrr_fixed_read(struct vcpu *v, u32 msr, u64 *value)
-{
-    *value = v->mtrr_fixed[mtrr_fixed_index(msr)];
-    return CPU_OK;
-}
-
-static enum outcome mtrr_fixed_write(struct vcpu *v, u32 msr, u64 value)
+static bool mtrr_fixed_legal(const struct vcpu *v, u32 msr, u64 value)
 {
     for (unsigned i = 0; i < 64; i += 8)
         if (!mtrr_type(value >> i & 0xff))
-            return raise_gp(v, 0);
-    v->mtrr_fixed[mtrr_fixed_index(msr)] = value;
-    return CPU_OK;
+            return false;
+    return true;
 }
 
-static enum outcome mtrr_default_write(struct vcpu *v, u32 msr, u64 value)
+static bool mtrr_default_legal(const struct vcpu *v, u32 msr, u64 value)
 {
-    if (!mtrr_type(value & 0xff))
-        return raise_gp(v, 0);
-    v->mtrr_def_type = value;
-    return CPU_OK;
+    return mtrr_type(value & 0xff);
 }
 
 /* -- features and mitigations -- */
@@ -203,10 +185,14 @@ static enum outcome mtrr_default_write(struct vcpu *v, u32 msr, u64 value)
      BIT64(14) /* FBSDP_NO */ | BIT64(15) /* PSDP_NO */ | BIT64(20) /* BHI_NO */ | BIT64(24) /* PBRSB_NO */ |          \
      BIT64(26) /* GDS_NO */ | BIT64(27) /* RFDS_NO */ | BIT64(62) /* ITS_NO */)
 
+static bool feature_control_legal(const struct vcpu *v, u32 msr, u64 value)
+{
+    return !(value & ~(1 | (cpu_has(v->vm, FEATURE_VMX) ? BIT64(2) : 0)));
+}
+
 static enum outcome feature_control_write(struct vcpu *v, u32 msr, u64 value)
 {
-    u64 valid = 1 | (cpu_has(v->vm, FEATURE_VMX) ? BIT64(2) : 0);
-    if ((v->feature_control & 1) || (value & ~valid))
+    if (v->feature_control & 1) /* locked */
         return raise_gp(v, 0);
     v->feature_control = value;
     return CPU_OK;
@@ -231,13 +217,10 @@ static enum outcome spec_ctrl_read(struct vcpu *v, u32 msr, u64 *value)
     return spec_ctrl_valid(v) ? CPU_OK : raise_gp(v, 0);
 }
 
-static enum outcome spec_ctrl_write(struct vcpu *v, u32 msr, u64 value)
+static bool spec_ctrl_legal(const struct vcpu *v, u32 msr, u64 value)
 {
     u64 valid = spec_ctrl_valid(v);
-    if (!valid || (value & ~valid))
-        return raise_gp(v, 0);
-    v->spec_ctrl = value;
-    return CPU_OK;
+    return valid && !(value & ~valid);
 }
 
 static enum outcome write_only(struct vcpu *v, u32 msr, u64 *value)
@@ -254,13 +237,9 @@ static enum outcome command_write(struct vcpu *v, u32 msr, u64 value)
     return CPU_OK;
 }
 
-static enum outcome misc_enable_write(struct vcpu *v, u32 msr, u64 value)
-{
-    const u64 writable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XD_DISABLE |
-                         MISC_ENABLE_MONITOR | MISC_ENABLE_STORED;
-    v->misc_enable = (value & writable) | (v->misc_enable & ~writable);
-    return CPU_OK;
-}
+#define MISC_ENABLE_WRITABLE                                                                                           \
+    (MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XD_DISABLE | MISC_ENABLE_MONITOR |               \
+     MISC_ENABLE_STORED)
 
 static enum outcome platform_info_read(struct vcpu *v, u32 msr, u64 *value)
 {
@@ -285,27 +264,29 @@ static enum outcome debugctl_write(struct vcpu *v, u32 msr, u64 value)
 
 /* -- machine check -- */
 
-static enum outcome mc_read(struct vcpu *v, u32 msr, u64 *value)
+static u64 *mc_slot(struct vcpu *v, u32 msr)
 {
     unsigned i = msr - MSR_MC0_CTL;
-    *value = v->mc_bank[i / 4][i % 4];
-    return CPU_OK;
+    return &v->mc_bank[i / 4][i % 4];
+}
+
+/* "IA32_MCi_CTL MSRs": all ones or all zeroes; Linux leaves out bit 0 or 10 of some banks. */
+static bool mc_legal(const struct vcpu *v, u32 msr, u64 value)
+{
+    return msr % 4 || !value || !~(value | BIT64(10) | 1);
 }
 
 /* "Machine-Check MSRs": software may write only zeroes to STATUS; HWCR.McStatusWrEn lifts it on AMD. The manual says
  * the same of ADDR and MISC, but the hypervisors that test programs were written on take any value there. */
 static enum outcome mc_write(struct vcpu *v, u32 msr, u64 value)
 {
-    unsigned i = msr - MSR_MC0_CTL;
-    bool free = i % 4 != 1 || (v->vm->vendor == VENDOR_AMD && (v->hwcr & BIT64(18)));
-    if (value && !free)
+    if (value && msr % 4 == 1 && !(v->vm->vendor == VENDOR_AMD && (v->hwcr & BIT64(18))))
         return raise_gp(v, 0);
-    /* "IA32_MCi_CTL MSRs": all ones or all zeroes; Linux leaves out bit 0 or 10 of some banks. */
-    if (i % 4 == 0 && value && ~(value | BIT64(10) | 1))
-        return raise_gp(v, 0);
-    v->mc_bank[i / 4][i % 4] = value;
+    *mc_slot(v, msr) = value;
     return CPU_OK;
 }
+
+_Static_assert(MSR_MC0_CTL % 4 == 0, "the kind of a bank's MSR is its number modulo 4");
 
 /* -- the table, in ascending order -- */
 
@@ -324,9 +305,10 @@ static const struct msr_row rows[] = {
     {MSR_APIC_BASE, 1, "APIC_BASE", FEATURE_APIC, APIC_FUNCTIONS},
     {MSR_SMI_COUNT, 1, "SMI_COUNT", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
     {MSR_FEATURE_CONTROL, 1, "FEATURE_CONTROL", NO_FEATURE, INTEL_ONLY, FIELD(feature_control), .valid = ANY,
-     .write = feature_control_write},
+     .legal = feature_control_legal, .write = feature_control_write},
     {MSR_TSC_ADJUST, 1, "TSC_ADJUST", FEATURE_TSC_ADJUST, FIELD(tsc_adjust), .valid = ANY, .write = tsc_adjust_write},
-    {MSR_SPEC_CTRL, 1, "SPEC_CTRL", NO_FEATURE, .read = spec_ctrl_read, .write = spec_ctrl_write, .valid = ANY},
+    {MSR_SPEC_CTRL, 1, "SPEC_CTRL", NO_FEATURE, FIELD(spec_ctrl), .valid = ANY, .legal = spec_ctrl_legal,
+     .read = spec_ctrl_read},
     {MSR_PRED_CMD, 1, "PRED_CMD", NO_FEATURE, .read = write_only, .write = command_write, .valid = 1},
     {MSR_BIOS_UPDT_TRIG, 1, "BIOS_UPDT_TRIG", NO_FEATURE, INTEL_ONLY, .flags = MSR_IGNORE_WRITES, .read = write_only,
      .valid = ANY},
@@ -342,18 +324,19 @@ static const struct msr_row rows[] = {
     {MSR_MCG_STATUS, 1, "MCG_STATUS", FEATURE_MCA, FIELD(mcg_status), .valid = 7},
     {MSR_MCG_CTL, 1, "MCG_CTL", FEATURE_MCA, FIELD(mcg_ctl), .valid = ANY},
     {MSR_MISC_ENABLE, 1, "MISC_ENABLE", NO_FEATURE, INTEL_ONLY, FIELD(misc_enable), .valid = ANY,
-     .write = misc_enable_write},
+     .fixed = ~MISC_ENABLE_WRITABLE},
     {MSR_DEBUGCTL, 1, "DEBUGCTL", NO_FEATURE, FIELD(debugctl), .valid = DEBUGCTL_LBR | DEBUGCTL_BTF,
      .write = debugctl_write},
     {MSR_LASTBRANCH_FROM, 4, "LASTBRANCH", NO_FEATURE, FIELD(lbr), .valid = ANY},
-    {MSR_MTRR_BASE0, 16, "MTRR_PHYS", FEATURE_MTRR, .read = mtrr_range_read, .write = mtrr_range_write, .valid = ANY},
-    {MSR_MTRR_FIX64K, 1, "MTRR_FIX64K", FEATURE_MTRR, .read = mtrr_fixed_read, .write = mtrr_fixed_write, .valid = ANY},
-    {MSR_MTRR_FIX16K, 2, "MTRR_FIX16K", FEATURE_MTRR, .read = mtrr_fixed_read, .write = mtrr_fixed_write, .valid = ANY},
-    {MSR_MTRR_FIX4K, 8, "MTRR_FIX4K", FEATURE_MTRR, .read = mtrr_fixed_read, .write = mtrr_fixed_write, .valid = ANY},
-    {MSR_PAT, 1, "PAT", FEATURE_PAT, FIELD(pat), .valid = ANY, .write = pat_write},
+    {MSR_MTRR_BASE0, 16, "MTRR_PHYS", FEATURE_MTRR, .slot = mtrr_range_slot, .legal = mtrr_range_legal, .valid = ANY},
+    {MSR_MTRR_FIX64K, 1, "MTRR_FIX64K", FEATURE_MTRR, .slot = mtrr_fixed_slot, .legal = mtrr_fixed_legal, .valid = ANY},
+    {MSR_MTRR_FIX16K, 2, "MTRR_FIX16K", FEATURE_MTRR, .slot = mtrr_fixed_slot, .legal = mtrr_fixed_legal, .valid = ANY},
+    {MSR_MTRR_FIX4K, 8, "MTRR_FIX4K", FEATURE_MTRR, .slot = mtrr_fixed_slot, .legal = mtrr_fixed_legal, .valid = ANY},
+    {MSR_PAT, 1, "PAT", FEATURE_PAT, FIELD(pat), .valid = ANY, .legal = pat_legal},
     {MSR_MTRR_DEF_TYPE, 1, "MTRR_DEF_TYPE", FEATURE_MTRR, FIELD(mtrr_def_type), .valid = 0xcff,
-     .write = mtrr_default_write},
-    {MSR_MC0_CTL, MC_BANKS * 4, "MC_BANKS", FEATURE_MCA, .read = mc_read, .write = mc_write, .valid = ANY},
+     .legal = mtrr_default_legal},
+    {MSR_MC0_CTL, MC_BANKS * 4, "MC_BANKS", FEATURE_MCA, .slot = mc_slot, .valid = ANY, .legal = mc_legal,
+     .write = mc_write},
     {MSR_TSC_DEADLINE, 1, "TSC_DEADLINE", FEATURE_TSC_DEADLINE, APIC_FUNCTIONS},
     {MSR_X2APIC_FIRST, 256, "X2APIC", FEATURE_X2APIC, APIC_FUNCTIONS},
     {MSR_XSS, 1, "XSS", FEATURE_XSAVES, FIELD(xss), .valid = 0},
@@ -412,9 +395,27 @@ const char *msr_row(unsigned i, u32 *first, u32 *count)
     return rows[i].name;
 }
 
-static u64 *msr_field(struct vcpu *v, const struct msr_row *r, u32 msr)
+/* Where the value of an MSR lives; NULL: it is a constant, is computed, or belongs to another part of the vCPU. */
+static u64 *slot_of(struct vcpu *v, const struct msr_row *r, u32 msr)
 {
-    return (u64 *)((char *)v + r->field) + (msr - r->first);
+    if (r->slot)
+        return r->slot(v, msr);
+    return r->flags & MSR_FIELD ? (u64 *)((char *)v + r->field) + (msr - r->first) : NULL;
+}
+
+static bool value_legal(const struct vcpu *v, const struct msr_row *r, u32 msr, u64 value)
+{
+    return !(value & ~r->valid) && (!(r->flags & MSR_CANONICAL) || is_canonical_base(v, value)) &&
+           (!r->legal || r->legal(v, msr, value));
+}
+
+static enum outcome row_read(struct vcpu *v, const struct msr_row *r, u32 msr, u64 *value)
+{
+    if (r->read)
+        return r->read(v, msr, value);
+    const u64 *slot = slot_of(v, r, msr);
+    *value = slot ? *slot : r->value;
+    return CPU_OK;
 }
 
 enum outcome msr_read(struct vcpu *v, u32 msr, u64 *value)
@@ -423,15 +424,11 @@ enum outcome msr_read(struct vcpu *v, u32 msr, u64 *value)
     if (v->in_guest && v->nested->msr_read(v, msr, value, &out))
         return out;
     const struct msr_row *r = msr_find(v->vm, msr);
-    if (!r) {
-        if (!v->in_guest && v->nested && v->nested->msr_read(v, msr, value, &out))
-            return out;
-        return raise_gp(v, 0);
-    }
-    if (r->read)
-        return r->read(v, msr, value);
-    *value = r->flags & MSR_FIELD ? *msr_field(v, r, msr) : r->value;
-    return CPU_OK;
+    if (r)
+        return row_read(v, r, msr, value);
+    if (!v->in_guest && v->nested && v->nested->msr_read(v, msr, value, &out))
+        return out;
+    return raise_gp(v, 0);
 }
 
 enum outcome msr_write(struct vcpu *v, u32 msr, u64 value)
@@ -445,15 +442,91 @@ enum outcome msr_write(struct vcpu *v, u32 msr, u64 value)
             return out;
         return raise_gp(v, 0);
     }
-    if ((r->flags & MSR_READ_ONLY) || (value & ~r->valid))
-        return raise_gp(v, 0);
-    if ((r->flags & MSR_CANONICAL) && !is_canonical_base(v, value))
+    if ((r->flags & MSR_READ_ONLY) || !value_legal(v, r, msr, value))
         return raise_gp(v, 0);
     if (r->write)
         return r->write(v, msr, value);
-    if (r->flags & MSR_FIELD)
-        *msr_field(v, r, msr) = value;
+    u64 *slot = slot_of(v, r, msr);
+    if (slot)
+        *slot = (value & ~r->fixed) | (*slot & r->fixed);
     return CPU_OK;
+}
+
+/* -- as state -- */
+
+/* As slot_of, of any MSR that is state by itself; *valid: the bits that may be set. */
+static u64 *state_slot(struct vcpu *v, const struct msr_row *r, u32 msr, u64 *valid)
+{
+    if (r) {
+        *valid = r->valid;
+        return slot_of(v, r, msr);
+    }
+    u32 number;
+    u64 *slot;
+    for (unsigned i = 0; v->nested && (slot = v->nested->msr_slot(v, i, &number, valid)); i++)
+        if (number == msr)
+            return slot;
+    return NULL;
+}
+
+u32 msr_list(struct vcpu *v, u32 *list, u32 room)
+{
+    u32 n = 0, number;
+    u64 value, valid;
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        for (u32 k = 0; k < rows[i].count; k++) {
+            u32 msr = rows[i].first + k;
+            const struct msr_row *r = msr_find(v->vm, msr);
+            if (!r || !slot_of(v, r, msr) || !msr_get(v, msr, &value))
+                continue;
+            if (n < room)
+                list[n] = msr;
+            n++;
+        }
+    }
+    for (unsigned i = 0; v->nested && v->nested->msr_slot(v, i, &number, &valid); i++) {
+        if (n < room)
+            list[n] = number;
+        n++;
+    }
+    return n;
+}
+
+bool msr_get(struct vcpu *v, u32 msr, u64 *value)
+{
+    const struct msr_row *r = msr_find(v->vm, msr);
+    const struct event fault = v->fault;
+    enum outcome out = CPU_FAULT;
+    if (msr == MSR_TSC)
+        *value = tsc_read_l1(v), out = CPU_OK;
+    else if (r)
+        out = row_read(v, r, msr, value);
+    else if (v->nested && !v->nested->msr_read(v, msr, value, &out))
+        out = CPU_FAULT;
+    v->fault = fault;
+    return out == CPU_OK;
+}
+
+const char *msr_refusal(struct vcpu *v, u32 msr, u64 value)
+{
+    const struct msr_row *r = msr_find(v->vm, msr);
+    const char *name = r ? r->name : "an MSR of the virtualization extension, or one that the CPU does not have";
+    u64 now, valid;
+    if (!msr_get(v, msr, &now))
+        return name;
+    if (now == value)
+        return NULL;
+    if (!state_slot(v, r, msr, &valid) || (value & ~valid))
+        return name;
+    return r && (!value_legal(v, r, msr, value) || ((value ^ now) & r->fixed)) ? name : NULL;
+}
+
+void msr_set(struct vcpu *v, u32 msr, u64 value)
+{
+    u64 valid;
+    u64 *slot = state_slot(v, msr_find(v->vm, msr), msr, &valid);
+    if (slot)
+        *slot = value;
 }
 
 void msr_reset(struct vcpu *v)

@@ -16,6 +16,18 @@
 MUST_CHECK enum outcome msr_read(struct vcpu *v, u32 msr, u64 *value);
 MUST_CHECK enum outcome msr_write(struct vcpu *v, u32 msr, u64 value);
 
+/*
+ * MSRs as part of a vCPU's state, on whatever level it runs. msr_list gives the numbers of those that belong to no
+ * other group of registers, as far as there is room, and how many there are. msr_get reads these and all others that
+ * RDMSR of L1 can read. msr_refusal gives NULL if the value may be set, which only those of the list may to another
+ * than they have; else the MSR's name. msr_set comes after it; what depends on the value is brought up to date by the
+ * caller.
+ */
+u32 msr_list(struct vcpu *v, u32 *list, u32 room);
+bool msr_get(struct vcpu *v, u32 msr, u64 *value);
+const char *msr_refusal(struct vcpu *v, u32 msr, u64 value);
+void msr_set(struct vcpu *v, u32 msr, u64 value);
+
 /* Bits of EFER that this VM's CPU has. */
 u64 msr_efer_valid(const struct vcpu *v);
 

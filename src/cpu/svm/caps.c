@@ -33,15 +33,36 @@ bool svm_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out)
     }
 }
 
+#define VM_CR_DEFINED (VM_CR_DPD | VM_CR_R_INIT | VM_CR_DIS_A20M | VM_CR_LOCK | VM_CR_SVMDIS)
+#define TSC_RATIO_DEFINED (BIT64(40) - 1)
+
+u64 *svm_msr_slot(struct vcpu *v, unsigned i, u32 *msr, u64 *valid)
+{
+    switch (i) {
+    case 0:
+        *msr = MSR_TSC_RATIO;
+        *valid = TSC_RATIO_DEFINED;
+        return &v->svm->tsc_ratio;
+    case 1:
+        *msr = MSR_VM_CR;
+        *valid = VM_CR_DEFINED;
+        return &v->vm_cr;
+    case 2:
+        *msr = MSR_VM_HSAVE_PA;
+        *valid = (BIT64(v->vm->phys_bits) - 1) & ~PAGE_MASK;
+        return &v->vm_hsave_pa;
+    default: return NULL;
+    }
+}
+
 /* "VM_CR MSR": LOCK makes LOCK and SVMDIS read-only; SVMDIS cannot be set while EFER.SVME is. */
 static enum outcome vm_cr_write(struct vcpu *v, u64 value)
 {
-    const u64 defined = VM_CR_DPD | VM_CR_R_INIT | VM_CR_DIS_A20M | VM_CR_LOCK | VM_CR_SVMDIS;
-    u64 writable = defined;
+    u64 writable = VM_CR_DEFINED;
     if (v->vm_cr & VM_CR_LOCK)
         writable &= ~(VM_CR_LOCK | VM_CR_SVMDIS);
     u64 next = (v->vm_cr & ~writable) | (value & writable);
-    if ((value & ~defined) || ((next & VM_CR_SVMDIS) && (v->efer & EFER_SVME)))
+    if ((value & ~VM_CR_DEFINED) || ((next & VM_CR_SVMDIS) && (v->efer & EFER_SVME)))
         return raise_gp(v, 0);
     v->vm_cr = next;
     return CPU_OK;
@@ -59,7 +80,7 @@ bool svm_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out)
             *out = raise_gp(v, 0);
         return true;
     case MSR_TSC_RATIO:
-        if (value >> 40)
+        if (value & ~TSC_RATIO_DEFINED)
             *out = raise_gp(v, 0);
         else
             v->svm->tsc_ratio = value;

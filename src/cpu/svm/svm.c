@@ -81,6 +81,7 @@ const struct nested_ops svm_ops = {
     .cr_write = cr_write,
     .msr_read = svm_msr_read,
     .msr_write = svm_msr_write,
+    .msr_slot = svm_msr_slot,
     .cr_valid = cr_valid,
     .cpuid = svm_cpuid,
     .init_blocked = init_blocked,

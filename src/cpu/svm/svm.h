@@ -77,5 +77,6 @@ bool svm_virq_ready(const struct svm *s);
 /* caps.c: members of svm_ops. */
 bool svm_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out);
 bool svm_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out);
+u64 *svm_msr_slot(struct vcpu *v, unsigned i, u32 *msr, u64 *valid);
 
 #endif

@@ -26,6 +26,12 @@ static void vmx_cpuid(const struct vcpu *v, u32 leaf, u32 r[4])
 {
 }
 
+/* Its MSRs are capabilities, which nothing changes. */
+static u64 *vmx_msr_slot(struct vcpu *v, unsigned i, u32 *msr, u64 *valid)
+{
+    return NULL;
+}
+
 static bool vmx_init_blocked(const struct vcpu *v)
 {
     return v->vmx->on && !v->in_guest;
@@ -48,6 +54,7 @@ const struct nested_ops vmx_ops = {
     .cr_write = vmx_cr_write,
     .msr_read = vmx_msr_read,
     .msr_write = vmx_msr_write,
+    .msr_slot = vmx_msr_slot,
     .cr_valid = vmx_cr_valid,
     .cpuid = vmx_cpuid,
     .init_blocked = vmx_init_blocked,

@@ -193,9 +193,71 @@ static void test_amd(void)
     CHECK_EQ(v->fault.vector, EXC_GP);
 }
 
+/* Tries every bit of an MSR. What may be set reads back; what may not is named. */
+static unsigned state_flips(u32 msr)
+{
+    unsigned set = 0;
+    u64 was, is;
+    CHECK(msr_get(v, msr, &was));
+    for (unsigned bit = 0; bit < 64; bit++) {
+        const char *name = msr_refusal(v, msr, was ^ BIT64(bit));
+        if (name) {
+            CHECK(*name);
+            continue;
+        }
+        msr_set(v, msr, was ^ BIT64(bit));
+        CHECK(msr_get(v, msr, &is) && is == (was ^ BIT64(bit)));
+        msr_set(v, msr, was);
+        set++;
+    }
+    CHECK(msr_get(v, msr, &is) && is == was);
+    return set;
+}
+
+static void test_state(void)
+{
+    static u32 list[1000];
+    for (int vendor = 0; vendor < 2; vendor++) {
+        core_create(vendor ? VENDOR_AMD : VENDOR_INTEL, true, 1, NULL);
+        v = vm.vcpu[0];
+        TEST(vendor ? "AMD: MSRs as state" : "Intel: MSRs as state");
+        u32 n = msr_list(v, list, ARRAY_LEN(list)), first, count;
+        CHECK(n > 80 && n < ARRAY_LEN(list));
+        CHECK_EQ(msr_list(v, NULL, 0), n);
+        for (u32 i = 0; i < n; i++) {
+            CHECK(state_flips(list[i]) || list[i] == MSR_XSS ||
+                  !msr_refusal(v, list[i], ~0ull)); /* XSS has no bits, banks have all or none */
+            for (u32 k = 0; k < i; k++)
+                CHECK(list[i] != list[k]);
+        }
+        for (unsigned i = 0; msr_row(i, &first, &count); i++) {
+            for (u32 msr = first; msr < first + count; msr++) {
+                bool listed = false;
+                u64 value;
+                for (u32 k = 0; k < n; k++)
+                    listed |= list[k] == msr;
+                if (!listed && msr != MSR_TSC && msr_get(v, msr, &value))
+                    CHECK_EQ(state_flips(msr), 0);
+                else if (!listed)
+                    CHECK(msr_refusal(v, msr, 0));
+            }
+        }
+    }
+
+    TEST("state may be what WRMSR refuses");
+    core_create(VENDOR_INTEL, true, 1, NULL);
+    v = vm.vcpu[0];
+    CHECK(gp(MSR_FEATURE_CONTROL, 0) && !msr_refusal(v, MSR_FEATURE_CONTROL, 0));
+    CHECK(gp(MSR_MC0_CTL + 1, 1) && !msr_refusal(v, MSR_MC0_CTL + 1, 1));
+    u64 offset = v->tsc_offset;
+    msr_set(v, MSR_TSC_ADJUST, 1000);
+    CHECK(get(MSR_TSC_ADJUST) == 1000 && v->tsc_offset == offset);
+}
+
 int main(void)
 {
     test_table();
+    test_state();
     test_common();
     test_time();
     test_amd();
