@@ -154,6 +154,7 @@ static void step(struct vcpu *v, u64 la)
     }
     u64 behind = rip_of(v, la + b->size);
     v->step_trap = trace;
+    x->not_run = false;
     v->resume = (u64)b->far_entry;
     v->resume_r11 = la;
     exec_enter(v);
@@ -161,7 +162,7 @@ static void step(struct vcpu *v, u64 la)
         settle(v, x->outcome);
         return;
     }
-    if (v->in_guest != guest)
+    if (x->not_run || v->in_guest != guest)
         return;
     if (rf)
         v->flags &= ~FLAG_RF;

@@ -134,8 +134,9 @@ static bool bounce(struct vcpu *v, const struct site *s, const u8 *after, u64 la
     struct exec *x = v->exec;
     v->stat[STAT_BOUNCE]++;
     if (s->flags & SITE_LOCK && v->vm->vcpu_count > 1) {
-        if (exclusive_begin(v)) { /* start the instruction again */
+        if (exclusive_begin(v)) {
             exclusive_end(v);
+            x->not_run = true;
             return leave_with(v, CPU_OK);
         }
         x->bounce_locked = true;
