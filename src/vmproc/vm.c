@@ -3,16 +3,17 @@
  * end or reset it, and acts. vCPU threads, the clock and the console only leave notes (struct
  * notes) and wake it through an eventfd.
  *
- * Stopping all vCPUs: go is taken back, accel->stop is called, and then each vCPU thread reports
- * that it is out of accel->run. Only then may the machine be reset or destroyed. The owner waits for
- * a reset in poll(), so that whatever ends the VM comes first. At the end it waits for a while only:
- * a VM with a vCPU that is stuck is left as it is, and the process ends with it.
+ * Stopping all vCPUs: the life (life.h) takes a step, accel->stop is called, and then each vCPU thread reports that it
+ * is out of accel->run. Only then may the machine be reset or destroyed. The owner waits for a reset in poll(), so that
+ * whatever ends the VM comes first. At the end it waits for a while only: a VM with a vCPU that is stuck is left as it
+ * is, and the process ends with it.
  */
 #include "vmproc/vm.h"
 
 #include "machine/pc.h"
 #include "vmproc/buserror.h"
 #include "vmproc/console.h"
+#include "vmproc/life.h"
 #include "vmproc/terminal.h"
 
 #include <errno.h>
@@ -76,15 +77,24 @@ struct vm_process {
     u64 deadline_ms;  /* host monotonic; 0: none */
     u64 started_ms;   /* last power-on or reset */
     u32 faults;       /* triple faults in a row, each soon after the reset before it */
-    bool restarting;  /* once all vCPUs are out */
-    bool stuck;       /* a vCPU did not come out: nothing that it uses may go */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool go, ending;    /* [lock] vCPUs may run; vCPU threads shall end */
-    u64 starts;         /* [lock] times that go was given */
+    enum life life;     /* [lock] changed by the owner, who reads it without */
+    u64 starts;         /* [lock] times that vCPUs were let go */
     struct notes notes; /* [lock] */
 };
+
+/* -- life -- */
+
+static void life_step(struct vm_process *vm, enum life_event event)
+{
+    pthread_mutex_lock(&vm->lock);
+    vm->life = life_next(vm->life, event);
+    vm->starts += event == LIFE_EVENT_GO;
+    pthread_cond_broadcast(&vm->changed);
+    pthread_mutex_unlock(&vm->lock);
+}
 
 /* -- notes -- */
 
@@ -167,8 +177,8 @@ static void *vcpu_main(void *opaque)
     prctl(PR_SET_TIMERSLACK, 1ul);
 
     pthread_mutex_lock(&vm->lock);
-    while (!vm->ending) {
-        if (!vm->go) {
+    while (vm->life != LIFE_ENDED) {
+        if (vm->life != LIFE_RUNNING) {
             pthread_cond_wait(&vm->changed, &vm->lock);
             continue;
         }
@@ -185,7 +195,7 @@ static void *vcpu_main(void *opaque)
         pthread_cond_broadcast(&vm->changed);
         wake(vm);
         /* This one cannot go on by itself; the owner will stop all and reset or end. */
-        while (exit != ACCEL_STOPPED && start == vm->starts && !vm->ending)
+        while (exit != ACCEL_STOPPED && start == vm->starts && vm->life != LIFE_ENDED)
             pthread_cond_wait(&vm->changed, &vm->lock);
     }
     pthread_mutex_unlock(&vm->lock);
@@ -202,13 +212,11 @@ static const struct vcpu_thread *first_running(const struct vm_process *vm)
     return NULL;
 }
 
-/* Makes all vCPUs leave; does not wait. Wakes the owner when one has left, and now, should none be running. */
-static void vcpus_halt(struct vm_process *vm)
+/* Makes all vCPUs leave, `why` being a reset or the end; does not wait. Wakes the owner when one has left, and now,
+ * should none be running. */
+static void vcpus_halt(struct vm_process *vm, enum life_event why)
 {
-    pthread_mutex_lock(&vm->lock);
-    vm->go = false;
-    pthread_cond_broadcast(&vm->changed);
-    pthread_mutex_unlock(&vm->lock);
+    life_step(vm, why);
     vm->accel->stop(pc_vm(vm->pc));
     wake(vm);
 }
@@ -219,34 +227,27 @@ static void vcpus_stop(struct vm_process *vm)
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += STOP_MS / 1000;
-    vcpus_halt(vm);
+    vcpus_halt(vm, LIFE_EVENT_END);
     pthread_mutex_lock(&vm->lock);
     const struct vcpu_thread *t;
     int timed_out = 0;
     while ((t = first_running(vm)) && !timed_out)
         timed_out = pthread_cond_clockwait(&vm->changed, &vm->lock, CLOCK_MONOTONIC, &until);
-    vm->stuck = t;
     if (t)
         fprintf(stderr, "nestbox: internal error: CPU %u does not stop; the VM ends without it\n", t->index);
     pthread_mutex_unlock(&vm->lock);
+    life_step(vm, t ? LIFE_EVENT_LATE : LIFE_EVENT_OUT);
 }
 
 static void vcpus_go(struct vm_process *vm)
 {
     vm->accel->resume(pc_vm(vm->pc));
-    pthread_mutex_lock(&vm->lock);
-    vm->go = true;
-    vm->starts++;
-    pthread_cond_broadcast(&vm->changed);
-    pthread_mutex_unlock(&vm->lock);
+    life_step(vm, LIFE_EVENT_GO);
 }
 
-static void vcpus_end(struct vm_process *vm)
+/* The life has ended, or none of them ever ran. */
+static void vcpus_join(struct vm_process *vm)
 {
-    pthread_mutex_lock(&vm->lock);
-    vm->ending = true;
-    pthread_cond_broadcast(&vm->changed);
-    pthread_mutex_unlock(&vm->lock);
     for (u32 i = 0; i < vm->thread_count; i++)
         pthread_join(vm->threads[i].thread, NULL);
     vm->thread_count = 0;
@@ -256,9 +257,8 @@ static int vcpus_create(struct vm_process *vm, struct vm_end *end)
 {
     u32 count = vm->settings->cpus;
     vm->threads = calloc(count, sizeof(*vm->threads));
-    if (!vm->threads) {
+    if (!vm->threads)
         return error_set(&end->why, -ENOMEM, "out of memory");
-    }
     for (u32 i = 0; i < count; i++) {
         struct vcpu_thread *t = &vm->threads[i];
         t->vm = vm;
@@ -304,7 +304,7 @@ static bool ended(struct vm_end *end, enum vm_end_kind kind, u32 code)
 /* Back to the kernel's entry, all vCPUs being out. True: that failed, and the VM has ended. */
 static bool restart(struct vm_process *vm, struct vm_end *end)
 {
-    vm->restarting = false;
+    life_step(vm, LIFE_EVENT_OUT);
     if (pc_start(vm->pc, &vm->boot, &end->why)) {
         buserror_found(&end->why);
         return ended(end, VM_END_FAILED, 0);
@@ -317,8 +317,7 @@ static bool restart(struct vm_process *vm, struct vm_end *end)
 
 static bool restart_begin(struct vm_process *vm)
 {
-    vm->restarting = true;
-    vcpus_halt(vm);
+    vcpus_halt(vm, LIFE_EVENT_RESET);
     return false;
 }
 
@@ -358,7 +357,7 @@ static bool act(struct vm_process *vm, const struct notes *notes, struct vm_end 
         describe(vm, cpu, end);
         return ended(end, VM_END_FAILED, 0);
     }
-    if (vm->restarting)
+    if (vm->life == LIFE_RESETTING)
         return false; /* that does for other CPUs' resets and triple faults, too */
     if (notes->set & NOTE_TRIPLE_FAULT)
         return triple_fault(vm, notes->fault_cpu, end);
@@ -414,7 +413,7 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
             ended(end, VM_END_FAILED, 0);
             return;
         }
-        bool ready = vm->restarting && out;
+        bool ready = vm->life == LIFE_RESETTING && out;
         if (act(vm, &notes, end) || timed_out(vm, end) || (ready && restart(vm, end)))
             return;
     }
@@ -493,8 +492,7 @@ static void destroy(struct vm_process *vm, struct vm_end *end)
 {
     if (vm->console)
         console_ending(vm->console);
-    if (vm->thread_count)
-        vcpus_end(vm);
+    vcpus_join(vm);
     if (vm->console)
         console_end(vm, end);
     buserror_unwatch();
@@ -521,6 +519,8 @@ static void run(struct vm_process *vm, struct vm_end *end)
     if (create(vm, end)) {
         buserror_found(&end->why);
         ended(end, VM_END_FAILED, 0);
+        life_step(vm, LIFE_EVENT_END);
+        life_step(vm, LIFE_EVENT_OUT);
         return;
     }
     if (vm->settings->timeout_ms)
@@ -569,7 +569,7 @@ void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, s
         error_set(&end->why, -errno, "cannot create event descriptors: %s", strerror(errno));
     else
         run(vm, end);
-    if (vm->stuck) {
+    if (vm->life == LIFE_STUCK) {
         console_leave(vm->console);
         return;
     }
