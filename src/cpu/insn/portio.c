@@ -1,9 +1,9 @@
 /*
- * Port I/O: IN, OUT, INS, OUTS. Called from optable.c on the vCPU's thread.
+ * Port I/O: IN, OUT, INS, OUTS. Called by the dispatcher on the vCPU's thread.
  *
  * Order of checks: I/O privilege (IOPL, then the I/O permission bitmap of the TSS), L2's intercept, the memory operand,
  * and only then the device, because reading a port may change it. The string forms keep vector state saved over a whole
- * span of elements.
+ * run of elements.
  * Source: SDM vol. 1 "Input/Output", "I/O Permission Bit Map"; vol. 3C "Relative Priority of Faults and VM Exits".
  */
 #include "cpu/core/copy.h"
@@ -111,86 +111,82 @@ enum outcome op_out(struct vcpu *v, const struct insn *in)
     return CPU_OK;
 }
 
-static u32 string_info(struct vcpu *v, const struct insn *in, unsigned seg)
+static u32 string_info(const struct string *s, unsigned seg)
 {
-    u32 rep = in->prefixes & (PREFIX_REP | PREFIX_REPNE) ? IO_INFO_REP : 0;
-    return IO_INFO_STRING | rep | IO_INFO_ASIZE(in->asz) | IO_INFO_SEG(seg);
+    u32 rep = string_repeats(s->in) ? IO_INFO_REP : 0;
+    return IO_INFO_STRING | rep | IO_INFO_ASIZE(s->in->asz) | IO_INFO_SEG(seg);
+}
+
+static enum outcome ins_step(struct vcpu *v, struct string *s, u64 *n)
+{
+    const struct machine *machine = v->vm->machine;
+    const u16 port = (u16)v->gpr[RDX];
+    const unsigned size = s->size;
+    const s64 stride = v->flags & FLAG_DF ? -(s64)size : size;
+    struct run dst;
+    TRY(string_open(v, s, RDI, *n, ACCESS_WRITE, &dst));
+    *n = dst.count;
+    if (dst.host) {
+        u8 *p = dst.host;
+        vector_save(v);
+        for (u64 i = 0; i < dst.count; i++, p += stride) {
+            u32 value = machine->io_read(machine->opaque, port, size);
+            copy_bytes(p, &value, size);
+        }
+        vector_restore(v);
+    } else {
+        TRY(mem_probe(v, dst.la, size, ACCESS_WRITE));
+        u32 value = world_io_read(v, port, size);
+        TRY(mem_write(v, dst.la, &value, size, ACCESS_WRITE));
+    }
+    io_breakpoint(v, port, size);
+    return CPU_OK;
+}
+
+static enum outcome outs_step(struct vcpu *v, struct string *s, u64 *n)
+{
+    const struct machine *machine = v->vm->machine;
+    const u16 port = (u16)v->gpr[RDX];
+    const unsigned size = s->size;
+    const s64 stride = v->flags & FLAG_DF ? -(s64)size : size;
+    struct run src;
+    u32 value = 0;
+    TRY(string_open(v, s, RSI, *n, ACCESS_READ, &src));
+    *n = src.count;
+    if (src.host) {
+        const u8 *p = src.host;
+        vector_save(v);
+        for (u64 i = 0; i < src.count; i++, p += stride) {
+            copy_bytes(&value, p, size);
+            machine->io_write(machine->opaque, port, value, size);
+        }
+        vector_restore(v);
+    } else {
+        TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
+        world_io_write(v, port, value, size);
+    }
+    io_breakpoint(v, port, size);
+    return CPU_OK;
 }
 
 enum outcome op_ins(struct vcpu *v, const struct insn *in)
 {
-    unsigned size = io_size(in);
+    struct string s = string_begin(v, in, io_size(in), false, true);
     u16 port = (u16)v->gpr[RDX];
-    u64 count = string_count(v, in);
-    TRY(io_check(v, port, size));
-    if (!count)
+    TRY(io_check(v, port, s.size));
+    if (!string_count(v, in))
         return CPU_OK;
-    TRY(io_intercept(v, port, size, string_info(v, in, SEG_ES) | IO_INFO_IN));
-    const struct machine *machine = v->vm->machine;
-    s64 step = v->flags & FLAG_DF ? -(s64)size : size;
-    for (;;) {
-        struct span dst;
-        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, string_stepped(v) ? 1 : count, ACCESS_WRITE));
-        if (dst.host) {
-            u8 *p = dst.host;
-            vector_save(v);
-            for (u64 i = 0; i < dst.count; i++, p += step) {
-                u32 value = machine->io_read(machine->opaque, port, size);
-                copy_bytes(p, &value, size);
-            }
-            vector_restore(v);
-        } else {
-            TRY(mem_probe(v, dst.la, size, ACCESS_WRITE));
-            u32 value = world_io_read(v, port, size);
-            TRY(mem_write(v, dst.la, &value, size, ACCESS_WRITE));
-        }
-        io_breakpoint(v, port, size);
-        string_advance(v, in, RDI, size, dst.count);
-        if (!string_again(v, in, dst.count))
-            return CPU_OK;
-        count -= dst.count;
-        if (string_leave(v))
-            break;
-    }
-    v->next_rip = v->rip;
-    return CPU_OK;
+    TRY(io_intercept(v, port, s.size, string_info(&s, SEG_ES) | IO_INFO_IN));
+    return string_repeat(v, &s, ins_step);
 }
 
 enum outcome op_outs(struct vcpu *v, const struct insn *in)
 {
-    unsigned size = io_size(in), seg = string_segment(v, in);
+    struct string s = string_begin(v, in, io_size(in), true, false);
     u16 port = (u16)v->gpr[RDX];
-    u64 count = string_count(v, in);
-    TRY(io_check(v, port, size));
-    if (!count)
+    TRY(io_check(v, port, s.size));
+    if (!string_count(v, in))
         return CPU_OK;
-    TRY(io_intercept(v, port, size, string_info(v, in, seg)));
-    const struct machine *machine = v->vm->machine;
-    s64 step = v->flags & FLAG_DF ? -(s64)size : size;
-    for (;;) {
-        struct span src;
-        u32 value = 0;
-        TRY(string_open(v, in, &src, seg, RSI, size, string_stepped(v) ? 1 : count, ACCESS_READ));
-        if (src.host) {
-            const u8 *p = src.host;
-            vector_save(v);
-            for (u64 i = 0; i < src.count; i++, p += step) {
-                copy_bytes(&value, p, size);
-                machine->io_write(machine->opaque, port, value, size);
-            }
-            vector_restore(v);
-        } else {
-            TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
-            world_io_write(v, port, value, size);
-        }
-        io_breakpoint(v, port, size);
-        string_advance(v, in, RSI, size, src.count);
-        if (!string_again(v, in, src.count))
-            return CPU_OK;
-        count -= src.count;
-        if (string_leave(v))
-            break;
-    }
-    v->next_rip = v->rip;
-    return CPU_OK;
+    TRY(io_intercept(v, port, s.size, string_info(&s, s.seg)));
+    return string_repeat(v, &s, outs_step);
 }

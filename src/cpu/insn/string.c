@@ -1,12 +1,10 @@
 /*
- * String instructions: MOVS, STOS, LODS, SCAS, CMPS, with and without repeat prefixes.
+ * String instructions: MOVS, STOS, LODS, SCAS, CMPS, with and without repeat prefixes. Called by the dispatcher on the
+ * vCPU's thread; string.h has the loop.
  *
- * Called from optable.c on the vCPU's thread. An instruction works in steps. Where both operands are plain RAM, a step
- * is all elements up to the next page border, done by the host's own string instruction of the same element size (so
- * overlap behaves as on the host); elsewhere it is one element through mem_read and mem_write. After each step the
- * registers hold what the manual says an interrupted repetition leaves, so a fault in the next step needs no undoing.
- * A pending request, a trap or a changed translation between steps ends the instruction with next_rip = rip: it is
- * simply executed again for the rest of the count.
+ * Where all operands of a step are plain RAM, it handles all elements up to the next page border, by the host's own
+ * string instruction of the same element size (so overlap behaves as on the host); elsewhere it handles one element
+ * through mem_read and mem_write.
  * Source: SDM vol. 2B "REP/REPE/REPZ/REPNE/REPNZ-Repeat String Operation Prefix".
  */
 #include "cpu/insn/string.h"
@@ -14,21 +12,9 @@
 #include "cpu/core/insn.h"
 #include "cpu/insn/ops.h"
 
-u64 string_reg(const struct vcpu *v, unsigned reg, unsigned asz)
-{
-    return mask_size(v->gpr[reg], asz);
-}
-
-void string_reg_add(struct vcpu *v, const struct insn *in, unsigned reg, u64 delta)
-{
-    reg_write(v, reg, in->asz, true, v->gpr[reg] + delta);
-}
-
-unsigned string_segment(const struct vcpu *v, const struct insn *in)
+unsigned segment_override(const struct vcpu *v, const struct insn *in)
 {
     unsigned seg = SEG_DS;
-    if (!(in->prefixes & PREFIX_SEG))
-        return seg;
     bool wide = in_64bit(v);
     for (unsigned i = 0; i < in->len; i++) {
         switch (in->bytes[i]) {
@@ -50,26 +36,21 @@ unsigned string_segment(const struct vcpu *v, const struct insn *in)
     return seg;
 }
 
-bool string_leave(struct vcpu *v)
+enum outcome string_open(struct vcpu *v, const struct string *s, unsigned reg, u64 limit, enum access access,
+                         struct run *run)
 {
-    return string_stepped(v) || v->trap_pending || v->code_changed || __atomic_load_n(&v->request, __ATOMIC_RELAXED);
-}
-
-enum outcome string_open(struct vcpu *v, const struct insn *in, struct span *s, unsigned seg, unsigned reg,
-                         unsigned size, u64 limit, enum access access)
-{
-    u64 offset = string_reg(v, reg, in->asz);
-    s->count = 1;
-    s->host = NULL;
-    TRY(seg_linear(v, seg, offset, size, access, &s->la));
-    if ((s->la & (size - 1)) && (v->flags & FLAG_AC) && (v->cr0 & CR0_AM) && v->cpl == 3)
+    const unsigned seg = reg == RDI ? SEG_ES : s->seg, size = s->size;
+    u64 offset = string_reg(v, s->in, reg), la;
+    TRY(seg_linear(v, seg, offset, size, access, &la));
+    *run = (struct run){.la = la, .count = 1};
+    if ((la & (size - 1)) && (v->flags & FLAG_AC) && (v->cr0 & CR0_AM) && v->cpl == 3)
         return raise_ac(v);
-    u64 in_page = s->la & PAGE_MASK, last = mask_size(~0ull, in->asz) - (size - 1);
+    u64 in_page = la & PAGE_MASK, last = mask_size(~0ull, s->in->asz) - (size - 1);
     if (in_page + size > PAGE_SIZE || offset > last)
         return CPU_OK;
     u64 room;
     void *host;
-    TRY(mem_pointer(v, s->la, access, &host, &room));
+    TRY(mem_pointer(v, la, access, &host, &room));
     if (!host)
         return CPU_OK;
     bool down = v->flags & FLAG_DF;
@@ -81,33 +62,13 @@ enum outcome string_open(struct vcpu *v, const struct insn *in, struct span *s, 
     if (limit < n)
         n = limit;
     if (n > 1 && !in_64bit(v)) {
-        u64 la;
         u64 low = down ? offset - (n - 1) * size : offset;
         if (seg_linear(v, seg, low, n * size, access, &la) != CPU_OK)
             n = 1;
     }
-    s->host = host;
-    s->count = n;
+    run->host = host;
+    run->count = n;
     return CPU_OK;
-}
-
-void string_advance(struct vcpu *v, const struct insn *in, unsigned reg, unsigned size, u64 n)
-{
-    u64 bytes = n * size;
-    string_reg_add(v, in, reg, v->flags & FLAG_DF ? -bytes : bytes);
-}
-
-u64 string_count(const struct vcpu *v, const struct insn *in)
-{
-    return in->prefixes & (PREFIX_REP | PREFIX_REPNE) ? string_reg(v, RCX, in->asz) : 1;
-}
-
-bool string_again(struct vcpu *v, const struct insn *in, u64 done)
-{
-    if (!(in->prefixes & (PREFIX_REP | PREFIX_REPNE)))
-        return false;
-    string_reg_add(v, in, RCX, -done);
-    return string_reg(v, RCX, in->asz) != 0;
 }
 
 static unsigned element_size(const struct insn *in)
@@ -121,7 +82,7 @@ static unsigned element_size(const struct insn *in)
  */
 static void repeat_begin(struct vcpu *v, const struct insn *in, unsigned reg1, unsigned reg2)
 {
-    if (in->asz != 4 || !(in->prefixes & (PREFIX_REP | PREFIX_REPNE)) || v->vm->vendor != VENDOR_INTEL)
+    if (in->asz != 4 || !string_repeats(in) || v->vm->vendor != VENDOR_INTEL)
         return;
     string_reg_add(v, in, RCX, 0);
     string_reg_add(v, in, reg1, 0);
@@ -170,15 +131,14 @@ static u64 element_load(const u8 *p, unsigned size)
 }
 
 /* Opens the next elements for reading and loads the first. */
-static enum outcome element_open(struct vcpu *v, const struct insn *in, struct span *s, unsigned seg, unsigned reg,
-                                 u64 limit, u64 *value)
+static enum outcome element_open(struct vcpu *v, const struct string *s, unsigned reg, u64 limit, struct run *run,
+                                 u64 *value)
 {
-    unsigned size = element_size(in);
-    TRY(string_open(v, in, s, seg, reg, size, limit, ACCESS_READ));
+    TRY(string_open(v, s, reg, limit, ACCESS_READ, run));
     *value = 0;
-    if (!s->host)
-        return mem_read(v, s->la, value, size, ACCESS_READ);
-    *value = element_load(s->host, size);
+    if (!run->host)
+        return mem_read(v, run->la, value, s->size, ACCESS_READ);
+    *value = element_load(run->host, s->size);
     return CPU_OK;
 }
 
@@ -217,133 +177,107 @@ static bool repeats_while_unequal(const struct insn *in)
     return last == 0xf2;
 }
 
+static enum outcome movs_step(struct vcpu *v, struct string *s, u64 *n)
+{
+    struct run src, dst;
+    u64 value;
+    TRY(element_open(v, s, RSI, *n, &src, &value));
+    TRY(string_open(v, s, RDI, *n, ACCESS_WRITE, &dst));
+    *n = 1;
+    if (!src.host || !dst.host)
+        return mem_write(v, dst.la, &value, s->size, ACCESS_WRITE);
+    *n = src.count < dst.count ? src.count : dst.count;
+    move_elements(dst.host, src.host, *n, s->size, v->flags & FLAG_DF);
+    return CPU_OK;
+}
+
 enum outcome op_movs(struct vcpu *v, const struct insn *in)
 {
-    unsigned size = element_size(in), seg = string_segment(v, in);
-    bool down = v->flags & FLAG_DF;
-    u64 count = string_count(v, in);
+    struct string s = string_begin(v, in, element_size(in), true, true);
     repeat_begin(v, in, RSI, RDI);
-    if (!count)
-        return CPU_OK;
-    for (;;) {
-        struct span src, dst;
-        u64 limit = string_stepped(v) ? 1 : count;
-        u64 n = 1, value;
-        TRY(element_open(v, in, &src, seg, RSI, limit, &value));
-        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, limit, ACCESS_WRITE));
-        if (src.host && dst.host) {
-            n = src.count < dst.count ? src.count : dst.count;
-            move_elements(dst.host, src.host, n, size, down);
-        } else {
-            TRY(mem_write(v, dst.la, &value, size, ACCESS_WRITE));
-        }
-        string_advance(v, in, RSI, size, n);
-        string_advance(v, in, RDI, size, n);
-        if (!string_again(v, in, n))
-            return CPU_OK;
-        count -= n;
-        if (string_leave(v))
-            break;
-    }
-    v->next_rip = v->rip;
+    return string_repeat(v, &s, movs_step);
+}
+
+static enum outcome stos_step(struct vcpu *v, struct string *s, u64 *n)
+{
+    struct run dst;
+    TRY(string_open(v, s, RDI, *n, ACCESS_WRITE, &dst));
+    *n = dst.count;
+    if (!dst.host)
+        return mem_write(v, dst.la, &v->gpr[RAX], s->size, ACCESS_WRITE);
+    u8 *lowest = (u8 *)dst.host - (v->flags & FLAG_DF ? (*n - 1) * s->size : 0);
+    store_elements(lowest, v->gpr[RAX], *n, s->size);
     return CPU_OK;
 }
 
 enum outcome op_stos(struct vcpu *v, const struct insn *in)
 {
-    unsigned size = element_size(in);
-    bool down = v->flags & FLAG_DF;
-    u64 count = string_count(v, in), value = v->gpr[RAX];
+    struct string s = string_begin(v, in, element_size(in), false, true);
     repeat_begin(v, in, RDI, RDI);
-    if (!count)
-        return CPU_OK;
-    for (;;) {
-        struct span dst;
-        TRY(string_open(v, in, &dst, SEG_ES, RDI, size, string_stepped(v) ? 1 : count, ACCESS_WRITE));
-        u64 n = dst.count;
-        if (dst.host)
-            store_elements((u8 *)dst.host - (down ? (n - 1) * size : 0), value, n, size);
-        else
-            TRY(mem_write(v, dst.la, &value, size, ACCESS_WRITE));
-        string_advance(v, in, RDI, size, n);
-        if (!string_again(v, in, n))
-            return CPU_OK;
-        count -= n;
-        if (string_leave(v))
-            break;
-    }
-    v->next_rip = v->rip;
+    return string_repeat(v, &s, stos_step);
+}
+
+/* Of a run only the last element is seen. */
+static enum outcome lods_step(struct vcpu *v, struct string *s, u64 *n)
+{
+    struct run src;
+    u64 value;
+    TRY(element_open(v, s, RSI, *n, &src, &value));
+    *n = src.count;
+    u64 last = (*n - 1) * s->size;
+    if (last)
+        value = element_load((u8 *)src.host + (v->flags & FLAG_DF ? -last : last), s->size);
+    reg_write(v, RAX, s->size, true, value);
     return CPU_OK;
 }
 
 enum outcome op_lods(struct vcpu *v, const struct insn *in)
 {
-    unsigned size = element_size(in), seg = string_segment(v, in);
-    bool down = v->flags & FLAG_DF;
-    u64 count = string_count(v, in);
+    struct string s = string_begin(v, in, element_size(in), true, false);
     repeat_begin(v, in, RCX, RCX);
-    if (!count)
-        return CPU_OK;
-    for (;;) {
-        struct span src;
-        u64 value;
-        TRY(element_open(v, in, &src, seg, RSI, string_stepped(v) ? 1 : count, &value));
-        u64 n = src.count, last = (n - 1) * size;
-        if (last)
-            value = element_load((u8 *)src.host + (down ? -last : last), size);
-        reg_write(v, RAX, size, true, value);
-        string_advance(v, in, RSI, size, n);
-        if (!string_again(v, in, n))
-            return CPU_OK;
-        count -= n;
-        if (string_leave(v))
-            break;
+    return string_repeat(v, &s, lods_step);
+}
+
+/* The CPUs read ES:RDI first. Without a second operand in memory, `a` is the accumulator. */
+static enum outcome compare_step(struct vcpu *v, struct string *s, u64 *n)
+{
+    struct run src, dst;
+    const unsigned size = s->size;
+    const s64 stride = v->flags & FLAG_DF ? -(s64)size : size;
+    const bool two = s->source, unequal = repeats_while_unequal(s->in);
+    u64 a = s->a, b;
+    TRY(element_open(v, s, RDI, *n, &dst, &b));
+    if (two)
+        TRY(element_open(v, s, RSI, *n, &src, &a));
+    u64 max = two && src.count < dst.count ? src.count : dst.count, i = 1;
+    bool more = (a == b) != unequal;
+    for (; i < max && more; i++) {
+        if (two)
+            a = element_load((u8 *)src.host + (s64)i * stride, size);
+        b = element_load((u8 *)dst.host + (s64)i * stride, size);
+        more = (a == b) != unequal;
     }
-    v->next_rip = v->rip;
+    s->a = a;
+    s->b = b;
+    s->over = !more;
+    *n = i;
     return CPU_OK;
 }
 
 /*
- * SCAS and CMPS; the CPUs read ES:RDI first. Without a second operand in memory, `a` is the accumulator. After a fault
- * the flags are those before the instruction, so they are set at the end (SDM: "the EFLAGS value is restored to the
- * state prior to the execution").
+ * SCAS and CMPS. After a fault the flags are those before the instruction, so they are set at the end (SDM: "the EFLAGS
+ * value is restored to the state prior to the execution").
  */
 static enum outcome compare(struct vcpu *v, const struct insn *in, bool two)
 {
-    unsigned size = element_size(in), seg = string_segment(v, in);
-    s64 step = v->flags & FLAG_DF ? -(s64)size : size;
-    bool unequal = repeats_while_unequal(in);
-    u64 count = string_count(v, in), a = mask_size(v->gpr[RAX], size), b = 0;
+    struct string s = string_begin(v, in, element_size(in), two, true);
+    s.a = mask_size(v->gpr[RAX], s.size);
     repeat_begin(v, in, RCX, RCX);
-    if (!count)
+    if (!string_count(v, in))
         return CPU_OK;
-    for (;;) {
-        struct span src, dst;
-        u64 limit = string_stepped(v) ? 1 : count, n = 1;
-        TRY(element_open(v, in, &dst, SEG_ES, RDI, limit, &b));
-        if (two)
-            TRY(element_open(v, in, &src, seg, RSI, limit, &a));
-        bool more = (a == b) != unequal;
-        u64 max = two && src.count < dst.count ? src.count : dst.count;
-        for (; n < max && more; n++) {
-            if (two)
-                a = element_load((u8 *)src.host + (s64)n * step, size);
-            b = element_load((u8 *)dst.host + (s64)n * step, size);
-            more = (a == b) != unequal;
-        }
-        if (two)
-            string_advance(v, in, RSI, size, n);
-        string_advance(v, in, RDI, size, n);
-        bool left = string_again(v, in, n);
-        if (left && more) {
-            count -= n;
-            if (!string_leave(v))
-                continue;
-            v->next_rip = v->rip;
-        }
-        rflags_set_arith(v, compare_flags(a, b, size));
-        return CPU_OK;
-    }
+    TRY(string_repeat(v, &s, compare_step));
+    rflags_set_arith(v, compare_flags(s.a, s.b, s.size));
+    return CPU_OK;
 }
 
 enum outcome op_scas(struct vcpu *v, const struct insn *in)

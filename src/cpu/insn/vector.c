@@ -8,6 +8,7 @@
 #include "cpu/core/fault.h"
 #include "cpu/core/insn.h"
 #include "cpu/insn/ops.h"
+#include "cpu/insn/string.h"
 
 #define EIGHT(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define SIXTEEN(X) EIGHT(X) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
@@ -102,31 +103,6 @@ static void opmask_put(unsigned n, u32 value)
 }
 
 /* -- MASKMOVQ and MASKMOVDQU -- */
-
-/* The segment of an implicit DS:rDI operand: overrides of ES, CS, SS, DS do nothing in 64-bit mode. */
-static unsigned implicit_segment(const struct vcpu *v, const struct insn *in)
-{
-    unsigned seg = SEG_DS;
-    for (unsigned i = 0; i < in->len; i++) {
-        switch (in->bytes[i]) {
-        case 0x26:
-        case 0x2e:
-        case 0x36:
-        case 0x3e:
-            if (!in_64bit(v))
-                seg = in->bytes[i] >> 3 & 3;
-            continue;
-        case 0x64: seg = SEG_FS; continue;
-        case 0x65: seg = SEG_GS; continue;
-        case 0x66:
-        case 0x67:
-        case 0xf2:
-        case 0xf3: continue;
-        }
-        break;
-    }
-    return seg;
-}
 
 enum outcome op_maskmov(struct vcpu *v, const struct insn *in)
 {
