@@ -1,25 +1,21 @@
 /*
- * ACPI fixed hardware. Called under the machine lock. The SCI is level-triggered: asserted while a
- * status bit and its enable bit are both set. The PM timer's status bit is brought up to date on
- * access, and by a timer when it may interrupt. Source: ACPI specification, "ACPI Hardware
- * Specification", "Fixed Hardware Registers"; ICH9 data sheet for the layout.
+ * ACPI fixed hardware. Called under the machine lock. The SCI is level-triggered: asserted while a status bit and its
+ * enable bit are both set. The PM timer's status bit is brought up to date on access, and by a timer when it may
+ * interrupt. Source: ACPI specification, "ACPI Hardware Specification", "Fixed Hardware Registers"; ICH9 data sheet for
+ * the layout.
  */
 #include "dev/acpi_pm.h"
 
-#define STS_TMR BIT(0)
-#define STS_GBL BIT(5)
-#define STS_PWRBTN BIT(8)
-#define STS_WAK BIT(15)
-#define STS_DEFINED (STS_TMR | BIT(4) | STS_GBL | STS_PWRBTN | BIT(9) | BIT(10) | STS_WAK)
-#define EN_DEFINED (STS_TMR | STS_GBL | STS_PWRBTN | BIT(9) | BIT(10))
-#define CNT_SCI_EN BIT(0)
-#define CNT_SLP_TYP_SHIFT 10
-#define CNT_SLP_EN BIT(13)
-#define CNT_KEPT (BIT(1) | 7u << CNT_SLP_TYP_SHIFT)
+#define EN_DEFINED (ACPI_STS_TMR | ACPI_STS_GBL | ACPI_STS_PWRBTN | ACPI_STS_SLPBTN | ACPI_STS_RTC)
+#define STS_DEFINED (EN_DEFINED | ACPI_STS_BM | ACPI_STS_WAK)
+#define CNT_SLP_TYP_ALL ACPI_CNT_SLP_TYP(7u)
+#define CNT_KEPT (ACPI_CNT_BM_RLD | CNT_SLP_TYP_ALL)
+#define NS 1000000000u
+#define GPE0_BYTES (ACPI_GPE0_LEN / 2)
 
 static u64 timer_ticks(const struct acpi_pm *pm)
 {
-    return (u64)((u128)pm->clock->now_ns(pm->clock->opaque) * ACPI_PM_HZ / 1000000000u);
+    return (u64)((u128)pm->clock->now_ns(pm->clock->opaque) * ACPI_PM_HZ / NS);
 }
 
 static unsigned timer_top(const struct acpi_pm *pm)
@@ -27,12 +23,12 @@ static unsigned timer_top(const struct acpi_pm *pm)
     return pm->config.timer_32bit ? 31 : 23;
 }
 
-/* "TMR_STS: ... set any time the last bit of the timer ... goes from 0 to 1 or from 1 to 0." */
+/* TMR_STS: "... set any time the last bit of the timer ... goes from 0 to 1 or from 1 to 0." */
 static void status_update(struct acpi_pm *pm)
 {
     u64 halves = timer_ticks(pm) >> timer_top(pm);
     if (halves != pm->overflow_seen)
-        pm->pm1_status |= STS_TMR;
+        pm->pm1_status |= ACPI_STS_TMR;
     pm->overflow_seen = halves;
 }
 
@@ -41,9 +37,9 @@ static void sci_update(struct acpi_pm *pm)
     bool level = (pm->pm1_status & pm->pm1_enable & EN_DEFINED) || (pm->gpe_status & pm->gpe_enable);
     irq_set(&pm->config.sci, level);
     u64 due = 0;
-    if (pm->pm1_enable & STS_TMR) {
+    if (pm->pm1_enable & ACPI_STS_TMR) {
         u128 ticks = (u128)(pm->overflow_seen + 1) << timer_top(pm);
-        due = (u64)((ticks * 1000000000u + ACPI_PM_HZ - 1) / ACPI_PM_HZ);
+        due = (u64)((ticks * NS + ACPI_PM_HZ - 1) / ACPI_PM_HZ);
     }
     timer_arm(&pm->overflow, due);
 }
@@ -56,8 +52,8 @@ static void overflow_expired(void *dev)
 
 static void control_write(struct acpi_pm *pm, u16 value)
 {
-    pm->pm1_control = (value & CNT_KEPT) | CNT_SCI_EN;
-    if (value & CNT_SLP_EN && (value >> CNT_SLP_TYP_SHIFT & 7) == ACPI_SLP_TYP_S5)
+    pm->pm1_control = (value & CNT_KEPT) | ACPI_CNT_SCI_EN;
+    if (value & ACPI_CNT_SLP_EN && (value & CNT_SLP_TYP_ALL) == ACPI_CNT_SLP_TYP(ACPI_SLP_TYP_S5))
         pm->config.power_off(pm->config.opaque);
 }
 
@@ -70,10 +66,10 @@ static u64 pm_read(void *dev, u64 offset, unsigned size)
     case ACPI_PM1_EVT: return (pm->pm1_status | (u32)pm->pm1_enable << 16) >> shift;
     case ACPI_PM1_CNT: return (u32)pm->pm1_control >> shift;
     case ACPI_PM_TMR: return (timer_ticks(pm) & (pm->config.timer_32bit ? 0xffffffffu : 0xffffffu)) >> shift;
-    case ACPI_GPE0: return (u32)pm->gpe_status >> shift;
-    case ACPI_GPE0 + 4: return (u32)(pm->gpe_status >> 32) >> shift;
-    case ACPI_GPE0 + 8: return (u32)pm->gpe_enable >> shift;
-    case ACPI_GPE0 + 12: return (u32)(pm->gpe_enable >> 32) >> shift;
+    case ACPI_GPE0_STS: return (u32)pm->gpe_status >> shift;
+    case ACPI_GPE0_STS + 4: return (u32)(pm->gpe_status >> 32) >> shift;
+    case ACPI_GPE0_EN: return (u32)pm->gpe_enable >> shift;
+    case ACPI_GPE0_EN + 4: return (u32)(pm->gpe_enable >> 32) >> shift;
     default: return 0;
     }
 }
@@ -81,21 +77,20 @@ static u64 pm_read(void *dev, u64 offset, unsigned size)
 /* Status bits are cleared by ones; registers take bytes, so each write is cut into them. */
 static void byte_write(struct acpi_pm *pm, u64 offset, u8 value)
 {
-    unsigned shift = (unsigned)(offset & 7) * 8;
+    unsigned half = (unsigned)(offset % sizeof(u16)) * 8, shift = (unsigned)(offset % GPE0_BYTES) * 8;
     switch (offset) {
-    case 0:
-    case 1: pm->pm1_status &= (u16) ~((u32)value << shift & STS_DEFINED); break;
-    case 2:
-    case 3:
-        shift -= 16;
-        pm->pm1_enable = (u16)(((pm->pm1_enable & ~(0xffu << shift)) | (u32)value << shift) & EN_DEFINED);
+    case ACPI_PM1_STS:
+    case ACPI_PM1_STS + 1: pm->pm1_status &= (u16) ~((u32)value << half & STS_DEFINED); break;
+    case ACPI_PM1_EN:
+    case ACPI_PM1_EN + 1:
+        pm->pm1_enable = (u16)(((pm->pm1_enable & ~(0xffu << half)) | (u32)value << half) & EN_DEFINED);
         break;
     case ACPI_PM1_CNT: control_write(pm, (u16)((pm->pm1_control & 0xff00) | value)); break;
     case ACPI_PM1_CNT + 1: control_write(pm, (u16)((pm->pm1_control & 0xff) | value << 8)); break;
     default:
-        if (offset >= ACPI_GPE0 && offset < ACPI_GPE0 + 8)
+        if (offset >= ACPI_GPE0_STS && offset < ACPI_GPE0_STS + GPE0_BYTES)
             pm->gpe_status &= ~((u64)value << shift);
-        else if (offset >= ACPI_GPE0 + 8 && offset < ACPI_GPE0 + ACPI_GPE0_LEN)
+        else if (offset >= ACPI_GPE0_EN && offset < ACPI_GPE0_EN + GPE0_BYTES)
             pm->gpe_enable = (pm->gpe_enable & ~(0xffull << shift)) | (u64)value << shift;
     }
 }
@@ -119,7 +114,7 @@ static void acpi_pm_reset(void *dev)
 {
     struct acpi_pm *pm = dev;
     pm->pm1_status = pm->pm1_enable = 0;
-    pm->pm1_control = CNT_SCI_EN;
+    pm->pm1_control = ACPI_CNT_SCI_EN;
     pm->gpe_status = pm->gpe_enable = 0;
     pm->overflow_seen = timer_ticks(pm) >> timer_top(pm);
     sci_update(pm);
@@ -134,13 +129,13 @@ void acpi_pm_init(struct acpi_pm *pm, struct clock *clock, const struct acpi_pm_
 
 void acpi_pm_power_button(struct acpi_pm *pm)
 {
-    pm->pm1_status |= STS_PWRBTN;
+    pm->pm1_status |= ACPI_STS_PWRBTN;
     sci_update(pm);
 }
 
 void acpi_pm_gpe(struct acpi_pm *pm, unsigned n)
 {
-    pm->gpe_status |= BIT64(n & 63);
+    pm->gpe_status |= BIT64(n % 64);
     sci_update(pm);
 }
 

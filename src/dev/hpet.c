@@ -1,30 +1,18 @@
 /*
- * HPET: a 100 MHz main counter computed from the VM's clock, and timers armed at the exact
- * nanosecond of their match. Called under the machine lock.
+ * HPET: a 100 MHz main counter computed from the VM's clock, and timers armed at the exact nanosecond of their match.
+ * Called under the machine lock.
  *
- * A comparator that the counter has already passed matches only after the counter wrapped, as in
- * hardware: drivers check for that themselves. Periodic matches that the host was too slow for are
- * merged into one. Source: IA-PC HPET (High Precision Event Timers) Specification 1.0a, "Register
- * Model Overview".
+ * A comparator that the counter has already passed matches only after the counter wrapped, as in hardware: drivers
+ * check for that themselves. Periodic matches that the host was too slow for are merged into one. Source: IA-PC HPET
+ * (High Precision Event Timers) Specification 1.0a, "Register Model Overview".
  */
 #include "dev/hpet.h"
 
-#define CONFIG_ENABLE BIT64(0)
-#define CONFIG_LEGACY BIT64(1)
-
-#define T_LEVEL BIT64(1)
-#define T_ENABLE BIT64(2)
-#define T_PERIODIC BIT64(3)
-#define T_PERIODIC_CAP BIT64(4)
-#define T_SIZE64_CAP BIT64(5)
-#define T_VALUE_SET BIT64(6)
-#define T_MODE32 BIT64(8)
-#define T_ROUTE_SHIFT 9
-#define T_FSB BIT64(14)
-#define T_FSB_CAP BIT64(15)
-#define T_WRITABLE (T_LEVEL | T_ENABLE | T_PERIODIC | T_MODE32 | (31ull << T_ROUTE_SHIFT) | T_FSB)
-#define GSI_MASK_DEFAULT 0x00f00000u
-#define TICK_NS (HPET_PERIOD_FS / 1000000)
+#define ROUTE_MASK 31u
+#define T_WRITABLE                                                                                                     \
+    (HPET_TN_LEVEL | HPET_TN_ENABLE | HPET_TN_PERIODIC | HPET_TN_MODE32 | HPET_TN_ROUTE(ROUTE_MASK) | HPET_TN_FSB)
+#define GSI_MASK_DEFAULT 0x00f00000u /* inputs 20 to 23 of the I/O APIC */
+#define FAR_TICKS BIT64(60)          /* a match so far away never comes */
 
 static u64 now_ns(const struct hpet *h)
 {
@@ -33,9 +21,9 @@ static u64 now_ns(const struct hpet *h)
 
 static u64 counter_now(const struct hpet *h)
 {
-    if (!(h->config & CONFIG_ENABLE))
+    if (!(h->config & HPET_ENABLE))
         return h->held;
-    return h->held + (now_ns(h) - h->start_ns) / TICK_NS;
+    return h->held + (now_ns(h) - h->start_ns) / HPET_TICK_NS;
 }
 
 static unsigned timer_index(const struct hpet_timer *t)
@@ -43,15 +31,20 @@ static unsigned timer_index(const struct hpet_timer *t)
     return (unsigned)(t - t->hpet->timer);
 }
 
+static unsigned timer_route(const struct hpet_timer *t)
+{
+    return (unsigned)(t->config / HPET_TN_ROUTE(1)) & ROUTE_MASK;
+}
+
 static bool legacy_on(const struct hpet *h)
 {
-    return (h->config & (CONFIG_ENABLE | CONFIG_LEGACY)) == (CONFIG_ENABLE | CONFIG_LEGACY);
+    return (h->config & (HPET_ENABLE | HPET_LEGACY)) == (HPET_ENABLE | HPET_LEGACY);
 }
 
 static void timer_line(struct hpet_timer *t, bool level)
 {
     struct hpet *h = t->hpet;
-    unsigned n = timer_index(t), route = t->config >> T_ROUTE_SHIFT & 31;
+    unsigned n = timer_index(t), route = timer_route(t);
     if (legacy_on(h) && n < 2)
         irq_set(&h->wiring.legacy[n], level);
     else if (h->wiring.gsi.set && h->wiring.gsi_mask >> route & 1)
@@ -62,8 +55,8 @@ static void timer_line(struct hpet_timer *t, bool level)
 static void timer_level(struct hpet_timer *t)
 {
     struct hpet *h = t->hpet;
-    bool level = h->status >> timer_index(t) & 1 && t->config & T_LEVEL && t->config & T_ENABLE &&
-                 !(t->config & T_FSB) && h->config & CONFIG_ENABLE;
+    bool level = h->status >> timer_index(t) & 1 && t->config & HPET_TN_LEVEL && t->config & HPET_TN_ENABLE &&
+                 !(t->config & HPET_TN_FSB) && h->config & HPET_ENABLE;
     if (level != t->level) {
         t->level = level;
         timer_line(t, level);
@@ -73,11 +66,11 @@ static void timer_level(struct hpet_timer *t)
 static void timer_interrupt(struct hpet_timer *t)
 {
     struct hpet *h = t->hpet;
-    if (t->config & T_LEVEL) {
+    if (t->config & HPET_TN_LEVEL) {
         h->status |= BIT64(timer_index(t));
         timer_level(t);
-    } else if (t->config & T_ENABLE) {
-        if (t->config & T_FSB) {
+    } else if (t->config & HPET_TN_ENABLE) {
+        if (t->config & HPET_TN_FSB) {
             h->wiring.msi(h->wiring.opaque, t->fsb >> 32, (u32)t->fsb);
         } else {
             timer_line(t, true);
@@ -88,18 +81,18 @@ static void timer_interrupt(struct hpet_timer *t)
 
 static u64 timer_mask(const struct hpet_timer *t)
 {
-    return t->config & T_MODE32 ? 0xffffffffull : ~0ull;
+    return t->config & HPET_TN_MODE32 ? 0xffffffffull : ~0ull;
 }
 
 static void timer_schedule(struct hpet_timer *t)
 {
     struct hpet *h = t->hpet;
     u64 due = 0;
-    if (h->config & CONFIG_ENABLE) {
+    if (h->config & HPET_ENABLE) {
         u64 now = counter_now(h), delta = (t->compare - now) & timer_mask(t);
         u64 ticks = now - h->held + delta;
-        if (delta < BIT64(60) && ticks < BIT64(60))
-            due = h->start_ns + ticks * TICK_NS;
+        if (delta < FAR_TICKS && ticks < FAR_TICKS)
+            due = h->start_ns + ticks * HPET_TICK_NS;
     }
     timer_arm(&t->timer, due);
 }
@@ -109,13 +102,13 @@ static void timer_expired(void *dev)
     struct hpet_timer *t = dev;
     timer_interrupt(t);
     u64 mask = timer_mask(t);
-    if (t->config & T_PERIODIC && t->period) {
+    if (t->config & HPET_TN_PERIODIC && t->period) {
         u64 behind = (counter_now(t->hpet) - t->compare) & mask;
         t->compare = (t->compare + (behind / t->period + 1) * t->period) & mask;
         timer_schedule(t);
-    } else if (t->config & T_MODE32) {
+    } else if (t->config & HPET_TN_MODE32) {
         /* It matches again when the low half of the counter comes round. */
-        timer_arm(&t->timer, now_ns(t->hpet) + (mask + 1) * TICK_NS);
+        timer_arm(&t->timer, now_ns(t->hpet) + (mask + 1) * HPET_TICK_NS);
     }
 }
 
@@ -123,15 +116,15 @@ static void config_write(struct hpet *h, u64 value)
 {
     bool legacy = legacy_on(h);
     u64 old = h->config;
-    if (old & ~value & CONFIG_ENABLE)
+    if (old & ~value & HPET_ENABLE)
         h->held = counter_now(h);
-    else if (value & ~old & CONFIG_ENABLE)
+    else if (value & ~old & HPET_ENABLE)
         h->start_ns = now_ns(h);
     for (unsigned i = 0; i < HPET_TIMERS; i++) {
         if (h->timer[i].level)
             timer_line(&h->timer[i], h->timer[i].level = false);
     }
-    h->config = value & (CONFIG_ENABLE | CONFIG_LEGACY);
+    h->config = value & (HPET_ENABLE | HPET_LEGACY);
     if (legacy_on(h) != legacy && h->wiring.legacy_switched)
         h->wiring.legacy_switched(h->wiring.opaque, !legacy);
     for (unsigned i = 0; i < HPET_TIMERS; i++) {
@@ -144,45 +137,51 @@ static void timer_config_write(struct hpet_timer *t, u64 value)
 {
     if (t->level)
         timer_line(t, t->level = false);
-    if (!(t->config & T_FSB_CAP))
-        value &= ~T_FSB;
+    if (!(t->config & HPET_TN_FSB_CAP))
+        value &= ~HPET_TN_FSB;
     t->config = (t->config & ~T_WRITABLE) | (value & T_WRITABLE);
-    t->value_set = value & T_VALUE_SET;
-    if (!(t->config & T_LEVEL))
+    t->value_set = value & HPET_TN_VALUE_SET;
+    if (!(t->config & HPET_TN_LEVEL))
         t->hpet->status &= ~BIT64(timer_index(t));
     t->compare &= timer_mask(t);
     timer_level(t);
     timer_schedule(t);
 }
 
-/* In periodic mode the comparator register gives the period; with Tn_VAL_SET_CNF the next match
- * too. */
+/* In periodic mode the comparator register gives the period; after HPET_TN_VALUE_SET the next match too. */
 static void compare_write(struct hpet_timer *t, u64 value, u64 touched)
 {
-    if (!(t->config & T_PERIODIC) || t->value_set)
+    if (!(t->config & HPET_TN_PERIODIC) || t->value_set)
         t->compare = ((t->compare & ~touched) | value) & timer_mask(t);
-    if (t->config & T_PERIODIC)
+    if (t->config & HPET_TN_PERIODIC)
         t->period = ((t->period & ~touched) | value) & timer_mask(t);
     if (touched & 1)
         t->value_set = false;
     timer_schedule(t);
 }
 
+/* The timer whose register is at `offset`, or NULL. */
+static struct hpet_timer *timer_at(struct hpet *h, u64 offset)
+{
+    u64 n = (offset - HPET_TIMER(0)) / HPET_TIMER_SIZE;
+    return offset >= HPET_TIMER(0) && n < HPET_TIMERS ? &h->timer[n] : NULL;
+}
+
 static u64 register_read(struct hpet *h, u64 offset)
 {
     switch (offset) {
-    case 0x00: return (u64)HPET_PERIOD_FS << 32 | HPET_ID;
-    case 0x10: return h->config;
-    case 0x20: return h->status;
-    case 0xf0: return counter_now(h);
+    case HPET_CAPABILITIES: return (u64)HPET_PERIOD_FS << 32 | HPET_ID;
+    case HPET_CONFIG: return h->config;
+    case HPET_STATUS: return h->status;
+    case HPET_COUNTER: return counter_now(h);
     }
-    if (offset < 0x100 || offset >= 0x100 + 0x20 * HPET_TIMERS)
+    const struct hpet_timer *t = timer_at(h, offset);
+    if (!t)
         return 0;
-    const struct hpet_timer *t = &h->timer[(offset - 0x100) / 0x20];
-    switch (offset & 0x18) {
-    case 0x00: return (u64)h->wiring.gsi_mask << 32 | t->config;
-    case 0x08: return t->compare;
-    case 0x10: return t->fsb;
+    switch (offset % HPET_TIMER_SIZE) {
+    case HPET_TIMER_CONFIG: return (u64)h->wiring.gsi_mask << HPET_TN_ROUTE_CAP_SHIFT | t->config;
+    case HPET_TIMER_COMPARATOR: return t->compare;
+    case HPET_TIMER_FSB: return t->fsb;
     default: return 0;
     }
 }
@@ -191,30 +190,30 @@ static u64 register_read(struct hpet *h, u64 offset)
 static void register_write(struct hpet *h, u64 offset, u64 value, u64 touched)
 {
     switch (offset) {
-    case 0x10:
+    case HPET_CONFIG:
         if (touched & 1)
             config_write(h, value);
         return;
-    case 0x20:
+    case HPET_STATUS:
         h->status &= ~value;
         for (unsigned i = 0; i < HPET_TIMERS; i++)
             timer_level(&h->timer[i]);
         return;
-    case 0xf0: /* writable while halted */
-        if (!(h->config & CONFIG_ENABLE))
+    case HPET_COUNTER: /* writable while halted */
+        if (!(h->config & HPET_ENABLE))
             h->held = (h->held & ~touched) | value;
         return;
     }
-    if (offset < 0x100 || offset >= 0x100 + 0x20 * HPET_TIMERS)
+    struct hpet_timer *t = timer_at(h, offset);
+    if (!t)
         return;
-    struct hpet_timer *t = &h->timer[(offset - 0x100) / 0x20];
-    switch (offset & 0x18) {
-    case 0x00:
+    switch (offset % HPET_TIMER_SIZE) {
+    case HPET_TIMER_CONFIG:
         if (touched & 1)
             timer_config_write(t, value);
         return;
-    case 0x08: compare_write(t, value, touched); return;
-    case 0x10: t->fsb = (t->fsb & ~touched) | value; return;
+    case HPET_TIMER_COMPARATOR: compare_write(t, value, touched); return;
+    case HPET_TIMER_FSB: t->fsb = (t->fsb & ~touched) | value; return;
     }
 }
 
@@ -239,7 +238,7 @@ static void hpet_reset(void *dev)
     h->held = h->status = 0;
     for (unsigned i = 0; i < HPET_TIMERS; i++) {
         struct hpet_timer *t = &h->timer[i];
-        t->config = T_PERIODIC_CAP | T_SIZE64_CAP | (h->wiring.msi ? T_FSB_CAP : 0);
+        t->config = HPET_TN_PERIODIC_CAP | HPET_TN_SIZE64_CAP | (h->wiring.msi ? HPET_TN_FSB_CAP : 0);
         t->compare = ~0ull;
         t->period = t->fsb = 0;
         t->value_set = false;
@@ -284,7 +283,7 @@ static void hpet_state(void *dev, struct state *s, const char *name)
         struct hpet_timer *t = &h->timer[i];
         state_section(s, name, part[i], &timer_layout, t);
         if (!h->wiring.msi)
-            t->config &= ~T_FSB;
+            t->config &= ~HPET_TN_FSB;
         if (!state_saving(s)) {
             timer_level(t);
             timer_schedule(t);

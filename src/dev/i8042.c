@@ -1,31 +1,31 @@
 /*
  * 8042 keyboard controller and PS/2 keyboard. Called under the machine lock.
  *
- * The keyboard keeps a queue; its next byte moves to the output buffer when that is free and the
- * interface is enabled. Replies of the controller itself overtake the queue. The keyboard speaks
- * scancode set 2; the controller translates to set 1 while told to, as every PC does. Nothing is on
- * the auxiliary port, and the port test says so. Source: IBM PS/2 Hardware Interface Technical
- * Reference, "Keyboard and Auxiliary Device Controller".
+ * The keyboard keeps a queue; its next byte moves to the output buffer when that is free and the interface is enabled.
+ * Replies of the controller itself overtake the queue. The keyboard speaks scancode set 2; the controller translates to
+ * set 1 while told to, as every PC does. Nothing is on the auxiliary port, and the port test says so. Source: IBM PS/2
+ * Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller".
  */
 #include "dev/i8042.h"
 
 #include <string.h>
 
-#define STATUS_OBF BIT(0)
-#define STATUS_SYSTEM BIT(2)
-#define STATUS_COMMAND BIT(3)
-#define STATUS_UNLOCKED BIT(4)
-#define STATUS_TIMEOUT BIT(6)
-#define CB_IRQ BIT(0)
-#define CB_SYSTEM BIT(2)
-#define CB_DISABLE BIT(4)
-#define CB_AUX_DISABLE BIT(5)
-#define CB_TRANSLATE BIT(6)
-#define OUT_RESET BIT(0) /* low: the CPU is in reset */
-#define OUT_A20 BIT(1)
+/* Scancodes, and how they are translated. */
+#define SET2_RELEASE 0xf0 /* comes before the code of the key that is released */
+#define SET2_F7 0x83
+#define SET2_SYSRQ 0x84
+#define SET1_F7 0x41
+#define SET1_SYSRQ 0x54
+#define SET1_RELEASE 0x80
 
-#define KBD_ACK 0xfa
-#define KBD_RESEND 0xfe
+#define RATE_DEFAULT 0x2b
+#define SET_DEFAULT 2
+#define LEDS_ALL 7
+#define RATE_ALL 0x7f
+#define IDENTITY_1 0xab /* an MF2 keyboard */
+#define IDENTITY_2 0x83
+#define KBD_COMMANDS 0x80   /* from here on bytes to the keyboard are commands */
+#define INPUT_UNLOCKED 0x80 /* of the input port: the key switch */
 
 /* Set 2 to set 1, what the controller's ROM holds. */
 /* clang-format off */
@@ -41,35 +41,35 @@ static const u8 set1[128] = {
 };
 /* clang-format on */
 
+static u8 translated(u8 code)
+{
+    if (code < ARRAY_LEN(set1))
+        return set1[code];
+    return code == SET2_F7 ? SET1_F7 : code == SET2_SYSRQ ? SET1_SYSRQ : code;
+}
+
 static void output_put(struct i8042 *k, u8 byte)
 {
     k->data = byte;
-    k->status = (k->status & (u8)~STATUS_TIMEOUT) | STATUS_OBF;
+    k->status = (k->status & (u8)~I8042_STATUS_TIMEOUT) | I8042_STATUS_OBF;
     irq_set(&k->config.irq, false); /* an edge for each byte */
-    if (k->command_byte & CB_IRQ)
+    if (k->command_byte & I8042_CB_IRQ)
         irq_set(&k->config.irq, true);
 }
 
 /* Moves the keyboard's next byte to the output buffer if it may go. */
 static void keyboard_pump(struct i8042 *k)
 {
-    while (!(k->status & STATUS_OBF) && !(k->command_byte & CB_DISABLE) && k->kbd_count) {
+    while (!(k->status & I8042_STATUS_OBF) && !(k->command_byte & I8042_CB_KBD_DISABLE) && k->kbd_count) {
         u8 byte = k->kbd_queue[k->kbd_head];
         k->kbd_head = (k->kbd_head + 1) % I8042_QUEUE;
         k->kbd_count--;
-        if (k->command_byte & CB_TRANSLATE) {
-            if (byte == 0xf0) {
+        if (k->command_byte & I8042_CB_TRANSLATE) {
+            if (byte == SET2_RELEASE) {
                 k->breaking = true;
                 continue;
             }
-            if (byte < 0x80)
-                byte = set1[byte];
-            else if (byte == 0x83)
-                byte = 0x41;
-            else if (byte == 0x84)
-                byte = 0x54;
-            if (k->breaking)
-                byte |= 0x80;
+            byte = translated(byte) | (k->breaking ? SET1_RELEASE : 0);
             k->breaking = false;
         }
         output_put(k, byte);
@@ -86,8 +86,8 @@ static void keyboard_send(struct i8042 *k, u8 byte)
 
 static void keyboard_defaults(struct i8042 *k)
 {
-    k->kbd_rate = 0x2b;
-    k->kbd_set = 2;
+    k->kbd_rate = RATE_DEFAULT;
+    k->kbd_set = SET_DEFAULT;
     k->kbd_command = 0;
 }
 
@@ -95,66 +95,61 @@ static void keyboard_argument(struct i8042 *k, u8 value)
 {
     u8 command = k->kbd_command;
     k->kbd_command = 0;
-    keyboard_send(k, KBD_ACK);
+    keyboard_send(k, I8042_KBD_ACK);
     switch (command) {
-    case 0xed: k->kbd_leds = value & 7; break;
-    case 0xf0:
+    case I8042_KBD_LEDS: k->kbd_leds = value & LEDS_ALL; break;
+    case I8042_KBD_SCANCODE_SET:
         if (!value)
             keyboard_send(k, k->kbd_set);
         else if (value <= 3)
             k->kbd_set = value;
         break;
-    case 0xf3: k->kbd_rate = value & 0x7f; break;
+    case I8042_KBD_RATE: k->kbd_rate = value & RATE_ALL; break;
     }
 }
 
 static void keyboard_command(struct i8042 *k, u8 value)
 {
-    if (k->kbd_command && value < 0x80) {
+    if (k->kbd_command && value < KBD_COMMANDS) {
         keyboard_argument(k, value);
         return;
     }
     k->kbd_command = 0;
     switch (value) {
-    case 0xed: /* LEDs */
-    case 0xf0: /* scancode set */
-    case 0xf3: /* typematic rate */
-    case 0xfb: /* set 3: one key's type */
-    case 0xfc:
-    case 0xfd:
-        k->kbd_command = value;
-        keyboard_send(k, KBD_ACK);
+    case I8042_KBD_ECHO: keyboard_send(k, I8042_KBD_ECHO); break;
+    case I8042_KBD_IDENTIFY:
+        keyboard_send(k, I8042_KBD_ACK);
+        keyboard_send(k, IDENTITY_1);
+        keyboard_send(k, IDENTITY_2);
         break;
-    case 0xee: keyboard_send(k, 0xee); break;
-    case 0xf2: /* identify: MF2 */
-        keyboard_send(k, KBD_ACK);
-        keyboard_send(k, 0xab);
-        keyboard_send(k, 0x83);
-        break;
-    case 0xf4:
+    case I8042_KBD_SCAN:
         k->kbd_scanning = true;
-        keyboard_send(k, KBD_ACK);
+        keyboard_send(k, I8042_KBD_ACK);
         break;
-    case 0xf5:
-    case 0xf6:
+    case I8042_KBD_STOP:
+    case I8042_KBD_DEFAULTS:
         keyboard_defaults(k);
-        k->kbd_scanning = value == 0xf6;
-        keyboard_send(k, KBD_ACK);
+        k->kbd_scanning = value == I8042_KBD_DEFAULTS;
+        keyboard_send(k, I8042_KBD_ACK);
         break;
-    case 0xf7: /* set 3: all keys' types */
-    case 0xf8:
-    case 0xf9:
-    case 0xfa: keyboard_send(k, KBD_ACK); break;
-    case 0xff:
+    case I8042_KBD_ALL_KEYS_FIRST ... I8042_KBD_ALL_KEYS_LAST: keyboard_send(k, I8042_KBD_ACK); break;
+    case I8042_KBD_LEDS:
+    case I8042_KBD_SCANCODE_SET:
+    case I8042_KBD_RATE:
+    case I8042_KBD_KEY_FIRST ... I8042_KBD_KEY_LAST:
+        k->kbd_command = value;
+        keyboard_send(k, I8042_KBD_ACK);
+        break;
+    case I8042_KBD_RESET:
         k->kbd_count = 0;
         k->breaking = false;
         keyboard_defaults(k);
         k->kbd_leds = 0;
         k->kbd_scanning = true;
-        keyboard_send(k, KBD_ACK);
-        keyboard_send(k, 0xaa);
+        keyboard_send(k, I8042_KBD_ACK);
+        keyboard_send(k, I8042_KBD_PASSED);
         break;
-    default: keyboard_send(k, KBD_RESEND); break;
+    default: keyboard_send(k, I8042_KBD_RESEND); break;
     }
 }
 
@@ -162,41 +157,36 @@ static void output_port_write(struct i8042 *k, u8 value)
 {
     u8 changed = k->output_port ^ value;
     k->output_port = value;
-    if (changed & OUT_A20 && k->config.a20)
-        k->config.a20(k->config.opaque, value & OUT_A20);
-    if (!(value & OUT_RESET))
+    if (changed & I8042_OUT_A20 && k->config.a20)
+        k->config.a20(k->config.opaque, value & I8042_OUT_A20);
+    if (!(value & I8042_OUT_RESET))
         k->config.reset(k->config.opaque);
 }
 
 static void command_byte_write(struct i8042 *k, u8 value)
 {
     k->command_byte = value;
-    k->status = (k->status & (u8)~STATUS_SYSTEM) | (value & CB_SYSTEM ? STATUS_SYSTEM : 0);
-    if (!(value & CB_IRQ))
+    k->status = (k->status & (u8)~I8042_STATUS_SYSTEM) | (value & I8042_CB_SYSTEM ? I8042_STATUS_SYSTEM : 0);
+    if (!(value & I8042_CB_IRQ))
         irq_set(&k->config.irq, false);
-    else if (k->status & STATUS_OBF)
+    else if (k->status & I8042_STATUS_OBF)
         irq_set(&k->config.irq, true);
 }
 
 static void controller_argument(struct i8042 *k, u8 command, u8 value)
 {
     switch (command) {
-    case 0xd1: output_port_write(k, value); break;
-    case 0xd2: /* as if the keyboard had sent it */
-    case 0xd3: /* as if the auxiliary device had: there is no such port, so it comes back as the
-                  keyboard's */
+    case I8042_WRITE_OUTPUT_PORT: output_port_write(k, value); break;
+    case I8042_WRITE_KBD_BUFFER:
+    case I8042_WRITE_AUX_BUFFER: /* there is no such port, so it comes back as the keyboard's */
         output_put(k, value);
         break;
-    case 0xd4:
-        output_put(k, KBD_RESEND);
-        k->status |= STATUS_TIMEOUT;
+    case I8042_WRITE_AUX:
+        output_put(k, I8042_KBD_RESEND);
+        k->status |= I8042_STATUS_TIMEOUT;
         break;
-    default:
-        if (command == 0x60)
-            command_byte_write(k, value);
-        else
-            k->ram[command & 31] = value;
-        break;
+    case I8042_WRITE_RAM: command_byte_write(k, value); break;
+    default: k->ram[command % I8042_RAM_SIZE] = value; break;
     }
 }
 
@@ -204,32 +194,33 @@ static void controller_command(struct i8042 *k, u8 value)
 {
     k->pending_command = 0;
     switch (value) {
-    case 0xa7: k->command_byte |= CB_AUX_DISABLE; break;
-    case 0xa8: k->command_byte &= (u8)~CB_AUX_DISABLE; break;
-    case 0xa9:
-        output_put(k, 0x01); /* clock line stuck low: nothing there */
+    case I8042_READ_RAM: output_put(k, k->command_byte); break;
+    case I8042_READ_RAM + 1 ... I8042_READ_RAM + I8042_RAM_SIZE - 1:
+        output_put(k, k->ram[value % I8042_RAM_SIZE]);
         break;
-    case 0xaa:
-        command_byte_write(k, k->command_byte | CB_SYSTEM);
-        output_put(k, 0x55);
+    case I8042_AUX_DISABLE: k->command_byte |= I8042_CB_AUX_DISABLE; break;
+    case I8042_AUX_ENABLE: k->command_byte &= (u8)~I8042_CB_AUX_DISABLE; break;
+    case I8042_AUX_TEST: output_put(k, I8042_CLOCK_STUCK); break;
+    case I8042_SELF_TEST:
+        command_byte_write(k, k->command_byte | I8042_CB_SYSTEM);
+        output_put(k, I8042_SELF_TEST_PASSED);
         break;
-    case 0xab: output_put(k, 0x00); break;
-    case 0xad: k->command_byte |= CB_DISABLE; break;
-    case 0xae: k->command_byte &= (u8)~CB_DISABLE; break;
-    case 0xc0: output_put(k, 0x80); break;
-    case 0xd0: output_put(k, (u8)(k->output_port | (k->status & STATUS_OBF ? BIT(4) : 0))); break;
-    case 0xd1:
-    case 0xd2:
-    case 0xd3:
-    case 0xd4: k->pending_command = value; break;
-    case 0xdd: output_port_write(k, k->output_port & (u8)~OUT_A20); break;
-    case 0xdf: output_port_write(k, k->output_port | OUT_A20); break;
-    default:
-        if (value >= 0x20 && value < 0x40)
-            output_put(k, value == 0x20 ? k->command_byte : k->ram[value & 31]);
-        else if (value >= 0x60 && value < 0x80)
-            k->pending_command = value;
-        else if (value >= 0xf0 && !(value & OUT_RESET)) /* pulse output lines whose bits are 0 */
+    case I8042_KBD_TEST: output_put(k, I8042_TEST_PASSED); break;
+    case I8042_KBD_DISABLE: k->command_byte |= I8042_CB_KBD_DISABLE; break;
+    case I8042_KBD_ENABLE: k->command_byte &= (u8)~I8042_CB_KBD_DISABLE; break;
+    case I8042_READ_INPUT: output_put(k, INPUT_UNLOCKED); break;
+    case I8042_READ_OUTPUT:
+        output_put(k, (u8)(k->output_port | (k->status & I8042_STATUS_OBF ? I8042_OUT_OBF : 0)));
+        break;
+    case I8042_WRITE_RAM ... I8042_WRITE_RAM + I8042_RAM_SIZE - 1:
+    case I8042_WRITE_OUTPUT_PORT:
+    case I8042_WRITE_KBD_BUFFER:
+    case I8042_WRITE_AUX_BUFFER:
+    case I8042_WRITE_AUX: k->pending_command = value; break;
+    case I8042_A20_OFF: output_port_write(k, k->output_port & (u8)~I8042_OUT_A20); break;
+    case I8042_A20_ON: output_port_write(k, k->output_port | I8042_OUT_A20); break;
+    case I8042_PULSE ... 0xff:
+        if (!(value & I8042_OUT_RESET))
             k->config.reset(k->config.opaque);
         break;
     }
@@ -239,8 +230,8 @@ static u64 data_read(void *dev, u64 offset, unsigned size)
 {
     struct i8042 *k = dev;
     u8 value = k->data;
-    if (k->status & STATUS_OBF) {
-        k->status &= (u8) ~(STATUS_OBF | STATUS_TIMEOUT);
+    if (k->status & I8042_STATUS_OBF) {
+        k->status &= (u8) ~(I8042_STATUS_OBF | I8042_STATUS_TIMEOUT);
         irq_set(&k->config.irq, false);
         keyboard_pump(k);
     }
@@ -252,11 +243,11 @@ static void data_write(void *dev, u64 offset, u64 value, unsigned size)
     struct i8042 *k = dev;
     u8 command = k->pending_command;
     k->pending_command = 0;
-    k->status &= (u8)~STATUS_COMMAND;
+    k->status &= (u8)~I8042_STATUS_COMMAND;
     if (command) {
         controller_argument(k, command, (u8)value);
     } else {
-        k->command_byte &= (u8)~CB_DISABLE;
+        k->command_byte &= (u8)~I8042_CB_KBD_DISABLE;
         keyboard_command(k, (u8)value);
     }
     keyboard_pump(k);
@@ -270,7 +261,7 @@ static u64 status_read(void *dev, u64 offset, unsigned size)
 static void command_write(void *dev, u64 offset, u64 value, unsigned size)
 {
     struct i8042 *k = dev;
-    k->status |= STATUS_COMMAND;
+    k->status |= I8042_STATUS_COMMAND;
     controller_command(k, (u8)value);
     keyboard_pump(k);
 }
@@ -285,9 +276,9 @@ static void i8042_reset(void *dev)
     struct i8042_config config = k->config;
     *k = (struct i8042){
         .config = config,
-        .status = STATUS_UNLOCKED | STATUS_SYSTEM,
-        .command_byte = CB_IRQ | CB_SYSTEM | CB_AUX_DISABLE | CB_TRANSLATE,
-        .output_port = OUT_RESET | OUT_A20,
+        .status = I8042_STATUS_UNLOCKED | I8042_STATUS_SYSTEM,
+        .command_byte = I8042_CB_IRQ | I8042_CB_SYSTEM | I8042_CB_AUX_DISABLE | I8042_CB_TRANSLATE,
+        .output_port = I8042_OUT_RESET | I8042_OUT_A20,
         .kbd_scanning = true,
     };
     keyboard_defaults(k);
@@ -337,7 +328,7 @@ static void i8042_state(void *dev, struct state *s, const char *name)
         k->kbd_head %= I8042_QUEUE;
         if (k->kbd_count > I8042_QUEUE)
             k->kbd_count = 0;
-        irq_set(&k->config.irq, k->status & STATUS_OBF && k->command_byte & CB_IRQ);
+        irq_set(&k->config.irq, k->status & I8042_STATUS_OBF && k->command_byte & I8042_CB_IRQ);
     }
 }
 

@@ -1,25 +1,28 @@
 /*
- * The 8254 PIT, computed from the VM's clock: a channel stores the tick (1.193182 MHz since the
- * VM's time began) at which it was loaded, and count and OUT follow from the elapsed ticks; nothing
- * runs while nobody looks, but for one timer at the next edge of OUT 0. Called under the machine
- * lock.
+ * The 8254 PIT, computed from the VM's clock: a channel stores the tick (1.193182 MHz since the VM's time began) at
+ * which it was loaded, and count and OUT follow from the elapsed ticks. Nothing runs while nobody looks, but for one
+ * timer at the next edge of OUT 0. Called under the machine lock.
  *
- * In modes 2, 4 and 5 OUT is low for one tick only; the interrupt line is then pulsed at the rising
- * edge instead of spending two timer events. Edges that the host was too slow for are merged, but for
- * those of mode 2: missed_update.
+ * In modes 2, 4 and 5 OUT is low for one tick only; the interrupt line is then pulsed at the rising edge instead of
+ * spending two timer events. Edges that the host was too slow for are merged, but for those of mode 2: missed_update.
  * Source: Intel 8254 data sheet, "Mode Definitions".
  */
 #include "dev/i8254.h"
 
+#define NS 1000000000u
+#define BINARY_COUNTS 0x10000
+#define BCD_COUNTS 10000
+#define PERIODIC_MIN 2 /* a count of 1 is illegal in the periodic modes */
+
 static u64 tick_at(u64 ns)
 {
-    return (u64)((u128)ns * I8254_HZ / 1000000000u);
+    return (u64)((u128)ns * I8254_HZ / NS);
 }
 
 /* The first nanosecond of a tick. */
 static u64 tick_ns(u64 tick)
 {
-    return (u64)(((u128)tick * 1000000000u + I8254_HZ - 1) / I8254_HZ);
+    return (u64)(((u128)tick * NS + I8254_HZ - 1) / I8254_HZ);
 }
 
 static u64 tick_now(const struct i8254 *pit)
@@ -54,17 +57,17 @@ static bool channel_out(struct i8254_channel *c, u64 tick)
     channel_sync(c, tick);
     u64 e = elapsed(c, tick);
     switch (c->mode) {
-    case 0: return c->armed && e >= c->reload;
-    case 1: return !c->armed || e >= c->reload;
-    case 2: return !c->armed || !c->gate || e % c->reload != c->reload - 1;
-    case 3: return !c->armed || !c->gate || e % c->reload < half_up(c->reload);
+    case I8254_TERMINAL_COUNT: return c->armed && e >= c->reload;
+    case I8254_ONE_SHOT: return !c->armed || e >= c->reload;
+    case I8254_RATE: return !c->armed || !c->gate || e % c->reload != c->reload - 1;
+    case I8254_SQUARE_WAVE: return !c->armed || !c->gate || e % c->reload < half_up(c->reload);
     default: return !c->armed || e != c->reload;
     }
 }
 
 static u16 to_bcd(u32 n)
 {
-    n %= 10000;
+    n %= BCD_COUNTS;
     return (u16)(n / 1000 << 12 | n / 100 % 10 << 8 | n / 10 % 10 << 4 | n % 10);
 }
 
@@ -75,10 +78,10 @@ static u16 channel_count(struct i8254_channel *c, u64 tick)
     if (!c->armed || !n)
         return c->bcd ? to_bcd(n) : (u16)n;
     u64 e = elapsed(c, tick);
-    u32 wrap = c->bcd ? 10000 : 0x10000;
-    if (c->mode == 2) {
+    u32 wrap = c->bcd ? BCD_COUNTS : BINARY_COUNTS;
+    if (c->mode == I8254_RATE) {
         value = n - (u32)(e % n);
-    } else if (c->mode == 3) {
+    } else if (c->mode == I8254_SQUARE_WAVE) {
         u32 p = (u32)(e % n), h = half_up(n);
         value = (n & ~1u) - 2 * (p < h ? p : p - h);
     } else {
@@ -94,10 +97,10 @@ static u64 channel_next_edge(const struct i8254_channel *c, u64 tick)
         return 0;
     u64 e = elapsed(c, tick), next;
     switch (c->mode) {
-    case 0:
-    case 1: next = e < c->reload ? c->reload : 0; break;
-    case 2: next = (e / c->reload + 1) * c->reload; break;
-    case 3: {
+    case I8254_TERMINAL_COUNT:
+    case I8254_ONE_SHOT: next = e < c->reload ? c->reload : 0; break;
+    case I8254_RATE: next = (e / c->reload + 1) * c->reload; break;
+    case I8254_SQUARE_WAVE: {
         u64 period = e - e % c->reload;
         next = e - period < half_up(c->reload) ? period + half_up(c->reload) : period + c->reload;
         break;
@@ -116,7 +119,8 @@ static void line_set(struct i8254 *pit, bool level)
         irq_set(&pit->irq, level);
 }
 
-#define MISSED_MAX 50
+#define MISSED_MAX 50    /* pulses that are made up for at most */
+#define MISSED_SPEEDUP 4 /* they come so many times as fast as the period */
 
 /* Drives the line after a change of channel 0 and arms the timer for the next edge. */
 static void line_update(struct i8254 *pit)
@@ -124,13 +128,14 @@ static void line_update(struct i8254 *pit)
     struct i8254_channel *c = &pit->channel[0];
     u64 tick = tick_now(pit);
     bool out = channel_out(c, tick);
-    if (c->mode == 0 || c->mode == 3)
+    if (c->mode == I8254_TERMINAL_COUNT || c->mode == I8254_SQUARE_WAVE)
         line_set(pit, out);
     else
         line_set(pit, true);
     u64 next = channel_next_edge(c, tick);
-    if (pit->missed && next && c->mode == 2 && tick + c->reload / 4 < next)
-        next = tick + c->reload / 4;
+    u64 early = tick + c->reload / MISSED_SPEEDUP;
+    if (pit->missed && next && c->mode == I8254_RATE && early < next)
+        next = early;
     timer_arm(&pit->timer, next ? tick_ns(next) : 0);
 }
 
@@ -138,7 +143,8 @@ static void line_update(struct i8254 *pit)
  * so that a guest on a busy host still counts its ticks. */
 static void missed_update(struct i8254 *pit, const struct i8254_channel *c, u64 tick)
 {
-    u64 periods = c->mode == 2 && c->armed && tick > c->start_tick ? (tick - c->start_tick) / c->reload : 0;
+    bool running = c->mode == I8254_RATE && c->armed && tick > c->start_tick;
+    u64 periods = running ? (tick - c->start_tick) / c->reload : 0;
     if (c->start_tick != pit->pulse_start) {
         pit->pulse_start = c->start_tick;
         pit->missed = 0;
@@ -157,11 +163,22 @@ static void edge_expired(void *dev)
     struct i8254 *pit = dev;
     struct i8254_channel *c = &pit->channel[0];
     u64 tick = tick_now(pit);
-    bool pulse = c->mode != 0 && (c->mode != 3 || channel_out(c, tick));
+    bool pulse = c->mode != I8254_TERMINAL_COUNT && (c->mode != I8254_SQUARE_WAVE || channel_out(c, tick));
     missed_update(pit, c, tick);
     if (pulse)
         line_set(pit, false);
     line_update(pit);
+}
+
+static bool is_periodic(const struct i8254_channel *c)
+{
+    return c->mode == I8254_RATE || c->mode == I8254_SQUARE_WAVE;
+}
+
+/* Counting begins with a rising edge of the gate. */
+static bool is_triggered(const struct i8254_channel *c)
+{
+    return c->mode == I8254_ONE_SHOT || c->mode == I8254_HARDWARE_STROBE;
 }
 
 /* Loads the counting element on the next clock. */
@@ -171,35 +188,34 @@ static void channel_load(struct i8254_channel *c, u64 tick)
     c->start_tick = tick + 1;
     c->armed = true;
     c->null_count = c->switching = false;
-    c->paused = !c->gate && c->mode != 1 && c->mode != 5;
+    c->paused = !c->gate && !is_triggered(c);
     c->held = 0;
 }
 
 static u32 count_from(const struct i8254_channel *c, u16 raw)
 {
     if (!c->bcd)
-        return raw ? raw : 0x10000;
+        return raw ? raw : BINARY_COUNTS;
     u32 n = (raw >> 12) * 1000u + (raw >> 8 & 15) * 100u + (raw >> 4 & 15) * 10u + (raw & 15);
-    return n ? n : 10000;
+    return n ? n : BCD_COUNTS;
 }
 
 static void count_written(struct i8254_channel *c, u16 raw, u64 tick)
 {
     channel_sync(c, tick);
     c->count = count_from(c, raw);
-    if ((c->mode == 2 || c->mode == 3) && c->count < 2)
-        c->count = 2; /* 1 is illegal there */
+    if (is_periodic(c) && c->count < PERIODIC_MIN)
+        c->count = PERIODIC_MIN;
     c->null_count = true;
-    if (c->mode == 1 || c->mode == 5)
+    if (is_triggered(c))
         return; /* loads on the next trigger */
-    bool periodic = c->mode == 2 || c->mode == 3;
-    if (!periodic || !c->armed || c->paused) {
+    if (!is_periodic(c) || !c->armed || c->paused) {
         channel_load(c, tick);
         return;
     }
     u64 e = elapsed(c, tick), period = e - e % c->reload;
     c->switching = true;
-    c->switch_half = c->mode == 3 && e - period < half_up(c->reload);
+    c->switch_half = c->mode == I8254_SQUARE_WAVE && e - period < half_up(c->reload);
     c->switch_tick = c->start_tick + period + (c->switch_half ? half_up(c->reload) : c->reload);
 }
 
@@ -211,14 +227,14 @@ static void gate_set(struct i8254_channel *c, bool gate, u64 tick)
     u64 e = elapsed(c, tick);
     c->gate = gate;
     switch (c->mode) {
-    case 0:
-    case 4:
+    case I8254_TERMINAL_COUNT:
+    case I8254_SOFTWARE_STROBE:
         c->held = e;
         c->paused = !gate;
         c->start_tick = tick - e;
         break;
-    case 2:
-    case 3:
+    case I8254_RATE:
+    case I8254_SQUARE_WAVE:
         if (gate && c->armed)
             channel_load(c, tick);
         c->held = e;
@@ -236,7 +252,7 @@ static void count_latch(struct i8254_channel *c, u64 tick)
     if (c->latched)
         return;
     c->latch = channel_count(c, tick);
-    c->latched = c->access == 3 ? 2 : 1;
+    c->latched = c->access == I8254_LOW_HIGH ? 2 : 1;
 }
 
 static void status_latch(struct i8254_channel *c, u64 tick)
@@ -244,34 +260,40 @@ static void status_latch(struct i8254_channel *c, u64 tick)
     if (c->status_latched)
         return;
     bool out = channel_out(c, tick);
-    c->status = (u8)(out << 7 | c->null_count << 6 | c->access << 4 | c->mode << 1 | c->bcd);
+    c->status = (u8)((out ? I8254_STATUS_OUT : 0) | (c->null_count ? I8254_STATUS_NULL_COUNT : 0) |
+                     I8254_ACCESS(c->access) | I8254_MODE(c->mode) | c->bcd);
     c->status_latched = true;
+}
+
+static void read_back(struct i8254 *pit, u8 value)
+{
+    u64 tick = tick_now(pit);
+    for (unsigned i = 0; i < I8254_CHANNELS; i++) {
+        if (!(value & I8254_OF(i)))
+            continue;
+        if (!(value & I8254_NO_COUNT))
+            count_latch(&pit->channel[i], tick);
+        if (!(value & I8254_NO_STATUS))
+            status_latch(&pit->channel[i], tick);
+    }
 }
 
 static void control_write(struct i8254 *pit, u8 value)
 {
-    u64 tick = tick_now(pit);
-    if (value >> 6 == 3) {
-        for (unsigned i = 0; i < 3; i++) {
-            if (!(value >> (i + 1) & 1))
-                continue;
-            if (!(value & BIT(5)))
-                count_latch(&pit->channel[i], tick);
-            if (!(value & BIT(4)))
-                status_latch(&pit->channel[i], tick);
-        }
+    if (value >= I8254_READ_BACK) {
+        read_back(pit, value);
         return;
     }
     struct i8254_channel *c = &pit->channel[value >> 6];
-    if (!(value & 0x30)) {
-        count_latch(c, tick);
+    u8 access = value >> 4 & 3, mode = value >> 1 & 7;
+    if (access == I8254_LATCH) {
+        count_latch(c, tick_now(pit));
         return;
     }
-    u8 mode = value >> 1 & 7;
     *c = (struct i8254_channel){
-        .mode = mode > 5 ? mode & 3 : mode,
-        .access = value >> 4 & 3,
-        .bcd = value & 1,
+        .mode = mode > I8254_HARDWARE_STROBE ? mode & 3 : mode, /* bit 2 counts for modes 4 and 5 only */
+        .access = access,
+        .bcd = value & I8254_BCD,
         .gate = c->gate,
         .reload = c->reload,
         .null_count = true,
@@ -286,16 +308,16 @@ static void data_write(struct i8254 *pit, unsigned n, u8 value)
 {
     struct i8254_channel *c = &pit->channel[n];
     u64 tick = tick_now(pit);
-    if (c->access == 3 && !c->write_high) {
+    if (c->access == I8254_LOW_HIGH && !c->write_high) {
         c->write_low = value;
         c->write_high = true;
-        if (c->mode == 0)
+        if (c->mode == I8254_TERMINAL_COUNT)
             c->armed = false; /* "Writing the first byte disables counting. OUT is set low immediately." */
     } else {
         u16 raw = value;
-        if (c->access == 2)
+        if (c->access == I8254_HIGH)
             raw = (u16)(value << 8);
-        else if (c->access == 3)
+        else if (c->access == I8254_LOW_HIGH)
             raw = (u16)(value << 8 | c->write_low);
         c->write_high = false;
         count_written(c, raw, tick);
@@ -314,8 +336,8 @@ static u8 data_read(struct i8254 *pit, unsigned n)
     u16 value = c->latched ? c->latch : channel_count(c, tick_now(pit));
     if (c->latched)
         c->latched--;
-    bool high = c->access == 2;
-    if (c->access == 3) {
+    bool high = c->access == I8254_HIGH;
+    if (c->access == I8254_LOW_HIGH) {
         high = c->read_high;
         c->read_high = !c->read_high;
     }
@@ -324,20 +346,19 @@ static u8 data_read(struct i8254 *pit, unsigned n)
 
 static u64 pit_read(void *dev, u64 offset, unsigned size)
 {
-    return offset == 3 ? 0xff : data_read(dev, (unsigned)offset);
+    return offset == I8254_CONTROL ? 0xff : data_read(dev, (unsigned)offset);
 }
 
 static void pit_write(void *dev, u64 offset, u64 value, unsigned size)
 {
-    if (offset == 3)
+    if (offset == I8254_CONTROL)
         control_write(dev, (u8)value);
     else
         data_write(dev, (unsigned)offset, (u8)value);
 }
 
-#define SPEAKER_GATE BIT(0)
-#define SPEAKER_REFRESH BIT(4)
-#define SPEAKER_OUT BIT(5)
+#define SPEAKER_WRITABLE 0x0f
+#define SPEAKER_CHANNEL 2
 #define REFRESH_NS 15085 /* half a period of channel 1's traditional memory refresh */
 
 static u64 speaker_read(void *dev, u64 offset, unsigned size)
@@ -346,29 +367,29 @@ static u64 speaker_read(void *dev, u64 offset, unsigned size)
     u64 now = pit->clock->now_ns(pit->clock->opaque);
     u8 value = pit->speaker;
     if (now / REFRESH_NS & 1)
-        value |= SPEAKER_REFRESH;
-    if (channel_out(&pit->channel[2], tick_at(now)))
-        value |= SPEAKER_OUT;
+        value |= I8254_SPEAKER_REFRESH;
+    if (channel_out(&pit->channel[SPEAKER_CHANNEL], tick_at(now)))
+        value |= I8254_SPEAKER_OUT;
     return value;
 }
 
 static void speaker_write(void *dev, u64 offset, u64 value, unsigned size)
 {
     struct i8254 *pit = dev;
-    pit->speaker = value & 0xf;
-    gate_set(&pit->channel[2], value & SPEAKER_GATE, tick_now(pit));
+    pit->speaker = value & SPEAKER_WRITABLE;
+    gate_set(&pit->channel[SPEAKER_CHANNEL], value & I8254_SPEAKER_GATE, tick_now(pit));
 }
 
 const struct bus_ops i8254_ops = {pit_read, pit_write, 1, 1};
 const struct bus_ops i8254_speaker_ops = {speaker_read, speaker_write, 1, 1};
 
-/* The chip has no reset; firmware leaves channel 0 as the 18.2 Hz clock and channel 1 as the
- * refresh timer. */
+/* The chip has no reset; firmware leaves channel 0 as the 18.2 Hz clock and channel 1 as the refresh timer. */
 static void i8254_reset(void *dev)
 {
     struct i8254 *pit = dev;
-    for (unsigned i = 0; i < 3; i++)
-        pit->channel[i] = (struct i8254_channel){.mode = 3, .access = 3, .gate = i != 2, .null_count = true};
+    for (unsigned i = 0; i < I8254_CHANNELS; i++)
+        pit->channel[i] = (struct i8254_channel){
+            .mode = I8254_SQUARE_WAVE, .access = I8254_LOW_HIGH, .gate = i != SPEAKER_CHANNEL, .null_count = true};
     pit->speaker = 0;
     pit->missed = 0;
     line_set(pit, false);
@@ -430,7 +451,7 @@ static void i8254_state(void *dev, struct state *s, const char *name)
     for (unsigned i = 0; i < I8254_CHANNELS; i++) {
         struct i8254_channel *c = &pit->channel[i];
         state_section(s, name, part[i], &channel_layout, c);
-        if (c->armed && (c->reload < 1 || c->reload > 0x10000))
+        if (c->armed && (c->reload < 1 || c->reload > BINARY_COUNTS))
             c->armed = false; /* only a damaged stream says so */
         if (!c->count)
             c->switching = false;

@@ -2,7 +2,7 @@
  * The 8254 programmable interval timer and the PC's port 0x61 around channel 2.
  *
  * Windows (ports):
- *   0x40, 4 bytes: i8254_ops
+ *   0x40, 4 bytes: i8254_ops         (a byte per channel; the control word)
  *   0x61, 1 byte:  i8254_speaker_ops (gate 2, speaker enable, refresh toggle, OUT 2)
  */
 #ifndef DEV_I8254_H
@@ -14,8 +14,40 @@
 #define I8254_HZ 1193182ull
 #define I8254_CHANNELS 3
 
+#define I8254_CONTROL 3 /* offset of the control word register; below it a channel's number is its offset */
+
+/* The control word. */
+#define I8254_SELECT(channel) ((u8)((channel) << 6))
+#define I8254_READ_BACK 0xc0 /* in place of a channel: latch what these say of the channels of these bits */
+#define I8254_NO_COUNT BIT(5)
+#define I8254_NO_STATUS BIT(4)
+#define I8254_OF(channel) BIT((channel) + 1)
+#define I8254_ACCESS(access) ((access) << 4) /* enum i8254_access */
+#define I8254_MODE(mode) ((mode) << 1)       /* enum i8254_mode */
+#define I8254_BCD BIT(0)
+
+/* A status byte ends like the control word. */
+#define I8254_STATUS_OUT BIT(7)
+#define I8254_STATUS_NULL_COUNT BIT(6)
+
+/* Port 0x61. */
+#define I8254_SPEAKER_GATE BIT(0)
+#define I8254_SPEAKER_REFRESH BIT(4)
+#define I8254_SPEAKER_OUT BIT(5)
+
+enum i8254_access { I8254_LATCH, I8254_LOW, I8254_HIGH, I8254_LOW_HIGH };
+
+enum i8254_mode {
+    I8254_TERMINAL_COUNT,  /* mode 0: interrupt on terminal count */
+    I8254_ONE_SHOT,        /* mode 1: hardware retriggerable one-shot */
+    I8254_RATE,            /* mode 2: rate generator */
+    I8254_SQUARE_WAVE,     /* mode 3 */
+    I8254_SOFTWARE_STROBE, /* mode 4: software triggered strobe */
+    I8254_HARDWARE_STROBE, /* mode 5: hardware triggered strobe */
+};
+
 struct i8254_channel {
-    u8 mode, access; /* access: 1 low, 2 high, 3 low then high */
+    u8 mode, access; /* enum i8254_mode, enum i8254_access */
     bool bcd, gate;
     bool armed;      /* a count was loaded (modes 1, 5: and triggered) since the control word */
     bool paused;     /* the gate stopped it: `held` counts */

@@ -1,26 +1,33 @@
 /*
- * 8259A pair. Called by the machine under its lock: vCPU threads for ports and INTA, any device for
- * input lines.
+ * 8259A pair. Called by the machine under its lock: vCPU threads for ports and INTA, any device for input lines.
  *
- * Edge-triggered requests are latched until acknowledged even if the line drops before, as emulated
- * controllers do and old drivers have come to rely on. The slave's output feeds line 2 of the
- * master as a level, so it never leaves a stale request behind. Source: Intel 8259A data sheet;
- * ELCR: PIIX and ICH data sheets.
+ * Edge-triggered requests are latched until acknowledged even if the line drops before, as emulated controllers do and
+ * old drivers have come to rely on. The slave's output feeds line 2 of the master as a level, so it never leaves a
+ * stale request behind. Source: Intel 8259A data sheet; ELCR: PIIX and ICH data sheets.
  */
 #include "dev/i8259.h"
 
+#define CHIP_LINES 8
 #define CASCADE 2
 #define SPURIOUS 7
+#define VECTOR_BASE 0xf8 /* bits of ICW2 that count */
+/* Lines that the ELCR can make level-triggered: not IRQ 0, 1, 2, 8 and 13. */
+#define ELCR_MASTER 0xf8
+#define ELCR_SLAVE 0xde
 
-/* Lines by falling priority start behind `lowest`. The position of the highest set bit of `mask`, 8
- * for none. */
+/* The line at a position of falling priority, which starts behind `lowest`. */
+static unsigned chip_line(const struct i8259_chip *c, unsigned position)
+{
+    return (c->lowest + 1 + position) % CHIP_LINES;
+}
+
+/* The position of the line with the highest priority in `mask`; CHIP_LINES for none. */
 static unsigned chip_priority(const struct i8259_chip *c, u8 mask)
 {
-    for (unsigned p = 0; p < 8; p++) {
-        if (mask >> ((c->lowest + 1 + p) & 7) & 1)
-            return p;
-    }
-    return 8;
+    unsigned p = 0;
+    while (p < CHIP_LINES && !(mask >> chip_line(c, p) & 1))
+        p++;
+    return p;
 }
 
 /* The line that the chip requests service for, or -1. */
@@ -32,9 +39,9 @@ static int chip_request(const struct i8259_chip *c)
     if (c->special_nested && c == &c->pic->chip[0])
         serviced &= (u8)~BIT(CASCADE);
     unsigned p = chip_priority(c, c->irr & (u8)~c->imr);
-    if (p == 8 || p >= chip_priority(c, serviced))
+    if (p == CHIP_LINES || p >= chip_priority(c, serviced))
         return -1;
-    return (int)((c->lowest + 1 + p) & 7);
+    return (int)chip_line(c, p);
 }
 
 static bool chip_is_level(const struct i8259_chip *c, unsigned line)
@@ -94,63 +101,60 @@ int i8259_ack(struct i8259 *pic)
 void i8259_set(void *opaque, unsigned line, bool level)
 {
     struct i8259 *pic = opaque;
-    chip_set(&pic->chip[line >> 3 & 1], line & 7, level);
+    chip_set(&pic->chip[line / CHIP_LINES % 2], line % CHIP_LINES, level);
     pic_update(pic);
 }
 
-/* ICW1: "The edge sense circuit is reset, the IMR is cleared, IR7 gets the lowest priority, ...".
- */
+/* ICW1: "The edge sense circuit is reset, the IMR is cleared, IR7 gets the lowest priority, ...". */
 static void chip_init(struct i8259_chip *c, u8 icw1)
 {
-    c->level_all = icw1 & BIT(3);
+    c->level_all = icw1 & I8259_ICW1_LTIM;
     c->irr = 0;
-    for (unsigned i = 0; i < 8; i++) {
+    for (unsigned i = 0; i < CHIP_LINES; i++) {
         if (chip_is_level(c, i))
             c->irr |= c->line & BIT(i);
     }
     c->isr = c->imr = 0;
-    c->lowest = 7;
+    c->lowest = CHIP_LINES - 1;
     c->special_mask = c->read_isr = c->poll = false;
     c->auto_eoi = c->rotate_auto_eoi = c->special_nested = false;
-    c->single = icw1 & BIT(1);
-    c->icw4_due = icw1 & BIT(0);
+    c->single = icw1 & I8259_ICW1_SINGLE;
+    c->icw4_due = icw1 & I8259_ICW1_IC4;
     c->init = 2;
+}
+
+static void chip_end(struct i8259_chip *c, unsigned line, bool rotate)
+{
+    c->isr &= (u8)~BIT(line);
+    if (rotate)
+        c->lowest = (u8)line;
 }
 
 static void chip_ocw2(struct i8259_chip *c, u8 value)
 {
-    unsigned line = value & 7;
-    switch (value >> 5) {
-    case 0:
-    case 4: c->rotate_auto_eoi = value >> 7; break;
-    case 1:
-    case 5: {
-        unsigned p = chip_priority(c, c->special_mask ? c->isr & (u8)~c->imr : c->isr);
-        if (p == 8)
-            break;
-        line = (c->lowest + 1 + p) & 7;
-        c->isr &= (u8)~BIT(line);
-        if (value >> 7)
-            c->lowest = (u8)line;
+    unsigned command = value & I8259_OCW2_COMMAND, line = value % CHIP_LINES, position;
+    switch (command) {
+    case I8259_ROTATE_AUTO_EOI_CLEAR: c->rotate_auto_eoi = false; break;
+    case I8259_ROTATE_AUTO_EOI_SET: c->rotate_auto_eoi = true; break;
+    case I8259_EOI:
+    case I8259_ROTATE_EOI:
+        position = chip_priority(c, c->special_mask ? c->isr & (u8)~c->imr : c->isr);
+        if (position < CHIP_LINES)
+            chip_end(c, chip_line(c, position), command == I8259_ROTATE_EOI);
         break;
-    }
-    case 3:
-    case 7:
-        c->isr &= (u8)~BIT(line);
-        if (value >> 7)
-            c->lowest = (u8)line;
-        break;
-    case 6: c->lowest = (u8)line; break;
+    case I8259_SPECIFIC_EOI:
+    case I8259_ROTATE_SPECIFIC_EOI: chip_end(c, line, command == I8259_ROTATE_SPECIFIC_EOI); break;
+    case I8259_SET_PRIORITY: c->lowest = (u8)line; break;
     }
 }
 
 static void chip_ocw3(struct i8259_chip *c, u8 value)
 {
-    c->poll = value & BIT(2);
-    if (value & BIT(1))
-        c->read_isr = value & BIT(0);
-    if (value & BIT(6))
-        c->special_mask = value & BIT(5);
+    c->poll = value & I8259_POLL;
+    if (value & I8259_READ_IRR)
+        c->read_isr = (value & I8259_READ_ISR) == I8259_READ_ISR;
+    if (value & I8259_SPECIAL_MASK_CLEAR)
+        c->special_mask = (value & I8259_SPECIAL_MASK_SET) == I8259_SPECIAL_MASK_SET;
 }
 
 static void chip_data_write(struct i8259_chip *c, u8 value)
@@ -158,13 +162,13 @@ static void chip_data_write(struct i8259_chip *c, u8 value)
     switch (c->init) {
     case 0: c->imr = value; break;
     case 2:
-        c->base = value & 0xf8;
+        c->base = value & VECTOR_BASE;
         c->init = c->single ? (c->icw4_due ? 4 : 0) : 3;
         break;
     case 3: c->init = c->icw4_due ? 4 : 0; break;
     case 4:
-        c->special_nested = value & BIT(4);
-        c->auto_eoi = value & BIT(1);
+        c->special_nested = value & I8259_ICW4_SPECIAL_NESTED;
+        c->auto_eoi = value & I8259_ICW4_AUTO_EOI;
         c->init = 0;
         break;
     }
@@ -180,9 +184,9 @@ static u64 pic_read(void *dev, u64 offset, unsigned size)
             return 0;
         chip_ack(c, (unsigned)line);
         pic_update(c->pic);
-        return 0x80u | (unsigned)line;
+        return I8259_POLL_REQUEST | (unsigned)line;
     }
-    if (offset == 1)
+    if (offset == I8259_DATA)
         return c->imr;
     return c->read_isr ? c->isr : c->irr;
 }
@@ -191,11 +195,11 @@ static void pic_write(void *dev, u64 offset, u64 value, unsigned size)
 {
     struct i8259_chip *c = dev;
     u8 v = (u8)value;
-    if (offset == 1)
+    if (offset == I8259_DATA)
         chip_data_write(c, v);
-    else if (v & BIT(4))
+    else if (v & I8259_ICW1)
         chip_init(c, v);
-    else if (v & BIT(3))
+    else if (v & I8259_OCW3)
         chip_ocw3(c, v);
     else
         chip_ocw2(c, v);
@@ -207,12 +211,11 @@ static u64 elcr_read(void *dev, u64 offset, unsigned size)
     return ((struct i8259_chip *)dev)->elcr;
 }
 
-/* IRQ 0, 1, 2, 8 and 13 are always edge-triggered. */
 static void elcr_write(void *dev, u64 offset, u64 value, unsigned size)
 {
     struct i8259_chip *c = dev;
-    c->elcr = (u8)value & (c == &c->pic->chip[0] ? 0xf8 : 0xde);
-    for (unsigned i = 0; i < 8; i++) {
+    c->elcr = (u8)value & (c == &c->pic->chip[0] ? ELCR_MASTER : ELCR_SLAVE);
+    for (unsigned i = 0; i < CHIP_LINES; i++) {
         if (c->elcr >> i & 1)
             chip_set(c, i, c->line >> i & 1);
     }
@@ -227,7 +230,7 @@ static void i8259_reset(void *dev)
     struct i8259 *pic = dev;
     for (unsigned i = 0; i < 2; i++) {
         struct i8259_chip *c = &pic->chip[i];
-        *c = (struct i8259_chip){.pic = pic, .line = c->line, .lowest = 7};
+        *c = (struct i8259_chip){.pic = pic, .line = c->line, .lowest = CHIP_LINES - 1};
     }
     pic_update(pic);
 }
@@ -266,7 +269,7 @@ static void i8259_state(void *dev, struct state *s, const char *name)
     for (unsigned i = 0; i < 2; i++) {
         struct i8259_chip *c = &pic->chip[i];
         state_section(s, name, part[i], &chip_layout, c);
-        c->lowest &= 7;
+        c->lowest %= CHIP_LINES;
     }
     if (!state_saving(s)) {
         pic->intr_level = chip_request(&pic->chip[0]) >= 0;

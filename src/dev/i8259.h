@@ -1,6 +1,5 @@
 /*
- * A pair of 8259A interrupt controllers, cascaded as in a PC/AT, with the ELCR edge/level
- * registers.
+ * A pair of 8259A interrupt controllers, cascaded as in a PC/AT, with the ELCR edge/level registers.
  *
  * Windows (ports):
  *   0x20, 2 bytes: i8259_ops,      dev = &pic->chip[0]
@@ -16,6 +15,38 @@
 
 #define I8259_LINES 16 /* of the pair */
 
+/* Registers of a chip: ICW1, OCW2 and OCW3 are told apart by bits; the others are at the second port. */
+#define I8259_COMMAND 0
+#define I8259_DATA 1 /* ICW2 to ICW4 when they are due, else OCW1: the mask */
+
+#define I8259_ICW1 BIT(4)
+#define I8259_ICW1_IC4 BIT(0) /* ICW4 follows */
+#define I8259_ICW1_SINGLE BIT(1)
+#define I8259_ICW1_LTIM BIT(3) /* all inputs are level-triggered */
+#define I8259_ICW4_8086 BIT(0)
+#define I8259_ICW4_AUTO_EOI BIT(1)
+#define I8259_ICW4_SPECIAL_NESTED BIT(4)
+
+/* OCW2, with the number of a line in the low bits of the specific ones. */
+enum {
+    I8259_ROTATE_AUTO_EOI_CLEAR = 0x00,
+    I8259_EOI = 0x20,
+    I8259_SPECIFIC_EOI = 0x60,
+    I8259_ROTATE_AUTO_EOI_SET = 0x80,
+    I8259_ROTATE_EOI = 0xa0,
+    I8259_SET_PRIORITY = 0xc0,
+    I8259_ROTATE_SPECIFIC_EOI = 0xe0,
+    I8259_OCW2_COMMAND = 0xe0,
+};
+
+#define I8259_OCW3 BIT(3)
+#define I8259_READ_IRR BIT(1)
+#define I8259_READ_ISR (BIT(1) | BIT(0))
+#define I8259_POLL BIT(2)
+#define I8259_POLL_REQUEST 0x80 /* what a poll reads: the line is in the low bits */
+#define I8259_SPECIAL_MASK_CLEAR BIT(6)
+#define I8259_SPECIAL_MASK_SET (BIT(6) | BIT(5))
+
 struct i8259;
 
 struct i8259_chip {
@@ -24,7 +55,7 @@ struct i8259_chip {
     u8 line;     /* input levels as last driven */
     u8 base;     /* ICW2: vector of line 0 */
     u8 elcr;     /* 1 = level-triggered */
-    u8 init;     /* next ICW expected, 0 = none */
+    u8 init;     /* number of the next ICW expected, 0 = none */
     u8 icw4_due; /* ICW1.IC4 */
     u8 lowest;   /* line with the lowest priority */
     bool single, auto_eoi, rotate_auto_eoi, special_mask, special_nested, poll, read_isr;
@@ -42,8 +73,7 @@ extern const struct device_ops i8259_device;
 
 /* `intr` follows the master's INTR output. */
 void i8259_init(struct i8259 *pic, const struct irq *intr);
-/* Input lines 0..15 (8..15 are the slave's). Has the type of struct irq.set; `opaque` is the struct
- * i8259. */
+/* Input lines 0..15 (8..15 are the slave's). Has the type of struct irq.set; `opaque` is the struct i8259. */
 void i8259_set(void *opaque, unsigned line, bool level);
 /* INTA cycle: the vector. Without a request the spurious vector (line 7), as the chip does. */
 int i8259_ack(struct i8259 *pic);

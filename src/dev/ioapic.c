@@ -1,32 +1,40 @@
 /*
- * I/O APIC. Called under the machine lock: vCPU threads for registers and EOI, devices for input
- * lines. Interrupt messages leave through a callback in the form of an MSI write, which can say all
- * that a redirection entry says.
+ * I/O APIC. Called under the machine lock: vCPU threads for registers and EOI, devices for input lines. Interrupt
+ * messages leave through a callback in the form of an MSI write, which can say all that a redirection entry says.
  *
- * Edges on a masked input are ignored; a level that is asserted when its entry is unmasked, or
- * ended by an EOI, is delivered. Switching an entry to edge-triggered clears its Remote IRR:
- * systems that have no EOI register rely on it. Source: Intel 82093AA data sheet; ICH9 data sheet
- * "APIC" for the EOI register.
+ * Edges on a masked input are ignored; a level that is asserted when its entry is unmasked, or ended by an EOI, is
+ * delivered. Switching an entry to edge-triggered clears its Remote IRR: systems that have no EOI register rely on it.
+ * Source: Intel 82093AA data sheet; ICH9 data sheet "APIC" for the EOI register.
  */
 #include "dev/ioapic.h"
 
-#define ENTRY_REMOTE_IRR BIT64(14)
-#define ENTRY_LEVEL BIT64(15)
-#define ENTRY_MASKED BIT64(16)
-#define ENTRY_WRITABLE 0xff0000000001afffull
+#define ENTRY_DELIVERY 0x7ffu /* vector and delivery mode: the same bits in the data of an MSI */
+#define ENTRY_WRITABLE                                                                                                 \
+    (0xffull << IOAPIC_DESTINATION_SHIFT | IOAPIC_MASKED | IOAPIC_LEVEL | IOAPIC_ACTIVE_LOW | IOAPIC_LOGICAL |         \
+     ENTRY_DELIVERY)
 #define VERSION (0x20u | (IOAPIC_PINS - 1) << 16)
+#define ID_SHIFT 24
+#define ID_MAX 15u
 
+/* Address and data of an MSI. */
 #define MSI_BASE 0xfee00000ull
+#define MSI_DESTINATION_SHIFT 12
+#define MSI_REDIRECTION_HINT BIT(3)
+#define MSI_LOGICAL BIT(2)
+#define MSI_ASSERT BIT(14)
+#define MSI_LEVEL BIT(15)
 
 static void pin_deliver(struct ioapic *io, unsigned pin)
 {
     u64 e = io->entry[pin];
-    if (e & ENTRY_LEVEL)
-        io->entry[pin] |= ENTRY_REMOTE_IRR;
-    u64 address = MSI_BASE | (e >> 56) << 12 | (e >> 11 & 1) << 2;
-    if ((e >> 8 & 7) == 1)
-        address |= BIT(3); /* lowest priority: redirection hint */
-    u32 data = (u32)(e & 0x7ff) | BIT(14) | (e & ENTRY_LEVEL ? BIT(15) : 0);
+    if (e & IOAPIC_LEVEL)
+        io->entry[pin] |= IOAPIC_REMOTE_IRR;
+    u64 address = MSI_BASE | (e >> IOAPIC_DESTINATION_SHIFT) << MSI_DESTINATION_SHIFT;
+    if (e & IOAPIC_LOGICAL)
+        address |= MSI_LOGICAL;
+    if ((e & IOAPIC_DELIVERY_MODE) == IOAPIC_LOWEST_PRIORITY)
+        address |= MSI_REDIRECTION_HINT;
+    u32 data = (u32)(e & ENTRY_DELIVERY) | MSI_ASSERT | (e & IOAPIC_LEVEL ? MSI_LEVEL : 0);
     io->msi(io->opaque, address, data);
 }
 
@@ -34,7 +42,7 @@ static void pin_deliver(struct ioapic *io, unsigned pin)
 static void pin_level(struct ioapic *io, unsigned pin)
 {
     u64 e = io->entry[pin];
-    if (io->line >> pin & 1 && e & ENTRY_LEVEL && !(e & (ENTRY_MASKED | ENTRY_REMOTE_IRR)))
+    if (io->line >> pin & 1 && e & IOAPIC_LEVEL && !(e & (IOAPIC_MASKED | IOAPIC_REMOTE_IRR)))
         pin_deliver(io, pin);
 }
 
@@ -46,9 +54,9 @@ void ioapic_set(void *opaque, unsigned line, bool level)
     u32 bit = BIT(line);
     bool rises = level && !(io->line & bit);
     io->line = level ? io->line | bit : io->line & ~bit;
-    if (io->entry[line] & ENTRY_LEVEL)
+    if (io->entry[line] & IOAPIC_LEVEL)
         pin_level(io, line);
-    else if (rises && !(io->entry[line] & ENTRY_MASKED))
+    else if (rises && !(io->entry[line] & IOAPIC_MASKED))
         pin_deliver(io, line);
 }
 
@@ -56,8 +64,8 @@ void ioapic_eoi(struct ioapic *io, u8 vector)
 {
     for (unsigned i = 0; i < IOAPIC_PINS; i++) {
         u64 e = io->entry[i];
-        if ((u8)e == vector && e & ENTRY_LEVEL && e & ENTRY_REMOTE_IRR) {
-            io->entry[i] &= ~ENTRY_REMOTE_IRR;
+        if ((u8)e == vector && e & IOAPIC_LEVEL && e & IOAPIC_REMOTE_IRR) {
+            io->entry[i] &= ~IOAPIC_REMOTE_IRR;
             pin_level(io, i);
         }
     }
@@ -68,38 +76,36 @@ static void entry_write(struct ioapic *io, unsigned pin, u64 value, u64 touched)
     u64 *e = &io->entry[pin];
     touched &= ENTRY_WRITABLE;
     *e = (*e & ~touched) | (value & touched);
-    if (!(*e & ENTRY_LEVEL))
-        *e &= ~ENTRY_REMOTE_IRR;
+    if (!(*e & IOAPIC_LEVEL))
+        *e &= ~IOAPIC_REMOTE_IRR;
     pin_level(io, pin);
 }
 
 static u32 register_read(const struct ioapic *io)
 {
-    unsigned i = io->select;
-    if (i == 0 || i == 2)
-        return (u32)io->id << 24;
-    if (i == 1)
+    unsigned half = io->select - IOAPIC_REDIRECTION;
+    if (io->select == IOAPIC_ID || io->select == IOAPIC_ARBITRATION)
+        return (u32)io->id << ID_SHIFT;
+    if (io->select == IOAPIC_VERSION)
         return VERSION;
-    if (i >= 0x10 && i < 0x10 + 2 * IOAPIC_PINS)
-        return (u32)(io->entry[(i - 0x10) / 2] >> (i & 1) * 32);
-    return 0;
+    return half < 2 * IOAPIC_PINS ? (u32)(io->entry[half / 2] >> half % 2 * 32) : 0;
 }
 
 static void register_write(struct ioapic *io, u32 value)
 {
-    unsigned i = io->select;
-    if (i == 0)
-        io->id = value >> 24 & 15;
-    else if (i >= 0x10 && i < 0x10 + 2 * IOAPIC_PINS)
-        entry_write(io, (i - 0x10) / 2, (u64)value << (i & 1) * 32, 0xffffffffull << (i & 1) * 32);
+    unsigned half = io->select - IOAPIC_REDIRECTION;
+    if (io->select == IOAPIC_ID)
+        io->id = value >> ID_SHIFT & ID_MAX;
+    else if (half < 2 * IOAPIC_PINS)
+        entry_write(io, half / 2, (u64)value << half % 2 * 32, 0xffffffffull << half % 2 * 32);
 }
 
 static u64 ioapic_read(void *dev, u64 offset, unsigned size)
 {
     const struct ioapic *io = dev;
     switch (offset) {
-    case 0x00: return io->select;
-    case 0x10: return register_read(io);
+    case IOAPIC_IOREGSEL: return io->select;
+    case IOAPIC_IOWIN: return register_read(io);
     default: return 0;
     }
 }
@@ -108,9 +114,9 @@ static void ioapic_write(void *dev, u64 offset, u64 value, unsigned size)
 {
     struct ioapic *io = dev;
     switch (offset) {
-    case 0x00: io->select = (u8)value; break;
-    case 0x10: register_write(io, (u32)value); break;
-    case 0x40: ioapic_eoi(io, (u8)value); break;
+    case IOAPIC_IOREGSEL: io->select = (u8)value; break;
+    case IOAPIC_IOWIN: register_write(io, (u32)value); break;
+    case IOAPIC_EOI: ioapic_eoi(io, (u8)value); break;
     }
 }
 
@@ -120,7 +126,7 @@ static void ioapic_reset(void *dev)
 {
     struct ioapic *io = dev;
     for (unsigned i = 0; i < IOAPIC_PINS; i++)
-        io->entry[i] = ENTRY_MASKED;
+        io->entry[i] = IOAPIC_MASKED;
     io->select = 0;
 }
 

@@ -11,13 +11,27 @@
 
 #define IOAPIC_PINS 24
 
+/* The registers in memory, and those that the first selects for the second. */
+#define IOAPIC_IOREGSEL 0x00
+#define IOAPIC_IOWIN 0x10
+#define IOAPIC_EOI 0x40
+enum { IOAPIC_ID = 0, IOAPIC_VERSION = 1, IOAPIC_ARBITRATION = 2, IOAPIC_REDIRECTION = 0x10 };
+/* Bits of an entry of the redirection table, which takes two registers, the low half first. The vector is below. */
+#define IOAPIC_DELIVERY_MODE (7u << 8)
+#define IOAPIC_LOWEST_PRIORITY (1u << 8)
+#define IOAPIC_LOGICAL BIT64(11)
+#define IOAPIC_ACTIVE_LOW BIT64(13)
+#define IOAPIC_REMOTE_IRR BIT64(14)
+#define IOAPIC_LEVEL BIT64(15)
+#define IOAPIC_MASKED BIT64(16)
+#define IOAPIC_DESTINATION_SHIFT 56
+
 struct ioapic {
     u64 entry[IOAPIC_PINS]; /* redirection table */
     u32 line;               /* input levels */
     u8 select, id;
-    /* Sends an interrupt message in MSI form: address 0xfeexxxxx with destination and modes, data
-     * with vector, delivery mode (ExtINT, NMI, INIT, SMI included), level and trigger. apic_msi()
-     * takes exactly this. */
+    /* Sends an interrupt message in MSI form: address 0xfeexxxxx with destination and modes, data with vector, delivery
+     * mode (ExtINT, NMI, INIT, SMI included), level and trigger. This is what accel_ops.msi takes. */
     void (*msi)(void *opaque, u64 address, u32 data);
     void *opaque;
 };

@@ -1,13 +1,10 @@
 /*
  * Reset control register and port 0x92. Called under the machine lock.
- * Source: ICH9 data sheet, "RST_CNT - Reset Control Register", "PORT92 - Fast A20 and Init
- * Register".
+ * Source: ICH9 data sheet, "RST_CNT - Reset Control Register", "PORT92 - Fast A20 and Init Register".
  */
 #include "dev/reset.h"
 
-#define CF9_RST_CPU BIT(2)
-#define PORT92_INIT BIT(0)
-#define PORT92_A20 BIT(1)
+#define CF9_KEPT (RESET_CONTROL_SYS_RST | RESET_CONTROL_RST_CPU | RESET_CONTROL_FULL_RST)
 
 static u64 cf9_read(void *dev, u64 offset, unsigned size)
 {
@@ -18,8 +15,8 @@ static u64 cf9_read(void *dev, u64 offset, unsigned size)
 static void cf9_write(void *dev, u64 offset, u64 value, unsigned size)
 {
     struct reset *r = dev;
-    bool rises = value & CF9_RST_CPU && !(r->cf9 & CF9_RST_CPU);
-    r->cf9 = value & 0x0e;
+    bool rises = value & RESET_CONTROL_RST_CPU && !(r->cf9 & RESET_CONTROL_RST_CPU);
+    r->cf9 = value & CF9_KEPT;
     if (rises)
         r->request(r->opaque);
 }
@@ -34,9 +31,9 @@ static void port92_write(void *dev, u64 offset, u64 value, unsigned size)
     struct reset *r = dev;
     u8 rises = (u8)value & (u8)~r->port92, changed = (u8)value ^ r->port92;
     r->port92 = (u8)value;
-    if (changed & PORT92_A20 && r->a20)
-        r->a20(r->opaque, value & PORT92_A20);
-    if (rises & PORT92_INIT)
+    if (changed & RESET_PORT92_A20 && r->a20)
+        r->a20(r->opaque, value & RESET_PORT92_A20);
+    if (rises & RESET_PORT92_INIT)
         r->request(r->opaque);
 }
 
@@ -48,7 +45,7 @@ static void reset_reset(void *dev)
 {
     struct reset *r = dev;
     r->cf9 = 0;
-    r->port92 = PORT92_A20;
+    r->port92 = RESET_PORT92_A20;
 }
 
 void reset_init(struct reset *r, void (*request)(void *opaque), void (*a20)(void *opaque, bool enabled), void *opaque)

@@ -11,12 +11,18 @@
 #include "bus/bus.h"
 #include "bus/device.h"
 
-#define RESET_CONTROL_HARD 6 /* a value that resets the machine when it is written to cf9 */
+/* The reset control register: a reset begins when its bit RESET_CONTROL_RST_CPU goes from 0 to 1. */
+#define RESET_CONTROL_SYS_RST BIT(1)
+#define RESET_CONTROL_RST_CPU BIT(2)
+#define RESET_CONTROL_FULL_RST BIT(3)
+#define RESET_CONTROL_HARD (RESET_CONTROL_SYS_RST | RESET_CONTROL_RST_CPU)
+
+#define RESET_PORT92_INIT BIT(0)
+#define RESET_PORT92_A20 BIT(1)
 
 struct reset {
     u8 cf9, port92;
-    /* The guest asked for a reset. Called under the machine lock: take note, stop the vCPUs, and
-     * reset later. */
+    /* The guest asked for a reset. Called under the machine lock: take note, stop the vCPUs, and reset later. */
     void (*request)(void *opaque);
     void (*a20)(void *opaque, bool enabled); /* may be NULL */
     void *opaque;

@@ -259,7 +259,7 @@ static void fadt_put(struct writer *w, u32 facs, u32 dsdt)
         .gpe0_len = ACPI_GPE0_LEN,
         .p_lvl2_lat = LATENCY_NONE,
         .p_lvl3_lat = LATENCY_NONE,
-        .century = MC146818_CENTURY,
+        .century = RTC_CENTURY,
         .boot_arch = BOOT_LEGACY_DEVICES | BOOT_8042 | BOOT_NO_VGA,
         .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
         .reset_reg = gas_io(PORT_RESET_CONTROL, 8, GAS_BYTES),

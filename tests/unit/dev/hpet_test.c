@@ -1,117 +1,187 @@
+/*
+ * The HPET: its counter, and each way in which a timer interrupts.
+ */
 #include "dev/hpet.h"
-#include "unit/fake_clock.h"
+#include "unit/fake_board.h"
 #include "unit/test.h"
 
-static struct hpet h;
-static struct fake_line gsi[24], legacy[2];
-static bool switched;
-static u64 msi_address;
-static u32 msi_data, msis;
+struct bench {
+    struct fake_clock clock;
+    struct fake_line gsi[24], legacy[2];
+    bool switched;
+    u64 msi_address;
+    u32 msi_data, msis;
+    struct hpet hpet;
+};
 
 static void legacy_switched(void *opaque, bool on)
 {
-    switched = on;
+    ((struct bench *)opaque)->switched = on;
 }
 static void msi(void *opaque, u64 address, u32 data)
 {
-    msi_address = address;
-    msi_data = data;
-    msis++;
+    struct bench *b = opaque;
+    b->msi_address = address;
+    b->msi_data = data;
+    b->msis++;
 }
-static u64 get(u64 at, unsigned size)
+
+static struct bench *bench_create(void)
 {
-    return hpet_ops.read(&h, at, size);
+    struct bench *b = fresh(sizeof(*b));
+    fake_clock_init(&b->clock);
+    hpet_init(&b->hpet, &b->clock.clock,
+              &(struct hpet_config){
+                  .gsi = {fake_line_set, b->gsi, 0},
+                  .legacy = {{fake_line_set, b->legacy, 0}, {fake_line_set, b->legacy, 1}},
+                  .msi = msi,
+                  .legacy_switched = legacy_switched,
+                  .opaque = b,
+              });
+    return b;
 }
-static void put(u64 at, u64 v, unsigned size)
+
+static void bench_destroy(struct bench *b)
 {
-    hpet_ops.write(&h, at, v, size);
+    hpet_device.destroy(&b->hpet);
+    CHECK(!b->clock.clock.timers);
+    free(b);
+}
+
+static u64 get(struct bench *b, u64 at, unsigned size)
+{
+    return hpet_ops.read(&b->hpet, at, size);
+}
+static void put(struct bench *b, u64 at, u64 value, unsigned size)
+{
+    hpet_ops.write(&b->hpet, at, value, size);
+}
+
+#define CONFIG(n) (HPET_TIMER(n) + HPET_TIMER_CONFIG)
+#define COMPARATOR(n) (HPET_TIMER(n) + HPET_TIMER_COMPARATOR)
+#define FSB(n) (HPET_TIMER(n) + HPET_TIMER_FSB)
+
+static void test_counter(void)
+{
+    TEST("capabilities and counter");
+    struct bench *b = bench_create();
+    CHECK_EQ(get(b, HPET_CAPABILITIES, 8), 0x009896808086a201ull);
+    CHECK_EQ(get(b, HPET_CAPABILITIES + 4, 4), 10000000);
+    clock_advance(&b->clock, 1000);
+    CHECK_EQ(get(b, HPET_COUNTER, 8), 0);
+    put(b, HPET_COUNTER, 0xfffffff0, 8);
+    put(b, HPET_CONFIG, HPET_ENABLE, 4);
+    clock_advance(&b->clock, 1000);
+    CHECK_EQ(get(b, HPET_COUNTER, 8), 0xfffffff0ull + 100);
+    CHECK_EQ(get(b, HPET_COUNTER + 4, 4), 1);
+    put(b, HPET_CONFIG, 0, 4);
+    clock_advance(&b->clock, 1000);
+    CHECK_EQ((u32)get(b, HPET_COUNTER, 4), 84);
+    bench_destroy(b);
+}
+
+static void test_legacy(void)
+{
+    TEST("one shot with legacy replacement");
+    struct bench *b = bench_create();
+    put(b, HPET_CONFIG, HPET_ENABLE | HPET_LEGACY, 4);
+    CHECK(b->switched);
+    put(b, CONFIG(0), HPET_TN_MODE32 | HPET_TN_ENABLE, 4);
+    put(b, COMPARATOR(0), 1000, 4);
+    clock_advance(&b->clock, 9990);
+    CHECK_EQ(b->legacy[0].rises, 0);
+    clock_advance(&b->clock, 10);
+    CHECK_EQ(b->legacy[0].rises, 1);
+    clock_advance(&b->clock, 100000);
+    CHECK_EQ(b->legacy[0].rises, 1);
+
+    TEST("periodic as Linux programs it");
+    put(b, CONFIG(1), HPET_TN_MODE32 | HPET_TN_VALUE_SET | HPET_TN_PERIODIC | HPET_TN_ENABLE, 4);
+    put(b, COMPARATOR(1), get(b, HPET_COUNTER, 4) + 500, 4);
+    put(b, COMPARATOR(1), 500, 4);
+    clock_advance(&b->clock, 50000);
+    CHECK_EQ(b->legacy[1].rises, 10);
+    put(b, CONFIG(1), 0, 4);
+    clock_advance(&b->clock, 50000);
+    CHECK_EQ(b->legacy[1].rises, 10);
+    put(b, HPET_CONFIG, HPET_ENABLE, 4);
+    CHECK(!b->switched);
+    bench_destroy(b);
+}
+
+/* Timer 2, which interrupts by input 21 while it is asserted, 10 ticks from now. */
+static struct bench *level_create(void)
+{
+    struct bench *b = bench_create();
+    put(b, HPET_CONFIG, HPET_ENABLE, 4);
+    put(b, CONFIG(2), HPET_TN_MODE32 | HPET_TN_ENABLE | HPET_TN_LEVEL | HPET_TN_ROUTE(21), 4);
+    put(b, COMPARATOR(2), get(b, HPET_COUNTER, 8) + 10, 8);
+    return b;
+}
+
+static void test_level(void)
+{
+    TEST("level-triggered I/O APIC route");
+    struct bench *b = level_create();
+    CHECK_EQ(get(b, CONFIG(2) + 4, 4), 0x00f00000);
+    clock_advance(&b->clock, 100);
+    CHECK(b->gsi[21].level);
+    CHECK_EQ(get(b, HPET_STATUS, 4), BIT(2));
+    put(b, HPET_STATUS, BIT(2), 4);
+    CHECK(!b->gsi[21].level);
+    bench_destroy(b);
+
+    TEST("the level is there again after loading");
+    b = level_create();
+    clock_advance(&b->clock, 100);
+    struct bench *other = bench_create();
+    CHECK_EQ(state_pass(&hpet_device, &b->hpet, &other->hpet), 0);
+    CHECK(other->gsi[21].level);
+    put(other, HPET_STATUS, BIT(2), 4);
+    CHECK(!other->gsi[21].level);
+    bench_destroy(other);
+    bench_destroy(b);
+}
+
+static void test_fsb(void)
+{
+    TEST("FSB delivery");
+    struct bench *b = bench_create();
+    put(b, HPET_CONFIG, HPET_ENABLE, 4);
+    put(b, FSB(2), 0xfee01000ull << 32 | 0x41, 8);
+    put(b, CONFIG(2), HPET_TN_FSB | HPET_TN_MODE32 | HPET_TN_ENABLE, 4);
+    put(b, COMPARATOR(2), (get(b, HPET_COUNTER, 8) + 10) & 0xffffffff, 8);
+    clock_advance(&b->clock, 100);
+    CHECK(b->msis == 1 && b->msi_address == 0xfee01000 && b->msi_data == 0x41);
+
+    TEST("a comparator in the past waits for the wrap");
+    put(b, COMPARATOR(2), (u32)get(b, HPET_COUNTER, 8) - 5, 4);
+    clock_advance(&b->clock, 1000000);
+    CHECK_EQ(b->msis, 1);
+    clock_advance(&b->clock, 43000000000ull);
+    CHECK_EQ(b->msis, 2);
+    bench_destroy(b);
+}
+
+static void test_state(void)
+{
+    TEST("saved and loaded; reset halts it");
+    struct bench *b = bench_create();
+    put(b, HPET_CONFIG, HPET_ENABLE, 4);
+    clock_advance(&b->clock, 1000000);
+    CHECK_EQ(state_pass(&hpet_device, &b->hpet, &b->hpet), 0);
+    CHECK_EQ(get(b, HPET_COUNTER, 8), 100000);
+    hpet_device.reset(&b->hpet);
+    CHECK_EQ(get(b, HPET_COUNTER, 8), 0);
+    bench_destroy(b);
 }
 
 int main(void)
 {
-    struct hpet_config config = {
-        .gsi = {fake_line_set, gsi, 0},
-        .legacy = {{fake_line_set, legacy, 0}, {fake_line_set, legacy, 1}},
-        .msi = msi,
-        .legacy_switched = legacy_switched,
-    };
-    hpet_init(&h, &fake_clock, &config);
-
-    TEST("capabilities and counter");
-    CHECK_EQ(get(0, 8), 0x009896808086a201ull);
-    CHECK_EQ(get(4, 4), 10000000);
-    clock_advance(1000);
-    CHECK_EQ(get(0xf0, 8), 0);
-    put(0xf0, 0xfffffff0, 8);
-    put(0x10, 1, 4);
-    clock_advance(1000);
-    CHECK_EQ(get(0xf0, 8), 0xfffffff0ull + 100);
-    CHECK_EQ(get(0xf4, 4), 1);
-    put(0x10, 0, 4);
-    clock_advance(1000);
-    CHECK_EQ((u32)get(0xf0, 4), 84);
-    put(0xf0, 0, 8);
-
-    TEST("one shot with legacy replacement");
-    put(0x10, 3, 4);
-    CHECK(switched);
-    put(0x100, 0x104, 4);
-    put(0x108, 1000, 4);
-    clock_advance(9990);
-    CHECK_EQ(legacy[0].rises, 0);
-    clock_advance(10);
-    CHECK_EQ(legacy[0].rises, 1);
-    clock_advance(100000);
-    CHECK_EQ(legacy[0].rises, 1);
-
-    TEST("periodic as Linux programs it");
-    put(0x120, 0x14c, 4);
-    put(0x128, get(0xf0, 4) + 500, 4);
-    put(0x128, 500, 4);
-    clock_advance(50000);
-    CHECK_EQ(legacy[1].rises, 10);
-    put(0x120, 0, 4);
-    clock_advance(50000);
-    CHECK_EQ(legacy[1].rises, 10);
-
-    TEST("level-triggered I/O APIC route");
-    put(0x10, 1, 4);
-    CHECK(!switched);
-    CHECK_EQ(get(0x144, 4), 0x00f00000);
-    put(0x140, 0x106 | 21 << 9, 4);
-    put(0x148, get(0xf0, 8) + 10, 8);
-    clock_advance(100);
-    CHECK(gsi[21].level);
-    CHECK_EQ(get(0x20, 4), 4);
-    put(0x20, 4, 4);
-    CHECK(!gsi[21].level);
-
-    TEST("FSB delivery");
-    put(0x150, 0xfee01000ull << 32 | 0x41, 8);
-    put(0x140, 0x4104, 4);
-    put(0x148, (get(0xf0, 8) + 10) & 0xffffffff, 8);
-    clock_advance(100);
-    CHECK(msis == 1 && msi_address == 0xfee01000 && msi_data == 0x41);
-
-    TEST("a comparator in the past waits for the wrap");
-    put(0x148, (u32)get(0xf0, 8) - 5, 4);
-    clock_advance(1000000);
-    CHECK_EQ(msis, 1);
-    clock_advance(43000000000ull);
-    CHECK_EQ(msis, 2);
-
-    TEST("saved and loaded");
-    struct state *s = state_save_begin();
-    hpet_device.state(&h, s, "hpet");
-    size_t size;
-    const void *bytes = state_bytes(s, &size);
-    u64 before = get(0xf0, 8);
-    hpet_device.reset(&h);
-    CHECK_EQ(get(0xf0, 8), 0);
-    struct state *l = state_load_begin(bytes, size);
-    hpet_device.state(&h, l, "hpet");
-    CHECK_EQ(get(0xf0, 8), before);
-    state_free(s);
-    state_free(l);
+    test_counter();
+    test_legacy();
+    test_level();
+    test_fsb();
+    test_state();
     return TEST_END();
 }

@@ -1,104 +1,161 @@
+/*
+ * The keyboard controller and its keyboard, as drivers talk to them.
+ */
 #include "dev/i8042.h"
-#include "unit/fake_clock.h"
+#include "unit/fake_board.h"
 #include "unit/test.h"
 
-static struct i8042 kbc;
-static struct fake_line line;
-static unsigned resets;
-static bool a20_on = true;
+struct bench {
+    struct fake_line line;
+    unsigned resets;
+    bool a20_on;
+    struct i8042 kbc;
+};
 
 static void reset(void *opaque)
 {
-    resets++;
+    ((struct bench *)opaque)->resets++;
 }
 static void a20(void *opaque, bool enabled)
 {
-    a20_on = enabled;
+    ((struct bench *)opaque)->a20_on = enabled;
 }
-static u8 status(void)
+
+static struct bench *bench_create(void)
 {
-    return (u8)i8042_command_ops.read(&kbc, 0, 1);
+    struct bench *b = fresh(sizeof(*b));
+    b->a20_on = true;
+    i8042_init(&b->kbc,
+               &(struct i8042_config){.irq = {fake_line_set, &b->line, 0}, .reset = reset, .a20 = a20, .opaque = b});
+    return b;
 }
-static u8 in(void)
+
+static u8 status(struct bench *b)
 {
-    return (u8)i8042_data_ops.read(&kbc, 0, 1);
+    return (u8)i8042_command_ops.read(&b->kbc, 0, 1);
 }
-static void cmd(u8 v)
+static u8 in(struct bench *b)
 {
-    i8042_command_ops.write(&kbc, 0, v, 1);
+    return (u8)i8042_data_ops.read(&b->kbc, 0, 1);
 }
-static void out(u8 v)
+static void command(struct bench *b, u8 value)
 {
-    i8042_data_ops.write(&kbc, 0, v, 1);
+    i8042_command_ops.write(&b->kbc, 0, value, 1);
+}
+static void out(struct bench *b, u8 value)
+{
+    i8042_data_ops.write(&b->kbc, 0, value, 1);
+}
+static void command_byte(struct bench *b, u8 value)
+{
+    command(b, I8042_WRITE_RAM);
+    out(b, value);
+}
+
+/* Scancodes of set 2. */
+enum { KEY_A = 0x1c, EXTENDED = 0xe0, RELEASE = 0xf0, KEY_UP = 0x75 };
+
+static void test_probe(void)
+{
+    TEST("controller probe as Linux does it");
+    struct bench *b = bench_create();
+    CHECK_EQ(status(b) & I8042_STATUS_OBF, 0);
+    command(b, I8042_READ_RAM);
+    CHECK_EQ(in(b), I8042_CB_TRANSLATE | I8042_CB_AUX_DISABLE | I8042_CB_SYSTEM | I8042_CB_IRQ);
+    command_byte(b, I8042_CB_TRANSLATE | I8042_CB_AUX_DISABLE | I8042_CB_KBD_DISABLE | I8042_CB_SYSTEM);
+    command(b, I8042_SELF_TEST);
+    CHECK_EQ(status(b) & (I8042_STATUS_OBF | I8042_STATUS_SYSTEM), I8042_STATUS_OBF | I8042_STATUS_SYSTEM);
+    CHECK_EQ(in(b), I8042_SELF_TEST_PASSED);
+    command(b, I8042_KBD_TEST);
+    CHECK_EQ(in(b), I8042_TEST_PASSED);
+    command(b, I8042_WRITE_AUX_BUFFER);
+    out(b, 0x5a);
+    CHECK_EQ(status(b) & (I8042_STATUS_AUX | I8042_STATUS_OBF), I8042_STATUS_OBF);
+    CHECK_EQ(in(b), 0x5a);
+    command(b, I8042_AUX_TEST);
+    CHECK_EQ(in(b), I8042_CLOCK_STUCK);
+    free(b);
+}
+
+static void test_keyboard(void)
+{
+    TEST("keyboard answers identify and reset");
+    struct bench *b = bench_create();
+    command_byte(b, I8042_CB_AUX_DISABLE | I8042_CB_SYSTEM | I8042_CB_IRQ); /* no translation */
+    out(b, I8042_KBD_IDENTIFY);
+    CHECK(in(b) == I8042_KBD_ACK && in(b) == 0xab && in(b) == 0x83);
+    CHECK_EQ(status(b) & I8042_STATUS_OBF, 0);
+    out(b, I8042_KBD_RESET);
+    CHECK(in(b) == I8042_KBD_ACK && in(b) == I8042_KBD_PASSED);
+    out(b, I8042_KBD_LEDS);
+    CHECK_EQ(in(b), I8042_KBD_ACK);
+    out(b, 0x05);
+    CHECK_EQ(in(b), I8042_KBD_ACK);
+    out(b, I8042_KBD_SCANCODE_SET);
+    in(b);
+    out(b, 0);
+    CHECK(in(b) == I8042_KBD_ACK && in(b) == 2);
+    out(b, 0x01);
+    CHECK_EQ(in(b), I8042_KBD_RESEND);
+    free(b);
+}
+
+static void test_scancodes(void)
+{
+    TEST("scancodes, translated, one edge per byte");
+    struct bench *b = bench_create();
+    CHECK(i8042_key(&b->kbc, (u8[]){KEY_A, RELEASE, KEY_A, EXTENDED, RELEASE, KEY_UP}, 6));
+    CHECK(b->line.level);
+    CHECK_EQ(in(b), 0x1e);
+    CHECK_EQ(in(b), 0x9e);
+    CHECK_EQ(in(b), 0xe0);
+    CHECK_EQ(in(b), 0xc8);
+    CHECK(!b->line.level);
+    CHECK_EQ(b->line.rises, 4);
+
+    TEST("a disabled keyboard keeps its bytes");
+    command(b, I8042_KBD_DISABLE);
+    CHECK(i8042_key(&b->kbc, (u8[]){KEY_A}, 1));
+    CHECK_EQ(status(b) & I8042_STATUS_OBF, 0);
+    command(b, I8042_KBD_ENABLE);
+    CHECK_EQ(in(b), 0x1e);
+    free(b);
+}
+
+static void test_outputs(void)
+{
+    TEST("A20 and reset");
+    struct bench *b = bench_create();
+    command(b, I8042_WRITE_OUTPUT_PORT);
+    out(b, I8042_OUT_RESET);
+    CHECK(!b->a20_on);
+    command(b, I8042_A20_ON);
+    CHECK(b->a20_on && b->resets == 0);
+    command(b, I8042_PULSE | (0xf & ~I8042_OUT_RESET));
+    CHECK_EQ(b->resets, 1);
+    free(b);
+}
+
+static void test_state(void)
+{
+    TEST("saved and loaded: what the keyboard sent is still there");
+    struct bench *b = bench_create(), *other = bench_create();
+    CHECK(i8042_key(&b->kbc, (u8[]){KEY_A, RELEASE, KEY_A}, 3));
+    CHECK_EQ(state_pass(&i8042_device, &b->kbc, &other->kbc), 0);
+    CHECK(other->line.level);
+    CHECK_EQ(in(other), 0x1e);
+    CHECK_EQ(in(other), 0x9e);
+    CHECK_EQ(status(other) & I8042_STATUS_OBF, 0);
+    free(b);
+    free(other);
 }
 
 int main(void)
 {
-    struct i8042_config config = {.irq = {fake_line_set, &line, 0}, .reset = reset, .a20 = a20};
-    i8042_init(&kbc, &config);
-
-    TEST("controller probe as Linux does it");
-    CHECK_EQ(status() & 1, 0);
-    cmd(0x20);
-    CHECK_EQ(in(), 0x65);
-    cmd(0x60);
-    out(0x74);
-    cmd(0xaa);
-    CHECK_EQ(status() & 5, 5);
-    CHECK_EQ(in(), 0x55);
-    cmd(0xab);
-    CHECK_EQ(in(), 0);
-    cmd(0xd3);
-    out(0x5a);
-    CHECK_EQ(status() & 0x21, 1); /* not from an auxiliary device */
-    CHECK_EQ(in(), 0x5a);
-    cmd(0xa9);
-    CHECK_EQ(in(), 1);
-
-    TEST("keyboard answers identify and reset");
-    cmd(0x60);
-    out(0x25); /* no translation */
-    out(0xf2);
-    CHECK(in() == 0xfa && in() == 0xab && in() == 0x83);
-    CHECK_EQ(status() & 1, 0);
-    out(0xff);
-    CHECK(in() == 0xfa && in() == 0xaa);
-    out(0xed);
-    CHECK_EQ(in(), 0xfa);
-    out(0x05);
-    CHECK_EQ(in(), 0xfa);
-    out(0xf0);
-    in();
-    out(0);
-    CHECK(in() == 0xfa && in() == 2);
-    out(0x01);
-    CHECK_EQ(in(), 0xfe);
-
-    TEST("scancodes, translated, one edge a byte");
-    cmd(0x60);
-    out(0x65);
-    line.rises = 0;
-    CHECK(i8042_key(&kbc, (u8[]){0x1c, 0xf0, 0x1c, 0xe0, 0xf0, 0x75}, 6));
-    CHECK(line.level);
-    CHECK_EQ(in(), 0x1e);
-    CHECK_EQ(in(), 0x9e);
-    CHECK_EQ(in(), 0xe0);
-    CHECK_EQ(in(), 0xc8);
-    CHECK(!line.level);
-    CHECK_EQ(line.rises, 4);
-    cmd(0xad);
-    CHECK(i8042_key(&kbc, (u8[]){0x1c}, 1));
-    CHECK_EQ(status() & 1, 0);
-    cmd(0xae);
-    CHECK_EQ(in(), 0x1e);
-
-    TEST("A20 and reset");
-    cmd(0xd1);
-    out(0x01);
-    CHECK(!a20_on);
-    cmd(0xdf);
-    CHECK(a20_on && resets == 0);
-    cmd(0xfe);
-    CHECK_EQ(resets, 1);
+    test_probe();
+    test_keyboard();
+    test_scancodes();
+    test_outputs();
+    test_state();
     return TEST_END();
 }

@@ -1,238 +1,338 @@
+/*
+ * The PIT: its modes, what can be read of a channel, port 0x61, and what a host that is late does to its ticks.
+ */
 #include "dev/i8254.h"
-#include "unit/fake_clock.h"
+#include "unit/fake_board.h"
 #include "unit/test.h"
 
-static struct i8254 pit;
-static struct fake_line line;
+struct bench {
+    struct fake_clock clock;
+    struct fake_line line;
+    struct i8254 pit;
+    u64 tick; /* time stands in the middle of this one */
+};
 
-static void out(unsigned port, u8 v)
+/* Time goes on to the middle of the n-th tick from now. */
+static u64 after(struct bench *b, u64 n)
 {
-    i8254_ops.write(&pit, port, v, 1);
+    b->tick += n;
+    return (b->tick * 2 + 1) * 500000000u / I8254_HZ;
 }
-static u8 in(unsigned port)
+
+static void ticks(struct bench *b, u64 n)
 {
-    return (u8)i8254_ops.read(&pit, port, 1);
+    clock_advance(&b->clock, after(b, n) - b->clock.now);
 }
-static u16 count(unsigned ch)
-{
-    out(3, (u8)(ch << 6));
-    u8 low = in(ch);
-    return (u16)(low | in(ch) << 8);
-}
-static void program(unsigned ch, unsigned mode, u16 n)
-{
-    out(3, (u8)(ch << 6 | 0x30 | mode << 1));
-    out(ch, (u8)n);
-    out(ch, (u8)(n >> 8));
-}
-static u8 status(unsigned ch)
-{
-    out(3, (u8)(0xe0 | 2 << ch));
-    return in(ch);
-}
-/* The middle of the n-th tick from now; tests start in the middle of a tick. */
-static u64 after(u64 n)
-{
-    static u64 tick;
-    if (!tick)
-        tick = fake_now * I8254_HZ / 1000000000u;
-    tick += n;
-    return (tick * 2 + 1) * 500000000u / I8254_HZ;
-}
-static void ticks(u64 n)
-{
-    clock_advance(after(n) - fake_now);
-}
+
 /* The same on a host that runs no timer before the end. */
-static void late(u64 n)
+static void late(struct bench *b, u64 n)
 {
-    fake_now = after(n);
-    clock_run(&fake_clock);
+    b->clock.now = after(b, n);
+    clock_run(&b->clock.clock);
 }
-static u8 speaker(void)
+
+static struct bench *bench_create(void)
 {
-    return (u8)i8254_speaker_ops.read(&pit, 0, 1);
+    struct bench *b = fresh(sizeof(*b));
+    fake_clock_init(&b->clock);
+    i8254_init(&b->pit, &b->clock.clock, &(struct irq){fake_line_set, &b->line, 0});
+    ticks(b, b->clock.now * I8254_HZ / 1000000000u + 1);
+    return b;
+}
+
+static void bench_destroy(struct bench *b)
+{
+    i8254_device.destroy(&b->pit);
+    CHECK(!b->clock.clock.timers);
+    free(b);
+}
+
+static void out(struct bench *b, unsigned offset, unsigned value)
+{
+    i8254_ops.write(&b->pit, offset, (u8)value, 1);
+}
+static u8 in(struct bench *b, unsigned offset)
+{
+    return (u8)i8254_ops.read(&b->pit, offset, 1);
+}
+
+/* Latches and reads the count of a channel that is programmed for two bytes. */
+static u16 count(struct bench *b, unsigned channel)
+{
+    out(b, I8254_CONTROL, I8254_SELECT(channel) | I8254_ACCESS(I8254_LATCH));
+    u8 low = in(b, channel);
+    return (u16)(low | in(b, channel) << 8);
+}
+
+static void count_write(struct bench *b, unsigned channel, u16 n)
+{
+    out(b, channel, (u8)n);
+    out(b, channel, n >> 8);
+}
+
+static void program(struct bench *b, unsigned channel, enum i8254_mode mode, u16 n)
+{
+    out(b, I8254_CONTROL, I8254_SELECT(channel) | I8254_ACCESS(I8254_LOW_HIGH) | I8254_MODE(mode));
+    count_write(b, channel, n);
+}
+
+static u8 status(struct bench *b, unsigned channel)
+{
+    out(b, I8254_CONTROL, I8254_READ_BACK | I8254_NO_COUNT | I8254_OF(channel));
+    return in(b, channel);
+}
+
+static u8 speaker(struct bench *b)
+{
+    return (u8)i8254_speaker_ops.read(&b->pit, 0, 1);
+}
+static void speaker_write(struct bench *b, u8 value)
+{
+    i8254_speaker_ops.write(&b->pit, 0, value, 1);
+}
+
+static void test_terminal_count(void)
+{
+    TEST("mode 0 counts down and raises OUT once");
+    struct bench *b = bench_create();
+    program(b, 0, I8254_TERMINAL_COUNT, 1000);
+    CHECK(!b->line.level);
+    ticks(b, 1);
+    CHECK_EQ(count(b, 0), 1000);
+    ticks(b, 400);
+    CHECK_EQ(count(b, 0), 600);
+    CHECK_EQ(status(b, 0), I8254_ACCESS(I8254_LOW_HIGH));
+    ticks(b, 599);
+    CHECK(!b->line.level);
+    ticks(b, 1);
+    CHECK(b->line.level);
+    CHECK_EQ(status(b, 0), I8254_STATUS_OUT | I8254_ACCESS(I8254_LOW_HIGH));
+    ticks(b, 5);
+    CHECK_EQ(count(b, 0), 0xfffb);
+    CHECK_EQ(b->line.rises, 1);
+    bench_destroy(b);
+}
+
+static void test_rate(void)
+{
+    TEST("mode 2 interrupts each period; a new count waits for the end of the period");
+    struct bench *b = bench_create();
+    program(b, 0, I8254_RATE, 100);
+    ticks(b, 1);
+    b->line.rises = 0;
+    CHECK_EQ(count(b, 0), 100);
+    ticks(b, 99);
+    CHECK_EQ(count(b, 0), 1);
+    CHECK_EQ(status(b, 0) & I8254_STATUS_OUT, 0);
+    CHECK_EQ(b->line.rises, 0);
+    ticks(b, 1);
+    CHECK_EQ(count(b, 0), 100);
+    CHECK_EQ(b->line.rises, 1);
+    ticks(b, 1000);
+    CHECK_EQ(b->line.rises, 11);
+    count_write(b, 0, 50);
+    CHECK_EQ(status(b, 0) & I8254_STATUS_NULL_COUNT, I8254_STATUS_NULL_COUNT);
+    ticks(b, 10);
+    CHECK_EQ(count(b, 0), 90);
+    ticks(b, 90);
+    CHECK_EQ(b->line.rises, 12);
+    CHECK_EQ(count(b, 0), 50);
+    CHECK_EQ(status(b, 0) & I8254_STATUS_NULL_COUNT, 0);
+    ticks(b, 100);
+    CHECK_EQ(b->line.rises, 14);
+    bench_destroy(b);
+}
+
+/* A channel 0 that interrupts every 1000 ticks; its first period has just begun. */
+static struct bench *rate_create(void)
+{
+    struct bench *b = bench_create();
+    program(b, 0, I8254_RATE, 1000);
+    ticks(b, 1001);
+    b->line.rises = 0;
+    return b;
+}
+
+static void test_missed(void)
+{
+    TEST("mode 2 makes up for periods that a busy host missed, a quarter of a period apart");
+    struct bench *b = rate_create();
+    late(b, 5500); /* five periods */
+    CHECK_EQ(b->line.rises, 1);
+    ticks(b, 249);
+    CHECK_EQ(b->line.rises, 1);
+    ticks(b, 2);
+    CHECK_EQ(b->line.rises, 2);
+    ticks(b, 5000 - 251);
+    CHECK_EQ(b->line.rises, 10);
+    bench_destroy(b);
+
+    TEST("no more than 50 of them");
+    b = rate_create();
+    ticks(b, 500);
+    late(b, 1000000);
+    ticks(b, 100000);
+    CHECK_EQ(b->line.rises, 1 + 50 + 100);
+    bench_destroy(b);
+
+    TEST("programming the channel anew forgets them");
+    b = rate_create();
+    late(b, 5000);
+    program(b, 0, I8254_RATE, 1000);
+    b->line.rises = 0;
+    ticks(b, 1000);
+    CHECK_EQ(b->line.rises, 0);
+    ticks(b, 1);
+    CHECK_EQ(b->line.rises, 1);
+    ticks(b, 5000);
+    CHECK_EQ(b->line.rises, 6);
+    bench_destroy(b);
+
+    TEST("they are not forgotten by saving and loading");
+    b = rate_create();
+    late(b, 5500);
+    CHECK_EQ(state_pass(&i8254_device, &b->pit, &b->pit), 0);
+    b->line.rises = 1;
+    ticks(b, 5000);
+    CHECK_EQ(b->line.rises, 10);
+    bench_destroy(b);
+}
+
+static void test_square_wave(void)
+{
+    TEST("mode 3 is a square wave");
+    struct bench *b = bench_create();
+    program(b, 0, I8254_SQUARE_WAVE, 7);
+    ticks(b, 1);
+    b->line.rises = 0;
+    unsigned high = 0;
+    for (unsigned i = 0; i < 70; i++) {
+        CHECK_EQ(b->line.level, (status(b, 0) & I8254_STATUS_OUT) != 0);
+        high += b->line.level;
+        ticks(b, 1);
+    }
+    CHECK_EQ(high, 40);
+    CHECK_EQ(b->line.rises, 10);
+    program(b, 0, I8254_SQUARE_WAVE, 0);
+    ticks(b, 1);
+    CHECK_EQ(count(b, 0), 0);
+    ticks(b, 0x4000);
+    CHECK_EQ(count(b, 0), 0x8000);
+    bench_destroy(b);
+}
+
+static void test_strobe(void)
+{
+    TEST("mode 4 strobes once");
+    struct bench *b = bench_create();
+    program(b, 0, I8254_SOFTWARE_STROBE, 20);
+    b->line.rises = 0;
+    ticks(b, 21);
+    CHECK_EQ(status(b, 0) & I8254_STATUS_OUT, 0);
+    ticks(b, 1);
+    CHECK_EQ(status(b, 0) & I8254_STATUS_OUT, I8254_STATUS_OUT);
+    CHECK_EQ(b->line.rises, 1);
+    ticks(b, 200000);
+    CHECK_EQ(b->line.rises, 1);
+    bench_destroy(b);
+}
+
+static void test_speaker(void)
+{
+    static const u8 watched = I8254_SPEAKER_GATE | I8254_SPEAKER_OUT;
+    TEST("channel 2 through port 0x61");
+    struct bench *b = bench_create();
+    speaker_write(b, 0);
+    program(b, 2, I8254_TERMINAL_COUNT, 500);
+    ticks(b, 100);
+    CHECK_EQ(speaker(b) & watched, 0);
+    CHECK_EQ(count(b, 2), 500);
+    speaker_write(b, I8254_SPEAKER_GATE);
+    ticks(b, 499);
+    CHECK_EQ(speaker(b) & watched, I8254_SPEAKER_GATE);
+    ticks(b, 1);
+    CHECK_EQ(speaker(b) & watched, watched);
+    u8 first = speaker(b);
+    clock_advance(&b->clock, 15085);
+    CHECK_EQ((first ^ speaker(b)) & I8254_SPEAKER_REFRESH, I8254_SPEAKER_REFRESH);
+    bench_destroy(b);
+
+    TEST("modes 1 and 5 are triggered by the gate");
+    b = bench_create();
+    program(b, 2, I8254_ONE_SHOT, 10);
+    ticks(b, 50);
+    CHECK_EQ(speaker(b) & I8254_SPEAKER_OUT, I8254_SPEAKER_OUT);
+    speaker_write(b, I8254_SPEAKER_GATE);
+    ticks(b, 10);
+    CHECK_EQ(speaker(b) & I8254_SPEAKER_OUT, 0);
+    ticks(b, 1);
+    CHECK_EQ(speaker(b) & I8254_SPEAKER_OUT, I8254_SPEAKER_OUT);
+    speaker_write(b, 0);
+    program(b, 2, I8254_HARDWARE_STROBE, 10);
+    speaker_write(b, I8254_SPEAKER_GATE);
+    ticks(b, 11);
+    CHECK_EQ(speaker(b) & I8254_SPEAKER_OUT, 0);
+    ticks(b, 1);
+    CHECK_EQ(speaker(b) & I8254_SPEAKER_OUT, I8254_SPEAKER_OUT);
+    bench_destroy(b);
+}
+
+static void test_reading(void)
+{
+    TEST("BCD, single bytes, read-back of count and status");
+    struct bench *b = bench_create();
+    speaker_write(b, I8254_SPEAKER_GATE);
+    out(b, I8254_CONTROL, I8254_SELECT(2) | I8254_ACCESS(I8254_LOW_HIGH) | I8254_BCD);
+    count_write(b, 2, 0x1000);
+    ticks(b, 2);
+    CHECK_EQ(count(b, 2), 0x0999);
+    out(b, I8254_CONTROL, I8254_SELECT(2) | I8254_ACCESS(I8254_LOW) | I8254_MODE(I8254_RATE));
+    out(b, 2, 200);
+    ticks(b, 3);
+    CHECK_EQ(in(b, 2), 198);
+    program(b, 0, I8254_RATE, 0x1234);
+    ticks(b, 1);
+    out(b, I8254_CONTROL, I8254_READ_BACK | I8254_OF(0));
+    ticks(b, 5);
+    CHECK_EQ(in(b, 0), I8254_STATUS_OUT | I8254_ACCESS(I8254_LOW_HIGH) | I8254_MODE(I8254_RATE));
+    CHECK_EQ(in(b, 0), 0x34);
+    CHECK_EQ(in(b, 0), 0x12);
+    CHECK_EQ(in(b, 0), 0x2f);
+    bench_destroy(b);
+}
+
+static void test_others(void)
+{
+    TEST("saved and loaded");
+    struct bench *b = bench_create();
+    program(b, 0, I8254_RATE, 0x1234);
+    ticks(b, 6);
+    u16 before = count(b, 0);
+    CHECK_EQ(before, 0x122f);
+    CHECK_EQ(state_pass(&i8254_device, &b->pit, &b->pit), 0);
+    CHECK_EQ(count(b, 0), before);
+    CHECK(b->line.level);
+
+    TEST("the HPET takes its line");
+    i8254_irq_disable(&b->pit, true);
+    b->line.rises = 0;
+    ticks(b, 0x5000);
+    CHECK_EQ(b->line.rises, 0);
+    i8254_irq_disable(&b->pit, false);
+    ticks(b, 0x2000);
+    CHECK(b->line.rises >= 1);
+    bench_destroy(b);
 }
 
 int main(void)
 {
-    static const struct irq irq = {fake_line_set, &line, 0};
-    i8254_init(&pit, &fake_clock, &irq);
-    ticks(1);
-
-    TEST("mode 0 counts down and raises OUT once");
-    program(0, 0, 1000);
-    CHECK(!line.level);
-    ticks(1);
-    CHECK_EQ(count(0), 1000);
-    ticks(400);
-    CHECK_EQ(count(0), 600);
-    CHECK_EQ(status(0), 0x30);
-    ticks(599);
-    CHECK(!line.level);
-    ticks(1);
-    CHECK(line.level);
-    CHECK_EQ(status(0), 0xb0);
-    ticks(5);
-    CHECK_EQ(count(0), 0xfffb);
-    CHECK_EQ(line.rises, 1);
-
-    TEST("mode 2 interrupts each period; a new count waits for the end of the period");
-    line.rises = 0;
-    program(0, 2, 100);
-    ticks(1);
-    CHECK_EQ(count(0), 100);
-    ticks(99);
-    CHECK_EQ(count(0), 1);
-    CHECK_EQ(status(0) & 0x80, 0);
-    CHECK_EQ(line.rises, 0);
-    ticks(1);
-    CHECK_EQ(count(0), 100);
-    CHECK_EQ(line.rises, 1);
-    ticks(1000);
-    CHECK_EQ(line.rises, 11);
-    out(0, 50);
-    out(0, 0);
-    CHECK_EQ(status(0) & 0x40, 0x40);
-    ticks(10);
-    CHECK_EQ(count(0), 90);
-    ticks(90);
-    CHECK_EQ(line.rises, 12);
-    CHECK_EQ(count(0), 50);
-    CHECK_EQ(status(0) & 0x40, 0);
-    ticks(100);
-    CHECK_EQ(line.rises, 14);
-
-    TEST("mode 2 makes up for periods that a busy host missed, a quarter of a period apart");
-    program(0, 2, 1000);
-    ticks(1001);
-    line.rises = 0;
-    late(5500); /* five periods */
-    CHECK_EQ(line.rises, 1);
-    ticks(249);
-    CHECK_EQ(line.rises, 1);
-    ticks(2);
-    CHECK_EQ(line.rises, 2);
-    ticks(5000 - 251);
-    CHECK_EQ(line.rises, 10);
-
-    TEST("no more than 50 of them");
-    line.rises = 0;
-    late(1000000);
-    ticks(100000);
-    CHECK_EQ(line.rises, 1 + 50 + 100);
-
-    TEST("programming the channel anew forgets them");
-    late(5000);
-    program(0, 2, 1000);
-    line.rises = 0;
-    ticks(1000);
-    CHECK_EQ(line.rises, 0);
-    ticks(1);
-    CHECK_EQ(line.rises, 1);
-    ticks(5000);
-    CHECK_EQ(line.rises, 6);
-
-    TEST("mode 3 is a square wave");
-    line.rises = 0;
-    program(0, 3, 7);
-    ticks(1);
-    unsigned high = 0;
-    for (unsigned i = 0; i < 70; i++) {
-        CHECK_EQ(line.level, status(0) >> 7);
-        high += line.level;
-        ticks(1);
-    }
-    CHECK_EQ(high, 40);
-    CHECK_EQ(line.rises, 10);
-    program(0, 3, 0);
-    ticks(1);
-    CHECK_EQ(count(0), 0);
-    ticks(0x4000);
-    CHECK_EQ(count(0), 0x8000);
-
-    TEST("mode 4 strobes once");
-    line.rises = 0;
-    program(0, 4, 20);
-    ticks(21);
-    CHECK_EQ(status(0) & 0x80, 0);
-    ticks(1);
-    CHECK_EQ(status(0) & 0x80, 0x80);
-    CHECK_EQ(line.rises, 1);
-    ticks(200000);
-    CHECK_EQ(line.rises, 1);
-
-    TEST("channel 2 through port 0x61");
-    i8254_speaker_ops.write(&pit, 0, 0, 1);
-    program(2, 0, 500);
-    ticks(100);
-    CHECK_EQ(speaker() & 0x21, 0);
-    CHECK_EQ(count(2), 500);
-    i8254_speaker_ops.write(&pit, 0, 1, 1);
-    ticks(499);
-    CHECK_EQ(speaker() & 0x21, 1);
-    ticks(1);
-    CHECK_EQ(speaker() & 0x21, 0x21);
-    u8 first = speaker();
-    clock_advance(15085);
-    CHECK_EQ((first ^ speaker()) & 0x10, 0x10);
-    ticks(30);
-
-    TEST("modes 1 and 5 are triggered by the gate");
-    i8254_speaker_ops.write(&pit, 0, 0, 1);
-    program(2, 1, 10);
-    ticks(50);
-    CHECK_EQ(speaker() & 0x20, 0x20);
-    i8254_speaker_ops.write(&pit, 0, 1, 1);
-    ticks(10);
-    CHECK_EQ(speaker() & 0x20, 0);
-    ticks(1);
-    CHECK_EQ(speaker() & 0x20, 0x20);
-    i8254_speaker_ops.write(&pit, 0, 0, 1);
-    program(2, 5, 10);
-    i8254_speaker_ops.write(&pit, 0, 1, 1);
-    ticks(11);
-    CHECK_EQ(speaker() & 0x20, 0);
-    ticks(1);
-    CHECK_EQ(speaker() & 0x20, 0x20);
-
-    TEST("BCD, single bytes, read-back of count and status");
-    out(3, 0x31 | 0x80);
-    out(2, 0x00);
-    out(2, 0x10); /* 1000 */
-    ticks(2);
-    CHECK_EQ(count(2), 0x0999);
-    out(3, 0x94); /* channel 2, low byte, mode 2 */
-    out(2, 200);
-    ticks(3);
-    CHECK_EQ(in(2), 198);
-    program(0, 2, 0x1234);
-    ticks(1);
-    out(3, 0xc2);
-    ticks(5);
-    CHECK_EQ(in(0), 0xb4);
-    CHECK_EQ(in(0), 0x34);
-    CHECK_EQ(in(0), 0x12);
-    CHECK_EQ(in(0), 0x2f);
-
-    TEST("saved and loaded; legacy replacement");
-    struct state *s = state_save_begin();
-    i8254_device.state(&pit, s, "i8254");
-    size_t size;
-    const void *bytes = state_bytes(s, &size);
-    struct state *l = state_load_begin(bytes, size);
-    u16 before = count(0);
-    i8254_device.reset(&pit);
-    i8254_device.state(&pit, l, "i8254");
-    CHECK_EQ(count(0), before);
-    state_free(s);
-    state_free(l);
-    line.rises = 0;
-    i8254_irq_disable(&pit, true);
-    ticks(0x5000);
-    CHECK_EQ(line.rises, 0);
-    i8254_irq_disable(&pit, false);
-    ticks(0x2000);
-    CHECK(line.rises >= 1);
+    test_terminal_count();
+    test_rate();
+    test_missed();
+    test_square_wave();
+    test_strobe();
+    test_speaker();
+    test_reading();
+    test_others();
     return TEST_END();
 }

@@ -1,80 +1,146 @@
+/*
+ * The I/O APIC: which messages leave it for edges and levels.
+ */
 #include "dev/ioapic.h"
+#include "unit/fake_board.h"
 #include "unit/test.h"
 
-static struct ioapic io;
-static unsigned sent;
-static u64 address;
-static u32 data;
+struct bench {
+    struct ioapic io;
+    unsigned sent;
+    u64 address; /* of the last message */
+    u32 data;
+};
 
-static void msi(void *opaque, u64 a, u32 d)
+static void msi(void *opaque, u64 address, u32 data)
 {
-    sent++;
-    address = a;
-    data = d;
+    struct bench *b = opaque;
+    b->sent++;
+    b->address = address;
+    b->data = data;
 }
-static u32 get(u8 i)
+
+static struct bench *bench_create(void)
 {
-    ioapic_ops.write(&io, 0, i, 4);
-    return (u32)ioapic_ops.read(&io, 0x10, 4);
+    struct bench *b = fresh(sizeof(*b));
+    ioapic_init(&b->io, 3, msi, b);
+    return b;
 }
-static void put(u8 i, u32 v)
+
+static u32 get(struct bench *b, u8 reg)
 {
-    ioapic_ops.write(&io, 0, i, 4);
-    ioapic_ops.write(&io, 0x10, v, 4);
+    ioapic_ops.write(&b->io, IOAPIC_IOREGSEL, reg, 4);
+    return (u32)ioapic_ops.read(&b->io, IOAPIC_IOWIN, 4);
+}
+static void put(struct bench *b, u8 reg, u64 value)
+{
+    ioapic_ops.write(&b->io, IOAPIC_IOREGSEL, reg, 4);
+    ioapic_ops.write(&b->io, IOAPIC_IOWIN, (u32)value, 4);
+}
+/* The registers of a pin's entry. */
+static u8 low(unsigned pin)
+{
+    return (u8)(IOAPIC_REDIRECTION + 2 * pin);
+}
+static u8 high(unsigned pin)
+{
+    return (u8)(low(pin) + 1);
+}
+
+#define MSI_ADDRESS 0xfee00000u
+#define MSI_HINT_LOGICAL 0xcu
+#define MSI_ASSERT 0x4000u
+#define MSI_LEVEL 0x8000u
+
+static void test_identification(void)
+{
+    TEST("identification");
+    struct bench *b = bench_create();
+    CHECK_EQ(get(b, IOAPIC_ID), 3u << 24);
+    CHECK_EQ(get(b, IOAPIC_VERSION), 0x00170020);
+    CHECK_EQ(get(b, low(0)), IOAPIC_MASKED);
+    CHECK_EQ(get(b, high(IOAPIC_PINS - 1)), 0);
+    free(b);
+}
+
+static void test_edge(void)
+{
+    TEST("edges: delivered once, ignored when masked");
+    struct bench *b = bench_create();
+    ioapic_set(&b->io, 4, true);
+    ioapic_set(&b->io, 4, false);
+    put(b, high(4), 0x0f000000);
+    put(b, low(4), IOAPIC_LOGICAL | 0x31);
+    CHECK_EQ(b->sent, 0);
+    ioapic_set(&b->io, 4, true);
+    ioapic_set(&b->io, 4, true);
+    CHECK_EQ(b->sent, 1);
+    CHECK_EQ(b->address, MSI_ADDRESS | 0x0f004);
+    CHECK_EQ(b->data, MSI_ASSERT | 0x31);
+    ioapic_set(&b->io, 4, false);
+    CHECK_EQ(get(b, low(4)), IOAPIC_LOGICAL | 0x31);
+    ioapic_set(&b->io, 99, true);
+    CHECK_EQ(b->sent, 1);
+    free(b);
+}
+
+static void test_level(void)
+{
+    static const u64 entry = IOAPIC_LEVEL | IOAPIC_ACTIVE_LOW | IOAPIC_LOGICAL | IOAPIC_LOWEST_PRIORITY | 0x55;
+    TEST("level: remote IRR, EOI, redelivery");
+    struct bench *b = bench_create();
+    put(b, low(8), entry);
+    ioapic_set(&b->io, 8, true);
+    CHECK_EQ(b->sent, 1);
+    CHECK_EQ(b->data, MSI_LEVEL | MSI_ASSERT | IOAPIC_LOWEST_PRIORITY | 0x55);
+    CHECK_EQ(b->address & MSI_HINT_LOGICAL, MSI_HINT_LOGICAL);
+    CHECK_EQ(get(b, low(8)), entry | IOAPIC_REMOTE_IRR);
+    ioapic_set(&b->io, 8, false);
+    ioapic_set(&b->io, 8, true);
+    CHECK_EQ(b->sent, 1);
+    ioapic_eoi(&b->io, 0x54);
+    CHECK_EQ(b->sent, 1);
+    ioapic_eoi(&b->io, 0x55);
+    CHECK_EQ(b->sent, 2);
+    ioapic_set(&b->io, 8, false);
+    ioapic_ops.write(&b->io, IOAPIC_EOI, 0x55, 4);
+    CHECK_EQ(b->sent, 2);
+    CHECK_EQ(get(b, low(8)), entry);
+    free(b);
+
+    TEST("level pending while masked; switched to edge");
+    b = bench_create();
+    put(b, low(8), IOAPIC_MASKED | IOAPIC_LEVEL | 0x55);
+    ioapic_set(&b->io, 8, true);
+    CHECK_EQ(b->sent, 0);
+    put(b, low(8), IOAPIC_LEVEL | 0x55);
+    CHECK_EQ(b->sent, 1);
+    CHECK_EQ(get(b, low(8)), IOAPIC_REMOTE_IRR | IOAPIC_LEVEL | 0x55);
+    put(b, low(8), 0x55);
+    CHECK_EQ(get(b, low(8)), 0x55);
+    free(b);
+}
+
+static void test_state(void)
+{
+    TEST("saved and loaded: a level that waits for its EOI still does");
+    struct bench *b = bench_create(), *other = bench_create();
+    put(b, low(8), IOAPIC_LEVEL | 0x55);
+    ioapic_set(&b->io, 8, true);
+    CHECK_EQ(state_pass(&ioapic_device, &b->io, &other->io), 0);
+    CHECK_EQ(other->sent, 0);
+    CHECK_EQ(get(other, low(8)), IOAPIC_REMOTE_IRR | IOAPIC_LEVEL | 0x55);
+    ioapic_eoi(&other->io, 0x55);
+    CHECK_EQ(other->sent, 1);
+    free(b);
+    free(other);
 }
 
 int main(void)
 {
-    ioapic_init(&io, 3, msi, NULL);
-    TEST("identification");
-    CHECK_EQ(get(0), 3u << 24);
-    CHECK_EQ(get(1), 0x00170020);
-    CHECK_EQ(get(0x10), 0x10000);
-    CHECK_EQ(get(0x3f), 0);
-
-    TEST("edges: delivered once, ignored when masked");
-    ioapic_set(&io, 4, true);
-    ioapic_set(&io, 4, false);
-    put(0x19, 0x0f000000);
-    put(0x18, 0x0831); /* vector 0x31, logical */
-    CHECK_EQ(sent, 0);
-    ioapic_set(&io, 4, true);
-    ioapic_set(&io, 4, true);
-    CHECK_EQ(sent, 1);
-    CHECK_EQ(address, 0xfee0f004);
-    CHECK_EQ(data, 0x4031);
-    ioapic_set(&io, 4, false);
-    CHECK_EQ(get(0x18), 0x831);
-
-    TEST("level: remote IRR, EOI, redelivery");
-    sent = 0;
-    put(0x20, 0xa955); /* level, active low, lowest priority, vector 0x55 */
-    ioapic_set(&io, 8, true);
-    CHECK_EQ(sent, 1);
-    CHECK_EQ(data, 0xc155);
-    CHECK_EQ(address & 0xc, 0xc);
-    CHECK_EQ(get(0x20), 0xe955);
-    ioapic_set(&io, 8, false);
-    ioapic_set(&io, 8, true);
-    CHECK_EQ(sent, 1);
-    ioapic_eoi(&io, 0x54);
-    CHECK_EQ(sent, 1);
-    ioapic_eoi(&io, 0x55);
-    CHECK_EQ(sent, 2);
-    ioapic_set(&io, 8, false);
-    ioapic_ops.write(&io, 0x40, 0x55, 4);
-    CHECK_EQ(sent, 2);
-    CHECK_EQ(get(0x20), 0xa955);
-
-    TEST("level pending while masked; switched to edge");
-    put(0x20, 0x18055);
-    ioapic_set(&io, 8, true);
-    CHECK_EQ(sent, 2);
-    put(0x20, 0x8055);
-    CHECK_EQ(sent, 3);
-    CHECK_EQ(get(0x20), 0xc055);
-    put(0x20, 0x0055);
-    CHECK_EQ(get(0x20), 0x0055);
-    ioapic_set(&io, 99, true);
+    test_identification();
+    test_edge();
+    test_level();
+    test_state();
     return TEST_END();
 }

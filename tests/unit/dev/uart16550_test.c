@@ -1,5 +1,5 @@
 #include "dev/uart16550.h"
-#include "unit/fake_clock.h"
+#include "unit/fake_board.h"
 #include "unit/test.h"
 
 #include <string.h>

@@ -5,7 +5,7 @@
 #include "machine/devices.h"
 
 #include "dev/i8042.h"
-#include "unit/fake_clock.h"
+#include "unit/fake_board.h"
 #include "unit/test.h"
 
 #include <stdlib.h>
@@ -38,6 +38,7 @@ static const struct accel_ops without_irqchip = {.msi = msi, .intr_line = intr_l
 /* -- a PC's devices -- */
 
 struct board {
+    struct fake_clock clock;
     struct vm_settings settings;
     struct pc_config config;
     struct memory memory;
@@ -57,13 +58,13 @@ static const struct pc_events events = {ignore, ignore, ignore_value, ignore_byt
 
 static struct board *board_create(const struct accel_ops *accel, bool debug_exit)
 {
-    struct board *b = calloc(1, sizeof(*b));
+    struct board *b = fresh(sizeof(*b));
     struct error error;
-    if (!b)
-        abort();
+    fake_clock_init(&b->clock);
     b->settings = (struct vm_settings){.memory = 16 << 20, .cpus = 2, .debug_exit = debug_exit};
     b->config = (struct pc_config){.accel = accel, .settings = &b->settings};
-    b->devices = (struct devices){.config = &b->config, .events = &events, .memory = &b->memory, .clock = &fake_clock};
+    b->devices =
+        (struct devices){.config = &b->config, .events = &events, .memory = &b->memory, .clock = &b->clock.clock};
     memset(&seen, 0, sizeof(seen));
     if (memory_create(&b->memory, b->settings.memory, &error) || devices_create(&b->devices, &error)) {
         printf("# %s\n", error.text);
@@ -76,6 +77,7 @@ static struct board *board_create(const struct accel_ops *accel, bool debug_exit
 static void board_destroy(struct board *b)
 {
     devices_destroy(&b->devices);
+    CHECK(!b->clock.clock.timers);
     memory_destroy(&b->memory);
     free(b);
 }
@@ -151,7 +153,7 @@ static void test_windows(void)
 /* Sends a byte to the keyboard controller's output buffer, which raises the interrupt of the keyboard. */
 static void keyboard_interrupt(struct board *b)
 {
-    bus_write(&b->devices.port, PORT_KBD_COMMAND, I8042_WRITE_OUTPUT, 1);
+    bus_write(&b->devices.port, PORT_KBD_COMMAND, I8042_WRITE_KBD_BUFFER, 1);
     bus_write(&b->devices.port, PORT_KBD_DATA, 0x5a, 1);
 }
 
@@ -197,9 +199,7 @@ static struct stream save(struct board *b)
     devices_state(&b->devices, s);
     struct stream stream = {0};
     const void *bytes = state_bytes(s, &stream.size);
-    stream.bytes = malloc(stream.size);
-    if (!stream.bytes)
-        abort();
+    stream.bytes = fresh(stream.size);
     memcpy(stream.bytes, bytes, stream.size);
     state_free(s);
     return stream;
@@ -260,14 +260,13 @@ static void test_state(void)
         u8 was = stream.bytes[at];
         stream.bytes[at] ^= (u8)(1 + at * 37 % 255);
         load(other, stream.bytes, stream.size);
-        clock_advance(1000);
+        clock_advance(&other->clock, 1000);
         stream.bytes[at] = was;
     }
     CHECK_EQ(load(other, stream.bytes, stream.size), 0);
     free(stream.bytes);
     board_destroy(other);
     board_destroy(b);
-    CHECK(!fake_clock.timers);
 }
 
 int main(void)
