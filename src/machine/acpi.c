@@ -14,6 +14,7 @@
 #include "dev/mc146818.h"
 #include "dev/reset.h"
 #include "machine/aml.h"
+#include "machine/checksum.h"
 #include "machine/devices.h"
 
 #include <errno.h>
@@ -189,16 +190,7 @@ static void *reserve(struct writer *w, u32 size, u32 align, u32 *gpa)
     return w->base + start;
 }
 
-static u8 checksum(const void *data, size_t size)
-{
-    u8 sum = 0;
-    for (size_t i = 0; i < size; i++)
-        sum += ((const u8 *)data)[i];
-    return (u8)-sum;
-}
-
-/* Fills in the header of the `length` bytes at `data`, and copies them to guest memory. Gives the
- * address. */
+/* Fills in the header of the `length` bytes at `data`, and copies them to guest memory. Returns the address. */
 static u32 table_put(struct writer *w, const char *signature, u8 revision, void *data, u32 length)
 {
     struct header *h = data;
