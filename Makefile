@@ -40,7 +40,13 @@ UNIT := $(UNIT_SRC:tests/unit/%.c=$(O)/tests/unit/%)
 
 all: $(O)/nestbox
 
-$(O)/nestbox: $(MAIN:%.c=$(O)/%.o) $(HOST_OBJ) $(CORE_OBJ)
+# Everything but main. Who links it takes what it uses.
+LIB := $(O)/libnestbox.a
+$(LIB): $(HOST_OBJ) $(CORE_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) cr $@ $^
+
+$(O)/nestbox: $(MAIN:%.c=$(O)/%.o) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -58,18 +64,18 @@ $(O)/%.S.o: %.S
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-# Unit tests link everything but main; each prints "ok"/"not ok" lines and exits 1 on failure.
-$(O)/tests/unit/%: tests/unit/%.c $(HOST_OBJ) $(CORE_OBJ)
+# Each unit test prints "ok"/"not ok" lines and exits 1 on failure.
+$(O)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(call say,TEST,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MF $@.d -MT $@ -Itests $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MF $@.d -MT $@ -Itests $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LDLIBS)
 
 unit: $(UNIT)
 
 # The differential test of instructions: tests/insn/main.c
 INSN_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard tests/insn/*.c)) $(O)/tests/insn/monitor.S.o
 $(INSN_OBJ): CPPFLAGS += -I.
-$(O)/insn: $(INSN_OBJ) $(filter %/engine.o %/engine_host.o %/hostcpu.o $(O)/src/base/% $(O)/src/bus/%,$(HOST_OBJ)) $(CORE_OBJ)
+$(O)/insn: $(INSN_OBJ) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
