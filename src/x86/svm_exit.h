@@ -70,6 +70,17 @@ enum {
 /* clang-format on */
 #define SVM_EXIT_INVALID (~0ull)
 
+/* EXITINFO1 of I/O; EXITINFO2 is the RIP of the next instruction. */
+#define IO_INFO_IN BIT(0)
+#define IO_INFO_STRING BIT(2)
+#define IO_INFO_REP BIT(3)
+#define IO_INFO_SIZE(n) ((u32)(n) << 4) /* n = 1, 2, 4 */
+#define IO_INFO_ASIZE(n) ((n) == 2 ? BIT(7) : (n) == 4 ? BIT(8) : BIT(9))
+#define IO_INFO_ASIZE_MASK (BIT(7) | BIT(8) | BIT(9))
+#define IO_INFO_SEG(s) ((u32)(s) << 10)
+#define IO_INFO_SEG_MASK IO_INFO_SEG(7)
+#define IO_INFO_PORT(p) ((u32)(p) << 16)
+
 /* EXITINFO1 of CR accesses with decode assists: the instruction was MOV; bits 3:0 are the GPR. */
 #define SVM_CR_INFO_MOV BIT64(63)
 

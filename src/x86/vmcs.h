@@ -207,6 +207,12 @@ enum {
 #define INTR_VECTOR_MASK 0xffu
 #define INTR_TYPE_SHIFT 8
 #define INTR_TYPE(info) (((info) >> INTR_TYPE_SHIFT) & 7u)
+#define INTR_TYPE_EXTINT 0u
+#define INTR_TYPE_NMI 2u
+#define INTR_TYPE_EXCEPTION 3u
+#define INTR_TYPE_SOFT_INT 4u
+#define INTR_TYPE_PRIV_SOFT 5u
+#define INTR_TYPE_SOFT_EXC 6u
 #define INTR_TYPE_OTHER 7u /* VM entry only: pending MTF VM exit */
 #define INTR_ERROR_VALID BIT(11)
 #define INTR_NMI_UNBLOCKING BIT(12) /* VM exit only */

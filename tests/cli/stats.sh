@@ -4,7 +4,7 @@ cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
 
 guests=$(dirname "$NESTBOX")/guest
-[ -e "$guests/svm.elf" ] || { echo "no guests: make guests"; exit 77; }
+[ -e "$guests/svm_intercepts.elf" ] || { echo "no guests: make guests"; exit 77; }
 
 stats() { # NAME STATUS OPTION...: the lines are in $WORK/err
     local name=$1 want=$2
@@ -49,7 +49,7 @@ stats '256 CPUs' 0 --memory 16M --cpus 256 --kernel "$WORK/nobody"
 check 'have a line each' [ "$(grep -cE "^$vcpu_line$" "$WORK/err")" = 256 ]
 line 'and what follows is there' 'unclaimed memory accesses +2 reads, 3 writes'
 
-stats 'nested VMs' 1 --memory 128M --debug-exit --nested amd --kernel "$guests/svm.elf"
+stats 'nested VMs' 1 --memory 128M --debug-exit --nested amd --kernel "$guests/svm_intercepts.elf"
 entries=$(counter 0 'VM entries')
 from_to 'VM entries' "$entries" 1000 100000000
 from_to 'VM exits' "$(counter 0 'VM exits')" 1000 "$entries"

@@ -1,329 +1,266 @@
 /*
- * What comes first at an instruction boundary of a VT-x guest: windows, the monitor trap flag, the preemption timer,
- * pending debug exceptions and the events that VM entry injects, each against the others. INIT and SIPI for a CPU in
- * VMX operation.
+ * Events of a VT-x guest one by one: exceptions, injection, interrupts and NMIs with their windows, activity states,
+ * pending debug exceptions. How they rank among each other: vmx_priorities.c.
  */
 #include "vmx.h"
 
 L2(l2_nothing, "", "vmcall", "");
-L2(l2_nops, "", "nop", "nop; nop");
-L2(l2_sti, "", "sti", "sti; nop; cli");
-L2(l2_out, "", "out %al, $0x80", "nop");
-L2(l2_int1, "", ".byte 0xf1", "nop");
-L2(l2_bad_cr3, "", "mov %rdi, %cr3", "");
-L2(l2_tsc, "rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, l2_first(%rip)",
-   "1: rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, l2_last(%rip); jmp 1b", "");
-L2(l2_tsc_msr, "rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, l2_first(%rip); mov $0x10, %ecx",
-   "1: rdmsr; shl $32, %rdx; or %rdx, %rax; mov %rax, l2_last(%rip); jmp 1b", "");
-L2(l2_paging_on, ".code32", "mov %ecx, %cr0", "vmcall; .code64");
+L2(l2_string, "lea l2_bytes(%rip), %rdi; mov $3, %ecx", "rep stosb", "");
+L2(l2_rdpid, "", ".byte 0xf3, 0x0f, 0xc7, 0xf8", "");
+L2(l2_cpuid, "xor %eax, %eax", "cpuid", "");
+L2(l2_sti_hlt, "sti", "hlt", "");
+L2(l2_ud, "", "ud2", "");
+L2(l2_bp, "", "int3", "");
+L2(l2_int, "", "int $0x20", "");
+L2(l2_gp, "mov $0x1000, %eax", "mov %eax, %ds", "");
+L2(l2_pf, "movabs $0x8000000000, %rax", "mov 8(%rax), %rax", "");
+L2(l2_spin, "", "jmp l2_spin", "");
+L2(l2_sti, "", "sti", "nop; nop; cli");
+L2(l2_nops, "", "nop", "nop");
+L2(l2_nmi, "mov $0xfee00300, %ebx", "movl $0x44400, (%rbx)", "mov $1000000, %ecx; 1: loop 1b");
+__asm__(".data\nl2_bytes: .quad 0, 0\n.text\n");
 
-extern volatile u64 l2_first, l2_last;
-__asm__(".data\nl2_first: .quad 0\nl2_last: .quad 0\n.text\n");
-
-static u8 msr_bitmap[4096] __attribute__((aligned(4096)));
-static volatile u64 taken;
-
-static void on_event(struct frame *f)
-{
-    taken++;
-}
-
-static u64 handler(u8 vector)
-{
-    return (u64)vectors[vector];
-}
-
-/* A #DB that is a fault of no instruction: injection changes neither DR6 nor RF. */
-#define INJECT_DB (INTR_VALID | 3 << INTR_TYPE_SHIFT | EXC_DB)
-#define INJECT_MTF (INTR_VALID | 7 << INTR_TYPE_SHIFT)
-
-static void prepare_window(void (*fn)(void), u32 window)
+static void exception(void (*fn)(void), u8 vector)
 {
     prepare(fn);
-    vmwrite(VMCS_PROC_CONTROLS, proc_base | window);
-    if (window == PROC_NMI_WINDOW)
-        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
-    else
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(vector));
+    resume();
+}
+
+static void exceptions(void)
+{
+    const u32 fault = INTR_VALID | INTR_TYPE_EXCEPTION << INTR_TYPE_SHIFT;
+    exception(l2_ud, EXC_UD);
+    exits(EXIT_EXCEPTION_NMI, l2_ud_at, 0, "#UD");
+    if (cpuid(7, 0).c & BIT(22)) {
+        exception(l2_rdpid, EXC_UD);
+        exits(EXIT_EXCEPTION_NMI, l2_rdpid_at, 0, "RDPID without enable RDTSCP is #UD");
+        exception(l2_ud, EXC_UD);
+    }
+    check_eq(vmread(VMCS_EXIT_INTR_INFO), fault | EXC_UD, "its interruption information");
+    exception(l2_gp, EXC_GP);
+    check_eq(vmread(VMCS_EXIT_INTR_INFO), fault | INTR_ERROR_VALID | EXC_GP, "#GP");
+    check_eq(vmread(VMCS_EXIT_INTR_ERROR_CODE), 0x1000, "its error code");
+    exception(l2_bp, EXC_BP);
+    exits(EXIT_EXCEPTION_NMI, l2_bp_at, 0, "#BP has RIP at INT3");
+    check(vmread(VMCS_EXIT_INTR_INFO) == (INTR_VALID | INTR_TYPE_SOFT_EXC << INTR_TYPE_SHIFT | EXC_BP) &&
+              vmread(VMCS_EXIT_INSN_LENGTH) == 1,
+          "as a software exception");
+    exception(l2_pf, EXC_PF);
+    exits(EXIT_EXCEPTION_NMI, l2_pf_at, 0x8000000008, "#PF has the address as qualification");
+}
+
+static void inject(u32 info, u32 error, u32 len)
+{
+    prepare(l2_nothing);
+    taken = 0;
+    vmwrite(VMCS_ENTRY_INTR_INFO, info);
+    vmwrite(VMCS_ENTRY_ERROR_CODE, error);
+    vmwrite(VMCS_ENTRY_INSN_LENGTH, len);
+    if (INTR_TYPE(info) == INTR_TYPE_EXTINT)
         vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
-    taken = 0;
+    resume();
 }
 
-static void nmi_windows(void)
+static void injection(void)
 {
-    if (!(pin_may & PIN_VIRTUAL_NMIS)) {
-        skip("NMI window", "no virtual NMIs");
-        return;
-    }
-    prepare_window(l2_nops, PROC_NMI_WINDOW);
-    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
-    resume();
-    exits(EXIT_NMI_WINDOW, l2_nops_after, 0, "NMI window after blocking by MOV SS");
-    prepare_window(l2_nops, PROC_NMI_WINDOW);
-    vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_DB);
-    resume();
-    exits(EXIT_NMI_WINDOW, (const u8 *)handler(EXC_DB), 0, "NMI window behind an injected exception");
-    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
-    resume();
-    exits(EXIT_NMI_WINDOW, l2_nops_at, 0, "NMI window after the IRET that unblocks NMIs");
-    check_eq(taken, 1, "whose handler has run");
-    prepare_window(l2_nops, PROC_NMI_WINDOW);
-    vmwrite(VMCS_GUEST_ACTIVITY, GUEST_HLT);
-    resume();
-    exits(EXIT_NMI_WINDOW, l2_nops_at, 0, "NMI window in the HLT state");
-    prepare_window(l2_nops, PROC_NMI_WINDOW);
-    vmwrite(VMCS_GUEST_ACTIVITY, GUEST_HLT);
-    vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_DB);
-    resume();
-    exits(EXIT_NMI_WINDOW, (const u8 *)handler(EXC_DB), 0, "and behind an exception injected there");
-}
+    on_vector(EXC_GP, on_event);
+    on_vector(EXC_BP, on_event);
+    on_vector(EXC_NMI, on_event);
+    on_vector(0x20, on_event);
+    on_vector(0x21, on_event);
+    inject(INTR_VALID | INTR_ERROR_VALID | INTR_TYPE_EXCEPTION << INTR_TYPE_SHIFT | EXC_GP, 0x1234, 0);
+    check(taken == 1 && taken_error == 0x1234 && taken_rip == (u64)l2_nothing, "inject #GP with an error code");
+    check(!(vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID), "the valid bit is cleared");
+    inject(INTR_VALID | 0x21, 0, 0);
+    check(taken == 1 && taken_vector == 0x21 && taken_rip == (u64)l2_nothing, "inject an interrupt");
+    inject(INTR_VALID | INTR_TYPE_NMI << INTR_TYPE_SHIFT | EXC_NMI, 0, 0);
+    check(taken == 1 && taken_vector == EXC_NMI, "inject an NMI");
+    inject(INTR_VALID | INTR_TYPE_SOFT_INT << INTR_TYPE_SHIFT | 0x20, 0, 2);
+    check(taken == 1 && taken_rip == (u64)l2_nothing + 2, "inject INT n with its length");
+    inject(INTR_VALID | INTR_TYPE_SOFT_EXC << INTR_TYPE_SHIFT | EXC_BP, 0, 1);
+    check(taken == 1 && taken_rip == (u64)l2_nothing + 1, "inject INT3 with its length");
 
-static void interrupt_windows(void)
-{
-    static const u8 blocking[] = {INTERRUPTIBILITY_MOVSS, INTERRUPTIBILITY_STI};
-    for (unsigned i = 0; i < sizeof blocking; i++) {
-        prepare_window(l2_nops, PROC_INTERRUPT_WINDOW);
-        vmwrite(VMCS_GUEST_INTERRUPTIBILITY, blocking[i]);
-        resume();
-        exits(EXIT_INTERRUPT_WINDOW, l2_nops_after, 0, "interrupt window after blocking that VM entry loaded");
-    }
-    prepare_window(l2_sti, PROC_INTERRUPT_WINDOW);
-    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE);
-    resume();
-    exits(EXIT_INTERRUPT_WINDOW, l2_sti_after + 1, 0, "a second STI blocks nothing");
-    idt[EXC_DB].type |= 1; /* a trap gate leaves IF */
-    prepare_window(l2_nops, PROC_INTERRUPT_WINDOW);
-    vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_DB);
-    resume();
-    idt[EXC_DB].type &= (u8)~1;
-    exits(EXIT_INTERRUPT_WINDOW, (const u8 *)handler(EXC_DB), 0, "interrupt window behind an injected exception");
-}
-
-static void trap_flag(void)
-{
-    if (!(proc_may & PROC_MONITOR_TRAP)) {
-        skip("monitor trap", "not there");
-        return;
-    }
-    prepare(l2_out);
-    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_MONITOR_TRAP);
-    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
-    resume();
-    exits(EXIT_MONITOR_TRAP, l2_out_after, 0, "monitor trap before a single step");
-    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), PENDING_DBG_BS, "which is pending");
-    start_proc(l2_int1, PROC_MONITOR_TRAP);
-    exits(EXIT_MONITOR_TRAP, (const u8 *)handler(EXC_DB), 0, "monitor trap behind INT1");
-    prepare(l2_bad_cr3);
-    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_MONITOR_TRAP);
-    regs.rdi = 0xaaaaaaaaaaaaaaaa;
-    resume();
-    exits(EXIT_MONITOR_TRAP, (const u8 *)handler(EXC_GP), 0, "monitor trap behind the delivery of a fault");
-    prepare(l2_nops);
-    vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_MTF);
-    resume();
-    exits(EXIT_MONITOR_TRAP, l2_nops_at, 0, "an injected monitor trap");
-}
-
-static void prepare_timer(void (*fn)(void), u32 value)
-{
-    prepare(fn);
-    vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
-    vmwrite(VMCS_GUEST_PREEMPTION_TIMER, value);
-    taken = 0;
-}
-
-static bool on_time(void (*fn)(void), u32 value)
-{
-    prepare_timer(fn, value);
-    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_MSR_BITMAPS);
-    vmwrite(VMCS_MSR_BITMAP, (u64)msr_bitmap);
-    resume();
-    unsigned shift = rdmsr(MSR_VMX_MISC) & 31;
-    return vmread(VMCS_EXIT_REASON) == EXIT_PREEMPTION_TIMER && l2_last < ((l2_first >> shift) + value) << shift;
-}
-
-static void timer(void)
-{
-    if (!(pin_may & PIN_PREEMPTION_TIMER)) {
-        skip("preemption timer", "not there");
-        return;
-    }
-    prepare_timer(l2_nops, 0);
-    vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_DB);
-    resume();
-    exits(EXIT_PREEMPTION_TIMER, (const u8 *)handler(EXC_DB), 0, "preemption timer of 0 behind an injected exception");
-    prepare_timer(l2_nops, 0);
-    vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_ENABLED_BP | 2);
-    resume();
-    exits(EXIT_PREEMPTION_TIMER, (const u8 *)handler(EXC_DB), 0, "and behind a pending debug exception");
-    prepare_timer(l2_nops, 0);
-    vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_ENABLED_BP | 2);
-    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
-    resume();
-    exits(EXIT_EXCEPTION_NMI, l2_nops_at, 2, "which exits first if it is intercepted");
-    unsigned good = 0;
-    for (unsigned i = 0; i < 20; i++)
-        good += on_time(l2_tsc, 10000);
-    check_eq(good, 20, "L2 stores no TSC at or past the end of the preemption timer");
-    check(on_time(l2_tsc_msr, 10000), "nor one that RDMSR read");
-}
-
-static void debug(void)
-{
-    const u64 dr6 = DR6_FIXED | DR6_BS | 0xa;
-    prepare(l2_nops);
-    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
-    vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_BS | PENDING_DBG_ENABLED_BP | 1);
-    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
-    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
-    write_dr6(dr6);
-    resume();
-    exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS | 1, "a breakpoint held back by MOV SS joins the single step");
-    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0, "nothing stays pending");
-    check_eq(read_dr6(), dr6, "DR6 is as it was");
-    write_dr6(DR6_FIXED);
-    prepare(l2_sti);
-    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
-    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
-    resume();
-    exits(EXIT_EXCEPTION_NMI, l2_sti_after, DR6_BS, "STI's single step, within its shadow");
-    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), INTERRUPTIBILITY_STI, "which is saved");
-    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0, "without a single step that would come again");
-    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
-    resume();
-    exits(EXIT_EXCEPTION_NMI, l2_sti_after + 1, DR6_BS, "so the next one is the next instruction's");
-}
-
-/* L2 turns PAE paging on: the PDPTEs are in the VMCS at the next exit, and the VM entry after it takes them from
- * there. */
-static void page_directory_pointers(void)
-{
-    static u64 table[4] __attribute__((aligned(32)));
-    if (!(proc2_may & PROC2_UNRESTRICTED_GUEST)) {
-        skip("PDPTEs", "no unrestricted guest");
-        return;
-    }
-    for (unsigned i = 0; i < 4; i++)
-        table[i] = (u64)pd[i] | PTE_P;
-    prepare(l2_paging_on);
-    vmwrite(VMCS_PROC_CONTROLS, vmread(VMCS_PROC_CONTROLS) | PROC_MONITOR_TRAP);
-    vmwrite(VMCS_PROC2_CONTROLS, PROC2_EPT | PROC2_UNRESTRICTED_GUEST);
-    vmwrite(VMCS_ENTRY_CONTROLS, vmread(VMCS_ENTRY_CONTROLS) & ~(u64)ENTRYC_IA32E_GUEST);
-    vmwrite(VMCS_GUEST_EFER, rdmsr(MSR_EFER) & ~(u64)(EFER_LME | EFER_LMA));
-    vmwrite(VMCS_SEGMENT(VMCS_GUEST_ACCESS_RIGHTS, SEG_CS), 0xc09b);
-    vmwrite(VMCS_GUEST_CR0, read_cr0() & ~(u64)CR0_PG);
-    vmwrite(VMCS_GUEST_CR3, (u64)table);
-    regs.rcx = read_cr0();
-    resume();
-    exits(EXIT_MONITOR_TRAP, l2_paging_on_after, 0, "monitor trap behind the MOV to CR0 that turns PAE paging on");
-    bool good = true;
-    for (unsigned i = 0; i < 4; i++)
-        good &= vmread(VMCS_GUEST_PDPTE0 + 2 * i) == table[i];
-    check(good, "the VMCS has the PDPTEs");
-    vmwrite(VMCS_PROC_CONTROLS, proc_base);
-    fill(table, 0, sizeof table);
-    resume();
-    exits(EXIT_VMCALL, l2_paging_on_after, 0, "VM entry loads them from there");
-}
-
-/* -- INIT and SIPI, on another CPU, which has the VMCS for itself -- */
-
-static u8 other_region[4096] __attribute__((aligned(4096)));
-static volatile u32 stage;
-static volatile u64 sipi_reason, sipi_vector, init_reason;
-
-static void wait_stage(u32 s)
-{
-    while (stage != s)
-        __asm__ volatile("pause");
-}
-
-static void other_cpu(u32 id)
-{
-    u32 revision = VMX_BASIC_REVISION(rdmsr(MSR_VMX_BASIC));
-    copy(other_region, &revision, 4);
-    write_cr4(read_cr4() | CR4_VMXE);
-    if (vmxon(other_region) != OK)
-        return;
     prepare(l2_nothing);
-    vmwrite(VMCS_GUEST_ACTIVITY, GUEST_WAIT_SIPI);
-    stage = 1;
+    vmwrite(VMCS_GUEST_IDTR_BASE, 0x8000000000);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_PF));
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
+    vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | 0x21);
     resume();
-    sipi_reason = vmread(VMCS_EXIT_REASON);
-    sipi_vector = vmread(VMCS_EXIT_QUALIFICATION);
-    stage = 2;
-    wait_stage(3); /* an INIT waits now */
-    stage = 4;
-    wait_stage(5);
-    prepare(l2_nothing);
+    exits(EXIT_EXCEPTION_NMI, (const u8 *)l2_nothing, 0x8000000210, "an injected interrupt whose delivery faults");
+    check_eq(vmread(VMCS_IDT_VECTORING_INFO), INTR_VALID | 0x21, "is in the IDT-vectoring information");
+    prepare(l2_int);
+    vmwrite(VMCS_GUEST_IDTR_BASE, 0x8000000000);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_PF));
     resume();
-    init_reason = vmread(VMCS_EXIT_REASON);
-    vmclear(vmcs);
-    stage = 6;
-    wait_stage(7); /* and another */
-    __asm__ volatile("vmxoff" : : : "memory");
-    stage = 8;
+    exits(EXIT_EXCEPTION_NMI, l2_int_at, 0x8000000200, "INT n whose delivery faults");
+    check(vmread(VMCS_IDT_VECTORING_INFO) == (INTR_VALID | INTR_TYPE_SOFT_INT << INTR_TYPE_SHIFT | 0x20) &&
+              vmread(VMCS_EXIT_INSN_LENGTH) == 2,
+          "and its vectoring information");
+    prepare(l2_pf);
+    vmwrite(VMCS_GUEST_IDTR_BASE, 0x8000000000);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DF));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_pf_at, 0, "#PF whose gate faults is an intercepted #DF");
+    on_vector(EXC_GP, NULL);
+    on_vector(EXC_BP, NULL);
 }
 
-static void third_life(u32 id)
-{
-    stage = 9;
-}
-
-/* Whether stage s comes, within a second at most. */
-static bool reaches(u32 s)
-{
-    for (unsigned i = 0; i < 1000 && stage != s; i++)
-        delay_us(1000);
-    return stage == s;
-}
-
-static void signals(void)
+static void interrupts(void)
 {
     apic_enable();
-    vmclear(vmcs);
-    if (!ap_start(1, other_cpu)) {
-        skip("INIT and SIPI", "one CPU");
-        return;
+    on_vector(0x40, on_interrupt);
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x40);
+    prepare(l2_spin);
+    vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_EXTINT_EXITING);
+    taken = 0;
+    resume();
+    check(vmread(VMCS_EXIT_REASON) == EXIT_EXTINT && !taken, "external-interrupt exiting");
+    sti();
+    cli();
+    check(taken == 1, "the interrupt stays pending");
+    apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x40);
+    prepare(l2_spin);
+    vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_EXTINT_EXITING);
+    vmwrite(VMCS_EXIT_CONTROLS, vmread(VMCS_EXIT_CONTROLS) | EXITC_ACK_INTERRUPT);
+    resume();
+    check(vmread(VMCS_EXIT_REASON) == EXIT_EXTINT && vmread(VMCS_EXIT_INTR_INFO) == (INTR_VALID | 0x40),
+          "acknowledge interrupt on exit");
+    apic_write(APIC_EOI, 0);
+    start_proc(l2_nothing, PROC_INTERRUPT_WINDOW);
+    exits(EXIT_VMCALL, l2_nothing_at, 0, "no interrupt window with IF 0");
+    prepare(l2_nothing);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_INTERRUPT_WINDOW);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
+    resume();
+    exits(EXIT_INTERRUPT_WINDOW, (const u8 *)l2_nothing, 0, "interrupt window at entry");
+    start_proc(l2_sti, PROC_INTERRUPT_WINDOW);
+    exits(EXIT_INTERRUPT_WINDOW, l2_sti_after + 1, 0, "interrupt window after STI's shadow");
+    start_proc(l2_sti_hlt, PROC_HLT_EXITING);
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), INTERRUPTIBILITY_STI, "blocking by STI is saved");
+    taken = 0;
+    prepare(l2_nmi);
+    vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_NMI_EXITING);
+    resume();
+    check(vmread(VMCS_EXIT_REASON) == EXIT_EXCEPTION_NMI &&
+              vmread(VMCS_EXIT_INTR_INFO) == (INTR_VALID | INTR_TYPE_NMI << INTR_TYPE_SHIFT | EXC_NMI) && !taken,
+          "NMI exiting");
+    __asm__ volatile("int $0x20"); /* its IRET unblocks NMIs */
+    if (pin_may & PIN_VIRTUAL_NMIS) {
+        prepare(l2_nothing);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
+        vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_NMI_WINDOW);
+        resume();
+        exits(EXIT_NMI_WINDOW, (const u8 *)l2_nothing, 0, "NMI window");
+        prepare(l2_nothing);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS);
+        vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_NMI_WINDOW);
+        vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
+        resume();
+        exits(EXIT_VMCALL, l2_nothing_at, 0, "no NMI window while NMIs are blocked");
+    } else {
+        skip("NMI window", "no virtual NMIs");
     }
-    wait_stage(1);
-    delay_us(10000);
-    check_eq(stage, 1, "L2 waits for SIPI");
-    apic_ipi(1, ICR_SIPI | 0x42);
-    check(reaches(2) && sipi_reason == EXIT_SIPI && sipi_vector == 0x42, "SIPI exit with its vector");
-    apic_ipi(1, ICR_INIT);
-    delay_us(1000);
-    stage = 3;
-    check(reaches(4), "INIT waits in VMX root operation");
-    stage = 5;
-    check(reaches(6) && init_reason == EXIT_INIT, "and makes L2 exit at VM entry");
-    apic_ipi(1, ICR_INIT);
-    stage = 7;
-    delay_us(20000);
-    check_eq(stage, 7, "VMXOFF lets another in");
-    check(ap_start(1, third_life) && reaches(9), "and SIPI starts the CPU");
+    if (proc_may & PROC_MONITOR_TRAP) {
+        start_proc(l2_nops, PROC_MONITOR_TRAP);
+        exits(EXIT_MONITOR_TRAP, l2_nops_after, 0, "monitor trap after one instruction");
+        start_proc(l2_string, PROC_MONITOR_TRAP);
+        resume();
+        resume();
+        exits(EXIT_MONITOR_TRAP, l2_string_at, 0, "and after each iteration of a repetition");
+    } else {
+        skip("monitor trap", "not there");
+    }
+    if (pin_may & PIN_PREEMPTION_TIMER) {
+        prepare(l2_spin);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
+        vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 1000);
+        resume();
+        exits(EXIT_PREEMPTION_TIMER, l2_spin_at, 0, "preemption timer");
+        prepare(l2_spin);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
+        vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 0);
+        resume();
+        exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_spin, 0, "preemption timer of 0");
+    } else {
+        skip("preemption timer", "not there");
+    }
+}
+
+static void halted(u32 activity)
+{
+    prepare(l2_nothing);
+    vmwrite(VMCS_GUEST_ACTIVITY, activity);
+}
+
+static void activity(void)
+{
+    halted(GUEST_HLT);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
+    vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | 0x21);
+    taken = 0;
+    on_vector(0x21, on_interrupt);
+    resume();
+    check(vmread(VMCS_EXIT_REASON) == EXIT_VMCALL && taken == 1, "an interrupt injected in the HLT state ends it");
+    halted(GUEST_HLT);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_IF);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_INTERRUPT_WINDOW);
+    resume();
+    exits(EXIT_INTERRUPT_WINDOW, (const u8 *)l2_nothing, 0, "interrupt window in the HLT state");
+    if (pin_may & PIN_PREEMPTION_TIMER) {
+        halted(GUEST_HLT);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
+        vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 1000);
+        resume();
+        exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_nothing, 0, "preemption timer in the HLT state");
+        check_eq(vmread(VMCS_GUEST_ACTIVITY), GUEST_HLT, "which is saved");
+        halted(GUEST_SHUTDOWN);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
+        vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 1000);
+        resume();
+        exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_nothing, 0, "and in the shutdown state");
+        check_eq(vmread(VMCS_GUEST_ACTIVITY), GUEST_SHUTDOWN, "which is saved too");
+    }
+}
+
+static void pending_debug(void)
+{
+    prepare(l2_nops);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_BS);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, (const u8 *)l2_nops, DR6_BS, "a pending single step comes before the first instruction");
+    prepare(l2_nops);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_BS);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS, "under blocking by MOV SS after it");
+    prepare(l2_nops);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
+    resume();
+    exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS, "TF alone after it too");
+    prepare(l2_cpuid);
+    vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
+    vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
+    resume();
+    check(vmread(VMCS_EXIT_REASON) == (BIT(31) | EXIT_ENTRY_GUEST_STATE),
+          "TF under blocking by MOV SS needs the pending step");
 }
 
 int main(void)
 {
-    if (!(cpuid(1, 0).c & BIT(5)) || !(rdmsr(MSR_VMX_BASIC) & VMX_BASIC_TRUE_CONTROLS)) {
-        skip("VMX", "no VMX");
+    if (!vmx_begin())
         return 0;
-    }
-    write_cr4(read_cr4() | CR4_VMXE);
-    u32 revision = VMX_BASIC_REVISION(rdmsr(MSR_VMX_BASIC));
-    copy(vmxon_region, &revision, 4);
-    copy(vmcs, &revision, 4);
-    check_eq(vmxon(vmxon_region), OK, "VMXON");
-    vmx_capabilities();
-    on_vector(EXC_DB, on_event);
-    nmi_windows();
-    interrupt_windows();
-    trap_flag();
-    timer();
-    debug();
-    page_directory_pointers();
-    on_vector(EXC_DB, NULL);
-    signals();
-    __asm__ volatile("vmxoff" : : : "memory");
+    vmx_on();
+    exceptions();
+    injection();
+    interrupts();
+    activity();
+    pending_debug();
+    vmx_off();
     return 0;
 }

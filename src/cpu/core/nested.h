@@ -8,6 +8,7 @@
 #include "cpu/core/fault.h"
 #include "cpu/core/insn.h"
 #include "cpu/core/vcpu.h"
+#include "x86/svm_exit.h"
 
 /*
  * Reasons for an instruction of L2 to exit. info1/info2 of each are given in brackets. Handlers call nested_check after
@@ -46,7 +47,7 @@ enum intercept {
     IC_CLGI,
     IC_SKINIT,
     IC_INVLPGA,  /* SVM instructions */
-    IC_IO,       /* [IO_INFO_* word below, RIP of the next instruction] */
+    IC_IO,       /* [IO_INFO_* word, RIP of the next instruction] */
     IC_MSR,      /* [MSR number, 1 if write] */
     IC_CR_READ,  /* [CR number, destination GPR] */
     IC_CR_WRITE, /* [CR number | source GPR << 8, value] after checks that come first */
@@ -74,15 +75,8 @@ enum intercept {
     IC_COUNT
 };
 
-/* IC_IO info1: port in the high half; low half as EXITINFO1 of SVM "IOIO Intercept Information" bits 0..15. */
-#define IO_INFO_IN BIT(0)
-#define IO_INFO_STRING BIT(2)
-#define IO_INFO_REP BIT(3)
-#define IO_INFO_SIZE(n) ((u32)(n) << 4) /* n = 1, 2, 4 */
-#define IO_INFO_ASIZE(n) ((n) == 2 ? BIT(7) : (n) == 4 ? BIT(8) : BIT(9))
-#define IO_INFO_SEG(s) ((u32)(s) << 10)
-#define IO_INFO_PORT(p) ((u32)(p) << 16)
-#define IO_INFO_IMM BIT(13) /* ours: port was an immediate (VMX qualification bit 6) */
+/* IC_IO info1 is what SVM puts into EXITINFO1 of an I/O intercept (IO_INFO_* of x86/svm_exit.h), and this: */
+#define IO_INFO_IMM BIT(13) /* the port was an immediate operand: VMX shows it */
 
 /* Second-stage fault, reported by the MMU. */
 struct stage2_fault {

@@ -7,6 +7,11 @@
 #include "cpu/event/lapic.h"
 #include "cpu/vmx/vmx.h"
 
+_Static_assert(EVENT_EXTINT == INTR_TYPE_EXTINT && EVENT_NMI == INTR_TYPE_NMI &&
+                   EVENT_EXCEPTION == INTR_TYPE_EXCEPTION && EVENT_SOFT_INT == INTR_TYPE_SOFT_INT &&
+                   EVENT_PRIV_SOFT == INTR_TYPE_PRIV_SOFT && EVENT_SOFT_EXC == INTR_TYPE_SOFT_EXC,
+               "event types are those of the interruption-information fields");
+
 enum outcome vmx_exception(struct vcpu *v, const struct event *e)
 {
     const struct vmcs *f = &v->vmx->f;

@@ -1,8 +1,9 @@
 /*
- * See vmx.h. L2 is at CPL 0, with L1's page tables, GDT and IDT, under EPT if there is EPT.
+ * See vmx.h.
  */
 #include "vmx.h"
 
+#define RWX (EPT_R | EPT_W | EPT_X)
 #define PAGED __attribute__((aligned(4096)))
 u8 vmxon_region[4096] PAGED, vmcs[4096] PAGED, l2_stack[16384] PAGED;
 u64 *ept;
@@ -238,7 +239,7 @@ void exits(u64 reason, const u8 *at, u64 qualification, const char *name)
     }
 }
 
-void vmx_capabilities(void)
+static void capabilities(void)
 {
     pin_may = (u32)(rdmsr(MSR_VMX_PINBASED_CTLS) >> 32);
     proc_may = (u32)(rdmsr(MSR_VMX_PROCBASED_CTLS) >> 32);
@@ -247,7 +248,35 @@ void vmx_capabilities(void)
     if (proc2_may & PROC2_EPT) {
         ept = page_alloc();
         for (u64 a = 0; a < 16 << 20; a += 4096)
-            *pte_of(ept, a, 1) = a | 0x37;
-        *pte_of(ept, 0xfee00000, 2) = 0xfee00000 | EPT_LEAF | 7;
+            *pte_of(ept, a, 1) = a | RWX | MEMTYPE_WB << EPT_MEMTYPE_SHIFT;
+        *pte_of(ept, APIC_DEFAULT_ADDRESS, 2) = APIC_DEFAULT_ADDRESS | EPT_LEAF | RWX;
     }
+}
+
+bool vmx_begin(void)
+{
+    if (!(cpuid(1, 0).c & BIT(5))) {
+        skip("VMX", "no VMX");
+        return false;
+    }
+    u64 feature = rdmsr(MSR_FEATURE_CONTROL);
+    if (!(feature & FEATURE_CONTROL_LOCK))
+        wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMXON_OUTSIDE_SMX);
+    capabilities();
+    return true;
+}
+
+int vmx_on(void)
+{
+    u32 revision = VMX_BASIC_REVISION(rdmsr(MSR_VMX_BASIC));
+    write_cr4(read_cr4() | CR4_VMXE);
+    copy(vmxon_region, &revision, 4);
+    copy(vmcs, &revision, 4);
+    return vmxon(vmxon_region);
+}
+
+void vmx_off(void)
+{
+    __asm__ volatile("vmxoff" : : : "memory");
+    write_cr4(read_cr4() & ~CR4_VMXE);
 }

@@ -1,10 +1,11 @@
 /*
- * What the VT-x guests share: the VMX instructions, a VMCS whose L2 is a function of the image, and
- * the macro that makes such functions.
+ * What the VT-x guests share: the VMX instructions, a VMCS whose L2 is a function of the image at CPL 0, with L1's page
+ * tables, GDT and IDT, under EPT if there is EPT; and the macro that makes such functions.
  */
 #ifndef TESTS_GUEST_VMX_H
 #define TESTS_GUEST_VMX_H
 
+#include "events.h"
 #include "runtime.h"
 #include "x86/msr.h"
 #include "x86/paging.h"
@@ -12,10 +13,8 @@
 #include "x86/vmx_exit.h"
 
 extern u8 vmxon_region[4096], vmcs[4096], l2_stack[16384];
-/* Identity, NULL without EPT. */
-extern u64 *ept;
-/* Launch state of `vmcs`, as far as start and resume know. */
-extern bool launched;
+extern u64 *ept;      /* identity; NULL without EPT */
+extern bool launched; /* launch state of `vmcs`, as far as start and resume know */
 extern u32 pin_may, proc_may, proc2_may, proc_base;
 
 struct registers {
@@ -34,8 +33,12 @@ int vmread_result(u64 field);
 int invept(u64 type, u64 eptp);
 int invvpid(u64 type, u64 vpid, u64 la);
 
-/* What the capability MSRs permit, and the tables of EPT. */
-void vmx_capabilities(void);
+/* Permits VMXON, reads what the capability MSRs permit, makes the tables of EPT. False, and the test is skipped: there
+ * is no VMX. */
+bool vmx_begin(void);
+/* VMXON, and VMXOFF. */
+int vmx_on(void);
+void vmx_off(void);
 u64 run_guest(struct registers *r, u64 launch);
 /* A VMCS whose guest is like this CPU and starts at fn. */
 void prepare(void (*fn)(void));
