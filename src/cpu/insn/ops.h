@@ -36,6 +36,8 @@
     X(salc) X(pop_rm) X(push_rm) X(call_rm) X(jmp_rm)                                              \
     /* vector.c: memory forms whose faults depend on masks or indices */                           \
     X(maskmov) X(gather) X(scatter)                                                                \
+    /* unusable.c: in place of what must not be executed now */                                    \
+    X(x87_unusable) X(mmx_unusable) X(sse_unusable) X(avx_unusable) X(avx512_unusable) X(too_long) \
     /* vmx/ */                                                                                     \
     X(vmxon) X(vmxoff) X(vmclear) X(vmptrld) X(vmptrst) X(vmread) X(vmwrite) X(vmlaunch)           \
     X(vmresume) X(vmcall) X(invept) X(invvpid) X(vmfunc)                                           \

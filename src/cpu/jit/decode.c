@@ -138,7 +138,7 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
         const ZydisDecodedOperand *o = &t->d->zo[i];
         if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && !in->mem &&
             (o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT || o->mem.base != ZYDIS_REGISTER_RSP)) {
-            if (o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN || zi->mnemonic == ZYDIS_MNEMONIC_XLAT)
+            if (o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN || insn_table[zi->mnemonic].class == CLASS_XLAT)
                 decode_memory(t, o);
         } else if (o->type == ZYDIS_OPERAND_TYPE_POINTER) {
             in->imm = o->ptr.offset;

@@ -1,11 +1,11 @@
 /*
- * Encoding of the host instructions that the translator inserts. All of them leave RFLAGS alone. Host register numbers
- * are enum gpr; H_* names say what translated code keeps where (see enter.S).
+ * The host instructions that the translator inserts, one function each. All of them leave RFLAGS alone. H_* say what
+ * translated code keeps in which host register (see enter.S).
  */
 #ifndef CPU_JIT_EMIT_H
 #define CPU_JIT_EMIT_H
 
-#include "cpu/core/vcpu.h"
+#include "cpu/jit/encode.h"
 
 enum {
     H_SCRATCH = RCX, /* tested by JRCXZ */
@@ -13,44 +13,7 @@ enum {
     H_VCPU = RSP,
     H_GUEST_RCX = R14,
     H_GUEST_RSP = R15,
-    H_NONE = 0xff,
 };
-
-struct emit {
-    u8 *p, *end;
-};
-
-static inline void emit_byte(struct emit *e, u8 b)
-{
-    if (likely(e->p < e->end))
-        *e->p = b;
-    e->p++;
-}
-
-static inline void emit_u16(struct emit *e, u16 x)
-{
-    emit_byte(e, (u8)x);
-    emit_byte(e, (u8)(x >> 8));
-}
-
-static inline void emit_u32(struct emit *e, u32 x)
-{
-    if (likely(e->p + 4 <= e->end))
-        __builtin_memcpy(e->p, &x, 4);
-    e->p += 4;
-}
-
-static inline void emit_u64(struct emit *e, u64 x)
-{
-    emit_u32(e, (u32)x);
-    emit_u32(e, (u32)(x >> 32));
-}
-
-static inline void emit_bytes(struct emit *e, const void *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        emit_byte(e, ((const u8 *)bytes)[i]);
-}
 
 /* Displacement of a vCPU field from H_VCPU. */
 #define VCPU_DISP(field) ((s32)offsetof(struct vcpu, field) - VCPU_BIAS)
@@ -60,171 +23,214 @@ static inline s32 gpr_disp(unsigned reg)
     return VCPU_DISP(gpr) + (s32)reg * 8;
 }
 
-/* ModRM, SIB and displacement of [base + index * scale + disp]; reg is the low three bits of the other operand. */
-static inline void emit_modrm_mem(struct emit *e, unsigned reg, unsigned base, unsigned index, unsigned scale, s32 disp)
-{
-    unsigned log = scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
-    reg = (reg & 7) << 3;
-    if (base == H_NONE) {
-        emit_byte(e, (u8)(reg | 4));
-        emit_byte(e, (u8)(log << 6 | ((index == H_NONE ? 4 : index) & 7) << 3 | 5));
-        emit_u32(e, (u32)disp);
-        return;
-    }
-    unsigned mod = disp == 0 && (base & 7) != RBP ? 0 : disp >= -128 && disp < 128 ? 1 : 2;
-    if (index == H_NONE && (base & 7) != RSP) {
-        emit_byte(e, (u8)(mod << 6 | reg | (base & 7)));
-    } else {
-        emit_byte(e, (u8)(mod << 6 | reg | 4));
-        emit_byte(e, (u8)(log << 6 | ((index == H_NONE ? 4 : index) & 7) << 3 | (base & 7)));
-    }
-    if (mod == 1)
-        emit_byte(e, (u8)disp);
-    else if (mod == 2)
-        emit_u32(e, (u32)disp);
-}
+/* -- moves between registers -- */
 
-static inline u8 rex_bits(unsigned reg, unsigned index, unsigned base)
-{
-    return (u8)((reg != H_NONE && reg & 8 ? 4 : 0) | (index != H_NONE && index & 8 ? 2 : 0) |
-                (base != H_NONE && base & 8 ? 1 : 0));
-}
-
-/* op reg, [mem] with an optional REX.W. */
-static inline void emit_op_mem(struct emit *e, bool w, u8 opcode, unsigned reg, unsigned base, unsigned index,
-                               unsigned scale, s32 disp)
-{
-    u8 rex = rex_bits(reg, index, base) | (w ? 8 : 0);
-    if (rex)
-        emit_byte(e, 0x40 | rex);
-    emit_byte(e, opcode);
-    emit_modrm_mem(e, reg, base, index, scale, disp);
-}
-
+/* mov dst, src: all 64 bits */
 static inline void emit_mov(struct emit *e, unsigned dst, unsigned src)
 {
-    if (dst == src)
-        return;
-    emit_byte(e, 0x48 | rex_bits(src, H_NONE, dst));
-    emit_byte(e, 0x89);
-    emit_byte(e, (u8)(0xc0 | (src & 7) << 3 | (dst & 7)));
+    if (dst != src)
+        emit_op_reg(e, true, 0x89, src, dst);
 }
 
+/* mov dst32, src32 */
 static inline void emit_mov32(struct emit *e, unsigned dst, unsigned src)
 {
-    u8 rex = rex_bits(src, H_NONE, dst);
-    if (rex)
-        emit_byte(e, 0x40 | rex);
-    emit_byte(e, 0x89);
-    emit_byte(e, (u8)(0xc0 | (src & 7) << 3 | (dst & 7)));
+    emit_op_reg(e, false, 0x89, src, dst);
 }
 
-/* Merges the low 16 bits of src into dst. */
+/* mov dst16, src16: the rest of dst stays */
 static inline void emit_mov16(struct emit *e, unsigned dst, unsigned src)
 {
-    emit_byte(e, 0x66);
+    emit_byte(e, BYTE_OPERAND_SIZE);
     emit_mov32(e, dst, src);
 }
 
-static inline void emit_movzx16(struct emit *e, unsigned dst, unsigned src)
+static inline void emit_mov_sized(struct emit *e, unsigned size, unsigned dst, unsigned src)
 {
-    u8 rex = rex_bits(dst, H_NONE, src);
-    if (rex)
-        emit_byte(e, 0x40 | rex);
-    emit_byte(e, 0x0f);
-    emit_byte(e, 0xb7);
-    emit_byte(e, (u8)(0xc0 | (dst & 7) << 3 | (src & 7)));
+    if (size == 8)
+        emit_mov(e, dst, src);
+    else if (size == 4)
+        emit_mov32(e, dst, src);
+    else
+        emit_mov16(e, dst, src);
 }
 
+/* movzx dst32, src16 */
+static inline void emit_movzx16(struct emit *e, unsigned dst, unsigned src)
+{
+    emit_op0f_reg(e, false, 0xb7, dst, src);
+}
+
+/* movzx dst32, al */
+static inline void emit_movzx_al(struct emit *e, unsigned dst)
+{
+    emit_op0f_reg(e, false, 0xb6, dst, RAX);
+}
+
+/* movsx dst32, src16 */
+static inline void emit_movsx16(struct emit *e, unsigned dst, unsigned src)
+{
+    emit_op0f_reg(e, false, 0xbf, dst, src);
+}
+
+/* movsxd dst64, src32 */
+static inline void emit_movsxd(struct emit *e, unsigned dst, unsigned src)
+{
+    emit_op_reg(e, true, 0x63, dst, src);
+}
+
+/* mov dst32, imm32 */
 static inline void emit_mov_imm32(struct emit *e, unsigned dst, u32 imm)
 {
-    if (dst & 8)
-        emit_byte(e, 0x41);
+    emit_rex(e, rex_bits(H_NONE, H_NONE, dst));
     emit_byte(e, (u8)(0xb8 | (dst & 7)));
     emit_u32(e, imm);
 }
 
+/* mov dst64, imm64, shorter if 32 bits are enough */
 static inline void emit_mov_imm64(struct emit *e, unsigned dst, u64 imm)
 {
     if (imm <= 0xffffffff) {
         emit_mov_imm32(e, dst, (u32)imm);
         return;
     }
-    emit_byte(e, 0x48 | (dst & 8 ? 1 : 0));
+    emit_rex(e, rex_bits(H_NONE, H_NONE, dst) | REX_W);
     emit_byte(e, (u8)(0xb8 | (dst & 7)));
     emit_u64(e, imm);
 }
 
+/* -- fields of the vCPU -- */
+
+/* mov dst, [vcpu + disp] */
 static inline void emit_load(struct emit *e, unsigned dst, s32 disp)
 {
     emit_op_mem(e, true, 0x8b, dst, H_VCPU, H_NONE, 1, disp);
 }
 
-static inline void emit_load32(struct emit *e, unsigned dst, s32 disp)
-{
-    emit_op_mem(e, false, 0x8b, dst, H_VCPU, H_NONE, 1, disp);
-}
-
+/* mov [vcpu + disp], src */
 static inline void emit_store(struct emit *e, unsigned src, s32 disp)
 {
     emit_op_mem(e, true, 0x89, src, H_VCPU, H_NONE, 1, disp);
 }
 
+/* mov [vcpu + disp], src16 */
+static inline void emit_store16(struct emit *e, unsigned src, s32 disp)
+{
+    emit_byte(e, BYTE_OPERAND_SIZE);
+    emit_op_mem(e, false, 0x89, src, H_VCPU, H_NONE, 1, disp);
+}
+
+/* -- guest memory at [base + index + disp]; sizes are 2, 4 and 8 bytes -- */
+
+/* mov dst, [...], 2 bytes zero-extended */
+static inline void emit_load_mem(struct emit *e, unsigned size, unsigned dst, unsigned base, unsigned index, s32 disp)
+{
+    if (size == 2)
+        emit_op0f_mem(e, false, 0xb7, dst, base, index, 1, disp);
+    else
+        emit_op_mem(e, size == 8, 0x8b, dst, base, index, 1, disp);
+}
+
+/* mov [...], src */
+static inline void emit_store_mem(struct emit *e, unsigned size, unsigned src, unsigned base, unsigned index, s32 disp)
+{
+    if (size == 2)
+        emit_byte(e, BYTE_OPERAND_SIZE);
+    emit_op_mem(e, size == 8, 0x89, src, base, index, 1, disp);
+}
+
+/* mov [...], imm: sign-extended from 32 bits for 8 bytes */
+static inline void emit_store_imm(struct emit *e, unsigned size, u64 imm, unsigned base, unsigned index, s32 disp)
+{
+    if (size == 2)
+        emit_byte(e, BYTE_OPERAND_SIZE);
+    emit_op_mem(e, size == 8, 0xc7, 0, base, index, 1, disp);
+    if (size == 2)
+        emit_u16(e, (u16)imm);
+    else
+        emit_u32(e, (u32)imm);
+}
+
+/* mov al, [base + index] */
+static inline void emit_load_al(struct emit *e, unsigned base, unsigned index)
+{
+    emit_op_mem(e, false, 0x8a, RAX, base, index, 1, 0);
+}
+
+/* BT, BTS, BTR or BTC of the guest, as its opcode in map 1 says: op [base], bit. Bit is R8 to R15. */
+static inline void emit_bit_op(struct emit *e, bool lock, unsigned size, u8 opcode, unsigned bit, unsigned base)
+{
+    if (lock)
+        emit_byte(e, BYTE_LOCK);
+    if (size == 2)
+        emit_byte(e, BYTE_OPERAND_SIZE);
+    emit_op0f_mem(e, size == 8, opcode, bit, base, H_NONE, 1, 0);
+}
+
+/* -- arithmetic without flags -- */
+
+/* lea dst, [base + index * scale + disp]: 64 bits if w, else the low 32 */
 static inline void emit_lea(struct emit *e, bool w, unsigned dst, unsigned base, unsigned index, unsigned scale,
                             s32 disp)
 {
     emit_op_mem(e, w, 0x8d, dst, base, index, scale, disp);
 }
 
-/* lea dst, [base + disp] of LEA_LONG bytes, whatever the displacement */
+/* lea dst, [base + disp] of LEA_LONG bytes, whatever the displacement; base is not RSP or R12 */
 #define LEA_LONG 7
 static inline void emit_lea_long(struct emit *e, unsigned dst, unsigned base, s32 disp)
 {
-    emit_byte(e, 0x48 | rex_bits(dst, H_NONE, base));
+    emit_rex(e, rex_bits(dst, H_NONE, base) | REX_W);
     emit_byte(e, 0x8d);
-    emit_byte(e, (u8)(0x80 | (dst & 7) << 3 | (base & 7)));
+    emit_byte(e, modrm(2, dst, base));
     emit_u32(e, (u32)disp);
-}
-
-static inline void emit_vex(struct emit *e, unsigned r, unsigned x, unsigned b, u8 map, bool w, unsigned vvvv, u8 pp)
-{
-    emit_byte(e, 0xc4);
-    emit_byte(e, (u8)((r & 8 ? 0 : 0x80) | (x & 8 ? 0 : 0x40) | (b & 8 ? 0 : 0x20) | map));
-    emit_byte(e, (u8)((w ? 0x80 : 0) | (~vvvv & 15) << 3 | pp));
 }
 
 /* pext dst, src, [vcpu + disp] */
 static inline void emit_pext(struct emit *e, unsigned dst, unsigned src, s32 disp)
 {
-    emit_vex(e, dst, 0, H_VCPU, 2, true, src, 2);
-    emit_byte(e, 0xf5);
+    emit_vex(e, dst, 0, H_VCPU, 2, true, src, VEX_PP_F3, 0xf5);
     emit_modrm_mem(e, dst, H_VCPU, H_NONE, 1, disp);
 }
 
-/* dst = src >> 12: the low six bits of H_VCPU are 12. */
+/* shrx dst, src, rsp: dst = src >> 12, because the low six bits of H_VCPU are 12 */
 static inline void emit_shr12(struct emit *e, unsigned dst, unsigned src)
 {
-    emit_vex(e, dst, 0, src, 2, true, H_VCPU, 3);
-    emit_byte(e, 0xf7);
-    emit_byte(e, (u8)(0xc0 | (dst & 7) << 3 | (src & 7)));
+    emit_vex(e, dst, 0, src, 2, true, H_VCPU, VEX_PP_F2, 0xf7);
+    emit_modrm_reg(e, dst, src);
 }
 
-/* dst = src >> count (arithmetic), BMI2 */
+/* sarx dst, src, count: arithmetic; 64 bits if w, else 32 */
 static inline void emit_sarx(struct emit *e, bool w, unsigned dst, unsigned src, unsigned count)
 {
-    emit_vex(e, dst, 0, src, 2, w, count, 2);
-    emit_byte(e, 0xf7);
-    emit_byte(e, (u8)(0xc0 | (dst & 7) << 3 | (src & 7)));
+    emit_vex(e, dst, 0, src, 2, w, count, VEX_PP_F3, 0xf7);
+    emit_modrm_reg(e, dst, src);
 }
+
+/* -- the TLB context, at GS -- */
 
 /* mov dst, gs:[index * 8 + disp] */
 static inline void emit_gs_load(struct emit *e, unsigned dst, unsigned index, u32 disp)
 {
-    emit_byte(e, 0x65);
+    emit_byte(e, BYTE_GS);
     emit_op_mem(e, true, 0x8b, dst, H_NONE, index, 8, (s32)disp);
 }
 
-/* Short JRCXZ over what follows; patched by emit_here8. */
+/* jmp gs:[index * 8 + disp] */
+static inline void emit_gs_jmp(struct emit *e, unsigned index, u32 disp)
+{
+    emit_byte(e, BYTE_GS);
+    emit_op_mem(e, false, 0xff, 4, H_NONE, index, 8, (s32)disp);
+}
+
+/* -- jumps -- */
+
+/* Condition codes, as in Jcc's opcodes; the lowest bit negates. */
+enum { CC_NOT = 1, CC_Z = 4, CC_NZ = 5, CC_MASK = 15 };
+
+/* Jumps ahead to where emit_here8 or emit_here32 is called with what they return. */
+
+/* jrcxz ahead */
 static inline u8 *emit_jrcxz(struct emit *e)
 {
     emit_byte(e, 0xe3);
@@ -232,7 +238,7 @@ static inline u8 *emit_jrcxz(struct emit *e)
     return e->p;
 }
 
-/* Short JMP, patched the same way. */
+/* jmp short ahead */
 static inline u8 *emit_jmp8(struct emit *e)
 {
     emit_byte(e, 0xeb);
@@ -246,46 +252,100 @@ static inline void emit_here8(struct emit *e, u8 *after)
         after[-1] = (u8)(e->p - after);
 }
 
-/* One instruction of as many bytes as a JMP with a 32-bit displacement. */
-static inline void emit_nop5(struct emit *e)
-{
-    static const u8 nop[5] = {0x0f, 0x1f, 0x44, 0, 0}; /* nopl 0(rax, rax) with 8 bits of displacement */
-    emit_bytes(e, nop, sizeof nop);
-}
-
-/* Up to `align`, a power of two, by few instructions. */
-static inline void emit_align(struct emit *e, unsigned align)
-{
-    static const u8 nop[8] = {0x0f, 0x1f, 0x84}; /* nopl 0(rax, rax) with 32 bits of displacement */
-    unsigned n = (unsigned)-(u64)e->p & (align - 1);
-    for (; n >= sizeof nop; n -= sizeof nop)
-        emit_bytes(e, nop, sizeof nop);
-    while (n--)
-        emit_byte(e, 0x90);
-}
-
+/* jmp target; the rel32 is in its last four bytes, as in emit_jcc */
 static inline void emit_jmp(struct emit *e, const u8 *target)
 {
     emit_byte(e, 0xe9);
     emit_u32(e, (u32)(target - (e->p + 4)));
 }
 
-static inline void emit_jmp_vcpu(struct emit *e, s32 disp)
+/* jcc target */
+static inline void emit_jcc(struct emit *e, u8 cc, const u8 *target)
 {
-    emit_byte(e, 0xff);
-    emit_modrm_mem(e, 4, H_VCPU, H_NONE, 1, disp);
+    emit_byte(e, BYTE_ESCAPE);
+    emit_byte(e, 0x80 | cc);
+    emit_u32(e, (u32)(target - (e->p + 4)));
 }
 
-static inline void emit_call_vcpu(struct emit *e, s32 disp)
+/* jmp ahead, jcc ahead */
+static inline u8 *emit_jmp32(struct emit *e)
 {
-    emit_byte(e, 0xff);
-    emit_modrm_mem(e, 2, H_VCPU, H_NONE, 1, disp);
+    emit_jmp(e, e->p);
+    return e->p;
+}
+
+static inline u8 *emit_jcc32(struct emit *e, u8 cc)
+{
+    emit_jcc(e, cc, e->p);
+    return e->p;
 }
 
 static inline void patch_rel32(u8 *field, const u8 *target)
 {
     u32 rel = (u32)(target - (field + 4));
     __atomic_store_n((u32 *)field, rel, __ATOMIC_RELEASE);
+}
+
+static inline void emit_here32(struct emit *e, u8 *after)
+{
+    if (e->p <= e->end)
+        patch_rel32(after - 4, e->p);
+}
+
+/* jmp [vcpu + disp] */
+static inline void emit_jmp_vcpu(struct emit *e, s32 disp)
+{
+    emit_op_mem(e, false, 0xff, 4, H_VCPU, H_NONE, 1, disp);
+}
+
+/* call [vcpu + disp] */
+static inline void emit_call_vcpu(struct emit *e, s32 disp)
+{
+    emit_op_mem(e, false, 0xff, 2, H_VCPU, H_NONE, 1, disp);
+}
+
+/* -- padding -- */
+
+static inline void emit_nop(struct emit *e)
+{
+    emit_byte(e, 0x90);
+}
+
+/* nopl 0(rax, rax): one instruction of five bytes, as many as emit_jmp takes */
+static inline void emit_nop5(struct emit *e)
+{
+    emit_byte(e, BYTE_ESCAPE);
+    emit_byte(e, 0x1f);
+    emit_byte(e, 0x44);
+    emit_u16(e, 0);
+}
+
+/* nopl 0(rax, rax) with 32 bits of displacement: eight bytes */
+static inline void emit_nop8(struct emit *e)
+{
+    emit_byte(e, BYTE_ESCAPE);
+    emit_byte(e, 0x1f);
+    emit_byte(e, 0x84);
+    emit_byte(e, 0);
+    emit_u32(e, 0);
+}
+
+/* Up to `align`, a power of two, by few instructions. */
+static inline void emit_align(struct emit *e, unsigned align)
+{
+    unsigned n = (unsigned)-(u64)e->p & (align - 1);
+    for (; n >= 8; n -= 8)
+        emit_nop8(e);
+    while (n--)
+        emit_nop(e);
+}
+
+/* So that the rel32 of the jump that comes next, behind so many bytes of opcode, lies in one cache line and can be
+ * patched atomically. */
+static inline void emit_align_rel32(struct emit *e, unsigned opcode_bytes)
+{
+    while ((((u64)e->p + opcode_bytes) & 63) > 60)
+        emit_nop(e);
 }
 
 #endif

@@ -44,40 +44,29 @@ static bool constant_add(const struct decoded *d, unsigned *reg, s64 *by)
     bool h;
     if (in->osz != 8 || d->zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || d->zi.operand_width != 64)
         return false;
-    if (d->zi.mnemonic == ZYDIS_MNEMONIC_LEA) {
+    if (d->class == CLASS_LEA) {
         *reg = in->reg;
         *by = in->disp;
         return in->base == in->reg && in->index == REG_NONE && in->asz == 8 && in->disp == (s32)in->disp;
     }
-    if (d->zo[0].type != ZYDIS_OPERAND_TYPE_REGISTER)
+    if (!(d->traits & (INSN_ADDS | INSN_SUBTRACTS)) || d->zo[0].type != ZYDIS_OPERAND_TYPE_REGISTER)
         return false;
-    *reg = decode_gpr(d->zo[0].reg.value, &h);
-    switch (d->zi.mnemonic) {
-    case ZYDIS_MNEMONIC_INC: *by = 1; return *reg != REG_NONE;
-    case ZYDIS_MNEMONIC_DEC: *by = -1; return *reg != REG_NONE;
-    case ZYDIS_MNEMONIC_ADD:
-    case ZYDIS_MNEMONIC_SUB:
-        if (*reg == REG_NONE || !d->zi.raw.imm[0].size || !d->zi.raw.imm[0].is_signed)
+    s64 n = 1;
+    if (!(d->traits & INSN_BY_ONE)) {
+        if (!d->zi.raw.imm[0].size || !d->zi.raw.imm[0].is_signed)
             return false;
-        *by = d->zi.raw.imm[0].value.s;
-        if (d->zi.mnemonic == ZYDIS_MNEMONIC_SUB)
-            *by = -*by;
-        return true;
-    default: return false;
+        n = d->zi.raw.imm[0].value.s;
     }
-}
-
-/* Bytes that PUSH and POP move in 64-bit mode. */
-static u8 stack_size(const struct decoded *d)
-{
-    return d->in.prefixes & PREFIX_66 && !(d->in.rex & 8) ? 2 : 8;
+    *reg = decode_gpr(d->zo[0].reg.value, &h);
+    *by = d->traits & INSN_SUBTRACTS ? -n : n;
+    return *reg != REG_NONE;
 }
 
 static void effects(struct values *x, const struct decoded *d)
 {
     unsigned reg;
     s64 by;
-    if (d->class == CLASS_CALL || d->class == CLASS_UD) {
+    if (d->class == CLASS_CALL) {
         forget_all(x);
         return;
     }
@@ -100,11 +89,11 @@ static void effects(struct values *x, const struct decoded *d)
             continue;
         forget(x, reg);
     }
-    if (d->zi.mnemonic == ZYDIS_MNEMONIC_PUSH || d->zi.mnemonic == ZYDIS_MNEMONIC_CALL)
+    if (d->class == CLASS_PUSH || d->class == CLASS_CALL_NEAR)
         move(x, RSP, -(s64)d->note[1].size);
-    else if (d->zi.mnemonic == ZYDIS_MNEMONIC_POP)
+    else if (d->class == CLASS_POP)
         move(x, RSP, d->note[1].size);
-    if (d->zi.mnemonic == ZYDIS_MNEMONIC_LEAVE)
+    else if (d->class == CLASS_LEAVE)
         forget(x, RSP);
 }
 
@@ -114,7 +103,8 @@ static const struct access_note no_access = {.base = REG_NONE, .group = GROUP_NO
 static struct access_note note_operand(const struct decoded *d)
 {
     const struct insn *in = &d->in;
-    if (d->class != CLASS_COPY && d->class != CLASS_STACK && d->class != CLASS_BRANCH)
+    bool fetched = d->class == CLASS_PUSH || class_branches(d->class);
+    if (d->class != CLASS_COPY && !fetched)
         return no_access;
     if (!in->mem || in->base >= GPR_COUNT || in->seg == SEG_FS || in->seg == SEG_GS || in->asz != 8 ||
         in->disp <= -GROUP_REACH || in->disp >= GROUP_REACH)
@@ -122,8 +112,8 @@ static struct access_note note_operand(const struct decoded *d)
     unsigned size, flags = access_flags(d, &size);
     if (flags & SITE_MASKED || !size || size > 64)
         return no_access;
-    if (d->class != CLASS_COPY) { /* what a branch or a PUSH reads */
-        size = d->class == CLASS_BRANCH ? 8 : stack_size(d);
+    if (fetched) {
+        size = d->class == CLASS_PUSH ? stack_size(d, true) : 8;
         flags = SITE_READ;
     }
     return (struct access_note){.base = in->base,
@@ -138,19 +128,18 @@ static struct access_note note_operand(const struct decoded *d)
 /* The access to the stack. Return addresses are 8 bytes wide, whatever the prefix. */
 static struct access_note note_stack(const struct decoded *d)
 {
-    bool branch = d->class == CLASS_BRANCH;
-    struct access_note s = {.base = RSP, .index = REG_NONE, .size = branch ? 8 : stack_size(d), .group = GROUP_NONE};
-    if (!branch && d->class != CLASS_STACK)
-        return no_access;
-    switch (d->zi.mnemonic) {
-    case ZYDIS_MNEMONIC_CALL:
-    case ZYDIS_MNEMONIC_PUSH:
+    bool branch = class_branches(d->class);
+    struct access_note s = {
+        .base = RSP, .index = REG_NONE, .size = branch ? 8 : stack_size(d, true), .group = GROUP_NONE};
+    switch (d->class) {
+    case CLASS_CALL_NEAR:
+    case CLASS_PUSH:
         s.write = true;
         s.disp = -(s32)s.size;
         return s;
-    case ZYDIS_MNEMONIC_RET:
-    case ZYDIS_MNEMONIC_POP: return s;
-    case ZYDIS_MNEMONIC_LEAVE: s.base = RBP; return s;
+    case CLASS_RETURN:
+    case CLASS_POP: return s;
+    case CLASS_LEAVE: s.base = RBP; return s;
     default: return no_access;
     }
 }

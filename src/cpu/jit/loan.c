@@ -52,14 +52,16 @@ static u32 names(const struct decoded *d)
 
 static bool is_plain(const struct decoded *d)
 {
-    return d->class == CLASS_COPY || d->class == CLASS_LEA || d->class == CLASS_BIT || d->class == CLASS_STACK ||
-           d->class == CLASS_NOP;
-}
-
-static bool is_jcc(const struct decoded *d)
-{
-    return d->class == CLASS_BRANCH &&
-           ((d->in.map == 0 && (d->in.opcode & 0xf0) == 0x70) || (d->in.map == 1 && (d->in.opcode & 0xf0) == 0x80));
+    switch (d->class) {
+    case CLASS_COPY:
+    case CLASS_NOP:
+    case CLASS_LEA:
+    case CLASS_BIT:
+    case CLASS_PUSH:
+    case CLASS_POP:
+    case CLASS_LEAVE: return true;
+    default: return false;
+    }
 }
 
 /* Does a branch of the block go back to between the first instruction and the last? (Those ahead leave the block.) */
@@ -79,7 +81,7 @@ static bool is_loop(const struct tr *t, u32 first, u32 last)
     for (u32 i = first; i < last; i++) {
         const struct decoded *d = &t->insn[i];
         s32 target = branch_target(d);
-        if (!is_plain(d) && !(is_jcc(d) && (target < t->insn[first].pos || target >= t->insn[last].next)))
+        if (!is_plain(d) && !(d->class == CLASS_JCC && (target < t->insn[first].pos || target >= t->insn[last].next)))
             return false;
     }
     return !is_entered(t, first, last);
@@ -132,7 +134,7 @@ void find_loans(struct tr *t)
     u32 best = 0, run = 0; /* first of the plain instructions before i */
     for (u32 i = 0; i < t->insn_count; i++) {
         const struct decoded *d = &t->insn[i];
-        s32 target = is_jcc(d) || d->zi.mnemonic == ZYDIS_MNEMONIC_JMP ? branch_target(d) : TARGET_NONE;
+        s32 target = d->class == CLASS_JCC || d->class == CLASS_JUMP ? branch_target(d) : TARGET_NONE;
         for (u32 k = 0; k <= i && target >= 0; k++)
             if (t->insn[k].pos == target && is_loop(t, k, i))
                 consider(t, k, i, LOOP_WEIGHT, &best);

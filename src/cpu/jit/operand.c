@@ -11,8 +11,6 @@
  */
 #include "cpu/jit/translate.h"
 
-#include "cpu/core/cpuid.h"
-
 unsigned host_of(const struct tr *t, unsigned guest)
 {
     switch (guest) {
@@ -52,17 +50,6 @@ static unsigned source(struct tr *t, unsigned guest, unsigned temp)
     return temp;
 }
 
-void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access)
-{
-    struct emit *e = &t->hot;
-    emit_call_vcpu(e, VCPU_DISP(slow_segment));
-    emit_byte(e, (u8)seg);
-    emit_byte(e, (u8)size);
-    emit_byte(e, (u8)access);
-    emit_byte(e, t->d->in.len);
-    emit_u16(e, t->pos);
-}
-
 static bool is_disp32(s64 x)
 {
     return x == (s32)x;
@@ -90,111 +77,48 @@ void emit_effective(struct tr *t, unsigned dst, bool wide)
     }
 }
 
-unsigned emit_address(struct tr *t)
+/* r11 = the operand's offset in its segment. */
+static void emit_offset_in_r11(struct tr *t)
 {
-    struct emit *e = &t->hot;
+    emit_effective(t, H_ADDR, t->d->in.asz == 8);
+    if (t->d->in.asz == 2)
+        emit_movzx16(&t->hot, H_ADDR, H_ADDR);
+}
+
+unsigned emit_offset(struct tr *t)
+{
     const struct insn *in = &t->d->in;
-    bool based = in->seg == SEG_FS || in->seg == SEG_GS;
-    if (t->is64 && in->asz == 8 && !based && in->index == REG_NONE && in->disp == 0 && in->base < GPR_COUNT &&
+    if (t->is64 && in->asz == 8 && in->index == REG_NONE && in->disp == 0 && in->base < GPR_COUNT &&
         host_of(t, in->base) != H_NONE)
         return host_of(t, in->base);
-    emit_effective(t, H_ADDR, in->asz == 8);
-    if (in->asz == 2)
-        emit_movzx16(e, H_ADDR, H_ADDR);
-    if (t->is64) {
-        if (based) {
-            emit_load(e, H_SCRATCH, VCPU_DISP(seg[0].base) + (s32)(in->seg * sizeof(struct segment)));
-            emit_lea(e, true, H_ADDR, H_ADDR, H_SCRATCH, 1, 0);
-        }
-    } else if (!t->flat || based) {
-        return H_NONE; /* the caller knows size and access: emit_access does the segment */
-    }
+    emit_offset_in_r11(t);
     return H_ADDR;
 }
 
-/* Which elements of the memory operand are accessed: see struct site. */
-static void describe_mask(const struct tr *t, struct site *s)
+/* Does a segment's base belong to the address even in flat modes? */
+static bool has_base(const struct tr *t)
 {
-    const struct decoded *d = t->d;
-    if (!d->in.evex) {
-        s->mask = 8 + d->in.vvvv;
-        s->element = d->zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVPS || d->zi.mnemonic == ZYDIS_MNEMONIC_VPMASKMOVD ? 4 : 8;
-        s->elements = s->size / s->element;
-        return;
-    }
-    unsigned vector = 0;
-    bool scalar = false;
-    s->mask = d->in.evex_mask;
-    for (unsigned i = 0; i < d->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &d->zo[i];
-        if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-            s->element = (u8)(o->element_size / 8);
-            scalar = o->element_count == 1 && d->zi.meta.category != ZYDIS_CATEGORY_BROADCAST &&
-                     d->zi.avx.broadcast.mode == ZYDIS_BROADCAST_MODE_INVALID;
-        } else if (!vector && o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_XMM0 &&
-                   o->reg.value <= ZYDIS_REGISTER_ZMM31 && o->element_size) {
-            vector = o->size / o->element_size;
-        }
-    }
-    switch (d->zi.mnemonic) { /* complex numbers: a mask bit for a pair */
-    case ZYDIS_MNEMONIC_VFCMADDCSH:
-    case ZYDIS_MNEMONIC_VFCMULCSH:
-    case ZYDIS_MNEMONIC_VFMADDCSH:
-    case ZYDIS_MNEMONIC_VFMULCSH: scalar = true; break;
-    case ZYDIS_MNEMONIC_VFCMADDCPH:
-    case ZYDIS_MNEMONIC_VFCMULCPH:
-    case ZYDIS_MNEMONIC_VFMADDCPH:
-    case ZYDIS_MNEMONIC_VFMULCPH:
-        s->element = 4;
-        vector = d->in.vl / 4u;
-        break;
-    case ZYDIS_MNEMONIC_VPSHUFBITQMB: /* a mask bit for each byte, the operand in quadwords */
-    case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
-    case ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB:
-        s->elements = d->in.vl;
-        s->element = host_vendor() == VENDOR_AMD ? 1 : s->element | ELEMENT_WHOLE;
-        return;
-    default: break;
-    }
-    unsigned lanes = s->element ? d->in.vl / s->element : 0; /* of what a conversion to narrower elements reads */
-    if (lanes < vector &&
-        (d->zi.meta.category == ZYDIS_CATEGORY_CONVERT || d->zi.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID))
-        vector = lanes;
-    if (!vector)
-        vector = lanes;
-    if (scalar)
-        s->element = s->size;
-    if (!s->element)
-        s->element = 1;
-    s->elements = (u8)(scalar ? 1 : vector ? vector : s->size / s->element);
-    if (d->zi.meta.category == ZYDIS_CATEGORY_EXPAND || d->zi.meta.category == ZYDIS_CATEGORY_COMPRESS)
-        s->element |= ELEMENT_PACKED;
-    else if (s->elements != s->size / s->element)
-        s->element |= ELEMENT_WHOLE;
+    return t->d->in.seg == SEG_FS || t->d->in.seg == SEG_GS;
 }
 
-/* Does the instruction first look for a pending x87 exception? */
-static bool waits_for_x87(const struct decoded *d)
+unsigned emit_linear(struct tr *t)
 {
-    if (d->class != CLASS_COPY || d->zi.mnemonic == ZYDIS_MNEMONIC_FNSTCW || d->zi.mnemonic == ZYDIS_MNEMONIC_FNSTSW)
-        return false;
-    if (d->zi.meta.isa_ext == ZYDIS_ISA_EXT_X87 || d->zi.mnemonic == ZYDIS_MNEMONIC_FISTTP)
-        return true;
-    for (unsigned i = 0; i < d->zi.operand_count; i++)
-        if (d->zo[i].type == ZYDIS_OPERAND_TYPE_REGISTER && d->zo[i].reg.value >= ZYDIS_REGISTER_MM0 &&
-            d->zo[i].reg.value <= ZYDIS_REGISTER_MM7)
-            return true;
-    return false;
+    struct emit *e = &t->hot;
+    if (!has_base(t))
+        return t->flat ? H_ADDR : H_NONE;
+    if (!t->is64)
+        return H_NONE;
+    emit_load(e, H_SCRATCH, VCPU_DISP(seg[0].base) + (s32)(t->d->in.seg * sizeof(struct segment)));
+    emit_lea(e, true, H_ADDR, H_ADDR, H_SCRATCH, 1, 0);
+    return H_ADDR;
 }
 
-static void emit_site(const struct tr *t, struct emit *c, struct site *s)
+unsigned emit_address(struct tr *t)
 {
-    if (waits_for_x87(t->d))
-        s->seg |= SITE_X87;
-    s->loans = t->loans;
-    emit_call_vcpu(c, VCPU_DISP(slow_mem));
-    for (unsigned i = 0; i < sizeof *s; i++)
-        emit_byte(c, ((const u8 *)s)[i]);
+    if (t->flat && !has_base(t))
+        return emit_offset(t);
+    emit_offset_in_r11(t);
+    return emit_linear(t);
 }
 
 /* rcx = 0 if the tag of host register addr + disp says that [addr + disp, + size) is in its page; returns the JRCXZ to
@@ -328,17 +252,12 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
         emit_lea(c, true, H_ADDR, H_ADDR, H_NONE, 1, -before);
     u8 *alone = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size,
                                flags & SITE_WRITE ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
-    u8 *site = c->p + 7; /* behind the CALL */
     struct site s = {.size = (u8)size,
-                     .offset = t->pos,
-                     .len = t->d->in.len,
                      .seg = (u8)seg,
                      .flags = (u8)((flags & ~SITE_LOCK) | SITE_GROUP | (g->write ? SITE_GROUP_WRITE : 0)),
                      .before = (s16)before,
-                     .span = (u16)span,
-                     .retry = (s32)(retry - site),
-                     .resume = (s32)sizeof s};
-    emit_site(t, c, &s);
+                     .span = (u16)span};
+    emit_site(t, &s, retry, NULL);
     emit_here8(c, alone);
     emit_loans(c, t->loans);
     add_link(t, NULL, t->pos, true);
@@ -364,17 +283,8 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
     t->in_r11 = REG_NONE;
     t->in_rcx = GROUP_NONE;
 
-    u8 *site = c->p + 7; /* behind the CALL */
-    struct site s = {.size = (u8)size,
-                     .flags = (u8)flags,
-                     .offset = t->pos,
-                     .len = t->d->in.len,
-                     .seg = (u8)seg,
-                     .retry = (s32)(retry - site),
-                     .resume = write ? (s32)sizeof s : (s32)(post - site)};
-    if (flags & SITE_MASKED)
-        describe_mask(t, &s);
-    emit_site(t, c, &s);
+    struct site s = {.size = (u8)size, .flags = (u8)flags, .seg = (u8)seg};
+    emit_site(t, &s, retry, write ? NULL : post);
     t->mem_index = (u8)addr;
     t->mem_disp = disp;
     emit_place(t, e);
@@ -384,9 +294,5 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
     t->scratch_at = NULL; /* the cold part comes back with something else in them */
     emit_place(t, c);
     body(t, c, ctx);
-    emit_call_vcpu(c, VCPU_DISP(slow_done));
-    struct site_done d = {
-        .next = (s32)(e->p - c->p), .offset = t->pos, .len = t->d->in.len, .flags = (u8)flags, .loans = t->loans};
-    for (unsigned i = 0; i < sizeof d; i++)
-        emit_byte(c, ((const u8 *)&d)[i]);
+    emit_site_done(t, flags, e->p);
 }

@@ -1,7 +1,7 @@
 /*
  * Makes a block: decodes instructions from one page until control surely leaves, and for each emits a copy, a call of
  * its handler, or a branch. Runs with the cache lock held and guest vector state saved (Zydis may use vector
- * registers). Stages: decode.c, optable.c (which class), rewrite.c / branch.c / operand.c (code).
+ * registers). Stages: decode.c, classify.c (what becomes of the instruction), rewrite.c and its neighbours (code).
  */
 #include "cpu/jit/translate.h"
 
@@ -23,165 +23,6 @@ void emit_call_insn(struct tr *t, insn_fn fn, bool ends)
     emit_call_vcpu(&t->hot, VCPU_DISP(call_thunk));
 }
 
-/* #UD or #NM of an x87, MMX, SSE or AVX instruction that the current mode does not allow: which of them depends on
- * state that may differ when the block runs again, so it is found out then. */
-static enum outcome op_unusable(struct vcpu *v, const struct insn *in)
-{
-    bool x87 = in->imm2 == MODE_X87;
-    if (in->imm2 == MODE_FWAIT || (x87 && in->imm == 0))
-        return raise_nm(v);
-    if (x87) /* MMX: #UD if CR0.EM */
-        return v->cr0 & CR0_EM ? raise_ud(v) : raise_nm(v);
-    if (in->imm2 == MODE_SSE && ((v->cr0 & CR0_EM) || !(v->cr4 & CR4_OSFXSR)))
-        return raise_ud(v);
-    if (in->imm2 != MODE_SSE) {
-        u64 need = XCR0_SSE | XCR0_AVX | (in->imm2 == MODE_AVX512 ? XCR0_AVX512 : 0);
-        if (!(v->cr4 & CR4_OSXSAVE) || (v->xcr0 & need) != need || !(v->mode & MODE_PROT))
-            return raise_ud(v);
-    }
-    return raise_nm(v);
-}
-
-/* The MODE_ bit without which the instruction faults, or 0. */
-static u32 needed_mode(const struct tr *t, bool *mmx)
-{
-    const ZydisDecodedInstruction *zi = &t->d->zi;
-    u32 need = 0;
-    *mmx = false;
-    if (zi->mnemonic == ZYDIS_MNEMONIC_FWAIT)
-        return MODE_FWAIT;
-    if (zi->meta.isa_ext == ZYDIS_ISA_EXT_X87 || zi->mnemonic == ZYDIS_MNEMONIC_FISTTP)
-        need = MODE_X87;
-    if (zi->meta.isa_set == ZYDIS_ISA_SET_FXSAVE || zi->meta.isa_set == ZYDIS_ISA_SET_FXSAVE64 ||
-        zi->meta.isa_ext == ZYDIS_ISA_EXT_XSAVE)
-        return 0; /* their handlers check */
-    bool vector = zi->mnemonic == ZYDIS_MNEMONIC_LDMXCSR || zi->mnemonic == ZYDIS_MNEMONIC_STMXCSR ||
-                  zi->mnemonic == ZYDIS_MNEMONIC_VLDMXCSR || zi->mnemonic == ZYDIS_MNEMONIC_VSTMXCSR ||
-                  zi->mnemonic == ZYDIS_MNEMONIC_VZEROUPPER || zi->mnemonic == ZYDIS_MNEMONIC_VZEROALL;
-    for (unsigned i = 0; i < zi->operand_count; i++) {
-        const ZydisDecodedOperand *o = &t->d->zo[i];
-        if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
-            continue;
-        ZydisRegister r = o->reg.value;
-        if (r >= ZYDIS_REGISTER_MM0 && r <= ZYDIS_REGISTER_MM7) {
-            *mmx = true;
-            need |= MODE_X87;
-        } else if ((r >= ZYDIS_REGISTER_XMM0 && r <= ZYDIS_REGISTER_ZMM31) ||
-                   (r >= ZYDIS_REGISTER_K0 && r <= ZYDIS_REGISTER_K7)) {
-            vector = true;
-        }
-    }
-    if (zi->mnemonic == ZYDIS_MNEMONIC_EMMS) {
-        *mmx = true;
-        need |= MODE_X87;
-    }
-    if (!vector)
-        return need;
-    if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
-        (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && zi->meta.isa_ext == ZYDIS_ISA_EXT_AVX512VEX))
-        return MODE_AVX512;
-    if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
-        return MODE_AVX;
-    return need | MODE_SSE;
-}
-
-/* MOV with control, debug or segment registers, PUSH and POP of segment registers, far transfers: same mnemonic as
- * plain forms, told apart by opcode. NULL: a plain form. */
-static insn_fn special_form(const struct tr *t, bool *ends)
-{
-    u8 op = t->d->in.opcode, map = t->d->in.map;
-    *ends = false;
-    switch (t->d->zi.mnemonic) {
-    case ZYDIS_MNEMONIC_MOV:
-        if (map == 1 && op >= 0x20 && op <= 0x23) {
-            *ends = op >= 0x22;
-            return op == 0x20 ? op_mov_from_cr : op == 0x21 ? op_mov_from_dr : op == 0x22 ? op_mov_to_cr : op_mov_to_dr;
-        }
-        if (map == 0 && op == 0x8c)
-            return op_mov_from_sreg;
-        if (map == 0 && op == 0x8e) {
-            *ends = true;
-            return op_mov_to_sreg;
-        }
-        return NULL;
-    case ZYDIS_MNEMONIC_PUSH:
-        if ((map == 0 && op < 0x20) || map == 1)
-            return op_push_sreg;
-        if (op == 0xff && t->d->in.mod != 3 && !t->flat)
-            return op_push_rm;
-        return NULL;
-    case ZYDIS_MNEMONIC_POP:
-        if ((map == 0 && op < 0x20) || map == 1) {
-            *ends = true;
-            return op_pop_sreg;
-        }
-        return op == 0x8f && t->d->in.mod != 3 ? op_pop_rm : NULL;
-    case ZYDIS_MNEMONIC_LEAVE: return t->flat ? NULL : op_leave;
-    case ZYDIS_MNEMONIC_CALL:
-    case ZYDIS_MNEMONIC_JMP:
-    case ZYDIS_MNEMONIC_RET: {
-        bool far = op == 0x9a || op == 0xea || op == 0xca || op == 0xcb ||
-                   (op == 0xff && (t->d->in.reg == 3 || t->d->in.reg == 5));
-        *ends = true;
-        if (far)
-            return t->d->zi.mnemonic == ZYDIS_MNEMONIC_CALL  ? op_call_far
-                   : t->d->zi.mnemonic == ZYDIS_MNEMONIC_JMP ? op_jmp_far
-                                                             : op_ret_far;
-        if (op == 0xff && t->d->in.mod != 3 && !t->flat)
-            return t->d->zi.mnemonic == ZYDIS_MNEMONIC_CALL ? op_call_rm : op_jmp_rm;
-        return NULL;
-    }
-    case ZYDIS_MNEMONIC_MOVSD: return t->d->zi.meta.isa_ext == ZYDIS_ISA_EXT_BASE ? op_movs : NULL;
-    case ZYDIS_MNEMONIC_CMPSD: return t->d->zi.meta.isa_ext == ZYDIS_ISA_EXT_BASE ? op_cmps : NULL;
-    default: return NULL;
-    }
-}
-
-/* Chooses what t->d becomes: class, handler, and whether something falls through. */
-static void classify(struct tr *t)
-{
-    struct decoded *d = t->d;
-    bool mmx, ends;
-    const struct op_row *row = optable_find(d->in.mnemonic);
-    insn_fn special = special_form(t, &ends);
-    d->class = CLASS_CALL;
-    d->ends = ends;
-    d->fn = special;
-    if (special)
-        return;
-    d->ends = true;
-    d->fn = op_ud;
-    bool scan = d->zi.mnemonic == ZYDIS_MNEMONIC_LZCNT || d->zi.mnemonic == ZYDIS_MNEMONIC_TZCNT;
-    if (scan && !isa_allowed(t->v->vm, (u16)d->zi.meta.isa_set)) {
-        /* A CPU that lacks them executes BSR and BSF: the same opcodes without the prefix. */
-        d->zi.raw.prefix_count = 0;
-        d->class = CLASS_COPY;
-        d->ends = false;
-        return;
-    }
-    if (!isa_allowed(t->v->vm, (u16)d->zi.meta.isa_set) && !(row && row->class == CLASS_NOP))
-        return;
-    u32 need = needed_mode(t, &mmx);
-    bool missing = need == MODE_FWAIT ? (t->mode & MODE_FWAIT) : (need & ~t->mode);
-    if (missing) {
-        d->in.imm2 = need & (MODE_AVX | MODE_AVX512) ? need : need & MODE_SSE ? MODE_SSE : need;
-        d->in.imm = mmx;
-        d->fn = op_unusable;
-        return;
-    }
-    if ((d->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX || d->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) &&
-        !(t->mode & MODE_PROT))
-        return;
-    d->class = row ? row->class : CLASS_COPY;
-    d->ends = row && row->ends;
-    d->fn = row ? row->fn : NULL;
-    if (d->fn == op_pause && !(t->mode & MODE_GUEST))
-        d->class = CLASS_COPY;
-    if (d->class == CLASS_BRANCH)
-        d->ends = d->zi.mnemonic == ZYDIS_MNEMONIC_JMP || d->zi.mnemonic == ZYDIS_MNEMONIC_CALL ||
-                  d->zi.mnemonic == ZYDIS_MNEMONIC_RET;
-}
-
 static void translate_insn(struct tr *t)
 {
     struct decoded *d = t->d;
@@ -192,12 +33,19 @@ static void translate_insn(struct tr *t)
     t->scratch_at = NULL;
     switch (d->class) {
     case CLASS_CALL: emit_call_insn(t, d->fn, d->ends); return;
-    case CLASS_BRANCH: translate_branch(t); return;
-    case CLASS_STACK: translate_stack(t); return;
-    case CLASS_LEA: translate_lea(t); return;
-    case CLASS_BIT: translate_bit(t); return;
-    case CLASS_XLAT: translate_xlat(t); return;
     case CLASS_NOP: keep_scratch(t); return;
+    case CLASS_LEA: translate_lea(t); return;
+    case CLASS_XLAT: translate_xlat(t); return;
+    case CLASS_BIT: translate_bit(t); return;
+    case CLASS_PUSH: translate_push(t); return;
+    case CLASS_POP: translate_pop(t); return;
+    case CLASS_LEAVE: translate_leave(t); return;
+    case CLASS_JCC: translate_jcc(t); return;
+    case CLASS_JRCXZ: translate_jrcxz(t); return;
+    case CLASS_LOOP: translate_loop(t); return;
+    case CLASS_JUMP: translate_jump(t); return;
+    case CLASS_CALL_NEAR: translate_call(t); return;
+    case CLASS_RETURN: translate_return(t); return;
     default: translate_copy(t);
     }
 }
@@ -219,12 +67,6 @@ static void emit_entries(struct tr *t)
     emit_nop5(e);
     emit_mov_imm32(&t->cold, H_SCRATCH, t->b->offset);
     emit_jmp_vcpu(&t->cold, VCPU_DISP(leave_stale));
-}
-
-/* An instruction of more than 15 bytes. */
-static enum outcome op_too_long(struct vcpu *v, const struct insn *in)
-{
-    return raise_gp(v, 0);
 }
 
 /* Decodes from the block's start until nothing falls through, the page ends, or the block is long enough. False: the

@@ -1,7 +1,8 @@
 /*
- * Private to the translator's stages: translate.c (blocks), operand.c (operand addresses and the TLB check), rewrite.c
- * (copied instructions), branch.c (control transfers and the stack), decode.c (Zydis output to what the stages need),
- * group.c and loan.c (what instructions of a block share).
+ * Private to the translator's stages: translate.c (blocks), decode.c (Zydis output to what the stages need), classify.c
+ * (what becomes of an instruction), group.c and loan.c (what instructions of a block share), and those that emit code:
+ * rewrite.c and reencode.c (copied instructions), address.c, stack.c and branch.c (those with emitters of their own),
+ * operand.c and site.c (memory operands and the TLB check).
  */
 #ifndef CPU_JIT_TRANSLATE_H
 #define CPU_JIT_TRANSLATE_H
@@ -13,8 +14,8 @@
 #include "cpu/jit/block.h"
 #include "cpu/jit/emit.h"
 #include "cpu/jit/exec.h"
+#include "cpu/jit/insn_table.h"
 #include "cpu/jit/loan.h"
-#include "cpu/jit/optable.h"
 #include "cpu/jit/site.h"
 #include "cpu/mmu/mmu.h"
 
@@ -50,7 +51,9 @@ struct decoded {
     ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
     struct insn in;
     u16 pos, next;
+    u32 traits; /* INSN_* */
     u8 class;   /* enum insn_class */
+    u8 unit;    /* enum insn_unit */
     bool label; /* a branch of the block jumps here */
     bool ends;  /* nothing falls through */
     insn_fn fn;
@@ -111,12 +114,28 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more);
 /* Machine register number of a Zydis GPR of any width, or REG_NONE. AH..BH give 4..7 with *high. */
 unsigned decode_gpr(ZydisRegister reg, bool *high);
 
+/* The GPR in the low bits of the opcode. */
+static inline u8 opcode_reg(const struct insn *in)
+{
+    return (u8)((in->opcode & 7) | (in->rex & REX_B ? 8 : 0));
+}
+
+/* classify.c */
+/* Fills t->d's class, handler and traits, by what the VM and the mode allow. */
+void classify(struct tr *t);
+/* The same by the table and Zydis alone. Copied instructions fault as the host's do, whatever vendor the guest sees. */
+void describe(struct decoded *d, enum vendor host);
+
 /* operand.c */
 /* Host register of a guest GPR, or H_NONE if it lives in the vCPU. */
 unsigned host_of(const struct tr *t, unsigned guest);
 /* Emits the offset of the memory operand into host register dst, cut to 32 bits unless wide. */
 void emit_effective(struct tr *t, unsigned dst, bool wide);
-/* Emits the linear address of the memory operand; the host register that holds it (H_ADDR or a guest's). */
+/* Emits the memory operand's offset in its segment; the host register that holds it: H_ADDR or a guest's. */
+unsigned emit_offset(struct tr *t);
+/* Makes the offset in H_ADDR linear and returns H_ADDR, or H_NONE: emit_access must do it, outside flat modes. */
+unsigned emit_linear(struct tr *t);
+/* Both: the host register that holds the linear address, or H_NONE for an offset in H_ADDR. */
 unsigned emit_address(struct tr *t);
 typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);
 /*
@@ -125,8 +144,6 @@ typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);
  */
 void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body,
                  void *ctx);
-/* r11 = linear address of r11 = offset in seg, outside flat modes. */
-void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access);
 /* Like emit_access for an access that group.c noted, if it is in a group (else false and nothing emitted).
  * grouped_operand tells beforehand which host register and displacement the body will use, and grouped_keeps whether
  * r11 still holds in the body what it holds now. */
@@ -153,15 +170,26 @@ static inline void save_scratch(struct tr *t)
 /* A copied instruction that may raise a host fault starts here. */
 void emit_place(struct tr *t, struct emit *e);
 
-/* rewrite.c */
+/* site.c */
 /* SITE_* flags and bytes of the memory operand. */
 unsigned access_flags(const struct decoded *d, unsigned *size);
+/* The CALL of slow_mem in the cold part. s has size, flags, segment, and what concerns a group; resume: NULL for the
+ * code that follows. */
+void emit_site(struct tr *t, struct site *s, const u8 *retry, const u8 *resume);
+/* The CALL of slow_done, which goes on at `next`. */
+void emit_site_done(struct tr *t, unsigned flags, const u8 *next);
+/* r11 = linear address of r11 = offset in seg, outside flat modes. */
+void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access);
+
+/* rewrite.c */
 void translate_copy(struct tr *t);
 /* Integer arithmetic between registers: no fault, no exit, nothing that reads or changes the vCPU. */
 bool is_pure(const struct tr *t);
-void translate_bit(struct tr *t);
+
+/* address.c */
 void translate_lea(struct tr *t);
 void translate_xlat(struct tr *t);
+void translate_bit(struct tr *t);
 
 /* group.c: finds accesses that can be checked together. */
 void group_accesses(struct tr *t);
@@ -173,9 +201,27 @@ void emit_loans(struct emit *e, u16 loans);
 /* Host register of one without a home, H_NONE if nothing is lent to it. */
 unsigned loan_host(u16 loans, unsigned homeless);
 
+/* stack.c */
+void translate_push(struct tr *t);
+void translate_pop(struct tr *t);
+void translate_leave(struct tr *t);
+/* Bytes that PUSH, POP or LEAVE moves. */
+u8 stack_size(const struct decoded *d, bool is64);
+/* Pushes the address of the next instruction. */
+void emit_push_return(struct tr *t, unsigned size);
+/* r11 = what RET pops, with so many bytes more released. */
+void emit_pop_target(struct tr *t, unsigned size, unsigned release);
+/* Keeps the r/m operand, zero-extended, in the vCPU; then r11 = that. In between the stack may be accessed. */
+void emit_fetch_operand(struct tr *t, unsigned size);
+void emit_load_operand(struct tr *t);
+
 /* branch.c */
-void translate_branch(struct tr *t);
-void translate_stack(struct tr *t);
+void translate_jcc(struct tr *t);
+void translate_jrcxz(struct tr *t);
+void translate_loop(struct tr *t);
+void translate_jump(struct tr *t);
+void translate_call(struct tr *t);
+void translate_return(struct tr *t);
 /* A jump to an offset from the page's start; it ends loans if it leaves their stretch. */
 void emit_goto(struct tr *t, s32 target, bool word);
 /* Where a direct branch goes, from the page's start; TARGET_NONE: the instruction is none. */
