@@ -43,6 +43,12 @@ typedef struct {
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* The next multiple of `to`, a power of two. */
+static inline u64 align_up(u64 n, u64 to)
+{
+    return (n + (to - 1)) & ~(to - 1);
+}
+
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

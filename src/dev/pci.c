@@ -289,11 +289,6 @@ int pci_attach(struct pci_bus *pci, struct pci_device *d, u8 devfn)
     return 0;
 }
 
-static u64 align_up(u64 n, u64 size)
-{
-    return (n + size - 1) & ~(size - 1);
-}
-
 void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u16 io_end, const u8 pirq_irq[4])
 {
     u64 mem = mem_start, io = io_start;

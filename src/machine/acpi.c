@@ -180,7 +180,7 @@ struct writer {
 
 static void *reserve(struct writer *w, u32 size, u32 align, u32 *gpa)
 {
-    u32 start = (w->used + align - 1) & ~(align - 1);
+    u32 start = (u32)align_up(w->used, align);
     if (start > ACPI_SPACE || size > ACPI_SPACE - start) {
         w->overflow = true;
         return NULL;

@@ -30,9 +30,9 @@ static struct {
 
 static bool stand_in(u8 *page, u64 *gpa, const char **file)
 {
-    const struct image *image = boot_image_at(lost.boot, page, file);
-    if (image)
-        return mmap(page, (size_t)(image->data + image->size - page), PROT_READ,
+    const struct boot_file *mapped = boot_file_at(lost.boot, page, file);
+    if (mapped)
+        return mmap(page, (size_t)(mapped->data + mapped->size - page), PROT_READ,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
     return *lost.pc && pc_ram_at(*lost.pc, page, gpa) &&
            mmap(page, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, lost.spare, 0) != MAP_FAILED;

@@ -1,23 +1,24 @@
 /*
  * What kind of kernel a file is, with a precise answer when it is none that this machine can start.
  *
- * Order of detection: ELF files by their multiboot header, then by their PVH note; then a Linux
- * boot sector, then a multiboot header without ELF. An ELF file with both (a Xen built with
- * CONFIG_PVH_GUEST) is started by multiboot, the way it starts on a real machine.
+ * Order of detection: ELF files by their multiboot header, then by their PVH note; then a Linux boot sector, then a
+ * multiboot header without ELF. An ELF file with both (a Xen built with CONFIG_PVH_GUEST) is started by multiboot, the
+ * way it starts on a real machine.
  */
 #include "machine/boot/boot.h"
 
 #include "machine/boot/elf.h"
 #include "x86/paging.h"
+#include "x86/regs.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool has_bytes(const struct image *image, u64 offset, const char *bytes, size_t size)
+static bool has_bytes(const struct boot_file *file, u64 offset, const char *bytes, size_t size)
 {
-    return image_has(image, offset, size) && memcmp(image->data + offset, bytes, size) == 0;
+    return boot_file_has(file, offset, size) && memcmp(file->data + offset, bytes, size) == 0;
 }
 
 struct known {
@@ -27,26 +28,23 @@ struct known {
     const char *what;
 };
 
-static const char *what_is(const struct image *image, const struct known *known, size_t count)
+static const char *what_is(const struct boot_file *file, const struct known *known, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (has_bytes(image, known[i].offset, known[i].bytes, known[i].size))
+        if (has_bytes(file, known[i].offset, known[i].bytes, known[i].size))
             return known[i].what;
     }
     return NULL;
 }
 
 /* Kernels of other CPUs and compressed files that people pass by mistake. NULL: no idea. */
-static const char *what_else(const struct image *image)
+static const char *what_else(const struct boot_file *file)
 {
     static const struct known known[] = {
         {0x38, "ARM\x64", 4, "a kernel for arm64; this machine is an x86 PC"},
         {0x38, "RSC\x05", 4, "a kernel for RISC-V; this machine is an x86 PC"},
         {0x24, "\x18\x28\x6f\x01", 4, "a kernel for 32-bit Arm; this machine is an x86 PC"},
-        {0,
-         "\xfd"
-         "7zXZ",
-         5, "compressed with xz; unpack it first"},
+        {0, "\3757zXZ", 5, "compressed with xz; unpack it first"},
         {0, "\x28\xb5\x2f\xfd", 4, "compressed with zstd; unpack it first"},
         {0, "BZh", 3, "compressed with bzip2; unpack it first"},
         {0, "\x04\x22\x4d\x18", 4, "compressed with lz4; unpack it first"},
@@ -54,26 +52,28 @@ static const char *what_else(const struct image *image)
         {0, "\x27\x05\x19\x56", 4, "a U-Boot image; this machine starts bzImage, multiboot and PVH kernels"},
         {0, "MZ", 2, "an EFI or DOS program; this machine starts bzImage, multiboot and PVH kernels"},
     };
-    return what_is(image, known, ARRAY_LEN(known));
+    return what_is(file, known, ARRAY_LEN(known));
 }
 
 /* Files for firmware, and firmware itself. A multiboot kernel may look like these, too. */
-static const char *what_takes_firmware(const struct image *image)
+static const char *what_takes_firmware(const struct boot_file *file)
 {
     static const struct known known[] = {
         {0x28, "_FVH", 4, "UEFI firmware; this machine has none and starts kernels without"},
         {0x8001, "CD001", 5, "an image of a CD, which takes a BIOS or UEFI; this machine has none"},
         {0x1fe, "\x55\xaa", 2, "a boot sector or an image of a disk, which takes a BIOS; this machine has none"},
     };
-    return what_is(image, known, ARRAY_LEN(known));
+    return what_is(file, known, ARRAY_LEN(known));
 }
+
+#define KERNEL_MIN 1024 /* shorter files get a message of their own */
 
 static int detect_elf(struct boot *b, struct error *error)
 {
     struct elf elf;
     const char *name = b->kernel_name;
     bool whole = elf_open(&elf, &b->kernel);
-    if (elf.machine != ELF_EM_386 && elf.machine != ELF_EM_X86_64 && b->kernel.size >= 20)
+    if (elf.machine != EM_386 && elf.machine != EM_X86_64 && b->kernel.size >= ELF_MACHINE_END)
         return error_set(error, -EINVAL, "%s: an ELF file for %s; this machine is an x86 PC", name,
                          elf_machine_name(elf.machine));
     if (!whole)
@@ -115,7 +115,7 @@ static int detect(struct boot *b, struct error *error)
     what = what_takes_firmware(&b->kernel);
     if (what)
         return error_set(error, -EINVAL, "%s: %s", b->kernel_name, what);
-    if (b->kernel.size < 1024)
+    if (b->kernel.size < KERNEL_MIN)
         return error_set(error, -EINVAL, "%s: too short for a kernel (%llu bytes)", b->kernel_name,
                          (unsigned long long)b->kernel.size);
     return error_set(error, -EINVAL, "%s: not a kernel that this machine can start (bzImage, multiboot, PVH)",
@@ -144,7 +144,7 @@ static int open_module(struct boot *b, const char *given, struct error *error)
         *space = 0;
         mod->arguments = mod->name + (space + 1 - file);
     }
-    int e = image_open(&mod->image, file, false, error);
+    int e = boot_file_open(&mod->file, file, false, error);
     free(file);
     return e;
 }
@@ -158,7 +158,7 @@ int boot_open(struct boot *b, const struct vm_settings *settings, struct error *
     b->append = strdup(settings->append ? settings->append : "");
     int e = b->kernel_name && b->append ? 0 : error_set(error, -ENOMEM, "out of memory");
     if (!e)
-        e = image_open(&b->kernel, settings->kernel, true, error);
+        e = boot_file_open(&b->kernel, settings->kernel, true, error);
     if (!e)
         e = detect(b, error);
     for (u32 i = 0; !e && i < settings->initrd.count; i++)
@@ -171,31 +171,31 @@ int boot_open(struct boot *b, const struct vm_settings *settings, struct error *
 void boot_close(struct boot *b)
 {
     for (u32 i = 0; i < b->modules; i++) {
-        image_close(&b->module[i].image);
+        boot_file_close(&b->module[i].file);
         free(b->module[i].name);
     }
-    image_close(&b->kernel);
+    boot_file_close(&b->kernel);
     free(b->kernel_name);
     free(b->append);
     memset(b, 0, sizeof(*b));
 }
 
-static bool maps(const struct image *image, const void *host)
+static bool maps(const struct boot_file *file, const void *host)
 {
-    u64 offset = (u64)((const u8 *)host - image->data);
-    return image->mapped && offset < image->size;
+    u64 offset = (u64)((const u8 *)host - file->data);
+    return file->mapped && offset < file->size;
 }
 
-const struct image *boot_image_at(const struct boot *b, const void *host, const char **name)
+const struct boot_file *boot_file_at(const struct boot *b, const void *host, const char **name)
 {
     if (maps(&b->kernel, host)) {
         *name = b->kernel_name;
         return &b->kernel;
     }
     for (u32 i = 0; i < b->modules; i++) {
-        if (maps(&b->module[i].image, host)) {
+        if (maps(&b->module[i].file, host)) {
             *name = b->module[i].name;
-            return &b->module[i].image;
+            return &b->module[i].file;
         }
     }
     return NULL;
@@ -210,13 +210,24 @@ int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *s
     };
     memset(start, 0, sizeof(*start));
     int e = load[b->kind](b, m, start, error);
-    image_release(&b->kernel);
+    boot_file_release(&b->kernel);
     for (u32 i = 0; i < b->modules; i++)
-        image_release(&b->module[i].image);
+        boot_file_release(&b->module[i].file);
     return e;
 }
 
 #define GDT_ENTRIES (BOOT_GDT_SIZE / 8)
+/* A descriptor of base 0; `attributes` are bits of SEG_*. */
+#define DESCRIPTOR(limit, attributes)                                                                                  \
+    (((limit)&0xffffu) | (u64)((limit) >> 16) << 48 | (u64)((attributes)&0xf0ffu) << 40)
+#define FLAT (SEG_P | SEG_S | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_G)
+#define FLAT_LIMIT 0xfffffu /* in pages: 4 GiB */
+#define TYPE_TSS_BUSY 0xbu
+#define TSS_LIMIT 0x67u
+
+#define PTES 512u
+#define FIRST_GIBS 4u /* mapped by boot_flat */
+#define TABLES (2 + FIRST_GIBS)
 
 u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken)
 {
@@ -228,9 +239,9 @@ u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_
 int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot *start)
 {
     u64 entries[GDT_ENTRIES] = {
-        [BOOT_CS / 8] = long_mode ? 0x00af9b000000ffffull : 0x00cf9b000000ffffull,
-        [BOOT_DS / 8] = 0x00cf93000000ffffull,
-        [BOOT_TR / 8] = 0x00008b0000000067ull,
+        [BOOT_CS / 8] = DESCRIPTOR(FLAT_LIMIT, FLAT | SEG_TYPE_CODE | (long_mode ? SEG_L : SEG_DB)),
+        [BOOT_DS / 8] = DESCRIPTOR(FLAT_LIMIT, FLAT | SEG_DB),
+        [BOOT_TR / 8] = DESCRIPTOR(TSS_LIMIT, SEG_P | TYPE_TSS_BUSY),
     };
     if (!memory_write(m, gdt, entries, sizeof(entries)))
         return -ENOMEM;
@@ -244,15 +255,15 @@ int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot
         return 0;
 
     const u64 flags = PTE_P | PTE_W | PTE_A | PTE_D;
-    u64 *table = memory_at(m, BOOT_PAGE_TABLES, 6 * PAGE_SIZE);
+    u64 *table = memory_at(m, BOOT_PAGE_TABLES, TABLES * PAGE_SIZE);
     if (!table)
         return -ENOMEM;
-    memset(table, 0, 6 * PAGE_SIZE);
+    memset(table, 0, TABLES * PAGE_SIZE);
     table[0] = (BOOT_PAGE_TABLES + PAGE_SIZE) | flags;
-    for (u64 i = 0; i < 4; i++)
-        table[512 + i] = (BOOT_PAGE_TABLES + (2 + i) * PAGE_SIZE) | flags;
-    for (u64 i = 0; i < 4 * 512; i++)
-        table[1024 + i] = i << 21 | PTE_PS | flags;
+    for (u64 i = 0; i < FIRST_GIBS; i++)
+        table[PTES + i] = (BOOT_PAGE_TABLES + (2 + i) * PAGE_SIZE) | flags;
+    for (u64 i = 0; i < FIRST_GIBS * PTES; i++)
+        table[2 * PTES + i] = i << 21 | PTE_PS | flags;
     start->cr3 = BOOT_PAGE_TABLES;
     return 0;
 }

@@ -1,7 +1,7 @@
 /*
- * Starts a kernel without firmware: reads the image, tells what kind it is, and puts it, its
- * modules and the boot information into guest memory. boot_open() does everything that can fail
- * before there is a VM; boot_load() is repeated at each reset of the machine.
+ * Starts a kernel without firmware: reads the file, finds out what kind of kernel it is, and puts it, its modules and
+ * the boot information into guest memory. boot_open() does everything that can fail before there is a VM; boot_load()
+ * is repeated at each reset of the machine.
  */
 #ifndef MACHINE_BOOT_BOOT_H
 #define MACHINE_BOOT_BOOT_H
@@ -16,14 +16,14 @@
 enum boot_kind { BOOT_KIND_LINUX, BOOT_KIND_MULTIBOOT, BOOT_KIND_PVH };
 
 struct boot_module {
-    struct image image;
+    struct boot_file file;
     char *name;            /* as given by the user: file and arguments */
     const char *arguments; /* within name, "" if none */
 };
 
 struct boot {
     enum boot_kind kind;
-    struct image kernel;
+    struct boot_file kernel;
     char *kernel_name;
     char *append;
     struct boot_module module[BOOT_MODULES];
@@ -39,12 +39,12 @@ void boot_close(struct boot *b);
 /* Fills guest memory and `start`. 0 or -errno (does not fit). */
 int MUST_CHECK boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error);
 
-/* [signal handler] The image whose file is mapped at `host`, and its name in *name; NULL: none. */
-const struct image *boot_image_at(const struct boot *b, const void *host, const char **name);
+/* [signal handler] The file that is mapped at `host`, and its name in *name; NULL: none. */
+const struct boot_file *boot_file_at(const struct boot *b, const void *host, const char **name);
 
 /* -- for the loaders -- */
 
-/* Low memory of the Linux and PVH loaders. A PVH image must not lie there. */
+/* Low memory of the Linux and PVH loaders. A PVH kernel must not lie there. */
 #define BOOT_GDT 0x6000ull
 #define BOOT_GDT_SIZE 48
 #define BOOT_ZERO_PAGE 0x7000ull
@@ -54,9 +54,10 @@ const struct image *boot_image_at(const struct boot *b, const void *host, const 
 #define BOOT_CMDLINE 0x20000ull
 #define BOOT_CMDLINE_MAX 0x10000ull
 #define BOOT_LOW_END 0x30000ull
-/* That of the multiboot loader, whose images may lie below 1 MiB: real-mode programs do. */
+/* That of the multiboot loader, whose kernels may lie below 1 MiB: real-mode programs do. */
 #define BOOT_MULTIBOOT_INFO 0x60000ull
 #define BOOT_KERNEL_LOW 0x100000ull /* modules lie above */
+#define BOOT_INITRD_ALIGN 4         /* of each archive when several are joined: kernels unpack a concatenation */
 
 struct boot_range {
     u64 start, end;
@@ -66,24 +67,24 @@ struct boot_range {
 #define BOOT_DS 0x18
 #define BOOT_TR 0x20
 
-/* A GDT at `gdt` with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode
- * page tables that map the first 4 GiB to themselves; fills in `start`. */
+/* A GDT at `gdt` with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode page tables that map
+ * the first 4 GiB to themselves; fills in `start`. */
 int MUST_CHECK boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot *start);
 /* Where a kernel's [gpa, gpa + size) goes; NULL: not memory, or some of it is in `taken`. */
 u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken);
 
-bool linux_detect(const struct image *image);
+bool linux_detect(const struct boot_file *file);
 int MUST_CHECK linux_check(const struct boot *b, struct error *error);
 int MUST_CHECK linux_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error);
 
-bool multiboot_detect(const struct image *image, u64 *header);
+bool multiboot_detect(const struct boot_file *file, u64 *header);
 /* Multiboot 2 is another protocol: for a message. */
-bool multiboot2_detect(const struct image *image);
+bool multiboot2_detect(const struct boot_file *file);
 int MUST_CHECK multiboot_check(const struct boot *b, struct error *error);
 int MUST_CHECK multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
                               struct error *error);
 
-bool pvh_detect(const struct image *image, u32 *entry, bool *is_linux);
+bool pvh_detect(const struct boot_file *file, u32 *entry, bool *is_linux);
 int MUST_CHECK pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error);
 
 #endif

@@ -6,10 +6,15 @@
 
 #include "machine/boot/boot.h"
 
+#include <elf.h>
+
+/* From here on a file says which CPU it is for. */
+#define ELF_MACHINE_END offsetof(Elf32_Ehdr, e_version)
+
 struct elf {
-    const struct image *image;
+    const struct boot_file *file;
     bool is64;
-    u16 machine, type;
+    u16 machine;
     u64 entry;
     u64 phoff;
     u16 phnum, phentsize;
@@ -19,12 +24,10 @@ struct elf_segment {
     u32 type;
     u64 offset, vaddr, paddr, filesz, memsz;
 };
-enum { ELF_PT_LOAD = 1, ELF_PT_NOTE = 4 };
-enum { ELF_EM_386 = 3, ELF_EM_X86_64 = 62 };
 
-bool elf_detect(const struct image *image);
+bool elf_detect(const struct boot_file *file);
 /* False when the headers are not all there. */
-bool elf_open(struct elf *elf, const struct image *image);
+bool elf_open(struct elf *elf, const struct boot_file *file);
 bool elf_segment(const struct elf *elf, u16 index, struct elf_segment *s);
 /* The CPU that the file is for, for a message. */
 const char *elf_machine_name(u16 machine);

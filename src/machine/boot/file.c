@@ -1,6 +1,6 @@
 /*
- * Boot files. The mapping of a plain file is private and read-only, and its pages are given back
- * after each use: a big initrd must not count twice, in the file and in guest memory.
+ * Boot files. The mapping of a plain file is private and read-only, and its pages are given back after each use: a big
+ * initrd must not count twice, in the file and in guest memory.
  */
 #include "machine/boot/file.h"
 
@@ -14,8 +14,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define IMAGE_MAX (1ull << 30) /* of a pipe or of what gzip gives: neither tells before */
+#define BOOT_FILE_MAX (1ull << 30) /* of a pipe or of what gzip gives: neither says how much before */
 #define CHUNK_MIN (1ull << 20)
+#define GZIP_MAGIC 0x8b1f
+#define GZIP_WINDOW (16 + MAX_WBITS) /* zlib's way to ask for gzip streams only */
 
 /* Bytes that grow in anonymous memory, so that what was read can be given back whole. */
 struct grow {
@@ -26,7 +28,7 @@ struct grow {
 static int grow_more(struct grow *g)
 {
     u64 room = g->room ? g->room * 2 : CHUNK_MIN;
-    if (room > IMAGE_MAX)
+    if (room > BOOT_FILE_MAX)
         return -EFBIG;
     u8 *data = realloc(g->data, room);
     if (!data)
@@ -55,10 +57,10 @@ static int read_all(int fd, struct grow *g)
 }
 
 /* -EBADMSG: the gzip stream is damaged or cut short. */
-static int inflate_all(const struct image *from, struct grow *g)
+static int inflate_all(const struct boot_file *from, struct grow *g)
 {
     z_stream z = {0};
-    if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
+    if (inflateInit2(&z, GZIP_WINDOW) != Z_OK)
         return -ENOMEM;
     u64 used = 0;
     int result = 0;
@@ -103,7 +105,7 @@ static int fail(struct error *error, const char *path, int code)
     }
 }
 
-static int open_data(struct image *image, int fd)
+static int open_data(struct boot_file *file, int fd)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
@@ -117,7 +119,7 @@ static int open_data(struct image *image, int fd)
             return -ENODATA;
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p != MAP_FAILED) {
-            *image = (struct image){p, (u64)st.st_size, true};
+            *file = (struct boot_file){p, (u64)st.st_size, true};
             return 0;
         }
     }
@@ -129,68 +131,68 @@ static int open_data(struct image *image, int fd)
         free(g.data);
         return e;
     }
-    *image = (struct image){g.data, g.size, false};
+    *file = (struct boot_file){g.data, g.size, false};
     return 0;
 }
 
-int image_open(struct image *image, const char *path, bool gunzip, struct error *error)
+int boot_file_open(struct boot_file *file, const char *path, bool gunzip, struct error *error)
 {
-    *image = (struct image){0};
+    *file = (struct boot_file){0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fail(error, path, -errno);
-    int e = open_data(image, fd);
+    int e = open_data(file, fd);
     close(fd);
     if (e)
         return fail(error, path, e);
-    if (!gunzip || image_u16(image, 0) != 0x8b1f)
+    if (!gunzip || boot_file_u16(file, 0) != GZIP_MAGIC)
         return 0;
 
     struct grow g = {0};
-    e = inflate_all(image, &g);
-    image_close(image);
+    e = inflate_all(file, &g);
+    boot_file_close(file);
     if (e) {
         free(g.data);
         return fail(error, path, e);
     }
-    *image = (struct image){g.data, g.size, false};
+    *file = (struct boot_file){g.data, g.size, false};
     return 0;
 }
 
-void image_close(struct image *image)
+void boot_file_close(struct boot_file *file)
 {
-    if (image->mapped)
-        munmap((void *)(uintptr_t)image->data, image->size);
+    if (file->mapped)
+        munmap((void *)(uintptr_t)file->data, file->size);
     else
-        free((void *)(uintptr_t)image->data);
-    *image = (struct image){0};
+        free((void *)(uintptr_t)file->data);
+    *file = (struct boot_file){0};
 }
 
-void image_release(const struct image *image)
+void boot_file_release(const struct boot_file *file)
 {
-    if (image->mapped)
-        madvise((void *)(uintptr_t)image->data, image->size, MADV_DONTNEED);
+    if (file->mapped)
+        madvise((void *)(uintptr_t)file->data, file->size, MADV_DONTNEED);
 }
 
-static u64 get(const struct image *image, u64 offset, unsigned size)
+static u64 get(const struct boot_file *file, u64 offset, unsigned size)
 {
     u64 value = 0;
-    if (image_has(image, offset, size))
-        memcpy(&value, image->data + offset, size);
+    if (boot_file_has(file, offset, size))
+        memcpy(&value, file->data + offset, size);
     return value;
 }
 
-u16 image_u16(const struct image *image, u64 offset)
+u16 boot_file_u16(const struct boot_file *file, u64 offset)
 {
-    return (u16)get(image, offset, 2);
+    return (u16)get(file, offset, 2);
 }
 
-u32 image_u32(const struct image *image, u64 offset)
+u32 boot_file_u32(const struct boot_file *file, u64 offset)
 {
-    return (u32)get(image, offset, 4);
+    return (u32)get(file, offset, 4);
 }
 
-u64 image_u64(const struct image *image, u64 offset)
+u64 boot_file_u64(const struct boot_file *file, u64 offset)
 {
-    return get(image, offset, 8);
+    return get(file, offset, 8);
 }

@@ -1,9 +1,8 @@
 /*
  * Linux bzImage: the 64-bit entry point, or the 32-bit one of a kernel that has no other.
  *
- * The real-mode part of the file is only read for its header; the zero page, built here, stands in
- * for what it would have found out. Source: Linux, Documentation/x86/boot.rst ("The Linux/x86 Boot
- * Protocol") and zero-page.rst.
+ * The real-mode part of the file is only read for its header; the zero page, built here, stands in for what it would
+ * have found out. Source: Linux, Documentation/x86/boot.rst ("The Linux/x86 Boot Protocol") and zero-page.rst.
  */
 #include "machine/boot/boot.h"
 
@@ -42,9 +41,13 @@ enum {
 
 #define HDR_END_MAX 0x290u /* where the header may reach at most: EDD data follows in the zero page */
 #define E820_ZP_ENTRY 20u
+#define PROTOCOL(major, minor) ((major) << 8 | (minor))
+#define BOOT_FLAG 0xaa55
+#define SECTOR 512ull
+#define SETUP_SECTS_OLD 4      /* what 0 stands for */
 #define PARAGRAPH 16ull        /* the unit of syssize */
 #define MAGIC_HDRS 0x53726448u /* "HdrS" */
-#define CODE32_LOWEST 0x100000u
+#define LOAD_LOWEST (1ull << 20)
 #define LOADED_HIGH BIT(0)
 #define XLF_KERNEL_64 BIT(0)
 #define XLF_CAN_BE_LOADED_ABOVE_4G BIT(1)
@@ -64,53 +67,53 @@ struct header {
     u32 cmdline_max;
 };
 
-bool linux_detect(const struct image *image)
+bool linux_detect(const struct boot_file *file)
 {
-    return image_u16(image, HDR_BOOT_FLAG) == 0xaa55 && image_u32(image, HDR_MAGIC) == MAGIC_HDRS;
+    return boot_file_u16(file, HDR_BOOT_FLAG) == BOOT_FLAG && boot_file_u32(file, HDR_MAGIC) == MAGIC_HDRS;
 }
 
-static void header_read(struct header *h, const struct image *im)
+static void header_read(struct header *h, const struct boot_file *file)
 {
-    u32 sects = image_has(im, HDR_SETUP_SECTS, 1) ? im->data[HDR_SETUP_SECTS] : 0;
-    h->version = image_u16(im, HDR_VERSION);
-    h->payload = ((sects ? sects : 4) + 1) * 512ull;
-    h->payload_size = image_u32(im, HDR_SYSSIZE) * PARAGRAPH;
+    u32 sects = boot_file_has(file, HDR_SETUP_SECTS, 1) ? file->data[HDR_SETUP_SECTS] : 0;
+    h->version = boot_file_u16(file, HDR_VERSION);
+    h->payload = ((sects ? sects : SETUP_SECTS_OLD) + 1) * SECTOR; /* behind the boot sector */
+    h->payload_size = boot_file_u32(file, HDR_SYSSIZE) * PARAGRAPH;
     h->payload_there = h->payload_size;
-    if (im->size > h->payload && im->size - h->payload < h->payload_size &&
-        h->payload_size - (im->size - h->payload) < PARAGRAPH)
-        h->payload_there = im->size - h->payload;
-    h->initrd_max = h->version >= 0x203 ? image_u32(im, HDR_INITRD_ADDR_MAX) : INITRD_MAX_OLD;
-    h->relocatable = h->version >= 0x205 && im->data[HDR_RELOCATABLE];
-    h->alignment = h->relocatable ? image_u32(im, HDR_KERNEL_ALIGNMENT) : 0;
-    h->cmdline_max = h->version >= 0x206 ? image_u32(im, HDR_CMDLINE_SIZE) : CMDLINE_MAX_OLD;
-    h->pref_address = h->version >= 0x20a ? image_u64(im, HDR_PREF_ADDRESS) : 1 << 20;
-    h->init_size = h->version >= 0x20a ? image_u32(im, HDR_INIT_SIZE) : h->payload_size;
-    u16 xload = h->version >= 0x20c ? image_u16(im, HDR_XLOADFLAGS) : 0;
+    if (file->size > h->payload && file->size - h->payload < h->payload_size &&
+        h->payload_size - (file->size - h->payload) < PARAGRAPH)
+        h->payload_there = file->size - h->payload;
+    h->initrd_max = h->version >= PROTOCOL(2, 3) ? boot_file_u32(file, HDR_INITRD_ADDR_MAX) : INITRD_MAX_OLD;
+    h->relocatable = h->version >= PROTOCOL(2, 5) && file->data[HDR_RELOCATABLE];
+    h->alignment = h->relocatable ? boot_file_u32(file, HDR_KERNEL_ALIGNMENT) : 0;
+    h->cmdline_max = h->version >= PROTOCOL(2, 6) ? boot_file_u32(file, HDR_CMDLINE_SIZE) : CMDLINE_MAX_OLD;
+    h->pref_address = h->version >= PROTOCOL(2, 10) ? boot_file_u64(file, HDR_PREF_ADDRESS) : LOAD_LOWEST;
+    h->init_size = h->version >= PROTOCOL(2, 10) ? boot_file_u32(file, HDR_INIT_SIZE) : h->payload_size;
+    u16 xload = h->version >= PROTOCOL(2, 12) ? boot_file_u16(file, HDR_XLOADFLAGS) : 0;
     h->entry64 = xload & XLF_KERNEL_64;
     h->initrd_above_4g = h->entry64 && (xload & XLF_CAN_BE_LOADED_ABOVE_4G);
 }
 
 int linux_check(const struct boot *b, struct error *error)
 {
-    const struct image *im = &b->kernel;
+    const struct boot_file *file = &b->kernel;
     const char *name = b->kernel_name;
     struct header h;
-    if (!image_has(im, 0, HDR_END_MAX))
+    if (!boot_file_has(file, 0, HDR_END_MAX))
         return error_set(error, -EINVAL, "%s: truncated: the Linux header is not all there", name);
-    header_read(&h, im);
-    if (h.version < 0x202 || !(im->data[HDR_LOADFLAGS] & LOADED_HIGH))
+    header_read(&h, file);
+    if (h.version < PROTOCOL(2, 2) || !(file->data[HDR_LOADFLAGS] & LOADED_HIGH))
         return error_set(error, -EINVAL, "%s: a Linux kernel with boot protocol %u.%02u and no bzImage: too old", name,
                          h.version >> 8, h.version & 0xff);
     /* Boot loaders in a bzImage's clothes leave out what real-mode code does not need. */
-    if (!h.payload_size || image_u32(im, HDR_CODE32_START) < CODE32_LOWEST)
+    if (!h.payload_size || boot_file_u32(file, HDR_CODE32_START) < LOAD_LOWEST)
         return error_set(error, -EINVAL,
                          "%s: a bzImage that starts in real mode only, as iPXE, memdisk and GRUB do: it takes a "
                          "BIOS, and this machine has none",
                          name);
-    if (!image_has(im, h.payload, h.payload_there))
+    if (!boot_file_has(file, h.payload, h.payload_there))
         return error_set(error, -EINVAL,
                          "%s: truncated Linux kernel: its header promises %llu bytes, the file has %llu", name,
-                         (unsigned long long)(h.payload + h.payload_size), (unsigned long long)im->size);
+                         (unsigned long long)(h.payload + h.payload_size), (unsigned long long)file->size);
     if (h.relocatable && (!h.alignment || (h.alignment & (h.alignment - 1))))
         return error_set(error, -EINVAL, "%s: damaged Linux header: alignment %#llx", name,
                          (unsigned long long)h.alignment);
@@ -123,11 +126,10 @@ int linux_check(const struct boot *b, struct error *error)
 
 static bool fits_low(const struct memory *m, u64 start, u64 size)
 {
-    return start >= (1 << 20) && start <= m->low && size <= m->low - start;
+    return start >= LOAD_LOWEST && start <= m->low && size <= m->low - start;
 }
 
-/* Where the kernel goes: where it prefers, or lower if it can move and memory is short. 0: nowhere.
- */
+/* Where the kernel goes: where it prefers, or lower if it can move and memory is short. 0: nowhere. */
 static u64 kernel_place(const struct header *h, const struct memory *m)
 {
     u64 need = h->init_size > h->payload_size ? h->init_size : h->payload_size;
@@ -135,7 +137,7 @@ static u64 kernel_place(const struct header *h, const struct memory *m)
         return h->pref_address;
     if (!h->relocatable)
         return 0;
-    u64 lowest = ((1ull << 20) + h->alignment - 1) & ~(h->alignment - 1);
+    u64 lowest = align_up(LOAD_LOWEST, h->alignment);
     return fits_low(m, lowest, need) ? lowest : 0;
 }
 
@@ -150,15 +152,14 @@ static u64 initrd_place(const struct header *h, const struct memory *m, u64 kern
     return 0;
 }
 
-/* All initrds one after the other, each from a multiple of 4: the kernel unpacks a concatenation of
- * archives. */
+/* All initrds one after the other. */
 static int initrds_load(const struct boot *b, const struct header *h, const struct memory *m, u64 kernel_end,
                         u64 *start, u64 *size, struct error *error)
 {
     *size = 0;
     *start = 0;
     for (u32 i = 0; i < b->modules; i++)
-        *size = ((*size + 3) & ~3ull) + b->module[i].image.size;
+        *size = align_up(*size, BOOT_INITRD_ALIGN) + b->module[i].file.size;
     if (!*size)
         return 0;
     *start = initrd_place(h, m, kernel_end, *size);
@@ -170,11 +171,11 @@ static int initrds_load(const struct boot *b, const struct header *h, const stru
     }
     u64 at = 0;
     for (u32 i = 0; i < b->modules; i++) {
-        u64 aligned = (at + 3) & ~3ull;
+        u64 aligned = align_up(at, BOOT_INITRD_ALIGN);
         memset(to + at, 0, aligned - at);
-        memcpy(to + aligned, b->module[i].image.data, b->module[i].image.size);
-        at = aligned + b->module[i].image.size;
-        image_release(&b->module[i].image);
+        memcpy(to + aligned, b->module[i].file.data, b->module[i].file.size);
+        at = aligned + b->module[i].file.size;
+        boot_file_release(&b->module[i].file);
     }
     return 0;
 }

@@ -1,15 +1,16 @@
 /*
- * Modules in guest memory. They follow the kernel directly, as boot loaders on PCs do; some kernels
- * count on that.
+ * Modules in guest memory. They follow the kernel directly, as boot loaders on PCs do; some kernels count on that.
  */
 #include "machine/boot/modules.h"
 
 #include <errno.h>
 #include <string.h>
 
+#define AREA_ALIGN 16
+
 u64 boot_area_take(struct boot_area *area, u64 size, void **at)
 {
-    u64 start = (area->next + 15) & ~15ull;
+    u64 start = align_up(area->next, AREA_ALIGN);
     void *p = NULL;
     if (size <= BOOT_INFO_SIZE && start + size <= area->end)
         p = memory_at(area->memory, start, size);
@@ -36,22 +37,22 @@ u64 boot_area_string(struct boot_area *area, const char *text)
 int boot_modules_load(const struct boot *b, const struct memory *m, u64 from, bool joined, struct boot_placed *placed,
                       u32 *count, struct error *error)
 {
-    u64 next = (from + PAGE_SIZE - 1) & ~PAGE_MASK;
+    u64 next = align_up(from, PAGE_SIZE);
     *count = 0;
     for (u32 i = 0; i < b->modules; i++) {
-        const struct image *im = &b->module[i].image;
-        u64 start = joined && i ? (next + 3) & ~3ull : (next + PAGE_SIZE - 1) & ~PAGE_MASK;
-        if (!memory_write(m, start, im->data, im->size)) {
+        const struct boot_file *file = &b->module[i].file;
+        u64 start = align_up(next, joined && i ? BOOT_INITRD_ALIGN : PAGE_SIZE);
+        if (!memory_write(m, start, file->data, file->size)) {
             error_set(error, -ENOMEM, "%s: %llu MiB do not fit into %llu MiB of memory", b->module[i].name,
-                      (unsigned long long)(im->size + (1 << 20) - 1) >> 20, (unsigned long long)m->size >> 20);
+                      (unsigned long long)(file->size + (1 << 20) - 1) >> 20, (unsigned long long)m->size >> 20);
             return error_hint(error, "give more with " SETTING("memory"));
         }
-        image_release(im);
-        next = start + im->size;
+        boot_file_release(file);
+        next = start + file->size;
         if (joined && i)
             placed[0].size = next - placed[0].start;
         else
-            placed[(*count)++] = (struct boot_placed){start, im->size};
+            placed[(*count)++] = (struct boot_placed){start, file->size};
     }
     return 0;
 }

@@ -1,7 +1,7 @@
 /*
- * Multiboot 1: 32-bit kernels (or 64-bit ELF files with a 32-bit entry) with modules and command
- * lines. The command line and the modules' strings begin with the file's name, as boot loaders have
- * always passed them. Source: Multiboot Specification 0.6.96.
+ * Multiboot 1: 32-bit kernels (or 64-bit ELF files with a 32-bit entry) with modules and command lines. The command
+ * line and the modules' strings begin with the file's name, as boot loaders have always passed them. Source: Multiboot
+ * Specification 0.6.96.
  */
 #include "machine/boot/elf.h"
 #include "machine/boot/modules.h"
@@ -10,9 +10,26 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The header, and where in a file it may be. */
 #define HEADER_SEARCH 8192u
+#define HEADER_ALIGN 4
 #define HEADER_MAGIC 0x1badb002u
+enum {
+    HEADER_FLAGS = 4,
+    HEADER_CHECKSUM = 8,
+    HEADER_MIN = 12,
+    HEADER_HEADER_ADDR = 12,
+    HEADER_LOAD_ADDR = 16,
+    HEADER_LOAD_END_ADDR = 20,
+    HEADER_BSS_END_ADDR = 24,
+    HEADER_ENTRY_ADDR = 28,
+    HEADER_SIZE = 32,
+};
+#define LOAD_WHOLE_FILE 0xffffffff /* in place of a load address */
+/* That of multiboot 2. */
 #define HEADER2_SEARCH 32768u
+#define HEADER2_ALIGN 8
+#define HEADER2_SIZE 16
 #define HEADER2_MAGIC 0xe85250d6u
 #define LOADER_MAGIC 0x2badb002u
 #define HEADER_ADDRESSES BIT(16) /* the a.out kludge: addresses in the header */
@@ -40,12 +57,12 @@ struct mmap_entry {
     u32 type;
 } __attribute__((packed));
 
-bool multiboot_detect(const struct image *image, u64 *header)
+bool multiboot_detect(const struct boot_file *file, u64 *header)
 {
-    u64 end = image->size < HEADER_SEARCH ? image->size : HEADER_SEARCH;
-    for (u64 at = 0; at + 12 <= end; at += 4) {
-        if (image_u32(image, at) == HEADER_MAGIC &&
-            HEADER_MAGIC + image_u32(image, at + 4) + image_u32(image, at + 8) == 0) {
+    u64 end = file->size < HEADER_SEARCH ? file->size : HEADER_SEARCH;
+    for (u64 at = 0; at + HEADER_MIN <= end; at += HEADER_ALIGN) {
+        u32 sum = HEADER_MAGIC + boot_file_u32(file, at + HEADER_FLAGS) + boot_file_u32(file, at + HEADER_CHECKSUM);
+        if (boot_file_u32(file, at) == HEADER_MAGIC && sum == 0) {
             *header = at;
             return true;
         }
@@ -53,14 +70,14 @@ bool multiboot_detect(const struct image *image, u64 *header)
     return false;
 }
 
-bool multiboot2_detect(const struct image *image)
+bool multiboot2_detect(const struct boot_file *file)
 {
-    u64 end = image->size < HEADER2_SEARCH ? image->size : HEADER2_SEARCH;
-    for (u64 at = 0; at + 16 <= end; at += 8) {
+    u64 end = file->size < HEADER2_SEARCH ? file->size : HEADER2_SEARCH;
+    for (u64 at = 0; at + HEADER2_SIZE <= end; at += HEADER2_ALIGN) {
         u32 sum = 0;
-        for (u64 i = 0; i < 16; i += 4)
-            sum += image_u32(image, at + i);
-        if (image_u32(image, at) == HEADER2_MAGIC && !sum)
+        for (u64 i = 0; i < HEADER2_SIZE; i += sizeof(u32))
+            sum += boot_file_u32(file, at + i);
+        if (boot_file_u32(file, at) == HEADER2_MAGIC && !sum)
             return true;
     }
     return false;
@@ -73,33 +90,35 @@ struct addresses {
 
 static int addresses_read(const struct boot *b, struct addresses *a, struct error *error)
 {
-    const struct image *im = &b->kernel;
-    u64 header = b->header, header_addr = image_u32(im, header + 12), load = image_u32(im, header + 16);
-    u64 load_end = image_u32(im, header + 20), bss_end = image_u32(im, header + 24);
-    if (!image_has(im, header, 32))
+    const struct boot_file *file = &b->kernel;
+    u64 header = b->header, header_addr = boot_file_u32(file, header + HEADER_HEADER_ADDR);
+    u64 load = boot_file_u32(file, header + HEADER_LOAD_ADDR);
+    u64 load_end = boot_file_u32(file, header + HEADER_LOAD_END_ADDR);
+    u64 bss_end = boot_file_u32(file, header + HEADER_BSS_END_ADDR);
+    if (!boot_file_has(file, header, HEADER_SIZE))
         return error_set(error, -EINVAL, "%s: truncated multiboot header", b->kernel_name);
-    if (load == 0xffffffff)
+    if (load == LOAD_WHOLE_FILE)
         load = header_addr - header;
     if (load > header_addr || header_addr - load > header)
         return error_set(error, -EINVAL, "%s: damaged multiboot header: it loads at %#llx what starts before the file",
                          b->kernel_name, (unsigned long long)load);
     a->load = load;
     a->file_offset = header - (header_addr - load);
-    a->file_size = load_end ? load_end - load : im->size - a->file_offset;
+    a->file_size = load_end ? load_end - load : file->size - a->file_offset;
     a->bss_end = bss_end ? bss_end : load + a->file_size;
-    a->entry = image_u32(im, header + 28);
+    a->entry = boot_file_u32(file, header + HEADER_ENTRY_ADDR);
     if ((load_end && load_end < load) || a->bss_end < load + a->file_size)
         return error_set(error, -EINVAL, "%s: damaged multiboot header: addresses out of order", b->kernel_name);
-    if (!image_has(im, a->file_offset, a->file_size))
+    if (!boot_file_has(file, a->file_offset, a->file_size))
         return error_set(error, -EINVAL, "%s: truncated: the multiboot header promises %llu bytes, the file has %llu",
                          b->kernel_name, (unsigned long long)(a->file_offset + a->file_size),
-                         (unsigned long long)im->size);
+                         (unsigned long long)file->size);
     return 0;
 }
 
 int multiboot_check(const struct boot *b, struct error *error)
 {
-    u32 flags = image_u32(&b->kernel, b->header + 4);
+    u32 flags = boot_file_u32(&b->kernel, b->header + HEADER_FLAGS);
     if (flags & HEADER_REQUIRED & ~HEADER_KNOWN)
         return error_set(error, -EINVAL, "%s: needs multiboot features %#x that are not known", b->kernel_name,
                          flags & HEADER_REQUIRED & ~HEADER_KNOWN);
@@ -121,7 +140,7 @@ static const struct boot_range taken = {BOOT_MULTIBOOT_INFO, BOOT_MULTIBOOT_INFO
 
 static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry, u64 *end, struct error *error)
 {
-    if (image_u32(&b->kernel, b->header + 4) & HEADER_ADDRESSES) {
+    if (boot_file_u32(&b->kernel, b->header + HEADER_FLAGS) & HEADER_ADDRESSES) {
         struct addresses a;
         int e = addresses_read(b, &a, error);
         if (e)

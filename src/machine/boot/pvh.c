@@ -1,7 +1,6 @@
 /*
- * PVH: an ELF image whose note names a 32-bit physical entry point; EBX points at hvm_start_info.
- * Source: Xen, docs/misc/pvh.pandoc ("x86/HVM direct boot ABI") and
- * xen/include/public/arch-x86/hvm/start_info.h.
+ * PVH: an ELF file whose note names a 32-bit physical entry point; EBX points at hvm_start_info. Source: Xen,
+ * docs/misc/pvh.pandoc ("x86/HVM direct boot ABI") and xen/include/public/arch-x86/hvm/start_info.h.
  */
 #include "machine/boot/modules.h"
 
@@ -13,6 +12,9 @@
 
 #define NOTE_GUEST_OS 6
 #define NOTE_PHYS32_ENTRY 18
+#define NOTE_NAME "Xen" /* with its end it is as long as the name of a note must be */
+#define NOTE_ALIGN 4
+#define NOTE_LINUX "linux" /* how the name of that guest system begins */
 #define START_MAGIC 0x336ec578u
 
 struct start_info {
@@ -31,40 +33,41 @@ struct memmap_entry {
 };
 
 /* Walks the notes of one segment. */
-static bool notes_scan(const struct image *im, u64 at, u64 size, u32 *entry, bool *is_linux)
+static bool notes_scan(const struct boot_file *file, u64 at, u64 size, u32 *entry, bool *is_linux)
 {
     bool found = false;
     u64 end = at + size;
-    while (at + 12 <= end && image_has(im, at, 12)) {
-        u64 name_size = image_u32(im, at), desc_size = image_u32(im, at + 4);
-        u32 type = image_u32(im, at + 8);
-        u64 name = at + 12, desc = name + ((name_size + 3) & ~3ull);
-        at = desc + ((desc_size + 3) & ~3ull);
-        if (at > end || !image_has(im, name, at - name))
+    while (at + sizeof(Elf32_Nhdr) <= end && boot_file_has(file, at, sizeof(Elf32_Nhdr))) {
+        Elf32_Nhdr note;
+        memcpy(&note, file->data + at, sizeof(note));
+        u64 name = at + sizeof(note), desc = name + align_up(note.n_namesz, NOTE_ALIGN);
+        at = desc + align_up(note.n_descsz, NOTE_ALIGN);
+        if (at > end || !boot_file_has(file, name, at - name))
             break;
-        if (name_size != 4 || memcmp(im->data + name, "Xen", 4) != 0)
+        if (note.n_namesz != sizeof(NOTE_NAME) || memcmp(file->data + name, NOTE_NAME, sizeof(NOTE_NAME)) != 0)
             continue;
-        if (type == NOTE_PHYS32_ENTRY && desc_size >= 4) {
-            *entry = image_u32(im, desc);
+        if (note.n_type == NOTE_PHYS32_ENTRY && note.n_descsz >= sizeof(u32)) {
+            *entry = boot_file_u32(file, desc);
             found = true;
-        } else if (type == NOTE_GUEST_OS) {
-            *is_linux = desc_size >= 5 && memcmp(im->data + desc, "linux", 5) == 0;
+        } else if (note.n_type == NOTE_GUEST_OS) {
+            *is_linux =
+                note.n_descsz >= strlen(NOTE_LINUX) && memcmp(file->data + desc, NOTE_LINUX, strlen(NOTE_LINUX)) == 0;
         }
     }
     return found;
 }
 
-bool pvh_detect(const struct image *image, u32 *entry, bool *is_linux)
+bool pvh_detect(const struct boot_file *file, u32 *entry, bool *is_linux)
 {
     struct elf elf;
     struct elf_segment s;
     bool found = false;
     *is_linux = false;
-    if (!elf_open(&elf, image))
+    if (!elf_open(&elf, file))
         return false;
     for (u16 i = 0; elf_segment(&elf, i, &s); i++) {
-        if (s.type == ELF_PT_NOTE && image_has(image, s.offset, s.filesz))
-            found |= notes_scan(image, s.offset, s.filesz, entry, is_linux);
+        if (s.type == PT_NOTE && boot_file_has(file, s.offset, s.filesz))
+            found |= notes_scan(file, s.offset, s.filesz, entry, is_linux);
     }
     return found;
 }
