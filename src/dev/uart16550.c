@@ -1,15 +1,22 @@
 /*
- * 16550A. Called under the machine lock; the terminal's thread pushes input with the lock taken.
+ * 16550A. Called under the machine lock; the console's threads take it to push input and to say that output has room.
  *
- * Transmission takes no time, so THRE is always set; the receive timeout interrupt comes at once
- * and not after four character times. No input is lost: a byte is taken from the host only when
- * there is room, and only when the guest listens, that is when it enabled the receive interrupt or
- * keeps polling LSR without transmitting. Drivers that empty the FIFO when they start would
- * otherwise swallow what was piped in before. Source: National Semiconductor PC16550D data sheet.
+ * Transmission takes no time while the sink takes bytes. When it does not, they wait in the FIFO, the guest sees a busy
+ * transmitter (LSR without THRE and TEMT), and the THRE interrupt comes when the FIFO has emptied. A guest that writes
+ * all the same overwrites THR, or with a full FIFO loses the byte: the PC16550D's data sheet leaves that open, later
+ * chips' say so.
+ *
+ * The receive timeout interrupt comes at once and not after four character times. No input is lost: a byte is taken
+ * from the host only when there is room, and only when the guest listens, that is when it enabled the receive interrupt
+ * or keeps polling LSR with nothing to send. Drivers that empty the FIFO when they start would otherwise swallow what
+ * was piped in before. Source: National Semiconductor PC16550D data sheet.
  */
 #include "dev/uart16550.h"
 
 #include <string.h>
+
+/* Registers; the first two are the divisor's while LCR.DLAB is set. */
+enum { REG_DATA, REG_IER, REG_IIR, REG_FCR = REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
 
 #define IER_RDA BIT(0)
 #define IER_THRE BIT(1)
@@ -24,6 +31,7 @@
 #define IIR_FIFO 0xc0
 #define FCR_ENABLE BIT(0)
 #define FCR_CLEAR_RX BIT(1)
+#define FCR_CLEAR_TX BIT(2)
 #define LCR_DLAB BIT(7)
 #define LCR_BREAK BIT(6)
 #define MCR_LOOP BIT(4)
@@ -43,7 +51,8 @@ static unsigned rx_trigger(const struct uart16550 *u)
     return u->fcr & FCR_ENABLE ? level[u->fcr >> 6] : 1;
 }
 
-static unsigned rx_size(const struct uart16550 *u)
+/* Of each of the two FIFOs. */
+static unsigned fifo_size(const struct uart16550 *u)
 {
     return u->fcr & FCR_ENABLE ? UART_FIFO : 1;
 }
@@ -69,7 +78,7 @@ static void interrupt_update(struct uart16550 *u)
 
 static void rx_push(struct uart16550 *u, u8 byte)
 {
-    if (u->rx_count == rx_size(u)) {
+    if (u->rx_count == fifo_size(u)) {
         u->lsr |= LSR_OE;
         return;
     }
@@ -95,6 +104,41 @@ static void rx_clear(struct uart16550 *u)
     u->lsr &= (u8)~LSR_DR;
 }
 
+static bool tx_send(struct uart16550 *u, u8 byte)
+{
+    return !u->config.transmit || u->config.transmit(u->config.opaque, byte);
+}
+
+/* Keeps a byte that the sink does not take. */
+static void tx_hold(struct uart16550 *u, u8 byte)
+{
+    if (!(u->fcr & FCR_ENABLE))
+        u->tx_count = 0; /* THR holds one byte: the last */
+    if (u->tx_count == UART_FIFO)
+        return;
+    u->tx[(u->tx_head + u->tx_count) % UART_FIFO] = byte;
+    u->tx_count++;
+}
+
+static void tx_emptied(struct uart16550 *u)
+{
+    u->tx_head = u->tx_count = 0;
+    u->thr_empty_pending = true;
+}
+
+void uart16550_transmit_ready(struct uart16550 *u)
+{
+    if (!u->tx_count)
+        return;
+    while (u->tx_count && tx_send(u, u->tx[u->tx_head])) {
+        u->tx_head = (u->tx_head + 1) % UART_FIFO;
+        u->tx_count--;
+    }
+    if (!u->tx_count)
+        tx_emptied(u);
+    interrupt_update(u);
+}
+
 /* The modem inputs: our peer is always there; in loopback they are the outputs. */
 static void modem_update(struct uart16550 *u)
 {
@@ -114,14 +158,17 @@ static void ready_notify(struct uart16550 *u)
 
 static void fcr_write(struct uart16550 *u, u8 value)
 {
-    if ((value ^ u->fcr) & FCR_ENABLE || value & FCR_CLEAR_RX)
+    bool switched = (value ^ u->fcr) & FCR_ENABLE;
+    if (switched || value & FCR_CLEAR_RX)
         rx_clear(u);
+    if ((switched || value & FCR_CLEAR_TX) && u->tx_count)
+        tx_emptied(u);
     u->fcr = value & FCR_ENABLE ? value & 0xc9 : 0;
 }
 
 static void ier_write(struct uart16550 *u, u8 value)
 {
-    if (value & ~u->ier & IER_THRE)
+    if (value & ~u->ier & IER_THRE && !u->tx_count)
         u->thr_empty_pending = true;
     u->ier = value & 0x0f;
 }
@@ -129,18 +176,18 @@ static void ier_write(struct uart16550 *u, u8 value)
 static void thr_write(struct uart16550 *u, u8 value)
 {
     u->lsr_polls = 0;
-    u->thr_empty_pending = true;
     if (u->mcr & MCR_LOOP)
         rx_push(u, value);
-    else if (u->config.transmit)
-        u->config.transmit(u->config.opaque, value);
+    else if (u->tx_count || !tx_send(u, value))
+        tx_hold(u, value);
+    u->thr_empty_pending = !u->tx_count;
 }
 
 static u8 lsr_read(struct uart16550 *u)
 {
-    u8 value = u->lsr | LSR_EMPTY;
+    u8 value = u->lsr | (u->tx_count ? 0 : LSR_EMPTY);
     u->lsr &= (u8)~LSR_ERRORS;
-    if (u->lsr_polls < UART_POLLS)
+    if (u->lsr_polls < UART_POLLS && !u->tx_count)
         u->lsr_polls++;
     return value;
 }
@@ -150,25 +197,25 @@ static u64 uart_read(void *dev, u64 offset, unsigned size)
     struct uart16550 *u = dev;
     u8 value = 0;
     switch (offset) {
-    case 0: value = u->lcr & LCR_DLAB ? u->dll : rx_pop(u); break;
-    case 1: value = u->lcr & LCR_DLAB ? u->dlm : u->ier; break;
-    case 2:
+    case REG_DATA: value = u->lcr & LCR_DLAB ? u->dll : rx_pop(u); break;
+    case REG_IER: value = u->lcr & LCR_DLAB ? u->dlm : u->ier; break;
+    case REG_IIR:
         value = interrupt_id(u);
         if (value == IIR_THRE)
             u->thr_empty_pending = false;
         value |= u->fcr & FCR_ENABLE ? IIR_FIFO : 0;
         break;
-    case 3: value = u->lcr; break;
-    case 4: value = u->mcr; break;
-    case 5: value = lsr_read(u); break;
-    case 6:
+    case REG_LCR: value = u->lcr; break;
+    case REG_MCR: value = u->mcr; break;
+    case REG_LSR: value = lsr_read(u); break;
+    case REG_MSR:
         value = u->msr;
         u->msr &= 0xf0;
         break;
-    case 7: value = u->scr; break;
+    case REG_SCR: value = u->scr; break;
     }
     interrupt_update(u);
-    if ((offset == 0 || offset == 5) && !u->rx_count)
+    if ((offset == REG_DATA || offset == REG_LSR) && !u->rx_count)
         ready_notify(u);
     return value;
 }
@@ -178,34 +225,34 @@ static void uart_write(void *dev, u64 offset, u64 v, unsigned size)
     struct uart16550 *u = dev;
     u8 value = (u8)v;
     switch (offset) {
-    case 0:
+    case REG_DATA:
         if (u->lcr & LCR_DLAB)
             u->dll = value;
         else
             thr_write(u, value);
         break;
-    case 1:
+    case REG_IER:
         if (u->lcr & LCR_DLAB)
             u->dlm = value;
         else
             ier_write(u, value);
         break;
-    case 2: fcr_write(u, value); break;
-    case 3:
+    case REG_FCR: fcr_write(u, value); break;
+    case REG_LCR:
         if (value & ~u->lcr & LCR_BREAK && u->mcr & MCR_LOOP) {
             rx_push(u, 0);
             u->lsr |= LSR_BI;
         }
         u->lcr = value;
         break;
-    case 4:
+    case REG_MCR:
         u->mcr = value & 0x1f;
         modem_update(u);
         break;
-    case 7: u->scr = value; break;
+    case REG_SCR: u->scr = value; break;
     }
     interrupt_update(u);
-    if (offset >= 1 && offset <= 4 && !u->rx_count)
+    if (offset >= REG_IER && offset <= REG_MCR && !u->rx_count)
         ready_notify(u);
 }
 
@@ -229,7 +276,7 @@ unsigned uart16550_room(const struct uart16550 *u)
 {
     if (u->mcr & MCR_LOOP || !(u->ier & IER_RDA || u->lsr_polls == UART_POLLS))
         return 0;
-    return rx_size(u) - u->rx_count;
+    return fifo_size(u) - u->rx_count;
 }
 
 unsigned uart16550_receive(struct uart16550 *u, const u8 *bytes, unsigned count)
@@ -258,6 +305,9 @@ static const struct state_field fields[] = {
     STATE_FIELD("rx_head", u32, struct uart16550, rx_head),
     STATE_FIELD("rx_count", u32, struct uart16550, rx_count),
     STATE_FIELD("lsr_polls", u8, struct uart16550, lsr_polls),
+    STATE_FIELD("tx", u8[UART_FIFO], struct uart16550, tx),
+    STATE_FIELD("tx_head", u32, struct uart16550, tx_head),
+    STATE_FIELD("tx_count", u32, struct uart16550, tx_count),
 };
 static const struct state_layout layout = STATE_LAYOUT(1, fields);
 
@@ -267,9 +317,13 @@ static void uart16550_state(void *dev, struct state *s, const char *name)
     state_section(s, name, NULL, &layout, u);
     if (!state_saving(s)) {
         u->rx_head %= UART_FIFO;
-        if (u->rx_count > rx_size(u))
-            u->rx_count = rx_size(u);
+        if (u->rx_count > fifo_size(u))
+            u->rx_count = fifo_size(u);
+        u->tx_head %= UART_FIFO;
+        if (u->tx_count > fifo_size(u))
+            u->tx_count = fifo_size(u);
         interrupt_update(u);
+        uart16550_transmit_ready(u); /* this machine's sink may have room */
     }
 }
 

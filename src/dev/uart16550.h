@@ -14,7 +14,8 @@
 
 struct uart16550_config {
     struct irq irq;
-    void (*transmit)(void *opaque, u8 byte);
+    /* Takes a byte. False: the sink has no room; uart16550_transmit_ready() is to follow. NULL: it has always. */
+    bool (*transmit)(void *opaque, u8 byte);
     /* There is room to receive again: the machine may push what it held back. May be NULL. */
     void (*receive_ready)(void *opaque);
     void *opaque;
@@ -26,6 +27,8 @@ struct uart16550 {
     bool thr_empty_pending; /* the THRE interrupt, cleared by reading IIR */
     u8 rx[UART_FIFO];
     u32 rx_head, rx_count;
+    u8 tx[UART_FIFO]; /* what the sink had no room for */
+    u32 tx_head, tx_count;
     u8 lsr_polls; /* reads of LSR since the last transmitted byte, up to UART_POLLS */
 };
 
@@ -33,6 +36,8 @@ extern const struct bus_ops uart16550_ops;
 extern const struct device_ops uart16550_device;
 
 void uart16550_init(struct uart16550 *u, const struct uart16550_config *config);
+/* The sink has room again: takes what waits, and the guest sees an idle transmitter if that is all. */
+void uart16550_transmit_ready(struct uart16550 *u);
 /* Bytes that uart16550_receive would take now: 0 until the guest listens (see uart16550.c), and in
  * loopback. */
 unsigned uart16550_room(const struct uart16550 *u);

@@ -220,6 +220,13 @@ unsigned pc_serial_in(struct pc *pc, const u8 *bytes, unsigned count)
     return taken;
 }
 
+void pc_serial_ready(struct pc *pc)
+{
+    pthread_mutex_lock(&pc->lock);
+    uart16550_transmit_ready(pc->devices.com1);
+    pthread_mutex_unlock(&pc->lock);
+}
+
 bool pc_ram_at(const struct pc *pc, const void *host, u64 *gpa)
 {
     for (u32 i = 0; i < pc->memory.slots; i++) {

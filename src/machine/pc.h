@@ -25,8 +25,8 @@ struct pc_events {
     void (*reset)(void *opaque);
     void (*power_off)(void *opaque);
     void (*debug_exit)(void *opaque, u32 value);
-    void (*serial_out)(void *opaque, u8 byte);
-    void (*serial_room)(void *opaque); /* the guest can take input again */
+    bool (*serial_out)(void *opaque, u8 byte); /* false: no room now; pc_serial_ready() is to follow */
+    void (*serial_room)(void *opaque);         /* the guest can take input again */
     void *opaque;
 };
 
@@ -45,6 +45,8 @@ void pc_pause(struct pc *pc, bool pause);
 struct accel_vm *pc_vm(struct pc *pc);
 /* Input for COM1: takes what the guest has room for and gives the number of bytes taken. */
 unsigned pc_serial_in(struct pc *pc, const u8 *bytes, unsigned count);
+/* There is room for COM1's output again. */
+void pc_serial_ready(struct pc *pc);
 /* [signal handler] Is `host` an address in guest RAM? *gpa gets the guest's. */
 bool pc_ram_at(const struct pc *pc, const void *host, u64 *gpa);
 /* Lines for --stats: accesses that no device claimed. */

@@ -1,7 +1,7 @@
 /*
- * Console threads. [lock] guards the queue and the client; the input thread alone owns the pending
- * input. Lock order: machine lock (held by callers of console_put), then [lock]. The input thread
- * takes the machine lock inside events.input, never while it holds [lock].
+ * Console threads. [lock] guards the queue and the client; the input thread alone owns the pending input. Lock order:
+ * machine lock (held by callers of console_put), then [lock]. Both threads take the machine lock inside their events,
+ * never while they hold [lock].
  */
 #include "vmproc/console.h"
 
@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define QUEUE 65536u
-#define CHUNK 4096u
+#define CHUNK 512u /* small, so that a slow reader soon makes room */
 #define DRAIN_MS 1000
 
 enum kind { STDIO, FILE_ONLY, SOCKET };
@@ -34,17 +34,19 @@ struct console {
     int listener; /* SOCKET */
     char *path;   /* SOCKET: to remove */
     bool escapes; /* a terminal: Ctrl-a is ours */
-    int wake;     /* eventfd: room for input, or ending */
+    int wake;     /* eventfd: room for input, or closing */
     struct console_events events;
     pthread_t reader, writer;
     bool reading, writing; /* threads exist */
     pthread_mutex_t lock;
-    pthread_cond_t filled, drained;
+    pthread_cond_t filled, written;
     u8 queue[QUEUE];
     u32 head, count;
-    bool busy;   /* [lock] the writer holds bytes that it took from the queue */
-    bool ending; /* [lock] */
-    int lost;    /* [lock] -errno of the write that failed */
+    bool refused; /* [lock] a byte found no room since the last event */
+    bool busy;    /* [lock] the writer holds bytes that it took from the queue */
+    u64 chunks;   /* [lock] times that busy ended */
+    bool closing; /* [lock] threads shall end */
+    int lost;     /* [lock] -errno of the write that failed */
     struct escape escape;
 };
 
@@ -54,17 +56,18 @@ static const char help_text[] = "\r\nnestbox: Ctrl-a x  end the VM\r\n"
 
 /* -- output -- */
 
-void console_put(struct console *c, u8 byte)
+bool console_put(struct console *c, u8 byte)
 {
     pthread_mutex_lock(&c->lock);
-    while (c->count == QUEUE && !c->ending)
-        pthread_cond_wait(&c->drained, &c->lock);
-    if (c->count < QUEUE) {
+    bool taken = c->count < QUEUE;
+    if (taken) {
         c->queue[(c->head + c->count++) % QUEUE] = byte;
         if (c->count == 1)
             pthread_cond_signal(&c->filled);
     }
+    c->refused |= !taken;
     pthread_mutex_unlock(&c->lock);
+    return taken;
 }
 
 static int write_all(int fd, const u8 *bytes, size_t count)
@@ -85,35 +88,54 @@ static int write_all(int fd, const u8 *bytes, size_t count)
     return 0;
 }
 
+/* [lock] Up to a chunk from the queue. */
+static u32 take(struct console *c, u8 *chunk)
+{
+    u32 n = c->count < CHUNK ? c->count : CHUNK;
+    for (u32 i = 0; i < n; i++)
+        chunk[i] = c->queue[(c->head + i) % QUEUE];
+    c->head = (c->head + n) % QUEUE;
+    c->count -= n;
+    return n;
+}
+
+/* Can be cancelled while it writes, and only then. */
 static void *write_thread(void *opaque)
 {
     struct console *c = opaque;
     u8 chunk[CHUNK];
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_mutex_lock(&c->lock);
-    for (;;) {
-        c->busy = false;
-        if (!c->count)
-            pthread_cond_broadcast(&c->drained);
-        while (!c->count)
+    while (!c->closing) {
+        if (!c->count) {
             pthread_cond_wait(&c->filled, &c->lock);
-        u32 n = c->count < CHUNK ? c->count : CHUNK;
-        for (u32 i = 0; i < n; i++)
-            chunk[i] = c->queue[(c->head + i) % QUEUE];
-        c->head = (c->head + n) % QUEUE;
-        c->count -= n;
+            continue;
+        }
+        u32 n = take(c, chunk);
+        bool refused = c->refused;
+        c->refused = false;
         c->busy = true;
-        pthread_cond_broadcast(&c->drained);
-        int fd = c->lost ? -1 : c->out;
+        int fd = c->lost ? -1 : c->out, e = 0;
         pthread_mutex_unlock(&c->lock);
-        int e = fd < 0 ? 0 : write_all(fd, chunk, n);
+        if (fd >= 0) {
+            pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+            e = write_all(fd, chunk, n);
+            pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+        }
         if (c->kind == SOCKET)
             e = 0;
         if (e)
             c->events.hangup(c->events.opaque);
+        if (refused)
+            c->events.room(c->events.opaque);
         pthread_mutex_lock(&c->lock);
         if (e)
             c->lost = e;
+        c->busy = false;
+        c->chunks++;
+        pthread_cond_broadcast(&c->written);
     }
+    pthread_mutex_unlock(&c->lock);
     return NULL;
 }
 
@@ -122,7 +144,7 @@ static void *write_thread(void *opaque)
 static void text_out(struct console *c, const char *text)
 {
     for (; *text; text++)
-        console_put(c, (u8)*text);
+        (void)console_put(c, (u8)*text); /* who does not read output does not read this */
 }
 
 /* Takes our own keys out of `bytes`; gives how many are left for the guest. */
@@ -146,8 +168,8 @@ static void client_set(struct console *c, int fd)
     int old = c->in;
     c->in = c->out = fd;
     /* The writer may be using the old one: it must not be reused under its feet. */
-    while (old >= 0 && c->busy && !c->ending)
-        pthread_cond_wait(&c->drained, &c->lock);
+    for (u64 chunk = c->chunks; old >= 0 && c->busy && c->chunks == chunk && !c->closing;)
+        pthread_cond_wait(&c->written, &c->lock);
     pthread_mutex_unlock(&c->lock);
     if (old >= 0)
         close(old);
@@ -173,9 +195,9 @@ static void *read_thread(void *opaque)
                 continue;
         }
         pthread_mutex_lock(&c->lock);
-        bool ending = c->ending;
+        bool closing = c->closing;
         pthread_mutex_unlock(&c->lock);
-        if (ending)
+        if (closing)
             return NULL;
         if (fds[2].revents) {
             int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -268,7 +290,7 @@ int console_open(struct console **out, const char *where, struct error *error)
     c->in = c->out = c->listener = -1;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->filled, NULL);
-    pthread_cond_init(&c->drained, NULL);
+    pthread_cond_init(&c->written, NULL);
     c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int e = c->wake < 0 ? fail(error, where, -errno) : 0;
     if (!e && strcmp(where, "stdio") == 0) {
@@ -304,15 +326,6 @@ int console_start(struct console *c, const struct console_events *events)
     return -e;
 }
 
-void console_ending(struct console *c)
-{
-    pthread_mutex_lock(&c->lock);
-    c->ending = true;
-    pthread_cond_broadcast(&c->drained);
-    pthread_mutex_unlock(&c->lock);
-    console_room(c);
-}
-
 static void drain(struct console *c)
 {
     struct timespec until;
@@ -320,7 +333,7 @@ static void drain(struct console *c)
     until.tv_sec += DRAIN_MS / 1000;
     pthread_mutex_lock(&c->lock);
     while (c->count || c->busy) {
-        if (pthread_cond_clockwait(&c->drained, &c->lock, CLOCK_MONOTONIC, &until))
+        if (pthread_cond_clockwait(&c->written, &c->lock, CLOCK_MONOTONIC, &until))
             break;
     }
     pthread_mutex_unlock(&c->lock);
@@ -338,7 +351,12 @@ void console_leave(struct console *c)
 int console_close(struct console *c)
 {
     console_leave(c);
-    console_ending(c);
+    pthread_mutex_lock(&c->lock);
+    c->closing = true;
+    pthread_cond_broadcast(&c->written);
+    pthread_cond_signal(&c->filled);
+    pthread_mutex_unlock(&c->lock);
+    console_room(c);
     if (c->reading)
         pthread_join(c->reader, NULL);
     if (c->writing) {

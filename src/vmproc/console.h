@@ -2,9 +2,9 @@
  * Where the first serial port ends: the terminal (or standard input and output), a file, or a unix
  * socket.
  *
- * Output is queued by vCPU threads and written by a thread of its own, so that a slow terminal
- * delays only a guest that writes more than the queue holds, and never the thread that handles
- * signals and time-outs. Input is read by another.
+ * Output is queued by vCPU threads and written by a thread of its own; nobody waits for the terminal but that thread.
+ * When the queue is full, bytes are refused, and an event says when there is room again. Input is read by another
+ * thread.
  */
 #ifndef VMPROC_CONSOLE_H
 #define VMPROC_CONSOLE_H
@@ -18,6 +18,7 @@ struct console_events {
      * console_room(). */
     unsigned (*input)(void *opaque, const u8 *bytes, unsigned count);
     void (*quit)(void *opaque);   /* [input thread] Ctrl-a x */
+    void (*room)(void *opaque);   /* [output thread] a byte was refused, and now there is room */
     void (*hangup)(void *opaque); /* [output thread] output cannot be written any more */
     void *opaque;
 };
@@ -32,11 +33,10 @@ int console_close(struct console *c);
 /* The same, but leaves threads and memory to the end of the process: a thread may be waiting for a vCPU. */
 void console_leave(struct console *c);
 
-/* [any thread] One byte from the guest. Waits while the queue is full. */
-void console_put(struct console *c, u8 byte);
+/* [any thread] Queues one byte from the guest. False: there is no room now. Never waits for whoever reads the output.
+ */
+bool console_put(struct console *c, u8 byte);
 /* [any thread] The guest can take input again. */
 void console_room(struct console *c);
-/* [any thread] From now on output is dropped rather than waited for: the VM is to end. */
-void console_ending(struct console *c);
 
 #endif

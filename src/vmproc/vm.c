@@ -137,10 +137,10 @@ static void on_debug_exit(void *opaque, u32 value)
     note(vm, NOTE_DEBUG_EXIT, &vm->notes.debug_value, value);
 }
 
-static void on_serial_out(void *opaque, u8 byte)
+static bool on_serial_out(void *opaque, u8 byte)
 {
     struct vm_process *vm = opaque;
-    console_put(vm->console, byte);
+    return console_put(vm->console, byte);
 }
 
 static void on_serial_room(void *opaque)
@@ -153,6 +153,12 @@ static unsigned on_input(void *opaque, const u8 *bytes, unsigned count)
 {
     struct vm_process *vm = opaque;
     return pc_serial_in(vm->pc, bytes, count);
+}
+
+static void on_output_room(void *opaque)
+{
+    struct vm_process *vm = opaque;
+    pc_serial_ready(vm->pc);
 }
 
 static void on_quit(void *opaque)
@@ -471,7 +477,8 @@ static int create(struct vm_process *vm, struct vm_end *end)
     /* Before the terminal is raw. */
     if (vm->accel_why.text[0] && settings->accel == ACCEL_AUTO)
         fprintf(stderr, "nestbox: accelerator %s\n", vm->accel_why.text);
-    const struct console_events console = {.input = on_input, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
+    const struct console_events console = {
+        .input = on_input, .room = on_output_room, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
     e = console_start(vm->console, &console);
     if (e)
         error_set(&end->why, e, "cannot start the console: %s", strerror(-e));
@@ -490,8 +497,6 @@ static void console_end(struct vm_process *vm, struct vm_end *end)
 
 static void destroy(struct vm_process *vm, struct vm_end *end)
 {
-    if (vm->console)
-        console_ending(vm->console);
     vcpus_join(vm);
     if (vm->console)
         console_end(vm, end);
@@ -530,7 +535,6 @@ static void run(struct vm_process *vm, struct vm_end *end)
     supervise(vm, end);
     terminal_end_by(SIGINT);
     terminal_end_by(SIGTERM);
-    console_ending(vm->console); /* or a vCPU might wait for a reader of its output */
     vcpus_stop(vm);
     for (u32 i = 0; end->kind == VM_END_TIMEOUT && i < vm->settings->cpus; i++)
         describe(vm, i, end);

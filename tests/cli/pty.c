@@ -3,6 +3,7 @@
  *
  *   expect:TEXT  wait until TEXT comes, after what the expectation before matched
  *   send:TEXT    type it
+ *   pause:MS     do not read for so long
  *   raw, cooked  the terminal must be in that mode now
  *   signal:N     send the program a signal
  *   hangup       take the terminal away
@@ -30,7 +31,7 @@
 
 static int master, slave;
 static pid_t child;
-static char seen[65536];
+static char seen[4 << 20];
 static size_t seen_size, matched;
 
 static _Noreturn void fail(const char *what, const char *text)
@@ -92,6 +93,8 @@ static void step(const char *s)
         expect(s + 7);
     else if (strncmp(s, "send:", 5) == 0 && write(master, s + 5, strlen(s + 5)) == (ssize_t)strlen(s + 5))
         return;
+    else if (strncmp(s, "pause:", 6) == 0)
+        poll(NULL, 0, atoi(s + 6));
     else if (strcmp(s, "raw") == 0 || strcmp(s, "cooked") == 0)
         mode(*s == 'r');
     else if (strncmp(s, "signal:", 7) == 0)

@@ -51,8 +51,9 @@ static void ignore(void *opaque)
 static void ignore_value(void *opaque, u32 value)
 {
 }
-static void ignore_byte(void *opaque, u8 byte)
+static bool ignore_byte(void *opaque, u8 byte)
 {
+    return true;
 }
 static const struct pc_events events = {ignore, ignore, ignore_value, ignore_byte, ignore, NULL};
 

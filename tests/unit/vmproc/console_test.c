@@ -1,0 +1,346 @@
+/*
+ * The console against readers that are slow, stop, or go away. Each test has a console of its own; the other end is a
+ * named pipe with little room, or a socket.
+ */
+#include "vmproc/console.h"
+
+#include "unit/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PIPE_SIZE 4096
+#define HELD 16 /* bytes that wait in the device */
+#define WAIT_MS 10000
+
+struct fixture {
+    struct console *console;
+    int reader;            /* the other end of the pipe */
+    u64 put, read;         /* bytes so far; byte n is pattern(n) */
+    unsigned held;         /* [a] as a device does: bytes to put when there is room */
+    unsigned rooms;        /* [a] events */
+    unsigned hangups;      /* [a] */
+    char input[64];        /* what came in */
+    unsigned takes, taken; /* [a] how much of it is taken; how much was */
+};
+
+static char dir[] = "/tmp/nestbox-console-test-XXXXXX";
+static char path[64], where[80];
+
+static u8 pattern(u64 n)
+{
+    return (u8)(n ^ n >> 8 ^ n >> 16);
+}
+
+static u64 now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
+}
+
+static bool reaches(const unsigned *counter, unsigned value)
+{
+    for (u64 end = now_ms() + WAIT_MS; __atomic_load_n(counter, __ATOMIC_SEQ_CST) < value && now_ms() < end;)
+        usleep(1000);
+    return __atomic_load_n(counter, __ATOMIC_SEQ_CST) >= value;
+}
+
+/* -- the machine's side -- */
+
+static bool put(struct fixture *f)
+{
+    if (!console_put(f->console, pattern(f->put)))
+        return false;
+    f->put++;
+    return true;
+}
+
+static void on_room(void *opaque)
+{
+    struct fixture *f = opaque;
+    for (; __atomic_load_n(&f->held, __ATOMIC_SEQ_CST) && put(f); __atomic_fetch_sub(&f->held, 1, __ATOMIC_SEQ_CST))
+        ;
+    __atomic_fetch_add(&f->rooms, 1, __ATOMIC_SEQ_CST);
+}
+
+static void on_hangup(void *opaque)
+{
+    struct fixture *f = opaque;
+    __atomic_fetch_add(&f->hangups, 1, __ATOMIC_SEQ_CST);
+}
+
+static void on_quit(void *opaque)
+{
+}
+
+static unsigned on_input(void *opaque, const u8 *bytes, unsigned count)
+{
+    struct fixture *f = opaque;
+    unsigned taken = __atomic_load_n(&f->taken, __ATOMIC_SEQ_CST);
+    unsigned room = __atomic_load_n(&f->takes, __ATOMIC_SEQ_CST) - taken;
+    if (count > room)
+        count = room;
+    memcpy(f->input + taken, bytes, count);
+    __atomic_fetch_add(&f->taken, count, __ATOMIC_SEQ_CST);
+    return count;
+}
+
+static void open_console(struct fixture *f, const char *serial)
+{
+    struct error error;
+    const struct console_events events = {
+        .input = on_input, .quit = on_quit, .room = on_room, .hangup = on_hangup, .opaque = f};
+    int e = console_open(&f->console, serial, &error);
+    if (!e)
+        e = console_start(f->console, &events);
+    if (e) {
+        printf("# %s: %s\n", serial, error.text);
+        abort();
+    }
+}
+
+static struct fixture *fixture_create(void)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    if (!f)
+        abort();
+    f->reader = -1;
+    unlink(path);
+    return f;
+}
+
+static struct fixture *pipe_create(void)
+{
+    struct fixture *f = fixture_create();
+    if (mkfifo(path, 0600))
+        abort();
+    f->reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    fcntl(f->reader, F_SETPIPE_SZ, PIPE_SIZE);
+    fcntl(f->reader, F_SETFL, 0);
+    open_console(f, path);
+    return f;
+}
+
+static int fixture_close(struct fixture *f)
+{
+    int e = console_close(f->console);
+    if (f->reader >= 0)
+        close(f->reader);
+    free(f);
+    return e;
+}
+
+/* Puts until there is no room. */
+static void fill(struct fixture *f)
+{
+    unsigned refused = 0;
+    for (u64 end = now_ms() + WAIT_MS; refused < 3 && now_ms() < end;) {
+        refused = put(f) ? 0 : refused + 1;
+        if (refused)
+            usleep(20000); /* the writer may still be busy with the pipe */
+    }
+}
+
+/* -- the reader's side -- */
+
+/* Reads up to `count` bytes, and checks them. False: the end, or a wrong byte. */
+static bool take(struct fixture *f, u64 count)
+{
+    u8 bytes[1024];
+    while (count) {
+        ssize_t n = read(f->reader, bytes, count < sizeof(bytes) ? count : sizeof(bytes));
+        if (n <= 0)
+            return false;
+        for (ssize_t i = 0; i < n; i++)
+            if (bytes[i] != pattern(f->read++))
+                return false;
+        count -= (u64)n;
+    }
+    return true;
+}
+
+static void *take_all(void *opaque)
+{
+    struct fixture *f = opaque;
+    return (void *)(uintptr_t)!take(f, UINT64_MAX);
+}
+
+static void test_full(void)
+{
+    struct fixture *f = pipe_create();
+    TEST("who puts does not wait; what is refused is said, and so is room");
+    u64 begin = now_ms();
+    fill(f);
+    CHECK(now_ms() - begin < WAIT_MS / 2);
+    CHECK(f->put >= 65536 && f->put <= 65536 + 2 * PIPE_SIZE);
+    unsigned rooms = f->rooms; /* the pipe may have taken some while it was filled */
+    usleep(50000);
+    CHECK_EQ(f->rooms, rooms);
+    u64 first = f->put;
+    CHECK(take(f, PIPE_SIZE));
+    CHECK(reaches(&f->rooms, rooms + 1));
+    CHECK(put(f));
+
+    TEST("a reader that makes room now and then gets everything in order");
+    for (unsigned round = 0; round < 20; round++) {
+        fill(f);
+        CHECK(take(f, PIPE_SIZE / 2 + round * 100));
+    }
+    CHECK(f->put > first + 20 * PIPE_SIZE / 4);
+    CHECK(take(f, f->put - f->read));
+    CHECK_EQ(f->hangups, 0);
+    CHECK_EQ(fixture_close(f), 0);
+}
+
+static void test_close_waits(void)
+{
+    struct fixture *f = pipe_create();
+    pthread_t thread;
+    void *wrong;
+    TEST("the end waits for a reader, and for what the device still holds");
+    fill(f);
+    f->held = HELD;
+    u64 total = f->put + HELD;
+    CHECK(!put(f));
+    pthread_create(&thread, NULL, take_all, f);
+    CHECK_EQ(console_close(f->console), 0);
+    pthread_join(thread, &wrong);
+    CHECK_EQ(f->held, 0);
+    CHECK_EQ(f->read, total);
+    close(f->reader);
+    free(f);
+
+    f = pipe_create();
+    TEST("the end waits a second for a reader that does not read");
+    fill(f);
+    u64 begin = now_ms();
+    CHECK_EQ(fixture_close(f), 0);
+    CHECK(now_ms() - begin >= 900 && now_ms() - begin < 5000);
+
+    f = pipe_create();
+    TEST("with nothing left the end comes at once");
+    begin = now_ms();
+    CHECK_EQ(fixture_close(f), 0);
+    CHECK(now_ms() - begin < 900);
+}
+
+static void test_lost(void)
+{
+    struct fixture *f = pipe_create();
+    TEST("the reader goes away");
+    put(f);
+    CHECK(take(f, 1));
+    close(f->reader);
+    f->reader = -1;
+    put(f);
+    CHECK(reaches(&f->hangups, 1));
+    for (unsigned i = 0; i < 300000; i++)
+        if (!put(f))
+            usleep(100);
+    CHECK(f->put > 100000); /* dropped, not kept */
+    CHECK_EQ(fixture_close(f), 0);
+
+    f = fixture_create();
+    TEST("a full disk");
+    open_console(f, "/dev/full");
+    put(f);
+    CHECK(reaches(&f->hangups, 1));
+    CHECK_EQ(fixture_close(f), -ENOSPC);
+}
+
+static int client(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    strcpy(address.sun_path, path);
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
+        abort();
+    return fd;
+}
+
+static bool gets(int fd, const char *text)
+{
+    char got[16] = "";
+    return recv(fd, got, strlen(text), MSG_WAITALL) == (ssize_t)strlen(text) && memcmp(got, text, strlen(text)) == 0;
+}
+
+static bool says(int fd, const char *text)
+{
+    return write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+}
+
+static void test_socket(void)
+{
+    struct fixture *f = fixture_create();
+    TEST("a socket: input waits until the guest takes it");
+    open_console(f, where);
+    f->takes = 2;
+    int one = client();
+    CHECK(says(one, "hello"));
+    CHECK(reaches(&f->taken, 2));
+    CHECK(memcmp(f->input, "he", 2) == 0);
+    __atomic_store_n(&f->takes, sizeof(f->input), __ATOMIC_SEQ_CST);
+    console_room(f->console);
+    CHECK(reaches(&f->taken, 5));
+    CHECK(memcmp(f->input, "hello", 5) == 0);
+    CHECK(console_put(f->console, 'x') && console_put(f->console, 'y') && gets(one, "xy"));
+
+    TEST("a socket: one client at a time");
+    int two = client();
+    CHECK(says(two, "!"));
+    usleep(50000);
+    CHECK_EQ(f->taken, 5);
+    close(one);
+    CHECK(reaches(&f->taken, 6));
+    CHECK(f->input[5] == '!');
+    CHECK(console_put(f->console, 'z') && gets(two, "z"));
+
+    TEST("a socket: nobody there, output is dropped");
+    close(two);
+    for (unsigned i = 0; i < 300000; i++)
+        if (!console_put(f->console, 'w'))
+            usleep(100);
+    CHECK_EQ(f->hangups, 0);
+    CHECK_EQ(fixture_close(f), 0);
+    CHECK(access(path, F_OK) < 0);
+}
+
+static void test_refused(void)
+{
+    struct console *c;
+    struct error error;
+    TEST("what cannot be opened");
+    CHECK_EQ(console_open(&c, "/nowhere/file", &error), -ENOENT);
+    CHECK(strstr(error.text, SETTING("serial") " /nowhere/file: "));
+    CHECK_EQ(console_open(&c, "", &error), -EINVAL);
+    CHECK_EQ(console_open(&c, "unix:", &error), -EINVAL);
+    CHECK_EQ(console_open(&c, "unix:/nowhere/s", &error), -ENOENT);
+    CHECK(!c);
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    if (!mkdtemp(dir))
+        return 1;
+    snprintf(path, sizeof(path), "%s/end", dir);
+    snprintf(where, sizeof(where), "unix:%s", path);
+    test_full();
+    test_close_waits();
+    test_lost();
+    test_socket();
+    test_refused();
+    unlink(path);
+    rmdir(dir);
+    return TEST_END();
+}
