@@ -12,14 +12,14 @@
 #include <errno.h>
 #include <string.h>
 
-/* Index of the first region that ends above `address`. */
+/* Index of the first window that ends above `address`. */
 static unsigned bus_find(const struct bus *bus, u64 address)
 {
     unsigned low = 0, high = bus->count;
     while (low < high) {
         unsigned mid = (low + high) / 2;
-        const struct bus_region *r = &bus->region[mid];
-        if (r->start + (r->size - 1) < address)
+        const struct bus_window *w = &bus->window[mid];
+        if (w->start + (w->size - 1) < address)
             low = mid + 1;
         else
             high = mid;
@@ -31,13 +31,13 @@ int bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, voi
 {
     if (size == 0 || start + (size - 1) < start)
         return -EINVAL;
-    if (bus->count == BUS_REGIONS)
+    if (bus->count == BUS_WINDOWS)
         return -ENOSPC;
     unsigned i = bus_find(bus, start);
-    if (i < bus->count && bus->region[i].start <= start + (size - 1))
+    if (i < bus->count && bus->window[i].start <= start + (size - 1))
         return -EEXIST;
-    memmove(&bus->region[i + 1], &bus->region[i], (bus->count - i) * sizeof(bus->region[0]));
-    bus->region[i] = (struct bus_region){start, size, ops, dev};
+    memmove(&bus->window[i + 1], &bus->window[i], (bus->count - i) * sizeof(bus->window[0]));
+    bus->window[i] = (struct bus_window){start, size, ops, dev};
     bus->count++;
     return 0;
 }
@@ -45,10 +45,10 @@ int bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, voi
 void bus_remove(struct bus *bus, u64 start)
 {
     unsigned i = bus_find(bus, start);
-    if (i == bus->count || bus->region[i].start != start)
+    if (i == bus->count || bus->window[i].start != start)
         return;
     bus->count--;
-    memmove(&bus->region[i], &bus->region[i + 1], (bus->count - i) * sizeof(bus->region[0]));
+    memmove(&bus->window[i], &bus->window[i + 1], (bus->count - i) * sizeof(bus->window[0]));
 }
 
 static u64 ones(unsigned size)
@@ -56,8 +56,7 @@ static u64 ones(unsigned size)
     return size >= 8 ? ~0ull : (1ull << (size * 8)) - 1;
 }
 
-/* The largest naturally aligned piece at `offset` that the device takes and that does not exceed
- * `size`. */
+/* The largest naturally aligned piece at `offset` that the device takes and that does not exceed `size`. */
 static unsigned piece_size(u64 offset, unsigned size, unsigned max)
 {
     unsigned n = max;
@@ -66,19 +65,19 @@ static unsigned piece_size(u64 offset, unsigned size, unsigned max)
     return n;
 }
 
-static u64 region_read(const struct bus_region *r, u64 offset, unsigned size)
+static u64 window_read(const struct bus_window *w, u64 offset, unsigned size)
 {
-    unsigned min = r->ops->min_size ? r->ops->min_size : 1;
-    unsigned max = r->ops->max_size ? r->ops->max_size : 8;
+    unsigned min = w->ops->min_size ? w->ops->min_size : 1;
+    unsigned max = w->ops->max_size ? w->ops->max_size : 8;
     u64 value = 0;
     for (unsigned done = 0; done < size;) {
         unsigned n = piece_size(offset + done, size - done, max);
         u64 piece;
         if (n < min) {
             u64 whole = (offset + done) & ~(u64)(min - 1);
-            piece = r->ops->read(r->dev, whole, min) >> ((offset + done - whole) * 8);
+            piece = w->ops->read(w->dev, whole, min) >> ((offset + done - whole) * 8);
         } else {
-            piece = r->ops->read(r->dev, offset + done, n);
+            piece = w->ops->read(w->dev, offset + done, n);
         }
         value |= (piece & ones(n)) << (done * 8);
         done += n;
@@ -86,52 +85,51 @@ static u64 region_read(const struct bus_region *r, u64 offset, unsigned size)
     return value;
 }
 
-static void region_write(const struct bus_region *r, u64 offset, u64 value, unsigned size)
+static void window_write(const struct bus_window *w, u64 offset, u64 value, unsigned size)
 {
-    unsigned min = r->ops->min_size ? r->ops->min_size : 1;
-    unsigned max = r->ops->max_size ? r->ops->max_size : 8;
+    unsigned min = w->ops->min_size ? w->ops->min_size : 1;
+    unsigned max = w->ops->max_size ? w->ops->max_size : 8;
     for (unsigned done = 0; done < size;) {
         unsigned n = piece_size(offset + done, size - done, max);
         u64 piece = (value >> (done * 8)) & ones(n);
         if (n < min) {
             u64 whole = (offset + done) & ~(u64)(min - 1);
             unsigned shift = (unsigned)(offset + done - whole) * 8;
-            u64 old = r->ops->read(r->dev, whole, min);
-            r->ops->write(r->dev, whole, (old & ~(ones(n) << shift)) | piece << shift, min);
+            u64 old = w->ops->read(w->dev, whole, min);
+            w->ops->write(w->dev, whole, (old & ~(ones(n) << shift)) | piece << shift, min);
         } else {
-            r->ops->write(r->dev, offset + done, piece, n);
+            w->ops->write(w->dev, offset + done, piece, n);
         }
         done += n;
     }
 }
 
-/* The region at `address` or NULL, and how much of an access of `size` lies in it (or in the gap).
- */
-static const struct bus_region *bus_at(const struct bus *bus, u64 address, unsigned size, unsigned *part)
+/* The window at `address` or NULL, and how much of an access of `size` lies in it (or in the gap). */
+static const struct bus_window *bus_at(const struct bus *bus, u64 address, unsigned size, unsigned *part)
 {
     *part = size;
     unsigned i = bus_find(bus, address);
     if (i == bus->count)
         return NULL;
-    const struct bus_region *r = &bus->region[i];
-    if (address < r->start) {
-        if (r->start - address < size)
-            *part = (unsigned)(r->start - address);
+    const struct bus_window *w = &bus->window[i];
+    if (address < w->start) {
+        if (w->start - address < size)
+            *part = (unsigned)(w->start - address);
         return NULL;
     }
-    if (r->size - (address - r->start) < size)
-        *part = (unsigned)(r->size - (address - r->start));
-    return r;
+    if (w->size - (address - w->start) < size)
+        *part = (unsigned)(w->size - (address - w->start));
+    return w;
 }
 
 u64 bus_read(struct bus *bus, u64 address, unsigned size)
 {
     u64 value = 0;
     for (unsigned done = 0, part; done < size; done += part) {
-        const struct bus_region *r = bus_at(bus, address + done, size - done, &part);
+        const struct bus_window *w = bus_at(bus, address + done, size - done, &part);
         u64 piece = ones(part);
-        if (r)
-            piece = region_read(r, address + done - r->start, part);
+        if (w)
+            piece = window_read(w, address + done - w->start, part);
         else
             bus->unclaimed_reads++;
         value |= piece << (done * 8);
@@ -142,9 +140,9 @@ u64 bus_read(struct bus *bus, u64 address, unsigned size)
 void bus_write(struct bus *bus, u64 address, u64 value, unsigned size)
 {
     for (unsigned done = 0, part; done < size; done += part) {
-        const struct bus_region *r = bus_at(bus, address + done, size - done, &part);
-        if (r)
-            region_write(r, address + done - r->start, value >> (done * 8), part);
+        const struct bus_window *w = bus_at(bus, address + done, size - done, &part);
+        if (w)
+            window_write(w, address + done - w->start, value >> (done * 8), part);
         else
             bus->unclaimed_writes++;
     }

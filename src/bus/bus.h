@@ -18,21 +18,21 @@ struct bus_ops {
     u8 min_size, max_size; /* 0 = 1 and 8 */
 };
 
-struct bus_region {
+struct bus_window {
     u64 start, size;
     const struct bus_ops *ops;
     void *dev;
 };
 
-#define BUS_REGIONS 64
+#define BUS_WINDOWS 64
 
 struct bus {
-    struct bus_region region[BUS_REGIONS]; /* sorted by start */
+    struct bus_window window[BUS_WINDOWS]; /* sorted by start */
     unsigned count;
     u64 unclaimed_reads, unclaimed_writes;
 };
 
-/* 0, -EEXIST if it overlaps an existing region, -ENOSPC. */
+/* 0, -EEXIST if it overlaps an existing window, -ENOSPC. */
 int MUST_CHECK bus_add(struct bus *bus, u64 start, u64 size, const struct bus_ops *ops, void *dev);
 void bus_remove(struct bus *bus, u64 start);
 /* Unclaimed reads give all ones. */

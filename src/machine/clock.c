@@ -1,17 +1,19 @@
 /*
- * Device timers. clock_run() wants the machine lock, which vCPU threads hold only for the length of
- * a device access, so one thread that sleeps on a condition with that lock is enough.
+ * Device timers. clock_run() wants the machine lock, which vCPU threads hold only for the length of a device access, so
+ * one thread that sleeps on a condition with that lock is enough.
  */
 #include "machine/clock.h"
 
 #include <sys/prctl.h>
 #include <time.h>
 
+#define NS 1000000000ull
+
 static u64 host_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
+    return (u64)t.tv_sec * NS + (u64)t.tv_nsec;
 }
 
 static u64 now_ns(void *opaque)
@@ -40,7 +42,7 @@ static void *run(void *opaque)
             pthread_cond_wait(&c->changed, c->lock);
         } else if (now_ns(c) < c->deadline_ns) {
             u64 t = c->deadline_ns + c->offset_ns;
-            struct timespec until = {(time_t)(t / 1000000000ull), (long)(t % 1000000000ull)};
+            struct timespec until = {(time_t)(t / NS), (long)(t % NS)};
             pthread_cond_timedwait(&c->changed, c->lock, &until);
         } else {
             c->deadline_ns = clock_run(&c->clock);

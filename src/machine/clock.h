@@ -1,6 +1,5 @@
 /*
- * The VM's clock: monotonic time that stands still while the VM is stopped, and the thread that
- * runs device timers.
+ * The VM's clock: monotonic time that stands still while the VM is stopped, and the thread that runs device timers.
  */
 #ifndef MACHINE_CLOCK_H
 #define MACHINE_CLOCK_H

@@ -60,11 +60,13 @@ static int create_i8254(struct devices *all, const struct device *row, void *dev
     return 0;
 }
 
+#define NS 1000000000ll
+
 static s64 unix_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
-    return t.tv_sec * 1000000000ll + t.tv_nsec;
+    return t.tv_sec * NS + t.tv_nsec;
 }
 
 static int create_mc146818(struct devices *all, const struct device *row, void *dev)

@@ -1,11 +1,9 @@
 /*
- * Wiring. Every port, address and interrupt number of the machine is in the tables and calls of
- * this file.
+ * The life of a PC, and the way of its vCPUs to its devices (which are in devices.c).
  *
- * One lock serializes all devices: vCPU threads take it for each access, the clock's thread while
- * timers run. Device callbacks therefore never take it, and the events of struct pc_events are
- * given with it held. Order: machine lock, then whatever the accelerator takes inside msi, irq_line
- * and intr_line.
+ * One lock serializes all devices: vCPU threads take it for each access, the clock's thread while timers run. Device
+ * callbacks therefore never take it, and the events of struct pc_events are given with it held. Order: machine lock,
+ * then whatever the accelerator takes inside msi, irq_line and intr_line.
  */
 #include "machine/pc.h"
 

@@ -1,7 +1,6 @@
 /*
- * The PC: the only place with addresses and interrupt numbers. Creates the accelerator's VM, guest
- * memory and every device, and wires them. Its owner runs the vCPUs: one thread each in
- * accel->run(pc_vm(pc), index).
+ * The PC: creates the accelerator's VM, guest memory and the devices, and starts a kernel on them. Its owner runs the
+ * vCPUs: one thread each in accel->run(pc_vm(pc), index).
  */
 #ifndef MACHINE_PC_H
 #define MACHINE_PC_H
@@ -19,8 +18,8 @@ struct pc_config {
     const struct vm_settings *settings;
 };
 
-/* What the guest makes the machine do. Called from vCPU and timer threads with the machine lock
- * held: only take note, and act (stop vCPUs, reset) elsewhere. */
+/* What the guest makes the machine do. Called from vCPU and timer threads with the machine lock held: only take note,
+ * and act (stop vCPUs, reset) elsewhere. */
 struct pc_events {
     void (*reset)(void *opaque);
     void (*power_off)(void *opaque);
@@ -36,14 +35,14 @@ int MUST_CHECK pc_create(struct pc **pc, const struct pc_config *config, const s
 /* All vCPU threads have ended. */
 void pc_destroy(struct pc *pc);
 
-/* Power on, or reset: devices to their reset state, tables and kernel into memory, vCPUs at the
- * kernel's entry. All vCPUs are stopped. Then accel->resume. */
+/* Power on, or reset: devices to their reset state, tables and kernel into memory, vCPUs at the kernel's entry. All
+ * vCPUs are stopped. Then accel->resume. */
 int MUST_CHECK pc_start(struct pc *pc, const struct boot *boot, struct error *error);
 /* VM time stands still between pc_pause(true) and pc_pause(false). pc_start ends a pause. */
 void pc_pause(struct pc *pc, bool pause);
 
 struct accel_vm *pc_vm(struct pc *pc);
-/* Input for COM1: takes what the guest has room for and gives the number of bytes taken. */
+/* Input for COM1: takes what the guest has room for and returns the number of bytes taken. */
 unsigned pc_serial_in(struct pc *pc, const u8 *bytes, unsigned count);
 /* There is room for COM1's output again. */
 void pc_serial_ready(struct pc *pc);

@@ -122,8 +122,7 @@ static int detect(struct boot *b, struct error *error)
                      b->kernel_name);
 }
 
-/* Modules may have arguments after the file's name; a Linux initrd is a file's name and nothing
- * else. */
+/* Modules may have arguments after the file's name; a Linux initrd is a file's name and nothing else. */
 static int open_module(struct boot *b, const char *given, struct error *error)
 {
     if (!*given)

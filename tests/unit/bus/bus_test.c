@@ -54,18 +54,18 @@ static struct bench *bench_create(void)
 
 static void test_windows(void)
 {
-    TEST("regions are kept sorted and may not overlap");
+    TEST("windows are kept sorted and may not overlap");
     struct bench *b = bench_create();
     CHECK_EQ(bus_add(&b->bus, ANY + 15, 1, &any_ops, &b->any), -EEXIST);
     CHECK_EQ(bus_add(&b->bus, ANY - 1, 2, &any_ops, &b->any), -EEXIST);
     CHECK_EQ(bus_add(&b->bus, 0, 0x10000, &any_ops, &b->any), -EEXIST);
     CHECK_EQ(bus_add(&b->bus, ~0ull, 2, &any_ops, &b->any), -EINVAL);
     CHECK_EQ(bus_add(&b->bus, 0x100, 0, &any_ops, &b->any), -EINVAL);
-    CHECK(b->bus.count == 3 && b->bus.region[0].dev == &b->any && b->bus.region[1].dev == &b->dwords &&
-          b->bus.region[2].dev == &b->bytes);
+    CHECK(b->bus.count == 3 && b->bus.window[0].dev == &b->any && b->bus.window[1].dev == &b->dwords &&
+          b->bus.window[2].dev == &b->bytes);
 
     TEST("there is an end to them");
-    for (unsigned i = b->bus.count; i < BUS_REGIONS; i++)
+    for (unsigned i = b->bus.count; i < BUS_WINDOWS; i++)
         CHECK_EQ(bus_add(&b->bus, 0x3000 + i, 1, &any_ops, &b->any), 0);
     CHECK_EQ(bus_add(&b->bus, 0x4000, 1, &any_ops, &b->any), -ENOSPC);
     free(b);
