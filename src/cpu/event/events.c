@@ -13,8 +13,7 @@
 #include "cpu/event/lapic.h"
 #include "cpu/event/reset.h"
 #include "cpu/mmu/mode.h"
-
-#define VM_CR_R_INIT BIT64(1)
+#include "x86/vmcb.h"
 
 static bool take(bool *pending)
 {
@@ -75,7 +74,7 @@ static enum outcome take_trap(struct vcpu *v)
     v->trap_pending = false;
     v->trap_dr6 = 0;
     if (!v->gif)
-        bits &= ~0xfull;
+        bits &= ~DR6_B_MASK;
     if (!bits)
         return CPU_OK;
     look_again(v);

@@ -11,13 +11,24 @@
 #include "cpu/event/lapic_state.h"
 #include "cpu/mmu/mmu.h"
 
-#define VERSION (BIT(24) | (LVT_COUNT - 1) << 16 | 0x14)
+/* The version of integrated APICs, the highest LVT entry, and that EOI broadcasts can be suppressed. */
+#define VERSION (0x14 | (LVT_COUNT - 1) << 16 | BIT(24))
 
+#define LVT_COMMON (LVT_MASKED | APIC_VECTOR)
+#define LVT_EVENT (LVT_COMMON | 7 << APIC_MODE_SHIFT)
+#define LVT_LINT (LVT_EVENT | LVT_ACTIVE_LOW | LVT_LEVEL)
 static const u32 lvt_writable[LVT_COUNT] = {
-    [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
-    [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,   [LVT_ERROR] = 0x100ff,
+    [LVT_TIMER] = LVT_COMMON | LVT_TIMER_PERIODIC | LVT_TIMER_DEADLINE,
+    [LVT_THERMAL] = LVT_EVENT,
+    [LVT_PERF] = LVT_EVENT,
+    [LVT_LINT0] = LVT_LINT,
+    [LVT_LINT1] = LVT_LINT,
+    [LVT_ERROR] = LVT_COMMON,
 };
-#define LVT_READ_ONLY (BIT(12) | BIT(14))
+#define LVT_READ_ONLY (LVT_PENDING | LVT_REMOTE_IRR)
+
+#define ICR_WRITABLE (ICR_SHORTHAND_MASK | ICR_LEVEL | ICR_ASSERT | ICR_LOGICAL | 7 << APIC_MODE_SHIFT | APIC_VECTOR)
+#define XAPIC_DESTINATION 0xff000000u /* in LDR and ICR2 */
 
 size_t lapic_size(void)
 {
@@ -75,8 +86,8 @@ void lapic_reset(struct vcpu *v, bool init)
     if (!init) {
         v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (v->index ? 0 : APIC_BASE_BSP);
         if (v->index == 0) {
-            lvt_set(a, LVT_LINT0, DELIVER_EXTINT << LVT_MODE_SHIFT);
-            lvt_set(a, LVT_LINT1, DELIVER_NMI << LVT_MODE_SHIFT);
+            lvt_set(a, LVT_LINT0, DELIVER_EXTINT << APIC_MODE_SHIFT);
+            lvt_set(a, LVT_LINT1, DELIVER_NMI << APIC_MODE_SHIFT);
         }
     }
     STORE(a->mode, mode_of(v->apic_base));
@@ -99,7 +110,7 @@ static bool extint_waits(const struct lapic *a)
         return false;
     if (a->mode == LAPIC_DISABLED)
         return a->v->index == 0;
-    return (a->lvt[LVT_LINT0] & (LVT_MASKED | 7 << LVT_MODE_SHIFT)) == DELIVER_EXTINT << LVT_MODE_SHIFT;
+    return (a->lvt[LVT_LINT0] & (LVT_MASKED | 7 << APIC_MODE_SHIFT)) == DELIVER_EXTINT << APIC_MODE_SHIFT;
 }
 
 int lapic_pending(struct vcpu *v, bool *extint)
@@ -147,7 +158,7 @@ u64 lapic_tpr_read(struct vcpu *v)
 static void tpr_write(struct lapic *a, u32 value)
 {
     u32 old = a->tpr;
-    STORE(a->tpr, value & 0xff);
+    STORE(a->tpr, (u8)value);
     if (a->tpr < old)
         priority_fell(a);
 }
@@ -173,7 +184,7 @@ void lapic_error(struct lapic *a, u32 bit)
 {
     __atomic_fetch_or(&a->esr_pending, bit, __ATOMIC_RELAXED);
     u32 lvt = LOAD(a->lvt[LVT_ERROR]);
-    if (!(lvt & LVT_MASKED) && (lvt & LVT_VECTOR) >= 16)
+    if (!(lvt & LVT_MASKED) && (lvt & APIC_VECTOR) >= 16)
         lapic_accept(a, (u8)lvt, false);
 }
 
@@ -243,7 +254,7 @@ static void initial_count_write(struct lapic *a, u32 value)
 static void divide_write(struct lapic *a, u32 value)
 {
     u32 count = current_count(a);
-    a->divide = value & 0xb;
+    a->divide = value & APIC_DIVIDE_BITS;
     if (a->deadline && timer_mode(a) != TIMER_TSC_DEADLINE) {
         a->deadline = world_now_ns(a->v) + (u64)count * divisor(a);
         timers_update(a->v);
@@ -284,7 +295,7 @@ u64 lapic_deadline(struct vcpu *v)
 static u32 lvt_mask(const struct lapic *a, unsigned i)
 {
     if (i == LVT_TIMER && !cpu_has(a->v->vm, FEATURE_TSC_DEADLINE))
-        return lvt_writable[i] & ~BIT(18);
+        return lvt_writable[i] & ~LVT_TIMER_DEADLINE;
     return lvt_writable[i];
 }
 
@@ -348,9 +359,9 @@ static bool register_read(struct lapic *a, u32 offset, u32 *value)
     case APIC_LDR: *value = x2apic ? x2apic_ldr(a->v->apic_id) : a->ldr; return true;
     case APIC_DFR: *value = a->dfr; return !x2apic;
     case APIC_SVR: *value = a->svr; return true;
-    case APIC_ISR ... APIC_ISR + 0x70: *value = bitmap_read(a->isr, offset); return true;
-    case APIC_TMR ... APIC_TMR + 0x70: *value = bitmap_read(a->tmr, offset); return true;
-    case APIC_IRR ... APIC_IRR + 0x70: *value = bitmap_read(a->irr, offset); return true;
+    case APIC_ISR ... APIC_ISR + APIC_LAST_OF_EIGHT: *value = bitmap_read(a->isr, offset); return true;
+    case APIC_TMR ... APIC_TMR + APIC_LAST_OF_EIGHT: *value = bitmap_read(a->tmr, offset); return true;
+    case APIC_IRR ... APIC_IRR + APIC_LAST_OF_EIGHT: *value = bitmap_read(a->irr, offset); return true;
     case APIC_ESR: *value = a->esr; return true;
     case APIC_ICR: *value = (u32)a->icr; return true;
     case APIC_ICR2: *value = (u32)(a->icr >> 32); return !x2apic;
@@ -397,11 +408,11 @@ void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
     if (offset & 0xf)
         return;
     switch (offset) {
-    case APIC_LDR: STORE(a->ldr, value & 0xff000000); return;
+    case APIC_LDR: STORE(a->ldr, value & XAPIC_DESTINATION); return;
     case APIC_DFR: STORE(a->dfr, value | 0x0fffffff); return;
-    case APIC_ICR2: a->icr = (u32)a->icr | (u64)(value & 0xff000000) << 32; return;
+    case APIC_ICR2: a->icr = (u32)a->icr | (u64)(value & XAPIC_DESTINATION) << 32; return;
     case APIC_ICR:
-        a->icr = (a->icr & 0xffffffff00000000) | (value & 0xccfff);
+        a->icr = (a->icr & 0xffffffff00000000) | (value & ICR_WRITABLE);
         apic_send_ipi(a, a->icr);
         return;
     case APIC_ID: /* read-only, silently: firmware of old systems writes it */
@@ -409,7 +420,7 @@ void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
     case APIC_APR:
     case APIC_PPR:
     case APIC_RRD:
-    case APIC_ISR ... APIC_IRR + 0x70:
+    case APIC_ISR ... APIC_IRR + APIC_LAST_OF_EIGHT:
     case APIC_CURRENT_COUNT: return;
     }
     if (!register_write(a, offset, value))
@@ -425,11 +436,11 @@ static u64 x2apic_writable(const struct lapic *a, u32 offset)
         return lvt_mask(a, (offset - APIC_LVT_TIMER) / 16) | LVT_READ_ONLY;
     switch (offset) {
     case APIC_TPR:
-    case APIC_SELF_IPI: return 0xff;
+    case APIC_SELF_IPI: return APIC_VECTOR;
     case APIC_SVR: return 0x1ff | SVR_NO_EOI_BROADCAST;
-    case APIC_ICR: return 0xffffffff000cdfff;
+    case APIC_ICR: return 0xffffffffull << 32 | ICR_WRITABLE | ICR_PENDING;
     case APIC_INITIAL_COUNT: return 0xffffffff;
-    case APIC_DIVIDE: return 0xb;
+    case APIC_DIVIDE: return APIC_DIVIDE_BITS;
     }
     return 0; /* EOI and ESR: zero only */
 }
@@ -440,10 +451,10 @@ static enum outcome x2apic_write(struct lapic *a, u32 offset, u64 value)
         return raise_gp(a->v, 0);
     switch (offset) {
     case APIC_ICR:
-        a->icr = value & ~BIT64(12);
+        a->icr = value & ~(u64)ICR_PENDING;
         apic_send_ipi(a, a->icr);
         return CPU_OK;
-    case APIC_SELF_IPI: apic_send_ipi(a, 1 << ICR_SHORTHAND_SHIFT | (value & 0xff)); return CPU_OK;
+    case APIC_SELF_IPI: apic_send_ipi(a, SHORTHAND_SELF << ICR_SHORTHAND_SHIFT | value); return CPU_OK;
     }
     return register_write(a, offset, (u32)value) ? CPU_OK : raise_gp(a->v, 0);
 }

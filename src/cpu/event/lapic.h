@@ -8,6 +8,7 @@
 
 #include "cpu/core/fault.h"
 #include "cpu/core/vcpu.h"
+#include "x86/apic.h"
 
 size_t lapic_size(void);
 void lapic_create(struct vcpu *v, void *memory);
@@ -32,16 +33,6 @@ int lapic_ack(struct vcpu *v);
 void lapic_timer(struct vcpu *v);
 /* The next deadline of the APIC timer in host monotonic ns (0 none): timers.c merges it with others. */
 u64 lapic_deadline(struct vcpu *v);
-
-enum delivery_mode {
-    DELIVER_FIXED = 0,
-    DELIVER_LOWEST = 1,
-    DELIVER_SMI = 2,
-    DELIVER_NMI = 4,
-    DELIVER_INIT = 5,
-    DELIVER_SIPI = 6,
-    DELIVER_EXTINT = 7
-};
 
 struct apic_message {
     u32 dest; /* APIC ID or logical destination */

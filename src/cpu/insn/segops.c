@@ -162,7 +162,7 @@ static enum outcome system_descriptor(struct vcpu *v, u16 sel, struct descriptor
     u32 found = descriptor_type(d);
     if (found != type && (in_long_mode(v) || found != type16))
         return raise_gp(v, error);
-    if (d->high & 0x1f00 || (in_long_mode(v) && !is_canonical_base(v, d->base)))
+    if (d->high & DESCRIPTOR_TYPE || (in_long_mode(v) && !is_canonical_base(v, d->base)))
         return raise_gp(v, error);
     return d->attr & SEG_P ? CPU_OK : raise_np(v, error);
 }
@@ -189,7 +189,7 @@ enum outcome op_ltr(struct vcpu *v, const struct insn *in)
     if (sel_null(sel))
         return raise_gp(v, 0);
     TRY(system_descriptor(v, sel, &d, SYS_TSS_AVAIL, SYS_TSS16_AVAIL));
-    TRY(descriptor_update(v, &d, 0, BIT(9)));
+    TRY(descriptor_update(v, &d, 0, DESCRIPTOR_BUSY));
     v->seg[SEG_TR] = segment_from(sel, &d);
     return CPU_OK;
 }

@@ -15,10 +15,10 @@ bool watch_match(const struct vcpu *v, u64 la, unsigned size, bool write, u64 *d
     static const u8 lengths[4] = {1, 2, 8, 4};
     *dr6 = 0;
     for (unsigned n = 0; n < 4; n++) {
-        unsigned rw = v->dr7 >> (16 + n * 4) & 3;
-        if (!(v->dr7 >> (n * 2) & 3) || !(rw == 3 || (rw == 1 && write)))
+        unsigned kind = DR7_KIND(v->dr7, n);
+        if (!DR7_ENABLES(v->dr7, n) || !(kind == DR7_ACCESS || (kind == DR7_WRITE && write)))
             continue;
-        u64 length = lengths[v->dr7 >> (18 + n * 4) & 3];
+        u64 length = lengths[DR7_LENGTH(v->dr7, n)];
         u64 at = linear(v, v->dr[n] & ~(length - 1));
         if (at - la < size || la - at < length)
             *dr6 |= BIT64(n);

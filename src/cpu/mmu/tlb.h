@@ -10,6 +10,7 @@
 
 #include "cpu/core/upcalls.h"
 #include "cpu/mmu/mmu.h"
+#include "x86/msr.h"
 
 /* tlb_key.flags */
 #define TLB_USER BIT(0)  /* CPL 3 */
@@ -92,12 +93,9 @@ static inline u64 linear(const struct vcpu *v, u64 la)
 }
 
 /* The page of the local APIC's registers, in xAPIC mode. */
-#define APIC_BASE_EXTD BIT64(10)
-#define APIC_BASE_ENABLE BIT64(11)
 static inline bool mem_is_apic(const struct vcpu *v, gpa_t gpa)
 {
-    return !((v->apic_base ^ gpa.a) & 0x000ffffffffff000) &&
-           (v->apic_base & (APIC_BASE_ENABLE | APIC_BASE_EXTD)) == APIC_BASE_ENABLE;
+    return !((v->apic_base ^ gpa.a) & ~PAGE_MASK) && (v->apic_base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN;
 }
 
 /* Bytes of RAM were written past the TLB: translated code made from them is invalid. */

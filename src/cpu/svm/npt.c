@@ -111,7 +111,7 @@ bool npt_walk(struct vcpu *v, u64 ncr3, ngpa_t gpa, enum access access, bool use
         level = pae;
         count = 3;
         space = 32;
-        table = ncr3 & 0xffffffe0u;
+        table = ncr3 & CR3_PAE_ADDRESS;
     } else {
         level = legacy;
         count = 2;

@@ -305,7 +305,7 @@ static bool check_pdptes(struct vcpu *v, struct vmx *x)
     u64 table[4];
     const u64 *pdpte = f->guest_pdpte;
     if (!(x->proc2 & PROC2_EPT)) {
-        phys_read(v, GPA(f->guest_cr3 & 0xffffffe0), table, sizeof(table));
+        phys_read(v, GPA(f->guest_cr3 & CR3_PAE_ADDRESS), table, sizeof(table));
         pdpte = table;
     }
     for (unsigned i = 0; i < 4; i++)
