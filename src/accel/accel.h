@@ -30,14 +30,10 @@ struct accel_vm;
 
 struct accel_ops {
     const char *name; /* "engine", "kvm" */
-    /* 0 or -errno. The settings stay as they are until destroy. */
+    /* 0 or -errno. The settings stay as they are until destroy. The VM attaches itself to the machine's memory. */
     int (*create)(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **vm,
                   struct error *error);
     void (*destroy)(struct accel_vm *vm);
-    /* Maps host memory as guest RAM (page-aligned). Before vCPUs run, or with all stopped. */
-    int (*ram_add)(struct accel_vm *vm, gpa_t start, u64 size, void *host, bool readonly);
-    /* [any thread] A device wrote guest RAM while vCPUs may run. NULL: the accelerator need not know. */
-    void (*ram_written)(struct accel_vm *vm, gpa_t start, u64 size);
     /* Resets all vCPUs; the boot CPU then gets `boot` (NULL: the reset vector). All stopped. */
     void (*reset)(struct accel_vm *vm, const struct accel_boot *boot);
     /* Runs vCPU `index` on the calling thread. */

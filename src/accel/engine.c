@@ -6,6 +6,7 @@
 #include "accel/engine_host.h"
 #include "cpu/core/vcpu.h"
 #include "cpu/mmu/mmu.h"
+#include "ram/ram.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -56,6 +57,7 @@ static void trace(void *opaque, u32 index, const char *line)
 static void engine_destroy(struct accel_vm *a)
 {
     engine_host_destroy(&a->host);
+    ram_detach(a->machine.ram);
     if (a->vm)
         cpu_destroy(a->vm);
     free(a);
@@ -99,21 +101,13 @@ static int engine_create(const struct vm_settings *settings, const struct machin
     r = cpuid_create(&a->features, &features, error);
     if (!r && (cpu_create(&a->vm, &cpus) || add_vcpus(a, settings->cpus)))
         r = error_set(error, -ENOMEM, "not enough memory for the engine's code cache and CPU state");
+    if (!r && (r = ram_attach(a->machine.ram, &cpu_ram_ops, a->vm)))
+        error_set(error, r, "the engine refuses guest memory: %s", strerror(-r));
     if (r)
         engine_destroy(a);
     else
         *out = a;
     return r;
-}
-
-static int engine_ram_add(struct accel_vm *a, gpa_t start, u64 size, void *host, bool readonly)
-{
-    return cpu_ram_add(a->vm, start, size, host, readonly);
-}
-
-static void engine_ram_written(struct accel_vm *a, gpa_t start, u64 size)
-{
-    cpu_ram_written(a->vm, engine_host_self(), start, size);
 }
 
 /* -- reset and boot state -- */
@@ -162,7 +156,6 @@ static void engine_reset(struct accel_vm *a, const struct accel_boot *boot)
         if (i == 0 && boot)
             load_boot_state(v, boot);
     }
-    cpu_ram_written(a->vm, NULL, GPA(0), ~0ull); /* by the loader */
     for (u32 i = 0; i < cpu_count(a->vm); i++) {
         mmu_flush_all(cpu_at(a->vm, i));
         mode_update(cpu_at(a->vm, i));
@@ -266,8 +259,6 @@ const struct accel_ops accel_engine = {
     .name = "engine",
     .create = engine_create,
     .destroy = engine_destroy,
-    .ram_add = engine_ram_add,
-    .ram_written = engine_ram_written,
     .reset = engine_reset,
     .run = engine_run,
     .stop = engine_stop,

@@ -108,19 +108,6 @@ static int set_routes(struct accel_vm *vm)
     return ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, &table.r);
 }
 
-static int set_slot(struct accel_vm *vm, unsigned i)
-{
-    const struct kvm_slot *s = &vm->slot[i];
-    struct kvm_userspace_memory_region region = {
-        .slot = i,
-        .flags = s->readonly && has(vm, KVM_CAP_READONLY_MEM) > 0 ? KVM_MEM_READONLY : 0,
-        .guest_phys_addr = s->start.a,
-        .memory_size = s->size,
-        .userspace_addr = (u64)(uintptr_t)s->host,
-    };
-    return ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
-}
-
 static int make_vcpu(struct accel_vm *vm, u32 index, struct error *error)
 {
     struct kvm_vcpu *v = &vm->vcpu[index];
@@ -143,6 +130,7 @@ static int make_vcpu(struct accel_vm *vm, u32 index, struct error *error)
 
 static void unmake(struct accel_vm *vm)
 {
+    ram_detach(vm->machine.ram);
     for (u32 i = 0; i < KVM_VCPUS; i++) {
         struct kvm_vcpu *v = &vm->vcpu[i];
         if (v->run)
@@ -176,12 +164,11 @@ static int make(struct accel_vm *vm, struct error *error)
         return fail(error, "cannot create the interval timer");
     if (set_routes(vm))
         return fail(error, "cannot route interrupts");
-    for (unsigned i = 0; i < KVM_SLOTS; i++) {
-        if (vm->slot[i].size && set_slot(vm, i))
-            return fail(error, "guest memory was refused");
-    }
+    int err = ram_attach(vm->machine.ram, &kvm_ram_ops, vm);
+    if (err)
+        return error_set(error, err, "KVM: guest memory was refused: %s", strerror(-err));
     for (u32 i = 0; i < vm->settings->cpus; i++) {
-        int err = make_vcpu(vm, i, error);
+        err = make_vcpu(vm, i, error);
         if (err)
             return err;
     }
@@ -263,23 +250,6 @@ static int kvm_create(const struct vm_settings *settings, const struct machine *
     kvm_kick_prepare();
     *out = vm;
     return 0;
-}
-
-/* -- memory -- */
-
-static int kvm_ram_add(struct accel_vm *vm, gpa_t start, u64 size, void *host, bool readonly)
-{
-    unsigned i = 0;
-    while (i < KVM_SLOTS && vm->slot[i].size)
-        i++;
-    if (i == KVM_SLOTS)
-        return -ENOSPC;
-    vm->slot[i] = (struct kvm_slot){start, size, host, readonly};
-    if (!set_slot(vm, i))
-        return 0;
-    int err = -errno;
-    vm->slot[i].size = 0;
-    return err;
 }
 
 /* -- interrupts -- */
@@ -517,7 +487,6 @@ const struct accel_ops accel_kvm = {
     .name = "kvm",
     .create = kvm_create,
     .destroy = kvm_destroy,
-    .ram_add = kvm_ram_add,
     .reset = kvm_reset,
     .run = kvm_run,
     .stop = kvm_stop,

@@ -1,30 +1,23 @@
 /*
  * What the files of the /dev/kvm accelerator share: kvm.c (VM, memory, interrupts, the run loop),
- * kvm_cpuid.c (CPUID), kvm_state.c (registers at boot and as text), probe.c (is this KVM usable at
- * all).
+ * kvm_ram.c (slots), kvm_cpuid.c (CPUID), kvm_state.c (registers at boot and as text), probe.c (is
+ * this KVM usable at all).
  */
 #ifndef ACCEL_KVM_H
 #define ACCEL_KVM_H
 
 #include "accel/accel.h"
+#include "ram/ram.h"
 
 #include <linux/kvm.h>
 #include <signal.h>
 #include <sys/types.h>
 
-#define KVM_SLOTS 16
 #define KVM_VCPUS 256
 #define KVM_CPUID_ENTRIES 256
 #define KVM_EXIT_REASONS 48
 /* Takes a thread out of KVM_RUN; its handler does nothing. */
 #define KVM_KICK_SIGNAL (SIGRTMIN + 2)
-
-struct kvm_slot {
-    gpa_t start;
-    u64 size; /* 0: free */
-    void *host;
-    bool readonly;
-};
 
 struct kvm_vcpu {
     int fd;
@@ -41,7 +34,6 @@ struct accel_vm {
     struct machine machine;
     int kvm_fd, vm_fd;
     size_t run_size;
-    struct kvm_slot slot[KVM_SLOTS];
     struct kvm_vcpu vcpu[KVM_VCPUS];
     struct kvm_cpuid2 *cpuid; /* what KVM supports, shaped by the configuration */
     bool stop;                /* [a] sticky, see accel_ops.stop */
@@ -58,6 +50,9 @@ struct kvm_cpuid_entry2 *kvm_cpuid_find(struct kvm_cpuid2 *c, u32 leaf, u32 sub)
 /* Whether KVM gives guests VT-x or AMD-V. */
 bool kvm_nests(struct kvm_cpuid2 *supported, enum nesting nested);
 void kvm_kick_prepare(void);
+
+/* For ram_attach; opaque is the struct accel_vm. (kvm_ram.c) */
+extern const struct ram_ops kvm_ram_ops;
 
 /* Shapes what KVM supports by the configuration. 0 or -errno. */
 int MUST_CHECK kvm_cpuid_configure(struct accel_vm *vm, struct error *error);

@@ -11,6 +11,7 @@
 #include "bus/machine.h"
 #include "cpu/core/cpuid.h"
 #include "cpu/core/host.h"
+#include "ram/slot.h"
 
 struct vm;
 struct vcpu;
@@ -21,7 +22,7 @@ struct upcalls;
 /* -- creation -- */
 
 struct cpu_config {
-    const struct machine *machine; /* both live as long as the VM */
+    const struct machine *machine; /* with its memory; both live as long as the VM */
     const struct cpu_host *host;
     u64 tsc_khz;     /* of the host's TSC, at which L1's counts */
     bool hypercalls; /* VMCALL and VMMCALL as test programs expect them of KVM */
@@ -46,11 +47,8 @@ int MUST_CHECK cpu_features_set(struct vcpu *v, const struct cpu_features *featu
 u32 cpu_count(const struct vm *vm);
 struct vcpu *cpu_at(const struct vm *vm, u32 index);
 
-/* Guest RAM or ROM: host memory of whole pages. No vCPU runs. 0, -ENOMEM or -ENOSPC. */
-int MUST_CHECK cpu_ram_add(struct vm *vm, gpa_t start, u64 size, void *host, bool readonly);
-/* [any] Guest memory in the range, if there is any, was written past the vCPUs. `v`: the vCPU that runs on this thread,
- * or NULL. */
-void cpu_ram_written(struct vm *vm, struct vcpu *v, gpa_t start, u64 size);
+/* For ram_attach to the machine's memory, when the VM is made; opaque is the struct vm. (remap.c) */
+extern const struct ram_ops cpu_ram_ops;
 
 /* -- running -- */
 

@@ -510,7 +510,7 @@ static void roots_put(struct writer *w)
 
 int acpi_write(const struct memory *m, const struct pc_config *config)
 {
-    struct writer w = {.base = memory_at(m, ACPI_RSDP, ACPI_SPACE), .used = sizeof(struct rsdp)};
+    struct writer w = {.base = ram_pointer(m->ram, GPA(ACPI_RSDP), ACPI_SPACE), .used = sizeof(struct rsdp)};
     if (!w.base || config->settings->cpus > PC_VCPUS_MAX)
         return -ENOSPC;
     memset(w.base, 0, ACPI_SPACE);

@@ -150,25 +150,12 @@ static int create_acpi_pm(struct devices *all, const struct device *row, void *d
     return 0;
 }
 
-static bool fw_cfg_memory(void *opaque, u64 gpa, void *data, u64 size, bool write)
-{
-    struct devices *all = opaque;
-    void *ram = memory_at(all->memory, gpa, size);
-    if (!ram)
-        return false;
-    memcpy(write ? ram : data, write ? data : ram, size);
-    if (write && all->config->accel->ram_written)
-        all->config->accel->ram_written(all->vm, GPA(gpa), size);
-    return true;
-}
-
 static int create_fw_cfg(struct devices *all, const struct device *row, void *dev)
 {
     fw_cfg_init(dev, &(struct fw_cfg_config){
                          .vcpus = all->config->settings->cpus,
                          .ram_size = all->config->settings->memory,
-                         .memory = fw_cfg_memory,
-                         .opaque = all,
+                         .ram = all->memory->ram,
                      });
     return 0;
 }

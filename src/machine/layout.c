@@ -11,9 +11,19 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static void slot_add(struct memory *m, u64 start, u64 size, u8 *host)
+static int slots_add(struct memory *m)
 {
-    m->slot[m->slots++] = (struct memory_slot){start, size, host};
+    const struct ram_region slots[] = {
+        {.id = 0, .start = GPA(0), .size = MEMORY_LOW640, .host = m->base},
+        {.id = 1, .start = GPA(MEMORY_UPPER), .size = m->low - MEMORY_UPPER, .host = m->base + MEMORY_UPPER},
+        {.id = 2, .start = GPA(MEMORY_ROM_GPA), .size = PAGE_SIZE, .host = m->rom, .flags = RAM_READONLY},
+        {.id = 3, .start = GPA(MEMORY_HIGH_START), .size = m->high, .host = m->base + m->low},
+    };
+    int e = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(slots) && !e; i++)
+        if (slots[i].size)
+            e = ram_slot_set(m->ram, 0, &slots[i]);
+    return e;
 }
 
 static void e820_add(struct memory *m, u64 start, u64 end, u32 type)
@@ -39,11 +49,10 @@ int memory_create(struct memory *m, u64 size, struct error *error)
     }
     m->base = base;
     m->rom = base + size;
-    slot_add(m, 0, MEMORY_LOW640, base);
-    slot_add(m, MEMORY_UPPER, m->low - MEMORY_UPPER, base + MEMORY_UPPER);
-    if (m->high)
-        slot_add(m, MEMORY_HIGH_START, m->high, base + m->low);
-    slot_add(m, MEMORY_ROM_GPA, PAGE_SIZE, m->rom);
+    m->ram = ram_create();
+    int e = m->ram ? slots_add(m) : -ENOMEM;
+    if (e)
+        return error_set(error, e, "cannot set up guest memory: %s", strerror(-e));
 
     e820_add(m, 0, MEMORY_EBDA, E820_RAM);
     e820_add(m, MEMORY_EBDA, MEMORY_LOW640, E820_RESERVED);
@@ -57,36 +66,8 @@ int memory_create(struct memory *m, u64 size, struct error *error)
 
 void memory_destroy(struct memory *m)
 {
+    ram_destroy(m->ram);
     if (m->base)
         munmap(m->base, m->size + PAGE_SIZE);
     memset(m, 0, sizeof(*m));
-}
-
-void *memory_at(const struct memory *m, u64 gpa, u64 size)
-{
-    for (u32 i = 0; i < m->slots; i++) {
-        const struct memory_slot *s = &m->slot[i];
-        if (s->host == m->rom)
-            continue;
-        u64 offset = gpa - s->start;
-        if (gpa >= s->start && offset < s->size && size <= s->size - offset)
-            return s->host + offset;
-    }
-    return NULL;
-}
-
-bool memory_write(const struct memory *m, u64 gpa, const void *data, u64 size)
-{
-    void *p = memory_at(m, gpa, size);
-    if (p && size)
-        memcpy(p, data, size);
-    return p;
-}
-
-bool memory_fill(const struct memory *m, u64 gpa, u8 value, u64 size)
-{
-    void *p = memory_at(m, gpa, size);
-    if (p && size)
-        memset(p, value, size);
-    return p;
 }

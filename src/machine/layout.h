@@ -12,6 +12,7 @@
 #define MACHINE_LAYOUT_H
 
 #include "base/error.h"
+#include "ram/ram.h"
 
 #define MEMORY_MIN (2ull << 20)
 #define MEMORY_LOW_MAX (3ull << 30) /* where the hole for devices begins */
@@ -33,19 +34,13 @@ struct e820_entry {
 };
 #define E820_ENTRIES 8
 
-struct memory_slot {
-    u64 start, size;
-    u8 *host;
-};
-
 struct memory {
     u8 *base;
     u64 size; /* as the user asked */
     u64 low;  /* bytes below the hole */
     u64 high; /* bytes from 4 GiB on */
     u8 *rom;  /* one page at MEMORY_ROM_GPA, and its copy below 1 MiB */
-    struct memory_slot slot[4];
-    u32 slots;
+    struct ram *ram;
     struct e820_entry e820[E820_ENTRIES];
     u32 e820_count;
 };
@@ -53,11 +48,5 @@ struct memory {
 /* 0 or -errno. `size` is a multiple of the page size. */
 int MUST_CHECK memory_create(struct memory *m, u64 size, struct error *error);
 void memory_destroy(struct memory *m);
-
-/* Host address of guest RAM [gpa, gpa + size), or NULL when any of it is not RAM. */
-void *memory_at(const struct memory *m, u64 gpa, u64 size);
-/* Copies to guest RAM. False when any of it is not RAM. */
-bool MUST_CHECK memory_write(const struct memory *m, u64 gpa, const void *data, u64 size);
-bool MUST_CHECK memory_fill(const struct memory *m, u64 gpa, u8 value, u64 size);
 
 #endif

@@ -96,6 +96,7 @@ static int create_vm(struct pc *pc, struct error *error)
     const struct pc_config *c = &pc->config;
     const struct machine machine = {
         .opaque = pc,
+        .ram = pc->memory.ram,
         .io_read = io_read,
         .io_write = io_write,
         .mmio_read = mmio_read,
@@ -103,17 +104,7 @@ static int create_vm(struct pc *pc, struct error *error)
         .pic_ack = pic_ack,
         .eoi = eoi,
     };
-    int e = c->accel->create(c->settings, &machine, &pc->vm, error);
-    if (e)
-        return e;
-    for (u32 i = 0; i < pc->memory.slots; i++) {
-        const struct memory_slot *s = &pc->memory.slot[i];
-        e = c->accel->ram_add(pc->vm, GPA(s->start), s->size, s->host, s->start == MEMORY_ROM_GPA);
-        if (e)
-            return error_set(error, e, "%s: cannot give the VM %llu MiB of memory: %s", c->accel->name,
-                             (unsigned long long)s->size >> 20, strerror(-e));
-    }
-    return 0;
+    return c->accel->create(c->settings, &machine, &pc->vm, error);
 }
 
 int pc_create(struct pc **out, const struct pc_config *config, const struct pc_events *events, struct error *error)
@@ -227,15 +218,11 @@ void pc_serial_ready(struct pc *pc)
 
 bool pc_ram_at(const struct pc *pc, const void *host, u64 *gpa)
 {
-    for (u32 i = 0; i < pc->memory.slots; i++) {
-        const struct memory_slot *s = &pc->memory.slot[i];
-        u64 offset = (u64)((const u8 *)host - s->host);
-        if (offset < s->size) {
-            *gpa = s->start + offset;
-            return true;
-        }
-    }
-    return false;
+    gpa_t at;
+    bool found = ram_gpa(pc->memory.ram, host, &at);
+    if (found)
+        *gpa = at.a;
+    return found;
 }
 
 void pc_stats(struct pc *pc, char *buf, size_t size)

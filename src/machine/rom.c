@@ -65,8 +65,8 @@ void rom_write(const struct memory *m)
     memcpy(m->rom, code, sizeof(code));
     memcpy(m->rom + ROM_INTERRUPT, interrupt, sizeof(interrupt));
     memcpy(m->rom + ROM_VECTOR, vector, sizeof(vector));
-    u8 *copy = memory_at(m, ROM_COPY, PAGE_SIZE), *bda = memory_at(m, 0x400, 0x100);
-    u32 *ivt = memory_at(m, 0, INTERRUPTS * 4);
+    u8 *copy = ram_pointer(m->ram, GPA(ROM_COPY), PAGE_SIZE), *bda = ram_pointer(m->ram, GPA(0x400), 0x100);
+    u32 *ivt = ram_pointer(m->ram, GPA(0), INTERRUPTS * 4);
     if (!copy || !bda || !ivt)
         return;
     memcpy(copy, m->rom, PAGE_SIZE);

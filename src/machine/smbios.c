@@ -270,7 +270,7 @@ static void memory_add(struct table *t, const struct memory *m)
 
 void smbios_write(const struct memory *m, u32 vcpus)
 {
-    u8 *entry = memory_at(m, SMBIOS_ENTRY, TABLE_AT + TABLE_MAX);
+    u8 *entry = ram_pointer(m->ram, GPA(SMBIOS_ENTRY), TABLE_AT + TABLE_MAX);
     if (!entry)
         return;
     memset(entry, 0, TABLE_AT + TABLE_MAX);

@@ -7,6 +7,7 @@
 #include "tests/insn/monitor.h"
 
 #include "accel/accel.h"
+#include "ram/ram.h"
 #include "x86/paging.h"
 
 #include <stdio.h>
@@ -203,16 +204,25 @@ static bool run(char *message, size_t size)
 
 u64 engine_open(char *message, size_t size)
 {
-    static const struct machine machine = {NULL, io_read, io_write, mmio_read, mmio_write, pic_ack, eoi};
+    struct machine machine = {
+        .io_read = io_read,
+        .io_write = io_write,
+        .mmio_read = mmio_read,
+        .mmio_write = mmio_write,
+        .pic_ack = pic_ack,
+        .eoi = eoi,
+        .ram = ram_create(),
+    };
     static const struct vm_settings settings = {.cpus = 1};
     struct error error;
     ram = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (ram == MAP_FAILED || !machine.ram ||
+        ram_slot_set(machine.ram, 0, &(struct ram_region){.size = GUEST_SIZE, .host = ram}))
+        return 0;
     if (accel_engine.create(&settings, &machine, &vm, &error)) {
         snprintf(message, size, "%s", error.text);
         return 0;
     }
-    if (ram == MAP_FAILED || accel_engine.ram_add(vm, GPA(0), GUEST_SIZE, ram, false))
-        return 0;
     memcpy(ram + GUEST_MONITOR, monitor_start, (size_t)(monitor_end - monitor_start));
     memset(ram + GUEST_CODE, 0xcc, CODE_PAGES * PAGE_SIZE);
     build_paging();

@@ -17,6 +17,7 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/core/host.h"
 #include "cpu/core/layout.h"
+#include "ram/slot.h"
 #include "x86/regs.h"
 
 /* The result of everything that can be interrupted by guest-visible events. Must be checked. */
@@ -174,6 +175,8 @@ struct vcpu {
     /* -- memory management: see mmu.h -- */
     struct tlb *tlb; /* current context; GS base points at it while the vCPU runs */
     struct mmu *mmu;
+    struct ram_space *ram; /* what is RAM: one of vm.ram[] */
+    struct ram_slot *slot; /* the last one that vcpu_slot found there */
 
     struct lapic *lapic;
 
@@ -236,16 +239,6 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_USER BIT(12)  /* CPL 3 */
 #define MODE_PLAIN BIT(13) /* of blocks only: every memory access is checked by itself (group.c) */
 
-struct ram_slot {
-    u64 start, size; /* gpa, bytes; page-aligned */
-    u8 *host;
-    u32 *page_flags; /* [a] one word a page: RAM_CODE and who may have written */
-    bool readonly;   /* ROM: writes are dropped */
-};
-
-#define RAM_CODE BIT(31) /* translated code exists for this page: no write mapping may exist */
-#define RAM_SLOTS 8
-
 struct vm {
     const struct machine *machine; /* its devices */
     const struct cpu_host *host;
@@ -253,8 +246,7 @@ struct vm {
     enum vendor vendor;
     u32 vcpu_count; /* [a] grows while vCPUs run */
     struct vcpu *vcpu[256];
-    struct ram_slot ram[RAM_SLOTS];
-    u32 ram_slots;
+    struct ram_space *ram; /* RAM_SPACES of them */
     u64 tsc_khz;
     u32 phys_bits; /* MAXPHYADDR shown to the guest */
     const struct cpu_features *features;
@@ -265,21 +257,30 @@ struct vm {
     bool hypercalls;     /* for test programs: hypercall.c */
 };
 
-/* RAM behind a guest-physical address, or NULL. The pointer is good to the end of the page. */
-static inline struct ram_slot *vm_slot(struct vm *vm, gpa_t gpa)
+/* The slot of RAM that the vCPU sees at a guest-physical address, or NULL. Good until the vCPU may stop. */
+static inline struct ram_slot *vcpu_slot(struct vcpu *v, gpa_t gpa)
 {
-    for (u32 i = 0; i < vm->ram_slots; i++) {
-        struct ram_slot *s = &vm->ram[i];
-        if (gpa.a - s->start < s->size)
-            return s;
-    }
-    return NULL;
+    struct ram_slot *s = v->slot;
+    if (likely(gpa.a - s->start.a < s->size))
+        return s;
+    s = ram_find(v->ram, gpa);
+    if (s)
+        v->slot = s;
+    return s;
 }
 
-static inline void *vm_ram(struct vm *vm, gpa_t gpa)
+/* The RAM there, or NULL. The pointer is good to the end of the page. */
+static inline void *vcpu_ram(struct vcpu *v, gpa_t gpa)
 {
-    struct ram_slot *s = vm_slot(vm, gpa);
-    return s ? s->host + (gpa.a - s->start) : NULL;
+    struct ram_slot *s = vcpu_slot(v, gpa);
+    return s ? ram_host(s, gpa) : NULL;
+}
+
+/* The address space that the vCPU sees from now on. Select the TLB context after it (mmu_select). */
+static inline void vcpu_space_set(struct vcpu *v, u32 space)
+{
+    v->ram = &v->vm->ram[space];
+    v->slot = &v->ram->none;
 }
 
 static inline bool cpu_has(const struct vm *vm, enum feature id)

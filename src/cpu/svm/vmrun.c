@@ -17,7 +17,7 @@
 static void read_vmcb(struct vcpu *v, gpa_t pa)
 {
     struct svm *s = v->svm;
-    const struct vmcb *m = vm_ram(v->vm, pa);
+    const struct vmcb *m = vcpu_ram(v, pa);
     s->vmcb = pa;
     if (likely(m)) {
         copy_bytes(&s->control, &m->control, sizeof s->control);

@@ -77,7 +77,7 @@ enum outcome vmx_exit_instruction(struct vcpu *v, const struct insn *in, u32 rea
 static bool bitmap_bit(struct vcpu *v, u64 bitmap, u32 bit)
 {
     gpa_t gpa = GPA(bitmap + bit / 8);
-    const u8 *p = vm_ram(v->vm, gpa);
+    const u8 *p = vcpu_ram(v, gpa);
     u8 byte;
     if (likely(p))
         byte = *p;

@@ -116,7 +116,7 @@ void vmx_tsc_seen(struct vcpu *v);
 /* VTPR in the virtual-APIC page, NULL if that is not RAM. */
 static inline u32 *vmx_vtpr(struct vcpu *v)
 {
-    return vm_ram(v->vm, GPA(v->vmx->f.virtual_apic + APIC_TPR));
+    return vcpu_ram(v, GPA(v->vmx->f.virtual_apic + APIC_TPR));
 }
 
 #endif

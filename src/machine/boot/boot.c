@@ -232,7 +232,7 @@ u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_
 {
     if (gpa < taken->end && (gpa >= taken->start || size > taken->start - gpa))
         return NULL;
-    return memory_at(m, gpa, size);
+    return ram_pointer(m->ram, GPA(gpa), size);
 }
 
 int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot *start)
@@ -242,7 +242,7 @@ int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot
         [BOOT_DS / 8] = DESCRIPTOR(FLAT_LIMIT, FLAT | SEG_DB),
         [BOOT_TR / 8] = DESCRIPTOR(TSS_LIMIT, SEG_P | TYPE_TSS_BUSY),
     };
-    if (!memory_write(m, gdt, entries, sizeof(entries)))
+    if (!ram_write(m->ram, GPA(gdt), entries, sizeof(entries)))
         return -ENOMEM;
     start->mode = long_mode ? BOOT_LONG64 : BOOT_PROTECTED32;
     start->gdt_base = gdt;
@@ -254,7 +254,7 @@ int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot
         return 0;
 
     const u64 flags = PTE_P | PTE_W | PTE_A | PTE_D;
-    u64 *table = memory_at(m, BOOT_PAGE_TABLES, TABLES * PAGE_SIZE);
+    u64 *table = ram_pointer(m->ram, GPA(BOOT_PAGE_TABLES), TABLES * PAGE_SIZE);
     if (!table)
         return -ENOMEM;
     memset(table, 0, TABLES * PAGE_SIZE);

@@ -163,7 +163,7 @@ static int initrds_load(const struct boot *b, const struct header *h, const stru
     if (!*size)
         return 0;
     *start = initrd_place(h, m, kernel_end, *size);
-    u8 *to = *start ? memory_at(m, *start, *size) : NULL;
+    u8 *to = *start ? ram_pointer(m->ram, GPA(*start), *size) : NULL;
     if (!to) {
         error_set(error, -ENOMEM, "%llu MiB of initrd do not fit into %llu MiB of memory",
                   (unsigned long long)(*size + (1 << 20) - 1) >> 20, (unsigned long long)m->size >> 20);
@@ -214,8 +214,8 @@ int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *
     struct header h;
     header_read(&h, &b->kernel);
     u64 kernel = kernel_place(&h, m), initrd, initrd_size;
-    u8 *to = kernel ? memory_at(m, kernel, h.payload_size) : NULL;
-    u8 *zp = memory_at(m, BOOT_ZERO_PAGE, PAGE_SIZE);
+    u8 *to = kernel ? ram_pointer(m->ram, GPA(kernel), h.payload_size) : NULL;
+    u8 *zp = ram_pointer(m->ram, GPA(BOOT_ZERO_PAGE), PAGE_SIZE);
     u64 need = h.init_size > h.payload_size ? h.init_size : h.payload_size;
     if (!to || !zp) {
         error_set(error, -ENOMEM, "%s: needs %llu MiB of memory to start, the VM has %llu", b->kernel_name,
@@ -227,7 +227,8 @@ int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *
     if (e)
         return e;
     zero_page(zp, b, m, kernel, initrd, initrd_size);
-    if (!memory_write(m, BOOT_CMDLINE, b->append, strlen(b->append) + 1) || boot_flat(m, BOOT_GDT, h.entry64, start))
+    if (!ram_write(m->ram, GPA(BOOT_CMDLINE), b->append, strlen(b->append) + 1) ||
+        boot_flat(m, BOOT_GDT, h.entry64, start))
         return error_set(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = h.entry64 ? kernel + ENTRY_64 : kernel;
     start->rsi = BOOT_ZERO_PAGE;

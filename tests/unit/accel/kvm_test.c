@@ -2,6 +2,7 @@
  */
 #include "accel/kvm.h"
 #include "accel/probe.h"
+#include "unit/slots.h"
 #include "unit/test.h"
 
 #include <pthread.h>
@@ -80,8 +81,13 @@ int main(void)
         return 0;
     }
     struct vm_settings settings = {.cpus = 2};
-    struct machine machine = {
-        .opaque = &vm, .io_read = io_read, .io_write = io_write, .mmio_read = mmio_read, .mmio_write = mmio_write};
+    ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct machine machine = {.ram = slots_create(ram, RAM_SIZE),
+                              .opaque = &vm,
+                              .io_read = io_read,
+                              .io_write = io_write,
+                              .mmio_read = mmio_read,
+                              .mmio_write = mmio_write};
 
     TEST("refusals say why");
     settings.nested = NESTED_INTEL;
@@ -106,8 +112,6 @@ int main(void)
     }
     CHECK(!(kvm_cpuid_find(vm->cpuid, 1, 0)->ecx & BIT(20)));
     CHECK(kvm_cpuid_find(vm->cpuid, 1, 0)->ecx & BIT(31));
-    ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK_EQ(accel_kvm.ram_add(vm, GPA(0), RAM_SIZE, ram, false), 0);
     CHECK(accel_kvm.tsc_khz(vm) > 100000);
 
     struct accel_boot real = {.mode = BOOT_REAL, .real_cs = 0x100, .rip = 0, .rsp = 0x8000};

@@ -15,7 +15,7 @@ static struct memory memory;
 static u64 get(u64 gpa, unsigned size)
 {
     u64 value = 0;
-    void *p = memory_at(&memory, gpa, size);
+    void *p = ram_pointer(memory.ram, GPA(gpa), size);
     if (p)
         memcpy(&value, p, size);
     return value;
@@ -23,7 +23,7 @@ static u64 get(u64 gpa, unsigned size)
 
 static u8 sum(u64 gpa, u64 size)
 {
-    const u8 *p = memory_at(&memory, gpa, size);
+    const u8 *p = ram_pointer(memory.ram, GPA(gpa), size);
     u8 s = p ? 0 : 1;
     for (u64 i = 0; p && i < size; i++)
         s += p[i];
@@ -35,7 +35,7 @@ static u64 table(const char *signature)
     u64 xsdt = get(ACPI_RSDP + 24, 8), entries = (get(xsdt + 4, 4) - 36) / 8;
     for (u64 i = 0; i < entries; i++) {
         u64 at = get(xsdt + 36 + i * 8, 8);
-        if (memcmp(memory_at(&memory, at, 4), signature, 4) == 0)
+        if (memcmp(ram_pointer(memory.ram, GPA(at), 4), signature, 4) == 0)
             return at;
     }
     return 0;
@@ -79,7 +79,7 @@ static void check_all(u32 vcpus, bool hpet)
     struct vm_settings settings = {.cpus = vcpus};
     struct pc_config config = {.accel = &accel, .settings = &settings};
     CHECK_EQ(acpi_write(&memory, &config), 0);
-    CHECK(memcmp(memory_at(&memory, ACPI_RSDP, 8), "RSD PTR ", 8) == 0);
+    CHECK(memcmp(ram_pointer(memory.ram, GPA(ACPI_RSDP), 8), "RSD PTR ", 8) == 0);
     CHECK_EQ(sum(ACPI_RSDP, 20), 0);
     CHECK_EQ(sum(ACPI_RSDP, 36), 0);
     check_table(get(ACPI_RSDP + 16, 4));
@@ -93,7 +93,7 @@ static void check_all(u32 vcpus, bool hpet)
     check_table(dsdt);
     CHECK_EQ(get(fadt + 140, 8), dsdt);
     CHECK_EQ(facs & 63, 0);
-    CHECK(memcmp(memory_at(&memory, facs, 4), "FACS", 4) == 0);
+    CHECK(memcmp(ram_pointer(memory.ram, GPA(facs), 4), "FACS", 4) == 0);
 
     /* PM1a blocks, as generic addresses too. */
     CHECK_EQ(get(fadt + 56, 4), 0x600 + ACPI_PM1_EVT);

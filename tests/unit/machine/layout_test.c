@@ -22,16 +22,16 @@ static void check_map(u64 size)
         if (m.e820[i].type != E820_RAM)
             continue;
         ram += m.e820[i].size;
-        CHECK(memory_at(&m, m.e820[i].start, m.e820[i].size));
-        CHECK(!memory_at(&m, m.e820[i].start, m.e820[i].size + (1ull << 40)));
+        CHECK(ram_pointer(m.ram, GPA(m.e820[i].start), m.e820[i].size));
+        CHECK(!ram_pointer(m.ram, GPA(m.e820[i].start), m.e820[i].size + (1ull << 40)));
     }
     CHECK_EQ(ram, size - (1 << 20) + MEMORY_EBDA);
-    CHECK(!memory_at(&m, MEMORY_LOW640, 1));
-    CHECK(!memory_at(&m, MEMORY_LOW640 - 1, 2));
-    CHECK(!memory_at(&m, MEMORY_ROM_GPA, 1));
-    CHECK(!memory_at(&m, m.low, 1));
-    CHECK(!memory_at(&m, ~0ull, 2));
-    CHECK(!memory_at(&m, 0, ~0ull));
+    CHECK(!ram_pointer(m.ram, GPA(MEMORY_LOW640), 1));
+    CHECK(!ram_pointer(m.ram, GPA(MEMORY_LOW640 - 1), 2));
+    CHECK(!ram_pointer(m.ram, GPA(MEMORY_ROM_GPA), 1));
+    CHECK(!ram_pointer(m.ram, GPA(m.low), 1));
+    CHECK(!ram_pointer(m.ram, GPA(~0ull), 2));
+    CHECK(!ram_pointer(m.ram, GPA(0), ~0ull));
     memory_destroy(&m);
 }
 

@@ -51,11 +51,6 @@ static void fake_destroy(struct accel_vm *vm)
 {
 }
 
-static int fake_ram_add(struct accel_vm *vm, gpa_t start, u64 size, void *host, bool readonly)
-{
-    return 0;
-}
-
 static void fake_reset(struct accel_vm *vm, const struct accel_boot *boot)
 {
     resets++;
@@ -127,7 +122,6 @@ static const struct accel_ops fake_ops = {
     .name = "fake",
     .create = fake_create,
     .destroy = fake_destroy,
-    .ram_add = fake_ram_add,
     .reset = fake_reset,
     .run = fake_run,
     .stop = fake_stop,

@@ -148,7 +148,7 @@ static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, 
 static u64 guest(u64 gpa, unsigned size)
 {
     u64 value = 0;
-    void *p = memory_at(&memory, gpa, size);
+    void *p = ram_pointer(memory.ram, GPA(gpa), size);
     if (p)
         memcpy(&value, p, size);
     return value;
@@ -177,14 +177,14 @@ static void test_linux(void)
     u64 zp = start.rsi, initrd_at = guest(zp + 0x218, 4);
     CHECK_EQ(guest(zp + 0x210, 1), 0xff);
     CHECK_EQ(guest(zp + 0x70, 8), ACPI_RSDP);
-    CHECK(strcmp(memory_at(&memory, guest(zp + 0x228, 4), 6), "quiet") == 0);
+    CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(zp + 0x228, 4)), 6), "quiet") == 0);
     CHECK_EQ(guest(zp + 0x1e8, 1), memory.e820_count);
     CHECK_EQ(guest(zp + 0x2d0 + 8, 8), MEMORY_EBDA);
     CHECK_EQ(guest(start.cr3, 8) & ~0xfffull, start.cr3 + 4096);
 
     TEST("several initrds are joined, each at a multiple of four");
     CHECK_EQ(guest(zp + 0x21c, 4), 12);
-    CHECK(memcmp(memory_at(&memory, initrd_at, 12), "12345\0\0\0abcd", 12) == 0);
+    CHECK(memcmp(ram_pointer(memory.ram, GPA(initrd_at), 12), "12345\0\0\0abcd", 12) == 0);
     CHECK_EQ(initrd_at & 0xfff, 0);
     CHECK(initrd_at + 12 <= memory.low);
 
@@ -270,11 +270,11 @@ static void test_multiboot(void)
         u64 list = guest(info + 24, 4), from = guest(list, 4);
         CHECK_EQ(guest(list + 4, 4) - from, 7);
         CHECK(from >= 0x102000 && (from & 0xfff) == 0);
-        CHECK(memcmp(memory_at(&memory, from, 7), "module!", 7) == 0);
-        CHECK(strcmp(memory_at(&memory, guest(list + 8, 4), 1), mod) == 0);
+        CHECK(memcmp(ram_pointer(memory.ram, GPA(from), 7), "module!", 7) == 0);
+        CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(list + 8, 4)), 1), mod) == 0);
         char line[160];
         snprintf(line, sizeof(line), "%s/mb a b", dir);
-        CHECK(strcmp(memory_at(&memory, guest(info + 16, 4), 1), line) == 0);
+        CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(info + 16, 4)), 1), line) == 0);
         CHECK_EQ(guest(info + 8, 4), (memory.low >> 10) - 1024);
         CHECK_EQ(guest(info + 44, 4), memory.e820_count * 24);
     }
@@ -363,7 +363,7 @@ static void test_pvh(void)
     CHECK_EQ(guest(info + 4, 4), 1);
     CHECK_EQ(guest(info + 12, 4), 1);
     CHECK_EQ(guest(guest(info + 16, 8) + 8, 8), 12);
-    CHECK(strcmp(memory_at(&memory, guest(info + 24, 8), 1), "a=b") == 0);
+    CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(info + 24, 8)), 1), "a=b") == 0);
     CHECK_EQ(guest(info + 32, 8), ACPI_RSDP);
     CHECK_EQ(guest(info + 48, 4), memory.e820_count);
     CHECK_EQ(guest(guest(info + 40, 8) + 8, 8), MEMORY_EBDA);
@@ -376,8 +376,8 @@ static void test_pvh(void)
     info = start.rbx;
     CHECK_EQ(guest(info + 12, 4), 2);
     u64 list = guest(info + 16, 8);
-    CHECK(strcmp(memory_at(&memory, guest(list + 16, 8), 1), "-v") == 0);
-    CHECK(memcmp(memory_at(&memory, guest(list + 32, 8), 4), "abcd", 4) == 0);
+    CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(list + 16, 8)), 1), "-v") == 0);
+    CHECK(memcmp(ram_pointer(memory.ram, GPA(guest(list + 32, 8)), 4), "abcd", 4) == 0);
 }
 
 static void refused(const char *what, const char *kernel, const char *because)
