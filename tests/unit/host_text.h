@@ -1,7 +1,8 @@
 /*
  * Host code as text, for tests of what the translator emits: one line per instruction in Zydis' Intel syntax, without
  * the sizes that say nothing. Fields of the vCPU and of the TLB context go by name, and jumps by where they go: #N is a
- * line of the same text, `cold` and `hot` are the block's other part, `out` is elsewhere.
+ * line of the same text, `cold` and `hot` are the block's parts, `out` is elsewhere. `link N` is the block's N-th link,
+ * `insn` another address.
  */
 #ifndef TESTS_UNIT_HOST_TEXT_H
 #define TESTS_UNIT_HOST_TEXT_H
@@ -28,12 +29,13 @@ static const struct host_field {
     {                                                                                                                  \
 #name, offsetof(struct vcpu, name)                                                                             \
     }
-    FIELD(bit_mask[0]),  FIELD(bit_mask[1]),   FIELD(bit_mask[2]), FIELD(slow_mem),     FIELD(slow_done),
-    FIELD(slow_segment), FIELD(call_thunk),    FIELD(direct),      FIELD(leave_lookup), FIELD(leave_chain),
-    FIELD(leave_stale),  FIELD(leave_request), FIELD(tlb_mask),    FIELD(jump_mask),    FIELD(page_la),
-    FIELD(request),      FIELD(spill[0]),      FIELD(spill[1]),    FIELD(group[0]),     FIELD(group[1]),
-    FIELD(neg_cs_base),  FIELD(gpr[RCX]),      FIELD(gpr[RSP]),    FIELD(gpr[R11]),     FIELD(gpr[R14]),
-    FIELD(gpr[R15]),     FIELD(gpr[RDX]),      FIELD(gpr[R12]),    FIELD(gpr[R13]),
+    FIELD(bit_mask[0]),      FIELD(bit_mask[1]),      FIELD(bit_mask[2]), FIELD(slow_mem),     FIELD(slow_done),
+    FIELD(slow_segment),     FIELD(call_thunk),       FIELD(direct),      FIELD(leave_lookup), FIELD(leave_chain),
+    FIELD(leave_stale),      FIELD(leave_request),    FIELD(tlb_mask),    FIELD(jump_mask),    FIELD(page_la),
+    FIELD(request),          FIELD(spill[0]),         FIELD(spill[1]),    FIELD(group[0]),     FIELD(group[1]),
+    FIELD(neg_cs_base),      FIELD(gpr[RCX]),         FIELD(gpr[RSP]),    FIELD(gpr[R11]),     FIELD(gpr[R14]),
+    FIELD(gpr[R15]),         FIELD(gpr[RDX]),         FIELD(gpr[R12]),    FIELD(gpr[R13]),     FIELD(seg[SEG_CS].base),
+    FIELD(seg[SEG_FS].base), FIELD(seg[SEG_GS].base),
 };
 #undef FIELD
 static const struct host_field host_tlb_fields[] = {
@@ -50,8 +52,6 @@ static inline const char *host_field_name(const struct host_field *f, unsigned n
     for (unsigned i = 0; i < n; i++)
         if (f[i].offset == offset)
             return f[i].name;
-    if (f == host_vcpu_fields && offset == offsetof(struct vcpu, seg[0].base) + SEG_FS * sizeof(struct segment))
-        return "seg[SEG_FS].base";
     return "?";
 }
 
@@ -87,6 +87,11 @@ static inline void host_line(struct host_text *t, unsigned i, const ZydisDecoded
                                                                               : "out");
             char *space = strrchr(line, ' ');
             snprintf(space + 1, (size_t)(80 - (space + 1 - line)), "%s", with);
+        }
+        if (b && o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && o->imm.value.u >> 32 && o->size == 64) {
+            u64 link = (o->imm.value.u - (u64)b->links) / sizeof *b->links;
+            char *number = strstr(line, "0x");
+            snprintf(number, (size_t)(80 - (number - line)), link < b->link_count ? "link %u" : "insn", (unsigned)link);
         }
         if (o->type != ZYDIS_OPERAND_TYPE_MEMORY)
             continue;
@@ -142,12 +147,14 @@ static inline void host_text(struct host_text *t, const u8 *from, const u8 *to, 
         snprintf(t->line[t->n++], 80, "not an instruction");
 }
 
-static inline void host_text_check(const char *file, int line, const struct host_text *t, const char *const *want)
+/* All lines are those of `want`, or the first ones. */
+static inline void host_text_check(const char *file, int line, const struct host_text *t, bool all,
+                                   const char *const *want)
 {
     unsigned n = 0;
     while (want[n] && n < t->n && !strcmp(want[n], t->line[n]))
         n++;
-    if (!want[n] && n == t->n)
+    if (!want[n] && (n == t->n || !all))
         return;
     test_bad++;
     printf("# %s:%d: line %u is not: %s\n", file, line, n, want[n] ? want[n] : "(the end)");
@@ -156,6 +163,8 @@ static inline void host_text_check(const char *file, int line, const struct host
 }
 
 #define CHECK_TEXT(text, ...)                                                                                          \
-    host_text_check(__FILE__, __LINE__, text, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+    host_text_check(__FILE__, __LINE__, text, true, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define CHECK_START(text, ...)                                                                                         \
+    host_text_check(__FILE__, __LINE__, text, false, (const char *const[]){__VA_ARGS__, NULL})
 
 #endif

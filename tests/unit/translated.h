@@ -31,15 +31,13 @@ static inline const struct host_text *hot(unsigned i)
 /* The same behind the TLB check: what the instruction does once rcx has the difference of its page. */
 static inline const struct host_text *behind_check(unsigned i)
 {
-    static struct host_text rest;
-    const struct host_text *all = hot(i);
-    unsigned from = 0;
-    for (unsigned k = 0; k < all->n; k++)
-        if (!strncmp(all->line[k], "mov rcx, gs:radd", 16) || !strncmp(all->line[k], "mov rcx, gs:wadd", 16))
-            from = k + 1;
-    rest.n = all->n - from;
-    memcpy(rest.line, all->line[from], rest.n * sizeof rest.line[0]);
-    return &rest;
+    const struct host_text *t = hot(i);
+    const u8 *from = t->at[0], *end = t->at[t->n];
+    for (unsigned k = 0; k < t->n; k++)
+        if (!strncmp(t->line[k], "mov rcx, gs:radd", 16) || !strncmp(t->line[k], "mov rcx, gs:wadd", 16))
+            from = t->at[k + 1];
+    host_text(&translated_text, from, end, v->exec->tr->b);
+    return &translated_text;
 }
 
 /* The cold code behind the stub of the near entry. */
@@ -59,5 +57,9 @@ static inline const struct host_text *cold(void)
 /* The text of a block's only instruction, whole or behind its check. */
 #define HOT(...) (TRANSLATE(__VA_ARGS__), hot(0))
 #define BODY(...) (TRANSLATE(__VA_ARGS__), behind_check(0))
+/* In flat 16-bit and 32-bit code with 32-bit stacks. */
+#define HOT16(...) (TRANSLATE_IN(MODE_SIZE_MASK, MODE_16 | MODE_FLAT | MODE_SS32 | UNITS, __VA_ARGS__), hot(0))
+#define HOT32(...) (TRANSLATE_IN(MODE_SIZE_MASK, MODE_32 | MODE_FLAT | MODE_SS32 | UNITS, __VA_ARGS__), hot(0))
+#define BODY32(...) (HOT32(__VA_ARGS__), behind_check(0))
 
 #endif

@@ -4,10 +4,6 @@
  */
 #include "unit/translated.h"
 
-#define HOT16(...) (TRANSLATE_IN(MODE_SIZE_MASK, MODE_16 | MODE_FLAT | MODE_SS32 | UNITS, __VA_ARGS__), hot(0))
-#define HOT32(...) (TRANSLATE_IN(MODE_SIZE_MASK, MODE_32 | MODE_FLAT | MODE_SS32 | UNITS, __VA_ARGS__), hot(0))
-#define BODY32(...) (HOT32(__VA_ARGS__), behind_check(0))
-
 static void registers(void)
 {
     TEST("most registers are their own");
@@ -87,7 +83,7 @@ static void registers(void)
     CHECK_TEXT(hot(1), "movq xmm0, r11");
 }
 
-static void memory(void)
+static void operands(void)
 {
     TEST("the operand is a register and the difference in rcx");
     CHECK_TEXT(BODY(0x48, 0x8b, 0x43, 8 /* mov rax, [rbx+8] */), "mov rax, [rcx+rbx*1+0x08]");
@@ -245,7 +241,7 @@ static void running(void)
 int main(void)
 {
     registers();
-    memory();
+    operands();
     cold_part();
     encodings();
     running();
