@@ -22,14 +22,14 @@ arrived() { # NAME STATUS: all lines in order, and the guest's verdicts
     timeout 60 "${vm[@]}" 2>"$WORK/err" </dev/null
     echo $? >"$WORK/status"
 } | {
-    sleep 3
+    sleep 4
     head -c 300000
-    sleep 3
+    sleep 4
     cat
 } >"$WORK/out"
 arrived 'a pipe' "$(cat "$WORK/status")"
 
-timeout 60 "$WORK/pty" pause:3000 expect:0008000 pause:3000 expect:000ffff -- "${vm[@]}" >"$WORK/out" 2>"$WORK/err"
+timeout 60 "$WORK/pty" pause:4000 expect:0008000 pause:4000 expect:000ffff -- "${vm[@]}" >"$WORK/out" 2>"$WORK/err"
 arrived 'a terminal' $?
 
 # Who never reads: the VM ends in time all the same.
