@@ -131,7 +131,7 @@ void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address
 }
 
 static const struct state_field fields[] = {
-    STATE_FIELD("entry", u64[IOAPIC_PINS], struct ioapic, entry),
+    STATE_FIELD("entry", u64[24], struct ioapic, entry),
     STATE_FIELD("line", u32, struct ioapic, line),
     STATE_FIELD("select", u8, struct ioapic, select),
     STATE_FIELD("id", u8, struct ioapic, id),
