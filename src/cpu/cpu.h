@@ -11,6 +11,7 @@
 #include "bus/machine.h"
 #include "cpu/core/cpuid.h"
 #include "cpu/core/host.h"
+#include "cpu/core/state.h"
 #include "ram/slot.h"
 
 struct vm;
@@ -68,6 +69,23 @@ void cpu_timer_due(struct vcpu *v);
  * Gives the host address to continue at if the fault is the guest's, NULL if not.
  */
 const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
+
+/* -- state -- */
+
+/*
+ * The groups of registers in `wanted` (STATE_*), while the vCPU does not run: gives those that were filled in, which
+ * are all that the vCPU has.
+ */
+u64 cpu_state_get(struct vcpu *v, struct cpu_state *s, u64 wanted);
+/*
+ * Sets the groups in `given`, all or none: 0, or -EINVAL with the name of a register whose value the vCPU cannot have
+ * in *bad, and nothing has changed. Groups that belong together may be set one after the other.
+ */
+int MUST_CHECK cpu_state_set(struct vcpu *v, const struct cpu_state *s, u64 given, const char **bad);
+/* Row i of the table of registers, NULL behind the last. MSRs have no names here: cpu_msr_list gives the numbers of
+ * those in STATE_MSRS, as far as there is room, and how many there are. */
+const struct cpu_register *cpu_register(unsigned i);
+u32 cpu_msr_list(struct vcpu *v, u32 *list, u32 room);
 
 /* -- interrupts [any] -- */
 

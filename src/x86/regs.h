@@ -177,6 +177,18 @@ enum {
 #define TSS_LIMIT_LEAST 0x67u /* of a TSS without an I/O map */
 #define SYS_TYPE_BUSY BIT(1)  /* tells a busy TSS from one that is available */
 
+struct segment {
+    u64 base;
+    u32 limit; /* in bytes, granularity applied */
+    u32 attr;  /* SEG_* */
+    u16 sel;
+};
+
+struct desc_table {
+    u64 base;
+    u16 limit;
+};
+
 /* System segment and gate types. */
 enum {
     SYS_TSS16_AVAIL = 1,

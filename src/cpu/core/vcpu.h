@@ -17,6 +17,7 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/core/host.h"
 #include "cpu/core/layout.h"
+#include "cpu/core/state.h"
 #include "ram/slot.h"
 #include "x86/regs.h"
 
@@ -29,45 +30,11 @@ enum outcome {
     CPU_EXIT,        /* leave to the accelerator: see vcpu.exit */
 };
 
-enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, ACTIVITY_MWAIT };
-
 /* Bits of vcpu.request, set by any thread with request_set() and consumed by the vCPU's own thread. */
 #define REQ_EVENT BIT64(0)     /* look at pending interrupts, NMI, INIT, SIPI again */
 #define REQ_TIMER BIT64(1)     /* a deadline given to host->timer_set has passed */
 #define REQ_STOP BIT64(2)      /* return CPU_EXIT_STOP from cpu_run */
 #define REQ_EXCLUSIVE BIT64(3) /* another vCPU wants all others parked (exclusive_begin) */
-
-/* Event types, numbered as in the VM-entry interruption-information field. */
-enum event_type {
-    EVENT_EXTINT = 0,
-    EVENT_NMI = 2,
-    EVENT_EXCEPTION = 3, /* hardware exception, fault or trap */
-    EVENT_SOFT_INT = 4,  /* INT n */
-    EVENT_PRIV_SOFT = 5, /* INT1 (ICEBP) */
-    EVENT_SOFT_EXC = 6,  /* INT3, INTO */
-};
-
-struct event {
-    bool valid;
-    bool has_error;
-    u8 vector;
-    u8 type;     /* enum event_type */
-    u8 insn_len; /* soft events: RIP to push is that of the instruction plus this */
-    u32 error;
-    u64 payload; /* #PF: the address for CR2; #DB: bits to merge into DR6 */
-};
-
-struct segment {
-    u64 base;
-    u32 limit; /* in bytes, granularity applied */
-    u32 attr;  /* SEG_* of x86/regs.h */
-    u16 sel;
-};
-
-struct desc_table {
-    u64 base;
-    u16 limit;
-};
 
 struct tlb;
 struct block;
@@ -200,6 +167,8 @@ struct vcpu {
 
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: xstate.c */
 
+    struct event raised; /* comes up before the next instruction: state.c */
+
     u64 stat[64]; /* enum stat of stats.h */
 
     u32 running;                                   /* [a] 0 while parked or asleep: exclusive_begin need not wait */
@@ -217,9 +186,6 @@ VCPU_AT(resume_r11, VCPU_RESUME_R11);
 VCPU_AT(gpr, VCPU_GPR);
 VCPU_AT(arith, VCPU_ARITH);
 #undef VCPU_AT
-
-#define SHADOW_STI BIT(0)
-#define SHADOW_MOVSS BIT(1)
 
 /* Mode bits: everything that the translation of an instruction depends on. Part of a block's key. */
 #define MODE_SIZE_MASK 3u /* code size: 0 = 16, 1 = 32, 2 = 64 bit */

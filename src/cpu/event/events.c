@@ -132,6 +132,12 @@ enum outcome events_process(struct vcpu *v)
 {
     __atomic_fetch_and(&v->request, ~REQ_EVENT, __ATOMIC_SEQ_CST);
     v->intr_masked = false;
+    if (unlikely(v->raised.valid)) {
+        v->fault = v->raised;
+        v->raised.valid = false;
+        look_again(v);
+        return CPU_FAULT;
+    }
     if (v->inject.valid)
         return deliver(v, &v->inject);
     if (v->activity != ACTIVITY_ACTIVE && v->shadow) {

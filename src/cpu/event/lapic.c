@@ -42,14 +42,14 @@ void lapic_create(struct vcpu *v, void *memory)
     v->lapic->v = v;
 }
 
-static enum lapic_mode mode_of(u64 apic_base)
+enum lapic_mode lapic_mode_of(u64 apic_base)
 {
     if (!(apic_base & APIC_BASE_EN))
         return LAPIC_DISABLED;
     return apic_base & APIC_BASE_EXTD ? LAPIC_X2APIC : LAPIC_XAPIC;
 }
 
-static void lvt_set(struct lapic *a, unsigned i, u32 value)
+void lapic_lvt_set(struct lapic *a, unsigned i, u32 value)
 {
     STORE(a->lvt[i], value);
     if (i == LVT_LINT0)
@@ -72,7 +72,7 @@ static void registers_reset(struct lapic *a)
     a->esr = 0;
     a->icr = 0;
     for (unsigned i = 0; i < LVT_COUNT; i++)
-        lvt_set(a, i, LVT_MASKED);
+        lapic_lvt_set(a, i, LVT_MASKED);
     a->divide = 0;
     a->initial_count = 0;
     a->deadline = 0;
@@ -86,11 +86,11 @@ void lapic_reset(struct vcpu *v, bool init)
     if (!init) {
         v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (v->index ? 0 : APIC_BASE_BSP);
         if (v->index == 0) {
-            lvt_set(a, LVT_LINT0, DELIVER_EXTINT << APIC_MODE_SHIFT);
-            lvt_set(a, LVT_LINT1, DELIVER_NMI << APIC_MODE_SHIFT);
+            lapic_lvt_set(a, LVT_LINT0, DELIVER_EXTINT << APIC_MODE_SHIFT);
+            lapic_lvt_set(a, LVT_LINT1, DELIVER_NMI << APIC_MODE_SHIFT);
         }
     }
-    STORE(a->mode, mode_of(v->apic_base));
+    STORE(a->mode, lapic_mode_of(v->apic_base));
     timers_update(v);
 }
 
@@ -190,12 +190,12 @@ void lapic_error(struct lapic *a, u32 bit)
 
 /* -- the timer -- */
 
-static unsigned timer_mode(const struct lapic *a)
+unsigned lapic_timer_mode(const struct lapic *a)
 {
     return a->lvt[LVT_TIMER] >> LVT_TIMER_SHIFT & 3;
 }
 
-static u32 divisor(const struct lapic *a)
+u32 lapic_divisor(const struct lapic *a)
 {
     u32 code = (a->divide & 3) | (a->divide >> 1 & 4);
     return code == 7 ? 1 : 2u << code;
@@ -211,7 +211,7 @@ static void timer_expire(struct lapic *a)
 {
     if (!a->deadline)
         return;
-    if (timer_mode(a) == TIMER_TSC_DEADLINE) {
+    if (lapic_timer_mode(a) == TIMER_TSC_DEADLINE) {
         if (tsc_read_l1(a->v) < a->tsc_deadline) {
             a->deadline = tsc_to_ns(a->v, a->tsc_deadline);
             return;
@@ -224,8 +224,8 @@ static void timer_expire(struct lapic *a)
     u64 now = world_now_ns(a->v);
     if (now < a->deadline)
         return;
-    u64 period = (u64)a->initial_count * divisor(a);
-    if (timer_mode(a) == TIMER_PERIODIC && period)
+    u64 period = (u64)a->initial_count * lapic_divisor(a);
+    if (lapic_timer_mode(a) == TIMER_PERIODIC && period)
         a->deadline += ((now - a->deadline) / period + 1) * period;
     else
         a->deadline = 0;
@@ -234,20 +234,20 @@ static void timer_expire(struct lapic *a)
 
 static u32 current_count(struct lapic *a)
 {
-    if (timer_mode(a) == TIMER_TSC_DEADLINE)
+    if (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)
         return 0;
     timer_expire(a);
     timers_update(a->v);
     u64 now = world_now_ns(a->v);
-    return a->deadline > now ? (u32)((a->deadline - now + divisor(a) - 1) / divisor(a)) : 0;
+    return a->deadline > now ? (u32)((a->deadline - now + lapic_divisor(a) - 1) / lapic_divisor(a)) : 0;
 }
 
 static void initial_count_write(struct lapic *a, u32 value)
 {
-    if (timer_mode(a) == TIMER_TSC_DEADLINE)
+    if (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)
         return;
     a->initial_count = value;
-    a->deadline = value ? world_now_ns(a->v) + (u64)value * divisor(a) : 0;
+    a->deadline = value ? world_now_ns(a->v) + (u64)value * lapic_divisor(a) : 0;
     timers_update(a->v);
 }
 
@@ -255,15 +255,15 @@ static void divide_write(struct lapic *a, u32 value)
 {
     u32 count = current_count(a);
     a->divide = value & APIC_DIVIDE_BITS;
-    if (a->deadline && timer_mode(a) != TIMER_TSC_DEADLINE) {
-        a->deadline = world_now_ns(a->v) + (u64)count * divisor(a);
+    if (a->deadline && lapic_timer_mode(a) != TIMER_TSC_DEADLINE) {
+        a->deadline = world_now_ns(a->v) + (u64)count * lapic_divisor(a);
         timers_update(a->v);
     }
 }
 
 static void tsc_deadline_write(struct lapic *a, u64 value)
 {
-    if (timer_mode(a) != TIMER_TSC_DEADLINE)
+    if (lapic_timer_mode(a) != TIMER_TSC_DEADLINE)
         return;
     a->tsc_deadline = value;
     a->deadline = value ? tsc_to_ns(a->v, value) : 0;
@@ -291,8 +291,7 @@ u64 lapic_deadline(struct vcpu *v)
 
 /* -- registers -- */
 
-/* What may be written; of the local vector table also what x2APIC mode refuses with #GP. */
-static u32 lvt_mask(const struct lapic *a, unsigned i)
+u32 lapic_lvt_mask(const struct lapic *a, unsigned i)
 {
     if (i == LVT_TIMER && !cpu_has(a->v->vm, FEATURE_TSC_DEADLINE))
         return lvt_writable[i] & ~LVT_TIMER_DEADLINE;
@@ -301,21 +300,21 @@ static u32 lvt_mask(const struct lapic *a, unsigned i)
 
 static void lvt_write(struct lapic *a, unsigned i, u32 value)
 {
-    value &= lvt_mask(a, i);
+    value &= lapic_lvt_mask(a, i);
     if (!(a->svr & SVR_ENABLED))
         value |= LVT_MASKED;
     if (i == LVT_TIMER) {
-        unsigned was = timer_mode(a);
+        unsigned was = lapic_timer_mode(a);
         timer_expire(a);
-        lvt_set(a, i, value);
-        if ((was == TIMER_TSC_DEADLINE) != (timer_mode(a) == TIMER_TSC_DEADLINE)) {
+        lapic_lvt_set(a, i, value);
+        if ((was == TIMER_TSC_DEADLINE) != (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)) {
             a->deadline = a->tsc_deadline = 0;
             a->initial_count = 0;
         }
         timers_update(a->v);
         return;
     }
-    lvt_set(a, i, value);
+    lapic_lvt_set(a, i, value);
     if (i == LVT_LINT0)
         priority_fell(a);
 }
@@ -325,7 +324,7 @@ static void svr_write(struct lapic *a, u32 value)
     STORE(a->svr, value & (0x3ff | SVR_NO_EOI_BROADCAST));
     if (!(value & SVR_ENABLED))
         for (unsigned i = 0; i < LVT_COUNT; i++)
-            lvt_set(a, i, a->lvt[i] | LVT_MASKED);
+            lapic_lvt_set(a, i, a->lvt[i] | LVT_MASKED);
 }
 
 static bool is_lvt(u32 offset)
@@ -339,8 +338,7 @@ static u32 bitmap_read(const u64 set[4], u32 offset)
     return (u32)(LOAD(set[i / 2]) >> (i % 2 * 32));
 }
 
-/* False: no such register, or not readable in this mode. */
-static bool register_read(struct lapic *a, u32 offset, u32 *value)
+bool lapic_register(struct lapic *a, u32 offset, u32 *value)
 {
     bool x2apic = a->mode == LAPIC_X2APIC;
     *value = 0;
@@ -397,7 +395,7 @@ u32 lapic_mmio_read(struct vcpu *v, u32 offset)
     /* "The Local APIC Block Diagram": registers are aligned at 16 bytes; bytes 4 to 15 are reserved. */
     if (offset & 0xf)
         return 0;
-    if (!register_read(a, offset, &value))
+    if (!lapic_register(a, offset, &value))
         lapic_error(a, ESR_ILLEGAL_REGISTER);
     return value;
 }
@@ -433,7 +431,7 @@ void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
 static u64 x2apic_writable(const struct lapic *a, u32 offset)
 {
     if (is_lvt(offset))
-        return lvt_mask(a, (offset - APIC_LVT_TIMER) / 16) | LVT_READ_ONLY;
+        return lapic_lvt_mask(a, (offset - APIC_LVT_TIMER) / 16) | LVT_READ_ONLY;
     switch (offset) {
     case APIC_TPR:
     case APIC_SELF_IPI: return APIC_VECTOR;
@@ -462,7 +460,7 @@ static enum outcome x2apic_write(struct lapic *a, u32 offset, u64 value)
 static enum outcome x2apic_read(struct lapic *a, u32 offset, u64 *value)
 {
     u32 low;
-    if (a->mode != LAPIC_X2APIC || !register_read(a, offset, &low))
+    if (a->mode != LAPIC_X2APIC || !lapic_register(a, offset, &low))
         return raise_gp(a->v, 0);
     *value = offset == APIC_ICR ? a->icr : low;
     return CPU_OK;
@@ -472,13 +470,9 @@ static enum outcome x2apic_read(struct lapic *a, u32 offset, u64 *value)
 static enum outcome apic_base_write(struct vcpu *v, u64 value)
 {
     struct lapic *a = v->lapic;
-    u64 allowed = (APIC_BASE_ADDRESS & (BIT64(v->vm->phys_bits) - 1)) | APIC_BASE_BSP | APIC_BASE_EN;
-    if (cpu_has(v->vm, FEATURE_X2APIC))
-        allowed |= APIC_BASE_EXTD;
-    bool invalid = (value & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EXTD;
-    enum lapic_mode from = mode_of(v->apic_base), to = mode_of(value);
+    enum lapic_mode from = lapic_mode_of(v->apic_base), to = lapic_mode_of(value);
     bool forbidden = (from == LAPIC_X2APIC && to == LAPIC_XAPIC) || (from == LAPIC_DISABLED && to == LAPIC_X2APIC);
-    if ((value & ~allowed) || invalid || forbidden)
+    if (!lapic_base_legal(v, value) || forbidden)
         return raise_gp(v, 0);
 
     bool moved = (v->apic_base ^ value) & ~APIC_BASE_BSP;

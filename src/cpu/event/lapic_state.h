@@ -59,6 +59,15 @@ static inline u32 ppr_of(u32 tpr, int isr)
     return (tpr & 0xf0) >= class ? tpr : class;
 }
 
+enum lapic_mode lapic_mode_of(u64 apic_base);
+unsigned lapic_timer_mode(const struct lapic *a);
+u32 lapic_divisor(const struct lapic *a);
+/* Bits of an entry of the local vector table that may be written. */
+u32 lapic_lvt_mask(const struct lapic *a, unsigned i);
+void lapic_lvt_set(struct lapic *a, unsigned i, u32 value);
+/* Reads a register by its offset in the page. False: there is none, or it is not readable in this mode. */
+bool lapic_register(struct lapic *a, u32 offset, u32 *value);
+
 /* [any] A fixed interrupt arrives. */
 void lapic_accept(struct lapic *a, u8 vector, bool level);
 /* [any] An error was detected. */

@@ -42,7 +42,7 @@ static void reset_registers(struct vcpu *v)
 
 static void reset_events(struct vcpu *v)
 {
-    v->fault.valid = v->inject.valid = v->delivering.valid = false;
+    v->fault.valid = v->inject.valid = v->delivering.valid = v->raised.valid = false;
     v->shadow = 0;
     v->nmi_blocked = v->iret_unblocks = v->step_trap = false;
     v->trap_pending = false;

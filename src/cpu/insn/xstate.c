@@ -15,6 +15,7 @@
 #include "cpu/insn/x87.h"
 
 #define MXCSR_INIT 0x1f80u
+#define FCW_INIT 0x37fu
 #define HEADER XSTATE_LEGACY_SIZE /* offset: XSTATE_BV, XCOMP_BV, 48 reserved bytes */
 #define COMPACTED BIT64(63)
 #define HOST_COMPONENTS (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
@@ -145,6 +146,62 @@ bool xstate_xcr0_valid(const struct vcpu *v, u64 value)
     if ((value & XCR0_AVX) && !(value & XCR0_SSE))
         return false;
     return !avx512 || (avx512 == XCR0_AVX512 && (value & XCR0_AVX));
+}
+
+/* -- as state: the vCPU's vector registers are in its save area -- */
+
+void xstate_image_get(struct vcpu *v, u8 *image)
+{
+    const struct cpu_features *f = v->vm->features;
+    const struct xstate_component *c = f->xstate;
+    u64 present = get64(v->vectors + HEADER) & f->xcr0 & HOST_COMPONENTS, fip, fdp;
+    fill_bytes(image, 0, STATE_XSAVE_SIZE);
+    put32(image, FCW_INIT);
+    if (present & XCR0_X87) {
+        copy_bytes(image, v->vectors, 24);
+        copy_bytes(image + 32, v->vectors + 32, 128);
+        x87_pointers(v, get64(v->vectors + 8), get64(v->vectors + 16), &fip, &fdp);
+        put64(image + 8, fip);
+        put64(image + 16, fdp);
+    }
+    put32(image + 24, get32(v->vectors + 24));
+    put32(image + 28, f->mxcsr_mask);
+    for (unsigned i = 1; i < XSTATE_COMPONENTS; i++)
+        if (present & BIT64(i))
+            copy_bytes(image + c[i].offset, v->vectors + c[i].offset, c[i].size);
+    if (f->xcr0 & XCR0_PKRU && v->pkru) {
+        put32(image + c[9].offset, v->pkru);
+        present |= XCR0_PKRU;
+    }
+    put64(image + HEADER, present);
+}
+
+bool xstate_image_legal(const struct vcpu *v, const u8 *image)
+{
+    const struct cpu_features *f = v->vm->features;
+    u64 rest = 0;
+    for (unsigned i = 8; i < XSTATE_HEADER_SIZE; i += 8)
+        rest |= get64(image + HEADER + i);
+    return !rest && !(get64(image + HEADER) & ~f->xcr0) && !(get32(image + 24) & ~f->mxcsr_mask);
+}
+
+void xstate_image_set(struct vcpu *v, const u8 *image)
+{
+    const struct xstate_component *c = v->vm->features->xstate;
+    u64 present = get64(image + HEADER);
+    fill_bytes(v->vectors, 0, sizeof v->vectors);
+    put32(v->vectors + 24, get32(image + 24));
+    v->fip_loaded = v->fdp_loaded = 0;
+    if (present & XCR0_X87) {
+        copy_bytes(v->vectors, image, 24);
+        copy_bytes(v->vectors + 32, image + 32, 128);
+        x87_loaded(v, image);
+    }
+    for (unsigned i = 1; i < XSTATE_COMPONENTS; i++)
+        if (present & HOST_COMPONENTS & BIT64(i))
+            copy_bytes(v->vectors + c[i].offset, image + c[i].offset, c[i].size);
+    v->pkru = present & XCR0_PKRU ? get32(image + c[9].offset) : 0;
+    put64(v->vectors + HEADER, present & HOST_COMPONENTS);
 }
 
 /* -- FXSAVE and FXRSTOR -- */
