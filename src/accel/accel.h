@@ -8,22 +8,13 @@
 #define ACCEL_ACCEL_H
 
 #include "bus/machine.h"
+#include "cpu/core/state.h"
 #include "rules/vm_settings.h"
 
 enum accel_exit {
     ACCEL_STOPPED,  /* accel_ops.stop was called */
     ACCEL_SHUTDOWN, /* triple fault: the machine resets or ends */
     ACCEL_ERROR,    /* accel_ops.error tells */
-};
-
-/* Initial register state for a direct kernel boot; everything not named is as after reset. */
-struct accel_boot {
-    enum { BOOT_REAL, BOOT_PROTECTED32, BOOT_LONG64 } mode;
-    u64 rip, rsp, rsi, rax, rbx;
-    u64 cr3; /* BOOT_LONG64 */
-    u64 gdt_base;
-    u16 gdt_limit, cs, ds, tr;
-    u16 real_cs; /* BOOT_REAL */
 };
 
 struct accel_vm;
@@ -34,8 +25,16 @@ struct accel_ops {
     int (*create)(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **vm,
                   struct error *error);
     void (*destroy)(struct accel_vm *vm);
-    /* Resets all vCPUs; the boot CPU then gets `boot` (NULL: the reset vector). All stopped. */
-    void (*reset)(struct accel_vm *vm, const struct accel_boot *boot);
+    /* Resets all vCPUs, which are stopped: the first is at the reset vector. 0 or -errno. */
+    int (*reset)(struct accel_vm *vm, struct error *error);
+    /*
+     * The state of a vCPU that does not run, by groups of registers (core/state.h). Get fills in those of `wanted` that
+     * the accelerator has, and gives them. Set checks what it can before the first change: 0, or -EINVAL with the name
+     * of what was refused in *bad; *committed: the groups that are set, none of them by the engine if it refuses one.
+     */
+    u64 (*state_get)(struct accel_vm *vm, u32 index, struct cpu_state *state, u64 wanted);
+    int (*state_set)(struct accel_vm *vm, u32 index, const struct cpu_state *state, u64 given, u64 *committed,
+                     const char **bad);
     /* Runs vCPU `index` on the calling thread. */
     enum accel_exit (*run)(struct accel_vm *vm, u32 index);
     /* [any thread] Makes every run() return ACCEL_STOPPED soon. Sticky until the next reset or resume. */
@@ -47,8 +46,7 @@ struct accel_ops {
     void (*irq_line)(struct accel_vm *vm, unsigned gsi, bool level);
     void (*msi)(struct accel_vm *vm, u64 address, u32 data);
     void (*intr_line)(struct accel_vm *vm, bool level); /* 8259 INTR */
-    /* Text for humans: registers of a vCPU, and --stats counters. */
-    void (*describe)(struct accel_vm *vm, u32 index, char *buf, size_t size);
+    /* Text for people: counters. */
     void (*stats)(struct accel_vm *vm, char *buf, size_t size);
     /* Why run() returned ACCEL_ERROR. */
     const struct error *(*error)(struct accel_vm *vm, u32 index);
@@ -57,6 +55,9 @@ struct accel_ops {
 
 extern const struct accel_ops accel_engine;
 extern const struct accel_ops accel_kvm;
+
+/* Text for people: the registers of a vCPU that does not run. (describe.c) */
+void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index, char *buf, size_t size);
 
 /* Chooses. The text of *why says which one was taken and for what reason, with code
  * 0; if none can be, the result is NULL and *why is the error. (select.c) */

@@ -67,7 +67,7 @@ int kvm_open(struct error *error)
     return fd;
 }
 
-static int has(const struct accel_vm *vm, int capability)
+int kvm_has(const struct accel_vm *vm, int capability)
 {
     return ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, capability);
 }
@@ -153,9 +153,9 @@ static int make(struct accel_vm *vm, struct error *error)
     if (vm->vm_fd < 0)
         return fail(error, "cannot create a VM");
     u64 identity = IDENTITY_MAP;
-    if (has(vm, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
+    if (kvm_has(vm, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
         return fail(error, "KVM_SET_IDENTITY_MAP_ADDR");
-    if (has(vm, KVM_CAP_SET_TSS_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS))
+    if (kvm_has(vm, KVM_CAP_SET_TSS_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS))
         return fail(error, "KVM_SET_TSS_ADDR");
     if (ioctl(vm->vm_fd, KVM_CREATE_IRQCHIP, 0))
         return fail(error, "cannot create the interrupt controllers");
@@ -167,6 +167,8 @@ static int make(struct accel_vm *vm, struct error *error)
     int err = ram_attach(vm->machine.ram, &kvm_ram_ops, vm);
     if (err)
         return error_set(error, err, "KVM: guest memory was refused: %s", strerror(-err));
+    struct kvm_enable_cap payloads = {.cap = KVM_CAP_EXCEPTION_PAYLOAD, .args[0] = 1};
+    vm->payloads = kvm_has(vm, KVM_CAP_EXCEPTION_PAYLOAD) > 0 && !ioctl(vm->vm_fd, KVM_ENABLE_CAP, &payloads);
     for (u32 i = 0; i < vm->settings->cpus; i++) {
         err = make_vcpu(vm, i, error);
         if (err)
@@ -191,14 +193,14 @@ static int check_host(struct accel_vm *vm, struct error *error)
         {KVM_CAP_IMMEDIATE_EXIT, "immediate_exit (Linux 4.13)"},
     };
     for (unsigned i = 0; i < ARRAY_LEN(needed); i++) {
-        if (has(vm, needed[i].capability) <= 0) {
+        if (kvm_has(vm, needed[i].capability) <= 0) {
             error_set(error, -ENOTSUP, "the host's KVM lacks %s", needed[i].what);
             return error_hint(error, kvm_use_engine);
         }
     }
-    int most = has(vm, KVM_CAP_MAX_VCPUS);
+    int most = kvm_has(vm, KVM_CAP_MAX_VCPUS);
     if (most <= 0)
-        most = has(vm, KVM_CAP_NR_VCPUS) > 0 ? has(vm, KVM_CAP_NR_VCPUS) : 4;
+        most = kvm_has(vm, KVM_CAP_NR_VCPUS) > 0 ? kvm_has(vm, KVM_CAP_NR_VCPUS) : 4;
     if (most > KVM_VCPUS)
         most = KVM_VCPUS;
     if (vm->settings->cpus > (u32)most)
@@ -415,24 +417,19 @@ static void kvm_resume(struct accel_vm *vm)
     }
 }
 
-static void kvm_reset(struct accel_vm *vm, const struct accel_boot *boot)
+static int kvm_reset(struct accel_vm *vm, struct error *error)
 {
-    struct error error = {0};
     int err = 0;
     if (vm->used || vm->vm_fd < 0) {
         unmake(vm);
-        err = make(vm, &error);
+        err = make(vm, error);
+        if (err)
+            unmake(vm);
     }
-    if (!err && boot && (err = kvm_boot_state(vm, 0, boot))) {
-        errno = -err;
-        fail(&error, "the boot state was refused");
-    }
-    vm->used = boot != NULL;
-    if (err)
-        unmake(vm);
-    for (u32 i = 0; i < vm->settings->cpus; i++)
-        vm->vcpu[i].error = error;
+    for (u32 i = 0; err && i < vm->settings->cpus; i++)
+        vm->vcpu[i].error = *error;
     kvm_resume(vm);
+    return err;
 }
 
 /* -- text -- */
@@ -488,13 +485,14 @@ const struct accel_ops accel_kvm = {
     .create = kvm_create,
     .destroy = kvm_destroy,
     .reset = kvm_reset,
+    .state_get = kvm_state_get,
+    .state_set = kvm_state_set,
     .run = kvm_run,
     .stop = kvm_stop,
     .resume = kvm_resume,
     .has_irqchip = true,
     .irq_line = kvm_irq_line,
     .msi = kvm_msi,
-    .describe = kvm_describe,
     .stats = kvm_stats,
     .error = kvm_error,
     .tsc_khz = kvm_tsc_khz,

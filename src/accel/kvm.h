@@ -37,6 +37,7 @@ struct accel_vm {
     struct kvm_vcpu vcpu[KVM_VCPUS];
     struct kvm_cpuid2 *cpuid; /* what KVM supports, shaped by the configuration */
     bool stop;                /* [a] sticky, see accel_ops.stop */
+    bool payloads;            /* KVM_CAP_EXCEPTION_PAYLOAD is enabled */
     bool used;                /* [a] the kernel's VM is no longer as it was made */
 };
 
@@ -44,6 +45,8 @@ extern const char kvm_use_engine[]; /* a hint */
 
 /* Opens /dev/kvm: a descriptor, or -errno. */
 int kvm_open(struct error *error);
+/* What KVM_CHECK_EXTENSION gives. */
+int kvm_has(const struct accel_vm *vm, int capability);
 /* KVM_GET_SUPPORTED_CPUID, to be freed; NULL without memory. */
 struct kvm_cpuid2 *kvm_supported_cpuid(int kvm_fd);
 struct kvm_cpuid_entry2 *kvm_cpuid_find(struct kvm_cpuid2 *c, u32 leaf, u32 sub);
@@ -61,7 +64,9 @@ int MUST_CHECK kvm_cpuid_set(struct accel_vm *vm, u32 index);
 
 /* What firmware leaves in MSRs. */
 void kvm_firmware_msrs(struct accel_vm *vm, u32 index);
-int MUST_CHECK kvm_boot_state(struct accel_vm *vm, u32 index, const struct accel_boot *boot);
-void kvm_describe(struct accel_vm *vm, u32 index, char *buf, size_t size);
+/* accel_ops.state_get and state_set. */
+u64 kvm_state_get(struct accel_vm *vm, u32 index, struct cpu_state *state, u64 wanted);
+int kvm_state_set(struct accel_vm *vm, u32 index, const struct cpu_state *state, u64 given, u64 *committed,
+                  const char **bad);
 
 #endif

@@ -170,9 +170,29 @@ static void firmware_pci(struct devices *all)
     pci_assign(all->pci, MEMORY_LOW_MAX, MEMORY_ECAM, PCI_IO_START, PCI_IO_END, pirq_irq);
 }
 
+/* The kernel into memory, and the boot CPU to its entry. */
+static int enter_kernel(struct pc *pc, const struct boot *boot, struct error *error)
+{
+    const struct accel_ops *accel = pc->config.accel;
+    struct cpu_state start;
+    u64 committed;
+    const char *bad = "the state";
+    int e = accel->reset(pc->vm, error);
+    if (e)
+        return e;
+    if (accel->state_get(pc->vm, 0, &start, BOOT_STATE) != BOOT_STATE)
+        return error_set(error, -EIO, "the boot CPU shows no registers");
+    e = boot_load(boot, &pc->memory, &start, error);
+    if (e)
+        return e;
+    e = accel->state_set(pc->vm, 0, &start, BOOT_STATE, &committed, &bad);
+    if (e)
+        return error_set(error, e, "the boot CPU refuses %s", bad);
+    return 0;
+}
+
 int pc_start(struct pc *pc, const struct boot *boot, struct error *error)
 {
-    struct accel_boot start;
     pthread_mutex_lock(&pc->lock);
     devices_reset(&pc->devices);
     firmware_pci(&pc->devices);
@@ -183,10 +203,9 @@ int pc_start(struct pc *pc, const struct boot *boot, struct error *error)
     int e = acpi_write(&pc->memory, &pc->config);
     if (e)
         return error_set(error, e, "the ACPI tables do not fit: too many CPUs");
-    e = boot_load(boot, &pc->memory, &start, error);
+    e = enter_kernel(pc, boot, error);
     if (e)
         return e;
-    pc->config.accel->reset(pc->vm, &start);
     machine_clock_hold(&pc->clock, false);
     return 0;
 }

@@ -310,7 +310,7 @@ static void describe(struct vm_process *vm, u32 cpu, struct vm_end *end)
     pthread_mutex_unlock(&vm->lock);
     if (running || room < DESCRIPTION_MAX)
         return;
-    vm->accel->describe(pc_vm(vm->pc), cpu, end->state + used, room);
+    accel_describe(vm->accel, pc_vm(vm->pc), cpu, end->state + used, room);
 }
 
 static bool ended(struct vm_end *end, enum vm_end_kind kind, u32 code)

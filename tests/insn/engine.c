@@ -8,6 +8,7 @@
 
 #include "accel/accel.h"
 #include "ram/ram.h"
+#include "tests/flat.h"
 #include "x86/paging.h"
 
 #include <stdio.h>
@@ -198,7 +199,7 @@ static bool run(char *message, size_t size)
     size_t n =
         (size_t)snprintf(message, size, "%s: ", e == ACCEL_SHUTDOWN ? "triple fault" : accel_engine.error(vm, 0)->text);
     if (n < size)
-        accel_engine.describe(vm, 0, message + n, size - n);
+        accel_describe(&accel_engine, vm, 0, message + n, size - n);
     return false;
 }
 
@@ -229,15 +230,18 @@ u64 engine_open(char *message, size_t size)
     build_tables();
     box_set(BOX_FEATURES, host_features(offsets));
     box_set(BOX_OLD_TO, HIGH + GUEST_CODE);
-    struct accel_boot boot = {.mode = BOOT_LONG64,
-                              .rip = HIGH + GUEST_MONITOR,
-                              .rsp = HIGH + GUEST_STACK_TOP,
-                              .cr3 = GUEST_PAGING,
-                              .gdt_base = HIGH + GUEST_GDT,
-                              .gdt_limit = 0x4f,
-                              .cs = 0x10,
-                              .ds = 0x18};
-    accel_engine.reset(vm, &boot);
+    struct cpu_state start;
+    u64 committed;
+    const char *bad;
+    accel_engine.state_get(vm, 0, &start, FLAT_STATE);
+    flat_enter(&start, 0x10, 0x18, GUEST_PAGING);
+    start.rip = HIGH + GUEST_MONITOR;
+    start.gpr[RSP] = HIGH + GUEST_STACK_TOP;
+    start.gdtr = (struct desc_table){.base = HIGH + GUEST_GDT, .limit = 0x4f};
+    if (accel_engine.state_set(vm, 0, &start, FLAT_STATE, &committed, &bad)) {
+        snprintf(message, size, "%s is refused", bad);
+        return 0;
+    }
     if (!run(message, size))
         return 0;
     features = box_get(BOX_FEATURES);

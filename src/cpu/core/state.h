@@ -1,7 +1,7 @@
 /*
  * The state of a vCPU as a whole, for whoever loads a kernel, shows registers, saves or moves a VM: the same for the
- * engine and for /dev/kvm. Registers have names and come in groups, which a mask of STATE_* asks for. `cpu_registers`
- * has a row for each name. Values are those of the level that runs: L2's while L2 runs, and then STATE_NESTED has L1's.
+ * engine and for /dev/kvm. Registers have names (cpu_register) and come in groups, which a mask of STATE_* asks for.
+ * Values are those of the level that runs: L2's while L2 runs, and then STATE_NESTED has L1's.
  */
 #ifndef CPU_CORE_STATE_H
 #define CPU_CORE_STATE_H
@@ -87,26 +87,29 @@ enum cpu_nested_kind { CPU_NESTED_NONE, CPU_NESTED_VMX, CPU_NESTED_SVM };
 #define STATE_NO_POINTER (~0ull)
 
 struct cpu_nested {
-    u8 kind;    /* enum cpu_nested_kind: what the CPU has. Set: NONE is the other two out of use */
-    bool guest; /* L2 runs */
+    u8 kind;          /* enum cpu_nested_kind: what the CPU has */
+    bool guest;       /* L2 runs */
+    bool run_pending; /* KVM: the last VM entry has not begun to run L2 */
     struct {
-        u64 vmxon, current;       /* pointers, STATE_NO_POINTER: none. No VMXON pointer: not in VMX operation */
-        bool mtf_pending;         /* a monitor-trap exit comes before the next instruction */
-        bool tpr_pending;         /* a TPR-below-threshold exit does */
-        bool nmi_held;            /* NMIs are blocked in L2 in a way that IRET does not undo */
-        bool timer_on;            /* the preemption timer counts */
-        u64 timer_end;            /* and is zero when L1's TSC, shifted as IA32_VMX_MISC says, gets here */
-        bool has_shadow;          /* KVM: shadow_vmcs is a cached copy */
-        u8 vmcs[STATE_VMCS_SIZE]; /* the current VMCS's region as VMCLEAR would leave it, launch state too */
+        u64 vmxon, current; /* pointers, STATE_NO_POINTER: none. No VMXON pointer: not in VMX operation */
+        bool mtf_pending;   /* a monitor-trap exit comes before the next instruction */
+        bool tpr_pending;   /* a TPR-below-threshold exit does */
+        bool nmi_held;      /* NMIs are blocked in L2 in a way that IRET does not undo */
+        bool timer_on;      /* the preemption timer counts */
+        u64 timer_end;      /* and is zero when L1's TSC, shifted as IA32_VMX_MISC says, gets here */
+        bool has_shadow;    /* KVM: shadow_vmcs is a copy of the shadow VMCS that its region need not agree with */
+        /* The current VMCS's region as VMCLEAR would leave it, but for the launch state. Opaque: the first four bytes
+         * say whose layout it is. */
+        u8 vmcs[STATE_VMCS_SIZE];
         u8 shadow_vmcs[STATE_VMCS_SIZE];
     } vmx;
     struct {
         bool gif;
-        u64 vmcb;                       /* of the guest that runs */
-        u16 pause_left;                 /* internal copy of PauseFilterCount */
         bool injecting_nmi;             /* events.injected is an NMI that does not block NMIs */
-        bool host_nmi_blocked;          /* L1's, with virtual NMIs */
-        u8 vmcb_image[STATE_VMCS_SIZE]; /* control area as it is in force; in the save area L1's registers */
+        bool host_nmi_blocked;          /* L1's blocking, with virtual NMIs */
+        u16 pause_left;                 /* internal copy of PauseFilterCount */
+        u64 vmcb;                       /* of the guest that runs */
+        u8 vmcb_image[STATE_VMCS_SIZE]; /* its control area as it is in force; L1's registers as save area */
     } svm;
 };
 

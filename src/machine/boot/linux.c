@@ -209,7 +209,7 @@ static void zero_page(u8 *zp, const struct boot *b, const struct memory *m, u64 
     set(zp, ZP_E820_ENTRIES, m->e820_count, 1);
 }
 
-int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
+int linux_load(const struct boot *b, const struct memory *m, struct cpu_state *start, struct error *error)
 {
     struct header h;
     header_read(&h, &b->kernel);
@@ -231,6 +231,6 @@ int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *
         boot_flat(m, BOOT_GDT, h.entry64, start))
         return error_set(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = h.entry64 ? kernel + ENTRY_64 : kernel;
-    start->rsi = BOOT_ZERO_PAGE;
+    start->gpr[RSI] = BOOT_ZERO_PAGE;
     return 0;
 }

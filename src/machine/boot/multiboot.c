@@ -197,7 +197,7 @@ static void memory_describe(const struct memory *m, struct boot_area *area, stru
     }
 }
 
-int multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
+int multiboot_load(const struct boot *b, const struct memory *m, struct cpu_state *start, struct error *error)
 {
     u64 entry = 0, end = 0;
     struct boot_placed placed[BOOT_MODULES];
@@ -232,7 +232,7 @@ int multiboot_load(const struct boot *b, const struct memory *m, struct accel_bo
     if (boot_flat(m, gdt, false, start))
         return error_set(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = entry;
-    start->rax = LOADER_MAGIC;
-    start->rbx = info_gpa;
+    start->gpr[RAX] = LOADER_MAGIC;
+    start->gpr[RBX] = info_gpa;
     return 0;
 }

@@ -97,7 +97,7 @@ static u64 memory_describe(const struct memory *m, struct boot_area *area)
     return list;
 }
 
-int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
+int pvh_load(const struct boot *b, const struct memory *m, struct cpu_state *start, struct error *error)
 {
     struct elf elf;
     u64 end;
@@ -130,6 +130,6 @@ int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *st
     if (boot_flat(m, BOOT_GDT, false, start))
         return error_set(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = b->pvh_entry;
-    start->rbx = info_gpa;
+    start->gpr[RBX] = info_gpa;
     return 0;
 }

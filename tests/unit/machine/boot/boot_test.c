@@ -130,7 +130,7 @@ static void add_pvh(u8 *im)
 }
 
 static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, const char *append,
-                    struct accel_boot *start, struct error *error)
+                    struct cpu_state *start, struct error *error)
 {
     struct boot boot;
     error->text[0] = 0;
@@ -140,6 +140,7 @@ static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, 
     int e = boot_open(&boot, &settings, error);
     if (e)
         return e;
+    *start = (struct cpu_state){.rflags = FLAG_ONE, .cr0 = CR0_CD | CR0_NW | CR0_ET};
     e = boot_load(&boot, &memory, start, error);
     boot_close(&boot);
     return e;
@@ -157,7 +158,7 @@ static u64 guest(u64 gpa, unsigned size)
 static void test_linux(void)
 {
     u8 im[LINUX_SIZE];
-    struct accel_boot start;
+    struct cpu_state start;
     struct error error;
     make_linux(im);
     put_file("initrd1", "12345", 5);
@@ -169,12 +170,12 @@ static void test_linux(void)
 
     TEST("a bzImage starts at its 64-bit entry with a zero page");
     CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), initrd, 2, "quiet", &start, &error), 0);
-    CHECK_EQ(start.mode, BOOT_LONG64);
+    CHECK((start.cr0 & CR0_PG) && (start.efer & EFER_LMA) && (start.seg[SEG_CS].attr & SEG_L));
     CHECK_EQ(start.rip, 0x1000200);
-    CHECK_EQ(start.rsi, BOOT_ZERO_PAGE);
-    CHECK_EQ(start.cs, 0x10);
+    CHECK_EQ(start.gpr[RSI], BOOT_ZERO_PAGE);
+    CHECK_EQ(start.seg[SEG_CS].sel, 0x10);
     CHECK_EQ(guest(start.rip, 1), 0xc3);
-    u64 zp = start.rsi, initrd_at = guest(zp + 0x218, 4);
+    u64 zp = start.gpr[RSI], initrd_at = guest(zp + 0x218, 4);
     CHECK_EQ(guest(zp + 0x210, 1), 0xff);
     CHECK_EQ(guest(zp + 0x70, 8), ACPI_RSDP);
     CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(zp + 0x228, 4)), 6), "quiet") == 0);
@@ -191,7 +192,7 @@ static void test_linux(void)
     TEST("a kernel without a 64-bit entry starts in 32-bit mode");
     set(im, 0x236, 0, 2);
     CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), NULL, 0, NULL, &start, &error), 0);
-    CHECK_EQ(start.mode, BOOT_PROTECTED32);
+    CHECK((start.cr0 & (CR0_PE | CR0_PG)) == CR0_PE && (start.seg[SEG_CS].attr & SEG_DB));
     CHECK_EQ(start.rip, 0x1000000);
     CHECK_EQ(guest(BOOT_ZERO_PAGE + 0x21c, 4), 0);
 
@@ -247,7 +248,7 @@ static void test_linux(void)
 static void test_multiboot(void)
 {
     u8 im[ELF_SIZE];
-    struct accel_boot start;
+    struct cpu_state start;
     struct error error;
     put_file("mod", "module!", 7);
     char mod[160];
@@ -259,12 +260,12 @@ static void test_multiboot(void)
         make_elf(im, is64, is64 ? 62 : 3);
         add_multiboot(im, 3);
         CHECK_EQ(try_boot(put_file("mb", im, sizeof(im)), initrd, 1, "a b", &start, &error), 0);
-        CHECK_EQ(start.mode, BOOT_PROTECTED32);
+        CHECK((start.cr0 & (CR0_PE | CR0_PG)) == CR0_PE && (start.seg[SEG_CS].attr & SEG_DB));
         CHECK_EQ(start.rip, 0x100010);
-        CHECK_EQ(start.rax, 0x2badb002);
+        CHECK_EQ(start.gpr[RAX], 0x2badb002);
         CHECK_EQ(guest(0x100000 + 12, 1), 0x5a);
         CHECK_EQ(guest(0x100000 + 256, 1), 0);
-        u64 info = start.rbx;
+        u64 info = start.gpr[RBX];
         CHECK_EQ(guest(info, 4) & 0x4d, 0x4d);
         CHECK_EQ(guest(info + 20, 4), 1);
         u64 list = guest(info + 24, 4), from = guest(list, 4);
@@ -339,14 +340,14 @@ static void test_multiboot(void)
     CHECK_EQ(start.rip, 0x8010);
     CHECK_EQ(guest(0x8000 + 12, 1), 0x5a);
     CHECK_EQ(guest(0x27fff, 1), 0);
-    CHECK(start.rbx >= 0x28000 && start.gdt_base >= 0x28000);
-    CHECK(guest(guest(start.rbx + 24, 4), 4) >= 0x100000);
+    CHECK(start.gpr[RBX] >= 0x28000 && start.gdtr.base >= 0x28000);
+    CHECK(guest(guest(start.gpr[RBX] + 24, 4), 4) >= 0x100000);
 }
 
 static void test_pvh(void)
 {
     u8 im[ELF_SIZE];
-    struct accel_boot start;
+    struct cpu_state start;
     struct error error;
     char one[128], two[128];
     snprintf(one, sizeof(one), "%s", put_file("p1", "12345", 5));
@@ -356,9 +357,9 @@ static void test_pvh(void)
     make_elf(im, true, 62);
     add_pvh(im);
     CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){one, two}, 2, "a=b", &start, &error), 0);
-    CHECK_EQ(start.mode, BOOT_PROTECTED32);
+    CHECK((start.cr0 & (CR0_PE | CR0_PG)) == CR0_PE && (start.seg[SEG_CS].attr & SEG_DB));
     CHECK_EQ(start.rip, 0x100020);
-    u64 info = start.rbx;
+    u64 info = start.gpr[RBX];
     CHECK_EQ(guest(info, 4), 0x336ec578);
     CHECK_EQ(guest(info + 4, 4), 1);
     CHECK_EQ(guest(info + 12, 4), 1);
@@ -373,7 +374,7 @@ static void test_pvh(void)
     char with[160];
     snprintf(with, sizeof(with), "%s -v", one);
     CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){with, two}, 2, NULL, &start, &error), 0);
-    info = start.rbx;
+    info = start.gpr[RBX];
     CHECK_EQ(guest(info + 12, 4), 2);
     u64 list = guest(info + 16, 8);
     CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(list + 16, 8)), 1), "-v") == 0);
@@ -382,7 +383,7 @@ static void test_pvh(void)
 
 static void refused(const char *what, const char *kernel, const char *because)
 {
-    struct accel_boot start;
+    struct cpu_state start;
     struct error error;
     TEST(what);
     CHECK(try_boot(kernel, NULL, 0, NULL, &start, &error) < 0);
@@ -440,7 +441,7 @@ static void test_refusals(void)
 /* Every length, and many changed bytes: nothing but a refusal or a start may come of it. */
 static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
 {
-    struct accel_boot start;
+    struct cpu_state start;
     struct error error;
     u8 *bad = malloc(size);
     u64 seed = 1;
@@ -458,7 +459,7 @@ static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
         if (boot_open(&boot, &(struct vm_settings){.kernel = path, .append = "x"}, &error))
             continue;
         if (boot_load(&boot, &memory, &start, &error) == 0)
-            CHECK((start.gdt_base == BOOT_GDT || start.gdt_base > BOOT_MULTIBOOT_INFO));
+            CHECK((start.gdtr.base == BOOT_GDT || start.gdtr.base > BOOT_MULTIBOOT_INFO));
         boot_close(&boot);
     }
     free(bad);
