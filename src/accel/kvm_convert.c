@@ -3,6 +3,9 @@
  */
 #include "accel/kvm_convert.h"
 
+#include "x86/apic.h"
+#include "x86/msr.h"
+
 #include <string.h>
 
 /* -- general registers -- */
@@ -297,22 +300,20 @@ void mp_state_from_kvm(u32 mp_state, struct cpu_state *s)
 
 /* -- local APIC -- */
 
-#define APIC_ID_WORD (0x20 / 4)
-
 void lapic_to_kvm(const struct cpu_state *s, bool wide_id, struct kvm_lapic_state *k)
 {
     u32 page[STATE_APIC_SIZE / 4];
     memcpy(page, s->apic.page, sizeof(page));
-    if (s->apic_base & BIT64(10) && !wide_id)
-        page[APIC_ID_WORD] <<= 24;
+    if (s->apic_base & APIC_BASE_EXTD && !wide_id)
+        page[APIC_ID / 4] <<= 24;
     memcpy(k->regs, page, sizeof(page));
 }
 
 void lapic_from_kvm(const struct kvm_lapic_state *k, bool wide_id, struct cpu_state *s)
 {
     memcpy(s->apic.page, k->regs, sizeof(s->apic.page));
-    if (s->apic_base & BIT64(10) && !wide_id)
-        s->apic.page[APIC_ID_WORD] >>= 24;
+    if (s->apic_base & APIC_BASE_EXTD && !wide_id)
+        s->apic.page[APIC_ID / 4] >>= 24;
 }
 
 /* -- nested state -- */

@@ -16,6 +16,8 @@
 #include "cpu/insn/xstate.h"
 #include "cpu/mmu/cr.h"
 #include "cpu/mmu/segment.h"
+#include "x86/apic.h"
+#include "x86/paging.h"
 
 /* -- names -- */
 
@@ -77,13 +79,13 @@ static const struct cpu_register registers[] = {
     DERIVED(EVENTS, "last_exception", events.last_exception)
     ROW(ACTIVITY, "activity", activity)
     ROW(ACTIVITY, "monitor_armed", monitor_armed) ROW(ACTIVITY, "monitor", monitor)
-    APIC("id", 0x20) APIC_DERIVED("version", 0x30) APIC("tpr", 0x80) APIC_DERIVED("ppr", 0xa0)
-    APIC("ldr", 0xd0) APIC("dfr", 0xe0) APIC("svr", 0xf0)
-    APIC_8("isr", 0x100) APIC_8("tmr", 0x180) APIC_8("irr", 0x200)
-    APIC("esr", 0x280) APIC("icr", 0x300) APIC("icr_high", 0x310)
-    APIC("lvt_timer", 0x320) APIC("lvt_thermal", 0x330) APIC("lvt_perf", 0x340)
-    APIC("lvt_lint0", 0x350) APIC("lvt_lint1", 0x360) APIC("lvt_error", 0x370)
-    APIC("initial_count", 0x380) APIC("current_count", 0x390) APIC("divide", 0x3e0)
+    APIC("id", APIC_ID) APIC_DERIVED("version", APIC_VERSION) APIC("tpr", APIC_TPR) APIC_DERIVED("ppr", APIC_PPR)
+    APIC("ldr", APIC_LDR) APIC("dfr", APIC_DFR) APIC("svr", APIC_SVR)
+    APIC_8("isr", APIC_ISR) APIC_8("tmr", APIC_TMR) APIC_8("irr", APIC_IRR)
+    APIC("esr", APIC_ESR) APIC("icr", APIC_ICR) APIC("icr_high", APIC_ICR2)
+    APIC("lvt_timer", APIC_LVT_TIMER) APIC("lvt_thermal", APIC_LVT_THERMAL) APIC("lvt_perf", APIC_LVT_PERF)
+    APIC("lvt_lint0", APIC_LVT_LINT0) APIC("lvt_lint1", APIC_LVT_LINT1) APIC("lvt_error", APIC_LVT_ERROR)
+    APIC("initial_count", APIC_INITIAL_COUNT) APIC("current_count", APIC_CURRENT_COUNT) APIC("divide", APIC_DIVIDE)
     ROW(APIC, "apic.tsc_deadline", apic.tsc_deadline) ROW(APIC, "apic.errors", apic.errors)
     ROW(APIC, "apic.extint", apic.extint)
 };
@@ -199,9 +201,6 @@ u64 cpu_state_get(struct vcpu *v, struct cpu_state *s, u64 wanted)
 /* -- what is refused: the name of the register, NULL if nothing is -- */
 
 #define SEG_DEFINED (SEG_TYPE_MASK | SEG_S | SEG_DPL_MASK | SEG_P | SEG_AVL | SEG_L | SEG_DB | SEG_G | SEG_UNUSABLE)
-#define DR6_DEFINED (DR6_BS | DR6_BD | DR6_BT | 0xf)
-#define DR7_DEFINED 0xffff2bffull
-#define PDPTE_RESERVED 0x1e6ull
 
 static const char *segments_refusal(const struct vcpu *v, const struct cpu_state *s, u64 given)
 {
@@ -236,7 +235,7 @@ static bool pdptes_load(struct vcpu *v, const struct cpu_state *s, u64 pdpte[4])
 {
     if (s->has_pdpte || !uses_pdptes(s) || v->in_guest)
         return false;
-    phys_read(v, GPA(s->cr3 & 0xffffffe0), pdpte, 32);
+    phys_read(v, GPA(s->cr3 & CR3_PAE_ADDRESS), pdpte, 32);
     return true;
 }
 
@@ -253,14 +252,14 @@ static const char *control_refusal(struct vcpu *v, const struct cpu_state *s, u6
         return "cr4";
     if (active && s->cr3 >> v->vm->phys_bits)
         return "cr3";
-    if (s->cr8 > 15 || (given & STATE_APIC && s->cr8 != s->apic.page[0x80 / 4] >> 4))
+    if (s->cr8 > 15 || (given & STATE_APIC && s->cr8 != s->apic.page[APIC_TPR / 4] >> 4))
         return "cr8";
     if (!lapic_base_legal(v, s->apic_base))
         return "apic_base";
     bool loaded = pdptes_load(v, s, pdpte);
     for (unsigned i = 0; i < 4 && uses_pdptes(s) && (loaded || s->has_pdpte); i++) {
         u64 p = loaded ? pdpte[i] : s->pdpte[i];
-        if (p & 1 && (p & PDPTE_RESERVED || p >> v->vm->phys_bits))
+        if (p & PTE_P && (p & PDPTE_RESERVED || p >> v->vm->phys_bits))
             return loaded ? "cr3" : "pdpte";
     }
     return NULL;
@@ -286,7 +285,7 @@ static const char *events_refusal(const struct cpu_events *e)
         return bad;
     if (e->raised.valid && (e->injected.valid || e->raised.type != EVENT_EXCEPTION || e->raised.vector == EXC_NMI))
         return "raised";
-    if (e->trap_pending ? e->trap_dr6 & ~DR6_DEFINED : e->trap_dr6)
+    if (e->trap_pending ? e->trap_dr6 & ~DR6_WRITABLE : e->trap_dr6)
         return "trap_dr6";
     if (e->shadow & ~(SHADOW_STI | SHADOW_MOVSS))
         return "shadow";
@@ -314,9 +313,9 @@ static const char *refusal(struct vcpu *v, const struct cpu_state *s, u64 given)
         return bad;
     if (given & STATE_CONTROL && (bad = control_refusal(v, s, given)))
         return bad;
-    if (given & STATE_DEBUG && (s->dr6 & ~DR6_DEFINED) != DR6_FIXED)
+    if (given & STATE_DEBUG && (s->dr6 & ~DR6_WRITABLE) != DR6_FIXED)
         return "dr6";
-    if (given & STATE_DEBUG && (s->dr7 & ~DR7_DEFINED) != DR7_FIXED)
+    if (given & STATE_DEBUG && (s->dr7 >> 32 || s->dr7 & DR7_ZERO || !(s->dr7 & DR7_FIXED)))
         return "dr7";
     if (given & STATE_VECTORS && !xstate_xcr0_valid(v, s->xcr0))
         return "xcr0";

@@ -27,7 +27,6 @@ static const u32 lvt_writable[LVT_COUNT] = {
 };
 #define LVT_READ_ONLY (LVT_PENDING | LVT_REMOTE_IRR)
 
-#define ICR_WRITABLE (ICR_SHORTHAND_MASK | ICR_LEVEL | ICR_ASSERT | ICR_LOGICAL | 7 << APIC_MODE_SHIFT | APIC_VECTOR)
 #define XAPIC_DESTINATION 0xff000000u /* in LDR and ICR2 */
 
 size_t lapic_size(void)

@@ -7,7 +7,6 @@
 #include "cpu/core/world.h"
 #include "cpu/event/lapic_state.h"
 
-#define ICR_WRITABLE 0x000ccfffu
 #define ESR_DEFINED 0xffu
 
 static u32 *at(struct cpu_apic *page, u32 offset)
@@ -72,7 +71,7 @@ static const char *timer_refusal(const struct cpu_apic *page)
 {
     bool tsc = (get(page, APIC_LVT_TIMER) >> LVT_TIMER_SHIFT & 3) == TIMER_TSC_DEADLINE;
     u32 initial = get(page, APIC_INITIAL_COUNT);
-    if (get(page, APIC_DIVIDE) & ~0xbu)
+    if (get(page, APIC_DIVIDE) & ~APIC_DIVIDE_BITS)
         return "apic.divide";
     if (tsc && initial)
         return "apic.initial_count";

@@ -59,6 +59,9 @@ static inline u32 ppr_of(u32 tpr, int isr)
     return (tpr & 0xf0) >= class ? tpr : class;
 }
 
+/* Bits of the low half of the ICR that stay as they are written. */
+#define ICR_WRITABLE (ICR_SHORTHAND_MASK | ICR_LEVEL | ICR_ASSERT | ICR_LOGICAL | 7 << APIC_MODE_SHIFT | APIC_VECTOR)
+
 enum lapic_mode lapic_mode_of(u64 apic_base);
 unsigned lapic_timer_mode(const struct lapic *a);
 u32 lapic_divisor(const struct lapic *a);
