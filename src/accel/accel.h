@@ -14,7 +14,7 @@
 enum accel_exit {
     ACCEL_STOPPED,  /* accel_ops.stop was called */
     ACCEL_SHUTDOWN, /* triple fault: the machine resets or ends */
-    ACCEL_ERROR,    /* accel_ops.error tells */
+    ACCEL_ERROR,    /* accel_ops.error says why */
 };
 
 struct accel_vm;

@@ -175,7 +175,7 @@ enum {
 /* The 32-bit and the 64-bit TSS. */
 #define TSS_IO_MAP_BASE 0x66u /* offset of the I/O map's offset */
 #define TSS_LIMIT_LEAST 0x67u /* of a TSS without an I/O map */
-#define SYS_TYPE_BUSY BIT(1)  /* tells a busy TSS from one that is available */
+#define SYS_TYPE_BUSY BIT(1)  /* set in a busy TSS, clear in one that is available */
 
 struct segment {
     u64 base;

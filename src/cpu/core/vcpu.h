@@ -199,7 +199,7 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_SSE BIT(6)  /* SSE usable */
 #define MODE_AVX BIT(7)  /* AVX usable */
 #define MODE_AVX512 BIT(8)
-#define MODE_STEP BIT(9)   /* one instruction a block: TF, breakpoints, interrupt shadow, MTF */
+#define MODE_STEP BIT(9)   /* one instruction per block: TF, breakpoints, interrupt shadow, MTF */
 #define MODE_FWAIT BIT(10) /* WAIT raises #NM: CR0.MP and CR0.TS */
 #define MODE_GUEST BIT(11) /* in L2 */
 #define MODE_USER BIT(12)  /* CPL 3 */

@@ -1,6 +1,6 @@
 /*
  * Checks on the guest-state area, in the manual's order. A failure is a VM exit with reason "VM-entry failure due to
- * invalid guest state"; the qualification tells PDPTEs and the VMCS link pointer apart from the rest.
+ * invalid guest state"; the qualification distinguishes PDPTEs and the VMCS link pointer from the rest.
  * Source: Intel SDM volume 3C, "VM Entries", section "Checks on the Guest State Area".
  */
 #include "cpu/insn/msr.h"
