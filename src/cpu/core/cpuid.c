@@ -75,11 +75,11 @@ static u64 host_xcr0(void)
 
 static u32 host_mxcsr_mask(void)
 {
-    u8 image[512] __attribute__((aligned(16)));
+    u8 image[XSTATE_LEGACY_SIZE] __attribute__((aligned(16)));
     fill_bytes(image, 0, sizeof(image));
     __asm__ volatile("fxsave64 %0" : "=m"(image));
     u32 mask;
-    __builtin_memcpy(&mask, image + 28, 4);
+    __builtin_memcpy(&mask, image + FXSAVE_MXCSR_MASK, 4);
     return mask ? mask : 0xffbf;
 }
 
@@ -322,8 +322,8 @@ static void xsave_leaves(struct cpu_features *f, void (*cpuid)(u32, u32, u32 *))
         f->xcr0 |= XCR0_AVX512;
     if (features_have(f, FEATURE_PKU))
         f->xcr0 |= XCR0_PKRU;
-    f->xstate[0] = (struct xstate_component){0, 160, false};
-    f->xstate[1] = (struct xstate_component){160, 256, false};
+    f->xstate[0] = (struct xstate_component){0, FXSAVE_XMM, false};
+    f->xstate[1] = (struct xstate_component){FXSAVE_XMM, FXSAVE_XMM_SIZE, false};
     for (unsigned i = 2; i < XSTATE_COMPONENTS; i++) {
         if (!(f->xcr0 & BIT64(i)))
             continue;
@@ -443,7 +443,7 @@ int cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct er
     if (features_have(f, FEATURE_XSAVE))
         xsave_leaves(f, cpuid);
     else
-        f->xstate[0].size = 160, f->xstate[1] = (struct xstate_component){160, 256, false};
+        f->xstate[0].size = FXSAVE_XMM, f->xstate[1] = (struct xstate_component){FXSAVE_XMM, FXSAVE_XMM_SIZE, false};
     if (c->vendor == VENDOR_INTEL)
         intel_leaves(f, c);
     else

@@ -9,6 +9,7 @@
 #include "cpu/core/insn.h"
 #include "cpu/insn/ops.h"
 #include "cpu/insn/string.h"
+#include "x86/xsave.h"
 
 #define EIGHT(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define SIXTEEN(X) EIGHT(X) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
@@ -114,7 +115,7 @@ enum outcome op_maskmov(struct vcpu *v, const struct insn *in)
     } else {
         u16 status;
         __asm__ volatile("fnstsw %0" : "=a"(status));
-        if (status & 0x80) /* a pending x87 exception comes first */
+        if (status & FSW_ES) /* a pending x87 exception comes first */
             return raise_event(v, EXC_MF, false, 0, 0);
         size = 8;
         mm_get(in->reg, &data);

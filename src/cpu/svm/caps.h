@@ -28,7 +28,4 @@ void svm_cpuid(const struct vcpu *v, u32 leaf, u32 r[4]);
 #define SVM_CPUID_VNMI BIT(25)
 #define SVM_CPUID_ADDR_CHECK BIT(28)
 
-#define MSR_SMM_CTL 0xc0010116u
-#define MSR_SVM_KEY 0xc0010118u
-
 #endif
