@@ -63,6 +63,8 @@ enum delivery_mode {
 #define LVT_TIMER_DEADLINE BIT(18)
 enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
 
+#define TPR_CLASS(tpr) ((tpr) >> 4 & 15) /* what CR8 holds */
+
 #define SVR_ENABLED BIT(8)
 #define SVR_NO_EOI_BROADCAST BIT(12)
 

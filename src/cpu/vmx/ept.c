@@ -9,6 +9,7 @@
 
 #include "cpu/mmu/pte.h"
 #include "cpu/vmx/vmx.h"
+#include "x86/msr.h"
 #include "x86/paging.h"
 
 _Static_assert(GRANT_READ == EPT_R && GRANT_WRITE == EPT_W && GRANT_FETCH == EPT_X, "grants are bits of EPT entries");
@@ -26,7 +27,7 @@ static bool misconfigured(const struct vcpu *v, u64 e, unsigned level, bool leaf
     u64 type = e >> EPT_MEMTYPE_SHIFT & 7;
     if (level > 1)
         reserved |= (BIT64(3 + level * 9) - 1) & EPT_ADDRESS;
-    return type == 2 || type == 3 || type == 7 || e & reserved;
+    return MEMTYPE_RESERVED(type) || type > MEMTYPE_WB || e & reserved;
 }
 
 /* False: an entry is not what was read any more. */
