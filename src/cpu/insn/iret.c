@@ -13,8 +13,7 @@
 /* Takes the bits in `mask` from `image`, the rest stays. RF and bits above 15 only from images wider than 16 bits. */
 static u64 merged(const struct vcpu *v, u64 image, u64 mask, unsigned size)
 {
-    if (size == 2)
-        mask &= 0xffff;
+    mask = mask_size(mask, size);
     if (!(v->dr7 & DR7_ENABLED)) /* RF serves instruction breakpoints only */
         image &= ~FLAG_RF;
     u64 flags = (rflags_get(v) & ~mask) | (image & mask);

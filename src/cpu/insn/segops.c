@@ -323,7 +323,7 @@ static enum outcome base_read(struct vcpu *v, const struct insn *in, unsigned se
 {
     if (!in_64bit(v) || !(v->cr4 & CR4_FSGSBASE))
         return raise_ud(v);
-    reg_write(v, in->rm, (in->rex & 8 ? 8 : 4), true, v->seg[seg].base);
+    reg_write(v, in->rm, in->rex & REX_W ? 8 : 4, true, v->seg[seg].base);
     return CPU_OK;
 }
 
@@ -331,7 +331,7 @@ static enum outcome base_write(struct vcpu *v, const struct insn *in, unsigned s
 {
     if (!in_64bit(v) || !(v->cr4 & CR4_FSGSBASE))
         return raise_ud(v);
-    u64 base = mask_size(v->gpr[in->rm], (in->rex & 8 ? 8 : 4));
+    u64 base = mask_size(v->gpr[in->rm], in->rex & REX_W ? 8 : 4);
     if (!is_canonical_base(v, base))
         return raise_gp(v, 0);
     v->seg[seg].base = base;

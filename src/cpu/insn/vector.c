@@ -154,14 +154,14 @@ struct vsib {
 static struct vsib vsib_of(const struct insn *in)
 {
     unsigned p = 0;
-    while (in->bytes[p] != 0xc4 && in->bytes[p] != 0x62)
+    while (in->bytes[p] != BYTE_VEX3 && in->bytes[p] != BYTE_EVEX)
         p++;
     const u8 *prefix = in->bytes + p;
     unsigned sib = in->evex ? prefix[6] : prefix[5];
     struct vsib s = {
-        .data = prefix[2] & 0x80 ? 8 : 4,
+        .data = prefix[2] & VEX_W ? 8 : 4,
         .index = in->opcode & 1 ? 8 : 4,
-        .indices = (sib >> 3 & 7) | (prefix[1] & 0x40 ? 0 : 8) | (in->evex && !(prefix[3] & 8) ? 16 : 0),
+        .indices = (sib >> 3 & 7) | (prefix[1] & VEX_NOT_X ? 0 : 8) | (in->evex && !(prefix[3] & EVEX_NOT_V2) ? 16 : 0),
     };
     s.count = in->vl / (s.data > s.index ? s.data : s.index);
     return s;

@@ -92,7 +92,7 @@ static u32 reach(const struct vcpu *v, unsigned i)
 
 static bool is_wide(const struct insn *in)
 {
-    return in->rex & 8;
+    return in->rex & REX_W;
 }
 
 static void x87_to_guest(struct vcpu *v, const struct insn *in, u8 *legacy)
