@@ -151,26 +151,26 @@ void xstate_image_get(struct vcpu *v, u8 *image)
 {
     const struct cpu_features *f = v->vm->features;
     const struct xstate_component *c = f->xstate;
-    u64 present = get64(v->vectors + HEADER) & f->xcr0 & HOST_COMPONENTS, fip, fdp;
+    u64 present = get64(v->vectors + XSTATE_BV) & f->xcr0 & HOST_COMPONENTS, fip, fdp;
     fill_bytes(image, 0, STATE_XSAVE_SIZE);
-    put32(image, FCW_INIT);
+    put32(image + FXSAVE_FCW, FCW_INIT);
     if (present & XCR0_X87) {
-        copy_bytes(image, v->vectors, 24);
-        copy_bytes(image + 32, v->vectors + 32, 128);
-        x87_pointers(v, get64(v->vectors + 8), get64(v->vectors + 16), &fip, &fdp);
-        put64(image + 8, fip);
-        put64(image + 16, fdp);
+        copy_bytes(image, v->vectors, X87_CONTROL);
+        copy_bytes(image + FXSAVE_ST, v->vectors + FXSAVE_ST, FXSAVE_ST_SIZE);
+        x87_pointers(v, get64(v->vectors + FXSAVE_FIP), get64(v->vectors + FXSAVE_FDP), &fip, &fdp);
+        put64(image + FXSAVE_FIP, fip);
+        put64(image + FXSAVE_FDP, fdp);
     }
-    put32(image + 24, get32(v->vectors + 24));
-    put32(image + 28, f->mxcsr_mask);
+    put32(image + FXSAVE_MXCSR, get32(v->vectors + FXSAVE_MXCSR));
+    put32(image + FXSAVE_MXCSR_MASK, f->mxcsr_mask);
     for (unsigned i = 1; i < XSTATE_COMPONENTS; i++)
         if (present & BIT64(i))
             copy_bytes(image + c[i].offset, v->vectors + c[i].offset, c[i].size);
     if (f->xcr0 & XCR0_PKRU && v->pkru) {
-        put32(image + c[9].offset, v->pkru);
+        put32(image + c[XSTATE_PKRU].offset, v->pkru);
         present |= XCR0_PKRU;
     }
-    put64(image + HEADER, present);
+    put64(image + XSTATE_BV, present);
 }
 
 bool xstate_image_legal(const struct vcpu *v, const u8 *image)
@@ -178,27 +178,27 @@ bool xstate_image_legal(const struct vcpu *v, const u8 *image)
     const struct cpu_features *f = v->vm->features;
     u64 rest = 0;
     for (unsigned i = 8; i < XSTATE_HEADER_SIZE; i += 8)
-        rest |= get64(image + HEADER + i);
-    return !rest && !(get64(image + HEADER) & ~f->xcr0) && !(get32(image + 24) & ~f->mxcsr_mask);
+        rest |= get64(image + XSTATE_BV + i);
+    return !rest && !(get64(image + XSTATE_BV) & ~f->xcr0) && !(get32(image + FXSAVE_MXCSR) & ~f->mxcsr_mask);
 }
 
 void xstate_image_set(struct vcpu *v, const u8 *image)
 {
     const struct xstate_component *c = v->vm->features->xstate;
-    u64 present = get64(image + HEADER);
+    u64 present = get64(image + XSTATE_BV);
     fill_bytes(v->vectors, 0, sizeof v->vectors);
-    put32(v->vectors + 24, get32(image + 24));
+    put32(v->vectors + FXSAVE_MXCSR, get32(image + FXSAVE_MXCSR));
     v->fip_loaded = v->fdp_loaded = 0;
     if (present & XCR0_X87) {
-        copy_bytes(v->vectors, image, 24);
-        copy_bytes(v->vectors + 32, image + 32, 128);
+        copy_bytes(v->vectors, image, X87_CONTROL);
+        copy_bytes(v->vectors + FXSAVE_ST, image + FXSAVE_ST, FXSAVE_ST_SIZE);
         x87_loaded(v, image);
     }
     for (unsigned i = 1; i < XSTATE_COMPONENTS; i++)
         if (present & HOST_COMPONENTS & BIT64(i))
             copy_bytes(v->vectors + c[i].offset, image + c[i].offset, c[i].size);
-    v->pkru = present & XCR0_PKRU ? get32(image + c[9].offset) : 0;
-    put64(v->vectors + HEADER, present & HOST_COMPONENTS);
+    v->pkru = present & XCR0_PKRU ? get32(image + c[XSTATE_PKRU].offset) : 0;
+    put64(v->vectors + XSTATE_BV, present & HOST_COMPONENTS);
 }
 
 /* -- FXSAVE and FXRSTOR -- */
