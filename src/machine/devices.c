@@ -76,8 +76,8 @@ static int create_mc146818(struct devices *all, const struct device *row, void *
     mc146818_init(dev, all->clock, &irq,
                   &(struct mc146818_config){
                       .unix_ns = unix_ns(),
-                      .ram_below_4g = all->memory->low,
-                      .ram_above_4g = all->memory->high,
+                      .ram_below_4g = all->layout->low,
+                      .ram_above_4g = all->layout->high,
                       .vcpus = all->config->settings->cpus,
                   });
     return 0;
@@ -155,7 +155,7 @@ static int create_fw_cfg(struct devices *all, const struct device *row, void *de
     fw_cfg_init(dev, &(struct fw_cfg_config){
                          .vcpus = all->config->settings->cpus,
                          .ram_size = all->config->settings->memory,
-                         .ram = all->memory->ram,
+                         .ram = all->layout->ram,
                      });
     return 0;
 }
@@ -175,7 +175,7 @@ static int create_ich9(struct devices *all, const struct device *row, void *dev)
 {
     return ich9_init(dev, all->pci,
                      &(struct ich9_config){
-                         .ecam_base = MEMORY_ECAM,
+                         .ecam_base = LAYOUT_ECAM,
                          .pm_base = PORT_PM,
                          .gsi = row_line(all, row, pc_irq_gsi, 0),
                          .isa = row_line(all, row, pc_irq_8259, 0),
@@ -231,7 +231,7 @@ const struct device pc_devices[] = {
       {PORT_FW_CFG_DMA, 8, &fw_cfg_dma_ops}}},
     {"pci", &pci_bus_device, create_pci, DEVICE_ALWAYS, ISA_NONE, NOT_IN_ACPI,
      {{PORT_PCI, 8, &pci_config_ops},
-      {MEMORY_ECAM, MEMORY_ECAM_SIZE, &pci_ecam_ops}}},
+      {LAYOUT_ECAM, LAYOUT_ECAM_SIZE, &pci_ecam_ops}}},
     {"ich9", &ich9_device, create_ich9, DEVICE_ALWAYS, ISA_NONE, NOT_IN_ACPI, {{0}}},
     {"debug_exit", &debug_exit_device, create_debug_exit, DEVICE_DEBUG_EXIT, ISA_NONE, NOT_IN_ACPI,
      {{PORT_DEBUG_EXIT, 4, &debug_exit_ops}}},

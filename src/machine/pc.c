@@ -30,7 +30,7 @@ struct pc {
     struct pc_config config;
     struct pc_events events;
     struct accel_vm *vm;
-    struct memory memory;
+    struct layout layout;
     pthread_mutex_t lock;
     struct machine_clock clock;
     struct devices devices;
@@ -96,7 +96,7 @@ static int create_vm(struct pc *pc, struct error *error)
     const struct pc_config *c = &pc->config;
     const struct machine machine = {
         .opaque = pc,
-        .ram = pc->memory.ram,
+        .ram = pc->layout.ram,
         .io_read = io_read,
         .io_write = io_write,
         .mmio_read = mmio_read,
@@ -117,7 +117,7 @@ int pc_create(struct pc **out, const struct pc_config *config, const struct pc_e
     pc->events = *events;
     pthread_mutex_init(&pc->lock, NULL);
     error_begin(error, 0);
-    int e = memory_create(&pc->memory, config->settings->memory, error);
+    int e = layout_create(&pc->layout, config->settings->memory, error);
     if (!e)
         e = machine_clock_create(&pc->clock, &pc->lock);
     if (!e)
@@ -125,7 +125,7 @@ int pc_create(struct pc **out, const struct pc_config *config, const struct pc_e
     if (!e) {
         pc->devices = (struct devices){.config = &pc->config,
                                        .events = &pc->events,
-                                       .memory = &pc->memory,
+                                       .layout = &pc->layout,
                                        .vm = pc->vm,
                                        .clock = &pc->clock.clock};
         pthread_mutex_lock(&pc->lock);
@@ -150,7 +150,7 @@ void pc_destroy(struct pc *pc)
     machine_clock_destroy(&pc->clock);
     if (pc->vm)
         pc->config.accel->destroy(pc->vm);
-    memory_destroy(&pc->memory);
+    layout_destroy(&pc->layout);
     pthread_mutex_destroy(&pc->lock);
     free(pc);
 }
@@ -167,7 +167,7 @@ static void firmware_pci(struct devices *all)
     }
     if (!all->config->accel->has_irqchip)
         bus_write(&all->port, PORT_ELCR0, level_triggered, 2);
-    pci_assign(all->pci, MEMORY_LOW_MAX, MEMORY_ECAM, PCI_IO_START, PCI_IO_END, pirq_irq);
+    pci_assign(all->pci, LAYOUT_HOLE, LAYOUT_ECAM, PCI_IO_START, PCI_IO_END, pirq_irq);
 }
 
 /* The kernel into memory, and the boot CPU to its entry. */
@@ -182,7 +182,7 @@ static int enter_kernel(struct pc *pc, const struct boot *boot, struct error *er
         return e;
     if (accel->state_get(pc->vm, 0, &start, BOOT_STATE) != BOOT_STATE)
         return error_set(error, -EIO, "the boot CPU shows no registers");
-    e = boot_load(boot, &pc->memory, &start, error);
+    e = boot_load(boot, &pc->layout, &start, error);
     if (e)
         return e;
     e = accel->state_set(pc->vm, 0, &start, BOOT_STATE, &committed, &bad);
@@ -198,9 +198,9 @@ int pc_start(struct pc *pc, const struct boot *boot, struct error *error)
     firmware_pci(&pc->devices);
     pthread_mutex_unlock(&pc->lock);
 
-    rom_write(&pc->memory);
-    smbios_write(&pc->memory, pc->config.settings->cpus);
-    int e = acpi_write(&pc->memory, &pc->config);
+    rom_write(&pc->layout);
+    smbios_write(&pc->layout, pc->config.settings->cpus);
+    int e = acpi_write(&pc->layout, &pc->config);
     if (e)
         return error_set(error, e, "the ACPI tables do not fit: too many CPUs");
     e = enter_kernel(pc, boot, error);
@@ -238,7 +238,7 @@ void pc_serial_ready(struct pc *pc)
 bool pc_ram_at(const struct pc *pc, const void *host, u64 *gpa)
 {
     gpa_t at;
-    bool found = ram_gpa(pc->memory.ram, host, &at);
+    bool found = ram_gpa(pc->layout.ram, host, &at);
     if (found)
         *gpa = at.a;
     return found;

@@ -200,14 +200,14 @@ const struct boot_file *boot_file_at(const struct boot *b, const void *host, con
     return NULL;
 }
 
-int boot_load(const struct boot *b, const struct memory *m, struct cpu_state *start, struct error *error)
+int boot_load(const struct boot *b, const struct layout *layout, struct cpu_state *start, struct error *error)
 {
-    static int (*const load[])(const struct boot *, const struct memory *, struct cpu_state *, struct error *) = {
+    static int (*const load[])(const struct boot *, const struct layout *, struct cpu_state *, struct error *) = {
         [BOOT_KIND_LINUX] = linux_load,
         [BOOT_KIND_MULTIBOOT] = multiboot_load,
         [BOOT_KIND_PVH] = pvh_load,
     };
-    int e = load[b->kind](b, m, start, error);
+    int e = load[b->kind](b, layout, start, error);
     boot_file_release(&b->kernel);
     for (u32 i = 0; i < b->modules; i++)
         boot_file_release(&b->module[i].file);
@@ -226,21 +226,21 @@ int boot_load(const struct boot *b, const struct memory *m, struct cpu_state *st
 #define FIRST_GIBS 4u /* mapped by boot_flat */
 #define TABLES (2 + FIRST_GIBS)
 
-u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken)
+u8 *boot_kernel_at(const struct layout *layout, u64 gpa, u64 size, const struct boot_range *taken)
 {
     if (gpa < taken->end && (gpa >= taken->start || size > taken->start - gpa))
         return NULL;
-    return ram_pointer(m->ram, GPA(gpa), size);
+    return ram_pointer(layout->ram, GPA(gpa), size);
 }
 
-int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct cpu_state *start)
+int boot_flat(const struct layout *layout, u64 gdt, bool long_mode, struct cpu_state *start)
 {
     u64 entries[GDT_ENTRIES] = {
         [BOOT_CS / 8] = DESCRIPTOR(FLAT_LIMIT, FLAT | SEG_TYPE_CODE | (long_mode ? SEG_L : SEG_DB)),
         [BOOT_DS / 8] = DESCRIPTOR(FLAT_LIMIT, FLAT | SEG_DB),
         [BOOT_TR / 8] = DESCRIPTOR(TSS_LIMIT, SEG_P | SYS_TSS_BUSY),
     };
-    if (!ram_write(m->ram, GPA(gdt), entries, sizeof(entries)))
+    if (!ram_write(layout->ram, GPA(gdt), entries, sizeof(entries)))
         return -ENOMEM;
     for (unsigned i = SEG_ES; i <= SEG_GS; i++)
         start->seg[i] = (struct segment){.sel = BOOT_DS, .limit = ~0u, .attr = FLAT | SEG_DB};
@@ -253,7 +253,7 @@ int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct cpu_state 
         return 0;
 
     const u64 flags = PTE_P | PTE_W | PTE_A | PTE_D;
-    u64 *table = ram_pointer(m->ram, GPA(BOOT_PAGE_TABLES), TABLES * PAGE_SIZE);
+    u64 *table = ram_pointer(layout->ram, GPA(BOOT_PAGE_TABLES), TABLES * PAGE_SIZE);
     if (!table)
         return -ENOMEM;
     memset(table, 0, TABLES * PAGE_SIZE);

@@ -41,7 +41,7 @@ struct board {
     struct fake_clock clock;
     struct vm_settings settings;
     struct pc_config config;
-    struct memory memory;
+    struct layout layout;
     struct devices devices;
 };
 
@@ -65,9 +65,9 @@ static struct board *board_create(const struct accel_ops *accel, bool debug_exit
     b->settings = (struct vm_settings){.memory = 16 << 20, .cpus = 2, .debug_exit = debug_exit};
     b->config = (struct pc_config){.accel = accel, .settings = &b->settings};
     b->devices =
-        (struct devices){.config = &b->config, .events = &events, .memory = &b->memory, .clock = &b->clock.clock};
+        (struct devices){.config = &b->config, .events = &events, .layout = &b->layout, .clock = &b->clock.clock};
     memset(&seen, 0, sizeof(seen));
-    if (memory_create(&b->memory, b->settings.memory, &error) || devices_create(&b->devices, &error)) {
+    if (layout_create(&b->layout, b->settings.memory, &error) || devices_create(&b->devices, &error)) {
         printf("# %s\n", error.text);
         abort();
     }
@@ -79,7 +79,7 @@ static void board_destroy(struct board *b)
 {
     devices_destroy(&b->devices);
     CHECK(!b->clock.clock.timers);
-    memory_destroy(&b->memory);
+    layout_destroy(&b->layout);
     free(b);
 }
 

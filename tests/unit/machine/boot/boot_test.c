@@ -16,7 +16,7 @@
 #include <zlib.h>
 
 static char dir[] = "/tmp/nestbox-boot-XXXXXX";
-static struct memory memory;
+static struct layout layout;
 
 static char *path_of(const char *name)
 {
@@ -141,7 +141,7 @@ static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, 
     if (e)
         return e;
     *start = (struct cpu_state){.rflags = FLAG_ONE, .cr0 = CR0_CD | CR0_NW | CR0_ET};
-    e = boot_load(&boot, &memory, start, error);
+    e = boot_load(&boot, &layout, start, error);
     boot_close(&boot);
     return e;
 }
@@ -149,7 +149,7 @@ static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, 
 static u64 guest(u64 gpa, unsigned size)
 {
     u64 value = 0;
-    void *p = ram_pointer(memory.ram, GPA(gpa), size);
+    void *p = ram_pointer(layout.ram, GPA(gpa), size);
     if (p)
         memcpy(&value, p, size);
     return value;
@@ -178,16 +178,16 @@ static void test_linux(void)
     u64 zp = start.gpr[RSI], initrd_at = guest(zp + 0x218, 4);
     CHECK_EQ(guest(zp + 0x210, 1), 0xff);
     CHECK_EQ(guest(zp + 0x70, 8), ACPI_RSDP);
-    CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(zp + 0x228, 4)), 6), "quiet") == 0);
-    CHECK_EQ(guest(zp + 0x1e8, 1), memory.e820_count);
-    CHECK_EQ(guest(zp + 0x2d0 + 8, 8), MEMORY_EBDA);
+    CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(zp + 0x228, 4)), 6), "quiet") == 0);
+    CHECK_EQ(guest(zp + 0x1e8, 1), layout.e820_count);
+    CHECK_EQ(guest(zp + 0x2d0 + 8, 8), LAYOUT_EBDA);
     CHECK_EQ(guest(start.cr3, 8) & ~0xfffull, start.cr3 + 4096);
 
     TEST("several initrds are joined, each at a multiple of four");
     CHECK_EQ(guest(zp + 0x21c, 4), 12);
-    CHECK(memcmp(ram_pointer(memory.ram, GPA(initrd_at), 12), "12345\0\0\0abcd", 12) == 0);
+    CHECK(memcmp(ram_pointer(layout.ram, GPA(initrd_at), 12), "12345\0\0\0abcd", 12) == 0);
     CHECK_EQ(initrd_at & 0xfff, 0);
-    CHECK(initrd_at + 12 <= memory.low);
+    CHECK(initrd_at + 12 <= layout.low);
 
     TEST("a kernel without a 64-bit entry starts in 32-bit mode");
     set(im, 0x236, 0, 2);
@@ -240,7 +240,7 @@ static void test_linux(void)
     TEST("an initrd larger than memory is refused");
     char big[128];
     snprintf(big, sizeof(big), "%s/initrd1", dir);
-    CHECK_EQ(truncate(big, (off_t)memory.size + 4096), 0);
+    CHECK_EQ(truncate(big, (off_t)layout.size + 4096), 0);
     CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), (const char *const[]){big}, 1, NULL, &start, &error), -ENOMEM);
     CHECK(strstr(error.text, "initrd"));
 }
@@ -271,13 +271,13 @@ static void test_multiboot(void)
         u64 list = guest(info + 24, 4), from = guest(list, 4);
         CHECK_EQ(guest(list + 4, 4) - from, 7);
         CHECK(from >= 0x102000 && (from & 0xfff) == 0);
-        CHECK(memcmp(ram_pointer(memory.ram, GPA(from), 7), "module!", 7) == 0);
-        CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(list + 8, 4)), 1), mod) == 0);
+        CHECK(memcmp(ram_pointer(layout.ram, GPA(from), 7), "module!", 7) == 0);
+        CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(list + 8, 4)), 1), mod) == 0);
         char line[160];
         snprintf(line, sizeof(line), "%s/mb a b", dir);
-        CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(info + 16, 4)), 1), line) == 0);
-        CHECK_EQ(guest(info + 8, 4), (memory.low >> 10) - 1024);
-        CHECK_EQ(guest(info + 44, 4), memory.e820_count * 24);
+        CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(info + 16, 4)), 1), line) == 0);
+        CHECK_EQ(guest(info + 8, 4), (layout.low >> 10) - 1024);
+        CHECK_EQ(guest(info + 44, 4), layout.e820_count * 24);
     }
 
     TEST("multiboot with addresses in the header");
@@ -320,16 +320,16 @@ static void test_multiboot(void)
     set(wide, 24, 0x200000010, 8);
     CHECK_EQ(try_boot(put_file("mb", wide, sizeof(wide)), NULL, 0, NULL, &start, &error), -EINVAL);
     CHECK(strstr(error.text, "beyond 4 GiB"));
-    struct memory low = memory;
-    CHECK_EQ(memory_create(&memory, MEMORY_LOW_MAX + (16 << 20), &error), 0);
+    struct layout low = layout;
+    CHECK_EQ(layout_create(&layout, LAYOUT_HOLE + (16 << 20), &error), 0);
     make_elf(wide, true, 62);
     add_multiboot(wide, 3);
     set(wide, 64 + 24, 0x100000000, 8);
     set(wide, 24, 0x100010, 8);
     CHECK_EQ(try_boot(put_file("mb", wide, sizeof(wide)), NULL, 0, NULL, &start, &error), -ENOMEM);
     CHECK(strstr(error.text, "32 bits"));
-    memory_destroy(&memory);
-    memory = low;
+    layout_destroy(&layout);
+    layout = low;
 
     TEST("multiboot: a real-mode program below 1 MiB");
     set(im, 24, 0x8010, 4);
@@ -364,10 +364,10 @@ static void test_pvh(void)
     CHECK_EQ(guest(info + 4, 4), 1);
     CHECK_EQ(guest(info + 12, 4), 1);
     CHECK_EQ(guest(guest(info + 16, 8) + 8, 8), 12);
-    CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(info + 24, 8)), 1), "a=b") == 0);
+    CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(info + 24, 8)), 1), "a=b") == 0);
     CHECK_EQ(guest(info + 32, 8), ACPI_RSDP);
-    CHECK_EQ(guest(info + 48, 4), memory.e820_count);
-    CHECK_EQ(guest(guest(info + 40, 8) + 8, 8), MEMORY_EBDA);
+    CHECK_EQ(guest(info + 48, 4), layout.e820_count);
+    CHECK_EQ(guest(guest(info + 40, 8) + 8, 8), LAYOUT_EBDA);
 
     TEST("PVH, not Linux: a module each, with its arguments");
     memcpy(im + 804, "other", 6);
@@ -377,8 +377,8 @@ static void test_pvh(void)
     info = start.gpr[RBX];
     CHECK_EQ(guest(info + 12, 4), 2);
     u64 list = guest(info + 16, 8);
-    CHECK(strcmp(ram_pointer(memory.ram, GPA(guest(list + 16, 8)), 1), "-v") == 0);
-    CHECK(memcmp(ram_pointer(memory.ram, GPA(guest(list + 32, 8)), 4), "abcd", 4) == 0);
+    CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(list + 16, 8)), 1), "-v") == 0);
+    CHECK(memcmp(ram_pointer(layout.ram, GPA(guest(list + 32, 8)), 4), "abcd", 4) == 0);
 }
 
 static void refused(const char *what, const char *kernel, const char *because)
@@ -458,7 +458,7 @@ static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
         char *path = put_file("bad", bad, size);
         if (boot_open(&boot, &(struct vm_settings){.kernel = path, .append = "x"}, &error))
             continue;
-        if (boot_load(&boot, &memory, &start, &error) == 0)
+        if (boot_load(&boot, &layout, &start, &error) == 0)
             CHECK((start.gdtr.base == BOOT_GDT || start.gdtr.base > BOOT_MULTIBOOT_INFO));
         boot_close(&boot);
     }
@@ -468,7 +468,7 @@ static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
 int main(void)
 {
     struct error error;
-    if (!mkdtemp(dir) || memory_create(&memory, 64 << 20, &error))
+    if (!mkdtemp(dir) || layout_create(&layout, 64 << 20, &error))
         return 1;
     test_linux();
     test_multiboot();
@@ -488,6 +488,6 @@ int main(void)
     snprintf(command, sizeof(command), "rm -rf %s", dir);
     if (system(command))
         return 1;
-    memory_destroy(&memory);
+    layout_destroy(&layout);
     return TEST_END();
 }
