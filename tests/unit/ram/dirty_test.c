@@ -1,6 +1,6 @@
 /*
- * Epochs of dirty pages, as the dirty log of the KVM API needs them: what a bitmap says, what is cleared, and when vCPUs
- * are stopped for it.
+ * Epochs of dirty pages, as the dirty log of the KVM API needs them: what a bitmap says, what is cleared, and when
+ * vCPUs are stopped for it.
  */
 #include "ram/ram.h"
 #include "unit/slots.h"
