@@ -1,22 +1,18 @@
 /*
- * fw_cfg. Called under the machine lock. Items are read-only for the guest; the DMA interface
- * copies from them, skips, and refuses to write. Source: QEMU documentation, "QEMU Firmware
- * Configuration (fw_cfg) Device".
+ * fw_cfg. Called under the machine lock. Items are read-only for the guest; the DMA interface copies from them, skips,
+ * and refuses to write. Source: QEMU documentation, "QEMU Firmware Configuration (fw_cfg) Device".
  */
 #include "dev/fw_cfg.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define ID_TRADITIONAL BIT(0)
-#define ID_DMA BIT(1)
-#define DMA_ERROR BIT(0)
-#define DMA_READ BIT(1)
-#define DMA_SKIP BIT(2)
-#define DMA_SELECT BIT(3)
-#define DMA_WRITE BIT(4)
 #define DMA_SIGNATURE 0x51454d5520434647ull /* "QEMU CFG" */
-#define ENTRY_SIZE 64
+#define NO_KEY 0xffff
+/* Within an entry of the directory. */
+#define ENTRY_SIZE 0
+#define ENTRY_KEY 4
+#define ENTRY_NAME 8
 
 static const struct fw_cfg_item *current_item(const struct fw_cfg *fw)
 {
@@ -31,9 +27,7 @@ static const u8 *item_data(const struct fw_cfg_item *item)
 
 static void key_select(struct fw_cfg *fw, u16 key)
 {
-    fw->key = key & 0x3fff; /* bit 14 asked for write access once, bit 15 is for the architecture's own keys */
-    if (key & 0x8000)
-        fw->key = 0xffff;
+    fw->key = key & FW_CFG_ARCH_LOCAL ? NO_KEY : key & FW_CFG_KEY;
     fw->offset = 0;
 }
 
@@ -41,14 +35,14 @@ static u64 port_read(void *dev, u64 offset, unsigned size)
 {
     struct fw_cfg *fw = dev;
     const struct fw_cfg_item *item = current_item(fw);
-    if (offset != 1 || fw->offset >= item->size)
+    if (offset != FW_CFG_DATA || fw->offset >= item->size)
         return 0;
     return item_data(item)[fw->offset++];
 }
 
 static void port_write(void *dev, u64 offset, u64 value, unsigned size)
 {
-    if (offset == 0 && size == 2)
+    if (offset == FW_CFG_SELECTOR && size == 2)
         key_select(dev, (u16)value);
 }
 
@@ -85,14 +79,14 @@ static void dma_run(struct fw_cfg *fw)
     if (!ram_read(fw->config.ram, gpa, &a, sizeof(a)))
         return;
     u32 control = __builtin_bswap32(a.control), length = __builtin_bswap32(a.length), result = 0;
-    if (control & DMA_SELECT)
-        key_select(fw, (u16)(control >> 16));
-    if (control & DMA_READ) {
+    if (control & FW_CFG_DMA_SELECT)
+        key_select(fw, (u16)(control >> FW_CFG_DMA_KEY_SHIFT));
+    if (control & FW_CFG_DMA_READ) {
         if (!dma_copy(fw, GPA(__builtin_bswap64(a.address)), length))
-            result = DMA_ERROR;
-    } else if (control & DMA_WRITE) {
-        result = DMA_ERROR;
-    } else if (control & DMA_SKIP) {
+            result = FW_CFG_DMA_ERROR;
+    } else if (control & FW_CFG_DMA_WRITE) {
+        result = FW_CFG_DMA_ERROR;
+    } else if (control & FW_CFG_DMA_SKIP) {
         u32 size = current_item(fw)->size;
         fw->offset = fw->offset > size || length > size - fw->offset ? size : fw->offset + length;
     }
@@ -114,7 +108,7 @@ static void dma_write(void *dev, u64 offset, u64 value, unsigned size)
     if (!fw->config.ram || size != 4)
         return;
     u32 half = __builtin_bswap32((u32)value);
-    if (offset == 0) {
+    if (offset == FW_CFG_DMA_HIGH) {
         fw->dma_address = (u64)half << 32;
     } else {
         fw->dma_address |= half;
@@ -152,14 +146,14 @@ int fw_cfg_add_file(struct fw_cfg *fw, const char *name, const void *data, u32 s
     u32 n = fw->files++;
     strcpy(fw->file_name[n], name);
     fw_cfg_set(fw, (u16)(FW_CFG_FILE_FIRST + n), data, size);
-    u8 *e = fw->directory + 4 + n * ENTRY_SIZE;
+    u8 *e = fw->directory + sizeof(u32) + n * FW_CFG_ENTRY;
     u32 be_size = __builtin_bswap32(size), be_count = __builtin_bswap32(fw->files);
     u16 be_key = __builtin_bswap16((u16)(FW_CFG_FILE_FIRST + n));
-    memcpy(e, &be_size, 4);
-    memcpy(e + 4, &be_key, 2);
-    memcpy(e + 8, fw->file_name[n], sizeof(fw->file_name[n]));
-    memcpy(fw->directory, &be_count, 4);
-    fw_cfg_set(fw, FW_CFG_FILE_DIR, fw->directory, 4 + fw->files * ENTRY_SIZE);
+    memcpy(e + ENTRY_SIZE, &be_size, sizeof(be_size));
+    memcpy(e + ENTRY_KEY, &be_key, sizeof(be_key));
+    memcpy(e + ENTRY_NAME, fw->file_name[n], sizeof(fw->file_name[n]));
+    memcpy(fw->directory, &be_count, sizeof(be_count));
+    fw_cfg_set(fw, FW_CFG_FILE_DIR, fw->directory, (u32)sizeof(u32) + fw->files * FW_CFG_ENTRY);
     return 0;
 }
 
@@ -174,7 +168,7 @@ void fw_cfg_init(struct fw_cfg *fw, const struct fw_cfg_config *config)
 {
     *fw = (struct fw_cfg){.config = *config};
     fw_cfg_set(fw, FW_CFG_SIGNATURE, "QEMU", 4);
-    fw_cfg_set_number(fw, FW_CFG_ID, ID_TRADITIONAL | (config->ram ? ID_DMA : 0), 4);
+    fw_cfg_set_number(fw, FW_CFG_ID, FW_CFG_ID_TRADITIONAL | (config->ram ? FW_CFG_ID_DMA : 0), 4);
     fw_cfg_set_number(fw, FW_CFG_RAM_SIZE, config->ram_size, 8);
     fw_cfg_set_number(fw, FW_CFG_NB_CPUS, config->vcpus, 2);
     fw_cfg_set_number(fw, FW_CFG_MAX_CPUS, config->vcpus, 2);

@@ -1,6 +1,6 @@
 /*
- * fw_cfg: how firmware and guests read the machine's configuration, in QEMU's documented layout
- * ("QEMU Firmware Configuration (fw_cfg) Device").
+ * fw_cfg: how firmware and guests read the machine's configuration, in QEMU's documented layout ("QEMU Firmware
+ * Configuration (fw_cfg) Device").
  *
  * Windows (ports):
  *   0x510, 2 bytes: fw_cfg_ops     (16-bit selector at 0; data byte at 1)
@@ -31,11 +31,37 @@ enum {
     FW_CFG_FILE_DIR = 0x19,
     FW_CFG_FILE_FIRST = 0x20,
 };
+/* A selector: the bits that name an item (bit 14 asked for write access once), and a mark of the architecture's own
+ * keys, of which there are none. */
+#define FW_CFG_KEY 0x3fff
+#define FW_CFG_ARCH_LOCAL BIT(15)
+
+/* Offsets in the windows. */
+#define FW_CFG_SELECTOR 0
+#define FW_CFG_DATA 1
+#define FW_CFG_DMA_HIGH 0
+#define FW_CFG_DMA_LOW 4
+
+/* Bits of item FW_CFG_ID, and of the control field of a DMA access, whose upper half is a key. */
+#define FW_CFG_ID_TRADITIONAL BIT(0)
+#define FW_CFG_ID_DMA BIT(1)
+#define FW_CFG_DMA_ERROR BIT(0)
+#define FW_CFG_DMA_READ BIT(1)
+#define FW_CFG_DMA_SKIP BIT(2)
+#define FW_CFG_DMA_SELECT BIT(3)
+#define FW_CFG_DMA_WRITE BIT(4)
+#define FW_CFG_DMA_KEY_SHIFT 16
+
 #define FW_CFG_FILES 32
+#define FW_CFG_FILE_NAME 56 /* bytes, with the end */
 #define FW_CFG_KEYS (FW_CFG_FILE_FIRST + FW_CFG_FILES)
 
+/* The directory of files: their number, then an entry for each. */
+#define FW_CFG_DIRECTORY (4 + FW_CFG_ENTRY * FW_CFG_FILES)
+#define FW_CFG_ENTRY 64
+
 struct fw_cfg_item {
-    const void *data; /* owned by the machine unless `own` */
+    const void *data; /* of the machine, and stays valid; NULL: see `own` */
     u32 size;
     u8 own[8]; /* small numbers live here */
 };
@@ -49,9 +75,9 @@ struct fw_cfg_config {
 struct fw_cfg {
     struct fw_cfg_config config;
     struct fw_cfg_item item[FW_CFG_KEYS];
-    char file_name[FW_CFG_FILES][56];
+    char file_name[FW_CFG_FILES][FW_CFG_FILE_NAME];
     u32 files;
-    u8 directory[4 + 64 * FW_CFG_FILES];
+    u8 directory[FW_CFG_DIRECTORY];
     u16 key;
     u32 offset;
     u64 dma_address;
