@@ -20,7 +20,8 @@ violate src/ram/dma.c '#include "cpu/cpu.h"' 'src/ram/dma.c:.*ram must not inclu
 violate src/bus/bus.c '#include "bus.h"' 'src/bus/bus.c:.*not by path from src/'
 violate src/cpu/event/idt.c '#include <stdio.h>' 'src/cpu/event/idt.c:.*the core includes'
 missing=no_such # in two parts, so that the name does not occur here
-violate src/base/pages.c "/* see ${missing}_function() and gone.c */" "src/base/pages.c:.*there is no ${missing}_function()"
+violate src/base/pages.c "/* see ${missing}_function() and gone.c */" \
+    "src/base/pages.c:.*there is no ${missing}_function()"
 expected+=('src/base/pages.c:.*there is no gone.c')
 violate docs/memory.md 'Look at `src/cpu/mmu/nowhere.c`.' 'docs/memory.md:.*there is no src/cpu/mmu/nowhere.c'
 violate SPEC.md '| x | `unit/cpu/none` |' 'SPEC.md: there is no test unit/cpu/none'
