@@ -69,7 +69,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
 }
 
 /* A vCPU is one piece of memory: struct vcpu, then what the rooms keep for it, each from a page on. */
-struct layout {
+struct vcpu_layout {
     size_t exec, lapic, nested, mmu, size;
 };
 
@@ -78,9 +78,9 @@ static size_t pages(size_t size)
     return (size + PAGE_MASK) & ~PAGE_MASK;
 }
 
-static struct layout vcpu_layout(void)
+static struct vcpu_layout vcpu_layout(void)
 {
-    struct layout l;
+    struct vcpu_layout l;
     l.exec = pages(sizeof(struct vcpu));
     l.lapic = l.exec + pages(exec_size());
     l.nested = l.lapic + pages(lapic_size());
@@ -152,7 +152,7 @@ int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
         vm_features_set(vm, features);
     if (!features_agree(features, vm->features))
         return -EINVAL;
-    struct layout l = vcpu_layout();
+    struct vcpu_layout l = vcpu_layout();
     char *memory = memory_get(vm->host, l.size, CPU_MEMORY_SPARSE);
     if (!memory)
         return -ENOMEM;

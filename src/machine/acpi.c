@@ -24,7 +24,7 @@
 #define GPA_LAPIC 0xfee00000u
 #define TABLES_MAX 6
 
-struct header {
+struct acpi_header {
     char signature[4];
     u32 length;
     u8 revision, checksum;
@@ -53,7 +53,7 @@ struct rsdp {
 } __attribute__((packed));
 
 struct fadt {
-    struct header header;
+    struct acpi_header header;
     u32 facs, dsdt;
     u8 reserved0, profile;
     u16 sci_int;
@@ -98,7 +98,7 @@ _Static_assert(sizeof(struct facs) == 64, "FACS of ACPI 6");
 #define FACS_VERSION 2
 
 struct madt {
-    struct header header;
+    struct acpi_header header;
     u32 lapic_gpa, flags;
 } __attribute__((packed));
 #define MADT_PCAT_COMPAT BIT(0) /* there are 8259s */
@@ -148,7 +148,7 @@ struct madt_x2apic_nmi {
 } __attribute__((packed));
 
 struct mcfg {
-    struct header header;
+    struct acpi_header header;
     u64 reserved, ecam;
     u16 segment;
     u8 first_bus, last_bus;
@@ -156,7 +156,7 @@ struct mcfg {
 } __attribute__((packed));
 
 struct hpet_table {
-    struct header header;
+    struct acpi_header header;
     u32 id;
     struct gas base;
     u8 number;
@@ -193,7 +193,7 @@ static void *reserve(struct writer *w, u32 size, u32 align, u32 *gpa)
 /* Fills in the header of the `length` bytes at `data`, and copies them to guest memory. Returns the address. */
 static u32 table_put(struct writer *w, const char *signature, u8 revision, void *data, u32 length)
 {
-    struct header *h = data;
+    struct acpi_header *h = data;
     memcpy(h->signature, signature, 4);
     h->length = length;
     h->revision = revision;
@@ -470,7 +470,7 @@ static void dsdt_processors(struct aml *a, u32 vcpus)
 
 static u32 dsdt_put(struct writer *w, const struct pc_config *config)
 {
-    static const size_t header = sizeof(struct header);
+    static const size_t header = sizeof(struct acpi_header);
     u8 data[0x4000] = {0};
     struct aml a = {data, sizeof(data), header, false};
     size_t scope = aml_scope(&a, "\\_SB_");
@@ -491,8 +491,8 @@ static u32 dsdt_put(struct writer *w, const struct pc_config *config)
 
 static void roots_put(struct writer *w)
 {
-    u8 data[sizeof(struct header) + TABLES_MAX * 8];
-    struct header *h = (struct header *)data;
+    u8 data[sizeof(struct acpi_header) + TABLES_MAX * 8];
+    struct acpi_header *h = (struct acpi_header *)data;
     u32 n = w->tables;
     for (u32 i = 0; i < n; i++)
         memcpy(data + sizeof(*h) + i * 4, &w->table[i], 4);

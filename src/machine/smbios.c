@@ -43,14 +43,14 @@ enum {
 #define HANDLE(type) ((u16)((type) << 8))
 #define NO_HANDLE 0xfffe /* there is no information about errors */
 
-struct header {
+struct smbios_header {
     u8 type, length;
     u16 handle;
 } __attribute__((packed));
 
 /* Members that are strings hold the number of a string behind the structure; 0: none. */
 struct firmware {
-    struct header header;
+    struct smbios_header header;
     u8 vendor, version;
     u16 segment;
     u8 release_date, rom_size;
@@ -65,14 +65,14 @@ _Static_assert(sizeof(struct firmware) == 0x18, "length of the specification");
 #define NO_VERSION 0xff
 
 struct system {
-    struct header header;
+    struct smbios_header header;
     u8 manufacturer, product, version, serial, uuid[16], wakeup, sku, family;
 } __attribute__((packed));
 _Static_assert(sizeof(struct system) == 0x1b, "length of the specification");
 #define WAKEUP_POWER_SWITCH 6
 
 struct chassis {
-    struct header header;
+    struct smbios_header header;
     u8 manufacturer, type, version, serial, asset, bootup, power, thermal, security;
     u32 oem;
     u8 height, cords, contained, contained_length;
@@ -83,7 +83,7 @@ _Static_assert(sizeof(struct chassis) == 0x15, "length of the specification");
 #define SECURITY_UNKNOWN 2
 
 struct processor {
-    struct header header;
+    struct smbios_header header;
     u8 socket, type, family, manufacturer;
     u64 id;
     u8 version, voltage;
@@ -102,7 +102,7 @@ _Static_assert(sizeof(struct processor) == 0x2a, "length of the specification");
 #define CORES_MAX 0xff
 
 struct memory_array {
-    struct header header;
+    struct smbios_header header;
     u8 location, use, ecc;
     u32 maximum; /* in KiB, or EXTENDED_MAXIMUM */
     u16 error_handle, devices;
@@ -115,7 +115,7 @@ _Static_assert(sizeof(struct memory_array) == 0x17, "length of the specification
 #define EXTENDED_MAXIMUM 0x80000000u
 
 struct memory_device {
-    struct header header;
+    struct smbios_header header;
     u16 array, error_handle, total_width, data_width, size;
     u8 form, set, locator, bank, type;
     u16 detail, speed;
@@ -131,7 +131,7 @@ _Static_assert(sizeof(struct memory_device) == 0x28, "length of the specificatio
 #define DETAIL_OTHER BIT(1)
 
 struct mapped_address {
-    struct header header;
+    struct smbios_header header;
     u32 start, end; /* EXTENDED_ADDRESS: see below */
     u16 array;
     u8 width;
@@ -141,7 +141,7 @@ _Static_assert(sizeof(struct mapped_address) == 0x1f, "length of the specificati
 #define EXTENDED_ADDRESS 0xffffffff
 
 struct boot_information {
-    struct header header;
+    struct smbios_header header;
     u8 reserved[6], status; /* 0: no errors */
 } __attribute__((packed));
 _Static_assert(sizeof(struct boot_information) == 0x0b, "length of the specification");
@@ -155,7 +155,7 @@ struct table {
 static void add(struct table *t, u8 type, void *structure, size_t size, const char *const *strings)
 {
     u8 *p = t->data + t->used, *start = p;
-    *(struct header *)structure = (struct header){type, (u8)size, HANDLE(type)};
+    *(struct smbios_header *)structure = (struct smbios_header){type, (u8)size, HANDLE(type)};
     memcpy(p, structure, size);
     p += size;
     for (u32 i = 0; strings && strings[i]; i++) {
@@ -276,7 +276,7 @@ void smbios_write(const struct layout *layout, u32 vcpus)
     memset(entry, 0, TABLE_AT + TABLE_MAX);
     struct table t = {.data = entry + TABLE_AT};
     struct boot_information boot = {.status = 0};
-    struct header end;
+    struct smbios_header end;
     firmware_add(&t);
     system_add(&t);
     processor_add(&t, vcpus);

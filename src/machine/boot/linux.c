@@ -57,7 +57,7 @@ enum {
 #define CMDLINE_MAX_OLD 255u
 
 /* The header's facts, with the defaults of older protocol versions. */
-struct header {
+struct linux_header {
     u32 version;
     u64 payload, payload_size; /* the protected-mode kernel in the file; counted in paragraphs */
     u64 payload_there;         /* without what rounding up to a paragraph promises too much */
@@ -72,7 +72,7 @@ bool linux_detect(const struct boot_file *file)
     return boot_file_u16(file, HDR_BOOT_FLAG) == BOOT_FLAG && boot_file_u32(file, HDR_MAGIC) == MAGIC_HDRS;
 }
 
-static void header_read(struct header *h, const struct boot_file *file)
+static void header_read(struct linux_header *h, const struct boot_file *file)
 {
     u32 sects = boot_file_has(file, HDR_SETUP_SECTS, 1) ? file->data[HDR_SETUP_SECTS] : 0;
     h->version = boot_file_u16(file, HDR_VERSION);
@@ -97,7 +97,7 @@ int linux_check(const struct boot *b, struct error *error)
 {
     const struct boot_file *file = &b->kernel;
     const char *name = b->kernel_name;
-    struct header h;
+    struct linux_header h;
     if (!boot_file_has(file, 0, HDR_END_MAX))
         return error_set(error, -EINVAL, "%s: truncated: the Linux header is not all there", name);
     header_read(&h, file);
@@ -130,7 +130,7 @@ static bool fits_low(const struct layout *layout, u64 start, u64 size)
 }
 
 /* Where the kernel goes: where it prefers, or lower if it can move and memory is short. 0: nowhere. */
-static u64 kernel_place(const struct header *h, const struct layout *layout)
+static u64 kernel_place(const struct linux_header *h, const struct layout *layout)
 {
     u64 need = h->init_size > h->payload_size ? h->init_size : h->payload_size;
     if (fits_low(layout, h->pref_address, need) && (!h->relocatable || !(h->pref_address & (h->alignment - 1))))
@@ -142,7 +142,7 @@ static u64 kernel_place(const struct header *h, const struct layout *layout)
 }
 
 /* As high as the kernel allows. 0: nowhere. */
-static u64 initrd_place(const struct header *h, const struct layout *layout, u64 kernel_end, u64 size)
+static u64 initrd_place(const struct linux_header *h, const struct layout *layout, u64 kernel_end, u64 size)
 {
     u64 limit = h->initrd_max + 1 < layout->low ? h->initrd_max + 1 : layout->low;
     if (size <= limit && ((limit - size) & ~PAGE_MASK) >= kernel_end)
@@ -153,7 +153,7 @@ static u64 initrd_place(const struct header *h, const struct layout *layout, u64
 }
 
 /* All initrds one after the other. */
-static int initrds_load(const struct boot *b, const struct header *h, const struct layout *layout, u64 kernel_end,
+static int initrds_load(const struct boot *b, const struct linux_header *h, const struct layout *layout, u64 kernel_end,
                         u64 *start, u64 *size, struct error *error)
 {
     *size = 0;
@@ -212,7 +212,7 @@ static void zero_page(u8 *zp, const struct boot *b, const struct layout *layout,
 
 int linux_load(const struct boot *b, const struct layout *layout, struct cpu_state *start, struct error *error)
 {
-    struct header h;
+    struct linux_header h;
     header_read(&h, &b->kernel);
     u64 kernel = kernel_place(&h, layout), initrd, initrd_size;
     u8 *to = kernel ? ram_pointer(layout->ram, GPA(kernel), h.payload_size) : NULL;
