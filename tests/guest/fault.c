@@ -8,13 +8,8 @@ static void expect(struct fault f, unsigned vector, u64 error, const char *name)
 {
     bool good = f.raised && f.vector == vector && f.error == error;
     check(good, name);
-    if (!good) {
-        print("# vector ");
-        print_hex(f.raised ? f.vector : ~0ull);
-        print(" error ");
-        print_hex(f.error);
-        print("\n");
-    }
+    if (!good)
+        show_fault(f);
 }
 
 /* Functions whose faulting instruction is at a label, and the label of the one behind it. */

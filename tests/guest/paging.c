@@ -24,15 +24,8 @@ static void expect_pf(struct fault f, u64 error, u64 la, const char *name)
 {
     bool good = f.raised && f.vector == EXC_PF && f.error == error && f.cr2 == la;
     check(good, name);
-    if (!good) {
-        print("# vector ");
-        print_hex(f.raised ? f.vector : ~0ull);
-        print(" error ");
-        print_hex(f.error);
-        print(" cr2 ");
-        print_hex(f.cr2);
-        print("\n");
-    }
+    if (!good)
+        show_fault(f);
 }
 
 static void set(u64 flags)

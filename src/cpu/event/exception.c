@@ -14,7 +14,7 @@
 #include "cpu/core/nested.h"
 #include "cpu/core/stats.h"
 #include "cpu/event/debug.h"
-#include "cpu/event/far.h"
+#include "cpu/event/frame.h"
 #include "x86/msr.h"
 
 void iret_unblock(struct vcpu *v)

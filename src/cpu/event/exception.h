@@ -29,6 +29,12 @@ MUST_CHECK enum outcome soft_interrupt(struct vcpu *v, u8 vector, enum event_typ
  * dispatcher when REQ_EVENT is set or something was unmasked. (events.c) */
 MUST_CHECK enum outcome events_process(struct vcpu *v);
 
+/* An IRET completed, or its fault is about to be delivered: NMI blocking ends if it was on. */
+void iret_unblock(struct vcpu *v);
+
+/* One attempt to enter the handler of `e`; a fault on the way is left in v->fault, EXT not yet set. (idt.c) */
+MUST_CHECK enum outcome idt_deliver(struct vcpu *v, const struct event *e, u64 return_ip, u64 rflags);
+
 /* Delivers what an instruction, an access or an event left behind. */
 void settle(struct vcpu *v, enum outcome out);
 

@@ -5,7 +5,7 @@
  * Source: SDM vol. 2 "CALL", "INT n/INTO/INT3/INT1": the stack parts of the operation sections;
  * vol. 3A "Stack Switching", "Stack Switching in IA-32e Mode".
  */
-#include "cpu/event/far.h"
+#include "cpu/event/frame.h"
 
 static u64 moved(const struct stack *st, u64 delta)
 {
@@ -162,6 +162,14 @@ enum outcome code_target(struct vcpu *v, const struct descriptor *d, u64 *ip)
         return is_canonical(v, *ip) ? CPU_OK : raise_gp(v, 0);
     *ip = (u32)*ip;
     return *ip <= d->limit ? CPU_OK : raise_gp(v, 0);
+}
+
+enum outcome frame_to_code(struct vcpu *v, struct stack *st, const struct frame *f, struct descriptor *d, u64 *ip)
+{
+    TRY(frame_check(v, st, f));
+    TRY(code_target(v, d, ip));
+    TRY(descriptor_accessed(v, d));
+    return frame_write(v, st, f);
 }
 
 enum outcome code_target_real(struct vcpu *v, u64 ip)

@@ -8,7 +8,8 @@
  * Source: SDM vol. 2 "INT n/INTO/INT3/INT1", operation section; vol. 3A "Interrupt and Exception Handling";
  * "Handling Interrupts and Exceptions in Virtual-8086 Mode".
  */
-#include "cpu/event/far.h"
+#include "cpu/event/exception.h"
+#include "cpu/event/frame.h"
 
 #define ERROR_IDT BIT(1)
 
@@ -180,10 +181,7 @@ static enum outcome deliver_inner(struct vcpu *v, struct delivery *x, u32 cpl)
     frame_push(&f, v->seg[SEG_SS].sel);
     frame_push(&f, v->gpr[RSP]);
     push_common(v, &f, x);
-    TRY(frame_check(v, &st, &f));
-    TRY(code_target(v, &x->code, &x->target));
-    TRY(descriptor_accessed(v, &x->code));
-    TRY(frame_write(v, &st, &f));
+    TRY(frame_to_code(v, &st, &f, &x->code, &x->target));
     if (v86)
         for (unsigned i = 0; i < ARRAY_LEN(data); i++)
             v->seg[data[i]] = (struct segment){.attr = SEG_UNUSABLE};
@@ -208,10 +206,7 @@ static enum outcome deliver_same(struct vcpu *v, struct delivery *x)
         frame_push(&f, v->gpr[RSP]);
     }
     push_common(v, &f, x);
-    TRY(frame_check(v, &st, &f));
-    TRY(code_target(v, &x->code, &x->target));
-    TRY(descriptor_accessed(v, &x->code));
-    TRY(frame_write(v, &st, &f));
+    TRY(frame_to_code(v, &st, &f, &x->code, &x->target));
     enter(v, x, &st, v->cpl);
     return CPU_OK;
 }

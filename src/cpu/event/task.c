@@ -8,7 +8,7 @@
  * Source: SDM vol. 3A "Task Management": "Task Switching", table "Exception Conditions Checked During a Task Switch".
  */
 #include "cpu/core/nested.h"
-#include "cpu/event/far.h"
+#include "cpu/event/frame.h"
 
 /* The registers of a TSS of either size. */
 struct task_state {

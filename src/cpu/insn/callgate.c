@@ -4,7 +4,7 @@
  *
  * Source: SDM vol. 2 "CALL", "JMP" (labels CALL-GATE, MORE-PRIVILEGE, SAME-PRIVILEGE); vol. 3A "Call Gates".
  */
-#include "cpu/event/far.h"
+#include "cpu/insn/far.h"
 
 struct gate {
     u16 sel; /* of the code segment */
@@ -83,10 +83,7 @@ static enum outcome same_privilege(struct vcpu *v, struct gate *g, struct descri
     struct frame f = {.size = g->size};
     frame_push(&f, v->seg[SEG_CS].sel);
     frame_push(&f, v->next_rip);
-    TRY(frame_check(v, &st, &f));
-    TRY(code_target(v, d, &g->ip));
-    TRY(descriptor_accessed(v, d));
-    TRY(frame_write(v, &st, &f));
+    TRY(frame_to_code(v, &st, &f, d, &g->ip));
     v->gpr[RSP] = st.sp;
     code_enter(v, g->sel, d, v->cpl, g->ip);
     return CPU_OK;

@@ -8,7 +8,7 @@
  * Source: SDM vol. 2 "JMP", "CALL", "RET"; vol. 3A "Privilege Checking When Transferring Program Control Between Code
  * Segments".
  */
-#include "cpu/event/far.h"
+#include "cpu/insn/far.h"
 
 #include "cpu/insn/ops.h"
 
@@ -19,10 +19,20 @@ static void code_enter_real(struct vcpu *v, u16 sel, u64 ip)
     mode_update(v);
 }
 
-/* AMD knows no m16:64: REX.W is ignored there. */
-static unsigned far_size(const struct vcpu *v, const struct insn *in)
+unsigned far_size(const struct vcpu *v, const struct insn *in)
 {
     return in->osz == 8 && v->vm->vendor == VENDOR_AMD ? 4 : in->osz;
+}
+
+enum outcome far_pointer_read(struct vcpu *v, const struct insn *in, unsigned size, u16 *sel, u64 *offset)
+{
+    u8 bytes[8 + 2];
+    TRY(seg_read(v, in->seg, insn_offset(v, in), bytes, size + 2));
+    *offset = 0;
+    for (unsigned i = size; i-- > 0;)
+        *offset = *offset << 8 | bytes[i];
+    *sel = (u16)(bytes[size] | bytes[size + 1] << 8);
+    return CPU_OK;
 }
 
 static enum outcome far_operand(struct vcpu *v, const struct insn *in, u16 *sel, u64 *ip)
@@ -35,14 +45,7 @@ static enum outcome far_operand(struct vcpu *v, const struct insn *in, u16 *sel,
         *ip = mask_size(in->imm, size);
         return CPU_OK;
     }
-    u8 bytes[10];
-    u64 offset = 0;
-    TRY(seg_read(v, in->seg, insn_offset(v, in), bytes, size + 2));
-    for (unsigned i = size; i-- > 0;)
-        offset = offset << 8 | bytes[i];
-    *ip = offset;
-    *sel = (u16)(bytes[size] | bytes[size + 1] << 8);
-    return CPU_OK;
+    return far_pointer_read(v, in, size, sel, ip);
 }
 
 /* Checks on a code segment that JMP or CALL names directly. */

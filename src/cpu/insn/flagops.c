@@ -5,7 +5,7 @@
  * Mode": "Method 6", "Protected-Mode Virtual Interrupts".
  */
 #include "cpu/core/nested.h"
-#include "cpu/event/far.h"
+#include "cpu/event/frame.h"
 #include "cpu/insn/ops.h"
 
 /* CLI and STI: may this code change IF (1), or VIF in its place (0)? Else #GP(0). */

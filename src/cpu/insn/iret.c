@@ -7,7 +7,8 @@
  * Source: SDM vol. 2 "IRET/IRETD/IRETQ"; vol. 3A "Handling Multiple NMIs"; "Virtual-8086 Mode" on IRET.
  */
 #include "cpu/core/nested.h"
-#include "cpu/event/far.h"
+#include "cpu/event/exception.h"
+#include "cpu/insn/far.h"
 #include "cpu/insn/ops.h"
 
 /* Takes the bits in `mask` from `image`, the rest stays. RF and bits above 15 only from images wider than 16 bits. */

@@ -4,7 +4,7 @@
  *
  * Source: SDM vol. 2, under each instruction's name.
  */
-#include "cpu/event/far.h"
+#include "cpu/event/frame.h"
 #include "cpu/insn/ops.h"
 
 /* -- BCD -- */

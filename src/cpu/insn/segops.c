@@ -5,7 +5,7 @@
  * (CR4.UMIP).
  */
 #include "cpu/core/nested.h"
-#include "cpu/event/far.h"
+#include "cpu/insn/far.h"
 #include "cpu/insn/ops.h"
 
 static bool real_or_v86(const struct vcpu *v)
@@ -60,19 +60,17 @@ enum outcome op_pop_sreg(struct vcpu *v, const struct insn *in)
     return CPU_OK;
 }
 
-/* LES and LDS are C4 and C5; LSS, LFS and LGS are 0F B2, B4, B5. AMD ignores REX.W. */
+/* LES and LDS are C4 and C5; LSS, LFS and LGS are 0F B2, B4, B5. */
 enum outcome op_load_far_pointer(struct vcpu *v, const struct insn *in)
 {
     unsigned seg = in->map == 1 ? in->opcode & 7 : in->opcode == 0xc4 ? SEG_ES : SEG_DS;
-    unsigned size = in->osz == 8 && v->vm->vendor == VENDOR_AMD ? 4 : in->osz;
-    u8 bytes[10];
-    u64 offset = 0;
+    unsigned size = far_size(v, in);
+    u16 sel;
+    u64 offset;
     if (!in->mem)
         return raise_ud(v);
-    TRY(seg_read(v, in->seg, insn_offset(v, in), bytes, size + 2));
-    for (unsigned i = size; i-- > 0;)
-        offset = offset << 8 | bytes[i];
-    TRY(segment_load(v, seg, (u16)(bytes[size] | bytes[size + 1] << 8)));
+    TRY(far_pointer_read(v, in, size, &sel, &offset));
+    TRY(segment_load(v, seg, sel));
     reg_write(v, in->reg, size, true, offset);
     return CPU_OK;
 }

@@ -7,7 +7,7 @@
  *
  * Source: SDM vol. 2 "SYSCALL", "SYSRET", "SYSENTER", "SYSEXIT"; APM vol. 3 the same.
  */
-#include "cpu/event/far.h"
+#include "cpu/event/frame.h"
 #include "cpu/insn/ops.h"
 
 #define CODE_TYPE (SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_G)

@@ -12,6 +12,7 @@
 #include "cpu/insn/ops.h"
 #include "x86/xsave.h"
 
+#define ENV_MAX 28   /* bytes of the environment in its 32-bit formats */
 #define REGISTERS 80 /* bytes of the eight data registers behind the environment */
 #define OPCODE 0x7ffu
 
@@ -20,6 +21,11 @@ struct x87_env { /* the host's format */
     u32 fip;
     u16 fcs, opcode;
     u32 fdp, fds;
+};
+
+struct x87_state {
+    struct x87_env env;
+    u8 registers[REGISTERS];
 };
 
 void x87_pointers(struct vcpu *v, u64 host_fip, u64 host_fdp, u64 *fip, u64 *fdp)
@@ -35,7 +41,7 @@ static bool real_format(const struct vcpu *v)
 
 static u32 env_size(const struct insn *in)
 {
-    return in->osz == 2 ? 14 : 28;
+    return in->osz == 2 ? ENV_MAX / 2 : ENV_MAX;
 }
 
 static enum outcome x87_begin(struct vcpu *v, const struct insn *in, u32 size, enum access access, u64 *la)
@@ -111,37 +117,35 @@ static void host_fxsave(u8 image[XSTATE_LEGACY_SIZE])
     __asm__ volatile("fxsave64 %0" : "=m"(*(u8(*)[XSTATE_LEGACY_SIZE])image));
 }
 
+/* FNSTENV and FNSAVE. */
+static enum outcome env_store(struct vcpu *v, const struct insn *in, bool registers)
+{
+    u8 fx[XSTATE_LEGACY_SIZE] __attribute__((aligned(16))), out[ENV_MAX + REGISTERS];
+    struct x87_state m;
+    u64 la;
+    u32 size = env_size(in) + (registers ? REGISTERS : 0);
+    TRY(x87_begin(v, in, size, ACCESS_WRITE, &la));
+    TRY(mem_probe(v, la, size, ACCESS_WRITE));
+    host_fxsave(fx);
+    if (registers)
+        __asm__ volatile("fnsave %0" : "=m"(m));
+    else
+        __asm__ volatile("fnstenv %0" : "=m"(m.env));
+    env_pointers(v, &m.env, fx);
+    env_pack(v, in, &m.env, out);
+    if (registers)
+        copy_bytes(out + env_size(in), m.registers, REGISTERS);
+    return mem_write(v, la, out, size, ACCESS_WRITE);
+}
+
 enum outcome op_fnstenv(struct vcpu *v, const struct insn *in)
 {
-    u8 fx[XSTATE_LEGACY_SIZE] __attribute__((aligned(16))), out[28];
-    struct x87_env e;
-    u64 la;
-    TRY(x87_begin(v, in, env_size(in), ACCESS_WRITE, &la));
-    TRY(mem_probe(v, la, env_size(in), ACCESS_WRITE));
-    host_fxsave(fx);
-    __asm__ volatile("fnstenv %0" : "=m"(e));
-    env_pointers(v, &e, fx);
-    env_pack(v, in, &e, out);
-    return mem_write(v, la, out, env_size(in), ACCESS_WRITE);
+    return env_store(v, in, false);
 }
 
 enum outcome op_fnsave(struct vcpu *v, const struct insn *in)
 {
-    u8 fx[XSTATE_LEGACY_SIZE] __attribute__((aligned(16))), out[28 + REGISTERS];
-    struct {
-        struct x87_env e;
-        u8 registers[REGISTERS];
-    } m;
-    u64 la;
-    u32 size = env_size(in) + REGISTERS;
-    TRY(x87_begin(v, in, size, ACCESS_WRITE, &la));
-    TRY(mem_probe(v, la, size, ACCESS_WRITE));
-    host_fxsave(fx);
-    __asm__ volatile("fnsave %0" : "=m"(m));
-    env_pointers(v, &m.e, fx);
-    env_pack(v, in, &m.e, out);
-    copy_bytes(out + env_size(in), m.registers, REGISTERS);
-    return mem_write(v, la, out, size, ACCESS_WRITE);
+    return env_store(v, in, true);
 }
 
 /* FLDENV and FRSTOR first take a pending exception. */
@@ -152,41 +156,33 @@ static enum outcome pending(struct vcpu *v)
     return status & FSW_ES ? raise_event(v, EXC_MF, false, 0, 0) : CPU_OK;
 }
 
-static void loaded(struct vcpu *v, const struct x87_env *e)
+static enum outcome env_load(struct vcpu *v, const struct insn *in, bool registers)
 {
-    v->fip_loaded = e->fip;
-    v->fdp_loaded = e->fdp;
+    u8 image[ENV_MAX + REGISTERS];
+    struct x87_state m;
+    u64 la;
+    u32 size = env_size(in) + (registers ? REGISTERS : 0);
+    TRY(x87_begin(v, in, size, ACCESS_READ, &la));
+    TRY(pending(v));
+    TRY(mem_read(v, la, image, size, ACCESS_READ));
+    env_unpack(v, in, image, &m.env);
+    if (registers) {
+        copy_bytes(m.registers, image + env_size(in), REGISTERS);
+        __asm__ volatile("frstor %0" : : "m"(m));
+    } else {
+        __asm__ volatile("fldenv %0" : : "m"(m.env));
+    }
+    v->fip_loaded = m.env.fip;
+    v->fdp_loaded = m.env.fdp;
+    return CPU_OK;
 }
 
 enum outcome op_fldenv(struct vcpu *v, const struct insn *in)
 {
-    u8 image[28];
-    struct x87_env e;
-    u64 la;
-    TRY(x87_begin(v, in, env_size(in), ACCESS_READ, &la));
-    TRY(pending(v));
-    TRY(mem_read(v, la, image, env_size(in), ACCESS_READ));
-    env_unpack(v, in, image, &e);
-    __asm__ volatile("fldenv %0" : : "m"(e));
-    loaded(v, &e);
-    return CPU_OK;
+    return env_load(v, in, false);
 }
 
 enum outcome op_frstor(struct vcpu *v, const struct insn *in)
 {
-    u8 image[28 + REGISTERS];
-    struct {
-        struct x87_env e;
-        u8 registers[REGISTERS];
-    } m;
-    u64 la;
-    u32 size = env_size(in) + REGISTERS;
-    TRY(x87_begin(v, in, size, ACCESS_READ, &la));
-    TRY(pending(v));
-    TRY(mem_read(v, la, image, size, ACCESS_READ));
-    env_unpack(v, in, image, &m.e);
-    copy_bytes(m.registers, image + env_size(in), REGISTERS);
-    __asm__ volatile("frstor %0" : : "m"(m));
-    loaded(v, &m.e);
-    return CPU_OK;
+    return env_load(v, in, true);
 }

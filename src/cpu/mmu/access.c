@@ -169,18 +169,22 @@ static void parts_write(struct vcpu *v, const struct part s[2], const u8 *buf)
         part_write(v, &s[1], buf + s[0].size);
 }
 
-static __attribute__((noinline)) enum outcome read_slow(struct vcpu *v, u64 la, u8 *buf, unsigned size,
-                                                        enum access access)
+/* The rest of mem_read and mem_write, where one look at the TLB is not enough. A write leaves `buf` alone. */
+static __attribute__((noinline)) enum outcome move_slow(struct vcpu *v, u64 la, u8 *buf, unsigned size,
+                                                        enum access access, bool write)
 {
     struct part s[2];
     if (size > PAGE_SIZE)
         TRY(mem_probe(v, la, size, access));
     for (; size > PAGE_SIZE; la += PAGE_SIZE, buf += PAGE_SIZE, size -= PAGE_SIZE)
-        TRY(mem_read(v, la, buf, PAGE_SIZE, access));
+        TRY(write ? mem_write(v, la, buf, PAGE_SIZE, access) : mem_read(v, la, buf, PAGE_SIZE, access));
     la = linear(v, la);
     TRY(parts_find(v, la, size, access, s));
-    parts_read(v, s, buf);
-    watch_note(v, la, size, false);
+    if (write)
+        parts_write(v, s, buf);
+    else
+        parts_read(v, s, buf);
+    watch_note(v, la, size, write);
     return CPU_OK;
 }
 
@@ -193,22 +197,7 @@ enum outcome mem_read(struct vcpu *v, u64 la, void *buf, unsigned size, enum acc
         move_sized(buf, (const void *)(t->radd[i] + la), size);
         return CPU_OK;
     }
-    return read_slow(v, la, buf, size, access);
-}
-
-static __attribute__((noinline)) enum outcome write_slow(struct vcpu *v, u64 la, const u8 *buf, unsigned size,
-                                                         enum access access)
-{
-    struct part s[2];
-    if (size > PAGE_SIZE)
-        TRY(mem_probe(v, la, size, access));
-    for (; size > PAGE_SIZE; la += PAGE_SIZE, buf += PAGE_SIZE, size -= PAGE_SIZE)
-        TRY(mem_write(v, la, buf, PAGE_SIZE, access));
-    la = linear(v, la);
-    TRY(parts_find(v, la, size, access, s));
-    parts_write(v, s, buf);
-    watch_note(v, la, size, true);
-    return CPU_OK;
+    return move_slow(v, la, buf, size, access, false);
 }
 
 enum outcome mem_write(struct vcpu *v, u64 la, const void *buf, unsigned size, enum access access)
@@ -221,7 +210,7 @@ enum outcome mem_write(struct vcpu *v, u64 la, const void *buf, unsigned size, e
         move_sized((void *)(t->wadd[i] + la), buf, size);
         return CPU_OK;
     }
-    return write_slow(v, la, buf, size, access);
+    return move_slow(v, la, (u8 *)(uintptr_t)buf, size, access, true);
 }
 
 enum outcome mem_probe(struct vcpu *v, u64 la, unsigned size, enum access access)

@@ -198,6 +198,17 @@ void interrupt(struct frame *f)
     catch_leave(1);
 }
 
+void show_fault(struct fault f)
+{
+    print("# vector ");
+    print_hex(f.raised ? f.vector : ~0ull);
+    print(" error ");
+    print_hex(f.error);
+    print(" cr2 ");
+    print_hex(f.cr2);
+    print("\n");
+}
+
 struct fault catch_fault(void (*fn)(void *), void *arg)
 {
     return catch_enter(fn, arg) ? caught : (struct fault){0};

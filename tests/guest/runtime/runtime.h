@@ -85,6 +85,8 @@ struct fault {
 struct fault catch_fault(void (*fn)(void *), void *arg);
 struct fault catch_user(void (*fn)(void *), void *arg);
 struct fault catch_user_flags(void (*fn)(void *), void *arg, u64 rflags);
+/* Prints what it was. */
+void show_fault(struct fault f);
 u64 catch_enter(void (*fn)(void *), void *arg);
 u64 catch_enter_user(void (*fn)(void *), void *arg, u64 rflags);
 _Noreturn void catch_leave(u64 result);

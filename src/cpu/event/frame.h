@@ -1,9 +1,9 @@
 /*
- * What far transfers and event delivery share: stack frames that are checked and written as a whole, inner stacks from
- * the TSS, code-segment targets, and the delivery through the IDT. (frame.c, far.c, callgate.c, iret.c, idt.c, task.c)
+ * Stack frames of far transfers and of events, which are checked and written as a whole; inner stacks from the TSS;
+ * code-segment targets; task switches. (frame.c, task.c)
  */
-#ifndef CPU_EVENT_FAR_H
-#define CPU_EVENT_FAR_H
+#ifndef CPU_EVENT_FRAME_H
+#define CPU_EVENT_FRAME_H
 
 #include "cpu/core/fault.h"
 #include "cpu/core/nested.h"
@@ -49,26 +49,14 @@ void stack_release(struct vcpu *v, u64 bytes);
 MUST_CHECK enum outcome code_target(struct vcpu *v, const struct descriptor *d, u64 *ip);
 /* As code_target for real and virtual-8086 mode: the limit of the current CS. */
 MUST_CHECK enum outcome code_target_real(struct vcpu *v, u64 ip);
+/* What can fail on the way into the code segment `d`, in the manual's order: frame_check, code_target, the accessed
+ * bit, frame_write. */
+MUST_CHECK enum outcome frame_to_code(struct vcpu *v, struct stack *st, const struct frame *f, struct descriptor *d,
+                                      u64 *ip);
 /* Loads CS and RIP and sets the CPL: nothing can fail any more. */
 void code_enter(struct vcpu *v, u16 sel, const struct descriptor *d, u32 cpl, u64 ip);
 
-/* RET and IRET: checks on a return code segment, read into *d. */
-MUST_CHECK enum outcome return_code(struct vcpu *v, u16 sel, struct descriptor *d);
-/* RET and IRET to an outer level (and IRET in 64-bit mode): checks on SS for the new privilege level `rpl`. */
-MUST_CHECK enum outcome return_stack(struct vcpu *v, u16 ss, u32 rpl, bool code64, struct segment *out);
-/* Completes it: loads SS:RSP; CPL is that of the new code. */
-void return_outer(struct vcpu *v, const struct segment *ss, u64 sp, u32 cpl);
-
-/* JMP or CALL through a call gate that the selector `sel` names. */
-MUST_CHECK enum outcome call_gate(struct vcpu *v, u16 sel, const struct descriptor *gate, bool call);
-
 /* task_switch with the EFLAGS image to save in the old TSS. */
 MUST_CHECK enum outcome task_enter(struct vcpu *v, u16 sel, unsigned source, bool has_error, u32 error, u64 eflags);
-
-/* An IRET completed, or its fault is about to be delivered: NMI blocking ends if it was on. */
-void iret_unblock(struct vcpu *v);
-
-/* One attempt to enter the handler of `e`; a fault on the way is left in v->fault, EXT not yet set. (idt.c) */
-MUST_CHECK enum outcome idt_deliver(struct vcpu *v, const struct event *e, u64 return_ip, u64 rflags);
 
 #endif
