@@ -33,7 +33,7 @@ enum { VEX_MAP = 0x1f, EVEX_MAP = 0x0f, VEX_NOT_B = 0x20, VEX_NOT_X = 0x40, VEX_
 /* Third byte: W, inverted vvvv, L, and the prefix that the instruction would have without VEX. */
 enum { VEX_PP = 0x03, VEX_L = 0x04, VEX_VVVV = 0x78, VEX_VVVV_SHIFT = 3, VEX_W = 0x80 };
 enum { VEX_PP_66 = 1, VEX_PP_F3 = 2, VEX_PP_F2 = 3 };
-/* The fifth bits of register numbers, second and fourth byte; inverted. */
-enum { EVEX_NOT_R2 = 0x10, EVEX_NOT_V2 = 0x08 };
+/* EVEX: the fifth bits of register numbers, second and fourth byte, inverted; the mask, fourth byte. */
+enum { EVEX_NOT_R2 = 0x10, EVEX_NOT_V2 = 0x08, EVEX_MASK = 0x07, EVEX_ZERO = 0x80 };
 
 #endif

@@ -24,8 +24,7 @@ struct insn {
     u64 imm;  /* immediate, sign-extended to the operand size's natural use; far pointers: the offset */
     u64 imm2; /* ENTER's second immediate; far pointers: the selector */
     s64 disp;
-    u16 mnemonic; /* ZydisMnemonic */
-    u16 offset;   /* of the instruction in its page */
+    u16 offset; /* of the instruction in its page */
     u8 len;
     u8 osz;                /* effective operand size in bytes: 2, 4, 8 */
     u8 asz;                /* effective address size in bytes: 2, 4, 8 */

@@ -87,9 +87,10 @@ void describe(struct decoded *d, enum vendor host)
 }
 
 /* The form of the instruction that is called, NULL if it is not one of those. */
-static const struct insn_form *called_form(const struct insn *in, bool flat)
+static const struct insn_form *called_form(const struct decoded *d, bool flat)
 {
-    const struct insn_form *f = insn_table[in->mnemonic].forms;
+    const struct insn_form *f = insn_table[d->zi.mnemonic].forms;
+    const struct insn *in = &d->in;
     if (!f)
         return NULL;
     unsigned is =
@@ -111,7 +112,7 @@ void classify(struct tr *t)
 {
     struct decoded *d = t->d;
     describe(d, host_vendor());
-    const struct insn_form *form = called_form(&d->in, t->flat);
+    const struct insn_form *form = called_form(d, t->flat);
     if (form) {
         call(d, form->fn, form->ends);
         return;

@@ -32,96 +32,117 @@ static bool overwrites(const struct decoded *d, const ZydisDecodedOperand *o)
     return o->actions == ZYDIS_OPERAND_ACTION_WRITE && o->size >= 32 && !(d->traits & INSN_KEEPS_DEST);
 }
 
+/* Guest registers that an instruction names, as sets. */
+struct named {
+    u32 explicit; /* by a field of the encoding, which can name another */
+    u32 implicit;
+    u32 read, written;
+    bool high; /* AH, BH, CH or DH among the explicit ones, so there can be no REX prefix */
+};
+
+static struct named named_by(const struct decoded *d)
+{
+    struct named n = {0};
+    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &d->zo[i];
+        bool high;
+        unsigned r = o->type == ZYDIS_OPERAND_TYPE_REGISTER ? decode_gpr(o->reg.value, &high) : REG_NONE;
+        if (r == REG_NONE)
+            continue;
+        u32 bit = BIT(high ? r - 4 : r);
+        if (o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT && o->encoding != ZYDIS_OPERAND_ENCODING_NONE) {
+            n.explicit |= bit;
+            n.high |= high;
+        } else {
+            n.implicit |= bit;
+        }
+        if (!overwrites(d, o))
+            n.read |= bit;
+        if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+            n.written |= bit;
+    }
+    return n;
+}
+
+/* Registers at home: what the instruction names there is not free for other use. */
+static void plan_homes(const struct tr *t, struct plan *p, const struct named *n)
+{
+    p->busy = n->explicit | n->implicit;
+    if (p->addr < GPR_COUNT)
+        p->busy |= BIT(p->addr);
+    for (unsigned r = 0; r < GPR_COUNT; r++) {
+        p->map[r] = (u8)host_of(t, r);
+        if (n->explicit & BIT(r) && p->map[r] != H_NONE)
+            p->busy |= BIT(p->map[r]);
+    }
+    if (n->implicit & BIT(RCX) || (n->high && n->explicit & BIT(RCX))) {
+        p->rcx_in = true;
+        p->rcx_out = n->written & BIT(RCX);
+        p->map[RCX] = RCX;
+    }
+}
+
+static bool has_homeless(const struct plan *p, const struct named *n)
+{
+    for (unsigned r = 0; r < GPR_COUNT; r++)
+        if (n->explicit & BIT(r) && p->map[r] == H_NONE)
+            return true;
+    return false;
+}
+
+/* How the host instruction addresses its memory operand; takes what it needs of the free scratch registers. */
+static void plan_pointer(struct plan *p, const struct named *n, bool evex, u32 *scratch)
+{
+    if (!p->rcx_in && !n->high && !has_homeless(p, n) && !(p->disp && evex)) {
+        p->pointer = POINTER_SUM;
+        *scratch = 0;
+        return;
+    }
+    p->pointer = POINTER_REG;
+    if (!p->rcx_in)
+        p->pointer_reg = RCX;
+    else if (n->high)
+        p->pointer_reg = take_spill(p, true);
+    else
+        p->pointer_reg = R11;
+    *scratch &= ~BIT(p->pointer_reg);
+}
+
+/* A host register for one that has no home, or not a fitting one. */
+static u8 take_scratch(struct plan *p, const struct named *n, u32 *scratch)
+{
+    u8 host = *scratch & BIT(R11) && !n->high ? R11 : RCX;
+    if (!(*scratch & BIT(host)))
+        return take_spill(p, n->high);
+    *scratch &= ~BIT(host);
+    return host;
+}
+
+static void add_temp(struct plan *p, const struct named *n, u8 host, unsigned guest, bool load)
+{
+    p->map[guest] = host;
+    p->temp[p->temp_count].host = host;
+    p->temp[p->temp_count].guest = (u8)guest;
+    p->temp[p->temp_count].load = load;
+    p->temp[p->temp_count++].store = n->written & BIT(guest);
+}
+
 /* held: a guest register that is in r11 by now, or REG_NONE. */
 static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32 disp, unsigned held)
 {
+    struct named n = named_by(t->d);
     *p = (struct plan){.addr = (u8)addr, .disp = disp};
-    u32 explicit = 0, written = 0, implicit = 0, read = 0;
-    bool high = false;
-    for (unsigned i = 0; i < t->d->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &t->d->zo[i];
-        if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
-            continue;
-        bool h;
-        unsigned r = decode_gpr(o->reg.value, &h);
-        if (r == REG_NONE)
-            continue;
-        if (h)
-            r -= 4;
-        if (o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT && o->encoding != ZYDIS_OPERAND_ENCODING_NONE) {
-            explicit |= BIT(r);
-            high |= h;
-        } else
-            implicit |= BIT(r);
-        if (!overwrites(t->d, o))
-            read |= BIT(r);
-        if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
-            written |= BIT(r);
+    plan_homes(t, p, &n);
+    u32 scratch = BIT(R11) | (p->rcx_in ? 0 : BIT(RCX));
+    if (mem)
+        plan_pointer(p, &n, t->d->in.evex, &scratch);
+    if (held != REG_NONE && n.explicit & BIT(held) && !n.high && scratch & BIT(R11)) {
+        add_temp(p, &n, R11, held, false);
+        scratch &= ~BIT(R11);
     }
-    p->busy = explicit | implicit;
-    if (addr != H_NONE && addr < GPR_COUNT)
-        p->busy |= BIT(addr);
-    bool in_memory = false; /* a register that the instruction names */
-    for (unsigned r = 0; r < GPR_COUNT; r++) {
-        p->map[r] = (u8)host_of(t, r);
-        if (!(explicit & BIT(r)))
-            continue;
-        if (p->map[r] == H_NONE)
-            in_memory = true;
-        else
-            p->busy |= BIT(p->map[r]);
-    }
-    bool rcx = (implicit & BIT(RCX)) || (high && (explicit & BIT(RCX)));
-    if (rcx) {
-        p->rcx_in = true;
-        p->rcx_out = written & BIT(RCX);
-        p->map[RCX] = RCX;
-    }
-    bool temps[2] = {!rcx, true}; /* rcx, r11 */
-    if (mem) {
-        if (rcx) {
-            p->pointer = POINTER_REG;
-            p->pointer_reg = high ? take_spill(p, true) : R11;
-            temps[1] = high;
-        } else if (in_memory || high || (p->disp && t->d->in.evex)) {
-            p->pointer = POINTER_REG;
-            p->pointer_reg = RCX;
-            temps[0] = false;
-        } else {
-            p->pointer = POINTER_SUM;
-            temps[0] = temps[1] = false;
-        }
-    }
-    bool keep = held != REG_NONE && explicit & BIT(held) && !high && temps[1];
-    if (keep) {
-        p->map[held] = R11;
-        temps[1] = false;
-        p->temp[p->temp_count].host = R11;
-        p->temp[p->temp_count].guest = (u8)held;
-        p->temp[p->temp_count++].store = written & BIT(held);
-    }
-    for (unsigned r = 0; r < GPR_COUNT; r++) {
-        if (!(explicit & BIT(r)))
-            continue;
-        bool need = p->map[r] == H_NONE || (high && p->map[r] >= 8);
-        if (!need)
-            continue;
-        u8 host;
-        if (!high && temps[1]) {
-            host = R11;
-            temps[1] = false;
-        } else if (temps[0]) {
-            host = RCX;
-            temps[0] = false;
-        } else {
-            host = take_spill(p, high);
-        }
-        p->map[r] = host;
-        p->temp[p->temp_count].host = host;
-        p->temp[p->temp_count].guest = (u8)r;
-        p->temp[p->temp_count].load = read & BIT(r);
-        p->temp[p->temp_count++].store = written & BIT(r);
-    }
+    for (unsigned r = 0; r < GPR_COUNT; r++)
+        if (n.explicit & BIT(r) && (p->map[r] == H_NONE || (n.high && p->map[r] >= 8)))
+            add_temp(p, &n, take_scratch(p, &n, &scratch), r, n.read & BIT(r));
 }
 
 bool is_pure(const struct tr *t)
