@@ -330,7 +330,7 @@ static void hpet_put(struct writer *w)
     table_list(w, table_put(w, "HPET", 1, &t, sizeof(t)));
 }
 
-/* A device on the LPC bus with its windows of ports and its interrupt. */
+/* A device on the LPC bus with its windows and its interrupt. */
 static void dsdt_lpc_device(struct aml *a, const struct device *row)
 {
     size_t device = aml_device(a, row->acpi.name);
@@ -338,8 +338,12 @@ static void dsdt_lpc_device(struct aml *a, const struct device *row)
     aml_name_integer(a, "_UID", row->acpi.uid);
     aml_name_integer(a, "_STA", STA_WORKS);
     struct aml_resources r = aml_resources(a, "_CRS");
-    for (u32 i = 0; i < DEVICE_WINDOWS && row->window[i].size; i++)
-        aml_io(a, (u16)row->window[i].start, (u8)row->window[i].size);
+    for (const struct device_window *w = row->window; w < row->window + DEVICE_WINDOWS && w->size; w++) {
+        if (w->start < PORTS)
+            aml_io(a, (u16)w->start, (u8)w->size);
+        else
+            aml_memory32(a, (u32)w->start, (u32)w->size);
+    }
     if (row->isa_irq != ISA_NONE)
         aml_irq(a, row->isa_irq);
     aml_resources_end(a, &r);
