@@ -52,10 +52,18 @@ _nestbox() {
         ;;
     --serial)
         compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -W 'stdio none pty' -- "$current")
+        return
+        ;;
+    --serial-log)
+        compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
     --timeout)
+        return
+        ;;
+    --shutdown-timeout)
         return
         ;;
     --trace)
@@ -65,7 +73,7 @@ _nestbox() {
     esac
     case $verb in
     run)
-        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --no-reboot --debug-exit --timeout --trace --stats --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --stats --help' -- "$current")
         ;;
     doctor)
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")

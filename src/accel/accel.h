@@ -11,6 +11,12 @@
 #include "cpu/core/state.h"
 #include "rules/vm_settings.h"
 
+#include <signal.h>
+
+/* Signals between threads of the accelerators. Handlers are theirs; nothing else must take these. */
+#define ACCEL_SIGNAL_TIMER (SIGRTMIN + 1)
+#define ACCEL_SIGNAL_KICK (SIGRTMIN + 2)
+
 enum accel_exit {
     ACCEL_STOPPED,  /* accel_ops.stop was called */
     ACCEL_SHUTDOWN, /* triple fault: the machine resets or ends */
@@ -59,8 +65,9 @@ extern const struct accel_ops accel_kvm;
 /* Text for people: the registers of a vCPU that does not run. (describe.c) */
 void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index, char *buf, size_t size);
 
-/* Chooses. The text of *why says which one was taken and for what reason, with code
- * 0; if none can be, the result is NULL and *why is the error. (select.c) */
+/* Chooses. The text of *why says for what reason, with code 0; if none can be, the result is NULL and *why is the
+ * error. An error with a result that is not NULL is a warning: it was asked for by name, and is hardly fit. (select.c)
+ */
 const struct accel_ops *accel_select(enum accel_choice choice, enum nesting nested, struct error *why);
 
 #endif

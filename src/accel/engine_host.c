@@ -7,6 +7,7 @@
  */
 #include "accel/engine_host.h"
 
+#include "accel/accel.h"
 #include "base/pages.h"
 #include "x86/regs.h"
 
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 #define SIGNAL_STACK 65536
-#define TIMER_SIGNAL (SIGRTMIN + 1)
+#define TIMER_SIGNAL ACCEL_SIGNAL_TIMER
 
 static __thread struct engine_vcpu *self;
 
@@ -86,6 +87,8 @@ static void on_timer(int sig, siginfo_t *info, void *context)
 {
     struct engine_vcpu *e = info->si_value.sival_ptr;
     int saved = errno;
+    if (info->si_code != SI_TIMER) /* somebody else sent it */
+        return;
     e->deadline = 0;
     cpu_timer_due(e->v);
     errno = saved;

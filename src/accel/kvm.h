@@ -17,7 +17,7 @@
 #define KVM_CPUID_ENTRIES 256
 #define KVM_EXIT_REASONS 48
 /* Takes a thread out of KVM_RUN; its handler does nothing. */
-#define KVM_KICK_SIGNAL (SIGRTMIN + 2)
+#define KVM_KICK_SIGNAL ACCEL_SIGNAL_KICK
 
 struct kvm_vcpu {
     int fd;

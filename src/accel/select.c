@@ -4,6 +4,7 @@
  */
 #include "accel/accel.h"
 #include "accel/hostcpu.h"
+#include "accel/kvm.h"
 #include "accel/probe.h"
 
 #include <errno.h>
@@ -14,13 +15,21 @@ static const struct accel_ops *select_engine(const char *because, struct error *
     hostcpu_read(&cpu);
     if (!hostcpu_suits_engine(&cpu, why))
         return NULL;
-    error_set(why, 0, "engine: %s", because);
+    error_set(why, 0, "%s", because);
     return &accel_engine;
 }
 
 static bool nests(const struct probe *p, enum nesting nested)
 {
     return nested == NESTED_OFF || (nested == NESTED_INTEL ? p->nests_intel : p->nests_amd);
+}
+
+/* What an unusable /dev/kvm comes down to; the probe's own words are for whoever asks. */
+static const char *missing(const struct probe *p)
+{
+    bool absent = p->why.code == -ENOENT || p->why.code == -ENXIO || p->why.code == -ENODEV;
+    bool refused = p->why.code == -EACCES || p->why.code == -EPERM;
+    return absent ? "no /dev/kvm" : refused ? "no permission for /dev/kvm" : "no fit /dev/kvm";
 }
 
 /* An accelerator asked for by name is not second-guessed beyond what makes it impossible. */
@@ -35,7 +44,12 @@ static const struct accel_ops *select_kvm(const struct probe *p, const char *not
         error_hint(why, "use " SETTING("accel") " engine or auto");
         return NULL;
     }
-    error_set(why, 0, p->usable ? "kvm: asked for" : "kvm: asked for, although %s", p->why.text);
+    if (p->usable) {
+        error_set(why, 0, "asked for");
+    } else {
+        error_set(why, -ENOTSUP, "%s", p->why.text);
+        error_hint(why, kvm_use_engine);
+    }
     return &accel_kvm;
 }
 
@@ -51,7 +65,7 @@ const struct accel_ops *accel_select(enum accel_choice choice, enum nesting nest
     if (choice == ACCEL_KVM)
         return select_kvm(&p, not_nesting, why);
     if (!p.usable || not_nesting)
-        return select_engine(p.usable ? not_nesting : p.why.text, why);
-    error_set(why, 0, "kvm: %s", p.why.text);
+        return select_engine(p.usable ? not_nesting : missing(&p), why);
+    error_set(why, 0, "%s", p.why.text);
     return &accel_kvm;
 }

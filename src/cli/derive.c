@@ -57,7 +57,8 @@ static void bash_values(const struct setting *s)
         return;
     printf("    --%s)\n", s->name);
     if (s->file)
-        printf("        compopt -o filenames\n        mapfile -t COMPREPLY < <(compgen -f -- \"$current\")\n");
+        printf("        compopt -o filenames\n        mapfile -t COMPREPLY < <(compgen -f%s%s%s -- \"$current\")\n",
+               values ? " -W '" : "", values ? values : "", values ? "'" : "");
     else if (values)
         bash_words("        ", values);
     printf("        return\n        ;;\n");
@@ -120,7 +121,9 @@ static void zsh_option(const struct setting *s)
         putchar(':');
         put_escaped(s->value, ":");
         putchar(':');
-        if (s->file)
+        if (s->file && values)
+            printf("{_files; compadd %s}", values);
+        else if (s->file)
             printf("_files");
         else if (values)
             printf("(%s)", values);
@@ -168,7 +171,7 @@ static void fish_option(const struct verb *verb, const struct setting *s)
         printf(" -r -F");
     else if (s->kind != SETTING_FLAG)
         printf(" -x");
-    if (!s->file && values)
+    if (values)
         printf(" -a '%s'", values);
     printf(" -d '");
     put_escaped(help, "'\\");

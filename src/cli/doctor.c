@@ -231,8 +231,8 @@ static void print_text(const struct findings *f)
     static const char *const names[] = {"--nested off", "--nested intel", "--nested amd"};
     printf("\nWhat --accel auto takes\n");
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        printf("  %-14s %s%s\n", names[i],
-               f->choice[i].accel ? "" : "nothing: ", line_of(&f->choice[i].why, line, sizeof(line)));
+        printf("  %-14s %s: %s\n", names[i], f->choice[i].accel ? f->choice[i].accel : "nothing",
+               line_of(&f->choice[i].why, line, sizeof(line)));
     const char *better = advice(f);
     printf("\n%s\n", better ? better : "Nothing to improve: KVM nests here.");
 }

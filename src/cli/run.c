@@ -12,13 +12,14 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-static const char notes[] = "With the serial port on the terminal: Ctrl-a x ends the VM, Ctrl-a h helps,\n"
-                            "Ctrl-a Ctrl-a sends Ctrl-a.\n"
-                            "\n"
-                            "Exit status: 0 the guest powered off; 2 wrong command line; 4 the VM could not be\n"
-                            "created or run; 6 triple fault, with --no-reboot or three times in a row; 8 --timeout;\n"
-                            "10 the guest asked for a reset, with --no-reboot; 12 Ctrl-a x; 128 + N ended by signal\n"
-                            "N; with --debug-exit (V << 1) | 1 after the guest wrote V to port 0xf4.\n";
+static const char notes[] =
+    "With the serial port on the terminal: Ctrl-a x ends the VM, Ctrl-a h shows our other keys,\n"
+    "Ctrl-a Ctrl-a sends Ctrl-a.\n"
+    "\n"
+    "Exit status: 0 the guest powered off; 2 wrong command line; 4 the VM could not be\n"
+    "created or run; 6 triple fault, with --no-reboot or three times in a row; 8 --timeout;\n"
+    "10 the guest asked for a reset, with --no-reboot; 12 Ctrl-a x; 128 + N ended by signal\n"
+    "N; with --debug-exit (V << 1) | 1 after the guest wrote V to port 0xf4.\n";
 
 static int end_status(const struct vm_end *end)
 {
@@ -60,6 +61,11 @@ static int run(const struct verb *verb, int argc, char **argv)
         return status;
     if (!settings.kernel || !*settings.kernel) {
         complain("no kernel given: use --kernel FILE (see nestbox run --help)");
+        return STATUS_USAGE;
+    }
+    struct error error;
+    if (vm_settings_check(&settings, &error)) {
+        complain_error(&error);
         return STATUS_USAGE;
     }
     if (!fits_host(settings.memory))

@@ -82,9 +82,29 @@ static void rx_push(struct uart16550 *u, u8 byte)
         u->lsr |= LSR_OE;
         return;
     }
-    u->rx[(u->rx_head + u->rx_count) % UART_FIFO] = byte;
+    u32 place = (u->rx_head + u->rx_count) % UART_FIFO;
+    u->rx[place] = byte;
+    u->rx_break &= (u16)~BIT(place);
     u->rx_count++;
     u->lsr |= LSR_DR;
+}
+
+/* LSR shows a BREAK when its byte, a zero, is the next to be read. */
+static void break_show(struct uart16550 *u)
+{
+    if (u->rx_count && u->rx_break & BIT(u->rx_head)) {
+        u->rx_break &= (u16)~BIT(u->rx_head);
+        u->lsr |= LSR_BI;
+    }
+}
+
+static void rx_push_break(struct uart16550 *u)
+{
+    u32 count = u->rx_count;
+    rx_push(u, 0);
+    if (u->rx_count > count)
+        u->rx_break |= (u16)BIT((u->rx_head + count) % UART_FIFO);
+    break_show(u);
 }
 
 static u8 rx_pop(struct uart16550 *u)
@@ -95,6 +115,7 @@ static u8 rx_pop(struct uart16550 *u)
     u->rx_head = (u->rx_head + 1) % UART_FIFO;
     if (!--u->rx_count)
         u->lsr &= (u8)~LSR_DR;
+    break_show(u);
     return byte;
 }
 
@@ -239,10 +260,8 @@ static void uart_write(void *dev, u64 offset, u64 v, unsigned size)
         break;
     case REG_FCR: fcr_write(u, value); break;
     case REG_LCR:
-        if (value & ~u->lcr & LCR_BREAK && u->mcr & MCR_LOOP) {
-            rx_push(u, 0);
-            u->lsr |= LSR_BI;
-        }
+        if (value & ~u->lcr & LCR_BREAK && u->mcr & MCR_LOOP)
+            rx_push_break(u);
         u->lcr = value;
         break;
     case REG_MCR:
@@ -290,6 +309,13 @@ unsigned uart16550_receive(struct uart16550 *u, const u8 *bytes, unsigned count)
     return count;
 }
 
+void uart16550_break(struct uart16550 *u)
+{
+    if (!(u->mcr & MCR_LOOP))
+        rx_push_break(u);
+    interrupt_update(u);
+}
+
 static const struct state_field fields[] = {
     STATE_FIELD("ier", u8, struct uart16550, ier),
     STATE_FIELD("fcr", u8, struct uart16550, fcr),
@@ -304,6 +330,7 @@ static const struct state_field fields[] = {
     STATE_FIELD("rx", u8[16], struct uart16550, rx),
     STATE_FIELD("rx_head", u32, struct uart16550, rx_head),
     STATE_FIELD("rx_count", u32, struct uart16550, rx_count),
+    STATE_FIELD("rx_break", u16, struct uart16550, rx_break),
     STATE_FIELD("lsr_polls", u8, struct uart16550, lsr_polls),
     STATE_FIELD("tx", u8[16], struct uart16550, tx),
     STATE_FIELD("tx_head", u32, struct uart16550, tx_head),

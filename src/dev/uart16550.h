@@ -27,6 +27,7 @@ struct uart16550 {
     bool thr_empty_pending; /* the THRE interrupt, cleared by reading IIR */
     u8 rx[UART_FIFO];
     u32 rx_head, rx_count;
+    u16 rx_break;     /* bits by place in rx: the byte is a BREAK */
     u8 tx[UART_FIFO]; /* what the sink had no room for */
     u32 tx_head, tx_count;
     u8 lsr_polls; /* reads of LSR since the last transmitted byte, up to UART_POLLS */
@@ -41,6 +42,8 @@ void uart16550_transmit_ready(struct uart16550 *u);
 /* Bytes that uart16550_receive would take now: 0 until the guest listens (see uart16550.c), and in
  * loopback. */
 unsigned uart16550_room(const struct uart16550 *u);
+/* A BREAK comes in, whether the guest listens or not. */
+void uart16550_break(struct uart16550 *u);
 /* Received bytes: takes as many as there is room for and gives their number. Keep the rest for
  * receive_ready. */
 unsigned uart16550_receive(struct uart16550 *u, const u8 *bytes, unsigned count);

@@ -126,20 +126,34 @@ static int create_reset(struct devices *all, const struct device *row, void *dev
     return 0;
 }
 
-static int create_com1(struct devices *all, const struct device *row, void *dev)
+static bool serial_out(void *opaque, u8 byte)
 {
-    all->com1 = dev;
+    struct serial_port *port = opaque;
+    return port->events->serial_out(port->events->opaque, port->index, byte);
+}
+
+static void serial_room(void *opaque)
+{
+    struct serial_port *port = opaque;
+    port->events->serial_room(port->events->opaque, port->index);
+}
+
+static int create_com(struct devices *all, const struct device *row, void *dev)
+{
+    struct serial_port *port = &all->serial[row->isa_irq == ISA_COM2];
+    *port = (struct serial_port){all->events, (u32)(port - all->serial), dev};
     uart16550_init(dev, &(struct uart16550_config){
                             .irq = row_isa(all, row),
-                            .transmit = all->events->serial_out,
-                            .receive_ready = all->events->serial_room,
-                            .opaque = all->events->opaque,
+                            .transmit = serial_out,
+                            .receive_ready = serial_room,
+                            .opaque = port,
                         });
     return 0;
 }
 
 static int create_acpi_pm(struct devices *all, const struct device *row, void *dev)
 {
+    all->pm = dev;
     acpi_pm_init(dev, all->clock,
                  &(struct acpi_pm_config){
                      .timer_32bit = true,
@@ -222,8 +236,10 @@ const struct device pc_devices[] = {
       {PORT_KBD_COMMAND, 1, &i8042_command_ops}}},
     {"reset", &reset_device, create_reset, DEVICE_ALWAYS, ISA_NONE, NOT_IN_ACPI,
      {{PORT_92, 1, &reset_port92_ops}}},
-    {"com1", &uart16550_device, create_com1, DEVICE_ALWAYS, ISA_COM1, {"COM1", "PNP0501", 1},
+    {"com1", &uart16550_device, create_com, DEVICE_ALWAYS, ISA_COM1, {"COM1", "PNP0501", 1},
      {{PORT_COM1, 8, &uart16550_ops}}},
+    {"com2", &uart16550_device, create_com, DEVICE_SERIAL2, ISA_COM2, {"COM2", "PNP0501", 2},
+     {{PORT_COM2, 8, &uart16550_ops}}},
     {"acpi_pm", &acpi_pm_device, create_acpi_pm, DEVICE_ALWAYS, ISA_SCI, NOT_IN_ACPI,
      {{PORT_PM, ACPI_PM_SIZE, &acpi_pm_ops}}},
     {"fw_cfg", &fw_cfg_device, create_fw_cfg, DEVICE_ALWAYS, ISA_NONE, NOT_IN_ACPI,
@@ -251,6 +267,7 @@ bool device_wanted(const struct device *row, const struct pc_config *config)
     switch (row->when) {
     case DEVICE_OWN_IRQCHIP: return !config->accel->has_irqchip;
     case DEVICE_DEBUG_EXIT: return config->settings->debug_exit;
+    case DEVICE_SERIAL2: return config->settings->serial.count > 1;
     default: return true;
     }
 }

@@ -24,6 +24,7 @@ enum {
     PORT_TEST_FLUSH = 0xe4,
     PORT_TEST_BYTES = 0xe8,
     PORT_DEBUG_EXIT = 0xf4,
+    PORT_COM2 = 0x2f8,
     PORT_COM1 = 0x3f8,
     PORT_ELCR0 = 0x4d0,
     PORT_ELCR1 = 0x4d1,
@@ -44,6 +45,7 @@ enum {
 enum {
     ISA_PIT = 0,
     ISA_KBD = 1,
+    ISA_COM2 = 3,
     ISA_COM1 = 4,
     ISA_RTC = 8,
     ISA_SCI = 9,
@@ -56,6 +58,7 @@ enum device_when {
     DEVICE_ALWAYS,
     DEVICE_OWN_IRQCHIP, /* those whose accelerator brings no interrupt controllers and timers along */
     DEVICE_DEBUG_EXIT,  /* those with --debug-exit */
+    DEVICE_SERIAL2,     /* those with a second serial port */
 };
 
 /* A window of registers: of ports below PORTS, of memory above. */
@@ -104,7 +107,12 @@ struct devices {
     struct i8254 *pit;
     struct mc146818 *rtc;
     struct reset *reset;
-    struct uart16550 *com1;
+    struct acpi_pm *pm;
+    struct serial_port {
+        const struct pc_events *events;
+        u32 index;
+        struct uart16550 *uart; /* NULL: this PC has no such port */
+    } serial[PC_SERIALS];
     struct pci_bus *pci;
 };
 

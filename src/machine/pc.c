@@ -7,6 +7,7 @@
  */
 #include "machine/pc.h"
 
+#include "dev/acpi_pm.h"
 #include "dev/ich9.h"
 #include "dev/uart16550.h"
 #include "machine/acpi.h"
@@ -14,6 +15,7 @@
 #include "machine/devices.h"
 #include "machine/rom.h"
 #include "machine/smbios.h"
+#include "x86/apic.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -34,6 +36,7 @@ struct pc {
     pthread_mutex_t lock;
     struct machine_clock clock;
     struct devices devices;
+    u64 accesses; /* of vCPUs to devices */
 };
 
 /* -- what the vCPUs call -- */
@@ -42,6 +45,7 @@ static u32 io_read(void *opaque, u16 port, unsigned size)
 {
     struct pc *pc = opaque;
     pthread_mutex_lock(&pc->lock);
+    pc->accesses++;
     u32 value = (u32)bus_read(&pc->devices.port, port, size);
     pthread_mutex_unlock(&pc->lock);
     return value;
@@ -51,6 +55,7 @@ static void io_write(void *opaque, u16 port, u32 value, unsigned size)
 {
     struct pc *pc = opaque;
     pthread_mutex_lock(&pc->lock);
+    pc->accesses++;
     bus_write(&pc->devices.port, port, value, size);
     pthread_mutex_unlock(&pc->lock);
 }
@@ -59,6 +64,7 @@ static u64 mmio_read(void *opaque, gpa_t gpa, unsigned size)
 {
     struct pc *pc = opaque;
     pthread_mutex_lock(&pc->lock);
+    pc->accesses++;
     u64 value = bus_read(&pc->devices.mmio, gpa.a, size);
     pthread_mutex_unlock(&pc->lock);
     return value;
@@ -68,6 +74,7 @@ static void mmio_write(void *opaque, gpa_t gpa, u64 value, unsigned size)
 {
     struct pc *pc = opaque;
     pthread_mutex_lock(&pc->lock);
+    pc->accesses++;
     bus_write(&pc->devices.mmio, gpa.a, value, size);
     pthread_mutex_unlock(&pc->lock);
 }
@@ -220,19 +227,49 @@ struct accel_vm *pc_vm(struct pc *pc)
     return pc->vm;
 }
 
-unsigned pc_serial_in(struct pc *pc, const u8 *bytes, unsigned count)
+unsigned pc_serial_in(struct pc *pc, u32 index, const u8 *bytes, unsigned count)
 {
     pthread_mutex_lock(&pc->lock);
-    unsigned taken = uart16550_receive(pc->devices.com1, bytes, count);
+    unsigned taken = uart16550_receive(pc->devices.serial[index].uart, bytes, count);
     pthread_mutex_unlock(&pc->lock);
     return taken;
 }
 
-void pc_serial_ready(struct pc *pc)
+void pc_serial_ready(struct pc *pc, u32 index)
 {
     pthread_mutex_lock(&pc->lock);
-    uart16550_transmit_ready(pc->devices.com1);
+    uart16550_transmit_ready(pc->devices.serial[index].uart);
     pthread_mutex_unlock(&pc->lock);
+}
+
+void pc_serial_break(struct pc *pc, u32 index)
+{
+    pthread_mutex_lock(&pc->lock);
+    uart16550_break(pc->devices.serial[index].uart);
+    pthread_mutex_unlock(&pc->lock);
+}
+
+void pc_power_button(struct pc *pc)
+{
+    pthread_mutex_lock(&pc->lock);
+    acpi_pm_power_button(pc->devices.pm);
+    pthread_mutex_unlock(&pc->lock);
+}
+
+/* As an NMI button does, by LINT1 of the first CPU: here as a message to it. */
+void pc_nmi(struct pc *pc)
+{
+    pthread_mutex_lock(&pc->lock);
+    pc_irq_msi(&pc->devices.irq, MSI_BASE, DELIVER_NMI << APIC_MODE_SHIFT);
+    pthread_mutex_unlock(&pc->lock);
+}
+
+u64 pc_accesses(struct pc *pc)
+{
+    pthread_mutex_lock(&pc->lock);
+    u64 accesses = pc->accesses;
+    pthread_mutex_unlock(&pc->lock);
+    return accesses;
 }
 
 bool pc_ram_at(const struct pc *pc, const void *host, u64 *gpa)

@@ -10,6 +10,7 @@
 #include "machine/layout.h"
 
 #define PC_VCPUS_MAX 256u
+#define PC_SERIALS SERIALS_MAX
 
 struct pc;
 
@@ -24,8 +25,9 @@ struct pc_events {
     void (*reset)(void *opaque);
     void (*power_off)(void *opaque);
     void (*debug_exit)(void *opaque, u32 value);
-    bool (*serial_out)(void *opaque, u8 byte); /* false: no room now; pc_serial_ready() is to follow */
-    void (*serial_room)(void *opaque);         /* the guest can take input again */
+    /* Of serial port `index`. False: there is no room now; pc_serial_ready() is to follow. */
+    bool (*serial_out)(void *opaque, u32 index, u8 byte);
+    void (*serial_room)(void *opaque, u32 index); /* the guest can take input again */
     void *opaque;
 };
 
@@ -42,10 +44,17 @@ int MUST_CHECK pc_start(struct pc *pc, const struct boot *boot, struct error *er
 void pc_pause(struct pc *pc, bool pause);
 
 struct accel_vm *pc_vm(struct pc *pc);
-/* Input for COM1: takes what the guest has room for and returns the number of bytes taken. */
-unsigned pc_serial_in(struct pc *pc, const u8 *bytes, unsigned count);
-/* There is room for COM1's output again. */
-void pc_serial_ready(struct pc *pc);
+/* Input for serial port `index`: takes what the guest has room for and returns the number of bytes taken. */
+unsigned pc_serial_in(struct pc *pc, u32 index, const u8 *bytes, unsigned count);
+/* There is room for its output again. */
+void pc_serial_ready(struct pc *pc, u32 index);
+/* A BREAK comes in. */
+void pc_serial_break(struct pc *pc, u32 index);
+/* The user presses the power button, or the one that sends an NMI. */
+void pc_power_button(struct pc *pc);
+void pc_nmi(struct pc *pc);
+/* Accesses to devices so far. */
+u64 pc_accesses(struct pc *pc);
 /* [signal handler] Is `host` an address in guest RAM? *gpa gets the guest's. */
 bool pc_ram_at(const struct pc *pc, const void *host, u64 *gpa);
 /* Lines for --stats: accesses that no device claimed. */

@@ -3,6 +3,10 @@
  */
 #include "rules/vm_settings.h"
 
+#include "rules/serial.h"
+
+#include <errno.h>
+
 #define AT(field) offsetof(struct vm_settings, field)
 
 static const char machine[] = "Machine", processor[] = "CPU", console[] = "Console", debugging[] = "Debugging";
@@ -47,10 +51,20 @@ const struct setting vm_settings_table[] = {
      "*x86-64-v4* and *legacy32*; features have the names of _/proc/cpuinfo_.",
      .group = processor, .examples = "max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32"},
 
-    {"serial", SETTING_TEXT, AT(serial), "WHERE", "first serial port: stdio, FILE or unix:PATH",
-     "Where the first serial port ends: *stdio*, a file that is created or overwritten (a named pipe is waited for), "
-     "or *unix:*_PATH_ for a socket that takes one client at a time and is removed at the end.",
-     .group = console, .def = "stdio", .file = true},
+    {"serial", SETTING_LIST, AT(serial), "WHERE",
+     "serial port: stdio, none, pty, file:PATH, unix:PATH[,wait]; repeat for two",
+     "Where a serial port ends; given twice, the guest has two. "
+     "*stdio* (the default of the first) is the terminal, or standard input and output. "
+     "*none* drops output. "
+     "*pty* makes a pseudo-terminal and prints its name. "
+     "*file:*_PATH_, or the path alone, is a file that is created or overwritten (a named pipe is waited for). "
+     "*unix:*_PATH_ is a socket that takes one client at a time and is removed at the end; with *,wait* the guest "
+     "starts when the first client is there. "
+     "The first client of a socket or pseudo-terminal gets the last 64 KiB that were printed before.",
+     .group = console, .file = true, .examples = "stdio none pty"},
+    {"serial-log", SETTING_TEXT, AT(serial_log), "FILE", "what the first serial port prints goes there, too",
+     "Write to _FILE_ what the first serial port prints, too; it is created or overwritten.",
+     .group = console, .file = true},
 
     {"no-reboot", SETTING_FLAG, AT(no_reboot), NULL, "end when the guest resets or has a triple fault",
      "End when the guest asks for a reset or has a triple fault. "
@@ -64,6 +78,10 @@ const struct setting vm_settings_table[] = {
     {"timeout", SETTING_SECONDS, AT(timeout_ms), "SECONDS", "end the guest after that time",
      "End the VM after that time; decimals are allowed.",
      .group = debugging, .min = 1, .max = 1000ull * 1000 * 1000 * 1000},
+    {"shutdown-timeout", SETTING_SECONDS, AT(shutdown_ms), "SECONDS", "SIGTERM presses the power button first",
+     "On SIGTERM press the power button and end the VM only if the guest has not powered off after that time. "
+     "Without it SIGTERM ends the VM at once, as a second one does.",
+     .group = debugging, .min = 1, .max = 1000ull * 1000 * 1000 * 1000},
     {"trace", SETTING_SET, AT(trace), "LIST", "what to report on standard error",
      "Report on standard error what _LIST_ names, separated by commas: *entry* (each VMLAUNCH, VMRESUME and VMRUN that "
      "fails, with the rule that it broke and the manual's section). "
@@ -74,3 +92,23 @@ const struct setting vm_settings_table[] = {
     {0},
 };
 /* clang-format on */
+
+int vm_settings_check(const struct vm_settings *settings, struct error *error)
+{
+    u32 terminals = 0;
+    if (settings->serial.count > SERIALS_MAX)
+        return error_set(error, -EINVAL, SETTING("serial") " more than twice: this machine has %u serial ports",
+                         SERIALS_MAX);
+    for (u32 i = 0; i < settings->serial.count; i++) {
+        struct serial serial;
+        int e = serial_parse(settings->serial.item[i], &serial, error);
+        if (e)
+            return e;
+        terminals += serial.kind == SERIAL_STDIO;
+    }
+    if (terminals > 1)
+        return error_set(error, -EINVAL, SETTING("serial") " stdio twice: there is one terminal");
+    if (settings->serial_log && !*settings->serial_log)
+        return error_set(error, -EINVAL, SETTING("serial-log") " without the name of a file");
+    return 0;
+}

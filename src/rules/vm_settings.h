@@ -25,15 +25,22 @@ struct vm_settings {
     enum accel_choice accel;
     const char *cpu; /* "MODEL,+feature,-feature"; NULL: the default model */
     /* console */
-    const char *serial; /* see console_open */
+    struct setting_list serial; /* see serial_parse; without any the first is "stdio" */
+    const char *serial_log;     /* what the first prints goes to that file, too; NULL: none */
     /* debugging */
     bool no_reboot;
     bool debug_exit; /* the debug-exit port, the PC test device, and hypercalls as test programs expect them of KVM */
     u64 timeout_ms;  /* 0: none */
+    u64 shutdown_ms; /* that long SIGTERM waits for the guest, whose power button it presses; 0: it does not */
     u32 trace;       /* TRACE_* */
     bool stats;
 };
 
+#define SERIALS_MAX 2u
+
 extern const struct setting vm_settings_table[];
+
+/* What rows cannot say: values that do not go together, or that have parts. 0 or -EINVAL. */
+int MUST_CHECK vm_settings_check(const struct vm_settings *settings, struct error *error);
 
 #endif

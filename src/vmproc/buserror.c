@@ -10,7 +10,7 @@
  */
 #include "vmproc/buserror.h"
 
-#include "vmproc/terminal.h"
+#include "vmproc/crash.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -57,7 +57,7 @@ static void on_bus_error(int signal_number, siginfo_t *info, void *context)
     }
     if (!sent)
         fprintf(stderr, "nestbox: internal error: bus error, address %p\n", info->si_addr);
-    terminal_restore();
+    crash_undo();
     signal(SIGBUS, SIG_DFL);
     if (sent)
         raise(SIGBUS); /* a fault comes again by itself */

@@ -1,40 +1,46 @@
 /*
- * Console threads. [lock] guards the queue and the client; the input thread alone owns the pending input. Lock order:
+ * Console threads. [lock] guards the queue and the client; the input thread alone owns the held input. Lock order:
  * machine lock (held by callers of console_put), then [lock]. Both threads take the machine lock inside their events,
  * never while they hold [lock].
+ *
+ * Input that the guest does not take waits where it comes from. A terminal's is read all the same, or Ctrl-a would wait
+ * behind it, and held here; beyond HELD it is read slowly, so that whoever pastes waits and our keys still come
+ * through.
+ *
+ * Output before the first client of a socket or pseudo-terminal stays in the queue, and the oldest makes way. Later,
+ * output to nobody is dropped.
  */
 #include "vmproc/console.h"
 
-#include "vmproc/escape.h"
+#include "vmproc/endpoint.h"
 #include "vmproc/terminal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #define QUEUE 65536u
 #define CHUNK 512u /* small, so that a slow reader soon makes room */
 #define DRAIN_MS 1000
+#define FRESH 4096u
+#define HELD (1u << 20)
+#define SLOW_MS 100 /* between reads of FRESH bytes beyond HELD */
+#define LOOK_MS 250 /* between looks whether the terminal is ours, or a pseudo-terminal has a client */
 
-enum kind { STDIO, FILE_ONLY, SOCKET };
+struct held {
+    u8 *bytes;
+    size_t first, count, size;
+};
 
 struct console {
-    enum kind kind;
-    int in, out;  /* -1: none; a socket's client is both, under [lock] */
-    int listener; /* SOCKET */
-    char *path;   /* SOCKET: to remove */
-    bool escapes; /* a terminal: Ctrl-a is ours */
-    int wake;     /* eventfd: room for input, or closing */
+    struct endpoint end; /* in and out: under [lock] where there are clients */
+    int wake;            /* eventfd: room for input, or closing */
     struct console_events events;
     pthread_t reader, writer;
     bool reading, writing; /* threads exist */
@@ -42,30 +48,58 @@ struct console {
     pthread_cond_t filled, written;
     u8 queue[QUEUE];
     u32 head, count;
-    bool refused; /* [lock] a byte found no room since the last event */
-    bool busy;    /* [lock] the writer holds bytes that it took from the queue */
-    u64 chunks;   /* [lock] times that busy ended */
-    bool closing; /* [lock] threads shall end */
-    int lost;     /* [lock] -errno of the write that failed */
+    bool refused;   /* [lock] a byte found no room since the last event */
+    bool busy;      /* [lock] the writer holds bytes that it took from the queue */
+    u64 chunks;     /* [lock] times that busy ended */
+    bool closing;   /* [lock] threads shall end */
+    bool present;   /* [lock] there is a client */
+    bool served;    /* [lock] there has been one, or none is needed */
+    bool continued; /* [lock] console_continued was called */
+    int lost;       /* [lock] -errno of the write that failed */
     struct escape escape;
+    struct held held; /* input thread */
 };
 
 static const char help_text[] = "\r\nnestbox: Ctrl-a x  end the VM\r\n"
+                                "         Ctrl-a p  press the power button\r\n"
+                                "         Ctrl-a r  reset\r\n"
+                                "         Ctrl-a b  send a BREAK (Linux: SysRq, with the key that follows)\r\n"
+                                "         Ctrl-a n  send an NMI\r\n"
+                                "         Ctrl-a z  stop this job of the shell\r\n"
                                 "         Ctrl-a h  this help\r\n"
                                 "         Ctrl-a Ctrl-a  send Ctrl-a to the guest\r\n";
 
 /* -- output -- */
 
+/* [lock] */
+static bool has_room(struct console *c)
+{
+    if (c->count == QUEUE && !c->served) {
+        c->head = (c->head + 1) % QUEUE;
+        c->count--;
+    }
+    bool room = c->count < QUEUE;
+    c->refused |= !room;
+    return room;
+}
+
+bool console_ready(struct console *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool room = has_room(c);
+    pthread_mutex_unlock(&c->lock);
+    return room;
+}
+
 bool console_put(struct console *c, u8 byte)
 {
     pthread_mutex_lock(&c->lock);
-    bool taken = c->count < QUEUE;
+    bool taken = has_room(c);
     if (taken) {
         c->queue[(c->head + c->count++) % QUEUE] = byte;
         if (c->count == 1)
             pthread_cond_signal(&c->filled);
     }
-    c->refused |= !taken;
     pthread_mutex_unlock(&c->lock);
     return taken;
 }
@@ -75,7 +109,10 @@ static int write_all(int fd, const u8 *bytes, size_t count)
     while (count) {
         ssize_t n = write(fd, bytes, count);
         if (n < 0 && errno == EAGAIN) {
-            poll(&(struct pollfd){fd, POLLOUT, 0}, 1, -1);
+            struct pollfd p = {fd, POLLOUT, 0};
+            poll(&p, 1, -1);
+            if (p.revents & POLLHUP)
+                return -EIO;
             continue;
         }
         if (n < 0 && errno != EINTR)
@@ -107,7 +144,7 @@ static void *write_thread(void *opaque)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_mutex_lock(&c->lock);
     while (!c->closing) {
-        if (!c->count) {
+        if (!c->count || !c->served) {
             pthread_cond_wait(&c->filled, &c->lock);
             continue;
         }
@@ -115,14 +152,14 @@ static void *write_thread(void *opaque)
         bool refused = c->refused;
         c->refused = false;
         c->busy = true;
-        int fd = c->lost ? -1 : c->out, e = 0;
+        int fd = c->lost || !c->present ? -1 : c->end.out, e = 0;
         pthread_mutex_unlock(&c->lock);
         if (fd >= 0) {
             pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
             e = write_all(fd, chunk, n);
             pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
         }
-        if (c->kind == SOCKET)
+        if (endpoint_has_clients(&c->end))
             e = 0;
         if (e)
             c->events.hangup(c->events.opaque);
@@ -139,6 +176,50 @@ static void *write_thread(void *opaque)
     return NULL;
 }
 
+/* -- clients -- */
+
+/* A client has come or gone. `fd` is the socket's; a pseudo-terminal keeps its descriptor. */
+static void client_set(struct console *c, bool present, int fd)
+{
+    pthread_mutex_lock(&c->lock);
+    bool first = present && !c->served;
+    int old = c->end.kind == SERIAL_SOCKET ? c->end.in : -1;
+    if (c->end.kind == SERIAL_SOCKET)
+        c->end.in = c->end.out = fd;
+    c->present = present;
+    c->served |= present;
+    pthread_cond_signal(&c->filled);
+    /* The writer may be using the old one: it must not be reused under its feet. */
+    for (u64 chunk = c->chunks; old >= 0 && c->busy && c->chunks == chunk && !c->closing;)
+        pthread_cond_wait(&c->written, &c->lock);
+    pthread_mutex_unlock(&c->lock);
+    if (old >= 0)
+        close(old);
+    if (first && c->events.client)
+        c->events.client(c->events.opaque);
+}
+
+static void pty_look(struct console *c)
+{
+    struct pollfd p = {c->end.in, 0, 0};
+    bool there = poll(&p, 1, 0) == 0;
+    if (there != c->present)
+        client_set(c, there, -1);
+}
+
+bool console_served(struct console *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool served = c->served;
+    pthread_mutex_unlock(&c->lock);
+    return served;
+}
+
+const char *console_pty(const struct console *c)
+{
+    return c->end.kind == SERIAL_PTY ? c->end.path : NULL;
+}
+
 /* -- input -- */
 
 static void text_out(struct console *c, const char *text)
@@ -147,164 +228,180 @@ static void text_out(struct console *c, const char *text)
         (void)console_put(c, (u8)*text); /* who does not read output does not read this */
 }
 
-/* Takes our own keys out of `bytes`; gives how many are left for the guest. */
-static unsigned filter(struct console *c, u8 *bytes, unsigned count)
+/* Takes our own keys out of `bytes`; returns how many are left for the guest. */
+static size_t filter(struct console *c, u8 *bytes, size_t count)
 {
-    unsigned kept = 0;
-    for (unsigned i = 0; i < count; i++) {
-        switch (escape_feed(&c->escape, bytes[i])) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        enum escape_action action = escape_feed(&c->escape, bytes[i]);
+        switch (action) {
         case ESCAPE_PASS: bytes[kept++] = bytes[i]; break;
-        case ESCAPE_QUIT: c->events.quit(c->events.opaque); break;
         case ESCAPE_HELP: text_out(c, help_text); break;
         case ESCAPE_NONE: break;
+        default: c->events.key(c->events.opaque, action); break;
         }
     }
     return kept;
 }
 
-static void client_set(struct console *c, int fd)
+static void hold(struct held *h, const u8 *bytes, size_t count)
 {
-    pthread_mutex_lock(&c->lock);
-    int old = c->in;
-    c->in = c->out = fd;
-    /* The writer may be using the old one: it must not be reused under its feet. */
-    for (u64 chunk = c->chunks; old >= 0 && c->busy && c->chunks == chunk && !c->closing;)
-        pthread_cond_wait(&c->written, &c->lock);
-    pthread_mutex_unlock(&c->lock);
-    if (old >= 0)
-        close(old);
+    if (h->first) {
+        memmove(h->bytes, h->bytes + h->first, h->count);
+        h->first = 0;
+    }
+    if (h->size - h->count < count) {
+        size_t size = h->size + h->size / 2 + count;
+        u8 *more = realloc(h->bytes, size);
+        if (!more)
+            return; /* nothing is left to hold it */
+        h->bytes = more;
+        h->size = size;
+    }
+    memcpy(h->bytes + h->count, bytes, count);
+    h->count += count;
+}
+
+static void offer(struct console *c)
+{
+    struct held *h = &c->held;
+    if (!h->count)
+        return;
+    unsigned most = h->count < UINT32_MAX ? (unsigned)h->count : UINT32_MAX;
+    unsigned taken = c->events.input(c->events.opaque, h->bytes + h->first, most);
+    h->first += taken;
+    h->count -= taken;
+    if (!h->count)
+        h->first = 0;
+}
+
+/* How input comes now: whether to read it, and when to look again. */
+struct source {
+    bool escapes; /* a terminal, and ours: Ctrl-a is, too */
+    int fd;       /* -1: nothing is to be read */
+    int look_ms;  /* -1: no need */
+    bool slow;    /* read after look_ms */
+};
+
+static struct source source(struct console *c, bool terminal, bool again)
+{
+    struct source s = {.fd = c->end.in, .look_ms = -1};
+    if (terminal && s.fd >= 0) {
+        s.escapes = terminal_take(again);
+        s.slow = s.escapes && c->held.count >= HELD;
+        if (!s.escapes || s.slow) {
+            s.fd = -1;
+            s.look_ms = s.slow ? SLOW_MS : LOOK_MS;
+        }
+        return s;
+    }
+    if (c->end.kind == SERIAL_PTY) {
+        s.look_ms = LOOK_MS;
+        pty_look(c);
+        if (!c->present)
+            s.fd = -1;
+    }
+    if (c->held.count)
+        s.fd = -1;
+    return s;
+}
+
+static void input_end(struct console *c, bool terminal)
+{
+    bool elsewhere = terminal && !terminal_take(false) && isatty(c->end.in); /* and may be ours again */
+    if (c->end.kind == SERIAL_SOCKET)
+        client_set(c, false, -1);
+    else if (c->end.kind == SERIAL_STDIO && !elsewhere)
+        c->end.in = -1;
+}
+
+static void input_read(struct console *c, bool terminal, bool escapes)
+{
+    u8 fresh[FRESH];
+    ssize_t n = read(c->end.in, fresh, sizeof(fresh));
+    if (n > 0)
+        hold(&c->held, fresh, escapes ? filter(c, fresh, (size_t)n) : (size_t)n);
+    else if (n == 0 || (errno != EINTR && errno != EAGAIN))
+        input_end(c, terminal);
 }
 
 static void *read_thread(void *opaque)
 {
     struct console *c = opaque;
-    u8 pending[2048], fresh[256];
-    unsigned count = 0;
+    bool terminal = c->end.kind == SERIAL_STDIO && isatty(c->end.in), again = false;
     for (;;) {
-        /* A terminal is read on while the guest takes nothing, for our own keys; what is typed beyond is lost. */
+        struct source from = source(c, terminal, again);
         struct pollfd fds[3] = {
             {c->wake, POLLIN, 0},
-            {count && !c->escapes ? -1 : c->in, POLLIN, 0},
-            {c->in < 0 ? c->listener : -1, POLLIN, 0},
+            {from.fd, POLLIN, 0},
+            {c->end.in < 0 ? c->end.listener : -1, POLLIN, 0},
         };
-        if (poll(fds, ARRAY_LEN(fds), -1) < 0)
+        int ready = poll(fds, ARRAY_LEN(fds), from.look_ms);
+        if (ready < 0)
             continue;
-        if (fds[0].revents) {
-            u64 value;
-            if (read(c->wake, &value, sizeof(value)) < 0)
-                continue;
-        }
+        u64 value;
+        if (fds[0].revents && read(c->wake, &value, sizeof(value)) < 0)
+            continue;
         pthread_mutex_lock(&c->lock);
         bool closing = c->closing;
+        again = c->continued;
+        c->continued = false;
         pthread_mutex_unlock(&c->lock);
         if (closing)
             return NULL;
         if (fds[2].revents) {
-            int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
+            int fd = accept4(c->end.listener, NULL, NULL, SOCK_CLOEXEC);
             if (fd >= 0)
-                client_set(c, fd);
+                client_set(c, true, fd);
         }
-        if (fds[1].revents) {
-            ssize_t n = read(c->in, fresh, sizeof(fresh));
-            if (n > 0) {
-                unsigned kept = c->escapes ? filter(c, fresh, (unsigned)n) : (unsigned)n;
-                if (kept > sizeof(pending) - count)
-                    kept = sizeof(pending) - count;
-                memcpy(pending + count, fresh, kept);
-                count += kept;
-            } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
-                if (c->kind == SOCKET)
-                    client_set(c, -1);
-                else
-                    c->in = -1;
-            }
-        }
-        if (count) {
-            unsigned taken = c->events.input(c->events.opaque, pending, count);
-            count -= taken;
-            memmove(pending, pending + taken, count);
-        }
+        struct pollfd slow = {c->end.in, POLLIN, 0};
+        if (fds[1].revents || (from.slow && !ready && poll(&slow, 1, 0) > 0))
+            input_read(c, terminal, from.escapes);
+        offer(c);
     }
 }
 
-void console_room(struct console *c)
+static void wake(struct console *c)
 {
     u64 one = 1;
     if (write(c->wake, &one, sizeof(one)) < 0)
         return; /* the counter is full: the thread is awake already */
 }
 
+void console_room(struct console *c)
+{
+    wake(c);
+}
+
+void console_continued(struct console *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->continued = true;
+    pthread_mutex_unlock(&c->lock);
+    wake(c);
+}
+
 /* -- life -- */
 
-static int fail(struct error *error, const char *where, int code)
-{
-    return error_set(error, code, SETTING("serial") " %s: %s", where, strerror(-code));
-}
-
-static int open_file(struct console *c, const char *path, struct error *error)
-{
-    if (!*path)
-        return error_set(error, -EINVAL, SETTING("serial") " without stdio, unix:PATH or the name of a file");
-    c->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-    return c->out < 0 ? fail(error, path, -errno) : 0;
-}
-
-/* A socket that nobody answers is left over from a VM that was killed, and may go. */
-static bool socket_is_stale(const struct sockaddr_un *address)
-{
-    struct stat st;
-    if (lstat(address->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-        return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool stale =
-        fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
-    if (fd >= 0)
-        close(fd);
-    return stale;
-}
-
-static int open_socket(struct console *c, const char *path, struct error *error)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (!*path || strlen(path) >= sizeof(address.sun_path))
-        return error_set(error, -EINVAL, SETTING("serial") " unix:%s: a socket's path has 1 to %zu characters", path,
-                         sizeof(address.sun_path) - 1);
-    strcpy(address.sun_path, path);
-    if (socket_is_stale(&address))
-        unlink(path);
-    c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->listener < 0 || bind(c->listener, (struct sockaddr *)&address, sizeof(address)) < 0)
-        return fail(error, path, -errno);
-    c->path = strdup(path);
-    if (!c->path || listen(c->listener, 1) < 0)
-        return fail(error, path, c->path ? -errno : -ENOMEM);
-    return 0;
-}
-
-int console_open(struct console **out, const char *where, struct error *error)
+int console_open(struct console **out, const char *setting, const struct serial *where, struct outputs *outputs,
+                 struct error *error)
 {
     *out = NULL;
     struct console *c = calloc(1, sizeof(*c));
     if (!c)
-        return fail(error, where, -ENOMEM);
-    c->in = c->out = c->listener = -1;
+        return error_set(error, -ENOMEM, "out of memory");
+    int e = endpoint_open(&c->end, setting, where, outputs, error);
+    if (e) {
+        free(c);
+        return e;
+    }
+    c->served = c->present = !endpoint_has_clients(&c->end);
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->filled, NULL);
     pthread_cond_init(&c->written, NULL);
     c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int e = c->wake < 0 ? fail(error, where, -errno) : 0;
-    if (!e && strcmp(where, "stdio") == 0) {
-        c->kind = STDIO;
-        c->in = STDIN_FILENO;
-        c->out = STDOUT_FILENO;
-    } else if (!e && strncmp(where, "unix:", 5) == 0) {
-        c->kind = SOCKET;
-        e = open_socket(c, where + 5, error);
-    } else if (!e) {
-        c->kind = FILE_ONLY;
-        e = open_file(c, where, error);
-    }
-    if (e) {
+    if (c->wake < 0) {
+        e = error_set(error, -errno, "cannot create an event descriptor: %s", strerror(errno));
         (void)console_close(c);
         return e;
     }
@@ -315,8 +412,8 @@ int console_open(struct console **out, const char *where, struct error *error)
 int console_start(struct console *c, const struct console_events *events)
 {
     c->events = *events;
-    if (c->kind == STDIO)
-        c->escapes = terminal_raw();
+    if (c->end.kind == SERIAL_STDIO)
+        terminal_take(false);
     int e = pthread_create(&c->writer, NULL, write_thread, c);
     if (e)
         return -e;
@@ -334,11 +431,11 @@ bool console_drained(struct console *c, u32 ms)
     until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000l;
     until.tv_nsec %= 1000000000l;
     pthread_mutex_lock(&c->lock);
-    while (c->count || c->busy) {
+    while (c->served && (c->count || c->busy)) {
         if (pthread_cond_clockwait(&c->written, &c->lock, CLOCK_MONOTONIC, &until))
             break;
     }
-    bool drained = !c->count && !c->busy;
+    bool drained = !c->served || (!c->count && !c->busy);
     pthread_mutex_unlock(&c->lock);
     return drained;
 }
@@ -347,9 +444,9 @@ void console_leave(struct console *c)
 {
     if (c->writing)
         (void)console_drained(c, DRAIN_MS);
-    terminal_restore();
-    if (c->path)
-        unlink(c->path);
+    if (c->end.kind == SERIAL_STDIO)
+        terminal_end();
+    endpoint_leave(&c->end);
 }
 
 int console_close(struct console *c)
@@ -360,7 +457,7 @@ int console_close(struct console *c)
     pthread_cond_broadcast(&c->written);
     pthread_cond_signal(&c->filled);
     pthread_mutex_unlock(&c->lock);
-    console_room(c);
+    wake(c);
     if (c->reading)
         pthread_join(c->reader, NULL);
     if (c->writing) {
@@ -368,15 +465,12 @@ int console_close(struct console *c)
         pthread_join(c->writer, NULL);
     }
     /* What a pipe and a terminal say when nobody reads any more is no failure of ours. */
-    bool unread = c->lost == -EPIPE || (c->lost == -EIO && isatty(c->out));
+    bool unread = c->lost == -EPIPE || (c->lost == -EIO && isatty(c->end.out));
     int lost = unread ? 0 : c->lost;
-    if (c->kind != STDIO && c->out >= 0)
-        close(c->out);
-    if (c->listener >= 0)
-        close(c->listener);
+    endpoint_close(&c->end);
     if (c->wake >= 0)
         close(c->wake);
-    free(c->path);
+    free(c->held.bytes);
     free(c);
     return lost;
 }

@@ -13,6 +13,11 @@ enum escape_action {
     ESCAPE_NONE, /* swallowed */
     ESCAPE_QUIT,
     ESCAPE_HELP,
+    ESCAPE_POWER, /* the power button */
+    ESCAPE_RESET,
+    ESCAPE_BREAK, /* a BREAK on this serial line */
+    ESCAPE_NMI,
+    ESCAPE_STOP, /* what Ctrl-z does to other programs */
 };
 
 struct escape {
@@ -26,15 +31,16 @@ static inline enum escape_action escape_feed(struct escape *e, u8 byte)
         return e->armed ? ESCAPE_NONE : ESCAPE_PASS;
     }
     e->armed = false;
-    switch (byte) {
-    case ESCAPE_KEY: return ESCAPE_PASS;
-    case 'x':
-    case 'X': return ESCAPE_QUIT;
-    case 'h':
-    case 'H':
-    case '?': return ESCAPE_HELP;
-    default: return ESCAPE_NONE;
+    switch (byte | 0x20) { /* capitals are the same */
+    case 'x': return ESCAPE_QUIT;
+    case 'h': return ESCAPE_HELP;
+    case 'p': return ESCAPE_POWER;
+    case 'r': return ESCAPE_RESET;
+    case 'b': return ESCAPE_BREAK;
+    case 'n': return ESCAPE_NMI;
+    case 'z': return ESCAPE_STOP;
     }
+    return byte == ESCAPE_KEY ? ESCAPE_PASS : byte == '?' ? ESCAPE_HELP : ESCAPE_NONE;
 }
 
 #endif

@@ -1,68 +1,90 @@
 /*
- * Raw mode, and its end on every way out: the normal one, exit(), and a crash. Crash signals
- * restore the terminal and then have their usual effect (SIGBUS: buserror.c); whoever installs handlers
- * for them later should pass on what it cannot explain.
+ * Raw mode. A shell gives the terminal to one of its jobs at a time, and takes it back when that job stops; no event
+ * says so. So whoever reads the terminal calls terminal_take() before each read. What the terminal is restored to is
+ * what it was when it was taken first, or has been made by others since.
  */
 #include "vmproc/terminal.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
-static struct termios saved; /* valid while is_raw */
+static struct termios saved, made; /* valid once taken */
+static bool taken;                 /* [lock] */
+static volatile sig_atomic_t over;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static volatile sig_atomic_t is_raw;
+
+/* In the background the terminal is somebody else's. */
+static bool in_background(void)
+{
+    pid_t front = tcgetpgrp(STDIN_FILENO);
+    return front >= 0 && front != getpgrp();
+}
 
 void terminal_restore(void)
 {
-    if (is_raw) {
-        is_raw = 0;
+    if (!is_raw)
+        return;
+    is_raw = 0;
+    if (!in_background())
         tcsetattr(STDIN_FILENO, TCSANOW, &saved); /* TCSADRAIN would wait for a terminal that Ctrl-s stopped */
-    }
 }
 
-static void restore_and_end(int signal_number)
+void terminal_end(void)
 {
+    over = 1;
     terminal_restore();
-    raise(signal_number); /* SA_RESETHAND: the default action */
 }
 
-static void catch (int signal_number)
+static bool same(const struct termios *a, const struct termios *b)
 {
-    struct sigaction action = {.sa_handler = restore_and_end, .sa_flags = (int)SA_RESETHAND};
-    sigaction(signal_number, &action, NULL);
+    return a->c_iflag == b->c_iflag && a->c_oflag == b->c_oflag && a->c_cflag == b->c_cflag &&
+           a->c_lflag == b->c_lflag && memcmp(a->c_cc, b->c_cc, sizeof(a->c_cc)) == 0;
 }
 
-void terminal_end_by(int signal_number)
+/* [lock] */
+static bool take(bool again)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, signal_number);
-    catch (signal_number);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
-
-bool terminal_raw(void)
-{
-    static const int crashes[] = {SIGABRT, SIGSEGV, SIGILL, SIGFPE, SIGSYS};
-    struct termios raw;
-    pid_t front = tcgetpgrp(STDIN_FILENO);
-    if (front >= 0 && front != getpgrp()) /* in the background the terminal is somebody else's */
+    struct termios now;
+    if (over)
         return false;
-    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &saved) < 0)
-        return false;
-    raw = saved;
-    cfmakeraw(&raw);
-    raw.c_oflag |= OPOST | ONLCR; /* for our own lines among the guest's */
-    raw.c_cc[VMIN] = 1;
-    raw.c_cc[VTIME] = 0;
-    for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
-        catch (crashes[i]);
-    atexit(terminal_restore);
-    is_raw = 1;
-    if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0) {
+    if (in_background()) {
         is_raw = 0;
         return false;
     }
+    if (is_raw && !again)
+        return true;
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &now) < 0)
+        return false;
+    if (!taken || !same(&now, &made))
+        saved = now;
+    if (!taken)
+        atexit(terminal_restore);
+    now = saved;
+    cfmakeraw(&now);
+    now.c_oflag |= OPOST | ONLCR; /* for our own lines among the guest's */
+    now.c_cc[VMIN] = 1;
+    now.c_cc[VTIME] = 0;
+    is_raw = 1;
+    if (tcsetattr(STDIN_FILENO, TCSANOW, &now) < 0) {
+        is_raw = 0;
+        return false;
+    }
+    tcgetattr(STDIN_FILENO, &made);
+    taken = true;
     return true;
+}
+
+bool terminal_take(bool again)
+{
+    pthread_mutex_lock(&lock);
+    bool ours = take(again);
+    if (over)
+        terminal_restore(); /* the end came meanwhile */
+    pthread_mutex_unlock(&lock);
+    return ours;
 }

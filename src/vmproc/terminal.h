@@ -1,17 +1,17 @@
 /*
- * The terminal on standard input, made raw while a guest's serial port is on it.
+ * The terminal on standard input, made raw while a guest's serial port is on it and this process is in its foreground.
  */
 #ifndef VMPROC_TERMINAL_H
 #define VMPROC_TERMINAL_H
 
 #include "base/types.h"
 
-/* Makes the terminal raw if standard input is one and ours. False: it is not, nothing was done. */
-bool terminal_raw(void);
-/* Back to what it was. Harmless when nothing was changed. Async-signal-safe. */
+/* Makes the terminal raw unless it is; with `again`, whatever it was thought to be: others may have changed it. Returns
+ * true if standard input is a terminal and ours, and false, with nothing done, if it is not, or somebody else's now. */
+bool terminal_take(bool again);
+/* Back to what it was, if it is ours. Harmless when nothing was changed. Async-signal-safe. */
 void terminal_restore(void);
-
-/* Unblocks that signal on the calling thread: it restores the terminal, then has its usual effect. */
-void terminal_end_by(int signal_number);
+/* The same, and nothing takes the terminal any more. Async-signal-safe. */
+void terminal_end(void);
 
 #endif

@@ -12,8 +12,9 @@
 
 #include "machine/pc.h"
 #include "vmproc/buserror.h"
-#include "vmproc/console.h"
+#include "vmproc/crash.h"
 #include "vmproc/life.h"
+#include "vmproc/ports.h"
 #include "vmproc/terminal.h"
 
 #include <errno.h>
@@ -37,6 +38,7 @@ enum note {
     NOTE_ERROR = BIT(4),
     NOTE_QUIT = BIT(5),
     NOTE_HANGUP = BIT(6),
+    NOTE_POWER_BUTTON = BIT(7),
 };
 
 /* A guest that has a triple fault so soon after its start, so many times in a row, never gets
@@ -50,6 +52,11 @@ enum note {
 #define STOP_MS 2000
 /* How often it looks for what ends the wait for a reader. */
 #define LOOK_MS 250
+/* After what time a wait for others is worth a line, and how often it tries again. */
+#define PATIENCE_MS 1000
+#define RETRY_MS 50
+/* How long a guest may run without using a device where the accelerator is hardly fit. */
+#define FIT_MS 5000
 
 struct vm_process;
 
@@ -71,14 +78,23 @@ struct vm_process {
     struct error accel_why; /* why that one */
     struct boot boot;
     struct pc *pc;
-    struct console *console;
+    struct ports ports;
     struct vcpu_thread *threads;
     u32 thread_count;
     int wake, signals;
     sigset_t outside; /* the signal mask of whoever called */
-    u64 deadline_ms;  /* host monotonic; 0: none */
+    u64 deadline_ms;  /* host monotonic, as the others; 0: none */
+    u64 fit_ms;       /* when the guest must have used a device; 0: no need */
+    u64 hard_ms;      /* when SIGTERM ends a guest that does not power off; 0: it did not come */
     u64 started_ms;   /* last power-on or reset */
     u32 faults;       /* triple faults in a row, each soon after the reset before it */
+    struct vm_end *end;
+    bool cut; /* `end` is filled in: a wait before the start was cut short */
+    struct {
+        char what[320];
+        u64 since_ms;
+        bool said;
+    } wait;
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -139,38 +155,39 @@ static void on_debug_exit(void *opaque, u32 value)
     note(vm, NOTE_DEBUG_EXIT, &vm->notes.debug_value, value);
 }
 
-static bool on_serial_out(void *opaque, u8 byte)
+static bool on_serial_out(void *opaque, u32 index, u8 byte)
 {
     struct vm_process *vm = opaque;
-    return console_put(vm->console, byte);
+    return ports_put(&vm->ports, index, byte);
 }
 
-static void on_serial_room(void *opaque)
+static void on_serial_room(void *opaque, u32 index)
 {
     struct vm_process *vm = opaque;
-    console_room(vm->console);
+    ports_room(&vm->ports, index);
 }
 
-static unsigned on_input(void *opaque, const u8 *bytes, unsigned count)
+static void on_key(void *opaque, enum escape_action action)
 {
     struct vm_process *vm = opaque;
-    return pc_serial_in(vm->pc, bytes, count);
-}
-
-static void on_output_room(void *opaque)
-{
-    struct vm_process *vm = opaque;
-    pc_serial_ready(vm->pc);
-}
-
-static void on_quit(void *opaque)
-{
-    note(opaque, NOTE_QUIT, NULL, 0);
+    switch (action) {
+    case ESCAPE_QUIT: note(vm, NOTE_QUIT, NULL, 0); break;
+    case ESCAPE_POWER: note(vm, NOTE_POWER_BUTTON, NULL, 0); break;
+    case ESCAPE_RESET: note(vm, NOTE_RESET, NULL, 0); break;
+    case ESCAPE_NMI: pc_nmi(vm->pc); break;
+    case ESCAPE_STOP: kill(getpid(), SIGTSTP); break; /* the owner takes it */
+    default: break;
+    }
 }
 
 static void on_hangup(void *opaque)
 {
     note(opaque, NOTE_HANGUP, NULL, 0);
+}
+
+static void on_client(void *opaque)
+{
+    wake(opaque);
 }
 
 /* -- vCPU threads -- */
@@ -283,15 +300,36 @@ static int vcpus_create(struct vm_process *vm, struct vm_end *end)
 
 /* -- how it ends -- */
 
+/* Signals that end the VM: all that would end the process, but for crashes, for those that a thread needs, and for what
+ * reads and writes report themselves. */
 static sigset_t ending_signals(void)
 {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP,    SIGQUIT, SIGUSR1,   SIGUSR2, SIGALRM,
+                                  SIGIO,  SIGPROF, SIGVTALRM, SIGPWR,  SIGSTKFLT, SIGXCPU};
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGQUIT);
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+        sigaddset(&set, signals[i]);
+    for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
+        if (i != ACCEL_SIGNAL_TIMER && i != ACCEL_SIGNAL_KICK)
+            sigaddset(&set, i);
     return set;
+}
+
+/* Those, and the ones by which a shell stops its jobs. */
+static sigset_t taken_signals(void)
+{
+    sigset_t set = ending_signals();
+    sigaddset(&set, SIGTSTP);
+    sigaddset(&set, SIGCONT);
+    return set;
+}
+
+/* Where nobody is left to do more: the second one ends the process at once. */
+static void end_at_once_by_signals(void)
+{
+    crash_end_by(SIGINT);
+    crash_end_by(SIGTERM);
 }
 
 static u64 now_ms(void)
@@ -330,7 +368,8 @@ static bool restart(struct vm_process *vm, struct vm_end *end)
     }
     vm->started_ms = now_ms();
     vcpus_go(vm);
-    console_room(vm->console);
+    for (u32 i = 0; i < vm->ports.count; i++)
+        ports_room(&vm->ports, i);
     return false;
 }
 
@@ -376,6 +415,8 @@ static bool act(struct vm_process *vm, const struct notes *notes, struct vm_end 
         describe(vm, cpu, end);
         return ended(end, VM_END_FAILED, 0);
     }
+    if (notes->set & NOTE_POWER_BUTTON)
+        pc_power_button(vm->pc);
     if (vm->life == LIFE_RESETTING)
         return false; /* that does for other CPUs' resets and triple faults, too */
     if (notes->set & NOTE_TRIPLE_FAULT)
@@ -389,29 +430,90 @@ static bool act(struct vm_process *vm, const struct notes *notes, struct vm_end 
     return false;
 }
 
+static bool passed(u64 time_ms)
+{
+    return time_ms && now_ms() >= time_ms;
+}
+
 static bool timed_out(struct vm_process *vm, struct vm_end *end)
 {
-    if (!vm->deadline_ms || now_ms() < vm->deadline_ms)
+    u64 ms = vm->settings->timeout_ms;
+    if (!passed(vm->deadline_ms))
         return false;
     error_set(&end->why, 0, "the guest did not end within %llu.%03llu seconds (" SETTING("timeout") ")",
-              (unsigned long long)vm->settings->timeout_ms / 1000, (unsigned long long)vm->settings->timeout_ms % 1000);
+              (unsigned long long)ms / 1000, (unsigned long long)ms % 1000);
     return ended(end, VM_END_TIMEOUT, 0);
+}
+
+/* The guest did not heed SIGTERM's power button. */
+static bool shutdown_late(struct vm_process *vm, struct vm_end *end)
+{
+    u64 ms = vm->settings->shutdown_ms;
+    if (!passed(vm->hard_ms))
+        return false;
+    error_set(&end->why, 0, "the guest did not power off within %llu.%03llu seconds (" SETTING("shutdown-timeout") ")",
+              (unsigned long long)ms / 1000, (unsigned long long)ms % 1000);
+    return ended(end, VM_END_SIGNAL, SIGTERM);
+}
+
+static bool nothing_runs(struct vm_process *vm, struct vm_end *end)
+{
+    if (!passed(vm->fit_ms))
+        return false;
+    vm->fit_ms = 0;
+    if (pc_accesses(vm->pc))
+        return false;
+    error_set(&end->why, -EIO, "the guest used no device within %d seconds: %s", FIT_MS / 1000, vm->accel_why.text);
+    error_hint(&end->why, vm->accel_why.hint);
+    return ended(end, VM_END_FAILED, 0);
 }
 
 static int poll_timeout(const struct vm_process *vm)
 {
-    if (!vm->deadline_ms)
-        return -1;
-    u64 now = now_ms(), left = now < vm->deadline_ms ? vm->deadline_ms - now : 0;
-    return left > 1000000 ? 1000000 : (int)left;
+    const u64 times[] = {vm->deadline_ms, vm->fit_ms, vm->hard_ms};
+    u64 now = now_ms(), least = UINT64_MAX;
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        u64 left = times[i] > now ? times[i] - now : 0;
+        if (times[i] && left < least)
+            least = left;
+    }
+    return least == UINT64_MAX ? -1 : least > 1000000 ? 1000000 : (int)least;
+}
+
+/* The next signal, 0: none. Those of job control are done with here. */
+static int next_signal(struct vm_process *vm)
+{
+    struct signalfd_siginfo info;
+    while (read(vm->signals, &info, sizeof(info)) == sizeof(info)) {
+        int number = (int)info.ssi_signo;
+        if (number == SIGTSTP) {
+            terminal_restore();
+            kill(getpid(), SIGSTOP);
+        } else if (number == SIGCONT) {
+            ports_continued(&vm->ports);
+        } else {
+            return number;
+        }
+    }
+    return 0;
 }
 
 static bool signalled(struct vm_process *vm, struct vm_end *end)
 {
-    struct signalfd_siginfo info;
-    if (read(vm->signals, &info, sizeof(info)) != sizeof(info))
+    int number = next_signal(vm);
+    return number && ended(end, VM_END_SIGNAL, (u32)number);
+}
+
+/* While the guest runs: SIGTERM may leave it some time. */
+static bool signalled_running(struct vm_process *vm, struct vm_end *end)
+{
+    int number = next_signal(vm);
+    if (number == SIGTERM && vm->settings->shutdown_ms && !vm->hard_ms) {
+        vm->hard_ms = now_ms() + vm->settings->shutdown_ms;
+        pc_power_button(vm->pc);
         return false;
-    return ended(end, VM_END_SIGNAL, info.ssi_signo);
+    }
+    return number && ended(end, VM_END_SIGNAL, (u32)number);
 }
 
 static void supervise(struct vm_process *vm, struct vm_end *end)
@@ -423,7 +525,7 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
             ended(end, VM_END_FAILED, 0);
             return;
         }
-        if (fds[1].revents && signalled(vm, end))
+        if (fds[1].revents && signalled_running(vm, end))
             return;
         u64 count;
         if (fds[0].revents && read(vm->wake, &count, sizeof(count)) < 0)
@@ -438,7 +540,8 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
             return;
         }
         bool ready = vm->life == LIFE_RESETTING && out;
-        if (act(vm, &notes, end) || timed_out(vm, end) || (ready && restart(vm, end)))
+        if (act(vm, &notes, end) || timed_out(vm, end) || shutdown_late(vm, end) || nothing_runs(vm, end) ||
+            (ready && restart(vm, end)))
             return;
     }
 }
@@ -459,43 +562,91 @@ static void wait_for_reader(struct vm_process *vm, struct vm_end *end)
                     end->kind == VM_END_TRIPLE_FAULT;
     if (!by_guest || vm->life != LIFE_ENDED)
         return;
-    sigset_t endings = ending_signals();
-    pthread_sigmask(SIG_BLOCK, &endings, NULL);
-    while (!console_drained(vm->console, LOOK_MS) && !signalled(vm, end) && !quit(vm, end)) {
-        if (vm->deadline_ms && now_ms() >= vm->deadline_ms)
+    sigset_t taken = taken_signals();
+    pthread_sigmask(SIG_BLOCK, &taken, NULL);
+    while (!ports_drained(&vm->ports, LOOK_MS) && !signalled(vm, end) && !quit(vm, end)) {
+        if (passed(vm->deadline_ms))
             break;
     }
-    terminal_end_by(SIGINT);
-    terminal_end_by(SIGTERM);
+    end_at_once_by_signals();
 }
 
 /* -- creation -- */
 
+/* A wait for others before the guest starts: see struct patience. */
+static int on_wait(void *opaque, int fd, short events, const char *what, struct error *error)
+{
+    struct vm_process *vm = opaque;
+    struct pollfd fds[2] = {{fd, events, 0}, {vm->signals, POLLIN, 0}};
+    if (strcmp(vm->wait.what, what) != 0) {
+        snprintf(vm->wait.what, sizeof(vm->wait.what), "%s", what);
+        vm->wait.since_ms = now_ms();
+        vm->wait.said = false;
+    }
+    for (;;) {
+        int ready = poll(fds, 2, RETRY_MS);
+        if (ready > 0 && fds[1].revents && signalled(vm, vm->end)) {
+            vm->cut = true;
+            return error_begin(error, -ECANCELED);
+        }
+        if (ready > 0 && fds[0].revents)
+            return 0;
+        if (passed(vm->deadline_ms)) {
+            u64 ms = vm->settings->timeout_ms;
+            vm->cut = ended(vm->end, VM_END_TIMEOUT, 0);
+            return error_set(error, -ECANCELED, "there was not %s within %llu.%03llu seconds (" SETTING("timeout") ")",
+                             what, (unsigned long long)ms / 1000, (unsigned long long)ms % 1000);
+        }
+        if (!vm->wait.said && now_ms() - vm->wait.since_ms >= PATIENCE_MS) {
+            vm->wait.said = true;
+            fprintf(stderr, "nestbox: waiting for %s\n", what);
+        }
+        if (fd < 0)
+            return 0;
+    }
+}
+
+/* Clients that the start waits for. */
+static int wait_for_clients(struct vm_process *vm, struct error *error)
+{
+    const char *where;
+    char what[300];
+    u64 count;
+    int e = 0;
+    while (!e && (where = ports_waited_for(&vm->ports))) {
+        snprintf(what, sizeof(what), "a client of %.256s", where);
+        e = on_wait(vm, vm->wake, POLLIN, what, error);
+        if (!e && read(vm->wake, &count, sizeof(count)) == sizeof(count) && quit(vm, vm->end)) {
+            vm->cut = true;
+            return error_begin(error, -ECANCELED);
+        }
+    }
+    wake(vm); /* for what else was noted */
+    return e;
+}
+
 static int choose_accel(struct vm_process *vm, struct vm_end *end)
 {
+    char line[sizeof(vm->accel_why.text) + sizeof(vm->accel_why.hint) + 64];
     if (vm->accel)
         return 0;
     vm->accel = accel_select(vm->settings->accel, vm->settings->nested, &vm->accel_why);
-    if (vm->accel)
-        return 0;
-    end->why = vm->accel_why;
-    return end->why.code;
+    if (!vm->accel) {
+        end->why = vm->accel_why;
+        return end->why.code;
+    }
+    error_format(&vm->accel_why, "--", line, sizeof(line));
+    if (vm->accel_why.code)
+        fprintf(stderr, "nestbox: warning: %s\n", line);
+    else if (vm->settings->accel == ACCEL_AUTO)
+        fprintf(stderr, "nestbox: accelerator %s (%s%s)\n", vm->accel->name, line,
+                vm->accel == &accel_kvm ? "" : ": see nestbox doctor");
+    return 0;
 }
 
-static int create(struct vm_process *vm, struct vm_end *end)
+static int create_pc(struct vm_process *vm, struct vm_end *end)
 {
-    const struct vm_settings *settings = vm->settings;
-    /* Files may be pipes whose other end nobody opens: signals end this as they end any program. */
-    sigset_t blocked;
-    pthread_sigmask(SIG_SETMASK, &vm->outside, &blocked);
-    int e = boot_open(&vm->boot, settings, &end->why);
-    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
-    if (e)
-        return e;
-    e = choose_accel(vm, end);
-    if (e)
-        return e;
-    const struct pc_config config = {.accel = vm->accel, .settings = settings};
+    const struct pc_config config = {.accel = vm->accel, .settings = vm->settings};
     const struct pc_events events = {
         .reset = on_reset,
         .power_off = on_power_off,
@@ -504,46 +655,41 @@ static int create(struct vm_process *vm, struct vm_end *end)
         .serial_room = on_serial_room,
         .opaque = vm,
     };
-    e = pc_create(&vm->pc, &config, &events, &end->why);
-    if (e)
-        return e;
-    e = pc_start(vm->pc, &vm->boot, &end->why);
-    if (e)
-        return e;
-    pthread_sigmask(SIG_SETMASK, &vm->outside, NULL);
-    e = console_open(&vm->console, settings->serial, &end->why);
-    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
-    if (e)
-        return e;
-    e = vcpus_create(vm, end);
-    if (e)
-        return e;
-    /* Before the terminal is raw. */
-    if (vm->accel_why.text[0] && settings->accel == ACCEL_AUTO)
-        fprintf(stderr, "nestbox: accelerator %s\n", vm->accel_why.text);
-    const struct console_events console = {
-        .input = on_input, .room = on_output_room, .quit = on_quit, .hangup = on_hangup, .opaque = vm};
-    e = console_start(vm->console, &console);
-    if (e)
-        error_set(&end->why, e, "cannot start the console: %s", strerror(-e));
-    return e;
+    int e = pc_create(&vm->pc, &config, &events, &end->why);
+    return e ? e : pc_start(vm->pc, &vm->boot, &end->why);
 }
 
-static void console_end(struct vm_process *vm, struct vm_end *end)
+static int create(struct vm_process *vm, struct vm_end *end)
 {
-    int e = console_close(vm->console);
-    if (!e || end->kind == VM_END_FAILED)
-        return;
-    error_set(&end->why, e, "output of the guest is lost: " SETTING("serial") " %s: %s", vm->settings->serial,
-              strerror(-e));
-    ended(end, VM_END_FAILED, 0);
+    const struct patience patience = {on_wait, vm};
+    const struct ports_events events = {.key = on_key, .hangup = on_hangup, .client = on_client, .opaque = vm};
+    int e = boot_open(&vm->boot, vm->settings, &patience, &end->why);
+    if (!e)
+        e = choose_accel(vm, end);
+    if (!e)
+        e = create_pc(vm, end);
+    if (!e)
+        e = ports_open(&vm->ports, vm->settings, &patience, &end->why);
+    if (!e)
+        e = vcpus_create(vm, end);
+    if (!e)
+        e = ports_start(&vm->ports, vm->pc, &events, &end->why);
+    return e ? e : wait_for_clients(vm, &end->why);
+}
+
+static void ports_end(struct vm_process *vm, struct vm_end *end)
+{
+    struct error why;
+    if (ports_close(&vm->ports, &why) && end->kind != VM_END_FAILED) {
+        end->why = why;
+        ended(end, VM_END_FAILED, 0);
+    }
 }
 
 static void destroy(struct vm_process *vm, struct vm_end *end)
 {
     vcpus_join(vm);
-    if (vm->console)
-        console_end(vm, end);
+    ports_end(vm, end);
     buserror_unwatch();
     if (vm->pc)
         pc_destroy(vm->pc);
@@ -560,25 +706,25 @@ static void collect_stats(struct vm_process *vm, struct vm_end *end)
 
 static void run(struct vm_process *vm, struct vm_end *end)
 {
+    crash_watch();
     int e = buserror_watch(&vm->pc, &vm->boot, vm->wake);
     if (e) {
         error_set(&end->why, e, "cannot watch for lost memory: %s", strerror(-e));
         return;
     }
     if (create(vm, end)) {
-        buserror_found(&end->why);
-        ended(end, VM_END_FAILED, 0);
+        if (buserror_found(&end->why) || !vm->cut)
+            ended(end, VM_END_FAILED, 0);
         life_step(vm, LIFE_EVENT_END);
         life_step(vm, LIFE_EVENT_OUT);
         return;
     }
-    if (vm->settings->timeout_ms)
-        vm->deadline_ms = now_ms() + vm->settings->timeout_ms;
     vm->started_ms = now_ms();
+    if (vm->accel_why.code)
+        vm->fit_ms = vm->started_ms + FIT_MS;
     vcpus_go(vm);
     supervise(vm, end);
-    terminal_end_by(SIGINT);
-    terminal_end_by(SIGTERM);
+    end_at_once_by_signals();
     vcpus_stop(vm);
     for (u32 i = 0; end->kind == VM_END_TIMEOUT && i < vm->settings->cpus; i++)
         describe(vm, i, end);
@@ -598,23 +744,25 @@ void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, s
     }
     vm->settings = settings;
     vm->accel = accel;
+    vm->end = end;
+    vm->deadline_ms = settings->timeout_ms ? now_ms() + settings->timeout_ms : 0;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->changed, NULL);
 
-    sigset_t endings = ending_signals();
-    pthread_sigmask(SIG_BLOCK, &endings, &vm->outside);
-    /* Reads and writes report these; the console decides. */
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGTTIN, SIG_IGN);
-    signal(SIGTTOU, SIG_IGN);
-    vm->signals = signalfd(-1, &endings, SFD_CLOEXEC | SFD_NONBLOCK);
+    sigset_t taken = taken_signals();
+    pthread_sigmask(SIG_BLOCK, &taken, &vm->outside);
+    /* Reads and writes report what the first four do; an accelerator that is used takes its own. */
+    const int ignored[] = {SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ, ACCEL_SIGNAL_TIMER, ACCEL_SIGNAL_KICK};
+    for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+        signal(ignored[i], SIG_IGN);
+    vm->signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
     vm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (vm->signals < 0 || vm->wake < 0)
         error_set(&end->why, -errno, "cannot create event descriptors: %s", strerror(errno));
     else
         run(vm, end);
     if (vm->life == LIFE_STUCK) {
-        console_leave(vm->console);
+        ports_leave(&vm->ports);
         return;
     }
     destroy(vm, end);

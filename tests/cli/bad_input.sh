@@ -89,9 +89,16 @@ run 'unknown accelerator' 2 'is not one of auto' run --kernel good --accel qemu
 run 'time-out of nothing' 2 'seconds from 0.001' run --kernel good --timeout 0
 run 'serial port nowhere' 4 'nodir/file: No such' run --kernel good --accel "$ACCEL" --serial nodir/file
 run 'serial port on a directory' 4 'dir: Is a directory' run --kernel good --accel "$ACCEL" --serial dir
-run 'serial port without a name' 4 'without .* the name' run --kernel good --accel "$ACCEL" --serial ''
+run 'serial port without a name' 2 '--serial without stdio, none' run --kernel good --serial ''
+run 'a terminal twice' 2 'there is one terminal' run --kernel good --serial stdio --serial stdio
+run 'three serial ports' 2 'more than twice' run --kernel good --serial none --serial none --serial none
+run 'log without a name' 2 '--serial-log without' run --kernel good --serial-log ''
+for word in tcp:1234 mon:stdio telnet::44 chardev:c null vc stdout unx:s stdoi unix: file: unix:s,server=on; do
+    run "serial port $word" 2 "serial.*" run --kernel good --serial "$word"
+done
 run 'serial socket nowhere' 4 'nodir/s: No such' run --kernel good --accel "$ACCEL" --serial unix:nodir/s
-run 'serial socket on a file' 4 'text: Address already in use' run --kernel good --accel "$ACCEL" --serial unix:text
+run 'serial socket on a folder' 4 'unix:dir: there is a folder' run --kernel good --accel "$ACCEL" --serial unix:dir
+run 'serial socket on a file' 4 'unix:text: there is a file' run --kernel good --accel "$ACCEL" --serial unix:text
 
 (
     ulimit -v 3000000
@@ -105,6 +112,27 @@ run 'help' 0 '' help
 run 'help of a verb' 0 '' run --help
 run 'help of a verb, the other way' 0 '' help run
 run 'version' 0 '' version
+
+# Output never goes where another option reads, or to what is no plain file.
+cp good kept
+cp good initrd
+ln -s kept link
+ln kept hard
+for name in kept ./kept link hard file:kept; do
+    run "serial port in the kernel's file: $name" 4 'is the file of --kernel' run --kernel kept --accel "$ACCEL" \
+        --serial "$name"
+done
+run 'serial port in the initrd' 4 'is the file of --initrd' run --kernel good --initrd 'initrd with arguments' \
+    --accel "$ACCEL" --serial initrd
+run 'log in the kernel' 4 '--serial-log kept: is the file of --kernel' run --kernel kept --accel "$ACCEL" \
+    --serial none --serial-log kept
+run 'two ports in one file' 4 'both: is the file of --serial,' run --kernel good --accel "$ACCEL" --serial both \
+    --serial file:./both
+check 'they are what they were' cmp good kept
+check 'they all are' cmp good initrd
+rm kept initrd link hard both
+disk=$(losetup -f 2>/dev/null)
+[ -b "$disk" ] && run 'serial port on a disk' 4 'is a disk' run --kernel good --accel "$ACCEL" --serial "$disk"
 
 rm -f out err
 left=$(echo *)

@@ -57,7 +57,7 @@ else
     # A run says the same; times differ.
     taken=$(sed -nE 's/^  --nested off +([a-z]+): .*/\1/p' "$WORK/out")
     guest "$WORK/off" "$POWER_OFF$HANG"
-    run 'a run takes the same' 0 "^nestbox: accelerator $taken: " run --memory 16M --kernel "$WORK/off"
+    run 'a run takes the same' 0 "^nestbox: accelerator $taken \\(" run --memory 16M --kernel "$WORK/off"
 fi
 
 # The least limit of the control group and those around it.
@@ -116,7 +116,7 @@ if unshare -m mount -t tmpfs none /dev 2>/dev/null; then
     program=$(realpath "$NESTBOX")
     unshare -m sh -c 'mount -t tmpfs none /dev && exec timeout 60 "$0" doctor' "$program" >"$WORK/out"
     says 'without /dev/kvm' '^  /dev/kvm       absent; there is no /dev/kvm'
-    says 'without /dev/kvm nothing is measured' '^  --nested off   engine: there is no /dev/kvm'
+    says 'without /dev/kvm nothing is measured' '^  --nested off   engine: no /dev/kvm'
 fi
 nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 if [ -e /dev/kvm ] && "${nobody[@]}" true 2>/dev/null && ! "${nobody[@]}" test -w /dev/kvm; then

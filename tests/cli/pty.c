@@ -3,8 +3,9 @@
  *
  *   expect:TEXT  wait until TEXT comes, after what the expectation before matched
  *   send:TEXT    type it
+ *   paste:FILE   type what is in it, as fast as the terminal takes it, and read on meanwhile
  *   pause:MS     do not read for so long
- *   raw, cooked  the terminal must be in that mode now
+ *   raw, cooked  the terminal must be in that mode now, or within a second
  *   signal:N     send the program a signal
  *   hangup       take the terminal away
  *
@@ -82,9 +83,32 @@ static void mode(bool raw)
 {
     struct termios t;
     tcflag_t cooked = ICANON | ECHO | ISIG | IEXTEN;
-    tcgetattr(slave, &t);
-    if ((t.c_lflag & cooked) != (raw ? 0 : cooked))
-        fail("the terminal is not ", raw ? "raw" : "cooked");
+    for (long until = now_ms() + 1000;;) {
+        tcgetattr(slave, &t);
+        if ((t.c_lflag & cooked) == (raw ? 0 : cooked))
+            return;
+        if (now_ms() > until)
+            fail("the terminal is not ", raw ? "raw" : "cooked");
+        poll(NULL, 0, 10);
+    }
+}
+
+static void paste(const char *path)
+{
+    static char text[1 << 20];
+    int fd = open(path, O_RDONLY);
+    ssize_t size = read(fd, text, sizeof(text)), sent = 0;
+    close(fd);
+    fcntl(master, F_SETFL, O_NONBLOCK);
+    for (long until = now_ms() + WAIT_MS; sent < size;) {
+        ssize_t n = write(master, text + sent, (size_t)(size - sent));
+        if (n > 0)
+            sent += n;
+        if (now_ms() > until)
+            fail("the terminal does not take all of ", path);
+        take(n > 0 ? 0 : 20);
+    }
+    fcntl(master, F_SETFL, 0);
 }
 
 static void step(const char *s)
@@ -93,6 +117,8 @@ static void step(const char *s)
         expect(s + 7);
     else if (strncmp(s, "send:", 5) == 0 && write(master, s + 5, strlen(s + 5)) == (ssize_t)strlen(s + 5))
         return;
+    else if (strncmp(s, "paste:", 6) == 0)
+        paste(s + 6);
     else if (strncmp(s, "pause:", 6) == 0)
         poll(NULL, 0, atoi(s + 6));
     else if (strcmp(s, "raw") == 0 || strcmp(s, "cooked") == 0)

@@ -44,12 +44,20 @@ shown 'and no more' 'A^A.'
 typed 'keys that come one by one' 12 echo expect:A send:$'\001' send:$'\001' expect:$'\001' send:$'\001' send:x
 typed 'Ctrl-a h helps' 12 echo expect:A send:$'\001h' expect:'Ctrl-a x  end the VM' expect:'Ctrl-a Ctrl-a' raw \
     send:q expect:q send:$'\001x'
-typed 'Ctrl-a and any other key is nothing' 12 echo expect:A send:$'\001zq' expect:q send:$'\001x'
+typed 'Ctrl-a and any other key is nothing' 12 echo expect:A send:$'\001jq' expect:q send:$'\001x'
 shown 'to the guest either' Aq
 
 keys=$(printf '%0500d' 0)
 typed 'Ctrl-a x after more keys than a guest that hangs takes' 12 hang expect:A send:"$keys" send:"$keys" send:"$keys" \
     send:"$keys" send:"$keys" send:$'\001x'
+
+# A guest that takes its time over each byte: in al, dx and out dx, al as in ECHO, then mov ecx, 3000; loop; jmp back.
+SLOW_ECHO='\146\272\375\003\354\250\001\164\367\146\272\370\003\354\356\271\270\013\000\000\342\376\353\350'
+guest "$WORK/slow" "$PRINT_A$SLOW_ECHO"
+awk 'BEGIN { for (i = 0; i < 4000; i++) printf "%07x.", i }' >"$WORK/pasted"
+typed 'what is pasted comes to the guest' 12 slow expect:A paste:"$WORK/pasted" expect:0000f9f. send:$'\001x'
+check 'all of it' cmp <(printf A; cat "$WORK/pasted") "$WORK/out"
+typed 'Ctrl-a x behind a paste that the guest does not take' 12 hang expect:A paste:"$WORK/pasted" send:$'\001x'
 
 typed 'the guest powers off' 0 off expect:A
 typed 'the guest has a triple fault' 6 fault expect:A -- --no-reboot
@@ -71,4 +79,22 @@ typed 'and the terminal stays as it is' 143 echo signal:15 cooked -- --serial "$
 job="'$NESTBOX' run --accel $ACCEL --memory 16M --kernel '$WORK/echo' --timeout 1"
 "$WORK/pty" expect:A cooked -- bash -mc "$job & wait \$!" >"$WORK/out" 2>"$WORK/err"
 check 'in the background the terminal is left alone' [ $? = 8 ]
+
+# Job control of a real shell: whoever is in the foreground has the terminal.
+echo "PS1='ready> '; bind 'set enable-bracketed-paste off'" >"$WORK/rc"
+job="'$NESTBOX' run --accel $ACCEL --memory 16M --kernel '$WORK/echo'"
+shell=(bash --noprofile --rcfile "$WORK/rc" -i)
+jobs() { # NAME STEP...
+    "$WORK/pty" expect:'ready> ' "${@:2}" -- "${shell[@]}" >"$WORK/out" 2>"$WORK/err"
+    check "$1" [ $? = 0 ]
+}
+jobs 'a job that comes to the foreground takes the terminal' send:"$job &"$'\r' expect:A send:$'fg\r' expect:run raw \
+    send:q expect:q send:$'\003' expect:$'\003' send:$'\001x' expect:'ready> ' \
+    send:$'echo st$((1 + 1)) $?\r' expect:'st2 12' send:$'exit 0\r'
+jobs 'Ctrl-a z stops it, and fg goes on' send:"$job"$'\r' expect:A raw send:q expect:q send:$'\001z' expect:Stopped \
+    expect:'ready> ' send:$'echo st$((1 + 1))\r' expect:st2 send:$'fg\r' expect:run raw send:w expect:w \
+    send:$'\001x' expect:'ready> ' send:$'exit 0\r'
+jobs 'in the background it leaves the terminal to the shell' send:"$job"$'\r' expect:A raw send:$'\001z' \
+    expect:Stopped expect:'ready> ' send:$'bg\r' expect:'ready> ' send:$'echo st$((1 + 1))\r' expect:st2 \
+    send:$'kill %1; wait; echo st$((1 + 2))\r' expect:st3 send:$'exit 0\r'
 finish

@@ -123,7 +123,7 @@ static int detect(struct boot *b, struct error *error)
 }
 
 /* Modules may have arguments after the file's name; a Linux initrd is a file's name and nothing else. */
-static int open_module(struct boot *b, const char *given, struct error *error)
+static int open_module(struct boot *b, const char *given, const struct patience *patience, struct error *error)
 {
     if (!*given)
         return error_set(error, -EINVAL, SETTING("initrd") " without the name of a file");
@@ -143,12 +143,12 @@ static int open_module(struct boot *b, const char *given, struct error *error)
         *space = 0;
         mod->arguments = mod->name + (space + 1 - file);
     }
-    int e = boot_file_open(&mod->file, file, false, error);
+    int e = boot_file_open(&mod->file, file, false, patience, error);
     free(file);
     return e;
 }
 
-int boot_open(struct boot *b, const struct vm_settings *settings, struct error *error)
+int boot_open(struct boot *b, const struct vm_settings *settings, const struct patience *patience, struct error *error)
 {
     memset(b, 0, sizeof(*b));
     if (!settings->kernel || !*settings->kernel)
@@ -157,11 +157,11 @@ int boot_open(struct boot *b, const struct vm_settings *settings, struct error *
     b->append = strdup(settings->append ? settings->append : "");
     int e = b->kernel_name && b->append ? 0 : error_set(error, -ENOMEM, "out of memory");
     if (!e)
-        e = boot_file_open(&b->kernel, settings->kernel, true, error);
+        e = boot_file_open(&b->kernel, settings->kernel, true, patience, error);
     if (!e)
         e = detect(b, error);
     for (u32 i = 0; !e && i < settings->initrd.count; i++)
-        e = open_module(b, settings->initrd.item[i], error);
+        e = open_module(b, settings->initrd.item[i], patience, error);
     if (e)
         boot_close(b);
     return e;

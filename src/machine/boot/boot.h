@@ -33,8 +33,10 @@ struct boot {
     bool pvh_linux; /* PVH: the kernel takes one initrd, so all are joined */
 };
 
-/* 0 or -errno; the error names the file and what is wrong with it. Nothing is left open then. */
-int MUST_CHECK boot_open(struct boot *b, const struct vm_settings *settings, struct error *error);
+/* 0 or -errno; the error names the file and what is wrong with it. Nothing is left open then.
+ * `patience` waits for pipes; NULL: for ever. */
+int MUST_CHECK boot_open(struct boot *b, const struct vm_settings *settings, const struct patience *patience,
+                         struct error *error);
 void boot_close(struct boot *b);
 /* The groups of registers with which a kernel is entered. */
 #define BOOT_STATE (STATE_GPRS | STATE_SEGMENTS | STATE_CONTROL)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,21 +39,37 @@ static int grow_more(struct grow *g)
     return 0;
 }
 
-static int read_all(int fd, struct grow *g)
+static int wait_for_writer(int fd, const char *path, const struct patience *patience, struct error *error)
 {
+    char what[300];
+    snprintf(what, sizeof(what), "a writer of %.256s", path);
+    return patience->wait(patience->opaque, fd, POLLIN, what, error);
+}
+
+/* Without patience reads wait; with it a pipe that nobody has opened yet looks like one at its end. -ECANCELED: the
+ * error says why. */
+static int read_all(int fd, const char *path, struct grow *g, const struct patience *patience, struct error *error)
+{
+    bool waited = !patience;
     for (;;) {
-        if (g->size == g->room) {
-            int e = grow_more(g);
-            if (e)
-                return e;
-        }
+        int e = g->size == g->room ? grow_more(g) : 0;
+        if (e)
+            return e;
         ssize_t n = read(fd, g->data + g->size, g->room - g->size);
-        if (n == 0)
-            return 0;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0)
+        if (n > 0) {
             g->size += (u64)n;
+            continue;
+        }
+        if (n == 0 && (g->size || waited))
+            return 0;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno != EAGAIN || !patience))
+            return -errno;
+        e = wait_for_writer(fd, path, patience, error);
+        if (e)
+            return e;
+        waited = true;
     }
 }
 
@@ -105,7 +122,8 @@ static int fail(struct error *error, const char *path, int code)
     }
 }
 
-static int open_data(struct boot_file *file, int fd)
+static int open_data(struct boot_file *file, const char *path, int fd, const struct patience *patience,
+                     struct error *error)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
@@ -124,7 +142,7 @@ static int open_data(struct boot_file *file, int fd)
         }
     }
     struct grow g = {0};
-    int e = read_all(fd, &g);
+    int e = read_all(fd, path, &g, patience, error);
     if (!e && !g.size)
         e = -ENODATA;
     if (e) {
@@ -135,14 +153,17 @@ static int open_data(struct boot_file *file, int fd)
     return 0;
 }
 
-int boot_file_open(struct boot_file *file, const char *path, bool gunzip, struct error *error)
+int boot_file_open(struct boot_file *file, const char *path, bool gunzip, const struct patience *patience,
+                   struct error *error)
 {
     *file = (struct boot_file){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (patience ? O_NONBLOCK : 0)); /* a pipe opens without a writer */
     if (fd < 0)
         return fail(error, path, -errno);
-    int e = open_data(file, fd);
+    int e = open_data(file, path, fd, patience, error);
     close(fd);
+    if (e == -ECANCELED)
+        return e;
     if (e)
         return fail(error, path, e);
     if (!gunzip || boot_file_u16(file, 0) != GZIP_MAGIC)

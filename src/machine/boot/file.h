@@ -5,6 +5,7 @@
 #define MACHINE_BOOT_FILE_H
 
 #include "base/error.h"
+#include "base/patience.h"
 
 struct boot_file {
     const u8 *data;
@@ -12,8 +13,10 @@ struct boot_file {
     bool mapped;
 };
 
-/* 0 or -errno with an error about `path`. With `gunzip` a gzip file is inflated. */
-int MUST_CHECK boot_file_open(struct boot_file *file, const char *path, bool gunzip, struct error *error);
+/* 0 or -errno with an error about `path`. With `gunzip` a gzip file is inflated. `patience` waits for what a pipe
+ * gives; NULL: for ever. */
+int MUST_CHECK boot_file_open(struct boot_file *file, const char *path, bool gunzip, const struct patience *patience,
+                              struct error *error);
 void boot_file_close(struct boot_file *file);
 /* The host may drop the pages of the file until the next use. */
 void boot_file_release(const struct boot_file *file);

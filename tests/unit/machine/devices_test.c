@@ -51,18 +51,20 @@ static void ignore(void *opaque)
 static void ignore_value(void *opaque, u32 value)
 {
 }
-static bool ignore_byte(void *opaque, u8 byte)
+static bool ignore_byte(void *opaque, u32 index, u8 byte)
 {
     return true;
 }
-static const struct pc_events events = {ignore, ignore, ignore_value, ignore_byte, ignore, NULL};
+static const struct pc_events events = {ignore, ignore, ignore_value, ignore_byte, ignore_value, NULL};
 
-static struct board *board_create(const struct accel_ops *accel, bool debug_exit)
+/* With everything that settings add, or nothing. */
+static struct board *board_create(const struct accel_ops *accel, bool all)
 {
     struct board *b = fresh(sizeof(*b));
     struct error error;
     fake_clock_init(&b->clock);
-    b->settings = (struct vm_settings){.memory = 16 << 20, .cpus = 2, .debug_exit = debug_exit};
+    b->settings = (struct vm_settings){.memory = 16 << 20, .cpus = 2, .debug_exit = all};
+    b->settings.serial.count = all ? 2 : 0;
     b->config = (struct pc_config){.accel = accel, .settings = &b->settings};
     b->devices =
         (struct devices){.config = &b->config, .events = &events, .layout = &b->layout, .clock = &b->clock.clock};

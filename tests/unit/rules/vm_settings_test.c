@@ -106,7 +106,7 @@ static void test_defaults(void)
     CHECK_EQ(settings.cpus, 1);
     CHECK_EQ(settings.nested, NESTED_OFF);
     CHECK_EQ(settings.accel, ACCEL_AUTO);
-    CHECK(strcmp(settings.serial, "stdio") == 0);
+    CHECK(!settings.serial.count && !settings.serial_log && !settings.shutdown_ms);
     CHECK(!settings.no_reboot && !settings.debug_exit && !settings.stats && !settings.timeout_ms && !settings.trace);
 
     TEST("names are the values they should be");

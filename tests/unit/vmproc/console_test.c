@@ -29,7 +29,8 @@ struct fixture {
     unsigned held;         /* [a] as a device does: bytes to put when there is room */
     unsigned rooms;        /* [a] events */
     unsigned hangups;      /* [a] */
-    char input[64];        /* what came in */
+    unsigned clients;      /* [a] first ones */
+    char input[1 << 20];   /* what came in */
     unsigned takes, taken; /* [a] how much of it is taken; how much was */
 };
 
@@ -84,8 +85,14 @@ static void on_hangup(void *opaque)
     __atomic_fetch_add(&f->hangups, 1, __ATOMIC_SEQ_CST);
 }
 
-static void on_quit(void *opaque)
+static void on_key(void *opaque, enum escape_action action)
 {
+}
+
+static void on_client(void *opaque)
+{
+    struct fixture *f = opaque;
+    __atomic_fetch_add(&f->clients, 1, __ATOMIC_SEQ_CST);
 }
 
 static unsigned on_input(void *opaque, const u8 *bytes, unsigned count)
@@ -100,12 +107,23 @@ static unsigned on_input(void *opaque, const u8 *bytes, unsigned count)
     return count;
 }
 
+static const struct vm_settings settings;
+
+static int open_text(struct console **c, const char *text, struct error *error)
+{
+    struct serial serial;
+    struct outputs outputs = {.settings = &settings};
+    *c = NULL;
+    int e = serial_parse(text, &serial, error);
+    return e ? e : console_open(c, "serial", &serial, &outputs, error);
+}
+
 static void open_console(struct fixture *f, const char *serial)
 {
     struct error error;
     const struct console_events events = {
-        .input = on_input, .quit = on_quit, .room = on_room, .hangup = on_hangup, .opaque = f};
-    int e = console_open(&f->console, serial, &error);
+        .input = on_input, .key = on_key, .room = on_room, .hangup = on_hangup, .client = on_client, .opaque = f};
+    int e = open_text(&f->console, serial, &error);
     if (!e)
         e = console_start(f->console, &events);
     if (e) {
@@ -325,11 +343,11 @@ static void test_refused(void)
     struct console *c;
     struct error error;
     TEST("what cannot be opened");
-    CHECK_EQ(console_open(&c, "/nowhere/file", &error), -ENOENT);
+    CHECK_EQ(open_text(&c, "/nowhere/file", &error), -ENOENT);
     CHECK(strstr(error.text, SETTING("serial") " /nowhere/file: "));
-    CHECK_EQ(console_open(&c, "", &error), -EINVAL);
-    CHECK_EQ(console_open(&c, "unix:", &error), -EINVAL);
-    CHECK_EQ(console_open(&c, "unix:/nowhere/s", &error), -ENOENT);
+    CHECK_EQ(open_text(&c, "", &error), -EINVAL);
+    CHECK_EQ(open_text(&c, "unix:", &error), -EINVAL);
+    CHECK_EQ(open_text(&c, "unix:/nowhere/s", &error), -ENOENT);
     CHECK(!c);
 }
 

@@ -26,7 +26,14 @@ int main(void)
     CHECK_EQ(after_escape('X'), ESCAPE_QUIT);
     CHECK_EQ(after_escape('h'), ESCAPE_HELP);
     CHECK_EQ(after_escape('?'), ESCAPE_HELP);
-    CHECK_EQ(after_escape('z'), ESCAPE_NONE);
+    CHECK_EQ(after_escape('p'), ESCAPE_POWER);
+    CHECK_EQ(after_escape('P'), ESCAPE_POWER);
+    CHECK_EQ(after_escape('r'), ESCAPE_RESET);
+    CHECK_EQ(after_escape('b'), ESCAPE_BREAK);
+    CHECK_EQ(after_escape('n'), ESCAPE_NMI);
+    CHECK_EQ(after_escape('z'), ESCAPE_STOP);
+    CHECK_EQ(after_escape('j'), ESCAPE_NONE);
+    CHECK_EQ(after_escape('!'), ESCAPE_NONE); /* Ctrl-a with another bit */
 
     TEST("Ctrl-a twice is one for the guest");
     CHECK_EQ(after_escape(ESCAPE_KEY), ESCAPE_PASS);

@@ -231,7 +231,7 @@ static void play(enum deed cpu0, enum deed cpu1, enum deed then)
     deeds[1][0] = cpu1;
     deeds[0][1] = then;
     deeds[1][1] = OBEY;
-    settings = (struct vm_settings){.kernel = kernel, .memory = 16 << 20, .cpus = 2, .serial = "stdio"};
+    settings = (struct vm_settings){.kernel = kernel, .memory = 16 << 20, .cpus = 2, .serial = {{"stdio"}, 1}};
 }
 
 /* True if the text has the registers of these CPUs, each a digit, and of no others. */

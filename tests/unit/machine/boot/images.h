@@ -71,7 +71,7 @@ static inline int try_boot(struct bench *b, const char *kernel, const char *firs
     for (u32 i = 0; i < ARRAY_LEN(given) && given[i]; i++)
         settings.initrd.item[settings.initrd.count++] = given[i];
     error_begin(&b->error, 0);
-    int e = boot_open(&boot, &settings, &b->error);
+    int e = boot_open(&boot, &settings, NULL, &b->error);
     if (e)
         return e;
     b->start = (struct cpu_state){.rflags = FLAG_ONE, .cr0 = CR0_CD | CR0_NW | CR0_ET};
