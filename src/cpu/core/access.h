@@ -11,9 +11,9 @@ enum access {
     ACCESS_WRITE = BIT(0),
     ACCESS_FETCH = BIT(1),
     ACCESS_IMPLICIT = BIT(2),  /* supervisor access whatever the CPL: descriptor tables, TSS; SMAP always applies */
+    ACCESS_USER = BIT(3),      /* as if CPL were 3, whatever it is */
     ACCESS_UNCHECKED = BIT(4), /* no alignment check */
-    ACCESS_AHEAD = BIT(5),     /* nobody asked yet: the page must not become dirty by it */
-    ACCESS_USER = BIT(3),      /* as if CPL 3 whatever the CPL (unused by most) */
+    ACCESS_AHEAD = BIT(5),     /* the guest did not ask for it yet: the page must not become dirty by it */
 };
 
 #endif

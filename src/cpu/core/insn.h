@@ -5,7 +5,8 @@
  *   - finds all GPRs in v->gpr[], v->rip at the instruction, v->next_rip behind it;
  *   - checks legality, then privilege, then L2 intercepts (nested.h), then does its work, all faults before the first
  *     change;
- *   - returns CPU_OK (continue at v->next_rip), or what a callee returned.
+ *   - returns CPU_OK (continue at v->next_rip), CPU_NEXT (the same, and no event comes before that), or what a callee
+ *     returned.
  */
 #ifndef CPU_CORE_INSN_H
 #define CPU_CORE_INSN_H
@@ -41,7 +42,7 @@ struct insn {
     u8 evex_mask;          /* opmask register, 0 = none */
     bool evex_zero;
     bool evex;
-    bool mem;  /* has a memory operand: ea fields above are valid */
+    bool mem;  /* has a memory operand, at seg, base, index, scale and disp */
     bool ends; /* control returns to the dispatcher after it */
     bool last; /* of its block */
     u8 bytes[15];

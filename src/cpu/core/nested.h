@@ -1,6 +1,7 @@
 /*
- * What the instruction handlers, the MMU and event delivery need of VMX and SVM, vendor-neutral. `v->nested` is vmx_ops
- * or svm_ops (NULL when the VM has no virtualization extensions). Everything here is called on the vCPU's thread.
+ * What instruction handlers, the MMU and event delivery ask of VT-x or AMD-V, in words of neither. `v->nested` is
+ * vmx_ops or svm_ops, or NULL when the VM's CPUs have no virtualization extensions. Everything here is called on the
+ * vCPU's own thread; what is marked "L2" only while v->in_guest.
  */
 #ifndef CPU_CORE_NESTED_H
 #define CPU_CORE_NESTED_H
@@ -11,52 +12,47 @@
 #include "x86/svm_exit.h"
 
 /*
- * Reasons for an instruction of L2 to exit. info1/info2 of each are given in brackets. Handlers call nested_check after
- * the legality and privilege checks that have priority over the exit (SDM "Relative Priority of Faults and VM Exits").
+ * Reasons for an instruction of L2 to exit, with info1 and info2 in brackets where they are not 0. A handler asks by
+ * nested_check after those checks of legality and privilege that come before the exit (SDM "Relative Priority of Faults
+ * and VM Exits"). Where the two vendors order an exit differently among the checks, the handler asks for each.
  */
 enum intercept {
     IC_CPUID,
     IC_HLT,
     IC_INVD,
     IC_WBINVD,
-    IC_INVLPG,  /* [linear address, 0] */
-    IC_INVPCID, /* [linear address of descriptor, type] */
-    IC_INVLPGB,
+    IC_INVLPG,  /* [linear address] */
+    IC_INVPCID, /* [linear address of the descriptor, type] */
     IC_RDPMC,
     IC_RDTSC,
     IC_RDTSCP,
     IC_RDRAND,
     IC_RDSEED,
-    IC_RDPRU,
     IC_MONITOR,
-    IC_MWAIT, /* [1 if armed] */
+    IC_MWAIT, /* [1 if a monitor is armed] */
     IC_PAUSE,
     IC_XSETBV,
-    IC_XSAVES,  /* [EDX:EAX & XCR0|XSS] */
-    IC_XRSTORS, /* [same] */
+    IC_XSAVES,  /* [components: EDX:EAX & (XCR0 | XSS)] */
+    IC_XRSTORS, /* [the same] */
     IC_RSM,
     IC_GETSEC,
-    IC_ENCLS,
-    IC_UMWAIT_TPAUSE,
-    IC_VMX, /* any VMX instruction; the handler in vmx/ decides the reason */
-    IC_VMRUN,
+    IC_VMRUN, /* this and the next six: the instructions of SVM */
     IC_VMMCALL,
     IC_VMLOAD,
     IC_VMSAVE,
     IC_STGI,
     IC_CLGI,
-    IC_SKINIT,
-    IC_INVLPGA,  /* SVM instructions */
+    IC_INVLPGA,  /* [linear address, ASID] */
     IC_IO,       /* [IO_INFO_* word, RIP of the next instruction] */
-    IC_MSR,      /* [MSR number, 1 if write] */
-    IC_CR_READ,  /* [CR number, destination GPR] */
-    IC_CR_WRITE, /* [CR number | source GPR << 8, value] after checks that come first */
+    IC_MSR,      /* [MSR, 1 for a write] */
+    IC_CR_READ,  /* [CR, destination GPR] */
+    IC_CR_WRITE, /* [CR | source GPR << 8, value] */
     IC_CLTS,
-    IC_LMSW,     /* [source operand, linear address of memory operand or ~0 if register] */
-    IC_SMSW,     /* SVM only: CR0 selective read is IC_CR_READ */
-    IC_DR_READ,  /* [DR number, GPR] */
-    IC_DR_WRITE, /* [DR number, GPR] */
-    IC_SGDT,     /* these four, and the next four, in the order of VMX's instruction information */
+    IC_LMSW,     /* [source operand, linear address of a memory operand or ~0] */
+    IC_SMSW,     /* SVM only: VMX has no exit for it */
+    IC_DR_READ,  /* [DR, GPR] */
+    IC_DR_WRITE, /* [DR, GPR] */
+    IC_SGDT,     /* this and the next seven, four and four: in the order of VMX's instruction information */
     IC_SIDT,
     IC_LGDT,
     IC_LIDT,
@@ -65,13 +61,12 @@ enum intercept {
     IC_LLDT,
     IC_LTR,
     IC_TASK_SWITCH, /* [selector, enum task_source] */
-    IC_PUSHF,
+    IC_PUSHF,       /* this and the next four: SVM only */
     IC_POPF,
     IC_IRET,
-    IC_INTN, /* SVM; INTN [vector] */
+    IC_INTN, /* [vector] */
     IC_ICEBP,
-    IC_FERR,
-    IC_RDPID, /* VMX only */
+    IC_RDPID, /* VMX only: #UD without "enable RDTSCP" */
     IC_COUNT
 };
 
@@ -81,19 +76,18 @@ enum task_source { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
 /* IC_IO info1 is what SVM puts into EXITINFO1 of an I/O intercept (IO_INFO_* of x86/svm_exit.h), and this: */
 #define IO_INFO_IMM BIT(13) /* the port was an immediate operand: VMX shows it */
 
-/* Second-stage fault, reported by the MMU. */
+/* A fault of the second stage: EPT violation, EPT misconfiguration or nested page fault. */
 struct stage2_fault {
     ngpa_t gpa;
-    u64 la; /* guest-linear address that led here, if la_valid */
+    u64 la; /* the linear address whose translation led here, if la_valid */
     bool la_valid;
-    bool final;         /* the translation of la itself; false: a paging-structure entry of L2 */
-    bool misconfig;     /* EPT misconfiguration (no other detail counts) */
-    bool rsvd;          /* NPT: reserved bit */
+    bool final;         /* met in the translation of la itself; false: of a paging-structure entry of L2 */
+    bool misconfig;     /* EPT misconfiguration: nothing else counts then */
+    bool rsvd;          /* NPT: an entry has a reserved bit set */
     bool present;       /* NPT: the leaf was present */
-    enum access access; /* what was attempted; for EPT reads of guest tables with A/D: also write */
-    bool user;          /* NPT error code US bit */
-    u8 perms;           /* EPT: R|W|X (bits 0..2) and'ed over the walk; bit 3 = user-execute (MBE) */
-    u8 la_flags;        /* EPT advanced information: bit 0 user page, 1 writable, 2 NX */
+    enum access access; /* what was attempted */
+    u8 perms;           /* EPT: what all entries of the walk permit, GRANT_* */
+    u8 la_flags;        /* of the page of la, if final: LA_* of mmu/walk.h */
 };
 
 /* What a page of the second stage permits without another walk of its tables. The bits are those of EPT entries. */
@@ -102,52 +96,49 @@ struct stage2_fault {
 #define GRANT_FETCH BIT(2)      /* of a supervisor-mode linear address */
 #define GRANT_FETCH_USER BIT(3) /* of a user-mode linear address */
 
-enum nested_event { NEV_INIT, NEV_SIPI, NEV_SMI, NEV_NMI, NEV_EXTINT, NEV_TRIPLE_FAULT, NEV_MTF, NEV_PREEMPT };
+enum nested_event { NEV_INIT, NEV_SIPI, NEV_SMI, NEV_NMI, NEV_EXTINT, NEV_TRIPLE_FAULT, NEV_MTF };
 
 struct nested_ops {
-    /* L2 only. CPU_OK: not intercepted, go on. CPU_NESTED_EXIT: L1 runs now. */
+    /* L2: an instruction with a reason to exit. CPU_OK: it does not, go on. CPU_NESTED_EXIT: L1 runs now. */
     enum outcome (*intercept)(struct vcpu *v, enum intercept ic, u64 info1, u64 info2);
-    /* L2 only: v->fault (or another exception event) is about to be delivered. CPU_OK: deliver it. */
+    /* L2: v->fault or another exception is about to be delivered. CPU_OK: L2 gets it. */
     enum outcome (*exception)(struct vcpu *v, const struct event *e);
-    /* L2 only: an asynchronous event is pending and not blocked in the ways that L1 would see. CPU_OK: L2 gets it. */
+    /* L2: an event from outside is about to be taken. CPU_OK: L2 gets it. */
     enum outcome (*event)(struct vcpu *v, enum nested_event what);
-    /* L2 only: EPT violation, EPT misconfiguration or NPF. Always exits. */
+    /* L2: a fault of the second stage. Always exits. */
     enum outcome (*stage2)(struct vcpu *v, const struct stage2_fault *f);
-    /*
-     * Any level. What external interrupts may do now, asked before each look at the APIC:
-     * bit 0: an interrupt may be taken (or may cause an exit) now. Considers IF, shadow, GIF, host IF (V_INTR_MASKING).
-     */
+    /* May an external interrupt, or an NMI, be taken now, by L2 or by an exit? Considers RFLAGS.IF, the interrupt
+     * shadow, GIF, blocking by NMI, and whose IF counts. */
     bool (*intr_allowed)(struct vcpu *v);
     bool (*nmi_allowed)(struct vcpu *v);
-    /* L2 only: windows, virtual interrupts (V_IRQ), pending MTF: called at each look at events, before external
-     * interrupts are considered. CPU_OK: nothing (or a virtual interrupt was put in v->inject). */
+    /* L2: called at each look at events, before NMIs and external interrupts: windows, the preemption timer, virtual
+     * interrupts. CPU_OK: no exit; perhaps there is an event in v->inject now. */
     enum outcome (*windows)(struct vcpu *v);
-    /* L2 only: what MOV from CRn / SMSW shows (guest/host masks and shadows); CR8: virtual TPR. */
+    /* L2: what MOV from CR or SMSW of a register with this value shows. */
     u64 (*cr_read)(struct vcpu *v, unsigned cr, u64 value);
-    /* L2 only: MOV to CRn of a value that did not exit: which bits L2 may change (VMX guest/host mask); CR8. Gives the
-     * value to load. */
+    /* L2: the value to load for a MOV to CR of this one that did not exit. */
     u64 (*cr_write)(struct vcpu *v, unsigned cr, u64 value);
-    /* MSR access for MSRs owned by the extension (VMX capabilities, VM_CR...). False: not mine. */
+    /* RDMSR and WRMSR of the MSRs that belong to the extension. True: it is one, and *out is what came of it. */
     bool (*msr_read)(struct vcpu *v, u32 msr, u64 *value, enum outcome *out);
     bool (*msr_write)(struct vcpu *v, u32 msr, u64 value, enum outcome *out);
     /* The i-th MSR of these that is a part of the vCPU's state: where its value lives, which MSR it is and which bits
      * may be set. NULL behind the last. */
     u64 *(*msr_slot)(struct vcpu *v, unsigned i, u32 *msr, u64 *valid);
-    /* Bits that CR0/CR4 must and may have (VMX fixed bits while in VMX operation); false: #GP. */
+    /* May CR0 or CR4 have this value? False: #GP(0). VMX operation fixes some of their bits. */
     bool (*cr_valid)(struct vcpu *v, unsigned cr, u64 value);
-    /* CPUID leaves that the extension owns: r holds what the table of leaves says. */
+    /* Completes CPUID leaves that belong to the extension: r holds what the table of leaves says. */
     void (*cpuid)(const struct vcpu *v, u32 leaf, u32 r[4]);
-    /* Any level. INIT waits (VMX root operation). */
+    /* Must an INIT wait, as in VMX root operation? */
     bool (*init_blocked)(const struct vcpu *v);
-    /* L2 only: each instruction is followed by a look (VMX monitor trap flag). */
+    /* L2: does each instruction end in NEV_MTF, because of VMX's monitor trap flag? */
     bool (*stepping)(const struct vcpu *v);
-    /* L2 only: host monotonic ns at which timer() is due, 0: never (VMX preemption timer). */
+    /* L2: the host's monotonic time in ns at which timer() is due, 0 for never: VMX's preemption timer. */
     u64 (*deadline)(const struct vcpu *v);
     void (*timer)(struct vcpu *v);
-    /* Any level: the guest read its TSC, so what is due by it may not come later. */
+    /* The guest read its TSC: what is due by it may not come later. */
     void (*tsc_seen)(struct vcpu *v);
     /*
-     * L2 only: walks the second stage's tables at `root` (what mmu_set_stage2 was given) for one access and sets
+     * L2: walks the second stage's tables at `root` (what mmu_set_stage2 was given) for one access and sets
      * accessed and dirty bits there. user_linear: the page of the linear address is a user-mode one. True: *out is the
      * address, *page_size the size of the mapping in bytes, *grants what else it permits without another walk (GRANT_*;
      * no write while a dirty bit is to be set). False: the fields of *f that say why are filled; the caller adds la,
@@ -155,7 +146,7 @@ struct nested_ops {
      */
     bool (*stage2_walk)(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool user_linear, gpa_t *out,
                         u64 *page_size, u8 *grants, struct stage2_fault *f);
-    /* INIT and reset. */
+    /* At INIT and RESET. */
     void (*reset)(struct vcpu *v);
 };
 
@@ -180,7 +171,7 @@ static inline void nested_tsc_seen(struct vcpu *v)
 extern const struct nested_ops vmx_ops;
 extern const struct nested_ops svm_ops;
 
-/* Memory for the vendor state, given at creation. */
+/* At creation: the size of the vendor's state, and the memory for it. */
 size_t vmx_size(void);
 void vmx_init(struct vcpu *v, void *memory);
 size_t svm_size(void);

@@ -1,5 +1,6 @@
 /*
- * Shows the rule that a failed VM entry broke. Called by VMX's entry.c and SVM's vmrun.c on the vCPU's own thread.
+ * Shows the rule that a failed VM entry broke. Called where VMLAUNCH, VMRESUME (vmx/entry.c) or VMRUN (svm/exit.c)
+ * fails, on the vCPU's own thread.
  */
 #include "cpu/core/rule.h"
 #include "cpu/core/vectors.h"

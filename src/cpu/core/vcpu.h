@@ -91,9 +91,9 @@ struct vcpu {
     u64 xcr0;
     u64 dr[4], dr6, dr7;
     u32 pkru;
-    u64 pdpte[4]; /* PAE paging, loaded by MOV to CR3 and friends */
+    u64 pdpte[4]; /* of PAE paging: loaded by MOV to CR3, and by what else loads CR3 or turns it on */
 
-    /* -- MSRs that are plain storage here; the rest lives with its module -- */
+    /* -- MSRs that are plain storage; others belong to the APIC or to VT-x and AMD-V -- */
     u64 star, lstar, cstar, sfmask, kernel_gs_base;
     u64 sysenter_cs, sysenter_esp, sysenter_eip;
     u64 tsc_aux, pat, misc_enable, debugctl, xss, spec_ctrl, feature_control, vm_cr, vm_hsave_pa;
@@ -101,43 +101,48 @@ struct vcpu {
     u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     u64 mcg_status;
     u64 tsc_adjust;
+    u64 lbr[4]; /* last branch: from, to; last exception or interrupt: from, to */
+    /* of machine check and of AMD's machine configuration */
+    u64 mcg_ctl, mc_bank[MC_BANKS][4]; /* CTL, STATUS, ADDR, MISC of each bank */
+    u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;
 
-    /* -- time: guest TSC = ((host TSC - 0) * scale) + offset; see tsc.c -- */
-    u64 tsc_offset;    /* added to the host's TSC for the running level (L1, or L1+L2 while in L2) */
-    u64 tsc_offset_l1; /* what it is for L1 */
-    u64 tsc_mul;       /* 32.32 multiplier applied before the offset while in L2; 0 = none */
+    /* -- time: see tsc.c -- */
+    u64 tsc_offset;    /* what the running level adds to the host's TSC: L1's offset, and in L2 also L2's */
+    u64 tsc_offset_l1; /* what L1 adds */
+    u64 tsc_mul;       /* in L2: what multiplies L1's TSC before L2's offset is added, 32.32; 0: nothing does */
 
     /* -- events -- */
     struct event fault;      /* raised by the instruction in progress (CPU_FAULT) */
-    struct event inject;     /* to deliver before the next instruction (VM entry injection) */
-    struct event delivering; /* being delivered now: IDT-vectoring information if that exits */
+    struct event inject;     /* to deliver before the next instruction: from VM entry, or a virtual interrupt */
+    struct event delivering; /* whose delivery is under way: IDT-vectoring information if that exits */
+    struct event raised;     /* comes up before the next instruction: state.c */
     u8 shadow;               /* interrupt shadow: SHADOW_STI, SHADOW_MOVSS */
-    u8 nmi_pending;          /* [a] how many: one is taken at once, one more is held */
+    u8 nmi_pending;          /* [a] how many wait: one that can be taken at once, and one more */
     bool nmi_blocked;
-    bool iret_unblocks; /* an IRET that ends NMI blocking is in progress, or faulted and the fault is not delivered
-                           yet: an exit says so and ends the blocking */
+    bool iret_unblocks; /* an IRET that ends NMI blocking is in progress, or its fault is not delivered yet: an exit
+                           says so, and the blocking ends */
     bool step_trap;     /* the instruction in progress began with RFLAGS.TF and enters no handler itself */
     bool init_pending;  /* [a] */
+    bool smi_pending;   /* [a] */
     bool sipi_pending;  /* [a] */
     u8 sipi_vector;
-    bool intr_masked;  /* an interrupt or NMI was seen pending but could not be taken: re-raise REQ_EVENT
-                          when IF, TPR, GIF or the shadow changes (event_recheck) */
-    bool trap_pending; /* single-step or data-breakpoint trap after this instruction: DR6 bits in
-                          trap_dr6 */
-    u64 trap_dr6;
+    bool intr_masked;  /* an interrupt or NMI waits for IF, TPR, GIF or the shadow: whoever changes one of them calls
+                          event_recheck */
+    bool trap_pending; /* a single step or a breakpoint was met: #DB comes after this instruction */
+    u64 trap_dr6;      /* with these bits for DR6 */
     enum activity activity;
 
-    /* -- monitor/mwait -- */
+    /* -- MONITOR and MWAIT -- */
     gpa_t monitor_gpa;
     bool monitor_armed;
 
     /* -- nesting -- */
-    bool in_guest;                   /* this vCPU executes L2 */
-    bool gif;                        /* SVM global interrupt flag; true on Intel */
-    const struct nested_ops *nested; /* NULL: no virtualization extensions for the guest */
+    bool in_guest;                   /* L2 runs */
+    bool gif;                        /* SVM's global interrupt flag; always true on Intel */
+    const struct nested_ops *nested; /* NULL: the guest has no virtualization extensions */
     struct vmx *vmx;
     struct svm *svm;
-    const struct rule *broken_rule; /* by the last VM entry that failed: rule.h; NULL if none did */
+    const struct rule *broken_rule; /* of the last VM entry that failed: rule.h; NULL if none did */
 
     /* -- memory management: see mmu.h -- */
     struct tlb *tlb; /* current context; GS base points at it while the vCPU runs */
@@ -158,16 +163,8 @@ struct vcpu {
     struct exec *exec;                   /* translated code in progress: jit/exec.h */
     const struct insn *insn; /* the called instruction in progress, NULL during copied ones and between instructions:
                                 VM exits take their instruction information from it */
-    /* -- MSRs of machine check and of AMD's machine configuration: msr.c -- */
-    u64 mcg_ctl, mc_bank[MC_BANKS][4]; /* CTL, STATUS, ADDR, MISC of each bank */
-    u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;
 
-    u64 lbr[4];       /* last branch: from, to; last exception or interrupt: from, to */
-    bool smi_pending; /* [a] */
-
-    u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: xstate.c */
-
-    struct event raised; /* comes up before the next instruction: state.c */
+    u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: x87.h */
 
     u64 stat[64]; /* enum stat of stats.h */
 
@@ -195,7 +192,7 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_FLAT BIT(2) /* CS base 0 limit 4G, and DS, ES, SS flat and writable (always in 64-bit) */
 #define MODE_SS32 BIT(3) /* stack address size is 32 (outside 64-bit mode) */
 #define MODE_PROT BIT(4) /* protected mode, not virtual-8086 */
-#define MODE_X87 BIT(5)  /* x87 and MMX instructions do not raise #NM / #UD */
+#define MODE_X87 BIT(5)  /* x87 and MMX instructions raise neither #NM nor #UD */
 #define MODE_SSE BIT(6)  /* SSE usable */
 #define MODE_AVX BIT(7)  /* AVX usable */
 #define MODE_AVX512 BIT(8)
@@ -271,13 +268,13 @@ static inline void event_recheck(struct vcpu *v)
     }
 }
 
-/* Arithmetic flags: AH bits are SF ZF - AF - PF - CF as LAHF puts them, AL is OF. */
+/* All of RFLAGS. In `arith`, bits 15:8 are SF, ZF, AF, PF and CF as LAHF puts them in AH, and bit 0 is OF. */
 static inline u64 rflags_get(const struct vcpu *v)
 {
     return v->flags | ((v->arith >> 8) & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) | ((v->arith & 1) << 11);
 }
 
-/* Only the arithmetic flags. */
+/* Sets the arithmetic flags only. */
 static inline void rflags_set_arith(struct vcpu *v, u64 f)
 {
     v->arith = ((f & (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)) | 2) << 8 | ((f >> 11) & 1);

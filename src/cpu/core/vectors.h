@@ -7,7 +7,7 @@
 
 #include "cpu/core/vcpu.h"
 
-/* Moves the live state to the vCPU's save area and gives host code a clean one; and back. Pairs may be nested. */
+/* Saves the live state in the vCPU and leaves a clean one for host code; and back. Pairs may be nested. */
 void vector_save(struct vcpu *v);
 void vector_restore(struct vcpu *v);
 

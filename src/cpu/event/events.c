@@ -1,8 +1,9 @@
 /*
- * What happens between instructions: at each look at most one event is delivered, the one with the highest priority.
+ * What happens between instructions. The dispatcher calls events_process on the vCPU's thread when REQ_EVENT is set; it
+ * delivers at most one event, the one with the highest priority.
  *
  * REQ_EVENT is taken away before anything is looked at, so an event that arrives meanwhile asks for another look. An
- * interrupt that waits for IF, the shadow, TPR or GIF leaves intr_masked behind, and whoever lifts that calls
+ * interrupt that waits for IF, the shadow, TPR or GIF leaves intr_masked behind, and what changes one of them calls
  * event_recheck. After a delivery REQ_EVENT is set again: more may be pending.
  *
  * Source: SDM vol. 3A "Priority Among Concurrent Events", vol. 3C "Other Causes of VM Exits"; APM vol. 2 "Interrupt

@@ -1,9 +1,9 @@
 /*
  * From a raised fault, an asynchronous event or an injected one to its handler's first instruction.
  *
- * A delivery may fault itself: the second fault is asked for at L1 like any other, then either replaces the first
- * (benign), becomes a double fault (contributory and page faults) or ends in a triple fault. v->delivering holds the
- * event of the delivery in progress, so an exit out of the middle finds its IDT-vectoring information there.
+ * A delivery may fault itself. L1 is asked about the second fault as about any other; if L2 gets it, it replaces the
+ * first (benign), becomes a double fault (contributory and page faults) or ends in a triple fault. v->delivering holds
+ * the event of the delivery in progress, so an exit out of the middle finds its IDT-vectoring information there.
  *
  * Source: SDM vol. 3A "Interrupt 8—Double Fault Exception (#DF)", "Error Code", "Resume Flag"; APM vol. 2 "Double
  * Fault".

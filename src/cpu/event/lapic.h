@@ -37,7 +37,7 @@ void lapic_base_set(struct vcpu *v, u64 value);
 /* Highest-priority deliverable vector (IRR above PPR), or -1. ExtINT from the 8259 counts: *extint is set and the
  * vector is unknown until ack. */
 int lapic_pending(struct vcpu *v, bool *extint);
-/* Acknowledges what lapic_pending found; gives the vector (moves IRR to ISR, or asks machine->pic_ack). */
+/* Acknowledges what lapic_pending found, and returns its vector: moves it from IRR to ISR, or asks machine->pic_ack. */
 int lapic_ack(struct vcpu *v);
 /* REQ_TIMER was set: expire what is due and arm the next deadline. */
 void lapic_timer(struct vcpu *v);
@@ -52,7 +52,7 @@ struct apic_message {
     u8 mode;          /* enum delivery_mode */
     u8 vector;
 };
-/* [any] I/O APIC, MSI and IPIs. False if nobody accepted it. */
+/* [any] I/O APIC, MSI and IPIs. False if no APIC accepted it. */
 bool apic_deliver(struct vm *vm, const struct apic_message *m);
 /* [any] An MSI write: address in 0xfeexxxxx and data. */
 bool apic_msi(struct vm *vm, u64 address, u32 data);

@@ -1,5 +1,6 @@
 /*
- * The local APIC's registers, shared by lapic.c (registers, timer, priorities) and apic_bus.c (messages between APICs).
+ * The local APIC's registers, shared by lapic.c (registers, timer, priorities), apic_bus.c (messages between APICs) and
+ * lapic_page.c (the APIC as state).
  * Threads: [a] fields are atomic, written or read by other vCPUs and devices; all others belong to the vCPU's own
  * thread.
  */

@@ -1,6 +1,6 @@
 /*
  * One host timer per vCPU serves all that wait for a time in the core: the local APIC's timer and VMX's preemption
- * timer.
+ * timer. On the vCPU's own thread, whenever one of their deadlines changed.
  */
 #include "cpu/core/nested.h"
 #include "cpu/core/world.h"

@@ -1,6 +1,6 @@
 /*
  * Call gates of 16, 32 and 64 bits, with the stack switch and the copying of parameters when they lead to more
- * privilege.
+ * privilege. Called by JMP and CALL in far.c.
  *
  * Source: SDM vol. 2 "CALL", "JMP" (labels CALL-GATE, MORE-PRIVILEGE, SAME-PRIVILEGE); vol. 3A "Call Gates".
  */

@@ -1,5 +1,5 @@
 /*
- * Handlers: control and debug registers, and the instructions that manage TLBs and caches.
+ * MOV to and from control and debug registers, CLTS, LMSW and SMSW, and the instructions that manage TLBs and caches.
  *
  * Where an intercept stands among the checks differs: VMX looks at MOV to CR before the value is checked and at MOV DR
  * before privilege and CR4.DE, SVM after both.

@@ -1,5 +1,8 @@
 /*
- * INT n, INT3, INTO and INT1: events that an instruction asks for.
+ * INT n, INT3, INTO and INT1: events that an instruction asks for. event/exception.c delivers them, and asks L1 about
+ * those that are exceptions.
+ *
+ * Source: SDM vol. 2 "INT n/INTO/INT3/INT1"; APM vol. 2 "Instruction Intercepts".
  */
 #include "cpu/core/nested.h"
 #include "cpu/event/exception.h"

@@ -1,8 +1,8 @@
 /*
- * SYSCALL, SYSRET, SYSENTER, SYSEXIT: flat code and stack segments by fiat, no descriptor is read.
+ * SYSCALL, SYSRET, SYSENTER, SYSEXIT. They load flat code and stack segments without reading a descriptor.
  *
- * Intel has SYSCALL and SYSRET in 64-bit mode only; AMD has SYSCALL in every mode of protection, and SYSENTER and
- * SYSEXIT outside long mode only. Intel checks RCX of SYSRET before it leaves ring 0, AMD lets the fetch fault in ring
+ * Intel has SYSCALL and SYSRET in 64-bit mode only; AMD has them in all of protected mode, and SYSENTER and SYSEXIT
+ * outside long mode only. Intel checks RCX of SYSRET before it leaves ring 0, AMD lets the fetch fault in ring
  * 3.
  *
  * Source: SDM vol. 2 "SYSCALL", "SYSRET", "SYSENTER", "SYSEXIT"; APM vol. 3 the same.

@@ -1,8 +1,8 @@
 /*
  * Vector instructions whose memory accesses depend on register contents: MASKMOVQ, MASKMOVDQU, and the gathers and
  * scatters of AVX2 and AVX-512. Registers are reached by number through tables of one host instruction each. A gather
- * or scatter that faults (or exits: vector registers are nobody's at VM exits) keeps what it did: elements are handled
- * from the lowest up, and each clears its mask element.
+ * or scatter that faults, or makes L2 exit, keeps what it did: elements are handled from the lowest up, and each clears
+ * its mask element.
  * Source: SDM volume 2, "VPGATHERDD/VPGATHERDQ", "VPSCATTERDD/...", "MASKMOVDQU".
  */
 #include "cpu/core/fault.h"

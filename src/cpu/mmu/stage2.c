@@ -101,7 +101,7 @@ static u64 stage2_tables(struct vcpu *v, ngpa_t ngpa, enum access access, bool u
     struct mmu *m = v->mmu;
     u64 page_size;
     u8 perms = 0;
-    *f = (struct stage2_fault){.gpa = ngpa, .access = access, .user = true};
+    *f = (struct stage2_fault){.gpa = ngpa, .access = access};
     if (!v->nested->stage2_walk(v, m->root, ngpa, access, user_linear, gpa, &page_size, &perms, f))
         return 0;
     u64 grants = perms | grant_needed(access, user_linear);

@@ -36,7 +36,7 @@ struct stage2_reason {
     u64 la;
     bool la_valid;
     bool final;
-    u8 la_flags; /* as stage2_fault.la_flags */
+    u8 la_flags; /* LA_* of the page of la, if final */
 };
 #define LA_USER BIT(0)
 #define LA_WRITABLE BIT(1)

@@ -89,7 +89,6 @@ bool npt_walk(struct vcpu *v, u64 ncr3, ngpa_t gpa, enum access access, bool use
 
     f->gpa = gpa;
     f->access = access;
-    f->user = true;
     f->misconfig = false;
     if (gpa.a >> space)
         return fail(f, false, false);

@@ -9,7 +9,7 @@
 
 /*
  * nested_ops.stage2_walk: the tables at `ncr3` in the format that L1's paging mode at VMRUN implies, as a user access.
- * Walks of L2's own page tables are writes: pass ACCESS_WRITE. Fills gpa, present, rsvd, access and user of *f.
+ * Walks of L2's own page tables are writes: pass ACCESS_WRITE. Fills gpa, present, rsvd and access of *f.
  * Source: AMD APM volume 2, "Nested Paging".
  */
 bool npt_walk(struct vcpu *v, u64 ncr3, ngpa_t gpa, enum access access, bool user_linear, gpa_t *out, u64 *page_size,

@@ -45,7 +45,7 @@ static void reset(struct vcpu *v)
     }
 }
 
-/* Its events need neither a look after each instruction nor a time of their own. */
+/* SVM has no root operation that blocks INIT, no monitor trap flag and no timer of its own. */
 static bool init_blocked(const struct vcpu *v)
 {
     return false;

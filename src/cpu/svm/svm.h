@@ -45,7 +45,7 @@ static inline bool svm_intercepted(const struct svm *s, unsigned exit_code)
 
 /* check.c: true if the copied VMCB breaks no rule; else v->broken_rule is the first that it breaks. */
 bool svm_check(struct vcpu *v);
-/* True if a 4 KiB-aligned VMCB or HSAVE address is one. */
+/* May this be the address of a VMCB or of a host save area: is it page-aligned and within MAXPHYADDR? */
 bool svm_page_valid(const struct vcpu *v, u64 pa);
 
 /* exit.c: #VMEXIT. Always returns CPU_NESTED_EXIT, or CPU_EXIT if L1's state cannot be loaded (shutdown). */
@@ -69,9 +69,9 @@ bool svm_intr_allowed(struct vcpu *v);
 bool svm_nmi_allowed(struct vcpu *v);
 enum outcome svm_stage2(struct vcpu *v, const struct stage2_fault *f);
 
-/* events.c: GIF rose, or VMRUN set it: look again at what waits. */
+/* events.c: GIF is 1 from now on: what waited for it is looked at again. */
 void svm_events_wake(struct vcpu *v);
-/* V_IRQ may be taken as far as V_TPR is concerned. */
+/* Is there a virtual interrupt that V_TPR lets pass? */
 bool svm_virq_ready(const struct svm *s);
 
 /* caps.c: members of svm_ops. */

@@ -7,7 +7,7 @@
 #include "cpu/core/nested.h"
 #include "cpu/mmu/mmu.h"
 
-/* The root that VM entry gives to mmu_set_stage2 is the EPTP, with this bit if user-mode and supervisor-mode linear
+/* The root that VM entry passes to mmu_set_stage2 is the EPTP, with this bit if user-mode and supervisor-mode linear
  * addresses have their own execute permissions. */
 #define EPT_ROOT_MODE_BASED BIT64(63)
 

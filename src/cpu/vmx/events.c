@@ -62,7 +62,6 @@ enum outcome vmx_event(struct vcpu *v, enum nested_event what)
     case NEV_EXTINT: return f->pin & PIN_EXTINT_EXITING ? exit_interrupt(v) : CPU_OK;
     case NEV_TRIPLE_FAULT: return vmx_exit(v, EXIT_TRIPLE_FAULT, 0);
     case NEV_MTF: return f->proc & PROC_MONITOR_TRAP ? vmx_exit(v, EXIT_MONITOR_TRAP, 0) : CPU_OK;
-    case NEV_PREEMPT: return vmx_exit(v, EXIT_PREEMPTION_TIMER, 0);
     case NEV_SMI: break;
     }
     return CPU_OK;
@@ -184,7 +183,7 @@ u32 vmx_timer_value(struct vcpu *v)
     return now < x->timer_end ? (u32)(x->timer_end - now) : 0;
 }
 
-/* The host's timer is late by what a signal takes; L2 must not be able to tell by its TSC. */
+/* The host's timer is late by the time that a signal takes. L2 must not be able to see that in its TSC. */
 void vmx_tsc_seen(struct vcpu *v)
 {
     if (timer_expired(v))

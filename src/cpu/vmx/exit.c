@@ -1,6 +1,7 @@
 /*
- * VM exit: guest state and exit information into the VMCS, MSR lists, host state into the vCPU. A plain function call
- * for whoever finds a reason: afterwards the vCPU is L1 at its exit handler.
+ * VM exit: guest state and exit information into the VMCS, MSR lists, host state into the vCPU. What finds a reason to
+ * exit (intercept.c, events.c, the VMX instructions) calls vmx_exit; when that returns, the vCPU is L1 at its exit
+ * handler.
  * Source: Intel SDM volume 3C, "VM Exits".
  */
 #include "cpu/core/stats.h"
@@ -175,7 +176,7 @@ static enum outcome load_host(struct vcpu *v, struct vmx *x)
     mode_update(v);
     if (f->exit_load_count && vmx_msr_list_load(v, f->exit_msr_load, f->exit_load_count))
         return vmx_abort(v, VMABORT_LOAD_MSR);
-    /* Events that nobody looked at since: interrupts when IF rises, NMIs now. */
+    /* While L2 ran, L1's IF did not count: interrupts are looked at when it rises, NMIs now. */
     v->intr_masked = true;
     if (__atomic_load_n(&v->nmi_pending, __ATOMIC_RELAXED) && !v->nmi_blocked)
         __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);

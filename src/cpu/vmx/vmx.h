@@ -75,7 +75,7 @@ bool vmx_eptp_valid(const struct vcpu *v, const struct vmx *x, u64 eptp);
 MUST_CHECK enum outcome vmx_enter(struct vcpu *v, bool launch);
 
 /* exit.c: leaves L2. Fields that only some reasons have (interruption information, instruction information, addresses)
- * are the caller's; everything else is stored here. Gives CPU_NESTED_EXIT, or CPU_EXIT after a VMX abort. */
+ * are the caller's; everything else is stored here. Returns CPU_NESTED_EXIT, or CPU_EXIT after a VMX abort. */
 enum outcome vmx_exit(struct vcpu *v, u32 reason, u64 qualification);
 /* The same with RFLAGS.RF saved as set: exits in place of a fault. */
 enum outcome vmx_exit_fault(struct vcpu *v, u32 reason, u64 qualification);
