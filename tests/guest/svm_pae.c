@@ -1,6 +1,6 @@
 /*
  * L2 in the paging modes outside long mode, under nested paging and without: where PDPTEs come from and who checks
- * them.
+ * them, and the bits of CR3 that must be 0.
  * Source: AMD APM volume 2, "Nested Paging", "Legacy PAE Mode"; "VMRUN Instruction".
  */
 #include "svm.h"
@@ -114,6 +114,35 @@ static void pdptes_without_npt(void)
     exits(SVM_EXIT_VMMCALL, l2_32_loads_at, 0, "as do MOV to CR0, CR3 and CR4");
 }
 
+/* "Any MBZ bit of CR3 is set": whatever the paging mode. */
+static void cr3_reserved(void)
+{
+    static const struct {
+        u64 cr0, cr4;
+        const char *name;
+    } modes[] = {{CR0_PG, CR4_PAE, "MBZ bits of CR3 in PAE mode"},
+                 {CR0_PG, CR4_PSE, "in 32-bit paging"},
+                 {0, 0, "without paging"},
+                 {0, CR4_PAE, "without paging, with CR4.PAE"}};
+    unsigned physical = cpuid(0x80000008, 0).a & 0xff;
+    for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {
+        bool good = true;
+        for (u64 nested = 0; nested < 2; nested++) {
+            for (unsigned bit = physical; bit < 64; bit++) {
+                pae(l2_32);
+                legacy(l2_32, modes[i].cr0, modes[i].cr4, pae_pdpt);
+                C.nested = nested;
+                G.cr3 |= BIT64(bit);
+                good &= resume() == SVM_EXIT_INVALID;
+            }
+        }
+        check(good, modes[i].name);
+    }
+    legacy(l2_32, 0, 0, NULL);
+    resume();
+    exits(SVM_EXIT_VMMCALL, l2_32_at, 0, "a guest without paging runs");
+}
+
 int main(void)
 {
     if (!svm_begin())
@@ -121,5 +150,6 @@ int main(void)
     fetch = rdmsr(MSR_EFER) & EFER_NXE ? PFERR_I : 0;
     pdptes_under_npt();
     pdptes_without_npt();
+    cr3_reserved();
     return 0;
 }
