@@ -265,7 +265,7 @@ enum cpu_exit cpu_run(struct vcpu *v)
             break;
         if ((v->request & REQ_EVENT) || v->inject.valid || v->trap_pending)
             settle(v, events_process(v));
-        if (v->exit != CPU_EXIT_NONE || v->request)
+        if (v->exit != CPU_EXIT_NONE || (v->request && !v->step_owed))
             continue;
         if (v->activity != ACTIVITY_ACTIVE)
             wait(v);

@@ -158,6 +158,7 @@ struct vcpu {
                           trap_dr6 */
     u64 trap_dr6;
     enum activity activity;
+    bool step_owed; /* one instruction comes before what is requested next: L2's, when its preemption timer is short */
 
     /* -- monitor/mwait -- */
     gpa_t monitor_gpa;

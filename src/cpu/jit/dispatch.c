@@ -199,7 +199,9 @@ void execute(struct vcpu *v)
     x->chain = NULL;
     v->code_changed = false;
     v->stat[STAT_DISPATCH]++;
-    if (v->mode & MODE_STEP || near_limit(v, la)) {
+    bool owed = v->step_owed && v->request;
+    v->step_owed = false;
+    if (v->mode & MODE_STEP || near_limit(v, la) || owed) {
         step(v, la);
         return;
     }

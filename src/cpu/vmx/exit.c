@@ -156,7 +156,7 @@ static enum outcome load_host(struct vcpu *v, struct vmx *x)
         mmu_flush_space(v, 0);
         mmu_flush_space(v, SPACE_NO_VPID);
     }
-    v->in_guest = false;
+    v->in_guest = v->step_owed = false;
     x->timer_on = x->mtf_pending = x->tpr_pending = x->nmi_held = false;
     v->tsc_offset = v->tsc_offset_l1;
     load_host_registers(v, f);
