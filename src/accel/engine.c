@@ -206,6 +206,11 @@ static void engine_intr_line(struct accel_vm *a, bool level)
     cpu_intr_line(a->vm, level);
 }
 
+static void engine_ignne(struct accel_vm *a, bool level)
+{
+    cpu_ignne(a->vm, level);
+}
+
 /* -- for people -- */
 
 static void engine_describe(struct accel_vm *a, u32 index, char *buf, size_t size)
@@ -274,6 +279,7 @@ const struct accel_ops accel_engine = {
     .resume = engine_resume,
     .msi = engine_msi,
     .intr_line = engine_intr_line,
+    .ignne = engine_ignne,
     .describe = engine_describe,
     .stats = engine_stats,
     .error = engine_error,

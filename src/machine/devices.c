@@ -10,6 +10,7 @@
 
 #include "dev/acpi_pm.h"
 #include "dev/debug_exit.h"
+#include "dev/ferr.h"
 #include "dev/fw_cfg.h"
 #include "dev/hpet.h"
 #include "dev/i8042.h"
@@ -106,6 +107,20 @@ static int create_hpet(struct devices *all, const struct device *row, void *dev)
                   .legacy_switched = hpet_legacy_switched,
                   .opaque = all,
               });
+    return 0;
+}
+
+static void ferr_ignne(void *opaque, bool level)
+{
+    struct devices *all = opaque;
+    all->config->accel->ignne(all->vm, level);
+}
+
+static int create_ferr(struct devices *all, const struct device *row, void *dev)
+{
+    struct irq irq = row_isa(all, row);
+    all->ferr = dev;
+    ferr_init(dev, &irq, ferr_ignne, all);
     return 0;
 }
 
@@ -230,6 +245,8 @@ const struct device pc_devices[] = {
      {{PORT_RTC, 2, &mc146818_ops}}},
     {"hpet", &hpet_device, create_hpet, DEVICE_OWN_IRQCHIP, ISA_NONE, NOT_IN_ACPI,
      {{GPA_HPET, HPET_SIZE, &hpet_ops}}},
+    {"ferr", &ferr_device, create_ferr, DEVICE_OWN_IRQCHIP, ISA_FERR, NOT_IN_ACPI,
+     {{PORT_FERR, 1, &ferr_ops}}},
     {"i8042", &i8042_device, create_i8042, DEVICE_ALWAYS, ISA_KBD, {"KBD_", "PNP0303"},
      {{PORT_KBD_DATA, 1, &i8042_data_ops},
       {PORT_KBD_COMMAND, 1, &i8042_command_ops}}},

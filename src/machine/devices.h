@@ -23,6 +23,7 @@ enum {
     PORT_TEST = 0xe0,
     PORT_TEST_FLUSH = 0xe4,
     PORT_TEST_BYTES = 0xe8,
+    PORT_FERR = 0xf0,
     PORT_DEBUG_EXIT = 0xf4,
     PORT_COM1 = 0x3f8,
     PORT_ELCR0 = 0x4d0,
@@ -48,6 +49,7 @@ enum {
     ISA_RTC = 8,
     ISA_SCI = 9,
     ISA_MOUSE = 12,
+    ISA_FERR = 13,
     ISA_NONE = 0xff,
 };
 
@@ -104,6 +106,7 @@ struct devices {
     struct i8254 *pit;
     struct mc146818 *rtc;
     struct reset *reset;
+    struct ferr *ferr;
     struct uart16550 *com1;
     struct pci_bus *pci;
 };

@@ -7,6 +7,7 @@
  */
 #include "machine/pc.h"
 
+#include "dev/ferr.h"
 #include "dev/ich9.h"
 #include "dev/uart16550.h"
 #include "machine/acpi.h"
@@ -89,6 +90,14 @@ static void eoi(void *opaque, u8 vector)
     pthread_mutex_unlock(&pc->lock);
 }
 
+static void ferr(void *opaque, bool level)
+{
+    struct pc *pc = opaque;
+    pthread_mutex_lock(&pc->lock);
+    ferr_set(pc->devices.ferr, level);
+    pthread_mutex_unlock(&pc->lock);
+}
+
 /* -- creation -- */
 
 static int create_vm(struct pc *pc, struct error *error)
@@ -102,6 +111,7 @@ static int create_vm(struct pc *pc, struct error *error)
         .mmio_write = mmio_write,
         .pic_ack = pic_ack,
         .eoi = eoi,
+        .ferr = ferr,
     };
     int e = c->accel->create(c->settings, &machine, &pc->vm, error);
     if (e)

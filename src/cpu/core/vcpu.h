@@ -28,7 +28,7 @@ enum outcome {
     CPU_EXIT,        /* leave to the accelerator: see vcpu.exit */
 };
 
-enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, ACTIVITY_MWAIT };
+enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, ACTIVITY_MWAIT, ACTIVITY_FERR };
 
 /* Bits of vcpu.request, set by any thread with request_set() and consumed by the vCPU's own thread. */
 #define REQ_EVENT BIT64(0)     /* look at pending interrupts, NMI, INIT, SIPI again */
@@ -160,6 +160,11 @@ struct vcpu {
     enum activity activity;
     bool step_owed; /* one instruction comes before what is requested next: L2's, when its preemption timer is short */
 
+    /* -- x87 errors with CR0.NE = 0: ferr.c -- */
+    bool ferr;         /* this CPU drives FERR# */
+    bool ferr_ignored; /* IGNNE#: the next instruction ignores the error */
+    u16 ferr_control;  /* the guest's control word meanwhile */
+
     /* -- monitor/mwait -- */
     gpa_t monitor_gpa;
     bool monitor_armed;
@@ -262,6 +267,7 @@ struct vm {
     bool ran;            /* [a] a vCPU has run: features stay what they are */
     struct cache *cache; /* translated code: jit/block.h */
     u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
+    bool ignne;          /* [a] IGNNE# of all CPUs */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
     bool hypercalls;     /* for test programs: hypercall.c */
 };

@@ -9,6 +9,7 @@
 #include "cpu/core/stats.h"
 #include "cpu/event/debug.h"
 #include "cpu/event/exception.h"
+#include "cpu/event/ferr.h"
 #include "cpu/jit/block.h"
 #include "cpu/jit/enter.h"
 #include "cpu/jit/exec.h"
@@ -157,7 +158,12 @@ static void step(struct vcpu *v, u64 la)
     x->not_run = false;
     v->resume = (u64)b->far_entry;
     v->resume_r11 = la;
+    bool ferr = v->ferr;
+    if (unlikely(ferr))
+        ferr_step_begin(v);
     exec_enter(v);
+    if (unlikely(ferr))
+        ferr_step_end(v);
     if (x->outcome != CPU_OK) {
         settle(v, x->outcome);
         return;

@@ -69,7 +69,7 @@ static void save_nonregister(struct vcpu *v, struct vmx *x)
     struct vmcs *f = &x->f;
     static const u8 activities[] = {
         [ACTIVITY_ACTIVE] = GUEST_ACTIVE,       [ACTIVITY_HLT] = GUEST_HLT,      [ACTIVITY_SHUTDOWN] = GUEST_SHUTDOWN,
-        [ACTIVITY_WAIT_SIPI] = GUEST_WAIT_SIPI, [ACTIVITY_MWAIT] = GUEST_ACTIVE,
+        [ACTIVITY_WAIT_SIPI] = GUEST_WAIT_SIPI, [ACTIVITY_MWAIT] = GUEST_ACTIVE, [ACTIVITY_FERR] = GUEST_ACTIVE,
     };
     f->guest_activity = activities[v->activity];
     f->guest_interruptibility = (v->shadow & SHADOW_STI ? INTERRUPTIBILITY_STI : 0) |
