@@ -51,6 +51,7 @@ struct accel_ops {
     void (*irq_line)(struct accel_vm *vm, unsigned gsi, bool level);
     void (*msi)(struct accel_vm *vm, u64 address, u32 data);
     void (*intr_line)(struct accel_vm *vm, bool level); /* 8259 INTR */
+    void (*init)(struct accel_vm *vm);                  /* INIT# of all CPUs; NULL: the machine is reset instead */
     void (*ignne)(struct accel_vm *vm, bool level);     /* the CPUs' IGNNE# */
     /* Text for humans: registers of a vCPU, and --stats counters. */
     void (*describe)(struct accel_vm *vm, u32 index, char *buf, size_t size);

@@ -206,6 +206,11 @@ static void engine_intr_line(struct accel_vm *a, bool level)
     cpu_intr_line(a->vm, level);
 }
 
+static void engine_init(struct accel_vm *a)
+{
+    cpu_init(a->vm);
+}
+
 static void engine_ignne(struct accel_vm *a, bool level)
 {
     cpu_ignne(a->vm, level);
@@ -279,6 +284,7 @@ const struct accel_ops accel_engine = {
     .resume = engine_resume,
     .msi = engine_msi,
     .intr_line = engine_intr_line,
+    .init = engine_init,
     .ignne = engine_ignne,
     .describe = engine_describe,
     .stats = engine_stats,

@@ -311,6 +311,11 @@ void cpu_intr_line(struct vm *vm, bool level)
     apic_intr_line(vm, level);
 }
 
+void cpu_init(struct vm *vm)
+{
+    apic_init_line(vm);
+}
+
 void cpu_ignne(struct vm *vm, bool level)
 {
     ferr_ignne(vm, level);

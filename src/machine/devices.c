@@ -124,20 +124,36 @@ static int create_ferr(struct devices *all, const struct device *row, void *dev)
     return 0;
 }
 
+/* INIT# of all CPUs. */
+static void init_cpus(void *opaque)
+{
+    struct devices *all = opaque;
+    if (all->config->accel->init)
+        all->config->accel->init(all->vm);
+    else
+        all->events->reset(all->events->opaque);
+}
+
 static int create_i8042(struct devices *all, const struct device *row, void *dev)
 {
     i8042_init(dev, &(struct i8042_config){
                         .irq = row_isa(all, row),
-                        .reset = all->events->reset,
-                        .opaque = all->events->opaque,
+                        .init = init_cpus,
+                        .opaque = all,
                     });
     return 0;
+}
+
+static void request_reset(void *opaque)
+{
+    struct devices *all = opaque;
+    all->events->reset(all->events->opaque);
 }
 
 static int create_reset(struct devices *all, const struct device *row, void *dev)
 {
     all->reset = dev;
-    reset_init(dev, all->events->reset, NULL, all->events->opaque);
+    reset_init(dev, &(struct reset_config){.request = request_reset, .init = init_cpus, .opaque = all});
     return 0;
 }
 
