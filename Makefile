@@ -65,10 +65,11 @@ $(O)/%.S.o: %.S
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # Each unit test prints "ok"/"not ok" lines and exits 1 on failure.
-$(O)/tests/unit/%: tests/unit/%.c $(LIB)
-	@mkdir -p $(@D)
-	$(call say,TEST,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MF $@.d -MT $@ -Itests $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LDLIBS)
+UNIT_OBJ := $(UNIT:=.o)
+$(UNIT_OBJ): CPPFLAGS += -Itests
+$(UNIT): %: %.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 unit: $(UNIT)
 
@@ -118,4 +119,4 @@ clean:
 	rm -rf build
 
 .PHONY: all unit demo test bench derive lint fuzz install clean
--include $(MAIN:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(UNIT:=.d)
+-include $(MAIN:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)

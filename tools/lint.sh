@@ -37,6 +37,12 @@ done < <(grep -rnE '^#[[:space:]]*include[[:space:]]+"' src --include='*.[chS]' 
             print where "room " room(file) " must not include room " room(name)
     }')
 
+# Of the engine others see its face, and the state of a vCPU.
+while IFS=: read -r file number include; do
+    complain "$file:$number: the engine's own header ${include#*\"}: others see cpu/cpu.h and cpu/core/state.h"
+done < <(grep -rnE '^#[[:space:]]*include[[:space:]]+"cpu/' src --include='*.[chS]' |
+    grep -vE '^src/cpu/|"cpu/(cpu|core/state)\.h"')
+
 # The core is freestanding: no header of the C library.
 while IFS=: read -r file number include; do
     case $include in

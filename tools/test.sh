@@ -23,7 +23,7 @@ add() { # name, limit, command
     [[ $1 =~ $pattern ]] && tests+=("$1|$2|$3")
 }
 add insn 900 "build/release/insn --corpus tests/insn/cases.txt --seed ${SEED:-1} --cases ${CASES:-1000000}"
-for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh; do
+for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh; do
     head -n 1 "$script" | grep -q '^#!' || continue # for sourcing
     name=$(basename "$(dirname "$script")")/$(basename "$script" .sh)
     grep -q '^# cases:' "$script" || add "$name" 600 "bash $script"

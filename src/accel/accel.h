@@ -8,38 +8,33 @@
 #define ACCEL_ACCEL_H
 
 #include "bus/machine.h"
+#include "cpu/core/state.h"
 #include "rules/vm_settings.h"
 
 enum accel_exit {
     ACCEL_STOPPED,  /* accel_ops.stop was called */
     ACCEL_SHUTDOWN, /* triple fault: the machine resets or ends */
-    ACCEL_ERROR,    /* accel_ops.error tells */
-};
-
-/* Initial register state for a direct kernel boot; everything not named is as after reset. */
-struct accel_boot {
-    enum { BOOT_REAL, BOOT_PROTECTED32, BOOT_LONG64 } mode;
-    u64 rip, rsp, rsi, rax, rbx;
-    u64 cr3; /* BOOT_LONG64 */
-    u64 gdt_base;
-    u16 gdt_limit, cs, ds, tr;
-    u16 real_cs; /* BOOT_REAL */
+    ACCEL_ERROR,    /* accel_ops.error says why */
 };
 
 struct accel_vm;
 
 struct accel_ops {
     const char *name; /* "engine", "kvm" */
-    /* 0 or -errno. The settings stay as they are until destroy. */
+    /* 0 or -errno. The settings stay as they are until destroy. The VM attaches itself to the machine's memory. */
     int (*create)(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **vm,
                   struct error *error);
     void (*destroy)(struct accel_vm *vm);
-    /* Maps host memory as guest RAM (page-aligned). Before vCPUs run, or with all stopped. */
-    int (*ram_add)(struct accel_vm *vm, gpa_t start, u64 size, void *host, bool readonly);
-    /* [any thread] A device wrote guest RAM while vCPUs may run. NULL: the accelerator need not know. */
-    void (*ram_written)(struct accel_vm *vm, gpa_t start, u64 size);
-    /* Resets all vCPUs; the boot CPU then gets `boot` (NULL: the reset vector). All stopped. */
-    void (*reset)(struct accel_vm *vm, const struct accel_boot *boot);
+    /* Resets all vCPUs, which are stopped: the first is at the reset vector. 0 or -errno. */
+    int (*reset)(struct accel_vm *vm, struct error *error);
+    /*
+     * The state of a vCPU that does not run, by groups of registers (core/state.h). Get fills in those of `wanted` that
+     * the accelerator has, and gives them. Set checks what it can before the first change: 0, or -EINVAL with the name
+     * of what was refused in *bad; *committed: the groups that are set, none of them by the engine if it refuses one.
+     */
+    u64 (*state_get)(struct accel_vm *vm, u32 index, struct cpu_state *state, u64 wanted);
+    int (*state_set)(struct accel_vm *vm, u32 index, const struct cpu_state *state, u64 given, u64 *committed,
+                     const char **bad);
     /* Runs vCPU `index` on the calling thread. */
     enum accel_exit (*run)(struct accel_vm *vm, u32 index);
     /* [any thread] Makes every run() return ACCEL_STOPPED soon. Sticky until the next reset or resume. */
@@ -53,8 +48,7 @@ struct accel_ops {
     void (*intr_line)(struct accel_vm *vm, bool level); /* 8259 INTR */
     void (*init)(struct accel_vm *vm);                  /* INIT# of all CPUs; NULL: the machine is reset instead */
     void (*ignne)(struct accel_vm *vm, bool level);     /* the CPUs' IGNNE# */
-    /* Text for humans: registers of a vCPU, and --stats counters. */
-    void (*describe)(struct accel_vm *vm, u32 index, char *buf, size_t size);
+    /* Text for people: counters. */
     void (*stats)(struct accel_vm *vm, char *buf, size_t size);
     /* Why run() returned ACCEL_ERROR. */
     const struct error *(*error)(struct accel_vm *vm, u32 index);
@@ -63,6 +57,9 @@ struct accel_ops {
 
 extern const struct accel_ops accel_engine;
 extern const struct accel_ops accel_kvm;
+
+/* Text for people: the registers of a vCPU that does not run. (describe.c) */
+void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index, char *buf, size_t size);
 
 /* Chooses. The text of *why says which one was taken and for what reason, with code
  * 0; if none can be, the result is NULL and *why is the error. (select.c) */

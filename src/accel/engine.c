@@ -4,8 +4,7 @@
 #include "accel/accel.h"
 
 #include "accel/engine_host.h"
-#include "cpu/core/vcpu.h"
-#include "cpu/mmu/mmu.h"
+#include "ram/ram.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -56,6 +55,7 @@ static void trace(void *opaque, u32 index, const char *line)
 static void engine_destroy(struct accel_vm *a)
 {
     engine_host_destroy(&a->host);
+    ram_detach(a->machine.ram);
     if (a->vm)
         cpu_destroy(a->vm);
     free(a);
@@ -99,6 +99,8 @@ static int engine_create(const struct vm_settings *settings, const struct machin
     r = cpuid_create(&a->features, &features, error);
     if (!r && (cpu_create(&a->vm, &cpus) || add_vcpus(a, settings->cpus)))
         r = error_set(error, -ENOMEM, "not enough memory for the engine's code cache and CPU state");
+    if (!r && (r = ram_attach(a->machine.ram, &cpu_ram_ops, a->vm)))
+        error_set(error, r, "the engine refuses guest memory: %s", strerror(-r));
     if (r)
         engine_destroy(a);
     else
@@ -106,69 +108,30 @@ static int engine_create(const struct vm_settings *settings, const struct machin
     return r;
 }
 
-static int engine_ram_add(struct accel_vm *a, gpa_t start, u64 size, void *host, bool readonly)
-{
-    return cpu_ram_add(a->vm, start, size, host, readonly);
-}
+/* -- state -- */
 
-static void engine_ram_written(struct accel_vm *a, gpa_t start, u64 size)
+static int engine_reset(struct accel_vm *a, struct error *error)
 {
-    cpu_ram_written(a->vm, engine_host_self(), start, size);
-}
-
-/* -- reset and boot state -- */
-
-static void flat(struct segment *s, u16 sel, u32 attr)
-{
-    *s = (struct segment){.sel = sel, .limit = 0xffffffff, .attr = attr};
-}
-
-static void load_boot_state(struct vcpu *v, const struct accel_boot *b)
-{
-    v->activity = ACTIVITY_ACTIVE;
-    v->rip = v->next_rip = b->rip;
-    v->gpr[RSP] = b->rsp;
-    v->gpr[RSI] = b->rsi;
-    v->gpr[RAX] = b->rax;
-    v->gpr[RBX] = b->rbx;
-    if (b->mode == BOOT_REAL) {
-        v->seg[SEG_CS].sel = b->real_cs;
-        v->seg[SEG_CS].base = (u64)b->real_cs << 4;
-    } else {
-        bool wide = b->mode == BOOT_LONG64;
-        u32 code = SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_G | (wide ? SEG_L : SEG_DB);
-        u32 data = SEG_P | SEG_S | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_G | SEG_DB;
-        flat(&v->seg[SEG_CS], b->cs, code);
-        static const u8 which[] = {SEG_DS, SEG_ES, SEG_SS, SEG_FS, SEG_GS};
-        for (unsigned i = 0; i < ARRAY_LEN(which); i++)
-            flat(&v->seg[which[i]], b->ds, data);
-        v->seg[SEG_TR] = (struct segment){.sel = b->tr, .limit = 0x67, .attr = SEG_P | SYS_TSS_BUSY};
-        v->gdtr = (struct desc_table){.base = b->gdt_base, .limit = b->gdt_limit};
-        v->cr0 = (v->cr0 & ~(CR0_CD | CR0_NW)) | CR0_PE;
-        if (wide) {
-            v->cr0 |= CR0_PG;
-            v->cr4 |= CR4_PAE;
-            v->efer |= EFER_LME | EFER_LMA;
-            v->cr3 = b->cr3;
-        }
-    }
-}
-
-static void engine_reset(struct accel_vm *a, const struct accel_boot *boot)
-{
-    for (u32 i = 0; i < cpu_count(a->vm); i++) {
-        struct vcpu *v = cpu_at(a->vm, i);
-        cpu_reset(v);
-        if (i == 0 && boot)
-            load_boot_state(v, boot);
-    }
-    cpu_ram_written(a->vm, NULL, GPA(0), ~0ull); /* by the loader */
-    for (u32 i = 0; i < cpu_count(a->vm); i++) {
-        mmu_flush_all(cpu_at(a->vm, i));
-        mode_update(cpu_at(a->vm, i));
-    }
+    for (u32 i = 0; i < cpu_count(a->vm); i++)
+        cpu_reset(cpu_at(a->vm, i));
     __atomic_store_n(&a->stop, false, __ATOMIC_SEQ_CST);
+    return 0;
 }
+
+static u64 engine_state_get(struct accel_vm *a, u32 index, struct cpu_state *state, u64 wanted)
+{
+    return cpu_state_get(cpu_at(a->vm, index), state, wanted);
+}
+
+static int engine_state_set(struct accel_vm *a, u32 index, const struct cpu_state *state, u64 given, u64 *committed,
+                            const char **bad)
+{
+    int e = cpu_state_set(cpu_at(a->vm, index), state, given, bad);
+    *committed = e ? 0 : given;
+    return e;
+}
+
+/* -- running -- */
 
 static enum accel_exit engine_run(struct accel_vm *a, u32 index)
 {
@@ -218,32 +181,6 @@ static void engine_ignne(struct accel_vm *a, bool level)
 
 /* -- for people -- */
 
-static void engine_describe(struct accel_vm *a, u32 index, char *buf, size_t size)
-{
-    const struct vcpu *v = cpu_at(a->vm, index);
-    const u64 *g = v->gpr;
-    snprintf(
-        buf, size,
-        "CPU %u, %s%s: CS:RIP %04x:%016llx RFLAGS %llx CPL %u\n"
-        "RAX %016llx RCX %016llx RDX %016llx RBX %016llx\n"
-        "RSP %016llx RBP %016llx RSI %016llx RDI %016llx\n"
-        "R8  %016llx R9  %016llx R10 %016llx R11 %016llx\n"
-        "R12 %016llx R13 %016llx R14 %016llx R15 %016llx\n"
-        "CR0 %llx CR2 %llx CR3 %llx CR4 %llx EFER %llx, GDT %llx IDT %llx, last exception %u\n",
-        index,
-        in_64bit(v)       ? "64-bit mode"
-        : in_protected(v) ? (in_v86(v) ? "virtual-8086 mode" : "protected mode")
-                          : "real mode",
-        v->in_guest ? ", in L2" : "", v->seg[SEG_CS].sel, (unsigned long long)v->rip, (unsigned long long)rflags_get(v),
-        v->cpl, (unsigned long long)g[RAX], (unsigned long long)g[RCX], (unsigned long long)g[RDX],
-        (unsigned long long)g[RBX], (unsigned long long)g[RSP], (unsigned long long)g[RBP], (unsigned long long)g[RSI],
-        (unsigned long long)g[RDI], (unsigned long long)g[R8], (unsigned long long)g[R9], (unsigned long long)g[R10],
-        (unsigned long long)g[R11], (unsigned long long)g[R12], (unsigned long long)g[R13], (unsigned long long)g[R14],
-        (unsigned long long)g[R15], (unsigned long long)v->cr0, (unsigned long long)v->cr2, (unsigned long long)v->cr3,
-        (unsigned long long)v->cr4, (unsigned long long)v->efer, (unsigned long long)v->gdtr.base,
-        (unsigned long long)v->idtr.base, v->fault.vector);
-}
-
 static void engine_stats(struct accel_vm *a, char *buf, size_t size)
 {
     struct cpu_cache_use c;
@@ -276,9 +213,9 @@ const struct accel_ops accel_engine = {
     .name = "engine",
     .create = engine_create,
     .destroy = engine_destroy,
-    .ram_add = engine_ram_add,
-    .ram_written = engine_ram_written,
     .reset = engine_reset,
+    .state_get = engine_state_get,
+    .state_set = engine_state_set,
     .run = engine_run,
     .stop = engine_stop,
     .resume = engine_resume,
@@ -286,7 +223,6 @@ const struct accel_ops accel_engine = {
     .intr_line = engine_intr_line,
     .init = engine_init,
     .ignne = engine_ignne,
-    .describe = engine_describe,
     .stats = engine_stats,
     .error = engine_error,
     .tsc_khz = engine_tsc_khz,

@@ -26,11 +26,6 @@
 
 static __thread struct engine_vcpu *self;
 
-struct vcpu *engine_host_self(void)
-{
-    return self ? self->v : NULL;
-}
-
 static void *memory_get(void *opaque, size_t size, enum cpu_memory kind)
 {
     return pages_map(size, PROT_READ | PROT_WRITE | (kind == CPU_MEMORY_CODE ? PROT_EXEC : 0),

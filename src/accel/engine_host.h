@@ -30,8 +30,6 @@ void engine_host_add(struct engine_host *h, u32 index, struct vcpu *v);
 
 /* The calling thread is going to run this vCPU: its timer and its signals come here from now on. 0 or -errno. */
 int MUST_CHECK engine_host_enter(struct engine_host *h, u32 index);
-/* The vCPU that the calling thread entered last, or NULL. */
-struct vcpu *engine_host_self(void);
 
 /* The rate of the host's TSC, measured against its clock; takes some 15 ms. */
 u64 engine_host_tsc_khz(void);

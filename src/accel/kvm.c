@@ -67,7 +67,7 @@ int kvm_open(struct error *error)
     return fd;
 }
 
-static int has(const struct accel_vm *vm, int capability)
+int kvm_has(const struct accel_vm *vm, int capability)
 {
     return ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, capability);
 }
@@ -108,19 +108,6 @@ static int set_routes(struct accel_vm *vm)
     return ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, &table.r);
 }
 
-static int set_slot(struct accel_vm *vm, unsigned i)
-{
-    const struct kvm_slot *s = &vm->slot[i];
-    struct kvm_userspace_memory_region region = {
-        .slot = i,
-        .flags = s->readonly && has(vm, KVM_CAP_READONLY_MEM) > 0 ? KVM_MEM_READONLY : 0,
-        .guest_phys_addr = s->start.a,
-        .memory_size = s->size,
-        .userspace_addr = (u64)(uintptr_t)s->host,
-    };
-    return ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
-}
-
 static int make_vcpu(struct accel_vm *vm, u32 index, struct error *error)
 {
     struct kvm_vcpu *v = &vm->vcpu[index];
@@ -143,6 +130,7 @@ static int make_vcpu(struct accel_vm *vm, u32 index, struct error *error)
 
 static void unmake(struct accel_vm *vm)
 {
+    ram_detach(vm->machine.ram);
     for (u32 i = 0; i < KVM_VCPUS; i++) {
         struct kvm_vcpu *v = &vm->vcpu[i];
         if (v->run)
@@ -165,9 +153,9 @@ static int make(struct accel_vm *vm, struct error *error)
     if (vm->vm_fd < 0)
         return fail(error, "cannot create a VM");
     u64 identity = IDENTITY_MAP;
-    if (has(vm, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
+    if (kvm_has(vm, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity))
         return fail(error, "KVM_SET_IDENTITY_MAP_ADDR");
-    if (has(vm, KVM_CAP_SET_TSS_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS))
+    if (kvm_has(vm, KVM_CAP_SET_TSS_ADDR) > 0 && ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS))
         return fail(error, "KVM_SET_TSS_ADDR");
     if (ioctl(vm->vm_fd, KVM_CREATE_IRQCHIP, 0))
         return fail(error, "cannot create the interrupt controllers");
@@ -176,12 +164,13 @@ static int make(struct accel_vm *vm, struct error *error)
         return fail(error, "cannot create the interval timer");
     if (set_routes(vm))
         return fail(error, "cannot route interrupts");
-    for (unsigned i = 0; i < KVM_SLOTS; i++) {
-        if (vm->slot[i].size && set_slot(vm, i))
-            return fail(error, "guest memory was refused");
-    }
+    int err = ram_attach(vm->machine.ram, &kvm_ram_ops, vm);
+    if (err)
+        return error_set(error, err, "KVM: guest memory was refused: %s", strerror(-err));
+    struct kvm_enable_cap payloads = {.cap = KVM_CAP_EXCEPTION_PAYLOAD, .args[0] = 1};
+    vm->payloads = kvm_has(vm, KVM_CAP_EXCEPTION_PAYLOAD) > 0 && !ioctl(vm->vm_fd, KVM_ENABLE_CAP, &payloads);
     for (u32 i = 0; i < vm->settings->cpus; i++) {
-        int err = make_vcpu(vm, i, error);
+        err = make_vcpu(vm, i, error);
         if (err)
             return err;
     }
@@ -204,14 +193,14 @@ static int check_host(struct accel_vm *vm, struct error *error)
         {KVM_CAP_IMMEDIATE_EXIT, "immediate_exit (Linux 4.13)"},
     };
     for (unsigned i = 0; i < ARRAY_LEN(needed); i++) {
-        if (has(vm, needed[i].capability) <= 0) {
+        if (kvm_has(vm, needed[i].capability) <= 0) {
             error_set(error, -ENOTSUP, "the host's KVM lacks %s", needed[i].what);
             return error_hint(error, kvm_use_engine);
         }
     }
-    int most = has(vm, KVM_CAP_MAX_VCPUS);
+    int most = kvm_has(vm, KVM_CAP_MAX_VCPUS);
     if (most <= 0)
-        most = has(vm, KVM_CAP_NR_VCPUS) > 0 ? has(vm, KVM_CAP_NR_VCPUS) : 4;
+        most = kvm_has(vm, KVM_CAP_NR_VCPUS) > 0 ? kvm_has(vm, KVM_CAP_NR_VCPUS) : 4;
     if (most > KVM_VCPUS)
         most = KVM_VCPUS;
     if (vm->settings->cpus > (u32)most)
@@ -263,23 +252,6 @@ static int kvm_create(const struct vm_settings *settings, const struct machine *
     kvm_kick_prepare();
     *out = vm;
     return 0;
-}
-
-/* -- memory -- */
-
-static int kvm_ram_add(struct accel_vm *vm, gpa_t start, u64 size, void *host, bool readonly)
-{
-    unsigned i = 0;
-    while (i < KVM_SLOTS && vm->slot[i].size)
-        i++;
-    if (i == KVM_SLOTS)
-        return -ENOSPC;
-    vm->slot[i] = (struct kvm_slot){start, size, host, readonly};
-    if (!set_slot(vm, i))
-        return 0;
-    int err = -errno;
-    vm->slot[i].size = 0;
-    return err;
 }
 
 /* -- interrupts -- */
@@ -445,24 +417,19 @@ static void kvm_resume(struct accel_vm *vm)
     }
 }
 
-static void kvm_reset(struct accel_vm *vm, const struct accel_boot *boot)
+static int kvm_reset(struct accel_vm *vm, struct error *error)
 {
-    struct error error = {0};
     int err = 0;
     if (vm->used || vm->vm_fd < 0) {
         unmake(vm);
-        err = make(vm, &error);
+        err = make(vm, error);
+        if (err)
+            unmake(vm);
     }
-    if (!err && boot && (err = kvm_boot_state(vm, 0, boot))) {
-        errno = -err;
-        fail(&error, "the boot state was refused");
-    }
-    vm->used = boot != NULL;
-    if (err)
-        unmake(vm);
-    for (u32 i = 0; i < vm->settings->cpus; i++)
-        vm->vcpu[i].error = error;
+    for (u32 i = 0; err && i < vm->settings->cpus; i++)
+        vm->vcpu[i].error = *error;
     kvm_resume(vm);
+    return err;
 }
 
 /* -- text -- */
@@ -517,15 +484,15 @@ const struct accel_ops accel_kvm = {
     .name = "kvm",
     .create = kvm_create,
     .destroy = kvm_destroy,
-    .ram_add = kvm_ram_add,
     .reset = kvm_reset,
+    .state_get = kvm_state_get,
+    .state_set = kvm_state_set,
     .run = kvm_run,
     .stop = kvm_stop,
     .resume = kvm_resume,
     .has_irqchip = true,
     .irq_line = kvm_irq_line,
     .msi = kvm_msi,
-    .describe = kvm_describe,
     .stats = kvm_stats,
     .error = kvm_error,
     .tsc_khz = kvm_tsc_khz,

@@ -1,30 +1,23 @@
 /*
  * What the files of the /dev/kvm accelerator share: kvm.c (VM, memory, interrupts, the run loop),
- * kvm_cpuid.c (CPUID), kvm_state.c (registers at boot and as text), probe.c (is this KVM usable at
- * all).
+ * kvm_ram.c (slots), kvm_cpuid.c (CPUID), kvm_state.c (registers at boot and as text), probe.c (is
+ * this KVM usable at all).
  */
 #ifndef ACCEL_KVM_H
 #define ACCEL_KVM_H
 
 #include "accel/accel.h"
+#include "ram/ram.h"
 
 #include <linux/kvm.h>
 #include <signal.h>
 #include <sys/types.h>
 
-#define KVM_SLOTS 16
 #define KVM_VCPUS 256
 #define KVM_CPUID_ENTRIES 256
 #define KVM_EXIT_REASONS 48
 /* Takes a thread out of KVM_RUN; its handler does nothing. */
 #define KVM_KICK_SIGNAL (SIGRTMIN + 2)
-
-struct kvm_slot {
-    gpa_t start;
-    u64 size; /* 0: free */
-    void *host;
-    bool readonly;
-};
 
 struct kvm_vcpu {
     int fd;
@@ -41,10 +34,10 @@ struct accel_vm {
     struct machine machine;
     int kvm_fd, vm_fd;
     size_t run_size;
-    struct kvm_slot slot[KVM_SLOTS];
     struct kvm_vcpu vcpu[KVM_VCPUS];
     struct kvm_cpuid2 *cpuid; /* what KVM supports, shaped by the configuration */
     bool stop;                /* [a] sticky, see accel_ops.stop */
+    bool payloads;            /* KVM_CAP_EXCEPTION_PAYLOAD is enabled */
     bool used;                /* [a] the kernel's VM is no longer as it was made */
 };
 
@@ -52,12 +45,17 @@ extern const char kvm_use_engine[]; /* a hint */
 
 /* Opens /dev/kvm: a descriptor, or -errno. */
 int kvm_open(struct error *error);
+/* What KVM_CHECK_EXTENSION gives. */
+int kvm_has(const struct accel_vm *vm, int capability);
 /* KVM_GET_SUPPORTED_CPUID, to be freed; NULL without memory. */
 struct kvm_cpuid2 *kvm_supported_cpuid(int kvm_fd);
 struct kvm_cpuid_entry2 *kvm_cpuid_find(struct kvm_cpuid2 *c, u32 leaf, u32 sub);
 /* Whether KVM gives guests VT-x or AMD-V. */
 bool kvm_nests(struct kvm_cpuid2 *supported, enum nesting nested);
 void kvm_kick_prepare(void);
+
+/* For ram_attach; opaque is the struct accel_vm. (kvm_ram.c) */
+extern const struct ram_ops kvm_ram_ops;
 
 /* Shapes what KVM supports by the configuration. 0 or -errno. */
 int MUST_CHECK kvm_cpuid_configure(struct accel_vm *vm, struct error *error);
@@ -66,7 +64,9 @@ int MUST_CHECK kvm_cpuid_set(struct accel_vm *vm, u32 index);
 
 /* What firmware leaves in MSRs. */
 void kvm_firmware_msrs(struct accel_vm *vm, u32 index);
-int MUST_CHECK kvm_boot_state(struct accel_vm *vm, u32 index, const struct accel_boot *boot);
-void kvm_describe(struct accel_vm *vm, u32 index, char *buf, size_t size);
+/* accel_ops.state_get and state_set. */
+u64 kvm_state_get(struct accel_vm *vm, u32 index, struct cpu_state *state, u64 wanted);
+int kvm_state_set(struct accel_vm *vm, u32 index, const struct cpu_state *state, u64 given, u64 *committed,
+                  const char **bad);
 
 #endif

@@ -6,7 +6,7 @@
  * CPUID Instruction".
  */
 #include "accel/kvm.h"
-#include "cpu/core/cpuid.h"
+#include "cpu/cpu.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -204,7 +204,7 @@ static void run_stages(struct throwaway *t, struct probe *p)
         if (stage == STAGE_LOOP)
             p->loop_ns = loop_ns ? (u32)loop_ns : 1;
         if ((stage == STAGE_LOOP || stage == STAGE_STORES) && loop_ns > LOOP_LIMIT_NS) {
-            error_set(&p->why, 0, "/dev/kvm interprets ring 0, %llu ns an iteration of %s: %s",
+            error_set(&p->why, 0, "/dev/kvm interprets ring 0, %llu ns per iteration of %s: %s",
                       (unsigned long long)loop_ns / 1000, stage_name[stage], advice);
             return;
         }

@@ -9,6 +9,7 @@
 
 struct machine {
     void *opaque;
+    struct ram *ram; /* its memory: ram/ram.h */
     /* Port I/O, size 1, 2 or 4. */
     u32 (*io_read)(void *opaque, u16 port, unsigned size);
     void (*io_write)(void *opaque, u16 port, u32 value, unsigned size);

@@ -50,6 +50,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
         return -ENOMEM;
     vm->machine = config->machine;
     vm->host = host;
+    vm->ram = config->machine->ram->space;
     vm->upcalls = &cpu_upcalls;
     vm->tsc_khz = config->tsc_khz;
     vm->hypercalls = config->hypercalls;
@@ -94,8 +95,6 @@ void cpu_destroy(struct vm *vm)
     const struct cpu_host *host = vm->host;
     for (u32 i = 0; i < vm->vcpu_count; i++)
         memory_put(host, vm->vcpu[i], vcpu_layout().size);
-    for (u32 i = 0; i < vm->ram_slots; i++)
-        memory_put(host, vm->ram[i].page_flags, (vm->ram[i].size >> PAGE_SHIFT) * sizeof(u32));
     memory_put(host, vm->cache->data, CACHE_DATA_SIZE);
     memory_put(host, vm->cache->code, CACHE_CODE_SIZE);
     memory_put(host, vm->cache, sizeof(*vm->cache));
@@ -181,33 +180,6 @@ u32 cpu_count(const struct vm *vm)
 struct vcpu *cpu_at(const struct vm *vm, u32 index)
 {
     return vm->vcpu[index];
-}
-
-int cpu_ram_add(struct vm *vm, gpa_t start, u64 size, void *host, bool readonly)
-{
-    if (vm->ram_slots == RAM_SLOTS)
-        return -ENOSPC;
-    u32 *flags = memory_get(vm->host, (size >> PAGE_SHIFT) * sizeof(*flags), CPU_MEMORY_SPARSE);
-    if (!flags)
-        return -ENOMEM;
-    vm->ram[vm->ram_slots++] =
-        (struct ram_slot){.start = start.a, .size = size, .host = host, .page_flags = flags, .readonly = readonly};
-    return 0;
-}
-
-void cpu_ram_written(struct vm *vm, struct vcpu *v, gpa_t start, u64 size)
-{
-    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* against a translator that flags the page, then reads it */
-    for (u32 i = 0; i < vm->ram_slots; i++) {
-        const struct ram_slot *s = &vm->ram[i];
-        u64 from = start.a > s->start ? start.a : s->start, end = s->start + s->size;
-        if (start.a >= end)
-            continue;
-        if (size < end - start.a)
-            end = start.a + size;
-        if (from < end)
-            code_written(vm, v, GPA(from), end - from);
-    }
 }
 
 /* -- running -- */

@@ -11,6 +11,8 @@
 #include "bus/machine.h"
 #include "cpu/core/cpuid.h"
 #include "cpu/core/host.h"
+#include "cpu/core/state.h"
+#include "ram/slot.h"
 
 struct vm;
 struct vcpu;
@@ -21,7 +23,7 @@ struct upcalls;
 /* -- creation -- */
 
 struct cpu_config {
-    const struct machine *machine; /* both live as long as the VM */
+    const struct machine *machine; /* with its memory; both live as long as the VM */
     const struct cpu_host *host;
     u64 tsc_khz;     /* of the host's TSC, at which L1's counts */
     bool hypercalls; /* VMCALL and VMMCALL as test programs expect them of KVM */
@@ -46,11 +48,8 @@ int MUST_CHECK cpu_features_set(struct vcpu *v, const struct cpu_features *featu
 u32 cpu_count(const struct vm *vm);
 struct vcpu *cpu_at(const struct vm *vm, u32 index);
 
-/* Guest RAM or ROM: host memory of whole pages. No vCPU runs. 0, -ENOMEM or -ENOSPC. */
-int MUST_CHECK cpu_ram_add(struct vm *vm, gpa_t start, u64 size, void *host, bool readonly);
-/* [any] Guest memory in the range, if there is any, was written past the vCPUs. `v`: the vCPU that runs on this thread,
- * or NULL. */
-void cpu_ram_written(struct vm *vm, struct vcpu *v, gpa_t start, u64 size);
+/* For ram_attach to the machine's memory, when the VM is made; opaque is the struct vm. (remap.c) */
+extern const struct ram_ops cpu_ram_ops;
 
 /* -- running -- */
 
@@ -70,6 +69,23 @@ void cpu_timer_due(struct vcpu *v);
  * Gives the host address to continue at if the fault is the guest's, NULL if not.
  */
 const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
+
+/* -- state -- */
+
+/*
+ * The groups of registers in `wanted` (STATE_*), while the vCPU does not run: gives those that were filled in, which
+ * are all that the vCPU has.
+ */
+u64 cpu_state_get(struct vcpu *v, struct cpu_state *s, u64 wanted);
+/*
+ * Sets the groups in `given`, all or none: 0, or -EINVAL with the name of a register whose value the vCPU cannot have
+ * in *bad, and nothing has changed. Groups that belong together may be set one after the other.
+ */
+int MUST_CHECK cpu_state_set(struct vcpu *v, const struct cpu_state *s, u64 given, const char **bad);
+/* Row i of the table of registers, NULL behind the last. MSRs have no names here: cpu_msr_list gives the numbers of
+ * those in STATE_MSRS, as far as there is room, and how many there are. */
+const struct cpu_register *cpu_register(unsigned i);
+u32 cpu_msr_list(struct vcpu *v, u32 *list, u32 room);
 
 /* -- interrupts [any] -- */
 

@@ -53,7 +53,7 @@ static void port_write(void *dev, u64 offset, u64 value, unsigned size)
 }
 
 /* Copies the next `length` bytes of the item to guest memory, zeros behind its end. */
-static bool dma_copy(struct fw_cfg *fw, u64 gpa, u32 length)
+static bool dma_copy(struct fw_cfg *fw, gpa_t gpa, u32 length)
 {
     static const u8 zeros[PAGE_SIZE];
     const struct fw_cfg_item *item = current_item(fw);
@@ -63,10 +63,10 @@ static bool dma_copy(struct fw_cfg *fw, u64 gpa, u32 length)
         if (n > length)
             n = length;
         const u8 *from = left ? item_data(item) + fw->offset : zeros;
-        if (!fw->config.memory(fw->config.opaque, gpa, (void *)(uintptr_t)from, n, true))
+        if (!ram_write(fw->config.ram, gpa, from, n))
             return false;
         fw->offset += left ? n : 0;
-        gpa += n;
+        gpa.a += n;
         length -= n;
     }
     return true;
@@ -80,15 +80,15 @@ struct dma_access { /* big-endian */
 static void dma_run(struct fw_cfg *fw)
 {
     struct dma_access a;
-    u64 gpa = fw->dma_address;
+    gpa_t gpa = GPA(fw->dma_address);
     fw->dma_address = 0;
-    if (!fw->config.memory(fw->config.opaque, gpa, &a, sizeof(a), false))
+    if (!ram_read(fw->config.ram, gpa, &a, sizeof(a)))
         return;
     u32 control = __builtin_bswap32(a.control), length = __builtin_bswap32(a.length), result = 0;
     if (control & DMA_SELECT)
         key_select(fw, (u16)(control >> 16));
     if (control & DMA_READ) {
-        if (!dma_copy(fw, __builtin_bswap64(a.address), length))
+        if (!dma_copy(fw, GPA(__builtin_bswap64(a.address)), length))
             result = DMA_ERROR;
     } else if (control & DMA_WRITE) {
         result = DMA_ERROR;
@@ -97,13 +97,13 @@ static void dma_run(struct fw_cfg *fw)
         fw->offset = fw->offset > size || length > size - fw->offset ? size : fw->offset + length;
     }
     result = __builtin_bswap32(result);
-    fw->config.memory(fw->config.opaque, gpa, &result, sizeof(result), true);
+    (void)!ram_write(fw->config.ram, gpa, &result, sizeof(result));
 }
 
 static u64 dma_read(void *dev, u64 offset, unsigned size)
 {
     struct fw_cfg *fw = dev;
-    if (!fw->config.memory)
+    if (!fw->config.ram)
         return ~0ull;
     return __builtin_bswap64(DMA_SIGNATURE) >> offset * 8;
 }
@@ -111,7 +111,7 @@ static u64 dma_read(void *dev, u64 offset, unsigned size)
 static void dma_write(void *dev, u64 offset, u64 value, unsigned size)
 {
     struct fw_cfg *fw = dev;
-    if (!fw->config.memory || size != 4)
+    if (!fw->config.ram || size != 4)
         return;
     u32 half = __builtin_bswap32((u32)value);
     if (offset == 0) {
@@ -174,7 +174,7 @@ void fw_cfg_init(struct fw_cfg *fw, const struct fw_cfg_config *config)
 {
     *fw = (struct fw_cfg){.config = *config};
     fw_cfg_set(fw, FW_CFG_SIGNATURE, "QEMU", 4);
-    fw_cfg_set_number(fw, FW_CFG_ID, ID_TRADITIONAL | (config->memory ? ID_DMA : 0), 4);
+    fw_cfg_set_number(fw, FW_CFG_ID, ID_TRADITIONAL | (config->ram ? ID_DMA : 0), 4);
     fw_cfg_set_number(fw, FW_CFG_RAM_SIZE, config->ram_size, 8);
     fw_cfg_set_number(fw, FW_CFG_NB_CPUS, config->vcpus, 2);
     fw_cfg_set_number(fw, FW_CFG_MAX_CPUS, config->vcpus, 2);

@@ -11,6 +11,7 @@
 
 #include "bus/bus.h"
 #include "bus/device.h"
+#include "ram/ram.h"
 
 enum {
     FW_CFG_SIGNATURE = 0x00,
@@ -42,10 +43,7 @@ struct fw_cfg_item {
 struct fw_cfg_config {
     u32 vcpus;
     u64 ram_size;
-    /* Guest memory for the DMA interface; false when the range is not RAM. NULL: no DMA interface.
-     */
-    bool (*memory)(void *opaque, u64 gpa, void *data, u64 size, bool write);
-    void *opaque;
+    struct ram *ram; /* guest memory for the DMA interface; NULL: no such interface */
 };
 
 struct fw_cfg {

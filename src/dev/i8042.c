@@ -309,7 +309,7 @@ static const struct state_field fields[] = {
     STATE_FIELD("ram", u8[32], struct i8042, ram),
     STATE_FIELD("data", u8, struct i8042, data),
     STATE_FIELD("breaking", bool, struct i8042, breaking),
-    STATE_FIELD("kbd_queue", u8[I8042_QUEUE], struct i8042, kbd_queue),
+    STATE_FIELD("kbd_queue", u8[64], struct i8042, kbd_queue),
     STATE_FIELD("kbd_head", u32, struct i8042, kbd_head),
     STATE_FIELD("kbd_count", u32, struct i8042, kbd_count),
     STATE_FIELD("kbd_command", u8, struct i8042, kbd_command),

@@ -8,6 +8,8 @@
  */
 #include "dev/ioapic.h"
 
+#include "x86/apic.h"
+
 #define ENTRY_DELIVERY 0x7ffu /* vector and delivery mode: the same bits in the data of an MSI */
 #define ENTRY_WRITABLE                                                                                                 \
     (0xffull << IOAPIC_DESTINATION_SHIFT | IOAPIC_MASKED | IOAPIC_LEVEL | IOAPIC_ACTIVE_LOW | IOAPIC_LOGICAL |         \
@@ -15,14 +17,6 @@
 #define VERSION (0x20u | (IOAPIC_PINS - 1) << 16)
 #define ID_SHIFT 24
 #define ID_MAX 15u
-
-/* Address and data of an MSI. */
-#define MSI_BASE 0xfee00000ull
-#define MSI_DESTINATION_SHIFT 12
-#define MSI_REDIRECTION_HINT BIT(3)
-#define MSI_LOGICAL BIT(2)
-#define MSI_ASSERT BIT(14)
-#define MSI_LEVEL BIT(15)
 
 static void pin_deliver(struct ioapic *io, unsigned pin)
 {
@@ -137,7 +131,7 @@ void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address
 }
 
 static const struct state_field fields[] = {
-    STATE_FIELD("entry", u64[IOAPIC_PINS], struct ioapic, entry),
+    STATE_FIELD("entry", u64[24], struct ioapic, entry),
     STATE_FIELD("line", u32, struct ioapic, line),
     STATE_FIELD("select", u8, struct ioapic, select),
     STATE_FIELD("id", u8, struct ioapic, id),

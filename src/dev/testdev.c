@@ -79,7 +79,7 @@ void testdev_init(struct testdev *t, const struct testdev_config *config)
 static const struct state_field fields[] = {
     STATE_FIELD("scratch", u32, struct testdev, scratch),
     STATE_FIELD("lines", u32, struct testdev, lines),
-    STATE_FIELD("memory", u8[TESTDEV_MMIO_SIZE], struct testdev, memory),
+    STATE_FIELD("memory", u8[65536], struct testdev, memory),
 };
 static const struct state_layout layout = STATE_LAYOUT(1, fields);
 

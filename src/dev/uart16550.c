@@ -301,11 +301,11 @@ static const struct state_field fields[] = {
     STATE_FIELD("dll", u8, struct uart16550, dll),
     STATE_FIELD("dlm", u8, struct uart16550, dlm),
     STATE_FIELD("thr_empty_pending", bool, struct uart16550, thr_empty_pending),
-    STATE_FIELD("rx", u8[UART_FIFO], struct uart16550, rx),
+    STATE_FIELD("rx", u8[16], struct uart16550, rx),
     STATE_FIELD("rx_head", u32, struct uart16550, rx_head),
     STATE_FIELD("rx_count", u32, struct uart16550, rx_count),
     STATE_FIELD("lsr_polls", u8, struct uart16550, lsr_polls),
-    STATE_FIELD("tx", u8[UART_FIFO], struct uart16550, tx),
+    STATE_FIELD("tx", u8[16], struct uart16550, tx),
     STATE_FIELD("tx_head", u32, struct uart16550, tx_head),
     STATE_FIELD("tx_count", u32, struct uart16550, tx_count),
 };

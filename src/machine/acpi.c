@@ -311,7 +311,7 @@ static void madt_put(struct writer *w, u32 vcpus)
 
 static void mcfg_put(struct writer *w)
 {
-    struct mcfg t = {.ecam = MEMORY_ECAM, .last_bus = ECAM_BUSES - 1};
+    struct mcfg t = {.ecam = LAYOUT_ECAM, .last_bus = ECAM_BUSES - 1};
     table_list(w, table_put(w, "MCFG", 1, &t, sizeof(t)));
 }
 
@@ -421,9 +421,9 @@ static void dsdt_pci(struct aml *a, const struct pc_config *config)
     aml_io(a, PORT_PCI, 8);
     aml_window(a, AML_IO, 2, 0, PORT_PCI - 1);
     aml_window(a, AML_IO, 2, PORT_PCI + 8, PORTS - 1);
-    aml_window(a, AML_MEMORY, 4, MEMORY_LOW640, MEMORY_UPPER - 1);
-    aml_window(a, AML_MEMORY, 4, MEMORY_LOW_MAX, MEMORY_ECAM - 1);
-    aml_window(a, AML_MEMORY, 4, MEMORY_ECAM + MEMORY_ECAM_SIZE, GPA_IOAPIC - 1);
+    aml_window(a, AML_MEMORY, 4, LAYOUT_VIDEO, LAYOUT_UPPER - 1);
+    aml_window(a, AML_MEMORY, 4, LAYOUT_HOLE, LAYOUT_ECAM - 1);
+    aml_window(a, AML_MEMORY, 4, LAYOUT_ECAM + LAYOUT_ECAM_SIZE, GPA_IOAPIC - 1);
     aml_resources_end(a, &r);
     dsdt_osc(a);
     dsdt_prt(a);
@@ -440,7 +440,7 @@ static void dsdt_board(struct aml *a, const struct pc_config *config)
     struct aml_resources r = aml_resources(a, "_CRS");
     aml_io(a, PORT_PM, ACPI_PM_SIZE);
     aml_io(a, PORT_ELCR0, 2);
-    aml_memory32(a, MEMORY_ECAM, MEMORY_ECAM_SIZE);
+    aml_memory32(a, LAYOUT_ECAM, LAYOUT_ECAM_SIZE);
     aml_resources_end(a, &r);
     aml_close(a, board);
 
@@ -508,9 +508,9 @@ static void roots_put(struct writer *w)
     memcpy(w->base, &r, sizeof(r));
 }
 
-int acpi_write(const struct memory *m, const struct pc_config *config)
+int acpi_write(const struct layout *layout, const struct pc_config *config)
 {
-    struct writer w = {.base = memory_at(m, ACPI_RSDP, ACPI_SPACE), .used = sizeof(struct rsdp)};
+    struct writer w = {.base = ram_pointer(layout->ram, GPA(ACPI_RSDP), ACPI_SPACE), .used = sizeof(struct rsdp)};
     if (!w.base || config->settings->cpus > PC_VCPUS_MAX)
         return -ENOSPC;
     memset(w.base, 0, ACPI_SPACE);

@@ -77,8 +77,8 @@ static int create_mc146818(struct devices *all, const struct device *row, void *
     mc146818_init(dev, all->clock, &irq,
                   &(struct mc146818_config){
                       .unix_ns = unix_ns(),
-                      .ram_below_4g = all->memory->low,
-                      .ram_above_4g = all->memory->high,
+                      .ram_below_4g = all->layout->low,
+                      .ram_above_4g = all->layout->high,
                       .vcpus = all->config->settings->cpus,
                   });
     return 0;
@@ -181,25 +181,12 @@ static int create_acpi_pm(struct devices *all, const struct device *row, void *d
     return 0;
 }
 
-static bool fw_cfg_memory(void *opaque, u64 gpa, void *data, u64 size, bool write)
-{
-    struct devices *all = opaque;
-    void *ram = memory_at(all->memory, gpa, size);
-    if (!ram)
-        return false;
-    memcpy(write ? ram : data, write ? data : ram, size);
-    if (write && all->config->accel->ram_written)
-        all->config->accel->ram_written(all->vm, GPA(gpa), size);
-    return true;
-}
-
 static int create_fw_cfg(struct devices *all, const struct device *row, void *dev)
 {
     fw_cfg_init(dev, &(struct fw_cfg_config){
                          .vcpus = all->config->settings->cpus,
                          .ram_size = all->config->settings->memory,
-                         .memory = fw_cfg_memory,
-                         .opaque = all,
+                         .ram = all->layout->ram,
                      });
     return 0;
 }
@@ -219,7 +206,7 @@ static int create_ich9(struct devices *all, const struct device *row, void *dev)
 {
     return ich9_init(dev, all->pci,
                      &(struct ich9_config){
-                         .ecam_base = MEMORY_ECAM,
+                         .ecam_base = LAYOUT_ECAM,
                          .pm_base = PORT_PM,
                          .gsi = row_line(all, row, pc_irq_gsi, 0),
                          .isa = row_line(all, row, pc_irq_8259, 0),
@@ -277,7 +264,7 @@ const struct device pc_devices[] = {
       {PORT_FW_CFG_DMA, 8, &fw_cfg_dma_ops}}},
     {"pci", &pci_bus_device, create_pci, DEVICE_ALWAYS, ISA_NONE, NOT_IN_ACPI,
      {{PORT_PCI, 8, &pci_config_ops},
-      {MEMORY_ECAM, MEMORY_ECAM_SIZE, &pci_ecam_ops}}},
+      {LAYOUT_ECAM, LAYOUT_ECAM_SIZE, &pci_ecam_ops}}},
     {"ich9", &ich9_device, create_ich9, DEVICE_ALWAYS, ISA_NONE, NOT_IN_ACPI, {{0}}},
     {"debug_exit", &debug_exit_device, create_debug_exit, DEVICE_DEBUG_EXIT, ISA_NONE, NOT_IN_ACPI,
      {{PORT_DEBUG_EXIT, 4, &debug_exit_ops}}},

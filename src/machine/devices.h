@@ -95,7 +95,7 @@ extern const u32 pc_device_count;
 struct devices {
     const struct pc_config *config;
     const struct pc_events *events;
-    struct memory *memory;
+    struct layout *layout;
     struct accel_vm *vm;
     struct clock *clock;
 

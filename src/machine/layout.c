@@ -1,6 +1,6 @@
 /*
- * Guest RAM and its map. The mapping is not reserved up front: pages exist when somebody touches
- * them, so a VM costs what its guest uses. The price is that the host may run out later:
+ * The slots of guest RAM on one host mapping, and the map that guests see. The mapping is not reserved up front: pages
+ * exist when somebody touches them, so a VM costs what its guest uses. The price is that the host may run out later:
  * vmproc/buserror.c.
  */
 #include "machine/layout.h"
@@ -11,25 +11,50 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static void slot_add(struct memory *m, u64 start, u64 size, u8 *host)
+static int slots_add(struct layout *layout)
 {
-    m->slot[m->slots++] = (struct memory_slot){start, size, host};
+    const struct ram_region slots[] = {
+        {.id = 0, .start = GPA(0), .size = LAYOUT_VIDEO, .host = layout->base},
+        {.id = 1, .start = GPA(LAYOUT_UPPER), .size = layout->low - LAYOUT_UPPER, .host = layout->base + LAYOUT_UPPER},
+        {.id = 2, .start = GPA(LAYOUT_ROM), .size = PAGE_SIZE, .host = layout->rom, .flags = RAM_READONLY},
+        {.id = 3, .start = GPA(LAYOUT_HIGH), .size = layout->high, .host = layout->base + layout->low},
+    };
+    int e = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(slots) && !e; i++)
+        if (slots[i].size)
+            e = ram_slot_set(layout->ram, 0, &slots[i]);
+    return e;
 }
 
-static void e820_add(struct memory *m, u64 start, u64 end, u32 type)
+static void e820_fill_in(struct layout *layout)
 {
-    if (start < end)
-        m->e820[m->e820_count++] = (struct e820_entry){start, end - start, type};
+    const struct {
+        u64 start, end;
+        enum e820_type type;
+    } ranges[E820_ENTRIES] = {
+        {0, LAYOUT_EBDA, E820_RAM},
+        {LAYOUT_EBDA, LAYOUT_VIDEO, E820_RESERVED},
+        {LAYOUT_TABLES, LAYOUT_EXTENDED, E820_RESERVED},
+        {LAYOUT_EXTENDED, layout->low, E820_RAM},
+        {LAYOUT_ECAM, LAYOUT_ECAM + LAYOUT_ECAM_SIZE, E820_RESERVED},
+        {LAYOUT_ROM, LAYOUT_HIGH, E820_RESERVED},
+        {LAYOUT_HIGH, LAYOUT_HIGH + layout->high, E820_RAM},
+    };
+    for (u32 i = 0; i < ARRAY_LEN(ranges); i++) {
+        u64 size = ranges[i].end - ranges[i].start;
+        if (size)
+            layout->e820[layout->e820_count++] = (struct e820_entry){ranges[i].start, size, ranges[i].type};
+    }
 }
 
-int memory_create(struct memory *m, u64 size, struct error *error)
+int layout_create(struct layout *layout, u64 size, struct error *error)
 {
-    memset(m, 0, sizeof(*m));
-    if (size < MEMORY_MIN || (size & PAGE_MASK))
+    memset(layout, 0, sizeof(*layout));
+    if (size < LAYOUT_MIN || (size & PAGE_MASK))
         return error_set(error, -EINVAL, SETTING("memory") " must be a multiple of 4 KiB and at least 2 MiB");
-    m->size = size;
-    m->low = size < MEMORY_LOW_MAX ? size : MEMORY_LOW_MAX;
-    m->high = size - m->low;
+    layout->size = size;
+    layout->low = size < LAYOUT_HOLE ? size : LAYOUT_HOLE;
+    layout->high = size - layout->low;
     u8 *base = pages_map(size + PAGE_SIZE, PROT_READ | PROT_WRITE, true);
     if (!base) {
         int e = errno;
@@ -37,56 +62,20 @@ int memory_create(struct memory *m, u64 size, struct error *error)
                   strerror(e));
         return error_hint(error, "give less with " SETTING("memory"));
     }
-    m->base = base;
-    m->rom = base + size;
-    slot_add(m, 0, MEMORY_LOW640, base);
-    slot_add(m, MEMORY_UPPER, m->low - MEMORY_UPPER, base + MEMORY_UPPER);
-    if (m->high)
-        slot_add(m, MEMORY_HIGH_START, m->high, base + m->low);
-    slot_add(m, MEMORY_ROM_GPA, PAGE_SIZE, m->rom);
-
-    e820_add(m, 0, MEMORY_EBDA, E820_RAM);
-    e820_add(m, MEMORY_EBDA, MEMORY_LOW640, E820_RESERVED);
-    e820_add(m, MEMORY_TABLES, 1 << 20, E820_RESERVED);
-    e820_add(m, 1 << 20, m->low, E820_RAM);
-    e820_add(m, MEMORY_ECAM, MEMORY_ECAM + MEMORY_ECAM_SIZE, E820_RESERVED);
-    e820_add(m, MEMORY_ROM_GPA, MEMORY_HIGH_START, E820_RESERVED);
-    e820_add(m, MEMORY_HIGH_START, MEMORY_HIGH_START + m->high, E820_RAM);
+    layout->base = base;
+    layout->rom = base + size;
+    layout->ram = ram_create();
+    int e = layout->ram ? slots_add(layout) : -ENOMEM;
+    if (e)
+        return error_set(error, e, "cannot set up guest memory: %s", strerror(-e));
+    e820_fill_in(layout);
     return 0;
 }
 
-void memory_destroy(struct memory *m)
+void layout_destroy(struct layout *layout)
 {
-    if (m->base)
-        munmap(m->base, m->size + PAGE_SIZE);
-    memset(m, 0, sizeof(*m));
-}
-
-void *memory_at(const struct memory *m, u64 gpa, u64 size)
-{
-    for (u32 i = 0; i < m->slots; i++) {
-        const struct memory_slot *s = &m->slot[i];
-        if (s->host == m->rom)
-            continue;
-        u64 offset = gpa - s->start;
-        if (gpa >= s->start && offset < s->size && size <= s->size - offset)
-            return s->host + offset;
-    }
-    return NULL;
-}
-
-bool memory_write(const struct memory *m, u64 gpa, const void *data, u64 size)
-{
-    void *p = memory_at(m, gpa, size);
-    if (p && size)
-        memcpy(p, data, size);
-    return p;
-}
-
-bool memory_fill(const struct memory *m, u64 gpa, u8 value, u64 size)
-{
-    void *p = memory_at(m, gpa, size);
-    if (p && size)
-        memset(p, value, size);
-    return p;
+    ram_destroy(layout->ram);
+    if (layout->base)
+        munmap(layout->base, layout->size + PAGE_SIZE);
+    memset(layout, 0, sizeof(*layout));
 }

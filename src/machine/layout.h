@@ -1,29 +1,32 @@
 /*
- * Guest RAM: one anonymous host mapping, cut into the slots of a PC's memory map, and that map as
- * e820 ranges.
+ * The PC's memory map: where its RAM lies, what is kept free for devices, and the e820 ranges that say so.
  *
- *   0 .. 640 KiB                 RAM (the last KiB is the extended BIOS data area)
- *   768 KiB .. 1 MiB             RAM that holds ACPI and SMBIOS tables, reserved in the map
- *   1 MiB .. 3 GiB               RAM
- *   3 GiB .. 4 GiB               devices, PCI configuration space at 3.5 GiB; the last page is the
- * reset ROM 4 GiB ..                     the rest of RAM
+ *     0 ..          640 KiB   RAM; the last KiB is the extended BIOS data area
+ *   768 KiB ..        1 MiB   RAM that holds ACPI and SMBIOS tables and a copy of the reset ROM
+ *     1 MiB ..        3 GiB   RAM
+ *     3 GiB ..        4 GiB   devices; PCI configuration space is at 3.5 GiB, the reset ROM in the last page
+ *     4 GiB ..                the rest of RAM
  */
 #ifndef MACHINE_LAYOUT_H
 #define MACHINE_LAYOUT_H
 
 #include "base/error.h"
+#include "ram/ram.h"
 
-#define MEMORY_MIN (2ull << 20)
-#define MEMORY_LOW_MAX (3ull << 30) /* where the hole for devices begins */
-#define MEMORY_HIGH_START (4ull << 30)
-#define MEMORY_LOW640 0xa0000ull
-#define MEMORY_EBDA 0x9fc00ull
-#define MEMORY_TABLES 0xe0000ull /* ACPI and SMBIOS tables up to MEMORY_TABLES_END */
-#define MEMORY_TABLES_END 0xff000ull
-#define MEMORY_UPPER 0xc0000ull
-#define MEMORY_ECAM 0xe0000000ull /* PCI configuration space of 256 buses */
-#define MEMORY_ECAM_SIZE (256ull << 20)
-#define MEMORY_ROM_GPA 0xfffff000ull
+#define LAYOUT_MIN (2ull << 20) /* the least RAM that a PC can have */
+
+/* Addresses, in this order. */
+#define LAYOUT_EBDA 0x9fc00ull       /* the extended BIOS data area, up to LAYOUT_VIDEO */
+#define LAYOUT_VIDEO 0xa0000ull      /* where other PCs have video memory */
+#define LAYOUT_UPPER 0xc0000ull      /* RAM again */
+#define LAYOUT_TABLES 0xe0000ull     /* ACPI and SMBIOS tables */
+#define LAYOUT_TABLES_END 0xff000ull /* then a copy of the ROM */
+#define LAYOUT_EXTENDED 0x100000ull
+#define LAYOUT_HOLE (3ull << 30)  /* no RAM up to LAYOUT_HIGH */
+#define LAYOUT_ECAM 0xe0000000ull /* PCI configuration space of 256 buses */
+#define LAYOUT_ECAM_SIZE (256ull << 20)
+#define LAYOUT_ROM 0xfffff000ull
+#define LAYOUT_HIGH (4ull << 30)
 
 enum e820_type { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3 };
 
@@ -31,33 +34,21 @@ struct e820_entry {
     u64 start, size;
     u32 type;
 };
-#define E820_ENTRIES 8
+#define E820_ENTRIES 7
 
-struct memory_slot {
-    u64 start, size;
-    u8 *host;
-};
-
-struct memory {
-    u8 *base;
-    u64 size; /* as the user asked */
-    u64 low;  /* bytes below the hole */
-    u64 high; /* bytes from 4 GiB on */
-    u8 *rom;  /* one page at MEMORY_ROM_GPA, and its copy below 1 MiB */
-    struct memory_slot slot[4];
-    u32 slots;
+struct layout {
+    u8 *base; /* host memory of RAM and ROM: one mapping, without gaps */
+    u64 size; /* of RAM, as the user asked */
+    u64 low;  /* of RAM below LAYOUT_HOLE, as if it had no gap below 1 MiB */
+    u64 high; /* of RAM from LAYOUT_HIGH on */
+    u8 *rom;  /* one page at LAYOUT_ROM */
+    struct ram *ram;
     struct e820_entry e820[E820_ENTRIES];
     u32 e820_count;
 };
 
 /* 0 or -errno. `size` is a multiple of the page size. */
-int MUST_CHECK memory_create(struct memory *m, u64 size, struct error *error);
-void memory_destroy(struct memory *m);
-
-/* Host address of guest RAM [gpa, gpa + size), or NULL when any of it is not RAM. */
-void *memory_at(const struct memory *m, u64 gpa, u64 size);
-/* Copies to guest RAM. False when any of it is not RAM. */
-bool MUST_CHECK memory_write(const struct memory *m, u64 gpa, const void *data, u64 size);
-bool MUST_CHECK memory_fill(const struct memory *m, u64 gpa, u8 value, u64 size);
+int MUST_CHECK layout_create(struct layout *layout, u64 size, struct error *error);
+void layout_destroy(struct layout *layout);
 
 #endif

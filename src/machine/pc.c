@@ -31,7 +31,7 @@ struct pc {
     struct pc_config config;
     struct pc_events events;
     struct accel_vm *vm;
-    struct memory memory;
+    struct layout layout;
     pthread_mutex_t lock;
     struct machine_clock clock;
     struct devices devices;
@@ -105,6 +105,7 @@ static int create_vm(struct pc *pc, struct error *error)
     const struct pc_config *c = &pc->config;
     const struct machine machine = {
         .opaque = pc,
+        .ram = pc->layout.ram,
         .io_read = io_read,
         .io_write = io_write,
         .mmio_read = mmio_read,
@@ -113,17 +114,7 @@ static int create_vm(struct pc *pc, struct error *error)
         .eoi = eoi,
         .ferr = ferr,
     };
-    int e = c->accel->create(c->settings, &machine, &pc->vm, error);
-    if (e)
-        return e;
-    for (u32 i = 0; i < pc->memory.slots; i++) {
-        const struct memory_slot *s = &pc->memory.slot[i];
-        e = c->accel->ram_add(pc->vm, GPA(s->start), s->size, s->host, s->start == MEMORY_ROM_GPA);
-        if (e)
-            return error_set(error, e, "%s: cannot give the VM %llu MiB of memory: %s", c->accel->name,
-                             (unsigned long long)s->size >> 20, strerror(-e));
-    }
-    return 0;
+    return c->accel->create(c->settings, &machine, &pc->vm, error);
 }
 
 int pc_create(struct pc **out, const struct pc_config *config, const struct pc_events *events, struct error *error)
@@ -136,7 +127,7 @@ int pc_create(struct pc **out, const struct pc_config *config, const struct pc_e
     pc->events = *events;
     pthread_mutex_init(&pc->lock, NULL);
     error_begin(error, 0);
-    int e = memory_create(&pc->memory, config->settings->memory, error);
+    int e = layout_create(&pc->layout, config->settings->memory, error);
     if (!e)
         e = machine_clock_create(&pc->clock, &pc->lock);
     if (!e)
@@ -144,7 +135,7 @@ int pc_create(struct pc **out, const struct pc_config *config, const struct pc_e
     if (!e) {
         pc->devices = (struct devices){.config = &pc->config,
                                        .events = &pc->events,
-                                       .memory = &pc->memory,
+                                       .layout = &pc->layout,
                                        .vm = pc->vm,
                                        .clock = &pc->clock.clock};
         pthread_mutex_lock(&pc->lock);
@@ -169,7 +160,7 @@ void pc_destroy(struct pc *pc)
     machine_clock_destroy(&pc->clock);
     if (pc->vm)
         pc->config.accel->destroy(pc->vm);
-    memory_destroy(&pc->memory);
+    layout_destroy(&pc->layout);
     pthread_mutex_destroy(&pc->lock);
     free(pc);
 }
@@ -186,26 +177,45 @@ static void firmware_pci(struct devices *all)
     }
     if (!all->config->accel->has_irqchip)
         bus_write(&all->port, PORT_ELCR0, level_triggered, 2);
-    pci_assign(all->pci, MEMORY_LOW_MAX, MEMORY_ECAM, PCI_IO_START, PCI_IO_END, pirq_irq);
+    pci_assign(all->pci, LAYOUT_HOLE, LAYOUT_ECAM, PCI_IO_START, PCI_IO_END, pirq_irq);
+}
+
+/* The kernel into memory, and the boot CPU to its entry. */
+static int enter_kernel(struct pc *pc, const struct boot *boot, struct error *error)
+{
+    const struct accel_ops *accel = pc->config.accel;
+    struct cpu_state start;
+    u64 committed;
+    const char *bad = "the state";
+    int e = accel->reset(pc->vm, error);
+    if (e)
+        return e;
+    if (accel->state_get(pc->vm, 0, &start, BOOT_STATE) != BOOT_STATE)
+        return error_set(error, -EIO, "the boot CPU shows no registers");
+    e = boot_load(boot, &pc->layout, &start, error);
+    if (e)
+        return e;
+    e = accel->state_set(pc->vm, 0, &start, BOOT_STATE, &committed, &bad);
+    if (e)
+        return error_set(error, e, "the boot CPU refuses %s", bad);
+    return 0;
 }
 
 int pc_start(struct pc *pc, const struct boot *boot, struct error *error)
 {
-    struct accel_boot start;
     pthread_mutex_lock(&pc->lock);
     devices_reset(&pc->devices);
     firmware_pci(&pc->devices);
     pthread_mutex_unlock(&pc->lock);
 
-    rom_write(&pc->memory);
-    smbios_write(&pc->memory, pc->config.settings->cpus);
-    int e = acpi_write(&pc->memory, &pc->config);
+    rom_write(&pc->layout);
+    smbios_write(&pc->layout, pc->config.settings->cpus);
+    int e = acpi_write(&pc->layout, &pc->config);
     if (e)
         return error_set(error, e, "the ACPI tables do not fit: too many CPUs");
-    e = boot_load(boot, &pc->memory, &start, error);
+    e = enter_kernel(pc, boot, error);
     if (e)
         return e;
-    pc->config.accel->reset(pc->vm, &start);
     machine_clock_hold(&pc->clock, false);
     return 0;
 }
@@ -237,15 +247,11 @@ void pc_serial_ready(struct pc *pc)
 
 bool pc_ram_at(const struct pc *pc, const void *host, u64 *gpa)
 {
-    for (u32 i = 0; i < pc->memory.slots; i++) {
-        const struct memory_slot *s = &pc->memory.slot[i];
-        u64 offset = (u64)((const u8 *)host - s->host);
-        if (offset < s->size) {
-            *gpa = s->start + offset;
-            return true;
-        }
-    }
-    return false;
+    gpa_t at;
+    bool found = ram_gpa(pc->layout.ram, host, &at);
+    if (found)
+        *gpa = at.a;
+    return found;
 }
 
 void pc_stats(struct pc *pc, char *buf, size_t size)

@@ -1,19 +1,29 @@
 /*
- * One page at the top of 4 GiB and its copy at 0xff000. A boot processor that gets INIT, or a guest that jumps to
- * FFFF:0000, comes here: the shutdown code in CMOS 0x0f says how to go on by what is at 40:67, as PC firmware has done
- * since the PC/AT. 5: jump there, after an end of interrupt to both 8259s; 0x0a: jump there; 0x0b and 0x0c: IRET and
- * RETF from a stack there. With any other code the machine is reset.
+ * One page at the top of 4 GiB and its copy below 1 MiB. A boot processor that gets INIT, or a guest that jumps to
+ * FFFF:0000, comes here: the shutdown code in CMOS says how to go on by what is at 40:67, as PC firmware has done since
+ * the PC/AT. 5: jump there, after an end of interrupt to both 8259s; 0Ah: jump there; 0Bh and 0Ch: IRET and RETF from a
+ * stack there. With any other code the machine is reset.
  */
 #include "machine/rom.h"
 
+#include "machine/devices.h"
+
 #include <string.h>
 
-#define ROM_COPY 0xff000ull
+/* Within the page. */
 #define ROM_VECTOR 0xff0
 #define ROM_INTERRUPT 0x100
+#define ROM_SEGMENT 0xf000 /* in which the copy is the last page */
+#define ROM_OFFSET ((u16)LAYOUT_TABLES_END)
+
 #define INTERRUPTS 256
-#define BDA_EBDA_SEGMENT 0x40eull
-#define BDA_MEMORY_KIB 0x413ull
+
+/* The BIOS data area. */
+#define BDA 0x400u
+#define BDA_SIZE 0x100
+#define BDA_COM1 0x00
+#define BDA_EBDA_SEGMENT 0x0e
+#define BDA_MEMORY_KIB 0x13
 
 /* clang-format off */
 static const u8 code[] = {
@@ -69,21 +79,27 @@ static const u8 vector[] = {
     '0',  '1',  '/',  '0',  '1',  '/', '2', '6', 0x00, 0xfc, /* date; model: PC/AT */
 };
 
-void rom_write(const struct memory *m)
+static void put16(u8 *at, u16 value)
 {
-    memset(m->rom, 0xff, PAGE_SIZE);
-    memcpy(m->rom, code, sizeof(code));
-    memcpy(m->rom + ROM_INTERRUPT, interrupt, sizeof(interrupt));
-    memcpy(m->rom + ROM_VECTOR, vector, sizeof(vector));
-    u8 *copy = memory_at(m, ROM_COPY, PAGE_SIZE), *bda = memory_at(m, 0x400, 0x100);
-    u32 *ivt = memory_at(m, 0, INTERRUPTS * 4);
+    memcpy(at, &value, sizeof(value));
+}
+
+void rom_write(const struct layout *layout)
+{
+    memset(layout->rom, 0xff, PAGE_SIZE);
+    memcpy(layout->rom, code, sizeof(code));
+    memcpy(layout->rom + ROM_INTERRUPT, interrupt, sizeof(interrupt));
+    memcpy(layout->rom + ROM_VECTOR, vector, sizeof(vector));
+    u8 *copy = ram_pointer(layout->ram, GPA(LAYOUT_TABLES_END), PAGE_SIZE);
+    u8 *bda = ram_pointer(layout->ram, GPA(BDA), BDA_SIZE);
+    u32 *ivt = ram_pointer(layout->ram, GPA(0), INTERRUPTS * sizeof(u32));
     if (!copy || !bda || !ivt)
         return;
-    memcpy(copy, m->rom, PAGE_SIZE);
+    memcpy(copy, layout->rom, PAGE_SIZE);
     for (u32 i = 0; i < INTERRUPTS; i++)
-        ivt[i] = 0xf000u << 16 | (0xf000 + ROM_INTERRUPT);
-    memset(bda, 0, 0x100);
-    memcpy(bda + (BDA_EBDA_SEGMENT - 0x400), &(u16){MEMORY_EBDA >> 4}, 2);
-    memcpy(bda + (BDA_MEMORY_KIB - 0x400), &(u16){MEMORY_EBDA >> 10}, 2);
-    memcpy(bda, &(u16){0x3f8}, 2); /* COM1 */
+        ivt[i] = (u32)ROM_SEGMENT << 16 | (ROM_OFFSET + ROM_INTERRUPT);
+    memset(bda, 0, BDA_SIZE);
+    put16(bda + BDA_COM1, PORT_COM1);
+    put16(bda + BDA_EBDA_SEGMENT, LAYOUT_EBDA >> 4);
+    put16(bda + BDA_MEMORY_KIB, LAYOUT_EBDA >> 10);
 }

@@ -6,8 +6,7 @@
 
 #include "machine/layout.h"
 
-/* Fills the ROM page and its copy at the end of the first MiB, the real-mode interrupt vectors, and
- * the BIOS data area. */
-void rom_write(const struct memory *m);
+/* Fills the ROM page and its copy below 1 MiB, the real-mode interrupt vectors, and the BIOS data area. */
+void rom_write(const struct layout *layout);
 
 #endif

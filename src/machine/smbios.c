@@ -232,9 +232,9 @@ static void processor_add(struct table *t, u32 vcpus)
     add(t, PROCESSOR, &s, sizeof(s), STRINGS("CPU", "nestbox"));
 }
 
-static void memory_add(struct table *t, const struct memory *m)
+static void memory_add(struct table *t, const struct layout *layout)
 {
-    u64 mib = m->size >> 20;
+    u64 mib = layout->size >> 20;
     struct memory_array array = {
         .location = LOCATION_OTHER,
         .use = USE_SYSTEM,
@@ -242,7 +242,7 @@ static void memory_add(struct table *t, const struct memory *m)
         .maximum = EXTENDED_MAXIMUM,
         .error_handle = NO_HANDLE,
         .devices = 1,
-        .extended_maximum = m->size,
+        .extended_maximum = layout->size,
     };
     struct memory_device device = {
         .array = HANDLE(MEMORY_ARRAY),
@@ -261,16 +261,16 @@ static void memory_add(struct table *t, const struct memory *m)
         .end = EXTENDED_ADDRESS,
         .array = HANDLE(MEMORY_ARRAY),
         .width = 1,
-        .extended_end = (m->high ? MEMORY_HIGH_START + m->high : m->low) - 1,
+        .extended_end = (layout->high ? LAYOUT_HIGH + layout->high : layout->low) - 1,
     };
     add(t, MEMORY_ARRAY, &array, sizeof(array), NULL);
     add(t, MEMORY_DEVICE, &device, sizeof(device), STRINGS("DIMM 0"));
     add(t, MAPPED_ADDRESS, &mapped, sizeof(mapped), NULL);
 }
 
-void smbios_write(const struct memory *m, u32 vcpus)
+void smbios_write(const struct layout *layout, u32 vcpus)
 {
-    u8 *entry = memory_at(m, SMBIOS_ENTRY, TABLE_AT + TABLE_MAX);
+    u8 *entry = ram_pointer(layout->ram, GPA(SMBIOS_ENTRY), TABLE_AT + TABLE_MAX);
     if (!entry)
         return;
     memset(entry, 0, TABLE_AT + TABLE_MAX);
@@ -280,7 +280,7 @@ void smbios_write(const struct memory *m, u32 vcpus)
     firmware_add(&t);
     system_add(&t);
     processor_add(&t, vcpus);
-    memory_add(&t, m);
+    memory_add(&t, layout);
     add(&t, BOOT, &boot, sizeof(boot), NULL);
     add(&t, END, &end, sizeof(end), NULL);
 

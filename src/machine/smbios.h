@@ -8,6 +8,6 @@
 
 #define SMBIOS_ENTRY 0xf0000ull /* entry point; the structures follow */
 
-void smbios_write(const struct memory *m, u32 vcpus);
+void smbios_write(const struct layout *layout, u32 vcpus);
 
 #endif

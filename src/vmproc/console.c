@@ -326,23 +326,27 @@ int console_start(struct console *c, const struct console_events *events)
     return -e;
 }
 
-static void drain(struct console *c)
+bool console_drained(struct console *c, u32 ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += DRAIN_MS / 1000;
+    until.tv_nsec += ms % 1000 * 1000000l;
+    until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000l;
+    until.tv_nsec %= 1000000000l;
     pthread_mutex_lock(&c->lock);
     while (c->count || c->busy) {
         if (pthread_cond_clockwait(&c->written, &c->lock, CLOCK_MONOTONIC, &until))
             break;
     }
+    bool drained = !c->count && !c->busy;
     pthread_mutex_unlock(&c->lock);
+    return drained;
 }
 
 void console_leave(struct console *c)
 {
     if (c->writing)
-        drain(c);
+        (void)console_drained(c, DRAIN_MS);
     terminal_restore();
     if (c->path)
         unlink(c->path);

@@ -27,6 +27,8 @@ struct console_events {
  * console_start. Waits for a reader if the file is a named pipe. */
 int MUST_CHECK console_open(struct console **console, const char *where, struct error *error);
 int MUST_CHECK console_start(struct console *c, const struct console_events *events);
+/* Waits until all output is written, for at most `ms`. False: it is not. */
+bool console_drained(struct console *c, u32 ms);
 /* Writes what is queued (for at most a second if nobody takes it), restores the terminal, removes
  * the socket. 0, or -errno if output was lost that somebody might have read. */
 int console_close(struct console *c);

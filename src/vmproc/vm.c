@@ -48,6 +48,8 @@ enum note {
 
 /* How long the end of a VM waits for vCPUs: none takes milliseconds unless something is wrong. */
 #define STOP_MS 2000
+/* How often it looks for what ends the wait for a reader. */
+#define LOOK_MS 250
 
 struct vm_process;
 
@@ -281,6 +283,17 @@ static int vcpus_create(struct vm_process *vm, struct vm_end *end)
 
 /* -- how it ends -- */
 
+static sigset_t ending_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGQUIT);
+    return set;
+}
+
 static u64 now_ms(void)
 {
     struct timespec t;
@@ -297,7 +310,7 @@ static void describe(struct vm_process *vm, u32 cpu, struct vm_end *end)
     pthread_mutex_unlock(&vm->lock);
     if (running || room < DESCRIPTION_MAX)
         return;
-    vm->accel->describe(pc_vm(vm->pc), cpu, end->state + used, room);
+    accel_describe(vm->accel, pc_vm(vm->pc), cpu, end->state + used, room);
 }
 
 static bool ended(struct vm_end *end, enum vm_end_kind kind, u32 code)
@@ -393,6 +406,14 @@ static int poll_timeout(const struct vm_process *vm)
     return left > 1000000 ? 1000000 : (int)left;
 }
 
+static bool signalled(struct vm_process *vm, struct vm_end *end)
+{
+    struct signalfd_siginfo info;
+    if (read(vm->signals, &info, sizeof(info)) != sizeof(info))
+        return false;
+    return ended(end, VM_END_SIGNAL, info.ssi_signo);
+}
+
 static void supervise(struct vm_process *vm, struct vm_end *end)
 {
     for (;;) {
@@ -402,11 +423,8 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
             ended(end, VM_END_FAILED, 0);
             return;
         }
-        struct signalfd_siginfo info;
-        if (fds[1].revents && read(vm->signals, &info, sizeof(info)) == sizeof(info)) {
-            ended(end, VM_END_SIGNAL, info.ssi_signo);
+        if (fds[1].revents && signalled(vm, end))
             return;
-        }
         u64 count;
         if (fds[0].revents && read(vm->wake, &count, sizeof(count)) < 0)
             continue;
@@ -423,6 +441,32 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
         if (act(vm, &notes, end) || timed_out(vm, end) || (ready && restart(vm, end)))
             return;
     }
+}
+
+static bool quit(struct vm_process *vm, struct vm_end *end)
+{
+    pthread_mutex_lock(&vm->lock);
+    bool asked = vm->notes.set & NOTE_QUIT;
+    pthread_mutex_unlock(&vm->lock);
+    return asked && ended(end, VM_END_USER, 0);
+}
+
+/* A guest that ended by itself gets its output read, as any program does, however long the reader takes: until the user
+ * or the time-out ends that. Every other end leaves that to console_close, which is less patient. */
+static void wait_for_reader(struct vm_process *vm, struct vm_end *end)
+{
+    bool by_guest = end->kind == VM_END_POWER_OFF || end->kind == VM_END_DEBUG_EXIT || end->kind == VM_END_RESET ||
+                    end->kind == VM_END_TRIPLE_FAULT;
+    if (!by_guest || vm->life != LIFE_ENDED)
+        return;
+    sigset_t endings = ending_signals();
+    pthread_sigmask(SIG_BLOCK, &endings, NULL);
+    while (!console_drained(vm->console, LOOK_MS) && !signalled(vm, end) && !quit(vm, end)) {
+        if (vm->deadline_ms && now_ms() >= vm->deadline_ms)
+            break;
+    }
+    terminal_end_by(SIGINT);
+    terminal_end_by(SIGTERM);
 }
 
 /* -- creation -- */
@@ -540,6 +584,7 @@ static void run(struct vm_process *vm, struct vm_end *end)
         describe(vm, i, end);
     if (vm->settings->stats)
         collect_stats(vm, end);
+    wait_for_reader(vm, end);
 }
 
 void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, struct vm_end *end)
@@ -556,12 +601,7 @@ void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, s
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->changed, NULL);
 
-    sigset_t endings;
-    sigemptyset(&endings);
-    sigaddset(&endings, SIGINT);
-    sigaddset(&endings, SIGTERM);
-    sigaddset(&endings, SIGHUP);
-    sigaddset(&endings, SIGQUIT);
+    sigset_t endings = ending_signals();
     pthread_sigmask(SIG_BLOCK, &endings, &vm->outside);
     /* Reads and writes report these; the console decides. */
     signal(SIGPIPE, SIG_IGN);

@@ -8,6 +8,7 @@
 #include "base/types.h"
 
 /* clang-format off */
+#define MSR_P5_MC_ADDR          0x0u
 #define MSR_TSC                 0x10u
 #define MSR_PLATFORM_ID         0x17u
 #define MSR_APIC_BASE           0x1bu
@@ -70,12 +71,19 @@
 #define MSR_SMM_MASK            0xc0010113u
 #define MSR_VM_CR               0xc0010114u
 #define MSR_IGNNE               0xc0010115u
+#define MSR_SMM_CTL             0xc0010116u
 #define MSR_VM_HSAVE_PA         0xc0010117u
+#define MSR_SVM_KEY             0xc0010118u
 #define MSR_LS_CFG              0xc0011020u
 #define MSR_DC_CFG              0xc0011022u
 #define MSR_DE_CFG              0xc0011029u
 #define MSR_BU_CFG2             0xc001102au
 /* clang-format on */
+
+/* The ranges of MSRs that the permission maps of VMX and SVM cover: from 0, and from these. */
+#define MSR_RANGE_SIZE 0x2000u
+#define MSR_RANGE_EXTENDED 0xc0000000u
+#define MSR_RANGE_AMD 0xc0010000u
 
 #define APIC_BASE_BSP BIT64(8)
 #define APIC_BASE_EXTD BIT64(10)
@@ -86,6 +94,28 @@
 /* Memory types, as the PAT, the MTRRs and EPT number them; MTRRs and EPT have no UC-. */
 enum { MEMTYPE_UC = 0, MEMTYPE_WC = 1, MEMTYPE_WT = 4, MEMTYPE_WP = 5, MEMTYPE_WB = 6, MEMTYPE_UC_MINUS = 7 };
 #define PAT_RESET 0x0007040600070406ull /* WB, WT, UC-, UC, twice */
+
+#define MEMTYPE_RESERVED(type) ((type) == 2 || (type) == 3)
+
+#define FEATURE_CONTROL_LOCK BIT64(0)
+#define FEATURE_CONTROL_VMXON_OUTSIDE_SMX BIT64(2)
+
+#define MTRRCAP_FIXED BIT64(8) /* the number of ranges is in bits 7:0 */
+#define MTRRCAP_WC BIT64(10)
+#define MTRR_TYPE_MASK 0xffull        /* in a base, and in MTRR_DEF_TYPE */
+#define MTRR_MASK_VALID BIT64(11)     /* in a mask */
+#define MTRR_DEF_TYPE_FIXED BIT64(10) /* fixed ranges are on */
+#define MTRR_DEF_TYPE_ENABLE BIT64(11)
+#define MTRR_FIXED_ALL(type) ((type)*0x0101010101010101ull) /* all eight ranges of a fixed-range MTRR */
+
+#define MCG_CAP_CTL BIT64(8) /* MCG_CTL exists; the number of banks is in bits 7:0 */
+#define MCG_STATUS_BITS 7ull /* RIPV, EIPV, MCIP */
+
+#define HWCR_INVD_WBINVD BIT64(4) /* INVD acts as WBINVD */
+#define HWCR_MC_STATUS_WRITABLE BIT64(18)
+#define HWCR_TSC_FREQ_SEL BIT64(24)
+#define SYSCFG_MTRR (0x1full << 18) /* DRAM attributes of MTRRs, TOM2 */
+#define DE_CFG_LFENCE_SERIALIZES BIT64(1)
 
 #define MISC_ENABLE_FAST_STRINGS BIT64(0)
 #define MISC_ENABLE_BTS_UNAVAILABLE BIT64(11)

@@ -48,10 +48,12 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG
 #define CR0_NW BIT64(29)
 #define CR0_CD BIT64(30)
 #define CR0_PG BIT64(31)
+#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
 #define CR3_PWT BIT64(3)
 #define CR3_PCD BIT64(4)
 #define CR3_PCID_MASK 0xfffull
+#define CR3_PAE_ADDRESS 0xffffffe0ull /* of the four PDPTEs */
 #define CR3_NOFLUSH BIT64(63)
 
 #define CR4_VME BIT64(0)
@@ -97,13 +99,23 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG
 #define XCR0_PKRU BIT64(9)
 
 #define DR6_FIXED 0xffff0ff0ull
-#define DR6_BS BIT64(14)
+#define DR6_B_MASK 0xfull /* B0 to B3 */
 #define DR6_BD BIT64(13)
+#define DR6_BS BIT64(14)
 #define DR6_BT BIT64(15)
 #define DR6_RTM BIT64(16)
-#define DR7_FIXED 0x400ull
-#define DR7_ENABLED 0xffull /* L0 to G3 */
+#define DR6_WRITABLE (DR6_B_MASK | DR6_BD | DR6_BS | DR6_BT)
+#define DR7_FIXED BIT64(10)
+#define DR7_ZERO (BIT64(12) | BIT64(14) | BIT64(15)) /* read as zeros */
+#define DR7_ENABLED 0xffull                          /* L0 to G3 */
+#define DR7_LOCAL 0x155ull                           /* L0 to L3, LE */
+#define DR7_RTM BIT64(11)
 #define DR7_GD BIT64(13)
+/* Breakpoint i: its enable bits (local, global), what it waits for, its length (0 to 3: 1, 2, 8, 4 bytes). */
+#define DR7_ENABLES(dr7, i) ((dr7) >> (2 * (i)) & 3)
+#define DR7_KIND(dr7, i) ((dr7) >> (16 + 4 * (i)) & 3)
+#define DR7_LENGTH(dr7, i) ((dr7) >> (18 + 4 * (i)) & 3)
+enum { DR7_EXECUTE, DR7_WRITE, DR7_IO, DR7_ACCESS };
 
 /* Exception vectors. */
 enum {
@@ -159,6 +171,23 @@ enum {
 #define SEG_DB BIT(14)
 #define SEG_G BIT(15)
 #define SEG_UNUSABLE BIT(16)
+
+/* The 32-bit and the 64-bit TSS. */
+#define TSS_IO_MAP_BASE 0x66u /* offset of the I/O map's offset */
+#define TSS_LIMIT_LEAST 0x67u /* of a TSS without an I/O map */
+#define SYS_TYPE_BUSY BIT(1)  /* set in a busy TSS, clear in one that is available */
+
+struct segment {
+    u64 base;
+    u32 limit; /* in bytes, granularity applied */
+    u32 attr;  /* SEG_* */
+    u16 sel;
+};
+
+struct desc_table {
+    u64 base;
+    u16 limit;
+};
 
 /* System segment and gate types. */
 enum {

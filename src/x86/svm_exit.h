@@ -80,6 +80,9 @@ enum {
 #define IO_INFO_SEG(s) ((u32)(s) << 10)
 #define IO_INFO_SEG_MASK IO_INFO_SEG(7)
 #define IO_INFO_PORT(p) ((u32)(p) << 16)
+#define IO_INFO_SIZE_OF(info) ((u32)(info) >> 4 & 7)
+#define IO_INFO_SEG_OF(info) ((u32)(info) >> 10 & 7)
+#define IO_INFO_PORT_OF(info) ((u32)(info) >> 16)
 
 /* EXITINFO1 of CR accesses with decode assists: the instruction was MOV; bits 3:0 are the GPR. */
 #define SVM_CR_INFO_MOV BIT64(63)

@@ -94,6 +94,7 @@ struct vmcb {
 #define VMCB_ATTR_L BIT(9)
 #define VMCB_ATTR_DB BIT(10)
 #define VMCB_ATTR_G BIT(11)
+#define VMCB_ATTR_FLAGS (VMCB_ATTR_AVL | VMCB_ATTR_L | VMCB_ATTR_DB | VMCB_ATTR_G)
 
 /* TLB_CONTROL. */
 #define TLB_CONTROL_NOTHING 0u
@@ -122,6 +123,9 @@ struct vmcb {
 /* Sizes of the permission maps. */
 #define IOPM_SIZE 0x3000u
 #define MSRPM_SIZE 0x2000u
+/* Where the MSRs from MSR_RANGE_EXTENDED and from MSR_RANGE_AMD on have theirs: two bits each, read and write. */
+#define MSRPM_EXTENDED 0x800u
+#define MSRPM_AMD 0x1000u
 
 #define VM_CR_DPD BIT64(0)
 #define VM_CR_R_INIT BIT64(1)

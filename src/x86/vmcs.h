@@ -217,6 +217,7 @@ enum {
 #define INTR_ERROR_VALID BIT(11)
 #define INTR_NMI_UNBLOCKING BIT(12) /* VM exit only */
 #define INTR_VALID BIT(31)
+#define INTR_ENTRY_RESERVED 0x7ffff000u /* of the VM-entry field */
 
 /* Guest interruptibility state. */
 #define INTERRUPTIBILITY_STI BIT(0)
@@ -233,6 +234,47 @@ enum { GUEST_ACTIVE, GUEST_HLT, GUEST_SHUTDOWN, GUEST_WAIT_SIPI };
 #define PENDING_DBG_ENABLED_BP BIT64(12)
 #define PENDING_DBG_BS BIT64(14)
 #define PENDING_DBG_RTM BIT64(16)
+
+/* Exit qualification of control-register accesses: the register, the type, the general register or LMSW's source. */
+#define CRQ_TYPE_SHIFT 4
+enum { CRQ_MOV_TO, CRQ_MOV_FROM, CRQ_CLTS, CRQ_LMSW };
+#define CRQ_LMSW_MEMORY BIT(6)
+#define CRQ_GPR_SHIFT 8
+#define CRQ_LMSW_SOURCE_SHIFT 16
+
+/* Exit qualification of MOV DR: the register, the direction, the general register. */
+#define DRQ_FROM BIT(4)
+#define DRQ_GPR_SHIFT 8
+
+/* Exit qualification of I/O: the size minus 1, and these. */
+#define IOQ_IN BIT(3)
+#define IOQ_STRING BIT(4)
+#define IOQ_REP BIT(5)
+#define IOQ_IMMEDIATE BIT(6)
+#define IOQ_PORT_SHIFT 16
+
+/* Exit qualification of task switches: the selector, and whence: CALL, IRET, JMP, a task gate. */
+#define TASKQ_SOURCE_SHIFT 30
+
+/* VM-exit instruction information, as far as an instruction has it. The scale of the index is in bits 1:0. */
+#define INSN_INFO_REG1_SHIFT 3
+#define INSN_INFO_ASIZE(bytes) ((u32)(bytes) >> 2 << 7)
+#define INSN_INFO_REGISTER BIT(10)                       /* the operand is Reg1 and not in memory */
+#define INSN_INFO_OSIZE32 BIT(11)                        /* SGDT, SIDT, LGDT, LIDT */
+#define INSN_INFO_OSIZE(bytes) ((u32)(bytes) >> 2 << 11) /* RDRAND, RDSEED */
+#define INSN_INFO_SEG_SHIFT 15
+#define INSN_INFO_INDEX_SHIFT 18
+#define INSN_INFO_NO_INDEX BIT(22)
+#define INSN_INFO_BASE_SHIFT 23
+#define INSN_INFO_NO_BASE BIT(27)
+#define INSN_INFO_REG2_SHIFT 28     /* INVEPT, INVPCID, INVVPID, VMREAD, VMWRITE */
+#define INSN_INFO_IDENTITY_SHIFT 28 /* of the descriptor-table instructions: 0 to 3 in the order S, S, L, L */
+
+/* I/O bitmap A is for ports below this, B for the others. MSR bitmaps are four of 1 KiB. */
+#define IO_BITMAP_PORTS 0x8000u
+#define MSR_BITMAP_READ 0
+#define MSR_BITMAP_WRITE 2048
+#define MSR_BITMAP_EXTENDED 1024 /* added to those: MSRs from MSR_RANGE_EXTENDED on */
 
 /* Exit qualification of EPT violations. */
 #define EPTQ_READ BIT(0)
@@ -287,9 +329,6 @@ enum { GUEST_ACTIVE, GUEST_HLT, GUEST_SHUTDOWN, GUEST_WAIT_SIPI };
 #define VMX_MISC_CR3_TARGETS(n) ((u64)(n) << 16)
 #define VMX_MISC_VMWRITE_ANY BIT64(29)
 #define VMX_MISC_ZERO_LENGTH_INJECTION BIT64(30)
-
-#define FEATURE_CONTROL_LOCK BIT64(0)
-#define FEATURE_CONTROL_VMXON_OUTSIDE_SMX BIT64(2)
 
 /* IA32_VMX_EPT_VPID_CAP. */
 #define EPT_CAP_EXEC_ONLY BIT64(0)

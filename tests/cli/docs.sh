@@ -23,6 +23,8 @@ for setting in $(grep -rhoE 'SETTING\("[a-z-]+"\)' src --include='*.c' | sed 's/
     check "messages name $setting, which is an option" grep -qx -- "  --$setting" <<<"$options"
 done
 
+check 'below the command line no message names an option' [ -z "$(grep -rnE '"[^"]*--[a-z]' src --include='*.[ch]' |
+    grep -v '^src/\(cli\|rules\)/')" ]
 check 'help has its groups' [ "$("$NESTBOX" run --help | grep -cE '^(Machine|CPU|Console|Debugging):$')" = 4 ]
 check 'help fits a terminal' [ "$("$NESTBOX" run --help | awk 'length > 100' | wc -l)" = 0 ]
 offered() { # WORD...: what bash offers for the last word

@@ -8,6 +8,7 @@
 #define PORT_FERR 0xf0
 #define IRQ13 0x2d /* its vector */
 #define TIMER 0x50
+#define NMI_MESSAGE 0x400
 #define STATUS_ES BIT(7)
 
 static volatile u32 irqs, timers, nmis;
@@ -38,21 +39,6 @@ static void on_irq13(struct frame *f)
     outb(0x20, 0x20);
 }
 
-static void on_timer(struct frame *f)
-{
-    timers++;
-    irq_rip = f->rip;
-    fnclex();
-    apic_write(APIC_EOI, 0);
-}
-
-static void on_nmi(struct frame *f)
-{
-    nmis++;
-    irq_rip = f->rip;
-    fnclex();
-}
-
 /* An interrupt in a millisecond, so that a stop has an end: message `data` by timer 0 of the HPET. */
 static void later(u32 data)
 {
@@ -61,6 +47,30 @@ static void later(u32 data)
     hpet[0x110 / 8] = 0xfee00000ull << 32 | data;
     hpet[0x100 / 8] = 0x4004;
     hpet[0x108 / 8] = hpet[0xf0 / 8] + 100000;
+}
+
+extern const u8 do_fwait_at[];
+
+/* Did it come at the stop? On a busy host it may be too early, and then comes again. */
+static bool ends_stop(struct frame *f, u32 data)
+{
+    irq_rip = f->rip;
+    if (f->rip == (u64)do_fwait_at)
+        fnclex();
+    else
+        later(data);
+    return f->rip == (u64)do_fwait_at;
+}
+
+static void on_timer(struct frame *f)
+{
+    timers += ends_stop(f, TIMER);
+    apic_write(APIC_EOI, 0);
+}
+
+static void on_nmi(struct frame *f)
+{
+    nmis += ends_stop(f, NMI_MESSAGE);
 }
 
 static void error(void)
@@ -170,7 +180,7 @@ int main(void)
     check_eq(irqs, 1, "IRQ 13 was held");
 
     begin(true, true);
-    later(0x400); /* NMI */
+    later(NMI_MESSAGE);
     do_fwait();
     check(nmis == 1 && !irqs && irq_rip == (u64)do_fwait_at, "with IF = 0 only an NMI ends the stop");
     sti();

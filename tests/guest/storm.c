@@ -91,19 +91,19 @@ static void storm(void (*start)(void), void (*rearm)(void), void (*end)(void), c
 static u32 lvt, count;
 static void apic_start(void)
 {
-    apic_write(APIC_TIMER_DIVIDE, 0xb); /* by 1 */
+    apic_write(APIC_DIVIDE, 0xb); /* by 1 */
     apic_write(APIC_LVT_TIMER, lvt);
-    apic_write(APIC_TIMER_INITIAL, count);
+    apic_write(APIC_INITIAL_COUNT, count);
 }
 
 static void apic_again(void)
 {
-    apic_write(APIC_TIMER_INITIAL, count);
+    apic_write(APIC_INITIAL_COUNT, count);
 }
 
 static void apic_stop(void)
 {
-    apic_write(APIC_TIMER_INITIAL, 0);
+    apic_write(APIC_INITIAL_COUNT, 0);
 }
 
 static s64 distance;
@@ -155,7 +155,7 @@ static void apic(void)
     u64 ms = tsc_per_ms(), begin = rdtsc();
     while (rdtsc() - begin < ms * 3 / 2)
         ;
-    u32 left = apic_read(APIC_TIMER_CURRENT);
+    u32 left = apic_read(APIC_CURRENT_COUNT);
     check(left && left <= 1000000, "the current count of a periodic timer is within the period");
 
     /* Nobody takes them. */

@@ -14,16 +14,16 @@ static void apic_timer(u32 lvt, u32 count, const char *name)
     prepare(l2_loop);
     intercept(SVM_EXIT_INTR, true);
     C.vintr = VINTR_MASKING;
-    apic_write(APIC_TIMER_DIVIDE, 0xb);
+    apic_write(APIC_DIVIDE, 0xb);
     apic_write(APIC_LVT_TIMER, lvt);
-    apic_write(APIC_TIMER_INITIAL, count);
+    apic_write(APIC_INITIAL_COUNT, count);
     unsigned exits_taken = 0;
     clgi();
     sti();
     while (resume() == SVM_EXIT_INTR && ++exits_taken < LIMIT) /* GIF lets L1 take it */
         ;
     cli();
-    apic_write(APIC_TIMER_INITIAL, 0);
+    apic_write(APIC_INITIAL_COUNT, 0);
     sti();
     cli();
     check(C.exit_code == SVM_EXIT_VMMCALL && exits_taken, name);

@@ -121,28 +121,28 @@ int main(void)
     /* APIC timer. */
     on_vector(0x50, on_apic);
     on_vector(0x51, on_apic);
-    apic_write(APIC_TIMER_DIVIDE, 0xb); /* by 1 */
+    apic_write(APIC_DIVIDE, 0xb); /* by 1 */
     apic_write(APIC_LVT_TIMER, 0x10050);
-    apic_write(APIC_TIMER_INITIAL, ~0u);
+    apic_write(APIC_INITIAL_COUNT, ~0u);
     delay_us(10000);
-    u32 per_10ms = ~0u - apic_read(APIC_TIMER_CURRENT);
+    u32 per_10ms = ~0u - apic_read(APIC_CURRENT_COUNT);
     check(per_10ms > 1000, "the APIC timer counts");
     apic_write(APIC_LVT_TIMER, 0x50);
     ticks = 0;
     begin = rdtsc();
-    apic_write(APIC_TIMER_INITIAL, per_10ms * 2);
+    apic_write(APIC_INITIAL_COUNT, per_10ms * 2);
     halt_until(1, ms * 1000);
     took = tick_tsc - begin;
     check(ticks == 1 && about(took, ms * 20), "APIC timer, one shot");
-    check_eq(apic_read(APIC_TIMER_CURRENT), 0, "then it stands at 0");
+    check_eq(apic_read(APIC_CURRENT_COUNT), 0, "then it stands at 0");
     ticks = 0;
     apic_write(APIC_LVT_TIMER, 0x20051);
     begin = rdtsc();
-    apic_write(APIC_TIMER_INITIAL, per_10ms);
+    apic_write(APIC_INITIAL_COUNT, per_10ms);
     halt_until(10, ms * 2000);
     took = rdtsc() - begin;
     check(ticks >= 10 && about(took, ms * 100), "APIC timer, periodic");
-    apic_write(APIC_TIMER_INITIAL, 0);
+    apic_write(APIC_INITIAL_COUNT, 0);
     ticks = 0;
     sti();
     delay_us(30000);
@@ -153,7 +153,7 @@ int main(void)
     ticks = 0;
     write_cr8(15);
     apic_write(APIC_LVT_TIMER, 0x50);
-    apic_write(APIC_TIMER_INITIAL, per_10ms / 10);
+    apic_write(APIC_INITIAL_COUNT, per_10ms / 10);
     sti();
     delay_us(10000);
     check_eq(ticks, 0, "CR8 15 holds it back");

@@ -36,11 +36,11 @@ static void apic_timer(u32 lvt, u32 count, const char *name)
     prepare(l2_loop);
     vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_EXTINT_EXITING);
     vmwrite(VMCS_EXIT_CONTROLS, vmread(VMCS_EXIT_CONTROLS) | EXITC_ACK_INTERRUPT);
-    apic_write(APIC_TIMER_DIVIDE, 0xb);
+    apic_write(APIC_DIVIDE, 0xb);
     apic_write(APIC_LVT_TIMER, lvt);
-    apic_write(APIC_TIMER_INITIAL, count);
+    apic_write(APIC_INITIAL_COUNT, count);
     bool good = run(EXIT_EXTINT);
-    apic_write(APIC_TIMER_INITIAL, 0);
+    apic_write(APIC_INITIAL_COUNT, 0);
     sti();
     cli();
     check(good && exits_taken, name);

@@ -34,7 +34,7 @@ struct test_case {
 /* x87, SSE, AVX and AVX-512 state without the layout of the XSAVE area, which depends on the CPU. */
 struct vectors {
     u16 fcw, fsw;
-    u32 ftw; /* abridged: one bit a register */
+    u32 ftw; /* abridged: one bit per register */
     u8 st[8][16];
     u32 mxcsr;
     u32 unused;

@@ -7,6 +7,8 @@
 #include "tests/insn/monitor.h"
 
 #include "accel/accel.h"
+#include "ram/ram.h"
+#include "tests/flat.h"
 #include "x86/paging.h"
 
 #include <stdio.h>
@@ -197,37 +199,49 @@ static bool run(char *message, size_t size)
     size_t n =
         (size_t)snprintf(message, size, "%s: ", e == ACCEL_SHUTDOWN ? "triple fault" : accel_engine.error(vm, 0)->text);
     if (n < size)
-        accel_engine.describe(vm, 0, message + n, size - n);
+        accel_describe(&accel_engine, vm, 0, message + n, size - n);
     return false;
 }
 
 u64 engine_open(char *message, size_t size)
 {
-    static const struct machine machine = {NULL, io_read, io_write, mmio_read, mmio_write, pic_ack, eoi};
+    struct machine machine = {
+        .io_read = io_read,
+        .io_write = io_write,
+        .mmio_read = mmio_read,
+        .mmio_write = mmio_write,
+        .pic_ack = pic_ack,
+        .eoi = eoi,
+        .ram = ram_create(),
+    };
     static const struct vm_settings settings = {.cpus = 1};
     struct error error;
     ram = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (ram == MAP_FAILED || !machine.ram ||
+        ram_slot_set(machine.ram, 0, &(struct ram_region){.size = GUEST_SIZE, .host = ram}))
+        return 0;
     if (accel_engine.create(&settings, &machine, &vm, &error)) {
         snprintf(message, size, "%s", error.text);
         return 0;
     }
-    if (ram == MAP_FAILED || accel_engine.ram_add(vm, GPA(0), GUEST_SIZE, ram, false))
-        return 0;
     memcpy(ram + GUEST_MONITOR, monitor_start, (size_t)(monitor_end - monitor_start));
     memset(ram + GUEST_CODE, 0xcc, CODE_PAGES * PAGE_SIZE);
     build_paging();
     build_tables();
     box_set(BOX_FEATURES, host_features(offsets));
     box_set(BOX_OLD_TO, HIGH + GUEST_CODE);
-    struct accel_boot boot = {.mode = BOOT_LONG64,
-                              .rip = HIGH + GUEST_MONITOR,
-                              .rsp = HIGH + GUEST_STACK_TOP,
-                              .cr3 = GUEST_PAGING,
-                              .gdt_base = HIGH + GUEST_GDT,
-                              .gdt_limit = 0x4f,
-                              .cs = 0x10,
-                              .ds = 0x18};
-    accel_engine.reset(vm, &boot);
+    struct cpu_state start;
+    u64 committed;
+    const char *bad;
+    accel_engine.state_get(vm, 0, &start, FLAT_STATE);
+    flat_enter(&start, 0x10, 0x18, GUEST_PAGING);
+    start.rip = HIGH + GUEST_MONITOR;
+    start.gpr[RSP] = HIGH + GUEST_STACK_TOP;
+    start.gdtr = (struct desc_table){.base = HIGH + GUEST_GDT, .limit = 0x4f};
+    if (accel_engine.state_set(vm, 0, &start, FLAT_STATE, &committed, &bad)) {
+        snprintf(message, size, "%s is refused", bad);
+        return 0;
+    }
     if (!run(message, size))
         return 0;
     features = box_get(BOX_FEATURES);

@@ -41,7 +41,7 @@ static inline void code_create(void)
     memset(cache, 0, sizeof *cache);
     cache_init(cache, code, CODE_SIZE, data, DATA_SIZE);
     memset(ram, 0, RAM_SIZE);
-    memset(vm.ram[0].page_flags, 0, sizeof(u32) * (RAM_SIZE >> PAGE_SHIFT));
+    memset(vm.ram->slot[0].page, 0, sizeof(u32) * (RAM_SIZE >> PAGE_SHIFT));
     memset(v->stat, 0, sizeof v->stat);
     memset(v->gpr, 0, sizeof v->gpr);
     guest_paging(PAGING_4);

@@ -18,6 +18,7 @@
 #include "cpu/jit/block.h"
 #include "cpu/jit/exec.h"
 #include "cpu/mmu/mmu.h"
+#include "unit/slots.h"
 
 #define CORE_RAM 0x400000u
 #define CORE_CPUS 4
@@ -56,6 +57,7 @@ static const struct machine core_machine = {.pic_ack = core_pic_ack, .eoi = core
 static struct vm vm;
 static struct cpu_features core_features;
 static struct error core_error;
+static struct ram *core_ram;
 static void *core_memory[2 + 5 * CORE_CPUS];
 static unsigned core_memory_count;
 
@@ -74,13 +76,14 @@ static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const 
 {
     while (core_memory_count)
         free(core_memory[--core_memory_count]);
-    static u32 page_flags[CORE_RAM / PAGE_SIZE];
     struct cpuid_config c = {
         .vendor = vendor, .nested = nested, .vcpus = cpus, .tsc_khz = 2000000, .phys_bits = 40, .model = model};
     if (cpuid_create(&core_features, &c, &core_error)) {
         printf("# %s\n", core_error.text);
         abort();
     }
+    ram_destroy(core_ram);
+    core_ram = slots_create(core_alloc(4096, CORE_RAM), CORE_RAM);
     vm = (struct vm){.machine = &core_machine,
                      .host = &core_host,
                      .upcalls = &cpu_upcalls,
@@ -89,8 +92,7 @@ static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const 
                      .tsc_khz = 2000000,
                      .phys_bits = 40,
                      .features = &core_features,
-                     .ram_slots = 1};
-    vm.ram[0] = (struct ram_slot){.size = CORE_RAM, .host = core_alloc(4096, CORE_RAM), .page_flags = page_flags};
+                     .ram = core_ram->space};
     vm.cache = core_alloc(64, sizeof(*vm.cache));
     for (u32 i = 0; i < cpus; i++) {
         struct vcpu *v = core_alloc(64, sizeof(*v));
@@ -130,8 +132,8 @@ static inline void core_mode32(struct vcpu *v)
 static inline void core_mode64(struct vcpu *v)
 {
     u64 pml4 = 0x2000 | 7, pdpt = 0x80 | 7;
-    memcpy(vm.ram[0].host + 0x1000, &pml4, 8);
-    memcpy(vm.ram[0].host + 0x2000, &pdpt, 8);
+    memcpy(vm.ram->slot[0].host + 0x1000, &pml4, 8);
+    memcpy(vm.ram->slot[0].host + 0x2000, &pdpt, 8);
     v->cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
     v->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXSAVE;
     v->cr3 = 0x1000;

@@ -17,6 +17,7 @@
 #include "cpu/event/lapic.h"
 #include "cpu/insn/ops.h"
 #include "cpu/mmu/segment.h"
+#include "unit/slots.h"
 
 #define FAKE_RAM 0x100000ull
 #define GDT 0x1000u
@@ -100,7 +101,7 @@ static inline struct vcpu *fake_vcpu(enum vendor vendor)
         mmu = aligned_alloc(4096, (mmu_size() + 4095) & ~4095ull);
         lapic = calloc(1, lapic_size());
         fake_ram = aligned_alloc(4096, FAKE_RAM);
-        vm.ram[0].page_flags = calloc(FAKE_RAM / PAGE_SIZE, sizeof(u32));
+        vm.ram = slots_create(fake_ram, FAKE_RAM)->space;
     }
     memset(mmu, 0, mmu_size());
     memset(fake_ram, 0, FAKE_RAM);
@@ -109,9 +110,6 @@ static inline struct vcpu *fake_vcpu(enum vendor vendor)
     vm.vendor = vendor;
     vm.vcpu_count = 1;
     vm.vcpu[0] = &v;
-    vm.ram_slots = 1;
-    vm.ram[0].size = FAKE_RAM;
-    vm.ram[0].host = fake_ram;
     vm.features = &features;
     vm.phys_bits = 40;
     vm.tsc_khz = 1000000;

@@ -16,6 +16,7 @@
 #include "cpu/jit/block.h"
 #include "cpu/jit/exec.h"
 #include "cpu/mmu/mmu.h"
+#include "unit/slots.h"
 #include "x86/paging.h"
 
 #define RAM_SIZE (32ull << 20)
@@ -36,7 +37,8 @@ enum paging { PAGING_NONE, PAGING_32, PAGING_PAE, PAGING_4, PAGING_5 };
 
 static struct vm vm;
 static struct vcpu *v;
-static u8 *ram;
+static struct ram *memory;
+static u8 *ram, *rom;
 static u64 next_table;
 static enum paging paging;
 
@@ -87,8 +89,10 @@ static void guest_create(enum vendor vendor)
     static struct cpu_features features;
     memset(&features, 0xff, sizeof features);
     features.vendor = vendor;
-    static u32 flags[RAM_SIZE >> PAGE_SHIFT], rom_flags[ROM_SIZE >> PAGE_SHIFT];
     ram = pages(RAM_SIZE);
+    rom = pages(ROM_SIZE);
+    memory = slots_create(ram, RAM_SIZE);
+    slot_put(memory, 1, ROM_START, ROM_SIZE, rom, RAM_READONLY);
     vm = (struct vm){.machine = &machine,
                      .host = &on_host,
                      .upcalls = &cpu_upcalls,
@@ -97,10 +101,7 @@ static void guest_create(enum vendor vendor)
                      .tsc_khz = 1000000,
                      .phys_bits = 40,
                      .features = &features,
-                     .ram_slots = 2};
-    vm.ram[0] = (struct ram_slot){.size = RAM_SIZE, .host = ram, .page_flags = flags};
-    vm.ram[1] = (struct ram_slot){
-        .start = ROM_START, .size = ROM_SIZE, .host = pages(ROM_SIZE), .page_flags = rom_flags, .readonly = true};
+                     .ram = memory->space};
     vm.cache = calloc(1, sizeof *vm.cache);
     v = pages(sizeof *v + 4096);
     vm.vcpu[0] = v;

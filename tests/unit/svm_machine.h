@@ -40,7 +40,7 @@ static inline void machine_create(void)
 {
     core_create(VENDOR_AMD, true, 1, NULL);
     v = vm.vcpu[0];
-    vmcb = (struct vmcb *)(vm.ram[0].host + VMCB_AT);
+    vmcb = (struct vmcb *)(vm.ram->slot[0].host + VMCB_AT);
     core_mode64(v);
     v->efer |= EFER_SVME;
     v->gpr[RAX] = VMCB_AT;

@@ -20,7 +20,7 @@ static inline void vector_state_create(void)
 {
     core_create(VENDOR_INTEL, false, 1, NULL);
     v = vm.vcpu[0];
-    ram = vm.ram[0].host;
+    ram = vm.ram->slot[0].host;
     host_mask = core_features.xcr0 & ~XCR0_PKRU;
     v->xcr0 = core_features.xcr0;
 }

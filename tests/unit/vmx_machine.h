@@ -44,7 +44,7 @@ static inline void machine_create(void)
     core_create(VENDOR_INTEL, true, 1, NULL);
     v = vm.vcpu[0];
     x = v->vmx;
-    ram = vm.ram[0].host;
+    ram = vm.ram->slot[0].host;
     core_mode64(v);
     v->cr4 |= CR4_VMXE;
     v->efer |= EFER_NXE;

@@ -47,6 +47,13 @@ static const struct cache_row {
 } intel_caches[] = {{1, 1, 12, 64, false}, {2, 1, 8, 64, false}, {3, 2, 20, 1024, false}, {3, 3, 12, 32768, true}},
   amd_caches[] = {{1, 1, 8, 64, false}, {2, 1, 8, 64, false}, {3, 2, 8, 2048, false}, {3, 3, 16, 32768, true}};
 
+/* Bits that are no features of the table: they follow the CPU's state or the number of CPUs. */
+#define CPUID_OSXSAVE BIT(27)          /* leaf 1 ECX */
+#define CPUID_HTT BIT(28)              /* leaf 1 EDX */
+#define CPUID_OSPKE BIT(4)             /* leaf 7 ECX */
+#define CPUID_CMP_LEGACY BIT(1)        /* leaf 8000_0001h ECX */
+#define CPUID_AMD_MIRRORED 0x0183f3ffu /* EDX of leaf 1 in that of leaf 8000_0001h */
+
 #define SIGNATURE_INTEL 0x000606a6u /* family 6 model 6Ah: Ice Lake server */
 #define SIGNATURE_AMD 0x00a10f11u   /* family 19h model 11h: Zen 4 server */
 #define APIC_BUS_KHZ 1000000u       /* lapic.c counts nanoseconds */
@@ -75,12 +82,17 @@ static u64 host_xcr0(void)
 
 static u32 host_mxcsr_mask(void)
 {
-    u8 image[512] __attribute__((aligned(16)));
+    u8 image[XSTATE_LEGACY_SIZE] __attribute__((aligned(16)));
     fill_bytes(image, 0, sizeof(image));
     __asm__ volatile("fxsave64 %0" : "=m"(image));
     u32 mask;
-    __builtin_memcpy(&mask, image + 28, 4);
+    __builtin_memcpy(&mask, image + FXSAVE_MXCSR_MASK, 4);
     return mask ? mask : 0xffbf;
+}
+
+static u32 feature_bit(enum feature id)
+{
+    return 1u << rows[id].bit;
 }
 
 /* -- the model string -- */
@@ -322,8 +334,8 @@ static void xsave_leaves(struct cpu_features *f, void (*cpuid)(u32, u32, u32 *))
         f->xcr0 |= XCR0_AVX512;
     if (features_have(f, FEATURE_PKU))
         f->xcr0 |= XCR0_PKRU;
-    f->xstate[0] = (struct xstate_component){0, 160, false};
-    f->xstate[1] = (struct xstate_component){160, 256, false};
+    f->xstate[0] = (struct xstate_component){0, FXSAVE_XMM, false};
+    f->xstate[1] = (struct xstate_component){FXSAVE_XMM, FXSAVE_XMM_SIZE, false};
     for (unsigned i = 2; i < XSTATE_COMPONENTS; i++) {
         if (!(f->xcr0 & BIT64(i)))
             continue;
@@ -381,7 +393,8 @@ static void amd_leaves(struct cpu_features *f, const struct cpuid_config *c)
     leaf_text(leaf_at(f, 0, 0) + 1, "AuthcAMDenti"); /* EBX, ECX, EDX: Auth, cAMD, enti */
     leaf_text(leaf_at(f, 0x80000000, 0) + 1, "AuthcAMDenti");
     leaf_set(f, 1, 0, SIGNATURE_AMD, 0, 0, 0);
-    leaf_set(f, 0x80000001, 0, SIGNATURE_AMD, 0, c->vcpus > 1 ? BIT(1) : 0, leaf_at(f, 1, 0)[3] & 0x0183f3ff);
+    leaf_set(f, 0x80000001, 0, SIGNATURE_AMD, 0, c->vcpus > 1 ? CPUID_CMP_LEGACY : 0,
+             leaf_at(f, 1, 0)[3] & CPUID_AMD_MIRRORED);
     leaf_set(f, 0x80000005, 0, 0xff40ff40, 0xff40ff40, 0x20080140, 0x20080140);
     leaf_set(f, 0x80000006, 0, 0x6c004c00, 0x6c004c00, 0x04006140, 64 << 18 | 0x9140);
     leaf_set(f, 0x80000008, 0, 0, 0, (c->vcpus - 1) | id_bits(c->vcpus) << 12, 0);
@@ -398,7 +411,7 @@ static void common_leaves(struct cpu_features *f, const struct cpuid_config *c)
         __builtin_memcpy(leaf_at(f, 0x80000002 + i, 0), brand + i * 16, 16);
     u32 ids = 1u << id_bits(c->vcpus);
     leaf_set(f, 0, 0, f->max_basic, 0, 0, 0);
-    leaf_set(f, 1, 0, 0, 8 << 8 | ids << 16, 0, c->vcpus > 1 ? BIT(28) : 0);
+    leaf_set(f, 1, 0, 0, 8 << 8 | ids << 16, 0, c->vcpus > 1 ? CPUID_HTT : 0);
     if (features_have(f, FEATURE_MONITOR))
         leaf_set(f, 5, 0, 64, 64, 3, 0);
     leaf_set(f, 7, 0, features_have(f, FEATURE_BHI_CTRL) ? 2 : 1, 0, 0, 0);
@@ -418,7 +431,7 @@ int cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct er
     u32 r[4];
     cpuid(1, 0, r);
     u64 xcr0 = XCR0_X87 | XCR0_SSE;
-    if (r[2] & BIT(27)) {
+    if (r[2] & CPUID_OSXSAVE) {
         if (c->host) {
             c->host(0xd, 0, r);
             xcr0 = (u64)r[3] << 32 | r[0];
@@ -439,11 +452,11 @@ int cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct er
     f->mxcsr_mask = host_mxcsr_mask() & (features_have(f, FEATURE_MISALIGNSSE) ? 0x2ffff : 0xffff);
     for (unsigned i = 0; i < FEATURE_COUNT; i++)
         if (features_have(f, i))
-            leaf_at(f, rows[i].leaf, rows[i].sub)[rows[i].reg] |= 1u << rows[i].bit;
+            leaf_at(f, rows[i].leaf, rows[i].sub)[rows[i].reg] |= feature_bit(i);
     if (features_have(f, FEATURE_XSAVE))
         xsave_leaves(f, cpuid);
     else
-        f->xstate[0].size = 160, f->xstate[1] = (struct xstate_component){160, 256, false};
+        f->xstate[0].size = FXSAVE_XMM, f->xstate[1] = (struct xstate_component){FXSAVE_XMM, FXSAVE_XMM_SIZE, false};
     if (c->vendor == VENDOR_INTEL)
         intel_leaves(f, c);
     else
@@ -496,15 +509,15 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
     case 1:
         r[1] |= v->apic_id << 24;
         if (v->cr4 & CR4_OSXSAVE)
-            r[2] |= BIT(27);
+            r[2] |= CPUID_OSXSAVE;
         if (intel && !(v->misc_enable & MISC_ENABLE_MONITOR))
-            r[2] &= ~BIT(3);
+            r[2] &= ~feature_bit(FEATURE_MONITOR);
         if (!(v->apic_base & APIC_BASE_EN))
-            r[3] &= ~BIT(9);
+            r[3] &= ~feature_bit(FEATURE_APIC);
         break;
     case 7:
         if (!sub && (v->cr4 & CR4_PKE))
-            r[2] |= BIT(4);
+            r[2] |= CPUID_OSPKE;
         break;
     case 0xb:
     case 0x1f:
@@ -520,12 +533,12 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
         break;
     case 0x80000001:
         if (!intel && !(v->apic_base & APIC_BASE_EN))
-            r[3] &= ~BIT(9);
+            r[3] &= ~feature_bit(FEATURE_APIC);
         if (v->misc_enable & MISC_ENABLE_XD_DISABLE)
-            r[3] &= ~BIT(20);
+            r[3] &= ~feature_bit(FEATURE_NX);
         /* SDM "CPUID": SYSCALL is shown in 64-bit mode only. */
         if (intel && !in_64bit(v))
-            r[3] &= ~BIT(11);
+            r[3] &= ~feature_bit(FEATURE_SYSCALL);
         break;
     case 0x8000001e:
         r[0] = v->apic_id;

@@ -33,29 +33,54 @@ void park(struct vcpu *v)
     run_begin(v);
 }
 
-bool exclusive_begin(struct vcpu *v)
+/* vm.exclusive of a thread that runs no vCPU. */
+#define OUTSIDE (~0u)
+
+static bool claim(struct vm *vm, u32 owner)
 {
-    bool parked = false;
-    struct vm *vm = v->vm;
-    u32 none = 0, spins = 0;
-    while (
-        !__atomic_compare_exchange_n(&vm->exclusive, &none, v->index + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-        none = 0;
-        parked = true;
-        park(v);
-    }
+    u32 none = 0;
+    return __atomic_compare_exchange_n(&vm->exclusive, &none, owner, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Waits until no vCPU but `me`, which may be NULL, can be in translated code. */
+static void wait_for_others(struct vm *vm, const struct vcpu *me)
+{
+    u32 spins = 0;
     for (u32 i = 0; i < vm->vcpu_count; i++) {
         struct vcpu *o = vm->vcpu[i];
-        if (o == v)
+        if (o == me)
             continue;
         __atomic_fetch_or(&o->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
         while (__atomic_load_n(&o->running, __ATOMIC_SEQ_CST))
             relax(&spins);
     }
+}
+
+bool exclusive_begin(struct vcpu *v)
+{
+    bool parked = false;
+    while (!claim(v->vm, v->index + 1)) {
+        parked = true;
+        park(v);
+    }
+    wait_for_others(v->vm, v);
     return parked;
 }
 
 void exclusive_end(struct vcpu *v)
 {
     __atomic_store_n(&v->vm->exclusive, 0, __ATOMIC_SEQ_CST);
+}
+
+void exclusive_begin_outside(struct vm *vm)
+{
+    u32 spins = 0;
+    while (!claim(vm, OUTSIDE))
+        relax(&spins);
+    wait_for_others(vm, NULL);
+}
+
+void exclusive_end_outside(struct vm *vm)
+{
+    __atomic_store_n(&vm->exclusive, 0, __ATOMIC_SEQ_CST);
 }

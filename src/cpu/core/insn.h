@@ -12,6 +12,7 @@
 
 #include "cpu/core/access.h"
 #include "cpu/core/vcpu.h"
+#include "x86/encoding.h"
 
 typedef enum outcome (*insn_fn)(struct vcpu *v, const struct insn *in);
 

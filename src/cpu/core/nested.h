@@ -56,7 +56,7 @@ enum intercept {
     IC_SMSW,     /* SVM only: CR0 selective read is IC_CR_READ */
     IC_DR_READ,  /* [DR number, GPR] */
     IC_DR_WRITE, /* [DR number, GPR] */
-    IC_SGDT,
+    IC_SGDT,     /* these four, and the next four, in the order of VMX's instruction information */
     IC_SIDT,
     IC_LGDT,
     IC_LIDT,
@@ -64,7 +64,7 @@ enum intercept {
     IC_STR,
     IC_LLDT,
     IC_LTR,
-    IC_TASK_SWITCH, /* [selector, source: 0 CALL 1 IRET 2 JMP 3 task gate in IDT] */
+    IC_TASK_SWITCH, /* [selector, enum task_source] */
     IC_PUSHF,
     IC_POPF,
     IC_IRET,
@@ -74,6 +74,9 @@ enum intercept {
     IC_RDPID, /* VMX only */
     IC_COUNT
 };
+
+/* What switches tasks, as VMX numbers it in the exit qualification. */
+enum task_source { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
 
 /* IC_IO info1 is what SVM puts into EXITINFO1 of an I/O intercept (IO_INFO_* of x86/svm_exit.h), and this: */
 #define IO_INFO_IMM BIT(13) /* the port was an immediate operand: VMX shows it */

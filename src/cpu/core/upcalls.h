@@ -9,7 +9,7 @@
 
 struct upcalls {
     /* jit: see code_written below. */
-    void (*code_written)(struct vm *vm, struct vcpu *v, gpa_t start, u64 size);
+    void (*code_written)(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size);
     /* jit: the guest RIP of the copied instruction at a host address, 0 if there is none. */
     u64 (*guest_rip)(struct vcpu *v, u64 host_rip);
     /* event: registers of the local APIC, by offset in its page (xAPIC mode). */
@@ -18,13 +18,13 @@ struct upcalls {
 };
 
 /*
- * [any] Bytes of guest memory changed (a store that the MMU kept from the TLB, DMA by a device): translated blocks made
- * from them are invalid from now on. Cheap if the pages hold no code. Sets v->code_changed on the calling vCPU so that
- * the dispatcher does not resume the running block. v may be NULL outside vCPU threads.
+ * [any] Bytes within a page of RAM changed whose word has RAM_CODE (a store that the MMU kept from the TLB, DMA by a
+ * device): translated blocks made from them are invalid from now on. Sets v->code_changed on the calling vCPU so that
+ * the dispatcher does not resume the running block. v may be NULL: all vCPUs then leave their blocks soon.
  */
-static inline void code_written(struct vm *vm, struct vcpu *v, gpa_t start, u64 size)
+static inline void code_written(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size)
 {
-    vm->upcalls->code_written(vm, v, start, size);
+    vm->upcalls->code_written(vm, v, s, at, size);
 }
 
 #endif

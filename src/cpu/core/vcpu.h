@@ -17,6 +17,8 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/core/host.h"
 #include "cpu/core/layout.h"
+#include "cpu/core/state.h"
+#include "ram/slot.h"
 #include "x86/regs.h"
 
 /* The result of everything that can be interrupted by guest-visible events. Must be checked. */
@@ -28,45 +30,11 @@ enum outcome {
     CPU_EXIT,        /* leave to the accelerator: see vcpu.exit */
 };
 
-enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, ACTIVITY_MWAIT, ACTIVITY_FERR };
-
 /* Bits of vcpu.request, set by any thread with request_set() and consumed by the vCPU's own thread. */
 #define REQ_EVENT BIT64(0)     /* look at pending interrupts, NMI, INIT, SIPI again */
 #define REQ_TIMER BIT64(1)     /* a deadline given to host->timer_set has passed */
 #define REQ_STOP BIT64(2)      /* return CPU_EXIT_STOP from cpu_run */
 #define REQ_EXCLUSIVE BIT64(3) /* another vCPU wants all others parked (exclusive_begin) */
-
-/* Event types, numbered as in the VM-entry interruption-information field. */
-enum event_type {
-    EVENT_EXTINT = 0,
-    EVENT_NMI = 2,
-    EVENT_EXCEPTION = 3, /* hardware exception, fault or trap */
-    EVENT_SOFT_INT = 4,  /* INT n */
-    EVENT_PRIV_SOFT = 5, /* INT1 (ICEBP) */
-    EVENT_SOFT_EXC = 6,  /* INT3, INTO */
-};
-
-struct event {
-    bool valid;
-    bool has_error;
-    u8 vector;
-    u8 type;     /* enum event_type */
-    u8 insn_len; /* soft events: RIP to push is that of the instruction plus this */
-    u32 error;
-    u64 payload; /* #PF: the address for CR2; #DB: bits to merge into DR6 */
-};
-
-struct segment {
-    u64 base;
-    u32 limit; /* in bytes, granularity applied */
-    u32 attr;  /* SEG_* of x86/regs.h */
-    u16 sel;
-};
-
-struct desc_table {
-    u64 base;
-    u16 limit;
-};
 
 struct tlb;
 struct block;
@@ -180,6 +148,8 @@ struct vcpu {
     /* -- memory management: see mmu.h -- */
     struct tlb *tlb; /* current context; GS base points at it while the vCPU runs */
     struct mmu *mmu;
+    struct ram_space *ram; /* what is RAM: one of vm.ram[] */
+    struct ram_slot *slot; /* the last one that vcpu_slot found there */
 
     struct lapic *lapic;
 
@@ -203,6 +173,8 @@ struct vcpu {
 
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: xstate.c */
 
+    struct event raised; /* comes up before the next instruction: state.c */
+
     u64 stat[64]; /* enum stat of stats.h */
 
     u32 running;                                   /* [a] 0 while parked or asleep: exclusive_begin need not wait */
@@ -221,9 +193,6 @@ VCPU_AT(gpr, VCPU_GPR);
 VCPU_AT(arith, VCPU_ARITH);
 #undef VCPU_AT
 
-#define SHADOW_STI BIT(0)
-#define SHADOW_MOVSS BIT(1)
-
 /* Mode bits: everything that the translation of an instruction depends on. Part of a block's key. */
 #define MODE_SIZE_MASK 3u /* code size: 0 = 16, 1 = 32, 2 = 64 bit */
 #define MODE_16 0u
@@ -236,21 +205,11 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_SSE BIT(6)  /* SSE usable */
 #define MODE_AVX BIT(7)  /* AVX usable */
 #define MODE_AVX512 BIT(8)
-#define MODE_STEP BIT(9)   /* one instruction a block: TF, breakpoints, interrupt shadow, MTF */
+#define MODE_STEP BIT(9)   /* one instruction per block: TF, breakpoints, interrupt shadow, MTF */
 #define MODE_FWAIT BIT(10) /* WAIT raises #NM: CR0.MP and CR0.TS */
 #define MODE_GUEST BIT(11) /* in L2 */
 #define MODE_USER BIT(12)  /* CPL 3 */
 #define MODE_PLAIN BIT(13) /* of blocks only: every memory access is checked by itself (group.c) */
-
-struct ram_slot {
-    u64 start, size; /* gpa, bytes; page-aligned */
-    u8 *host;
-    u32 *page_flags; /* [a] one word a page: RAM_CODE and who may have written */
-    bool readonly;   /* ROM: writes are dropped */
-};
-
-#define RAM_CODE BIT(31) /* translated code exists for this page: no write mapping may exist */
-#define RAM_SLOTS 8
 
 struct vm {
     const struct machine *machine; /* its devices */
@@ -259,8 +218,7 @@ struct vm {
     enum vendor vendor;
     u32 vcpu_count; /* [a] grows while vCPUs run */
     struct vcpu *vcpu[256];
-    struct ram_slot ram[RAM_SLOTS];
-    u32 ram_slots;
+    struct ram_space *ram; /* RAM_SPACES of them */
     u64 tsc_khz;
     u32 phys_bits; /* MAXPHYADDR shown to the guest */
     const struct cpu_features *features;
@@ -272,21 +230,30 @@ struct vm {
     bool hypercalls;     /* for test programs: hypercall.c */
 };
 
-/* RAM behind a guest-physical address, or NULL. The pointer is good to the end of the page. */
-static inline struct ram_slot *vm_slot(struct vm *vm, gpa_t gpa)
+/* The slot of RAM that the vCPU sees at a guest-physical address, or NULL. Good until the vCPU may stop. */
+static inline struct ram_slot *vcpu_slot(struct vcpu *v, gpa_t gpa)
 {
-    for (u32 i = 0; i < vm->ram_slots; i++) {
-        struct ram_slot *s = &vm->ram[i];
-        if (gpa.a - s->start < s->size)
-            return s;
-    }
-    return NULL;
+    struct ram_slot *s = v->slot;
+    if (likely(gpa.a - s->start.a < s->size))
+        return s;
+    s = ram_find(v->ram, gpa);
+    if (s)
+        v->slot = s;
+    return s;
 }
 
-static inline void *vm_ram(struct vm *vm, gpa_t gpa)
+/* The RAM there, or NULL. The pointer is good to the end of the page. */
+static inline void *vcpu_ram(struct vcpu *v, gpa_t gpa)
 {
-    struct ram_slot *s = vm_slot(vm, gpa);
-    return s ? s->host + (gpa.a - s->start) : NULL;
+    struct ram_slot *s = vcpu_slot(v, gpa);
+    return s ? ram_host(s, gpa) : NULL;
+}
+
+/* The address space that the vCPU sees from now on. Select the TLB context after it (mmu_select). */
+static inline void vcpu_space_set(struct vcpu *v, u32 space)
+{
+    v->ram = &v->vm->ram[space];
+    v->slot = &v->ram->none;
 }
 
 static inline bool cpu_has(const struct vm *vm, enum feature id)

@@ -5,6 +5,7 @@
 #include "cpu/core/vectors.h"
 
 #include "cpu/core/copy.h"
+#include "x86/xsave.h"
 
 static u64 host_xcr0(void)
 {
@@ -17,7 +18,7 @@ void vector_save(struct vcpu *v)
 {
     if (v->vector_depth++)
         return;
-    static const u32 clean = 0x1f80;
+    static const u32 clean = MXCSR_RESET;
     u32 lo = (u32)v->vector_mask, hi = (u32)(v->vector_mask >> 32);
     __asm__ volatile("xsave64 %0" : "+m"(v->vectors) : "a"(lo), "d"(hi) : "memory");
     __asm__ volatile("fninit; ldmxcsr %0" : : "m"(clean) : "memory");
@@ -42,10 +43,11 @@ void vector_init(struct vcpu *v)
 
 void vector_reset(struct vcpu *v)
 {
-    u64 mask = XCR0_X87 | XCR0_SSE;
+    const u64 in_use = XCR0_X87 | XCR0_SSE;
+    const u16 fcw = FCW_RESET;
+    const u32 mxcsr = MXCSR_RESET;
     fill_bytes(v->vectors, 0, sizeof v->vectors);
-    v->vectors[0] = 0x40;  /* FCW 0040h */
-    v->vectors[24] = 0x80; /* MXCSR 1F80h */
-    v->vectors[25] = 0x1f;
-    __builtin_memcpy(v->vectors + 512, &mask, 8);
+    __builtin_memcpy(v->vectors + FXSAVE_FCW, &fcw, sizeof fcw);
+    __builtin_memcpy(v->vectors + FXSAVE_MXCSR, &mxcsr, sizeof mxcsr);
+    __builtin_memcpy(v->vectors + XSTATE_BV, &in_use, sizeof in_use);
 }

@@ -5,9 +5,8 @@
 #define CPU_CORE_XSAVE_LAYOUT_H
 
 #include "base/types.h"
+#include "x86/xsave.h"
 
-#define XSTATE_LEGACY_SIZE 512
-#define XSTATE_HEADER_SIZE 64
 #define XSTATE_SIZE_MAX 2816 /* legacy region to the end of PKRU, rounded up */
 #define XSTATE_COMPONENTS 10
 

@@ -10,14 +10,14 @@ static bool match_logical(const struct lapic *a, u32 dest, bool wide)
 {
     if (LOAD(a->mode) == LAPIC_X2APIC) {
         u32 ldr = x2apic_ldr(a->v->apic_id);
-        if (wide && dest == 0xffffffff)
+        if (wide && dest == X2APIC_EVERYBODY)
             return true;
         return dest >> 16 == ldr >> 16 && (dest & ldr & 0xffff);
     }
     u32 id = LOAD(a->ldr) >> 24;
-    if (dest == (wide ? 0xffffffff : 0xff))
+    if (dest == (wide ? X2APIC_EVERYBODY : APIC_EVERYBODY))
         return true;
-    if (dest > 0xff)
+    if (dest > APIC_EVERYBODY)
         return false;
     if (LOAD(a->dfr) >> 28 == 0xf)
         return dest & id;
@@ -30,7 +30,7 @@ static bool match(const struct lapic *a, const struct apic_message *m)
         return false;
     if (m->logical)
         return match_logical(a, m->dest, m->x2apic_dest);
-    return m->dest == a->v->apic_id || m->dest == (m->x2apic_dest ? 0xffffffff : 0xff);
+    return m->dest == a->v->apic_id || m->dest == (m->x2apic_dest ? X2APIC_EVERYBODY : APIC_EVERYBODY);
 }
 
 static bool enabled(const struct lapic *a)
@@ -109,12 +109,12 @@ bool apic_deliver(struct vm *vm, const struct apic_message *m)
 
 bool apic_msi(struct vm *vm, u64 address, u32 data)
 {
-    bool redirect = address & BIT(3);
+    bool redirect = address & MSI_REDIRECTION_HINT;
     struct apic_message m = {
-        .dest = (u32)(address >> 12) & 0xff,
-        .logical = address & BIT(2),
-        .level = data & BIT(15),
-        .mode = data >> 8 & 7,
+        .dest = (u8)(address >> MSI_DESTINATION_SHIFT),
+        .logical = address & MSI_LOGICAL,
+        .level = data & MSI_LEVEL,
+        .mode = APIC_MODE(data),
         .vector = (u8)data,
     };
     if (redirect && m.logical && m.mode == DELIVER_FIXED)
@@ -137,7 +137,7 @@ void apic_intr_line(struct vm *vm, bool level)
         }
         if (lint0 & LVT_MASKED)
             continue;
-        struct apic_message m = {.mode = lint0 >> LVT_MODE_SHIFT & 7, .vector = (u8)lint0, .level = lint0 & BIT(15)};
+        struct apic_message m = {.mode = APIC_MODE(lint0), .vector = (u8)lint0, .level = lint0 & LVT_LEVEL};
         if (m.mode == DELIVER_EXTINT)
             request_set(a->v, REQ_EVENT);
         else
@@ -161,7 +161,7 @@ void apic_send_ipi(struct lapic *a, u64 icr)
         .logical = icr & ICR_LOGICAL,
         .level = icr & ICR_LEVEL,
         .x2apic_dest = wide,
-        .mode = icr >> 8 & 7,
+        .mode = APIC_MODE(icr),
         .vector = (u8)icr,
     };
     /* "Interrupt Command Register": INIT level de-assert changes nothing on processors since the Pentium 4. */
@@ -172,14 +172,15 @@ void apic_send_ipi(struct lapic *a, u64 icr)
         lapic_error(a, ESR_SEND_ILLEGAL_VECTOR);
         return;
     }
-    switch (icr >> ICR_SHORTHAND_SHIFT & 3) {
-    case 0: apic_deliver(vm, &m); break;
-    case 1: /* self */ deliver_one(a, &m); break;
-    case 2: /* all including self */
-    case 3: /* all excluding self */
+    unsigned shorthand = icr >> ICR_SHORTHAND_SHIFT & 3;
+    switch (shorthand) {
+    case SHORTHAND_NONE: apic_deliver(vm, &m); break;
+    case SHORTHAND_SELF: deliver_one(a, &m); break;
+    case SHORTHAND_ALL:
+    case SHORTHAND_OTHERS:
         for (u32 i = 0; i < vm->vcpu_count; i++) {
             struct lapic *other = vm->vcpu[i]->lapic;
-            if (LOAD(other->mode) != LAPIC_DISABLED && (other != a || !(icr & BIT(ICR_SHORTHAND_SHIFT))))
+            if (LOAD(other->mode) != LAPIC_DISABLED && (other != a || shorthand == SHORTHAND_ALL))
                 deliver_one(other, &m);
         }
         break;

@@ -17,7 +17,7 @@ bool debug_breakpoint(const struct vcpu *v, u64 la, u64 *dr6)
     if ((v->flags & FLAG_RF) || !(v->dr7 & DR7_ENABLED) || held)
         return false;
     for (unsigned i = 0; i < 4; i++)
-        if ((v->dr7 >> (i * 2) & 3) && !(v->dr7 >> (16 + i * 4) & 3) && v->dr[i] == la)
+        if (DR7_ENABLES(v->dr7, i) && DR7_KIND(v->dr7, i) == DR7_EXECUTE && v->dr[i] == la)
             *dr6 |= BIT64(i);
     return *dr6;
 }
@@ -37,7 +37,7 @@ void debug_stepped(struct vcpu *v, u64 from, bool branched)
 /* Another #DB at the handler of the first would lose its frame where #DB has a stack of its own. */
 u64 debug_take_held(struct vcpu *v)
 {
-    u64 bits = v->trap_pending ? v->trap_dr6 & 0xf : 0;
+    u64 bits = v->trap_pending ? v->trap_dr6 & DR6_B_MASK : 0;
     v->trap_pending = false;
     v->trap_dr6 = 0;
     return bits;

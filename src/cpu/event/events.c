@@ -13,8 +13,7 @@
 #include "cpu/event/lapic.h"
 #include "cpu/event/reset.h"
 #include "cpu/mmu/mode.h"
-
-#define VM_CR_R_INIT BIT64(1)
+#include "x86/vmcb.h"
 
 static bool take(bool *pending)
 {
@@ -75,7 +74,7 @@ static enum outcome take_trap(struct vcpu *v)
     v->trap_pending = false;
     v->trap_dr6 = 0;
     if (!v->gif)
-        bits &= ~0xfull;
+        bits &= ~DR6_B_MASK;
     if (!bits)
         return CPU_OK;
     look_again(v);
@@ -135,6 +134,12 @@ enum outcome events_process(struct vcpu *v)
     v->intr_masked = false;
     if (v->activity == ACTIVITY_FERR && waits(&v->vm->ignne))
         v->activity = ACTIVITY_ACTIVE;
+    if (unlikely(v->raised.valid)) {
+        v->fault = v->raised;
+        v->raised.valid = false;
+        look_again(v);
+        return CPU_FAULT;
+    }
     if (v->inject.valid)
         return deliver(v, &v->inject);
     if (v->activity != ACTIVITY_ACTIVE && v->shadow) {

@@ -73,7 +73,7 @@ static void record(struct vcpu *v, const struct event *e)
     if (e->vector == EXC_PF) {
         v->cr2 = e->payload;
     } else if (e->vector == EXC_DB) {
-        v->dr6 = (v->dr6 & ~0xfull) | e->payload;
+        v->dr6 = (v->dr6 & ~DR6_B_MASK) | e->payload;
         v->dr7 &= ~DR7_GD;
         v->debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_BTF);
     }

@@ -6,6 +6,7 @@
 #define CPU_EVENT_FAR_H
 
 #include "cpu/core/fault.h"
+#include "cpu/core/nested.h"
 #include "cpu/mmu/segment.h"
 
 /* A stack that is not, or not yet, the current one. */
@@ -63,8 +64,6 @@ MUST_CHECK enum outcome call_gate(struct vcpu *v, u16 sel, const struct descript
 
 /* task_switch with the EFLAGS image to save in the old TSS. */
 MUST_CHECK enum outcome task_enter(struct vcpu *v, u16 sel, unsigned source, bool has_error, u32 error, u64 eflags);
-
-enum { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
 
 /* An IRET completed, or its fault is about to be delivered: NMI blocking ends if it was on. */
 void iret_unblock(struct vcpu *v);

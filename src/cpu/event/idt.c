@@ -58,9 +58,9 @@ static enum outcome v86_redirected(struct vcpu *v, u8 vector, bool *redirected)
     const struct segment *tr = &v->seg[SEG_TR];
     u16 map;
     u8 bits;
-    if (tr->limit < 0x67)
+    if (tr->limit < TSS_LIMIT_LEAST)
         return raise_gp(v, 0);
-    TRY(mem_read(v, (u32)(tr->base + 0x66), &map, 2, ACCESS_READ | ACCESS_IMPLICIT));
+    TRY(mem_read(v, (u32)(tr->base + TSS_IO_MAP_BASE), &map, 2, ACCESS_READ | ACCESS_IMPLICIT));
     u32 offset = map - 32u + vector / 8;
     if (offset > tr->limit)
         return raise_gp(v, 0);
@@ -111,7 +111,7 @@ static enum outcome gate_read(struct vcpu *v, struct delivery *x, u64 *gate)
     bool gate32 = type == SYS_INT_GATE || type == SYS_TRAP_GATE;
     if (!gate32 && (wide || !(task || gate16)))
         return raise_gp(v, error);
-    if (wide && raw[1] >> 32 & 0x1f00)
+    if (wide && raw[1] >> 32 & DESCRIPTOR_TYPE)
         return raise_gp(v, error);
     if (is_software(e) && segment_dpl(attr) < v->cpl)
         return raise_gp(v, error);

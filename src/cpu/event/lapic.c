@@ -11,13 +11,23 @@
 #include "cpu/event/lapic_state.h"
 #include "cpu/mmu/mmu.h"
 
-#define VERSION (BIT(24) | (LVT_COUNT - 1) << 16 | 0x14)
+/* The version of integrated APICs, the highest LVT entry, and that EOI broadcasts can be suppressed. */
+#define VERSION (0x14 | (LVT_COUNT - 1) << 16 | BIT(24))
 
+#define LVT_COMMON (LVT_MASKED | APIC_VECTOR)
+#define LVT_EVENT (LVT_COMMON | 7 << APIC_MODE_SHIFT)
+#define LVT_LINT (LVT_EVENT | LVT_ACTIVE_LOW | LVT_LEVEL)
 static const u32 lvt_writable[LVT_COUNT] = {
-    [LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
-    [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,   [LVT_ERROR] = 0x100ff,
+    [LVT_TIMER] = LVT_COMMON | LVT_TIMER_PERIODIC | LVT_TIMER_DEADLINE,
+    [LVT_THERMAL] = LVT_EVENT,
+    [LVT_PERF] = LVT_EVENT,
+    [LVT_LINT0] = LVT_LINT,
+    [LVT_LINT1] = LVT_LINT,
+    [LVT_ERROR] = LVT_COMMON,
 };
-#define LVT_READ_ONLY (BIT(12) | BIT(14))
+#define LVT_READ_ONLY (LVT_PENDING | LVT_REMOTE_IRR)
+
+#define XAPIC_DESTINATION 0xff000000u /* in LDR and ICR2 */
 
 size_t lapic_size(void)
 {
@@ -31,14 +41,14 @@ void lapic_create(struct vcpu *v, void *memory)
     v->lapic->v = v;
 }
 
-static enum lapic_mode mode_of(u64 apic_base)
+enum lapic_mode lapic_mode_of(u64 apic_base)
 {
     if (!(apic_base & APIC_BASE_EN))
         return LAPIC_DISABLED;
     return apic_base & APIC_BASE_EXTD ? LAPIC_X2APIC : LAPIC_XAPIC;
 }
 
-static void lvt_set(struct lapic *a, unsigned i, u32 value)
+void lapic_lvt_set(struct lapic *a, unsigned i, u32 value)
 {
     STORE(a->lvt[i], value);
     if (i == LVT_LINT0)
@@ -61,7 +71,7 @@ static void registers_reset(struct lapic *a)
     a->esr = 0;
     a->icr = 0;
     for (unsigned i = 0; i < LVT_COUNT; i++)
-        lvt_set(a, i, LVT_MASKED);
+        lapic_lvt_set(a, i, LVT_MASKED);
     a->divide = 0;
     a->initial_count = 0;
     a->deadline = 0;
@@ -76,11 +86,11 @@ void lapic_reset(struct vcpu *v, bool init)
     if (!init) {
         v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (v->index ? 0 : APIC_BASE_BSP);
         if (v->index == 0) {
-            lvt_set(a, LVT_LINT0, DELIVER_EXTINT << LVT_MODE_SHIFT);
-            lvt_set(a, LVT_LINT1, DELIVER_NMI << LVT_MODE_SHIFT);
+            lapic_lvt_set(a, LVT_LINT0, DELIVER_EXTINT << APIC_MODE_SHIFT);
+            lapic_lvt_set(a, LVT_LINT1, DELIVER_NMI << APIC_MODE_SHIFT);
         }
     }
-    STORE(a->mode, mode_of(v->apic_base));
+    STORE(a->mode, lapic_mode_of(v->apic_base));
     timers_update(v);
 }
 
@@ -100,7 +110,7 @@ static bool extint_waits(const struct lapic *a)
         return false;
     if (a->mode == LAPIC_DISABLED)
         return a->v->index == 0;
-    return (a->lvt[LVT_LINT0] & (LVT_MASKED | 7 << LVT_MODE_SHIFT)) == DELIVER_EXTINT << LVT_MODE_SHIFT;
+    return (a->lvt[LVT_LINT0] & (LVT_MASKED | 7 << APIC_MODE_SHIFT)) == DELIVER_EXTINT << APIC_MODE_SHIFT;
 }
 
 int lapic_pending(struct vcpu *v, bool *extint)
@@ -125,7 +135,7 @@ int lapic_pending(struct vcpu *v, bool *extint)
 
 static bool is_timer(const struct lapic *a, int vector)
 {
-    return vector == (int)(a->lvt[LVT_TIMER] & LVT_VECTOR);
+    return vector == (u8)a->lvt[LVT_TIMER];
 }
 
 static void debt_add(struct lapic *a, u64 now)
@@ -174,7 +184,7 @@ u64 lapic_tpr_read(struct vcpu *v)
 static void tpr_write(struct lapic *a, u32 value)
 {
     u32 old = a->tpr;
-    STORE(a->tpr, value & 0xff);
+    STORE(a->tpr, (u8)value);
     if (a->tpr < old)
         priority_fell(a);
 }
@@ -202,18 +212,18 @@ void lapic_error(struct lapic *a, u32 bit)
 {
     __atomic_fetch_or(&a->esr_pending, bit, __ATOMIC_RELAXED);
     u32 lvt = LOAD(a->lvt[LVT_ERROR]);
-    if (!(lvt & LVT_MASKED) && (lvt & LVT_VECTOR) >= 16)
+    if (!(lvt & LVT_MASKED) && (lvt & APIC_VECTOR) >= 16)
         lapic_accept(a, (u8)lvt, false);
 }
 
 /* -- the timer -- */
 
-static unsigned timer_mode(const struct lapic *a)
+unsigned lapic_timer_mode(const struct lapic *a)
 {
     return a->lvt[LVT_TIMER] >> LVT_TIMER_SHIFT & 3;
 }
 
-static u32 divisor(const struct lapic *a)
+u32 lapic_divisor(const struct lapic *a)
 {
     u32 code = (a->divide & 3) | (a->divide >> 1 & 4);
     return code == 7 ? 1 : 2u << code;
@@ -227,7 +237,7 @@ static void timer_fire(struct lapic *a)
 
 static u64 timer_period(const struct lapic *a)
 {
-    return timer_mode(a) == TIMER_PERIODIC ? (u64)a->initial_count * divisor(a) : 0;
+    return lapic_timer_mode(a) == TIMER_PERIODIC ? (u64)a->initial_count * lapic_divisor(a) : 0;
 }
 
 /* The first end of a period after `now`, which is not before the deadline: those that passed are one. */
@@ -242,7 +252,7 @@ static bool timer_is_over(struct lapic *a, u64 now)
 {
     if (!a->deadline)
         return false;
-    if (timer_mode(a) == TIMER_TSC_DEADLINE)
+    if (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)
         return tsc_read_l1(a->v) >= a->tsc_deadline;
     return now >= a->deadline;
 }
@@ -267,38 +277,38 @@ static void timer_expire(struct lapic *a)
 
 static u32 current_count(struct lapic *a)
 {
-    if (timer_mode(a) == TIMER_TSC_DEADLINE)
+    if (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)
         return 0;
     timer_expire(a);
     timers_update(a->v);
     u64 now = world_now_ns(a->v), end = a->deadline;
     if (end && end <= now && timer_period(a))
         end = period_end(a, now);
-    return end > now ? (u32)((end - now + divisor(a) - 1) / divisor(a)) : 0;
+    return end > now ? (u32)((end - now + lapic_divisor(a) - 1) / lapic_divisor(a)) : 0;
 }
 
 static void initial_count_write(struct lapic *a, u32 value)
 {
-    if (timer_mode(a) == TIMER_TSC_DEADLINE)
+    if (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)
         return;
     a->initial_count = value;
-    a->deadline = value ? world_now_ns(a->v) + (u64)value * divisor(a) : 0;
+    a->deadline = value ? world_now_ns(a->v) + (u64)value * lapic_divisor(a) : 0;
     timers_update(a->v);
 }
 
 static void divide_write(struct lapic *a, u32 value)
 {
     u32 count = current_count(a);
-    a->divide = value & 0xb;
-    if (a->deadline && timer_mode(a) != TIMER_TSC_DEADLINE) {
-        a->deadline = world_now_ns(a->v) + (u64)count * divisor(a);
+    a->divide = value & APIC_DIVIDE_BITS;
+    if (a->deadline && lapic_timer_mode(a) != TIMER_TSC_DEADLINE) {
+        a->deadline = world_now_ns(a->v) + (u64)count * lapic_divisor(a);
         timers_update(a->v);
     }
 }
 
 static void tsc_deadline_write(struct lapic *a, u64 value)
 {
-    if (timer_mode(a) != TIMER_TSC_DEADLINE)
+    if (lapic_timer_mode(a) != TIMER_TSC_DEADLINE)
         return;
     a->tsc_deadline = value;
     a->deadline = value ? tsc_to_ns(a->v, value) : 0;
@@ -333,31 +343,30 @@ u64 lapic_deadline(struct vcpu *v)
 
 /* -- registers -- */
 
-/* What may be written; of the local vector table also what x2APIC mode refuses with #GP. */
-static u32 lvt_mask(const struct lapic *a, unsigned i)
+u32 lapic_lvt_mask(const struct lapic *a, unsigned i)
 {
     if (i == LVT_TIMER && !cpu_has(a->v->vm, FEATURE_TSC_DEADLINE))
-        return lvt_writable[i] & ~BIT(18);
+        return lvt_writable[i] & ~LVT_TIMER_DEADLINE;
     return lvt_writable[i];
 }
 
 static void lvt_write(struct lapic *a, unsigned i, u32 value)
 {
-    value &= lvt_mask(a, i);
+    value &= lapic_lvt_mask(a, i);
     if (!(a->svr & SVR_ENABLED))
         value |= LVT_MASKED;
     if (i == LVT_TIMER) {
-        unsigned was = timer_mode(a);
+        unsigned was = lapic_timer_mode(a);
         timer_expire(a);
-        lvt_set(a, i, value);
-        if ((was == TIMER_TSC_DEADLINE) != (timer_mode(a) == TIMER_TSC_DEADLINE)) {
+        lapic_lvt_set(a, i, value);
+        if ((was == TIMER_TSC_DEADLINE) != (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)) {
             a->deadline = a->tsc_deadline = 0;
             a->initial_count = 0;
         }
         timers_update(a->v);
         return;
     }
-    lvt_set(a, i, value);
+    lapic_lvt_set(a, i, value);
     if (i == LVT_LINT0)
         priority_fell(a);
 }
@@ -367,7 +376,7 @@ static void svr_write(struct lapic *a, u32 value)
     STORE(a->svr, value & (0x3ff | SVR_NO_EOI_BROADCAST));
     if (!(value & SVR_ENABLED))
         for (unsigned i = 0; i < LVT_COUNT; i++)
-            lvt_set(a, i, a->lvt[i] | LVT_MASKED);
+            lapic_lvt_set(a, i, a->lvt[i] | LVT_MASKED);
 }
 
 static bool is_lvt(u32 offset)
@@ -381,8 +390,7 @@ static u32 bitmap_read(const u64 set[4], u32 offset)
     return (u32)(LOAD(set[i / 2]) >> (i % 2 * 32));
 }
 
-/* False: no such register, or not readable in this mode. */
-static bool register_read(struct lapic *a, u32 offset, u32 *value)
+bool lapic_register(struct lapic *a, u32 offset, u32 *value)
 {
     bool x2apic = a->mode == LAPIC_X2APIC;
     *value = 0;
@@ -401,9 +409,9 @@ static bool register_read(struct lapic *a, u32 offset, u32 *value)
     case APIC_LDR: *value = x2apic ? x2apic_ldr(a->v->apic_id) : a->ldr; return true;
     case APIC_DFR: *value = a->dfr; return !x2apic;
     case APIC_SVR: *value = a->svr; return true;
-    case APIC_ISR ... APIC_ISR + 0x70: *value = bitmap_read(a->isr, offset); return true;
-    case APIC_TMR ... APIC_TMR + 0x70: *value = bitmap_read(a->tmr, offset); return true;
-    case APIC_IRR ... APIC_IRR + 0x70: *value = bitmap_read(a->irr, offset); return true;
+    case APIC_ISR ... APIC_ISR + APIC_LAST_OF_EIGHT: *value = bitmap_read(a->isr, offset); return true;
+    case APIC_TMR ... APIC_TMR + APIC_LAST_OF_EIGHT: *value = bitmap_read(a->tmr, offset); return true;
+    case APIC_IRR ... APIC_IRR + APIC_LAST_OF_EIGHT: *value = bitmap_read(a->irr, offset); return true;
     case APIC_ESR: *value = a->esr; return true;
     case APIC_ICR: *value = (u32)a->icr; return true;
     case APIC_ICR2: *value = (u32)(a->icr >> 32); return !x2apic;
@@ -439,7 +447,7 @@ u32 lapic_mmio_read(struct vcpu *v, u32 offset)
     /* "The Local APIC Block Diagram": registers are aligned at 16 bytes; bytes 4 to 15 are reserved. */
     if (offset & 0xf)
         return 0;
-    if (!register_read(a, offset, &value))
+    if (!lapic_register(a, offset, &value))
         lapic_error(a, ESR_ILLEGAL_REGISTER);
     return value;
 }
@@ -450,11 +458,11 @@ void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
     if (offset & 0xf)
         return;
     switch (offset) {
-    case APIC_LDR: STORE(a->ldr, value & 0xff000000); return;
+    case APIC_LDR: STORE(a->ldr, value & XAPIC_DESTINATION); return;
     case APIC_DFR: STORE(a->dfr, value | 0x0fffffff); return;
-    case APIC_ICR2: a->icr = (u32)a->icr | (u64)(value & 0xff000000) << 32; return;
+    case APIC_ICR2: a->icr = (u32)a->icr | (u64)(value & XAPIC_DESTINATION) << 32; return;
     case APIC_ICR:
-        a->icr = (a->icr & 0xffffffff00000000) | (value & 0xccfff);
+        a->icr = (a->icr & 0xffffffff00000000) | (value & ICR_WRITABLE);
         apic_send_ipi(a, a->icr);
         return;
     case APIC_ID: /* read-only, silently: firmware of old systems writes it */
@@ -462,7 +470,7 @@ void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
     case APIC_APR:
     case APIC_PPR:
     case APIC_RRD:
-    case APIC_ISR ... APIC_IRR + 0x70:
+    case APIC_ISR ... APIC_IRR + APIC_LAST_OF_EIGHT:
     case APIC_CURRENT_COUNT: return;
     }
     if (!register_write(a, offset, value))
@@ -475,14 +483,14 @@ void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
 static u64 x2apic_writable(const struct lapic *a, u32 offset)
 {
     if (is_lvt(offset))
-        return lvt_mask(a, (offset - APIC_LVT_TIMER) / 16) | LVT_READ_ONLY;
+        return lapic_lvt_mask(a, (offset - APIC_LVT_TIMER) / 16) | LVT_READ_ONLY;
     switch (offset) {
     case APIC_TPR:
-    case APIC_SELF_IPI: return 0xff;
+    case APIC_SELF_IPI: return APIC_VECTOR;
     case APIC_SVR: return 0x1ff | SVR_NO_EOI_BROADCAST;
-    case APIC_ICR: return 0xffffffff000cdfff;
+    case APIC_ICR: return 0xffffffffull << 32 | ICR_WRITABLE | ICR_PENDING;
     case APIC_INITIAL_COUNT: return 0xffffffff;
-    case APIC_DIVIDE: return 0xb;
+    case APIC_DIVIDE: return APIC_DIVIDE_BITS;
     }
     return 0; /* EOI and ESR: zero only */
 }
@@ -493,10 +501,10 @@ static enum outcome x2apic_write(struct lapic *a, u32 offset, u64 value)
         return raise_gp(a->v, 0);
     switch (offset) {
     case APIC_ICR:
-        a->icr = value & ~BIT64(12);
+        a->icr = value & ~(u64)ICR_PENDING;
         apic_send_ipi(a, a->icr);
         return CPU_OK;
-    case APIC_SELF_IPI: apic_send_ipi(a, 1 << ICR_SHORTHAND_SHIFT | (value & 0xff)); return CPU_OK;
+    case APIC_SELF_IPI: apic_send_ipi(a, SHORTHAND_SELF << ICR_SHORTHAND_SHIFT | value); return CPU_OK;
     }
     return register_write(a, offset, (u32)value) ? CPU_OK : raise_gp(a->v, 0);
 }
@@ -504,7 +512,7 @@ static enum outcome x2apic_write(struct lapic *a, u32 offset, u64 value)
 static enum outcome x2apic_read(struct lapic *a, u32 offset, u64 *value)
 {
     u32 low;
-    if (a->mode != LAPIC_X2APIC || !register_read(a, offset, &low))
+    if (a->mode != LAPIC_X2APIC || !lapic_register(a, offset, &low))
         return raise_gp(a->v, 0);
     *value = offset == APIC_ICR ? a->icr : low;
     return CPU_OK;
@@ -514,13 +522,9 @@ static enum outcome x2apic_read(struct lapic *a, u32 offset, u64 *value)
 static enum outcome apic_base_write(struct vcpu *v, u64 value)
 {
     struct lapic *a = v->lapic;
-    u64 allowed = (APIC_BASE_ADDRESS & (BIT64(v->vm->phys_bits) - 1)) | APIC_BASE_BSP | APIC_BASE_EN;
-    if (cpu_has(v->vm, FEATURE_X2APIC))
-        allowed |= APIC_BASE_EXTD;
-    bool invalid = (value & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EXTD;
-    enum lapic_mode from = mode_of(v->apic_base), to = mode_of(value);
+    enum lapic_mode from = lapic_mode_of(v->apic_base), to = lapic_mode_of(value);
     bool forbidden = (from == LAPIC_X2APIC && to == LAPIC_XAPIC) || (from == LAPIC_DISABLED && to == LAPIC_X2APIC);
-    if ((value & ~allowed) || invalid || forbidden)
+    if (!lapic_base_legal(v, value) || forbidden)
         return raise_gp(v, 0);
 
     bool moved = (v->apic_base ^ value) & ~APIC_BASE_BSP;

@@ -8,6 +8,7 @@
 
 #include "cpu/core/fault.h"
 #include "cpu/core/vcpu.h"
+#include "x86/apic.h"
 
 size_t lapic_size(void);
 void lapic_create(struct vcpu *v, void *memory);
@@ -23,6 +24,16 @@ MUST_CHECK enum outcome lapic_msr_write(struct vcpu *v, u32 msr, u64 value);
 u64 lapic_tpr_read(struct vcpu *v); /* 0..15 */
 void lapic_tpr_write(struct vcpu *v, u64 value);
 
+/* The APIC as a part of the vCPU's state (lapic_page.c). lapic_page_refusal gives NULL, or the name of the first
+ * register whose value cannot be, with APIC_BASE as given; lapic_page_set comes after it. Deadlines count from now on.
+ */
+void lapic_page_get(struct vcpu *v, struct cpu_apic *page);
+const char *lapic_page_refusal(const struct vcpu *v, const struct cpu_apic *page, u64 apic_base);
+void lapic_page_set(struct vcpu *v, const struct cpu_apic *page);
+/* APIC_BASE in any of its modes, whatever it was; the registers stay. */
+bool lapic_base_legal(const struct vcpu *v, u64 value);
+void lapic_base_set(struct vcpu *v, u64 value);
+
 /* Highest-priority deliverable vector (IRR above PPR), or -1. ExtINT from the 8259 counts: *extint is set and the
  * vector is unknown until ack. */
 int lapic_pending(struct vcpu *v, bool *extint);
@@ -32,16 +43,6 @@ int lapic_ack(struct vcpu *v);
 void lapic_timer(struct vcpu *v);
 /* The next deadline of the APIC timer in host monotonic ns (0 none): timers.c merges it with others. */
 u64 lapic_deadline(struct vcpu *v);
-
-enum delivery_mode {
-    DELIVER_FIXED = 0,
-    DELIVER_LOWEST = 1,
-    DELIVER_SMI = 2,
-    DELIVER_NMI = 4,
-    DELIVER_INIT = 5,
-    DELIVER_SIPI = 6,
-    DELIVER_EXTINT = 7
-};
 
 struct apic_message {
     u32 dest; /* APIC ID or logical destination */

@@ -7,55 +7,11 @@
 #define CPU_EVENT_LAPIC_STATE_H
 
 #include "cpu/event/lapic.h"
+#include "x86/apic.h"
 #include "x86/msr.h"
-
-/* Register offsets in the xAPIC page; an x2APIC MSR is 800h + offset / 16. */
-enum {
-    APIC_ID = 0x20,
-    APIC_VERSION = 0x30,
-    APIC_TPR = 0x80,
-    APIC_APR = 0x90,
-    APIC_PPR = 0xa0,
-    APIC_EOI = 0xb0,
-    APIC_RRD = 0xc0,
-    APIC_LDR = 0xd0,
-    APIC_DFR = 0xe0,
-    APIC_SVR = 0xf0,
-    APIC_ISR = 0x100,
-    APIC_TMR = 0x180,
-    APIC_IRR = 0x200,
-    APIC_ESR = 0x280,
-    APIC_ICR = 0x300,
-    APIC_ICR2 = 0x310,
-    APIC_LVT_TIMER = 0x320,
-    APIC_INITIAL_COUNT = 0x380,
-    APIC_CURRENT_COUNT = 0x390,
-    APIC_DIVIDE = 0x3e0,
-    APIC_SELF_IPI = 0x3f0,
-};
 
 /* The local vector table in the order of its registers. */
 enum lvt { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
-
-#define LVT_VECTOR 0xffu
-#define LVT_MODE_SHIFT 8
-#define LVT_MASKED BIT(16)
-#define LVT_TIMER_SHIFT 17
-enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
-
-#define SVR_ENABLED BIT(8)
-#define SVR_NO_EOI_BROADCAST BIT(12)
-
-#define ESR_SEND_ILLEGAL_VECTOR BIT(5)
-#define ESR_RECEIVE_ILLEGAL_VECTOR BIT(6)
-#define ESR_ILLEGAL_REGISTER BIT(7)
-
-#define ICR_LOGICAL BIT(11)
-#define ICR_ASSERT BIT(14)
-#define ICR_LEVEL BIT(15)
-#define ICR_SHORTHAND_SHIFT 18
-
-#define DFR_FLAT 0xffffffffu
 
 enum lapic_mode { LAPIC_DISABLED, LAPIC_XAPIC, LAPIC_X2APIC };
 
@@ -104,6 +60,18 @@ static inline u32 ppr_of(u32 tpr, int isr)
     u32 class = isr < 0 ? 0 : (u32)isr & 0xf0;
     return (tpr & 0xf0) >= class ? tpr : class;
 }
+
+/* Bits of the low half of the ICR that stay as they are written. */
+#define ICR_WRITABLE (ICR_SHORTHAND_MASK | ICR_LEVEL | ICR_ASSERT | ICR_LOGICAL | 7 << APIC_MODE_SHIFT | APIC_VECTOR)
+
+enum lapic_mode lapic_mode_of(u64 apic_base);
+unsigned lapic_timer_mode(const struct lapic *a);
+u32 lapic_divisor(const struct lapic *a);
+/* Bits of an entry of the local vector table that may be written. */
+u32 lapic_lvt_mask(const struct lapic *a, unsigned i);
+void lapic_lvt_set(struct lapic *a, unsigned i, u32 value);
+/* Reads a register by its offset in the page. False: there is none, or it is not readable in this mode. */
+bool lapic_register(struct lapic *a, u32 offset, u32 *value);
 
 /* [any] A fixed interrupt arrives. */
 void lapic_accept(struct lapic *a, u8 vector, bool level);

@@ -11,9 +11,8 @@
 #include "cpu/core/nested.h"
 #include "cpu/event/lapic.h"
 #include "cpu/mmu/mmu.h"
+#include "x86/msr.h"
 
-#define APIC_BASE_BSP BIT64(8)
-#define APIC_BASE_ENABLE BIT64(11)
 #define DATA_ATTR (SEG_P | SEG_S | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED)
 
 static void reset_registers(struct vcpu *v)
@@ -43,7 +42,7 @@ static void reset_registers(struct vcpu *v)
 
 static void reset_events(struct vcpu *v)
 {
-    v->fault.valid = v->inject.valid = v->delivering.valid = false;
+    v->fault.valid = v->inject.valid = v->delivering.valid = v->raised.valid = false;
     v->shadow = 0;
     v->nmi_blocked = v->iret_unblocks = v->step_trap = false;
     v->trap_pending = false;
@@ -61,7 +60,7 @@ void reset_vcpu(struct vcpu *v, bool init)
     v->gif = true;
     reset_registers(v);
     if (!init) {
-        v->apic_base = 0xfee00000 | APIC_BASE_ENABLE | (v->index == 0 ? APIC_BASE_BSP : 0);
+        v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (v->index == 0 ? APIC_BASE_BSP : 0);
         v->cr0 = CR0_CD | CR0_NW | CR0_ET;
         v->xcr0 = XCR0_X87;
         v->pkru = 0;

@@ -10,8 +10,6 @@
 #include "cpu/core/nested.h"
 #include "cpu/event/far.h"
 
-#define DR7_LOCAL 0x155ull
-
 /* The registers of a TSS of either size. */
 struct task_state {
     u32 cr3, eip, eflags;
@@ -36,7 +34,7 @@ static const struct tss_layout layout16 = {.min_limit = 0x2b,
                                            .seg_count = 4,
                                            .seg_stride = 2,
                                            .ldt = 0x2a};
-static const struct tss_layout layout32 = {.min_limit = 0x67,
+static const struct tss_layout layout32 = {.min_limit = TSS_LIMIT_LEAST,
                                            .size = 4,
                                            .cr3 = 0x1c,
                                            .eip = 0x20,
@@ -227,7 +225,7 @@ static enum outcome old_tss(struct vcpu *v, struct descriptor *d)
 
 enum outcome task_enter(struct vcpu *v, u16 sel, unsigned source, bool has_error, u32 error, u64 eflags)
 {
-    u8 image[0x68], saved[0x68];
+    u8 image[TSS_LIMIT_LEAST + 1], saved[TSS_LIMIT_LEAST + 1];
     struct descriptor d, old;
     struct task_state t;
     bool nests = source == TASK_CALL || source == TASK_GATE;
@@ -248,13 +246,13 @@ enum outcome task_enter(struct vcpu *v, u16 sel, unsigned source, bool has_error
         TRY(mem_probe(v, d.la + 4, 4, IMPLICIT_WRITE));
     if (frees) {
         TRY(old_tss(v, &old));
-        TRY(descriptor_update(v, &old, BIT(9), 0));
+        TRY(descriptor_update(v, &old, DESCRIPTOR_BUSY, 0));
     }
     TRY(mem_write(v, save_at, saved + from_layout->eip, written, IMPLICIT_WRITE));
     if (nests)
         TRY(mem_write(v, base, &from.sel, 2, IMPLICIT_WRITE));
     if (source != TASK_IRET)
-        TRY(descriptor_update(v, &d, 0, BIT(9)));
+        TRY(descriptor_update(v, &d, 0, DESCRIPTOR_BUSY));
 
     /* Commit. */
     state_parse(&t, l, image);
@@ -262,7 +260,7 @@ enum outcome task_enter(struct vcpu *v, u16 sel, unsigned source, bool has_error
         t.eflags |= FLAG_NT;
     v->cr0 |= CR0_TS;
     v->seg[SEG_TR] = segment_from(sel, &d);
-    v->seg[SEG_TR].attr |= BIT(1);
+    v->seg[SEG_TR].attr |= SYS_TYPE_BUSY;
     for (unsigned i = 0; i < 6; i++)
         v->seg[i] = (struct segment){.sel = t.sel[i], .attr = SEG_UNUSABLE};
     v->seg[SEG_LDTR] = (struct segment){.sel = t.ldt, .attr = SEG_UNUSABLE};

@@ -19,7 +19,7 @@ static enum outcome gate_read(struct vcpu *v, u16 sel, const struct descriptor *
     u32 dpl = segment_dpl(d->attr);
     bool wide = in_long_mode(v);
     bool gate16 = (d->attr & SEG_TYPE_MASK) == SYS_CALL_GATE16;
-    if (wide && (gate16 || d->high & 0x1f00))
+    if (wide && (gate16 || d->high & DESCRIPTOR_TYPE))
         return raise_gp(v, error);
     if (dpl < v->cpl || dpl < (sel & SEL_RPL))
         return raise_gp(v, error);

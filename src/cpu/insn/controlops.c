@@ -106,14 +106,13 @@ static enum outcome dr_access(struct vcpu *v, const struct insn *in, enum interc
 
 enum outcome op_mov_to_dr(struct vcpu *v, const struct insn *in)
 {
-    const u64 dr6_writable = 0xe00f, dr7_writable = 0xffff23ff;
     unsigned dr;
     TRY(dr_access(v, in, IC_DR_WRITE, &dr));
     u64 value = mask_size(v->gpr[in->rm], move_size(v));
     if (dr == 6)
-        v->dr6 = (value & dr6_writable) | DR6_FIXED;
+        v->dr6 = (value & DR6_WRITABLE) | DR6_FIXED;
     else if (dr == 7)
-        v->dr7 = (value & dr7_writable) | DR7_FIXED;
+        v->dr7 = (value & ~(DR7_ZERO | DR7_RTM)) | DR7_FIXED;
     else
         v->dr[dr] = value;
     if (dr != 6)

@@ -120,8 +120,7 @@ enum outcome op_popf(struct vcpu *v, const struct insn *in)
         if (v->cpl == 0)
             mask |= FLAG_IOPL;
     }
-    if (in->osz == 2)
-        mask &= 0xffff;
+    mask = mask_size(mask, in->osz);
     stack_release(v, in->osz);
     rflags_set(v, ((flags & ~mask) | (image & mask)) & ~FLAG_RF);
     return CPU_OK;

@@ -14,7 +14,7 @@
 #define ERROR_INVALID (-22ll)
 #define ERROR_UNKNOWN (-1000ll)
 
-#define ICR_NOT_BY_ID 0xc0800u /* shorthand, logical destination */
+#define ICR_NOT_BY_ID (ICR_SHORTHAND_MASK | ICR_LOGICAL)
 
 /* RBX, RCX: bits of the destinations; RDX: the APIC ID of the first; RSI: the ICR's low half. How many took it. */
 static s64 send_ipi(struct vcpu *v, bool wide)
@@ -25,7 +25,7 @@ static s64 send_ipi(struct vcpu *v, bool wide)
     s64 taken = 0;
     for (u32 i = 0; i < 2 * half; i++) {
         u64 bits = v->gpr[i < half ? RBX : RCX];
-        struct apic_message m = {.dest = first + i, .x2apic_dest = true, .mode = icr >> 8 & 7, .vector = (u8)icr};
+        struct apic_message m = {.dest = first + i, .x2apic_dest = true, .mode = APIC_MODE(icr), .vector = (u8)icr};
         if (bits >> (i % half) & 1 && first < v->vm->vcpu_count && apic_deliver(v->vm, &m))
             taken++;
     }

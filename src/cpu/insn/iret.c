@@ -2,7 +2,7 @@
  * IRET in all its forms: real mode, virtual-8086 mode with and without VME, protected mode to the same and outer levels
  * and to virtual-8086 mode, nested tasks, compatibility and 64-bit mode.
  *
- * An IRET that faults unblocks NMIs too; v->iret_unblocks tells VM exits, and the fault's delivery, of it.
+ * An IRET that faults unblocks NMIs too; v->iret_unblocks is where VM exits, and the fault's delivery, find that out.
  *
  * Source: SDM vol. 2 "IRET/IRETD/IRETQ"; vol. 3A "Handling Multiple NMIs"; "Virtual-8086 Mode" on IRET.
  */
@@ -13,8 +13,7 @@
 /* Takes the bits in `mask` from `image`, the rest stays. RF and bits above 15 only from images wider than 16 bits. */
 static u64 merged(const struct vcpu *v, u64 image, u64 mask, unsigned size)
 {
-    if (size == 2)
-        mask &= 0xffff;
+    mask = mask_size(mask, size);
     if (!(v->dr7 & DR7_ENABLED)) /* RF serves instruction breakpoints only */
         image &= ~FLAG_RF;
     u64 flags = (rflags_get(v) & ~mask) | (image & mask);

@@ -13,7 +13,12 @@
 #include "cpu/event/lapic.h"
 #include "cpu/insn/ops.h"
 #include "cpu/mmu/segment.h"
+#include "x86/vmcb.h"
 
+/* What firmware would find on this machine: RAM below 4 GiB ends here at the latest. */
+#define LOW_MEMORY_END 0xc0000000ull
+
+#define MTRR_RANGES ARRAY_LEN(((struct vcpu *)0)->mtrr_base)
 #define NO_FEATURE FEATURE_COUNT
 #define ANY (~0ull)
 
@@ -70,7 +75,7 @@ static enum outcome efer_write(struct vcpu *v, u32 msr, u64 value)
     if (((old ^ value) & EFER_LME) && (v->cr0 & CR0_PG))
         return raise_gp(v, 0);
     /* "VM_CR MSR": SVMDIS makes EFER.SVME a reserved bit. */
-    if ((value & EFER_SVME) && (v->vm_cr & BIT64(4)))
+    if ((value & EFER_SVME) && (v->vm_cr & VM_CR_SVMDIS))
         return raise_gp(v, 0);
     v->efer = (value & ~EFER_LMA) | (old & EFER_LMA);
     if ((old ^ v->efer) & ~(EFER_SCE | EFER_FFXSR | EFER_AUTOIBRS))
@@ -125,14 +130,14 @@ static enum outcome tsc_adjust_write(struct vcpu *v, u32 msr, u64 value)
 
 static bool mtrr_type(u64 type)
 {
-    return type < 7 && type != 2 && type != 3;
+    return type <= MEMTYPE_WB && !MEMTYPE_RESERVED(type);
 }
 
 bool msr_pat_valid(u64 value)
 {
     for (unsigned i = 0; i < 64; i += 8) {
         u64 type = value >> i & 0xff;
-        if (type > 7 || type == 2 || type == 3)
+        if (type > MEMTYPE_UC_MINUS || MEMTYPE_RESERVED(type))
             return false;
     }
     return true;
@@ -153,8 +158,8 @@ static bool mtrr_range_legal(const struct vcpu *v, u32 msr, u64 value)
 {
     u64 address = (BIT64(v->vm->phys_bits) - 1) & ~PAGE_MASK;
     if (msr & 1)
-        return !(value & ~(address | BIT64(11)));
-    return !(value & ~(address | 0xff)) && mtrr_type(value & 0xff);
+        return !(value & ~(address | MTRR_MASK_VALID));
+    return !(value & ~(address | MTRR_TYPE_MASK)) && mtrr_type(value & MTRR_TYPE_MASK);
 }
 
 static u64 *mtrr_fixed_slot(struct vcpu *v, u32 msr)
@@ -174,7 +179,7 @@ static bool mtrr_fixed_legal(const struct vcpu *v, u32 msr, u64 value)
 
 static bool mtrr_default_legal(const struct vcpu *v, u32 msr, u64 value)
 {
-    return mtrr_type(value & 0xff);
+    return mtrr_type(value & MTRR_TYPE_MASK);
 }
 
 /* -- features and mitigations -- */
@@ -185,14 +190,20 @@ static bool mtrr_default_legal(const struct vcpu *v, u32 msr, u64 value)
      BIT64(14) /* FBSDP_NO */ | BIT64(15) /* PSDP_NO */ | BIT64(20) /* BHI_NO */ | BIT64(24) /* PBRSB_NO */ |          \
      BIT64(26) /* GDS_NO */ | BIT64(27) /* RFDS_NO */ | BIT64(62) /* ITS_NO */)
 
+/* Locked, with VMXON permitted: all bits that this CPU has. */
+static u64 feature_control_reset(const struct vcpu *v)
+{
+    return FEATURE_CONTROL_LOCK | (cpu_has(v->vm, FEATURE_VMX) ? FEATURE_CONTROL_VMXON_OUTSIDE_SMX : 0);
+}
+
 static bool feature_control_legal(const struct vcpu *v, u32 msr, u64 value)
 {
-    return !(value & ~(1 | (cpu_has(v->vm, FEATURE_VMX) ? BIT64(2) : 0)));
+    return !(value & ~feature_control_reset(v));
 }
 
 static enum outcome feature_control_write(struct vcpu *v, u32 msr, u64 value)
 {
-    if (v->feature_control & 1) /* locked */
+    if (v->feature_control & FEATURE_CONTROL_LOCK)
         return raise_gp(v, 0);
     v->feature_control = value;
     return CPU_OK;
@@ -280,7 +291,7 @@ static bool mc_legal(const struct vcpu *v, u32 msr, u64 value)
  * the same of ADDR and MISC, but the hypervisors that test programs were written on take any value there. */
 static enum outcome mc_write(struct vcpu *v, u32 msr, u64 value)
 {
-    if (value && msr % 4 == 1 && !(v->vm->vendor == VENDOR_AMD && (v->hwcr & BIT64(18))))
+    if (value && msr % 4 == 1 && !(v->vm->vendor == VENDOR_AMD && (v->hwcr & HWCR_MC_STATUS_WRITABLE)))
         return raise_gp(v, 0);
     *mc_slot(v, msr) = value;
     return CPU_OK;
@@ -295,11 +306,10 @@ _Static_assert(MSR_MC0_CTL % 4 == 0, "the kind of a bank's MSR is its number mod
 #define CONSTANT(x) .flags = MSR_READ_ONLY, .value = (x)
 #define ZERO .flags = MSR_IGNORE_WRITES, .valid = ANY
 #define APIC_FUNCTIONS .read = lapic_msr_read, .write = lapic_msr_write, .valid = ANY
-#define HWCR_RESET (BIT64(24) | BIT64(4)) /* TscFreqSel, and INVD acts as WBINVD */
 
 /* clang-format off */
 static const struct msr_row rows[] = {
-    {0x00, 2, "P5_MC", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
+    {MSR_P5_MC_ADDR, 2, "P5_MC", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
     {MSR_TSC, 1, "TIME_STAMP_COUNTER", NO_FEATURE, .read = time_read, .write = time_write, .valid = ANY},
     {MSR_PLATFORM_ID, 1, "PLATFORM_ID", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
     {MSR_APIC_BASE, 1, "APIC_BASE", FEATURE_APIC, APIC_FUNCTIONS},
@@ -314,14 +324,14 @@ static const struct msr_row rows[] = {
      .valid = ANY},
     {MSR_BIOS_SIGN_ID, 1, "BIOS_SIGN_ID", NO_FEATURE, .flags = MSR_IGNORE_WRITES, .read = microcode_read, .valid = ANY},
     {MSR_PLATFORM_INFO, 1, "PLATFORM_INFO", NO_FEATURE, INTEL_ONLY, .flags = MSR_READ_ONLY, .read = platform_info_read},
-    {MSR_MTRRCAP, 1, "MTRRCAP", FEATURE_MTRR, CONSTANT(0x508)}, /* 8 ranges, fixed ranges, write-combining */
+    {MSR_MTRRCAP, 1, "MTRRCAP", FEATURE_MTRR, CONSTANT(MTRRCAP_WC | MTRRCAP_FIXED | MTRR_RANGES)},
     {MSR_ARCH_CAPABILITIES, 1, "ARCH_CAPABILITIES", FEATURE_ARCH_CAPABILITIES, CONSTANT(ARCH_CAPABILITIES)},
     {MSR_FLUSH_CMD, 1, "FLUSH_CMD", FEATURE_FLUSH_L1D, .read = write_only, .write = command_write, .valid = 1},
     {MSR_SYSENTER_CS, 1, "SYSENTER_CS", FEATURE_SEP, FIELD(sysenter_cs), .valid = 0xffffffff},
     {MSR_SYSENTER_ESP, 1, "SYSENTER_ESP", FEATURE_SEP, BASE_FIELD(sysenter_esp)},
     {MSR_SYSENTER_EIP, 1, "SYSENTER_EIP", FEATURE_SEP, BASE_FIELD(sysenter_eip)},
-    {MSR_MCG_CAP, 1, "MCG_CAP", FEATURE_MCA, CONSTANT(BIT(8) | MC_BANKS)},
-    {MSR_MCG_STATUS, 1, "MCG_STATUS", FEATURE_MCA, FIELD(mcg_status), .valid = 7},
+    {MSR_MCG_CAP, 1, "MCG_CAP", FEATURE_MCA, CONSTANT(MCG_CAP_CTL | MC_BANKS)},
+    {MSR_MCG_STATUS, 1, "MCG_STATUS", FEATURE_MCA, FIELD(mcg_status), .valid = MCG_STATUS_BITS},
     {MSR_MCG_CTL, 1, "MCG_CTL", FEATURE_MCA, FIELD(mcg_ctl), .valid = ANY},
     {MSR_MISC_ENABLE, 1, "MISC_ENABLE", NO_FEATURE, INTEL_ONLY, FIELD(misc_enable), .valid = ANY,
      .fixed = ~MISC_ENABLE_WRITABLE},
@@ -333,8 +343,8 @@ static const struct msr_row rows[] = {
     {MSR_MTRR_FIX16K, 2, "MTRR_FIX16K", FEATURE_MTRR, .slot = mtrr_fixed_slot, .legal = mtrr_fixed_legal, .valid = ANY},
     {MSR_MTRR_FIX4K, 8, "MTRR_FIX4K", FEATURE_MTRR, .slot = mtrr_fixed_slot, .legal = mtrr_fixed_legal, .valid = ANY},
     {MSR_PAT, 1, "PAT", FEATURE_PAT, FIELD(pat), .valid = ANY, .legal = pat_legal},
-    {MSR_MTRR_DEF_TYPE, 1, "MTRR_DEF_TYPE", FEATURE_MTRR, FIELD(mtrr_def_type), .valid = 0xcff,
-     .legal = mtrr_default_legal},
+    {MSR_MTRR_DEF_TYPE, 1, "MTRR_DEF_TYPE", FEATURE_MTRR, FIELD(mtrr_def_type), .legal = mtrr_default_legal,
+     .valid = MTRR_DEF_TYPE_ENABLE | MTRR_DEF_TYPE_FIXED | MTRR_TYPE_MASK},
     {MSR_MC0_CTL, MC_BANKS * 4, "MC_BANKS", FEATURE_MCA, .slot = mc_slot, .valid = ANY, .legal = mc_legal,
      .write = mc_write},
     {MSR_TSC_DEADLINE, 1, "TSC_DEADLINE", FEATURE_TSC_DEADLINE, APIC_FUNCTIONS},
@@ -350,7 +360,7 @@ static const struct msr_row rows[] = {
     {MSR_KERNEL_GS_BASE, 1, "KERNEL_GS_BASE", FEATURE_LM, BASE_FIELD(kernel_gs_base)},
     {MSR_TSC_AUX, 1, "TSC_AUX", FEATURE_RDTSCP, FIELD(tsc_aux), .valid = 0xffffffff},
     {MSR_K7_EVNTSEL0, 8, "PERF_LEGACY", NO_FEATURE, AMD_ONLY, ZERO},
-    {MSR_SYSCFG, 1, "SYSCFG", NO_FEATURE, AMD_ONLY, FIELD(syscfg), .valid = 0x7c0000},
+    {MSR_SYSCFG, 1, "SYSCFG", NO_FEATURE, AMD_ONLY, FIELD(syscfg), .valid = SYSCFG_MTRR},
     {MSR_HWCR, 1, "HWCR", NO_FEATURE, AMD_ONLY, FIELD(hwcr), .valid = ANY},
     {MSR_TOP_MEM, 1, "TOP_MEM", NO_FEATURE, AMD_ONLY, FIELD(top_mem), .valid = ANY},
     {MSR_TOP_MEM2, 1, "TOP_MEM2", NO_FEATURE, AMD_ONLY, FIELD(top_mem2), .valid = ANY},
@@ -538,26 +548,26 @@ void msr_reset(struct vcpu *v)
     v->sysenter_cs = v->sysenter_esp = v->sysenter_eip = 0;
     v->star = v->lstar = v->cstar = v->sfmask = v->kernel_gs_base = 0;
     v->spec_ctrl = 0;
-    v->pat = 0x0007040600070406;
+    v->pat = PAT_RESET;
     v->misc_enable = intel ? MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE : 0;
     if (intel && cpu_has(v->vm, FEATURE_MONITOR))
         v->misc_enable |= MISC_ENABLE_MONITOR;
-    v->feature_control = 1 | (cpu_has(v->vm, FEATURE_VMX) ? BIT64(2) : 0);
+    v->feature_control = feature_control_reset(v);
     /* Memory is write-back but for the legacy video memory, the option ROMs and the last gigabyte below 4 GiB. */
-    v->mtrr_def_type = BIT64(11) | BIT64(10) | 6;
-    for (unsigned i = 0; i < 11; i++)
-        v->mtrr_fixed[i] = i < 2 ? 0x0606060606060606 : i == 2 ? 0 : 0x0505050505050505;
-    for (unsigned i = 0; i < 8; i++)
+    v->mtrr_def_type = MTRR_DEF_TYPE_ENABLE | MTRR_DEF_TYPE_FIXED | MEMTYPE_WB;
+    for (unsigned i = 0; i < ARRAY_LEN(v->mtrr_fixed); i++)
+        v->mtrr_fixed[i] = MTRR_FIXED_ALL(i < 2 ? MEMTYPE_WB : i == 2 ? MEMTYPE_UC : MEMTYPE_WP);
+    for (unsigned i = 0; i < MTRR_RANGES; i++)
         v->mtrr_base[i] = v->mtrr_mask[i] = 0;
-    v->mtrr_base[0] = 0xc0000000;
-    v->mtrr_mask[0] = ((BIT64(v->vm->phys_bits) - 1) & ~0x3fffffffull) | BIT64(11);
+    v->mtrr_base[0] = LOW_MEMORY_END | MEMTYPE_UC;
+    v->mtrr_mask[0] = ((BIT64(v->vm->phys_bits) - 1) & ~(BIT64(32) - LOW_MEMORY_END - 1)) | MTRR_MASK_VALID;
     v->mcg_status = v->mcg_ctl = 0;
     for (unsigned i = 0; i < MC_BANKS * 4; i++)
         v->mc_bank[i / 4][i % 4] = 0;
-    v->hwcr = HWCR_RESET;
+    v->hwcr = HWCR_TSC_FREQ_SEL | HWCR_INVD_WBINVD;
     v->syscfg = v->nb_cfg = v->ls_cfg = v->dc_cfg = v->bu_cfg2 = v->mmio_conf_base = 0;
-    v->de_cfg = BIT64(1); /* LFENCE is dispatch-serializing */
-    v->top_mem = 0xc0000000;
+    v->de_cfg = DE_CFG_LFENCE_SERIALIZES;
+    v->top_mem = LOW_MEMORY_END;
     v->top_mem2 = 0;
     /* All CPUs count from the boot CPU's RESET. */
     if (v->index)

@@ -13,8 +13,6 @@
 #include "cpu/insn/ops.h"
 #include "cpu/insn/string.h"
 
-#define TSS_IO_MAP_BASE 0x66
-
 /* #GP(0) unless the I/O permission bitmap allows all ports [port, port + size). */
 static enum outcome bitmap_check(struct vcpu *v, u16 port, unsigned size)
 {
@@ -43,17 +41,16 @@ static enum outcome io_check(struct vcpu *v, u16 port, unsigned size)
 /* I/O breakpoints: SDM vol. 3B "I/O Breakpoint Exception Conditions". */
 static void io_breakpoint(struct vcpu *v, u16 port, unsigned size)
 {
-    if (likely(!(v->dr7 & 0xff)) || !(v->cr4 & CR4_DE))
+    if (likely(!(v->dr7 & DR7_ENABLED)) || !(v->cr4 & CR4_DE))
         return;
     u64 hit = 0;
     bool enabled = false;
     for (unsigned i = 0; i < 4; i++) {
-        unsigned kind = v->dr7 >> (16 + 4 * i) & 3, len = v->dr7 >> (18 + 4 * i) & 3;
-        u64 first = v->dr[i] & ~(u64)len, last = first + len;
-        if (kind != 2 || port + size - 1 < first || port > last)
+        u64 len = DR7_LENGTH(v->dr7, i), first = v->dr[i] & ~len, last = first + len;
+        if (DR7_KIND(v->dr7, i) != DR7_IO || port + size - 1 < first || port > last)
             continue;
         hit |= BIT64(i);
-        enabled |= v->dr7 >> (2 * i) & 3;
+        enabled |= DR7_ENABLES(v->dr7, i);
     }
     if (!enabled)
         return;

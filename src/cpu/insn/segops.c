@@ -162,7 +162,7 @@ static enum outcome system_descriptor(struct vcpu *v, u16 sel, struct descriptor
     u32 found = descriptor_type(d);
     if (found != type && (in_long_mode(v) || found != type16))
         return raise_gp(v, error);
-    if (d->high & 0x1f00 || (in_long_mode(v) && !is_canonical_base(v, d->base)))
+    if (d->high & DESCRIPTOR_TYPE || (in_long_mode(v) && !is_canonical_base(v, d->base)))
         return raise_gp(v, error);
     return d->attr & SEG_P ? CPU_OK : raise_np(v, error);
 }
@@ -189,7 +189,7 @@ enum outcome op_ltr(struct vcpu *v, const struct insn *in)
     if (sel_null(sel))
         return raise_gp(v, 0);
     TRY(system_descriptor(v, sel, &d, SYS_TSS_AVAIL, SYS_TSS16_AVAIL));
-    TRY(descriptor_update(v, &d, 0, BIT(9)));
+    TRY(descriptor_update(v, &d, 0, DESCRIPTOR_BUSY));
     v->seg[SEG_TR] = segment_from(sel, &d);
     return CPU_OK;
 }
@@ -323,7 +323,7 @@ static enum outcome base_read(struct vcpu *v, const struct insn *in, unsigned se
 {
     if (!in_64bit(v) || !(v->cr4 & CR4_FSGSBASE))
         return raise_ud(v);
-    reg_write(v, in->rm, (in->rex & 8 ? 8 : 4), true, v->seg[seg].base);
+    reg_write(v, in->rm, in->rex & REX_W ? 8 : 4, true, v->seg[seg].base);
     return CPU_OK;
 }
 
@@ -331,7 +331,7 @@ static enum outcome base_write(struct vcpu *v, const struct insn *in, unsigned s
 {
     if (!in_64bit(v) || !(v->cr4 & CR4_FSGSBASE))
         return raise_ud(v);
-    u64 base = mask_size(v->gpr[in->rm], (in->rex & 8 ? 8 : 4));
+    u64 base = mask_size(v->gpr[in->rm], in->rex & REX_W ? 8 : 4);
     if (!is_canonical_base(v, base))
         return raise_gp(v, 0);
     v->seg[seg].base = base;

@@ -18,17 +18,19 @@ unsigned segment_override(const struct vcpu *v, const struct insn *in)
     bool wide = in_64bit(v);
     for (unsigned i = 0; i < in->len; i++) {
         switch (in->bytes[i]) {
-        case 0x26: seg = wide ? seg : SEG_ES; break;
-        case 0x2e: seg = wide ? seg : SEG_CS; break;
-        case 0x36: seg = wide ? seg : SEG_SS; break;
-        case 0x3e: seg = wide ? seg : SEG_DS; break;
-        case 0x64: seg = SEG_FS; break;
-        case 0x65: seg = SEG_GS; break;
-        /* clang-format off */
-        case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3: break;
-        /* clang-format on */
+        case BYTE_SEG_ES: seg = wide ? seg : SEG_ES; break;
+        case BYTE_SEG_CS: seg = wide ? seg : SEG_CS; break;
+        case BYTE_SEG_SS: seg = wide ? seg : SEG_SS; break;
+        case BYTE_SEG_DS: seg = wide ? seg : SEG_DS; break;
+        case BYTE_SEG_FS: seg = SEG_FS; break;
+        case BYTE_SEG_GS: seg = SEG_GS; break;
+        case BYTE_OPERAND_SIZE:
+        case BYTE_ADDRESS_SIZE:
+        case BYTE_LOCK:
+        case BYTE_REPNE:
+        case BYTE_REP: break;
         default:
-            if (wide && (in->bytes[i] & 0xf0) == 0x40)
+            if (wide && (in->bytes[i] & 0xf0) == BYTE_REX)
                 break; /* a REX prefix that is not the last prefix means nothing */
             return seg;
         }
@@ -150,9 +152,7 @@ static u64 compare_flags(u64 a, u64 b, unsigned size)
     u64 f = 0;
     if (a < b)
         f |= FLAG_CF;
-    u8 low = (u8)r;
-    low ^= low >> 4;
-    if (!((0x6996 >> (low & 15)) & 1))
+    if (!(__builtin_popcount((u8)r) & 1))
         f |= FLAG_PF;
     f |= (a ^ b ^ r) & FLAG_AF;
     if (!r)
@@ -172,9 +172,9 @@ static bool repeats_while_unequal(const struct insn *in)
         return in->prefixes & PREFIX_REPNE;
     unsigned last = 0;
     for (unsigned i = 0; i < in->len; i++)
-        if (in->bytes[i] == 0xf2 || in->bytes[i] == 0xf3)
+        if (in->bytes[i] == BYTE_REPNE || in->bytes[i] == BYTE_REP)
             last = in->bytes[i];
-    return last == 0xf2;
+    return last == BYTE_REPNE;
 }
 
 static enum outcome movs_step(struct vcpu *v, struct string *s, u64 *n)

@@ -13,15 +13,21 @@
 #define CODE_TYPE (SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_G)
 #define DATA_TYPE (SEG_P | SEG_S | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_G | SEG_DB)
 
+/* The selectors in these MSRs are taken as if their RPL were 0. */
+static u16 selector(u64 value)
+{
+    return (u16)value & (u16)~SEL_RPL;
+}
+
 static void flat_code(struct vcpu *v, u16 sel, u32 cpl, bool wide)
 {
-    v->seg[SEG_CS] = (struct segment){
-        .limit = 0xffffffff, .sel = sel, .attr = CODE_TYPE | cpl << SEG_DPL_SHIFT | (wide ? SEG_L : SEG_DB)};
+    v->seg[SEG_CS] =
+        (struct segment){.limit = ~0u, .sel = sel, .attr = CODE_TYPE | cpl << SEG_DPL_SHIFT | (wide ? SEG_L : SEG_DB)};
 }
 
 static void flat_stack(struct vcpu *v, u16 sel, u32 cpl)
 {
-    v->seg[SEG_SS] = (struct segment){.limit = 0xffffffff, .sel = sel, .attr = DATA_TYPE | cpl << SEG_DPL_SHIFT};
+    v->seg[SEG_SS] = (struct segment){.limit = ~0u, .sel = sel, .attr = DATA_TYPE | cpl << SEG_DPL_SHIFT};
 }
 
 /* The single-step trap of SYSCALL and SYSRET goes by the new TF (a kernel keeps it away by SFMASK): it comes before the
@@ -40,7 +46,7 @@ enum outcome op_syscall(struct vcpu *v, const struct insn *in)
     bool intel = v->vm->vendor == VENDOR_INTEL;
     if (!(v->efer & EFER_SCE) || (intel && !in_64bit(v)) || !in_protected(v))
         return raise_ud(v);
-    u16 cs = (u16)(v->star >> 32 & 0xfffc);
+    u16 cs = selector(v->star >> 32);
     u64 flags = rflags_get(v);
     if (in_long_mode(v)) {
         v->gpr[R11] = intel ? flags : flags & ~FLAG_RF;
@@ -93,9 +99,9 @@ enum outcome op_sysenter(struct vcpu *v, const struct insn *in)
     bool wide = in_long_mode(v);
     if (wide && v->vm->vendor == VENDOR_AMD)
         return raise_ud(v);
-    if (!in_protected(v) || !(v->sysenter_cs & 0xfffc))
+    u16 cs = selector(v->sysenter_cs);
+    if (!in_protected(v) || !cs)
         return raise_gp(v, 0);
-    u16 cs = (u16)(v->sysenter_cs & 0xfffc);
     v->gpr[RSP] = wide ? v->sysenter_esp : (u32)v->sysenter_esp;
     v->next_rip = wide ? v->sysenter_eip : (u32)v->sysenter_eip;
     flat_code(v, cs, 0, wide);
@@ -110,12 +116,13 @@ enum outcome op_sysexit(struct vcpu *v, const struct insn *in)
     bool wide = in->osz == 8;
     if (in_long_mode(v) && v->vm->vendor == VENDOR_AMD)
         return raise_ud(v);
-    if (!in_protected(v) || v->cpl != 0 || !(v->sysenter_cs & 0xfffc))
+    u16 base = selector(v->sysenter_cs);
+    if (!in_protected(v) || v->cpl != 0 || !base)
         return raise_gp(v, 0);
     u64 ip = v->gpr[RDX], sp = v->gpr[RCX];
     if (wide && (!is_canonical(v, ip) || !is_canonical(v, sp)))
         return raise_gp(v, 0);
-    u16 cs = (u16)(((v->sysenter_cs & 0xfffc) + (wide ? 32 : 16)) | 3);
+    u16 cs = (u16)((base + (wide ? 32 : 16)) | 3);
     flat_code(v, cs, 3, wide);
     flat_stack(v, (u16)(cs + 8), 3);
     v->gpr[RSP] = wide ? sp : (u32)sp;

@@ -9,6 +9,7 @@
 #include "cpu/core/insn.h"
 #include "cpu/insn/ops.h"
 #include "cpu/insn/string.h"
+#include "x86/xsave.h"
 
 #define EIGHT(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define SIXTEEN(X) EIGHT(X) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
@@ -114,7 +115,7 @@ enum outcome op_maskmov(struct vcpu *v, const struct insn *in)
     } else {
         u16 status;
         __asm__ volatile("fnstsw %0" : "=a"(status));
-        if (status & 0x80) /* a pending x87 exception comes first */
+        if (status & FSW_ES) /* a pending x87 exception comes first */
             return raise_event(v, EXC_MF, false, 0, 0);
         size = 8;
         mm_get(in->reg, &data);
@@ -153,14 +154,14 @@ struct vsib {
 static struct vsib vsib_of(const struct insn *in)
 {
     unsigned p = 0;
-    while (in->bytes[p] != 0xc4 && in->bytes[p] != 0x62)
+    while (in->bytes[p] != BYTE_VEX3 && in->bytes[p] != BYTE_EVEX)
         p++;
     const u8 *prefix = in->bytes + p;
     unsigned sib = in->evex ? prefix[6] : prefix[5];
     struct vsib s = {
-        .data = prefix[2] & 0x80 ? 8 : 4,
+        .data = prefix[2] & VEX_W ? 8 : 4,
         .index = in->opcode & 1 ? 8 : 4,
-        .indices = (sib >> 3 & 7) | (prefix[1] & 0x40 ? 0 : 8) | (in->evex && !(prefix[3] & 8) ? 16 : 0),
+        .indices = (sib >> 3 & 7) | (prefix[1] & VEX_NOT_X ? 0 : 8) | (in->evex && !(prefix[3] & EVEX_NOT_V2) ? 16 : 0),
     };
     s.count = in->vl / (s.data > s.index ? s.data : s.index);
     return s;

@@ -10,9 +10,10 @@
 #include "cpu/core/fault.h"
 #include "cpu/core/upcalls.h"
 #include "cpu/insn/ops.h"
+#include "x86/xsave.h"
 
 #define REGISTERS 80 /* bytes of the eight data registers behind the environment */
-#define STATUS_ES BIT(7)
+#define OPCODE 0x7ffu
 
 struct x87_env { /* the host's format */
     u32 control, status, tag;
@@ -48,8 +49,8 @@ static enum outcome x87_begin(struct vcpu *v, const struct insn *in, u32 size, e
 static void env_pointers(struct vcpu *v, struct x87_env *e, const u8 *fxsave)
 {
     u64 host_fip, host_fdp, fip, fdp;
-    __builtin_memcpy(&host_fip, fxsave + 8, 8);
-    __builtin_memcpy(&host_fdp, fxsave + 16, 8);
+    __builtin_memcpy(&host_fip, fxsave + FXSAVE_FIP, 8);
+    __builtin_memcpy(&host_fdp, fxsave + FXSAVE_FDP, 8);
     x87_pointers(v, host_fip, host_fdp, &fip, &fdp);
     if (real_format(v) && fip && host_fip != v->fip_loaded)
         fip += v->seg[SEG_CS].base;
@@ -61,7 +62,7 @@ static void env_pointers(struct vcpu *v, struct x87_env *e, const u8 *fxsave)
 
 static void env_pack(const struct vcpu *v, const struct insn *in, const struct x87_env *e, u8 *out)
 {
-    u32 opcode = e->opcode & 0x7ff;
+    u32 opcode = e->opcode & OPCODE;
     bool real = real_format(v);
     if (in->osz == 2) {
         u16 w[7] = {(u16)e->control, (u16)e->status, (u16)e->tag, (u16)e->fip, e->fcs, (u16)e->fdp, (u16)e->fds};
@@ -94,7 +95,7 @@ static void env_unpack(const struct vcpu *v, const struct insn *in, const u8 *im
         if (real) {
             e->fip |= (u32)(w[4] >> 12) << 16;
             e->fdp |= (u32)(w[6] >> 12) << 16;
-            e->opcode = w[4] & 0x7ff;
+            e->opcode = w[4] & OPCODE;
         }
         return;
     }
@@ -102,17 +103,17 @@ static void env_unpack(const struct vcpu *v, const struct insn *in, const u8 *im
     e->control = d[0], e->status = d[1], e->tag = d[2];
     e->fip = real ? (d[3] & 0xffff) | (d[4] >> 12 & 0xffff) << 16 : d[3];
     e->fdp = real ? (d[5] & 0xffff) | (d[6] >> 12 & 0xffff) << 16 : d[5];
-    e->opcode = (real ? d[4] : d[4] >> 16) & 0x7ff;
+    e->opcode = (real ? d[4] : d[4] >> 16) & OPCODE;
 }
 
-static void host_fxsave(u8 image[512])
+static void host_fxsave(u8 image[XSTATE_LEGACY_SIZE])
 {
-    __asm__ volatile("fxsave64 %0" : "=m"(*(u8(*)[512])image));
+    __asm__ volatile("fxsave64 %0" : "=m"(*(u8(*)[XSTATE_LEGACY_SIZE])image));
 }
 
 enum outcome op_fnstenv(struct vcpu *v, const struct insn *in)
 {
-    u8 fx[512] __attribute__((aligned(16))), out[28];
+    u8 fx[XSTATE_LEGACY_SIZE] __attribute__((aligned(16))), out[28];
     struct x87_env e;
     u64 la;
     TRY(x87_begin(v, in, env_size(in), ACCESS_WRITE, &la));
@@ -126,7 +127,7 @@ enum outcome op_fnstenv(struct vcpu *v, const struct insn *in)
 
 enum outcome op_fnsave(struct vcpu *v, const struct insn *in)
 {
-    u8 fx[512] __attribute__((aligned(16))), out[28 + REGISTERS];
+    u8 fx[XSTATE_LEGACY_SIZE] __attribute__((aligned(16))), out[28 + REGISTERS];
     struct {
         struct x87_env e;
         u8 registers[REGISTERS];
@@ -148,7 +149,7 @@ static enum outcome pending(struct vcpu *v)
 {
     u16 status;
     __asm__ volatile("fnstsw %0" : "=m"(status));
-    return status & STATUS_ES ? raise_event(v, EXC_MF, false, 0, 0) : CPU_OK;
+    return status & FSW_ES ? raise_event(v, EXC_MF, false, 0, 0) : CPU_OK;
 }
 
 static void loaded(struct vcpu *v, const struct x87_env *e)

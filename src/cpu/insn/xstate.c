@@ -14,12 +14,10 @@
 #include "cpu/insn/ops.h"
 #include "cpu/insn/x87.h"
 
-#define MXCSR_INIT 0x1f80u
-#define HEADER XSTATE_LEGACY_SIZE /* offset: XSTATE_BV, XCOMP_BV, 48 reserved bytes */
-#define COMPACTED BIT64(63)
+#define X87_CONTROL FXSAVE_MXCSR /* bytes of x87 state before MXCSR: all but its registers */
 #define HOST_COMPONENTS (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
 
-struct image {
+struct xstate_image {
     u8 b[XSTATE_SIZE_MAX];
 } __attribute__((aligned(64)));
 
@@ -48,20 +46,20 @@ static void put32(u8 *p, u32 x)
 }
 
 /* The host leaves reserved bytes of the legacy region alone: they must not show what was on the stack. */
-static void host_fxsave(struct image *m)
+static void host_fxsave(struct xstate_image *m)
 {
-    fill_bytes(m->b, 0, 160);
+    fill_bytes(m->b, 0, FXSAVE_XMM);
     __asm__ volatile("fxsave64 %0" : "+m"(*m));
 }
 
-static void host_xsave(struct image *m, u64 mask)
+static void host_xsave(struct xstate_image *m, u64 mask)
 {
-    fill_bytes(m->b, 0, 160);
-    fill_bytes(m->b + HEADER, 0, XSTATE_HEADER_SIZE);
+    fill_bytes(m->b, 0, FXSAVE_XMM);
+    fill_bytes(m->b + XSTATE_BV, 0, XSTATE_HEADER_SIZE);
     __asm__ volatile("xsave64 %0" : "+m"(*m) : "a"((u32)mask), "d"((u32)(mask >> 32)));
 }
 
-static void host_xrstor(const struct image *m, u64 mask)
+static void host_xrstor(const struct xstate_image *m, u64 mask)
 {
     __asm__ volatile("xrstor64 %0" : : "m"(*m), "a"((u32)mask), "d"((u32)(mask >> 32)) : "memory");
 }
@@ -94,37 +92,37 @@ static u32 reach(const struct vcpu *v, unsigned i)
 
 static bool is_wide(const struct insn *in)
 {
-    return in->rex & 8;
+    return in->rex & REX_W;
 }
 
 static void x87_to_guest(struct vcpu *v, const struct insn *in, u8 *legacy)
 {
     u64 fip, fdp;
-    x87_pointers(v, get64(legacy + 8), get64(legacy + 16), &fip, &fdp);
-    put64(legacy + 8, is_wide(in) ? fip : (u32)fip);
-    put64(legacy + 16, is_wide(in) ? fdp : (u32)fdp);
+    x87_pointers(v, get64(legacy + FXSAVE_FIP), get64(legacy + FXSAVE_FDP), &fip, &fdp);
+    put64(legacy + FXSAVE_FIP, is_wide(in) ? fip : (u32)fip);
+    put64(legacy + FXSAVE_FDP, is_wide(in) ? fdp : (u32)fdp);
 }
 
 static void x87_from_guest(const struct insn *in, u8 *legacy)
 {
     if (is_wide(in))
         return;
-    put64(legacy + 8, get32(legacy + 8));
-    put64(legacy + 16, get32(legacy + 16));
+    put64(legacy + FXSAVE_FIP, get32(legacy + FXSAVE_FIP));
+    put64(legacy + FXSAVE_FDP, get32(legacy + FXSAVE_FDP));
 }
 
 static void x87_loaded(struct vcpu *v, const u8 *legacy)
 {
-    v->fip_loaded = get64(legacy + 8);
-    v->fdp_loaded = get64(legacy + 16);
+    v->fip_loaded = get64(legacy + FXSAVE_FIP);
+    v->fdp_loaded = get64(legacy + FXSAVE_FDP);
 }
 
-static u64 save_all(struct vcpu *v, struct image *m, u64 mask)
+static u64 save_all(struct vcpu *v, struct xstate_image *m, u64 mask)
 {
     host_xsave(m, mask & HOST_COMPONENTS);
-    u64 in_use = get64(m->b + HEADER);
+    u64 in_use = get64(m->b + XSTATE_BV);
     if (mask & XCR0_PKRU) {
-        put64(m->b + v->vm->features->xstate[9].offset, v->pkru);
+        put64(m->b + v->vm->features->xstate[XSTATE_PKRU].offset, v->pkru);
         if (v->pkru)
             in_use |= XCR0_PKRU;
     }
@@ -133,7 +131,7 @@ static u64 save_all(struct vcpu *v, struct image *m, u64 mask)
 
 u64 xstate_in_use(struct vcpu *v)
 {
-    struct image m;
+    struct xstate_image m;
     return save_all(v, &m, v->xcr0);
 }
 
@@ -145,6 +143,62 @@ bool xstate_xcr0_valid(const struct vcpu *v, u64 value)
     if ((value & XCR0_AVX) && !(value & XCR0_SSE))
         return false;
     return !avx512 || (avx512 == XCR0_AVX512 && (value & XCR0_AVX));
+}
+
+/* -- as state: the vCPU's vector registers are in its save area -- */
+
+void xstate_image_get(struct vcpu *v, u8 *image)
+{
+    const struct cpu_features *f = v->vm->features;
+    const struct xstate_component *c = f->xstate;
+    u64 present = get64(v->vectors + XSTATE_BV) & f->xcr0 & HOST_COMPONENTS, fip, fdp;
+    fill_bytes(image, 0, STATE_XSAVE_SIZE);
+    put32(image + FXSAVE_FCW, FCW_INIT);
+    if (present & XCR0_X87) {
+        copy_bytes(image, v->vectors, X87_CONTROL);
+        copy_bytes(image + FXSAVE_ST, v->vectors + FXSAVE_ST, FXSAVE_ST_SIZE);
+        x87_pointers(v, get64(v->vectors + FXSAVE_FIP), get64(v->vectors + FXSAVE_FDP), &fip, &fdp);
+        put64(image + FXSAVE_FIP, fip);
+        put64(image + FXSAVE_FDP, fdp);
+    }
+    put32(image + FXSAVE_MXCSR, get32(v->vectors + FXSAVE_MXCSR));
+    put32(image + FXSAVE_MXCSR_MASK, f->mxcsr_mask);
+    for (unsigned i = 1; i < XSTATE_COMPONENTS; i++)
+        if (present & BIT64(i))
+            copy_bytes(image + c[i].offset, v->vectors + c[i].offset, c[i].size);
+    if (f->xcr0 & XCR0_PKRU && v->pkru) {
+        put32(image + c[XSTATE_PKRU].offset, v->pkru);
+        present |= XCR0_PKRU;
+    }
+    put64(image + XSTATE_BV, present);
+}
+
+bool xstate_image_legal(const struct vcpu *v, const u8 *image)
+{
+    const struct cpu_features *f = v->vm->features;
+    u64 rest = 0;
+    for (unsigned i = 8; i < XSTATE_HEADER_SIZE; i += 8)
+        rest |= get64(image + XSTATE_BV + i);
+    return !rest && !(get64(image + XSTATE_BV) & ~f->xcr0) && !(get32(image + FXSAVE_MXCSR) & ~f->mxcsr_mask);
+}
+
+void xstate_image_set(struct vcpu *v, const u8 *image)
+{
+    const struct xstate_component *c = v->vm->features->xstate;
+    u64 present = get64(image + XSTATE_BV);
+    fill_bytes(v->vectors, 0, sizeof v->vectors);
+    put32(v->vectors + FXSAVE_MXCSR, get32(image + FXSAVE_MXCSR));
+    v->fip_loaded = v->fdp_loaded = 0;
+    if (present & XCR0_X87) {
+        copy_bytes(v->vectors, image, X87_CONTROL);
+        copy_bytes(v->vectors + FXSAVE_ST, image + FXSAVE_ST, FXSAVE_ST_SIZE);
+        x87_loaded(v, image);
+    }
+    for (unsigned i = 1; i < XSTATE_COMPONENTS; i++)
+        if (present & HOST_COMPONENTS & BIT64(i))
+            copy_bytes(v->vectors + c[i].offset, image + c[i].offset, c[i].size);
+    v->pkru = present & XCR0_PKRU ? get32(image + c[XSTATE_PKRU].offset) : 0;
+    put64(v->vectors + XSTATE_BV, present & HOST_COMPONENTS);
 }
 
 /* -- FXSAVE and FXRSTOR -- */
@@ -166,35 +220,35 @@ static u32 fx_xmm(const struct vcpu *v)
         return 0;
     if ((v->efer & EFER_FFXSR) && in_64bit(v) && v->cpl == 0)
         return 0;
-    return reach(v, 1);
+    return reach(v, XSTATE_SSE);
 }
 
 enum outcome op_fxsave(struct vcpu *v, const struct insn *in)
 {
-    struct image m;
+    struct xstate_image m;
     u64 la;
     TRY(fx_begin(v, in, ACCESS_WRITE, &la));
     TRY(mem_probe(v, la, XSTATE_LEGACY_SIZE, ACCESS_WRITE));
     host_fxsave(&m);
     x87_to_guest(v, in, m.b);
-    put32(m.b + 28, v->vm->features->mxcsr_mask);
-    return mem_write(v, la, m.b, 160 + fx_xmm(v), ACCESS_WRITE);
+    put32(m.b + FXSAVE_MXCSR_MASK, v->vm->features->mxcsr_mask);
+    return mem_write(v, la, m.b, FXSAVE_XMM + fx_xmm(v), ACCESS_WRITE);
 }
 
 enum outcome op_fxrstor(struct vcpu *v, const struct insn *in)
 {
-    struct image m, new;
+    struct xstate_image m, new;
     u64 la;
     TRY(fx_begin(v, in, ACCESS_READ, &la));
     TRY(mem_read(v, la, new.b, XSTATE_LEGACY_SIZE, ACCESS_READ));
-    if ((v->cr4 & CR4_OSFXSR) && (get32(new.b + 24) & ~v->vm->features->mxcsr_mask))
+    if ((v->cr4 & CR4_OSFXSR) && (get32(new.b + FXSAVE_MXCSR) & ~v->vm->features->mxcsr_mask))
         return raise_gp(v, 0);
     host_fxsave(&m);
     x87_from_guest(in, new.b);
-    __builtin_memcpy(m.b, new.b, 24);
+    __builtin_memcpy(m.b, new.b, X87_CONTROL);
     if (v->cr4 & CR4_OSFXSR)
-        __builtin_memcpy(m.b + 24, new.b + 24, 4);
-    copy_bytes(m.b + 32, new.b + 32, 128 + fx_xmm(v));
+        __builtin_memcpy(m.b + FXSAVE_MXCSR, new.b + FXSAVE_MXCSR, 4);
+    copy_bytes(m.b + FXSAVE_ST, new.b + FXSAVE_ST, FXSAVE_ST_SIZE + fx_xmm(v));
     x87_loaded(v, m.b);
     __asm__ volatile("fxrstor64 %0" : : "m"(m) : "memory");
     return CPU_OK;
@@ -220,12 +274,12 @@ static enum outcome xsave_area(struct vcpu *v, const struct insn *in, u32 size, 
 }
 
 /* Writes the components in `mask`; `layout` is XCOMP_BV, or 0 for the standard format. */
-static enum outcome write_components(struct vcpu *v, u64 la, const struct image *m, u64 mask, u64 layout)
+static enum outcome write_components(struct vcpu *v, u64 la, const struct xstate_image *m, u64 mask, u64 layout)
 {
     const struct xstate_component *c = v->vm->features->xstate;
     if (mask & XCR0_X87) {
-        TRY(mem_write(v, la, m->b, 24, ACCESS_WRITE));
-        TRY(mem_write(v, la + 32, m->b + 32, 128, ACCESS_WRITE));
+        TRY(mem_write(v, la, m->b, X87_CONTROL, ACCESS_WRITE));
+        TRY(mem_write(v, la + FXSAVE_ST, m->b + FXSAVE_ST, FXSAVE_ST_SIZE, ACCESS_WRITE));
     }
     for (unsigned i = 1; i < XSTATE_COMPONENTS; i++) {
         u32 size = reach(v, i);
@@ -239,42 +293,42 @@ static enum outcome write_components(struct vcpu *v, u64 la, const struct image 
 
 static enum outcome save_standard(struct vcpu *v, const struct insn *in, u64 rfbm, bool only_in_use)
 {
-    struct image m;
+    struct xstate_image m;
     u64 la, old;
     u32 size = xstate_size(v->vm->features->xstate, rfbm, false);
     TRY(xsave_area(v, in, size, ACCESS_WRITE, &la));
     TRY(mem_probe(v, la, size, ACCESS_WRITE));
-    TRY(mem_read(v, la + HEADER, &old, 8, ACCESS_READ));
+    TRY(mem_read(v, la + XSTATE_BV, &old, 8, ACCESS_READ));
     u64 in_use = save_all(v, &m, rfbm);
     if (rfbm & XCR0_X87)
         x87_to_guest(v, in, m.b);
     TRY(write_components(v, la, &m, only_in_use ? rfbm & in_use : rfbm, 0));
     if (rfbm & (XCR0_SSE | XCR0_AVX)) {
         u32 control[2] = {host_mxcsr(), v->vm->features->mxcsr_mask};
-        TRY(mem_write(v, la + 24, control, 8, ACCESS_WRITE));
+        TRY(mem_write(v, la + FXSAVE_MXCSR, control, 8, ACCESS_WRITE));
     }
     old = (old & ~rfbm) | (in_use & rfbm);
-    return mem_write(v, la + HEADER, &old, 8, ACCESS_WRITE);
+    return mem_write(v, la + XSTATE_BV, &old, 8, ACCESS_WRITE);
 }
 
 static enum outcome save_compacted(struct vcpu *v, const struct insn *in, u64 rfbm)
 {
-    struct image m;
+    struct xstate_image m;
     u64 la;
     u32 size = xstate_size(v->vm->features->xstate, rfbm, true);
     TRY(xsave_area(v, in, size, ACCESS_WRITE, &la));
     TRY(mem_probe(v, la, size, ACCESS_WRITE));
     u64 in_use = save_all(v, &m, rfbm);
     u32 control[2] = {host_mxcsr(), v->vm->features->mxcsr_mask};
-    if ((rfbm & XCR0_SSE) && control[0] != MXCSR_INIT)
+    if ((rfbm & XCR0_SSE) && control[0] != MXCSR_RESET)
         in_use |= XCR0_SSE;
     if (rfbm & XCR0_X87)
         x87_to_guest(v, in, m.b);
-    TRY(write_components(v, la, &m, in_use, rfbm | COMPACTED));
+    TRY(write_components(v, la, &m, in_use, rfbm | XCOMP_COMPACTED));
     if (in_use & XCR0_SSE)
-        TRY(mem_write(v, la + 24, control, 8, ACCESS_WRITE));
-    u64 header[2] = {in_use, rfbm | COMPACTED};
-    return mem_write(v, la + HEADER, header, 16, ACCESS_WRITE);
+        TRY(mem_write(v, la + FXSAVE_MXCSR, control, 8, ACCESS_WRITE));
+    u64 header[2] = {in_use, rfbm | XCOMP_COMPACTED};
+    return mem_write(v, la + XSTATE_BV, header, 16, ACCESS_WRITE);
 }
 
 enum outcome op_xsave(struct vcpu *v, const struct insn *in)
@@ -312,9 +366,9 @@ enum outcome op_xsaves(struct vcpu *v, const struct insn *in)
 static bool header_valid(const struct vcpu *v, const u64 header[8], u64 supported, bool must_compact)
 {
     u64 bv = header[0], xcomp = header[1];
-    if (!(xcomp & COMPACTED))
+    if (!(xcomp & XCOMP_COMPACTED))
         return !must_compact && !(bv & ~v->xcr0) && !xcomp && !header[2];
-    if (!cpu_has(v->vm, FEATURE_XSAVEC) || (xcomp & ~COMPACTED & ~supported) || (bv & ~xcomp))
+    if (!cpu_has(v->vm, FEATURE_XSAVEC) || (xcomp & ~XCOMP_COMPACTED & ~supported) || (bv & ~xcomp))
         return false;
     for (unsigned i = 2; i < 8; i++)
         if (header[i])
@@ -323,10 +377,10 @@ static bool header_valid(const struct vcpu *v, const u64 header[8], u64 supporte
 }
 
 /* Completes the host's image with the registers that the mode cannot reach, or that keep their value. */
-static u64 merge_unreachable(struct vcpu *v, struct image *m, u64 rfbm)
+static u64 merge_unreachable(struct vcpu *v, struct xstate_image *m, u64 rfbm)
 {
     const struct xstate_component *c = v->vm->features->xstate;
-    struct image now;
+    struct xstate_image now;
     u64 partial = rfbm & (XCR0_SSE | XCR0_AVX | XCR0_ZMM_HI256 | XCR0_HI16_ZMM);
     host_xsave(&now, partial);
     for (unsigned i = 1; i < XSTATE_COMPONENTS; i++)
@@ -338,33 +392,33 @@ static u64 merge_unreachable(struct vcpu *v, struct image *m, u64 rfbm)
 static enum outcome restore(struct vcpu *v, const struct insn *in, u64 rfbm, bool supervisor)
 {
     const struct xstate_component *c = v->vm->features->xstate;
-    struct image m;
+    struct xstate_image m;
     u64 la, header[8];
     TRY(xsave_area(v, in, XSTATE_LEGACY_SIZE + XSTATE_HEADER_SIZE, ACCESS_READ, &la));
-    TRY(mem_read(v, la + HEADER, header, sizeof(header), ACCESS_READ));
+    TRY(mem_read(v, la + XSTATE_BV, header, sizeof(header), ACCESS_READ));
     if (!header_valid(v, header, supervisor ? v->xcr0 | v->xss : v->xcr0, supervisor))
         return raise_gp(v, 0);
-    bool compacted = header[1] & COMPACTED;
+    bool compacted = header[1] & XCOMP_COMPACTED;
     u64 load = rfbm & header[0];
     u64 layout = compacted ? header[1] : 0;
-    u32 size = xstate_size(c, layout ? layout & ~COMPACTED : load, compacted);
+    u32 size = xstate_size(c, layout ? layout & ~XCOMP_COMPACTED : load, compacted);
     TRY(seg_linear(v, in->seg, insn_offset(v, in), size, ACCESS_READ, &la));
 
     fill_bytes(&m, 0, sizeof(m));
     if (load & XCR0_X87) {
-        TRY(mem_read(v, la, m.b, 24, ACCESS_READ));
-        TRY(mem_read(v, la + 32, m.b + 32, 128, ACCESS_READ));
+        TRY(mem_read(v, la, m.b, X87_CONTROL, ACCESS_READ));
+        TRY(mem_read(v, la + FXSAVE_ST, m.b + FXSAVE_ST, FXSAVE_ST_SIZE, ACCESS_READ));
         x87_from_guest(in, m.b);
     }
     u32 mxcsr = host_mxcsr();
     if (compacted ? load & XCR0_SSE : rfbm & (XCR0_SSE | XCR0_AVX)) {
-        TRY(mem_read(v, la + 24, &mxcsr, 4, ACCESS_READ));
+        TRY(mem_read(v, la + FXSAVE_MXCSR, &mxcsr, 4, ACCESS_READ));
         if (mxcsr & ~v->vm->features->mxcsr_mask)
             return raise_gp(v, 0);
     } else if (rfbm & XCR0_SSE) {
-        mxcsr = MXCSR_INIT;
+        mxcsr = MXCSR_RESET;
     }
-    put32(m.b + 24, mxcsr);
+    put32(m.b + FXSAVE_MXCSR, mxcsr);
     for (unsigned i = 1; i < XSTATE_COMPONENTS; i++) {
         u32 part = reach(v, i);
         if (!(load & BIT64(i)) || !part)
@@ -376,12 +430,12 @@ static enum outcome restore(struct vcpu *v, const struct insn *in, u64 rfbm, boo
     u64 present = load & HOST_COMPONENTS;
     if (!in_64bit(v))
         present |= merge_unreachable(v, &m, rfbm);
-    put64(m.b + HEADER, present);
+    put64(m.b + XSTATE_BV, present);
     host_xrstor(&m, rfbm & HOST_COMPONENTS);
     if (rfbm & XCR0_X87)
         x87_loaded(v, m.b);
     if (rfbm & XCR0_PKRU) {
-        v->pkru = get32(m.b + c[9].offset);
+        v->pkru = get32(m.b + c[XSTATE_PKRU].offset);
         mmu_select(v);
     }
     return CPU_OK;

@@ -112,42 +112,58 @@ struct block *block_at(struct cache *c, const u8 *host)
     return host < (cold ? b->cold_end : b->hot_end) ? b : NULL;
 }
 
+/* Is it still the page at that address? */
+static bool is_same(struct vcpu *v, const struct code_page *p)
+{
+    const struct ram_slot *s = vcpu_slot(v, p->gpa);
+    return s && (u64)ram_host(s, p->gpa) == p->host && ram_page_word(s, p->gpa) == p->word;
+}
+
 /*
  * Marks the page as code and takes write mappings away from every vCPU that may have one. Another vCPU may be doing
  * that right now: its RAM_CODE alone proves nothing while writers are still on record. Who else may write is struck off
- * only where nobody runs, so that a writer who comes after an invalidation is not forgotten.
+ * only where nobody runs, so that a writer who comes after an invalidation is not forgotten. False: while this vCPU
+ * waited for the others, the page went from the guest.
  */
-static void protect(struct vcpu *v, struct ram_slot *s, u64 page)
+static bool protect(struct vcpu *v, const struct code_page *p)
 {
-    u32 *flags = &s->page_flags[(page - s->start) >> PAGE_SHIFT];
     bool shared = v->vm->vcpu_count > 31; /* bits stand for more than one vCPU */
     u32 mine = shared ? 0 : BIT(v->index);
-    u32 writers = __atomic_fetch_or(flags, RAM_CODE, __ATOMIC_SEQ_CST) & ~RAM_CODE;
+    u32 writers = __atomic_fetch_or(p->word, RAM_CODE, __ATOMIC_SEQ_CST) & ~RAM_CODE;
     if (writers & ~mine) {
         exclusive_begin(v);
-        for (u32 i = 0; i < v->vm->vcpu_count; i++)
-            mmu_protect_page(v->vm->vcpu[i], GPA(page));
-        __atomic_fetch_and(flags, RAM_CODE, __ATOMIC_SEQ_CST);
+        bool same = is_same(v, p);
+        for (u32 i = 0; i < v->vm->vcpu_count && same; i++)
+            mmu_protect(v->vm->vcpu[i], (const u8 *)p->host, PAGE_SIZE);
+        if (same)
+            __atomic_fetch_and(p->word, RAM_CODE, __ATOMIC_SEQ_CST);
         exclusive_end(v);
-    } else if (writers) {
-        mmu_protect_page(v, GPA(page));
-        __atomic_fetch_and(flags, ~mine, __ATOMIC_SEQ_CST);
+        return same;
     }
+    if (writers) {
+        mmu_protect(v, (const u8 *)p->host, PAGE_SIZE);
+        __atomic_fetch_and(p->word, ~mine, __ATOMIC_SEQ_CST);
+    }
+    return true;
 }
 
-static bool is_protected(struct vm *vm, u64 page)
+static bool is_protected(const struct code_page *p)
 {
-    struct ram_slot *s = vm_slot(vm, GPA(page));
-    return s && __atomic_load_n(&s->page_flags[(page - s->start) >> PAGE_SHIFT], __ATOMIC_SEQ_CST) & RAM_CODE;
+    return __atomic_load_n(p->word, __ATOMIC_SEQ_CST) & RAM_CODE;
 }
 
-/* The guest-physical page of an instruction fetch. A walk may write guest memory, L2's may exit: never under the lock,
- * which both take. */
-static enum outcome fetch_page(struct vcpu *v, u64 la, u64 *page)
+/* The page of an instruction fetch. A walk may write guest memory, L2's may exit: never under the lock, which both
+ * take. */
+static enum outcome fetch_page(struct vcpu *v, u64 la, struct code_page *p)
 {
     gpa_t gpa;
     TRY(mmu_fetch(v, la, &gpa));
-    *page = gpa.a & ~PAGE_MASK;
+    const struct ram_slot *s = vcpu_slot(v, gpa);
+    if (!s)
+        return raise_ud(v); /* nothing answers: all ones, which is no instruction */
+    p->gpa = GPA(gpa.a & ~PAGE_MASK);
+    p->host = (u64)ram_host(s, p->gpa);
+    p->word = ram_page_word(s, p->gpa);
     return CPU_OK;
 }
 
@@ -162,17 +178,17 @@ static void add_page(struct cache *c, struct block *b, u64 page)
     c->pages[page_hash(page)] = r;
 }
 
-/* The block that was asked for, if there is one. *needs_page2: that depends on the second page, which r lacks. The lock
- * is held. */
+/* The block that was asked for, if there is one. *needs_page2: that depends on the second page too. The lock is held.
+ */
 static struct block *lookup(const struct cache *c, const struct translation_request *r, bool *needs_page2)
 {
     u16 offset = r->la & PAGE_MASK;
-    for (struct block *b = c->hash[hash_of(r->page, offset, r->mode)]; b; b = b->next_hash) {
-        if (b->page != r->page || b->offset != offset || b->mode != r->mode)
+    for (struct block *b = c->hash[hash_of(r->page.host, offset, r->mode)]; b; b = b->next_hash) {
+        if (b->page != r->page.host || b->offset != offset || b->mode != r->mode)
             continue;
-        if (b->page2 == NO_PAGE || b->page2 == r->page2)
+        if (b->page2 == NO_PAGE || b->page2 == r->page2.host)
             return b;
-        *needs_page2 = r->page2 == NO_PAGE;
+        *needs_page2 = true;
     }
     return NULL;
 }
@@ -187,20 +203,6 @@ static void add_block(struct cache *c, struct block *b)
         add_page(c, b, b->page2);
 }
 
-/* Marks the pages, if the request names them, as code. False: one is not RAM. */
-static bool protect_pages(struct vcpu *v, const struct translation_request *r)
-{
-    struct ram_slot *s = vm_slot(v->vm, GPA(r->page)), *s2 = NULL;
-    if (r->page2 != NO_PAGE)
-        s2 = vm_slot(v->vm, GPA(r->page2));
-    if (!s || (!s2 && r->page2 != NO_PAGE))
-        return false;
-    protect(v, s, r->page);
-    if (s2)
-        protect(v, s2, r->page2);
-    return true;
-}
-
 static enum translation make(struct vcpu *v, const struct translation_request *r, struct block **b)
 {
     struct cache *c = v->vm->cache;
@@ -208,7 +210,7 @@ static enum translation make(struct vcpu *v, const struct translation_request *r
     vector_save(v);
     spin_lock(&c->lock);
     /* A writer may have struck the marks off before the lock was taken. */
-    if (is_protected(v->vm, r->page) && (r->page2 == NO_PAGE || is_protected(v->vm, r->page2)))
+    if (is_protected(&r->page) && (r->page2.host == NO_PAGE || is_protected(&r->page2)))
         result = translate(v, r, b);
     if (result == TRANSLATION_DONE)
         add_block(c, *b);
@@ -220,31 +222,29 @@ static enum translation make(struct vcpu *v, const struct translation_request *r
 struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
 {
     struct cache *c = v->vm->cache;
-    struct translation_request r = {.la = la, .page2 = NO_PAGE, .mode = mode};
-    *out = fetch_page(v, la, &r.page);
-    while (*out == CPU_OK) {
-        bool needs_page2 = false;
+    struct translation_request r = {.la = la, .page2.host = NO_PAGE, .mode = mode};
+    for (bool needs_page2 = false;;) {
+        *out = fetch_page(v, la, &r.page);
+        if (*out == CPU_OK && needs_page2)
+            *out = fetch_page(v, (la & ~PAGE_MASK) + PAGE_SIZE, &r.page2);
+        if (*out != CPU_OK)
+            return NULL;
         spin_lock(&c->lock);
         struct block *b = lookup(c, &r, &needs_page2);
         spin_unlock(&c->lock);
         if (b)
             return b;
-        enum translation made = TRANSLATION_NEEDS_PAGE2;
-        if (!needs_page2) {
-            if (!protect_pages(v, &r)) { /* nothing answers: all ones, which is no instruction */
-                *out = raise_ud(v);
-                break;
-            }
-            made = make(v, &r, &b);
+        if (needs_page2 && r.page2.host == NO_PAGE)
+            continue;
+        if (!protect(v, &r.page) || (needs_page2 && !(protect(v, &r.page2) && is_same(v, &r.page))))
+            continue;
+        switch (make(v, &r, &b)) {
+        case TRANSLATION_DONE: return b;
+        case TRANSLATION_NEEDS_PAGE2: needs_page2 = true; break;
+        case TRANSLATION_FULL: flush(v); break;
+        case TRANSLATION_RETRY: break;
         }
-        if (made == TRANSLATION_DONE)
-            return b;
-        if (made == TRANSLATION_NEEDS_PAGE2)
-            *out = fetch_page(v, (la & ~PAGE_MASK) + PAGE_SIZE, &r.page2);
-        else if (made == TRANSLATION_FULL)
-            flush(v);
     }
-    return NULL;
 }
 
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to)
@@ -313,45 +313,43 @@ static void kill(struct cache *c, struct block *b)
 /* Does the block have bytes in [start, end) of `page`? */
 static bool overlaps(const struct block *b, u64 page, u64 start, u64 end)
 {
-    u64 from, to;
-    if (b->page == page) {
-        from = page + b->offset;
-        to = from + b->size;
-        if (to > page + PAGE_SIZE)
-            to = page + PAGE_SIZE;
-    } else {
-        from = page;
-        to = page + (b->offset + b->size - PAGE_SIZE);
-    }
-    /* the decoder looked at up to 15 bytes for the last instruction */
-    return start < to && end > from;
+    u64 from = page + b->offset, to = from + b->size;
+    bool crosses = to > page + PAGE_SIZE;
+    if (b->page == page && start < (crosses ? page + PAGE_SIZE : to) && end > from)
+        return true;
+    return crosses && b->page2 == page && start < to - PAGE_SIZE;
 }
 
-static void invalidate_page(struct vm *vm, struct vcpu *v, struct ram_slot *s, u64 page, u64 start, u64 end)
+/* Takes dead blocks out of a bucket of pages, and kills before that those that have bytes in [start, end) of a page.
+ * Returns whether one was killed; *left is whether the page has others. */
+static bool kill_range(struct cache *c, u64 page, u64 start, u64 end, bool *left)
 {
-    struct cache *c = vm->cache;
-    spin_lock(&c->lock);
-    bool left = false, hit = false;
-    struct page_ref **p = &c->pages[page_hash(page)];
-    while (*p) {
-        struct page_ref *r = *p;
-        if (r->page != page) {
-            p = &r->next;
-            continue;
-        }
-        if (r->block->valid && overlaps(r->block, page, start, end)) {
+    bool hit = false;
+    *left = false;
+    for (struct page_ref **p = &c->pages[page_hash(page)], *r; (r = *p);) {
+        if (r->page == page && r->block->valid && overlaps(r->block, page, start, end)) {
             kill(c, r->block);
             hit = true;
         }
-        if (!r->block->valid) {
+        if (r->page == page && !r->block->valid) {
             *p = r->next;
             continue;
         }
-        left = true;
+        *left |= r->page == page;
         p = &r->next;
     }
+    return hit;
+}
+
+void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size)
+{
+    struct cache *c = vm->cache;
+    u64 start = (u64)ram_host(s, at);
+    bool left;
+    spin_lock(&c->lock);
+    bool hit = kill_range(c, start & ~PAGE_MASK, start, start + size, &left);
     if (!left)
-        __atomic_fetch_and(&s->page_flags[(page - s->start) >> PAGE_SHIFT], ~RAM_CODE, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(ram_page_word(s, at), ~RAM_CODE, __ATOMIC_SEQ_CST);
     spin_unlock(&c->lock);
     if (!hit)
         return;
@@ -363,11 +361,22 @@ static void invalidate_page(struct vm *vm, struct vcpu *v, struct ram_slot *s, u
             __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
 }
 
-void block_invalidate(struct vm *vm, struct vcpu *v, gpa_t start, u64 size)
+void block_forget(struct vm *vm, const struct ram_slot *s)
 {
-    u64 end = start.a + size;
-    for (u64 at = start.a; at < end; at = (at | PAGE_MASK) + 1) {
-        if (is_protected(vm, at & ~PAGE_MASK))
-            invalidate_page(vm, v, vm_slot(vm, GPA(at)), at & ~PAGE_MASK, at, end);
+    struct cache *c = vm->cache;
+    spin_lock(&c->lock);
+    for (u32 i = 0; i < ARRAY_LEN(c->pages); i++) {
+        for (struct page_ref **p = &c->pages[i], *r; (r = *p);) {
+            u64 offset = r->page - (u64)s->host;
+            if (offset >= s->size) {
+                p = &r->next;
+                continue;
+            }
+            if (r->block->valid)
+                kill(c, r->block);
+            s->page[offset >> PAGE_SHIFT] &= ~RAM_CODE;
+            *p = r->next;
+        }
     }
+    spin_unlock(&c->lock);
 }

@@ -1,5 +1,5 @@
 /*
- * Translations of guest code: blocks by guest-physical address and mode, links between them, and the cache that holds
+ * Translations of guest code: blocks by address and mode, links between them, and the cache that holds
  * them. All vCPUs of a VM share one struct cache; cache.lock guards it and what it points at.
  */
 #ifndef CPU_JIT_BLOCK_H
@@ -10,6 +10,14 @@
 
 #define NO_PAGE ~0ull
 #define ENTRY_ALIGN 8 /* an entry's first instruction is replaced by one store */
+
+/* A page of guest memory that code is fetched from. It is known by its host address, so that all slots and address
+ * spaces which show the same memory share its blocks, and a write through any of them ends them. */
+struct code_page {
+    u64 host;  /* or NO_PAGE */
+    u32 *word; /* ram_slot.page of it. Like a slot, good until the vCPU may stop */
+    gpa_t gpa; /* where it was found */
+};
 
 /* One direct branch of a block within its page: unchained it goes to the cold stub that leaves with this record. */
 struct exit_link {
@@ -29,7 +37,7 @@ struct place {
 };
 
 struct block {
-    u64 page;   /* guest-physical page of the first byte */
+    u64 page;   /* that of the first byte: code_page.host */
     u64 page2;  /* of the second page if the only instruction crosses, else NO_PAGE */
     u16 offset; /* in the page */
     u16 size;   /* bytes of guest code, second page included */
@@ -87,6 +95,8 @@ struct block *block_at(struct cache *c, const u8 *host);
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to);
 
 /* [any] The code_written of core/upcalls.h. */
-void block_invalidate(struct vm *vm, struct vcpu *v, gpa_t start, u64 size);
+void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size);
+/* [exclusive] The slot goes: kills all blocks made from its memory. */
+void block_forget(struct vm *vm, const struct ram_slot *s);
 
 #endif

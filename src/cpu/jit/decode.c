@@ -90,14 +90,17 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
     for (unsigned i = 0; i < zi->raw.prefix_count; i++) {
         u8 p = zi->raw.prefixes[i].value;
         switch (p) {
-        case 0xf3: in->prefixes |= PREFIX_REP; break;
-        case 0xf2: in->prefixes |= PREFIX_REPNE; break;
-        case 0xf0: in->prefixes |= PREFIX_LOCK; break;
-        case 0x66: in->prefixes |= PREFIX_66; break;
-        case 0x67: in->prefixes |= PREFIX_67; break;
-        /* clang-format off */
-        case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: in->prefixes |= PREFIX_SEG; break;
-        /* clang-format on */
+        case BYTE_REP: in->prefixes |= PREFIX_REP; break;
+        case BYTE_REPNE: in->prefixes |= PREFIX_REPNE; break;
+        case BYTE_LOCK: in->prefixes |= PREFIX_LOCK; break;
+        case BYTE_OPERAND_SIZE: in->prefixes |= PREFIX_66; break;
+        case BYTE_ADDRESS_SIZE: in->prefixes |= PREFIX_67; break;
+        case BYTE_SEG_ES:
+        case BYTE_SEG_CS:
+        case BYTE_SEG_SS:
+        case BYTE_SEG_DS:
+        case BYTE_SEG_FS:
+        case BYTE_SEG_GS: in->prefixes |= PREFIX_SEG; break;
         default: break;
         }
     }
@@ -106,21 +109,21 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
         in->mod = zi->raw.modrm.mod;
     if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && (zi->attributes & ZYDIS_ATTRIB_HAS_REX)) {
         in->rex = code[zi->raw.rex.offset];
-        rexw = in->rex & 8;
-        reg |= in->rex & 4 ? 8 : 0;
-        rm |= in->rex & 1 ? 8 : 0;
+        rexw = in->rex & REX_W;
+        reg |= in->rex & REX_R ? 8 : 0;
+        rm |= in->rex & REX_B ? 8 : 0;
     } else if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
         const u8 *x3 = code + zi->raw.vex.offset;
-        reg |= x3[1] & 0x80 ? 0 : 8;
-        if (x3[0] == 0xc4)
-            rm |= x3[1] & 0x20 ? 0 : 8;
-        in->vvvv = ~(x3[x3[0] == 0xc4 ? 2 : 1] >> 3) & 15;
+        reg |= x3[1] & VEX_NOT_R ? 0 : 8;
+        if (x3[0] == BYTE_VEX3)
+            rm |= x3[1] & VEX_NOT_B ? 0 : 8;
+        in->vvvv = ~(x3[x3[0] == BYTE_VEX3 ? 2 : 1] >> 3) & 15;
         in->vl = (u8)(zi->avx.vector_length / 8);
     } else if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) {
         const u8 *x4 = code + zi->raw.evex.offset;
-        reg |= (x4[1] & 0x80 ? 0 : 8) | (x4[1] & 0x10 ? 0 : 16);
-        rm |= (x4[1] & 0x20 ? 0 : 8) | (in->mod == 3 && !(x4[1] & 0x40) ? 16 : 0);
-        in->vvvv = (~(x4[2] >> 3) & 15) | (x4[3] & 8 ? 0 : 16);
+        reg |= (x4[1] & VEX_NOT_R ? 0 : 8) | (x4[1] & EVEX_NOT_R2 ? 0 : 16);
+        rm |= (x4[1] & VEX_NOT_B ? 0 : 8) | (in->mod == 3 && !(x4[1] & VEX_NOT_X) ? 16 : 0);
+        in->vvvv = (~(x4[2] >> 3) & 15) | (x4[3] & EVEX_NOT_V2 ? 0 : 16);
         in->vl = (u8)(zi->avx.vector_length / 8);
         in->evex = true;
         in->evex_mask = x4[3] & 7;

@@ -212,14 +212,14 @@ static inline void emit_sarx(struct emit *e, bool w, unsigned dst, unsigned src,
 /* mov dst, gs:[index * 8 + disp] */
 static inline void emit_gs_load(struct emit *e, unsigned dst, unsigned index, u32 disp)
 {
-    emit_byte(e, BYTE_GS);
+    emit_byte(e, BYTE_SEG_GS);
     emit_op_mem(e, true, 0x8b, dst, H_NONE, index, 8, (s32)disp);
 }
 
 /* jmp gs:[index * 8 + disp] */
 static inline void emit_gs_jmp(struct emit *e, unsigned index, u32 disp)
 {
-    emit_byte(e, BYTE_GS);
+    emit_byte(e, BYTE_SEG_GS);
     emit_op_mem(e, false, 0xff, 4, H_NONE, index, 8, (s32)disp);
 }
 

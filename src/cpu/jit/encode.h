@@ -9,6 +9,7 @@
 #define CPU_JIT_ENCODE_H
 
 #include "cpu/core/vcpu.h"
+#include "x86/encoding.h"
 
 #define H_NONE 0xff /* no register */
 
@@ -16,30 +17,6 @@
 struct emit {
     u8 *p, *end;
 };
-
-enum {
-    BYTE_ESCAPE = 0x0f, /* map 1 */
-    BYTE_ESCAPE_38 = 0x38,
-    BYTE_ESCAPE_3A = 0x3a,
-    BYTE_REX = 0x40,
-    BYTE_EVEX = 0x62,
-    BYTE_GS = 0x65,
-    BYTE_OPERAND_SIZE = 0x66,
-    BYTE_VEX3 = 0xc4,
-    BYTE_LOCK = 0xf0,
-    BYTE_REPNE = 0xf2,
-    BYTE_REP = 0xf3,
-};
-
-enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8 };
-
-/* Second byte of a three-byte VEX prefix, and of EVEX. The bits of register numbers are inverted. */
-enum { VEX_MAP = 0x1f, EVEX_MAP = 0x0f, VEX_NOT_B = 0x20, VEX_NOT_X = 0x40, VEX_NOT_R = 0x80 };
-/* Third byte: W, inverted vvvv, L, and the prefix that the instruction would have without VEX. */
-enum { VEX_PP = 0x03, VEX_L = 0x04, VEX_VVVV = 0x78, VEX_VVVV_SHIFT = 3, VEX_W = 0x80 };
-enum { VEX_PP_66 = 1, VEX_PP_F3 = 2, VEX_PP_F2 = 3 };
-/* The fifth bits of register numbers, second and fourth byte; inverted. */
-enum { EVEX_NOT_R2 = 0x10, EVEX_NOT_V2 = 0x08 };
 
 static inline void emit_byte(struct emit *e, u8 b)
 {

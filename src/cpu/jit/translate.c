@@ -71,8 +71,9 @@ static void emit_entries(struct tr *t)
 
 /* Decodes from the block's start until nothing falls through, the page ends, or the block is long enough. False: the
  * first instruction crosses into a second page that was not given. */
-static bool decode_block(struct tr *t, const u8 *page, const u8 *page2, u64 page2_gpa)
+static bool decode_block(struct tr *t, u64 page_host, u64 page2_host)
 {
+    const u8 *page = (const u8 *)page_host, *page2 = page2_host == NO_PAGE ? NULL : (const u8 *)page2_host;
     u32 pos = t->b->offset;
     u8 window[2 * INSN_MAX];
     t->insn_count = 0;
@@ -92,7 +93,7 @@ static bool decode_block(struct tr *t, const u8 *page, const u8 *page2, u64 page
             valid = decode(t, window, INSN_MAX, &more);
         }
         if (crossing)
-            t->b->page2 = page2_gpa;
+            t->b->page2 = page2_host;
         if (valid) {
             classify(t);
         } else {
@@ -150,7 +151,7 @@ static void prepare(struct tr *t, struct vcpu *v, const struct translation_reque
     t->v = v;
     t->c = c;
     t->b = &c->blocks[c->block_count];
-    *t->b = (struct block){.page = r->page,
+    *t->b = (struct block){.page = r->page.host,
                            .page2 = NO_PAGE,
                            .offset = r->la & PAGE_MASK,
                            .mode = r->mode,
@@ -237,8 +238,7 @@ enum translation translate(struct vcpu *v, const struct translation_request *r, 
     if (!has_room(v->vm->cache))
         return TRANSLATION_FULL;
     prepare(t, v, r);
-    const u8 *page2 = r->page2 == NO_PAGE ? NULL : vm_ram(v->vm, GPA(r->page2));
-    if (!decode_block(t, vm_ram(v->vm, GPA(r->page)), page2, r->page2))
+    if (!decode_block(t, r->page.host, r->page2.host))
         return TRANSLATION_NEEDS_PAGE2;
     find_labels(t);
     group_accesses(t);

@@ -235,9 +235,9 @@ void emit_far_link(struct emit *e, u16 target);
 
 /* translate.c: makes a block. The cache's lock is held: guest memory is only read, and nothing is walked. */
 struct translation_request {
-    u64 la;    /* linear address */
-    u64 page;  /* guest-physical page; RAM */
-    u64 page2; /* guest-physical page that follows linearly; NO_PAGE: not looked for yet */
+    u64 la; /* linear address */
+    struct code_page page;
+    struct code_page page2; /* the one that follows linearly; NO_PAGE: not looked for yet */
     u32 mode;
 };
 enum translation {

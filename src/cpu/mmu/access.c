@@ -1,8 +1,9 @@
 /*
  * Guest memory for C code of the core, by linear address (mem_) and by physical address (phys_).
  *
- * Most accesses hit the TLB that translated code uses. The rest become one or two spans, one a page, found before any
- * byte moves: RAM, ROM, the local APIC's page, or a device. Writes to RAM that go past the TLB tell the block cache.
+ * Most accesses hit the TLB that translated code uses. The rest fall into one or two parts, one per page, found before
+ * any byte moves: RAM, ROM, the local APIC's page, or a device. A write to ROM is a device's. Writes to RAM that go
+ * past the TLB are noted: mem_written.
  */
 #include "cpu/core/copy.h"
 #include "cpu/core/exclusive.h"
@@ -10,12 +11,17 @@
 #include "cpu/mmu/tlb.h"
 #include "cpu/mmu/walk.h"
 
-struct span {
+struct part {
     u8 *host;              /* NULL: not RAM */
     struct ram_slot *slot; /* NULL: the TLB vouches for the access */
     gpa_t gpa;
     unsigned size;
 };
+
+static bool is_rom(const struct part *s)
+{
+    return s->slot && s->slot->flags & RAM_READONLY;
+}
 
 /* One access of 1, 2, 4 or 8 bytes is one host access: guests rely on its atomicity. */
 static inline void move_sized(void *dst, const void *src, unsigned size)
@@ -29,15 +35,15 @@ static inline void move_sized(void *dst, const void *src, unsigned size)
     }
 }
 
-static unsigned largest_part(unsigned size)
+static unsigned largest_access(unsigned size)
 {
     return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
 }
 
-static enum outcome span_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct span *s)
+static enum outcome part_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct part *s)
 {
     struct walk w;
-    *s = (struct span){.size = size};
+    *s = (struct part){.size = size};
     mmu_select(v);
     struct tlb *t = tlb_for(v, access);
     u32 i = tlb_index(la);
@@ -51,10 +57,11 @@ static enum outcome span_find(struct vcpu *v, u64 la, unsigned size, enum access
         return CPU_OK;
     }
     s->gpa = w.gpa;
-    if (!mem_is_apic(v, w.gpa))
-        s->slot = vm_slot(v->vm, w.gpa);
+    if (mem_is_apic(v, w.gpa))
+        return CPU_OK;
+    s->slot = vcpu_slot(v, w.gpa);
     if (s->slot)
-        s->host = s->slot->host + (w.gpa.a - s->slot->start);
+        s->host = ram_host(s->slot, w.gpa);
     return CPU_OK;
 }
 
@@ -80,37 +87,35 @@ static void apic_write(struct vcpu *v, u32 offset, const u8 *buf, unsigned size)
     }
 }
 
-static void span_read(struct vcpu *v, const struct span *s, u8 *buf)
+static void part_read(struct vcpu *v, const struct part *s, u8 *buf)
 {
     if (likely(s->host)) {
         move_sized(buf, s->host, s->size);
     } else if (mem_is_apic(v, s->gpa)) {
         apic_read(v, (u32)(s->gpa.a & PAGE_MASK), buf, s->size);
     } else {
-        for (unsigned done = 0, part; done < s->size; done += part) {
-            part = largest_part(s->size - done);
-            u64 value = world_mmio_read(v, GPA(s->gpa.a + done), part);
-            copy_bytes(buf + done, &value, part);
+        for (unsigned done = 0, n; done < s->size; done += n) {
+            n = largest_access(s->size - done);
+            u64 value = world_mmio_read(v, GPA(s->gpa.a + done), n);
+            copy_bytes(buf + done, &value, n);
         }
     }
 }
 
-static void span_write(struct vcpu *v, const struct span *s, const u8 *buf)
+static void part_write(struct vcpu *v, const struct part *s, const u8 *buf)
 {
-    if (likely(s->host)) {
-        if (s->slot && s->slot->readonly)
-            return;
+    if (likely(s->host && !is_rom(s))) {
         move_sized(s->host, buf, s->size);
         if (s->slot)
             mem_written(v, s->slot, s->gpa, s->size);
     } else if (mem_is_apic(v, s->gpa)) {
         apic_write(v, (u32)(s->gpa.a & PAGE_MASK), buf, s->size);
     } else {
-        for (unsigned done = 0, part; done < s->size; done += part) {
+        for (unsigned done = 0, n; done < s->size; done += n) {
             u64 value = 0;
-            part = largest_part(s->size - done);
-            copy_bytes(&value, buf + done, part);
-            world_mmio_write(v, GPA(s->gpa.a + done), value, part);
+            n = largest_access(s->size - done);
+            copy_bytes(&value, buf + done, n);
+            world_mmio_write(v, GPA(s->gpa.a + done), value, n);
         }
     }
 }
@@ -136,45 +141,45 @@ static void watch_note(struct vcpu *v, u64 la, unsigned size, bool write)
     }
 }
 
-/* The one or two spans of at most a page of memory. */
-static enum outcome spans_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct span s[2])
+/* The one or two parts of at most a page of memory. */
+static enum outcome parts_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct part s[2])
 {
     unsigned first = (unsigned)(PAGE_SIZE - (la & PAGE_MASK));
     if (first > size)
         first = size;
     s[1].size = 0;
     TRY(mem_canonical(v, la, size, false));
-    TRY(span_find(v, la, first, access, &s[0]));
+    TRY(part_find(v, la, first, access, &s[0]));
     if (first < size)
-        TRY(span_find(v, linear(v, la + first), size - first, access, &s[1]));
+        TRY(part_find(v, linear(v, la + first), size - first, access, &s[1]));
     return alignment_check(v, la, size, access);
 }
 
-static void spans_read(struct vcpu *v, const struct span s[2], u8 *buf)
+static void parts_read(struct vcpu *v, const struct part s[2], u8 *buf)
 {
-    span_read(v, &s[0], buf);
+    part_read(v, &s[0], buf);
     if (s[1].size)
-        span_read(v, &s[1], buf + s[0].size);
+        part_read(v, &s[1], buf + s[0].size);
 }
 
-static void spans_write(struct vcpu *v, const struct span s[2], const u8 *buf)
+static void parts_write(struct vcpu *v, const struct part s[2], const u8 *buf)
 {
-    span_write(v, &s[0], buf);
+    part_write(v, &s[0], buf);
     if (s[1].size)
-        span_write(v, &s[1], buf + s[0].size);
+        part_write(v, &s[1], buf + s[0].size);
 }
 
 static __attribute__((noinline)) enum outcome read_slow(struct vcpu *v, u64 la, u8 *buf, unsigned size,
                                                         enum access access)
 {
-    struct span s[2];
+    struct part s[2];
     if (size > PAGE_SIZE)
         TRY(mem_probe(v, la, size, access));
     for (; size > PAGE_SIZE; la += PAGE_SIZE, buf += PAGE_SIZE, size -= PAGE_SIZE)
         TRY(mem_read(v, la, buf, PAGE_SIZE, access));
     la = linear(v, la);
-    TRY(spans_find(v, la, size, access, s));
-    spans_read(v, s, buf);
+    TRY(parts_find(v, la, size, access, s));
+    parts_read(v, s, buf);
     watch_note(v, la, size, false);
     return CPU_OK;
 }
@@ -194,14 +199,14 @@ enum outcome mem_read(struct vcpu *v, u64 la, void *buf, unsigned size, enum acc
 static __attribute__((noinline)) enum outcome write_slow(struct vcpu *v, u64 la, const u8 *buf, unsigned size,
                                                          enum access access)
 {
-    struct span s[2];
+    struct part s[2];
     if (size > PAGE_SIZE)
         TRY(mem_probe(v, la, size, access));
     for (; size > PAGE_SIZE; la += PAGE_SIZE, buf += PAGE_SIZE, size -= PAGE_SIZE)
         TRY(mem_write(v, la, buf, PAGE_SIZE, access));
     la = linear(v, la);
-    TRY(spans_find(v, la, size, access, s));
-    spans_write(v, s, buf);
+    TRY(parts_find(v, la, size, access, s));
+    parts_write(v, s, buf);
     watch_note(v, la, size, true);
     return CPU_OK;
 }
@@ -221,21 +226,21 @@ enum outcome mem_write(struct vcpu *v, u64 la, const void *buf, unsigned size, e
 
 enum outcome mem_probe(struct vcpu *v, u64 la, unsigned size, enum access access)
 {
-    struct span s[2];
+    struct part s[2];
     la = linear(v, la);
     for (; size > PAGE_SIZE; la = linear(v, la + PAGE_SIZE), size -= PAGE_SIZE)
-        TRY(spans_find(v, la, PAGE_SIZE, access, s));
-    return spans_find(v, la, size, access, s);
+        TRY(parts_find(v, la, PAGE_SIZE, access, s));
+    return parts_find(v, la, size, access, s);
 }
 
-enum outcome mem_pointer(struct vcpu *v, u64 la, enum access access, void **host, u64 *span)
+enum outcome mem_pointer(struct vcpu *v, u64 la, enum access access, void **host, u64 *room)
 {
     bool filled = true;
     la = linear(v, la);
     u32 i = tlb_index(la);
     struct tlb *t = tlb_for(v, access);
     *host = NULL;
-    *span = PAGE_SIZE - (la & PAGE_MASK);
+    *room = PAGE_SIZE - (la & PAGE_MASK);
     if (!t || !tlb_hit(access & ACCESS_WRITE ? t->wtag[i] : t->rtag[i], la, 1)) {
         TRY(mmu_fill(v, la, access, &filled));
         t = tlb_for(v, access);
@@ -266,24 +271,24 @@ static bool exchange_sized(void *host, u64 *old, u64 new_value, unsigned size)
 }
 
 /* Across pages, misaligned or outside RAM; nobody else runs. */
-static void exchange_bytes(struct vcpu *v, const struct span s[2], u64 *old, u64 new_value, unsigned size)
+static void exchange_bytes(struct vcpu *v, const struct part s[2], u64 *old, u64 new_value, unsigned size)
 {
     u64 seen = 0;
-    spans_read(v, s, (u8 *)&seen);
+    parts_read(v, s, (u8 *)&seen);
     u64 want = seen == mask_size(*old, size) ? new_value : seen;
-    spans_write(v, s, (const u8 *)&want);
+    parts_write(v, s, (const u8 *)&want);
     *old = seen;
 }
 
 static enum outcome exchange_exclusive(struct vcpu *v, u64 la, u64 *old, u64 new_value, unsigned size,
                                        enum access access)
 {
-    struct span s[2];
+    struct part s[2];
     bool others = v->vm->vcpu_count > 1;
     if (others)
         exclusive_begin(v);
     /* Found again: while this vCPU waited, others may have changed what backs the page. */
-    enum outcome out = spans_find(v, la, size, access, s);
+    enum outcome out = parts_find(v, la, size, access, s);
     if (out == CPU_OK)
         exchange_bytes(v, s, old, new_value, size);
     if (others)
@@ -293,11 +298,11 @@ static enum outcome exchange_exclusive(struct vcpu *v, u64 la, u64 *old, u64 new
 
 enum outcome mem_cmpxchg(struct vcpu *v, u64 la, u64 *old, u64 new_value, unsigned size, enum access access)
 {
-    struct span s[2];
+    struct part s[2];
     la = linear(v, la);
     access |= ACCESS_WRITE;
-    TRY(spans_find(v, la, size, access, s));
-    if (likely(s[0].host && !s[1].size && !(la & (size - 1)) && !(s[0].slot && s[0].slot->readonly))) {
+    TRY(parts_find(v, la, size, access, s));
+    if (likely(s[0].host && !is_rom(&s[0]) && !s[1].size && !(la & (size - 1)))) {
         if (exchange_sized(s[0].host, old, new_value, size) && s[0].slot)
             mem_written(v, s[0].slot, s[0].gpa, size);
     } else {
@@ -311,34 +316,41 @@ void phys_read(struct vcpu *v, gpa_t gpa, void *buf, unsigned size)
 {
     u8 *p = buf;
     while (size) {
-        unsigned part = (unsigned)(PAGE_SIZE - (gpa.a & PAGE_MASK));
-        if (part > size)
-            part = size;
-        const void *host = vm_ram(v->vm, gpa);
+        unsigned n = (unsigned)(PAGE_SIZE - (gpa.a & PAGE_MASK));
+        if (n > size)
+            n = size;
+        const void *host = vcpu_ram(v, gpa);
         if (likely(host))
-            move_sized(p, host, part);
+            move_sized(p, host, n);
         else
-            fill_bytes(p, 0xff, part);
-        p += part;
-        gpa.a += part;
-        size -= part;
+            fill_bytes(p, 0xff, n);
+        p += n;
+        gpa.a += n;
+        size -= n;
     }
+}
+
+void phys_written(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+    const struct ram_slot *slot = vcpu_slot(v, gpa);
+    if (slot)
+        mem_written(v, slot, gpa, size);
 }
 
 void phys_write(struct vcpu *v, gpa_t gpa, const void *buf, unsigned size)
 {
     const u8 *p = buf;
     while (size) {
-        unsigned part = (unsigned)(PAGE_SIZE - (gpa.a & PAGE_MASK));
-        if (part > size)
-            part = size;
-        struct ram_slot *slot = vm_slot(v->vm, gpa);
-        if (likely(slot && !slot->readonly)) {
-            move_sized(slot->host + (gpa.a - slot->start), p, part);
-            mem_written(v, slot, gpa, part);
+        unsigned n = (unsigned)(PAGE_SIZE - (gpa.a & PAGE_MASK));
+        if (n > size)
+            n = size;
+        struct ram_slot *slot = vcpu_slot(v, gpa);
+        if (likely(slot && !(slot->flags & RAM_READONLY))) {
+            move_sized(ram_host(slot, gpa), p, n);
+            mem_written(v, slot, gpa, n);
         }
-        p += part;
-        gpa.a += part;
-        size -= part;
+        p += n;
+        gpa.a += n;
+        size -= n;
     }
 }

@@ -11,8 +11,6 @@
 #include "cpu/core/nested.h"
 #include "cpu/mmu/mmu.h"
 
-#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
-
 u64 cr4_allowed(const struct vm *vm)
 {
     static const struct {

@@ -1,10 +1,10 @@
 /*
  * Filling the TLB: from a walk to an entry that translated code may use, or to the decision that it may not.
  *
- * An entry for writing exists only for RAM pages without translated code, whose dirty bits are set; it announces itself
- * in the page's flags before it looks at RAM_CODE, as a translator does the other way round. Pages with data
- * breakpoints and the APIC's page are never entered, nor is anything while alignment is checked: those accesses come to
- * access.c.
+ * An entry for writing exists only for RAM pages without translated code, whose dirty bits are set, in the guest's
+ * tables and in the slot's log. It announces itself in the page's word before it looks at RAM_CODE; a translator does
+ * it the other way round. Pages with data breakpoints and the APIC's page are never entered, nor is anything while
+ * alignment is checked: those accesses come to access.c.
  */
 #include "cpu/mmu/segment.h"
 #include "cpu/mmu/tlb.h"
@@ -15,10 +15,10 @@ bool watch_match(const struct vcpu *v, u64 la, unsigned size, bool write, u64 *d
     static const u8 lengths[4] = {1, 2, 8, 4};
     *dr6 = 0;
     for (unsigned n = 0; n < 4; n++) {
-        unsigned rw = v->dr7 >> (16 + n * 4) & 3;
-        if (!(v->dr7 >> (n * 2) & 3) || !(rw == 3 || (rw == 1 && write)))
+        unsigned kind = DR7_KIND(v->dr7, n);
+        if (!DR7_ENABLES(v->dr7, n) || !(kind == DR7_ACCESS || (kind == DR7_WRITE && write)))
             continue;
-        u64 length = lengths[v->dr7 >> (18 + n * 4) & 3];
+        u64 length = lengths[DR7_LENGTH(v->dr7, n)];
         u64 at = linear(v, v->dr[n] & ~(length - 1));
         if (at - la < size || la - at < length)
             *dr6 |= BIT64(n);
@@ -47,14 +47,27 @@ static void attributes_note(struct tlb *t, u64 la, const struct walk *w)
     }
 }
 
-/* Takes a write mapping of a RAM page. False: it holds translated code. */
-static bool writer_register(const struct vcpu *v, struct ram_slot *slot, gpa_t gpa)
+/* In a slot that is logged only dirty pages have write mappings. */
+static bool may_be_dirty(const struct ram_slot *slot, gpa_t gpa, enum access access)
 {
-    u32 *flags = &slot->page_flags[(gpa.a - slot->start) >> PAGE_SHIFT];
+    if (ram_is_dirty(slot, gpa))
+        return true;
+    if (!(access & ACCESS_WRITE) || access & ACCESS_AHEAD)
+        return false;
+    ram_mark_dirty(slot, gpa);
+    return true;
+}
+
+/* Takes a write mapping of a RAM page. False: every write to it must come to C. */
+static bool writer_register(const struct vcpu *v, const struct ram_slot *slot, gpa_t gpa, enum access access)
+{
+    if (slot->flags & RAM_READONLY || (unlikely(slot->dirty) && !may_be_dirty(slot, gpa, access)))
+        return false;
+    u32 *word = ram_page_word(slot, gpa);
     u32 bit = BIT(v->index % 31);
-    u32 old = __atomic_load_n(flags, __ATOMIC_SEQ_CST);
+    u32 old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
     if (!(old & (RAM_CODE | bit)))
-        old = __atomic_fetch_or(flags, bit, __ATOMIC_SEQ_CST);
+        old = __atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
     return !(old & RAM_CODE);
 }
 
@@ -68,16 +81,16 @@ bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const 
         return false;
     if (unlikely(mem_is_apic(v, gpa)))
         return false;
-    struct ram_slot *slot = vm_slot(v->vm, gpa);
+    const struct ram_slot *slot = vcpu_slot(v, gpa);
     if (!slot)
         return false;
     u32 i = tlb_index(la);
     u64 tag = -page;
-    u64 host = (u64)slot->host + (gpa.a - slot->start);
+    u64 host = (u64)ram_host(slot, gpa);
     /* The other kind of access gets an entry too if that evicts none. */
     bool write = access & ACCESS_WRITE || t->wtag[i] == tlb_empty(i) || t->wtag[i] == tag;
     bool read = !(access & ACCESS_WRITE) || t->rtag[i] == tlb_empty(i) || t->rtag[i] == tag;
-    if (write && !(w->write && !slot->readonly && writer_register(v, slot, gpa))) {
+    if (write && !(w->write && writer_register(v, slot, gpa, access))) {
         if (access & ACCESS_WRITE)
             return false;
         write_drop(t, i);
@@ -133,7 +146,7 @@ static void fill_ahead(struct vcpu *v, struct tlb *t, u64 la, enum access access
     bool sequential = page == *next;
     for (unsigned n = 1; n < FILL_AHEAD && sequential && walk_next(v, access, w); n++) {
         page += PAGE_SIZE;
-        if (!tlb_enter(v, t, page, access, w))
+        if (!tlb_enter(v, t, page, access | ACCESS_AHEAD, w))
             break;
     }
     *next = page + PAGE_SIZE;

@@ -16,6 +16,7 @@
 #include "cpu/core/access.h"
 #include "cpu/core/fault.h"
 #include "cpu/core/tunables.h"
+#include "cpu/core/upcalls.h"
 #include "cpu/core/vcpu.h"
 #include "cpu/mmu/mode.h"
 
@@ -144,9 +145,9 @@ MUST_CHECK enum outcome mem_write(struct vcpu *v, u64 la, const void *buf, unsig
 MUST_CHECK enum outcome mem_probe(struct vcpu *v, u64 la, unsigned size, enum access access);
 /*
  * A pointer for up to `size` bytes at `la` that lie in one RAM page with the given access, or NULL in *host if it is
- * not plain RAM; *span is how many bytes to the end of the page. For string instructions.
+ * not plain RAM; *room is how many bytes to the end of the page. For string instructions.
  */
-MUST_CHECK enum outcome mem_pointer(struct vcpu *v, u64 la, enum access access, void **host, u64 *span);
+MUST_CHECK enum outcome mem_pointer(struct vcpu *v, u64 la, enum access access, void **host, u64 *room);
 
 /*
  * Atomic compare-exchange of 1, 2, 4 or 8 bytes at a linear address (locked descriptor updates). *old returns what was
@@ -154,15 +155,30 @@ MUST_CHECK enum outcome mem_pointer(struct vcpu *v, u64 la, enum access access, 
  */
 MUST_CHECK enum outcome mem_cmpxchg(struct vcpu *v, u64 la, u64 *old, u64 new_value, unsigned size, enum access access);
 
-/* Physical access for VMCS, VMCB, MSR lists, bitmaps: never faults; outside RAM reads give ones, writes are dropped
- * (or reach devices). phys_write invalidates translated code. */
+/* Physical access for VMCS, VMCB, MSR lists, bitmaps: never faults; outside RAM reads give ones, writes are dropped. */
 void phys_read(struct vcpu *v, gpa_t gpa, void *buf, unsigned size);
 void phys_write(struct vcpu *v, gpa_t gpa, const void *buf, unsigned size);
+/* Bytes within one page were written by a host pointer of the caller. */
+void phys_written(struct vcpu *v, gpa_t gpa, unsigned size);
 static inline u64 phys_read_u64(struct vcpu *v, gpa_t gpa)
 {
     u64 x;
     phys_read(v, gpa, &x, 8);
     return x;
+}
+
+/*
+ * Bytes within one page of RAM were written past the TLB: the page is dirty, and translated code made from them is
+ * invalid. Every write of the core that goes by a host pointer is followed by this.
+ */
+static inline void mem_written(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa, u64 size)
+{
+    if (unlikely(slot->dirty))
+        ram_mark_dirty(slot, gpa);
+    if (v->vm->vcpu_count > 1)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* against a translator that flags the page, then reads it */
+    if (unlikely(__atomic_load_n(ram_page_word(slot, gpa), __ATOMIC_RELAXED) & RAM_CODE))
+        code_written(v->vm, v, slot, gpa, size);
 }
 
 /* Selects the TLB context that fits the current state (called by mode_update, MOV CR3, VM entry and exit...), points GS
@@ -180,8 +196,11 @@ void mmu_flush_pcid(struct vcpu *v, u32 space, u16 pcid); /* INVPCID 1 */
 void mmu_flush_page(struct vcpu *v, u32 space, bool all_pcids, u16 pcid, u64 la); /* INVLPG, INVPCID 0, INVVPID 0 */
 void mmu_flush_space(struct vcpu *v, u32 space);                                  /* INVVPID 1 and 3, ASID flush */
 void mmu_flush_nroot(struct vcpu *v, u64 nroot, bool all);                        /* INVEPT */
-/* Another vCPU translated code from this page: take away write permission (all contexts; callers hold exclusive). */
-void mmu_protect_page(struct vcpu *v, gpa_t page);
+/* [exclusive] Takes write mappings of host memory away, in all contexts: its pages are to be noted when they are
+ * written again. */
+void mmu_protect(struct vcpu *v, const u8 *host, u64 size);
+/* [exclusive] Forgets all that was translated: slots of RAM changed. */
+void mmu_forget(struct vcpu *v);
 /* Empties every jump cache of this vCPU (code cache flush). */
 void mmu_flush_jumps(struct vcpu *v);
 

@@ -16,8 +16,12 @@ struct descriptor {
     u32 attr;  /* SEG_* */
     u64 raw;
     u64 la;   /* where it was read from */
-    u32 high; /* 16-byte descriptors: the last doubleword; bits 8..12 must be 0 */
+    u32 high; /* 16-byte descriptors: the last doubleword; DESCRIPTOR_TYPE must be 0 */
 };
+
+/* In the upper doubleword of eight bytes: the type and S; the busy bit of a TSS. */
+#define DESCRIPTOR_TYPE ((SEG_S | SEG_TYPE_MASK) << 8)
+#define DESCRIPTOR_BUSY (SYS_TYPE_BUSY << 8)
 
 /* Descriptor type: the S bit and the four type bits. */
 static inline u32 descriptor_type(const struct descriptor *d)

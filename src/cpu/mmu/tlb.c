@@ -47,7 +47,7 @@ static u32 control_digest(const struct vcpu *v)
 
 static u16 key_flags(const struct vcpu *v)
 {
-    u16 f = v->in_guest ? TLB_GUEST : 0;
+    u16 f = (v->in_guest ? TLB_GUEST : 0) | (v->ram != v->vm->ram ? TLB_SMM : 0);
     bool ac = v->flags & FLAG_AC;
     if (v->cpl == 3) {
         f |= TLB_USER;
@@ -229,6 +229,7 @@ void mmu_init(struct vcpu *v, void *memory)
 {
     struct mmu *m = memory;
     v->mmu = m;
+    vcpu_space_set(v, 0);
     for (u32 i = 0; i < TLB_SIZE; i++)
         m->empty[i] = tlb_empty(i);
     for (u32 i = 0; i < JUMP_SIZE; i++)
@@ -419,21 +420,36 @@ void mmu_flush_nroot(struct vcpu *v, u64 nroot, bool all)
     current_check(v);
 }
 
-void mmu_protect_page(struct vcpu *v, gpa_t page)
+/* Might the context have write mappings of this host memory? */
+static bool may_write(const struct tlb *t, const u8 *host, u64 size)
+{
+    for (u64 at = 0; at < size; at += PAGE_SIZE) {
+        u32 bit = written_bit((u64)host + at);
+        if (at >= TLB_SIZE * PAGE_SIZE || t->written[bit / 64] >> (bit % 64) & 1)
+            return true;
+    }
+    return false;
+}
+
+void mmu_protect(struct vcpu *v, const u8 *host, u64 size)
 {
     struct mmu *m = v->mmu;
-    u64 host = (u64)vm_ram(v->vm, GPA(page.a & ~PAGE_MASK));
-    if (!host)
-        return;
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         struct tlb *t = &m->tlb[__builtin_ctz(valid)];
-        if (!(t->written[written_bit(host) / 64] >> (written_bit(host) % 64) & 1))
+        if (!may_write(t, host, size))
             continue;
         for (u32 i = 0; i < TLB_SIZE; i++) {
-            if (t->wadd[i] - t->wtag[i] == host)
+            if (t->wadd[i] - t->wtag[i] - (u64)host < size)
                 write_drop(t, i);
         }
     }
+}
+
+/* The jump cache of the current context is in use right now. */
+static void current_refresh(struct vcpu *v)
+{
+    jumps_empty(v->mmu, v->tlb);
+    v->tlb->jmode = v->mode & ~MODE_STEP;
 }
 
 void mmu_flush_jumps(struct vcpu *v)
@@ -441,6 +457,16 @@ void mmu_flush_jumps(struct vcpu *v)
     struct mmu *m = v->mmu;
     for (u32 valid = m->valid; valid; valid &= valid - 1)
         m->tlb[__builtin_ctz(valid)].jmode = JMODE_STALE;
-    jumps_empty(m, v->tlb);
-    v->tlb->jmode = v->mode & ~MODE_STEP;
+    current_refresh(v);
+}
+
+/* GS base of the vCPU's thread stays at the current context, so that one is emptied where it is. */
+void mmu_forget(struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    v->slot = &v->ram->none;
+    m->valid = BIT(tlb_number(m, v->tlb));
+    context_empty(m, v->tlb);
+    current_refresh(v);
+    stage2_flush_root(v, 0, true);
 }

@@ -10,11 +10,13 @@
 
 #include "cpu/core/upcalls.h"
 #include "cpu/mmu/mmu.h"
+#include "x86/msr.h"
 
 /* tlb_key.flags */
 #define TLB_USER BIT(0)  /* CPL 3 */
 #define TLB_AC BIT(1)    /* CPL 0-2: SMAP is overridden. CPL 3: alignment is checked, nothing is filled */
 #define TLB_GUEST BIT(2) /* L2 */
+#define TLB_SMM BIT(3)   /* RAM is that of address space 1 */
 
 #define STAGE2_LARGE_SHIFT 21
 
@@ -92,21 +94,9 @@ static inline u64 linear(const struct vcpu *v, u64 la)
 }
 
 /* The page of the local APIC's registers, in xAPIC mode. */
-#define APIC_BASE_EXTD BIT64(10)
-#define APIC_BASE_ENABLE BIT64(11)
 static inline bool mem_is_apic(const struct vcpu *v, gpa_t gpa)
 {
-    return !((v->apic_base ^ gpa.a) & 0x000ffffffffff000) &&
-           (v->apic_base & (APIC_BASE_ENABLE | APIC_BASE_EXTD)) == APIC_BASE_ENABLE;
-}
-
-/* Bytes of RAM were written past the TLB: translated code made from them is invalid. */
-static inline void mem_written(struct vcpu *v, struct ram_slot *slot, gpa_t gpa, u64 size)
-{
-    if (v->vm->vcpu_count > 1)
-        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* against a translator that flags the page, then reads it */
-    if (unlikely(__atomic_load_n(&slot->page_flags[(gpa.a - slot->start) >> PAGE_SHIFT], __ATOMIC_RELAXED) & RAM_CODE))
-        code_written(v->vm, v, gpa, size);
+    return !((v->apic_base ^ gpa.a) & ~PAGE_MASK) && (v->apic_base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN;
 }
 
 /*

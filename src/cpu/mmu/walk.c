@@ -2,23 +2,20 @@
  * Walks of the guest's paging structures: 32-bit, PAE, 4-level and 5-level paging, and no paging, each with or without
  * a second stage under it. Permission checks, page-fault error codes, accessed and dirty bits.
  *
- * Accessed and dirty bits are set after all checks, from the top down, by compare-exchange on guest memory; if an entry
- * changed meanwhile the walk starts again.
+ * Accessed and dirty bits are set after all checks: pte.h.
  * Source: SDM vol. 3A "Paging"; reserved bit 8 of AMD's upper levels: APM vol. 2 "Long-Mode Page Translation".
  */
 #include "cpu/mmu/walk.h"
 
 #include "cpu/core/cpuid.h"
+#include "cpu/mmu/pte.h"
 #include "cpu/mmu/tlb.h"
 #include "x86/paging.h"
 
 /* One entry on the way, kept to be marked. */
 struct step {
-    void *host; /* NULL: not in RAM, reads as ones */
-    struct ram_slot *slot;
+    struct pte pte;
     u64 address; /* L1- or L2-physical, as the guest sees it */
-    gpa_t gpa;
-    u64 value;
 };
 
 struct walker {
@@ -77,21 +74,19 @@ static u32 denied(const struct walker *k, bool write)
     return code;
 }
 
-static enum outcome step_map_stage2(struct walker *k, struct step *s, u64 address, enum access access)
+static enum outcome step_stage2(const struct walker *k, u64 address, enum access access, gpa_t *gpa)
 {
     struct stage2_reason why = {.la = k->la, .la_valid = true};
-    return stage2_translate(k->v, NGPA(address), access, &why, &s->gpa);
+    return stage2_translate(k->v, NGPA(address), access, &why, gpa);
 }
 
-static inline enum outcome step_map(struct walker *k, struct step *s, u64 address, enum access access)
+static inline enum outcome step_find(const struct walker *k, struct step *s, u64 address, enum access access)
 {
-    struct vcpu *v = k->v;
+    gpa_t gpa = GPA(address);
     s->address = address;
-    s->gpa = GPA(address);
     if (k->two_stage)
-        TRY(step_map_stage2(k, s, address, access));
-    s->slot = vm_slot(v->vm, s->gpa);
-    s->host = s->slot ? s->slot->host + (s->gpa.a - s->slot->start) : NULL;
+        TRY(step_stage2(k, address, access, &gpa));
+    pte_find(k->v, &s->pte, gpa);
     return CPU_OK;
 }
 
@@ -99,33 +94,17 @@ static inline enum outcome step_map(struct walker *k, struct step *s, u64 addres
 static inline enum outcome step_read(struct walker *k, u64 address, u64 *value)
 {
     struct step *s = &k->step[k->depth++];
-    TRY(step_map(k, s, address, k->table_access));
-    if (k->wide)
-        s->value = s->host ? __atomic_load_n((u64 *)s->host, __ATOMIC_RELAXED) : ~0ull;
-    else
-        s->value = s->host ? __atomic_load_n((u32 *)s->host, __ATOMIC_RELAXED) : ~0u;
-    *value = s->value;
+    TRY(step_find(k, s, address, k->table_access));
+    *value = pte_read(&s->pte, k->wide);
     return CPU_OK;
 }
 
 /* Sets bits in an entry. *changed: it is not what was read any more. */
-static enum outcome step_mark(struct walker *k, struct step *s, u64 bits, bool *changed)
+static enum outcome step_mark(const struct walker *k, struct step *s, u64 bits, bool *changed)
 {
-    struct vcpu *v = k->v;
-    u64 new_value = s->value | bits;
     if (k->two_stage)
-        TRY(step_map(k, s, s->address, ACCESS_WRITE));
-    if (!s->host || s->slot->readonly)
-        return CPU_OK;
-    if (k->wide) {
-        *changed = !__atomic_compare_exchange_n((u64 *)s->host, &s->value, new_value, false, __ATOMIC_SEQ_CST,
-                                                __ATOMIC_RELAXED);
-    } else {
-        u32 old = (u32)s->value;
-        *changed = !__atomic_compare_exchange_n((u32 *)s->host, &old, (u32)new_value, false, __ATOMIC_SEQ_CST,
-                                                __ATOMIC_RELAXED);
-    }
-    mem_written(v, s->slot, s->gpa, k->wide ? 8 : 4);
+        TRY(step_find(k, s, s->address, ACCESS_WRITE));
+    *changed = !pte_mark(k->v, &s->pte, k->wide, bits);
     return CPU_OK;
 }
 
@@ -244,7 +223,7 @@ static enum outcome mark_all(struct walker *k, bool *changed)
     u64 dirty = k->access & ACCESS_WRITE ? PTE_D : 0;
     for (unsigned i = 0; i < k->depth && !*changed; i++) {
         u64 bits = PTE_A | (i + 1 == k->depth ? dirty : 0);
-        if (unlikely(bits & ~k->step[i].value))
+        if (unlikely(bits & ~k->step[i].pte.value))
             TRY(step_mark(k, &k->step[i], bits, changed));
     }
     return CPU_OK;
@@ -291,9 +270,9 @@ enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk
             break;
     }
     const struct step *last = &k.step[k.depth - 1];
-    u64 leaf = last->value;
+    u64 leaf = last->pte.value;
     w->leaf = leaf | PTE_A | (access & ACCESS_WRITE ? PTE_D : 0);
-    w->entry = k.wide ? last->host : NULL;
+    w->entry = k.wide ? last->pte.host : NULL;
     w->in_large = false;
     w->address = (base | (la & (BIT64(k.shift) - 1))) & ~PAGE_MASK;
     w->shift = k.shift;

@@ -27,7 +27,7 @@ MUST_CHECK enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, 
 /*
  * Moves *w from one page to the next, if that is mapped with the same rights by the same large page or the same table,
  * and all accessed and dirty bits that the access sets are set. Has no effect that a processor's prefetch of
- * translations may not have. False: another walk has to tell.
+ * translations may not have. False: only another walk can find out.
  */
 bool walk_next(struct vcpu *v, enum access access, struct walk *w);
 

@@ -13,11 +13,7 @@ void svm_cpuid(const struct vcpu *v, u32 leaf, u32 r[4])
         return;
     r[0] = 1; /* SVM revision */
     r[1] = SVM_ASIDS;
-    r[2] = 0;
-    r[3] &= SVM_CPUID_NP | SVM_CPUID_LBR_VIRT | SVM_CPUID_SVML | SVM_CPUID_NRIPS | SVM_CPUID_TSC_RATE_MSR |
-            SVM_CPUID_VMCB_CLEAN | SVM_CPUID_FLUSH_BY_ASID | SVM_CPUID_DECODE_ASSISTS | SVM_CPUID_PAUSE_FILTER |
-            SVM_CPUID_PAUSE_THRESHOLD | SVM_CPUID_VMLOAD_VMSAVE | SVM_CPUID_VGIF | SVM_CPUID_VNMI |
-            SVM_CPUID_ADDR_CHECK;
+    r[2] = 0; /* EDX: the features of cpuid.h */
 }
 
 bool svm_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out)

@@ -37,7 +37,7 @@ enum outcome svm_exception(struct vcpu *v, const struct event *e)
             return svm_exit(v, code, error, e->payload);
         return svm_exit_bytes(v, code, error, e->payload);
     case EXC_DB:
-        v->dr6 = (v->dr6 & ~0xfull) | e->payload; /* saved as the handler would see them */
+        v->dr6 = (v->dr6 & ~DR6_B_MASK) | e->payload; /* saved as the handler would see them */
         v->dr7 &= ~DR7_GD;
         return svm_exit(v, code, 0, 0);
     case EXC_BP:

@@ -8,14 +8,13 @@
 #include "cpu/core/copy.h"
 #include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
-#include "cpu/core/upcalls.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
 
 struct vmcb *svm_vmcb(struct vcpu *v, gpa_t pa)
 {
-    struct ram_slot *slot = vm_slot(v->vm, pa);
-    return slot && !slot->readonly ? (struct vmcb *)(slot->host + (pa.a - slot->start)) : NULL;
+    const struct ram_slot *slot = vcpu_slot(v, pa);
+    return slot && !(slot->flags & RAM_READONLY) ? ram_host(slot, pa) : NULL;
 }
 
 /* EXITINTINFO: the event whose delivery did not finish, or the injection that did not start. */
@@ -158,7 +157,7 @@ static enum outcome leave(struct vcpu *v, u64 code, u64 info1, u64 info2, u64 nr
         if (insn)
             for (unsigned i = 0; i < sizeof insn->byte; i++)
                 m->control.insn_bytes[i] = insn->byte[i];
-        code_written(v->vm, v, s->vmcb, sizeof *m);
+        phys_written(v, s->vmcb, sizeof *m);
     }
     return load_host(v);
 }
@@ -205,7 +204,7 @@ static void store_invalid(struct vcpu *v)
     rule_trace(v);
     if (m) {
         store_code(m, SVM_EXIT_INVALID, 0, 0, 0);
-        code_written(v->vm, v, v->svm->vmcb, sizeof *m);
+        phys_written(v, v->svm->vmcb, sizeof *m);
     }
 }
 

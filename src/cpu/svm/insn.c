@@ -7,7 +7,6 @@
  */
 #include "cpu/svm/insn.h"
 #include "cpu/core/copy.h"
-#include "cpu/core/upcalls.h"
 #include "cpu/insn/hypercall.h"
 #include "cpu/insn/ops.h"
 #include "cpu/svm/npt.h"
@@ -98,7 +97,7 @@ enum outcome op_vmsave(struct vcpu *v, const struct insn *in)
     g->sysenter_cs = v->sysenter_cs;
     g->sysenter_esp = v->sysenter_esp;
     g->sysenter_eip = v->sysenter_eip;
-    code_written(v->vm, v, pa, sizeof *m);
+    phys_written(v, pa, sizeof *m);
     return CPU_OK;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "cpu/mmu/mmu.h"
 #include "cpu/svm/svm.h"
+#include "x86/msr.h"
 
 /* Host cycles that count as one of the pause threshold's: a PAUSE of L2 costs some hundred, a first translation
  * thousands. */
@@ -33,8 +34,8 @@ static enum outcome io_access(struct vcpu *v, u64 info, u64 next_rip)
     const struct svm *s = v->svm;
     if (!svm_intercepted(s, SVM_EXIT_IOIO))
         return CPU_OK;
-    u32 port = (u32)info >> 16;
-    u32 size = info >> 4 & 7;
+    u32 port = IO_INFO_PORT_OF(info);
+    u32 size = IO_INFO_SIZE_OF(info);
     u8 map[2];
     phys_read(v, GPA((s->control.iopm & ~PAGE_MASK) + port / 8), map, sizeof map);
     u32 bits = (map[0] | (u32)map[1] << 8) >> (port % 8);
@@ -50,15 +51,15 @@ static enum outcome msr_access(struct vcpu *v, u32 msr, bool write)
     if (!svm_intercepted(s, SVM_EXIT_MSR))
         return CPU_OK;
     u32 offset;
-    if (msr < 0x2000)
+    if (msr < MSR_RANGE_SIZE)
         offset = 0;
-    else if (msr - 0xc0000000u < 0x2000)
-        offset = 0x800;
-    else if (msr - 0xc0010000u < 0x2000)
-        offset = 0x1000;
+    else if (msr - MSR_RANGE_EXTENDED < MSR_RANGE_SIZE)
+        offset = MSRPM_EXTENDED;
+    else if (msr - MSR_RANGE_AMD < MSR_RANGE_SIZE)
+        offset = MSRPM_AMD;
     else
         return svm_exit_insn(v, SVM_EXIT_MSR, write, 0);
-    u32 bit = (msr & 0x1fff) * 2 + write;
+    u32 bit = msr % MSR_RANGE_SIZE * 2 + write;
     u8 map;
     phys_read(v, GPA((s->control.msrpm & ~PAGE_MASK) + offset + bit / 8), &map, sizeof map);
     return map & BIT(bit % 8) ? svm_exit_insn(v, SVM_EXIT_MSR, write, 0) : CPU_OK;
@@ -128,8 +129,8 @@ static enum outcome task_gate(struct vcpu *v, u16 selector, unsigned source)
 {
     if (!svm_intercepted(v->svm, SVM_EXIT_TASK_SWITCH))
         return CPU_OK;
-    u64 info2 = source == 1 ? SVM_TASK_IRET : source == 2 ? SVM_TASK_JMP : 0;
-    if (source == 3 && v->delivering.valid && v->delivering.has_error)
+    u64 info2 = source == TASK_IRET ? SVM_TASK_IRET : source == TASK_JMP ? SVM_TASK_JMP : 0;
+    if (source == TASK_GATE && v->delivering.valid && v->delivering.has_error)
         info2 |= SVM_TASK_ERROR | v->delivering.error;
     if (v->flags & FLAG_RF)
         info2 |= SVM_TASK_RF;

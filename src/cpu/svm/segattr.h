@@ -10,13 +10,13 @@
 
 static inline u32 attr_from_vmcb(u16 a)
 {
-    u32 attr = (a & VMCB_ATTR_TYPE) | ((a & 0xf00u) << 4);
+    u32 attr = (a & VMCB_ATTR_TYPE) | ((u32)(a & VMCB_ATTR_FLAGS) << 4);
     return a & VMCB_ATTR_P ? attr : attr | SEG_UNUSABLE;
 }
 
 static inline u16 attr_to_vmcb(u32 attr)
 {
-    u16 a = (u16)((attr & VMCB_ATTR_TYPE) | ((attr >> 4) & 0xf00u));
+    u16 a = (u16)((attr & VMCB_ATTR_TYPE) | (attr >> 4 & VMCB_ATTR_FLAGS));
     return attr & SEG_UNUSABLE ? a & (u16)~VMCB_ATTR_P : a;
 }
 

@@ -14,12 +14,10 @@
 #include "cpu/svm/svm.h"
 #include "x86/msr.h"
 
-#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
-
 static void read_vmcb(struct vcpu *v, gpa_t pa)
 {
     struct svm *s = v->svm;
-    const struct vmcb *m = vm_ram(v->vm, pa);
+    const struct vmcb *m = vcpu_ram(v, pa);
     s->vmcb = pa;
     if (likely(m)) {
         copy_bytes(&s->control, &m->control, sizeof s->control);
@@ -69,8 +67,8 @@ static void load_guest(struct vcpu *v)
     v->seg[SEG_CS].attr &= ~SEG_UNUSABLE; /* CS is never null */
     v->gdtr = (struct desc_table){.base = canonicalize(v, g->gdtr.base), .limit = (u16)g->gdtr.limit};
     v->idtr = (struct desc_table){.base = canonicalize(v, g->idtr.base), .limit = (u16)g->idtr.limit};
-    v->dr6 = (g->dr6 & (DR6_BS | DR6_BD | DR6_BT | 0xf)) | DR6_FIXED;
-    v->dr7 = (g->dr7 & 0xffff2bff) | DR7_FIXED;
+    v->dr6 = (g->dr6 & DR6_WRITABLE) | DR6_FIXED;
+    v->dr7 = (g->dr7 & ~DR7_ZERO) | DR7_FIXED;
     v->rip = v->next_rip = g->rip;
     v->gpr[RSP] = g->rsp;
     v->gpr[RAX] = g->rax;

@@ -42,7 +42,7 @@ static bool check_tpr_shadow(struct vcpu *v, struct vmx *x)
     RULE(!(f->tpr_threshold >> 4), "TPR threshold: bits 31:4 are 0");
     if (!(x->proc2 & PROC2_APIC_ACCESSES)) {
         const u32 *vtpr = vmx_vtpr(v);
-        RULE(!vtpr || f->tpr_threshold <= (*vtpr >> 4 & 15), "TPR threshold is not above VTPR bits 7:4");
+        RULE(!vtpr || f->tpr_threshold <= TPR_CLASS(*vtpr), "TPR threshold is not above VTPR bits 7:4");
     }
     return true;
 }
@@ -104,13 +104,13 @@ static bool check_injection(struct vcpu *v, struct vmx *x)
     RULE(type != INTR_TYPE_OTHER || x->caps->proc & PROC_MONITOR_TRAP,
          "interruption type 7 needs a CPU with the monitor trap flag");
     RULE(type != EVENT_NMI || vector == EXC_NMI, "interruption type NMI: vector is 2");
-    RULE(type != EVENT_EXCEPTION || vector < 32, "interruption type hardware exception: vector is at most 31");
+    RULE(type != EVENT_EXCEPTION || vector < EXC_COUNT, "interruption type hardware exception: vector is at most 31");
     RULE(type != INTR_TYPE_OTHER || vector == 0, "interruption type other event: vector is 0");
     bool protected = !(x->proc2 & PROC2_UNRESTRICTED_GUEST) || f->guest_cr0 & CR0_PE;
-    bool error = type == EVENT_EXCEPTION && vector < 32 && protected && ERROR_VECTORS >> vector & 1;
+    bool error = type == EVENT_EXCEPTION && vector < EXC_COUNT && protected && ERROR_VECTORS >> vector & 1;
     RULE(!(info & INTR_ERROR_VALID) == !error,
          "deliver-error-code is 1 exactly for hardware exceptions with an error code, in protected mode");
-    RULE(!(info & 0x7ffff000u), "interruption information: bits 30:12 are 0");
+    RULE(!(info & INTR_ENTRY_RESERVED), "interruption information: bits 30:12 are 0");
     RULE(!error || !(f->entry_error >> 16), "VM-entry exception error code: bits 31:16 are 0");
     if (type == EVENT_SOFT_INT || type == EVENT_PRIV_SOFT || type == EVENT_SOFT_EXC)
         RULE(f->entry_insn_len <= 15, "VM-entry instruction length is at most 15");

@@ -1,9 +1,10 @@
 /*
  * Checks on the guest-state area, in the manual's order. A failure is a VM exit with reason "VM-entry failure due to
- * invalid guest state"; the qualification tells PDPTEs and the VMCS link pointer apart from the rest.
+ * invalid guest state"; the qualification distinguishes PDPTEs and the VMCS link pointer from the rest.
  * Source: Intel SDM volume 3C, "VM Entries", section "Checks on the Guest State Area".
  */
 #include "cpu/insn/msr.h"
+#include "cpu/mmu/segment.h"
 #include "cpu/vmx/checks.h"
 #include "x86/paging.h"
 
@@ -11,6 +12,8 @@ enum { QUAL_NONE = 0, QUAL_PDPTE = 2, QUAL_LINK = 4 };
 
 /* Bits of IA32_DEBUGCTL that may be set: LBR, BTF, TR, BTS, BTINT, BTS_OFF_*, FREEZE_*. */
 #define DEBUGCTL_MAY 0x7fc3ull
+
+#define BLOCKING (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOVSS)
 
 #define RFLAGS_RESERVED (~(u64)FLAGS_DEFINED & ~FLAG_ONE)
 
@@ -66,10 +69,10 @@ static bool check_registers(struct vcpu *v, struct vmx *x)
 static bool check_selectors_bases(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
-    RULE(!(f->guest_sel[SEG_TR] & 4), "guest TR selector: TI is 0");
-    RULE(!usable(x, SEG_LDTR) || !(f->guest_sel[SEG_LDTR] & 4), "guest LDTR selector: TI is 0 if usable");
+    RULE(!(f->guest_sel[SEG_TR] & SEL_TI), "guest TR selector: TI is 0");
+    RULE(!usable(x, SEG_LDTR) || !(f->guest_sel[SEG_LDTR] & SEL_TI), "guest LDTR selector: TI is 0 if usable");
     if (!guest_v86(x) && !unrestricted(x))
-        RULE((f->guest_sel[SEG_SS] & 3) == (f->guest_sel[SEG_CS] & 3), "guest SS.RPL equals CS.RPL");
+        RULE((f->guest_sel[SEG_SS] & SEL_RPL) == (f->guest_sel[SEG_CS] & SEL_RPL), "guest SS.RPL equals CS.RPL");
     if (guest_v86(x)) {
         for (unsigned i = SEG_ES; i <= SEG_GS; i++)
             RULE(f->guest_base[i] == (u64)f->guest_sel[i] << 4, "virtual-8086 segment base is selector times 16");
@@ -88,21 +91,23 @@ static bool check_selectors_bases(struct vcpu *v, struct vmx *x)
 static bool granularity_ok(u32 attr, u32 limit)
 {
     if (attr & SEG_G)
-        return (limit & 0xfff) == 0xfff;
+        return (limit & PAGE_MASK) == PAGE_MASK;
     return !(limit >> 20);
 }
 
 #define ATTR_RESERVED 0xfffe0f00u
+/* Types are compared by the manual's numbers; this is 3, read/write data, accessed. */
+#define TYPE_DATA (SEG_TYPE_WRITE | SEG_TYPE_ACCESSED)
 
 static bool check_code(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
     u32 attr = f->guest_attr[SEG_CS], type = attr & SEG_TYPE_MASK;
-    u32 dpl = attr >> SEG_DPL_SHIFT & 3, ss_dpl = f->guest_attr[SEG_SS] >> SEG_DPL_SHIFT & 3;
-    RULE(type == 9 || type == 11 || type == 13 || type == 15 || (type == 3 && unrestricted(x)),
+    u32 dpl = segment_dpl(attr), ss_dpl = segment_dpl(f->guest_attr[SEG_SS]);
+    RULE(type == 9 || type == 11 || type == 13 || type == 15 || (type == TYPE_DATA && unrestricted(x)),
          "guest CS type is accessed code (or 3 for an unrestricted guest)");
     RULE(attr & SEG_S, "guest CS is a code or data segment");
-    if (type == 3)
+    if (type == TYPE_DATA)
         RULE(dpl == 0, "guest CS.DPL is 0 for type 3");
     else if (type < 12)
         RULE(dpl == ss_dpl, "guest CS.DPL equals SS.DPL for non-conforming code");
@@ -119,12 +124,12 @@ static bool check_code(struct vcpu *v, struct vmx *x)
 static bool check_stack(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
-    u32 attr = f->guest_attr[SEG_SS], type = attr & SEG_TYPE_MASK, dpl = attr >> SEG_DPL_SHIFT & 3;
+    u32 attr = f->guest_attr[SEG_SS], type = attr & SEG_TYPE_MASK, dpl = segment_dpl(attr);
     if (usable(x, SEG_SS))
-        RULE((type == 3 || type == 7) && attr & SEG_S, "guest SS type is writable accessed data");
+        RULE((type == TYPE_DATA || type == 7) && attr & SEG_S, "guest SS type is writable accessed data");
     if (!unrestricted(x))
-        RULE(dpl == (f->guest_sel[SEG_SS] & 3u), "guest SS.DPL equals SS.RPL");
-    if ((f->guest_attr[SEG_CS] & SEG_TYPE_MASK) == 3 || !(f->guest_cr0 & CR0_PE))
+        RULE(dpl == (f->guest_sel[SEG_SS] & SEL_RPL), "guest SS.DPL equals SS.RPL");
+    if ((f->guest_attr[SEG_CS] & SEG_TYPE_MASK) == TYPE_DATA || !(f->guest_cr0 & CR0_PE))
         RULE(dpl == 0, "guest SS.DPL is 0 if CS type is 3 or CR0.PE is 0");
     if (usable(x, SEG_SS)) {
         RULE(attr & SEG_P, "guest SS is present");
@@ -136,13 +141,13 @@ static bool check_stack(struct vcpu *v, struct vmx *x)
 
 static bool check_data(struct vcpu *v, struct vmx *x, unsigned seg)
 {
-    u32 attr = x->f.guest_attr[seg], type = attr & SEG_TYPE_MASK, dpl = attr >> SEG_DPL_SHIFT & 3;
+    u32 attr = x->f.guest_attr[seg], type = attr & SEG_TYPE_MASK, dpl = segment_dpl(attr);
     if (attr & SEG_UNUSABLE)
         return true;
     RULE(type & SEG_TYPE_ACCESSED, "guest DS, ES, FS, GS type is accessed");
     RULE(!(type & SEG_TYPE_CODE) || type & SEG_TYPE_WRITE, "guest DS, ES, FS, GS type is readable if it is code");
     RULE(attr & SEG_S, "guest DS, ES, FS, GS is a code or data segment");
-    RULE(unrestricted(x) || type > 11 || dpl >= (x->f.guest_sel[seg] & 3u),
+    RULE(unrestricted(x) || type > 11 || dpl >= (x->f.guest_sel[seg] & SEL_RPL),
          "guest DS, ES, FS, GS: DPL is at least RPL unless conforming");
     RULE(attr & SEG_P, "guest DS, ES, FS, GS is present");
     RULE(!(attr & ATTR_RESERVED), "guest DS, ES, FS, GS access rights: reserved bits are 0");
@@ -232,10 +237,9 @@ static bool check_activity(struct vcpu *v, struct vmx *x)
     const struct vmcs *f = &x->f;
     u32 info = f->entry_intr_info, type = INTR_TYPE(info), vector = info & INTR_VECTOR_MASK;
     RULE(f->guest_activity <= GUEST_WAIT_SIPI, "activity state is one that the CPU has");
-    RULE(f->guest_activity != GUEST_HLT || !(f->guest_attr[SEG_SS] >> SEG_DPL_SHIFT & 3),
+    RULE(f->guest_activity != GUEST_HLT || !(segment_dpl(f->guest_attr[SEG_SS])),
          "activity state is not HLT unless SS.DPL is 0");
-    RULE(f->guest_activity == GUEST_ACTIVE ||
-             !(f->guest_interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOVSS)),
+    RULE(f->guest_activity == GUEST_ACTIVE || !(f->guest_interruptibility & BLOCKING),
          "activity state is active under blocking by STI or by MOV SS");
     if (!(info & INTR_VALID))
         return true;
@@ -255,9 +259,9 @@ static bool check_interruptibility(struct vcpu *v, struct vmx *x)
     const struct vmcs *f = &x->f;
     u32 state = f->guest_interruptibility;
     RULE(!(state >> 5), "interruptibility: bits 31:5 are 0");
-    RULE((state & 3) != 3, "interruptibility: blocking by STI and by MOV SS are not both 1");
+    RULE((state & BLOCKING) != BLOCKING, "interruptibility: blocking by STI and by MOV SS are not both 1");
     RULE(!(state & INTERRUPTIBILITY_STI) || f->guest_rflags & FLAG_IF, "blocking by STI needs RFLAGS.IF");
-    RULE(!injects(x, EVENT_EXTINT) || !(state & 3),
+    RULE(!injects(x, EVENT_EXTINT) || !(state & BLOCKING),
          "no blocking by STI or by MOV SS if an external interrupt is injected");
     RULE(!injects(x, EVENT_NMI) || !(state & INTERRUPTIBILITY_MOVSS), "no blocking by MOV SS if an NMI is injected");
     RULE(!(state & INTERRUPTIBILITY_SMI), "no blocking by SMI outside SMM");
@@ -272,7 +276,7 @@ static bool check_pending_debug(struct vcpu *v, struct vmx *x)
     const struct vmcs *f = &x->f;
     u64 may = PENDING_DBG_B_MASK | PENDING_DBG_ENABLED_BP | PENDING_DBG_BS;
     RULE(!(f->guest_pending_debug & ~may), "pending debug exceptions: reserved bits are 0");
-    if (f->guest_interruptibility & 3 || f->guest_activity == GUEST_HLT) {
+    if (f->guest_interruptibility & BLOCKING || f->guest_activity == GUEST_HLT) {
         u64 debugctl = f->entry_controls & ENTRYC_LOAD_DEBUG ? f->guest_debugctl : v->debugctl;
         bool step = f->guest_rflags & FLAG_TF && !(debugctl & DEBUGCTL_BTF);
         RULE(!(f->guest_pending_debug & PENDING_DBG_BS) == !step,
@@ -305,7 +309,7 @@ static bool check_pdptes(struct vcpu *v, struct vmx *x)
     u64 table[4];
     const u64 *pdpte = f->guest_pdpte;
     if (!(x->proc2 & PROC2_EPT)) {
-        phys_read(v, GPA(f->guest_cr3 & 0xffffffe0), table, sizeof(table));
+        phys_read(v, GPA(f->guest_cr3 & CR3_PAE_ADDRESS), table, sizeof(table));
         pdpte = table;
     }
     for (unsigned i = 0; i < 4; i++)

@@ -3,6 +3,7 @@
  * Source: Intel SDM volume 3C, "VM Entries", section "Checks on the Host-State Area".
  */
 #include "cpu/insn/msr.h"
+#include "cpu/mmu/segment.h"
 #include "cpu/vmx/checks.h"
 
 #define SECTION SDM("Checks on Host Control Registers, MSRs, and SSP")
@@ -35,7 +36,7 @@ static bool check_segments(struct vcpu *v, struct vmx *x)
     u16 low = 0;
     for (unsigned i = SEG_ES; i <= SEG_GS; i++)
         low |= f->host_sel[i];
-    RULE(!((low | f->host_sel[SEG_TR]) & 7), "host selectors have RPL 0 and TI 0");
+    RULE(!((low | f->host_sel[SEG_TR]) & (SEL_TI | SEL_RPL)), "host selectors have RPL 0 and TI 0");
     RULE(f->host_sel[SEG_CS], "host CS selector is not 0");
     RULE(f->host_sel[SEG_TR], "host TR selector is not 0");
     RULE(f->host_sel[SEG_SS] || f->exit_controls & EXITC_HOST_64, "host SS selector is not 0 for a 32-bit host");

@@ -86,7 +86,7 @@ static void load_registers(struct vcpu *v, const struct vmcs *f)
     v->cr3 = f->guest_cr3;
     v->cr4 = f->guest_cr4;
     if (f->entry_controls & ENTRYC_LOAD_DEBUG) {
-        v->dr7 = (f->guest_dr7 & ~(BIT64(12) | BIT64(14) | BIT64(15))) | DR7_FIXED;
+        v->dr7 = (f->guest_dr7 & ~DR7_ZERO) | DR7_FIXED;
         v->debugctl = f->guest_debugctl;
     }
     v->sysenter_cs = f->guest_sysenter_cs;
@@ -105,7 +105,7 @@ static void load_registers(struct vcpu *v, const struct vmcs *f)
         if (v->vmx->proc2 & PROC2_EPT)
             __builtin_memcpy(v->pdpte, f->guest_pdpte, sizeof(v->pdpte));
         else
-            phys_read(v, GPA(f->guest_cr3 & 0xffffffe0), v->pdpte, sizeof(v->pdpte));
+            phys_read(v, GPA(f->guest_cr3 & CR3_PAE_ADDRESS), v->pdpte, sizeof(v->pdpte));
     }
 }
 

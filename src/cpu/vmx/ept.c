@@ -2,32 +2,19 @@
  * The EPT walk: four levels, 4 KiB, 2 MiB and 1 GiB pages, execute-only and mode-based execute permissions, accessed
  * and dirty flags. Called by the MMU's second stage when its TLB does not have the page.
  *
- * Flags are set after all checks, from the top down, by compare-exchange on the tables; if an entry changed meanwhile,
- * the walk starts again.
+ * Flags are set after all checks: cpu/mmu/pte.h.
  * Source: Intel SDM volume 3C, "The Extended Page Table Mechanism (EPT)".
  */
 #include "cpu/vmx/ept.h"
-#include "cpu/core/upcalls.h"
+
+#include "cpu/mmu/pte.h"
 #include "cpu/vmx/vmx.h"
+#include "x86/msr.h"
 #include "x86/paging.h"
 
 _Static_assert(GRANT_READ == EPT_R && GRANT_WRITE == EPT_W && GRANT_FETCH == EPT_X, "grants are bits of EPT entries");
 
 #define EPT_LEVELS 4
-
-struct ept_step {
-    u64 *host; /* NULL: not in RAM, reads as ones */
-    gpa_t gpa;
-    u64 value;
-};
-
-static u64 step_read(struct vcpu *v, struct ept_step *s, u64 address)
-{
-    s->gpa = GPA(address);
-    s->host = vm_ram(v->vm, s->gpa);
-    s->value = s->host ? __atomic_load_n(s->host, __ATOMIC_RELAXED) : ~0ull;
-    return s->value;
-}
 
 /* SDM "EPT Misconfigurations". */
 static bool misconfigured(const struct vcpu *v, u64 e, unsigned level, bool leaf)
@@ -40,25 +27,14 @@ static bool misconfigured(const struct vcpu *v, u64 e, unsigned level, bool leaf
     u64 type = e >> EPT_MEMTYPE_SHIFT & 7;
     if (level > 1)
         reserved |= (BIT64(3 + level * 9) - 1) & EPT_ADDRESS;
-    return type == 2 || type == 3 || type == 7 || e & reserved;
+    return MEMTYPE_RESERVED(type) || type > MEMTYPE_WB || e & reserved;
 }
 
 /* False: an entry is not what was read any more. */
-static bool mark(struct vcpu *v, struct ept_step *s, u64 bits)
-{
-    u64 new_value = s->value | bits;
-    if (new_value == s->value || !s->host)
-        return true;
-    if (!__atomic_compare_exchange_n(s->host, &s->value, new_value, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-        return false;
-    code_written(v->vm, v, s->gpa, 8);
-    return true;
-}
-
-static bool mark_all(struct vcpu *v, struct ept_step *step, unsigned count, bool write)
+static bool mark_all(struct vcpu *v, struct pte *step, unsigned count, bool write)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (!mark(v, &step[i], EPT_A | (write && i + 1 == count ? EPT_D : 0)))
+        if (!pte_mark(v, &step[i], true, EPT_A | (write && i + 1 == count ? EPT_D : 0)))
             return false;
     }
     return true;
@@ -81,7 +57,7 @@ bool ept_walk(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool use
                     : access & ACCESS_FETCH && user_linear ? GRANT_FETCH_USER
                     : access & ACCESS_FETCH                ? GRANT_FETCH
                                                            : GRANT_READ;
-    struct ept_step step[EPT_LEVELS];
+    struct pte step[EPT_LEVELS];
     f->misconfig = false;
     f->perms = 0;
     if (gpa.a >> 48)
@@ -92,7 +68,8 @@ bool ept_walk(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool use
         unsigned level = EPT_LEVELS, count = 0;
         for (;; level--) {
             unsigned shift = 3 + level * 9;
-            e = step_read(v, &step[count++], table + ((gpa.a >> shift & 0x1ff) << 3));
+            pte_find(v, &step[count], GPA(table + ((gpa.a >> shift & 0x1ff) << 3)));
+            e = pte_read(&step[count++], true);
             if (!(e & present))
                 return false;
             bool leaf = level == 1 || (level <= 3 && e & EPT_LEAF);

@@ -160,7 +160,7 @@ enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *s)
 void vmx_tpr_changed(struct vcpu *v, u32 vtpr)
 {
     struct vmx *x = v->vmx;
-    if ((vtpr >> 4 & 15) < x->f.tpr_threshold) {
+    if (TPR_CLASS(vtpr) < x->f.tpr_threshold) {
         x->tpr_pending = true;
         __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
     }

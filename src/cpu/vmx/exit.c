@@ -113,7 +113,7 @@ static void load_host_segments(struct vcpu *v, const struct vmcs *f)
     v->seg[SEG_FS].base = f->host_fs_base;
     v->seg[SEG_GS].base = f->host_gs_base;
     v->seg[SEG_TR] = (struct segment){
-        .base = f->host_tr_base, .limit = 0x67, .attr = SYS_TSS_BUSY | SEG_P, .sel = f->host_sel[SEG_TR]};
+        .base = f->host_tr_base, .limit = TSS_LIMIT_LEAST, .attr = SYS_TSS_BUSY | SEG_P, .sel = f->host_sel[SEG_TR]};
     v->seg[SEG_LDTR] = (struct segment){.attr = SEG_UNUSABLE};
     v->gdtr = (struct desc_table){f->host_gdtr_base, 0xffff};
     v->idtr = (struct desc_table){f->host_idtr_base, 0xffff};

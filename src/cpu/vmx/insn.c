@@ -294,17 +294,19 @@ enum outcome op_vmfunc(struct vcpu *v, const struct insn *in)
     return raise_ud(v);
 }
 
+enum { INVEPT_SINGLE = 1, INVEPT_ALL = 2 };
+
 enum outcome op_invept(struct vcpu *v, const struct insn *in)
 {
     TRY(check_common(v, in, EXIT_INVEPT));
     u64 type = mask_size(v->gpr[in->reg], operand_size(v));
-    if (type != 1 && type != 2)
+    if (type != INVEPT_SINGLE && type != INVEPT_ALL)
         return vmx_fail(v, VMERR_INVALID_OPERAND);
     u64 desc[2];
     TRY(seg_read(v, in->seg, insn_offset(v, in), desc, sizeof(desc)));
-    if (type == 1 && !vmx_eptp_valid(v, v->vmx, desc[0]))
+    if (type == INVEPT_SINGLE && !vmx_eptp_valid(v, v->vmx, desc[0]))
         return vmx_fail(v, VMERR_INVALID_OPERAND);
-    mmu_flush_nroot(v, desc[0], type == 2);
+    mmu_flush_nroot(v, desc[0], type == INVEPT_ALL);
     return vmx_succeed(v);
 }
 

@@ -6,6 +6,7 @@
 #include "cpu/event/lapic.h"
 #include "cpu/mmu/segment.h"
 #include "cpu/vmx/vmx.h"
+#include "x86/msr.h"
 
 /* Layouts of the VM-exit instruction-information field, by what they have besides the memory operand. */
 enum info_form {
@@ -18,27 +19,27 @@ enum info_form {
 
 static u32 memory_info(const struct insn *in)
 {
-    u32 info = (u32)(in->asz >> 2) << 7 | (u32)in->seg << 15;
+    u32 info = INSN_INFO_ASIZE(in->asz) | (u32)in->seg << INSN_INFO_SEG_SHIFT;
     if (in->index != REG_NONE)
-        info |= (u32)__builtin_ctz(in->scale) | (u32)in->index << 18;
+        info |= (u32)__builtin_ctz(in->scale) | (u32)in->index << INSN_INFO_INDEX_SHIFT;
     else
-        info |= BIT(22);
+        info |= INSN_INFO_NO_INDEX;
     if (in->base != REG_NONE && in->base != REG_RIP)
-        info |= (u32)in->base << 23;
+        info |= (u32)in->base << INSN_INFO_BASE_SHIFT;
     else
-        info |= BIT(27);
+        info |= INSN_INFO_NO_BASE;
     return info;
 }
 
 static u32 instruction_info(const struct insn *in, enum info_form form, u32 identity)
 {
-    u32 info = in->mem ? memory_info(in) : BIT(10) | (u32)in->rm << 3;
+    u32 info = in->mem ? memory_info(in) : INSN_INFO_REGISTER | (u32)in->rm << INSN_INFO_REG1_SHIFT;
     if (form == INFO_REG2 || form == INFO_RM_REG2)
-        info |= (u32)in->reg << 28;
+        info |= (u32)in->reg << INSN_INFO_REG2_SHIFT;
     else if (form == INFO_GDTR)
-        info |= (in->osz == 2 ? 0 : BIT(11)) | identity << 28;
+        info |= (in->osz == 2 ? 0 : INSN_INFO_OSIZE32) | identity << INSN_INFO_IDENTITY_SHIFT;
     else if (form == INFO_LDTR)
-        info |= identity << 28;
+        info |= identity << INSN_INFO_IDENTITY_SHIFT;
     return info;
 }
 
@@ -77,7 +78,7 @@ enum outcome vmx_exit_instruction(struct vcpu *v, const struct insn *in, u32 rea
 static bool bitmap_bit(struct vcpu *v, u64 bitmap, u32 bit)
 {
     gpa_t gpa = GPA(bitmap + bit / 8);
-    const u8 *p = vm_ram(v->vm, gpa);
+    const u8 *p = vcpu_ram(v, gpa);
     u8 byte;
     if (likely(p))
         byte = *p;
@@ -92,10 +93,10 @@ static bool io_exits(struct vcpu *v, u32 port, u32 size)
     const struct vmcs *f = &v->vmx->f;
     if (!(f->proc & PROC_IO_BITMAPS))
         return f->proc & PROC_UNCONDITIONAL_IO;
-    if (port + size > 0x10000)
+    if (port + size > 2 * IO_BITMAP_PORTS)
         return true;
     for (u32 i = port; i < port + size; i++) {
-        if (bitmap_bit(v, i & 0x8000 ? f->io_bitmap_b : f->io_bitmap_a, i & 0x7fff))
+        if (bitmap_bit(v, i < IO_BITMAP_PORTS ? f->io_bitmap_a : f->io_bitmap_b, i % IO_BITMAP_PORTS))
             return true;
     }
     return false;
@@ -103,20 +104,21 @@ static bool io_exits(struct vcpu *v, u32 port, u32 size)
 
 static enum outcome intercept_io(struct vcpu *v, u32 io)
 {
-    u32 port = io >> 16, size = io >> 4 & 7;
+    u32 port = IO_INFO_PORT_OF(io), size = IO_INFO_SIZE_OF(io);
     if (!io_exits(v, port, size))
         return CPU_OK;
     struct vmcs *f = &v->vmx->f;
-    u64 qualification = (size - 1) | (io & IO_INFO_IN ? BIT(3) : 0) | (io & IO_INFO_STRING ? BIT(4) : 0) |
-                        (io & IO_INFO_REP ? BIT(5) : 0) | (io & IO_INFO_IMM ? BIT(6) : 0) | (u64)port << 16;
+    u64 qualification = (size - 1) | (io & IO_INFO_IN ? IOQ_IN : 0) | (io & IO_INFO_STRING ? IOQ_STRING : 0) |
+                        (io & IO_INFO_REP ? IOQ_REP : 0) | (io & IO_INFO_IMM ? IOQ_IMMEDIATE : 0) |
+                        (u64)port << IOQ_PORT_SHIFT;
     if (io & IO_INFO_STRING) {
         unsigned asize = io & IO_INFO_ASIZE(2) ? 2 : io & IO_INFO_ASIZE(4) ? 4 : 8;
-        unsigned seg = io & IO_INFO_IN ? SEG_ES : io >> 10 & 7;
+        unsigned seg = io & IO_INFO_IN ? SEG_ES : IO_INFO_SEG_OF(io);
         u64 offset = mask_size(v->gpr[io & IO_INFO_IN ? RDI : RSI], asize);
         bool based = !in_64bit(v) || seg == SEG_FS || seg == SEG_GS;
         u64 la = offset + (based ? v->seg[seg].base : 0);
         f->guest_linear = in_64bit(v) ? la : (u32)la;
-        f->exit_insn_info = (u32)(asize >> 2) << 7 | (u32)seg << 15;
+        f->exit_insn_info = INSN_INFO_ASIZE(asize) | (u32)seg << INSN_INFO_SEG_SHIFT;
     }
     return vmx_exit(v, EXIT_IO, qualification);
 }
@@ -129,21 +131,19 @@ static bool msr_exits(struct vcpu *v, u32 msr, bool write)
     const struct vmcs *f = &v->vmx->f;
     if (!(f->proc & PROC_MSR_BITMAPS))
         return true;
-    u64 bitmap = f->msr_bitmap + (write ? 2048 : 0);
-    if (msr <= 0x1fff)
+    u64 bitmap = f->msr_bitmap + (write ? MSR_BITMAP_WRITE : MSR_BITMAP_READ);
+    if (msr < MSR_RANGE_SIZE)
         return bitmap_bit(v, bitmap, msr);
-    if (msr - 0xc0000000u <= 0x1fff)
-        return bitmap_bit(v, bitmap + 1024, msr & 0x1fff);
+    if (msr - MSR_RANGE_EXTENDED < MSR_RANGE_SIZE)
+        return bitmap_bit(v, bitmap + MSR_BITMAP_EXTENDED, msr - MSR_RANGE_EXTENDED);
     return true;
 }
 
 /* -- control and debug registers -- */
 
-enum { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
-
 static u64 cr_qualification(unsigned cr, unsigned type, unsigned reg)
 {
-    return cr | type << 4 | reg << 8;
+    return cr | type << CRQ_TYPE_SHIFT | reg << CRQ_GPR_SHIFT;
 }
 
 static bool cr3_is_target(const struct vmcs *f, u64 value)
@@ -166,14 +166,14 @@ static enum outcome intercept_cr_write(struct vcpu *v, u64 info, u64 value)
     case 4: exits = (value ^ f->cr4_shadow) & f->cr4_mask; break;
     case 8: exits = f->proc & PROC_CR8_LOAD_EXITING; break;
     }
-    return exits ? vmx_exit(v, EXIT_CR_ACCESS, cr_qualification(cr, CR_MOV_TO, reg)) : CPU_OK;
+    return exits ? vmx_exit(v, EXIT_CR_ACCESS, cr_qualification(cr, CRQ_MOV_TO, reg)) : CPU_OK;
 }
 
 static enum outcome intercept_cr_read(struct vcpu *v, unsigned cr, unsigned reg)
 {
     u32 proc = v->vmx->f.proc;
     if ((cr == 3 && proc & PROC_CR3_STORE_EXITING) || (cr == 8 && proc & PROC_CR8_STORE_EXITING))
-        return vmx_exit(v, EXIT_CR_ACCESS, cr_qualification(cr, CR_MOV_FROM, reg));
+        return vmx_exit(v, EXIT_CR_ACCESS, cr_qualification(cr, CRQ_MOV_FROM, reg));
     return CPU_OK;
 }
 
@@ -181,7 +181,7 @@ static enum outcome intercept_clts(struct vcpu *v)
 {
     const struct vmcs *f = &v->vmx->f;
     if (f->cr0_mask & f->cr0_shadow & CR0_TS)
-        return vmx_exit(v, EXIT_CR_ACCESS, cr_qualification(0, CR_CLTS, 0));
+        return vmx_exit(v, EXIT_CR_ACCESS, cr_qualification(0, CRQ_CLTS, 0));
     return CPU_OK;
 }
 
@@ -197,14 +197,15 @@ static enum outcome intercept_lmsw(struct vcpu *v, u64 source, u64 la)
     if (memory)
         f->guest_linear = la;
     return vmx_exit(v, EXIT_CR_ACCESS,
-                    cr_qualification(0, CR_LMSW, 0) | (memory ? BIT(6) : 0) | (source & 0xffff) << 16);
+                    cr_qualification(0, CRQ_LMSW, 0) | (memory ? CRQ_LMSW_MEMORY : 0) |
+                        (u64)(u16)source << CRQ_LMSW_SOURCE_SHIFT);
 }
 
 static enum outcome intercept_dr(struct vcpu *v, u64 dr, u64 reg, bool read)
 {
     if (!(v->vmx->f.proc & PROC_MOV_DR_EXITING))
         return CPU_OK;
-    return vmx_exit(v, EXIT_MOV_DR, dr | (read ? BIT(4) : 0) | reg << 8);
+    return vmx_exit(v, EXIT_MOV_DR, dr | (read ? DRQ_FROM : 0) | reg << DRQ_GPR_SHIFT);
 }
 
 u64 vmx_cr_read(struct vcpu *v, unsigned cr, u64 value)
@@ -216,7 +217,7 @@ u64 vmx_cr_read(struct vcpu *v, unsigned cr, u64 value)
     case 8:
         if (f->proc & PROC_TPR_SHADOW) {
             const u32 *vtpr = vmx_vtpr(v);
-            return vtpr ? *vtpr >> 4 & 15 : 15;
+            return vtpr ? TPR_CLASS(*vtpr) : 15;
         }
         return value;
     default: return value;
@@ -264,7 +265,7 @@ static enum outcome intercept_pause(struct vcpu *v)
 static enum outcome exit_random(struct vcpu *v, u32 reason)
 {
     const struct insn *in = v->insn;
-    v->vmx->f.exit_insn_info = (u32)in->rm << 3 | (u32)(in->osz >> 2) << 11;
+    v->vmx->f.exit_insn_info = (u32)in->rm << INSN_INFO_REG1_SHIFT | INSN_INFO_OSIZE(in->osz);
     return vmx_exit(v, reason, 0);
 }
 
@@ -283,7 +284,7 @@ enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 inf
     case IC_INVD: return vmx_exit(v, EXIT_INVD, 0);
     case IC_XSETBV: return vmx_exit(v, EXIT_XSETBV, 0);
     case IC_GETSEC: return vmx_exit(v, EXIT_GETSEC, 0);
-    case IC_TASK_SWITCH: return vmx_exit(v, EXIT_TASK_SWITCH, (info1 & 0xffff) | (info2 & 3) << 30);
+    case IC_TASK_SWITCH: return vmx_exit(v, EXIT_TASK_SWITCH, (u16)info1 | (info2 & 3) << TASKQ_SOURCE_SHIFT);
     case IC_HLT: return exit_if(v, f->proc & PROC_HLT_EXITING, EXIT_HLT, 0);
     case IC_WBINVD: return exit_if(v, x->proc2 & PROC2_WBINVD_EXITING, EXIT_WBINVD, 0);
     case IC_INVLPG: return exit_if(v, f->proc & PROC_INVLPG_EXITING, EXIT_INVLPG, info1);
@@ -321,17 +322,17 @@ enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 inf
     case IC_SGDT:
     case IC_SIDT:
     case IC_LGDT:
-    case IC_LIDT: {
-        u32 identity = ic == IC_SGDT ? 0 : ic == IC_SIDT ? 1 : ic == IC_LGDT ? 2 : 3;
-        return x->proc2 & PROC2_DESC_TABLE_EXITING ? exit_memory(v, EXIT_GDTR_IDTR, INFO_GDTR, identity) : CPU_OK;
-    }
+    case IC_LIDT:
+        if (!(x->proc2 & PROC2_DESC_TABLE_EXITING))
+            return CPU_OK;
+        return exit_memory(v, EXIT_GDTR_IDTR, INFO_GDTR, ic - IC_SGDT);
     case IC_SLDT:
     case IC_STR:
     case IC_LLDT:
-    case IC_LTR: {
-        u32 identity = ic == IC_SLDT ? 0 : ic == IC_STR ? 1 : ic == IC_LLDT ? 2 : 3;
-        return x->proc2 & PROC2_DESC_TABLE_EXITING ? exit_memory(v, EXIT_LDTR_TR, INFO_LDTR, identity) : CPU_OK;
-    }
+    case IC_LTR:
+        if (!(x->proc2 & PROC2_DESC_TABLE_EXITING))
+            return CPU_OK;
+        return exit_memory(v, EXIT_LDTR_TR, INFO_LDTR, ic - IC_SLDT);
     default: /* intercepts that only SVM has */ return CPU_OK;
     }
 }

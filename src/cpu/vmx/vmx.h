@@ -7,16 +7,16 @@
 #include "cpu/core/nested.h"
 #include "cpu/mmu/mmu.h"
 #include "cpu/vmx/vmcs.h"
+#include "x86/apic.h"
 #include "x86/vmx_exit.h"
 
-#define APIC_TPR 0x80u /* offset of VTPR in the virtual-APIC page */
 #define VMX_NO_POINTER (~0ull)
 #define VMX_TIMER_SHIFT 5 /* the preemption timer counts at TSC >> 5 */
 #define VMX_CR3_TARGETS 4
 #define VMX_MSR_LIST_MAX 512
 
 /* CR0 bits that VM entry and VM exit leave as they are: ET, CD, NW and the reserved ones. */
-#define CR0_KEPT (CR0_ET | CR0_CD | CR0_NW | 0xffffffff00000000ull | 0x1ffaffc0ull)
+#define CR0_KEPT (CR0_ET | CR0_CD | CR0_NW | ~CR0_DEFINED)
 
 /* The second stage's space of an L2 without VPID: not a VPID, so that its mappings stay apart from L1's. */
 #define SPACE_NO_VPID 0x10000u
@@ -116,7 +116,7 @@ void vmx_tsc_seen(struct vcpu *v);
 /* VTPR in the virtual-APIC page, NULL if that is not RAM. */
 static inline u32 *vmx_vtpr(struct vcpu *v)
 {
-    return vm_ram(v->vm, GPA(v->vmx->f.virtual_apic + APIC_TPR));
+    return vcpu_ram(v, GPA(v->vmx->f.virtual_apic + APIC_TPR));
 }
 
 #endif

@@ -200,15 +200,14 @@ const struct boot_file *boot_file_at(const struct boot *b, const void *host, con
     return NULL;
 }
 
-int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
+int boot_load(const struct boot *b, const struct layout *layout, struct cpu_state *start, struct error *error)
 {
-    static int (*const load[])(const struct boot *, const struct memory *, struct accel_boot *, struct error *) = {
+    static int (*const load[])(const struct boot *, const struct layout *, struct cpu_state *, struct error *) = {
         [BOOT_KIND_LINUX] = linux_load,
         [BOOT_KIND_MULTIBOOT] = multiboot_load,
         [BOOT_KIND_PVH] = pvh_load,
     };
-    memset(start, 0, sizeof(*start));
-    int e = load[b->kind](b, m, start, error);
+    int e = load[b->kind](b, layout, start, error);
     boot_file_release(&b->kernel);
     for (u32 i = 0; i < b->modules; i++)
         boot_file_release(&b->module[i].file);
@@ -221,40 +220,40 @@ int boot_load(const struct boot *b, const struct memory *m, struct accel_boot *s
     (((limit)&0xffffu) | (u64)((limit) >> 16) << 48 | (u64)((attributes)&0xf0ffu) << 40)
 #define FLAT (SEG_P | SEG_S | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_G)
 #define FLAT_LIMIT 0xfffffu /* in pages: 4 GiB */
-#define TYPE_TSS_BUSY 0xbu
 #define TSS_LIMIT 0x67u
 
 #define PTES 512u
 #define FIRST_GIBS 4u /* mapped by boot_flat */
 #define TABLES (2 + FIRST_GIBS)
 
-u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken)
+u8 *boot_kernel_at(const struct layout *layout, u64 gpa, u64 size, const struct boot_range *taken)
 {
     if (gpa < taken->end && (gpa >= taken->start || size > taken->start - gpa))
         return NULL;
-    return memory_at(m, gpa, size);
+    return ram_pointer(layout->ram, GPA(gpa), size);
 }
 
-int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot *start)
+int boot_flat(const struct layout *layout, u64 gdt, bool long_mode, struct cpu_state *start)
 {
     u64 entries[GDT_ENTRIES] = {
         [BOOT_CS / 8] = DESCRIPTOR(FLAT_LIMIT, FLAT | SEG_TYPE_CODE | (long_mode ? SEG_L : SEG_DB)),
         [BOOT_DS / 8] = DESCRIPTOR(FLAT_LIMIT, FLAT | SEG_DB),
-        [BOOT_TR / 8] = DESCRIPTOR(TSS_LIMIT, SEG_P | TYPE_TSS_BUSY),
+        [BOOT_TR / 8] = DESCRIPTOR(TSS_LIMIT, SEG_P | SYS_TSS_BUSY),
     };
-    if (!memory_write(m, gdt, entries, sizeof(entries)))
+    if (!ram_write(layout->ram, GPA(gdt), entries, sizeof(entries)))
         return -ENOMEM;
-    start->mode = long_mode ? BOOT_LONG64 : BOOT_PROTECTED32;
-    start->gdt_base = gdt;
-    start->gdt_limit = sizeof(entries) - 1;
-    start->cs = BOOT_CS;
-    start->ds = BOOT_DS;
-    start->tr = BOOT_TR;
+    for (unsigned i = SEG_ES; i <= SEG_GS; i++)
+        start->seg[i] = (struct segment){.sel = BOOT_DS, .limit = ~0u, .attr = FLAT | SEG_DB};
+    start->seg[SEG_CS] =
+        (struct segment){.sel = BOOT_CS, .limit = ~0u, .attr = FLAT | SEG_TYPE_CODE | (long_mode ? SEG_L : SEG_DB)};
+    start->seg[SEG_TR] = (struct segment){.sel = BOOT_TR, .limit = TSS_LIMIT, .attr = SEG_P | SYS_TSS_BUSY};
+    start->gdtr = (struct desc_table){.base = gdt, .limit = sizeof(entries) - 1};
+    start->cr0 = (start->cr0 & ~(CR0_CD | CR0_NW)) | CR0_PE;
     if (!long_mode)
         return 0;
 
     const u64 flags = PTE_P | PTE_W | PTE_A | PTE_D;
-    u64 *table = memory_at(m, BOOT_PAGE_TABLES, TABLES * PAGE_SIZE);
+    u64 *table = ram_pointer(layout->ram, GPA(BOOT_PAGE_TABLES), TABLES * PAGE_SIZE);
     if (!table)
         return -ENOMEM;
     memset(table, 0, TABLES * PAGE_SIZE);
@@ -263,6 +262,9 @@ int boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot
         table[PTES + i] = (BOOT_PAGE_TABLES + (2 + i) * PAGE_SIZE) | flags;
     for (u64 i = 0; i < FIRST_GIBS * PTES; i++)
         table[2 * PTES + i] = i << 21 | PTE_PS | flags;
+    start->cr0 |= CR0_PG;
     start->cr3 = BOOT_PAGE_TABLES;
+    start->cr4 |= CR4_PAE;
+    start->efer |= EFER_LME | EFER_LMA;
     return 0;
 }

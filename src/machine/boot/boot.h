@@ -36,8 +36,12 @@ struct boot {
 /* 0 or -errno; the error names the file and what is wrong with it. Nothing is left open then. */
 int MUST_CHECK boot_open(struct boot *b, const struct vm_settings *settings, struct error *error);
 void boot_close(struct boot *b);
-/* Fills guest memory and `start`. 0 or -errno (does not fit). */
-int MUST_CHECK boot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error);
+/* The groups of registers with which a kernel is entered. */
+#define BOOT_STATE (STATE_GPRS | STATE_SEGMENTS | STATE_CONTROL)
+/* Fills guest memory. `start` holds the BOOT_STATE of a CPU after RESET, and gets that of the kernel's entry. 0 or
+ * -errno (does not fit). */
+int MUST_CHECK boot_load(const struct boot *b, const struct layout *layout, struct cpu_state *start,
+                         struct error *error);
 
 /* [signal handler] The file that is mapped at `host`, and its name in *name; NULL: none. */
 const struct boot_file *boot_file_at(const struct boot *b, const void *host, const char **name);
@@ -68,23 +72,25 @@ struct boot_range {
 #define BOOT_TR 0x20
 
 /* A GDT at `gdt` with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode page tables that map
- * the first 4 GiB to themselves; fills in `start`. */
-int MUST_CHECK boot_flat(const struct memory *m, u64 gdt, bool long_mode, struct accel_boot *start);
+ * the first 4 GiB to themselves; the registers of `start` that go with it. */
+int MUST_CHECK boot_flat(const struct layout *layout, u64 gdt, bool long_mode, struct cpu_state *start);
 /* Where a kernel's [gpa, gpa + size) goes; NULL: not memory, or some of it is in `taken`. */
-u8 *boot_kernel_at(const struct memory *m, u64 gpa, u64 size, const struct boot_range *taken);
+u8 *boot_kernel_at(const struct layout *layout, u64 gpa, u64 size, const struct boot_range *taken);
 
 bool linux_detect(const struct boot_file *file);
 int MUST_CHECK linux_check(const struct boot *b, struct error *error);
-int MUST_CHECK linux_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error);
+int MUST_CHECK linux_load(const struct boot *b, const struct layout *layout, struct cpu_state *start,
+                          struct error *error);
 
 bool multiboot_detect(const struct boot_file *file, u64 *header);
 /* Multiboot 2 is another protocol: for a message. */
 bool multiboot2_detect(const struct boot_file *file);
 int MUST_CHECK multiboot_check(const struct boot *b, struct error *error);
-int MUST_CHECK multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start,
+int MUST_CHECK multiboot_load(const struct boot *b, const struct layout *layout, struct cpu_state *start,
                               struct error *error);
 
 bool pvh_detect(const struct boot_file *file, u32 *entry, bool *is_linux);
-int MUST_CHECK pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error);
+int MUST_CHECK pvh_load(const struct boot *b, const struct layout *layout, struct cpu_state *start,
+                        struct error *error);
 
 #endif

@@ -108,18 +108,17 @@ int elf_check(const struct elf *elf, const char *name, struct error *error)
     return any ? 0 : error_set(error, -EINVAL, "%s: ELF file with nothing to load", name);
 }
 
-int elf_load(const struct elf *elf, const struct memory *m, const char *name, const struct boot_range *taken, u64 *end,
-             struct error *error)
+int elf_load(const struct elf *elf, const struct layout *layout, const char *name, const struct boot_range *taken,
+             u64 *end, struct error *error)
 {
     struct elf_segment s;
     *end = 0;
     for (u16 i = 0; elf_segment(elf, i, &s); i++) {
         if (s.type != PT_LOAD || !s.memsz)
             continue;
-        u8 *to = boot_kernel_at(m, s.paddr, s.memsz, taken);
+        u8 *to = boot_kernel_at(layout, s.paddr, s.memsz, taken);
         if (!to) {
-            bool more_helps =
-                s.paddr >= BOOT_KERNEL_LOW && s.paddr < MEMORY_LOW_MAX && s.memsz <= MEMORY_LOW_MAX - s.paddr;
+            bool more_helps = s.paddr >= BOOT_KERNEL_LOW && s.paddr < LAYOUT_HOLE && s.memsz <= LAYOUT_HOLE - s.paddr;
             error_set(error, -ENOMEM, "%s: ELF segment %u wants %llu KiB at %#llx, where this VM has no free memory",
                       name, i, (unsigned long long)(s.memsz + 1023) >> 10, (unsigned long long)s.paddr);
             return more_helps ? error_hint(error, "give more with " SETTING("memory")) : error->code;

@@ -34,8 +34,8 @@ const char *elf_machine_name(u16 machine);
 
 /* Copies the loadable segments to their physical addresses, none of which may be in `taken`. *end gets
  * the highest address used. */
-int MUST_CHECK elf_load(const struct elf *elf, const struct memory *m, const char *name, const struct boot_range *taken,
-                        u64 *end, struct error *error);
+int MUST_CHECK elf_load(const struct elf *elf, const struct layout *layout, const char *name,
+                        const struct boot_range *taken, u64 *end, struct error *error);
 /* Whether every loadable segment is in the file. */
 int MUST_CHECK elf_check(const struct elf *elf, const char *name, struct error *error);
 /* The entry point as a physical address. */

@@ -124,36 +124,36 @@ int linux_check(const struct boot *b, struct error *error)
     return 0;
 }
 
-static bool fits_low(const struct memory *m, u64 start, u64 size)
+static bool fits_low(const struct layout *layout, u64 start, u64 size)
 {
-    return start >= LOAD_LOWEST && start <= m->low && size <= m->low - start;
+    return start >= LOAD_LOWEST && start <= layout->low && size <= layout->low - start;
 }
 
 /* Where the kernel goes: where it prefers, or lower if it can move and memory is short. 0: nowhere. */
-static u64 kernel_place(const struct header *h, const struct memory *m)
+static u64 kernel_place(const struct header *h, const struct layout *layout)
 {
     u64 need = h->init_size > h->payload_size ? h->init_size : h->payload_size;
-    if (fits_low(m, h->pref_address, need) && (!h->relocatable || !(h->pref_address & (h->alignment - 1))))
+    if (fits_low(layout, h->pref_address, need) && (!h->relocatable || !(h->pref_address & (h->alignment - 1))))
         return h->pref_address;
     if (!h->relocatable)
         return 0;
     u64 lowest = align_up(LOAD_LOWEST, h->alignment);
-    return fits_low(m, lowest, need) ? lowest : 0;
+    return fits_low(layout, lowest, need) ? lowest : 0;
 }
 
 /* As high as the kernel allows. 0: nowhere. */
-static u64 initrd_place(const struct header *h, const struct memory *m, u64 kernel_end, u64 size)
+static u64 initrd_place(const struct header *h, const struct layout *layout, u64 kernel_end, u64 size)
 {
-    u64 limit = h->initrd_max + 1 < m->low ? h->initrd_max + 1 : m->low;
+    u64 limit = h->initrd_max + 1 < layout->low ? h->initrd_max + 1 : layout->low;
     if (size <= limit && ((limit - size) & ~PAGE_MASK) >= kernel_end)
         return (limit - size) & ~PAGE_MASK;
-    if (h->initrd_above_4g && size <= m->high)
-        return (MEMORY_HIGH_START + m->high - size) & ~PAGE_MASK;
+    if (h->initrd_above_4g && size <= layout->high)
+        return (LAYOUT_HIGH + layout->high - size) & ~PAGE_MASK;
     return 0;
 }
 
 /* All initrds one after the other. */
-static int initrds_load(const struct boot *b, const struct header *h, const struct memory *m, u64 kernel_end,
+static int initrds_load(const struct boot *b, const struct header *h, const struct layout *layout, u64 kernel_end,
                         u64 *start, u64 *size, struct error *error)
 {
     *size = 0;
@@ -162,11 +162,11 @@ static int initrds_load(const struct boot *b, const struct header *h, const stru
         *size = align_up(*size, BOOT_INITRD_ALIGN) + b->module[i].file.size;
     if (!*size)
         return 0;
-    *start = initrd_place(h, m, kernel_end, *size);
-    u8 *to = *start ? memory_at(m, *start, *size) : NULL;
+    *start = initrd_place(h, layout, kernel_end, *size);
+    u8 *to = *start ? ram_pointer(layout->ram, GPA(*start), *size) : NULL;
     if (!to) {
         error_set(error, -ENOMEM, "%llu MiB of initrd do not fit into %llu MiB of memory",
-                  (unsigned long long)(*size + (1 << 20) - 1) >> 20, (unsigned long long)m->size >> 20);
+                  (unsigned long long)(*size + (1 << 20) - 1) >> 20, (unsigned long long)layout->size >> 20);
         return error_hint(error, "give more with " SETTING("memory"));
     }
     u64 at = 0;
@@ -185,7 +185,8 @@ static void set(u8 *page, u32 offset, u64 value, unsigned size)
     memcpy(page + offset, &value, size);
 }
 
-static void zero_page(u8 *zp, const struct boot *b, const struct memory *m, u64 kernel, u64 initrd, u64 initrd_size)
+static void zero_page(u8 *zp, const struct boot *b, const struct layout *layout, u64 kernel, u64 initrd,
+                      u64 initrd_size)
 {
     const u8 *file = b->kernel.data;
     u32 end = HDR_MAGIC + file[HDR_JUMP];
@@ -201,35 +202,36 @@ static void zero_page(u8 *zp, const struct boot *b, const struct memory *m, u64 
     set(zp, ZP_EXT_RAMDISK_IMAGE, initrd >> 32, 4);
     set(zp, ZP_EXT_RAMDISK_SIZE, initrd_size >> 32, 4);
     set(zp, ZP_RSDP, ACPI_RSDP, 8);
-    for (u32 i = 0; i < m->e820_count; i++) {
-        set(zp, ZP_E820_TABLE + i * E820_ZP_ENTRY, m->e820[i].start, 8);
-        set(zp, ZP_E820_TABLE + i * E820_ZP_ENTRY + 8, m->e820[i].size, 8);
-        set(zp, ZP_E820_TABLE + i * E820_ZP_ENTRY + 16, m->e820[i].type, 4);
+    for (u32 i = 0; i < layout->e820_count; i++) {
+        set(zp, ZP_E820_TABLE + i * E820_ZP_ENTRY, layout->e820[i].start, 8);
+        set(zp, ZP_E820_TABLE + i * E820_ZP_ENTRY + 8, layout->e820[i].size, 8);
+        set(zp, ZP_E820_TABLE + i * E820_ZP_ENTRY + 16, layout->e820[i].type, 4);
     }
-    set(zp, ZP_E820_ENTRIES, m->e820_count, 1);
+    set(zp, ZP_E820_ENTRIES, layout->e820_count, 1);
 }
 
-int linux_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
+int linux_load(const struct boot *b, const struct layout *layout, struct cpu_state *start, struct error *error)
 {
     struct header h;
     header_read(&h, &b->kernel);
-    u64 kernel = kernel_place(&h, m), initrd, initrd_size;
-    u8 *to = kernel ? memory_at(m, kernel, h.payload_size) : NULL;
-    u8 *zp = memory_at(m, BOOT_ZERO_PAGE, PAGE_SIZE);
+    u64 kernel = kernel_place(&h, layout), initrd, initrd_size;
+    u8 *to = kernel ? ram_pointer(layout->ram, GPA(kernel), h.payload_size) : NULL;
+    u8 *zp = ram_pointer(layout->ram, GPA(BOOT_ZERO_PAGE), PAGE_SIZE);
     u64 need = h.init_size > h.payload_size ? h.init_size : h.payload_size;
     if (!to || !zp) {
         error_set(error, -ENOMEM, "%s: needs %llu MiB of memory to start, the VM has %llu", b->kernel_name,
-                  (unsigned long long)((need >> 20) + 2), (unsigned long long)m->size >> 20);
+                  (unsigned long long)((need >> 20) + 2), (unsigned long long)layout->size >> 20);
         return error_hint(error, "give more with " SETTING("memory"));
     }
     memcpy(to, b->kernel.data + h.payload, h.payload_there);
-    int e = initrds_load(b, &h, m, kernel + need, &initrd, &initrd_size, error);
+    int e = initrds_load(b, &h, layout, kernel + need, &initrd, &initrd_size, error);
     if (e)
         return e;
-    zero_page(zp, b, m, kernel, initrd, initrd_size);
-    if (!memory_write(m, BOOT_CMDLINE, b->append, strlen(b->append) + 1) || boot_flat(m, BOOT_GDT, h.entry64, start))
+    zero_page(zp, b, layout, kernel, initrd, initrd_size);
+    if (!ram_write(layout->ram, GPA(BOOT_CMDLINE), b->append, strlen(b->append) + 1) ||
+        boot_flat(layout, BOOT_GDT, h.entry64, start))
         return error_set(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = h.entry64 ? kernel + ENTRY_64 : kernel;
-    start->rsi = BOOT_ZERO_PAGE;
+    start->gpr[RSI] = BOOT_ZERO_PAGE;
     return 0;
 }

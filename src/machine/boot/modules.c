@@ -13,7 +13,7 @@ u64 boot_area_take(struct boot_area *area, u64 size, void **at)
     u64 start = align_up(area->next, AREA_ALIGN);
     void *p = NULL;
     if (size <= BOOT_INFO_SIZE && start + size <= area->end)
-        p = memory_at(area->memory, start, size);
+        p = ram_pointer(area->layout->ram, GPA(start), size);
     if (at)
         *at = p;
     if (!p) {
@@ -34,17 +34,17 @@ u64 boot_area_string(struct boot_area *area, const char *text)
     return start;
 }
 
-int boot_modules_load(const struct boot *b, const struct memory *m, u64 from, bool joined, struct boot_placed *placed,
-                      u32 *count, struct error *error)
+int boot_modules_load(const struct boot *b, const struct layout *layout, u64 from, bool joined,
+                      struct boot_placed *placed, u32 *count, struct error *error)
 {
     u64 next = align_up(from, PAGE_SIZE);
     *count = 0;
     for (u32 i = 0; i < b->modules; i++) {
         const struct boot_file *file = &b->module[i].file;
         u64 start = align_up(next, joined && i ? BOOT_INITRD_ALIGN : PAGE_SIZE);
-        if (!memory_write(m, start, file->data, file->size)) {
+        if (!ram_write(layout->ram, GPA(start), file->data, file->size)) {
             error_set(error, -ENOMEM, "%s: %llu MiB do not fit into %llu MiB of memory", b->module[i].name,
-                      (unsigned long long)(file->size + (1 << 20) - 1) >> 20, (unsigned long long)m->size >> 20);
+                      (unsigned long long)(file->size + (1 << 20) - 1) >> 20, (unsigned long long)layout->size >> 20);
             return error_hint(error, "give more with " SETTING("memory"));
         }
         boot_file_release(file);

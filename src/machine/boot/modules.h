@@ -8,7 +8,7 @@
 
 /* Low memory from `next` to `end` that fills up. */
 struct boot_area {
-    const struct memory *memory;
+    const struct layout *layout;
     u64 next, end;
     bool overflow;
 };
@@ -22,7 +22,7 @@ struct boot_placed {
 };
 /* Copies each module to a page of its own from `from` on, or all of them joined (each at a multiple of
  * BOOT_INITRD_ALIGN) as one. */
-int MUST_CHECK boot_modules_load(const struct boot *b, const struct memory *m, u64 from, bool joined,
+int MUST_CHECK boot_modules_load(const struct boot *b, const struct layout *layout, u64 from, bool joined,
                                  struct boot_placed *placed, u32 *count, struct error *error);
 
 #endif

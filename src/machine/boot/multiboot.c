@@ -138,14 +138,14 @@ int multiboot_check(const struct boot *b, struct error *error)
 
 static const struct boot_range taken = {BOOT_MULTIBOOT_INFO, BOOT_MULTIBOOT_INFO + BOOT_INFO_SIZE};
 
-static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry, u64 *end, struct error *error)
+static int kernel_load(const struct boot *b, const struct layout *layout, u64 *entry, u64 *end, struct error *error)
 {
     if (boot_file_u32(&b->kernel, b->header + HEADER_FLAGS) & HEADER_ADDRESSES) {
         struct addresses a;
         int e = addresses_read(b, &a, error);
         if (e)
             return e;
-        u8 *to = boot_kernel_at(m, a.load, a.bss_end - a.load, &taken);
+        u8 *to = boot_kernel_at(layout, a.load, a.bss_end - a.load, &taken);
         if (!to)
             return error_set(error, -ENOMEM, "%s: wants memory %#llx to %#llx, which this VM does not have free",
                              b->kernel_name, (unsigned long long)a.load, (unsigned long long)a.bss_end);
@@ -159,7 +159,7 @@ static int kernel_load(const struct boot *b, const struct memory *m, u64 *entry,
     if (!elf_open(&elf, &b->kernel))
         return -EINVAL;
     *entry = elf_entry_physical(&elf);
-    return elf_load(&elf, m, b->kernel_name, &taken, end, error);
+    return elf_load(&elf, layout, b->kernel_name, &taken, end, error);
 }
 
 static void modules_describe(const struct boot *b, struct boot_area *area, const struct boot_placed *placed, u32 count,
@@ -179,45 +179,45 @@ static void modules_describe(const struct boot *b, struct boot_area *area, const
     info->mods_addr = (u32)list;
 }
 
-static void memory_describe(const struct memory *m, struct boot_area *area, struct info *info)
+static void memory_describe(const struct layout *layout, struct boot_area *area, struct info *info)
 {
     void *at;
     info->flags |= INFO_MEMORY | INFO_MMAP;
-    info->mem_lower = (u32)(MEMORY_EBDA >> 10);
-    info->mem_upper = (u32)((m->low - (1 << 20)) >> 10);
-    info->mmap_length = m->e820_count * (u32)sizeof(struct mmap_entry);
+    info->mem_lower = (u32)(LAYOUT_EBDA >> 10);
+    info->mem_upper = (u32)((layout->low - LAYOUT_EXTENDED) >> 10);
+    info->mmap_length = layout->e820_count * (u32)sizeof(struct mmap_entry);
     info->mmap_addr = (u32)boot_area_take(area, info->mmap_length, &at);
-    for (u32 i = 0; i < m->e820_count && at; i++) {
+    for (u32 i = 0; i < layout->e820_count && at; i++) {
         ((struct mmap_entry *)at)[i] = (struct mmap_entry){
             .size = sizeof(struct mmap_entry) - 4,
-            .start = m->e820[i].start,
-            .length = m->e820[i].size,
-            .type = m->e820[i].type,
+            .start = layout->e820[i].start,
+            .length = layout->e820[i].size,
+            .type = layout->e820[i].type,
         };
     }
 }
 
-int multiboot_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
+int multiboot_load(const struct boot *b, const struct layout *layout, struct cpu_state *start, struct error *error)
 {
     u64 entry = 0, end = 0;
     struct boot_placed placed[BOOT_MODULES];
     u32 count;
-    int e = kernel_load(b, m, &entry, &end, error);
+    int e = kernel_load(b, layout, &entry, &end, error);
     if (!e && end < BOOT_KERNEL_LOW)
         end = BOOT_KERNEL_LOW;
-    if (!e && end > m->low)
+    if (!e && end > layout->low)
         e = error_set(error, -ENOMEM, "%s: reaches up to %#llx; multiboot's addresses have 32 bits", b->kernel_name,
                       (unsigned long long)end);
     if (!e)
-        e = boot_modules_load(b, m, end, false, placed, &count, error);
+        e = boot_modules_load(b, layout, end, false, placed, &count, error);
     if (e)
         return e;
 
-    struct boot_area area = {.memory = m, .next = taken.start, .end = taken.end};
+    struct boot_area area = {.layout = layout, .next = taken.start, .end = taken.end};
     void *at;
     struct info info = {0};
     u64 info_gpa = boot_area_take(&area, sizeof(info), &at);
-    memory_describe(m, &area, &info);
+    memory_describe(layout, &area, &info);
     modules_describe(b, &area, placed, count, &info);
     info.flags |= INFO_CMDLINE | INFO_LOADER_NAME;
     info.boot_loader_name = (u32)boot_area_string(&area, "nestbox");
@@ -229,10 +229,10 @@ int multiboot_load(const struct boot *b, const struct memory *m, struct accel_bo
         return error_set(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
     snprintf(line, size, "%s%s%s", b->kernel_name, *b->append ? " " : "", b->append);
     memcpy(at, &info, sizeof(info));
-    if (boot_flat(m, gdt, false, start))
+    if (boot_flat(layout, gdt, false, start))
         return error_set(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = entry;
-    start->rax = LOADER_MAGIC;
-    start->rbx = info_gpa;
+    start->gpr[RAX] = LOADER_MAGIC;
+    start->gpr[RBX] = info_gpa;
     return 0;
 }

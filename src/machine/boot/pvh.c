@@ -86,18 +86,18 @@ static u64 modules_describe(const struct boot *b, struct boot_area *area, const 
     return list;
 }
 
-static u64 memory_describe(const struct memory *m, struct boot_area *area)
+static u64 memory_describe(const struct layout *layout, struct boot_area *area)
 {
     void *at;
-    u64 list = boot_area_take(area, m->e820_count * sizeof(struct memmap_entry), &at);
-    for (u32 i = 0; i < m->e820_count && at; i++) {
-        ((struct memmap_entry *)at)[i] =
-            (struct memmap_entry){.start = m->e820[i].start, .size = m->e820[i].size, .type = m->e820[i].type};
+    u64 list = boot_area_take(area, layout->e820_count * sizeof(struct memmap_entry), &at);
+    for (u32 i = 0; i < layout->e820_count && at; i++) {
+        ((struct memmap_entry *)at)[i] = (struct memmap_entry){
+            .start = layout->e820[i].start, .size = layout->e820[i].size, .type = layout->e820[i].type};
     }
     return list;
 }
 
-int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *start, struct error *error)
+int pvh_load(const struct boot *b, const struct layout *layout, struct cpu_state *start, struct error *error)
 {
     struct elf elf;
     u64 end;
@@ -105,13 +105,13 @@ int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *st
     u32 count;
     if (!elf_open(&elf, &b->kernel))
         return -EINVAL;
-    int e = elf_load(&elf, m, b->kernel_name, &(struct boot_range){0, BOOT_LOW_END}, &end, error);
+    int e = elf_load(&elf, layout, b->kernel_name, &(struct boot_range){0, BOOT_LOW_END}, &end, error);
     if (!e)
-        e = boot_modules_load(b, m, end, b->pvh_linux, placed, &count, error);
+        e = boot_modules_load(b, layout, end, b->pvh_linux, placed, &count, error);
     if (e)
         return e;
 
-    struct boot_area area = {.memory = m, .next = BOOT_INFO, .end = BOOT_INFO + BOOT_INFO_SIZE};
+    struct boot_area area = {.layout = layout, .next = BOOT_INFO, .end = BOOT_INFO + BOOT_INFO_SIZE};
     void *at;
     u64 info_gpa = boot_area_take(&area, sizeof(struct start_info), &at);
     struct start_info info = {
@@ -120,16 +120,16 @@ int pvh_load(const struct boot *b, const struct memory *m, struct accel_boot *st
         .nr_modules = count,
         .modlist = count ? modules_describe(b, &area, placed, count) : 0,
         .rsdp = ACPI_RSDP,
-        .memmap = memory_describe(m, &area),
-        .memmap_entries = m->e820_count,
+        .memmap = memory_describe(layout, &area),
+        .memmap_entries = layout->e820_count,
         .cmdline = boot_area_string(&area, b->append),
     };
     if (area.overflow)
         return error_set(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
     memcpy(at, &info, sizeof(info));
-    if (boot_flat(m, BOOT_GDT, false, start))
+    if (boot_flat(layout, BOOT_GDT, false, start))
         return error_set(error, -ENOMEM, "no low memory for the boot parameters");
     start->rip = b->pvh_entry;
-    start->rbx = info_gpa;
+    start->gpr[RBX] = info_gpa;
     return 0;
 }

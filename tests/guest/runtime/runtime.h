@@ -8,6 +8,7 @@
 #define TESTS_GUEST_RUNTIME_H
 
 #include "base/types.h"
+#include "x86/apic.h"
 #include "x86/paging.h"
 #include "x86/regs.h"
 
@@ -101,20 +102,6 @@ u64 *pte_of(u64 *root, u64 la, unsigned level);
 void map_page(u64 la, u64 pa, u64 flags);
 
 /* -- apic.c -- */
-#define APIC_ID 0x20
-#define APIC_VERSION 0x30
-#define APIC_TPR 0x80
-#define APIC_EOI 0xb0
-#define APIC_SVR 0xf0
-#define APIC_ISR 0x100
-#define APIC_IRR 0x200
-#define APIC_ICR 0x300
-#define APIC_ICR2 0x310
-#define APIC_LVT_TIMER 0x320
-#define APIC_LVT_LINT0 0x350
-#define APIC_TIMER_INITIAL 0x380
-#define APIC_TIMER_CURRENT 0x390
-#define APIC_TIMER_DIVIDE 0x3e0
 #define ICR_INIT 0x4500u
 #define ICR_SIPI 0x4600u
 #define ICR_NMI 0x4400u

@@ -2,6 +2,8 @@
  */
 #include "accel/kvm.h"
 #include "accel/probe.h"
+#include "flat.h"
+#include "unit/slots.h"
 #include "unit/test.h"
 
 #include <pthread.h>
@@ -44,13 +46,41 @@ static void mmio_write(void *opaque, gpa_t gpa, u64 value, unsigned size)
 
 static struct accel_vm *vm;
 
-static enum accel_exit boot(const u8 *code, size_t size, const struct accel_boot *b)
+/* How a test's code is entered: at 0x1000, in real mode (0100:0000) without selectors. */
+struct entry {
+    u16 cs, ds;
+    u64 cr3; /* 64-bit mode */
+};
+static const struct entry real = {0}, flat = {.cs = 8, .ds = 16}, long64 = {.cs = 8, .ds = 16, .cr3 = 0x20000};
+
+static void reset(const struct entry *entry)
+{
+    struct error error;
+    struct cpu_state s;
+    u64 committed;
+    const char *bad;
+    CHECK_EQ(accel_kvm.reset(vm, &error), 0);
+    CHECK_EQ(accel_kvm.state_get(vm, 0, &s, FLAT_STATE), FLAT_STATE);
+    s.rip = 0x1000;
+    s.gpr[RSP] = 0x8000;
+    if (entry->cs) {
+        flat_enter(&s, entry->cs, entry->ds, entry->cr3);
+    } else {
+        s.rip = 0;
+        s.seg[SEG_CS].sel = 0x100;
+        s.seg[SEG_CS].base = 0x1000;
+    }
+    CHECK_EQ(accel_kvm.state_set(vm, 0, &s, FLAT_STATE, &committed, &bad), 0);
+    CHECK(committed == FLAT_STATE && !bad);
+}
+
+static enum accel_exit boot(const u8 *code, size_t size, const struct entry *entry)
 {
     memset(ram, 0, 0x10000);
     memcpy(ram + 0x1000, code, size);
     memset(written, 0, sizeof(written));
     count = 0;
-    accel_kvm.reset(vm, b);
+    reset(entry);
     return accel_kvm.run(vm, 0);
 }
 
@@ -80,8 +110,13 @@ int main(void)
         return 0;
     }
     struct vm_settings settings = {.cpus = 2};
-    struct machine machine = {
-        .opaque = &vm, .io_read = io_read, .io_write = io_write, .mmio_read = mmio_read, .mmio_write = mmio_write};
+    ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct machine machine = {.ram = slots_create(ram, RAM_SIZE),
+                              .opaque = &vm,
+                              .io_read = io_read,
+                              .io_write = io_write,
+                              .mmio_read = mmio_read,
+                              .mmio_write = mmio_write};
 
     TEST("refusals say why");
     settings.nested = NESTED_INTEL;
@@ -106,11 +141,8 @@ int main(void)
     }
     CHECK(!(kvm_cpuid_find(vm->cpuid, 1, 0)->ecx & BIT(20)));
     CHECK(kvm_cpuid_find(vm->cpuid, 1, 0)->ecx & BIT(31));
-    ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK_EQ(accel_kvm.ram_add(vm, GPA(0), RAM_SIZE, ram, false), 0);
     CHECK(accel_kvm.tsc_khz(vm) > 100000);
 
-    struct accel_boot real = {.mode = BOOT_REAL, .real_cs = 0x100, .rip = 0, .rsp = 0x8000};
     TEST("port I/O, single and string");
     static const u8 io[] = {
         0xe5, 0x77,       /* in ax, 0x77 */
@@ -125,12 +157,12 @@ int main(void)
     memset(ram, 0, RAM_SIZE);
     memcpy(ram + 0x3000, "hello", 5);
     memcpy(ram + 0x1000, io, sizeof(io));
-    accel_kvm.reset(vm, &real);
+    reset(&real);
     CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED);
     CHECK(memcmp(written, "\x34\x12hello", 7) == 0);
     CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED); /* sticky */
     char text[1024];
-    accel_kvm.describe(vm, 0, text, sizeof(text));
+    accel_describe(&accel_kvm, vm, 0, text, sizeof(text));
     CHECK(strstr(text, "real mode") && strstr(text, "0100:0000000000000012"));
 
     TEST("MMIO from 32-bit protected mode");
@@ -139,7 +171,6 @@ int main(void)
         0xa3, 0x08, 0x00, 0x00, 0xd0, /* mov [0xd0000008], eax */
         0xe6, 0x78, 0xeb, 0xfe,
     };
-    struct accel_boot flat = {.mode = BOOT_PROTECTED32, .rip = 0x1000, .rsp = 0x8000, .cs = 8, .ds = 16, .tr = 24};
     CHECK_EQ(boot(mmio, sizeof(mmio), &flat), ACCEL_STOPPED);
     CHECK(mmio_at == 0xd0000008 && mmio_value == (0x55667788u ^ 0xd0000000u) && mmio_size == 4);
 
@@ -149,8 +180,6 @@ int main(void)
         0x48, 0xc1, 0xe8, 0x20,                         /* shr rax, 32 */
         0xe7, 0x77, 0xe6, 0x78, 0xeb, 0xfe,
     };
-    struct accel_boot long64 = {
-        .mode = BOOT_LONG64, .rip = 0x1000, .rsp = 0x8000, .cs = 8, .ds = 16, .tr = 24, .cr3 = 0x20000};
     memset(ram + 0x20000, 0, 0x3000);
     memcpy(ram + 0x20000, &(u64){0x21003}, 8);
     memcpy(ram + 0x21000, &(u64){0x22003}, 8);
@@ -167,7 +196,7 @@ int main(void)
     static const u8 loop[] = {0xeb, 0xfe};
     static const u8 halt[] = {0xfa, 0xf4};
     pthread_t thread;
-    accel_kvm.reset(vm, &real);
+    reset(&real);
     pthread_create(&thread, NULL, stop_later, NULL);
     memcpy(ram + 0x1000, loop, sizeof(loop));
     CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED);
@@ -177,7 +206,7 @@ int main(void)
     CHECK_EQ(accel_kvm.run(vm, 1), ACCEL_STOPPED); /* waits for SIPI */
     pthread_join(thread, NULL);
     memcpy(ram + 0x1000, halt, sizeof(halt));
-    accel_kvm.reset(vm, &real);
+    reset(&real);
     pthread_create(&thread, NULL, stop_later, NULL);
     CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED);
     pthread_join(thread, NULL);
@@ -196,11 +225,61 @@ int main(void)
     memcpy(ram + 0x24 * 4, &(u32){0x01000800}, 4);
     memset(written, 0, sizeof(written));
     count = 0;
-    accel_kvm.reset(vm, &real);
+    reset(&real);
     pthread_create(&thread, NULL, irq_later, NULL);
     CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED);
     pthread_join(thread, NULL);
     CHECK_EQ(written[0], 'i');
+
+    TEST("the state of a vCPU: what get gives can be set, and is then the same");
+    static struct cpu_state before, after;
+    const char *bad;
+    u64 committed, given;
+    CHECK_EQ(boot(io, sizeof(io), &real), ACCEL_STOPPED);
+    given = accel_kvm.state_get(vm, 0, &before, STATE_ALL);
+    printf("# groups %llx, %u MSRs\n", (unsigned long long)given, before.msrs);
+    CHECK((given | STATE_NESTED) == STATE_ALL);
+    CHECK(before.msrs > 20);
+    CHECK_EQ(accel_kvm.state_set(vm, 0, &before, given, &committed, &bad), 0);
+    CHECK_EQ(committed, given);
+    CHECK_EQ(accel_kvm.state_get(vm, 0, &after, given), given);
+    CHECK(after.tsc >= before.tsc || !before.tsc);
+    after.tsc = before.tsc;
+    memcpy(after.apic.page + 0x390 / 4, before.apic.page + 0x390 / 4, 4); /* the timer counts */
+    for (u32 i = 0; i < before.msrs; i++)
+        if (before.msr[i].value != after.msr[i].value)
+            printf("# MSR %x: %llx, was %llx\n", before.msr[i].index, (unsigned long long)after.msr[i].value,
+                   (unsigned long long)before.msr[i].value);
+    CHECK(memcmp(&before, &after, offsetof(struct cpu_state, msrs)) == 0);
+    CHECK(memcmp(&before.events, &after.events, sizeof(before.events)) == 0);
+    CHECK(memcmp(&before.apic, &after.apic, sizeof(before.apic)) == 0);
+    CHECK_EQ(before.activity, after.activity);
+
+    TEST("a vCPU goes on in another VM with its state");
+    struct accel_vm *other;
+    memset(written, 0, sizeof(written));
+    count = 0;
+    struct machine with = machine;
+    with.ram = slots_create(ram, RAM_SIZE);
+    CHECK_EQ(accel_kvm.create(&settings, &with, &other, &error), 0);
+    memcpy(ram + 0x3000, "hello", 5);
+    before.rip = 0; /* from the start of the code again */
+    before.gpr[RCX] = 99;
+    CHECK_EQ(accel_kvm.state_set(other, 0, &before, given & ~STATE_TIME, &committed, &bad), 0);
+    struct accel_vm *first = vm;
+    vm = other;
+    CHECK_EQ(accel_kvm.run(other, 0), ACCEL_STOPPED);
+    vm = first;
+    CHECK(memcmp(written, "\x34\x12hello", 7) == 0);
+    accel_kvm.destroy(other);
+
+    TEST("what KVM refuses is named, with what was set before it");
+    before.rip = 7;
+    before.dr7 = ~0ull;
+    int refused = accel_kvm.state_set(vm, 0, &before, STATE_GPRS | STATE_DEBUG, &committed, &bad);
+    CHECK(refused < 0 && bad && strcmp(bad, "KVM_SET_DEBUGREGS") == 0);
+    CHECK_EQ(committed, STATE_GPRS);
+    CHECK(accel_kvm.state_set(vm, 0, &before, STATE_ALL + 1, &committed, &bad) < 0 && bad && !committed);
 
     TEST("counters");
     CHECK_EQ(boot(io, sizeof(io), &real), ACCEL_STOPPED);

@@ -1,22 +1,13 @@
 #include "dev/fw_cfg.h"
+#include "unit/slots.h"
 #include "unit/test.h"
 
 #include <errno.h>
 #include <string.h>
 
 static struct fw_cfg fw;
-static u8 ram[8192];
+static u8 ram[8192] __attribute__((aligned(4096)));
 
-static bool memory(void *opaque, u64 gpa, void *data, u64 size, bool write)
-{
-    if (gpa > sizeof(ram) || size > sizeof(ram) - gpa)
-        return false;
-    if (write)
-        memcpy(ram + gpa, data, size);
-    else
-        memcpy(data, ram + gpa, size);
-    return true;
-}
 static u64 number(u16 key, unsigned size)
 {
     fw_cfg_ops.write(&fw, 0, key, 2);
@@ -38,7 +29,7 @@ static u32 dma(u32 control, u32 length, u64 address)
 
 int main(void)
 {
-    struct fw_cfg_config config = {.vcpus = 4, .ram_size = 5ull << 30, .memory = memory};
+    struct fw_cfg_config config = {.vcpus = 4, .ram_size = 5ull << 30, .ram = slots_create(ram, sizeof(ram))};
     fw_cfg_init(&fw, &config);
 
     TEST("traditional interface");

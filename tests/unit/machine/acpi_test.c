@@ -1,135 +1,195 @@
 /*
- * The ACPI tables: checksums, the links between tables, the fields that hypervisors insist on, and
- * the AML's lengths.
+ * The ACPI tables: checksums, the links between tables, the fields that hypervisors insist on, what the DSDT says of
+ * devices, and the AML's lengths.
  */
 #include "machine/acpi.h"
 
 #include "dev/acpi_pm.h"
+#include "machine/devices.h"
 #include "unit/test.h"
 
 #include <errno.h>
 #include <string.h>
 
-static struct memory memory;
+/* Offsets in tables: ACPI specification 6.4. */
+enum { TABLE_LENGTH = 4, TABLE_HEADER = 36 };
+enum { RSDP_RSDT = 16, RSDP_V1_SIZE = 20, RSDP_XSDT = 24, RSDP_SIZE = 36 };
+enum {
+    FADT_FACS = 36,
+    FADT_DSDT = 40,
+    FADT_PM1A_EVT = 56,
+    FADT_RESET_REG = 116,
+    FADT_X_DSDT = 140,
+    FADT_X_PM1A_EVT = 148,
+    FADT_X_PM1A_CNT = 172,
+    GAS_ADDRESS = 4,
+};
+enum { FACS_VERSION = 32 };
+enum { MADT_FIRST = 44, MADT_LAPIC = 0, MADT_X2APIC = 9 };
+enum { AML_SCOPE = 0x10, AML_EXT = 0x5b, AML_DEVICE = 0x82 };
 
-static u64 get(u64 gpa, unsigned size)
+/* Tables for so many CPUs, on an accelerator with or without its own interrupt controllers. */
+struct bench {
+    struct layout layout;
+    struct accel_ops accel;
+    struct vm_settings settings;
+    struct pc_config config;
+};
+
+static void bench_create(struct bench *b, u32 cpus, bool has_irqchip)
+{
+    struct error error;
+    *b = (struct bench){.accel = {.has_irqchip = has_irqchip}, .settings = {.cpus = cpus}};
+    b->config = (struct pc_config){.accel = &b->accel, .settings = &b->settings};
+    CHECK_EQ(layout_create(&b->layout, 16 << 20, &error), 0);
+}
+
+static const void *at(const struct bench *b, u64 gpa, u64 size)
+{
+    return ram_pointer(b->layout.ram, GPA(gpa), size);
+}
+
+static u64 get(const struct bench *b, u64 gpa, unsigned size)
 {
     u64 value = 0;
-    void *p = memory_at(&memory, gpa, size);
+    const void *p = at(b, gpa, size);
     if (p)
         memcpy(&value, p, size);
     return value;
 }
 
-static u8 sum(u64 gpa, u64 size)
+static u8 sum(const struct bench *b, u64 gpa, u64 size)
 {
-    const u8 *p = memory_at(&memory, gpa, size);
+    const u8 *p = at(b, gpa, size);
     u8 s = p ? 0 : 1;
     for (u64 i = 0; p && i < size; i++)
         s += p[i];
     return s;
 }
 
-static u64 table(const char *signature)
+static u64 table(const struct bench *b, const char *signature)
 {
-    u64 xsdt = get(ACPI_RSDP + 24, 8), entries = (get(xsdt + 4, 4) - 36) / 8;
+    u64 xsdt = get(b, ACPI_RSDP + RSDP_XSDT, 8), entries = (get(b, xsdt + TABLE_LENGTH, 4) - TABLE_HEADER) / 8;
     for (u64 i = 0; i < entries; i++) {
-        u64 at = get(xsdt + 36 + i * 8, 8);
-        if (memcmp(memory_at(&memory, at, 4), signature, 4) == 0)
-            return at;
+        u64 found = get(b, xsdt + TABLE_HEADER + i * 8, 8);
+        if (memcmp(at(b, found, 4), signature, 4) == 0)
+            return found;
     }
     return 0;
 }
 
-static void check_table(u64 at)
+static void check_table(const struct bench *b, u64 gpa)
 {
-    CHECK(at >= ACPI_RSDP && at + get(at + 4, 4) <= ACPI_RSDP + ACPI_SPACE);
-    CHECK_EQ(sum(at, get(at + 4, 4)), 0);
+    u64 length = get(b, gpa + TABLE_LENGTH, 4);
+    CHECK(gpa >= ACPI_RSDP && gpa + length <= ACPI_RSDP + ACPI_SPACE);
+    CHECK_EQ(sum(b, gpa, length), 0);
 }
 
-/* Walks NamedObj terms that this DSDT has at the top levels; false when a length does not add up.
- */
-static bool walk(u64 at, u64 end, unsigned *devices)
+static void check_fadt(const struct bench *b)
 {
-    while (at < end) {
-        u64 op = get(at, 1), length_at;
-        if (op == 0x5b && get(at + 1, 1) == 0x82) {
+    u64 fadt = table(b, "FACP");
+    check_table(b, fadt);
+    u64 dsdt = get(b, fadt + FADT_DSDT, 4), facs = get(b, fadt + FADT_FACS, 4);
+    check_table(b, dsdt);
+    CHECK_EQ(get(b, fadt + FADT_X_DSDT, 8), dsdt);
+    CHECK_EQ(facs & 63, 0);
+    CHECK(memcmp(at(b, facs, 4), "FACS", 4) == 0);
+    CHECK_EQ(get(b, facs + FACS_VERSION, 1), 2);
+
+    /* PM1a blocks, as generic addresses too. */
+    CHECK_EQ(get(b, fadt + FADT_PM1A_EVT, 4), PORT_PM + ACPI_PM1_EVT);
+    CHECK_EQ(get(b, fadt + FADT_X_PM1A_EVT + GAS_ADDRESS, 8), PORT_PM + ACPI_PM1_EVT);
+    CHECK_EQ(get(b, fadt + FADT_X_PM1A_CNT + GAS_ADDRESS, 8), PORT_PM + ACPI_PM1_CNT);
+    CHECK_EQ(get(b, fadt + FADT_RESET_REG + GAS_ADDRESS, 8), PORT_RESET_CONTROL);
+}
+
+static void check_madt(const struct bench *b)
+{
+    u64 madt = table(b, "APIC");
+    check_table(b, madt);
+    u32 local = 0;
+    for (u64 p = madt + MADT_FIRST; p < madt + get(b, madt + TABLE_LENGTH, 4); p += get(b, p + 1, 1)) {
+        if (!get(b, p + 1, 1))
+            break;
+        local += get(b, p, 1) == MADT_LAPIC || get(b, p, 1) == MADT_X2APIC;
+    }
+    CHECK_EQ(local, b->settings.cpus);
+}
+
+/* Walks NamedObj terms that this DSDT has at the top levels; false when a length does not add up. */
+static bool walk(const struct bench *b, u64 p, u64 end, unsigned *devices)
+{
+    while (p < end) {
+        u64 op = get(b, p, 1), length_at;
+        if (op == AML_EXT && get(b, p + 1, 1) == AML_DEVICE) {
             ++*devices;
-            length_at = at + 2;
-        } else if (op == 0x10) {
-            length_at = at + 1;
+            length_at = p + 2;
+        } else if (op == AML_SCOPE) {
+            length_at = p + 1;
         } else {
             return true; /* other terms: iasl's business */
         }
-        u64 first = get(length_at, 1);
-        u64 length = (first & 0xf) | get(length_at + 1, 1) << 4 | get(length_at + 2, 1) << 12;
+        u64 first = get(b, length_at, 1);
+        u64 length = (first & 0xf) | get(b, length_at + 1, 1) << 4 | get(b, length_at + 2, 1) << 12;
         if (first >> 6 != 2 || length_at + length > end)
             return false;
-        u64 body = length_at + 3 + (get(length_at + 3, 1) == '\\') + 4;
-        if (op == 0x10 && !walk(body, length_at + length, devices))
+        u64 body = length_at + 3 + (get(b, length_at + 3, 1) == '\\') + 4;
+        if (op == AML_SCOPE && !walk(b, body, length_at + length, devices))
             return false;
-        at = length_at + length;
+        p = length_at + length;
     }
-    return at == end;
+    return p == end;
 }
 
-static void check_all(u32 vcpus, bool hpet)
+static void check_dsdt(const struct bench *b)
 {
-    struct accel_ops accel = {.has_irqchip = !hpet};
-    struct vm_settings settings = {.cpus = vcpus};
-    struct pc_config config = {.accel = &accel, .settings = &settings};
-    CHECK_EQ(acpi_write(&memory, &config), 0);
-    CHECK(memcmp(memory_at(&memory, ACPI_RSDP, 8), "RSD PTR ", 8) == 0);
-    CHECK_EQ(sum(ACPI_RSDP, 20), 0);
-    CHECK_EQ(sum(ACPI_RSDP, 36), 0);
-    check_table(get(ACPI_RSDP + 16, 4));
-    check_table(get(ACPI_RSDP + 24, 8));
-    u64 fadt = table("FACP"), madt = table("APIC");
-    check_table(fadt);
-    check_table(madt);
-    check_table(table("MCFG"));
-    CHECK_EQ(table("HPET") != 0, hpet);
-    u64 dsdt = get(fadt + 40, 4), facs = get(fadt + 36, 4);
-    check_table(dsdt);
-    CHECK_EQ(get(fadt + 140, 8), dsdt);
-    CHECK_EQ(facs & 63, 0);
-    CHECK(memcmp(memory_at(&memory, facs, 4), "FACS", 4) == 0);
-
-    /* PM1a blocks, as generic addresses too. */
-    CHECK_EQ(get(fadt + 56, 4), 0x600 + ACPI_PM1_EVT);
-    CHECK_EQ(get(fadt + 148 + 4, 8), 0x600 + ACPI_PM1_EVT);
-    CHECK_EQ(get(fadt + 172 + 4, 8), 0x600 + ACPI_PM1_CNT);
-    CHECK_EQ(get(fadt + 116 + 4, 8), 0xcf9);
-
-    u32 local = 0;
-    for (u64 at = madt + 44; at < madt + get(madt + 4, 4); at += get(at + 1, 1)) {
-        if (!get(at + 1, 1))
-            break;
-        local += get(at, 1) == 0 || get(at, 1) == 9;
-    }
-    CHECK_EQ(local, vcpus);
-
+    u64 dsdt = get(b, table(b, "FACP") + FADT_DSDT, 4), length = get(b, dsdt + TABLE_LENGTH, 4);
     unsigned devices = 0;
-    CHECK(walk(dsdt + 36, dsdt + get(dsdt + 4, 4), &devices));
-    CHECK_EQ(devices, vcpus + 2 + hpet);
+    CHECK(walk(b, dsdt + TABLE_HEADER, dsdt + length, &devices));
+    CHECK_EQ(devices, b->settings.cpus + 2u + !b->accel.has_irqchip); /* PCI0, MBRD, HPET */
+
+    /* Each device that has a description, with its name and its first port. */
+    for (u32 i = 0; i < pc_device_count; i++) {
+        const struct device *row = &pc_devices[i];
+        if (!row->acpi.name)
+            continue;
+        const u8 *name = memmem(at(b, dsdt, length), length, row->acpi.name, 4);
+        CHECK(name);
+        u8 io[] = {0x47, 1, (u8)row->window[0].start, (u8)(row->window[0].start >> 8)};
+        CHECK(name && memmem(name, 64, io, sizeof(io)));
+    }
+}
+
+static void check_all(u32 cpus, bool has_irqchip)
+{
+    struct bench b;
+    bench_create(&b, cpus, has_irqchip);
+    CHECK_EQ(acpi_write(&b.layout, &b.config), 0);
+    CHECK(memcmp(at(&b, ACPI_RSDP, 8), "RSD PTR ", 8) == 0);
+    CHECK_EQ(sum(&b, ACPI_RSDP, RSDP_V1_SIZE), 0);
+    CHECK_EQ(sum(&b, ACPI_RSDP, RSDP_SIZE), 0);
+    check_table(&b, get(&b, ACPI_RSDP + RSDP_RSDT, 4));
+    check_table(&b, get(&b, ACPI_RSDP + RSDP_XSDT, 8));
+    check_fadt(&b);
+    check_madt(&b);
+    check_table(&b, table(&b, "MCFG"));
+    CHECK_EQ(table(&b, "HPET") != 0, !has_irqchip);
+    check_dsdt(&b);
+    layout_destroy(&b.layout);
 }
 
 int main(void)
 {
-    struct error error;
-    if (memory_create(&memory, 16 << 20, &error))
-        return 1;
     TEST("tables for one CPU");
-    check_all(1, true);
+    check_all(1, false);
     TEST("tables without HPET");
-    check_all(2, false);
+    check_all(2, true);
     TEST("tables for 256 CPUs");
-    check_all(256, true);
+    check_all(256, false);
     TEST("too many CPUs are refused");
-    struct accel_ops accel = {0};
-    struct vm_settings settings = {.cpus = PC_VCPUS_MAX + 1};
-    struct pc_config config = {.accel = &accel, .settings = &settings};
-    CHECK_EQ(acpi_write(&memory, &config), -ENOSPC);
-    memory_destroy(&memory);
+    struct bench b;
+    bench_create(&b, PC_VCPUS_MAX + 1, false);
+    CHECK_EQ(acpi_write(&b.layout, &b.config), -ENOSPC);
+    layout_destroy(&b.layout);
     return TEST_END();
 }

@@ -45,7 +45,7 @@ struct board {
     struct fake_clock clock;
     struct vm_settings settings;
     struct pc_config config;
-    struct memory memory;
+    struct layout layout;
     struct devices devices;
 };
 
@@ -69,9 +69,9 @@ static struct board *board_create(const struct accel_ops *accel, bool debug_exit
     b->settings = (struct vm_settings){.memory = 16 << 20, .cpus = 2, .debug_exit = debug_exit};
     b->config = (struct pc_config){.accel = accel, .settings = &b->settings};
     b->devices =
-        (struct devices){.config = &b->config, .events = &events, .memory = &b->memory, .clock = &b->clock.clock};
+        (struct devices){.config = &b->config, .events = &events, .layout = &b->layout, .clock = &b->clock.clock};
     memset(&seen, 0, sizeof(seen));
-    if (memory_create(&b->memory, b->settings.memory, &error) || devices_create(&b->devices, &error)) {
+    if (layout_create(&b->layout, b->settings.memory, &error) || devices_create(&b->devices, &error)) {
         printf("# %s\n", error.text);
         abort();
     }
@@ -83,7 +83,7 @@ static void board_destroy(struct board *b)
 {
     devices_destroy(&b->devices);
     CHECK(!b->clock.clock.timers);
-    memory_destroy(&b->memory);
+    layout_destroy(&b->layout);
     free(b);
 }
 
@@ -235,19 +235,77 @@ static void disturb(struct board *b)
     keyboard_interrupt(b);
 }
 
-static const void *find(const void *data, size_t size, const char *text)
+/* Names in a stream: a length of one byte, then that many characters. */
+struct names {
+    const u8 *name[64];
+    u32 count;
+};
+
+static bool name_is(const u8 *name, const char *text, char next)
 {
-    return memmem(data, size, text, strlen(text));
+    size_t n = strlen(text);
+    return (name[0] == n || (name[0] > n && name[1 + n] == next)) && memcmp(name + 1, text, n) == 0;
+}
+
+/* Adds a name that is not there yet, and returns what comes behind it. */
+static const u8 *name_add(struct names *names, const u8 *at)
+{
+    for (u32 i = 0; i < names->count; i++)
+        CHECK(memcmp(names->name[i], at, 1u + at[0]) != 0);
+    CHECK(names->count < ARRAY_LEN(names->name));
+    if (names->count < ARRAY_LEN(names->name))
+        names->name[names->count++] = at;
+    return at + 1 + at[0];
+}
+
+static u32 number(const u8 *at)
+{
+    u32 n;
+    memcpy(&n, at, sizeof(n));
+    return n;
+}
+
+/* Collects the names of the sections, and checks that no section has a tag twice. */
+static struct names sections_of(const struct stream *stream)
+{
+    struct names sections = {.count = 0};
+    const u8 *end = stream->bytes + stream->size;
+    for (const u8 *at = stream->bytes + 4; at < end;) {
+        struct names tags = {.count = 0};
+        CHECK_EQ(*at, 'S');
+        at = name_add(&sections, at + 1);
+        CHECK(number(at) >= 1);
+        const u8 *body = at + 8, *body_end = body + number(at + 4);
+        while (body < body_end) {
+            body = name_add(&tags, body);
+            body += 4 + number(body);
+        }
+        at = body_end;
+    }
+    return sections;
+}
+
+static void test_sections(void)
+{
+    TEST("every device that has state saves it under its name, each section and each tag once");
+    struct board *b = board_create(&without_irqchip, true);
+    struct stream stream = save(b);
+    struct names sections = sections_of(&stream);
+    for (u32 i = 0; i < pc_device_count; i++) {
+        bool found = false;
+        for (u32 k = 0; k < sections.count; k++)
+            found |= name_is(sections.name[k], pc_devices[i].name, '.');
+        CHECK_EQ(found, pc_devices[i].ops->state != NULL);
+    }
+    free(stream.bytes);
+    board_destroy(b);
 }
 
 static void test_state(void)
 {
-    TEST("every device that has state saves it under its name");
     struct board *b = board_create(&without_irqchip, true);
     disturb(b);
     struct stream stream = save(b);
-    for (u32 i = 0; i < pc_device_count; i++)
-        CHECK(!pc_devices[i].ops->state || find(stream.bytes, stream.size, pc_devices[i].name));
 
     TEST("a second PC that loads it is the same, its lines included");
     struct board *other = board_create(&without_irqchip, true);
@@ -279,6 +337,7 @@ int main(void)
     test_rows();
     test_windows();
     test_interrupts();
+    test_sections();
     test_state();
     return TEST_END();
 }

@@ -1,71 +1,64 @@
 /*
- * Guest memory: where it is, what its map says, what is refused. And which hosts the engine
- * refuses.
+ * The memory map: where RAM is, what the e820 ranges say, and which sizes are refused.
  */
 #include "machine/layout.h"
 
-#include "accel/hostcpu.h"
 #include "unit/test.h"
 
 #include <string.h>
 
-static struct error error;
+static bool is_ram(const struct layout *layout, u64 gpa, u64 size)
+{
+    return ram_pointer(layout->ram, GPA(gpa), size);
+}
 
 static void check_map(u64 size)
 {
-    struct memory m;
+    struct layout layout;
+    struct error error;
     u64 ram = 0, last = 0;
-    CHECK_EQ(memory_create(&m, size, &error), 0);
-    for (u32 i = 0; i < m.e820_count; i++) {
-        CHECK(m.e820[i].start >= last);
-        last = m.e820[i].start + m.e820[i].size;
-        if (m.e820[i].type != E820_RAM)
+    CHECK_EQ(layout_create(&layout, size, &error), 0);
+    for (u32 i = 0; i < layout.e820_count; i++) {
+        const struct e820_entry *e = &layout.e820[i];
+        CHECK(e->start >= last);
+        last = e->start + e->size;
+        if (e->type != E820_RAM)
             continue;
-        ram += m.e820[i].size;
-        CHECK(memory_at(&m, m.e820[i].start, m.e820[i].size));
-        CHECK(!memory_at(&m, m.e820[i].start, m.e820[i].size + (1ull << 40)));
+        ram += e->size;
+        CHECK(is_ram(&layout, e->start, e->size));
+        CHECK(!is_ram(&layout, e->start, e->size + (1ull << 40)));
     }
-    CHECK_EQ(ram, size - (1 << 20) + MEMORY_EBDA);
-    CHECK(!memory_at(&m, MEMORY_LOW640, 1));
-    CHECK(!memory_at(&m, MEMORY_LOW640 - 1, 2));
-    CHECK(!memory_at(&m, MEMORY_ROM_GPA, 1));
-    CHECK(!memory_at(&m, m.low, 1));
-    CHECK(!memory_at(&m, ~0ull, 2));
-    CHECK(!memory_at(&m, 0, ~0ull));
-    memory_destroy(&m);
+    CHECK_EQ(ram, size - LAYOUT_EXTENDED + LAYOUT_EBDA);
+    CHECK(!is_ram(&layout, LAYOUT_VIDEO, 1));
+    CHECK(!is_ram(&layout, LAYOUT_VIDEO - 1, 2));
+    CHECK(!is_ram(&layout, LAYOUT_ROM, 1));
+    CHECK(!is_ram(&layout, layout.low, 1));
+    CHECK(!is_ram(&layout, ~0ull, 2));
+    CHECK(!is_ram(&layout, 0, ~0ull));
+    layout_destroy(&layout);
 }
 
-static void test_hosts(void)
+static void check_refused(u64 size, const char *because)
 {
-    struct hostcpu cpu;
-    hostcpu_read(&cpu);
-    cpu.bmi2 = cpu.fsgsbase = true;
-    TEST("hosts for the engine");
-    CHECK(hostcpu_suits_engine(&cpu, &error));
-    cpu.bmi2 = false;
-    CHECK(!hostcpu_suits_engine(&cpu, &error));
-    CHECK(strstr(error.text, "BMI2"));
-    cpu.bmi2 = true;
-    cpu.fsgsbase = false;
-    CHECK(!hostcpu_suits_engine(&cpu, &error));
-    CHECK(strstr(error.text, "FSGSBASE"));
+    struct layout layout;
+    struct error error;
+    CHECK(layout_create(&layout, size, &error) < 0);
+    CHECK(strstr(error.text, because));
+    layout_destroy(&layout);
 }
 
 int main(void)
 {
-    struct memory m;
     TEST("memory below the hole");
-    check_map(2 << 20);
+    check_map(LAYOUT_MIN);
     check_map(1ull << 30);
-    check_map(3ull << 30);
+    check_map(LAYOUT_HOLE);
     TEST("memory on both sides of the hole");
-    check_map((3ull << 30) + 4096);
+    check_map(LAYOUT_HOLE + PAGE_SIZE);
     check_map(64ull << 30);
     TEST("sizes that are refused");
-    CHECK(memory_create(&m, 0, &error) < 0);
-    CHECK(memory_create(&m, (2 << 20) + 1, &error) < 0);
-    CHECK(memory_create(&m, 1ull << 60, &error) < 0);
-    CHECK(strstr(error.text, "no room"));
-    test_hosts();
+    check_refused(0, "at least 2 MiB");
+    check_refused(LAYOUT_MIN + 1, "multiple of 4 KiB");
+    check_refused(1ull << 60, "no room");
     return TEST_END();
 }

@@ -48,11 +48,16 @@ static u64 now_ms(void)
     return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
 }
 
+static unsigned count_of(const unsigned *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_SEQ_CST);
+}
+
 static bool reaches(const unsigned *counter, unsigned value)
 {
-    for (u64 end = now_ms() + WAIT_MS; __atomic_load_n(counter, __ATOMIC_SEQ_CST) < value && now_ms() < end;)
+    for (u64 end = now_ms() + WAIT_MS; count_of(counter) < value && now_ms() < end;)
         usleep(1000);
-    return __atomic_load_n(counter, __ATOMIC_SEQ_CST) >= value;
+    return count_of(counter) >= value;
 }
 
 /* -- the machine's side -- */
@@ -68,7 +73,7 @@ static bool put(struct fixture *f)
 static void on_room(void *opaque)
 {
     struct fixture *f = opaque;
-    for (; __atomic_load_n(&f->held, __ATOMIC_SEQ_CST) && put(f); __atomic_fetch_sub(&f->held, 1, __ATOMIC_SEQ_CST))
+    for (; count_of(&f->held) && put(f); __atomic_fetch_sub(&f->held, 1, __ATOMIC_SEQ_CST))
         ;
     __atomic_fetch_add(&f->rooms, 1, __ATOMIC_SEQ_CST);
 }
@@ -86,8 +91,8 @@ static void on_quit(void *opaque)
 static unsigned on_input(void *opaque, const u8 *bytes, unsigned count)
 {
     struct fixture *f = opaque;
-    unsigned taken = __atomic_load_n(&f->taken, __ATOMIC_SEQ_CST);
-    unsigned room = __atomic_load_n(&f->takes, __ATOMIC_SEQ_CST) - taken;
+    unsigned taken = count_of(&f->taken);
+    unsigned room = count_of(&f->takes) - taken;
     if (count > room)
         count = room;
     memcpy(f->input + taken, bytes, count);
@@ -183,9 +188,9 @@ static void test_full(void)
     fill(f);
     CHECK(now_ms() - begin < WAIT_MS / 2);
     CHECK(f->put >= 65536 && f->put <= 65536 + 2 * PIPE_SIZE);
-    unsigned rooms = f->rooms; /* the pipe may have taken some while it was filled */
+    unsigned rooms = count_of(&f->rooms); /* the pipe may have taken some while it was filled */
     usleep(50000);
-    CHECK_EQ(f->rooms, rooms);
+    CHECK_EQ(count_of(&f->rooms), rooms);
     u64 first = f->put;
     CHECK(take(f, PIPE_SIZE));
     CHECK(reaches(&f->rooms, rooms + 1));
@@ -198,7 +203,7 @@ static void test_full(void)
     }
     CHECK(f->put > first + 20 * PIPE_SIZE / 4);
     CHECK(take(f, f->put - f->read));
-    CHECK_EQ(f->hangups, 0);
+    CHECK_EQ(count_of(&f->hangups), 0);
     CHECK_EQ(fixture_close(f), 0);
 }
 
@@ -299,7 +304,7 @@ static void test_socket(void)
     int two = client();
     CHECK(says(two, "!"));
     usleep(50000);
-    CHECK_EQ(f->taken, 5);
+    CHECK_EQ(count_of(&f->taken), 5);
     close(one);
     CHECK(reaches(&f->taken, 6));
     CHECK(f->input[5] == '!');
@@ -310,7 +315,7 @@ static void test_socket(void)
     for (unsigned i = 0; i < 300000; i++)
         if (!console_put(f->console, 'w'))
             usleep(100);
-    CHECK_EQ(f->hangups, 0);
+    CHECK_EQ(count_of(&f->hangups), 0);
     CHECK_EQ(fixture_close(f), 0);
     CHECK(access(path, F_OK) < 0);
 }

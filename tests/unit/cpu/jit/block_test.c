@@ -16,7 +16,7 @@ static const u8 *target_of(const u8 *field)
 
 static bool has_code(u64 page)
 {
-    return vm.ram[0].page_flags[page >> PAGE_SHIFT] & RAM_CODE;
+    return vm.ram->slot[0].page[page >> PAGE_SHIFT] & RAM_CODE;
 }
 
 static void store(u64 la, u8 value)
@@ -30,7 +30,7 @@ static void finding(void)
     code_create();
     PUT(0, 0x90, 0x90, HLT);
     struct block *b = block(0);
-    CHECK(b && b->valid && b->page == CODE_GPA && b->offset == 0 && b->size == 3 && b->page2 == NO_PAGE);
+    CHECK(b && b->valid && b->page == (u64)ram + CODE_GPA && b->offset == 0 && b->size == 3 && b->page2 == NO_PAGE);
     CHECK(block(0) == b);
     CHECK_EQ(cache->block_count, 1);
 
@@ -162,7 +162,7 @@ static void invalidation(void)
     first = block(0);
     v->code_changed = false;
     ram[CODE_GPA + 1] = 4;
-    block_invalidate(&vm, NULL, GPA(CODE_GPA), 2 * PAGE_SIZE);
+    block_invalidate(&vm, NULL, &memory->space[0].slot[0], GPA(CODE_GPA), PAGE_SIZE);
     CHECK(!first->valid && !v->code_changed && (v->request & REQ_EXCLUSIVE));
     v->request = 0;
     CHECK(run(0));
@@ -192,12 +192,12 @@ static void other_vcpu(void)
     PUT(0, HLT);
     CHECK(mmu_fill(w, CODE, ACCESS_WRITE, &filled) == CPU_OK && filled);
     CHECK(mmu_fill(w, DATA, ACCESS_WRITE, &filled) == CPU_OK && filled);
-    CHECK_EQ(vm.ram[0].page_flags[CODE_GPA >> PAGE_SHIFT], BIT(1));
+    CHECK_EQ(vm.ram->slot[0].page[CODE_GPA >> PAGE_SHIFT], BIT(1));
     mmu_attach(v);
     struct block *b = block(0);
     CHECK(b->valid && !vm.exclusive);
-    CHECK_EQ(vm.ram[0].page_flags[CODE_GPA >> PAGE_SHIFT], RAM_CODE);
-    CHECK_EQ(vm.ram[0].page_flags[DATA_GPA >> PAGE_SHIFT], BIT(1));
+    CHECK_EQ(vm.ram->slot[0].page[CODE_GPA >> PAGE_SHIFT], RAM_CODE);
+    CHECK_EQ(vm.ram->slot[0].page[DATA_GPA >> PAGE_SHIFT], BIT(1));
 
     TEST("their stores invalidate, and are no news to the running block of this one");
     v->request = w->request = 0;
@@ -224,7 +224,8 @@ static void second_page(void)
     PUT(CROSSING - 2, 0x90, 0x90);
     struct block *before = block(CROSSING - 2), *b = block(CROSSING);
     CHECK(before->size == 2 && before->page2 == NO_PAGE);
-    CHECK(b->page == first && b->page2 == second && b->size == 10 && has_code(first) && has_code(second));
+    CHECK(b->page == (u64)ram + first && b->page2 == (u64)ram + second && b->size == 10 && has_code(first) &&
+          has_code(second));
     CHECK(run(CROSSING - 2));
     CHECK_EQ(v->gpr[RAX], 0x0807060504030201);
 
@@ -234,7 +235,7 @@ static void second_page(void)
     map(CODE + PAGE_SIZE, other | P | W);
     mmu_flush_page(v, 0, true, 0, CODE + PAGE_SIZE);
     struct block *b2 = block(CROSSING);
-    CHECK(b2 && b2 != b && b2->page2 == other && b->valid);
+    CHECK(b2 && b2 != b && b2->page2 == (u64)ram + other && b->valid);
     CHECK(run(CROSSING - 2));
     CHECK_EQ(v->gpr[RAX], 0x0907060504030201);
     map(CODE + PAGE_SIZE, second | P | W);
@@ -259,7 +260,7 @@ static void second_page(void)
     for (unsigned i = 0; i < 2; i++) { /* with a block that is known, and without */
         CHECK(!block_find(v, CODE + CROSSING, v->mode, &out));
         CHECK(out == CPU_FAULT && v->fault.vector == EXC_PF && v->fault.payload == CODE + PAGE_SIZE);
-        block_invalidate(&vm, v, GPA(first), PAGE_SIZE);
+        block_invalidate(&vm, v, &memory->space[0].slot[0], GPA(first), PAGE_SIZE);
     }
     map(CODE + PAGE_SIZE, RAM_SIZE | P);
     mmu_flush_page(v, 0, true, 0, CODE + PAGE_SIZE);

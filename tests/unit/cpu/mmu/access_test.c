@@ -15,7 +15,7 @@ static void setup(void)
     map(page + 0x1000, 0x20000 | P | W | U);
     memset(ram + 0x7000, 0, PAGE_SIZE);
     memset(ram + 0x20000, 0, PAGE_SIZE);
-    memset(vm.ram[0].page_flags, 0, sizeof(u32) * (RAM_SIZE >> PAGE_SHIFT));
+    memset(memory->space[0].slot[0].page, 0, sizeof(u32) * (RAM_SIZE >> PAGE_SHIFT));
     v->trap_pending = false;
     v->trap_dr6 = 0;
     mmu_flush_all(v);
@@ -99,11 +99,11 @@ static void kinds_of_memory(void)
     TEST("ROM");
     map(page, ROM_START | P | W);
     mmu_flush_all(v);
-    memset(vm.ram[1].host, 0x5a, 16);
+    memset(rom, 0x5a, 16);
     CHECK(mem_write(v, page, &x, 8, ACCESS_WRITE) == CPU_OK);
     CHECK(mem_read(v, page, &x, 8, ACCESS_READ) == CPU_OK && x == 0x5a5a5a5a5a5a5a5a);
     x = 0x5a5a5a5a5a5a5a5a;
-    CHECK(mem_cmpxchg(v, page, &x, 1, 8, ACCESS_WRITE) == CPU_OK && vm.ram[1].host[0] == 0x5a);
+    CHECK(mem_cmpxchg(v, page, &x, 1, 8, ACCESS_WRITE) == CPU_OK && rom[0] == 0x5a);
 
     TEST("local APIC");
     map(page, 0xfee00000 | P | W);
@@ -118,8 +118,8 @@ static void kinds_of_memory(void)
     TEST("pointers");
     setup();
     CHECK(mem_pointer(v, page + 0x10, ACCESS_WRITE, &host, &span) == CPU_OK && host == ram + 0x7010 && span == 0xff0);
-    vm.ram[0].page_flags[7] |= RAM_CODE;
-    mmu_protect_page(v, GPA(0x7000));
+    *ram_page_word(&memory->space[0].slot[0], GPA(0x7000)) |= RAM_CODE;
+    mmu_protect(v, ram + 0x7000, PAGE_SIZE);
     CHECK(mem_pointer(v, page, ACCESS_WRITE, &host, &span) == CPU_OK && !host);
     CHECK(mem_pointer(v, page, ACCESS_READ, &host, &span) == CPU_OK && host == ram + 0x7000);
     CHECK(mem_write(v, page, &x, 8, ACCESS_WRITE) == CPU_OK && *(u64 *)(ram + 0x7000) == x);
@@ -131,7 +131,7 @@ static void kinds_of_memory(void)
     CHECK(!memcmp(bytes, back, sizeof back));
     CHECK_EQ(phys_read_u64(v, GPA(0x90000000)), ~0ull);
     phys_write(v, GPA(ROM_START), bytes, 8);
-    CHECK_EQ(vm.ram[1].host[0], 0x5a);
+    CHECK_EQ(rom[0], 0x5a);
 }
 
 static void checks(void)

@@ -46,7 +46,7 @@ static void setup(void)
     map(page_a, 0x7000 | P | W | U);
     map(page_b, 0x8000 | P | W | U | D);
     map(code, 0x9000 | P | U);
-    memset(vm.ram[0].page_flags, 0, sizeof(u32) * (RAM_SIZE >> PAGE_SHIFT));
+    memset(memory->space[0].slot[0].page, 0, sizeof(u32) * (RAM_SIZE >> PAGE_SHIFT));
     mmu_flush_all(v);
 }
 
@@ -85,16 +85,16 @@ static void filling(void)
     CHECK(hit(page_a, 1, false) && !hit(page_a, 1, true)); /* clean: a write must set D */
     CHECK(fill(page_b, ACCESS_READ));
     CHECK(hit(page_b, 1, false) && hit(page_b, 1, true));
-    CHECK(vm.ram[0].page_flags[8] == BIT(0) && vm.ram[0].page_flags[7] == 0);
+    CHECK(memory->space[0].slot[0].page[8] == BIT(0) && memory->space[0].slot[0].page[7] == 0);
     CHECK(fill(page_a, ACCESS_WRITE) && hit(page_a, 1, true));
 
     TEST("pages with translated code");
-    vm.ram[0].page_flags[8] |= RAM_CODE;
-    mmu_protect_page(v, GPA(0x8000));
+    memory->space[0].slot[0].page[8] |= RAM_CODE;
+    mmu_protect(v, ram + 0x8000, PAGE_SIZE);
     CHECK(!hit(page_b, 1, true) && hit(page_b, 1, false) && hit(page_a, 1, true));
     CHECK(!fill(page_b, ACCESS_WRITE));
     CHECK(fill(page_b, ACCESS_READ) && !hit(page_b, 1, true));
-    vm.ram[0].page_flags[8] = 0;
+    memory->space[0].slot[0].page[8] = 0;
 
     TEST("devices, ROM and the APIC");
     map(page_b, 0x80000000 | P | W);

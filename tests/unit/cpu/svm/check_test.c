@@ -85,7 +85,7 @@ static void test_other_rules(void)
     TEST("long mode on a processor that has none");
     core_create(VENDOR_AMD, true, 1, "max,-lm");
     v = vm.vcpu[0];
-    vmcb = (struct vmcb *)(vm.ram[0].host + VMCB_AT);
+    vmcb = (struct vmcb *)(vm.ram->slot[0].host + VMCB_AT);
     machine_vmcb();
     vmcb->control.nested = 0;
     vmcb->save.efer = EFER_SVME | EFER_LMA;
@@ -113,7 +113,7 @@ static void test_other_rules(void)
     vmcb->control.nested = 0;
     vmcb->save.efer = EFER_SVME;
     u64 pdpe = PTE_P | PTE_A;
-    memcpy(vm.ram[0].host + L2_CR3, &pdpe, sizeof pdpe);
+    memcpy(vm.ram->slot[0].host + L2_CR3, &pdpe, sizeof pdpe);
     CHECK_EQ(vmrun(), CPU_NESTED_EXIT);
     CHECK(refused("PDPEs"));
 

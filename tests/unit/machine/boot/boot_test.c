@@ -16,7 +16,7 @@
 #include <zlib.h>
 
 static char dir[] = "/tmp/nestbox-boot-XXXXXX";
-static struct memory memory;
+static struct layout layout;
 
 static char *path_of(const char *name)
 {
@@ -130,7 +130,7 @@ static void add_pvh(u8 *im)
 }
 
 static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, const char *append,
-                    struct accel_boot *start, struct error *error)
+                    struct cpu_state *start, struct error *error)
 {
     struct boot boot;
     error->text[0] = 0;
@@ -140,7 +140,8 @@ static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, 
     int e = boot_open(&boot, &settings, error);
     if (e)
         return e;
-    e = boot_load(&boot, &memory, start, error);
+    *start = (struct cpu_state){.rflags = FLAG_ONE, .cr0 = CR0_CD | CR0_NW | CR0_ET};
+    e = boot_load(&boot, &layout, start, error);
     boot_close(&boot);
     return e;
 }
@@ -148,7 +149,7 @@ static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, 
 static u64 guest(u64 gpa, unsigned size)
 {
     u64 value = 0;
-    void *p = memory_at(&memory, gpa, size);
+    void *p = ram_pointer(layout.ram, GPA(gpa), size);
     if (p)
         memcpy(&value, p, size);
     return value;
@@ -157,7 +158,7 @@ static u64 guest(u64 gpa, unsigned size)
 static void test_linux(void)
 {
     u8 im[LINUX_SIZE];
-    struct accel_boot start;
+    struct cpu_state start;
     struct error error;
     make_linux(im);
     put_file("initrd1", "12345", 5);
@@ -169,29 +170,29 @@ static void test_linux(void)
 
     TEST("a bzImage starts at its 64-bit entry with a zero page");
     CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), initrd, 2, "quiet", &start, &error), 0);
-    CHECK_EQ(start.mode, BOOT_LONG64);
+    CHECK((start.cr0 & CR0_PG) && (start.efer & EFER_LMA) && (start.seg[SEG_CS].attr & SEG_L));
     CHECK_EQ(start.rip, 0x1000200);
-    CHECK_EQ(start.rsi, BOOT_ZERO_PAGE);
-    CHECK_EQ(start.cs, 0x10);
+    CHECK_EQ(start.gpr[RSI], BOOT_ZERO_PAGE);
+    CHECK_EQ(start.seg[SEG_CS].sel, 0x10);
     CHECK_EQ(guest(start.rip, 1), 0xc3);
-    u64 zp = start.rsi, initrd_at = guest(zp + 0x218, 4);
+    u64 zp = start.gpr[RSI], initrd_at = guest(zp + 0x218, 4);
     CHECK_EQ(guest(zp + 0x210, 1), 0xff);
     CHECK_EQ(guest(zp + 0x70, 8), ACPI_RSDP);
-    CHECK(strcmp(memory_at(&memory, guest(zp + 0x228, 4), 6), "quiet") == 0);
-    CHECK_EQ(guest(zp + 0x1e8, 1), memory.e820_count);
-    CHECK_EQ(guest(zp + 0x2d0 + 8, 8), MEMORY_EBDA);
+    CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(zp + 0x228, 4)), 6), "quiet") == 0);
+    CHECK_EQ(guest(zp + 0x1e8, 1), layout.e820_count);
+    CHECK_EQ(guest(zp + 0x2d0 + 8, 8), LAYOUT_EBDA);
     CHECK_EQ(guest(start.cr3, 8) & ~0xfffull, start.cr3 + 4096);
 
     TEST("several initrds are joined, each at a multiple of four");
     CHECK_EQ(guest(zp + 0x21c, 4), 12);
-    CHECK(memcmp(memory_at(&memory, initrd_at, 12), "12345\0\0\0abcd", 12) == 0);
+    CHECK(memcmp(ram_pointer(layout.ram, GPA(initrd_at), 12), "12345\0\0\0abcd", 12) == 0);
     CHECK_EQ(initrd_at & 0xfff, 0);
-    CHECK(initrd_at + 12 <= memory.low);
+    CHECK(initrd_at + 12 <= layout.low);
 
     TEST("a kernel without a 64-bit entry starts in 32-bit mode");
     set(im, 0x236, 0, 2);
     CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), NULL, 0, NULL, &start, &error), 0);
-    CHECK_EQ(start.mode, BOOT_PROTECTED32);
+    CHECK((start.cr0 & (CR0_PE | CR0_PG)) == CR0_PE && (start.seg[SEG_CS].attr & SEG_DB));
     CHECK_EQ(start.rip, 0x1000000);
     CHECK_EQ(guest(BOOT_ZERO_PAGE + 0x21c, 4), 0);
 
@@ -239,7 +240,7 @@ static void test_linux(void)
     TEST("an initrd larger than memory is refused");
     char big[128];
     snprintf(big, sizeof(big), "%s/initrd1", dir);
-    CHECK_EQ(truncate(big, (off_t)memory.size + 4096), 0);
+    CHECK_EQ(truncate(big, (off_t)layout.size + 4096), 0);
     CHECK_EQ(try_boot(put_file("bz", im, sizeof(im)), (const char *const[]){big}, 1, NULL, &start, &error), -ENOMEM);
     CHECK(strstr(error.text, "initrd"));
 }
@@ -247,7 +248,7 @@ static void test_linux(void)
 static void test_multiboot(void)
 {
     u8 im[ELF_SIZE];
-    struct accel_boot start;
+    struct cpu_state start;
     struct error error;
     put_file("mod", "module!", 7);
     char mod[160];
@@ -259,24 +260,24 @@ static void test_multiboot(void)
         make_elf(im, is64, is64 ? 62 : 3);
         add_multiboot(im, 3);
         CHECK_EQ(try_boot(put_file("mb", im, sizeof(im)), initrd, 1, "a b", &start, &error), 0);
-        CHECK_EQ(start.mode, BOOT_PROTECTED32);
+        CHECK((start.cr0 & (CR0_PE | CR0_PG)) == CR0_PE && (start.seg[SEG_CS].attr & SEG_DB));
         CHECK_EQ(start.rip, 0x100010);
-        CHECK_EQ(start.rax, 0x2badb002);
+        CHECK_EQ(start.gpr[RAX], 0x2badb002);
         CHECK_EQ(guest(0x100000 + 12, 1), 0x5a);
         CHECK_EQ(guest(0x100000 + 256, 1), 0);
-        u64 info = start.rbx;
+        u64 info = start.gpr[RBX];
         CHECK_EQ(guest(info, 4) & 0x4d, 0x4d);
         CHECK_EQ(guest(info + 20, 4), 1);
         u64 list = guest(info + 24, 4), from = guest(list, 4);
         CHECK_EQ(guest(list + 4, 4) - from, 7);
         CHECK(from >= 0x102000 && (from & 0xfff) == 0);
-        CHECK(memcmp(memory_at(&memory, from, 7), "module!", 7) == 0);
-        CHECK(strcmp(memory_at(&memory, guest(list + 8, 4), 1), mod) == 0);
+        CHECK(memcmp(ram_pointer(layout.ram, GPA(from), 7), "module!", 7) == 0);
+        CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(list + 8, 4)), 1), mod) == 0);
         char line[160];
         snprintf(line, sizeof(line), "%s/mb a b", dir);
-        CHECK(strcmp(memory_at(&memory, guest(info + 16, 4), 1), line) == 0);
-        CHECK_EQ(guest(info + 8, 4), (memory.low >> 10) - 1024);
-        CHECK_EQ(guest(info + 44, 4), memory.e820_count * 24);
+        CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(info + 16, 4)), 1), line) == 0);
+        CHECK_EQ(guest(info + 8, 4), (layout.low >> 10) - 1024);
+        CHECK_EQ(guest(info + 44, 4), layout.e820_count * 24);
     }
 
     TEST("multiboot with addresses in the header");
@@ -319,16 +320,16 @@ static void test_multiboot(void)
     set(wide, 24, 0x200000010, 8);
     CHECK_EQ(try_boot(put_file("mb", wide, sizeof(wide)), NULL, 0, NULL, &start, &error), -EINVAL);
     CHECK(strstr(error.text, "beyond 4 GiB"));
-    struct memory low = memory;
-    CHECK_EQ(memory_create(&memory, MEMORY_LOW_MAX + (16 << 20), &error), 0);
+    struct layout low = layout;
+    CHECK_EQ(layout_create(&layout, LAYOUT_HOLE + (16 << 20), &error), 0);
     make_elf(wide, true, 62);
     add_multiboot(wide, 3);
     set(wide, 64 + 24, 0x100000000, 8);
     set(wide, 24, 0x100010, 8);
     CHECK_EQ(try_boot(put_file("mb", wide, sizeof(wide)), NULL, 0, NULL, &start, &error), -ENOMEM);
     CHECK(strstr(error.text, "32 bits"));
-    memory_destroy(&memory);
-    memory = low;
+    layout_destroy(&layout);
+    layout = low;
 
     TEST("multiboot: a real-mode program below 1 MiB");
     set(im, 24, 0x8010, 4);
@@ -339,14 +340,14 @@ static void test_multiboot(void)
     CHECK_EQ(start.rip, 0x8010);
     CHECK_EQ(guest(0x8000 + 12, 1), 0x5a);
     CHECK_EQ(guest(0x27fff, 1), 0);
-    CHECK(start.rbx >= 0x28000 && start.gdt_base >= 0x28000);
-    CHECK(guest(guest(start.rbx + 24, 4), 4) >= 0x100000);
+    CHECK(start.gpr[RBX] >= 0x28000 && start.gdtr.base >= 0x28000);
+    CHECK(guest(guest(start.gpr[RBX] + 24, 4), 4) >= 0x100000);
 }
 
 static void test_pvh(void)
 {
     u8 im[ELF_SIZE];
-    struct accel_boot start;
+    struct cpu_state start;
     struct error error;
     char one[128], two[128];
     snprintf(one, sizeof(one), "%s", put_file("p1", "12345", 5));
@@ -356,33 +357,33 @@ static void test_pvh(void)
     make_elf(im, true, 62);
     add_pvh(im);
     CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){one, two}, 2, "a=b", &start, &error), 0);
-    CHECK_EQ(start.mode, BOOT_PROTECTED32);
+    CHECK((start.cr0 & (CR0_PE | CR0_PG)) == CR0_PE && (start.seg[SEG_CS].attr & SEG_DB));
     CHECK_EQ(start.rip, 0x100020);
-    u64 info = start.rbx;
+    u64 info = start.gpr[RBX];
     CHECK_EQ(guest(info, 4), 0x336ec578);
     CHECK_EQ(guest(info + 4, 4), 1);
     CHECK_EQ(guest(info + 12, 4), 1);
     CHECK_EQ(guest(guest(info + 16, 8) + 8, 8), 12);
-    CHECK(strcmp(memory_at(&memory, guest(info + 24, 8), 1), "a=b") == 0);
+    CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(info + 24, 8)), 1), "a=b") == 0);
     CHECK_EQ(guest(info + 32, 8), ACPI_RSDP);
-    CHECK_EQ(guest(info + 48, 4), memory.e820_count);
-    CHECK_EQ(guest(guest(info + 40, 8) + 8, 8), MEMORY_EBDA);
+    CHECK_EQ(guest(info + 48, 4), layout.e820_count);
+    CHECK_EQ(guest(guest(info + 40, 8) + 8, 8), LAYOUT_EBDA);
 
     TEST("PVH, not Linux: a module each, with its arguments");
     memcpy(im + 804, "other", 6);
     char with[160];
     snprintf(with, sizeof(with), "%s -v", one);
     CHECK_EQ(try_boot(put_file("pvh", im, sizeof(im)), (const char *const[]){with, two}, 2, NULL, &start, &error), 0);
-    info = start.rbx;
+    info = start.gpr[RBX];
     CHECK_EQ(guest(info + 12, 4), 2);
     u64 list = guest(info + 16, 8);
-    CHECK(strcmp(memory_at(&memory, guest(list + 16, 8), 1), "-v") == 0);
-    CHECK(memcmp(memory_at(&memory, guest(list + 32, 8), 4), "abcd", 4) == 0);
+    CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(list + 16, 8)), 1), "-v") == 0);
+    CHECK(memcmp(ram_pointer(layout.ram, GPA(guest(list + 32, 8)), 4), "abcd", 4) == 0);
 }
 
 static void refused(const char *what, const char *kernel, const char *because)
 {
-    struct accel_boot start;
+    struct cpu_state start;
     struct error error;
     TEST(what);
     CHECK(try_boot(kernel, NULL, 0, NULL, &start, &error) < 0);
@@ -440,7 +441,7 @@ static void test_refusals(void)
 /* Every length, and many changed bytes: nothing but a refusal or a start may come of it. */
 static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
 {
-    struct accel_boot start;
+    struct cpu_state start;
     struct error error;
     u8 *bad = malloc(size);
     u64 seed = 1;
@@ -457,8 +458,8 @@ static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
         char *path = put_file("bad", bad, size);
         if (boot_open(&boot, &(struct vm_settings){.kernel = path, .append = "x"}, &error))
             continue;
-        if (boot_load(&boot, &memory, &start, &error) == 0)
-            CHECK((start.gdt_base == BOOT_GDT || start.gdt_base > BOOT_MULTIBOOT_INFO));
+        if (boot_load(&boot, &layout, &start, &error) == 0)
+            CHECK((start.gdtr.base == BOOT_GDT || start.gdtr.base > BOOT_MULTIBOOT_INFO));
         boot_close(&boot);
     }
     free(bad);
@@ -467,7 +468,7 @@ static void abuse(const char *what, const u8 *good, size_t size, size_t needed)
 int main(void)
 {
     struct error error;
-    if (!mkdtemp(dir) || memory_create(&memory, 64 << 20, &error))
+    if (!mkdtemp(dir) || layout_create(&layout, 64 << 20, &error))
         return 1;
     test_linux();
     test_multiboot();
@@ -487,6 +488,6 @@ int main(void)
     snprintf(command, sizeof(command), "rm -rf %s", dir);
     if (system(command))
         return 1;
-    memory_destroy(&memory);
+    layout_destroy(&layout);
     return TEST_END();
 }

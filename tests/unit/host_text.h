@@ -1,0 +1,170 @@
+/*
+ * Host code as text, for tests of what the translator emits: one line per instruction in Zydis' Intel syntax, without
+ * the sizes that say nothing. Fields of the vCPU and of the TLB context go by name, and jumps by where they go: #N is a
+ * line of the same text, `cold` and `hot` are the block's parts, `out` is elsewhere. `link N` is the block's N-th link,
+ * `insn` another address.
+ */
+#ifndef TESTS_UNIT_HOST_TEXT_H
+#define TESTS_UNIT_HOST_TEXT_H
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cpu/jit/translate.h"
+#include "unit/test.h"
+
+#define HOST_LINES 64
+
+struct host_text {
+    unsigned n;
+    const u8 *at[HOST_LINES + 1];
+    char line[HOST_LINES][80];
+};
+
+static const struct host_field {
+    const char *name;
+    u64 offset;
+} host_vcpu_fields[] = {
+#define FIELD(name)                                                                                                    \
+    {                                                                                                                  \
+#name, offsetof(struct vcpu, name)                                                                             \
+    }
+    FIELD(bit_mask[0]),      FIELD(bit_mask[1]),      FIELD(bit_mask[2]), FIELD(slow_mem),     FIELD(slow_done),
+    FIELD(slow_segment),     FIELD(call_thunk),       FIELD(direct),      FIELD(leave_lookup), FIELD(leave_chain),
+    FIELD(leave_stale),      FIELD(leave_request),    FIELD(tlb_mask),    FIELD(jump_mask),    FIELD(page_la),
+    FIELD(request),          FIELD(spill[0]),         FIELD(spill[1]),    FIELD(group[0]),     FIELD(group[1]),
+    FIELD(neg_cs_base),      FIELD(gpr[RCX]),         FIELD(gpr[RSP]),    FIELD(gpr[R11]),     FIELD(gpr[R14]),
+    FIELD(gpr[R15]),         FIELD(gpr[RDX]),         FIELD(gpr[R12]),    FIELD(gpr[R13]),     FIELD(seg[SEG_CS].base),
+    FIELD(seg[SEG_FS].base), FIELD(seg[SEG_GS].base),
+};
+#undef FIELD
+static const struct host_field host_tlb_fields[] = {
+#define FIELD(name)                                                                                                    \
+    {                                                                                                                  \
+#name, offsetof(struct tlb, name)                                                                              \
+    }
+    FIELD(rtag), FIELD(wtag), FIELD(radd), FIELD(wadd), FIELD(drtag), FIELD(dwtag), FIELD(jtag), FIELD(jcode),
+};
+#undef FIELD
+
+static inline const char *host_field_name(const struct host_field *f, unsigned n, u64 offset)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (f[i].offset == offset)
+            return f[i].name;
+    return "?";
+}
+
+/* Puts `with` in place of the part of the line from `from` to behind `to`, if it has one. */
+static inline void host_replace(char *line, const char *from, const char *to, const char *with)
+{
+    char *a = strstr(line, from), *b = a ? strstr(a + strlen(from), to) : NULL, rest[80];
+    if (!b)
+        return;
+    snprintf(rest, sizeof rest, "%s", b + strlen(to));
+    snprintf(a, (size_t)(80 - (a - line)), "%s%s", with, rest);
+}
+
+static inline void host_line(struct host_text *t, unsigned i, const ZydisDecodedInstruction *zi,
+                             const ZydisDecodedOperand *zo, const ZydisFormatter *f, const struct block *b)
+{
+    char *line = t->line[i], with[80];
+    const u8 *end = t->at[t->n], *next = t->at[i] + zi->length;
+    ZydisFormatterFormatInstruction(f, zi, zo, zi->operand_count_visible, line, 80, (u64)t->at[i], NULL);
+    for (unsigned k = 0; k < zi->operand_count_visible; k++) {
+        const ZydisDecodedOperand *o = &zo[k];
+        if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && o->imm.is_relative) {
+            const u8 *target = next + o->imm.value.s;
+            unsigned to = 0;
+            while (to < t->n && t->at[to] != target)
+                to++;
+            if (to < t->n || target == end)
+                snprintf(with, sizeof with, "#%u", to);
+            else
+                snprintf(with, sizeof with, "%s",
+                         b && target >= b->cold && target <= b->cold_end      ? "cold"
+                         : b && target >= b->far_entry && target < b->hot_end ? "hot"
+                                                                              : "out");
+            char *space = strrchr(line, ' ');
+            snprintf(space + 1, (size_t)(80 - (space + 1 - line)), "%s", with);
+        }
+        if (b && o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && o->imm.value.u >> 32 && o->size == 64) {
+            u64 link = (o->imm.value.u - (u64)b->links) / sizeof *b->links;
+            char *number = strstr(line, "0x");
+            snprintf(number, (size_t)(80 - (number - line)), link < b->link_count ? "link %u" : "insn", (unsigned)link);
+        }
+        if (o->type != ZYDIS_OPERAND_TYPE_MEMORY)
+            continue;
+        host_replace(line, "qword ptr ", "", "");
+        host_replace(line, "ss:", "", "");
+        host_replace(line, "ds:", "", "");
+        if (o->mem.base == ZYDIS_REGISTER_RSP) {
+            u64 offset = (u64)(o->mem.disp.value + VCPU_BIAS);
+            snprintf(with, sizeof with, "[vcpu.%s]",
+                     host_field_name(host_vcpu_fields, ARRAY_LEN(host_vcpu_fields), offset));
+            host_replace(line, "[", "]", with);
+        } else if (o->mem.segment == ZYDIS_REGISTER_GS) {
+            snprintf(with, sizeof with, "gs:%s[%s*%u]",
+                     host_field_name(host_tlb_fields, ARRAY_LEN(host_tlb_fields), (u64)o->mem.disp.value),
+                     ZydisRegisterGetString(o->mem.index), o->mem.scale);
+            host_replace(line, "gs:", "]", with);
+        }
+    }
+}
+
+/* Bytes of data behind a CALL. */
+static inline unsigned host_data(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
+{
+    if (zi->mnemonic != ZYDIS_MNEMONIC_CALL)
+        return 0;
+    switch ((u64)(zo[0].mem.disp.value + VCPU_BIAS)) {
+    case offsetof(struct vcpu, slow_mem): return sizeof(struct site);
+    case offsetof(struct vcpu, slow_done): return sizeof(struct site_done);
+    case offsetof(struct vcpu, slow_segment): return sizeof(struct site_segment);
+    default: return 0;
+    }
+}
+
+/* The text of [from, to), which belongs to the block, if to any. */
+static inline void host_text(struct host_text *t, const u8 *from, const u8 *to, const struct block *b)
+{
+    static ZydisDecodedInstruction zi[HOST_LINES];
+    static ZydisDecodedOperand zo[HOST_LINES][ZYDIS_MAX_OPERAND_COUNT];
+    ZydisDecoder d;
+    ZydisFormatter f;
+    ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
+    for (t->n = 0; from < to && t->n < HOST_LINES; t->n++) {
+        t->at[t->n] = from;
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, from, (size_t)(to - from), &zi[t->n], zo[t->n])))
+            break;
+        from += zi[t->n].length + host_data(&zi[t->n], zo[t->n]);
+    }
+    t->at[t->n] = from;
+    for (unsigned i = 0; i < t->n; i++)
+        host_line(t, i, &zi[i], zo[i], &f, b);
+    if (from != to && t->n < HOST_LINES)
+        snprintf(t->line[t->n++], 80, "not an instruction");
+}
+
+/* All lines are those of `want`, or the first ones. */
+static inline void host_text_check(const char *file, int line, const struct host_text *t, bool all,
+                                   const char *const *want)
+{
+    unsigned n = 0;
+    while (want[n] && n < t->n && !strcmp(want[n], t->line[n]))
+        n++;
+    if (!want[n] && (n == t->n || !all))
+        return;
+    test_bad++;
+    printf("# %s:%d: line %u is not: %s\n", file, line, n, want[n] ? want[n] : "(the end)");
+    for (unsigned i = 0; i < t->n; i++)
+        printf("#     \"%s\",\n", t->line[i]);
+}
+
+#define CHECK_TEXT(text, ...)                                                                                          \
+    host_text_check(__FILE__, __LINE__, text, true, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define CHECK_START(text, ...)                                                                                         \
+    host_text_check(__FILE__, __LINE__, text, false, (const char *const[]){__VA_ARGS__, NULL})
+
+#endif
