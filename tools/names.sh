@@ -38,7 +38,7 @@ split_c() { # code|comments
 
 {
     split_c code
-    cat Makefile tests/guest/guests.mk completions/* .ci/run
+    cat Makefile tests/guest/guests.mk tests/guest/table completions/* .ci/run
     find tools tests -name '*.sh' -exec cat {} +
 } | grep -oE '[A-Za-z_][A-Za-z0-9_]*' | sort -u >"$work/known"
 grep -v '^#' tools/names.txt >>"$work/known"

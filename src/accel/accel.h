@@ -52,6 +52,8 @@ struct accel_ops {
     void (*irq_line)(struct accel_vm *vm, unsigned gsi, bool level);
     void (*msi)(struct accel_vm *vm, u64 address, u32 data);
     void (*intr_line)(struct accel_vm *vm, bool level); /* 8259 INTR */
+    void (*init)(struct accel_vm *vm);                  /* INIT# of all CPUs; NULL: the machine is reset instead */
+    void (*ignne)(struct accel_vm *vm, bool level);     /* the CPUs' IGNNE# */
     /* Text for people: counters. */
     void (*stats)(struct accel_vm *vm, char *buf, size_t size);
     /* Why run() returned ACCEL_ERROR. */

@@ -169,6 +169,16 @@ static void engine_intr_line(struct accel_vm *a, bool level)
     cpu_intr_line(a->vm, level);
 }
 
+static void engine_init(struct accel_vm *a)
+{
+    cpu_init(a->vm);
+}
+
+static void engine_ignne(struct accel_vm *a, bool level)
+{
+    cpu_ignne(a->vm, level);
+}
+
 /* -- for people -- */
 
 static void engine_stats(struct accel_vm *a, char *buf, size_t size)
@@ -211,6 +221,8 @@ const struct accel_ops accel_engine = {
     .resume = engine_resume,
     .msi = engine_msi,
     .intr_line = engine_intr_line,
+    .init = engine_init,
+    .ignne = engine_ignne,
     .stats = engine_stats,
     .error = engine_error,
     .tsc_khz = engine_tsc_khz,

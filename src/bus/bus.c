@@ -176,6 +176,8 @@ void timer_arm(struct dev_timer *t, u64 deadline_ns)
     if (t->deadline_ns)
         timer_unlink(t);
     if (deadline_ns) {
+        if (deadline_ns + TIMER_DEBT_NS < t->paid_ns)
+            deadline_ns = t->paid_ns - TIMER_DEBT_NS;
         struct dev_timer **p = &clock->timers;
         while (*p && (*p)->deadline_ns <= deadline_ns)
             p = &(*p)->next;
@@ -193,6 +195,7 @@ u64 clock_run(struct clock *clock)
     while (clock->timers && clock->timers->deadline_ns <= now) {
         struct dev_timer *t = clock->timers;
         timer_unlink(t);
+        t->paid_ns = (t->paid_ns > now ? t->paid_ns : now) + TIMER_GAP_NS;
         t->expired(t->dev);
     }
     return clock_first(clock);

@@ -51,9 +51,18 @@ static inline void irq_set(const struct irq *irq, bool level)
         irq->set(irq->opaque, irq->line, level);
 }
 
-/* Time and timers for devices: provided by the machine. Callbacks run with the machine lock held. */
+/*
+ * Time and timers for devices: provided by the machine. Callbacks run with the machine lock held.
+ *
+ * A guest has to get on, whatever it sets its clocks to. So each expiry is a debt of TIMER_GAP_NS, which time pays, and
+ * a timer that owes TIMER_DEBT_NS waits until it owes less. A device that must know how often it would have been due
+ * computes it from the time.
+ */
+#define TIMER_GAP_NS 100000
+#define TIMER_DEBT_NS (16 * TIMER_GAP_NS)
 struct dev_timer {
     u64 deadline_ns; /* monotonic guest time, 0 = not armed */
+    u64 paid_ns;     /* when the debt is paid */
     void (*expired)(void *dev);
     void *dev;
     struct clock *clock;

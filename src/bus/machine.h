@@ -20,6 +20,8 @@ struct machine {
     int (*pic_ack)(void *opaque);
     /* The end of an interrupt whose line was level-triggered: the I/O APIC looks at the line again. */
     void (*eoi)(void *opaque, u8 vector);
+    /* A CPU began, or ceased, to drive FERR#. May be NULL. */
+    void (*ferr)(void *opaque, bool level);
 };
 
 #endif

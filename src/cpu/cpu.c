@@ -13,6 +13,7 @@
 #include "cpu/core/vectors.h"
 #include "cpu/core/world.h"
 #include "cpu/event/exception.h"
+#include "cpu/event/ferr.h"
 #include "cpu/event/lapic.h"
 #include "cpu/event/reset.h"
 #include "cpu/insn/msr.h"
@@ -192,6 +193,7 @@ void cpu_reset(struct vcpu *v)
     msr_reset(v);
     reset_vcpu(v, false);
     vector_reset(v);
+    ferr_reset(v);
     __atomic_store_n(&v->request, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -237,7 +239,7 @@ enum cpu_exit cpu_run(struct vcpu *v)
             break;
         if ((v->request & REQ_EVENT) || v->inject.valid || v->trap_pending)
             settle(v, events_process(v));
-        if (v->exit != CPU_EXIT_NONE || v->request)
+        if (v->exit != CPU_EXIT_NONE || (v->request && !v->step_owed))
             continue;
         if (v->activity != ACTIVITY_ACTIVE)
             wait(v);
@@ -279,6 +281,16 @@ void cpu_msi(struct vm *vm, u64 address, u32 data)
 void cpu_intr_line(struct vm *vm, bool level)
 {
     apic_intr_line(vm, level);
+}
+
+void cpu_init(struct vm *vm)
+{
+    apic_init_line(vm);
+}
+
+void cpu_ignne(struct vm *vm, bool level)
+{
+    ferr_ignne(vm, level);
 }
 
 /* -- for people -- */

@@ -94,6 +94,11 @@ void cpu_msi(struct vm *vm, u64 address, u32 data);
 /* The 8259's INTR line. */
 void cpu_intr_line(struct vm *vm, bool level);
 
+/* INIT# of all CPUs. */
+void cpu_init(struct vm *vm);
+/* The level of IGNNE#: while it is high, x87 errors that went out by FERR# do not stop a vCPU. */
+void cpu_ignne(struct vm *vm, bool level);
+
 /* -- for people -- */
 
 /* Row i of a vCPU's counters: what it counts, NULL behind the last. */

@@ -189,7 +189,8 @@ u64 cpu_state_get(struct vcpu *v, struct cpu_state *s, u64 wanted)
     if (wanted & STATE_EVENTS)
         get_events(v, &s->events);
     if (wanted & STATE_ACTIVITY) {
-        s->activity = (u8)v->activity;
+        /* Before a waiting x87 instruction it stops again, by itself. */
+        s->activity = v->activity == ACTIVITY_FERR ? ACTIVITY_ACTIVE : (u8)v->activity;
         s->monitor_armed = v->monitor_armed;
         s->monitor = v->monitor_armed ? v->monitor_gpa.a : 0;
     }

@@ -84,12 +84,13 @@ static u64 timer_mask(const struct hpet_timer *t)
     return t->config & HPET_TN_MODE32 ? 0xffffffffull : ~0ull;
 }
 
-static void timer_schedule(struct hpet_timer *t)
+/* `now` is the counter as the caller read it: a match that is still ahead of that is not lost while we get here. */
+static void timer_schedule(struct hpet_timer *t, u64 now)
 {
     struct hpet *h = t->hpet;
     u64 due = 0;
     if (h->config & HPET_ENABLE) {
-        u64 now = counter_now(h), delta = (t->compare - now) & timer_mask(t);
+        u64 delta = (t->compare - now) & timer_mask(t);
         u64 ticks = now - h->held + delta;
         if (delta < FAR_TICKS && ticks < FAR_TICKS)
             due = h->start_ns + ticks * HPET_TICK_NS;
@@ -103,9 +104,9 @@ static void timer_expired(void *dev)
     timer_interrupt(t);
     u64 mask = timer_mask(t);
     if (t->config & HPET_TN_PERIODIC && t->period) {
-        u64 behind = (counter_now(t->hpet) - t->compare) & mask;
+        u64 now = counter_now(t->hpet), behind = (now - t->compare) & mask;
         t->compare = (t->compare + (behind / t->period + 1) * t->period) & mask;
-        timer_schedule(t);
+        timer_schedule(t, now);
     } else if (t->config & HPET_TN_MODE32) {
         /* It matches again when the low half of the counter comes round. */
         timer_arm(&t->timer, now_ns(t->hpet) + (mask + 1) * HPET_TICK_NS);
@@ -115,9 +116,9 @@ static void timer_expired(void *dev)
 static void config_write(struct hpet *h, u64 value)
 {
     bool legacy = legacy_on(h);
-    u64 old = h->config;
+    u64 old = h->config, now = counter_now(h);
     if (old & ~value & HPET_ENABLE)
-        h->held = counter_now(h);
+        h->held = now;
     else if (value & ~old & HPET_ENABLE)
         h->start_ns = now_ns(h);
     for (unsigned i = 0; i < HPET_TIMERS; i++) {
@@ -129,7 +130,7 @@ static void config_write(struct hpet *h, u64 value)
         h->wiring.legacy_switched(h->wiring.opaque, !legacy);
     for (unsigned i = 0; i < HPET_TIMERS; i++) {
         timer_level(&h->timer[i]);
-        timer_schedule(&h->timer[i]);
+        timer_schedule(&h->timer[i], now);
     }
 }
 
@@ -145,7 +146,7 @@ static void timer_config_write(struct hpet_timer *t, u64 value)
         t->hpet->status &= ~BIT64(timer_index(t));
     t->compare &= timer_mask(t);
     timer_level(t);
-    timer_schedule(t);
+    timer_schedule(t, counter_now(t->hpet));
 }
 
 /* In periodic mode the comparator register gives the period; after HPET_TN_VALUE_SET the next match too. */
@@ -157,7 +158,7 @@ static void compare_write(struct hpet_timer *t, u64 value, u64 touched)
         t->period = ((t->period & ~touched) | value) & timer_mask(t);
     if (touched & 1)
         t->value_set = false;
-    timer_schedule(t);
+    timer_schedule(t, counter_now(t->hpet));
 }
 
 /* The timer whose register is at `offset`, or NULL. */
@@ -286,7 +287,7 @@ static void hpet_state(void *dev, struct state *s, const char *name)
             t->config &= ~HPET_TN_FSB;
         if (!state_saving(s)) {
             timer_level(t);
-            timer_schedule(t);
+            timer_schedule(t, counter_now(t->hpet));
         }
     }
     if (!state_saving(s) && h->wiring.legacy_switched)

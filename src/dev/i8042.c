@@ -160,7 +160,7 @@ static void output_port_write(struct i8042 *k, u8 value)
     if (changed & I8042_OUT_A20 && k->config.a20)
         k->config.a20(k->config.opaque, value & I8042_OUT_A20);
     if (!(value & I8042_OUT_RESET))
-        k->config.reset(k->config.opaque);
+        k->config.init(k->config.opaque);
 }
 
 static void command_byte_write(struct i8042 *k, u8 value)
@@ -221,7 +221,7 @@ static void controller_command(struct i8042 *k, u8 value)
     case I8042_A20_ON: output_port_write(k, k->output_port | I8042_OUT_A20); break;
     case I8042_PULSE ... 0xff:
         if (!(value & I8042_OUT_RESET))
-            k->config.reset(k->config.opaque);
+            k->config.init(k->config.opaque);
         break;
     }
 }

@@ -55,7 +55,7 @@ enum {
 #define I8042_CB_TRANSLATE BIT(6)
 
 /* The output port. */
-#define I8042_OUT_RESET BIT(0) /* low: the CPU is in reset */
+#define I8042_OUT_RESET BIT(0) /* low: the CPUs get INIT */
 #define I8042_OUT_A20 BIT(1)
 #define I8042_OUT_OBF BIT(4)
 
@@ -82,7 +82,7 @@ enum {
 
 struct i8042_config {
     struct irq irq;                          /* IRQ 1 */
-    void (*reset)(void *opaque);             /* command 0xfe and output port bit 0 */
+    void (*init)(void *opaque);              /* INIT# of all CPUs: command 0xfe and output port bit 0 */
     void (*a20)(void *opaque, bool enabled); /* may be NULL */
     void *opaque;
 };

@@ -4,7 +4,7 @@
  * timer at the next edge of OUT 0. Called under the machine lock.
  *
  * In modes 2, 4 and 5 OUT is low for one tick only; the interrupt line is then pulsed at the rising edge instead of
- * spending two timer events. Edges that the host was too slow for are merged, but for those of mode 2: missed_update.
+ * spending two timer events. Edges that the host was too slow for are merged, but for those of mode 2: periods_update.
  * Source: Intel 8254 data sheet, "Mode Definitions".
  */
 #include "dev/i8254.h"
@@ -139,40 +139,45 @@ static void line_update(struct i8254 *pit)
     timer_arm(&pit->timer, next ? tick_ns(next) : 0);
 }
 
-/* Periods of mode 2 that passed without a pulse because the host was late are made up for, a quarter of a period apart,
- * so that a guest on a busy host still counts its ticks. */
-static void missed_update(struct i8254 *pit, const struct i8254_channel *c, u64 tick)
+static bool is_periodic(const struct i8254_channel *c)
 {
-    bool running = c->mode == I8254_RATE && c->armed && tick > c->start_tick;
+    return c->mode == I8254_RATE || c->mode == I8254_SQUARE_WAVE;
+}
+
+/*
+ * True if a period began since the last look. Periods of mode 2 that passed without a pulse because the host was late
+ * are made up for, a quarter of a period apart, so that a guest on a busy host still counts its ticks.
+ */
+static bool periods_update(struct i8254 *pit, const struct i8254_channel *c, u64 tick)
+{
+    bool running = is_periodic(c) && c->armed && tick > c->start_tick;
     u64 periods = running ? (tick - c->start_tick) / c->reload : 0;
     if (c->start_tick != pit->pulse_start) {
         pit->pulse_start = c->start_tick;
         pit->missed = 0;
-    } else if (periods > pit->pulses + 1) {
+        pit->pulses = 0;
+    } else if (c->mode == I8254_RATE && periods > pit->pulses + 1) {
         pit->missed += (u32)(periods - pit->pulses - 1 < MISSED_MAX ? periods - pit->pulses - 1 : MISSED_MAX);
     } else if (periods == pit->pulses && pit->missed) {
         pit->missed--;
     }
     if (pit->missed > MISSED_MAX)
         pit->missed = MISSED_MAX;
+    bool began = periods > pit->pulses;
     pit->pulses = periods;
+    return began;
 }
 
 static void edge_expired(void *dev)
 {
     struct i8254 *pit = dev;
     struct i8254_channel *c = &pit->channel[0];
-    u64 tick = tick_now(pit);
-    bool pulse = c->mode != I8254_TERMINAL_COUNT && (c->mode != I8254_SQUARE_WAVE || channel_out(c, tick));
-    missed_update(pit, c, tick);
-    if (pulse)
+    bool began = periods_update(pit, c, tick_now(pit));
+    if (c->mode != I8254_TERMINAL_COUNT && (c->mode != I8254_SQUARE_WAVE || began)) {
         line_set(pit, false);
+        line_set(pit, true); /* a fast square wave may be low again */
+    }
     line_update(pit);
-}
-
-static bool is_periodic(const struct i8254_channel *c)
-{
-    return c->mode == I8254_RATE || c->mode == I8254_SQUARE_WAVE;
 }
 
 /* Counting begins with a rising edge of the gate. */

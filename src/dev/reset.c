@@ -11,14 +11,17 @@ static u64 cf9_read(void *dev, u64 offset, unsigned size)
     return ((struct reset *)dev)->cf9;
 }
 
-/* "When this bit transitions from a 0 to a 1, it initiates a hard or soft reset." */
+/* "When this bit transitions from a 0 to a 1, it initiates a hard or soft reset", as RESET_CONTROL_SYS_RST says;
+ * RESET_CONTROL_FULL_RST is about hard ones only. */
 static void cf9_write(void *dev, u64 offset, u64 value, unsigned size)
 {
     struct reset *r = dev;
     bool rises = value & RESET_CONTROL_RST_CPU && !(r->cf9 & RESET_CONTROL_RST_CPU);
     r->cf9 = value & CF9_KEPT;
-    if (rises)
-        r->request(r->opaque);
+    if (rises && value & RESET_CONTROL_SYS_RST)
+        r->config.request(r->config.opaque);
+    else if (rises)
+        r->config.init(r->config.opaque);
 }
 
 static u64 port92_read(void *dev, u64 offset, unsigned size)
@@ -31,10 +34,10 @@ static void port92_write(void *dev, u64 offset, u64 value, unsigned size)
     struct reset *r = dev;
     u8 rises = (u8)value & (u8)~r->port92, changed = (u8)value ^ r->port92;
     r->port92 = (u8)value;
-    if (changed & RESET_PORT92_A20 && r->a20)
-        r->a20(r->opaque, value & RESET_PORT92_A20);
+    if (changed & RESET_PORT92_A20 && r->config.a20)
+        r->config.a20(r->config.opaque, value & RESET_PORT92_A20);
     if (rises & RESET_PORT92_INIT)
-        r->request(r->opaque);
+        r->config.init(r->config.opaque);
 }
 
 const struct bus_ops reset_cf9_ops = {cf9_read, cf9_write, 1, 1};
@@ -48,9 +51,9 @@ static void reset_reset(void *dev)
     r->port92 = RESET_PORT92_A20;
 }
 
-void reset_init(struct reset *r, void (*request)(void *opaque), void (*a20)(void *opaque, bool enabled), void *opaque)
+void reset_init(struct reset *r, const struct reset_config *config)
 {
-    *r = (struct reset){.request = request, .a20 = a20, .opaque = opaque};
+    *r = (struct reset){.config = *config};
     reset_reset(r);
 }
 

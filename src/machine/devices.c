@@ -10,6 +10,7 @@
 
 #include "dev/acpi_pm.h"
 #include "dev/debug_exit.h"
+#include "dev/ferr.h"
 #include "dev/fw_cfg.h"
 #include "dev/hpet.h"
 #include "dev/i8042.h"
@@ -109,20 +110,50 @@ static int create_hpet(struct devices *all, const struct device *row, void *dev)
     return 0;
 }
 
+static void ferr_ignne(void *opaque, bool level)
+{
+    struct devices *all = opaque;
+    all->config->accel->ignne(all->vm, level);
+}
+
+static int create_ferr(struct devices *all, const struct device *row, void *dev)
+{
+    struct irq irq = row_isa(all, row);
+    all->ferr = dev;
+    ferr_init(dev, &irq, ferr_ignne, all);
+    return 0;
+}
+
+/* INIT# of all CPUs. */
+static void init_cpus(void *opaque)
+{
+    struct devices *all = opaque;
+    if (all->config->accel->init)
+        all->config->accel->init(all->vm);
+    else
+        all->events->reset(all->events->opaque);
+}
+
 static int create_i8042(struct devices *all, const struct device *row, void *dev)
 {
     i8042_init(dev, &(struct i8042_config){
                         .irq = row_isa(all, row),
-                        .reset = all->events->reset,
-                        .opaque = all->events->opaque,
+                        .init = init_cpus,
+                        .opaque = all,
                     });
     return 0;
+}
+
+static void request_reset(void *opaque)
+{
+    struct devices *all = opaque;
+    all->events->reset(all->events->opaque);
 }
 
 static int create_reset(struct devices *all, const struct device *row, void *dev)
 {
     all->reset = dev;
-    reset_init(dev, all->events->reset, NULL, all->events->opaque);
+    reset_init(dev, &(struct reset_config){.request = request_reset, .init = init_cpus, .opaque = all});
     return 0;
 }
 
@@ -231,6 +262,8 @@ const struct device pc_devices[] = {
      {{PORT_RTC, 2, &mc146818_ops}}},
     {"hpet", &hpet_device, create_hpet, DEVICE_OWN_IRQCHIP, ISA_NONE, NOT_IN_ACPI,
      {{GPA_HPET, HPET_SIZE, &hpet_ops}}},
+    {"ferr", &ferr_device, create_ferr, DEVICE_OWN_IRQCHIP, ISA_FERR, NOT_IN_ACPI,
+     {{PORT_FERR, 1, &ferr_ops}}},
     {"i8042", &i8042_device, create_i8042, DEVICE_ALWAYS, ISA_KBD, {"KBD_", "PNP0303"},
      {{PORT_KBD_DATA, 1, &i8042_data_ops},
       {PORT_KBD_COMMAND, 1, &i8042_command_ops}}},

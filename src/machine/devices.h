@@ -23,6 +23,7 @@ enum {
     PORT_TEST = 0xe0,
     PORT_TEST_FLUSH = 0xe4,
     PORT_TEST_BYTES = 0xe8,
+    PORT_FERR = 0xf0,
     PORT_DEBUG_EXIT = 0xf4,
     PORT_COM2 = 0x2f8,
     PORT_COM1 = 0x3f8,
@@ -50,6 +51,7 @@ enum {
     ISA_RTC = 8,
     ISA_SCI = 9,
     ISA_MOUSE = 12,
+    ISA_FERR = 13,
     ISA_NONE = 0xff,
 };
 
@@ -108,6 +110,7 @@ struct devices {
     struct mc146818 *rtc;
     struct reset *reset;
     struct acpi_pm *pm;
+    struct ferr *ferr;
     struct serial_port {
         const struct pc_events *events;
         u32 index;

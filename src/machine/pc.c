@@ -8,6 +8,7 @@
 #include "machine/pc.h"
 
 #include "dev/acpi_pm.h"
+#include "dev/ferr.h"
 #include "dev/ich9.h"
 #include "dev/uart16550.h"
 #include "machine/acpi.h"
@@ -96,6 +97,14 @@ static void eoi(void *opaque, u8 vector)
     pthread_mutex_unlock(&pc->lock);
 }
 
+static void ferr(void *opaque, bool level)
+{
+    struct pc *pc = opaque;
+    pthread_mutex_lock(&pc->lock);
+    ferr_set(pc->devices.ferr, level);
+    pthread_mutex_unlock(&pc->lock);
+}
+
 /* -- creation -- */
 
 static int create_vm(struct pc *pc, struct error *error)
@@ -110,6 +119,7 @@ static int create_vm(struct pc *pc, struct error *error)
         .mmio_write = mmio_write,
         .pic_ack = pic_ack,
         .eoi = eoi,
+        .ferr = ferr,
     };
     return c->accel->create(c->settings, &machine, &pc->vm, error);
 }

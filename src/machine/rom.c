@@ -1,7 +1,8 @@
 /*
  * One page at the top of 4 GiB and its copy below 1 MiB. A boot processor that gets INIT, or a guest that jumps to
- * FFFF:0000, comes here: the shutdown code in CMOS says whether to go on through the vector at 40:67 (5 and 0Ah, the
- * first after an end of interrupt to both 8259s) or to reset the machine, as PC firmware has done since the PC/AT.
+ * FFFF:0000, comes here: the shutdown code in CMOS says how to go on by what is at 40:67, as PC firmware has done since
+ * the PC/AT. 5: jump there, after an end of interrupt to both 8259s; 0Ah: jump there; 0Bh and 0Ch: IRET and RETF from a
+ * stack there. With any other code the machine is reset.
  */
 #include "machine/rom.h"
 
@@ -26,32 +27,42 @@
 
 /* clang-format off */
 static const u8 code[] = {
-    0xfa,                   /*     cli */
-    0xb0, 0x8f,             /*     mov al, 0x8f */
-    0xe6, 0x70,             /*     out 0x70, al */
-    0xe4, 0x71,             /*     in al, 0x71 */
-    0x88, 0xc4,             /*     mov ah, al */
-    0xb0, 0x8f,             /*     mov al, 0x8f */
-    0xe6, 0x70,             /*     out 0x70, al */
-    0x30, 0xc0,             /*     xor al, al */
-    0xe6, 0x71,             /*     out 0x71, al */
-    0x80, 0xfc, 0x05,       /*     cmp ah, 5 */
-    0x75, 0x08,             /*     jne 1f */
-    0xb0, 0x20,             /*     mov al, 0x20 */
-    0xe6, 0xa0,             /*     out 0xa0, al */
-    0xe6, 0x20,             /*     out 0x20, al */
-    0xeb, 0x05,             /*     jmp 2f */
-    0x80, 0xfc, 0x0a,       /* 1:  cmp ah, 0x0a */
-    0x75, 0x08,             /*     jne 3f */
-    0x31, 0xc0,             /* 2:  xor ax, ax */
-    0x8e, 0xd8,             /*     mov ds, ax */
-    0xff, 0x2e, 0x67, 0x04, /*     jmp far [0x467] */
-    0xba, 0xf9, 0x0c,       /* 3:  mov dx, 0xcf9 */
-    0xb0, 0x06,             /*     mov al, 6 */
-    0xee,                   /*     out dx, al */
-    0xf4,                   /* 4:  hlt */
-    0xeb, 0xfd,             /*     jmp 4b */
+    0xfa,                         /*     cli */
+    0xb0, 0x8f,                   /*     mov al, 0x8f */
+    0xe6, 0x70,                   /*     out 0x70, al */
+    0xe4, 0x71,                   /*     in al, 0x71 */
+    0x88, 0xc3,                   /*     mov bl, al */
+    0xb0, 0x8f,                   /*     mov al, 0x8f */
+    0xe6, 0x70,                   /*     out 0x70, al */
+    0x31, 0xc0,                   /*     xor ax, ax */
+    0xe6, 0x71,                   /*     out 0x71, al */
+    0x8e, 0xd8,                   /*     mov ds, ax */
+    0x80, 0xfb, 0x05,             /*     cmp bl, 5 */
+    0x75, 0x08,                   /*     jne 1f */
+    0xb0, 0x20,                   /*     mov al, 0x20 */
+    0xe6, 0xa0,                   /*     out 0xa0, al */
+    0xe6, 0x20,                   /*     out 0x20, al */
+    0xeb, 0x05,                   /*     jmp 2f */
+    0x80, 0xfb, 0x0a,             /* 1:  cmp bl, 0x0a */
+    0x75, 0x04,                   /*     jne 3f */
+    0xff, 0x2e, 0x67, 0x04,       /* 2:  jmp far [0x467] */
+    0x80, 0xfb, 0x0b,             /* 3:  cmp bl, 0x0b */
+    0x75, 0x06,                   /*     jne 4f */
+    0x0f, 0xb2, 0x26, 0x67, 0x04, /*     lss sp, [0x467] */
+    0xcf,                         /*     iret */
+    0x80, 0xfb, 0x0c,             /* 4:  cmp bl, 0x0c */
+    0x75, 0x06,                   /*     jne 5f */
+    0x0f, 0xb2, 0x26, 0x67, 0x04, /*     lss sp, [0x467] */
+    0xcb,                         /*     retf */
+    0xba, 0xf9, 0x0c,             /* 5:  mov dx, 0xcf9 */
+    0xb0, 0x02,                   /*     mov al, 2 */
+    0xee,                         /*     out dx, al */
+    0xb0, 0x06,                   /*     mov al, 6 */
+    0xee,                         /*     out dx, al */
+    0xf4,                         /* 6:  hlt */
+    0xeb, 0xfd,                   /*     jmp 6b */
 };
+_Static_assert(sizeof(code) <= ROM_INTERRUPT, "the next code of the page");
 
 /* Every interrupt of real mode: no BIOS services, and callers learn so by the carry flag. */
 static const u8 interrupt[] = {

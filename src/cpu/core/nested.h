@@ -66,6 +66,7 @@ enum intercept {
     IC_IRET,
     IC_INTN, /* [vector] */
     IC_ICEBP,
+    IC_FERR,  /* SVM only: the freeze that FERR# ends */
     IC_RDPID, /* VMX only: #UD without "enable RDTSCP" */
     IC_COUNT
 };

@@ -22,7 +22,7 @@
 #define STATE_NESTED BIT64(10)  /* VMX or SVM operation */
 #define STATE_ALL (BIT64(11) - 1)
 
-enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, ACTIVITY_MWAIT };
+enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI, ACTIVITY_MWAIT, ACTIVITY_FERR };
 
 /* Event types, numbered as in the VM-entry interruption-information field. */
 enum event_type {

@@ -131,6 +131,12 @@ struct vcpu {
     bool trap_pending; /* a single step or a breakpoint was met: #DB comes after this instruction */
     u64 trap_dr6;      /* with these bits for DR6 */
     enum activity activity;
+    bool step_owed; /* one instruction comes before what is requested next: L2's, when its preemption timer is short */
+
+    /* -- x87 errors with CR0.NE = 0: ferr.c -- */
+    bool ferr;         /* this CPU drives FERR# */
+    bool ferr_ignored; /* IGNNE#: the next instruction ignores the error */
+    u16 ferr_control;  /* the guest's control word meanwhile */
 
     /* -- MONITOR and MWAIT -- */
     gpa_t monitor_gpa;
@@ -216,6 +222,7 @@ struct vm {
     bool ran;            /* [a] a vCPU has run: features stay what they are */
     struct cache *cache; /* translated code: jit/block.h */
     u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
+    bool ignne;          /* [a] IGNNE# of all CPUs */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
     bool hypercalls;     /* for test programs: hypercall.c */
 };

@@ -53,6 +53,16 @@ static inline void world_eoi(struct vcpu *v, u8 vector)
     vector_restore(v);
 }
 
+/* A machine may have no use for FERR#. */
+static inline void world_ferr(struct vcpu *v, bool level)
+{
+    if (!v->vm->machine->ferr)
+        return;
+    vector_save(v);
+    v->vm->machine->ferr(v->vm->machine->opaque, level);
+    vector_restore(v);
+}
+
 static inline void world_wait(struct vcpu *v)
 {
     vector_save(v);

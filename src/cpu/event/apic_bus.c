@@ -145,6 +145,13 @@ void apic_intr_line(struct vm *vm, bool level)
     }
 }
 
+void apic_init_line(struct vm *vm)
+{
+    const struct apic_message init = {.mode = DELIVER_INIT};
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        deliver_one(vm->vcpu[i]->lapic, &init);
+}
+
 void apic_send_ipi(struct lapic *a, u64 icr)
 {
     struct vm *vm = a->v->vm;

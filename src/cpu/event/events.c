@@ -133,6 +133,8 @@ enum outcome events_process(struct vcpu *v)
 {
     __atomic_fetch_and(&v->request, ~REQ_EVENT, __ATOMIC_SEQ_CST);
     v->intr_masked = false;
+    if (v->activity == ACTIVITY_FERR && waits(&v->vm->ignne))
+        v->activity = ACTIVITY_ACTIVE;
     if (unlikely(v->raised.valid)) {
         v->fault = v->raised;
         v->raised.valid = false;

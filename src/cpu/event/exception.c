@@ -14,6 +14,7 @@
 #include "cpu/core/nested.h"
 #include "cpu/core/stats.h"
 #include "cpu/event/debug.h"
+#include "cpu/event/ferr.h"
 #include "cpu/event/frame.h"
 #include "x86/msr.h"
 
@@ -148,6 +149,8 @@ enum outcome exception_deliver(struct vcpu *v)
 {
     struct event e = v->fault;
     v->fault.valid = false;
+    if (unlikely(ferr_instead(v, &e)))
+        return ferr_raise(v);
     u64 held = debug_take_held(v);
     if (e.vector == EXC_DB)
         e.payload |= held;

@@ -76,6 +76,7 @@ static void registers_reset(struct lapic *a)
     a->initial_count = 0;
     a->deadline = 0;
     a->tsc_deadline = 0;
+    a->paid = 0;
 }
 
 void lapic_reset(struct vcpu *v, bool init)
@@ -124,6 +125,30 @@ int lapic_pending(struct vcpu *v, bool *extint)
     return vector >= 0 && (vector & 0xf0) > (int)(ppr(a) & 0xf0) ? vector : -1;
 }
 
+/*
+ * The guest has to get on, whatever it sets its timer to. So each expiry is a debt of TIMER_GAP_NS, which is paid by
+ * time outside the handler, and a timer that owes TIMER_DEBT_NS waits until it owes less. What waits is forgotten if
+ * the guest sets the timer anew: to raise it then would let each handler's write raise the next interrupt at once.
+ */
+#define TIMER_GAP_NS 100000
+#define TIMER_DEBT_NS (16 * TIMER_GAP_NS)
+
+static bool is_timer(const struct lapic *a, int vector)
+{
+    return vector == (u8)a->lvt[LVT_TIMER];
+}
+
+static void debt_add(struct lapic *a, u64 now)
+{
+    a->paid = (a->paid > now ? a->paid : now) + TIMER_GAP_NS;
+}
+
+/* When an interrupt that is due at `time` may come. */
+static u64 debt_wait(const struct lapic *a, u64 time)
+{
+    return time + TIMER_DEBT_NS < a->paid ? a->paid - TIMER_DEBT_NS : time;
+}
+
 int lapic_ack(struct vcpu *v)
 {
     struct lapic *a = v->lapic;
@@ -137,6 +162,8 @@ int lapic_ack(struct vcpu *v)
         u64 bit = BIT64(vector % 64);
         __atomic_fetch_and(&a->irr[vector / 64], ~bit, __ATOMIC_SEQ_CST);
         a->isr[vector / 64] |= bit;
+        if (is_timer(a, vector))
+            a->taken = world_now_ns(v);
     }
     return vector;
 }
@@ -174,6 +201,8 @@ static void eoi(struct lapic *a)
         return;
     u64 bit = BIT64(vector % 64);
     a->isr[vector / 64] &= ~bit;
+    if (is_timer(a, vector))
+        a->paid += world_now_ns(a->v) - a->taken;
     if ((LOAD(a->tmr[vector / 64]) & bit) && !(a->svr & SVR_NO_EOI_BROADCAST))
         world_eoi(a->v, (u8)vector);
     priority_fell(a);
@@ -206,29 +235,44 @@ static void timer_fire(struct lapic *a)
         lapic_accept(a, (u8)a->lvt[LVT_TIMER], false);
 }
 
-static void timer_expire(struct lapic *a)
+static u64 timer_period(const struct lapic *a)
+{
+    return lapic_timer_mode(a) == TIMER_PERIODIC ? (u64)a->initial_count * lapic_divisor(a) : 0;
+}
+
+/* The first end of a period after `now`, which is not before the deadline: those that passed are one. */
+static u64 period_end(const struct lapic *a, u64 now)
+{
+    u64 period = timer_period(a);
+    return a->deadline + ((now - a->deadline) / period + 1) * period;
+}
+
+/* The count, or the time to the deadline, has run out. */
+static bool timer_is_over(struct lapic *a, u64 now)
 {
     if (!a->deadline)
-        return;
-    if (lapic_timer_mode(a) == TIMER_TSC_DEADLINE) {
-        if (tsc_read_l1(a->v) < a->tsc_deadline) {
-            a->deadline = tsc_to_ns(a->v, a->tsc_deadline);
-            return;
-        }
-        a->tsc_deadline = 0;
-        a->deadline = 0;
-        timer_fire(a);
-        return;
-    }
-    u64 now = world_now_ns(a->v);
-    if (now < a->deadline)
-        return;
-    u64 period = (u64)a->initial_count * lapic_divisor(a);
-    if (lapic_timer_mode(a) == TIMER_PERIODIC && period)
-        a->deadline += ((now - a->deadline) / period + 1) * period;
-    else
-        a->deadline = 0;
+        return false;
+    if (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)
+        return tsc_read_l1(a->v) >= a->tsc_deadline;
+    return now >= a->deadline;
+}
+
+static void timer_end(struct lapic *a, u64 now)
+{
+    a->deadline = timer_period(a) ? period_end(a, now) : 0;
+    a->tsc_deadline = 0;
+    debt_add(a, now);
     timer_fire(a);
+}
+
+static void timer_expire(struct lapic *a)
+{
+    u64 now = world_now_ns(a->v);
+    bool over = timer_is_over(a, now);
+    if (over && debt_wait(a, now) == now)
+        timer_end(a, now);
+    else if (!over && a->tsc_deadline && now >= a->deadline) /* the clocks differ a little */
+        a->deadline = tsc_to_ns(a->v, a->tsc_deadline);
 }
 
 static u32 current_count(struct lapic *a)
@@ -237,8 +281,10 @@ static u32 current_count(struct lapic *a)
         return 0;
     timer_expire(a);
     timers_update(a->v);
-    u64 now = world_now_ns(a->v);
-    return a->deadline > now ? (u32)((a->deadline - now + lapic_divisor(a) - 1) / lapic_divisor(a)) : 0;
+    u64 now = world_now_ns(a->v), end = a->deadline;
+    if (end && end <= now && timer_period(a))
+        end = period_end(a, now);
+    return end > now ? (u32)((end - now + lapic_divisor(a) - 1) / lapic_divisor(a)) : 0;
 }
 
 static void initial_count_write(struct lapic *a, u32 value)
@@ -273,8 +319,11 @@ static void tsc_deadline_write(struct lapic *a, u64 value)
 void lapic_tsc_changed(struct vcpu *v)
 {
     struct lapic *a = v->lapic;
-    if (a->tsc_deadline)
-        tsc_deadline_write(a, a->tsc_deadline);
+    if (!a->tsc_deadline)
+        return;
+    a->deadline = tsc_to_ns(v, a->tsc_deadline);
+    timer_expire(a);
+    timers_update(v);
 }
 
 void lapic_timer(struct vcpu *v)
@@ -285,7 +334,11 @@ void lapic_timer(struct vcpu *v)
 
 u64 lapic_deadline(struct vcpu *v)
 {
-    return v->lapic->deadline;
+    const struct lapic *a = v->lapic;
+    u64 due = debt_wait(a, a->deadline);
+    if (!a->deadline || due == a->deadline)
+        return a->deadline;
+    return timer_period(a) ? period_end(a, due) : due;
 }
 
 /* -- registers -- */

@@ -33,6 +33,8 @@ struct lapic {
     u32 initial_count;
     u64 deadline;     /* host monotonic ns of the next expiry, 0: not counting */
     u64 tsc_deadline; /* IA32_TSC_DEADLINE, 0: not armed */
+    u64 paid;         /* host monotonic ns at which the timer's debt is paid: lapic.c */
+    u64 taken;        /* when its last interrupt was acknowledged */
 };
 
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)

@@ -48,7 +48,7 @@ static void reset_events(struct vcpu *v)
     v->trap_pending = false;
     v->trap_dr6 = 0;
     v->monitor_armed = false;
-    v->intr_masked = false;
+    v->intr_masked = v->step_owed = false;
     v->activity = v->apic_base & APIC_BASE_BSP ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI;
 }
 

@@ -9,6 +9,7 @@
 #include "cpu/core/stats.h"
 #include "cpu/event/debug.h"
 #include "cpu/event/exception.h"
+#include "cpu/event/ferr.h"
 #include "cpu/jit/block.h"
 #include "cpu/jit/enter.h"
 #include "cpu/jit/exec.h"
@@ -157,7 +158,12 @@ static void step(struct vcpu *v, u64 la)
     x->not_run = false;
     v->resume = (u64)b->far_entry;
     v->resume_r11 = la;
+    bool ferr = v->ferr;
+    if (unlikely(ferr))
+        ferr_step_begin(v);
     exec_enter(v);
+    if (unlikely(ferr))
+        ferr_step_end(v);
     if (x->outcome != CPU_OK) {
         settle(v, x->outcome);
         return;
@@ -199,7 +205,9 @@ void execute(struct vcpu *v)
     x->chain = NULL;
     v->code_changed = false;
     v->stat[STAT_DISPATCH]++;
-    if (v->mode & MODE_STEP || near_limit(v, la)) {
+    bool owed = v->step_owed && v->request;
+    v->step_owed = false;
+    if (v->mode & MODE_STEP || near_limit(v, la) || owed) {
         step(v, la);
         return;
     }

@@ -204,7 +204,7 @@ void mmu_forget(struct vcpu *v);
 /* Empties every jump cache of this vCPU (code cache flush). */
 void mmu_flush_jumps(struct vcpu *v);
 
-/* PAE: loads pdpte[] from CR3; #GP(0) if reserved bits are set. */
+/* PAE: loads pdpte[] from CR3; #GP(0) if reserved bits are set. Nothing to do under NPT, where walks read them. */
 MUST_CHECK enum outcome mmu_load_pdptes(struct vcpu *v, u64 cr3);
 
 /* The current second stage and space, set by VM entry and exit. Takes effect on the TLB at the next mmu_select. */

@@ -151,12 +151,32 @@ static enum outcome walk_wide(struct walker *k, u64 table, unsigned level, u64 *
     }
 }
 
-/* SDM "PAE Paging": the PDPTEs are registers. */
+/* Bits of a present PDPTE that must be 0. */
+static u64 pdpte_reserved(const struct vcpu *v)
+{
+    return ~(BIT64(v->vm->phys_bits) - 1) | PDPTE_RESERVED;
+}
+
+/* APM vol. 2 "Nested Paging", "Legacy PAE Mode": a guest's PDPTEs are entries of each walk, no registers. */
+static bool pdptes_in_memory(const struct vcpu *v)
+{
+    return v->mmu->kind == STAGE2_NPT;
+}
+
+/* SDM "PAE Paging". A PDPTE restricts no access, and has no accessed bit to set. */
 static enum outcome walk_pae(struct walker *k, u64 *base)
 {
-    u64 pdpte = k->v->pdpte[k->la >> 30 & 3];
+    const struct vcpu *v = k->v;
+    unsigned i = k->la >> 30 & 3;
+    u64 pdpte = v->pdpte[i];
+    if (unlikely(pdptes_in_memory(v))) {
+        TRY(step_read(k, (v->cr3 & 0xffffffe0) + i * 8, &pdpte));
+        k->depth = 0;
+    }
     if (!(pdpte & PTE_P))
         return page_fault(k, 0);
+    if (unlikely(pdptes_in_memory(v) && pdpte & pdpte_reserved(v)))
+        return page_fault(k, PFERR_P | PFERR_RSVD);
     return walk_wide(k, pdpte & PTE_ADDRESS, 2, base);
 }
 
@@ -299,7 +319,9 @@ bool walk_next(struct vcpu *v, enum access access, struct walk *w)
 /* SDM "PDPTE Registers". Their reserved bits are checked here, and nothing changes if one is set. */
 enum outcome mmu_load_pdptes(struct vcpu *v, u64 cr3)
 {
-    u64 pdpte[4], reserved = ~(BIT64(v->vm->phys_bits) - 1) | PDPTE_RESERVED;
+    if (pdptes_in_memory(v))
+        return CPU_OK;
+    u64 pdpte[4], reserved = pdpte_reserved(v);
     gpa_t gpa = GPA(cr3 & 0xffffffe0);
     if (v->mmu->kind != STAGE2_NONE) {
         struct stage2_reason why = {.la_valid = false};

@@ -25,7 +25,7 @@ static const u8 plain[IC_COUNT] = {
     [IC_LGDT] = SVM_EXIT_GDTR_WRITE, [IC_LIDT] = SVM_EXIT_IDTR_WRITE, [IC_SLDT] = SVM_EXIT_LDTR_READ,
     [IC_STR] = SVM_EXIT_TR_READ,     [IC_LLDT] = SVM_EXIT_LDTR_WRITE, [IC_LTR] = SVM_EXIT_TR_WRITE,
     [IC_PUSHF] = SVM_EXIT_PUSHF,     [IC_POPF] = SVM_EXIT_POPF,       [IC_IRET] = SVM_EXIT_IRET,
-    [IC_INTN] = SVM_EXIT_SWINT,      [IC_ICEBP] = SVM_EXIT_ICEBP,
+    [IC_INTN] = SVM_EXIT_SWINT,      [IC_ICEBP] = SVM_EXIT_ICEBP,     [IC_FERR] = SVM_EXIT_FERR_FREEZE,
 };
 
 static enum outcome io_access(struct vcpu *v, u64 info, u64 next_rip)

@@ -186,12 +186,8 @@ static enum outcome enter_guest(struct vcpu *v)
     s->pause_tsc = __builtin_ia32_rdtsc();
     load_injection(v);
     mode_update(v);
-    if ((v->cr0 & CR0_PG) && (v->cr4 & CR4_PAE) && !in_long_mode(v)) {
-        enum outcome out = mmu_load_pdptes(v, v->cr3);
-        if (!check_pdpes(v, out))
-            return svm_invalid_late(v);
-        TRY(out);
-    }
+    if ((v->cr0 & CR0_PG) && (v->cr4 & CR4_PAE) && !in_long_mode(v) && !check_pdpes(v, mmu_load_pdptes(v, v->cr3)))
+        return svm_invalid_late(v);
     svm_events_wake(v);
     return CPU_OK;
 }

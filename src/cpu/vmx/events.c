@@ -102,7 +102,7 @@ static enum outcome wait_window(struct vcpu *v)
 
 static bool timer_expired(struct vcpu *v)
 {
-    return v->vmx->timer_on && tsc_read_l1(v) >> VMX_TIMER_SHIFT >= v->vmx->timer_end;
+    return v->vmx->timer_on && !v->step_owed && tsc_read_l1(v) >> VMX_TIMER_SHIFT >= v->vmx->timer_end;
 }
 
 enum outcome vmx_windows(struct vcpu *v)
@@ -165,9 +165,11 @@ void vmx_tpr_changed(struct vcpu *v, u32 vtpr)
     }
 }
 
+/* A timer of 0 expires before L2's first instruction; any other lets at least that one run, however short it is. */
 void vmx_timer_start(struct vcpu *v, u32 value)
 {
     struct vmx *x = v->vmx;
+    v->step_owed = value && v->activity == ACTIVITY_ACTIVE;
     x->timer_end = (tsc_read_l1(v) >> VMX_TIMER_SHIFT) + value;
     x->timer_on = true;
     x->timer_deadline = tsc_to_ns(v, x->timer_end << VMX_TIMER_SHIFT);

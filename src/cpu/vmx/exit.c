@@ -70,7 +70,7 @@ static void save_nonregister(struct vcpu *v, struct vmx *x)
     struct vmcs *f = &x->f;
     static const u8 activities[] = {
         [ACTIVITY_ACTIVE] = GUEST_ACTIVE,       [ACTIVITY_HLT] = GUEST_HLT,      [ACTIVITY_SHUTDOWN] = GUEST_SHUTDOWN,
-        [ACTIVITY_WAIT_SIPI] = GUEST_WAIT_SIPI, [ACTIVITY_MWAIT] = GUEST_ACTIVE,
+        [ACTIVITY_WAIT_SIPI] = GUEST_WAIT_SIPI, [ACTIVITY_MWAIT] = GUEST_ACTIVE, [ACTIVITY_FERR] = GUEST_ACTIVE,
     };
     f->guest_activity = activities[v->activity];
     f->guest_interruptibility = (v->shadow & SHADOW_STI ? INTERRUPTIBILITY_STI : 0) |
@@ -157,7 +157,7 @@ static enum outcome load_host(struct vcpu *v, struct vmx *x)
         mmu_flush_space(v, 0);
         mmu_flush_space(v, SPACE_NO_VPID);
     }
-    v->in_guest = false;
+    v->in_guest = v->step_owed = false;
     x->timer_on = x->mtf_pending = x->tpr_pending = x->nmi_held = false;
     v->tsc_offset = v->tsc_offset_l1;
     load_host_registers(v, f);

@@ -5,6 +5,8 @@
 
 #define APIC_BASE 0xfee00000ull
 #define TRAMPOLINE 0x8000ull
+#define WARM_VECTOR 0x467ull
+#define WARM_STACK 0x7f00u
 #define PIT_HZ 1193182u
 
 extern const u8 ap_trampoline[], ap_trampoline_end[];
@@ -79,14 +81,29 @@ void ap_main(void)
     fn(id);
 }
 
-bool ap_start(u32 id, void (*fn)(u32 id))
+static void trampoline(void (*fn)(u32 id))
 {
-    u32 before = ap_count;
     copy((void *)TRAMPOLINE, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
     u8 *stack = page_alloc();
     page_alloc();
     ap_stack = (u64)stack + 8192;
     ap_fn = fn;
+}
+
+void warm_start(u8 code, void (*fn)(u32 id))
+{
+    static const u16 frame[3] = {0, TRAMPOLINE >> 4, FLAG_ONE}, stack[2] = {WARM_STACK, 0};
+    trampoline(fn);
+    copy((void *)WARM_STACK, frame, sizeof(frame));
+    copy((void *)WARM_VECTOR, code < WARM_IRET ? frame : stack, 4);
+    outb(0x70, 0x8f);
+    outb(0x71, code);
+}
+
+bool ap_start(u32 id, void (*fn)(u32 id))
+{
+    u32 before = ap_count;
+    trampoline(fn);
     apic_ipi(id, ICR_INIT);
     delay_us(10000);
     apic_ipi(id, ICR_SIPI | TRAMPOLINE >> 12);

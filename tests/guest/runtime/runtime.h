@@ -117,6 +117,9 @@ void apic_ipi(u32 id, u32 icr_low);
 void apic_eoi(struct frame *f);
 /* Starts the CPU with this APIC ID at fn, which may return (the CPU halts). False: it did not come. */
 bool ap_start(u32 id, void (*fn)(u32 id));
+/* After INIT the boot CPU goes on at fn, as an AP that ap_start starts: by what firmware finds at 40:67. */
+enum { WARM_EOI_JUMP = 5, WARM_JUMP = 10, WARM_IRET = 11, WARM_RETF = 12 };
+void warm_start(u8 code, void (*fn)(u32 id));
 void ap_main(void);
 /* Busy wait by the PIT. */
 void delay_us(u32 us);

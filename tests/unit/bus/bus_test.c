@@ -115,6 +115,7 @@ struct alarm {
     struct clock clock;
     struct dev_timer timer[3];
     u64 now, rearmed;
+    unsigned again;
     char order[8]; /* digits of the timers that expired */
 };
 
@@ -141,6 +142,36 @@ static void expired_1(void *opaque)
 static void expired_2(void *opaque)
 {
     expired(opaque, '2');
+}
+
+/* Sets itself again at once. */
+static void expired_again(void *opaque)
+{
+    struct alarm *a = opaque;
+    a->again++;
+    timer_arm(&a->timer[0], a->now + 1);
+}
+
+static void test_fast(void)
+{
+    TEST("a timer that its device arms anew at once is slowed down, but not at first");
+    struct alarm *a = fresh(sizeof(*a));
+    a->clock = (struct clock){.now_ns = now_ns, .opaque = a};
+    timer_init(&a->timer[0], &a->clock, expired_again, a);
+    timer_arm(&a->timer[0], a->now + 1);
+    for (u64 end = a->now + 2 * TIMER_DEBT_NS; a->now < end; a->now += 1000)
+        clock_run(&a->clock);
+    CHECK(a->again >= 16 + 31 && a->again <= 16 + 33);
+    timer_arm(&a->timer[0], 0);
+    a->now += 2 * TIMER_DEBT_NS;
+    a->again = 0;
+    timer_arm(&a->timer[0], a->now + 1);
+    for (unsigned i = 0; i < 15; i++) {
+        a->now += 10;
+        clock_run(&a->clock);
+    }
+    CHECK_EQ(a->again, 15);
+    free(a);
 }
 
 static void test_timers(void)
@@ -173,5 +204,6 @@ int main(void)
     test_windows();
     test_accesses();
     test_timers();
+    test_fast();
     return TEST_END();
 }

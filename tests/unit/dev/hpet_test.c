@@ -163,6 +163,29 @@ static void test_fsb(void)
     bench_destroy(b);
 }
 
+/* A clock that goes on while the device computes. */
+static u64 creep(void *opaque)
+{
+    return *(u64 *)opaque += 15;
+}
+
+static void test_busy(void)
+{
+    TEST("no match is lost while the device looks at the clock");
+    struct bench *b = bench_create();
+    u64 now = 1000;
+    b->clock.clock.now_ns = creep;
+    b->clock.clock.opaque = &now;
+    put(b, FSB(2), 0xfee01000ull << 32 | 0x41, 8);
+    put(b, CONFIG(2), HPET_TN_FSB | HPET_TN_PERIODIC | HPET_TN_VALUE_SET | HPET_TN_ENABLE, 8);
+    put(b, COMPARATOR(2), 1, 8);
+    put(b, HPET_CONFIG, HPET_ENABLE, 8);
+    for (unsigned i = 0; i < 10000; i++)
+        clock_run(&b->clock.clock);
+    CHECK(b->clock.clock.timers && b->msis > 10);
+    bench_destroy(b);
+}
+
 static void test_state(void)
 {
     TEST("saved and loaded; reset halts it");
@@ -182,6 +205,7 @@ int main(void)
     test_legacy();
     test_level();
     test_fsb();
+    test_busy();
     test_state();
     return TEST_END();
 }

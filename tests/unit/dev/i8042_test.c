@@ -7,14 +7,14 @@
 
 struct bench {
     struct fake_line line;
-    unsigned resets;
+    unsigned inits;
     bool a20_on;
     struct i8042 kbc;
 };
 
-static void reset(void *opaque)
+static void init(void *opaque)
 {
-    ((struct bench *)opaque)->resets++;
+    ((struct bench *)opaque)->inits++;
 }
 static void a20(void *opaque, bool enabled)
 {
@@ -26,7 +26,7 @@ static struct bench *bench_create(void)
     struct bench *b = fresh(sizeof(*b));
     b->a20_on = true;
     i8042_init(&b->kbc,
-               &(struct i8042_config){.irq = {fake_line_set, &b->line, 0}, .reset = reset, .a20 = a20, .opaque = b});
+               &(struct i8042_config){.irq = {fake_line_set, &b->line, 0}, .init = init, .a20 = a20, .opaque = b});
     return b;
 }
 
@@ -124,15 +124,18 @@ static void test_scancodes(void)
 
 static void test_outputs(void)
 {
-    TEST("A20 and reset");
+    TEST("A20 and INIT");
     struct bench *b = bench_create();
     command(b, I8042_WRITE_OUTPUT_PORT);
     out(b, I8042_OUT_RESET);
     CHECK(!b->a20_on);
     command(b, I8042_A20_ON);
-    CHECK(b->a20_on && b->resets == 0);
+    CHECK(b->a20_on && b->inits == 0);
     command(b, I8042_PULSE | (0xf & ~I8042_OUT_RESET));
-    CHECK_EQ(b->resets, 1);
+    CHECK_EQ(b->inits, 1);
+    command(b, I8042_WRITE_OUTPUT_PORT);
+    out(b, I8042_OUT_A20);
+    CHECK_EQ(b->inits, 2);
     free(b);
 }
 

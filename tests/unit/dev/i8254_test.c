@@ -202,22 +202,39 @@ static void test_square_wave(void)
 {
     TEST("mode 3 is a square wave");
     struct bench *b = bench_create();
-    program(b, 0, I8254_SQUARE_WAVE, 7);
+    program(b, 0, I8254_SQUARE_WAVE, 701);
     ticks(b, 1);
     b->line.rises = 0;
     unsigned high = 0;
-    for (unsigned i = 0; i < 70; i++) {
+    for (unsigned i = 0; i < 7010; i++) {
         CHECK_EQ(b->line.level, (status(b, 0) & I8254_STATUS_OUT) != 0);
         high += b->line.level;
         ticks(b, 1);
     }
-    CHECK_EQ(high, 40);
+    CHECK_EQ(high, 3510);
     CHECK_EQ(b->line.rises, 10);
     program(b, 0, I8254_SQUARE_WAVE, 0);
     ticks(b, 1);
     CHECK_EQ(count(b, 0), 0);
     ticks(b, 0x4000);
     CHECK_EQ(count(b, 0), 0x8000);
+    bench_destroy(b);
+}
+
+static void test_fast(void)
+{
+    TEST("waves too fast for the timer are pulses at the pace of it");
+    struct bench *b = bench_create();
+    static const enum i8254_mode modes[] = {I8254_RATE, I8254_SQUARE_WAVE};
+    for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {
+        for (u16 n = 2; n < 5; n++) {
+            program(b, 0, modes[i], n);
+            clock_advance(&b->clock, 2 * TIMER_DEBT_NS);
+            b->line.rises = 0;
+            clock_advance(&b->clock, 100 * TIMER_GAP_NS);
+            CHECK(b->line.rises >= 99 && b->line.rises <= 101);
+        }
+    }
     bench_destroy(b);
 }
 
@@ -330,6 +347,7 @@ int main(void)
     test_rate();
     test_missed();
     test_square_wave();
+    test_fast();
     test_strobe();
     test_speaker();
     test_reading();

@@ -34,7 +34,7 @@ struct bench {
     struct pci_device card;
     u64 card_register;
     struct fake_line gsi[24], isa[16];
-    unsigned resets, a20_changes;
+    unsigned resets, inits, a20_changes;
     u64 msi_address;
     u32 msi_data;
 };
@@ -52,6 +52,10 @@ static const struct bus_ops card_ops = {card_read, card_write, 4, 4};
 static void request(void *opaque)
 {
     ((struct bench *)opaque)->resets++;
+}
+static void init(void *opaque)
+{
+    ((struct bench *)opaque)->inits++;
 }
 static void a20(void *opaque, bool enabled)
 {
@@ -78,7 +82,7 @@ static void card_attach(struct bench *b)
 static struct bench *bench_create(void)
 {
     struct bench *b = fresh(sizeof(*b));
-    reset_init(&b->reset, request, a20, b);
+    reset_init(&b->reset, &(struct reset_config){.request = request, .init = init, .a20 = a20, .opaque = b});
     pci_bus_init(&b->pci, &b->port, &b->mmio);
     b->pci.reset_ops = &reset_cf9_ops;
     b->pci.reset_dev = &b->reset;
@@ -249,7 +253,18 @@ static void test_reset_ports(void)
     bus_write(&b->port, PORT92, 0, 1);
     CHECK_EQ(b->a20_changes, 1);
     bus_write(&b->port, PORT92, RESET_PORT92_A20 | RESET_PORT92_INIT, 1);
-    CHECK(b->a20_changes == 2 && b->resets == 2);
+    CHECK(b->a20_changes == 2 && b->resets == 1 && b->inits == 1);
+
+    TEST("which of them reset the machine, and which the CPUs");
+    for (u8 value = 0; value < 16; value++) {
+        bus_write(&b->port, RESET_CONTROL, 0, 1);
+        b->resets = b->inits = 0;
+        bus_write(&b->port, RESET_CONTROL, value, 1);
+        bool asked = value & RESET_CONTROL_RST_CPU, hard = value & RESET_CONTROL_SYS_RST;
+        CHECK(b->resets == (asked && hard) && b->inits == (asked && !hard));
+    }
+    bus_write(&b->port, RESET_CONTROL, 0, 1);
+    bus_write(&b->port, RESET_CONTROL, RESET_CONTROL_HARD, 1);
 
     TEST("their registers are saved and loaded");
     CHECK_EQ(state_pass(&reset_device, &b->reset, &b->reset), 0);

@@ -15,7 +15,7 @@
 
 static struct {
     u32 messages;
-    bool intr;
+    bool intr, ignne;
     u32 lines; /* levels by GSI */
 } seen;
 
@@ -31,9 +31,13 @@ static void intr_line(struct accel_vm *vm, bool level)
 {
     seen.intr = level;
 }
+static void ignne(struct accel_vm *vm, bool level)
+{
+    seen.ignne = level;
+}
 
 static const struct accel_ops with_irqchip = {.has_irqchip = true, .irq_line = irq_line, .msi = msi};
-static const struct accel_ops without_irqchip = {.msi = msi, .intr_line = intr_line};
+static const struct accel_ops without_irqchip = {.msi = msi, .intr_line = intr_line, .ignne = ignne};
 
 /* -- a PC's devices -- */
 

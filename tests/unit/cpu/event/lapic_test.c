@@ -336,6 +336,37 @@ static void test_timer(void)
     lapic_mmio_write(v, 0x320, 0x51);
     CHECK_EQ(core_timer[0], 0);
 
+    TEST("a timer that is too fast comes every 100 us of time outside the handler, but for the first 16");
+    static const struct {
+        u32 lvt;
+        u64 handler; /* ns */
+    } fast[] = {{0x20050, 0}, {0x50, 0}, {0x40050, 0}, {0x20050, 30000}, {0x40050, 30000}};
+    for (unsigned i = 0; i < ARRAY_LEN(fast); i++) {
+        core_now += 10000000;
+        lapic_mmio_write(v, 0x3e0, 0xb);
+        lapic_mmio_write(v, 0x320, fast[i].lvt);
+        lapic_mmio_write(v, 0x380, 1);
+        CHECK(msr_ok(v, MSR_TSC_DEADLINE, 1));
+        unsigned interrupts = 0;
+        for (unsigned outside = 0; outside < 4000; outside++) {
+            core_now += 1000;
+            lapic_timer(v);
+            CHECK(core_timer[0] || pending(v) >= 0);
+            if (pending(v) < 0)
+                continue;
+            interrupts++;
+            lapic_ack(v);
+            core_now += fast[i].handler;
+            if (fast[i].lvt == 0x50)
+                lapic_mmio_write(v, 0x380, 1);
+            CHECK(msr_ok(v, MSR_TSC_DEADLINE, 1));
+            lapic_mmio_write(v, 0xb0, 0);
+        }
+        CHECK(interrupts >= 16 + 38 && interrupts <= 16 + 42);
+        drain(v);
+    }
+    lapic_mmio_write(v, 0x380, 0);
+
     TEST("INIT clears the registers and keeps the mode");
     CHECK(msr_ok(v, MSR_APIC_BASE, X2));
     lapic_reset(v, true);

@@ -94,6 +94,20 @@ static void test_other_rules(void)
     CHECK(!svm_check(v));
     CHECK(rules_named(rules_note(v), "need a processor with long mode"));
 
+    TEST("CR3 in every other mode of paging");
+    static const struct {
+        u64 cr0, cr4;
+    } modes[] = {{L2_CR0, L2_CR4}, {L2_CR0, 0}, {L2_CR0 & ~CR0_PG, 0}, {L2_CR0 & ~CR0_PG, L2_CR4}};
+    for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {
+        machine_ready();
+        vmcb->save.efer = EFER_SVME;
+        vmcb->save.cr0 = modes[i].cr0;
+        vmcb->save.cr4 = modes[i].cr4;
+        vmcb->save.cr3 |= MEMORY_END;
+        CHECK_EQ(vmrun(), CPU_OK);
+        CHECK(refused("CR3: reserved"));
+    }
+
     TEST("a PDPE of the guest with reserved bits, once guest state is loaded");
     machine_ready();
     vmcb->control.nested = 0;

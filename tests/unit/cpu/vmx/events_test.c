@@ -94,11 +94,25 @@ static void test_preemption_timer(void)
     CHECK_EQ(vmx_windows(v), CPU_NESTED_EXIT);
     machine_exited(EXIT_PREEMPTION_TIMER);
 
+    TEST("a short preemption timer, but not one of 0, lets an instruction run first");
+    machine_ready();
+    x->f.pin |= PIN_PREEMPTION_TIMER;
+    x->f.guest_preemption_timer = 1;
+    machine_launch();
+    while (tsc_read_l1(v) >> VMX_TIMER_SHIFT < x->timer_end)
+        ;
+    CHECK_EQ(vmx_windows(v), CPU_OK);
+    CHECK(v->step_owed && v->in_guest);
+    v->step_owed = false;
+    CHECK_EQ(vmx_windows(v), CPU_NESTED_EXIT);
+    machine_exited(EXIT_PREEMPTION_TIMER);
+
     TEST("TSC read at the end of the preemption timer");
     machine_ready();
     x->f.pin |= PIN_PREEMPTION_TIMER;
     x->f.guest_preemption_timer = TIMER_MAX;
     machine_launch();
+    v->step_owed = false; /* that instruction is RDTSC */
     v->request = 0;
     CHECK_EQ(op_rdtsc(v, &plain), CPU_OK);
     CHECK(!v->request);

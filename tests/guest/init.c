@@ -1,0 +1,135 @@
+/*
+ * INIT of all CPUs by port 92h, the keyboard controller and CF9h = 04h: memory, vector registers and devices stay, the
+ * boot CPU goes through firmware, the other waits for SIPI. And the resets of the whole machine, after each of which
+ * this program starts anew: by CF9h = 06h and 0Eh, and by an INIT after which firmware finds no warm-boot vector. A
+ * byte of CMOS says how far it is.
+ */
+#include "runtime.h"
+
+#define CMOS_STAGE 0x60
+#define HPET_CONFIG (*(volatile u64 *)0xfed00010)
+#define PATTERN 0x123456789abcdef0
+
+static u8 cmos_read(u8 index)
+{
+    outb(0x70, index);
+    return inb(0x71);
+}
+
+static void cmos_write(u8 index, u8 value)
+{
+    outb(0x70, index);
+    outb(0x71, value);
+}
+
+/* -- INIT -- */
+
+/* clang-format off */
+static void port92(void) { outb(0x92, inb(0x92) | 1); }
+static void pulse(void) { outb(0x64, 0xfe); }
+static void output_port(void) { outb(0x64, 0xd1); outb(0x60, 0xde); }
+static void soft_reset(void) { outb(0xcf9, 4); }
+/* clang-format on */
+
+static const struct {
+    void (*init)(void);
+    u8 code;
+    const char *name;
+} ways[] = {{port92, WARM_JUMP, "INIT by port 92h"},
+            {pulse, WARM_EOI_JUMP, "INIT by the keyboard controller's pulse"},
+            {output_port, WARM_IRET, "INIT by its output port"},
+            {soft_reset, WARM_RETF, "INIT by CF9h = 04h"}};
+
+static unsigned way;
+static volatile u64 beats;
+
+static void beat(u32 id)
+{
+    for (;;)
+        beats++;
+}
+
+static void stages(void);
+static void reborn(u32 id);
+
+static void next_way(void)
+{
+    if (way == ARRAY_LEN(ways)) {
+        stages();
+        return;
+    }
+    check(ap_start(1, beat), "the other CPU runs");
+    HPET_CONFIG = 1;
+    u64 before = PATTERN + way;
+    __asm__ volatile("movq %0, %%xmm5" : : "r"(before));
+    outb(0x21, (u8)(0xa0 + way));
+
+    warm_start(ways[way].code, reborn);
+    ways[way].init();
+    for (;;)
+        ;
+}
+
+static void reborn(u32 id)
+{
+    u64 xmm5;
+    __asm__ volatile("movq %%xmm5, %0" : "=r"(xmm5));
+    check(id == 0 && rdmsr(0x1b) & BIT(8), ways[way].name);
+    check_eq(xmm5, PATTERN + way, "leaves vector registers");
+    check(inb(0x21) == 0xa0 + way && HPET_CONFIG == 1, "and devices");
+    unsigned still = 0; /* on a busy host it may be late to see INIT */
+    for (unsigned i = 0; i < 1000 && still < 20; i++) {
+        u64 last = beats;
+        delay_us(1000);
+        still = beats == last ? still + 1 : 0;
+    }
+    check(still == 20, "the other CPU waits");
+    outb(0xcf9, 0);
+    outb(0x92, 2);
+    way++;
+    next_way();
+    finish();
+}
+
+/* -- RESET -- */
+
+static void reset_by(u8 stage, void (*reset)(void))
+{
+    cmos_write(CMOS_STAGE, stage);
+    HPET_CONFIG = 1;
+    reset();
+    for (;;)
+        ;
+}
+
+/* clang-format off */
+static void hard(void) { outb(0xcf9, 6); }
+static void full(void) { outb(0xcf9, 0xe); }
+/* clang-format on */
+
+static void stages(void)
+{
+    static const struct {
+        void (*reset)(void);
+        const char *name;
+    } resets[] = {{hard, "a reset by CF9h = 06h starts all anew"},
+                  {full, "and by 0Eh"},
+                  {pulse, "and INIT without a warm-boot vector"},
+                  {port92, "by port 92h too"},
+                  {soft_reset, "and by CF9h = 04h"}};
+    u8 stage = cmos_read(CMOS_STAGE);
+    if (stage)
+        check(HPET_CONFIG == 0 && !way, resets[stage - 1].name);
+    if (stage < ARRAY_LEN(resets))
+        reset_by(stage + 1, resets[stage].reset);
+}
+
+int main(void)
+{
+    apic_enable();
+    if (cmos_read(CMOS_STAGE))
+        stages();
+    else
+        next_way();
+    return 0;
+}

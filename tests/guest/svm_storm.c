@@ -1,0 +1,41 @@
+/*
+ * L2 gets on between two interrupts of a timer that is as fast as can be, though L1 enters it again at once. See
+ * storm.c.
+ */
+#include "svm.h"
+
+#define LOOPS "30000000"
+#define LIMIT 100000u /* so many exits before L2 is through: it stands still */
+
+L2(l2_loop, "mov $" LOOPS ", %eax; 1: dec %eax; jnz 1b", "nop", "");
+
+static void apic_timer(u32 lvt, u32 count, const char *name)
+{
+    prepare(l2_loop);
+    intercept(SVM_EXIT_INTR, true);
+    C.vintr = VINTR_MASKING;
+    apic_write(APIC_DIVIDE, 0xb);
+    apic_write(APIC_LVT_TIMER, lvt);
+    apic_write(APIC_INITIAL_COUNT, count);
+    unsigned exits_taken = 0;
+    clgi();
+    sti();
+    while (resume() == SVM_EXIT_INTR && ++exits_taken < LIMIT) /* GIF lets L1 take it */
+        ;
+    cli();
+    apic_write(APIC_INITIAL_COUNT, 0);
+    sti();
+    cli();
+    check(C.exit_code == SVM_EXIT_VMMCALL && exits_taken, name);
+}
+
+int main(void)
+{
+    if (!svm_begin())
+        return 0;
+    apic_enable();
+    on_vector(0x50, apic_eoi);
+    apic_timer(0x20050, 1000, "L2 gets on under a periodic APIC timer of 1000 counts");
+    apic_timer(0x20050, 1, "L2 gets on under a periodic APIC timer of 1 count");
+    return 0;
+}
