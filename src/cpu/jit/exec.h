@@ -18,7 +18,6 @@ struct exec {
     bool bounce_locked;
     bool not_run;            /* the instruction that left did nothing and starts again */
     struct exit_link *chain; /* link to patch when the next block is known */
-    void *decoder[3];        /* ZydisDecoder by code size; [0] is an array: real mode, protected mode */
     struct tr *tr;           /* the translator's working memory */
     u64 chain_generation;
     u16 signal_loans; /* where a host signal came */

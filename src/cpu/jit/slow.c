@@ -13,7 +13,7 @@
 #include "cpu/mmu/mmu.h"
 #include "cpu/mmu/segment.h"
 
-/* Back into the block, where these loans are in force. */
+/* Goes on in the block, where these loans are in force. */
 static bool resume_at(struct vcpu *v, const u8 *host, u16 loans)
 {
     loans_swap(v, loans);
@@ -34,7 +34,7 @@ static bool resume_at(struct vcpu *v, const u8 *host, u16 loans)
             __asm__("vmovmskpd %%ymm" #n ", %k0" : "=r"(k));                                       \
         break;
 
-/* The mask bits of a masked memory operand, from the live registers. */
+/* Reads the mask bits of a masked memory operand from the live registers. */
 static u64 mask_bits(const struct site *s)
 {
     u64 k = 0;
@@ -62,7 +62,7 @@ static u64 mask_bits(const struct site *s)
 }
 /* clang-format on */
 
-/* The bytes of the operand, from *first for *count, that a masked instruction accesses. */
+/* Finds the bytes of the operand that a masked instruction accesses: *count of them from *first on. */
 static void mask_range(const struct site *s, unsigned *first, unsigned *count)
 {
     u64 k = mask_bits(s);
@@ -87,7 +87,7 @@ static bool group_hits(const struct vcpu *v, const struct site *s, u64 la)
     return (tag + start + s->span - 1) >> PAGE_SHIFT == 0;
 }
 
-/* What a CPU finds before any page fault. `count`: bytes accessed, 0 if a mask leaves all of them out. */
+/* Finds the faults that come before any page fault. count is 0 if a mask leaves all bytes out. */
 static enum outcome check_operand(struct vcpu *v, const struct site *s, u64 la, unsigned count)
 {
     if (s->flags & SITE_ALIGNED && count && la & (s->size - 1u))
@@ -128,7 +128,7 @@ static void unlock(struct vcpu *v)
     v->exec->bounce_locked = false;
 }
 
-/* Has the instruction run on the bounce buffer, where it finds the `count` bytes from `first` on. */
+/* Makes the instruction run on the bounce buffer, where it finds the `count` bytes from `first` on. */
 static bool bounce(struct vcpu *v, const struct site *s, const u8 *after, u64 la, unsigned first, unsigned count)
 {
     struct exec *x = v->exec;
