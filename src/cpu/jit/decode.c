@@ -51,7 +51,8 @@ static void decode_memory(struct tr *t, const ZydisDecodedOperand *o)
     in->scale = o->mem.scale ? o->mem.scale : 1;
     in->disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
     const ZydisDecodedInstruction *zi = &t->d->zi;
-    if (zi->raw.modrm.mod == 0 && zi->raw.modrm.rm == 4 && (zi->raw.sib.base & 7) == 5 && zi->raw.disp.size == 32) {
+    if (zi->raw.modrm.mod == 0 && zi->raw.modrm.rm == MODRM_SIB && (zi->raw.sib.base & 7) == SIB_NO_BASE &&
+        zi->raw.disp.size == 32) {
         in->base = REG_NONE; /* which Zydis 4.0 takes for R13D under a 67h prefix and REX.B */
         in->disp = zi->raw.disp.value;
     }
