@@ -165,12 +165,18 @@ void vmx_tpr_changed(struct vcpu *v, u32 vtpr)
     }
 }
 
+void vmx_tsc_changed(struct vcpu *v)
+{
+    struct vmx *x = v->vmx;
+    x->timer_deadline = x->timer_on ? tsc_to_ns(v, x->timer_end << VMX_TIMER_SHIFT) : 0;
+}
+
 void vmx_timer_start(struct vcpu *v, u32 value)
 {
     struct vmx *x = v->vmx;
     x->timer_end = (tsc_read_l1(v) >> VMX_TIMER_SHIFT) + value;
     x->timer_on = true;
-    x->timer_deadline = tsc_to_ns(v, x->timer_end << VMX_TIMER_SHIFT);
+    vmx_tsc_changed(v);
     timers_update(v);
 }
 
