@@ -1,6 +1,6 @@
 #!/bin/bash
-# Debian's KVM in L1 and Linux in L2 while the vCPUs move all the time: they stop at random moments, and go on from their
-# state after a reset or in a new VM (tests/hop/main.c).
+# Debian's KVM in L1 and Linux in L2 while the vCPUs move all the time: they stop at random moments, and go on from
+# their state after a reset or in a new VM (tests/hop/main.c).
 # cases: intel amd intel-smp amd-smp
 set -u
 HOP_LOG=$(mktemp) || exit 2
