@@ -80,6 +80,11 @@ $(O)/insn: $(INSN_OBJ) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# nestbox run with vCPUs that move all the time: tests/hop/main.c
+$(O)/hop: $(O)/tests/hop/main.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # Bare-metal guests: the target `guests`.
 include tests/guest/guests.mk
 
@@ -119,4 +124,4 @@ clean:
 	rm -rf build
 
 .PHONY: all unit demo test bench derive lint fuzz install clean
--include $(MAIN:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(UNIT_OBJ:.o=.d)
+-include $(MAIN:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(UNIT_OBJ:.o=.d)

@@ -9,7 +9,7 @@ here=$(dirname "$0")
 pattern=${1:-.}
 need_build
 need busybox-static cpio xz-utils qemu-system-x86 seabios clang-format
-make -s -j2 all build/release/insn build/loops unit guests || die "the build failed"
+make -s -j2 all build/release/insn build/release/hop build/loops unit guests || die "the build failed"
 NB=build/release/nestbox
 export NB
 logs=build/test

@@ -67,6 +67,8 @@ extern const struct accel_ops accel_kvm;
 /* Text for people: the registers of a vCPU that does not run. (describe.c) */
 void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index, char *buf, size_t size);
 
+/* 0, or -EINVAL for settings that are wrong on any host. (select.c) */
+int MUST_CHECK accel_check(const struct vm_settings *settings, struct error *error);
 /* Chooses. The text of *why says for what reason, with code 0; if none can be, the result is NULL and *why is the
  * error. An error with a result that is not NULL is a warning: it was asked for by name, and is hardly fit. (select.c)
  */

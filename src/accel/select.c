@@ -6,6 +6,7 @@
 #include "accel/hostcpu.h"
 #include "accel/kvm.h"
 #include "accel/probe.h"
+#include "cpu/cpu.h"
 
 #include <errno.h>
 
@@ -51,6 +52,11 @@ static const struct accel_ops *select_kvm(const struct probe *p, const char *not
         error_hint(why, kvm_use_engine);
     }
     return &accel_kvm;
+}
+
+int accel_check(const struct vm_settings *settings, struct error *error)
+{
+    return settings->cpu ? cpuid_check(settings->cpu, error) : 0;
 }
 
 const struct accel_ops *accel_select(enum accel_choice choice, enum nesting nested, struct error *why)

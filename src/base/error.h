@@ -22,7 +22,12 @@ struct error {
 /* Both return the code, for `return error_set(...)`. */
 int error_set(struct error *e, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int error_hint(struct error *e, const char *hint);
-/* Writes text and hint as one line. Each setting gets `mark` in front: "--" where it is an option. */
+/* A thread could not be started: -EAGAIN is a limit of the host's. `what`: "the thread of ...". Returns the code. */
+int error_thread(struct error *e, int code, const char *what);
+/* Copies text for a terminal: control characters, which names of files may have, become \xNN. */
+void error_plain(const char *text, char *to, size_t size);
+/* Writes text and hint as one line. Each setting gets `mark` in front: "--" where it is an option.
+ * Control characters become \xNN. */
 void error_format(const struct error *e, const char *mark, char *line, size_t size);
 
 static inline int error_begin(struct error *e, int code)

@@ -7,6 +7,10 @@
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
+    if (argc > 1 && argv[0][0] != '-') {
+        complain("unexpected argument '%s' (see nestbox help --help)", argv[1]);
+        return STATUS_USAGE;
+    }
     if (argc > 0 && argv[0][0] != '-') {
         const struct verb *about = verb_find(argv[0]);
         if (!about)

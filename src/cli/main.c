@@ -32,7 +32,10 @@ int main(int argc, char **argv)
     if (!verb)
         return STATUS_USAGE;
     int status = verb->run(verb, argc - 2, argv + 2);
-    if (fflush(stdout) || ferror(stdout))
-        return status ? status : STATUS_FAILED;
+    errno = 0;
+    if ((fflush(stdout) || ferror(stdout)) && !status) {
+        complain("cannot write the output: %s", errno ? strerror(errno) : "it was cut short");
+        return STATUS_FAILED;
+    }
     return status;
 }

@@ -2,6 +2,7 @@
  * nestbox run: a VM in the foreground.
  */
 #include "cli/verb.h"
+#include "machine/pc.h"
 #include "rules/vm_settings.h"
 #include "vmproc/vm.h"
 
@@ -64,12 +65,15 @@ static int run(const struct verb *verb, int argc, char **argv)
         return STATUS_USAGE;
     }
     struct error error;
-    if (vm_settings_check(&settings, &error)) {
+    if (vm_settings_check(&settings, &error) || accel_check(&settings, &error)) {
         complain_error(&error);
         return STATUS_USAGE;
     }
     if (!fits_host(settings.memory))
         return STATUS_USAGE;
+    if (settings.cpus == PC_VCPUS_MAX)
+        complain("Linux uses 255 of %u CPUs: the last takes interrupt remapping, which this machine has not",
+                 settings.cpus);
     settings.memory = (settings.memory + PAGE_MASK) & ~PAGE_MASK;
     struct vm_end *end = malloc(sizeof(*end));
     if (!end) {

@@ -17,12 +17,13 @@ const struct setting no_options[] = {{0}};
 
 void complain(const char *format, ...)
 {
+    char text[LINE_MAX], plain[LINE_MAX];
     va_list args;
     va_start(args, format);
-    fputs("nestbox: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    error_plain(text, plain, sizeof(plain));
+    fprintf(stderr, "nestbox: %s\n", plain);
 }
 
 void complain_error(const struct error *error)

@@ -29,7 +29,7 @@ static void change_end(void *opaque, u32 space, const struct ram_slot *old, cons
     struct vm *vm = opaque;
     bool goes = old && (!now || now->start.a != old->start.a);
     for (u32 i = 0; i < vm->vcpu_count; i++)
-        vm->vcpu[i]->slot = &vm->vcpu[i]->ram->none;
+        vcpu_slots_forget(vm->vcpu[i]);
     if (goes) {
         block_forget(vm, old);
         for (u32 i = 0; i < vm->vcpu_count; i++) {

@@ -88,6 +88,16 @@ static const struct cpu_register registers[] = {
     APIC("initial_count", APIC_INITIAL_COUNT) APIC("current_count", APIC_CURRENT_COUNT) APIC("divide", APIC_DIVIDE)
     ROW(APIC, "apic.tsc_deadline", apic.tsc_deadline) ROW(APIC, "apic.errors", apic.errors)
     ROW(APIC, "apic.extint", apic.extint)
+    ROW(NESTED, "nested.kind", nested.kind) ROW(NESTED, "nested.guest", nested.guest)
+    ROW(NESTED, "vmx.vmxon", nested.vmx.vmxon) ROW(NESTED, "vmx.current", nested.vmx.current)
+    ROW(NESTED, "vmx.mtf_pending", nested.vmx.mtf_pending) ROW(NESTED, "vmx.tpr_pending", nested.vmx.tpr_pending)
+    ROW(NESTED, "vmx.nmi_held", nested.vmx.nmi_held)
+    ROW(NESTED, "vmx.timer_on", nested.vmx.timer_on) ROW(NESTED, "vmx.timer_end", nested.vmx.timer_end)
+    RUN(NESTED, "vmx.vmcs", nested.vmx.vmcs)
+    ROW(NESTED, "svm.gif", nested.svm.gif) ROW(NESTED, "svm.injecting_nmi", nested.svm.injecting_nmi)
+    ROW(NESTED, "svm.host_nmi_blocked", nested.svm.host_nmi_blocked)
+    ROW(NESTED, "svm.pause_left", nested.svm.pause_left)
+    ROW(NESTED, "svm.vmcb", nested.svm.vmcb) RUN(NESTED, "svm.vmcb_image", nested.svm.vmcb_image)
 };
 /* clang-format on */
 
@@ -158,6 +168,15 @@ static void get_events(struct vcpu *v, struct cpu_events *e)
     };
 }
 
+static void get_nested(struct vcpu *v, struct cpu_nested *n)
+{
+    fill_bytes(n, 0, sizeof(*n));
+    n->vmx.vmxon = n->vmx.current = STATE_NO_POINTER;
+    n->svm.gif = true;
+    if (v->nested)
+        v->nested->state_get(v, n);
+}
+
 u64 cpu_state_get(struct vcpu *v, struct cpu_state *s, u64 wanted)
 {
     if (wanted & STATE_GPRS) {
@@ -196,7 +215,9 @@ u64 cpu_state_get(struct vcpu *v, struct cpu_state *s, u64 wanted)
     }
     if (wanted & STATE_APIC)
         lapic_page_get(v, &s->apic);
-    return wanted & (STATE_ALL & ~STATE_NESTED);
+    if (wanted & STATE_NESTED)
+        get_nested(v, &s->nested);
+    return wanted & STATE_ALL;
 }
 
 /* -- what is refused: the name of the register, NULL if nothing is -- */
@@ -305,6 +326,13 @@ static const char *msrs_refusal(struct vcpu *v, const struct cpu_state *s)
     return NULL;
 }
 
+static const char *nested_refusal(struct vcpu *v, const struct cpu_nested *n)
+{
+    if (v->nested)
+        return v->nested->state_refusal(v, n);
+    return n->kind != CPU_NESTED_NONE ? "nested.kind" : n->guest ? "nested.guest" : NULL;
+}
+
 static const char *refusal(struct vcpu *v, const struct cpu_state *s, u64 given)
 {
     const char *bad = NULL;
@@ -332,6 +360,8 @@ static const char *refusal(struct vcpu *v, const struct cpu_state *s, u64 given)
         return "monitor";
     if (given & STATE_APIC)
         bad = lapic_page_refusal(v, &s->apic, given & STATE_CONTROL ? s->apic_base : v->apic_base);
+    if (!bad && given & STATE_NESTED)
+        bad = nested_refusal(v, &s->nested);
     return bad;
 }
 
@@ -374,6 +404,10 @@ static void store(struct vcpu *v, const struct cpu_state *s, u64 given)
         v->tsc_offset_l1 += delta;
         v->tsc_offset += delta;
     }
+    for (u32 i = 0; given & STATE_MSRS && i < s->msrs; i++)
+        msr_set(v, s->msr[i].index, s->msr[i].value);
+    if (given & STATE_NESTED && v->nested) /* after the TSC and its ratio */
+        v->nested->state_set(v, &s->nested);
     if (given & STATE_GPRS) {
         copy_bytes(v->gpr, s->gpr, sizeof(s->gpr));
         v->rip = v->next_rip = s->rip;
@@ -396,8 +430,6 @@ static void store(struct vcpu *v, const struct cpu_state *s, u64 given)
         v->xcr0 = s->xcr0;
         xstate_image_set(v, s->xsave);
     }
-    for (u32 i = 0; given & STATE_MSRS && i < s->msrs; i++)
-        msr_set(v, s->msr[i].index, s->msr[i].value);
     if (given & STATE_EVENTS)
         set_events(v, &s->events);
     if (given & STATE_ACTIVITY) {
@@ -407,8 +439,8 @@ static void store(struct vcpu *v, const struct cpu_state *s, u64 given)
     }
     if (given & STATE_APIC)
         lapic_page_set(v, &s->apic);
-    else if (given & STATE_TIME)
-        lapic_tsc_changed(v);
+    if (given & STATE_TIME)
+        timers_tsc_changed(v);
 }
 
 /* What depends on the rest, whatever was set. */

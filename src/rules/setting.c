@@ -25,13 +25,21 @@ static bool number(const char *text, u64 *value, const char **end)
     return errno == 0;
 }
 
+#define FRACTION_SCALE 1000000u /* six digits behind the point */
+
 bool setting_parse_size(const char *text, u64 *bytes)
 {
     const char *end;
-    u64 value;
+    u64 value, fraction = 0, scale = 1;
     unsigned shift = 20;
     if (!number(text, &value, &end))
         return false;
+    if (*end == '.') {
+        for (end++; *end >= '0' && *end <= '9' && scale < FRACTION_SCALE; end++, scale *= 10)
+            fraction = fraction * 10 + (u64)(*end - '0');
+        if (scale == 1)
+            return false;
+    }
     if (*end) {
         static const char letters[] = "kKmMgGtT";
         const char *at = strchr(letters, *end);
@@ -46,7 +54,7 @@ bool setting_parse_size(const char *text, u64 *bytes)
     }
     if (*end || value > UINT64_MAX >> shift)
         return false;
-    *bytes = value << shift;
+    *bytes = (value << shift) + (u64)((u128)(fraction << shift) / scale);
     return true;
 }
 
@@ -161,7 +169,7 @@ static int parse_choice(const struct setting *s, const char *text, u32 *to, stru
 static int parse_set(const struct setting *s, const char *text, u32 *to, struct error *error)
 {
     u32 set = 0;
-    while (*text) {
+    do {
         char word[32];
         size_t n = strcspn(text, ",");
         snprintf(word, sizeof(word), "%.*s", n < sizeof(word) ? (int)n : (int)sizeof(word), text);
@@ -173,7 +181,7 @@ static int parse_set(const struct setting *s, const char *text, u32 *to, struct 
         }
         set |= BIT(index);
         text += n + (text[n] == ',');
-    }
+    } while (*text);
     *to = set;
     return 0;
 }

@@ -99,9 +99,7 @@ static int start(struct console *c, struct port *port, struct error *error)
     const struct console_events events = {
         .input = on_input, .key = on_key, .room = on_room, .hangup = on_hangup, .client = on_client, .opaque = port};
     int e = console_start(c, &events);
-    if (e)
-        error_set(error, e, "cannot start the threads of a serial port: %s", strerror(-e));
-    return e;
+    return e ? error_thread(error, e, "the threads of a serial port") : 0;
 }
 
 int ports_start(struct ports *p, struct pc *pc, const struct ports_events *events, struct error *error)

@@ -281,6 +281,7 @@ static void vcpus_join(struct vm_process *vm)
 static int vcpus_create(struct vm_process *vm, struct vm_end *end)
 {
     u32 count = vm->settings->cpus;
+    char what[64];
     vm->threads = calloc(count, sizeof(*vm->threads));
     if (!vm->threads)
         return error_set(&end->why, -ENOMEM, "out of memory");
@@ -290,8 +291,8 @@ static int vcpus_create(struct vm_process *vm, struct vm_end *end)
         t->index = i;
         int e = pthread_create(&t->thread, NULL, vcpu_main, t);
         if (e) {
-            error_set(&end->why, -e, "cannot start the thread of CPU %u of %u: %s", i, count, strerror(e));
-            return error_hint(&end->why, "give less with " SETTING("cpus"));
+            snprintf(what, sizeof(what), "the thread of CPU %u of %u", i, count);
+            return error_thread(&end->why, -e, what);
         }
         vm->thread_count++;
     }
@@ -599,7 +600,9 @@ static int on_wait(void *opaque, int fd, short events, const char *what, struct 
         }
         if (!vm->wait.said && now_ms() - vm->wait.since_ms >= PATIENCE_MS) {
             vm->wait.said = true;
-            fprintf(stderr, "nestbox: waiting for %s\n", what);
+            char plain[sizeof(vm->wait.what)];
+            error_plain(what, plain, sizeof(plain));
+            fprintf(stderr, "nestbox: waiting for %s\n", plain);
         }
         if (fd < 0)
             return 0;

@@ -28,6 +28,9 @@ enum {
 /* Bits of a REX prefix. */
 enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8 };
 
+/* ModRM.rm with a SIB byte behind it, and what in SIB.index and (with mod 0) SIB.base is no register. */
+enum { MODRM_SIB = 4, SIB_NO_INDEX = 4, SIB_NO_BASE = 5 };
+
 /* Second byte of a three-byte VEX prefix, and of EVEX. The bits of register numbers are inverted. */
 enum { VEX_MAP = 0x1f, EVEX_MAP = 0x0f, VEX_NOT_B = 0x20, VEX_NOT_X = 0x40, VEX_NOT_R = 0x80 };
 /* Third byte: W, inverted vvvv, L, and the prefix that the instruction would have without VEX. */

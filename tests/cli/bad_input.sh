@@ -75,8 +75,14 @@ run 'memory that is no size' 2 'is not a size' run --kernel good --memory lots
 run 'no CPUs' 2 'from 1 to 256' run --kernel good --cpus 0
 run 'absurd number of CPUs' 2 'from 1 to 256' run --kernel good --cpus 100000
 run 'negative number of CPUs' 2 'from 1 to 256' run --kernel good --cpus -1
-run 'unknown CPU model' 4 'nosuchcpu' run --kernel good --accel "$ACCEL" --cpu nosuchcpu
-run 'unknown CPU feature' 4 'nosuchfeature' run --kernel good --accel "$ACCEL" --cpu max,+nosuchfeature
+run 'unknown CPU model' 2 'nosuchcpu' run --kernel good --cpu nosuchcpu
+run 'unknown CPU feature' 2 'nosuchfeature' run --kernel good --cpu max,+nosuchfeature
+run 'CPU feature without a sign' 2 'needs a . or -' run --kernel good --cpu max,bogus
+run 'nothing to trace' 2 "'' is not known" run --kernel good --trace ''
+run 'unknown to trace' 2 "'nonsense' is not known" run --kernel good --trace nonsense
+MANY_LINES=1
+run 'CPU 256 of Linux' 4 'Linux uses 255 of 256 CPUs' run --kernel nothing --cpus 256
+MANY_LINES=0
 
 run 'unknown verb' 2 "did you mean 'run'" rnu
 run 'unknown option' 2 "unknown option '--bogus'" run --bogus
@@ -107,6 +113,28 @@ run 'serial socket on a file' 4 'unix:text: there is a file' run --kernel good -
 )
 read -r passed failed <counts
 rm counts
+
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    install -m 755 "$NESTBOX" /tmp/nestbox.$$
+    chmod 644 good
+    (
+        ulimit -u 1
+        setpriv --reuid 61234 --clear-groups /tmp/nestbox.$$ run --kernel good --accel "$ACCEL" 2>err
+        check 'no more threads' [ $? = 4 ]
+    )
+    check 'what is said of it' grep -qE 'no more threads; raise ulimit -u' err
+    rm -f /tmp/nestbox.$$
+fi
+printf -v odd 'a\033[31m\tb\302\233c\303\251'
+run 'control characters in a name' 4 'a.x1b.31m.x09b.xc2.x9bc.*: No such file' run --kernel "$odd"
+check 'do not reach the terminal' [ "$(tr -d '\n' <err | LC_ALL=C grep -c '[[:cntrl:]]')" = 0 ]
+run 'nor in a word' 2 'a.x1b' "$odd"
+run 'help of two verbs' 2 "unexpected argument 'doctor'" help run doctor
+for verb in help version doctor; do
+    timeout 60 "$NESTBOX" $verb >/dev/full 2>err
+    check "$verb on a full disk" [ $? = 4 ]
+    check 'what is said of that' grep -q 'cannot write the output: No space left' err
+done
 
 run 'help' 0 '' help
 run 'help of a verb' 0 '' run --help

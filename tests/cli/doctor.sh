@@ -49,6 +49,7 @@ fi
 for nested in off intel amd; do
     says "what auto takes, --nested $nested" "^  --nested $nested +(engine: |kvm: |nothing: )."
 done
+check 'the probe speaks once' [ "$(grep -c 'ring 0: it is\|ring 0, .* ns' "$WORK/out")" -le 1 ]
 check 'advice' [ "$(tail -n 1 "$WORK/out" | wc -c)" -gt 20 ]
 if grep -q '^  --nested off   nothing' "$WORK/out"; then
     check 'status when nothing can run a VM' [ $status = 4 ]
@@ -58,6 +59,16 @@ else
     taken=$(sed -nE 's/^  --nested off +([a-z]+): .*/\1/p' "$WORK/out")
     guest "$WORK/off" "$POWER_OFF$HANG"
     run 'a run takes the same' 0 "^nestbox: accelerator $taken \\(" run --memory 16M --kernel "$WORK/off"
+fi
+
+# KVM by name where it is not fit: a warning, and an end.
+doctor
+if [ -w /dev/kvm ] && grep -q '^  --nested off   engine: no fit' "$WORK/out"; then
+    guest "$WORK/jumps" "$LOOP_OF_JUMPS"
+    timeout 30 "$NESTBOX" run --accel kvm --memory 16M --kernel "$WORK/jumps" >"$WORK/out" 2>"$WORK/err" </dev/null
+    check 'an unfit KVM ends' [ $? = 4 ]
+    check 'after a warning' grep '^nestbox: warning: /dev/kvm .*; use --accel engine' "$WORK/err"
+    check 'with a line' [ "$(wc -l <"$WORK/err")" = 2 ]
 fi
 
 # The least limit of the control group and those around it.

@@ -65,6 +65,19 @@ ends_by() {
 }
 ends_by TERM 143
 ends_by HUP 129
+for signal in USR1 USR2 ALRM VTALRM PROF IO PWR STKFLT XCPU RTMIN+5 ABRT SEGV BUS ILL FPE TRAP SYS; do
+    ends_by $signal $((128 + $(kill -l $signal)))
+done
+"$NESTBOX" "${vm[@]}" --kernel "$WORK/hang" >"$WORK/out" 2>"$WORK/err" </dev/null &
+pid=$!
+sleep 0.5
+for signal in PIPE TTIN TTOU XFSZ WINCH URG RTMIN+1 RTMIN+2; do
+    kill -$signal $pid
+    sleep 0.1
+    check "not ended by $signal" kill -0 $pid
+done
+kill $pid
+wait $pid
 mkfifo "$WORK/pipe"
 timeout 20 "$NESTBOX" run --kernel "$WORK/pipe" >"$WORK/out" 2>"$WORK/err" </dev/null &
 pid=$!

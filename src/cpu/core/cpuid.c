@@ -189,23 +189,56 @@ static void host_features(struct cpu_features *host, void (*cpuid)(u32, u32, u32
         feature_set(host, FEATURE_AVX512F, false);
 }
 
+static size_t word_length(const char *s)
+{
+    size_t n = 0;
+    while (s[n] && s[n] != ',')
+        n++;
+    return n;
+}
+
+/* Finds the model that the string begins with, if it does, and steps over it. The number of models: it is not known. */
+static unsigned model_index(const char **s)
+{
+    size_t n = word_length(*s);
+    unsigned i = 0;
+    if (!n || **s == '+' || **s == '-')
+        return 0; /* max */
+    while (i < ARRAY_LEN(models) && !text_equal(*s, n, models[i].name))
+        i++;
+    *s += n;
+    return i;
+}
+
+int cpuid_check(const char *s, struct error *error)
+{
+    const char *model = s;
+    if (model_index(&s) == ARRAY_LEN(models))
+        return refuse_model(error, model, word_length(model));
+    while (*s) {
+        s += *s == ',';
+        size_t n = word_length(s);
+        if (*s != '+' && *s != '-')
+            return refuse(error, "CPU feature", s, n, "needs a + or - in front");
+        unsigned i = 0;
+        while (i < FEATURE_COUNT && !text_equal(s + 1, n - 1, rows[i].name))
+            i++;
+        if (i == FEATURE_COUNT)
+            return refuse(error, "CPU feature", s + 1, n - 1, "is not known (names are those of /proc/cpuinfo)");
+        s += n;
+    }
+    return 0;
+}
+
 static int choose_features(struct cpu_features *f, const struct cpu_features *host, const struct cpuid_config *c,
                            struct error *error)
 {
     const char *s = c->model ? c->model : "max";
-    size_t n = 0;
-    while (s[n] && s[n] != ',')
-        n++;
-    enum feature_level level = LEVEL_MAX;
-    if (n && *s != '+' && *s != '-') {
-        unsigned i = 0;
-        while (i < ARRAY_LEN(models) && !text_equal(s, n, models[i].name))
-            i++;
-        if (i == ARRAY_LEN(models))
-            return refuse_model(error, s, n);
-        level = models[i].level;
-        s += n;
-    }
+    size_t n;
+    int e = cpuid_check(s, error);
+    if (e)
+        return e;
+    enum feature_level level = models[model_index(&s)].level;
 
     for (unsigned i = 0; i < FEATURE_COUNT; i++)
         feature_set(f, i, rows[i].level <= level && rows[i].source != ON_REQUEST && feature_available(host, c, i));
@@ -216,24 +249,18 @@ static int choose_features(struct cpu_features *f, const struct cpu_features *ho
             p++;
         bool on = *p == '+';
         const char *word = p;
-        for (n = 0; word[n] && word[n] != ',';)
-            n++;
+        n = word_length(word);
         p += n;
-        if (*word != '+' && *word != '-')
-            return refuse(error, "CPU feature", word, n, "needs a + or - in front");
         word++, n--;
-        bool known = false, shown = false;
+        bool shown = false;
         for (unsigned i = 0; i < FEATURE_COUNT; i++) {
             if (!text_equal(word, n, rows[i].name))
                 continue;
-            known = true;
             if (on && !feature_available(host, c, i))
                 continue;
             shown = true;
             feature_set(f, i, on);
         }
-        if (!known)
-            return refuse(error, "CPU feature", word, n, "is not known (names are those of /proc/cpuinfo)");
         if (on && !shown)
             return refuse(error, "CPU feature", word, n,
                           "cannot be shown: this host, the " SETTING("nested") " choice or the vendor lacks it");

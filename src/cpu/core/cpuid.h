@@ -209,6 +209,9 @@ struct cpuid_config {
 /* Fills `f`. 0 or -EINVAL. */
 int MUST_CHECK cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct error *error);
 
+/* Are these a model and features that there are, whatever the host has? 0 or -EINVAL. */
+int MUST_CHECK cpuid_check(const char *model, struct error *error);
+
 /* The models by index; NULL at the end. */
 const char *cpuid_model_name(unsigned i);
 

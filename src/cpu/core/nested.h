@@ -138,6 +138,8 @@ struct nested_ops {
     void (*timer)(struct vcpu *v);
     /* The guest read its TSC: what is due by it may not come later. */
     void (*tsc_seen)(struct vcpu *v);
+    /* L2 only: L1's TSC was set, so what is due by it is due at another time. */
+    void (*tsc_changed)(struct vcpu *v);
     /*
      * L2: walks the second stage's tables at `root` (what mmu_set_stage2 was given) for one access and sets
      * accessed and dirty bits there. user_linear: the page of the linear address is a user-mode one. True: *out is the
@@ -149,6 +151,11 @@ struct nested_ops {
                         u64 *page_size, u8 *grants, struct stage2_fault *f);
     /* At INIT and RESET. */
     void (*reset)(struct vcpu *v);
+    /* The extension's part of the vCPU's state (cpu/state.c). Refusal gives NULL, or what is wrong with *n; set comes
+     * after it, and after the TSC was set, and leaves everything that mode_update does to the caller. */
+    void (*state_get)(struct vcpu *v, struct cpu_nested *n);
+    const char *(*state_refusal)(struct vcpu *v, const struct cpu_nested *n);
+    void (*state_set)(struct vcpu *v, const struct cpu_nested *n);
 };
 
 static inline enum outcome nested_check(struct vcpu *v, enum intercept ic, u64 info1, u64 info2)

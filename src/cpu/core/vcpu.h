@@ -153,8 +153,8 @@ struct vcpu {
     /* -- memory management: see mmu.h -- */
     struct tlb *tlb; /* current context; GS base points at it while the vCPU runs */
     struct mmu *mmu;
-    struct ram_space *ram; /* what is RAM: one of vm.ram[] */
-    struct ram_slot *slot; /* the last one that vcpu_slot found there */
+    struct ram_space *ram;                   /* what is RAM: one of vm.ram[] */
+    struct ram_slot *last_slot, *last_table; /* where data was found last there, and paging structures */
 
     struct lapic *lapic;
 
@@ -227,16 +227,22 @@ struct vm {
     bool hypercalls;     /* for test programs: hypercall.c */
 };
 
-/* The slot of RAM that the vCPU sees at a guest-physical address, or NULL. Good until the vCPU may stop. */
-static inline struct ram_slot *vcpu_slot(struct vcpu *v, gpa_t gpa)
+/* The slot of RAM that the vCPU sees at a guest-physical address, or NULL. Good until the vCPU may stop. *last is one
+ * of vcpu.last_slot and last_table. */
+static inline struct ram_slot *vcpu_slot_near(struct vcpu *v, struct ram_slot **last, gpa_t gpa)
 {
-    struct ram_slot *s = v->slot;
+    struct ram_slot *s = *last;
     if (likely(gpa.a - s->start.a < s->size))
         return s;
     s = ram_find(v->ram, gpa);
     if (s)
-        v->slot = s;
+        *last = s;
     return s;
+}
+
+static inline struct ram_slot *vcpu_slot(struct vcpu *v, gpa_t gpa)
+{
+    return vcpu_slot_near(v, &v->last_slot, gpa);
 }
 
 /* The RAM there, or NULL. The pointer is good to the end of the page. */
@@ -246,11 +252,17 @@ static inline void *vcpu_ram(struct vcpu *v, gpa_t gpa)
     return s ? ram_host(s, gpa) : NULL;
 }
 
+/* Slots are to be looked for anew. */
+static inline void vcpu_slots_forget(struct vcpu *v)
+{
+    v->last_slot = v->last_table = &v->ram->none;
+}
+
 /* The address space that the vCPU sees from now on. Select the TLB context after it (mmu_select). */
 static inline void vcpu_space_set(struct vcpu *v, u32 space)
 {
     v->ram = &v->vm->ram[space];
-    v->slot = &v->ram->none;
+    vcpu_slots_forget(v);
 }
 
 static inline bool cpu_has(const struct vm *vm, enum feature id)

@@ -61,9 +61,11 @@ void apic_intr_line(struct vm *vm, bool level);
 /* [any] A pulse on the INIT# pin of every CPU. */
 void apic_init_line(struct vm *vm);
 
-/* L1's TSC jumped (WRMSR to IA32_TIME_STAMP_COUNTER or IA32_TSC_ADJUST): the TSC deadline is another time now. */
+/* The part of timers_tsc_changed that is the APIC's: the TSC deadline. */
 void lapic_tsc_changed(struct vcpu *v);
 
+/* timers.c: L1's TSC was set: what is due by it comes at another time. */
+void timers_tsc_changed(struct vcpu *v);
 /* timers.c: one host deadline per vCPU, the earliest of the APIC's and VMX preemption timer's. Called when either
  * changed. */
 void timers_update(struct vcpu *v);

@@ -16,3 +16,11 @@ void timers_update(struct vcpu *v)
     }
     world_timer_set(v, first);
 }
+
+void timers_tsc_changed(struct vcpu *v)
+{
+    lapic_tsc_changed(v);
+    if (v->in_guest)
+        v->nested->tsc_changed(v);
+    timers_update(v);
+}

@@ -102,7 +102,7 @@ static void tsc_move(struct vcpu *v, u64 delta)
     v->tsc_offset_l1 += delta;
     v->tsc_offset += delta;
     v->tsc_adjust += delta;
-    lapic_tsc_changed(v);
+    timers_tsc_changed(v);
 }
 
 static enum outcome time_read(struct vcpu *v, u32 msr, u64 *value)

@@ -121,9 +121,9 @@ static bool is_same(struct vcpu *v, const struct code_page *p)
 
 /*
  * Marks the page as code and takes write mappings away from every vCPU that may have one. Another vCPU may be doing
- * that right now: its RAM_CODE alone proves nothing while writers are still on record. Who else may write is struck off
- * only where nobody runs, so that a writer who comes after an invalidation is not forgotten. False: while this vCPU
- * waited for the others, the page went from the guest.
+ * the same right now: RAM_CODE alone proves nothing as long as writers are on record. Other vCPUs are struck off the
+ * record in the exclusive section only, so that one that writes after an invalidation is not forgotten. Returns false
+ * if the page went from the guest while this vCPU waited for the others.
  */
 static bool protect(struct vcpu *v, const struct code_page *p)
 {
@@ -178,8 +178,8 @@ static void add_page(struct cache *c, struct block *b, u64 page)
     c->pages[page_hash(page)] = r;
 }
 
-/* The block that was asked for, if there is one. *needs_page2: that depends on the second page too. The lock is held.
- */
+/* Returns the block that was asked for, or NULL. Sets *needs_page2 if the second page decides. The caller holds the
+ * lock. */
 static struct block *lookup(const struct cache *c, const struct translation_request *r, bool *needs_page2)
 {
     u16 offset = r->la & PAGE_MASK;
@@ -355,7 +355,7 @@ void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, g
         return;
     if (v)
         v->code_changed = true;
-    /* Out of loops within dead blocks; those asleep are in none. */
+    /* The others must leave loops within dead blocks. Those that sleep are in none. */
     for (u32 i = 0; i < vm->vcpu_count; i++)
         if (vm->vcpu[i] != v)
             __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);

@@ -51,7 +51,8 @@ static void decode_memory(struct tr *t, const ZydisDecodedOperand *o)
     in->scale = o->mem.scale ? o->mem.scale : 1;
     in->disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
     const ZydisDecodedInstruction *zi = &t->d->zi;
-    if (zi->raw.modrm.mod == 0 && zi->raw.modrm.rm == 4 && (zi->raw.sib.base & 7) == 5 && zi->raw.disp.size == 32) {
+    if (zi->raw.modrm.mod == 0 && zi->raw.modrm.rm == MODRM_SIB && (zi->raw.sib.base & 7) == SIB_NO_BASE &&
+        zi->raw.disp.size == 32) {
         in->base = REG_NONE; /* which Zydis 4.0 takes for R13D under a 67h prefix and REX.B */
         in->disp = zi->raw.disp.value;
     }
@@ -146,14 +147,37 @@ static void decode_operands(struct tr *t, const ZydisDecodedInstruction *zi)
     }
 }
 
+void decode_init(struct tr *t)
+{
+    static const struct {
+        ZydisMachineMode mode;
+        ZydisStackWidth width;
+    } kinds[DECODER_COUNT] = {
+        [DECODER_REAL] = {ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16},
+        [DECODER_16] = {ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16},
+        [DECODER_32] = {ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32},
+        [DECODER_64] = {ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64},
+    };
+    for (unsigned i = 0; i < DECODER_COUNT; i++) {
+        ZydisDecoderInit(&t->decoder[i], kinds[i].mode, kinds[i].width);
+        ZydisDecoderEnableMode(&t->decoder[i], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+        ZydisDecoderEnableMode(&t->decoder[i], ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
+    }
+}
+
+static const ZydisDecoder *decoder_of(const struct tr *t)
+{
+    switch (t->mode & MODE_SIZE_MASK) {
+    case MODE_64: return &t->decoder[DECODER_64];
+    case MODE_32: return &t->decoder[DECODER_32];
+    default: return &t->decoder[t->mode & MODE_PROT ? DECODER_16 : DECODER_REAL];
+    }
+}
+
 bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
 {
-    struct exec *x = t->v->exec;
-    ZydisDecoder *d = x->decoder[t->mode & MODE_SIZE_MASK];
-    if ((t->mode & MODE_SIZE_MASK) == MODE_16)
-        d = &d[t->mode & MODE_PROT ? 1 : 0];
     const ZydisDecodedInstruction *zi = &t->d->zi;
-    ZyanStatus st = ZydisDecoderDecodeFull(d, code, avail, &t->d->zi, t->d->zo);
+    ZyanStatus st = ZydisDecoderDecodeFull(decoder_of(t), code, avail, &t->d->zi, t->d->zo);
     *more = st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG;
     if (!ZYAN_SUCCESS(st))
         return false;

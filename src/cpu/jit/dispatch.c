@@ -19,7 +19,8 @@
 
 /* -- from block to block -- */
 
-/* The CS limit ends within the page of la: each instruction is looked at alone, in blocks that are never chained. */
+/* Does the CS limit lie within the page of la? Then each instruction is checked by itself, in blocks that are never
+ * chained. */
 static bool near_limit(const struct vcpu *v, u64 la)
 {
     u64 last = (u32)(v->seg[SEG_CS].base + v->seg[SEG_CS].limit);
@@ -31,7 +32,7 @@ static bool beyond_limit(const struct vcpu *v, const struct block *b)
     return !(v->mode & MODE_FLAT) && v->rip + b->size - 1 > v->seg[SEG_CS].limit;
 }
 
-/* Continues at RIP (linear address la) without going back to the dispatcher if nothing else is to do. */
+/* Goes on at the linear address la in translated code, if nothing else has to be done first. */
 static bool proceed(struct vcpu *v, u64 la, u32 plain)
 {
     struct exec *x = v->exec;
@@ -66,8 +67,8 @@ static bool reachable(const struct vcpu *v, u64 la)
     return in_64bit(v) ? is_canonical(v, la) : rip_of(v, la) <= v->seg[SEG_CS].limit;
 }
 
-/* The target of a branch is not canonical or beyond the limit: the branch faults, and its push or pop did not
- * happen. */
+/* The target of a branch is not canonical, or lies beyond the limit: the branch itself faults, and its push or pop is
+ * undone. */
 static bool blame_branch(struct vcpu *v, u32 transfer)
 {
     u64 size = BIT64(transfer >> TRANSFER_SIZE_SHIFT & 3), sp = v->gpr[RSP];
@@ -133,7 +134,7 @@ bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
 
 /* -- from RIP -- */
 
-/* One instruction, with what is checked before and after each: breakpoints, TF, RF, interrupt shadow. */
+/* Runs one instruction, and does what comes before and after each: breakpoints, TF, RF, the interrupt shadow. */
 static void step(struct vcpu *v, u64 la)
 {
     struct exec *x = v->exec;

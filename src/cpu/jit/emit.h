@@ -344,7 +344,8 @@ static inline void emit_align(struct emit *e, unsigned align)
  * patched atomically. */
 static inline void emit_align_rel32(struct emit *e, unsigned opcode_bytes)
 {
-    while ((((u64)e->p + opcode_bytes) & 63) > 60)
+    enum { LINE = 64, FIELD = 4 };
+    while (((u64)e->p + opcode_bytes) % LINE > LINE - FIELD)
         emit_nop(e);
 }
 

@@ -77,12 +77,11 @@ static inline void emit_modrm_reg(struct emit *e, unsigned reg, unsigned rm)
 /* ModRM, SIB and displacement of an operand in memory; reg: the other operand, or more opcode. */
 static inline void emit_modrm_mem(struct emit *e, unsigned reg, unsigned base, unsigned index, unsigned scale, s32 disp)
 {
-    enum { WITH_SIB = 4, NO_INDEX = 4, NO_BASE = 5 };
     unsigned log = scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
-    unsigned sib_index = index == H_NONE ? NO_INDEX : index;
+    unsigned sib_index = index == H_NONE ? SIB_NO_INDEX : index;
     if (base == H_NONE) {
-        emit_byte(e, modrm(0, reg, WITH_SIB));
-        emit_byte(e, modrm(log, sib_index, NO_BASE));
+        emit_byte(e, modrm(0, reg, MODRM_SIB));
+        emit_byte(e, modrm(log, sib_index, SIB_NO_BASE));
         emit_u32(e, (u32)disp);
         return;
     }
@@ -90,7 +89,7 @@ static inline void emit_modrm_mem(struct emit *e, unsigned reg, unsigned base, u
     if (index == H_NONE && (base & 7) != RSP) {
         emit_byte(e, modrm(mod, reg, base));
     } else {
-        emit_byte(e, modrm(mod, reg, WITH_SIB));
+        emit_byte(e, modrm(mod, reg, MODRM_SIB));
         emit_byte(e, modrm(log, sib_index, base));
     }
     if (mod == 1)

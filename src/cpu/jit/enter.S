@@ -10,7 +10,7 @@
 
         .text
 
-/* Stores every guest register and the flags; needs no scratch but keeps r11 and rcx until stored by the caller. */
+/* Stores the guest's registers and flags. r11 and rcx keep their values, which are not guest registers. */
 .macro SAVE_GUEST
         mov %rax, AT(GPR(0))
         lahf
@@ -72,7 +72,7 @@ resume:
         jmp *AT(VCPU_RESUME)
         .size exec_enter, . - exec_enter
 
-/* From C state on the C stack back to whoever called exec_enter. */
+/* Returns from exec_enter. RSP is the C stack. */
 leave:
         add $8, %rsp
         pop %r15

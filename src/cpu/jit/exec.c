@@ -1,5 +1,5 @@
 /*
- * Creation of a vCPU's execution state.
+ * Creation of a vCPU's execution state, the translator's included.
  */
 #include "cpu/jit/exec.h"
 
@@ -9,7 +9,6 @@
 
 struct exec_memory {
     struct exec exec;
-    ZydisDecoder decoder[4];
     struct tr tr;
 };
 
@@ -21,24 +20,9 @@ size_t exec_size(void)
 void exec_init(struct vcpu *v, void *memory)
 {
     struct exec_memory *m = memory;
-    struct exec *x = &m->exec;
-    static const struct {
-        ZydisMachineMode mode;
-        ZydisStackWidth width;
-    } kinds[4] = {{ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16},
-                  {ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16},
-                  {ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32},
-                  {ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64}};
-    for (unsigned i = 0; i < 4; i++) {
-        ZydisDecoderInit(&m->decoder[i], kinds[i].mode, kinds[i].width);
-        ZydisDecoderEnableMode(&m->decoder[i], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-        ZydisDecoderEnableMode(&m->decoder[i], ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
-    }
-    x->decoder[0] = &m->decoder[0];
-    x->decoder[1] = &m->decoder[2];
-    x->decoder[2] = &m->decoder[3];
-    x->tr = &m->tr;
-    v->exec = x;
+    decode_init(&m->tr);
+    m->exec.tr = &m->tr;
+    v->exec = &m->exec;
     vector_init(v);
     v->bit_mask[0] = 15;
     v->bit_mask[1] = 31;

@@ -5,6 +5,7 @@
 #define CPU_JIT_EXEC_H
 
 #include "cpu/core/vcpu.h"
+#include "cpu/mmu/mmu.h"
 
 struct exit_link;
 struct tr;
@@ -12,13 +13,11 @@ struct tr;
 struct exec {
     u8 bounce[256] __attribute__((aligned(64))); /* where an operand is that the TLB cannot serve: slow.c */
     enum outcome outcome;                        /* of the call or access that left */
-    u64 bounce_la;
-    u8 *bounce_from;
-    u8 bounce_size;
+    u8 *bounce_from;                             /* its bytes that are accessed; NULL: none */
+    struct found found;                          /* where they are */
     bool bounce_locked;
     bool not_run;            /* the instruction that left did nothing and starts again */
     struct exit_link *chain; /* link to patch when the next block is known */
-    void *decoder[3];        /* ZydisDecoder by code size; [0] is an array: real mode, protected mode */
     struct tr *tr;           /* the translator's working memory */
     u64 chain_generation;
     u16 signal_loans; /* where a host signal came */

@@ -37,7 +37,7 @@ static void move(struct values *x, unsigned reg, s64 by)
         x->moved[reg] = (s32)to;
 }
 
-/* The constant that a 64-bit instruction adds to its register, if that is all it does. */
+/* Returns true if all that a 64-bit instruction does is to add the constant *by to the register *reg. */
 static bool constant_add(const struct decoded *d, unsigned *reg, s64 *by)
 {
     const struct insn *in = &d->in;
@@ -99,7 +99,7 @@ static void effects(struct values *x, const struct decoded *d)
 
 static const struct access_note no_access = {.base = REG_NONE, .group = GROUP_NONE};
 
-/* The memory operand, if a register and a constant make its address. */
+/* The memory operand, if registers and a small constant make up its address. */
 static struct access_note note_operand(const struct decoded *d)
 {
     const struct insn *in = &d->in;

@@ -36,12 +36,12 @@ static inline bool class_branches(enum insn_class class)
     return class >= CLASS_JCC;
 }
 
-/* The part of the CPU that must be usable. Otherwise the instruction is a call of the handler that knows which
- * exception comes: see classify.c. */
+/* The part of the CPU that must be usable. If it is not, classify.c makes the instruction a call of the handler that
+ * raises the right exception. */
 enum insn_unit {
-    UNIT_BY_OPERANDS, /* as the operands' registers and the encoding say */
+    UNIT_BY_OPERANDS, /* the operands' registers and the encoding decide */
     UNIT_UNCHECKED,   /* none, or the handler checks it */
-    UNIT_VECTOR,      /* SSE, AVX or AVX-512, as the encoding says, though no operand does */
+    UNIT_VECTOR,      /* SSE, AVX or AVX-512 by the encoding, though no operand is a vector */
     UNIT_X87,         /* FISTTP, too, which Zydis counts to SSE3 */
     UNIT_MMX,
     UNIT_FWAIT, /* x87, but #NM depends on CR0.MP and CR0.TS */
@@ -78,12 +78,12 @@ enum {
     INSN_SOURCE_OSZ = BIT(12),       /* reads as many bytes as the operand size says; Zydis 4.0 says four */
     INSN_ALIGNED = BIT(13),          /* (+) #GP if not aligned: operands of 16 bytes and more */
     INSN_UNALIGNED = BIT(14),        /* no such demand, though the encoding is that of legacy SSE */
-    INSN_UNALIGNED_ON_AMD = BIT(15), /* on hosts of AMD's */
+    INSN_UNALIGNED_ON_AMD = BIT(15), /* none on AMD hosts */
 
     /* x87. */
-    INSN_X87 = BIT(16),       /* (+) an instruction of the x87 FPU: an unmasked exception stores nothing */
-    INSN_X87_WAITS = BIT(17), /* (+) looks for a pending x87 exception first */
-    INSN_X87_NO_WAIT = BIT(18),
+    INSN_X87 = BIT(16),         /* (+) an instruction of the x87 FPU: an unmasked exception stores nothing */
+    INSN_X87_WAITS = BIT(17),   /* (+) looks for a pending x87 exception first */
+    INSN_X87_NO_WAIT = BIT(18), /* does not, though it is one */
 
     /* Masks of memory operands. */
     INSN_MASK_SIGNS32 = BIT(19),   /* VEX: the sign bits of a vector select elements of four bytes */
@@ -93,7 +93,7 @@ enum {
     INSN_MASK_BYTES = BIT(23),     /* a mask bit for each byte of the vector, whatever the operand's elements */
     INSN_SUPPRESSES = BIT(24),     /* (+) no fault of elements in memory that the EVEX mask leaves out */
     INSN_NO_SUPPRESSION = BIT(25), /* not so, though Zydis has it in such an exception class */
-    INSN_NO_SUPPRESSION_ON_AMD = BIT(26), /* on hosts of AMD's */
+    INSN_NO_SUPPRESSION_ON_AMD = BIT(26), /* not so on AMD hosts */
 };
 
 /* When a form of an instruction is called though others are not. */

@@ -27,7 +27,7 @@ void emit_loans(struct emit *e, u16 loans)
     }
 }
 
-/* Guest registers that the instruction names, implied ones included. */
+/* The set of guest registers that the instruction names, implied ones included. */
 static u32 names(const struct decoded *d)
 {
     u32 set = 0;
@@ -75,7 +75,7 @@ static bool is_entered(const struct tr *t, u32 first, u32 last)
     return false;
 }
 
-/* Do only the last instruction, to the first, and ways out branch? */
+/* Is it a loop? The last instruction branches to the first, and any other branch leaves. */
 static bool is_loop(const struct tr *t, u32 first, u32 last)
 {
     for (u32 i = first; i < last; i++) {
@@ -87,7 +87,7 @@ static bool is_loop(const struct tr *t, u32 first, u32 last)
     return !is_entered(t, first, last);
 }
 
-/* Chooses loans for instructions first to last; what they save. */
+/* Chooses loans for instructions first to last, and returns what they save. */
 static u32 value_of(const struct tr *t, u32 first, u32 last, u32 weight, u16 *loans)
 {
     static const u8 lenders[] = {R13, R12, RSP, RBP, RBX, R10, R9, R8, RCX, RDI, RSI, RDX};

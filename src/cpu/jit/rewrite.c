@@ -232,6 +232,15 @@ static void emit_planned(struct tr *t, struct emit *e, void *ctx)
         note_scratch(t, p);
 }
 
+/* Is the operand's linear address that of a host register plus a constant, far from the ends of 32 bits? */
+static bool is_register_plus_constant(const struct tr *t)
+{
+    enum { LIMIT = 1 << 30 };
+    const struct insn *in = &t->d->in;
+    return t->is64 && in->asz == 8 && in->index == REG_NONE && in->base < GPR_COUNT && in->seg != SEG_FS &&
+           in->seg != SEG_GS && in->disp > -LIMIT && in->disp < LIMIT && host_of(t, in->base) != H_NONE;
+}
+
 void translate_copy(struct tr *t)
 {
     struct plan p;
@@ -252,16 +261,9 @@ void translate_copy(struct tr *t)
         emit_grouped(t, note, size, flags, t->d->in.seg, emit_planned, &p);
         return;
     }
-    const struct insn *in = &t->d->in;
-    unsigned addr;
-    if (t->is64 && in->asz == 8 && in->index == REG_NONE && in->base < GPR_COUNT && host_of(t, in->base) != H_NONE &&
-        in->seg != SEG_FS && in->seg != SEG_GS && in->disp > -(1 << 30) && in->disp < 1 << 30) {
-        addr = host_of(t, in->base);
-        disp = (s32)in->disp;
-    } else {
-        addr = emit_address(t);
-        disp = 0;
-    }
+    bool constant = is_register_plus_constant(t);
+    unsigned addr = constant ? host_of(t, t->d->in.base) : emit_address(t);
+    disp = constant ? (s32)t->d->in.disp : 0;
     make_plan(t, &p, true, addr == H_NONE ? H_ADDR : addr, disp, REG_NONE);
     emit_access(t, addr, disp, size, flags, t->d->in.seg, emit_planned, &p);
 }

@@ -13,7 +13,7 @@
 #include "cpu/mmu/mmu.h"
 #include "cpu/mmu/segment.h"
 
-/* Back into the block, where these loans are in force. */
+/* Goes on in the block, where these loans are in force. */
 static bool resume_at(struct vcpu *v, const u8 *host, u16 loans)
 {
     loans_swap(v, loans);
@@ -34,7 +34,7 @@ static bool resume_at(struct vcpu *v, const u8 *host, u16 loans)
             __asm__("vmovmskpd %%ymm" #n ", %k0" : "=r"(k));                                       \
         break;
 
-/* The mask bits of a masked memory operand, from the live registers. */
+/* Reads the mask bits of a masked memory operand from the live registers. */
 static u64 mask_bits(const struct site *s)
 {
     u64 k = 0;
@@ -62,7 +62,7 @@ static u64 mask_bits(const struct site *s)
 }
 /* clang-format on */
 
-/* The bytes of the operand, from *first for *count, that a masked instruction accesses. */
+/* Finds the bytes of the operand that a masked instruction accesses: *count of them from *first on. */
 static void mask_range(const struct site *s, unsigned *first, unsigned *count)
 {
     u64 k = mask_bits(s);
@@ -87,7 +87,7 @@ static bool group_hits(const struct vcpu *v, const struct site *s, u64 la)
     return (tag + start + s->span - 1) >> PAGE_SHIFT == 0;
 }
 
-/* What a CPU finds before any page fault. `count`: bytes accessed, 0 if a mask leaves all of them out. */
+/* Finds the faults that come before any page fault. count is 0 if a mask leaves all bytes out. */
 static enum outcome check_operand(struct vcpu *v, const struct site *s, u64 la, unsigned count)
 {
     if (s->flags & SITE_ALIGNED && count && la & (s->size - 1u))
@@ -105,30 +105,16 @@ static bool x87_exception_pends(void)
     return status & 0x80; /* error summary */
 }
 
-/* Finds all faults of an access to `count` bytes from `start` on, and reads them to `to` if the instruction does. */
-static enum outcome fetch_operand(struct vcpu *v, const struct site *s, u64 start, unsigned count, u8 *to)
+/* Finds all faults of an access that crosses a page end, or whose operand does. */
+static enum outcome find_crossing(struct vcpu *v, const struct site *s, u64 start, unsigned count, enum access access)
 {
-    /* Vector operands are not subject to alignment checking. */
-    enum access access = s->size >= 16 ? ACCESS_UNCHECKED : 0;
-    if (!count)
-        return CPU_OK;
     /* Masked elements are accessed one by one: a page fault of the first comes before the #GP of the others. */
     if (s->flags & SITE_MASKED && is_canonical(v, start) && !is_canonical(v, start + count - 1))
-        TRY(mem_probe(v, start, (unsigned)(PAGE_SIZE - (start & PAGE_MASK)),
-                      access | (s->flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ)));
-    if (s->flags & SITE_WRITE)
-        TRY(mem_probe(v, start, count, access | ACCESS_WRITE));
-    return s->flags & SITE_READ ? mem_read(v, start, to, count, access | ACCESS_READ) : CPU_OK;
+        TRY(mem_probe(v, start, (unsigned)(PAGE_SIZE - (start & PAGE_MASK)), access));
+    return mem_find(v, start, count, access, &v->exec->found);
 }
 
-static void unlock(struct vcpu *v)
-{
-    if (v->exec->bounce_locked)
-        exclusive_end(v);
-    v->exec->bounce_locked = false;
-}
-
-/* Has the instruction run on the bounce buffer, where it finds the `count` bytes from `first` on. */
+/* Makes the instruction run on the bounce buffer, where it finds the `count` bytes from `first` on that were found. */
 static bool bounce(struct vcpu *v, const struct site *s, const u8 *after, u64 la, unsigned first, unsigned count)
 {
     struct exec *x = v->exec;
@@ -144,14 +130,9 @@ static bool bounce(struct vcpu *v, const struct site *s, const u8 *after, u64 la
     /* As aligned as the operand, for instructions that insist; not across a cache line if locked: hosts slow that
      * down. */
     u8 *buffer = x->bounce + (la & (s->flags & SITE_LOCK ? 15 : 63));
-    enum outcome out = fetch_operand(v, s, la + first, count, buffer + first);
-    if (out != CPU_OK) {
-        unlock(v);
-        return leave_with(v, out);
-    }
-    x->bounce_la = la + first;
-    x->bounce_from = buffer + first;
-    x->bounce_size = (u8)count;
+    if (count && s->flags & SITE_READ)
+        found_read(v, &x->found, buffer + first);
+    x->bounce_from = count ? buffer + first : NULL;
     v->resume_rcx = (u64)buffer - la;
     return resume_at(v, after + s->resume, s->loans);
 }
@@ -170,15 +151,18 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     enum outcome out = check_operand(v, &s, la, count);
     if (out != CPU_OK)
         return leave_with(v, out);
-    if ((la & PAGE_MASK) + s.size <= PAGE_SIZE && count) {
-        bool filled;
-        out = mmu_fill(v, la + first, s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ, &filled);
-        if (out != CPU_OK)
-            return leave_with(v, out);
-        if (filled && (!(s.flags & SITE_GROUP) || group_hits(v, &s, la))) {
-            v->stat[STAT_TLB_FILL]++;
-            return resume_at(v, after + s.retry, s.loans);
-        }
+    /* Vector operands are not subject to alignment checking. */
+    enum access access = (s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ) | (s.size >= 16 ? ACCESS_UNCHECKED : 0);
+    bool filled = false;
+    if (count && likely((la & PAGE_MASK) + s.size <= PAGE_SIZE))
+        out = mem_fill(v, la + first, count, access, &v->exec->found, &filled);
+    else if (count && !(s.flags & SITE_GROUP))
+        out = find_crossing(v, &s, la + first, count, access);
+    if (out != CPU_OK)
+        return leave_with(v, out);
+    if (filled && (!(s.flags & SITE_GROUP) || group_hits(v, &s, la))) {
+        v->stat[STAT_TLB_FILL]++;
+        return resume_at(v, after + s.retry, s.loans);
     }
     if (s.flags & SITE_GROUP) {
         v->stat[STAT_PLAIN]++;
@@ -194,12 +178,11 @@ bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)
     __builtin_memcpy(&d, after, sizeof d);
     loans_swap(v, d.loans);
     at_instruction(v, d.offset, d.len);
-    enum outcome out = CPU_OK;
-    if (x->bounce_size)
-        out = mem_write(v, x->bounce_la, x->bounce_from, x->bounce_size, ACCESS_WRITE | ACCESS_UNCHECKED);
-    unlock(v);
-    if (out != CPU_OK)
-        return leave_with(v, out);
+    if (x->bounce_from)
+        found_write(v, &x->found, x->bounce_from);
+    if (x->bounce_locked)
+        exclusive_end(v);
+    x->bounce_locked = false;
     /* A request: the store may have been to the APIC, whose interrupt comes before the next instruction. */
     if (!(d.flags & SITE_STAY) && (v->code_changed || v->trap_pending || v->request)) {
         v->rip = v->next_rip;

@@ -51,9 +51,9 @@ static void translate_insn(struct tr *t)
 }
 
 /*
- * r11 = linear address of the block: remember the page, then the near entry. Each entry is aligned, and its first
- * instruction has room for the jump that block_invalidate puts in its place; branches of the block to its start go
- * behind that of the near entry. The stub that the near entry then jumps to is the first thing in the cold part.
+ * At the far entry r11 is the linear address of the block; its page is noted, then the near entry follows. The first
+ * instruction of each entry is aligned and gives room to the jump that block_invalidate puts in its place. Branches of
+ * the block to its own start go behind it. The stub that the near entry jumps to then begins the cold part.
  */
 static void emit_entries(struct tr *t)
 {

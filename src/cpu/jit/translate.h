@@ -60,7 +60,10 @@ struct decoded {
     struct access_note note[2]; /* the memory operand, the stack */
 };
 
+enum decoder_kind { DECODER_REAL, DECODER_16, DECODER_32, DECODER_64, DECODER_COUNT };
+
 struct tr {
+    ZydisDecoder decoder[DECODER_COUNT];
     struct vcpu *v;
     struct cache *c;
     struct block *b;
@@ -109,7 +112,9 @@ struct tr {
     u32 cold_place_count;
 };
 
-/* decode.c: fills t->d's zi, zo, in. False: not a valid instruction (#UD), or longer than `avail` (*more). */
+/* decode.c */
+void decode_init(struct tr *t);
+/* Fills t->d's zi, zo, in. False: not a valid instruction (#UD), or longer than `avail` (*more). */
 bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more);
 /* Machine register number of a Zydis GPR of any width, or REG_NONE. AH..BH give 4..7 with *high. */
 unsigned decode_gpr(ZydisRegister reg, bool *high);
@@ -145,8 +150,8 @@ typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);
 void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body,
                  void *ctx);
 /* Like emit_access for an access that group.c noted, if it is in a group (else false and nothing emitted).
- * grouped_operand tells beforehand which host register and displacement the body will use, and grouped_keeps whether
- * r11 still holds in the body what it holds now. */
+ * grouped_operand finds out beforehand which host register and displacement the body will use, grouped_keeps whether
+ * r11 will still hold in the body what it holds now. */
 bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp);
 bool grouped_keeps(const struct tr *t, const struct access_note *note);
 bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
@@ -237,7 +242,7 @@ void emit_far_link(struct emit *e, u16 target);
 struct translation_request {
     u64 la; /* linear address */
     struct code_page page;
-    struct code_page page2; /* the one that follows linearly; NO_PAGE: not looked for yet */
+    struct code_page page2; /* the one that follows linearly; host is NO_PAGE as long as nobody needs it */
     u32 mode;
 };
 enum translation {

@@ -11,13 +11,6 @@
 #include "cpu/mmu/tlb.h"
 #include "cpu/mmu/walk.h"
 
-struct part {
-    u8 *host;              /* NULL: not RAM */
-    struct ram_slot *slot; /* NULL: the TLB vouches for the access */
-    gpa_t gpa;
-    unsigned size;
-};
-
 static bool is_rom(const struct part *s)
 {
     return s->slot && s->slot->flags & RAM_READONLY;
@@ -40,28 +33,32 @@ static unsigned largest_access(unsigned size)
     return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
 }
 
-static enum outcome part_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct part *s)
+/* Where a walk led to, past the TLB. */
+static void part_set(struct vcpu *v, gpa_t gpa, unsigned size, struct part *p)
+{
+    *p = (struct part){.gpa = gpa, .size = size};
+    if (mem_is_apic(v, gpa))
+        return;
+    p->slot = vcpu_slot(v, gpa);
+    if (p->slot)
+        p->host = ram_host(p->slot, gpa);
+}
+
+static enum outcome part_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct part *p)
 {
     struct walk w;
-    *s = (struct part){.size = size};
     mmu_select(v);
     struct tlb *t = tlb_for(v, access);
     u32 i = tlb_index(la);
-    if (t && tlb_hit(access & ACCESS_WRITE ? t->wtag[i] : t->rtag[i], la, size)) {
-        s->host = (u8 *)((access & ACCESS_WRITE ? t->wadd[i] : t->radd[i]) + la);
-        return CPU_OK;
+    bool hit = t && tlb_hit(access & ACCESS_WRITE ? t->wtag[i] : t->rtag[i], la, size);
+    if (!hit) {
+        TRY(walk_linear(v, la, access, &w));
+        hit = t && tlb_enter(v, t, la, access, &w);
     }
-    TRY(walk_linear(v, la, access, &w));
-    if (t && tlb_enter(v, t, la, access, &w)) {
-        s->host = (u8 *)((access & ACCESS_WRITE ? t->wadd[i] : t->radd[i]) + la);
-        return CPU_OK;
-    }
-    s->gpa = w.gpa;
-    if (mem_is_apic(v, w.gpa))
-        return CPU_OK;
-    s->slot = vcpu_slot(v, w.gpa);
-    if (s->slot)
-        s->host = ram_host(s->slot, w.gpa);
+    if (hit)
+        *p = (struct part){.host = (u8 *)((access & ACCESS_WRITE ? t->wadd[i] : t->radd[i]) + la), .size = size};
+    else
+        part_set(v, w.gpa, size, p);
     return CPU_OK;
 }
 
@@ -141,50 +138,62 @@ static void watch_note(struct vcpu *v, u64 la, unsigned size, bool write)
     }
 }
 
-/* The one or two parts of at most a page of memory. */
-static enum outcome parts_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct part s[2])
+enum outcome mem_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct found *f)
 {
+    la = linear(v, la);
     unsigned first = (unsigned)(PAGE_SIZE - (la & PAGE_MASK));
     if (first > size)
         first = size;
-    s[1].size = 0;
+    f->la = la;
+    f->part[1].size = 0;
     TRY(mem_canonical(v, la, size, false));
-    TRY(part_find(v, la, first, access, &s[0]));
+    TRY(part_find(v, la, first, access, &f->part[0]));
     if (first < size)
-        TRY(part_find(v, linear(v, la + first), size - first, access, &s[1]));
+        TRY(part_find(v, linear(v, la + first), size - first, access, &f->part[1]));
     return alignment_check(v, la, size, access);
 }
 
-static void parts_read(struct vcpu *v, const struct part s[2], u8 *buf)
+enum outcome found_set(struct vcpu *v, u64 la, unsigned size, enum access access, gpa_t gpa, struct found *f)
 {
-    part_read(v, &s[0], buf);
-    if (s[1].size)
-        part_read(v, &s[1], buf + s[0].size);
+    f->la = la;
+    f->part[1].size = 0;
+    part_set(v, gpa, size, &f->part[0]);
+    return alignment_check(v, la, size, access);
 }
 
-static void parts_write(struct vcpu *v, const struct part s[2], const u8 *buf)
+void found_read(struct vcpu *v, const struct found *f, void *buf)
 {
-    part_write(v, &s[0], buf);
-    if (s[1].size)
-        part_write(v, &s[1], buf + s[0].size);
+    const struct part *p = f->part;
+    part_read(v, &p[0], buf);
+    if (p[1].size)
+        part_read(v, &p[1], (u8 *)buf + p[0].size);
+    watch_note(v, f->la, p[0].size + p[1].size, false);
+}
+
+void found_write(struct vcpu *v, const struct found *f, const void *buf)
+{
+    const struct part *p = f->part;
+    part_write(v, &p[0], buf);
+    if (p[1].size)
+        part_write(v, &p[1], (const u8 *)buf + p[0].size);
+    watch_note(v, f->la, p[0].size + p[1].size, true);
 }
 
 /* The rest of mem_read and mem_write, where one look at the TLB is not enough. A write leaves `buf` alone. */
 static __attribute__((noinline)) enum outcome move_slow(struct vcpu *v, u64 la, u8 *buf, unsigned size,
                                                         enum access access, bool write)
 {
-    struct part s[2];
+    struct found f;
     if (size > PAGE_SIZE)
         TRY(mem_probe(v, la, size, access));
-    for (; size > PAGE_SIZE; la += PAGE_SIZE, buf += PAGE_SIZE, size -= PAGE_SIZE)
-        TRY(write ? mem_write(v, la, buf, PAGE_SIZE, access) : mem_read(v, la, buf, PAGE_SIZE, access));
-    la = linear(v, la);
-    TRY(parts_find(v, la, size, access, s));
-    if (write)
-        parts_write(v, s, buf);
-    else
-        parts_read(v, s, buf);
-    watch_note(v, la, size, write);
+    for (unsigned n; size; la += n, buf += n, size -= n) {
+        n = size < PAGE_SIZE ? size : (unsigned)PAGE_SIZE;
+        TRY(mem_find(v, la, n, access, &f));
+        if (write)
+            found_write(v, &f, buf);
+        else
+            found_read(v, &f, buf);
+    }
     return CPU_OK;
 }
 
@@ -215,11 +224,10 @@ enum outcome mem_write(struct vcpu *v, u64 la, const void *buf, unsigned size, e
 
 enum outcome mem_probe(struct vcpu *v, u64 la, unsigned size, enum access access)
 {
-    struct part s[2];
-    la = linear(v, la);
-    for (; size > PAGE_SIZE; la = linear(v, la + PAGE_SIZE), size -= PAGE_SIZE)
-        TRY(parts_find(v, la, PAGE_SIZE, access, s));
-    return parts_find(v, la, size, access, s);
+    struct found f;
+    for (; size > PAGE_SIZE; la += PAGE_SIZE, size -= PAGE_SIZE)
+        TRY(mem_find(v, la, PAGE_SIZE, access, &f));
+    return mem_find(v, la, size, access, &f);
 }
 
 enum outcome mem_pointer(struct vcpu *v, u64 la, enum access access, void **host, u64 *room)
@@ -260,26 +268,26 @@ static bool exchange_sized(void *host, u64 *old, u64 new_value, unsigned size)
 }
 
 /* Across pages, misaligned or outside RAM; nobody else runs. */
-static void exchange_bytes(struct vcpu *v, const struct part s[2], u64 *old, u64 new_value, unsigned size)
+static void exchange_bytes(struct vcpu *v, const struct found *f, u64 *old, u64 new_value, unsigned size)
 {
     u64 seen = 0;
-    parts_read(v, s, (u8 *)&seen);
+    found_read(v, f, &seen);
     u64 want = seen == mask_size(*old, size) ? new_value : seen;
-    parts_write(v, s, (const u8 *)&want);
+    found_write(v, f, &want);
     *old = seen;
 }
 
 static enum outcome exchange_exclusive(struct vcpu *v, u64 la, u64 *old, u64 new_value, unsigned size,
                                        enum access access)
 {
-    struct part s[2];
+    struct found f;
     bool others = v->vm->vcpu_count > 1;
     if (others)
         exclusive_begin(v);
     /* Found again: while this vCPU waited, others may have changed what backs the page. */
-    enum outcome out = parts_find(v, la, size, access, s);
+    enum outcome out = mem_find(v, la, size, access, &f);
     if (out == CPU_OK)
-        exchange_bytes(v, s, old, new_value, size);
+        exchange_bytes(v, &f, old, new_value, size);
     if (others)
         exclusive_end(v);
     return out;
@@ -287,16 +295,15 @@ static enum outcome exchange_exclusive(struct vcpu *v, u64 la, u64 *old, u64 new
 
 enum outcome mem_cmpxchg(struct vcpu *v, u64 la, u64 *old, u64 new_value, unsigned size, enum access access)
 {
-    struct part s[2];
+    struct found f;
+    const struct part *p = &f.part[0];
     la = linear(v, la);
     access |= ACCESS_WRITE;
-    TRY(parts_find(v, la, size, access, s));
-    if (likely(s[0].host && !is_rom(&s[0]) && !s[1].size && !(la & (size - 1)))) {
-        if (exchange_sized(s[0].host, old, new_value, size) && s[0].slot)
-            mem_written(v, s[0].slot, s[0].gpa, size);
-    } else {
-        TRY(exchange_exclusive(v, la, old, new_value, size, access));
-    }
+    TRY(mem_find(v, la, size, access, &f));
+    if (unlikely(!p->host || is_rom(p) || f.part[1].size || la & (size - 1)))
+        return exchange_exclusive(v, la, old, new_value, size, access);
+    if (exchange_sized(p->host, old, new_value, size) && p->slot)
+        mem_written(v, p->slot, p->gpa, size);
     watch_note(v, la, size, true);
     return CPU_OK;
 }

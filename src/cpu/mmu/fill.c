@@ -139,7 +139,7 @@ enum outcome mmu_translate(struct vcpu *v, u64 la, enum access access, gpa_t *gp
     return CPU_OK;
 }
 
-/* Whoever goes through memory page by page gets a few pages at once. */
+/* Whoever goes through memory page by page gets a few pages at once: those behind `la`, which the walk was for. */
 static void fill_ahead(struct vcpu *v, struct tlb *t, u64 la, enum access access, struct walk *w)
 {
     u64 page = la & ~PAGE_MASK, *next = &v->mmu->next_fill[access & ACCESS_WRITE ? 1 : 0];
@@ -152,7 +152,7 @@ static void fill_ahead(struct vcpu *v, struct tlb *t, u64 la, enum access access
     *next = page + PAGE_SIZE;
 }
 
-enum outcome mmu_fill(struct vcpu *v, u64 la, enum access access, bool *filled)
+enum outcome mem_fill(struct vcpu *v, u64 la, unsigned size, enum access access, struct found *f, bool *filled)
 {
     struct walk w;
     *filled = false;
@@ -161,10 +161,17 @@ enum outcome mmu_fill(struct vcpu *v, u64 la, enum access access, bool *filled)
     mmu_select(v);
     TRY(walk_linear(v, la, access, &w));
     struct tlb *t = tlb_for(v, access);
-    *filled = t && tlb_enter(v, t, la, access, &w);
-    if (*filled)
-        fill_ahead(v, t, la, access, &w);
+    if (unlikely(!t || !tlb_enter(v, t, la, access, &w)))
+        return found_set(v, la, size, access, w.gpa, f);
+    *filled = true;
+    fill_ahead(v, t, la, access, &w);
     return CPU_OK;
+}
+
+enum outcome mmu_fill(struct vcpu *v, u64 la, enum access access, bool *filled)
+{
+    struct found f;
+    return mem_fill(v, la, 1, access, &f, filled);
 }
 
 enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa)

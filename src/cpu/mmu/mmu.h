@@ -120,13 +120,6 @@ void mmu_init(struct vcpu *v, void *memory);
  */
 MUST_CHECK enum outcome mmu_translate(struct vcpu *v, u64 la, enum access access, gpa_t *gpa);
 
-/*
- * Slow path of translated code: makes the TLB entry for the page of `la` serve `access` if it can.
- * *filled false on CPU_OK: the page may be accessed but not through the TLB (device memory, ROM write,
- * translated code in it, data breakpoint, alignment checking): use mem_read/mem_write.
- */
-MUST_CHECK enum outcome mmu_fill(struct vcpu *v, u64 la, enum access access, bool *filled);
-
 /* Raises #GP(0), or #SS(0) for a reference through SS, unless both ends of the range are canonical. mmu_fill and the
  * mem_ functions raise #GP(0) themselves. */
 MUST_CHECK enum outcome mem_canonical(struct vcpu *v, u64 la, unsigned size, bool stack);
@@ -141,6 +134,32 @@ MUST_CHECK enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa);
  */
 MUST_CHECK enum outcome mem_read(struct vcpu *v, u64 la, void *buf, unsigned size, enum access access);
 MUST_CHECK enum outcome mem_write(struct vcpu *v, u64 la, const void *buf, unsigned size, enum access access);
+/* An access of at most a page of memory: its one or two parts, one per page. Good until the vCPU may stop. */
+struct part {
+    u8 *host;              /* NULL: not RAM */
+    struct ram_slot *slot; /* NULL: the TLB vouches for the access, or it is not RAM */
+    gpa_t gpa;             /* unless the TLB does */
+    unsigned size;
+};
+struct found {
+    u64 la;
+    struct part part[2];
+};
+/* Finds all faults of an access. found_read and found_write then move its bytes, which cannot fail. What was found for
+ * writing may be read too. */
+MUST_CHECK enum outcome mem_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct found *f);
+void found_read(struct vcpu *v, const struct found *f, void *buf);
+void found_write(struct vcpu *v, const struct found *f, const void *buf);
+/*
+ * Slow path of translated code, for an access within a page: makes the TLB serve it if it can. *filled false on CPU_OK:
+ * the page may be accessed but not through the TLB (device memory, write to ROM, translated code in it, data
+ * breakpoint, alignment checking), and *f says where it is.
+ */
+MUST_CHECK enum outcome mem_fill(struct vcpu *v, u64 la, unsigned size, enum access access, struct found *f,
+                                 bool *filled);
+/* The same for a byte. */
+MUST_CHECK enum outcome mmu_fill(struct vcpu *v, u64 la, enum access access, bool *filled);
+
 /* Checks that a later mem_write of the range cannot fault. */
 MUST_CHECK enum outcome mem_probe(struct vcpu *v, u64 la, unsigned size, enum access access);
 /*

@@ -21,7 +21,7 @@ struct pte {
 static inline void pte_find(struct vcpu *v, struct pte *e, gpa_t gpa)
 {
     e->gpa = gpa;
-    e->slot = vcpu_slot(v, gpa);
+    e->slot = vcpu_slot_near(v, &v->last_table, gpa);
     e->host = e->slot ? ram_host(e->slot, gpa) : NULL;
 }
 

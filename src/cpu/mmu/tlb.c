@@ -464,7 +464,7 @@ void mmu_flush_jumps(struct vcpu *v)
 void mmu_forget(struct vcpu *v)
 {
     struct mmu *m = v->mmu;
-    v->slot = &v->ram->none;
+    vcpu_slots_forget(v);
     m->valid = BIT(tlb_number(m, v->tlb));
     context_empty(m, v->tlb);
     current_refresh(v);

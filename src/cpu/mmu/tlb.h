@@ -137,6 +137,9 @@ struct tlb *tlb_for(struct vcpu *v, enum access access);
 struct walk;
 /* Makes an entry of `t` from a walk. False: the page must not be reached through the TLB in this way. */
 bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const struct walk *w);
+/* A walk led to `gpa` for an access within the page, which must go past the TLB. (access.c) */
+MUST_CHECK enum outcome found_set(struct vcpu *v, u64 la, unsigned size, enum access access, gpa_t gpa,
+                                  struct found *f);
 void tlb_enter_fetch(struct tlb *t, u64 la, const struct walk *w);
 
 /* Data breakpoints: true if one is enabled somewhere in [la, la + size); *dr6 gets its bits. */

@@ -70,11 +70,11 @@ static bool check_tlb_control(struct vcpu *v, const struct vmcb_control *c)
 #undef SECTION
 #define SECTION APM("Enabling Nested Paging")
 
-static bool check_nested_paging(struct vcpu *v, const struct svm *s)
+static bool check_nested_paging(struct vcpu *v, const struct svm *s, u64 host_cr0)
 {
     if (!(s->control.nested & NESTED_NP_ENABLE))
         return true;
-    RULE(v->cr0 & CR0_PG, "NP_ENABLE needs CR0.PG of the host");
+    RULE(host_cr0 & CR0_PG, "NP_ENABLE needs CR0.PG of the host");
     RULE(!(s->control.ncr3 >> v->vm->phys_bits), "nCR3: reserved bits are 0");
     RULE(msr_pat_valid(s->save.g_pat), "G_PAT has legal memory types");
     return true;
@@ -105,9 +105,13 @@ static bool check_injection(struct vcpu *v, u64 event)
     return true;
 }
 
+bool svm_check_control(struct vcpu *v, const struct svm *s, u64 host_cr0)
+{
+    return check_control(v, s) && check_tlb_control(v, &s->control) && check_nested_paging(v, s, host_cr0) &&
+           check_virtual_nmi(v, s) && check_injection(v, s->control.event_inject);
+}
+
 bool svm_check(struct vcpu *v)
 {
-    const struct svm *s = v->svm;
-    return check_control(v, s) && check_tlb_control(v, &s->control) && check_nested_paging(v, s) &&
-           check_virtual_nmi(v, s) && check_injection(v, s->control.event_inject) && check_guest(v, &s->save);
+    return svm_check_control(v, v->svm, v->cr0) && check_guest(v, &v->svm->save);
 }

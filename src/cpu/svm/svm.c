@@ -69,6 +69,10 @@ static void tsc_seen(struct vcpu *v)
 {
 }
 
+static void tsc_changed(struct vcpu *v)
+{
+}
+
 const struct nested_ops svm_ops = {
     .intercept = svm_intercept,
     .exception = svm_exception,
@@ -89,8 +93,12 @@ const struct nested_ops svm_ops = {
     .deadline = deadline,
     .timer = timer,
     .tsc_seen = tsc_seen,
+    .tsc_changed = tsc_changed,
     .stage2_walk = npt_walk,
     .reset = reset,
+    .state_get = svm_state_get,
+    .state_refusal = svm_state_refusal,
+    .state_set = svm_state_set,
 };
 
 size_t svm_size(void)

@@ -45,6 +45,8 @@ static inline bool svm_intercepted(const struct svm *s, unsigned exit_code)
 
 /* check.c: true if the copied VMCB breaks no rule; else v->broken_rule is the first that it breaks. */
 bool svm_check(struct vcpu *v);
+/* The rules of the control area alone, and of G_PAT. */
+bool svm_check_control(struct vcpu *v, const struct svm *s, u64 host_cr0);
 /* May this be the address of a VMCB or of a host save area: is it page-aligned and within MAXPHYADDR? */
 bool svm_page_valid(const struct vcpu *v, u64 pa);
 
@@ -73,6 +75,15 @@ enum outcome svm_stage2(struct vcpu *v, const struct stage2_fault *f);
 void svm_events_wake(struct vcpu *v);
 /* Is there a virtual interrupt that V_TPR lets pass? */
 bool svm_virq_ready(const struct svm *s);
+
+/* vmrun.c: the translation and the TSC of L2, as the control area in force says. */
+void svm_load_translation(struct vcpu *v);
+void svm_load_tsc(struct vcpu *v);
+
+/* state.c: members of svm_ops. */
+void svm_state_get(struct vcpu *v, struct cpu_nested *n);
+const char *svm_state_refusal(struct vcpu *v, const struct cpu_nested *n);
+void svm_state_set(struct vcpu *v, const struct cpu_nested *n);
 
 /* caps.c: members of svm_ops. */
 bool svm_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out);

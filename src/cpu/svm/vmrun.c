@@ -94,7 +94,7 @@ static void load_lbr(struct vcpu *v)
 }
 
 /* L2 reads L1's TSC * ratio + TSC_OFFSET; see tsc.c for the form. */
-static void load_tsc(struct vcpu *v)
+void svm_load_tsc(struct vcpu *v)
 {
     const struct svm *s = v->svm;
     v->tsc_offset = v->tsc_offset_l1 + s->control.tsc_offset;
@@ -163,6 +163,14 @@ static bool check_pdpes(struct vcpu *v, enum outcome loaded)
     return true;
 }
 
+void svm_load_translation(struct vcpu *v)
+{
+    const struct svm *s = v->svm;
+    bool npt = s->control.nested & NESTED_NP_ENABLE;
+    mmu_set_npt_control(v, s->host.cr0, s->host.cr4, s->host.efer);
+    mmu_set_stage2(v, npt ? STAGE2_NPT : STAGE2_NONE, npt ? s->control.ncr3 : 0, s->control.asid);
+}
+
 static enum outcome enter_guest(struct vcpu *v)
 {
     struct svm *s = v->svm;
@@ -173,10 +181,8 @@ static enum outcome enter_guest(struct vcpu *v)
     v->gif = true;
     flush_tlb(v);
     load_guest(v);
-    bool npt = c->nested & NESTED_NP_ENABLE;
-    mmu_set_npt_control(v, s->host.cr0, s->host.cr4, s->host.efer);
-    mmu_set_stage2(v, npt ? STAGE2_NPT : STAGE2_NONE, npt ? c->ncr3 : 0, c->asid);
-    load_tsc(v);
+    svm_load_translation(v);
+    svm_load_tsc(v);
     load_lbr(v);
     v->shadow = c->interrupt_shadow & 1 ? SHADOW_STI : 0;
     v->trap_pending = false;

@@ -67,7 +67,12 @@ static bool check_address_space(struct vcpu *v, struct vmx *x)
     return true;
 }
 
+bool vmx_check_host_area(struct vcpu *v, struct vmx *x)
+{
+    return check_registers(v, x) && check_segments(v, x);
+}
+
 bool vmx_check_host(struct vcpu *v, struct vmx *x)
 {
-    return check_registers(v, x) && check_segments(v, x) && check_address_space(v, x);
+    return vmx_check_host_area(v, x) && check_address_space(v, x);
 }

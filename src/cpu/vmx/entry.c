@@ -182,7 +182,7 @@ static void load_event(struct vcpu *v, struct vmx *x)
 }
 
 /* Address-space context: VPID, EPT. SDM "Operations that Invalidate Cached Mappings". */
-static void load_translation(struct vcpu *v, const struct vmx *x)
+void vmx_load_translation(struct vcpu *v, const struct vmx *x)
 {
     bool ept = x->proc2 & PROC2_EPT;
     u32 space = x->f.vpid;
@@ -195,7 +195,7 @@ static void load_translation(struct vcpu *v, const struct vmx *x)
     mmu_set_stage2(v, ept ? STAGE2_EPT : STAGE2_NONE, ept ? x->f.eptp | mode_based : 0, space);
 }
 
-static void load_tsc(struct vcpu *v, const struct vmcs *f)
+void vmx_load_tsc(struct vcpu *v, const struct vmcs *f)
 {
     v->tsc_offset = v->tsc_offset_l1 + (f->proc & PROC_TSC_OFFSETTING ? f->tsc_offset : 0);
 }
@@ -245,8 +245,8 @@ enum outcome vmx_enter(struct vcpu *v, bool launch)
         x->launched = true;
     load_nonregister(v, x);
     load_event(v, x);
-    load_translation(v, x);
-    load_tsc(v, f);
+    vmx_load_translation(v, x);
+    vmx_load_tsc(v, f);
     x->ple_first = x->ple_last = 0;
     x->tpr_pending = false;
     v->in_guest = true;

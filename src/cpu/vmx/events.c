@@ -165,6 +165,12 @@ void vmx_tpr_changed(struct vcpu *v, u32 vtpr)
     }
 }
 
+void vmx_tsc_changed(struct vcpu *v)
+{
+    struct vmx *x = v->vmx;
+    x->timer_deadline = x->timer_on ? tsc_to_ns(v, x->timer_end << VMX_TIMER_SHIFT) : 0;
+}
+
 /* A timer of 0 expires before L2's first instruction; any other lets at least that one run, however short it is. */
 void vmx_timer_start(struct vcpu *v, u32 value)
 {
@@ -172,7 +178,7 @@ void vmx_timer_start(struct vcpu *v, u32 value)
     v->step_owed = value && v->activity == ACTIVITY_ACTIVE;
     x->timer_end = (tsc_read_l1(v) >> VMX_TIMER_SHIFT) + value;
     x->timer_on = true;
-    x->timer_deadline = tsc_to_ns(v, x->timer_end << VMX_TIMER_SHIFT);
+    vmx_tsc_changed(v);
     timers_update(v);
 }
 

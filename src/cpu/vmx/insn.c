@@ -93,7 +93,6 @@ enum outcome op_vmxon(struct vcpu *v, const struct insn *in)
     if (x->on)
         return vmx_fail(v, VMERR_VMXON_IN_ROOT);
     u64 need = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMXON_OUTSIDE_SMX;
-    x->cr4_may = cr4_allowed(v->vm);
     if (!vmx_cr0_fixed_ok(v->cr0, false) || !vmx_cr4_fixed_ok(v, v->cr4) || (v->feature_control & need) != need)
         return raise_gp(v, 0);
     u64 region;

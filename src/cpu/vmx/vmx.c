@@ -4,6 +4,7 @@
  */
 #include "cpu/vmx/vmx.h"
 #include "cpu/core/copy.h"
+#include "cpu/mmu/cr.h"
 #include "cpu/vmx/ept.h"
 
 size_t vmx_size(void)
@@ -17,6 +18,7 @@ static void vmx_reset(struct vcpu *v)
     fill_bytes(x, 0, sizeof(*x));
     x->current = x->vmxon = VMX_NO_POINTER;
     x->caps = &vmx_offered;
+    x->cr4_may = cr4_allowed(v->vm);
     if (v->in_guest)
         mmu_set_stage2(v, STAGE2_NONE, 0, 0);
     v->in_guest = false;
@@ -62,8 +64,12 @@ const struct nested_ops vmx_ops = {
     .deadline = vmx_deadline,
     .timer = vmx_timer,
     .tsc_seen = vmx_tsc_seen,
+    .tsc_changed = vmx_tsc_changed,
     .stage2_walk = ept_walk,
     .reset = vmx_reset,
+    .state_get = vmx_state_get,
+    .state_refusal = vmx_state_refusal,
+    .state_set = vmx_state_set,
 };
 
 void vmx_init(struct vcpu *v, void *memory)

@@ -38,7 +38,7 @@ struct vmx {
     u64 vmxon;        /* VMXON pointer */
     u64 current;      /* current-VMCS pointer */
     const struct vmx_caps *caps;
-    u64 cr4_may;   /* IA32_VMX_CR4_FIXED1, kept at VMXON */
+    u64 cr4_may;   /* IA32_VMX_CR4_FIXED1 */
     struct vmcs f; /* the current VMCS */
 
     u32 proc2;               /* secondary controls in force */
@@ -67,11 +67,15 @@ enum outcome vmx_fail_invalid(struct vcpu *v);
 /* checks_*.c: true if all hold; else v->broken_rule is the first that does not. */
 bool vmx_check_controls(struct vcpu *v, struct vmx *x);
 bool vmx_check_host(struct vcpu *v, struct vmx *x);
+/* Those of the host-state area that do not look at L1's state before VM entry. */
+bool vmx_check_host_area(struct vcpu *v, struct vmx *x);
 /* *qualification: of the VM-entry failure. */
 bool vmx_check_guest(struct vcpu *v, struct vmx *x, u64 *qualification);
 bool vmx_eptp_valid(const struct vcpu *v, const struct vmx *x, u64 eptp);
 
-/* entry.c */
+/* entry.c. The translation and the TSC of L2, as the controls in force say. */
+void vmx_load_translation(struct vcpu *v, const struct vmx *x);
+void vmx_load_tsc(struct vcpu *v, const struct vmcs *f);
 MUST_CHECK enum outcome vmx_enter(struct vcpu *v, bool launch);
 
 /* exit.c: leaves L2. Fields that only some reasons have (interruption information, instruction information, addresses)
@@ -112,6 +116,12 @@ u32 vmx_timer_value(struct vcpu *v);
 u64 vmx_deadline(const struct vcpu *v);
 void vmx_timer(struct vcpu *v);
 void vmx_tsc_seen(struct vcpu *v);
+void vmx_tsc_changed(struct vcpu *v);
+
+/* state.c */
+void vmx_state_get(struct vcpu *v, struct cpu_nested *n);
+const char *vmx_state_refusal(struct vcpu *v, const struct cpu_nested *n);
+void vmx_state_set(struct vcpu *v, const struct cpu_nested *n);
 
 /* VTPR in the virtual-APIC page, NULL if that is not RAM. */
 static inline u32 *vmx_vtpr(struct vcpu *v)

@@ -66,8 +66,24 @@ static void test_limits(void)
     CHECK_EQ(strlen(e.text), sizeof(e.text) - 1);
 }
 
+static bool plain(const char *text, const char *want)
+{
+    char got[64];
+    error_plain(text, got, sizeof(got));
+    return strcmp(got, want) == 0;
+}
+
 int main(void)
 {
+    TEST("control characters become plain");
+    CHECK(plain("abc \xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\xa6", "abc \xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\xa6"));
+    CHECK(plain("\x1b[31m\x7f\n", "\\x1b[31m\\x7f\\x0a"));
+    CHECK(plain("\x9b"
+                "1m \xc2\x9b \xc2\xa0",
+                "\\x9b"
+                "1m \\xc2\\x9b \xc2\xa0"));
+    CHECK(plain("\xe2\x1b", "\xe2\\x1b")); /* cut short */
+    CHECK(plain("\xc3", "\xc3"));
     test_set();
     test_settings();
     test_limits();

@@ -10,6 +10,7 @@
 
 #define WINDOW 0x200000u /* where slots come and go */
 #define WINDOW_SIZE 0x4000ull
+#define SOON 1000 /* turns of a loop, in which the stores of this thread surely reach the others */
 
 static u8 *window;
 
@@ -298,7 +299,7 @@ static void spaces(void)
     cpu_start(0);
     for (u32 i = 0; i < 40; i++) {
         CHECK(ram_write(memory, GPA(WINDOW + 0x200000 + 1), &i, 4));
-        cpu_advance(0, 2);
+        cpu_advance(0, SOON);
         CHECK_EQ(SEEN(0), i);
     }
     CHECK_EQ(cpu_end(0), CPU_EXIT_STOP);
@@ -334,7 +335,7 @@ static void given_back(const char *name, bool shared)
         cpu_advance(0, 2);
         CHECK_EQ(SEEN(0), 0);
         *(volatile u32 *)mine = i; /* its other owner writes data */
-        cpu_advance(0, 2);
+        cpu_advance(0, SOON);
         CHECK_EQ(SEEN(0), i);
     }
     CHECK_EQ(cpu_end(0), CPU_EXIT_STOP);
@@ -356,11 +357,11 @@ static void given_back(const char *name, bool shared)
     memcpy(code, return_value, sizeof(code));
     code[1] = 8;
     CHECK(ram_write(memory, GPA(WINDOW), code, sizeof(code)));
-    cpu_advance(0, 2);
+    cpu_advance(0, SOON);
     CHECK_EQ(SEEN(0), 8);
     memcpy(mine + 1, &(u32){9}, 4);
     ram_written(memory, GPA(WINDOW + 1), 4);
-    cpu_advance(0, 2);
+    cpu_advance(0, SOON);
     CHECK_EQ(SEEN(0), 9);
     CHECK_EQ(cpu_end(0), CPU_EXIT_STOP);
     close(fd);

@@ -31,6 +31,7 @@ enum { RBR = 0, THR = 0, DLL = 0, IER = 1, DLM = 1, IIR = 2, FCR = 2, LCR = 3, M
 #define MCR_LOOP 0x10
 #define LSR_DATA 0x01
 #define LSR_OVERRUN 0x02
+#define LSR_BREAK 0x10
 #define LSR_THRE 0x20
 #define LSR_TEMT 0x40
 #define LSR_IDLE (LSR_THRE | LSR_TEMT)
@@ -376,8 +377,40 @@ static void test_state(void)
     free(p);
 }
 
+static void test_break(void)
+{
+    struct port *p = port_create();
+    TEST("a BREAK is shown with its byte, in its place among the others, and interrupts");
+    out(p, FCR, FCR_ENABLE);
+    out(p, IER, IER_RECEIVED | IER_LINE_STATUS);
+    CHECK_EQ(uart16550_receive(&p->u, (const u8 *)"ab", 2), 2);
+    uart16550_break(&p->u);
+    CHECK_EQ(uart16550_receive(&p->u, (const u8 *)"c", 1), 1);
+    CHECK_EQ(in(p, LSR), LSR_DATA | LSR_IDLE);
+    CHECK_EQ(in(p, RBR), 'a');
+    CHECK_EQ(in(p, LSR), LSR_DATA | LSR_IDLE);
+    CHECK_EQ(in(p, RBR), 'b');
+    CHECK_EQ(in(p, IIR) & 0x0f, IIR_LINE_STATUS);
+    CHECK_EQ(in(p, LSR), LSR_DATA | LSR_IDLE | LSR_BREAK);
+    CHECK_EQ(in(p, LSR), LSR_DATA | LSR_IDLE);
+    CHECK_EQ(in(p, RBR), 0);
+    CHECK_EQ(in(p, LSR), LSR_DATA | LSR_IDLE);
+    CHECK_EQ(in(p, RBR), 'c');
+
+    TEST("a BREAK comes to who does not listen, too; in loopback it does not");
+    out(p, IER, 0);
+    uart16550_break(&p->u);
+    CHECK_EQ(in(p, LSR), LSR_DATA | LSR_IDLE | LSR_BREAK);
+    CHECK_EQ(in(p, RBR), 0);
+    out(p, MCR, MCR_LOOP);
+    uart16550_break(&p->u);
+    CHECK_EQ(in(p, LSR), LSR_IDLE);
+    free(p);
+}
+
 int main(void)
 {
+    test_break();
     test_probe();
     test_transmit();
     test_full_sink();
