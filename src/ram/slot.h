@@ -29,11 +29,12 @@ struct ram_slot {
 };
 
 /*
- * The word of a page says which vCPUs may have a write mapping of it (bit: index modulo 31), and that translated code
- * was made from it. A filler of mappings sets its bit, then looks at RAM_CODE; a translator sets RAM_CODE, then looks
- * at the bits. So both cannot believe that they are alone.
+ * The word of a page says which vCPUs may have a write mapping of it (bit: index modulo RAM_WRITERS), and that
+ * translated code was made from it. A filler of mappings sets its bit, then looks at RAM_CODE; a translator sets
+ * RAM_CODE, then looks at the bits. So both cannot believe that they are alone.
  */
-#define RAM_CODE BIT(31)
+#define RAM_WRITERS 31
+#define RAM_CODE BIT(RAM_WRITERS)
 
 struct ram_space {
     struct ram_slot *slot; /* by start */

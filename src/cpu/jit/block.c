@@ -127,7 +127,7 @@ static bool is_same(struct vcpu *v, const struct code_page *p)
  */
 static bool protect(struct vcpu *v, const struct code_page *p)
 {
-    bool shared = v->vm->vcpu_count > 31; /* bits stand for more than one vCPU */
+    bool shared = v->vm->vcpu_count > RAM_WRITERS; /* bits stand for more than one vCPU */
     u32 mine = shared ? 0 : BIT(v->index);
     u32 writers = __atomic_fetch_or(p->word, RAM_CODE, __ATOMIC_SEQ_CST) & ~RAM_CODE;
     if (writers & ~mine) {

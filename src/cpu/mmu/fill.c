@@ -64,7 +64,7 @@ static bool writer_register(const struct vcpu *v, const struct ram_slot *slot, g
     if (slot->flags & RAM_READONLY || (unlikely(slot->dirty) && !may_be_dirty(slot, gpa, access)))
         return false;
     u32 *word = ram_page_word(slot, gpa);
-    u32 bit = BIT(v->index % 31);
+    u32 bit = BIT(v->index % RAM_WRITERS);
     u32 old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
     if (!(old & (RAM_CODE | bit)))
         old = __atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
