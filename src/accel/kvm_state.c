@@ -16,8 +16,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define ALL_WRITE_BACK 0x0606060606060606ull
-#define ALL_WRITE_PROTECT 0x0505050505050505ull
+#define ALL_WRITE_BACK MTRR_FIXED_ALL(MEMTYPE_WB)
+#define ALL_WRITE_PROTECT MTRR_FIXED_ALL(MEMTYPE_WP)
 
 /* -- MSRs -- */
 
@@ -50,18 +50,18 @@ void kvm_firmware_msrs(struct accel_vm *vm, u32 index)
     const struct kvm_cpuid_entry2 *sizes = kvm_cpuid_find(vm->cpuid, 0x80000008, 0);
     u64 address = (1ull << (sizes ? sizes->eax & 0xff : 36)) - 1;
     if (vm->settings->nested == NESTED_INTEL)
-        msr_set(v, MSR_FEATURE_CONTROL, BIT64(0) | BIT64(2)); /* locked, VMXON outside SMX */
+        msr_set(v, MSR_FEATURE_CONTROL, FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMXON_OUTSIDE_SMX);
     /* Write-back but for legacy video memory, option ROMs and the last gigabyte below 4 GiB. */
     /* Without fast strings Linux drops ERMS but keeps FSRM, and its memmove relies on both. */
-    msr_set(v, MSR_MISC_ENABLE, BIT64(0) | BIT64(11) | BIT64(12));
+    msr_set(v, MSR_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE);
     msr_set(v, MSR_MTRR_FIX64K, ALL_WRITE_BACK);
     msr_set(v, MSR_MTRR_FIX16K, ALL_WRITE_BACK);
     msr_set(v, MSR_MTRR_FIX16K + 1, 0);
     for (u32 i = 0; i < 8; i++)
         msr_set(v, MSR_MTRR_FIX4K + i, ALL_WRITE_PROTECT);
-    msr_set(v, MSR_MTRR_BASE0, 0xc0000000);
-    msr_set(v, MSR_MTRR_BASE0 + 1, (address & ~0x3fffffffull) | BIT64(11));
-    msr_set(v, MSR_MTRR_DEF_TYPE, BIT64(11) | BIT64(10) | 6);
+    msr_set(v, MSR_MTRR_PHYSBASE(0), 0xc0000000);
+    msr_set(v, MSR_MTRR_PHYSMASK(0), (address & ~0x3fffffffull) | MTRR_MASK_VALID);
+    msr_set(v, MSR_MTRR_DEF_TYPE, MTRR_DEF_TYPE_ENABLE | MTRR_DEF_TYPE_FIXED | MEMTYPE_WB);
 }
 
 /* MSRs that belong to other groups. */

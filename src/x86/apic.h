@@ -39,7 +39,7 @@ enum {
 /* The last of the eight registers of ISR, TMR and IRR. */
 #define APIC_LAST_OF_EIGHT 0x70
 
-#define APIC_VECTOR 0xffu /* in LVT entries, SVR, ICR */
+#define APIC_VECTOR 0xffu /* in LVT entries, SVR, ICR, TPR */
 /* Delivery modes, in bits 10:8 of LVT entries, ICR and MSI data. */
 #define APIC_MODE_SHIFT 8
 #define APIC_MODE(x) ((x) >> APIC_MODE_SHIFT & 7)
@@ -65,6 +65,7 @@ enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
 
 #define TPR_CLASS(tpr) ((tpr) >> 4 & 15) /* what CR8 holds */
 
+#define SVR_RESET 0xffu /* disabled, the spurious vector is FFh */
 #define SVR_ENABLED BIT(8)
 #define SVR_NO_EOI_BROADCAST BIT(12)
 
@@ -84,8 +85,12 @@ enum { SHORTHAND_NONE, SHORTHAND_SELF, SHORTHAND_ALL, SHORTHAND_OTHERS };
 #define X2APIC_EVERYBODY 0xffffffffu
 
 #define DFR_FLAT 0xffffffffu
+#define DFR_CLUSTER 0x0fffffffu
 
-#define APIC_DIVIDE_BITS 0xbu /* bits 3 and 1:0 are the divisor's code */
+#define APIC_DIVIDE_BITS 0xbu /* bits 3 and 1:0 are the divisor's code: */
+#define APIC_DIVIDE_BY_1 0xbu
+#define APIC_DIVIDE_BY_2 0x0u
+#define APIC_DIVIDE_BY_16 0x3u
 
 /* Address and data of a message-signalled interrupt; the mode is as in an LVT entry. */
 #define MSI_BASE 0xfee00000ull

@@ -44,7 +44,6 @@
 #define MSR_MC0_CTL             0x400u
 #define MSR_TSC_DEADLINE        0x6e0u
 #define MSR_X2APIC_FIRST        0x800u
-#define MSR_X2APIC_TPR          0x808u
 #define MSR_X2APIC_LAST         0x8ffu
 #define MSR_XSS                 0xda0u
 #define MSR_EFER                0xc0000080u
@@ -79,6 +78,16 @@
 #define MSR_DE_CFG              0xc0011029u
 #define MSR_BU_CFG2             0xc001102au
 /* clang-format on */
+
+/* By the number of a range of the MTRRs, the number of a bank, the offset of an APIC register (APIC_* of x86/apic.h).
+ */
+#define MSR_MTRR_PHYSBASE(i) (MSR_MTRR_BASE0 + 2 * (i))
+#define MSR_MTRR_PHYSMASK(i) (MSR_MTRR_BASE0 + 2 * (i) + 1)
+#define MSR_MC_CTL(bank) (MSR_MC0_CTL + 4 * (bank))
+#define MSR_MC_STATUS(bank) (MSR_MC0_CTL + 4 * (bank) + 1)
+#define MSR_MC_ADDR(bank) (MSR_MC0_CTL + 4 * (bank) + 2)
+#define MSR_MC_MISC(bank) (MSR_MC0_CTL + 4 * (bank) + 3)
+#define MSR_X2APIC(offset) (MSR_X2APIC_FIRST + (offset) / 16)
 
 /* The ranges of MSRs that the permission maps of VMX and SVM cover: from 0, and from these. */
 #define MSR_RANGE_SIZE 0x2000u
@@ -129,6 +138,25 @@ enum { MEMTYPE_UC = 0, MEMTYPE_WC = 1, MEMTYPE_WT = 4, MEMTYPE_WP = 5, MEMTYPE_W
 #define SPEC_CTRL_STIBP BIT64(1)
 #define SPEC_CTRL_SSBD BIT64(2)
 #define SPEC_CTRL_BHI_DIS_S BIT64(10)
+
+#define PRED_CMD_IBPB BIT64(0)
+#define FLUSH_CMD_L1D BIT64(0)
+
+#define ARCH_CAP_RDCL_NO BIT64(0)
+#define ARCH_CAP_IBRS_ALL BIT64(1)
+#define ARCH_CAP_SKIP_L1DFL_VMENTRY BIT64(3)
+#define ARCH_CAP_SSB_NO BIT64(4)
+#define ARCH_CAP_MDS_NO BIT64(5)
+#define ARCH_CAP_IF_PSCHANGE_MC_NO BIT64(6)
+#define ARCH_CAP_TAA_NO BIT64(8)
+#define ARCH_CAP_SBDR_SSDP_NO BIT64(13)
+#define ARCH_CAP_FBSDP_NO BIT64(14)
+#define ARCH_CAP_PSDP_NO BIT64(15)
+#define ARCH_CAP_BHI_NO BIT64(20)
+#define ARCH_CAP_PBRSB_NO BIT64(24)
+#define ARCH_CAP_GDS_NO BIT64(26)
+#define ARCH_CAP_RFDS_NO BIT64(27)
+#define ARCH_CAP_ITS_NO BIT64(62)
 
 #define DEBUGCTL_LBR BIT64(0) /* record the last branch */
 #define DEBUGCTL_BTF BIT64(1)

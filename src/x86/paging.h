@@ -1,6 +1,6 @@
 /*
  * Bits of paging-structure entries: those of the processor's own paging, which nested paging of AMD-V uses too, and
- * those of the extended page tables of VT-x.
+ * those of the extended page tables of VT-x. Operands of the instructions that invalidate translations.
  *
  * Source: SDM vol. 3A "Paging"; APM vol. 2 "Page Translation and Protection"; SDM vol. 3C "The Extended Page Table
  * Mechanism (EPT)".
@@ -28,6 +28,9 @@
  * paging. */
 #define PDPTE_RESERVED 0x1e6ull
 #define PTE_PAE_RESERVED 0x7ff0000000000000ull
+
+/* INVPCID: what is invalidated. Its descriptor is the PCID in bits 11:0 of 64, then the address. */
+enum { INVPCID_ADDRESS, INVPCID_SINGLE, INVPCID_ALL, INVPCID_ALL_NONGLOBAL };
 
 #define EPT_R BIT64(0)
 #define EPT_W BIT64(1)

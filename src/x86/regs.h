@@ -145,6 +145,10 @@ enum {
     EXC_COUNT = 32, /* vectors from here on are interrupts */
 };
 
+/* Error codes that hold a selector, or 8 times the vector. */
+#define ERROR_EXT BIT(0) /* on the way to the handler of something that the program did not ask for */
+#define ERROR_IDT BIT(1) /* it is a vector */
+
 /* Page-fault error code. */
 #define PFERR_P BIT(0)
 #define PFERR_W BIT(1)

@@ -121,7 +121,7 @@ int main(void)
     /* APIC timer. */
     on_vector(0x50, on_apic);
     on_vector(0x51, on_apic);
-    apic_write(APIC_DIVIDE, 0xb); /* by 1 */
+    apic_write(APIC_DIVIDE, APIC_DIVIDE_BY_1);
     apic_write(APIC_LVT_TIMER, 0x10050);
     apic_write(APIC_INITIAL_COUNT, ~0u);
     delay_us(10000);

@@ -42,9 +42,11 @@ static inline void core_kick(void *opaque, u32 index)
     core_kicks[index]++;
 }
 
+#define CORE_PIC_VECTOR 0x20
+
 static int core_pic_ack(void *opaque)
 {
-    return 0x20;
+    return CORE_PIC_VECTOR;
 }
 
 static inline void core_eoi_seen(void *opaque, u8 vector)
@@ -71,7 +73,7 @@ static inline void *core_alloc(size_t align, size_t size)
     return memset(p, 0, size);
 }
 
-/* In place of the VM that was there. */
+/* In place of the VM that was there. Nothing of that one stays but the time. */
 static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const char *model)
 {
     while (core_memory_count)
@@ -110,6 +112,9 @@ static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const 
     }
     for (u32 i = 0; i < cpus; i++)
         cpu_reset(vm.vcpu[i]);
+    memset(core_timer, 0, sizeof core_timer);
+    memset(core_kicks, 0, sizeof core_kicks);
+    core_eoi = -1;
 }
 
 static inline void core_flat(struct vcpu *v, u32 code_attr)

@@ -1,7 +1,6 @@
 /*
  * A vCPU with one mebibyte of RAM, no paging and no devices, for tests that call the core's functions directly: no
- * translated code runs. GDT at 0x1000, LDT at 0x1800, IDT at 0x2000, 32-bit TSS at 0x3000, stacks below 0x8000 and
- * 0x9000.
+ * translated code runs. GDT, LDT, IDT and a TSS lie in its RAM, stacks end at FAKE_RSP and, of ring 0, at FAKE_RSP0.
  */
 #ifndef TESTS_UNIT_FAKE_VCPU_H
 #define TESTS_UNIT_FAKE_VCPU_H
@@ -23,6 +22,14 @@
 #define GDT 0x1000u
 #define IDT 0x2000u
 #define TSS 0x3000u
+#define TSS_SP0 4 /* offsets in the 32-bit TSS */
+#define TSS_SS0 8
+#define TSS64_RSP0 4 /* and in the 64-bit TSS */
+#define TSS64_IST1 36
+/* What fake_protected leaves in RIP and RSP. */
+#define FAKE_RIP 0x4000u
+#define FAKE_RSP 0x8000u
+#define FAKE_RSP0 0x9000u
 
 /* Selectors of the GDT that fake_gdt fills. */
 enum {
@@ -130,22 +137,22 @@ static inline void fake_protected(struct vcpu *v, u32 cpl)
     fake_gdt(SEL_DATA0, fake_descriptor(0, 0xfffff, data, 0, SEG_G | SEG_DB));
     fake_gdt(SEL_CODE3, fake_descriptor(0, 0xfffff, code, 3, SEG_G | SEG_DB));
     fake_gdt(SEL_DATA3, fake_descriptor(0, 0xfffff, data, 3, SEG_G | SEG_DB));
-    fake_gdt(SEL_TSS, fake_descriptor(TSS, 0x67, SYS_TSS_BUSY, 0, 0));
+    fake_gdt(SEL_TSS, fake_descriptor(TSS, TSS_LIMIT_LEAST, SYS_TSS_BUSY, 0, 0));
     fake_gdt(SEL_CODE64, fake_descriptor(0, 0xfffff, code, 0, SEG_G | SEG_L));
     fake_gdt(SEL_CODE64_3, fake_descriptor(0, 0xfffff, code, 3, SEG_G | SEG_L));
     v->gdtr = (struct desc_table){GDT, 0x7ff};
     v->idtr = (struct desc_table){IDT, 0x7ff};
-    poke(TSS + 4, 0x9000, 4);
-    poke(TSS + 8, SEL_DATA0, 2);
+    poke(TSS + TSS_SP0, FAKE_RSP0, 4);
+    poke(TSS + TSS_SS0, SEL_DATA0, 2);
     v->cr0 |= CR0_PE;
     v->seg[SEG_TR] = fake_segment(SEL_TSS);
     v->seg[SEG_CS] = fake_segment(cpl ? SEL_CODE3 : SEL_CODE0);
     for (unsigned i = 0; i <= SEG_GS; i++)
         if (i != SEG_CS)
             v->seg[i] = fake_segment(cpl ? SEL_DATA3 : SEL_DATA0);
-    v->gpr[RSP] = 0x8000;
-    v->rip = 0x4000;
-    v->next_rip = 0x4002;
+    v->gpr[RSP] = FAKE_RSP;
+    v->rip = FAKE_RIP;
+    v->next_rip = FAKE_RIP + 2;
     cpl_set(v, cpl);
 }
 

@@ -7,15 +7,27 @@
 
 #include "unit/core.h"
 
-struct image { /* as XSAVE writes it, not compacted */
+struct xstate_image { /* as XSAVE writes it, not compacted */
     u8 b[4096];
 } __attribute__((aligned(64)));
 
 static struct vcpu *v;
-static struct image before, after, mine;
+static struct xstate_image before, after, mine;
 static u8 *ram;
 static u64 host_mask;
 
+/* `before` with zeros in every register and the control words that programs start with. */
+static inline void vector_state_clear(void)
+{
+    const u16 fcw = FCW_INIT;
+    const u32 mxcsr = MXCSR_RESET;
+    memset(&before, 0, sizeof(before));
+    memcpy(before.b + FXSAVE_FCW, &fcw, sizeof(fcw));
+    memcpy(before.b + FXSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+    memcpy(before.b + XSTATE_BV, &host_mask, sizeof(host_mask));
+}
+
+/* A new vCPU and a cleared `before`. */
 static inline void vector_state_create(void)
 {
     core_create(VENDOR_INTEL, false, 1, NULL);
@@ -23,6 +35,7 @@ static inline void vector_state_create(void)
     ram = vm.ram->slot[0].host;
     host_mask = core_features.xcr0 & ~XCR0_PKRU;
     v->xcr0 = core_features.xcr0;
+    vector_state_clear();
 }
 
 __attribute__((target("general-regs-only"), noinline)) static enum outcome run_raw(insn_fn fn, const struct insn *in)

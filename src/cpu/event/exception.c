@@ -55,7 +55,7 @@ static void add_ext(const struct vcpu *v, struct event *fault, const struct even
     if (v->vm->vendor == VENDOR_AMD)
         external = first->type == EVENT_EXTINT || first->type == EVENT_NMI;
     if (external && fault->vector >= EXC_TS && fault->vector <= EXC_GP)
-        fault->error |= 1;
+        fault->error |= ERROR_EXT;
 }
 
 static enum outcome triple_fault(struct vcpu *v)

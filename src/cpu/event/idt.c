@@ -11,8 +11,6 @@
 #include "cpu/event/exception.h"
 #include "cpu/event/frame.h"
 
-#define ERROR_IDT BIT(1)
-
 struct delivery {
     const struct event *e;
     u64 ip;     /* to push */

@@ -62,7 +62,7 @@ static void registers_reset(struct lapic *a)
         STORE(a->tmr[i], 0);
         a->isr[i] = 0;
     }
-    STORE(a->svr, 0xff);
+    STORE(a->svr, SVR_RESET);
     STORE(a->ldr, 0);
     STORE(a->dfr, DFR_FLAT);
     STORE(a->tpr, 0);
@@ -459,7 +459,7 @@ void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
         return;
     switch (offset) {
     case APIC_LDR: STORE(a->ldr, value & XAPIC_DESTINATION); return;
-    case APIC_DFR: STORE(a->dfr, value | 0x0fffffff); return;
+    case APIC_DFR: STORE(a->dfr, value | DFR_CLUSTER); return;
     case APIC_ICR2: a->icr = (u32)a->icr | (u64)(value & XAPIC_DESTINATION) << 32; return;
     case APIC_ICR:
         a->icr = (a->icr & 0xffffffff00000000) | (value & ICR_WRITABLE);
@@ -487,7 +487,7 @@ static u64 x2apic_writable(const struct lapic *a, u32 offset)
     switch (offset) {
     case APIC_TPR:
     case APIC_SELF_IPI: return APIC_VECTOR;
-    case APIC_SVR: return 0x1ff | SVR_NO_EOI_BROADCAST;
+    case APIC_SVR: return APIC_VECTOR | SVR_ENABLED | SVR_NO_EOI_BROADCAST;
     case APIC_ICR: return 0xffffffffull << 32 | ICR_WRITABLE | ICR_PENDING;
     case APIC_INITIAL_COUNT: return 0xffffffff;
     case APIC_DIVIDE: return APIC_DIVIDE_BITS;

@@ -13,6 +13,7 @@
 #include "cpu/mmu/cr.h"
 #include "cpu/mmu/segment.h"
 #include "cpu/mmu/tlb.h"
+#include "x86/paging.h"
 
 static unsigned move_size(const struct vcpu *v)
 {
@@ -184,7 +185,6 @@ enum outcome op_invlpg(struct vcpu *v, const struct insn *in)
 
 enum outcome op_invpcid(struct vcpu *v, const struct insn *in)
 {
-    enum { INVPCID_ADDRESS, INVPCID_SINGLE, INVPCID_ALL, INVPCID_ALL_NONGLOBAL };
     u64 descriptor[2], la;
     if (!in->mem || !cpu_has(v->vm, FEATURE_INVPCID))
         return raise_ud(v);
@@ -195,7 +195,7 @@ enum outcome op_invpcid(struct vcpu *v, const struct insn *in)
     TRY(nested_check(v, IC_INVPCID, la, type));
     TRY(seg_read(v, in->seg, offset, descriptor, sizeof descriptor));
     u16 pcid = descriptor[0] & CR3_PCID_MASK;
-    if (type > INVPCID_ALL_NONGLOBAL || descriptor[0] >> 12)
+    if (type > INVPCID_ALL_NONGLOBAL || descriptor[0] & ~CR3_PCID_MASK)
         return raise_gp(v, 0);
     if (type <= INVPCID_SINGLE && pcid && !(v->cr4 & CR4_PCIDE))
         return raise_gp(v, 0);

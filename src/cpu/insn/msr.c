@@ -185,10 +185,9 @@ static bool mtrr_default_legal(const struct vcpu *v, u32 msr, u64 value)
 /* -- features and mitigations -- */
 
 #define ARCH_CAPABILITIES                                                                                              \
-    (BIT64(0) /* RDCL_NO */ | BIT64(1) /* IBRS_ALL */ | BIT64(3) /* SKIP_L1DFL_VMENTRY */ | BIT64(4) /* SSB_NO */ |    \
-     BIT64(5) /* MDS_NO */ | BIT64(6) /* IF_PSCHANGE_MC_NO */ | BIT64(8) /* TAA_NO */ | BIT64(13) /* SBDR_SSDP_NO */ | \
-     BIT64(14) /* FBSDP_NO */ | BIT64(15) /* PSDP_NO */ | BIT64(20) /* BHI_NO */ | BIT64(24) /* PBRSB_NO */ |          \
-     BIT64(26) /* GDS_NO */ | BIT64(27) /* RFDS_NO */ | BIT64(62) /* ITS_NO */)
+    (ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_SKIP_L1DFL_VMENTRY | ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO |          \
+     ARCH_CAP_IF_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO | ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO |     \
+     ARCH_CAP_BHI_NO | ARCH_CAP_PBRSB_NO | ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO | ARCH_CAP_ITS_NO)
 
 /* Locked, with VMXON permitted: all bits that this CPU has. */
 static u64 feature_control_reset(const struct vcpu *v)
@@ -319,14 +318,15 @@ static const struct msr_row rows[] = {
     {MSR_TSC_ADJUST, 1, "TSC_ADJUST", FEATURE_TSC_ADJUST, FIELD(tsc_adjust), .valid = ANY, .write = tsc_adjust_write},
     {MSR_SPEC_CTRL, 1, "SPEC_CTRL", NO_FEATURE, FIELD(spec_ctrl), .valid = ANY, .legal = spec_ctrl_legal,
      .read = spec_ctrl_read},
-    {MSR_PRED_CMD, 1, "PRED_CMD", NO_FEATURE, .read = write_only, .write = command_write, .valid = 1},
+    {MSR_PRED_CMD, 1, "PRED_CMD", NO_FEATURE, .read = write_only, .write = command_write, .valid = PRED_CMD_IBPB},
     {MSR_BIOS_UPDT_TRIG, 1, "BIOS_UPDT_TRIG", NO_FEATURE, INTEL_ONLY, .flags = MSR_IGNORE_WRITES, .read = write_only,
      .valid = ANY},
     {MSR_BIOS_SIGN_ID, 1, "BIOS_SIGN_ID", NO_FEATURE, .flags = MSR_IGNORE_WRITES, .read = microcode_read, .valid = ANY},
     {MSR_PLATFORM_INFO, 1, "PLATFORM_INFO", NO_FEATURE, INTEL_ONLY, .flags = MSR_READ_ONLY, .read = platform_info_read},
     {MSR_MTRRCAP, 1, "MTRRCAP", FEATURE_MTRR, CONSTANT(MTRRCAP_WC | MTRRCAP_FIXED | MTRR_RANGES)},
     {MSR_ARCH_CAPABILITIES, 1, "ARCH_CAPABILITIES", FEATURE_ARCH_CAPABILITIES, CONSTANT(ARCH_CAPABILITIES)},
-    {MSR_FLUSH_CMD, 1, "FLUSH_CMD", FEATURE_FLUSH_L1D, .read = write_only, .write = command_write, .valid = 1},
+    {MSR_FLUSH_CMD, 1, "FLUSH_CMD", FEATURE_FLUSH_L1D, .read = write_only, .write = command_write,
+     .valid = FLUSH_CMD_L1D},
     {MSR_SYSENTER_CS, 1, "SYSENTER_CS", FEATURE_SEP, FIELD(sysenter_cs), .valid = 0xffffffff},
     {MSR_SYSENTER_ESP, 1, "SYSENTER_ESP", FEATURE_SEP, BASE_FIELD(sysenter_esp)},
     {MSR_SYSENTER_EIP, 1, "SYSENTER_EIP", FEATURE_SEP, BASE_FIELD(sysenter_eip)},

@@ -5,6 +5,7 @@
  */
 #include "cpu/mmu/cr.h"
 #include "cpu/vmx/vmx.h"
+#include "x86/apic.h"
 #include "x86/msr.h"
 
 /* Default1 bits: reserved, read as ones. The second mask of each is what TRUE MSRs allow to be cleared. */
@@ -125,7 +126,7 @@ bool vmx_cr_valid(struct vcpu *v, unsigned cr, u64 value)
 /* SDM "Virtualizing MSR-Based APIC Accesses": of the x2APIC's MSRs the TPR. */
 static bool is_virtual_tpr(const struct vcpu *v, u32 msr)
 {
-    return v->in_guest && msr == MSR_X2APIC_TPR && v->vmx->proc2 & PROC2_X2APIC_MODE;
+    return v->in_guest && msr == MSR_X2APIC(APIC_TPR) && v->vmx->proc2 & PROC2_X2APIC_MODE;
 }
 
 bool vmx_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out)

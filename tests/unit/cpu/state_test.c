@@ -179,12 +179,12 @@ static void test_time(void)
     v = vm.vcpu[0];
     as_periodic();
     get_all(&before);
-    CHECK_EQ(before.apic.page[0x390 / 4], 1000000 - 5000 / 16 + 1 - 1);
+    CHECK_EQ(before.apic.page[APIC_CURRENT_COUNT / 4], 1000000 - 5000 / 16 + 1 - 1);
     core_now += 100000000;
     CHECK_EQ(cpu_state_set(v, &before, STATE_APIC, &bad), 0);
     get_all(&after);
-    CHECK_EQ(after.apic.page[0x390 / 4], before.apic.page[0x390 / 4]);
-    CHECK_EQ(core_timer[0], core_now + before.apic.page[0x390 / 4] * 16ull);
+    CHECK_EQ(after.apic.page[APIC_CURRENT_COUNT / 4], before.apic.page[APIC_CURRENT_COUNT / 4]);
+    CHECK_EQ(core_timer[0], core_now + before.apic.page[APIC_CURRENT_COUNT / 4] * 16ull);
 }
 
 static void test_vectors(void)

@@ -2,6 +2,7 @@
 #include "unit/test.h"
 
 #include "unit/fake_vcpu.h"
+#include "x86/msr.h"
 
 static void gate32(u8 vector, u16 sel, u32 offset, u32 type, u32 dpl)
 {
@@ -27,18 +28,18 @@ static void protected_mode(void)
     CHECK_EQ(v->rip, 0x6000);
     CHECK_EQ(v->cpl, 0);
     CHECK(!(v->flags & (FLAG_IF | FLAG_TF)));
-    CHECK_EQ(v->gpr[RSP], 0x9000 - 24);
-    CHECK_EQ(peek(0x9000 - 24, 4), 0x18);
-    CHECK_EQ(peek(0x9000 - 20, 4), 0x4000);
-    CHECK_EQ(peek(0x9000 - 16, 4), SEL_CODE3);
-    CHECK_EQ(peek(0x9000 - 12, 4), FLAG_ONE | FLAG_IF | FLAG_TF | FLAG_RF);
-    CHECK_EQ(peek(0x9000 - 8, 4), 0x8000);
-    CHECK_EQ(peek(0x9000 - 4, 4), SEL_DATA3);
+    CHECK_EQ(v->gpr[RSP], FAKE_RSP0 - 24);
+    CHECK_EQ(peek(FAKE_RSP0 - 24, 4), 0x18);
+    CHECK_EQ(peek(FAKE_RSP0 - 20, 4), FAKE_RIP);
+    CHECK_EQ(peek(FAKE_RSP0 - 16, 4), SEL_CODE3);
+    CHECK_EQ(peek(FAKE_RSP0 - 12, 4), FLAG_ONE | FLAG_IF | FLAG_TF | FLAG_RF);
+    CHECK_EQ(peek(FAKE_RSP0 - 8, 4), FAKE_RSP);
+    CHECK_EQ(peek(FAKE_RSP0 - 4, 4), SEL_DATA3);
     v->gpr[RSP] += 4;
     CHECK(op_iret(v, &in) == CPU_OK);
     CHECK_EQ(v->cpl, 3);
-    CHECK_EQ(v->next_rip, 0x4000);
-    CHECK_EQ(v->gpr[RSP], 0x8000);
+    CHECK_EQ(v->next_rip, FAKE_RIP);
+    CHECK_EQ(v->gpr[RSP], FAKE_RSP);
     CHECK_EQ(v->flags, FLAG_ONE | FLAG_IF | FLAG_TF);
 
     TEST("INT n: DPL, presence, limit give IDT error codes without EXT");
@@ -50,19 +51,19 @@ static void protected_mode(void)
     in.imm = 0x40;
     CHECK(op_int_n(v, &in) == CPU_OK);
     CHECK_EQ(v->rip, 0x6000);
-    CHECK_EQ(peek(v->gpr[RSP], 4), 0x40 * 8 + 2);
-    CHECK_EQ(peek(v->gpr[RSP] + 4, 4), 0x4000);
+    CHECK_EQ(peek(v->gpr[RSP], 4), 0x40 * 8 + ERROR_IDT);
+    CHECK_EQ(peek(v->gpr[RSP] + 4, 4), FAKE_RIP);
     fake_protected(v, 3);
     gate32(0x40, SEL_CODE0, 0x5000, SYS_TRAP_GATE, 3);
-    poke(IDT + 0x40 * 8 + 5, SYS_TRAP_GATE | 3 << 5, 1);
+    poke(IDT + 0x40 * 8 + 5, SYS_TRAP_GATE | 3 << SEG_DPL_SHIFT, 1);
     CHECK(op_int_n(v, &in) == CPU_OK);
     CHECK_EQ(v->rip, 0x7000);
-    CHECK_EQ(peek(v->gpr[RSP], 4), 0x40 * 8 + 2);
+    CHECK_EQ(peek(v->gpr[RSP], 4), 0x40 * 8 + ERROR_IDT);
     fake_protected(v, 3);
     gate32(0x40, SEL_CODE0, 0x5000, SYS_TRAP_GATE, 3);
     CHECK(op_int_n(v, &in) == CPU_OK);
     CHECK_EQ(v->rip, 0x5000);
-    CHECK_EQ(peek(v->gpr[RSP], 4), 0x4002);
+    CHECK_EQ(peek(v->gpr[RSP], 4), FAKE_RIP + 2);
 
     TEST("hardware interrupts set EXT");
     fake_protected(v, 3);
@@ -70,7 +71,7 @@ static void protected_mode(void)
     struct event e = {.valid = true, .vector = 0x40, .type = EVENT_EXTINT};
     CHECK(event_deliver(v, &e) == CPU_OK);
     CHECK_EQ(v->rip, 0x6000);
-    CHECK_EQ(peek(v->gpr[RSP], 4), 0x801);
+    CHECK_EQ(peek(v->gpr[RSP], 4), 0x800 + ERROR_EXT);
 }
 
 static void double_faults(void)
@@ -83,7 +84,7 @@ static void double_faults(void)
     CHECK(exception_deliver(v) == CPU_OK); /* no gate for #GP: #GP in #GP */
     CHECK_EQ(v->rip, 0x6000);
     CHECK_EQ(peek(v->gpr[RSP], 4), 0);
-    CHECK_EQ(peek(v->gpr[RSP] + 4, 4), 0x4000);
+    CHECK_EQ(peek(v->gpr[RSP] + 4, 4), FAKE_RIP);
     fake_protected(v, 0);
     gate32(EXC_NP, SEL_CODE0, 0x7000, SYS_INT_GATE, 0);
     gate32(EXC_UD, SEL_CODE0, 0x7000, SYS_INT_GATE, 0);
@@ -91,7 +92,7 @@ static void double_faults(void)
     raise_ud(v);
     CHECK(exception_deliver(v) == CPU_OK); /* #NP in a benign #UD */
     CHECK_EQ(v->rip, 0x7000);
-    CHECK_EQ(peek(v->gpr[RSP], 4), EXC_UD * 8 + 2 + 1);
+    CHECK_EQ(peek(v->gpr[RSP], 4), EXC_UD * 8 + ERROR_IDT + ERROR_EXT);
     v = fake_vcpu(VENDOR_AMD);
     fake_protected(v, 0);
     gate32(EXC_NP, SEL_CODE0, 0x7000, SYS_INT_GATE, 0);
@@ -99,10 +100,10 @@ static void double_faults(void)
     poke(IDT + EXC_UD * 8 + 5, SYS_INT_GATE, 1);
     raise_ud(v);
     CHECK(exception_deliver(v) == CPU_OK);
-    CHECK_EQ(peek(v->gpr[RSP], 4), EXC_UD * 8 + 2); /* an exception is not external to AMD */
+    CHECK_EQ(peek(v->gpr[RSP], 4), EXC_UD * 8 + ERROR_IDT); /* an exception is not external to AMD */
     const struct event e = {.valid = true, .vector = EXC_UD, .type = EVENT_EXTINT};
     CHECK(event_deliver(v, &e) == CPU_OK);
-    CHECK_EQ(peek(v->gpr[RSP], 4), EXC_UD * 8 + 2 + 1);
+    CHECK_EQ(peek(v->gpr[RSP], 4), EXC_UD * 8 + ERROR_IDT + ERROR_EXT);
     v = fake_vcpu(VENDOR_INTEL);
     fake_protected(v, 0);
     poke(IDT + EXC_DF * 8, 0, 8);
@@ -122,29 +123,29 @@ static void long_mode(void)
     v->seg[SEG_SS] = fake_segment(SEL_DATA3);
     cpl_set(v, 3);
     v->idtr.limit = 0xfff;
-    poke(TSS + 4, 0x9008, 8);
-    poke(TSS + 36, 0xa000, 8);
+    poke(TSS + TSS64_RSP0, FAKE_RSP0 + 8, 8);
+    poke(TSS + TSS64_IST1, 0xa000, 8);
     gate64(EXC_PF, SEL_CODE64, 0xffffffff80001000, SYS_INT_GATE, 0, 0);
     gate64(EXC_NMI, SEL_CODE64, 0xffffffff80002000, SYS_INT_GATE, 0, 1);
     gate64(EXC_SS, SEL_CODE64, 0xffffffff80003000, SYS_INT_GATE, 0, 1);
-    raise_pf(v, 0x123456789000, 6);
+    raise_pf(v, 0x123456789000, PFERR_U | PFERR_W);
     CHECK(exception_deliver(v) == CPU_OK);
     CHECK_EQ(v->cr2, 0x123456789000);
     CHECK_EQ(v->rip, 0xffffffff80001000);
-    CHECK_EQ(v->gpr[RSP], 0x9000 - 48);
+    CHECK_EQ(v->gpr[RSP], FAKE_RSP0 - 48);
     CHECK_EQ(v->seg[SEG_SS].sel, 0);
-    CHECK_EQ(peek(0x9000 - 48, 8), 6);
-    CHECK_EQ(peek(0x9000 - 8, 8), SEL_DATA3);
-    CHECK_EQ(peek(0x9000 - 16, 8), 0x8000);
+    CHECK_EQ(peek(FAKE_RSP0 - 48, 8), PFERR_U | PFERR_W);
+    CHECK_EQ(peek(FAKE_RSP0 - 8, 8), SEL_DATA3);
+    CHECK_EQ(peek(FAKE_RSP0 - 16, 8), FAKE_RSP);
     struct event nmi = {.valid = true, .vector = EXC_NMI, .type = EVENT_NMI};
     CHECK(event_deliver(v, &nmi) == CPU_OK);
     CHECK(v->nmi_blocked);
     CHECK_EQ(v->gpr[RSP], 0xa000 - 40);
-    CHECK_EQ(peek(0xa000 - 16, 8), 0x9000 - 48);
+    CHECK_EQ(peek(0xa000 - 16, 8), FAKE_RSP0 - 48);
     CHECK(op_iret(v, &in) == CPU_OK);
     CHECK(!v->nmi_blocked);
     CHECK_EQ(v->cpl, 0);
-    CHECK_EQ(v->gpr[RSP], 0x9000 - 48);
+    CHECK_EQ(v->gpr[RSP], FAKE_RSP0 - 48);
     v->gpr[RSP] += 8;
     CHECK(op_iret(v, &in) == CPU_OK);
     CHECK_EQ(v->cpl, 3);
@@ -156,13 +157,13 @@ static void long_mode(void)
     TEST("a non-canonical RSP0 is #SS(EXT) with the IST of #SS");
     v->flags &= ~FLAG_NT;
     cpl_set(v, 3);
-    poke(TSS + 4, (1ull << 47) + 0x1000, 8);
-    v->rip = 0x4000;
+    poke(TSS + TSS64_RSP0, (1ull << 47) + 0x1000, 8);
+    v->rip = FAKE_RIP;
     gate64(0x40, SEL_CODE64, 0x1000, SYS_INT_GATE, 0, 0);
     struct event e = {.valid = true, .vector = 0x40, .type = EVENT_EXTINT};
     CHECK(event_deliver(v, &e) == CPU_OK);
     CHECK_EQ(v->rip, 0xffffffff80003000);
-    CHECK_EQ(peek(v->gpr[RSP], 8), 1);
+    CHECK_EQ(peek(v->gpr[RSP], 8), ERROR_EXT);
 }
 
 static void virtual_8086(void)
@@ -183,11 +184,11 @@ static void virtual_8086(void)
     CHECK_EQ(v->cpl, 0);
     CHECK_EQ(v->rip, 0x6000);
     CHECK(!in_v86(v));
-    CHECK_EQ(v->gpr[RSP], 0x9000 - 40);
-    CHECK_EQ(peek(0x9000 - 40, 4), 0);
-    CHECK_EQ(peek(0x9000 - 36, 4), 0x10);
-    CHECK_EQ(peek(0x9000 - 4, 4), 0x100 + SEG_GS);
-    CHECK_EQ(peek(0x9000 - 16, 4), 0x100 + SEG_ES);
+    CHECK_EQ(v->gpr[RSP], FAKE_RSP0 - 40);
+    CHECK_EQ(peek(FAKE_RSP0 - 40, 4), 0);
+    CHECK_EQ(peek(FAKE_RSP0 - 36, 4), 0x10);
+    CHECK_EQ(peek(FAKE_RSP0 - 4, 4), 0x100 + SEG_GS);
+    CHECK_EQ(peek(FAKE_RSP0 - 16, 4), 0x100 + SEG_ES);
     CHECK(v->seg[SEG_DS].attr & SEG_UNUSABLE);
     v->gpr[RSP] += 4;
     CHECK(op_iret(v, &in) == CPU_OK);
@@ -200,7 +201,7 @@ static void virtual_8086(void)
     v->next_rip = 0x12;
     v->cr4 |= CR4_VME;
     v->seg[SEG_TR].limit = 0xff;
-    poke(TSS + 0x66, 0x88, 2);
+    poke(TSS + TSS_IO_MAP_BASE, 0x88, 2);
     poke(0x21 * 4, 0x02000030, 4);
     v->flags |= FLAG_VIF;
     CHECK(op_int_n(v, &in) == CPU_OK);
@@ -247,7 +248,7 @@ static void nested(void)
     struct event e = {.valid = true, .vector = 0x30, .type = EVENT_EXTINT};
     CHECK(event_deliver(v, &e) == CPU_NESTED_EXIT); /* no gate */
     CHECK_EQ(seen.vector, EXC_GP);
-    CHECK_EQ(seen.error, 0x30 * 8 + 3);
+    CHECK_EQ(seen.error, 0x30 * 8 + ERROR_IDT + ERROR_EXT);
     CHECK(seen_delivering.valid);
     CHECK_EQ(seen_delivering.vector, 0x30);
     CHECK(!v->delivering.valid);
@@ -274,7 +275,7 @@ static void priorities(void)
     v->trap_dr6 = DR6_BS;
     v->shadow = SHADOW_MOVSS;
     CHECK(events_process(v) == CPU_OK);
-    CHECK_EQ(v->rip, 0x4000);
+    CHECK_EQ(v->rip, FAKE_RIP);
     v->shadow = 0;
     enum outcome r = events_process(v);
     CHECK(r == CPU_FAULT && exception_deliver(v) == CPU_OK);
@@ -288,7 +289,7 @@ static void priorities(void)
     v->nmi_pending = true;
     CHECK(events_process(v) == CPU_OK);
     CHECK_EQ(v->rip, 0x7000);
-    v->apic_base &= ~BIT64(8); /* an application processor */
+    v->apic_base &= ~APIC_BASE_BSP; /* an application processor */
     v->init_pending = true;
     CHECK(events_process(v) == CPU_OK);
     CHECK_EQ(v->activity, ACTIVITY_WAIT_SIPI);
@@ -335,7 +336,7 @@ static void flags(void)
     CHECK(v->flags & FLAG_VIF && !(v->flags & FLAG_IF));
     v->flags |= FLAG_VIP;
     CHECK(faulted(v, op_sti(v, &in), EXC_GP, 0));
-    poke(0x8000, FLAG_IF | FLAG_IOPL | FLAG_CF | FLAG_DF, 4);
+    poke(FAKE_RSP, FLAG_IF | FLAG_IOPL | FLAG_CF | FLAG_DF, 4);
     CHECK(op_popf(v, &in) == CPU_OK);
     CHECK_EQ(rflags_get(v), FLAG_ONE | FLAG_CF | FLAG_DF | FLAG_VIF | FLAG_VIP);
     CHECK(faulted(v, op_stac(v, &in), EXC_UD, 0));

@@ -1,94 +1,154 @@
+/*
+ * The local APIC: priorities, destinations of interrupts, the modes of APIC_BASE, the timer.
+ */
 #include "unit/core.h"
 #include "unit/test.h"
 
-#define EN (APIC_DEFAULT_ADDRESS | APIC_BASE_EN)
-#define X2 (EN | APIC_BASE_EXTD)
+#define XAPIC (APIC_DEFAULT_ADDRESS | APIC_BASE_EN)
+#define X2APIC (XAPIC | APIC_BASE_EXTD)
+#define VECTOR 0x55u   /* of messages that may have any */
+#define REFUSED 0xfa17 /* what get() gives of an MSR that cannot be read */
 
-static bool msr_ok(struct vcpu *v, u32 msr, u64 value)
+#define MODE(mode) ((u32)(mode) << APIC_MODE_SHIFT)
+#define SHORTHAND(to) ((u32)(to) << ICR_SHORTHAND_SHIFT)
+#define FIXED (ICR_ASSERT | MODE(DELIVER_FIXED) | VECTOR)
+
+static struct vcpu *v; /* the first CPU */
+
+static bool msr_ok(struct vcpu *cpu, u32 msr, u64 value)
 {
-    v->fault.valid = false;
-    return msr_write(v, msr, value) == CPU_OK;
+    cpu->fault.valid = false;
+    return msr_write(cpu, msr, value) == CPU_OK;
 }
 
-static bool msr_faults(struct vcpu *v, u32 msr, u64 value)
+static bool msr_faults(struct vcpu *cpu, u32 msr, u64 value)
 {
-    return !msr_ok(v, msr, value) && v->fault.valid && v->fault.vector == EXC_GP;
+    return !msr_ok(cpu, msr, value) && cpu->fault.valid && cpu->fault.vector == EXC_GP;
 }
 
-static u64 get(struct vcpu *v, u32 msr)
+static u64 get(struct vcpu *cpu, u32 msr)
 {
     u64 value = 0xdeadbeef;
-    return msr_read(v, msr, &value) == CPU_OK ? value : 0xfa17;
+    return msr_read(cpu, msr, &value) == CPU_OK ? value : REFUSED;
 }
 
-static int pending(struct vcpu *v)
+static u32 reg(u32 offset)
+{
+    return lapic_mmio_read(v, offset);
+}
+
+static void set(u32 offset, u32 value)
+{
+    lapic_mmio_write(v, offset, value);
+}
+
+/* One of the registers that hold 32 of the 256 vectors. */
+static u32 bitmap(u32 first, u8 vector)
+{
+    return reg(first + vector / 32 * 16);
+}
+
+static int pending(struct vcpu *cpu)
 {
     bool extint;
-    return lapic_pending(v, &extint);
+    return lapic_pending(cpu, &extint);
 }
 
-static void enable(struct vcpu *v)
+static void eoi(struct vcpu *cpu)
 {
-    lapic_mmio_write(v, 0xf0, 0x1ff);
+    lapic_mmio_write(cpu, APIC_EOI, 0);
 }
 
 /* Acknowledges and ends everything; gives the number of vectors. */
-static unsigned drain(struct vcpu *v)
+static unsigned drain(struct vcpu *cpu)
 {
     unsigned n = 0;
-    while (pending(v) >= 0) {
-        lapic_ack(v);
-        lapic_mmio_write(v, 0xb0, 0);
+    while (pending(cpu) >= 0) {
+        lapic_ack(cpu);
+        eoi(cpu);
         n++;
     }
     return n;
 }
 
-static void test_priorities(void)
+static void send(u8 vector)
 {
-    core_create(VENDOR_INTEL, false, 1, NULL);
-    struct vcpu *v = vm.vcpu[0];
+    struct apic_message m = {.dest = 0, .mode = DELIVER_FIXED, .vector = vector};
+    CHECK(apic_deliver(&vm, &m));
+}
 
+/* A new VM whose APICs are as reset leaves them. */
+static void create(unsigned cpus)
+{
+    core_create(VENDOR_INTEL, false, cpus, NULL);
+    v = vm.vcpu[0];
+}
+
+/* A new VM whose APICs are enabled. */
+static void create_enabled(unsigned cpus)
+{
+    create(cpus);
+    for (unsigned i = 0; i < cpus; i++)
+        lapic_mmio_write(vm.vcpu[i], APIC_SVR, SVR_RESET | SVR_ENABLED);
+}
+
+static void reset_state(void)
+{
     TEST("reset state");
-    CHECK_EQ(v->apic_base, EN | APIC_BASE_BSP);
-    CHECK_EQ(lapic_mmio_read(v, 0xf0), 0xff);
-    CHECK_EQ(lapic_mmio_read(v, 0x350), 0x700);
-    CHECK_EQ(lapic_mmio_read(v, 0x320), 0x10000);
-    CHECK_EQ(lapic_mmio_read(v, 0xe0), 0xffffffff);
+    create(1);
+    CHECK_EQ(v->apic_base, XAPIC | APIC_BASE_BSP);
+    CHECK_EQ(reg(APIC_SVR), SVR_RESET);
+    CHECK_EQ(reg(APIC_LVT_LINT0), MODE(DELIVER_EXTINT));
+    CHECK_EQ(reg(APIC_LVT_TIMER), LVT_MASKED);
+    CHECK_EQ(reg(APIC_DFR), DFR_FLAT);
     CHECK_EQ(pending(v), -1);
+}
 
+static void enabling(void)
+{
     TEST("a software-disabled APIC takes no fixed interrupt");
+    create(1);
     struct apic_message m = {.dest = 0, .mode = DELIVER_FIXED, .vector = 0x41};
     CHECK(!apic_deliver(&vm, &m));
-    enable(v);
+    set(APIC_SVR, SVR_RESET | SVR_ENABLED);
     CHECK(apic_deliver(&vm, &m));
     CHECK(v->request & REQ_EVENT);
     CHECK_EQ(pending(v), 0x41);
 
+    TEST("disabling by software masks the LVT");
+    create_enabled(1);
+    set(APIC_LVT_LINT1, MODE(DELIVER_NMI));
+    set(APIC_SVR, SVR_RESET);
+    CHECK_EQ(reg(APIC_LVT_LINT1), LVT_MASKED | MODE(DELIVER_NMI));
+    set(APIC_LVT_LINT1, MODE(DELIVER_NMI));
+    CHECK_EQ(reg(APIC_LVT_LINT1), LVT_MASKED | MODE(DELIVER_NMI));
+}
+
+static void priorities(void)
+{
     TEST("IRR, ISR, PPR and nesting by priority class");
-    CHECK_EQ(lapic_mmio_read(v, 0x220), BIT(1));
+    create_enabled(1);
+    send(0x41);
+    CHECK_EQ(bitmap(APIC_IRR, 0x41), BIT(1));
     CHECK_EQ(lapic_ack(v), 0x41);
-    CHECK_EQ(lapic_mmio_read(v, 0x220), 0);
-    CHECK_EQ(lapic_mmio_read(v, 0x120), BIT(1));
-    CHECK_EQ(lapic_mmio_read(v, 0xa0), 0x40);
-    m.vector = 0x4f;
-    apic_deliver(&vm, &m);
+    CHECK_EQ(bitmap(APIC_IRR, 0x41), 0);
+    CHECK_EQ(bitmap(APIC_ISR, 0x41), BIT(1));
+    CHECK_EQ(reg(APIC_PPR), 0x40);
+    send(0x4f);
     CHECK_EQ(pending(v), -1);
-    m.vector = 0x51;
-    apic_deliver(&vm, &m);
+    send(0x51);
     CHECK_EQ(lapic_ack(v), 0x51);
-    lapic_mmio_write(v, 0xb0, 0);
+    eoi(v);
     v->request = 0;
-    lapic_mmio_write(v, 0xb0, 0);
+    eoi(v);
     CHECK(v->request & REQ_EVENT);
     CHECK_EQ(lapic_ack(v), 0x4f);
-    lapic_mmio_write(v, 0xb0, 0);
 
     TEST("TPR and CR8");
+    create_enabled(1);
     lapic_tpr_write(v, 6);
-    CHECK_EQ(lapic_mmio_read(v, 0x80), 0x60);
-    m.vector = 0x61;
-    apic_deliver(&vm, &m);
+    CHECK_EQ(reg(APIC_TPR), 0x60);
+    send(0x61);
     CHECK_EQ(pending(v), -1);
     v->request = 0;
     lapic_tpr_write(v, 5);
@@ -96,60 +156,60 @@ static void test_priorities(void)
     CHECK_EQ(drain(v), 1);
     lapic_tpr_write(v, 0);
     CHECK_EQ(lapic_tpr_read(v), 0);
+}
 
+static void levels(void)
+{
     TEST("level interrupts are broadcast at EOI unless suppressed");
-    m = (struct apic_message){.dest = 0, .mode = DELIVER_FIXED, .vector = 0x70, .level = true};
-    core_eoi = -1;
+    create_enabled(1);
+    struct apic_message m = {.dest = 0, .mode = DELIVER_FIXED, .vector = 0x70, .level = true};
     apic_deliver(&vm, &m);
-    CHECK_EQ(lapic_mmio_read(v, 0x1b0), BIT(16));
+    CHECK_EQ(bitmap(APIC_TMR, 0x70), BIT(16));
     drain(v);
     CHECK_EQ(core_eoi, 0x70);
-    lapic_mmio_write(v, 0xf0, 0x11ff);
+    set(APIC_SVR, SVR_RESET | SVR_ENABLED | SVR_NO_EOI_BROADCAST);
     core_eoi = -1;
     apic_deliver(&vm, &m);
     drain(v);
     CHECK_EQ(core_eoi, -1);
-    enable(v);
+    set(APIC_SVR, SVR_RESET | SVR_ENABLED);
     m.level = false;
     apic_deliver(&vm, &m);
-    CHECK_EQ(lapic_mmio_read(v, 0x1b0), 0);
+    CHECK_EQ(bitmap(APIC_TMR, 0x70), 0);
     drain(v);
+    CHECK_EQ(core_eoi, -1);
 
     TEST("ExtINT through LINT0");
+    create_enabled(1);
     bool extint;
     apic_intr_line(&vm, true);
     CHECK(lapic_pending(v, &extint) >= 0 && extint);
-    CHECK_EQ(lapic_ack(v), 0x20);
-    lapic_mmio_write(v, 0x350, 0x10700);
+    CHECK_EQ(lapic_ack(v), CORE_PIC_VECTOR);
+    set(APIC_LVT_LINT0, LVT_MASKED | MODE(DELIVER_EXTINT));
     CHECK(lapic_pending(v, &extint) < 0 && !extint);
-    apic_intr_line(&vm, false);
-
-    TEST("errors");
-    lapic_mmio_write(v, 0x370, 0xfe);
-    lapic_mmio_write(v, 0x310, 0);
-    lapic_mmio_write(v, 0x300, 0x4005);
-    CHECK_EQ(lapic_mmio_read(v, 0x280), 0);
-    lapic_mmio_write(v, 0x280, 0);
-    CHECK_EQ(lapic_mmio_read(v, 0x280), 0x20);
-    CHECK_EQ(lapic_ack(v), 0xfe);
-    lapic_mmio_write(v, 0xb0, 0);
-    lapic_mmio_read(v, 0x3d0);
-    lapic_mmio_write(v, 0x280, 0);
-    CHECK_EQ(lapic_mmio_read(v, 0x280), 0x80);
-    drain(v);
-
-    TEST("disabling by software masks the LVT");
-    lapic_mmio_write(v, 0x360, 0x400);
-    lapic_mmio_write(v, 0xf0, 0xff);
-    CHECK_EQ(lapic_mmio_read(v, 0x360), 0x10400);
-    lapic_mmio_write(v, 0x360, 0x400);
-    CHECK_EQ(lapic_mmio_read(v, 0x360), 0x10400);
 }
 
-static void icr(struct vcpu *v, u32 dest, u32 low)
+static void errors(void)
 {
-    lapic_mmio_write(v, 0x310, dest << 24);
-    lapic_mmio_write(v, 0x300, low);
+    TEST("errors");
+    create_enabled(1);
+    set(APIC_LVT_ERROR, 0xfe);
+    set(APIC_ICR2, 0);
+    set(APIC_ICR, ICR_ASSERT | 5); /* vectors below 16 are illegal */
+    CHECK_EQ(reg(APIC_ESR), 0);
+    set(APIC_ESR, 0);
+    CHECK_EQ(reg(APIC_ESR), ESR_SEND_ILLEGAL_VECTOR);
+    CHECK_EQ(lapic_ack(v), 0xfe);
+    eoi(v);
+    reg(APIC_DIVIDE - 16); /* there is none */
+    set(APIC_ESR, 0);
+    CHECK_EQ(reg(APIC_ESR), ESR_ILLEGAL_REGISTER);
+}
+
+static void icr(u32 dest, u32 low)
+{
+    set(APIC_ICR2, dest << 24);
+    set(APIC_ICR, low);
 }
 
 /* Which CPUs got something, as a mask. */
@@ -162,178 +222,227 @@ static unsigned receivers(void)
     return mask;
 }
 
-static void test_destinations(void)
+/* CPUs 0 and 1 are the first cluster, 2 and 3 the second. */
+static void clusters_create(void)
 {
-    core_create(VENDOR_INTEL, false, 4, NULL);
-    struct vcpu *v = vm.vcpu[0];
-    for (unsigned i = 0; i < 4; i++)
-        enable(vm.vcpu[i]);
+    create_enabled(CORE_CPUS);
+    for (unsigned i = 0; i < CORE_CPUS; i++) {
+        lapic_mmio_write(vm.vcpu[i], APIC_DFR, DFR_CLUSTER);
+        lapic_mmio_write(vm.vcpu[i], APIC_LDR, (i / 2 << 4 | BIT(i % 2)) << 24);
+    }
+}
 
+static void destinations(void)
+{
     TEST("physical destinations and shorthands");
-    icr(v, 2, 0x4055);
+    create_enabled(CORE_CPUS);
+    icr(2, FIXED);
     CHECK_EQ(receivers(), BIT(2));
-    icr(v, 0xff, 0x4055);
+    icr(APIC_EVERYBODY, FIXED);
     CHECK_EQ(receivers(), 0xf);
-    icr(v, 0, 0x44055);
-    CHECK_EQ(receivers(), 1);
-    icr(v, 0, 0x84055);
+    icr(0, SHORTHAND(SHORTHAND_SELF) | FIXED);
+    CHECK_EQ(receivers(), BIT(0));
+    icr(0, SHORTHAND(SHORTHAND_ALL) | FIXED);
     CHECK_EQ(receivers(), 0xf);
-    icr(v, 0, 0xc4055);
+    icr(0, SHORTHAND(SHORTHAND_OTHERS) | FIXED);
     CHECK_EQ(receivers(), 0xe);
-    icr(v, 9, 0x4055);
+    icr(9, FIXED);
     CHECK_EQ(receivers(), 0);
 
     TEST("logical flat and cluster destinations");
-    for (unsigned i = 0; i < 4; i++)
-        lapic_mmio_write(vm.vcpu[i], 0xd0, BIT(24 + i));
-    icr(v, 0x5, 0x4855);
-    CHECK_EQ(receivers(), 5);
-    icr(v, 0xff, 0x4855);
+    create_enabled(CORE_CPUS);
+    for (unsigned i = 0; i < CORE_CPUS; i++)
+        lapic_mmio_write(vm.vcpu[i], APIC_LDR, BIT(24 + i));
+    icr(0x5, ICR_LOGICAL | FIXED);
+    CHECK_EQ(receivers(), BIT(0) | BIT(2));
+    icr(APIC_EVERYBODY, ICR_LOGICAL | FIXED);
     CHECK_EQ(receivers(), 0xf);
-    for (unsigned i = 0; i < 4; i++) {
-        lapic_mmio_write(vm.vcpu[i], 0xe0, 0x0fffffff);
-        lapic_mmio_write(vm.vcpu[i], 0xd0, (i / 2 << 4 | BIT(i % 2)) << 24);
-    }
-    icr(v, 0x13, 0x4855);
-    CHECK_EQ(receivers(), 0xc);
-    icr(v, 0x01, 0x4855);
-    CHECK_EQ(receivers(), 1);
+    clusters_create();
+    icr(0x13, ICR_LOGICAL | FIXED);
+    CHECK_EQ(receivers(), BIT(2) | BIT(3));
+    icr(0x01, ICR_LOGICAL | FIXED);
+    CHECK_EQ(receivers(), BIT(0));
 
     TEST("lowest priority goes to one");
+    clusters_create();
     lapic_tpr_write(vm.vcpu[2], 3);
-    icr(v, 0x13, 0x4955);
-    CHECK_EQ(receivers(), 8);
-    lapic_tpr_write(vm.vcpu[2], 0);
-    CHECK(apic_msi(&vm, 0xfee0100c | 3 << 12, 0x66));
-    CHECK_EQ(receivers(), 1);
-    CHECK(apic_msi(&vm, 0xfee03000, 0x66));
-    CHECK_EQ(receivers(), 8);
+    icr(0x13, ICR_LOGICAL | ICR_ASSERT | MODE(DELIVER_LOWEST) | VECTOR);
+    CHECK_EQ(receivers(), BIT(3));
+}
 
+static void messages(void)
+{
+    const u64 to_3 = MSI_BASE | 3ull << MSI_DESTINATION_SHIFT;
+    TEST("MSI: a logical destination with the redirection hint, a physical one");
+    clusters_create();
+    CHECK(apic_msi(&vm, to_3 | MSI_REDIRECTION_HINT | MSI_LOGICAL, 0x66));
+    CHECK_EQ(receivers(), BIT(0));
+    CHECK(apic_msi(&vm, to_3, 0x66));
+    CHECK_EQ(receivers(), BIT(3));
+}
+
+static void other_deliveries(void)
+{
     TEST("NMI, INIT, SIPI");
-    icr(v, 1, 0x4400);
+    create_enabled(2);
+    icr(1, ICR_ASSERT | MODE(DELIVER_NMI));
     CHECK(vm.vcpu[1]->nmi_pending);
-    icr(v, 1, 0x8500);
+    icr(1, ICR_LEVEL | MODE(DELIVER_INIT));
     CHECK(!vm.vcpu[1]->init_pending);
-    icr(v, 1, 0xc500);
+    icr(1, ICR_LEVEL | ICR_ASSERT | MODE(DELIVER_INIT));
     CHECK(vm.vcpu[1]->init_pending);
-    icr(v, 1, 0x4612);
+    icr(1, ICR_ASSERT | MODE(DELIVER_SIPI) | 0x12);
     CHECK(vm.vcpu[1]->sipi_pending);
     CHECK_EQ(vm.vcpu[1]->sipi_vector, 0x12);
     CHECK(core_kicks[1]);
-
-    TEST("x2APIC");
-    for (unsigned i = 0; i < 4; i++) {
-        CHECK(msr_ok(vm.vcpu[i], MSR_APIC_BASE, X2));
-        CHECK(msr_ok(vm.vcpu[i], 0x80f, 0x1ff));
-    }
-    CHECK_EQ(get(vm.vcpu[3], 0x802), 3);
-    CHECK_EQ(get(vm.vcpu[3], 0x80d), 8);
-    CHECK(msr_ok(v, 0x830, 0x4055 | 2ull << 32));
-    CHECK_EQ(receivers(), BIT(2));
-    CHECK_EQ(get(v, 0x830), 0x4055 | 2ull << 32);
-    CHECK(msr_ok(v, 0x830, 0x4855 | 0xaull << 32));
-    CHECK_EQ(receivers(), 0xa);
-    CHECK(msr_ok(v, 0x830, 0x4055 | 0xffffffffull << 32));
-    CHECK_EQ(receivers(), 0xf);
-    CHECK(msr_ok(v, 0x83f, 0x77));
-    CHECK_EQ(pending(v), 0x77);
-    CHECK_EQ(lapic_ack(v), 0x77);
-    CHECK(msr_faults(v, 0x80b, 1));
-    CHECK(msr_ok(v, 0x80b, 0));
-    CHECK_EQ(get(v, 0x80b), 0xfa17);
-    CHECK_EQ(get(v, 0x80e), 0xfa17);
-    CHECK_EQ(get(v, 0x831), 0xfa17);
-    CHECK(msr_faults(v, 0x802, 0));
-    CHECK(msr_faults(v, 0x808, 0x100));
-    CHECK(msr_faults(v, 0x828, 1));
-    CHECK(msr_faults(v, 0x830, BIT(20)));
-    CHECK(msr_faults(v, 0x832, BIT(19)));
-    CHECK(msr_faults(v, 0x840, 0));
-
-    TEST("APIC mode transitions");
-    CHECK(msr_faults(v, MSR_APIC_BASE, EN));
-    CHECK(msr_faults(v, MSR_APIC_BASE, APIC_DEFAULT_ADDRESS | APIC_BASE_EXTD));
-    CHECK(msr_ok(v, MSR_APIC_BASE, APIC_DEFAULT_ADDRESS));
-    CHECK(msr_faults(v, MSR_APIC_BASE, X2));
-    CHECK(msr_faults(v, 0x80f, 0x1ff));
-    CHECK(msr_ok(v, MSR_APIC_BASE, EN));
-    CHECK(msr_faults(v, MSR_APIC_BASE, EN | BIT64(40)));
-    CHECK(msr_faults(v, MSR_APIC_BASE, EN | 1));
-    CHECK(msr_faults(v, 0x808, 0));
-    CHECK_EQ(lapic_mmio_read(v, 0xf0), 0xff);
 }
 
-static void test_timer(void)
+static void x2apic(void)
 {
-    core_create(VENDOR_INTEL, false, 1, NULL);
-    struct vcpu *v = vm.vcpu[0];
-    enable(v);
+    const u32 icr = MSR_X2APIC(APIC_ICR), svr = MSR_X2APIC(APIC_SVR), eoi = MSR_X2APIC(APIC_EOI);
+    TEST("x2APIC");
+    create(CORE_CPUS);
+    for (unsigned i = 0; i < CORE_CPUS; i++) {
+        CHECK(msr_ok(vm.vcpu[i], MSR_APIC_BASE, X2APIC));
+        CHECK(msr_ok(vm.vcpu[i], svr, SVR_RESET | SVR_ENABLED));
+    }
+    CHECK_EQ(get(vm.vcpu[3], MSR_X2APIC(APIC_ID)), 3);
+    CHECK_EQ(get(vm.vcpu[3], MSR_X2APIC(APIC_LDR)), BIT(3));
+    CHECK(msr_ok(v, icr, FIXED | 2ull << 32));
+    CHECK_EQ(receivers(), BIT(2));
+    CHECK_EQ(get(v, icr), FIXED | 2ull << 32);
+    CHECK(msr_ok(v, icr, ICR_LOGICAL | FIXED | 0xaull << 32));
+    CHECK_EQ(receivers(), 0xa);
+    CHECK(msr_ok(v, icr, FIXED | (u64)X2APIC_EVERYBODY << 32));
+    CHECK_EQ(receivers(), 0xf);
+    CHECK(msr_ok(v, MSR_X2APIC(APIC_SELF_IPI), 0x77));
+    CHECK_EQ(pending(v), 0x77);
+    CHECK_EQ(lapic_ack(v), 0x77);
+    CHECK(msr_faults(v, eoi, 1));
+    CHECK(msr_ok(v, eoi, 0));
 
+    TEST("x2APIC: registers that only the other mode has, read-only ones, reserved bits");
+    CHECK_EQ(get(v, eoi), REFUSED);
+    CHECK_EQ(get(v, MSR_X2APIC(APIC_DFR)), REFUSED);
+    CHECK_EQ(get(v, MSR_X2APIC(APIC_ICR2)), REFUSED);
+    CHECK(msr_faults(v, MSR_X2APIC(APIC_ID), 0));
+    CHECK(msr_faults(v, MSR_X2APIC(APIC_TPR), APIC_VECTOR + 1));
+    CHECK(msr_faults(v, MSR_X2APIC(APIC_ESR), 1));
+    CHECK(msr_faults(v, icr, BIT(20)));
+    CHECK(msr_faults(v, MSR_X2APIC(APIC_LVT_TIMER), BIT(19)));
+    CHECK(msr_faults(v, MSR_X2APIC(0x400), 0));
+}
+
+static void modes(void)
+{
+    TEST("APIC mode transitions");
+    create(1);
+    CHECK(msr_ok(v, MSR_APIC_BASE, X2APIC));
+    CHECK(msr_faults(v, MSR_APIC_BASE, XAPIC));
+    CHECK(msr_faults(v, MSR_APIC_BASE, APIC_DEFAULT_ADDRESS | APIC_BASE_EXTD));
+    CHECK(msr_ok(v, MSR_APIC_BASE, APIC_DEFAULT_ADDRESS));
+    CHECK(msr_faults(v, MSR_APIC_BASE, X2APIC));
+    CHECK(msr_faults(v, MSR_X2APIC(APIC_SVR), SVR_RESET | SVR_ENABLED));
+    CHECK(msr_ok(v, MSR_APIC_BASE, XAPIC));
+    CHECK(msr_faults(v, MSR_APIC_BASE, XAPIC | BIT64(vm.phys_bits)));
+    CHECK(msr_faults(v, MSR_APIC_BASE, XAPIC | 1));
+    CHECK(msr_faults(v, MSR_X2APIC(APIC_TPR), 0));
+    CHECK_EQ(reg(APIC_SVR), SVR_RESET);
+
+    TEST("INIT clears the registers and keeps the mode");
+    create(1);
+    CHECK(msr_ok(v, MSR_APIC_BASE, X2APIC));
+    CHECK(msr_ok(v, MSR_X2APIC(APIC_SVR), SVR_RESET | SVR_ENABLED));
+    CHECK(msr_ok(v, MSR_X2APIC(APIC_LVT_ERROR), VECTOR));
+    lapic_reset(v, true);
+    CHECK_EQ(v->apic_base, X2APIC);
+    CHECK_EQ(get(v, MSR_X2APIC(APIC_SVR)), SVR_RESET);
+    CHECK_EQ(get(v, MSR_X2APIC(APIC_LVT_LINT0)), LVT_MASKED);
+    CHECK_EQ(get(v, MSR_X2APIC(APIC_LVT_ERROR)), LVT_MASKED);
+}
+
+/* A new CPU whose timer counts nanoseconds. */
+static void timer_create(u32 lvt)
+{
+    create_enabled(1);
+    set(APIC_DIVIDE, APIC_DIVIDE_BY_1);
+    set(APIC_LVT_TIMER, lvt);
+}
+
+static void timer(void)
+{
     TEST("one-shot timer");
-    lapic_mmio_write(v, 0x3e0, 0xb); /* divide by 1 */
-    lapic_mmio_write(v, 0x320, 0x50);
-    lapic_mmio_write(v, 0x380, 1000);
+    timer_create(VECTOR);
+    set(APIC_INITIAL_COUNT, 1000);
     CHECK_EQ(core_timer[0], core_now + 1000);
     core_now += 400;
-    CHECK_EQ(lapic_mmio_read(v, 0x390), 600);
+    CHECK_EQ(reg(APIC_CURRENT_COUNT), 600);
     lapic_timer(v);
     CHECK_EQ(pending(v), -1);
     core_now += 600;
     lapic_timer(v);
-    CHECK_EQ(pending(v), 0x50);
-    CHECK_EQ(lapic_mmio_read(v, 0x390), 0);
+    CHECK_EQ(pending(v), VECTOR);
+    CHECK_EQ(reg(APIC_CURRENT_COUNT), 0);
     CHECK_EQ(core_timer[0], 0);
     drain(v);
 
-    TEST("changing the mode keeps the count; an expired one-shot stays stopped");
-    lapic_mmio_write(v, 0x320, 0x20050);
-    CHECK_EQ(lapic_mmio_read(v, 0x390), 0);
-    lapic_mmio_write(v, 0x320, 0x50);
-    lapic_mmio_write(v, 0x380, 1000);
+    TEST("an expired one-shot stays stopped when it becomes periodic");
+    set(APIC_LVT_TIMER, LVT_TIMER_PERIODIC | VECTOR);
+    CHECK_EQ(reg(APIC_CURRENT_COUNT), 0);
+
+    TEST("changing the mode keeps the count; a periodic timer goes on");
+    timer_create(VECTOR);
+    set(APIC_INITIAL_COUNT, 1000);
     core_now += 300;
-    lapic_mmio_write(v, 0x320, 0x20050);
-    CHECK_EQ(lapic_mmio_read(v, 0x390), 700);
+    set(APIC_LVT_TIMER, LVT_TIMER_PERIODIC | VECTOR);
+    CHECK_EQ(reg(APIC_CURRENT_COUNT), 700);
     core_now += 750;
-    CHECK_EQ(lapic_mmio_read(v, 0x390), 950);
+    CHECK_EQ(reg(APIC_CURRENT_COUNT), 950);
     CHECK_EQ(drain(v), 1);
     core_now += 10000;
     lapic_timer(v);
     CHECK_EQ(drain(v), 1);
-    CHECK_EQ(lapic_mmio_read(v, 0x390), 950);
+    CHECK_EQ(reg(APIC_CURRENT_COUNT), 950);
 
     TEST("divide configuration");
-    lapic_mmio_write(v, 0x320, 0x50);
-    lapic_mmio_write(v, 0x3e0, 0x3); /* 16 */
-    CHECK_EQ(lapic_mmio_read(v, 0x390), 950);
+    timer_create(VECTOR);
+    set(APIC_INITIAL_COUNT, 950);
+    set(APIC_DIVIDE, APIC_DIVIDE_BY_16);
+    CHECK_EQ(reg(APIC_CURRENT_COUNT), 950);
     CHECK_EQ(core_timer[0], core_now + 950 * 16);
-    lapic_mmio_write(v, 0x380, 0);
+    set(APIC_INITIAL_COUNT, 0);
     CHECK_EQ(core_timer[0], 0);
 
     TEST("a masked timer counts silently");
-    lapic_mmio_write(v, 0x320, 0x10050);
-    lapic_mmio_write(v, 0x380, 10);
+    timer_create(LVT_MASKED | VECTOR);
+    set(APIC_INITIAL_COUNT, 10);
     core_now += 200;
     lapic_timer(v);
     CHECK_EQ(pending(v), -1);
+}
 
+static void tsc_deadline(void)
+{
+    const u64 ahead = 20000000000; /* ten seconds of a TSC of 2 GHz */
     TEST("TSC deadline");
+    create_enabled(1);
     CHECK(msr_ok(v, MSR_TSC_DEADLINE, ~0ull >> 2));
     CHECK_EQ(get(v, MSR_TSC_DEADLINE), 0);
-    lapic_mmio_write(v, 0x320, 0x40051);
+    set(APIC_LVT_TIMER, LVT_TIMER_DEADLINE | VECTOR);
     u64 now = tsc_read_l1(v);
-    CHECK(msr_ok(v, MSR_TSC_DEADLINE, now + 20000000000));
-    CHECK_EQ(get(v, MSR_TSC_DEADLINE), now + 20000000000);
+    CHECK(msr_ok(v, MSR_TSC_DEADLINE, now + ahead));
+    CHECK_EQ(get(v, MSR_TSC_DEADLINE), now + ahead);
     CHECK(core_timer[0] > core_now + 5000000000 && core_timer[0] <= core_now + 10000000000);
     CHECK_EQ(pending(v), -1);
-    CHECK(msr_ok(v, MSR_TSC, now + 20000000000));
-    CHECK_EQ(pending(v), 0x51);
+    CHECK(msr_ok(v, MSR_TSC, now + ahead));
+    CHECK_EQ(pending(v), VECTOR);
     CHECK_EQ(get(v, MSR_TSC_DEADLINE), 0);
     drain(v);
     CHECK(msr_ok(v, MSR_TSC_DEADLINE, 1));
     CHECK_EQ(drain(v), 1);
     CHECK(msr_ok(v, MSR_TSC_DEADLINE, ~0ull >> 1));
     CHECK(core_timer[0] != 0);
-    lapic_mmio_write(v, 0x320, 0x51);
+    set(APIC_LVT_TIMER, VECTOR);
     CHECK_EQ(core_timer[0], 0);
 
     TEST("a timer that is too fast comes every 100 us of time outside the handler, but for the first 16");
@@ -343,9 +452,9 @@ static void test_timer(void)
     } fast[] = {{0x20050, 0}, {0x50, 0}, {0x40050, 0}, {0x20050, 30000}, {0x40050, 30000}};
     for (unsigned i = 0; i < ARRAY_LEN(fast); i++) {
         core_now += 10000000;
-        lapic_mmio_write(v, 0x3e0, 0xb);
-        lapic_mmio_write(v, 0x320, fast[i].lvt);
-        lapic_mmio_write(v, 0x380, 1);
+        lapic_mmio_write(v, APIC_DIVIDE, 0xb);
+        lapic_mmio_write(v, APIC_LVT_TIMER, fast[i].lvt);
+        lapic_mmio_write(v, APIC_INITIAL_COUNT, 1);
         CHECK(msr_ok(v, MSR_TSC_DEADLINE, 1));
         unsigned interrupts = 0;
         for (unsigned outside = 0; outside < 4000; outside++) {
@@ -358,27 +467,29 @@ static void test_timer(void)
             lapic_ack(v);
             core_now += fast[i].handler;
             if (fast[i].lvt == 0x50)
-                lapic_mmio_write(v, 0x380, 1);
+                lapic_mmio_write(v, APIC_INITIAL_COUNT, 1);
             CHECK(msr_ok(v, MSR_TSC_DEADLINE, 1));
-            lapic_mmio_write(v, 0xb0, 0);
+            lapic_mmio_write(v, APIC_EOI, 0);
         }
         CHECK(interrupts >= 16 + 38 && interrupts <= 16 + 42);
         drain(v);
     }
-    lapic_mmio_write(v, 0x380, 0);
-
-    TEST("INIT clears the registers and keeps the mode");
-    CHECK(msr_ok(v, MSR_APIC_BASE, X2));
-    lapic_reset(v, true);
-    CHECK_EQ(v->apic_base, X2);
-    CHECK_EQ(get(v, 0x80f), 0xff);
-    CHECK_EQ(get(v, 0x835), 0x10000);
+    lapic_mmio_write(v, APIC_INITIAL_COUNT, 0);
 }
 
 int main(void)
 {
-    test_priorities();
-    test_destinations();
-    test_timer();
+    reset_state();
+    enabling();
+    priorities();
+    levels();
+    errors();
+    destinations();
+    messages();
+    other_deliveries();
+    x2apic();
+    modes();
+    timer();
+    tsc_deadline();
     return TEST_END();
 }

@@ -29,30 +29,52 @@ static struct insn memory_insn(u64 la, unsigned reg)
                          .index = REG_NONE};
 }
 
+/* MOV to a register, with `value` in RAX. */
+static enum outcome to_cr(unsigned cr, u64 value)
+{
+    v->gpr[RAX] = value;
+    return move(op_mov_to_cr, cr);
+}
+
+static enum outcome to_dr(unsigned dr, u64 value)
+{
+    v->gpr[RAX] = value;
+    return move(op_mov_to_dr, dr);
+}
+
+/* A new vCPU in 64-bit mode with empty page tables. */
+static void create(enum vendor vendor)
+{
+    guest_create(vendor);
+    guest_paging(PAGING_4);
+}
+
 static void control(void)
 {
-    TEST("MOV CR");
-    guest_paging(PAGING_4);
+    const u64 value = 0x123456789abcdef0;
+    TEST("MOV CR: registers that exist, privilege");
+    create(VENDOR_INTEL);
     for (unsigned cr = 0; cr < 16; cr++) {
         bool exists = cr == 0 || cr == 2 || cr == 3 || cr == 4 || cr == 8;
+        v->cpl = 0;
         CHECK(move(op_mov_from_cr, cr) == (exists ? CPU_OK : CPU_FAULT));
         v->cpl = 3;
         CHECK(raised(move(op_mov_from_cr, cr), exists ? EXC_GP : EXC_UD));
         CHECK(raised(move(op_mov_to_cr, cr), exists ? EXC_GP : EXC_UD));
-        v->cpl = 0;
     }
-    v->gpr[RAX] = 0x123456789abcdef0;
-    CHECK(move(op_mov_to_cr, 2) == CPU_OK && v->cr2 == 0x123456789abcdef0);
-    v->gpr[RAX] = 16;
-    CHECK(raised(move(op_mov_to_cr, 8), EXC_GP));
-    v->gpr[RAX] = 9;
-    CHECK(move(op_mov_to_cr, 8) == CPU_OK);
+
+    TEST("MOV to CR2 and CR8");
+    create(VENDOR_INTEL);
+    CHECK(to_cr(2, value) == CPU_OK && v->cr2 == value);
+    CHECK(raised(to_cr(8, 16), EXC_GP));
+    CHECK(to_cr(8, 9) == CPU_OK);
     CHECK(move(op_mov_from_cr, 8) == CPU_OK && v->gpr[RAX] == 9);
 
     TEST("CLTS, LMSW, SMSW");
+    create(VENDOR_INTEL);
     v->cr0 |= CR0_TS;
     CHECK(move(op_clts, 0) == CPU_OK && !(v->cr0 & CR0_TS));
-    v->gpr[RAX] = CR0_TS | CR0_MP | 0x30;
+    v->gpr[RAX] = CR0_TS | CR0_MP | CR0_ET | CR0_NE; /* the latter two are not in what LMSW loads */
     u64 cr0 = v->cr0;
     CHECK(move(op_lmsw, 0) == CPU_OK && v->cr0 == (cr0 | CR0_TS | CR0_MP));
     v->cpl = 3;
@@ -64,96 +86,132 @@ static void control(void)
 
 static void debug(void)
 {
-    TEST("MOV DR");
-    guest_paging(PAGING_4);
-    v->gpr[RAX] = 0xfedcba9876543210;
-    CHECK(move(op_mov_to_dr, 1) == CPU_OK && v->dr[1] == 0xfedcba9876543210);
-    CHECK(raised(move(op_mov_to_dr, 6), EXC_GP) && raised(move(op_mov_to_dr, 7), EXC_GP));
-    v->gpr[RAX] = 0xffffffff;
-    CHECK(move(op_mov_to_dr, 6) == CPU_OK && v->dr6 == 0xffffefff);
-    v->gpr[RAX] = 0;
-    CHECK(move(op_mov_to_dr, 4) == CPU_OK && v->dr6 == DR6_FIXED);
-    CHECK(move(op_mov_to_dr, 7) == CPU_OK && v->dr7 == DR7_FIXED);
+    const u64 value = 0xfedcba9876543210;
+    TEST("MOV DR: bits that are fixed, DR4 and DR5 are DR6 and DR7");
+    create(VENDOR_INTEL);
+    CHECK(to_dr(1, value) == CPU_OK && v->dr[1] == value);
+    CHECK(raised(to_dr(6, value), EXC_GP) && raised(to_dr(7, value), EXC_GP));
+    CHECK(to_dr(6, 0xffffffff) == CPU_OK && v->dr6 == (DR6_FIXED | DR6_WRITABLE));
+    CHECK(to_dr(4, 0) == CPU_OK && v->dr6 == DR6_FIXED);
+    CHECK(to_dr(7, 0) == CPU_OK && v->dr7 == DR7_FIXED);
     CHECK(move(op_mov_from_dr, 5) == CPU_OK && v->gpr[RAX] == DR7_FIXED);
     CHECK(raised(move(op_mov_from_dr, 8), EXC_UD));
+
+    TEST("MOV DR: not DR4 and DR5 with CR4.DE");
+    create(VENDOR_INTEL);
     v->cr4 |= CR4_DE;
-    CHECK(raised(move(op_mov_from_dr, 4), EXC_UD) && raised(move(op_mov_to_dr, 5), EXC_UD));
+    CHECK(raised(move(op_mov_from_dr, 4), EXC_UD) && raised(to_dr(5, 0), EXC_UD));
+
+    TEST("MOV DR: privilege");
+    create(VENDOR_INTEL);
     v->cpl = 3;
     CHECK(raised(move(op_mov_from_dr, 0), EXC_GP));
-    v->cpl = 0;
+}
+
+static void general_detect(void)
+{
+    TEST("general detect comes before other faults with Intel");
+    create(VENDOR_INTEL);
     v->dr7 = DR7_FIXED | DR7_GD;
     CHECK(raised(move(op_mov_from_dr, 0), EXC_DB) && v->fault.payload == DR6_BD);
-    v->gpr[RAX] = 1ull << 32;
-    CHECK(raised(move(op_mov_to_dr, 7), EXC_DB));
+    CHECK(raised(to_dr(7, 1ull << 32), EXC_DB));
     v->cpl = 3;
     CHECK(raised(move(op_mov_from_dr, 0), EXC_DB));
-    v->vm->vendor = VENDOR_AMD;
-    CHECK(raised(move(op_mov_from_dr, 0), EXC_GP));
-    v->vm->vendor = VENDOR_INTEL;
-    v->cpl = 0;
-    v->dr7 = DR7_FIXED;
-}
 
-static bool cached(u64 la)
-{
-    return v->tlb->rtag[tlb_index(la)] == -la;
-}
-
-static void translation(void)
-{
-    const u64 la = 0x7f0000403000, descriptor = 0x7f0000404000;
-    bool filled;
-    guest_paging(PAGING_4);
-    map(la, 0x7000 | P);
-    map(descriptor, 0x8000 | P);
-    u64 *d = (u64 *)(ram + 0x8000);
-
-    TEST("INVLPG");
-    struct insn in = memory_insn(la + 0x10, 0);
-    CHECK(mmu_fill(v, la, ACCESS_READ, &filled) == CPU_OK && filled && cached(la));
+    TEST("general detect comes after privilege with AMD");
+    create(VENDOR_AMD);
+    v->dr7 = DR7_FIXED | DR7_GD;
+    CHECK(raised(move(op_mov_from_dr, 0), EXC_DB) && v->fault.payload == DR6_BD);
     v->cpl = 3;
-    CHECK(raised(op_invlpg(v, &in), EXC_GP));
+    CHECK(raised(move(op_mov_from_dr, 0), EXC_GP));
+}
+
+#define PAGE_LA 0x7f0000403000ull
+#define DESCRIPTOR_LA 0x7f0000404000ull
+#define PAGE_GPA 0x7000u
+#define DESCRIPTOR_GPA 0x8000u
+#define NOT_CANONICAL 0x800000000000
+
+/* A new vCPU with a page and INVPCID's descriptor mapped; gives the descriptor. */
+static u64 *create_mapped(void)
+{
+    create(VENDOR_INTEL);
+    map(PAGE_LA, PAGE_GPA | P);
+    map(DESCRIPTOR_LA, DESCRIPTOR_GPA | P);
+    return (u64 *)(ram + DESCRIPTOR_GPA);
+}
+
+static bool cached(void)
+{
+    return v->tlb->rtag[tlb_index(PAGE_LA)] == -PAGE_LA;
+}
+
+/* Brings the page into the TLB. */
+static bool fill(void)
+{
+    bool filled;
+    return mmu_fill(v, PAGE_LA, ACCESS_READ, &filled) == CPU_OK && filled && cached();
+}
+
+static void invlpg(void)
+{
+    TEST("INVLPG");
+    create_mapped();
+    struct insn in = memory_insn(PAGE_LA + 0x10, 0), far = memory_insn(NOT_CANONICAL, 0);
+    CHECK(fill());
+    v->cpl = 3;
+    CHECK(raised(op_invlpg(v, &in), EXC_GP) && cached());
     v->cpl = 0;
-    CHECK(op_invlpg(v, &in) == CPU_OK && !cached(la));
-    struct insn far = memory_insn(0x800000000000, 0);
+    CHECK(op_invlpg(v, &in) == CPU_OK && !cached());
     CHECK(op_invlpg(v, &far) == CPU_OK);
     in.mem = false;
     CHECK(raised(op_invlpg(v, &in), EXC_UD));
+}
 
-    TEST("INVPCID");
-    in = memory_insn(descriptor, RCX);
-    for (unsigned type = 0; type < 4; type++) {
-        d[0] = 0;
-        d[1] = la;
-        v->gpr[RCX] = type;
-        CHECK(mmu_fill(v, la, ACCESS_READ, &filled) == CPU_OK && cached(la));
-        CHECK(op_invpcid(v, &in) == CPU_OK && !cached(la));
-        d[0] = 1; /* without CR4.PCIDE */
-        CHECK(type < 2 ? raised(op_invpcid(v, &in), EXC_GP) : op_invpcid(v, &in) == CPU_OK);
-        d[0] = 0x1000;
-        CHECK(raised(op_invpcid(v, &in), EXC_GP));
+static enum outcome invpcid(u64 type)
+{
+    struct insn in = memory_insn(DESCRIPTOR_LA, RCX);
+    v->gpr[RCX] = type;
+    return op_invpcid(v, &in);
+}
+
+static void invpcid_types(void)
+{
+    static const char *const names[] = {"INVPCID of an address", "INVPCID of a PCID", "INVPCID of all",
+                                        "INVPCID of all that is not global"};
+    for (unsigned type = INVPCID_ADDRESS; type <= INVPCID_ALL_NONGLOBAL; type++) {
+        TEST(names[type]);
+        u64 *descriptor = create_mapped();
+        descriptor[1] = PAGE_LA;
+        CHECK(fill());
+        CHECK(invpcid(type) == CPU_OK && !cached());
+        descriptor[0] = 1; /* a PCID without CR4.PCIDE */
+        CHECK(type <= INVPCID_SINGLE ? raised(invpcid(type), EXC_GP) : invpcid(type) == CPU_OK);
+        descriptor[0] = CR3_PCID_MASK + 1;
+        CHECK(raised(invpcid(type), EXC_GP));
     }
-    d[0] = 0;
-    d[1] = 1ull << 57;
-    v->gpr[RCX] = 0;
-    CHECK(raised(op_invpcid(v, &in), EXC_GP));
-    v->gpr[RCX] = 1;
-    CHECK(op_invpcid(v, &in) == CPU_OK);
-    v->gpr[RCX] = 4;
-    CHECK(raised(op_invpcid(v, &in), EXC_GP));
-    v->gpr[RCX] = 0;
-    map(descriptor, 0);
-    mmu_flush_all(v);
-    CHECK(raised(op_invpcid(v, &in), EXC_PF));
+
+    TEST("INVPCID: the type, an address that is not canonical");
+    u64 *descriptor = create_mapped();
+    CHECK(raised(invpcid(INVPCID_ALL_NONGLOBAL + 1), EXC_GP));
+    descriptor[1] = 1ull << 57;
+    CHECK(raised(invpcid(INVPCID_ADDRESS), EXC_GP));
+    CHECK(invpcid(INVPCID_SINGLE) == CPU_OK);
+
+    TEST("INVPCID: privilege comes before the descriptor's page fault");
+    create_mapped();
+    map(DESCRIPTOR_LA, 0);
+    CHECK(raised(invpcid(INVPCID_ADDRESS), EXC_PF));
     v->cpl = 3;
-    CHECK(raised(op_invpcid(v, &in), EXC_GP));
+    CHECK(raised(invpcid(INVPCID_ADDRESS), EXC_GP));
 }
 
 int main(void)
 {
-    guest_create(VENDOR_INTEL);
     control();
     debug();
-    translation();
+    general_detect();
+    invlpg();
+    invpcid_types();
     return TEST_END();
 }

@@ -1,8 +1,30 @@
+/*
+ * RDMSR, WRMSR and MSRs as state: which exist, which values are legal, what else a write does.
+ */
 #include "cpu/insn/ops.h"
 #include "unit/core.h"
 #include "unit/test.h"
+#include "x86/vmcs.h"
+
+#define REFUSED 0xfa17               /* what get() gives of an MSR that cannot be read */
+#define LOW_HALF_END 0x800000000000  /* the first address that is not canonical */
+#define HIGH_HALF 0xffff800000000000 /* the next one that is */
+#define TSC_SECOND 2000000000ull
+#define SECOND_NS 1000000000ull
 
 static struct vcpu *v;
+
+/* A new VM of one CPU, or of more. */
+static void create_cpus(enum vendor vendor, bool nested, unsigned cpus)
+{
+    core_create(vendor, nested, cpus, NULL);
+    v = vm.vcpu[0];
+}
+
+static void create(enum vendor vendor)
+{
+    create_cpus(vendor, true, 1);
+}
 
 static bool writes(u32 msr, u64 value)
 {
@@ -18,7 +40,7 @@ static bool gp(u32 msr, u64 value)
 static u64 get(u32 msr)
 {
     u64 value = 0;
-    return msr_read(v, msr, &value) == CPU_OK ? value : 0xfa17;
+    return msr_read(v, msr, &value) == CPU_OK ? value : REFUSED;
 }
 
 static bool keeps(u32 msr, u64 value)
@@ -30,8 +52,7 @@ static void test_table(void)
 {
     TEST("the table ascends without overlap, and no access to any row breaks anything");
     for (int vendor = 0; vendor < 2; vendor++) {
-        core_create(vendor ? VENDOR_AMD : VENDOR_INTEL, true, 1, NULL);
-        v = vm.vcpu[0];
+        create(vendor ? VENDOR_AMD : VENDOR_INTEL);
         u32 first, count;
         u64 end = 0;
         const char *name;
@@ -48,31 +69,40 @@ static void test_table(void)
     }
 }
 
-static void test_common(void)
+static void test_values(void)
 {
-    core_create(VENDOR_INTEL, true, 2, NULL);
-    v = vm.vcpu[1];
-
     TEST("unknown MSRs");
-    CHECK_EQ(get(0xc1), 0xfa17);
-    CHECK_EQ(get(0x38f), 0xfa17);
-    CHECK(gp(0x12345678, 0));
-    CHECK_EQ(get(MSR_HWCR), 0xfa17);
+    create(VENDOR_INTEL);
+    const u32 pmc0 = 0xc1, perf_global_ctrl = 0x38f, nobodys = 0x12345678;
+    CHECK_EQ(get(pmc0), REFUSED);
+    CHECK_EQ(get(perf_global_ctrl), REFUSED);
+    CHECK(gp(nobodys, 0));
+    CHECK_EQ(get(MSR_HWCR), REFUSED);
 
     TEST("canonical and 32-bit values");
-    CHECK(keeps(MSR_LSTAR, 0xffff800000000000));
-    CHECK(gp(MSR_LSTAR, 0x800000000000));
-    CHECK(keeps(MSR_FS_BASE, 0x7fffffffffff));
-    CHECK_EQ(v->seg[SEG_FS].base, 0x7fffffffffff);
+    create(VENDOR_INTEL);
+    CHECK(keeps(MSR_LSTAR, HIGH_HALF));
+    CHECK(gp(MSR_LSTAR, LOW_HALF_END));
+    CHECK(keeps(MSR_FS_BASE, LOW_HALF_END - 1));
+    CHECK_EQ(v->seg[SEG_FS].base, LOW_HALF_END - 1);
     CHECK(gp(MSR_GS_BASE, 1ull << 63));
     CHECK(keeps(MSR_KERNEL_GS_BASE, 5));
     CHECK(gp(MSR_SFMASK, 1ull << 32));
     CHECK(gp(MSR_TSC_AUX, 1ull << 32));
     CHECK(keeps(MSR_TSC_AUX, 7));
     CHECK(keeps(MSR_STAR, ~0ull));
-    CHECK(gp(MSR_SYSENTER_EIP, 0x8000000000000000));
+    CHECK(gp(MSR_SYSENTER_EIP, 1ull << 63));
 
-    TEST("EFER");
+    TEST("XSS has no bits");
+    create(VENDOR_INTEL);
+    CHECK_EQ(get(MSR_XSS), features_have(&core_features, FEATURE_XSAVES) ? 0 : REFUSED);
+    CHECK(gp(MSR_XSS, 1));
+}
+
+static void test_efer(void)
+{
+    TEST("EFER without paging: LMA is not software's");
+    create(VENDOR_INTEL);
     core_mode32(v);
     CHECK(gp(MSR_EFER, EFER_SVME));
     CHECK(gp(MSR_EFER, BIT64(1)));
@@ -80,104 +110,155 @@ static void test_common(void)
     CHECK(keeps(MSR_EFER, EFER_LME | EFER_NXE | EFER_SCE));
     CHECK(writes(MSR_EFER, EFER_LMA));
     CHECK_EQ(get(MSR_EFER), 0);
+
+    TEST("EFER in 64-bit mode: LME stays");
+    create(VENDOR_INTEL);
     core_mode64(v);
     CHECK(gp(MSR_EFER, EFER_LMA));
     CHECK(writes(MSR_EFER, EFER_LME | EFER_NXE));
     CHECK_EQ(get(MSR_EFER), EFER_LME | EFER_LMA | EFER_NXE);
+}
 
-    TEST("memory types");
-    CHECK_EQ(get(MSR_PAT), 0x0007040600070406);
-    CHECK(gp(MSR_PAT, 2) && gp(MSR_PAT, 3ull << 32) && gp(MSR_PAT, 8ull << 56));
-    CHECK(keeps(MSR_PAT, 0x0706050401000706));
-    CHECK(gp(MSR_MTRR_DEF_TYPE, 7) && gp(MSR_MTRR_DEF_TYPE, 0x100) && keeps(MSR_MTRR_DEF_TYPE, 0xc00));
-    CHECK(gp(MSR_MTRR_FIX64K, 7) && keeps(MSR_MTRR_FIX4K + 7, 0x0506040100060504));
-    CHECK(keeps(MSR_MTRR_BASE0 + 14, 0x80000006) && gp(MSR_MTRR_BASE0 + 14, 0x80000002));
-    CHECK(keeps(MSR_MTRR_BASE0 + 15, 0xff80000800) && gp(MSR_MTRR_BASE0 + 15, 0x10000000800) && gp(0x20f, 0x400));
-    CHECK_EQ(get(MSR_MTRRCAP), 0x508);
-    CHECK(gp(MSR_MTRRCAP, 0x508));
+/* A register of eight memory types with `type` as number `i` and WB as the others. */
+static u64 types(unsigned i, u64 type)
+{
+    return (MTRR_FIXED_ALL(MEMTYPE_WB) & ~(0xffull << 8 * i)) | type << 8 * i;
+}
 
+static bool all_types_are_as_expected(u32 msr, u64 reserved)
+{
+    bool good = true;
+    for (unsigned i = 0; i < 8; i++)
+        for (u64 type = 0; type < 256; type++)
+            good &= type > MEMTYPE_UC_MINUS || reserved & BIT64(type) ? gp(msr, types(i, type))
+                                                                      : keeps(msr, types(i, type));
+    return good;
+}
+
+static void test_memory_types(void)
+{
+    const u64 reserved = BIT64(2) | BIT64(3);
+    TEST("memory types: PAT");
+    create(VENDOR_INTEL);
+    CHECK_EQ(get(MSR_PAT), PAT_RESET);
+    CHECK(all_types_are_as_expected(MSR_PAT, reserved));
+
+    TEST("memory types: MTRRs");
+    create(VENDOR_INTEL);
+    const u64 last = BIT64(vm.phys_bits) - PAGE_SIZE; /* page of the physical addresses */
+    CHECK(gp(MSR_MTRR_DEF_TYPE, MEMTYPE_UC_MINUS));
+    CHECK(gp(MSR_MTRR_DEF_TYPE, MTRR_TYPE_MASK + 1));
+    CHECK(keeps(MSR_MTRR_DEF_TYPE, MTRR_DEF_TYPE_ENABLE | MTRR_DEF_TYPE_FIXED | MEMTYPE_UC));
+    CHECK(all_types_are_as_expected(MSR_MTRR_FIX64K, reserved | BIT64(MEMTYPE_UC_MINUS)));
+    CHECK(all_types_are_as_expected(MSR_MTRR_FIX4K + 7, reserved | BIT64(MEMTYPE_UC_MINUS)));
+    CHECK(keeps(MSR_MTRR_PHYSBASE(7), 0x80000000 | MEMTYPE_WB) && gp(MSR_MTRR_PHYSBASE(7), 0x80000000 | 2));
+    CHECK(keeps(MSR_MTRR_PHYSMASK(7), last | MTRR_MASK_VALID));
+    CHECK(gp(MSR_MTRR_PHYSMASK(7), BIT64(vm.phys_bits) | MTRR_MASK_VALID));
+    CHECK(gp(MSR_MTRR_PHYSMASK(7), MTRR_MASK_VALID >> 1));
+    CHECK_EQ(get(MSR_MTRRCAP), MTRRCAP_WC | MTRRCAP_FIXED | 8);
+    CHECK(gp(MSR_MTRRCAP, get(MSR_MTRRCAP)));
+}
+
+static void test_features(void)
+{
     TEST("speculation control");
-    CHECK(keeps(MSR_SPEC_CTRL, 0x407) && gp(MSR_SPEC_CTRL, 8));
-    CHECK(writes(MSR_PRED_CMD, 1) && gp(MSR_PRED_CMD, 2));
-    CHECK_EQ(get(MSR_PRED_CMD), 0xfa17);
-    CHECK(writes(MSR_FLUSH_CMD, 1));
-    CHECK((get(MSR_ARCH_CAPABILITIES) & 0x17b) == 0x17b);
+    create(VENDOR_INTEL);
+    CHECK(keeps(MSR_SPEC_CTRL, SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_SSBD | SPEC_CTRL_BHI_DIS_S));
+    CHECK(gp(MSR_SPEC_CTRL, BIT64(3)));
+    CHECK(writes(MSR_PRED_CMD, PRED_CMD_IBPB) && gp(MSR_PRED_CMD, PRED_CMD_IBPB << 1));
+    CHECK_EQ(get(MSR_PRED_CMD), REFUSED);
+    CHECK(writes(MSR_FLUSH_CMD, FLUSH_CMD_L1D));
+    const u64 mitigated = ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_SKIP_L1DFL_VMENTRY | ARCH_CAP_SSB_NO |
+                          ARCH_CAP_MDS_NO | ARCH_CAP_IF_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO;
+    CHECK_EQ(get(MSR_ARCH_CAPABILITIES) & mitigated, mitigated);
 
     TEST("FEATURE_CONTROL is locked with VMXON permitted");
-    CHECK_EQ(get(MSR_FEATURE_CONTROL), 5);
-    CHECK(gp(MSR_FEATURE_CONTROL, 5));
+    create(VENDOR_INTEL);
+    const u64 locked = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMXON_OUTSIDE_SMX;
+    CHECK_EQ(get(MSR_FEATURE_CONTROL), locked);
+    CHECK(gp(MSR_FEATURE_CONTROL, locked));
     v->feature_control = 0;
-    CHECK(gp(MSR_FEATURE_CONTROL, 2));
-    CHECK(keeps(MSR_FEATURE_CONTROL, 5));
+    CHECK(gp(MSR_FEATURE_CONTROL, BIT64(1))); /* VMXON in SMX operation, which there is not */
+    CHECK(keeps(MSR_FEATURE_CONTROL, locked));
 
     TEST("VMX capabilities come from the extension");
-    CHECK(get(0x480) != 0xfa17);
+    create(VENDOR_INTEL);
+    CHECK(get(MSR_VMX_BASIC) != REFUSED);
+}
 
+static void test_machine_check(void)
+{
+    const unsigned last = MC_BANKS - 1;
     TEST("machine check banks");
-    CHECK_EQ(get(MSR_MCG_CAP), 0x10a);
-    CHECK(keeps(MSR_MC0_CTL + 36, ~0ull) && gp(MSR_MC0_CTL + 37, 1) && writes(MSR_MC0_CTL + 37, 0));
-    CHECK(keeps(MSR_MC0_CTL + 38, 0x123456789a) && keeps(MSR_MC0_CTL + 39, ~0ull));
-    CHECK_EQ(get(MSR_MC0_CTL + 40), 0xfa17);
+    create(VENDOR_INTEL);
+    CHECK_EQ(get(MSR_MCG_CAP), MCG_CAP_CTL | MC_BANKS);
+    CHECK(keeps(MSR_MC_CTL(last), ~0ull));
+    CHECK(gp(MSR_MC_STATUS(last), 1) && writes(MSR_MC_STATUS(last), 0));
+    CHECK(keeps(MSR_MC_ADDR(last), 0x123456789a) && keeps(MSR_MC_MISC(last), ~0ull));
+    CHECK_EQ(get(MSR_MC_CTL(last + 1)), REFUSED);
 
-    TEST("XSS has no bits");
-    CHECK_EQ(get(MSR_XSS), features_have(&core_features, FEATURE_XSAVES) ? 0 : 0xfa17);
-    CHECK(gp(MSR_XSS, 1));
+    TEST("AMD: HWCR makes their status writable");
+    create(VENDOR_AMD);
+    CHECK(gp(MSR_MC_STATUS(0), 1));
+    CHECK(writes(MSR_HWCR, get(MSR_HWCR) | HWCR_MC_STATUS_WRITABLE));
+    CHECK(keeps(MSR_MC_STATUS(0), 1));
 }
 
 static void test_time(void)
 {
-    core_create(VENDOR_INTEL, false, 2, NULL);
-    v = vm.vcpu[0];
-
     TEST("TSC and TSC_ADJUST move together");
+    create_cpus(VENDOR_INTEL, false, 2);
+    const u64 at = 1ull << 50;
     CHECK_EQ(vm.vcpu[0]->tsc_offset, vm.vcpu[1]->tsc_offset);
-    CHECK(get(MSR_TSC) < 2000000000);
+    CHECK(get(MSR_TSC) < TSC_SECOND);
     CHECK_EQ(get(MSR_TSC_ADJUST), 0);
     u64 before = v->tsc_offset;
     CHECK(keeps(MSR_TSC_ADJUST, 1000000));
     CHECK_EQ(v->tsc_offset, before + 1000000);
     CHECK(keeps(MSR_TSC_ADJUST, 0));
     CHECK_EQ(v->tsc_offset, before);
-    CHECK(writes(MSR_TSC, 1ull << 50));
-    CHECK(get(MSR_TSC) - (1ull << 50) < 2000000000);
+    CHECK(writes(MSR_TSC, at));
+    CHECK(get(MSR_TSC) - at < TSC_SECOND);
     CHECK_EQ(get(MSR_TSC_ADJUST), v->tsc_offset - before);
 
     TEST("L2's offset and multiplier");
-    v->tsc_offset = v->tsc_offset_l1 + 5000000000;
+    create_cpus(VENDOR_INTEL, false, 1);
+    const u64 offset = 5000000000;
+    v->tsc_offset = v->tsc_offset_l1 + offset;
     u64 l1 = tsc_read_l1(v);
-    CHECK(tsc_read(v) - l1 - 5000000000 < 100000000);
+    CHECK(tsc_read(v) - l1 - offset < TSC_SECOND / 20);
     v->tsc_mul = 1ull << 31;
     l1 = tsc_read_l1(v);
-    CHECK(tsc_read(v) - l1 / 2 - 5000000000 < 100000000);
+    CHECK(tsc_read(v) - l1 / 2 - offset < TSC_SECOND / 20);
 
     TEST("TSC to nanoseconds");
+    create_cpus(VENDOR_INTEL, false, 1);
     l1 = tsc_read_l1(v);
     CHECK_EQ(tsc_to_ns(v, l1 - 1), core_now);
-    CHECK(tsc_to_ns(v, l1 + 2000000000) - core_now <= 1000000000);
-    CHECK(tsc_to_ns(v, l1 + 2000000000) - core_now > 900000000);
-    CHECK(tsc_to_ns(v, l1 + (~0ull >> 1) - 1000000000000) > core_now);
+    CHECK(tsc_to_ns(v, l1 + TSC_SECOND) - core_now <= SECOND_NS);
+    CHECK(tsc_to_ns(v, l1 + TSC_SECOND) - core_now > SECOND_NS / 10 * 9);
+    CHECK(tsc_to_ns(v, l1 + (~0ull >> 1) - 500 * TSC_SECOND) > core_now);
 }
 
 static void test_amd(void)
 {
-    core_create(VENDOR_AMD, true, 1, NULL);
-    v = vm.vcpu[0];
-
     TEST("AMD");
+    create(VENDOR_AMD);
     CHECK(keeps(MSR_EFER, EFER_SVME | EFER_FFXSR | EFER_AUTOIBRS));
-    CHECK(get(MSR_HWCR) & BIT64(24));
-    CHECK(get(MSR_DE_CFG) & BIT64(1));
-    CHECK_EQ(get(MSR_FEATURE_CONTROL), 0xfa17);
-    CHECK_EQ(get(MSR_ARCH_CAPABILITIES), 0xfa17);
-    CHECK(get(MSR_VM_CR) != 0xfa17);
-    CHECK(keeps(MSR_SPEC_CTRL, 7));
-    CHECK(writes(MSR_K7_EVNTSEL0, 0x430076));
+    CHECK(get(MSR_HWCR) & HWCR_TSC_FREQ_SEL);
+    CHECK(get(MSR_DE_CFG) & DE_CFG_LFENCE_SERIALIZES);
+    CHECK_EQ(get(MSR_FEATURE_CONTROL), REFUSED);
+    CHECK_EQ(get(MSR_ARCH_CAPABILITIES), REFUSED);
+    CHECK(get(MSR_VM_CR) != REFUSED);
+    CHECK(keeps(MSR_SPEC_CTRL, SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_SSBD));
+    CHECK(writes(MSR_K7_EVNTSEL0, 0x430076)); /* what an operating system may count */
     CHECK_EQ(get(MSR_K7_EVNTSEL0), 0);
-    CHECK(gp(MSR_MC0_CTL + 1, 1));
-    CHECK(writes(MSR_HWCR, get(MSR_HWCR) | BIT64(18)));
-    CHECK(keeps(MSR_MC0_CTL + 1, 1));
+}
 
+static void test_instructions(void)
+{
     TEST("RDMSR and WRMSR");
+    create(VENDOR_AMD);
     struct insn in = {.len = 2};
     core_mode32(v);
     v->gpr[RCX] = MSR_STAR;
@@ -218,8 +299,7 @@ static void test_state(void)
 {
     static u32 list[1000];
     for (int vendor = 0; vendor < 2; vendor++) {
-        core_create(vendor ? VENDOR_AMD : VENDOR_INTEL, true, 1, NULL);
-        v = vm.vcpu[0];
+        create(vendor ? VENDOR_AMD : VENDOR_INTEL);
         TEST(vendor ? "AMD: MSRs as state" : "Intel: MSRs as state");
         u32 n = msr_list(v, list, ARRAY_LEN(list)), first, count;
         CHECK(n > 80 && n < ARRAY_LEN(list));
@@ -245,10 +325,9 @@ static void test_state(void)
     }
 
     TEST("state may be what WRMSR refuses");
-    core_create(VENDOR_INTEL, true, 1, NULL);
-    v = vm.vcpu[0];
+    create(VENDOR_INTEL);
     CHECK(gp(MSR_FEATURE_CONTROL, 0) && !msr_refusal(v, MSR_FEATURE_CONTROL, 0));
-    CHECK(gp(MSR_MC0_CTL + 1, 1) && !msr_refusal(v, MSR_MC0_CTL + 1, 1));
+    CHECK(gp(MSR_MC_STATUS(0), 1) && !msr_refusal(v, MSR_MC_STATUS(0), 1));
     u64 offset = v->tsc_offset;
     msr_set(v, MSR_TSC_ADJUST, 1000);
     CHECK(get(MSR_TSC_ADJUST) == 1000 && v->tsc_offset == offset);
@@ -258,8 +337,13 @@ int main(void)
 {
     test_table();
     test_state();
-    test_common();
+    test_values();
+    test_efer();
+    test_memory_types();
+    test_features();
+    test_machine_check();
     test_time();
     test_amd();
+    test_instructions();
     return TEST_END();
 }

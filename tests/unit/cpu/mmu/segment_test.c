@@ -138,18 +138,18 @@ static void call_gates(void)
     CHECK_EQ(v->seg[SEG_CS].sel, SEL_CODE0);
     CHECK_EQ(v->next_rip, 0x5000);
     CHECK_EQ(v->seg[SEG_SS].sel, SEL_DATA0);
-    CHECK_EQ(v->gpr[RSP], 0x9000 - 24);
-    CHECK_EQ(peek(0x9000 - 4, 4), SEL_DATA3);
-    CHECK_EQ(peek(0x9000 - 8, 4), 0x7ff8);
-    CHECK_EQ(peek(0x9000 - 12, 4), 0x22222222);
-    CHECK_EQ(peek(0x9000 - 16, 4), 0x11111111);
-    CHECK_EQ(peek(0x9000 - 20, 4), SEL_CODE3);
-    CHECK_EQ(peek(0x9000 - 24, 4), 0x4002);
+    CHECK_EQ(v->gpr[RSP], FAKE_RSP0 - 24);
+    CHECK_EQ(peek(FAKE_RSP0 - 4, 4), SEL_DATA3);
+    CHECK_EQ(peek(FAKE_RSP0 - 8, 4), FAKE_RSP - 8);
+    CHECK_EQ(peek(FAKE_RSP0 - 12, 4), 0x22222222);
+    CHECK_EQ(peek(FAKE_RSP0 - 16, 4), 0x11111111);
+    CHECK_EQ(peek(FAKE_RSP0 - 20, 4), SEL_CODE3);
+    CHECK_EQ(peek(FAKE_RSP0 - 24, 4), FAKE_RIP + 2);
     CHECK(segment_load(v, SEG_ES, SEL_DATA0) == CPU_OK);
     in.imm = 8;
     CHECK(op_ret_far(v, &in) == CPU_OK);
     CHECK_EQ(v->cpl, 3);
-    CHECK_EQ(v->gpr[RSP], 0x8000);
+    CHECK_EQ(v->gpr[RSP], FAKE_RSP);
     CHECK_EQ(v->next_rip, 0x4002);
     CHECK_EQ(v->seg[SEG_ES].sel, 0);
     CHECK_EQ(v->seg[SEG_DS].sel, SEL_DATA3);
@@ -171,7 +171,7 @@ static void call_gates(void)
     v->seg[SEG_TR].limit = 5;
     CHECK(faulted(v, op_call_far(v, &in), EXC_TS, SEL_TSS));
     CHECK_EQ(v->cpl, 3);
-    CHECK_EQ(v->gpr[RSP], 0x8000);
+    CHECK_EQ(v->gpr[RSP], FAKE_RSP);
 }
 
 static void tasks(void)
@@ -196,7 +196,7 @@ static void tasks(void)
     CHECK(v->flags & FLAG_NT);
     CHECK(v->cr0 & CR0_TS);
     CHECK_EQ(peek(second, 2), SEL_TSS);
-    CHECK_EQ(peek(TSS + 0x20, 4), 0x4002);
+    CHECK_EQ(peek(TSS + 0x20, 4), FAKE_RIP + 2);
     CHECK_EQ(peek(GDT + SEL_FREE + 5, 1) & 0xf, SYS_TSS_BUSY);
     CHECK_EQ(peek(GDT + SEL_TSS + 5, 1) & 0xf, SYS_TSS_BUSY);
     CHECK(faulted(v, op_call_far(v, &in), EXC_GP, SEL_FREE));
