@@ -67,13 +67,23 @@ _nestbox() {
         return
         ;;
     --trace)
-        mapfile -t COMPREPLY < <(compgen -W 'entry' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'entry exits' -- "$current")
+        return
+        ;;
+    --trace-file)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --symbols)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
     esac
     case $verb in
     run)
-        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --stats --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --stats --help' -- "$current")
         ;;
     doctor)
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")

@@ -19,7 +19,9 @@ complete -c nestbox -n '__fish_seen_subcommand_from run' -l no-reboot -d 'end wh
 complete -c nestbox -n '__fish_seen_subcommand_from run' -l debug-exit -d 'debug-exit port 0xf4 and the PC test device'
 complete -c nestbox -n '__fish_seen_subcommand_from run' -l timeout -x -d 'end the guest after that time'
 complete -c nestbox -n '__fish_seen_subcommand_from run' -l shutdown-timeout -x -d 'SIGTERM presses the power button first'
-complete -c nestbox -n '__fish_seen_subcommand_from run' -l trace -x -a 'entry' -d 'what to report on standard error: entry'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l trace -x -a 'entry exits' -d 'what to report on standard error: entry or exits'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l trace-file -r -F -d 'where the trace goes (default standard error)'
+complete -c nestbox -n '__fish_seen_subcommand_from run' -l symbols -r -F -d 'names for RIPs of L1: its System.map or ELF file with symbols'
 complete -c nestbox -n '__fish_seen_subcommand_from run' -l stats -d 'print counters at the end'
 complete -c nestbox -n '__fish_seen_subcommand_from doctor' -l json -d 'print one JSON object'
 complete -c nestbox -n '__fish_seen_subcommand_from help' -a run

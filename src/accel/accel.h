@@ -12,6 +12,7 @@
 #include "rules/vm_settings.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 /* Signals between threads of the accelerators. Handlers are theirs; nothing else must take these. */
 #define ACCEL_SIGNAL_TIMER (SIGRTMIN + 1)
@@ -24,6 +25,14 @@ enum accel_exit {
 };
 
 struct accel_vm;
+struct symbols;
+
+/* Where --trace goes. */
+struct accel_trace {
+    u32 what; /* TRACE_* */
+    FILE *to;
+    const struct symbols *symbols; /* of L1; NULL: none */
+};
 
 struct accel_ops {
     const char *name; /* "engine", "kvm" */
@@ -54,6 +63,8 @@ struct accel_ops {
     void (*intr_line)(struct accel_vm *vm, bool level); /* 8259 INTR */
     void (*init)(struct accel_vm *vm);                  /* INIT# of all CPUs; NULL: the machine is reset instead */
     void (*ignne)(struct accel_vm *vm, bool level);     /* the CPUs' IGNNE# */
+    /* NULL, or: report from now on what trace->what says. No vCPU runs; `trace` lives until destroy. */
+    void (*trace)(struct accel_vm *vm, const struct accel_trace *trace);
     /* Text for people: counters. */
     void (*stats)(struct accel_vm *vm, char *buf, size_t size);
     /* Why run() returned ACCEL_ERROR. */
@@ -64,8 +75,9 @@ struct accel_ops {
 extern const struct accel_ops accel_engine;
 extern const struct accel_ops accel_kvm;
 
-/* Text for people: the registers of a vCPU that does not run. (describe.c) */
-void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index, char *buf, size_t size);
+/* Text for people: the registers of a vCPU that does not run; with the kernel's symbols, or NULL. (describe.c) */
+void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index, const struct symbols *symbols,
+                    char *buf, size_t size);
 
 /* 0, or -EINVAL for settings that are wrong on any host. (select.c) */
 int MUST_CHECK accel_check(const struct vm_settings *settings, struct error *error);

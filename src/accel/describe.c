@@ -3,6 +3,8 @@
  */
 #include "accel/accel.h"
 
+#include "accel/symbols.h"
+
 #include <stdio.h>
 
 static const char *mode_name(const struct cpu_state *s)
@@ -14,20 +16,25 @@ static const char *mode_name(const struct cpu_state *s)
     return s->rflags & FLAG_VM ? "virtual-8086 mode" : "protected mode";
 }
 
-void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index, char *buf, size_t size)
+void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index, const struct symbols *symbols,
+                    char *buf, size_t size)
 {
     static const char *const name[GPR_COUNT] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
                                                 "R8 ", "R9 ", "R10", "R11", "R12", "R13", "R14", "R15"};
     const u64 needed = STATE_GPRS | STATE_SEGMENTS | STATE_CONTROL;
     struct cpu_state s = {0};
-    u64 given = ops->state_get(vm, index, &s, needed | STATE_EVENTS | STATE_NESTED);
+    u64 given = ops->state_get(vm, index, &s, needed | STATE_EVENTS | STATE_NESTED | STATE_MSRS);
     if ((given & needed) != needed) {
         snprintf(buf, size, "CPU %u: no state\n", index);
         return;
     }
-    size_t n = (size_t)snprintf(buf, size, "CPU %u, %s%s: CS:RIP %04x:%016llx RFLAGS %llx CPL %u\n", index,
-                                mode_name(&s), s.nested.guest ? ", in L2" : "", s.seg[SEG_CS].sel,
-                                (unsigned long long)s.rip, (unsigned long long)s.rflags, s.cpl);
+    char symbol[SYMBOL_MAX] = "";
+    if (symbols && !s.nested.guest) /* they are L1's */
+        symbols_name(symbols, &s, s.rip, symbol);
+    size_t n =
+        (size_t)snprintf(buf, size, "CPU %u, %s%s: CS:RIP %04x:%016llx%s%s RFLAGS %llx CPL %u\n", index, mode_name(&s),
+                         s.nested.guest ? ", in L2" : "", s.seg[SEG_CS].sel, (unsigned long long)s.rip,
+                         *symbol ? " " : "", symbol, (unsigned long long)s.rflags, s.cpl);
     for (unsigned i = 0; i < GPR_COUNT && n < size; i++)
         n += (size_t)snprintf(buf + n, size - n, "%s %016llx%c", name[i], (unsigned long long)s.gpr[i],
                               i % 4 == 3 ? '\n' : ' ');

@@ -4,6 +4,8 @@
 #include "accel/accel.h"
 
 #include "accel/engine_host.h"
+#include "accel/exit_text.h"
+#include "accel/symbols.h"
 #include "ram/ram.h"
 
 #include <errno.h>
@@ -14,8 +16,9 @@
 #define PHYS_BITS 46
 
 struct accel_vm {
+    struct engine_host host; /* first: the engine hands its address back */
     struct vm *vm;
-    struct engine_host host;
+    const struct accel_trace *trace;
     struct machine machine;
     struct cpu_features features;
     u64 tsc_khz;
@@ -45,11 +48,6 @@ static int check_host(struct error *error)
     else
         return 0;
     return error_hint(error, "use " SETTING("accel") " kvm");
-}
-
-static void trace(void *opaque, u32 index, const char *line)
-{
-    fprintf(stderr, "nestbox: CPU %u: %s\n", index, line);
 }
 
 static void engine_destroy(struct accel_vm *a)
@@ -94,8 +92,6 @@ static int engine_create(const struct vm_settings *settings, const struct machin
                                           .model = settings->cpu};
     const struct cpu_config cpus = {
         .machine = &a->machine, .host = &a->host.ops, .tsc_khz = a->tsc_khz, .hypercalls = settings->debug_exit};
-    if (settings->trace & TRACE_ENTRY)
-        a->host.ops.trace = trace;
     r = cpuid_create(&a->features, &features, error);
     if (!r && (cpu_create(&a->vm, &cpus) || add_vcpus(a, settings->cpus)))
         r = error_set(error, -ENOMEM, "not enough memory for the engine's code cache and CPU state");
@@ -181,6 +177,69 @@ static void engine_ignne(struct accel_vm *a, bool level)
 
 /* -- for people -- */
 
+static void trace_line(const struct accel_vm *a, u32 index, const char *line)
+{
+    fprintf(a->trace->to, "%sCPU %u: %s\n", a->trace->to == stderr ? "nestbox: " : "", index, line);
+}
+
+/* Called on the vCPU's thread, as the next one. */
+static void on_entry_failed(void *opaque, u32 index, u64 rip, const char *line)
+{
+    const struct accel_vm *a = opaque;
+    char text[512], symbol[SYMBOL_MAX] = "";
+    /* AMD: its MSRs are L2's already. */
+    bool known = a->trace->symbols && cpu_vendor(a->vm) == VENDOR_INTEL;
+    struct cpu_state *s = known ? calloc(1, sizeof(*s)) : NULL;
+    if (s) {
+        cpu_state_get(cpu_at(a->vm, index), s, STATE_MSRS);
+        symbols_name(a->trace->symbols, s, rip, symbol);
+    }
+    free(s);
+    snprintf(text, sizeof(text), "%s, L1 at RIP %#llx%s%s", line, (unsigned long long)rip, *symbol ? " " : "", symbol);
+    trace_line(a, index, text);
+}
+
+static void on_exit_seen(void *opaque, u32 index, const struct cpu_exit_seen *seen)
+{
+    const struct accel_vm *a = opaque;
+    char line[512];
+    exit_line(cpu_vendor(a->vm), seen, line, sizeof(line));
+    trace_line(a, index, line);
+}
+
+static void engine_trace(struct accel_vm *a, const struct accel_trace *trace)
+{
+    a->trace = trace;
+    a->host.ops.trace = trace->what & TRACE_ENTRY ? on_entry_failed : NULL;
+    a->host.ops.exited = trace->what & TRACE_EXITS ? on_exit_seen : NULL;
+}
+
+/* A line per level and reason, most frequent first within a level. */
+static void exit_table(struct accel_vm *a, char *buf, size_t size)
+{
+    size_t n = 0;
+    for (unsigned level = 2; level <= CPU_EXIT_LEVEL_MAX; level++) {
+        u64 below = ~0ull, most, code;
+        do {
+            most = 0;
+            for (unsigned i = 0; i < CPU_EXIT_SLOTS; i++) {
+                u64 count = cpu_exit_count(a->vm, level, i, &code);
+                if (count < below && count > most)
+                    most = count;
+            }
+            for (unsigned i = 0; most && i < CPU_EXIT_SLOTS && n < size; i++) {
+                char name[64];
+                if (cpu_exit_count(a->vm, level, i, &code) != most)
+                    continue;
+                exit_name(cpu_vendor(a->vm), code, name, sizeof(name));
+                n += (size_t)snprintf(buf + n, size - n, "VM exits of L%u%s to L1: %12llu %s\n", level,
+                                      level == CPU_EXIT_LEVEL_MAX ? "+" : "", (unsigned long long)most, name);
+            }
+            below = most;
+        } while (most);
+    }
+}
+
 static void engine_stats(struct accel_vm *a, char *buf, size_t size)
 {
     struct cpu_cache_use c;
@@ -197,6 +256,8 @@ static void engine_stats(struct accel_vm *a, char *buf, size_t size)
         if (n < size)
             n += (size_t)snprintf(buf + n, size - n, "\n");
     }
+    if (n < size)
+        exit_table(a, buf + n, size - n);
 }
 
 static const struct error *engine_error(struct accel_vm *a, u32 index)
@@ -223,6 +284,7 @@ const struct accel_ops accel_engine = {
     .intr_line = engine_intr_line,
     .init = engine_init,
     .ignne = engine_ignne,
+    .trace = engine_trace,
     .stats = engine_stats,
     .error = engine_error,
     .tsc_khz = engine_tsc_khz,

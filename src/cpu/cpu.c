@@ -308,6 +308,20 @@ const char *cpu_counter(const struct vcpu *v, unsigned i, u64 *value)
     return text[i];
 }
 
+enum vendor cpu_vendor(const struct vm *vm)
+{
+    return vm->vendor;
+}
+
+u64 cpu_exit_count(const struct vm *vm, unsigned level, unsigned slot, u64 *code)
+{
+    u64 sum = 0;
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        sum += vm->vcpu[i]->exits.count[level - 2][slot];
+    *code = exits_code(vm->vendor, slot);
+    return sum;
+}
+
 void cpu_cache_use(const struct vm *vm, struct cpu_cache_use *use)
 {
     const struct cache *c = vm->cache;

@@ -103,6 +103,14 @@ void cpu_ignne(struct vm *vm, bool level);
 
 /* Row i of a vCPU's counters: what it counts, NULL behind the last. */
 const char *cpu_counter(const struct vcpu *v, unsigned i, u64 *value);
+/*
+ * How often guests of level 2, 3 or 4 (that and deeper) left to L1 for the reason of row `slot`, all vCPUs together;
+ * *code: the VMX basic exit reason or SVM exit code. (exits.h says what a level is to the engine.)
+ */
+#define CPU_EXIT_LEVEL_MAX 4
+#define CPU_EXIT_SLOTS 256
+u64 cpu_exit_count(const struct vm *vm, unsigned level, unsigned slot, u64 *code);
+enum vendor cpu_vendor(const struct vm *vm);
 struct cpu_cache_use {
     u64 blocks, hot, cold, flushes; /* translated blocks, bytes of code, and how often all were thrown away */
 };

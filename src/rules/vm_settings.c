@@ -13,7 +13,7 @@ static const char machine[] = "Machine", processor[] = "CPU", console[] = "Conso
 
 static const char *const nesting_names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", NULL};
 static const char *const accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm", NULL};
-static const char *const trace_names[] = {"entry", NULL};
+static const char *const trace_names[] = {"entry", "exits", NULL};
 
 /* clang-format off */
 const struct setting vm_settings_table[] = {
@@ -84,9 +84,19 @@ const struct setting vm_settings_table[] = {
      .group = debugging, .min = 1, .max = 1000ull * 1000 * 1000 * 1000},
     {"trace", SETTING_SET, AT(trace), "LIST", "what to report on standard error",
      "Report on standard error what _LIST_ names, separated by commas: *entry* (each VMLAUNCH, VMRESUME and VMRUN that "
-     "fails, with the rule that it broke and the manual's section). "
+     "fails, with the rule that it broke and the manual's section), *exits* (each VM exit to L1, in words, with the "
+     "level and RIP of the guest that left). "
      "The engine only.",
      .group = debugging, .choices = trace_names},
+    {"trace-file", SETTING_TEXT, AT(trace_file), "FILE", "where the trace goes (default standard error)",
+     "Write the lines of *--trace* to _FILE_ and not to standard error; it is created or overwritten.",
+     .group = debugging, .file = true},
+    {"symbols", SETTING_TEXT, AT(symbols), "FILE", "names for RIPs of L1: its System.map or ELF file with symbols",
+     "Add the function's name to RIPs of L1 in traces of VM entries and in the registers that are printed after a "
+     "time-out, a triple fault or an error. "
+     "_FILE_ is the kernel's System.map, a copy of its /proc/kallsyms, or its ELF file (vmlinux) with symbols; "
+     "a kernel that moved itself (KASLR) is found.",
+     .group = debugging, .file = true},
     {"stats", SETTING_FLAG, AT(stats), NULL, "print counters at the end",
      .group = debugging},
     {0},
@@ -110,5 +120,7 @@ int vm_settings_check(const struct vm_settings *settings, struct error *error)
         return error_set(error, -EINVAL, SETTING("serial") " stdio twice: there is one terminal");
     if (settings->serial_log && !*settings->serial_log)
         return error_set(error, -EINVAL, SETTING("serial-log") " without the name of a file");
+    if (settings->trace_file && !*settings->trace_file)
+        return error_set(error, -EINVAL, SETTING("trace-file") " without the name of a file");
     return 0;
 }

@@ -12,6 +12,7 @@ enum accel_choice { ACCEL_AUTO, ACCEL_ENGINE, ACCEL_KVM };
 
 /* What can be traced. */
 #define TRACE_ENTRY BIT(0) /* VM entries that fail, and the rule that they broke */
+#define TRACE_EXITS BIT(1) /* VM exits */
 
 struct vm_settings {
     /* machine */
@@ -33,6 +34,8 @@ struct vm_settings {
     u64 timeout_ms;  /* 0: none */
     u64 shutdown_ms; /* that long SIGTERM waits for the guest, whose power button it presses; 0: it does not */
     u32 trace;       /* TRACE_* */
+    const char *trace_file; /* NULL: standard error */
+    const char *symbols;    /* of the kernel: a System.map or ELF file; NULL: none */
     bool stats;
 };
 

@@ -16,6 +16,7 @@
 #include "vmproc/life.h"
 #include "vmproc/ports.h"
 #include "vmproc/terminal.h"
+#include "vmproc/trace.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -79,6 +80,7 @@ struct vm_process {
     struct boot boot;
     struct pc *pc;
     struct ports ports;
+    struct trace trace;
     struct vcpu_thread *threads;
     u32 thread_count;
     int wake, signals;
@@ -349,7 +351,7 @@ static void describe(struct vm_process *vm, u32 cpu, struct vm_end *end)
     pthread_mutex_unlock(&vm->lock);
     if (running || room < DESCRIPTION_MAX)
         return;
-    accel_describe(vm->accel, pc_vm(vm->pc), cpu, end->state + used, room);
+    accel_describe(vm->accel, pc_vm(vm->pc), cpu, vm->trace.symbols, end->state + used, room);
 }
 
 static bool ended(struct vm_end *end, enum vm_end_kind kind, u32 code)
@@ -674,6 +676,10 @@ static int create(struct vm_process *vm, struct vm_end *end)
     if (!e)
         e = ports_open(&vm->ports, vm->settings, &patience, &end->why);
     if (!e)
+        e = trace_open(&vm->trace, vm->settings, &vm->ports.outputs, &end->why);
+    if (!e && vm->settings->trace && vm->accel->trace)
+        vm->accel->trace(pc_vm(vm->pc), &vm->trace.to);
+    if (!e)
         e = vcpus_create(vm, end);
     if (!e)
         e = ports_start(&vm->ports, vm->pc, &events, &end->why);
@@ -683,7 +689,7 @@ static int create(struct vm_process *vm, struct vm_end *end)
 static void ports_end(struct vm_process *vm, struct vm_end *end)
 {
     struct error why;
-    if (ports_close(&vm->ports, &why) && end->kind != VM_END_FAILED) {
+    if ((ports_close(&vm->ports, &why) | trace_close(&vm->trace, &why)) && end->kind != VM_END_FAILED) {
         end->why = why;
         ended(end, VM_END_FAILED, 0);
     }
@@ -702,9 +708,9 @@ static void destroy(struct vm_process *vm, struct vm_end *end)
 
 static void collect_stats(struct vm_process *vm, struct vm_end *end)
 {
-    vm->accel->stats(pc_vm(vm->pc), end->stats, sizeof(end->stats));
+    pc_stats(vm->pc, end->stats, sizeof(end->stats));
     size_t used = strnlen(end->stats, sizeof(end->stats) - 1);
-    pc_stats(vm->pc, end->stats + used, sizeof(end->stats) - used);
+    vm->accel->stats(pc_vm(vm->pc), end->stats + used, sizeof(end->stats) - used);
 }
 
 static void run(struct vm_process *vm, struct vm_end *end)

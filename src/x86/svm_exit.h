@@ -9,65 +9,71 @@
 
 /* Codes below SVM_EXIT_INTERCEPTS number the bits of the intercept vectors in order: code / 32 is the word. */
 /* clang-format off */
-enum {
-    SVM_EXIT_READ_CR0     = 0x00, /* + CR number */
-    SVM_EXIT_WRITE_CR0    = 0x10,
-    SVM_EXIT_READ_DR0     = 0x20, /* + DR number */
-    SVM_EXIT_WRITE_DR0    = 0x30,
-    SVM_EXIT_EXCP         = 0x40, /* + vector */
-    SVM_EXIT_INTR         = 0x60,
-    SVM_EXIT_NMI          = 0x61,
-    SVM_EXIT_SMI          = 0x62,
-    SVM_EXIT_INIT         = 0x63,
-    SVM_EXIT_VINTR        = 0x64,
-    SVM_EXIT_CR0_SEL_WRITE= 0x65,
-    SVM_EXIT_IDTR_READ    = 0x66,
-    SVM_EXIT_GDTR_READ    = 0x67,
-    SVM_EXIT_LDTR_READ    = 0x68,
-    SVM_EXIT_TR_READ      = 0x69,
-    SVM_EXIT_IDTR_WRITE   = 0x6a,
-    SVM_EXIT_GDTR_WRITE   = 0x6b,
-    SVM_EXIT_LDTR_WRITE   = 0x6c,
-    SVM_EXIT_TR_WRITE     = 0x6d,
-    SVM_EXIT_RDTSC        = 0x6e,
-    SVM_EXIT_RDPMC        = 0x6f,
-    SVM_EXIT_PUSHF        = 0x70,
-    SVM_EXIT_POPF         = 0x71,
-    SVM_EXIT_CPUID        = 0x72,
-    SVM_EXIT_RSM          = 0x73,
-    SVM_EXIT_IRET         = 0x74,
-    SVM_EXIT_SWINT        = 0x75,
-    SVM_EXIT_INVD         = 0x76,
-    SVM_EXIT_PAUSE        = 0x77,
-    SVM_EXIT_HLT          = 0x78,
-    SVM_EXIT_INVLPG       = 0x79,
-    SVM_EXIT_INVLPGA      = 0x7a,
-    SVM_EXIT_IOIO         = 0x7b,
-    SVM_EXIT_MSR          = 0x7c,
-    SVM_EXIT_TASK_SWITCH  = 0x7d,
-    SVM_EXIT_FERR_FREEZE  = 0x7e,
-    SVM_EXIT_SHUTDOWN     = 0x7f,
-    SVM_EXIT_VMRUN        = 0x80,
-    SVM_EXIT_VMMCALL      = 0x81,
-    SVM_EXIT_VMLOAD       = 0x82,
-    SVM_EXIT_VMSAVE       = 0x83,
-    SVM_EXIT_STGI         = 0x84,
-    SVM_EXIT_CLGI         = 0x85,
-    SVM_EXIT_SKINIT       = 0x86,
-    SVM_EXIT_RDTSCP       = 0x87,
-    SVM_EXIT_ICEBP        = 0x88,
-    SVM_EXIT_WBINVD       = 0x89,
-    SVM_EXIT_MONITOR      = 0x8a,
-    SVM_EXIT_MWAIT        = 0x8b,
-    SVM_EXIT_MWAIT_ARMED  = 0x8c,
-    SVM_EXIT_XSETBV       = 0x8d,
-    SVM_EXIT_RDPRU        = 0x8e,
-    SVM_EXIT_INVLPGB      = 0xa0,
-    SVM_EXIT_INVPCID      = 0xa2,
-    SVM_EXIT_INTERCEPTS   = 0xc0, /* codes from here on have no intercept bit */
-    SVM_EXIT_NPF          = 0x400,
-};
+/* name, code, how many codes (CR, DR or vector number is added to the first), words for people */
+#define SVM_EXITS(X) \
+    X(READ_CR0, 0x00, 16, "read of CR") \
+    X(WRITE_CR0, 0x10, 16, "write of CR") \
+    X(READ_DR0, 0x20, 16, "read of DR") \
+    X(WRITE_DR0, 0x30, 16, "write of DR") \
+    X(EXCP, 0x40, 32, "exception ") \
+    X(INTR, 0x60, 1, "physical interrupt") \
+    X(NMI, 0x61, 1, "NMI") \
+    X(SMI, 0x62, 1, "SMI") \
+    X(INIT, 0x63, 1, "INIT signal") \
+    X(VINTR, 0x64, 1, "virtual interrupt") \
+    X(CR0_SEL_WRITE, 0x65, 1, "selective write of CR0") \
+    X(IDTR_READ, 0x66, 1, "store of IDTR") \
+    X(GDTR_READ, 0x67, 1, "store of GDTR") \
+    X(LDTR_READ, 0x68, 1, "store of LDTR") \
+    X(TR_READ, 0x69, 1, "store of TR") \
+    X(IDTR_WRITE, 0x6a, 1, "load of IDTR") \
+    X(GDTR_WRITE, 0x6b, 1, "load of GDTR") \
+    X(LDTR_WRITE, 0x6c, 1, "load of LDTR") \
+    X(TR_WRITE, 0x6d, 1, "load of TR") \
+    X(RDTSC, 0x6e, 1, "RDTSC") \
+    X(RDPMC, 0x6f, 1, "RDPMC") \
+    X(PUSHF, 0x70, 1, "PUSHF") \
+    X(POPF, 0x71, 1, "POPF") \
+    X(CPUID, 0x72, 1, "CPUID") \
+    X(RSM, 0x73, 1, "RSM") \
+    X(IRET, 0x74, 1, "IRET") \
+    X(SWINT, 0x75, 1, "INTn") \
+    X(INVD, 0x76, 1, "INVD") \
+    X(PAUSE, 0x77, 1, "PAUSE") \
+    X(HLT, 0x78, 1, "HLT") \
+    X(INVLPG, 0x79, 1, "INVLPG") \
+    X(INVLPGA, 0x7a, 1, "INVLPGA") \
+    X(IOIO, 0x7b, 1, "I/O instruction") \
+    X(MSR, 0x7c, 1, "RDMSR or WRMSR") \
+    X(TASK_SWITCH, 0x7d, 1, "task switch") \
+    X(FERR_FREEZE, 0x7e, 1, "FERR freeze") \
+    X(SHUTDOWN, 0x7f, 1, "shutdown") \
+    X(VMRUN, 0x80, 1, "VMRUN") \
+    X(VMMCALL, 0x81, 1, "VMMCALL") \
+    X(VMLOAD, 0x82, 1, "VMLOAD") \
+    X(VMSAVE, 0x83, 1, "VMSAVE") \
+    X(STGI, 0x84, 1, "STGI") \
+    X(CLGI, 0x85, 1, "CLGI") \
+    X(SKINIT, 0x86, 1, "SKINIT") \
+    X(RDTSCP, 0x87, 1, "RDTSCP") \
+    X(ICEBP, 0x88, 1, "ICEBP") \
+    X(WBINVD, 0x89, 1, "WBINVD") \
+    X(MONITOR, 0x8a, 1, "MONITOR") \
+    X(MWAIT, 0x8b, 1, "MWAIT") \
+    X(MWAIT_ARMED, 0x8c, 1, "MWAIT, armed") \
+    X(XSETBV, 0x8d, 1, "XSETBV") \
+    X(RDPRU, 0x8e, 1, "RDPRU") \
+    X(INVLPGB, 0xa0, 1, "INVLPGB") \
+    X(INVPCID, 0xa2, 1, "INVPCID") \
+    X(NPF, 0x400, 1, "nested page fault")
 /* clang-format on */
+
+enum {
+#define X(name, code, count, words) SVM_EXIT_##name = (code),
+    SVM_EXITS(X)
+#undef X
+        SVM_EXIT_INTERCEPTS = 0xc0, /* codes from here on have no intercept bit */
+};
 #define SVM_EXIT_INVALID (~0ull)
 
 /* EXITINFO1 of I/O; EXITINFO2 is the RIP of the next instruction. */

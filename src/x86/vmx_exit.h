@@ -4,64 +4,73 @@
 #ifndef X86_VMX_EXIT_H
 #define X86_VMX_EXIT_H
 
+/* clang-format off */
+/* name, basic reason, words for people */
+#define VMX_EXITS(X) \
+    X(EXCEPTION_NMI, 0, "exception or NMI") \
+    X(EXTINT, 1, "external interrupt") \
+    X(TRIPLE_FAULT, 2, "triple fault") \
+    X(INIT, 3, "INIT signal") \
+    X(SIPI, 4, "start-up IPI") \
+    X(INTERRUPT_WINDOW, 7, "interrupt window") \
+    X(NMI_WINDOW, 8, "NMI window") \
+    X(TASK_SWITCH, 9, "task switch") \
+    X(CPUID, 10, "CPUID") \
+    X(GETSEC, 11, "GETSEC") \
+    X(HLT, 12, "HLT") \
+    X(INVD, 13, "INVD") \
+    X(INVLPG, 14, "INVLPG") \
+    X(RDPMC, 15, "RDPMC") \
+    X(RDTSC, 16, "RDTSC") \
+    X(RSM, 17, "RSM") \
+    X(VMCALL, 18, "VMCALL") \
+    X(VMCLEAR, 19, "VMCLEAR") \
+    X(VMLAUNCH, 20, "VMLAUNCH") \
+    X(VMPTRLD, 21, "VMPTRLD") \
+    X(VMPTRST, 22, "VMPTRST") \
+    X(VMREAD, 23, "VMREAD") \
+    X(VMRESUME, 24, "VMRESUME") \
+    X(VMWRITE, 25, "VMWRITE") \
+    X(VMXOFF, 26, "VMXOFF") \
+    X(VMXON, 27, "VMXON") \
+    X(CR_ACCESS, 28, "control-register access") \
+    X(MOV_DR, 29, "MOV DR") \
+    X(IO, 30, "I/O instruction") \
+    X(RDMSR, 31, "RDMSR") \
+    X(WRMSR, 32, "WRMSR") \
+    X(ENTRY_GUEST_STATE, 33, "VM entry failed: invalid guest state") \
+    X(ENTRY_MSR_LOAD, 34, "VM entry failed: MSR loading") \
+    X(MWAIT, 36, "MWAIT") \
+    X(MONITOR_TRAP, 37, "monitor trap flag") \
+    X(MONITOR, 39, "MONITOR") \
+    X(PAUSE, 40, "PAUSE") \
+    X(TPR_BELOW_THRESHOLD, 43, "TPR below threshold") \
+    X(APIC_ACCESS, 44, "APIC access") \
+    X(GDTR_IDTR, 46, "access to GDTR or IDTR") \
+    X(LDTR_TR, 47, "access to LDTR or TR") \
+    X(EPT_VIOLATION, 48, "EPT violation") \
+    X(EPT_MISCONFIG, 49, "EPT misconfiguration") \
+    X(INVEPT, 50, "INVEPT") \
+    X(RDTSCP, 51, "RDTSCP") \
+    X(PREEMPTION_TIMER, 52, "VMX-preemption timer expired") \
+    X(INVVPID, 53, "INVVPID") \
+    X(WBINVD, 54, "WBINVD") \
+    X(XSETBV, 55, "XSETBV") \
+    X(RDRAND, 57, "RDRAND") \
+    X(INVPCID, 58, "INVPCID") \
+    X(VMFUNC, 59, "VMFUNC") \
+    X(RDSEED, 61, "RDSEED") \
+    X(XSAVES, 63, "XSAVES") \
+    X(XRSTORS, 64, "XRSTORS")
+/* clang-format on */
+
 enum vmx_exit_reason {
-    EXIT_EXCEPTION_NMI = 0,
-    EXIT_EXTINT = 1,
-    EXIT_TRIPLE_FAULT = 2,
-    EXIT_INIT = 3,
-    EXIT_SIPI = 4,
-    EXIT_INTERRUPT_WINDOW = 7,
-    EXIT_NMI_WINDOW = 8,
-    EXIT_TASK_SWITCH = 9,
-    EXIT_CPUID = 10,
-    EXIT_GETSEC = 11,
-    EXIT_HLT = 12,
-    EXIT_INVD = 13,
-    EXIT_INVLPG = 14,
-    EXIT_RDPMC = 15,
-    EXIT_RDTSC = 16,
-    EXIT_RSM = 17,
-    EXIT_VMCALL = 18,
-    EXIT_VMCLEAR = 19,
-    EXIT_VMLAUNCH = 20,
-    EXIT_VMPTRLD = 21,
-    EXIT_VMPTRST = 22,
-    EXIT_VMREAD = 23,
-    EXIT_VMRESUME = 24,
-    EXIT_VMWRITE = 25,
-    EXIT_VMXOFF = 26,
-    EXIT_VMXON = 27,
-    EXIT_CR_ACCESS = 28,
-    EXIT_MOV_DR = 29,
-    EXIT_IO = 30,
-    EXIT_RDMSR = 31,
-    EXIT_WRMSR = 32,
-    EXIT_ENTRY_GUEST_STATE = 33,
-    EXIT_ENTRY_MSR_LOAD = 34,
-    EXIT_MWAIT = 36,
-    EXIT_MONITOR_TRAP = 37,
-    EXIT_MONITOR = 39,
-    EXIT_PAUSE = 40,
-    EXIT_TPR_BELOW_THRESHOLD = 43,
-    EXIT_APIC_ACCESS = 44,
-    EXIT_GDTR_IDTR = 46,
-    EXIT_LDTR_TR = 47,
-    EXIT_EPT_VIOLATION = 48,
-    EXIT_EPT_MISCONFIG = 49,
-    EXIT_INVEPT = 50,
-    EXIT_RDTSCP = 51,
-    EXIT_PREEMPTION_TIMER = 52,
-    EXIT_INVVPID = 53,
-    EXIT_WBINVD = 54,
-    EXIT_XSETBV = 55,
-    EXIT_RDRAND = 57,
-    EXIT_INVPCID = 58,
-    EXIT_VMFUNC = 59,
-    EXIT_RDSEED = 61,
-    EXIT_XSAVES = 63,
-    EXIT_XRSTORS = 64,
+#define X(name, reason, words) EXIT_##name = (reason),
+    VMX_EXITS(X)
+#undef X
 };
 
+#define EXIT_REASON_BASIC 0xffffu
 #define EXIT_REASON_ENTRY_FAILURE (1u << 31)
 
 #endif

@@ -52,7 +52,14 @@ line 'and what follows is there' 'unclaimed memory accesses +2 reads, 3 writes'
 stats 'nested VMs' 1 --memory 128M --debug-exit --nested amd --kernel "$guests/svm_intercepts.elf"
 entries=$(counter 0 'VM entries')
 from_to 'VM entries' "$entries" 1000 100000000
-from_to 'VM exits' "$(counter 0 'VM exits')" 1000 "$entries"
+exits=$(counter 0 'VM exits')
+from_to 'VM exits' "$exits" 1000 "$entries"
+line 'ends with a table of VM exits' 'VM exits of L2 to L1: +20000 CPUID'
+sum=$(sed -nE 's/^VM exits of L2 to L1: +([0-9]+) .*/\1/p' "$WORK/err" | awk '{n += $1} END {print n}')
+check 'which has them all' [ "$sum" = "$exits" ]
+check 'the table is last' [ "$(tail -n 1 "$WORK/err" | cut -c -20)" = 'VM exits of L2 to L1' ]
+stats 'VT-x' 1 --memory 128M --debug-exit --nested intel --kernel "$guests/vmx_paging.elf"
+line 'VM exits by reason there, too' 'VM exits of L2 to L1: +[0-9]+ EPT violation'
 from_to 'blocks' "$(sed -nE 's/^blocks ([0-9]+),.*/\1/p' "$WORK/err")" 100 100000
 from_to 'code' "$(sed -nE 's/.*code ([0-9]+) KiB hot.*/\1/p' "$WORK/err")" 10 10000
 from_to 'TLB fills' "$(counter 0 'TLB fills')" 100 100000000

@@ -199,7 +199,7 @@ static bool run(char *message, size_t size)
     size_t n =
         (size_t)snprintf(message, size, "%s: ", e == ACCEL_SHUTDOWN ? "triple fault" : accel_engine.error(vm, 0)->text);
     if (n < size)
-        accel_describe(&accel_engine, vm, 0, message + n, size - n);
+        accel_describe(&accel_engine, vm, 0, NULL, message + n, size - n);
     return false;
 }
 

@@ -20,6 +20,17 @@ enum cpu_memory {
 };
 
 /* now_ns, timer_set and kick leave vector registers alone; the others are called with the guest's saved. */
+/* A VM exit, as L1 finds it. */
+struct cpu_exit_seen {
+    u32 level;        /* of the guest that left: 2, 3, or 4 for what is deeper (exits.h) */
+    u64 rip;          /* the guest's, as saved */
+    const u64 *gpr;   /* the guest's, by number */
+    u64 code;         /* VMX: the exit-reason field; SVM: EXITCODE */
+    u64 info1, info2; /* VMX: exit qualification, VM-exit interruption information; SVM: EXITINFO1, EXITINFO2 */
+    u64 error;        /* VMX: interruption error code */
+    u64 gpa, la;      /* VMX: guest-physical and guest-linear address, where the reason has them */
+};
+
 struct cpu_host {
     void *opaque;
     /* Zeroed memory from a multiple of PAGE_SIZE on, which costs nothing until it is touched. NULL: there is none. */
@@ -33,8 +44,10 @@ struct cpu_host {
     void (*wait)(void *opaque, u32 index, const u64 *wake);
     /* vCPU `index`'s wake word became non-zero: wake the vCPU if it sleeps. Async-signal-safe. */
     void (*kick)(void *opaque, u32 index);
-    /* NULL, or takes one line for people: a VM entry that failed, and the rule that it broke. */
-    void (*trace)(void *opaque, u32 index, const char *line);
+    /* NULL, or takes one line for people: a VM entry that failed, the rule that it broke, and where L1 tried it. */
+    void (*trace)(void *opaque, u32 index, u64 rip, const char *line);
+    /* NULL, or takes each VM exit; called with L2's registers still in the vCPU. */
+    void (*exited)(void *opaque, u32 index, const struct cpu_exit_seen *seen);
 };
 
 #endif

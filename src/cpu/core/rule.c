@@ -5,7 +5,7 @@
 #include "cpu/core/rule.h"
 #include "cpu/core/vectors.h"
 
-void rule_trace(struct vcpu *v)
+void rule_trace(struct vcpu *v, u64 rip)
 {
     const struct cpu_host *host = v->vm->host;
     if (!host || !host->trace)
@@ -19,6 +19,6 @@ void rule_trace(struct vcpu *v)
     }
     line[n] = 0;
     vector_save(v);
-    host->trace(host->opaque, v->index, line);
+    host->trace(host->opaque, v->index, rip, line);
     vector_restore(v);
 }

@@ -27,7 +27,7 @@ struct rule {
         }                                                                                                              \
     } while (0)
 
-/* The VM entry of this vCPU failed because of v->broken_rule: one line for --trace, if it is on. */
-void rule_trace(struct vcpu *v);
+/* The VM entry of this vCPU failed because of v->broken_rule: one line for --trace, if it is on. L1 was at `rip`. */
+void rule_trace(struct vcpu *v, u64 rip);
 
 #endif

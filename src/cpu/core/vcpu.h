@@ -15,6 +15,7 @@
 #include "base/types.h"
 #include "bus/machine.h"
 #include "cpu/core/cpuid.h"
+#include "cpu/core/exits.h"
 #include "cpu/core/host.h"
 #include "cpu/core/layout.h"
 #include "cpu/core/state.h"
@@ -173,6 +174,7 @@ struct vcpu {
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: x87.h */
 
     u64 stat[64]; /* enum stat of stats.h */
+    struct exits exits;
 
     u32 running;                                   /* [a] 0 while parked or asleep: exclusive_begin need not wait */
     u32 vector_depth;                              /* vector_save nesting; 1 when outside cpu_run */

@@ -8,6 +8,7 @@
 #include "cpu/core/copy.h"
 #include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
+#include "cpu/core/vectors.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
 
@@ -141,6 +142,19 @@ static void store_code(struct vmcb *m, u64 code, u64 info1, u64 info2, u64 nrip)
     c->nrip = nrip;
 }
 
+static void count(struct vcpu *v, u64 code, u64 info1, u64 info2)
+{
+    exits_left(&v->exits, exits_slot(VENDOR_AMD, code), code == SVM_EXIT_VMRUN);
+    const struct cpu_host *host = v->vm->host;
+    if (likely(!host || !host->exited))
+        return;
+    struct cpu_exit_seen seen = {
+        .level = 2 + v->exits.depth, .rip = v->rip, .gpr = v->gpr, .code = code, .info1 = info1, .info2 = info2};
+    vector_save(v);
+    host->exited(host->opaque, v->index, &seen);
+    vector_restore(v);
+}
+
 struct bytes {
     u8 count;
     u8 byte[15];
@@ -150,6 +164,7 @@ static enum outcome leave(struct vcpu *v, u64 code, u64 info1, u64 info2, u64 nr
 {
     struct svm *s = v->svm;
     struct vmcb *m = svm_vmcb(v, s->vmcb);
+    count(v, code, info1, info2);
     if (likely(m)) {
         save_guest(v, m);
         store_code(m, code, info1, info2, nrip);
@@ -198,10 +213,11 @@ enum outcome svm_exit_bytes(struct vcpu *v, u64 code, u64 info1, u64 info2)
 }
 
 /* VMEXIT_INVALID: L1 sees the code, --trace shows the rule. */
-static void store_invalid(struct vcpu *v)
+static void store_invalid(struct vcpu *v, u64 l1_rip)
 {
     struct vmcb *m = svm_vmcb(v, v->svm->vmcb);
-    rule_trace(v);
+    rule_trace(v, l1_rip);
+    count(v, SVM_EXIT_INVALID, 0, 0);
     if (m) {
         store_code(m, SVM_EXIT_INVALID, 0, 0, 0);
         phys_written(v, v->svm->vmcb, sizeof *m);
@@ -210,7 +226,7 @@ static void store_invalid(struct vcpu *v)
 
 void svm_invalid_early(struct vcpu *v)
 {
-    store_invalid(v);
+    store_invalid(v, v->rip);
     v->gif = false;
     v->dr7 = DR7_FIXED;
     mode_update(v);
@@ -218,6 +234,6 @@ void svm_invalid_early(struct vcpu *v)
 
 enum outcome svm_invalid_late(struct vcpu *v)
 {
-    store_invalid(v);
+    store_invalid(v, v->svm->host.rip);
     return load_host(v);
 }

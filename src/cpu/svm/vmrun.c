@@ -207,6 +207,7 @@ enum outcome op_vmrun(struct vcpu *v, const struct insn *in)
         return raise_gp(v, 0);
 
     read_vmcb(v, GPA(pa));
+    exits_entered(&v->exits, pa);
     if (unlikely(!svm_check(v))) {
         svm_invalid_early(v);
         return CPU_OK;

@@ -218,18 +218,20 @@ enum outcome vmx_enter(struct vcpu *v, bool launch)
 {
     struct vmx *x = v->vmx;
     const struct vmcs *f = &x->f;
+    u64 l1_rip = v->rip;
+    exits_entered(&v->exits, x->current);
     x->proc2 = f->proc & PROC_SECONDARY ? f->proc2 : 0;
     if (unlikely(!vmx_check_controls(v, x))) {
-        rule_trace(v);
+        rule_trace(v, l1_rip);
         return vmx_fail(v, VMERR_ENTRY_CONTROLS);
     }
     if (unlikely(!vmx_check_host(v, x))) {
-        rule_trace(v);
+        rule_trace(v, l1_rip);
         return vmx_fail(v, VMERR_ENTRY_HOST_STATE);
     }
     u64 qualification;
     if (unlikely(!vmx_check_guest(v, x, &qualification))) {
-        rule_trace(v);
+        rule_trace(v, l1_rip);
         return vmx_entry_failed(v, EXIT_ENTRY_GUEST_STATE, qualification);
     }
     load_registers(v, f);
@@ -238,7 +240,7 @@ enum outcome vmx_enter(struct vcpu *v, bool launch)
     v->rip = v->next_rip = f->guest_rip;
     u32 failed;
     if (unlikely(!load_msrs(v, f, &failed))) {
-        rule_trace(v);
+        rule_trace(v, l1_rip);
         return vmx_entry_failed(v, EXIT_ENTRY_MSR_LOAD, failed);
     }
     if (launch)

@@ -5,6 +5,7 @@
  * Source: Intel SDM volume 3C, "VM Exits".
  */
 #include "cpu/core/stats.h"
+#include "cpu/core/vectors.h"
 #include "cpu/event/lapic.h"
 #include "cpu/vmx/vmx.h"
 #include "x86/msr.h"
@@ -183,6 +184,28 @@ static enum outcome load_host(struct vcpu *v, struct vmx *x)
     return CPU_NESTED_EXIT;
 }
 
+static void count(struct vcpu *v)
+{
+    const struct vmcs *f = &v->vmx->f;
+    u32 basic = f->exit_reason & EXIT_REASON_BASIC;
+    exits_left(&v->exits, exits_slot(VENDOR_INTEL, basic), basic == EXIT_VMLAUNCH || basic == EXIT_VMRESUME);
+    const struct cpu_host *host = v->vm->host;
+    if (likely(!host || !host->exited))
+        return;
+    struct cpu_exit_seen seen = {.level = 2 + v->exits.depth,
+                                 .rip = f->guest_rip,
+                                 .gpr = v->gpr,
+                                 .code = f->exit_reason,
+                                 .info1 = f->qualification,
+                                 .info2 = f->exit_intr_info,
+                                 .error = f->exit_intr_error,
+                                 .gpa = f->guest_physical,
+                                 .la = f->guest_linear};
+    vector_save(v);
+    host->exited(host->opaque, v->index, &seen);
+    vector_restore(v);
+}
+
 static enum outcome exit_common(struct vcpu *v, u32 reason, u64 qualification, bool rf)
 {
     struct vmx *x = v->vmx;
@@ -205,6 +228,7 @@ static enum outcome exit_common(struct vcpu *v, u32 reason, u64 qualification, b
     f->guest_rip = v->rip;
     f->guest_rflags = rflags_get(v) | (rf ? FLAG_RF : 0);
     save_nonregister(v, x);
+    count(v);
     /* Blocking by NMI in L1: an NMI that exits blocks further ones; virtual NMIs never blocked any. */
     bool is_nmi = reason == EXIT_EXCEPTION_NMI && INTR_TYPE(f->exit_intr_info) == EVENT_NMI;
     v->nmi_blocked = is_nmi || (!(f->pin & PIN_VIRTUAL_NMIS) && (v->nmi_blocked || x->nmi_held));
@@ -228,6 +252,7 @@ enum outcome vmx_entry_failed(struct vcpu *v, u32 reason, u64 qualification)
     struct vmx *x = v->vmx;
     x->f.exit_reason = reason | EXIT_REASON_ENTRY_FAILURE;
     x->f.qualification = qualification;
+    count(v);
     return load_host(v, x);
 }
 

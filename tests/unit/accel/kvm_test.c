@@ -162,7 +162,7 @@ int main(void)
     CHECK(memcmp(written, "\x34\x12hello", 7) == 0);
     CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED); /* sticky */
     char text[1024];
-    accel_describe(&accel_kvm, vm, 0, text, sizeof(text));
+    accel_describe(&accel_kvm, vm, 0, NULL, text, sizeof(text));
     CHECK(strstr(text, "real mode") && strstr(text, "0100:0000000000000012"));
 
     TEST("MMIO from 32-bit protected mode");
