@@ -8,6 +8,7 @@
 #include "cpu/core/copy.h"
 #include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
+#include "cpu/event/perf.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
 
@@ -84,6 +85,7 @@ static enum outcome load_host(struct vcpu *v)
     bool npt = s->control.nested & NESTED_NP_ENABLE;
 
     v->in_guest = false;
+    perf_level_changed(v);
     v->stat[STAT_NESTED_EXIT]++;
     v->gif = false;
     v->inject.valid = false;

@@ -171,8 +171,11 @@ static void test_amd(void)
     CHECK_EQ(get(MSR_ARCH_CAPABILITIES), 0xfa17);
     CHECK(get(MSR_VM_CR) != 0xfa17);
     CHECK(keeps(MSR_SPEC_CTRL, 7));
-    CHECK(writes(MSR_K7_EVNTSEL0, 0x430076));
-    CHECK_EQ(get(MSR_K7_EVNTSEL0), 0);
+    CHECK(writes(MSR_K7_EVNTSEL0, 0x430076 | 1ull << 63 | 1 << 21));
+    CHECK_EQ(get(MSR_K7_EVNTSEL0), 0x430076);
+    CHECK(keeps(MSR_K7_PERFCTR3, 0xffff87654321));
+    CHECK(writes(MSR_K7_PERFCTR3, ~0ull));
+    CHECK_EQ(get(MSR_K7_PERFCTR3), (1ull << 48) - 1);
     CHECK(gp(MSR_MC0_CTL + 1, 1));
     CHECK(writes(MSR_HWCR, get(MSR_HWCR) | BIT64(18)));
     CHECK(keeps(MSR_MC0_CTL + 1, 1));
