@@ -146,6 +146,18 @@ static int try_boot(const char *kernel, const char *const *initrd, u32 initrds, 
     return e;
 }
 
+/* Can only a 64-bit CPU run it? */
+static bool is_64bit(const char *kernel)
+{
+    struct boot boot;
+    struct error error;
+    if (boot_open(&boot, &(struct vm_settings){.kernel = kernel}, &error))
+        return false;
+    bool is = boot.long_mode;
+    boot_close(&boot);
+    return is;
+}
+
 static u64 guest(u64 gpa, unsigned size)
 {
     u64 value = 0;
@@ -183,6 +195,8 @@ static void test_linux(void)
     CHECK_EQ(guest(zp + 0x2d0 + 8, 8), LAYOUT_EBDA);
     CHECK_EQ(guest(start.cr3, 8) & ~0xfffull, start.cr3 + 4096);
 
+    CHECK(is_64bit(put_file("bz", im, sizeof(im))));
+
     TEST("several initrds are joined, each at a multiple of four");
     CHECK_EQ(guest(zp + 0x21c, 4), 12);
     CHECK(memcmp(ram_pointer(layout.ram, GPA(initrd_at), 12), "12345\0\0\0abcd", 12) == 0);
@@ -195,6 +209,7 @@ static void test_linux(void)
     CHECK((start.cr0 & (CR0_PE | CR0_PG)) == CR0_PE && (start.seg[SEG_CS].attr & SEG_DB));
     CHECK_EQ(start.rip, 0x1000000);
     CHECK_EQ(guest(BOOT_ZERO_PAGE + 0x21c, 4), 0);
+    CHECK(!is_64bit(put_file("bz", im, sizeof(im))));
 
     TEST("a relocatable kernel goes lower when memory is short");
     make_linux(im);
@@ -278,6 +293,7 @@ static void test_multiboot(void)
         CHECK(strcmp(ram_pointer(layout.ram, GPA(guest(info + 16, 4)), 1), line) == 0);
         CHECK_EQ(guest(info + 8, 4), (layout.low >> 10) - 1024);
         CHECK_EQ(guest(info + 44, 4), layout.e820_count * 24);
+        CHECK_EQ(is_64bit(put_file("mb", im, sizeof(im))), is64);
     }
 
     TEST("multiboot with addresses in the header");
