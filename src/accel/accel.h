@@ -70,6 +70,7 @@ struct accel_ops {
     /* Why run() returned ACCEL_ERROR. */
     const struct error *(*error)(struct accel_vm *vm, u32 index);
     u64 (*tsc_khz)(struct accel_vm *vm);
+    bool (*has_long_mode)(struct accel_vm *vm); /* as CPUID shows it to the guest */
 };
 
 extern const struct accel_ops accel_engine;

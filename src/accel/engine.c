@@ -270,6 +270,11 @@ static u64 engine_tsc_khz(struct accel_vm *a)
     return a->tsc_khz;
 }
 
+static bool engine_has_long_mode(struct accel_vm *a)
+{
+    return features_have(&a->features, FEATURE_LM);
+}
+
 const struct accel_ops accel_engine = {
     .name = "engine",
     .create = engine_create,
@@ -288,4 +293,5 @@ const struct accel_ops accel_engine = {
     .stats = engine_stats,
     .error = engine_error,
     .tsc_khz = engine_tsc_khz,
+    .has_long_mode = engine_has_long_mode,
 };

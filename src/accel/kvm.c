@@ -469,6 +469,12 @@ static u64 monotonic_ns(void)
     return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
 }
 
+static bool kvm_has_long_mode(struct accel_vm *vm)
+{
+    const struct kvm_cpuid_entry2 *e = kvm_cpuid_find(vm->cpuid, 0x80000001, 0);
+    return e && e->edx & BIT(29); /* LM */
+}
+
 static u64 kvm_tsc_khz(struct accel_vm *vm)
 {
     int khz = vm->vcpu[0].fd < 0 ? -1 : ioctl(vm->vcpu[0].fd, KVM_GET_TSC_KHZ, 0);
@@ -496,4 +502,5 @@ const struct accel_ops accel_kvm = {
     .stats = kvm_stats,
     .error = kvm_error,
     .tsc_khz = kvm_tsc_khz,
+    .has_long_mode = kvm_has_long_mode,
 };

@@ -15,6 +15,7 @@
 #include "cpu/event/exception.h"
 #include "cpu/event/ferr.h"
 #include "cpu/event/lapic.h"
+#include "cpu/event/perf.h"
 #include "cpu/event/reset.h"
 #include "cpu/insn/msr.h"
 #include "cpu/jit/block.h"
@@ -200,9 +201,11 @@ void cpu_reset(struct vcpu *v)
 static void wait(struct vcpu *v)
 {
     v->stat[STAT_HALT]++;
+    perf_end(v);
     run_end(v);
     world_wait(v);
     run_begin(v);
+    perf_begin(v);
 }
 
 static void requests(struct vcpu *v)
@@ -217,6 +220,7 @@ static void requests(struct vcpu *v)
     if (r & REQ_TIMER) {
         __atomic_fetch_and(&v->request, ~REQ_TIMER, __ATOMIC_SEQ_CST);
         lapic_timer(v);
+        perf_timer(v);
         if (v->in_guest)
             v->nested->timer(v);
         timers_update(v);
@@ -232,6 +236,7 @@ enum cpu_exit cpu_run(struct vcpu *v)
     mmu_attach(v);
     mode_update(v);
     vector_restore(v);
+    perf_begin(v);
     while (v->exit == CPU_EXIT_NONE) {
         if (v->request)
             requests(v);
@@ -246,6 +251,7 @@ enum cpu_exit cpu_run(struct vcpu *v)
         else
             execute(v);
     }
+    perf_end(v);
     vector_save(v);
     run_end(v);
     return v->exit;

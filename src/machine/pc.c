@@ -194,6 +194,10 @@ static int enter_kernel(struct pc *pc, const struct boot *boot, struct error *er
     struct cpu_state start;
     u64 committed;
     const char *bad = "the state";
+    if (boot->long_mode && !accel->has_long_mode(pc->vm)) {
+        error_set(error, -ENOTSUP, "%s: a kernel for 64-bit CPUs; the guest's has no long mode", boot->kernel_name);
+        return error_hint(error, "take a 32-bit kernel or another " SETTING("cpu"));
+    }
     int e = accel->reset(pc->vm, error);
     if (e)
         return e;

@@ -24,6 +24,17 @@ gzip -c "$WORK/good" | head -c 40 >"$WORK/short.gz"
     head -c 600 /dev/zero
 } >"$WORK/short.bz"
 
+# A kernel for 64-bit CPUs.
+poke() { # shellcheck disable=SC2059
+    printf "$3" | dd of="$1" bs=1 seek=$(($2)) conv=notrunc status=none
+}
+head -c 8192 /dev/zero >"$WORK/amd64"
+poke "$WORK/amd64" 0x1f1 '\001\000\000\300\001\000\000'
+poke "$WORK/amd64" 0x1fe '\125\252\353\152HdrS\017\002'
+poke "$WORK/amd64" 0x211 '\001\000\000\000\000\020'
+poke "$WORK/amd64" 0x236 '\001\000\377\007'
+poke "$WORK/amd64" 0x258 '\000\000\000\001'
+
 # What boot loaders look like that are dressed as a bzImage: no 32-bit code.
 {
     head -c 497 /dev/zero
@@ -52,6 +63,8 @@ run 'arm64 ELF' 4 'arm64.elf: .*arm64' run --kernel arm64.elf
 run 'a program is no kernel' 4 'neither a multiboot header nor' run --kernel "$NESTBOX"
 run 'boot loader in the shape of a bzImage' 4 'loader: .*takes a BIOS' run --kernel loader
 run 'image of a disk' 4 'disk: .*takes a BIOS' run --kernel disk
+run 'amd64 kernel on a CPU without long mode' 4 'amd64: .*no long mode.*--cpu' run --kernel amd64 --cpu legacy32
+run 'amd64 kernel on a CPU that lost it' 4 'amd64: .*no long mode' run --kernel amd64 --cpu max,-lm
 run 'device that never ends' 4 '/dev/zero: is a device' run --kernel /dev/zero
 run 'kernel without a name' 2 'no kernel given' run --kernel ''
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
@@ -164,6 +177,6 @@ disk=$(losetup -f 2>/dev/null)
 
 rm -f out err
 left=$(echo *)
-want='arm64 arm64.elf dir disk empty good loader secret short.bz short.elf short.gz text zeros'
+want='amd64 arm64 arm64.elf dir disk empty good loader secret short.bz short.elf short.gz text zeros'
 check 'nothing left behind' [ "$left" = "$want" ]
 finish

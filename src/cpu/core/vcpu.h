@@ -49,6 +49,7 @@ struct lapic;
 #define SPILL_COUNT 4
 #define GROUP_SLOTS 6
 #define MC_BANKS 10
+#define PERF_COUNTERS 4
 
 struct vcpu {
     /* -- reached by translated code: disp8 from RSP is [140, 396) -- */
@@ -135,6 +136,7 @@ struct vcpu {
     bool step_owed; /* one instruction comes before what is requested next: L2's, when its preemption timer is short */
 
     /* -- x87 errors with CR0.NE = 0: ferr.c -- */
+    u64 ignne;         /* [a] IGNNE#, the MSR of that name */
     bool ferr;         /* this CPU drives FERR# */
     bool ferr_ignored; /* IGNNE#: the next instruction ignores the error */
     u16 ferr_control;  /* the guest's control word meanwhile */
@@ -170,6 +172,14 @@ struct vcpu {
     struct exec *exec;                   /* translated code in progress: jit/exec.h */
     const struct insn *insn; /* the called instruction in progress, NULL during copied ones and between instructions:
                                 VM exits take their instruction information from it */
+
+    /* -- AMD's performance counters: perf.c -- */
+    u64 perf_select[PERF_COUNTERS], perf_counter[PERF_COUNTERS];
+    u64 perf_since;               /* host TSC up to which the counters are right */
+    u64 perf_guest, perf_entered; /* since then: time in L2 up to its last exit; its last entry */
+    u64 perf_due;                 /* host monotonic ns at which one may overflow, 0: never */
+    u8 perf_runs;                 /* bits of those that count now */
+    bool perf_split;              /* one of them in L1 only or in L2 only */
 
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: x87.h */
 
@@ -224,7 +234,6 @@ struct vm {
     bool ran;            /* [a] a vCPU has run: features stay what they are */
     struct cache *cache; /* translated code: jit/block.h */
     u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
-    bool ignne;          /* [a] IGNNE# of all CPUs */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
     bool hypercalls;     /* for test programs: hypercall.c */
 };

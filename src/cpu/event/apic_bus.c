@@ -145,6 +145,15 @@ void apic_intr_line(struct vm *vm, bool level)
     }
 }
 
+void apic_perf(struct vcpu *v)
+{
+    struct lapic *a = v->lapic;
+    u32 lvt = a->lvt[LVT_PERF];
+    const struct apic_message m = {.mode = lvt >> APIC_MODE_SHIFT & 7, .vector = (u8)lvt};
+    if (LOAD(a->mode) != LAPIC_DISABLED && !(lvt & LVT_MASKED) && m.mode != DELIVER_EXTINT)
+        deliver_one(a, &m);
+}
+
 void apic_init_line(struct vm *vm)
 {
     const struct apic_message init = {.mode = DELIVER_INIT};

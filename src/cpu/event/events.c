@@ -133,7 +133,7 @@ enum outcome events_process(struct vcpu *v)
 {
     __atomic_fetch_and(&v->request, ~REQ_EVENT, __ATOMIC_SEQ_CST);
     v->intr_masked = false;
-    if (v->activity == ACTIVITY_FERR && waits(&v->vm->ignne))
+    if (v->activity == ACTIVITY_FERR && __atomic_load_n(&v->ignne, __ATOMIC_SEQ_CST))
         v->activity = ACTIVITY_ACTIVE;
     if (unlikely(v->raised.valid)) {
         v->fault = v->raised;

@@ -68,7 +68,7 @@ bool ferr_instead(const struct vcpu *v, const struct event *e)
 enum outcome ferr_raise(struct vcpu *v)
 {
     drive(v, true);
-    if (__atomic_load_n(&v->vm->ignne, __ATOMIC_SEQ_CST)) {
+    if (__atomic_load_n(&v->ignne, __ATOMIC_SEQ_CST)) {
         v->ferr_ignored = true;
         return CPU_OK;
     }
@@ -99,11 +99,13 @@ void ferr_step_end(struct vcpu *v)
 void ferr_reset(struct vcpu *v)
 {
     v->ferr = v->ferr_ignored = false;
+    v->ignne = 0;
 }
 
 void ferr_ignne(struct vm *vm, bool level)
 {
-    __atomic_store_n(&vm->ignne, level, __ATOMIC_SEQ_CST);
-    for (u32 i = 0; level && i < vm->vcpu_count; i++)
+    for (u32 i = 0; i < vm->vcpu_count; i++) {
+        __atomic_store_n(&vm->vcpu[i]->ignne, level, __ATOMIC_SEQ_CST);
         request_set(vm->vcpu[i], REQ_EVENT);
+    }
 }

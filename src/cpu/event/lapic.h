@@ -58,6 +58,8 @@ bool apic_deliver(struct vm *vm, const struct apic_message *m);
 bool apic_msi(struct vm *vm, u64 address, u32 data);
 /* [any] The 8259's INTR line to LINT0 of every CPU. */
 void apic_intr_line(struct vm *vm, bool level);
+/* On the vCPU's own thread: a performance counter overflowed. */
+void apic_perf(struct vcpu *v);
 /* [any] A pulse on the INIT# pin of every CPU. */
 void apic_init_line(struct vm *vm);
 

@@ -1,14 +1,17 @@
 /*
- * One host timer per vCPU serves all that wait for a time in the core: the local APIC's timer and VMX's preemption
- * timer. On the vCPU's own thread, whenever one of their deadlines changed.
+ * One host timer per vCPU serves all that wait for a time in the core: the local APIC's timer, VMX's preemption timer,
+ * performance counters. On the vCPU's own thread, whenever one of their deadlines changed.
  */
 #include "cpu/core/nested.h"
 #include "cpu/core/world.h"
 #include "cpu/event/lapic.h"
+#include "cpu/event/perf.h"
 
 void timers_update(struct vcpu *v)
 {
-    u64 first = lapic_deadline(v);
+    u64 first = lapic_deadline(v), perf = perf_deadline(v);
+    if (perf && (!first || perf < first))
+        first = perf;
     if (v->in_guest) {
         u64 other = v->nested->deadline(v);
         if (other && (!first || other < first))

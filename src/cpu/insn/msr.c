@@ -11,6 +11,7 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/core/nested.h"
 #include "cpu/event/lapic.h"
+#include "cpu/event/perf.h"
 #include "cpu/insn/ops.h"
 #include "cpu/mmu/segment.h"
 #include "x86/vmcb.h"
@@ -359,7 +360,8 @@ static const struct msr_row rows[] = {
      .valid = ANY},
     {MSR_KERNEL_GS_BASE, 1, "KERNEL_GS_BASE", FEATURE_LM, BASE_FIELD(kernel_gs_base)},
     {MSR_TSC_AUX, 1, "TSC_AUX", FEATURE_RDTSCP, FIELD(tsc_aux), .valid = 0xffffffff},
-    {MSR_K7_EVNTSEL0, 8, "PERF_LEGACY", NO_FEATURE, AMD_ONLY, ZERO},
+    {MSR_K7_EVNTSEL0, 2 * PERF_COUNTERS, "PERF_LEGACY", NO_FEATURE, AMD_ONLY, .slot = perf_slot, .read = perf_read,
+     .write = perf_write, .valid = ANY},
     {MSR_SYSCFG, 1, "SYSCFG", NO_FEATURE, AMD_ONLY, FIELD(syscfg), .valid = SYSCFG_MTRR},
     {MSR_HWCR, 1, "HWCR", NO_FEATURE, AMD_ONLY, FIELD(hwcr), .valid = ANY},
     {MSR_TOP_MEM, 1, "TOP_MEM", NO_FEATURE, AMD_ONLY, FIELD(top_mem), .valid = ANY},
@@ -370,7 +372,7 @@ static const struct msr_row rows[] = {
     {MSR_INT_PENDING, 1, "INT_PENDING", NO_FEATURE, AMD_ONLY, ZERO},
     {MSR_MMIO_CONF_BASE, 1, "MMIO_CONF_BASE", NO_FEATURE, AMD_ONLY, FIELD(mmio_conf_base), .valid = ANY},
     {MSR_SMM_ADDR, 2, "SMM", NO_FEATURE, AMD_ONLY, ZERO},
-    {MSR_IGNNE, 1, "IGNNE", NO_FEATURE, AMD_ONLY, ZERO},
+    {MSR_IGNNE, 1, "IGNNE", NO_FEATURE, AMD_ONLY, FIELD(ignne), .valid = ANY, .fixed = ~1ull},
     {MSR_LS_CFG, 1, "LS_CFG", NO_FEATURE, AMD_ONLY, FIELD(ls_cfg), .valid = ANY},
     {MSR_DC_CFG, 1, "DC_CFG", NO_FEATURE, AMD_ONLY, FIELD(dc_cfg), .valid = ANY},
     {MSR_DE_CFG, 1, "DE_CFG", NO_FEATURE, AMD_ONLY, FIELD(de_cfg), .valid = ANY},
@@ -562,6 +564,9 @@ void msr_reset(struct vcpu *v)
     v->mtrr_base[0] = LOW_MEMORY_END | MEMTYPE_UC;
     v->mtrr_mask[0] = ((BIT64(v->vm->phys_bits) - 1) & ~(BIT64(32) - LOW_MEMORY_END - 1)) | MTRR_MASK_VALID;
     v->mcg_status = v->mcg_ctl = 0;
+    for (unsigned i = 0; i < PERF_COUNTERS; i++)
+        v->perf_select[i] = v->perf_counter[i] = 0;
+    v->perf_due = 0;
     for (unsigned i = 0; i < MC_BANKS * 4; i++)
         v->mc_bank[i / 4][i % 4] = 0;
     v->hwcr = HWCR_TSC_FREQ_SEL | HWCR_INVD_WBINVD;

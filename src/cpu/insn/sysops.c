@@ -6,6 +6,7 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/core/nested.h"
 #include "cpu/event/lapic.h"
+#include "cpu/event/perf.h"
 #include "cpu/insn/ops.h"
 #include "cpu/insn/xstate.h"
 #include "x86/msr.h"
@@ -104,15 +105,18 @@ enum outcome op_rdtscp(struct vcpu *v, const struct insn *in)
     return CPU_OK;
 }
 
-/* There is no performance-monitoring unit; AMD's four legacy counters exist and stand still. */
+/* There is no performance-monitoring unit but for AMD's four legacy counters. */
 enum outcome op_rdpmc(struct vcpu *v, const struct insn *in)
 {
     if (!(v->cr4 & CR4_PCE) && v->cpl)
         return raise_gp(v, 0);
     TRY(nested_check(v, IC_RDPMC, 0, 0));
-    if (v->vm->vendor == VENDOR_INTEL || (u32)v->gpr[RCX] > 3)
+    u32 i = (u32)v->gpr[RCX];
+    if (v->vm->vendor == VENDOR_INTEL || i >= PERF_COUNTERS)
         return raise_gp(v, 0);
-    result_edx_eax(v, 0);
+    u64 value;
+    TRY(perf_read(v, MSR_K7_EVNTSEL0 + PERF_COUNTERS + i, &value));
+    result_edx_eax(v, value);
     return CPU_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
 #include "cpu/core/vectors.h"
+#include "cpu/event/perf.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
 
@@ -85,6 +86,7 @@ static enum outcome load_host(struct vcpu *v)
     bool npt = s->control.nested & NESTED_NP_ENABLE;
 
     v->in_guest = false;
+    perf_level_changed(v);
     v->stat[STAT_NESTED_EXIT]++;
     v->gif = false;
     v->inject.valid = false;

@@ -8,6 +8,7 @@
 #include "cpu/core/copy.h"
 #include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
+#include "cpu/event/perf.h"
 #include "cpu/insn/ops.h"
 #include "cpu/svm/insn.h"
 #include "cpu/svm/segattr.h"
@@ -177,6 +178,7 @@ static enum outcome enter_guest(struct vcpu *v)
     const struct vmcb_control *c = &s->control;
 
     v->in_guest = true;
+    perf_level_changed(v);
     v->stat[STAT_ENTRY]++;
     v->gif = true;
     flush_tlb(v);

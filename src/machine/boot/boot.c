@@ -81,6 +81,7 @@ static int detect_elf(struct boot *b, struct error *error)
     int e = elf_check(&elf, name, error);
     if (e)
         return e;
+    b->long_mode = elf.machine == EM_X86_64;
     if (multiboot_detect(&b->kernel, &b->header)) {
         b->kind = BOOT_KIND_MULTIBOOT;
         return multiboot_check(b, error);
@@ -103,7 +104,9 @@ static int detect(struct boot *b, struct error *error)
         return detect_elf(b, error);
     if (linux_detect(&b->kernel)) {
         b->kind = BOOT_KIND_LINUX;
-        return linux_check(b, error);
+        int e = linux_check(b, error);
+        b->long_mode = !e && linux_is_64bit(&b->kernel);
+        return e;
     }
     const char *what = what_else(&b->kernel);
     if (what)

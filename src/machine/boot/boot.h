@@ -31,6 +31,7 @@ struct boot {
     u64 header; /* multiboot: file offset of the header */
     u32 pvh_entry;
     bool pvh_linux; /* PVH: the kernel takes one initrd, so all are joined */
+    bool long_mode; /* its code is for 64-bit CPUs, whatever mode it is entered in */
 };
 
 /* 0 or -errno; the error names the file and what is wrong with it. Nothing is left open then.
@@ -80,6 +81,8 @@ int MUST_CHECK boot_flat(const struct layout *layout, u64 gdt, bool long_mode, s
 u8 *boot_kernel_at(const struct layout *layout, u64 gpa, u64 size, const struct boot_range *taken);
 
 bool linux_detect(const struct boot_file *file);
+/* Of a file that passed linux_check: a kernel for 64-bit CPUs. */
+bool linux_is_64bit(const struct boot_file *file);
 int MUST_CHECK linux_check(const struct boot *b, struct error *error);
 int MUST_CHECK linux_load(const struct boot *b, const struct layout *layout, struct cpu_state *start,
                           struct error *error);

@@ -124,6 +124,13 @@ int linux_check(const struct boot *b, struct error *error)
     return 0;
 }
 
+bool linux_is_64bit(const struct boot_file *file)
+{
+    struct linux_header h;
+    header_read(&h, file);
+    return h.entry64;
+}
+
 static bool fits_low(const struct layout *layout, u64 start, u64 size)
 {
     return start >= LOAD_LOWEST && start <= layout->low && size <= layout->low - start;

@@ -251,8 +251,14 @@ static void test_amd(void)
     CHECK_EQ(get(MSR_ARCH_CAPABILITIES), REFUSED);
     CHECK(get(MSR_VM_CR) != REFUSED);
     CHECK(keeps(MSR_SPEC_CTRL, SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_SSBD));
-    CHECK(writes(MSR_K7_EVNTSEL0, 0x430076)); /* what an operating system may count */
-    CHECK_EQ(get(MSR_K7_EVNTSEL0), 0);
+    CHECK(writes(MSR_K7_EVNTSEL0, 0x430076 | 1ull << 63 | 1 << 21));
+    CHECK_EQ(get(MSR_K7_EVNTSEL0), 0x430076);
+    CHECK(keeps(MSR_K7_PERFCTR3, 0xffff87654321));
+    CHECK(writes(MSR_K7_PERFCTR3, ~0ull));
+    CHECK_EQ(get(MSR_K7_PERFCTR3), (1ull << 48) - 1);
+    CHECK(gp(MSR_MC0_CTL + 1, 1));
+    CHECK(writes(MSR_HWCR, get(MSR_HWCR) | BIT64(18)));
+    CHECK(keeps(MSR_MC0_CTL + 1, 1));
 }
 
 static void test_instructions(void)
