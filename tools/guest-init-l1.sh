@@ -1,8 +1,8 @@
 #!/bin/sh
 # /init of L1: says what it is, loads KVM, runs L2 with this project's own program on it, and powers off.
-# Command line: nb.mode=boot (no L2), demo, bench, l2bench; nb.nonce=TEXT; nb.l2cpus=N; nb.kvm=PARAMETERS,... (several
-# sets with : between them: KVM is loaded anew and runs L2 with each); nb.runs=N (L2 that many times); nb.deep=kvm or
-# engine: L2 is like L1, from the image /l2/deep, and runs an L3 on that.
+# Command line: nb.mode=boot (no L2), demo, bench, l2bench, extra; nb.nonce=TEXT; nb.l2cpus=N; nb.kvm=PARAMETERS,...
+# (several sets with : between them: KVM is loaded anew and runs L2 with each); nb.runs=N (L2 that many times);
+# nb.deep=kvm or engine: L2 is like L1, from the image /l2/deep, and runs an L3 on that.
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null
@@ -67,6 +67,11 @@ demo | l2)
     done
     ;;
 bench) loops all | sed 's/^/NB L1 bench /' ;;
+extra) # KVM is loaded, and the program of another image runs
+    load_kvm "$(arg kvm)"
+    /extra/run
+    say extra exit $?
+    ;;
 l2bench)
     loops all | sed 's/^/NB L1 bench /'
     load_kvm "$(arg kvm)"

@@ -1,7 +1,8 @@
 /*
  * `nestbox run` whose vCPUs move all the time: at random moments all of them stop, their whole state is taken, and they
  * go on from it, in the same VM after a reset, or in a new one. A guest must not notice. The accelerator is the engine
- * with this in front of it; device models, memory and command line are those of nestbox.
+ * or /dev/kvm (--accel kvm) with this in front of it; device models, memory and command line are those of nestbox. The
+ * interrupt controllers that KVM has in the kernel do not move with the vCPUs, so its guests must do without.
  *
  *     hop run OPTION...    HOP_US: mean time between two moves; HOP_NEW: one move in so many makes a new VM;
  *                          HOP_LOG: a file that gets the numbers of moves, of new VMs, and of moves in L2
@@ -33,12 +34,13 @@ struct accel_vm {
     u32 inside, arrived;      /* [lock] vCPU threads in run; of these, waiting for the move */
     u64 moves, renewals, in_l2, mean_us, every;
     bool intr;
+    u64 given; /* groups of registers that there are */
     struct error error;
     struct cpu_state state[VCPUS];
     u64 taken[VCPUS]; /* host TSC at that time */
 };
 
-static const struct accel_ops *const engine = &accel_engine;
+static const struct accel_ops *inner = &accel_engine;
 
 static u64 host_tsc(void)
 {
@@ -51,6 +53,11 @@ static void give_up(const char *what, const char *detail)
     exit(99);
 }
 
+static bool nests(const struct accel_vm *h)
+{
+    return h->settings->nested != NESTED_OFF;
+}
+
 /* -- moving -- */
 
 static void take(struct accel_vm *h)
@@ -60,7 +67,8 @@ static void take(struct accel_vm *h)
         struct cpu_state *s = &h->state[i];
         memset(s, 0x5a, sizeof(*s));
         s->msrs = 0;
-        if (engine->state_get(h->inner, i, s, STATE_ALL) != STATE_ALL)
+        h->given = inner->state_get(h->inner, i, s, STATE_ALL);
+        if ((h->given | (nests(h) ? 0 : STATE_NESTED)) != STATE_ALL)
             give_up("state_get", "not all groups");
         h->taken[i] = host_tsc();
         l2 |= s->nested.guest;
@@ -74,7 +82,7 @@ static void put(struct accel_vm *h)
         u64 committed;
         const char *bad = "?";
         h->state[i].tsc += host_tsc() - h->taken[i];
-        if (engine->state_set(h->inner, i, &h->state[i], STATE_ALL, &committed, &bad) || committed != STATE_ALL)
+        if (inner->state_set(h->inner, i, &h->state[i], h->given, &committed, &bad) || committed != h->given)
             give_up("state_set refuses", bad);
     }
 }
@@ -86,12 +94,13 @@ static void move(struct accel_vm *h)
     take(h);
     if (h->moves++ % h->every == h->every - 1) {
         h->renewals++;
-        engine->destroy(h->inner);
-        if (engine->create(h->settings, &h->machine, &h->inner, &h->error))
+        inner->destroy(h->inner);
+        if (inner->create(h->settings, &h->machine, &h->inner, &h->error))
             give_up("create", h->error.text);
-        engine->intr_line(h->inner, h->intr);
+        if (!inner->has_irqchip)
+            inner->intr_line(h->inner, h->intr);
     }
-    if (engine->reset(h->inner, &h->error))
+    if (inner->reset(h->inner, &h->error))
         give_up("reset", h->error.text);
     put(h);
     pthread_rwlock_unlock(&h->messages);
@@ -110,7 +119,7 @@ static void *hop(void *opaque)
         pthread_mutex_lock(&h->lock);
         if (!h->moving && !h->stop && h->inside) {
             h->moving = true;
-            engine->stop(h->inner);
+            inner->stop(h->inner);
             while ((h->moving || h->arrived) && !h->ended) /* all go on before the next, or some never would */
                 pthread_cond_wait(&h->changed, &h->lock);
         }
@@ -127,7 +136,7 @@ static void move_if_all_are_here(struct accel_vm *h)
     move(h);
     h->moving = false;
     if (h->stop)
-        engine->stop(h->inner);
+        inner->stop(h->inner);
     pthread_cond_broadcast(&h->changed);
 }
 
@@ -140,7 +149,7 @@ static enum accel_exit hop_run(struct accel_vm *h, u32 index)
     h->inside++;
     for (;;) {
         pthread_mutex_unlock(&h->lock);
-        e = engine->run(h->inner, index);
+        e = inner->run(h->inner, index);
         pthread_mutex_lock(&h->lock);
         if (e != ACCEL_STOPPED || h->stop || !h->moving)
             break;
@@ -181,7 +190,7 @@ static int hop_create(const struct vm_settings *settings, const struct machine *
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);
     pthread_rwlock_init(&h->messages, NULL);
-    int e = engine->create(settings, machine, &h->inner, error);
+    int e = inner->create(settings, machine, &h->inner, error);
     if (!e && pthread_create(&h->hopper, NULL, hop, h))
         give_up("create", "no thread");
     *vm = h;
@@ -204,7 +213,7 @@ static void hop_destroy(struct accel_vm *h)
                 (unsigned long long)h->in_l2);
         fclose(f);
     }
-    engine->destroy(h->inner);
+    inner->destroy(h->inner);
     free(h);
 }
 
@@ -212,20 +221,20 @@ static int hop_reset(struct accel_vm *h, struct error *error)
 {
     pthread_mutex_lock(&h->lock);
     h->stop = false;
-    int e = engine->reset(h->inner, error);
+    int e = inner->reset(h->inner, error);
     pthread_mutex_unlock(&h->lock);
     return e;
 }
 
 static u64 hop_state_get(struct accel_vm *h, u32 index, struct cpu_state *state, u64 wanted)
 {
-    return engine->state_get(h->inner, index, state, wanted);
+    return inner->state_get(h->inner, index, state, wanted);
 }
 
 static int hop_state_set(struct accel_vm *h, u32 index, const struct cpu_state *state, u64 given, u64 *committed,
                          const char **bad)
 {
-    return engine->state_set(h->inner, index, state, given, committed, bad);
+    return inner->state_set(h->inner, index, state, given, committed, bad);
 }
 
 static void hop_stop(struct accel_vm *h)
@@ -233,7 +242,7 @@ static void hop_stop(struct accel_vm *h)
     pthread_mutex_lock(&h->lock);
     h->stop = true;
     if (!h->moving)
-        engine->stop(h->inner);
+        inner->stop(h->inner);
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -241,14 +250,14 @@ static void hop_resume(struct accel_vm *h)
 {
     pthread_mutex_lock(&h->lock);
     h->stop = false;
-    engine->resume(h->inner);
+    inner->resume(h->inner);
     pthread_mutex_unlock(&h->lock);
 }
 
 static void hop_msi(struct accel_vm *h, u64 address, u32 data)
 {
     pthread_rwlock_rdlock(&h->messages);
-    engine->msi(h->inner, address, data);
+    inner->msi(h->inner, address, data);
     pthread_rwlock_unlock(&h->messages);
 }
 
@@ -256,26 +265,33 @@ static void hop_intr_line(struct accel_vm *h, bool level)
 {
     pthread_rwlock_rdlock(&h->messages);
     h->intr = level;
-    engine->intr_line(h->inner, level);
+    inner->intr_line(h->inner, level);
+    pthread_rwlock_unlock(&h->messages);
+}
+
+static void hop_irq_line(struct accel_vm *h, unsigned gsi, bool level)
+{
+    pthread_rwlock_rdlock(&h->messages);
+    inner->irq_line(h->inner, gsi, level);
     pthread_rwlock_unlock(&h->messages);
 }
 
 static void hop_stats(struct accel_vm *h, char *buf, size_t size)
 {
-    engine->stats(h->inner, buf, size);
+    inner->stats(h->inner, buf, size);
 }
 
 static const struct error *hop_error(struct accel_vm *h, u32 index)
 {
-    return engine->error(h->inner, index);
+    return inner->error(h->inner, index);
 }
 
 static u64 hop_tsc_khz(struct accel_vm *h)
 {
-    return engine->tsc_khz(h->inner);
+    return inner->tsc_khz(h->inner);
 }
 
-static const struct accel_ops ops = {
+static struct accel_ops ops = {
     .name = "engine",
     .create = hop_create,
     .destroy = hop_destroy,
@@ -286,6 +302,7 @@ static const struct accel_ops ops = {
     .stop = hop_stop,
     .resume = hop_resume,
     .msi = hop_msi,
+    .irq_line = hop_irq_line,
     .intr_line = hop_intr_line,
     .stats = hop_stats,
     .error = hop_error,
@@ -303,6 +320,9 @@ int main(int argc, char **argv)
     if (verb_options(&verb_run, argc - 2, argv + 2, &settings, &status))
         return status;
     settings.memory = (settings.memory + PAGE_MASK) & ~PAGE_MASK;
+    if (settings.accel == ACCEL_KVM)
+        inner = &accel_kvm;
+    ops.has_irqchip = inner->has_irqchip;
     vm_run(&settings, &ops, end);
     if (end->why.text[0])
         fprintf(stderr, "hop: %s\n", end->why.text);

@@ -1,0 +1,29 @@
+#!/bin/bash
+# The state of vCPUs under a real KVM, Debian's in L1: the unit test of the accelerator, and hypervisors as guests whose
+# vCPUs move all the time (tests/hop/main.c), nested state included.
+# cases: intel amd
+set -u
+. "$(dirname "$0")/guest.sh"
+vendor=${1:-intel}
+case $vendor in intel) guests='vmx_intercepts vmx_paging' ;; *) guests=svm_paging ;; esac
+mkdir -p "$work/deep/extra"
+cp build/release/hop build/release/tests/unit/accel/kvm_test "$work/deep/extra"
+for guest in $guests; do cp "build/release/guest/$guest.elf" "$work/deep/extra"; done
+cat >"$work/deep/extra/run" <<EOF
+#!/bin/sh
+/extra/kvm_test | sed 's/^/NB L1 /'
+for guest in $guests; do
+    HOP_US=3000 HOP_NEW=2 /extra/hop run --accel kvm --nested $vendor --kernel /extra/\$guest.elf \\
+        --memory 64M --debug-exit --timeout 100 </dev/null 2>&1 | sed "s/^/NB L2 \$guest /"
+done
+EOF
+chmod 755 "$work/deep/extra/run"
+(cd "$work/deep" && find . | cpio --quiet -o -H newc) >"$work/deep.cpio"
+deep=$work/deep.cpio
+boot_l1 "$vendor" 1 "nb.mode=extra nb.cpu=$vendor" || fail "exit status $?"
+expect 'NB L1 extra exit 0'
+expect 'NB L1 [0-9]* passed, 0 failed'
+for guest in $guests; do expect "NB L2 $guest .*[0-9]* passed, 0 failed"; done
+grep -q 'hop: .* [1-9][0-9]* in L2' "$log" || fail "no move in L2"
+expect 'NB L1 done'
+quiet_dmesg
