@@ -71,7 +71,8 @@ static u32 read_u32(struct vcpu *v, u64 address)
     return value;
 }
 
-void vmx_flush(struct vcpu *v)
+/* Writes the current VMCS back to its region. */
+static void vmx_flush(struct vcpu *v)
 {
     struct vmx *x = v->vmx;
     if (x->current == VMX_NO_POINTER)

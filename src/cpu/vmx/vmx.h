@@ -59,8 +59,6 @@ bool vmx_cr4_fixed_ok(const struct vcpu *v, u64 cr4);
 bool vmx_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out);
 bool vmx_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out);
 
-/* insn.c. Writes the current VMCS back to its region: before the VM is saved. */
-void vmx_flush(struct vcpu *v);
 enum outcome vmx_fail(struct vcpu *v, enum vmx_error error);
 enum outcome vmx_fail_invalid(struct vcpu *v);
 
