@@ -34,7 +34,8 @@ struct accel_vm {
     u32 inside, arrived;      /* [lock] vCPU threads in run; of these, waiting for the move */
     u64 moves, renewals, in_l2, mean_us, every;
     bool intr;
-    u64 given; /* groups of registers that there are */
+    bool ignne; /* the level of IGNNE# */
+    u64 given;  /* groups of registers that there are */
     struct error error;
     struct cpu_state state[VCPUS];
     u64 taken[VCPUS]; /* host TSC at that time */
@@ -97,8 +98,10 @@ static void move(struct accel_vm *h)
         inner->destroy(h->inner);
         if (inner->create(h->settings, &h->machine, &h->inner, &h->error))
             give_up("create", h->error.text);
-        if (!inner->has_irqchip)
+        if (!inner->has_irqchip) {
             inner->intr_line(h->inner, h->intr);
+            inner->ignne(h->inner, h->ignne);
+        }
     }
     if (inner->reset(h->inner, &h->error))
         give_up("reset", h->error.text);
@@ -269,6 +272,21 @@ static void hop_intr_line(struct accel_vm *h, bool level)
     pthread_rwlock_unlock(&h->messages);
 }
 
+static void hop_ignne(struct accel_vm *h, bool level)
+{
+    pthread_rwlock_rdlock(&h->messages);
+    h->ignne = level;
+    inner->ignne(h->inner, level);
+    pthread_rwlock_unlock(&h->messages);
+}
+
+static void hop_init(struct accel_vm *h)
+{
+    pthread_rwlock_rdlock(&h->messages);
+    inner->init(h->inner);
+    pthread_rwlock_unlock(&h->messages);
+}
+
 static void hop_irq_line(struct accel_vm *h, unsigned gsi, bool level)
 {
     pthread_rwlock_rdlock(&h->messages);
@@ -304,6 +322,7 @@ static struct accel_ops ops = {
     .msi = hop_msi,
     .irq_line = hop_irq_line,
     .intr_line = hop_intr_line,
+    .ignne = hop_ignne,
     .stats = hop_stats,
     .error = hop_error,
     .tsc_khz = hop_tsc_khz,
@@ -323,6 +342,7 @@ int main(int argc, char **argv)
     if (settings.accel == ACCEL_KVM)
         inner = &accel_kvm;
     ops.has_irqchip = inner->has_irqchip;
+    ops.init = inner->init ? hop_init : NULL;
     vm_run(&settings, &ops, end);
     if (end->why.text[0])
         fprintf(stderr, "hop: %s\n", end->why.text);
