@@ -120,8 +120,28 @@ install: $(O)/nestbox
 	install -D -m 644 completions/_nestbox $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nestbox
 	install -D -m 644 completions/nestbox.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nestbox.fish
 
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/nestbox
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/nestbox.1
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestbox
+	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nestbox
+	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nestbox.fish
+
+help:
+	@echo 'make              builds $(O)/nestbox; V=1 shows the commands'
+	@echo 'make demo         Debian as L1 with VT-x, then AMD-V, with L2 in it (root installs what is missing)'
+	@echo 'make test         builds and runs all tests; tools/test.sh PATTERN runs some'
+	@echo 'make unit         builds the unit tests'
+	@echo 'make bench        measures'
+	@echo 'make lint         checks layers, style and scripts'
+	@echo 'make derive       writes completions and the manual page from the tables'
+	@echo 'make fuzz         random instructions against the host CPU, SECONDS=600'
+	@echo 'make install      to PREFIX=$(PREFIX), below DESTDIR if given; make uninstall removes that'
+	@echo 'make clean        removes build/'
+	@echo 'Variants: B=release|debug|asan|tsan|cov, CC=gcc|clang, O=folder'
+
 clean:
 	rm -rf build
 
-.PHONY: all unit demo test bench derive lint fuzz install clean
+.PHONY: all unit demo test bench derive lint fuzz install uninstall help clean
 -include $(MAIN:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(UNIT_OBJ:.o=.d)

@@ -39,4 +39,17 @@ for shell in zsh fish; do
     command -v $shell >/dev/null || continue
     check "$shell reads its completions" $shell -n completions/*nestbox$([ $shell = fish ] && echo .fish)
 done
+for option in -V --version; do
+    check "$option" [ "$("$NESTBOX" $option)" = "$("$NESTBOX" version)" ]
+done
+if [ -e build/release/nestbox ]; then
+    make -s install DESTDIR="$WORK/root" >"$WORK/err" 2>&1
+    check 'make install' [ -x "$WORK/root/usr/local/bin/nestbox" ]
+    make -s uninstall DESTDIR="$WORK/root" >"$WORK/err" 2>&1
+    check 'make uninstall leaves no file' [ -z "$(find "$WORK/root" -type f)" ]
+fi
+make -s help >"$WORK/help"
+while read -r target; do
+    check "make help has $target" grep -q "make $target" "$WORK/help"
+done < <(sed -n 's/^\.PHONY: all //p' Makefile | tr ' ' '\n' | grep -vx help)
 finish
