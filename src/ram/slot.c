@@ -50,10 +50,12 @@ static int region_check(const struct ram *r, u32 space, const struct ram_region 
 {
     u64 host = (u64)g->host;
     if ((g->start.a | g->size | host) & PAGE_MASK || g->size >> PAGE_SHIFT > SIZE_MAX_PAGES ||
-        g->start.a + g->size < g->start.a || g->start.a + g->size > ADDRESS_END || host + g->size < host)
+        g->start.a + g->size < g->start.a || host + g->size < host)
         return -EINVAL;
     if (!g->size)
         return old ? 0 : -EINVAL;
+    if (g->start.a + g->size > ADDRESS_END)
+        return -EINVAL;
     if (old && (old->host != g->host || old->size != g->size || (old->flags ^ g->flags) & RAM_READONLY))
         return -EINVAL;
     if (old && old->start.a == g->start.a)

@@ -116,8 +116,8 @@ static inline bool is_canonical_base(const struct vcpu *v, u64 la)
 }
 
 /*
- * Segmented access (segaccess.c): limit, type and canonicality checks, then mem_*. #GP(0), or #SS(0) for SEG_SS.
- * seg_linear only checks and gives the linear address.
+ * Access by logical addresses (logical.c): limit, type and canonicality checks, then mem_*. #GP(0), or #SS(0) for
+ * SEG_SS. seg_linear only checks and gives the linear address.
  */
 MUST_CHECK enum outcome seg_linear(struct vcpu *v, unsigned seg, u64 offset, unsigned size, enum access access,
                                    u64 *la);

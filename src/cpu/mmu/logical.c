@@ -1,5 +1,6 @@
 /*
- * Memory access through a segment: limit, type and canonicality checks before the MMU's, the stack, and r/m operands.
+ * Memory access by logical addresses, that is through a segment: limit, type and canonicality checks before the MMU's,
+ * the stack, and r/m operands.
  *
  * Outside 64-bit mode a linear address wraps at 4 GiB, so an access may fall apart into two. Pushes and pops change
  * RSP only when the access succeeded.
