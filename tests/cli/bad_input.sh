@@ -63,8 +63,9 @@ run 'arm64 ELF' 4 'arm64.elf: .*arm64' run --kernel arm64.elf
 run 'a program is no kernel' 4 'neither a multiboot header nor' run --kernel "$NESTBOX"
 run 'boot loader in the shape of a bzImage' 4 'loader: .*takes a BIOS' run --kernel loader
 run 'image of a disk' 4 'disk: .*takes a BIOS' run --kernel disk
-run 'amd64 kernel on a CPU without long mode' 4 'amd64: .*no long mode.*--cpu' run --kernel amd64 --cpu legacy32
-run 'amd64 kernel on a CPU that lost it' 4 'amd64: .*no long mode' run --kernel amd64 --cpu max,-lm
+run 'amd64 kernel on a CPU without long mode' 4 'amd64: .*no long mode.*--cpu' \
+    run --accel engine --kernel amd64 --cpu legacy32
+run 'amd64 kernel on a CPU that lost it' 4 'amd64: .*no long mode' run --accel engine --kernel amd64 --cpu max,-lm
 run 'device that never ends' 4 '/dev/zero: is a device' run --kernel /dev/zero
 run 'kernel without a name' 2 'no kernel given' run --kernel ''
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then

@@ -304,6 +304,11 @@ static const struct error *hop_error(struct accel_vm *h, u32 index)
     return inner->error(h->inner, index);
 }
 
+static bool hop_has_long_mode(struct accel_vm *h)
+{
+    return inner->has_long_mode(h->inner);
+}
+
 static u64 hop_tsc_khz(struct accel_vm *h)
 {
     return inner->tsc_khz(h->inner);
@@ -325,6 +330,7 @@ static struct accel_ops ops = {
     .ignne = hop_ignne,
     .stats = hop_stats,
     .error = hop_error,
+    .has_long_mode = hop_has_long_mode,
     .tsc_khz = hop_tsc_khz,
 };
 
