@@ -133,6 +133,12 @@ void acpi_pm_power_button(struct acpi_pm *pm)
     sci_update(pm);
 }
 
+void acpi_pm_rtc_alarm(struct acpi_pm *pm)
+{
+    pm->pm1_status |= ACPI_STS_RTC;
+    sci_update(pm);
+}
+
 void acpi_pm_gpe(struct acpi_pm *pm, unsigned n)
 {
     pm->gpe_status |= BIT64(n % 64);

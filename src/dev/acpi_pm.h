@@ -61,6 +61,8 @@ extern const struct device_ops acpi_pm_device;
 void acpi_pm_init(struct acpi_pm *pm, struct clock *clock, const struct acpi_pm_config *config);
 /* The user pressed the power button. */
 void acpi_pm_power_button(struct acpi_pm *pm);
+/* The RTC's alarm began to interrupt. */
+void acpi_pm_rtc_alarm(struct acpi_pm *pm);
 /* Sets a GPE status bit, 0..63. */
 void acpi_pm_gpe(struct acpi_pm *pm, unsigned n);
 

@@ -4,7 +4,8 @@
  * The time is the VM's clock plus an offset; the time registers are filled in when somebody reads them. While SET or a
  * divider reset holds the clock they stand still in cmos[] and take the guest's writes byte by byte, and become the new
  * time when released. Flags of register C that nobody waits for are brought up to date when it is read; timers run only
- * for enabled interrupts. Source: Motorola MC146818 data sheet.
+ * for enabled interrupts. A reset keeps time and memory, and clears interrupt enables and flags. Sources: Motorola
+ * MC146818 data sheet; ICH9 data sheet, "Real Time Clock Registers", for the alarm's day of the month.
  */
 #include "dev/mc146818.h"
 
@@ -112,7 +113,8 @@ static bool alarm_matches(struct mc146818 *rtc, s64 second)
         if ((alarm & RTC_ANY_TIME) != RTC_ANY_TIME && alarm != r[i])
             return false;
     }
-    return true;
+    u8 day = rtc->cmos[RTC_D] & RTC_D_DAY_ALARM;
+    return !day || day == RTC_D_DAY_ALARM || day == r[RTC_DAY];
 }
 
 static u64 period_ticks(const struct mc146818 *rtc)
@@ -149,8 +151,18 @@ static void flags_update(struct mc146818 *rtc)
     rtc->seen_s = second;
 }
 
+static bool alarm_pending(const struct mc146818 *rtc)
+{
+    return rtc->cmos[RTC_C] & rtc->cmos[RTC_B] & RTC_C_AF;
+}
+
+/* The chipset's wake logic sees the alarm whether or not the HPET has the interrupt line. */
 static void interrupt_update(struct mc146818 *rtc)
 {
+    bool alarm = alarm_pending(rtc);
+    if (alarm && !rtc->alarm_seen && rtc->config.alarm)
+        rtc->config.alarm(rtc->config.opaque);
+    rtc->alarm_seen = alarm;
     bool active = rtc->cmos[RTC_C] & rtc->cmos[RTC_B] & (RTC_C_PF | RTC_C_AF | RTC_C_UF);
     rtc->cmos[RTC_C] = (rtc->cmos[RTC_C] & (u8)~RTC_C_IRQF) | (active ? RTC_C_IRQF : 0);
     if (!rtc->irq_disabled)
@@ -235,8 +247,8 @@ static void register_write(struct mc146818 *rtc, unsigned i, u8 value)
         rtc->cmos[RTC_B] = value;
         hold_update(rtc, was_reset);
         break;
-    case RTC_C:
-    case RTC_D: return;
+    case RTC_C: return;
+    case RTC_D: rtc->cmos[RTC_D] = RTC_D_VRT | (value & RTC_D_DAY_ALARM); break;
     default:
         if (is_time(i) && !rtc->held) {
             registers_fill(rtc, second_now(rtc), rtc->cmos);
@@ -311,7 +323,7 @@ static void mc146818_reset(void *dev)
 void mc146818_init(struct mc146818 *rtc, struct clock *clock, const struct irq *irq,
                    const struct mc146818_config *config)
 {
-    *rtc = (struct mc146818){.clock = clock, .irq = *irq};
+    *rtc = (struct mc146818){.clock = clock, .irq = *irq, .config = *config};
     timer_init(&rtc->second, clock, timer_expired, rtc);
     timer_init(&rtc->periodic, clock, timer_expired, rtc);
     rtc->offset_ns = config->unix_ns - (s64)clock->now_ns(clock->opaque);
@@ -351,6 +363,7 @@ static void mc146818_state(void *dev, struct state *s, const char *name)
     state_section(s, name, NULL, &layout, rtc);
     if (!state_saving(s)) {
         rtc->index %= RTC_BYTES;
+        rtc->alarm_seen = alarm_pending(rtc);
         interrupt_update(rtc);
         timers_arm(rtc);
     }

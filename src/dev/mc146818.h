@@ -13,7 +13,7 @@
 #define RTC_DATA 1
 #define RTC_INDEX_NMI BIT(7) /* written with the index: the PC's NMI gate, which the chip does not see */
 
-/* Registers. Those from RTC_D on are plain memory, but for the century. */
+/* Registers. Those behind RTC_D are plain memory, but for the century. */
 enum {
     RTC_SECONDS,
     RTC_SECONDS_ALARM,
@@ -56,14 +56,17 @@ enum {
 #define RTC_C_AF BIT(5)
 #define RTC_C_UF BIT(4)
 #define RTC_D_VRT BIT(7)
-#define RTC_PM 0x80       /* in the hours, when they are 12 */
-#define RTC_ANY_TIME 0xc0 /* an alarm with these bits set matches any value */
+#define RTC_D_DAY_ALARM 0x3f /* the alarm's day of the month; 0 and all ones match any */
+#define RTC_PM 0x80          /* in the hours, when they are 12 */
+#define RTC_ANY_TIME 0xc0    /* an alarm with these bits set matches any value */
 
 struct mc146818_config {
     s64 unix_ns;      /* wall-clock time (UTC, since 1970) when the VM's clock reads now */
     u64 ram_below_4g; /* bytes */
     u64 ram_above_4g; /* bytes */
     u32 vcpus;
+    void (*alarm)(void *opaque); /* the alarm began to interrupt; may be NULL */
+    void *opaque;
 };
 
 struct mc146818 {
@@ -71,7 +74,9 @@ struct mc146818 {
     u8 index;
     struct clock *clock;
     struct irq irq;
+    struct mc146818_config config;
     bool irq_disabled;                 /* HPET legacy replacement took the line */
+    bool alarm_seen;                   /* config.alarm was called for the pending alarm */
     s64 offset_ns;                     /* wall-clock time less VM time */
     bool held;                         /* SET or a divider in reset: the time registers in cmos[] stand still */
     s64 seen_s;                        /* last second whose update and alarm are in register C */
@@ -84,7 +89,6 @@ extern const struct device_ops mc146818_device;
 
 void mc146818_init(struct mc146818 *rtc, struct clock *clock, const struct irq *irq,
                    const struct mc146818_config *config);
-/* Keeps time and CMOS contents; clears interrupt enables and flags as RESET# does. */
 /* HPET legacy replacement: the RTC no longer drives its line. */
 void mc146818_irq_disable(struct mc146818 *rtc, bool disable);
 

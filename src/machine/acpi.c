@@ -251,6 +251,7 @@ static void fadt_put(struct writer *w, u32 facs, u32 dsdt)
         .gpe0_len = ACPI_GPE0_LEN,
         .p_lvl2_lat = LATENCY_NONE,
         .p_lvl3_lat = LATENCY_NONE,
+        .day_alarm = RTC_D,
         .century = RTC_CENTURY,
         .boot_arch = BOOT_LEGACY_DEVICES | BOOT_8042 | BOOT_NO_VGA,
         .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,

@@ -70,6 +70,12 @@ static s64 unix_ns(void)
     return t.tv_sec * NS + t.tv_nsec;
 }
 
+static void rtc_alarm(void *opaque)
+{
+    struct devices *all = opaque;
+    acpi_pm_rtc_alarm(all->pm);
+}
+
 static int create_mc146818(struct devices *all, const struct device *row, void *dev)
 {
     struct irq irq = row_isa(all, row);
@@ -80,6 +86,8 @@ static int create_mc146818(struct devices *all, const struct device *row, void *
                       .ram_below_4g = all->layout->low,
                       .ram_above_4g = all->layout->high,
                       .vcpus = all->config->settings->cpus,
+                      .alarm = rtc_alarm,
+                      .opaque = all,
                   });
     return 0;
 }

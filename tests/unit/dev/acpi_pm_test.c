@@ -80,6 +80,15 @@ static void test_events(void)
     CHECK(!b->sci.level);
     bench_destroy(b);
 
+    TEST("the alarm of the real-time clock");
+    b = bench_create();
+    put(b, ACPI_PM1_EN, ACPI_STS_RTC, 2);
+    acpi_pm_rtc_alarm(&b->pm);
+    CHECK(b->sci.level);
+    put(b, ACPI_PM1_STS, ACPI_STS_RTC, 2);
+    CHECK(!b->sci.level);
+    bench_destroy(b);
+
     TEST("general-purpose events");
     b = bench_create();
     put(b, ACPI_GPE0_EN, BIT(2), 1);

@@ -8,16 +8,22 @@
 struct bench {
     struct fake_clock clock;
     struct fake_line line;
+    unsigned alarms;
     struct mc146818 rtc;
 };
+
+static void alarm_begins(void *opaque)
+{
+    ((struct bench *)opaque)->alarms++;
+}
 
 #define S 1000000000ull
 
 /* Half a second before 2024-02-29 23:59:58 UTC, a Thursday. */
 static struct bench *bench_create(void)
 {
-    static const struct mc146818_config config = {1709251197500000000ll, 3ull << 30, 5ull << 30, 4};
     struct bench *b = fresh(sizeof(*b));
+    struct mc146818_config config = {1709251197500000000ll, 3ull << 30, 5ull << 30, 4, alarm_begins, b};
     fake_clock_init(&b->clock);
     mc146818_init(&b->rtc, &b->clock.clock, &(struct irq){fake_line_set, &b->line, 0}, &config);
     return b;
@@ -133,6 +139,49 @@ static void test_alarm(void)
     put(b, RTC_HOURS_ALARM, 0x00);
     clock_advance(&b->clock, 120 * S);
     CHECK_EQ(get(b, RTC_C) & RTC_C_AF, RTC_C_AF);
+    bench_destroy(b);
+
+    TEST("the chipset learns of each alarm that interrupts, also of one while the line is taken");
+    b = midnight_create();
+    get(b, RTC_C);
+    put(b, RTC_SECONDS_ALARM, 0x10);
+    put(b, RTC_MINUTES_ALARM, RTC_ANY_TIME);
+    put(b, RTC_HOURS_ALARM, RTC_ANY_TIME);
+    clock_advance(&b->clock, 20 * S);
+    CHECK_EQ(b->alarms, 0);
+    put(b, RTC_B, RTC_B_24H | RTC_B_AIE);
+    CHECK_EQ(b->alarms, 1);
+    clock_advance(&b->clock, 60 * S);
+    CHECK_EQ(b->alarms, 1);
+    get(b, RTC_C);
+    mc146818_irq_disable(&b->rtc, true);
+    unsigned rises = b->line.rises;
+    clock_advance(&b->clock, 60 * S);
+    CHECK_EQ(b->alarms, 2);
+    CHECK_EQ(b->line.rises, rises);
+    CHECK_EQ(state_pass(&mc146818_device, &b->rtc, &b->rtc), 0);
+    CHECK_EQ(b->alarms, 2);
+    bench_destroy(b);
+
+    TEST("the alarm's day of the month");
+    b = midnight_create();
+    get(b, RTC_C);
+    put(b, RTC_HOURS_ALARM, 0x12);
+    put(b, RTC_MINUTES_ALARM, 0);
+    put(b, RTC_SECONDS_ALARM, 0);
+    put(b, RTC_D, 0xff & ~RTC_D_DAY_ALARM);
+    CHECK_EQ(get(b, RTC_D), RTC_D_VRT);
+    put(b, RTC_D, 3);
+    CHECK_EQ(get(b, RTC_D), RTC_D_VRT | 3);
+    put(b, RTC_B, RTC_B_24H | RTC_B_AIE);
+    clock_advance(&b->clock, 48 * 3600 * S);
+    CHECK_EQ(b->line.rises, 0);
+    clock_advance(&b->clock, 24 * 3600 * S);
+    CHECK_EQ(b->line.rises, 1);
+    get(b, RTC_C);
+    put(b, RTC_D, RTC_D_DAY_ALARM);
+    clock_advance(&b->clock, 24 * 3600 * S);
+    CHECK_EQ(b->line.rises, 2);
     bench_destroy(b);
 }
 

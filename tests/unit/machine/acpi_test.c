@@ -5,6 +5,7 @@
 #include "machine/acpi.h"
 
 #include "dev/acpi_pm.h"
+#include "dev/mc146818.h"
 #include "machine/devices.h"
 #include "unit/test.h"
 
@@ -18,12 +19,17 @@ enum {
     FADT_FACS = 36,
     FADT_DSDT = 40,
     FADT_PM1A_EVT = 56,
+    FADT_DAY_ALARM = 106,
+    FADT_MONTH_ALARM = 107,
+    FADT_CENTURY = 108,
+    FADT_FLAGS = 112,
     FADT_RESET_REG = 116,
     FADT_X_DSDT = 140,
     FADT_X_PM1A_EVT = 148,
     FADT_X_PM1A_CNT = 172,
     GAS_ADDRESS = 4,
 };
+#define FADT_FIX_RTC BIT(6) /* the alarm is no fixed event */
 enum { FACS_VERSION = 32 };
 enum { MADT_FIRST = 44, MADT_LAPIC = 0, MADT_X2APIC = 9 };
 enum { AML_SCOPE = 0x10, AML_EXT = 0x5b, AML_DEVICE = 0x82 };
@@ -102,6 +108,12 @@ static void check_fadt(const struct bench *b)
     CHECK_EQ(get(b, fadt + FADT_X_PM1A_EVT + GAS_ADDRESS, 8), PORT_PM + ACPI_PM1_EVT);
     CHECK_EQ(get(b, fadt + FADT_X_PM1A_CNT + GAS_ADDRESS, 8), PORT_PM + ACPI_PM1_CNT);
     CHECK_EQ(get(b, fadt + FADT_RESET_REG + GAS_ADDRESS, 8), PORT_RESET_CONTROL);
+
+    /* The alarm is a fixed event, and where its registers are. */
+    CHECK_EQ(get(b, fadt + FADT_FLAGS, 4) & FADT_FIX_RTC, 0);
+    CHECK_EQ(get(b, fadt + FADT_DAY_ALARM, 1), RTC_D);
+    CHECK_EQ(get(b, fadt + FADT_MONTH_ALARM, 1), 0);
+    CHECK_EQ(get(b, fadt + FADT_CENTURY, 1), RTC_CENTURY);
 }
 
 static void check_madt(const struct bench *b)

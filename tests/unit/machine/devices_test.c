@@ -4,7 +4,9 @@
  */
 #include "machine/devices.h"
 
+#include "dev/acpi_pm.h"
 #include "dev/i8042.h"
+#include "dev/mc146818.h"
 #include "unit/fake_board.h"
 #include "unit/test.h"
 
@@ -164,6 +166,12 @@ static void keyboard_interrupt(struct board *b)
     bus_write(&b->devices.port, PORT_KBD_DATA, 0x5a, 1);
 }
 
+static void rtc_put(struct board *b, u8 reg, u8 value)
+{
+    bus_write(&b->devices.port, PORT_RTC + RTC_INDEX, reg, 1);
+    bus_write(&b->devices.port, PORT_RTC + RTC_DATA, value, 1);
+}
+
 static void test_interrupts(void)
 {
     TEST("an ISA interrupt reaches the 8259s and the I/O APIC");
@@ -190,6 +198,16 @@ static void test_interrupts(void)
     CHECK_EQ(b->devices.irq.pic->chip[0].line, BIT(ISA_KBD));
     bus_write(&b->devices.port, PORT_TEST_IRQ + ISA_KBD, 0, 1);
     CHECK_EQ(b->devices.irq.pic->chip[0].line, 0);
+    board_destroy(b);
+
+    TEST("the alarm of the real-time clock interrupts by its line and as ACPI's event");
+    b = board_create(&with_irqchip, false);
+    for (u8 at = RTC_SECONDS_ALARM; at <= RTC_HOURS_ALARM; at += 2)
+        rtc_put(b, at, RTC_ANY_TIME);
+    rtc_put(b, RTC_B, RTC_B_24H | RTC_B_AIE);
+    bus_write(&b->devices.port, PORT_PM + ACPI_PM1_EN, ACPI_STS_RTC, 2);
+    clock_advance(&b->clock, 1000000000);
+    CHECK_EQ(seen.lines, BIT(ISA_RTC) | BIT(ISA_SCI));
     board_destroy(b);
 }
 

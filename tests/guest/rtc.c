@@ -1,0 +1,191 @@
+/*
+ * The real-time clock's interrupts: updates, periodic ones and alarms by IRQ 8, the alarm as ACPI's event by the SCI
+ * too; and what becomes of them when the HPET's legacy replacement takes IRQ 0 and IRQ 8 for its timers 0 and 1.
+ */
+#include "dev/acpi_pm.h"
+#include "dev/hpet.h"
+#include "dev/mc146818.h"
+#include "runtime.h"
+
+#define HPET_BASE 0xfed00000ull
+#define PM_BASE 0x600
+#define HPET_HZ 100000000u
+#define IRQ_PIT 0
+#define IRQ_RTC 8
+#define IRQ_SCI 9
+#define IRQS 16
+
+static volatile u32 taken[IRQS];
+static volatile u8 flags; /* of register C, since they were last cleared */
+static volatile u16 pm1_status;
+
+static u8 rtc_get(u8 reg)
+{
+    outb(0x70, reg);
+    return inb(0x71);
+}
+
+static void rtc_put(u8 reg, u8 value)
+{
+    outb(0x70, reg);
+    outb(0x71, value);
+}
+
+static void on_pit(struct frame *f)
+{
+    taken[IRQ_PIT]++;
+    outb(0x20, 0x20);
+}
+
+static void on_rtc(struct frame *f)
+{
+    taken[IRQ_RTC]++;
+    flags |= rtc_get(RTC_C);
+    outb(0xa0, 0x20);
+    outb(0x20, 0x20);
+}
+
+static void on_sci(struct frame *f)
+{
+    taken[IRQ_SCI]++;
+    pm1_status |= (u16)inl(PM_BASE + ACPI_PM1_EVT);
+    outw(PM_BASE + ACPI_PM1_STS, ACPI_STS_RTC);
+    outb(0xa0, 0x20);
+    outb(0x20, 0x20);
+}
+
+/* Enables these interrupts of register B from the next event on; one that is under way is taken before. */
+static void rtc_enable(u8 enables)
+{
+    rtc_put(RTC_B, RTC_B_24H);
+    rtc_get(RTC_C);
+    sti();
+    cpu_pause();
+    cli();
+    outw(PM_BASE + ACPI_PM1_STS, ACPI_STS_RTC);
+    for (unsigned i = 0; i < IRQS; i++)
+        taken[i] = 0;
+    flags = 0;
+    pm1_status = 0;
+    rtc_put(RTC_B, RTC_B_24H | enables);
+}
+
+/* Takes interrupts until there were `count` of `irq`, or for so many milliseconds by the PIT. */
+static void wait(unsigned irq, u32 count, u32 ms)
+{
+    while (taken[irq] < count && ms--) {
+        sti();
+        delay_us(1000);
+        cli();
+    }
+}
+
+static void alarm_every_second(void)
+{
+    for (u8 at = RTC_SECONDS_ALARM; at <= RTC_HOURS_ALARM; at += 2)
+        rtc_put(at, RTC_ANY_TIME);
+    rtc_put(RTC_D, 0);
+}
+
+static void by_irq8(void)
+{
+    rtc_enable(RTC_B_UIE);
+    wait(IRQ_RTC, 2, 5000);
+    check_eq(taken[IRQ_RTC], 2, "updates interrupt by IRQ 8");
+    check_eq(flags & (RTC_C_IRQF | RTC_C_AF | RTC_C_UF), RTC_C_IRQF | RTC_C_UF, "register C says so");
+
+    rtc_enable(RTC_B_PIE);
+    wait(IRQ_RTC, 20, 5000);
+    check(taken[IRQ_RTC] >= 20 && flags & RTC_C_PF, "periodic interrupts");
+    rtc_enable(0);
+    wait(IRQ_RTC, 1, 50);
+    check_eq(taken[IRQ_RTC], 0, "none when none is enabled");
+
+    alarm_every_second();
+    rtc_enable(RTC_B_AIE);
+    wait(IRQ_RTC, 1, 5000);
+    check(taken[IRQ_RTC] == 1 && flags & RTC_C_AF, "an alarm");
+    check(inl(PM_BASE + ACPI_PM1_EVT) & ACPI_STS_RTC, "is ACPI's event too");
+    check_eq(taken[IRQ_SCI], 0, "which is not enabled");
+    rtc_enable(RTC_B_AIE);
+    outw(PM_BASE + ACPI_PM1_EN, ACPI_STS_RTC);
+    wait(IRQ_SCI, 1, 5000);
+    check(taken[IRQ_SCI] == 1 && pm1_status & ACPI_STS_RTC, "and interrupts by the SCI then");
+    outw(PM_BASE + ACPI_PM1_EN, 0);
+    rtc_put(RTC_D, 0x3e);
+    rtc_enable(RTC_B_AIE);
+    wait(IRQ_RTC, 1, 1500);
+    check_eq(taken[IRQ_RTC], 0, "no alarm on a day that never comes");
+    rtc_put(RTC_D, 0);
+}
+
+/* -- the HPET -- */
+
+static u64 hpet_get(u64 reg)
+{
+    return *(volatile u64 *)(HPET_BASE + reg);
+}
+
+static void hpet_put(u64 reg, u64 value)
+{
+    *(volatile u64 *)(HPET_BASE + reg) = value;
+}
+
+/* Timer n interrupts once, or every 5 ms from then on. */
+static void hpet_start(unsigned n, u64 mode)
+{
+    u64 period = HPET_HZ / 1000 * 5;
+    hpet_put(HPET_TIMER(n) + HPET_TIMER_CONFIG, HPET_TN_ENABLE | mode | (mode ? HPET_TN_VALUE_SET : 0));
+    hpet_put(HPET_TIMER(n) + HPET_TIMER_COMPARATOR, hpet_get(HPET_COUNTER) + period);
+    if (mode)
+        hpet_put(HPET_TIMER(n) + HPET_TIMER_COMPARATOR, period);
+}
+
+static void legacy_replacement(void)
+{
+    check(hpet_get(HPET_CAPABILITIES) & BIT(15), "the HPET can take the legacy lines");
+    hpet_put(HPET_CONFIG, HPET_ENABLE | HPET_LEGACY);
+    rtc_enable(RTC_B_PIE | RTC_B_AIE | RTC_B_UIE);
+    outw(PM_BASE + ACPI_PM1_EN, ACPI_STS_RTC);
+    wait(IRQ_SCI, 1, 5000);
+    check_eq(taken[IRQ_SCI], 1, "then an alarm is still ACPI's event");
+    check_eq(taken[IRQ_RTC], 0, "but the clock has no line");
+    outw(PM_BASE + ACPI_PM1_EN, 0);
+    rtc_enable(0);
+    hpet_start(1, 0);
+    wait(IRQ_RTC, 1, 5000);
+    wait(IRQ_RTC, 2, 20);
+    check_eq(taken[IRQ_RTC], 1, "timer 1 interrupts by IRQ 8, once");
+    rtc_enable(0);
+    hpet_start(1, HPET_TN_PERIODIC);
+    wait(IRQ_RTC, 10, 5000);
+    check(taken[IRQ_RTC] >= 10, "and periodically");
+    hpet_put(HPET_TIMER(1) + HPET_TIMER_CONFIG, 0);
+    rtc_enable(0);
+    hpet_start(0, HPET_TN_PERIODIC);
+    wait(IRQ_PIT, 10, 5000);
+    check(taken[IRQ_PIT] >= 10 && !taken[IRQ_RTC], "timer 0 by IRQ 0");
+    hpet_put(HPET_TIMER(0) + HPET_TIMER_CONFIG, 0);
+
+    rtc_enable(RTC_B_UIE);
+    hpet_put(HPET_CONFIG, HPET_ENABLE);
+    wait(IRQ_RTC, 1, 5000);
+    check_eq(taken[IRQ_RTC], 1, "without replacement the clock has its line again");
+    rtc_enable(0);
+}
+
+int main(void)
+{
+    apic_enable();
+    apic_write(APIC_LVT_LINT0, 0x700); /* ExtINT */
+    on_vector(0x20, on_pit);
+    on_vector(0x28, on_rtc);
+    on_vector(0x29, on_sci);
+    outb(0x4d1, BIT(IRQ_SCI - 8)); /* the SCI is a level */
+    outb(0x21, (u8) ~(BIT(IRQ_PIT) | BIT(2)));
+    outb(0xa1, (u8) ~(BIT(IRQ_RTC - 8) | BIT(IRQ_SCI - 8)));
+    outb(0x43, 0x30); /* the PIT's channel 0 interrupts at most once */
+    by_irq8();
+    legacy_replacement();
+    return 0;
+}
