@@ -216,6 +216,10 @@ void events_to_kvm(const struct cpu_events *e, bool payloads, struct kvm_vcpu_ev
     k->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR | KVM_VCPUEVENT_VALID_SHADOW |
                KVM_VCPUEVENT_VALID_SMM | (payloads ? KVM_VCPUEVENT_VALID_PAYLOAD : 0);
     injected_to_kvm(&e->injected, k);
+    if (e->pushed && !e->injected.valid) { /* KVM does not know the two apart */
+        k->interrupt.injected = 1;
+        k->interrupt.nr = e->pushed_vector;
+    }
     if (e->raised.valid || e->trap_pending) {
         k->exception.nr = e->raised.valid ? e->raised.vector : EXC_DB;
         k->exception.has_error_code = e->raised.has_error;

@@ -173,6 +173,11 @@ int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
     return (int)index;
 }
 
+void cpu_apics_set(struct vm *vm, enum cpu_apics apics)
+{
+    vm->apics = apics;
+}
+
 u32 cpu_count(const struct vm *vm)
 {
     return vm->vcpu_count;
@@ -198,8 +203,22 @@ void cpu_reset(struct vcpu *v)
     __atomic_store_n(&v->request, 0, __ATOMIC_SEQ_CST);
 }
 
+/* The vCPU is not active. True: the caller knows for how long. */
+static bool wait_is_callers(struct vcpu *v)
+{
+    bool halted = v->activity == ACTIVITY_HLT;
+    if (v->vm->apics != CPU_APICS_CALLER || (!halted && v->activity != ACTIVITY_MWAIT))
+        return false;
+    v->activity = ACTIVITY_ACTIVE; /* MWAIT may end for no reason */
+    if (halted)
+        v->exit = CPU_EXIT_HLT;
+    return true;
+}
+
 static void wait(struct vcpu *v)
 {
+    if (unlikely(wait_is_callers(v)))
+        return;
     v->stat[STAT_HALT]++;
     perf_end(v);
     run_end(v);
@@ -217,6 +236,11 @@ static void requests(struct vcpu *v)
     }
     if (r & REQ_EXCLUSIVE)
         park(v);
+    if (r & REQ_LEAVE) {
+        __atomic_fetch_and(&v->request, ~REQ_LEAVE, __ATOMIC_SEQ_CST);
+        v->exit = v->leave;
+        return;
+    }
     if (r & REQ_TIMER) {
         __atomic_fetch_and(&v->request, ~REQ_TIMER, __ATOMIC_SEQ_CST);
         lapic_timer(v);
@@ -279,9 +303,42 @@ const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
 
 /* -- interrupts -- */
 
-void cpu_msi(struct vm *vm, u64 address, u32 data)
+int cpu_msi(struct vm *vm, u64 address, u32 data)
 {
-    apic_msi(vm, address, data);
+    return apic_msi(vm, address, data);
+}
+
+void cpu_msi_format(struct vm *vm, bool wide, bool exact)
+{
+    __atomic_store_n(&vm->msi_wide, wide, __ATOMIC_RELAXED);
+    __atomic_store_n(&vm->msi_exact, exact, __ATOMIC_RELAXED);
+}
+
+void cpu_nmi(struct vcpu *v)
+{
+    apic_nmi(v);
+}
+
+int cpu_interrupt(struct vcpu *v, u8 vector)
+{
+    if (v->pushed)
+        return -EEXIST;
+    v->pushed = true;
+    v->pushed_vector = vector;
+    request_set(v, REQ_EVENT);
+    return 0;
+}
+
+bool cpu_interruptible(struct vcpu *v)
+{
+    return events_push_taken(v);
+}
+
+void cpu_window_set(struct vcpu *v, bool wanted)
+{
+    if (wanted && !v->window)
+        request_set(v, REQ_EVENT);
+    v->window = wanted;
 }
 
 void cpu_intr_line(struct vm *vm, bool level)

@@ -51,6 +51,12 @@ struct vcpu *cpu_at(const struct vm *vm, u32 index);
 /* For ram_attach to the machine's memory, when the VM is made; opaque is the struct vm. (remap.c) */
 extern const struct ram_ops cpu_ram_ops;
 
+/*
+ * Who has the local APICs, before the first vCPU is added; the engine if nobody says. With another choice the caller
+ * gives vectors by cpu_interrupt, and machine.pic_ack is not called.
+ */
+void cpu_apics_set(struct vm *vm, enum cpu_apics apics);
+
 /* -- running -- */
 
 /* Resets to the state after RESET (SDM vol. 3A "Processor State After Reset"): real mode, CS:IP = F000:FFF0; CPUs other
@@ -89,8 +95,13 @@ u32 cpu_msr_list(struct vcpu *v, u32 *list, u32 room);
 
 /* -- interrupts [any] -- */
 
-/* An MSI: address in 0xfeexxxxx and data. */
-void cpu_msi(struct vm *vm, u64 address, u32 data);
+/* An MSI: address in 0xfeexxxxx and data. Gives how many APICs took it; 0: it is pending already in all it is meant
+ * for; -1: there is none. */
+int cpu_msi(struct vm *vm, u64 address, u32 data);
+/* How destinations of MSIs are read: `wide`, with bits 63:40 of the address as bits 31:8 of it; `exact`, FFh is no
+ * broadcast to APICs in x2APIC mode. */
+void cpu_msi_format(struct vm *vm, bool wide, bool exact);
+void cpu_nmi(struct vcpu *v);
 /* The 8259's INTR line. */
 void cpu_intr_line(struct vm *vm, bool level);
 
@@ -98,6 +109,15 @@ void cpu_intr_line(struct vm *vm, bool level);
 void cpu_init(struct vm *vm);
 /* The level of IGNNE#: while it is high, x87 errors that went out by FERR# do not stop a vCPU. */
 void cpu_ignne(struct vm *vm, bool level);
+
+/* -- interrupts that the caller gives, on the vCPU's thread -- */
+
+/* A vector for the vCPU, which is taken as soon as it can be. -EEXIST: the last one was not taken yet, and stays. */
+int MUST_CHECK cpu_interrupt(struct vcpu *v, u8 vector);
+/* Would a vector be taken at once? */
+bool cpu_interruptible(struct vcpu *v);
+/* From now on, cpu_run returns CPU_EXIT_WINDOW as soon as that is so, or no longer. */
+void cpu_window_set(struct vcpu *v, bool wanted);
 
 /* -- for people -- */
 

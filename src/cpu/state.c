@@ -76,6 +76,7 @@ static const struct cpu_register registers[] = {
     ROW(EVENTS, "nmi_pending", events.nmi_pending) ROW(EVENTS, "nmi_blocked", events.nmi_blocked)
     ROW(EVENTS, "smi_pending", events.smi_pending) ROW(EVENTS, "init_pending", events.init_pending)
     ROW(EVENTS, "sipi_pending", events.sipi_pending) ROW(EVENTS, "sipi_vector", events.sipi_vector)
+    ROW(EVENTS, "pushed", events.pushed) ROW(EVENTS, "pushed_vector", events.pushed_vector)
     DERIVED(EVENTS, "last_exception", events.last_exception)
     ROW(ACTIVITY, "activity", activity)
     ROW(ACTIVITY, "monitor_armed", monitor_armed) ROW(ACTIVITY, "monitor", monitor)
@@ -164,6 +165,8 @@ static void get_events(struct vcpu *v, struct cpu_events *e)
         .init_pending = __atomic_load_n(&v->init_pending, __ATOMIC_SEQ_CST),
         .sipi_pending = __atomic_load_n(&v->sipi_pending, __ATOMIC_SEQ_CST),
         .sipi_vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_SEQ_CST),
+        .pushed = v->pushed,
+        .pushed_vector = v->pushed ? v->pushed_vector : 0,
         .last_exception = v->fault.vector,
     };
 }
@@ -298,7 +301,7 @@ static const char *event_refusal(const struct event *e, const char *name)
     return known && vector ? NULL : name;
 }
 
-static const char *events_refusal(const struct cpu_events *e)
+static const char *events_refusal(const struct vcpu *v, const struct cpu_events *e)
 {
     const char *bad = event_refusal(&e->injected, "injected");
     if (!bad)
@@ -311,6 +314,8 @@ static const char *events_refusal(const struct cpu_events *e)
         return "trap_dr6";
     if (e->shadow & ~(SHADOW_STI | SHADOW_MOVSS))
         return "shadow";
+    if (e->pushed ? v->vm->apics == CPU_APICS_ENGINE : e->pushed_vector)
+        return "pushed";
     return e->nmi_pending > 2 ? "nmi_pending" : NULL;
 }
 
@@ -352,7 +357,7 @@ static const char *refusal(struct vcpu *v, const struct cpu_state *s, u64 given)
         return "xsave";
     if (given & STATE_MSRS && (bad = msrs_refusal(v, s)))
         return bad;
-    if (given & STATE_EVENTS && (bad = events_refusal(&s->events)))
+    if (given & STATE_EVENTS && (bad = events_refusal(v, &s->events)))
         return bad;
     if (given & STATE_ACTIVITY && s->activity > ACTIVITY_MWAIT)
         return "activity";
@@ -388,6 +393,8 @@ static void set_events(struct vcpu *v, const struct cpu_events *e)
     v->fault.valid = v->delivering.valid = v->iret_unblocks = v->step_trap = false;
     v->trap_pending = e->trap_pending;
     v->trap_dr6 = e->trap_pending ? e->trap_dr6 : 0;
+    v->pushed = e->pushed;
+    v->pushed_vector = e->pushed_vector;
     v->shadow = e->shadow;
     v->nmi_blocked = e->nmi_blocked;
     __atomic_store_n(&v->nmi_pending, e->nmi_pending, __ATOMIC_SEQ_CST);

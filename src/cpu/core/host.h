@@ -11,6 +11,16 @@ enum cpu_exit {
     CPU_EXIT_NONE,
     CPU_EXIT_STOP,     /* it was asked for: REQ_STOP */
     CPU_EXIT_SHUTDOWN, /* triple fault */
+    CPU_EXIT_WINDOW,   /* cpu_window_set: an interrupt would be taken now */
+    CPU_EXIT_HLT,      /* CPU_APICS_CALLER: HLT, which has ended; the caller knows when to go on */
+    CPU_EXIT_TPR,      /* CPU_APICS_CALLER: a MOV to CR8 lowered the TPR */
+};
+
+/* Who has the local APICs. */
+enum cpu_apics {
+    CPU_APICS_ENGINE, /* the engine, and machine.pic_ack gives an 8259's vectors */
+    CPU_APICS_SPLIT,  /* the engine, and cpu_interrupt gives an 8259's vectors */
+    CPU_APICS_CALLER, /* the caller: accesses to the APIC's page go to the machine, HLT and lower TPRs to the caller */
 };
 
 enum cpu_memory {

@@ -36,6 +36,7 @@ enum outcome {
 #define REQ_TIMER BIT64(1)     /* a deadline given to host->timer_set has passed */
 #define REQ_STOP BIT64(2)      /* return CPU_EXIT_STOP from cpu_run */
 #define REQ_EXCLUSIVE BIT64(3) /* another vCPU wants all others parked (exclusive_begin) */
+#define REQ_LEAVE BIT64(4)     /* return vcpu.leave from cpu_run */
 
 struct tlb;
 struct block;
@@ -163,6 +164,12 @@ struct vcpu {
 
     /* -- leaving cpu_run -- */
     enum cpu_exit exit;
+    enum cpu_exit leave; /* for REQ_LEAVE */
+
+    /* -- interrupts that the caller gives: CPU_APICS_* other than ENGINE -- */
+    bool pushed; /* this one waits */
+    u8 pushed_vector;
+    bool window; /* cpu_window_set */
 
     /* -- who we are -- */
     struct vm *vm;
@@ -235,7 +242,10 @@ struct vm {
     struct cache *cache; /* translated code: jit/block.h */
     u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
-    bool hypercalls;     /* for test programs: hypercall.c */
+    enum cpu_apics apics;
+    bool msi_wide;   /* [a] bits 63:40 of an MSI's address are bits 31:8 of the destination */
+    bool msi_exact;  /* [a] an MSI's destination FFh is one APIC in x2APIC mode, not all */
+    bool hypercalls; /* for test programs: hypercall.c */
 };
 
 /* The slot of RAM that the vCPU sees at a guest-physical address, or NULL. Good until the vCPU may stop. *last is one

@@ -30,7 +30,10 @@ static bool match(const struct lapic *a, const struct apic_message *m)
         return false;
     if (m->logical)
         return match_logical(a, m->dest, m->x2apic_dest);
-    return m->dest == a->v->apic_id || m->dest == (m->x2apic_dest ? X2APIC_EVERYBODY : APIC_EVERYBODY);
+    bool everybody = m->dest == (m->x2apic_dest ? X2APIC_EVERYBODY : APIC_EVERYBODY);
+    if (everybody && !m->x2apic_dest && m->exact)
+        everybody = LOAD(a->mode) != LAPIC_X2APIC;
+    return everybody || m->dest == a->v->apic_id;
 }
 
 static bool enabled(const struct lapic *a)
@@ -38,19 +41,20 @@ static bool enabled(const struct lapic *a)
     return LOAD(a->svr) & SVR_ENABLED;
 }
 
-void lapic_accept(struct lapic *a, u8 vector, bool level)
+bool lapic_accept(struct lapic *a, u8 vector, bool level)
 {
     u64 bit = BIT64(vector % 64);
     if (vector < 16) {
         lapic_error(a, ESR_RECEIVE_ILLEGAL_VECTOR);
-        return;
+        return true;
     }
     if (level)
         __atomic_fetch_or(&a->tmr[vector / 64], bit, __ATOMIC_RELAXED);
     else
         __atomic_fetch_and(&a->tmr[vector / 64], ~bit, __ATOMIC_RELAXED);
-    __atomic_fetch_or(&a->irr[vector / 64], bit, __ATOMIC_SEQ_CST);
+    u64 before = __atomic_fetch_or(&a->irr[vector / 64], bit, __ATOMIC_SEQ_CST);
     request_set(a->v, REQ_EVENT);
+    return !(before & bit);
 }
 
 /* SDM "Handling Multiple NMIs": while one is handled, one more is held. An NMI that could be taken at once, but was not
@@ -64,17 +68,13 @@ static void nmi_arrives(struct vcpu *v)
     } while (!__atomic_compare_exchange_n(&v->nmi_pending, &n, next, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
 }
 
-/* True if the APIC takes the message. */
-static bool deliver_one(struct lapic *a, const struct apic_message *m)
+/* 1 if the APIC takes the message, 0 if the interrupt is pending there already, -1 if it refuses. */
+static int deliver_one(struct lapic *a, const struct apic_message *m)
 {
     struct vcpu *v = a->v;
     switch (m->mode) {
     case DELIVER_FIXED:
-    case DELIVER_LOWEST:
-        if (!enabled(a))
-            return false;
-        lapic_accept(a, m->vector, m->level);
-        return true;
+    case DELIVER_LOWEST: return enabled(a) ? lapic_accept(a, m->vector, m->level) : -1;
     case DELIVER_NMI: nmi_arrives(v); break;
     case DELIVER_SMI: __atomic_store_n(&v->smi_pending, true, __ATOMIC_SEQ_CST); break;
     case DELIVER_INIT: __atomic_store_n(&v->init_pending, true, __ATOMIC_SEQ_CST); break;
@@ -83,37 +83,41 @@ static bool deliver_one(struct lapic *a, const struct apic_message *m)
         __atomic_store_n(&v->sipi_pending, true, __ATOMIC_SEQ_CST);
         break;
     case DELIVER_EXTINT: __atomic_store_n(&a->extint, 1, __ATOMIC_SEQ_CST); break;
-    default: return true;
+    default: return 1;
     }
     request_set(v, REQ_EVENT);
-    return true;
+    return 1;
 }
 
-bool apic_deliver(struct vm *vm, const struct apic_message *m)
+static int sum(int taken, int one)
 {
-    bool accepted = false;
+    return one < 0 ? taken : one + (taken < 0 ? 0 : taken);
+}
+
+int apic_deliver(struct vm *vm, const struct apic_message *m)
+{
+    int taken = -1;
     struct lapic *lowest = NULL;
     for (u32 i = 0; i < vm->vcpu_count; i++) {
         struct lapic *a = vm->vcpu[i]->lapic;
         if (!match(a, m))
             continue;
         if (m->mode != DELIVER_LOWEST)
-            accepted |= deliver_one(a, m);
+            taken = sum(taken, deliver_one(a, m));
         else if (enabled(a) && (!lowest || LOAD(a->tpr) < LOAD(lowest->tpr)))
             lowest = a;
     }
-    if (lowest)
-        accepted = deliver_one(lowest, m);
-    return accepted;
+    return lowest ? deliver_one(lowest, m) : taken;
 }
 
-bool apic_msi(struct vm *vm, u64 address, u32 data)
+int apic_msi(struct vm *vm, u64 address, u32 data)
 {
     bool redirect = address & MSI_REDIRECTION_HINT;
     struct apic_message m = {
-        .dest = (u8)(address >> MSI_DESTINATION_SHIFT),
+        .dest = (u8)(address >> MSI_DESTINATION_SHIFT) | (LOAD(vm->msi_wide) ? address >> 32 & 0xffffff00 : 0),
         .logical = address & MSI_LOGICAL,
         .level = data & MSI_LEVEL,
+        .exact = LOAD(vm->msi_exact),
         .mode = APIC_MODE(data),
         .vector = (u8)data,
     };
@@ -152,6 +156,12 @@ void apic_perf(struct vcpu *v)
     const struct apic_message m = {.mode = lvt >> APIC_MODE_SHIFT & 7, .vector = (u8)lvt};
     if (LOAD(a->mode) != LAPIC_DISABLED && !(lvt & LVT_MASKED) && m.mode != DELIVER_EXTINT)
         deliver_one(a, &m);
+}
+
+void apic_nmi(struct vcpu *v)
+{
+    const struct apic_message nmi = {.mode = DELIVER_NMI};
+    deliver_one(v->lapic, &nmi);
 }
 
 void apic_init_line(struct vm *vm)

@@ -109,11 +109,30 @@ static enum outcome take_smi(struct vcpu *v)
     return v->in_guest ? v->nested->event(v, NEV_SMI) : CPU_OK;
 }
 
+bool events_push_taken(struct vcpu *v)
+{
+    return lapic_takes_push(v) && !v->pushed && intr_allowed(v) && !v->inject.valid && !v->raised.valid &&
+           !v->trap_pending && v->activity != ACTIVITY_SHUTDOWN && v->activity != ACTIVITY_WAIT_SIPI;
+}
+
+/* The caller waits for the moment at which a vector of its own would be taken. */
+static enum outcome window(struct vcpu *v)
+{
+    if (!events_push_taken(v)) {
+        v->intr_masked = true;
+        return CPU_OK;
+    }
+    v->exit = CPU_EXIT_WINDOW;
+    return CPU_EXIT;
+}
+
 static enum outcome take_interrupt(struct vcpu *v)
 {
     bool extint = false;
-    if (v->activity == ACTIVITY_SHUTDOWN || (lapic_pending(v, &extint) < 0 && !extint))
+    if (v->activity == ACTIVITY_SHUTDOWN)
         return CPU_OK;
+    if (lapic_pending(v, &extint) < 0 && !extint)
+        return unlikely(v->window) ? window(v) : CPU_OK;
     if (v->activity == ACTIVITY_MWAIT) /* ECX bit 0 asks for it; waking for no reason is permitted */
         v->activity = ACTIVITY_ACTIVE;
     if (!intr_allowed(v)) {

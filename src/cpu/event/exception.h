@@ -28,6 +28,8 @@ MUST_CHECK enum outcome soft_interrupt(struct vcpu *v, u8 vector, enum event_typ
 /* Looks at INIT, SIPI, NMI, interrupts, windows, in the order of the manual, and delivers at most one. Called by the
  * dispatcher when REQ_EVENT is set or something was unmasked. (events.c) */
 MUST_CHECK enum outcome events_process(struct vcpu *v);
+/* Would a vector that the caller gives be taken at the next look? (events.c) */
+bool events_push_taken(struct vcpu *v);
 
 /* An IRET completed, or its fault is about to be delivered: NMI blocking ends if it was on. */
 void iret_unblock(struct vcpu *v);

@@ -48,6 +48,11 @@ enum lapic_mode lapic_mode_of(u64 apic_base)
     return apic_base & APIC_BASE_EXTD ? LAPIC_X2APIC : LAPIC_XAPIC;
 }
 
+void lapic_mode_set(struct lapic *a)
+{
+    STORE(a->mode, a->v->vm->apics == CPU_APICS_CALLER ? LAPIC_DISABLED : lapic_mode_of(a->v->apic_base));
+}
+
 void lapic_lvt_set(struct lapic *a, unsigned i, u32 value)
 {
     STORE(a->lvt[i], value);
@@ -90,7 +95,7 @@ void lapic_reset(struct vcpu *v, bool init)
             lapic_lvt_set(a, LVT_LINT1, DELIVER_NMI << APIC_MODE_SHIFT);
         }
     }
-    STORE(a->mode, lapic_mode_of(v->apic_base));
+    lapic_mode_set(a);
     timers_update(v);
 }
 
@@ -101,16 +106,26 @@ static u32 ppr(const struct lapic *a)
     return ppr_of(a->tpr, vector_highest(a->isr));
 }
 
+static bool lint0_is_extint(const struct lapic *a)
+{
+    return (a->lvt[LVT_LINT0] & (LVT_MASKED | 7 << APIC_MODE_SHIFT)) == DELIVER_EXTINT << APIC_MODE_SHIFT;
+}
+
+bool lapic_takes_push(struct vcpu *v)
+{
+    return v->lapic->mode == LAPIC_DISABLED || lint0_is_extint(v->lapic);
+}
+
 static bool extint_waits(const struct lapic *a)
 {
     const struct vm *vm = a->v->vm;
+    if (unlikely(vm->apics != CPU_APICS_ENGINE))
+        return a->v->pushed && lapic_takes_push(a->v);
     if (LOAD(a->extint))
         return true;
     if (!LOAD(vm->intr_line))
         return false;
-    if (a->mode == LAPIC_DISABLED)
-        return a->v->index == 0;
-    return (a->lvt[LVT_LINT0] & (LVT_MASKED | 7 << APIC_MODE_SHIFT)) == DELIVER_EXTINT << APIC_MODE_SHIFT;
+    return a->mode == LAPIC_DISABLED ? a->v->index == 0 : lint0_is_extint(a);
 }
 
 int lapic_pending(struct vcpu *v, bool *extint)
@@ -154,6 +169,10 @@ int lapic_ack(struct vcpu *v)
     struct lapic *a = v->lapic;
     bool extint;
     int vector = lapic_pending(v, &extint);
+    if (extint && v->vm->apics != CPU_APICS_ENGINE) {
+        v->pushed = false;
+        return v->pushed_vector;
+    }
     if (extint) {
         STORE(a->extint, 0);
         return world_pic_ack(v);
@@ -191,7 +210,12 @@ static void tpr_write(struct lapic *a, u32 value)
 
 void lapic_tpr_write(struct vcpu *v, u64 value)
 {
+    bool lower = (u32)value << 4 < v->lapic->tpr;
     tpr_write(v->lapic, (u32)value << 4);
+    if (unlikely(lower && v->vm->apics == CPU_APICS_CALLER)) {
+        v->leave = CPU_EXIT_TPR;
+        __atomic_fetch_or(&v->request, REQ_LEAVE, __ATOMIC_SEQ_CST);
+    }
 }
 
 static void eoi(struct lapic *a)
@@ -367,8 +391,10 @@ static void lvt_write(struct lapic *a, unsigned i, u32 value)
         return;
     }
     lapic_lvt_set(a, i, value);
-    if (i == LVT_LINT0)
+    if (i == LVT_LINT0) {
         priority_fell(a);
+        event_recheck(a->v); /* the caller may wait for it */
+    }
 }
 
 static void svr_write(struct lapic *a, u32 value)
@@ -533,7 +559,7 @@ static enum outcome apic_base_write(struct vcpu *v, u64 value)
         registers_reset(a);
     if (to == LAPIC_X2APIC && from != to)
         a->icr = (u32)a->icr;
-    STORE(a->mode, to);
+    lapic_mode_set(a);
     if (moved) {
         timers_update(v);
         priority_fell(a);

@@ -37,6 +37,8 @@ void lapic_base_set(struct vcpu *v, u64 value);
 /* Highest-priority deliverable vector (IRR above PPR), or -1. ExtINT from the 8259 counts: *extint is set and the
  * vector is unknown until ack. */
 int lapic_pending(struct vcpu *v, bool *extint);
+/* May the caller give a vector in an 8259's place (CPU_APICS_SPLIT, CPU_APICS_CALLER)? */
+bool lapic_takes_push(struct vcpu *v);
 /* Acknowledges what lapic_pending found, and returns its vector: moves it from IRR to ISR, or asks machine->pic_ack. */
 int lapic_ack(struct vcpu *v);
 /* REQ_TIMER was set: expire what is due and arm the next deadline. */
@@ -49,15 +51,19 @@ struct apic_message {
     bool logical;
     bool level;
     bool x2apic_dest; /* dest is a 32-bit x2APIC ID */
+    bool exact;       /* if it is not: FFh is one APIC in x2APIC mode */
     u8 mode;          /* enum delivery_mode */
     u8 vector;
 };
-/* [any] I/O APIC, MSI and IPIs. False if no APIC accepted it. */
-bool apic_deliver(struct vm *vm, const struct apic_message *m);
+/* [any] I/O APIC, MSI and IPIs. Gives how many APICs took it, without those in which it is pending already; -1 if there
+ * is neither. */
+int apic_deliver(struct vm *vm, const struct apic_message *m);
 /* [any] An MSI write: address in 0xfeexxxxx and data. */
-bool apic_msi(struct vm *vm, u64 address, u32 data);
+int apic_msi(struct vm *vm, u64 address, u32 data);
 /* [any] The 8259's INTR line to LINT0 of every CPU. */
 void apic_intr_line(struct vm *vm, bool level);
+/* [any] */
+void apic_nmi(struct vcpu *v);
 /* On the vCPU's own thread: a performance counter overflowed. */
 void apic_perf(struct vcpu *v);
 /* [any] A pulse on the INIT# pin of every CPU. */

@@ -156,5 +156,5 @@ void lapic_page_set(struct vcpu *v, const struct cpu_apic *page)
 void lapic_base_set(struct vcpu *v, u64 value)
 {
     v->apic_base = value;
-    STORE(v->lapic->mode, lapic_mode_of(value));
+    lapic_mode_set(v->lapic);
 }

@@ -66,6 +66,8 @@ static inline u32 ppr_of(u32 tpr, int isr)
 #define ICR_WRITABLE (ICR_SHORTHAND_MASK | ICR_LEVEL | ICR_ASSERT | ICR_LOGICAL | 7 << APIC_MODE_SHIFT | APIC_VECTOR)
 
 enum lapic_mode lapic_mode_of(u64 apic_base);
+/* The mode that APIC_BASE asks for. */
+void lapic_mode_set(struct lapic *a);
 unsigned lapic_timer_mode(const struct lapic *a);
 u32 lapic_divisor(const struct lapic *a);
 /* Bits of an entry of the local vector table that may be written. */
@@ -74,8 +76,8 @@ void lapic_lvt_set(struct lapic *a, unsigned i, u32 value);
 /* Reads a register by its offset in the page. False: there is none, or it is not readable in this mode. */
 bool lapic_register(struct lapic *a, u32 offset, u32 *value);
 
-/* [any] A fixed interrupt arrives. */
-void lapic_accept(struct lapic *a, u8 vector, bool level);
+/* [any] A fixed interrupt arrives. False: it is pending already. */
+bool lapic_accept(struct lapic *a, u8 vector, bool level);
 /* [any] An error was detected. */
 void lapic_error(struct lapic *a, u32 bit);
 

@@ -49,7 +49,9 @@ static void reset_events(struct vcpu *v)
     v->trap_dr6 = 0;
     v->monitor_armed = false;
     v->intr_masked = v->step_owed = false;
-    v->activity = v->apic_base & APIC_BASE_BSP ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI;
+    v->pushed = v->window = false;
+    bool runs = v->apic_base & APIC_BASE_BSP || v->vm->apics == CPU_APICS_CALLER;
+    v->activity = runs ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI;
 }
 
 void reset_vcpu(struct vcpu *v, bool init)

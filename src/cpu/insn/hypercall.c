@@ -26,7 +26,7 @@ static s64 send_ipi(struct vcpu *v, bool wide)
     for (u32 i = 0; i < 2 * half; i++) {
         u64 bits = v->gpr[i < half ? RBX : RCX];
         struct apic_message m = {.dest = first + i, .x2apic_dest = true, .mode = APIC_MODE(icr), .vector = (u8)icr};
-        if (bits >> (i % half) & 1 && first < v->vm->vcpu_count && apic_deliver(v->vm, &m))
+        if (bits >> (i % half) & 1 && first < v->vm->vcpu_count && apic_deliver(v->vm, &m) >= 0)
             taken++;
     }
     return taken;

@@ -96,7 +96,8 @@ static inline u64 linear(const struct vcpu *v, u64 la)
 /* The page of the local APIC's registers, in xAPIC mode. */
 static inline bool mem_is_apic(const struct vcpu *v, gpa_t gpa)
 {
-    return !((v->apic_base ^ gpa.a) & ~PAGE_MASK) && (v->apic_base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN;
+    return !((v->apic_base ^ gpa.a) & ~PAGE_MASK) && (v->apic_base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN &&
+           v->vm->apics != CPU_APICS_CALLER;
 }
 
 /*

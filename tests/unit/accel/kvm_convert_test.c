@@ -61,7 +61,8 @@ static bool is_missing(const struct cpu_register *r, u32 bit)
         return bit > 1;
     if (r->group == STATE_EVENTS) /* their contents are tried with valid events */
         return strncmp(r->name, "injected", 8) == 0 || strncmp(r->name, "raised", 6) == 0 ||
-               strncmp(r->name, "trap", 4) == 0 || (strcmp(r->name, "shadow") == 0 && bit > 1);
+               strncmp(r->name, "trap", 4) == 0 || strncmp(r->name, "pushed", 6) == 0 ||
+               (strcmp(r->name, "shadow") == 0 && bit > 1);
     return false;
 }
 
@@ -115,6 +116,12 @@ static void test_events(void)
     round_trip(STATE_EVENTS);
     CHECK(memcmp(&from.events.raised, &back.events.raised, sizeof(struct event)) == 0);
     CHECK(!back.events.injected.valid);
+
+    TEST("a vector that waits is injected, to KVM");
+    from = (struct cpu_state){.events.pushed = true, .events.pushed_vector = 0x41};
+    round_trip(STATE_EVENTS);
+    CHECK(back.events.injected.valid && back.events.injected.type == EVENT_EXTINT);
+    CHECK_EQ(back.events.injected.vector, 0x41);
 
     TEST("a debug trap is a pending #DB");
     from = (struct cpu_state){.events.trap_pending = true, .events.trap_dr6 = DR6_BS | 1};
