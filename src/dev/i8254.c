@@ -134,7 +134,7 @@ static void line_update(struct i8254 *pit)
         line_set(pit, true);
     u64 next = channel_next_edge(c, tick);
     u64 early = tick + c->reload / MISSED_SPEEDUP;
-    if (pit->missed && next && c->mode == I8254_RATE && early < next)
+    if (pit->missed && !pit->waits && next && c->mode == I8254_RATE && early < next)
         next = early;
     timer_arm(&pit->timer, next ? tick_ns(next) : 0);
 }
@@ -163,6 +163,8 @@ static bool periods_update(struct i8254 *pit, const struct i8254_channel *c, u64
     }
     if (pit->missed > MISSED_MAX)
         pit->missed = MISSED_MAX;
+    if (pit->merges)
+        pit->missed = 0;
     bool began = periods > pit->pulses;
     pit->pulses = periods;
     return began;
@@ -174,6 +176,7 @@ static void edge_expired(void *dev)
     struct i8254_channel *c = &pit->channel[0];
     bool began = periods_update(pit, c, tick_now(pit));
     if (c->mode != I8254_TERMINAL_COUNT && (c->mode != I8254_SQUARE_WAVE || began)) {
+        pit->waits = false;
         line_set(pit, false);
         line_set(pit, true); /* a fast square wave may be low again */
     }
@@ -415,6 +418,49 @@ void i8254_irq_disable(struct i8254 *pit, bool disable)
     if (!disable && pit->irq_disabled)
         irq_set(&pit->irq, pit->level);
     pit->irq_disabled = disable;
+}
+
+void i8254_merge(struct i8254 *pit, bool merge)
+{
+    pit->merges = merge;
+    if (merge)
+        pit->missed = 0;
+}
+
+void i8254_not_taken(struct i8254 *pit)
+{
+    if (pit->channel[0].mode != I8254_RATE || pit->merges)
+        return;
+    pit->waits = true;
+    if (pit->missed < MISSED_MAX)
+        pit->missed++;
+}
+
+u32 i8254_count_get(const struct i8254 *pit, unsigned channel, u64 *loaded_ns)
+{
+    const struct i8254_channel *c = &pit->channel[channel];
+    u64 start = c->paused ? tick_now(pit) - c->held : c->start_tick;
+    *loaded_ns = tick_ns(start);
+    return c->count ? c->count : c->bcd ? BCD_COUNTS : BINARY_COUNTS;
+}
+
+void i8254_count_set(struct i8254 *pit, unsigned channel, u32 count, u64 loaded_ns)
+{
+    struct i8254_channel *c = &pit->channel[channel];
+    c->count = count ? count : c->bcd ? BCD_COUNTS : BINARY_COUNTS;
+    if (is_periodic(c) && c->count < PERIODIC_MIN)
+        c->count = PERIODIC_MIN;
+    c->reload = c->count;
+    c->armed = true;
+    c->switching = c->null_count = false;
+    c->start_tick = tick_at(loaded_ns);
+    c->paused = !c->gate && !is_triggered(c);
+    c->held = c->paused ? tick_now(pit) - c->start_tick : 0;
+    if (channel == 0) {
+        pit->missed = 0;
+        pit->waits = false;
+        line_update(pit);
+    }
 }
 
 static const struct state_field channel_fields[] = {

@@ -77,7 +77,9 @@ struct i8254 {
     bool level;              /* the line as last driven */
     u8 speaker;              /* bits 0..3 of port 0x61 */
     u64 pulse_start, pulses; /* channel 0, mode 2: start_tick, and periods up to the last pulse */
-    u32 missed;              /* pulses that the host was too late for */
+    u32 missed;              /* pulses that the host was too late for, or that the guest did not take */
+    bool merges;             /* what was missed stays so: i8254_merge */
+    bool waits;              /* the guest did not take the last pulse, so that one early would be lost too */
 };
 
 extern const struct bus_ops i8254_ops, i8254_speaker_ops;
@@ -87,5 +89,14 @@ extern const struct device_ops i8254_device;
 void i8254_init(struct i8254 *pit, struct clock *clock, const struct irq *irq);
 /* HPET legacy replacement: channel 0 no longer drives its line. */
 void i8254_irq_disable(struct i8254 *pit, bool disable);
+/* Pulses of mode 2 that were missed come later, unless `merge`. */
+void i8254_merge(struct i8254 *pit, bool merge);
+/* In the callback of `irq`: the pulse came to nothing, since the guest has the last one still before it. */
+void i8254_not_taken(struct i8254 *pit);
+
+/* A channel as state that is kept by times: its count, and the time at which it was loaded. */
+u32 i8254_count_get(const struct i8254 *pit, unsigned channel, u64 *loaded_ns);
+/* Sets them, after the channel's other fields were; the old ones do not count. 0 is the greatest count. */
+void i8254_count_set(struct i8254 *pit, unsigned channel, u32 count, u64 loaded_ns);
 
 #endif

@@ -69,14 +69,28 @@ static void pic_update(struct i8259 *pic)
     }
 }
 
+/* The interrupts of these lines have ended, if they were in service. */
+static void chip_ended(struct i8259_chip *c, u8 lines)
+{
+    struct i8259 *pic = c->pic;
+    c->isr &= (u8)~lines;
+    for (unsigned i = 0; pic->ended && i < CHIP_LINES; i++) {
+        if (lines >> i & 1)
+            pic->ended(pic->ended_opaque, i + (c == &pic->chip[1] ? CHIP_LINES : 0));
+    }
+}
+
 static void chip_ack(struct i8259_chip *c, unsigned line)
 {
-    if (!c->auto_eoi)
-        c->isr |= (u8)BIT(line);
-    else if (c->rotate_auto_eoi)
-        c->lowest = (u8)line;
     if (!chip_is_level(c, line))
         c->irr &= (u8)~BIT(line);
+    if (!c->auto_eoi) {
+        c->isr |= (u8)BIT(line);
+        return;
+    }
+    if (c->rotate_auto_eoi)
+        c->lowest = (u8)line;
+    chip_ended(c, (u8)BIT(line));
 }
 
 int i8259_ack(struct i8259 *pic)
@@ -98,10 +112,25 @@ int i8259_ack(struct i8259 *pic)
     return vector;
 }
 
+enum irq_taken i8259_drive(struct i8259 *pic, unsigned line, bool level)
+{
+    struct i8259_chip *c = &pic->chip[line / CHIP_LINES % 2];
+    unsigned n = line % CHIP_LINES;
+    bool rises = level && (chip_is_level(c, n) || !(c->line >> n & 1)), pending = c->irr >> n & 1;
+    chip_set(c, n, level);
+    pic_update(pic);
+    if (c->imr >> n & 1)
+        return IRQ_MASKED;
+    return rises && pending ? IRQ_PENDING : IRQ_TAKEN;
+}
+
 void i8259_set(void *opaque, unsigned line, bool level)
 {
-    struct i8259 *pic = opaque;
-    chip_set(&pic->chip[line / CHIP_LINES % 2], line % CHIP_LINES, level);
+    i8259_drive(opaque, line, level);
+}
+
+void i8259_changed(struct i8259 *pic)
+{
     pic_update(pic);
 }
 
@@ -114,6 +143,7 @@ static void chip_init(struct i8259_chip *c, u8 icw1)
         if (chip_is_level(c, i))
             c->irr |= c->line & BIT(i);
     }
+    u8 in_service = c->isr;
     c->isr = c->imr = 0;
     c->lowest = CHIP_LINES - 1;
     c->special_mask = c->read_isr = c->poll = false;
@@ -121,13 +151,15 @@ static void chip_init(struct i8259_chip *c, u8 icw1)
     c->single = icw1 & I8259_ICW1_SINGLE;
     c->icw4_due = icw1 & I8259_ICW1_IC4;
     c->init = 2;
+    chip_ended(c, in_service);
 }
 
 static void chip_end(struct i8259_chip *c, unsigned line, bool rotate)
 {
-    c->isr &= (u8)~BIT(line);
     if (rotate)
         c->lowest = (u8)line;
+    if (c->isr >> line & 1)
+        chip_ended(c, (u8)BIT(line));
 }
 
 static void chip_ocw2(struct i8259_chip *c, u8 value)

@@ -66,7 +66,13 @@ struct i8259 {
     struct i8259_chip chip[2]; /* 0 master, 1 slave on the master's line 2 */
     struct irq intr;           /* INTR output of the master */
     bool intr_level;
+    /* NULL, or: the interrupt of this input line is no longer in service. May drive lines. */
+    void (*ended)(void *opaque, unsigned line);
+    void *ended_opaque;
 };
+
+/* What came of a rising line: also the values that KVM_IRQ_LINE_STATUS has. */
+enum irq_taken { IRQ_MASKED = -1, IRQ_PENDING = 0, IRQ_TAKEN = 1 };
 
 extern const struct bus_ops i8259_ops, i8259_elcr_ops;
 extern const struct device_ops i8259_device;
@@ -75,6 +81,10 @@ extern const struct device_ops i8259_device;
 void i8259_init(struct i8259 *pic, const struct irq *intr);
 /* Input lines 0..15 (8..15 are the slave's). Has the type of struct irq.set; `opaque` is the struct i8259. */
 void i8259_set(void *opaque, unsigned line, bool level);
+/* The same, and says what came of it. IRQ_PENDING: the request before is not acknowledged yet. */
+enum irq_taken i8259_drive(struct i8259 *pic, unsigned line, bool level);
+/* Fields of the chips were set: drives the output anew. */
+void i8259_changed(struct i8259 *pic);
 /* INTA cycle: the vector. Without a request the spurious vector (line 7), as the chip does. */
 int i8259_ack(struct i8259 *pic);
 

@@ -18,7 +18,7 @@
 #define ID_SHIFT 24
 #define ID_MAX 15u
 
-static void pin_deliver(struct ioapic *io, unsigned pin)
+static int pin_deliver(struct ioapic *io, unsigned pin)
 {
     u64 e = io->entry[pin];
     if (e & IOAPIC_LEVEL)
@@ -29,29 +29,43 @@ static void pin_deliver(struct ioapic *io, unsigned pin)
     if ((e & IOAPIC_DELIVERY_MODE) == IOAPIC_LOWEST_PRIORITY)
         address |= MSI_REDIRECTION_HINT;
     u32 data = (u32)(e & ENTRY_DELIVERY) | MSI_ASSERT | (e & IOAPIC_LEVEL ? MSI_LEVEL : 0);
-    io->msi(io->opaque, address, data);
+    return io->msi(io->opaque, address, data);
 }
 
 /* Delivers a level-triggered pin if it is asserted and may be. */
-static void pin_level(struct ioapic *io, unsigned pin)
+static int pin_level(struct ioapic *io, unsigned pin)
 {
     u64 e = io->entry[pin];
     if (io->line >> pin & 1 && e & IOAPIC_LEVEL && !(e & (IOAPIC_MASKED | IOAPIC_REMOTE_IRR)))
-        pin_deliver(io, pin);
+        return pin_deliver(io, pin);
+    return -1;
+}
+
+int ioapic_drive(struct ioapic *io, unsigned line, bool level)
+{
+    if (line >= IOAPIC_PINS)
+        return -1;
+    u32 bit = BIT(line);
+    bool rises = level && !(io->line & bit);
+    io->line = level ? io->line | bit : io->line & ~bit;
+    if (!level)
+        return 1;
+    if (io->entry[line] & IOAPIC_LEVEL)
+        return pin_level(io, line);
+    if (io->entry[line] & IOAPIC_MASKED)
+        return -1;
+    return rises ? pin_deliver(io, line) : 0;
 }
 
 void ioapic_set(void *opaque, unsigned line, bool level)
 {
-    struct ioapic *io = opaque;
-    if (line >= IOAPIC_PINS)
-        return;
-    u32 bit = BIT(line);
-    bool rises = level && !(io->line & bit);
-    io->line = level ? io->line | bit : io->line & ~bit;
-    if (io->entry[line] & IOAPIC_LEVEL)
-        pin_level(io, line);
-    else if (rises && !(io->entry[line] & IOAPIC_MASKED))
-        pin_deliver(io, line);
+    ioapic_drive(opaque, line, level);
+}
+
+void ioapic_changed(struct ioapic *io)
+{
+    for (unsigned i = 0; i < IOAPIC_PINS; i++)
+        pin_level(io, i);
 }
 
 void ioapic_eoi(struct ioapic *io, u8 vector)
@@ -59,6 +73,8 @@ void ioapic_eoi(struct ioapic *io, u8 vector)
     for (unsigned i = 0; i < IOAPIC_PINS; i++) {
         u64 e = io->entry[i];
         if ((u8)e == vector && e & IOAPIC_LEVEL && e & IOAPIC_REMOTE_IRR) {
+            if (io->ended)
+                io->ended(io->opaque, i);
             io->entry[i] &= ~IOAPIC_REMOTE_IRR;
             pin_level(io, i);
         }
@@ -124,7 +140,7 @@ static void ioapic_reset(void *dev)
     io->select = 0;
 }
 
-void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data), void *opaque)
+void ioapic_init(struct ioapic *io, u8 id, int (*msi)(void *opaque, u64 address, u32 data), void *opaque)
 {
     *io = (struct ioapic){.id = id, .msi = msi, .opaque = opaque};
     ioapic_reset(io);

@@ -31,17 +31,24 @@ struct ioapic {
     u32 line;               /* input levels */
     u8 select, id;
     /* Sends an interrupt message in MSI form: address 0xfeexxxxx with destination and modes, data with vector, delivery
-     * mode (ExtINT, NMI, INIT, SMI included), level and trigger. This is what accel_ops.msi takes. */
-    void (*msi)(void *opaque, u64 address, u32 data);
+     * mode (ExtINT, NMI, INIT, SMI included), level and trigger. This is what accel_ops.msi takes. Gives what cpu_msi
+     * does, as far as somebody wants to know. */
+    int (*msi)(void *opaque, u64 address, u32 data);
+    /* NULL, or: the interrupt of this level-triggered input has ended. May drive lines. */
+    void (*ended)(void *opaque, unsigned line);
     void *opaque;
 };
 
 extern const struct bus_ops ioapic_ops;
 extern const struct device_ops ioapic_device;
 
-void ioapic_init(struct ioapic *io, u8 id, void (*msi)(void *opaque, u64 address, u32 data), void *opaque);
+void ioapic_init(struct ioapic *io, u8 id, int (*msi)(void *opaque, u64 address, u32 data), void *opaque);
 /* Input lines 0..23. Has the type of struct irq.set; `opaque` is the struct ioapic. */
 void ioapic_set(void *opaque, unsigned line, bool level);
+/* The same, and gives what came of it: what `msi` gave, -1: masked or in service, 0: the level is not new. */
+int ioapic_drive(struct ioapic *io, unsigned line, bool level);
+/* Fields were set: delivers levels that may be. */
+void ioapic_changed(struct ioapic *io);
 /* A local APIC ended a level-triggered interrupt with this vector. */
 void ioapic_eoi(struct ioapic *io, u8 vector);
 

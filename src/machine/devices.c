@@ -46,9 +46,15 @@ static int create_i8259(struct devices *all, const struct device *row, void *dev
     return 0;
 }
 
+static int ioapic_message(void *opaque, u64 address, u32 data)
+{
+    pc_irq_msi(opaque, address, data);
+    return 1;
+}
+
 static int create_ioapic(struct devices *all, const struct device *row, void *dev)
 {
-    ioapic_init(dev, 0, pc_irq_msi, &all->irq);
+    ioapic_init(dev, 0, ioapic_message, &all->irq);
     all->irq.ioapic = dev;
     return 0;
 }

@@ -12,7 +12,7 @@
 #include "dev/ich9.h"
 #include "dev/uart16550.h"
 #include "machine/acpi.h"
-#include "machine/clock.h"
+#include "bus/clock.h"
 #include "machine/devices.h"
 #include "machine/rom.h"
 #include "machine/smbios.h"

@@ -198,6 +198,64 @@ static void test_missed(void)
     bench_destroy(b);
 }
 
+static void not_taken(void *opaque, unsigned line, bool level)
+{
+    struct bench *b = opaque;
+    if (level)
+        i8254_not_taken(&b->pit);
+}
+
+static void test_not_taken(void)
+{
+    TEST("pulses that the guest does not take come when it does");
+    struct bench *b = rate_create();
+    ticks(b, 500);
+    b->pit.irq = (struct irq){not_taken, b, 0};
+    ticks(b, 3000);
+    CHECK_EQ(b->pit.missed, 3);
+    b->line = (struct fake_line){.level = true};
+    b->pit.irq = (struct irq){fake_line_set, &b->line, 0};
+    ticks(b, 501); /* the first in time */
+    CHECK_EQ(b->line.rises, 1);
+    ticks(b, 750); /* and the three */
+    CHECK_EQ(b->line.rises, 4);
+    ticks(b, 2000);
+    CHECK_EQ(b->line.rises, 6);
+    bench_destroy(b);
+
+    TEST("or not at all");
+    b = rate_create();
+    i8254_merge(&b->pit, true);
+    late(b, 5500);
+    b->line.rises = 0;
+    ticks(b, 5000);
+    CHECK_EQ(b->line.rises, 5);
+    bench_destroy(b);
+}
+
+static void test_times(void)
+{
+    TEST("a channel by its count and the time when it was loaded");
+    struct bench *b = rate_create(), *other = bench_create();
+    u64 loaded;
+    ticks(b, 300);
+    CHECK_EQ(i8254_count_get(&b->pit, 0, &loaded), 1000);
+    other->pit.channel[2] = b->pit.channel[0];
+    other->pit.channel[2].armed = false;
+    ticks(other, b->tick - other->tick);
+    i8254_count_set(&other->pit, 2, 1000, loaded);
+    CHECK_EQ(count(other, 2), count(b, 0));
+    CHECK_EQ(i8254_count_get(&other->pit, 2, &loaded), 1000);
+    other->pit.channel[0].mode = I8254_RATE;
+    i8254_count_set(&other->pit, 0, 0, after(other, 0));
+    CHECK_EQ(i8254_count_get(&other->pit, 0, &loaded), 0x10000);
+    other->line.rises = 0;
+    ticks(other, 0x10000 + 1);
+    CHECK_EQ(other->line.rises, 1);
+    bench_destroy(b);
+    bench_destroy(other);
+}
+
 static void test_square_wave(void)
 {
     TEST("mode 3 is a square wave");
@@ -346,6 +404,8 @@ int main(void)
     test_terminal_count();
     test_rate();
     test_missed();
+    test_not_taken();
+    test_times();
     test_square_wave();
     test_fast();
     test_strobe();

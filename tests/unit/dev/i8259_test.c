@@ -247,8 +247,57 @@ static void test_state(void)
     free(b);
 }
 
+static void ended(void *opaque, unsigned line)
+{
+    *(u32 *)opaque |= BIT(line);
+}
+
+static void test_ends(void)
+{
+    TEST("ends of interrupts are told: by EOI, by automatic EOI, by ICW1");
+    u32 lines = 0;
+    struct bench *b = bench_create(0);
+    b->pic.ended = ended;
+    b->pic.ended_opaque = &lines;
+    pulse(b, 12);
+    CHECK_EQ(i8259_ack(&b->pic), SLAVE_BASE + 4);
+    out(b, MASTER, I8259_COMMAND, I8259_EOI);
+    CHECK_EQ(lines, BIT(2));
+    out(b, SLAVE, I8259_COMMAND, I8259_EOI);
+    CHECK_EQ(lines, BIT(2) | BIT(12));
+    out(b, SLAVE, I8259_COMMAND, I8259_SPECIFIC_EOI | 5); /* is not in service */
+    CHECK_EQ(lines, BIT(2) | BIT(12));
+    pulse(b, 3);
+    i8259_ack(&b->pic);
+    lines = 0;
+    out(b, MASTER, I8259_COMMAND, I8259_ICW1 | I8259_ICW1_IC4);
+    CHECK_EQ(lines, BIT(3));
+    free(b);
+    b = bench_create(I8259_ICW4_AUTO_EOI);
+    b->pic.ended = ended;
+    b->pic.ended_opaque = &lines;
+    lines = 0;
+    pulse(b, 7);
+    i8259_ack(&b->pic);
+    CHECK_EQ(lines, BIT(7));
+    free(b);
+
+    TEST("what comes of a rising line");
+    b = bench_create(0);
+    CHECK_EQ(i8259_drive(&b->pic, 4, true), IRQ_TAKEN);
+    CHECK_EQ(i8259_drive(&b->pic, 4, false), IRQ_TAKEN);
+    CHECK_EQ(i8259_drive(&b->pic, 4, true), IRQ_PENDING);
+    i8259_ack(&b->pic);
+    i8259_drive(&b->pic, 4, false);
+    CHECK_EQ(i8259_drive(&b->pic, 4, true), IRQ_TAKEN); /* while the first is in service */
+    out(b, MASTER, I8259_DATA, BIT(5));
+    CHECK_EQ(i8259_drive(&b->pic, 5, true), IRQ_MASKED);
+    free(b);
+}
+
 int main(void)
 {
+    test_ends();
     test_priorities();
     test_cascade();
     test_masks();

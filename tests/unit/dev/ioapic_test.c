@@ -10,14 +10,26 @@ struct bench {
     unsigned sent;
     u64 address; /* of the last message */
     u32 data;
+    int taken;      /* what a message comes to */
+    unsigned ended; /* bits of inputs */
+    bool drops;     /* who hears of an end takes the level away */
 };
 
-static void msi(void *opaque, u64 address, u32 data)
+static int msi(void *opaque, u64 address, u32 data)
 {
     struct bench *b = opaque;
     b->sent++;
     b->address = address;
     b->data = data;
+    return b->taken;
+}
+
+static void ended(void *opaque, unsigned line)
+{
+    struct bench *b = opaque;
+    b->ended |= BIT(line);
+    if (b->drops)
+        ioapic_set(&b->io, line, false);
 }
 
 static struct bench *bench_create(void)
@@ -136,8 +148,52 @@ static void test_state(void)
     free(other);
 }
 
+static void test_status(void)
+{
+    TEST("what comes of an edge and of a level");
+    struct bench *b = bench_create();
+    CHECK_EQ(ioapic_drive(&b->io, 4, true), -1);
+    ioapic_drive(&b->io, 4, false);
+    put(b, low(4), 0x31);
+    b->taken = 2;
+    CHECK_EQ(ioapic_drive(&b->io, 4, true), 2);
+    CHECK_EQ(ioapic_drive(&b->io, 4, true), 0);
+    CHECK_EQ(ioapic_drive(&b->io, 4, false), 1);
+    put(b, low(5), IOAPIC_LEVEL | 0x32);
+    CHECK_EQ(ioapic_drive(&b->io, 5, true), 2);
+    CHECK_EQ(ioapic_drive(&b->io, 5, true), -1);
+    CHECK_EQ(ioapic_drive(&b->io, 99, true), -1);
+    free(b);
+
+    TEST("the end of an interrupt is told before its level is looked at again");
+    b = bench_create();
+    b->io.ended = ended;
+    put(b, low(8), IOAPIC_LEVEL | 0x55);
+    put(b, low(9), IOAPIC_LEVEL | 0x55);
+    ioapic_set(&b->io, 8, true);
+    ioapic_eoi(&b->io, 0x55);
+    CHECK_EQ(b->ended, BIT(8));
+    CHECK_EQ(b->sent, 2);
+    b->drops = true;
+    ioapic_eoi(&b->io, 0x55);
+    CHECK_EQ(b->sent, 2);
+    CHECK_EQ(get(b, low(8)), IOAPIC_LEVEL | 0x55);
+    free(b);
+
+    TEST("levels that were set as fields are delivered");
+    b = bench_create();
+    b->io.entry[3] = IOAPIC_LEVEL | 0x44;
+    b->io.entry[4] = IOAPIC_LEVEL | IOAPIC_REMOTE_IRR | 0x45;
+    b->io.line = BIT(3) | BIT(4);
+    ioapic_changed(&b->io);
+    CHECK_EQ(b->sent, 1);
+    CHECK_EQ(b->data, MSI_LEVEL | MSI_ASSERT | 0x44);
+    free(b);
+}
+
 int main(void)
 {
+    test_status();
     test_identification();
     test_edge();
     test_level();

@@ -1,8 +1,8 @@
 /*
  * The VM's clock: monotonic time that stands still while the VM is stopped, and the thread that runs device timers.
  */
-#ifndef MACHINE_CLOCK_H
-#define MACHINE_CLOCK_H
+#ifndef BUS_CLOCK_H
+#define BUS_CLOCK_H
 
 #include "bus/bus.h"
 

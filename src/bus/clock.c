@@ -2,7 +2,7 @@
  * Device timers. clock_run() wants the machine lock, which vCPU threads hold only for the length of a device access, so
  * one thread that sleeps on a condition with that lock is enough.
  */
-#include "machine/clock.h"
+#include "bus/clock.h"
 
 #include <sys/prctl.h>
 #include <time.h>
