@@ -71,7 +71,7 @@ struct i8259 {
     void *ended_opaque;
 };
 
-/* What came of a rising line: also the values that KVM_IRQ_LINE_STATUS has. */
+/* What came of a rising line, in the numbers that the KVM API has for it. */
 enum irq_taken { IRQ_MASKED = -1, IRQ_PENDING = 0, IRQ_TAKEN = 1 };
 
 extern const struct bus_ops i8259_ops, i8259_elcr_ops;

@@ -7,12 +7,12 @@
  */
 #include "machine/pc.h"
 
+#include "bus/clock.h"
 #include "dev/acpi_pm.h"
 #include "dev/ferr.h"
 #include "dev/ich9.h"
 #include "dev/uart16550.h"
 #include "machine/acpi.h"
-#include "bus/clock.h"
 #include "machine/devices.h"
 #include "machine/rom.h"
 #include "machine/smbios.h"
