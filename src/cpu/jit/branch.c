@@ -3,12 +3,13 @@
  *
  * A direct branch within the page is a link: it is chained to its target for good. Anything else puts the linear target
  * in r11 and looks it up in the context's jump cache, which is as valid as the TLB it belongs to. Whatever may close a
- * loop (backward branches, indirect jumps and calls, returns) looks at vcpu.request first. Outside flat modes targets
- * that leave the page go through C, where CS limits are checked.
+ * loop (backward branches, indirect jumps and calls, returns; outside 64-bit mode also branches ahead, as EIP wraps)
+ * looks at vcpu.request first. Outside flat modes targets that leave the page go through C, where CS limits are
+ * checked.
  */
 #include "cpu/jit/translate.h"
 
-static void emit_request_check(struct tr *t, s32 target)
+static void emit_request_check(struct tr *t, u16 target)
 {
     struct emit *e = &t->hot, *c = &t->cold;
     emit_load(e, H_SCRATCH, VCPU_DISP(request));
@@ -16,7 +17,7 @@ static void emit_request_check(struct tr *t, s32 target)
     emit_jmp(e, c->p);
     emit_here8(e, quiet);
     emit_loans(c, t->loans);
-    emit_mov_imm32(c, H_SCRATCH, (u32)target);
+    emit_mov_imm32(c, H_SCRATCH, target);
     emit_jmp_vcpu(c, VCPU_DISP(leave_request));
 }
 
@@ -76,7 +77,7 @@ static void emit_eip_to_linear(struct tr *t, bool cut)
     }
 }
 
-static u8 *host_of_target(const struct tr *t, s32 target)
+static u8 *host_of_target(const struct tr *t, s64 target)
 {
     if (t->loans)
         return t->loan_entry;
@@ -111,14 +112,21 @@ void add_link(struct tr *t, u8 *field, u16 target, bool plain)
     t->link_count++;
 }
 
-static void emit_transfer(struct tr *t, s32 target, bool word)
+/* Is the target in the page for all that the block knows? A word branch cuts EIP to 16 bits. In 16-bit segments EIP has
+ * no more, or the dispatcher goes step by step. */
+static bool is_in_page(const struct tr *t, s64 target, bool word)
+{
+    bool cut = word && (t->flat || (t->mode & MODE_SIZE_MASK) != MODE_16);
+    return target >= 0 && target < (s64)PAGE_SIZE && !cut && !(t->mode & MODE_STEP);
+}
+
+static void emit_transfer(struct tr *t, s64 target, bool word)
 {
     struct emit *e = &t->hot;
-    bool in_page = target >= 0 && target < (s32)PAGE_SIZE && !(t->mode & MODE_STEP);
-    if (in_page) {
+    if (is_in_page(t, target, word)) {
         u8 *here = host_of_target(t, target);
         if (target <= t->pos)
-            emit_request_check(t, target);
+            emit_request_check(t, (u16)target);
         if (here) {
             emit_jmp(e, here);
             return;
@@ -128,20 +136,20 @@ static void emit_transfer(struct tr *t, s32 target, bool word)
         add_link(t, e->p - 4, (u16)target, false);
         return;
     }
-    emit_load(e, H_ADDR, VCPU_DISP(page_la));
     if (word && !t->flat) {
+        emit_load(e, H_ADDR, VCPU_DISP(page_la));
         emit_load(e, H_SCRATCH, VCPU_DISP(neg_cs_base));
-        emit_lea(e, false, H_ADDR, H_ADDR, H_SCRATCH, 1, target);
+        emit_lea(e, false, H_ADDR, H_ADDR, H_SCRATCH, 1, (s32)target);
     } else {
-        emit_lea(e, t->is64, H_ADDR, H_ADDR, H_NONE, 1, target);
+        emit_from_page(e, H_ADDR, target, t->is64);
     }
     if (word)
         emit_eip_to_linear(t, true);
-    emit_lookup(t, target <= t->pos);
+    emit_lookup(t, target <= t->pos || !t->is64);
 }
 
 /* With loans in force only the loop that has them is not a way out. */
-void emit_goto(struct tr *t, s32 target, bool word)
+void emit_goto(struct tr *t, s64 target, bool word)
 {
     u16 loans = t->loans;
     if (loans && target != t->b->loan_from) {
@@ -152,11 +160,11 @@ void emit_goto(struct tr *t, s32 target, bool word)
     t->loans = loans;
 }
 
-s32 branch_target(const struct decoded *d)
+s64 branch_target(const struct decoded *d)
 {
     if (!class_branches(d->class) || !d->zi.raw.imm[0].is_relative || !d->zi.raw.imm[0].size)
         return TARGET_NONE;
-    return d->next + (s32)d->zi.raw.imm[0].value.s;
+    return d->next + d->zi.raw.imm[0].value.s;
 }
 
 /* What exec_lookup must know to blame the branch. */
@@ -175,9 +183,9 @@ void translate_jcc(struct tr *t)
 {
     struct emit *e = &t->hot, *c = &t->cold;
     u8 cc = t->d->in.opcode & CC_MASK;
-    s32 target = branch_target(t->d);
+    s64 target = branch_target(t->d);
     t->transfer = transfer_of(t, TRANSFER_JUMP, branch_size(t));
-    if (target > t->pos && target < (s32)PAGE_SIZE && !(t->mode & MODE_STEP)) {
+    if (target > t->pos && is_in_page(t, target, branch_is_word(t))) {
         emit_align_rel32(e, 2);
         emit_jcc(e, cc, c->p);
         emit_loans(c, t->loans);

@@ -19,12 +19,20 @@
 
 /* -- from block to block -- */
 
-/* Does the CS limit lie within the page of la? Then each instruction is checked by itself, in blocks that are never
- * chained. */
+/* Does the CS limit lie within the page of la, or the end of the first 64 KiB of a 16-bit segment, or is EIP beyond
+ * them? Then each instruction is checked by itself, in blocks that are never chained, and its branches cut EIP. */
 static bool near_limit(const struct vcpu *v, u64 la)
 {
-    u64 last = (u32)(v->seg[SEG_CS].base + v->seg[SEG_CS].limit);
-    return !(v->mode & MODE_FLAT) && !((last ^ la) >> PAGE_SHIFT) && ~last & PAGE_MASK;
+    if (v->mode & MODE_FLAT)
+        return false;
+    u32 limit = v->seg[SEG_CS].limit;
+    if ((v->mode & MODE_SIZE_MASK) == MODE_16 && limit > 0xffff) {
+        limit = 0xffff;
+        if (v->rip > limit)
+            return true;
+    }
+    u64 last = (u32)(v->seg[SEG_CS].base + limit);
+    return !((last ^ la) >> PAGE_SHIFT) && ~last & PAGE_MASK;
 }
 
 static bool beyond_limit(const struct vcpu *v, const struct block *b)

@@ -68,7 +68,7 @@ static bool is_plain(const struct decoded *d)
 static bool is_entered(const struct tr *t, u32 first, u32 last)
 {
     for (u32 i = first; i < t->insn_count; i++) {
-        s32 target = branch_target(&t->insn[i]);
+        s64 target = branch_target(&t->insn[i]);
         if (target > t->insn[first].pos && target <= t->insn[last].pos)
             return true;
     }
@@ -80,7 +80,7 @@ static bool is_loop(const struct tr *t, u32 first, u32 last)
 {
     for (u32 i = first; i < last; i++) {
         const struct decoded *d = &t->insn[i];
-        s32 target = branch_target(d);
+        s64 target = branch_target(d);
         if (!is_plain(d) && !(d->class == CLASS_JCC && (target < t->insn[first].pos || target >= t->insn[last].next)))
             return false;
     }
@@ -134,7 +134,7 @@ void find_loans(struct tr *t)
     u32 best = 0, run = 0; /* first of the plain instructions before i */
     for (u32 i = 0; i < t->insn_count; i++) {
         const struct decoded *d = &t->insn[i];
-        s32 target = d->class == CLASS_JCC || d->class == CLASS_JUMP ? branch_target(d) : TARGET_NONE;
+        s64 target = d->class == CLASS_JCC || d->class == CLASS_JUMP ? branch_target(d) : TARGET_NONE;
         for (u32 k = 0; k <= i && target >= 0; k++)
             if (t->insn[k].pos == target && is_loop(t, k, i))
                 consider(t, k, i, LOOP_WEIGHT, &best);

@@ -55,18 +55,24 @@ static bool is_disp32(s64 x)
     return x == (s32)x;
 }
 
+void emit_from_page(struct emit *e, unsigned dst, s64 offset, bool wide)
+{
+    emit_load(e, dst, VCPU_DISP(page_la));
+    if (!wide)
+        offset = (s32)offset;
+    if (!is_disp32(offset)) {
+        emit_lea(e, true, dst, dst, H_NONE, 1, (s32)(offset / 2));
+        offset -= offset / 2;
+    }
+    emit_lea(e, wide, dst, dst, H_NONE, 1, (s32)offset);
+}
+
 void emit_effective(struct tr *t, unsigned dst, bool wide)
 {
     struct emit *e = &t->hot;
     const struct insn *in = &t->d->in;
     if (in->base == REG_RIP) {
-        s64 d = in->disp + t->next;
-        emit_load(e, dst, VCPU_DISP(page_la));
-        if (!is_disp32(d)) {
-            emit_lea(e, true, dst, dst, H_NONE, 1, (s32)(d / 2));
-            d -= d / 2;
-        }
-        emit_lea(e, wide, dst, dst, H_NONE, 1, (s32)d);
+        emit_from_page(e, dst, in->disp + t->next, wide);
     } else if (in->base == REG_NONE && in->index == REG_NONE) {
         emit_mov_imm64(e, dst, mask_size((u64)in->disp, wide ? 8 : 4));
     } else {

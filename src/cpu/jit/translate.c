@@ -115,7 +115,7 @@ static void find_labels(struct tr *t)
     for (u32 i = 0; i < t->insn_count; i++)
         t->insn[i].label = false;
     for (u32 i = 0; i < t->insn_count; i++) {
-        s32 target = branch_target(&t->insn[i]);
+        s64 target = branch_target(&t->insn[i]);
         for (u32 k = 0; k <= i; k++)
             t->insn[k].label |= t->insn[k].pos == target;
     }

@@ -134,6 +134,8 @@ void describe(struct decoded *d, enum vendor host);
 /* operand.c */
 /* Host register of a guest GPR, or H_NONE if it lives in the vCPU. */
 unsigned host_of(const struct tr *t, unsigned guest);
+/* dst = the linear address at an offset from the page's start, cut to 32 bits unless wide. */
+void emit_from_page(struct emit *e, unsigned dst, s64 offset, bool wide);
 /* Emits the offset of the memory operand into host register dst, cut to 32 bits unless wide. */
 void emit_effective(struct tr *t, unsigned dst, bool wide);
 /* Emits the memory operand's offset in its segment; the host register that holds it: H_ADDR or a guest's. */
@@ -228,10 +230,10 @@ void translate_jump(struct tr *t);
 void translate_call(struct tr *t);
 void translate_return(struct tr *t);
 /* A jump to an offset from the page's start; it ends loans if it leaves their stretch. */
-void emit_goto(struct tr *t, s32 target, bool word);
+void emit_goto(struct tr *t, s64 target, bool word);
 /* Where a direct branch goes, from the page's start; TARGET_NONE: the instruction is none. */
-#define TARGET_NONE INT32_MIN
-s32 branch_target(const struct decoded *d);
+#define TARGET_NONE INT64_MIN
+s64 branch_target(const struct decoded *d);
 /* A link whose stub is at the end of the cold part; field may be NULL: reached by falling into the stub. */
 void add_link(struct tr *t, u8 *field, u16 target, bool plain);
 /* What a link to a block that crosses its page jumps to: the jump cache knows whether the second page is still the

@@ -30,6 +30,24 @@ static void direct(void)
                "pext rcx, r11, [vcpu.jump_mask]", "mov rcx, gs:jtag[rcx*8]", "lea rcx, [rcx+r11*1]", "jrcxz #12",
                "mov ecx, 0xD000", "jmp [vcpu.leave_lookup]", "pext rcx, r11, [vcpu.jump_mask]", "jmp gs:jcode[rcx*8]");
 
+    TEST("by nearly 2 GiB: in two steps, if it takes more than a displacement");
+    CHECK_START(HOT(0xe9, 0xff, 0xff, 0xff, 0x7f /* jmp +2 GiB - 1 */), "mov r11, [vcpu.page_la]",
+                "lea r11, [r11+0x40000002]", "lea r11, [r11+0x40000002]", "pext rcx, r11, [vcpu.jump_mask]");
+    CHECK_START(HOT(0xe9, 0xfa, 0xff, 0xff, 0x7f /* jmp +2 GiB - 6 */), "mov r11, [vcpu.page_la]",
+                "lea r11, [r11+0x7FFFFFFF]", "pext rcx, r11, [vcpu.jump_mask]");
+
+    TEST("ahead in 32-bit code, where EIP wraps: a look at requests");
+    CHECK_START(HOT32(0xe9, 0xff, 0xff, 0xff, 0x7f /* jmp +2 GiB - 1 */), "mov r11, [vcpu.page_la]",
+                "lea r11d, [r11-0x7FFFFFFC]", "mov rcx, [vcpu.request]");
+
+    TEST("with an operand of 16 bits, which cuts EIP: never a link, but in 16-bit segments");
+    CHECK_START(HOT32(0x66, 0xeb, 0x10 /* jmp +16 */), "mov r11, [vcpu.page_la]", "lea r11d, [r11+0x13]",
+                "movzx r11d, r11w", "mov rcx, [vcpu.request]");
+    CHECK_START(HOT32(0x66, 0x75, 0x10 /* jnz +16 */), "jz #16", "mov r11, [vcpu.page_la]");
+    CHECK_START(HOT16(0xeb, 0x10 /* jmp +16 */), "mov r11, [vcpu.page_la]", "lea r11d, [r11+0x12]", "movzx r11d, r11w");
+    TRANSLATE_IN(MODE_SIZE_MASK | MODE_FLAT, MODE_16 | UNITS, 0xeb, 0x10 /* jmp +16 */);
+    CHECK_TEXT(hot(0), "jmp cold");
+
     TEST("step by step: by C");
     TRANSLATE_IN(0, MODE_STEP | UNITS, 0xeb, 0x10 /* jmp +16 */);
     CHECK_TEXT(hot(0), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x12]", "mov ecx, 0xD000", "jmp [vcpu.leave_lookup]");
@@ -151,6 +169,10 @@ static void targets(void)
     CHECK_EQ(branch_target(&v->exec->tr->insn[0]), -14);
     HOT(0xe8, 0, 0x10, 0, 0);
     CHECK_EQ(branch_target(&v->exec->tr->insn[0]), 0x1005);
+    HOT(0xe9, 0xff, 0xff, 0xff, 0x7f);
+    CHECK_EQ(branch_target(&v->exec->tr->insn[0]), 0x80000004ll);
+    HOT(0x0f, 0x85, 0, 0, 0, 0x80);
+    CHECK_EQ(branch_target(&v->exec->tr->insn[0]), -0x7ffffffall);
     HOT(0xff, 0xe0);
     CHECK_EQ(branch_target(&v->exec->tr->insn[0]), TARGET_NONE);
     HOT(0xc2, 1, 0);

@@ -32,6 +32,12 @@ static void addresses(void)
                "lea rcx, [rcx+r11*1+0x07]", "shrx rcx, rcx, rsp", "jrcxz #8", "jmp cold",
                "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:radd[rcx*8]", "mov rax, [rcx+r11*1]");
 
+    TEST("as far as RIP reaches: in two steps, if it takes more than a displacement");
+    CHECK_START(HOT(0x48, 0x8b, 5, 0xff, 0xff, 0xff, 0x7f /* mov rax, [rip+2 GiB-1] */), "mov r11, [vcpu.page_la]",
+                "lea r11, [r11+0x40000003]", "lea r11, [r11+0x40000003]", "pext rcx, r11, [vcpu.tlb_mask]");
+    CHECK_START(HOT(0x67, 0x48, 0x8b, 5, 0xff, 0xff, 0xff, 0x7f /* mov rax, [eip+2 GiB-1] */),
+                "mov r11, [vcpu.page_la]", "lea r11d, [r11-0x7FFFFFF9]", "pext rcx, r11, [vcpu.tlb_mask]");
+
     TEST("with the base of FS");
     CHECK_TEXT(HOT(0x64, 0x48, 0x8b, 3 /* mov rax, fs:[rbx] */), "lea r11, [rbx]", "mov rcx, [vcpu.seg[SEG_FS].base]",
                "lea r11, [r11+rcx*1]", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:rtag[rcx*8]",
