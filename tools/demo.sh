@@ -1,20 +1,49 @@
 #!/bin/bash
 # `make demo`: Debian's kernel as L1 with VT-x, then with AMD-V; its own KVM runs L2 in this same program. Prints
-# progress and a tree of the levels; exit status 0 only if every level did its work.
+# progress, and at the end a tree of the levels with the time of each; exit status 0 only if every level did its work.
 # usage: demo.sh [intel|amd]...
 set -u
 here=$(dirname "$0")
 . "$here/need.sh"
 [ $# -gt 0 ] || set -- intel amd
 nestbox=build/release/nestbox loops=build/loops out=build/demo
+
+build() { # one line of progress
+    local all line steps=0
+    all=$(make -n all build/loops | grep -c "^printf '  %-7s")
+    [ "$all" -gt 0 ] || return 0
+    printf 'building:' >&2
+    make --no-print-directory -j2 all build/loops | while read -r line; do
+        steps=$((steps + 1))
+        echo "dlstatus:$steps:$((100 * steps / all)):"
+    done | progress 100
+    [ "${PIPESTATUS[0]}" = 0 ] && say " done, $SECONDS s"
+}
+
 need_build
 need busybox-static cpio
-make -s -j2 all build/loops || die "the build failed"
+SECONDS=0
+build || die "the build failed"
 "$here/fetch.sh" build/debs || exit 1
 "$here/mkinitrd.sh" build/debs "$nestbox" "$loops" "$out" || exit 1
 
 now() { date +%s%N; }
 seconds() { printf '%d.%d s' $(($1 / 1000000000)) $(($1 / 100000000 % 10)); }
+
+# Reads a line; while none comes, the time is printed every five seconds.
+next_line() {
+    local part status
+    line=
+    while :; do
+        IFS= read -r -t 5 part
+        status=$?
+        line=$line$part
+        [ $status -gt 128 ] || break
+        say "   $(seconds $(($(now) - start)))  ..."
+    done
+    line=${line//$'\r'/}
+    [ $status = 0 ] || [ -n "$line" ]
+}
 
 # The last value that level $1 printed for $2 in the log $3.
 value() { sed -n "s/.*NB $1 $2 *//p" "$3" | tail -n 1; }
@@ -30,8 +59,7 @@ for nested in "$@"; do
     start=$(now)
     l1_up=0 l2_start=0 l2_up=0 l2_end=0
     echo "NB L0 nonce $nonce, expects sha256 $want" >"$log"
-    while IFS= read -r line; do
-        line=${line//$'\r'/}
+    while next_line; do
         printf '%s\n' "$line" >>"$log"
         case $line in
         *"NB L1 up"*) l1_up=$(now) ;;

@@ -16,13 +16,14 @@ for cache in ${NESTBOX_DEBS:-} "$dir"; do
     [ -n "$deb" ] && break
 done
 if [ -z "$deb" ]; then
-    [ -n "$(apt-cache policy linux-image-amd64 2>/dev/null | grep Candidate)" ] || apt-get update -q >&2
+    [ -n "$(apt-cache policy linux-image-amd64 2>/dev/null | grep Candidate)" ] ||
+        apt_get 'updating the list of packages' 100 update
     package=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p' | head -n 1)
     [ -n "$package" ] || die "apt knows no package linux-image-amd64; is this Debian, and has apt-get update run?"
-    say "downloading $package"
-    (cd "$dir" && apt-get download -q "$package" >&2) || {
-        apt-get update -q >&2
-        (cd "$dir" && apt-get download -q "$package" >&2) || die "cannot download $package"
+    get() { (cd "$dir" && apt_get "downloading $package" 100 download "$package"); }
+    get || {
+        apt_get 'updating the list of packages' 100 update
+        get || die "cannot download $package"
     }
     deb=$(ls "$dir"/linux-image-[0-9]*-amd64_*_amd64.deb | tail -n 1)
 fi
