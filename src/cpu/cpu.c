@@ -12,12 +12,15 @@
 #include "cpu/core/upcalls.h"
 #include "cpu/core/vectors.h"
 #include "cpu/core/world.h"
+#include "cpu/event/debug.h"
 #include "cpu/event/exception.h"
 #include "cpu/event/ferr.h"
 #include "cpu/event/lapic.h"
 #include "cpu/event/perf.h"
 #include "cpu/event/reset.h"
+#include "cpu/insn/hypercall.h"
 #include "cpu/insn/msr.h"
+#include "cpu/insn/paravirt.h"
 #include "cpu/jit/block.h"
 #include "cpu/jit/exec.h"
 #include "cpu/jit/signal.h"
@@ -55,6 +58,8 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
     vm->upcalls = &cpu_upcalls;
     vm->tsc_khz = config->tsc_khz;
     vm->hypercalls = config->hypercalls;
+    vm->paravirt = config->paravirt;
+    vm->clock.tsc = tsc_host();
     vm->cache = memory_get(host, sizeof(*vm->cache), CPU_MEMORY_SPARSE);
     u8 *code = memory_get(host, CACHE_CODE_SIZE, CPU_MEMORY_CODE);
     u8 *data = memory_get(host, CACHE_DATA_SIZE, CPU_MEMORY_DENSE);
@@ -142,6 +147,7 @@ int cpu_features_set(struct vcpu *v, const struct cpu_features *features)
         vm_features_set(vm, features);
     }
     v->features = features;
+    paravirt_features(v);
     return 0;
 }
 
@@ -163,6 +169,8 @@ int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
     v->index = index;
     v->apic_id = apic_id;
     v->features = features;
+    v->pv.enforce = !vm->paravirt;
+    paravirt_features(v);
     exec_init(v, memory + l.exec);
     mmu_init(v, memory + l.mmu);
     lapic_create(v, memory + l.lapic);
@@ -219,12 +227,15 @@ static void wait(struct vcpu *v)
 {
     if (unlikely(wait_is_callers(v)))
         return;
+    if (paravirt_sleep(v))
+        return;
     v->stat[STAT_HALT]++;
     perf_end(v);
     run_end(v);
     world_wait(v);
     run_begin(v);
     perf_begin(v);
+    paravirt_wake(v);
 }
 
 static void requests(struct vcpu *v)
@@ -248,7 +259,10 @@ static void requests(struct vcpu *v)
         if (v->in_guest)
             v->nested->timer(v);
         timers_update(v);
+        paravirt_steal(v);
     }
+    if (r & REQ_PARAVIRT)
+        paravirt_update(v);
 }
 
 enum cpu_exit cpu_run(struct vcpu *v)
@@ -261,6 +275,7 @@ enum cpu_exit cpu_run(struct vcpu *v)
     mode_update(v);
     vector_restore(v);
     perf_begin(v);
+    paravirt_steal(v);
     while (v->exit == CPU_EXIT_NONE) {
         if (v->request)
             requests(v);
@@ -354,6 +369,62 @@ void cpu_init(struct vm *vm)
 void cpu_ignne(struct vm *vm, bool level)
 {
     ferr_ignne(vm, level);
+}
+
+/* -- debugging from outside -- */
+
+void cpu_debug_set(struct vcpu *v, const struct cpu_debug *debug)
+{
+    debug_set(v, debug);
+}
+
+const struct cpu_exit_debug *cpu_debug_exit(const struct vcpu *v)
+{
+    return &v->exit_debug;
+}
+
+/* -- paravirtual interfaces -- */
+
+void cpu_clock_get(const struct vm *vm, struct cpu_clock *c)
+{
+    c->tsc = tsc_host();
+    c->wall_ns = vm->host->wall_ns(vm->host->opaque);
+    c->ns = paravirt_clock(vm, c->tsc);
+    c->stable = paravirt_clock_stable(vm);
+}
+
+void cpu_clock_set(struct vm *vm, u64 ns)
+{
+    paravirt_clock_set(vm, tsc_host(), ns);
+}
+
+bool cpu_clock_stopped(struct vcpu *v)
+{
+    if (!(v->pv.system_time & KVM_PARA_ENABLED))
+        return false;
+    v->pv.stopped = true;
+    __atomic_fetch_or(&v->request, REQ_PARAVIRT, __ATOMIC_SEQ_CST);
+    return true;
+}
+
+void cpu_paravirt_enforce(struct vcpu *v, bool enforce)
+{
+    v->pv.enforce = enforce;
+}
+
+void cpu_hypercall_exits(struct vm *vm, u64 numbers)
+{
+    vm->hypercall_exits = numbers;
+}
+
+const struct cpu_exit_hypercall *cpu_hypercall(const struct vcpu *v)
+{
+    return &v->exit_hypercall;
+}
+
+void cpu_hypercall_finish(struct vcpu *v, u64 result)
+{
+    hypercall_finish(v, result);
 }
 
 /* -- for people -- */

@@ -27,6 +27,7 @@ struct cpu_config {
     const struct cpu_host *host;
     u64 tsc_khz;     /* of the host's TSC, at which L1's counts */
     bool hypercalls; /* VMCALL and VMMCALL as test programs expect them of KVM */
+    bool paravirt;   /* KVM's MSRs and hypercalls for guests are there even if CPUID does not show them, as under KVM */
 };
 
 /* A VM without CPUs and memory. 0 or -ENOMEM. */
@@ -118,6 +119,36 @@ int MUST_CHECK cpu_interrupt(struct vcpu *v, u8 vector);
 bool cpu_interruptible(struct vcpu *v);
 /* From now on, cpu_run returns CPU_EXIT_WINDOW as soon as that is so, or no longer. */
 void cpu_window_set(struct vcpu *v, bool wanted);
+
+/* -- debugging from outside, in L1 and L2 -- */
+
+/* What ends cpu_run with CPU_EXIT_DEBUG from now on, instead of what was set before. */
+void cpu_debug_set(struct vcpu *v, const struct cpu_debug *debug);
+/* After CPU_EXIT_DEBUG. */
+const struct cpu_exit_debug *cpu_debug_exit(const struct vcpu *v);
+
+/* -- KVM's interface for guests: which parts a vCPU shows is up to its CPUID -- */
+
+struct cpu_clock {
+    u64 ns;           /* what the VM's clock shows */
+    u64 tsc, wall_ns; /* the host's TSC, and its time of day in ns since 1970, at that moment */
+    bool stable;      /* all vCPUs agree on it to the nanosecond, as their TSCs agree */
+};
+/* [any] The clock of a VM counts from 0, at its creation. */
+void cpu_clock_get(const struct vm *vm, struct cpu_clock *c);
+void cpu_clock_set(struct vm *vm, u64 ns);
+/* The vCPU was stopped from outside: what watches over the guest is told with the next update of its clock. False: it
+ * does not use the clock. */
+bool cpu_clock_stopped(struct vcpu *v);
+/* May the guest use only what CPUID shows? True unless the VM was created with `paravirt`. */
+void cpu_paravirt_enforce(struct vcpu *v, bool enforce);
+
+/* Which hypercalls, by the bit of their number, end cpu_run with CPU_EXIT_HYPERCALL: of MAP_GPA_RANGE (12) that is
+ * possible. */
+void cpu_hypercall_exits(struct vm *vm, u64 numbers);
+/* After CPU_EXIT_HYPERCALL: which it is, and its result, before the vCPU runs again. */
+const struct cpu_exit_hypercall *cpu_hypercall(const struct vcpu *v);
+void cpu_hypercall_finish(struct vcpu *v, u64 result);
 
 /* -- for people -- */
 

@@ -13,6 +13,7 @@
 #include "cpu/cpu.h"
 #include "cpu/event/lapic.h"
 #include "cpu/insn/msr.h"
+#include "cpu/insn/paravirt.h"
 #include "cpu/insn/xstate.h"
 #include "cpu/mmu/cr.h"
 #include "cpu/mmu/segment.h"
@@ -413,6 +414,8 @@ static void store(struct vcpu *v, const struct cpu_state *s, u64 given)
     }
     for (u32 i = 0; given & STATE_MSRS && i < s->msrs; i++)
         msr_set(v, s->msr[i].index, s->msr[i].value);
+    if (given & STATE_MSRS)
+        paravirt_restored(v);
     if (given & STATE_NESTED && v->nested) /* after the TSC and its ratio */
         v->nested->state_set(v, &s->nested);
     if (given & STATE_GPRS) {

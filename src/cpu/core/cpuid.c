@@ -513,7 +513,7 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
     bool intel = f->vendor == VENDOR_INTEL;
     r[0] = r[1] = r[2] = r[3] = 0;
 
-    bool hypervisor = leaf >> 8 == HYPERVISOR_LEAF >> 8 && features_have(f, FEATURE_HYPERVISOR);
+    bool hypervisor = leaf >> 16 == HYPERVISOR_LEAF >> 16 && features_have(f, FEATURE_HYPERVISOR);
     u32 max = leaf & 0x80000000 ? f->max_extended : f->max_basic;
     if (!hypervisor && leaf > max) {
         /* SDM "CPUID": beyond the range, the data of the highest basic leaf. */

@@ -9,11 +9,13 @@
 
 enum cpu_exit {
     CPU_EXIT_NONE,
-    CPU_EXIT_STOP,     /* it was asked for: REQ_STOP */
-    CPU_EXIT_SHUTDOWN, /* triple fault */
-    CPU_EXIT_WINDOW,   /* cpu_window_set: an interrupt would be taken now */
-    CPU_EXIT_HLT,      /* CPU_APICS_CALLER: HLT, which has ended; the caller knows when to go on */
-    CPU_EXIT_TPR,      /* CPU_APICS_CALLER: a MOV to CR8 lowered the TPR */
+    CPU_EXIT_STOP,      /* it was asked for: REQ_STOP */
+    CPU_EXIT_SHUTDOWN,  /* triple fault */
+    CPU_EXIT_WINDOW,    /* cpu_window_set: an interrupt would be taken now */
+    CPU_EXIT_HLT,       /* CPU_APICS_CALLER: HLT, which has ended; the caller knows when to go on */
+    CPU_EXIT_TPR,       /* CPU_APICS_CALLER: a MOV to CR8 lowered the TPR */
+    CPU_EXIT_DEBUG,     /* struct cpu_exit_debug */
+    CPU_EXIT_HYPERCALL, /* struct cpu_exit_hypercall; cpu_hypercall_finish before it runs again */
 };
 
 /* Who has the local APICs. */
@@ -21,6 +23,27 @@ enum cpu_apics {
     CPU_APICS_ENGINE, /* the engine, and machine.pic_ack gives an 8259's vectors */
     CPU_APICS_SPLIT,  /* the engine, and cpu_interrupt gives an 8259's vectors */
     CPU_APICS_CALLER, /* the caller: accesses to the APIC's page go to the machine, HLT and lower TPRs to the caller */
+};
+
+/* What a debugger outside of the guest asks for; the guest's debug registers and RFLAGS stay the guest's. */
+struct cpu_debug {
+    u32 on;         /* CPU_DEBUG_* */
+    u64 dr[4], dr7; /* its breakpoints, as in the registers of these names */
+};
+#define CPU_DEBUG_INT3 BIT(0)   /* INT3 ends cpu_run before it is executed */
+#define CPU_DEBUG_HW BIT(1)     /* breakpoints and watchpoints of dr7 do */
+#define CPU_DEBUG_STEP BIT(2)   /* each instruction does */
+#define CPU_DEBUG_NO_IRQ BIT(3) /* interrupts, NMIs and SMIs wait */
+
+struct cpu_exit_debug {
+    u8 vector;    /* EXC_BP or EXC_DB */
+    u64 pc;       /* linear address of the next instruction: of an INT3 or breakpoint itself */
+    u64 dr6, dr7; /* of #DB: why; and what was in force */
+};
+
+struct cpu_exit_hypercall {
+    u64 number, arg[6];
+    bool wide; /* by 64-bit code */
 };
 
 enum cpu_memory {
@@ -48,6 +71,12 @@ struct cpu_host {
     void (*memory_put)(void *opaque, void *memory, size_t size);
     /* Host monotonic time in nanoseconds. */
     u64 (*now_ns)(void *opaque);
+    /* The time of day in ns since 1970. */
+    u64 (*wall_ns)(void *opaque);
+    /* For how many ns the thread of vCPU `index`, which calls, waited so far for a CPU of the host; ~0: unknown. */
+    u64 (*stolen_ns)(void *opaque, u32 index);
+    /* Others may run: a vCPU waits for another one. */
+    void (*yield)(void *opaque);
     /* Arrange that cpu_timer_due is called for vCPU `index` at that monotonic time (0: never). Replaces the last. */
     void (*timer_set)(void *opaque, u32 index, u64 deadline_ns);
     /* Sleep until *wake is not zero. */

@@ -18,6 +18,7 @@
 #include "cpu/core/exits.h"
 #include "cpu/core/host.h"
 #include "cpu/core/layout.h"
+#include "cpu/core/paravirt.h"
 #include "cpu/core/state.h"
 #include "ram/slot.h"
 #include "x86/regs.h"
@@ -37,6 +38,7 @@ enum outcome {
 #define REQ_STOP BIT64(2)      /* return CPU_EXIT_STOP from cpu_run */
 #define REQ_EXCLUSIVE BIT64(3) /* another vCPU wants all others parked (exclusive_begin) */
 #define REQ_LEAVE BIT64(4)     /* return vcpu.leave from cpu_run */
+#define REQ_PARAVIRT BIT64(5)  /* structures in guest memory are out of date (insn/paravirt.h) */
 
 struct tlb;
 struct block;
@@ -136,6 +138,11 @@ struct vcpu {
     enum activity activity;
     bool step_owed; /* one instruction comes before what is requested next: L2's, when its preemption timer is short */
 
+    /* -- a debugger outside of the guest: debug.c -- */
+    struct cpu_debug debug;
+    bool debug_steps; /* it looks at each instruction */
+    u64 debug_hit;    /* its watchpoints that the instruction in progress met: bits of DR6 */
+
     /* -- x87 errors with CR0.NE = 0: ferr.c -- */
     u64 ignne;         /* [a] IGNNE#, the MSR of that name */
     bool ferr;         /* this CPU drives FERR# */
@@ -170,6 +177,8 @@ struct vcpu {
     bool pushed; /* this one waits */
     u8 pushed_vector;
     bool window; /* cpu_window_set */
+    struct cpu_exit_hypercall exit_hypercall;
+    struct cpu_exit_debug exit_debug;
 
     /* -- who we are -- */
     struct vm *vm;
@@ -187,6 +196,8 @@ struct vcpu {
     u64 perf_due;                 /* host monotonic ns at which one may overflow, 0: never */
     u8 perf_runs;                 /* bits of those that count now */
     bool perf_split;              /* one of them in L1 only or in L2 only */
+
+    struct paravirt pv; /* KVM's interface for guests */
 
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: x87.h */
 
@@ -243,9 +254,12 @@ struct vm {
     u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
     enum cpu_apics apics;
-    bool msi_wide;   /* [a] bits 63:40 of an MSI's address are bits 31:8 of the destination */
-    bool msi_exact;  /* [a] an MSI's destination FFh is one APIC in x2APIC mode, not all */
-    bool hypercalls; /* for test programs: hypercall.c */
+    bool msi_wide;       /* [a] bits 63:40 of an MSI's address are bits 31:8 of the destination */
+    bool msi_exact;      /* [a] an MSI's destination FFh is one APIC in x2APIC mode, not all */
+    bool hypercalls;     /* for test programs: hypercall.c */
+    bool paravirt;       /* KVM's interface is there whether CPUID shows it or not */
+    u64 hypercall_exits; /* those of KVM's hypercalls that the owner of the VM wants to perform */
+    struct paravirt_clock clock;
 };
 
 /* The slot of RAM that the vCPU sees at a guest-physical address, or NULL. Good until the vCPU may stop. *last is one

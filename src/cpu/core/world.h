@@ -75,6 +75,29 @@ static inline u64 world_now_ns(struct vcpu *v)
     return v->vm->host->now_ns(v->vm->host->opaque);
 }
 
+static inline u64 world_wall_ns(struct vcpu *v)
+{
+    vector_save(v);
+    u64 r = v->vm->host->wall_ns(v->vm->host->opaque);
+    vector_restore(v);
+    return r;
+}
+
+static inline u64 world_stolen_ns(struct vcpu *v)
+{
+    vector_save(v);
+    u64 r = v->vm->host->stolen_ns(v->vm->host->opaque, v->index);
+    vector_restore(v);
+    return r;
+}
+
+static inline void world_yield(struct vcpu *v)
+{
+    vector_save(v);
+    v->vm->host->yield(v->vm->host->opaque);
+    vector_restore(v);
+}
+
 static inline void world_timer_set(struct vcpu *v, u64 deadline_ns)
 {
     v->vm->host->timer_set(v->vm->host->opaque, v->index, deadline_ns);

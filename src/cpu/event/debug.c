@@ -6,6 +6,8 @@
  */
 #include "cpu/event/debug.h"
 
+#include "cpu/core/cpuid.h"
+#include "cpu/mmu/mmu.h"
 #include "x86/msr.h"
 
 /* MOV SS holds the breakpoints of the next instruction off on Intel's processors only. GIF does not: APM "Global
@@ -50,4 +52,51 @@ void debug_drop_held_step(struct vcpu *v)
     v->trap_dr6 &= ~DR6_BS;
     if (!v->trap_dr6)
         v->trap_pending = false;
+}
+
+/* -- the debugger outside -- */
+
+void debug_set(struct vcpu *v, const struct cpu_debug *d)
+{
+    bool blocked = v->debug.on & CPU_DEBUG_NO_IRQ;
+    v->debug = *d;
+    if (!(d->on & CPU_DEBUG_HW))
+        v->debug.dr7 = 0;
+    v->debug_steps = d->on & CPU_DEBUG_STEP || v->debug.dr7 & DR7_ENABLED;
+    v->debug_hit = 0;
+    if (blocked)
+        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+    mode_update(v);
+    mmu_flush_all(v); /* accesses to pages with watchpoints come to C */
+}
+
+static u64 linear_rip(const struct vcpu *v)
+{
+    return in_64bit(v) ? v->rip : (u32)(v->rip + v->seg[SEG_CS].base);
+}
+
+enum outcome debug_leave(struct vcpu *v, u8 vector, u64 dr6)
+{
+    u64 dr7 = v->debug.on & CPU_DEBUG_HW ? v->debug.dr7 : v->dr7;
+    v->exit_debug = (struct cpu_exit_debug){
+        .vector = vector, .pc = linear_rip(v), .dr6 = vector == EXC_DB ? DR6_FIXED | dr6 : 0, .dr7 = dr7};
+    v->exit = CPU_EXIT_DEBUG;
+    return CPU_EXIT;
+}
+
+bool debug_before(struct vcpu *v, u64 la)
+{
+    u64 dr6 = 0;
+    v->debug_hit = 0;
+    for (unsigned i = 0; i < 4 && !(v->flags & FLAG_RF); i++)
+        if (DR7_ENABLES(v->debug.dr7, i) && DR7_KIND(v->debug.dr7, i) == DR7_EXECUTE && v->debug.dr[i] == la)
+            dr6 |= BIT64(i);
+    return dr6 && debug_leave(v, EXC_DB, dr6) == CPU_EXIT;
+}
+
+void debug_after(struct vcpu *v)
+{
+    u64 dr6 = v->debug_hit | (v->debug.on & CPU_DEBUG_STEP ? DR6_BS : 0);
+    if (dr6 && v->exit == CPU_EXIT_NONE && debug_leave(v, EXC_DB, dr6) == CPU_EXIT)
+        v->debug_hit = 0;
 }

@@ -21,4 +21,15 @@ u64 debug_take_held(struct vcpu *v);
 /* The single step of a MOV to SS is reported with the next instruction, but not if that one enters a handler. */
 void debug_drop_held_step(struct vcpu *v);
 
+/*
+ * A debugger outside of the guest (struct cpu_debug), which sees both levels. What it asks for costs nothing while it
+ * asks for nothing; while it steps or has breakpoints, each instruction runs by itself (MODE_STEP).
+ */
+void debug_set(struct vcpu *v, const struct cpu_debug *d);
+/* Before and after each instruction while v->debug_steps. Before: true if it is not to run. */
+bool debug_before(struct vcpu *v, u64 la);
+void debug_after(struct vcpu *v);
+/* Leaves to the debugger because of an exception that is its own. */
+MUST_CHECK enum outcome debug_leave(struct vcpu *v, u8 vector, u64 dr6);
+
 #endif

@@ -177,6 +177,8 @@ enum outcome events_process(struct vcpu *v)
     take(&v->sipi_pending);
     if (v->trap_pending && !(v->shadow & SHADOW_MOVSS))
         TRY(take_trap(v));
+    if (unlikely(v->debug.on & CPU_DEBUG_NO_IRQ))
+        return CPU_OK;
     if (waits(&v->smi_pending) && v->gif)
         TRY(take_smi(v));
     if (v->in_guest) {

@@ -80,6 +80,7 @@ void timers_update(struct vcpu *v);
 /* tsc.c: guest TSC now for the running level; and host TSC/ns conversions. */
 u64 tsc_read(struct vcpu *v);
 u64 tsc_read_l1(struct vcpu *v);
+u64 tsc_host(void); /* [any] */
 /* Monotonic ns at which the L1 guest's TSC reaches `tsc`. */
 u64 tsc_to_ns(struct vcpu *v, u64 tsc);
 

@@ -23,6 +23,8 @@ void timers_update(struct vcpu *v)
 void timers_tsc_changed(struct vcpu *v)
 {
     lapic_tsc_changed(v);
+    for (u32 i = 0; i < v->vm->vcpu_count; i++) /* clocks that are computed from it: whether they agree may change */
+        request_set(v->vm->vcpu[i], REQ_PARAVIRT);
     if (v->in_guest)
         v->nested->tsc_changed(v);
     timers_update(v);

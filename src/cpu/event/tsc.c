@@ -7,7 +7,7 @@
 #include "cpu/core/world.h"
 #include "cpu/event/lapic.h"
 
-static inline u64 host_tsc(void)
+u64 tsc_host(void)
 {
     u32 lo, hi;
     __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
@@ -27,13 +27,13 @@ static u64 scale(u64 a, u64 b, u64 c)
 
 u64 tsc_read_l1(struct vcpu *v)
 {
-    return host_tsc() + v->tsc_offset_l1;
+    return tsc_host() + v->tsc_offset_l1;
 }
 
 u64 tsc_read(struct vcpu *v)
 {
     if (!v->tsc_mul)
-        return host_tsc() + v->tsc_offset;
+        return tsc_host() + v->tsc_offset;
     return (u64)((u128)tsc_read_l1(v) * v->tsc_mul >> 32) + (v->tsc_offset - v->tsc_offset_l1);
 }
 

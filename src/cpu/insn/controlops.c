@@ -8,6 +8,7 @@
  */
 #include "cpu/core/cpuid.h"
 #include "cpu/core/nested.h"
+#include "cpu/event/debug.h"
 #include "cpu/event/lapic.h"
 #include "cpu/insn/ops.h"
 #include "cpu/mmu/cr.h"
@@ -94,6 +95,8 @@ static enum outcome dr_access(struct vcpu *v, const struct insn *in, enum interc
         return raise_ud(v);
     if (amd(v) && v->cpl)
         return raise_gp(v, 0);
+    if (unlikely(v->debug.dr7 & DR7_GD))
+        return debug_leave(v, EXC_DB, DR6_BD);
     if (v->dr7 & DR7_GD)
         return raise_db(v, DR6_BD);
     if (v->cpl || (ic == IC_DR_WRITE && *dr >= 4 && mask_size(v->gpr[in->rm], move_size(v)) >> 32))

@@ -13,6 +13,7 @@
 #include "cpu/event/lapic.h"
 #include "cpu/event/perf.h"
 #include "cpu/insn/ops.h"
+#include "cpu/insn/paravirt.h"
 #include "cpu/mmu/segment.h"
 #include "x86/vmcb.h"
 
@@ -26,14 +27,15 @@
 struct msr_row {
     u32 first, count;
     const char *name;
-    u16 feature;                           /* enum feature that must be shown, or NO_FEATURE */
-    u8 vendor;                             /* enum feature_vendor */
-    u8 flags;                              /* MSR_* below */
-    u16 field;                             /* offset in struct vcpu; runs are arrays of u64 */
-    u64 value;                             /* of a constant */
-    u64 valid;                             /* bits that may be set; WRMSR of others is #GP(0) */
-    u64 fixed;                             /* bits that keep their value whatever is written */
-    u64 *(*slot)(struct vcpu *v, u32 msr); /* where the value lives if `field` cannot say it */
+    u16 feature;                                   /* enum feature that must be shown, or NO_FEATURE */
+    u8 vendor;                                     /* enum feature_vendor */
+    u8 flags;                                      /* MSR_* below */
+    u16 field;                                     /* offset in struct vcpu; runs are arrays of u64 */
+    u64 value;                                     /* of a constant */
+    u64 valid;                                     /* bits that may be set; WRMSR of others is #GP(0) */
+    u64 fixed;                                     /* bits that keep their value whatever is written */
+    u64 *(*slot)(struct vcpu *v, u32 msr);         /* where the value lives if `field` cannot say it */
+    bool (*exists)(const struct vcpu *v, u32 msr); /* if `feature` cannot say it */
     bool (*legal)(const struct vcpu *v, u32 msr, u64 value);
     enum outcome (*read)(struct vcpu *v, u32 msr, u64 *value);
     enum outcome (*write)(struct vcpu *v, u32 msr, u64 value);
@@ -305,12 +307,19 @@ _Static_assert(MSR_MC0_CTL % 4 == 0, "the kind of a bank's MSR is its number mod
 #define BASE_FIELD(f) .flags = MSR_FIELD | MSR_CANONICAL, .field = offsetof(struct vcpu, f), .valid = ANY
 #define CONSTANT(x) .flags = MSR_READ_ONLY, .value = (x)
 #define ZERO .flags = MSR_IGNORE_WRITES, .valid = ANY
+#define PARAVIRT(first, last, name)                                                                                    \
+    {                                                                                                                  \
+        first, last - first + 1, name, NO_FEATURE, .exists = paravirt_msr_exists, .slot = paravirt_msr_slot,           \
+                                                   .valid = ANY, .legal = paravirt_msr_legal,                          \
+                                                   .write = paravirt_msr_write                                         \
+    }
 #define APIC_FUNCTIONS .read = lapic_msr_read, .write = lapic_msr_write, .valid = ANY
 
 /* clang-format off */
 static const struct msr_row rows[] = {
     {MSR_P5_MC_ADDR, 2, "P5_MC", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
     {MSR_TSC, 1, "TIME_STAMP_COUNTER", NO_FEATURE, .read = time_read, .write = time_write, .valid = ANY},
+    PARAVIRT(MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, "KVM_CLOCK"),
     {MSR_PLATFORM_ID, 1, "PLATFORM_ID", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
     {MSR_APIC_BASE, 1, "APIC_BASE", FEATURE_APIC, APIC_FUNCTIONS},
     {MSR_SMI_COUNT, 1, "SMI_COUNT", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
@@ -351,6 +360,7 @@ static const struct msr_row rows[] = {
     {MSR_TSC_DEADLINE, 1, "TSC_DEADLINE", FEATURE_TSC_DEADLINE, APIC_FUNCTIONS},
     {MSR_X2APIC_FIRST, 256, "X2APIC", FEATURE_X2APIC, APIC_FUNCTIONS},
     {MSR_XSS, 1, "XSS", FEATURE_XSAVES, FIELD(xss), .valid = 0},
+    PARAVIRT(MSR_KVM_FIRST, MSR_KVM_ASYNC_PF_ACK, "KVM"),
     {MSR_EFER, 1, "EFER", NO_FEATURE, .read = efer_read, .write = efer_write, .valid = ANY},
     {MSR_STAR, 1, "STAR", FEATURE_SYSCALL, FIELD(star), .valid = ANY},
     {MSR_LSTAR, 1, "LSTAR", FEATURE_LM, BASE_FIELD(lstar)},
@@ -380,8 +390,9 @@ static const struct msr_row rows[] = {
 };
 /* clang-format on */
 
-static const struct msr_row *msr_find(const struct vm *vm, u32 msr)
+static const struct msr_row *msr_find(const struct vcpu *v, u32 msr)
 {
+    const struct vm *vm = v->vm;
     size_t low = 0, high = ARRAY_LEN(rows);
     while (low < high) {
         size_t mid = (low + high) / 2;
@@ -392,7 +403,8 @@ static const struct msr_row *msr_find(const struct vm *vm, u32 msr)
             low = mid + 1;
         } else {
             bool vendor = r->vendor == ANY_VENDOR || (r->vendor == INTEL_ONLY) == (vm->vendor == VENDOR_INTEL);
-            return vendor && (r->feature == NO_FEATURE || cpu_has(vm, r->feature)) ? r : NULL;
+            bool exists = r->exists ? r->exists(v, msr) : r->feature == NO_FEATURE || cpu_has(vm, r->feature);
+            return vendor && exists ? r : NULL;
         }
     }
     return NULL;
@@ -435,7 +447,7 @@ enum outcome msr_read(struct vcpu *v, u32 msr, u64 *value)
     enum outcome out;
     if (v->in_guest && v->nested->msr_read(v, msr, value, &out))
         return out;
-    const struct msr_row *r = msr_find(v->vm, msr);
+    const struct msr_row *r = msr_find(v, msr);
     if (r)
         return row_read(v, r, msr, value);
     if (!v->in_guest && v->nested && v->nested->msr_read(v, msr, value, &out))
@@ -448,7 +460,7 @@ enum outcome msr_write(struct vcpu *v, u32 msr, u64 value)
     enum outcome out;
     if (v->in_guest && v->nested->msr_write(v, msr, value, &out))
         return out;
-    const struct msr_row *r = msr_find(v->vm, msr);
+    const struct msr_row *r = msr_find(v, msr);
     if (!r) {
         if (!v->in_guest && v->nested && v->nested->msr_write(v, msr, value, &out))
             return out;
@@ -488,7 +500,7 @@ u32 msr_list(struct vcpu *v, u32 *list, u32 room)
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         for (u32 k = 0; k < rows[i].count; k++) {
             u32 msr = rows[i].first + k;
-            const struct msr_row *r = msr_find(v->vm, msr);
+            const struct msr_row *r = msr_find(v, msr);
             if (!r || !slot_of(v, r, msr) || !msr_get(v, msr, &value))
                 continue;
             if (n < room)
@@ -506,7 +518,7 @@ u32 msr_list(struct vcpu *v, u32 *list, u32 room)
 
 bool msr_get(struct vcpu *v, u32 msr, u64 *value)
 {
-    const struct msr_row *r = msr_find(v->vm, msr);
+    const struct msr_row *r = msr_find(v, msr);
     const struct event fault = v->fault;
     enum outcome out = CPU_FAULT;
     if (msr == MSR_TSC)
@@ -521,7 +533,7 @@ bool msr_get(struct vcpu *v, u32 msr, u64 *value)
 
 const char *msr_refusal(struct vcpu *v, u32 msr, u64 value)
 {
-    const struct msr_row *r = msr_find(v->vm, msr);
+    const struct msr_row *r = msr_find(v, msr);
     const char *name = r ? r->name : "an MSR of the virtualization extension, or one that the CPU does not have";
     u64 now, valid;
     if (!msr_get(v, msr, &now))
@@ -536,7 +548,7 @@ const char *msr_refusal(struct vcpu *v, u32 msr, u64 value)
 void msr_set(struct vcpu *v, u32 msr, u64 value)
 {
     u64 valid;
-    u64 *slot = state_slot(v, msr_find(v->vm, msr), msr, &valid);
+    u64 *slot = state_slot(v, msr_find(v, msr), msr, &valid);
     if (slot)
         *slot = value;
 }
@@ -582,6 +594,7 @@ void msr_reset(struct vcpu *v)
     v->tsc_offset = v->tsc_offset_l1;
     v->tsc_mul = 0;
     v->tsc_adjust = 0;
+    paravirt_reset(v);
 }
 
 /* -- the instructions -- */

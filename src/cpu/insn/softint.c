@@ -5,6 +5,7 @@
  * Source: SDM vol. 2 "INT n/INTO/INT3/INT1"; APM vol. 2 "Instruction Intercepts".
  */
 #include "cpu/core/nested.h"
+#include "cpu/event/debug.h"
 #include "cpu/event/exception.h"
 #include "cpu/insn/ops.h"
 
@@ -17,6 +18,8 @@ enum outcome op_int_n(struct vcpu *v, const struct insn *in)
 
 enum outcome op_int3(struct vcpu *v, const struct insn *in)
 {
+    if (unlikely(v->debug.on & CPU_DEBUG_INT3))
+        return debug_leave(v, EXC_BP, 0);
     return soft_interrupt(v, EXC_BP, EVENT_SOFT_EXC);
 }
 

@@ -217,7 +217,11 @@ void execute(struct vcpu *v)
     bool owed = v->step_owed && v->request;
     v->step_owed = false;
     if (v->mode & MODE_STEP || near_limit(v, la) || owed) {
+        if (unlikely(v->debug_steps) && debug_before(v, la))
+            return;
         step(v, la);
+        if (unlikely(v->debug_steps))
+            debug_after(v);
         return;
     }
     v->flags &= ~FLAG_RF;

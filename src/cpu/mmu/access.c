@@ -131,11 +131,14 @@ static enum outcome alignment_check(struct vcpu *v, u64 la, unsigned size, enum 
 
 static void watch_note(struct vcpu *v, u64 la, unsigned size, bool write)
 {
-    u64 dr6;
-    if (unlikely(watch_armed(v)) && watch_match(v, la, size, write, &dr6)) {
+    if (likely(!watch_armed(v)))
+        return;
+    u64 dr6 = watch_guest(v, la, size, write);
+    if (dr6) {
         v->trap_pending = true;
         v->trap_dr6 |= dr6;
     }
+    v->debug_hit |= watch_debugger(v, la, size, write);
 }
 
 enum outcome mem_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct found *f)

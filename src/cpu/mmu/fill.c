@@ -10,20 +10,30 @@
 #include "cpu/mmu/tlb.h"
 #include "cpu/mmu/walk.h"
 
-bool watch_match(const struct vcpu *v, u64 la, unsigned size, bool write, u64 *dr6)
+static u64 met(const struct vcpu *v, const u64 dr[4], u64 dr7, u64 la, unsigned size, bool write)
 {
     static const u8 lengths[4] = {1, 2, 8, 4};
-    *dr6 = 0;
+    u64 dr6 = 0;
     for (unsigned n = 0; n < 4; n++) {
-        unsigned kind = DR7_KIND(v->dr7, n);
-        if (!DR7_ENABLES(v->dr7, n) || !(kind == DR7_ACCESS || (kind == DR7_WRITE && write)))
+        unsigned kind = DR7_KIND(dr7, n);
+        if (!DR7_ENABLES(dr7, n) || !(kind == DR7_ACCESS || (kind == DR7_WRITE && write)))
             continue;
-        u64 length = lengths[DR7_LENGTH(v->dr7, n)];
-        u64 at = linear(v, v->dr[n] & ~(length - 1));
+        u64 length = lengths[DR7_LENGTH(dr7, n)];
+        u64 at = linear(v, dr[n] & ~(length - 1));
         if (at - la < size || la - at < length)
-            *dr6 |= BIT64(n);
+            dr6 |= BIT64(n);
     }
-    return *dr6 != 0;
+    return dr6;
+}
+
+u64 watch_guest(const struct vcpu *v, u64 la, unsigned size, bool write)
+{
+    return met(v, v->dr, v->dr7, la, size, write);
+}
+
+u64 watch_debugger(const struct vcpu *v, u64 la, unsigned size, bool write)
+{
+    return met(v, v->debug.dr, v->debug.dr7, la, size, write);
 }
 
 static void entry_count(struct tlb *t, u32 i)
@@ -73,11 +83,11 @@ static bool writer_register(const struct vcpu *v, const struct ram_slot *slot, g
 
 bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const struct walk *w)
 {
-    u64 page = la & ~PAGE_MASK, dr6;
+    u64 page = la & ~PAGE_MASK;
     gpa_t gpa = GPA(w->gpa.a & ~PAGE_MASK);
     if ((t->key.flags & (TLB_USER | TLB_AC)) == (TLB_USER | TLB_AC))
         return false;
-    if (unlikely(watch_armed(v)) && watch_match(v, page, PAGE_SIZE, true, &dr6))
+    if (unlikely(watch_armed(v)) && (watch_guest(v, page, PAGE_SIZE, true) | watch_debugger(v, page, PAGE_SIZE, true)))
         return false;
     if (unlikely(mem_is_apic(v, gpa)))
         return false;

@@ -58,7 +58,7 @@ void mode_update(struct vcpu *v)
     if (in_protected(v) && !in_v86(v))
         mode |= MODE_PROT;
     if (v->flags & FLAG_TF || v->shadow || v->dr7 & DR7_ENABLED || v->debugctl & DEBUGCTL_LBR || v->ferr ||
-        nested_stepping(v))
+        v->debug_steps || nested_stepping(v))
         mode |= MODE_STEP;
     if (v->in_guest)
         mode |= MODE_GUEST;

@@ -143,11 +143,13 @@ MUST_CHECK enum outcome found_set(struct vcpu *v, u64 la, unsigned size, enum ac
                                   struct found *f);
 void tlb_enter_fetch(struct tlb *t, u64 la, const struct walk *w);
 
-/* Data breakpoints: true if one is enabled somewhere in [la, la + size); *dr6 gets its bits. */
+/* Data breakpoints that are enabled somewhere in [la, la + size), as bits of DR6: the guest's, and those of a debugger
+ * outside of it. */
 static inline bool watch_armed(const struct vcpu *v)
 {
-    return v->dr7 & 0xff;
+    return (v->dr7 | v->debug.dr7) & DR7_ENABLED;
 }
-bool watch_match(const struct vcpu *v, u64 la, unsigned size, bool write, u64 *dr6);
+u64 watch_guest(const struct vcpu *v, u64 la, unsigned size, bool write);
+u64 watch_debugger(const struct vcpu *v, u64 la, unsigned size, bool write);
 
 #endif

@@ -135,7 +135,7 @@ enum outcome op_invlpga(struct vcpu *v, const struct insn *in)
 enum outcome op_vmmcall(struct vcpu *v, const struct insn *in)
 {
     TRY(nested_check(v, IC_VMMCALL, 0, 0));
-    return v->efer & EFER_SVME ? raise_ud(v) : hypercall(v, VENDOR_AMD);
+    return v->efer & EFER_SVME && !hypercall_offered(v) ? raise_ud(v) : hypercall(v, VENDOR_AMD);
 }
 
 /* CPUID does not show SKINIT, so it is not there. */

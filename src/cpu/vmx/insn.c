@@ -277,7 +277,7 @@ enum outcome op_vmresume(struct vcpu *v, const struct insn *in)
 
 enum outcome op_vmcall(struct vcpu *v, const struct insn *in)
 {
-    if (!v->vmx || !v->vmx->on)
+    if (!v->vmx || !v->vmx->on || (!v->in_guest && hypercall_offered(v)))
         return hypercall(v, VENDOR_INTEL);
     if (v->in_guest)
         return vmx_exit(v, EXIT_VMCALL, 0);
