@@ -166,8 +166,10 @@ static void install_signals(void)
 {
     struct sigaction act = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     sigemptyset(&act.sa_mask);
-    for (unsigned i = 0; i < ARRAY_LEN(fault_signals); i++)
-        sigaction(fault_signals[i], &act, &previous[i]);
+    for (unsigned i = 0; i < ARRAY_LEN(fault_signals); i++) {
+        sigaction(fault_signals[i], NULL, &previous[i]); /* on_fault() may need it at once */
+        sigaction(fault_signals[i], &act, NULL);
+    }
     act.sa_sigaction = on_timer;
     act.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
     TIMER_SIGACTION(TIMER_SIGNAL, &act, NULL);

@@ -2,6 +2,9 @@
  * Raw mode. A shell gives the terminal to one of its jobs at a time, and takes it back when that job stops; no event
  * says so. So whoever reads the terminal calls terminal_take() before each read. What the terminal is restored to is
  * what it was when it was taken first, or has been made by others since.
+ *
+ * The end may come in a signal's handler on any thread, where no lock can be taken. It lets a thread that is just
+ * taking the terminal finish, for a while, or that one would make it raw again while the process dies.
  */
 #include "vmproc/terminal.h"
 
@@ -10,11 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
+#define TAKE_MS 1000
+
 static struct termios saved, made; /* valid once taken */
-static bool taken;                 /* [lock] */
-static volatile sig_atomic_t over;
+static bool taken, paused;         /* [lock] */
+static bool over;                  /* [a] */
+static pid_t taker;                /* [a] the thread in take(); 0: none */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static volatile sig_atomic_t is_raw;
 
@@ -25,19 +32,32 @@ static bool in_background(void)
     return front >= 0 && front != getpgrp();
 }
 
-void terminal_restore(void)
+/* Several threads may do this at once: the first to be done may end the process. */
+static void restore(void)
 {
-    if (!is_raw)
-        return;
-    is_raw = 0;
-    if (!in_background())
+    if (is_raw && !in_background())
         tcsetattr(STDIN_FILENO, TCSANOW, &saved); /* TCSADRAIN would wait for a terminal that Ctrl-s stopped */
+    is_raw = 0;
+}
+
+static bool is_over(void)
+{
+    return __atomic_load_n(&over, __ATOMIC_SEQ_CST);
+}
+
+static bool another_takes(void)
+{
+    pid_t t = __atomic_load_n(&taker, __ATOMIC_SEQ_CST);
+    return t && t != gettid();
 }
 
 void terminal_end(void)
 {
-    over = 1;
-    terminal_restore();
+    static const struct timespec ms = {.tv_nsec = 1000000};
+    __atomic_store_n(&over, true, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < TAKE_MS && another_takes(); i++)
+        nanosleep(&ms, NULL);
+    restore();
 }
 
 static bool same(const struct termios *a, const struct termios *b)
@@ -50,7 +70,7 @@ static bool same(const struct termios *a, const struct termios *b)
 static bool take(bool again)
 {
     struct termios now;
-    if (over)
+    if (paused || is_over())
         return false;
     if (in_background()) {
         is_raw = 0;
@@ -63,7 +83,7 @@ static bool take(bool again)
     if (!taken || !same(&now, &made))
         saved = now;
     if (!taken)
-        atexit(terminal_restore);
+        atexit(terminal_end);
     now = saved;
     cfmakeraw(&now);
     now.c_oflag |= OPOST | ONLCR; /* for our own lines among the guest's */
@@ -82,9 +102,26 @@ static bool take(bool again)
 bool terminal_take(bool again)
 {
     pthread_mutex_lock(&lock);
+    __atomic_store_n(&taker, gettid(), __ATOMIC_SEQ_CST);
     bool ours = take(again);
-    if (over)
-        terminal_restore(); /* the end came meanwhile */
+    if (is_over())
+        restore(); /* the end came meanwhile */
+    __atomic_store_n(&taker, 0, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&lock);
     return ours;
+}
+
+void terminal_pause(void)
+{
+    pthread_mutex_lock(&lock);
+    paused = true;
+    restore();
+    pthread_mutex_unlock(&lock);
+}
+
+void terminal_resume(void)
+{
+    pthread_mutex_lock(&lock);
+    paused = false;
+    pthread_mutex_unlock(&lock);
 }

@@ -9,9 +9,10 @@
 /* Makes the terminal raw unless it is; with `again`, whatever it was thought to be: others may have changed it. Returns
  * true if standard input is a terminal and ours, and false, with nothing done, if it is not, or somebody else's now. */
 bool terminal_take(bool again);
-/* Back to what it was, if it is ours. Harmless when nothing was changed. Async-signal-safe. */
-void terminal_restore(void);
-/* The same, and nothing takes the terminal any more. Async-signal-safe. */
+/* Back to what it was, if it is ours, until terminal_resume(): nothing takes it in between. */
+void terminal_pause(void);
+void terminal_resume(void);
+/* The same for good. Harmless when nothing was changed. Async-signal-safe. */
 void terminal_end(void);
 
 #endif

@@ -490,8 +490,9 @@ static int next_signal(struct vm_process *vm)
     while (read(vm->signals, &info, sizeof(info)) == sizeof(info)) {
         int number = (int)info.ssi_signo;
         if (number == SIGTSTP) {
-            terminal_restore();
+            terminal_pause();
             kill(getpid(), SIGSTOP);
+            terminal_resume();
         } else if (number == SIGCONT) {
             ports_continued(&vm->ports);
         } else {

@@ -131,13 +131,13 @@ static void step(const char *s)
         fail("cannot do ", s);
 }
 
-static int start(char **command)
+static int start(char **command, struct termios *before)
 {
     master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (master < 0 || grantpt(master) || unlockpt(master))
         return -1;
     slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (slave < 0)
+    if (slave < 0 || tcgetattr(slave, before))
         return -1;
     child = fork();
     if (child)
@@ -155,10 +155,9 @@ int main(int argc, char **argv)
     int command = 1, status;
     while (command < argc && strcmp(argv[command], "--") != 0)
         command++;
-    if (command + 1 >= argc || start(argv + command + 1))
-        return FAILED;
     struct termios before, after;
-    tcgetattr(slave, &before);
+    if (command + 1 >= argc || start(argv + command + 1, &before))
+        return FAILED;
     for (int i = 1; i < command; i++)
         step(argv[i]);
     long until = now_ms() + WAIT_MS;

@@ -66,10 +66,13 @@ for signal in HUP INT QUIT TERM; do
     number=$(kill -l $signal)
     typed "SIG$signal" $((128 + number)) echo expect:A raw signal:"$number"
 done
-# Crashes, that is; each ends with its usual effect.
-for signal in ABRT SEGV BUS ILL FPE; do
+# Crashes, that is; each ends with its usual effect, also while a thread is taking the terminal.
+${CC:-gcc} -shared -fPIC -O1 -Wall -Wextra -o "$WORK/slow_terminal.so" tests/cli/slow_terminal.c || exit 1
+for signal in ABRT SEGV BUS ILL FPE TRAP SYS; do
     number=$(kill -l $signal)
     typed "SIG$signal" $((128 + number)) echo expect:A raw signal:"$number"
+    LD_PRELOAD=$WORK/slow_terminal.so typed "SIG$signal while the terminal is taken" $((128 + number)) echo raw \
+        signal:"$number"
 done
 typed 'the terminal goes away' 129 echo expect:A hangup
 typed 'no kernel there' 4 nothing
