@@ -13,6 +13,8 @@ struct machine {
     /* Port I/O, size 1, 2 or 4. */
     u32 (*io_read)(void *opaque, u16 port, unsigned size);
     void (*io_write)(void *opaque, u16 port, u32 value, unsigned size);
+    /* INS: `count` elements into consecutive memory. NULL: io_read, one by one. */
+    void (*io_reads)(void *opaque, u16 port, void *to, unsigned size, u64 count);
     /* Memory that is not RAM, size 1 to 8. Reads of what is not there give all ones. */
     u64 (*mmio_read)(void *opaque, gpa_t gpa, unsigned size);
     void (*mmio_write)(void *opaque, gpa_t gpa, u64 value, unsigned size);

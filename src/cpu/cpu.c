@@ -265,7 +265,7 @@ static void requests(struct vcpu *v)
         paravirt_update(v);
 }
 
-enum cpu_exit cpu_run(struct vcpu *v)
+static void begin(struct vcpu *v)
 {
     v->exit = CPU_EXIT_NONE;
     if (!v->vm->ran)
@@ -276,6 +276,19 @@ enum cpu_exit cpu_run(struct vcpu *v)
     vector_restore(v);
     perf_begin(v);
     paravirt_steal(v);
+}
+
+static enum cpu_exit end(struct vcpu *v)
+{
+    perf_end(v);
+    vector_save(v);
+    run_end(v);
+    return v->exit;
+}
+
+enum cpu_exit cpu_run(struct vcpu *v)
+{
+    begin(v);
     while (v->exit == CPU_EXIT_NONE) {
         if (v->request)
             requests(v);
@@ -290,10 +303,31 @@ enum cpu_exit cpu_run(struct vcpu *v)
         else
             execute(v);
     }
-    perf_end(v);
-    vector_save(v);
-    run_end(v);
-    return v->exit;
+    return end(v);
+}
+
+enum cpu_exit cpu_step(struct vcpu *v)
+{
+    begin(v);
+    do {
+        v->step_owed = true;
+        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&v->request, __ATOMIC_SEQ_CST) & REQ_EXCLUSIVE)
+            park(v);
+        execute(v);
+    } while (v->exec->not_run);
+    return end(v);
+}
+
+void cpu_defer(struct vcpu *v)
+{
+    v->deferred = true;
+}
+
+void cpu_leave(struct vcpu *v)
+{
+    v->leave = CPU_EXIT_DEVICE;
+    __atomic_fetch_or(&v->request, REQ_LEAVE, __ATOMIC_SEQ_CST);
 }
 
 void cpu_stop(struct vcpu *v)

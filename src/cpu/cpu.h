@@ -77,6 +77,17 @@ void cpu_timer_due(struct vcpu *v);
  */
 const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
 
+/*
+ * Devices that live outside: for functions of struct machine, on the vCPU's thread. cpu_defer: the answer to this read
+ * is not known yet. What the function returns is dropped, the instruction has changed nothing, and cpu_run or cpu_step
+ * returns CPU_EXIT_DEVICE. When the instruction runs again, it makes its accesses again, from the first on.
+ * cpu_leave: cpu_run returns CPU_EXIT_DEVICE once the instruction in progress is done.
+ */
+void cpu_defer(struct vcpu *v);
+void cpu_leave(struct vcpu *v);
+/* Runs one instruction, and no event comes before it: CPU_EXIT_NONE, or why there was none. */
+enum cpu_exit cpu_step(struct vcpu *v);
+
 /* -- state -- */
 
 /*

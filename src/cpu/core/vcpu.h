@@ -172,6 +172,7 @@ struct vcpu {
     /* -- leaving cpu_run -- */
     enum cpu_exit exit;
     enum cpu_exit leave; /* for REQ_LEAVE */
+    bool deferred;       /* the device that was read has no answer yet: world_answered() */
 
     /* -- interrupts that the caller gives: CPU_APICS_* other than ENGINE -- */
     bool pushed; /* this one waits */

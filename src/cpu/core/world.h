@@ -8,6 +8,16 @@
 #include "cpu/core/vcpu.h"
 #include "cpu/core/vectors.h"
 
+/* After a read of a device, before anything changes: CPU_EXIT if its answer is not known yet. */
+static inline enum outcome world_answered(struct vcpu *v)
+{
+    if (likely(!v->deferred))
+        return CPU_OK;
+    v->deferred = false;
+    v->exit = CPU_EXIT_DEVICE;
+    return CPU_EXIT;
+}
+
 static inline u32 world_io_read(struct vcpu *v, u16 port, unsigned size)
 {
     vector_save(v);

@@ -92,6 +92,7 @@ enum outcome op_in(struct vcpu *v, const struct insn *in)
     TRY(io_check(v, port, size));
     TRY(io_intercept(v, port, size, io_info(in) | IO_INFO_IN));
     u32 value = world_io_read(v, port, size);
+    TRY(world_answered(v));
     reg_write(v, RAX, size, true, value);
     io_breakpoint(v, port, size);
     return CPU_OK;
@@ -126,14 +127,20 @@ static enum outcome ins_step(struct vcpu *v, struct string *s, u64 *n)
     if (dst.host) {
         u8 *p = dst.host;
         vector_save(v);
-        for (u64 i = 0; i < dst.count; i++, p += stride) {
+        if (machine->io_reads) {
+            *n = stride < 0 ? 1 : dst.count;
+            machine->io_reads(machine->opaque, port, p, size, *n);
+        }
+        for (u64 i = 0; !machine->io_reads && i < dst.count; i++, p += stride) {
             u32 value = machine->io_read(machine->opaque, port, size);
             copy_bytes(p, &value, size);
         }
         vector_restore(v);
+        TRY(world_answered(v));
     } else {
         TRY(mem_probe(v, dst.la, size, ACCESS_WRITE));
         u32 value = world_io_read(v, port, size);
+        TRY(world_answered(v));
         TRY(mem_write(v, dst.la, &value, size, ACCESS_WRITE));
     }
     io_breakpoint(v, port, size);

@@ -130,8 +130,13 @@ static bool bounce(struct vcpu *v, const struct site *s, const u8 *after, u64 la
     /* As aligned as the operand, for instructions that insist; not across a cache line if locked: hosts slow that
      * down. */
     u8 *buffer = x->bounce + (la & (s->flags & SITE_LOCK ? 15 : 63));
-    if (count && s->flags & SITE_READ)
-        found_read(v, &x->found, buffer + first);
+    enum outcome out = count && s->flags & SITE_READ ? found_read(v, &x->found, buffer + first) : CPU_OK;
+    if (unlikely(out != CPU_OK)) {
+        if (x->bounce_locked)
+            exclusive_end(v);
+        x->bounce_locked = false;
+        return leave_with(v, out);
+    }
     x->bounce_from = count ? buffer + first : NULL;
     v->resume_rcx = (u64)buffer - la;
     return resume_at(v, after + s->resume, s->loans);

@@ -84,7 +84,7 @@ static void apic_write(struct vcpu *v, u32 offset, const u8 *buf, unsigned size)
     }
 }
 
-static void part_read(struct vcpu *v, const struct part *s, u8 *buf)
+static enum outcome part_read(struct vcpu *v, const struct part *s, u8 *buf)
 {
     if (likely(s->host)) {
         move_sized(buf, s->host, s->size);
@@ -94,9 +94,11 @@ static void part_read(struct vcpu *v, const struct part *s, u8 *buf)
         for (unsigned done = 0, n; done < s->size; done += n) {
             n = largest_access(s->size - done);
             u64 value = world_mmio_read(v, GPA(s->gpa.a + done), n);
+            TRY(world_answered(v));
             copy_bytes(buf + done, &value, n);
         }
     }
+    return CPU_OK;
 }
 
 static void part_write(struct vcpu *v, const struct part *s, const u8 *buf)
@@ -164,13 +166,14 @@ enum outcome found_set(struct vcpu *v, u64 la, unsigned size, enum access access
     return alignment_check(v, la, size, access);
 }
 
-void found_read(struct vcpu *v, const struct found *f, void *buf)
+enum outcome found_read(struct vcpu *v, const struct found *f, void *buf)
 {
     const struct part *p = f->part;
-    part_read(v, &p[0], buf);
+    TRY(part_read(v, &p[0], buf));
     if (p[1].size)
-        part_read(v, &p[1], (u8 *)buf + p[0].size);
+        TRY(part_read(v, &p[1], (u8 *)buf + p[0].size));
     watch_note(v, f->la, p[0].size + p[1].size, false);
+    return CPU_OK;
 }
 
 void found_write(struct vcpu *v, const struct found *f, const void *buf)
@@ -195,7 +198,7 @@ static __attribute__((noinline)) enum outcome move_slow(struct vcpu *v, u64 la, 
         if (write)
             found_write(v, &f, buf);
         else
-            found_read(v, &f, buf);
+            TRY(found_read(v, &f, buf));
     }
     return CPU_OK;
 }
@@ -271,13 +274,14 @@ static bool exchange_sized(void *host, u64 *old, u64 new_value, unsigned size)
 }
 
 /* Across pages, misaligned or outside RAM; nobody else runs. */
-static void exchange_bytes(struct vcpu *v, const struct found *f, u64 *old, u64 new_value, unsigned size)
+static enum outcome exchange_bytes(struct vcpu *v, const struct found *f, u64 *old, u64 new_value, unsigned size)
 {
     u64 seen = 0;
-    found_read(v, f, &seen);
+    TRY(found_read(v, f, &seen));
     u64 want = seen == mask_size(*old, size) ? new_value : seen;
     found_write(v, f, &want);
     *old = seen;
+    return CPU_OK;
 }
 
 static enum outcome exchange_exclusive(struct vcpu *v, u64 la, u64 *old, u64 new_value, unsigned size,
@@ -290,7 +294,7 @@ static enum outcome exchange_exclusive(struct vcpu *v, u64 la, u64 *old, u64 new
     /* Found again: while this vCPU waited, others may have changed what backs the page. */
     enum outcome out = mem_find(v, la, size, access, &f);
     if (out == CPU_OK)
-        exchange_bytes(v, &f, old, new_value, size);
+        out = exchange_bytes(v, &f, old, new_value, size);
     if (others)
         exclusive_end(v);
     return out;

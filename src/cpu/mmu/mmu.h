@@ -145,10 +145,10 @@ struct found {
     u64 la;
     struct part part[2];
 };
-/* Finds all faults of an access. found_read and found_write then move its bytes, which cannot fail. What was found for
- * writing may be read too. */
+/* Finds all faults of an access. found_read and found_write then move its bytes, which cannot fault: found_read leaves
+ * if a device has no answer yet. What was found for writing may be read too. */
 MUST_CHECK enum outcome mem_find(struct vcpu *v, u64 la, unsigned size, enum access access, struct found *f);
-void found_read(struct vcpu *v, const struct found *f, void *buf);
+MUST_CHECK enum outcome found_read(struct vcpu *v, const struct found *f, void *buf);
 void found_write(struct vcpu *v, const struct found *f, const void *buf);
 /*
  * Slow path of translated code, for an access within a page: makes the TLB serve it if it can. *filled false on CPU_OK:

@@ -1,0 +1,43 @@
+/*
+ * Which of the program's descriptors are ours. A descriptor is a real one, so that dup, poll, close-on-exec and mmap
+ * behave; here is what it stands for. A file is shared by the descriptors that are copies of each other, and its object
+ * ends with the last of them.
+ *
+ * Any thread. Looking up takes no lock.
+ */
+#ifndef KVMAPI_DESCRIPTOR_H
+#define KVMAPI_DESCRIPTOR_H
+
+#include "base/types.h"
+
+enum file_kind { FILE_FREE, FILE_SYSTEM, FILE_VM, FILE_VCPU, FILE_DEVICE, FILE_STATS };
+
+/* Memory of files is used again, and never given back: whoever looks one up may be late. */
+struct api_file {
+    u32 refs; /* [a] descriptors, and calls that use it; 0: free */
+    u32 kind; /* enum file_kind */
+    int pid;  /* of the process that made it: its copy in a child is nobody's VM */
+    void *object;
+    void (*release)(void *object);
+    struct api_file *next_free;
+};
+
+/* Of a descriptor that was just made. Returns the descriptor, or -errno; then it is closed, and the object is not
+ * released. */
+int file_add(int fd, enum file_kind kind, void *object, void (*release)(void *object), struct api_file **file);
+/* The file, with a reference; NULL: not ours. */
+struct api_file *file_get(int fd);
+void file_put(struct api_file *f);
+
+/* Is the descriptor ours? */
+bool file_is_ours(int fd);
+/* The descriptor is about to be closed: gives its file back when the caller puts it, after closing. */
+struct api_file *file_take(int fd);
+/* The first descriptor of ours from `fd` on, or -1. */
+int file_next(int fd);
+/* `copy` was made of `fd`. */
+void file_copied(int fd, int copy);
+/* Was the file made by another process, of which this one is a fork? Then it is nobody's VM here. */
+bool file_is_foreign(const struct api_file *f);
+
+#endif

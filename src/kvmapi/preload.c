@@ -1,0 +1,346 @@
+/*
+ * The seam to the program: functions of libc that stand before libc's own. What is about /dev/kvm or one of our
+ * descriptors is answered here, everything else passed on untouched, errno included. Any thread.
+ *
+ * Nothing happens until the program opens /dev/kvm; and nothing at all unless NESTBOX_KVM is 1 (settings.h).
+ */
+#include "kvmapi/api.h"
+#include "kvmapi/descriptor.h"
+#include "kvmapi/signals.h"
+#include "kvmapi/system.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define SEAM __attribute__((visibility("default")))
+#define DEVICE "/dev/kvm"
+#define DEVICE_ID makedev(10, 232)
+
+/* Fortified forms have names of their own, and other prototypes are hidden by macros. */
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+
+/* libc's own function of that name. */
+#define NEXT(name)                                                                                                     \
+    ({                                                                                                                 \
+        static __typeof__(&name) next_;                                                                                \
+        if (!next_)                                                                                                    \
+            next_ = (__typeof__(&name))dlsym(RTLD_NEXT, #name);                                                        \
+        next_;                                                                                                         \
+    })
+
+static long result(long r)
+{
+    if (r >= 0)
+        return r;
+    errno = (int)-r;
+    return -1;
+}
+
+static bool is_device(const char *path)
+{
+    return path && path[0] == '/' && !strcmp(path, DEVICE) && system_serves();
+}
+
+static bool takes_mode(int flags)
+{
+    return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+/* -- open -- */
+
+#define MODE(flags)                                                                                                    \
+    ({                                                                                                                 \
+        mode_t mode_ = 0;                                                                                              \
+        if (takes_mode(flags)) {                                                                                       \
+            va_list list_;                                                                                             \
+            va_start(list_, flags);                                                                                    \
+            mode_ = va_arg(list_, mode_t);                                                                             \
+            va_end(list_);                                                                                             \
+        }                                                                                                              \
+        mode_;                                                                                                         \
+    })
+
+static int device_open(int flags)
+{
+    return (int)result(system_open(flags));
+}
+
+SEAM int open(const char *path, int flags, ...)
+{
+    return is_device(path) ? device_open(flags) : NEXT(open)(path, flags, MODE(flags));
+}
+
+SEAM int open64(const char *path, int flags, ...)
+{
+    return is_device(path) ? device_open(flags) : NEXT(open64)(path, flags, MODE(flags));
+}
+
+SEAM int openat(int at, const char *path, int flags, ...)
+{
+    return is_device(path) ? device_open(flags) : NEXT(openat)(at, path, flags, MODE(flags));
+}
+
+SEAM int openat64(int at, const char *path, int flags, ...)
+{
+    return is_device(path) ? device_open(flags) : NEXT(openat64)(at, path, flags, MODE(flags));
+}
+
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int at, const char *path, int flags);
+int __openat64_2(int at, const char *path, int flags);
+
+SEAM int __open_2(const char *path, int flags)
+{
+    return is_device(path) ? device_open(flags) : NEXT(__open_2)(path, flags);
+}
+
+SEAM int __open64_2(const char *path, int flags)
+{
+    return is_device(path) ? device_open(flags) : NEXT(__open64_2)(path, flags);
+}
+
+SEAM int __openat_2(int at, const char *path, int flags)
+{
+    return is_device(path) ? device_open(flags) : NEXT(__openat_2)(at, path, flags);
+}
+
+SEAM int __openat64_2(int at, const char *path, int flags)
+{
+    return is_device(path) ? device_open(flags) : NEXT(__openat64_2)(at, path, flags);
+}
+
+/* -- does it exist? -- */
+
+static int device_access(int mode)
+{
+    return mode & X_OK ? (int)result(-EACCES) : 0;
+}
+
+SEAM int access(const char *path, int mode)
+{
+    return is_device(path) ? device_access(mode) : NEXT(access)(path, mode);
+}
+
+SEAM int eaccess(const char *path, int mode)
+{
+    return is_device(path) ? device_access(mode) : NEXT(eaccess)(path, mode);
+}
+
+SEAM int euidaccess(const char *path, int mode)
+{
+    return is_device(path) ? device_access(mode) : NEXT(euidaccess)(path, mode);
+}
+
+SEAM int faccessat(int at, const char *path, int mode, int flags)
+{
+    return is_device(path) ? device_access(mode) : NEXT(faccessat)(at, path, mode, flags);
+}
+
+_Static_assert(sizeof(struct stat) == sizeof(struct stat64), "one layout");
+
+static int device_stat(void *to)
+{
+    struct stat *s = to;
+    *s = (struct stat){.st_mode = S_IFCHR | 0666, .st_nlink = 1, .st_rdev = DEVICE_ID, .st_blksize = 4096, .st_ino = 1};
+    return 0;
+}
+
+SEAM int stat(const char *path, struct stat *s)
+{
+    return is_device(path) ? device_stat(s) : NEXT(stat)(path, s);
+}
+
+SEAM int stat64(const char *path, struct stat64 *s)
+{
+    return is_device(path) ? device_stat(s) : NEXT(stat64)(path, s);
+}
+
+SEAM int lstat(const char *path, struct stat *s)
+{
+    return is_device(path) ? device_stat(s) : NEXT(lstat)(path, s);
+}
+
+SEAM int lstat64(const char *path, struct stat64 *s)
+{
+    return is_device(path) ? device_stat(s) : NEXT(lstat64)(path, s);
+}
+
+SEAM int fstatat(int at, const char *path, struct stat *s, int flags)
+{
+    return is_device(path) ? device_stat(s) : NEXT(fstatat)(at, path, s, flags);
+}
+
+SEAM int fstatat64(int at, const char *path, struct stat64 *s, int flags)
+{
+    return is_device(path) ? device_stat(s) : NEXT(fstatat64)(at, path, s, flags);
+}
+
+int __xstat(int version, const char *path, struct stat *s);
+int __xstat64(int version, const char *path, struct stat64 *s);
+
+SEAM int __xstat(int version, const char *path, struct stat *s)
+{
+    return is_device(path) ? device_stat(s) : NEXT(__xstat)(version, path, s);
+}
+
+SEAM int __xstat64(int version, const char *path, struct stat64 *s)
+{
+    return is_device(path) ? device_stat(s) : NEXT(__xstat64)(version, path, s);
+}
+
+SEAM int statx(int at, const char *path, int flags, unsigned mask, struct statx *s)
+{
+    if (!is_device(path))
+        return NEXT(statx)(at, path, flags, mask, s);
+    *s = (struct statx){.stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK,
+                        .stx_mode = S_IFCHR | 0666,
+                        .stx_nlink = 1,
+                        .stx_blksize = 4096,
+                        .stx_rdev_major = major(DEVICE_ID),
+                        .stx_rdev_minor = minor(DEVICE_ID)};
+    return 0;
+}
+
+/* -- descriptors -- */
+
+SEAM int ioctl(int fd, unsigned long request, ...)
+{
+    va_list list;
+    va_start(list, request);
+    u64 arg = va_arg(list, u64);
+    va_end(list);
+    struct api_file *f = file_get(fd);
+    if (!f)
+        return NEXT(ioctl)(fd, request, arg);
+    int saved = errno;
+    long r = api_dispatch(f, request, arg);
+    file_put(f);
+    errno = saved;
+    return (int)result(r);
+}
+
+SEAM int close(int fd)
+{
+    struct api_file *f = file_take(fd);
+    int r = NEXT(close)(fd), saved = errno;
+    if (f)
+        file_put(f);
+    errno = saved;
+    return r;
+}
+
+SEAM int close_range(unsigned first, unsigned last, int flags)
+{
+    for (int fd = file_next((int)(first > 0x7fffffff ? 0x7fffffff : first)); !flags && fd >= 0 && (unsigned)fd <= last;
+         fd = file_next(fd + 1)) {
+        struct api_file *f = file_take(fd);
+        if (f)
+            file_put(f);
+    }
+    return NEXT(close_range)(first, last, flags);
+}
+
+SEAM void closefrom(int first)
+{
+    close_range((unsigned)(first < 0 ? 0 : first), ~0u, 0);
+}
+
+static int copied(int fd, int copy)
+{
+    if (copy >= 0 && copy != fd) {
+        struct api_file *before = file_take(copy);
+        if (before)
+            file_put(before);
+        file_copied(fd, copy);
+    }
+    return copy;
+}
+
+SEAM int dup(int fd)
+{
+    return copied(fd, NEXT(dup)(fd));
+}
+
+SEAM int dup2(int fd, int copy)
+{
+    return copied(fd, NEXT(dup2)(fd, copy));
+}
+
+SEAM int dup3(int fd, int copy, int flags)
+{
+    return copied(fd, NEXT(dup3)(fd, copy, flags));
+}
+
+SEAM int fcntl(int fd, int command, ...)
+{
+    va_list list;
+    va_start(list, command);
+    void *arg = va_arg(list, void *);
+    va_end(list);
+    int r = NEXT(fcntl)(fd, command, arg);
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(fd, r) : r;
+}
+
+SEAM int fcntl64(int fd, int command, ...)
+{
+    va_list list;
+    va_start(list, command);
+    void *arg = va_arg(list, void *);
+    va_end(list);
+    int r = NEXT(fcntl64)(fd, command, arg);
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(fd, r) : r;
+}
+
+/* -- signals -- */
+
+SEAM int sigaction(int sig, const struct sigaction *restrict act, struct sigaction *restrict old)
+{
+    return signals_action(sig, act, old);
+}
+
+static __sighandler_t set_handler(int sig, __sighandler_t handler, int flags)
+{
+    struct sigaction act = {.sa_handler = handler, .sa_flags = flags}, old;
+    sigemptyset(&act.sa_mask);
+    if (flags & SA_RESTART)
+        sigaddset(&act.sa_mask, sig);
+    return signals_action(sig, &act, &old) ? SIG_ERR : old.sa_handler;
+}
+
+SEAM __sighandler_t signal(int sig, __sighandler_t handler)
+{
+    return set_handler(sig, handler, SA_RESTART);
+}
+
+__sighandler_t bsd_signal(int sig, __sighandler_t handler);
+SEAM __sighandler_t bsd_signal(int sig, __sighandler_t handler)
+{
+    return set_handler(sig, handler, SA_RESTART);
+}
+
+SEAM __sighandler_t ssignal(int sig, __sighandler_t handler)
+{
+    return set_handler(sig, handler, SA_RESTART);
+}
+
+SEAM __sighandler_t sysv_signal(int sig, __sighandler_t handler)
+{
+    return set_handler(sig, handler, (int)SA_RESETHAND | SA_NODEFER);
+}
+
+SEAM __sighandler_t __sysv_signal(int sig, __sighandler_t handler)
+{
+    return set_handler(sig, handler, (int)SA_RESETHAND | SA_NODEFER);
+}
+
+SEAM int sigaltstack(const stack_t *restrict stack, stack_t *restrict old)
+{
+    return signals_stack(stack, old);
+}

@@ -1,0 +1,314 @@
+/*
+ * KVM_RUN. The engine runs on the calling thread until something needs the program: kvm_run says what, and the call
+ * returns as the kernel's would. What the program answers is taken when it calls again, before anything else.
+ *
+ * An access to a device of the program ends up in the vCPU's queue (queue.h). The instruction of a read runs again,
+ * alone, when the answer is there; events come after it. With immediate_exit that is all that a call does.
+ *
+ * On the vCPU's thread, with vcpu.mutex held. GS base belongs to the engine meanwhile; FS base is never touched.
+ */
+#include "kvmapi/run.h"
+
+#include "kvmapi/registers.h"
+#include "kvmapi/signals.h"
+#include "x86/regs.h"
+
+#include <errno.h>
+#include <string.h>
+
+static __thread struct api_vcpu *current;
+
+struct api_vcpu *run_current(void)
+{
+    return current;
+}
+
+void run_interrupt(struct api_vcpu *v)
+{
+    __atomic_store_n(&v->stopped, true, __ATOMIC_SEQ_CST);
+    cpu_stop(v->cpu);
+}
+
+/* -- the machine that the engine sees -- */
+
+static bool part_pio(struct api_vcpu *v, u16 port, void *data, unsigned size, bool write)
+{
+    for (const struct api_part *const *p = api_parts; *p; p++)
+        if ((*p)->pio && (*p)->pio(v, port, data, size, write))
+            return true;
+    return false;
+}
+
+static bool part_mmio(struct api_vcpu *v, gpa_t gpa, void *data, unsigned size, bool write)
+{
+    for (const struct api_part *const *p = api_parts; *p; p++)
+        if ((*p)->mmio && (*p)->mmio(v, gpa, data, size, write))
+            return true;
+    return false;
+}
+
+static void read_access(struct api_vcpu *v, struct device_access *a, void *to)
+{
+    if (!queue_read(&v->queue, a, to))
+        cpu_defer(v->cpu);
+}
+
+static void write_access(struct api_vcpu *v, struct device_access *a, const void *from)
+{
+    if (!queue_write(&v->queue, a, from))
+        api_trace(API_TRACE_UNKNOWN, "an instruction that writes to a device more often than %d times", QUEUE_ACCESSES);
+    cpu_leave(v->cpu);
+}
+
+static u32 io_read(void *opaque, u16 port, unsigned size)
+{
+    struct api_vcpu *v = current;
+    u32 value = 0;
+    if (!part_pio(v, port, &value, size, false))
+        read_access(v, &(struct device_access){ACCESS_PIO, (u8)size, false, 1, port}, &value);
+    return value;
+}
+
+static void io_reads(void *opaque, u16 port, void *to, unsigned size, u64 count)
+{
+    struct api_vcpu *v = current;
+    u8 *p = to;
+    u64 done = 0;
+    for (; done < count && part_pio(v, port, p, size, false); done++)
+        p += size;
+    if (!done)
+        read_access(v, &(struct device_access){ACCESS_PIO, (u8)size, false, (u32)count, port}, to);
+}
+
+static void io_write(void *opaque, u16 port, u32 value, unsigned size)
+{
+    struct api_vcpu *v = current;
+    if (!part_pio(v, port, &value, size, true))
+        write_access(v, &(struct device_access){ACCESS_PIO, (u8)size, true, 1, port}, &value);
+}
+
+static u64 mmio_read(void *opaque, gpa_t gpa, unsigned size)
+{
+    struct api_vcpu *v = current;
+    u64 value = 0;
+    if (!part_mmio(v, gpa, &value, size, false))
+        read_access(v, &(struct device_access){ACCESS_MMIO, (u8)size, false, 1, gpa.a}, &value);
+    return value;
+}
+
+static void mmio_write(void *opaque, gpa_t gpa, u64 value, unsigned size)
+{
+    struct api_vcpu *v = current;
+    if (!part_mmio(v, gpa, &value, size, true))
+        write_access(v, &(struct device_access){ACCESS_MMIO, (u8)size, true, 1, gpa.a}, &value);
+}
+
+void run_eoi_exit(struct api_vcpu *v, u8 vector)
+{
+    const u64 data = 0;
+    write_access(v, &(struct device_access){ACCESS_EOI, 1, true, 1, vector}, &data);
+}
+
+/* Without interrupt controllers here nobody calls these two. */
+static int pic_ack(void *opaque)
+{
+    return -1;
+}
+
+static void eoi(void *opaque, u8 vector)
+{
+}
+
+void run_machine_init(struct machine *m, struct api_vm *vm)
+{
+    *m = (struct machine){.opaque = vm,
+                          .ram = m->ram,
+                          .io_read = io_read,
+                          .io_reads = io_reads,
+                          .io_write = io_write,
+                          .mmio_read = mmio_read,
+                          .mmio_write = mmio_write,
+                          .pic_ack = pic_ack,
+                          .eoi = eoi};
+}
+
+/* -- what the program sees and answers -- */
+
+static u8 *exit_data(struct api_vcpu *v)
+{
+    return v->run->exit_reason == KVM_EXIT_IO ? v->pio : v->run->mmio.data;
+}
+
+/* Fills in kvm_run for the next access that waits. */
+static void show(struct api_vcpu *v)
+{
+    struct kvm_run *run = v->run;
+    u8 *bytes;
+    const struct device_access *a = queue_show(&v->queue, &bytes);
+    switch (a->kind) {
+    case ACCESS_PIO:
+        run->exit_reason = KVM_EXIT_IO;
+        run->io.direction = a->write ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+        run->io.size = a->size;
+        run->io.port = (u16)a->address;
+        run->io.count = a->count;
+        run->io.data_offset = API_PAGE_PIO * PAGE_SIZE;
+        if (a->write)
+            memcpy(v->pio, bytes, (size_t)a->size * a->count);
+        break;
+    case ACCESS_MMIO:
+        run->exit_reason = KVM_EXIT_MMIO;
+        run->mmio.phys_addr = a->address;
+        run->mmio.len = a->size;
+        run->mmio.is_write = a->write;
+        memset(run->mmio.data, 0, sizeof(run->mmio.data));
+        if (a->write)
+            memcpy(run->mmio.data, bytes, a->size);
+        break;
+    default: run->exit_reason = KVM_EXIT_IOAPIC_EOI; run->eoi.vector = (u8)a->address;
+    }
+}
+
+static long shutdown(struct api_vcpu *v)
+{
+    v->run->exit_reason = KVM_EXIT_SHUTDOWN;
+    return 0;
+}
+
+static long interrupted(struct api_vcpu *v)
+{
+    v->run->exit_reason = KVM_EXIT_INTR;
+    return -EINTR;
+}
+
+/* What the last call returned with is done. 1: go on. 0: the program has more to do. */
+static long complete(struct api_vcpu *v)
+{
+    struct api_queue *q = &v->queue;
+    if (q->shown)
+        queue_done(q, exit_data(v));
+    if (queue_waits(q)) {
+        show(v);
+        return 0;
+    }
+    if (!q->answers)
+        return 1;
+    enum cpu_exit exit = cpu_step(v->cpu);
+    if (!q->read)
+        queue_answered(q);
+    if (queue_waits(q)) {
+        show(v);
+        return 0;
+    }
+    return exit == CPU_EXIT_SHUTDOWN ? shutdown(v) : 1;
+}
+
+static long run_guest(struct api_vcpu *v)
+{
+    for (;;) {
+        enum cpu_exit exit = cpu_run(v->cpu);
+        if (queue_waits(&v->queue)) {
+            show(v);
+            return 0;
+        }
+        switch (exit) {
+        case CPU_EXIT_STOP: return interrupted(v);
+        case CPU_EXIT_SHUTDOWN: return shutdown(v);
+        case CPU_EXIT_HLT: v->run->exit_reason = KVM_EXIT_HLT; return 0;
+        case CPU_EXIT_WINDOW: v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN; return 0;
+        case CPU_EXIT_TPR: v->run->exit_reason = KVM_EXIT_SET_TPR; return 0;
+        default:; /* an access that is done meanwhile */
+        }
+    }
+}
+
+/* -- the call -- */
+
+static void parts_enter(struct api_vcpu *v)
+{
+    for (const struct api_part *const *p = api_parts; *p; p++)
+        if ((*p)->enter)
+            (*p)->enter(v);
+}
+
+static void parts_leave(struct api_vcpu *v)
+{
+    for (const struct api_part *const *p = api_parts; *p; p++)
+        if ((*p)->leave)
+            (*p)->leave(v);
+}
+
+static long run_inside(struct api_vcpu *v)
+{
+    u32 mxcsr;
+    u16 control;
+    __asm__ volatile("stmxcsr %0; fnstcw %1" : "=m"(mxcsr), "=m"(control));
+    u64 gs;
+    __asm__ volatile("rdgsbase %0" : "=r"(gs));
+    parts_enter(v);
+    cpu_window_set(v->cpu, v->run->request_interrupt_window && v->vm->irqchip != API_IRQCHIP_FULL);
+    long r = complete(v);
+    if (r > 0)
+        r = v->run->immediate_exit ? interrupted(v) : run_guest(v);
+    parts_leave(v);
+    __asm__ volatile("wrgsbase %0" : : "r"(gs));
+    __asm__ volatile("fldcw %1; ldmxcsr %0" : : "m"(mxcsr), "m"(control));
+    return r;
+}
+
+long run_vcpu(struct api_vcpu *v, struct api_arg *arg)
+{
+    struct kvm_run *run = v->run;
+    if (arg->value)
+        return -EINVAL;
+    const u64 *mask = v->has_sigmask ? &v->sigmask : NULL;
+    __atomic_store_n(&v->stopped, false, __ATOMIC_SEQ_CST);
+    cpu_go(v->cpu);
+    long r = signals_run_begin(v, mask);
+    if (r)
+        return r;
+    current = v;
+    run->flags = 0;
+    r = registers_sync_in(v);
+    if (!r)
+        r = run_inside(v);
+    if (r != -EINVAL)
+        registers_sync_out(v);
+    current = NULL;
+    signals_run_end(mask);
+    v->exits++;
+    if (api_traced(API_TRACE_RUN))
+        api_trace(API_TRACE_RUN, "vCPU %u: KVM_RUN %ld, exit reason %u", v->id, r, run->exit_reason);
+    return r;
+}
+
+static long set_signal_mask(struct api_vcpu *v, struct api_arg *arg)
+{
+    struct kvm_signal_mask head;
+    v->has_sigmask = false;
+    if (!arg->value)
+        return 0;
+    if (user_read(&head, arg->value, sizeof(head)))
+        return -EFAULT;
+    if (head.len != sizeof(v->sigmask))
+        return -EINVAL;
+    if (user_read(&v->sigmask, arg->value + sizeof(head), sizeof(v->sigmask)))
+        return -EFAULT;
+    v->sigmask &= ~(BIT64(SIGKILL - 1) | BIT64(SIGSTOP - 1));
+    v->has_sigmask = true;
+    signals_cover(v->sigmask);
+    return 0;
+}
+
+static const struct api_ioctl ioctls[] = {
+    API_VCPU(KVM_RUN, run_vcpu),
+    API_VCPU(KVM_SET_SIGNAL_MASK, set_signal_mask),
+    {0},
+};
+
+static const struct api_cap caps[] = {
+    API_CAP(KVM_CAP_IMMEDIATE_EXIT, 1),
+    {0},
+};
+
+const struct api_part run_part = {.name = "run", .ioctls = ioctls, .caps = caps};

@@ -1,0 +1,30 @@
+/*
+ * What the library reads from the environment, once, when /dev/kvm is opened first. `nestbox kvm` sets it.
+ *
+ *   NESTBOX_KVM=1               serve /dev/kvm; without it everything is passed on untouched
+ *   NESTBOX_KVM_NESTED=V        intel, amd or off: whose CPU and extensions the guest gets (default: the host's vendor,
+ *                               and its extensions)
+ *   NESTBOX_KVM_CPU=MODEL,±F    what KVM_GET_SUPPORTED_CPUID offers at most (default: max)
+ *   NESTBOX_KVM_TRACE=LIST      of entry, exits, ioctl, unknown, run; separated by commas
+ *   NESTBOX_KVM_TRACE_FILE=FILE where lines go, instead of standard error
+ *   NESTBOX_KVM_STATS=FILE      counters are written there when a VM ends
+ */
+#ifndef KVMAPI_SETTINGS_H
+#define KVMAPI_SETTINGS_H
+
+#include "base/error.h"
+#include "rules/vm_settings.h"
+
+struct api_settings {
+    bool serve;
+    bool nested;
+    bool amd;        /* the vendor */
+    const char *cpu; /* NULL: max */
+    u32 trace;       /* TRACE_*, API_TRACE_* */
+    const char *trace_file, *stats_file;
+    struct error error; /* of a value that is wrong: code, text */
+};
+
+const struct api_settings *api_settings(void);
+
+#endif

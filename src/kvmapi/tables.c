@@ -1,0 +1,113 @@
+/*
+ * The list of parts, the look-up of ioctls and capabilities in their rows, and the call of a handler: locks, and copies
+ * of the program's structs.
+ */
+#include "kvmapi/cpuid.h"
+#include "kvmapi/descriptor.h"
+#include "kvmapi/registers.h"
+#include "kvmapi/run.h"
+#include "kvmapi/signals.h"
+#include "kvmapi/vm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+/* Each file adds its own here, and nowhere else. */
+const struct api_part *const api_parts[] = {
+    &system_part, &vm_part, &memory_part, &vcpu_part, &run_part, &registers_part, &cpuid_part, NULL,
+};
+
+#define STRUCT_MAX 8192
+
+/* Rows by the low byte of the request: those of one number follow each other. */
+static const struct api_ioctl *first[256];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void index_build(void)
+{
+    for (const struct api_part *const *p = api_parts; *p; p++)
+        for (const struct api_ioctl *row = (*p)->ioctls; row && row->name; row++)
+            if (!first[_IOC_NR(row->request)])
+                first[_IOC_NR(row->request)] = row;
+}
+
+static bool has(const struct api_ioctl *row, u32 kind)
+{
+    return kind == FILE_SYSTEM ? row->system != NULL : kind == FILE_VM ? row->vm != NULL : row->vcpu != NULL;
+}
+
+/* The row of a request on a file of that kind, or NULL. */
+static const struct api_ioctl *find(unsigned long request, u32 kind)
+{
+    pthread_once(&once, index_build);
+    const struct api_ioctl *row = first[_IOC_NR(request)];
+    if (row && row->request == request && has(row, kind))
+        return row;
+    for (const struct api_part *const *p = api_parts; row && *p; p++)
+        for (const struct api_ioctl *r = (*p)->ioctls; r && r->name; r++)
+            if (r->request == request && has(r, kind))
+                return r;
+    return NULL;
+}
+
+const struct api_cap *api_cap_find(u32 number)
+{
+    for (const struct api_part *const *p = api_parts; *p; p++)
+        for (const struct api_cap *c = (*p)->caps; c && c->name; c++)
+            if (c->number == number)
+                return c;
+    return NULL;
+}
+
+static long call(const struct api_ioctl *row, struct api_file *f, struct api_arg *arg)
+{
+    long r;
+    if (row->system)
+        return row->system(arg);
+    if (row->vm) {
+        struct api_vm *vm = f->object;
+        if (row->unlocked)
+            return row->vm(vm, arg);
+        pthread_mutex_lock(&vm->lock);
+        r = row->vm(vm, arg);
+        pthread_mutex_unlock(&vm->lock);
+        return r;
+    }
+    struct api_vcpu *v = f->object;
+    pthread_mutex_lock(&v->mutex);
+    r = row->vcpu(v, arg);
+    pthread_mutex_unlock(&v->mutex);
+    return r;
+}
+
+long api_dispatch(struct api_file *f, unsigned long request, u64 arg)
+{
+    u8 copy[STRUCT_MAX] __attribute__((aligned(64)));
+    struct api_arg a = {.value = arg};
+    if (f->kind != FILE_SYSTEM && file_is_foreign(f))
+        return -EIO;
+    const struct api_ioctl *row = find(request, f->kind);
+    if (!row) {
+        api_trace(API_TRACE_UNKNOWN, "ioctl %#lx (number %#lx) is not offered", request, _IOC_NR(request));
+        return -ENOTTY;
+    }
+    size_t size = _IOC_SIZE(request);
+    if (size && _IOC_DIR(request) != _IOC_NONE) {
+        if (_IOC_DIR(request) & _IOC_WRITE) {
+            if (user_read(copy, arg, size))
+                return -EFAULT;
+        } else {
+            memset(copy, 0, size);
+        }
+        a.data = copy;
+    }
+    long r = call(row, f, &a);
+    if (row->vcpu == run_vcpu)
+        signals_deliver();
+    else if (api_traced(API_TRACE_IOCTL))
+        api_trace(API_TRACE_IOCTL, "%s: %ld", row->name, r);
+    if (r >= 0 && a.data && _IOC_DIR(request) & _IOC_READ && user_write(arg, copy, size))
+        return -EFAULT;
+    return r;
+}

@@ -1,0 +1,154 @@
+/*
+ * A VM: its creation, its end with the last descriptor of it and of its vCPUs, and what is asked of it as a whole.
+ */
+#include "kvmapi/vm.h"
+
+#include "kvmapi/cpuid.h"
+#include "kvmapi/descriptor.h"
+#include "kvmapi/run.h"
+#include "kvmapi/signals.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static void parts_destroy(struct api_vm *vm)
+{
+    for (const struct api_part *const *p = api_parts; *p; p++)
+        if ((*p)->vm_destroy)
+            (*p)->vm_destroy(vm);
+}
+
+static int parts_create(struct api_vm *vm)
+{
+    int e = 0;
+    for (const struct api_part *const *p = api_parts; *p && !e; p++)
+        if ((*p)->vm_create)
+            e = (*p)->vm_create(vm);
+    return e;
+}
+
+static void vm_destroy(struct api_vm *vm)
+{
+    stats_write(vm);
+    if (vm->host)
+        host_stop(vm->host);
+    parts_destroy(vm);
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        vcpu_free(vm->vcpu[i]);
+    if (vm->machine.ram)
+        ram_detach(vm->machine.ram);
+    if (vm->cpus)
+        cpu_destroy(vm->cpus);
+    ram_destroy(vm->machine.ram);
+    host_destroy(vm->host);
+    pthread_mutex_destroy(&vm->lock);
+    free(vm);
+}
+
+void vm_get(struct api_vm *vm)
+{
+    __atomic_add_fetch(&vm->refs, 1, __ATOMIC_ACQ_REL);
+}
+
+void vm_put(struct api_vm *vm)
+{
+    if (!__atomic_sub_fetch(&vm->refs, 1, __ATOMIC_ACQ_REL))
+        vm_destroy(vm);
+}
+
+static void release(void *object)
+{
+    vm_put(object);
+}
+
+static int vm_make(struct api_vm *vm)
+{
+    int e = cpuid_offered(&vm->features);
+    if (!e)
+        e = host_create(&vm->host);
+    vm->machine.ram = ram_create();
+    if (!e && !vm->machine.ram)
+        e = -ENOMEM;
+    if (e)
+        return e;
+    run_machine_init(&vm->machine, vm);
+    const struct cpu_config config = {.machine = &vm->machine, .host = &vm->host->ops, .tsc_khz = api_tsc_khz()};
+    e = cpu_create(&vm->cpus, &config);
+    if (!e)
+        e = ram_attach(vm->machine.ram, &cpu_ram_ops, vm->cpus);
+    return e ? e : parts_create(vm);
+}
+
+long vm_open(void)
+{
+    struct api_vm *vm = calloc(1, sizeof(*vm));
+    if (!vm)
+        return -ENOMEM;
+    signals_begin();
+    vm->refs = 1;
+    vm->pid = getpid();
+    pthread_mutex_init(&vm->lock, NULL);
+    long r = vm_make(vm);
+    if (!r)
+        r = file_add(eventfd(0, EFD_CLOEXEC), FILE_VM, vm, release, &vm->file);
+    if (r < 0)
+        vm_destroy(vm);
+    return r;
+}
+
+static long check_extension(struct api_vm *vm, struct api_arg *arg)
+{
+    return api_cap_value(vm, (u32)arg->value);
+}
+
+static long create_vcpu(struct api_vm *vm, struct api_arg *arg)
+{
+    return vcpu_open(vm, arg->value);
+}
+
+static long enable_cap(struct api_vm *vm, struct api_arg *arg)
+{
+    const struct kvm_enable_cap *request = arg->data;
+    const struct api_cap *cap = api_cap_find(request->cap);
+    if (request->flags || !cap || !cap->enable_vm)
+        return -EINVAL;
+    long r = cap->enable_vm(vm, request);
+    if (!r && request->cap < 512)
+        vm->caps[request->cap / 64] |= BIT64(request->cap % 64);
+    return r;
+}
+
+/* Where the kernel keeps what real mode and paging need on old CPUs: the engine needs no such place. */
+static long set_tss_addr(struct api_vm *vm, struct api_arg *arg)
+{
+    return arg->value > 0xffffffffull - 3 * PAGE_SIZE ? -EINVAL : 0;
+}
+
+static long set_identity_map_addr(struct api_vm *vm, struct api_arg *arg)
+{
+    return vm->vcpu_count ? -EINVAL : 0;
+}
+
+static const struct api_ioctl ioctls[] = {
+    API_VM(KVM_CHECK_EXTENSION, check_extension),
+    API_VM(KVM_CREATE_VCPU, create_vcpu),
+    API_VM(KVM_ENABLE_CAP, enable_cap),
+    API_VM(KVM_SET_TSS_ADDR, set_tss_addr),
+    API_VM(KVM_SET_IDENTITY_MAP_ADDR, set_identity_map_addr),
+    {0},
+};
+
+static const struct api_cap caps[] = {
+    API_CAP(KVM_CAP_CHECK_EXTENSION_VM, 1),
+    API_CAP(KVM_CAP_ENABLE_CAP_VM, 1),
+    API_CAP(KVM_CAP_SET_TSS_ADDR, 1),
+    API_CAP(KVM_CAP_SET_IDENTITY_MAP_ADDR, 1),
+    API_CAP(KVM_CAP_NR_VCPUS, API_VCPUS_MAX),
+    API_CAP(KVM_CAP_MAX_VCPUS, API_VCPUS_MAX),
+    API_CAP(KVM_CAP_MAX_VCPU_ID, API_VCPUS_MAX),
+    {0},
+};
+
+const struct api_part vm_part = {.name = "vm", .ioctls = ioctls, .caps = caps};
