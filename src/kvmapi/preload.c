@@ -220,7 +220,7 @@ SEAM int ioctl(int fd, unsigned long request, ...)
     if (!f)
         return NEXT(ioctl)(fd, request, arg);
     int saved = errno;
-    long r = api_dispatch(f, request, arg);
+    long r = api_dispatch(f, (u32)request, arg); /* as the kernel: 32 bits of it */
     file_put(f);
     errno = saved;
     return (int)result(r);
