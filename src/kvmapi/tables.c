@@ -14,9 +14,18 @@
 #include <sys/ioctl.h>
 
 /* Each file adds its own here, and nowhere else. */
+/* clang-format off */
 const struct api_part *const api_parts[] = {
-    &system_part, &vm_part, &memory_part, &vcpu_part, &run_part, &registers_part, &cpuid_part, NULL,
+    &system_part,
+    &vm_part,
+    &memory_part,
+    &vcpu_part,
+    &run_part,
+    &registers_part,
+    &cpuid_part,
+    NULL,
 };
+/* clang-format on */
 
 #define STRUCT_MAX 8192
 
