@@ -383,6 +383,24 @@ bool cpu_interruptible(struct vcpu *v)
     return events_push_taken(v);
 }
 
+void cpu_interruptibility(struct vcpu *v, struct cpu_interruptibility *out)
+{
+    *out = (struct cpu_interruptibility){.flag = v->flags & FLAG_IF,
+                                         .ready = events_push_taken(v),
+                                         .tpr = (u8)lapic_tpr_read(v),
+                                         .apic_base = v->apic_base};
+}
+
+void cpu_tpr_set(struct vcpu *v, u8 tpr)
+{
+    lapic_tpr_set(v, tpr);
+}
+
+void cpu_apic_clean(struct vcpu *v, struct cpu_apic *apic)
+{
+    lapic_page_clean(v, apic);
+}
+
 void cpu_window_set(struct vcpu *v, bool wanted)
 {
     if (wanted && !v->window)

@@ -124,6 +124,19 @@ void cpu_ignne(struct vm *vm, bool level);
 
 /* -- interrupts that the caller gives, on the vCPU's thread -- */
 
+/* What the caller has to know of it all. */
+struct cpu_interruptibility {
+    bool flag;  /* RFLAGS.IF */
+    bool ready; /* a vector would be taken at once */
+    u8 tpr;     /* CR8 */
+    u64 apic_base;
+};
+void cpu_interruptibility(struct vcpu *v, struct cpu_interruptibility *out);
+/* CR8, when the APIC is the caller's. */
+void cpu_tpr_set(struct vcpu *v, u8 tpr);
+/* Registers of an APIC that it cannot have become what they would if they were written. */
+void cpu_apic_clean(struct vcpu *v, struct cpu_apic *apic);
+
 /* A vector for the vCPU, which is taken as soon as it can be. -EEXIST: the last one was not taken yet, and stays. */
 int MUST_CHECK cpu_interrupt(struct vcpu *v, u8 vector);
 /* Would a vector be taken at once? */

@@ -11,9 +11,6 @@
 #define CASCADE 2
 #define SPURIOUS 7
 #define VECTOR_BASE 0xf8 /* bits of ICW2 that count */
-/* Lines that the ELCR can make level-triggered: not IRQ 0, 1, 2, 8 and 13. */
-#define ELCR_MASTER 0xf8
-#define ELCR_SLAVE 0xde
 
 /* The line at a position of falling priority, which starts behind `lowest`. */
 static unsigned chip_line(const struct i8259_chip *c, unsigned position)
@@ -246,7 +243,7 @@ static u64 elcr_read(void *dev, u64 offset, unsigned size)
 static void elcr_write(void *dev, u64 offset, u64 value, unsigned size)
 {
     struct i8259_chip *c = dev;
-    c->elcr = (u8)value & (c == &c->pic->chip[0] ? ELCR_MASTER : ELCR_SLAVE);
+    c->elcr = (u8)value & (c == &c->pic->chip[0] ? I8259_ELCR_MASTER : I8259_ELCR_SLAVE);
     for (unsigned i = 0; i < CHIP_LINES; i++) {
         if (c->elcr >> i & 1)
             chip_set(c, i, c->line >> i & 1);

@@ -19,6 +19,10 @@
 #define I8259_COMMAND 0
 #define I8259_DATA 1 /* ICW2 to ICW4 when they are due, else OCW1: the mask */
 
+/* Lines that the ELCR can make level-triggered: not IRQ 0, 1, 2, 8 and 13. */
+#define I8259_ELCR_MASTER 0xf8
+#define I8259_ELCR_SLAVE 0xde
+
 #define I8259_ICW1 BIT(4)
 #define I8259_ICW1_IC4 BIT(0) /* ICW4 follows */
 #define I8259_ICW1_SINGLE BIT(1)

@@ -11,9 +11,7 @@
 #include "x86/apic.h"
 
 #define ENTRY_DELIVERY 0x7ffu /* vector and delivery mode: the same bits in the data of an MSI */
-#define ENTRY_WRITABLE                                                                                                 \
-    (0xffull << IOAPIC_DESTINATION_SHIFT | IOAPIC_MASKED | IOAPIC_LEVEL | IOAPIC_ACTIVE_LOW | IOAPIC_LOGICAL |         \
-     ENTRY_DELIVERY)
+#define ENTRY_WRITABLE (IOAPIC_ENTRY_BITS & ~IOAPIC_REMOTE_IRR)
 #define VERSION (0x20u | (IOAPIC_PINS - 1) << 16)
 #define ID_SHIFT 24
 #define ID_MAX 15u

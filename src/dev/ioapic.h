@@ -25,6 +25,10 @@ enum { IOAPIC_ID = 0, IOAPIC_VERSION = 1, IOAPIC_ARBITRATION = 2, IOAPIC_REDIREC
 #define IOAPIC_LEVEL BIT64(15)
 #define IOAPIC_MASKED BIT64(16)
 #define IOAPIC_DESTINATION_SHIFT 56
+/* Those that an entry has. */
+#define IOAPIC_ENTRY_BITS                                                                                              \
+    (0xffull << IOAPIC_DESTINATION_SHIFT | IOAPIC_MASKED | IOAPIC_LEVEL | IOAPIC_REMOTE_IRR | IOAPIC_ACTIVE_LOW |      \
+     IOAPIC_LOGICAL | IOAPIC_DELIVERY_MODE | 0xff)
 
 struct ioapic {
     u64 entry[IOAPIC_PINS]; /* redirection table */

@@ -208,10 +208,15 @@ static void tpr_write(struct lapic *a, u32 value)
         priority_fell(a);
 }
 
+void lapic_tpr_set(struct vcpu *v, u64 value)
+{
+    tpr_write(v->lapic, (u32)value << 4);
+}
+
 void lapic_tpr_write(struct vcpu *v, u64 value)
 {
     bool lower = (u32)value << 4 < v->lapic->tpr;
-    tpr_write(v->lapic, (u32)value << 4);
+    lapic_tpr_set(v, value);
     if (unlikely(lower && v->vm->apics == CPU_APICS_CALLER)) {
         v->leave = CPU_EXIT_TPR;
         __atomic_fetch_or(&v->request, REQ_LEAVE, __ATOMIC_SEQ_CST);

@@ -23,6 +23,7 @@ MUST_CHECK enum outcome lapic_msr_write(struct vcpu *v, u32 msr, u64 value);
 /* CR8. */
 u64 lapic_tpr_read(struct vcpu *v); /* 0..15 */
 void lapic_tpr_write(struct vcpu *v, u64 value);
+void lapic_tpr_set(struct vcpu *v, u64 value); /* the same, by the caller: CPU_EXIT_TPR does not come of it */
 
 /* The APIC as a part of the vCPU's state (lapic_page.c). lapic_page_refusal gives NULL, or the name of the first
  * register whose value cannot be, with APIC_BASE as given; lapic_page_set comes after it. Deadlines count from now on.
@@ -30,6 +31,8 @@ void lapic_tpr_write(struct vcpu *v, u64 value);
 void lapic_page_get(struct vcpu *v, struct cpu_apic *page);
 const char *lapic_page_refusal(const struct vcpu *v, const struct cpu_apic *page, u64 apic_base);
 void lapic_page_set(struct vcpu *v, const struct cpu_apic *page);
+/* Makes a page of it that is not refused with the APIC_BASE that there is. */
+void lapic_page_clean(const struct vcpu *v, struct cpu_apic *page);
 /* APIC_BASE in any of its modes, whatever it was; the registers stay. */
 bool lapic_base_legal(const struct vcpu *v, u64 value);
 void lapic_base_set(struct vcpu *v, u64 value);

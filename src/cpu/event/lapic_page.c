@@ -110,6 +110,38 @@ const char *lapic_page_refusal(const struct vcpu *v, const struct cpu_apic *page
     return NULL;
 }
 
+static void keep(struct cpu_apic *page, u32 offset, u32 bits)
+{
+    *at(page, offset) &= bits;
+}
+
+void lapic_page_clean(const struct vcpu *v, struct cpu_apic *page)
+{
+    bool x2apic = lapic_mode_of(v->apic_base) == LAPIC_X2APIC;
+    *at(page, APIC_ID) = x2apic ? v->apic_id : v->apic_id << 24;
+    *at(page, APIC_LDR) = x2apic ? x2apic_ldr(v->apic_id) : get(page, APIC_LDR) & 0xff000000;
+    *at(page, APIC_DFR) |= 0x0fffffff;
+    keep(page, APIC_ISR, ~0xffffu);
+    keep(page, APIC_TMR, ~0xffffu);
+    keep(page, APIC_IRR, ~0xffffu);
+    keep(page, APIC_TPR, 0xff);
+    keep(page, APIC_SVR, 0x3ff | SVR_NO_EOI_BROADCAST);
+    keep(page, APIC_ESR, ESR_DEFINED);
+    keep(page, APIC_ICR, ICR_WRITABLE);
+    keep(page, APIC_ICR2, x2apic ? ~0u : 0xff000000);
+    keep(page, APIC_DIVIDE, APIC_DIVIDE_BITS);
+    for (unsigned i = 0; i < LVT_COUNT; i++)
+        keep(page, APIC_LVT_TIMER + 16 * i, lapic_lvt_mask(v->lapic, i));
+    page->errors &= ESR_DEFINED;
+    bool tsc = (get(page, APIC_LVT_TIMER) >> LVT_TIMER_SHIFT & 3) == TIMER_TSC_DEADLINE;
+    if (tsc)
+        *at(page, APIC_INITIAL_COUNT) = 0;
+    else
+        page->tsc_deadline = 0;
+    if (get(page, APIC_CURRENT_COUNT) > get(page, APIC_INITIAL_COUNT))
+        *at(page, APIC_CURRENT_COUNT) = get(page, APIC_INITIAL_COUNT);
+}
+
 /* -- setting -- */
 
 static void bitmap_set(u64 set[4], const struct cpu_apic *page, u32 offset)

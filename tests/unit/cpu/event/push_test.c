@@ -130,6 +130,42 @@ static void test_tpr(void)
     vm_destroy();
 }
 
+static void test_glance(void)
+{
+    struct cpu_interruptibility i;
+    TEST("what the caller sees of IF, CR8 and APIC_BASE");
+    create(CPU_APICS_CALLER);
+    cpu_tpr_set(v, 5);
+    cpu_tpr_set(v, 4);
+    CHECK(!(v->request & REQ_LEAVE));
+    cpu_interruptibility(v, &i);
+    CHECK(!i.flag && !i.ready && i.tpr == 4 && i.apic_base == v->apic_base);
+    v->flags |= FLAG_IF;
+    cpu_interruptibility(v, &i);
+    CHECK(i.flag && i.ready);
+    vm_destroy();
+}
+
+static void test_clean(void)
+{
+    static struct cpu_state s;
+    const char *bad;
+    TEST("whatever an APIC's page holds, it can be set when it is cleaned");
+    create(CPU_APICS_ENGINE);
+    u32 seed = ~0u;
+    for (unsigned n = 0; n < 2000; n++) {
+        cpu_state_get(v, &s, STATE_CONTROL | STATE_APIC);
+        for (unsigned i = 0; i < sizeof(s.apic.page) / 4; i++)
+            s.apic.page[i] = n ? (seed = seed * 1664525 + 1013904223) : ~0u;
+        s.apic.errors = seed;
+        s.apic.tsc_deadline = seed;
+        s.cr8 = (u8)s.apic.page[APIC_TPR / 4] >> 4;
+        cpu_apic_clean(v, &s.apic);
+        CHECK_EQ(cpu_state_set(v, &s, STATE_CONTROL | STATE_APIC, &bad), 0);
+    }
+    vm_destroy();
+}
+
 static void test_page(void)
 {
     TEST("the APIC's page is the caller's device");
@@ -202,6 +238,8 @@ int main(void)
     test_halt();
     test_window();
     test_tpr();
+    test_glance();
+    test_clean();
     test_page();
     test_split();
     test_state();
