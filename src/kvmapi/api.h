@@ -29,13 +29,10 @@
 #define API_PAGE_RING KVM_DIRTY_LOG_PAGE_OFFSET
 #define API_MMAP_SIZE (3 * PAGE_SIZE) /* KVM_GET_VCPU_MMAP_SIZE: all but the dirty ring */
 
-enum api_irqchip { API_IRQCHIP_NONE, API_IRQCHIP_SPLIT, API_IRQCHIP_FULL };
-
 struct api_file;
 struct api_vm;
 struct api_vcpu;
 struct irqchip;   /* 8259s, I/O APIC, PIT */
-struct routing;   /* of interrupts */
 struct irqfds;    /* eventfds that raise interrupts */
 struct ioevents;  /* accesses that become eventfds */
 struct coalesced; /* accesses that wait in the ring */
@@ -54,9 +51,7 @@ struct api_vm {
     struct api_host *host;
     struct vm *cpus; /* NULL before the first vCPU: what comes before it decides what the CPUs are */
     struct api_vcpu *vcpu[API_VCPUS_MAX];
-    u32 vcpu_count; /* [a] */
-    enum api_irqchip irqchip;
-    u32 ioapic_pins;              /* split: routes of the user's I/O APIC */
+    u32 vcpu_count;               /* [a] */
     u64 caps[8];                  /* bit n: KVM_ENABLE_CAP of number n was done; for numbers below 512 */
     u32 dirty_protect;            /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: its flags */
     u32 ring_entries;             /* of each vCPU's dirty ring; 0: none */
@@ -64,7 +59,6 @@ struct api_vm {
 
     /* of other files, made by their hooks (struct api_part) */
     struct irqchip *chips;
-    struct routing *routing;
     struct irqfds *irqfds;
     struct ioevents *ioevents;
     struct coalesced *coalesced;

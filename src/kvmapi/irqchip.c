@@ -32,17 +32,12 @@ static bool drive(u8 *driven, enum gsi_source source, bool level)
     return *driven;
 }
 
-static int message(struct irqchip *chip, u64 address, u32 data)
-{
-    return chip->vm ? cpu_msi(chip->vm, address, data) : -1;
-}
-
 static int route_drive(struct irqchip *chip, const struct route *r, enum gsi_source source, bool level)
 {
     switch ((enum route_to)r->to) {
     case ROUTE_PIC: return i8259_drive(&chip->pic, r->pin, drive(&chip->pic_driven[r->pin], source, level));
     case ROUTE_IOAPIC: return ioapic_drive(&chip->ioapic, r->pin, drive(&chip->ioapic_driven[r->pin], source, level));
-    case ROUTE_MSI: return level ? message(chip, r->address, r->data) : -1;
+    case ROUTE_MSI: return level ? cpu_msi(chip->vm, r->address, r->data) : -1;
     }
     return -1;
 }
@@ -61,14 +56,12 @@ int irqchip_drive(struct irqchip *chip, enum gsi_source source, u32 gsi, bool le
 
 static void on_intr(void *opaque, unsigned line, bool level)
 {
-    struct irqchip *chip = opaque;
-    if (chip->vm)
-        cpu_intr_line(chip->vm, level);
+    cpu_intr_line(((struct irqchip *)opaque)->vm, level);
 }
 
 static int on_message(void *opaque, u64 address, u32 data)
 {
-    return message(opaque, address, data);
+    return cpu_msi(((struct irqchip *)opaque)->vm, address, data);
 }
 
 static void ended(struct irqchip *chip, enum route_to to, unsigned pin)
@@ -100,10 +93,11 @@ static void on_tick(void *opaque, unsigned line, bool level)
 
 /* -- creation -- */
 
-void irqchip_init(struct irqchip *chip)
+void irqchip_init(struct irqchip *chip, struct vm *vm)
 {
-    *chip = (struct irqchip){.ioapic_base = IOAPIC_BASE};
+    *chip = (struct irqchip){.vm = vm, .ioapic_base = IOAPIC_BASE};
     pthread_mutex_init(&chip->lock, NULL);
+    cpu_apics_set(vm, CPU_APICS_CALLER);
 }
 
 void irqchip_ids(struct irqchip *chip, bool wide, bool exact)
@@ -111,21 +105,7 @@ void irqchip_ids(struct irqchip *chip, bool wide, bool exact)
     lock(chip);
     chip->wide_ids |= wide;
     chip->exact_ids |= exact;
-    if (chip->vm)
-        cpu_msi_format(chip->vm, chip->wide_ids, chip->exact_ids);
-    unlock(chip);
-}
-
-void irqchip_attach(struct irqchip *chip, struct vm *vm)
-{
-    static const enum cpu_apics apics[] = {
-        [IRQCHIP_NONE] = CPU_APICS_CALLER, [IRQCHIP_FULL] = CPU_APICS_ENGINE, [IRQCHIP_SPLIT] = CPU_APICS_SPLIT};
-    cpu_apics_set(vm, apics[chip->kind]);
-    lock(chip);
-    chip->vm = vm;
-    cpu_msi_format(vm, chip->wide_ids, chip->exact_ids);
-    if (chip->kind == IRQCHIP_FULL)
-        cpu_intr_line(vm, chip->pic.intr_level);
+    cpu_msi_format(chip->vm, chip->wide_ids, chip->exact_ids);
     unlock(chip);
 }
 
@@ -161,7 +141,7 @@ int irqchip_create(struct irqchip *chip)
 {
     if (irqchip_exists(chip))
         return -EEXIST;
-    if (chip->vm)
+    if (cpu_count(chip->vm))
         return -EINVAL;
     int e = routing_default(&chip->routing);
     if (e || (e = add_pic_windows(chip)))
@@ -171,6 +151,7 @@ int irqchip_create(struct irqchip *chip)
     chip->pic.ended_opaque = chip;
     ioapic_init(&chip->ioapic, 0, on_message, chip);
     chip->ioapic.ended = on_ioapic_ended;
+    cpu_apics_set(chip->vm, CPU_APICS_ENGINE);
     chip->kind = IRQCHIP_FULL;
     return 0;
 }
@@ -179,9 +160,10 @@ int irqchip_split(struct irqchip *chip, u64 gsis)
 {
     if (gsis > GSI_MAX)
         return -EINVAL;
-    if (irqchip_exists(chip) || chip->vm)
+    if (irqchip_exists(chip) || cpu_count(chip->vm))
         return -EEXIST;
     chip->split_gsis = (u32)gsis;
+    cpu_apics_set(chip->vm, CPU_APICS_SPLIT);
     chip->kind = IRQCHIP_SPLIT;
     return 0;
 }
@@ -256,7 +238,7 @@ int irqchip_pulse(struct irqchip *chip, u32 gsi)
 
 int irqchip_message(struct irqchip *chip, u64 address, u32 data)
 {
-    return message(chip, address, data);
+    return cpu_msi(chip->vm, address, data);
 }
 
 /* -- what the guest does -- */

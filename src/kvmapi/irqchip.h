@@ -32,7 +32,7 @@ struct irqchip {
     enum irqchip_kind kind; /* set once, before the first vCPU */
     u32 split_gsis;         /* split: end-of-interrupt exits are for messages of GSIs below this */
     u64 split_vectors[4];   /* [a] of those messages */
-    struct vm *vm;          /* NULL before there are vCPUs */
+    struct vm *vm;
     struct routing routing;
     bool wide_ids, exact_ids; /* KVM_X2APIC_API_USE_32BIT_IDS, KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
     struct resampling resampling;
@@ -49,7 +49,8 @@ struct irqchip {
     struct machine_clock clock;
 };
 
-void irqchip_init(struct irqchip *chip);
+/* Without controllers. The VM has no vCPU yet. */
+void irqchip_init(struct irqchip *chip, struct vm *vm);
 void irqchip_destroy(struct irqchip *chip);
 
 /* KVM_CREATE_IRQCHIP, KVM_CAP_SPLIT_IRQCHIP, KVM_CREATE_PIT2: 0, -EEXIST, -EINVAL, -ENOENT, -ENOMEM or another of the
@@ -58,8 +59,6 @@ int MUST_CHECK irqchip_create(struct irqchip *chip);
 int MUST_CHECK irqchip_split(struct irqchip *chip, u64 gsis);
 int MUST_CHECK irqchip_pit(struct irqchip *chip, bool speaker);
 
-/* The VM gets its vCPUs: before the first. */
-void irqchip_attach(struct irqchip *chip, struct vm *vm);
 /* KVM_CAP_X2APIC_API */
 void irqchip_ids(struct irqchip *chip, bool wide, bool exact);
 

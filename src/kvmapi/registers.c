@@ -103,12 +103,6 @@ long registers_sync_in(struct api_vcpu *v)
 
 void registers_sync_out(struct api_vcpu *v)
 {
-    struct cpu_state *s = state_new(v, STATE_GPRS);
-    if (!s)
-        return;
-    v->run->if_flag = s->rflags & FLAG_IF ? 1 : 0;
-    v->run->ready_for_interrupt_injection = v->vm->irqchip == API_IRQCHIP_FULL || cpu_interruptible(v->cpu);
-    free(s);
 }
 
 static const struct api_ioctl ioctls[] = {

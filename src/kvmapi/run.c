@@ -109,16 +109,6 @@ void run_eoi_exit(struct api_vcpu *v, u8 vector)
     write_access(v, &(struct device_access){ACCESS_EOI, 1, true, 1, vector}, &data);
 }
 
-/* Without interrupt controllers here nobody calls these two. */
-static int pic_ack(void *opaque)
-{
-    return -1;
-}
-
-static void eoi(void *opaque, u8 vector)
-{
-}
-
 void run_machine_init(struct machine *m, struct api_vm *vm)
 {
     *m = (struct machine){.opaque = vm,
@@ -127,9 +117,7 @@ void run_machine_init(struct machine *m, struct api_vm *vm)
                           .io_reads = io_reads,
                           .io_write = io_write,
                           .mmio_read = mmio_read,
-                          .mmio_write = mmio_write,
-                          .pic_ack = pic_ack,
-                          .eoi = eoi};
+                          .mmio_write = mmio_write};
 }
 
 /* -- what the program sees and answers -- */
@@ -246,7 +234,6 @@ static long run_inside(struct api_vcpu *v)
     u64 gs;
     __asm__ volatile("rdgsbase %0" : "=r"(gs));
     parts_enter(v);
-    cpu_window_set(v->cpu, v->run->request_interrupt_window && v->vm->irqchip != API_IRQCHIP_FULL);
     long r = complete(v);
     if (r > 0)
         r = v->run->immediate_exit ? interrupted(v) : run_guest(v);

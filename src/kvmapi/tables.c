@@ -4,6 +4,7 @@
  */
 #include "kvmapi/cpuid.h"
 #include "kvmapi/descriptor.h"
+#include "kvmapi/interrupts.h"
 #include "kvmapi/registers.h"
 #include "kvmapi/run.h"
 #include "kvmapi/signals.h"
@@ -23,6 +24,8 @@ const struct api_part *const api_parts[] = {
     &run_part,
     &registers_part,
     &cpuid_part,
+    &interrupts_part,
+    &lapic_part,
     NULL,
 };
 /* clang-format on */

@@ -55,21 +55,12 @@ void vcpu_free(struct api_vcpu *v)
     free(v);
 }
 
-static enum cpu_apics apics(const struct api_vm *vm)
-{
-    return vm->irqchip == API_IRQCHIP_FULL    ? CPU_APICS_ENGINE
-           : vm->irqchip == API_IRQCHIP_SPLIT ? CPU_APICS_SPLIT
-                                              : CPU_APICS_CALLER;
-}
-
 static int vcpu_make(struct api_vcpu *v)
 {
     struct api_vm *vm = v->vm;
     int e = host_start(vm->host);
     if (e)
         return e;
-    if (!vm->vcpu_count)
-        cpu_apics_set(vm->cpus, apics(vm));
     v->features = vm->features;
     int index = cpu_add(vm->cpus, v->id, &v->features);
     if (index < 0)

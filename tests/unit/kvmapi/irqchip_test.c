@@ -51,12 +51,13 @@ static void create(enum irqchip_kind kind)
 {
     core_create(VENDOR_INTEL, false, 2, NULL);
     v = vm.vcpu[0];
-    irqchip_init(&chip);
+    vm.vcpu_count = 0; /* they come later */
+    irqchip_init(&chip, &vm);
     if (kind == IRQCHIP_FULL)
         CHECK_EQ(irqchip_create(&chip), 0);
     if (kind == IRQCHIP_SPLIT)
         CHECK_EQ(irqchip_split(&chip, 24), 0);
-    irqchip_attach(&chip, &vm);
+    vm.vcpu_count = 2;
     for (u32 i = 0; i < 2; i++) {
         lapic_mmio_write(vm.vcpu[i], APIC_SVR, SVR_RESET | SVR_ENABLED);
         lapic_mmio_write(vm.vcpu[i], APIC_LVT_LINT0, LVT_MASKED);
@@ -93,7 +94,7 @@ static void test_creation(void)
     CHECK_EQ(vm.apics, CPU_APICS_SPLIT);
     CHECK_EQ(irqchip_pit(&chip, true), -ENOENT);
     irqchip_destroy(&chip);
-    irqchip_init(&chip);
+    irqchip_init(&chip, &vm);
     CHECK_EQ(irqchip_split(&chip, GSI_MAX + 1), -EINVAL);
     irqchip_destroy(&chip);
 
@@ -242,8 +243,10 @@ static void test_states(void)
         k.chip_id = again.chip_id = id;
         CHECK(irqchip_state_get(&chip, &k));
         struct irqchip other;
-        irqchip_init(&other);
+        vm.vcpu_count = 0;
+        irqchip_init(&other, &vm);
         CHECK_EQ(irqchip_create(&other), 0);
+        vm.vcpu_count = 2;
         CHECK(irqchip_state_set(&other, &k));
         CHECK(irqchip_state_get(&other, &again));
         CHECK(memcmp(&k, &again, sizeof(k)) == 0);

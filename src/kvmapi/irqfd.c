@@ -1,0 +1,146 @@
+/*
+ * The list of a VM's irqfds. Everything that drives a line does so under the controllers' lock, so after an irqfd has
+ * left the list no interrupt of it comes.
+ */
+#include "kvmapi/irqfd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#define FLAGS (KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE)
+
+static bool resamples(const struct irqfd *f)
+{
+    return f->resample.fd >= 0;
+}
+
+/* On the VM's thread: the event was signalled. */
+static void on_ready(struct host_watch *w, u32 events)
+{
+    struct irqfd *f = (struct irqfd *)w;
+    struct irqchip *chip = f->all->chip;
+    if (!eventfd_take(&f->event))
+        return;
+    if (!resamples(f)) {
+        irqchip_pulse(chip, f->gsi);
+        return;
+    }
+    pthread_mutex_lock(&chip->lock);
+    irqchip_drive(chip, GSI_RESAMPLE, f->gsi, true);
+    pthread_mutex_unlock(&chip->lock);
+}
+
+/* With the lock: the guest ended an interrupt. The level is the program's to raise again. */
+static void on_ended(void *opaque, u32 gsi)
+{
+    struct irqfds *all = opaque;
+    bool any = false;
+    for (struct irqfd *f = all->list; f; f = f->next)
+        any |= resamples(f) && f->gsi == gsi;
+    if (!any)
+        return;
+    irqchip_drive(all->chip, GSI_RESAMPLE, gsi, false);
+    for (struct irqfd *f = all->list; f; f = f->next) {
+        if (resamples(f) && f->gsi == gsi)
+            eventfd_signal(&f->resample);
+    }
+}
+
+void irqfds_init(struct irqfds *all, struct api_host *host, struct irqchip *chip)
+{
+    *all = (struct irqfds){.host = host, .chip = chip};
+    chip->resampling = (struct resampling){.ended = on_ended, .opaque = all};
+}
+
+static void irqfd_free(struct irqfd *f)
+{
+    eventfd_close(&f->event);
+    eventfd_close(&f->resample);
+    free(f);
+}
+
+/* Takes it out of the list. A level that nobody else resamples falls. */
+static void leave(struct irqfds *all, struct irqfd **link)
+{
+    struct irqfd *f = *link;
+    bool shared = false;
+    pthread_mutex_lock(&all->chip->lock);
+    *link = f->next;
+    if (resamples(f)) {
+        all->chip->resampling.count--;
+        for (struct irqfd *other = all->list; other; other = other->next)
+            shared |= resamples(other) && other->gsi == f->gsi;
+        if (!shared)
+            irqchip_drive(all->chip, GSI_RESAMPLE, f->gsi, false);
+    }
+    pthread_mutex_unlock(&all->chip->lock);
+}
+
+void irqfds_destroy(struct irqfds *all)
+{
+    while (all->list) {
+        struct irqfd *f = all->list;
+        leave(all, &all->list);
+        irqfd_free(f);
+    }
+}
+
+static int add(struct irqfds *all, const struct kvm_irqfd *k)
+{
+    struct irqfd *f = calloc(1, sizeof(*f));
+    if (!f)
+        return -ENOMEM;
+    *f = (struct irqfd){.watch.ready = on_ready, .all = all, .gsi = k->gsi, .resample.fd = -1};
+    int e = eventfd_copy(&f->event, (int)k->fd);
+    if (!e && k->flags & KVM_IRQFD_FLAG_RESAMPLE)
+        e = eventfd_copy(&f->resample, (int)k->resamplefd);
+    for (struct irqfd *other = all->list; other && !e; other = other->next)
+        e = eventfd_is(&other->event, (int)k->fd) ? -EBUSY : 0;
+    f->watch.fd = f->event.fd;
+    if (e) {
+        irqfd_free(f);
+        return e;
+    }
+    pthread_mutex_lock(&all->chip->lock);
+    f->next = all->list;
+    all->list = f;
+    all->chip->resampling.count += resamples(f);
+    pthread_mutex_unlock(&all->chip->lock);
+    /* What was signalled before counts: the descriptor is ready then. */
+    e = host_watch_add(all->host, &f->watch, EPOLLIN);
+    if (e) {
+        leave(all, &all->list);
+        irqfd_free(f);
+    }
+    return e;
+}
+
+static void drop(struct irqfds *all, const struct kvm_irqfd *k)
+{
+    for (struct irqfd **link = &all->list; *link;) {
+        struct irqfd *f = *link;
+        if (f->gsi != k->gsi || !eventfd_is(&f->event, (int)k->fd)) {
+            link = &f->next;
+            continue;
+        }
+        host_watch_remove(all->host, &f->watch);
+        leave(all, link);
+        irqfd_free(f);
+    }
+}
+
+int irqfds_change(struct irqfds *all, const struct kvm_irqfd *k)
+{
+    if (k->flags & ~FLAGS)
+        return -EINVAL;
+    if (k->flags & KVM_IRQFD_FLAG_DEASSIGN) {
+        drop(all, k);
+        return 0;
+    }
+    /* Who has the I/O APIC sees the ends of interrupts, and resamples. */
+    bool resample = k->flags & KVM_IRQFD_FLAG_RESAMPLE;
+    if (!irqchip_exists(all->chip) || (resample && all->chip->kind != IRQCHIP_FULL))
+        return -EINVAL;
+    return add(all, k);
+}
