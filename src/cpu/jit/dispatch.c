@@ -143,7 +143,7 @@ bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
 /* -- from RIP -- */
 
 /* Runs one instruction, and does what comes before and after each: breakpoints, TF, RF, the interrupt shadow. */
-static void step(struct vcpu *v, u64 la)
+static __attribute__((noinline)) void step(struct vcpu *v, u64 la)
 {
     struct exec *x = v->exec;
     u64 dr6;

@@ -161,6 +161,12 @@ static u32 context_victim(const struct mmu *m, u32 limit)
     return best;
 }
 
+static void contexts_drop(struct mmu *m, u32 contexts)
+{
+    m->valid &= ~contexts;
+    m->reselect = true;
+}
+
 static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
 {
     struct mmu *m = v->mmu;
@@ -197,22 +203,56 @@ static void watch_update(struct vcpu *v)
     }
 }
 
+/* Selection is asked for far more often than something changed: nearly always this answers. */
+static inline bool inputs_changed(const struct vcpu *v)
+{
+    const struct mmu *m = v->mmu;
+    const struct tlb_inputs *s = &m->seen;
+    return (v->cr0 ^ s->cr0) | (v->cr3 ^ s->cr3) | (v->cr4 ^ s->cr4) | (v->efer ^ s->efer) |
+           ((v->flags ^ s->flags) & FLAG_AC) | ((u64)v->ram ^ (u64)s->ram) | (v->pkru ^ s->pkru) | (v->cpl ^ s->cpl) |
+           (u64)(v->in_guest ^ s->in_guest) | m->reselect;
+}
+
+static void inputs_note(const struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    m->reselect = false;
+    m->seen = (struct tlb_inputs){.cr0 = v->cr0,
+                                  .cr3 = v->cr3,
+                                  .cr4 = v->cr4,
+                                  .efer = v->efer,
+                                  .flags = v->flags,
+                                  .ram = v->ram,
+                                  .pkru = v->pkru,
+                                  .cpl = v->cpl,
+                                  .in_guest = v->in_guest};
+}
+
+static __attribute__((noinline)) void context_select(struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    struct tlb_key k = key_now(v);
+    struct tlb *t = v->tlb;
+    inputs_note(v);
+    if (key_equal(&t->key, &k) && m->valid >> tlb_number(m, t) & 1)
+        return;
+    t = context_find(m, &k);
+    if (unlikely(!t))
+        t = context_create(v, &k);
+    m->used[tlb_number(m, t)] = ++m->clock;
+    v->tlb = t;
+    v->direct = t->direct;
+    __builtin_ia32_wrgsbase64((u64)t);
+}
+
 void mmu_select(struct vcpu *v)
 {
     struct mmu *m = v->mmu;
     if (unlikely((v->dr7 | m->watch_dr7) & 0xff))
         watch_update(v);
-    struct tlb_key k = key_now(v);
+    if (inputs_changed(v))
+        context_select(v);
     struct tlb *t = v->tlb;
-    if (!key_equal(&t->key, &k) || !(m->valid >> tlb_number(m, t) & 1)) {
-        t = context_find(m, &k);
-        if (unlikely(!t))
-            t = context_create(v, &k);
-        m->used[tlb_number(m, t)] = ++m->clock;
-        v->tlb = t;
-        v->direct = t->direct;
-        __builtin_ia32_wrgsbase64((u64)t);
-    }
     if (unlikely(t->jmode != (v->mode & ~MODE_STEP))) {
         jumps_empty(m, t);
         t->jmode = v->mode & ~MODE_STEP;
@@ -237,6 +277,7 @@ void mmu_init(struct vcpu *v, void *memory)
     v->tlb_mask = (u64)(TLB_SIZE - 1) << PAGE_SHIFT;
     v->jump_mask = JUMP_MASK;
     struct tlb_key k = key_now(v);
+    inputs_note(v);
     v->tlb = context_create(v, &k);
     v->direct = v->tlb->direct;
 }
@@ -343,14 +384,14 @@ static void page_drop(struct tlb *t, u64 la)
 static void other_drop(struct vcpu *v, struct tlb *t, u64 la)
 {
     if (t != v->tlb && (may_be_in_large(t, la, 0) || may_be_in_large(t, la, 1)))
-        v->mmu->valid &= ~BIT(tlb_number(v->mmu, t));
+        contexts_drop(v->mmu, BIT(tlb_number(v->mmu, t)));
     else
         page_drop(t, la);
 }
 
 void mmu_flush_all(struct vcpu *v)
 {
-    v->mmu->valid = 0;
+    contexts_drop(v->mmu, ~0u);
     stage2_flush_root(v, 0, true);
     mmu_select(v);
 }
@@ -369,7 +410,7 @@ static void contexts_forget(struct vcpu *v, u32 space, bool all_pcids, u16 pcid)
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         u32 i = (u32)__builtin_ctz(valid);
         if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid))
-            m->valid &= ~BIT(i);
+            contexts_drop(m, BIT(i));
     }
     current_check(v);
 }
@@ -414,7 +455,7 @@ void mmu_flush_nroot(struct vcpu *v, u64 nroot, bool all)
         u32 i = (u32)__builtin_ctz(valid);
         u64 have = m->key[i].nroot;
         if (have && (all || !((have ^ nroot) & ep4ta)))
-            m->valid &= ~BIT(i);
+            contexts_drop(m, BIT(i));
     }
     stage2_flush_root(v, nroot, all);
     current_check(v);
@@ -466,6 +507,7 @@ void mmu_forget(struct vcpu *v)
     struct mmu *m = v->mmu;
     vcpu_slots_forget(v);
     m->valid = BIT(tlb_number(m, v->tlb));
+    m->reselect = true;
     context_empty(m, v->tlb);
     current_refresh(v);
     stage2_flush_root(v, 0, true);

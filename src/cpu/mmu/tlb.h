@@ -34,6 +34,14 @@ struct stage2_tlb {
     u64 used;
 };
 
+/* The registers that a context's key is made of. */
+struct tlb_inputs {
+    u64 cr0, cr3, cr4, efer, flags;
+    const struct ram_space *ram;
+    u32 pkru, cpl;
+    bool in_guest;
+};
+
 struct mmu {
     struct tlb_key key[TLB_CONTEXTS];
     u64 used[TLB_CONTEXTS];
@@ -45,6 +53,8 @@ struct mmu {
     enum stage2 kind;
     u64 root;
     u32 space;
+    bool reselect;             /* the second stage changed, or a context went, since vcpu.tlb was selected */
+    struct tlb_inputs seen;    /* as they were then */
     u64 next_fill[2];          /* page behind the last one that was filled for reading, for writing */
     u64 direct;                /* for new contexts: that of the last vote */
     struct stage2_tlb *stage2; /* current one, NULL while kind is STAGE2_NONE */
