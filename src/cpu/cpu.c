@@ -29,6 +29,8 @@
 const struct upcalls cpu_upcalls = {
     .code_written = block_invalidate,
     .guest_rip = exec_guest_rip,
+    .code_entered = block_check,
+    .foreign_event = mmu_foreign_event,
     .apic_read = lapic_mmio_read,
     .apic_write = lapic_mmio_write,
 };
@@ -247,6 +249,10 @@ static void requests(struct vcpu *v)
     }
     if (r & REQ_EXCLUSIVE)
         park(v);
+    if (r & REQ_FOREIGN) {
+        __atomic_fetch_and(&v->request, ~REQ_FOREIGN, __ATOMIC_SEQ_CST);
+        mmu_foreign_look(v);
+    }
     if (r & REQ_LEAVE) {
         __atomic_fetch_and(&v->request, ~REQ_LEAVE, __ATOMIC_SEQ_CST);
         v->exit = v->leave;
@@ -273,6 +279,7 @@ static void begin(struct vcpu *v)
     run_begin(v);
     mmu_attach(v);
     mode_update(v);
+    foreign_event(v);
     vector_restore(v);
     perf_begin(v);
     paravirt_steal(v);
@@ -328,6 +335,12 @@ void cpu_leave(struct vcpu *v)
 {
     v->leave = CPU_EXIT_DEVICE;
     __atomic_fetch_or(&v->request, REQ_LEAVE, __ATOMIC_SEQ_CST);
+}
+
+void cpu_code_doubt(struct vcpu *v)
+{
+    if (v->vm->foreign)
+        mmu_foreign_doubt(v);
 }
 
 void cpu_stop(struct vcpu *v)

@@ -66,6 +66,12 @@ void cpu_reset(struct vcpu *v);
 /* Runs until something needs the caller. */
 enum cpu_exit cpu_run(struct vcpu *v);
 
+/*
+ * Memory in slots with RAM_FOREIGN may have been written in any way since the vCPU ran: a debugger put breakpoints into
+ * code, a saved state was loaded. What devices do needs no such call: docs/ram.md.
+ */
+void cpu_code_doubt(struct vcpu *v);
+
 /* [signal] Makes cpu_run return CPU_EXIT_STOP soon, now and whenever it is called until cpu_go. */
 void cpu_stop(struct vcpu *v);
 void cpu_go(struct vcpu *v); /* [any] */

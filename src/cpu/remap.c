@@ -27,6 +27,8 @@ static void protect(struct vm *vm, const u8 *host, u64 size)
 static void change_end(void *opaque, u32 space, const struct ram_slot *old, const struct ram_slot *now)
 {
     struct vm *vm = opaque;
+    if (now && now->flags & RAM_FOREIGN)
+        __atomic_store_n(&vm->foreign, true, __ATOMIC_SEQ_CST);
     bool goes = old && (!now || now->start.a != old->start.a);
     for (u32 i = 0; i < vm->vcpu_count; i++)
         vcpu_slots_forget(vm->vcpu[i]);

@@ -23,7 +23,7 @@ void ram_detach(struct ram *r);
 
 struct ram_region {
     u32 id;
-    u32 flags; /* RAM_LOG_DIRTY, RAM_READONLY, RAM_ALL_DIRTY */
+    u32 flags; /* RAM_LOG_DIRTY, RAM_READONLY, RAM_FOREIGN, RAM_ALL_DIRTY */
     gpa_t start;
     u64 size;
     void *host;
@@ -34,8 +34,8 @@ struct ram_region {
 /*
  * Makes, moves, changes or (size 0) removes the slot `id` of an address space, while vCPUs may run: afterwards none of
  * them sees what was before. As KVM does, 0 or:
- * -EINVAL  not whole pages, beyond 2^52 or the number of slots; or size, host memory or RAM_READONLY of a slot that
- *          exists would change; or a slot is removed that does not exist
+ * -EINVAL  not whole pages, beyond 2^52 or the number of slots; or size, host memory, RAM_READONLY or RAM_FOREIGN of
+ *          a slot that exists would change; or a slot is removed that does not exist
  * -EEXIST  another slot is in the way
  * -ENOMEM  and whatever the accelerator refuses
  */

@@ -56,7 +56,7 @@ static int region_check(const struct ram *r, u32 space, const struct ram_region 
         return old ? 0 : -EINVAL;
     if (g->start.a + g->size > ADDRESS_END)
         return -EINVAL;
-    if (old && (old->host != g->host || old->size != g->size || (old->flags ^ g->flags) & RAM_READONLY))
+    if (old && (old->host != g->host || old->size != g->size || (old->flags ^ g->flags) & (RAM_READONLY | RAM_FOREIGN)))
         return -EINVAL;
     if (old && old->start.a == g->start.a)
         return 0;
@@ -224,7 +224,7 @@ static int change_make(struct change *c)
 static int slot_set(struct ram *r, u32 space, const struct ram_region *g)
 {
     struct ram_slot *old = slot_by_id(&r->space[space], g->id);
-    u32 flags = g->flags & (RAM_LOG_DIRTY | RAM_READONLY);
+    u32 flags = g->flags & (RAM_LOG_DIRTY | RAM_READONLY | RAM_FOREIGN);
     int e = region_check(r, space, g, old);
     if (e || (old && g->size && old->start.a == g->start.a && old->flags == flags))
         return e;
@@ -248,7 +248,8 @@ static int slot_set(struct ram *r, u32 space, const struct ram_region *g)
 
 int ram_slot_set(struct ram *r, u32 space, const struct ram_region *g)
 {
-    if (space >= RAM_SPACES || g->id >= RAM_SLOT_IDS || g->flags & ~(RAM_LOG_DIRTY | RAM_READONLY | RAM_ALL_DIRTY))
+    if (space >= RAM_SPACES || g->id >= RAM_SLOT_IDS ||
+        g->flags & ~(RAM_LOG_DIRTY | RAM_READONLY | RAM_FOREIGN | RAM_ALL_DIRTY))
         return -EINVAL;
     pthread_mutex_lock(&r->locks->change);
     int e = slot_set(r, space, g);

@@ -17,6 +17,8 @@
 /* ram_slot.flags: the values of KVM_MEM_*. */
 #define RAM_LOG_DIRTY BIT(0)
 #define RAM_READONLY BIT(1) /* ROM: reads are RAM's, writes go to devices */
+/* Not one of them: others write there without notice (docs/ram.md "Memory of others"). */
+#define RAM_FOREIGN BIT(8)
 
 struct ram_slot {
     gpa_t start;

@@ -33,6 +33,7 @@ static struct cpu_features features;
 static struct {
     u32 reads, writes; /* [a] */
     u64 gpa, value;
+    u32 answer; /* [a] what reads of it and of ports give */
 } device;
 
 static struct {
@@ -44,7 +45,7 @@ static u32 cpus;
 
 static u32 port_read(void *opaque, u16 port, unsigned size)
 {
-    return ~0u;
+    return __atomic_load_n(&device.answer, __ATOMIC_SEQ_CST);
 }
 
 static void port_write(void *opaque, u16 port, u32 value, unsigned size)
@@ -54,7 +55,7 @@ static void port_write(void *opaque, u16 port, u32 value, unsigned size)
 static u64 device_read(void *opaque, gpa_t gpa, unsigned size)
 {
     __atomic_fetch_add(&device.reads, 1, __ATOMIC_SEQ_CST);
-    return DEVICE_VALUE;
+    return __atomic_load_n(&device.answer, __ATOMIC_SEQ_CST);
 }
 
 static void device_write(void *opaque, gpa_t gpa, u64 value, unsigned size)
@@ -82,6 +83,7 @@ static inline void vm_create(u32 count)
 {
     struct error error;
     memset(&device, 0, sizeof(device));
+    device.answer = DEVICE_VALUE;
     base = host_pages(BASE_SIZE);
     memory = slots_create(base, BASE_SIZE);
     machine = (struct machine){.ram = memory,

@@ -14,7 +14,9 @@
     X(FAULT, "faults")                                                                                                 \
     X(ENTRY, "VM entries")                                                                                             \
     X(NESTED_EXIT, "VM exits")                                                                                         \
-    X(HALT, "halts")
+    X(HALT, "halts")                                                                                                   \
+    X(CODE_CHECK, "pages of code compared")                                                                            \
+    X(CODE_STALE, "blocks found stale")
 
 enum stat {
 #define X(id, text) STAT_##id,

@@ -38,6 +38,7 @@
 #define TLB_HINTS 64    /* where the context of a key was last */
 #define TLB_LISTED 64   /* filled entries that are emptied one by one; beyond that the array is */
 #define JUMP_LISTED 128 /* the same of the jump cache */
+#define FETCH_LISTED 32 /* the same of entries for fetches alone */
 #define FILL_AHEAD 32   /* pages, for whoever goes through memory page by page */
 
 #define STAGE2_CONTEXTS 4 /* second-stage TLBs per vCPU */

@@ -12,6 +12,10 @@ struct upcalls {
     void (*code_written)(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size);
     /* jit: the guest RIP of the copied instruction at a host address, 0 if there is none. */
     u64 (*guest_rip)(struct vcpu *v, u64 host_rip);
+    /* jit: v begins to fetch from a page of a slot with RAM_FOREIGN. */
+    void (*code_entered)(struct vcpu *v, const struct ram_slot *s, gpa_t at);
+    /* mmu: see foreign_event below. */
+    void (*foreign_event)(struct vcpu *v);
     /* event: registers of the local APIC, by offset in its page (xAPIC mode). */
     u32 (*apic_read)(struct vcpu *v, u32 offset);
     void (*apic_write)(struct vcpu *v, u32 offset, u32 value);
@@ -25,6 +29,16 @@ struct upcalls {
 static inline void code_written(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size)
 {
     vm->upcalls->code_written(vm, v, s, at, size);
+}
+
+/*
+ * Something happened on v by which the guest may know that somebody wrote to its memory: a device was accessed, an
+ * interrupt came, an instruction serialised. Code that it runs next may not be what it was: docs/ram.md.
+ */
+static inline void foreign_event(struct vcpu *v)
+{
+    if (unlikely(v->vm->foreign))
+        v->vm->upcalls->foreign_event(v);
 }
 
 #endif

@@ -39,6 +39,7 @@ enum outcome {
 #define REQ_EXCLUSIVE BIT64(3) /* another vCPU wants all others parked (exclusive_begin) */
 #define REQ_LEAVE BIT64(4)     /* return vcpu.leave from cpu_run */
 #define REQ_PARAVIRT BIT64(5)  /* structures in guest memory are out of date (insn/paravirt.h) */
+#define REQ_FOREIGN BIT64(6)   /* code may have changed without notice: mmu_foreign_look */
 
 struct tlb;
 struct block;
@@ -164,6 +165,7 @@ struct vcpu {
     /* -- memory management: see mmu.h -- */
     struct tlb *tlb; /* current context; GS base points at it while the vCPU runs */
     struct mmu *mmu;
+    bool in_place;                           /* [a] tlb->in_place */
     struct ram_space *ram;                   /* what is RAM: one of vm.ram[] */
     struct ram_slot *last_slot, *last_table; /* where data was found last there, and paging structures */
 
@@ -261,6 +263,11 @@ struct vm {
     bool paravirt;       /* KVM's interface is there whether CPUID shows it or not */
     u64 hypercall_exits; /* those of KVM's hypercalls that the owner of the VM wants to perform */
     struct paravirt_clock clock;
+
+    /* -- memory that others write without notice: docs/ram.md -- */
+    bool foreign;       /* [a] there is such a slot, or was */
+    u32 foreign_events; /* [a] by which a guest may learn that somebody wrote: one epoch ends */
+    u32 in_place;       /* [a] vCPUs with vcpu.in_place */
 };
 
 /* The slot of RAM that the vCPU sees at a guest-physical address, or NULL. Good until the vCPU may stop. *last is one

@@ -5,6 +5,7 @@
 #ifndef CPU_CORE_WORLD_H
 #define CPU_CORE_WORLD_H
 
+#include "cpu/core/upcalls.h"
 #include "cpu/core/vcpu.h"
 #include "cpu/core/vectors.h"
 
@@ -23,6 +24,7 @@ static inline u32 world_io_read(struct vcpu *v, u16 port, unsigned size)
     vector_save(v);
     u32 r = v->vm->machine->io_read(v->vm->machine->opaque, port, size);
     vector_restore(v);
+    foreign_event(v);
     return r;
 }
 
@@ -31,6 +33,7 @@ static inline void world_io_write(struct vcpu *v, u16 port, u32 value, unsigned 
     vector_save(v);
     v->vm->machine->io_write(v->vm->machine->opaque, port, value, size);
     vector_restore(v);
+    foreign_event(v);
 }
 
 static inline u64 world_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
@@ -38,6 +41,7 @@ static inline u64 world_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
     vector_save(v);
     u64 r = v->vm->machine->mmio_read(v->vm->machine->opaque, gpa, size);
     vector_restore(v);
+    foreign_event(v);
     return r;
 }
 
@@ -46,6 +50,7 @@ static inline void world_mmio_write(struct vcpu *v, gpa_t gpa, u64 value, unsign
     vector_save(v);
     v->vm->machine->mmio_write(v->vm->machine->opaque, gpa, value, size);
     vector_restore(v);
+    foreign_event(v);
 }
 
 static inline int world_pic_ack(struct vcpu *v)

@@ -10,6 +10,7 @@
  * Priority", "Global Interrupt Flag".
  */
 #include "cpu/core/nested.h"
+#include "cpu/core/upcalls.h"
 #include "cpu/event/exception.h"
 #include "cpu/event/lapic.h"
 #include "cpu/event/reset.h"
@@ -97,6 +98,7 @@ static enum outcome take_nmi(struct vcpu *v)
 {
     const struct event nmi = {.valid = true, .vector = EXC_NMI, .type = EVENT_NMI};
     __atomic_fetch_sub(&v->nmi_pending, 1, __ATOMIC_SEQ_CST);
+    foreign_event(v);
     if (v->in_guest)
         TRY(v->nested->event(v, NEV_NMI));
     return deliver(v, &nmi);
@@ -139,6 +141,7 @@ static enum outcome take_interrupt(struct vcpu *v)
         v->intr_masked = true;
         return CPU_OK;
     }
+    foreign_event(v);
     if (v->in_guest)
         TRY(v->nested->event(v, NEV_EXTINT));
     int vector = lapic_ack(v);

@@ -47,6 +47,7 @@ enum outcome op_mov_to_cr(struct vcpu *v, const struct insn *in)
         return raise_ud(v);
     if (v->cpl)
         return raise_gp(v, 0);
+    mmu_serialise(v);
     u64 value = mask_size(v->gpr[in->rm], move_size(v));
     if (amd(v) && !cr_valid(v, cr, value))
         return raise_gp(v, 0);
@@ -216,10 +217,12 @@ enum outcome op_invpcid(struct vcpu *v, const struct insn *in)
 /* Caches are coherent here: both instructions have nothing to do but their checks. */
 enum outcome op_invd(struct vcpu *v, const struct insn *in)
 {
+    mmu_serialise(v);
     return v->cpl ? raise_gp(v, 0) : nested_check(v, IC_INVD, 0, 0);
 }
 
 enum outcome op_wbinvd(struct vcpu *v, const struct insn *in)
 {
+    mmu_serialise(v);
     return v->cpl ? raise_gp(v, 0) : nested_check(v, IC_WBINVD, 0, 0);
 }

@@ -137,6 +137,7 @@ static enum outcome iret_protected(struct vcpu *v, unsigned size)
 enum outcome op_iret(struct vcpu *v, const struct insn *in)
 {
     enum outcome r;
+    mmu_serialise(v);
     TRY(nested_check(v, IC_IRET, 0, 0));
     v->iret_unblocks = v->nmi_blocked;
     if (!in_protected(v))

@@ -230,6 +230,10 @@ enum outcome op_getsec(struct vcpu *v, const struct insn *in)
 
 enum outcome op_cpuid(struct vcpu *v, const struct insn *in)
 {
+    if (unlikely(v->vm->foreign && !v->cpl))
+        mmu_foreign_doubt(v);
+    else
+        mmu_serialise(v);
     TRY(nested_check(v, IC_CPUID, 0, 0));
     u32 r[4];
     cpuid_read(v, (u32)v->gpr[RAX], (u32)v->gpr[RCX], r);

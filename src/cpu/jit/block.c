@@ -12,6 +12,7 @@
 #include "cpu/core/exclusive.h"
 #include "cpu/core/fault.h"
 #include "cpu/core/spin.h"
+#include "cpu/core/stats.h"
 #include "cpu/core/world.h"
 #include "cpu/jit/translate.h"
 #include "cpu/mmu/mmu.h"
@@ -164,16 +165,23 @@ static enum outcome fetch_page(struct vcpu *v, u64 la, struct code_page *p)
     p->gpa = GPA(gpa.a & ~PAGE_MASK);
     p->host = (u64)ram_host(s, p->gpa);
     p->word = ram_page_word(s, p->gpa);
+    p->foreign = s->flags & RAM_FOREIGN;
     return CPU_OK;
 }
 
-static void add_page(struct cache *c, struct block *b, u64 page)
+/* `bytes`: what the block was made from in this page, NULL if nobody is going to ask. */
+static void add_page(struct cache *c, struct block *b, u64 page, const u8 *bytes, u32 offset, u32 size)
 {
-    struct page_ref *r = cache_alloc(c, sizeof *r);
+    if (!bytes)
+        size = 0;
+    struct page_ref *r = cache_alloc(c, sizeof *r + size);
     if (!r)
         return; /* the caller checked for room */
     r->block = b;
     r->page = page;
+    r->offset = (u16)offset;
+    r->size = (u16)size;
+    copy_bytes(r->bytes, bytes, size);
     r->next = c->pages[page_hash(page)];
     c->pages[page_hash(page)] = r;
 }
@@ -193,14 +201,15 @@ static struct block *lookup(const struct cache *c, const struct translation_requ
     return NULL;
 }
 
-static void add_block(struct cache *c, struct block *b)
+static void add_block(struct cache *c, struct block *b, const struct translation_request *r, const u8 *bytes)
 {
     u32 h = hash_of(b->page, b->offset, b->mode);
+    u32 room = (u32)PAGE_SIZE - b->offset, size = b->looked, first = size < room ? size : room;
     b->next_hash = c->hash[h];
     c->hash[h] = b;
-    add_page(c, b, b->page);
+    add_page(c, b, b->page, r->page.foreign ? bytes : NULL, b->offset, first);
     if (b->page2 != NO_PAGE)
-        add_page(c, b, b->page2);
+        add_page(c, b, b->page2, r->page2.foreign ? bytes + first : NULL, 0, size - first);
 }
 
 static enum translation make(struct vcpu *v, const struct translation_request *r, struct block **b)
@@ -213,7 +222,7 @@ static enum translation make(struct vcpu *v, const struct translation_request *r
     if (is_protected(&r->page) && (r->page2.host == NO_PAGE || is_protected(&r->page2)))
         result = translate(v, r, b);
     if (result == TRANSLATION_DONE)
-        add_block(c, *b);
+        add_block(c, *b, r, v->exec->tr->bytes);
     spin_unlock(&c->lock);
     vector_restore(v);
     return result;
@@ -313,7 +322,7 @@ static void kill(struct cache *c, struct block *b)
 /* Does the block have bytes in [start, end) of `page`? */
 static bool overlaps(const struct block *b, u64 page, u64 start, u64 end)
 {
-    u64 from = page + b->offset, to = from + b->size;
+    u64 from = page + b->offset, to = from + b->looked;
     bool crosses = to > page + PAGE_SIZE;
     if (b->page == page && start < (crosses ? page + PAGE_SIZE : to) && end > from)
         return true;
@@ -341,6 +350,16 @@ static bool kill_range(struct cache *c, u64 page, u64 start, u64 end, bool *left
     return hit;
 }
 
+/* Blocks were killed: the others must leave loops within them. Those that sleep are in none. */
+static void leave_blocks(struct vm *vm, struct vcpu *v)
+{
+    if (v)
+        v->code_changed = true;
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpu[i] != v)
+            __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
+}
+
 void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size)
 {
     struct cache *c = vm->cache;
@@ -351,14 +370,51 @@ void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, g
     if (!left)
         __atomic_fetch_and(ram_page_word(s, at), ~RAM_CODE, __ATOMIC_SEQ_CST);
     spin_unlock(&c->lock);
-    if (!hit)
+    if (hit)
+        leave_blocks(vm, v);
+}
+
+static bool same_bytes(const u8 *a, const u8 *b, u32 size)
+{
+    u64 x, y;
+    for (; size >= 8; a += 8, b += 8, size -= 8) {
+        __builtin_memcpy(&x, a, 8);
+        __builtin_memcpy(&y, b, 8);
+        if (x != y)
+            return false;
+    }
+    for (; size; size--)
+        if (*a++ != *b++)
+            return false;
+    return true;
+}
+
+void block_check(struct vcpu *v, const struct ram_slot *s, gpa_t at)
+{
+    struct cache *c = v->vm->cache;
+    u64 page = (u64)ram_host(s, at) & ~PAGE_MASK;
+    u32 *word = ram_page_word(s, at);
+    u64 stale = 0;
+    bool left;
+    if (!(__atomic_load_n(word, __ATOMIC_SEQ_CST) & RAM_CODE))
         return;
-    if (v)
-        v->code_changed = true;
-    /* The others must leave loops within dead blocks. Those that sleep are in none. */
-    for (u32 i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpu[i] != v)
-            __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
+    v->stat[STAT_CODE_CHECK]++;
+    spin_lock(&c->lock);
+    for (struct page_ref *r = c->pages[page_hash(page)]; r; r = r->next) {
+        if (r->page == page && !same_bytes((const u8 *)page + r->offset, r->bytes, r->size) && r->block->valid) {
+            kill(c, r->block);
+            stale++;
+        }
+    }
+    if (stale) {
+        kill_range(c, page, 0, 0, &left);
+        if (!left)
+            __atomic_fetch_and(word, ~RAM_CODE, __ATOMIC_SEQ_CST);
+    }
+    spin_unlock(&c->lock);
+    v->stat[STAT_CODE_STALE] += stale;
+    if (stale)
+        leave_blocks(v->vm, v);
 }
 
 void block_forget(struct vm *vm, const struct ram_slot *s)

@@ -14,9 +14,10 @@
 /* A page of guest memory that code is fetched from. It is known by its host address, so that all slots and address
  * spaces which show the same memory share its blocks, and a write through any of them ends them. */
 struct code_page {
-    u64 host;  /* or NO_PAGE */
-    u32 *word; /* ram_slot.page of it. Like a slot, good until the vCPU may stop */
-    gpa_t gpa; /* where it was found */
+    u64 host;     /* or NO_PAGE */
+    u32 *word;    /* ram_slot.page of it. Like a slot, good until the vCPU may stop */
+    gpa_t gpa;    /* where it was found */
+    bool foreign; /* ram_slot.flags: RAM_FOREIGN */
 };
 
 /* One direct branch of a block within its page: unchained it goes to the cold stub that leaves with this record. */
@@ -43,6 +44,7 @@ struct block {
     u16 size;   /* bytes of guest code, second page included */
     u32 mode;
     bool valid;
+    u16 looked;    /* bytes that the translation depends on: more than `size` if they are no instruction */
     u8 *far_entry; /* r11 = linear address of the block: sets page_la */
     u8 *near_entry;
     u8 *hot_end;
@@ -64,6 +66,9 @@ struct page_ref {
     struct block *block;
     u64 page;
     struct page_ref *next;
+    /* In memory that others write without notice, the bytes that the block was made from: `size` from `offset`. */
+    u16 offset, size;
+    u8 bytes[];
 };
 
 struct cache {
@@ -96,6 +101,8 @@ void block_link(struct vcpu *v, struct exit_link *link, struct block *to);
 
 /* [any] The code_written of core/upcalls.h. */
 void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size);
+/* The code_entered of core/upcalls.h: ends the blocks whose bytes are not any more what they were made from. */
+void block_check(struct vcpu *v, const struct ram_slot *s, gpa_t at);
 /* [exclusive] The slot goes: kills all blocks made from its memory. */
 void block_forget(struct vm *vm, const struct ram_slot *s);
 

@@ -69,31 +69,39 @@ static void emit_entries(struct tr *t)
     emit_jmp_vcpu(&t->cold, VCPU_DISP(leave_stale));
 }
 
+/* The bytes that a block may be made from are read once: others may write to the page meanwhile. */
+static void read_bytes(struct tr *t, u64 page_host, u64 page2_host)
+{
+    u32 room = (u32)PAGE_SIZE - t->b->offset;
+    u32 first = room < BLOCK_MAX_BYTES ? room : BLOCK_MAX_BYTES;
+    copy_bytes(t->bytes, (const u8 *)page_host + t->b->offset, first);
+    if (page2_host != NO_PAGE && first < INSN_MAX)
+        copy_bytes(t->bytes + first, (const u8 *)page2_host, INSN_MAX - first);
+}
+
 /* Decodes from the block's start until nothing falls through, the page ends, or the block is long enough. False: the
  * first instruction crosses into a second page that was not given. */
 static bool decode_block(struct tr *t, u64 page_host, u64 page2_host)
 {
-    const u8 *page = (const u8 *)page_host, *page2 = page2_host == NO_PAGE ? NULL : (const u8 *)page2_host;
     u32 pos = t->b->offset;
-    u8 window[2 * INSN_MAX];
     t->insn_count = 0;
+    read_bytes(t, page_host, page2_host);
     do {
         struct decoded *d = t->d = &t->insn[t->insn_count];
         t->pos = d->pos = (u16)pos;
         unsigned avail = PAGE_SIZE - pos < INSN_MAX ? (unsigned)(PAGE_SIZE - pos) : INSN_MAX;
-        bool crossing = false, more, valid = decode(t, page + pos, avail, &more);
+        const u8 *code = t->bytes + (pos - t->b->offset);
+        bool more, valid = decode(t, code, avail, &more);
         if (!valid && more && avail < INSN_MAX) {
             if (t->insn_count) /* a block of its own */
                 return true;
-            if (!page2)
+            if (page2_host == NO_PAGE)
                 return false;
-            copy_bytes(window, page + pos, avail);
-            copy_bytes(window + avail, page2, INSN_MAX - avail);
-            crossing = true;
-            valid = decode(t, window, INSN_MAX, &more);
-        }
-        if (crossing)
             t->b->page2 = page2_host;
+            avail = INSN_MAX;
+            valid = decode(t, code, avail, &more);
+        }
+        t->b->looked = (u16)(pos - t->b->offset + (valid ? t->d->in.len : avail));
         if (valid) {
             classify(t);
         } else {

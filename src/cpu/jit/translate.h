@@ -20,6 +20,7 @@
 #include "cpu/mmu/mmu.h"
 
 #define INSN_MAX 15 /* bytes */
+#define BLOCK_MAX_BYTES (BLOCK_MAX_INSNS * INSN_MAX)
 #define BLOCK_MAX_LINKS (BLOCK_MAX_INSNS * 2)
 
 #define GROUP_NONE 0xff
@@ -67,6 +68,7 @@ struct tr {
     struct vcpu *v;
     struct cache *c;
     struct block *b;
+    u8 bytes[BLOCK_MAX_BYTES]; /* guest code from the block's first instruction on */
     struct emit hot, cold;
     u32 mode;
     bool is64;

@@ -126,6 +126,9 @@ void tlb_enter_fetch(struct tlb *t, u64 la, const struct walk *w)
     if (t->xtag[i] != tag) {
         t->fetch_lost |= t->xtag[i] != tlb_empty(i);
         entry_count(t, i);
+        if (t->fetched < ARRAY_LEN(t->fetched_list))
+            t->fetched_list[t->fetched] = (u16)i;
+        t->fetched++;
     }
     attributes_note(t, la, w);
     t->xgpa[i] = w->gpa.a & ~PAGE_MASK;
@@ -184,6 +187,19 @@ enum outcome mmu_fill(struct vcpu *v, u64 la, enum access access, bool *filled)
     return mem_fill(v, la, 1, access, &f, filled);
 }
 
+/*
+ * The code of a page in memory that others write may have changed while nobody fetched it by this entry. A mapping that
+ * is one to one (as without paging), or by which a user writes too, may get new code while it stays.
+ */
+static void foreign_check(struct vcpu *v, u64 la, const struct walk *w)
+{
+    const struct ram_slot *s = vcpu_slot(v, w->gpa);
+    if (!s || !(s->flags & RAM_FOREIGN))
+        return;
+    mmu_foreign_entered(v, w->address == (la & ~PAGE_MASK) || (w->write && v->cpl == 3));
+    v->vm->upcalls->code_entered(v, s, w->gpa);
+}
+
 enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa)
 {
     struct walk w;
@@ -197,6 +213,8 @@ enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa)
     TRY(mem_canonical(v, la, 1, false));
     TRY(walk_linear(v, la, ACCESS_FETCH, &w));
     tlb_enter_fetch(v->tlb, la, &w);
+    if (unlikely(v->vm->foreign))
+        foreign_check(v, la, &w);
     *gpa = w.gpa;
     return CPU_OK;
 }

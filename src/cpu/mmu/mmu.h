@@ -57,6 +57,12 @@ struct tlb {
     bool has_large; /* entries from large pages, noted in `large` by region of 4 MiB or 1 GiB */
     bool has_global;
     bool fetch_lost; /* fetch entries were replaced: jtag may know pages that xtag does not */
+    /* Memory that others write without notice (mmu_foreign_event). Of entries for fetches since they were dropped: */
+    bool in_place;      /* new code may come to such a page without a change of its mapping */
+    bool doubted;       /* drop them before the context is used again */
+    u32 foreign_events; /* those of the VM that they outlived, if in_place */
+    u32 fetched;        /* how many; the first ones are listed */
+    u16 fetched_list[FETCH_LISTED];
     u64 large[2][4];
     u64 written[TLB_SIZE / 64]; /* filter over host pages with a write mapping */
 };
@@ -222,6 +228,26 @@ void mmu_protect(struct vcpu *v, const u8 *host, u64 size);
 void mmu_forget(struct vcpu *v);
 /* Empties every jump cache of this vCPU (code cache flush). */
 void mmu_flush_jumps(struct vcpu *v);
+
+/* -- memory that others write without notice (vm.foreign): docs/ram.md -- */
+
+/* The foreign_event of core/upcalls.h: code in memory where a mapping may get new code in place is compared before it
+ * runs again. */
+void mmu_foreign_event(struct vcpu *v);
+/* All code is. */
+void mmu_foreign_doubt(struct vcpu *v);
+/* For REQ_FOREIGN, and for a context that is used again: drops what was said to be dropped. */
+void mmu_foreign_look(struct vcpu *v);
+/* The current context has an entry for fetches from such memory; in_place: of a mapping as above. Called before the
+ * code is compared. */
+void mmu_foreign_entered(struct vcpu *v, bool in_place);
+/* An instruction serialises, and so the next ones are what memory holds: SDM vol. 3A "Handling Self- and
+ * Cross-Modifying Code". */
+static inline void mmu_serialise(struct vcpu *v)
+{
+    if (unlikely(v->vm->foreign))
+        mmu_foreign_event(v);
+}
 
 /* PAE: loads pdpte[] from CR3; #GP(0) if reserved bits are set. Nothing to do under NPT, where walks read them. */
 MUST_CHECK enum outcome mmu_load_pdptes(struct vcpu *v, u64 cr3);

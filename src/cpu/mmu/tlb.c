@@ -117,8 +117,8 @@ static void context_empty(struct mmu *m, struct tlb *t)
             copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
         m->touched |= bit;
     }
-    t->filled = 0;
-    t->has_large = t->has_global = t->fetch_lost = false;
+    t->filled = t->fetched = 0;
+    t->has_large = t->has_global = t->fetch_lost = t->in_place = t->doubted = false;
     fill_bytes(t->large, 0, sizeof t->large);
     fill_bytes(t->written, 0, sizeof t->written);
     t->jmode = JMODE_STALE;
@@ -243,6 +243,8 @@ static __attribute__((noinline)) void context_select(struct vcpu *v)
     v->tlb = t;
     v->direct = t->direct;
     __builtin_ia32_wrgsbase64((u64)t);
+    if (unlikely(v->vm->foreign))
+        mmu_foreign_look(v);
 }
 
 void mmu_select(struct vcpu *v)
@@ -499,6 +501,84 @@ void mmu_flush_jumps(struct vcpu *v)
     for (u32 valid = m->valid; valid; valid &= valid - 1)
         m->tlb[__builtin_ctz(valid)].jmode = JMODE_STALE;
     current_refresh(v);
+}
+
+/* -- memory that others write without notice: docs/ram.md -- */
+
+static u32 foreign_events(const struct vcpu *v)
+{
+    return __atomic_load_n(&v->vm->foreign_events, __ATOMIC_SEQ_CST);
+}
+
+static void in_place_note(struct vcpu *v)
+{
+    bool is = v->tlb->in_place;
+    if (is == v->in_place)
+        return;
+    __atomic_store_n(&v->in_place, is, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&v->vm->in_place, is ? 1 : -1u, __ATOMIC_SEQ_CST);
+}
+
+/* All code that the context runs is fetched anew, and compared then. */
+static void fetches_drop(struct vcpu *v, struct tlb *t)
+{
+    if (t->fetched <= ARRAY_LEN(t->fetched_list)) {
+        for (u32 n = 0; n < t->fetched; n++)
+            t->xtag[t->fetched_list[n]] = tlb_empty(t->fetched_list[n]);
+    } else {
+        copy_words(t->xtag, v->mmu->empty, TLB_SIZE);
+    }
+    t->fetched = 0;
+    t->fetch_lost = t->in_place = t->doubted = false;
+    if (t == v->tlb)
+        current_refresh(v);
+    else
+        t->jmode = JMODE_STALE;
+}
+
+void mmu_foreign_look(struct vcpu *v)
+{
+    struct tlb *t = v->tlb;
+    if (t->doubted || (t->in_place && t->foreign_events != foreign_events(v)))
+        fetches_drop(v, t);
+    in_place_note(v);
+}
+
+void mmu_foreign_entered(struct vcpu *v, bool in_place)
+{
+    struct tlb *t = v->tlb;
+    if (in_place && !t->in_place) {
+        t->foreign_events = foreign_events(v);
+        t->in_place = true;
+        in_place_note(v);
+    }
+}
+
+void mmu_foreign_event(struct vcpu *v)
+{
+    struct vm *vm = v->vm;
+    __atomic_fetch_add(&vm->foreign_events, 1, __ATOMIC_SEQ_CST);
+    if (v->tlb->in_place) {
+        mmu_foreign_look(v);
+        __atomic_fetch_or(&v->request, REQ_FOREIGN, __ATOMIC_SEQ_CST);
+    }
+    for (u32 i = 0; __atomic_load_n(&vm->in_place, __ATOMIC_SEQ_CST) && i < vm->vcpu_count; i++) {
+        struct vcpu *o = vm->vcpu[i];
+        if (o != v && __atomic_load_n(&o->in_place, __ATOMIC_SEQ_CST))
+            __atomic_fetch_or(&o->request, REQ_FOREIGN, __ATOMIC_SEQ_CST);
+    }
+}
+
+void mmu_foreign_doubt(struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    __atomic_fetch_add(&v->vm->foreign_events, 1, __ATOMIC_SEQ_CST);
+    for (u32 valid = m->valid; valid; valid &= valid - 1) {
+        struct tlb *t = &m->tlb[__builtin_ctz(valid)];
+        t->doubted = t->fetched;
+    }
+    mmu_foreign_look(v);
+    __atomic_fetch_or(&v->request, REQ_FOREIGN, __ATOMIC_SEQ_CST);
 }
 
 /* GS base of the vCPU's thread stays at the current context, so that one is emptied where it is. */
