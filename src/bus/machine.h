@@ -7,6 +7,17 @@
 
 #include "base/types.h"
 
+/* Why machine.msr is asked, and what it answers. */
+#define MACHINE_MSR_ANY BIT(0)     /* before the CPU does anything with the MSR */
+#define MACHINE_MSR_UNKNOWN BIT(1) /* the CPU has no such MSR: it would be #GP */
+#define MACHINE_MSR_INVALID BIT(2) /* it has, but this access would be #GP */
+enum machine_msr {
+    MACHINE_MSR_CPU,   /* what happens without having asked */
+    MACHINE_MSR_DONE,  /* it was done, or *value was read */
+    MACHINE_MSR_FAULT, /* #GP */
+    MACHINE_MSR_LATER, /* not known yet: cpu_run returns CPU_EXIT_MSR, and the instruction asks again */
+};
+
 struct machine {
     void *opaque;
     struct ram *ram; /* its memory: ram/ram.h */
@@ -22,6 +33,8 @@ struct machine {
     int (*pic_ack)(void *opaque);
     /* The end of an interrupt whose line was level-triggered: the I/O APIC looks at the line again. */
     void (*eoi)(void *opaque, u8 vector);
+    /* RDMSR or WRMSR, for one of the reasons that cpu_msr_ask named. NULL: for none. */
+    enum machine_msr (*msr)(void *opaque, u32 msr, u64 *value, bool write, u32 why);
     /* A CPU began, or ceased, to drive FERR#. May be NULL. */
     void (*ferr)(void *opaque, bool level);
 };

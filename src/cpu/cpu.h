@@ -111,6 +111,19 @@ int MUST_CHECK cpu_state_set(struct vcpu *v, const struct cpu_state *s, u64 give
 const struct cpu_register *cpu_register(unsigned i);
 u32 cpu_msr_list(struct vcpu *v, u32 *list, u32 room);
 
+/*
+ * One MSR as the owner of the vCPU reads and writes it (insn/msr.h): any that L1 can read, by itself or as a part of
+ * another group. False: there is none of that number, or it cannot have the value.
+ */
+bool cpu_msr_read(struct vcpu *v, u32 msr, u64 *value);
+bool MUST_CHECK cpu_msr_write(struct vcpu *v, u32 msr, u64 value);
+/* Those that vCPUs with these features have, as far as there is room, and how many there are; and what the MSRs that
+ * report the CPU's abilities show. */
+u32 cpu_msr_numbers(const struct cpu_features *f, u32 *list, u32 room);
+bool cpu_msr_feature(const struct cpu_features *f, u32 msr, u64 *value);
+/* [any] For which reasons (MACHINE_MSR_*) machine.msr is asked; for none if nobody says. */
+void cpu_msr_ask(struct vm *vm, u32 reasons);
+
 /* -- interrupts [any] -- */
 
 /* An MSI: address in 0xfeexxxxx and data. Gives how many APICs took it; 0: it is pending already in all it is meant

@@ -19,6 +19,7 @@
 #include "cpu/mmu/segment.h"
 #include "x86/apic.h"
 #include "x86/paging.h"
+#include "x86/vmcs.h"
 
 /* -- names -- */
 
@@ -111,6 +112,79 @@ const struct cpu_register *cpu_register(unsigned i)
 u32 cpu_msr_list(struct vcpu *v, u32 *list, u32 room)
 {
     return msr_list(v, list, room);
+}
+
+static void derive(struct vcpu *v);
+
+/* -- MSRs by themselves -- */
+
+bool cpu_msr_read(struct vcpu *v, u32 msr, u64 *value)
+{
+    return msr_get(v, msr, value);
+}
+
+static void tsc_move(struct vcpu *v, u64 value)
+{
+    u64 delta = value - tsc_read_l1(v);
+    v->tsc_offset_l1 += delta;
+    v->tsc_offset += delta;
+}
+
+/* Those that belong to other groups. */
+static bool msr_write_elsewhere(struct vcpu *v, u32 msr, u64 value)
+{
+    switch (msr) {
+    case MSR_EFER:
+        if (value & ~(msr_efer_valid(v) | EFER_LMA) || ((value ^ v->efer) & EFER_LME && v->cr0 & CR0_PG))
+            return false;
+        v->efer = (value & ~EFER_LMA) | (v->efer & EFER_LMA);
+        return true;
+    case MSR_APIC_BASE:
+        if (!lapic_base_legal(v, value))
+            return false;
+        lapic_base_set(v, value);
+        return true;
+    case MSR_TSC:
+        tsc_move(v, value);
+        timers_tsc_changed(v);
+        return true;
+    case MSR_TSC_DEADLINE: return lapic_msr_write(v, msr, value) == CPU_OK;
+    default: /* MSR_FS_BASE, MSR_GS_BASE */
+        if (!is_canonical_base(v, value))
+            return false;
+        v->seg[msr == MSR_FS_BASE ? SEG_FS : SEG_GS].base = value;
+        return true;
+    }
+}
+
+bool cpu_msr_write(struct vcpu *v, u32 msr, u64 value)
+{
+    bool elsewhere = msr == MSR_EFER || msr == MSR_APIC_BASE || msr == MSR_FS_BASE || msr == MSR_GS_BASE ||
+                     msr == MSR_TSC || msr == MSR_TSC_DEADLINE;
+    if (!(elsewhere ? msr_write_elsewhere(v, msr, value) : msr_put(v, msr, value)))
+        return false;
+    derive(v);
+    return true;
+}
+
+u32 cpu_msr_numbers(const struct cpu_features *f, u32 *list, u32 room)
+{
+    u32 n = msr_numbers(f, list, room);
+    u64 value;
+    for (u32 msr = MSR_VMX_BASIC; msr <= MSR_VMX_TRUE_ENTRY_CTLS; msr++)
+        if (vmx_capability(f, msr, &value) && n++ < room)
+            list[n - 1] = msr;
+    return n;
+}
+
+bool cpu_msr_feature(const struct cpu_features *f, u32 msr, u64 *value)
+{
+    return msr_feature(f, msr, value) || vmx_capability(f, msr, value);
+}
+
+void cpu_msr_ask(struct vm *vm, u32 reasons)
+{
+    __atomic_store_n(&vm->msr_asks, reasons, __ATOMIC_RELAXED);
 }
 
 /* -- get -- */
@@ -274,7 +348,7 @@ static const char *control_refusal(struct vcpu *v, const struct cpu_state *s, u6
         return "cr0";
     if (s->efer & ~(msr_efer_valid(v) | EFER_NXE | EFER_LMA) || !(s->efer & EFER_LMA) == active)
         return "efer";
-    if (s->cr4 & ~cr4_allowed(v->vm) || (active && !(s->cr4 & CR4_PAE)))
+    if (s->cr4 & ~cr4_allowed(v->vm->features) || (active && !(s->cr4 & CR4_PAE)))
         return "cr4";
     if (active && s->cr3 >> v->vm->phys_bits)
         return "cr3";
@@ -407,11 +481,8 @@ static void set_events(struct vcpu *v, const struct cpu_events *e)
 
 static void store(struct vcpu *v, const struct cpu_state *s, u64 given)
 {
-    if (given & STATE_TIME) {
-        u64 delta = s->tsc - tsc_read_l1(v);
-        v->tsc_offset_l1 += delta;
-        v->tsc_offset += delta;
-    }
+    if (given & STATE_TIME)
+        tsc_move(v, s->tsc);
     for (u32 i = 0; given & STATE_MSRS && i < s->msrs; i++)
         msr_set(v, s->msr[i].index, s->msr[i].value);
     if (given & STATE_MSRS)

@@ -35,6 +35,7 @@
 #define MSR_LASTBRANCH_TO       0x1dcu
 #define MSR_LASTINT_FROM        0x1ddu
 #define MSR_LASTINT_TO          0x1deu
+#define MSR_POWER_CTL           0x1fcu
 #define MSR_MTRR_BASE0          0x200u /* base and mask alternate */
 #define MSR_MTRR_FIX64K         0x250u
 #define MSR_MTRR_FIX16K         0x258u

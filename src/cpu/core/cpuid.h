@@ -74,7 +74,7 @@ enum feature_level { LEVEL_32, LEVEL_V1, LEVEL_V2, LEVEL_V3, LEVEL_V4, LEVEL_MAX
     X(HYPERVISOR, "hypervisor", 1, 0, ECX, 31, FROM_ENGINE, ANY_VENDOR, LEVEL_32, HYPERVISOR)                    \
     X(ARAT,      "arat",       6, 0, EAX,  2, FROM_ENGINE, ANY_VENDOR, LEVEL_32, APIC)                           \
     X(FSGSBASE,  "fsgsbase",   7, 0, EBX,  0, FROM_ENGINE, ANY_VENDOR, LEVEL_32, LM)                             \
-    X(TSC_ADJUST, "tsc_adjust", 7, 0, EBX, 1, FROM_ENGINE, INTEL_ONLY, LEVEL_32, TSC)                            \
+    X(TSC_ADJUST, "tsc_adjust", 7, 0, EBX, 1, FROM_ENGINE, ANY_VENDOR, LEVEL_32, TSC)                            \
     X(BMI1,      "bmi1",       7, 0, EBX,  3, FROM_HOST,   ANY_VENDOR, LEVEL_V3, BMI1)                           \
     X(AVX2,      "avx2",       7, 0, EBX,  5, FROM_HOST,   ANY_VENDOR, LEVEL_V3, AVX)                            \
     X(SMEP,      "smep",       7, 0, EBX,  7, FROM_ENGINE, ANY_VENDOR, LEVEL_32, SMEP)                           \

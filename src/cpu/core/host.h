@@ -12,6 +12,7 @@ enum cpu_exit {
     CPU_EXIT_STOP,      /* it was asked for: REQ_STOP */
     CPU_EXIT_SHUTDOWN,  /* triple fault */
     CPU_EXIT_DEVICE,    /* a device asked for it: cpu_defer, cpu_leave */
+    CPU_EXIT_MSR,       /* machine.msr has no answer yet; nothing of the instruction was done */
     CPU_EXIT_WINDOW,    /* cpu_window_set: an interrupt would be taken now */
     CPU_EXIT_HLT,       /* CPU_APICS_CALLER: HLT, which has ended; the caller knows when to go on */
     CPU_EXIT_TPR,       /* CPU_APICS_CALLER: a MOV to CR8 lowered the TPR */

@@ -125,6 +125,8 @@ struct nested_ops {
     /* The i-th MSR of these that is a part of the vCPU's state: where its value lives, which MSR it is and which bits
      * may be set. NULL behind the last. */
     u64 *(*msr_slot)(struct vcpu *v, unsigned i, u32 *msr, u64 *valid);
+    /* The owner of the vCPU gives another MSR of these a value: false, it may not have that. NULL: there is none. */
+    bool (*msr_put)(struct vcpu *v, u32 msr, u64 value);
     /* May CR0 or CR4 have this value? False: #GP(0). VMX operation fixes some of their bits. */
     bool (*cr_valid)(struct vcpu *v, unsigned cr, u64 value);
     /* Completes CPUID leaves that belong to the extension: r holds what the table of leaves says. */
@@ -178,6 +180,9 @@ static inline void nested_tsc_seen(struct vcpu *v)
 
 extern const struct nested_ops vmx_ops;
 extern const struct nested_ops svm_ops;
+
+/* What an MSR that reports capabilities of VMX shows on a CPU with these features; false: there is none. */
+bool vmx_capability(const struct cpu_features *f, u32 msr, u64 *value);
 
 /* At creation: the size of the vendor's state, and the memory for it. */
 size_t vmx_size(void);

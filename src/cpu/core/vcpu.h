@@ -107,6 +107,7 @@ struct vcpu {
     u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     u64 mcg_status;
     u64 tsc_adjust;
+    u64 microcode, platform_info, arch_capabilities, mcg_cap, power_ctl;
     u64 lbr[4]; /* last branch: from, to; last exception or interrupt: from, to */
     /* of machine check and of AMD's machine configuration */
     u64 mcg_ctl, mc_bank[MC_BANKS][4]; /* CTL, STATUS, ADDR, MISC of each bank */
@@ -262,6 +263,7 @@ struct vm {
     bool hypercalls;     /* for test programs: hypercall.c */
     bool paravirt;       /* KVM's interface is there whether CPUID shows it or not */
     u64 hypercall_exits; /* those of KVM's hypercalls that the owner of the VM wants to perform */
+    u32 msr_asks;        /* [a] cpu_msr_ask */
     struct paravirt_clock clock;
 
     /* -- memory that others write without notice: docs/ram.md -- */

@@ -53,6 +53,14 @@ static inline void world_mmio_write(struct vcpu *v, gpa_t gpa, u64 value, unsign
     foreign_event(v);
 }
 
+static inline enum machine_msr world_msr(struct vcpu *v, u32 msr, u64 *value, bool write, u32 why)
+{
+    vector_save(v);
+    enum machine_msr r = v->vm->machine->msr(v->vm->machine->opaque, msr, value, write, why);
+    vector_restore(v);
+    return r;
+}
+
 static inline int world_pic_ack(struct vcpu *v)
 {
     vector_save(v);

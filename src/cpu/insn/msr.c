@@ -10,6 +10,7 @@
 
 #include "cpu/core/cpuid.h"
 #include "cpu/core/nested.h"
+#include "cpu/core/world.h"
 #include "cpu/event/lapic.h"
 #include "cpu/event/perf.h"
 #include "cpu/insn/ops.h"
@@ -41,7 +42,14 @@ struct msr_row {
     enum outcome (*write)(struct vcpu *v, u32 msr, u64 value);
 };
 
-enum { MSR_FIELD = BIT(0), MSR_READ_ONLY = BIT(1), MSR_CANONICAL = BIT(2), MSR_IGNORE_WRITES = BIT(3) };
+/* MSR_OWNER: a field that msr_put may change, but no guest, and that is no state. */
+enum {
+    MSR_FIELD = BIT(0),
+    MSR_READ_ONLY = BIT(1),
+    MSR_CANONICAL = BIT(2),
+    MSR_IGNORE_WRITES = BIT(3),
+    MSR_OWNER = BIT(4)
+};
 
 /* -- EFER -- */
 
@@ -211,28 +219,28 @@ static enum outcome feature_control_write(struct vcpu *v, u32 msr, u64 value)
     return CPU_OK;
 }
 
-static bool has_either(const struct vcpu *v, enum feature intel, enum feature amd)
+static bool has_either(const struct cpu_features *f, enum feature intel, enum feature amd)
 {
-    return cpu_has(v->vm, intel) || cpu_has(v->vm, amd);
+    return features_have(f, intel) || features_have(f, amd);
 }
 
-static u64 spec_ctrl_valid(const struct vcpu *v)
+static u64 spec_ctrl_valid(const struct cpu_features *f)
 {
-    return (has_either(v, FEATURE_SPEC_CTRL, FEATURE_AMD_IBRS) ? SPEC_CTRL_IBRS : 0) |
-           (has_either(v, FEATURE_STIBP, FEATURE_AMD_STIBP) ? SPEC_CTRL_STIBP : 0) |
-           (has_either(v, FEATURE_SSBD, FEATURE_AMD_SSBD) ? SPEC_CTRL_SSBD : 0) |
-           (cpu_has(v->vm, FEATURE_BHI_CTRL) ? SPEC_CTRL_BHI_DIS_S : 0);
+    return (has_either(f, FEATURE_SPEC_CTRL, FEATURE_AMD_IBRS) ? SPEC_CTRL_IBRS : 0) |
+           (has_either(f, FEATURE_STIBP, FEATURE_AMD_STIBP) ? SPEC_CTRL_STIBP : 0) |
+           (has_either(f, FEATURE_SSBD, FEATURE_AMD_SSBD) ? SPEC_CTRL_SSBD : 0) |
+           (features_have(f, FEATURE_BHI_CTRL) ? SPEC_CTRL_BHI_DIS_S : 0);
 }
 
 static enum outcome spec_ctrl_read(struct vcpu *v, u32 msr, u64 *value)
 {
     *value = v->spec_ctrl;
-    return spec_ctrl_valid(v) ? CPU_OK : raise_gp(v, 0);
+    return spec_ctrl_valid(v->vm->features) ? CPU_OK : raise_gp(v, 0);
 }
 
 static bool spec_ctrl_legal(const struct vcpu *v, u32 msr, u64 value)
 {
-    u64 valid = spec_ctrl_valid(v);
+    u64 valid = spec_ctrl_valid(v->vm->features);
     return valid && !(value & ~valid);
 }
 
@@ -245,7 +253,7 @@ static enum outcome write_only(struct vcpu *v, u32 msr, u64 *value)
  * all. */
 static enum outcome command_write(struct vcpu *v, u32 msr, u64 value)
 {
-    if (msr == MSR_PRED_CMD && !has_either(v, FEATURE_SPEC_CTRL, FEATURE_AMD_IBPB))
+    if (msr == MSR_PRED_CMD && !has_either(v->vm->features, FEATURE_SPEC_CTRL, FEATURE_AMD_IBPB))
         return raise_gp(v, 0);
     return CPU_OK;
 }
@@ -254,18 +262,17 @@ static enum outcome command_write(struct vcpu *v, u32 msr, u64 value)
     (MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XD_DISABLE | MISC_ENABLE_MONITOR |               \
      MISC_ENABLE_STORED)
 
-static enum outcome platform_info_read(struct vcpu *v, u32 msr, u64 *value)
+/* The ratios of the TSC to a bus of 100 MHz: Intel's only. */
+static u64 platform_info(const struct vm *vm)
 {
-    u64 ratio = v->vm->tsc_khz / 100000;
-    *value = ratio << 8 | ratio << 40;
-    return CPU_OK;
+    u64 ratio = vm->tsc_khz / 100000;
+    return vm->vendor == VENDOR_INTEL ? ratio << 8 | ratio << 40 : 0;
 }
 
 /* IA32_BIOS_SIGN_ID: the microcode revision that CPUID loads. */
-static enum outcome microcode_read(struct vcpu *v, u32 msr, u64 *value)
+static u64 microcode(enum vendor vendor)
 {
-    *value = v->vm->vendor == VENDOR_INTEL ? 0x0d0003f5ull << 32 : 0x0a101154;
-    return CPU_OK;
+    return vendor == VENDOR_INTEL ? 0x0d0003f5ull << 32 : 0x0a101154;
 }
 
 static enum outcome debugctl_write(struct vcpu *v, u32 msr, u64 value)
@@ -306,6 +313,7 @@ _Static_assert(MSR_MC0_CTL % 4 == 0, "the kind of a bank's MSR is its number mod
 #define FIELD(f) .flags = MSR_FIELD, .field = offsetof(struct vcpu, f)
 #define BASE_FIELD(f) .flags = MSR_FIELD | MSR_CANONICAL, .field = offsetof(struct vcpu, f), .valid = ANY
 #define CONSTANT(x) .flags = MSR_READ_ONLY, .value = (x)
+#define OWNERS(f) .flags = MSR_FIELD | MSR_OWNER | MSR_READ_ONLY, .field = offsetof(struct vcpu, f), .valid = ANY
 #define ZERO .flags = MSR_IGNORE_WRITES, .valid = ANY
 #define PARAVIRT(first, last, name)                                                                                    \
     {                                                                                                                  \
@@ -331,16 +339,17 @@ static const struct msr_row rows[] = {
     {MSR_PRED_CMD, 1, "PRED_CMD", NO_FEATURE, .read = write_only, .write = command_write, .valid = PRED_CMD_IBPB},
     {MSR_BIOS_UPDT_TRIG, 1, "BIOS_UPDT_TRIG", NO_FEATURE, INTEL_ONLY, .flags = MSR_IGNORE_WRITES, .read = write_only,
      .valid = ANY},
-    {MSR_BIOS_SIGN_ID, 1, "BIOS_SIGN_ID", NO_FEATURE, .flags = MSR_IGNORE_WRITES, .read = microcode_read, .valid = ANY},
-    {MSR_PLATFORM_INFO, 1, "PLATFORM_INFO", NO_FEATURE, INTEL_ONLY, .flags = MSR_READ_ONLY, .read = platform_info_read},
+    {MSR_BIOS_SIGN_ID, 1, "BIOS_SIGN_ID", NO_FEATURE, .flags = MSR_FIELD | MSR_OWNER | MSR_IGNORE_WRITES,
+     .field = offsetof(struct vcpu, microcode), .valid = ANY},
+    {MSR_PLATFORM_INFO, 1, "PLATFORM_INFO", NO_FEATURE, OWNERS(platform_info)},
     {MSR_MTRRCAP, 1, "MTRRCAP", FEATURE_MTRR, CONSTANT(MTRRCAP_WC | MTRRCAP_FIXED | MTRR_RANGES)},
-    {MSR_ARCH_CAPABILITIES, 1, "ARCH_CAPABILITIES", FEATURE_ARCH_CAPABILITIES, CONSTANT(ARCH_CAPABILITIES)},
+    {MSR_ARCH_CAPABILITIES, 1, "ARCH_CAPABILITIES", FEATURE_ARCH_CAPABILITIES, OWNERS(arch_capabilities)},
     {MSR_FLUSH_CMD, 1, "FLUSH_CMD", FEATURE_FLUSH_L1D, .read = write_only, .write = command_write,
      .valid = FLUSH_CMD_L1D},
     {MSR_SYSENTER_CS, 1, "SYSENTER_CS", FEATURE_SEP, FIELD(sysenter_cs), .valid = 0xffffffff},
     {MSR_SYSENTER_ESP, 1, "SYSENTER_ESP", FEATURE_SEP, BASE_FIELD(sysenter_esp)},
     {MSR_SYSENTER_EIP, 1, "SYSENTER_EIP", FEATURE_SEP, BASE_FIELD(sysenter_eip)},
-    {MSR_MCG_CAP, 1, "MCG_CAP", FEATURE_MCA, CONSTANT(MCG_CAP_CTL | MC_BANKS)},
+    {MSR_MCG_CAP, 1, "MCG_CAP", FEATURE_MCA, OWNERS(mcg_cap)},
     {MSR_MCG_STATUS, 1, "MCG_STATUS", FEATURE_MCA, FIELD(mcg_status), .valid = MCG_STATUS_BITS},
     {MSR_MCG_CTL, 1, "MCG_CTL", FEATURE_MCA, FIELD(mcg_ctl), .valid = ANY},
     {MSR_MISC_ENABLE, 1, "MISC_ENABLE", NO_FEATURE, INTEL_ONLY, FIELD(misc_enable), .valid = ANY,
@@ -348,6 +357,7 @@ static const struct msr_row rows[] = {
     {MSR_DEBUGCTL, 1, "DEBUGCTL", NO_FEATURE, FIELD(debugctl), .valid = DEBUGCTL_LBR | DEBUGCTL_BTF,
      .write = debugctl_write},
     {MSR_LASTBRANCH_FROM, 4, "LASTBRANCH", NO_FEATURE, FIELD(lbr), .valid = ANY},
+    {MSR_POWER_CTL, 1, "POWER_CTL", NO_FEATURE, FIELD(power_ctl), .valid = ANY},
     {MSR_MTRR_BASE0, 16, "MTRR_PHYS", FEATURE_MTRR, .slot = mtrr_range_slot, .legal = mtrr_range_legal, .valid = ANY},
     {MSR_MTRR_FIX64K, 1, "MTRR_FIX64K", FEATURE_MTRR, .slot = mtrr_fixed_slot, .legal = mtrr_fixed_legal, .valid = ANY},
     {MSR_MTRR_FIX16K, 2, "MTRR_FIX16K", FEATURE_MTRR, .slot = mtrr_fixed_slot, .legal = mtrr_fixed_legal, .valid = ANY},
@@ -390,9 +400,9 @@ static const struct msr_row rows[] = {
 };
 /* clang-format on */
 
-static const struct msr_row *msr_find(const struct vcpu *v, u32 msr)
+/* The row of an MSR that a CPU with these features has, if its feature is all that it takes. */
+static const struct msr_row *row_find(const struct cpu_features *f, u32 msr)
 {
-    const struct vm *vm = v->vm;
     size_t low = 0, high = ARRAY_LEN(rows);
     while (low < high) {
         size_t mid = (low + high) / 2;
@@ -402,12 +412,17 @@ static const struct msr_row *msr_find(const struct vcpu *v, u32 msr)
         } else if (msr - r->first >= r->count) {
             low = mid + 1;
         } else {
-            bool vendor = r->vendor == ANY_VENDOR || (r->vendor == INTEL_ONLY) == (vm->vendor == VENDOR_INTEL);
-            bool exists = r->exists ? r->exists(v, msr) : r->feature == NO_FEATURE || cpu_has(vm, r->feature);
-            return vendor && exists ? r : NULL;
+            bool vendor = r->vendor == ANY_VENDOR || (r->vendor == INTEL_ONLY) == (f->vendor == VENDOR_INTEL);
+            return vendor && (r->feature == NO_FEATURE || features_have(f, r->feature)) ? r : NULL;
         }
     }
     return NULL;
+}
+
+static const struct msr_row *msr_find(const struct vcpu *v, u32 msr)
+{
+    const struct msr_row *r = row_find(v->vm->features, msr);
+    return r && r->exists && !r->exists(v, msr) ? NULL : r;
 }
 
 const char *msr_row(unsigned i, u32 *first, u32 *count)
@@ -471,7 +486,7 @@ enum outcome msr_write(struct vcpu *v, u32 msr, u64 value)
     if (r->write)
         return r->write(v, msr, value);
     u64 *slot = slot_of(v, r, msr);
-    if (slot)
+    if (slot && !(r->flags & MSR_IGNORE_WRITES))
         *slot = (value & ~r->fixed) | (*slot & r->fixed);
     return CPU_OK;
 }
@@ -483,7 +498,7 @@ static u64 *state_slot(struct vcpu *v, const struct msr_row *r, u32 msr, u64 *va
 {
     if (r) {
         *valid = r->valid;
-        return slot_of(v, r, msr);
+        return r->flags & MSR_OWNER ? NULL : slot_of(v, r, msr);
     }
     u32 number;
     u64 *slot;
@@ -501,7 +516,7 @@ u32 msr_list(struct vcpu *v, u32 *list, u32 room)
         for (u32 k = 0; k < rows[i].count; k++) {
             u32 msr = rows[i].first + k;
             const struct msr_row *r = msr_find(v, msr);
-            if (!r || !slot_of(v, r, msr) || !msr_get(v, msr, &value))
+            if (!r || !state_slot(v, r, msr, &valid) || !msr_get(v, msr, &value))
                 continue;
             if (n < room)
                 list[n] = msr;
@@ -553,6 +568,56 @@ void msr_set(struct vcpu *v, u32 msr, u64 value)
         *slot = value;
 }
 
+/* -- as the owner of the vCPU reads and writes them -- */
+
+bool msr_put(struct vcpu *v, u32 msr, u64 value)
+{
+    const struct msr_row *r = msr_find(v, msr);
+    u64 now, valid = ANY;
+    u64 *slot = r ? slot_of(v, r, msr) : state_slot(v, r, msr, &valid);
+    if (r && r->flags & MSR_IGNORE_WRITES && !slot)
+        return true;
+    if (!slot) {
+        if (!r && v->nested && v->nested->msr_put && v->nested->msr_put(v, msr, value))
+            return true;
+        return msr_get(v, msr, &now) && now == value;
+    }
+    if (value & ~valid || (r && !value_legal(v, r, msr, value)))
+        return false;
+    *slot = r ? (value & ~r->fixed) | (*slot & r->fixed) : value;
+    return true;
+}
+
+u32 msr_numbers(const struct cpu_features *f, u32 *list, u32 room)
+{
+    static const u32 svm[] = {MSR_TSC_RATIO, MSR_VM_CR, MSR_VM_HSAVE_PA};
+    u32 n = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct msr_row *r = row_find(f, rows[i].first);
+        bool kept = r && (r->flags & MSR_FIELD || r->slot || r->first == MSR_TSC || r->first == MSR_TSC_DEADLINE);
+        if (!kept || (r->first == MSR_SPEC_CTRL && !spec_ctrl_valid(f)))
+            continue;
+        for (u32 k = 0; k < r->count; k++)
+            if (r->first + k != MSR_KVM_PV_EOI_EN && n++ < room) /* the one that is not offered */
+                list[n - 1] = r->first + k;
+    }
+    for (unsigned i = 0; features_have(f, FEATURE_SVM) && i < ARRAY_LEN(svm); i++)
+        if (n++ < room)
+            list[n - 1] = svm[i];
+    return n;
+}
+
+bool msr_feature(const struct cpu_features *f, u32 msr, u64 *value)
+{
+    const struct msr_row *r = row_find(f, msr);
+    switch (r ? msr : 0) {
+    case MSR_BIOS_SIGN_ID: *value = microcode(f->vendor); return true;
+    case MSR_ARCH_CAPABILITIES: *value = ARCH_CAPABILITIES; return true;
+    case MSR_DE_CFG: *value = DE_CFG_LFENCE_SERIALIZES; return true;
+    default: return false;
+    }
+}
+
 void msr_reset(struct vcpu *v)
 {
     bool intel = v->vm->vendor == VENDOR_INTEL;
@@ -576,6 +641,11 @@ void msr_reset(struct vcpu *v)
     v->mtrr_base[0] = LOW_MEMORY_END | MEMTYPE_UC;
     v->mtrr_mask[0] = ((BIT64(v->vm->phys_bits) - 1) & ~(BIT64(32) - LOW_MEMORY_END - 1)) | MTRR_MASK_VALID;
     v->mcg_status = v->mcg_ctl = 0;
+    v->mcg_cap = MCG_CAP_CTL | MC_BANKS;
+    v->microcode = microcode(v->vm->vendor);
+    v->platform_info = platform_info(v->vm);
+    v->arch_capabilities = ARCH_CAPABILITIES;
+    v->power_ctl = 0;
     for (unsigned i = 0; i < PERF_COUNTERS; i++)
         v->perf_select[i] = v->perf_counter[i] = 0;
     v->perf_due = 0;
@@ -599,6 +669,49 @@ void msr_reset(struct vcpu *v)
 
 /* -- the instructions -- */
 
+/* Is it one that this CPU has, whatever may be done with it? */
+static bool known(struct vcpu *v, u32 msr)
+{
+    u64 value;
+    enum outcome out;
+    return msr_find(v, msr) || (v->nested && v->nested->msr_read(v, msr, &value, &out));
+}
+
+/* The machine decides, if it wants to be asked for this reason. *done: it has. */
+static enum outcome ask(struct vcpu *v, u32 why, u32 msr, u64 *value, bool write, bool *done)
+{
+    *done = false;
+    if (!(v->vm->msr_asks & why))
+        return CPU_OK;
+    switch (world_msr(v, msr, value, write, why)) {
+    case MACHINE_MSR_LATER: v->exit = CPU_EXIT_MSR; return CPU_EXIT;
+    case MACHINE_MSR_FAULT: return raise_gp(v, 0);
+    case MACHINE_MSR_DONE: *done = true; return CPU_OK;
+    case MACHINE_MSR_CPU: break;
+    }
+    return CPU_OK;
+}
+
+static enum outcome asked(struct vcpu *v, u32 msr, u64 *value, bool write)
+{
+    bool done;
+    TRY(ask(v, MACHINE_MSR_ANY, msr, value, write, &done));
+    if (done)
+        return CPU_OK;
+    enum outcome out = write ? msr_write(v, msr, *value) : msr_read(v, msr, value);
+    if (out != CPU_FAULT)
+        return out;
+    struct event fault = v->fault;
+    v->fault.valid = false;
+    if (!write)
+        *value = 0;
+    TRY(ask(v, known(v, msr) ? MACHINE_MSR_INVALID : MACHINE_MSR_UNKNOWN, msr, value, write, &done));
+    if (done)
+        return CPU_OK;
+    v->fault = fault;
+    return CPU_FAULT;
+}
+
 enum outcome op_rdmsr(struct vcpu *v, const struct insn *in)
 {
     u32 msr = (u32)v->gpr[RCX];
@@ -606,7 +719,10 @@ enum outcome op_rdmsr(struct vcpu *v, const struct insn *in)
     if (v->cpl)
         return raise_gp(v, 0);
     TRY(nested_check(v, IC_MSR, msr, 0));
-    TRY(msr_read(v, msr, &value));
+    if (unlikely(v->vm->msr_asks))
+        TRY(asked(v, msr, &value, false));
+    else
+        TRY(msr_read(v, msr, &value));
     v->gpr[RAX] = (u32)value;
     v->gpr[RDX] = value >> 32;
     return CPU_OK;
@@ -618,5 +734,6 @@ enum outcome op_wrmsr(struct vcpu *v, const struct insn *in)
     if (v->cpl)
         return raise_gp(v, 0);
     TRY(nested_check(v, IC_MSR, msr, 1));
-    return msr_write(v, msr, v->gpr[RDX] << 32 | (u32)v->gpr[RAX]);
+    u64 value = v->gpr[RDX] << 32 | (u32)v->gpr[RAX];
+    return unlikely(v->vm->msr_asks) ? asked(v, msr, &value, true) : msr_write(v, msr, value);
 }

@@ -28,6 +28,16 @@ bool msr_get(struct vcpu *v, u32 msr, u64 *value);
 const char *msr_refusal(struct vcpu *v, u32 msr, u64 value);
 void msr_set(struct vcpu *v, u32 msr, u64 value);
 
+/*
+ * MSRs as the owner of the vCPU sets them, other than as a part of a state that was saved: what the guest could write,
+ * and what it only reads if an owner may choose it. Bits that are fixed stay as they are. False: the CPU has no such
+ * MSR, or it cannot have that value. msr_numbers gives those that a vCPU with these features has, as far as there is
+ * room, and how many there are; msr_feature gives the value of one that reports what such a CPU can do.
+ */
+bool msr_put(struct vcpu *v, u32 msr, u64 value);
+u32 msr_numbers(const struct cpu_features *f, u32 *list, u32 room);
+bool msr_feature(const struct cpu_features *f, u32 msr, u64 *value);
+
 /* Bits of EFER that this VM's CPU has. */
 u64 msr_efer_valid(const struct vcpu *v);
 

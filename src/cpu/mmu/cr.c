@@ -11,7 +11,7 @@
 #include "cpu/core/nested.h"
 #include "cpu/mmu/mmu.h"
 
-u64 cr4_allowed(const struct vm *vm)
+u64 cr4_allowed(const struct cpu_features *f)
 {
     static const struct {
         u64 bits;
@@ -26,7 +26,7 @@ u64 cr4_allowed(const struct vm *vm)
     };
     u64 allowed = CR4_PCE;
     for (unsigned i = 0; i < ARRAY_LEN(optional); i++) {
-        if (cpu_has(vm, optional[i].feature))
+        if (features_have(f, optional[i].feature))
             allowed |= optional[i].bits;
     }
     return allowed;
@@ -62,7 +62,7 @@ static bool cr3_valid(const struct vcpu *v, u64 value)
 static bool cr4_valid(struct vcpu *v, u64 value)
 {
     u64 changed = value ^ v->cr4;
-    if (value & ~cr4_allowed(v->vm))
+    if (value & ~cr4_allowed(v->vm->features))
         return false;
     if (in_long_mode(v) && (!(value & CR4_PAE) || changed & CR4_LA57))
         return false;

@@ -9,7 +9,7 @@
 #include "cpu/core/vcpu.h"
 
 /* Bits of CR4 that this VM's CPUID makes available. */
-u64 cr4_allowed(const struct vm *vm);
+u64 cr4_allowed(const struct cpu_features *f);
 
 /* May CR0, CR3, CR4 or CR8 be changed to `value` from the current state? Otherwise it is #GP(0). */
 bool cr_valid(struct vcpu *v, unsigned cr, u64 value);

@@ -43,7 +43,7 @@ static bool check_guest(struct vcpu *v, const struct vmcb_save *g)
     RULE(g->cr0 & CR0_CD || !(g->cr0 & CR0_NW), "CR0.NW needs CR0.CD");
     RULE(!(g->cr0 >> 32), "CR0: bits 63:32 are 0");
     RULE(!(g->cr3 >> v->vm->phys_bits), "CR3: reserved bits are 0"); /* in every mode of paging, and without paging */
-    RULE(!(g->cr4 & ~cr4_allowed(v->vm)), "CR4: reserved bits are 0");
+    RULE(!(g->cr4 & ~cr4_allowed(v->vm->features)), "CR4: reserved bits are 0");
     RULE(!(g->dr6 >> 32), "DR6: bits 63:32 are 0");
     RULE(!(g->dr7 >> 32), "DR7: bits 63:32 are 0");
     RULE(!(g->efer & ~(msr_efer_valid(v) | EFER_LMA | EFER_SVME)), "EFER: reserved bits are 0");

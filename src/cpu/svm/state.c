@@ -115,7 +115,7 @@ static const char *host_refusal(struct vcpu *v, const struct vmcb_save *g)
         return "svm.vmcb_image: CR0 of L1";
     if (g->efer & ~(msr_efer_valid(v) | EFER_NXE | EFER_LMA) || !(g->efer & EFER_LMA) == long_mode)
         return "svm.vmcb_image: EFER of L1";
-    if (g->cr4 & ~cr4_allowed(v->vm) || (long_mode && !(g->cr4 & CR4_PAE)))
+    if (g->cr4 & ~cr4_allowed(v->vm->features) || (long_mode && !(g->cr4 & CR4_PAE)))
         return "svm.vmcb_image: CR4 of L1";
     if (long_mode && g->cr3 >> v->vm->phys_bits)
         return "svm.vmcb_image: CR3 of L1";

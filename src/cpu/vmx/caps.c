@@ -1,6 +1,6 @@
 /*
  * What VMX the virtual CPU has: vmx_offered is the one place that decides, and the capability MSRs are made from it.
- * The guest can only read them.
+ * The guest can only read them; whoever owns the vCPU may take capabilities away by writing these MSRs.
  * Source: Intel SDM volume 3D, appendix "VMX Capability Reporting Facility".
  */
 #include "cpu/mmu/cr.h"
@@ -25,6 +25,10 @@
 #define VMCS_ENUM_MAX ((u64)VMCS_INDEX(VMCS_GUEST_PREEMPTION_TIMER) << 1)
 
 const struct vmx_caps vmx_offered = {
+    .must = {.pin = PIN_DEFAULT1,
+             .proc = PROC_DEFAULT1 & ~PROC_CLEARABLE,
+             .exit = EXIT_DEFAULT1 & ~EXIT_CLEARABLE,
+             .entry = ENTRY_DEFAULT1 & ~ENTRY_CLEARABLE},
     .pin = PIN_EXTINT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER,
     .proc = PROC_INTERRUPT_WINDOW | PROC_TSC_OFFSETTING | PROC_HLT_EXITING | PROC_INVLPG_EXITING | PROC_MWAIT_EXITING |
             PROC_RDPMC_EXITING | PROC_RDTSC_EXITING | PROC_CR3_LOAD_EXITING | PROC_CR3_STORE_EXITING |
@@ -44,6 +48,9 @@ const struct vmx_caps vmx_offered = {
     .ept_vpid = EPT_CAP_EXEC_ONLY | EPT_CAP_WALK_4 | EPT_CAP_UC | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_1G |
                 EPT_CAP_INVEPT | EPT_CAP_AD | EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL | VPID_CAP_INVVPID |
                 VPID_CAP_ADDRESS | VPID_CAP_SINGLE | VPID_CAP_ALL | VPID_CAP_SINGLE_NONGLOBAL,
+    .cr0_fixed0 = CR0_FIXED0,
+    .cr4_fixed0 = CR4_FIXED0,
+    .vmcs_enum = VMCS_ENUM_MAX,
 };
 
 /* The form of the control MSRs: allowed 0-settings (bits that must be 1) low, allowed 1-settings high. */
@@ -52,29 +59,109 @@ static u64 control_msr(u32 must, u32 offered)
     return must | (u64)(must | offered) << 32;
 }
 
-static bool capability(const struct vcpu *v, const struct vmx_caps *c, u32 msr, u64 *value)
+static bool capability(const struct cpu_features *f, const struct vmx_caps *c, u32 msr, u64 *value)
 {
     switch (msr) {
     case MSR_VMX_BASIC: *value = c->basic; return true;
     case MSR_VMX_PINBASED_CTLS:
-    case MSR_VMX_TRUE_PINBASED_CTLS: *value = control_msr(PIN_DEFAULT1, c->pin); return true;
-    case MSR_VMX_PROCBASED_CTLS: *value = control_msr(PROC_DEFAULT1, c->proc); return true;
-    case MSR_VMX_TRUE_PROCBASED_CTLS: *value = control_msr(PROC_DEFAULT1 & ~PROC_CLEARABLE, c->proc); return true;
-    case MSR_VMX_EXIT_CTLS: *value = control_msr(EXIT_DEFAULT1, c->exit); return true;
-    case MSR_VMX_TRUE_EXIT_CTLS: *value = control_msr(EXIT_DEFAULT1 & ~EXIT_CLEARABLE, c->exit); return true;
-    case MSR_VMX_ENTRY_CTLS: *value = control_msr(ENTRY_DEFAULT1, c->entry); return true;
-    case MSR_VMX_TRUE_ENTRY_CTLS: *value = control_msr(ENTRY_DEFAULT1 & ~ENTRY_CLEARABLE, c->entry); return true;
+    case MSR_VMX_TRUE_PINBASED_CTLS: *value = control_msr(c->must.pin, c->pin); return true;
+    case MSR_VMX_PROCBASED_CTLS: *value = control_msr(c->must.proc | PROC_DEFAULT1, c->proc); return true;
+    case MSR_VMX_TRUE_PROCBASED_CTLS: *value = control_msr(c->must.proc, c->proc); return true;
+    case MSR_VMX_EXIT_CTLS: *value = control_msr(c->must.exit | EXIT_DEFAULT1, c->exit); return true;
+    case MSR_VMX_TRUE_EXIT_CTLS: *value = control_msr(c->must.exit, c->exit); return true;
+    case MSR_VMX_ENTRY_CTLS: *value = control_msr(c->must.entry | ENTRY_DEFAULT1, c->entry); return true;
+    case MSR_VMX_TRUE_ENTRY_CTLS: *value = control_msr(c->must.entry, c->entry); return true;
     case MSR_VMX_MISC: *value = c->misc; return true;
-    case MSR_VMX_CR0_FIXED0: *value = CR0_FIXED0; return true;
+    case MSR_VMX_CR0_FIXED0: *value = c->cr0_fixed0; return true;
     case MSR_VMX_CR0_FIXED1: *value = CR0_FIXED1; return true;
-    case MSR_VMX_CR4_FIXED0: *value = CR4_FIXED0; return true;
-    case MSR_VMX_CR4_FIXED1: *value = cr4_allowed(v->vm); return true;
-    case MSR_VMX_VMCS_ENUM: *value = VMCS_ENUM_MAX; return true;
-    case MSR_VMX_PROCBASED_CTLS2: *value = control_msr(0, c->proc2); return true;
+    case MSR_VMX_CR4_FIXED0: *value = c->cr4_fixed0; return true;
+    case MSR_VMX_CR4_FIXED1: *value = cr4_allowed(f); return true;
+    case MSR_VMX_VMCS_ENUM: *value = c->vmcs_enum; return true;
+    case MSR_VMX_PROCBASED_CTLS2: *value = control_msr(c->must.proc2, c->proc2); return true;
     case MSR_VMX_EPT_VPID_CAP: *value = c->ept_vpid; return true;
     default: return false;
     }
 }
+
+bool vmx_capability(const struct cpu_features *f, u32 msr, u64 *value)
+{
+    return features_have(f, FEATURE_VMX) && capability(f, &vmx_offered, msr, value);
+}
+
+/* -- capabilities taken away -- */
+
+/* Bits that must be 1 may become more, those that may be 1 fewer. */
+static bool control_put(u32 *must, u32 *offered, u32 must_least, u32 most, u64 value)
+{
+    u32 low = (u32)value, high = (u32)(value >> 32);
+    if (must_least & ~low || high & ~(must_least | most))
+        return false;
+    *must = low;
+    *offered = high;
+    return true;
+}
+
+/* Fields of numbers that may become smaller, and bits that may become 0; all else stays. */
+static bool misc_put(struct vmx_caps *c, u64 value)
+{
+    const u64 o = vmx_offered.misc, targets = VMX_MISC_CR3_TARGETS(0x1ff);
+    const u64 flags =
+        VMX_MISC_SAVE_LMA | VMX_MISC_ACTIVITY_STATES | VMX_MISC_VMWRITE_ANY | VMX_MISC_ZERO_LENGTH_INJECTION;
+    if (value & flags & ~o || (value & targets) > (o & targets) || (value ^ o) & ~(flags | targets))
+        return false;
+    c->misc = value;
+    return true;
+}
+
+static bool basic_put(struct vmx_caps *c, u64 value)
+{
+    const u64 flags = VMX_BASIC_INS_OUTS_INFO | VMX_BASIC_TRUE_CONTROLS;
+    if (value & flags & ~vmx_offered.basic || (value ^ vmx_offered.basic) & ~flags)
+        return false;
+    c->basic = value;
+    return true;
+}
+
+static bool subset_put(u64 *to, u64 most, u64 value)
+{
+    if (value & ~most)
+        return false;
+    *to = value;
+    return true;
+}
+
+static bool superset_put(u64 *to, u64 least, u64 value)
+{
+    if (least & ~value)
+        return false;
+    *to = value;
+    return true;
+}
+
+bool vmx_msr_put(struct vcpu *v, u32 msr, u64 value)
+{
+    struct vmx_caps *c = &v->vmx->own;
+    const struct vmx_caps *o = &vmx_offered;
+    u64 old;
+    if (v->vmx->on)
+        return capability(v->vm->features, c, msr, &old) && old == value;
+    switch (msr) {
+    case MSR_VMX_BASIC: return basic_put(c, value);
+    case MSR_VMX_TRUE_PINBASED_CTLS: return control_put(&c->must.pin, &c->pin, o->must.pin, o->pin, value);
+    case MSR_VMX_TRUE_PROCBASED_CTLS: return control_put(&c->must.proc, &c->proc, o->must.proc, o->proc, value);
+    case MSR_VMX_TRUE_EXIT_CTLS: return control_put(&c->must.exit, &c->exit, o->must.exit, o->exit, value);
+    case MSR_VMX_TRUE_ENTRY_CTLS: return control_put(&c->must.entry, &c->entry, o->must.entry, o->entry, value);
+    case MSR_VMX_PROCBASED_CTLS2: return control_put(&c->must.proc2, &c->proc2, o->must.proc2, o->proc2, value);
+    case MSR_VMX_MISC: return misc_put(c, value);
+    case MSR_VMX_EPT_VPID_CAP: return subset_put(&c->ept_vpid, o->ept_vpid, value);
+    case MSR_VMX_CR0_FIXED0: return superset_put(&c->cr0_fixed0, o->cr0_fixed0, value);
+    case MSR_VMX_CR4_FIXED0: return superset_put(&c->cr4_fixed0, o->cr4_fixed0, value);
+    case MSR_VMX_VMCS_ENUM: c->vmcs_enum = value; return true;
+    default: return false;
+    }
+}
+
+/* -- checks -- */
 
 static bool control_ok(u32 must, u32 offered, u32 value)
 {
@@ -83,22 +170,22 @@ static bool control_ok(u32 must, u32 offered, u32 value)
 
 bool vmx_pin_ok(const struct vmx_caps *c, u32 value)
 {
-    return control_ok(PIN_DEFAULT1, c->pin, value);
+    return control_ok(c->must.pin, c->pin, value);
 }
 
 bool vmx_proc_ok(const struct vmx_caps *c, u32 value)
 {
-    return control_ok(PROC_DEFAULT1 & ~PROC_CLEARABLE, c->proc, value);
+    return control_ok(c->must.proc, c->proc, value);
 }
 
 bool vmx_exit_controls_ok(const struct vmx_caps *c, u32 value)
 {
-    return control_ok(EXIT_DEFAULT1 & ~EXIT_CLEARABLE, c->exit, value);
+    return control_ok(c->must.exit, c->exit, value);
 }
 
 bool vmx_entry_controls_ok(const struct vmx_caps *c, u32 value)
 {
-    return control_ok(ENTRY_DEFAULT1 & ~ENTRY_CLEARABLE, c->entry, value);
+    return control_ok(c->must.entry, c->entry, value);
 }
 
 bool vmx_cr0_fixed_ok(u64 cr0, bool unrestricted)
@@ -136,7 +223,7 @@ bool vmx_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out)
         *value = phys_read_u64(v, GPA(v->vmx->f.virtual_apic + APIC_TPR));
         return true;
     }
-    return capability(v, v->vmx->caps, msr, value);
+    return capability(v->vm->features, v->vmx->caps, msr, value);
 }
 
 bool vmx_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out)
@@ -152,7 +239,7 @@ bool vmx_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out)
         return true;
     }
     u64 old;
-    if (!capability(v, v->vmx->caps, msr, &old))
+    if (!capability(v->vm->features, v->vmx->caps, msr, &old))
         return false;
     *out = raise_gp(v, 0);
     return true;

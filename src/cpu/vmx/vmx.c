@@ -15,10 +15,12 @@ size_t vmx_size(void)
 static void vmx_reset(struct vcpu *v)
 {
     struct vmx *x = v->vmx;
+    struct vmx_caps own = x->own;
     fill_bytes(x, 0, sizeof(*x));
     x->current = x->vmxon = VMX_NO_POINTER;
-    x->caps = &vmx_offered;
-    x->cr4_may = cr4_allowed(v->vm);
+    x->own = own;
+    x->caps = &x->own;
+    x->cr4_may = cr4_allowed(v->vm->features);
     if (v->in_guest)
         mmu_set_stage2(v, STAGE2_NONE, 0, 0);
     v->in_guest = false;
@@ -57,6 +59,7 @@ const struct nested_ops vmx_ops = {
     .msr_read = vmx_msr_read,
     .msr_write = vmx_msr_write,
     .msr_slot = vmx_msr_slot,
+    .msr_put = vmx_msr_put,
     .cr_valid = vmx_cr_valid,
     .cpuid = vmx_cpuid,
     .init_blocked = vmx_init_blocked,
@@ -76,5 +79,6 @@ void vmx_init(struct vcpu *v, void *memory)
 {
     v->vmx = memory;
     v->nested = &vmx_ops;
+    v->vmx->own = vmx_offered;
     vmx_reset(v);
 }

@@ -21,10 +21,13 @@
 /* The second stage's space of an L2 without VPID: not a VPID, so that its mappings stay apart from L1's. */
 #define SPACE_NO_VPID 0x10000u
 
-/* What the CPU offers: bits that controls may set, and default1 bits that they may clear only by the TRUE MSRs. */
+/* What the CPU offers: bits that controls may set, and those that they must. */
 struct vmx_caps {
     u32 pin, proc, proc2, exit, entry;
-    u64 basic, misc, ept_vpid;
+    struct {
+        u32 pin, proc, proc2, exit, entry;
+    } must;
+    u64 basic, misc, ept_vpid, cr0_fixed0, cr4_fixed0, vmcs_enum;
 };
 
 struct vmx {
@@ -38,8 +41,9 @@ struct vmx {
     u64 vmxon;        /* VMXON pointer */
     u64 current;      /* current-VMCS pointer */
     const struct vmx_caps *caps;
-    u64 cr4_may;   /* IA32_VMX_CR4_FIXED1 */
-    struct vmcs f; /* the current VMCS */
+    struct vmx_caps own; /* what is left of vmx_offered; survives RESET */
+    u64 cr4_may;         /* IA32_VMX_CR4_FIXED1 */
+    struct vmcs f;       /* the current VMCS */
 
     u32 proc2;               /* secondary controls in force */
     u64 timer_end;           /* the preemption timer is zero when TSC >> VMX_TIMER_SHIFT gets here */
@@ -58,6 +62,8 @@ bool vmx_cr0_fixed_ok(u64 cr0, bool unrestricted);
 bool vmx_cr4_fixed_ok(const struct vcpu *v, u64 cr4);
 bool vmx_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out);
 bool vmx_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out);
+/* By the owner of the vCPU: a capability MSR gets a value that offers no more than vmx_offered does. */
+bool vmx_msr_put(struct vcpu *v, u32 msr, u64 value);
 
 enum outcome vmx_fail(struct vcpu *v, enum vmx_error error);
 enum outcome vmx_fail_invalid(struct vcpu *v);

@@ -339,10 +339,124 @@ static void test_state(void)
     CHECK(get(MSR_TSC_ADJUST) == 1000 && v->tsc_offset == offset);
 }
 
+static void test_owner(void)
+{
+    static u32 list[1000];
+    for (int vendor = 0; vendor < 2; vendor++) {
+        create(vendor ? VENDOR_AMD : VENDOR_INTEL);
+        TEST(vendor ? "AMD: MSRs of the owner" : "Intel: MSRs of the owner");
+        vm.paravirt = true;
+        v->pv.enforce = false;
+        u32 n = cpu_msr_numbers(&core_features, list, ARRAY_LEN(list));
+        CHECK(n > 80 && n < ARRAY_LEN(list));
+        CHECK_EQ(cpu_msr_numbers(&core_features, NULL, 0), n);
+        for (u32 i = 0; i < n; i++) {
+            u64 value;
+            CHECK(msr_get(v, list[i], &value) && (list[i] == MSR_TSC || msr_put(v, list[i], value)));
+            for (u32 k = 0; k < i; k++)
+                CHECK(list[i] != list[k]);
+        }
+        const u32 chosen[] = {MSR_BIOS_SIGN_ID, MSR_PLATFORM_INFO, MSR_MCG_CAP};
+        for (unsigned i = 0; i < ARRAY_LEN(chosen); i++) {
+            u64 was = get(chosen[i]);
+            CHECK(msr_put(v, chosen[i], was ^ 0x100) && get(chosen[i]) == (was ^ 0x100));
+            CHECK(writes(chosen[i], was) == (chosen[i] == MSR_BIOS_SIGN_ID));
+            CHECK_EQ(get(chosen[i]), was ^ 0x100);
+        }
+        u64 value;
+        CHECK(!msr_put(v, 0x12345678, 0) && !msr_feature(&core_features, MSR_STAR, &value));
+        CHECK(msr_feature(&core_features, MSR_BIOS_SIGN_ID, &value) && value == (get(MSR_BIOS_SIGN_ID) ^ 0x100));
+    }
+    TEST("bits that are fixed stay");
+    create(VENDOR_INTEL);
+    u64 fixed = MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE;
+    CHECK(msr_put(v, MSR_MISC_ENABLE, 0) && get(MSR_MISC_ENABLE) == fixed);
+}
+
+/* -- what the machine is asked -- */
+
+static struct {
+    enum machine_msr answer;
+    u32 asked, msr, why;
+    u64 value;
+    bool write;
+} owner;
+
+static enum machine_msr owner_asked(void *opaque, u32 msr, u64 *value, bool write, u32 why)
+{
+    owner.asked++;
+    owner.msr = msr;
+    owner.why = why;
+    owner.write = write;
+    if (write)
+        owner.value = *value;
+    else if (owner.answer == MACHINE_MSR_DONE)
+        *value = owner.value;
+    return owner.answer;
+}
+
+static enum outcome rdmsr(u32 msr)
+{
+    v->gpr[RCX] = msr;
+    owner.asked = 0;
+    return op_rdmsr(v, NULL);
+}
+
+static enum outcome wrmsr(u32 msr, u64 value)
+{
+    v->gpr[RCX] = msr;
+    v->gpr[RAX] = (u32)value;
+    v->gpr[RDX] = value >> 32;
+    owner.asked = 0;
+    return op_wrmsr(v, NULL);
+}
+
+static void test_asking(void)
+{
+    static struct machine machine;
+    machine = core_machine;
+    machine.msr = owner_asked;
+    const u32 nobodys = 0x12345678;
+    create(VENDOR_INTEL);
+    vm.machine = &machine;
+
+    TEST("without a reason nobody is asked");
+    CHECK(rdmsr(nobodys) == CPU_FAULT && !owner.asked);
+
+    TEST("every access");
+    cpu_msr_ask(&vm, MACHINE_MSR_ANY);
+    owner.answer = MACHINE_MSR_CPU;
+    CHECK(wrmsr(MSR_STAR, 5) == CPU_OK && get(MSR_STAR) == 5 && owner.asked == 1 && owner.why == MACHINE_MSR_ANY);
+    owner.answer = MACHINE_MSR_DONE;
+    CHECK(wrmsr(MSR_STAR, 6ull << 32) == CPU_OK && get(MSR_STAR) == 5 && owner.value == 6ull << 32 && owner.write);
+    CHECK(rdmsr(MSR_STAR) == CPU_OK && v->gpr[RAX] == 0 && v->gpr[RDX] == 6);
+    owner.answer = MACHINE_MSR_FAULT;
+    CHECK(rdmsr(MSR_STAR) == CPU_FAULT && v->fault.vector == EXC_GP);
+    owner.answer = MACHINE_MSR_LATER;
+    v->gpr[RAX] = v->gpr[RDX] = 9;
+    CHECK(rdmsr(MSR_STAR) == CPU_EXIT && v->exit == CPU_EXIT_MSR && v->gpr[RAX] == 9 && v->gpr[RDX] == 9);
+
+    TEST("what the CPU does not have, and what it refuses");
+    cpu_msr_ask(&vm, MACHINE_MSR_UNKNOWN);
+    owner.answer = MACHINE_MSR_DONE;
+    owner.value = 7;
+    CHECK(rdmsr(nobodys) == CPU_OK && v->gpr[RAX] == 7 && owner.why == MACHINE_MSR_UNKNOWN);
+    CHECK(rdmsr(MSR_STAR) == CPU_OK && !owner.asked);
+    CHECK(wrmsr(MSR_VMX_BASIC, 0) == CPU_FAULT && !owner.asked);
+    cpu_msr_ask(&vm, MACHINE_MSR_INVALID);
+    CHECK(wrmsr(MSR_VMX_BASIC, 0) == CPU_OK && owner.why == MACHINE_MSR_INVALID);
+    CHECK(wrmsr(MSR_PAT, ~0ull) == CPU_OK && owner.asked && owner.value == ~0ull);
+    owner.answer = MACHINE_MSR_CPU;
+    CHECK(wrmsr(MSR_PAT, ~0ull) == CPU_FAULT && v->fault.valid && v->fault.vector == EXC_GP);
+    CHECK(rdmsr(nobodys) == CPU_FAULT && !owner.asked);
+}
+
 int main(void)
 {
     test_table();
     test_state();
+    test_owner();
+    test_asking();
     test_values();
     test_efer();
     test_memory_types();

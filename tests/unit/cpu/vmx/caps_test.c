@@ -98,6 +98,55 @@ static void test_xen(void)
     CHECK_EQ((u32)msr(MSR_VMX_TRUE_PROCBASED_CTLS) & clearable, 0);
 }
 
+static bool put(u32 index, u64 value)
+{
+    return vmx_msr_put(v, index, value) && msr(index) == value;
+}
+
+/* Each bit of `bits` that the MSR has can be taken away, and comes back; no other can change. */
+static void test_bits(u32 index, u64 bits)
+{
+    u64 all = msr(index);
+    for (unsigned i = 0; i < 64; i++) {
+        bool may_change = bits & all & BIT64(i);
+        CHECK_EQ(vmx_msr_put(v, index, all ^ BIT64(i)), may_change);
+        CHECK(put(index, all));
+    }
+}
+
+static void test_owner(void)
+{
+    machine_create();
+    TEST("the owner takes capabilities away, and adds none");
+    static const u32 controls[] = {MSR_VMX_TRUE_PINBASED_CTLS, MSR_VMX_TRUE_PROCBASED_CTLS, MSR_VMX_TRUE_EXIT_CTLS,
+                                   MSR_VMX_TRUE_ENTRY_CTLS, MSR_VMX_PROCBASED_CTLS2};
+    for (unsigned i = 0; i < ARRAY_LEN(controls); i++) {
+        u64 all = msr(controls[i]);
+        for (unsigned bit = 0; bit < 64; bit++) {
+            bool low = bit < 32, set = all >> bit & 1;
+            CHECK_EQ(vmx_msr_put(v, controls[i], all ^ BIT64(bit)), low != set);
+            CHECK(put(controls[i], all));
+        }
+    }
+    test_bits(MSR_VMX_EPT_VPID_CAP, ~0ull);
+    test_bits(MSR_VMX_BASIC, VMX_BASIC_INS_OUTS_INFO | VMX_BASIC_TRUE_CONTROLS);
+    CHECK(put(MSR_VMX_VMCS_ENUM, 0) && put(MSR_VMX_VMCS_ENUM, ~0ull));
+    CHECK(!vmx_msr_put(v, MSR_VMX_CR4_FIXED1, 0) && !vmx_msr_put(v, MSR_VMX_PROCBASED_CTLS, 0));
+    CHECK(put(MSR_VMX_MISC, msr(MSR_VMX_MISC) & ~VMX_MISC_SAVE_LMA));
+    CHECK(!vmx_msr_put(v, MSR_VMX_MISC, msr(MSR_VMX_MISC) + 1));
+
+    TEST("what was taken away may not be used, and stays away after RESET");
+    u64 pin = msr(MSR_VMX_TRUE_PINBASED_CTLS);
+    CHECK(vmx_pin_ok(v->vmx->caps, (u32)pin | PIN_PREEMPTION_TIMER));
+    CHECK(put(MSR_VMX_TRUE_PINBASED_CTLS, pin & ~((u64)PIN_PREEMPTION_TIMER << 32)));
+    v->nested->reset(v);
+    CHECK(!vmx_pin_ok(v->vmx->caps, (u32)pin | PIN_PREEMPTION_TIMER));
+
+    TEST("in VMX operation nothing changes");
+    v->vmx->on = true;
+    CHECK(!vmx_msr_put(v, MSR_VMX_TRUE_PINBASED_CTLS, pin) && put(MSR_VMX_BASIC, msr(MSR_VMX_BASIC)));
+}
+
 static void test_msr_access(void)
 {
     machine_create();
@@ -116,6 +165,7 @@ int main(void)
     test_consistent();
     test_linux();
     test_xen();
+    test_owner();
     test_msr_access();
     return TEST_END();
 }
