@@ -1,0 +1,279 @@
+/*
+ * Interrupts as the API's documentation has them: controllers full, split and none; lines, messages and events of the
+ * program; the PIT; coalesced accesses. The guest is real-mode code; port 13h asks for the program's next step. Prints
+ * "ok", or what was not as it should be.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define CHECK(x)                                                                                                       \
+    do {                                                                                                               \
+        if (!(x)) {                                                                                                    \
+            printf("line %d: %s, errno %s, exit reason %u, port %#x\n", __LINE__, #x, strerror(errno),                 \
+                   run ? run->exit_reason : 0, run ? run->io.port : 0);                                                \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+#define FAILS(x, error) CHECK((x) < 0 && errno == (error))
+
+#define RAM 0x8000u
+#define CODE 0x1000
+#define HANDLER 0x2000
+#define ZONE 0x9000u /* no RAM */
+#define NEXT 0x13
+#define VECTOR 0x35
+#define PAGE 4096u
+
+#define GUEST_CODE(name, text)                                                                                         \
+    extern const unsigned char name##_start[], name##_end[];                                                           \
+    __asm__(".pushsection .rodata\n.code16\n" #name "_start:\n" text "\n" #name "_end:\n.code64\n.popsection")
+#define PUT_CODE(at, name) memcpy(ram + (at), name##_start, (size_t)(name##_end - name##_start))
+
+/* Masks all inputs of the 8259s but 0 and 4, with vectors from 20h on. */
+#define PICS                                                                                                           \
+    "mov $0x11, %al; out %al, $0x20; mov $0x20, %al; out %al, $0x21; mov $4, %al; out %al, $0x21; mov $1, %al;"        \
+    "out %al, $0x21; mov $0xee, %al; out %al, $0x21;"
+
+GUEST_CODE(shut, "cli; out %al, $0x13; mov $100, %cx; 1: loop 1b; sti; nop; 2: hlt; jmp 2b");
+GUEST_CODE(pics, PICS "out %al, $0x13; sti; 1: hlt; jmp 1b");
+GUEST_CODE(ticks, PICS "mov $0x34, %al; out %al, $0x43; mov $0, %al; out %al, $0x40; mov $4, %al; out %al, $0x40;"
+                       "sti; 1: hlt; jmp 1b");
+GUEST_CODE(halts, "out %al, $0x13; sti; 1: hlt; jmp 1b");
+GUEST_CODE(events, "mov $1, %al; out %al, $0x13; out %al, $0x40; mov %al, 0x9000; movl $0x1234, 0x9002; out %al, $0x13;"
+                   "mov %al, 0x9000; hlt");
+GUEST_CODE(pic_handler, "out %al, $0x11; mov $0x20, %al; out %al, $0x20; iret");
+GUEST_CODE(handler, "out %al, $0x11; iret");
+GUEST_CODE(apic_handler, "out %al, $0x11; mov $0xfee000b0, %ebx; movl $0, (%ebx); out %al, $0x13; iret");
+
+static int kvm, vm, vcpu;
+static struct kvm_run *run;
+static unsigned char *ram;
+static size_t run_size;
+
+static void create(void)
+{
+    kvm = open("/dev/kvm", O_RDWR);
+    CHECK(kvm >= 0);
+    vm = ioctl(kvm, KVM_CREATE_VM, 0);
+    CHECK(vm >= 0);
+    ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct kvm_userspace_memory_region region = {.memory_size = RAM, .userspace_addr = (unsigned long)ram};
+    CHECK(!ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region));
+}
+
+static void start(void)
+{
+    vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+    CHECK(vcpu >= 0);
+    run_size = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+    run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+    CHECK(run != MAP_FAILED);
+    struct kvm_sregs s;
+    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &s));
+    s.cs.base = s.cs.selector = 0;
+    s.ds.limit = 0xffffffff;
+    s.ds.g = 1;
+    CHECK(!ioctl(vcpu, KVM_SET_SREGS, &s));
+    struct kvm_regs r = {.rip = CODE, .rflags = 2, .rsp = 0x7000};
+    CHECK(!ioctl(vcpu, KVM_SET_REGS, &r));
+    for (unsigned vector = 0x20; vector < 0x40; vector++)
+        memcpy(ram + 4 * vector, &(unsigned){HANDLER}, 4);
+}
+
+static void end(void)
+{
+    munmap(run, run_size);
+    munmap(ram, RAM);
+    run = NULL;
+    close(vcpu);
+    close(vm);
+    close(kvm);
+}
+
+static unsigned go(void)
+{
+    alarm(10);
+    CHECK(!ioctl(vcpu, KVM_RUN, 0));
+    return run->exit_reason;
+}
+
+static int at_port(unsigned port)
+{
+    return go() == KVM_EXIT_IO && run->io.port == port;
+}
+
+static void test_none(void)
+{
+    create();
+    FAILS(ioctl(vm, KVM_IRQ_LINE, &(struct kvm_irq_level){.irq = 4, .level = 1}), ENXIO);
+    FAILS(ioctl(vm, KVM_CREATE_PIT2, &(struct kvm_pit_config){0}), ENOENT);
+    start();
+    FAILS(ioctl(vm, KVM_CREATE_IRQCHIP, 0), EINVAL);
+    FAILS(ioctl(vcpu, KVM_GET_LAPIC, &(struct kvm_lapic_state){{0}}), EINVAL);
+    PUT_CODE(CODE, shut);
+    PUT_CODE(HANDLER, handler);
+    CHECK(at_port(NEXT) && !run->if_flag && !run->ready_for_interrupt_injection);
+    run->request_interrupt_window = 1;
+    CHECK(go() == KVM_EXIT_IRQ_WINDOW_OPEN && run->if_flag && run->ready_for_interrupt_injection);
+    run->request_interrupt_window = 0;
+    CHECK(!ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){VECTOR}));
+    CHECK(at_port(0x11) && !run->if_flag && !run->ready_for_interrupt_injection);
+    CHECK(go() == KVM_EXIT_HLT && run->if_flag);
+    CHECK(!ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){VECTOR}));
+    CHECK(at_port(0x11));
+    FAILS(ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){256}), EINVAL);
+    run->cr8 = 5;
+    CHECK(go() == KVM_EXIT_HLT && run->cr8 == 5);
+    CHECK(run->apic_base == 0xfee00900);
+    end();
+}
+
+static int line(unsigned gsi, unsigned level)
+{
+    struct kvm_irq_level k = {.irq = gsi, .level = level};
+    CHECK(!ioctl(vm, KVM_IRQ_LINE_STATUS, &k));
+    return k.status;
+}
+
+static void test_full(void)
+{
+    int event = eventfd(0, EFD_NONBLOCK);
+    create();
+    CHECK(!ioctl(vm, KVM_CREATE_IRQCHIP, 0));
+    FAILS(ioctl(vm, KVM_CREATE_IRQCHIP, 0), EEXIST);
+    start();
+    FAILS(ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){VECTOR}), ENXIO);
+    PUT_CODE(CODE, pics);
+    PUT_CODE(HANDLER, pic_handler);
+    CHECK(!ioctl(vm, KVM_IRQFD, &(struct kvm_irqfd){.fd = (unsigned)event, .gsi = 4}));
+    CHECK(at_port(NEXT) && run->ready_for_interrupt_injection);
+    CHECK(write(event, &(long){1}, 8) == 8);
+    CHECK(at_port(0x11));
+    CHECK(line(4, 1) == 1 && line(4, 0) > 0 && line(4, 1) == 0);
+    line(4, 0);
+    CHECK(line(5, 1) == -1 && line(100, 1) == -1);
+    CHECK(at_port(0x11));
+    struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_PIC_MASTER};
+    CHECK(!ioctl(vm, KVM_GET_IRQCHIP, &chip));
+    CHECK(chip.chip.pic.imr == 0xee && chip.chip.pic.irq_base == 0x20 && chip.chip.pic.isr == 0x10);
+    chip.chip.pic.irr = 0x10; /* once more */
+    CHECK(!ioctl(vm, KVM_SET_IRQCHIP, &chip) && chip.chip.pic.irr == 0x10);
+    CHECK(at_port(0x11));
+    chip.chip_id = 3;
+    FAILS(ioctl(vm, KVM_GET_IRQCHIP, &chip), EINVAL);
+    end();
+    close(event);
+}
+
+static void test_pit(void)
+{
+    struct kvm_pit_state2 pit;
+    create();
+    CHECK(!ioctl(vm, KVM_CREATE_IRQCHIP, 0));
+    FAILS(ioctl(vm, KVM_GET_PIT2, &pit), ENXIO);
+    CHECK(!ioctl(vm, KVM_CREATE_PIT2, &(struct kvm_pit_config){.flags = KVM_PIT_SPEAKER_DUMMY}));
+    CHECK(!ioctl(vm, KVM_REINJECT_CONTROL, &(struct kvm_reinject_control){.pit_reinject = 1}));
+    start();
+    PUT_CODE(CODE, ticks);
+    PUT_CODE(HANDLER, pic_handler);
+    for (int i = 0; i < 10; i++)
+        CHECK(at_port(0x11));
+    CHECK(!ioctl(vm, KVM_GET_PIT2, &pit));
+    CHECK(pit.channels[0].count == 0x400 && pit.channels[0].mode == 2);
+    pit.channels[0].count = 0x800;
+    CHECK(!ioctl(vm, KVM_SET_PIT2, &pit));
+    CHECK(at_port(0x11) && at_port(0x11));
+    end();
+}
+
+static void test_split(void)
+{
+    create();
+    CHECK(!ioctl(vm, KVM_ENABLE_CAP, &(struct kvm_enable_cap){.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}}));
+    FAILS(ioctl(vm, KVM_CREATE_IRQCHIP, 0), EEXIST);
+    start();
+    PUT_CODE(CODE, halts);
+    PUT_CODE(HANDLER, apic_handler);
+    struct {
+        struct kvm_irq_routing head;
+        struct kvm_irq_routing_entry entry[1];
+    } routing = {.head.nr = 1};
+    struct kvm_irq_routing_entry *e = routing.entry;
+    e->gsi = 5;
+    e->type = KVM_IRQ_ROUTING_IRQCHIP;
+    FAILS(ioctl(vm, KVM_SET_GSI_ROUTING, &routing), EINVAL);
+    e->type = KVM_IRQ_ROUTING_MSI;
+    e->u.msi.address_lo = 0xfee00000;
+    e->u.msi.data = 0x8000 | VECTOR;
+    CHECK(!ioctl(vm, KVM_SET_GSI_ROUTING, &routing));
+    struct kvm_lapic_state apic;
+    CHECK(!ioctl(vcpu, KVM_GET_LAPIC, &apic));
+    memcpy(&apic.regs[0xf0], &(unsigned){0x1ff}, 4);
+    CHECK(!ioctl(vcpu, KVM_SET_LAPIC, &apic));
+    CHECK(at_port(NEXT));
+
+    CHECK(line(5, 1) == 1 && line(5, 1) == 0);
+    CHECK(at_port(0x11));
+    CHECK(go() == KVM_EXIT_IOAPIC_EOI && run->eoi.vector == VECTOR);
+    CHECK(at_port(NEXT));
+
+    struct kvm_msi msi = {.address_lo = 0xfee00000, .data = VECTOR + 1};
+    CHECK(ioctl(vm, KVM_SIGNAL_MSI, &msi) == 1);
+    CHECK(ioctl(vm, KVM_SIGNAL_MSI, &msi) == 0);
+    CHECK(at_port(0x11) && at_port(NEXT)); /* an edge: no end is told */
+    msi.flags = 1;
+    FAILS(ioctl(vm, KVM_SIGNAL_MSI, &msi), EINVAL);
+
+    CHECK(!ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){VECTOR + 2}));
+    FAILS(ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){VECTOR + 2}), EEXIST);
+    CHECK(at_port(0x11));
+    end();
+}
+
+static void test_events(void)
+{
+    int event = eventfd(0, EFD_NONBLOCK);
+    unsigned long count = 0;
+    create();
+    struct kvm_ioeventfd io = {
+        .addr = 0x40, .len = 1, .datamatch = 1, .flags = KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DATAMATCH};
+    io.fd = event;
+    CHECK(!ioctl(vm, KVM_IOEVENTFD, &io));
+    FAILS(ioctl(vm, KVM_IOEVENTFD, &io), EEXIST);
+    struct kvm_coalesced_mmio_zone zone = {.addr = ZONE, .size = 16};
+    CHECK(!ioctl(vm, KVM_REGISTER_COALESCED_MMIO, &zone));
+    start();
+    PUT_CODE(CODE, events);
+    struct kvm_coalesced_mmio_ring *ring =
+        (void *)((char *)run + PAGE * (unsigned)ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO));
+    CHECK(at_port(NEXT));
+    CHECK(read(event, &count, 8) < 0);
+    CHECK(at_port(NEXT));
+    CHECK(read(event, &count, 8) == 8 && count == 1);
+    CHECK(ring->first == 0 && ring->last == 2);
+    CHECK(ring->coalesced_mmio[0].phys_addr == ZONE && ring->coalesced_mmio[0].len == 1);
+    CHECK(ring->coalesced_mmio[1].phys_addr == ZONE + 2 && !memcmp(ring->coalesced_mmio[1].data, "\x34\x12\0", 4));
+    CHECK(!ioctl(vm, KVM_UNREGISTER_COALESCED_MMIO, &zone));
+    CHECK(go() == KVM_EXIT_MMIO && run->mmio.phys_addr == ZONE && run->mmio.is_write);
+    end();
+    close(event);
+}
+
+int main(void)
+{
+    test_none();
+    test_full();
+    test_pit();
+    test_split();
+    test_events();
+    printf("ok\n");
+    return 0;
+}
