@@ -88,6 +88,13 @@ static u64 engine_stolen(void *opaque, u32 index)
     return space ? strtoull(space, NULL, 10) : ~0ull;
 }
 
+static u64 engine_ran(void *opaque)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
+}
+
 static void engine_yield(void *opaque)
 {
     sched_yield();
@@ -215,6 +222,7 @@ void engine_host_init(struct engine_host *h)
                                .now_ns = engine_now,
                                .wall_ns = engine_wall,
                                .stolen_ns = engine_stolen,
+                               .ran_ns = engine_ran,
                                .yield = engine_yield,
                                .timer_set = engine_timer_set,
                                .wait = engine_wait,

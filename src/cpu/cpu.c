@@ -19,6 +19,7 @@
 #include "cpu/event/perf.h"
 #include "cpu/event/reset.h"
 #include "cpu/insn/hypercall.h"
+#include "cpu/insn/hyperv.h"
 #include "cpu/insn/msr.h"
 #include "cpu/insn/paravirt.h"
 #include "cpu/jit/block.h"
@@ -264,6 +265,7 @@ static void requests(struct vcpu *v)
         perf_timer(v);
         if (v->in_guest)
             v->nested->timer(v);
+        synic_timers(v);
         timers_update(v);
         paravirt_steal(v);
     }
@@ -490,6 +492,36 @@ const struct cpu_exit_hypercall *cpu_hypercall(const struct vcpu *v)
 void cpu_hypercall_finish(struct vcpu *v, u64 result)
 {
     hypercall_finish(v, result);
+}
+
+void cpu_hyperv_enforce(struct vcpu *v, bool enforce)
+{
+    v->hv.enforce = enforce;
+}
+
+void cpu_hyperv_synic(struct vcpu *v, bool keep_pages)
+{
+    v->hv.synic = true;
+    v->hv.synic_keeps = keep_pages;
+    synic_reset(v);
+}
+
+int cpu_hyperv_sint(struct vm *vm, u32 vp_index, u32 sint)
+{
+    for (u32 i = 0; i < __atomic_load_n(&vm->vcpu_count, __ATOMIC_ACQUIRE); i++)
+        if (vm->vcpu[i]->hv.vp_index == vp_index)
+            return synic_interrupt(vm->vcpu[i], sint);
+    return -1;
+}
+
+const struct cpu_exit_hyperv *cpu_hyperv(const struct vcpu *v)
+{
+    return &v->exit_hyperv;
+}
+
+void cpu_hyperv_finish(struct vcpu *v, u64 result)
+{
+    hyperv_call_finish(v, result);
 }
 
 /* -- for people -- */

@@ -193,6 +193,18 @@ void cpu_hypercall_exits(struct vm *vm, u64 numbers);
 const struct cpu_exit_hypercall *cpu_hypercall(const struct vcpu *v);
 void cpu_hypercall_finish(struct vcpu *v, u64 result);
 
+/* -- Hyper-V's interface for guests, which a vCPU has if its CPUID shows it -- */
+
+/* May the guest use only what leaves 4000_0003h and 4000_0004h show? False at creation. */
+void cpu_hyperv_enforce(struct vcpu *v, bool enforce);
+/* The vCPU has the synthetic interrupt controller; keep_pages: its pages are not zeroed when the guest enables them. */
+void cpu_hyperv_synic(struct vcpu *v, bool keep_pages);
+/* [any] Raises the interrupt of a source: 1, 0 if it waits already, -1 if there is none. */
+int cpu_hyperv_sint(struct vm *vm, u32 vp_index, u32 sint);
+/* After CPU_EXIT_HYPERV; and the result of a hypercall, before the vCPU runs again. */
+const struct cpu_exit_hyperv *cpu_hyperv(const struct vcpu *v);
+void cpu_hyperv_finish(struct vcpu *v, u64 result);
+
 /* -- for people -- */
 
 /* Row i of a vCPU's counters: what it counts, NULL behind the last. */

@@ -17,6 +17,7 @@ enum cpu_exit {
     CPU_EXIT_HLT,       /* CPU_APICS_CALLER: HLT, which has ended; the caller knows when to go on */
     CPU_EXIT_TPR,       /* CPU_APICS_CALLER: a MOV to CR8 lowered the TPR */
     CPU_EXIT_DEBUG,     /* struct cpu_exit_debug */
+    CPU_EXIT_HYPERV,    /* struct cpu_exit_hyperv */
     CPU_EXIT_HYPERCALL, /* struct cpu_exit_hypercall; cpu_hypercall_finish before it runs again */
 };
 
@@ -48,6 +49,22 @@ struct cpu_exit_hypercall {
     bool wide; /* by 64-bit code */
 };
 
+/* What the owner of a VM with Hyper-V's interface has to do. */
+enum cpu_hyperv_kind {
+    CPU_HYPERV_CALL,  /* a hypercall with `input` and `param`; cpu_hyperv_finish before the vCPU runs again */
+    CPU_HYPERV_SYNIC, /* `msr` was written: the pages of messages and events may be elsewhere */
+    CPU_HYPERV_CRASH, /* the guest reports in its crash MSRs why it ends */
+    CPU_HYPERV_RESET, /* it asks for a reset */
+};
+
+struct cpu_exit_hyperv {
+    enum cpu_hyperv_kind kind;
+    u64 input, param[2];
+    bool wide; /* by 64-bit code */
+    u32 msr;
+    u64 scontrol, siefp, simp;
+};
+
 enum cpu_memory {
     CPU_MEMORY_SPARSE, /* seldom used as a whole */
     CPU_MEMORY_DENSE,  /* worth the host's large pages */
@@ -77,6 +94,8 @@ struct cpu_host {
     u64 (*wall_ns)(void *opaque);
     /* For how many ns the thread of vCPU `index`, which calls, waited so far for a CPU of the host; ~0: unknown. */
     u64 (*stolen_ns)(void *opaque, u32 index);
+    /* For how many ns that thread ran so far. */
+    u64 (*ran_ns)(void *opaque);
     /* Others may run: a vCPU waits for another one. */
     void (*yield)(void *opaque);
     /* Arrange that cpu_timer_due is called for vCPU `index` at that monotonic time (0: never). Replaces the last. */

@@ -17,6 +17,7 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/core/exits.h"
 #include "cpu/core/host.h"
+#include "cpu/core/hyperv.h"
 #include "cpu/core/layout.h"
 #include "cpu/core/paravirt.h"
 #include "cpu/core/state.h"
@@ -182,6 +183,7 @@ struct vcpu {
     u8 pushed_vector;
     bool window; /* cpu_window_set */
     struct cpu_exit_hypercall exit_hypercall;
+    struct cpu_exit_hyperv exit_hyperv;
     struct cpu_exit_debug exit_debug;
 
     /* -- who we are -- */
@@ -202,6 +204,7 @@ struct vcpu {
     bool perf_split;              /* one of them in L1 only or in L2 only */
 
     struct paravirt pv; /* KVM's interface for guests */
+    struct hyperv hv;   /* Hyper-V's */
 
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: x87.h */
 
@@ -265,6 +268,7 @@ struct vm {
     u64 hypercall_exits; /* those of KVM's hypercalls that the owner of the VM wants to perform */
     u32 msr_asks;        /* [a] cpu_msr_ask */
     struct paravirt_clock clock;
+    struct hyperv_vm hv;
 
     /* -- memory that others write without notice: docs/ram.md -- */
     bool foreign;       /* [a] there is such a slot, or was */

@@ -114,6 +114,14 @@ static inline u64 world_stolen_ns(struct vcpu *v)
     return r;
 }
 
+static inline u64 world_ran_ns(struct vcpu *v)
+{
+    vector_save(v);
+    u64 r = v->vm->host->ran_ns(v->vm->host->opaque);
+    vector_restore(v);
+    return r;
+}
+
 static inline void world_yield(struct vcpu *v)
 {
     vector_save(v);

@@ -180,7 +180,8 @@ int lapic_ack(struct vcpu *v)
     if (vector >= 0) {
         u64 bit = BIT64(vector % 64);
         __atomic_fetch_and(&a->irr[vector / 64], ~bit, __ATOMIC_SEQ_CST);
-        a->isr[vector / 64] |= bit;
+        if (likely(!(v->hv.auto_eoi[vector / 64] & bit))) /* Hyper-V's SynIC: it ends at once */
+            a->isr[vector / 64] |= bit;
         if (is_timer(a, vector))
             a->taken = world_now_ns(v);
     }

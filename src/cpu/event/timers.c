@@ -1,6 +1,6 @@
 /*
  * One host timer per vCPU serves all that wait for a time in the core: the local APIC's timer, VMX's preemption timer,
- * performance counters. On the vCPU's own thread, whenever one of their deadlines changed.
+ * performance counters, Hyper-V's synthetic timers. On the vCPU's own thread, whenever one of their deadlines changed.
  */
 #include "cpu/core/nested.h"
 #include "cpu/core/world.h"
@@ -12,6 +12,8 @@ void timers_update(struct vcpu *v)
     u64 first = lapic_deadline(v), perf = perf_deadline(v);
     if (perf && (!first || perf < first))
         first = perf;
+    if (v->hv.deadline && (!first || v->hv.deadline < first))
+        first = v->hv.deadline;
     if (v->in_guest) {
         u64 other = v->nested->deadline(v);
         if (other && (!first || other < first))

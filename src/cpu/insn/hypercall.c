@@ -9,6 +9,7 @@
 
 #include "cpu/core/world.h"
 #include "cpu/event/lapic.h"
+#include "cpu/insn/hyperv.h"
 #include "cpu/insn/paravirt.h"
 #include "cpu/mmu/mmu.h"
 #include "cpu/mmu/segment.h"
@@ -133,7 +134,7 @@ enum outcome hypercall(struct vcpu *v, enum vendor vendor)
 {
     if (!hypercall_offered(v) && (!v->vm->hypercalls || v->vm->vendor != vendor))
         return raise_ud(v);
-    return call(v);
+    return hyperv_calls(v) ? hyperv_call(v) : call(v);
 }
 
 void hypercall_finish(struct vcpu *v, u64 result)

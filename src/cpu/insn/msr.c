@@ -13,6 +13,7 @@
 #include "cpu/core/world.h"
 #include "cpu/event/lapic.h"
 #include "cpu/event/perf.h"
+#include "cpu/insn/hyperv.h"
 #include "cpu/insn/ops.h"
 #include "cpu/insn/paravirt.h"
 #include "cpu/mmu/segment.h"
@@ -321,6 +322,11 @@ _Static_assert(MSR_MC0_CTL % 4 == 0, "the kind of a bank's MSR is its number mod
                                                    .valid = ANY, .legal = paravirt_msr_legal,                          \
                                                    .write = paravirt_msr_write                                         \
     }
+#define HYPERV(first, last, name)                                                                                      \
+    {                                                                                                                  \
+        first, last - first + 1, name, NO_FEATURE, .exists = hyperv_msr_exists, .slot = hyperv_msr_slot, .valid = ANY, \
+                                                   .read = hyperv_msr_read, .write = hyperv_msr_write                  \
+    }
 #define APIC_FUNCTIONS .read = lapic_msr_read, .write = lapic_msr_write, .valid = ANY
 
 /* clang-format off */
@@ -370,6 +376,14 @@ static const struct msr_row rows[] = {
     {MSR_TSC_DEADLINE, 1, "TSC_DEADLINE", FEATURE_TSC_DEADLINE, APIC_FUNCTIONS},
     {MSR_X2APIC_FIRST, 256, "X2APIC", FEATURE_X2APIC, APIC_FUNCTIONS},
     {MSR_XSS, 1, "XSS", FEATURE_XSAVES, FIELD(xss), .valid = 0},
+    HYPERV(MSR_HYPERV_OS_ID, MSR_HYPERV_RESET, "HYPERV"),
+    HYPERV(MSR_HYPERV_RUNTIME, MSR_HYPERV_RUNTIME, "HYPERV_RUNTIME"),
+    HYPERV(MSR_HYPERV_REFERENCE_COUNT, MSR_HYPERV_APIC_FREQUENCY, "HYPERV_TIME"),
+    HYPERV(MSR_HYPERV_EOI, MSR_HYPERV_ASSIST_PAGE, "HYPERV_APIC"),
+    HYPERV(MSR_HYPERV_SCONTROL, MSR_HYPERV_EOM, "HYPERV_SYNIC"),
+    HYPERV(MSR_HYPERV_SINT0, MSR_HYPERV_SINT0 + HYPERV_SINTS - 1, "HYPERV_SINT"),
+    HYPERV(MSR_HYPERV_STIMER0_CONFIG, MSR_HYPERV_STIMER0_CONFIG + 2 * HYPERV_TIMERS - 1, "HYPERV_STIMER"),
+    HYPERV(MSR_HYPERV_CRASH_P0, MSR_HYPERV_REENLIGHTENMENT + 2, "HYPERV_CRASH"),
     PARAVIRT(MSR_KVM_FIRST, MSR_KVM_ASYNC_PF_ACK, "KVM"),
     {MSR_EFER, 1, "EFER", NO_FEATURE, .read = efer_read, .write = efer_write, .valid = ANY},
     {MSR_STAR, 1, "STAR", FEATURE_SYSCALL, FIELD(star), .valid = ANY},

@@ -12,6 +12,7 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/core/world.h"
 #include "cpu/event/lapic.h"
+#include "cpu/insn/hyperv.h"
 #include "cpu/mmu/mmu.h"
 
 #define SECOND_NS 1000000000ull
@@ -31,6 +32,7 @@ void paravirt_features(struct vcpu *v)
             f->leaf[i + 1].leaf == f->leaf[i].leaf + 1)
             v->pv.shown = f->leaf[i + 1].r[0];
     }
+    hyperv_features(v);
 }
 
 void paravirt_reset(struct vcpu *v)
@@ -40,6 +42,7 @@ void paravirt_reset(struct vcpu *v)
     p->poll_control = 1;
     p->stopped = p->async_wake = false;
     __atomic_store_n(&p->kicked, false, __ATOMIC_SEQ_CST);
+    hyperv_reset(v);
 }
 
 /* -- the clock -- */
@@ -68,7 +71,7 @@ static u64 rate_ns(struct rate r, u64 ticks)
     return (u64)((u128)ticks * r.mul >> 32);
 }
 
-static struct paravirt_clock clock_read(const struct vm *vm)
+struct paravirt_clock paravirt_clock_read(const struct vm *vm)
 {
     struct paravirt_clock c;
     do {
@@ -82,7 +85,7 @@ static struct paravirt_clock clock_read(const struct vm *vm)
 
 u64 paravirt_clock(const struct vm *vm, u64 tsc)
 {
-    struct paravirt_clock c = clock_read(vm);
+    struct paravirt_clock c = paravirt_clock_read(vm);
     return c.ns + rate_ns(rate_of(vm->tsc_khz), tsc - c.tsc);
 }
 
@@ -124,7 +127,7 @@ static gpa_t address(u64 msr, u64 flags)
 static void clock_update(struct vcpu *v)
 {
     gpa_t at = address(v->pv.system_time, KVM_PARA_ENABLED);
-    struct paravirt_clock clock = clock_read(v->vm);
+    struct paravirt_clock clock = paravirt_clock_read(v->vm);
     struct rate r = rate_of(v->vm->tsc_khz);
     struct kvm_para_clock c, old;
     phys_read(v, at, &old, sizeof(old));
@@ -323,6 +326,7 @@ void paravirt_restored(struct vcpu *v)
     if (on(v->pv.steal_time))
         steal_begin(v);
     v->pv.async_wake = on(v->pv.async_pf);
+    hyperv_restored(v);
     __atomic_fetch_or(&v->request, REQ_PARAVIRT, __ATOMIC_SEQ_CST);
 }
 
@@ -333,4 +337,5 @@ void paravirt_update(struct vcpu *v)
         clock_update(v);
     if (v->pv.async_wake)
         async_wake(v);
+    hyperv_update(v);
 }

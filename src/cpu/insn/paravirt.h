@@ -34,6 +34,8 @@ void paravirt_steal(struct vcpu *v);
 bool paravirt_sleep(struct vcpu *v);
 void paravirt_wake(struct vcpu *v);
 
+/* [any] The pair from which the clock is computed. */
+struct paravirt_clock paravirt_clock_read(const struct vm *vm);
 /* [any] The clock of the VM when the host's TSC is `tsc`; and sets it for all vCPUs. */
 u64 paravirt_clock(const struct vm *vm, u64 tsc);
 void paravirt_clock_set(struct vm *vm, u64 tsc, u64 ns);
