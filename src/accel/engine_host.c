@@ -8,17 +8,16 @@
 #include "accel/engine_host.h"
 
 #include "accel/accel.h"
+#include "accel/thread_time.h"
 #include "base/pages.h"
 #include "x86/regs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -63,41 +62,6 @@ KEEPS_VECTORS static void engine_timer_set(void *opaque, u32 index, u64 deadline
     struct itimerspec t = {
         .it_value = {.tv_sec = (time_t)(deadline_ns / 1000000000ull), .tv_nsec = (long)(deadline_ns % 1000000000ull)}};
     timer_settime(e->timer, TIMER_ABSTIME, &t, NULL);
-}
-
-static u64 engine_wall(void *opaque)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
-}
-
-/* The second number of schedstat: how long the thread waited on a run queue. */
-static u64 engine_stolen(void *opaque, u32 index)
-{
-    struct engine_host *h = opaque;
-    struct engine_vcpu *e = &h->vcpu[index];
-    char text[128];
-    if (!e->schedstat)
-        e->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC) + 1;
-    ssize_t n = e->schedstat ? pread(e->schedstat - 1, text, sizeof(text) - 1, 0) : -1;
-    if (n <= 0)
-        return ~0ull;
-    text[n] = 0;
-    char *space = strchr(text, ' ');
-    return space ? strtoull(space, NULL, 10) : ~0ull;
-}
-
-static u64 engine_ran(void *opaque)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
-}
-
-static void engine_yield(void *opaque)
-{
-    sched_yield();
 }
 
 static void engine_wait(void *opaque, u32 index, const u64 *wake)
@@ -202,9 +166,6 @@ int engine_host_enter(struct engine_host *h, u32 index)
     e->has_timer = timer_create(CLOCK_MONOTONIC, &ev, &e->timer) == 0;
     if (!e->has_timer)
         return -errno;
-    if (e->schedstat)
-        close(e->schedstat - 1);
-    e->schedstat = 0;
     u64 deadline = e->deadline;
     e->deadline = 0;
     engine_timer_set(h, index, deadline);
@@ -220,13 +181,10 @@ void engine_host_init(struct engine_host *h)
                                .memory_get = memory_get,
                                .memory_put = memory_put,
                                .now_ns = engine_now,
-                               .wall_ns = engine_wall,
-                               .stolen_ns = engine_stolen,
-                               .ran_ns = engine_ran,
-                               .yield = engine_yield,
                                .timer_set = engine_timer_set,
                                .wait = engine_wait,
                                .kick = engine_kick};
+    thread_time_init(&h->ops);
 }
 
 void engine_host_add(struct engine_host *h, u32 index, struct vcpu *v)
@@ -241,8 +199,6 @@ void engine_host_destroy(struct engine_host *h)
         if (e->has_timer)
             timer_delete(e->timer);
         free(e->signal_stack);
-        if (e->schedstat)
-            close(e->schedstat - 1);
     }
 }
 

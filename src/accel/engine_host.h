@@ -16,7 +16,6 @@ struct engine_vcpu {
     u64 deadline; /* that the timer is armed for, 0: none */
     u32 asleep;   /* [a] futex: 1 while the thread sleeps */
     void *signal_stack;
-    int schedstat; /* 1 more than the descriptor of the thread's statistics, 0: none */
 };
 
 struct engine_host {

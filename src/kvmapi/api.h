@@ -32,15 +32,14 @@
 struct api_file;
 struct api_vm;
 struct api_vcpu;
-struct irqchip;   /* 8259s, I/O APIC, PIT */
-struct irqfds;    /* eventfds that raise interrupts */
-struct ioevents;  /* accesses that become eventfds */
-struct coalesced; /* accesses that wait in the ring */
-struct pv_vm;     /* paravirtual features */
-struct pv_vcpu;
-struct debug;      /* guest debugging */
-struct cpu_model;  /* a VM's features as the program made them */
-struct msr_filter; /* which MSRs the program handles */
+struct irqchip;       /* 8259s, I/O APIC, PIT */
+struct irqfds;        /* eventfds that raise interrupts */
+struct ioevents;      /* accesses that become eventfds */
+struct coalesced;     /* accesses that wait in the ring */
+struct hyperv_events; /* Hyper-V's events that are eventfds */
+struct pv_vcpu;       /* paravirtual features */
+struct cpu_model;     /* a VM's features as the program made them */
+struct msr_filter;    /* which MSRs the program handles */
 
 struct api_vm {
     struct api_file *file;
@@ -62,7 +61,7 @@ struct api_vm {
     struct irqfds *irqfds;
     struct ioevents *ioevents;
     struct coalesced *coalesced;
-    struct pv_vm *pv;
+    struct hyperv_events *hyperv_events;
     struct msr_filter *msr_filter;
 };
 
@@ -80,13 +79,13 @@ struct api_vcpu {
     struct kvm_dirty_gfn *dirty_ring;
     struct api_queue queue; /* accesses to devices of the program */
     bool has_sigmask;
-    u64 sigmask;   /* KVM_SET_SIGNAL_MASK */
-    bool stopped;  /* [a] a signal came: leave KVM_RUN */
-    bool halted;   /* HLT without interrupt controllers in here */
-    u64 exits;     /* statistics */
-    bool payloads; /* KVM_CAP_EXCEPTION_PAYLOAD */
+    u64 sigmask;        /* KVM_SET_SIGNAL_MASK */
+    bool stopped;       /* [a] a signal came: leave KVM_RUN */
+    enum cpu_exit owed; /* why the vCPU left, besides an access that the program sees first */
+    bool halted;        /* HLT without interrupt controllers in here */
+    u64 exits;          /* statistics */
+    bool payloads;      /* KVM_CAP_EXCEPTION_PAYLOAD */
     struct pv_vcpu *pv;
-    struct debug *debug;
 };
 
 /* -- ioctls -- */

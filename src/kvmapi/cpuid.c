@@ -4,6 +4,7 @@
 #include "kvmapi/cpuid.h"
 
 #include "accel/engine_host.h"
+#include "kvmapi/paravirt.h"
 #include "kvmapi/settings.h"
 
 #include <errno.h>
@@ -25,6 +26,8 @@ int cpuid_offered(struct cpu_features *f)
     int e = cpuid_create(f, &config, &error);
     if (e)
         fprintf(stderr, "nestbox kvm: %s\n", error.text);
+    else
+        paravirt_leaves(f);
     return e;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "kvmapi/host.h"
 
+#include "accel/thread_time.h"
 #include "base/pages.h"
 
 #include <errno.h>
@@ -222,6 +223,7 @@ int host_create(struct api_host **out)
                                .timer_set = timer_set,
                                .wait = wait,
                                .kick = kick};
+    thread_time_init(&h->ops);
     pthread_mutex_init(&h->lock, NULL);
     h->epoll = epoll_create1(EPOLL_CLOEXEC);
     h->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -9,6 +9,9 @@
  */
 #include "kvmapi/run.h"
 
+#include "kvmapi/debug.h"
+#include "kvmapi/hyperv.h"
+#include "kvmapi/paravirt.h"
 #include "kvmapi/registers.h"
 #include "kvmapi/signals.h"
 #include "x86/regs.h"
@@ -163,6 +166,21 @@ static long shutdown(struct api_vcpu *v)
     return 0;
 }
 
+/* Fills in kvm_run for what is no access. 1: the vCPU goes on. */
+static long show_exit(struct api_vcpu *v, enum cpu_exit exit)
+{
+    switch (exit) {
+    case CPU_EXIT_SHUTDOWN: return shutdown(v);
+    case CPU_EXIT_HLT: v->run->exit_reason = KVM_EXIT_HLT; return 0;
+    case CPU_EXIT_WINDOW: v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN; return 0;
+    case CPU_EXIT_TPR: v->run->exit_reason = KVM_EXIT_SET_TPR; return 0;
+    case CPU_EXIT_DEBUG: return debug_exit(v);
+    case CPU_EXIT_HYPERCALL: return paravirt_exit(v);
+    case CPU_EXIT_HYPERV: return hyperv_exit(v);
+    default: return 1; /* an access that is done meanwhile */
+    }
+}
+
 static long interrupted(struct api_vcpu *v)
 {
     v->run->exit_reason = KVM_EXIT_INTR;
@@ -179,16 +197,19 @@ static long complete(struct api_vcpu *v)
         show(v);
         return 0;
     }
+    enum cpu_exit exit = v->owed;
+    v->owed = CPU_EXIT_NONE;
     if (!q->answers)
-        return 1;
-    enum cpu_exit exit = cpu_step(v->cpu);
+        return show_exit(v, exit);
+    exit = cpu_step(v->cpu);
     if (!q->read)
         queue_answered(q);
     if (queue_waits(q)) {
+        v->owed = exit;
         show(v);
         return 0;
     }
-    return exit == CPU_EXIT_SHUTDOWN ? shutdown(v) : 1;
+    return show_exit(v, exit);
 }
 
 static long run_guest(struct api_vcpu *v)
@@ -196,17 +217,14 @@ static long run_guest(struct api_vcpu *v)
     for (;;) {
         enum cpu_exit exit = cpu_run(v->cpu);
         if (queue_waits(&v->queue)) {
+            v->owed = exit;
             show(v);
             return 0;
         }
-        switch (exit) {
-        case CPU_EXIT_STOP: return interrupted(v);
-        case CPU_EXIT_SHUTDOWN: return shutdown(v);
-        case CPU_EXIT_HLT: v->run->exit_reason = KVM_EXIT_HLT; return 0;
-        case CPU_EXIT_WINDOW: v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN; return 0;
-        case CPU_EXIT_TPR: v->run->exit_reason = KVM_EXIT_SET_TPR; return 0;
-        default:; /* an access that is done meanwhile */
-        }
+        if (exit == CPU_EXIT_STOP)
+            return interrupted(v);
+        if (!show_exit(v, exit))
+            return 0;
     }
 }
 

@@ -3,8 +3,11 @@
  * of the program's structs.
  */
 #include "kvmapi/cpuid.h"
+#include "kvmapi/debug.h"
 #include "kvmapi/descriptor.h"
+#include "kvmapi/hyperv.h"
 #include "kvmapi/interrupts.h"
+#include "kvmapi/paravirt.h"
 #include "kvmapi/registers.h"
 #include "kvmapi/run.h"
 #include "kvmapi/signals.h"
@@ -26,6 +29,9 @@ const struct api_part *const api_parts[] = {
     &cpuid_part,
     &interrupts_part,
     &lapic_part,
+    &debug_part,
+    &paravirt_part,
+    &hyperv_part,
     NULL,
 };
 /* clang-format on */

@@ -16,7 +16,7 @@
 #include "cpu/mmu/mmu.h"
 
 #define SECOND_NS 1000000000ull
-#define STEAL_PERIOD_NS 2000000u
+#define STEAL_PERIOD_NS 10000000u
 #define NOTHING_STOLEN (~0ull) /* the host does not say */
 
 /* -- what CPUID shows -- */

@@ -210,7 +210,7 @@ static void test_steal(void)
     CHECK(!writes(MSR_KVM_STEAL_TIME, (AT - 8) | 2 | MSR_ON));
     CHECK(writes(MSR_KVM_STEAL_TIME, (AT - 8) | MSR_ON));
     stolen = 5000;
-    core_now += 10000000;
+    core_now += 20000000;
     paravirt_steal(v);
     CHECK_EQ(s->stolen, 4000);
     CHECK_EQ(s->version, 2);

@@ -1,0 +1,14 @@
+/*
+ * Guest debugging by the API: see debug.c.
+ */
+#ifndef KVMAPI_DEBUG_H
+#define KVMAPI_DEBUG_H
+
+#include "kvmapi/api.h"
+
+/* CPU_EXIT_DEBUG: fills in kvm_run. */
+long debug_exit(struct api_vcpu *v);
+
+extern const struct api_part debug_part;
+
+#endif
