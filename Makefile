@@ -89,6 +89,14 @@ $(O)/insn: $(INSN_OBJ) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Programs written after the KVM API's documentation, which know nothing of this project.
+KVMAPI := $(patsubst %.c,$(O)/%,$(wildcard tests/kvmapi/*.c))
+$(KVMAPI): $(O)/%: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE $(WARN) -pthread -o $@ $<
+kvmapi: $(KVMAPI)
+
 # nestbox run with vCPUs that move all the time: tests/hop/main.c
 $(O)/hop: $(O)/tests/hop/main.o $(LIB)
 	$(call say,LINK,$@)
@@ -152,5 +160,5 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all unit demo test bench derive lint fuzz install uninstall help clean
+.PHONY: all unit kvmapi demo test bench derive lint fuzz install uninstall help clean
 -include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(UNIT_OBJ:.o=.d)

@@ -9,7 +9,7 @@ here=$(dirname "$0")
 pattern=${1:-.}
 need_build
 need busybox-static cpio xz-utils qemu-system-x86 seabios clang-format
-make -s -j2 all build/release/insn build/release/hop build/loops unit guests || die "the build failed"
+make -s -j2 all build/release/insn build/release/hop build/loops unit kvmapi guests || die "the build failed"
 NB=build/release/nestbox
 export NB
 logs=build/test
@@ -23,7 +23,8 @@ add() { # name, limit, command
     [[ $1 =~ $pattern ]] && tests+=("$1|$2|$3")
 }
 add insn 900 "build/release/insn --corpus tests/insn/cases.txt --seed ${SEED:-1} --cases ${CASES:-1000000}"
-for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh; do
+for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh tests/kvmapi/*.sh; do
+    [ -e "$script" ] || continue
     head -n 1 "$script" | grep -q '^#!' || continue # for sourcing
     name=$(basename "$(dirname "$script")")/$(basename "$script" .sh)
     grep -q '^# cases:' "$script" || add "$name" 600 "bash $script"
@@ -35,6 +36,12 @@ while read -r unit; do
     name=${unit#build/release/tests/}
     add "${name%_test}" 120 "$unit"
 done < <(find build/release/tests/unit -name '*_test' -perm -u+x | sort)
+for program in build/release/tests/kvmapi/*; do
+    for vendor in intel amd; do
+        add "kvmapi/$(basename "$program"):$vendor" 120 "NESTBOX_KVM=1 NESTBOX_KVM_NESTED=$vendor \
+            NESTBOX_KVM_TRACE=unknown LD_PRELOAD=$PWD/build/release/libnestbox-kvm.so $program"
+    done
+done
 add lint 300 "tools/lint.sh"
 
 passed=0 failed=0 skipped=0
