@@ -39,6 +39,19 @@ for shell in zsh fish; do
     command -v $shell >/dev/null || continue
     check "$shell reads its completions" $shell -n completions/*nestbox$([ $shell = fish ] && echo .fish)
 done
+# Commands in the docs: `nestbox VERB ...` to the end of the line, or of the quotation, has options of that verb only.
+commands() {
+    cat README.md ARCHITECTURE.md CONTRIBUTING.md SPEC.md docs/*.md | sed -e ':join' -e '/\\$/{N;s/\\\n *//;b join' -e '}' |
+        grep -oE '\bnestbox [a-z]+ --[^`|]*'
+}
+check 'the docs have commands' [ "$(commands | wc -l)" -gt 5 ]
+while read -r verb option; do
+    check "docs: nestbox $verb $option" grep -q -- "^  $option\b" <("$NESTBOX" "$verb" --help)
+done < <(commands | awk '{ for (i = 3; i <= NF && $i != "--"; i++) if (match($i, /^--[a-z][a-z-]*/))
+    print $2, substr($i, 1, RLENGTH) }' | sort -u)
+for page in $(grep -oE '\]\([A-Za-z./-]+\.md\)' README.md docs/*.md | sed -E 's/^([^:]*):\]\((.*)\)/\1:\2/'); do
+    check "link $page" [ -e "$(dirname "${page%%:*}")/${page#*:}" ]
+done
 for option in -V --version; do
     check "$option" [ "$("$NESTBOX" $option)" = "$("$NESTBOX" version)" ]
 done
