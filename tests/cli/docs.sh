@@ -41,7 +41,8 @@ for shell in zsh fish; do
 done
 # Commands in the docs: `nestbox VERB ...` to the end of the line, or of the quotation, has options of that verb only.
 commands() {
-    cat README.md ARCHITECTURE.md CONTRIBUTING.md SPEC.md docs/*.md | sed -e ':join' -e '/\\$/{N;s/\\\n *//;b join' -e '}' |
+    cat README.md ARCHITECTURE.md CONTRIBUTING.md SPEC.md docs/*.md |
+        sed -e ':join' -e '/\\$/{N;s/\\\n *//;b join' -e '}' |
         grep -oE '\bnestbox [a-z]+ --[^`|]*'
 }
 check 'the docs have commands' [ "$(commands | wc -l)" -gt 5 ]
