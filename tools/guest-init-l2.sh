@@ -12,6 +12,7 @@ say kernel "$(uname -sr)"
 say cpus "$(nproc)"
 say vendor "$(sed -n 's/^vendor_id[^:]*: //p' /proc/cpuinfo | head -n 1)"
 say hypervisor "$(dmesg | sed -n 's/.*Hypervisor detected: //p' | head -n 1)"
+[ "$(arg mode)" != hang ] || exec sleep 1000
 if [ "$(arg mode)" = bench ]; then
     loops all | sed 's/^/NB L2 bench /'
     loops cpuid | sed 's/^/NB L2 bench /'

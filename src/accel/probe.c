@@ -2,7 +2,8 @@
  * The probe of /dev/kvm. A throwaway VM with one CPU runs a little 64-bit ring 0 program that
  * leaves by a port write after each stage: a counting loop, SSE, LOCK CMPXCHG16B, stores. A KVM
  * that interprets ring 0 fails a stage or takes thousands of times longer than a CPU does; a
- * repeating timer signal bounds it all.
+ * repeating timer signal bounds it all. Loops have rounds, of which the fastest counts: in a VM the
+ * CPU may be away for a while, and the thread's CPU time does not show that.
  *
  * Called by accel_select and by `doctor`, on any thread without a VM of its own.
  */
@@ -22,7 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOPS 10000
+#define LOOPS 2000
+#define ROUNDS 5
 #define LIMIT_NS 400000000ull
 #define TICK_NS 20000000
 /* For 1000 iterations. A CPU takes about 1 us and this engine a few; an interpreter takes
@@ -45,9 +47,11 @@ static const char *const stage_name[STAGE_COUNT] = {
 /* clang-format off */
 static const u8 program[] = {
     0xb0, STAGE_START, 0xe6, STAGE_PORT,              /* mov al, START; out 0x80, al */
-    0xb9, LOOPS & 0xff, LOOPS >> 8, 0, 0,             /* mov ecx, LOOPS */
+    0xbe, ROUNDS, 0, 0, 0,                            /* mov esi, ROUNDS */
+    0xb9, LOOPS & 0xff, LOOPS >> 8, 0, 0,             /* 2: mov ecx, LOOPS */
     0xff, 0xc9, 0x75, 0xfc,                           /* 1: dec ecx; jnz 1b */
     0xb0, STAGE_LOOP, 0xe6, STAGE_PORT,
+    0xff, 0xce, 0x75, 0xef,                           /* dec esi; jnz 2b */
     0x0f, 0x10, 0x44, 0x24, 0x80,                     /* movups xmm0, [rsp - 128] */
     0x66, 0x0f, 0xfe, 0xc0,                           /* paddd xmm0, xmm0 */
     0x0f, 0x29, 0x44, 0x24, 0x90,                     /* movaps [rsp - 112], xmm0 */
@@ -55,10 +59,12 @@ static const u8 program[] = {
     0x31, 0xc0, 0x31, 0xd2, 0x31, 0xdb,               /* xor eax, eax; xor edx, edx; xor ebx, ebx */
     0xf0, 0x48, 0x0f, 0xc7, 0x4c, 0x24, 0xa0,         /* lock cmpxchg16b [rsp - 96] */
     0xb0, STAGE_CMPXCHG16B, 0xe6, STAGE_PORT,
-    0xb9, LOOPS & 0xff, LOOPS >> 8, 0, 0,
+    0xbe, ROUNDS, 0, 0, 0,
+    0xb9, LOOPS & 0xff, LOOPS >> 8, 0, 0,             /* 2: */
     0x48, 0x89, 0x4c, 0x24, 0xb0,                     /* 1: mov [rsp - 80], rcx */
     0xff, 0xc9, 0x75, 0xf7,                           /* dec ecx; jnz 1b */
     0xb0, STAGE_STORES, 0xe6, STAGE_PORT,
+    0xff, 0xce, 0x75, 0xea,                           /* dec esi; jnz 2b */
     0xf4,                                             /* hlt */
 };
 /* clang-format on */
@@ -193,22 +199,27 @@ static void run_stages(struct throwaway *t, struct probe *p)
     static const char advice[] = "it is a paravirtual one that does not run kernels";
     u64 deadline = now_ns(CLOCK_MONOTONIC) + LIMIT_NS, last = 0;
     for (int stage = STAGE_START; stage < STAGE_COUNT; stage++) {
-        int got = next_stage(t, deadline);
-        u64 now = now_ns(CLOCK_THREAD_CPUTIME_ID); /* whatever else the host is busy with */
-        if (got != stage) {
-            error_set(&p->why, 0, "/dev/kvm %s at %s in ring 0: %s", got == -1 ? "takes too long" : "gives up",
-                      stage_name[stage], advice);
-            return;
+        bool loops = stage == STAGE_LOOP || stage == STAGE_STORES;
+        u64 least = UINT64_MAX;
+        for (int round = 0; round < (loops ? ROUNDS : 1); round++) {
+            int got = next_stage(t, deadline);
+            u64 now = now_ns(CLOCK_THREAD_CPUTIME_ID); /* whatever else the host is busy with */
+            if (got != stage) {
+                error_set(&p->why, 0, "/dev/kvm %s at %s in ring 0: %s", got == -1 ? "takes too long" : "gives up",
+                          stage_name[stage], advice);
+                return;
+            }
+            least = now - last < least ? now - last : least;
+            last = now;
         }
-        u64 loop_ns = (now - last) * 1000 / LOOPS;
+        u64 loop_ns = least * 1000 / LOOPS;
         if (stage == STAGE_LOOP)
             p->loop_ns = loop_ns ? (u32)loop_ns : 1;
-        if ((stage == STAGE_LOOP || stage == STAGE_STORES) && loop_ns > LOOP_LIMIT_NS) {
+        if (loops && loop_ns > LOOP_LIMIT_NS) {
             error_set(&p->why, 0, "/dev/kvm interprets ring 0, %llu ns per iteration of %s: %s",
                       (unsigned long long)loop_ns / 1000, stage_name[stage], advice);
             return;
         }
-        last = now;
     }
     p->usable = true;
     error_set(&p->why, 0, "/dev/kvm runs ring 0 code at full speed");

@@ -3,7 +3,7 @@
  * Called under the machine lock.
  *
  * A comparator that the counter has already passed matches only after the counter wrapped, as in hardware: drivers
- * check for that themselves. Periodic matches that the host was too slow for are merged into one. Source: IA-PC HPET
+ * check for that themselves. Periodic matches that the host was too slow for come later: timer_next. Source: IA-PC HPET
  * (High Precision Event Timers) Specification 1.0a, "Register Model Overview".
  */
 #include "dev/hpet.h"
@@ -13,6 +13,9 @@
     (HPET_TN_LEVEL | HPET_TN_ENABLE | HPET_TN_PERIODIC | HPET_TN_MODE32 | HPET_TN_ROUTE(ROUTE_MASK) | HPET_TN_FSB)
 #define GSI_MASK_DEFAULT 0x00f00000u /* inputs 20 to 23 of the I/O APIC */
 #define FAR_TICKS BIT64(60)          /* a match so far away never comes */
+#define MISSED_MAX 50                /* interrupts that are made up for at most */
+#define MISSED_SPEEDUP 4             /* they come so many times as fast as the period */
+#define MISSED_PERIOD 100000000u     /* ticks: of longer periods none is missed */
 
 static u64 now_ns(const struct hpet *h)
 {
@@ -98,15 +101,42 @@ static void timer_schedule(struct hpet_timer *t, u64 now)
     timer_arm(&t->timer, due);
 }
 
+/* Is each interrupt of its own, and are there none so often that only some can come? */
+static bool timer_counts(const struct hpet_timer *t)
+{
+    return t->config & HPET_TN_ENABLE && !(t->config & HPET_TN_LEVEL) && t->period <= MISSED_PERIOD &&
+           t->period * HPET_TICK_NS >= MISSED_SPEEDUP * TIMER_GAP_NS;
+}
+
+/*
+ * The next match of a periodic timer. Interrupts that the host was too late for are made up for, a quarter of a period
+ * apart, so that a guest on a busy host still counts its ticks.
+ */
+static void timer_next(struct hpet_timer *t)
+{
+    u64 mask = timer_mask(t), now = counter_now(t->hpet), ahead = (t->compare - now) & mask;
+    if (ahead && ahead <= t->period && t->missed) {
+        t->missed--;
+    } else {
+        u64 late = ((now - t->compare) & mask) / t->period;
+        t->compare = (t->compare + (late + 1) * t->period) & mask;
+        t->missed = late + t->missed < MISSED_MAX ? (u32)late + t->missed : MISSED_MAX;
+        ahead = (t->compare - now) & mask;
+    }
+    if (!timer_counts(t))
+        t->missed = 0;
+    timer_schedule(t, now);
+    if (t->missed && t->period / MISSED_SPEEDUP < ahead)
+        timer_arm(&t->timer, now_ns(t->hpet) + t->period / MISSED_SPEEDUP * HPET_TICK_NS);
+}
+
 static void timer_expired(void *dev)
 {
     struct hpet_timer *t = dev;
     timer_interrupt(t);
     u64 mask = timer_mask(t);
     if (t->config & HPET_TN_PERIODIC && t->period) {
-        u64 now = counter_now(t->hpet), behind = (now - t->compare) & mask;
-        t->compare = (t->compare + (behind / t->period + 1) * t->period) & mask;
-        timer_schedule(t, now);
+        timer_next(t);
     } else if (t->config & HPET_TN_MODE32) {
         /* It matches again when the low half of the counter comes round. */
         timer_arm(&t->timer, now_ns(t->hpet) + (mask + 1) * HPET_TICK_NS);
@@ -129,6 +159,7 @@ static void config_write(struct hpet *h, u64 value)
     if (legacy_on(h) != legacy && h->wiring.legacy_switched)
         h->wiring.legacy_switched(h->wiring.opaque, !legacy);
     for (unsigned i = 0; i < HPET_TIMERS; i++) {
+        h->timer[i].missed = 0;
         timer_level(&h->timer[i]);
         timer_schedule(&h->timer[i], now);
     }
@@ -145,6 +176,7 @@ static void timer_config_write(struct hpet_timer *t, u64 value)
     if (!(t->config & HPET_TN_LEVEL))
         t->hpet->status &= ~BIT64(timer_index(t));
     t->compare &= timer_mask(t);
+    t->missed = 0;
     timer_level(t);
     timer_schedule(t, counter_now(t->hpet));
 }
@@ -158,6 +190,7 @@ static void compare_write(struct hpet_timer *t, u64 value, u64 touched)
         t->period = ((t->period & ~touched) | value) & timer_mask(t);
     if (touched & 1)
         t->value_set = false;
+    t->missed = 0;
     timer_schedule(t, counter_now(t->hpet));
 }
 
@@ -272,6 +305,7 @@ static const struct state_field timer_fields[] = {
     STATE_FIELD("period", u64, struct hpet_timer, period),
     STATE_FIELD("fsb", u64, struct hpet_timer, fsb),
     STATE_FIELD("value_set", bool, struct hpet_timer, value_set),
+    STATE_FIELD("missed", u32, struct hpet_timer, missed),
 };
 static const struct state_layout timer_layout = STATE_LAYOUT(1, timer_fields);
 

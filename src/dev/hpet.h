@@ -53,6 +53,7 @@ struct hpet_timer {
     struct dev_timer timer;
     bool value_set; /* HPET_TN_VALUE_SET was written */
     bool level;     /* a level-triggered output as last driven */
+    u32 missed;     /* interrupts that are still to be made up for */
 };
 
 struct hpet_config {

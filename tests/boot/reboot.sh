@@ -47,7 +47,8 @@ for second in $(seq 100); do
     grep -q 'NB L2 up' /log && break
     sleep 1
 done
-grep 'NB L2 up' /log
+# By the kernel's log: what is written to the terminal is lost if it is not out at the reset.
+grep 'NB L2 up' /log >/dev/kmsg || sed 's/^/NB L1 saw: /' /log >/dev/kmsg
 echo b >/proc/sysrq-trigger
 sleep 60
 END
@@ -55,7 +56,7 @@ chmod +x "$work/root/init"
 base=$initrd
 pack_root
 deep=$initrd initrd=$base
-boot_l1 "$which" 2 "reboot=k quiet nb.cpu=$which"
+boot_l1 "$which" 2 "reboot=k loglevel=5 nb.cpu=$which"
 status=$?
 expect 'NB L2 up'
 [ $status = 10 ] || fail "status $status, not 10"

@@ -85,27 +85,26 @@ int main(void)
     check(good, "the TSC does not go back");
     u64 ms = a;
 
-    /* PIT channel 0 at 100 Hz through the 8259. */
+    /* PIT channel 0 at 100 Hz through the 8259, counted from where it starts: what a busy host missed comes later, and
+     * faster. */
     on_vector(0x20, on_pit);
     u32 divisor = PIT_HZ / 100;
+    u64 begin = rdtsc();
     outb(0x43, 0x34);
     outb(0x40, (u8)divisor);
     outb(0x40, (u8)(divisor >> 8));
     outb(0x21, 0xfe);
     ticks = 0;
-    halt_until(1, ms * 1000);
-    u64 begin = rdtsc();
-    halt_until(11, ms * 2000);
+    halt_until(11, ms * 3000);
     u64 took = rdtsc() - begin;
     u32 before = ticks;
     sti();
     interrupted_loop();
     cli();
     check(ticks > before, "by interrupts");
-    ticks = before;
     outb(0x21, 0xff);
-    check_eq(ticks, 11, "PIT interrupts");
-    check(about(took, ms * 100), "at 100 Hz");
+    check(before >= 11, "PIT interrupts");
+    check(about(took, ms * before * 10), "at 100 Hz");
     outb(0x43, 0x00);
     u8 low = inb(0x40);
     u32 first = low | (u32)inb(0x40) << 8;

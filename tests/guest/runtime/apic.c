@@ -62,10 +62,10 @@ void delay_us(u32 us)
 u64 tsc_per_ms(void)
 {
     u64 least = ~0ull;
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 50; i++) { /* one at least that a busy host does not interrupt */
         u64 start = rdtsc();
-        delay_us(10000);
-        u64 took = (rdtsc() - start) / 10;
+        delay_us(1000);
+        u64 took = rdtsc() - start;
         if (took < least)
             least = took;
     }

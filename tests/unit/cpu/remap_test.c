@@ -10,7 +10,7 @@
 
 #define WINDOW 0x200000u /* where slots come and go */
 #define WINDOW_SIZE 0x4000ull
-#define SOON 1000 /* turns of a loop, in which the stores of this thread surely reach the others */
+#define SOON 1000 /* turns of a loop: what a CPU has fetched already, ten turns or so, it still runs as it was */
 
 static u8 *window;
 

@@ -109,6 +109,84 @@ static void test_legacy(void)
     bench_destroy(b);
 }
 
+#define PERIOD 100000 /* ticks */
+
+static void ticks(struct bench *b, u64 n)
+{
+    clock_advance(&b->clock, n * HPET_TICK_NS);
+}
+
+/* The host does not run timers for so many ticks. */
+static void late(struct bench *b, u64 n)
+{
+    b->clock.now += n * HPET_TICK_NS;
+    clock_run(&b->clock.clock);
+}
+
+/* Timer 0 interrupts every millisecond by legacy replacement; the first interrupt was just now. */
+static struct bench *periodic_create(void)
+{
+    struct bench *b = bench_create();
+    put(b, HPET_CONFIG, HPET_ENABLE | HPET_LEGACY, 4);
+    put(b, CONFIG(0), HPET_TN_MODE32 | HPET_TN_VALUE_SET | HPET_TN_PERIODIC | HPET_TN_ENABLE, 4);
+    put(b, COMPARATOR(0), PERIOD, 4);
+    put(b, COMPARATOR(0), PERIOD, 4);
+    ticks(b, PERIOD);
+    CHECK_EQ(b->legacy[0].rises, 1);
+    b->legacy[0].rises = 0;
+    return b;
+}
+
+static void test_missed(void)
+{
+    TEST("a periodic timer makes up for matches that a busy host missed, a quarter of a period apart");
+    struct bench *b = periodic_create();
+    late(b, PERIOD * 11 / 2); /* five periods */
+    CHECK_EQ(b->legacy[0].rises, 1);
+    ticks(b, PERIOD / 4 - 1);
+    CHECK_EQ(b->legacy[0].rises, 1);
+    ticks(b, 2);
+    CHECK_EQ(b->legacy[0].rises, 2);
+    ticks(b, PERIOD * 5 - PERIOD / 4 - 1);
+    CHECK_EQ(b->legacy[0].rises, 10);
+    bench_destroy(b);
+
+    TEST("no more than 50 of them");
+    b = periodic_create();
+    late(b, PERIOD * 1000 + PERIOD / 2);
+    ticks(b, PERIOD * 100);
+    CHECK_EQ(b->legacy[0].rises, 1 + 50 + 100);
+    bench_destroy(b);
+
+    TEST("programming the timer anew forgets them");
+    b = periodic_create();
+    late(b, PERIOD * 11 / 2);
+    put(b, COMPARATOR(0), PERIOD, 4);
+    b->legacy[0].rises = 0;
+    ticks(b, PERIOD);
+    CHECK_EQ(b->legacy[0].rises, 1);
+    bench_destroy(b);
+
+    TEST("saved and loaded");
+    b = periodic_create();
+    late(b, PERIOD * 11 / 2);
+    CHECK_EQ(state_pass(&hpet_device, &b->hpet, &b->hpet), 0);
+    b->legacy[0].rises = 0;
+    ticks(b, PERIOD * 5);
+    CHECK_EQ(b->legacy[0].rises, 9);
+    bench_destroy(b);
+
+    TEST("a timer so fast that only some of its interrupts can come makes up for none");
+    b = bench_create();
+    put(b, HPET_CONFIG, HPET_ENABLE | HPET_LEGACY, 4);
+    put(b, CONFIG(0), HPET_TN_MODE32 | HPET_TN_VALUE_SET | HPET_TN_PERIODIC | HPET_TN_ENABLE, 4);
+    put(b, COMPARATOR(0), 10, 4);
+    put(b, COMPARATOR(0), 10, 4);
+    late(b, 100000);
+    CHECK_EQ(b->hpet.timer[0].missed, 0);
+    bench_destroy(b);
+}
+
 /* Timer 2, which interrupts by input 21 while it is asserted, 10 ticks from now. */
 static struct bench *level_create(void)
 {
@@ -203,6 +281,7 @@ int main(void)
 {
     test_counter();
     test_legacy();
+    test_missed();
     test_level();
     test_fsb();
     test_busy();
