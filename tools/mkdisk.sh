@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds the image of a disk with an installed Debian: GPT, GRUB for BIOS and UEFI (signed, so that Secure Boot takes it),
-# an ext4 root. It needs root and the machine's own apt sources; no loop device, no mount of an image. The help below has
-# the rest. The unpacked system is kept under build/disk/, one for each set of packages, and used again.
+# Builds the image of a disk with an installed Debian: GPT, GRUB for BIOS and UEFI (signed, so that Secure Boot takes
+# it), an ext4 root. It needs root and the machine's own apt sources; no loop device, no mount of an image. The help
+# below has the rest. The unpacked system is kept under build/disk/, one for each set of packages, and used again.
 set -eu
 here=$(dirname "$0")
 . "$here/need.sh"
@@ -15,7 +15,7 @@ Builds IMAGE, a disk with an installed Debian that boots by BIOS, UEFI and UEFI 
   --format FORMAT     raw (default) or qcow2
   --package NAMES     more of Debian's packages, separated by commas or spaces
   --kernel FLAVOUR    amd64 (default), cloud-amd64, rt-amd64
-  --copy FILE:PATH    puts a file (or a folder) of this machine at PATH in the image; a program needs its libraries there
+  --copy FILE:PATH    puts a file (or a folder) of this machine at PATH in the image; programs need their libraries
   --run FILE          runs a script, whose only argument is the folder of the image's root, before the image is made
   --hostname NAME     debian by default
   --password TEXT     root's password, nestbox by default
@@ -84,8 +84,8 @@ trap 'rm -rf "$work"' EXIT
 # has the drivers of every disk that QEMU knows, and nothing else: one with all drivers takes much longer to unpack.
 base="systemd-sysv udev dbus systemd-resolved libnss-resolve linux-image-$flavour initramfs-tools zstd kmod
     e2fsprogs iproute2 iputils-ping netbase procps less apt ca-certificates"
-drivers="virtio_pci virtio_mmio virtio_blk virtio_scsi virtio_net sym53c8xx mptspi megaraid_sas ahci ata_piix ata_generic
-    nvme sd_mod sr_mod ext4 crc32c_generic usb_storage uas xhci_pci vmw_pvscsi"
+drivers="virtio_pci virtio_mmio virtio_blk virtio_scsi virtio_net sym53c8xx mptspi megaraid_sas ahci ata_piix
+    ata_generic nvme sd_mod sr_mod ext4 crc32c_generic usb_storage uas xhci_pci vmw_pvscsi"
 
 include=$(echo $base $packages | tr ' ' ,)
 sources=$work/sources.list
@@ -223,10 +223,10 @@ put() { # FILE, SECTOR of the disk
 }
 put "$esp" $esp_at
 
-# GRUB for BIOS machines. grub-bios-setup wants a block device; all it does on a disk like this one is to write boot.img's
-# code to sector 0 (with the sector of core.img at 0x5c and, since some BIOSes give a wrong drive number in DL, two NOPs
-# at 0x66 where boot.img would believe it is a floppy), and core.img to its partition (with the sector of its own second
-# sector at 0x1f4 of the first).
+# GRUB for BIOS machines. grub-bios-setup wants a block device; all it does on a disk like this one is to write
+# boot.img's code to sector 0 (with the sector of core.img at 0x5c and, since some BIOSes give a wrong drive number in
+# DL, two NOPs at 0x66 where boot.img would believe it is a floppy), and core.img to its partition (with the sector of
+# its own second sector at 0x1f4 of the first).
 core=$work/core.img
 cat >"$work/embedded.cfg" <<END
 search.fs_uuid $root_uuid root

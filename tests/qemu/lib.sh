@@ -1,0 +1,220 @@
+# shellcheck shell=bash
+# Sourced by the scripts of this folder, which drive Debian's QEMU: serial console, QMP, monitor. A VM has a name, by
+# which its files in $work are found: NAME.serial.log is all that its first serial port wrote, NAME.qmp.log all that QMP
+# answered, events among that, NAME.err what QEMU complained of.
+# QEMU_ACCEL is kvm (by default: on the engine, through the preloaded library) or tcg, which shows whether the test
+# itself is right. VENDOR is intel or amd: which extensions guests of the engine see.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+NB=${NB:-build/release/nestbox}
+QEMU_ACCEL=${QEMU_ACCEL:-kvm}
+VENDOR=${VENDOR:-intel}
+PATIENCE=${PATIENCE:-1} # all times to wait are multiplied by it
+image=build/disk/test.raw
+work=$(mktemp -d)
+declare -A process=() console=() monitor=() place=() asked=()
+
+finish() {
+    local vm
+    for vm in "${!process[@]}"; do kill -9 "${process[$vm]}" 2>/dev/null; done
+    wait 2>/dev/null
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' TERM INT
+
+fail() {
+    local log
+    for log in "$work"/*.serial.log "$work"/*.err; do
+        [ -s "$log" ] && { echo "--- the end of $(basename "$log")" && tail -c 3000 "$log" | tr -d '\r'; }
+    done
+    [ -z "${KEEP:-}" ] || cp -r "$work" "$KEEP"
+    echo "FAILED: $*"
+    exit 1
+}
+
+skip() {
+    echo "$*"
+    exit 77
+}
+
+say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
+
+command -v qemu-system-x86_64 >/dev/null && command -v socat >/dev/null || skip 'qemu-system-x86 and socat are missing'
+[ -e $image ] || skip "no $image: see tools/test.sh"
+case $QEMU_ACCEL in
+kvm)
+    if [ -n "${QEMU_RUN:-}" ]; then
+        read -ra runner <<<"$QEMU_RUN"
+    else
+        "$NB" help 2>/dev/null | grep -q '^ *kvm ' || skip 'this nestbox has no KVM API'
+        runner=("$NB" kvm --accel engine --nested "$VENDOR" --)
+    fi
+    ;;
+*) runner=() ;;
+esac
+
+# qemu NAME ARGUMENT...: starts a VM with a serial port and QMP. The caller gives everything else.
+qemu() {
+    local vm=$1
+    shift
+    : >"$work/$vm.serial.log"
+    "${runner[@]}" qemu-system-x86_64 -nodefaults -display none -no-user-config \
+        -chardev "socket,id=serial,path=$work/$vm.serial,server=on,wait=off,logfile=$work/$vm.serial.log" \
+        -chardev "socket,id=qmp,path=$work/$vm.qmp,server=on,wait=off" -mon chardev=qmp,mode=control \
+        "$@" >"$work/$vm.err" 2>&1 </dev/null &
+    process[$vm]=$!
+    place[$vm]=0 asked[$vm]=0
+    local i
+    for ((i = 0; ; i++)); do
+        [ -S "$work/$vm.qmp" ] && [ -S "$work/$vm.serial" ] && break
+        kill -0 "${process[$vm]}" 2>/dev/null || fail "$vm: QEMU ended at its start"
+        [ $i -lt $((300 * PATIENCE)) ] || fail "$vm: QEMU does not open its sockets"
+        sleep 0.1
+    done
+    exec {console[$vm]}> >(exec socat "UNIX-CONNECT:$work/$vm.serial" STDIO >/dev/null 2>&1)
+    exec {monitor[$vm]}> >(exec socat "UNIX-CONNECT:$work/$vm.qmp" STDIO >"$work/$vm.qmp.log" 2>/dev/null)
+    echo '{"execute": "qmp_capabilities", "id": 0}' >&"${monitor[$vm]}"
+    [[ " $* " == *" -serial "* ]] || return 0
+}
+
+accelerator() { # ARGUMENT...: more properties of the accelerator, which only KVM has
+    case $QEMU_ACCEL in
+    kvm) printf '%s' "-accel kvm${1:+,$1}" ;;
+    *) printf '%s' "-accel $QEMU_ACCEL,thread=single" ;;
+    esac
+}
+
+# qmp NAME COMMAND [ARGUMENTS]: prints the reply, one line of JSON. False if QMP reports an error.
+qmp() {
+    local vm=$1 id=$((asked[$1] + 1)) i line
+    asked[$vm]=$id
+    printf '{"execute": "%s", "id": %d%s}\n' "$2" $id "${3:+, \"arguments\": $3}" >&"${monitor[$vm]}"
+    for ((i = 0; i < 1200 * PATIENCE; i++)); do
+        line=$(grep -m 1 -E "\"id\": $id[,}]" "$work/$vm.qmp.log") && break
+        kill -0 "${process[$vm]}" 2>/dev/null || return 1
+        sleep 0.05
+    done
+    [ -n "$line" ] || fail "$vm: QMP does not answer $2"
+    printf '%s\n' "${line//$'\r'/}"
+    [[ $line != *'"error": '* ]]
+}
+
+# hmp NAME COMMAND...: prints what the human monitor answers.
+hmp() {
+    local vm=$1 line
+    shift
+    line=$(qmp "$vm" human-monitor-command "{\"command-line\": \"$*\"}") || fail "$vm: monitor command $*: $line"
+    line=${line#*'"return": "'}
+    printf '%b' "${line%'", "id"'*}" | tr -d '\r'
+    [[ $line != *Error* ]]
+}
+
+# event NAME EVENT [SECONDS]: waits until QMP has reported it since the last call.
+event() {
+    local vm=$1 i
+    for ((i = 0; i < ${3:-60} * 10 * PATIENCE; i++)); do
+        if grep -q "\"event\": \"$2\"" "$work/$vm.qmp.log"; then
+            sed -i "s/\"event\": \"$2\"/\"seen\": \"$2\"/" "$work/$vm.qmp.log"
+            return 0
+        fi
+        sleep 0.1
+    done
+    fail "$vm: no event $2 within ${3:-60} s"
+}
+
+# sees NAME TEXT [SECONDS]: waits for text that matches, after what the last call matched, from the serial port.
+sees() {
+    local vm=$1 i at
+    for ((i = 0; ; i++)); do
+        at=$(tail -c +$((place[$vm] + 1)) "$work/$vm.serial.log" | grep -abom 1 -E -- "$2" | head -n 1) && [ -n "$at" ] &&
+            break
+        kill -0 "${process[$vm]}" 2>/dev/null || fail "$vm: QEMU ended while waiting for: $2"
+        [ $i -lt $((${3:-120} * 10 * PATIENCE)) ] || fail "$vm: not seen within ${3:-120} s: $2"
+        sleep 0.1
+    done
+    place[$vm]=$((place[$vm] + ${at%%:*} + $(printf '%s' "${at#*:}" | wc -c)))
+}
+
+types() { # NAME TEXT: as if at the keyboard of the serial terminal, with Enter
+    printf '%s\n' "$2" >&"${console[$1]}"
+}
+
+# logged_in NAME [SECONDS]: waits for the shell of an installed Debian, and makes it quiet for `guest`.
+logged_in() {
+    sees "$1" 'root@[a-z0-9]*:~# ' "${2:-240}"
+    types "$1" ' stty -echo -onlcr; PS1= PS2=; bind "set enable-bracketed-paste off"; dmesg -n 1; echo NB"-shell"'
+    sees "$1" 'NB-shell' 60
+}
+
+# guest NAME COMMANDS [SECONDS]: runs them in the guest's shell and prints what they print; their exit status.
+guest() {
+    local vm=$1 from mark=NB-$RANDOM$RANDOM status
+    from=${place[$vm]}
+    types "$vm" "{ $2"$'\n'"} 2>&1; echo \"$mark=\$?=\""
+    sees "$vm" "$mark=[0-9]*=" "${3:-60}"
+    status=$(tail -c +$((from + 1)) "$work/$vm.serial.log" | head -c $((place[$vm] - from)) | tr -d '\r' |
+        sed "1d;/$mark=/{s/.*$mark=\([0-9]*\)=.*/\1/;q};w $work/$vm.said" | tail -n 1)
+    cat "$work/$vm.said"
+    return "$status"
+}
+
+# ends NAME STATUS [SECONDS]: waits for QEMU to end, with that exit status.
+ends() {
+    local vm=$1 i status
+    for ((i = 0; i < ${3:-120} * 10 * PATIENCE; i++)); do
+        kill -0 "${process[$vm]}" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -0 "${process[$vm]}" 2>/dev/null && fail "$vm: QEMU goes on after ${3:-120} s"
+    wait "${process[$vm]}"
+    status=$?
+    unset "process[$vm]"
+    exec {console[$vm]}>&- {monitor[$vm]}>&-
+    [ $status = "$2" ] || fail "$vm: QEMU ended with status $status"
+}
+
+# overlay NAME [IMAGE]: a disk of its own for the VM, $work/NAME.qcow2, on the image that all tests share.
+overlay() {
+    qemu-img create -q -f qcow2 -F "$([[ ${2:-$image} == *.qcow2 ]] && echo qcow2 || echo raw)" \
+        -b "$(readlink -f "${2:-$image}")" "$work/$1.qcow2" || fail "$1: no overlay"
+}
+
+# firmware NAME KIND: prints the arguments for bios, ovmf, or secure (OVMF with SMM, where Secure Boot is on).
+firmware() {
+    local code vars
+    case $2 in
+    bios) return ;;
+    ovmf) code=OVMF_CODE_4M.fd vars=OVMF_VARS_4M.fd ;;
+    secure)
+        code=OVMF_CODE_4M.secboot.fd vars=OVMF_VARS_4M.ms.fd
+        echo '-global driver=cfi.pflash01,property=secure,value=on'
+        ;;
+    esac
+    [ -e /usr/share/OVMF/$code ] || skip 'ovmf is missing'
+    [ -e "$work/$1.vars" ] || cp /usr/share/OVMF/$vars "$work/$1.vars"
+    echo "-drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/$code"
+    echo "-drive if=pflash,unit=1,format=raw,file=$work/$1.vars"
+}
+
+# disk CONTROLLER FILE [ID]: prints the arguments for a disk on a controller of that kind.
+disk() {
+    local id=${3:-d0}
+    echo "-drive if=none,id=$id,file=$2,format=qcow2,discard=unmap"
+    case $1 in
+    virtio-blk) echo "-device virtio-blk-pci,drive=$id,serial=$id" ;;
+    virtio-mmio) echo "-device virtio-blk-device,drive=$id,serial=$id" ;;
+    virtio-scsi) echo "-device virtio-scsi-pci,id=c$id -device scsi-hd,bus=c$id.0,drive=$id,serial=$id" ;;
+    lsi53c895a) echo "-device lsi53c895a,id=c$id -device scsi-hd,bus=c$id.0,drive=$id,serial=$id" ;;
+    ahci) echo "-device ich9-ahci,id=c$id -device ide-hd,bus=c$id.0,drive=$id,serial=$id" ;;
+    ide) echo "-device ide-hd,bus=ide.0,drive=$id,serial=$id" ;;
+    nvme) echo "-device nvme,drive=$id,serial=$id" ;;
+    *) fail "no controller $1" ;;
+    esac
+}
+
+# What a kernel must not find to complain about: prints it, and is true if there is something.
+complaints() {
+    guest "$1" "dmesg | grep -E 'WARNING:|BUG:|Oops|stall|soft lockup|Call Trace|unchecked MSR|TSC warp|Unable to \
+calibrate|unstable|I/O error|timeout|Machine check|hung|firmware bug'"
+}
