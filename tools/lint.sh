@@ -103,7 +103,9 @@ fi
 
 for script in tools/*.sh tests/*/*.sh; do
     [ -e "$script" ] || continue
-    if grep -q '^#!/bin/bash' "$script"; then bash -n "$script" || bad=1; else sh -n "$script" || bad=1; fi
+    shell=sh
+    grep -qE '^#!/bin/bash|^# shellcheck shell=bash' "$script" && shell=bash
+    $shell -n "$script" || bad=1
 done
 if command -v shellcheck >/dev/null; then
     shellcheck -S warning -e SC1090,SC1091,SC2034,SC2046,SC2154,SC1007 tools/*.sh $(find tests -name '*.sh') || bad=1

@@ -12,7 +12,7 @@ VENDOR=${VENDOR:-intel}
 PATIENCE=${PATIENCE:-1} # all times to wait are multiplied by it
 image=build/disk/test.raw
 work=$(mktemp -d)
-declare -A process=() console=() monitor=() place=() asked=()
+declare -A process=() console=() monitor=()
 
 finish() {
     local vm
@@ -62,9 +62,9 @@ qemu() {
     "${runner[@]}" qemu-system-x86_64 -nodefaults -display none -no-user-config \
         -chardev "socket,id=serial,path=$work/$vm.serial,server=on,wait=off,logfile=$work/$vm.serial.log" \
         -chardev "socket,id=qmp,path=$work/$vm.qmp,server=on,wait=off" -mon chardev=qmp,mode=control \
-        "$@" >"$work/$vm.err" 2>&1 </dev/null &
+        -serial chardev:serial "$@" >"$work/$vm.err" 2>&1 </dev/null &
     process[$vm]=$!
-    place[$vm]=0 asked[$vm]=0
+    echo 0 >"$work/$vm.place"
     local i
     for ((i = 0; ; i++)); do
         [ -S "$work/$vm.qmp" ] && [ -S "$work/$vm.serial" ] && break
@@ -72,10 +72,12 @@ qemu() {
         [ $i -lt $((300 * PATIENCE)) ] || fail "$vm: QEMU does not open its sockets"
         sleep 0.1
     done
-    exec {console[$vm]}> >(exec socat "UNIX-CONNECT:$work/$vm.serial" STDIO >/dev/null 2>&1)
-    exec {monitor[$vm]}> >(exec socat "UNIX-CONNECT:$work/$vm.qmp" STDIO >"$work/$vm.qmp.log" 2>/dev/null)
+    local fd
+    exec {fd}> >(exec socat "UNIX-CONNECT:$work/$vm.serial" STDIO >/dev/null 2>&1)
+    console[$vm]=$fd
+    exec {fd}> >(exec socat "UNIX-CONNECT:$work/$vm.qmp" STDIO >"$work/$vm.qmp.log" 2>/dev/null)
+    monitor[$vm]=$fd
     echo '{"execute": "qmp_capabilities", "id": 0}' >&"${monitor[$vm]}"
-    [[ " $* " == *" -serial "* ]] || return 0
 }
 
 accelerator() { # ARGUMENT...: more properties of the accelerator, which only KVM has
@@ -87,11 +89,10 @@ accelerator() { # ARGUMENT...: more properties of the accelerator, which only KV
 
 # qmp NAME COMMAND [ARGUMENTS]: prints the reply, one line of JSON. False if QMP reports an error.
 qmp() {
-    local vm=$1 id=$((asked[$1] + 1)) i line
-    asked[$vm]=$id
-    printf '{"execute": "%s", "id": %d%s}\n' "$2" $id "${3:+, \"arguments\": $3}" >&"${monitor[$vm]}"
+    local vm=$1 id=${EPOCHREALTIME//[^0-9]/} i line
+    printf '{"execute": "%s", "id": %s%s}\n' "$2" "$id" "${3:+, \"arguments\": $3}" >&"${monitor[$vm]}"
     for ((i = 0; i < 1200 * PATIENCE; i++)); do
-        line=$(grep -m 1 -E "\"id\": $id[,}]" "$work/$vm.qmp.log") && break
+        line=$(grep -m 1 -E "\"id\": ${id}[,}]" "$work/$vm.qmp.log") && break
         kill -0 "${process[$vm]}" 2>/dev/null || return 1
         sleep 0.05
     done
@@ -125,15 +126,16 @@ event() {
 
 # sees NAME TEXT [SECONDS]: waits for text that matches, after what the last call matched, from the serial port.
 sees() {
-    local vm=$1 i at
+    local vm=$1 i at place
+    place=$(<"$work/$vm.place")
     for ((i = 0; ; i++)); do
-        at=$(tail -c +$((place[$vm] + 1)) "$work/$vm.serial.log" | grep -abom 1 -E -- "$2" | head -n 1) && [ -n "$at" ] &&
-            break
+        at=$(tail -c +$((place + 1)) "$work/$vm.serial.log" | grep -abom 1 -E -- "$2" | head -n 1)
+        [ -z "$at" ] || break
         kill -0 "${process[$vm]}" 2>/dev/null || fail "$vm: QEMU ended while waiting for: $2"
         [ $i -lt $((${3:-120} * 10 * PATIENCE)) ] || fail "$vm: not seen within ${3:-120} s: $2"
         sleep 0.1
     done
-    place[$vm]=$((place[$vm] + ${at%%:*} + $(printf '%s' "${at#*:}" | wc -c)))
+    echo $((place + ${at%%:*} + $(printf '%s' "${at#*:}" | wc -c))) >"$work/$vm.place"
 }
 
 types() { # NAME TEXT: as if at the keyboard of the serial terminal, with Enter
@@ -150,10 +152,10 @@ logged_in() {
 # guest NAME COMMANDS [SECONDS]: runs them in the guest's shell and prints what they print; their exit status.
 guest() {
     local vm=$1 from mark=NB-$RANDOM$RANDOM status
-    from=${place[$vm]}
+    from=$(<"$work/$vm.place")
     types "$vm" "{ $2"$'\n'"} 2>&1; echo \"$mark=\$?=\""
     sees "$vm" "$mark=[0-9]*=" "${3:-60}"
-    status=$(tail -c +$((from + 1)) "$work/$vm.serial.log" | head -c $((place[$vm] - from)) | tr -d '\r' |
+    status=$(tail -c +$((from + 1)) "$work/$vm.serial.log" | head -c $(($(<"$work/$vm.place") - from)) | tr -d '\r' |
         sed "1d;/$mark=/{s/.*$mark=\([0-9]*\)=.*/\1/;q};w $work/$vm.said" | tail -n 1)
     cat "$work/$vm.said"
     return "$status"
@@ -170,7 +172,8 @@ ends() {
     wait "${process[$vm]}"
     status=$?
     unset "process[$vm]"
-    exec {console[$vm]}>&- {monitor[$vm]}>&-
+    local fd
+    for fd in "${console[$vm]}" "${monitor[$vm]}"; do exec {fd}>&-; done
     [ $status = "$2" ] || fail "$vm: QEMU ended with status $status"
 }
 
@@ -213,8 +216,16 @@ disk() {
     esac
 }
 
-# What a kernel must not find to complain about: prints it, and is true if there is something.
+# What a kernel must not find to complain about: prints it, and is true if there is something. TCG has no good TSC.
 complaints() {
-    guest "$1" "dmesg | grep -E 'WARNING:|BUG:|Oops|stall|soft lockup|Call Trace|unchecked MSR|TSC warp|Unable to \
-calibrate|unstable|I/O error|timeout|Machine check|hung|firmware bug'"
+    local texts='WARNING:|BUG:|Oops|\bstall|soft lockup|Call Trace|unchecked MSR|I/O error|timeout|Machine check|hung'
+    [ "$QEMU_ACCEL" = tcg ] || texts="$texts|TSC warp|Unable to calibrate|unstable"
+    guest "$1" "dmesg | grep -E '$texts'"
+}
+
+# verified_writes NAME FILE SIZE [MORE]: random writes of 4 KiB in the guest, every block of which is read and compared.
+verified_writes() {
+    guest "$1" "fio --name=v --filename=$2 --size=$3 --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 \
+        --verify=crc32c --verify_fatal=1 ${4:-} >/tmp/fio 2>&1 && ! grep -i verify: /tmp/fio ||
+        { tail /tmp/fio; false; }" "${5:-300}"
 }

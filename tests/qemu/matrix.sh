@@ -31,13 +31,14 @@ esac
 # shellcheck disable=SC2046
 qemu vm $(accelerator "kernel-irqchip=$irqchip") -machine "$machine" -cpu max -smp "$cpus" -m 768M -no-reboot \
     $(firmware vm "$firmware") $(disk "$disk" "$work/d0.qcow2") "${start[@]}" \
-    -netdev user,id=n0 -device "$card,netdev=n0" -serial chardev:serial
+    -netdev user,id=n0 -device "$card,netdev=n0"
 logged_in vm 300
 say "logged in"
 found=$(guest vm nproc)
 [ "$found" = "$cpus" ] || fail "the guest finds $found CPUs"
-driver=$(guest vm 'd=$(readlink -f /sys/class/block/$(basename $(findmnt -no SOURCE /))/..); while [ "$d" != / ]; do
-    readlink $d/driver $d/device/driver; d=$(dirname $d); done | sed "s|.*/||" | grep -vx -e sd -e pcieport')
+driver=$(guest vm 'd=$(readlink -f /sys/class/block/$(basename $(findmnt -no SOURCE /))/..)
+    while [ "$d" != / ]; do readlink $d/driver $d/device/driver; d=$(dirname $d); done |
+        sed "s|.*/||" | grep -vx -e sd -e pcieport')
 case $disk in
 virtio-*) want=virtio ;;
 lsi53c895a) want=sym53c8xx ;;
@@ -47,14 +48,12 @@ esac
 grep -q "$want" <<<"$driver" || fail "the root is on a disk of" $driver
 clock=$(guest vm 'cat /sys/devices/system/clocksource/clocksource0/current_clocksource')
 say "disk: ${driver//$'\n'/ }; clock source: $clock"
-guest vm 'for i in $(seq 60); do ip -4 route | grep -q default && break; sleep 1; done; ip -4 route | grep default' 90 ||
+guest vm 'for i in {1..60}; do ip -4 route | grep default && break; sleep 1; done; [ $i -lt 60 ]' 90 ||
     fail 'no address by DHCP'
 got=$(guest vm "sha256sum </dev/tcp/10.0.2.2/$port" 120)
 [ "$got" = "$sum" ] || fail "a file by TCP: $got, not $sum"
 say 'a file came by TCP'
-guest vm 'fio --name=v --filename=/var/tmp/v --size=24M --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 \
-    --verify=crc32c --verify_fatal=1 --output-format=terse | cut -c1-60; [ ${PIPESTATUS[0]} = 0 ]' 300 ||
-    fail 'fio found a wrong block'
+verified_writes vm /var/tmp/v 24M || fail 'fio found a wrong block'
 say 'the disk kept 24 MiB of random writes'
 [ "$firmware" != secure ] || guest vm 'dmesg | grep "secureboot: Secure boot enabled"' || fail 'Secure Boot is off'
 complaints vm && fail 'the kernel complains'
