@@ -103,8 +103,8 @@ fi
 
 for script in tools/*.sh tests/*/*.sh; do
     [ -e "$script" ] || continue
-    shell=sh
-    grep -qE '^#!/bin/bash|^# shellcheck shell=bash' "$script" && shell=bash
+    shell='sh'
+    grep -qE '^#!/bin/bash|^# shellcheck shell=bash' "$script" && shell='bash'
     $shell -n "$script" || bad=1
 done
 if command -v shellcheck >/dev/null; then
