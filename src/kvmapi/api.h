@@ -45,6 +45,7 @@ struct api_vm {
     struct api_file *file;
     u32 refs; /* [a] its descriptor's file, and each vCPU's */
     int pid;  /* of the process that made it */
+    struct api_vm *next;
     pthread_mutex_t lock;
     struct machine machine;
     struct api_host *host;

@@ -7,6 +7,7 @@
 #include "kvmapi/api.h"
 #include "kvmapi/descriptor.h"
 #include "kvmapi/signals.h"
+#include "kvmapi/stats.h"
 #include "kvmapi/system.h"
 
 #include <dlfcn.h>
@@ -296,6 +297,60 @@ SEAM int fcntl64(int fd, int command, ...)
     va_end(list);
     int r = NEXT(fcntl64)(fd, command, arg);
     return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(fd, r) : r;
+}
+
+/* -- reading statistics -- */
+
+static void reads(int fd)
+{
+    struct api_file *f = file_get(fd);
+    if (!f)
+        return;
+    int saved = errno;
+    if (f->kind == FILE_STATS)
+        stats_refresh(f->object);
+    file_put(f);
+    errno = saved;
+}
+
+SEAM ssize_t read(int fd, void *to, size_t size)
+{
+    reads(fd);
+    return NEXT(read)(fd, to, size);
+}
+
+SEAM ssize_t pread(int fd, void *to, size_t size, off_t at)
+{
+    reads(fd);
+    return NEXT(pread)(fd, to, size, at);
+}
+
+SEAM ssize_t pread64(int fd, void *to, size_t size, off64_t at)
+{
+    reads(fd);
+    return NEXT(pread64)(fd, to, size, at);
+}
+
+ssize_t __read_chk(int fd, void *to, size_t size, size_t room);
+ssize_t __pread_chk(int fd, void *to, size_t size, off_t at, size_t room);
+ssize_t __pread64_chk(int fd, void *to, size_t size, off64_t at, size_t room);
+
+SEAM ssize_t __read_chk(int fd, void *to, size_t size, size_t room)
+{
+    reads(fd);
+    return NEXT(__read_chk)(fd, to, size, room);
+}
+
+SEAM ssize_t __pread_chk(int fd, void *to, size_t size, off_t at, size_t room)
+{
+    reads(fd);
+    return NEXT(__pread_chk)(fd, to, size, at, room);
+}
+
+SEAM ssize_t __pread64_chk(int fd, void *to, size_t size, off64_t at, size_t room)
+{
+    reads(fd);
+    return NEXT(__pread64_chk)(fd, to, size, at, room);
 }
 
 /* -- signals -- */

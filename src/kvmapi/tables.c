@@ -11,6 +11,7 @@
 #include "kvmapi/registers.h"
 #include "kvmapi/run.h"
 #include "kvmapi/signals.h"
+#include "kvmapi/stats.h"
 #include "kvmapi/vm.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ const struct api_part *const api_parts[] = {
     &memory_part,
     &vcpu_part,
     &run_part,
+    &stats_part,
     &registers_part,
     &cpuid_part,
     &interrupts_part,

@@ -7,11 +7,47 @@
 #include "kvmapi/descriptor.h"
 #include "kvmapi/run.h"
 #include "kvmapi/signals.h"
+#include "kvmapi/stats.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+/* All VMs of this process, for what is written when it ends. */
+static struct api_vm *all;
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void at_exit(void)
+{
+    pthread_mutex_lock(&all_lock);
+    for (struct api_vm *vm = all; vm; vm = vm->next)
+        if (vm->pid == getpid())
+            stats_write(vm);
+    pthread_mutex_unlock(&all_lock);
+}
+
+static void list_add(struct api_vm *vm)
+{
+    static bool known;
+    pthread_mutex_lock(&all_lock);
+    if (!known)
+        known = !atexit(at_exit);
+    vm->next = all;
+    all = vm;
+    pthread_mutex_unlock(&all_lock);
+}
+
+static void list_remove(const struct api_vm *vm)
+{
+    pthread_mutex_lock(&all_lock);
+    for (struct api_vm **p = &all; *p; p = &(*p)->next)
+        if (*p == vm) {
+            *p = vm->next;
+            break;
+        }
+    pthread_mutex_unlock(&all_lock);
+}
 
 static void parts_destroy(struct api_vm *vm)
 {
@@ -31,6 +67,7 @@ static int parts_create(struct api_vm *vm)
 
 static void vm_destroy(struct api_vm *vm)
 {
+    list_remove(vm);
     stats_write(vm);
     if (vm->host)
         host_stop(vm->host);
@@ -96,6 +133,8 @@ long vm_open(void)
         r = file_add(eventfd(0, EFD_CLOEXEC), FILE_VM, vm, release, &vm->file);
     if (r < 0)
         vm_destroy(vm);
+    else
+        list_add(vm);
     return r;
 }
 

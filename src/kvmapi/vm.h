@@ -15,7 +15,6 @@ void vm_put(struct api_vm *vm);
 long vcpu_open(struct api_vm *vm, u64 id);
 /* The VM ends. */
 void vcpu_free(struct api_vcpu *v);
-void stats_write(struct api_vm *vm);
 
 extern const struct api_part system_part, vm_part, vcpu_part, memory_part;
 
