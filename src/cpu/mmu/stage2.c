@@ -14,10 +14,8 @@
 void mmu_set_stage2(struct vcpu *v, enum stage2 kind, u64 root, u32 space)
 {
     struct mmu *m = v->mmu;
-    if (kind != m->kind || root != m->root || space != m->space) {
+    if (kind != m->kind || root != m->root || space != m->space)
         m->stage2 = NULL;
-        m->reselect = true;
-    }
     m->kind = kind;
     m->root = kind == STAGE2_NONE ? 0 : root;
     m->space = space;

@@ -161,10 +161,16 @@ static u32 context_victim(const struct mmu *m, u32 limit)
     return best;
 }
 
+static void choices_forget(struct mmu *m)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(m->choice); i++)
+        m->choice[i].tlb = NULL;
+}
+
 static void contexts_drop(struct mmu *m, u32 contexts)
 {
     m->valid &= ~contexts;
-    m->reselect = true;
+    choices_forget(m);
 }
 
 static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
@@ -173,6 +179,7 @@ static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
     u32 i = context_victim(m, context_limit(v->vm));
     struct tlb *t = &m->tlb[i];
     context_empty(m, t);
+    choices_forget(m);
     t->key = m->key[i] = *k;
     t->direct = m->direct;
     t->votes = m->direct ? DIRECT_NEW : 1;
@@ -203,42 +210,22 @@ static void watch_update(struct vcpu *v)
     }
 }
 
-/* Selection is asked for far more often than something changed: nearly always this answers. */
-static inline bool inputs_changed(const struct vcpu *v)
+static struct tlb_choice *choice_now(const struct vcpu *v)
 {
-    const struct mmu *m = v->mmu;
-    const struct tlb_inputs *s = &m->seen;
-    return (v->cr0 ^ s->cr0) | (v->cr3 ^ s->cr3) | (v->cr4 ^ s->cr4) | (v->efer ^ s->efer) |
-           ((v->flags ^ s->flags) & FLAG_AC) | ((u64)v->ram ^ (u64)s->ram) | (v->pkru ^ s->pkru) | (v->cpl ^ s->cpl) |
-           (u64)(v->in_guest ^ s->in_guest) | m->reselect;
+    return &v->mmu->choice[v->in_guest * 2 + (v->cpl == 3)];
 }
 
-static void inputs_note(const struct vcpu *v)
+static inline bool still_holds(const struct tlb_choice *c, const struct vcpu *v)
 {
-    struct mmu *m = v->mmu;
-    m->reselect = false;
-    m->seen = (struct tlb_inputs){.cr0 = v->cr0,
-                                  .cr3 = v->cr3,
-                                  .cr4 = v->cr4,
-                                  .efer = v->efer,
-                                  .flags = v->flags,
-                                  .ram = v->ram,
-                                  .pkru = v->pkru,
-                                  .cpl = v->cpl,
-                                  .in_guest = v->in_guest};
+    u64 changes = (v->cr0 ^ c->cr0) | (v->cr3 ^ c->cr3) | (v->cr4 ^ c->cr4) | (v->efer ^ c->efer) |
+                  ((v->flags ^ c->flags) & FLAG_AC) | (v->mmu->root ^ c->root) | ((u64)v->ram ^ (u64)c->ram) |
+                  (v->pkru ^ c->pkru) | (v->mmu->space ^ c->space);
+    return c->tlb && !changes;
 }
 
-static __attribute__((noinline)) void context_select(struct vcpu *v)
+static void use(struct vcpu *v, struct tlb *t)
 {
     struct mmu *m = v->mmu;
-    struct tlb_key k = key_now(v);
-    struct tlb *t = v->tlb;
-    inputs_note(v);
-    if (key_equal(&t->key, &k) && m->valid >> tlb_number(m, t) & 1)
-        return;
-    t = context_find(m, &k);
-    if (unlikely(!t))
-        t = context_create(v, &k);
     m->used[tlb_number(m, t)] = ++m->clock;
     v->tlb = t;
     v->direct = t->direct;
@@ -247,14 +234,41 @@ static __attribute__((noinline)) void context_select(struct vcpu *v)
         mmu_foreign_look(v);
 }
 
+/* Finds or makes the context by its key. A new one may lie where the current one was. */
+static __attribute__((noinline)) void choose(struct vcpu *v, struct tlb_choice *c)
+{
+    struct mmu *m = v->mmu;
+    struct tlb_key k = key_now(v);
+    struct tlb *t = v->tlb;
+    if (!key_equal(&t->key, &k) || !(m->valid >> tlb_number(m, t) & 1))
+        t = context_find(m, &k);
+    if (unlikely(!t)) {
+        t = context_create(v, &k);
+        use(v, t);
+    }
+    *c = (struct tlb_choice){.tlb = t,
+                             .cr0 = v->cr0,
+                             .cr3 = v->cr3,
+                             .cr4 = v->cr4,
+                             .efer = v->efer,
+                             .flags = v->flags,
+                             .root = m->root,
+                             .ram = v->ram,
+                             .pkru = v->pkru,
+                             .space = m->space};
+}
+
 void mmu_select(struct vcpu *v)
 {
     struct mmu *m = v->mmu;
+    struct tlb_choice *c = choice_now(v);
     if (unlikely((v->dr7 | m->watch_dr7) & 0xff))
         watch_update(v);
-    if (inputs_changed(v))
-        context_select(v);
-    struct tlb *t = v->tlb;
+    if (unlikely(!still_holds(c, v)))
+        choose(v, c);
+    struct tlb *t = c->tlb;
+    if (t != v->tlb)
+        use(v, t);
     if (unlikely(t->jmode != (v->mode & ~MODE_STEP))) {
         jumps_empty(m, t);
         t->jmode = v->mode & ~MODE_STEP;
@@ -279,7 +293,6 @@ void mmu_init(struct vcpu *v, void *memory)
     v->tlb_mask = (u64)(TLB_SIZE - 1) << PAGE_SHIFT;
     v->jump_mask = JUMP_MASK;
     struct tlb_key k = key_now(v);
-    inputs_note(v);
     v->tlb = context_create(v, &k);
     v->direct = v->tlb->direct;
 }
@@ -587,7 +600,7 @@ void mmu_forget(struct vcpu *v)
     struct mmu *m = v->mmu;
     vcpu_slots_forget(v);
     m->valid = BIT(tlb_number(m, v->tlb));
-    m->reselect = true;
+    choices_forget(m);
     context_empty(m, v->tlb);
     current_refresh(v);
     stage2_flush_root(v, 0, true);

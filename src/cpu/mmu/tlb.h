@@ -34,12 +34,13 @@ struct stage2_tlb {
     u64 used;
 };
 
-/* The registers that a context's key is made of. */
-struct tlb_inputs {
-    u64 cr0, cr3, cr4, efer, flags;
+/* A context that was selected, and what its key was made of besides CPL and vcpu.in_guest, which say where it stands
+ * in mmu.choice. */
+struct tlb_choice {
+    struct tlb *tlb; /* NULL: none */
+    u64 cr0, cr3, cr4, efer, flags, root;
     const struct ram_space *ram;
-    u32 pkru, cpl;
-    bool in_guest;
+    u32 pkru, space;
 };
 
 struct mmu {
@@ -53,12 +54,11 @@ struct mmu {
     enum stage2 kind;
     u64 root;
     u32 space;
-    bool reselect;             /* the second stage changed, or a context went, since vcpu.tlb was selected */
-    struct tlb_inputs seen;    /* as they were then */
-    u64 next_fill[2];          /* page behind the last one that was filled for reading, for writing */
-    u64 direct;                /* for new contexts: that of the last vote */
-    struct stage2_tlb *stage2; /* current one, NULL while kind is STAGE2_NONE */
-    u64 npt_control;           /* digest of mmu_set_npt_control */
+    struct tlb_choice choice[4]; /* by vcpu.in_guest and CPL 3 */
+    u64 next_fill[2];            /* page behind the last one that was filled for reading, for writing */
+    u64 direct;                  /* for new contexts: that of the last vote */
+    struct stage2_tlb *stage2;   /* current one, NULL while kind is STAGE2_NONE */
+    u64 npt_control;             /* digest of mmu_set_npt_control */
 
     /* DR0-3 and DR7 for which no page with a data breakpoint is in any context. */
     u64 watch_dr[4], watch_dr7;

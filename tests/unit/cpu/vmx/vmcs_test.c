@@ -52,9 +52,10 @@ static void test_enum(void)
 {
     TEST("IA32_VMX_VMCS_ENUM is the highest index");
     static struct vmx x;
-    static struct vcpu v;
+    static const struct cpu_features features;
+    static struct vm vm = {.features = &features};
+    static struct vcpu v = {.vm = &vm, .vmx = &x};
     x.caps = &vmx_offered;
-    v.vmx = &x;
     u32 top = 0;
     for (unsigned i = 0; i < vmcs_field_count; i++)
         top = VMCS_INDEX(vmcs_fields[i].encoding) > top ? VMCS_INDEX(vmcs_fields[i].encoding) : top;
