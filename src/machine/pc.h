@@ -1,6 +1,6 @@
 /*
  * The PC: creates the accelerator's VM, guest memory and the devices, and starts a kernel on them. Its owner runs the
- * vCPUs: one thread each in accel->run(pc_vm(pc), index).
+ * vCPUs: one thread each in accel_ops.run.
  */
 #ifndef MACHINE_PC_H
 #define MACHINE_PC_H

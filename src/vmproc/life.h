@@ -18,7 +18,7 @@ enum life {
 enum life_event {
     LIFE_EVENT_GO,    /* the machine is at its kernel's entry */
     LIFE_EVENT_RESET, /* the guest asked for a reset, or gets one after a triple fault */
-    LIFE_EVENT_OUT,   /* no vCPU is in accel->run any more */
+    LIFE_EVENT_OUT,   /* no vCPU is in accel_ops.run any more */
     LIFE_EVENT_END,   /* whatever ends the VM */
     LIFE_EVENT_LATE,  /* the time that vCPUs have to leave is over */
     LIFE_EVENT_COUNT,

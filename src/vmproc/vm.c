@@ -3,10 +3,10 @@
  * end or reset it, and acts. vCPU threads, the clock and the console only leave notes (struct
  * notes) and wake it through an eventfd.
  *
- * Stopping all vCPUs: the life (life.h) takes a step, accel->stop is called, and then each vCPU thread reports that it
- * is out of accel->run. Only then may the machine be reset or destroyed. The owner waits for a reset in poll(), so that
- * whatever ends the VM comes first. At the end it waits for a while only: a VM with a vCPU that is stuck is left as it
- * is, and the process ends with it.
+ * Stopping all vCPUs: the life (life.h) takes a step, accel_ops.stop is called, and then each vCPU thread reports that
+ * it is out of accel_ops.run. Only then may the machine be reset or destroyed. The owner waits for a reset in poll(),
+ * so that whatever ends the VM comes first. At the end it waits for a while only: a VM with a vCPU that is stuck is
+ * left as it is, and the process ends with it.
  */
 #include "vmproc/vm.h"
 
@@ -15,7 +15,7 @@
 #include "vmproc/crash.h"
 #include "vmproc/life.h"
 #include "vmproc/ports.h"
-#include "vmproc/terminal.h"
+#include "vmproc/signals.h"
 #include "vmproc/trace.h"
 
 #include <errno.h>
@@ -27,7 +27,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,7 +69,7 @@ struct vcpu_thread {
     struct vm_process *vm;
     u32 index;
     pthread_t thread;
-    bool running; /* [lock] inside accel->run */
+    bool running; /* [lock] inside accel_ops.run */
 };
 
 struct vm_process {
@@ -83,13 +82,13 @@ struct vm_process {
     struct trace trace;
     struct vcpu_thread *threads;
     u32 thread_count;
-    int wake, signals;
-    sigset_t outside; /* the signal mask of whoever called */
-    u64 deadline_ms;  /* host monotonic, as the others; 0: none */
-    u64 fit_ms;       /* when the guest must have used a device; 0: no need */
-    u64 hard_ms;      /* when SIGTERM ends a guest that does not power off; 0: it did not come */
-    u64 started_ms;   /* last power-on or reset */
-    u32 faults;       /* triple faults in a row, each soon after the reset before it */
+    int wake;
+    struct signals signals;
+    u64 deadline_ms; /* host monotonic, as the others; 0: none */
+    u64 fit_ms;      /* when the guest must have used a device; 0: no need */
+    u64 hard_ms;     /* when SIGTERM ends a guest that does not power off; 0: it did not come */
+    u64 started_ms;  /* last power-on or reset */
+    u32 faults;      /* triple faults in a row, each soon after the reset before it */
     struct vm_end *end;
     bool cut; /* `end` is filled in: a wait before the start was cut short */
     struct {
@@ -185,6 +184,12 @@ static void on_key(void *opaque, enum escape_action action)
 static void on_hangup(void *opaque)
 {
     note(opaque, NOTE_HANGUP, NULL, 0);
+}
+
+static void on_continued(void *opaque)
+{
+    struct vm_process *vm = opaque;
+    ports_continued(&vm->ports);
 }
 
 static void on_client(void *opaque)
@@ -302,38 +307,6 @@ static int vcpus_create(struct vm_process *vm, struct vm_end *end)
 }
 
 /* -- how it ends -- */
-
-/* Signals that end the VM: all that would end the process, but for crashes, for those that a thread needs, and for what
- * reads and writes report themselves. */
-static sigset_t ending_signals(void)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP,    SIGQUIT, SIGUSR1,   SIGUSR2, SIGALRM,
-                                  SIGIO,  SIGPROF, SIGVTALRM, SIGPWR,  SIGSTKFLT, SIGXCPU};
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-        sigaddset(&set, signals[i]);
-    for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
-        if (i != ACCEL_SIGNAL_TIMER && i != ACCEL_SIGNAL_KICK)
-            sigaddset(&set, i);
-    return set;
-}
-
-/* Those, and the ones by which a shell stops its jobs. */
-static sigset_t taken_signals(void)
-{
-    sigset_t set = ending_signals();
-    sigaddset(&set, SIGTSTP);
-    sigaddset(&set, SIGCONT);
-    return set;
-}
-
-/* Where nobody is left to do more: the second one ends the process at once. */
-static void end_at_once_by_signals(void)
-{
-    crash_end_by(SIGINT);
-    crash_end_by(SIGTERM);
-}
 
 static u64 now_ms(void)
 {
@@ -483,35 +456,16 @@ static int poll_timeout(const struct vm_process *vm)
     return least == UINT64_MAX ? -1 : least > 1000000 ? 1000000 : (int)least;
 }
 
-/* The next signal, 0: none. Those of job control are done with here. */
-static int next_signal(struct vm_process *vm)
-{
-    struct signalfd_siginfo info;
-    while (read(vm->signals, &info, sizeof(info)) == sizeof(info)) {
-        int number = (int)info.ssi_signo;
-        if (number == SIGTSTP) {
-            terminal_pause();
-            kill(getpid(), SIGSTOP);
-            terminal_resume();
-        } else if (number == SIGCONT) {
-            ports_continued(&vm->ports);
-        } else {
-            return number;
-        }
-    }
-    return 0;
-}
-
 static bool signalled(struct vm_process *vm, struct vm_end *end)
 {
-    int number = next_signal(vm);
+    int number = signals_next(&vm->signals);
     return number && ended(end, VM_END_SIGNAL, (u32)number);
 }
 
 /* While the guest runs: SIGTERM may leave it some time. */
 static bool signalled_running(struct vm_process *vm, struct vm_end *end)
 {
-    int number = next_signal(vm);
+    int number = signals_next(&vm->signals);
     if (number == SIGTERM && vm->settings->shutdown_ms && !vm->hard_ms) {
         vm->hard_ms = now_ms() + vm->settings->shutdown_ms;
         pc_power_button(vm->pc);
@@ -523,7 +477,7 @@ static bool signalled_running(struct vm_process *vm, struct vm_end *end)
 static void supervise(struct vm_process *vm, struct vm_end *end)
 {
     for (;;) {
-        struct pollfd fds[2] = {{vm->wake, POLLIN, 0}, {vm->signals, POLLIN, 0}};
+        struct pollfd fds[2] = {{vm->wake, POLLIN, 0}, {vm->signals.fd, POLLIN, 0}};
         if (poll(fds, 2, poll_timeout(vm)) < 0 && errno != EINTR) {
             error_set(&end->why, -errno, "poll: %s", strerror(errno));
             ended(end, VM_END_FAILED, 0);
@@ -566,13 +520,12 @@ static void wait_for_reader(struct vm_process *vm, struct vm_end *end)
                     end->kind == VM_END_TRIPLE_FAULT;
     if (!by_guest || vm->life != LIFE_ENDED)
         return;
-    sigset_t taken = taken_signals();
-    pthread_sigmask(SIG_BLOCK, &taken, NULL);
+    signals_block();
     while (!ports_drained(&vm->ports, LOOK_MS) && !signalled(vm, end) && !quit(vm, end)) {
         if (passed(vm->deadline_ms))
             break;
     }
-    end_at_once_by_signals();
+    signals_end_at_once();
 }
 
 /* -- creation -- */
@@ -581,7 +534,7 @@ static void wait_for_reader(struct vm_process *vm, struct vm_end *end)
 static int on_wait(void *opaque, int fd, short events, const char *what, struct error *error)
 {
     struct vm_process *vm = opaque;
-    struct pollfd fds[2] = {{fd, events, 0}, {vm->signals, POLLIN, 0}};
+    struct pollfd fds[2] = {{fd, events, 0}, {vm->signals.fd, POLLIN, 0}};
     if (strcmp(vm->wait.what, what) != 0) {
         snprintf(vm->wait.what, sizeof(vm->wait.what), "%s", what);
         vm->wait.since_ms = now_ms();
@@ -734,7 +687,7 @@ static void run(struct vm_process *vm, struct vm_end *end)
         vm->fit_ms = vm->started_ms + FIT_MS;
     vcpus_go(vm);
     supervise(vm, end);
-    end_at_once_by_signals();
+    signals_end_at_once();
     vcpus_stop(vm);
     for (u32 i = 0; end->kind == VM_END_TIMEOUT && i < vm->settings->cpus; i++)
         describe(vm, i, end);
@@ -759,16 +712,12 @@ void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, s
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->changed, NULL);
 
-    sigset_t taken = taken_signals();
-    pthread_sigmask(SIG_BLOCK, &taken, &vm->outside);
-    /* Reads and writes report what the first four do; an accelerator that is used takes its own. */
-    const int ignored[] = {SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ, ACCEL_SIGNAL_TIMER, ACCEL_SIGNAL_KICK};
-    for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
-        signal(ignored[i], SIG_IGN);
-    vm->signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+    int e = signals_open(&vm->signals, on_continued, vm);
     vm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (vm->signals < 0 || vm->wake < 0)
-        error_set(&end->why, -errno, "cannot create event descriptors: %s", strerror(errno));
+    if (vm->wake < 0)
+        e = -errno;
+    if (e)
+        error_set(&end->why, e, "cannot create event descriptors: %s", strerror(-e));
     else
         run(vm, end);
     if (vm->life == LIFE_STUCK) {
@@ -778,9 +727,7 @@ void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, s
     destroy(vm, end);
     if (vm->wake >= 0)
         close(vm->wake);
-    if (vm->signals >= 0)
-        close(vm->signals);
-    pthread_sigmask(SIG_SETMASK, &vm->outside, NULL);
+    signals_close(&vm->signals);
     pthread_cond_destroy(&vm->changed);
     pthread_mutex_destroy(&vm->lock);
     free(vm);

@@ -47,10 +47,10 @@ static void load_pushed(const struct tr *t, struct emit *e, const struct push *p
     switch (p->what) {
     case PUSH_OPERAND: emit_load(e, R11, SPILL_OPERAND); return;
     case PUSH_RETURN:
-        emit_load(e, R11, VCPU_DISP(page_la));
-        emit_lea(e, true, R11, R11, H_NONE, 1, t->next);
-        if (!t->flat) /* emit_push prepared it */
-            emit_load(e, R11, SPILL_RETURN);
+        if (t->flat)
+            emit_from_page(e, R11, t->next, true);
+        else
+            emit_load(e, R11, SPILL_RETURN); /* emit_push_return prepared it */
         return;
     default: emit_load(e, R11, gpr_disp(p->reg));
     }

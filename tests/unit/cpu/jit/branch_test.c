@@ -129,8 +129,8 @@ static void calls(void)
                "mov [vcpu.spill[1]], r11", "lea r11d, [r15-0x04]", "call [vcpu.slow_segment]",
                "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wtag[rcx*8]", "lea rcx, [rcx+r11*1+0x03]",
                "shrx rcx, rcx, rsp", "jrcxz #12", "jmp cold", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:wadd[rcx*8]", "lea rcx, [rcx+r11*1]", "mov r11, [vcpu.page_la]", "lea r11, [r11+0x05]",
-               "mov r11, [vcpu.spill[1]]", "mov [rcx], r11d", "lea r15d, [r15-0x04]", "jmp cold");
+               "mov rcx, gs:wadd[rcx*8]", "lea rcx, [rcx+r11*1]", "mov r11, [vcpu.spill[1]]", "mov [rcx], r11d",
+               "lea r15d, [r15-0x04]", "nop", "jmp cold");
 
     TEST("RET pops, then jumps");
     CHECK_START(BODY(0xc3 /* ret */), "mov rcx, [rcx+r15*1]", "lea r15, [r15+0x08]", "mov r11, rcx",

@@ -3,21 +3,7 @@
 
 #include "unit/svm_machine.h"
 
-#include "unit/state_walk.h"
-
-static struct cpu_state saved;
-static const char *bad;
-
-static void walk(const char *name)
-{
-    TEST(name);
-    CHECK(walk_registers(STATE_ALL) > 1000);
-}
-
-static int set(const struct cpu_state *s)
-{
-    return cpu_state_set(v, s, STATE_ALL, &bad);
-}
+#include "unit/nested_state.h"
 
 static void enter_l2(void)
 {
