@@ -347,6 +347,8 @@ static void test_owner(void)
         TEST(vendor ? "AMD: MSRs of the owner" : "Intel: MSRs of the owner");
         vm.paravirt = true;
         v->pv.enforce = false;
+        v->hv.shown = true;
+        v->hv.enforce = false;
         u32 n = cpu_msr_numbers(&core_features, list, ARRAY_LEN(list));
         CHECK(n > 80 && n < ARRAY_LEN(list));
         CHECK_EQ(cpu_msr_numbers(&core_features, NULL, 0), n);
