@@ -54,7 +54,8 @@ static inline void core_eoi_seen(void *opaque, u8 vector)
     core_eoi = vector;
 }
 
-static const struct cpu_host core_host = {.now_ns = core_now_ns, .timer_set = core_timer_set, .kick = core_kick};
+static const struct cpu_host core_host = {
+    .now_ns = core_now_ns, .ran_ns = core_now_ns, .timer_set = core_timer_set, .kick = core_kick};
 static const struct machine core_machine = {.pic_ack = core_pic_ack, .eoi = core_eoi_seen};
 static struct vm vm;
 static struct cpu_features core_features;
