@@ -163,6 +163,7 @@ bool cpu_msr_write(struct vcpu *v, u32 msr, u64 value)
                      msr == MSR_TSC || msr == MSR_TSC_DEADLINE;
     if (!(elsewhere ? msr_write_elsewhere(v, msr, value) : msr_put(v, msr, value)))
         return false;
+    paravirt_restored(v, msr);
     derive(v);
     return true;
 }
@@ -485,8 +486,8 @@ static void store(struct vcpu *v, const struct cpu_state *s, u64 given)
         tsc_move(v, s->tsc);
     for (u32 i = 0; given & STATE_MSRS && i < s->msrs; i++)
         msr_set(v, s->msr[i].index, s->msr[i].value);
-    if (given & STATE_MSRS)
-        paravirt_restored(v);
+    for (u32 i = 0; given & STATE_MSRS && i < s->msrs; i++)
+        paravirt_restored(v, s->msr[i].index);
     if (given & STATE_NESTED && v->nested) /* after the TSC and its ratio */
         v->nested->state_set(v, &s->nested);
     if (given & STATE_GPRS) {

@@ -139,19 +139,21 @@ static const struct {
     {MSR_HYPERV_REENLIGHTENMENT, MSR_HYPERV_REENLIGHTENMENT + 2, CPUID_EAX, HYPERV_HAS_REENLIGHTENMENT},
 };
 
-bool hyperv_msr_exists(const struct vcpu *v, u32 msr)
+static bool is_synic(u32 msr)
 {
-    if (!v->hv.shown)
+    return msr >= MSR_HYPERV_SCONTROL && msr < MSR_HYPERV_CRASH_P0;
+}
+
+bool hyperv_msr_exists(const struct vcpu *v, u32 msr, bool owner)
+{
+    if (owner)
+        return v->vm->paravirt || v->hv.shown;
+    if (!v->hv.shown || (is_synic(msr) && !v->hv.synic))
         return false;
     for (unsigned i = 0; i < ARRAY_LEN(runs); i++)
         if (msr >= runs[i].first && msr <= runs[i].last)
             return hyperv_has(v, v->hv.features[runs[i].reg], runs[i].bit);
     return false;
-}
-
-static bool is_synic(u32 msr)
-{
-    return msr >= MSR_HYPERV_SCONTROL && msr < MSR_HYPERV_CRASH_P0;
 }
 
 u64 *hyperv_msr_slot(struct vcpu *v, u32 msr)
@@ -211,8 +213,10 @@ static enum outcome apic_write(struct vcpu *v, u32 msr, u64 value)
 
 enum outcome hyperv_msr_read(struct vcpu *v, u32 msr, u64 *value)
 {
-    if (is_synic(msr))
-        return synic_msr_read(v, msr, value) ? CPU_OK : raise_gp(v, 0);
+    if (is_synic(msr)) {
+        *value = synic_msr_read(v, msr);
+        return CPU_OK;
+    }
     switch (msr) {
     case MSR_HYPERV_RESET: *value = 0; return CPU_OK;
     case MSR_HYPERV_RUNTIME: *value = runtime(v); return CPU_OK;
@@ -297,15 +301,16 @@ enum outcome hyperv_msr_write(struct vcpu *v, u32 msr, u64 value)
     }
 }
 
-void hyperv_restored(struct vcpu *v)
+void hyperv_restored(struct vcpu *v, u32 msr)
 {
     struct hyperv *h = &v->hv;
-    if (h->runtime != HYPERV_NOT_SET) {
+    if (is_synic(msr))
+        synic_restored(v, msr);
+    if (msr == MSR_HYPERV_RUNTIME && h->runtime != HYPERV_NOT_SET) {
         u64 want = h->runtime;
         h->runtime_offset += want - runtime(v);
         h->runtime = HYPERV_NOT_SET;
     }
-    synic_restored(v);
-    if (v->vm->hv.reference_tsc & HYPERV_ENABLE && v->vm->vcpu[0])
+    if (msr == MSR_HYPERV_REFERENCE_TSC)
         request_set(v->vm->vcpu[0], REQ_PARAVIRT);
 }

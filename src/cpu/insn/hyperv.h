@@ -18,12 +18,12 @@ static inline bool hyperv_has(const struct vcpu *v, u32 shown, u32 bits)
 }
 
 /* For the table of MSRs. */
-bool hyperv_msr_exists(const struct vcpu *v, u32 msr);
+bool hyperv_msr_exists(const struct vcpu *v, u32 msr, bool owner);
 u64 *hyperv_msr_slot(struct vcpu *v, u32 msr);
 MUST_CHECK enum outcome hyperv_msr_read(struct vcpu *v, u32 msr, u64 *value);
 MUST_CHECK enum outcome hyperv_msr_write(struct vcpu *v, u32 msr, u64 value);
-/* MSRs were set from outside. */
-void hyperv_restored(struct vcpu *v);
+/* One of these MSRs was set from outside. */
+void hyperv_restored(struct vcpu *v, u32 msr);
 /* REQ_PARAVIRT was set. */
 void hyperv_update(struct vcpu *v);
 
@@ -39,10 +39,10 @@ void hyperv_call_finish(struct vcpu *v, u64 result);
 
 /* synic.c */
 void synic_reset(struct vcpu *v);
-bool synic_msr_read(struct vcpu *v, u32 msr, u64 *value);
+u64 synic_msr_read(struct vcpu *v, u32 msr);
 bool synic_msr_write(struct vcpu *v, u32 msr, u64 value);
 u64 *synic_msr_slot(struct vcpu *v, u32 msr);
-void synic_restored(struct vcpu *v);
+void synic_restored(struct vcpu *v, u32 msr);
 /* REQ_TIMER was set. */
 void synic_timers(struct vcpu *v);
 /* [any] Raises the interrupt of a SINT. 1, 0 if the APIC has it already, -1: there is none. */

@@ -29,15 +29,15 @@
 struct msr_row {
     u32 first, count;
     const char *name;
-    u16 feature;                                   /* enum feature that must be shown, or NO_FEATURE */
-    u8 vendor;                                     /* enum feature_vendor */
-    u8 flags;                                      /* MSR_* below */
-    u16 field;                                     /* offset in struct vcpu; runs are arrays of u64 */
-    u64 value;                                     /* of a constant */
-    u64 valid;                                     /* bits that may be set; WRMSR of others is #GP(0) */
-    u64 fixed;                                     /* bits that keep their value whatever is written */
-    u64 *(*slot)(struct vcpu *v, u32 msr);         /* where the value lives if `field` cannot say it */
-    bool (*exists)(const struct vcpu *v, u32 msr); /* if `feature` cannot say it */
+    u16 feature;                                               /* enum feature that must be shown, or NO_FEATURE */
+    u8 vendor;                                                 /* enum feature_vendor */
+    u8 flags;                                                  /* MSR_* below */
+    u16 field;                                                 /* offset in struct vcpu; runs are arrays of u64 */
+    u64 value;                                                 /* of a constant */
+    u64 valid;                                                 /* bits that may be set; WRMSR of others is #GP(0) */
+    u64 fixed;                                                 /* bits that keep their value whatever is written */
+    u64 *(*slot)(struct vcpu *v, u32 msr);                     /* where the value lives if `field` cannot say it */
+    bool (*exists)(const struct vcpu *v, u32 msr, bool owner); /* if `feature` cannot say it */
     bool (*legal)(const struct vcpu *v, u32 msr, u64 value);
     enum outcome (*read)(struct vcpu *v, u32 msr, u64 *value);
     enum outcome (*write)(struct vcpu *v, u32 msr, u64 value);
@@ -316,24 +316,18 @@ _Static_assert(MSR_MC0_CTL % 4 == 0, "the kind of a bank's MSR is its number mod
 #define CONSTANT(x) .flags = MSR_READ_ONLY, .value = (x)
 #define OWNERS(f) .flags = MSR_FIELD | MSR_OWNER | MSR_READ_ONLY, .field = offsetof(struct vcpu, f), .valid = ANY
 #define ZERO .flags = MSR_IGNORE_WRITES, .valid = ANY
-#define PARAVIRT(first, last, name)                                                                                    \
-    {                                                                                                                  \
-        first, last - first + 1, name, NO_FEATURE, .exists = paravirt_msr_exists, .slot = paravirt_msr_slot,           \
-                                                   .valid = ANY, .legal = paravirt_msr_legal,                          \
-                                                   .write = paravirt_msr_write                                         \
-    }
-#define HYPERV(first, last, name)                                                                                      \
-    {                                                                                                                  \
-        first, last - first + 1, name, NO_FEATURE, .exists = hyperv_msr_exists, .slot = hyperv_msr_slot, .valid = ANY, \
-                                                   .read = hyperv_msr_read, .write = hyperv_msr_write                  \
-    }
+#define PARAVIRT                                                                                                       \
+    .exists = paravirt_msr_exists, .slot = paravirt_msr_slot, .valid = ANY, .legal = paravirt_msr_legal,               \
+    .write = paravirt_msr_write
+#define HYPERV .exists = hyperv_msr_exists, .valid = ANY, .read = hyperv_msr_read, .write = hyperv_msr_write
+#define HYPERV_STATE HYPERV, .slot = hyperv_msr_slot
 #define APIC_FUNCTIONS .read = lapic_msr_read, .write = lapic_msr_write, .valid = ANY
 
 /* clang-format off */
 static const struct msr_row rows[] = {
     {MSR_P5_MC_ADDR, 2, "P5_MC", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
     {MSR_TSC, 1, "TIME_STAMP_COUNTER", NO_FEATURE, .read = time_read, .write = time_write, .valid = ANY},
-    PARAVIRT(MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, "KVM_CLOCK"),
+    {MSR_KVM_WALL_CLOCK, 2, "KVM_CLOCK", NO_FEATURE, PARAVIRT},
     {MSR_PLATFORM_ID, 1, "PLATFORM_ID", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
     {MSR_APIC_BASE, 1, "APIC_BASE", FEATURE_APIC, APIC_FUNCTIONS},
     {MSR_SMI_COUNT, 1, "SMI_COUNT", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
@@ -376,15 +370,21 @@ static const struct msr_row rows[] = {
     {MSR_TSC_DEADLINE, 1, "TSC_DEADLINE", FEATURE_TSC_DEADLINE, APIC_FUNCTIONS},
     {MSR_X2APIC_FIRST, 256, "X2APIC", FEATURE_X2APIC, APIC_FUNCTIONS},
     {MSR_XSS, 1, "XSS", FEATURE_XSAVES, FIELD(xss), .valid = 0},
-    HYPERV(MSR_HYPERV_OS_ID, MSR_HYPERV_RESET, "HYPERV"),
-    HYPERV(MSR_HYPERV_RUNTIME, MSR_HYPERV_RUNTIME, "HYPERV_RUNTIME"),
-    HYPERV(MSR_HYPERV_REFERENCE_COUNT, MSR_HYPERV_APIC_FREQUENCY, "HYPERV_TIME"),
-    HYPERV(MSR_HYPERV_EOI, MSR_HYPERV_ASSIST_PAGE, "HYPERV_APIC"),
-    HYPERV(MSR_HYPERV_SCONTROL, MSR_HYPERV_EOM, "HYPERV_SYNIC"),
-    HYPERV(MSR_HYPERV_SINT0, MSR_HYPERV_SINT0 + HYPERV_SINTS - 1, "HYPERV_SINT"),
-    HYPERV(MSR_HYPERV_STIMER0_CONFIG, MSR_HYPERV_STIMER0_CONFIG + 2 * HYPERV_TIMERS - 1, "HYPERV_STIMER"),
-    HYPERV(MSR_HYPERV_CRASH_P0, MSR_HYPERV_REENLIGHTENMENT + 2, "HYPERV_CRASH"),
-    PARAVIRT(MSR_KVM_FIRST, MSR_KVM_ASYNC_PF_ACK, "KVM"),
+    {MSR_HYPERV_OS_ID, 3, "HYPERV", NO_FEATURE, HYPERV_STATE},
+    {MSR_HYPERV_RESET, 1, "HYPERV_RESET", NO_FEATURE, HYPERV_STATE},
+    {MSR_HYPERV_RUNTIME, 1, "HYPERV_RUNTIME", NO_FEATURE, HYPERV_STATE},
+    {MSR_HYPERV_REFERENCE_COUNT, 1, "HYPERV_REFERENCE_COUNT", NO_FEATURE, HYPERV_STATE, .flags = MSR_IGNORE_WRITES},
+    {MSR_HYPERV_REFERENCE_TSC, 1, "HYPERV_REFERENCE_TSC", NO_FEATURE, HYPERV_STATE},
+    {MSR_HYPERV_TSC_FREQUENCY, 2, "HYPERV_FREQUENCIES", NO_FEATURE, HYPERV_STATE, .flags = MSR_IGNORE_WRITES},
+    {MSR_HYPERV_EOI, 3, "HYPERV_APIC", NO_FEATURE, HYPERV},
+    {MSR_HYPERV_ASSIST_PAGE, 1, "HYPERV_ASSIST_PAGE", NO_FEATURE, HYPERV_STATE},
+    {MSR_HYPERV_SCONTROL, 5, "HYPERV_SYNIC", NO_FEATURE, HYPERV_STATE},
+    {MSR_HYPERV_SINT0, HYPERV_SINTS, "HYPERV_SINT", NO_FEATURE, HYPERV_STATE},
+    {MSR_HYPERV_STIMER0_CONFIG, 2 * HYPERV_TIMERS, "HYPERV_STIMER", NO_FEATURE, HYPERV_STATE},
+    {MSR_HYPERV_CRASH_P0, 6, "HYPERV_CRASH", NO_FEATURE, HYPERV_STATE},
+    {MSR_HYPERV_REENLIGHTENMENT, 3, "HYPERV_REENLIGHTENMENT", NO_FEATURE, HYPERV_STATE},
+    {MSR_KVM_WALL_CLOCK_NEW, 4, "KVM", NO_FEATURE, PARAVIRT},
+    {MSR_KVM_POLL_CONTROL, 3, "KVM_MORE", NO_FEATURE, PARAVIRT},
     {MSR_EFER, 1, "EFER", NO_FEATURE, .read = efer_read, .write = efer_write, .valid = ANY},
     {MSR_STAR, 1, "STAR", FEATURE_SYSCALL, FIELD(star), .valid = ANY},
     {MSR_LSTAR, 1, "LSTAR", FEATURE_LM, BASE_FIELD(lstar)},
@@ -433,10 +433,16 @@ static const struct msr_row *row_find(const struct cpu_features *f, u32 msr)
     return NULL;
 }
 
-static const struct msr_row *msr_find(const struct vcpu *v, u32 msr)
+/* Guests have what the vCPU shows; the owner of the vCPU may prepare more. */
+static const struct msr_row *find(const struct vcpu *v, u32 msr, bool owner)
 {
     const struct msr_row *r = row_find(v->vm->features, msr);
-    return r && r->exists && !r->exists(v, msr) ? NULL : r;
+    return r && r->exists && !r->exists(v, msr, owner) ? NULL : r;
+}
+
+static const struct msr_row *msr_find(const struct vcpu *v, u32 msr)
+{
+    return find(v, msr, true);
 }
 
 const char *msr_row(unsigned i, u32 *first, u32 *count)
@@ -476,7 +482,7 @@ enum outcome msr_read(struct vcpu *v, u32 msr, u64 *value)
     enum outcome out;
     if (v->in_guest && v->nested->msr_read(v, msr, value, &out))
         return out;
-    const struct msr_row *r = msr_find(v, msr);
+    const struct msr_row *r = find(v, msr, false);
     if (r)
         return row_read(v, r, msr, value);
     if (!v->in_guest && v->nested && v->nested->msr_read(v, msr, value, &out))
@@ -489,7 +495,7 @@ enum outcome msr_write(struct vcpu *v, u32 msr, u64 value)
     enum outcome out;
     if (v->in_guest && v->nested->msr_write(v, msr, value, &out))
         return out;
-    const struct msr_row *r = msr_find(v, msr);
+    const struct msr_row *r = find(v, msr, false);
     if (!r) {
         if (!v->in_guest && v->nested && v->nested->msr_write(v, msr, value, &out))
             return out;
@@ -612,7 +618,7 @@ u32 msr_numbers(const struct cpu_features *f, u32 *list, u32 room)
         if (!kept || (r->first == MSR_SPEC_CTRL && !spec_ctrl_valid(f)))
             continue;
         for (u32 k = 0; k < r->count; k++)
-            if (r->first + k != MSR_KVM_PV_EOI_EN && n++ < room) /* the one that is not offered */
+            if (n++ < room)
                 list[n - 1] = r->first + k;
     }
     for (unsigned i = 0; features_have(f, FEATURE_SVM) && i < ARRAY_LEN(svm); i++)
@@ -688,7 +694,7 @@ static bool known(struct vcpu *v, u32 msr)
 {
     u64 value;
     enum outcome out;
-    return msr_find(v, msr) || (v->nested && v->nested->msr_read(v, msr, &value, &out));
+    return find(v, msr, false) || (v->nested && v->nested->msr_read(v, msr, &value, &out));
 }
 
 /* The machine decides, if it wants to be asked for this reason. *done: it has. */

@@ -260,7 +260,7 @@ static void async_wake(struct vcpu *v)
 
 /* -- MSRs -- */
 
-bool paravirt_msr_exists(const struct vcpu *v, u32 msr)
+bool paravirt_msr_exists(const struct vcpu *v, u32 msr, bool owner)
 {
     if (!v->vm->paravirt && !v->pv.shown)
         return false;
@@ -321,12 +321,17 @@ enum outcome paravirt_msr_write(struct vcpu *v, u32 msr, u64 value)
     return CPU_OK;
 }
 
-void paravirt_restored(struct vcpu *v)
+void paravirt_restored(struct vcpu *v, u32 msr)
 {
-    if (on(v->pv.steal_time))
+    const u64 *slot = paravirt_msr_slot(v, msr);
+    if (msr >= MSR_HYPERV_OS_ID && msr < MSR_KVM_FIRST)
+        hyperv_restored(v, msr);
+    if (!slot)
+        return;
+    if (slot == &v->pv.steal_time && on(*slot))
         steal_begin(v);
-    v->pv.async_wake = on(v->pv.async_pf);
-    hyperv_restored(v);
+    if (slot == &v->pv.async_pf)
+        v->pv.async_wake = on(*slot);
     __atomic_fetch_or(&v->request, REQ_PARAVIRT, __ATOMIC_SEQ_CST);
 }
 

@@ -19,12 +19,12 @@ static inline bool paravirt_has(const struct vcpu *v, enum kvm_para_feature feat
 }
 
 /* For the table of MSRs: does it exist, where its value lives, is the value legal, what WRMSR does. */
-bool paravirt_msr_exists(const struct vcpu *v, u32 msr);
+bool paravirt_msr_exists(const struct vcpu *v, u32 msr, bool owner);
 u64 *paravirt_msr_slot(struct vcpu *v, u32 msr);
 bool paravirt_msr_legal(const struct vcpu *v, u32 msr, u64 value);
 MUST_CHECK enum outcome paravirt_msr_write(struct vcpu *v, u32 msr, u64 value);
-/* MSRs were set from outside. */
-void paravirt_restored(struct vcpu *v);
+/* Any MSR was set from outside. */
+void paravirt_restored(struct vcpu *v, u32 msr);
 
 /* REQ_PARAVIRT was set: brings the structures in guest memory up to date. */
 void paravirt_update(struct vcpu *v);

@@ -210,8 +210,6 @@ static bool is_timer(u32 msr)
 u64 *synic_msr_slot(struct vcpu *v, u32 msr)
 {
     struct hyperv *h = &v->hv;
-    if (!h->synic)
-        return NULL;
     if (is_sint(msr))
         return &h->sint[msr - MSR_HYPERV_SINT0];
     if (is_timer(msr)) {
@@ -227,11 +225,10 @@ u64 *synic_msr_slot(struct vcpu *v, u32 msr)
     }
 }
 
-bool synic_msr_read(struct vcpu *v, u32 msr, u64 *value)
+u64 synic_msr_read(struct vcpu *v, u32 msr)
 {
     const u64 *slot = synic_msr_slot(v, msr);
-    *value = slot ? *slot : 0;
-    return slot || (v->hv.synic && msr == MSR_HYPERV_EOM);
+    return slot ? *slot : 0;
 }
 
 static bool page_write(struct vcpu *v, u32 msr, u64 value)
@@ -258,8 +255,6 @@ static void leave(struct vcpu *v, u32 msr)
 
 bool synic_msr_write(struct vcpu *v, u32 msr, u64 value)
 {
-    if (!v->hv.synic)
-        return false;
     if (is_sint(msr))
         return sint_write(v, msr - MSR_HYPERV_SINT0, value);
     if (is_timer(msr)) {
@@ -283,11 +278,11 @@ bool synic_msr_write(struct vcpu *v, u32 msr, u64 value)
     return true;
 }
 
-void synic_restored(struct vcpu *v)
+void synic_restored(struct vcpu *v, u32 msr)
 {
     auto_eoi_update(&v->hv);
-    for (unsigned i = 0; v->hv.synic && i < HYPERV_TIMERS; i++)
-        timer_set(v, &v->hv.timer[i]);
-    if (v->hv.synic)
-        deadline_update(v);
+    if (!is_timer(msr))
+        return;
+    timer_set(v, &v->hv.timer[(msr - MSR_HYPERV_STIMER0_CONFIG) / 2]);
+    deadline_update(v);
 }

@@ -108,7 +108,7 @@ static void test_presence(void)
     TEST("time that the vCPU ran, which goes on from what is set from outside");
     CHECK_EQ(get(MSR_HYPERV_RUNTIME), 50);
     *hyperv_msr_slot(v, MSR_HYPERV_RUNTIME) = 1000;
-    hyperv_restored(v);
+    hyperv_restored(v, MSR_HYPERV_RUNTIME);
     ran += 700;
     CHECK_EQ(get(MSR_HYPERV_RUNTIME), 1007);
 }
