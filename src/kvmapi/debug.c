@@ -1,9 +1,6 @@
 /*
  * Guest debugging: KVM_SET_GUEST_DEBUG and KVM_EXIT_DEBUG, in L1 and L2. The engine steps and has breakpoints of its
  * own, so the guest's debug registers and TF stay the guest's, and #DB that the guest caused itself is delivered to it.
- *
- * A debugger writes INT3 into the guest's memory behind the engine's back, and then calls KVM_SET_GUEST_DEBUG: so that
- * is where translated code is dropped.
  */
 #include "kvmapi/debug.h"
 
@@ -36,13 +33,6 @@ static long inject(struct api_vcpu *v, u32 control)
     return r;
 }
 
-static void code_forget(struct api_vm *vm)
-{
-    struct ram *ram = vm->machine.ram;
-    for (u32 i = 0; i < ram->space[0].count; i++)
-        ram_written(ram, ram->space[0].slot[i].start, ram->space[0].slot[i].size);
-}
-
 static long set_guest_debug(struct api_vcpu *v, struct api_arg *arg)
 {
     const struct kvm_guest_debug *k = arg->data;
@@ -63,7 +53,6 @@ static long set_guest_debug(struct api_vcpu *v, struct api_arg *arg)
         d.dr7 = k->arch.debugreg[7];
     }
     cpu_debug_set(v->cpu, &d);
-    code_forget(v->vm);
     return 0;
 }
 

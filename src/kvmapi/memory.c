@@ -9,7 +9,7 @@
 static long set_region(struct api_vm *vm, struct api_arg *arg)
 {
     const struct kvm_userspace_memory_region *k = arg->data;
-    u32 flags = 0, space = k->slot >> 16;
+    u32 flags = RAM_FOREIGN, space = k->slot >> 16; /* the program writes there as it likes */
     if (k->flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY) || space >= RAM_SPACES)
         return -EINVAL;
     if (k->flags & KVM_MEM_LOG_DIRTY_PAGES)

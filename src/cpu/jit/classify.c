@@ -117,7 +117,7 @@ void classify(struct tr *t)
         call(d, form->fn, form->ends);
         return;
     }
-    if (!isa_allowed(t->v->vm, (u16)d->zi.meta.isa_set) && d->class != CLASS_NOP) {
+    if (!isa_allowed(t->v->vm, (u16)d->zi.meta.isa_set) && d->class != CLASS_NOP && !(d->traits & INSN_ANY_CPU)) {
         if (d->traits & INSN_PREFIX_IGNORED)
             d->zi.raw.prefix_count = 0;
         else

@@ -94,6 +94,7 @@ enum {
     INSN_SUPPRESSES = BIT(24),     /* (+) no fault of elements in memory that the EVEX mask leaves out */
     INSN_NO_SUPPRESSION = BIT(25), /* not so, though Zydis has it in such an exception class */
     INSN_NO_SUPPRESSION_ON_AMD = BIT(26), /* not so on AMD hosts */
+    INSN_ANY_CPU = BIT(27), /* its handler decides whether the CPU has it: hypercalls of the other vendor */
 };
 
 /* When a form of an instruction is called though others are not. */

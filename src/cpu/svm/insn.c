@@ -134,6 +134,8 @@ enum outcome op_invlpga(struct vcpu *v, const struct insn *in)
 
 enum outcome op_vmmcall(struct vcpu *v, const struct insn *in)
 {
+    if (v->in_guest && !v->svm)
+        return raise_ud(v);
     TRY(nested_check(v, IC_VMMCALL, 0, 0));
     return v->efer & EFER_SVME && !hypercall_offered(v) ? raise_ud(v) : hypercall(v, VENDOR_AMD);
 }

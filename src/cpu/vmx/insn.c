@@ -277,6 +277,8 @@ enum outcome op_vmresume(struct vcpu *v, const struct insn *in)
 
 enum outcome op_vmcall(struct vcpu *v, const struct insn *in)
 {
+    if (v->in_guest && !v->vmx)
+        return raise_ud(v);
     if (!v->vmx || !v->vmx->on || (!v->in_guest && hypercall_offered(v)))
         return hypercall(v, VENDOR_INTEL);
     if (v->in_guest)

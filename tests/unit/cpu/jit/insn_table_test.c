@@ -282,6 +282,9 @@ static void registers(void)
     TEST("the destination may stay: APM BSF and BSR with a source of 0, and what LZCNT and TZCNT become without CPUID");
     trait_is(INSN_KEEPS_DEST, "bsf bsr lzcnt tzcnt");
     trait_is(INSN_PREFIX_IGNORED, "lzcnt tzcnt");
+
+    TEST("hypercalls of both vendors");
+    trait_is(INSN_ANY_CPU, "vmcall vmmcall");
 }
 
 static void memory(void)

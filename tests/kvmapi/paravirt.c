@@ -1,0 +1,213 @@
+/*
+ * KVM's interface for guests as its documentation has it: the clock by its structure in guest memory and by the API,
+ * hypercalls that the program performs; and Hyper-V's: reference time, an event that is an eventfd. The guest is
+ * real-mode code, and 32-bit code for Hyper-V's hypercalls. Prints "ok", or what was not as it should be.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHECK(x)                                                                                                       \
+    do {                                                                                                               \
+        if (!(x)) {                                                                                                    \
+            printf("line %d: %s, errno %s, exit reason %u\n", __LINE__, #x, strerror(errno),                           \
+                   run ? run->exit_reason : 0);                                                                        \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+#define RAM 0x8000u
+#define CODE 0x1000
+#define CLOCK 0x3000u
+#define SECOND 1000000000ull
+#define CONNECTION 5
+
+#define GUEST_CODE(name, bits, text)                                                                                   \
+    extern const unsigned char name##_start[], name##_end[];                                                           \
+    __asm__(".pushsection .rodata\n.code" bits "\n" #name "_start:\n" text "\n" #name "_end:\n.code64\n.popsection")
+#define PUT_CODE(at, name) memcpy(ram + (at), name##_start, (size_t)(name##_end - name##_start))
+
+/* Reports EAX and EDX by a port. */
+GUEST_CODE(clock_on, "16",
+           "mov $0x4b564d01, %ecx; mov $0x3001, %eax; xor %edx, %edx; wrmsr; rdtsc; out %eax, $0x10;"
+           "mov %edx, %eax; out %eax, $0x10; hlt");
+GUEST_CODE(calls, "16",
+           "mov $12, %eax; mov $0x3000, %ebx; mov $2, %ecx; mov $0x10, %edx; vmcall; out %eax, $0x10;"
+           "mov $12, %eax; vmmcall; out %eax, $0x10; hlt");
+GUEST_CODE(reference, "16", "mov $0x40000020, %ecx; rdmsr; out %eax, $0x10; mov %edx, %eax; out %eax, $0x10; hlt");
+GUEST_CODE(signals, "32",
+           "mov $0x40000000, %ecx; mov $1, %eax; xor %edx, %edx; wrmsr;"
+           "mov $0x1005d, %eax; xor %edx, %edx; mov $5, %ecx; xor %ebx, %ebx; vmcall; out %eax, $0x10;"
+           "mov $0x1005d, %eax; xor %edx, %edx; mov $6, %ecx; vmmcall; out %eax, $0x10; hlt");
+
+struct clock {
+    uint32_t version, pad;
+    uint64_t tsc, system_time;
+    uint32_t mul;
+    int8_t shift;
+    uint8_t flags;
+};
+
+static int kvm, vm, vcpu;
+static struct kvm_run *run;
+static unsigned char *ram;
+
+static uint32_t reported(void)
+{
+    uint32_t value;
+    CHECK(!ioctl(vcpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT);
+    memcpy(&value, (char *)run + run->io.data_offset, 4);
+    return value;
+}
+
+static uint64_t reported_pair(void)
+{
+    uint32_t low = reported();
+    return low | (uint64_t)reported() << 32;
+}
+
+static void start(void)
+{
+    struct kvm_regs regs = {.rip = CODE, .rflags = 2, .rsp = 0x7000};
+    CHECK(!ioctl(vcpu, KVM_SET_REGS, &regs));
+}
+
+static void real_mode(void)
+{
+    struct kvm_sregs s;
+    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &s));
+    s.cs.base = s.cs.selector = 0;
+    CHECK(!ioctl(vcpu, KVM_SET_SREGS, &s));
+    start();
+}
+
+static void mode_32(void)
+{
+    struct kvm_sregs s;
+    struct kvm_segment flat = {.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .db = 1, .s = 1, .g = 1};
+    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &s));
+    s.cr0 |= 1;
+    s.cs = flat;
+    flat.type = 3;
+    flat.selector = 16;
+    s.ds = s.es = s.fs = s.gs = s.ss = flat;
+    CHECK(!ioctl(vcpu, KVM_SET_SREGS, &s));
+    start();
+}
+
+static uint64_t get_clock(void)
+{
+    struct kvm_clock_data c;
+    CHECK(!ioctl(vm, KVM_GET_CLOCK, &c));
+    CHECK(c.flags & KVM_CLOCK_TSC_STABLE && c.realtime && c.host_tsc);
+    return c.clock;
+}
+
+static uint64_t guest_time(uint64_t tsc)
+{
+    struct clock c;
+    memcpy(&c, ram + CLOCK, sizeof(c));
+    CHECK(c.version && !(c.version & 1) && c.flags & 1);
+    uint64_t delta = tsc - c.tsc;
+    delta = c.shift < 0 ? delta >> -c.shift : delta << c.shift;
+    return c.system_time + (uint64_t)((unsigned __int128)delta * c.mul >> 32);
+}
+
+static void test_clock(void)
+{
+    PUT_CODE(CODE, clock_on);
+    uint64_t before = get_clock();
+    uint64_t time = guest_time(reported_pair());
+    CHECK(before <= time && time <= get_clock());
+    CHECK(!ioctl(vcpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_HLT);
+
+    struct kvm_clock_data set = {.clock = 1000 * SECOND};
+    CHECK(!ioctl(vm, KVM_SET_CLOCK, &set));
+    start();
+    time = guest_time(reported_pair());
+    CHECK(time >= 1000 * SECOND && time <= get_clock() && time < 1100 * SECOND);
+    CHECK(!ioctl(vcpu, KVM_KVMCLOCK_CTRL, 0));
+    CHECK(!ioctl(vcpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_HLT);
+    CHECK(ram[CLOCK + 29] & 2); /* the guest was stopped */
+}
+
+static void test_calls(void)
+{
+    PUT_CODE(CODE, calls);
+    start();
+    CHECK(reported() == (uint32_t)-1000); /* nobody wants it */
+    struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_HYPERCALL, .args = {1 << 12}};
+    CHECK(ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_EXIT_HYPERCALL) == 1 << 12);
+    CHECK(!ioctl(vm, KVM_ENABLE_CAP, &cap));
+    CHECK(!ioctl(vcpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_HYPERCALL);
+    CHECK(run->hypercall.nr == 12 && run->hypercall.args[0] == 0x3000 && run->hypercall.args[1] == 2);
+    CHECK(run->hypercall.args[2] == 0x10 && !run->hypercall.longmode);
+    run->hypercall.ret = 77;
+    CHECK(reported() == 77);
+}
+
+static void test_hyperv(void)
+{
+    struct {
+        struct kvm_cpuid2 head;
+        struct kvm_cpuid_entry2 entry[80];
+    } cpuid = {.head.nent = 70}, hv = {.head.nent = 80};
+    CHECK(!ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid.head));
+    CHECK(!ioctl(vcpu, KVM_GET_SUPPORTED_HV_CPUID, &hv.head));
+    struct kvm_cpuid_entry2 *last = &cpuid.entry[cpuid.head.nent];
+    unsigned kept = 0;
+    for (unsigned i = 0; i < cpuid.head.nent; i++)
+        if (cpuid.entry[i].function >> 16 != 0x4000)
+            cpuid.entry[kept++] = cpuid.entry[i];
+    last = &cpuid.entry[kept];
+    memcpy(last, hv.entry, 6 * sizeof(*last));
+    cpuid.head.nent = kept + 6;
+    CHECK(!ioctl(vcpu, KVM_SET_CPUID2, &cpuid.head));
+
+    PUT_CODE(CODE, reference);
+    start();
+    uint64_t before = get_clock(), time = reported_pair();
+    CHECK(before / 100 <= time + 1 && time <= get_clock() / 100 + 1);
+
+    struct kvm_hyperv_eventfd event = {.conn_id = CONNECTION, .fd = eventfd(0, EFD_CLOEXEC)};
+    CHECK(!ioctl(vm, KVM_HYPERV_EVENTFD, &event));
+    CHECK(ioctl(vm, KVM_HYPERV_EVENTFD, &event) < 0 && errno == EEXIST);
+    PUT_CODE(CODE, signals);
+    mode_32();
+    CHECK(reported() == 0);
+    uint64_t count;
+    CHECK(read(event.fd, &count, sizeof(count)) == sizeof(count) && count == 1);
+    CHECK(reported() == 3); /* nobody has the connection: without a SynIC that is not asked of the program */
+    event.flags = KVM_HYPERV_EVENTFD_DEASSIGN;
+    CHECK(!ioctl(vm, KVM_HYPERV_EVENTFD, &event));
+    CHECK(ioctl(vm, KVM_HYPERV_EVENTFD, &event) < 0 && errno == ENOENT);
+}
+
+int main(void)
+{
+    kvm = open("/dev/kvm", O_RDWR);
+    CHECK(kvm >= 0);
+    vm = ioctl(kvm, KVM_CREATE_VM, 0);
+    ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct kvm_userspace_memory_region region = {.memory_size = RAM, .userspace_addr = (unsigned long)ram};
+    CHECK(!ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region));
+    vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+    CHECK(vcpu >= 0);
+    run = mmap(NULL, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+    CHECK(run != MAP_FAILED);
+    real_mode();
+    test_clock();
+    test_calls();
+    test_hyperv();
+    printf("ok\n");
+    return 0;
+}
