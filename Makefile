@@ -117,6 +117,10 @@ demo:
 test:
 	+tools/test.sh
 
+# Debian's QEMU on the engine in all its ways: those of `make test` and those that take long.
+qemu-tests:
+	+MORE=1 tools/test.sh '^qemu/'
+
 bench:
 	+tools/bench.sh
 
@@ -149,6 +153,7 @@ help:
 	@echo 'make demo         Debian as L1 with VT-x, then AMD-V, with L2 in it (root installs what is missing)'
 	@echo 'make test         builds and runs all tests; tools/test.sh PATTERN runs some'
 	@echo 'make unit         builds the unit tests'
+	@echo 'make qemu-tests   starts Debian from disks in QEMU on the engine, in all ways that tests/qemu knows'
 	@echo 'make bench        measures'
 	@echo 'make lint         checks layers, style and scripts'
 	@echo 'make derive       writes completions and the manual page from the tables'
@@ -160,5 +165,5 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all unit kvmapi demo test bench derive lint fuzz install uninstall help clean
+.PHONY: all unit kvmapi demo test qemu-tests bench derive lint fuzz install uninstall help clean
 -include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(UNIT_OBJ:.o=.d)

@@ -2,7 +2,7 @@
 # `make test`: installs what is missing, builds, runs every test, and closes with `N passed, N failed, N skipped`.
 # Tests run two at a time. Each is a line of the table below: name, time limit in seconds, command; the command's exit
 # status is the verdict, 77 means skipped. Output of each goes to build/test/NAME.log; of failures, the end is shown.
-# usage: test.sh [PATTERN]   (only tests whose name matches)
+# usage: test.sh [PATTERN]   (only tests whose name matches); MORE=1 in the environment adds the cases that take long
 set -u
 here=$(dirname "$0")
 . "$here/need.sh"
@@ -23,12 +23,13 @@ add() { # name, limit, command
     [[ $1 =~ $pattern ]] && tests+=("$1|$2|$3")
 }
 add insn 900 "build/release/insn --corpus tests/insn/cases.txt --seed ${SEED:-1} --cases ${CASES:-1000000}"
-for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh tests/kvmapi/*.sh; do
+for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh tests/kvmapi/*.sh \
+    tests/qemu/*.sh; do
     [ -e "$script" ] || continue
     head -n 1 "$script" | grep -q '^#!' || continue # for sourcing
     name=$(basename "$(dirname "$script")")/$(basename "$script" .sh)
-    grep -q '^# cases:' "$script" || add "$name" 600 "bash $script"
-    for case in $(sed -n 's/^# cases: *//p' "$script"); do
+    grep -qE '^# (more )?cases:' "$script" || add "$name" 600 "bash $script"
+    for case in $(sed -nE "s/^# ${MORE:+(more )?}cases: *//p" "$script" | sed 's/.*://'); do
         add "$name:$case" 600 "bash $script $case"
     done
 done
@@ -43,6 +44,10 @@ for program in build/release/tests/kvmapi/*; do
     done
 done
 add lint 300 "tools/lint.sh"
+
+if [[ " ${tests[*]}" == *" qemu/"* ]]; then
+    tools/test-disks.sh ${MORE:+nested} || say "no disk to start QEMU from: tests that need one will be skipped"
+fi
 
 passed=0 failed=0 skipped=0
 declare -A running=()

@@ -78,6 +78,7 @@ qemu() {
     exec {fd}> >(exec socat "UNIX-CONNECT:$work/$vm.qmp" STDIO >"$work/$vm.qmp.log" 2>/dev/null)
     monitor[$vm]=$fd
     echo '{"execute": "qmp_capabilities", "id": 0}' >&"${monitor[$vm]}"
+    qmp "$vm" query-status >/dev/null || fail "$vm: QMP does not answer"
 }
 
 accelerator() { # ARGUMENT...: more properties of the accelerator, which only KVM has
@@ -228,4 +229,17 @@ verified_writes() {
     guest "$1" "fio --name=v --filename=$2 --size=$3 --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 \
         --verify=crc32c --verify_fatal=1 ${4:-} >/tmp/fio 2>&1 && ! grep -i verify: /tmp/fio ||
         { tail /tmp/fio; false; }" "${5:-300}"
+}
+
+# In the guest, COUNT programs write checksummed pages (pages.c) until pages_end.
+pages_start() { # NAME COUNT MEGABYTES
+    guest "$1" "for i in {1..$2}; do pages $3 0 >/tmp/pages\$i & done; sleep 5
+        [ \$(grep -l started /tmp/pages* | wc -l) = $2 ]" 60 >/dev/null || fail 'pages do not start'
+}
+pages_right() { # NAME
+    guest "$1" 'sleep 2; ! grep WRONG /tmp/pages* && pgrep pages' >"$work/said" || fail "pages: $(<"$work/said")"
+}
+pages_end() { # NAME COUNT
+    guest "$1" 'pkill pages; sleep 3; cat /tmp/pages*' 60
+    [ "$(guest "$1" 'cat /tmp/pages* | grep -c "rounds right"')" = "$2" ] || fail 'pages were lost'
 }

@@ -1,0 +1,77 @@
+#!/bin/bash
+# A Debian that writes checksummed pages all the time (pages.c) is saved and goes on elsewhere: by savevm and loadvm, by
+# migration to a file and from it, and alive between two QEMUs over a socket.
+# usage: migrate.sh WAY-VENDOR-CPUS [TIMES]
+# cases: socket-amd-2
+# more cases: snapshot-intel-1 snapshot-amd-2 file-intel-2 file-amd-1 socket-intel-1
+set -u
+IFS=- read -r way VENDOR cpus <<<"$1"
+. "$(dirname "$0")/lib.sh"
+times=${2:-2}
+
+overlay d0
+start() { # NAME ARGUMENT...
+    # shellcheck disable=SC2046
+    qemu "$1" $(accelerator) -machine q35 -cpu max -smp "$cpus" -m 768M -no-reboot $(disk virtio-blk "$work/d0.qcow2") \
+        -netdev user,id=n0 -device virtio-net-pci,netdev=n0 "${@:2}"
+}
+migrated() { # NAME: waits
+    local i status
+    for ((i = 0; i < 2400 * PATIENCE; i++)); do
+        status=$(qmp "$1" query-migrate)
+        [[ $status == *'"status": "completed"'* ]] && return 0
+        [[ $status == *'"status": "failed"'* ]] && fail "migration: $status"
+        sleep 0.1
+    done
+    fail "migration does not end: $status"
+}
+moves() { # FROM, TO: the console goes on where it was
+    cp "$work/$1.place" "$work/$1.old"
+    qmp "$1" quit >/dev/null
+    ends "$1" 0 60
+    event "$2" RESUME 60
+}
+
+start vm0
+logged_in vm0 300
+say 'logged in'
+pages_start vm0 "$cpus" 48
+vm=vm0
+for ((n = 1; n <= times; n++)); do
+    next=vm$n
+    case $way in
+    snapshot)
+        guest $vm "echo $n >/var/tmp/before; sync"
+        hmp $vm 'savevm one' || fail savevm
+        guest $vm "echo $n >/var/tmp/after; sync; ls /var/tmp/after" || fail 'no file'
+        hmp $vm 'loadvm one' || fail loadvm
+        # What the guest wrote after the state was saved must be gone, the shell's answer to that command as well.
+        types $vm ''
+        [ "$(guest $vm 'cat /var/tmp/before')" = "$n" ] || fail 'a file from before is missing'
+        guest $vm '[ ! -e /var/tmp/after ]' || fail 'a file from afterwards is there'
+        hmp $vm 'delvm one' || fail delvm
+        next=$vm
+        ;;
+    file)
+        qmp $vm migrate "{\"uri\": \"exec:cat >$work/state\"}" >/dev/null || fail migrate
+        migrated $vm
+        start $next -incoming "exec:cat $work/state"
+        moves $vm $next
+        ;;
+    socket)
+        start $next -incoming "unix:$work/migration"
+        qmp $vm migrate-set-parameters '{"max-bandwidth": 104857600, "downtime-limit": 1000}' >/dev/null
+        qmp $vm migrate "{\"uri\": \"unix:$work/migration\"}" >/dev/null || fail migrate
+        migrated $vm
+        say "$(qmp $vm query-migrate | grep -oE '"(total-time|downtime|dirty-sync-count)": [0-9]*' | tr '\n' ' ')"
+        moves $vm $next
+        ;;
+    esac
+    vm=$next
+    pages_right $vm
+    say "$way $n of $times: the pages are right"
+done
+pages_end $vm "$cpus"
+complaints $vm && fail 'the kernel complains'
+types $vm poweroff
+ends $vm 0
