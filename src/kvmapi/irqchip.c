@@ -119,24 +119,6 @@ void irqchip_destroy(struct irqchip *chip)
     pthread_mutex_destroy(&chip->lock);
 }
 
-static int add_pic_windows(struct irqchip *chip)
-{
-    static const struct {
-        u16 port;
-        u8 size, chip;
-        const struct bus_ops *ops;
-    } window[] = {{0x20, 2, 0, &i8259_ops},
-                  {0xa0, 2, 1, &i8259_ops},
-                  {0x4d0, 1, 0, &i8259_elcr_ops},
-                  {0x4d1, 1, 1, &i8259_elcr_ops}};
-    for (unsigned i = 0; i < ARRAY_LEN(window); i++) {
-        int e = bus_add(&chip->ports, window[i].port, window[i].size, window[i].ops, &chip->pic.chip[window[i].chip]);
-        if (e)
-            return e;
-    }
-    return 0;
-}
-
 int irqchip_create(struct irqchip *chip)
 {
     if (irqchip_exists(chip))
@@ -144,7 +126,7 @@ int irqchip_create(struct irqchip *chip)
     if (cpu_count(chip->vm))
         return -EINVAL;
     int e = routing_default(&chip->routing);
-    if (e || (e = add_pic_windows(chip)))
+    if (e)
         return e;
     i8259_init(&chip->pic, &(struct irq){on_intr, chip, 0});
     chip->pic.ended = on_pic_ended;
@@ -153,6 +135,7 @@ int irqchip_create(struct irqchip *chip)
     chip->ioapic.ended = on_ioapic_ended;
     cpu_apics_set(chip->vm, CPU_APICS_ENGINE);
     chip->kind = IRQCHIP_FULL;
+    chip->has_pics = true;
     return 0;
 }
 
@@ -192,14 +175,10 @@ int irqchip_pit(struct irqchip *chip, bool speaker)
         return e;
     lock(chip);
     i8254_init(&chip->pit, &chip->clock.clock, &(struct irq){on_tick, chip, 0});
-    e = bus_add(&chip->ports, 0x40, 4, &i8254_ops, &chip->pit);
-    if (!e && speaker)
-        e = bus_add(&chip->ports, 0x61, 1, &i8254_speaker_ops, &chip->pit);
-    chip->has_pit = !e;
+    __atomic_store_n(&chip->has_speaker, speaker, __ATOMIC_RELEASE);
+    __atomic_store_n(&chip->has_pit, true, __ATOMIC_RELEASE);
     unlock(chip);
-    if (e)
-        machine_clock_destroy(&chip->clock);
-    return e;
+    return 0;
 }
 
 /* -- GSIs -- */
@@ -243,32 +222,53 @@ int irqchip_message(struct irqchip *chip, u64 address, u32 data)
 
 /* -- what the guest does -- */
 
-static bool has_port(const struct irqchip *chip, u16 port, unsigned size)
+/* The ports, all of registers of one byte. */
+struct window {
+    u16 port, size;
+    const struct bus_ops *ops;
+    size_t device, there; /* in struct irqchip: what `ops` takes, and whether there is one */
+};
+/* clang-format off */
+static const struct window windows[] = {
+    {0x20,  2, &i8259_ops,         offsetof(struct irqchip, pic.chip[0]), offsetof(struct irqchip, has_pics)},
+    {0xa0,  2, &i8259_ops,         offsetof(struct irqchip, pic.chip[1]), offsetof(struct irqchip, has_pics)},
+    {0x4d0, 1, &i8259_elcr_ops,    offsetof(struct irqchip, pic.chip[0]), offsetof(struct irqchip, has_pics)},
+    {0x4d1, 1, &i8259_elcr_ops,    offsetof(struct irqchip, pic.chip[1]), offsetof(struct irqchip, has_pics)},
+    {0x40,  4, &i8254_ops,         offsetof(struct irqchip, pit),         offsetof(struct irqchip, has_pit)},
+    {0x61,  1, &i8254_speaker_ops, offsetof(struct irqchip, pit),         offsetof(struct irqchip, has_speaker)},
+};
+/* clang-format on */
+
+static const struct window *find_window(const struct irqchip *chip, u16 port, unsigned size)
 {
-    for (unsigned i = 0; i < chip->ports.count; i++) {
-        const struct bus_window *w = &chip->ports.window[i];
-        if (port >= w->start && port + size <= w->start + w->size)
-            return true;
+    for (const struct window *w = windows; w < windows + ARRAY_LEN(windows); w++) {
+        if (port >= w->port && port + size <= w->port + w->size)
+            return __atomic_load_n((const bool *)chip + w->there, __ATOMIC_ACQUIRE) ? w : NULL;
     }
-    return false;
+    return NULL;
 }
 
 bool irqchip_io_read(struct irqchip *chip, u16 port, unsigned size, u32 *value)
 {
-    if (!has_port(chip, port, size))
+    const struct window *w = find_window(chip, port, size);
+    if (!w)
         return false;
+    *value = 0;
     lock(chip);
-    *value = (u32)bus_read(&chip->ports, port, size);
+    for (unsigned i = 0; i < size; i++)
+        *value |= (u32)(u8)w->ops->read((char *)chip + w->device, port - w->port + i, 1) << 8 * i;
     unlock(chip);
     return true;
 }
 
 bool irqchip_io_write(struct irqchip *chip, u16 port, u32 value, unsigned size)
 {
-    if (!has_port(chip, port, size))
+    const struct window *w = find_window(chip, port, size);
+    if (!w)
         return false;
     lock(chip);
-    bus_write(&chip->ports, port, value, size);
+    for (unsigned i = 0; i < size; i++)
+        w->ops->write((char *)chip + w->device, port - w->port + i, (u8)(value >> 8 * i), 1);
     unlock(chip);
     return true;
 }

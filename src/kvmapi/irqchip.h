@@ -41,10 +41,9 @@ struct irqchip {
     struct i8259 pic;
     struct ioapic ioapic;
     u64 ioapic_base;
-    struct bus ports;                                       /* of the 8259s and the PIT */
     u8 pic_driven[I8259_LINES], ioapic_driven[IOAPIC_PINS]; /* bits of sources */
 
-    bool has_pit;
+    bool has_pics, has_pit, has_speaker; /* [a] */
     struct i8254 pit;
     struct machine_clock clock;
 };
