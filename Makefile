@@ -6,7 +6,7 @@ CC := gcc
 endif
 PREFIX ?= /usr/local
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wimplicit-fallthrough -Wundef \
-        -Wno-unused-parameter -Wno-missing-field-initializers
+        -Wno-unused-parameter -Wno-missing-field-initializers -Wno-gnu-variable-sized-type-not-at-end
 CPPFLAGS += -Isrc -D_GNU_SOURCE -DNESTBOX_BUILD='"$(B)"'
 CFLAGS += -std=gnu17 -g -MMD -MP $(WARN) -pthread
 # One set of objects for programs and for the shared library. Nothing in it may be preempted, and thread-local variables
