@@ -1,6 +1,7 @@
 /* Events of L2: exceptions that exit, vectoring information, windows, NMIs, the preemption timer. */
 #include "unit/test.h"
 
+#include "cpu/event/exception.h"
 #include "unit/vmx_machine.h"
 
 #define TIMER_MAX 0xffffffffu
@@ -140,8 +141,44 @@ static void test_stage2(void)
     CHECK_EQ(x->f.guest_linear, 0x9999);
 }
 
+/* L2 runs, and the caller has the APICs. */
+static void launch_without_apics(u32 exit_controls)
+{
+    machine_ready();
+    vm.apics = CPU_APICS_CALLER;
+    x->f.exit_controls |= exit_controls;
+    machine_launch();
+}
+
+static void test_pushed(void)
+{
+    TEST("a vector that the caller gives makes L2 exit");
+    launch_without_apics(EXITC_ACK_INTERRUPT);
+    CHECK(cpu_interruptible(v));
+    CHECK_EQ(cpu_interrupt(v, 0x35), 0);
+    CHECK_EQ(events_process(v), CPU_NESTED_EXIT);
+    machine_exited(EXIT_EXTINT);
+    CHECK_EQ(x->f.exit_intr_info, INTR_VALID | EVENT_EXTINT << INTR_TYPE_SHIFT | 0x35);
+    CHECK(!v->pushed);
+
+    TEST("and stays for L1 if the exit does not acknowledge it");
+    launch_without_apics(0);
+    CHECK_EQ(cpu_interrupt(v, 0x35), 0);
+    CHECK_EQ(events_process(v), CPU_NESTED_EXIT);
+    machine_exited(EXIT_EXTINT);
+    CHECK_EQ(x->f.exit_intr_info, 0);
+    CHECK(v->pushed && v->pushed_vector == 0x35);
+
+    TEST("the caller's window is open in L2, which closed IF");
+    launch_without_apics(0);
+    cpu_window_set(v, true);
+    CHECK_EQ(events_process(v), CPU_EXIT);
+    CHECK(v->exit == CPU_EXIT_WINDOW && v->in_guest);
+}
+
 int main(void)
 {
+    test_pushed();
     test_exceptions();
     test_windows();
     test_preemption_timer();
