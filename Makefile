@@ -134,15 +134,20 @@ lint:
 fuzz: $(O)/insn
 	$(O)/insn --corpus tests/insn/cases.txt --seed $$(date +%s) --seconds $(or $(SECONDS),600)
 
-install: $(O)/nestbox
+install: all
 	install -D -m 755 $(O)/nestbox $(DESTDIR)$(PREFIX)/bin/nestbox
+	install -D -m 755 tools/nestbox-qemu $(DESTDIR)$(PREFIX)/bin/nestbox-qemu
+	ln -sf nestbox-qemu $(DESTDIR)$(PREFIX)/bin/nestbox-qemu-intel
+	ln -sf nestbox-qemu $(DESTDIR)$(PREFIX)/bin/nestbox-qemu-amd
+	install -D -m 644 $(O)/libnestbox-kvm.so $(DESTDIR)$(PREFIX)/lib/nestbox/libnestbox-kvm.so
 	install -D -m 644 man/nestbox.1 $(DESTDIR)$(PREFIX)/share/man/man1/nestbox.1
 	install -D -m 644 completions/nestbox.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestbox
 	install -D -m 644 completions/_nestbox $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nestbox
 	install -D -m 644 completions/nestbox.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nestbox.fish
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/nestbox
+	cd $(DESTDIR)$(PREFIX)/bin && rm -f nestbox nestbox-qemu nestbox-qemu-intel nestbox-qemu-amd
+	rm -rf $(DESTDIR)$(PREFIX)/lib/nestbox
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/nestbox.1
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestbox
 	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nestbox
@@ -153,6 +158,7 @@ help:
 	@echo 'make demo         Debian as L1 with VT-x, then AMD-V, with L2 in it (root installs what is missing)'
 	@echo 'make test         builds and runs all tests; tools/test.sh PATTERN runs some'
 	@echo 'make unit         builds the unit tests'
+	@echo 'make kvmapi       builds the tests of the KVM API'
 	@echo 'make qemu-tests   starts Debian from disks in QEMU on the engine, in all ways that tests/qemu knows'
 	@echo 'make bench        measures'
 	@echo 'make lint         checks layers, style and scripts'

@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run kvm qemu doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -17,65 +17,117 @@ _nestbox() {
     elif [ "$current" = = ]; then
         current=
     fi
-    case $previous in
-    --kernel)
+    case $verb:$previous in
+    run:--kernel)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --initrd)
+    run:--initrd)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --append)
+    run:--append)
         return
         ;;
-    --memory)
+    run:--memory)
         mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$current")
         return
         ;;
-    --cpus)
+    run:--cpus)
         return
         ;;
-    --nested)
+    run:--nested)
         mapfile -t COMPREPLY < <(compgen -W 'off intel amd' -- "$current")
         return
         ;;
-    --accel)
+    run:--accel)
         mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
         return
         ;;
-    --cpu)
+    run:--cpu)
         mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
         return
         ;;
-    --serial)
+    run:--serial)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -W 'stdio none pty' -- "$current")
         return
         ;;
-    --serial-log)
+    run:--serial-log)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --timeout)
+    run:--timeout)
         return
         ;;
-    --shutdown-timeout)
+    run:--shutdown-timeout)
         return
         ;;
-    --trace)
+    run:--trace)
         mapfile -t COMPREPLY < <(compgen -W 'entry exits' -- "$current")
         return
         ;;
-    --trace-file)
+    run:--trace-file)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --symbols)
+    run:--symbols)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    kvm:--nested)
+        mapfile -t COMPREPLY < <(compgen -W 'off intel amd host' -- "$current")
+        return
+        ;;
+    kvm:--accel)
+        mapfile -t COMPREPLY < <(compgen -W 'auto engine' -- "$current")
+        return
+        ;;
+    kvm:--cpu)
+        mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
+        return
+        ;;
+    kvm:--trace)
+        mapfile -t COMPREPLY < <(compgen -W 'entry exits ioctl unknown run' -- "$current")
+        return
+        ;;
+    kvm:--trace-file)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    kvm:--stats)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    qemu:--nested)
+        mapfile -t COMPREPLY < <(compgen -W 'off intel amd host' -- "$current")
+        return
+        ;;
+    qemu:--accel)
+        mapfile -t COMPREPLY < <(compgen -W 'auto engine' -- "$current")
+        return
+        ;;
+    qemu:--cpu)
+        mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
+        return
+        ;;
+    qemu:--trace)
+        mapfile -t COMPREPLY < <(compgen -W 'entry exits ioctl unknown run' -- "$current")
+        return
+        ;;
+    qemu:--trace-file)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    qemu:--stats)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
@@ -85,11 +137,17 @@ _nestbox() {
     run)
         mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --stats --help' -- "$current")
         ;;
+    kvm)
+        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --trace --trace-file --stats --help' -c -- "$current")
+        ;;
+    qemu)
+        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --trace --trace-file --stats --help' -- "$current")
+        ;;
     doctor)
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     help)
-        mapfile -t COMPREPLY < <(compgen -W 'run doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run kvm qemu doctor help version --help' -- "$current")
         ;;
     version)
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

@@ -1,6 +1,6 @@
 #!/bin/bash
-# `make derive`: writes anew what is derived from the tables of options: the completions, and the list of options in the
-# manual page, between its two marks. With --check: says what differs, and changes nothing.
+# `make derive`: writes anew what is derived from the tables of options: the completions, and the lists of options in
+# the manual page, each between its two marks. With --check: says what differs, and changes nothing.
 # usage: NB=build/release/nestbox derive.sh [--check]
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -12,13 +12,19 @@ bad=0
 "$nb" derive bash >"$work/nestbox.bash" || exit 1
 "$nb" derive zsh >"$work/_nestbox" || exit 1
 "$nb" derive fish >"$work/nestbox.fish" || exit 1
-"$nb" derive man >"$work/options" || exit 1
-sed "/^\.\\\\\" options of run/r $work/options" man/nestbox.1 |
-    awk -v lines="$(wc -l <"$work/options")" '
-        /^\.\\" options of run/ { print; skip = 0; keep = lines; inside = 1; next }
+cp man/nestbox.1 "$work/nestbox.1"
+for verb in run kvm; do
+    "$nb" derive man-$verb >"$work/options" || exit 1
+    awk -v verb=$verb -v options="$work/options" '
         /^\.\\" end of options/ { inside = 0 }
-        inside && keep > 0 { print; keep--; next }
-        !inside' >"$work/nestbox.1"
+        !inside
+        $0 ~ "^\\.\\\\\" options of " verb ":" {
+            inside = 1
+            while ((getline line <options) > 0)
+                print line
+        }' "$work/nestbox.1" >"$work/new"
+    mv "$work/new" "$work/nestbox.1"
+done
 
 for file in completions/nestbox.bash completions/_nestbox completions/nestbox.fish man/nestbox.1; do
     new=$work/$(basename "$file")

@@ -1,6 +1,6 @@
 /*
  * nestbox derive WHAT: prints what is derived from the verbs and their tables of options, for tools/derive.sh: the
- * completions of bash, zsh and fish, and the list of options in the manual page.
+ * completions of bash, zsh and fish, and the lists of options in the manual page.
  */
 #include "cli/verb.h"
 
@@ -49,13 +49,13 @@ static void bash_words(const char *indent, const char *words)
     printf("%smapfile -t COMPREPLY < <(compgen -W '%s' -- \"$current\")\n", indent, words);
 }
 
-static void bash_values(const struct setting *s)
+static void bash_values(const struct verb *verb, const struct setting *s)
 {
     char list[256];
     const char *values = values_of(s, list, sizeof(list));
     if (s->kind == SETTING_FLAG)
         return;
-    printf("    --%s)\n", s->name);
+    printf("    %s:--%s)\n", verb->name, s->name);
     if (s->file)
         printf("        compopt -o filenames\n        mapfile -t COMPREPLY < <(compgen -f%s%s%s -- \"$current\")\n",
                values ? " -W '" : "", values ? values : "", values ? "'" : "");
@@ -85,10 +85,10 @@ static void derive_bash(void)
            "    elif [ \"$current\" = = ]; then\n"
            "        current=\n"
            "    fi\n"
-           "    case $previous in\n");
+           "    case $verb:$previous in\n");
     for (const struct verb *const *v = verbs; *v; v++)
         for (const struct setting *s = (*v)->options; s->name; s++)
-            bash_values(s);
+            bash_values(*v, s);
     printf("    esac\n    case $verb in\n");
     for (const struct verb *const *v = verbs; *v; v++) {
         printf("    %s)\n        mapfile -t COMPREPLY < <(compgen -W '", (*v)->name);
@@ -96,7 +96,7 @@ static void derive_bash(void)
             printf("%s ", names);
         for (const struct setting *s = (*v)->options; s->name; s++)
             printf("--%s ", s->name);
-        printf("--help' -- \"$current\")\n        ;;\n");
+        printf("--help'%s -- \"$current\")\n        ;;\n", (*v)->takes_program ? " -c" : "");
     }
     printf("    esac\n}\ncomplete -F _nestbox nestbox\n");
 }
@@ -154,6 +154,8 @@ static void derive_zsh(void)
             zsh_option(s);
         if ((*v)->takes_verb)
             printf("        '1:verb:(%s)' \\\n", names);
+        if ((*v)->takes_program)
+            printf("        '*::program: _normal' \\\n");
         printf("        '--help[this help]'\n    ;;\n");
     }
     printf("esac\n");
@@ -189,6 +191,9 @@ static void derive_fish(void)
         if ((*v)->takes_verb)
             for (const struct verb *const *w = verbs; *w; w++)
                 printf("complete -c nestbox -n '__fish_seen_subcommand_from %s' -a %s\n", (*v)->name, (*w)->name);
+        if ((*v)->takes_program)
+            printf("complete -c nestbox -n '__fish_seen_subcommand_from %s' -a '(__fish_complete_command)'\n",
+                   (*v)->name);
     }
     printf("complete -c nestbox -l help -d 'this help'\n");
 }
@@ -235,11 +240,21 @@ static void roff_option(const struct setting *s)
         printf("The default is\n.BR %s .\n", s->def);
 }
 
-static void derive_man(void)
+static void man_options(const struct verb *verb)
 {
-    for (const struct setting *s = verb_run.options; s->name; s++)
+    for (const struct setting *s = verb->options; s->name; s++)
         roff_option(s);
     printf(".TP\n.B --help\nPrint the verb's options. All verbs have it.\n");
+}
+
+static void derive_man_run(void)
+{
+    man_options(&verb_run);
+}
+
+static void derive_man_kvm(void)
+{
+    man_options(&verb_kvm);
 }
 
 static int run(const struct verb *verb, int argc, char **argv)
@@ -247,21 +262,25 @@ static int run(const struct verb *verb, int argc, char **argv)
     static const struct {
         const char *name;
         void (*print)(void);
-    } kinds[] = {{"bash", derive_bash}, {"zsh", derive_zsh}, {"fish", derive_fish}, {"man", derive_man}};
+    } kinds[] = {{"bash", derive_bash},
+                 {"zsh", derive_zsh},
+                 {"fish", derive_fish},
+                 {"man-run", derive_man_run},
+                 {"man-kvm", derive_man_kvm}};
     for (size_t i = 0; argc == 1 && i < ARRAY_LEN(kinds); i++) {
         if (strcmp(argv[0], kinds[i].name) == 0) {
             kinds[i].print();
             return STATUS_OK;
         }
     }
-    complain("derive takes bash, zsh, fish or man");
+    complain("derive takes bash, zsh, fish, man-run or man-kvm");
     return STATUS_USAGE;
 }
 
 const struct verb verb_derive = {
     .name = "derive",
     .summary = "Prints what is derived from the options",
-    .usage = "bash|zsh|fish|man",
+    .usage = "bash|zsh|fish|man-run|man-kvm",
     .options = no_options,
     .run = run,
 };

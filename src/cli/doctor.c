@@ -5,6 +5,7 @@
 #include "accel/accel.h"
 #include "accel/hostcpu.h"
 #include "accel/probe.h"
+#include "cli/preload.h"
 #include "cli/verb.h"
 
 #include <errno.h>
@@ -38,6 +39,8 @@ struct findings {
     struct error engine_why;
     int kvm_error; /* of opening /dev/kvm, 0: could be opened */
     struct probe kvm;
+    bool served; /* the KVM API can be served by the engine */
+    struct error served_why;
     u64 memory_total, memory_available, memory_limit, address_space, processes; /* limits: UINT64_MAX none */
     long cpus;
     struct choice choice[3]; /* by enum nesting */
@@ -130,6 +133,10 @@ static void find_all(struct findings *f)
     if (fd >= 0)
         close(fd);
     probe_kvm(&f->kvm);
+    if (f->engine_ok)
+        f->served = preload_works(&f->served_why);
+    else
+        f->served_why = f->engine_why;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct choice *c = &f->choice[kinds[i]];
         const struct accel_ops *ops = accel_select(ACCEL_AUTO, kinds[i], &c->why);
@@ -228,6 +235,8 @@ static void print_text(const struct findings *f)
         printf("                 1000 loops in ring 0 took %u ns\n", f->kvm.loop_ns);
     if (f->kvm.usable)
         printf("                 nests VT-x %s, AMD-V %s\n", yes(f->kvm.nests_intel), yes(f->kvm.nests_amd));
+    printf("  nestbox kvm    %s\n",
+           f->served ? "works; programs find a /dev/kvm of the engine" : line_of(&f->served_why, line, sizeof(line)));
     static const char *const names[] = {"--nested off", "--nested intel", "--nested amd"};
     printf("\nWhat --accel auto takes\n");
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -336,6 +345,10 @@ static void print_json(const struct findings *f)
     json_bool("nests_amd", f->kvm.nests_amd);
     printf(", \"loop_ns\": %u, ", f->kvm.loop_ns);
     json_error("reason", &f->kvm.why);
+    printf("},\n \"kvm_api\": {");
+    json_bool("usable", f->served);
+    printf(", ");
+    json_error("reason", f->served ? NULL : &f->served_why);
     printf("},\n \"auto\": {");
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         printf("%s\"%s\": {", i ? ", " : "", names[i]);
@@ -353,7 +366,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 {
     struct doctor_options o = {0};
     int status;
-    if (verb_options(verb, argc, argv, &o, &status))
+    if (verb_options(verb, argc, argv, &o, NULL, &status))
         return status;
     struct findings f;
     find_all(&f);
@@ -363,6 +376,24 @@ static int run(const struct verb *verb, int argc, char **argv)
         print_text(&f);
     return f.choice[NESTED_OFF].accel ? STATUS_OK : STATUS_FAILED;
 }
+
+/* What the probe finds, in one line. */
+static int probe(const struct verb *verb, int argc, char **argv)
+{
+    struct probe p;
+    char line[640];
+    probe_kvm(&p);
+    printf("%s\n", line_of(&p.why, line, sizeof(line)));
+    return p.usable ? STATUS_OK : STATUS_FAILED;
+}
+
+const struct verb verb_probe = {
+    .name = "probe",
+    .summary = "Tries /dev/kvm",
+    .usage = "",
+    .options = no_options,
+    .run = probe,
+};
 
 const struct verb verb_doctor = {
     .name = "doctor",

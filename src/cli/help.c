@@ -19,7 +19,7 @@ static int run(const struct verb *verb, int argc, char **argv)
         return STATUS_OK;
     }
     int status;
-    if (verb_options(verb, argc, argv, NULL, &status))
+    if (verb_options(verb, argc, argv, NULL, NULL, &status))
         return status;
     printf("nestbox runs virtual machines whose guests can run virtual machines of their own,\n"
            "with Intel VT-x or AMD-V, on any x86-64 Linux host.\n\n"

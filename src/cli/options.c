@@ -32,12 +32,18 @@ static int fail_unknown(const struct setting *table, const char *name, size_t le
     return error_hint(error, hint);
 }
 
-int options_parse(const struct setting *table, int argc, char **argv, void *into, struct error *error)
+int options_parse(const struct setting *table, int argc, char **argv, void *into, int *rest, struct error *error)
 {
+    if (rest)
+        *rest = argc;
     for (int i = 0; i < argc; i++) {
         const char *arg = argv[i];
-        if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+        if (strcmp(arg, "--help") == 0 || (!rest && strcmp(arg, "-h") == 0))
             return OPTIONS_HELP;
+        if (rest && (strncmp(arg, "--", 2) != 0 || !arg[2])) {
+            *rest = i + (arg[0] == '-' && arg[1] == '-');
+            return 0;
+        }
         if (strncmp(arg, "--", 2) != 0 || !arg[2])
             return error_set(error, -EINVAL, "unexpected argument '%s'", arg);
         const char *name = arg + 2, *value = strchr(name, '=');

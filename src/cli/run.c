@@ -58,7 +58,7 @@ static int run(const struct verb *verb, int argc, char **argv)
     struct vm_settings settings = {0};
     int status;
     setting_defaults(verb->options, &settings);
-    if (verb_options(verb, argc, argv, &settings, &status))
+    if (verb_options(verb, argc, argv, &settings, NULL, &status))
         return status;
     if (!settings.kernel || !*settings.kernel) {
         complain("no kernel given: use --kernel FILE (see nestbox run --help)");

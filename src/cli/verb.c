@@ -12,7 +12,7 @@
 #define HELP_COLUMN 22
 #define LINE_MAX 640
 
-const struct verb *const verbs[] = {&verb_run, &verb_doctor, &verb_help, &verb_version, NULL};
+const struct verb *const verbs[] = {&verb_run, &verb_kvm, &verb_qemu, &verb_doctor, &verb_help, &verb_version, NULL};
 const struct setting no_options[] = {{0}};
 
 void complain(const char *format, ...)
@@ -47,6 +47,8 @@ const struct verb *verb_find(const char *name)
     }
     if (strcmp(name, verb_derive.name) == 0)
         return &verb_derive;
+    if (strcmp(name, verb_probe.name) == 0)
+        return &verb_probe;
     const char *close = spelling_closest(name, verb_name, verbs);
     if (close)
         complain("unknown verb '%s'; did you mean '%s'?", name, close);
@@ -83,10 +85,10 @@ void verb_help_print(const struct verb *verb)
         printf("\n%s", verb->notes);
 }
 
-int verb_options(const struct verb *verb, int argc, char **argv, void *into, int *status)
+int verb_options(const struct verb *verb, int argc, char **argv, void *into, int *rest, int *status)
 {
     struct error error;
-    switch (options_parse(verb->options, argc, argv, into, &error)) {
+    switch (options_parse(verb->options, argc, argv, into, rest, &error)) {
     case 0: return 0;
     case OPTIONS_HELP:
         verb_help_print(verb);

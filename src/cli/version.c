@@ -10,7 +10,7 @@
 static int run(const struct verb *verb, int argc, char **argv)
 {
     int status;
-    if (verb_options(verb, argc, argv, NULL, &status))
+    if (verb_options(verb, argc, argv, NULL, NULL, &status))
         return status;
     printf("nestbox %s (%s build, %s)\n", NESTBOX_VERSION, NESTBOX_BUILD, __VERSION__);
     return STATUS_OK;

@@ -1,5 +1,5 @@
 /*
- * The table of settings, in the order of --help and of the manual page. After a change: `make derive`.
+ * The tables of settings, in the order of --help and of the manual page. After a change: `make derive`.
  */
 #include "rules/vm_settings.h"
 
@@ -14,8 +14,24 @@ static const char machine[] = "Machine", processor[] = "CPU", console[] = "Conso
 static const char *const nesting_names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", NULL};
 static const char *const accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm", NULL};
 static const char *const trace_names[] = {"entry", "exits", NULL};
+static const char *const kvm_nesting_names[] = {
+    [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "host", NULL};
+static const char *const kvm_accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", NULL};
+static const char *const kvm_trace_names[] = {"entry", "exits", "ioctl", "unknown", "run", NULL};
 
 /* clang-format off */
+/* Rows of more than one table. */
+#define ROW_CPU \
+    {"cpu", SETTING_TEXT, AT(cpu), "MODEL,+F,-F", "CPU model, with features added or taken away (default max)", \
+     "The CPU model, with features added or taken away. " \
+     "Models are *max* (the default, and *host*, the same), *x86-64* (*x86-64-v1*), *x86-64-v2*, *x86-64-v3*, " \
+     "*x86-64-v4* and *legacy32*; features have the names of _/proc/cpuinfo_.", \
+     .group = processor, .examples = "max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32"}
+#define ROW_TRACE_FILE \
+    {"trace-file", SETTING_TEXT, AT(trace_file), "FILE", "where the trace goes (default standard error)", \
+     "Write the lines of *--trace* to _FILE_ and not to standard error; it is created or overwritten.", \
+     .group = debugging, .file = true}
+
 const struct setting vm_settings_table[] = {
     {"kernel", SETTING_TEXT, AT(kernel), "FILE", "what to start: Linux bzImage, multiboot 1, PVH ELF; may be gzipped",
      "What to start: a Linux bzImage, a multiboot 1 kernel (32-bit or 64-bit ELF, or with load addresses in its "
@@ -45,11 +61,7 @@ const struct setting vm_settings_table[] = {
      "otherwise the engine. "
      "Which one *auto* took, and why, is printed on standard error.",
      .group = processor, .def = "auto", .choices = accel_names},
-    {"cpu", SETTING_TEXT, AT(cpu), "MODEL,+F,-F", "CPU model, with features added or taken away (default max)",
-     "The CPU model, with features added or taken away. "
-     "Models are *max* (the default, and *host*, the same), *x86-64* (*x86-64-v1*), *x86-64-v2*, *x86-64-v3*, "
-     "*x86-64-v4* and *legacy32*; features have the names of _/proc/cpuinfo_.",
-     .group = processor, .examples = "max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32"},
+    ROW_CPU,
 
     {"serial", SETTING_LIST, AT(serial), "WHERE",
      "serial port: stdio, none, pty, file:PATH, unix:PATH[,wait]; repeat for two",
@@ -88,9 +100,7 @@ const struct setting vm_settings_table[] = {
      "level and RIP of the guest that left). "
      "The engine only.",
      .group = debugging, .choices = trace_names},
-    {"trace-file", SETTING_TEXT, AT(trace_file), "FILE", "where the trace goes (default standard error)",
-     "Write the lines of *--trace* to _FILE_ and not to standard error; it is created or overwritten.",
-     .group = debugging, .file = true},
+    ROW_TRACE_FILE,
     {"symbols", SETTING_TEXT, AT(symbols), "FILE", "names for RIPs of L1: its System.map or ELF file with symbols",
      "Add the function's name to RIPs of L1 in traces of VM entries and in the registers that are printed after a "
      "time-out, a triple fault or an error. "
@@ -99,6 +109,29 @@ const struct setting vm_settings_table[] = {
      .group = debugging, .file = true},
     {"stats", SETTING_FLAG, AT(stats), NULL, "print counters at the end",
      .group = debugging},
+    {0},
+};
+
+const struct setting kvm_settings_table[] = {
+    {"nested", SETTING_CHOICE, AT(nested), "KIND", "extensions of guests, and their vendor",
+     "What guests find: *intel* (an Intel CPU with VT-x), *amd* (AMD's with AMD-V), *host* (that of the host's vendor) "
+     "or *off* (the host's vendor, without).",
+     .group = processor, .def = "host", .choices = kvm_nesting_names},
+    {"accel", SETTING_CHOICE, AT(accel), "NAME", "what runs the CPUs",
+     "What runs the CPUs: *engine*, or *auto*, which leaves the program to the host's KVM where that is fit for all "
+     "that is asked: it runs kernels, nests as *--nested* wants, and none of *--cpu*, *--trace*, *--stats* is given. "
+     "Which one *auto* took, and why, is printed on standard error.",
+     .group = processor, .def = "auto", .choices = kvm_accel_names},
+    ROW_CPU,
+
+    {"trace", SETTING_SET, AT(trace), "LIST", "what to report",
+     "Report what _LIST_ names, separated by commas: *entry* and *exits* as with *nestbox run*, *ioctl* (each request "
+     "of the program but KVM_RUN, with its result), *unknown* (requests and capabilities that are not offered), *run* "
+     "(each return of KVM_RUN).",
+     .group = debugging, .choices = kvm_trace_names},
+    ROW_TRACE_FILE,
+    {"stats", SETTING_TEXT, AT(stats_file), "FILE", "counters are written there when a VM ends",
+     .group = debugging, .file = true},
     {0},
 };
 /* clang-format on */

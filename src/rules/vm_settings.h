@@ -1,13 +1,13 @@
 /*
- * The settings of a VM of `nestbox run`. A face fills one struct from the table and passes it down; each part of the VM
- * reads what is its own.
+ * The settings of a VM of `nestbox run`, and of the VMs of a program that `nestbox kvm` starts. A face fills one struct
+ * from the table and passes it down; each part of the VM reads what is its own.
  */
 #ifndef RULES_VM_SETTINGS_H
 #define RULES_VM_SETTINGS_H
 
 #include "rules/setting.h"
 
-enum nesting { NESTED_OFF, NESTED_INTEL, NESTED_AMD };
+enum nesting { NESTED_OFF, NESTED_INTEL, NESTED_AMD, NESTED_HOST };
 enum accel_choice { ACCEL_AUTO, ACCEL_ENGINE, ACCEL_KVM };
 
 /* What can be traced. */
@@ -37,11 +37,14 @@ struct vm_settings {
     const char *trace_file; /* NULL: standard error */
     const char *symbols;    /* of the kernel: a System.map or ELF file; NULL: none */
     bool stats;
+    const char *stats_file; /* of `nestbox kvm`; NULL: none */
 };
 
 #define SERIALS_MAX 2u
 
 extern const struct setting vm_settings_table[];
+/* Of `nestbox kvm`: of the struct only what they name is used, and NESTED_HOST is a kind of nesting. */
+extern const struct setting kvm_settings_table[];
 
 /* What rows cannot say: values that do not go together, or that have parts. 0 or -EINVAL. */
 int MUST_CHECK vm_settings_check(const struct vm_settings *settings, struct error *error);

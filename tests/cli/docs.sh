@@ -6,7 +6,7 @@ source tests/cli/lib.sh
 
 files='man/nestbox.1 completions/nestbox.bash completions/_nestbox completions/nestbox.fish'
 check 'derived files are fresh' env NB="$NESTBOX" tools/derive.sh --check
-for verb in run doctor help version; do
+for verb in run kvm qemu doctor help version; do
     for file in $files; do
         check "verb $verb in $file" grep -qw -- "$verb" "$file"
     done
@@ -33,6 +33,8 @@ offered() { # WORD...: what bash offers for the last word
 }
 check 'bash offers verbs' [ "$(offered nestbox d)" = doctor ]
 check 'bash offers options' [ "$(offered nestbox run --me)" = --memory ]
+check 'bash offers values of the verb' [ "$(offered nestbox kvm --accel '')" = 'auto engine' ]
+check 'bash offers programs' grep -qw busybox <(offered nestbox kvm --accel engine busyb)
 check 'bash offers values' [ "$(offered nestbox run --nested a)" = amd ]
 check 'bash offers values after =' [ "$(offered nestbox run --accel = k)" = kvm ]
 for shell in zsh fish; do
@@ -59,8 +61,10 @@ done
 if [ -e build/release/nestbox ]; then
     make -s install DESTDIR="$WORK/root" >"$WORK/err" 2>&1
     check 'make install' [ -x "$WORK/root/usr/local/bin/nestbox" ]
+    check 'the installed program finds its library' "$WORK/root/usr/local/bin/nestbox" kvm --accel engine -- true
+    check 'so does the wrapper' "$WORK/root/usr/local/bin/nestbox-qemu-amd" --version
     make -s uninstall DESTDIR="$WORK/root" >"$WORK/err" 2>&1
-    check 'make uninstall leaves no file' [ -z "$(find "$WORK/root" -type f)" ]
+    check 'make uninstall leaves no file' [ -z "$(find "$WORK/root" ! -type d)" ]
 fi
 make -s help >"$WORK/help"
 while read -r target; do

@@ -15,6 +15,7 @@
 #include "cpu/core/nested.h"
 #include "cpu/core/vcpu.h"
 #include "x86/msr.h"
+#include "x86/signature.h"
 
 struct feature_row {
     const char *name;
@@ -54,9 +55,7 @@ static const struct cache_row {
 #define CPUID_CMP_LEGACY BIT(1)        /* leaf 8000_0001h ECX */
 #define CPUID_AMD_MIRRORED 0x0183f3ffu /* EDX of leaf 1 in that of leaf 8000_0001h */
 
-#define SIGNATURE_INTEL 0x000606a6u /* family 6 model 6Ah: Ice Lake server */
-#define SIGNATURE_AMD 0x00a10f11u   /* family 19h model 11h: Zen 4 server */
-#define APIC_BUS_KHZ 1000000u       /* lapic.c counts nanoseconds */
+#define APIC_BUS_KHZ 1000000u /* lapic.c counts nanoseconds */
 #define HYPERVISOR_LEAF 0x40000000u
 #define HYPERVISOR_TIMING 0x40000010u
 

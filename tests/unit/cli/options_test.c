@@ -34,7 +34,7 @@ static int parse(const char *const *args)
         n++;
     memset(&v, 0, sizeof(v));
     said_line[0] = 0;
-    int e = options_parse(table, n, (char **)(uintptr_t)args, &v, &error);
+    int e = options_parse(table, n, (char **)(uintptr_t)args, &v, NULL, &error);
     if (e < 0)
         error_format(&error, "--", said_line, sizeof(said_line));
     return e;
@@ -83,8 +83,42 @@ static void test_errors(void)
     CHECK(PARSE("--number", "0") < 0 && said("--number: '0' is not a number from 1 to 10"));
 }
 
+static int rest_of(const char *const *args, int *rest)
+{
+    struct error error;
+    int n = 0;
+    while (args[n])
+        n++;
+    memset(&v, 0, sizeof(v));
+    return options_parse(table, n, (char **)(uintptr_t)args, &v, rest, &error);
+}
+
+static void test_rest(void)
+{
+    static const struct {
+        const char *args[5];
+        int rest;
+    } cases[] = {
+        {{"--flag", "word", "--number", "x"}, 1},
+        {{"--number", "2", "-x"}, 2},
+        {{"--flag", "--", "--flag"}, 2},
+        {{"--flag", "--"}, 2},
+        {{"--flag"}, 1},
+        {{"-h"}, 0},
+    };
+    int rest;
+    TEST("what follows the options is left");
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        CHECK_EQ(rest_of(cases[i].args, &rest), 0);
+        CHECK_EQ(rest, cases[i].rest);
+    }
+    CHECK_EQ(rest_of((const char *const[]){"--flag", "--help", "word", NULL}, &rest), OPTIONS_HELP);
+    CHECK_EQ(rest_of((const char *const[]){"--flga", "word", NULL}, &rest), -EINVAL);
+}
+
 int main(void)
 {
+    test_rest();
     test_values();
     test_errors();
     return TEST_END();

@@ -28,10 +28,10 @@ static bool overlap(const struct setting *a, const struct setting *b)
     return a->offset < b->offset + size_of(b->kind) && b->offset < a->offset + size_of(a->kind);
 }
 
-static void check_name(const struct setting *s)
+static void check_name(const struct setting *table, const struct setting *s)
 {
     CHECK(s->name[0] && strspn(s->name, "abcdefghijklmnopqrstuvwxyz-") == strlen(s->name));
-    for (const struct setting *t = vm_settings_table; t != s; t++) {
+    for (const struct setting *t = table; t != s; t++) {
         CHECK(strcmp(s->name, t->name) != 0);
         CHECK(!overlap(s, t));
     }
@@ -78,13 +78,13 @@ static void check_values(const struct setting *s)
         CHECK_EQ(setting_parse(s, s->choices[i], &settings, &error), 0);
 }
 
-static void test_rows(void)
+static unsigned check_rows(const struct setting *table)
 {
     const char *group = NULL;
     unsigned groups = 0;
-    for (const struct setting *s = vm_settings_table; s->name; s++) {
+    for (const struct setting *s = table; s->name; s++) {
         TEST(s->name);
-        check_name(s);
+        check_name(table, s);
         check_kind(s);
         check_texts(s);
         check_values(s);
@@ -92,8 +92,15 @@ static void test_rows(void)
         groups += !group || strcmp(group, s->group) != 0;
         group = s->group;
     }
-    TEST("four groups, each in one piece");
-    CHECK_EQ(groups, 4);
+    return groups;
+}
+
+static void test_rows(void)
+{
+    unsigned run = check_rows(vm_settings_table), kvm = check_rows(kvm_settings_table);
+    TEST("groups, each in one piece");
+    CHECK_EQ(run, 4);
+    CHECK_EQ(kvm, 2);
 }
 
 static void test_defaults(void)

@@ -1,0 +1,129 @@
+/*
+ * nestbox kvm: becomes a program that finds a /dev/kvm, served by the engine or the host's own. Nothing of this process
+ * remains, so signals, job control, descriptors and the exit status are the program's.
+ */
+#include "cli/kvm.h"
+
+#include "accel/accel.h"
+#include "accel/hostcpu.h"
+#include "cli/preload.h"
+#include "cli/program.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char notes[] = "Exit status: the program's; 2 wrong command line; 4 the engine does not run here or its\n"
+                            "library is missing; 126 the program cannot be executed, or takes no library (static,\n"
+                            "32-bit, set-user-ID); 127 there is no such program.\n";
+
+/* What of the settings the host's KVM cannot do; NULL: nothing. */
+static const char *engine_only(const struct vm_settings *s)
+{
+    return s->cpu ? SETTING("cpu") : s->trace ? SETTING("trace") : s->stats_file ? SETTING("stats") : NULL;
+}
+
+static bool choose_accel(struct kvm_start *start)
+{
+    struct vm_settings *s = &start->settings;
+    char line[sizeof(start->choice) - 64];
+    struct error why;
+    const char *needs = s->accel == ACCEL_AUTO ? engine_only(s) : NULL;
+    const struct accel_ops *ops = accel_select(needs ? ACCEL_ENGINE : s->accel, s->nested, &why);
+    if (!ops) {
+        complain_error(&why);
+        return false;
+    }
+    if (needs)
+        error_set(&why, 0, "%s takes it", needs);
+    error_format(&why, "--", line, sizeof(line));
+    if (s->accel == ACCEL_AUTO)
+        snprintf(start->choice, sizeof(start->choice), "accelerator %s (%s%s)", ops->name, line,
+                 needs || ops == &accel_kvm ? "" : ": see nestbox doctor");
+    s->accel = ops == &accel_kvm ? ACCEL_KVM : ACCEL_ENGINE;
+    return true;
+}
+
+int kvm_choose(const struct verb *verb, int argc, char **argv, struct kvm_start *start, int *status)
+{
+    struct vm_settings *s = &start->settings;
+    struct hostcpu cpu;
+    struct error error;
+    int rest;
+    *start = (struct kvm_start){0};
+    *status = STATUS_USAGE;
+    setting_defaults(verb->options, s);
+    if (preload_settings(s, &error)) {
+        complain_error(&error);
+        return -1;
+    }
+    if (verb_options(verb, argc, argv, s, &rest, status))
+        return -1;
+    if (vm_settings_check(s, &error) || accel_check(s, &error)) {
+        complain_error(&error);
+        return -1;
+    }
+    hostcpu_read(&cpu);
+    bool host_amd = strcmp(cpu.vendor, "AuthenticAMD") == 0;
+    if (s->nested == NESTED_HOST)
+        s->nested = host_amd ? NESTED_AMD : NESTED_INTEL;
+    *status = STATUS_FAILED;
+    start->rest = argv + rest;
+    if (verb->takes_program && !*start->rest)
+        return 0;
+    if (!choose_accel(start))
+        return -1;
+    start->amd = s->nested == NESTED_OFF ? host_amd : s->nested == NESTED_AMD;
+    start->other_vendor = start->amd != host_amd;
+    return 0;
+}
+
+int kvm_become(const struct kvm_start *start, char **argv)
+{
+    char path[PROGRAM_PATH_MAX], library[PRELOAD_PATH_MAX];
+    struct error error;
+    int e = program_find(argv[0], path, &error);
+    if (!e && start->settings.accel == ACCEL_ENGINE) {
+        e = program_takes_preload(path, &error);
+        if (!e && (preload_find(library, &error) || preload_environment(&start->settings, library, &error))) {
+            complain_error(&error);
+            return STATUS_FAILED;
+        }
+    }
+    if (!e) {
+        if (start->choice[0])
+            complain("%s", start->choice);
+        execv(path, argv);
+        e = error_set(&error, -errno, "cannot execute %s: %s", path, strerror(errno));
+    }
+    complain_error(&error);
+    return e == -ENOENT ? STATUS_NO_PROGRAM : STATUS_CANNOT_EXECUTE;
+}
+
+static int run(const struct verb *verb, int argc, char **argv)
+{
+    struct kvm_start start;
+    int status;
+    if (kvm_choose(verb, argc, argv, &start, &status))
+        return status;
+    if (!start.rest[0]) {
+        complain("no program given: nestbox kvm -- PROGRAM ARGUMENTS (see nestbox kvm --help)");
+        return STATUS_USAGE;
+    }
+    if (start.rest[0][0] == '-') {
+        complain("unexpected argument '%s' (see nestbox kvm --help)", start.rest[0]);
+        return STATUS_USAGE;
+    }
+    return kvm_become(&start, start.rest);
+}
+
+const struct verb verb_kvm = {
+    .name = "kvm",
+    .summary = "Starts a program that finds a /dev/kvm",
+    .usage = "[OPTION]... [--] PROGRAM [ARGUMENT]...",
+    .options = kvm_settings_table,
+    .notes = notes,
+    .takes_program = true,
+    .run = run,
+};

@@ -1,0 +1,22 @@
+/*
+ * What the verbs that start programs with a /dev/kvm share: kvm, and qemu, which knows more of its program.
+ */
+#ifndef CLI_KVM_H
+#define CLI_KVM_H
+
+#include "cli/verb.h"
+#include "rules/vm_settings.h"
+
+struct kvm_start {
+    struct vm_settings settings; /* of nested and accel, what was chosen */
+    bool amd, other_vendor;      /* the guests' vendor is AMD; it is not the host's */
+    char **rest;                 /* what follows the options; ends with NULL */
+    char choice[640];            /* a line about it; empty: it was asked for */
+};
+
+/* Options, then the choice of the accelerator. 0, or -1 and the exit status. */
+int MUST_CHECK kvm_choose(const struct verb *verb, int argc, char **argv, struct kvm_start *start, int *status);
+/* Becomes the program argv[0], or returns the exit status. */
+int MUST_CHECK kvm_become(const struct kvm_start *start, char **argv);
+
+#endif

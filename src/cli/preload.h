@@ -1,0 +1,20 @@
+/*
+ * The library that serves /dev/kvm in other programs, and the environment that brings it into them.
+ */
+#ifndef CLI_PRELOAD_H
+#define CLI_PRELOAD_H
+
+#include "rules/vm_settings.h"
+
+#define PRELOAD_PATH_MAX 4096
+
+/* Beside this program, or in ../lib/nestbox from there. 0 or -errno. */
+int MUST_CHECK preload_find(char path[PRELOAD_PATH_MAX], struct error *error);
+/* The settings that the environment has already, for a program within a program: 0 or -EINVAL. */
+int MUST_CHECK preload_settings(struct vm_settings *settings, struct error *error);
+/* This process's environment becomes that of a program with the library at `path`. 0 or -errno. */
+int MUST_CHECK preload_environment(const struct vm_settings *settings, const char *path, struct error *error);
+/* Can a program be served here? A child of this process tries it, for at most a few seconds. */
+bool preload_works(struct error *why);
+
+#endif

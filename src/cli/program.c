@@ -1,0 +1,145 @@
+/*
+ * Finding a program and looking at its file, before it is executed: ld.so ignores LD_PRELOAD without a word where it
+ * does not apply.
+ */
+#include "cli/program.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define SCRIPTS_MAX 4 /* as Linux */
+#define HEAD_SIZE 4096
+#define HEADERS_MAX 64
+
+/* -- finding -- */
+
+static int executable(const char *path)
+{
+    struct stat s;
+    if (stat(path, &s) < 0)
+        return -errno;
+    if (S_ISDIR(s.st_mode))
+        return -EISDIR;
+    return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+static int cannot(const char *path, int code, struct error *error)
+{
+    return error_set(error, code, "cannot execute %s: %s", path, strerror(-code));
+}
+
+int program_find(const char *name, char path[PROGRAM_PATH_MAX], struct error *error)
+{
+    if (strchr(name, '/')) {
+        snprintf(path, PROGRAM_PATH_MAX, "%s", name);
+        int e = executable(path);
+        return e ? cannot(path, e, error) : 0;
+    }
+    const char *folders = getenv("PATH");
+    char refused[PROGRAM_PATH_MAX];
+    int why = 0;
+    for (const char *p = folders ? folders : "/bin:/usr/bin"; p && *name;) {
+        size_t n = strcspn(p, ":");
+        snprintf(path, PROGRAM_PATH_MAX, "%.*s%s%s", (int)n, p, n ? "/" : "./", name);
+        int e = executable(path);
+        if (!e)
+            return 0;
+        if (e != -ENOENT && e != -ENOTDIR && e != -EISDIR) {
+            why = e;
+            memcpy(refused, path, sizeof(refused));
+        }
+        p = p[n] ? p + n + 1 : NULL;
+    }
+    return why ? cannot(refused, why, error) : error_set(error, -ENOENT, "there is no program %s", name);
+}
+
+/* -- looking at it -- */
+
+static int refuse(struct error *error, const char *path, const char *why)
+{
+    return error_set(error, -ENOEXEC, "%s %s, so it cannot be given a /dev/kvm", path, why);
+}
+
+/* Does executing it give rights that the caller has not? Then ld.so takes no library from the caller. */
+static const char *gains_rights(int fd)
+{
+    struct stat s;
+    if (fstat(fd, &s) < 0)
+        return NULL;
+    if (s.st_mode & S_ISUID && s.st_uid != getuid())
+        return "is set-user-ID";
+    if (s.st_mode & S_ISGID && s.st_mode & S_IXGRP && s.st_gid != getgid())
+        return "is set-group-ID";
+    if (getuid() != 0 && fgetxattr(fd, "security.capability", NULL, 0) > 0)
+        return "has file capabilities";
+    return NULL;
+}
+
+static int check_elf(int fd, const char *path, const Elf64_Ehdr *head, struct error *error)
+{
+    if (head->e_ident[EI_CLASS] != ELFCLASS64)
+        return refuse(error, path, "is a 32-bit program");
+    if (head->e_machine != EM_X86_64)
+        return refuse(error, path, "is a program for another kind of CPU");
+    Elf64_Phdr headers[HEADERS_MAX];
+    size_t count = head->e_phnum < HEADERS_MAX ? head->e_phnum : HEADERS_MAX;
+    ssize_t got = pread(fd, headers, count * sizeof(headers[0]), (off_t)head->e_phoff);
+    for (size_t i = 0; got > 0 && i < (size_t)got / sizeof(headers[0]); i++) {
+        char loader[256] = "";
+        if (headers[i].p_type != PT_INTERP)
+            continue;
+        size_t size = headers[i].p_filesz < sizeof(loader) ? headers[i].p_filesz : sizeof(loader) - 1;
+        if (pread(fd, loader, size, (off_t)headers[i].p_offset) <= 0 || strstr(loader, "/ld-linux-x86-64.so."))
+            return 0;
+        return refuse(error, path, "is linked with another C library than glibc");
+    }
+    return refuse(error, path, "is statically linked");
+}
+
+/* The interpreter of a script, in `next`; false: the line has none. */
+static bool interpreter(char *head, char next[PROGRAM_PATH_MAX])
+{
+    char *word = head + 2 + strspn(head + 2, " \t");
+    word[strcspn(word, " \t\n")] = 0;
+    snprintf(next, PROGRAM_PATH_MAX, "%s", word);
+    return *word;
+}
+
+int program_takes_preload(const char *path, struct error *error)
+{
+    char current[PROGRAM_PATH_MAX];
+    snprintf(current, sizeof(current), "%s", path);
+    for (unsigned depth = 0; depth <= SCRIPTS_MAX; depth++) {
+        union {
+            char text[HEAD_SIZE + 1];
+            Elf64_Ehdr elf;
+        } head = {0};
+        int fd = open(current, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) /* may be executed, not read: whatever it is */
+            return errno == EACCES ? refuse(error, current, "must not be read")
+                                   : error_set(error, -errno, "cannot open %s: %s", current, strerror(errno));
+        ssize_t n = read(fd, head.text, HEAD_SIZE);
+        const char *rights = gains_rights(fd);
+        if (n > 2 && head.text[0] == '#' && head.text[1] == '!') {
+            close(fd);
+            if (!interpreter(head.text, current))
+                return error_set(error, -ENOEXEC, "%s does not name its interpreter", path);
+            continue;
+        }
+        int e = 0;
+        if (n >= (ssize_t)sizeof(head.elf) && memcmp(head.text, ELFMAG, SELFMAG) == 0)
+            e = rights ? refuse(error, current, rights) : check_elf(fd, current, &head.elf, error);
+        else
+            e = error_set(error, -ENOEXEC, "%s is no program", current);
+        close(fd);
+        return e;
+    }
+    return error_set(error, -ELOOP, "%s has too many interpreters of interpreters", path);
+}

@@ -1,0 +1,109 @@
+/*
+ * See qemu_args.h. QEMU takes options with one dash or two, their values as the next argument.
+ */
+#include "cli/qemu_args.h"
+
+#include "x86/signature.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ADDED 5 /* the program, -accel kvm, -cpu host */
+
+/* Is it that option of QEMU's? */
+static bool is(const char *arg, const char *option)
+{
+    return *arg == '-' && strcmp(arg + 1 + (arg[1] == '-'), option) == 0;
+}
+
+/* Does a list of NAME=VALUE,... have that name? */
+static bool has(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = list; p; p = strchr(p, ','), p += !!p)
+        if (strncmp(p, name, n) == 0 && p[n] == '=')
+            return true;
+    return false;
+}
+
+static bool begins(const char *list, const char *word)
+{
+    size_t n = strcspn(list, ",");
+    return strlen(word) == n && strncmp(list, word, n) == 0;
+}
+
+/* What must be known of the command line before anything is added. */
+struct command {
+    unsigned count;
+    bool accel, cpu, no_machine;
+};
+
+static struct command look(char **argv)
+{
+    struct command c = {0};
+    for (; argv[c.count]; c.count++) {
+        const char *arg = argv[c.count], *value = argv[c.count + 1];
+        if (is(arg, "accel") || is(arg, "enable-kvm"))
+            c.accel = true;
+        if (is(arg, "cpu"))
+            c.cpu = true;
+        if ((is(arg, "machine") || is(arg, "M")) && value) {
+            c.accel |= has(value, "accel");
+            c.no_machine |= begins(value, "none") || strstr(value, "type=none");
+        }
+    }
+    return c;
+}
+
+/* The value of -cpu; NULL: no memory. */
+static char *cpu_value(const char *model, const char *vendor)
+{
+    char *text = NULL, family[64] = "";
+    if (!vendor || has(model, "vendor") || begins(model, "help") || begins(model, "?"))
+        return strdup(model);
+    bool amd = strcmp(vendor, "amd") == 0;
+    u32 s = amd ? SIGNATURE_AMD : SIGNATURE_INTEL;
+    if ((begins(model, "host") || begins(model, "max")) && !has(model, "family"))
+        snprintf(family, sizeof(family), ",family=%u,model=%u,stepping=%u", SIGNATURE_FAMILY(s), SIGNATURE_MODEL(s),
+                 SIGNATURE_STEPPING(s));
+    if (asprintf(&text, "%s,vendor=%s%s", model, amd ? "AuthenticAMD" : "GenuineIntel", family) < 0)
+        return NULL;
+    return text;
+}
+
+char **qemu_args(const char *program, char **argv, const char *vendor)
+{
+    struct command c = look(argv);
+    unsigned n = 0;
+    char **args = calloc(c.count + ADDED + 1, sizeof(*args));
+    if (!args)
+        return NULL;
+    args[n++] = strdup(program);
+    if (!c.accel) {
+        args[n++] = strdup("-accel");
+        args[n++] = strdup("kvm");
+    }
+    if (!c.cpu && !c.no_machine) {
+        args[n++] = strdup("-cpu");
+        args[n++] = cpu_value("host", vendor);
+    }
+    for (unsigned i = 0; i < c.count; i++)
+        args[n++] = i && is(argv[i - 1], "cpu") ? cpu_value(argv[i], vendor) : strdup(argv[i]);
+    for (unsigned i = 0; i < n; i++) {
+        if (args[i])
+            continue;
+        for (i = 0; i < n; i++)
+            free(args[i]);
+        free(args);
+        return NULL;
+    }
+    return args;
+}
+
+void qemu_args_free(char **args)
+{
+    for (char **a = args; a && *a; a++)
+        free(*a);
+    free(args);
+}

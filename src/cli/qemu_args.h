@@ -1,0 +1,22 @@
+/*
+ * QEMU's command line as `nestbox qemu` completes it.
+ */
+#ifndef CLI_QEMU_ARGS_H
+#define CLI_QEMU_ARGS_H
+
+#include "base/types.h"
+
+/*
+ * argv, which ends with NULL, is what follows `qemu`. The result begins with `program`, ends with NULL, and has
+ *
+ *   -accel kvm, if no accelerator is named;
+ *   -cpu host, if no CPU is, and the machine is not "none";
+ *   with `vendor` ("intel", "amd"; NULL: the host's), which QEMU would take from the host's CPUID instruction: the
+ * vendor with each -cpu that names none, and for models "host" and "max" the family that goes with it.
+ *
+ * NULL: no memory. It is freed by qemu_args_free.
+ */
+char **qemu_args(const char *program, char **argv, const char *vendor);
+void qemu_args_free(char **args);
+
+#endif

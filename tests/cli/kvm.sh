@@ -1,0 +1,121 @@
+#!/bin/bash
+# nestbox kvm and nestbox qemu: which programs they start, which they refuse and why, with what environment; a program
+# that runs a VM on what it finds.
+cd "$(dirname "$0")/../.." || exit 1
+source tests/cli/lib.sh
+[ -e "$(dirname "$NESTBOX")/libnestbox-kvm.so" ] ||
+    { echo 'no library beside the program: this variant has none'; exit 77; }
+here=$PWD nestbox=$(realpath "$NESTBOX")
+engine=(kvm --accel engine)
+
+# -- programs --
+run 'a program starts' 0 '' "${engine[@]}" -- true
+run 'its status' 7 '' "${engine[@]}" -- sh -c 'exit 7'
+run 'its options are its own' 0 '' "${engine[@]}" echo --nested --help
+check 'and reach it' [ "$(cat "$WORK/out")" = '--nested --help' ]
+"$NESTBOX" "${engine[@]}" -- sh -c 'kill -USR1 $$' 2>"$WORK/err"
+check 'its signal' [ $? = $((128 + 10)) ]
+"$NESTBOX" "${engine[@]}" -- sh -c 'echo $$' >"$WORK/pid" &
+started=$!
+wait $started
+check 'no process stands between' [ "$(cat "$WORK/pid")" = $started ]
+run 'no program' 2 'no program given' "${engine[@]}"
+run 'no option' 2 "unknown option '--nseted'; did you mean '--nested'" kvm --nseted intel true
+run 'a dash' 2 "unexpected argument '-h'" kvm -h
+run 'no such program' 127 'there is no program nosuchprogram' "${engine[@]}" nosuchprogram
+run 'no such file' 127 'cannot execute /no/such/file: No such file' "${engine[@]}" /no/such/file
+cp /bin/true "$WORK/plain"
+chmod 644 "$WORK/plain"
+run 'not executable' 126 'cannot execute .*/plain: Permission denied' "${engine[@]}" "$WORK/plain"
+PATH=$WORK:$PATH run 'not executable, in PATH' 126 'cannot execute .*/plain: Permission denied' "${engine[@]}" plain
+run 'a folder' 126 'cannot execute .*: Is a directory' "${engine[@]}" "$WORK"
+printf '#!/no/such/interpreter\n' >"$WORK/script"
+chmod 755 "$WORK/script"
+run 'no interpreter' 127 'cannot open /no/such/interpreter' "${engine[@]}" "$WORK/script"
+printf '#! %s\n' "$WORK/script" >"$WORK/loop"
+printf '#!%s\n' "$WORK/loop" >"$WORK/script"
+chmod 755 "$WORK/loop"
+run 'interpreters without end' 126 'too many interpreters' "${engine[@]}" "$WORK/script"
+printf '#!/bin/sh -e\nexit 5\n' >"$WORK/script"
+run 'a script' 5 '' "${engine[@]}" "$WORK/script"
+
+# -- programs that take no library --
+static=$(command -v busybox)
+if [ -n "$static" ] && ! ldd "$static" >/dev/null 2>&1; then
+    run 'a static program' 126 'busybox is statically linked, so it cannot be given a /dev/kvm' "${engine[@]}" "$static"
+    printf '#!%s sh\n' "$static" >"$WORK/script"
+    run 'its script' 126 'statically linked' "${engine[@]}" "$WORK/script"
+fi
+{ printf '\177ELF\001\001\001'; head -c 100 /dev/zero; } >"$WORK/elf32"
+chmod 755 "$WORK/elf32"
+run 'a 32-bit program' 126 'is a 32-bit program' "${engine[@]}" "$WORK/elf32"
+{ printf '\177ELF\002\001\001'; head -c 100 /dev/zero; } >"$WORK/elf64"
+chmod 755 "$WORK/elf64"
+run 'for another CPU' 126 'another kind of CPU' "${engine[@]}" "$WORK/elf64"
+: >"$WORK/empty"
+chmod 755 "$WORK/empty"
+run 'no program at all' 126 'is no program' "${engine[@]}" "$WORK/empty"
+if [ "$(id -u)" = 0 ]; then
+    cp /bin/true "$WORK/other"
+    chown 65534 "$WORK/other"
+    chmod 4755 "$WORK/other"
+    run 'set-user-ID' 126 'is set-user-ID' "${engine[@]}" "$WORK/other"
+    chown 0:65534 "$WORK/other"
+    chmod 2755 "$WORK/other"
+    run 'set-group-ID' 126 'is set-group-ID' "${engine[@]}" "$WORK/other"
+fi
+
+# -- the environment --
+environment() { # VARIABLE, ARG...
+    timeout 60 "$NESTBOX" kvm "${@:2}" -- sh -c "echo \$$1" 2>"$WORK/err"
+}
+library=$(dirname "$nestbox")/libnestbox-kvm.so
+check 'the library' [ "$(environment LD_PRELOAD --accel engine)" = "$library" ]
+check 'others are kept' [ "$(LD_PRELOAD=libm.so.6 environment LD_PRELOAD --accel engine)" = "$library:libm.so.6" ]
+check 'once' [ "$(LD_PRELOAD=$library environment LD_PRELOAD --accel engine)" = "$library" ]
+check 'it serves' [ "$(environment NESTBOX_KVM --accel engine)" = 1 ]
+check 'a vendor' [ "$(environment NESTBOX_KVM_NESTED --accel engine --nested amd)" = amd ]
+host=$(grep -q -m 1 AuthenticAMD /proc/cpuinfo && echo amd || echo intel)
+check "the host's vendor" [ "$(environment NESTBOX_KVM_NESTED --accel engine)" = "$host" ]
+check 'a default by the environment' [ "$(NESTBOX_KVM_NESTED=off environment NESTBOX_KVM_NESTED --accel engine)" = off ]
+check 'and an option before it' \
+    [ "$(NESTBOX_KVM_NESTED=off environment NESTBOX_KVM_NESTED --nested intel --accel engine)" = intel ]
+check 'files have full names' [ "$(environment NESTBOX_KVM_STATS --stats x/y)" = "$here/x/y" ]
+check 'what to trace' [ "$(environment NESTBOX_KVM_TRACE --trace run,entry)" = entry,run ]
+check 'why the engine' grep -q '^nestbox: accelerator engine (--trace takes it)$' "$WORK/err"
+NESTBOX_KVM_NESTED=vax run 'a wrong variable' 2 "--nested: 'vax' is not one of" kvm true
+run 'a wrong model' 2 "CPU model" kvm --cpu foo true
+run 'no KVM' 2 "--accel: 'kvm' is not one of auto, engine" kvm --accel kvm true
+mkdir "$WORK/alone"
+cp "$nestbox" "$WORK/alone"
+NESTBOX=$WORK/alone/nestbox run 'no library' 4 'the library .*/libnestbox-kvm.so is missing' "${engine[@]}" true
+mkdir "$WORK/a b"
+cp "$nestbox" "$library" "$WORK/a b"
+NESTBOX="$WORK/a b/nestbox" run 'a space' 4 'has a space or a colon' "${engine[@]}" true
+
+# -- a VM --
+guest "$WORK/off" "$POWER_OFF$HANG"
+run 'doctor tries it' 0 '' doctor
+check 'and it works' grep -q '^  nestbox kvm    works' "$WORK/out"
+run 'nestbox run on it' 0 '' "${engine[@]}" -- "$nestbox" run --accel kvm --memory 16M --kernel "$WORK/off"
+
+# -- QEMU --
+cat >"$WORK/qemu-system-x86_64" <<'EOT'
+#!/bin/sh
+echo "$NESTBOX_KVM_NESTED $*"
+EOT
+chmod 755 "$WORK/qemu-system-x86_64"
+PATH=$WORK:$PATH
+other=$([ "$host" = amd ] && echo intel || echo amd)
+run 'QEMU' 0 '' qemu --accel engine -m 1G --nographic
+check 'its command line' [ "$(cat "$WORK/out")" = "$host -accel kvm -cpu host -m 1G --nographic" ]
+run 'another vendor' 0 '' qemu --accel engine --nested "$other" -- -cpu EPYC
+check 'goes with the CPU' grep -qE "^$other -accel kvm -cpu EPYC,vendor=(GenuineIntel|AuthenticAMD)\$" "$WORK/out"
+mkdir "$WORK/bin"
+cp "$nestbox" "$library" tools/nestbox-qemu "$WORK/bin"
+for name in intel amd; do
+    ln -s nestbox-qemu "$WORK/bin/nestbox-qemu-$name"
+    timeout 60 "$WORK/bin/nestbox-qemu-$name" -S >"$WORK/out" 2>"$WORK/err"
+    check "the wrapper for $name" grep -q "^$name -accel kvm -cpu host" "$WORK/out"
+done
+finish
