@@ -19,8 +19,10 @@ stale() { # FILE, WHAT IT IS MADE OF...
 if stale $out/pages tests/qemu/pages.c; then
     ${CC:-gcc} -std=gnu17 -O2 -Wall -Wextra -Wno-unused-parameter -static -D_GNU_SOURCE -o $out/pages tests/qemu/pages.c
 fi
-if stale $out/test.raw $out/pages "$here/mkdisk.sh"; then
-    "$here/mkdisk.sh" --package fio --copy $out/pages:/usr/local/bin/pages --export $out/test.raw
+if stale build/loops tests/perf/loops.c; then make -s build/loops; fi
+if stale $out/test.raw $out/pages build/loops "$here/mkdisk.sh"; then
+    "$here/mkdisk.sh" --package fio --copy $out/pages:/usr/local/bin/pages \
+        --copy build/loops:/usr/local/bin/loops --export $out/test.raw
 fi
 if [ "${1:-}" = nested ] && stale $out/l1.qcow2 $out/test.raw; then
     "$here/mkdisk.sh" --package "fio qemu-system-x86 qemu-utils ovmf" --copy $out/pages:/usr/local/bin/pages \

@@ -1,13 +1,14 @@
 /*
  * The measuring program: statically linked, run natively, in L1 and in L2, under any machine. Prints one `name value
  * unit` a line; each value is the best of three runs, or of as many as take half a second. `loops NAME...` measures
- * those, `loops all` everything but cpuid.
+ * those, `loops all` everything but cpuid and port.
  */
 #include <emmintrin.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/io.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -163,6 +164,14 @@ static void run_cpuid(void)
     }
 }
 
+/* A port of a machine's device, the one for POST codes. */
+#define ROUNDS_PORT 100000
+static void run_port(void)
+{
+    for (unsigned i = 0; i < ROUNDS_PORT; i++)
+        outb((unsigned char)i, 0x80);
+}
+
 #ifdef RUNS_UNKNOWN /* to the compiler: tools/bench-compilers.sh */
 static volatile unsigned least = 3;
 #else
@@ -232,6 +241,8 @@ int main(int argc, char **argv)
             measure("fork", run_fork, FORKS, 1e3, "ms");
         if (!strcmp(name, "cpuid"))
             measure("cpuid", run_cpuid, ROUNDS_CPUID, 1e6, "us");
+        if (!strcmp(name, "port") && !ioperm(0x80, 1, 1))
+            measure("port", run_port, ROUNDS_PORT, 1e6, "us");
     }
     return 0;
 }

@@ -42,17 +42,15 @@ say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 
 command -v qemu-system-x86_64 >/dev/null && command -v socat >/dev/null || skip 'qemu-system-x86 and socat are missing'
 [ -e $image ] || skip "no $image: see tools/test.sh"
-case $QEMU_ACCEL in
-kvm)
+runner=()
+if [ "$QEMU_ACCEL" = kvm ]; then
     if [ -n "${QEMU_RUN:-}" ]; then
         read -ra runner <<<"$QEMU_RUN"
     else
         "$NB" help 2>/dev/null | grep -q '^ *kvm ' || skip 'this nestbox has no KVM API'
         runner=("$NB" kvm --accel engine --nested "$VENDOR" --)
     fi
-    ;;
-*) runner=() ;;
-esac
+fi
 
 # qemu NAME ARGUMENT...: starts a VM with a serial port and QMP. The caller gives everything else.
 qemu() {
