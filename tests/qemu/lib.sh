@@ -231,8 +231,9 @@ verified_writes() {
 
 # In the guest, COUNT programs write checksummed pages (pages.c) until pages_end.
 pages_start() { # NAME COUNT MEGABYTES
-    guest "$1" "for i in {1..$2}; do pages $3 0 >/tmp/pages\$i & done; sleep 5
-        [ \$(grep -l started /tmp/pages* | wc -l) = $2 ]" 60 >/dev/null || fail 'pages do not start'
+    guest "$1" "for i in {1..$2}; do pages $3 0 >/tmp/pages\$i & done
+        for i in {1..60}; do sleep 1; [ \$(grep -l started /tmp/pages* | wc -l) = $2 ] && break; done; [ \$i -lt 60 ]" \
+        100 >/dev/null || fail 'pages do not start'
 }
 pages_right() { # NAME
     guest "$1" 'sleep 2; ! grep WRONG /tmp/pages* && pgrep pages' >"$work/said" || fail "pages: $(<"$work/said")"
