@@ -78,6 +78,7 @@ static const struct cpu_register registers[] = {
     ROW(EVENTS, "nmi_pending", events.nmi_pending) ROW(EVENTS, "nmi_blocked", events.nmi_blocked)
     ROW(EVENTS, "smi_pending", events.smi_pending) ROW(EVENTS, "init_pending", events.init_pending)
     ROW(EVENTS, "sipi_pending", events.sipi_pending) ROW(EVENTS, "sipi_vector", events.sipi_vector)
+    ROW(EVENTS, "step_owed", events.step_owed) ROW(EVENTS, "ferr", events.ferr)
     ROW(EVENTS, "pushed", events.pushed) ROW(EVENTS, "pushed_vector", events.pushed_vector)
     DERIVED(EVENTS, "last_exception", events.last_exception)
     ROW(ACTIVITY, "activity", activity)
@@ -241,6 +242,8 @@ static void get_events(struct vcpu *v, struct cpu_events *e)
         .init_pending = __atomic_load_n(&v->init_pending, __ATOMIC_SEQ_CST),
         .sipi_pending = __atomic_load_n(&v->sipi_pending, __ATOMIC_SEQ_CST),
         .sipi_vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_SEQ_CST),
+        .step_owed = v->step_owed,
+        .ferr = v->ferr,
         .pushed = v->pushed,
         .pushed_vector = v->pushed ? v->pushed_vector : 0,
         .last_exception = v->fault.vector,
@@ -471,6 +474,9 @@ static void set_events(struct vcpu *v, const struct cpu_events *e)
     v->trap_dr6 = e->trap_pending ? e->trap_dr6 : 0;
     v->pushed = e->pushed;
     v->pushed_vector = e->pushed_vector;
+    v->step_owed = e->step_owed;
+    v->ferr = e->ferr;
+    v->ferr_ignored = false;
     v->shadow = e->shadow;
     v->nmi_blocked = e->nmi_blocked;
     __atomic_store_n(&v->nmi_pending, e->nmi_pending, __ATOMIC_SEQ_CST);

@@ -57,8 +57,9 @@ void ferr_init(struct ferr *f, const struct irq *irq, void (*ignne)(void *opaque
     *f = (struct ferr){.irq = *irq, .ignne = ignne, .opaque = opaque};
 }
 
-/* A CPU that is loaded drives FERR# again when it meets its error. */
+/* CPUs are loaded with FERR# as they drive it. */
 static const struct state_field fields[] = {
+    STATE_FIELD("driven", u32, struct ferr, driven),
     STATE_FIELD("irq", bool, struct ferr, irq_on),
     STATE_FIELD("ignne", bool, struct ferr, ignoring),
 };

@@ -98,13 +98,13 @@ static void move(struct accel_vm *h)
         inner->destroy(h->inner);
         if (inner->create(h->settings, &h->machine, &h->inner, &h->error))
             give_up("create", h->error.text);
-        if (!inner->has_irqchip) {
-            inner->intr_line(h->inner, h->intr);
-            inner->ignne(h->inner, h->ignne);
-        }
     }
     if (inner->reset(h->inner, &h->error))
         give_up("reset", h->error.text);
+    if (!inner->has_irqchip) { /* the machine's wires */
+        inner->intr_line(h->inner, h->intr);
+        inner->ignne(h->inner, h->ignne);
+    }
     put(h);
     pthread_rwlock_unlock(&h->messages);
 }

@@ -69,7 +69,9 @@ struct cpu_events {
     bool nmi_blocked;
     bool smi_pending, init_pending, sipi_pending;
     u8 sipi_vector;
-    bool pushed; /* CPU_APICS_* other than ENGINE: this vector of cpu_interrupt waits */
+    bool step_owed; /* one instruction comes before what is requested: L2's, when its preemption timer is short */
+    bool ferr;      /* FERR# is high, which the machine keeps by itself */
+    bool pushed;    /* CPU_APICS_* other than ENGINE: this vector of cpu_interrupt waits */
     u8 pushed_vector;
     u8 last_exception; /* for people: the vector of the last one, 0 after RESET */
 };

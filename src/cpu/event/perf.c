@@ -123,6 +123,8 @@ void perf_begin(struct vcpu *v)
     v->perf_since = v->perf_entered = host_tsc();
     v->perf_guest = 0;
     choose(v);
+    if (v->perf_runs)
+        plan(v); /* counters may have been set meanwhile */
 }
 
 void perf_end(struct vcpu *v)

@@ -1,4 +1,5 @@
 /* The state of a vCPU by named registers, but for VMX and SVM, which vmx/state_test.c and svm/state_test.c have. */
+#include "cpu/event/perf.h"
 #include "unit/state_walk.h"
 
 static void test_walk(enum vendor vendor, const char *name, void (*prepare)(void))
@@ -173,6 +174,16 @@ static void test_time(void)
     tried.tsc = 0;
     CHECK_EQ(cpu_state_set(v, &tried, STATE_TIME, &bad), 0);
     CHECK(core_timer[0] > was);
+
+    TEST("a performance counter that was set interrupts at its overflow");
+    core_create(VENDOR_AMD, false, 1, NULL);
+    v = vm.vcpu[0];
+    CHECK(cpu_msr_write(v, MSR_K7_EVNTSEL0, 0x530076)); /* cycles, enabled, with interrupt */
+    CHECK(cpu_msr_write(v, MSR_K7_EVNTSEL0 + 4, BIT64(48) - 1000000000));
+    CHECK_EQ(perf_deadline(v), 0);
+    perf_begin(v);
+    CHECK(perf_deadline(v) > core_now);
+    perf_end(v);
 
     TEST("the APIC's timer goes on from its current count");
     core_create(VENDOR_INTEL, false, 1, NULL);
