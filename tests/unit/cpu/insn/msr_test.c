@@ -352,7 +352,7 @@ static void test_owner(void)
         CHECK_EQ(cpu_msr_numbers(&core_features, NULL, 0), n);
         for (u32 i = 0; i < n; i++) {
             u64 value;
-            bool hyperv = list[i] >= MSR_HYPERV_OS_ID && list[i] < MSR_HYPERV_OS_ID + 0x200; /* hyperv_test */
+            bool hyperv = list[i] >= MSR_HYPERV_OS_ID && list[i] < MSR_HYPERV_OS_ID + 0x200; /* hyperv_test.c */
             CHECK(hyperv || (msr_get(v, list[i], &value) && (list[i] == MSR_TSC || msr_put(v, list[i], value))));
             for (u32 k = 0; k < i; k++)
                 CHECK(list[i] != list[k]);
