@@ -108,6 +108,7 @@ struct api_ioctl {
     api_vm_handler *vm;
     api_vcpu_handler *vcpu;
     bool unlocked; /* of a VM: vm.lock is not taken */
+    bool raw;      /* the address may be NULL: no struct is copied */
 };
 #define API_SYSTEM(request, handler)                                                                                   \
     {                                                                                                                  \
@@ -124,6 +125,10 @@ struct api_ioctl {
 #define API_VCPU(request, handler)                                                                                     \
     {                                                                                                                  \
         request, #request, .vcpu = handler                                                                             \
+    }
+#define API_VCPU_RAW(request, handler)                                                                                 \
+    {                                                                                                                  \
+        request, #request, .vcpu = handler, .raw = true                                                                \
     }
 
 /* -- capabilities -- */

@@ -307,7 +307,7 @@ static long set_signal_mask(struct api_vcpu *v, struct api_arg *arg)
 
 static const struct api_ioctl ioctls[] = {
     API_VCPU(KVM_RUN, run_vcpu),
-    API_VCPU(KVM_SET_SIGNAL_MASK, set_signal_mask),
+    API_VCPU_RAW(KVM_SET_SIGNAL_MASK, set_signal_mask),
     {0},
 };
 

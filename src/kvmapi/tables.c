@@ -113,7 +113,7 @@ long api_dispatch(struct api_file *f, unsigned long request, u64 arg)
         return -ENOTTY;
     }
     size_t size = _IOC_SIZE(request);
-    if (size && _IOC_DIR(request) != _IOC_NONE) {
+    if (size && _IOC_DIR(request) != _IOC_NONE && !row->raw) {
         if (_IOC_DIR(request) & _IOC_WRITE) {
             if (user_read(copy, arg, size))
                 return -EFAULT;

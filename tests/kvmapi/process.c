@@ -1,0 +1,336 @@
+/*
+ * What the API owes to the process that uses it: descriptors in every order, fork, threads, signals and their masks,
+ * addresses that are not there. Runs on the kernel's KVM as well.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK(x)                                                                                                       \
+    do {                                                                                                               \
+        if (!(x)) {                                                                                                    \
+            printf("line %d: %s, errno %s\n", __LINE__, #x, strerror(errno));                                          \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+/* Counts in EBX for ever. */
+static const unsigned char spin[] = {0x66, 0x43, 0x90, 0xeb, 0xfb}; /* 1: inc ebx; nop; jmp 1b */
+static const unsigned char out[] = {0xe6, 0x10, 0xeb, 0xfc};
+
+struct guest {
+    int vm, vcpu;
+    struct kvm_run *run;
+    unsigned char *ram;
+};
+
+static int kvm;
+
+static struct guest guest(const unsigned char *code, size_t size)
+{
+    struct guest g = {.vm = ioctl(kvm, KVM_CREATE_VM, 0)};
+    CHECK(g.vm >= 0);
+    g.ram = mmap(NULL, 0x4000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    memcpy(g.ram + 0x1000, code, size);
+    struct kvm_userspace_memory_region region = {.memory_size = 0x4000, .userspace_addr = (unsigned long)g.ram};
+    CHECK(!ioctl(g.vm, KVM_SET_USER_MEMORY_REGION, &region));
+    g.vcpu = ioctl(g.vm, KVM_CREATE_VCPU, 0);
+    CHECK(g.vcpu >= 0);
+    int length = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+    g.run = mmap(NULL, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED, g.vcpu, 0);
+    CHECK(g.run != MAP_FAILED);
+    struct kvm_sregs sregs;
+    CHECK(!ioctl(g.vcpu, KVM_GET_SREGS, &sregs));
+    sregs.cs.base = sregs.cs.selector = 0;
+    CHECK(!ioctl(g.vcpu, KVM_SET_SREGS, &sregs));
+    struct kvm_regs regs = {.rip = 0x1000, .rflags = 2};
+    CHECK(!ioctl(g.vcpu, KVM_SET_REGS, &regs));
+    return g;
+}
+
+static void drop(struct guest *g)
+{
+    munmap(g->run, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
+    munmap(g->ram, 0x4000);
+    close(g->vm);
+    close(g->vcpu);
+}
+
+static void test_device(void)
+{
+    struct stat s;
+    CHECK(!access("/dev/kvm", R_OK | W_OK));
+    CHECK(!stat("/dev/kvm", &s) && S_ISCHR(s.st_mode));
+    int fd = openat(AT_FDCWD, "/dev/kvm", O_RDWR);
+    CHECK(fd >= 0 && ioctl(fd, KVM_GET_API_VERSION, 0) == 12);
+    CHECK(ioctl(fd, KVM_GET_API_VERSION, 1) == -1 && errno == EINVAL);
+    CHECK(ioctl(fd, KVM_RUN, 0) == -1 && ioctl(fd, 0x1234, 0) == -1);
+    CHECK(!(fcntl(fd, F_GETFD) & FD_CLOEXEC));
+    close(fd);
+    CHECK(ioctl(fd, KVM_GET_API_VERSION, 0) == -1 && errno == EBADF);
+}
+
+static void test_descriptors(void)
+{
+    struct guest g = guest(out, sizeof(out));
+    CHECK(fcntl(g.vm, F_GETFD) & FD_CLOEXEC && fcntl(g.vcpu, F_GETFD) & FD_CLOEXEC);
+    int copy = dup(g.vcpu), high = fcntl(g.vcpu, F_DUPFD_CLOEXEC, 200), third = dup2(g.vcpu, 210);
+    CHECK(copy >= 0 && high >= 200 && third == 210);
+    close(g.vm);
+    close(g.vcpu);
+    CHECK(ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EBADF);
+    CHECK(!ioctl(copy, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
+    close(copy);
+    CHECK(!ioctl(high, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
+    close(high);
+    CHECK(dup2(0, 210) == 210);
+    CHECK(ioctl(210, KVM_RUN, 0) == -1 && errno == ENOTTY);
+    close(210);
+    munmap(g.ram, 0x4000);
+}
+
+static void test_addresses(void)
+{
+    struct guest g = guest(out, sizeof(out));
+    CHECK(ioctl(g.vcpu, KVM_GET_REGS, 8) == -1 && errno == EFAULT);
+    CHECK(ioctl(g.vcpu, KVM_SET_REGS, -4096L) == -1 && errno == EFAULT);
+    CHECK(ioctl(g.vm, KVM_SET_USER_MEMORY_REGION, NULL) == -1 && errno == EFAULT);
+    CHECK(ioctl(g.vcpu, KVM_SET_SIGNAL_MASK, 8) == -1 && errno == EFAULT);
+    CHECK(ioctl(g.vcpu, KVM_RUN, 1) == -1 && errno == EINVAL);
+    CHECK(ioctl(g.vm, KVM_CREATE_VCPU, 0) == -1 && errno == EEXIST);
+    CHECK(ioctl(g.vm, KVM_CREATE_VCPU, 1u << 30) == -1 && errno == EINVAL);
+    errno = 77;
+    CHECK(!ioctl(g.vcpu, KVM_RUN, 0) && errno == 77);
+    drop(&g);
+}
+
+static void test_many(void)
+{
+    for (int i = 0; i < 1000; i++) {
+        struct guest g = guest(out, sizeof(out));
+        if (i % 10 == 0)
+            CHECK(!ioctl(g.vcpu, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
+        drop(&g);
+    }
+}
+
+static void test_fork(void)
+{
+    struct guest g = guest(out, sizeof(out));
+    CHECK(!ioctl(g.vcpu, KVM_RUN, 0));
+    pid_t child = fork();
+    if (!child) {
+        if (ioctl(g.vcpu, KVM_RUN, 0) != -1 || errno != EIO || ioctl(g.vm, KVM_CREATE_VCPU, 1) != -1 || errno != EIO)
+            _exit(1);
+        struct guest own = guest(out, sizeof(out));
+        CHECK(!ioctl(own.vcpu, KVM_RUN, 0) && own.run->exit_reason == KVM_EXIT_IO);
+        drop(&own);
+        close(g.vcpu);
+        close(g.vm);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(!ioctl(g.vcpu, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
+    drop(&g);
+}
+
+/* -- signals -- */
+
+static volatile sig_atomic_t seen;
+static volatile double sum;
+
+static void deep(int n)
+{
+    volatile char page[4096];
+    memset((char *)page, n, sizeof(page));
+    if (n)
+        deep(n - 1);
+    sum += page[7];
+}
+
+static void on_signal(int sig)
+{
+    deep(4);
+    seen++;
+}
+
+static void kick_by_timer(long us)
+{
+    const struct itimerval t = {.it_value.tv_usec = us};
+    CHECK(!setitimer(ITIMER_REAL, &t, NULL));
+}
+
+static void test_kick(void)
+{
+    struct guest g = guest(spin, sizeof(spin));
+    struct sigaction act = {.sa_handler = on_signal}, old;
+    struct kvm_regs regs;
+    unsigned long last = 0;
+    CHECK(!sigaction(SIGALRM, &act, NULL));
+    CHECK(!sigaction(SIGALRM, NULL, &old) && old.sa_handler == on_signal &&
+          !(old.sa_flags & (SA_ONSTACK | SA_SIGINFO)));
+    for (int i = 0; i < 200; i++) {
+        int before = seen;
+        kick_by_timer(500 + i);
+        CHECK(ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EINTR && g.run->exit_reason == KVM_EXIT_INTR);
+        CHECK(seen == before + 1);
+        CHECK(!ioctl(g.vcpu, KVM_GET_REGS, &regs));
+        CHECK(regs.rip >= 0x1000 && regs.rip < 0x1000 + sizeof(spin) && regs.rbx >= last);
+        last = regs.rbx;
+    }
+    CHECK(last > 0);
+    g.run->immediate_exit = 1;
+    CHECK(ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EINTR);
+    drop(&g);
+}
+
+static sigjmp_buf back;
+
+static void on_jump(int sig)
+{
+    siglongjmp(back, 1);
+}
+
+/* A handler may leave by a jump: the vCPU is as if KVM_RUN had returned. */
+static void test_jump(void)
+{
+    struct guest g = guest(spin, sizeof(spin));
+    struct kvm_regs regs;
+    signal(SIGALRM, on_jump);
+    for (volatile int i = 0; i < 20; i++) {
+        if (!sigsetjmp(back, 1)) {
+            kick_by_timer(500);
+            ioctl(g.vcpu, KVM_RUN, 0);
+            CHECK(!"the handler jumps");
+        }
+        CHECK(!ioctl(g.vcpu, KVM_GET_REGS, &regs));
+    }
+    drop(&g);
+}
+
+/* A signal that the thread blocks, but not while the vCPU runs, ends KVM_RUN and stays pending. */
+static void test_mask(void)
+{
+    struct guest g = guest(spin, sizeof(spin));
+    struct {
+        struct kvm_signal_mask head;
+        unsigned long mask;
+    } __attribute__((packed)) arg = {{.len = 8}, 0};
+    sigset_t usr, before, pending;
+    sigemptyset(&usr);
+    sigaddset(&usr, SIGUSR2);
+    CHECK(!sigprocmask(SIG_BLOCK, &usr, &before));
+    CHECK(!ioctl(g.vcpu, KVM_SET_SIGNAL_MASK, &arg));
+    for (int i = 0; i < 20; i++) {
+        kill(getpid(), SIGUSR2);
+        CHECK(ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EINTR);
+        CHECK(!sigpending(&pending) && sigismember(&pending, SIGUSR2));
+        siginfo_t info;
+        CHECK(sigwaitinfo(&usr, &info) == SIGUSR2 && info.si_pid == getpid());
+    }
+    CHECK(!ioctl(g.vcpu, KVM_SET_SIGNAL_MASK, NULL));
+    CHECK(!sigprocmask(SIG_SETMASK, &before, NULL));
+    drop(&g);
+}
+
+/* -- threads -- */
+
+static void *run_once(void *opaque)
+{
+    struct guest *g = opaque;
+    CHECK(!ioctl(g->vcpu, KVM_RUN, 0) && g->run->exit_reason == KVM_EXIT_IO);
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    struct guest g = guest(out, sizeof(out));
+    for (int i = 0; i < 100; i++) {
+        pthread_t t;
+        CHECK(!pthread_create(&t, NULL, run_once, &g) && !pthread_join(t, NULL));
+    }
+    drop(&g);
+}
+
+static void *kick_later(void *opaque)
+{
+    usleep(30000);
+    pthread_kill(*(pthread_t *)opaque, SIGUSR1);
+    return NULL;
+}
+
+/* An ioctl of another thread waits until the vCPU leaves KVM_RUN. */
+static void *ask(void *opaque)
+{
+    struct kvm_regs *regs = malloc(sizeof(*regs));
+    usleep(10000);
+    CHECK(!ioctl(*(int *)opaque, KVM_GET_REGS, regs));
+    return regs;
+}
+
+static void test_wait(void)
+{
+    struct guest g = guest(spin, sizeof(spin));
+    struct sigaction act = {.sa_handler = on_signal};
+    pthread_t self = pthread_self(), asker, kicker;
+    void *regs;
+    CHECK(!sigaction(SIGUSR1, &act, NULL));
+    CHECK(!pthread_create(&asker, NULL, ask, &g.vcpu) && !pthread_create(&kicker, NULL, kick_later, &self));
+    CHECK(ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EINTR);
+    CHECK(!pthread_join(asker, &regs) && !pthread_join(kicker, NULL));
+    CHECK(((struct kvm_regs *)regs)->rbx > 0);
+    free(regs);
+    drop(&g);
+}
+
+static void test_stack(void)
+{
+    static char own[32768];
+    const stack_t stack = {.ss_sp = own, .ss_size = sizeof(own)};
+    stack_t now;
+    struct guest g = guest(out, sizeof(out));
+    CHECK(!sigaltstack(NULL, &now) && now.ss_flags == SS_DISABLE);
+    CHECK(!ioctl(g.vcpu, KVM_RUN, 0));
+    CHECK(!sigaltstack(NULL, &now) && now.ss_flags == SS_DISABLE);
+    CHECK(!sigaltstack(&stack, NULL) && !ioctl(g.vcpu, KVM_RUN, 0));
+    CHECK(!sigaltstack(NULL, &now) && now.ss_sp == own && now.ss_size == sizeof(own));
+    drop(&g);
+}
+
+int main(void)
+{
+    kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    CHECK(kvm >= 0);
+#define RUN(test)                                                                                                      \
+    do {                                                                                                               \
+        test();                                                                                                        \
+        printf("ok %s\n", #test);                                                                                      \
+        fflush(stdout);                                                                                                \
+    } while (0)
+    RUN(test_device);
+    RUN(test_descriptors);
+    RUN(test_addresses);
+    RUN(test_fork);
+    RUN(test_kick);
+    RUN(test_jump);
+    RUN(test_mask);
+    RUN(test_threads);
+    RUN(test_wait);
+    RUN(test_stack);
+    RUN(test_many);
+    return 0;
+}
