@@ -239,6 +239,7 @@ void events_to_kvm(const struct cpu_events *e, bool payloads, struct kvm_vcpu_ev
     k->sipi_vector = e->sipi_vector;
     k->smi.pending = e->smi_pending;
     k->smi.latched_init = e->init_pending;
+    k->triple_fault.pending = e->triple_fault; /* the flag that makes it valid needs a capability */
 }
 
 static struct event injected_from_kvm(const struct kvm_vcpu_events *k)
@@ -279,6 +280,7 @@ void events_from_kvm(const struct kvm_vcpu_events *k, struct cpu_events *e)
     e->sipi_vector = (u8)k->sipi_vector;
     e->smi_pending = k->smi.pending;
     e->init_pending = k->smi.latched_init;
+    e->triple_fault = k->triple_fault.pending;
 }
 
 /* -- activity -- */

@@ -26,6 +26,7 @@
 #include "cpu/jit/exec.h"
 #include "cpu/jit/signal.h"
 #include "cpu/mmu/mmu.h"
+#include "cpu/mmu/walk.h"
 
 const struct upcalls cpu_upcalls = {
     .code_written = block_invalidate,
@@ -134,11 +135,15 @@ static bool features_agree(const struct cpu_features *a, const struct cpu_featur
 
 static void vm_features_set(struct vm *vm, const struct cpu_features *f)
 {
+    bool other = vm->vcpu_count && vm->vendor != f->vendor;
     vm->features = f;
     vm->vendor = f->vendor;
     vm->phys_bits = f->phys_bits;
-    for (u32 i = 0; i < vm->vcpu_count; i++)
+    for (u32 i = 0; i < vm->vcpu_count; i++) {
         extension_attach(vm->vcpu[i]);
+        if (other)
+            msr_reset(vm->vcpu[i]);
+    }
 }
 
 int cpu_features_set(struct vcpu *v, const struct cpu_features *features)
@@ -152,6 +157,11 @@ int cpu_features_set(struct vcpu *v, const struct cpu_features *features)
     v->features = features;
     paravirt_features(v);
     return 0;
+}
+
+void cpu_cpuid(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
+{
+    cpuid_read(v, leaf, sub, r);
 }
 
 int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
@@ -522,6 +532,11 @@ const struct cpu_exit_hyperv *cpu_hyperv(const struct vcpu *v)
 void cpu_hyperv_finish(struct vcpu *v, u64 result)
 {
     hyperv_call_finish(v, result);
+}
+
+bool cpu_translate(struct vcpu *v, u64 la, u64 *gpa)
+{
+    return walk_peek(v, la, gpa);
 }
 
 /* -- for people -- */

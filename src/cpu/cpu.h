@@ -46,6 +46,8 @@ int MUST_CHECK cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *fe
  * has run anything may change, for all vCPUs. After that only what CPUID returns; -EINVAL if more is asked for.
  */
 int MUST_CHECK cpu_features_set(struct vcpu *v, const struct cpu_features *features);
+/* What CPUID returns on this vCPU now. */
+void cpu_cpuid(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4]);
 u32 cpu_count(const struct vm *vm);
 struct vcpu *cpu_at(const struct vm *vm, u32 index);
 
@@ -121,8 +123,14 @@ bool MUST_CHECK cpu_msr_write(struct vcpu *v, u32 msr, u64 value);
  * report the CPU's abilities show. */
 u32 cpu_msr_numbers(const struct cpu_features *f, u32 *list, u32 room);
 bool cpu_msr_feature(const struct cpu_features *f, u32 msr, u64 *value);
+/* What L1 adds to the host's TSC. */
+u64 cpu_tsc_offset(const struct vcpu *v);
+void cpu_tsc_offset_set(struct vcpu *v, u64 offset);
 /* [any] For which reasons (MACHINE_MSR_*) machine.msr is asked; for none if nobody says. */
 void cpu_msr_ask(struct vm *vm, u32 reasons);
+
+/* Where in guest-physical RAM of L1 a linear address of the running level lies: false if nowhere. Changes nothing. */
+bool cpu_translate(struct vcpu *v, u64 la, u64 *gpa);
 
 /* -- interrupts [any] -- */
 

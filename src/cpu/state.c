@@ -80,6 +80,7 @@ static const struct cpu_register registers[] = {
     ROW(EVENTS, "sipi_pending", events.sipi_pending) ROW(EVENTS, "sipi_vector", events.sipi_vector)
     ROW(EVENTS, "step_owed", events.step_owed) ROW(EVENTS, "ferr", events.ferr)
     ROW(EVENTS, "pushed", events.pushed) ROW(EVENTS, "pushed_vector", events.pushed_vector)
+    ROW(EVENTS, "triple_fault", events.triple_fault)
     DERIVED(EVENTS, "last_exception", events.last_exception)
     ROW(ACTIVITY, "activity", activity)
     ROW(ACTIVITY, "monitor_armed", monitor_armed) ROW(ACTIVITY, "monitor", monitor)
@@ -169,6 +170,19 @@ bool cpu_msr_write(struct vcpu *v, u32 msr, u64 value)
     return true;
 }
 
+u64 cpu_tsc_offset(const struct vcpu *v)
+{
+    return v->tsc_offset_l1;
+}
+
+void cpu_tsc_offset_set(struct vcpu *v, u64 offset)
+{
+    v->tsc_offset += offset - v->tsc_offset_l1;
+    v->tsc_offset_l1 = offset;
+    timers_tsc_changed(v);
+    derive(v);
+}
+
 u32 cpu_msr_numbers(const struct cpu_features *f, u32 *list, u32 room)
 {
     u32 n = msr_numbers(f, list, room);
@@ -246,6 +260,7 @@ static void get_events(struct vcpu *v, struct cpu_events *e)
         .ferr = v->ferr,
         .pushed = v->pushed,
         .pushed_vector = v->pushed ? v->pushed_vector : 0,
+        .triple_fault = v->triple_fault,
         .last_exception = v->fault.vector,
     };
 }
@@ -478,6 +493,7 @@ static void set_events(struct vcpu *v, const struct cpu_events *e)
     v->ferr = e->ferr;
     v->ferr_ignored = false;
     v->shadow = e->shadow;
+    v->triple_fault = e->triple_fault;
     v->nmi_blocked = e->nmi_blocked;
     __atomic_store_n(&v->nmi_pending, e->nmi_pending, __ATOMIC_SEQ_CST);
     __atomic_store_n(&v->smi_pending, e->smi_pending, __ATOMIC_SEQ_CST);

@@ -41,6 +41,12 @@ struct pv_vcpu;       /* paravirtual features */
 struct cpu_model;     /* a VM's features as the program made them */
 struct msr_filter;    /* which MSRs the program handles */
 
+/* The last TSC that the program wrote to a vCPU: with that offset it was `value` when the host's was `host`. */
+struct api_tsc {
+    bool written;
+    u64 value, host, offset;
+};
+
 struct api_vm {
     struct api_file *file;
     u32 refs; /* [a] its descriptor's file, and each vCPU's */
@@ -64,6 +70,18 @@ struct api_vm {
     struct coalesced *coalesced;
     struct hyperv_events *hyperv_events;
     struct msr_filter *msr_filter;
+    u32 msr_exits; /* KVM_MSR_EXIT_REASON_*: accesses that the program wants to see */
+    bool platform_info_hidden;
+    struct api_tsc tsc;
+};
+
+/* An access to an MSR that the program handles. */
+enum api_msr_state { API_MSR_NONE, API_MSR_WAITS, API_MSR_ANSWERED };
+struct api_msr_access {
+    u32 state; /* enum api_msr_state */
+    u32 index, reason;
+    bool write, fails;
+    u64 value;
 };
 
 struct api_vcpu {
@@ -78,6 +96,7 @@ struct api_vcpu {
     u8 *pio;
     struct kvm_coalesced_mmio_ring *ring;
     struct kvm_dirty_gfn *dirty_ring;
+    struct api_msr_access msr;
     struct api_queue queue; /* accesses to devices of the program */
     bool has_sigmask;
     u64 sigmask;        /* KVM_SET_SIGNAL_MASK */

@@ -11,6 +11,7 @@
 
 #include "kvmapi/debug.h"
 #include "kvmapi/hyperv.h"
+#include "kvmapi/msr.h"
 #include "kvmapi/paravirt.h"
 #include "kvmapi/registers.h"
 #include "kvmapi/signals.h"
@@ -120,7 +121,8 @@ void run_machine_init(struct machine *m, struct api_vm *vm)
                           .io_reads = io_reads,
                           .io_write = io_write,
                           .mmio_read = mmio_read,
-                          .mmio_write = mmio_write};
+                          .mmio_write = mmio_write,
+                          .msr = msr_asked};
 }
 
 /* -- what the program sees and answers -- */
@@ -174,6 +176,7 @@ static long show_exit(struct api_vcpu *v, enum cpu_exit exit)
     case CPU_EXIT_HLT: v->run->exit_reason = KVM_EXIT_HLT; return 0;
     case CPU_EXIT_WINDOW: v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN; return 0;
     case CPU_EXIT_TPR: v->run->exit_reason = KVM_EXIT_SET_TPR; return 0;
+    case CPU_EXIT_MSR: msr_show(v); return 0;
     case CPU_EXIT_DEBUG: return debug_exit(v);
     case CPU_EXIT_HYPERCALL: return paravirt_exit(v);
     case CPU_EXIT_HYPERV: return hyperv_exit(v);
@@ -199,9 +202,10 @@ static long complete(struct api_vcpu *v)
     }
     enum cpu_exit exit = v->owed;
     v->owed = CPU_EXIT_NONE;
-    if (!q->answers)
+    if (!msr_answered(v) && !q->answers)
         return show_exit(v, exit);
     exit = cpu_step(v->cpu);
+    msr_done(v);
     if (!q->read)
         queue_answered(q);
     if (queue_waits(q)) {
@@ -254,7 +258,7 @@ static long run_inside(struct api_vcpu *v)
     parts_enter(v);
     long r = complete(v);
     if (r > 0)
-        r = v->run->immediate_exit ? interrupted(v) : run_guest(v);
+        r = v->run->immediate_exit ? -EINTR : run_guest(v);
     parts_leave(v);
     __asm__ volatile("wrgsbase %0" : : "r"(gs));
     __asm__ volatile("fldcw %1; ldmxcsr %0" : : "m"(mxcsr), "m"(control));

@@ -7,11 +7,14 @@
 #include "kvmapi/descriptor.h"
 #include "kvmapi/hyperv.h"
 #include "kvmapi/interrupts.h"
+#include "kvmapi/msr.h"
+#include "kvmapi/nested.h"
 #include "kvmapi/paravirt.h"
 #include "kvmapi/registers.h"
 #include "kvmapi/run.h"
 #include "kvmapi/signals.h"
 #include "kvmapi/stats.h"
+#include "kvmapi/tsc.h"
 #include "kvmapi/vm.h"
 
 #include <errno.h>
@@ -29,6 +32,9 @@ const struct api_part *const api_parts[] = {
     &stats_part,
     &registers_part,
     &cpuid_part,
+    &msr_part,
+    &tsc_part,
+    &nested_part,
     &interrupts_part,
     &lapic_part,
     &debug_part,

@@ -12,7 +12,6 @@
 #include <errno.h>
 
 #include "cpu/core/copy.h"
-#include "cpu/core/nested.h"
 #include "cpu/core/vcpu.h"
 #include "x86/msr.h"
 #include "x86/signature.h"
@@ -54,6 +53,12 @@ static const struct cache_row {
 #define CPUID_OSPKE BIT(4)             /* leaf 7 ECX */
 #define CPUID_CMP_LEGACY BIT(1)        /* leaf 8000_0001h ECX */
 #define CPUID_AMD_MIRRORED 0x0183f3ffu /* EDX of leaf 1 in that of leaf 8000_0001h */
+
+#define PHYS_BITS_DEFAULT 36 /* of a CPU without leaf 8000_0008h */
+#define PHYS_BITS_MAX 52
+
+#define SVM_REVISION 1
+#define SVM_ASIDS 0x8000u
 
 #define APIC_BUS_KHZ 1000000u /* lapic.c counts nanoseconds */
 #define HYPERVISOR_LEAF 0x40000000u
@@ -309,6 +314,14 @@ static u32 *leaf_at(struct cpu_features *f, u32 leaf, u32 sub)
     return f->leaf[i].r;
 }
 
+static const u32 *leaf_find(const struct cpu_features *f, u32 leaf, u32 sub, const u32 *none)
+{
+    for (u32 i = 0; i < f->leaf_count; i++)
+        if (f->leaf[i].leaf == leaf && f->leaf[i].sub == sub)
+            return f->leaf[i].r;
+    return none;
+}
+
 static void leaf_set(struct cpu_features *f, u32 leaf, u32 sub, u32 a, u32 b, u32 c, u32 d)
 {
     u32 *r = leaf_at(f, leaf, sub);
@@ -349,19 +362,16 @@ static void cache_leaves(struct cpu_features *f, const struct cpuid_config *c)
     leaf_set(f, intel ? 4 : 0x8000001d, 4, 0, 0, 0, 0);
 }
 
-/* The XSAVE feature set: offsets and sizes are the host's, for the images are made by the host's instructions. */
-static void xsave_leaves(struct cpu_features *f, void (*cpuid)(u32, u32, u32 *))
+static u64 xcr0_possible(const struct cpu_features *f)
+{
+    return XCR0_X87 | XCR0_SSE | (features_have(f, FEATURE_AVX) ? XCR0_AVX : 0) |
+           (features_have(f, FEATURE_AVX512F) ? XCR0_AVX512 : 0) | (features_have(f, FEATURE_PKU) ? XCR0_PKRU : 0);
+}
+
+/* Offsets and sizes are the host's, for the images are made by the host's instructions. */
+static void xstate_components(struct cpu_features *f, void (*cpuid)(u32, u32, u32 *))
 {
     u32 r[4];
-    f->xcr0 = XCR0_X87 | XCR0_SSE;
-    if (features_have(f, FEATURE_AVX))
-        f->xcr0 |= XCR0_AVX;
-    if (features_have(f, FEATURE_AVX512F))
-        f->xcr0 |= XCR0_AVX512;
-    if (features_have(f, FEATURE_PKU))
-        f->xcr0 |= XCR0_PKRU;
-    f->xstate[0] = (struct xstate_component){0, FXSAVE_XMM, false};
-    f->xstate[1] = (struct xstate_component){FXSAVE_XMM, FXSAVE_XMM_SIZE, false};
     for (unsigned i = 2; i < XSTATE_COMPONENTS; i++) {
         if (!(f->xcr0 & BIT64(i)))
             continue;
@@ -369,8 +379,19 @@ static void xsave_leaves(struct cpu_features *f, void (*cpuid)(u32, u32, u32 *))
         if (BIT64(i) == XCR0_PKRU && !r[0])
             r[0] = 8, r[1] = 2688, r[2] = 0;
         f->xstate[i] = (struct xstate_component){r[1], r[0], r[2] & BIT(1)};
-        leaf_set(f, 0xd, i, r[0], r[1], r[2] & BIT(1), 0);
     }
+}
+
+/* The XSAVE feature set. */
+static void xsave_leaves(struct cpu_features *f, void (*cpuid)(u32, u32, u32 *))
+{
+    f->xcr0 = xcr0_possible(f);
+    f->xstate[0] = (struct xstate_component){0, FXSAVE_XMM, false};
+    f->xstate[1] = (struct xstate_component){FXSAVE_XMM, FXSAVE_XMM_SIZE, false};
+    xstate_components(f, cpuid);
+    for (unsigned i = 2; i < XSTATE_COMPONENTS; i++)
+        if (f->xcr0 & BIT64(i))
+            leaf_set(f, 0xd, i, f->xstate[i].size, f->xstate[i].offset, f->xstate[i].align ? BIT(1) : 0, 0);
     leaf_set(f, 0xd, 0, (u32)f->xcr0, 0, xstate_size(f->xstate, f->xcr0, false), (u32)(f->xcr0 >> 32));
     leaf_set(f, 0xd, 1, 0, 0, 0, 0);
 }
@@ -428,6 +449,8 @@ static void amd_leaves(struct cpu_features *f, const struct cpuid_config *c)
     leaf_set(f, 0xb, 1, id_bits(c->vcpus), c->vcpus, 0x201, 0);
     leaf_set(f, 0xb, 2, 0, 0, 2, 0);
     leaf_set(f, 0x8000001e, 0, 0, 0, 0, 0);
+    if (features_have(f, FEATURE_SVM))
+        leaf_set(f, 0x8000000a, 0, SVM_REVISION, SVM_ASIDS, 0, 0);
 }
 
 static void common_leaves(struct cpu_features *f, const struct cpuid_config *c)
@@ -451,26 +474,28 @@ static void common_leaves(struct cpu_features *f, const struct cpuid_config *c)
     }
 }
 
+/* What the host's operating system enabled in XCR0. */
+static u64 host_enabled(const struct cpuid_config *c, void (*cpuid)(u32, u32, u32 *))
+{
+    u32 r[4];
+    cpuid(1, 0, r);
+    if (!(r[2] & CPUID_OSXSAVE))
+        return XCR0_X87 | XCR0_SSE;
+    if (!c->host)
+        return host_xcr0();
+    cpuid(0xd, 0, r);
+    return (u64)r[3] << 32 | r[0];
+}
+
 int cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct error *error)
 {
     void (*cpuid)(u32, u32, u32 *) = c->host ? c->host : host_cpuid;
-    u32 r[4];
-    cpuid(1, 0, r);
-    u64 xcr0 = XCR0_X87 | XCR0_SSE;
-    if (r[2] & CPUID_OSXSAVE) {
-        if (c->host) {
-            c->host(0xd, 0, r);
-            xcr0 = (u64)r[3] << 32 | r[0];
-        } else {
-            xcr0 = host_xcr0();
-        }
-    }
     struct cpu_features host;
     fill_bytes(&host, 0, sizeof(host));
     fill_bytes(f, 0, sizeof(*f));
     f->vendor = c->vendor;
     f->phys_bits = c->phys_bits;
-    host_features(&host, cpuid, xcr0);
+    host_features(&host, cpuid, host_enabled(c, cpuid));
     int rc = choose_features(f, &host, c, error);
     if (rc)
         return rc;
@@ -493,6 +518,52 @@ int cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct er
     return 0;
 }
 
+/* -- leaves that are given -- */
+
+static void xsave_given(struct cpu_features *f, void (*cpuid)(u32, u32, u32 *))
+{
+    u64 asked = f->xcr0;
+    f->xstate[0] = (struct xstate_component){0, FXSAVE_XMM, false};
+    f->xstate[1] = (struct xstate_component){FXSAVE_XMM, FXSAVE_XMM_SIZE, false};
+    f->xcr0 = 0;
+    if (!features_have(f, FEATURE_XSAVE))
+        return;
+    f->xcr0 = xcr0_possible(f) & (asked | XCR0_X87 | XCR0_SSE);
+    xstate_components(f, cpuid);
+}
+
+void cpuid_from_leaves(struct cpu_features *f, const struct cpuid_config *config, const struct cpuid_leaf *leaf,
+                       u32 count)
+{
+    static const u32 none[4];
+    void (*cpuid)(u32, u32, u32 *) = config->host ? config->host : host_cpuid;
+    struct cpuid_config c = *config;
+    struct cpu_features host;
+    fill_bytes(&host, 0, sizeof(host));
+    fill_bytes(f, 0, sizeof(*f));
+    for (u32 i = 0; i < count && i < CPUID_LEAVES; i++)
+        __builtin_memcpy(leaf_at(f, leaf[i].leaf, cpuid_has_subleaves(leaf[i].leaf) ? leaf[i].sub : 0), leaf[i].r, 16);
+    const u32 *r = leaf_find(f, 0, 0, none);
+    f->given = true;
+    f->vendor = c.vendor = cpuid_vendor(r[1]);
+    f->max_basic = r[0];
+    f->max_extended = leaf_find(f, 0x80000000, 0, none)[0];
+    r = leaf_find(f, 0x80000008, 0, none);
+    f->phys_bits = r[0] & 0xff ? r[0] & 0xff : PHYS_BITS_DEFAULT;
+    if (f->phys_bits > PHYS_BITS_MAX)
+        f->phys_bits = PHYS_BITS_MAX;
+    host_features(&host, cpuid, host_enabled(&c, cpuid));
+    for (unsigned i = 0; i < FEATURE_COUNT; i++)
+        feature_set(f, i,
+                    leaf_find(f, rows[i].leaf, rows[i].sub, none)[rows[i].reg] & feature_bit(i) &&
+                        feature_available(&host, &c, i));
+    drop_orphans(f);
+    f->mxcsr_mask = host_mxcsr_mask() & (features_have(f, FEATURE_MISALIGNSSE) ? 0x2ffff : 0xffff);
+    r = leaf_find(f, 0xd, 0, none);
+    f->xcr0 = (u64)r[3] << 32 | r[0];
+    xsave_given(f, cpuid);
+}
+
 const char *cpuid_model_name(unsigned i)
 {
     return i < ARRAY_LEN(models) ? models[i].name : NULL;
@@ -500,8 +571,7 @@ const char *cpuid_model_name(unsigned i)
 
 /* -- the instruction -- */
 
-/* Leaves whose answer depends on ECX; of the others only subleaf 0 is kept. */
-static bool has_subleaves(u32 leaf)
+bool cpuid_has_subleaves(u32 leaf)
 {
     return leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd || leaf == 0x1f || leaf == 0x8000001d;
 }
@@ -520,7 +590,7 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
             return;
         leaf = f->max_basic;
     }
-    u32 key = has_subleaves(leaf) ? sub : 0;
+    u32 key = cpuid_has_subleaves(leaf) ? sub : 0;
     for (u32 i = 0; i < f->leaf_count; i++)
         if (f->leaf[i].leaf == leaf && f->leaf[i].sub == key) {
             __builtin_memcpy(r, f->leaf[i].r, 16);
@@ -533,7 +603,8 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
             r[0] = 2;
         break;
     case 1:
-        r[1] |= v->apic_id << 24;
+        if (!f->given)
+            r[1] |= v->apic_id << 24;
         if (v->cr4 & CR4_OSXSAVE)
             r[2] |= CPUID_OSXSAVE;
         if (intel && !(v->misc_enable & MISC_ENABLE_MONITOR))
@@ -549,7 +620,8 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
     case 0x1f:
         if (sub > 1)
             r[2] = sub & 0xff;
-        r[3] = v->apic_id;
+        if (!f->given)
+            r[3] = v->apic_id;
         break;
     case 0xd:
         if (sub == 0 && f->xcr0)
@@ -562,16 +634,15 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
             r[3] &= ~feature_bit(FEATURE_APIC);
         if (v->misc_enable & MISC_ENABLE_XD_DISABLE)
             r[3] &= ~feature_bit(FEATURE_NX);
-        /* SDM "CPUID": SYSCALL is shown in 64-bit mode only. */
-        if (intel && !in_64bit(v))
+        /* SDM "CPUID": SYSCALL is shown in 64-bit mode only. Leaves that are given show it always, as KVM's. */
+        if (intel && !f->given && !in_64bit(v))
             r[3] &= ~feature_bit(FEATURE_SYSCALL);
         break;
     case 0x8000001e:
-        r[0] = v->apic_id;
-        r[1] = v->apic_id & 0xff;
+        if (!f->given) {
+            r[0] = v->apic_id;
+            r[1] = v->apic_id & 0xff;
+        }
         break;
-    default:
-        if (v->nested)
-            v->nested->cpuid(v, leaf, r);
     }
 }

@@ -176,7 +176,7 @@ enum feature {
 };
 
 #define FEATURE_WORDS ((FEATURE_COUNT + 63) / 64)
-#define CPUID_LEAVES 72
+#define CPUID_LEAVES 256
 
 struct cpuid_leaf {
     u32 leaf, sub;
@@ -194,6 +194,7 @@ struct cpu_features {
     u64 xcr0; /* bits that XCR0 may have */
     struct xstate_component xstate[XSTATE_COMPONENTS];
     u32 mxcsr_mask;
+    bool given; /* by cpuid_from_leaves: the leaves name the vCPU's own IDs */
 };
 
 struct cpuid_config {
@@ -208,6 +209,16 @@ struct cpuid_config {
 
 /* Fills `f`. 0 or -EINVAL. */
 int MUST_CHECK cpuid_create(struct cpu_features *f, const struct cpuid_config *c, struct error *error);
+
+/*
+ * As cpuid_create, with the leaves that somebody gives for one vCPU, up to CPUID_LEAVES of them: they are shown as they
+ * are, but for what follows the vCPU's state. They decide the vendor, the features among those that the engine has on
+ * this host, and the width of physical addresses; `c` says the rest.
+ */
+void cpuid_from_leaves(struct cpu_features *f, const struct cpuid_config *c, const struct cpuid_leaf *leaf, u32 count);
+
+/* Does the answer to this leaf depend on ECX? Of the others only subleaf 0 is kept. */
+bool cpuid_has_subleaves(u32 leaf);
 
 /* Are these a model and features that there are, whatever the host has? 0 or -EINVAL. */
 int MUST_CHECK cpuid_check(const char *model, struct error *error);

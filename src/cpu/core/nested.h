@@ -129,8 +129,6 @@ struct nested_ops {
     bool (*msr_put)(struct vcpu *v, u32 msr, u64 value);
     /* May CR0 or CR4 have this value? False: #GP(0). VMX operation fixes some of their bits. */
     bool (*cr_valid)(struct vcpu *v, unsigned cr, u64 value);
-    /* Completes CPUID leaves that belong to the extension: r holds what the table of leaves says. */
-    void (*cpuid)(const struct vcpu *v, u32 leaf, u32 r[4]);
     /* Must an INIT wait, as in VMX root operation? */
     bool (*init_blocked)(const struct vcpu *v);
     /* L2: does each instruction end in NEV_MTF, because of VMX's monitor trap flag? */

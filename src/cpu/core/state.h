@@ -73,6 +73,7 @@ struct cpu_events {
     bool ferr;      /* FERR# is high, which the machine keeps by itself */
     bool pushed;    /* CPU_APICS_* other than ENGINE: this vector of cpu_interrupt waits */
     u8 pushed_vector;
+    bool triple_fault; /* comes up before the next instruction: only if it was set */
     u8 last_exception; /* for people: the vector of the last one, 0 after RESET */
 };
 

@@ -124,6 +124,7 @@ struct vcpu {
     struct event inject;     /* to deliver before the next instruction: from VM entry, or a virtual interrupt */
     struct event delivering; /* whose delivery is under way: IDT-vectoring information if that exits */
     struct event raised;     /* comes up before the next instruction: state.c */
+    bool triple_fault;       /* the same */
     u8 shadow;               /* interrupt shadow: SHADOW_STI, SHADOW_MOVSS */
     u8 nmi_pending;          /* [a] how many wait: one that can be taken at once, and one more */
     bool nmi_blocked;

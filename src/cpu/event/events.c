@@ -157,6 +157,11 @@ enum outcome events_process(struct vcpu *v)
     v->intr_masked = false;
     if (v->activity == ACTIVITY_FERR && __atomic_load_n(&v->ignne, __ATOMIC_SEQ_CST))
         v->activity = ACTIVITY_ACTIVE;
+    if (unlikely(v->triple_fault)) {
+        v->triple_fault = false;
+        look_again(v);
+        return exception_triple_fault(v);
+    }
     if (unlikely(v->raised.valid)) {
         v->fault = v->raised;
         v->raised.valid = false;

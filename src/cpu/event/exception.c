@@ -58,7 +58,7 @@ static void add_ext(const struct vcpu *v, struct event *fault, const struct even
         fault->error |= ERROR_EXT;
 }
 
-static enum outcome triple_fault(struct vcpu *v)
+enum outcome exception_triple_fault(struct vcpu *v)
 {
     v->delivering.valid = false;
     if (v->in_guest)
@@ -97,7 +97,7 @@ static enum outcome combine(struct vcpu *v, const struct event *first, struct ev
         TRY(v->nested->exception(v, &second));
     bool df = first->type == EVENT_EXCEPTION && first->vector == EXC_DF;
     if (df && is != CLASS_BENIGN)
-        return triple_fault(v);
+        return exception_triple_fault(v);
     record(v, &second);
     *next = second;
     if ((was == CLASS_CONTRIBUTORY && is == CLASS_CONTRIBUTORY) || (was == CLASS_PAGE && is != CLASS_BENIGN)) {

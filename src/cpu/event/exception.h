@@ -15,6 +15,9 @@
  */
 MUST_CHECK enum outcome exception_deliver(struct vcpu *v);
 
+/* What becomes of one: an exit of L2, or shutdown. */
+MUST_CHECK enum outcome exception_triple_fault(struct vcpu *v);
+
 /*
  * Delivers an event that is not a fault of the current instruction: external interrupt, NMI, or an injected event of
  * any type (VM entry). v->delivering describes it while it lasts. Faults on the way are handled as above and may cause

@@ -31,6 +31,10 @@ MUST_CHECK enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, 
  */
 bool walk_next(struct vcpu *v, enum access access, struct walk *w);
 
+/* Where in L1's RAM a linear address lies, for the owner of the vCPU: no fault, no exit, and nothing changes. False:
+ * nowhere. (peek.c) */
+bool walk_peek(struct vcpu *v, u64 la, u64 *gpa);
+
 /* Why an L2-physical address is being translated; goes into the report if that fails. */
 struct stage2_reason {
     u64 la;

@@ -5,7 +5,6 @@
 #include "cpu/core/copy.h"
 #include "cpu/event/lapic.h"
 #include "cpu/mmu/mmu.h"
-#include "cpu/svm/caps.h"
 #include "cpu/svm/npt.h"
 
 /* "Virtualizing the TPR": with V_INTR_MASKING, CR8 is V_TPR. */
@@ -87,7 +86,6 @@ const struct nested_ops svm_ops = {
     .msr_write = svm_msr_write,
     .msr_slot = svm_msr_slot,
     .cr_valid = cr_valid,
-    .cpuid = svm_cpuid,
     .init_blocked = init_blocked,
     .stepping = stepping,
     .deadline = deadline,

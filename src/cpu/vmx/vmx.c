@@ -26,10 +26,6 @@ static void vmx_reset(struct vcpu *v)
     v->in_guest = false;
 }
 
-static void vmx_cpuid(const struct vcpu *v, u32 leaf, u32 r[4])
-{
-}
-
 /* Its MSRs are capabilities, which nothing changes. */
 static u64 *vmx_msr_slot(struct vcpu *v, unsigned i, u32 *msr, u64 *valid)
 {
@@ -61,7 +57,6 @@ const struct nested_ops vmx_ops = {
     .msr_slot = vmx_msr_slot,
     .msr_put = vmx_msr_put,
     .cr_valid = vmx_cr_valid,
-    .cpuid = vmx_cpuid,
     .init_blocked = vmx_init_blocked,
     .stepping = vmx_stepping,
     .deadline = vmx_deadline,

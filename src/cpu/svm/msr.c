@@ -1,20 +1,10 @@
 /*
- * The capabilities of SVM: CPUID 8000_000Ah and the MSRs that belong to it.
- * Source: AMD APM volume 2, "Secure Virtual Machine", "SVM Related MSRs", "TSC Ratio MSR"; volume 3, "CPUID".
+ * The MSRs of SVM.
+ * Source: AMD APM volume 2, "Secure Virtual Machine", "SVM Related MSRs", "TSC Ratio MSR".
  */
-#include "cpu/svm/caps.h"
+#include "x86/msr.h"
 #include "cpu/core/cpuid.h"
 #include "cpu/svm/svm.h"
-#include "x86/msr.h"
-
-void svm_cpuid(const struct vcpu *v, u32 leaf, u32 r[4])
-{
-    if (leaf != 0x8000000a || !cpu_has(v->vm, FEATURE_SVM))
-        return;
-    r[0] = 1; /* SVM revision */
-    r[1] = SVM_ASIDS;
-    r[2] = 0; /* EDX: the features of cpuid.h */
-}
 
 bool svm_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out)
 {

@@ -1,0 +1,115 @@
+/*
+ * TSCs by the API. Guests' TSCs count at the host's rate. When a program writes those of several vCPUs one after the
+ * other it means them to be the same: as in the kernel, a write that is within a second of where the last one would
+ * have got to by now, or that is 0, takes over the offset of that one.
+ */
+#include "kvmapi/tsc.h"
+
+#include <errno.h>
+
+#define TOLERANCE_PPM 250 /* a rate this near to the host's is the host's */
+
+static u64 host_tsc(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of every VM's struct api_tsc */
+
+void tsc_write(struct api_vcpu *v, u64 value)
+{
+    struct api_tsc *t = &v->vm->tsc;
+    u64 now = host_tsc(), second = api_tsc_khz() * 1000;
+    pthread_mutex_lock(&lock);
+    u64 expected = t->value + (now - t->host);
+    bool same = t->written && (!value || (value < expected + second && value + second > expected));
+    if (!same)
+        t->offset = value - now;
+    t->written = true;
+    t->value = value;
+    t->host = now;
+    u64 offset = t->offset;
+    pthread_mutex_unlock(&lock);
+    cpu_tsc_offset_set(v->cpu, offset);
+}
+
+/* -- the rate -- */
+
+static long get_khz(struct api_vcpu *v, struct api_arg *arg)
+{
+    return (long)api_tsc_khz();
+}
+
+static bool rate_possible(u64 khz)
+{
+    u64 own = api_tsc_khz(), apart = khz > own ? khz - own : own - khz;
+    return !khz || apart * 1000000 <= own * TOLERANCE_PPM;
+}
+
+static long set_khz(struct api_vcpu *v, struct api_arg *arg)
+{
+    return rate_possible((u32)arg->value) ? 0 : -EINVAL;
+}
+
+static long get_vm_khz(struct api_vm *vm, struct api_arg *arg)
+{
+    return (long)api_tsc_khz();
+}
+
+static long set_vm_khz(struct api_vm *vm, struct api_arg *arg)
+{
+    return rate_possible((u32)arg->value) ? 0 : -EINVAL;
+}
+
+/* -- attributes -- */
+
+static bool is_offset(const struct kvm_device_attr *a)
+{
+    return a->group == KVM_VCPU_TSC_CTRL && a->attr == KVM_VCPU_TSC_OFFSET;
+}
+
+static long has_attr(struct api_vcpu *v, struct api_arg *arg)
+{
+    return is_offset(arg->data) ? 0 : -ENXIO;
+}
+
+static long get_attr(struct api_vcpu *v, struct api_arg *arg)
+{
+    const struct kvm_device_attr *a = arg->data;
+    u64 offset = cpu_tsc_offset(v->cpu);
+    return is_offset(a) ? user_write(a->addr, &offset, sizeof(offset)) : -ENXIO;
+}
+
+static long set_attr(struct api_vcpu *v, struct api_arg *arg)
+{
+    const struct kvm_device_attr *a = arg->data;
+    struct api_tsc *t = &v->vm->tsc;
+    u64 offset;
+    if (!is_offset(a))
+        return -ENXIO;
+    if (user_read(&offset, a->addr, sizeof(offset)))
+        return -EFAULT;
+    pthread_mutex_lock(&lock);
+    t->written = true;
+    t->offset = offset;
+    t->host = host_tsc();
+    t->value = t->host + offset;
+    pthread_mutex_unlock(&lock);
+    cpu_tsc_offset_set(v->cpu, offset);
+    return 0;
+}
+
+static const struct api_ioctl ioctls[] = {
+    API_VCPU(KVM_GET_TSC_KHZ, get_khz),      API_VCPU(KVM_SET_TSC_KHZ, set_khz),
+    API_VM(KVM_GET_TSC_KHZ, get_vm_khz),     API_VM(KVM_SET_TSC_KHZ, set_vm_khz),
+    API_VCPU(KVM_HAS_DEVICE_ATTR, has_attr), API_VCPU(KVM_GET_DEVICE_ATTR, get_attr),
+    API_VCPU(KVM_SET_DEVICE_ATTR, set_attr), {0},
+};
+
+static const struct api_cap caps[] = {
+    API_CAP(KVM_CAP_GET_TSC_KHZ, 1),
+    API_CAP(KVM_CAP_VCPU_ATTRIBUTES, 1),
+    {0},
+};
+
+const struct api_part tsc_part = {.name = "tsc", .ioctls = ioctls, .caps = caps};
