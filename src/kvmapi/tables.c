@@ -60,7 +60,12 @@ static void index_build(void)
 
 static bool has(const struct api_ioctl *row, u32 kind)
 {
-    return kind == FILE_SYSTEM ? row->system != NULL : kind == FILE_VM ? row->vm != NULL : row->vcpu != NULL;
+    switch (kind) {
+    case FILE_SYSTEM: return row->system;
+    case FILE_VM: return row->vm;
+    case FILE_VCPU: return row->vcpu;
+    default: return false;
+    }
 }
 
 /* The row of a request on a file of that kind, or NULL. */
