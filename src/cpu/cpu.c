@@ -412,6 +412,7 @@ void cpu_interruptibility(struct vcpu *v, struct cpu_interruptibility *out)
 {
     *out = (struct cpu_interruptibility){.flag = v->flags & FLAG_IF,
                                          .ready = events_push_taken(v),
+                                         .guest = v->in_guest,
                                          .tpr = (u8)lapic_tpr_read(v),
                                          .apic_base = v->apic_base};
 }

@@ -155,6 +155,7 @@ void cpu_ignne(struct vm *vm, bool level);
 struct cpu_interruptibility {
     bool flag;  /* RFLAGS.IF */
     bool ready; /* a vector would be taken at once */
+    bool guest; /* L2 runs */
     u8 tpr;     /* CR8 */
     u64 apic_base;
 };

@@ -93,6 +93,31 @@ static long set_vapic_addr(struct api_vcpu *v, struct api_arg *arg)
     return irqchip_exists(v->vm->chips) ? 0 : -EINVAL;
 }
 
+/* -- a vector that waits, in the state -- */
+
+void lapic_events_shown(const struct api_vcpu *v, struct cpu_events *e)
+{
+    if (v->vm->chips->kind == IRQCHIP_SPLIT)
+        e->pushed = false;
+}
+
+void lapic_events_given(const struct api_vcpu *v, const struct cpu_events *was, struct cpu_events *e)
+{
+    struct cpu_interruptibility i;
+    bool injected = e->injected.valid && e->injected.type == EVENT_EXTINT;
+    e->pushed = v->vm->chips->kind == IRQCHIP_SPLIT && was->pushed;
+    e->pushed_vector = e->pushed ? was->pushed_vector : 0;
+    if (v->vm->chips->kind != IRQCHIP_NONE || !injected)
+        return;
+    /* It waits for IF. While L2 runs, what is new here is an injection that was under way. */
+    cpu_interruptibility(v->cpu, &i);
+    if (i.guest && !(was->pushed && was->pushed_vector == e->injected.vector))
+        return;
+    e->pushed = true;
+    e->pushed_vector = e->injected.vector;
+    e->injected = (struct event){0};
+}
+
 /* -- kvm_run -- */
 
 static void enter(struct api_vcpu *v)
