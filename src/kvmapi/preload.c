@@ -5,6 +5,7 @@
  * Nothing happens until the program opens /dev/kvm; and nothing at all unless NESTBOX_KVM is 1 (settings.h).
  */
 #include "kvmapi/api.h"
+#include "kvmapi/cpuinfo.h"
 #include "kvmapi/descriptor.h"
 #include "kvmapi/signals.h"
 #include "kvmapi/stats.h"
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -67,29 +69,38 @@ static bool takes_mode(int flags)
         mode_;                                                                                                         \
     })
 
-static int device_open(int flags)
+/* True: the file is ours, and *fd what open returns. */
+static bool opened(const char *path, int flags, int *fd)
 {
-    return (int)result(system_open(flags));
+    bool device = is_device(path);
+    if (!device && !cpuinfo_is_asked(path, flags))
+        return false;
+    *fd = (int)result(device ? system_open(flags) : cpuinfo_open(flags));
+    return true;
 }
 
 SEAM int open(const char *path, int flags, ...)
 {
-    return is_device(path) ? device_open(flags) : NEXT(open)(path, flags, MODE(flags));
+    int fd;
+    return opened(path, flags, &fd) ? fd : NEXT(open)(path, flags, MODE(flags));
 }
 
 SEAM int open64(const char *path, int flags, ...)
 {
-    return is_device(path) ? device_open(flags) : NEXT(open64)(path, flags, MODE(flags));
+    int fd;
+    return opened(path, flags, &fd) ? fd : NEXT(open64)(path, flags, MODE(flags));
 }
 
 SEAM int openat(int at, const char *path, int flags, ...)
 {
-    return is_device(path) ? device_open(flags) : NEXT(openat)(at, path, flags, MODE(flags));
+    int fd;
+    return opened(path, flags, &fd) ? fd : NEXT(openat)(at, path, flags, MODE(flags));
 }
 
 SEAM int openat64(int at, const char *path, int flags, ...)
 {
-    return is_device(path) ? device_open(flags) : NEXT(openat64)(at, path, flags, MODE(flags));
+    int fd;
+    return opened(path, flags, &fd) ? fd : NEXT(openat64)(at, path, flags, MODE(flags));
 }
 
 int __open_2(const char *path, int flags);
@@ -99,22 +110,39 @@ int __openat64_2(int at, const char *path, int flags);
 
 SEAM int __open_2(const char *path, int flags)
 {
-    return is_device(path) ? device_open(flags) : NEXT(__open_2)(path, flags);
+    int fd;
+    return opened(path, flags, &fd) ? fd : NEXT(__open_2)(path, flags);
 }
 
 SEAM int __open64_2(const char *path, int flags)
 {
-    return is_device(path) ? device_open(flags) : NEXT(__open64_2)(path, flags);
+    int fd;
+    return opened(path, flags, &fd) ? fd : NEXT(__open64_2)(path, flags);
 }
 
 SEAM int __openat_2(int at, const char *path, int flags)
 {
-    return is_device(path) ? device_open(flags) : NEXT(__openat_2)(at, path, flags);
+    int fd;
+    return opened(path, flags, &fd) ? fd : NEXT(__openat_2)(at, path, flags);
 }
 
 SEAM int __openat64_2(int at, const char *path, int flags)
 {
-    return is_device(path) ? device_open(flags) : NEXT(__openat64_2)(at, path, flags);
+    int fd;
+    return opened(path, flags, &fd) ? fd : NEXT(__openat64_2)(at, path, flags);
+}
+
+SEAM FILE *fopen(const char *restrict path, const char *restrict mode)
+{
+    int fd, flags = strchr(mode, 'e') ? O_CLOEXEC : 0;
+    if (*mode != 'r' || strchr(mode, '+') || !cpuinfo_is_asked(path, O_RDONLY))
+        return NEXT(fopen)(path, mode);
+    return opened(path, flags, &fd) && fd >= 0 ? fdopen(fd, mode) : NULL;
+}
+
+SEAM FILE *fopen64(const char *restrict path, const char *restrict mode)
+{
+    return fopen(path, mode);
 }
 
 /* -- does it exist? -- */

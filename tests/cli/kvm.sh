@@ -99,6 +99,18 @@ run 'doctor tries it' 0 '' doctor
 check 'and it works' grep -q '^  nestbox kvm    works' "$WORK/out"
 run 'nestbox run on it' 0 '' "${engine[@]}" -- "$nestbox" run --accel kvm --memory 16M --kernel "$WORK/off"
 
+# -- what programs look at to find out whether there is KVM --
+run 'the device' 0 '' "${engine[@]}" -- test -c /dev/kvm -a -r /dev/kvm -a -w /dev/kvm
+for flag in intel:vmx amd:svm; do
+    run "the CPU's flag ${flag#*:}" 0 '' "${engine[@]}" --nested "${flag%:*}" -- grep -qw "${flag#*:}" /proc/cpuinfo
+done
+if command -v virt-host-validate >/dev/null; then
+    "$NESTBOX" "${engine[@]}" -- virt-host-validate qemu >"$WORK/out" 2>&1
+    for line in 'hardware virtualization' '/dev/kvm exists' '/dev/kvm is accessible'; do
+        check "virt-host-validate: $line" grep -qE "$line +: PASS" "$WORK/out"
+    done
+fi
+
 # -- QEMU --
 cat >"$WORK/qemu-system-x86_64" <<'EOT'
 #!/bin/sh
