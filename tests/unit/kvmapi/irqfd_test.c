@@ -70,6 +70,15 @@ static bool arrived(u8 vector)
     return lapic_mmio_read(vm.vcpu[0], APIC_IRR + vector / 32 * 16) >> vector % 32 & 1;
 }
 
+/* Is the input of GSI 16 driven? */
+static bool driven(void)
+{
+    pthread_mutex_lock(&chip.lock);
+    bool level = chip.ioapic_driven[16];
+    pthread_mutex_unlock(&chip.lock);
+    return level;
+}
+
 static void take(u8 vector)
 {
     while (!arrived(vector))
@@ -130,11 +139,11 @@ static void test_resampling(void)
     CHECK_EQ(chip.resampling.count, 1);
     send();
     take(VECTOR);
-    CHECK(chip.ioapic_driven[16]);
+    CHECK(driven());
     CHECK_EQ(resampled(), 0);
     irqchip_eoi(&chip, VECTOR);
     CHECK_EQ(resampled(), 1);
-    CHECK(!chip.ioapic_driven[16] && !arrived(VECTOR));
+    CHECK(!driven() && !arrived(VECTOR));
     send();
     take(VECTOR);
 
@@ -148,14 +157,14 @@ static void test_resampling(void)
     send();
     take(VECTOR);
     CHECK_EQ(change(16, DEASSIGN), 0);
-    CHECK(chip.ioapic_driven[16]);
+    CHECK(driven());
     close(fd);
     close(resample_fd);
     fd = first;
     resample_fd = first_resample;
     CHECK_EQ(resampled(), 1);
     CHECK_EQ(change(16, DEASSIGN | RESAMPLE), 0);
-    CHECK(!chip.ioapic_driven[16] && !chip.resampling.count);
+    CHECK(!driven() && !chip.resampling.count);
     destroy();
 }
 
