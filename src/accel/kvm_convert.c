@@ -238,6 +238,8 @@ void events_to_kvm(const struct cpu_events *e, bool payloads, struct kvm_vcpu_ev
     k->nmi.masked = e->nmi_blocked;
     k->sipi_vector = e->sipi_vector;
     k->smi.pending = e->smi_pending;
+    k->smi.smm = e->smm;
+    k->smi.smm_inside_nmi = e->smm_nmi_blocked;
     k->smi.latched_init = e->init_pending;
     k->triple_fault.pending = e->triple_fault; /* the flag that makes it valid needs a capability */
 }
@@ -279,6 +281,8 @@ void events_from_kvm(const struct kvm_vcpu_events *k, struct cpu_events *e)
     e->nmi_blocked = k->nmi.masked;
     e->sipi_vector = (u8)k->sipi_vector;
     e->smi_pending = k->smi.pending;
+    e->smm = k->smi.smm;
+    e->smm_nmi_blocked = k->smi.smm_inside_nmi;
     e->init_pending = k->smi.latched_init;
     e->triple_fault = k->triple_fault.pending;
 }
@@ -331,9 +335,12 @@ void lapic_from_kvm(const struct kvm_lapic_state *k, bool wide_id, struct cpu_st
 #define EXTRA_NMI_HELD BIT(1)
 #define EXTRA_INJECTING_NMI BIT(2)
 #define EXTRA_HOST_NMI_BLOCKED BIT(3)
+#define EXTRA_SMM_VMXE BIT(4)
+#define EXTRA_SMM_GUEST BIT(5) /* of SVM */
 
 struct extra {
-    u32 magic, flags, pause_left;
+    u32 magic, flags, pause_left, reserved;
+    u64 smm_pdpte[4];
 };
 
 static struct extra extra_of(const struct cpu_nested *n)
@@ -341,9 +348,11 @@ static struct extra extra_of(const struct cpu_nested *n)
     struct extra x = {
         .flags = (n->vmx.tpr_pending ? EXTRA_TPR_PENDING : 0) | (n->vmx.nmi_held ? EXTRA_NMI_HELD : 0) |
                  (n->svm.injecting_nmi ? EXTRA_INJECTING_NMI : 0) |
-                 (n->svm.host_nmi_blocked ? EXTRA_HOST_NMI_BLOCKED : 0),
+                 (n->svm.host_nmi_blocked ? EXTRA_HOST_NMI_BLOCKED : 0) | (n->vmx.smm_vmxe ? EXTRA_SMM_VMXE : 0) |
+                 (n->svm.smm_guest ? EXTRA_SMM_GUEST : 0),
         .pause_left = n->svm.pause_left,
     };
+    memcpy(x.smm_pdpte, n->vmx.smm_pdpte, sizeof(x.smm_pdpte));
     if (x.flags || x.pause_left)
         x.magic = EXTRA_MAGIC;
     return x;
@@ -355,6 +364,8 @@ static void vmx_to_kvm(const struct cpu_nested *n, struct kvm_nested_image *k)
     h->format = KVM_STATE_NESTED_FORMAT_VMX;
     h->hdr.vmx.vmxon_pa = n->vmx.vmxon;
     h->hdr.vmx.vmcs12_pa = n->vmx.current;
+    h->hdr.vmx.smm.flags =
+        (n->vmx.smm_guest ? KVM_STATE_NESTED_SMM_GUEST_MODE : 0) | (n->vmx.smm_vmxon ? KVM_STATE_NESTED_SMM_VMXON : 0);
     if (n->vmx.mtf_pending)
         h->flags |= KVM_STATE_NESTED_MTF_PENDING;
     if (n->vmx.timer_on) {
@@ -377,7 +388,7 @@ static void svm_to_kvm(const struct cpu_nested *n, struct kvm_nested_image *k)
     h->format = KVM_STATE_NESTED_FORMAT_SVM;
     if (n->svm.gif)
         h->flags |= KVM_STATE_NESTED_GIF_SET;
-    if (!n->guest)
+    if (!n->guest && !n->svm.smm_guest)
         return;
     h->hdr.svm.vmcb_pa = n->svm.vmcb;
     memcpy(k->data, n->svm.vmcb_image, STATE_VMCS_SIZE);
@@ -406,6 +417,8 @@ static void vmx_from_kvm(const struct kvm_nested_image *k, struct cpu_nested *n)
     n->kind = CPU_NESTED_VMX;
     n->vmx.vmxon = h->hdr.vmx.vmxon_pa;
     n->vmx.current = h->hdr.vmx.vmcs12_pa;
+    n->vmx.smm_guest = h->hdr.vmx.smm.flags & KVM_STATE_NESTED_SMM_GUEST_MODE;
+    n->vmx.smm_vmxon = n->vmx.smm_vmxe = h->hdr.vmx.smm.flags & KVM_STATE_NESTED_SMM_VMXON;
     n->vmx.mtf_pending = h->flags & KVM_STATE_NESTED_MTF_PENDING;
     n->vmx.timer_on = h->hdr.vmx.flags & KVM_STATE_VMX_PREEMPTION_TIMER_DEADLINE;
     n->vmx.timer_end = n->vmx.timer_on ? h->hdr.vmx.preemption_timer_deadline : 0;
@@ -422,7 +435,7 @@ static void svm_from_kvm(const struct kvm_nested_image *k, struct cpu_nested *n)
     const struct kvm_nested_state *h = &k->head;
     n->kind = CPU_NESTED_SVM;
     n->svm.gif = h->flags & KVM_STATE_NESTED_GIF_SET;
-    if (!n->guest || h->size < sizeof(*h) + STATE_VMCS_SIZE)
+    if (h->size < sizeof(*h) + STATE_VMCS_SIZE)
         return;
     n->svm.vmcb = h->hdr.svm.vmcb_pa;
     memcpy(n->svm.vmcb_image, k->data, STATE_VMCS_SIZE);
@@ -440,7 +453,8 @@ bool nested_from_kvm(const struct kvm_nested_image *k, struct cpu_nested *n)
         return false;
     n->guest = h->flags & KVM_STATE_NESTED_GUEST_MODE;
     n->run_pending = h->flags & KVM_STATE_NESTED_RUN_PENDING;
-    if (h->format == KVM_STATE_NESTED_FORMAT_VMX && !h->hdr.vmx.smm.flags)
+    const u32 smm = KVM_STATE_NESTED_SMM_GUEST_MODE | KVM_STATE_NESTED_SMM_VMXON;
+    if (h->format == KVM_STATE_NESTED_FORMAT_VMX && !(h->hdr.vmx.smm.flags & ~smm))
         vmx_from_kvm(k, n);
     else if (h->format == KVM_STATE_NESTED_FORMAT_SVM)
         svm_from_kvm(k, n);
@@ -454,5 +468,8 @@ bool nested_from_kvm(const struct kvm_nested_image *k, struct cpu_nested *n)
     n->svm.injecting_nmi = x.flags & EXTRA_INJECTING_NMI;
     n->svm.host_nmi_blocked = x.flags & EXTRA_HOST_NMI_BLOCKED;
     n->svm.pause_left = (u16)x.pause_left;
+    n->svm.smm_guest = x.flags & EXTRA_SMM_GUEST;
+    n->vmx.smm_vmxe = n->vmx.smm_vmxe || x.flags & EXTRA_SMM_VMXE;
+    memcpy(n->vmx.smm_pdpte, x.smm_pdpte, sizeof(n->vmx.smm_pdpte));
     return true;
 }

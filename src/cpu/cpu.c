@@ -61,6 +61,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
     vm->ram = config->machine->ram->space;
     vm->upcalls = &cpu_upcalls;
     vm->tsc_khz = config->tsc_khz;
+    vm->smm = config->smm;
     vm->hypercalls = config->hypercalls;
     vm->paravirt = config->paravirt;
     vm->clock.tsc = tsc_host();
@@ -437,6 +438,16 @@ void cpu_window_set(struct vcpu *v, bool wanted)
 void cpu_intr_line(struct vm *vm, bool level)
 {
     apic_intr_line(vm, level);
+}
+
+void cpu_smi(struct vcpu *v)
+{
+    apic_smi(v);
+}
+
+bool cpu_in_smm(const struct vcpu *v)
+{
+    return v->smm.on;
 }
 
 void cpu_init(struct vm *vm)

@@ -26,6 +26,7 @@ struct cpu_config {
     const struct machine *machine; /* with its memory; both live as long as the VM */
     const struct cpu_host *host;
     u64 tsc_khz;     /* of the host's TSC, at which L1's counts */
+    bool smm;        /* SMIs enter system management mode, whose memory is address space 1: docs/smm.md */
     bool hypercalls; /* VMCALL and VMMCALL as test programs expect them of KVM */
     bool paravirt;   /* KVM's MSRs and hypercalls for guests are there even if CPUID does not show them, as under KVM */
 };
@@ -144,6 +145,8 @@ void cpu_nmi(struct vcpu *v);
 /* The 8259's INTR line. */
 void cpu_intr_line(struct vm *vm, bool level);
 
+/* SMI# of one CPU: taken before an instruction, once the CPU is in no SMI handler. */
+void cpu_smi(struct vcpu *v);
 /* INIT# of all CPUs. */
 void cpu_init(struct vm *vm);
 /* The level of IGNNE#: while it is high, x87 errors that went out by FERR# do not stop a vCPU. */
@@ -213,6 +216,9 @@ int cpu_hyperv_sint(struct vm *vm, u32 vp_index, u32 sint);
 /* After CPU_EXIT_HYPERV; and the result of a hypercall, before the vCPU runs again. */
 const struct cpu_exit_hyperv *cpu_hyperv(const struct vcpu *v);
 void cpu_hyperv_finish(struct vcpu *v, u64 result);
+
+/* Is the vCPU in system management mode? While it does not run, and in what the engine calls. */
+bool cpu_in_smm(const struct vcpu *v);
 
 /* -- for people -- */
 

@@ -77,6 +77,7 @@ static const struct cpu_register registers[] = {
     ROW(EVENTS, "shadow", events.shadow)
     ROW(EVENTS, "nmi_pending", events.nmi_pending) ROW(EVENTS, "nmi_blocked", events.nmi_blocked)
     ROW(EVENTS, "smi_pending", events.smi_pending) ROW(EVENTS, "init_pending", events.init_pending)
+    ROW(EVENTS, "smm", events.smm) ROW(EVENTS, "smm_nmi_blocked", events.smm_nmi_blocked)
     ROW(EVENTS, "sipi_pending", events.sipi_pending) ROW(EVENTS, "sipi_vector", events.sipi_vector)
     ROW(EVENTS, "step_owed", events.step_owed) ROW(EVENTS, "ferr", events.ferr)
     ROW(EVENTS, "pushed", events.pushed) ROW(EVENTS, "pushed_vector", events.pushed_vector)
@@ -98,9 +99,12 @@ static const struct cpu_register registers[] = {
     ROW(NESTED, "vmx.mtf_pending", nested.vmx.mtf_pending) ROW(NESTED, "vmx.tpr_pending", nested.vmx.tpr_pending)
     ROW(NESTED, "vmx.nmi_held", nested.vmx.nmi_held)
     ROW(NESTED, "vmx.timer_on", nested.vmx.timer_on) ROW(NESTED, "vmx.timer_end", nested.vmx.timer_end)
+    ROW(NESTED, "vmx.smm_vmxe", nested.vmx.smm_vmxe) ROW(NESTED, "vmx.smm_vmxon", nested.vmx.smm_vmxon)
+    ROW(NESTED, "vmx.smm_guest", nested.vmx.smm_guest) RUN(NESTED, "vmx.smm_pdpte", nested.vmx.smm_pdpte)
     RUN(NESTED, "vmx.vmcs", nested.vmx.vmcs)
     ROW(NESTED, "svm.gif", nested.svm.gif) ROW(NESTED, "svm.injecting_nmi", nested.svm.injecting_nmi)
     ROW(NESTED, "svm.host_nmi_blocked", nested.svm.host_nmi_blocked)
+    ROW(NESTED, "svm.smm_guest", nested.svm.smm_guest)
     ROW(NESTED, "svm.pause_left", nested.svm.pause_left)
     ROW(NESTED, "svm.vmcb", nested.svm.vmcb) RUN(NESTED, "svm.vmcb_image", nested.svm.vmcb_image)
 };
@@ -253,6 +257,8 @@ static void get_events(struct vcpu *v, struct cpu_events *e)
         .nmi_pending = __atomic_load_n(&v->nmi_pending, __ATOMIC_SEQ_CST),
         .nmi_blocked = v->nmi_blocked,
         .smi_pending = __atomic_load_n(&v->smi_pending, __ATOMIC_SEQ_CST),
+        .smm = v->smm.on,
+        .smm_nmi_blocked = v->smm.on && v->smm.nmi_blocked,
         .init_pending = __atomic_load_n(&v->init_pending, __ATOMIC_SEQ_CST),
         .sipi_pending = __atomic_load_n(&v->sipi_pending, __ATOMIC_SEQ_CST),
         .sipi_vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_SEQ_CST),
@@ -408,6 +414,10 @@ static const char *events_refusal(const struct vcpu *v, const struct cpu_events 
         return "trap_dr6";
     if (e->shadow & ~(SHADOW_STI | SHADOW_MOVSS))
         return "shadow";
+    if (e->smm && !v->vm->smm)
+        return "smm";
+    if (e->smm_nmi_blocked && !e->smm)
+        return "smm_nmi_blocked";
     if (e->pushed ? v->vm->apics == CPU_APICS_ENGINE : e->pushed_vector)
         return "pushed";
     return e->nmi_pending > 2 ? "nmi_pending" : NULL;
@@ -495,6 +505,9 @@ static void set_events(struct vcpu *v, const struct cpu_events *e)
     v->shadow = e->shadow;
     v->triple_fault = e->triple_fault;
     v->nmi_blocked = e->nmi_blocked;
+    v->smm.on = e->smm;
+    v->smm.nmi_blocked = e->smm_nmi_blocked;
+    vcpu_space_set(v, e->smm);
     __atomic_store_n(&v->nmi_pending, e->nmi_pending, __ATOMIC_SEQ_CST);
     __atomic_store_n(&v->smi_pending, e->smi_pending, __ATOMIC_SEQ_CST);
     __atomic_store_n(&v->init_pending, e->init_pending, __ATOMIC_SEQ_CST);

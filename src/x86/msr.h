@@ -19,6 +19,7 @@
 #define MSR_PRED_CMD            0x49u
 #define MSR_BIOS_UPDT_TRIG      0x79u
 #define MSR_BIOS_SIGN_ID        0x8bu /* AMD: PATCH_LEVEL */
+#define MSR_SMBASE              0x9eu
 #define MSR_PLATFORM_INFO       0xceu
 #define MSR_MTRRCAP             0xfeu
 #define MSR_ARCH_CAPABILITIES   0x10au

@@ -9,6 +9,7 @@
 #include "cpu/core/fault.h"
 #include "cpu/core/insn.h"
 #include "cpu/core/vcpu.h"
+#include "x86/smram.h"
 #include "x86/svm_exit.h"
 
 /*
@@ -151,6 +152,13 @@ struct nested_ops {
                         u64 *page_size, u8 *grants, struct stage2_fault *f);
     /* At INIT and RESET. */
     void (*reset)(struct vcpu *v);
+    /* An SMI is taken: ends VMX or SVM operation, whichever level runs, until smm_leave, and notes in *m, which may be
+     * NULL, what belongs there. */
+    void (*smm_enter)(struct vcpu *v, struct smram64 *m);
+    /* RSM with this CR4 and EFER in the state save area. False: a shutdown. */
+    bool (*smm_may_leave)(struct vcpu *v, u64 cr4, u64 efer);
+    /* The registers are loaded. Returns true if L2 goes on. */
+    bool (*smm_leave)(struct vcpu *v);
     /* The extension's part of the vCPU's state (cpu/state.c). Refusal gives NULL, or what is wrong with *n; set comes
      * after it, and after the TSC was set, and leaves everything that mode_update does to the caller. */
     void (*state_get)(struct vcpu *v, struct cpu_nested *n);

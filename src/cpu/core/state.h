@@ -68,6 +68,8 @@ struct cpu_events {
     u8 nmi_pending; /* how many, 0 to 2 */
     bool nmi_blocked;
     bool smi_pending, init_pending, sipi_pending;
+    bool smm;             /* in system management mode; SMBASE is an MSR */
+    bool smm_nmi_blocked; /* NMIs were blocked before it: RSM does not unblock them */
     u8 sipi_vector;
     bool step_owed; /* one instruction comes before what is requested: L2's, when its preemption timer is short */
     bool ferr;      /* FERR# is high, which the machine keeps by itself */
@@ -102,7 +104,10 @@ struct cpu_nested {
         bool nmi_held;      /* NMIs are blocked in L2 in a way that IRET does not undo */
         bool timer_on;      /* the preemption timer counts */
         u64 timer_end;      /* and is zero when L1's TSC, shifted as IA32_VMX_MISC says, gets here */
-        bool has_shadow;    /* KVM: shadow_vmcs is a copy of the shadow VMCS that its region need not agree with */
+        /* In system management mode: what RSM brings back. */
+        bool smm_vmxe, smm_vmxon, smm_guest; /* CR4.VMXE, VMX operation, L2 */
+        u64 smm_pdpte[4];                    /* of L2 */
+        bool has_shadow; /* KVM: shadow_vmcs is a copy of the shadow VMCS that its region need not agree with */
         /* The current VMCS's region as VMCLEAR would leave it, but for the launch state. Opaque: the first four bytes
          * say whose layout it is. */
         u8 vmcs[STATE_VMCS_SIZE];
@@ -113,6 +118,7 @@ struct cpu_nested {
         bool injecting_nmi;             /* events.injected is an NMI that does not block NMIs */
         bool host_nmi_blocked;          /* L1's blocking, with virtual NMIs */
         u16 pause_left;                 /* internal copy of PauseFilterCount */
+        bool smm_guest;                 /* in system management mode: L2 goes on after RSM */
         u64 vmcb;                       /* of the guest that runs */
         u8 vmcb_image[STATE_VMCS_SIZE]; /* its control area as it is in force; L1's registers as save area */
     } svm;

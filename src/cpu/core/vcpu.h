@@ -157,6 +157,14 @@ struct vcpu {
     gpa_t monitor_gpa;
     bool monitor_armed;
 
+    /* -- system management mode: event/smm.c -- */
+    struct {
+        bool on;
+        bool nmi_blocked; /* before it began */
+        u64 base, count;  /* SMBASE; how many SMIs were taken */
+        u64 pdpte[4];     /* of L2, if that ran */
+    } smm;
+
     /* -- nesting -- */
     bool in_guest;                   /* L2 runs */
     bool gif;                        /* SVM's global interrupt flag; always true on Intel */
@@ -264,6 +272,7 @@ struct vm {
     enum cpu_apics apics;
     bool msi_wide;       /* [a] bits 63:40 of an MSI's address are bits 31:8 of the destination */
     bool msi_exact;      /* [a] an MSI's destination FFh is one APIC in x2APIC mode, not all */
+    bool smm;            /* SMIs enter system management mode; without it they only make L2 exit */
     bool hypercalls;     /* for test programs: hypercall.c */
     bool paravirt;       /* KVM's interface is there whether CPUID shows it or not */
     u64 hypercall_exits; /* those of KVM's hypercalls that the owner of the VM wants to perform */

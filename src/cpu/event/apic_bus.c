@@ -164,6 +164,12 @@ void apic_nmi(struct vcpu *v)
     deliver_one(v->lapic, &nmi);
 }
 
+void apic_smi(struct vcpu *v)
+{
+    const struct apic_message smi = {.mode = DELIVER_SMI};
+    deliver_one(v->lapic, &smi);
+}
+
 void apic_init_line(struct vm *vm)
 {
     const struct apic_message init = {.mode = DELIVER_INIT};

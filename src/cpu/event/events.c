@@ -14,6 +14,7 @@
 #include "cpu/event/exception.h"
 #include "cpu/event/lapic.h"
 #include "cpu/event/reset.h"
+#include "cpu/event/smm.h"
 #include "cpu/mmu/mode.h"
 #include "x86/vmcb.h"
 
@@ -104,11 +105,17 @@ static enum outcome take_nmi(struct vcpu *v)
     return deliver(v, &nmi);
 }
 
-/* This machine has no SMM code to run: an SMI can only make L2 exit. */
+/* It stays pending if L2 exits because of it. */
 static enum outcome take_smi(struct vcpu *v)
 {
+    foreign_event(v);
+    if (v->in_guest)
+        TRY(v->nested->event(v, NEV_SMI));
     take(&v->smi_pending);
-    return v->in_guest ? v->nested->event(v, NEV_SMI) : CPU_OK;
+    look_again(v);
+    if (v->vm->smm)
+        smm_enter(v);
+    return CPU_OK;
 }
 
 bool events_push_taken(struct vcpu *v)
@@ -174,7 +181,7 @@ enum outcome events_process(struct vcpu *v)
         v->shadow = 0;
         mode_update(v);
     }
-    if (waits(&v->init_pending) && v->gif && !(v->nested && v->nested->init_blocked(v)) &&
+    if (waits(&v->init_pending) && v->gif && !v->smm.on && !(v->nested && v->nested->init_blocked(v)) &&
         v->activity != ACTIVITY_WAIT_SIPI)
         return take_init(v);
     if (v->activity == ACTIVITY_WAIT_SIPI) {
@@ -187,8 +194,8 @@ enum outcome events_process(struct vcpu *v)
         TRY(take_trap(v));
     if (unlikely(v->debug.on & CPU_DEBUG_NO_IRQ))
         return CPU_OK;
-    if (waits(&v->smi_pending) && v->gif)
-        TRY(take_smi(v));
+    if (waits(&v->smi_pending) && v->gif && !v->smm.on && !v->trap_pending)
+        return take_smi(v);
     if (v->in_guest) {
         TRY(v->nested->windows(v));
         if (v->inject.valid)

@@ -67,6 +67,7 @@ int apic_msi(struct vm *vm, u64 address, u32 data);
 void apic_intr_line(struct vm *vm, bool level);
 /* [any] */
 void apic_nmi(struct vcpu *v);
+void apic_smi(struct vcpu *v);
 /* On the vCPU's own thread: a performance counter overflowed. */
 void apic_perf(struct vcpu *v);
 /* [any] A pulse on the INIT# pin of every CPU. */

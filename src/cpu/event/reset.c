@@ -10,6 +10,7 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/core/nested.h"
 #include "cpu/event/lapic.h"
+#include "cpu/event/smm.h"
 #include "cpu/mmu/mmu.h"
 #include "x86/msr.h"
 
@@ -62,6 +63,7 @@ void reset_vcpu(struct vcpu *v, bool init)
     v->gif = true;
     reset_registers(v);
     if (!init) {
+        smm_reset(v);
         v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (v->index == 0 ? APIC_BASE_BSP : 0);
         v->cr0 = CR0_CD | CR0_NW | CR0_ET;
         v->xcr0 = XCR0_X87;

@@ -43,13 +43,15 @@ struct msr_row {
     enum outcome (*write)(struct vcpu *v, u32 msr, u64 value);
 };
 
-/* MSR_OWNER: a field that msr_put may change, but no guest, and that is no state. */
+/* MSR_OWNER: a field that msr_put may change, but no guest, and that is no state. MSR_STATE_ONLY: a field that is
+ * state, and no MSR to guests. */
 enum {
     MSR_FIELD = BIT(0),
     MSR_READ_ONLY = BIT(1),
     MSR_CANONICAL = BIT(2),
     MSR_IGNORE_WRITES = BIT(3),
-    MSR_OWNER = BIT(4)
+    MSR_OWNER = BIT(4),
+    MSR_STATE_ONLY = BIT(5)
 };
 
 /* -- EFER -- */
@@ -85,6 +87,9 @@ static enum outcome efer_write(struct vcpu *v, u32 msr, u64 value)
     if (value & ~msr_efer_valid(v))
         return raise_gp(v, 0);
     if (((old ^ value) & EFER_LME) && (v->cr0 & CR0_PG))
+        return raise_gp(v, 0);
+    /* No guests in system management mode: L2's state may wait for RSM. */
+    if ((value & EFER_SVME) && v->smm.on)
         return raise_gp(v, 0);
     /* "VM_CR MSR": SVMDIS makes EFER.SVME a reserved bit. */
     if ((value & EFER_SVME) && (v->vm_cr & VM_CR_SVMDIS))
@@ -309,6 +314,19 @@ static enum outcome mc_write(struct vcpu *v, u32 msr, u64 value)
 
 _Static_assert(MSR_MC0_CTL % 4 == 0, "the kind of a bank's MSR is its number modulo 4");
 
+/* -- system management mode -- */
+
+static enum outcome refuse_write(struct vcpu *v, u32 msr, u64 value)
+{
+    return raise_gp(v, 0);
+}
+
+/* As under KVM: for who saves and loads the state. The guest's way to SMBASE is the state save area. */
+static bool smbase_exists(const struct vcpu *v, u32 msr)
+{
+    return v->vm->smm;
+}
+
 /* -- the table, in ascending order -- */
 
 #define FIELD(f) .flags = MSR_FIELD, .field = offsetof(struct vcpu, f)
@@ -330,7 +348,7 @@ static const struct msr_row rows[] = {
     {MSR_KVM_WALL_CLOCK, 2, "KVM_CLOCK", NO_FEATURE, PARAVIRT},
     {MSR_PLATFORM_ID, 1, "PLATFORM_ID", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
     {MSR_APIC_BASE, 1, "APIC_BASE", FEATURE_APIC, APIC_FUNCTIONS},
-    {MSR_SMI_COUNT, 1, "SMI_COUNT", NO_FEATURE, INTEL_ONLY, CONSTANT(0)},
+    {MSR_SMI_COUNT, 1, "SMI_COUNT", NO_FEATURE, INTEL_ONLY, FIELD(smm.count), .valid = ANY, .write = refuse_write},
     {MSR_FEATURE_CONTROL, 1, "FEATURE_CONTROL", NO_FEATURE, INTEL_ONLY, FIELD(feature_control), .valid = ANY,
      .legal = feature_control_legal, .write = feature_control_write},
     {MSR_TSC_ADJUST, 1, "TSC_ADJUST", FEATURE_TSC_ADJUST, FIELD(tsc_adjust), .valid = ANY, .write = tsc_adjust_write},
@@ -341,6 +359,8 @@ static const struct msr_row rows[] = {
      .valid = ANY},
     {MSR_BIOS_SIGN_ID, 1, "BIOS_SIGN_ID", NO_FEATURE, .flags = MSR_FIELD | MSR_OWNER | MSR_IGNORE_WRITES,
      .field = offsetof(struct vcpu, microcode), .valid = ANY},
+    {MSR_SMBASE, 1, "SMBASE", NO_FEATURE, .flags = MSR_FIELD | MSR_STATE_ONLY, .field = offsetof(struct vcpu, smm.base),
+     .exists = smbase_exists, .valid = 0xffffffff},
     {MSR_PLATFORM_INFO, 1, "PLATFORM_INFO", NO_FEATURE, OWNERS(platform_info)},
     {MSR_MTRRCAP, 1, "MTRRCAP", FEATURE_MTRR, CONSTANT(MTRRCAP_WC | MTRRCAP_FIXED | MTRR_RANGES)},
     {MSR_ARCH_CAPABILITIES, 1, "ARCH_CAPABILITIES", FEATURE_ARCH_CAPABILITIES, OWNERS(arch_capabilities)},
@@ -483,7 +503,7 @@ enum outcome msr_read(struct vcpu *v, u32 msr, u64 *value)
     if (v->in_guest && v->nested->msr_read(v, msr, value, &out))
         return out;
     const struct msr_row *r = find(v, msr, false);
-    if (r)
+    if (r && !(r->flags & MSR_STATE_ONLY))
         return row_read(v, r, msr, value);
     if (!v->in_guest && v->nested && v->nested->msr_read(v, msr, value, &out))
         return out;
@@ -501,7 +521,7 @@ enum outcome msr_write(struct vcpu *v, u32 msr, u64 value)
             return out;
         return raise_gp(v, 0);
     }
-    if ((r->flags & MSR_READ_ONLY) || !value_legal(v, r, msr, value))
+    if (r->flags & (MSR_READ_ONLY | MSR_STATE_ONLY) || !value_legal(v, r, msr, value))
         return raise_gp(v, 0);
     if (r->write)
         return r->write(v, msr, value);

@@ -27,11 +27,11 @@
     X(invlpg) X(invpcid) X(invd) X(wbinvd)                                                          \
     /* flagops.c: flags that translated code does not hold */                                       \
     X(cli) X(sti) X(clac) X(stac) X(cld) X(std) X(pushf) X(popf)                                    \
-    /* msr.c */                                                                                     \
-    X(rdmsr) X(wrmsr)                                                                               \
+    /* msr.c and rsm.c */                                                                           \
+    X(rdmsr) X(wrmsr) X(rsm)                                                                        \
     /* sysops.c: system instructions that need little more than their checks */                     \
     X(hlt) X(pause) X(monitor) X(mwait) X(rdtsc) X(rdtscp) X(rdpmc) X(rdpid) X(cpuid)               \
-    X(xgetbv) X(xsetbv) X(rdpkru) X(wrpkru) X(rdrand) X(rdseed) X(rsm) X(getsec) X(ud)              \
+    X(xgetbv) X(xsetbv) X(rdpkru) X(wrpkru) X(rdrand) X(rdseed) X(getsec) X(ud)              \
     /* xstate.c and x87.c: x87, SSE and AVX state in memory */                                      \
     X(fxsave) X(fxrstor) X(xsave) X(xsaveopt) X(xsavec) X(xsaves) X(xrstor) X(xrstors)              \
     X(fnsave) X(frstor) X(fnstenv) X(fldenv)                                                        \

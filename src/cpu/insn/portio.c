@@ -136,6 +136,7 @@ static enum outcome ins_step(struct vcpu *v, struct string *s, u64 *n)
             copy_bytes(p, &value, size);
         }
         vector_restore(v);
+        foreign_event(v);
         TRY(world_answered(v));
     } else {
         TRY(mem_probe(v, dst.la, size, ACCESS_WRITE));
@@ -165,6 +166,7 @@ static enum outcome outs_step(struct vcpu *v, struct string *s, u64 *n)
             machine->io_write(machine->opaque, port, value, size);
         }
         vector_restore(v);
+        foreign_event(v);
     } else {
         TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
         world_io_write(v, port, value, size);

@@ -1,6 +1,6 @@
 /*
  * System instructions that need little more than their checks: time, random numbers, waiting, XCR0, PKRU, and those
- * that this machine never has (SMX, SMM).
+ * that this machine never has (SMX).
  * Source: SDM volume 2 and APM volume 3, each under the instruction's name.
  */
 #include "cpu/core/cpuid.h"
@@ -211,14 +211,6 @@ enum outcome op_rdseed(struct vcpu *v, const struct insn *in)
 }
 
 /* -- modes that this machine does not have -- */
-
-/* Outside system-management mode; AMD's intercept comes before the #UD. */
-enum outcome op_rsm(struct vcpu *v, const struct insn *in)
-{
-    if (v->vm->vendor == VENDOR_AMD)
-        TRY(nested_check(v, IC_RSM, 0, 0));
-    return raise_ud(v);
-}
 
 enum outcome op_getsec(struct vcpu *v, const struct insn *in)
 {

@@ -62,7 +62,8 @@ static bool cr3_valid(const struct vcpu *v, u64 value)
 static bool cr4_valid(struct vcpu *v, u64 value)
 {
     u64 changed = value ^ v->cr4;
-    if (value & ~cr4_allowed(v->vm->features))
+    /* SDM "Protection of CR4.VMXE in SMM" */
+    if (value & ~cr4_allowed(v->vm->features) || (value & CR4_VMXE && v->smm.on))
         return false;
     if (in_long_mode(v) && (!(value & CR4_PAE) || changed & CR4_LA57))
         return false;

@@ -69,7 +69,8 @@ void svm_state_get(struct vcpu *v, struct cpu_nested *n)
     n->vmx.vmxon = n->vmx.current = STATE_NO_POINTER;
     n->guest = v->in_guest;
     n->svm.gif = v->gif;
-    if (!v->in_guest)
+    n->svm.smm_guest = s->smm_guest;
+    if (!v->in_guest && !s->smm_guest)
         return;
     n->svm.injecting_nmi = s->injecting_nmi;
     n->svm.host_nmi_blocked = s->host.nmi_blocked;
@@ -129,7 +130,9 @@ const char *svm_state_refusal(struct vcpu *v, const struct cpu_nested *n)
     const struct vmcb *m = (const struct vmcb *)n->svm.vmcb_image;
     if (n->kind != CPU_NESTED_SVM)
         return "nested.kind";
-    if (!n->guest)
+    if (n->guest && n->svm.smm_guest)
+        return "svm.smm_guest";
+    if (!n->guest && !n->svm.smm_guest)
         return idle_refusal(n);
     if (!svm_page_valid(v, n->svm.vmcb))
         return "svm.vmcb";
@@ -154,6 +157,7 @@ void svm_state_set(struct vcpu *v, const struct cpu_nested *n)
     const struct vmcb *m = (const struct vmcb *)n->svm.vmcb_image;
     v->gif = n->svm.gif;
     v->in_guest = n->guest;
+    s->smm_guest = n->svm.smm_guest;
     s->vmcb = GPA(n->svm.vmcb);
     copy_bytes(&s->control, &m->control, sizeof(s->control));
     fill_bytes(&s->save, 0, sizeof(s->save));

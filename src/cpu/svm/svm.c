@@ -4,6 +4,7 @@
 #include "cpu/svm/svm.h"
 #include "cpu/core/copy.h"
 #include "cpu/event/lapic.h"
+#include "cpu/event/perf.h"
 #include "cpu/mmu/mmu.h"
 #include "cpu/svm/npt.h"
 
@@ -72,6 +73,49 @@ static void tsc_changed(struct vcpu *v)
 {
 }
 
+/* "SMM and SVM": no #VMEXIT; intercepts are off in the handler, as is EFER.SVME. */
+static void smm_enter(struct vcpu *v, struct smram64 *m)
+{
+    struct svm *s = v->svm;
+    s->smm_guest = v->in_guest;
+    if (!v->in_guest)
+        return;
+    if (m) {
+        m->svm_guest = 1;
+        m->svm_vmcb = s->vmcb.a;
+        m->svm_vintr = s->control.vintr;
+        m->svm_pat = v->pat;
+        m->svm_host_efer = s->host.efer;
+        m->svm_host_cr4 = s->host.cr4;
+        m->svm_host_cr0 = s->host.cr0;
+        m->svm_ncr3 = s->control.ncr3;
+    }
+    v->in_guest = false;
+    perf_level_changed(v);
+    v->tsc_offset = v->tsc_offset_l1;
+    v->tsc_mul = 0;
+    mmu_set_stage2(v, STAGE2_NONE, 0, 0);
+}
+
+static bool smm_may_leave(struct vcpu *v, u64 cr4, u64 efer)
+{
+    return !v->svm->smm_guest || efer & EFER_SVME;
+}
+
+static bool smm_leave(struct vcpu *v)
+{
+    struct svm *s = v->svm;
+    if (!s->smm_guest)
+        return false;
+    s->smm_guest = false;
+    v->in_guest = true;
+    perf_level_changed(v);
+    svm_load_translation(v);
+    svm_load_tsc(v);
+    svm_events_wake(v);
+    return true;
+}
+
 const struct nested_ops svm_ops = {
     .intercept = svm_intercept,
     .exception = svm_exception,
@@ -94,6 +138,9 @@ const struct nested_ops svm_ops = {
     .tsc_changed = tsc_changed,
     .stage2_walk = npt_walk,
     .reset = reset,
+    .smm_enter = smm_enter,
+    .smm_may_leave = smm_may_leave,
+    .smm_leave = smm_leave,
     .state_get = svm_state_get,
     .state_refusal = svm_state_refusal,
     .state_set = svm_state_set,

@@ -33,6 +33,7 @@ struct svm {
     u64 pause_tsc;      /* host TSC of L2's last PAUSE */
     u16 pause_left;     /* internal copy of PauseFilterCount */
     bool injecting_nmi; /* v->inject is an NMI that must not block NMIs */
+    bool smm_guest;     /* system management mode: L2 ran, and goes on after RSM */
     bool probing;       /* svm_exit_bytes: second-stage faults only report */
 };
 

@@ -26,9 +26,15 @@ void vmx_state_get(struct vcpu *v, struct cpu_nested *n)
     fill_bytes(n, 0, sizeof(*n));
     n->kind = CPU_NESTED_VMX;
     n->guest = v->in_guest;
-    n->vmx.vmxon = x->on ? x->vmxon : STATE_NO_POINTER;
-    n->vmx.current = x->on ? x->current : STATE_NO_POINTER;
-    if (v->in_guest) {
+    bool on = x->on || x->smm_on;
+    n->vmx.vmxon = on ? x->vmxon : STATE_NO_POINTER;
+    n->vmx.current = on ? x->current : STATE_NO_POINTER;
+    n->vmx.smm_vmxe = x->smm_vmxe;
+    n->vmx.smm_vmxon = x->smm_on;
+    n->vmx.smm_guest = x->smm_guest;
+    if (x->smm_guest)
+        copy_bytes(n->vmx.smm_pdpte, v->smm.pdpte, sizeof(n->vmx.smm_pdpte));
+    if (v->in_guest || x->smm_guest) {
         n->vmx.mtf_pending = x->mtf_pending;
         n->vmx.tpr_pending = x->tpr_pending;
         n->vmx.nmi_held = x->nmi_held;
@@ -97,7 +103,13 @@ const char *vmx_state_refusal(struct vcpu *v, const struct cpu_nested *n)
         return bad;
     if (n->vmx.timer_end && !n->vmx.timer_on)
         return "vmx.timer_end";
-    if (n->guest)
+    if (n->vmx.smm_vmxon && (vmxon == STATE_NO_POINTER || !n->vmx.smm_vmxe || n->guest))
+        return "vmx.smm_vmxon";
+    if (n->vmx.smm_guest && !n->vmx.smm_vmxon)
+        return "vmx.smm_guest";
+    if (!n->vmx.smm_guest && !all_zero((const u8 *)n->vmx.smm_pdpte, sizeof(n->vmx.smm_pdpte)))
+        return "vmx.smm_pdpte";
+    if (n->guest || n->vmx.smm_guest)
         return guest_refusal(v, n);
     return n->vmx.mtf_pending || n->vmx.tpr_pending || n->vmx.nmi_held || n->vmx.timer_on ? "nested.guest" : NULL;
 }
@@ -108,13 +120,18 @@ void vmx_state_set(struct vcpu *v, const struct cpu_nested *n)
 {
     struct vmx *x = v->vmx;
     const struct region *r = (const struct region *)n->vmx.vmcs;
-    x->on = n->vmx.vmxon != STATE_NO_POINTER;
+    bool runs = n->guest || n->vmx.smm_guest;
+    x->smm_vmxe = n->vmx.smm_vmxe;
+    x->smm_on = n->vmx.smm_vmxon;
+    x->smm_guest = n->vmx.smm_guest;
+    copy_bytes(v->smm.pdpte, n->vmx.smm_pdpte, sizeof(v->smm.pdpte));
+    x->on = n->vmx.vmxon != STATE_NO_POINTER && !x->smm_on;
     x->vmxon = n->vmx.vmxon;
     x->current = n->vmx.current;
     x->shadow = r->revision & VMCS_SHADOW;
     x->launched = r->launched;
     copy_bytes(&x->f, &r->f, sizeof(x->f));
-    x->proc2 = n->guest && x->f.proc & PROC_SECONDARY ? x->f.proc2 : 0;
+    x->proc2 = runs && x->f.proc & PROC_SECONDARY ? x->f.proc2 : 0;
     x->mtf_pending = n->vmx.mtf_pending;
     x->tpr_pending = n->vmx.tpr_pending;
     x->nmi_held = n->vmx.nmi_held;

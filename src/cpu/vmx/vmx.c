@@ -4,6 +4,7 @@
  */
 #include "cpu/vmx/vmx.h"
 #include "cpu/core/copy.h"
+#include "cpu/event/lapic.h"
 #include "cpu/mmu/cr.h"
 #include "cpu/vmx/ept.h"
 
@@ -42,6 +43,52 @@ static bool vmx_stepping(const struct vcpu *v)
     return v->vmx->f.proc & PROC_MONITOR_TRAP;
 }
 
+/* SDM "Default Treatment of SMI Delivery". The fields of the VMCS stay as they are. */
+static void vmx_smm_enter(struct vcpu *v, struct smram64 *m)
+{
+    struct vmx *x = v->vmx;
+    x->smm_vmxe = v->cr4 & CR4_VMXE;
+    x->smm_on = x->on;
+    x->smm_guest = v->in_guest;
+    v->cr4 &= ~CR4_VMXE;
+    x->on = v->in_guest = false;
+    if (x->smm_guest) {
+        v->tsc_offset = v->tsc_offset_l1;
+        mmu_set_stage2(v, STAGE2_NONE, 0, 0);
+    }
+}
+
+/* SDM "Default Treatment of RSM". */
+static bool vmx_smm_may_leave(struct vcpu *v, u64 cr4, u64 efer)
+{
+    return !(cr4 & CR4_VMXE);
+}
+
+static bool vmx_smm_leave(struct vcpu *v)
+{
+    struct vmx *x = v->vmx;
+    bool guest = x->smm_guest, unrestricted = guest && x->proc2 & PROC2_UNRESTRICTED_GUEST;
+    if (x->smm_vmxe)
+        v->cr4 |= CR4_VMXE;
+    x->on = x->smm_on;
+    x->smm_vmxe = x->smm_on = x->smm_guest = false;
+    if (x->on) {
+        v->cr0 |= CR0_NE | (unrestricted ? 0 : CR0_PE | CR0_PG);
+        if (!(v->flags & FLAG_VM) && !unrestricted) {
+            u16 dpl = (v->seg[SEG_SS].attr & SEG_DPL_MASK) >> SEG_DPL_SHIFT;
+            v->seg[SEG_CS].sel = (u16)((v->seg[SEG_CS].sel & ~3) | dpl);
+            v->seg[SEG_SS].sel = (u16)((v->seg[SEG_SS].sel & ~3) | dpl);
+        }
+    }
+    if (guest) {
+        v->in_guest = true;
+        vmx_load_translation(v, x);
+        vmx_load_tsc(v, &x->f);
+        timers_update(v);
+    }
+    return guest;
+}
+
 const struct nested_ops vmx_ops = {
     .intercept = vmx_intercept,
     .exception = vmx_exception,
@@ -65,6 +112,9 @@ const struct nested_ops vmx_ops = {
     .tsc_changed = vmx_tsc_changed,
     .stage2_walk = ept_walk,
     .reset = vmx_reset,
+    .smm_enter = vmx_smm_enter,
+    .smm_may_leave = vmx_smm_may_leave,
+    .smm_leave = vmx_smm_leave,
     .state_get = vmx_state_get,
     .state_refusal = vmx_state_refusal,
     .state_set = vmx_state_set,

@@ -49,6 +49,9 @@ struct vmx {
     u64 timer_end;           /* the preemption timer is zero when TSC >> VMX_TIMER_SHIFT gets here */
     u64 timer_deadline;      /* the same in host monotonic ns */
     u64 ple_first, ple_last; /* TSC of PAUSEs */
+
+    /* What RSM brings back, in system management mode: CR4.VMXE, VMX operation, and whether L2 ran. */
+    bool smm_vmxe, smm_on, smm_guest;
 };
 
 /* caps.c */

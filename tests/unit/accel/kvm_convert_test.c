@@ -204,6 +204,10 @@ static void test_nested(void)
     n->vmx.vmxon = n->vmx.current = STATE_NO_POINTER; /* as where there is no VMX */
     n->svm.gif = true;
     CHECK(nested_round_trip() && memcmp(n, &back.nested, sizeof(*n)) == 0);
+    n->svm.smm_guest = true;
+    n->svm.vmcb = 0x5000;
+    CHECK(nested_round_trip() && memcmp(n, &back.nested, sizeof(*n)) == 0);
+    n->svm.smm_guest = false;
     n->guest = n->svm.injecting_nmi = n->svm.host_nmi_blocked = true;
     n->svm.gif = false;
     n->svm.pause_left = 3000;
@@ -221,7 +225,7 @@ static void test_nested(void)
     image.head.size = 8;
     CHECK(!nested_from_kvm(&image, &back.nested));
     image.head.size = sizeof(image.head);
-    image.head.hdr.vmx.smm.flags = 1;
+    image.head.hdr.vmx.smm.flags = 4;
     CHECK(!nested_from_kvm(&image, &back.nested));
 }
 
