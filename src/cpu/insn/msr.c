@@ -43,15 +43,13 @@ struct msr_row {
     enum outcome (*write)(struct vcpu *v, u32 msr, u64 value);
 };
 
-/* MSR_OWNER: a field that msr_put may change, but no guest, and that is no state. MSR_STATE_ONLY: a field that is
- * state, and no MSR to guests. */
+/* MSR_OWNER: a field that msr_put may change, but no guest, and that is no state. */
 enum {
     MSR_FIELD = BIT(0),
     MSR_READ_ONLY = BIT(1),
     MSR_CANONICAL = BIT(2),
     MSR_IGNORE_WRITES = BIT(3),
-    MSR_OWNER = BIT(4),
-    MSR_STATE_ONLY = BIT(5)
+    MSR_OWNER = BIT(4)
 };
 
 /* -- EFER -- */
@@ -321,10 +319,10 @@ static enum outcome refuse_write(struct vcpu *v, u32 msr, u64 value)
     return raise_gp(v, 0);
 }
 
-/* As under KVM: for who saves and loads the state. The guest's way to SMBASE is the state save area. */
-static bool smbase_exists(const struct vcpu *v, u32 msr)
+/* As under KVM, SMBASE is an MSR for the owner. The guest's way to it is the state save area. */
+static bool smbase_exists(const struct vcpu *v, u32 msr, bool owner)
 {
-    return v->vm->smm;
+    return owner;
 }
 
 /* -- the table, in ascending order -- */
@@ -359,8 +357,7 @@ static const struct msr_row rows[] = {
      .valid = ANY},
     {MSR_BIOS_SIGN_ID, 1, "BIOS_SIGN_ID", NO_FEATURE, .flags = MSR_FIELD | MSR_OWNER | MSR_IGNORE_WRITES,
      .field = offsetof(struct vcpu, microcode), .valid = ANY},
-    {MSR_SMBASE, 1, "SMBASE", NO_FEATURE, .flags = MSR_FIELD | MSR_STATE_ONLY, .field = offsetof(struct vcpu, smm.base),
-     .exists = smbase_exists, .valid = 0xffffffff},
+    {MSR_SMBASE, 1, "SMBASE", NO_FEATURE, FIELD(smm.base), .exists = smbase_exists, .valid = 0xffffffff},
     {MSR_PLATFORM_INFO, 1, "PLATFORM_INFO", NO_FEATURE, OWNERS(platform_info)},
     {MSR_MTRRCAP, 1, "MTRRCAP", FEATURE_MTRR, CONSTANT(MTRRCAP_WC | MTRRCAP_FIXED | MTRR_RANGES)},
     {MSR_ARCH_CAPABILITIES, 1, "ARCH_CAPABILITIES", FEATURE_ARCH_CAPABILITIES, OWNERS(arch_capabilities)},
@@ -503,7 +500,7 @@ enum outcome msr_read(struct vcpu *v, u32 msr, u64 *value)
     if (v->in_guest && v->nested->msr_read(v, msr, value, &out))
         return out;
     const struct msr_row *r = find(v, msr, false);
-    if (r && !(r->flags & MSR_STATE_ONLY))
+    if (r)
         return row_read(v, r, msr, value);
     if (!v->in_guest && v->nested && v->nested->msr_read(v, msr, value, &out))
         return out;
@@ -521,7 +518,7 @@ enum outcome msr_write(struct vcpu *v, u32 msr, u64 value)
             return out;
         return raise_gp(v, 0);
     }
-    if (r->flags & (MSR_READ_ONLY | MSR_STATE_ONLY) || !value_legal(v, r, msr, value))
+    if ((r->flags & MSR_READ_ONLY) || !value_legal(v, r, msr, value))
         return raise_gp(v, 0);
     if (r->write)
         return r->write(v, msr, value);
