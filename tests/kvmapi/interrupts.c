@@ -53,6 +53,12 @@ GUEST_CODE(pic_handler, "out %al, $0x11; mov $0x20, %al; out %al, $0x20; iret");
 GUEST_CODE(handler, "out %al, $0x11; iret");
 GUEST_CODE(apic_handler, "out %al, $0x11; mov $0xfee000b0, %ebx; movl $0, (%ebx); out %al, $0x13; iret");
 
+extern const unsigned char wide_start[], wide_end[];
+__asm__(".pushsection .rodata\n.code64\nwide_start: mov $9, %eax; mov $0xfee00020, %esi; mov %rax, %cr8; out %al, "
+        "$0x13; mov $3, %al;"
+        "mov %rax, %cr8; mov %cr8, %rbx; mov (%rsi), %ecx; movl $0, 0x90(%rsi); hlt\n"
+        "wide_end:\n.popsection");
+
 static int kvm, vm, vcpu;
 static struct kvm_run *run;
 static unsigned char *ram;
@@ -133,6 +139,42 @@ static void test_none(void)
     run->cr8 = 5;
     CHECK(go() == KVM_EXIT_HLT && run->cr8 == 5);
     CHECK(run->apic_base == 0xfee00900);
+    end();
+}
+
+/* 64-bit mode, with an identity map of 4 GiB. */
+static void go_wide(void)
+{
+    struct kvm_sregs s;
+    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &s));
+    memcpy(ram + 0x3000, &(unsigned long){0x4003}, 8);
+    for (unsigned long i = 0; i < 4; i++)
+        memcpy(ram + 0x4000 + 8 * i, &(unsigned long){i << 30 | 0x83}, 8);
+    s.cr3 = 0x3000;
+    s.cr4 |= 0x20;
+    s.cr0 |= 0x80000001;
+    s.efer = 0x500;
+    s.cs.l = 1;
+    s.cs.db = 0;
+    CHECK(!ioctl(vcpu, KVM_SET_SREGS, &s));
+}
+
+static void test_tpr(void)
+{
+    struct kvm_regs r;
+    create();
+    start();
+    go_wide();
+    PUT_CODE(CODE, wide);
+    run->cr8 = 5;
+    CHECK(at_port(NEXT) && run->cr8 == 9); /* a higher one is no exit */
+    CHECK(go() == KVM_EXIT_SET_TPR && run->cr8 == 3);
+    run->cr8 = 2;
+    CHECK(go() == KVM_EXIT_MMIO && run->mmio.phys_addr == 0xfee00020 && !run->mmio.is_write);
+    memcpy(run->mmio.data, "\x20\0\0\0", 4);
+    CHECK(go() == KVM_EXIT_MMIO && run->mmio.phys_addr == 0xfee000b0 && run->mmio.is_write);
+    CHECK(go() == KVM_EXIT_HLT);
+    CHECK(!ioctl(vcpu, KVM_GET_REGS, &r) && r.rcx == 0x20 && r.rbx == 2);
     end();
 }
 
@@ -270,6 +312,7 @@ static void test_events(void)
 int main(void)
 {
     test_none();
+    test_tpr();
     test_full();
     test_pit();
     test_split();
