@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "cpu/core/copy.h"
 #include "cpu/core/exclusive.h"
 #include "cpu/core/nested.h"
 #include "cpu/core/stats.h"
@@ -137,7 +138,8 @@ static bool features_agree(const struct cpu_features *a, const struct cpu_featur
 static void vm_features_set(struct vm *vm, const struct cpu_features *f)
 {
     bool other = vm->vcpu_count && vm->vendor != f->vendor;
-    vm->features = f;
+    copy_bytes(&vm->shown, f, sizeof(*f)); /* f may change, and be given again */
+    vm->features = &vm->shown;
     vm->vendor = f->vendor;
     vm->phys_bits = f->phys_bits;
     for (u32 i = 0; i < vm->vcpu_count; i++) {

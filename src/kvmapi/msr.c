@@ -119,17 +119,18 @@ static bool vmfunc(const struct api_vcpu *v, u32 msr)
     return msr == MSR_VMX_VMFUNC && features_have(&v->features, FEATURE_VMX);
 }
 
+static struct cpu_features offered;
 static u32 listed[LIST_MAX], listed_count;
 static pthread_once_t listed_once = PTHREAD_ONCE_INIT;
 
 static void listed_fill(void)
 {
-    struct cpu_features f;
-    if (!cpuid_offered(&f))
-        listed_count = numbers(&f, listed);
+    if (!cpuid_offered(&offered))
+        listed_count = numbers(&offered, listed);
 }
 
-/* One that KVM_GET_MSR_INDEX_LIST gives, and that this vCPU's CPUID hides, can be read and set as 0. */
+/* One that KVM_GET_MSR_INDEX_LIST gives, and that this vCPU's CPUID hides, can be read and set as 0; and one of
+ * features as whatever is offered, since programs set those before they look at the vendor. */
 static bool hidden(u32 msr)
 {
     pthread_once(&listed_once, listed_fill);
@@ -137,6 +138,12 @@ static bool hidden(u32 msr)
         if (listed[i] == msr)
             return true;
     return false;
+}
+
+static bool harmless(u32 msr, u64 value)
+{
+    u64 feature;
+    return hidden(msr) && (!value || (cpu_msr_feature(&offered, msr, &feature) && !(value & ~feature)));
 }
 
 static bool vcpu_read(void *opaque, u32 msr, u64 *value)
@@ -155,7 +162,7 @@ static bool vcpu_write(void *opaque, u32 msr, u64 *value)
         tsc_write(v, *value);
         return true;
     }
-    bool done = (!vmfunc(v, msr) && cpu_msr_write(v->cpu, msr, *value)) || (!*value && hidden(msr));
+    bool done = (!vmfunc(v, msr) && cpu_msr_write(v->cpu, msr, *value)) || harmless(msr, *value);
     if (!done)
         api_trace(API_TRACE_UNKNOWN, "vCPU %u: MSR %#x cannot be %#llx", v->id, msr, (unsigned long long)*value);
     return done;

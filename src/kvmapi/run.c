@@ -18,6 +18,7 @@
 #include "x86/regs.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static __thread struct api_vcpu *current;
@@ -162,8 +163,23 @@ static void show(struct api_vcpu *v)
     }
 }
 
+static void trace_shutdown(struct api_vcpu *v)
+{
+    struct cpu_state *s = aligned_alloc(64, align_up(sizeof(*s), 64));
+    if (!s)
+        return;
+    cpu_state_get(v->cpu, s, STATE_GPRS | STATE_SEGMENTS | STATE_EVENTS);
+    api_trace(API_TRACE_RUN | API_TRACE_UNKNOWN,
+              "vCPU %u: triple fault at %#x:%#llx, RAX %#llx RCX %#llx RDX %#llx, the last exception had vector %u",
+              v->id, s->seg[SEG_CS].sel, (unsigned long long)s->rip, (unsigned long long)s->gpr[RAX],
+              (unsigned long long)s->gpr[RCX], (unsigned long long)s->gpr[RDX], s->events.last_exception);
+    free(s);
+}
+
 static long shutdown(struct api_vcpu *v)
 {
+    if (api_traced(API_TRACE_RUN | API_TRACE_UNKNOWN))
+        trace_shutdown(v);
     v->run->exit_reason = KVM_EXIT_SHUTDOWN;
     return 0;
 }

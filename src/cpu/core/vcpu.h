@@ -263,8 +263,9 @@ struct vm {
     struct vcpu *vcpu[256];
     struct ram_space *ram; /* RAM_SPACES of them */
     u64 tsc_khz;
-    u32 phys_bits; /* MAXPHYADDR shown to the guest */
-    const struct cpu_features *features;
+    u32 phys_bits;                       /* MAXPHYADDR shown to the guest */
+    const struct cpu_features *features; /* NULL before the first vCPU, then `shown` */
+    struct cpu_features shown;
     bool ran;            /* [a] a vCPU has run: features stay what they are */
     struct cache *cache; /* translated code: jit/block.h */
     u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
