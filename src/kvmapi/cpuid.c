@@ -6,6 +6,7 @@
 #include "accel/engine_host.h"
 #include "kvmapi/paravirt.h"
 #include "kvmapi/settings.h"
+#include "x86/xsave.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,15 +15,31 @@
 
 #define PHYS_BITS 46
 
+/*
+ * Programs take the place of each component of the XSAVE image from the CPUID instruction (QEMU does), where a host
+ * without protection keys has none for PKRU. So the engine's is not offered there.
+ */
+static const char *model(const char *asked, char *buf, size_t size)
+{
+    u32 a, b, c, d;
+    asked = asked ? asked : "max";
+    __asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(0xd), "c"(XSTATE_PKRU));
+    if (a)
+        return asked;
+    snprintf(buf, size, "%s,-pku", asked);
+    return buf;
+}
+
 int cpuid_offered(struct cpu_features *f)
 {
     const struct api_settings *s = api_settings();
+    char buf[512];
     const struct cpuid_config config = {.vendor = s->amd ? VENDOR_AMD : VENDOR_INTEL,
                                         .nested = s->nested,
                                         .vcpus = 1,
                                         .tsc_khz = api_tsc_khz(),
                                         .phys_bits = PHYS_BITS,
-                                        .model = s->cpu ? s->cpu : "max"};
+                                        .model = model(s->cpu, buf, sizeof(buf))};
     struct error error;
     int e = cpuid_create(f, &config, &error);
     if (e)
