@@ -64,7 +64,7 @@ qemu-img create -q -f raw "$work/data" 256M
 dd if=/dev/urandom of="$work/data" bs=1M count=256 conv=notrunc status=none
 begin=$(now)
 # shellcheck disable=SC2046
-qemu vm $(accelerator) -machine q35 -cpu max -smp 1 -m 512M -no-reboot $(disk virtio-blk "$work/d0.qcow2") \
+qemu vm $(accelerator) -machine q35 -smp 1 -m 512M -no-reboot $(disk virtio-blk "$work/d0.qcow2") \
     -drive "if=none,id=d1,file=$work/data,format=raw" -device virtio-blk-pci,drive=d1 \
     -netdev user,id=n0,guestfwd=tcp:10.0.2.100:80-cmd:"head -c 67108864 /dev/zero" -device virtio-net-pci,netdev=n0
 sees vm 'root@debian:~# ' 500

@@ -15,7 +15,7 @@ if [ "$machine" = q35 ]; then
     bus1=',"bus":"p1"' bus2=',"bus":"p2"'
 fi
 # shellcheck disable=SC2046
-qemu vm $(accelerator) -machine "$machine" -cpu max -smp 1,maxcpus=4,sockets=4,cores=1,threads=1 \
+qemu vm $(accelerator) -machine "$machine" -smp 1,maxcpus=4,sockets=4,cores=1,threads=1 \
     -m 768M,slots=4,maxmem=2G -no-reboot $(disk virtio-blk "$work/d0.qcow2") -device virtio-scsi-pci,id=scsi0 \
     "${ports[@]}"
 logged_in vm 300

@@ -79,10 +79,14 @@ qemu() {
     qmp "$vm" query-status >/dev/null || fail "$vm: QMP does not answer"
 }
 
-accelerator() { # ARGUMENT...: more properties of the accelerator, which only KVM has
+# The accelerator, with more properties for KVM (kernel-irqchip=split), and a CPU of the vendor that the API shows:
+# QEMU's max and host would take the host's.
+accelerator() { # [PROPERTIES]
+    local vendor=GenuineIntel
+    [ "$VENDOR" = intel ] || vendor=AuthenticAMD
     case $QEMU_ACCEL in
-    kvm) printf '%s' "-accel kvm${1:+,$1}" ;;
-    *) printf '%s' "-accel $QEMU_ACCEL,thread=single" ;;
+    kvm) printf '%s' "-accel kvm${1:+,$1} -cpu max,vendor=$vendor" ;;
+    *) printf '%s' "-accel $QEMU_ACCEL,thread=single -cpu max" ;;
     esac
 }
 

@@ -29,7 +29,7 @@ esac
 [ "$firmware" != kernel ] || start=(-kernel "$image.vmlinuz" -initrd "$image.initrd" -append
     "root=LABEL=root ro console=ttyS0 reboot=t")
 # shellcheck disable=SC2046
-qemu vm $(accelerator "kernel-irqchip=$irqchip") -machine "$machine" -cpu max -smp "$cpus" -m 768M -no-reboot \
+qemu vm $(accelerator "kernel-irqchip=$irqchip") -machine "$machine" -smp "$cpus" -m 768M -no-reboot \
     $(firmware vm "$firmware") $(disk "$disk" "$work/d0.qcow2") "${start[@]}" \
     -netdev user,id=n0 -device "$card,netdev=n0"
 logged_in vm 300

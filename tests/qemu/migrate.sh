@@ -12,7 +12,7 @@ times=${2:-2}
 overlay d0
 start() { # NAME ARGUMENT...
     # shellcheck disable=SC2046
-    qemu "$1" $(accelerator) -machine q35 -cpu max -smp "$cpus" -m 768M -no-reboot $(disk virtio-blk "$work/d0.qcow2") \
+    qemu "$1" $(accelerator) -machine q35 -smp "$cpus" -m 768M -no-reboot $(disk virtio-blk "$work/d0.qcow2") \
         -netdev user,id=n0 -device virtio-net-pci,netdev=n0 "${@:2}"
 }
 migrated() { # NAME: waits

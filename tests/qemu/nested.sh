@@ -14,10 +14,9 @@ case $what in moves) controller=virtio-blk ;; *) controller=$what ;; esac
 overlay d0 build/disk/l1.qcow2
 start() { # NAME ARGUMENT...
     # shellcheck disable=SC2046
-    qemu "$1" $(accelerator) -machine q35 -cpu "$model" -smp "$cpus" -m 1280M -no-reboot \
+    qemu "$1" $(accelerator) -machine q35 -smp "$cpus" -m 1280M -no-reboot \
         $(disk virtio-blk "$work/d0.qcow2") "${@:2}"
 }
-case $QEMU_ACCEL in tcg) model=max,+svm ;; *) model=host ;; esac
 start vm0
 logged_in vm0 300
 guest vm0 'ls -l /dev/kvm' || fail 'L1 has no KVM'

@@ -16,7 +16,7 @@ process[swtpm]=$!
 overlay d0
 case $machine in q35) tpm='tpm-crb' ;; *) tpm='tpm-tis' ;; esac
 # shellcheck disable=SC2046
-qemu vm $(accelerator) -machine "$machine" -cpu max -smp 2 -m 768M -vga std -action reboot=reset \
+qemu vm $(accelerator) -machine "$machine" -smp 2 -m 768M -vga std -action reboot=reset \
     $(disk virtio-blk "$work/d0.qcow2") -chardev "socket,id=tpm,path=$work/tpm.sock" \
     -tpmdev emulator,id=tpm0,chardev=tpm -device $tpm,tpmdev=tpm0 -device virtio-balloon-pci,id=balloon0
 logged_in vm 300

@@ -12,7 +12,7 @@ VENDOR=${1:-intel}
 overlay d0
 start() { # NAME
     # shellcheck disable=SC2046
-    qemu "$1" $(accelerator) -machine q35,smm=on -cpu max -smp 2 -m 768M -no-reboot $(firmware "$1" secure) \
+    qemu "$1" $(accelerator) -machine q35,smm=on -smp 2 -m 768M -no-reboot $(firmware "$1" secure) \
         $(disk virtio-blk "$work/d0.qcow2")
 }
 start vm
