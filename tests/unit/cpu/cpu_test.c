@@ -1,6 +1,8 @@
 /* Creation by the engine's face: memory, vCPUs one at a time, CPUID set later. */
 #include "cpu/cpu.h"
 
+#include "cpu/core/vcpu.h"
+
 #include "unit/slots.h"
 #include "unit/test.h"
 
@@ -131,6 +133,23 @@ static void test_features(void)
     CHECK_EQ(pieces, 0);
 }
 
+static void test_features_in_place(void)
+{
+    TEST("CPUID may change in the memory where it stands");
+    struct vm *vm;
+    CHECK_EQ(cpu_create(&vm, &config), 0);
+    static struct cpu_features features;
+    features = intel;
+    CHECK_EQ(cpu_add(vm, 0, &features), 0);
+    features.phys_bits = intel.phys_bits + 2;
+    CHECK_EQ(cpu_features_set(cpu_at(vm, 0), &features), 0);
+    CHECK_EQ(vm->phys_bits, intel.phys_bits + 2);
+    features = amd;
+    CHECK_EQ(cpu_features_set(cpu_at(vm, 0), &features), 0);
+    CHECK_EQ(vm->vendor, VENDOR_AMD);
+    cpu_destroy(vm);
+}
+
 static void test_counters(void)
 {
     TEST("every counter has a name");
@@ -159,6 +178,7 @@ int main(void)
     test_memory();
     test_add();
     test_features();
+    test_features_in_place();
     test_counters();
     return TEST_END();
 }
