@@ -266,6 +266,12 @@ static enum outcome command_write(struct vcpu *v, u32 msr, u64 value)
     (MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XD_DISABLE | MISC_ENABLE_MONITOR |               \
      MISC_ENABLE_STORED)
 
+/* Intel's; under KVM, AMD's processors have it too. */
+static bool misc_enable_exists(const struct vcpu *v, u32 msr, bool owner)
+{
+    return v->vm->vendor == VENDOR_INTEL || v->vm->paravirt;
+}
+
 /* The ratios of the TSC to a bus of 100 MHz: Intel's only. */
 static u64 platform_info(const struct vm *vm)
 {
@@ -369,7 +375,7 @@ static const struct msr_row rows[] = {
     {MSR_MCG_CAP, 1, "MCG_CAP", FEATURE_MCA, OWNERS(mcg_cap)},
     {MSR_MCG_STATUS, 1, "MCG_STATUS", FEATURE_MCA, FIELD(mcg_status), .valid = MCG_STATUS_BITS},
     {MSR_MCG_CTL, 1, "MCG_CTL", FEATURE_MCA, FIELD(mcg_ctl), .valid = ANY},
-    {MSR_MISC_ENABLE, 1, "MISC_ENABLE", NO_FEATURE, INTEL_ONLY, FIELD(misc_enable), .valid = ANY,
+    {MSR_MISC_ENABLE, 1, "MISC_ENABLE", NO_FEATURE, .exists = misc_enable_exists, FIELD(misc_enable), .valid = ANY,
      .fixed = ~MISC_ENABLE_WRITABLE},
     {MSR_DEBUGCTL, 1, "DEBUGCTL", NO_FEATURE, FIELD(debugctl), .valid = DEBUGCTL_LBR | DEBUGCTL_BTF,
      .write = debugctl_write},

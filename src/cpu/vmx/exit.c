@@ -272,7 +272,7 @@ enum outcome vmx_exit_event(struct vcpu *v, const struct event *e, u64 qualifica
     else if (e->type != EVENT_NMI && vmx_iret_unblocked(v))
         info |= INTR_NMI_UNBLOCKING;
     f->exit_intr_info = info;
-    f->exit_intr_error = e->has_error ? e->error : 0;
+    f->exit_intr_error = e->has_error ? (u16)e->error : 0;
     bool fault = e->type == EVENT_EXCEPTION && e->vector != EXC_DB;
     if (e->type == EVENT_SOFT_EXC || e->type == EVENT_PRIV_SOFT)
         v->next_rip = v->rip + e->insn_len;

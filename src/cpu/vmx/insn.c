@@ -277,8 +277,12 @@ enum outcome op_vmresume(struct vcpu *v, const struct insn *in)
 
 enum outcome op_vmcall(struct vcpu *v, const struct insn *in)
 {
-    if (v->in_guest && !v->vmx)
-        return raise_ud(v);
+    if (v->in_guest && !v->vmx) { /* under KVM it becomes the CPU's own instruction */
+        if (!v->vm->paravirt)
+            return raise_ud(v);
+        TRY(nested_check(v, IC_VMMCALL, 0, 0));
+        return hypercall_offered(v) ? hypercall(v, VENDOR_INTEL) : raise_ud(v);
+    }
     if (!v->vmx || !v->vmx->on || (!v->in_guest && hypercall_offered(v)))
         return hypercall(v, VENDOR_INTEL);
     if (v->in_guest)
