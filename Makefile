@@ -121,6 +121,10 @@ test:
 qemu-tests:
 	+MORE=1 tools/test.sh '^qemu/'
 
+# The kernel's own tests of KVM on the engine: those of `make test` and the rest.
+selftests: all
+	tools/selftests.sh
+
 bench:
 	+tools/bench.sh
 
@@ -160,6 +164,7 @@ help:
 	@echo 'make unit         builds the unit tests'
 	@echo 'make kvmapi       builds the tests of the KVM API'
 	@echo 'make qemu-tests   starts Debian from disks in QEMU on the engine, in all ways that tests/qemu knows'
+	@echo "make selftests    runs the kernel's selftests of KVM on the engine"
 	@echo 'make bench        measures'
 	@echo 'make lint         checks layers, style and scripts'
 	@echo 'make derive       writes completions and the manual page from the tables'
@@ -171,5 +176,5 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all unit kvmapi demo test qemu-tests bench derive lint fuzz install uninstall help clean
+.PHONY: all unit kvmapi demo test qemu-tests selftests bench derive lint fuzz install uninstall help clean
 -include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(UNIT_OBJ:.o=.d)

@@ -43,6 +43,7 @@ for program in build/release/tests/kvmapi/*; do
             NESTBOX_KVM_TRACE=unknown LD_PRELOAD=$PWD/build/release/libnestbox-kvm.so $program"
     done
 done
+add selftests 600 "tools/selftests.sh -q"
 add lint 300 "tools/lint.sh"
 
 if [[ " ${tests[*]}" == *" qemu/"* ]]; then

@@ -70,6 +70,8 @@ struct api_vm {
     struct coalesced *coalesced;
     struct hyperv_events *hyperv_events;
     struct msr_filter *msr_filter;
+    u32 vcpu_ids; /* IDs are below; 0: any */
+    u32 mmu_pages;
     u32 msr_exits; /* KVM_MSR_EXIT_REASON_*: accesses that the program wants to see */
     bool platform_info_hidden;
     struct api_tsc tsc;

@@ -76,7 +76,7 @@ static int vcpu_make(struct api_vcpu *v)
 
 long vcpu_open(struct api_vm *vm, u64 id)
 {
-    if (id >= API_VCPUS_MAX)
+    if (id >= (vm->vcpu_ids ? vm->vcpu_ids : API_VCPUS_MAX))
         return -EINVAL;
     for (u32 i = 0; i < vm->vcpu_count; i++)
         if (vm->vcpu[i]->id == id)

@@ -171,10 +171,49 @@ static long set_identity_map_addr(struct api_vm *vm, struct api_arg *arg)
     return vm->vcpu_count ? -EINVAL : 0;
 }
 
+/* The program says how far its vCPU IDs go: once, before it makes any. */
+static long limit_vcpu_ids(struct api_vm *vm, const struct kvm_enable_cap *cap)
+{
+    if (!cap->args[0] || cap->args[0] > API_VCPUS_MAX || vm->vcpu_ids || vm->vcpu_count)
+        return -EINVAL;
+    vm->vcpu_ids = (u32)cap->args[0];
+    return 0;
+}
+
+/*
+ * What the kernel does otherwise than the manuals say, and a program may switch off. The engine does none of these, so
+ * there is nothing to do: caches stay on, the APIC's page is no hole in x2APIC mode, an OUT to port 7Eh is as any
+ * other, MONITOR goes by IA32_MISC_ENABLE.
+ */
+#define QUIRKS                                                                                                         \
+    (KVM_X86_QUIRK_CD_NW_CLEARED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |                      \
+     KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)
+
+static long disable_quirks(struct api_vm *vm, const struct kvm_enable_cap *cap)
+{
+    return cap->args[0] & ~(u64)QUIRKS ? -EINVAL : 0;
+}
+
+/* The kernel's shadow page tables: the engine has none, and keeps the number. */
+static long set_nr_mmu_pages(struct api_vm *vm, struct api_arg *arg)
+{
+    if ((u32)arg->value < 64)
+        return -EINVAL;
+    vm->mmu_pages = (u32)arg->value;
+    return 0;
+}
+
+static long get_nr_mmu_pages(struct api_vm *vm, struct api_arg *arg)
+{
+    return vm->mmu_pages;
+}
+
 static const struct api_ioctl ioctls[] = {
     API_VM(KVM_CHECK_EXTENSION, check_extension),
     API_VM(KVM_CREATE_VCPU, create_vcpu),
     API_VM(KVM_ENABLE_CAP, enable_cap),
+    API_VM(KVM_SET_NR_MMU_PAGES, set_nr_mmu_pages),
+    API_VM(KVM_GET_NR_MMU_PAGES, get_nr_mmu_pages),
     API_VM(KVM_SET_TSS_ADDR, set_tss_addr),
     API_VM(KVM_SET_IDENTITY_MAP_ADDR, set_identity_map_addr),
     {0},
@@ -187,7 +226,9 @@ static const struct api_cap caps[] = {
     API_CAP(KVM_CAP_SET_IDENTITY_MAP_ADDR, 1),
     API_CAP(KVM_CAP_NR_VCPUS, API_VCPUS_MAX),
     API_CAP(KVM_CAP_MAX_VCPUS, API_VCPUS_MAX),
-    API_CAP(KVM_CAP_MAX_VCPU_ID, API_VCPUS_MAX),
+    API_CAP(KVM_CAP_MAX_VCPU_ID, API_VCPUS_MAX, .enable_vm = limit_vcpu_ids),
+    API_CAP(KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1),
+    API_CAP(KVM_CAP_DISABLE_QUIRKS2, QUIRKS, .enable_vm = disable_quirks),
     {0},
 };
 
