@@ -202,6 +202,11 @@ void cpu_apics_set(struct vm *vm, enum cpu_apics apics)
     vm->apics = apics;
 }
 
+void cpu_boot_set(struct vm *vm, u32 apic_id)
+{
+    vm->boot_id = apic_id;
+}
+
 u32 cpu_count(const struct vm *vm)
 {
     return vm->vcpu_count;

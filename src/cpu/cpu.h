@@ -60,6 +60,8 @@ extern const struct ram_ops cpu_ram_ops;
  * gives vectors by cpu_interrupt, and machine.pic_ack is not called.
  */
 void cpu_apics_set(struct vm *vm, enum cpu_apics apics);
+/* Which one starts first after RESET, also before the first vCPU is added: APIC ID 0 if nobody says. */
+void cpu_boot_set(struct vm *vm, u32 apic_id);
 
 /* -- running -- */
 

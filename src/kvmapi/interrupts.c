@@ -37,6 +37,14 @@ static long enable_x2apic(struct api_vm *vm, const struct kvm_enable_cap *cap)
     return 0;
 }
 
+static long set_boot_cpu_id(struct api_vm *vm, struct api_arg *arg)
+{
+    if (vm->vcpu_count)
+        return -EBUSY;
+    cpu_boot_set(vm->cpus, (u32)arg->value);
+    return 0;
+}
+
 static long get_irqchip(struct api_vm *vm, struct api_arg *arg)
 {
     struct irqchip *chip = vm->chips;
@@ -297,6 +305,7 @@ static void vcpu_destroy(struct api_vcpu *v)
 
 static const struct api_ioctl ioctls[] = {
     API_VM(KVM_CREATE_IRQCHIP, create_irqchip),
+    API_VM(KVM_SET_BOOT_CPU_ID, set_boot_cpu_id),
     API_VM_UNLOCKED(KVM_GET_IRQCHIP, get_irqchip),
     API_VM_UNLOCKED(KVM_SET_IRQCHIP, set_irqchip),
     API_VM(KVM_CREATE_PIT, create_pit),
@@ -319,6 +328,7 @@ static const struct api_ioctl ioctls[] = {
 
 static const struct api_cap caps[] = {
     API_CAP(KVM_CAP_IRQCHIP, 1),
+    API_CAP(KVM_CAP_SET_BOOT_CPU_ID, 1),
     API_CAP(KVM_CAP_SPLIT_IRQCHIP, 1, .enable_vm = enable_split),
     API_CAP(KVM_CAP_X2APIC_API, X2APIC_FLAGS, .enable_vm = enable_x2apic),
     API_CAP(KVM_CAP_IRQ_ROUTING, GSI_MAX),

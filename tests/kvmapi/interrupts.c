@@ -178,6 +178,21 @@ static void test_tpr(void)
     end();
 }
 
+static void test_boot_cpu(void)
+{
+    struct kvm_sregs s;
+    create();
+    CHECK(!ioctl(vm, KVM_CREATE_IRQCHIP, 0));
+    CHECK(!ioctl(vm, KVM_SET_BOOT_CPU_ID, 1));
+    start();
+    FAILS(ioctl(vm, KVM_SET_BOOT_CPU_ID, 0), EBUSY);
+    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &s) && s.apic_base == 0xfee00800);
+    close(vcpu);
+    vcpu = ioctl(vm, KVM_CREATE_VCPU, 1);
+    CHECK(vcpu >= 0 && !ioctl(vcpu, KVM_GET_SREGS, &s) && s.apic_base == 0xfee00900);
+    end();
+}
+
 static int line(unsigned gsi, unsigned level)
 {
     struct kvm_irq_level k = {.irq = gsi, .level = level};
@@ -313,6 +328,7 @@ int main(void)
 {
     test_none();
     test_tpr();
+    test_boot_cpu();
     test_full();
     test_pit();
     test_split();

@@ -271,6 +271,7 @@ struct vm {
     u32 exclusive;       /* [a] index + 1 of the owner of the exclusive section */
     bool intr_line;      /* [a] 8259 INTR, wired to LINT0 of every local APIC */
     enum cpu_apics apics;
+    u32 boot_id;         /* APIC ID of the CPU that starts first */
     bool msi_wide;       /* [a] bits 63:40 of an MSI's address are bits 31:8 of the destination */
     bool msi_exact;      /* [a] an MSI's destination FFh is one APIC in x2APIC mode, not all */
     bool smm;            /* SMIs enter system management mode; without it they only make L2 exit */
@@ -323,6 +324,11 @@ static inline void vcpu_space_set(struct vcpu *v, u32 space)
 {
     v->ram = &v->vm->ram[space];
     vcpu_slots_forget(v);
+}
+
+static inline bool is_boot_cpu(const struct vcpu *v)
+{
+    return v->apic_id == v->vm->boot_id;
 }
 
 static inline bool cpu_has(const struct vm *vm, enum feature id)

@@ -135,7 +135,7 @@ void apic_intr_line(struct vm *vm, bool level)
         struct lapic *a = vm->vcpu[i]->lapic;
         u32 lint0 = LOAD(a->lint0);
         if (LOAD(a->mode) == LAPIC_DISABLED) {
-            if (i == 0)
+            if (is_boot_cpu(a->v))
                 request_set(a->v, REQ_EVENT);
             continue;
         }

@@ -89,8 +89,8 @@ void lapic_reset(struct vcpu *v, bool init)
     struct lapic *a = v->lapic;
     registers_reset(a);
     if (!init) {
-        v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (v->index ? 0 : APIC_BASE_BSP);
-        if (v->index == 0) {
+        v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (is_boot_cpu(v) ? APIC_BASE_BSP : 0);
+        if (is_boot_cpu(v)) {
             lapic_lvt_set(a, LVT_LINT0, DELIVER_EXTINT << APIC_MODE_SHIFT);
             lapic_lvt_set(a, LVT_LINT1, DELIVER_NMI << APIC_MODE_SHIFT);
         }
@@ -125,7 +125,7 @@ static bool extint_waits(const struct lapic *a)
         return true;
     if (!LOAD(vm->intr_line))
         return false;
-    return a->mode == LAPIC_DISABLED ? a->v->index == 0 : lint0_is_extint(a);
+    return a->mode == LAPIC_DISABLED ? is_boot_cpu(a->v) : lint0_is_extint(a);
 }
 
 int lapic_pending(struct vcpu *v, bool *extint)

@@ -64,7 +64,7 @@ void reset_vcpu(struct vcpu *v, bool init)
     reset_registers(v);
     if (!init) {
         smm_reset(v);
-        v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (v->index == 0 ? APIC_BASE_BSP : 0);
+        v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (is_boot_cpu(v) ? APIC_BASE_BSP : 0);
         v->cr0 = CR0_CD | CR0_NW | CR0_ET;
         v->xcr0 = XCR0_X87;
         v->pkru = 0;
