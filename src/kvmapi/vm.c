@@ -183,7 +183,7 @@ static long limit_vcpu_ids(struct api_vm *vm, const struct kvm_enable_cap *cap)
 /*
  * What the kernel does otherwise than the manuals say, and a program may switch off. The engine does none of these, so
  * there is nothing to do: caches stay on, the APIC's page is no hole in x2APIC mode, an OUT to port 7Eh is as any
- * other, MONITOR goes by IA32_MISC_ENABLE.
+ * other, MONITOR goes by the MSR of its name.
  */
 #define QUIRKS                                                                                                         \
     (KVM_X86_QUIRK_CD_NW_CLEARED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |                      \

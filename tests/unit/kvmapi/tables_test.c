@@ -102,13 +102,15 @@ int main(void)
         }
 
     TEST("what the page does not offer is not there");
-    for (char *at = strstr(page, "`KVM_"); at; at = strstr(at + 1, "`KVM_")) {
+    for (char *at = strstr(page, "KVM_"); at; at = strstr(at + strlen("KVM_"), "KVM_")) {
         char name[128] = "";
-        sscanf(at + 1, "%127[A-Z0-9_]", name);
-        bool known = ioctl_known(name) || cap_known(name) || strstr(name, "_EXIT_") || strstr(name, "KVM_MEM_");
-        if (at > never ? ioctl_known(name) || cap_known(name) : !known)
+        sscanf(at, "%127[A-Z0-9_]", name);
+        bool offered = ioctl_known(name) || cap_known(name), wrong = at > never ? offered : at[-1] == '`' && !offered;
+        if (strstr(name, "_EXIT_") || strstr(name, "KVM_MEM_"))
+            continue;
+        if (wrong)
             printf("# %s is at the wrong place of docs/kvm-api.md\n", name);
-        CHECK(at > never ? !ioctl_known(name) && !cap_known(name) : known);
+        CHECK(!wrong);
     }
     free(page);
     return TEST_END();
