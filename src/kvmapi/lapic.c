@@ -78,6 +78,12 @@ static long nmi(struct api_vcpu *v, struct api_arg *arg)
     return 0;
 }
 
+static long smi(struct api_vcpu *v, struct api_arg *arg)
+{
+    cpu_smi(v->cpu);
+    return 0;
+}
+
 /*
  * The TPR by memory that the guest's patched code uses (KVM_CAP_VAPIC): programs ask for it when accesses to the TPR
  * are reported to them. With hardware that virtualizes the TPR none is, in KVM as here.
@@ -143,6 +149,7 @@ static const struct api_ioctl ioctls[] = {
     API_VCPU(KVM_SET_LAPIC, set_lapic),
     API_VCPU(KVM_INTERRUPT, interrupt),
     API_VCPU(KVM_NMI, nmi),
+    API_VCPU(KVM_SMI, smi),
     API_VCPU(KVM_TPR_ACCESS_REPORTING, tpr_access_reporting),
     API_VCPU(KVM_SET_VAPIC_ADDR, set_vapic_addr),
     {0},
@@ -150,6 +157,8 @@ static const struct api_ioctl ioctls[] = {
 
 static const struct api_cap caps[] = {
     API_CAP(KVM_CAP_USER_NMI, 1),
+    API_CAP(KVM_CAP_X86_SMM, 1),
+    API_CAP(KVM_CAP_MULTI_ADDRESS_SPACE, RAM_SPACES),
     API_CAP(KVM_CAP_VAPIC, 1),
     {0},
 };

@@ -21,7 +21,12 @@ static int vmx_check(const struct api_vcpu *v, const struct kvm_nested_state *h)
 {
     const struct kvm_vmx_nested_state_hdr *x = &h->hdr.vmx;
     bool vmcs = h->size >= sizeof(*h) + STATE_VMCS_SIZE, guest = h->flags & KVM_STATE_NESTED_GUEST_MODE;
-    if (x->smm.flags || x->flags & ~(u32)KVM_STATE_VMX_PREEMPTION_TIMER_DEADLINE || h->flags & KVM_STATE_NESTED_EVMCS)
+    const u16 in_smm = KVM_STATE_NESTED_SMM_GUEST_MODE | KVM_STATE_NESTED_SMM_VMXON;
+    if (cpu_in_smm(v->cpu) ? x->smm.flags & ~in_smm || guest : x->smm.flags)
+        return -EINVAL;
+    if (x->smm.flags == KVM_STATE_NESTED_SMM_GUEST_MODE || (x->smm.flags && x->vmxon_pa == STATE_NO_POINTER))
+        return -EINVAL;
+    if (x->flags & ~(u32)KVM_STATE_VMX_PREEMPTION_TIMER_DEADLINE || h->flags & KVM_STATE_NESTED_EVMCS)
         return -EINVAL;
     if (x->vmxon_pa == STATE_NO_POINTER)
         return x->vmcs12_pa != STATE_NO_POINTER || h->flags ? -EINVAL : 0;

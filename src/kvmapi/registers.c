@@ -350,6 +350,8 @@ static long set_events(struct api_vcpu *v, struct api_arg *arg)
         now->shadow = was.shadow;
     if (!(k->flags & KVM_VCPUEVENT_VALID_SMM)) {
         now->smi_pending = was.smi_pending;
+        now->smm = was.smm;
+        now->smm_nmi_blocked = was.smm_nmi_blocked;
         now->init_pending = was.init_pending;
     }
     if (k->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)

@@ -300,6 +300,9 @@ long run_vcpu(struct api_vcpu *v, struct api_arg *arg)
     if (r != -EINVAL)
         registers_sync_out(v);
     current = NULL;
+    run->flags = cpu_in_smm(v->cpu) ? KVM_RUN_X86_SMM : 0;
+    if (r == -EINTR || run->exit_reason == KVM_EXIT_DEBUG)
+        cpu_code_doubt(v->cpu); /* the program may write to any code now, as debuggers do */
     signals_run_end(mask);
     v->exits++;
     if (api_traced(API_TRACE_RUN))

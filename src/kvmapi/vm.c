@@ -112,7 +112,7 @@ static int vm_make(struct api_vm *vm)
         return e;
     run_machine_init(&vm->machine, vm);
     const struct cpu_config config = {
-        .machine = &vm->machine, .host = &vm->host->ops, .tsc_khz = api_tsc_khz(), .paravirt = true};
+        .machine = &vm->machine, .host = &vm->host->ops, .tsc_khz = api_tsc_khz(), .smm = true, .paravirt = true};
     e = cpu_create(&vm->cpus, &config);
     if (!e)
         e = ram_attach(vm->machine.ram, &cpu_ram_ops, vm->cpus);
