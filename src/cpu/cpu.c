@@ -299,7 +299,6 @@ static void begin(struct vcpu *v)
     run_begin(v);
     mmu_attach(v);
     mode_update(v);
-    foreign_event(v);
     vector_restore(v);
     perf_begin(v);
     paravirt_steal(v);
@@ -316,6 +315,7 @@ static enum cpu_exit end(struct vcpu *v)
 enum cpu_exit cpu_run(struct vcpu *v)
 {
     begin(v);
+    foreign_event(v);
     while (v->exit == CPU_EXIT_NONE) {
         if (v->request)
             requests(v);

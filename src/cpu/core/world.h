@@ -24,7 +24,8 @@ static inline u32 world_io_read(struct vcpu *v, u16 port, unsigned size)
     vector_save(v);
     u32 r = v->vm->machine->io_read(v->vm->machine->opaque, port, size);
     vector_restore(v);
-    foreign_event(v);
+    if (likely(!v->deferred))
+        foreign_event(v);
     return r;
 }
 
@@ -41,7 +42,8 @@ static inline u64 world_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
     vector_save(v);
     u64 r = v->vm->machine->mmio_read(v->vm->machine->opaque, gpa, size);
     vector_restore(v);
-    foreign_event(v);
+    if (likely(!v->deferred))
+        foreign_event(v);
     return r;
 }
 

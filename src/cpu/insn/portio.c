@@ -136,8 +136,8 @@ static enum outcome ins_step(struct vcpu *v, struct string *s, u64 *n)
             copy_bytes(p, &value, size);
         }
         vector_restore(v);
-        foreign_event(v);
         TRY(world_answered(v));
+        foreign_event(v);
     } else {
         TRY(mem_probe(v, dst.la, size, ACCESS_WRITE));
         u32 value = world_io_read(v, port, size);
