@@ -5,6 +5,7 @@
 #include "kvmapi/registers.h"
 
 #include "accel/kvm_convert.h"
+#include "kvmapi/interrupts.h"
 #include "kvmapi/irqchip.h"
 #include "x86/regs.h"
 #include "x86/xsave.h"
@@ -110,7 +111,9 @@ static long sregs_store(struct api_vcpu *v, const struct kvm_sregs2 *k, u64 inje
     for (unsigned i = 0; injected && i < 256; i++) {
         if (!(injected[i / 64] >> (i % 64) & 1))
             continue;
+        const struct cpu_events was = s->events;
         s->events.injected = (struct event){.valid = true, .type = EVENT_EXTINT, .vector = (u8)i};
+        lapic_events_given(v, &was, &s->events);
         groups |= STATE_EVENTS;
         break;
     }
@@ -284,6 +287,7 @@ static long get_events(struct api_vcpu *v, struct api_arg *arg)
     struct cpu_state *s = registers_state(v, groups);
     if (!s)
         return -ENOMEM;
+    lapic_events_shown(v, &s->events);
     events_to_kvm(&s->events, payloads(v), k);
     k->flags &= ~(u32)KVM_VCPUEVENT_VALID_SIPI_VECTOR;
     k->sipi_vector = 0;
@@ -340,6 +344,7 @@ static long set_events(struct api_vcpu *v, struct api_arg *arg)
         now->injected.payload = s->cr2;
     if (now->raised.valid && now->raised.vector == EXC_PF && !k->exception_has_payload)
         now->raised.payload = s->cr2;
+    lapic_events_given(v, &was, now);
     now->sipi_pending = was.sipi_pending;
     now->triple_fault = was.triple_fault;
     if (!(k->flags & KVM_VCPUEVENT_VALID_NMI_PENDING))

@@ -142,6 +142,26 @@ static void test_none(void)
     end();
 }
 
+/* What is saved and given back waits as before. */
+static void test_state(void)
+{
+    struct kvm_vcpu_events e;
+    struct kvm_sregs s;
+    create();
+    start();
+    PUT_CODE(CODE, shut);
+    PUT_CODE(HANDLER, handler);
+    CHECK(at_port(NEXT) && !run->if_flag);
+    CHECK(!ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){VECTOR}));
+    CHECK(!ioctl(vcpu, KVM_GET_VCPU_EVENTS, &e) && e.interrupt.injected && e.interrupt.nr == VECTOR);
+    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &s) && !ioctl(vcpu, KVM_SET_SREGS, &s));
+    CHECK(!ioctl(vcpu, KVM_SET_VCPU_EVENTS, &e));
+    CHECK(at_port(0x11));
+    struct kvm_regs r;
+    CHECK(!ioctl(vcpu, KVM_GET_REGS, &r) && r.rcx == 0); /* the loop with IF closed came first */
+    end();
+}
+
 /* 64-bit mode, with an identity map of 4 GiB. */
 static void go_wide(void)
 {
@@ -327,6 +347,7 @@ static void test_events(void)
 int main(void)
 {
     test_none();
+    test_state();
     test_tpr();
     test_boot_cpu();
     test_full();
