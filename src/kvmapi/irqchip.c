@@ -37,6 +37,7 @@ static int route_drive(struct irqchip *chip, const struct route *r, enum gsi_sou
     switch ((enum route_to)r->to) {
     case ROUTE_PIC: return i8259_drive(&chip->pic, r->pin, drive(&chip->pic_driven[r->pin], source, level));
     case ROUTE_IOAPIC: return ioapic_drive(&chip->ioapic, r->pin, drive(&chip->ioapic_driven[r->pin], source, level));
+    case ROUTE_SINT: return level ? cpu_hyperv_sint(chip->vm, (u32)r->address, r->data) : -1;
     case ROUTE_MSI: return level ? cpu_msi(chip->vm, r->address, r->data) : -1;
     }
     return -1;

@@ -22,6 +22,9 @@ static int entry_route(const struct routing_rules *rules, const struct kvm_irq_r
         *r = (struct route){
             .to = ROUTE_MSI, .address = (u64)e->u.msi.address_hi << 32 | e->u.msi.address_lo, .data = e->u.msi.data};
         return 0;
+    case KVM_IRQ_ROUTING_HV_SINT:
+        *r = (struct route){.to = ROUTE_SINT, .address = e->u.hv_sint.vcpu, .data = e->u.hv_sint.sint};
+        return e->flags ? -EINVAL : 0;
     case KVM_IRQ_ROUTING_IRQCHIP:
         if (e->flags || !rules->controllers)
             return -EINVAL;
@@ -38,7 +41,7 @@ static int entry_route(const struct routing_rules *rules, const struct kvm_irq_r
 /* May both belong to one GSI? Inputs of different chips may. */
 static bool agree(const struct route *a, const struct route *b)
 {
-    return a->to != ROUTE_MSI && b->to != ROUTE_MSI &&
+    return a->to < ROUTE_MSI && b->to < ROUTE_MSI &&
            (a->to != b->to || (a->to == ROUTE_PIC && a->pin / PIC_PINS != b->pin / PIC_PINS));
 }
 

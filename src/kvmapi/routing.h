@@ -14,13 +14,13 @@
 #define PIC_PINS 8     /* of one 8259 */
 #define ROUTE_PINS 24u /* of the I/O APIC */
 
-enum route_to { ROUTE_PIC, ROUTE_IOAPIC, ROUTE_MSI };
+enum route_to { ROUTE_PIC, ROUTE_IOAPIC, ROUTE_MSI, ROUTE_SINT };
 
 struct route {
-    u8 to;  /* enum route_to */
-    u8 pin; /* of both 8259s: 0 to 15 */
-    u32 data;
-    u64 address; /* with address_hi */
+    u8 to;       /* enum route_to */
+    u8 pin;      /* of both 8259s: 0 to 15 */
+    u32 data;    /* of a message; or the number of a SINT, a source of Hyper-V's controller */
+    u64 address; /* with address_hi; or the SINT's virtual processor */
 };
 
 struct routing {

@@ -13,6 +13,7 @@
 
 #include "cpu/core/copy.h"
 #include "cpu/core/vcpu.h"
+#include "x86/kvm_para.h"
 #include "x86/msr.h"
 #include "x86/signature.h"
 
@@ -63,6 +64,7 @@ static const struct cache_row {
 #define APIC_BUS_KHZ 1000000u /* lapic.c counts nanoseconds */
 #define HYPERVISOR_LEAF 0x40000000u
 #define HYPERVISOR_TIMING 0x40000010u
+#define KVM_LEAF 0x40000100u
 
 static void host_cpuid(u32 leaf, u32 sub, u32 r[4])
 {
@@ -453,6 +455,16 @@ static void amd_leaves(struct cpu_features *f, const struct cpuid_config *c)
         leaf_set(f, 0x8000000a, 0, SVM_REVISION, SVM_ASIDS, 0, 0);
 }
 
+/* KVM's clock: guests that know it need not measure the TSC nor test the timer, which goes wrong on a busy host. */
+static void kvm_leaves(struct cpu_features *f)
+{
+    static const u32 signature[3] = KVM_PARA_SIGNATURE;
+    const u32 features = BIT(KVM_PARA_CLOCKSOURCE) | BIT(KVM_PARA_NOP_IO_DELAY) | BIT(KVM_PARA_CLOCKSOURCE2) |
+                         BIT(KVM_PARA_CLOCK_STABLE);
+    leaf_set(f, KVM_LEAF, 0, KVM_LEAF + 1, signature[0], signature[1], signature[2]);
+    leaf_set(f, KVM_LEAF + 1, 0, features, 0, 0, 0);
+}
+
 static void common_leaves(struct cpu_features *f, const struct cpuid_config *c)
 {
     static const char brand[48] = "nestbox virtual CPU";
@@ -471,6 +483,7 @@ static void common_leaves(struct cpu_features *f, const struct cpuid_config *c)
         leaf_set(f, HYPERVISOR_LEAF, 0, HYPERVISOR_TIMING, 0, 0, 0);
         leaf_text(leaf_at(f, HYPERVISOR_LEAF, 0) + 1, "nestbox vmm ");
         leaf_set(f, HYPERVISOR_TIMING, 0, (u32)c->tsc_khz, APIC_BUS_KHZ, 0, 0);
+        kvm_leaves(f);
     }
 }
 

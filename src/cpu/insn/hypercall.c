@@ -1,8 +1,9 @@
 /*
- * VMCALL and VMMCALL of L1 outside nested operation (VMXON, EFER.SVME), where a processor raises #UD: KVM's hypercalls,
- * if the VM has KVM's interface for guests, or for test programs that use them without a look at CPUID (--debug-exit).
- * Each vendor's processor has its own instruction only; a VM with KVM's interface takes both, as programs that were
- * made for the other expect it.
+ * VMCALL and VMMCALL of L1. On a VM that stands for one of KVM's (vm.paravirt), or has Hyper-V's interface, they are
+ * hypercalls, with either vendor's instruction and in VMX operation too, as programs expect it there. Otherwise only
+ * outside nested operation (VMXON, EFER.SVME), where a processor raises #UD, and with the vendor's own instruction: if
+ * CPUID shows KVM's clock, whose drivers may call, or for test programs that use them without a look at CPUID
+ * (--debug-exit).
  * Source: Linux, Documentation/virt/kvm/x86/hypercalls.rst.
  */
 #include "cpu/insn/hypercall.h"
@@ -97,7 +98,7 @@ static enum outcome perform(struct vcpu *v, const struct call *c, s64 *result)
         break;
     case KVM_CALL_CLOCK_PAIRING: *result = clock_pairing(v, GPA(c->arg[0]), c->arg[1]); break;
     case KVM_CALL_SEND_IPI:
-        if (paravirt_has(v, KVM_PARA_SEND_IPI))
+        if (paravirt_has(v, KVM_PARA_SEND_IPI) || v->vm->hypercalls)
             *result = send_ipi(v, c);
         break;
     case KVM_CALL_YIELD:
@@ -122,17 +123,16 @@ static enum outcome call(struct vcpu *v)
     s64 result = KVM_CALL_ERROR_UNKNOWN;
     if (v->cpl)
         result = KVM_CALL_ERROR_PERMISSION;
-    else if (hypercall_offered(v))
+    else
         TRY(perform(v, &c, &result));
-    else if (c.number == KVM_CALL_SEND_IPI) /* test programs know no other */
-        result = send_ipi(v, &c);
     v->gpr[RAX] = (u64)result & mask;
     return CPU_OK;
 }
 
 enum outcome hypercall(struct vcpu *v, enum vendor vendor)
 {
-    if (!hypercall_offered(v) && (!v->vm->hypercalls || v->vm->vendor != vendor))
+    bool own = (v->vm->hypercalls || v->pv.shown) && v->vm->vendor == vendor;
+    if (!own && !hypercall_offered(v))
         return raise_ud(v);
     return hyperv_calls(v) ? hyperv_call(v) : call(v);
 }

@@ -9,7 +9,7 @@
 /* Do both instructions work, also in VMX operation and with EFER.SVME, because they are KVM's? */
 static inline bool hypercall_offered(const struct vcpu *v)
 {
-    return v->vm->paravirt || v->pv.shown || v->hv.shown;
+    return v->vm->paravirt || v->hv.shown;
 }
 MUST_CHECK enum outcome hypercall(struct vcpu *v, enum vendor vendor);
 /* The answer to a hypercall that left to the owner of the VM. */

@@ -86,6 +86,20 @@ static void test_refused(void)
     CHECK_EQ(count(3), 0);
 }
 
+static void test_sint(void)
+{
+    TEST("a source of Hyper-V's controller");
+    const struct route *route = NULL;
+    struct kvm_irq_routing_entry e = {.gsi = 7, .type = KVM_IRQ_ROUTING_HV_SINT, .u.hv_sint = {.vcpu = 3, .sint = 2}};
+    CHECK_EQ(set_1(&split, e), 0);
+    CHECK_EQ(routing_find(&r, 7, &route), 1);
+    CHECK(route->to == ROUTE_SINT && route->address == 3 && route->data == 2);
+    struct kvm_irq_routing_entry twice[] = {e, e};
+    CHECK_EQ(routing_set(&r, &split, twice, 2), -EINVAL);
+    e.flags = 1;
+    CHECK_EQ(set_1(&split, e), -EINVAL);
+}
+
 static void test_messages(void)
 {
     TEST("messages, in any order of GSIs");
@@ -121,6 +135,7 @@ int main(void)
 {
     test_default();
     test_refused();
+    test_sint();
     test_messages();
     return TEST_END();
 }
