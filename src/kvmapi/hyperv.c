@@ -19,7 +19,7 @@
 #define WINDOWS_VERSION (10u << 16)
 #define LOGICAL_CPUS_MAX 64
 
-/* What is not here is not offered: debugging by the hypervisor, and everything for nested Hyper-V. */
+/* What is not here is not offered: debugging by the hypervisor, and enlightened VMCSs. */
 static const struct kvm_cpuid_entry2 leaves[] = {
     {.function = HYPERV_LEAF_VENDOR, .eax = 0x40000082, .ebx = 0x756e694c, .ecx = 0x564b2078, .edx = 0x7648204d},
     {.function = HYPERV_LEAF_INTERFACE, .eax = HYPERV_INTERFACE},
@@ -35,11 +35,23 @@ static const struct kvm_cpuid_entry2 leaves[] = {
             HYPERV_USE_IPI | HYPERV_USE_SPARSE_SETS,
      .ebx = HYPERV_SPIN_DEFAULT},
     {.function = HYPERV_LEAF_LIMITS, .eax = API_VCPUS_MAX, .ebx = LOGICAL_CPUS_MAX},
-    {.function = 0x4000000a},
+    {.function = HYPERV_LEAF_NESTED, .eax = HYPERV_MSR_BITMAP},
     {.function = 0x40000080, .ebx = 0x756e694c, .ecx = 0x564b2078, .edx = 0x7648204d},
     {.function = 0x40000081, .eax = 0x31235356 /* "VS#1" */},
     {.function = 0x40000082},
 };
+
+/* Without SMT no two vCPUs share a core of the host. */
+static bool has_smt(void)
+{
+    char text[16] = "";
+    FILE *f = fopen("/sys/devices/system/cpu/smt/control", "re");
+    if (!f)
+        return true;
+    bool known = fgets(text, sizeof(text), f) != NULL;
+    fclose(f);
+    return !known || (strncmp(text, "notsupported", 12) && strncmp(text, "forceoff", 8));
+}
 
 static long hv_cpuid(struct api_arg *arg, bool apics)
 {
@@ -53,6 +65,8 @@ static long hv_cpuid(struct api_arg *arg, bool apics)
             e.edx &= ~HYPERV_HAS_DIRECT_TIMERS;
         if (e.function == HYPERV_LEAF_RECOMMENDED && !apics)
             e.eax &= ~HYPERV_USE_IPI;
+        if (e.function == HYPERV_LEAF_RECOMMENDED && !has_smt())
+            e.eax |= HYPERV_NO_CORE_SHARING;
         if (user_write(arg->value + sizeof(*head) + i * sizeof(e), &e, sizeof(e)))
             return -EFAULT;
     }

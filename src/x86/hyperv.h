@@ -15,6 +15,7 @@
 #define HYPERV_LEAF_FEATURES 0x40000003u
 #define HYPERV_LEAF_RECOMMENDED 0x40000004u
 #define HYPERV_LEAF_LIMITS 0x40000005u
+#define HYPERV_LEAF_NESTED 0x4000000au
 
 /* Leaf 4000_0003h: EAX */
 #define HYPERV_HAS_RUNTIME BIT(0)
@@ -43,6 +44,9 @@
 #define HYPERV_NO_AUTO_EOI BIT(9)
 #define HYPERV_USE_IPI BIT(10)
 #define HYPERV_USE_SPARSE_SETS BIT(11)
+#define HYPERV_NO_CORE_SHARING BIT(18) /* virtual processors share a core only where they are shown as siblings */
+/* Leaf 4000_000ah: EAX. The guest may say that a bitmap of MSRs is unchanged: the engine looks at it in any case. */
+#define HYPERV_MSR_BITMAP BIT(19)
 #define HYPERV_SPIN_DEFAULT 0xfffu
 
 #define MSR_HYPERV_OS_ID 0x40000000u

@@ -192,10 +192,8 @@ static void test_hyperv(void)
     CHECK(ioctl(vm, KVM_HYPERV_EVENTFD, &event) < 0 && errno == ENOENT);
 }
 
-int main(void)
+static void create(void)
 {
-    kvm = open("/dev/kvm", O_RDWR);
-    CHECK(kvm >= 0);
     vm = ioctl(kvm, KVM_CREATE_VM, 0);
     ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct kvm_userspace_memory_region region = {.memory_size = RAM, .userspace_addr = (unsigned long)ram};
@@ -205,8 +203,16 @@ int main(void)
     run = mmap(NULL, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
     CHECK(run != MAP_FAILED);
     real_mode();
+}
+
+int main(void)
+{
+    kvm = open("/dev/kvm", O_RDWR);
+    CHECK(kvm >= 0);
+    create();
     test_clock();
     test_calls();
+    create();
     test_hyperv();
     printf("ok\n");
     return 0;

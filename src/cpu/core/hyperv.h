@@ -38,6 +38,8 @@ struct hyperv_vm {
     u64 os_id, hypercall, reference_tsc;
     u64 crash[5], crash_ctl;
     u64 reenlightenment[3];
+    bool page;       /* the page of reference_tsc is in use, with this offset */
+    u64 page_offset; /* [a] */
 };
 
 #endif

@@ -74,18 +74,25 @@ static u64 scaled(u64 ticks, u64 scale)
 static u64 time_offset(const struct vm *vm, u64 scale)
 {
     struct paravirt_clock c = paravirt_clock_read(vm);
-    return c.ns / HUNDRED_NS - scaled(c.tsc + vm->vcpu[0]->tsc_offset_l1, scale);
+    u64 tsc = c.tsc + vm->vcpu[0]->tsc_offset_l1;
+    u64 ticks = (s64)tsc < 0 ? -scaled(-tsc, scale) : scaled(tsc, scale); /* the clock may be older than the TSC */
+    return c.ns / HUNDRED_NS - ticks;
 }
 
 u64 hyperv_time(const struct vm *vm)
 {
     u64 scale = time_scale(vm);
-    return scaled(tsc_host() + vm->vcpu[0]->tsc_offset_l1, scale) + time_offset(vm, scale);
+    u64 offset = vm->hv.page ? __atomic_load_n(&vm->hv.page_offset, __ATOMIC_RELAXED) : time_offset(vm, scale);
+    return scaled(tsc_host() + vm->vcpu[0]->tsc_offset_l1, scale) + offset;
 }
 
+/* While the guest has TSC emulation on (of which nothing else is here) the page stays as it is. */
 static void tsc_page_write(struct vcpu *v)
 {
+    struct hyperv_vm *h = &v->vm->hv;
     struct hyperv_tsc_page p;
+    if (h->page && h->reenlightenment[1])
+        return;
     gpa_t at = GPA(v->vm->hv.reference_tsc & ~PAGE_MASK);
     u32 sequence;
     phys_read(v, at, &sequence, 4);
@@ -95,7 +102,9 @@ static void tsc_page_write(struct vcpu *v)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     phys_write(v, at, &p, sizeof(p));
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (!paravirt_clock_stable(v->vm))
+    h->page = paravirt_clock_stable(v->vm);
+    __atomic_store_n(&h->page_offset, (u64)p.offset, __ATOMIC_RELAXED);
+    if (!h->page)
         return; /* the sequence stays 0: the guest reads the MSR */
     sequence++;
     if (sequence == 0 || sequence == ~0u)
@@ -287,6 +296,7 @@ enum outcome hyperv_msr_write(struct vcpu *v, u32 msr, u64 value)
     case MSR_HYPERV_RESET: return reset(v, value);
     case MSR_HYPERV_REFERENCE_TSC:
         h->reference_tsc = value;
+        h->page = false;
         if (value & HYPERV_ENABLE)
             tsc_page_write(v);
         return CPU_OK;

@@ -127,11 +127,28 @@ static void test_time(void)
     u64 by_msr = get(MSR_HYPERV_REFERENCE_COUNT);
     CHECK(by_msr >= by_page && by_msr - by_page < 100000);
 
+    TEST("a clock that is older than the TSC");
+    CHECK(writes(MSR_HYPERV_REFERENCE_TSC, 0));
+    vm.clock = (struct paravirt_clock){.tsc = tsc_host() - 2000000000};
+    v->tsc_offset_l1 = v->tsc_offset = vm.vcpu[1]->tsc_offset_l1 = -tsc_host();
+    t = get(MSR_HYPERV_REFERENCE_COUNT);
+    CHECK(t >= 10000000 && t < 10000000 + 10000000);
+
+    CHECK(writes(MSR_HYPERV_REFERENCE_TSC, 0x10000 | HYPERV_ENABLE));
+
+    TEST("the page stays as it is while the guest emulates its TSC, and the MSR with it");
+    CHECK(writes(MSR_HYPERV_REENLIGHTENMENT + 1, 1));
+    paravirt_clock_set(&vm, tsc_host(), 1000000000000);
+    paravirt_update(v);
+    CHECK_EQ(p->sequence, 2);
+    CHECK(get(MSR_HYPERV_REFERENCE_COUNT) < 20000000);
+    CHECK(writes(MSR_HYPERV_REENLIGHTENMENT + 1, 0));
+
     TEST("the page follows the clock, and is not used while TSCs differ");
     paravirt_clock_set(&vm, tsc_host(), 0);
     CHECK(v->request & REQ_PARAVIRT);
     paravirt_update(v);
-    CHECK_EQ(p->sequence, 2);
+    CHECK_EQ(p->sequence, 3);
     by_page = (u64)((u128)tsc_read_l1(v) * p->scale >> 64) + (u64)p->offset;
     CHECK(by_page < 10000000);
     CHECK(writes(MSR_TSC, 1000));
