@@ -9,6 +9,7 @@ here=$(dirname "$0")
 pattern=${1:-.}
 need_build
 need busybox-static cpio xz-utils qemu-system-x86 seabios clang-format
+[[ -z ${MORE:-} ]] || need libvirt-daemon libvirt-clients virtinst
 make -s -j2 all build/release/insn build/release/hop build/loops unit kvmapi guests || die "the build failed"
 NB=build/release/nestbox
 export NB

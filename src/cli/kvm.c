@@ -30,17 +30,20 @@ static bool choose_accel(struct kvm_start *start)
     char line[sizeof(start->choice) - 64];
     struct error why;
     const char *needs = s->accel == ACCEL_AUTO ? engine_only(s) : NULL;
-    const struct accel_ops *ops = accel_select(needs ? ACCEL_ENGINE : s->accel, s->nested, &why);
+    bool within = s->accel == ACCEL_AUTO && preload_is_here(); /* then the /dev/kvm here is not the host's */
+    const struct accel_ops *ops = accel_select(needs || within ? ACCEL_ENGINE : s->accel, s->nested, &why);
     if (!ops) {
         complain_error(&why);
         return false;
     }
     if (needs)
         error_set(&why, 0, "%s takes it", needs);
+    else if (within)
+        error_set(&why, 0, "within nestbox kvm");
     error_format(&why, "--", line, sizeof(line));
     if (s->accel == ACCEL_AUTO)
         snprintf(start->choice, sizeof(start->choice), "accelerator %s (%s%s)", ops->name, line,
-                 needs || ops == &accel_kvm ? "" : ": see nestbox doctor");
+                 needs || within || ops == &accel_kvm ? "" : ": see nestbox doctor");
     s->accel = ops == &accel_kvm ? ACCEL_KVM : ACCEL_ENGINE;
     return true;
 }

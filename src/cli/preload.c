@@ -49,6 +49,12 @@ int preload_find(char path[PRELOAD_PATH_MAX], struct error *error)
     return error_set(error, -ENOENT, "the library %s is missing, and so is %s", first, path);
 }
 
+bool preload_is_here(void)
+{
+    const char *list = getenv("LD_PRELOAD");
+    return list && strstr(list, LIBRARY);
+}
+
 int preload_settings(struct vm_settings *settings, struct error *error)
 {
     for (unsigned i = 0; i < ARRAY_LEN(variables); i++) {

@@ -10,6 +10,8 @@
 
 /* Beside this program, or in ../lib/nestbox from there. 0 or -errno. */
 int MUST_CHECK preload_find(char path[PRELOAD_PATH_MAX], struct error *error);
+/* Is this process itself a program with the library? */
+bool preload_is_here(void);
 /* The settings that the environment has already, for a program within a program: 0 or -EINVAL. */
 int MUST_CHECK preload_settings(struct vm_settings *settings, struct error *error);
 /* This process's environment becomes that of a program with the library at `path`. 0 or -errno. */

@@ -2,7 +2,7 @@
  * The seam to the program: functions of libc that stand before libc's own. What is about /dev/kvm or one of our
  * descriptors is answered here, everything else passed on untouched, errno included. Any thread.
  *
- * Nothing happens until the program opens /dev/kvm; and nothing at all unless NESTBOX_KVM is 1 (settings.h).
+ * Nothing happens until the program opens /dev/kvm; and nothing at all if NESTBOX_KVM is 0 (settings.h).
  */
 #include "kvmapi/api.h"
 #include "kvmapi/cpuinfo.h"

@@ -54,7 +54,7 @@ static void read_trace(const char *text)
 static void read_all(void)
 {
     const char *serve = getenv("NESTBOX_KVM");
-    settings.serve = serve && !strcmp(serve, "1");
+    settings.serve = !serve || strcmp(serve, "0") != 0;
     settings.cpu = getenv("NESTBOX_KVM_CPU");
     settings.trace_file = getenv("NESTBOX_KVM_TRACE_FILE");
     settings.stats_file = getenv("NESTBOX_KVM_STATS");

@@ -1,7 +1,8 @@
 /*
  * What the library reads from the environment, once, when /dev/kvm is opened first. `nestbox kvm` sets it.
  *
- *   NESTBOX_KVM=1               serve /dev/kvm; without it everything is passed on untouched
+ *   NESTBOX_KVM=0               serve nothing: everything is passed on untouched. libvirt gives its QEMU the variable
+ *                               LD_PRELOAD and none of these, so without any /dev/kvm is served.
  *   NESTBOX_KVM_NESTED=V        intel, amd or off: whose CPU and extensions the guest gets (default: the host's vendor,
  *                               and its extensions)
  *   NESTBOX_KVM_CPU=MODEL,±F    what KVM_GET_SUPPORTED_CPUID offers at most (default: max)

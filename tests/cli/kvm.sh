@@ -83,6 +83,10 @@ check 'and an option before it' \
 check 'files have full names' [ "$(environment NESTBOX_KVM_STATS --stats x/y)" = "$here/x/y" ]
 check 'what to trace' [ "$(environment NESTBOX_KVM_TRACE --trace run,entry)" = entry,run ]
 check 'why the engine' grep -q '^nestbox: accelerator engine (--trace takes it)$' "$WORK/err"
+LD_PRELOAD=$library run 'within itself' 0 'accelerator engine \(within nestbox kvm\)' kvm true
+check 'the library alone serves' env LD_PRELOAD="$library" test -c /dev/kvm
+check 'or not' [ "$(LD_PRELOAD=$library NESTBOX_KVM=0 stat -c %Y /dev/kvm 2>/dev/null)" = \
+    "$(stat -c %Y /dev/kvm 2>/dev/null)" ]
 NESTBOX_KVM_NESTED=vax run 'a wrong variable' 2 "--nested: 'vax' is not one of" kvm true
 run 'a wrong model' 2 "CPU model" kvm --cpu foo true
 run 'no KVM' 2 "--accel: 'kvm' is not one of auto, engine" kvm --accel kvm true
