@@ -52,8 +52,8 @@ boot="kernel=$work/vmlinuz,initrd=$work/l2.cpio,emulator=$emulator"
 boot="$boot,kernel_args=console=ttyS0 quiet panic=-1 nb.mode=demo nb.nonce=$$"
 "${as[@]}" env "${environment[@]}" virt-install --connect qemu:///session --print-xml --name nestbox-test --memory 256 \
     --virt-type kvm --osinfo generic --import --disk none --network none --graphics none --cpu host-passthrough \
-    --serial file,path="$work/home/serial.log" --events on_poweroff=destroy,on_reboot=destroy,on_crash=destroy --boot "$boot" \
-    >"$work/domain.xml" 2>>"$work/log" || fail virt-install
+    --serial file,path="$work/home/serial.log" --events on_poweroff=destroy,on_reboot=destroy,on_crash=destroy \
+    --boot "$boot" >"$work/domain.xml" 2>>"$work/log" || fail virt-install
 domain create "$work/domain.xml" >>"$work/log" 2>&1 || fail 'the domain does not start'
 domain qemu-monitor-command nestbox-test --hmp 'info kvm' | grep -q 'kvm support: enabled' || fail 'not by KVM'
 for ((i = 0; i < 120; i++)); do
