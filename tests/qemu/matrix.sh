@@ -2,7 +2,8 @@
 # An installed Debian on the machines of matrix.txt: it starts from the disk by the firmware, has the CPUs, the disk and
 # the card that it was given, reads and writes them without a wrong byte, complains of nothing, and powers off.
 # usage: matrix.sh ROW
-# cases: pc-lsi q35-scsi secure-ahci
+# cases: q35-scsi
+# more cases: pc-lsi secure-ahci
 # more cases: pc-ide pc-blk pc-split pc-off q35-ahci q35-nvme q35-split q35-off q35-lsi ovmf-blk ovmf-nvme ovmf-pc
 # more cases: secure-blk microvm microvm-split
 set -u

@@ -2,7 +2,7 @@
 # A Debian that writes checksummed pages all the time (pages.c) is saved and goes on elsewhere: by savevm and loadvm, by
 # migration to a file and from it, and alive between two QEMUs over a socket.
 # usage: migrate.sh WAY-VENDOR-CPUS [TIMES]
-# cases: socket-amd-2
+# more cases: socket-amd-2
 # more cases: snapshot-intel-1 snapshot-amd-2 file-intel-2 file-amd-1 socket-intel-1
 set -u
 IFS=- read -r way VENDOR cpus <<<"$1"

@@ -2,7 +2,7 @@
 # What is done to a running Debian from outside of it: a picture of its screen, stop and cont, a balloon, a TPM, reboot
 # from within, reset, and the power button.
 # usage: power.sh MACHINE-VENDOR
-# cases: q35-intel
+# more cases: q35-intel
 # more cases: pc-amd
 set -u
 VENDOR=${1#*-}

@@ -3,7 +3,7 @@
 # may write to all physical memory, it still cannot write to the flash memory of the firmware's variables: that takes
 # SMM.
 # usage: secure.sh VENDOR
-# cases: intel
+# more cases: intel
 # more cases: amd
 set -u
 VENDOR=${1:-intel}
