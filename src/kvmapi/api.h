@@ -226,5 +226,7 @@ int MUST_CHECK api_state_set(struct api_vcpu *vcpu, const struct cpu_state *stat
 #define API_TRACE_RUN BIT(10)    /* each return of KVM_RUN */
 void api_trace(u32 what, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool api_traced(u32 what);
+/* A VM begins: has the engine report VM entries that fail, and VM exits, if they are asked for. */
+void api_trace_engine(struct api_host *h, struct vm *vm);
 
 #endif

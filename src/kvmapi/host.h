@@ -25,6 +25,7 @@ struct host_watch {
 
 struct api_host {
     struct cpu_host ops; /* first: the engine hands its address back */
+    struct vm *vm;       /* for the trace */
     struct host_vcpu vcpu[CPU_VCPUS_MAX];
     pthread_mutex_t lock; /* held while watches are served */
     pthread_t thread;

@@ -1,6 +1,7 @@
 /*
  * Lines for people: what NESTBOX_KVM_TRACE asks for. Any thread.
  */
+#include "accel/exit_text.h"
 #include "kvmapi/api.h"
 #include "kvmapi/settings.h"
 
@@ -43,4 +44,26 @@ void api_trace(u32 what, const char *format, ...)
     line[n++] = '\n';
     if (write(where, line, (size_t)n) < 0)
         return;
+}
+
+/* -- of the engine: on the vCPU's thread, in KVM_RUN -- */
+
+static void on_entry_failed(void *opaque, u32 index, u64 rip, const char *line)
+{
+    api_trace(TRACE_ENTRY, "CPU %u: %s, L1 at RIP %#llx", index, line, (unsigned long long)rip);
+}
+
+static void on_exit_seen(void *opaque, u32 index, const struct cpu_exit_seen *seen)
+{
+    struct api_host *h = opaque;
+    char line[400];
+    exit_line(cpu_vendor(h->vm), seen, line, sizeof(line));
+    api_trace(TRACE_EXITS, "CPU %u: %s", index, line);
+}
+
+void api_trace_engine(struct api_host *h, struct vm *vm)
+{
+    h->vm = vm;
+    h->ops.trace = api_traced(TRACE_ENTRY) ? on_entry_failed : NULL;
+    h->ops.exited = api_traced(TRACE_EXITS) ? on_exit_seen : NULL;
 }

@@ -115,6 +115,8 @@ static int vm_make(struct api_vm *vm)
         .machine = &vm->machine, .host = &vm->host->ops, .tsc_khz = api_tsc_khz(), .smm = true, .paravirt = true};
     e = cpu_create(&vm->cpus, &config);
     if (!e)
+        api_trace_engine(vm->host, vm->cpus);
+    if (!e)
         e = ram_attach(vm->machine.ram, &cpu_ram_ops, vm->cpus);
     return e ? e : parts_create(vm);
 }
