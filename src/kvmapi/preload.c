@@ -246,9 +246,12 @@ SEAM int ioctl(int fd, unsigned long request, ...)
     u64 arg = va_arg(list, u64);
     va_end(list);
     struct api_file *f = file_get(fd);
+    int saved = errno;
+    if (unlikely(!f && _IOC_TYPE(request) == KVMIO && fd >= 0) && system_adopt(fd))
+        f = file_get(fd);
+    errno = saved;
     if (!f)
         return NEXT(ioctl)(fd, request, arg);
-    int saved = errno;
     long r = api_dispatch(f, (u32)request, arg); /* as the kernel: 32 bits of it */
     file_put(f);
     errno = saved;

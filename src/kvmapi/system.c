@@ -12,7 +12,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#define MEMFD_NAME "kvm"
 
 static pthread_once_t rate_once = PTHREAD_ONCE_INIT;
 static u64 rate;
@@ -33,6 +37,18 @@ bool system_serves(void)
     return api_settings()->serve;
 }
 
+bool system_adopt(int fd)
+{
+    static const char name[] = "/memfd:" MEMFD_NAME " (deleted)";
+    char path[32], link[sizeof(name) + 1];
+    if (!system_serves())
+        return false;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(path, link, sizeof(link));
+    return n == sizeof(name) - 1 && !memcmp(link, name, sizeof(name) - 1) &&
+           file_add(fd, FILE_SYSTEM, NULL, NULL, NULL) == fd;
+}
+
 int system_open(int flags)
 {
     const struct api_settings *s = api_settings();
@@ -41,7 +57,7 @@ int system_open(int flags)
         return -EINVAL;
     }
     api_tsc_khz(); /* now: a seccomp filter may come later */
-    int fd = memfd_create("kvm", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+    int fd = memfd_create(MEMFD_NAME, flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
     return file_add(fd, FILE_SYSTEM, NULL, NULL, NULL);
 }
 

@@ -148,6 +148,22 @@ static void test_fork(void)
     drop(&g);
 }
 
+/* /dev/kvm without close-on-exec is there in the next program. */
+static void test_exec(void)
+{
+    int fd = open("/dev/kvm", O_RDWR), status;
+    char text[16];
+    CHECK(fd >= 0);
+    snprintf(text, sizeof(text), "%d", fd);
+    pid_t child = fork();
+    if (!child) {
+        execl("/proc/self/exe", "process", text, NULL);
+        _exit(9);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    close(fd);
+}
+
 /* -- signals -- */
 
 static volatile sig_atomic_t seen;
@@ -311,8 +327,15 @@ static void test_stack(void)
     drop(&g);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) {
+        kvm = atoi(argv[1]);
+        CHECK(ioctl(kvm, KVM_GET_API_VERSION, 0) == 12);
+        struct guest g = guest(out, sizeof(out));
+        CHECK(!ioctl(g.vcpu, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
+        return 0;
+    }
     kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     CHECK(kvm >= 0);
 #define RUN(test)                                                                                                      \
@@ -325,6 +348,7 @@ int main(void)
     RUN(test_descriptors);
     RUN(test_addresses);
     RUN(test_fork);
+    RUN(test_exec);
     RUN(test_kick);
     RUN(test_jump);
     RUN(test_mask);
