@@ -142,6 +142,11 @@ cat >"$root/etc/systemd/system/serial-getty@ttyS0.service.d/login.conf" <<'END'
 ExecStart=
 ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200,57600,38400,9600 - $TERM
 END
+# On a machine that has much else to do, the start takes longer than systemd's patience, and it would go on without the
+# terminal on the serial port.
+mkdir -p "$root/etc/systemd/system.conf.d"
+printf '[Manager]\nDefaultTimeoutStartSec=15min\nDefaultDeviceTimeoutSec=15min\n' \
+    >"$root/etc/systemd/system.conf.d/patience.conf"
 for unit in systemd-networkd systemd-resolved; do
     ln -sf "/lib/systemd/system/$unit.service" "$root/etc/systemd/system/multi-user.target.wants/$unit.service"
 done
