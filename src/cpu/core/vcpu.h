@@ -144,8 +144,9 @@ struct vcpu {
 
     /* -- a debugger outside of the guest: debug.c -- */
     struct cpu_debug debug;
-    bool debug_steps; /* it looks at each instruction */
-    u64 debug_hit;    /* its watchpoints that the instruction in progress met: bits of DR6 */
+    bool debug_steps;  /* it looks at each instruction */
+    bool debug_breaks; /* it has instruction breakpoints: their pages are run in steps */
+    u64 debug_hit;     /* its watchpoints that the instruction in progress met: bits of DR6 */
 
     /* -- x87 errors with CR0.NE = 0: ferr.c -- */
     u64 ignne;         /* [a] IGNNE#, the MSR of that name */

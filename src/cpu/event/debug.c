@@ -62,12 +62,17 @@ void debug_set(struct vcpu *v, const struct cpu_debug *d)
     v->debug = *d;
     if (!(d->on & CPU_DEBUG_HW))
         v->debug.dr7 = 0;
-    v->debug_steps = d->on & CPU_DEBUG_STEP || v->debug.dr7 & DR7_ENABLED;
+    v->debug_steps = d->on & CPU_DEBUG_STEP;
+    v->debug_breaks = false;
+    for (unsigned i = 0; i < 4; i++)
+        if (DR7_ENABLES(v->debug.dr7, i))
+            *(DR7_KIND(v->debug.dr7, i) == DR7_EXECUTE ? &v->debug_breaks : &v->debug_steps) = true;
     v->debug_hit = 0;
     if (blocked)
         __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
     mode_update(v);
-    mmu_flush_all(v); /* accesses to pages with watchpoints come to C */
+    mmu_flush_all(v); /* accesses to pages with watchpoints come to C, and so do jumps to those with breakpoints */
+    mmu_flush_jumps(v);
 }
 
 static u64 linear_rip(const struct vcpu *v)
@@ -82,6 +87,15 @@ enum outcome debug_leave(struct vcpu *v, u8 vector, u64 dr6)
         .vector = vector, .pc = linear_rip(v), .dr6 = vector == EXC_DB ? DR6_FIXED | dr6 : 0, .dr7 = dr7};
     v->exit = CPU_EXIT_DEBUG;
     return CPU_EXIT;
+}
+
+bool debug_in_page(const struct vcpu *v, u64 la)
+{
+    for (unsigned i = 0; i < 4; i++)
+        if (DR7_ENABLES(v->debug.dr7, i) && DR7_KIND(v->debug.dr7, i) == DR7_EXECUTE &&
+            !((v->debug.dr[i] ^ la) >> PAGE_SHIFT))
+            return true;
+    return false;
 }
 
 bool debug_before(struct vcpu *v, u64 la)

@@ -23,10 +23,13 @@ void debug_drop_held_step(struct vcpu *v);
 
 /*
  * A debugger outside of the guest (struct cpu_debug), which sees both levels. What it asks for costs nothing while it
- * asks for nothing; while it steps or has breakpoints, each instruction runs by itself (MODE_STEP).
+ * asks for nothing. While it steps or has watchpoints, each instruction runs by itself (MODE_STEP); with instruction
+ * breakpoints those in their pages do.
  */
 void debug_set(struct vcpu *v, const struct cpu_debug *d);
-/* Before and after each instruction while v->debug_steps. Before: true if it is not to run. */
+/* With v->debug_breaks: is an instruction breakpoint in the page of la? */
+bool debug_in_page(const struct vcpu *v, u64 la);
+/* Before and after each instruction that runs by itself. Before: true if it is not to run. */
 bool debug_before(struct vcpu *v, u64 la);
 void debug_after(struct vcpu *v);
 /* Leaves to the debugger because of an exception that is its own. */

@@ -48,6 +48,8 @@ static bool proceed(struct vcpu *v, u64 la, u32 plain)
     x->outcome = CPU_OK;
     if (v->request || (v->mode & MODE_STEP) || v->code_changed || near_limit(v, la))
         return false;
+    if (unlikely(v->debug_breaks) && debug_in_page(v, la))
+        return false;
     if (!in_64bit(v) && unlikely(v->rip > v->seg[SEG_CS].limit))
         return leave_with(v, raise_gp(v, 0));
     enum outcome out;
@@ -216,11 +218,12 @@ void execute(struct vcpu *v)
     v->stat[STAT_DISPATCH]++;
     bool owed = v->step_owed && v->request;
     v->step_owed = false;
-    if (v->mode & MODE_STEP || near_limit(v, la) || owed) {
-        if (unlikely(v->debug_steps) && debug_before(v, la))
+    if (v->mode & MODE_STEP || near_limit(v, la) || owed || (unlikely(v->debug_breaks) && debug_in_page(v, la))) {
+        bool debugged = v->debug_steps || v->debug_breaks;
+        if (unlikely(debugged) && debug_before(v, la))
             return;
         step(v, la);
-        if (unlikely(v->debug_steps))
+        if (unlikely(debugged))
             debug_after(v);
         return;
     }
