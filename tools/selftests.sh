@@ -14,16 +14,18 @@ table=tests/selftests/programs.txt
 dir=$PWD/build/selftests
 archive=/usr/src/linux-source-6.1.tar.xz
 
-# The tests' sources expect the kernel's own headers; those of Debian's linux-libc-dev are of the same version. The
-# first flag names a macro as the rest of that version does, the second one includes what a header forgets.
+# The sources expect the kernel's own headers; those of Debian's linux-libc-dev are of the same version. The first flag
+# names a macro as the rest of that version does, the second one includes what a header forgets.
 build() {
     need linux-source-6.1 linux-libc-dev gcc make xz-utils
     say "building the kernel's KVM selftests"
     rm -rf "$dir"
     mkdir -p "$dir/src" "$dir/bin"
-    tar x -J -f "$archive" -C "$dir/src" --strip-components=1 linux-source-6.1/scripts/subarch.include \
-        linux-source-6.1/tools/build linux-source-6.1/tools/lib linux-source-6.1/tools/include linux-source-6.1/tools/arch/x86 \
-        linux-source-6.1/tools/scripts linux-source-6.1/tools/testing/selftests || return 1
+    local parts=()
+    for part in scripts/subarch.include tools/{build,lib,include,arch/x86,scripts,testing/selftests}; do
+        parts+=("linux-source-6.1/$part")
+    done
+    tar x -J -f "$archive" -C "$dir/src" --strip-components=1 "${parts[@]}" || return 1
     make -k -j2 -C "$dir/src/tools/testing/selftests/kvm" ARCH=x86_64 OUTPUT="$dir/bin" \
         EXTRA_CFLAGS='-DTEST_ASSERT_EQ=ASSERT_EQ -I/usr/include -include linux/stddef.h' >"$dir/build.log" 2>&1
     rm -rf "$dir/src"
