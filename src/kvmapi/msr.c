@@ -129,8 +129,8 @@ static void listed_fill(void)
         listed_count = numbers(&offered, listed);
 }
 
-/* One that KVM_GET_MSR_INDEX_LIST gives, and that this vCPU's CPUID hides, can be read and set as 0; and one of
- * features as whatever is offered, since programs set those before they look at the vendor. */
+/* One that KVM_GET_MSR_INDEX_LIST gives, and that this vCPU's CPUID hides, can be read as 0 and written; one of
+ * features with no more than is offered. */
 static bool hidden(u32 msr)
 {
     pthread_once(&listed_once, listed_fill);
@@ -140,10 +140,11 @@ static bool hidden(u32 msr)
     return false;
 }
 
-static bool harmless(u32 msr, u64 value)
+static bool harmless(const struct api_vcpu *v, u32 msr, u64 value)
 {
-    u64 feature;
-    return hidden(msr) && (!value || (cpu_msr_feature(&offered, msr, &feature) && !(value & ~feature)));
+    u64 now, feature = ~0ull;
+    bool gone = hidden(msr) && !cpu_msr_read(v->cpu, msr, &now), features = cpu_msr_feature(&offered, msr, &feature);
+    return gone && (!features || !(value & ~feature));
 }
 
 static bool vcpu_read(void *opaque, u32 msr, u64 *value)
@@ -162,7 +163,7 @@ static bool vcpu_write(void *opaque, u32 msr, u64 *value)
         tsc_write(v, *value);
         return true;
     }
-    bool done = (!vmfunc(v, msr) && cpu_msr_write(v->cpu, msr, *value)) || harmless(msr, *value);
+    bool done = (!vmfunc(v, msr) && cpu_msr_write(v->cpu, msr, *value)) || harmless(v, msr, *value);
     if (!done)
         api_trace(API_TRACE_UNKNOWN, "vCPU %u: MSR %#x cannot be %#llx", v->id, msr, (unsigned long long)*value);
     return done;
@@ -190,8 +191,8 @@ static long set_msrs(struct api_vcpu *v, struct api_arg *arg)
 
 static long get_mce_supported(struct api_arg *arg)
 {
-    u64 supported = MCG_CAP_SUPPORTED;
-    return user_write(arg->value, &supported, sizeof(supported));
+    *(u64 *)arg->data = MCG_CAP_SUPPORTED;
+    return 0;
 }
 
 static long setup_mce(struct api_vcpu *v, struct api_arg *arg)
