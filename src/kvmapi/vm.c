@@ -71,9 +71,10 @@ static void vm_destroy(struct api_vm *vm)
     stats_write(vm);
     if (vm->host)
         host_stop(vm->host);
-    parts_destroy(vm);
     for (u32 i = 0; i < vm->vcpu_count; i++)
         vcpu_free(vm->vcpu[i]);
+    vm->vcpu_count = 0;
+    parts_destroy(vm);
     if (vm->machine.ram)
         ram_detach(vm->machine.ram);
     if (vm->cpus)
