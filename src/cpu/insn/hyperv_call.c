@@ -165,6 +165,8 @@ static u64 ipi_call(struct vcpu *v, const struct call *c, bool sparse)
     if (sparse) {
         if (!set_read(v, c, 1, &s))
             return HYPERV_INVALID_INPUT;
+        if (!s.all && !HYPERV_CALL_VARIABLE(c->input)) /* to nobody: the vector does not matter */
+            return HYPERV_SUCCESS;
     } else {
         s = (struct set){.bank = {words[1]}};
     }

@@ -215,6 +215,9 @@ static void test_calls(void)
     CHECK_EQ(call64(HYPERV_CALL_SEND_IPI_EX, INPUT, 0), HYPERV_SUCCESS);
     CHECK(pending(0) == VECTOR + 0x20 && pending(2) == VECTOR + 0x20);
 
+    in[0] = 0, in[1] = HYPERV_SET_SPARSE;
+    CHECK_EQ(call64(HYPERV_CALL_SEND_IPI_EX, INPUT, 0), HYPERV_SUCCESS); /* to nobody */
+
     TEST("flushes, with all input in registers too");
     in[0] = 0, in[1] = 0, in[2] = BIT(1);
     CHECK_EQ(call64(HYPERV_CALL_FLUSH_SPACE, INPUT, 0), HYPERV_SUCCESS);
