@@ -59,14 +59,14 @@ static struct command look(char **argv)
 /* The value of -cpu; NULL: no memory. */
 static char *cpu_value(const char *model, const char *vendor)
 {
-    char *text = NULL, family[64] = "";
+    char *text = NULL, family[96] = "";
     if (!vendor || has(model, "vendor") || begins(model, "help") || begins(model, "?"))
         return strdup(model);
     bool amd = strcmp(vendor, "amd") == 0;
     u32 s = amd ? SIGNATURE_AMD : SIGNATURE_INTEL;
     if ((begins(model, "host") || begins(model, "max")) && !has(model, "family"))
-        snprintf(family, sizeof(family), ",family=%u,model=%u,stepping=%u", SIGNATURE_FAMILY(s), SIGNATURE_MODEL(s),
-                 SIGNATURE_STEPPING(s));
+        snprintf(family, sizeof(family), ",family=%u,model=%u,stepping=%u,model-id=nestbox virtual CPU",
+                 SIGNATURE_FAMILY(s), SIGNATURE_MODEL(s), SIGNATURE_STEPPING(s));
     if (asprintf(&text, "%s,vendor=%s%s", model, amd ? "AuthenticAMD" : "GenuineIntel", family) < 0)
         return NULL;
     return text;

@@ -12,7 +12,7 @@
  *   -accel kvm, if no accelerator is named;
  *   -cpu host, if no CPU is, and the machine is not "none";
  *   with `vendor` ("intel", "amd"; NULL: the host's), which QEMU would take from the host's CPUID instruction: the
- * vendor with each -cpu that names none, and for models "host" and "max" the family that goes with it.
+ * vendor with each -cpu that names none, and for models "host" and "max" the family and name that go with it.
  *
  * NULL: no memory. It is freed by qemu_args_free.
  */

@@ -45,9 +45,12 @@ static void test_cpu(void)
     CHECK_LINE("qemu -accel kvm -cpu", "amd", "-cpu");
 
     TEST("another vendor goes with each CPU that names none");
-    CHECK_LINE("qemu -accel kvm -cpu host,vendor=AuthenticAMD,family=25,model=17,stepping=1 -S", "amd", "-S");
-    CHECK_LINE("qemu -accel kvm -cpu max,-avx,vendor=GenuineIntel,family=6,model=106,stepping=6", "intel", "-cpu",
-               "max,-avx");
+    CHECK_LINE(
+        "qemu -accel kvm -cpu host,vendor=AuthenticAMD,family=25,model=17,stepping=1,model-id=nestbox virtual CPU -S",
+        "amd", "-S");
+    CHECK_LINE(
+        "qemu -accel kvm -cpu max,-avx,vendor=GenuineIntel,family=6,model=106,stepping=6,model-id=nestbox virtual CPU",
+        "intel", "-cpu", "max,-avx");
     CHECK_LINE("qemu -accel kvm -cpu host,family=6,vendor=AuthenticAMD", "amd", "-cpu", "host,family=6");
     CHECK_LINE("qemu -accel kvm -cpu EPYC,vendor=AuthenticAMD", "amd", "-cpu", "EPYC");
     CHECK_LINE("qemu -accel kvm -cpu host,vendor=X", "amd", "-cpu", "host,vendor=X");
