@@ -363,6 +363,14 @@ void cpu_code_doubt(struct vcpu *v)
         mmu_foreign_doubt(v);
 }
 
+void cpu_abandon(struct vcpu *v)
+{
+    if (v->vm->exclusive == v->index + 1)
+        exclusive_end(v);
+    v->vector_depth = 1;
+    run_end(v);
+}
+
 void cpu_stop(struct vcpu *v)
 {
     request_set(v, REQ_STOP);

@@ -96,6 +96,9 @@ const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
  */
 void cpu_defer(struct vcpu *v);
 void cpu_leave(struct vcpu *v);
+/* The thread that ran the vCPU ended in the middle of it: the vCPU does not run any more, and what it did last is
+ * unknown. */
+void cpu_abandon(struct vcpu *v);
 /* Runs one instruction, and no event comes before it: CPU_EXIT_NONE, or why there was none. */
 enum cpu_exit cpu_step(struct vcpu *v);
 

@@ -281,6 +281,14 @@ static long run_inside(struct api_vcpu *v)
     return r;
 }
 
+/* The thread was cancelled in the middle of guest code: nobody may wait for the vCPU any more. */
+static void abandon(void *opaque)
+{
+    struct api_vcpu *v = opaque;
+    cpu_abandon(v->cpu);
+    pthread_mutex_unlock(&v->mutex);
+}
+
 long run_vcpu(struct api_vcpu *v, struct api_arg *arg)
 {
     struct kvm_run *run = v->run;
@@ -295,8 +303,11 @@ long run_vcpu(struct api_vcpu *v, struct api_arg *arg)
     current = v;
     run->flags = 0;
     r = registers_sync_in(v);
-    if (!r)
+    if (!r) {
+        pthread_cleanup_push(abandon, v);
         r = run_inside(v);
+        pthread_cleanup_pop(0);
+    }
     if (r != -EINVAL)
         registers_sync_out(v);
     current = NULL;
