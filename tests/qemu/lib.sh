@@ -114,12 +114,13 @@ hmp() {
     [[ $line != *Error* ]]
 }
 
-# event NAME EVENT [SECONDS]: waits until QMP has reported it since the last call.
+# event NAME EVENT [SECONDS]: waits until QMP has reported it once more than at the last call.
 event() {
-    local vm=$1 i
+    local vm=$1 i seen=$work/$1.seen.$2
+    [ -e "$seen" ] || echo 0 >"$seen"
     for ((i = 0; i < ${3:-60} * 10 * PATIENCE; i++)); do
-        if grep -q "\"event\": \"$2\"" "$work/$vm.qmp.log"; then
-            sed -i "s/\"event\": \"$2\"/\"seen\": \"$2\"/" "$work/$vm.qmp.log"
+        if [ "$(grep -c "\"event\": \"$2\"" "$work/$vm.qmp.log")" -gt "$(<"$seen")" ]; then
+            echo $(($(<"$seen") + 1)) >"$seen"
             return 0
         fi
         sleep 0.1
