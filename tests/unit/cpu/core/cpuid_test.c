@@ -55,6 +55,51 @@ static bool leaves_sorted(void)
     return f.leaf_count <= CPUID_LEAVES;
 }
 
+static const u32 *given_leaf(u32 leaf, u32 sub)
+{
+    static const u32 none[4];
+    for (u32 i = 0; i < f.leaf_count; i++)
+        if (f.leaf[i].leaf == leaf && f.leaf[i].sub == sub)
+            return f.leaf[i].r;
+    return none;
+}
+
+static void test_given(void)
+{
+    static struct cpuid_leaf leaf[CPUID_LEAVES];
+    struct cpuid_config c = {.vendor = VENDOR_INTEL, .nested = true, .vcpus = 1, .host = rich_host};
+    TEST("leaves that are given make the same CPU");
+    for (int vendor = 0; vendor < 2; vendor++) {
+        CHECK_EQ(create("max", vendor ? VENDOR_AMD : VENDOR_INTEL, true, rich_host), 0);
+        static struct cpu_features own;
+        own = f;
+        cpuid_from_leaves(&f, &c, own.leaf, own.leaf_count);
+        CHECK(f.given && f.vendor == own.vendor && f.phys_bits == own.phys_bits && f.xcr0 == own.xcr0 &&
+              leaves_sorted());
+        CHECK(!memcmp(f.has, own.has, sizeof(f.has)) && !memcmp(f.xstate, own.xstate, sizeof(f.xstate)));
+        CHECK(f.max_basic == own.max_basic && f.max_extended == own.max_extended && f.leaf_count == own.leaf_count);
+    }
+
+    TEST("they are kept as they are, and features are those that there are");
+    const u32 any = 0x12345678;
+    leaf[0] = (struct cpuid_leaf){0x80000008, 0, {39 | 48 << 8}};
+    leaf[1] = (struct cpuid_leaf){1, 0, {any, any, ~0u, ~0u}};
+    leaf[2] = (struct cpuid_leaf){0, 0, {7, 0x68747541, 0x444d4163, 0x69746e65}}; /* AuthenticAMD */
+    cpuid_from_leaves(&f, &c, leaf, 3);
+    CHECK(f.vendor == VENDOR_AMD && f.phys_bits == 39 && leaves_sorted() && f.leaf_count == 3);
+    CHECK(given_leaf(1, 0)[1] == any && given_leaf(1, 0)[2] == ~0u);
+    CHECK(features_have(&f, FEATURE_SSE3) && !features_have(&f, FEATURE_VMX) && !features_have(&f, FEATURE_AVX2));
+    CHECK(!features_have(&f, FEATURE_CX16)); /* needs LM, which no leaf has */
+    c.host = poor_host;
+    cpuid_from_leaves(&f, &c, leaf, 2);
+    CHECK(f.vendor == VENDOR_INTEL && !features_have(&f, FEATURE_SSE3) && features_have(&f, FEATURE_VMX));
+    c.nested = false;
+    cpuid_from_leaves(&f, &c, leaf, 1);
+    CHECK(f.phys_bits == 39 && !features_have(&f, FEATURE_VMX) && !f.max_basic && !f.xcr0);
+    cpuid_from_leaves(&f, &c, leaf, 0);
+    CHECK(f.phys_bits == 36 && !f.leaf_count);
+}
+
 static void text_is(const u32 *r, unsigned a, unsigned b, unsigned c, const char *s)
 {
     char text[13] = "";
@@ -223,5 +268,6 @@ int main(void)
     core_create(VENDOR_AMD, true, 1, "max,-npt");
     cpuid_read(vm.vcpu[0], 0x8000000a, 0, r);
     CHECK(!(r[3] & BIT(0)) && r[3] & BIT(3));
+    test_given();
     return TEST_END();
 }
