@@ -138,7 +138,7 @@ u64 xstate_in_use(struct vcpu *v)
 bool xstate_xcr0_valid(const struct vcpu *v, u64 value)
 {
     u64 avx512 = value & XCR0_AVX512;
-    if ((value & ~v->vm->features->xcr0) || !(value & XCR0_X87))
+    if ((value & ~(v->vm->features->xcr0 | XCR0_X87)) || !(value & XCR0_X87))
         return false;
     if ((value & XCR0_AVX) && !(value & XCR0_SSE))
         return false;
@@ -147,11 +147,17 @@ bool xstate_xcr0_valid(const struct vcpu *v, u64 value)
 
 /* -- as state: the vCPU's vector registers are in its save area -- */
 
+/* CPUs without XSAVE have those of FXSAVE. */
+static u64 image_components(const struct vcpu *v)
+{
+    return v->vm->features->xcr0 | XCR0_X87 | XCR0_SSE;
+}
+
 void xstate_image_get(struct vcpu *v, u8 *image)
 {
     const struct cpu_features *f = v->vm->features;
     const struct xstate_component *c = f->xstate;
-    u64 present = get64(v->vectors + XSTATE_BV) & f->xcr0 & HOST_COMPONENTS, fip, fdp;
+    u64 present = get64(v->vectors + XSTATE_BV) & image_components(v) & HOST_COMPONENTS, fip, fdp;
     fill_bytes(image, 0, STATE_XSAVE_SIZE);
     put32(image + FXSAVE_FCW, FCW_INIT);
     if (present & XCR0_X87) {
@@ -179,7 +185,8 @@ bool xstate_image_legal(const struct vcpu *v, const u8 *image)
     u64 rest = 0;
     for (unsigned i = 8; i < XSTATE_HEADER_SIZE; i += 8)
         rest |= get64(image + XSTATE_BV + i);
-    return !rest && !(get64(image + XSTATE_BV) & ~f->xcr0) && !(get32(image + FXSAVE_MXCSR) & ~f->mxcsr_mask);
+    return !rest && !(get64(image + XSTATE_BV) & ~image_components(v)) &&
+           !(get32(image + FXSAVE_MXCSR) & ~f->mxcsr_mask);
 }
 
 void xstate_image_set(struct vcpu *v, const u8 *image)

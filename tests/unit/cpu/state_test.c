@@ -230,6 +230,20 @@ static void test_vectors(void)
         cpu_state_get(v, &tried, STATE_VECTORS);
         CHECK(memcmp(tried.xsave, after.xsave, sizeof(tried.xsave)) == 0);
     }
+
+    TEST("a CPU without XSAVE has the state of x87 and SSE");
+    core_create(VENDOR_INTEL, false, 1, "x86-64-v2");
+    v = vm.vcpu[0];
+    CHECK_EQ(core_features.xcr0, 0);
+    get_all(&tried);
+    CHECK_EQ(tried.xcr0, XCR0_X87);
+    bv = XCR0_X87 | XCR0_SSE;
+    memcpy(tried.xsave + 512, &bv, 8);
+    memset(tried.xsave + 32, 0x22, 384);
+    CHECK_EQ(cpu_state_set(v, &tried, STATE_VECTORS, &bad), 0);
+    cpu_state_get(v, &after, STATE_VECTORS);
+    CHECK(after.xsave[32] == 0x22 && after.xsave[160] == 0x22);
+    CHECK(memcmp(tried.xsave, after.xsave, sizeof(tried.xsave)) == 0);
 }
 
 int main(void)
