@@ -270,6 +270,9 @@ static void requests(struct vcpu *v)
         park(v);
     if (r & REQ_FOREIGN) {
         __atomic_fetch_and(&v->request, ~REQ_FOREIGN, __ATOMIC_SEQ_CST);
+        if (v->code_doubted && v->vm->foreign)
+            mmu_foreign_doubt(v);
+        v->code_doubted = false;
         mmu_foreign_look(v);
     }
     if (r & REQ_LEAVE) {
@@ -359,8 +362,8 @@ void cpu_leave(struct vcpu *v)
 
 void cpu_code_doubt(struct vcpu *v)
 {
-    if (v->vm->foreign)
-        mmu_foreign_doubt(v);
+    v->code_doubted = true;
+    __atomic_fetch_or(&v->request, REQ_FOREIGN, __ATOMIC_SEQ_CST);
 }
 
 void cpu_abandon(struct vcpu *v)

@@ -177,6 +177,7 @@ struct vcpu {
     /* -- memory management: see mmu.h -- */
     struct tlb *tlb; /* current context; GS base points at it while the vCPU runs */
     struct mmu *mmu;
+    bool code_doubted;                       /* cpu_code_doubt was called */
     bool in_place;                           /* [a] tlb->in_place */
     struct ram_space *ram;                   /* what is RAM: one of vm.ram[] */
     struct ram_slot *last_slot, *last_table; /* where data was found last there, and paging structures */

@@ -88,8 +88,8 @@ GUEST_CODE(takes_over, "1: mov (%edi), %eax\n"
                        "je 2b\n"
                        "call *%ebx\n"
                        "mov -0x34(%edi), %ecx\n"
-                       "mov %ecx, (%edi)\n"
                        "mov %eax, 0x40(%edi)\n"
+                       "mov %ecx, (%edi)\n"
                        "jmp 1b");
 
 static volatile u32 *word(u32 i, u32 offset)
@@ -246,7 +246,7 @@ static void another_cpu(void)
         wrong += *word(1, SEEN) != round - 1;
         function_write(window, round);
         __atomic_store_n(&device.answer, round, __ATOMIC_SEQ_CST);
-        for (u32 waits = 0; *word(1, 0) != round && waits < 100000; waits++)
+        while (*word(1, 0) != round)
             sched_yield();
         if (*word(1, SEEN) != round) {
             wrong++;
