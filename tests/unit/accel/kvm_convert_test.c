@@ -61,6 +61,7 @@ static bool is_missing(const struct cpu_register *r, u32 bit)
         return bit > 1;
     if (r->group == STATE_EVENTS) /* their contents are tried with valid events */
         return strncmp(r->name, "injected", 8) == 0 || strncmp(r->name, "raised", 6) == 0 ||
+               strcmp(r->name, "ferr") == 0 || strcmp(r->name, "step_owed") == 0 || /* the engine's own */
                strncmp(r->name, "trap", 4) == 0 || strncmp(r->name, "pushed", 6) == 0 ||
                (strcmp(r->name, "shadow") == 0 && bit > 1);
     return false;
