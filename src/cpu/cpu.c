@@ -304,7 +304,7 @@ static void begin(struct vcpu *v)
     mode_update(v);
     vector_restore(v);
     perf_begin(v);
-    paravirt_steal(v);
+    paravirt_enter(v);
 }
 
 static enum cpu_exit end(struct vcpu *v)
@@ -552,6 +552,11 @@ int cpu_hyperv_sint(struct vm *vm, u32 vp_index, u32 sint)
         if (vm->vcpu[i]->hv.vp_index == vp_index)
             return synic_interrupt(vm->vcpu[i], sint);
     return -1;
+}
+
+void cpu_hyperv_debug_status(struct vm *vm, u64 status)
+{
+    vm->hv.debug[1] = status;
 }
 
 const struct cpu_exit_hyperv *cpu_hyperv(const struct vcpu *v)

@@ -221,6 +221,7 @@ int cpu_hyperv_sint(struct vm *vm, u32 vp_index, u32 sint);
 /* After CPU_EXIT_HYPERV; and the result of a hypercall, before the vCPU runs again. */
 const struct cpu_exit_hyperv *cpu_hyperv(const struct vcpu *v);
 void cpu_hyperv_finish(struct vcpu *v, u64 result);
+void cpu_hyperv_debug_status(struct vm *vm, u64 status);
 
 /* Is the vCPU in system management mode? While it does not run, and in what the engine calls. */
 bool cpu_in_smm(const struct vcpu *v);

@@ -19,26 +19,31 @@
 #define WINDOWS_VERSION (10u << 16)
 #define LOGICAL_CPUS_MAX 64
 
-/* What is not here is not offered: debugging by the hypervisor, and enlightened VMCSs. */
+/* What is not here is not offered: enlightened VMCSs. */
 static const struct kvm_cpuid_entry2 leaves[] = {
-    {.function = HYPERV_LEAF_VENDOR, .eax = 0x40000082, .ebx = 0x756e694c, .ecx = 0x564b2078, .edx = 0x7648204d},
+    {.function = HYPERV_LEAF_VENDOR,
+     .eax = HYPERV_LEAF_DEBUG_ABILITIES,
+     .ebx = 0x756e694c,
+     .ecx = 0x564b2078,
+     .edx = 0x7648204d},
     {.function = HYPERV_LEAF_INTERFACE, .eax = HYPERV_INTERFACE},
     {.function = HYPERV_LEAF_VERSION, .eax = WINDOWS_BUILD, .ebx = WINDOWS_VERSION},
     {.function = HYPERV_LEAF_FEATURES,
      .eax = HYPERV_HAS_RUNTIME | HYPERV_HAS_REFERENCE_COUNT | HYPERV_HAS_SYNIC | HYPERV_HAS_TIMERS | HYPERV_HAS_APIC |
             HYPERV_HAS_HYPERCALL | HYPERV_HAS_VP_INDEX | HYPERV_HAS_RESET | HYPERV_HAS_REFERENCE_TSC |
             HYPERV_HAS_FREQUENCIES | HYPERV_HAS_REENLIGHTENMENT,
-     .ebx = HYPERV_MAY_POST | HYPERV_MAY_SIGNAL,
-     .edx = HYPERV_HAS_XMM_INPUT | HYPERV_HAS_FREQUENCY_MSRS | HYPERV_HAS_CRASH | HYPERV_HAS_DIRECT_TIMERS},
+     .ebx = HYPERV_MAY_POST | HYPERV_MAY_SIGNAL | HYPERV_MAY_DEBUG,
+     .edx = HYPERV_HAS_DEBUGGING | HYPERV_HAS_DEBUG_MSRS | HYPERV_HAS_XMM_INPUT | HYPERV_HAS_FREQUENCY_MSRS |
+            HYPERV_HAS_CRASH | HYPERV_HAS_DIRECT_TIMERS},
     {.function = HYPERV_LEAF_RECOMMENDED,
      .eax = HYPERV_USE_TLB_FLUSH | HYPERV_USE_APIC_MSRS | HYPERV_USE_RELAXED_TIMING | HYPERV_NO_AUTO_EOI |
             HYPERV_USE_IPI | HYPERV_USE_SPARSE_SETS,
      .ebx = HYPERV_SPIN_DEFAULT},
     {.function = HYPERV_LEAF_LIMITS, .eax = API_VCPUS_MAX, .ebx = LOGICAL_CPUS_MAX},
     {.function = HYPERV_LEAF_NESTED, .eax = HYPERV_MSR_BITMAP},
-    {.function = 0x40000080, .ebx = 0x756e694c, .ecx = 0x564b2078, .edx = 0x7648204d},
-    {.function = 0x40000081, .eax = 0x31235356 /* "VS#1" */},
-    {.function = 0x40000082},
+    {.function = HYPERV_LEAF_DEBUG_VENDOR, .ebx = 0x756e694c, .ecx = 0x564b2078, .edx = 0x7648204d},
+    {.function = HYPERV_LEAF_DEBUG_INTERFACE, .eax = 0x31235356 /* "VS#1" */},
+    {.function = HYPERV_LEAF_DEBUG_ABILITIES, .eax = HYPERV_KERNEL_DEBUGGING},
 };
 
 /* Without SMT no two vCPUs share a core of the host. */
@@ -217,6 +222,20 @@ static long system_event(struct api_vcpu *v, u32 type)
     return 0;
 }
 
+static long debug_exit_fill(struct api_vcpu *v, const struct cpu_exit_hyperv *h)
+{
+    struct kvm_hyperv_exit *x = &v->run->hyperv;
+    v->run->exit_reason = KVM_EXIT_HYPERV;
+    *x = (struct kvm_hyperv_exit){.type = KVM_EXIT_HYPERV_SYNDBG};
+    x->u.syndbg.msr = h->msr;
+    x->u.syndbg.control = h->control;
+    x->u.syndbg.send_page = h->send;
+    x->u.syndbg.recv_page = h->receive;
+    x->u.syndbg.pending_page = h->pending;
+    v->pv->debug = h->msr == MSR_HYPERV_DEBUG_CONTROL;
+    return 0;
+}
+
 long hyperv_exit(struct api_vcpu *v)
 {
     const struct cpu_exit_hyperv *h = cpu_hyperv(v->cpu);
@@ -225,6 +244,7 @@ long hyperv_exit(struct api_vcpu *v)
     case CPU_HYPERV_CALL: return call_exit(v, h);
     case CPU_HYPERV_CRASH: return system_event(v, KVM_SYSTEM_EVENT_CRASH);
     case CPU_HYPERV_RESET: return system_event(v, KVM_SYSTEM_EVENT_RESET);
+    case CPU_HYPERV_DEBUG: return debug_exit_fill(v, h);
     case CPU_HYPERV_SYNIC: break;
     }
     v->run->exit_reason = KVM_EXIT_HYPERV;

@@ -97,7 +97,9 @@ static void enter(struct api_vcpu *v)
         cpu_hypercall_finish(v->cpu, v->run->hypercall.ret);
     if (v->pv->hyperv)
         cpu_hyperv_finish(v->cpu, v->run->hyperv.u.hcall.result);
-    v->pv->hypercall = v->pv->hyperv = false;
+    if (v->pv->debug)
+        cpu_hyperv_debug_status(v->vm->cpus, v->run->hyperv.u.syndbg.status);
+    v->pv->hypercall = v->pv->hyperv = v->pv->debug = false;
 }
 
 static long enable_exits(struct api_vm *vm, const struct kvm_enable_cap *cap)

@@ -9,6 +9,7 @@
 struct pv_vcpu {
     bool hypercall; /* the program has its result when it runs the vCPU again: KVM's */
     bool hyperv;    /* Hyper-V's */
+    bool debug;     /* or the status of Hyper-V's debugger */
     bool synic;     /* KVM_CAP_HYPERV_SYNIC was enabled */
 };
 

@@ -55,6 +55,7 @@ enum cpu_hyperv_kind {
     CPU_HYPERV_SYNIC, /* `msr` was written: the pages of messages and events may be elsewhere */
     CPU_HYPERV_CRASH, /* the guest reports in its crash MSRs why it ends */
     CPU_HYPERV_RESET, /* it asks for a reset */
+    CPU_HYPERV_DEBUG, /* `msr`, of those for a debugger, was written; control: cpu_hyperv_debug_status */
 };
 
 struct cpu_exit_hyperv {
@@ -63,6 +64,7 @@ struct cpu_exit_hyperv {
     bool wide; /* by 64-bit code */
     u32 msr;
     u64 scontrol, siefp, simp;
+    u64 control, send, receive, pending;
 };
 
 enum cpu_memory {

@@ -18,6 +18,7 @@ struct hyperv_timer {
 struct hyperv {
     bool shown;                      /* by CPUID */
     u32 features[4], recommended[4]; /* leaves 4000_0003h and 4000_0004h */
+    bool debugging;                  /* shown by leaf 4000_0082h */
     bool enforce;                    /* only what they show */
     u64 vp_index, assist_page;
     u64 runtime, runtime_offset; /* 100 ns; runtime is HYPERV_NOT_SET unless it was set from outside */
@@ -38,6 +39,7 @@ struct hyperv_vm {
     u64 os_id, hypercall, reference_tsc;
     u64 crash[5], crash_ctl;
     u64 reenlightenment[3];
+    u64 debug[6];    /* control, status, buffers to send, to receive, pending; options */
     bool page;       /* the page of reference_tsc is in use, with this offset */
     u64 page_offset; /* [a] */
 };

@@ -21,13 +21,15 @@ void hyperv_features(struct vcpu *v)
 {
     const struct cpu_features *f = v->features;
     struct hyperv *h = &v->hv;
-    h->shown = false;
+    h->shown = h->debugging = false;
     for (unsigned i = 0; i < 4; i++)
         h->features[i] = h->recommended[i] = 0;
     for (u32 i = 0; i < f->leaf_count; i++) {
         const struct cpuid_leaf *l = &f->leaf[i];
         if (l->leaf == HYPERV_LEAF_INTERFACE && l->r[0] == HYPERV_INTERFACE)
             h->shown = true;
+        if (l->leaf == HYPERV_LEAF_DEBUG_ABILITIES)
+            h->debugging = l->r[0] & HYPERV_KERNEL_DEBUGGING;
         for (unsigned r = 0; r < 4; r++) {
             if (l->leaf == HYPERV_LEAF_FEATURES)
                 h->features[r] = l->r[r];
@@ -144,20 +146,27 @@ static const struct {
     {MSR_HYPERV_SCONTROL, MSR_HYPERV_EOM, CPUID_EAX, HYPERV_HAS_SYNIC},
     {MSR_HYPERV_SINT0, MSR_HYPERV_SINT0 + HYPERV_SINTS - 1, CPUID_EAX, HYPERV_HAS_SYNIC},
     {MSR_HYPERV_STIMER0_CONFIG, MSR_HYPERV_STIMER0_CONFIG + 2 * HYPERV_TIMERS - 1, CPUID_EAX, HYPERV_HAS_TIMERS},
+    {MSR_HYPERV_DEBUG_CONTROL, MSR_HYPERV_DEBUG_PENDING, CPUID_EDX, HYPERV_HAS_DEBUG_MSRS},
+    {MSR_HYPERV_DEBUG_OPTIONS, MSR_HYPERV_DEBUG_OPTIONS, CPUID_EDX, HYPERV_HAS_DEBUG_MSRS},
     {MSR_HYPERV_CRASH_P0, MSR_HYPERV_CRASH_CTL, CPUID_EDX, HYPERV_HAS_CRASH},
     {MSR_HYPERV_REENLIGHTENMENT, MSR_HYPERV_REENLIGHTENMENT + 2, CPUID_EAX, HYPERV_HAS_REENLIGHTENMENT},
 };
 
 static bool is_synic(u32 msr)
 {
-    return msr >= MSR_HYPERV_SCONTROL && msr < MSR_HYPERV_CRASH_P0;
+    return msr >= MSR_HYPERV_SCONTROL && msr < MSR_HYPERV_STIMER0_CONFIG + 2 * HYPERV_TIMERS;
+}
+
+static bool is_debug(u32 msr)
+{
+    return msr >= MSR_HYPERV_DEBUG_CONTROL && msr <= MSR_HYPERV_DEBUG_OPTIONS;
 }
 
 bool hyperv_msr_exists(const struct vcpu *v, u32 msr, bool owner)
 {
     if (owner)
         return v->vm->paravirt || v->hv.shown;
-    if (!v->hv.shown || (is_synic(msr) && !v->hv.synic))
+    if (!v->hv.shown || (is_synic(msr) && !v->hv.synic) || (is_debug(msr) && !v->hv.debugging))
         return false;
     for (unsigned i = 0; i < ARRAY_LEN(runs); i++)
         if (msr >= runs[i].first && msr <= runs[i].last)
@@ -178,6 +187,8 @@ u64 *hyperv_msr_slot(struct vcpu *v, u32 msr)
     case MSR_HYPERV_REFERENCE_TSC: return &h->reference_tsc;
     case MSR_HYPERV_ASSIST_PAGE: return &v->hv.assist_page;
     case MSR_HYPERV_CRASH_CTL: return &h->crash_ctl;
+    case MSR_HYPERV_DEBUG_CONTROL ... MSR_HYPERV_DEBUG_PENDING: return &h->debug[msr - MSR_HYPERV_DEBUG_CONTROL];
+    case MSR_HYPERV_DEBUG_OPTIONS: return &h->debug[5];
     case MSR_HYPERV_CRASH_P0 ... MSR_HYPERV_CRASH_CTL - 1: return &h->crash[msr - MSR_HYPERV_CRASH_P0];
     case MSR_HYPERV_REENLIGHTENMENT ... MSR_HYPERV_REENLIGHTENMENT + 2:
         return &h->reenlightenment[msr - MSR_HYPERV_REENLIGHTENMENT];
@@ -274,6 +285,21 @@ static enum outcome crash(struct vcpu *v, u64 value)
     return CPU_OK;
 }
 
+/* The transport of the debugger's packets is the caller's. */
+static enum outcome debug_write(struct vcpu *v, u32 msr, u64 value)
+{
+    const u64 *debug = v->vm->hv.debug;
+    *hyperv_msr_slot(v, msr) = value;
+    if (msr == MSR_HYPERV_DEBUG_CONTROL || msr == MSR_HYPERV_DEBUG_PENDING)
+        hyperv_leave(v, &(struct cpu_exit_hyperv){.kind = CPU_HYPERV_DEBUG,
+                                                  .msr = msr,
+                                                  .control = debug[0],
+                                                  .send = debug[2],
+                                                  .receive = debug[3],
+                                                  .pending = debug[4]});
+    return CPU_OK;
+}
+
 static enum outcome reset(struct vcpu *v, u64 value)
 {
     if (value == 1)
@@ -303,6 +329,7 @@ enum outcome hyperv_msr_write(struct vcpu *v, u32 msr, u64 value)
     case MSR_HYPERV_EOI ... MSR_HYPERV_TPR: return apic_write(v, msr, value);
     case MSR_HYPERV_ASSIST_PAGE: return assist_page(v, value);
     case MSR_HYPERV_CRASH_CTL: return crash(v, value);
+    case MSR_HYPERV_DEBUG_CONTROL ... MSR_HYPERV_DEBUG_OPTIONS: return debug_write(v, msr, value);
     case MSR_HYPERV_CRASH_P0 ... MSR_HYPERV_CRASH_CTL - 1:
     case MSR_HYPERV_REENLIGHTENMENT:
     case MSR_HYPERV_REENLIGHTENMENT + 1: *hyperv_msr_slot(v, msr) = value; return CPU_OK;

@@ -59,6 +59,8 @@ static bool has(const struct vcpu *v, u16 code)
     case HYPERV_CALL_SPIN: return spins && spins != ~0u;
     case HYPERV_CALL_POST_MESSAGE: return h->features[CPUID_EBX] & HYPERV_MAY_POST;
     case HYPERV_CALL_SIGNAL_EVENT: return h->features[CPUID_EBX] & HYPERV_MAY_SIGNAL;
+    case HYPERV_CALL_DEBUG_POST ... HYPERV_CALL_DEBUG_RESET:
+        return !h->debugging || h->features[CPUID_EBX] & HYPERV_MAY_DEBUG;
     case HYPERV_CALL_FLUSH_LIST:
     case HYPERV_CALL_FLUSH_SPACE: return recommended & HYPERV_USE_TLB_FLUSH;
     case HYPERV_CALL_FLUSH_LIST_EX:
@@ -229,6 +231,16 @@ static bool is_known(u16 code)
            code == HYPERV_CALL_POST_MESSAGE || code == HYPERV_CALL_SIGNAL_EVENT;
 }
 
+/* HYPERV_SUCCESS: it is the caller's. */
+static u64 debug_refusal(const struct vcpu *v, const struct call *c)
+{
+    if (!v->hv.debugging)
+        return HYPERV_INVALID_CODE;
+    if (HYPERV_CALL_CODE(c->input) != HYPERV_CALL_DEBUG_RESET && c->input & HYPERV_CALL_FAST)
+        return HYPERV_INVALID_PARAMETER;
+    return v->vm->hv.debug[5] & HYPERV_DEBUG_BY_CALLS ? HYPERV_SUCCESS : HYPERV_OPERATION_DENIED;
+}
+
 static u64 perform(struct vcpu *v, const struct call *c)
 {
     switch (HYPERV_CALL_CODE(c->input)) {
@@ -257,14 +269,17 @@ enum outcome hyperv_call(struct vcpu *v)
             return raise_ud(v);
         read_xmm(&c);
     }
-    bool leaves = code == HYPERV_CALL_POST_MESSAGE || code == HYPERV_CALL_SIGNAL_EVENT;
+    bool debug = code >= HYPERV_CALL_DEBUG_POST && code <= HYPERV_CALL_DEBUG_RESET;
+    bool leaves = debug || code == HYPERV_CALL_POST_MESSAGE || code == HYPERV_CALL_SIGNAL_EVENT;
     if (!has(v, code))
         result = HYPERV_ACCESS_DENIED;
     else if (c.input & HYPERV_CALL_RESERVED)
         result = HYPERV_INVALID_INPUT;
-    else if (!is_known(code))
+    else if (debug && (result = debug_refusal(v, &c)) != HYPERV_SUCCESS)
+        ;
+    else if (!debug && !is_known(code))
         result = HYPERV_INVALID_CODE;
-    else if (!form_legal(&c))
+    else if (!debug && !form_legal(&c))
         result = HYPERV_INVALID_INPUT;
     else if (leaves)
         return leave(v, &c);

@@ -16,7 +16,9 @@
 #include "cpu/mmu/mmu.h"
 
 #define SECOND_NS 1000000000ull
-#define STEAL_PERIOD_NS 10000000u
+/* How often the host is asked, which takes some microseconds, in ns. Each entry changes the version at least. */
+#define STEAL_PERIOD 10000000u
+#define STEAL_PERIOD_ENTRY 200000u
 #define NOTHING_STOLEN (~0ull) /* the host does not say */
 
 /* -- what CPUID shows -- */
@@ -190,18 +192,31 @@ static void steal_add(struct vcpu *v, u64 ns)
     phys_write(v, STEAL_AT(v, version), &version, 4);
 }
 
+static void steal_update(struct vcpu *v, u64 period)
+{
+    u64 now = world_now_ns(v), ns = 0;
+    if (now - v->pv.steal_read >= period) {
+        u64 stolen = world_stolen_ns(v), then = v->pv.stolen_then;
+        v->pv.steal_read = now;
+        v->pv.stolen_then = stolen;
+        if (then != NOTHING_STOLEN && stolen != NOTHING_STOLEN && stolen > then)
+            ns = stolen - then;
+    } else if (period != STEAL_PERIOD_ENTRY) {
+        return;
+    }
+    steal_add(v, ns);
+}
+
 void paravirt_steal(struct vcpu *v)
 {
-    if (likely(!on(v->pv.steal_time)))
-        return;
-    u64 now = world_now_ns(v);
-    if (now - v->pv.steal_read < STEAL_PERIOD_NS)
-        return;
-    u64 stolen = world_stolen_ns(v), then = v->pv.stolen_then;
-    v->pv.steal_read = now;
-    v->pv.stolen_then = stolen;
-    if (then != NOTHING_STOLEN && stolen != NOTHING_STOLEN && stolen > then)
-        steal_add(v, stolen - then);
+    if (unlikely(on(v->pv.steal_time)))
+        steal_update(v, STEAL_PERIOD);
+}
+
+void paravirt_enter(struct vcpu *v)
+{
+    if (unlikely(on(v->pv.steal_time)))
+        steal_update(v, STEAL_PERIOD_ENTRY);
 }
 
 /* The host memory of the byte that other vCPUs change while this one sleeps. */

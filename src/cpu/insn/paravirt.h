@@ -30,6 +30,8 @@ void paravirt_restored(struct vcpu *v, u32 msr);
 void paravirt_update(struct vcpu *v);
 /* Time that others ran on the host's CPU: counts now and then, as long as somebody calls it. */
 void paravirt_steal(struct vcpu *v);
+/* The same when the vCPU begins to run. */
+void paravirt_enter(struct vcpu *v);
 /* Around a sleep of the vCPU. True: it need not sleep. */
 bool paravirt_sleep(struct vcpu *v);
 void paravirt_wake(struct vcpu *v);
