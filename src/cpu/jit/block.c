@@ -188,13 +188,13 @@ static void add_page(struct cache *c, struct block *b, u64 page, const u8 *bytes
 
 /* Returns the block that was asked for, or NULL. Sets *needs_page2 if the second page decides. The caller holds the
  * lock. */
-static struct block *lookup(const struct cache *c, const struct translation_request *r, bool *needs_page2)
+static struct block *lookup(const struct cache *c, u64 page, u64 page2, u64 la, u32 mode, bool *needs_page2)
 {
-    u16 offset = r->la & PAGE_MASK;
-    for (struct block *b = c->hash[hash_of(r->page.host, offset, r->mode)]; b; b = b->next_hash) {
-        if (b->page != r->page.host || b->offset != offset || b->mode != r->mode)
+    u16 offset = la & PAGE_MASK;
+    for (struct block *b = c->hash[hash_of(page, offset, mode)]; b; b = b->next_hash) {
+        if (b->page != page || b->offset != offset || b->mode != mode)
             continue;
-        if (b->page2 == NO_PAGE || b->page2 == r->page2.host)
+        if (b->page2 == NO_PAGE || b->page2 == page2)
             return b;
         *needs_page2 = true;
     }
@@ -228,7 +228,7 @@ static enum translation make(struct vcpu *v, const struct translation_request *r
     return result;
 }
 
-struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
+static __attribute__((noinline)) struct block *find_or_make(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
 {
     struct cache *c = v->vm->cache;
     struct translation_request r = {.la = la, .page2.host = NO_PAGE, .mode = mode};
@@ -239,7 +239,7 @@ struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
         if (*out != CPU_OK)
             return NULL;
         spin_lock(&c->lock);
-        struct block *b = lookup(c, &r, &needs_page2);
+        struct block *b = lookup(c, r.page.host, r.page2.host, la, mode, &needs_page2);
         spin_unlock(&c->lock);
         if (b)
             return b;
@@ -254,6 +254,20 @@ struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
         case TRANSLATION_RETRY: break;
         }
     }
+}
+
+struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
+{
+    struct cache *c = v->vm->cache;
+    struct code_page page;
+    bool needs_page2 = false;
+    *out = fetch_page(v, la, &page);
+    if (unlikely(*out != CPU_OK))
+        return NULL;
+    spin_lock(&c->lock);
+    struct block *b = lookup(c, page.host, NO_PAGE, la, mode, &needs_page2);
+    spin_unlock(&c->lock);
+    return likely(b) ? b : find_or_make(v, la, mode, out);
 }
 
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to)
