@@ -87,7 +87,6 @@ tcp=$(guest vm 's=${EPOCHREALTIME/.}; cat </dev/tcp/10.0.2.100/80 | wc -c
 [ "${tcp%%$'\n'*}" = 67108864 ] || fail "TCP: $tcp"
 value tcp "${tcp##*$'\n'}"
 guest vm 'loops port' 100 | sed -n 's/^\(port\) \([0-9.]*\) .*/value \1 \2/p'
-id=$(pgrep -P $$ -f qemu-system-x86_64 | head -n 1)
-value rss $(($(sed -n 's/^VmRSS: *\([0-9]*\) kB/\1/p' "/proc/$id/status") >> 10))
+value rss $(($(sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/${process[vm]}/status") >> 10))
 types vm poweroff
 ends vm 0
