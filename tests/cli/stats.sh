@@ -21,7 +21,8 @@ from_to() { # NAME NUMBER LEAST MOST
 line() { # NAME PATTERN
     check "$1" grep -qE "^$2$" "$WORK/err"
 }
-names=(dispatched lookups calls 'TLB fills' ungrouped 'bounced accesses' faults 'VM entries' 'VM exits' halts)
+names=(dispatched lookups calls 'TLB fills' ungrouped 'bounced accesses' faults 'VM entries' 'VM exits' halts
+    'pages of code compared' 'blocks found stale')
 vcpu_line='vCPU [0-9]+:'
 for name in "${names[@]}"; do vcpu_line+=" $name [0-9]+"; done
 
