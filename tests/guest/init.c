@@ -10,18 +10,6 @@
 #define HPET_CONFIG (*(volatile u64 *)0xfed00010)
 #define PATTERN 0x123456789abcdef0
 
-static u8 cmos_read(u8 index)
-{
-    outb(0x70, index);
-    return inb(0x71);
-}
-
-static void cmos_write(u8 index, u8 value)
-{
-    outb(0x70, index);
-    outb(0x71, value);
-}
-
 /* -- INIT -- */
 
 /* clang-format off */

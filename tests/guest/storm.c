@@ -258,18 +258,6 @@ static void hpet(void)
 
 /* -- RTC, 8192 Hz, which is as fast as it is -- */
 
-static u8 cmos_read(u8 index)
-{
-    outb(0x70, index);
-    return inb(0x71);
-}
-
-static void cmos_write(u8 index, u8 value)
-{
-    outb(0x70, index);
-    outb(0x71, value);
-}
-
 static void rtc_again(void)
 {
     cmos_read(0xc);

@@ -18,4 +18,15 @@ static int set(const struct cpu_state *s)
     return cpu_state_set(v, s, STATE_ALL, &bad);
 }
 
+/* The nested state in `tried` is refused, because of that register. `tried` is as saved again. */
+static void refused(const char *name)
+{
+    CHECK_EQ(cpu_state_set(v, &tried, STATE_NESTED, &bad), -EINVAL);
+    if (!strstr(bad, name)) {
+        printf("# %s, not %s\n", bad, name);
+        CHECK(!"the register is named");
+    }
+    tried = saved;
+}
+
 #endif

@@ -143,6 +143,17 @@ static inline u32 inl(u16 port)
     __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
     return v;
 }
+static inline u8 cmos_read(u8 index)
+{
+    outb(0x70, index);
+    return inb(0x71);
+}
+
+static inline void cmos_write(u8 index, u8 value)
+{
+    outb(0x70, index);
+    outb(0x71, value);
+}
 static inline u64 rdmsr(u32 msr)
 {
     u32 lo, hi;

@@ -71,16 +71,6 @@ static void test_l2_goes_on(void)
     CHECK(!v->in_guest && !v->gif && v->tsc_offset == v->tsc_offset_l1 && !v->tsc_mul);
 }
 
-static void refused(const char *name)
-{
-    CHECK_EQ(cpu_state_set(v, &tried, STATE_NESTED, &bad), -EINVAL);
-    if (!strstr(bad, name)) {
-        printf("# %s, not %s\n", bad, name);
-        CHECK(!"the register is named");
-    }
-    tried = saved;
-}
-
 static void test_refusals(void)
 {
     struct cpu_nested *n = &tried.nested;
