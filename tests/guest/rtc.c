@@ -19,18 +19,6 @@ static volatile u32 taken[IRQS];
 static volatile u8 flags; /* of register C, since they were last cleared */
 static volatile u16 pm1_status;
 
-static u8 rtc_get(u8 reg)
-{
-    outb(0x70, reg);
-    return inb(0x71);
-}
-
-static void rtc_put(u8 reg, u8 value)
-{
-    outb(0x70, reg);
-    outb(0x71, value);
-}
-
 static void on_pit(struct frame *f)
 {
     taken[IRQ_PIT]++;
@@ -40,7 +28,7 @@ static void on_pit(struct frame *f)
 static void on_rtc(struct frame *f)
 {
     taken[IRQ_RTC]++;
-    flags |= rtc_get(RTC_C);
+    flags |= cmos_read(RTC_C);
     outb(0xa0, 0x20);
     outb(0x20, 0x20);
 }
@@ -57,8 +45,8 @@ static void on_sci(struct frame *f)
 /* Enables these interrupts of register B from the next event on; one that is under way is taken before. */
 static void rtc_enable(u8 enables)
 {
-    rtc_put(RTC_B, RTC_B_24H);
-    rtc_get(RTC_C);
+    cmos_write(RTC_B, RTC_B_24H);
+    cmos_read(RTC_C);
     sti();
     cpu_pause();
     cli();
@@ -67,7 +55,7 @@ static void rtc_enable(u8 enables)
         taken[i] = 0;
     flags = 0;
     pm1_status = 0;
-    rtc_put(RTC_B, RTC_B_24H | enables);
+    cmos_write(RTC_B, RTC_B_24H | enables);
 }
 
 /* Takes interrupts until there were `count` of `irq`, or for so many milliseconds by the PIT. */
@@ -83,8 +71,8 @@ static void wait(unsigned irq, u32 count, u32 ms)
 static void alarm_every_second(void)
 {
     for (u8 at = RTC_SECONDS_ALARM; at <= RTC_HOURS_ALARM; at += 2)
-        rtc_put(at, RTC_ANY_TIME);
-    rtc_put(RTC_D, 0);
+        cmos_write(at, RTC_ANY_TIME);
+    cmos_write(RTC_D, 0);
 }
 
 static void by_irq8(void)
@@ -112,11 +100,11 @@ static void by_irq8(void)
     wait(IRQ_SCI, 1, 5000);
     check(taken[IRQ_SCI] == 1 && pm1_status & ACPI_STS_RTC, "and interrupts by the SCI then");
     outw(PM_BASE + ACPI_PM1_EN, 0);
-    rtc_put(RTC_D, 0x3e);
+    cmos_write(RTC_D, 0x3e);
     rtc_enable(RTC_B_AIE);
     wait(IRQ_RTC, 1, 1500);
     check_eq(taken[IRQ_RTC], 0, "no alarm on a day that never comes");
-    rtc_put(RTC_D, 0);
+    cmos_write(RTC_D, 0);
 }
 
 /* -- the HPET -- */
