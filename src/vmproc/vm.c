@@ -140,20 +140,27 @@ static void note(struct vm_process *vm, u32 what, u32 *detail, u32 value)
     wake(vm);
 }
 
+/* A device was told to reset or end the VM: the guest runs no instruction behind that store, as on a real machine. */
+static void note_last(struct vm_process *vm, u32 what, u32 *detail, u32 value)
+{
+    note(vm, what, detail, value);
+    vm->accel->stop(pc_vm(vm->pc));
+}
+
 static void on_reset(void *opaque)
 {
-    note(opaque, NOTE_RESET, NULL, 0);
+    note_last(opaque, NOTE_RESET, NULL, 0);
 }
 
 static void on_power_off(void *opaque)
 {
-    note(opaque, NOTE_POWER_OFF, NULL, 0);
+    note_last(opaque, NOTE_POWER_OFF, NULL, 0);
 }
 
 static void on_debug_exit(void *opaque, u32 value)
 {
     struct vm_process *vm = opaque;
-    note(vm, NOTE_DEBUG_EXIT, &vm->notes.debug_value, value);
+    note_last(vm, NOTE_DEBUG_EXIT, &vm->notes.debug_value, value);
 }
 
 static bool on_serial_out(void *opaque, u32 index, u8 byte)
@@ -226,8 +233,8 @@ static void *vcpu_main(void *opaque)
             note_locked(vm, NOTE_ERROR, &vm->notes.error_cpu, t->index);
         pthread_cond_broadcast(&vm->changed);
         wake(vm);
-        /* This one cannot go on by itself; the owner will stop all and reset or end. */
-        while (exit != ACCEL_STOPPED && start == vm->starts && vm->life != LIFE_ENDED)
+        /* None goes on by itself; the owner will reset or end. */
+        while (start == vm->starts && vm->life != LIFE_ENDED)
             pthread_cond_wait(&vm->changed, &vm->lock);
     }
     pthread_mutex_unlock(&vm->lock);

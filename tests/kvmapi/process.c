@@ -184,10 +184,17 @@ static void on_signal(int sig)
     seen++;
 }
 
+/* A signal that comes before KVM_RUN does not end it: on a busy host the first may, and the second does not. */
 static void kick_by_timer(long us)
 {
-    const struct itimerval t = {.it_value.tv_usec = us};
+    const struct itimerval t = {.it_value.tv_usec = us, .it_interval.tv_usec = 300000};
     CHECK(!setitimer(ITIMER_REAL, &t, NULL));
+}
+
+static void no_timer(void)
+{
+    const struct itimerval none = {0};
+    CHECK(!setitimer(ITIMER_REAL, &none, NULL));
 }
 
 static void test_kick(void)
@@ -203,12 +210,13 @@ static void test_kick(void)
         int before = seen;
         kick_by_timer(500 + i);
         CHECK(ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EINTR && g.run->exit_reason == KVM_EXIT_INTR);
-        CHECK(seen == before + 1);
+        CHECK(seen > before);
         CHECK(!ioctl(g.vcpu, KVM_GET_REGS, &regs));
         CHECK(regs.rip >= 0x1000 && regs.rip < 0x1000 + sizeof(spin) && regs.rbx >= last);
         last = regs.rbx;
     }
     CHECK(last > 0);
+    no_timer();
     g.run->immediate_exit = 1;
     CHECK(ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EINTR);
     drop(&g);
@@ -233,6 +241,7 @@ static void test_jump(void)
             ioctl(g.vcpu, KVM_RUN, 0);
             CHECK(!"the handler jumps");
         }
+        no_timer();
         CHECK(!ioctl(g.vcpu, KVM_GET_REGS, &regs));
     }
     drop(&g);
