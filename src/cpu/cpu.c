@@ -284,7 +284,7 @@ static void requests(struct vcpu *v)
         __atomic_fetch_and(&v->request, ~REQ_TIMER, __ATOMIC_SEQ_CST);
         lapic_timer(v);
         perf_timer(v);
-        if (v->in_guest)
+        if (v->in_guest && v->nested->timer)
             v->nested->timer(v);
         synic_timers(v);
         timers_update(v);

@@ -104,11 +104,13 @@ struct vmcb {
 
 /* 060h. */
 #define VINTR_TPR 0xffull
+#define VINTR_TPR_CLASS 0xfull /* what CR8 shows of it */
 #define VINTR_IRQ BIT64(8)
 #define VINTR_GIF BIT64(9)
 #define VINTR_NMI BIT64(11)
 #define VINTR_NMI_MASK BIT64(12)
 #define VINTR_PRIO_SHIFT 16
+#define VINTR_PRIO(vintr) ((vintr) >> VINTR_PRIO_SHIFT & 0xf)
 #define VINTR_IGN_TPR BIT64(20)
 #define VINTR_MASKING BIT64(24)
 #define VINTR_GIF_ENABLE BIT64(25)

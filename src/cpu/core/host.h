@@ -73,7 +73,6 @@ enum cpu_memory {
     CPU_MEMORY_CODE,   /* the same, and executable */
 };
 
-/* now_ns, timer_set and kick leave vector registers alone; the others are called with the guest's saved. */
 /* A VM exit, as L1 finds it. */
 struct cpu_exit_seen {
     u32 level;        /* of the guest that left: 2, 3, or 4 for what is deeper (exits.h) */
@@ -85,6 +84,7 @@ struct cpu_exit_seen {
     u64 gpa, la;      /* VMX: guest-physical and guest-linear address, where the reason has them */
 };
 
+/* now_ns, timer_set and kick leave vector registers alone; the others are called with the guest's saved. */
 struct cpu_host {
     void *opaque;
     /* Zeroed memory from a multiple of PAGE_SIZE on, which costs nothing until it is touched. NULL: there is none. */

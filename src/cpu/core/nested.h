@@ -49,7 +49,7 @@ enum intercept {
     IC_CR_READ,  /* [CR, destination GPR] */
     IC_CR_WRITE, /* [CR | source GPR << 8, value] */
     IC_CLTS,
-    IC_LMSW,     /* [source operand, linear address of a memory operand or ~0] */
+    IC_LMSW,     /* [source operand, linear address of a memory operand or LMSW_NO_MEMORY] */
     IC_SMSW,     /* SVM only: VMX has no exit for it */
     IC_DR_READ,  /* [DR, GPR] */
     IC_DR_WRITE, /* [DR, GPR] */
@@ -72,19 +72,21 @@ enum intercept {
     IC_COUNT
 };
 
+#define LMSW_NO_MEMORY (~0ull)
+
 /* What switches tasks, as VMX numbers it in the exit qualification. */
 enum task_source { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
 
-/* IC_IO info1 is what SVM puts into EXITINFO1 of an I/O intercept (IO_INFO_* of x86/svm_exit.h), and this: */
+/* info1 of IC_IO is what SVM puts into EXITINFO1 of an I/O intercept (IO_INFO_* of x86/svm_exit.h), and this bit. */
 #define IO_INFO_IMM BIT(13) /* the port was an immediate operand: VMX shows it */
 
-/* A fault of the second stage: EPT violation, EPT misconfiguration or nested page fault. */
+/* A fault of the second stage: an EPT violation, an EPT misconfiguration or a nested page fault. */
 struct stage2_fault {
     ngpa_t gpa;
     u64 la; /* the linear address whose translation led here, if la_valid */
     bool la_valid;
-    bool final;         /* met in the translation of la itself; false: of a paging-structure entry of L2 */
-    bool misconfig;     /* EPT misconfiguration: nothing else counts then */
+    bool final;         /* the fault is that of la itself; false: of a paging-structure entry of L2 */
+    bool misconfig;     /* EPT misconfiguration: the members below do not count */
     bool rsvd;          /* NPT: an entry has a reserved bit set */
     bool present;       /* NPT: the leaf was present */
     enum access access; /* what was attempted */
@@ -97,6 +99,7 @@ struct stage2_fault {
 #define GRANT_WRITE BIT(1)
 #define GRANT_FETCH BIT(2)      /* of a supervisor-mode linear address */
 #define GRANT_FETCH_USER BIT(3) /* of a user-mode linear address */
+#define GRANT_ALL (GRANT_READ | GRANT_WRITE | GRANT_FETCH | GRANT_FETCH_USER)
 
 enum nested_event { NEV_INIT, NEV_SIPI, NEV_SMI, NEV_NMI, NEV_EXTINT, NEV_TRIPLE_FAULT, NEV_MTF };
 
@@ -123,24 +126,6 @@ struct nested_ops {
     /* RDMSR and WRMSR of the MSRs that belong to the extension. True: it is one, and *out is what came of it. */
     bool (*msr_read)(struct vcpu *v, u32 msr, u64 *value, enum outcome *out);
     bool (*msr_write)(struct vcpu *v, u32 msr, u64 value, enum outcome *out);
-    /* The i-th MSR of these that is a part of the vCPU's state: where its value lives, which MSR it is and which bits
-     * may be set. NULL behind the last. */
-    u64 *(*msr_slot)(struct vcpu *v, unsigned i, u32 *msr, u64 *valid);
-    /* The owner of the vCPU gives another MSR of these a value: false, it may not have that. NULL: there is none. */
-    bool (*msr_put)(struct vcpu *v, u32 msr, u64 value);
-    /* May CR0 or CR4 have this value? False: #GP(0). VMX operation fixes some of their bits. */
-    bool (*cr_valid)(struct vcpu *v, unsigned cr, u64 value);
-    /* Must an INIT wait, as in VMX root operation? */
-    bool (*init_blocked)(const struct vcpu *v);
-    /* L2: does each instruction end in NEV_MTF, because of VMX's monitor trap flag? */
-    bool (*stepping)(const struct vcpu *v);
-    /* L2: the host's monotonic time in ns at which timer() is due, 0 for never: VMX's preemption timer. */
-    u64 (*deadline)(const struct vcpu *v);
-    void (*timer)(struct vcpu *v);
-    /* The guest read its TSC: what is due by it may not come later. */
-    void (*tsc_seen)(struct vcpu *v);
-    /* L2 only: L1's TSC was set, so what is due by it is due at another time. */
-    void (*tsc_changed)(struct vcpu *v);
     /*
      * L2: walks the second stage's tables at `root` (what mmu_set_stage2 was given) for one access and sets
      * accessed and dirty bits there. user_linear: the page of the linear address is a user-mode one. True: *out is the
@@ -150,7 +135,7 @@ struct nested_ops {
      */
     bool (*stage2_walk)(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool user_linear, gpa_t *out,
                         u64 *page_size, u8 *grants, struct stage2_fault *f);
-    /* At INIT and RESET. */
+    /* Called at INIT and RESET. */
     void (*reset)(struct vcpu *v);
     /* An SMI is taken: ends VMX or SVM operation, whichever level runs, until smm_leave, and notes in *m, which may be
      * NULL, what belongs there. */
@@ -164,6 +149,27 @@ struct nested_ops {
     void (*state_get)(struct vcpu *v, struct cpu_nested *n);
     const char *(*state_refusal)(struct vcpu *v, const struct cpu_nested *n);
     void (*state_set)(struct vcpu *v, const struct cpu_nested *n);
+
+    /* -- what one of the two does not have: NULL there -- */
+
+    /* The i-th MSR of msr_read that is a part of the vCPU's state: where its value lives, which MSR it is and which
+     * bits may be set. Returns NULL behind the last. */
+    u64 *(*msr_slot)(struct vcpu *v, unsigned i, u32 *msr, u64 *valid);
+    /* The owner of the vCPU gives another MSR of these a value. False: the MSR may not have that value. */
+    bool (*msr_put)(struct vcpu *v, u32 msr, u64 value);
+    /* May CR0 or CR4 have this value? False: #GP(0). VMX operation fixes some of their bits. */
+    bool (*cr_valid)(struct vcpu *v, unsigned cr, u64 value);
+    /* Must an INIT wait, as in VMX root operation? */
+    bool (*init_blocked)(const struct vcpu *v);
+    /* L2: does each instruction end in NEV_MTF, because of VMX's monitor trap flag? */
+    bool (*stepping)(const struct vcpu *v);
+    /* L2: VMX's preemption timer. The host's monotonic time in ns at which timer() is due, 0 for never. */
+    u64 (*deadline)(const struct vcpu *v);
+    void (*timer)(struct vcpu *v);
+    /* L2: it read its TSC, so what is due by the TSC may not come later. */
+    void (*tsc_seen)(struct vcpu *v);
+    /* L2: L1's TSC was set, so what is due by it is due at another time. */
+    void (*tsc_changed)(struct vcpu *v);
 };
 
 static inline enum outcome nested_check(struct vcpu *v, enum intercept ic, u64 info1, u64 info2)
@@ -175,19 +181,20 @@ static inline enum outcome nested_check(struct vcpu *v, enum intercept ic, u64 i
 
 static inline bool nested_stepping(const struct vcpu *v)
 {
-    return v->in_guest && v->nested->stepping(v);
+    return v->in_guest && v->nested->stepping && v->nested->stepping(v);
 }
 
 static inline void nested_tsc_seen(struct vcpu *v)
 {
-    if (v->nested)
+    if (v->in_guest && v->nested->tsc_seen)
         v->nested->tsc_seen(v);
 }
 
 extern const struct nested_ops vmx_ops;
 extern const struct nested_ops svm_ops;
 
-/* What an MSR that reports capabilities of VMX shows on a CPU with these features; false: there is none. */
+/* What an MSR that reports capabilities of VMX shows on a CPU with these features. Returns false if it has no such MSR.
+ */
 bool vmx_capability(const struct cpu_features *f, u32 msr, u64 *value);
 
 /* At creation: the size of the vendor's state, and the memory for it. */

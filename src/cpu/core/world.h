@@ -1,6 +1,7 @@
 /*
- * Calls out of the core. Guest vector state is live in the host registers, so each wrapper saves it around the call
- * (now_ns, timer_set and kick promise to leave vector registers alone).
+ * Calls out of the core: to the machine and to the host. The guest's vector state is live in the host's registers, so
+ * each wrapper saves it around the call, but for now_ns and timer_set, which promise to leave vector registers alone.
+ * After an access to a device, foreign_event looks whether the device wrote to guest memory behind the engine's back.
  */
 #ifndef CPU_CORE_WORLD_H
 #define CPU_CORE_WORLD_H
@@ -128,6 +129,19 @@ static inline void world_yield(struct vcpu *v)
 {
     vector_save(v);
     v->vm->host->yield(v->vm->host->opaque);
+    vector_restore(v);
+}
+
+/* A VM exit, while L2's registers are still in the vCPU. The host may have no use for it. */
+static inline bool world_wants_exits(const struct vcpu *v)
+{
+    return v->vm->host && v->vm->host->exited;
+}
+
+static inline void world_exited(struct vcpu *v, const struct cpu_exit_seen *seen)
+{
+    vector_save(v);
+    v->vm->host->exited(v->vm->host->opaque, v->index, seen);
     vector_restore(v);
 }
 

@@ -90,6 +90,11 @@ static bool nmi_allowed(struct vcpu *v)
     return v->nested ? v->nested->nmi_allowed(v) : !v->nmi_blocked && !v->shadow;
 }
 
+static bool init_blocked(const struct vcpu *v)
+{
+    return v->nested && v->nested->init_blocked && v->nested->init_blocked(v);
+}
+
 static bool intr_allowed(struct vcpu *v)
 {
     return v->nested ? v->nested->intr_allowed(v) : v->flags & FLAG_IF && !v->shadow;
@@ -181,8 +186,7 @@ enum outcome events_process(struct vcpu *v)
         v->shadow = 0;
         mode_update(v);
     }
-    if (waits(&v->init_pending) && v->gif && !v->smm.on && !(v->nested && v->nested->init_blocked(v)) &&
-        v->activity != ACTIVITY_WAIT_SIPI)
+    if (waits(&v->init_pending) && v->gif && !v->smm.on && !init_blocked(v) && v->activity != ACTIVITY_WAIT_SIPI)
         return take_init(v);
     if (v->activity == ACTIVITY_WAIT_SIPI) {
         if (!v->in_guest)

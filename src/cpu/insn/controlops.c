@@ -155,10 +155,10 @@ enum outcome op_lmsw(struct vcpu *v, const struct insn *in)
     if (v->cpl)
         return raise_gp(v, 0);
     if (amd(v))
-        TRY(nested_check(v, IC_LMSW, 0, ~0ull));
+        TRY(nested_check(v, IC_LMSW, 0, LMSW_NO_MEMORY));
     TRY(rm_read(v, in, 2, &source));
     if (!amd(v))
-        TRY(nested_check(v, IC_LMSW, source, in->mem ? operand_linear(v, in) : ~0ull));
+        TRY(nested_check(v, IC_LMSW, source, in->mem ? operand_linear(v, in) : LMSW_NO_MEMORY));
     return machine_status_write(v, (v->cr0 & ~(status & ~CR0_PE)) | (source & status));
 }
 

@@ -538,6 +538,12 @@ enum outcome msr_write(struct vcpu *v, u32 msr, u64 value)
 
 /* -- as state -- */
 
+/* nested_ops.msr_slot; NULL too where there is no extension or no such MSR of it. */
+static u64 *nested_slot(struct vcpu *v, unsigned i, u32 *msr, u64 *valid)
+{
+    return v->nested && v->nested->msr_slot ? v->nested->msr_slot(v, i, msr, valid) : NULL;
+}
+
 /* As slot_of, of any MSR that is state by itself; *valid: the bits that may be set. */
 static u64 *state_slot(struct vcpu *v, const struct msr_row *r, u32 msr, u64 *valid)
 {
@@ -547,7 +553,7 @@ static u64 *state_slot(struct vcpu *v, const struct msr_row *r, u32 msr, u64 *va
     }
     u32 number;
     u64 *slot;
-    for (unsigned i = 0; v->nested && (slot = v->nested->msr_slot(v, i, &number, valid)); i++)
+    for (unsigned i = 0; (slot = nested_slot(v, i, &number, valid)); i++)
         if (number == msr)
             return slot;
     return NULL;
@@ -568,7 +574,7 @@ u32 msr_list(struct vcpu *v, u32 *list, u32 room)
             n++;
         }
     }
-    for (unsigned i = 0; v->nested && v->nested->msr_slot(v, i, &number, &valid); i++) {
+    for (unsigned i = 0; nested_slot(v, i, &number, &valid); i++) {
         if (n < room)
             list[n] = number;
         n++;

@@ -34,7 +34,7 @@ u64 cr4_allowed(const struct cpu_features *f)
 
 static bool extension_allows(struct vcpu *v, unsigned cr, u64 value)
 {
-    return !v->nested || v->nested->cr_valid(v, cr, value);
+    return !v->nested || !v->nested->cr_valid || v->nested->cr_valid(v, cr, value);
 }
 
 static bool cr0_valid(struct vcpu *v, u64 value)

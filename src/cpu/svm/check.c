@@ -9,8 +9,7 @@
 #include "cpu/mmu/cr.h"
 #include "cpu/svm/svm.h"
 
-/* The rest of a table at a base whose low 12 bits are ignored must lie below the end of physical memory. The MSR map's
- * 8 KiB are checked as 16, which is what hypervisors' own tests expect. */
+/* The MSR permissions map has 8 KiB; hypervisors' own tests expect that 16 KiB are checked. */
 #define MSRPM_CHECKED 0x4000u
 
 bool svm_page_valid(const struct vcpu *v, u64 pa)
@@ -18,6 +17,7 @@ bool svm_page_valid(const struct vcpu *v, u64 pa)
     return !(pa & PAGE_MASK) && !(pa >> v->vm->phys_bits);
 }
 
+/* Returns true if a table lies within physical memory as a whole. The low 12 bits of `base` are ignored. */
 static bool table_fits(const struct vcpu *v, u64 base, u64 size)
 {
     u64 limit = BIT64(v->vm->phys_bits);
@@ -42,7 +42,7 @@ static bool check_guest(struct vcpu *v, const struct vmcb_save *g)
     RULE(g->efer & EFER_SVME, "EFER.SVME is set");
     RULE(g->cr0 & CR0_CD || !(g->cr0 & CR0_NW), "CR0.NW needs CR0.CD");
     RULE(!(g->cr0 >> 32), "CR0: bits 63:32 are 0");
-    RULE(!(g->cr3 >> v->vm->phys_bits), "CR3: reserved bits are 0"); /* in every mode of paging, and without paging */
+    RULE(!(g->cr3 >> v->vm->phys_bits), "CR3: reserved bits are 0"); /* whatever the mode of paging is */
     RULE(!(g->cr4 & ~cr4_allowed(v->vm->features)), "CR4: reserved bits are 0");
     RULE(!(g->dr6 >> 32), "DR6: bits 63:32 are 0");
     RULE(!(g->dr7 >> 32), "DR7: bits 63:32 are 0");

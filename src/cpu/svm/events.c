@@ -27,17 +27,17 @@ enum outcome svm_exception(struct vcpu *v, const struct event *e)
     if (e->type != EVENT_EXCEPTION && e->type != EVENT_SOFT_EXC)
         return CPU_OK; /* INT n and ICEBP have intercepts of their own */
     unsigned code = SVM_EXIT_EXCP + e->vector;
-    if (e->vector > 31 || e->vector == EXC_NMI || likely(!svm_intercepted(v->svm, code)))
+    if (e->vector >= EXC_COUNT || e->vector == EXC_NMI || likely(!svm_intercepted(v->svm, code)))
         return CPU_OK;
     u64 error = e->has_error ? e->error : 0;
     switch (e->vector) {
     case EXC_PF:
-        /* The faulting address is in EXITINFO2, CR2 does not change. Bytes only for data accesses of instructions. */
+        /* The faulting address is in EXITINFO2; CR2 does not change. Only data accesses of instructions have bytes. */
         if ((error & PFERR_I) || v->delivering.valid)
             return svm_exit(v, code, error, e->payload);
         return svm_exit_bytes(v, code, error, e->payload);
     case EXC_DB:
-        v->dr6 = (v->dr6 & ~DR6_B_MASK) | e->payload; /* saved as the handler would see them */
+        v->dr6 = (v->dr6 & ~DR6_B_MASK) | e->payload; /* DR6 and DR7 are saved as the handler would see them */
         v->dr7 &= ~DR7_GD;
         return svm_exit(v, code, 0, 0);
     case EXC_BP:
@@ -95,7 +95,7 @@ bool svm_virq_ready(const struct svm *s)
     u64 vintr = s->control.vintr;
     if (!(vintr & VINTR_IRQ))
         return false;
-    return (vintr & VINTR_IGN_TPR) || (vintr >> VINTR_PRIO_SHIFT & 0xf) > (vintr & 0xf);
+    return (vintr & VINTR_IGN_TPR) || VINTR_PRIO(vintr) > (vintr & VINTR_TPR_CLASS);
 }
 
 static enum outcome virtual_nmi(struct vcpu *v)

@@ -1,14 +1,15 @@
 /*
- * #VMEXIT: L2's state goes to the VMCB, then L1's state comes back and GIF is cleared.
+ * #VMEXIT: L2's state goes to the VMCB, then L1's state comes back and GIF is cleared. What finds a reason to exit
+ * (intercept.c, events.c, npt.c) calls svm_exit or a variant of it; when that returns, the vCPU is L1 behind VMRUN.
  *
  * v->rip is L2's RIP to save: the intercepted or faulting instruction, or the next one after an asynchronous event.
- * What the manual does not list (FS, GS, TR, LDTR, CR2, DR0-6, most MSRs) keeps L2's values: VMSAVE and L1 move it.
+ * What the manual does not list (FS, GS, TR, LDTR, DR0 to DR3, most MSRs) keeps L2's values: VMSAVE and L1 move it.
  * Source: AMD APM volume 2, "#VMEXIT", "State Saved on Exit", "Intercepts During IDT Event Delivery".
  */
 #include "cpu/core/copy.h"
 #include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
-#include "cpu/core/vectors.h"
+#include "cpu/core/world.h"
 #include "cpu/event/perf.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
@@ -147,14 +148,11 @@ static void store_code(struct vmcb *m, u64 code, u64 info1, u64 info2, u64 nrip)
 static void count(struct vcpu *v, u64 code, u64 info1, u64 info2)
 {
     exits_left(&v->exits, exits_slot(VENDOR_AMD, code), code == SVM_EXIT_VMRUN);
-    const struct cpu_host *host = v->vm->host;
-    if (likely(!host || !host->exited))
+    if (likely(!world_wants_exits(v)))
         return;
     struct cpu_exit_seen seen = {
         .level = 2 + v->exits.depth, .rip = v->rip, .gpr = v->gpr, .code = code, .info1 = info1, .info2 = info2};
-    vector_save(v);
-    host->exited(host->opaque, v->index, &seen);
-    vector_restore(v);
+    world_exited(v, &seen);
 }
 
 struct bytes {
@@ -214,7 +212,7 @@ enum outcome svm_exit_bytes(struct vcpu *v, u64 code, u64 info1, u64 info2)
     return leave(v, code, info1, info2, 0, &b);
 }
 
-/* VMEXIT_INVALID: L1 sees the code, --trace shows the rule. */
+/* VMEXIT_INVALID: L1 sees the code, the trace of VM entries shows the rule. */
 static void store_invalid(struct vcpu *v, u64 l1_rip)
 {
     struct vmcb *m = svm_vmcb(v, v->svm->vmcb);

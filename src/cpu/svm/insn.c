@@ -1,7 +1,7 @@
 /*
- * The SVM instructions but VMRUN: legality, privilege, intercept, address, work, in that order. In L2 VMLOAD and VMSAVE
- * that are not intercepted address L1's physical memory, or with virtualized VMLOAD and VMSAVE L2's, through NPT; STGI
- * and CLGI move V_GIF if virtual GIF is on, else L1's own GIF.
+ * The SVM instructions but VMRUN: legality, privilege, intercept, address, work, in that order. VMLOAD and VMSAVE of
+ * L2 that are not intercepted address L1's physical memory; where they are virtualized, they address L2's, through
+ * NPT. STGI and CLGI of L2 set V_GIF if virtual GIF is on, else L1's own GIF.
  * Source: AMD APM volume 3, "System Instruction Reference"; volume 2, "VMSAVE and VMLOAD Virtualization", "Virtual
  * GIF".
  */
@@ -22,7 +22,7 @@ enum outcome svm_privileged(struct vcpu *v)
     return CPU_OK;
 }
 
-/* rAX of VMLOAD and VMSAVE as L1 sees memory. */
+/* *pa is the L1-physical address that rAX of VMLOAD or VMSAVE names. */
 static enum outcome vmcb_operand(struct vcpu *v, const struct insn *in, enum access access, gpa_t *pa)
 {
     const struct svm *s = v->svm;

@@ -1,5 +1,5 @@
 /*
- * What all privileged SVM instructions check first.
+ * What all privileged SVM instructions check first: for insn.c and vmrun.c.
  */
 #ifndef CPU_SVM_INSN_H
 #define CPU_SVM_INSN_H

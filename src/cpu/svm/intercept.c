@@ -1,7 +1,7 @@
 /*
- * Instruction intercepts. Exit codes below C0h number the bits of the VMCB's intercept vectors, so a table from enum
- * intercept to exit code says everything about the plain ones; I/O, MSRs, control and debug registers, PAUSE, MWAIT and
- * task switches have rules of their own.
+ * Instruction intercepts; handlers come here by nested_check. Exit codes below C0h number the bits of the VMCB's
+ * intercept vectors, so a table from enum intercept to exit code says everything about the plain ones. I/O, MSRs,
+ * control and debug registers, PAUSE, MWAIT and task switches have rules of their own.
  * Source: AMD APM volume 2, "Intercept Operation", "Instruction Intercepts", "IOIO Intercepts", "MSR Intercepts",
  * "Decode Assists", "Pause Intercept Filtering".
  */
@@ -9,11 +9,11 @@
 #include "cpu/svm/svm.h"
 #include "x86/msr.h"
 
-/* Host cycles that count as one of the pause threshold's: a PAUSE of L2 costs some hundred, a first translation
- * thousands. */
+/* So many host cycles count as one cycle of the pause threshold: a PAUSE of L2 costs some hundred cycles in the engine,
+ * its first translation thousands. */
 #define PAUSE_CYCLE 64ull
 
-/* Index: enum intercept. 0: SVM cannot intercept it, or it is handled below (no plain intercept has code 0). */
+/* Exit codes by enum intercept. 0: SVM has no such intercept, or it is handled below (no plain one has code 0). */
 static const u8 plain[IC_COUNT] = {
     [IC_CPUID] = SVM_EXIT_CPUID,     [IC_HLT] = SVM_EXIT_HLT,         [IC_INVD] = SVM_EXIT_INVD,
     [IC_WBINVD] = SVM_EXIT_WBINVD,   [IC_INVLPG] = SVM_EXIT_INVLPG,   [IC_INVPCID] = SVM_EXIT_INVPCID,

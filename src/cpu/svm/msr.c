@@ -1,5 +1,5 @@
 /*
- * The MSRs of SVM.
+ * The MSRs of SVM: as RDMSR and WRMSR access them (svm_ops), and those of them that are state of the vCPU.
  * Source: AMD APM volume 2, "Secure Virtual Machine", "SVM Related MSRs", "TSC Ratio MSR".
  */
 #include "x86/msr.h"

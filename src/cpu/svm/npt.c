@@ -1,5 +1,6 @@
 /*
- * The nested page-table walk, and the nested page fault.
+ * The nested page-table walk, which the MMU's second stage calls when its TLB does not have the page, and the nested
+ * page fault.
  *
  * The tables are in the format of L1's own paging at VMRUN: legacy 32-bit, PAE, 4-level or 5-level by host CR4 and
  * EFER. Accesses are user accesses that honour R/W whatever CR0.WP says; global bits and protection keys do not exist
@@ -11,6 +12,10 @@
 #include "cpu/mmu/pte.h"
 #include "cpu/svm/svm.h"
 #include "x86/paging.h"
+
+/* Bits of an entry of legacy 32-bit tables, and of CR3 then: the address of a page or table, and of a 4 MiB page. */
+#define LEGACY_ADDRESS 0xfffff000u
+#define LEGACY_LARGE_ADDRESS 0xffc00000u
 
 /* What the tables look like. */
 struct format {
@@ -24,7 +29,7 @@ struct level {
     u8 shift, bits;
 };
 
-/* Reserved bits of a leaf above the last level: address bits below the page size, but PAT. */
+/* Reserved bits of a leaf above the last level: the address bits below the page size, except PAT. */
 static u64 large_reserved(const struct format *t, unsigned shift)
 {
     if (t->wide)
@@ -35,8 +40,8 @@ static u64 large_reserved(const struct format *t, unsigned shift)
 static u64 leaf_address(const struct format *t, u64 e, unsigned shift)
 {
     if (!t->wide && shift > PAGE_SHIFT)
-        return (e & 0xffc00000u) | (e >> 13 & 0xff) << 32;
-    return e & (t->wide ? t->address_mask : 0xfffff000u) & ~(BIT64(shift) - 1);
+        return (e & LEGACY_LARGE_ADDRESS) | (e >> 13 & 0xff) << 32;
+    return e & (t->wide ? t->address_mask : LEGACY_ADDRESS) & ~(BIT64(shift) - 1);
 }
 
 static bool fail(struct stage2_fault *f, bool present, bool rsvd)
@@ -84,7 +89,7 @@ bool npt_walk(struct vcpu *v, u64 ncr3, ngpa_t gpa, enum access access, bool use
         level = legacy;
         count = 2;
         space = 32;
-        table = ncr3 & 0xfffff000u;
+        table = ncr3 & LEGACY_ADDRESS;
     }
 
     f->gpa = gpa;
@@ -105,10 +110,10 @@ again:;
         if (!(e & PTE_P))
             return fail(f, false, false);
         bool last = shift == PAGE_SHIFT;
-        bool pdpte = !long_mode && t.wide && i == 0; /* PAE: no permissions, other reserved bits */
+        bool pdpte = !long_mode && t.wide && i == 0; /* it has no permissions and other reserved bits */
         bool large = !last && !pdpte && (e & PTE_PS) && (t.wide || (h->cr4 & CR4_PSE));
-        if (shift > 30 && (e & (PTE_PS | PTE_G)))
-            return fail(f, true, true); /* reserved in PML4E and PML5E */
+        if (shift > 30 && (e & (PTE_PS | PTE_G))) /* reserved in entries of PML4 and PML5 */
+            return fail(f, true, true);
         if (e & (t.reserved | (pdpte ? PDPTE_RESERVED | PTE_NX : 0) | (large ? large_reserved(&t, shift) : 0)))
             return fail(f, true, true);
         if (pdpte) {
@@ -124,7 +129,7 @@ again:;
         if (!last && !large) {
             if (!pte_mark(v, &p, t.wide, PTE_A))
                 goto again;
-            at = e & (t.wide ? t.address_mask : 0xfffff000u);
+            at = e & (t.wide ? t.address_mask : LEGACY_ADDRESS);
             continue;
         }
         bool write = access & ACCESS_WRITE;

@@ -1,5 +1,6 @@
 /*
- * Segment registers between the VMCB's form and struct segment. A null segment is P = 0 there, SEG_UNUSABLE here.
+ * Converts segment registers between the VMCB's form and struct segment. A null segment has P = 0 in the VMCB and
+ * SEG_UNUSABLE in struct segment.
  * Source: AMD APM volume 2, "VMRUN", "Segment State in the VMCB".
  */
 #ifndef CPU_SVM_SEGATTR_H

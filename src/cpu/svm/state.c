@@ -1,7 +1,7 @@
 /*
- * SVM as a part of the vCPU's state. While L2 runs, its registers are the vCPU's; the control area is in force as VMRUN
- * read it, but for what the processor changes in it; L1's registers wait in svm.host, and take the place of the VMCB's
- * save area here, as they do in KVM's nested state. While the vCPU does not run.
+ * SVM as a part of the vCPU's state: cpu/state.c calls these functions while the vCPU does not run. While L2 runs, its
+ * registers are the vCPU's; the control area is in force as VMRUN read it, except for what the processor changes in it;
+ * L1's registers wait in svm.host, and take the place of the VMCB's save area here, as they do in KVM's nested state.
  */
 #include "cpu/core/copy.h"
 #include "cpu/core/rule.h"
@@ -10,7 +10,7 @@
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
 
-_Static_assert(sizeof(struct vmcb) == STATE_VMCS_SIZE, "a VMCB");
+_Static_assert(sizeof(struct vmcb) == STATE_VMCS_SIZE, "the state has room for a VMCB");
 
 static void host_to_save(const struct svm_host *h, struct vmcb_save *g)
 {
@@ -33,7 +33,7 @@ static void host_to_save(const struct svm_host *h, struct vmcb_save *g)
     copy_bytes(g->lbr, h->lbr, sizeof(g->lbr));
 }
 
-/* Bases as they are: L1's CR4 says how wide they are, not L2's. */
+/* Bases stay as they are: L1's CR4 says how wide they are, not L2's. */
 static struct segment host_segment(const struct vmcb_segment *s)
 {
     return (struct segment){.base = s->base, .limit = s->limit, .attr = attr_from_vmcb(s->attr), .sel = s->sel};
@@ -90,7 +90,7 @@ static bool same(const void *a, const void *b, size_t n)
     return !differs;
 }
 
-/* The image holds nothing that would be lost. */
+/* Returns true if setting the image and getting it again would lose nothing. */
 static bool is_kept(const struct vmcb *m)
 {
     struct svm_host h = {0};
@@ -100,7 +100,7 @@ static bool is_kept(const struct vmcb *m)
     return same(m, &again, sizeof(again));
 }
 
-/* What only means something while L2 runs is zero. */
+/* L2 does not run: what means something only while it runs must be zero. */
 static const char *idle_refusal(const struct cpu_nested *n)
 {
     static const struct vmcb none;

@@ -1,5 +1,7 @@
 /*
- * Creation and reset of a vCPU's SVM state, CR8 and the table through which the rest of the core reaches it.
+ * SVM's face to the core: creation, reset, CR8, SMM, and the table of functions that instruction handlers, the MMU and
+ * event delivery call through v->nested. SVM has no root operation that blocks INIT, fixes no bits of control
+ * registers, and has no monitor trap flag and no timer of its own: those members of the table are NULL.
  */
 #include "cpu/svm/svm.h"
 #include "cpu/core/copy.h"
@@ -12,7 +14,7 @@
 static u64 cr_read(struct vcpu *v, unsigned cr, u64 value)
 {
     const struct svm *s = v->svm;
-    return cr == 8 && (s->control.vintr & VINTR_MASKING) ? s->control.vintr & 0xf : value;
+    return cr == 8 && (s->control.vintr & VINTR_MASKING) ? s->control.vintr & VINTR_TPR_CLASS : value;
 }
 
 static u64 cr_write(struct vcpu *v, unsigned cr, u64 value)
@@ -20,15 +22,10 @@ static u64 cr_write(struct vcpu *v, unsigned cr, u64 value)
     struct svm *s = v->svm;
     if (cr != 8 || !(s->control.vintr & VINTR_MASKING))
         return value;
-    s->control.vintr = (s->control.vintr & ~VINTR_TPR) | (value & 0xf);
+    s->control.vintr = (s->control.vintr & ~VINTR_TPR) | (value & VINTR_TPR_CLASS);
     if (svm_virq_ready(s))
         __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
     return lapic_tpr_read(v); /* the APIC's own TPR stays */
-}
-
-static bool cr_valid(struct vcpu *v, unsigned cr, u64 value)
-{
-    return true;
 }
 
 static void reset(struct vcpu *v)
@@ -45,35 +42,7 @@ static void reset(struct vcpu *v)
     }
 }
 
-/* SVM has no root operation that blocks INIT, no monitor trap flag and no timer of its own. */
-static bool init_blocked(const struct vcpu *v)
-{
-    return false;
-}
-
-static bool stepping(const struct vcpu *v)
-{
-    return false;
-}
-
-static u64 deadline(const struct vcpu *v)
-{
-    return 0;
-}
-
-static void timer(struct vcpu *v)
-{
-}
-
-static void tsc_seen(struct vcpu *v)
-{
-}
-
-static void tsc_changed(struct vcpu *v)
-{
-}
-
-/* "SMM and SVM": no #VMEXIT; intercepts are off in the handler, as is EFER.SVME. */
+/* "SMM and SVM": there is no #VMEXIT; intercepts are off in the handler, as is EFER.SVME. */
 static void smm_enter(struct vcpu *v, struct smram64 *m)
 {
     struct svm *s = v->svm;
@@ -129,13 +98,7 @@ const struct nested_ops svm_ops = {
     .msr_read = svm_msr_read,
     .msr_write = svm_msr_write,
     .msr_slot = svm_msr_slot,
-    .cr_valid = cr_valid,
-    .init_blocked = init_blocked,
-    .stepping = stepping,
-    .deadline = deadline,
-    .timer = timer,
-    .tsc_seen = tsc_seen,
-    .tsc_changed = tsc_changed,
+
     .stage2_walk = npt_walk,
     .reset = reset,
     .smm_enter = smm_enter,

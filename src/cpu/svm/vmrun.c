@@ -54,7 +54,7 @@ static void load_guest(struct vcpu *v)
 {
     const struct svm *s = v->svm;
     const struct vmcb_save *g = &s->save;
-    v->cr4 = g->cr4; /* first: bases are canonicalized by the guest's CR4.LA57 */
+    v->cr4 = g->cr4; /* CR4 comes first: its LA57 says how bases are canonicalized */
     v->cr0 = (g->cr0 & CR0_DEFINED) | CR0_ET;
     v->cr3 = g->cr3;
     v->cr2 = g->cr2;
@@ -146,7 +146,7 @@ static void load_injection(struct vcpu *v)
     }
     if (e.type == EVENT_SOFT_INT || e.type == EVENT_SOFT_EXC) {
         u64 len = s->control.nrip - v->rip;
-        if (len > 0xff) { /* not behind RIP: what is pushed is nRIP all the same */
+        if (len > 0xff) { /* nRIP is not behind RIP: what is pushed is nRIP all the same */
             v->rip = v->next_rip = s->control.nrip;
             len = 0;
         }
@@ -157,7 +157,7 @@ static void load_injection(struct vcpu *v)
 
 #define SECTION APM("VMRUN Instruction")
 
-/* `loaded`: what loading them came to. */
+/* `loaded` is the outcome of loading them. */
 static bool check_pdpes(struct vcpu *v, enum outcome loaded)
 {
     RULE(loaded != CPU_FAULT, "the guest's PDPEs: reserved bits are 0 if present");

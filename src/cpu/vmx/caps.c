@@ -8,7 +8,7 @@
 #include "x86/apic.h"
 #include "x86/msr.h"
 
-/* Default1 bits: reserved, read as ones. The second mask of each is what TRUE MSRs allow to be cleared. */
+/* Default1 bits are reserved and read as ones. The second mask of each pair is what TRUE MSRs allow to be cleared. */
 #define PIN_DEFAULT1 0x00000016u
 #define PROC_DEFAULT1 0x0401e172u
 #define PROC_CLEARABLE (PROC_CR3_LOAD_EXITING | PROC_CR3_STORE_EXITING)
@@ -90,7 +90,7 @@ bool vmx_capability(const struct cpu_features *f, u32 msr, u64 *value)
 
 /* -- capabilities taken away -- */
 
-/* Bits that must be 1 may become more, those that may be 1 fewer. */
+/* More bits may have to be 1 than the engine asks for, and fewer may be allowed to be 1. */
 static bool control_put(u32 *must, u32 *offered, u32 must_least, u32 most, u64 value)
 {
     u32 low = (u32)value, high = (u32)(value >> 32);
@@ -101,10 +101,10 @@ static bool control_put(u32 *must, u32 *offered, u32 must_least, u32 most, u64 v
     return true;
 }
 
-/* Fields of numbers that may become smaller, and bits that may become 0; all else stays. */
+/* The number of CR3 targets may become smaller, and flags may become 0; everything else stays. */
 static bool misc_put(struct vmx_caps *c, u64 value)
 {
-    const u64 o = vmx_offered.misc, targets = VMX_MISC_CR3_TARGETS(0x1ff);
+    const u64 o = vmx_offered.misc, targets = VMX_MISC_CR3_TARGETS_MASK;
     const u64 flags =
         VMX_MISC_SAVE_LMA | VMX_MISC_ACTIVITY_STATES | VMX_MISC_VMWRITE_ANY | VMX_MISC_ZERO_LENGTH_INJECTION;
     if (value & flags & ~o || (value & targets) > (o & targets) || (value ^ o) & ~(flags | targets))
@@ -210,7 +210,7 @@ bool vmx_cr_valid(struct vcpu *v, unsigned cr, u64 value)
     return true;
 }
 
-/* SDM "Virtualizing MSR-Based APIC Accesses": of the x2APIC's MSRs the TPR. */
+/* SDM "Virtualizing MSR-Based APIC Accesses": of the x2APIC's MSRs, only the TPR is virtualized. */
 static bool is_virtual_tpr(const struct vcpu *v, u32 msr)
 {
     return v->in_guest && msr == MSR_X2APIC(APIC_TPR) && v->vmx->proc2 & PROC2_X2APIC_MODE;

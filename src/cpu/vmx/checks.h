@@ -7,7 +7,7 @@
 #include "cpu/core/rule.h"
 #include "cpu/vmx/vmx.h"
 
-/* No bit at or above MAXPHYADDR. */
+/* Returns true if no bit at or above MAXPHYADDR is set. */
 static inline bool rule_physical(const struct vcpu *v, u64 address)
 {
     return !(address >> v->vm->phys_bits);
@@ -18,14 +18,14 @@ static inline bool rule_page(const struct vcpu *v, u64 address)
     return !(address & PAGE_MASK) && rule_physical(v, address);
 }
 
-/* Canonical for the widest linear addresses that the CPU has. */
+/* Returns true if `la` is canonical for the widest linear addresses that the CPU has. */
 static inline bool rule_canonical(const struct vmx *x, u64 la)
 {
     unsigned shift = x->cr4_may & CR4_LA57 ? 7 : 16;
     return (u64)((s64)(la << shift) >> shift) == la;
 }
 
-/* An MSR list of `count` entries: 16-byte aligned, within MAXPHYADDR to its last byte. */
+/* Returns true if an MSR list of `count` entries is 16-byte aligned and within MAXPHYADDR to its last byte. */
 static inline bool rule_msr_list(const struct vcpu *v, u64 address, u32 count)
 {
     return !count || (!(address & 15) && rule_physical(v, address) && rule_physical(v, address + count * 16ull - 1));

@@ -50,9 +50,10 @@ static bool check_tpr_shadow(struct vcpu *v, struct vmx *x)
 static bool check_execution(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
-    RULE(vmx_pin_ok(x->caps, f->pin), "pin-based controls: reserved bits");
-    RULE(vmx_proc_ok(x->caps, f->proc), "primary processor-based controls: reserved bits");
-    RULE(!(x->proc2 & ~x->caps->proc2), "secondary processor-based controls: reserved bits");
+    RULE(vmx_pin_ok(x->caps, f->pin), "pin-based controls: reserved bits are as the capability MSR says");
+    RULE(vmx_proc_ok(x->caps, f->proc),
+         "primary processor-based controls: reserved bits are as the capability MSR says");
+    RULE(!(x->proc2 & ~x->caps->proc2), "secondary processor-based controls: reserved bits are 0");
     RULE(f->cr3_target_count <= VMX_CR3_TARGETS, "CR3-target count is at most 4");
     if (f->proc & PROC_IO_BITMAPS)
         RULE(rule_page(v, f->io_bitmap_a) && rule_page(v, f->io_bitmap_b),
@@ -81,7 +82,8 @@ static bool check_execution(struct vcpu *v, struct vmx *x)
 static bool check_exit(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
-    RULE(vmx_exit_controls_ok(x->caps, f->exit_controls), "VM-exit controls: reserved bits");
+    RULE(vmx_exit_controls_ok(x->caps, f->exit_controls),
+         "VM-exit controls: reserved bits are as the capability MSR says");
     RULE(f->pin & PIN_PREEMPTION_TIMER || !(f->exit_controls & EXITC_SAVE_PREEMPTION_TIMER),
          "save VMX-preemption timer value needs activate VMX-preemption timer");
     RULE(rule_msr_list(v, f->exit_msr_store, f->exit_store_count),
@@ -120,7 +122,8 @@ static bool check_injection(struct vcpu *v, struct vmx *x)
 static bool check_entry(struct vcpu *v, struct vmx *x)
 {
     const struct vmcs *f = &x->f;
-    RULE(vmx_entry_controls_ok(x->caps, f->entry_controls), "VM-entry controls: reserved bits");
+    RULE(vmx_entry_controls_ok(x->caps, f->entry_controls),
+         "VM-entry controls: reserved bits are as the capability MSR says");
     if (f->entry_intr_info & INTR_VALID && !check_injection(v, x))
         return false;
     RULE(rule_msr_list(v, f->entry_msr_load, f->entry_load_count),

@@ -222,7 +222,8 @@ static bool check_rip_rflags(struct vcpu *v, struct vmx *x)
         s64 top = (s64)f->guest_rip >> (x->cr4_may & CR4_LA57 ? 57 : 48);
         RULE(top == 0 || top == -1, "guest RIP: bits beyond the linear-address width are identical");
     }
-    RULE(!(f->guest_rflags & RFLAGS_RESERVED) && f->guest_rflags & FLAG_ONE, "guest RFLAGS: reserved bits");
+    RULE(!(f->guest_rflags & RFLAGS_RESERVED) && f->guest_rflags & FLAG_ONE,
+         "guest RFLAGS: reserved bits are 0, bit 1 is 1");
     RULE(!guest_v86(x) || (!ia32e && f->guest_cr0 & CR0_PE), "guest RFLAGS.VM is 0 in IA-32e mode and if CR0.PE is 0");
     RULE(f->guest_rflags & FLAG_IF || !injects(x, EVENT_EXTINT),
          "guest RFLAGS.IF is 1 to inject an external interrupt");

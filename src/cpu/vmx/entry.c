@@ -17,7 +17,7 @@ struct msr_entry {
     u64 value;
 };
 
-/* SDM "Loading MSRs": MSRs that the lists cannot name. */
+/* Returns true if a list may have this entry. SDM "Loading MSRs", "Saving MSRs". */
 static bool msr_listed(const struct vcpu *v, const struct msr_entry *e, bool load)
 {
     if (e->reserved)
@@ -54,7 +54,7 @@ u32 vmx_msr_list_store(struct vcpu *v, u64 address, u32 count)
         if (!msr_listed(v, &e, false))
             return i + 1;
         if (e.index == MSR_TSC) {
-            e.value = tsc_read_l1(v); /* not what L2 reads */
+            e.value = tsc_read_l1(v); /* L1's time, not what L2 reads */
         } else if (msr_read(v, e.index, &e.value) != CPU_OK) {
             v->fault.valid = false;
             return i + 1;
@@ -111,7 +111,7 @@ static void load_registers(struct vcpu *v, const struct vmcs *f)
 
 #define SECTION SDM("Loading MSRs")
 
-/* *failed: the index of the entry that cannot be loaded, from 1. */
+/* *failed is the index of the entry that cannot be loaded, from 1; or 0. */
 static bool load_msrs(struct vcpu *v, const struct vmcs *f, u32 *failed)
 {
     *failed = f->entry_load_count ? vmx_msr_list_load(v, f->entry_msr_load, f->entry_load_count) : 0;
@@ -181,7 +181,7 @@ static void load_event(struct vcpu *v, struct vmx *x)
     v->inject.payload = type == EVENT_EXCEPTION && vector == EXC_PF ? v->cr2 : 0;
 }
 
-/* Address-space context: VPID, EPT. SDM "Operations that Invalidate Cached Mappings". */
+/* Sets the second stage from EPTP and VPID. SDM "Operations that Invalidate Cached Mappings". */
 void vmx_load_translation(struct vcpu *v, const struct vmx *x)
 {
     bool ept = x->proc2 & PROC2_EPT;
@@ -200,7 +200,7 @@ void vmx_load_tsc(struct vcpu *v, const struct vmcs *f)
     v->tsc_offset = v->tsc_offset_l1 + (f->proc & PROC_TSC_OFFSETTING ? f->tsc_offset : 0);
 }
 
-/* What makes the dispatcher look at events before L2's first instruction. */
+/* Makes the dispatcher look at events before L2's first instruction, if there may be any. */
 static void request_events(struct vcpu *v, const struct vmx *x)
 {
     const struct vmcs *f = &x->f;

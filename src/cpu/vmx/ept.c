@@ -1,8 +1,7 @@
 /*
  * The EPT walk: four levels, 4 KiB, 2 MiB and 1 GiB pages, execute-only and mode-based execute permissions, accessed
- * and dirty flags. Called by the MMU's second stage when its TLB does not have the page.
- *
- * Flags are set after all checks: cpu/mmu/pte.h.
+ * and dirty flags. The MMU's second stage calls it when its TLB does not have the page. Flags are set after all
+ * checks; an entry that changed in between starts the walk again (cpu/mmu/pte.h).
  * Source: Intel SDM volume 3C, "The Extended Page Table Mechanism (EPT)".
  */
 #include "cpu/vmx/ept.h"
@@ -16,6 +15,10 @@ _Static_assert(GRANT_READ == EPT_R && GRANT_WRITE == EPT_W && GRANT_FETCH == EPT
 
 #define EPT_LEVELS 4
 
+/* Reserved bits of an entry that refers to a table: 7:3 in a PML4 entry, 6:3 below, where bit 7 marks a large page. */
+#define EPT_PML4_RESERVED 0xf8u
+#define EPT_TABLE_RESERVED 0x78u
+
 /* SDM "EPT Misconfigurations". */
 static bool misconfigured(const struct vcpu *v, u64 e, unsigned level, bool leaf)
 {
@@ -23,14 +26,14 @@ static bool misconfigured(const struct vcpu *v, u64 e, unsigned level, bool leaf
         return true;
     u64 reserved = EPT_ADDRESS & ~(BIT64(v->vm->phys_bits) - 1);
     if (!leaf)
-        return e & (reserved | (level == 4 ? 0xf8 : 0x78));
+        return e & (reserved | (level == EPT_LEVELS ? EPT_PML4_RESERVED : EPT_TABLE_RESERVED));
     u64 type = e >> EPT_MEMTYPE_SHIFT & 7;
     if (level > 1)
         reserved |= (BIT64(3 + level * 9) - 1) & EPT_ADDRESS;
     return MEMTYPE_RESERVED(type) || type > MEMTYPE_WB || e & reserved;
 }
 
-/* False: an entry is not what was read any more. */
+/* Returns false if an entry is no longer what was read. */
 static bool mark_all(struct vcpu *v, struct pte *step, unsigned count, bool write)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -43,7 +46,7 @@ static bool mark_all(struct vcpu *v, struct pte *step, unsigned count, bool writ
 /* The permissions of an entry as GRANT_* bits. */
 static u8 entry_perms(u64 e, bool mode_based)
 {
-    u8 perms = e & 7;
+    u8 perms = e & (GRANT_READ | GRANT_WRITE | GRANT_FETCH);
     u64 user = mode_based ? EPT_XU : EPT_X;
     return e & user ? perms | GRANT_FETCH_USER : perms;
 }
@@ -64,7 +67,7 @@ bool ept_walk(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool use
         return false; /* beyond what four levels translate */
     for (;;) {
         u64 table = root & EPT_ADDRESS, e;
-        u8 all = 15;
+        u8 all = GRANT_ALL;
         unsigned level = EPT_LEVELS, count = 0;
         for (;; level--) {
             unsigned shift = 3 + level * 9;

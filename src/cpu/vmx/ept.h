@@ -1,5 +1,5 @@
 /*
- * The EPT walk: L2-physical to L1-physical, for the MMU's second stage.
+ * The EPT walk translates L2-physical to L1-physical addresses, for the MMU's second stage.
  */
 #ifndef CPU_VMX_EPT_H
 #define CPU_VMX_EPT_H

@@ -89,11 +89,11 @@ bool vmx_nmi_allowed(struct vcpu *v)
         if (x->f.pin & PIN_NMI_EXITING)
             return !x->nmi_held;
     }
-    /* SDM "STI": processors may hold NMIs off too in its shadow. In L1 this one does: test programs check it. */
+    /* SDM "STI": a processor may hold off NMIs too after STI. In L1 this one does, because test programs check it. */
     return !v->nmi_blocked && !(v->shadow & (v->in_guest ? SHADOW_MOVSS : SHADOW_MOVSS | SHADOW_STI));
 }
 
-/* The window that is asked for is shut: look again when IF, the shadow or blocking by NMI changes. */
+/* The window that L1 asked for is shut: events_process looks again when IF, the shadow or blocking by NMI changes. */
 static enum outcome wait_window(struct vcpu *v)
 {
     v->intr_masked = true;
@@ -142,11 +142,11 @@ enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *s)
     if (s->misconfig)
         return vmx_exit_fault(v, EXIT_EPT_MISCONFIG, 0);
     u64 q = s->access & ACCESS_FETCH ? EPTQ_FETCH : s->access & ACCESS_WRITE ? EPTQ_WRITE : EPTQ_READ;
-    /* In L2's paging structures a write is that of a flag, read before it; and with accessed and dirty flags for EPT
-     * every read counts as a write too. */
+    /* A write to L2's paging structures sets a flag in an entry that was read before. With accessed and dirty flags
+     * for EPT, every read of them counts as a write too. */
     if (!s->final && (f->eptp & EPTP_AD || s->access & ACCESS_WRITE))
         q = EPTQ_READ | EPTQ_WRITE;
-    u32 perms = x->proc2 & PROC2_MODE_BASED_EXECUTE ? 15 : 7;
+    u32 perms = x->proc2 & PROC2_MODE_BASED_EXECUTE ? GRANT_ALL : GRANT_ALL & ~GRANT_FETCH_USER;
     q |= (u64)(s->perms & perms) << EPTQ_PERMS_SHIFT;
     if (s->la_valid)
         q |= EPTQ_LA_VALID | (s->final ? EPTQ_FINAL : 0);
@@ -155,7 +155,7 @@ enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *s)
     return vmx_exit_fault(v, EXIT_EPT_VIOLATION, q);
 }
 
-/* SDM "TPR Virtualization": a trap-like exit after the access that lowered VTPR. */
+/* SDM "TPR Virtualization": a trap-like exit comes after the access that lowered VTPR. */
 void vmx_tpr_changed(struct vcpu *v, u32 vtpr)
 {
     struct vmx *x = v->vmx;
@@ -191,7 +191,7 @@ u32 vmx_timer_value(struct vcpu *v)
     return now < x->timer_end ? (u32)(x->timer_end - now) : 0;
 }
 
-/* The host's timer is late by the time that a signal takes. L2 must not be able to see that in its TSC. */
+/* The host's timer comes late by the time that a signal takes. L2 must not be able to see that in its TSC. */
 void vmx_tsc_seen(struct vcpu *v)
 {
     if (timer_expired(v))

@@ -1,11 +1,11 @@
 /*
- * VM exit: guest state and exit information into the VMCS, MSR lists, host state into the vCPU. What finds a reason to
- * exit (intercept.c, events.c, the VMX instructions) calls vmx_exit; when that returns, the vCPU is L1 at its exit
- * handler.
+ * VM exit: stores guest state and exit information in the VMCS, handles the MSR lists, loads host state into the vCPU.
+ * What finds a reason to exit (intercept.c, events.c, the VMX instructions) calls vmx_exit; when that returns, the vCPU
+ * is L1 at its exit handler.
  * Source: Intel SDM volume 3C, "VM Exits".
  */
 #include "cpu/core/stats.h"
-#include "cpu/core/vectors.h"
+#include "cpu/core/world.h"
 #include "cpu/event/lapic.h"
 #include "cpu/vmx/vmx.h"
 #include "x86/msr.h"
@@ -107,11 +107,12 @@ static void load_segment(struct segment *s, u16 sel, u64 base, u32 attr)
 /* SDM "Loading Host Segment and Descriptor-Table Registers". */
 static void load_host_segments(struct vcpu *v, const struct vmcs *f)
 {
-    const u32 data = 3 | SEG_S | SEG_P | SEG_DB | SEG_G;
+    const u32 data = SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_S | SEG_P | SEG_DB | SEG_G;
+    const u32 code = SEG_TYPE_CODE | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_S | SEG_P | SEG_G;
     bool host64 = f->exit_controls & EXITC_HOST_64;
     for (unsigned i = SEG_ES; i <= SEG_GS; i++)
         load_segment(&v->seg[i], f->host_sel[i], 0, data);
-    v->seg[SEG_CS].attr = 11 | SEG_S | SEG_P | SEG_G | (host64 ? SEG_L : SEG_DB);
+    v->seg[SEG_CS].attr = code | (host64 ? SEG_L : SEG_DB);
     v->seg[SEG_FS].base = f->host_fs_base;
     v->seg[SEG_GS].base = f->host_gs_base;
     v->seg[SEG_TR] = (struct segment){
@@ -177,7 +178,7 @@ static enum outcome load_host(struct vcpu *v, struct vmx *x)
     mode_update(v);
     if (f->exit_load_count && vmx_msr_list_load(v, f->exit_msr_load, f->exit_load_count))
         return vmx_abort(v, VMABORT_LOAD_MSR);
-    /* While L2 ran, L1's IF did not count: interrupts are looked at when it rises, NMIs now. */
+    /* While L2 ran, L1's IF did not count. Interrupts are looked at when it becomes 1, NMIs now. */
     v->intr_masked = true;
     if (__atomic_load_n(&v->nmi_pending, __ATOMIC_RELAXED) && !v->nmi_blocked)
         __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
@@ -189,8 +190,7 @@ static void count(struct vcpu *v)
     const struct vmcs *f = &v->vmx->f;
     u32 basic = f->exit_reason & EXIT_REASON_BASIC;
     exits_left(&v->exits, exits_slot(VENDOR_INTEL, basic), basic == EXIT_VMLAUNCH || basic == EXIT_VMRESUME);
-    const struct cpu_host *host = v->vm->host;
-    if (likely(!host || !host->exited))
+    if (likely(!world_wants_exits(v)))
         return;
     struct cpu_exit_seen seen = {.level = 2 + v->exits.depth,
                                  .rip = f->guest_rip,
@@ -201,9 +201,7 @@ static void count(struct vcpu *v)
                                  .error = f->exit_intr_error,
                                  .gpa = f->guest_physical,
                                  .la = f->guest_linear};
-    vector_save(v);
-    host->exited(host->opaque, v->index, &seen);
-    vector_restore(v);
+    world_exited(v, &seen);
 }
 
 static enum outcome exit_common(struct vcpu *v, u32 reason, u64 qualification, bool rf)
@@ -229,7 +227,7 @@ static enum outcome exit_common(struct vcpu *v, u32 reason, u64 qualification, b
     f->guest_rflags = rflags_get(v) | (rf ? FLAG_RF : 0);
     save_nonregister(v, x);
     count(v);
-    /* Blocking by NMI in L1: an NMI that exits blocks further ones; virtual NMIs never blocked any. */
+    /* Blocking by NMI in L1: an NMI that exits blocks further ones; a virtual NMI never blocked any. */
     bool is_nmi = reason == EXIT_EXCEPTION_NMI && INTR_TYPE(f->exit_intr_info) == EVENT_NMI;
     v->nmi_blocked = is_nmi || (!(f->pin & PIN_VIRTUAL_NMIS) && (v->nmi_blocked || x->nmi_held));
     if (f->exit_store_count && vmx_msr_list_store(v, f->exit_msr_store, f->exit_store_count))
@@ -268,7 +266,7 @@ enum outcome vmx_exit_event(struct vcpu *v, const struct event *e, u64 qualifica
     struct vmcs *f = &v->vmx->f;
     u32 info = INTR_VALID | (u32)e->type << INTR_TYPE_SHIFT | e->vector | (e->has_error ? INTR_ERROR_VALID : 0);
     if (e->vector == EXC_DF && e->type == EVENT_EXCEPTION)
-        v->delivering.valid = false; /* not considered to occur during delivery */
+        v->delivering.valid = false; /* the manual does not count a double fault as met during delivery */
     else if (e->type != EVENT_NMI && vmx_iret_unblocked(v))
         info |= INTR_NMI_UNBLOCKING;
     f->exit_intr_info = info;

@@ -1,6 +1,6 @@
 /*
- * The VMX instructions, apart from what VM entry does. Each checks in the order of its pseudocode in the manual: mode,
- * exit from L2, privilege, operands; and ends by VMsucceed, VMfailInvalid or VMfailValid.
+ * The VMX instructions; what VM entry does is in entry.c. Each checks in the order of its pseudocode in the manual:
+ * mode, exit from L2, privilege, operands; and ends by VMsucceed, VMfailInvalid or VMfailValid.
  * Source: Intel SDM volume 3C, "VMX Instruction Reference".
  */
 #include "cpu/core/fault.h"
@@ -33,13 +33,13 @@ enum outcome vmx_fail(struct vcpu *v, enum vmx_error error)
     return CPU_OK;
 }
 
-/* The conditions for #UD that all share. */
+/* Returns false where any VMX instruction raises #UD. */
 static bool mode_ok(const struct vcpu *v)
 {
     return v->vmx && (v->cr0 & CR0_PE) && !in_v86(v) && (!in_long_mode(v) || in_64bit(v));
 }
 
-/* All but VMXON, VMCALL and VMREAD/VMWRITE: #UD, exit from L2, #GP. */
+/* How all but VMXON, VMCALL, VMREAD and VMWRITE begin: #UD, exit from L2, #GP. */
 static enum outcome check_common(struct vcpu *v, const struct insn *in, u32 reason)
 {
     if (!mode_ok(v) || !v->vmx->on)
@@ -71,7 +71,6 @@ static u32 read_u32(struct vcpu *v, u64 address)
     return value;
 }
 
-/* Writes the current VMCS back to its region. */
 static void vmx_flush(struct vcpu *v)
 {
     struct vmx *x = v->vmx;
@@ -115,7 +114,7 @@ enum outcome op_vmxoff(struct vcpu *v, const struct insn *in)
     vmx_flush(v);
     x->on = false;
     x->current = VMX_NO_POINTER;
-    if (v->init_pending) /* was blocked in VMX root operation */
+    if (v->init_pending) /* VMX root operation held it back */
         request_set(v, REQ_EVENT);
     return vmx_succeed(v);
 }
@@ -172,7 +171,7 @@ enum outcome op_vmptrst(struct vcpu *v, const struct insn *in)
     return vmx_succeed(v);
 }
 
-/* VMREAD and VMWRITE in L2: false if they exit (SDM "VMCS Shadowing"). */
+/* Returns false if VMREAD or VMWRITE of L2 exits. SDM "VMCS Shadowing". */
 static bool shadowed(struct vcpu *v, u64 bitmap, u64 encoding)
 {
     if (!(v->vmx->proc2 & PROC2_SHADOW_VMCS) || encoding >> 15)
@@ -182,7 +181,7 @@ static bool shadowed(struct vcpu *v, u64 bitmap, u64 encoding)
     return !(byte >> (encoding % 8) & 1);
 }
 
-/* What the two share up to the look-up of the field: *done if flags are set already. */
+/* How VMREAD and VMWRITE begin, up to the look-up of the field. *done: the flags are set already. */
 static enum outcome access_begin(struct vcpu *v, const struct insn *in, u64 encoding, bool write, bool *done)
 {
     *done = false;
@@ -277,7 +276,7 @@ enum outcome op_vmresume(struct vcpu *v, const struct insn *in)
 
 enum outcome op_vmcall(struct vcpu *v, const struct insn *in)
 {
-    if (v->in_guest && !v->vmx) { /* under KVM it becomes the CPU's own instruction */
+    if (v->in_guest && !v->vmx) { /* on AMD: with KVM's interface, VMCALL counts as VMMCALL */
         if (!v->vm->paravirt)
             return raise_ud(v);
         TRY(nested_check(v, IC_VMMCALL, 0, 0));

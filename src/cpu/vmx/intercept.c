@@ -1,6 +1,6 @@
 /*
- * Instructions of L2 that exit: which, with what qualification and instruction information; and the control registers
- * as L2 sees them through guest/host masks and read shadows.
+ * Instructions of L2 that exit: which ones, and with what qualification and instruction information; and the control
+ * registers as L2 sees them through guest/host masks and read shadows. Handlers come here by nested_check.
  * Source: Intel SDM volume 3C, "VMX Non-Root Operation" and "Basic VM-Exit Information".
  */
 #include "cpu/event/lapic.h"
@@ -193,7 +193,7 @@ static enum outcome intercept_lmsw(struct vcpu *v, u64 source, u64 la)
     bool exits = f->cr0_mask & ((source & ~f->cr0_shadow & CR0_PE) | ((source ^ f->cr0_shadow) & rest));
     if (!exits)
         return CPU_OK;
-    bool memory = la != ~0ull;
+    bool memory = la != LMSW_NO_MEMORY;
     if (memory)
         f->guest_linear = la;
     return vmx_exit(v, EXIT_CR_ACCESS,
@@ -261,7 +261,7 @@ static enum outcome intercept_pause(struct vcpu *v)
     return CPU_OK;
 }
 
-/* Destination register and operand size of RDRAND and RDSEED. */
+/* RDRAND and RDSEED: the instruction information is the destination register and the operand size. */
 static enum outcome exit_random(struct vcpu *v, u32 reason)
 {
     const struct insn *in = v->insn;
@@ -269,7 +269,7 @@ static enum outcome exit_random(struct vcpu *v, u32 reason)
     return vmx_exit(v, reason, 0);
 }
 
-/* Exits by a processor-based control and nothing else. */
+/* For exits that depend on a processor-based control and on nothing else. */
 static inline enum outcome exit_if(struct vcpu *v, u32 condition, u32 reason, u64 qualification)
 {
     return condition ? vmx_exit(v, reason, qualification) : CPU_OK;

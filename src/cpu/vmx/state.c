@@ -1,12 +1,12 @@
 /*
- * VMX as a part of the vCPU's state. While L2 runs, its registers are the vCPU's and L1's are the host-state area of
- * the current VMCS, so that the VMCS and a few flags are all. The VMCS has the form of its region; the shadow VMCS is
- * in memory only. While the vCPU does not run.
+ * VMX as a part of the vCPU's state: cpu/state.c calls these functions while the vCPU does not run. While L2 runs, its
+ * registers are the vCPU's and L1's are the host-state area of the current VMCS, so the VMCS and a few flags are all
+ * that is to be saved. The VMCS has the form of its region; the shadow VMCS is in memory only.
  */
 #include "cpu/core/copy.h"
 #include "cpu/vmx/checks.h"
 
-_Static_assert(STATE_VMCS_SIZE == VMCS_SIZE, "a region");
+_Static_assert(STATE_VMCS_SIZE == VMCS_SIZE, "the state has room for a VMCS region");
 
 /* -- the region's form -- */
 
@@ -138,7 +138,7 @@ void vmx_state_set(struct vcpu *v, const struct cpu_nested *n)
     x->timer_on = n->vmx.timer_on;
     x->timer_end = n->vmx.timer_end;
     vmx_tsc_changed(v);
-    x->ple_first = x->ple_last = 0; /* of a loop that the move interrupted anyway */
+    x->ple_first = x->ple_last = 0; /* whatever moved the state interrupted a loop of PAUSE anyway */
     v->in_guest = n->guest;
     if (n->guest) {
         vmx_load_translation(v, x);

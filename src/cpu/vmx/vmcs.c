@@ -1,6 +1,6 @@
 /*
- * The fields of the VMCS: one row each, and the look-up by encoding that VMREAD and VMWRITE do. The index is made from
- * width, type and index of the encoding at compile time.
+ * The fields of the VMCS, in one row each, and the look-up by encoding that VMREAD and VMWRITE do. The index of the
+ * look-up is made from width, type and index of the encodings at compile time.
  * Source: Intel SDM volume 3D, appendix "Field Encoding in VMCS".
  */
 #include "cpu/vmx/vmcs.h"
@@ -133,7 +133,7 @@
 const struct vmcs_field vmcs_fields[] = {FIELDS(ROW)};
 const unsigned vmcs_field_count = ARRAY_LEN(vmcs_fields);
 
-/* Size 0: no such field. */
+/* An entry of size 0 is no field. */
 static const struct {
     u16 offset;
     u8 size;

@@ -1,7 +1,7 @@
 /*
- * The VMCS in decoded form, and its fields by encoding. The same bytes, behind an eight-byte header and the launch
- * state, are the VMCS region's contents: every bit pattern is a valid struct vmcs, so loading a region is one copy. A
- * change of struct vmcs needs a new VMCS_REVISION.
+ * The VMCS in decoded form, and its fields by encoding. The same bytes, behind a header of VMCS_DATA_OFFSET bytes, are
+ * the contents of a VMCS region: every bit pattern is a valid struct vmcs, so loading a region is one copy. A change of
+ * struct vmcs needs a new VMCS_REVISION.
  */
 #ifndef CPU_VMX_VMCS_H
 #define CPU_VMX_VMCS_H
@@ -9,7 +9,7 @@
 #include "cpu/core/vcpu.h"
 #include "x86/vmcs.h"
 
-#define VMCS_REVISION 0x4e425801u
+#define VMCS_REVISION 0x4e425801u /* "NBX" and a version */
 #define VMCS_ABORT_OFFSET 4
 #define VMCS_LAUNCH_OFFSET 8
 #define VMCS_DATA_OFFSET 16
@@ -58,8 +58,8 @@ struct vmcs_field {
 extern const struct vmcs_field vmcs_fields[];
 extern const unsigned vmcs_field_count;
 
-/* Where the field of an encoding lives; false: unsupported component. Works for a struct vmcs in host memory and, at
- * VMCS_DATA_OFFSET, for a VMCS region. *high: the access is to bits 63:32 only. */
+/* Finds the field of an encoding; returns false if there is none. *offset is that in a struct vmcs in host memory and,
+ * behind VMCS_DATA_OFFSET, in a VMCS region. *high: the access is to bits 63:32 only. */
 bool vmcs_find(u64 encoding, u16 *offset, u8 *size, bool *high);
 
 static inline bool vmcs_read_only(u64 encoding)

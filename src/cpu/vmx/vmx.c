@@ -27,12 +27,6 @@ static void vmx_reset(struct vcpu *v)
     v->in_guest = false;
 }
 
-/* Its MSRs are capabilities, which nothing changes. */
-static u64 *vmx_msr_slot(struct vcpu *v, unsigned i, u32 *msr, u64 *valid)
-{
-    return NULL;
-}
-
 static bool vmx_init_blocked(const struct vcpu *v)
 {
     return v->vmx->on && !v->in_guest;
@@ -101,7 +95,7 @@ const struct nested_ops vmx_ops = {
     .cr_write = vmx_cr_write,
     .msr_read = vmx_msr_read,
     .msr_write = vmx_msr_write,
-    .msr_slot = vmx_msr_slot,
+
     .msr_put = vmx_msr_put,
     .cr_valid = vmx_cr_valid,
     .init_blocked = vmx_init_blocked,

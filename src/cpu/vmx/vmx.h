@@ -1,5 +1,6 @@
 /*
- * VMX as the rest of the core sees it, and the state and functions that the files of this folder share.
+ * VT-x for the guest: the state of one vCPU's VMX, and the functions that the files of this folder share. The rest of
+ * the engine reaches them through vmx_ops (core/nested.h). Everything runs on the vCPU's own thread.
  */
 #ifndef CPU_VMX_VMX_H
 #define CPU_VMX_VMX_H
@@ -18,10 +19,10 @@
 /* CR0 bits that VM entry and VM exit leave as they are: ET, CD, NW and the reserved ones. */
 #define CR0_KEPT (CR0_ET | CR0_CD | CR0_NW | ~CR0_DEFINED)
 
-/* The second stage's space of an L2 without VPID: not a VPID, so that its mappings stay apart from L1's. */
+/* The second stage's space of an L2 without VPID. No VPID has this number, so its mappings stay apart from L1's. */
 #define SPACE_NO_VPID 0x10000u
 
-/* What the CPU offers: bits that controls may set, and those that they must. */
+/* What the CPU offers: bits that controls may set, and bits that they must set. */
 struct vmx_caps {
     u32 pin, proc, proc2, exit, entry;
     struct {
@@ -35,8 +36,8 @@ struct vmx {
     bool launched;    /* launch state of the current VMCS */
     bool shadow;      /* the current VMCS is a shadow VMCS */
     bool timer_on;    /* the preemption timer is counting */
-    bool mtf_pending; /* injected as an event */
-    bool tpr_pending; /* virtual TPR fell below the threshold */
+    bool mtf_pending; /* VM entry injected a monitor trap: the exit is owed */
+    bool tpr_pending; /* the virtual TPR fell below the threshold: the exit is owed */
     bool nmi_held;    /* NMIs blocked in L2 in a way that IRET does not undo */
     u64 vmxon;        /* VMXON pointer */
     u64 current;      /* current-VMCS pointer */
@@ -46,17 +47,17 @@ struct vmx {
     struct vmcs f;       /* the current VMCS */
 
     u32 proc2;               /* secondary controls in force */
-    u64 timer_end;           /* the preemption timer is zero when TSC >> VMX_TIMER_SHIFT gets here */
-    u64 timer_deadline;      /* the same in host monotonic ns */
-    u64 ple_first, ple_last; /* TSC of PAUSEs */
+    u64 timer_end;           /* the preemption timer is zero when TSC >> VMX_TIMER_SHIFT reaches this */
+    u64 timer_deadline;      /* the same as the host's monotonic time in ns */
+    u64 ple_first, ple_last; /* TSC at the first and the last PAUSE of a loop */
 
-    /* What RSM brings back, in system management mode: CR4.VMXE, VMX operation, and whether L2 ran. */
+    /* What RSM brings back from system management mode: CR4.VMXE, VMX operation, and whether L2 ran. */
     bool smm_vmxe, smm_on, smm_guest;
 };
 
 /* caps.c */
 extern const struct vmx_caps vmx_offered;
-/* Reserved bits of the control fields are as the TRUE capability MSRs say. */
+/* Each returns true if the reserved bits of a control field are as the TRUE capability MSR says. */
 bool vmx_pin_ok(const struct vmx_caps *c, u32 value);
 bool vmx_proc_ok(const struct vmx_caps *c, u32 value);
 bool vmx_exit_controls_ok(const struct vmx_caps *c, u32 value);
@@ -65,22 +66,22 @@ bool vmx_cr0_fixed_ok(u64 cr0, bool unrestricted);
 bool vmx_cr4_fixed_ok(const struct vcpu *v, u64 cr4);
 bool vmx_msr_read(struct vcpu *v, u32 msr, u64 *value, enum outcome *out);
 bool vmx_msr_write(struct vcpu *v, u32 msr, u64 value, enum outcome *out);
-/* By the owner of the vCPU: a capability MSR gets a value that offers no more than vmx_offered does. */
+/* The owner of the vCPU sets a capability MSR. Returns false if the value offers more than vmx_offered does. */
 bool vmx_msr_put(struct vcpu *v, u32 msr, u64 value);
 
 enum outcome vmx_fail(struct vcpu *v, enum vmx_error error);
 enum outcome vmx_fail_invalid(struct vcpu *v);
 
-/* checks_*.c: true if all hold; else v->broken_rule is the first that does not. */
+/* checks_*.c: each returns true if all rules hold; else v->broken_rule is the first that does not. */
 bool vmx_check_controls(struct vcpu *v, struct vmx *x);
 bool vmx_check_host(struct vcpu *v, struct vmx *x);
-/* Those of the host-state area that do not look at L1's state before VM entry. */
+/* The rules of the host-state area that do not look at L1's state before VM entry. */
 bool vmx_check_host_area(struct vcpu *v, struct vmx *x);
-/* *qualification: of the VM-entry failure. */
+/* *qualification is that of the VM-entry failure. */
 bool vmx_check_guest(struct vcpu *v, struct vmx *x, u64 *qualification);
 bool vmx_eptp_valid(const struct vcpu *v, const struct vmx *x, u64 eptp);
 
-/* entry.c. The translation and the TSC of L2, as the controls in force say. */
+/* entry.c. These two set L2's translation and TSC offset, as the controls in force say. */
 void vmx_load_translation(struct vcpu *v, const struct vmx *x);
 void vmx_load_tsc(struct vcpu *v, const struct vmcs *f);
 MUST_CHECK enum outcome vmx_enter(struct vcpu *v, bool launch);
@@ -88,16 +89,16 @@ MUST_CHECK enum outcome vmx_enter(struct vcpu *v, bool launch);
 /* exit.c: leaves L2. Fields that only some reasons have (interruption information, instruction information, addresses)
  * are the caller's; everything else is stored here. Returns CPU_NESTED_EXIT, or CPU_EXIT after a VMX abort. */
 enum outcome vmx_exit(struct vcpu *v, u32 reason, u64 qualification);
-/* The same with RFLAGS.RF saved as set: exits in place of a fault. */
+/* The same for an exit in place of a fault: RFLAGS.RF is saved as set. */
 enum outcome vmx_exit_fault(struct vcpu *v, u32 reason, u64 qualification);
 /* VM entry failed after the host checks: loads host state, saves nothing of L2. */
 enum outcome vmx_entry_failed(struct vcpu *v, u32 reason, u64 qualification);
-/* An exit on an event: interruption information and error code, then vmx_exit. */
+/* An exit on an event: stores interruption information and error code, then exits. */
 enum outcome vmx_exit_event(struct vcpu *v, const struct event *e, u64 qualification);
-/* True once if the exit comes from an IRET that unblocked NMIs before it faulted. */
+/* Returns true once if the exit comes from an IRET that unblocked NMIs before it faulted. */
 bool vmx_iret_unblocked(struct vcpu *v);
 
-/* Entries of MSR lists, for entry.c and exit.c: index of the first entry that failed, from 1; 0 if none did. */
+/* MSR lists, for entry.c and exit.c. Each returns the index of the first entry that failed, from 1; 0 if none did. */
 u32 vmx_msr_list_load(struct vcpu *v, u64 address, u32 count);
 u32 vmx_msr_list_store(struct vcpu *v, u64 address, u32 count);
 
@@ -119,7 +120,7 @@ enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *f);
 void vmx_tpr_changed(struct vcpu *v, u32 vtpr);
 void vmx_timer_start(struct vcpu *v, u32 value);
 u32 vmx_timer_value(struct vcpu *v);
-/* The deadline, timer and tsc_seen of nested_ops: the preemption timer's. */
+/* The preemption timer: deadline, timer, tsc_seen and tsc_changed of vmx_ops. */
 u64 vmx_deadline(const struct vcpu *v);
 void vmx_timer(struct vcpu *v);
 void vmx_tsc_seen(struct vcpu *v);
@@ -130,7 +131,7 @@ void vmx_state_get(struct vcpu *v, struct cpu_nested *n);
 const char *vmx_state_refusal(struct vcpu *v, const struct cpu_nested *n);
 void vmx_state_set(struct vcpu *v, const struct cpu_nested *n);
 
-/* VTPR in the virtual-APIC page, NULL if that is not RAM. */
+/* Returns VTPR in the virtual-APIC page, or NULL if that page is not RAM. */
 static inline u32 *vmx_vtpr(struct vcpu *v)
 {
     return vcpu_ram(v, GPA(v->vmx->f.virtual_apic + APIC_TPR));
