@@ -217,6 +217,11 @@ struct vcpu *cpu_at(const struct vm *vm, u32 index)
     return vm->vcpu[index];
 }
 
+void cpu_ring_set(struct vcpu *v, struct ram_ring *ring)
+{
+    v->ring = ring;
+}
+
 /* -- running -- */
 
 void cpu_reset(struct vcpu *v)
@@ -364,6 +369,11 @@ void cpu_code_doubt(struct vcpu *v)
 {
     v->code_doubted = true;
     __atomic_fetch_or(&v->request, REQ_FOREIGN, __ATOMIC_SEQ_CST);
+}
+
+void cpu_fetch_exits(struct vm *vm, enum cpu_fetch_exits which)
+{
+    __atomic_store_n(&vm->fetch_exits, which, __ATOMIC_RELAXED);
 }
 
 void cpu_abandon(struct vcpu *v)

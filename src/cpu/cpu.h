@@ -12,7 +12,7 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/core/host.h"
 #include "cpu/core/state.h"
-#include "ram/slot.h"
+#include "ram/ring.h"
 
 struct vm;
 struct vcpu;
@@ -54,6 +54,9 @@ struct vcpu *cpu_at(const struct vm *vm, u32 index);
 
 /* For ram_attach to the machine's memory, when the VM is made; opaque is the struct vm. (remap.c) */
 extern const struct ram_ops cpu_ram_ops;
+/* Pages that the vCPU makes dirty come into that ring too; while it is full (ram_ring_full) and more come,
+ * cpu_run returns CPU_EXIT_DEVICE. */
+void cpu_ring_set(struct vcpu *v, struct ram_ring *ring);
 
 /*
  * Who has the local APICs, before the first vCPU is added; the engine if nobody says. With another choice the caller
@@ -99,6 +102,8 @@ void cpu_leave(struct vcpu *v);
 /* The thread that ran the vCPU ended in the middle of it: the vCPU does not run any more, and what it did last is
  * unknown. */
 void cpu_abandon(struct vcpu *v);
+/* [any] What happens when there is no code to run: CPU_FETCH_NEVER if nobody says. */
+void cpu_fetch_exits(struct vm *vm, enum cpu_fetch_exits which);
 /* Runs one instruction, and no event comes before it: CPU_EXIT_NONE, or why there was none. */
 enum cpu_exit cpu_step(struct vcpu *v);
 

@@ -49,9 +49,13 @@ static void dirty_begin(void *opaque)
     exclusive_begin_outside(opaque);
 }
 
-static void dirty_end(void *opaque, const struct ram_slot *s, u64 first, u64 pages)
+static void dirty_cleared(void *opaque, const struct ram_slot *s, u64 first, u64 pages)
 {
     protect(opaque, s->host + (first << PAGE_SHIFT), pages << PAGE_SHIFT);
+}
+
+static void dirty_end(void *opaque)
+{
     exclusive_end_outside(opaque);
 }
 
@@ -64,6 +68,7 @@ const struct ram_ops cpu_ram_ops = {
     .change_begin = change_begin,
     .change_end = change_end,
     .dirty_begin = dirty_begin,
+    .dirty_cleared = dirty_cleared,
     .dirty_end = dirty_end,
     .code_written = written,
 };

@@ -97,7 +97,7 @@ struct api_vcpu {
     struct kvm_run *run;
     u8 *pio;
     struct kvm_coalesced_mmio_ring *ring;
-    struct kvm_dirty_gfn *dirty_ring;
+    struct ram_ring dirty_ring; /* if vm.ring_entries */
     struct api_msr_access msr;
     struct api_queue queue; /* accesses to devices of the program */
     bool has_sigmask;

@@ -13,7 +13,9 @@ static long set_region(struct api_vm *vm, struct api_arg *arg)
     if (k->flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY) || space >= RAM_SPACES)
         return -EINVAL;
     if (k->flags & KVM_MEM_LOG_DIRTY_PAGES)
-        flags |= RAM_LOG_DIRTY | (vm->dirty_protect & KVM_DIRTY_LOG_INITIALLY_SET ? RAM_ALL_DIRTY : 0);
+        flags |= RAM_LOG_DIRTY;
+    if (flags & RAM_LOG_DIRTY && !vm->ring_entries && vm->dirty_protect & KVM_DIRTY_LOG_INITIALLY_SET)
+        flags |= RAM_ALL_DIRTY;
     if (k->flags & KVM_MEM_READONLY)
         flags |= RAM_READONLY;
     const struct ram_region g = {.id = (u16)k->slot,

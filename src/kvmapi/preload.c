@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -328,6 +329,33 @@ SEAM int fcntl64(int fd, int command, ...)
     va_end(list);
     int r = NEXT(fcntl64)(fd, command, arg);
     return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(fd, r) : r;
+}
+
+/* -- mapping -- */
+
+/* The kernel lets dirty rings be mapped shared only, and never executable. */
+static bool maps_wrongly(int fd, int protection, int flags, off64_t at)
+{
+    bool right = flags & MAP_SHARED && !(protection & PROT_EXEC);
+    if (right || fd < 0 || flags & MAP_ANONYMOUS || at < (off64_t)(API_PAGE_RING * PAGE_SIZE))
+        return false;
+    int saved = errno;
+    struct api_file *f = file_get(fd);
+    bool wrong = f && f->kind == FILE_VCPU;
+    if (f)
+        file_put(f);
+    errno = wrong ? EINVAL : saved;
+    return wrong;
+}
+
+SEAM void *mmap(void *to, size_t size, int protection, int flags, int fd, off_t at)
+{
+    return maps_wrongly(fd, protection, flags, at) ? MAP_FAILED : NEXT(mmap)(to, size, protection, flags, fd, at);
+}
+
+SEAM void *mmap64(void *to, size_t size, int protection, int flags, int fd, off64_t at)
+{
+    return maps_wrongly(fd, protection, flags, at) ? MAP_FAILED : NEXT(mmap64)(to, size, protection, flags, fd, at);
 }
 
 /* -- reading statistics -- */

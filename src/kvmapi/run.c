@@ -14,6 +14,7 @@
 #include "kvmapi/msr.h"
 #include "kvmapi/paravirt.h"
 #include "kvmapi/registers.h"
+#include "kvmapi/ring.h"
 #include "kvmapi/signals.h"
 #include "x86/regs.h"
 
@@ -184,6 +185,16 @@ static long shutdown(struct api_vcpu *v)
     return 0;
 }
 
+/* There is no code to run, which the kernel calls an instruction that it cannot emulate: one without known bytes. */
+static long no_code(struct api_vcpu *v)
+{
+    v->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+    v->run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+    v->run->emulation_failure.ndata = 1;
+    v->run->emulation_failure.flags = 0;
+    return 0;
+}
+
 /* Fills in kvm_run for what is no access. 1: the vCPU goes on. */
 static long show_exit(struct api_vcpu *v, enum cpu_exit exit)
 {
@@ -196,6 +207,7 @@ static long show_exit(struct api_vcpu *v, enum cpu_exit exit)
     case CPU_EXIT_DEBUG: return debug_exit(v);
     case CPU_EXIT_HYPERCALL: return paravirt_exit(v);
     case CPU_EXIT_HYPERV: return hyperv_exit(v);
+    case CPU_EXIT_FETCH: return no_code(v);
     default: return 1; /* an access that is done meanwhile */
     }
 }
@@ -235,6 +247,10 @@ static long complete(struct api_vcpu *v)
 static long run_guest(struct api_vcpu *v)
 {
     for (;;) {
+        if (ring_full(v)) {
+            v->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+            return 0;
+        }
         enum cpu_exit exit = cpu_run(v->cpu);
         if (queue_waits(&v->queue)) {
             v->owed = exit;
@@ -339,6 +355,21 @@ static long set_signal_mask(struct api_vcpu *v, struct api_arg *arg)
     return 0;
 }
 
+/* User code and L2 get #UD where there is nothing to run, unless the program wants to see that too. */
+static long exit_on_failure(struct api_vm *vm, const struct kvm_enable_cap *cap)
+{
+    if (cap->args[0] & ~1ull)
+        return -EINVAL;
+    cpu_fetch_exits(vm->cpus, cap->args[0] ? CPU_FETCH_ALWAYS : CPU_FETCH_SUPERVISOR);
+    return 0;
+}
+
+static int vm_create(struct api_vm *vm)
+{
+    cpu_fetch_exits(vm->cpus, CPU_FETCH_SUPERVISOR);
+    return 0;
+}
+
 static const struct api_ioctl ioctls[] = {
     API_VCPU(KVM_RUN, run_vcpu),
     API_VCPU_RAW(KVM_SET_SIGNAL_MASK, set_signal_mask),
@@ -347,7 +378,9 @@ static const struct api_ioctl ioctls[] = {
 
 static const struct api_cap caps[] = {
     API_CAP(KVM_CAP_IMMEDIATE_EXIT, 1),
+    API_CAP(KVM_CAP_INTERNAL_ERROR_DATA, 1),
+    API_CAP(KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, .enable_vm = exit_on_failure),
     {0},
 };
 
-const struct api_part run_part = {.name = "run", .ioctls = ioctls, .caps = caps};
+const struct api_part run_part = {.name = "run", .ioctls = ioctls, .caps = caps, .vm_create = vm_create};

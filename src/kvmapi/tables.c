@@ -11,6 +11,7 @@
 #include "kvmapi/nested.h"
 #include "kvmapi/paravirt.h"
 #include "kvmapi/registers.h"
+#include "kvmapi/ring.h"
 #include "kvmapi/run.h"
 #include "kvmapi/signals.h"
 #include "kvmapi/stats.h"
@@ -27,6 +28,7 @@ const struct api_part *const api_parts[] = {
     &system_part,
     &vm_part,
     &memory_part,
+    &ring_part,
     &vcpu_part,
     &run_part,
     &stats_part,

@@ -39,8 +39,7 @@ static int map_make(struct api_vcpu *v)
     v->run = map;
     v->pio = (u8 *)map + API_PAGE_PIO * PAGE_SIZE;
     v->ring = (void *)((u8 *)map + API_PAGE_COALESCED * PAGE_SIZE);
-    if (v->vm->ring_entries)
-        v->dirty_ring = (void *)((u8 *)map + API_PAGE_RING * PAGE_SIZE);
+    v->dirty_ring.page = (void *)((u8 *)map + API_PAGE_RING * PAGE_SIZE);
     return fd;
 }
 

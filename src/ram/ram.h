@@ -11,6 +11,8 @@
 
 #include "ram/slot.h"
 
+struct ram_ring; /* ring.h */
+
 /* NULL: not enough memory. */
 struct ram *ram_create(void);
 /* The host memory of slots stays its owner's. */
@@ -70,5 +72,10 @@ int MUST_CHECK ram_dirty_get(struct ram *r, u32 space, u32 id, u64 *bitmap, bool
 /* Ends the epoch of those of `count` pages from `first` whose bit is set; bit 0 is page `first`. -EINVAL: not a whole
  * number of words, or beyond the slot. */
 int MUST_CHECK ram_dirty_clear(struct ram *r, u32 space, u32 id, u64 first, u64 count, const u64 *bitmap);
+
+/* Ends the epoch of the pages in entries of rings that were taken, up to the first that was not. Gives how many. */
+u32 ram_rings_reset(struct ram *r, struct ram_ring *const *ring, u32 count);
+/* By the ring's producer: pages that are late get their entries, as far as there is room. */
+void ram_ring_settle(struct ram *r, struct ram_ring *ring);
 
 #endif

@@ -67,20 +67,15 @@ static int region_check(const struct ram *r, u32 space, const struct ram_region 
     return 0;
 }
 
-static u64 dirty_bytes(u64 size)
-{
-    return ((size >> PAGE_SHIFT) + 63) / 64 * 8;
-}
-
 /* The bitmap of a slot that begins to be logged. */
 static int dirty_create(struct ram_slot *s, bool all)
 {
-    u64 pages = s->size >> PAGE_SHIFT;
-    s->dirty = calloc(1, dirty_bytes(s->size));
+    u64 pages = s->size >> PAGE_SHIFT, words = ram_dirty_words(s->size);
+    s->dirty = calloc(2 * words, sizeof *s->dirty);
     if (!s->dirty)
         return -ENOMEM;
     if (all) {
-        memset(s->dirty, 0xff, dirty_bytes(s->size));
+        memset(s->dirty, 0xff, words * sizeof *s->dirty);
         if (pages % 64)
             s->dirty[pages / 64] = BIT64(pages % 64) - 1;
     }
@@ -232,7 +227,7 @@ static int slot_set(struct ram *r, u32 space, const struct ram_region *g)
         .r = r,
         .space = space,
         .old = old,
-        .now = {.start = g->start, .size = g->size, .host = g->host, .id = g->id, .flags = flags},
+        .now = {.start = g->start, .size = g->size, .host = g->host, .id = g->id, .space = space, .flags = flags},
     };
     e = change_prepare(&c, g->flags & RAM_ALL_DIRTY);
     if (!e)

@@ -25,8 +25,9 @@ struct ram_slot {
     u64 size; /* bytes; start, size and host are multiples of PAGE_SIZE */
     u8 *host;
     u32 *page;  /* [a] one word per page, shared by all slots of the same host memory: see RAM_CODE */
-    u64 *dirty; /* [a] one bit per page that was written in this epoch; NULL: nobody asks */
-    u32 id, flags;
+    u64 *dirty; /* [a] one bit per page that was written in this epoch, twice as many words as that takes (ring.h);
+                   NULL: nobody asks */
+    u32 id, space, flags;
     struct ram_pages *pages; /* what `page` points into */
 };
 
@@ -82,12 +83,17 @@ static inline bool ram_is_dirty(const struct ram_slot *s, gpa_t at)
     return __atomic_load_n(&s->dirty[page / 64], __ATOMIC_RELAXED) >> (page % 64) & 1;
 }
 
-/* [any] The page of `at` is being written, or was. Slots that are logged only. */
-static inline void ram_mark_dirty(const struct ram_slot *s, gpa_t at)
+/* [any] The page of `at` is being written, or was. Slots that are logged only. True: it was clean. */
+static inline bool ram_mark_dirty(const struct ram_slot *s, gpa_t at)
 {
-    u64 page = ram_page(s, at);
-    if (!ram_is_dirty(s, at))
-        __atomic_fetch_or(&s->dirty[page / 64], BIT64(page % 64), __ATOMIC_RELAXED);
+    u64 page = ram_page(s, at), bit = BIT64(page % 64);
+    return !ram_is_dirty(s, at) && !(__atomic_fetch_or(&s->dirty[page / 64], bit, __ATOMIC_RELAXED) & bit);
+}
+
+/* Of a bitmap with one bit per page. */
+static inline u64 ram_dirty_words(u64 size)
+{
+    return ((size >> PAGE_SHIFT) + 63) / 64;
 }
 
 /*
@@ -102,9 +108,10 @@ struct ram_ops {
     /* An accelerator that logs writes itself adds them to slot->dirty. Returns 0 or -errno. May be NULL. */
     int (*dirty_fetch)(void *opaque, u32 space, struct ram_slot *s);
     /* Bits of dirty pages are about to be cleared; they were, of some of `pages` pages from the `first`: the next write
-     * to each must set its bit again. May be NULL. */
+     * to each must set its bit again; and that was all. May be NULL. */
     void (*dirty_begin)(void *opaque);
-    void (*dirty_end)(void *opaque, const struct ram_slot *s, u64 first, u64 pages);
+    void (*dirty_cleared)(void *opaque, const struct ram_slot *s, u64 first, u64 pages);
+    void (*dirty_end)(void *opaque);
     /* [any] Somebody who is no vCPU wrote to a page of this slot that has RAM_CODE set. May be NULL. */
     void (*code_written)(void *opaque, const struct ram_slot *s, gpa_t at, u64 size);
 };

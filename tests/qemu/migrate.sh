@@ -1,18 +1,20 @@
 #!/bin/bash
 # A Debian that writes checksummed pages all the time (pages.c) is saved and goes on elsewhere: by savevm and loadvm, by
-# migration to a file and from it, and alive between two QEMUs over a socket.
+# migration to a file and from it, and alive between two QEMUs over a socket, by the dirty log or by dirty rings.
 # usage: migrate.sh WAY-VENDOR-CPUS [TIMES]
 # more cases: socket-amd-2
-# more cases: snapshot-intel-1 snapshot-amd-2 file-intel-2 file-amd-1 socket-intel-1
+# more cases: snapshot-intel-1 snapshot-amd-2 file-intel-2 file-amd-1 socket-intel-1 ring-intel-2 ring-amd-1
 set -u
 IFS=- read -r way VENDOR cpus <<<"$1"
 . "$(dirname "$0")/lib.sh"
 times=${2:-2}
 
 overlay d0
+rings=
+[ "$way" = ring ] && rings=dirty-ring-size=4096
 start() { # NAME ARGUMENT...
     # shellcheck disable=SC2046
-    qemu "$1" $(accelerator) -machine q35 -smp "$cpus" -m 768M -no-reboot $(disk virtio-blk "$work/d0.qcow2") \
+    qemu "$1" $(accelerator $rings) -machine q35 -smp "$cpus" -m 768M -no-reboot $(disk virtio-blk "$work/d0.qcow2") \
         -netdev user,id=n0 -device virtio-net-pci,netdev=n0 "${@:2}"
 }
 migrated() { # NAME: waits
@@ -33,6 +35,7 @@ moves() { # FROM, TO: the console goes on where it was
 }
 
 start vm0
+grep -q 'dirty ring' "$work/vm0.err" && fail 'QEMU does without the ring'
 logged_in vm0 300
 say 'logged in'
 pages_start vm0 "$cpus" 48
@@ -58,7 +61,7 @@ for ((n = 1; n <= times; n++)); do
         start $next -incoming "exec:cat $work/state"
         moves $vm $next
         ;;
-    socket)
+    socket | ring)
         start $next -incoming "unix:$work/migration"
         qmp $vm migrate-set-parameters '{"max-bandwidth": 104857600, "downtime-limit": 1000}' >/dev/null
         qmp $vm migrate "{\"uri\": \"unix:$work/migration\"}" >/dev/null || fail migrate

@@ -19,6 +19,14 @@ enum cpu_exit {
     CPU_EXIT_DEBUG,     /* struct cpu_exit_debug */
     CPU_EXIT_HYPERV,    /* struct cpu_exit_hyperv */
     CPU_EXIT_HYPERCALL, /* struct cpu_exit_hypercall; cpu_hypercall_finish before it runs again */
+    CPU_EXIT_FETCH,     /* the next instruction does not lie in RAM: cpu_fetch_exits */
+};
+
+/* Which fetches of instructions from where there is no RAM leave with CPU_EXIT_FETCH; the others raise #UD. */
+enum cpu_fetch_exits {
+    CPU_FETCH_NEVER,
+    CPU_FETCH_SUPERVISOR, /* those of L1 with CPL 0, and #UD comes up when it goes on */
+    CPU_FETCH_ALWAYS,
 };
 
 /* Who has the local APICs. */

@@ -21,7 +21,7 @@
 #include "cpu/core/layout.h"
 #include "cpu/core/paravirt.h"
 #include "cpu/core/state.h"
-#include "ram/slot.h"
+#include "ram/ring.h"
 #include "x86/regs.h"
 
 /* The result of everything that can be interrupted by guest-visible events. Must be checked. */
@@ -181,6 +181,7 @@ struct vcpu {
     bool in_place;                           /* [a] tlb->in_place */
     struct ram_space *ram;                   /* what is RAM: one of vm.ram[] */
     struct ram_slot *last_slot, *last_table; /* where data was found last there, and paging structures */
+    struct ram_ring *ring;                   /* for pages that become dirty; NULL: there is none */
 
     struct lapic *lapic;
 
@@ -279,6 +280,7 @@ struct vm {
     bool smm;            /* SMIs enter system management mode; without it they only make L2 exit */
     bool hypercalls;     /* for test programs: hypercall.c */
     bool paravirt;       /* KVM's interface is there whether CPUID shows it or not */
+    u32 fetch_exits;     /* [a] enum cpu_fetch_exits */
     u64 hypercall_exits; /* those of KVM's hypercalls that the owner of the VM wants to perform */
     u32 msr_asks;        /* [a] cpu_msr_ask */
     struct paravirt_clock clock;

@@ -153,6 +153,21 @@ static bool is_protected(const struct code_page *p)
     return __atomic_load_n(p->word, __ATOMIC_SEQ_CST) & RAM_CODE;
 }
 
+/* Nothing answers: all ones, which is no instruction; or whoever owns the VM wants to know. */
+static enum outcome fetch_nothing(struct vcpu *v)
+{
+    u32 exits = __atomic_load_n(&v->vm->fetch_exits, __ATOMIC_RELAXED);
+    bool supervisor = exits == CPU_FETCH_SUPERVISOR && !v->in_guest && !v->cpl;
+    if (!supervisor && exits != CPU_FETCH_ALWAYS)
+        return raise_ud(v);
+    if (supervisor) {
+        v->raised = (struct event){.valid = true, .type = EVENT_EXCEPTION, .vector = EXC_UD};
+        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+    }
+    v->exit = CPU_EXIT_FETCH;
+    return CPU_EXIT;
+}
+
 /* The page of an instruction fetch. A walk may write guest memory, L2's may exit: never under the lock, which both
  * take. */
 static enum outcome fetch_page(struct vcpu *v, u64 la, struct code_page *p)
@@ -161,7 +176,7 @@ static enum outcome fetch_page(struct vcpu *v, u64 la, struct code_page *p)
     TRY(mmu_fetch(v, la, &gpa));
     const struct ram_slot *s = vcpu_slot(v, gpa);
     if (!s)
-        return raise_ud(v); /* nothing answers: all ones, which is no instruction */
+        return fetch_nothing(v);
     p->gpa = GPA(gpa.a & ~PAGE_MASK);
     p->host = (u64)ram_host(s, p->gpa);
     p->word = ram_page_word(s, p->gpa);

@@ -157,6 +157,7 @@ static __attribute__((noinline)) void step(struct vcpu *v, u64 la)
     bool trace = v->flags & FLAG_TF, guest = v->in_guest;
     u8 shadow = v->shadow;
     u64 rf = v->flags & FLAG_RF, from = v->rip;
+    x->not_run = false;
     struct block *b = block_find(v, la, v->mode | MODE_STEP, &out);
     if (b && beyond_limit(v, b))
         out = raise_gp(v, 0);
@@ -166,7 +167,6 @@ static __attribute__((noinline)) void step(struct vcpu *v, u64 la)
     }
     u64 behind = rip_of(v, la + b->size);
     v->step_trap = trace;
-    x->not_run = false;
     v->resume = (u64)b->far_entry;
     v->resume_r11 = la;
     bool ferr = v->ferr;

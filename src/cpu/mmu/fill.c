@@ -57,21 +57,30 @@ static void attributes_note(struct tlb *t, u64 la, const struct walk *w)
     }
 }
 
+void mmu_dirtied(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa)
+{
+    ram_ring_push(v->ring, slot, ram_page(slot, gpa));
+    if (!ram_ring_full(v->ring))
+        return;
+    v->leave = CPU_EXIT_DEVICE;
+    __atomic_fetch_or(&v->request, REQ_LEAVE, __ATOMIC_SEQ_CST);
+}
+
 /* In a slot that is logged only dirty pages have write mappings. */
-static bool may_be_dirty(const struct ram_slot *slot, gpa_t gpa, enum access access)
+static bool may_be_dirty(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa, enum access access)
 {
     if (ram_is_dirty(slot, gpa))
         return true;
     if (!(access & ACCESS_WRITE) || access & ACCESS_AHEAD)
         return false;
-    ram_mark_dirty(slot, gpa);
+    mark_dirty(v, slot, gpa);
     return true;
 }
 
 /* Takes a write mapping of a RAM page. False: every write to it must come to C. */
-static bool writer_register(const struct vcpu *v, const struct ram_slot *slot, gpa_t gpa, enum access access)
+static bool writer_register(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa, enum access access)
 {
-    if (slot->flags & RAM_READONLY || (unlikely(slot->dirty) && !may_be_dirty(slot, gpa, access)))
+    if (slot->flags & RAM_READONLY || (unlikely(slot->dirty) && !may_be_dirty(v, slot, gpa, access)))
         return false;
     u32 *word = ram_page_word(slot, gpa);
     u32 bit = BIT(v->index % RAM_WRITERS);

@@ -192,6 +192,16 @@ static inline u64 phys_read_u64(struct vcpu *v, gpa_t gpa)
     return x;
 }
 
+/* For vCPUs with a dirty ring: a page became dirty. */
+void mmu_dirtied(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa);
+
+/* The page of a slot that is logged is being written, or was. */
+static inline void mark_dirty(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa)
+{
+    if (ram_mark_dirty(slot, gpa) && v->ring)
+        mmu_dirtied(v, slot, gpa);
+}
+
 /*
  * Bytes within one page of RAM were written past the TLB: the page is dirty, and translated code made from them is
  * invalid. Every write of the core that goes by a host pointer is followed by this.
@@ -199,7 +209,7 @@ static inline u64 phys_read_u64(struct vcpu *v, gpa_t gpa)
 static inline void mem_written(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa, u64 size)
 {
     if (unlikely(slot->dirty))
-        ram_mark_dirty(slot, gpa);
+        mark_dirty(v, slot, gpa);
     if (v->vm->vcpu_count > 1)
         __atomic_thread_fence(__ATOMIC_SEQ_CST); /* against a translator that flags the page, then reads it */
     if (unlikely(__atomic_load_n(ram_page_word(slot, gpa), __ATOMIC_RELAXED) & RAM_CODE))

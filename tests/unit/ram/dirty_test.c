@@ -37,15 +37,19 @@ static void begin(void *opaque)
     asked.begun++;
 }
 
-static void end(void *opaque, const struct ram_slot *s, u64 first, u64 pages)
+static void cleared(void *opaque, const struct ram_slot *s, u64 first, u64 pages)
 {
-    asked.ended++;
     asked.first = first;
     asked.pages = pages;
 }
 
+static void end(void *opaque)
+{
+    asked.ended++;
+}
+
 static const struct ram_ops ops = {
-    .change_begin = change, .dirty_fetch = fetch, .dirty_begin = begin, .dirty_end = end};
+    .change_begin = change, .dirty_fetch = fetch, .dirty_begin = begin, .dirty_cleared = cleared, .dirty_end = end};
 
 static int set(u32 flags)
 {
