@@ -185,6 +185,7 @@ int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
     v->index = index;
     v->apic_id = apic_id;
     v->features = features;
+    v->tsc_khz = vm->tsc_khz;
     v->pv.enforce = !vm->paravirt;
     paravirt_features(v);
     exec_init(v, memory + l.exec);

@@ -25,7 +25,7 @@ struct upcalls;
 struct cpu_config {
     const struct machine *machine; /* with its memory; both live as long as the VM */
     const struct cpu_host *host;
-    u64 tsc_khz;     /* of the host's TSC, at which L1's counts */
+    u64 tsc_khz;     /* of the host's TSC, at which L1's counts if nobody says more */
     bool smm;        /* SMIs enter system management mode, whose memory is address space 1: docs/smm.md */
     bool hypercalls; /* VMCALL and VMMCALL as test programs expect them of KVM */
     bool paravirt;   /* KVM's MSRs and hypercalls for guests are there even if CPUID does not show them, as under KVM */
@@ -134,9 +134,13 @@ bool MUST_CHECK cpu_msr_write(struct vcpu *v, u32 msr, u64 value);
  * report the CPU's abilities show. */
 u32 cpu_msr_numbers(const struct cpu_features *f, u32 *list, u32 room);
 bool cpu_msr_feature(const struct cpu_features *f, u32 msr, u64 *value);
-/* What L1 adds to the host's TSC. */
+/* What L1 adds to the host's TSC, or to that one scaled. */
 u64 cpu_tsc_offset(const struct vcpu *v);
 void cpu_tsc_offset_set(struct vcpu *v, u64 offset);
+/* L1's TSC counts at `khz` from now on: the host's is scaled, unless the caller says that the two are as good as equal.
+ * The offset stays. */
+void cpu_tsc_khz_set(struct vcpu *v, u64 khz, bool scaled);
+u64 cpu_tsc_scaled(const struct vcpu *v, u64 host);
 /* [any] For which reasons (MACHINE_MSR_*) machine.msr is asked; for none if nobody says. */
 void cpu_msr_ask(struct vm *vm, u32 reasons);
 

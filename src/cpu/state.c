@@ -187,6 +187,18 @@ void cpu_tsc_offset_set(struct vcpu *v, u64 offset)
     derive(v);
 }
 
+void cpu_tsc_khz_set(struct vcpu *v, u64 khz, bool scaled)
+{
+    tsc_khz_set(v, khz, scaled);
+    timers_tsc_changed(v);
+    derive(v);
+}
+
+u64 cpu_tsc_scaled(const struct vcpu *v, u64 host)
+{
+    return tsc_scaled(v, host);
+}
+
 u32 cpu_msr_numbers(const struct cpu_features *f, u32 *list, u32 room)
 {
     u32 n = msr_numbers(f, list, room);

@@ -44,7 +44,7 @@ struct msr_filter;    /* which MSRs the program handles */
 /* The last TSC that the program wrote to a vCPU: with that offset it was `value` when the host's was `host`. */
 struct api_tsc {
     bool written;
-    u64 value, host, offset;
+    u64 value, host, offset, khz;
 };
 
 struct api_vm {
@@ -75,6 +75,7 @@ struct api_vm {
     u32 msr_exits; /* KVM_MSR_EXIT_REASON_*: accesses that the program wants to see */
     bool platform_info_hidden;
     struct api_tsc tsc;
+    u32 tsc_khz; /* of new vCPUs; 0: the host's */
 };
 
 /* An access to an MSR that the program handles. */
@@ -106,7 +107,8 @@ struct api_vcpu {
     enum cpu_exit owed; /* why the vCPU left, besides an access that the program sees first */
     bool halted;        /* HLT without interrupt controllers in here */
     u64 exits;          /* statistics */
-    bool payloads;      /* KVM_CAP_EXCEPTION_PAYLOAD */
+    u32 tsc_khz;
+    bool payloads; /* KVM_CAP_EXCEPTION_PAYLOAD */
     struct pv_vcpu *pv;
 };
 
@@ -206,7 +208,7 @@ int api_cap_value(struct api_vm *vm, u32 number);
 /* Looks up and runs an ioctl on one of our files. */
 long api_dispatch(struct api_file *file, unsigned long request, u64 arg);
 
-/* Of the host's TSC, at which guests' count. */
+/* Of the host's TSC, at which guests' count unless the program wants another rate. */
 u64 api_tsc_khz(void);
 
 /* -- memory of the program, which may be anything: 0 or -EFAULT (usercopy.c) -- */

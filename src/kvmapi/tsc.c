@@ -1,13 +1,14 @@
 /*
- * TSCs by the API. Guests' TSCs count at the host's rate. When a program writes those of several vCPUs one after the
- * other it means them to be the same: as in the kernel, a write that is within a second of where the last one would
- * have got to by now, or that is 0, takes over the offset of that one.
+ * TSCs by the API. Guests' TSCs count at the host's rate, or at one that the program gives. When a program writes those
+ * of several vCPUs one after the other it means them to be the same: as in the kernel, a write that is within a second
+ * of where the last one would have got to by now, or that is 0, takes over the offset of that one, if they count alike.
  */
 #include "kvmapi/tsc.h"
 
 #include <errno.h>
 
-#define TOLERANCE_PPM 250 /* a rate this near to the host's is the host's */
+#define TOLERANCE_PPM 250   /* a rate this near to the host's is the host's */
+#define KHZ_MAX 0x7fffffffu /* as the kernel has it with hardware that scales */
 
 static u64 host_tsc(void)
 {
@@ -19,13 +20,14 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of every VM's struct
 void tsc_write(struct api_vcpu *v, u64 value)
 {
     struct api_tsc *t = &v->vm->tsc;
-    u64 now = host_tsc(), second = api_tsc_khz() * 1000;
+    u64 now = host_tsc(), second = v->tsc_khz * 1000ull;
     pthread_mutex_lock(&lock);
-    u64 expected = t->value + (now - t->host);
-    bool same = t->written && (!value || (value < expected + second && value + second > expected));
-    if (!same)
-        t->offset = value - now;
+    u64 expected = t->value + cpu_tsc_scaled(v->cpu, now - t->host);
+    bool near = !value || (value < expected + second && value + second > expected);
+    if (!t->written || t->khz != v->tsc_khz || !near)
+        t->offset = value - cpu_tsc_scaled(v->cpu, now);
     t->written = true;
+    t->khz = v->tsc_khz;
     t->value = value;
     t->host = now;
     u64 offset = t->offset;
@@ -35,30 +37,50 @@ void tsc_write(struct api_vcpu *v, u64 value)
 
 /* -- the rate -- */
 
-static long get_khz(struct api_vcpu *v, struct api_arg *arg)
-{
-    return (long)api_tsc_khz();
-}
-
-static bool rate_possible(u64 khz)
+static void rate_set(struct api_vcpu *v, u32 khz)
 {
     u64 own = api_tsc_khz(), apart = khz > own ? khz - own : own - khz;
-    return !khz || apart * 1000000 <= own * TOLERANCE_PPM;
+    v->tsc_khz = khz;
+    cpu_tsc_khz_set(v->cpu, khz, apart * 1000000 > own * TOLERANCE_PPM);
+}
+
+static u32 default_khz(const struct api_vm *vm)
+{
+    return vm->tsc_khz ? vm->tsc_khz : (u32)api_tsc_khz();
+}
+
+static int vcpu_create(struct api_vcpu *v)
+{
+    rate_set(v, default_khz(v->vm));
+    return 0;
+}
+
+static long get_khz(struct api_vcpu *v, struct api_arg *arg)
+{
+    return v->tsc_khz;
 }
 
 static long set_khz(struct api_vcpu *v, struct api_arg *arg)
 {
-    return rate_possible((u32)arg->value) ? 0 : -EINVAL;
+    u32 khz = (u32)arg->value;
+    if (khz >= KHZ_MAX)
+        return -EINVAL;
+    rate_set(v, khz ? khz : (u32)api_tsc_khz());
+    return 0;
 }
 
 static long get_vm_khz(struct api_vm *vm, struct api_arg *arg)
 {
-    return (long)api_tsc_khz();
+    return default_khz(vm);
 }
 
 static long set_vm_khz(struct api_vm *vm, struct api_arg *arg)
 {
-    return rate_possible((u32)arg->value) ? 0 : -EINVAL;
+    u32 khz = (u32)arg->value;
+    if (khz >= KHZ_MAX)
+        return -EINVAL;
+    vm->tsc_khz = khz;
+    return 0;
 }
 
 /* -- attributes -- */
@@ -93,7 +115,8 @@ static long set_attr(struct api_vcpu *v, struct api_arg *arg)
     t->written = true;
     t->offset = offset;
     t->host = host_tsc();
-    t->value = t->host + offset;
+    t->value = cpu_tsc_scaled(v->cpu, t->host) + offset;
+    t->khz = v->tsc_khz;
     pthread_mutex_unlock(&lock);
     cpu_tsc_offset_set(v->cpu, offset);
     return 0;
@@ -108,8 +131,10 @@ static const struct api_ioctl ioctls[] = {
 
 static const struct api_cap caps[] = {
     API_CAP(KVM_CAP_GET_TSC_KHZ, 1),
+    API_CAP(KVM_CAP_TSC_CONTROL, 1),
+    API_CAP(KVM_CAP_VM_TSC_CONTROL, 1),
     API_CAP(KVM_CAP_VCPU_ATTRIBUTES, 1),
     {0},
 };
 
-const struct api_part tsc_part = {.name = "tsc", .ioctls = ioctls, .caps = caps};
+const struct api_part tsc_part = {.name = "tsc", .ioctls = ioctls, .caps = caps, .vcpu_create = vcpu_create};

@@ -140,6 +140,25 @@ static void test_clock(void)
     CHECK(ram[CLOCK + 29] & 2); /* the guest was stopped */
 }
 
+/* The guest's TSC counts at another rate than the host's, and its clock is right all the same. */
+static void test_rate(void)
+{
+    int own = ioctl(vcpu, KVM_GET_TSC_KHZ, 0);
+    CHECK(own > 0 && ioctl(vm, KVM_GET_TSC_KHZ, 0) == own && ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) == 1);
+    CHECK(ioctl(vcpu, KVM_SET_TSC_KHZ, ~0ul) < 0 && errno == EINVAL);
+    for (int khz = own / 3; khz < 4 * own; khz *= 3) {
+        CHECK(!ioctl(vcpu, KVM_SET_TSC_KHZ, (long)khz) && ioctl(vcpu, KVM_GET_TSC_KHZ, 0) == khz);
+        start();
+        uint64_t before = get_clock(), tsc = reported_pair(), time = guest_time(tsc);
+        CHECK(before <= time + 1000 && time <= get_clock() + 1000);
+        usleep(50000);
+        start();
+        uint64_t passed = (reported_pair() - tsc) / (uint64_t)khz; /* ms */
+        CHECK(passed >= 50 && passed < 5000);
+    }
+    CHECK(!ioctl(vcpu, KVM_SET_TSC_KHZ, 0) && ioctl(vcpu, KVM_GET_TSC_KHZ, 0) == own);
+}
+
 static void test_calls(void)
 {
     PUT_CODE(CODE, calls);
@@ -211,6 +230,7 @@ int main(void)
     CHECK(kvm >= 0);
     create();
     test_clock();
+    test_rate();
     test_calls();
     create();
     test_hyperv();

@@ -103,6 +103,7 @@ static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const 
         v->vm = &vm;
         v->index = v->apic_id = i;
         v->features = &core_features;
+        v->tsc_khz = vm.tsc_khz;
         v->exec = core_alloc(64, sizeof(*v->exec));
         lapic_create(v, core_alloc(64, lapic_size()));
         mmu_init(v, core_alloc(4096, mmu_size()));

@@ -123,6 +123,7 @@ static inline struct vcpu *fake_vcpu(enum vendor vendor)
     features.vendor = vendor;
     v.vm = &vm;
     v.features = &features;
+    v.tsc_khz = vm.tsc_khz;
     lapic_create(&v, lapic);
     mmu_init(&v, mmu);
     cpu_reset(&v);

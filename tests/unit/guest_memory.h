@@ -107,6 +107,7 @@ static void guest_create(enum vendor vendor)
     vm.vcpu[0] = v;
     v->vm = &vm;
     v->features = &features;
+    v->tsc_khz = vm.tsc_khz;
     v->exec = pages(sizeof *v->exec);
     v->vector_depth = 1;
     v->flags = FLAG_ONE;

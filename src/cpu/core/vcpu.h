@@ -115,7 +115,9 @@ struct vcpu {
     u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;
 
     /* -- time: see tsc.c -- */
-    u64 tsc_offset;    /* what the running level adds to the host's TSC: L1's offset, and in L2 also L2's */
+    u64 tsc_khz;       /* at which L1's counts */
+    u64 tsc_ratio;     /* what multiplies the host's TSC before L1's offset is added, 16.48; 0: nothing does */
+    u64 tsc_offset;    /* what the running level adds to that: L1's offset, and in L2 also L2's */
     u64 tsc_offset_l1; /* what L1 adds */
     u64 tsc_mul;       /* in L2: what multiplies L1's TSC before L2's offset is added, 32.32; 0: nothing does */
 
@@ -264,8 +266,8 @@ struct vm {
     enum vendor vendor;
     u32 vcpu_count; /* [a] grows while vCPUs run */
     struct vcpu *vcpu[256];
-    struct ram_space *ram; /* RAM_SPACES of them */
-    u64 tsc_khz;
+    struct ram_space *ram;               /* RAM_SPACES of them */
+    u64 tsc_khz;                         /* of the host's TSC, and of each vCPU's at its creation */
     u32 phys_bits;                       /* MAXPHYADDR shown to the guest */
     const struct cpu_features *features; /* NULL before the first vCPU, then `shown` */
     struct cpu_features shown;

@@ -84,7 +84,10 @@ void timers_update(struct vcpu *v);
 /* tsc.c: guest TSC now for the running level; and host TSC/ns conversions. */
 u64 tsc_read(struct vcpu *v);
 u64 tsc_read_l1(struct vcpu *v);
-u64 tsc_host(void); /* [any] */
+u64 tsc_host(void);                             /* [any] */
+u64 tsc_scaled(const struct vcpu *v, u64 host); /* what L1 would read at that TSC of the host, without its offset */
+/* L1's counts at another rate from now on; not scaled: at the host's, which is as good as that one. */
+void tsc_khz_set(struct vcpu *v, u64 khz, bool scaled);
 /* Monotonic ns at which the L1 guest's TSC reaches `tsc`. */
 u64 tsc_to_ns(struct vcpu *v, u64 tsc);
 

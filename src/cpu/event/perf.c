@@ -84,7 +84,8 @@ static void plan(struct vcpu *v)
         u64 select = v->perf_select[i];
         if (!(v->perf_runs >> i & 1) || !(select & SELECT_INT))
             continue;
-        u64 due = tsc_to_ns(v, tsc_read_l1(v) + BIT64(COUNTER_BITS) - v->perf_counter[i]);
+        u64 left = BIT64(COUNTER_BITS) - v->perf_counter[i]; /* of the host's ticks */
+        u64 due = tsc_to_ns(v, tsc_read_l1(v) + tsc_scaled(v, left));
         bool here = !is_split(select) || select & (v->in_guest ? SELECT_GUEST : SELECT_HOST);
         if (!here || v->activity != ACTIVITY_ACTIVE) {
             u64 look = world_now_ns(v) + LOOK_NS;

@@ -63,7 +63,10 @@ void hyperv_leave(struct vcpu *v, const struct cpu_exit_hyperv *why)
 static u64 time_scale(const struct vm *vm)
 {
     u64 quotient, rest;
-    __asm__("divq %4" : "=a"(quotient), "=d"(rest) : "a"(0ull), "d"(10000000ull), "r"(vm->tsc_khz * 1000) : "cc");
+    __asm__("divq %4"
+            : "=a"(quotient), "=d"(rest)
+            : "a"(0ull), "d"(10000000ull), "r"(vm->vcpu[0]->tsc_khz * 1000)
+            : "cc");
     return quotient;
 }
 
@@ -76,7 +79,7 @@ static u64 scaled(u64 ticks, u64 scale)
 static u64 time_offset(const struct vm *vm, u64 scale)
 {
     struct paravirt_clock c = paravirt_clock_read(vm);
-    u64 tsc = c.tsc + vm->vcpu[0]->tsc_offset_l1;
+    u64 tsc = tsc_scaled(vm->vcpu[0], c.tsc) + vm->vcpu[0]->tsc_offset_l1;
     u64 ticks = (s64)tsc < 0 ? -scaled(-tsc, scale) : scaled(tsc, scale); /* the clock may be older than the TSC */
     return c.ns / HUNDRED_NS - ticks;
 }
@@ -85,7 +88,7 @@ u64 hyperv_time(const struct vm *vm)
 {
     u64 scale = time_scale(vm);
     u64 offset = vm->hv.page ? __atomic_load_n(&vm->hv.page_offset, __ATOMIC_RELAXED) : time_offset(vm, scale);
-    return scaled(tsc_host() + vm->vcpu[0]->tsc_offset_l1, scale) + offset;
+    return scaled(tsc_read_l1(vm->vcpu[0]), scale) + offset;
 }
 
 /* While the guest has TSC emulation on (of which nothing else is here) the page stays as it is. */
@@ -241,7 +244,7 @@ enum outcome hyperv_msr_read(struct vcpu *v, u32 msr, u64 *value)
     case MSR_HYPERV_RESET: *value = 0; return CPU_OK;
     case MSR_HYPERV_RUNTIME: *value = runtime(v); return CPU_OK;
     case MSR_HYPERV_REFERENCE_COUNT: *value = hyperv_time(v->vm); return CPU_OK;
-    case MSR_HYPERV_TSC_FREQUENCY: *value = v->vm->tsc_khz * 1000; return CPU_OK;
+    case MSR_HYPERV_TSC_FREQUENCY: *value = v->tsc_khz * 1000; return CPU_OK;
     case MSR_HYPERV_APIC_FREQUENCY: *value = APIC_HZ; return CPU_OK;
     case MSR_HYPERV_EOI ... MSR_HYPERV_TPR: return apic_read(v, msr, value);
     default: *value = *hyperv_msr_slot(v, msr); return CPU_OK;

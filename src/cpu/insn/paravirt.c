@@ -111,7 +111,9 @@ bool paravirt_clock_stable(const struct vm *vm)
     u32 count = __atomic_load_n(&vm->vcpu_count, __ATOMIC_ACQUIRE);
     for (u32 i = 1; i < count; i++)
         if (__atomic_load_n(&vm->vcpu[i]->tsc_offset_l1, __ATOMIC_RELAXED) !=
-            __atomic_load_n(&vm->vcpu[0]->tsc_offset_l1, __ATOMIC_RELAXED))
+                __atomic_load_n(&vm->vcpu[0]->tsc_offset_l1, __ATOMIC_RELAXED) ||
+            __atomic_load_n(&vm->vcpu[i]->tsc_ratio, __ATOMIC_RELAXED) !=
+                __atomic_load_n(&vm->vcpu[0]->tsc_ratio, __ATOMIC_RELAXED))
             return false;
     return true;
 }
@@ -130,12 +132,12 @@ static void clock_update(struct vcpu *v)
 {
     gpa_t at = address(v->pv.system_time, KVM_PARA_ENABLED);
     struct paravirt_clock clock = paravirt_clock_read(v->vm);
-    struct rate r = rate_of(v->vm->tsc_khz);
+    struct rate r = rate_of(v->tsc_khz);
     struct kvm_para_clock c, old;
     phys_read(v, at, &old, sizeof(old));
     u32 version = (v->pv.clock_version + 1) | 1;
     v->pv.clock_version = version + 1;
-    c = (struct kvm_para_clock){.tsc = clock.tsc + v->tsc_offset_l1,
+    c = (struct kvm_para_clock){.tsc = tsc_scaled(v, clock.tsc) + v->tsc_offset_l1,
                                 .system_time = clock.ns,
                                 .tsc_mul = r.mul,
                                 .tsc_shift = r.shift,
@@ -156,7 +158,7 @@ static void clock_update(struct vcpu *v)
 static void wall_clock_write(struct vcpu *v, gpa_t at)
 {
     struct kvm_para_wall w;
-    u64 ns = world_wall_ns(v) - paravirt_clock(v->vm, tsc_read_l1(v) - v->tsc_offset_l1);
+    u64 ns = world_wall_ns(v) - paravirt_clock(v->vm, tsc_host());
     phys_read(v, at, &w.version, 4);
     u32 version = (w.version + 1) | 1;
     w = (struct kvm_para_wall){version + 1, (u32)(ns / SECOND_NS), (u32)(ns % SECOND_NS)};

@@ -2,6 +2,7 @@
  * RDMSR, WRMSR and MSRs as state: which exist, which values are legal, what else a write does.
  */
 #include "cpu/insn/ops.h"
+#include "cpu/insn/paravirt.h"
 #include "unit/core.h"
 #include "unit/test.h"
 #include "x86/vmcs.h"
@@ -240,6 +241,41 @@ static void test_time(void)
     CHECK(tsc_to_ns(v, l1 + (~0ull >> 1) - 500 * TSC_SECOND) > core_now);
 }
 
+/* A rate of L1 that is not the host's. */
+static void test_scaled(void)
+{
+    TEST("L1's TSC at three times the host's rate");
+    create_cpus(VENDOR_INTEL, false, 2);
+    u64 host = tsc_host();
+    tsc_khz_set(v, 3 * vm.tsc_khz, true);
+    CHECK_EQ(tsc_scaled(v, host), 3 * host);
+    u64 l1 = tsc_read_l1(v);
+    CHECK(l1 - v->tsc_offset_l1 - 3 * host < TSC_SECOND);
+    CHECK(!paravirt_clock_stable(&vm));
+    tsc_khz_set(vm.vcpu[1], 3 * vm.tsc_khz, true);
+    CHECK(paravirt_clock_stable(&vm));
+    CHECK(tsc_to_ns(v, l1 + 3 * TSC_SECOND) - core_now <= SECOND_NS);
+    CHECK(tsc_to_ns(v, l1 + 3 * TSC_SECOND) - core_now > SECOND_NS / 10 * 9);
+
+    TEST("and L2's, half of it");
+    const u64 offset = 5000000000;
+    v->tsc_offset = v->tsc_offset_l1 + offset;
+    CHECK(tsc_read(v) - tsc_read_l1(v) - offset + TSC_SECOND < 2 * TSC_SECOND);
+    v->tsc_mul = 1ull << 31;
+    l1 = tsc_read_l1(v);
+    CHECK(tsc_read(v) - l1 / 2 - offset < TSC_SECOND);
+
+    TEST("a write puts the offset right");
+    v->tsc_mul = 0;
+    v->tsc_offset = v->tsc_offset_l1;
+    CHECK(writes(MSR_TSC, 1ull << 50));
+    CHECK(get(MSR_TSC) - (1ull << 50) < 3 * TSC_SECOND);
+
+    TEST("the host's rate by another number");
+    tsc_khz_set(v, vm.tsc_khz + 1, false);
+    CHECK(!v->tsc_ratio && v->tsc_khz == vm.tsc_khz + 1 && tsc_scaled(v, host) == host);
+}
+
 static void test_amd(void)
 {
     TEST("AMD");
@@ -464,6 +500,7 @@ int main(void)
     test_features();
     test_machine_check();
     test_time();
+    test_scaled();
     test_amd();
     test_instructions();
     return TEST_END();

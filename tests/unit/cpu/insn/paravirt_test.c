@@ -186,7 +186,7 @@ static void test_clock(void)
     TEST("clocks of any rate");
     const u64 rates[] = {500000, 999999, 1000000, 1000001, 2000000, 2000001, 4294968, 5000000};
     for (unsigned i = 0; i < ARRAY_LEN(rates); i++) {
-        vm.tsc_khz = rates[i];
+        v->tsc_khz = rates[i];
         CHECK(writes(MSR_KVM_SYSTEM_TIME_NEW, AT | MSR_ON));
         u64 second = guest_time(c, c->tsc + rates[i] * 1000) - c->system_time;
         CHECK(second > 1000000000 - 3 && second <= 1000000000);
