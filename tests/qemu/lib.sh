@@ -42,13 +42,13 @@ say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 
 command -v qemu-system-x86_64 >/dev/null && command -v socat >/dev/null || skip 'qemu-system-x86 and socat are missing'
 [ -e $image ] || skip "no $image: see tools/test.sh"
-runner=()
+program=(qemu-system-x86_64) # with what starts it
 if [ "$QEMU_ACCEL" = kvm ]; then
     if [ -n "${QEMU_RUN:-}" ]; then
-        read -ra runner <<<"$QEMU_RUN"
+        read -ra program <<<"$QEMU_RUN qemu-system-x86_64"
     else
         "$NB" help 2>/dev/null | grep -q '^ *kvm ' || skip 'this nestbox has no KVM API'
-        runner=("$NB" kvm --accel engine --nested "$VENDOR" --)
+        program=("$NB" kvm --accel engine --nested "$VENDOR" -- qemu-system-x86_64)
     fi
 fi
 
@@ -57,7 +57,7 @@ qemu() {
     local vm=$1
     shift
     : >"$work/$vm.serial.log"
-    "${runner[@]}" qemu-system-x86_64 -nodefaults -display none -no-user-config \
+    "${program[@]}" -nodefaults -display none -no-user-config \
         -chardev "socket,id=serial,path=$work/$vm.serial,server=on,wait=off,logfile=$work/$vm.serial.log" \
         -chardev "socket,id=qmp,path=$work/$vm.qmp,server=on,wait=off" -mon chardev=qmp,mode=control \
         -serial chardev:serial "$@" >"$work/$vm.err" 2>&1 </dev/null &
@@ -153,6 +153,17 @@ logged_in() {
     sees "$1" 'NB-shell' 60
 }
 
+# small NAME WORDS ARGUMENT...: a VM with the kernel that the boot tests use and a shell of busybox, which needs no disk
+# and starts in a few seconds. WORDS are for the kernel; the shell takes those that the kernel does not know.
+small() {
+    [ -e build/debs/vmlinuz ] && [ -e build/guest/l2.cpio ] || skip 'no kernel or image: see tools/test.sh'
+    qemu "$1" -kernel build/debs/vmlinuz -initrd build/guest/l2.cpio -append "console=ttyS0 rdinit=/bin/sh $2" "${@:3}"
+    sees "$1" '/ # ' 120
+    types "$1" ' mount -t proc p /proc; mount -t sysfs s /sys; mount -t devtmpfs d /dev; busybox --install -s /bin
+        stty -echo -onlcr; PS1= PS2=; dmesg -n 1; echo NB"-shell"'
+    sees "$1" 'NB-shell' 60
+}
+
 # guest NAME COMMANDS [SECONDS]: runs them in the guest's shell and prints what they print; their exit status.
 guest() {
     local vm=$1 from mark=NB-$RANDOM$RANDOM status
@@ -179,6 +190,32 @@ ends() {
     local fd
     for fd in "${console[$vm]}" "${monitor[$vm]}"; do exec {fd}>&-; done
     [ $status = "$2" ] || fail "$vm: QEMU ended with status $status"
+}
+
+# carried WAY FROM TO COMMAND...: what runs in VM FROM goes on in TO, which COMMAND TO ARGUMENT... starts, and its console
+# where it was. WAY is file (its state is written, then read), or any other (it runs while its memory goes over).
+carried() {
+    local way=$1 from=$2 to=$3 i status=''
+    shift 3
+    if [ "$way" != file ]; then
+        "$@" "$to" -incoming "unix:$work/migration"
+        qmp "$from" migrate-set-parameters '{"max-bandwidth": 104857600, "downtime-limit": 2000}' >/dev/null
+        qmp "$from" migrate "{\"uri\": \"unix:$work/migration\"}" >/dev/null || fail migrate
+    else
+        qmp "$from" migrate "{\"uri\": \"exec:cat >$work/state\"}" >/dev/null || fail migrate
+    fi
+    for ((i = 0; i < 2400 * PATIENCE; i++)); do
+        status=$(qmp "$from" query-migrate)
+        [[ $status == *'"status": "completed"'* ]] && break
+        [[ $status == *'"status": "failed"'* ]] && fail "migration: $status"
+        sleep 0.1
+    done
+    [[ $status == *'"status": "completed"'* ]] || fail "migration does not end: $status"
+    say "$(grep -oE '"(total-time|downtime|dirty-sync-count)": [0-9]*' <<<"$status" | tr '\n' ' ')"
+    [ "$way" != file ] || "$@" "$to" -incoming "exec:cat $work/state"
+    qmp "$from" quit >/dev/null
+    ends "$from" 0 60
+    event "$to" RESUME 60
 }
 
 # overlay NAME [IMAGE]: a disk of its own for the VM, $work/NAME.qcow2, on the image that all tests share.

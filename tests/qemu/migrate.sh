@@ -17,22 +17,6 @@ start() { # NAME ARGUMENT...
     qemu "$1" $(accelerator $rings) -machine q35 -smp "$cpus" -m 768M -no-reboot $(disk virtio-blk "$work/d0.qcow2") \
         -netdev user,id=n0 -device virtio-net-pci,netdev=n0 "${@:2}"
 }
-migrated() { # NAME: waits
-    local i status
-    for ((i = 0; i < 2400 * PATIENCE; i++)); do
-        status=$(qmp "$1" query-migrate)
-        [[ $status == *'"status": "completed"'* ]] && return 0
-        [[ $status == *'"status": "failed"'* ]] && fail "migration: $status"
-        sleep 0.1
-    done
-    fail "migration does not end: $status"
-}
-moves() { # FROM, TO: the console goes on where it was
-    cp "$work/$1.place" "$work/$1.old"
-    qmp "$1" quit >/dev/null
-    ends "$1" 0 60
-    event "$2" RESUME 60
-}
 
 start vm0
 grep -q 'dirty ring' "$work/vm0.err" && fail 'QEMU does without the ring'
@@ -41,9 +25,7 @@ say 'logged in'
 pages_start vm0 "$cpus" 48
 vm=vm0
 for ((n = 1; n <= times; n++)); do
-    next=vm$n
-    case $way in
-    snapshot)
+    if [ "$way" = snapshot ]; then
         guest $vm "echo $n >/var/tmp/before; sync"
         hmp $vm 'savevm one' || fail savevm
         guest $vm "echo $n >/var/tmp/after; sync; ls /var/tmp/after" || fail 'no file'
@@ -53,24 +35,10 @@ for ((n = 1; n <= times; n++)); do
         [ "$(guest $vm 'cat /var/tmp/before')" = "$n" ] || fail 'a file from before is missing'
         guest $vm '[ ! -e /var/tmp/after ]' || fail 'a file from afterwards is there'
         hmp $vm 'delvm one' || fail delvm
-        next=$vm
-        ;;
-    file)
-        qmp $vm migrate "{\"uri\": \"exec:cat >$work/state\"}" >/dev/null || fail migrate
-        migrated $vm
-        start $next -incoming "exec:cat $work/state"
-        moves $vm $next
-        ;;
-    socket | ring)
-        start $next -incoming "unix:$work/migration"
-        qmp $vm migrate-set-parameters '{"max-bandwidth": 104857600, "downtime-limit": 1000}' >/dev/null
-        qmp $vm migrate "{\"uri\": \"unix:$work/migration\"}" >/dev/null || fail migrate
-        migrated $vm
-        say "$(qmp $vm query-migrate | grep -oE '"(total-time|downtime|dirty-sync-count)": [0-9]*' | tr '\n' ' ')"
-        moves $vm $next
-        ;;
-    esac
-    vm=$next
+    else
+        carried "$way" $vm vm$n start
+        vm=vm$n
+    fi
     pages_right $vm
     say "$way $n of $times: the pages are right"
 done

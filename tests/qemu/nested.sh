@@ -1,15 +1,17 @@
 #!/bin/bash
 # An installed Debian as L1 runs QEMU with its own KVM and in that an installed Debian as L2, whose disk keeps every
-# block of random writes. "moves": L1 is migrated over a socket while L2 writes checksummed pages.
-# usage: nested.sh VENDOR-CONTROLLER-CPUS [SECONDS] | nested.sh VENDOR-moves-CPUS [TIMES]
+# block of random writes. Or L1 is moved, over a socket, by a file, or by savevm and loadvm, while L2 writes checksummed
+# pages: ten times.
+# usage: nested.sh VENDOR-CONTROLLER-CPUS [SECONDS] | nested.sh VENDOR-WAY-CPUS [TIMES]
 # more cases: intel-virtio-blk-1 intel-virtio-scsi-2 intel-lsi53c895a-1 amd-virtio-blk-2 amd-virtio-scsi-1
-# more cases: amd-lsi53c895a-2 intel-moves-1 intel-moves-2 amd-moves-1 amd-moves-2
+# more cases: amd-lsi53c895a-2 intel-socket-1 intel-socket-2 amd-socket-1 amd-socket-2 intel-file-2 amd-file-1
+# more cases: intel-snapshot-1 amd-snapshot-2
 set -u
 VENDOR=${1%%-*} what=${1#*-} cpus=${1##*-}
 what=${what%-*}
 . "$(dirname "$0")/lib.sh"
 [ -e build/disk/l1.qcow2 ] || skip 'no build/disk/l1.qcow2: tools/test-disks.sh nested'
-case $what in moves) controller=virtio-blk ;; *) controller=$what ;; esac
+case $what in socket | file | snapshot) controller=virtio-blk ;; *) controller=$what ;; esac
 
 overlay d0 build/disk/l1.qcow2
 start() { # NAME ARGUMENT...
@@ -28,23 +30,21 @@ logged_in vm0 500
 say "L2: logged in"
 guest vm0 'grep -m 1 -o hypervisor /proc/cpuinfo; hostname; nproc; findmnt -no SOURCE /'
 vm=vm0
-if [ "$what" = moves ]; then
+if [ "$controller" != "$what" ]; then
     pages_start $vm "$cpus" 32
-    for ((n = 1; n <= ${2:-3}; n++)); do
-        next=vm$n
-        start $next -incoming "unix:$work/migration"
-        qmp $vm migrate-set-parameters '{"max-bandwidth": 104857600, "downtime-limit": 2000}' >/dev/null
-        qmp $vm migrate "{\"uri\": \"unix:$work/migration\"}" >/dev/null || fail migrate
-        for ((i = 0; i < 1200 * PATIENCE; i++)); do
-            [[ $(qmp $vm query-migrate) == *'"status": "completed"'* ]] && break
-            sleep 0.2
-        done
-        qmp $vm quit >/dev/null
-        ends $vm 0 60
-        event $next RESUME 60
-        vm=$next
+    for ((n = 1; n <= ${2:-10}; n++)); do
+        if [ "$what" = snapshot ]; then
+            hmp $vm 'savevm one' || fail savevm
+            guest $vm 'sleep 2; ! grep WRONG /tmp/pages*' || fail 'pages'
+            hmp $vm 'loadvm one' || fail loadvm
+            types $vm ''
+            hmp $vm 'delvm one' || fail delvm
+        else
+            carried "$what" $vm vm$n start
+            vm=vm$n
+        fi
         pages_right $vm
-        say "migration $n: L2's pages are right"
+        say "$what $n: L2's pages are right"
     done
     pages_end $vm "$cpus"
 else
