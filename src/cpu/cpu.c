@@ -377,14 +377,6 @@ void cpu_fetch_exits(struct vm *vm, enum cpu_fetch_exits which)
     __atomic_store_n(&vm->fetch_exits, which, __ATOMIC_RELAXED);
 }
 
-void cpu_abandon(struct vcpu *v)
-{
-    if (v->vm->exclusive == v->index + 1)
-        exclusive_end(v);
-    v->vector_depth = 1;
-    run_end(v);
-}
-
 void cpu_stop(struct vcpu *v)
 {
     request_set(v, REQ_STOP);

@@ -99,9 +99,6 @@ const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
  */
 void cpu_defer(struct vcpu *v);
 void cpu_leave(struct vcpu *v);
-/* The thread that ran the vCPU ended in the middle of it: the vCPU does not run any more, and what it did last is
- * unknown. */
-void cpu_abandon(struct vcpu *v);
 /* [any] What happens when there is no code to run: CPU_FETCH_NEVER if nobody says. */
 void cpu_fetch_exits(struct vm *vm, enum cpu_fetch_exits which);
 /* Runs one instruction, and no event comes before it: CPU_EXIT_NONE, or why there was none. */

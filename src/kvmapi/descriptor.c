@@ -1,11 +1,15 @@
 /*
- * Descriptors and what they stand for: see descriptor.h. A table of two levels, indexed by descriptor.
+ * Descriptors and what they stand for: see descriptor.h. A table of two levels, indexed by descriptor. System calls are
+ * made without libc's functions, which are ours.
  */
 #include "kvmapi/descriptor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -99,6 +103,12 @@ static void begin(void)
     pthread_atfork(NULL, NULL, forked);
 }
 
+static u64 inode_of(int fd)
+{
+    struct stat s;
+    return syscall(SYS_fstat, fd, &s) || !S_ISREG(s.st_mode) ? 0 : s.st_ino;
+}
+
 int file_add(int fd, enum file_kind kind, void *object, void (*release)(void *object), struct api_file **file)
 {
     if (fd < 0)
@@ -112,12 +122,14 @@ int file_add(int fd, enum file_kind kind, void *object, void (*release)(void *ob
         spare = f->next_free;
     if (p && f) {
         f->kind = kind;
+        f->inode = inode_of(fd);
         f->pid = owner;
         f->object = object;
         f->release = release;
         __atomic_store_n(&f->refs, 1, __ATOMIC_RELEASE);
         if (file)
             *file = f;
+        /* A file that is there was closed past us, and so were its VM's own descriptors, perhaps: it stays, unseen. */
         __atomic_store_n(p, f, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&lock);
@@ -155,6 +167,58 @@ void file_copied(int fd, int copy)
     pthread_mutex_unlock(&lock);
     if (before)
         file_put(before);
+}
+
+bool file_find(int fd)
+{
+    u64 inode = inode_of(fd);
+    for (int own = inode ? file_next(0) : -1; own >= 0; own = file_next(own + 1)) {
+        struct api_file *f = file_get(own);
+        bool same = f && f->inode == inode && f->kind != FILE_HIDDEN && inode_of(own) == inode;
+        if (f)
+            file_put(f);
+        if (!same)
+            continue;
+        file_copied(own, fd);
+        return true;
+    }
+    return false;
+}
+
+/* -- hidden -- */
+
+#define HIDDEN_FROM 768
+
+/* Above what programs number by themselves, but below what is 1024 for most. */
+static int move_away(int fd)
+{
+    struct rlimit r = {0};
+    int from = getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur >= 1024 ? HIDDEN_FROM : (int)r.rlim_cur * 3 / 4;
+    int moved = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from);
+    if (moved < 0)
+        return fd; /* it stays where it is */
+    close_raw(fd);
+    return moved;
+}
+
+int file_hide(int fd)
+{
+    return fd < 0 ? -errno : file_add(move_away(fd), FILE_HIDDEN, NULL, NULL, NULL);
+}
+
+bool file_is_hidden(int fd)
+{
+    struct api_file **p = place(fd), *f = p ? __atomic_load_n(p, __ATOMIC_ACQUIRE) : NULL;
+    return f && f->kind == FILE_HIDDEN && f->pid == owner && file_is_ours(fd);
+}
+
+void file_hidden_close(int fd)
+{
+    struct api_file *f = file_take(fd);
+    if (fd >= 0)
+        close_raw(fd);
+    if (f)
+        file_put(f);
 }
 
 bool file_is_foreign(const struct api_file *f)

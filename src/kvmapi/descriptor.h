@@ -10,13 +10,14 @@
 
 #include "base/types.h"
 
-enum file_kind { FILE_FREE, FILE_SYSTEM, FILE_VM, FILE_VCPU, FILE_DEVICE, FILE_STATS };
+enum file_kind { FILE_FREE, FILE_SYSTEM, FILE_VM, FILE_VCPU, FILE_STATS, FILE_HIDDEN };
 
 /* Memory of files is used again, and never given back: whoever looks one up may be late. */
 struct api_file {
-    u32 refs; /* [a] descriptors, and calls that use it; 0: free */
-    u32 kind; /* enum file_kind */
-    int pid;  /* of the process that made it: its copy in a child is nobody's VM */
+    u32 refs;  /* [a] descriptors, and calls that use it; 0: free */
+    u32 kind;  /* enum file_kind */
+    int pid;   /* of the process that made it: its copy in a child is nobody's VM */
+    u64 inode; /* of a memfd: what makes another descriptor a copy of it */
     void *object;
     void (*release)(void *object);
     struct api_file *next_free;
@@ -33,8 +34,20 @@ void file_put(struct api_file *f);
 bool file_is_ours(int fd);
 /* The descriptor is about to be closed: gives its file back when the caller puts it, after closing. */
 struct api_file *file_take(int fd);
-/* The first descriptor of ours from `fd` on, or -1. */
+/* The first descriptor in the table from `fd` on, or -1. */
 int file_next(int fd);
+/* `fd`, which we do not know, is a copy of one of ours that came another way than by dup: as /proc/self/fd/N, or by a
+ * socket. */
+bool file_find(int fd);
+
+/*
+ * A descriptor that the program does not know of gets a number that is not in its way, and is spared when the program
+ * closes all that there may be. The new number, or -errno; then it is closed. `fd` may be -1, with errno.
+ */
+int file_hide(int fd);
+void file_hidden_close(int fd); /* -1 or less: nothing */
+bool file_is_hidden(int fd);
+
 /* `copy` was made of `fd`. */
 void file_copied(int fd, int copy);
 /* Was the file made by another process, of which this one is a fork? Then it is nobody's VM here. */

@@ -3,6 +3,8 @@
  */
 #include "kvmapi/eventfd.h"
 
+#include "kvmapi/descriptor.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
@@ -26,10 +28,16 @@ static bool is_eventfd(int fd)
 
 int eventfd_copy(struct event_fd *e, int number)
 {
-    *e = (struct event_fd){.fd = fcntl(number, F_DUPFD_CLOEXEC, 3), .number = number};
-    if (e->fd < 0)
-        return -errno;
-    if (is_eventfd(e->fd))
+    int fd = fcntl(number, F_DUPFD_CLOEXEC, 3);
+    *e = (struct event_fd){.fd = -1, .number = number};
+    if (fd >= 0)
+        fd = file_hide(fd);
+    else
+        fd = -errno;
+    if (fd < 0)
+        return fd;
+    e->fd = fd;
+    if (is_eventfd(fd))
         return 0;
     eventfd_close(e);
     return -EINVAL;
@@ -37,8 +45,7 @@ int eventfd_copy(struct event_fd *e, int number)
 
 void eventfd_close(struct event_fd *e)
 {
-    if (e->fd >= 0)
-        close(e->fd);
+    file_hidden_close(e->fd);
     e->fd = -1;
 }
 
@@ -52,8 +59,8 @@ bool eventfd_is(const struct event_fd *e, int number)
 void eventfd_signal(const struct event_fd *e)
 {
     const u64 one = 1;
-    ssize_t n = write(e->fd, &one, sizeof(one));
-    (void)n; /* it is full: it is signalled in any case */
+    long n = syscall(SYS_write, e->fd, &one, sizeof(one)); /* a cancelled thread does not end here */
+    (void)n;                                               /* it is full: it is signalled in any case */
 }
 
 bool eventfd_take(const struct event_fd *e)

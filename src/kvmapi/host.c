@@ -5,6 +5,7 @@
 
 #include "accel/thread_time.h"
 #include "base/pages.h"
+#include "kvmapi/descriptor.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -44,11 +45,11 @@ KEEPS_VECTORS static u64 now_ns(void *opaque)
     return host_now_ns();
 }
 
-KEEPS_VECTORS static void wake_thread(struct api_host *h)
+/* False: the program has closed the descriptor, by a system call that we do not see. */
+KEEPS_VECTORS static bool wake_thread(struct api_host *h)
 {
     const u64 one = 1;
-    if (syscall(SYS_write, h->wake, &one, sizeof(one)) < 0)
-        return; /* it is awake */
+    return syscall(SYS_write, h->wake, &one, sizeof(one)) > 0 || errno == EAGAIN;
 }
 
 /* The thread writes `until` and then looks at deadlines; here it is the other way round. */
@@ -131,12 +132,17 @@ static void *thread_main(void *opaque)
     struct api_host *h = opaque;
     struct epoll_event event[16];
     struct host_watch timer = {h->timer, drain}, wake = {h->wake, drain};
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     if (host_watch_add(h, &timer, EPOLLIN) || host_watch_add(h, &wake, EPOLLIN))
         return NULL;
     while (!__atomic_load_n(&h->ending, __ATOMIC_ACQUIRE)) {
         timers_run(h);
         timer_arm_next(h);
-        if (epoll_wait(h->epoll, event, 1, -1) < 0 && errno != EINTR)
+        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+        int ready = epoll_wait(h->epoll, event, 1, -1);
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+        if (ready < 0 && errno != EINTR)
             break;
         __atomic_store_n(&h->until, 0, __ATOMIC_SEQ_CST);
         /* Seen again with the lock: what was removed meanwhile is not served. */
@@ -186,27 +192,22 @@ void host_stop(struct api_host *h)
     if (!h->running)
         return;
     __atomic_store_n(&h->ending, true, __ATOMIC_RELEASE);
-    wake_thread(h);
+    if (!wake_thread(h))
+        pthread_cancel(h->thread);
     pthread_join(h->thread, NULL);
     h->running = false;
 }
 
 /* -- creation -- */
 
-static void close_raw(int fd)
-{
-    if (fd >= 0)
-        syscall(SYS_close, fd);
-}
-
 void host_destroy(struct api_host *h)
 {
     if (!h)
         return;
     host_stop(h);
-    close_raw(h->epoll);
-    close_raw(h->timer);
-    close_raw(h->wake);
+    file_hidden_close(h->epoll);
+    file_hidden_close(h->timer);
+    file_hidden_close(h->wake);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }
@@ -225,11 +226,11 @@ int host_create(struct api_host **out)
                                .kick = kick};
     thread_time_init(&h->ops);
     pthread_mutex_init(&h->lock, NULL);
-    h->epoll = epoll_create1(EPOLL_CLOEXEC);
-    h->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    h->epoll = file_hide(epoll_create1(EPOLL_CLOEXEC));
+    h->timer = file_hide(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    h->wake = file_hide(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (h->epoll < 0 || h->timer < 0 || h->wake < 0) {
-        int e = -errno;
+        int e = h->epoll < 0 ? h->epoll : h->timer < 0 ? h->timer : h->wake;
         host_destroy(h);
         return e;
     }

@@ -4,16 +4,15 @@
  */
 #include "kvmapi/hyperv.h"
 
+#include "kvmapi/eventfd.h"
 #include "kvmapi/irqchip.h"
 #include "kvmapi/paravirt.h"
 #include "x86/hyperv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define WINDOWS_BUILD 0x3839u /* of Windows Server 2016 */
 #define WINDOWS_VERSION (10u << 16)
@@ -92,7 +91,7 @@ static long get_vcpu_cpuid(struct api_vcpu *v, struct api_arg *arg)
 
 struct hyperv_event {
     u32 connection;
-    int fd; /* our duplicate */
+    struct event_fd event;
     struct hyperv_event *next;
 };
 
@@ -119,45 +118,30 @@ static long event_remove(struct hyperv_events *e, u32 connection)
     pthread_mutex_unlock(&e->lock);
     if (!gone)
         return -ENOENT;
-    close(gone->fd);
+    eventfd_close(&gone->event);
     free(gone);
     return 0;
 }
 
-/* An eventfd has no name of its own but this one. */
-static bool is_eventfd(int fd)
-{
-    char path[64], name[64];
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(path, name, sizeof(name) - 1);
-    if (n < 0)
-        return fcntl(fd, F_GETFD) >= 0; /* no /proc: take it at its word */
-    name[n] = 0;
-    return !strcmp(name, "anon_inode:[eventfd]");
-}
-
 static long event_add(struct hyperv_events *e, u32 connection, int fd)
 {
-    if (fcntl(fd, F_GETFD) < 0)
-        return -EBADF;
-    if (!is_eventfd(fd))
-        return -EINVAL;
-    struct hyperv_event *new = malloc(sizeof(*new));
+    struct hyperv_event *new = calloc(1, sizeof(*new));
     if (!new)
         return -ENOMEM;
-    *new = (struct hyperv_event){.connection = connection, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
+    new->connection = connection;
+    long r = eventfd_copy(&new->event, fd);
     pthread_mutex_lock(&e->lock);
-    bool taken = *event_find(e, connection);
-    if (!taken && new->fd >= 0) {
+    if (!r && *event_find(e, connection)) {
+        r = -EEXIST;
+    } else if (!r) {
         new->next = e->first;
         e->first = new;
     }
     pthread_mutex_unlock(&e->lock);
-    if (!taken && new->fd >= 0)
-        return 0;
-    long r = taken ? -EEXIST : -EMFILE;
-    close(new->fd);
-    free(new);
+    if (r) {
+        eventfd_close(&new->event);
+        free(new);
+    }
     return r;
 }
 
@@ -185,10 +169,10 @@ static u64 event_signal(struct api_vcpu *v, const struct cpu_exit_hyperv *h)
         return HYPERV_INVALID_INPUT;
     pthread_mutex_lock(&e->lock);
     const struct hyperv_event *event = *event_find(e, connection);
-    const u64 one = 1;
-    bool done = event && (write(event->fd, &one, sizeof(one)) > 0 || errno == EAGAIN);
+    if (event)
+        eventfd_signal(&event->event);
     pthread_mutex_unlock(&e->lock);
-    return done ? HYPERV_SUCCESS : HYPERV_INVALID_CONNECTION;
+    return event ? HYPERV_SUCCESS : HYPERV_INVALID_CONNECTION;
 }
 
 /* -- what the program has to do -- */

@@ -6,11 +6,22 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Can it be memory of a program at all? Other addresses are no page faults but general protection. */
+static bool is_of_program(u64 address, u64 size)
+{
+    u32 a = 7, b, c = 0, d;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    u64 end = BIT64(c & BIT(16) /* LA57 */ ? 56 : 47) - PAGE_SIZE;
+    return address <= end && size <= end - address;
+}
+
 static long set_region(struct api_vm *vm, struct api_arg *arg)
 {
     const struct kvm_userspace_memory_region *k = arg->data;
     u32 flags = RAM_FOREIGN, space = k->slot >> 16; /* the program writes there as it likes */
     if (k->flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY) || space >= RAM_SPACES)
+        return -EINVAL;
+    if (k->memory_size && !is_of_program(k->userspace_addr, k->memory_size))
         return -EINVAL;
     if (k->flags & KVM_MEM_LOG_DIRTY_PAGES)
         flags |= RAM_LOG_DIRTY;

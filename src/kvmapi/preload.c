@@ -14,9 +14,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -46,9 +48,34 @@ static long result(long r)
     return -1;
 }
 
-static bool is_device(const char *path)
+static bool same_folder(int at, const char *folder)
 {
-    return path && path[0] == '/' && !strcmp(path, DEVICE) && system_serves();
+    struct stat dev, s;
+    int saved = errno;
+    bool same = !NEXT(stat)("/dev", &dev) && !NEXT(fstatat)(at, folder, &s, 0) && dev.st_dev == s.st_dev &&
+                dev.st_ino == s.st_ino;
+    errno = saved;
+    return same;
+}
+
+/* By any name: also as kvm in /dev. */
+static bool is_device(int at, const char *path)
+{
+    const char *name = path ? strrchr(path, '/') : NULL;
+    char folder[256] = ".";
+    name = name ? name + 1 : path;
+    if (!name || *name != 'k' || strcmp(name, "kvm") || !system_serves())
+        return false;
+    if (!strcmp(path, DEVICE))
+        return true;
+    size_t n = (size_t)(name - path);
+    if (n >= sizeof(folder))
+        return false;
+    if (n) {
+        memcpy(folder, path, n);
+        folder[n] = 0;
+    }
+    return same_folder(at, folder);
 }
 
 static bool takes_mode(int flags)
@@ -71,9 +98,9 @@ static bool takes_mode(int flags)
     })
 
 /* True: the file is ours, and *fd what open returns. */
-static bool opened(const char *path, int flags, int *fd)
+static bool opened(int at, const char *path, int flags, int *fd)
 {
-    bool device = is_device(path);
+    bool device = is_device(at, path);
     if (!device && !cpuinfo_is_asked(path, flags))
         return false;
     *fd = (int)result(device ? system_open(flags) : cpuinfo_open(flags));
@@ -83,25 +110,25 @@ static bool opened(const char *path, int flags, int *fd)
 SEAM int open(const char *path, int flags, ...)
 {
     int fd;
-    return opened(path, flags, &fd) ? fd : NEXT(open)(path, flags, MODE(flags));
+    return opened(AT_FDCWD, path, flags, &fd) ? fd : NEXT(open)(path, flags, MODE(flags));
 }
 
 SEAM int open64(const char *path, int flags, ...)
 {
     int fd;
-    return opened(path, flags, &fd) ? fd : NEXT(open64)(path, flags, MODE(flags));
+    return opened(AT_FDCWD, path, flags, &fd) ? fd : NEXT(open64)(path, flags, MODE(flags));
 }
 
 SEAM int openat(int at, const char *path, int flags, ...)
 {
     int fd;
-    return opened(path, flags, &fd) ? fd : NEXT(openat)(at, path, flags, MODE(flags));
+    return opened(at, path, flags, &fd) ? fd : NEXT(openat)(at, path, flags, MODE(flags));
 }
 
 SEAM int openat64(int at, const char *path, int flags, ...)
 {
     int fd;
-    return opened(path, flags, &fd) ? fd : NEXT(openat64)(at, path, flags, MODE(flags));
+    return opened(at, path, flags, &fd) ? fd : NEXT(openat64)(at, path, flags, MODE(flags));
 }
 
 int __open_2(const char *path, int flags);
@@ -112,33 +139,48 @@ int __openat64_2(int at, const char *path, int flags);
 SEAM int __open_2(const char *path, int flags)
 {
     int fd;
-    return opened(path, flags, &fd) ? fd : NEXT(__open_2)(path, flags);
+    return opened(AT_FDCWD, path, flags, &fd) ? fd : NEXT(__open_2)(path, flags);
 }
 
 SEAM int __open64_2(const char *path, int flags)
 {
     int fd;
-    return opened(path, flags, &fd) ? fd : NEXT(__open64_2)(path, flags);
+    return opened(AT_FDCWD, path, flags, &fd) ? fd : NEXT(__open64_2)(path, flags);
 }
 
 SEAM int __openat_2(int at, const char *path, int flags)
 {
     int fd;
-    return opened(path, flags, &fd) ? fd : NEXT(__openat_2)(at, path, flags);
+    return opened(at, path, flags, &fd) ? fd : NEXT(__openat_2)(at, path, flags);
 }
 
 SEAM int __openat64_2(int at, const char *path, int flags)
 {
     int fd;
-    return opened(path, flags, &fd) ? fd : NEXT(__openat64_2)(at, path, flags);
+    return opened(at, path, flags, &fd) ? fd : NEXT(__openat64_2)(at, path, flags);
+}
+
+SEAM int creat(const char *path, mode_t mode)
+{
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
+    int fd;
+    return opened(AT_FDCWD, path, flags, &fd) ? fd : NEXT(open)(path, flags, mode);
+}
+
+SEAM int creat64(const char *path, mode_t mode)
+{
+    return creat(path, mode);
 }
 
 SEAM FILE *fopen(const char *restrict path, const char *restrict mode)
 {
-    int fd, flags = strchr(mode, 'e') ? O_CLOEXEC : 0;
-    if (*mode != 'r' || strchr(mode, '+') || !cpuinfo_is_asked(path, O_RDONLY))
+    int fd, flags = (strchr(mode, '+') ? O_RDWR
+                     : *mode == 'r'    ? O_RDONLY
+                                       : O_WRONLY) |
+                    (strchr(mode, 'e') ? O_CLOEXEC : 0);
+    if (!opened(AT_FDCWD, path, flags, &fd))
         return NEXT(fopen)(path, mode);
-    return opened(path, flags, &fd) && fd >= 0 ? fdopen(fd, mode) : NULL;
+    return fd >= 0 ? fdopen(fd, mode) : NULL;
 }
 
 SEAM FILE *fopen64(const char *restrict path, const char *restrict mode)
@@ -155,22 +197,22 @@ static int device_access(int mode)
 
 SEAM int access(const char *path, int mode)
 {
-    return is_device(path) ? device_access(mode) : NEXT(access)(path, mode);
+    return is_device(AT_FDCWD, path) ? device_access(mode) : NEXT(access)(path, mode);
 }
 
 SEAM int eaccess(const char *path, int mode)
 {
-    return is_device(path) ? device_access(mode) : NEXT(eaccess)(path, mode);
+    return is_device(AT_FDCWD, path) ? device_access(mode) : NEXT(eaccess)(path, mode);
 }
 
 SEAM int euidaccess(const char *path, int mode)
 {
-    return is_device(path) ? device_access(mode) : NEXT(euidaccess)(path, mode);
+    return is_device(AT_FDCWD, path) ? device_access(mode) : NEXT(euidaccess)(path, mode);
 }
 
 SEAM int faccessat(int at, const char *path, int mode, int flags)
 {
-    return is_device(path) ? device_access(mode) : NEXT(faccessat)(at, path, mode, flags);
+    return is_device(at, path) ? device_access(mode) : NEXT(faccessat)(at, path, mode, flags);
 }
 
 _Static_assert(sizeof(struct stat) == sizeof(struct stat64), "one layout");
@@ -184,32 +226,32 @@ static int device_stat(void *to)
 
 SEAM int stat(const char *path, struct stat *s)
 {
-    return is_device(path) ? device_stat(s) : NEXT(stat)(path, s);
+    return is_device(AT_FDCWD, path) ? device_stat(s) : NEXT(stat)(path, s);
 }
 
 SEAM int stat64(const char *path, struct stat64 *s)
 {
-    return is_device(path) ? device_stat(s) : NEXT(stat64)(path, s);
+    return is_device(AT_FDCWD, path) ? device_stat(s) : NEXT(stat64)(path, s);
 }
 
 SEAM int lstat(const char *path, struct stat *s)
 {
-    return is_device(path) ? device_stat(s) : NEXT(lstat)(path, s);
+    return is_device(AT_FDCWD, path) ? device_stat(s) : NEXT(lstat)(path, s);
 }
 
 SEAM int lstat64(const char *path, struct stat64 *s)
 {
-    return is_device(path) ? device_stat(s) : NEXT(lstat64)(path, s);
+    return is_device(AT_FDCWD, path) ? device_stat(s) : NEXT(lstat64)(path, s);
 }
 
 SEAM int fstatat(int at, const char *path, struct stat *s, int flags)
 {
-    return is_device(path) ? device_stat(s) : NEXT(fstatat)(at, path, s, flags);
+    return is_device(at, path) ? device_stat(s) : NEXT(fstatat)(at, path, s, flags);
 }
 
 SEAM int fstatat64(int at, const char *path, struct stat64 *s, int flags)
 {
-    return is_device(path) ? device_stat(s) : NEXT(fstatat64)(at, path, s, flags);
+    return is_device(at, path) ? device_stat(s) : NEXT(fstatat64)(at, path, s, flags);
 }
 
 int __xstat(int version, const char *path, struct stat *s);
@@ -217,17 +259,17 @@ int __xstat64(int version, const char *path, struct stat64 *s);
 
 SEAM int __xstat(int version, const char *path, struct stat *s)
 {
-    return is_device(path) ? device_stat(s) : NEXT(__xstat)(version, path, s);
+    return is_device(AT_FDCWD, path) ? device_stat(s) : NEXT(__xstat)(version, path, s);
 }
 
 SEAM int __xstat64(int version, const char *path, struct stat64 *s)
 {
-    return is_device(path) ? device_stat(s) : NEXT(__xstat64)(version, path, s);
+    return is_device(AT_FDCWD, path) ? device_stat(s) : NEXT(__xstat64)(version, path, s);
 }
 
 SEAM int statx(int at, const char *path, int flags, unsigned mask, struct statx *s)
 {
-    if (!is_device(path))
+    if (!is_device(at, path))
         return NEXT(statx)(at, path, flags, mask, s);
     *s = (struct statx){.stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK,
                         .stx_mode = S_IFCHR | 0666,
@@ -238,46 +280,124 @@ SEAM int statx(int at, const char *path, int flags, unsigned mask, struct statx 
     return 0;
 }
 
+static bool is_open_device(int fd)
+{
+    struct api_file *f = file_get(fd);
+    bool device = f && f->kind == FILE_SYSTEM;
+    if (f)
+        file_put(f);
+    return device;
+}
+
+SEAM int fstat(int fd, struct stat *s)
+{
+    return is_open_device(fd) ? device_stat(s) : NEXT(fstat)(fd, s);
+}
+
+SEAM int fstat64(int fd, struct stat64 *s)
+{
+    return is_open_device(fd) ? device_stat(s) : NEXT(fstat64)(fd, s);
+}
+
+int __fxstat(int version, int fd, struct stat *s);
+int __fxstat64(int version, int fd, struct stat64 *s);
+
+SEAM int __fxstat(int version, int fd, struct stat *s)
+{
+    return is_open_device(fd) ? device_stat(s) : NEXT(__fxstat)(version, fd, s);
+}
+
+SEAM int __fxstat64(int version, int fd, struct stat64 *s)
+{
+    return is_open_device(fd) ? device_stat(s) : NEXT(__fxstat64)(version, fd, s);
+}
+
 /* -- descriptors -- */
+
+/* What has another type is for the descriptor itself, such as FIOCLEX. */
+static bool api_ioctl(int fd, u32 request, u64 arg, long *r)
+{
+    if (_IOC_TYPE(request) != KVMIO || fd < 0)
+        return false;
+    int saved = errno, state;
+    signals_enter();
+    /* For KVM_RUN a signal is enough; it takes long, and calls nothing of libc's that would end the thread. */
+    if (request != KVM_RUN)
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    struct api_file *f = file_get(fd);
+    *r = f ? 0 : system_adopt(fd);
+    if (!f && !*r)
+        f = file_get(fd);
+    if (f) {
+        *r = api_dispatch(f, request, arg);
+        file_put(f);
+    }
+    if (request != KVM_RUN)
+        pthread_setcancelstate(state, NULL);
+    signals_leave();
+    errno = saved;
+    return f || *r == -EIO;
+}
 
 SEAM int ioctl(int fd, unsigned long request, ...)
 {
     va_list list;
+    long r;
     va_start(list, request);
     u64 arg = va_arg(list, u64);
     va_end(list);
-    struct api_file *f = file_get(fd);
-    int saved = errno;
-    if (unlikely(!f && _IOC_TYPE(request) == KVMIO && fd >= 0) && system_adopt(fd))
-        f = file_get(fd);
-    errno = saved;
+    return api_ioctl(fd, (u32)request, arg, &r) ? (int)result(r) : NEXT(ioctl)(fd, request, arg);
+}
+
+/* The object of a descriptor that is gone may end by it. */
+static void let_go(struct api_file *f)
+{
+    int saved = errno, state;
     if (!f)
-        return NEXT(ioctl)(fd, request, arg);
-    long r = api_dispatch(f, (u32)request, arg); /* as the kernel: 32 bits of it */
+        return;
+    signals_enter();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     file_put(f);
+    pthread_setcancelstate(state, NULL);
+    signals_leave();
     errno = saved;
-    return (int)result(r);
 }
 
 SEAM int close(int fd)
 {
+    if (file_is_hidden(fd))
+        return (int)result(-EBADF);
     struct api_file *f = file_take(fd);
-    int r = NEXT(close)(fd), saved = errno;
-    if (f)
-        file_put(f);
-    errno = saved;
+    int r = NEXT(close)(fd);
+    let_go(f);
     return r;
 }
 
+SEAM int fclose(FILE *f)
+{
+    struct api_file *file = f ? file_take(fileno(f)) : NULL;
+    int r = NEXT(fclose)(f);
+    let_go(file);
+    return r;
+}
+
+/* The parts between hidden descriptors. To set close-on-exec changes nothing here. */
 SEAM int close_range(unsigned first, unsigned last, int flags)
 {
-    for (int fd = file_next((int)(first > 0x7fffffff ? 0x7fffffff : first)); !flags && fd >= 0 && (unsigned)fd <= last;
+    int r = 0;
+    if (flags & ~CLOSE_RANGE_UNSHARE || first > last)
+        return NEXT(close_range)(first, last, flags);
+    for (int fd = file_next((int)(first > 0x7fffffff ? 0x7fffffff : first)); fd >= 0 && (unsigned)fd <= last;
          fd = file_next(fd + 1)) {
-        struct api_file *f = file_take(fd);
-        if (f)
-            file_put(f);
+        if (!file_is_hidden(fd)) {
+            let_go(file_take(fd));
+            continue;
+        }
+        if (first < (unsigned)fd)
+            r |= NEXT(close_range)(first, (unsigned)fd - 1, flags);
+        first = (unsigned)fd + 1;
     }
-    return NEXT(close_range)(first, last, flags);
+    return first <= last ? r | NEXT(close_range)(first, last, flags) : r;
 }
 
 SEAM void closefrom(int first)
@@ -288,9 +408,7 @@ SEAM void closefrom(int first)
 static int copied(int fd, int copy)
 {
     if (copy >= 0 && copy != fd) {
-        struct api_file *before = file_take(copy);
-        if (before)
-            file_put(before);
+        let_go(file_take(copy));
         file_copied(fd, copy);
     }
     return copy;
@@ -303,11 +421,15 @@ SEAM int dup(int fd)
 
 SEAM int dup2(int fd, int copy)
 {
+    if (file_is_hidden(copy))
+        return (int)result(-EBUSY);
     return copied(fd, NEXT(dup2)(fd, copy));
 }
 
 SEAM int dup3(int fd, int copy, int flags)
 {
+    if (file_is_hidden(copy))
+        return (int)result(-EBUSY);
     return copied(fd, NEXT(dup3)(fd, copy, flags));
 }
 
@@ -419,6 +541,12 @@ SEAM int sigaction(int sig, const struct sigaction *restrict act, struct sigacti
     return signals_action(sig, act, old);
 }
 
+int __sigaction(int sig, const struct sigaction *restrict act, struct sigaction *restrict old);
+SEAM int __sigaction(int sig, const struct sigaction *restrict act, struct sigaction *restrict old)
+{
+    return signals_action(sig, act, old);
+}
+
 static __sighandler_t set_handler(int sig, __sighandler_t handler, int flags)
 {
     struct sigaction act = {.sa_handler = handler, .sa_flags = flags}, old;
@@ -452,6 +580,32 @@ SEAM __sighandler_t sysv_signal(int sig, __sighandler_t handler)
 SEAM __sighandler_t __sysv_signal(int sig, __sighandler_t handler)
 {
     return set_handler(sig, handler, (int)SA_RESETHAND | SA_NODEFER);
+}
+
+SEAM int sigignore(int sig)
+{
+    const struct sigaction act = {.sa_handler = SIG_IGN};
+    return signals_action(sig, &act, NULL);
+}
+
+#define HOLD ((__sighandler_t)2) /* of sigset: the signal is blocked */
+
+SEAM __sighandler_t sigset(int sig, __sighandler_t handler)
+{
+    const struct sigaction act = {.sa_handler = handler};
+    struct sigaction old;
+    sigset_t one, before;
+    sigemptyset(&one);
+    if (sigaddset(&one, sig) || signals_action(sig, handler == HOLD ? NULL : &act, &old) ||
+        sigprocmask(handler == HOLD ? SIG_BLOCK : SIG_UNBLOCK, &one, &before))
+        return SIG_ERR;
+    return sigismember(&before, sig) ? HOLD : old.sa_handler;
+}
+
+SEAM int pthread_cancel(pthread_t thread)
+{
+    signals_cancel_begin(NEXT(pthread_cancel));
+    return NEXT(pthread_cancel)(thread);
 }
 
 SEAM int sigaltstack(const stack_t *restrict stack, stack_t *restrict old)

@@ -297,14 +297,6 @@ static long run_inside(struct api_vcpu *v)
     return r;
 }
 
-/* The thread was cancelled in the middle of guest code: nobody may wait for the vCPU any more. */
-static void abandon(void *opaque)
-{
-    struct api_vcpu *v = opaque;
-    cpu_abandon(v->cpu);
-    pthread_mutex_unlock(&v->mutex);
-}
-
 long run_vcpu(struct api_vcpu *v, struct api_arg *arg)
 {
     struct kvm_run *run = v->run;
@@ -319,18 +311,15 @@ long run_vcpu(struct api_vcpu *v, struct api_arg *arg)
     current = v;
     run->flags = 0;
     r = registers_sync_in(v);
-    if (!r) {
-        pthread_cleanup_push(abandon, v);
+    if (!r)
         r = run_inside(v);
-        pthread_cleanup_pop(0);
-    }
     if (r != -EINVAL)
         registers_sync_out(v);
     current = NULL;
     run->flags = cpu_in_smm(v->cpu) ? KVM_RUN_X86_SMM : 0;
     if (r == -EINTR || run->exit_reason == KVM_EXIT_DEBUG)
         cpu_code_doubt(v->cpu); /* the program may write to any code now, as debuggers do */
-    signals_run_end(mask);
+    signals_run_end();
     v->exits++;
     if (api_traced(API_TRACE_RUN))
         api_trace(API_TRACE_RUN, "vCPU %u: KVM_RUN %ld, exit reason %u", v->id, r, run->exit_reason);

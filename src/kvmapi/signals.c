@@ -18,18 +18,22 @@
 #include <unistd.h>
 
 #define STACK_SIZE 131072
-#define KEPT 16
+#define KEPT 4 /* each that comes keeps the others out; see signals_run_end */
 #define SIGNALS 65
+#define SIGNAL_CANCEL 32 /* libc's own, which its functions hide: pthread_cancel, and setuid and its kin */
+#define SIGNAL_SETXID 33
 
 typedef int sigaction_fn(int sig, const struct sigaction *act, struct sigaction *old);
 typedef int sigaltstack_fn(const stack_t *stack, stack_t *old);
 
 static __thread struct {
+    bool inside;           /* in a call of the API */
     struct api_vcpu *vcpu; /* that runs; NULL: none */
     void *stack;           /* ours, while it is installed */
-    bool known;            /* the program's own is known */
     stack_t program;
-    sigset_t before; /* the mask that KVM_SET_SIGNAL_MASK's replaced */
+    bool masked; /* KVM_SET_SIGNAL_MASK's mask has replaced: */
+    u64 before;  /* the program's mask */
+    u64 after;   /* the mask to have when what was kept comes */
     unsigned kept;
     siginfo_t keep[KEPT];
 } self;
@@ -61,6 +65,24 @@ static bool is_fault(int sig)
     return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL;
 }
 
+/* Is it the answer to what the thread did at that very place? */
+static bool is_synchronous(int sig, const siginfo_t *info)
+{
+    return info->si_code > 0 && (is_fault(sig) || sig == SIGTRAP || sig == SIGSYS);
+}
+
+static u64 bit(int sig)
+{
+    return BIT64(sig - 1);
+}
+
+#define SYNCHRONOUS (bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGSYS))
+
+static void mask_set(u64 mask)
+{
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+}
+
 /* -- handlers -- */
 
 /* A fault of our own making, or of the guest: the handler returns to where it goes on. */
@@ -81,11 +103,17 @@ static bool own_fault(int sig, siginfo_t *info, ucontext_t *u)
     return next;
 }
 
-static void keep(const siginfo_t *info)
+/* Its handler comes when the call ends, and so do all signals behind it: the kernel has them wait. */
+static void keep(const siginfo_t *info, ucontext_t *u)
 {
+    const u64 all = ~SYNCHRONOUS;
+    if (!self.kept)
+        memcpy(&self.after, self.masked ? (void *)&self.before : &u->uc_sigmask, sizeof(u64));
     if (self.kept < KEPT)
         self.keep[self.kept++] = *info;
-    run_interrupt(self.vcpu);
+    memcpy(&u->uc_sigmask, &all, sizeof(u64)); /* that is what the kernel has of it */
+    if (self.vcpu)
+        run_interrupt(self.vcpu);
 }
 
 static void by_default(int sig, const siginfo_t *info)
@@ -103,9 +131,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         errno = saved;
         return;
     }
-    bool fault = is_fault(sig) && info->si_code > 0;
-    if (self.vcpu && !fault) {
-        keep(info);
+    if (self.inside && !is_synchronous(sig, info)) {
+        keep(info, context);
         errno = saved;
         return;
     }
@@ -177,6 +204,52 @@ void signals_cover(u64 mask)
     pthread_mutex_unlock(&lock);
 }
 
+/* -- libc's own signals, whose handlers it installs past sigaction -- */
+
+/* The kernel's struct. */
+struct raw_action {
+    void *handler;
+    unsigned long flags;
+    void (*restorer)(void);
+    u64 mask;
+};
+
+/* False: libc has not installed its handler yet. */
+static bool libc_cover(int sig)
+{
+    struct raw_action a;
+    if (syscall(SYS_rt_sigaction, sig, NULL, &a, sizeof(a.mask)) || a.handler == SIG_DFL || a.handler == SIG_IGN)
+        return false;
+    if (a.handler == (void *)on_signal)
+        return true;
+    program[sig] = (struct sigaction){.sa_handler = (__sighandler_t)a.handler, .sa_flags = (int)a.flags & SA_SIGINFO};
+    a.handler = (void *)on_signal;
+    a.flags |= SA_SIGINFO | SA_ONSTACK;
+    return !syscall(SYS_rt_sigaction, sig, &a, NULL, sizeof(a.mask));
+}
+
+static void *wait_for_end(void *opaque)
+{
+    for (;;)
+        pause();
+    return NULL;
+}
+
+void signals_cancel_begin(int (*cancel)(pthread_t))
+{
+    pthread_t thread;
+    if (!__atomic_load_n(&active, __ATOMIC_ACQUIRE))
+        return;
+    pthread_mutex_lock(&lock);
+    /* The first thread that is cancelled makes libc install the handler. */
+    if (!libc_cover(SIGNAL_CANCEL) && !pthread_create(&thread, NULL, wait_for_end, NULL)) {
+        cancel(thread);
+        pthread_join(thread, NULL);
+        libc_cover(SIGNAL_CANCEL);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 /* -- stacks -- */
 
 static void stack_free(void *stack)
@@ -187,11 +260,15 @@ static void stack_free(void *stack)
     self.stack = NULL;
 }
 
-/* A thread that runs vCPUs keeps our stack, unless the program's own is as large. */
+/* A thread that runs vCPUs keeps our stack. */
 static int stack_enter(void)
 {
     if (self.stack)
         return 0;
+    pthread_mutex_lock(&lock);
+    libc_cover(SIGNAL_CANCEL);
+    libc_cover(SIGNAL_SETXID);
+    pthread_mutex_unlock(&lock);
     if (real_stack()(NULL, &self.program))
         return -errno;
     if (self.program.ss_flags & SS_DISABLE)
@@ -212,8 +289,13 @@ static int stack_enter(void)
 
 int signals_stack(const stack_t *stack, stack_t *old)
 {
+    const int flags = SS_DISABLE | SS_ONSTACK | (int)BIT(31); /* the last: disarm by itself */
     if (!self.stack)
         return real_stack()(stack, old);
+    if (stack && (stack->ss_flags & ~flags || (!(stack->ss_flags & SS_DISABLE) && stack->ss_size < 2048))) {
+        errno = stack->ss_flags & ~flags ? EINVAL : ENOMEM;
+        return -1;
+    }
     if (old)
         *old = self.program;
     if (stack)
@@ -243,25 +325,83 @@ int signals_run_begin(struct api_vcpu *v, const u64 *mask)
     int e = stack_enter();
     if (e)
         return e;
+    if (mask) {
+        const u64 all = ~SYNCHRONOUS;
+        syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &self.before, sizeof(u64));
+        self.masked = !self.kept; /* what was kept before has kept the mask, too */
+    }
     self.vcpu = v;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (mask)
-        syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, &self.before, 8);
+    if (self.kept)
+        run_interrupt(v);
+    else if (mask)
+        mask_set(*mask);
     return 0;
 }
 
-void signals_run_end(const u64 *mask)
+/* With a mask of its own, a signal may still come between the last look and the return to the program's mask, and more
+ * of them right behind. */
+void signals_run_end(void)
 {
-    if (mask)
-        syscall(SYS_rt_sigprocmask, SIG_SETMASK, &self.before, NULL, 8);
+    if (self.masked && !self.kept)
+        mask_set(self.before);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    self.masked = false;
     self.vcpu = NULL;
 }
 
-void signals_deliver(void)
+/* -- calls -- */
+
+void signals_enter(void)
 {
-    while (self.kept) {
-        siginfo_t info = self.keep[--self.kept];
-        syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), info.si_signo, &info);
+    self.inside = true;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static void queue(const siginfo_t *info)
+{
+    pid_t thread = (pid_t)syscall(SYS_gettid);
+    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, info->si_signo, info))
+        syscall(SYS_tgkill, getpid(), thread, info->si_signo); /* too many wait */
+}
+
+/* Queued signals of one number come in their order: those that wait in the kernel go behind the one that was kept. */
+static void queue_in_order(const siginfo_t *info)
+{
+    const struct timespec now = {0};
+    const u64 one = bit(info->si_signo);
+    siginfo_t *behind = NULL;
+    size_t count = 0, room = 0;
+    while (info->si_signo >= SIGRTMIN) {
+        if (count == room) {
+            siginfo_t *more = realloc(behind, (room + 64) * sizeof(*behind));
+            if (!more)
+                break;
+            behind = more;
+            room += 64;
+        }
+        if (syscall(SYS_rt_sigtimedwait, &one, &behind[count], &now, sizeof(one)) < 0)
+            break;
+        count++;
     }
+    queue(info);
+    for (size_t i = 0; i < count; i++)
+        queue(&behind[i]);
+    free(behind);
+}
+
+void signals_leave(void)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    self.inside = false;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    unsigned kept = self.kept;
+    if (likely(!kept))
+        return;
+    const u64 all = ~SYNCHRONOUS, after = self.after;
+    mask_set(all);
+    self.kept = 0;
+    while (kept)
+        queue_in_order(&self.keep[--kept]);
+    mask_set(after); /* here they come: a handler may not return */
 }

@@ -1,13 +1,15 @@
 /*
- * Signals of the program while its threads run vCPUs. Translated code uses RSP for its own purposes, so every handler
- * runs on an alternate stack; and it runs after KVM_RUN has returned, as with the kernel: meanwhile the signal is kept,
- * and the vCPU leaves. What the program asks of sigaction and its like goes through here.
+ * Signals of the program while its threads are in our code. Translated code uses RSP for its own purposes, so every
+ * handler runs on an alternate stack; and it runs when the call of the API has returned, as with the kernel: meanwhile
+ * the signal is kept, and a vCPU leaves KVM_RUN. So a handler may use the API or jump out. What the program asks of
+ * sigaction and its like goes through here.
  */
 #ifndef KVMAPI_SIGNALS_H
 #define KVMAPI_SIGNALS_H
 
 #include "base/types.h"
 
+#include <pthread.h>
 #include <signal.h>
 
 struct api_vcpu;
@@ -19,13 +21,16 @@ void signals_begin(void);
 int signals_action(int sig, const struct sigaction *act, struct sigaction *old);
 int signals_stack(const stack_t *stack, stack_t *old);
 
-/*
- * The calling thread begins to run a vCPU, with `mask` (if not NULL) as its signal mask until the end: 0 or -errno.
- * Behind the end, when the vCPU may run elsewhere, signals_deliver has the signals come that were kept.
- */
+/* The program is about to cancel a thread: libc's signal for that is handled as the others are. `cancel` is libc's. */
+void signals_cancel_begin(int (*cancel)(pthread_t));
+
+/* Around each call of the API. Signals that came in between come in signals_leave, which may not return. */
+void signals_enter(void);
+void signals_leave(void);
+
+/* Within these: the thread runs a vCPU, with `mask` (if not NULL) as its signal mask until the end: 0 or -errno. */
 int MUST_CHECK signals_run_begin(struct api_vcpu *v, const u64 *mask);
-void signals_run_end(const u64 *mask);
-void signals_deliver(void);
+void signals_run_end(void);
 /* Signals that the program leaves to their default, but that KVM_RUN is to notice. */
 void signals_cover(u64 mask);
 

@@ -14,9 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
-
-#define MEMFD_NAME "kvm"
 
 static pthread_once_t rate_once = PTHREAD_ONCE_INIT;
 static u64 rate;
@@ -37,28 +36,56 @@ bool system_serves(void)
     return api_settings()->serve;
 }
 
-bool system_adopt(int fd)
+/* What /proc says of a file of that name. */
+static bool is_file(const char *link, const char *name)
 {
-    static const char name[] = "/memfd:" MEMFD_NAME " (deleted)";
-    char path[32], link[sizeof(name) + 1];
+    char expected[64];
+    snprintf(expected, sizeof(expected), "/memfd:%s (deleted)", name);
+    return !strcmp(link, expected);
+}
+
+int system_adopt(int fd)
+{
+    char path[32], link[64];
     if (!system_serves())
-        return false;
+        return -ENOTTY;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(path, link, sizeof(link));
-    return n == sizeof(name) - 1 && !memcmp(link, name, sizeof(name) - 1) &&
-           file_add(fd, FILE_SYSTEM, NULL, NULL, NULL) == fd;
+    ssize_t n = readlink(path, link, sizeof(link) - 1);
+    link[n < 0 ? 0 : n] = 0;
+    if (is_file(link, SYSTEM_NAME))
+        return file_add(fd, FILE_SYSTEM, NULL, NULL, NULL) == fd ? 0 : -ENOTTY;
+    if (!is_file(link, SYSTEM_NAME_VM) && !is_file(link, SYSTEM_NAME_VCPU))
+        return -ENOTTY;
+    return file_find(fd) ? 0 : -EIO;
+}
+
+int system_file(const char *name, size_t size, bool close_on_exec)
+{
+    int fd = memfd_create(name, MFD_ALLOW_SEALING | (close_on_exec ? MFD_CLOEXEC : 0));
+    if (fd < 0)
+        return -errno;
+    if (ftruncate(fd, (off_t)size) || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+        int e = -errno;
+        syscall(SYS_close, fd);
+        return e;
+    }
+    return fd;
 }
 
 int system_open(int flags)
 {
+    if (flags & O_DIRECTORY)
+        return -ENOTDIR;
+    if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+        return -EEXIST;
     const struct api_settings *s = api_settings();
     if (s->error.code) {
         fprintf(stderr, "nestbox kvm: %s\n", s->error.text);
         return -EINVAL;
     }
     api_tsc_khz(); /* now: a seccomp filter may come later */
-    int fd = memfd_create(MEMFD_NAME, flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
-    return file_add(fd, FILE_SYSTEM, NULL, NULL, NULL);
+    int fd = system_file(SYSTEM_NAME, 0, flags & O_CLOEXEC);
+    return fd < 0 ? fd : file_add(fd, FILE_SYSTEM, NULL, NULL, NULL);
 }
 
 static long get_api_version(struct api_arg *arg)

@@ -13,7 +13,6 @@
 #include "kvmapi/registers.h"
 #include "kvmapi/ring.h"
 #include "kvmapi/run.h"
-#include "kvmapi/signals.h"
 #include "kvmapi/stats.h"
 #include "kvmapi/tsc.h"
 #include "kvmapi/vm.h"
@@ -136,9 +135,7 @@ long api_dispatch(struct api_file *f, unsigned long request, u64 arg)
         a.data = copy;
     }
     long r = call(row, f, &a);
-    if (row->vcpu == run_vcpu)
-        signals_deliver();
-    else if (api_traced(API_TRACE_IOCTL))
+    if (row->vcpu != run_vcpu && api_traced(API_TRACE_IOCTL))
         api_trace(API_TRACE_IOCTL, "%s: %ld", row->name, r);
     if (r >= 0 && a.data && _IOC_DIR(request) & _IOC_READ && user_write(arg, copy, size))
         return -EFAULT;

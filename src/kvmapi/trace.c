@@ -3,6 +3,7 @@
  */
 #include "accel/exit_text.h"
 #include "kvmapi/api.h"
+#include "kvmapi/descriptor.h"
 #include "kvmapi/settings.h"
 
 #include <fcntl.h>
@@ -19,8 +20,7 @@ static void open_file(void)
     const char *file = api_settings()->trace_file;
     if (file)
         where = (int)syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (where < 0)
-        where = 2;
+    where = where < 0 ? 2 : file_hide(where);
 }
 
 bool api_traced(u32 what)
@@ -42,7 +42,7 @@ void api_trace(u32 what, const char *format, ...)
     if (n > (int)sizeof(line) - 2)
         n = sizeof(line) - 2;
     line[n++] = '\n';
-    if (write(where, line, (size_t)n) < 0)
+    if (syscall(SYS_write, where, line, (size_t)n) < 0) /* libc's write may end a thread that is cancelled */
         return;
 }
 

@@ -3,6 +3,7 @@
  * of ports, the ring of coalesced accesses, and the dirty ring if there is one.
  */
 #include "kvmapi/descriptor.h"
+#include "kvmapi/system.h"
 #include "kvmapi/vm.h"
 
 #include <errno.h>
@@ -26,10 +27,10 @@ static size_t map_size(const struct api_vm *vm)
 static int map_make(struct api_vcpu *v)
 {
     size_t size = map_size(v->vm);
-    int fd = memfd_create("kvm-vcpu", MFD_CLOEXEC);
+    int fd = system_file(SYSTEM_NAME_VCPU, size, true);
     if (fd < 0)
-        return -errno;
-    void *map = ftruncate(fd, (off_t)size) ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        return fd;
+    void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) {
         int e = -errno;
         close(fd);

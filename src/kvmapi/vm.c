@@ -8,10 +8,10 @@
 #include "kvmapi/run.h"
 #include "kvmapi/signals.h"
 #include "kvmapi/stats.h"
+#include "kvmapi/system.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* All VMs of this process, for what is written when it ends. */
@@ -133,7 +133,9 @@ long vm_open(void)
     pthread_mutex_init(&vm->lock, NULL);
     long r = vm_make(vm);
     if (!r)
-        r = file_add(eventfd(0, EFD_CLOEXEC), FILE_VM, vm, release, &vm->file);
+        r = system_file(SYSTEM_NAME_VM, 0, true);
+    if (r >= 0)
+        r = file_add((int)r, FILE_VM, vm, release, &vm->file);
     if (r < 0)
         vm_destroy(vm);
     else

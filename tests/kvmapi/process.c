@@ -9,15 +9,20 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* sigset and its like are tested, too */
 
 #define CHECK(x)                                                                                                       \
     do {                                                                                                               \
@@ -69,6 +74,24 @@ static void drop(struct guest *g)
     close(g->vcpu);
 }
 
+static volatile sig_atomic_t seen;
+static volatile double sum;
+
+static void deep(int n)
+{
+    volatile char page[4096];
+    memset((char *)page, n, sizeof(page));
+    if (n)
+        deep(n - 1);
+    sum += page[7];
+}
+
+static void on_signal(int sig)
+{
+    deep(4);
+    seen++;
+}
+
 static void test_device(void)
 {
     struct stat s;
@@ -81,6 +104,32 @@ static void test_device(void)
     CHECK(!(fcntl(fd, F_GETFD) & FD_CLOEXEC));
     close(fd);
     CHECK(ioctl(fd, KVM_GET_API_VERSION, 0) == -1 && errno == EBADF);
+}
+
+/* By each of its names, and it looks like a device. */
+static void test_names(void)
+{
+    static const char *const names[] = {"//dev/kvm", "/dev/./kvm", "/dev/../dev/kvm", "kvm", "./kvm"};
+    char before[4096];
+    struct stat s;
+    CHECK(getcwd(before, sizeof(before)) && !chdir("/dev"));
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        int fd = open(names[i], O_RDWR);
+        CHECK(fd >= 0 && ioctl(fd, KVM_GET_API_VERSION, 0) == 12);
+        CHECK(!fstat(fd, &s) && S_ISCHR(s.st_mode) && major(s.st_rdev) == 10 && minor(s.st_rdev) == 232);
+        close(fd);
+    }
+    CHECK(!chdir(before));
+    int folder = open("/dev", O_RDONLY | O_DIRECTORY), fd = openat(folder, "kvm", O_RDWR);
+    CHECK(fd >= 0 && ioctl(fd, KVM_GET_API_VERSION, 0) == 12);
+    close(folder);
+    CHECK(!ioctl(fd, FIOCLEX) && fcntl(fd, F_GETFD) == FD_CLOEXEC);
+    CHECK(ftruncate(fd, 4096) == -1);
+    close(fd);
+    FILE *f = fopen("/dev/kvm", "r+");
+    CHECK(f && ioctl(fileno(f), KVM_GET_API_VERSION, 0) == 12 && !fclose(f));
+    CHECK(open("/dev/kvm", O_RDWR | O_DIRECTORY) == -1 && errno == ENOTDIR);
+    CHECK(open("/dev/kvm", O_RDWR | O_CREAT | O_EXCL, 0600) == -1 && errno == EEXIST);
 }
 
 static void test_descriptors(void)
@@ -102,6 +151,88 @@ static void test_descriptors(void)
     munmap(g.ram, 0x4000);
 }
 
+static int passed(int fd)
+{
+    int ends[2], copy;
+    char byte = 0, control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec io = {&byte, 1};
+    struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    *c = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, ends) && sendmsg(ends[0], &m, 0) == 1 && recvmsg(ends[1], &m, 0) == 1);
+    memcpy(&copy, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(copy));
+    close(ends[0]);
+    close(ends[1]);
+    return copy;
+}
+
+/* What came by a socket is as good; a VM of another process is EIO. */
+static void test_passed(void)
+{
+    struct guest g = guest(out, sizeof(out));
+    int vm = passed(g.vm), vcpu = passed(g.vcpu), own = passed(kvm);
+    CHECK(ioctl(own, KVM_GET_API_VERSION, 0) == 12);
+    CHECK(ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) == 1);
+    CHECK(!ioctl(vcpu, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
+    close(g.vm);
+    close(g.vcpu);
+    CHECK(ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) == 1);
+    CHECK(!ioctl(vcpu, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
+    char text[16];
+    int status;
+    snprintf(text, sizeof(text), "%d", vcpu);
+    CHECK(!fcntl(vcpu, F_SETFD, 0));
+    pid_t child = fork();
+    if (!child) {
+        execl("/proc/self/exe", "process", "foreign", text, NULL);
+        _exit(9);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    close(vm);
+    close(vcpu);
+    close(own);
+    munmap(g.ram, 0x4000);
+}
+
+/* A program that closes whatever it did not open itself. */
+static void test_blind(void)
+{
+    struct guest g = guest(spin, sizeof(spin));
+    for (int fd = 3; fd < 1024; fd++)
+        if (fd != kvm && fd != g.vm && fd != g.vcpu)
+            close(fd);
+    int file = memfd_create("file", MFD_CLOEXEC);
+    const struct itimerval t = {.it_value.tv_usec = 20000, .it_interval.tv_usec = 20000}, none = {0};
+    signal(SIGALRM, on_signal);
+    CHECK(!setitimer(ITIMER_REAL, &t, NULL));
+    CHECK(ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EINTR);
+    CHECK(!setitimer(ITIMER_REAL, &none, NULL));
+    drop(&g);
+    CHECK(lseek(file, 0, SEEK_END) == 0);
+    g = guest(out, sizeof(out));
+    CHECK(!ioctl(g.vcpu, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
+    CHECK(!close_range(3, ~0u, 0) && ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EBADF);
+    munmap(g.ram, 0x4000);
+    kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    g = guest(out, sizeof(out));
+    pid_t child = fork();
+    if (!child) {
+        closefrom(3);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    child = vfork();
+    if (!child) {
+        closefrom(3);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(!ioctl(g.vcpu, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
+    drop(&g);
+}
+
 static void test_addresses(void)
 {
     struct guest g = guest(out, sizeof(out));
@@ -112,6 +243,11 @@ static void test_addresses(void)
     CHECK(ioctl(g.vcpu, KVM_RUN, 1) == -1 && errno == EINVAL);
     CHECK(ioctl(g.vm, KVM_CREATE_VCPU, 0) == -1 && errno == EEXIST);
     CHECK(ioctl(g.vm, KVM_CREATE_VCPU, 1u << 30) == -1 && errno == EINVAL);
+    struct kvm_userspace_memory_region region = {
+        .slot = 1, .guest_phys_addr = 0x10000, .memory_size = 0x1000, .userspace_addr = 0xffff800000000000};
+    CHECK(ioctl(g.vm, KVM_SET_USER_MEMORY_REGION, &region) == -1 && errno == EINVAL);
+    region.userspace_addr = 0xfffffffffffff000;
+    CHECK(ioctl(g.vm, KVM_SET_USER_MEMORY_REGION, &region) == -1 && errno == EINVAL);
     errno = 77;
     CHECK(!ioctl(g.vcpu, KVM_RUN, 0) && errno == 77);
     drop(&g);
@@ -165,24 +301,6 @@ static void test_exec(void)
 }
 
 /* -- signals -- */
-
-static volatile sig_atomic_t seen;
-static volatile double sum;
-
-static void deep(int n)
-{
-    volatile char page[4096];
-    memset((char *)page, n, sizeof(page));
-    if (n)
-        deep(n - 1);
-    sum += page[7];
-}
-
-static void on_signal(int sig)
-{
-    deep(4);
-    seen++;
-}
 
 /* A signal that comes before KVM_RUN does not end it: on a busy host the first may, and the second does not. */
 static void kick_by_timer(long us)
@@ -272,6 +390,40 @@ static void test_mask(void)
     drop(&g);
 }
 
+/* A handler may use the VM, also if the signal came in an ioctl; and it may jump out of any. */
+static struct guest used;
+static volatile int jumps;
+
+static void on_use(int sig)
+{
+    struct kvm_regs regs;
+    CHECK(!ioctl(used.vcpu, KVM_GET_REGS, &regs));
+    CHECK(ioctl(used.vm, KVM_GET_TSC_KHZ, 0) > 0);
+    seen++;
+    if (jumps)
+        siglongjmp(back, 1);
+}
+
+static void test_use(void)
+{
+    const struct itimerval t = {.it_value.tv_usec = 100, .it_interval.tv_usec = 100};
+    struct kvm_sregs sregs;
+    used = guest(out, sizeof(out));
+    signal(SIGALRM, on_use);
+    for (jumps = 0; jumps < 2; jumps++) {
+        volatile int begin = seen;
+        CHECK(!setitimer(ITIMER_REAL, &t, NULL));
+        while (seen < begin + 500)
+            if (!sigsetjmp(back, 1)) {
+                CHECK(!ioctl(used.vcpu, KVM_GET_SREGS, &sregs));
+                CHECK(ioctl(used.vm, KVM_GET_TSC_KHZ, 0) > 0);
+                ioctl(used.vcpu, KVM_RUN, 0);
+            }
+        no_timer();
+    }
+    drop(&used);
+}
+
 /* -- threads -- */
 
 static void *run_once(void *opaque)
@@ -322,6 +474,99 @@ static void test_wait(void)
     drop(&g);
 }
 
+static void *run_spin(void *opaque)
+{
+    struct guest *g = opaque;
+    return (void *)(ioctl(g->vcpu, KVM_RUN, 0) == -1 && errno == EINTR ? 1l : 0l);
+}
+
+static pthread_t started(void *run(void *), struct guest *g)
+{
+    pthread_t t;
+    CHECK(!pthread_create(&t, NULL, run, g));
+    usleep(20000);
+    return t;
+}
+
+static bool was_interrupted(pthread_t t)
+{
+    void *result;
+    CHECK(!pthread_join(t, &result));
+    return result;
+}
+
+/* Handlers that libc installs past sigaction, and by functions of old. */
+static void test_libc(void)
+{
+    struct guest g = guest(spin, sizeof(spin));
+    int before = seen;
+    pthread_t t = started(run_spin, &g);
+    CHECK(!setgid(getgid()) && was_interrupted(t));
+    CHECK(sigset(SIGUSR1, on_signal) != SIG_ERR);
+    t = started(run_spin, &g);
+    CHECK(!pthread_kill(t, SIGUSR1) && was_interrupted(t) && seen == before + 1);
+    CHECK(!sigignore(SIGUSR1));
+    t = started(run_spin, &g);
+    CHECK(!pthread_kill(t, SIGUSR1));
+    signal(SIGUSR2, on_signal);
+    CHECK(!pthread_kill(t, SIGUSR2) && was_interrupted(t) && seen == before + 2);
+    drop(&g);
+}
+
+static int order[40];
+
+static void on_queued(int sig, siginfo_t *info, void *context)
+{
+    order[seen++] = info->si_value.sival_int;
+}
+
+static void *run_queued(void *opaque)
+{
+    void *result = run_spin(opaque);
+    while (seen < 40)
+        usleep(1000);
+    return result;
+}
+
+/* Queued signals come all, and in their order. */
+static void test_queue(void)
+{
+    struct guest g = guest(spin, sizeof(spin));
+    const struct sigaction act = {.sa_sigaction = on_queued, .sa_flags = SA_SIGINFO};
+    CHECK(!sigaction(SIGRTMIN + 1, &act, NULL));
+    seen = 0;
+    pthread_t t = started(run_queued, &g);
+    for (int i = 0; i < 40; i++)
+        CHECK(!pthread_sigqueue(t, SIGRTMIN + 1, (union sigval){.sival_int = i}));
+    CHECK(was_interrupted(t));
+    for (int i = 0; i < 40; i++)
+        CHECK(order[i] == i);
+    drop(&g);
+}
+
+static void *run_for_ever(void *opaque)
+{
+    struct guest *g = opaque;
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    for (;;)
+        ioctl(g->vcpu, KVM_RUN, 0);
+    return NULL;
+}
+
+/* The vCPU of a thread that was cancelled is as if KVM_RUN had returned. */
+static void test_cancel(void)
+{
+    struct guest g = guest(spin, sizeof(spin));
+    for (int i = 0; i < 20; i++) {
+        pthread_t t = started(run_for_ever, &g);
+        void *result;
+        CHECK(!pthread_cancel(t) && !pthread_join(t, &result) && result == PTHREAD_CANCELED);
+        struct kvm_regs regs;
+        CHECK(!ioctl(g.vcpu, KVM_GET_REGS, &regs) && regs.rip >= 0x1000 && regs.rip < 0x1000 + sizeof(spin));
+    }
+    drop(&g);
+}
+
 static void test_stack(void)
 {
     static char own[32768];
@@ -338,6 +583,8 @@ static void test_stack(void)
 
 int main(int argc, char **argv)
 {
+    if (argc > 2)
+        return !(ioctl(atoi(argv[2]), KVM_RUN, 0) == -1 && errno == EIO);
     if (argc > 1) {
         kvm = atoi(argv[1]);
         CHECK(ioctl(kvm, KVM_GET_API_VERSION, 0) == 12);
@@ -354,15 +601,22 @@ int main(int argc, char **argv)
         fflush(stdout);                                                                                                \
     } while (0)
     RUN(test_device);
+    RUN(test_names);
     RUN(test_descriptors);
+    RUN(test_passed);
+    RUN(test_blind);
     RUN(test_addresses);
     RUN(test_fork);
     RUN(test_exec);
     RUN(test_kick);
     RUN(test_jump);
     RUN(test_mask);
+    RUN(test_use);
     RUN(test_threads);
     RUN(test_wait);
+    RUN(test_libc);
+    RUN(test_queue);
+    RUN(test_cancel);
     RUN(test_stack);
     RUN(test_many);
     return 0;
