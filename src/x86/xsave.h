@@ -41,8 +41,10 @@ enum {
 
 #define FCW_RESET 0x0040u
 #define FCW_INIT 0x037fu
-#define FSW_IE BIT(0) /* invalid operation; the same bit of FCW masks it */
-#define FSW_ES BIT(7) /* an unmasked exception is pending */
+#define FSW_IE BIT(0)    /* invalid operation; the same bit of FCW masks it */
+#define FSW_ERRORS 0x3fu /* the six exceptions */
+#define FSW_ES BIT(7)    /* an unmasked exception is pending */
+#define FSW_B BIT(15)    /* equal to ES */
 #define MXCSR_RESET 0x1f80u
 
 #endif

@@ -15,19 +15,10 @@
 #include "cpu/core/nested.h"
 #include "cpu/core/world.h"
 #include "cpu/mmu/mode.h"
+#include "x86/xsave.h"
 
 #define CONTROL_MASKS 0x3fu
 #define CONTROL_MARK BIT(12)
-#define STATUS_ERRORS 0x3fu
-#define STATUS_ES BIT(7)
-#define STATUS_B BIT(15)
-
-static u16 x87_status(void)
-{
-    u16 status;
-    __asm__ volatile("fnstsw %0" : "=a"(status));
-    return status;
-}
 
 /* By FXRSTOR, which is no waiting instruction. Data registers stay. */
 static void x87_control(u16 control)
@@ -37,9 +28,9 @@ static void x87_control(u16 control)
     __asm__ volatile("fxsave64 %0" : "=m"(image));
     __builtin_memcpy(image, &control, sizeof(control));
     __builtin_memcpy(&status, image + 2, sizeof(status));
-    status &= (u16) ~(STATUS_ES | STATUS_B);
-    if (status & STATUS_ERRORS & ~control)
-        status |= STATUS_ES | STATUS_B;
+    status &= (u16) ~(FSW_ES | FSW_B);
+    if (status & FSW_ERRORS & ~control)
+        status |= FSW_ES | FSW_B;
     __builtin_memcpy(image + 2, &status, sizeof(status));
     __asm__ volatile("fxrstor64 %0" : : "m"(image));
 }
@@ -92,7 +83,7 @@ void ferr_step_end(struct vcpu *v)
         if (x87_control_read() == (u16)((v->ferr_control | CONTROL_MASKS) ^ CONTROL_MARK))
             x87_control(v->ferr_control);
     }
-    if (!(x87_status() & STATUS_ES) || v->cr0 & CR0_NE)
+    if (!(x87_status() & FSW_ES) || v->cr0 & CR0_NE)
         drive(v, false);
 }
 

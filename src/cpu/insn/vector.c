@@ -7,6 +7,7 @@
  */
 #include "cpu/core/fault.h"
 #include "cpu/core/insn.h"
+#include "cpu/core/vectors.h"
 #include "cpu/insn/ops.h"
 #include "cpu/insn/string.h"
 #include "x86/xsave.h"
@@ -113,9 +114,7 @@ enum outcome op_maskmov(struct vcpu *v, const struct insn *in)
         xmm_get(in->reg, &data);
         xmm_get(in->rm, &mask);
     } else {
-        u16 status;
-        __asm__ volatile("fnstsw %0" : "=a"(status));
-        if (status & FSW_ES) /* a pending x87 exception comes first */
+        if (x87_status() & FSW_ES) /* a pending x87 exception comes first */
             return raise_event(v, EXC_MF, false, 0, 0);
         size = 8;
         mm_get(in->reg, &data);

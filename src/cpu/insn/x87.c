@@ -9,6 +9,7 @@
 #include "cpu/core/copy.h"
 #include "cpu/core/fault.h"
 #include "cpu/core/upcalls.h"
+#include "cpu/core/vectors.h"
 #include "cpu/insn/ops.h"
 #include "x86/xsave.h"
 
@@ -151,9 +152,7 @@ enum outcome op_fnsave(struct vcpu *v, const struct insn *in)
 /* FLDENV and FRSTOR first take a pending exception. */
 static enum outcome pending(struct vcpu *v)
 {
-    u16 status;
-    __asm__ volatile("fnstsw %0" : "=m"(status));
-    return status & FSW_ES ? raise_event(v, EXC_MF, false, 0, 0) : CPU_OK;
+    return x87_status() & FSW_ES ? raise_event(v, EXC_MF, false, 0, 0) : CPU_OK;
 }
 
 static enum outcome env_load(struct vcpu *v, const struct insn *in, bool registers)

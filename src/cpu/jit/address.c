@@ -1,6 +1,6 @@
 /*
- * Instructions that work with an address of their own: LEA, which keeps it, XLAT, and bit strings, whose register
- * operand moves it.
+ * Instructions that make an address of their own: LEA, which keeps it; XLAT, which adds AL to it; BT and its kin, whose
+ * register operand moves it.
  */
 #include "cpu/jit/translate.h"
 
@@ -94,7 +94,7 @@ void translate_bit(struct tr *t)
         emit_movsx16(e, R11, r);
         r = R11;
     }
-    emit_mov_imm32(e, RCX, b.osz == 8 ? 6 : b.osz == 4 ? 5 : 4);
+    emit_mov_imm32(e, RCX, (u32)__builtin_ctz(b.osz * 8u));
     emit_sarx(e, w, RCX, r, RCX);
     if (!w)
         emit_movsxd(e, RCX, RCX);

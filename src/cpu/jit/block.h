@@ -1,6 +1,6 @@
 /*
- * Translations of guest code: blocks by address and mode, links between them, and the cache that holds
- * them. All vCPUs of a VM share one struct cache; cache.lock guards it and what it points at.
+ * Translations of guest code: blocks by address and mode, links between them, and the cache that holds them. All vCPUs
+ * of a VM share one struct cache; cache.lock guards it and what it points at.
  */
 #ifndef CPU_JIT_BLOCK_H
 #define CPU_JIT_BLOCK_H
@@ -31,7 +31,7 @@ struct exit_link {
     bool plain;                /* to a MODE_PLAIN block */
 };
 
-/* Host code offset to guest instruction, for faults raised by copied instructions. */
+/* Which guest instruction a piece of host code belongs to, for faults that copied instructions raise. */
 struct place {
     u32 host;  /* offset in the cache */
     u16 guest; /* offset in the page */
@@ -88,20 +88,21 @@ struct cache {
     u64 generation;
 };
 
-/* Memory comes from the accelerator, zeroed. */
+/* `data` is zeroed memory of the accelerator. */
 void cache_init(struct cache *c, u8 *code, size_t code_size, u8 *data, size_t data_size);
-/* From the cache's data, zeroed or not; NULL: full. The lock is held. */
+/* Takes memory from the cache's data, which need not be zero; NULL if there is none left. The lock is held. */
 void *cache_alloc(struct cache *c, size_t size);
 
-/* Finds the block at la or translates it; NULL with *out. Walks page tables, so the lock is not held. */
+/* Finds the block at la or translates it; returns NULL with *out if it cannot. It walks page tables, so the lock is not
+ * held. */
 struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out);
 /* The block whose host code has this address, or NULL. Dead ones are found too. Takes no lock. */
 struct block *block_at(struct cache *c, const u8 *host);
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to);
 
-/* [any] The code_written of core/upcalls.h. */
+/* [any] The code_written of core/upcalls.h: kills the blocks that have bytes there. */
 void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size);
-/* The code_entered of core/upcalls.h: ends the blocks whose bytes are not any more what they were made from. */
+/* The code_entered of core/upcalls.h: kills the blocks whose bytes are no longer what they were made from. */
 void block_check(struct vcpu *v, const struct ram_slot *s, gpa_t at);
 /* [exclusive] The slot goes: kills all blocks made from its memory. */
 void block_forget(struct vm *vm, const struct ram_slot *s);

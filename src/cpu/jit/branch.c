@@ -21,14 +21,14 @@ static void emit_request_check(struct tr *t, u16 target)
     emit_jmp_vcpu(c, VCPU_DISP(leave_request));
 }
 
-/* To exec_lookup, with what it must know to blame the branch. */
+/* Leaves to exec_lookup, with what that must know to blame the branch. */
 static void emit_leave_lookup(struct emit *e, u32 transfer)
 {
     emit_mov_imm32(e, H_SCRATCH, transfer);
     emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
 }
 
-/* Jump through the context's jump cache to the linear address in r11. */
+/* Jumps through the context's jump cache to the linear address in r11. */
 static void emit_jump_cache(struct emit *e, u32 transfer)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
@@ -92,7 +92,6 @@ static bool branch_is_word(const struct tr *t)
     return !t->is64 && t->d->in.osz == 2;
 }
 
-/* A patchable jump: field is the rel32 just emitted, which points to a stub that leaves with the link. */
 void add_link(struct tr *t, u8 *field, u16 target, bool plain)
 {
     struct emit *c = &t->cold;
@@ -101,7 +100,7 @@ void add_link(struct tr *t, u8 *field, u16 target, bool plain)
         return;
     }
     struct exit_link *l = &t->links[t->link_count];
-    if (!field) { /* a jump of its own to patch: to what follows it while unchained */
+    if (!field) { /* a jump of its own to patch, which leads to what follows it while unchained */
         emit_align_rel32(c, 1);
         emit_jmp(c, c->p + 5);
         field = c->p - 4;
@@ -173,7 +172,7 @@ static u32 transfer_of(const struct tr *t, u32 kind, unsigned size)
     return t->pos | (u32)__builtin_ctz(size) << TRANSFER_SIZE_SHIFT | kind;
 }
 
-/* Branch operand size: 64 in 64-bit mode whatever the prefix (Intel). */
+/* The operand size of a branch: 8 bytes in 64-bit mode, whatever the prefix, as on Intel. */
 static u8 branch_size(const struct tr *t)
 {
     return t->is64 ? 8 : t->d->in.osz;
@@ -244,7 +243,7 @@ void translate_loop(struct tr *t)
         emit_here32(e, other);
 }
 
-/* To the operand that emit_fetch_operand fetched. */
+/* Jumps to the operand that emit_fetch_operand fetched. */
 static void emit_indirect(struct tr *t)
 {
     emit_load_operand(t);

@@ -21,7 +21,7 @@ static const struct {
     [UNIT_AVX512] = {MODE_AVX512, MODE_AVX512, op_avx512_unusable},
 };
 
-/* SDM volume 2, "Exception Specifications of EVEX-Encoded Instructions": classes without fault suppression. */
+/* SDM volume 2, "Exception Specifications of EVEX-Encoded Instructions": these classes have no fault suppression. */
 static bool class_suppresses(ZydisExceptionClass class)
 {
     switch (class) {
@@ -86,7 +86,7 @@ void describe(struct decoded *d, enum vendor host)
         d->unit = x87 ? UNIT_X87 : mmx ? UNIT_MMX : UNIT_UNCHECKED;
 }
 
-/* The form of the instruction that is called, NULL if it is not one of those. */
+/* Returns the form of the instruction that is called, or NULL if it is not one of those. */
 static const struct insn_form *called_form(const struct decoded *d, bool flat)
 {
     const struct insn_form *f = insn_table[d->zi.mnemonic].forms;

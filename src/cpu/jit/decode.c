@@ -1,6 +1,6 @@
 /*
- * Decoding: Zydis does it; this file turns its output into struct insn.
- * Runs on a vCPU thread with guest vector state saved, because Zydis may use vector registers.
+ * Decoding: Zydis does it, and this file turns its output into struct insn. translate.c calls it on a vCPU's thread,
+ * with guest vector state saved, because Zydis may use vector registers.
  */
 #include "cpu/jit/translate.h"
 

@@ -157,7 +157,7 @@ static inline void emit_load_al(struct emit *e, unsigned base, unsigned index)
     emit_op_mem(e, false, 0x8a, RAX, base, index, 1, 0);
 }
 
-/* BT, BTS, BTR or BTC of the guest, as its opcode in map 1 says: op [base], bit. Bit is R8 to R15. */
+/* op [base], bit: BT, BTS, BTR or BTC of the guest, as its opcode in map 1 says. `bit` is one of R8 to R15. */
 static inline void emit_bit_op(struct emit *e, bool lock, unsigned size, u8 opcode, unsigned bit, unsigned base)
 {
     if (lock)
@@ -330,7 +330,7 @@ static inline void emit_nop8(struct emit *e)
     emit_u32(e, 0);
 }
 
-/* Up to `align`, a power of two, by few instructions. */
+/* Pads up to `align`, a power of two, by few instructions. */
 static inline void emit_align(struct emit *e, unsigned align)
 {
     unsigned n = (unsigned)-(u64)e->p & (align - 1);
@@ -340,7 +340,7 @@ static inline void emit_align(struct emit *e, unsigned align)
         emit_nop(e);
 }
 
-/* So that the rel32 of the jump that comes next, behind so many bytes of opcode, lies in one cache line and can be
+/* Pads so that the rel32 of the jump that comes next, behind so many bytes of opcode, lies in one cache line and can be
  * patched atomically. */
 static inline void emit_align_rel32(struct emit *e, unsigned opcode_bytes)
 {

@@ -13,7 +13,7 @@
 
 #define H_NONE 0xff /* no register */
 
-/* Where code goes. What does not fit any more is counted but not written. */
+/* Where code goes. Bytes that do not fit are counted but not written. */
 struct emit {
     u8 *p, *end;
 };
@@ -106,7 +106,7 @@ static inline void emit_op_reg(struct emit *e, bool w, u8 opcode, unsigned reg, 
     emit_modrm_reg(e, reg, rm);
 }
 
-/* And with a register and memory. */
+/* The same with a register and memory. */
 static inline void emit_op_mem(struct emit *e, bool w, u8 opcode, unsigned reg, unsigned base, unsigned index,
                                unsigned scale, s32 disp)
 {
@@ -115,7 +115,7 @@ static inline void emit_op_mem(struct emit *e, bool w, u8 opcode, unsigned reg, 
     emit_modrm_mem(e, reg, base, index, scale, disp);
 }
 
-/* The same in map 1. */
+/* The same two in map 1. */
 static inline void emit_op0f_reg(struct emit *e, bool w, u8 opcode, unsigned reg, unsigned rm)
 {
     emit_rex(e, rex_bits(reg, H_NONE, rm) | (w ? REX_W : 0));

@@ -30,7 +30,8 @@
         mov %r13, AT(GPR(13))
 .endm
 
-/* rsp = vcpu + VCPU_BIAS. */
+/* Loads the guest's registers and flags; rsp is vcpu + VCPU_BIAS. Of VCPU_ARITH, AL is OF, which adding 127 sets again,
+ * and AH has the other flags. */
 .macro LOAD_GUEST
         mov AT(VCPU_ARITH), %rax
         add $127, %al

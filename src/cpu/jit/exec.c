@@ -1,5 +1,5 @@
 /*
- * Creation of a vCPU's execution state, the translator's included.
+ * Creates a vCPU's execution state, the translator's included. cpu.c calls it when it creates the vCPU.
  */
 #include "cpu/jit/exec.h"
 

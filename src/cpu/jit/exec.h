@@ -20,14 +20,14 @@ struct exec {
     struct exit_link *chain; /* link to patch when the next block is known */
     struct tr *tr;           /* the translator's working memory */
     u64 chain_generation;
-    u16 signal_loans; /* where a host signal came */
+    u16 signal_loans; /* loans in force where a host signal came */
 };
 
-/* Creation (exec.c): memory comes from the accelerator, zeroed. */
+/* exec.c, at creation: `memory` is zeroed memory of the accelerator. */
 size_t exec_size(void);
 void exec_init(struct vcpu *v, void *memory);
 
-/* dispatch.c: runs translated code from RIP on until it leaves; events come to be looked at then. */
+/* dispatch.c: runs translated code from RIP on until something leaves it. The caller looks at events then. */
 void execute(struct vcpu *v);
 
 /* RIP of a linear address in the code segment. */
@@ -37,7 +37,7 @@ static inline u64 rip_of(const struct vcpu *v, u64 la)
     return in_64bit(v) ? rip : (u32)rip;
 }
 
-/* Execution is at the instruction of `len` bytes at an offset in the running block's page. */
+/* Notes that execution is at the instruction of `len` bytes at an offset in the running block's page. */
 static inline void at_instruction(struct vcpu *v, u16 offset, u8 len)
 {
     v->rip = rip_of(v, v->page_la + offset);

@@ -1,7 +1,7 @@
 /*
  * Finds memory accesses of a block that can share one TLB check: they lie at constant distances from the same value of
- * a register, within GROUP_SPAN bytes. The first checks that the whole window is in one page that the TLB knows, and
- * keeps host-minus-linear in a slot; the others just use it. If the check fails though the access itself is fine (the
+ * a register, within GROUP_SPAN bytes. The first access checks that the whole window is in one page that the TLB knows,
+ * and keeps host minus linear in a slot; the others use the slot. If the check fails though the access is fine (the
  * window crosses a page, or a later store may not go through the TLB), the block goes on in its MODE_PLAIN twin, which
  * checks each access: no access bit, dirty bit or fault comes earlier than the instruction it belongs to.
  *
@@ -99,7 +99,7 @@ static void effects(struct values *x, const struct decoded *d)
 
 static const struct access_note no_access = {.base = REG_NONE, .group = GROUP_NONE};
 
-/* The memory operand, if registers and a small constant make up its address. */
+/* Notes the memory operand, if registers and a small constant make up its address. */
 static struct access_note note_operand(const struct decoded *d)
 {
     const struct insn *in = &d->in;
@@ -125,7 +125,7 @@ static struct access_note note_operand(const struct decoded *d)
                                 .disp = (s32)in->disp};
 }
 
-/* The access to the stack. Return addresses are 8 bytes wide, whatever the prefix. */
+/* Notes the access to the stack. Return addresses are 8 bytes wide, whatever the prefix. */
 static struct access_note note_stack(const struct decoded *d)
 {
     bool branch = class_branches(d->class);
@@ -190,7 +190,7 @@ static void join(struct tr *t, const struct values *x, struct access_note *a, u1
     };
 }
 
-/* Slots for groups of two and more, as long as they live. */
+/* Gives slots to groups of two and more accesses, from their first to their last one. */
 static void assign_slots(struct tr *t)
 {
     u16 free_from[GROUP_SLOTS] = {0};

@@ -45,7 +45,7 @@ enum insn_unit {
     UNIT_X87,         /* FISTTP, too, which Zydis counts to SSE3 */
     UNIT_MMX,
     UNIT_FWAIT, /* x87, but #NM depends on CR0.MP and CR0.TS */
-    /* What the first and the third become: */
+    /* What UNIT_BY_OPERANDS and UNIT_VECTOR become: */
     UNIT_SSE,
     UNIT_SSE_MMX, /* operands of both */
     UNIT_AVX,
@@ -69,35 +69,35 @@ enum {
      */
     INSN_KEEPS_DEST = BIT(6),
     INSN_ADDS = BIT(7),      /* adds its immediate to its first operand */
-    INSN_SUBTRACTS = BIT(8), /* subtracts it */
-    INSN_BY_ONE = BIT(9),    /* with one of these: 1 and no immediate */
+    INSN_SUBTRACTS = BIT(8), /* subtracts its immediate from its first operand */
+    INSN_BY_ONE = BIT(9),    /* with one of these two: adds or subtracts 1, and has no immediate */
 
     /* The memory operand. */
     INSN_LOCKS = BIT(10),            /* locked without a prefix if it is written */
-    INSN_LINE = BIT(11),             /* a cache line of whatever size: access rights as of a load of one byte */
+    INSN_LINE = BIT(11),             /* names a cache line; needs the access rights of a load of one byte */
     INSN_SOURCE_OSZ = BIT(12),       /* reads as many bytes as the operand size says; Zydis 4.0 says four */
     INSN_ALIGNED = BIT(13),          /* (+) #GP if not aligned: operands of 16 bytes and more */
-    INSN_UNALIGNED = BIT(14),        /* no such demand, though the encoding is that of legacy SSE */
-    INSN_UNALIGNED_ON_AMD = BIT(15), /* none on AMD hosts */
+    INSN_UNALIGNED = BIT(14),        /* may be unaligned, though the encoding is that of legacy SSE */
+    INSN_UNALIGNED_ON_AMD = BIT(15), /* may be unaligned on AMD hosts */
 
     /* x87. */
     INSN_X87 = BIT(16),         /* (+) an instruction of the x87 FPU: an unmasked exception stores nothing */
     INSN_X87_WAITS = BIT(17),   /* (+) looks for a pending x87 exception first */
-    INSN_X87_NO_WAIT = BIT(18), /* does not, though it is one */
+    INSN_X87_NO_WAIT = BIT(18), /* an instruction of the x87 FPU that does not look for one */
 
     /* Masks of memory operands. */
     INSN_MASK_SIGNS32 = BIT(19),   /* VEX: the sign bits of a vector select elements of four bytes */
-    INSN_MASK_SIGNS64 = BIT(20),   /* of eight */
+    INSN_MASK_SIGNS64 = BIT(20),   /* the same for elements of eight bytes */
     INSN_MASK_SCALAR = BIT(21),    /* EVEX: one mask bit for the whole operand */
     INSN_MASK_PAIRS = BIT(22),     /* complex FP16: a mask bit for a pair, where Zydis' elements are its halves */
     INSN_MASK_BYTES = BIT(23),     /* a mask bit for each byte of the vector, whatever the operand's elements */
-    INSN_SUPPRESSES = BIT(24),     /* (+) no fault of elements in memory that the EVEX mask leaves out */
-    INSN_NO_SUPPRESSION = BIT(25), /* not so, though Zydis has it in such an exception class */
-    INSN_NO_SUPPRESSION_ON_AMD = BIT(26), /* not so on AMD hosts */
+    INSN_SUPPRESSES = BIT(24),     /* (+) elements in memory that the EVEX mask leaves out do not fault */
+    INSN_NO_SUPPRESSION = BIT(25), /* they do fault, though Zydis puts it into such an exception class */
+    INSN_NO_SUPPRESSION_ON_AMD = BIT(26), /* they do fault on AMD hosts */
     INSN_ANY_CPU = BIT(27), /* its handler decides whether the CPU has it: hypercalls of the other vendor */
 };
 
-/* When a form of an instruction is called though others are not. */
+/* Conditions under which a form of an instruction is called, though other forms are not. */
 enum {
     FORM_ANY = 0,
     FORM_MEMORY = BIT(0),    /* its r/m operand is in memory */

@@ -64,7 +64,8 @@ static bool is_plain(const struct decoded *d)
     }
 }
 
-/* Does a branch of the block go back to between the first instruction and the last? (Those ahead leave the block.) */
+/* Does a branch of the block go back to an instruction behind the first, up to the last? (Branches ahead leave the
+ * block.) */
 static bool is_entered(const struct tr *t, u32 first, u32 last)
 {
     for (u32 i = first; i < t->insn_count; i++) {

@@ -1,7 +1,7 @@
 /*
- * Loans at run time: in a stretch of a block a guest register without a home (r11, r14, r15) and one that the stretch
- * does not name change places, the latter into the vCPU. loan.c says when. Four bits each give the lender of r11, r14
- * and r15; 0: none.
+ * Loans at run time: in a stretch of a block, a guest register without a home (r11, r14, r15) works in the host
+ * register of one that the stretch does not name, whose value waits in the vCPU. loan.c says when. A set of loans is a
+ * u16 with the lenders of r11, r14 and r15, in four bits each; 0 is none.
  */
 #ifndef CPU_JIT_LOAN_H
 #define CPU_JIT_LOAN_H
@@ -15,7 +15,7 @@ static inline unsigned loan_lender(u16 loans, unsigned reg)
     return loans >> (reg == R11 ? 0 : reg == R14 ? 4 : 8) & 15;
 }
 
-/* In C: guest registers back to their places in gpr[], or on loan again. */
+/* For C code: moves the guest's registers back to their places in gpr[], or lends them again. */
 static inline void loans_swap(struct vcpu *v, u16 loans)
 {
     for (unsigned i = 0; i < ARRAY_LEN(homeless); i++) {

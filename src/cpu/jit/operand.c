@@ -34,7 +34,7 @@ void emit_place(struct tr *t, struct emit *e)
     }
 }
 
-/* Guest register in any host register: its own, r11 if that holds it, or loaded into `temp`. */
+/* Returns a host register that holds the guest register: its own, r11 if that holds it, or `temp`, loaded. */
 static unsigned source(struct tr *t, unsigned guest, unsigned temp)
 {
     unsigned h = host_of(t, guest);

@@ -1,6 +1,6 @@
 /*
- * How a copied instruction's registers and memory operand are renamed: made by rewrite.c, followed there and by
- * reencode.c.
+ * How a copied instruction's registers and memory operand are renamed. rewrite.c makes the plan; rewrite.c and
+ * reencode.c follow it.
  */
 #ifndef CPU_JIT_PLAN_H
 #define CPU_JIT_PLAN_H
@@ -29,7 +29,7 @@ struct plan {
     u32 busy;          /* GPRs that the instruction names, and their hosts */
 };
 
-/* The guest's instruction with the plan's registers and memory operand. (reencode.c) */
+/* reencode.c: emits the guest's instruction with the plan's registers and memory operand. */
 void emit_copy(struct emit *e, const struct decoded *d, const struct plan *p, u32 mode);
 
 #endif

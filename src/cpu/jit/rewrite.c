@@ -64,7 +64,7 @@ static struct named named_by(const struct decoded *d)
     return n;
 }
 
-/* Registers at home: what the instruction names there is not free for other use. */
+/* Maps registers to their homes; a home that the instruction names is not free for other use. */
 static void plan_homes(const struct tr *t, struct plan *p, const struct named *n)
 {
     p->busy = n->explicit | n->implicit;
@@ -90,7 +90,7 @@ static bool has_homeless(const struct plan *p, const struct named *n)
     return false;
 }
 
-/* How the host instruction addresses its memory operand; takes what it needs of the free scratch registers. */
+/* Decides how the host instruction addresses its memory operand, and takes what that needs of the scratch registers. */
 static void plan_pointer(struct plan *p, const struct named *n, bool evex, u32 *scratch)
 {
     if (!p->rcx_in && !n->high && !has_homeless(p, n) && !(p->disp && evex)) {
@@ -108,7 +108,7 @@ static void plan_pointer(struct plan *p, const struct named *n, bool evex, u32 *
     *scratch &= ~BIT(p->pointer_reg);
 }
 
-/* A host register for one that has no home, or not a fitting one. */
+/* Takes a host register for a guest register that has no home, or none that fits the instruction. */
 static u8 take_scratch(struct plan *p, const struct named *n, u32 *scratch)
 {
     u8 host = *scratch & BIT(R11) && !n->high ? R11 : RCX;
@@ -127,7 +127,7 @@ static void add_temp(struct plan *p, const struct named *n, u8 host, unsigned gu
     p->temp[p->temp_count++].store = n->written & BIT(guest);
 }
 
-/* held: a guest register that is in r11 by now, or REG_NONE. */
+/* `held` is a guest register that is in r11 by now, or REG_NONE. */
 static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32 disp, unsigned held)
 {
     struct named n = named_by(t->d);
@@ -169,7 +169,7 @@ static bool displaces(const struct tr *t, const struct plan *p)
     return false;
 }
 
-/* What the scratch registers hold behind a plan's code. */
+/* Notes what the scratch registers hold behind a plan's code. */
 static void note_scratch(struct tr *t, const struct plan *p)
 {
     if (p->rcx_in || (p->pointer == POINTER_REG && p->pointer_reg == RCX))

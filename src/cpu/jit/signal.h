@@ -8,8 +8,8 @@
 #include "cpu/core/vcpu.h"
 
 /*
- * From a signal handler on the vCPU's thread: a host fault with x86 vector `trapno` came up at host_rip. Records the
- * guest's exception and gives the host address to continue at, or NULL if the fault is not the guest's.
+ * Called from a signal handler on the vCPU's thread, for a host fault with x86 vector `trapno` at host_rip. Records the
+ * guest's exception and returns the host address to continue at, or NULL if the fault is not the guest's.
  */
 const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
 

@@ -7,7 +7,7 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/jit/translate.h"
 
-/* Bytes of the memory operand by Zydis, 0 if it says none; SITE_READ and SITE_WRITE. */
+/* Returns SITE_READ and SITE_WRITE of the memory operand; *size is its bytes as Zydis says, 0 if it does not say. */
 static unsigned operand_access(const struct decoded *d, unsigned *size)
 {
     *size = 0;
@@ -36,7 +36,7 @@ unsigned access_flags(const struct decoded *d, unsigned *size)
         flags |= SITE_LOCK;
     if (signs || (masked && d->traits & INSN_SUPPRESSES))
         flags |= SITE_MASKED;
-    /* Elements that a mask leaves out stay as they are; so does all if an unmasked x87 exception comes. */
+    /* Elements that a mask leaves out stay as they are; so does the operand if an unmasked x87 exception comes. */
     if (flags & SITE_WRITE && (signs || masked || d->traits & INSN_X87))
         flags |= SITE_READ;
     if (d->traits & INSN_ALIGNED && *size >= 16)

@@ -14,7 +14,7 @@ struct site {
     u16 offset; /* of the instruction in its page */
     u8 len;
     u8 seg;      /* and SITE_X87 */
-    u8 mask;     /* SITE_MASKED: opmask register, or 8 + vector register whose sign bits mask (VEX) */
+    u8 mask;     /* SITE_MASKED: opmask register, or 8 + vector register whose sign bits are the mask (VEX) */
     u8 element;  /* bytes of an element; ELEMENT_* */
     u8 elements; /* how many bits of the mask count */
     s32 retry;   /* relative to this struct */
@@ -50,7 +50,7 @@ struct site_done {
     u16 loans;
 } __attribute__((packed));
 
-/* Behind the CALL of slow_segment: r11 = offset, becomes the linear address. */
+/* Behind the CALL of slow_segment: r11 is the offset, and becomes the linear address. */
 struct site_segment {
     u8 seg, size, access, len;
     u16 offset;

@@ -6,12 +6,14 @@
 #include "cpu/core/exclusive.h"
 #include "cpu/core/fault.h"
 #include "cpu/core/stats.h"
+#include "cpu/core/vectors.h"
 #include "cpu/jit/enter.h"
 #include "cpu/jit/exec.h"
 #include "cpu/jit/loan.h"
 #include "cpu/jit/site.h"
 #include "cpu/mmu/mmu.h"
 #include "cpu/mmu/segment.h"
+#include "x86/xsave.h"
 
 /* Goes on in the block, where these loans are in force. */
 static bool resume_at(struct vcpu *v, const u8 *host, u16 loans)
@@ -98,13 +100,6 @@ static enum outcome check_operand(struct vcpu *v, const struct site *s, u64 la, 
     return CPU_OK;
 }
 
-static bool x87_exception_pends(void)
-{
-    u32 status = 0;
-    __asm__ volatile("fnstsw %w0" : "+a"(status));
-    return status & 0x80; /* error summary */
-}
-
 /* Finds all faults of an access that crosses a page end, or whose operand does. */
 static enum outcome find_crossing(struct vcpu *v, const struct site *s, u64 start, unsigned count, enum access access)
 {
@@ -127,8 +122,8 @@ static bool bounce(struct vcpu *v, const struct site *s, const u8 *after, u64 la
         }
         x->bounce_locked = true;
     }
-    /* As aligned as the operand, for instructions that insist; not across a cache line if locked: hosts slow that
-     * down. */
+    /* The buffer is as aligned as the operand, for instructions that insist on it. A locked operand does not cross a
+     * cache line there, which hosts make slow. */
     u8 *buffer = x->bounce + (la & (s->flags & SITE_LOCK ? 15 : 63));
     enum outcome out = count && s->flags & SITE_READ ? found_read(v, &x->found, buffer + first) : CPU_OK;
     if (unlikely(out != CPU_OK)) {
@@ -148,7 +143,7 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     __builtin_memcpy(&s, after, sizeof s);
     loans_swap(v, s.loans);
     at_instruction(v, s.offset, s.len);
-    if (s.seg & SITE_X87 && x87_exception_pends())
+    if (s.seg & SITE_X87 && x87_status() & FSW_ES)
         return leave_with(v, raise_event(v, EXC_MF, false, 0, 0));
     unsigned first = 0, count = s.size;
     if (s.flags & SITE_MASKED)

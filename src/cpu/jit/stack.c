@@ -1,6 +1,6 @@
 /*
  * The stack: PUSH, POP and LEAVE, and the stack's part of CALL and RET for branch.c. An access is one of group.c's, or
- * has its own TLB check; RSP moves behind it, when nothing can fault any more.
+ * has its own TLB check; RSP changes after the access, when nothing can fault any more.
  */
 #include "cpu/jit/translate.h"
 
@@ -88,7 +88,7 @@ void emit_push_return(struct tr *t, unsigned size)
 {
     struct emit *e = &t->hot;
     struct push p = {.what = PUSH_RETURN, .size = (u8)size};
-    if (!t->flat) { /* in the access rcx is taken */
+    if (!t->flat) { /* prepared here, because the access needs rcx */
         emit_load(e, R11, VCPU_DISP(page_la));
         emit_load(e, RCX, VCPU_DISP(neg_cs_base));
         emit_lea(e, false, R11, R11, RCX, 1, t->next);
@@ -134,7 +134,7 @@ static void pop_body(struct tr *t, struct emit *e, void *ctx)
         emit_store(e, RCX, gpr_disp(p->reg));
 }
 
-/* from: the host register that points to the top of the stack. */
+/* `from` is the host register that points to the top of the stack. */
 static void emit_pop(struct tr *t, struct pop *p, unsigned from)
 {
     if (emit_grouped(t, &t->d->note[1], p->size, SITE_READ, SEG_SS, pop_body, p))

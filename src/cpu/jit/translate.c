@@ -79,8 +79,8 @@ static void read_bytes(struct tr *t, u64 page_host, u64 page2_host)
         copy_bytes(t->bytes + first, (const u8 *)page2_host, INSN_MAX - first);
 }
 
-/* Decodes from the block's start until nothing falls through, the page ends, or the block is long enough. False: the
- * first instruction crosses into a second page that was not given. */
+/* Decodes from the block's start until nothing falls through, the page ends, or the block is long enough. Returns false
+ * if the first instruction crosses into a second page that was not given. */
 static bool decode_block(struct tr *t, u64 page_host, u64 page2_host)
 {
     u32 pos = t->b->offset;
@@ -93,7 +93,7 @@ static bool decode_block(struct tr *t, u64 page_host, u64 page2_host)
         const u8 *code = t->bytes + (pos - t->b->offset);
         bool more, valid = decode(t, code, avail, &more);
         if (!valid && more && avail < INSN_MAX) {
-            if (t->insn_count) /* a block of its own */
+            if (t->insn_count) /* the instruction gets a block of its own */
                 return true;
             if (page2_host == NO_PAGE)
                 return false;
@@ -117,7 +117,7 @@ static bool decode_block(struct tr *t, u64 page_host, u64 page2_host)
     return true;
 }
 
-/* Finds the targets of the block's own branches: backward ones. Those ahead leave the block. */
+/* Finds the instructions that the block's own branches go back to. Branches ahead leave the block. */
 static void find_labels(struct tr *t)
 {
     for (u32 i = 0; i < t->insn_count; i++)
@@ -214,7 +214,7 @@ static void emit_block(struct tr *t)
     }
 }
 
-/* Takes what was emitted into the cache. False: there is no room. */
+/* Takes what was emitted into the cache. Returns false if there is no room. */
 static bool keep_block(struct tr *t)
 {
     struct cache *c = t->c;

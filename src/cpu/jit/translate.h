@@ -22,6 +22,7 @@
 #define INSN_MAX 15 /* bytes */
 #define BLOCK_MAX_BYTES (BLOCK_MAX_INSNS * INSN_MAX)
 #define BLOCK_MAX_LINKS (BLOCK_MAX_INSNS * 2)
+#define BLOCK_MAX_PLACES (BLOCK_MAX_INSNS * 2) /* of each part: the memory operand and the stack may fault */
 
 #define GROUP_NONE 0xff
 
@@ -76,8 +77,8 @@ struct tr {
     bool direct;  /* supervisor mode, where most pages have the direct difference */
     u8 ssz;       /* stack address size in bytes */
     u16 pos;      /* offset in the page of the current instruction */
-    u16 next;     /* and of the one behind it */
-    bool lost;    /* out of memory in the cache */
+    u16 next;     /* the same of the instruction behind it */
+    bool lost;    /* the cache had no room for what the block needs */
     u32 transfer; /* TRANSFER_* of the branch being translated, 0 for falling through */
 
     struct decoded *d; /* the current instruction */
@@ -108,17 +109,17 @@ struct tr {
     u32 at_count;
     struct exit_link links[BLOCK_MAX_LINKS];
     u32 link_count;
-    struct place places[BLOCK_MAX_INSNS * 2];
+    struct place places[BLOCK_MAX_PLACES];
     u32 place_count;
-    struct place cold_places[BLOCK_MAX_INSNS * 2];
+    struct place cold_places[BLOCK_MAX_PLACES];
     u32 cold_place_count;
 };
 
 /* decode.c */
 void decode_init(struct tr *t);
-/* Fills t->d's zi, zo, in. False: not a valid instruction (#UD), or longer than `avail` (*more). */
+/* Fills t->d's zi, zo, in. Returns false if it is no valid instruction (#UD), or is longer than `avail` (*more). */
 bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more);
-/* Machine register number of a Zydis GPR of any width, or REG_NONE. AH..BH give 4..7 with *high. */
+/* Returns the machine's register number of a Zydis GPR of any width, or REG_NONE. AH to BH give 4 to 7 with *high. */
 unsigned decode_gpr(ZydisRegister reg, bool *high);
 
 /* The GPR in the low bits of the opcode. */
@@ -130,26 +131,28 @@ static inline u8 opcode_reg(const struct insn *in)
 /* classify.c */
 /* Fills t->d's class, handler and traits, by what the VM and the mode allow. */
 void classify(struct tr *t);
-/* The same by the table and Zydis alone. Copied instructions fault as the host's do, whatever vendor the guest sees. */
+/* Fills the same by the table and Zydis alone. Copied instructions fault as the host's do, whatever vendor the guest
+ * sees. */
 void describe(struct decoded *d, enum vendor host);
 
 /* operand.c */
-/* Host register of a guest GPR, or H_NONE if it lives in the vCPU. */
+/* Returns the host register of a guest GPR, or H_NONE if it lives in the vCPU. */
 unsigned host_of(const struct tr *t, unsigned guest);
-/* dst = the linear address at an offset from the page's start, cut to 32 bits unless wide. */
+/* Emits the linear address at an offset from the page's start into dst, cut to 32 bits unless wide. */
 void emit_from_page(struct emit *e, unsigned dst, s64 offset, bool wide);
 /* Emits the offset of the memory operand into host register dst, cut to 32 bits unless wide. */
 void emit_effective(struct tr *t, unsigned dst, bool wide);
-/* Emits the memory operand's offset in its segment; the host register that holds it: H_ADDR or a guest's. */
+/* Emits the memory operand's offset in its segment; returns the host register that holds it: H_ADDR or a guest's. */
 unsigned emit_offset(struct tr *t);
-/* Makes the offset in H_ADDR linear and returns H_ADDR, or H_NONE: emit_access must do it, outside flat modes. */
+/* Makes the offset in H_ADDR linear and returns H_ADDR, or returns H_NONE: outside flat modes emit_access does it. */
 unsigned emit_linear(struct tr *t);
-/* Both: the host register that holds the linear address, or H_NONE for an offset in H_ADDR. */
+/* Does both; returns the host register that holds the linear address, or H_NONE for an offset in H_ADDR. */
 unsigned emit_address(struct tr *t);
 typedef void (*emit_body)(struct tr *t, struct emit *e, void *ctx);
 /*
- * The TLB check of `size` bytes at host register `addr` plus disp (0 if addr is H_ADDR), then body with rcx = host
- * minus linear; for writes the body is emitted again in the cold part, working on the bounce buffer. flags: SITE_*.
+ * Emits the TLB check of `size` bytes at host register `addr` plus disp (0 if addr is H_ADDR), then body with rcx =
+ * host minus linear; for writes the body is emitted again in the cold part, working on the bounce buffer. flags:
+ * SITE_*.
  */
 void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body,
                  void *ctx);
@@ -176,23 +179,23 @@ static inline void save_scratch(struct tr *t)
     if (kept)
         keep_scratch(t);
 }
-/* A copied instruction that may raise a host fault starts here. */
+/* Notes that a copied instruction that may raise a host fault starts here. */
 void emit_place(struct tr *t, struct emit *e);
 
 /* site.c */
-/* SITE_* flags and bytes of the memory operand. */
+/* Returns the SITE_* flags of the memory operand; *size is its bytes. */
 unsigned access_flags(const struct decoded *d, unsigned *size);
-/* The CALL of slow_mem in the cold part. s has size, flags, segment, and what concerns a group; resume: NULL for the
- * code that follows. */
+/* Emits the CALL of slow_mem in the cold part. The caller fills size, flags, segment, and what concerns a group of *s;
+ * resume is NULL for the code that follows. */
 void emit_site(struct tr *t, struct site *s, const u8 *retry, const u8 *resume);
-/* The CALL of slow_done, which goes on at `next`. */
+/* Emits the CALL of slow_done, which goes on at `next`. */
 void emit_site_done(struct tr *t, unsigned flags, const u8 *next);
-/* r11 = linear address of r11 = offset in seg, outside flat modes. */
+/* Emits, outside flat modes: the offset in r11 becomes the linear address. */
 void emit_segment(struct tr *t, unsigned seg, unsigned size, enum access access);
 
 /* rewrite.c */
 void translate_copy(struct tr *t);
-/* Integer arithmetic between registers: no fault, no exit, nothing that reads or changes the vCPU. */
+/* Returns true for integer arithmetic between registers: it has no fault and no exit, and leaves the vCPU alone. */
 bool is_pure(const struct tr *t);
 
 /* address.c */
@@ -203,24 +206,24 @@ void translate_bit(struct tr *t);
 /* group.c: finds accesses that can be checked together. */
 void group_accesses(struct tr *t);
 
-/* loan.c: finds a stretch of the block where a loan pays, into t->b's loan fields. */
+/* loan.c: finds a stretch of the block where a loan pays, and notes it in t->b's loan fields. */
 void find_loans(struct tr *t);
-/* Makes the loans, or ends them: the same exchanges. r11 is lost. */
+/* Makes the loans, or ends them: both are the same exchanges. r11 is lost. */
 void emit_loans(struct emit *e, u16 loans);
-/* Host register of one without a home, H_NONE if nothing is lent to it. */
+/* Returns the host register that is lent to a register without a home, or H_NONE. */
 unsigned loan_host(u16 loans, unsigned homeless);
 
 /* stack.c */
 void translate_push(struct tr *t);
 void translate_pop(struct tr *t);
 void translate_leave(struct tr *t);
-/* Bytes that PUSH, POP or LEAVE moves. */
+/* Returns how many bytes PUSH, POP or LEAVE moves. */
 u8 stack_size(const struct decoded *d, bool is64);
 /* Pushes the address of the next instruction. */
 void emit_push_return(struct tr *t, unsigned size);
-/* r11 = what RET pops, with so many bytes more released. */
+/* Loads what RET pops into r11, and releases so many bytes more. */
 void emit_pop_target(struct tr *t, unsigned size, unsigned release);
-/* Keeps the r/m operand, zero-extended, in the vCPU; then r11 = that. In between the stack may be accessed. */
+/* Keeps the r/m operand, zero-extended, in the vCPU; and loads it into r11. In between the stack may be accessed. */
 void emit_fetch_operand(struct tr *t, unsigned size);
 void emit_load_operand(struct tr *t);
 
@@ -231,12 +234,13 @@ void translate_loop(struct tr *t);
 void translate_jump(struct tr *t);
 void translate_call(struct tr *t);
 void translate_return(struct tr *t);
-/* A jump to an offset from the page's start; it ends loans if it leaves their stretch. */
+/* Emits a jump to an offset from the page's start, which ends loans if it leaves their stretch. */
 void emit_goto(struct tr *t, s64 target, bool word);
-/* Where a direct branch goes, from the page's start; TARGET_NONE: the instruction is none. */
+/* Returns where a direct branch goes, from the page's start; TARGET_NONE if the instruction is none. */
 #define TARGET_NONE INT64_MIN
 s64 branch_target(const struct decoded *d);
-/* A link whose stub is at the end of the cold part; field may be NULL: reached by falling into the stub. */
+/* Adds a link: a jump that can be patched, and its stub at the end of the cold part. `field` is the rel32 of the jump
+ * just emitted to that stub, or NULL if the cold part falls into the stub. */
 void add_link(struct tr *t, u8 *field, u16 target, bool plain);
 /* What a link to a block that crosses its page jumps to: the jump cache knows whether the second page is still the
  * same. */
@@ -252,7 +256,7 @@ struct translation_request {
 enum translation {
     TRANSLATION_DONE,
     TRANSLATION_NEEDS_PAGE2, /* the first instruction crosses into the second page */
-    TRANSLATION_FULL,        /* so is the cache: flush and try again */
+    TRANSLATION_FULL,        /* the cache is full: the caller flushes it and tries again */
     TRANSLATION_RETRY,       /* guest code changed meanwhile */
 };
 MUST_CHECK enum translation translate(struct vcpu *v, const struct translation_request *r, struct block **made);
