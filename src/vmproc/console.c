@@ -3,9 +3,9 @@
  * machine lock (held by callers of console_put), then [lock]. Both threads take the machine lock inside their events,
  * never while they hold [lock].
  *
- * Input that the guest does not take waits where it comes from. A terminal's is read all the same, or Ctrl-a would wait
- * behind it, and held here; beyond HELD it is read slowly, so that whoever pastes waits and our keys still come
- * through.
+ * Input that the guest does not take waits where it comes from. A terminal is read all the same, because Ctrl-a must
+ * not wait, and its input is held here; beyond HELD it is read slowly, so that whoever pastes waits and our keys still
+ * come through. A socket's client may end its input and go on reading: it is gone when it has closed both directions.
  *
  * Output before the first client of a socket or pseudo-terminal stays in the queue, and the oldest makes way. Later,
  * output to nobody is dropped.
@@ -31,7 +31,7 @@
 #define FRESH 4096u
 #define HELD (1u << 20)
 #define SLOW_MS 100 /* between reads of FRESH bytes beyond HELD */
-#define LOOK_MS 250 /* between looks whether the terminal is ours, or a pseudo-terminal has a client */
+#define LOOK_MS 250 /* between looks whether the terminal is ours, and whether a pseudo-terminal has a client */
 
 struct held {
     u8 *bytes;
@@ -57,7 +57,8 @@ struct console {
     bool continued; /* [lock] console_continued was called */
     int lost;       /* [lock] -errno of the write that failed */
     struct escape escape;
-    struct held held; /* input thread */
+    struct held held; /* [input thread] */
+    bool input_ended; /* [input thread] the socket's client sends no more, but still reads */
 };
 
 static const char help_text[] = "\r\nnestbox: Ctrl-a x  end the VM\r\n"
@@ -125,7 +126,7 @@ static int write_all(int fd, const u8 *bytes, size_t count)
     return 0;
 }
 
-/* [lock] Up to a chunk from the queue. */
+/* [lock] Takes up to a chunk from the queue. */
 static u32 take(struct console *c, u8 *chunk)
 {
     u32 n = c->count < CHUNK ? c->count : CHUNK;
@@ -136,7 +137,7 @@ static u32 take(struct console *c, u8 *chunk)
     return n;
 }
 
-/* Can be cancelled while it writes, and only then. */
+/* The output thread. It can be cancelled while it writes, and only then. */
 static void *write_thread(void *opaque)
 {
     struct console *c = opaque;
@@ -189,7 +190,7 @@ static void client_set(struct console *c, bool present, int fd)
     c->present = present;
     c->served |= present;
     pthread_cond_signal(&c->filled);
-    /* The writer may be using the old one: it must not be reused under its feet. */
+    /* The writer may be using the old descriptor, whose number must not be used again meanwhile. */
     for (u64 chunk = c->chunks; old >= 0 && c->busy && c->chunks == chunk && !c->closing;)
         pthread_cond_wait(&c->written, &c->lock);
     pthread_mutex_unlock(&c->lock);
@@ -225,7 +226,7 @@ const char *console_pty(const struct console *c)
 static void text_out(struct console *c, const char *text)
 {
     for (; *text; text++)
-        (void)console_put(c, (u8)*text); /* who does not read output does not read this */
+        (void)console_put(c, (u8)*text); /* whoever does not read output does not read this either */
 }
 
 /* Takes our own keys out of `bytes`; returns how many are left for the guest. */
@@ -254,7 +255,7 @@ static void hold(struct held *h, const u8 *bytes, size_t count)
         size_t size = h->size + h->size / 2 + count;
         u8 *more = realloc(h->bytes, size);
         if (!more)
-            return; /* nothing is left to hold it */
+            return; /* without memory the input is lost */
         h->bytes = more;
         h->size = size;
     }
@@ -277,15 +278,16 @@ static void offer(struct console *c)
 
 /* How input comes now: whether to read it, and when to look again. */
 struct source {
-    bool escapes; /* a terminal, and ours: Ctrl-a is, too */
+    bool escapes; /* it is a terminal and ours, so Ctrl-a is ours too */
     int fd;       /* -1: nothing is to be read */
-    int look_ms;  /* -1: no need */
+    short events; /* of poll; 0: only whether the client is gone */
+    int look_ms;  /* -1: there is no need to look */
     bool slow;    /* read after look_ms */
 };
 
 static struct source source(struct console *c, bool terminal, bool again)
 {
-    struct source s = {.fd = c->end.in, .look_ms = -1};
+    struct source s = {.fd = c->end.in, .events = POLLIN, .look_ms = -1};
     if (terminal && s.fd >= 0) {
         s.escapes = terminal_take(again);
         s.slow = s.escapes && c->held.count >= HELD;
@@ -301,16 +303,27 @@ static struct source source(struct console *c, bool terminal, bool again)
         if (!c->present)
             s.fd = -1;
     }
-    if (c->held.count)
+    if (c->input_ended)
+        s.events = 0;
+    else if (c->held.count)
         s.fd = -1;
     return s;
 }
 
+/* The socket's client has ended its input. */
+static void client_silent(struct console *c)
+{
+    struct pollfd p = {c->end.in, 0, 0};
+    c->input_ended = poll(&p, 1, 0) == 0;
+    if (!c->input_ended)
+        client_set(c, false, -1);
+}
+
 static void input_end(struct console *c, bool terminal)
 {
-    bool elsewhere = terminal && !terminal_take(false) && isatty(c->end.in); /* and may be ours again */
+    bool elsewhere = terminal && !terminal_take(false) && isatty(c->end.in); /* the terminal may be ours again */
     if (c->end.kind == SERIAL_SOCKET)
-        client_set(c, false, -1);
+        client_silent(c);
     else if (c->end.kind == SERIAL_STDIO && !elsewhere)
         c->end.in = -1;
 }
@@ -333,7 +346,7 @@ static void *read_thread(void *opaque)
         struct source from = source(c, terminal, again);
         struct pollfd fds[3] = {
             {c->wake, POLLIN, 0},
-            {from.fd, POLLIN, 0},
+            {from.fd, from.events, 0},
             {c->end.in < 0 ? c->end.listener : -1, POLLIN, 0},
         };
         int ready = poll(fds, ARRAY_LEN(fds), from.look_ms);
@@ -464,7 +477,7 @@ int console_close(struct console *c)
         pthread_cancel(c->writer);
         pthread_join(c->writer, NULL);
     }
-    /* What a pipe and a terminal say when nobody reads any more is no failure of ours. */
+    /* These errors say that nobody reads the pipe or the terminal any more, which is no failure of ours. */
     bool unread = c->lost == -EPIPE || (c->lost == -EIO && isatty(c->end.out));
     int lost = unread ? 0 : c->lost;
     endpoint_close(&c->end);

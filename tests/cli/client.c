@@ -1,6 +1,7 @@
 /*
- * The other end of a serial port: client PATH SEND EXPECT opens a unix socket or a terminal, as soon as it is there,
- * types SEND, and copies what comes to standard output until EXPECT has come. 1: it did not within ten seconds.
+ * The other end of a serial port: client PATH SEND EXPECT [end] opens a unix socket or a terminal, as soon as it is
+ * there, types SEND (with "end" it then closes the sending side), and copies what comes to standard output until EXPECT
+ * has come. The status is 1 if that did not come within ten seconds.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -31,11 +32,13 @@ int main(int argc, char **argv)
     size_t count = 0;
     time_t until = time(NULL) + 10;
     int fd = -1;
-    if (argc != 4)
+    if (argc != 4 && argc != 5)
         return 2;
     while ((fd = opened(argv[1])) < 0 && time(NULL) < until)
         poll(NULL, 0, 50);
     if (write(fd, argv[2], strlen(argv[2])) < 0)
+        return 1;
+    if (argc == 5 && shutdown(fd, SHUT_WR))
         return 1;
     while (time(NULL) < until && count < sizeof(seen)) {
         struct pollfd p = {fd, POLLIN, 0};

@@ -17,6 +17,7 @@ guest "$WORK/two" "$PRINT_A$PRINT_B2$POWER_OFF$HANG"
 guest "$WORK/hang" "$PRINT_A$HANG"
 guest "$WORK/echo" "$PRINT_A$ECHO"
 guest "$WORK/button" "$PRINT_A$WAIT_FOR_BUTTON$POWER_OFF$HANG"
+guest "$WORK/late" "$PRINT_A$WAIT_FOR_BUTTON$PRINT_A$HANG"
 guest "$WORK/break" "$PRINT_A$WAIT_FOR_BREAK$POWER_OFF$HANG"
 # mov ecx, 100000; mov dx, 0x3f8; mov al, 'x'; out dx, al; loop
 guest "$WORK/much" "\271$(le32 100000)\146\272\370\003\260\170\356\342\375$PRINT_A$HANG"
@@ -37,7 +38,7 @@ says() { # NAME PATTERN: within three seconds
     done
     check "$1" grep -- "$2" "$WORK/err"
 }
-client() { # NAME PATH SEND EXPECT
+client() { # NAME PATH SEND EXPECT [end]
     "$WORK/client" "${@:2}" >"$WORK/got" 2>&1
     check "$1" [ $? = 0 ]
 }
@@ -74,6 +75,12 @@ start --kernel "$WORK/much" --serial unix:"$WORK/s"
 sleep 2
 client 'the last of it' "$WORK/s" '' xA
 check 'which is 64 KiB' [ "$(wc -c <"$WORK/got")" = 65536 ]
+kill $pid
+wait $pid
+start --kernel "$WORK/late" --serial unix:"$WORK/s" --shutdown-timeout 60
+{ sleep 2; kill $pid; } &
+client 'a client that ended its input gets what is printed later' "$WORK/s" '' AA end
+
 kill $pid
 wait $pid
 start --kernel "$WORK/off" --serial unix:"$WORK/s",wait

@@ -318,6 +318,11 @@ static void test_socket(void)
     CHECK(memcmp(f->input, "hello", 5) == 0);
     CHECK(console_put(f->console, 'x') && console_put(f->console, 'y') && gets(one, "xy"));
 
+    TEST("a socket: a client that ended its input still gets output");
+    CHECK_EQ(shutdown(one, SHUT_WR), 0);
+    usleep(50000);
+    CHECK(console_put(f->console, 'v') && gets(one, "v"));
+
     TEST("a socket: one client at a time");
     int two = client();
     CHECK(says(two, "!"));
