@@ -36,7 +36,8 @@ struct accel_trace {
 
 struct accel_ops {
     const char *name; /* "engine", "kvm" */
-    /* 0 or -errno. The settings stay as they are until destroy. The VM attaches itself to the machine's memory. */
+    /* Returns 0 or -errno. The settings stay as they are until destroy. The VM attaches itself to the machine's memory.
+     */
     int (*create)(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **vm,
                   struct error *error);
     void (*destroy)(struct accel_vm *vm);
@@ -80,7 +81,7 @@ extern const struct accel_ops accel_kvm;
 void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index, const struct symbols *symbols,
                     char *buf, size_t size);
 
-/* 0, or -EINVAL for settings that are wrong on any host. (select.c) */
+/* Returns 0, or -EINVAL for settings that are wrong on any host. (select.c) */
 int MUST_CHECK accel_check(const struct vm_settings *settings, struct error *error);
 /* Chooses. The text of *why says for what reason, with code 0; if none can be, the result is NULL and *why is the
  * error. An error with a result that is not NULL is a warning: it was asked for by name, and is hardly fit. (select.c)

@@ -11,7 +11,7 @@
 
 struct symbols;
 
-/* 0 or -errno. */
+/* Returns 0 or -errno. */
 int MUST_CHECK symbols_load(const char *path, struct symbols **symbols, struct error *error);
 void symbols_free(struct symbols *symbols);
 /*

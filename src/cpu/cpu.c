@@ -113,7 +113,7 @@ void cpu_destroy(struct vm *vm)
     memory_put(host, vm, sizeof(*vm));
 }
 
-/* VT-x, AMD-V or neither, as CPUID says. */
+/* Gives the vCPU VT-x, AMD-V or neither, as CPUID says. */
 static void extension_attach(struct vcpu *v)
 {
     void *memory = (char *)v + vcpu_layout().nested;
@@ -126,7 +126,7 @@ static void extension_attach(struct vcpu *v)
         svm_init(v, memory);
 }
 
-/* True if the two differ in no more than what CPUID returns. */
+/* Returns true if the two differ in no more than what CPUID returns. */
 static bool features_agree(const struct cpu_features *a, const struct cpu_features *b)
 {
     bool same = a->vendor == b->vendor && a->phys_bits == b->phys_bits && a->xcr0 == b->xcr0;
@@ -238,7 +238,7 @@ void cpu_reset(struct vcpu *v)
     __atomic_store_n(&v->request, 0, __ATOMIC_SEQ_CST);
 }
 
-/* The vCPU is not active. True: the caller knows for how long. */
+/* The vCPU is not active. Returns true if the caller of cpu_run knows for how long. */
 static bool wait_is_callers(struct vcpu *v)
 {
     bool halted = v->activity == ACTIVITY_HLT;

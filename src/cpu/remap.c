@@ -1,6 +1,6 @@
 /*
- * Guest memory changes under running vCPUs: slots come and go, epochs of dirty pages end, others than vCPUs write. What
- * the engine does for it, by any thread that runs no vCPU, is the struct ram_ops below; its opaque is the struct vm.
+ * Guest memory changes under running vCPUs: slots come and go, epochs of dirty pages end, others than vCPUs write. The
+ * struct ram_ops below is what the engine does then, on any thread that runs no vCPU; its opaque is the struct vm.
  *
  * A change happens in the exclusive section. Whoever was parked for it looks slots up again, leaves the block that it
  * was in, and finds no translation of addresses; so afterwards nobody uses memory that is no longer the guest's.

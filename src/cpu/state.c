@@ -136,7 +136,7 @@ static void tsc_move(struct vcpu *v, u64 value)
     v->tsc_offset += delta;
 }
 
-/* Those that belong to other groups. */
+/* MSRs that belong to other groups. */
 static bool msr_write_elsewhere(struct vcpu *v, u32 msr, u64 value)
 {
     switch (msr) {
@@ -323,7 +323,7 @@ u64 cpu_state_get(struct vcpu *v, struct cpu_state *s, u64 wanted)
     if (wanted & STATE_EVENTS)
         get_events(v, &s->events);
     if (wanted & STATE_ACTIVITY) {
-        /* Before a waiting x87 instruction it stops again, by itself. */
+        /* A vCPU that stopped before a waiting x87 instruction stops there again, by itself. */
         s->activity = v->activity == ACTIVITY_FERR ? ACTIVITY_ACTIVE : (u8)v->activity;
         s->monitor_armed = v->monitor_armed;
         s->monitor = v->monitor_armed ? v->monitor_gpa.a : 0;
@@ -409,7 +409,7 @@ static const char *event_refusal(const struct event *e, const char *name)
     bool exception = e->type == EVENT_EXCEPTION || e->type == EVENT_SOFT_EXC;
     bool known = exception || e->type == EVENT_EXTINT || e->type == EVENT_NMI || e->type == EVENT_SOFT_INT ||
                  e->type == EVENT_PRIV_SOFT;
-    bool vector = exception ? e->vector < 32 : e->type != EVENT_NMI || e->vector == EXC_NMI;
+    bool vector = exception ? e->vector < EXC_COUNT : e->type != EVENT_NMI || e->vector == EXC_NMI;
     return known && vector ? NULL : name;
 }
 
@@ -572,7 +572,7 @@ static void store(struct vcpu *v, const struct cpu_state *s, u64 given)
         timers_tsc_changed(v);
 }
 
-/* What depends on the rest, whatever was set. */
+/* Makes anew what depends on the rest, whatever was set. */
 static void derive(struct vcpu *v)
 {
     v->intr_masked = false;

@@ -19,7 +19,7 @@ struct stack stack_current(const struct vcpu *v, bool wide)
     return st;
 }
 
-/* True if the frame's bytes are contiguous in linear memory; *la is then the lowest. */
+/* Returns true if the frame's bytes are contiguous in linear memory; *la is then the lowest. */
 static bool contiguous(const struct stack *st, unsigned total, u64 *la)
 {
     u64 low = mask_size(st->sp - total, st->asize);

@@ -75,7 +75,7 @@ static inline bool string_stepped(const struct vcpu *v)
     return v->flags & FLAG_TF || nested_stepping(v);
 }
 
-/* True if a repetition should stop here for a while. */
+/* Returns true if a repetition should stop here for a while. */
 static inline bool string_leave(const struct vcpu *v)
 {
     return string_stepped(v) || v->trap_pending || v->code_changed || __atomic_load_n(&v->request, __ATOMIC_RELAXED);

@@ -78,7 +78,8 @@ static inline struct segment segment_from(u16 sel, const struct descriptor *d)
     return (struct segment){.base = d->base, .limit = d->limit, .attr = d->attr, .sel = sel};
 }
 
-/* True if [offset, offset + size) lies within the segment and its type permits the access, in the current mode. */
+/* Returns true if [offset, offset + size) lies within the segment and its type permits the access, in the current mode.
+ */
 bool segment_allows(const struct vcpu *v, const struct segment *s, u64 offset, unsigned size, enum access access);
 
 /* MOV/POP/LxS to a data segment register or SS, with all checks of the current mode. */
@@ -101,14 +102,15 @@ static inline unsigned stack_asize(const struct vcpu *v)
     return in_64bit(v) ? 8 : v->seg[SEG_SS].attr & SEG_DB ? 4 : 2;
 }
 
-/* True if `la` is canonical for the current CR4.LA57. */
+/* Returns true if `la` is canonical for the current CR4.LA57. */
 static inline bool is_canonical(const struct vcpu *v, u64 la)
 {
     unsigned shift = v->cr4 & CR4_LA57 ? 7 : 16;
     return (u64)((s64)(la << shift) >> shift) == la;
 }
 
-/* True if a base register, an MSR or a TLB invalidation takes `la`: these go by the widest addresses of the CPU. */
+/* Returns true if a base register, an MSR or a TLB invalidation takes `la`: these go by the widest addresses of the
+ * CPU. */
 static inline bool is_canonical_base(const struct vcpu *v, u64 la)
 {
     unsigned shift = cpu_has(v->vm, FEATURE_LA57) ? 7 : 16;

@@ -52,7 +52,7 @@ MUST_CHECK enum outcome stage2_translate(struct vcpu *v, ngpa_t ngpa, enum acces
 /* The same without a fault or an exit: false if it needs either, or a dirty bit. *in_large: by an entry of a large
  * page, whose rights are the same all over. */
 bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa, bool *in_large);
-/* True if a write to the page would need no walk of the second stage. */
+/* Returns true if a write to the page would need no walk of the second stage. */
 bool stage2_writable(const struct vcpu *v, ngpa_t ngpa);
 /* The kind of access by which the processor reads the guest's paging structures. */
 enum access stage2_table_access(const struct vcpu *v);
