@@ -1,18 +1,17 @@
 /*
  * Dispatch of port and MMIO accesses to device windows, and the timers of devices.
  *
- * Called with the machine lock held, from vCPU threads (accesses) and the timer thread (clock_run).
- * An access is cut at window borders, then into pieces that the device declares; a piece narrower
- * than the device's smallest register access reads the whole register, and on a write puts the
- * changed bytes back with the others. A sorted array with binary search was preferred to a tree:
- * the machine has some thirty windows, rarely changed.
+ * Called with the machine lock held, from vCPU threads (accesses) and the timer thread (clock_run). An access is cut at
+ * window borders, then into pieces of a size that the device takes. A piece that is narrower than the device's smallest
+ * access reads the whole register; a write puts the changed bytes back with the others. A sorted array with binary
+ * search was preferred to a tree: the machine has some thirty windows, which rarely change.
  */
 #include "bus/bus.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* Index of the first window that ends above `address`. */
+/* Returns the index of the first window that ends above `address`. */
 static unsigned bus_find(const struct bus *bus, u64 address)
 {
     unsigned low = 0, high = bus->count;
@@ -56,7 +55,7 @@ static u64 ones(unsigned size)
     return size >= 8 ? ~0ull : (1ull << (size * 8)) - 1;
 }
 
-/* The largest naturally aligned piece at `offset` that the device takes and that does not exceed `size`. */
+/* Returns the size of the largest naturally aligned piece at `offset` that is at most `max` and at most `size`. */
 static unsigned piece_size(u64 offset, unsigned size, unsigned max)
 {
     unsigned n = max;
@@ -104,7 +103,7 @@ static void window_write(const struct bus_window *w, u64 offset, u64 value, unsi
     }
 }
 
-/* The window at `address` or NULL, and how much of an access of `size` lies in it (or in the gap). */
+/* Returns the window at `address`, or NULL; *part is how much of an access of `size` lies in it, or in the gap. */
 static const struct bus_window *bus_at(const struct bus *bus, u64 address, unsigned size, unsigned *part)
 {
     *part = size;

@@ -1,6 +1,6 @@
 /*
- * Device timers. clock_run() wants the machine lock, which vCPU threads hold only for the length of a device access, so
- * one thread that sleeps on a condition with that lock is enough.
+ * The VM's clock and the thread of device timers. clock_run needs the machine lock, which vCPU threads hold only for
+ * the length of a device access, so one thread that sleeps on a condition with that lock is enough.
  */
 #include "bus/clock.h"
 

@@ -17,13 +17,13 @@ struct machine_clock {
     bool held; /* time stands still at held_ns */
     u64 held_ns;
     u64 offset_ns;   /* host monotonic time less VM time */
-    u64 deadline_ns; /* earliest, VM time; 0 none */
+    u64 deadline_ns; /* the earliest, in VM time; 0: none */
 };
 
-/* 0 or -errno. Time starts held. */
+/* Returns 0 or -errno. At first time stands still. */
 int MUST_CHECK machine_clock_create(struct machine_clock *c, pthread_mutex_t *lock);
 void machine_clock_destroy(struct machine_clock *c);
-/* [lock taken inside] */
+/* Stops the time of the VM, or lets it go on. Takes the machine lock. */
 void machine_clock_hold(struct machine_clock *c, bool hold);
 
 #endif

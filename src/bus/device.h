@@ -1,6 +1,6 @@
 /*
- * What the owner of devices does with all of them alike. Each file of src/dev has one constant of this type, beside its
- * init function, which takes what that kind of device needs: clock, interrupt lines, callbacks.
+ * What the owner of devices does with all of them alike. Each file of src/dev has one constant of this type, beside an
+ * init function that takes what that kind of device needs: clock, interrupt lines, callbacks.
  *
  * All functions are called with the owner's lock held. A function that a kind has no use for is NULL.
  */

@@ -12,7 +12,7 @@
 #define MACHINE_MSR_UNKNOWN BIT(1) /* the CPU has no such MSR: it would be #GP */
 #define MACHINE_MSR_INVALID BIT(2) /* it has, but this access would be #GP */
 enum machine_msr {
-    MACHINE_MSR_CPU,   /* what happens without having asked */
+    MACHINE_MSR_CPU,   /* the CPU goes on as if it had not asked */
     MACHINE_MSR_DONE,  /* it was done, or *value was read */
     MACHINE_MSR_FAULT, /* #GP */
     MACHINE_MSR_LATER, /* not known yet: cpu_run returns CPU_EXIT_MSR, and the instruction asks again */
@@ -29,7 +29,7 @@ struct machine {
     /* Memory that is not RAM, size 1 to 8. Reads of what is not there give all ones. */
     u64 (*mmio_read)(void *opaque, gpa_t gpa, unsigned size);
     void (*mmio_write)(void *opaque, gpa_t gpa, u64 value, unsigned size);
-    /* The 8259's INTR line is acknowledged: gives the vector. */
+    /* The CPU acknowledges the 8259's INTR line: returns the vector. */
     int (*pic_ack)(void *opaque);
     /* The end of an interrupt whose line was level-triggered: the I/O APIC looks at the line again. */
     void (*eoi)(void *opaque, u8 vector);

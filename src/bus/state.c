@@ -4,9 +4,9 @@
  *   section = 'S' u8, name length u8, name, version u32, body length u32, body
  *   body    = fields: tag length u8, tag, width u32, bytes
  *
- * Used by the thread that saves or restores a VM, with the VM stopped. A load never trusts a length: the whole stream
- * is checked once, when it is opened. Damage makes the error of the state stick, and the objects of bad sections keep
- * their values. Running out of memory while saving sticks in the same way.
+ * The thread that saves or restores a VM uses it, with the VM stopped. A load never trusts a length: the whole stream
+ * is checked once, when it is opened. An error stays: after damage was found, or memory ran out, nothing more is saved
+ * or loaded. Objects of bad sections keep their values.
  */
 #include "bus/state.h"
 

@@ -40,19 +40,20 @@ struct state_layout {
 
 struct state; /* opened for saving or for loading */
 
-/* NULL: out of memory. */
+/* Both return NULL if there is not enough memory. */
 struct state *state_save_begin(void);
 struct state *state_load_begin(const void *data, size_t size);
-/* The bytes saved so far; owned by the state. */
+/* Returns the bytes saved so far, which belong to the state. */
 const void *state_bytes(const struct state *s, size_t *size);
 void state_free(struct state *s);
 bool state_saving(const struct state *s);
-/* Sticky: -EBADMSG after a malformed stream, -EPROTO after a section of a newer version, -ENOMEM. */
+/* Returns the first error, which stays: -EBADMSG after a malformed stream, -EPROTO after a section of a newer version,
+ * -ENOMEM; or 0. */
 int state_error(const struct state *s);
 
 /*
  * Saves `object` as section "name", or "name.part" unless part is NULL; or loads the section of that name into it.
- * Returns the section's version. 0: the stream has no such section, or it is bad; `object` is as it was.
+ * Returns the section's version; or 0 if the stream has no such section, or a bad one, and `object` is as it was.
  */
 u32 state_section(struct state *s, const char *name, const char *part, const struct state_layout *layout, void *object);
 

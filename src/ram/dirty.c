@@ -3,8 +3,8 @@
  * a page without a bit: so a page costs one trip to the slow path per epoch, and nothing after that.
  *
  * To end an epoch the accelerator stops the vCPUs (dirty_begin), the bits are taken, and the accelerator takes write
- * mappings away (dirty_cleared) and lets the vCPUs go (dirty_end). One that logs writes itself adds what it knows
- * before that (dirty_fetch). Nothing is stopped when no bit is set: what is written meanwhile belongs to the next
+ * mappings away (dirty_cleared) and lets the vCPUs go (dirty_end). An accelerator that logs writes itself adds what it
+ * knows before that (dirty_fetch). Nothing is stopped when no bit is set: what is written meanwhile belongs to the next
  * epoch.
  *
  * With dirty rings (ring.h) the pages whose epoch ends are those of the entries that were taken.

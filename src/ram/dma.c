@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-/* Calls for each page of a range of one slot. */
+/* Gives notice of a write, for each page of a range of one slot. */
 static void written(struct ram *r, const struct ram_slot *s, gpa_t at, u64 size)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -25,7 +25,7 @@ static void written(struct ram *r, const struct ram_slot *s, gpa_t at, u64 size)
     }
 }
 
-/* The slot of `at`, and how many of `size` bytes lie in it. */
+/* Returns the slot of `at`, or NULL; *part is how many of `size` bytes lie in it. */
 static struct ram_slot *part_find(const struct ram *r, gpa_t at, u64 size, u64 *part)
 {
     struct ram_slot *s = ram_find(&r->space[0], at);
@@ -60,7 +60,7 @@ bool ram_read(struct ram *r, gpa_t at, void *to, u64 size)
     return ok;
 }
 
-/* From `from`, or `value` all over. */
+/* Writes the bytes at `from`, or `value` all over if that is NULL. */
 static bool put(struct ram *r, gpa_t at, const u8 *from, u8 value, u64 size)
 {
     pthread_rwlock_rdlock(&r->locks->slots);

@@ -13,13 +13,13 @@
 
 struct ram_ring; /* ring.h */
 
-/* NULL: not enough memory. */
+/* Returns NULL if there is not enough memory. */
 struct ram *ram_create(void);
 /* The host memory of slots stays its owner's. */
 void ram_destroy(struct ram *r);
 
-/* From now on the accelerator runs vCPUs on this memory; it is told of the slots that there are. 0, or what it
- * returned; then it is not attached. */
+/* From now on the accelerator runs vCPUs on this memory; it is told of the slots that there are. Returns 0, or what the
+ * accelerator returned; then it is not attached. */
 int MUST_CHECK ram_attach(struct ram *r, const struct ram_ops *ops, void *opaque);
 void ram_detach(struct ram *r);
 
@@ -35,7 +35,7 @@ struct ram_region {
 
 /*
  * Makes, moves, changes or (size 0) removes the slot `id` of an address space, while vCPUs may run: afterwards none of
- * them sees what was before. As KVM does, 0 or:
+ * them sees what was before. Returns, as KVM does, 0 or:
  * -EINVAL  not whole pages, beyond 2^52 or the number of slots; or size, host memory, RAM_READONLY or RAM_FOREIGN of
  *          a slot that exists would change; or a slot is removed that does not exist
  * -EEXIST  another slot is in the way
@@ -45,27 +45,27 @@ int MUST_CHECK ram_slot_set(struct ram *r, u32 space, const struct ram_region *g
 
 /* -- for devices and loaders: addresses of space 0 -- */
 
-/* [any] Copy from and to guest memory. False, and nothing done, unless all of the range is RAM (when writing: not ROM).
- */
+/* [any] Copy from and to guest memory. Return false, with nothing done, unless all of the range is RAM, and when
+ * writing no ROM. */
 bool MUST_CHECK ram_read(struct ram *r, gpa_t at, void *to, u64 size);
 bool MUST_CHECK ram_write(struct ram *r, gpa_t at, const void *from, u64 size);
 bool MUST_CHECK ram_fill(struct ram *r, gpa_t at, u8 value, u64 size);
 /*
- * Host address of a range, or NULL unless all of it lies in one slot (not ROM). The range counts as written at once:
- * for loaders, who build things in guest memory while no vCPU runs and no slot changes.
+ * Returns the host address of a range, or NULL unless all of it lies in one slot that is no ROM. The range counts as
+ * written at once: this is for loaders, which build things in guest memory while no vCPU runs and no slot changes.
  */
 void *ram_pointer(struct ram *r, gpa_t at, u64 size);
 /* [any] The range was written through a mapping that the caller has. */
 void ram_written(struct ram *r, gpa_t at, u64 size);
-/* The guest-physical address of a byte of host memory. False if it belongs to no slot of space 0. Takes no lock: for
- * signal handlers, while no slot changes. */
+/* Finds the guest-physical address of a byte of host memory; false if it belongs to no slot of space 0. Takes no lock:
+ * for signal handlers, while no slot changes. */
 bool ram_gpa(const struct ram *r, const void *host, gpa_t *at);
 
 /* -- dirty pages -- */
 
 /*
  * Ends an epoch of a slot that is logged: bit n of the bitmap, which has room for whole words of 64 pages, says whether
- * page n was written since the last one. With `keep` the epoch goes on: ram_dirty_clear is to end it for single pages.
+ * page n was written since the last one. With `keep` the epoch goes on: ram_dirty_clear ends it for single pages.
  * -ENOENT: there is no such slot, or it is not logged.
  */
 int MUST_CHECK ram_dirty_get(struct ram *r, u32 space, u32 id, u64 *bitmap, bool keep);

@@ -27,10 +27,10 @@ struct ram_pages {
 struct change {
     struct ram *r;
     u32 space;
-    struct ram_slot *old;    /* in the present array, NULL: a new slot */
+    struct ram_slot *old;    /* in the present array; NULL: the slot is new */
     struct ram_slot now;     /* size 0: the slot goes */
-    struct ram_slot *array;  /* the space's new one */
-    struct ram_pages *pages; /* new one for `now` and whoever overlaps it; NULL: not needed */
+    struct ram_slot *array;  /* the space's new array */
+    struct ram_pages *pages; /* new words for `now` and whoever overlaps it; NULL: none are needed */
 };
 
 static struct ram_slot *slot_by_id(const struct ram_space *s, u32 id)
@@ -67,7 +67,7 @@ static int region_check(const struct ram *r, u32 space, const struct ram_region 
     return 0;
 }
 
-/* The bitmap of a slot that begins to be logged. */
+/* Makes the bitmap of a slot that begins to be logged. */
 static int dirty_create(struct ram_slot *s, bool all)
 {
     u64 pages = s->size >> PAGE_SHIFT, words = ram_dirty_words(s->size);
@@ -121,7 +121,7 @@ static void pages_drop(struct ram_pages *p)
         free(p);
 }
 
-/* All slots within the new range take their words from it. Those of the present array are replaced right after. */
+/* Makes all slots within the new range take their words from it. Slots that go are replaced right after. */
 static void pages_merge(struct ram *r, struct ram_pages *made)
 {
     for (u32 space = 0; space < RAM_SPACES; space++) {

@@ -17,7 +17,7 @@
 /* ram_slot.flags: the values of KVM_MEM_*. */
 #define RAM_LOG_DIRTY BIT(0)
 #define RAM_READONLY BIT(1) /* ROM: reads are RAM's, writes go to devices */
-/* Not one of them: others write there without notice (docs/ram.md "Memory of others"). */
+/* KVM has no such flag: others write there without notice (docs/ram.md "Memory of others"). */
 #define RAM_FOREIGN BIT(8)
 
 struct ram_slot {
@@ -42,7 +42,7 @@ struct ram_slot {
 struct ram_space {
     struct ram_slot *slot; /* by start */
     u32 count;
-    struct ram_slot none; /* of size 0: where a cache of the last slot found begins */
+    struct ram_slot none; /* of size 0: what a cache of the last slot found holds at first */
 };
 
 /* The slot that `at` lies in, or NULL. */
@@ -83,14 +83,15 @@ static inline bool ram_is_dirty(const struct ram_slot *s, gpa_t at)
     return __atomic_load_n(&s->dirty[page / 64], __ATOMIC_RELAXED) >> (page % 64) & 1;
 }
 
-/* [any] The page of `at` is being written, or was. Slots that are logged only. True: it was clean. */
+/* [any] Notes that the page of `at` is being written, or was. For slots that are logged. Returns true if the page was
+ * clean. */
 static inline bool ram_mark_dirty(const struct ram_slot *s, gpa_t at)
 {
     u64 page = ram_page(s, at), bit = BIT64(page % 64);
     return !ram_is_dirty(s, at) && !(__atomic_fetch_or(&s->dirty[page / 64], bit, __ATOMIC_RELAXED) & bit);
 }
 
-/* Of a bitmap with one bit per page. */
+/* Returns the words of a bitmap with one bit per page. */
 static inline u64 ram_dirty_words(u64 size)
 {
     return ((size >> PAGE_SHIFT) + 63) / 64;
@@ -101,14 +102,15 @@ static inline u64 ram_dirty_words(u64 size)
  * that runs no vCPU at that time and holds no lock that a device takes.
  */
 struct ram_ops {
-    /* A slot comes (`old` is NULL), goes (`now` is NULL) or changes. Begin returns 0, or -errno: then nothing changes.
-     * End may be NULL. */
+    /* A slot comes (`old` is NULL), goes (`now` is NULL) or changes. change_begin returns 0, or -errno: then nothing
+     * changes. change_end may be NULL. */
     int (*change_begin)(void *opaque, u32 space, const struct ram_slot *old, const struct ram_slot *now);
     void (*change_end)(void *opaque, u32 space, const struct ram_slot *old, const struct ram_slot *now);
     /* An accelerator that logs writes itself adds them to slot->dirty. Returns 0 or -errno. May be NULL. */
     int (*dirty_fetch)(void *opaque, u32 space, struct ram_slot *s);
-    /* Bits of dirty pages are about to be cleared; they were, of some of `pages` pages from the `first`: the next write
-     * to each must set its bit again; and that was all. May be NULL. */
+    /* dirty_begin: bits of dirty pages are about to be cleared. dirty_cleared: they were cleared, of some of `pages`
+     * pages from `first` on; the next write to each of them must set its bit again. dirty_end: that was all. All may be
+     * NULL. */
     void (*dirty_begin)(void *opaque);
     void (*dirty_cleared)(void *opaque, const struct ram_slot *s, u64 first, u64 pages);
     void (*dirty_end)(void *opaque);

@@ -1,6 +1,6 @@
 /*
- * Where a serial port ends. Whatever looks like a word of ours, or of another program, is never taken for the name of a
- * file: file:PATH is there for files of such names.
+ * Reads from text where a serial port ends. Whatever looks like a word of ours, or of another program, is never taken
+ * for the name of a file: file:PATH is there for files of such names.
  */
 #include "rules/serial.h"
 
@@ -23,7 +23,7 @@ static const struct {
 static const char socat[] = "use unix:PATH, and socat to carry it over a network";
 static const char *const socket_words[] = {"server", "nowait", "server=on", "server=off", "wait=on", "wait=off"};
 
-/* What others write, and what to write here. */
+/* What other programs call it, and what to write here. */
 static const struct {
     const char *word, *hint;
 } foreign[] = {
@@ -79,8 +79,8 @@ static int refuse(struct error *error, const char *text, const char *hint)
     return error_hint(error, hint);
 }
 
-/* The word before a colon that is no part of a path, with the colon; or the whole text if it is only letters. 0: none.
- */
+/* Returns the length of the word before a colon that is no part of a path, with the colon; or of the whole text if it
+ * is one word; or 0. */
 static size_t word_length(const char *text)
 {
     size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");

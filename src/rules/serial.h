@@ -22,7 +22,7 @@ struct serial {
     char path[SERIAL_PATH_MAX]; /* SERIAL_FILE, SERIAL_SOCKET */
 };
 
-/* 0 or -EINVAL, with an error that says what is meant here by what other programs write. */
+/* Returns 0; or -EINVAL, with an error that says what to write here instead of what other programs call it. */
 int MUST_CHECK serial_parse(const char *text, struct serial *serial, struct error *error);
 
 #endif

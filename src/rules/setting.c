@@ -1,5 +1,6 @@
 /*
- * Values from text, and their ranges as text.
+ * Reads values of settings from text, and writes their ranges as text. Whoever has options or fields for settings calls
+ * it: the verbs of src/cli today.
  */
 #include "rules/setting.h"
 
@@ -77,7 +78,7 @@ bool setting_parse_seconds(const char *text, u64 *milliseconds)
 
 /* -- ranges -- */
 
-/* A size as a person writes it. */
+/* Writes a size as a person would. */
 static void size_text(u64 bytes, char *text, size_t size)
 {
     static const char letters[] = "KMGT";

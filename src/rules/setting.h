@@ -41,13 +41,13 @@ struct setting {
     bool file;                  /* the value may name a file */
 };
 
-/* The row of that name, `length` characters long, or NULL. */
+/* Returns the row of that name, which is `length` characters long, or NULL. */
 const struct setting *setting_find(const struct setting *table, const char *name, size_t length);
-/* Sets all defaults in `into`, which is zeroed. */
+/* Sets all defaults in `into`, which the caller zeroed. */
 void setting_defaults(const struct setting *table, void *into);
-/* Sets what `text` says (flags: NULL). 0 or -EINVAL. */
+/* Sets what `text` says; it is NULL for flags. Returns 0 or -EINVAL. */
 int MUST_CHECK setting_parse(const struct setting *s, const char *text, void *into, struct error *error);
-/* What values there are, as a phrase: "2M to 4T", "off, intel or amd"; empty if that says nothing. */
+/* Writes which values there are, as a phrase: "2M to 4T", "off, intel or amd"; empty if there is nothing to say. */
 void setting_range(const struct setting *s, char *text, size_t size);
 
 bool setting_parse_size(const char *text, u64 *bytes);

@@ -32,7 +32,7 @@ struct vm_settings {
     bool no_reboot;
     bool debug_exit; /* the debug-exit port, the PC test device, and hypercalls as test programs expect them of KVM */
     u64 timeout_ms;  /* 0: none */
-    u64 shutdown_ms; /* that long SIGTERM waits for the guest, whose power button it presses; 0: it does not */
+    u64 shutdown_ms; /* how long SIGTERM waits for the guest after it pressed the power button; 0: it does not press */
     u32 trace;       /* TRACE_* */
     const char *trace_file; /* NULL: standard error */
     const char *symbols;    /* of the kernel: a System.map or ELF file; NULL: none */
@@ -43,10 +43,10 @@ struct vm_settings {
 #define SERIALS_MAX 2u
 
 extern const struct setting vm_settings_table[];
-/* Of `nestbox kvm`: of the struct only what they name is used, and NESTED_HOST is a kind of nesting. */
+/* The settings of `nestbox kvm`: it uses only those members of the struct, and there NESTED_HOST is a kind too. */
 extern const struct setting kvm_settings_table[];
 
-/* What rows cannot say: values that do not go together, or that have parts. 0 or -EINVAL. */
+/* Checks what rows cannot say: values that do not go together, or that have parts. Returns 0 or -EINVAL. */
 int MUST_CHECK vm_settings_check(const struct vm_settings *settings, struct error *error);
 
 #endif
