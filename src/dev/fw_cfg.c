@@ -1,6 +1,6 @@
 /*
- * fw_cfg. Called under the machine lock. Items are read-only for the guest; the DMA interface copies from them, skips,
- * and refuses to write. Source: QEMU documentation, "QEMU Firmware Configuration (fw_cfg) Device".
+ * fw_cfg. Called under the machine lock. Items are read-only for the guest; the DMA interface copies from them and
+ * skips bytes of them, and refuses to write. Source: QEMU documentation, "QEMU Firmware Configuration (fw_cfg) Device".
  */
 #include "dev/fw_cfg.h"
 

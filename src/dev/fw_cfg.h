@@ -31,7 +31,7 @@ enum {
     FW_CFG_FILE_DIR = 0x19,
     FW_CFG_FILE_FIRST = 0x20,
 };
-/* A selector: the bits that name an item (bit 14 asked for write access once), and a mark of the architecture's own
+/* A selector: the bits that name an item (bit 14 once asked for write access), and a mark of the architecture's own
  * keys, of which there are none. */
 #define FW_CFG_KEY 0x3fff
 #define FW_CFG_ARCH_LOCAL BIT(15)
@@ -61,9 +61,9 @@ enum {
 #define FW_CFG_ENTRY 64
 
 struct fw_cfg_item {
-    const void *data; /* of the machine, and stays valid; NULL: see `own` */
+    const void *data; /* the machine's, which keeps it valid; NULL: the bytes are in `own` */
     u32 size;
-    u8 own[8]; /* small numbers live here */
+    u8 own[8]; /* a small number */
 };
 
 struct fw_cfg_config {
@@ -87,10 +87,10 @@ extern const struct bus_ops fw_cfg_ops, fw_cfg_dma_ops;
 extern const struct device_ops fw_cfg_device;
 
 void fw_cfg_init(struct fw_cfg *fw, const struct fw_cfg_config *config);
-/* Data by key; it must stay valid. */
+/* Sets an item by its key; `data` must stay valid. */
 void fw_cfg_set(struct fw_cfg *fw, u16 key, const void *data, u32 size);
 void fw_cfg_set_number(struct fw_cfg *fw, u16 key, u64 value, unsigned size);
-/* A named item. 0, -EEXIST, -ENAMETOOLONG, -ENOSPC. */
+/* Adds an item by name; `data` must stay valid. Returns 0, -EEXIST, -ENAMETOOLONG or -ENOSPC. */
 int MUST_CHECK fw_cfg_add_file(struct fw_cfg *fw, const char *name, const void *data, u32 size);
 
 #endif

@@ -13,9 +13,9 @@
     (HPET_TN_LEVEL | HPET_TN_ENABLE | HPET_TN_PERIODIC | HPET_TN_MODE32 | HPET_TN_ROUTE(ROUTE_MASK) | HPET_TN_FSB)
 #define GSI_MASK_DEFAULT 0x00f00000u /* inputs 20 to 23 of the I/O APIC */
 #define FAR_TICKS BIT64(60)          /* a match so far away never comes */
-#define MISSED_MAX 50                /* interrupts that are made up for at most */
+#define MISSED_MAX 50                /* so many interrupts are made up for at most */
 #define MISSED_SPEEDUP 4             /* they come so many times as fast as the period */
-#define MISSED_PERIOD 100000000u     /* ticks: of longer periods none is missed */
+#define MISSED_PERIOD 100000000u     /* one second in ticks: interrupts of longer periods are not made up for */
 
 static u64 now_ns(const struct hpet *h)
 {
@@ -101,7 +101,7 @@ static void timer_schedule(struct hpet_timer *t, u64 now)
     timer_arm(&t->timer, due);
 }
 
-/* Is each interrupt of its own, and are there none so often that only some can come? */
+/* Returns true if missed interrupts can be made up for: they are edges, and not so frequent that only some can come. */
 static bool timer_counts(const struct hpet_timer *t)
 {
     return t->config & HPET_TN_ENABLE && !(t->config & HPET_TN_LEVEL) && t->period <= MISSED_PERIOD &&
@@ -194,7 +194,7 @@ static void compare_write(struct hpet_timer *t, u64 value, u64 touched)
     timer_schedule(t, counter_now(t->hpet));
 }
 
-/* The timer whose register is at `offset`, or NULL. */
+/* Returns the timer whose register is at `offset`, or NULL. */
 static struct hpet_timer *timer_at(struct hpet *h, u64 offset)
 {
     u64 n = (offset - HPET_TIMER(0)) / HPET_TIMER_SIZE;

@@ -90,13 +90,13 @@ struct i8042_config {
 struct i8042 {
     struct i8042_config config;
     u8 status, command_byte, output_port;
-    u8 pending_command;     /* controller command that waits for its data byte, 0 none */
+    u8 pending_command;     /* controller command that waits for its data byte; 0: none */
     u8 ram[I8042_RAM_SIZE]; /* [0] unused: command_byte */
     u8 data;                /* output buffer */
     bool breaking;          /* translation: the keyboard sent the first byte of a release */
     u8 kbd_queue[I8042_QUEUE];
     u32 kbd_head, kbd_count;
-    u8 kbd_command; /* keyboard command that waits for its argument, 0 none */
+    u8 kbd_command; /* keyboard command that waits for its argument; 0: none */
     u8 kbd_leds, kbd_rate, kbd_set;
     bool kbd_scanning;
 };
@@ -105,8 +105,8 @@ extern const struct bus_ops i8042_data_ops, i8042_command_ops;
 extern const struct device_ops i8042_device;
 
 void i8042_init(struct i8042 *kbc, const struct i8042_config *config);
-/* Keyboard input as set 2 scancodes (what a real keyboard sends; the controller translates when told to). False: no
- * room or scanning is off; nothing of it was taken. */
+/* Takes keyboard input as set 2 scancodes (what a real keyboard sends; the controller translates when told to). Returns
+ * false, with nothing taken, if there is no room or scanning is off. */
 bool i8042_key(struct i8042 *kbc, const u8 *scancodes, unsigned count);
 
 #endif

@@ -1,10 +1,11 @@
 /*
  * The 8254 PIT, computed from the VM's clock: a channel stores the tick (1.193182 MHz since the VM's time began) at
- * which it was loaded, and count and OUT follow from the elapsed ticks. Nothing runs while nobody looks, but for one
+ * which it was loaded, and count and OUT follow from the elapsed ticks. Nothing runs while nobody looks, except for one
  * timer at the next edge of OUT 0. Called under the machine lock.
  *
  * In modes 2, 4 and 5 OUT is low for one tick only; the interrupt line is then pulsed at the rising edge instead of
- * spending two timer events. Edges that the host was too slow for are merged, but for those of mode 2: periods_update.
+ * spending two timer events. Edges that the host was too slow for are merged, except for those of mode 2, which
+ * periods_update makes up for.
  * Source: Intel 8254 data sheet, "Mode Definitions".
  */
 #include "dev/i8254.h"
@@ -90,7 +91,7 @@ static u16 channel_count(struct i8254_channel *c, u64 tick)
     return c->bcd ? to_bcd(value) : (u16)value;
 }
 
-/* The tick of the next rising edge (mode 3: any edge) of OUT, or 0. */
+/* Returns the tick of the next rising edge (mode 3: any edge) of OUT, or 0. */
 static u64 channel_next_edge(const struct i8254_channel *c, u64 tick)
 {
     if (!c->armed || c->paused)
@@ -119,7 +120,7 @@ static void line_set(struct i8254 *pit, bool level)
         irq_set(&pit->irq, level);
 }
 
-#define MISSED_MAX 50    /* pulses that are made up for at most */
+#define MISSED_MAX 50    /* so many pulses are made up for at most */
 #define MISSED_SPEEDUP 4 /* they come so many times as fast as the period */
 
 /* Drives the line after a change of channel 0 and arms the timer for the next edge. */
@@ -145,8 +146,8 @@ static bool is_periodic(const struct i8254_channel *c)
 }
 
 /*
- * True if a period began since the last look. Periods of mode 2 that passed without a pulse because the host was late
- * are made up for, a quarter of a period apart, so that a guest on a busy host still counts its ticks.
+ * Returns true if a period began since the last look. Periods of mode 2 that passed without a pulse because the host
+ * was late are made up for, a quarter of a period apart, so that a guest on a busy host still counts its ticks.
  */
 static bool periods_update(struct i8254 *pit, const struct i8254_channel *c, u64 tick)
 {
@@ -183,7 +184,7 @@ static void edge_expired(void *dev)
     line_update(pit);
 }
 
-/* Counting begins with a rising edge of the gate. */
+/* Returns true if counting begins with a rising edge of the gate. */
 static bool is_triggered(const struct i8254_channel *c)
 {
     return c->mode == I8254_ONE_SHOT || c->mode == I8254_HARDWARE_STROBE;
@@ -503,7 +504,7 @@ static void i8254_state(void *dev, struct state *s, const char *name)
         struct i8254_channel *c = &pit->channel[i];
         state_section(s, name, part[i], &channel_layout, c);
         if (c->armed && (c->reload < 1 || c->reload > BINARY_COUNTS))
-            c->armed = false; /* only a damaged stream says so */
+            c->armed = false; /* only a damaged stream has such a count */
         if (!c->count)
             c->switching = false;
     }

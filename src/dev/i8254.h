@@ -18,7 +18,7 @@
 
 /* The control word. */
 #define I8254_SELECT(channel) ((u8)((channel) << 6))
-#define I8254_READ_BACK 0xc0 /* in place of a channel: latch what these say of the channels of these bits */
+#define I8254_READ_BACK 0xc0 /* in place of a channel: latches count and status, unless NO_*, of the channels in OF */
 #define I8254_NO_COUNT BIT(5)
 #define I8254_NO_STATUS BIT(4)
 #define I8254_OF(channel) BIT((channel) + 1)
@@ -51,7 +51,7 @@ struct i8254_channel {
     u8 mode, access; /* enum i8254_mode, enum i8254_access */
     bool bcd, gate;
     bool armed;      /* a count was loaded (modes 1, 5: and triggered) since the control word */
-    bool paused;     /* the gate stopped it: `held` counts */
+    bool paused;     /* the gate stopped it, and `held` holds the ticks */
     bool null_count; /* a written count is not yet in the counting element */
     bool write_high; /* next data write is the high byte */
     bool read_high;  /* next data read is the high byte */
@@ -79,8 +79,8 @@ struct i8254 {
     u8 speaker;              /* bits 0..3 of port 0x61 */
     u64 pulse_start, pulses; /* channel 0, mode 2: start_tick, and periods up to the last pulse */
     u32 missed;              /* pulses that the host was too late for, or that the guest did not take */
-    bool merges;             /* what was missed stays so: i8254_merge */
-    bool waits;              /* the guest did not take the last pulse, so that one early would be lost too */
+    bool merges;             /* missed pulses do not come later: i8254_merge */
+    bool waits;              /* the guest did not take the last pulse, so an early one would be lost too */
 };
 
 extern const struct bus_ops i8254_ops, i8254_speaker_ops;
@@ -92,12 +92,12 @@ void i8254_init(struct i8254 *pit, struct clock *clock, const struct irq *irq);
 void i8254_irq_disable(struct i8254 *pit, bool disable);
 /* Pulses of mode 2 that were missed come later, unless `merge`. */
 void i8254_merge(struct i8254 *pit, bool merge);
-/* In the callback of `irq`: the pulse came to nothing, since the guest has the last one still before it. */
+/* Called within the callback of `irq`: the pulse was lost, because the guest has not taken the last one yet. */
 void i8254_not_taken(struct i8254 *pit);
 
-/* A channel as state that is kept by times: its count, and the time at which it was loaded. */
+/* For state that is kept as times: returns a channel's count, and the time at which it was loaded. */
 u32 i8254_count_get(const struct i8254 *pit, unsigned channel, u64 *loaded_ns);
-/* Sets them, after the channel's other fields were; the old ones do not count. 0 is the greatest count. */
+/* Sets both, after the channel's other fields were set. A count of 0 is the greatest. */
 void i8254_count_set(struct i8254 *pit, unsigned channel, u32 count, u64 loaded_ns);
 
 #endif

@@ -12,13 +12,13 @@
 #define SPURIOUS 7
 #define VECTOR_BASE 0xf8 /* bits of ICW2 that count */
 
-/* The line at a position of falling priority, which starts behind `lowest`. */
+/* Returns the line at a position in the order of falling priority, which starts behind `lowest`. */
 static unsigned chip_line(const struct i8259_chip *c, unsigned position)
 {
     return (c->lowest + 1 + position) % CHIP_LINES;
 }
 
-/* The position of the line with the highest priority in `mask`; CHIP_LINES for none. */
+/* Returns the position of the line with the highest priority in `mask`; CHIP_LINES for none. */
 static unsigned chip_priority(const struct i8259_chip *c, u8 mask)
 {
     unsigned p = 0;
@@ -27,7 +27,7 @@ static unsigned chip_priority(const struct i8259_chip *c, u8 mask)
     return p;
 }
 
-/* The line that the chip requests service for, or -1. */
+/* Returns the line that the chip requests service for, or -1. */
 static int chip_request(const struct i8259_chip *c)
 {
     u8 serviced = c->isr;
@@ -66,7 +66,7 @@ static void pic_update(struct i8259 *pic)
     }
 }
 
-/* The interrupts of these lines have ended, if they were in service. */
+/* The interrupts of these lines have ended: they are in service no longer. */
 static void chip_ended(struct i8259_chip *c, u8 lines)
 {
     struct i8259 *pic = c->pic;

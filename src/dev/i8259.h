@@ -58,8 +58,8 @@ struct i8259_chip {
     u8 irr, isr, imr;
     u8 line;     /* input levels as last driven */
     u8 base;     /* ICW2: vector of line 0 */
-    u8 elcr;     /* 1 = level-triggered */
-    u8 init;     /* number of the next ICW expected, 0 = none */
+    u8 elcr;     /* bits of lines that are level-triggered */
+    u8 init;     /* number of the ICW that is expected next; 0: none */
     u8 icw4_due; /* ICW1.IC4 */
     u8 lowest;   /* line with the lowest priority */
     bool single, auto_eoi, rotate_auto_eoi, special_mask, special_nested, poll, read_isr;
@@ -75,7 +75,7 @@ struct i8259 {
     void *ended_opaque;
 };
 
-/* What came of a rising line, in the numbers that the KVM API has for it. */
+/* What a rising line led to, in the numbers that the KVM API has for it. */
 enum irq_taken { IRQ_MASKED = -1, IRQ_PENDING = 0, IRQ_TAKEN = 1 };
 
 extern const struct bus_ops i8259_ops, i8259_elcr_ops;
@@ -83,13 +83,14 @@ extern const struct device_ops i8259_device;
 
 /* `intr` follows the master's INTR output. */
 void i8259_init(struct i8259 *pic, const struct irq *intr);
-/* Input lines 0..15 (8..15 are the slave's). Has the type of struct irq.set; `opaque` is the struct i8259. */
+/* Drives input lines 0 to 15 (8 to 15 are the slave's). Has the type of struct irq.set; `opaque` is the struct i8259.
+ */
 void i8259_set(void *opaque, unsigned line, bool level);
-/* The same, and says what came of it. IRQ_PENDING: the request before is not acknowledged yet. */
+/* Does the same, and returns what it led to. IRQ_PENDING: the request before is not acknowledged yet. */
 enum irq_taken i8259_drive(struct i8259 *pic, unsigned line, bool level);
 /* Fields of the chips were set: drives the output anew. */
 void i8259_changed(struct i8259 *pic);
-/* INTA cycle: the vector. Without a request the spurious vector (line 7), as the chip does. */
+/* An INTA cycle: returns the vector; without a request the spurious vector (line 7), as the chip does. */
 int i8259_ack(struct i8259 *pic);
 
 #endif

@@ -30,7 +30,7 @@ struct ich9 {
 
 extern const struct device_ops ich9_device;
 
-/* Attaches both functions and takes over pci->pirq. 0 or -errno. */
+/* Attaches both functions and takes over pci->pirq. Returns 0 or -errno. */
 int MUST_CHECK ich9_init(struct ich9 *ich, struct pci_bus *pci, const struct ich9_config *config);
 
 #endif

@@ -25,7 +25,7 @@ enum { IOAPIC_ID = 0, IOAPIC_VERSION = 1, IOAPIC_ARBITRATION = 2, IOAPIC_REDIREC
 #define IOAPIC_LEVEL BIT64(15)
 #define IOAPIC_MASKED BIT64(16)
 #define IOAPIC_DESTINATION_SHIFT 56
-/* Those that an entry has. */
+/* All bits that an entry has. */
 #define IOAPIC_ENTRY_BITS                                                                                              \
     (0xffull << IOAPIC_DESTINATION_SHIFT | IOAPIC_MASKED | IOAPIC_LEVEL | IOAPIC_REMOTE_IRR | IOAPIC_ACTIVE_LOW |      \
      IOAPIC_LOGICAL | IOAPIC_DELIVERY_MODE | 0xff)
@@ -35,8 +35,8 @@ struct ioapic {
     u32 line;               /* input levels */
     u8 select, id;
     /* Sends an interrupt message in MSI form: address 0xfeexxxxx with destination and modes, data with vector, delivery
-     * mode (ExtINT, NMI, INIT, SMI included), level and trigger. This is what accel_ops.msi takes. Gives what cpu_msi
-     * does, as far as somebody wants to know. */
+     * mode (ExtINT, NMI, INIT, SMI included), level and trigger. This is what accel_ops.msi takes. Returns what cpu_msi
+     * returns; only callers of ioapic_drive look at it. */
     int (*msi)(void *opaque, u64 address, u32 data);
     /* NULL, or: the interrupt of this level-triggered input has ended. May drive lines. */
     void (*ended)(void *opaque, unsigned line);
@@ -47,11 +47,11 @@ extern const struct bus_ops ioapic_ops;
 extern const struct device_ops ioapic_device;
 
 void ioapic_init(struct ioapic *io, u8 id, int (*msi)(void *opaque, u64 address, u32 data), void *opaque);
-/* Input lines 0..23. Has the type of struct irq.set; `opaque` is the struct ioapic. */
+/* Drives input lines 0 to 23. Has the type of struct irq.set; `opaque` is the struct ioapic. */
 void ioapic_set(void *opaque, unsigned line, bool level);
-/* The same, and gives what came of it: what `msi` gave, -1: masked or in service, 0: the level is not new. */
+/* Does the same. Returns what `msi` returned; -1 if the input is masked or in service; 0 if the level is not new. */
 int ioapic_drive(struct ioapic *io, unsigned line, bool level);
-/* Fields were set: delivers levels that may be. */
+/* Fields were set: delivers the levels that may be delivered now. */
 void ioapic_changed(struct ioapic *io);
 /* A local APIC ended a level-triggered interrupt with this vector. */
 void ioapic_eoi(struct ioapic *io, u8 vector);

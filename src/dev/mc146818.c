@@ -18,7 +18,7 @@
 #define BASE_HZ 32768u
 #define RATE_FIRST 3 /* rates 1 and 2 stand for 8 and 9 */
 #define CHECKSUM_FIRST 0x10
-#define EQUIPMENT_X87 0x02 /* and no floppy disk */
+#define EQUIPMENT_X87 0x02 /* an x87 FPU, and no floppy disk */
 #define UNIT_64K 65536
 
 static bool divider_reset(u8 a)
@@ -26,7 +26,7 @@ static bool divider_reset(u8 a)
     return (a & RTC_A_DIVIDER_RESET) == RTC_A_DIVIDER_RESET;
 }
 
-/* Wall-clock times wrap where 64 bits of nanoseconds end, in 2262: guests may set what they like. */
+/* Wall-clock times wrap where 64 bits of nanoseconds end, in 2262: a guest may set any time. */
 static s64 wall_ns(const struct mc146818 *rtc)
 {
     return (s64)(rtc->clock->now_ns(rtc->clock->opaque) + (u64)rtc->offset_ns);
@@ -296,7 +296,7 @@ static void checksum_update(struct mc146818 *rtc)
     rtc->cmos[RTC_CHECKSUM + 1] = (u8)sum;
 }
 
-/* How much memory there is, as a PC's firmware writes it down. */
+/* Notes how much memory there is, as a PC's firmware does. */
 static void memory_fill_in(struct mc146818 *rtc, u64 below_4g, u64 above_4g)
 {
     static const u64 base_max = 640, from_1m = 1 << 20, from_16m = 16 << 20;

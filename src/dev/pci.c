@@ -55,7 +55,7 @@ static void bar_unmap(struct pci_device *d, struct pci_bar *b)
     b->is_mapped = false;
 }
 
-/* The address a BAR is programmed to, or 0 when it decodes nothing. */
+/* Returns the address that a BAR is programmed to, or 0 if it decodes nothing. */
 static u64 bar_address(const struct pci_device *d, unsigned i)
 {
     const struct pci_bar *b = &d->bar[i];
@@ -144,7 +144,8 @@ void pci_config_write(struct pci_bus *pci, u8 devfn, unsigned offset, u32 value,
         d->config_written(d->opaque, offset, size);
 }
 
-/* Does CONFIG_ADDRESS name a register of bus 0? *devfn and *at say which, `offset` being in the window of ports. */
+/* Does CONFIG_ADDRESS name a register of bus 0? *devfn and *at say which. `offset` is that of the access to the ports.
+ */
 static bool config_address(const struct pci_bus *pci, u64 offset, u8 *devfn, unsigned *at)
 {
     *devfn = (u8)(pci->address >> ADDRESS_DEVFN_SHIFT);

@@ -71,7 +71,7 @@ struct pci_device {
     bool intx;       /* INTx asserted by the device */
     bool intx_wired; /* as last driven (with INTX_DISABLE) */
     u8 cap_end;      /* where the next capability goes */
-    u8 msi_cap;      /* offset of the MSI capability, 0 none */
+    u8 msi_cap;      /* offset of the MSI capability; 0: none */
     /* After the guest wrote configuration bytes [offset, offset + size); may be NULL. `opaque` is the device's. */
     void (*config_written)(void *opaque, unsigned offset, unsigned size);
     void *opaque;
@@ -103,21 +103,21 @@ void pci_bus_init(struct pci_bus *pci, struct bus *port, struct bus *mmio);
 /* class is 24 bits: class, subclass, programming interface. */
 void pci_device_init(struct pci_device *d, u16 vendor, u16 device, u32 class, u8 revision);
 void pci_subsystem_set(struct pci_device *d, u16 vendor, u16 device);
-/* 1 = INTA. */
+/* Pin 1 is INTA. */
 void pci_pin_set(struct pci_device *d, u8 pin);
 void pci_bar_add(struct pci_device *d, unsigned index, enum pci_bar_kind kind, u64 size, const struct bus_ops *ops,
                  void *dev);
 /* Appends a capability (id, next, zeros) of `size` bytes and returns its offset; bytes are read-only until the caller
- * sets d->writable. 0: no room. */
+ * sets d->writable. Returns 0 if there is no room. */
 u8 pci_capability_add(struct pci_device *d, u8 id, u8 size);
-/* 0, or -EEXIST when the slot is taken. */
+/* Returns 0, or -EEXIST if the slot is taken. */
 int MUST_CHECK pci_attach(struct pci_bus *pci, struct pci_device *d, u8 devfn);
 /* Firmware's work when the machine boots a kernel directly: gives every BAR an address from the windows (32-bit memory,
  * then ports), enables decoding and fills the interrupt line. */
 void pci_assign(struct pci_bus *pci, u64 mem_start, u64 mem_end, u16 io_start, u16 io_end, const u8 pirq_irq[4]);
 
 void pci_intx_set(struct pci_device *d, bool level);
-/* Sends the message of the MSI capability. False: not enabled, use INTx. */
+/* Sends the message of the MSI capability. Returns false if that is not enabled: then the device uses INTx. */
 bool pci_msi_send(struct pci_device *d);
 /* Adds an MSI capability with one vector and 64-bit address. */
 void pci_msi_add(struct pci_device *d);

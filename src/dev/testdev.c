@@ -1,7 +1,6 @@
 /*
- * The PC test device. Called under the machine lock. One 32-bit scratch register shows in two port
- * windows, one that takes accesses as they are and one that is always split into bytes: tests of
- * string and split port I/O.
+ * The PC test device. Called under the machine lock. One 32-bit scratch register is seen in two windows of ports, one
+ * that takes accesses as they are and one that splits them into bytes, for tests of string and split port I/O.
  */
 #include "dev/testdev.h"
 

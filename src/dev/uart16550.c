@@ -3,8 +3,8 @@
  *
  * Transmission takes no time while the sink takes bytes. When it does not, they wait in the FIFO, the guest sees a busy
  * transmitter (LSR without THRE and TEMT), and the THRE interrupt comes when the FIFO has emptied. A guest that writes
- * all the same overwrites THR, or with a full FIFO loses the byte: the PC16550D's data sheet leaves that open, later
- * chips' say so.
+ * all the same overwrites THR, or with a full FIFO loses the byte: the PC16550D's data sheet leaves that open, the data
+ * sheets of later chips say so.
  *
  * The receive timeout interrupt comes at once and not after four character times. No input is lost: a byte is taken
  * from the host only when there is room, and only when the guest listens, that is when it enabled the receive interrupt
@@ -22,6 +22,7 @@ enum { REG_DATA, REG_IER, REG_IIR, REG_FCR = REG_IIR, REG_LCR, REG_MCR, REG_LSR,
 #define IER_THRE BIT(1)
 #define IER_RLS BIT(2)
 #define IER_MSI BIT(3)
+#define IER_DEFINED 0x0fu
 #define IIR_NONE 0x01
 #define IIR_MSI 0x00
 #define IIR_THRE 0x02
@@ -32,9 +33,11 @@ enum { REG_DATA, REG_IER, REG_IIR, REG_FCR = REG_IIR, REG_LCR, REG_MCR, REG_LSR,
 #define FCR_ENABLE BIT(0)
 #define FCR_CLEAR_RX BIT(1)
 #define FCR_CLEAR_TX BIT(2)
+#define FCR_KEPT 0xc9u /* trigger level, DMA mode, FIFO enable */
 #define LCR_DLAB BIT(7)
 #define LCR_BREAK BIT(6)
 #define MCR_LOOP BIT(4)
+#define MCR_DEFINED 0x1fu
 #define LSR_DR BIT(0)
 #define LSR_OE BIT(1)
 #define LSR_BI BIT(4)
@@ -44,6 +47,10 @@ enum { REG_DATA, REG_IER, REG_IIR, REG_FCR = REG_IIR, REG_LCR, REG_MCR, REG_LSR,
 #define MSR_DSR BIT(5)
 #define MSR_RI BIT(6)
 #define MSR_DCD BIT(7)
+#define MSR_LEVELS 0xf0u  /* the inputs; the low half has their changes */
+#define MSR_CHANGES 0x0fu /* cleared by a read */
+#define MSR_TERI BIT(2)
+#define DIVISOR_9600 12
 
 static unsigned rx_trigger(const struct uart16550 *u)
 {
@@ -51,13 +58,13 @@ static unsigned rx_trigger(const struct uart16550 *u)
     return u->fcr & FCR_ENABLE ? level[u->fcr >> 6] : 1;
 }
 
-/* Of each of the two FIFOs. */
+/* How many bytes each of the two FIFOs holds. */
 static unsigned fifo_size(const struct uart16550 *u)
 {
     return u->fcr & FCR_ENABLE ? UART_FIFO : 1;
 }
 
-/* The pending interrupt of the highest priority, as IIR shows it. */
+/* Returns the pending interrupt of the highest priority, as IIR shows it. */
 static u8 interrupt_id(const struct uart16550 *u)
 {
     if (u->ier & IER_RLS && u->lsr & LSR_ERRORS)
@@ -66,7 +73,7 @@ static u8 interrupt_id(const struct uart16550 *u)
         return u->rx_count >= rx_trigger(u) ? IIR_RDA : IIR_TIMEOUT;
     if (u->ier & IER_THRE && u->thr_empty_pending)
         return IIR_THRE;
-    if (u->ier & IER_MSI && u->msr & 0x0f)
+    if (u->ier & IER_MSI && u->msr & MSR_CHANGES)
         return IIR_MSI;
     return IIR_NONE;
 }
@@ -160,15 +167,15 @@ void uart16550_transmit_ready(struct uart16550 *u)
     interrupt_update(u);
 }
 
-/* The modem inputs: our peer is always there; in loopback they are the outputs. */
+/* The modem inputs: the peer is always there; in loopback the inputs are the outputs. */
 static void modem_update(struct uart16550 *u)
 {
     u8 level = MSR_DCD | MSR_DSR | MSR_CTS;
     if (u->mcr & MCR_LOOP)
         level = (u8)((u->mcr & 1) << 5 | (u->mcr & 2) << 3 | (u->mcr & 4) << 4 | (u->mcr & 8) << 4);
-    u8 old = u->msr & 0xf0, delta = (level ^ old) >> 4;
-    delta &= (u8) ~(old & MSR_RI ? 0 : BIT(2)); /* TERI: trailing edge of RI only */
-    u->msr = (u8)(level | (u->msr & 0x0f) | delta);
+    u8 old = u->msr & MSR_LEVELS, delta = (level ^ old) >> 4;
+    delta &= (u8) ~(old & MSR_RI ? 0 : MSR_TERI); /* only the trailing edge of RI counts */
+    u->msr = (u8)(level | (u->msr & MSR_CHANGES) | delta);
 }
 
 static void ready_notify(struct uart16550 *u)
@@ -184,14 +191,14 @@ static void fcr_write(struct uart16550 *u, u8 value)
         rx_clear(u);
     if ((switched || value & FCR_CLEAR_TX) && u->tx_count)
         tx_emptied(u);
-    u->fcr = value & FCR_ENABLE ? value & 0xc9 : 0;
+    u->fcr = value & FCR_ENABLE ? value & FCR_KEPT : 0;
 }
 
 static void ier_write(struct uart16550 *u, u8 value)
 {
     if (value & ~u->ier & IER_THRE && !u->tx_count)
         u->thr_empty_pending = true;
-    u->ier = value & 0x0f;
+    u->ier = value & IER_DEFINED;
 }
 
 static void thr_write(struct uart16550 *u, u8 value)
@@ -231,7 +238,7 @@ static u64 uart_read(void *dev, u64 offset, unsigned size)
     case REG_LSR: value = lsr_read(u); break;
     case REG_MSR:
         value = u->msr;
-        u->msr &= 0xf0;
+        u->msr &= MSR_LEVELS;
         break;
     case REG_SCR: value = u->scr; break;
     }
@@ -265,7 +272,7 @@ static void uart_write(void *dev, u64 offset, u64 v, unsigned size)
         u->lcr = value;
         break;
     case REG_MCR:
-        u->mcr = value & 0x1f;
+        u->mcr = value & MCR_DEFINED;
         modem_update(u);
         break;
     case REG_SCR: u->scr = value; break;
@@ -281,7 +288,7 @@ static void uart16550_reset(void *dev)
 {
     struct uart16550 *u = dev;
     struct uart16550_config config = u->config;
-    *u = (struct uart16550){.config = config, .dll = 12, .msr = MSR_DCD | MSR_DSR | MSR_CTS};
+    *u = (struct uart16550){.config = config, .dll = DIVISOR_9600, .msr = MSR_DCD | MSR_DSR | MSR_CTS};
     interrupt_update(u);
 }
 

@@ -14,7 +14,8 @@
 
 struct uart16550_config {
     struct irq irq;
-    /* Takes a byte. False: the sink has no room; uart16550_transmit_ready() is to follow. NULL: it has always. */
+    /* Takes a byte. False: the sink has no room, and uart16550_transmit_ready is to follow. NULL: there is always room.
+     */
     bool (*transmit)(void *opaque, u8 byte);
     /* There is room to receive again: the machine may push what it held back. May be NULL. */
     void (*receive_ready)(void *opaque);
@@ -39,12 +40,11 @@ extern const struct device_ops uart16550_device;
 void uart16550_init(struct uart16550 *u, const struct uart16550_config *config);
 /* The sink has room again: takes what waits, and the guest sees an idle transmitter if that is all. */
 void uart16550_transmit_ready(struct uart16550 *u);
-/* Bytes that uart16550_receive would take now: 0 until the guest listens (see uart16550.c), and in
- * loopback. */
+/* Returns how many bytes uart16550_receive would take now: 0 until the guest listens (uart16550.c), and in loopback. */
 unsigned uart16550_room(const struct uart16550 *u);
 /* A BREAK comes in, whether the guest listens or not. */
 void uart16550_break(struct uart16550 *u);
-/* Received bytes: takes as many as there is room for and gives their number. Keep the rest for
+/* Takes as many received bytes as there is room for, and returns their number. The caller keeps the rest until
  * receive_ready. */
 unsigned uart16550_receive(struct uart16550 *u, const u8 *bytes, unsigned count);
 
