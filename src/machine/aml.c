@@ -1,6 +1,6 @@
 /*
- * AML terms. A PkgLength is always written in its three-byte form, so that it can be filled in when the object ends;
- * the specification allows longer forms than needed.
+ * Writes AML terms. A PkgLength always has its three-byte form, so that it can be filled in when the object ends; the
+ * specification allows longer forms than needed.
  */
 #include "machine/aml.h"
 

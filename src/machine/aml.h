@@ -20,12 +20,12 @@ void aml_byte(struct aml *a, u8 value);
 void aml_bytes(struct aml *a, const void *data, size_t size);
 void aml_number(struct aml *a, u64 value, unsigned size); /* little-endian, no prefix */
 
-/* "\\_SB_", "PCI0", "A___.B___": segments of four characters. */
+/* A path such as "\\_SB_", "PCI0" or "A___.B___": its segments have four characters. */
 void aml_path(struct aml *a, const char *path);
 void aml_integer(struct aml *a, u64 value);
 void aml_string(struct aml *a, const char *text);
 
-/* An object with a PkgLength: open gives a mark that close takes. */
+/* Objects with a PkgLength: what opens one returns a mark, which aml_close takes. */
 size_t aml_scope(struct aml *a, const char *path);
 size_t aml_device(struct aml *a, const char *name);
 size_t aml_method(struct aml *a, const char *name, u8 arguments);
@@ -50,7 +50,7 @@ void aml_io(struct aml *a, u16 start, u8 size);
 void aml_irq(struct aml *a, unsigned irq);
 void aml_memory32(struct aml *a, u32 start, u32 size);
 enum aml_space { AML_MEMORY = 0, AML_IO = 1, AML_BUS = 2 };
-/* WordIO, WordBusNumber or DWordMemory by `width` 2 or 4; produced by a bridge. */
+/* A WordIO, WordBusNumber (`width` is 2) or DWordMemory (4) descriptor of what a bridge passes on. */
 void aml_window(struct aml *a, enum aml_space space, unsigned width, u64 first, u64 last);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "base/types.h"
 
-/* The byte that makes the sum of all `size` bytes 0, if the byte that it goes to is 0 now. */
+/* Returns the byte that makes the sum of all `size` bytes 0, if the byte that it goes to is 0 now. */
 static inline u8 checksum(const void *data, size_t size)
 {
     u8 sum = 0;

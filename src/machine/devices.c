@@ -27,7 +27,7 @@
 #include <string.h>
 #include <time.h>
 
-/* A line that row `row` drives: line `n` of what `set` reaches. */
+/* Returns a line that row `row` drives: line `n` of what `set` reaches. */
 static struct irq row_line(struct devices *all, const struct device *row, void (*set)(void *, unsigned, bool),
                            unsigned n)
 {

@@ -59,7 +59,7 @@ enum {
 enum device_when {
     DEVICE_ALWAYS,
     DEVICE_OWN_IRQCHIP, /* those whose accelerator brings no interrupt controllers and timers along */
-    DEVICE_DEBUG_EXIT,  /* those with --debug-exit */
+    DEVICE_DEBUG_EXIT,  /* those with the setting debug-exit */
     DEVICE_SERIAL2,     /* those with a second serial port */
 };
 
@@ -82,7 +82,7 @@ struct devices;
 struct device {
     const char *name; /* unique; its sections of saved state bear it */
     const struct device_ops *ops;
-    /* Makes the device of `dev`, which is zeroed memory. 0 or -errno. */
+    /* Makes the device in `dev`, which is zeroed memory. Returns 0 or -errno. */
     int (*create)(struct devices *all, const struct device *row, void *dev);
     enum device_when when;
     u8 isa_irq;
@@ -121,10 +121,11 @@ struct devices {
 
 bool device_wanted(const struct device *row, const struct pc_config *config);
 
-/* The first five members are set, the others zero. 0 or -errno; then devices_destroy is still to be called. */
+/* The caller has set the first five members; the others are zero. Returns 0 or -errno; devices_destroy is to be called
+ * in any case. */
 int MUST_CHECK devices_create(struct devices *all, struct error *error);
 void devices_destroy(struct devices *all);
-/* All devices as after power-on. */
+/* Puts all devices into their state after power-on. */
 void devices_reset(struct devices *all);
 /* Saves, or loads after a reset, all devices. */
 void devices_state(struct devices *all, struct state *s);

@@ -1,5 +1,5 @@
 /*
- * Interrupt lines from devices to controllers, under the machine lock.
+ * Interrupt lines from devices to controllers. Called under the machine lock.
  */
 #include "machine/irq.h"
 
@@ -30,7 +30,7 @@ void pc_irq_reset(struct pc_irq *irq)
     memset(irq->ioapic_driven, 0, sizeof(irq->ioapic_driven));
 }
 
-/* The level of an input after one source changed. */
+/* Returns the level of an input after one source changed. */
 static bool drive(u32 *driven, u32 bit, bool level)
 {
     *driven = level ? *driven | bit : *driven & ~bit;

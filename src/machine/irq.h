@@ -33,7 +33,7 @@ struct pc_irq {
 };
 
 void pc_irq_init(struct pc_irq *irq, const struct accel_ops *accel, struct accel_vm *vm);
-/* Before the devices' reset, which drives their lines low. */
+/* Called before the devices' reset, which drives their lines low. */
 void pc_irq_reset(struct pc_irq *irq);
 
 /* Callbacks for struct irq; `opaque` is a struct pc_irq_source. */

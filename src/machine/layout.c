@@ -58,7 +58,7 @@ int layout_create(struct layout *layout, u64 size, struct error *error)
     u8 *base = pages_map(size + PAGE_SIZE, PROT_READ | PROT_WRITE, true);
     if (!base) {
         int e = errno;
-        error_set(error, -e, "no room for %llu MiB of guest memory (%s)", (unsigned long long)(size >> 20),
+        error_set(error, -e, "the host has no room for %llu MiB of guest memory (%s)", (unsigned long long)(size >> 20),
                   strerror(e));
         return error_hint(error, "give less with " SETTING("memory"));
     }

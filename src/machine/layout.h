@@ -47,7 +47,7 @@ struct layout {
     u32 e820_count;
 };
 
-/* 0 or -errno. `size` is a multiple of the page size. */
+/* Returns 0 or -errno. `size` is a multiple of the page size. */
 int MUST_CHECK layout_create(struct layout *layout, u64 size, struct error *error);
 void layout_destroy(struct layout *layout);
 

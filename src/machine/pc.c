@@ -187,7 +187,7 @@ static void firmware_pci(struct devices *all)
     pci_assign(all->pci, LAYOUT_HOLE, LAYOUT_ECAM, PCI_IO_START, PCI_IO_END, pirq_irq);
 }
 
-/* The kernel into memory, and the boot CPU to its entry. */
+/* Loads the kernel into memory, and sets the boot CPU to its entry. */
 static int enter_kernel(struct pc *pc, const struct boot *boot, struct error *error)
 {
     const struct accel_ops *accel = pc->config.accel;
@@ -270,7 +270,7 @@ void pc_power_button(struct pc *pc)
     pthread_mutex_unlock(&pc->lock);
 }
 
-/* As an NMI button does, by LINT1 of the first CPU: here as a message to it. */
+/* An NMI button of a PC is wired to LINT1 of the first CPU; here that CPU gets a message. */
 void pc_nmi(struct pc *pc)
 {
     pthread_mutex_lock(&pc->lock);

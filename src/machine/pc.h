@@ -19,26 +19,26 @@ struct pc_config {
     const struct vm_settings *settings;
 };
 
-/* What the guest makes the machine do. Called from vCPU and timer threads with the machine lock held: only take note,
- * and act (stop vCPUs, reset) elsewhere. */
+/* What the guest makes the machine do. Called from vCPU and timer threads with the machine lock held: whoever is called
+ * only takes note, and acts (stops vCPUs, resets) elsewhere. */
 struct pc_events {
     void (*reset)(void *opaque);
     void (*power_off)(void *opaque);
     void (*debug_exit)(void *opaque, u32 value);
-    /* Of serial port `index`. False: there is no room now; pc_serial_ready() is to follow. */
+    /* Takes a byte from serial port `index`. False: there is no room now; pc_serial_ready is to follow. */
     bool (*serial_out)(void *opaque, u32 index, u8 byte);
     void (*serial_room)(void *opaque, u32 index); /* the guest can take input again */
     void *opaque;
 };
 
-/* 0 or -errno. The vCPUs cannot run before pc_start. The settings stay until pc_destroy. */
+/* Returns 0 or -errno. The vCPUs cannot run before pc_start. The settings stay until pc_destroy. */
 int MUST_CHECK pc_create(struct pc **pc, const struct pc_config *config, const struct pc_events *events,
                          struct error *error);
-/* All vCPU threads have ended. */
+/* Called when all vCPU threads have ended. */
 void pc_destroy(struct pc *pc);
 
-/* Power on, or reset: devices to their reset state, tables and kernel into memory, vCPUs at the kernel's entry. All
- * vCPUs are stopped. Then accel->resume. */
+/* Powers on, or resets: puts devices into their reset state, tables and kernel into memory, and vCPUs at the kernel's
+ * entry. All vCPUs are stopped; the caller goes on with accel->resume. */
 int MUST_CHECK pc_start(struct pc *pc, const struct boot *boot, struct error *error);
 /* VM time stands still between pc_pause(true) and pc_pause(false). pc_start ends a pause. */
 void pc_pause(struct pc *pc, bool pause);

@@ -1,8 +1,8 @@
 /*
- * One page at the top of 4 GiB and its copy below 1 MiB. A boot processor that gets INIT, or a guest that jumps to
- * FFFF:0000, comes here: the shutdown code in CMOS says how to go on by what is at 40:67, as PC firmware has done since
- * the PC/AT. 5: jump there, after an end of interrupt to both 8259s; 0Ah: jump there; 0Bh and 0Ch: IRET and RETF from a
- * stack there. With any other code the machine is reset.
+ * The reset ROM: one page at the top of 4 GiB and its copy below 1 MiB. A boot processor that gets INIT, or a guest
+ * that jumps to FFFF:0000, comes here: the shutdown code in CMOS says how to go on by what is at 40:67, as PC firmware
+ * has done since the PC/AT. Code 5 jumps there, after an end of interrupt to both 8259s; 0Ah jumps there; 0Bh and 0Ch
+ * do IRET and RETF from a stack there. With any other code the machine is reset.
  */
 #include "machine/rom.h"
 
@@ -62,9 +62,9 @@ static const u8 code[] = {
     0xf4,                         /* 6:  hlt */
     0xeb, 0xfd,                   /*     jmp 6b */
 };
-_Static_assert(sizeof(code) <= ROM_INTERRUPT, "the next code of the page");
+_Static_assert(sizeof(code) <= ROM_INTERRUPT, "the code ends before that of interrupts");
 
-/* Every interrupt of real mode: no BIOS services, and callers learn so by the carry flag. */
+/* Every interrupt of real mode comes here. There are no BIOS services, which callers learn by the carry flag. */
 static const u8 interrupt[] = {
     0x55,                   /*     push bp */
     0x89, 0xe5,             /*     mov bp, sp */

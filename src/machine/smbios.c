@@ -1,6 +1,7 @@
 /*
- * The structures that the specification requires of a system: BIOS, system, enclosure, processor, memory array, memory
- * device, mapped address, boot information, end. Source: DMTF DSP0134, SMBIOS Reference Specification 2.8.
+ * Writes the SMBIOS structures that the specification requires of a system: BIOS, system, enclosure, processor, memory
+ * array, memory device, mapped address, boot information, end. Source: DMTF DSP0134, SMBIOS Reference
+ * Specification 2.8.
  */
 #include "machine/smbios.h"
 

@@ -1,5 +1,5 @@
 /*
- * SMBIOS tables: who made this machine. Guests show it and pick quirks by it.
+ * SMBIOS tables, which say who made this machine. Guests show that, and choose quirks by it. pc_start writes them.
  */
 #ifndef MACHINE_SMBIOS_H
 #define MACHINE_SMBIOS_H

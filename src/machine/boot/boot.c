@@ -1,5 +1,5 @@
 /*
- * What kind of kernel a file is, with a precise answer when it is none that this machine can start.
+ * Finds out what kind of kernel a file is, says precisely why if this machine cannot start it, and leads to its loader.
  *
  * Order of detection: ELF files by their multiboot header, then by their PVH note; then a Linux boot sector, then a
  * multiboot header without ELF. An ELF file with both (a Xen built with CONFIG_PVH_GUEST) is started by multiboot, the
@@ -37,7 +37,7 @@ static const char *what_is(const struct boot_file *file, const struct known *kno
     return NULL;
 }
 
-/* Kernels of other CPUs and compressed files that people pass by mistake. NULL: no idea. */
+/* Names kernels of other CPUs and compressed files that people pass by mistake. NULL: the file is none of these. */
 static const char *what_else(const struct boot_file *file)
 {
     static const struct known known[] = {
@@ -55,7 +55,7 @@ static const char *what_else(const struct boot_file *file)
     return what_is(file, known, ARRAY_LEN(known));
 }
 
-/* Files for firmware, and firmware itself. A multiboot kernel may look like these, too. */
+/* Names files for firmware, and firmware itself. A multiboot kernel may look like these, too. */
 static const char *what_takes_firmware(const struct boot_file *file)
 {
     static const struct known known[] = {

@@ -34,19 +34,19 @@ struct boot {
     bool long_mode; /* its code is for 64-bit CPUs, whatever mode it is entered in */
 };
 
-/* 0 or -errno; the error names the file and what is wrong with it. Nothing is left open then.
- * `patience` waits for pipes; NULL: for ever. */
+/* Returns 0 or -errno; the error names the file and what is wrong with it. Nothing is left open then.
+ * `patience` waits for pipes; if it is NULL, reads wait without end. */
 int MUST_CHECK boot_open(struct boot *b, const struct vm_settings *settings, const struct patience *patience,
                          struct error *error);
 void boot_close(struct boot *b);
 /* The groups of registers with which a kernel is entered. */
 #define BOOT_STATE (STATE_GPRS | STATE_SEGMENTS | STATE_CONTROL)
-/* Fills guest memory. `start` holds the BOOT_STATE of a CPU after RESET, and gets that of the kernel's entry. 0 or
- * -errno (does not fit). */
+/* Fills guest memory. `start` holds the BOOT_STATE of a CPU after RESET, and gets that of the kernel's entry. Returns
+ * 0, or -errno if something does not fit. */
 int MUST_CHECK boot_load(const struct boot *b, const struct layout *layout, struct cpu_state *start,
                          struct error *error);
 
-/* [signal handler] The file that is mapped at `host`, and its name in *name; NULL: none. */
+/* [signal handler] Returns the file that is mapped at `host`, with its name in *name, or NULL. */
 const struct boot_file *boot_file_at(const struct boot *b, const void *host, const char **name);
 
 /* -- for the loaders -- */
@@ -61,7 +61,7 @@ const struct boot_file *boot_file_at(const struct boot *b, const void *host, con
 #define BOOT_CMDLINE 0x20000ull
 #define BOOT_CMDLINE_MAX 0x10000ull
 #define BOOT_LOW_END 0x30000ull
-/* That of the multiboot loader, whose kernels may lie below 1 MiB: real-mode programs do. */
+/* Low memory of the multiboot loader, whose kernels may lie below 1 MiB, as real-mode programs do. */
 #define BOOT_MULTIBOOT_INFO 0x60000ull
 #define BOOT_KERNEL_LOW 0x100000ull /* modules lie above */
 #define BOOT_INITRD_ALIGN 4         /* of each archive when several are joined: kernels unpack a concatenation */
@@ -74,21 +74,21 @@ struct boot_range {
 #define BOOT_DS 0x18
 #define BOOT_TR 0x20
 
-/* A GDT at `gdt` with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode page tables that map
- * the first 4 GiB to themselves; the registers of `start` that go with it. */
+/* Makes a GDT at `gdt` with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode page tables
+ * that map the first 4 GiB to themselves; and sets the registers of `start` that go with them. */
 int MUST_CHECK boot_flat(const struct layout *layout, u64 gdt, bool long_mode, struct cpu_state *start);
-/* Where a kernel's [gpa, gpa + size) goes; NULL: not memory, or some of it is in `taken`. */
+/* Returns where a kernel's [gpa, gpa + size) goes; NULL if that is not memory, or some of it is in `taken`. */
 u8 *boot_kernel_at(const struct layout *layout, u64 gpa, u64 size, const struct boot_range *taken);
 
 bool linux_detect(const struct boot_file *file);
-/* Of a file that passed linux_check: a kernel for 64-bit CPUs. */
+/* Returns true if a file that passed linux_check is a kernel for 64-bit CPUs. */
 bool linux_is_64bit(const struct boot_file *file);
 int MUST_CHECK linux_check(const struct boot *b, struct error *error);
 int MUST_CHECK linux_load(const struct boot *b, const struct layout *layout, struct cpu_state *start,
                           struct error *error);
 
 bool multiboot_detect(const struct boot_file *file, u64 *header);
-/* Multiboot 2 is another protocol: for a message. */
+/* Returns true for a kernel of multiboot 2, which is another protocol: for a message. */
 bool multiboot2_detect(const struct boot_file *file);
 int MUST_CHECK multiboot_check(const struct boot *b, struct error *error);
 int MUST_CHECK multiboot_load(const struct boot *b, const struct layout *layout, struct cpu_state *start,

@@ -26,19 +26,19 @@ struct elf_segment {
 };
 
 bool elf_detect(const struct boot_file *file);
-/* False when the headers are not all there. */
+/* Returns false if the headers are not all there. */
 bool elf_open(struct elf *elf, const struct boot_file *file);
 bool elf_segment(const struct elf *elf, u16 index, struct elf_segment *s);
-/* The CPU that the file is for, for a message. */
+/* Returns the name of the CPU that the file is for, for a message. */
 const char *elf_machine_name(u16 machine);
 
 /* Copies the loadable segments to their physical addresses, none of which may be in `taken`. *end gets
  * the highest address used. */
 int MUST_CHECK elf_load(const struct elf *elf, const struct layout *layout, const char *name,
                         const struct boot_range *taken, u64 *end, struct error *error);
-/* Whether every loadable segment is in the file. */
+/* Checks that every loadable segment is in the file. */
 int MUST_CHECK elf_check(const struct elf *elf, const char *name, struct error *error);
-/* The entry point as a physical address. */
+/* Returns the entry point as a physical address. */
 u64 elf_entry_physical(const struct elf *elf);
 
 #endif

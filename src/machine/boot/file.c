@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define BOOT_FILE_MAX (1ull << 30) /* of a pipe or of what gzip gives: neither says how much before */
+#define BOOT_FILE_MAX (1ull << 30) /* of a pipe or a gzip file: neither says beforehand how much will come */
 #define CHUNK_MIN (1ull << 20)
 #define GZIP_MAGIC 0x8b1f
 #define GZIP_WINDOW (16 + MAX_WBITS) /* zlib's way to ask for gzip streams only */
@@ -116,7 +116,7 @@ static int fail(struct error *error, const char *path, int code)
     case -ENODEV: return error_set(error, code, "%s: is a device, not a file to boot", path);
     case -EBADMSG: return error_set(error, code, "%s: is a damaged or truncated gzip file", path);
     case -EFBIG:
-        error_set(error, code, "%s: gives more than 1024 MiB, the most from a pipe or gzip", path);
+        error_set(error, code, "%s: is more than 1024 MiB, the most from a pipe or a gzip file", path);
         return error_hint(error, "unpack it into a plain file");
     default: return error_set(error, code, "%s: %s", path, strerror(-code));
     }

@@ -13,8 +13,8 @@ struct boot_file {
     bool mapped;
 };
 
-/* 0 or -errno with an error about `path`. With `gunzip` a gzip file is inflated. `patience` waits for what a pipe
- * gives; NULL: for ever. */
+/* Returns 0 or -errno with an error about `path`. With `gunzip` a gzip file is inflated. `patience` waits for what a
+ * pipe gives; if it is NULL, reads wait without end. */
 int MUST_CHECK boot_file_open(struct boot_file *file, const char *path, bool gunzip, const struct patience *patience,
                               struct error *error);
 void boot_file_close(struct boot_file *file);

@@ -60,7 +60,7 @@ enum {
 struct linux_header {
     u32 version;
     u64 payload, payload_size; /* the protected-mode kernel in the file; counted in paragraphs */
-    u64 payload_there;         /* without what rounding up to a paragraph promises too much */
+    u64 payload_there;         /* the bytes of it that are in the file, which may end within the last paragraph */
     bool relocatable, entry64, initrd_above_4g;
     u64 alignment, pref_address, init_size;
     u64 initrd_max;
@@ -136,7 +136,7 @@ static bool fits_low(const struct layout *layout, u64 start, u64 size)
     return start >= LOAD_LOWEST && start <= layout->low && size <= layout->low - start;
 }
 
-/* Where the kernel goes: where it prefers, or lower if it can move and memory is short. 0: nowhere. */
+/* Returns where the kernel goes: where it prefers, or lower if it can move and memory is short; 0 if nowhere. */
 static u64 kernel_place(const struct linux_header *h, const struct layout *layout)
 {
     u64 need = h->init_size > h->payload_size ? h->init_size : h->payload_size;
@@ -148,7 +148,7 @@ static u64 kernel_place(const struct linux_header *h, const struct layout *layou
     return fits_low(layout, lowest, need) ? lowest : 0;
 }
 
-/* As high as the kernel allows. 0: nowhere. */
+/* Returns where the initrd goes: as high as the kernel allows; 0 if nowhere. */
 static u64 initrd_place(const struct linux_header *h, const struct layout *layout, u64 kernel_end, u64 size)
 {
     u64 limit = h->initrd_max + 1 < layout->low ? h->initrd_max + 1 : layout->low;
@@ -159,7 +159,7 @@ static u64 initrd_place(const struct linux_header *h, const struct layout *layou
     return 0;
 }
 
-/* All initrds one after the other. */
+/* Loads all initrds, one after the other. */
 static int initrds_load(const struct boot *b, const struct linux_header *h, const struct layout *layout, u64 kernel_end,
                         u64 *start, u64 *size, struct error *error)
 {

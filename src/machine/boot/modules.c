@@ -1,5 +1,6 @@
 /*
- * Modules in guest memory. They follow the kernel directly, as boot loaders on PCs do; some kernels count on that.
+ * Puts modules into guest memory. They follow the kernel directly, as with boot loaders on PCs: some kernels count on
+ * that.
  */
 #include "machine/boot/modules.h"
 
