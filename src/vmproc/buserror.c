@@ -1,9 +1,9 @@
 /*
  * SIGBUS, on any thread. An access cannot be undone where it happens: it may be a copied instruction, a handler of the
- * core, a device, or the loader of kernels. So the page gets something to stand on, the access goes on with wrong data,
- * and the owner of the VM, woken by the eventfd, ends it before anything else. Guest memory gets the same spare page
- * wherever it is lost, which exists from the start: there may be no other. A file's rest reads as zeros, which cost no
- * memory.
+ * core, a device, or the loader of kernels. So other memory takes the place of the page, the access goes on with wrong
+ * data, and the owner of the VM, woken by the eventfd, ends it before anything else. Guest memory gets the same spare
+ * page wherever it is lost; that page is made at the start, when there is memory. The rest of a file reads as zeros,
+ * which cost no memory.
  *
  * Whatever else raises SIGBUS is a crash. Rejected: reading files instead of mapping them (a big initrd would count
  * twice), and touching all guest memory at the start (a VM would cost its whole memory at once).
@@ -22,10 +22,10 @@ static struct {
     struct pc *const *pc;
     const struct boot *boot;
     int wake, spare;
-    bool claimed; /* [a] by the thread that lost a page first, which fills in: */
+    bool claimed; /* [a] by the thread that lost a page first, which fills in the next two */
     u64 gpa;
     const char *file; /* NULL: guest memory */
-    bool noted;       /* [a] they are final */
+    bool noted;       /* [a] these two are final */
 } lost;
 
 static bool stand_in(u8 *page, u64 *gpa, const char **file)

@@ -1,5 +1,5 @@
 /*
- * Signals that end the process at once. The owner of the VM registers files, handlers run on any thread.
+ * Signals that end the process at once. The owner of the VM registers files; handlers run on any thread.
  */
 #include "vmproc/crash.h"
 
@@ -47,7 +47,7 @@ void crash_undo(void)
 static void undo_and_end(int signal_number)
 {
     crash_undo();
-    raise(signal_number); /* SA_RESETHAND: the default action */
+    raise(signal_number); /* now with its default action: SA_RESETHAND */
 }
 
 static void catch (int signal_number)

@@ -32,7 +32,7 @@ static bool socket_is_stale(const struct sockaddr_un *address)
     return stale;
 }
 
-/* 0: a socket can be made there. */
+/* Returns 0 if a socket can be made there. */
 static int socket_place(const struct sockaddr_un *address, const char *setting, struct error *error)
 {
     const char *path = address->sun_path;
@@ -57,8 +57,8 @@ static int open_socket(struct endpoint *e, const char *setting, const char *path
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(address.sun_path))
-        return error_set(error, -EINVAL, SETTING("%s") " unix:%s: a socket's path has 1 to %zu characters", setting,
-                         path, sizeof(address.sun_path) - 1);
+        return error_set(error, -EINVAL, SETTING("%s") " unix:%s: the path of a socket has 1 to %zu characters",
+                         setting, path, sizeof(address.sun_path) - 1);
     strcpy(address.sun_path, path);
     int err = socket_place(&address, setting, error);
     if (err)
@@ -76,7 +76,7 @@ static int open_socket(struct endpoint *e, const char *setting, const char *path
     return 0;
 }
 
-/* Its other side is opened once and closed: from then on the kernel says whether anybody has it open. */
+/* The terminal's other side is opened once and closed: from then on the kernel says whether anybody has it open. */
 static int open_pty(struct endpoint *e, const char *setting, struct error *error)
 {
     struct termios t;

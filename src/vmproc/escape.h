@@ -31,7 +31,7 @@ static inline enum escape_action escape_feed(struct escape *e, u8 byte)
         return e->armed ? ESCAPE_NONE : ESCAPE_PASS;
     }
     e->armed = false;
-    switch (byte | 0x20) { /* capitals are the same */
+    switch (byte | 0x20) { /* capital letters do the same */
     case 'x': return ESCAPE_QUIT;
     case 'h': return ESCAPE_HELP;
     case 'p': return ESCAPE_POWER;

@@ -1,5 +1,5 @@
 /*
- * The steps of a VM's life.
+ * The steps of a VM's life: one pure function, whose matrix unit/vmproc/life_test.c restates.
  */
 #include "vmproc/life.h"
 

@@ -24,7 +24,7 @@ enum life_event {
     LIFE_EVENT_COUNT,
 };
 
-/* The state after an event; the same state if the event means nothing in it. */
+/* Returns the state after an event; it is the same state if the event means nothing in it. */
 enum life life_next(enum life now, enum life_event event);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * A file of output is opened as it is, looked at, and only then made empty: by what it is and not by its name, so that
+ * A file of output is opened as it is, looked at, and only then made empty. What it is decides, not its name, so that
  * links and other spellings of a path do not matter. Called by the owner of the VM before vCPUs run.
  */
 #include "vmproc/output.h"
@@ -33,7 +33,7 @@ static bool same_module(const struct stat *st, const char *given)
     return same_file(st, path);
 }
 
-/* The setting that names this file already, or NULL. */
+/* Returns the setting that names this file already, or NULL. */
 static const char *taken_by(const struct outputs *o, const struct stat *st)
 {
     const struct vm_settings *s = o->settings;
@@ -67,7 +67,7 @@ static int check(const struct outputs *o, const char *setting, const char *path,
     return 0;
 }
 
-/* A named pipe without a reader refuses to open, which says nothing of when there is one. */
+/* A named pipe without a reader refuses to open, and nothing says when there is one: opening is tried again. */
 static int open_patiently(const struct outputs *o, const char *path, struct error *error)
 {
     int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;

@@ -22,8 +22,8 @@ struct outputs {
     unsigned count;
 };
 
-/* Opens a file for output, made or made empty. A named pipe is waited for until somebody reads it. The descriptor or
- * -errno; `setting` is the one that names the path. */
+/* Opens a file for output, which is made or made empty. A named pipe is waited for until somebody reads it. Returns the
+ * descriptor or -errno; `setting` is the one that names the path. */
 int MUST_CHECK output_open(struct outputs *o, const char *setting, const char *path, struct error *error);
 
 #endif

@@ -51,7 +51,7 @@ static void on_client(void *opaque)
 bool ports_put(struct ports *p, u32 index, u8 byte)
 {
     struct console *log = index ? NULL : p->log;
-    /* Room in the log stays: bytes come under the machine lock only. */
+    /* Nobody takes the room in the log in between: bytes come under the machine lock only. */
     if ((log && !console_ready(log)) || !console_put(p->port[index].console, byte))
         return false;
     return !log || console_put(log, byte);

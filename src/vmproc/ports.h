@@ -31,17 +31,17 @@ struct ports {
     struct console *log; /* NULL: none */
 };
 
-/* 0 or -errno. ports_close is to be called in any case. */
+/* Returns 0 or -errno. ports_close is to be called in any case. */
 int MUST_CHECK ports_open(struct ports *p, const struct vm_settings *settings, const struct patience *patience,
                           struct error *error);
 int MUST_CHECK ports_start(struct ports *p, struct pc *pc, const struct ports_events *events, struct error *error);
-/* The first port whose client is waited for and not there yet, or NULL: its place. */
+/* Returns the place of the first port whose client is waited for and not there yet, or NULL. */
 const char *ports_waited_for(struct ports *p);
 /* See console.h. */
 bool ports_drained(struct ports *p, u32 ms);
 void ports_continued(struct ports *p);
 void ports_leave(struct ports *p);
-/* 0 or -errno, with an error, if output was lost that somebody might have read. */
+/* Returns 0 or -errno, with an error, if output was lost that somebody might have read. */
 int ports_close(struct ports *p, struct error *error);
 
 /* [any thread] What the machine calls, with its lock held: a byte from the guest, and room for input. */

@@ -1,5 +1,5 @@
 /*
- * Signals by a signalfd. On the thread that owns the VM, but for what they have blocked.
+ * Signals by a signalfd. The thread that owns the VM calls all of this; its other threads inherit what is blocked.
  */
 #include "vmproc/signals.h"
 
@@ -12,8 +12,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* All that would end the process, but for crashes, for those that a thread needs, and for what reads and writes report
- * themselves; and the ones of job control. */
+/* All signals that would end the process, except those of crashes, those that threads need, and those that reads and
+ * writes report by their errors; and the signals of job control. */
 static sigset_t taken_signals(void)
 {
     static const int signals[] = {SIGINT,  SIGTERM,   SIGHUP, SIGQUIT,   SIGUSR1, SIGUSR2, SIGALRM, SIGIO,

@@ -16,14 +16,15 @@ struct signals {
     void *opaque;
 };
 
-/* Blocks them on the calling thread, before it makes others. 0 or -errno; signals_close() in either case. */
+/* Blocks the signals on the calling thread, before it makes others. Returns 0 or -errno; signals_close is to be called
+ * in any case. */
 int MUST_CHECK signals_open(struct signals *s, void (*continued)(void *opaque), void *opaque);
 void signals_close(struct signals *s);
-/* The next one that ends the VM, 0: none. Those of job control are done with here. */
+/* Returns the next signal that ends the VM, or 0. Those of job control are handled here. */
 int signals_next(struct signals *s);
-/* Where nobody is left to do more: the second SIGINT or SIGTERM ends the process at once. */
+/* From now on nobody calls signals_next, so SIGINT and SIGTERM end the process at once. */
 void signals_end_at_once(void);
-/* And where somebody is again. */
+/* From now on somebody calls signals_next again. */
 void signals_block(void);
 
 #endif

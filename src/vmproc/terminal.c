@@ -1,10 +1,10 @@
 /*
  * Raw mode. A shell gives the terminal to one of its jobs at a time, and takes it back when that job stops; no event
- * says so. So whoever reads the terminal calls terminal_take() before each read. What the terminal is restored to is
- * what it was when it was taken first, or has been made by others since.
+ * says so. So whoever reads the terminal calls terminal_take before each read. The terminal is restored to what it was
+ * when it was taken first, or to what others have made of it since.
  *
- * The end may come in a signal's handler on any thread, where no lock can be taken. It lets a thread that is just
- * taking the terminal finish, for a while, or that one would make it raw again while the process dies.
+ * The end may come in a signal's handler on any thread, where no lock can be taken. The handler waits a while for a
+ * thread that is just taking the terminal, which would otherwise make it raw again while the process dies.
  */
 #include "vmproc/terminal.h"
 
@@ -25,7 +25,7 @@ static pid_t taker;                /* [a] the thread in take(); 0: none */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static volatile sig_atomic_t is_raw;
 
-/* In the background the terminal is somebody else's. */
+/* In the background, the terminal belongs to another job. */
 static bool in_background(void)
 {
     pid_t front = tcgetpgrp(STDIN_FILENO);

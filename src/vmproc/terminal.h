@@ -6,13 +6,13 @@
 
 #include "base/types.h"
 
-/* Makes the terminal raw unless it is; with `again`, whatever it was thought to be: others may have changed it. Returns
- * true if standard input is a terminal and ours, and false, with nothing done, if it is not, or somebody else's now. */
+/* Makes the terminal raw if it is not; with `again` in any case, because others may have changed it. Returns true if
+ * standard input is a terminal and ours. Returns false, with nothing done, if it is none, or another job's now. */
 bool terminal_take(bool again);
-/* Back to what it was, if it is ours, until terminal_resume(): nothing takes it in between. */
+/* Restores the terminal, if it is ours. Nothing takes it until terminal_resume. */
 void terminal_pause(void);
 void terminal_resume(void);
-/* The same for good. Harmless when nothing was changed. Async-signal-safe. */
+/* Restores the terminal for good. Harmless if nothing was changed. Async-signal-safe. */
 void terminal_end(void);
 
 #endif

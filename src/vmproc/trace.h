@@ -1,5 +1,5 @@
 /*
- * What --trace, --trace-file and --symbols ask for, for one VM: where the lines go, and the kernel's symbols.
+ * What the settings trace, trace-file and symbols ask for, for one VM: where the lines go, and the kernel's symbols.
  */
 #ifndef VMPROC_TRACE_H
 #define VMPROC_TRACE_H
@@ -12,10 +12,10 @@ struct trace {
     struct symbols *symbols; /* NULL: none */
 };
 
-/* 0 or -errno. trace_close is to be called in any case. */
+/* Returns 0 or -errno. trace_close is to be called in any case. */
 int MUST_CHECK trace_open(struct trace *t, const struct vm_settings *settings, struct outputs *outputs,
                           struct error *error);
-/* No vCPU runs. 0 or -errno with an error: lines are lost. */
+/* Called when no vCPU runs. Returns 0, or -errno with an error if lines are lost. */
 int MUST_CHECK trace_close(struct trace *t, struct error *error);
 
 #endif

@@ -1,7 +1,6 @@
 /*
- * The VM's life. The calling thread owns it: it starts the machine, sleeps in poll() for what may
- * end or reset it, and acts. vCPU threads, the clock and the console only leave notes (struct
- * notes) and wake it through an eventfd.
+ * The VM's life. The calling thread owns it: it starts the machine, sleeps in poll for what may end or reset it, and
+ * acts. vCPU threads, the clock and the console only leave notes (struct notes) and wake it through an eventfd.
  *
  * Stopping all vCPUs: the life (life.h) takes a step, accel_ops.stop is called, and then each vCPU thread reports that
  * it is out of accel_ops.run. Only then may the machine be reset or destroyed. The owner waits for a reset in poll(),
@@ -41,18 +40,17 @@ enum note {
     NOTE_POWER_BUTTON = BIT(7),
 };
 
-/* A guest that has a triple fault so soon after its start, so many times in a row, never gets
- * anywhere. */
+/* A guest that has a triple fault so soon after its start, so many times in a row, will never get further. */
 #define FAULT_SOON_MS 10000
 #define FAULTS_MAX 3
 
 #define DESCRIPTION_MAX 1024
 
-/* How long the end of a VM waits for vCPUs: none takes milliseconds unless something is wrong. */
+/* How long the end of a VM waits for vCPUs: each stops within milliseconds unless something is wrong. */
 #define STOP_MS 2000
 /* How often it looks for what ends the wait for a reader. */
 #define LOOK_MS 250
-/* After what time a wait for others is worth a line, and how often it tries again. */
+/* After what time a wait for others is reported in a line, and how often it tries again. */
 #define PATIENCE_MS 1000
 #define RETRY_MS 50
 /* How long a guest may run without using a device where the accelerator is hardly fit. */
@@ -75,7 +73,7 @@ struct vcpu_thread {
 struct vm_process {
     const struct vm_settings *settings;
     const struct accel_ops *accel;
-    struct error accel_why; /* why that one */
+    struct error accel_why; /* why that accelerator */
     struct boot boot;
     struct pc *pc;
     struct ports ports;
@@ -84,10 +82,10 @@ struct vm_process {
     u32 thread_count;
     int wake;
     struct signals signals;
-    u64 deadline_ms; /* host monotonic, as the others; 0: none */
-    u64 fit_ms;      /* when the guest must have used a device; 0: no need */
-    u64 hard_ms;     /* when SIGTERM ends a guest that does not power off; 0: it did not come */
-    u64 started_ms;  /* last power-on or reset */
+    u64 deadline_ms; /* the host's monotonic time, as in the next three; 0: there is none */
+    u64 fit_ms;      /* when the guest must have used a device; 0: it need not */
+    u64 hard_ms;     /* when SIGTERM ends a guest that does not power off; 0: SIGTERM did not come */
+    u64 started_ms;  /* the last power-on or reset */
     u32 faults;      /* triple faults in a row, each soon after the reset before it */
     struct vm_end *end;
     bool cut; /* `end` is filled in: a wait before the start was cut short */
@@ -121,7 +119,7 @@ static void wake(struct vm_process *vm)
 {
     u64 one = 1;
     if (write(vm->wake, &one, sizeof(one)) < 0)
-        return; /* full: the owner is awake */
+        return; /* the counter is full, so the owner is awake */
 }
 
 /* [lock] */
@@ -233,7 +231,7 @@ static void *vcpu_main(void *opaque)
             note_locked(vm, NOTE_ERROR, &vm->notes.error_cpu, t->index);
         pthread_cond_broadcast(&vm->changed);
         wake(vm);
-        /* None goes on by itself; the owner will reset or end. */
+        /* No vCPU goes on by itself: the owner will reset the machine or end the VM. */
         while (start == vm->starts && vm->life != LIFE_ENDED)
             pthread_cond_wait(&vm->changed, &vm->lock);
     }
@@ -251,8 +249,8 @@ static const struct vcpu_thread *first_running(const struct vm_process *vm)
     return NULL;
 }
 
-/* Makes all vCPUs leave, `why` being a reset or the end; does not wait. Wakes the owner when one has left, and now,
- * should none be running. */
+/* Makes all vCPUs leave, for a reset or for the end as `why` says, and does not wait for them. The owner is woken when
+ * one has left; and now, because none may be running. */
 static void vcpus_halt(struct vm_process *vm, enum life_event why)
 {
     life_step(vm, why);
@@ -260,7 +258,7 @@ static void vcpus_halt(struct vm_process *vm, enum life_event why)
     wake(vm);
 }
 
-/* For the end: waits for all vCPUs, but not forever. */
+/* For the end: makes all vCPUs leave, and waits for them, but not without end. */
 static void vcpus_stop(struct vm_process *vm)
 {
     struct timespec until;
@@ -284,7 +282,7 @@ static void vcpus_go(struct vm_process *vm)
     life_step(vm, LIFE_EVENT_GO);
 }
 
-/* The life has ended, or none of them ever ran. */
+/* Called when the life has ended, or no vCPU ever ran. */
 static void vcpus_join(struct vm_process *vm)
 {
     for (u32 i = 0; i < vm->thread_count; i++)
@@ -341,7 +339,7 @@ static bool ended(struct vm_end *end, enum vm_end_kind kind, u32 code)
     return true;
 }
 
-/* Back to the kernel's entry, all vCPUs being out. True: that failed, and the VM has ended. */
+/* Goes back to the kernel's entry, when all vCPUs are out. Returns true if that failed, and the VM has ended. */
 static bool restart(struct vm_process *vm, struct vm_end *end)
 {
     life_step(vm, LIFE_EVENT_OUT);
@@ -379,7 +377,7 @@ static bool triple_fault(struct vm_process *vm, u32 cpu, struct vm_end *end)
     return restart_begin(vm);
 }
 
-/* What the guest did, in the order of what decides. True: the VM has ended. */
+/* Acts on the notes; what comes first here decides. Returns true if the VM has ended. */
 static bool act(struct vm_process *vm, const struct notes *notes, struct vm_end *end)
 {
     if (notes->set & NOTE_QUIT)
@@ -401,7 +399,7 @@ static bool act(struct vm_process *vm, const struct notes *notes, struct vm_end 
     if (notes->set & NOTE_POWER_BUTTON)
         pc_power_button(vm->pc);
     if (vm->life == LIFE_RESETTING)
-        return false; /* that does for other CPUs' resets and triple faults, too */
+        return false; /* one reset is enough for resets and triple faults of several CPUs */
     if (notes->set & NOTE_TRIPLE_FAULT)
         return triple_fault(vm, notes->fault_cpu, end);
     if (notes->set & NOTE_RESET) {
@@ -519,8 +517,8 @@ static bool quit(struct vm_process *vm, struct vm_end *end)
     return asked && ended(end, VM_END_USER, 0);
 }
 
-/* A guest that ended by itself gets its output read, as any program does, however long the reader takes: until the user
- * or the time-out ends that. Every other end leaves that to console_close, which is less patient. */
+/* Output of a guest that ended by itself is written, as that of any program, however long its reader takes, until the
+ * user or the time-out ends the wait. Every other end leaves that to console_close, which is less patient. */
 static void wait_for_reader(struct vm_process *vm, struct vm_end *end)
 {
     bool by_guest = end->kind == VM_END_POWER_OFF || end->kind == VM_END_DEBUG_EXIT || end->kind == VM_END_RESET ||
@@ -572,7 +570,7 @@ static int on_wait(void *opaque, int fd, short events, const char *what, struct 
     }
 }
 
-/* Clients that the start waits for. */
+/* Waits for the clients without whom the guest does not start. */
 static int wait_for_clients(struct vm_process *vm, struct error *error)
 {
     const char *where;
@@ -587,7 +585,7 @@ static int wait_for_clients(struct vm_process *vm, struct error *error)
             return error_begin(error, -ECANCELED);
         }
     }
-    wake(vm); /* for what else was noted */
+    wake(vm); /* other notes may have been left, too */
     return e;
 }
 

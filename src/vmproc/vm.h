@@ -13,7 +13,7 @@ enum vm_end_kind {
     VM_END_TRIPLE_FAULT, /* with no_reboot, or again and again */
     VM_END_TIMEOUT,
     VM_END_USER,   /* Ctrl-a x */
-    VM_END_SIGNAL, /* code: its number */
+    VM_END_SIGNAL, /* code: the signal's number */
     VM_END_FAILED, /* our own or the host's failure */
 };
 
@@ -25,10 +25,9 @@ struct vm_end {
     char stats[98304]; /* with vm_settings.stats: a line for each of 256 vCPUs */
 };
 
-/* Runs on the calling thread until the VM has ended; nothing is left behind then, unless a vCPU was stuck: a line on
- * standard error has said so, and the process should exit. SIGINT and SIGTERM end it at once from then on. With `accel`
- * a test gives the accelerator; NULL: the settings decide, and if it is "auto", which one and why goes to standard
- * error. */
+/* Runs on the calling thread until the VM has ended. Nothing is left behind then, unless a vCPU was stuck: a line on
+ * standard error has said so, and the process should exit. SIGINT and SIGTERM end it at once from then on. `accel` is
+ * for tests; if it is NULL, the settings decide, and for "auto" a line on standard error says which one and why. */
 void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, struct vm_end *end);
 
 #endif
