@@ -10,7 +10,7 @@
 
 #define HELP_MAX 640
 
-/* The values that a shell offers, separated by spaces: all choices, or examples. */
+/* Returns the values that a shell offers, separated by spaces: all choices, or examples. */
 static const char *values_of(const struct setting *s, char *list, size_t size)
 {
     size_t used = 0;
@@ -22,7 +22,7 @@ static const char *values_of(const struct setting *s, char *list, size_t size)
     return list;
 }
 
-/* `text`, with a backslash before what is in `special`. */
+/* Prints `text`, with a backslash before each character of `special`. */
 static void put_escaped(const char *text, const char *special)
 {
     for (; *text; text++) {
@@ -32,7 +32,7 @@ static void put_escaped(const char *text, const char *special)
     }
 }
 
-/* All verbs, separated by spaces. */
+/* Writes the names of all verbs, separated by spaces. */
 static void verb_names(char *list, size_t size)
 {
     size_t used = 0;
@@ -200,7 +200,7 @@ static void derive_fish(void)
 
 /* -- the manual page -- */
 
-/* Sentences, one per line; asterisks stand around bold words, underscores around slanted ones. */
+/* Prints sentences, one per line; asterisks stand around bold words, underscores around slanted ones. */
 static void roff_text(const char *text)
 {
     bool bold = false, slanted = false;

@@ -1,6 +1,6 @@
 /*
- * nestbox doctor: what this host offers, which accelerator would be used, why, and what would be
- * better.
+ * nestbox doctor: what this host offers, which accelerator would be used, why, and what would be better; and nestbox
+ * probe, which doctor starts with the preloaded library.
  */
 #include "accel/accel.h"
 #include "accel/hostcpu.h"
@@ -41,7 +41,7 @@ struct findings {
     struct probe kvm;
     bool served; /* the KVM API can be served by the engine */
     struct error served_why;
-    u64 memory_total, memory_available, memory_limit, address_space, processes; /* limits: UINT64_MAX none */
+    u64 memory_total, memory_available, memory_limit, address_space, processes; /* UINT64_MAX: there is no limit */
     long cpus;
     struct choice choice[3]; /* by enum nesting */
 };
@@ -68,7 +68,8 @@ static u64 read_number(const char *path, const char *after)
     return value;
 }
 
-/* The least limit of a control group and those that it is in, up to the mount's root: UINT64_MAX none. */
+/* Returns the least limit of a control group and of those that it is in, up to the root; UINT64_MAX if there is none.
+ */
 static u64 groups_limit(const char *mount, char *group, const char *file)
 {
     u64 least = UINT64_MAX;
@@ -80,7 +81,7 @@ static u64 groups_limit(const char *mount, char *group, const char *file)
             least = limit;
         char *last = strrchr(group, '/');
         if (!last)
-            return least >> 62 ? UINT64_MAX : least; /* version 1 has a great number for none */
+            return least >> 62 ? UINT64_MAX : least; /* version 1 says by a great number that there is none */
         *last = 0;
     }
 }
@@ -155,7 +156,7 @@ static const char *kvm_presence(const struct findings *f)
     }
 }
 
-/* What would make nested VMs faster here; NULL: nothing, KVM does it. */
+/* Returns what would make nested VMs faster here; NULL if nothing would, because KVM nests them. */
 static const char *advice(const struct findings *f)
 {
     bool nests = f->kvm.nests_intel || f->kvm.nests_amd;
@@ -164,25 +165,20 @@ static const char *advice(const struct findings *f)
     if (f->kvm.usable && nests)
         return NULL;
     if (f->kvm.usable)
-        return "KVM works but does not nest. Load its module with nested=1 (modprobe -r kvm_intel; "
-               "modprobe kvm_intel "
-               "nested=1, or the same with kvm_amd), and VMs with --nested of this host's vendor "
-               "will run on it.";
+        return "KVM works but does not nest. Load its module with nested=1 (modprobe -r kvm_intel; modprobe kvm_intel "
+               "nested=1, or the same with kvm_amd), and VMs with --nested of this host's vendor will run on it.";
     if (f->kvm_error == EACCES || f->kvm_error == EPERM)
         return "Let this user open /dev/kvm (group kvm), and run nestbox doctor again.";
     if (f->kvm_error == ENOENT && (f->cpu.vmx || f->cpu.svm))
-        return "The CPU has virtualization but there is no /dev/kvm: load kvm_intel or kvm_amd, or "
-               "give this container the "
-               "device.";
+        return "The CPU has virtualization but there is no /dev/kvm: load kvm_intel or kvm_amd, or give this container "
+               "the device.";
     if (f->kvm_error == ENOENT && f->cpu.hypervisor)
-        return "This host is itself a VM without nested virtualization. If its provider offers it, "
-               "switch it on to get "
-               "KVM; the engine needs nothing.";
+        return "This host is itself a VM without nested virtualization. If its provider offers it, switch it on to get "
+               "KVM; the engine does not need it.";
     if (f->kvm_error == ENOENT)
-        return "Switch virtualization on in the firmware's set-up to get KVM; the engine needs "
-               "nothing.";
-    return "This /dev/kvm is of no use for guest kernels. A host with a real one would be faster; "
-           "the engine needs nothing.";
+        return "Switch virtualization on in the firmware's set-up to get KVM; the engine does not need it.";
+    return "This /dev/kvm is of no use for guest kernels. A host with a real one would be faster; the engine does not "
+           "need it.";
 }
 
 /* -- text -- */
@@ -377,7 +373,7 @@ static int run(const struct verb *verb, int argc, char **argv)
     return f.choice[NESTED_OFF].accel ? STATUS_OK : STATUS_FAILED;
 }
 
-/* What the probe finds, in one line. */
+/* Prints what the probe of /dev/kvm finds, in one line. */
 static int probe(const struct verb *verb, int argc, char **argv)
 {
     struct probe p;

@@ -1,5 +1,5 @@
 /*
- * nestbox help [VERB]
+ * nestbox help [VERB]: prints help on all verbs, or on one.
  */
 #include "cli/verb.h"
 

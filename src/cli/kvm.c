@@ -1,6 +1,6 @@
 /*
- * nestbox kvm: becomes a program that finds a /dev/kvm, served by the engine or the host's own. Nothing of this process
- * remains, so signals, job control, descriptors and the exit status are the program's.
+ * nestbox kvm: becomes a program that finds a /dev/kvm, which the engine serves, or the host's own. Nothing of this
+ * process remains, so signals, job control, descriptors and the exit status are the program's.
  */
 #include "cli/kvm.h"
 
@@ -18,7 +18,7 @@ static const char notes[] = "Exit status: the program's; 2 wrong command line; 4
                             "library is missing; 126 the program cannot be executed, or takes no library (static,\n"
                             "32-bit, set-user-ID); 127 there is no such program.\n";
 
-/* What of the settings the host's KVM cannot do; NULL: nothing. */
+/* Returns a setting that is given and that the host's KVM cannot serve, or NULL. */
 static const char *engine_only(const struct vm_settings *s)
 {
     return s->cpu ? SETTING("cpu") : s->trace ? SETTING("trace") : s->stats_file ? SETTING("stats") : NULL;
@@ -30,16 +30,16 @@ static bool choose_accel(struct kvm_start *start)
     char line[sizeof(start->choice) - 64];
     struct error why;
     const char *needs = s->accel == ACCEL_AUTO ? engine_only(s) : NULL;
-    bool within = s->accel == ACCEL_AUTO && preload_is_here(); /* then the /dev/kvm here is not the host's */
+    bool within = s->accel == ACCEL_AUTO && preload_is_here(); /* then the /dev/kvm here is the engine's already */
     const struct accel_ops *ops = accel_select(needs || within ? ACCEL_ENGINE : s->accel, s->nested, &why);
     if (!ops) {
         complain_error(&why);
         return false;
     }
     if (needs)
-        error_set(&why, 0, "%s takes it", needs);
+        error_set(&why, 0, "%s needs it", needs);
     else if (within)
-        error_set(&why, 0, "within nestbox kvm");
+        error_set(&why, 0, "this runs within nestbox kvm");
     error_format(&why, "--", line, sizeof(line));
     if (s->accel == ACCEL_AUTO)
         snprintf(start->choice, sizeof(start->choice), "accelerator %s (%s%s)", ops->name, line,

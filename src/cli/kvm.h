@@ -8,13 +8,13 @@
 #include "rules/vm_settings.h"
 
 struct kvm_start {
-    struct vm_settings settings; /* of nested and accel, what was chosen */
+    struct vm_settings settings; /* nested and accel are what was chosen */
     bool amd, other_vendor;      /* the guests' vendor is AMD; it is not the host's */
     char **rest;                 /* what follows the options; ends with NULL */
-    char choice[640];            /* a line about it; empty: it was asked for */
+    char choice[640];            /* a line about the accelerator chosen; empty if the user chose it */
 };
 
-/* Options, then the choice of the accelerator. 0, or -1 and the exit status. */
+/* Parses options, then chooses the accelerator. Returns 0, or -1 and the exit status. */
 int MUST_CHECK kvm_choose(const struct verb *verb, int argc, char **argv, struct kvm_start *start, int *status);
 /* Becomes the program argv[0], or returns the exit status. */
 int MUST_CHECK kvm_become(const struct kvm_start *start, char **argv);

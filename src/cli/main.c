@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whoever starts us with standard descriptors closed must not have others open in their place. */
+/* If we are started with a standard descriptor closed, a file that we open must not take its place. */
 static void standard_descriptors(void)
 {
     for (int fd = 0; fd <= 2; fd++)

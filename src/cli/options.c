@@ -1,5 +1,5 @@
 /*
- * The option parser.
+ * Parses options by a table of settings; the verbs call it through verb_options.
  */
 #include "cli/options.h"
 
@@ -11,7 +11,7 @@
 
 #define NAME SETTING("%s")
 
-/* All rows, then --help, which every verb has. */
+/* The names of all rows, then that of --help, which every verb has. */
 static const char *option_name(const void *opaque, unsigned index)
 {
     const struct setting *s = opaque;

@@ -1,5 +1,6 @@
 /*
- * The preloaded library: where it is, and how a program is told of it (the variables are in kvmapi/settings.h).
+ * The preloaded library: where it is, and the environment that gives a program its settings (kvmapi/settings.h reads
+ * the variables).
  */
 #include "cli/preload.h"
 
@@ -61,7 +62,7 @@ int preload_settings(struct vm_settings *settings, struct error *error)
         const char *value = getenv(variables[i].variable), *name = variables[i].name;
         if (value && *value &&
             setting_parse(setting_find(kvm_settings_table, name, strlen(name)), value, settings, error))
-            return error_hint(error, "see the environment"), error->code;
+            return error_hint(error, "the environment has that value"), error->code;
     }
     return 0;
 }
@@ -87,7 +88,7 @@ static const char *full_path(const char *file, char *text, size_t size)
     return text;
 }
 
-/* The value as text; NULL: not set. */
+/* Returns the value as text, or NULL if it is not set. */
 static const char *value_text(const struct vm_settings *settings, const struct setting *s, char *text, size_t size)
 {
     const void *at = (const char *)settings + s->offset;

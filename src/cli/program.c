@@ -1,6 +1,6 @@
 /*
- * Finding a program and looking at its file, before it is executed: ld.so ignores LD_PRELOAD without a word where it
- * does not apply.
+ * Finds a program and looks at its file before it is executed: where LD_PRELOAD does not apply, ld.so ignores it
+ * without a word.
  */
 #include "cli/program.h"
 
@@ -14,7 +14,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define SCRIPTS_MAX 4 /* as Linux */
+#define SCRIPTS_MAX 4 /* as many interpreters as Linux follows */
 #define HEAD_SIZE 4096
 #define HEADERS_MAX 64
 
@@ -103,7 +103,7 @@ static int check_elf(int fd, const char *path, const Elf64_Ehdr *head, struct er
     return refuse(error, path, "is statically linked");
 }
 
-/* The interpreter of a script, in `next`; false: the line has none. */
+/* Finds the interpreter of a script; returns false if its first line names none. */
 static bool interpreter(char *head, char next[PROGRAM_PATH_MAX])
 {
     char *word = head + 2 + strspn(head + 2, " \t");
@@ -122,8 +122,8 @@ int program_takes_preload(const char *path, struct error *error)
             Elf64_Ehdr elf;
         } head = {0};
         int fd = open(current, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) /* may be executed, not read: whatever it is */
-            return errno == EACCES ? refuse(error, current, "must not be read")
+        if (fd < 0) /* a file may be executable and not readable */
+            return errno == EACCES ? refuse(error, current, "may not be read")
                                    : error_set(error, -errno, "cannot open %s: %s", current, strerror(errno));
         ssize_t n = read(fd, head.text, HEAD_SIZE);
         const char *rights = gains_rights(fd);
@@ -137,7 +137,7 @@ int program_takes_preload(const char *path, struct error *error)
         if (n >= (ssize_t)sizeof(head.elf) && memcmp(head.text, ELFMAG, SELFMAG) == 0)
             e = rights ? refuse(error, current, rights) : check_elf(fd, current, &head.elf, error);
         else
-            e = error_set(error, -ENOEXEC, "%s is no program", current);
+            e = error_set(error, -ENOEXEC, "%s is neither an ELF program nor a script", current);
         close(fd);
         return e;
     }

@@ -8,11 +8,12 @@
 
 #define PROGRAM_PATH_MAX 4096
 
-/* As a shell would find it: 0, -ENOENT, or -errno of the last file of that name that cannot be executed. */
+/* Finds a program as a shell does. Returns 0, -ENOENT, or -errno of the last file of that name that cannot be executed.
+ */
 int MUST_CHECK program_find(const char *name, char path[PROGRAM_PATH_MAX], struct error *error);
 /*
- * 0 if ld.so will take LD_PRELOAD of a 64-bit glibc library there; for a script its interpreter counts. -ENOEXEC: the
- * error says why not. Another -errno: it cannot be read.
+ * Returns 0 if ld.so will take LD_PRELOAD of a 64-bit glibc library there; for a script its interpreter counts.
+ * -ENOEXEC: it will not, and the error says why. Another -errno: the file cannot be read.
  */
 int MUST_CHECK program_takes_preload(const char *path, struct error *error);
 

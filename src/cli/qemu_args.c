@@ -1,5 +1,6 @@
 /*
- * See qemu_args.h. QEMU takes options with one dash or two, their values as the next argument.
+ * Completes QEMU's command line: see qemu_args.h. QEMU takes options with one dash or two, and their values as the next
+ * argument.
  */
 #include "cli/qemu_args.h"
 
@@ -56,7 +57,7 @@ static struct command look(char **argv)
     return c;
 }
 
-/* The value of -cpu; NULL: no memory. */
+/* Returns the value of -cpu, or NULL if there is no memory. */
 static char *cpu_value(const char *model, const char *vendor)
 {
     char *text = NULL, family[96] = "";

@@ -14,7 +14,7 @@
  *   with `vendor` ("intel", "amd"; NULL: the host's), which QEMU would take from the host's CPUID instruction: the
  * vendor with each -cpu that names none, and for models "host" and "max" the family and name that go with it.
  *
- * NULL: no memory. It is freed by qemu_args_free.
+ * The result is freed by qemu_args_free; it is NULL if there is no memory.
  */
 char **qemu_args(const char *program, char **argv, const char *vendor);
 void qemu_args_free(char **args);

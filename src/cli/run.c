@@ -72,7 +72,7 @@ static int run(const struct verb *verb, int argc, char **argv)
     if (!fits_host(settings.memory))
         return STATUS_USAGE;
     if (settings.cpus == PC_VCPUS_MAX)
-        complain("Linux uses 255 of %u CPUs: the last takes interrupt remapping, which this machine has not",
+        complain("Linux uses 255 of %u CPUs: the last one needs interrupt remapping, which this machine does not have",
                  settings.cpus);
     settings.memory = (settings.memory + PAGE_MASK) & ~PAGE_MASK;
     struct vm_end *end = malloc(sizeof(*end));

@@ -30,21 +30,21 @@ struct verb {
 };
 
 extern const struct verb verb_run, verb_kvm, verb_qemu, verb_doctor, verb_help, verb_version;
-/* Not in the table: for the project's own scripts; for `doctor`, which starts it on the engine's KVM API. */
+/* These are not in the table: derive is for the project's own scripts; doctor starts probe on the engine's KVM API. */
 extern const struct verb verb_derive, verb_probe;
 extern const struct verb *const verbs[]; /* ends with NULL */
 extern const struct setting no_options[];
 
 const struct verb *verb_find(const char *name);
 void verb_help_print(const struct verb *verb);
-/* Parses into `into`. 0: go on. Otherwise *status is the process's exit status: help was printed, or an error.
- * `rest`: see options_parse. */
+/* Parses options into `into`. Returns 0 if the verb goes on. Otherwise *status is the process's exit status: help was
+ * printed, or an error. `rest` is that of options_parse. */
 int MUST_CHECK verb_options(const struct verb *verb, int argc, char **argv, void *into, int *rest, int *status);
-/* One line on standard error, with our name before it. */
+/* Prints one line on standard error, with our name before it. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The same, with an error, its settings named as options. */
+/* Does the same with an error, whose settings are named as options. */
 void complain_error(const struct error *error);
-/* The help of an option with its values and its default, on one line. */
+/* Writes the help of an option with its values and its default, on one line. */
 void option_help(const struct setting *s, char *line, size_t size);
 
 #endif

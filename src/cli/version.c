@@ -1,5 +1,5 @@
 /*
- * nestbox version
+ * nestbox version: prints the version, the build's variant and the compiler.
  */
 #include "cli/verb.h"
 

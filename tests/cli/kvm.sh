@@ -54,7 +54,7 @@ chmod 755 "$WORK/elf64"
 run 'for another CPU' 126 'another kind of CPU' "${engine[@]}" "$WORK/elf64"
 : >"$WORK/empty"
 chmod 755 "$WORK/empty"
-run 'no program at all' 126 'is no program' "${engine[@]}" "$WORK/empty"
+run 'no program at all' 126 'is neither an ELF program nor a script' "${engine[@]}" "$WORK/empty"
 if [ "$(id -u)" = 0 ]; then
     cp /bin/true "$WORK/other"
     chown 65534 "$WORK/other"
@@ -82,8 +82,8 @@ check 'and an option before it' \
     [ "$(NESTBOX_KVM_NESTED=off environment NESTBOX_KVM_NESTED --nested intel --accel engine)" = intel ]
 check 'files have full names' [ "$(environment NESTBOX_KVM_STATS --stats x/y)" = "$here/x/y" ]
 check 'what to trace' [ "$(environment NESTBOX_KVM_TRACE --trace run,entry)" = entry,run ]
-check 'why the engine' grep -q '^nestbox: accelerator engine (--trace takes it)$' "$WORK/err"
-LD_PRELOAD=$library run 'within itself' 0 'accelerator engine \(within nestbox kvm\)' kvm true
+check 'why the engine' grep -q '^nestbox: accelerator engine (--trace needs it)$' "$WORK/err"
+LD_PRELOAD=$library run 'within itself' 0 'accelerator engine \(this runs within nestbox kvm\)' kvm true
 check 'the library alone serves' env LD_PRELOAD="$library" test -c /dev/kvm
 check 'or not' [ "$(LD_PRELOAD=$library NESTBOX_KVM=0 stat -c %Y /dev/kvm 2>/dev/null)" = \
     "$(stat -c %Y /dev/kvm 2>/dev/null)" ]
