@@ -70,7 +70,7 @@ struct api_vm {
     struct coalesced *coalesced;
     struct hyperv_events *hyperv_events;
     struct msr_filter *msr_filter;
-    u32 vcpu_ids; /* IDs are below; 0: any */
+    u32 vcpu_ids; /* IDs of vCPUs are below this; 0: any */
     u32 mmu_pages;
     u32 msr_exits; /* KVM_MSR_EXIT_REASON_*: accesses that the program wants to see */
     bool platform_info_hidden;
@@ -91,10 +91,10 @@ struct api_vcpu {
     struct api_vm *vm;
     struct api_file *file;
     pthread_mutex_t mutex;
-    u32 id, index; /* KVM's number of it, which is its APIC ID; the engine's */
+    u32 id, index; /* KVM's number of the vCPU, which is its APIC ID; and the engine's number */
     struct vcpu *cpu;
     struct cpu_features features;
-    void *map; /* our mapping of the descriptor */
+    void *map; /* our mapping of the descriptor, with what the next four point at */
     struct kvm_run *run;
     u8 *pio;
     struct kvm_coalesced_mmio_ring *ring;
@@ -105,7 +105,7 @@ struct api_vcpu {
     u64 sigmask;        /* KVM_SET_SIGNAL_MASK */
     bool stopped;       /* [a] a signal came: leave KVM_RUN */
     enum cpu_exit owed; /* why the vCPU left, besides an access that the program sees first */
-    bool halted;        /* HLT without interrupt controllers in here */
+    bool halted;        /* in HLT, without interrupt controllers here */
     u64 exits;          /* statistics */
     u32 tsc_khz;
     bool payloads; /* KVM_CAP_EXCEPTION_PAYLOAD */
@@ -179,8 +179,8 @@ static inline bool api_enabled(const struct api_vm *vm, u32 cap)
 /* -- parts: what a file contributes -- */
 
 /*
- * Any of it may be NULL. Creation returns 0 or -errno and undoes itself on failure; destruction also comes for what was
- * never made.
+ * Any member may be NULL. Creation returns 0 or -errno and undoes itself on failure; destruction is also called for
+ * what was never made.
  */
 struct api_part {
     const char *name;
@@ -191,12 +191,12 @@ struct api_part {
     int (*vcpu_create)(struct api_vcpu *vcpu);
     void (*vcpu_destroy)(struct api_vcpu *vcpu);
     /*
-     * Accesses of a vCPU to memory that is no RAM, and to ports, on its thread before they go to the program: true if
-     * the part has done them. `data` has `size` bytes. Parts are asked in the order of tables.c.
+     * Accesses of a vCPU to memory that is no RAM, and to ports, on its thread before they go to the program. Returns
+     * true if the part has done the access. `data` has `size` bytes. Parts are asked in the order of tables.c.
      */
     bool (*mmio)(struct api_vcpu *vcpu, gpa_t gpa, void *data, unsigned size, bool write);
     bool (*pio)(struct api_vcpu *vcpu, u16 port, void *data, unsigned size, bool write);
-    /* In KVM_RUN before the vCPU enters the guest, and after it left: what must be brought into the vCPU or out. */
+    /* Called in KVM_RUN before the vCPU enters the guest, and after it left: to bring things into the vCPU, or out. */
     void (*enter)(struct api_vcpu *vcpu);
     void (*leave)(struct api_vcpu *vcpu);
 };
@@ -208,7 +208,7 @@ int api_cap_value(struct api_vm *vm, u32 number);
 /* Looks up and runs an ioctl on one of our files. */
 long api_dispatch(struct api_file *file, unsigned long request, u64 arg);
 
-/* Of the host's TSC, at which guests' count unless the program wants another rate. */
+/* The rate of the host's TSC, at which guests' TSCs count unless the program wants another rate. */
 u64 api_tsc_khz(void);
 
 /* -- memory of the program, which may be anything: 0 or -EFAULT (usercopy.c) -- */
@@ -218,7 +218,7 @@ int MUST_CHECK user_write(u64 to, const void *from, size_t size);
 
 /* -- state of a vCPU that does not run (registers.c has most users) -- */
 
-/* -EINVAL if the vCPU cannot have it, with a line in the trace. */
+/* Returns 0; or -EINVAL, with a line in the trace, if the vCPU cannot have that state. */
 int MUST_CHECK api_state_set(struct api_vcpu *vcpu, const struct cpu_state *state, u64 given);
 
 /* -- lines for people (trace.c); `what`: API_TRACE_* -- */
@@ -228,7 +228,7 @@ int MUST_CHECK api_state_set(struct api_vcpu *vcpu, const struct cpu_state *stat
 #define API_TRACE_RUN BIT(10)    /* each return of KVM_RUN */
 void api_trace(u32 what, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool api_traced(u32 what);
-/* A VM begins: has the engine report VM entries that fail, and VM exits, if they are asked for. */
+/* Makes the engine of a new VM report VM entries that fail, and VM exits, if they are asked for. */
 void api_trace_engine(struct api_host *h, struct vm *vm);
 
 #endif

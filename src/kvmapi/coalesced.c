@@ -1,6 +1,6 @@
 /*
- * Zones and the ring. A full ring takes no more: the write goes to the program by itself then, which empties the ring
- * before it looks at it.
+ * Zones of coalesced writes, and the ring. A full ring takes no more: then the write goes to the program by itself,
+ * which empties the ring before it looks at the write.
  */
 #include "kvmapi/coalesced.h"
 

@@ -1,5 +1,5 @@
 /*
- * CPUID by the API: what is offered, and what a vCPU shows.
+ * CPUID by the API: what is offered at most, and what a vCPU shows.
  */
 #include "kvmapi/cpuid.h"
 
@@ -94,7 +94,7 @@ static long get_supported(struct api_arg *arg)
     return leaves_give(f.leaf, f.leaf_count, arg);
 }
 
-/* What the CPU has without showing it in KVM_GET_SUPPORTED_CPUID. */
+/* What the CPU has though KVM_GET_SUPPORTED_CPUID does not show it. */
 static long get_emulated(struct api_arg *arg)
 {
     static const struct cpuid_leaf leaf[] = {
@@ -134,7 +134,7 @@ static bool leaves_equal(const struct cpu_features *a, const struct cpu_features
     return same;
 }
 
-/* The width of linear addresses, which decides how they are checked. */
+/* Checks the width of linear addresses, by which the engine checks them. */
 static bool widths_legal(const struct cpuid_leaf *leaf, u32 count)
 {
     for (u32 i = 0; i < count; i++) {
@@ -145,7 +145,7 @@ static bool widths_legal(const struct cpuid_leaf *leaf, u32 count)
     return true;
 }
 
-/* Until a vCPU has run; after that only what is the same already. */
+/* Takes any leaves until the vCPU has run; after that only those that are the same already. */
 static long leaves_take(struct api_vcpu *v, const struct cpuid_leaf *leaf, u32 count)
 {
     const struct api_settings *s = api_settings();
@@ -202,7 +202,7 @@ static long set_cpuid(struct api_vcpu *v, struct api_arg *arg)
     return leaves_take(v, leaf, head->nent);
 }
 
-/* With the bits that follow the vCPU's registers. */
+/* Returns the leaves with the bits that follow the vCPU's registers, as they are now. */
 static long get_cpuid2(struct api_vcpu *v, struct api_arg *arg)
 {
     struct cpuid_leaf leaf[CPUID_LEAVES];

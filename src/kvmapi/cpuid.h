@@ -6,8 +6,8 @@
 
 #include "kvmapi/api.h"
 
-/* What the CPUs can have at most, by the settings: the base of every VM's. 0 or -errno, with a line on standard error.
- */
+/* Fills in what CPUs can have at most by the settings, which every VM starts from. Returns 0; or -errno, with a line on
+ * standard error. */
 int MUST_CHECK cpuid_offered(struct cpu_features *f);
 
 extern const struct api_part cpuid_part;

@@ -33,7 +33,7 @@ static int write_all(int fd, const char *text, size_t size)
     return 0;
 }
 
-/* Is the word one of the line's? */
+/* Does the line have that word? */
 static bool has_word(const char *line, size_t size, const char *word)
 {
     size_t n = strlen(word);
@@ -61,7 +61,7 @@ int cpuinfo_write(int fd, const char *text, size_t size, const char *flag)
     return e;
 }
 
-/* The whole of the host's, to be freed; NULL: errno says why. */
+/* Returns the whole text of the host's file, to be freed; or NULL, and errno says why. */
 static char *read_host(size_t *size)
 {
     size_t room = 65536;

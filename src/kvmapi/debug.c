@@ -13,7 +13,7 @@
     (KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_USE_SW_BP |                 \
      KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_BLOCKIRQ)
 
-/* An exception as if the guest had met it: #BP comes after its INT3, #DB before the next instruction. */
+/* Injects an exception as if the guest had met it: #BP comes after its INT3, #DB before the next instruction. */
 static long inject(struct api_vcpu *v, u32 control)
 {
     struct cpu_state *s = calloc(1, sizeof(*s));

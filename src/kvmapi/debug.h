@@ -6,7 +6,7 @@
 
 #include "kvmapi/api.h"
 
-/* CPU_EXIT_DEBUG: fills in kvm_run. */
+/* Fills in kvm_run for CPU_EXIT_DEBUG. Returns 0. */
 long debug_exit(struct api_vcpu *v);
 
 extern const struct api_part debug_part;

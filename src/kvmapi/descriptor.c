@@ -24,7 +24,7 @@ static struct leaf *leaves[LEAVES]; /* [a] */
 static struct api_file *spare;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int owner; /* process whose descriptors these are: a child of vfork shares our memory and not its descriptors */
+static int owner; /* process whose descriptors these are: a child of vfork shares our memory, not our descriptors */
 
 static int close_raw(int fd)
 {
@@ -90,7 +90,7 @@ void file_put(struct api_file *f)
     pthread_mutex_unlock(&lock);
 }
 
-/* In the child of a fork. */
+/* Called in the child of a fork. */
 static void forked(void)
 {
     pthread_mutex_init(&lock, NULL);

@@ -1,7 +1,7 @@
 /*
  * Which of the program's descriptors are ours. A descriptor is a real one, so that dup, poll, close-on-exec and mmap
- * behave; here is what it stands for. A file is shared by the descriptors that are copies of each other, and its object
- * ends with the last of them.
+ * behave; this table says what it stands for. A file is shared by the descriptors that are copies of each other, and
+ * its object ends with the last of them.
  *
  * Any thread. Looking up takes no lock.
  */
@@ -23,16 +23,17 @@ struct api_file {
     struct api_file *next_free;
 };
 
-/* Of a descriptor that was just made. Returns the descriptor, or -errno; then it is closed, and the object is not
- * released. */
+/* Makes a file for a descriptor that was just made. Returns the descriptor; or -errno, and then the descriptor is
+ * closed and the object is not released. */
 int file_add(int fd, enum file_kind kind, void *object, void (*release)(void *object), struct api_file **file);
-/* The file, with a reference; NULL: not ours. */
+/* Returns the file, with a reference; NULL if the descriptor is not ours. */
 struct api_file *file_get(int fd);
 void file_put(struct api_file *f);
 
 /* Is the descriptor ours? */
 bool file_is_ours(int fd);
-/* The descriptor is about to be closed: gives its file back when the caller puts it, after closing. */
+/* The descriptor is about to be closed: takes its file out of the table and returns it; the caller puts it after it has
+ * closed the descriptor. NULL if it is not ours. */
 struct api_file *file_take(int fd);
 /* The first descriptor in the table from `fd` on, or -1. */
 int file_next(int fd);

@@ -21,7 +21,7 @@ static bool is_eventfd(int fd)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     ssize_t n = readlink(path, target, sizeof(target) - 1);
     if (n < 0)
-        return true; /* without /proc it is taken on trust */
+        return true; /* without /proc nothing says otherwise */
     target[n] = 0;
     return strcmp(target, "anon_inode:[eventfd]") == 0;
 }

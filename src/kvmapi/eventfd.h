@@ -1,6 +1,6 @@
 /*
  * The program's event descriptors. What KVM holds is the event behind a descriptor, which stays when the program closes
- * that; so each is copied.
+ * the descriptor; so each descriptor is copied.
  */
 #ifndef KVMAPI_EVENTFD_H
 #define KVMAPI_EVENTFD_H
@@ -12,14 +12,14 @@ struct event_fd {
     int number; /* the program's, when the copy was made */
 };
 
-/* 0 or -errno: -EBADF, -EINVAL if it is no eventfd. */
+/* Returns 0 or -errno: -EBADF, -EINVAL if it is no eventfd. */
 int MUST_CHECK eventfd_copy(struct event_fd *e, int number);
 void eventfd_close(struct event_fd *e);
 /* Is it the event that the program's descriptor of this number is now? */
 bool eventfd_is(const struct event_fd *e, int number);
 /* [any] */
 void eventfd_signal(const struct event_fd *e);
-/* Takes all signals that came. False: none did. */
+/* Takes all signals that came; returns false if none did. */
 bool eventfd_take(const struct event_fd *e);
 
 #endif

@@ -52,7 +52,8 @@ KEEPS_VECTORS static bool wake_thread(struct api_host *h)
     return syscall(SYS_write, h->wake, &one, sizeof(one)) > 0 || errno == EAGAIN;
 }
 
-/* The thread writes `until` and then looks at deadlines; here it is the other way round. */
+/* The thread writes `until` and then looks at deadlines; this writes the deadline and then looks at `until`, so one of
+ * the two sees the other. */
 KEEPS_VECTORS static void timer_set(void *opaque, u32 index, u64 deadline_ns)
 {
     struct api_host *h = opaque;
@@ -145,7 +146,7 @@ static void *thread_main(void *opaque)
         if (ready < 0 && errno != EINTR)
             break;
         __atomic_store_n(&h->until, 0, __ATOMIC_SEQ_CST);
-        /* Seen again with the lock: what was removed meanwhile is not served. */
+        /* What is ready is asked again with the lock held: a watch that was removed meanwhile is not served. */
         pthread_mutex_lock(&h->lock);
         int n = epoll_wait(h->epoll, event, ARRAY_LEN(event), 0);
         for (int i = 0; i < n; i++) {

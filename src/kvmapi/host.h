@@ -24,7 +24,7 @@ struct host_watch {
 };
 
 struct api_host {
-    struct cpu_host ops; /* first: the engine hands its address back */
+    struct cpu_host ops; /* what the engine calls; its opaque is this struct */
     struct vm *vm;       /* for the trace */
     struct host_vcpu vcpu[CPU_VCPUS_MAX];
     pthread_mutex_t lock; /* held while watches are served */
@@ -34,15 +34,15 @@ struct api_host {
     u64 until; /* [a] the thread sleeps until then at most */
 };
 
-/* 0 or -errno. The thread runs from the first vCPU on. */
+/* Returns 0 or -errno. The thread runs from the first vCPU on. */
 int MUST_CHECK host_create(struct api_host **h);
 void host_destroy(struct api_host *h);
-/* Ends the thread: no vCPU runs, and no watch is served any more. */
+/* Ends the thread, when no vCPU runs: no watch is served any more. */
 void host_stop(struct api_host *h);
 int MUST_CHECK host_start(struct api_host *h);
 
 u64 host_now_ns(void);
-/* [any] `events` are EPOLLIN and such. 0 or -errno. After removal `ready` does not run and is not called. */
+/* [any] `events` are EPOLLIN and such. Returns 0 or -errno. After removal `ready` does not run and is not called. */
 int MUST_CHECK host_watch_add(struct api_host *h, struct host_watch *w, u32 events);
 void host_watch_remove(struct api_host *h, struct host_watch *w);
 

@@ -14,17 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOWS_BUILD 0x3839u /* of Windows Server 2016 */
+#define VENDOR .ebx = 0x756e694c, .ecx = 0x564b2078, .edx = 0x7648204d /* "Linux KVM Hv" */
+#define DEBUG_INTERFACE 0x31235356u                                    /* "VS#1" */
+#define WINDOWS_BUILD 0x3839u                                          /* of Windows Server 2016 */
 #define WINDOWS_VERSION (10u << 16)
 #define LOGICAL_CPUS_MAX 64
 
-/* What is not here is not offered: enlightened VMCSs. */
+/* What is not here is not offered; of what KVM has, those are enlightened VMCSs. */
 static const struct kvm_cpuid_entry2 leaves[] = {
-    {.function = HYPERV_LEAF_VENDOR,
-     .eax = HYPERV_LEAF_DEBUG_ABILITIES,
-     .ebx = 0x756e694c,
-     .ecx = 0x564b2078,
-     .edx = 0x7648204d},
+    {.function = HYPERV_LEAF_VENDOR, .eax = HYPERV_LEAF_DEBUG_ABILITIES, VENDOR},
     {.function = HYPERV_LEAF_INTERFACE, .eax = HYPERV_INTERFACE},
     {.function = HYPERV_LEAF_VERSION, .eax = WINDOWS_BUILD, .ebx = WINDOWS_VERSION},
     {.function = HYPERV_LEAF_FEATURES,
@@ -40,8 +38,8 @@ static const struct kvm_cpuid_entry2 leaves[] = {
      .ebx = HYPERV_SPIN_DEFAULT},
     {.function = HYPERV_LEAF_LIMITS, .eax = API_VCPUS_MAX, .ebx = LOGICAL_CPUS_MAX},
     {.function = HYPERV_LEAF_NESTED, .eax = HYPERV_MSR_BITMAP},
-    {.function = HYPERV_LEAF_DEBUG_VENDOR, .ebx = 0x756e694c, .ecx = 0x564b2078, .edx = 0x7648204d},
-    {.function = HYPERV_LEAF_DEBUG_INTERFACE, .eax = 0x31235356 /* "VS#1" */},
+    {.function = HYPERV_LEAF_DEBUG_VENDOR, VENDOR},
+    {.function = HYPERV_LEAF_DEBUG_INTERFACE, .eax = DEBUG_INTERFACE},
     {.function = HYPERV_LEAF_DEBUG_ABILITIES, .eax = HYPERV_KERNEL_DEBUGGING},
 };
 
@@ -155,7 +153,9 @@ static long hyperv_eventfd(struct api_vm *vm, struct api_arg *arg)
     return event_add(vm->hyperv_events, k->conn_id, k->fd);
 }
 
-/* The guest signals an event: the status, or HYPERV_INVALID_CONNECTION if the program may know the connection. */
+#define FLAG_NUMBER 0xffff00000000ull /* of the parameter; here only flag 0 is known */
+
+/* The guest signals an event. Returns the status; HYPERV_INVALID_CONNECTION if the program may know the connection. */
 static u64 event_signal(struct api_vcpu *v, const struct cpu_exit_hyperv *h)
 {
     struct hyperv_events *e = v->vm->hyperv_events;
@@ -163,7 +163,7 @@ static u64 event_signal(struct api_vcpu *v, const struct cpu_exit_hyperv *h)
     if (!(h->input & HYPERV_CALL_FAST) &&
         (connection & 7 || !ram_read(v->vm->machine.ram, GPA(connection), &connection, sizeof(connection))))
         return HYPERV_INVALID_ALIGNMENT;
-    if (connection & 0xffff00000000) /* a flag number */
+    if (connection & FLAG_NUMBER)
         return HYPERV_INVALID_CONNECTION;
     if (connection & ~(u64)KVM_HYPERV_CONN_ID_MASK)
         return HYPERV_INVALID_INPUT;

@@ -6,7 +6,7 @@
 
 #include "kvmapi/api.h"
 
-/* CPU_EXIT_HYPERV: fills in kvm_run; 1: that was not needed, the vCPU goes on. */
+/* Fills in kvm_run for CPU_EXIT_HYPERV and returns 0; returns 1 if that was not needed, and the vCPU goes on. */
 long hyperv_exit(struct api_vcpu *v);
 
 extern const struct api_part hyperv_part;

@@ -1,6 +1,6 @@
 /*
- * The rows of interrupt controllers, GSIs, irqfd, ioeventfd and coalesced accesses, and where the guest's accesses come
- * to them. Results are those of Linux's arch/x86/kvm and virt/kvm.
+ * The rows of interrupt controllers, GSIs, irqfd, ioeventfd and coalesced accesses, and the functions by which the
+ * guest's accesses reach them. Results are those of Linux's arch/x86/kvm and virt/kvm.
  */
 #include "kvmapi/interrupts.h"
 

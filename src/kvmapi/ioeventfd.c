@@ -1,5 +1,5 @@
 /*
- * The events of a VM in one sorted array: few, looked up often and seldom changed.
+ * The events of a VM in one sorted array: they are few, looked up often and seldom changed.
  */
 #include "kvmapi/ioeventfd.h"
 
@@ -23,7 +23,7 @@ void ioevents_destroy(struct ioevents *all)
     pthread_rwlock_destroy(&all->lock);
 }
 
-/* The first event at the address or behind it. */
+/* Returns the index of the first event at the address or behind it. */
 static u32 find(const struct ioevents *all, bool port, u64 address)
 {
     u32 low = 0, high = all->count;
@@ -48,7 +48,7 @@ static u64 masked(u64 value, u32 size)
     return size >= 8 ? value : value & (BIT64(size * 8) - 1);
 }
 
-/* Could one write be both? */
+/* Could one write match both? */
 static bool collide(const struct ioevent *a, const struct ioevent *b)
 {
     return !a->size || !b->size || (a->size == b->size && (!a->matches || !b->matches || a->match == b->match));

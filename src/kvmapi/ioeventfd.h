@@ -1,6 +1,6 @@
 /*
- * ioeventfd: a write of the guest to an address is a signal to the program, and KVM_RUN goes on. Matched on the vCPU's
- * thread before anything else.
+ * ioeventfd: a write of the guest to an address is a signal to the program, and KVM_RUN goes on. Writes are matched on
+ * the vCPU's thread.
  */
 #ifndef KVMAPI_IOEVENTFD_H
 #define KVMAPI_IOEVENTFD_H
@@ -10,7 +10,7 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 
-#define IOEVENTS_MAX 1000 /* as KVM's devices on a bus */
+#define IOEVENTS_MAX 1000 /* as many as KVM has devices on a bus */
 
 struct ioevent {
     u64 address, match;
@@ -27,9 +27,9 @@ struct ioevents {
 
 void ioevents_init(struct ioevents *all);
 void ioevents_destroy(struct ioevents *all);
-/* KVM_IOEVENTFD: 0, -EINVAL, -EEXIST, -ENOENT, -ENOSPC, -ENOMEM, or an error of the descriptor. */
+/* KVM_IOEVENTFD. Returns 0, -EINVAL, -EEXIST, -ENOENT, -ENOSPC, -ENOMEM, or an error of the descriptor. */
 int MUST_CHECK ioevents_change(struct ioevents *all, const struct kvm_ioeventfd *k);
-/* [any] The guest wrote. True: it was a signal. */
+/* [any] The guest wrote. Returns true if the write was a signal. */
 bool ioevents_write(struct ioevents *all, bool port, u64 address, u64 value, unsigned size);
 
 #endif

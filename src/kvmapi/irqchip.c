@@ -1,6 +1,6 @@
 /*
  * The controllers, their windows and their wires. Everything happens under one lock, which is the machine lock of these
- * devices: it is held for one access or one line, and nobody waits with it.
+ * devices: it is held for one access or one line, and nobody who holds it waits.
  */
 #include "kvmapi/irqchip.h"
 
@@ -24,7 +24,7 @@ static void unlock(struct irqchip *chip)
 
 /* -- wires, with the lock -- */
 
-/* The level of an input after one source changed. */
+/* Returns the level of an input after one source changed. */
 static bool drive(u8 *driven, enum gsi_source source, bool level)
 {
     u8 bit = (u8)BIT(source);
@@ -84,7 +84,7 @@ static void on_ioapic_ended(void *opaque, unsigned line)
     ended(opaque, ROUTE_IOAPIC, line);
 }
 
-/* A tick that came to nothing comes again later: i8254_merge. */
+/* A tick that was lost comes again later, unless i8254_merge says otherwise. */
 static void on_tick(void *opaque, unsigned line, bool level)
 {
     struct irqchip *chip = opaque;
@@ -223,11 +223,11 @@ int irqchip_message(struct irqchip *chip, u64 address, u32 data)
 
 /* -- what the guest does -- */
 
-/* The ports, all of registers of one byte. */
+/* The windows of ports, all of whose registers have one byte. */
 struct window {
     u16 port, size;
     const struct bus_ops *ops;
-    size_t device, there; /* in struct irqchip: what `ops` takes, and whether there is one */
+    size_t device, there; /* offsets in struct irqchip: of what `ops` takes, and of the flag that it is there */
 };
 /* clang-format off */
 static const struct window windows[] = {
@@ -279,7 +279,7 @@ static bool is_ioapic(const struct irqchip *chip, u64 gpa)
     return chip->kind == IRQCHIP_FULL && gpa - __atomic_load_n(&chip->ioapic_base, __ATOMIC_RELAXED) < IOAPIC_SIZE;
 }
 
-/* Registers are 32 bits wide; the rest of a wider access is nothing. */
+/* Registers are 32 bits wide; a wider access reads zeros beyond. */
 bool irqchip_mmio_read(struct irqchip *chip, u64 gpa, unsigned size, u64 *value)
 {
     if (!is_ioapic(chip, gpa))

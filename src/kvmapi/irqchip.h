@@ -17,7 +17,7 @@
 
 enum irqchip_kind { IRQCHIP_NONE, IRQCHIP_FULL, IRQCHIP_SPLIT };
 
-/* Who drives a GSI. An input is high while one of them drives it high. */
+/* Who drives a GSI. An input is high while any of them drives it high. */
 enum gsi_source { GSI_USER, GSI_RESAMPLE, GSI_PIT };
 
 /* Who hears of the end of interrupts: irqfd.c. */
@@ -48,12 +48,12 @@ struct irqchip {
     struct machine_clock clock;
 };
 
-/* Without controllers. The VM has no vCPU yet. */
+/* Begins without controllers. The VM has no vCPU yet. */
 void irqchip_init(struct irqchip *chip, struct vm *vm);
 void irqchip_destroy(struct irqchip *chip);
 
-/* KVM_CREATE_IRQCHIP, KVM_CAP_SPLIT_IRQCHIP, KVM_CREATE_PIT2: 0, -EEXIST, -EINVAL, -ENOENT, -ENOMEM or another of the
- * host's. The first two while there is no vCPU. */
+/* KVM_CREATE_IRQCHIP, KVM_CAP_SPLIT_IRQCHIP, KVM_CREATE_PIT2. They return 0, -EEXIST, -EINVAL, -ENOENT, -ENOMEM or
+ * another error of the host. The first two are possible while there is no vCPU. */
 int MUST_CHECK irqchip_create(struct irqchip *chip);
 int MUST_CHECK irqchip_split(struct irqchip *chip, u64 gsis);
 int MUST_CHECK irqchip_pit(struct irqchip *chip, bool speaker);
@@ -64,22 +64,22 @@ void irqchip_ids(struct irqchip *chip, bool wide, bool exact);
 /* KVM_SET_GSI_ROUTING */
 int MUST_CHECK irqchip_route(struct irqchip *chip, const struct kvm_irq_routing_entry *entry, u32 entries);
 
-/* [any] Drives a GSI. Gives how many CPUs or controllers took it, 0 if it is pending there already, -1 if nobody wants
- * it: KVM_IRQ_LINE_STATUS. The second is for who has the lock. */
+/* [any] KVM_IRQ_LINE_STATUS: drives a GSI. Returns how many CPUs or controllers took it; 0 if it is pending there
+ * already; -1 if nobody wants it. irqchip_drive is for callers that hold the lock. */
 int irqchip_line(struct irqchip *chip, u32 gsi, bool level);
 int irqchip_drive(struct irqchip *chip, enum gsi_source source, u32 gsi, bool level);
-/* [any] A rising and a falling edge. */
+/* [any] Drives a rising and a falling edge. */
 int irqchip_pulse(struct irqchip *chip, u32 gsi);
-/* [any] The same of a message: KVM_SIGNAL_MSI. */
+/* [any] KVM_SIGNAL_MSI: sends a message, with the same results. */
 int irqchip_message(struct irqchip *chip, u64 address, u32 data);
 
-/* For struct machine, on vCPU threads. An access that is not the controllers': false. */
+/* For struct machine, on vCPU threads. They return false if the access is not for the controllers. */
 bool irqchip_io_read(struct irqchip *chip, u16 port, unsigned size, u32 *value);
 bool irqchip_io_write(struct irqchip *chip, u16 port, u32 value, unsigned size);
 bool irqchip_mmio_read(struct irqchip *chip, u64 gpa, unsigned size, u64 *value);
 bool irqchip_mmio_write(struct irqchip *chip, u64 gpa, u64 value, unsigned size);
 int irqchip_ack(struct irqchip *chip);
-/* True: the program wants to know of it (KVM_EXIT_IOAPIC_EOI). */
+/* Returns true if the program wants to know of the end of interrupt (KVM_EXIT_IOAPIC_EOI). */
 bool irqchip_eoi(struct irqchip *chip, u8 vector);
 
 static inline bool irqchip_exists(const struct irqchip *chip)

@@ -1,10 +1,10 @@
 /*
- * The models' state from and to KVM's structs. What KVM's structs do not have: the 8259's LTIM bit and "single" mode
- * are as after ICW1 of a PC; the PIT's channels are as if loaded at the time that the struct says.
+ * The models' state from and to KVM's structs. KVM's structs do not have all of it: the 8259's LTIM bit and "single"
+ * mode are as after ICW1 of a PC; the PIT's channels are as if loaded at the time that the struct says.
  *
- * The I/O APIC's irr is the level of its inputs for those that are level-triggered, and what waits for those that are
- * edge-triggered: with this model nothing does, as a masked edge is forgotten; but what another KVM left there comes
- * now.
+ * A bit of the I/O APIC's irr is the level of its input if the entry is level-triggered. If it is edge-triggered, the
+ * bit says that an edge waits. In this model none does, because a masked edge is forgotten; but an edge that another
+ * KVM left there comes now.
  */
 #include "kvmapi/irqchip_state.h"
 

@@ -1,6 +1,6 @@
 /*
- * The list of a VM's irqfds. Everything that drives a line does so under the controllers' lock, so after an irqfd has
- * left the list no interrupt of it comes.
+ * The list of a VM's irqfds. Lines are driven under the controllers' lock, so no interrupt of an irqfd comes after it
+ * has left the list.
  */
 #include "kvmapi/irqfd.h"
 
@@ -15,7 +15,7 @@ static bool resamples(const struct irqfd *f)
     return f->resample.fd >= 0;
 }
 
-/* On the VM's thread: the event was signalled. */
+/* Called on the VM's thread when the event was signalled. */
 static void on_ready(struct host_watch *w, u32 events)
 {
     struct irqfd *f = (struct irqfd *)w;
@@ -31,7 +31,7 @@ static void on_ready(struct host_watch *w, u32 events)
     pthread_mutex_unlock(&chip->lock);
 }
 
-/* With the lock: the guest ended an interrupt. The level is the program's to raise again. */
+/* Called with the lock held when the guest ended an interrupt. The program may raise the level again. */
 static void on_ended(void *opaque, u32 gsi)
 {
     struct irqfds *all = opaque;
@@ -60,7 +60,7 @@ static void irqfd_free(struct irqfd *f)
     free(f);
 }
 
-/* Takes it out of the list. A level that nobody else resamples falls. */
+/* Takes an irqfd out of the list. A level that no other irqfd resamples falls. */
 static void leave(struct irqfds *all, struct irqfd **link)
 {
     struct irqfd *f = *link;
@@ -138,7 +138,7 @@ int irqfds_change(struct irqfds *all, const struct kvm_irqfd *k)
         drop(all, k);
         return 0;
     }
-    /* Who has the I/O APIC sees the ends of interrupts, and resamples. */
+    /* Whoever has the I/O APIC sees the ends of interrupts: only then can we resample. */
     bool resample = k->flags & KVM_IRQFD_FLAG_RESAMPLE;
     if (!irqchip_exists(all->chip) || (resample && all->chip->kind != IRQCHIP_FULL))
         return -EINVAL;

@@ -1,9 +1,9 @@
 /*
  * irqfd: the program signals an event, and a GSI gets an edge; or, with resampling, a level that lasts until the guest
- * ends the interrupt, of which a second event tells the program.
+ * ends the interrupt, which a second event reports to the program.
  *
- * KVM_IRQFD comes one at a time. The VM's thread waits on the events. The list is guarded by the controllers' lock,
- * with which ends of interrupts come too.
+ * Calls of KVM_IRQFD come one at a time. The VM's thread waits on the events. The controllers' lock guards the list;
+ * ends of interrupts are reported with that lock held.
  */
 #ifndef KVMAPI_IRQFD_H
 #define KVMAPI_IRQFD_H
@@ -17,7 +17,7 @@ struct irqfd {
     struct irqfds *all;
     struct irqfd *next;
     u32 gsi;
-    struct event_fd event, resample; /* the second: fd -1, there is none */
+    struct event_fd event, resample; /* resample.fd is -1 without resampling */
 };
 
 struct irqfds {
@@ -27,9 +27,9 @@ struct irqfds {
 };
 
 void irqfds_init(struct irqfds *all, struct api_host *host, struct irqchip *chip);
-/* The host's thread has ended. */
+/* Called when the host's thread has ended. */
 void irqfds_destroy(struct irqfds *all);
-/* KVM_IRQFD: 0, -EINVAL, -EAGAIN, -EBUSY, -ENOMEM or an error of a descriptor. */
+/* KVM_IRQFD. Returns 0, -EINVAL, -EBUSY, -ENOMEM or an error of a descriptor. */
 int MUST_CHECK irqfds_change(struct irqfds *all, const struct kvm_irqfd *k);
 
 #endif

@@ -35,7 +35,7 @@ static long get_lapic(struct api_vcpu *v, struct api_arg *arg)
     return 0;
 }
 
-/* KVM_SET_LAPIC takes one-shot timers without a current count, as QEMU gives them, for such that end now. */
+/* KVM_SET_LAPIC takes a one-shot timer without a current count, as QEMU gives it, for one that ends now. */
 static void timer_begin(struct cpu_apic *a)
 {
     bool one_shot = !(a->page[APIC_LVT_TIMER / 4] & (LVT_TIMER_PERIODIC | LVT_TIMER_DEADLINE));
@@ -85,8 +85,8 @@ static long smi(struct api_vcpu *v, struct api_arg *arg)
 }
 
 /*
- * The TPR by memory that the guest's patched code uses (KVM_CAP_VAPIC): programs ask for it when accesses to the TPR
- * are reported to them. With hardware that virtualizes the TPR none is, in KVM as here.
+ * The TPR by memory that the guest's patched code uses (KVM_CAP_VAPIC): programs need it when accesses to the TPR are
+ * reported to them. Like KVM on hardware that virtualizes the TPR, this reports none.
  */
 static long tpr_access_reporting(struct api_vcpu *v, struct api_arg *arg)
 {
@@ -115,7 +115,7 @@ void lapic_events_given(const struct api_vcpu *v, const struct cpu_events *was, 
     e->pushed_vector = e->pushed ? was->pushed_vector : 0;
     if (v->vm->chips->kind != IRQCHIP_NONE || !injected)
         return;
-    /* It waits for IF. While L2 runs, what is new here is an injection that was under way. */
+    /* The vector waits for IF. But while L2 runs, a vector that is new here is an injection that was under way. */
     cpu_interruptibility(v->cpu, &i);
     if (i.guest && !(was->pushed && was->pushed_vector == e->injected.vector))
         return;

@@ -18,7 +18,7 @@ static bool is_of_program(u64 address, u64 size)
 static long set_region(struct api_vm *vm, struct api_arg *arg)
 {
     const struct kvm_userspace_memory_region *k = arg->data;
-    u32 flags = RAM_FOREIGN, space = k->slot >> 16; /* the program writes there as it likes */
+    u32 flags = RAM_FOREIGN, space = k->slot >> 16; /* foreign: the program writes there as it likes */
     if (k->flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY) || space >= RAM_SPACES)
         return -EINVAL;
     if (k->memory_size && !is_of_program(k->userspace_addr, k->memory_size))

@@ -27,12 +27,10 @@
 
 static u32 numbers(const struct cpu_features *f, u32 *list)
 {
-    u32 n = cpu_msr_numbers(f, list, LIST_MAX - 1), kept = 0;
-    for (u32 i = 0; i < n; i++)
-        list[kept++] = list[i];
+    u32 n = cpu_msr_numbers(f, list, LIST_MAX - 1);
     if (features_have(f, FEATURE_VMX))
-        list[kept++] = MSR_VMX_VMFUNC;
-    return kept;
+        list[n++] = MSR_VMX_VMFUNC;
+    return n;
 }
 
 static bool is_feature(const struct cpu_features *f, u32 msr)
@@ -79,7 +77,7 @@ static long get_feature_list(struct api_arg *arg)
 
 typedef bool entry_handler(void *opaque, u32 msr, u64 *value);
 
-/* Each entry in turn, until one fails: gives how many did not. */
+/* Calls the handler for each entry in turn, until one fails. Returns how many did not fail. */
 static long entries(struct api_arg *arg, entry_handler *handler, void *opaque, bool give)
 {
     const struct kvm_msrs *head = arg->data;

@@ -6,11 +6,12 @@
 
 #include "kvmapi/api.h"
 
-/* For struct machine: an access that the filter or the program's wish to know of it leads here. */
+/* For struct machine: accesses come here that the filter names, or that the program wants to see. */
 enum machine_msr msr_asked(void *opaque, u32 msr, u64 *value, bool write, u32 why);
-/* CPU_EXIT_MSR: fills in kvm_run. */
+/* Fills in kvm_run for CPU_EXIT_MSR. */
 void msr_show(struct api_vcpu *v);
-/* KVM_RUN begins: the program has answered, if an access waits for that. True: the instruction is to run again. */
+/* KVM_RUN begins: takes the program's answer, if an access waits for one. Returns true if the instruction is to run
+ * again. */
 bool msr_answered(struct api_vcpu *v);
 /* The instruction has run again, or what waited is forgotten. */
 void msr_done(struct api_vcpu *v);

@@ -16,7 +16,7 @@ static bool page_legal(const struct api_vcpu *v, u64 address)
     return !(address & PAGE_MASK) && !(address >> v->features.phys_bits);
 }
 
-/* What the kernel refuses of a VMX state before it looks at the VMCS. */
+/* Refuses what the kernel refuses of a VMX state before it looks at the VMCS. */
 static int vmx_check(const struct api_vcpu *v, const struct kvm_nested_state *h)
 {
     const struct kvm_vmx_nested_state_hdr *x = &h->hdr.vmx;

@@ -65,7 +65,7 @@ static long set_clock(struct api_vm *vm, struct api_arg *arg)
         return -EINVAL;
     cpu_clock_get(vm->cpus, &c);
     if (k->flags & KVM_CLOCK_REALTIME && c.wall_ns > k->realtime)
-        ns += c.wall_ns - k->realtime; /* since it was taken */
+        ns += c.wall_ns - k->realtime; /* the time since the clock was read */
     cpu_clock_set(vm->cpus, ns);
     return 0;
 }

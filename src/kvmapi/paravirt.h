@@ -7,15 +7,17 @@
 #include "kvmapi/api.h"
 
 struct pv_vcpu {
-    bool hypercall; /* the program has its result when it runs the vCPU again: KVM's */
-    bool hyperv;    /* Hyper-V's */
-    bool debug;     /* or the status of Hyper-V's debugger */
-    bool synic;     /* KVM_CAP_HYPERV_SYNIC was enabled */
+    /* The program gives these when it runs the vCPU again: */
+    bool hypercall; /* the result of a hypercall of KVM's */
+    bool hyperv;    /* the result of a hypercall of Hyper-V's */
+    bool debug;     /* the status of Hyper-V's debugger */
+
+    bool synic; /* KVM_CAP_HYPERV_SYNIC was enabled */
 };
 
-/* The leaves that show what there is, in place of the engine's own. */
+/* Puts the leaves that show what there is in place of the engine's own. */
 void paravirt_leaves(struct cpu_features *f);
-/* CPU_EXIT_HYPERCALL: fills in kvm_run. */
+/* Fills in kvm_run for CPU_EXIT_HYPERCALL. Returns 0. */
 long paravirt_exit(struct api_vcpu *v);
 
 extern const struct api_part paravirt_part;

@@ -1,6 +1,6 @@
 /*
- * The seam to the program: functions of libc that stand before libc's own. What is about /dev/kvm or one of our
- * descriptors is answered here, everything else passed on untouched, errno included. Any thread.
+ * The seam to the program: functions that the program calls in place of libc's. What is about /dev/kvm or one of our
+ * descriptors is answered here; everything else is passed on untouched, errno included. Any thread.
  *
  * Nothing happens until the program opens /dev/kvm; and nothing at all if NESTBOX_KVM is 0 (settings.h).
  */
@@ -215,7 +215,7 @@ SEAM int faccessat(int at, const char *path, int mode, int flags)
     return is_device(at, path) ? device_access(mode) : NEXT(faccessat)(at, path, mode, flags);
 }
 
-_Static_assert(sizeof(struct stat) == sizeof(struct stat64), "one layout");
+_Static_assert(sizeof(struct stat) == sizeof(struct stat64), "struct stat and struct stat64 have one layout");
 
 static int device_stat(void *to)
 {

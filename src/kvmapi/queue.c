@@ -22,7 +22,7 @@ bool queue_read(struct api_queue *q, struct device_access *access, void *to)
         memcpy(to, length(a) > sizeof(a->data) ? (const void *)q->bytes : &a->data, length(a));
         return true;
     }
-    /* The instruction does something else than before: what was answered is not what it asks. */
+    /* The instruction does something else than before, so the rest of the answers is of no use. */
     if (q->next < q->answers)
         q->answers = q->next;
     if (q->last < QUEUE_ACCESSES && !q->read) {

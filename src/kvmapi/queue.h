@@ -3,14 +3,14 @@
  * again, the instruction is run again and finds the answer here. A write is noted, and KVM_RUN returns with it when the
  * instruction is done. So an instruction's accesses reach the program one by one and in order, and none comes twice.
  *
- * On the vCPU's thread, in KVM_RUN.
+ * Called on the vCPU's thread, in KVM_RUN.
  */
 #ifndef KVMAPI_QUEUE_H
 #define KVMAPI_QUEUE_H
 
 #include "base/types.h"
 
-#define QUEUE_ACCESSES 640 /* an XSAVE image to a device, 8 bytes each */
+#define QUEUE_ACCESSES 640 /* enough for an XSAVE image to a device, 8 bytes each */
 
 enum access_kind { ACCESS_MMIO, ACCESS_PIO, ACCESS_EOI };
 
@@ -19,8 +19,8 @@ struct device_access {
     u8 size; /* of an element */
     bool write;
     u32 count;   /* of elements: PIO */
-    u64 address; /* or port, or vector of an EOI */
-    u64 data;    /* up to 8 bytes; elements of PIO that are more lie in bytes[] */
+    u64 address; /* or the port, or the vector of an EOI */
+    u64 data;    /* up to 8 bytes; elements of PIO that have more are in bytes[] */
 };
 
 struct api_queue {
@@ -38,15 +38,15 @@ static inline bool queue_waits(const struct api_queue *q)
     return q->first != q->last;
 }
 
-/* An instruction reads: true with its answer, or false, and it is to leave. */
+/* An instruction reads. Returns true with the answer; or false, and the instruction is to leave. */
 bool queue_read(struct api_queue *q, struct device_access *access, void *to);
-/* An instruction writes `count` elements. False: there is no room, and the write is lost. */
+/* An instruction writes `count` elements. Returns false if there is no room, and the write is lost. */
 bool queue_write(struct api_queue *q, const struct device_access *access, const void *from);
-/* The access that the program is to see next, or NULL. */
+/* Returns the access that the program is to see next, with its bytes, or NULL. */
 struct device_access *queue_show(struct api_queue *q, u8 **bytes);
-/* The program has seen it; of a read, `bytes` have the answer. */
+/* The program has seen that access; `bytes` are the answer to a read. */
 void queue_done(struct api_queue *q, const void *bytes);
-/* The instruction is done; or its state was replaced, and what it waits for is forgotten. */
+/* queue_answered: the instruction is done. queue_forget: its state was replaced, and nothing waits any more. */
 void queue_answered(struct api_queue *q);
 void queue_forget(struct api_queue *q);
 

@@ -9,8 +9,8 @@
 
 #include <linux/kvm.h>
 
-#define GSI_MAX 4096   /* GSIs count from 0 up to this, and so many entries the table has at most */
-#define GSI_ROUTES 3   /* of one GSI: the two 8259s are one, but nothing forbids all three */
+#define GSI_MAX 4096   /* GSIs are below this, and the table has so many entries at most */
+#define GSI_ROUTES 3   /* of one GSI: to each of the two 8259s and to the I/O APIC */
 #define PIC_PINS 8     /* of one 8259 */
 #define ROUTE_PINS 24u /* of the I/O APIC */
 
@@ -26,7 +26,7 @@ struct route {
 struct routing {
     struct route *route; /* sorted by GSI */
     u32 routes;
-    u32 first[GSI_MAX + 1]; /* of each GSI, and behind the last */
+    u32 first[GSI_MAX + 1]; /* index of each GSI's first route; the last one is behind all */
 };
 
 /* What a VM may ask for. */
@@ -35,14 +35,15 @@ struct routing_rules {
     bool wide;        /* KVM_X2APIC_API_USE_32BIT_IDS: bits 7:0 of address_hi must be zero then */
 };
 
-/* Replaces the table. 0, -EINVAL, -ENOMEM; the old table stays then. */
+/* Replaces the table. Returns 0; or -EINVAL or -ENOMEM, and the old table stays. */
 int MUST_CHECK routing_set(struct routing *r, const struct routing_rules *rules,
                            const struct kvm_irq_routing_entry *entry, u32 entries);
-/* As KVM_CREATE_IRQCHIP leaves it: 0 to 15 to both kinds of controllers, 16 to 23 to the I/O APIC. */
+/* Makes the table that KVM_CREATE_IRQCHIP makes: 0 to 15 lead to both kinds of controllers, 16 to 23 to the I/O APIC.
+ */
 int MUST_CHECK routing_default(struct routing *r);
 void routing_destroy(struct routing *r);
 
-/* Gives the number of routes of a GSI, and the first. */
+/* Returns the number of routes of a GSI; *route is the first. */
 static inline u32 routing_find(const struct routing *r, u32 gsi, const struct route **route)
 {
     if (gsi >= GSI_MAX || !r->routes)
@@ -50,9 +51,9 @@ static inline u32 routing_find(const struct routing *r, u32 gsi, const struct ro
     *route = &r->route[r->first[gsi]];
     return r->first[gsi + 1] - r->first[gsi];
 }
-/* The first GSI that leads to this pin, or -1. */
+/* Returns the first GSI that leads to this pin, or -1. */
 int routing_gsi(const struct routing *r, enum route_to to, u8 pin);
-/* Bits of the vectors of level-triggered messages of GSIs below `gsis`. */
+/* Sets the bits of the vectors of level-triggered messages of GSIs below `gsis`. */
 void routing_level_vectors(const struct routing *r, u32 gsis, u64 vectors[4]);
 
 #endif

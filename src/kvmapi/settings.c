@@ -32,7 +32,7 @@ static void read_nested(const char *text)
     } else if (!strcmp(text, "intel") || !strcmp(text, "amd")) {
         settings.amd = *text == 'a';
     } else {
-        error_set(&settings.error, -EINVAL, "NESTBOX_KVM_NESTED is %s: it may be intel, amd or off", text);
+        error_set(&settings.error, -EINVAL, "NESTBOX_KVM_NESTED is '%s'; it must be intel, amd or off", text);
     }
 }
 
@@ -45,7 +45,8 @@ static void read_trace(const char *text)
             if (strlen(traces[i].name) == length && !strncmp(traces[i].name, text, length))
                 bit = traces[i].bit;
         if (!bit && length)
-            error_set(&settings.error, -EINVAL, "NESTBOX_KVM_TRACE: there is nothing called %.*s", (int)length, text);
+            error_set(&settings.error, -EINVAL,
+                      "NESTBOX_KVM_TRACE has '%.*s'; there is entry, exits, ioctl, unknown, run", (int)length, text);
         settings.trace |= bit;
         text += length + (text[length] == ',');
     }

@@ -41,7 +41,7 @@ static __thread struct {
 static bool active;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction program[SIGNALS]; /* what the program asked for */
-static bool covered[SIGNALS];             /* ours stands, whatever that is */
+static bool covered[SIGNALS];             /* our handler is installed, whatever the program asked for */
 static pthread_key_t stack_key;
 
 static sigaction_fn *real_action(void)
@@ -85,7 +85,7 @@ static void mask_set(u64 mask)
 
 /* -- handlers -- */
 
-/* A fault of our own making, or of the guest: the handler returns to where it goes on. */
+/* Handles a fault of user_copy or of the guest: the handler returns to where execution goes on. */
 static bool own_fault(int sig, siginfo_t *info, ucontext_t *u)
 {
     greg_t *g = u->uc_mcontext.gregs;

@@ -14,10 +14,10 @@
 
 struct api_vcpu;
 
-/* From the first VM on. Before that, everything is passed on. */
+/* Called when the first VM is made. Before that, everything is passed on. */
 void signals_begin(void);
 
-/* In place of libc's. */
+/* In place of libc's sigaction and sigaltstack. */
 int signals_action(int sig, const struct sigaction *act, struct sigaction *old);
 int signals_stack(const stack_t *stack, stack_t *old);
 

@@ -2,7 +2,7 @@
  * Counters of VMs and vCPUs: as text for people when a VM ends, and as KVM_GET_STATS_FD gives them. Such a descriptor
  * is a memfd that holds header, descriptors and data; the data are brought up to date when the program reads.
  *
- * Any thread. Source: Linux, Documentation/virt/kvm/api.rst, "KVM_GET_STATS_FD".
+ * Called on any thread. Source: Linux, Documentation/virt/kvm/api.rst, "KVM_GET_STATS_FD".
  */
 #include "kvmapi/stats.h"
 
@@ -27,7 +27,7 @@ struct values {
     struct {
         char name[NAME_SIZE];
         u64 value;
-        bool instant; /* goes up and down */
+        bool instant; /* it goes up and down; the others only grow */
     } row[VALUES_MAX];
 };
 
@@ -43,7 +43,7 @@ static void add(struct values *s, const char *name, u64 value, bool instant)
     s->row[s->count++].instant = instant;
 }
 
-/* One row per level and reason that has a name of its own. */
+/* Adds one row per level and reason that has a name of its own. */
 static void add_exits(struct values *s, struct api_vm *vm)
 {
     for (unsigned level = 2; level <= CPU_EXIT_LEVEL_MAX; level++)

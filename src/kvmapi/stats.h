@@ -6,7 +6,7 @@
 
 #include "kvmapi/api.h"
 
-/* The VM ends: what NESTBOX_KVM_STATS asks for. */
+/* The VM ends: writes what NESTBOX_KVM_STATS asks for. */
 void stats_write(struct api_vm *vm);
 /* The program is going to read a descriptor of FILE_STATS, which has this object. */
 void stats_refresh(void *object);

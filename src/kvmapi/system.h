@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A new descriptor for /dev/kvm, with O_CLOEXEC or not; or -errno. */
+/* Returns a new descriptor for /dev/kvm, with O_CLOEXEC or not; or -errno. */
 int system_open(int flags);
 /*
  * A descriptor that we do not know gets an ioctl of KVM. 0: it has become one of ours, as /dev/kvm that came by exec or

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-/* Each file adds its own here, and nowhere else. */
+/* A part is added here, and nowhere else. */
 /* clang-format off */
 const struct api_part *const api_parts[] = {
     &system_part,
@@ -47,7 +47,7 @@ const struct api_part *const api_parts[] = {
 
 #define STRUCT_MAX 8192
 
-/* Rows by the low byte of the request: those of one number follow each other. */
+/* The first row of each request number, the low byte of a request. */
 static const struct api_ioctl *first[256];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -69,7 +69,7 @@ static bool has(const struct api_ioctl *row, u32 kind)
     }
 }
 
-/* The row of a request on a file of that kind, or NULL. */
+/* Returns the row of a request on a file of that kind, or NULL. */
 static const struct api_ioctl *find(unsigned long request, u32 kind)
 {
     pthread_once(&once, index_build);

@@ -1,5 +1,5 @@
 /*
- * Lines for people: what NESTBOX_KVM_TRACE asks for. Any thread.
+ * Lines for people: what NESTBOX_KVM_TRACE asks for. Called on any thread.
  */
 #include "accel/exit_text.h"
 #include "kvmapi/api.h"

@@ -1,6 +1,6 @@
 /*
- * Copies from and to addresses that the program gave: where they are not its memory the copy ends, and the handler of
- * SIGSEGV and SIGBUS (signals.c) goes on behind it. Any thread.
+ * Copies from and to addresses that the program gave. Where an address is not the program's memory, the copy ends, and
+ * the handler of SIGSEGV and SIGBUS (signals.c) goes on behind the copy. Called on any thread.
  */
 #include "kvmapi/usercopy.h"
 
@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-/* rep movsb stands alone at `user_copy_at`; what is left of the count is not zero after a fault. */
+/* The only instruction that may fault is at `user_copy_at`; after a fault the rest of the count is not zero. */
 __asm__(".text\n"
         ".globl user_copy, user_copy_at, user_copy_end\n"
         ".hidden user_copy, user_copy_at, user_copy_end\n"

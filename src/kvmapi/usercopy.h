@@ -1,5 +1,5 @@
 /*
- * For signals.c: where a fault of user_read or user_write comes up, and where to go on.
+ * For signals.c: where a fault of user_read or user_write happens, and where execution goes on.
  */
 #ifndef KVMAPI_USERCOPY_H
 #define KVMAPI_USERCOPY_H

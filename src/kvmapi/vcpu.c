@@ -23,7 +23,7 @@ static size_t map_size(const struct api_vm *vm)
     return ring ? API_PAGE_RING * PAGE_SIZE + align_up(ring, PAGE_SIZE) : API_MMAP_SIZE;
 }
 
-/* The descriptor and our mapping of it. */
+/* Makes the descriptor and our mapping of it. */
 static int map_make(struct api_vcpu *v)
 {
     size_t size = map_size(v->vm);

@@ -165,7 +165,7 @@ static long enable_cap(struct api_vm *vm, struct api_arg *arg)
     return r;
 }
 
-/* Where the kernel keeps what real mode and paging need on old CPUs: the engine needs no such place. */
+/* There the kernel keeps what real mode and paging need on old CPUs. The engine needs no such place. */
 static long set_tss_addr(struct api_vm *vm, struct api_arg *arg)
 {
     return arg->value > 0xffffffffull - 3 * PAGE_SIZE ? -EINVAL : 0;
@@ -186,9 +186,9 @@ static long limit_vcpu_ids(struct api_vm *vm, const struct kvm_enable_cap *cap)
 }
 
 /*
- * What the kernel does otherwise than the manuals say, and a program may switch off. The engine does none of these, so
- * there is nothing to do: caches stay on, the APIC's page is no hole in x2APIC mode, an OUT to port 7Eh is as any
- * other, MONITOR goes by the MSR of its name.
+ * What the kernel does differently from the manuals, and a program may switch off. The engine does none of it, so there
+ * is nothing to switch off: CD and NW of CR0 stay as written, the APIC's page is no hole in x2APIC mode, an OUT to port
+ * 7Eh is like any other, and MONITOR follows its MSR.
  */
 #define QUIRKS                                                                                                         \
     (KVM_X86_QUIRK_CD_NW_CLEARED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |                      \
@@ -199,7 +199,7 @@ static long disable_quirks(struct api_vm *vm, const struct kvm_enable_cap *cap)
     return cap->args[0] & ~(u64)QUIRKS ? -EINVAL : 0;
 }
 
-/* The kernel's shadow page tables: the engine has none, and keeps the number. */
+/* The number is that of the kernel's shadow page tables; the engine has none, and keeps the number. */
 static long set_nr_mmu_pages(struct api_vm *vm, struct api_arg *arg)
 {
     if ((u32)arg->value < 64)
