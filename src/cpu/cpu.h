@@ -54,8 +54,8 @@ struct vcpu *cpu_at(const struct vm *vm, u32 index);
 
 /* remap.c: for ram_attach to the machine's memory, when the VM is made; opaque is the struct vm. */
 extern const struct ram_ops cpu_ram_ops;
-/* Pages that the vCPU makes dirty come into that ring, too. While the ring is full (ram_ring_full) and more come, cpu_run
- * returns CPU_EXIT_DEVICE. */
+/* Pages that the vCPU makes dirty come into that ring, too. While the ring is full (ram_ring_full) and more come,
+ * cpu_run returns CPU_EXIT_DEVICE. */
 void cpu_ring_set(struct vcpu *v, struct ram_ring *ring);
 
 /*
@@ -134,8 +134,8 @@ bool cpu_msr_feature(const struct cpu_features *f, u32 msr, u64 *value);
 /* L1's TSC minus the host's, or minus the host's scaled. */
 u64 cpu_tsc_offset(const struct vcpu *v);
 void cpu_tsc_offset_set(struct vcpu *v, u64 offset);
-/* Makes L1's TSC count at `khz` from now on: the host's is scaled, unless the caller says that the two rates are as good
- * as equal. The offset stays. */
+/* Makes L1's TSC count at `khz` from now on: the host's is scaled, unless the caller says that the two rates are as
+ * good as equal. The offset stays. */
 void cpu_tsc_khz_set(struct vcpu *v, u64 khz, bool scaled);
 /* Returns what a TSC of the host is in L1's rate. */
 u64 cpu_tsc_scaled(const struct vcpu *v, u64 host);
