@@ -35,21 +35,22 @@ bool file_is_ours(int fd);
 /* The descriptor is about to be closed: takes its file out of the table and returns it; the caller puts it after it has
  * closed the descriptor. NULL if it is not ours. */
 struct api_file *file_take(int fd);
-/* The first descriptor in the table from `fd` on, or -1. */
+/* Returns the first descriptor in the table from `fd` on, or -1. */
 int file_next(int fd);
-/* `fd`, which we do not know, is a copy of one of ours that came another way than by dup: as /proc/self/fd/N, or by a
- * socket. */
+/* Finds out whether `fd`, which we do not know, is a copy of one of ours that came another way than by dup: as
+ * /proc/self/fd/N, or by a socket. If so, it is ours from now on, and true is returned. */
 bool file_find(int fd);
 
 /*
- * A descriptor that the program does not know of gets a number that is not in its way, and is spared when the program
- * closes all that there may be. The new number, or -errno; then it is closed. `fd` may be -1, with errno.
+ * Gives a descriptor that the program does not know of a number that is not in its way, and spares it when the program
+ * closes all descriptors. Returns the new number; or -errno, and then the descriptor is closed. `fd` may be -1, with
+ * errno.
  */
 int file_hide(int fd);
-void file_hidden_close(int fd); /* -1 or less: nothing */
+void file_hidden_close(int fd); /* does nothing if fd is negative */
 bool file_is_hidden(int fd);
 
-/* `copy` was made of `fd`. */
+/* Notes that `copy` was made of `fd`. */
 void file_copied(int fd, int copy);
 /* Was the file made by another process, of which this one is a fork? Then it is nobody's VM here. */
 bool file_is_foreign(const struct api_file *f);

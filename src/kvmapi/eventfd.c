@@ -60,7 +60,7 @@ void eventfd_signal(const struct event_fd *e)
 {
     const u64 one = 1;
     long n = syscall(SYS_write, e->fd, &one, sizeof(one)); /* a cancelled thread does not end here */
-    (void)n;                                               /* it is full: it is signalled in any case */
+    (void)n; /* it fails if the counter is full, and then the event is signalled already */
 }
 
 bool eventfd_take(const struct event_fd *e)

@@ -45,7 +45,7 @@ KEEPS_VECTORS static u64 now_ns(void *opaque)
     return host_now_ns();
 }
 
-/* False: the program has closed the descriptor, by a system call that we do not see. */
+/* Returns false if the program has closed the descriptor, by a system call that we do not see. */
 KEEPS_VECTORS static bool wake_thread(struct api_host *h)
 {
     const u64 one = 1;
