@@ -1,7 +1,7 @@
 #!/bin/bash
-# QEMU's gdbstub on a small Linux, by gdb's remote protocol: a breakpoint in the kernel stops the guest where it was set,
-# a step goes one instruction on, a watchpoint stops at a write, and without them the guest goes on as if nothing had
-# been.
+# QEMU's gdbstub on a small Linux, by gdb's remote protocol: a breakpoint in the kernel stops the guest where it was
+# set, a step goes one instruction on, a watchpoint stops at a write, and without them the guest goes on as if nothing
+# had been.
 # usage: gdbstub.sh VENDOR
 # cases: intel
 # more cases: amd

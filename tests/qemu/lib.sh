@@ -192,8 +192,9 @@ ends() {
     [ $status = "$2" ] || fail "$vm: QEMU ended with status $status"
 }
 
-# carried WAY FROM TO COMMAND...: what runs in VM FROM goes on in TO, which COMMAND TO ARGUMENT... starts, and its console
-# where it was. WAY is file (its state is written, then read), or any other (it runs while its memory goes over).
+# carried WAY FROM TO COMMAND...: what runs in VM FROM goes on in TO, which COMMAND TO ARGUMENT... starts, and its
+# console where it was. WAY is file (its state is written, then read), or any other (it runs while its memory goes
+# over).
 carried() {
     local way=$1 from=$2 to=$3 i status=''
     shift 3

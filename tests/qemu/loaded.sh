@@ -1,6 +1,6 @@
 #!/bin/bash
-# A guest on a host that has much else to do: four busy loops per core, while Linux starts and computes on two CPUs, with
-# KVM's clock and then with the TSC. It complains neither of its clocks nor of CPUs that stand still.
+# A guest on a host that has much else to do: four busy loops per core, while Linux starts and computes on two CPUs,
+# with KVM's clock and then with the TSC. It complains neither of its clocks nor of CPUs that stand still.
 # usage: loaded.sh VENDOR-CORES, where CORES is one (the loops and the VM share one core, the others stay free) or all
 # cases: amd-one
 # more cases: intel-all amd-all
@@ -16,7 +16,9 @@ if [ "$cores" = one ]; then
     program=(taskset -c "$core" "${program[@]}")
 fi
 for ((i = 0; i < count; i++)); do
-    if [ "$cores" = one ]; then taskset -c "$core" bash -c 'while :; do :; done' & else bash -c 'while :; do :; done' & fi
+    loop=(bash -c 'while :; do :; done')
+    [ "$cores" = all ] || loop=(taskset -c "$core" "${loop[@]}")
+    "${loop[@]}" &
     process[busy$i]=$!
 done
 for cpu in host host,migratable=off,+invtsc; do
