@@ -91,7 +91,7 @@ $(O)/insn: $(INSN_OBJ) $(LIB)
 
 # Programs written after the KVM API's documentation, which know nothing of this project.
 KVMAPI := $(patsubst %.c,$(O)/%,$(wildcard tests/kvmapi/*.c))
-$(KVMAPI): $(O)/%: %.c
+$(KVMAPI): $(O)/%: %.c tests/kvmapi/guest.h
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE $(WARN) -pthread -o $@ $<

@@ -2,26 +2,10 @@
  * Guest debugging as the API's documentation has it: INT3, single steps, breakpoints, watchpoints and injected
  * exceptions. The guest is real-mode code. Prints "ok", or what was not as it should be.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-
-#define CHECK(x)                                                                                                       \
-    do {                                                                                                               \
-        if (!(x)) {                                                                                                    \
-            printf("line %d: %s, errno %s, exit reason %u, pc %#llx, DR6 %#llx\n", __LINE__, #x, strerror(errno),      \
-                   run ? run->exit_reason : 0, run ? run->debug.arch.pc : 0, run ? run->debug.arch.dr6 : 0);           \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
+#include "guest.h"
 
 #define RAM 0x8000u
-#define CODE 0x1000
+#define CODE GUEST_CODE_AT
 #define DATA 0x3000
 #define HANDLER_DB 0x2000
 #define HANDLER_BP 0x2010
@@ -45,7 +29,6 @@ static const unsigned char code[] = {
 static const unsigned char handler[] = {0x43, 0xcf}; /* inc bx; iret */
 
 static int vcpu;
-static struct kvm_run *run;
 static unsigned char *ram;
 
 static void debug(unsigned control, unsigned long long dr0, unsigned long long dr7)
@@ -60,12 +43,6 @@ static int stops(unsigned vector, unsigned long long pc, unsigned long long dr6)
            run->debug.arch.pc == pc && (vector == VECTOR_BP || run->debug.arch.dr6 == (DR6_FIXED | dr6));
 }
 
-static void at(unsigned long long rip)
-{
-    struct kvm_regs regs = {.rip = rip, .rflags = 2, .rsp = 0x7000};
-    CHECK(!ioctl(vcpu, KVM_SET_REGS, &regs));
-}
-
 static unsigned handled(void)
 {
     struct kvm_regs regs;
@@ -75,29 +52,20 @@ static unsigned handled(void)
 
 int main(void)
 {
-    int kvm = open("/dev/kvm", O_RDWR);
-    CHECK(kvm >= 0);
-    int vm = ioctl(kvm, KVM_CREATE_VM, 0);
-    ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int kvm = guest_kvm(), vm = guest_vm(kvm);
+    ram = guest_memory(vm, 0, 0, RAM, 0);
     memcpy(ram + CODE, code, sizeof(code));
     memcpy(ram + HANDLER_DB, handler, sizeof(handler));
     memcpy(ram + HANDLER_BP, handler, sizeof(handler));
     memcpy(ram + 4 * VECTOR_DB, &(unsigned){HANDLER_DB}, 4);
     memcpy(ram + 4 * VECTOR_BP, &(unsigned){HANDLER_BP}, 4);
-    struct kvm_userspace_memory_region region = {.memory_size = RAM, .userspace_addr = (unsigned long)ram};
-    CHECK(!ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region));
-    vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-    CHECK(vcpu >= 0);
-    run = mmap(NULL, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-    CHECK(run != MAP_FAILED);
+    vcpu = guest_vcpu(vm);
+    run = guest_run(kvm, vcpu);
     CHECK(ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG) == 1);
-    struct kvm_sregs sregs;
-    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &sregs));
-    sregs.cs.base = sregs.cs.selector = 0;
-    CHECK(!ioctl(vcpu, KVM_SET_SREGS, &sregs));
+    guest_real_mode(vcpu, 0xffff);
 
-    /* INT3 that the program puts there, and takes away again */
-    at(CODE);
+    /* INT3 that the program puts there and takes away again. */
+    guest_start_at(vcpu, CODE);
     ram[CODE + 7] = 0xcc;
     debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP, 0, 0);
     CHECK(stops(VECTOR_BP, CODE + 7, 0));
@@ -108,11 +76,11 @@ int main(void)
     CHECK(!ioctl(vcpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_IO);
     CHECK(handled() == 1);
 
-    /* steps, over an access that the program answers too */
-    at(CODE);
+    /* Single steps, also over an access that the program answers. */
+    guest_start_at(vcpu, CODE);
     debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ, 0, 0);
     CHECK(!ioctl(vcpu, KVM_RUN, 0));
-    at(CODE);
+    guest_start_at(vcpu, CODE);
     CHECK(stops(VECTOR_DB, CODE + 3, DR6_BS));
     CHECK(stops(VECTOR_DB, CODE + 7, DR6_BS));
     CHECK(stops(VECTOR_DB, CODE + 8, DR6_BS));
@@ -124,16 +92,16 @@ int main(void)
     CHECK(!ioctl(vcpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT);
     CHECK(stops(VECTOR_DB, CODE + 13, DR6_BS));
 
-    /* a breakpoint and a watchpoint */
-    at(CODE);
+    /* A breakpoint and a watchpoint. */
+    guest_start_at(vcpu, CODE);
     debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, CODE + 7, DR7_L0);
     CHECK(stops(VECTOR_DB, CODE + 7, 1));
-    at(CODE);
+    guest_start_at(vcpu, CODE);
     debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, DATA, DR7_L0 | DR7_WRITE_4);
     CHECK(stops(VECTOR_DB, CODE + 7, 1));
 
-    /* without a debugger, and #DB that the program injects */
-    at(CODE + 9);
+    /* No debugger is attached, and the program injects #DB. */
+    guest_start_at(vcpu, CODE + 9);
     debug(KVM_GUESTDBG_INJECT_DB, 0, 0);
     CHECK(!ioctl(vcpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_IO);
     CHECK(handled() == 1);

@@ -2,21 +2,7 @@
  * A program written after the API's documentation: real-mode code that writes and reads a port, writes and reads device
  * memory, and halts. Prints "ok", or what was not as it should be.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-
-#define CHECK(x)                                                                                                       \
-    do {                                                                                                               \
-        if (!(x)) {                                                                                                    \
-            printf("line %d: %s, errno %s\n", __LINE__, #x, strerror(errno));                                          \
-            return 1;                                                                                                  \
-        }                                                                                                              \
-    } while (0)
+#include "guest.h"
 
 static const unsigned char code[] = {
     0xb0, 'A',              /* mov al, 'A' */
@@ -33,26 +19,13 @@ static const unsigned char code[] = {
 
 int main(void)
 {
-    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    CHECK(kvm >= 0);
-    CHECK(ioctl(kvm, KVM_GET_API_VERSION, 0) == 12);
-    int vm = ioctl(kvm, KVM_CREATE_VM, 0);
-    CHECK(vm >= 0);
-    unsigned char *ram = mmap(NULL, 0x8000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    memcpy(ram + 0x1000, code, sizeof(code));
-    struct kvm_userspace_memory_region region = {.memory_size = 0x8000, .userspace_addr = (unsigned long)ram};
-    CHECK(!ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region));
-    int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-    CHECK(vcpu >= 0);
-    int size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-    struct kvm_run *run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-    CHECK(run != MAP_FAILED);
-    struct kvm_sregs sregs;
-    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &sregs));
-    sregs.cs.base = sregs.cs.selector = 0;
-    CHECK(!ioctl(vcpu, KVM_SET_SREGS, &sregs));
-    struct kvm_regs regs = {.rip = 0x1000, .rflags = 2};
-    CHECK(!ioctl(vcpu, KVM_SET_REGS, &regs));
+    int kvm = guest_kvm();
+    CHECK(ioctl(kvm, KVM_GET_API_VERSION, 0) == KVM_API_VERSION);
+    int vm = guest_vm(kvm), vcpu = guest_vcpu(vm);
+    unsigned char *ram = guest_memory(vm, 0, 0, 0x8000, 0);
+    memcpy(ram + GUEST_CODE_AT, code, sizeof(code));
+    run = guest_run(kvm, vcpu);
+    guest_real_mode(vcpu, 0xffff);
 
     CHECK(!ioctl(vcpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT);
     CHECK(run->io.port == 0x10 && run->io.count == 1 && ((char *)run)[run->io.data_offset] == 'A');
@@ -70,8 +43,9 @@ int main(void)
     CHECK(!memcmp(ram + 0x2000, "abcd", 4));
     run->immediate_exit = 0;
     CHECK(!ioctl(vcpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_HLT);
+    struct kvm_regs regs;
     CHECK(!ioctl(vcpu, KVM_GET_REGS, &regs));
-    CHECK(regs.rbx == 0x1234 && regs.rcx == 0 && regs.rip == 0x1000 + sizeof(code));
+    CHECK(regs.rbx == 0x1234 && regs.rcx == 0 && regs.rip == GUEST_CODE_AT + sizeof(code));
     printf("ok\n");
     return 0;
 }

@@ -3,100 +3,62 @@
  * program; the PIT; coalesced accesses. The guest is real-mode code; port 13h asks for the program's next step. Prints
  * "ok", or what was not as it should be.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "guest.h"
 
-#define CHECK(x)                                                                                                       \
-    do {                                                                                                               \
-        if (!(x)) {                                                                                                    \
-            printf("line %d: %s, errno %s, exit reason %u, port %#x\n", __LINE__, #x, strerror(errno),                 \
-                   run ? run->exit_reason : 0, run ? run->io.port : 0);                                                \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-#define FAILS(x, error) CHECK((x) < 0 && errno == (error))
+#include <sys/eventfd.h>
 
 #define RAM 0x8000u
-#define CODE 0x1000
+#define CODE GUEST_CODE_AT
 #define HANDLER 0x2000
 #define ZONE 0x9000u /* no RAM */
 #define NEXT 0x13
 #define VECTOR 0x35
 #define PAGE 4096u
 
-#define GUEST_CODE(name, text)                                                                                         \
-    extern const unsigned char name##_start[], name##_end[];                                                           \
-    __asm__(".pushsection .rodata\n.code16\n" #name "_start:\n" text "\n" #name "_end:\n.code64\n.popsection")
-#define PUT_CODE(at, name) memcpy(ram + (at), name##_start, (size_t)(name##_end - name##_start))
-
 /* Masks all inputs of the 8259s but 0 and 4, with vectors from 20h on. */
 #define PICS                                                                                                           \
     "mov $0x11, %al; out %al, $0x20; mov $0x20, %al; out %al, $0x21; mov $4, %al; out %al, $0x21; mov $1, %al;"        \
     "out %al, $0x21; mov $0xee, %al; out %al, $0x21;"
 
-GUEST_CODE(shut, "cli; out %al, $0x13; mov $100, %cx; 1: loop 1b; sti; nop; 2: hlt; jmp 2b");
-GUEST_CODE(pics, PICS "out %al, $0x13; sti; 1: hlt; jmp 1b");
-GUEST_CODE(ticks, PICS "mov $0x34, %al; out %al, $0x43; mov $0, %al; out %al, $0x40; mov $4, %al; out %al, $0x40;"
-                       "sti; 1: hlt; jmp 1b");
-GUEST_CODE(halts, "out %al, $0x13; sti; 1: hlt; jmp 1b");
-GUEST_CODE(events, "mov $1, %al; out %al, $0x13; out %al, $0x40; mov %al, 0x9000; movl $0x1234, 0x9002; out %al, $0x13;"
-                   "mov %al, 0x9000; hlt");
-GUEST_CODE(pic_handler, "out %al, $0x11; mov $0x20, %al; out %al, $0x20; iret");
-GUEST_CODE(handler, "out %al, $0x11; iret");
-GUEST_CODE(apic_handler, "out %al, $0x11; mov $0xfee000b0, %ebx; movl $0, (%ebx); out %al, $0x13; iret");
+GUEST_CODE(shut, "16", "cli; out %al, $0x13; mov $100, %cx; 1: loop 1b; sti; nop; 2: hlt; jmp 2b");
+GUEST_CODE(pics, "16", PICS "out %al, $0x13; sti; 1: hlt; jmp 1b");
+GUEST_CODE(ticks, "16",
+           PICS "mov $0x34, %al; out %al, $0x43; mov $0, %al; out %al, $0x40; mov $4, %al; out %al, $0x40;"
+                "sti; 1: hlt; jmp 1b");
+GUEST_CODE(halts, "16", "out %al, $0x13; sti; 1: hlt; jmp 1b");
+GUEST_CODE(events, "16",
+           "mov $1, %al; out %al, $0x13; out %al, $0x40; mov %al, 0x9000; movl $0x1234, 0x9002; out %al, $0x13;"
+           "mov %al, 0x9000; hlt");
+GUEST_CODE(pic_handler, "16", "out %al, $0x11; mov $0x20, %al; out %al, $0x20; iret");
+GUEST_CODE(handler, "16", "out %al, $0x11; iret");
+GUEST_CODE(apic_handler, "16", "out %al, $0x11; mov $0xfee000b0, %ebx; movl $0, (%ebx); out %al, $0x13; iret");
 
-extern const unsigned char wide_start[], wide_end[];
-__asm__(".pushsection .rodata\n.code64\nwide_start: mov $9, %eax; mov $0xfee00020, %esi; mov %rax, %cr8; out %al, "
-        "$0x13; mov $3, %al;"
-        "mov %rax, %cr8; mov %cr8, %rbx; mov (%rsi), %ecx; movl $0, 0x90(%rsi); hlt\n"
-        "wide_end:\n.popsection");
+GUEST_CODE(wide, "64",
+           "mov $9, %eax; mov $0xfee00020, %esi; mov %rax, %cr8; out %al, $0x13; mov $3, %al; mov %rax, %cr8;"
+           "mov %cr8, %rbx; mov (%rsi), %ecx; movl $0, 0x90(%rsi); hlt");
 
 static int kvm, vm, vcpu;
-static struct kvm_run *run;
 static unsigned char *ram;
-static size_t run_size;
 
 static void create(void)
 {
-    kvm = open("/dev/kvm", O_RDWR);
-    CHECK(kvm >= 0);
-    vm = ioctl(kvm, KVM_CREATE_VM, 0);
-    CHECK(vm >= 0);
-    ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    struct kvm_userspace_memory_region region = {.memory_size = RAM, .userspace_addr = (unsigned long)ram};
-    CHECK(!ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region));
+    kvm = guest_kvm();
+    vm = guest_vm(kvm);
+    ram = guest_memory(vm, 0, 0, RAM, 0);
 }
 
 static void start(void)
 {
-    vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-    CHECK(vcpu >= 0);
-    run_size = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-    run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-    CHECK(run != MAP_FAILED);
-    struct kvm_sregs s;
-    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &s));
-    s.cs.base = s.cs.selector = 0;
-    s.ds.limit = 0xffffffff;
-    s.ds.g = 1;
-    CHECK(!ioctl(vcpu, KVM_SET_SREGS, &s));
-    struct kvm_regs r = {.rip = CODE, .rflags = 2, .rsp = 0x7000};
-    CHECK(!ioctl(vcpu, KVM_SET_REGS, &r));
+    vcpu = guest_vcpu(vm);
+    run = guest_run(kvm, vcpu);
+    guest_real_mode(vcpu, ~0u);
     for (unsigned vector = 0x20; vector < 0x40; vector++)
         memcpy(ram + 4 * vector, &(unsigned){HANDLER}, 4);
 }
 
 static void end(void)
 {
-    munmap(run, run_size);
+    munmap(run, guest_run_size(kvm));
     munmap(ram, RAM);
     run = NULL;
     close(vcpu);
@@ -104,16 +66,9 @@ static void end(void)
     close(kvm);
 }
 
-static unsigned go(void)
-{
-    alarm(10);
-    CHECK(!ioctl(vcpu, KVM_RUN, 0));
-    return run->exit_reason;
-}
-
 static int at_port(unsigned port)
 {
-    return go() == KVM_EXIT_IO && run->io.port == port;
+    return guest_go(vcpu) == KVM_EXIT_IO && run->io.port == port;
 }
 
 static void test_none(void)
@@ -124,20 +79,20 @@ static void test_none(void)
     start();
     FAILS(ioctl(vm, KVM_CREATE_IRQCHIP, 0), EINVAL);
     FAILS(ioctl(vcpu, KVM_GET_LAPIC, &(struct kvm_lapic_state){{0}}), EINVAL);
-    PUT_CODE(CODE, shut);
-    PUT_CODE(HANDLER, handler);
+    PUT_CODE(ram + CODE, shut);
+    PUT_CODE(ram + HANDLER, handler);
     CHECK(at_port(NEXT) && !run->if_flag && !run->ready_for_interrupt_injection);
     run->request_interrupt_window = 1;
-    CHECK(go() == KVM_EXIT_IRQ_WINDOW_OPEN && run->if_flag && run->ready_for_interrupt_injection);
+    CHECK(guest_go(vcpu) == KVM_EXIT_IRQ_WINDOW_OPEN && run->if_flag && run->ready_for_interrupt_injection);
     run->request_interrupt_window = 0;
     CHECK(!ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){VECTOR}));
     CHECK(at_port(0x11) && !run->if_flag && !run->ready_for_interrupt_injection);
-    CHECK(go() == KVM_EXIT_HLT && run->if_flag);
+    CHECK(guest_go(vcpu) == KVM_EXIT_HLT && run->if_flag);
     CHECK(!ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){VECTOR}));
     CHECK(at_port(0x11));
     FAILS(ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){256}), EINVAL);
     run->cr8 = 5;
-    CHECK(go() == KVM_EXIT_HLT && run->cr8 == 5);
+    CHECK(guest_go(vcpu) == KVM_EXIT_HLT && run->cr8 == 5);
     CHECK(run->apic_base == 0xfee00900);
     end();
 }
@@ -149,8 +104,8 @@ static void test_state(void)
     struct kvm_sregs s;
     create();
     start();
-    PUT_CODE(CODE, shut);
-    PUT_CODE(HANDLER, handler);
+    PUT_CODE(ram + CODE, shut);
+    PUT_CODE(ram + HANDLER, handler);
     CHECK(at_port(NEXT) && !run->if_flag);
     CHECK(!ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){VECTOR}));
     CHECK(!ioctl(vcpu, KVM_GET_VCPU_EVENTS, &e) && e.interrupt.injected && e.interrupt.nr == VECTOR);
@@ -185,15 +140,15 @@ static void test_tpr(void)
     create();
     start();
     go_wide();
-    PUT_CODE(CODE, wide);
+    PUT_CODE(ram + CODE, wide);
     run->cr8 = 5;
     CHECK(at_port(NEXT) && run->cr8 == 9); /* a higher one is no exit */
-    CHECK(go() == KVM_EXIT_SET_TPR && run->cr8 == 3);
+    CHECK(guest_go(vcpu) == KVM_EXIT_SET_TPR && run->cr8 == 3);
     run->cr8 = 2;
-    CHECK(go() == KVM_EXIT_MMIO && run->mmio.phys_addr == 0xfee00020 && !run->mmio.is_write);
+    CHECK(guest_go(vcpu) == KVM_EXIT_MMIO && run->mmio.phys_addr == 0xfee00020 && !run->mmio.is_write);
     memcpy(run->mmio.data, "\x20\0\0\0", 4);
-    CHECK(go() == KVM_EXIT_MMIO && run->mmio.phys_addr == 0xfee000b0 && run->mmio.is_write);
-    CHECK(go() == KVM_EXIT_HLT);
+    CHECK(guest_go(vcpu) == KVM_EXIT_MMIO && run->mmio.phys_addr == 0xfee000b0 && run->mmio.is_write);
+    CHECK(guest_go(vcpu) == KVM_EXIT_HLT);
     CHECK(!ioctl(vcpu, KVM_GET_REGS, &r) && r.rcx == 0x20 && r.rbx == 2);
     end();
 }
@@ -228,8 +183,8 @@ static void test_full(void)
     FAILS(ioctl(vm, KVM_CREATE_IRQCHIP, 0), EEXIST);
     start();
     FAILS(ioctl(vcpu, KVM_INTERRUPT, &(struct kvm_interrupt){VECTOR}), ENXIO);
-    PUT_CODE(CODE, pics);
-    PUT_CODE(HANDLER, pic_handler);
+    PUT_CODE(ram + CODE, pics);
+    PUT_CODE(ram + HANDLER, pic_handler);
     CHECK(!ioctl(vm, KVM_IRQFD, &(struct kvm_irqfd){.fd = (unsigned)event, .gsi = 4}));
     CHECK(at_port(NEXT) && run->ready_for_interrupt_injection);
     CHECK(write(event, &(long){1}, 8) == 8);
@@ -259,8 +214,8 @@ static void test_pit(void)
     CHECK(!ioctl(vm, KVM_CREATE_PIT2, &(struct kvm_pit_config){.flags = KVM_PIT_SPEAKER_DUMMY}));
     CHECK(!ioctl(vm, KVM_REINJECT_CONTROL, &(struct kvm_reinject_control){.pit_reinject = 1}));
     start();
-    PUT_CODE(CODE, ticks);
-    PUT_CODE(HANDLER, pic_handler);
+    PUT_CODE(ram + CODE, ticks);
+    PUT_CODE(ram + HANDLER, pic_handler);
     for (int i = 0; i < 10; i++)
         CHECK(at_port(0x11));
     CHECK(!ioctl(vm, KVM_GET_PIT2, &pit));
@@ -277,8 +232,8 @@ static void test_split(void)
     CHECK(!ioctl(vm, KVM_ENABLE_CAP, &(struct kvm_enable_cap){.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}}));
     FAILS(ioctl(vm, KVM_CREATE_IRQCHIP, 0), EEXIST);
     start();
-    PUT_CODE(CODE, halts);
-    PUT_CODE(HANDLER, apic_handler);
+    PUT_CODE(ram + CODE, halts);
+    PUT_CODE(ram + HANDLER, apic_handler);
     struct {
         struct kvm_irq_routing head;
         struct kvm_irq_routing_entry entry[1];
@@ -299,7 +254,7 @@ static void test_split(void)
 
     CHECK(line(5, 1) == 1 && line(5, 1) == 0);
     CHECK(at_port(0x11));
-    CHECK(go() == KVM_EXIT_IOAPIC_EOI && run->eoi.vector == VECTOR);
+    CHECK(guest_go(vcpu) == KVM_EXIT_IOAPIC_EOI && run->eoi.vector == VECTOR);
     CHECK(at_port(NEXT));
 
     struct kvm_msi msi = {.address_lo = 0xfee00000, .data = VECTOR + 1};
@@ -328,7 +283,7 @@ static void test_events(void)
     struct kvm_coalesced_mmio_zone zone = {.addr = ZONE, .size = 16};
     CHECK(!ioctl(vm, KVM_REGISTER_COALESCED_MMIO, &zone));
     start();
-    PUT_CODE(CODE, events);
+    PUT_CODE(ram + CODE, events);
     struct kvm_coalesced_mmio_ring *ring =
         (void *)((char *)run + PAGE * (unsigned)ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO));
     CHECK(at_port(NEXT));
@@ -339,7 +294,7 @@ static void test_events(void)
     CHECK(ring->coalesced_mmio[0].phys_addr == ZONE && ring->coalesced_mmio[0].len == 1);
     CHECK(ring->coalesced_mmio[1].phys_addr == ZONE + 2 && !memcmp(ring->coalesced_mmio[1].data, "\x34\x12\0", 4));
     CHECK(!ioctl(vm, KVM_UNREGISTER_COALESCED_MMIO, &zone));
-    CHECK(go() == KVM_EXIT_MMIO && run->mmio.phys_addr == ZONE && run->mmio.is_write);
+    CHECK(guest_go(vcpu) == KVM_EXIT_MMIO && run->mmio.phys_addr == ZONE && run->mmio.is_write);
     end();
     close(event);
 }

@@ -3,38 +3,17 @@
  * hypercalls that the program performs; and Hyper-V's: reference time, an event that is an eventfd. The guest is
  * real-mode code, and 32-bit code for Hyper-V's hypercalls. Prints "ok", or what was not as it should be.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
+#include "guest.h"
 
-#define CHECK(x)                                                                                                       \
-    do {                                                                                                               \
-        if (!(x)) {                                                                                                    \
-            printf("line %d: %s, errno %s, exit reason %u\n", __LINE__, #x, strerror(errno),                           \
-                   run ? run->exit_reason : 0);                                                                        \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <time.h>
 
 #define RAM 0x8000u
-#define CODE 0x1000
+#define CODE GUEST_CODE_AT
 #define CLOCK 0x3000u
 #define SECOND 1000000000ull
 #define CONNECTION 5
-
-#define GUEST_CODE(name, bits, text)                                                                                   \
-    extern const unsigned char name##_start[], name##_end[];                                                           \
-    __asm__(".pushsection .rodata\n.code" bits "\n" #name "_start:\n" text "\n" #name "_end:\n.code64\n.popsection")
-#define PUT_CODE(at, name) memcpy(ram + (at), name##_start, (size_t)(name##_end - name##_start))
 
 /* Reports EAX and EDX by a port. */
 GUEST_CODE(clock_on, "16",
@@ -58,7 +37,6 @@ struct clock {
 };
 
 static int kvm, vm, vcpu;
-static struct kvm_run *run;
 static unsigned char *ram;
 
 static uint32_t reported(void)
@@ -75,21 +53,6 @@ static uint64_t reported_pair(void)
     return low | (uint64_t)reported() << 32;
 }
 
-static void start(void)
-{
-    struct kvm_regs regs = {.rip = CODE, .rflags = 2, .rsp = 0x7000};
-    CHECK(!ioctl(vcpu, KVM_SET_REGS, &regs));
-}
-
-static void real_mode(void)
-{
-    struct kvm_sregs s;
-    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &s));
-    s.cs.base = s.cs.selector = 0;
-    CHECK(!ioctl(vcpu, KVM_SET_SREGS, &s));
-    start();
-}
-
 static void mode_32(void)
 {
     struct kvm_sregs s;
@@ -101,7 +64,7 @@ static void mode_32(void)
     flat.selector = 16;
     s.ds = s.es = s.fs = s.gs = s.ss = flat;
     CHECK(!ioctl(vcpu, KVM_SET_SREGS, &s));
-    start();
+    guest_start_at(vcpu, CODE);
 }
 
 static uint64_t get_clock(void)
@@ -124,7 +87,7 @@ static uint64_t guest_time(uint64_t tsc)
 
 static void test_clock(void)
 {
-    PUT_CODE(CODE, clock_on);
+    PUT_CODE(ram + CODE, clock_on);
     uint64_t before = get_clock();
     uint64_t time = guest_time(reported_pair());
     CHECK(before <= time && time <= get_clock());
@@ -132,7 +95,7 @@ static void test_clock(void)
 
     struct kvm_clock_data set = {.clock = 1000 * SECOND};
     CHECK(!ioctl(vm, KVM_SET_CLOCK, &set));
-    start();
+    guest_start_at(vcpu, CODE);
     time = guest_time(reported_pair());
     CHECK(time >= 1000 * SECOND && time <= get_clock() && time < 1100 * SECOND);
     CHECK(!ioctl(vcpu, KVM_KVMCLOCK_CTRL, 0));
@@ -148,11 +111,11 @@ static void test_rate(void)
     CHECK(ioctl(vcpu, KVM_SET_TSC_KHZ, ~0ul) < 0 && errno == EINVAL);
     for (int khz = own / 3; khz < 4 * own; khz *= 3) {
         CHECK(!ioctl(vcpu, KVM_SET_TSC_KHZ, (long)khz) && ioctl(vcpu, KVM_GET_TSC_KHZ, 0) == khz);
-        start();
+        guest_start_at(vcpu, CODE);
         uint64_t before = get_clock(), tsc = reported_pair(), time = guest_time(tsc);
         CHECK(before <= time + 1000 && time <= get_clock() + 1000);
         usleep(50000);
-        start();
+        guest_start_at(vcpu, CODE);
         uint64_t passed = (reported_pair() - tsc) / (uint64_t)khz; /* ms */
         CHECK(passed >= 50 && passed < 5000);
     }
@@ -161,8 +124,8 @@ static void test_rate(void)
 
 static void test_calls(void)
 {
-    PUT_CODE(CODE, calls);
-    start();
+    PUT_CODE(ram + CODE, calls);
+    guest_start_at(vcpu, CODE);
     CHECK(reported() == (uint32_t)-1000); /* nobody wants it */
     struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_HYPERCALL, .args = {1 << 12}};
     CHECK(ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_EXIT_HYPERCALL) == 1 << 12);
@@ -192,15 +155,15 @@ static void test_hyperv(void)
     cpuid.head.nent = kept + 6;
     CHECK(!ioctl(vcpu, KVM_SET_CPUID2, &cpuid.head));
 
-    PUT_CODE(CODE, reference);
-    start();
+    PUT_CODE(ram + CODE, reference);
+    guest_start_at(vcpu, CODE);
     uint64_t before = get_clock(), time = reported_pair();
     CHECK(before / 100 <= time + 1 && time <= get_clock() / 100 + 1);
 
     struct kvm_hyperv_eventfd event = {.conn_id = CONNECTION, .fd = eventfd(0, EFD_CLOEXEC)};
     CHECK(!ioctl(vm, KVM_HYPERV_EVENTFD, &event));
     CHECK(ioctl(vm, KVM_HYPERV_EVENTFD, &event) < 0 && errno == EEXIST);
-    PUT_CODE(CODE, signals);
+    PUT_CODE(ram + CODE, signals);
     mode_32();
     CHECK(reported() == 0);
     uint64_t count;
@@ -213,21 +176,16 @@ static void test_hyperv(void)
 
 static void create(void)
 {
-    vm = ioctl(kvm, KVM_CREATE_VM, 0);
-    ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    struct kvm_userspace_memory_region region = {.memory_size = RAM, .userspace_addr = (unsigned long)ram};
-    CHECK(!ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region));
-    vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-    CHECK(vcpu >= 0);
-    run = mmap(NULL, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-    CHECK(run != MAP_FAILED);
-    real_mode();
+    vm = guest_vm(kvm);
+    ram = guest_memory(vm, 0, 0, RAM, 0);
+    vcpu = guest_vcpu(vm);
+    run = guest_run(kvm, vcpu);
+    guest_real_mode(vcpu, 0xffff);
 }
 
 int main(void)
 {
-    kvm = open("/dev/kvm", O_RDWR);
-    CHECK(kvm >= 0);
+    kvm = guest_kvm();
     create();
     test_clock();
     test_rate();

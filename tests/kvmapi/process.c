@@ -2,35 +2,22 @@
  * What the API owes to the process that uses it: descriptors in every order, fork, threads, signals and their masks,
  * addresses that are not there. Runs on the kernel's KVM as well.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
+#include "guest.h"
+
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* sigset and its like are tested, too */
 
-#define CHECK(x)                                                                                                       \
-    do {                                                                                                               \
-        if (!(x)) {                                                                                                    \
-            printf("line %d: %s, errno %s\n", __LINE__, #x, strerror(errno));                                          \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
+#define RAM 0x4000u
 
 /* Counts in EBX for ever. */
 static const unsigned char spin[] = {0x66, 0x43, 0x90, 0xeb, 0xfb}; /* 1: inc ebx; nop; jmp 1b */
@@ -46,30 +33,19 @@ static int kvm;
 
 static struct guest guest(const unsigned char *code, size_t size)
 {
-    struct guest g = {.vm = ioctl(kvm, KVM_CREATE_VM, 0)};
-    CHECK(g.vm >= 0);
-    g.ram = mmap(NULL, 0x4000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    memcpy(g.ram + 0x1000, code, size);
-    struct kvm_userspace_memory_region region = {.memory_size = 0x4000, .userspace_addr = (unsigned long)g.ram};
-    CHECK(!ioctl(g.vm, KVM_SET_USER_MEMORY_REGION, &region));
-    g.vcpu = ioctl(g.vm, KVM_CREATE_VCPU, 0);
-    CHECK(g.vcpu >= 0);
-    int length = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-    g.run = mmap(NULL, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED, g.vcpu, 0);
-    CHECK(g.run != MAP_FAILED);
-    struct kvm_sregs sregs;
-    CHECK(!ioctl(g.vcpu, KVM_GET_SREGS, &sregs));
-    sregs.cs.base = sregs.cs.selector = 0;
-    CHECK(!ioctl(g.vcpu, KVM_SET_SREGS, &sregs));
-    struct kvm_regs regs = {.rip = 0x1000, .rflags = 2};
-    CHECK(!ioctl(g.vcpu, KVM_SET_REGS, &regs));
+    struct guest g = {.vm = guest_vm(kvm)};
+    g.vcpu = guest_vcpu(g.vm);
+    g.run = guest_run(kvm, g.vcpu);
+    g.ram = guest_memory(g.vm, 0, 0, RAM, 0);
+    memcpy(g.ram + GUEST_CODE_AT, code, size);
+    guest_real_mode(g.vcpu, 0xffff);
     return g;
 }
 
 static void drop(struct guest *g)
 {
-    munmap(g->run, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
-    munmap(g->ram, 0x4000);
+    munmap(g->run, guest_run_size(kvm));
+    munmap(g->ram, RAM);
     close(g->vm);
     close(g->vcpu);
 }
@@ -148,7 +124,7 @@ static void test_descriptors(void)
     CHECK(dup2(0, 210) == 210);
     CHECK(ioctl(210, KVM_RUN, 0) == -1 && errno == ENOTTY);
     close(210);
-    munmap(g.ram, 0x4000);
+    munmap(g.ram, RAM);
 }
 
 static int passed(int fd)
@@ -192,7 +168,7 @@ static void test_passed(void)
     close(vm);
     close(vcpu);
     close(own);
-    munmap(g.ram, 0x4000);
+    munmap(g.ram, RAM);
 }
 
 /* A program that closes whatever it did not open itself. */
@@ -213,7 +189,7 @@ static void test_blind(void)
     g = guest(out, sizeof(out));
     CHECK(!ioctl(g.vcpu, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
     CHECK(!close_range(3, ~0u, 0) && ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EBADF);
-    munmap(g.ram, 0x4000);
+    munmap(g.ram, RAM);
     kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     g = guest(out, sizeof(out));
     pid_t child = fork();
@@ -330,7 +306,7 @@ static void test_kick(void)
         CHECK(ioctl(g.vcpu, KVM_RUN, 0) == -1 && errno == EINTR && g.run->exit_reason == KVM_EXIT_INTR);
         CHECK(seen > before);
         CHECK(!ioctl(g.vcpu, KVM_GET_REGS, &regs));
-        CHECK(regs.rip >= 0x1000 && regs.rip < 0x1000 + sizeof(spin) && regs.rbx >= last);
+        CHECK(regs.rip >= GUEST_CODE_AT && regs.rip < GUEST_CODE_AT + sizeof(spin) && regs.rbx >= last);
         last = regs.rbx;
     }
     CHECK(last > 0);
@@ -487,10 +463,10 @@ static void *run_spin(void *opaque)
     return (void *)(ioctl(g->vcpu, KVM_RUN, 0) == -1 && errno == EINTR ? 1l : 0l);
 }
 
-static pthread_t started(void *run(void *), struct guest *g)
+static pthread_t started(void *body(void *), struct guest *g)
 {
     pthread_t t;
-    CHECK(!pthread_create(&t, NULL, run, g));
+    CHECK(!pthread_create(&t, NULL, body, g));
     usleep(20000);
     return t;
 }
@@ -569,7 +545,8 @@ static void test_cancel(void)
         void *result;
         CHECK(!pthread_cancel(t) && !pthread_join(t, &result) && result == PTHREAD_CANCELED);
         struct kvm_regs regs;
-        CHECK(!ioctl(g.vcpu, KVM_GET_REGS, &regs) && regs.rip >= 0x1000 && regs.rip < 0x1000 + sizeof(spin));
+        CHECK(!ioctl(g.vcpu, KVM_GET_REGS, &regs) && regs.rip >= GUEST_CODE_AT &&
+              regs.rip < GUEST_CODE_AT + sizeof(spin));
     }
     drop(&g);
 }

@@ -1,23 +1,7 @@
 /*
  * KVM_GET_STATS_FD: its layout as the API's documentation has it, and values that go up while the descriptor is open.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#define CHECK(x)                                                                                                       \
-    do {                                                                                                               \
-        if (!(x)) {                                                                                                    \
-            printf("line %d: %s, errno %s\n", __LINE__, #x, strerror(errno));                                          \
-            return 1;                                                                                                  \
-        }                                                                                                              \
-    } while (0)
+#include "guest.h"
 
 static const unsigned char code[] = {0xe6, 0x10, 0xeb, 0xfc}; /* 1: out 10h, al; jmp 1b */
 
@@ -43,21 +27,11 @@ static long value(int fd, const char *name)
 
 int main(void)
 {
-    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm = ioctl(kvm, KVM_CREATE_VM, 0);
-    CHECK(vm >= 0);
+    int kvm = guest_kvm(), vm = guest_vm(kvm), vcpu = guest_vcpu(vm);
     CHECK(ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_BINARY_STATS_FD) == 1);
-    unsigned char *ram = mmap(NULL, 0x4000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    memcpy(ram + 0x1000, code, sizeof(code));
-    struct kvm_userspace_memory_region region = {.memory_size = 0x4000, .userspace_addr = (unsigned long)ram};
-    CHECK(!ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region));
-    int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-    CHECK(vcpu >= 0);
-    struct kvm_sregs sregs;
-    CHECK(!ioctl(vcpu, KVM_GET_SREGS, &sregs));
-    sregs.cs.base = sregs.cs.selector = 0;
-    CHECK(!ioctl(vcpu, KVM_SET_SREGS, &sregs));
-    struct kvm_regs regs = {.rip = 0x1000, .rflags = 2};
-    CHECK(!ioctl(vcpu, KVM_SET_REGS, &regs));
+    memcpy(guest_memory(vm, 0, 0, 0x4000, 0) + GUEST_CODE_AT, code, sizeof(code));
+    run = guest_run(kvm, vcpu);
+    guest_real_mode(vcpu, 0xffff);
 
     int stats = ioctl(vcpu, KVM_GET_STATS_FD, NULL), vm_stats = ioctl(vm, KVM_GET_STATS_FD, NULL);
     CHECK(stats >= 0 && vm_stats >= 0);
