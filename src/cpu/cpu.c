@@ -522,6 +522,11 @@ void cpu_paravirt_enforce(struct vcpu *v, bool enforce)
     v->pv.enforce = enforce;
 }
 
+void cpu_quirks_set(struct vm *vm, u32 quirks)
+{
+    __atomic_store_n(&vm->quirks, quirks, __ATOMIC_RELAXED);
+}
+
 void cpu_hypercall_exits(struct vm *vm, u64 numbers)
 {
     vm->hypercall_exits = numbers;

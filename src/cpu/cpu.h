@@ -211,6 +211,8 @@ bool cpu_clock_stopped(struct vcpu *v);
 /* May the guest use only what CPUID shows? True unless the VM was created with `paravirt`. */
 void cpu_paravirt_enforce(struct vcpu *v, bool enforce);
 
+/* [any] Of CPU_QUIRK_* there are none if nobody asks for them. */
+void cpu_quirks_set(struct vm *vm, u32 quirks);
 /* Says which hypercalls, by the bit of their number, end cpu_run with CPU_EXIT_HYPERCALL. MAP_GPA_RANGE (12) can. */
 void cpu_hypercall_exits(struct vm *vm, u64 numbers);
 /* After CPU_EXIT_HYPERCALL: which it is; and its result, which must be given before the vCPU runs again. */

@@ -101,6 +101,26 @@ static void release(void *object)
     vm_put(object);
 }
 
+/*
+ * What the kernel does differently from the manuals, and a program may switch off. The engine does little of it: CD and
+ * NW of CR0 stay as written, the APIC's page is no hole in x2APIC mode, and an OUT to port 7Eh is like any other.
+ */
+#define QUIRKS                                                                                                         \
+    (KVM_X86_QUIRK_CD_NW_CLEARED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |                      \
+     KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN | KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+
+static void quirks_set(struct api_vm *vm, u64 disabled)
+{
+    u32 quirks = 0;
+    if (!(disabled & KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
+        quirks |= CPU_QUIRK_HYPERCALL;
+    if (!(disabled & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
+        quirks |= CPU_QUIRK_MONITOR;
+    if (disabled & KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)
+        quirks |= CPU_MONITOR_BY_MSR;
+    cpu_quirks_set(vm->cpus, quirks);
+}
+
 static int vm_make(struct api_vm *vm)
 {
     int e = cpuid_offered(&vm->features);
@@ -117,6 +137,8 @@ static int vm_make(struct api_vm *vm)
     e = cpu_create(&vm->cpus, &config);
     if (!e)
         api_trace_engine(vm->host, vm->cpus);
+    if (!e)
+        quirks_set(vm, 0);
     if (!e)
         e = ram_attach(vm->machine.ram, &cpu_ram_ops, vm->cpus);
     return e ? e : parts_create(vm);
@@ -185,18 +207,12 @@ static long limit_vcpu_ids(struct api_vm *vm, const struct kvm_enable_cap *cap)
     return 0;
 }
 
-/*
- * What the kernel does differently from the manuals, and a program may switch off. The engine does none of it, so there
- * is nothing to switch off: CD and NW of CR0 stay as written, the APIC's page is no hole in x2APIC mode, an OUT to port
- * 7Eh is like any other, and MONITOR follows its MSR.
- */
-#define QUIRKS                                                                                                         \
-    (KVM_X86_QUIRK_CD_NW_CLEARED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |                      \
-     KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)
-
 static long disable_quirks(struct api_vm *vm, const struct kvm_enable_cap *cap)
 {
-    return cap->args[0] & ~(u64)QUIRKS ? -EINVAL : 0;
+    if (cap->cap == KVM_CAP_DISABLE_QUIRKS2 && cap->args[0] & ~(u64)QUIRKS)
+        return -EINVAL;
+    quirks_set(vm, cap->args[0]);
+    return 0;
 }
 
 /* The number is that of the kernel's shadow page tables; the engine has none, and keeps the number. */
@@ -233,6 +249,7 @@ static const struct api_cap caps[] = {
     API_CAP(KVM_CAP_MAX_VCPUS, API_VCPUS_MAX),
     API_CAP(KVM_CAP_MAX_VCPU_ID, API_VCPUS_MAX, .enable_vm = limit_vcpu_ids),
     API_CAP(KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1),
+    API_CAP(KVM_CAP_DISABLE_QUIRKS, 1, .enable_vm = disable_quirks),
     API_CAP(KVM_CAP_DISABLE_QUIRKS2, QUIRKS, .enable_vm = disable_quirks),
     {0},
 };

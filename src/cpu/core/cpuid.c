@@ -622,6 +622,8 @@ void cpuid_read(const struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
             r[2] |= CPUID_OSXSAVE;
         if (intel && !(v->misc_enable & MISC_ENABLE_MONITOR))
             r[2] &= ~feature_bit(FEATURE_MONITOR);
+        else if (vm_quirk(v->vm, CPU_MONITOR_BY_MSR) && v->misc_enable & MISC_ENABLE_MONITOR)
+            r[2] |= feature_bit(FEATURE_MONITOR);
         if (!(v->apic_base & APIC_BASE_EN))
             r[3] &= ~feature_bit(FEATURE_APIC);
         break;

@@ -29,6 +29,11 @@ enum cpu_fetch_exits {
     CPU_FETCH_ALWAYS,
 };
 
+/* What KVM does otherwise than the manuals say, as programs and old guests know it. */
+#define CPU_QUIRK_HYPERCALL BIT(0) /* the other vendor's hypercall instruction works, and becomes the right one */
+#define CPU_QUIRK_MONITOR BIT(1)   /* on a CPU without MONITOR and MWAIT, both do nothing */
+#define CPU_MONITOR_BY_MSR BIT(2)  /* no quirk: the MSR MISC_ENABLE decides whether there are MONITOR and MWAIT */
+
 /* Who has the local APICs. */
 enum cpu_apics {
     CPU_APICS_ENGINE, /* the engine, and machine.pic_ack gives an 8259's vectors */

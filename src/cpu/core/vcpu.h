@@ -283,6 +283,7 @@ struct vm {
     bool hypercalls;     /* for test programs: hypercall.c */
     bool paravirt;       /* KVM's interface is there whether CPUID shows it or not */
     u32 fetch_exits;     /* [a] enum cpu_fetch_exits */
+    u32 quirks;          /* [a] CPU_QUIRK_* */
     u64 hypercall_exits; /* those of KVM's hypercalls that the owner of the VM wants to perform */
     u32 msr_asks;        /* [a] cpu_msr_ask */
     struct paravirt_clock clock;
@@ -348,6 +349,11 @@ static inline void request_set(struct vcpu *v, u64 bit)
     u64 old = __atomic_fetch_or(&v->request, bit, __ATOMIC_SEQ_CST);
     if (!(old & bit))
         v->vm->host->kick(v->vm->host->opaque, v->index);
+}
+
+static inline bool vm_quirk(const struct vm *vm, u32 quirk)
+{
+    return __atomic_load_n(&vm->quirks, __ATOMIC_RELAXED) & quirk;
 }
 
 /* On the vCPU's own thread: something that masked interrupts went away. */

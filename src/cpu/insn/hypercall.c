@@ -129,11 +129,26 @@ static enum outcome call(struct vcpu *v)
     return CPU_OK;
 }
 
+/* Puts the instruction of this CPU in the place of the other vendor's, if the guest itself could write there. */
+static void replace(struct vcpu *v)
+{
+    static const u8 vmcall[3] = {0x0f, 0x01, 0xc1}, vmmcall[3] = {0x0f, 0x01, 0xd9};
+    u64 la = in_64bit(v) ? v->rip : (u32)(v->rip + v->seg[SEG_CS].base);
+    if (mem_write(v, la, v->vm->vendor == VENDOR_AMD ? vmmcall : vmcall, sizeof(vmcall), ACCESS_WRITE) != CPU_OK)
+        v->fault.valid = false;
+}
+
 enum outcome hypercall(struct vcpu *v, enum vendor vendor)
 {
-    bool own = (v->vm->hypercalls || v->pv.shown) && v->vm->vendor == vendor;
+    bool other = v->vm->vendor != vendor, own = (v->vm->hypercalls || v->pv.shown) && !other;
     if (!own && !hypercall_offered(v))
         return raise_ud(v);
+    if (v->vm->paravirt && other) {
+        if (!vm_quirk(v->vm, CPU_QUIRK_HYPERCALL))
+            return raise_ud(v);
+        if (!v->in_guest)
+            replace(v);
+    }
     return hyperv_calls(v) ? hyperv_call(v) : call(v);
 }
 

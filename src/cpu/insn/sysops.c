@@ -34,19 +34,26 @@ enum outcome op_pause(struct vcpu *v, const struct insn *in)
     return CPU_OK;
 }
 
+/* CPU_NEXT: there are none, and they do nothing. */
 static enum outcome monitor_legal(struct vcpu *v)
 {
-    if (!cpu_has(v->vm, FEATURE_MONITOR) || v->cpl)
+    bool enabled = v->misc_enable & MISC_ENABLE_MONITOR || v->vm->vendor != VENDOR_INTEL;
+    bool exists = cpu_has(v->vm, FEATURE_MONITOR) && enabled;
+    if (vm_quirk(v->vm, CPU_MONITOR_BY_MSR))
+        exists = v->misc_enable & MISC_ENABLE_MONITOR;
+    if (v->cpl)
         return raise_ud(v);
-    if (v->vm->vendor == VENDOR_INTEL && !(v->misc_enable & MISC_ENABLE_MONITOR))
-        return raise_ud(v);
-    return CPU_OK;
+    if (exists)
+        return CPU_OK;
+    return vm_quirk(v->vm, CPU_QUIRK_MONITOR) ? CPU_NEXT : raise_ud(v);
 }
 
 enum outcome op_monitor(struct vcpu *v, const struct insn *in)
 {
     u64 la;
-    TRY(monitor_legal(v));
+    enum outcome out = monitor_legal(v);
+    if (out != CPU_OK)
+        return out == CPU_NEXT ? CPU_OK : out;
     if ((u32)v->gpr[RCX]) /* no extension is defined */
         return raise_gp(v, 0);
     TRY(nested_check(v, IC_MONITOR, 0, 0));
@@ -59,7 +66,9 @@ enum outcome op_monitor(struct vcpu *v, const struct insn *in)
 /* Stores of other CPUs are not watched, so this returns at once: software must expect wake-ups without a reason. */
 enum outcome op_mwait(struct vcpu *v, const struct insn *in)
 {
-    TRY(monitor_legal(v));
+    enum outcome out = monitor_legal(v);
+    if (out != CPU_OK)
+        return out == CPU_NEXT ? CPU_OK : out;
     if ((u32)v->gpr[RCX] & ~1u) /* bit 0: interrupts break out even if masked */
         return raise_gp(v, 0);
     TRY(nested_check(v, IC_MWAIT, v->monitor_armed, 0));

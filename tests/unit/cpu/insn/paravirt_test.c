@@ -119,7 +119,10 @@ static void test_presence(void)
     TEST("a VM that KVM runs has all of it, until CPUID is enforced");
     create(true, 1);
     CHECK_EQ(readable(), ARRAY_LEN(msrs));
-    CHECK(hypercall(v, VENDOR_AMD) == CPU_OK);
+    CHECK(hypercall(v, VENDOR_AMD) == CPU_FAULT && v->fault.vector == EXC_UD);
+    v->fault.valid = false;
+    vm.quirks = CPU_QUIRK_HYPERCALL;
+    CHECK(hypercall(v, VENDOR_AMD) == CPU_OK && !v->fault.valid);
     CHECK_EQ(call(KVM_CALL_KICK, 0, 0), 0);
     v->pv.enforce = true;
     CHECK_EQ(readable(), 0);
