@@ -2,46 +2,25 @@
  * The init of a guest that uses its real-time clock: reads it, waits for updates, periodic interrupts and alarms by
  * /dev/rtc0 and by wakealarm, and is woken by an alarm out of "freeze". Prints a line per check and powers off.
  */
-#include <fcntl.h>
+#include "init.h"
+
 #include <linux/rtc.h>
 #include <poll.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #define WAKEALARM "/sys/class/rtc/rtc0/wakealarm"
 #define LIMIT_MS 20000 /* for an interrupt that is due within three seconds */
 
 static int rtc;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void report(const char *what, bool good)
 {
     printf("rtc: %s %s, at %.2f s\n", what, good ? "ok" : "FAILED", now());
     fflush(stdout);
-}
-
-static int put(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY);
-    if (fd < 0)
-        return -1;
-    ssize_t n = write(fd, text, strlen(text));
-    close(fd);
-    return n < 0 ? -1 : 0;
 }
 
 static time_t read_time(void)
@@ -113,7 +92,7 @@ static void alarms(void)
     report("is taken back", !ioctl(rtc, RTC_AIE_OFF));
 }
 
-/* An alarm in three seconds, after which the file is empty again. */
+/* An alarm comes in three seconds; after it the file is empty again. */
 static void wakealarm(void)
 {
     double begin = now();
@@ -153,8 +132,6 @@ int main(int argc, char **argv)
     close(rtc);
     wakealarm();
     freeze();
-    printf("rtc: done\n");
-    fflush(stdout);
-    reboot(RB_POWER_OFF);
+    power_off("rtc: done");
     return 0;
 }

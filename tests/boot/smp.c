@@ -4,7 +4,8 @@
  * pages unmapped under others' feet; the kernel's own patching (function tracing, static keys); CPUs taken away and
  * brought back. Prints a line per check and powers off.
  */
-#include <fcntl.h>
+#include "init.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -12,41 +13,19 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #define THREADS 4
 #define PAGE 4096
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void report(const char *what, const char *wrong, unsigned long count)
 {
     printf("smp: %s %s%s%s, %lu times\n", what, wrong ? "FAILED (" : "ok", wrong ? wrong : "", wrong ? ")" : "", count);
     fflush(stdout);
-}
-
-static int put(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY);
-    if (fd < 0)
-        return -1;
-    ssize_t n = write(fd, text, strlen(text));
-    close(fd);
-    return n < 0 ? -1 : 0;
 }
 
 static void serialize(void)
@@ -309,10 +288,7 @@ int main(int argc, char **argv)
             under_load("function tracing", trace_on_off, each);
         if (sysconf(_SC_NPROCESSORS_CONF) > 1)
             under_load("CPUs off and on", cpus_on_off, each);
-        puts("smp: done");
-        fflush(stdout);
-        sync();
-        reboot(RB_POWER_OFF);
+        power_off("smp: done");
     }
     return 0;
 }

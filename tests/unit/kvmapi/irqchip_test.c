@@ -2,9 +2,7 @@
  * The controllers of the KVM API with the engine's local APICs: where lines and messages arrive, ends of interrupts,
  * ticks, and the state in KVM's structs.
  */
-#include "kvmapi/irqchip_state.h"
-#include "unit/core.h"
-#include "unit/test.h"
+#include "unit/kvmapi/chip.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -13,7 +11,6 @@
 #define LEVEL IOAPIC_LEVEL
 #define VECTOR 0x51
 
-static struct irqchip chip;
 static struct vcpu *v;
 
 static void put(unsigned pin, u64 entry)
@@ -49,19 +46,8 @@ static void take(u32 cpu, u8 vector)
 
 static void create(enum irqchip_kind kind)
 {
-    core_create(VENDOR_INTEL, false, 2, NULL);
+    chip_create(kind, 2);
     v = vm.vcpu[0];
-    vm.vcpu_count = 0; /* they come later */
-    irqchip_init(&chip, &vm);
-    if (kind == IRQCHIP_FULL)
-        CHECK_EQ(irqchip_create(&chip), 0);
-    if (kind == IRQCHIP_SPLIT)
-        CHECK_EQ(irqchip_split(&chip, 24), 0);
-    vm.vcpu_count = 2;
-    for (u32 i = 0; i < 2; i++) {
-        lapic_mmio_write(vm.vcpu[i], APIC_SVR, SVR_RESET | SVR_ENABLED);
-        lapic_mmio_write(vm.vcpu[i], APIC_LVT_LINT0, LVT_MASKED);
-    }
 }
 
 /* As a PC's firmware does, with nothing masked. */

@@ -1,7 +1,6 @@
 /* irqfd: edges and resampled levels from events, by the VM's thread. */
 #include "kvmapi/irqfd.h"
-#include "unit/core.h"
-#include "unit/test.h"
+#include "unit/kvmapi/chip.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -12,23 +11,13 @@
 #define RESAMPLE KVM_IRQFD_FLAG_RESAMPLE
 #define DEASSIGN KVM_IRQFD_FLAG_DEASSIGN
 
-static struct irqchip chip;
 static struct irqfds all;
 static struct api_host *host;
 static int fd, resample_fd;
 
 static void create(enum irqchip_kind kind)
 {
-    core_create(VENDOR_INTEL, false, 1, NULL);
-    vm.vcpu_count = 0; /* they come later */
-    irqchip_init(&chip, &vm);
-    if (kind == IRQCHIP_FULL)
-        CHECK_EQ(irqchip_create(&chip), 0);
-    if (kind == IRQCHIP_SPLIT)
-        CHECK_EQ(irqchip_split(&chip, 24), 0);
-    vm.vcpu_count = 1;
-    lapic_mmio_write(vm.vcpu[0], APIC_SVR, SVR_RESET | SVR_ENABLED);
-    lapic_mmio_write(vm.vcpu[0], APIC_LVT_LINT0, LVT_MASKED);
+    chip_create(kind, 1);
     CHECK_EQ(host_create(&host), 0);
     CHECK_EQ(host_start(host), 0);
     irqfds_init(&all, host, &chip);

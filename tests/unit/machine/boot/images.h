@@ -5,6 +5,7 @@
 #define TESTS_UNIT_MACHINE_BOOT_IMAGES_H
 
 #include "machine/boot/boot.h"
+#include "machine/boot/bzimage.h"
 #include "unit/test.h"
 
 #include <elf.h>
@@ -111,30 +112,6 @@ static inline void set(u8 *image, size_t at, u64 value, size_t size)
 {
     memcpy(image + at, &value, size);
 }
-
-/* Offsets in a bzImage: Linux, Documentation/x86/boot.rst. */
-enum {
-    HDR_SETUP_SECTS = 0x1f1,
-    HDR_SYSSIZE = 0x1f4,
-    HDR_BOOT_FLAG = 0x1fe,
-    HDR_JUMP = 0x201,
-    HDR_MAGIC = 0x202,
-    HDR_VERSION = 0x206,
-    HDR_TYPE_OF_LOADER = 0x210,
-    HDR_LOADFLAGS = 0x211,
-    HDR_CODE32_START = 0x214,
-    HDR_RAMDISK_IMAGE = 0x218,
-    HDR_RAMDISK_SIZE = 0x21c,
-    HDR_CMD_LINE_PTR = 0x228,
-    HDR_INITRD_ADDR_MAX = 0x22c,
-    HDR_KERNEL_ALIGNMENT = 0x230,
-    HDR_RELOCATABLE = 0x234,
-    HDR_XLOADFLAGS = 0x236,
-    HDR_CMDLINE_SIZE = 0x238,
-    HDR_PREF_ADDRESS = 0x258,
-    HDR_INIT_SIZE = 0x260,
-};
-#define BOOT_FLAG 0xaa55
 
 /* A bzImage with one setup sector and 4 KiB of kernel. */
 #define LINUX_SIZE (1024 + 4096)

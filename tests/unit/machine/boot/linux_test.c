@@ -7,8 +7,7 @@
 #include <errno.h>
 #include <zlib.h>
 
-/* In the zero page; HDR_* is there too. */
-enum { ZP_RSDP = 0x070, ZP_E820_ENTRIES = 0x1e8, ZP_E820_TABLE = 0x2d0, E820_SIZE = 8 };
+#define E820_SIZE 8 /* offset of the size in an entry of the memory map */
 #define PREFERRED 0x1000000
 
 static u64 zero_page(struct bench *b, u32 offset, unsigned size)
