@@ -66,7 +66,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
     vm->hypercalls = config->hypercalls;
     vm->paravirt = config->paravirt;
     vm->clock.tsc = tsc_host();
-    vm->cache = memory_get(host, sizeof(*vm->cache), CPU_MEMORY_SPARSE);
+    vm->cache = memory_get(host, sizeof(*vm->cache), CPU_MEMORY_DENSE);
     u8 *code = memory_get(host, CACHE_CODE_SIZE, CPU_MEMORY_CODE);
     u8 *data = memory_get(host, CACHE_DATA_SIZE, CPU_MEMORY_DENSE);
     if (vm->cache && code && data) {

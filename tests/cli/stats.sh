@@ -22,7 +22,7 @@ line() { # NAME PATTERN
     check "$1" grep -qE "^$2$" "$WORK/err"
 }
 names=(dispatched lookups calls 'TLB fills' ungrouped 'bounced accesses' faults 'VM entries' 'VM exits' halts
-    'pages of code compared' 'blocks found stale')
+    'stores beside code' 'pages of code compared' 'blocks found stale')
 vcpu_line='vCPU [0-9]+:'
 for name in "${names[@]}"; do vcpu_line+=" $name [0-9]+"; done
 

@@ -15,6 +15,7 @@
     X(ENTRY, "VM entries")                                                                                             \
     X(NESTED_EXIT, "VM exits")                                                                                         \
     X(HALT, "halts")                                                                                                   \
+    X(BESIDE, "stores beside code")                                                                                    \
     X(CODE_CHECK, "pages of code compared")                                                                            \
     X(CODE_STALE, "blocks found stale")
 

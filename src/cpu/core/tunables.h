@@ -17,7 +17,7 @@
 #define CACHE_ROOM 65536
 #define CACHE_BLOCKS (1u << 18)
 #define CACHE_LINKS (1u << 19)
-#define HASH_BITS 16      /* blocks by address and mode */
+#define HASH_BITS 18      /* blocks by address and mode */
 #define PAGE_HASH_BITS 14 /* blocks by page, for invalidation */
 
 #define BLOCK_MAX_INSNS 64 /* longer blocks seldom help, and die as a whole */
@@ -32,14 +32,15 @@
 
 /* -- software TLBs (mmu) -- */
 
-#define TLB_BITS 11     /* entries of a context for each kind of access; docs/memory.md says why not more */
-#define JUMP_BITS 13    /* entries of a context's jump cache */
-#define TLB_CONTEXTS 32 /* contexts per vCPU */
-#define TLB_HINTS 64    /* where the context of a key was last */
-#define TLB_LISTED 64   /* filled entries that are emptied one by one; beyond that the array is */
-#define JUMP_LISTED 128 /* the same of the jump cache */
-#define FETCH_LISTED 32 /* the same of entries for fetches alone */
-#define FILL_AHEAD 32   /* pages, for whoever goes through memory page by page */
+#define TLB_BITS 11       /* entries of a context for each kind of access; docs/memory.md says why not more */
+#define JUMP_BITS 13      /* entries of a context's jump cache */
+#define TLB_CONTEXTS 32   /* contexts per vCPU */
+#define TLB_HINTS 64      /* where the context of a key was last */
+#define TLB_LISTED 64     /* filled entries that are emptied one by one; beyond that the array is */
+#define JUMP_LISTED 128   /* the same of the jump cache */
+#define FETCH_LISTED 32   /* the same of entries for fetches alone */
+#define COMPARE_AGAIN 512 /* pages compared before entries for fetches are dropped, to see which ones are in use */
+#define FILL_AHEAD 32     /* pages, for whoever goes through memory page by page */
 
 #define STAGE2_CONTEXTS 4 /* second-stage TLBs per vCPU */
 #define STAGE2_SIZE 1024u /* entries of 4 KiB */

@@ -15,7 +15,7 @@ struct upcalls {
     /* jit: v begins to fetch from a page of a slot with RAM_FOREIGN. */
     void (*code_entered)(struct vcpu *v, const struct ram_slot *s, gpa_t at);
     /* mmu: see foreign_event below. */
-    void (*foreign_event)(struct vcpu *v);
+    void (*foreign_event)(struct vcpu *v, bool begins);
     /* event: registers of the local APIC, by offset in its page (xAPIC mode). */
     u32 (*apic_read)(struct vcpu *v, u32 offset);
     void (*apic_write)(struct vcpu *v, u32 offset, u32 value);
@@ -32,13 +32,20 @@ static inline void code_written(struct vm *vm, struct vcpu *v, const struct ram_
 }
 
 /*
- * Something happened on v by which the guest may know that somebody wrote to its memory: a device was accessed, an
+ * Something happened on v by which the guest may know that somebody wrote to its memory: a device was read, an
  * interrupt came, an instruction serialised. Code that it runs next may not be what it was: docs/ram.md.
  */
 static inline void foreign_event(struct vcpu *v)
 {
     if (unlikely(v->vm->foreign))
-        v->vm->upcalls->foreign_event(v);
+        v->vm->upcalls->foreign_event(v, false);
+}
+
+/* A device was written to, and may begin to write to memory: the guest may see by memory itself that it is done. */
+static inline void foreign_begin(struct vcpu *v)
+{
+    if (unlikely(v->vm->foreign))
+        v->vm->upcalls->foreign_event(v, true);
 }
 
 #endif

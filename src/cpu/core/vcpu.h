@@ -291,7 +291,8 @@ struct vm {
 
     /* -- memory that others write without notice: docs/ram.md -- */
     bool foreign;       /* [a] there is such a slot, or was */
-    u32 foreign_events; /* [a] by which a guest may learn that somebody wrote: one epoch ends */
+    u32 foreign_events; /* [a] by which a guest may learn that somebody wrote */
+    u32 foreign_begins; /* [a] those of them by which somebody may begin to */
     u32 in_place;       /* [a] vCPUs with vcpu.in_place */
 };
 

@@ -35,7 +35,7 @@ static inline void world_io_write(struct vcpu *v, u16 port, u32 value, unsigned 
     vector_save(v);
     v->vm->machine->io_write(v->vm->machine->opaque, port, value, size);
     vector_restore(v);
-    foreign_event(v);
+    foreign_begin(v);
 }
 
 static inline u64 world_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
@@ -53,7 +53,7 @@ static inline void world_mmio_write(struct vcpu *v, gpa_t gpa, u64 value, unsign
     vector_save(v);
     v->vm->machine->mmio_write(v->vm->machine->opaque, gpa, value, size);
     vector_restore(v);
-    foreign_event(v);
+    foreign_begin(v);
 }
 
 static inline enum machine_msr world_msr(struct vcpu *v, u32 msr, u64 *value, bool write, u32 why)

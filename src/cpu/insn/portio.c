@@ -166,7 +166,7 @@ static enum outcome outs_step(struct vcpu *v, struct string *s, u64 *n)
             machine->io_write(machine->opaque, port, value, size);
         }
         vector_restore(v);
-        foreign_event(v);
+        foreign_begin(v);
     } else {
         TRY(mem_read(v, src.la, &value, size, ACCESS_READ));
         world_io_write(v, port, value, size);

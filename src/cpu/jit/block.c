@@ -14,6 +14,7 @@
 #include "cpu/core/spin.h"
 #include "cpu/core/stats.h"
 #include "cpu/core/world.h"
+#include "cpu/jit/page.h"
 #include "cpu/jit/translate.h"
 #include "cpu/mmu/mmu.h"
 
@@ -76,7 +77,9 @@ static void flush(struct vcpu *v)
     }
     struct cache *c = v->vm->cache;
     c->flushes++;
+    spin_lock(&c->lock); /* against devices */
     reset(c, c->code, c->data);
+    spin_unlock(&c->lock);
     for (u32 i = 0; i < v->vm->vcpu_count; i++)
         mmu_flush_jumps(v->vm->vcpu[i]);
     exclusive_end(v);
@@ -88,11 +91,6 @@ static u32 hash_of(u64 page, u16 offset, u32 mode)
 {
     u64 x = (page | offset) * 0x9e3779b97f4a7c15ull ^ mode * 0x2545f4914f6cdd1dull;
     return (u32)(x >> (64 - HASH_BITS));
-}
-
-static u32 page_hash(u64 page)
-{
-    return (u32)((page >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> (64 - PAGE_HASH_BITS));
 }
 
 struct block *block_at(struct cache *c, const u8 *host)
@@ -184,23 +182,6 @@ static enum outcome fetch_page(struct vcpu *v, u64 la, struct code_page *p)
     return CPU_OK;
 }
 
-/* `bytes`: what the block was made from in this page, NULL if nobody is going to ask. */
-static void add_page(struct cache *c, struct block *b, u64 page, const u8 *bytes, u32 offset, u32 size)
-{
-    if (!bytes)
-        size = 0;
-    struct page_ref *r = cache_alloc(c, sizeof *r + size);
-    if (!r)
-        return; /* the caller checked for room */
-    r->block = b;
-    r->page = page;
-    r->offset = (u16)offset;
-    r->size = (u16)size;
-    copy_bytes(r->bytes, bytes, size);
-    r->next = c->pages[page_hash(page)];
-    c->pages[page_hash(page)] = r;
-}
-
 /* Returns the block that was asked for, or NULL. Sets *needs_page2 if the second page decides. The caller holds the
  * lock. */
 static struct block *lookup(const struct cache *c, u64 page, u64 page2, u64 la, u32 mode, bool *needs_page2)
@@ -216,30 +197,64 @@ static struct block *lookup(const struct cache *c, u64 page, u64 page2, u64 la, 
     return NULL;
 }
 
-static void add_block(struct cache *c, struct block *b, const struct translation_request *r, const u8 *bytes)
+/* Blocks were killed: the others must leave loops within them. Those that sleep are in none. */
+static void leave_blocks(struct vm *vm, struct vcpu *v)
 {
-    u32 h = hash_of(b->page, b->offset, b->mode);
-    u32 room = (u32)PAGE_SIZE - b->offset, size = b->looked, first = size < room ? size : room;
-    b->next_hash = c->hash[h];
-    c->hash[h] = b;
-    add_page(c, b, b->page, r->page.foreign ? bytes : NULL, b->offset, first);
-    if (b->page2 != NO_PAGE)
-        add_page(c, b, b->page2, r->page2.foreign ? bytes + first : NULL, 0, size - first);
+    if (v)
+        v->code_changed = true;
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpu[i] != v)
+            __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
 }
 
-static enum translation make(struct vcpu *v, const struct translation_request *r, struct block **b)
+static void hash_enter(struct cache *c, struct block *b)
+{
+    u32 h = hash_of(b->page, b->offset, b->mode);
+    b->next_hash = c->hash[h];
+    c->hash[h] = b;
+}
+
+/* Translates with the pages' lines announced. *stale: how many blocks turned out to be made from what is not there any
+ * more. */
+static enum translation make_announced(struct vcpu *v, const struct translation_request *r, struct block **made,
+                                       u32 *stale)
+{
+    struct cache *c = v->vm->cache;
+    u16 offset = r->la & PAGE_MASK;
+    struct page_code *p = page_get(c, r->page.host, r->page.foreign), *p2 = NULL;
+    if (r->page2.host != NO_PAGE)
+        p2 = page_get(c, r->page2.host, r->page2.foreign);
+    if (!p || (r->page2.host != NO_PAGE && !p2))
+        return TRANSLATION_FULL;
+    u64 lines = page_announce(p, offset, BLOCK_MAX_BYTES), lines2 = p2 ? page_announce(p2, 0, INSN_MAX) : 0;
+    enum translation result = translate(v, r, made);
+    struct block *b = result == TRANSLATION_DONE ? *made : NULL, *b2 = b && b->page2 != NO_PAGE ? b : NULL;
+    u32 room = (u32)PAGE_SIZE - offset, size = b ? b->looked : 0, first = size < room ? size : room;
+    const u8 *bytes = v->exec->tr->bytes;
+    if (p2)
+        *stale += page_enter(c, p2, lines2, b2, bytes + first, 0, size - first);
+    lines |= p2 == p; /* the same page twice */
+    *stale += page_enter(c, p, lines, b, bytes, offset, first);
+    if (b)
+        hash_enter(c, b);
+    return result;
+}
+
+static enum translation make(struct vcpu *v, const struct translation_request *r, struct block **made)
 {
     struct cache *c = v->vm->cache;
     enum translation result = TRANSLATION_RETRY;
+    u32 stale = 0;
     vector_save(v);
     spin_lock(&c->lock);
     /* A writer may have struck the marks off before the lock was taken. */
     if (is_protected(&r->page) && (r->page2.host == NO_PAGE || is_protected(&r->page2)))
-        result = translate(v, r, b);
-    if (result == TRANSLATION_DONE)
-        add_block(c, *b, r, v->exec->tr->bytes);
+        result = make_announced(v, r, made, &stale);
     spin_unlock(&c->lock);
     vector_restore(v);
+    v->stat[STAT_CODE_STALE] += stale;
+    if (stale)
+        leave_blocks(v->vm, v);
     return result;
 }
 
@@ -330,7 +345,7 @@ static void divert(u8 *entry, const struct emit *jump, const u8 *start)
     __atomic_store_n((u64 *)entry, word, __ATOMIC_RELEASE);
 }
 
-static void kill(struct cache *c, struct block *b)
+void block_kill(struct cache *c, struct block *b)
 {
     b->valid = false;
     unhash(c, b);
@@ -348,98 +363,50 @@ static void kill(struct cache *c, struct block *b)
     divert(b->near_entry, &e, jump);
 }
 
-/* Does the block have bytes in [start, end) of `page`? */
-static bool overlaps(const struct block *b, u64 page, u64 start, u64 end)
+/* The page has no blocks any more, so writes to it need not be noted. */
+static void unprotect(const struct ram_slot *s, gpa_t at, const struct page_code *p)
 {
-    u64 from = page + b->offset, to = from + b->looked;
-    bool crosses = to > page + PAGE_SIZE;
-    if (b->page == page && start < (crosses ? page + PAGE_SIZE : to) && end > from)
-        return true;
-    return crosses && b->page2 == page && start < to - PAGE_SIZE;
+    if (!p || !p->blocks)
+        __atomic_fetch_and(ram_page_word(s, at), ~RAM_CODE, __ATOMIC_SEQ_CST);
 }
 
-/* Takes dead blocks out of a bucket of pages, and kills before that those that have bytes in [start, end) of a page.
- * Returns whether one was killed; *left is whether the page has others. */
-static bool kill_range(struct cache *c, u64 page, u64 start, u64 end, bool *left)
+/* Were the bytes written beside all code of a page that has some? */
+static bool is_beside(const struct cache *c, u64 host, u64 size)
 {
-    bool hit = false;
-    *left = false;
-    for (struct page_ref **p = &c->pages[page_hash(page)], *r; (r = *p);) {
-        if (r->page == page && r->block->valid && overlaps(r->block, page, start, end)) {
-            kill(c, r->block);
-            hit = true;
-        }
-        if (r->page == page && !r->block->valid) {
-            *p = r->next;
-            continue;
-        }
-        *left |= r->page == page;
-        p = &r->next;
-    }
-    return hit;
-}
-
-/* Blocks were killed: the others must leave loops within them. Those that sleep are in none. */
-static void leave_blocks(struct vm *vm, struct vcpu *v)
-{
-    if (v)
-        v->code_changed = true;
-    for (u32 i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpu[i] != v)
-            __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
+    const struct page_code *p = page_find(c, host & ~PAGE_MASK);
+    u64 lines = p ? __atomic_load_n(&p->lines, __ATOMIC_RELAXED) : 0;
+    return lines && !(lines & page_lines(host & PAGE_MASK, size));
 }
 
 void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size)
 {
     struct cache *c = vm->cache;
-    u64 start = (u64)ram_host(s, at);
-    bool left;
+    u64 host = (u64)ram_host(s, at);
+    if (v && v->running && likely(is_beside(c, host, size))) {
+        v->stat[STAT_BESIDE]++;
+        return;
+    }
     spin_lock(&c->lock);
-    bool hit = kill_range(c, start & ~PAGE_MASK, start, start + size, &left);
-    if (!left)
-        __atomic_fetch_and(ram_page_word(s, at), ~RAM_CODE, __ATOMIC_SEQ_CST);
+    struct page_code *p = page_find(c, host & ~PAGE_MASK);
+    bool hit = p && page_kill(c, p, host & PAGE_MASK, size);
+    unprotect(s, at, p);
     spin_unlock(&c->lock);
     if (hit)
         leave_blocks(vm, v);
 }
 
-static bool same_bytes(const u8 *a, const u8 *b, u32 size)
-{
-    u64 x, y;
-    for (; size >= 8; a += 8, b += 8, size -= 8) {
-        __builtin_memcpy(&x, a, 8);
-        __builtin_memcpy(&y, b, 8);
-        if (x != y)
-            return false;
-    }
-    for (; size; size--)
-        if (*a++ != *b++)
-            return false;
-    return true;
-}
-
 void block_check(struct vcpu *v, const struct ram_slot *s, gpa_t at)
 {
     struct cache *c = v->vm->cache;
-    u64 page = (u64)ram_host(s, at) & ~PAGE_MASK;
-    u32 *word = ram_page_word(s, at);
-    u64 stale = 0;
-    bool left;
-    if (!(__atomic_load_n(word, __ATOMIC_SEQ_CST) & RAM_CODE))
+    if (!(__atomic_load_n(ram_page_word(s, at), __ATOMIC_SEQ_CST) & RAM_CODE))
         return;
     v->stat[STAT_CODE_CHECK]++;
+    struct page_code *p = page_find(c, (u64)ram_host(s, at) & ~PAGE_MASK);
+    if (!p || likely(!page_differs(p)))
+        return;
     spin_lock(&c->lock);
-    for (struct page_ref *r = c->pages[page_hash(page)]; r; r = r->next) {
-        if (r->page == page && !same_bytes((const u8 *)page + r->offset, r->bytes, r->size) && r->block->valid) {
-            kill(c, r->block);
-            stale++;
-        }
-    }
-    if (stale) {
-        kill_range(c, page, 0, 0, &left);
-        if (!left)
-            __atomic_fetch_and(word, ~RAM_CODE, __ATOMIC_SEQ_CST);
-    }
+    u32 stale = page_renew(c, p);
+    unprotect(s, at, p);
     spin_unlock(&c->lock);
     v->stat[STAT_CODE_STALE] += stale;
     if (stale)
@@ -451,16 +418,12 @@ void block_forget(struct vm *vm, const struct ram_slot *s)
     struct cache *c = vm->cache;
     spin_lock(&c->lock);
     for (u32 i = 0; i < ARRAY_LEN(c->pages); i++) {
-        for (struct page_ref **p = &c->pages[i], *r; (r = *p);) {
-            u64 offset = r->page - (u64)s->host;
-            if (offset >= s->size) {
-                p = &r->next;
+        for (struct page_code *p = c->pages[i]; p; p = p->next) {
+            u64 offset = p->host - (u64)s->host;
+            if (offset >= s->size)
                 continue;
-            }
-            if (r->block->valid)
-                kill(c, r->block);
+            page_kill(c, p, 0, PAGE_SIZE);
             s->page[offset >> PAGE_SHIFT] &= ~RAM_CODE;
-            *p = r->next;
         }
     }
     spin_unlock(&c->lock);

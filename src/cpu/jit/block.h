@@ -61,16 +61,6 @@ struct block {
     u16 loan_from, loan_to; /* 0 and 0 without loans */
 };
 
-/* A block in the list of a page that it has bytes in. */
-struct page_ref {
-    struct block *block;
-    u64 page;
-    struct page_ref *next;
-    /* In memory that others write without notice, the bytes that the block was made from: `size` from `offset`. */
-    u16 offset, size;
-    u8 bytes[];
-};
-
 struct cache {
     u8 *code; /* RWX, hot part first */
     size_t hot_size, cold_size;
@@ -80,7 +70,7 @@ struct cache {
     struct block *blocks;       /* in order of allocation: host addresses ascend */
     u32 block_count, block_max; /* the count is [a]: signal handlers look up blocks without the lock */
     struct block *hash[1 << HASH_BITS];
-    struct page_ref *pages[1 << PAGE_HASH_BITS];
+    struct page_code *pages[1 << PAGE_HASH_BITS]; /* [a] page.h */
     struct exit_link *links;
     u32 link_count, link_max;
     u32 lock; /* [a] guards everything above */
@@ -99,6 +89,8 @@ struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out);
 /* The block whose host code has this address, or NULL. Dead ones are found too. Takes no lock. */
 struct block *block_at(struct cache *c, const u8 *host);
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to);
+/* Nothing enters the block any more. The lock is held; whoever may be in it must leave it. */
+void block_kill(struct cache *c, struct block *b);
 
 /* [any] The code_written of core/upcalls.h: kills the blocks that have bytes there. */
 void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size);

@@ -59,8 +59,10 @@ struct tlb {
     bool fetch_lost; /* fetch entries were replaced: jtag may know pages that xtag does not */
     /* Memory that others write without notice (mmu_foreign_event). Of entries for fetches since they were dropped: */
     bool in_place;      /* new code may come to such a page without a change of its mapping */
-    bool doubted;       /* drop them before the context is used again */
-    u32 foreign_events; /* those of the VM that they outlived, if in_place */
+    bool doubted;       /* compare them before the context is used again */
+    u32 foreign_events; /* those of the VM at which they were compared last, if in_place */
+    u32 foreign_begins; /* those of the VM since which they were entered, if in_place */
+    u32 compared;       /* pages compared since, without being entered anew */
     u32 fetched;        /* how many; the first ones are listed */
     u16 fetched_list[FETCH_LISTED];
     u64 large[2][4];
@@ -241,12 +243,12 @@ void mmu_flush_jumps(struct vcpu *v);
 
 /* -- memory that others write without notice (vm.foreign): docs/ram.md -- */
 
-/* The foreign_event of core/upcalls.h: code in memory where a mapping may get new code in place is compared before it
- * runs again. */
-void mmu_foreign_event(struct vcpu *v);
+/* The foreign_event of core/upcalls.h: code in memory where a mapping may get new code in place is compared now, or, if
+ * somebody begins to write there, before it runs again. */
+void mmu_foreign_event(struct vcpu *v, bool begins);
 /* All code is. */
 void mmu_foreign_doubt(struct vcpu *v);
-/* For REQ_FOREIGN, and for a context that is used again: drops what was said to be dropped. */
+/* For REQ_FOREIGN, and for a context that is used again: looks at what it fetches from, if it must. */
 void mmu_foreign_look(struct vcpu *v);
 /* The current context has an entry for fetches from such memory; in_place: of a mapping as above. Called before the
  * code is compared. */
@@ -256,7 +258,7 @@ void mmu_foreign_entered(struct vcpu *v, bool in_place);
 static inline void mmu_serialise(struct vcpu *v)
 {
     if (unlikely(v->vm->foreign))
-        mmu_foreign_event(v);
+        mmu_foreign_event(v, false);
 }
 
 /* PAE: loads pdpte[] from CR3; #GP(0) if reserved bits are set. Nothing to do under NPT, where walks read them. */

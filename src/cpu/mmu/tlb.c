@@ -117,7 +117,7 @@ static void context_empty(struct mmu *m, struct tlb *t)
             copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
         m->touched |= bit;
     }
-    t->filled = t->fetched = 0;
+    t->filled = t->fetched = t->compared = 0;
     t->has_large = t->has_global = t->fetch_lost = t->in_place = t->doubted = false;
     fill_bytes(t->large, 0, sizeof t->large);
     fill_bytes(t->written, 0, sizeof t->written);
@@ -523,6 +523,11 @@ static u32 foreign_events(const struct vcpu *v)
     return __atomic_load_n(&v->vm->foreign_events, __ATOMIC_SEQ_CST);
 }
 
+static u32 foreign_begins(const struct vcpu *v)
+{
+    return __atomic_load_n(&v->vm->foreign_begins, __ATOMIC_SEQ_CST);
+}
+
 static void in_place_note(struct vcpu *v)
 {
     bool is = v->tlb->in_place;
@@ -532,7 +537,7 @@ static void in_place_note(struct vcpu *v)
     __atomic_fetch_add(&v->vm->in_place, is ? 1 : -1u, __ATOMIC_SEQ_CST);
 }
 
-/* All code that the context runs is fetched anew, and compared then. */
+/* All code that the current context runs is fetched anew, and compared then. */
 static void fetches_drop(struct vcpu *v, struct tlb *t)
 {
     if (t->fetched <= ARRAY_LEN(t->fetched_list)) {
@@ -541,18 +546,36 @@ static void fetches_drop(struct vcpu *v, struct tlb *t)
     } else {
         copy_words(t->xtag, v->mmu->empty, TLB_SIZE);
     }
-    t->fetched = 0;
+    t->fetched = t->compared = 0;
     t->fetch_lost = t->in_place = t->doubted = false;
-    if (t == v->tlb)
-        current_refresh(v);
-    else
-        t->jmode = JMODE_STALE;
+    current_refresh(v);
+}
+
+/* Compares all pages that the current context fetches from, if that is enough and they are few: then its entries may
+ * stay, as blocks that die are not entered any more. In the end they are dropped nevertheless, so that pages which ran
+ * once are not compared for ever. Returns whether they were compared. */
+static bool fetches_compare(struct vcpu *v, struct tlb *t)
+{
+    bool smm = v->ram != v->vm->ram;
+    t->compared += t->fetched;
+    if ((t->in_place && t->foreign_begins != foreign_begins(v)) || t->fetched > ARRAY_LEN(t->fetched_list) ||
+        t->fetch_lost || t->compared > COMPARE_AGAIN || smm != !!(t->key.flags & TLB_SMM))
+        return false;
+    t->foreign_events = foreign_events(v);
+    t->doubted = false;
+    for (u32 n = 0; n < t->fetched; n++) {
+        u32 i = t->fetched_list[n];
+        const struct ram_slot *s = t->xtag[i] == tlb_empty(i) ? NULL : vcpu_slot(v, GPA(t->xgpa[i]));
+        if (s && s->flags & RAM_FOREIGN)
+            v->vm->upcalls->code_entered(v, s, GPA(t->xgpa[i]));
+    }
+    return true;
 }
 
 void mmu_foreign_look(struct vcpu *v)
 {
     struct tlb *t = v->tlb;
-    if (t->doubted || (t->in_place && t->foreign_events != foreign_events(v)))
+    if ((t->doubted || (t->in_place && t->foreign_events != foreign_events(v))) && !fetches_compare(v, t))
         fetches_drop(v, t);
     in_place_note(v);
 }
@@ -561,15 +584,18 @@ void mmu_foreign_entered(struct vcpu *v, bool in_place)
 {
     struct tlb *t = v->tlb;
     if (in_place && !t->in_place) {
+        t->foreign_begins = foreign_begins(v);
         t->foreign_events = foreign_events(v);
         t->in_place = true;
         in_place_note(v);
     }
 }
 
-void mmu_foreign_event(struct vcpu *v)
+void mmu_foreign_event(struct vcpu *v, bool begins)
 {
     struct vm *vm = v->vm;
+    if (begins)
+        __atomic_fetch_add(&vm->foreign_begins, 1, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&vm->foreign_events, 1, __ATOMIC_SEQ_CST);
     if (v->tlb->in_place) {
         mmu_foreign_look(v);

@@ -2,6 +2,7 @@
  * Code that somebody else writes without notice, as devices of another program do: a vCPU that knows by any event, or
  * by serialising, that the bytes are there runs the new code, whatever it ran before.
  */
+#include "cpu/core/stats.h"
 #include "unit/live_vm.h"
 #include "x86/paging.h"
 
@@ -229,6 +230,25 @@ static void with_paging(void)
     RUN_PAGED(then_cpuid, IN_PLACE, LINEAR);
 }
 
+GUEST_CODE(reads, "1: call *%ebx\n"
+                  "in $0x80, %eax\n"
+                  "incl (%edi)\n"
+                  "jmp 1b");
+
+static void unchanged(void)
+{
+    TEST("a device is polled and nothing changes: pages are compared, and blocks not searched again");
+    prepare(1, IN_PLACE);
+    PUT_CODE(CODE, reads);
+    cpu_prepare(0, CODE, WINDOW);
+    cpu_start(0);
+    cpu_advance(0, 5000);
+    CHECK_EQ(cpu_end(0), CPU_EXIT_STOP);
+    const u64 *stat = cpu[0].v->stat;
+    CHECK(stat[STAT_CODE_CHECK] >= 4000 && stat[STAT_LOOKUP] < 1000 && !stat[STAT_CODE_STALE]);
+    finish();
+}
+
 static void another_cpu(void)
 {
     TEST("a vCPU is told by another one");
@@ -322,6 +342,7 @@ int main(void)
     without_paging();
     interrupt();
     with_paging();
+    unchanged();
     another_cpu();
     debugger();
     flag();
