@@ -16,13 +16,15 @@ weak='due to running on Hyper-V|RETBleed'
 expected="warning: host doesn't support requested feature|TCG doesn't support requested feature"
 
 row() { # VENDOR NAME ARGUMENTS COMMAND
-    local args vm=$2 colours
+    local args vm=$2 colours says=$weak
+    # Without KVM's clock Linux measures its TSC, which goes wrong on a busy host.
+    [[ $3 != *kvm=off* && $3 != *-kvmclock* ]] || says="$says|Unable to calibrate against PIT"
     program=("$NB" qemu --accel engine --nested "$1" --)
     read -ra args <<<"${3//FOLDER/$work}"
     [[ " $3 " == *' -m '* ]] || args+=(-m 256M)
     small "$vm" 'panic=-1' "${args[@]}" -no-reboot
     guest "$vm" "$4" || fail "$2: in the guest: $4"
-    complaints "$vm" | grep -vE "$weak" && fail "$2: the kernel complains"
+    complaints "$vm" | grep -vE "$says" && fail "$2: the kernel complains"
     if [[ $3 == *-vga* ]]; then
         hmp "$vm" "screendump $work/screen.ppm" || fail "$2: screendump"
         colours=$(tail -c +20 "$work/screen.ppm" | od -An -v -w3 -tx1 | sort | uniq -c | awk '$1 > 100' | wc -l)
