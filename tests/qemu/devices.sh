@@ -40,8 +40,9 @@ guest vm 'udevadm settle; bad=; for d in qxl snd_hda_intel xhci_hcd; do
 guest vm 'grep virtio /sys/class/misc/hw_random/rng_current && [ $(head -c 64 /dev/hwrng | wc -c) = 64 ]' ||
     fail 'no random numbers'
 say 'random numbers'
-usb=/dev/disk/by-id/usb-QEMU_QEMU_HARDDISK_u0-0:0
-verified_writes vm $usb 16M || fail 'fio found a wrong block on the USB disk'
+guest vm 'for i in {1..60}; do [ -b /dev/sda ] && break; sleep 1; done; readlink -f /sys/block/sda | grep usb' 90 ||
+    fail 'no USB disk'
+verified_writes vm /dev/sda 16M || fail 'fio found a wrong block on the USB disk'
 say 'the USB disk kept 16 MiB of random writes'
 if [ ${#files[@]} != 0 ]; then
     guest vm 'mount -t virtiofs shared /mnt && cp /mnt/file /mnt/copy && sha256sum </mnt/file' >"$work/sum" ||
