@@ -200,14 +200,17 @@ static void derive_fish(void)
 
 /* -- the manual page -- */
 
-/* Prints sentences, one per line; asterisks stand around bold words, underscores around slanted ones. */
+/*
+ * Prints sentences, one per line; asterisks stand around bold words, underscores around slanted ones. An underscore
+ * within a word is itself.
+ */
 static void roff_text(const char *text)
 {
     bool bold = false, slanted = false;
     for (const char *t = text; *t; t++) {
         if (*t == '*')
             printf("%s", (bold = !bold) ? "\\fB" : "\\fR");
-        else if (*t == '_')
+        else if (*t == '_' && !(t > text && isalnum(t[-1]) && isalnum(t[1])))
             printf("%s", (slanted = !slanted) ? "\\fI" : "\\fR");
         else if (*t == '"')
             printf("\\(dq");

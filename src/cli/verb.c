@@ -78,7 +78,10 @@ void verb_help_print(const struct verb *verb)
         group = heading;
         snprintf(left, sizeof(left), "--%s%s%s", s->name, s->value ? " " : "", s->value ? s->value : "");
         option_help(s, right, sizeof(right));
-        printf("  %-*s %s\n", HELP_COLUMN, left, right);
+        if (strlen(left) > HELP_COLUMN)
+            printf("  %s\n  %-*s %s\n", left, HELP_COLUMN, "", right);
+        else
+            printf("  %-*s %s\n", HELP_COLUMN, left, right);
     }
     printf("\n  %-*s this help\n", HELP_COLUMN, "--help");
     if (verb->notes)

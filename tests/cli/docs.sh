@@ -6,6 +6,7 @@ source tests/cli/lib.sh
 
 files='man/nestbox.1 completions/nestbox.bash completions/_nestbox completions/nestbox.fish'
 check 'derived files are fresh' env NB="$NESTBOX" tools/derive.sh --check
+check 'an underscore within a word stays one' grep -q 'KVM_RUN' man/nestbox.1
 for verb in run kvm qemu doctor help version; do
     for file in $files; do
         check "verb $verb in $file" grep -qw -- "$verb" "$file"
