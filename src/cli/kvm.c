@@ -10,6 +10,7 @@
 #include "cli/program.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,14 +83,36 @@ int kvm_choose(const struct verb *verb, int argc, char **argv, struct kvm_start 
     return 0;
 }
 
+/* The library opens the files when a VM begins or ends: what is in the way is better said before. */
+static int file_check(const char *setting, const char *path, struct error *error)
+{
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644) : -1;
+    if (fd >= 0)
+        close(fd);
+    else if (path && errno != ENXIO) /* a named pipe without a reader */
+        return error_set(error, -errno, SETTING("%s") " %s: %s", setting, path, strerror(errno));
+    return 0;
+}
+
+static int library_prepare(const struct vm_settings *s, struct error *error)
+{
+    char library[PRELOAD_PATH_MAX];
+    int e = file_check("stats", s->stats_file, error);
+    if (!e)
+        e = file_check("trace-file", s->trace_file, error);
+    if (!e)
+        e = preload_find(library, error);
+    return e ? e : preload_environment(s, library, error);
+}
+
 int kvm_become(const struct kvm_start *start, char **argv)
 {
-    char path[PROGRAM_PATH_MAX], library[PRELOAD_PATH_MAX];
-    struct error error;
+    char path[PROGRAM_PATH_MAX];
+    struct error error, note = {0};
     int e = program_find(argv[0], path, &error);
     if (!e && start->settings.accel == ACCEL_ENGINE) {
-        e = program_takes_preload(path, &error);
-        if (!e && (preload_find(library, &error) || preload_environment(&start->settings, library, &error))) {
+        e = program_takes_preload(path, &error, &note);
+        if (!e && library_prepare(&start->settings, &error)) {
             complain_error(&error);
             return STATUS_FAILED;
         }
@@ -97,6 +120,8 @@ int kvm_become(const struct kvm_start *start, char **argv)
     if (!e) {
         if (start->choice[0])
             complain("%s", start->choice);
+        if (note.text[0])
+            complain_error(&note);
         execv(path, argv);
         e = error_set(&error, -errno, "cannot execute %s: %s", path, strerror(errno));
     }

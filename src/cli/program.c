@@ -82,7 +82,18 @@ static const char *gains_rights(int fd)
     return NULL;
 }
 
-static int check_elf(int fd, const char *path, const Elf64_Ehdr *head, struct error *error)
+/* Go's compiler marks its programs by a note with a build ID. */
+static bool is_go(int fd, const Elf64_Phdr *note)
+{
+    struct {
+        Elf64_Nhdr head;
+        char name[4];
+    } n;
+    return pread(fd, &n, sizeof(n), (off_t)note->p_offset) == sizeof(n) && n.head.n_namesz == 4 && n.head.n_type == 4 &&
+           memcmp(n.name, "Go", 3) == 0;
+}
+
+static int check_elf(int fd, const char *path, const Elf64_Ehdr *head, struct error *error, struct error *note)
 {
     if (head->e_ident[EI_CLASS] != ELFCLASS64)
         return refuse(error, path, "is a 32-bit program");
@@ -91,7 +102,13 @@ static int check_elf(int fd, const char *path, const Elf64_Ehdr *head, struct er
     Elf64_Phdr headers[HEADERS_MAX];
     size_t count = head->e_phnum < HEADERS_MAX ? head->e_phnum : HEADERS_MAX;
     ssize_t got = pread(fd, headers, count * sizeof(headers[0]), (off_t)head->e_phoff);
-    for (size_t i = 0; got > 0 && i < (size_t)got / sizeof(headers[0]); i++) {
+    count = got > 0 ? (size_t)got / sizeof(headers[0]) : 0;
+    for (size_t i = 0; i < count; i++)
+        if (headers[i].p_type == PT_NOTE && is_go(fd, &headers[i]))
+            error_set(note, 0,
+                      "%s is written in Go, which does not ask libc: only programs that it starts find a /dev/kvm",
+                      path);
+    for (size_t i = 0; i < count; i++) {
         char loader[256] = "";
         if (headers[i].p_type != PT_INTERP)
             continue;
@@ -112,7 +129,7 @@ static bool interpreter(char *head, char next[PROGRAM_PATH_MAX])
     return *word;
 }
 
-int program_takes_preload(const char *path, struct error *error)
+int program_takes_preload(const char *path, struct error *error, struct error *note)
 {
     char current[PROGRAM_PATH_MAX];
     snprintf(current, sizeof(current), "%s", path);
@@ -135,7 +152,7 @@ int program_takes_preload(const char *path, struct error *error)
         }
         int e = 0;
         if (n >= (ssize_t)sizeof(head.elf) && memcmp(head.text, ELFMAG, SELFMAG) == 0)
-            e = rights ? refuse(error, current, rights) : check_elf(fd, current, &head.elf, error);
+            e = rights ? refuse(error, current, rights) : check_elf(fd, current, &head.elf, error, note);
         else
             e = error_set(error, -ENOEXEC, "%s is neither an ELF program nor a script", current);
         close(fd);

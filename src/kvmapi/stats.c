@@ -207,10 +207,11 @@ static void print(FILE *to, const char *head, const struct values *s)
 
 void stats_write(struct api_vm *vm)
 {
-    const char *file = api_settings()->stats_file;
-    FILE *to = file && vm->vcpu_count ? fopen(file, "ae") : NULL;
+    const char *file = vm->vcpu_count ? api_settings()->stats_file : NULL;
+    FILE *to = file ? fopen(file, "ae") : NULL;
     struct values *s = to ? malloc(sizeof(*s)) : NULL;
     char head[32];
+    bool done = s;
     if (s) {
         collect(s, vm, NULL);
         snprintf(head, sizeof(head), "VM of process %d", vm->pid);
@@ -223,5 +224,7 @@ void stats_write(struct api_vm *vm)
         free(s);
     }
     if (to)
-        fclose(to);
+        done &= fclose(to) == 0;
+    if (file && !done)
+        fprintf(stderr, "nestbox kvm: cannot write %s: %s\n", file, strerror(errno));
 }

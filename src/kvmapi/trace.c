@@ -6,9 +6,11 @@
 #include "kvmapi/descriptor.h"
 #include "kvmapi/settings.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +22,8 @@ static void open_file(void)
     const char *file = api_settings()->trace_file;
     if (file)
         where = (int)syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (file && where < 0)
+        fprintf(stderr, "nestbox kvm: the trace comes here: cannot open %s: %s\n", file, strerror(errno));
     where = where < 0 ? 2 : file_hide(where);
 }
 

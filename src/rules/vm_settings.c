@@ -151,9 +151,15 @@ int vm_settings_check(const struct vm_settings *settings, struct error *error)
     }
     if (terminals > 1)
         return error_set(error, -EINVAL, SETTING("serial") " stdio twice: there is one terminal");
-    if (settings->serial_log && !*settings->serial_log)
-        return error_set(error, -EINVAL, SETTING("serial-log") " without the name of a file");
-    if (settings->trace_file && !*settings->trace_file)
-        return error_set(error, -EINVAL, SETTING("trace-file") " without the name of a file");
+    const struct {
+        const char *name, *value, *what;
+    } texts[] = {{"serial-log", settings->serial_log, "file"},
+                 {"trace-file", settings->trace_file, "file"},
+                 {"stats", settings->stats_file, "file"},
+                 {"symbols", settings->symbols, "file"},
+                 {"cpu", settings->cpu, "model"}};
+    for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
+        if (texts[i].value && !*texts[i].value)
+            return error_set(error, -EINVAL, SETTING("%s") " without the name of a %s", texts[i].name, texts[i].what);
     return 0;
 }

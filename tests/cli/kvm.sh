@@ -46,6 +46,17 @@ if [ -n "$static" ] && ! ldd "$static" >/dev/null 2>&1; then
     printf '#!%s sh\n' "$static" >"$WORK/script"
     run 'its script' 126 'statically linked' "${engine[@]}" "$WORK/script"
 fi
+cat >"$WORK/go.s" <<'EOT'
+.section .note.go.buildid, "a", @note
+.long 4, 4, 4
+.asciz "Go\0"
+.long 0
+EOT
+echo 'int main(void) { return 0; }' >"$WORK/go.c"
+if gcc -o "$WORK/go" "$WORK/go.c" "$WORK/go.s" 2>/dev/null; then
+    run 'a program in Go' 0 'is written in Go, which does not ask libc: only programs that it starts' \
+        "${engine[@]}" "$WORK/go"
+fi
 { printf '\177ELF\001\001\001'; head -c 100 /dev/zero; } >"$WORK/elf32"
 chmod 755 "$WORK/elf32"
 run 'a 32-bit program' 126 'is a 32-bit program' "${engine[@]}" "$WORK/elf32"
@@ -80,13 +91,19 @@ check "the host's vendor" [ "$(environment NESTBOX_KVM_NESTED --accel engine)" =
 check 'a default by the environment' [ "$(NESTBOX_KVM_NESTED=off environment NESTBOX_KVM_NESTED --accel engine)" = off ]
 check 'and an option before it' \
     [ "$(NESTBOX_KVM_NESTED=off environment NESTBOX_KVM_NESTED --nested intel --accel engine)" = intel ]
-check 'files have full names' [ "$(environment NESTBOX_KVM_STATS --stats x/y)" = "$here/x/y" ]
+check 'files have full names' [ "$(environment NESTBOX_KVM_STATS --stats build/y)" = "$here/build/y" ]
+rm -f build/y
 check 'what to trace' [ "$(environment NESTBOX_KVM_TRACE --trace run,entry)" = entry,run ]
 check 'why the engine' grep -q '^nestbox: accelerator engine (--trace needs it)$' "$WORK/err"
 LD_PRELOAD=$library run 'within itself' 0 'accelerator engine \(this runs within nestbox kvm\)' kvm true
 check 'the library alone serves' env LD_PRELOAD="$library" test -c /dev/kvm
 check 'or not' [ "$(LD_PRELOAD=$library NESTBOX_KVM=0 stat -c %Y /dev/kvm 2>/dev/null)" = \
     "$(stat -c %Y /dev/kvm 2>/dev/null)" ]
+run 'no place for counters' 4 '--stats /no/such/file: No such file or directory' kvm --stats /no/such/file true
+run 'a folder' 4 '--stats /tmp: Is a directory' kvm --stats /tmp true
+run 'no place for the trace' 4 '--trace-file /no/such/file: No such file' kvm --trace run --trace-file /no/such/file true
+run 'counters without a name' 2 '--stats without the name of a file' kvm --stats '' true
+run 'a model without a name' 2 '--cpu without the name of a model' kvm --cpu '' true
 NESTBOX_KVM_NESTED=vax run 'a wrong variable' 2 "--nested: 'vax' is not one of" kvm true
 run 'a wrong model' 2 "CPU model" kvm --cpu foo true
 run 'no KVM' 2 "--accel: 'kvm' is not one of auto, engine" kvm --accel kvm true
