@@ -308,7 +308,6 @@ static void begin(struct vcpu *v)
     run_begin(v);
     mmu_attach(v);
     mode_update(v);
-    vector_restore(v);
     perf_begin(v);
     paravirt_enter(v);
 }

@@ -109,7 +109,6 @@ static void guest_create(enum vendor vendor)
     v->features = &features;
     v->tsc_khz = vm.tsc_khz;
     v->exec = pages(sizeof *v->exec);
-    v->vector_depth = 1;
     v->flags = FLAG_ONE;
     v->gif = true;
     v->cr0 = CR0_PE | CR0_ET;

@@ -20,5 +20,4 @@ void rule_trace(struct vcpu *v, u64 rip)
     line[n] = 0;
     vector_save(v);
     host->trace(host->opaque, v->index, rip, line);
-    vector_restore(v);
 }

@@ -67,12 +67,12 @@ struct vcpu {
     void *leave_chain;
     void *leave_request;
     void *leave_stale;
-    u64 host_rsp;   /* 96: RSP of C code while translated code runs */
-    u64 resume;     /* 104: host address to continue at, between C and the thunks */
-    u64 resume_rcx; /* 112 */
-    u64 resume_r11; /* 120 */
-    u64 direct;     /* 128: host minus linear address of pages in the context's direct tags (mmu.h) */
-    u64 unused_low;
+    u64 host_rsp;           /* 96: RSP of C code while translated code runs */
+    u64 resume;             /* 104: host address to continue at, between C and the thunks */
+    u64 resume_rcx;         /* 112 */
+    u64 resume_r11;         /* 120 */
+    u64 direct;             /* 128: host minus linear address of pages in the context's direct tags (mmu.h) */
+    bool vectors_live;      /* 136: vectors.h */
     u64 tlb_mask;           /* 144: PEXT mask that makes the TLB index of a linear address */
     u64 jump_mask;          /* 152: PEXT mask that makes the jump cache index */
     u64 page_la;            /* 160: linear address of the page that the running block is in */
@@ -226,9 +226,8 @@ struct vcpu {
     struct exits exits;
 
     u32 running;                                   /* [a] 0 while parked or asleep: exclusive_begin need not wait */
-    u32 vector_depth;                              /* vector_save nesting; 1 when outside cpu_run */
     u64 vector_mask;                               /* XCR0 of the host: what is saved in */
-    u8 vectors[4096] __attribute__((aligned(64))); /* XSAVE image while host code runs */
+    u8 vectors[4096] __attribute__((aligned(64))); /* XSAVE image while they are not live */
 };
 
 _Static_assert(VCPU_BIAS % 64 == 12, "RSP is the shift count of the TLB check");
@@ -237,6 +236,7 @@ VCPU_AT(host_rsp, VCPU_HOST_RSP);
 VCPU_AT(resume, VCPU_RESUME);
 VCPU_AT(resume_rcx, VCPU_RESUME_RCX);
 VCPU_AT(resume_r11, VCPU_RESUME_R11);
+VCPU_AT(vectors_live, VCPU_VECTORS_LIVE);
 VCPU_AT(gpr, VCPU_GPR);
 VCPU_AT(arith, VCPU_ARITH);
 #undef VCPU_AT

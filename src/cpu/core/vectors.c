@@ -1,6 +1,6 @@
 /*
- * x87, SSE, AVX and AVX-512 state at the border between guest and host code. While the core runs, the guest's is live
- * in the host's registers; calls out of the core save it first and give host code a clean state.
+ * x87, SSE, AVX and AVX-512 state at the border between guest and host code: see vectors.h. A pair of XSAVE and XRSTOR
+ * takes about as long as 400 simple instructions, so the less often the better.
  */
 #include "cpu/core/vectors.h"
 
@@ -16,20 +16,26 @@ static u64 host_xcr0(void)
 
 void vector_save(struct vcpu *v)
 {
-    if (v->vector_depth++)
-        return;
     static const u32 clean = MXCSR_RESET;
     u32 lo = (u32)v->vector_mask, hi = (u32)(v->vector_mask >> 32);
+    u64 in_use;
+    if (!v->vectors_live)
+        return;
+    v->vectors_live = false;
     __asm__ volatile("xsave64 %0" : "+m"(v->vectors) : "a"(lo), "d"(hi) : "memory");
-    __asm__ volatile("fninit; ldmxcsr %0" : : "m"(clean) : "memory");
+    __asm__ volatile("ldmxcsr %0" : : "m"(clean) : "memory");
+    __builtin_memcpy(&in_use, v->vectors + XSTATE_BV, sizeof in_use);
+    if (in_use & XCR0_X87) /* else it is as FNINIT leaves it */
+        __asm__ volatile("fninit" : : : "memory");
     if (v->vector_mask & XCR0_AVX)
         __asm__ volatile("vzeroupper");
 }
 
-void vector_restore(struct vcpu *v)
+void vector_load(struct vcpu *v)
 {
-    if (--v->vector_depth)
+    if (v->vectors_live)
         return;
+    v->vectors_live = true;
     u32 lo = (u32)v->vector_mask, hi = (u32)(v->vector_mask >> 32);
     __asm__ volatile("xrstor64 %0" : : "m"(v->vectors), "a"(lo), "d"(hi) : "memory");
 }
@@ -37,7 +43,7 @@ void vector_restore(struct vcpu *v)
 void vector_init(struct vcpu *v)
 {
     v->vector_mask = host_xcr0() & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
-    v->vector_depth = 1;
+    v->vectors_live = false;
     vector_reset(v);
 }
 

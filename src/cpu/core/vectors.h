@@ -1,15 +1,17 @@
 /*
- * The guest's x87, SSE, AVX and AVX-512 registers: they are live in the host's registers while the core runs, and wait
- * in vcpu.vectors while host code runs.
+ * The guest's x87, SSE, AVX and AVX-512 registers: live in the host's while translated code runs, in vcpu.vectors while
+ * host code runs that may use these registers. The engine does not: it leaves them where they are, and vectors_live
+ * says where. They come back when translated code goes on (enter.S), so a vCPU that leaves saves them once.
  */
 #ifndef CPU_CORE_VECTORS_H
 #define CPU_CORE_VECTORS_H
 
 #include "cpu/core/vcpu.h"
 
-/* Saves the live state in the vCPU and leaves a clean one for host code; and back. Pairs may be nested. */
+/* If the state is live: saves it in the vCPU and leaves a clean one for host code. */
 void vector_save(struct vcpu *v);
-void vector_restore(struct vcpu *v);
+/* If it is not live: makes it so. Called instructions begin with it, and it stays while they access memory. */
+void vector_load(struct vcpu *v);
 
 /* At creation: finds out what the host has, and sets the state of a processor after RESET. */
 void vector_init(struct vcpu *v);

@@ -1,6 +1,6 @@
 /*
- * Calls out of the core: to the machine and to the host. The guest's vector state is live in the host's registers, so
- * each wrapper saves it around the call, but for now_ns and timer_set, which promise to leave vector registers alone.
+ * Calls out of the core: to the machine and to the host. The guest's vector state may be live in the host's registers,
+ * so each wrapper saves it before the call, but for now_ns and timer_set, which promise to leave vector registers alone.
  * After an access to a device, foreign_event looks whether the device wrote to guest memory behind the engine's back.
  */
 #ifndef CPU_CORE_WORLD_H
@@ -24,7 +24,6 @@ static inline u32 world_io_read(struct vcpu *v, u16 port, unsigned size)
 {
     vector_save(v);
     u32 r = v->vm->machine->io_read(v->vm->machine->opaque, port, size);
-    vector_restore(v);
     if (likely(!v->deferred))
         foreign_event(v);
     return r;
@@ -34,15 +33,21 @@ static inline void world_io_write(struct vcpu *v, u16 port, u32 value, unsigned 
 {
     vector_save(v);
     v->vm->machine->io_write(v->vm->machine->opaque, port, value, size);
-    vector_restore(v);
     foreign_begin(v);
+}
+
+/* A called instruction may have to do with vector registers. */
+static inline void world_mmio_done(struct vcpu *v)
+{
+    if (v->insn)
+        vector_load(v);
 }
 
 static inline u64 world_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
 {
     vector_save(v);
     u64 r = v->vm->machine->mmio_read(v->vm->machine->opaque, gpa, size);
-    vector_restore(v);
+    world_mmio_done(v);
     if (likely(!v->deferred))
         foreign_event(v);
     return r;
@@ -52,7 +57,7 @@ static inline void world_mmio_write(struct vcpu *v, gpa_t gpa, u64 value, unsign
 {
     vector_save(v);
     v->vm->machine->mmio_write(v->vm->machine->opaque, gpa, value, size);
-    vector_restore(v);
+    world_mmio_done(v);
     foreign_begin(v);
 }
 
@@ -60,7 +65,6 @@ static inline enum machine_msr world_msr(struct vcpu *v, u32 msr, u64 *value, bo
 {
     vector_save(v);
     enum machine_msr r = v->vm->machine->msr(v->vm->machine->opaque, msr, value, write, why);
-    vector_restore(v);
     return r;
 }
 
@@ -68,7 +72,6 @@ static inline int world_pic_ack(struct vcpu *v)
 {
     vector_save(v);
     int r = v->vm->machine->pic_ack(v->vm->machine->opaque);
-    vector_restore(v);
     return r;
 }
 
@@ -76,7 +79,6 @@ static inline void world_eoi(struct vcpu *v, u8 vector)
 {
     vector_save(v);
     v->vm->machine->eoi(v->vm->machine->opaque, vector);
-    vector_restore(v);
 }
 
 /* A machine may have no use for FERR#. */
@@ -86,14 +88,12 @@ static inline void world_ferr(struct vcpu *v, bool level)
         return;
     vector_save(v);
     v->vm->machine->ferr(v->vm->machine->opaque, level);
-    vector_restore(v);
 }
 
 static inline void world_wait(struct vcpu *v)
 {
     vector_save(v);
     v->vm->host->wait(v->vm->host->opaque, v->index, &v->request);
-    vector_restore(v);
 }
 
 static inline u64 world_now_ns(struct vcpu *v)
@@ -105,7 +105,6 @@ static inline u64 world_wall_ns(struct vcpu *v)
 {
     vector_save(v);
     u64 r = v->vm->host->wall_ns(v->vm->host->opaque);
-    vector_restore(v);
     return r;
 }
 
@@ -113,7 +112,6 @@ static inline u64 world_stolen_ns(struct vcpu *v)
 {
     vector_save(v);
     u64 r = v->vm->host->stolen_ns(v->vm->host->opaque, v->index);
-    vector_restore(v);
     return r;
 }
 
@@ -121,7 +119,6 @@ static inline u64 world_ran_ns(struct vcpu *v)
 {
     vector_save(v);
     u64 r = v->vm->host->ran_ns(v->vm->host->opaque);
-    vector_restore(v);
     return r;
 }
 
@@ -129,7 +126,6 @@ static inline void world_yield(struct vcpu *v)
 {
     vector_save(v);
     v->vm->host->yield(v->vm->host->opaque);
-    vector_restore(v);
 }
 
 /* A VM exit, while L2's registers are still in the vCPU. The host may have no use for it. */
@@ -142,7 +138,6 @@ static inline void world_exited(struct vcpu *v, const struct cpu_exit_seen *seen
 {
     vector_save(v);
     v->vm->host->exited(v->vm->host->opaque, v->index, seen);
-    vector_restore(v);
 }
 
 static inline void world_timer_set(struct vcpu *v, u64 deadline_ns)

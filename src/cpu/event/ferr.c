@@ -72,12 +72,14 @@ void ferr_step_begin(struct vcpu *v)
 {
     if (!v->ferr_ignored)
         return;
+    vector_load(v);
     v->ferr_control = x87_control_read();
     x87_control((u16)((v->ferr_control | CONTROL_MASKS) ^ CONTROL_MARK));
 }
 
 void ferr_step_end(struct vcpu *v)
 {
+    vector_load(v);
     if (v->ferr_ignored) {
         v->ferr_ignored = false;
         if (x87_control_read() == (u16)((v->ferr_control | CONTROL_MASKS) ^ CONTROL_MARK))

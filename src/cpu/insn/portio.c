@@ -135,7 +135,6 @@ static enum outcome ins_step(struct vcpu *v, struct string *s, u64 *n)
             u32 value = machine->io_read(machine->opaque, port, size);
             copy_bytes(p, &value, size);
         }
-        vector_restore(v);
         TRY(world_answered(v));
         foreign_event(v);
     } else {
@@ -165,7 +164,6 @@ static enum outcome outs_step(struct vcpu *v, struct string *s, u64 *n)
             copy_bytes(&value, p, size);
             machine->io_write(machine->opaque, port, value, size);
         }
-        vector_restore(v);
         foreign_begin(v);
     } else {
         TRY(mem_read(v, src.la, &value, size, ACCESS_READ));

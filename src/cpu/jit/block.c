@@ -251,7 +251,6 @@ static enum translation make(struct vcpu *v, const struct translation_request *r
     if (is_protected(&r->page) && (r->page2.host == NO_PAGE || is_protected(&r->page2)))
         result = make_announced(v, r, made, &stale);
     spin_unlock(&c->lock);
-    vector_restore(v);
     v->stat[STAT_CODE_STALE] += stale;
     if (stale)
         leave_blocks(v->vm, v);

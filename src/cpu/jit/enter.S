@@ -65,13 +65,25 @@ exec_enter:
         push %r15
         sub $8, %rsp
         mov %rsp, VCPU_HOST_RSP(%rdi)
-        lea VCPU_BIAS(%rdi), %rsp
+        mov %rdi, %rbx
+        cmpb $0, VCPU_VECTORS_LIVE(%rbx)
+        je load
 resume:
+        lea VCPU_BIAS(%rbx), %rsp
         LOAD_GUEST
         mov AT(VCPU_RESUME_RCX), %rcx
         mov AT(VCPU_RESUME_R11), %r11
         jmp *AT(VCPU_RESUME)
         .size exec_enter, . - exec_enter
+
+/* A called function returned false, or the guest's vector state is not live any more. RSP is the C stack. */
+check:
+        test %al, %al
+        jz leave
+load:
+        mov %rbx, %rdi
+        call vector_load
+        jmp resume
 
 /* Returns from exec_enter. RSP is the C stack. */
 leave:
@@ -84,14 +96,14 @@ leave:
         pop %rbx
         ret
 
-/* Calls a C function with rdi = vcpu and two more arguments; it returns true to go on at v->resume. */
+/* Calls a C function with rdi = vcpu and two more arguments; it returns true to go on at v->resume. One test finds out
+ * whether it did and vector state is live: bool is 0 or 1. */
 .macro CALL_C function
         mov %rdi, %rbx
         mov VCPU_HOST_RSP(%rdi), %rsp
         call \function
-        test %al, %al
-        jz leave
-        lea VCPU_BIAS(%rbx), %rsp
+        test %al, VCPU_VECTORS_LIVE(%rbx)
+        jz check
         jmp resume
 .endm
 
