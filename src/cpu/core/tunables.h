@@ -33,11 +33,11 @@
 /* -- software TLBs (mmu) -- */
 
 #define TLB_BITS 11       /* entries of a context for each kind of access; docs/memory.md says why not more */
-#define JUMP_BITS 13      /* entries of a context's jump cache */
+#define JUMP_BITS 14      /* entries of a context's jump cache */
 #define TLB_CONTEXTS 32   /* contexts per vCPU */
 #define TLB_HINTS 64      /* where the context of a key was last */
 #define TLB_LISTED 64     /* filled entries that are emptied one by one; beyond that the array is */
-#define JUMP_LISTED 128   /* the same of the jump cache */
+#define JUMP_LISTED 512   /* the same of the jump cache */
 #define FETCH_LISTED 32   /* the same of entries for fetches alone */
 #define COMPARE_AGAIN 512 /* pages compared before entries for fetches are dropped, to see which ones are in use */
 #define FILL_AHEAD 32     /* pages, for whoever goes through memory page by page */

@@ -1,6 +1,6 @@
 /*
- * Calls out of the core: to the machine and to the host. The guest's vector state may be live in the host's registers,
- * so each wrapper saves it before the call, but for now_ns and timer_set, which promise to leave vector registers alone.
+ * Calls out of the core: to the machine and to the host. The guest's vector state may be live in the host's registers:
+ * each wrapper saves it before the call, but for now_ns and timer_set, which promise to leave vector registers alone.
  * After an access to a device, foreign_event looks whether the device wrote to guest memory behind the engine's back.
  */
 #ifndef CPU_CORE_WORLD_H

@@ -439,39 +439,32 @@ static const struct msr_row rows[] = {
 };
 /* clang-format on */
 
-static bool in_row(const struct msr_row *r, u32 msr)
-{
-    return msr - r->first < r->count;
-}
-
-/* Guests use few MSRs, and those often: where each was found last, by the low byte of its number. */
+/* The row that has the MSR, or NULL. Guests use few, and those often: it is looked for first where it was last. */
 static const struct msr_row *row_of(u32 msr)
 {
-    static u8 last[256]; /* [a] */
-    size_t low = 0, high = ARRAY_LEN(rows), i = __atomic_load_n(&last[(u8)msr], __ATOMIC_RELAXED);
-    _Static_assert(ARRAY_LEN(rows) <= 256, "a row's number is a byte");
-    if (likely(in_row(&rows[i], msr)))
-        return &rows[i];
-    while (low < high) {
-        i = (low + high) / 2;
-        if (in_row(&rows[i], msr)) {
-            __atomic_store_n(&last[(u8)msr], (u8)i, __ATOMIC_RELAXED);
-            return &rows[i];
-        }
+    static u8 found[256]; /* [a] by the low byte of the number */
+    u8 *last = &found[(u8)msr];
+    size_t low = 0, high = ARRAY_LEN(rows), i = __atomic_load_n(last, __ATOMIC_RELAXED);
+    for (; msr - rows[i].first >= rows[i].count; i = (low + high) / 2) {
         if (msr < rows[i].first)
             high = i;
         else
             low = i + 1;
+        if (low == high)
+            return NULL;
     }
-    return NULL;
+    if (*last != i)
+        __atomic_store_n(last, (u8)i, __ATOMIC_RELAXED);
+    return &rows[i];
 }
 
 /* The row of an MSR that a CPU with these features has, if its feature is all that it takes. */
 static const struct msr_row *row_find(const struct cpu_features *f, u32 msr)
 {
     const struct msr_row *r = row_of(msr);
-    bool vendor = r && (r->vendor == ANY_VENDOR || (r->vendor == INTEL_ONLY) == (f->vendor == VENDOR_INTEL));
-    return vendor && (r->feature == NO_FEATURE || features_have(f, r->feature)) ? r : NULL;
+    if (!r || (r->vendor != ANY_VENDOR && (r->vendor == INTEL_ONLY) != (f->vendor == VENDOR_INTEL)))
+        return NULL;
+    return r->feature == NO_FEATURE || features_have(f, r->feature) ? r : NULL;
 }
 
 /* Guests have what the vCPU shows; the owner of the vCPU may prepare more. */

@@ -79,9 +79,9 @@ static inline u32 tlb_index(u64 la)
     return (la >> PAGE_SHIFT) % TLB_SIZE;
 }
 
-/* The bits of a linear address that make the jump cache index (vcpu.jump_mask): above the lowest, as functions are
- * aligned and return addresses seldom as close as that. */
-#define JUMP_SHIFT 1
+/* The bits of a linear address that make the jump cache index (vcpu.jump_mask): above the lowest two, as functions are
+ * aligned and return addresses lie behind calls, most of which have five bytes. */
+#define JUMP_SHIFT 2
 #define JUMP_MASK ((JUMP_SIZE - 1ull) << JUMP_SHIFT)
 static inline u32 jump_index(u64 la)
 {

@@ -138,10 +138,10 @@ static struct tlb *context_find(struct mmu *m, const struct tlb_key *k)
     return NULL;
 }
 
-/* Contexts of all CPUs together stay below some 90 MiB. */
+/* Contexts of all CPUs together stay below some 100 MiB. */
 static u32 context_limit(const struct vm *vm)
 {
-    u32 each = vm->vcpu_count <= 16 ? TLB_CONTEXTS : 16 * TLB_CONTEXTS / vm->vcpu_count;
+    u32 each = vm->vcpu_count <= 12 ? TLB_CONTEXTS : 12 * TLB_CONTEXTS / vm->vcpu_count;
     return each < 4 ? 4 : each;
 }
 
@@ -212,7 +212,7 @@ static void watch_update(struct vcpu *v)
 
 static struct tlb_choice *choice_now(const struct vcpu *v)
 {
-    return &v->mmu->choice[v->in_guest * 2 + (v->cpl == 3)];
+    return &v->mmu->choice[v->in_guest * 4 + (v->cpl == 3) * 2 + !!(v->flags & FLAG_AC)];
 }
 
 static inline bool still_holds(const struct tlb_choice *c, const struct vcpu *v)

@@ -54,7 +54,7 @@ struct mmu {
     enum stage2 kind;
     u64 root;
     u32 space;
-    struct tlb_choice choice[4]; /* by vcpu.in_guest and CPL 3 */
+    struct tlb_choice choice[8]; /* by vcpu.in_guest, CPL 3, and RFLAGS.AC */
     u64 next_fill[2];            /* page behind the last one that was filled for reading, for writing */
     u64 direct;                  /* for new contexts: that of the last vote */
     struct stage2_tlb *stage2;   /* current one, NULL while kind is STAGE2_NONE */
