@@ -516,6 +516,11 @@ bool cpu_clock_stopped(struct vcpu *v)
     return true;
 }
 
+bool cpu_may_poll(const struct vcpu *v)
+{
+    return v->pv.poll_control;
+}
+
 void cpu_paravirt_enforce(struct vcpu *v, bool enforce)
 {
     v->pv.enforce = enforce;

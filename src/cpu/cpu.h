@@ -208,6 +208,8 @@ void cpu_clock_set(struct vm *vm, u64 ns);
 /* Notes that the vCPU was stopped from outside: the next update of its clock says so to the guest's watchdogs. Returns
  * false if the guest does not use the clock. */
 bool cpu_clock_stopped(struct vcpu *v);
+/* May whoever waits for a halted vCPU's next event look for it all the time? Not if its guest does so itself. */
+bool cpu_may_poll(const struct vcpu *v);
 /* May the guest use only what CPUID shows? True unless the VM was created with `paravirt`. */
 void cpu_paravirt_enforce(struct vcpu *v, bool enforce);
 

@@ -49,11 +49,21 @@ void eventfd_close(struct event_fd *e)
     e->fd = -1;
 }
 
-bool eventfd_is(const struct event_fd *e, int number)
+static long compare(const struct event_fd *e, int number)
 {
     pid_t self = getpid();
-    long order = syscall(SYS_kcmp, self, self, KCMP_FILE, e->fd, number);
-    return order < 0 && errno != EBADF ? number == e->number : order == 0; /* kcmp may be forbidden */
+    return syscall(SYS_kcmp, self, self, KCMP_FILE, e->fd, number);
+}
+
+bool eventfd_is(const struct event_fd *e, int number)
+{
+    long order = compare(e, number);
+    return order < 0 && errno != EBADF ? number == e->number : order == 0;
+}
+
+bool eventfd_is_surely(const struct event_fd *e, int number)
+{
+    return compare(e, number) == 0;
 }
 
 void eventfd_signal(const struct event_fd *e)

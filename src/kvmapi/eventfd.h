@@ -17,6 +17,8 @@ int MUST_CHECK eventfd_copy(struct event_fd *e, int number);
 void eventfd_close(struct event_fd *e);
 /* Is it the event that the program's descriptor of this number is now? */
 bool eventfd_is(const struct event_fd *e, int number);
+/* The same, and false where the kernel does not say it. Takes no lock. */
+bool eventfd_is_surely(const struct event_fd *e, int number);
 /* [any] */
 void eventfd_signal(const struct event_fd *e);
 /* Takes all signals that came; returns false if none did. */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -18,6 +19,11 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Before a vCPU's thread sleeps: see poll_wake. */
+#define POLL_LEAST_NS 10000u
+#define POLL_MOST_NS 200000u
+#define POLL_TAKEN_NS 50000u
 
 /* The core calls these with guest vector state live in the host's registers. */
 #define KEEPS_VECTORS __attribute__((target("general-regs-only")))
@@ -62,14 +68,47 @@ KEEPS_VECTORS static void timer_set(void *opaque, u32 index, u64 deadline_ns)
         wake_thread(h);
 }
 
+static bool woken(const u64 *wake)
+{
+    return __atomic_load_n(wake, __ATOMIC_SEQ_CST);
+}
+
+/* Looks for a while before the thread sleeps, while nobody else needs the CPU: it is offered all the time, and whoever
+ * takes it for long ends this. */
+static void poll_wake(struct host_vcpu *v, const u64 *wake, u64 start)
+{
+    for (u64 last = start, now; !woken(wake); last = now) {
+        sched_yield();
+        now = host_now_ns();
+        if (now - start >= v->poll_ns || now - last >= POLL_TAKEN_NS)
+            return;
+    }
+}
+
+/* A vCPU that is woken soon after HLT, as by its own I/O, looks longer the next time; one that slept long not at all.
+ */
+static void poll_adapt(struct host_vcpu *v, u64 slept_ns)
+{
+    if (slept_ns > POLL_MOST_NS)
+        v->poll_ns = 0;
+    else if (slept_ns > v->poll_ns)
+        v->poll_ns = v->poll_ns ? v->poll_ns * 2 : POLL_LEAST_NS;
+    if (v->poll_ns > POLL_MOST_NS)
+        v->poll_ns = POLL_MOST_NS;
+}
+
 static void wait(void *opaque, u32 index, const u64 *wake)
 {
     struct api_host *h = opaque;
-    u32 *asleep = &h->vcpu[index].asleep;
-    __atomic_store_n(asleep, 1, __ATOMIC_SEQ_CST);
-    while (!__atomic_load_n(wake, __ATOMIC_SEQ_CST))
-        syscall(SYS_futex, asleep, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
-    __atomic_store_n(asleep, 0, __ATOMIC_SEQ_CST);
+    struct host_vcpu *v = &h->vcpu[index];
+    u64 start = host_now_ns();
+    if (v->poll_ns && cpu_may_poll(v->cpu))
+        poll_wake(v, wake, start);
+    __atomic_store_n(&v->asleep, 1, __ATOMIC_SEQ_CST);
+    while (!woken(wake))
+        syscall(SYS_futex, &v->asleep, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
+    __atomic_store_n(&v->asleep, 0, __ATOMIC_SEQ_CST);
+    poll_adapt(v, host_now_ns() - start);
 }
 
 KEEPS_VECTORS static void kick(void *opaque, u32 index)
@@ -106,14 +145,17 @@ static void timers_run(struct api_host *h)
     }
 }
 
-/* Arms the timer for the first deadline. */
-static void timer_arm_next(struct api_host *h)
+/* Arms the timer for the first deadline; *armed is what it is armed for. */
+static void timer_arm_next(struct api_host *h, u64 *armed)
 {
     u64 first;
     do {
         first = earliest(h);
         __atomic_store_n(&h->until, first, __ATOMIC_SEQ_CST);
     } while (earliest(h) < first);
+    if (first == *armed)
+        return;
+    *armed = first;
     struct itimerspec t = {{0}};
     if (first != ~0ull)
         t.it_value =
@@ -135,17 +177,20 @@ static void *thread_main(void *opaque)
     struct host_watch timer = {h->timer, drain}, wake = {h->wake, drain};
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    u64 armed = ~0ull;
     if (host_watch_add(h, &timer, EPOLLIN) || host_watch_add(h, &wake, EPOLLIN))
         return NULL;
     while (!__atomic_load_n(&h->ending, __ATOMIC_ACQUIRE)) {
         timers_run(h);
-        timer_arm_next(h);
+        timer_arm_next(h, &armed);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
         int ready = epoll_wait(h->epoll, event, 1, -1);
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
         if (ready < 0 && errno != EINTR)
             break;
         __atomic_store_n(&h->until, 0, __ATOMIC_SEQ_CST);
+        if (host_now_ns() >= armed)
+            armed = 0;
         /* What is ready is asked again with the lock held: a watch that was removed meanwhile is not served. */
         pthread_mutex_lock(&h->lock);
         int n = epoll_wait(h->epoll, event, ARRAY_LEN(event), 0);

@@ -14,6 +14,7 @@ struct host_vcpu {
     struct vcpu *cpu; /* [a] NULL until there is one */
     u64 deadline;     /* [a] monotonic ns, 0: none */
     u32 asleep;       /* [a] futex: 1 while its thread sleeps */
+    u32 poll_ns;      /* of its thread: for how long it looks before it sleeps */
 };
 
 /* A descriptor that the VM's thread waits on. `ready` is called on that thread with api_host.lock held: it must take no

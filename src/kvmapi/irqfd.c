@@ -4,9 +4,12 @@
  */
 #include "kvmapi/irqfd.h"
 
+#include "kvmapi/api.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #define FLAGS (KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE)
 
@@ -15,20 +18,70 @@ static bool resamples(const struct irqfd *f)
     return f->resample.fd >= 0;
 }
 
-/* Called on the VM's thread when the event was signalled. */
+/* Called with the lock held when the event was signalled. */
+static void fire(struct irqfd *f)
+{
+    struct irqchip *chip = f->all->chip;
+    if (resamples(f)) {
+        irqchip_drive(chip, GSI_RESAMPLE, f->gsi, true);
+        return;
+    }
+    irqchip_drive(chip, GSI_USER, f->gsi, true);
+    irqchip_drive(chip, GSI_USER, f->gsi, false);
+}
+
+/* Called on the VM's thread. */
 static void on_ready(struct host_watch *w, u32 events)
 {
     struct irqfd *f = (struct irqfd *)w;
-    struct irqchip *chip = f->all->chip;
     if (!eventfd_take(&f->event))
         return;
-    if (!resamples(f)) {
-        irqchip_pulse(chip, f->gsi);
+    pthread_mutex_lock(&f->all->chip->lock);
+    fire(f);
+    pthread_mutex_unlock(&f->all->chip->lock);
+}
+
+/* -- signalled by the program's own threads: without a system call of the VM's thread in between -- */
+
+#define NUMBERS 1024
+
+/* By the descriptor's number at KVM_IRQFD; what that stands for now, only the kernel knows. */
+static struct irqfd *numbered[NUMBERS]; /* [a] changed with the lock */
+static pthread_mutex_t numbers_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void number_set(int number, const struct irqfd *from, struct irqfd *to)
+{
+    if (number < 0 || number >= NUMBERS)
         return;
-    }
-    pthread_mutex_lock(&chip->lock);
-    irqchip_drive(chip, GSI_RESAMPLE, f->gsi, true);
-    pthread_mutex_unlock(&chip->lock);
+    pthread_mutex_lock(&numbers_lock);
+    if (numbered[number] == from)
+        __atomic_store_n(&numbered[number], to, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&numbers_lock);
+}
+
+/* A signal handler may interrupt whoever holds a lock. */
+static bool fire_at_once(struct irqfd *f, int fd)
+{
+    if (!f || f->pid != getpid() || !eventfd_is_surely(&f->event, fd) || pthread_mutex_trylock(&f->all->chip->lock))
+        return false;
+    fire(f);
+    pthread_mutex_unlock(&f->all->chip->lock);
+    return true;
+}
+
+bool irqfd_write(int fd, const void *bytes)
+{
+    u64 value;
+    if ((unsigned)fd >= NUMBERS || likely(!__atomic_load_n(&numbered[fd], __ATOMIC_RELAXED)))
+        return false;
+    if (user_read(&value, (u64)bytes, sizeof(value)) || !value || value == ~0ull ||
+        pthread_mutex_trylock(&numbers_lock))
+        return false;
+    int saved = errno;
+    bool done = fire_at_once(numbered[fd], fd);
+    errno = saved;
+    pthread_mutex_unlock(&numbers_lock);
+    return done;
 }
 
 /* Called with the lock held when the guest ended an interrupt. The program may raise the level again. */
@@ -65,6 +118,7 @@ static void leave(struct irqfds *all, struct irqfd **link)
 {
     struct irqfd *f = *link;
     bool shared = false;
+    number_set(f->event.number, f, NULL);
     pthread_mutex_lock(&all->chip->lock);
     *link = f->next;
     if (resamples(f)) {
@@ -91,7 +145,7 @@ static int add(struct irqfds *all, const struct kvm_irqfd *k)
     struct irqfd *f = calloc(1, sizeof(*f));
     if (!f)
         return -ENOMEM;
-    *f = (struct irqfd){.watch.ready = on_ready, .all = all, .gsi = k->gsi, .resample.fd = -1};
+    *f = (struct irqfd){.watch.ready = on_ready, .all = all, .gsi = k->gsi, .pid = getpid(), .resample.fd = -1};
     int e = eventfd_copy(&f->event, (int)k->fd);
     if (!e && k->flags & KVM_IRQFD_FLAG_RESAMPLE)
         e = eventfd_copy(&f->resample, (int)k->resamplefd);
@@ -112,8 +166,10 @@ static int add(struct irqfds *all, const struct kvm_irqfd *k)
     if (e) {
         leave(all, &all->list);
         irqfd_free(f);
+        return e;
     }
-    return e;
+    number_set(f->event.number, NULL, f);
+    return 0;
 }
 
 static void drop(struct irqfds *all, const struct kvm_irqfd *k)

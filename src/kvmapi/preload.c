@@ -7,6 +7,7 @@
 #include "kvmapi/api.h"
 #include "kvmapi/cpuinfo.h"
 #include "kvmapi/descriptor.h"
+#include "kvmapi/irqfd.h"
 #include "kvmapi/signals.h"
 #include "kvmapi/stats.h"
 #include "kvmapi/system.h"
@@ -500,6 +501,12 @@ SEAM ssize_t read(int fd, void *to, size_t size)
     return NEXT(read)(fd, to, size);
 }
 
+SEAM ssize_t write(int fd, const void *from, size_t size)
+{
+    if (size == sizeof(u64) && irqfd_write(fd, from))
+        return sizeof(u64);
+    return NEXT(write)(fd, from, size);
+}
 SEAM ssize_t pread(int fd, void *to, size_t size, off_t at)
 {
     reads(fd);

@@ -3,6 +3,7 @@
 #include "unit/kvmapi/chip.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -94,6 +95,24 @@ static void test_edges(void)
     send();
     take(VECTOR);
 
+    TEST("what the program writes to it comes at once, and the event is not left signalled");
+    u64 n, none = 0, wrong = ~0ull, two = 2;
+    CHECK(!irqfd_write(fd, &none) && !irqfd_write(fd, &wrong) && !irqfd_write(fd, NULL) && !irqfd_write(-1, &two));
+    CHECK(!irqfd_write(fd, &two)); /* a copy, under another number than the irqfd was made of */
+    CHECK_EQ(change(30, DEASSIGN), 0);
+    CHECK_EQ(change(30, 0), 0);
+    CHECK(irqfd_write(fd, &two) && arrived(VECTOR));
+    take(VECTOR);
+    CHECK(!poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0));
+    TEST("not if the descriptor is another's meanwhile");
+    int other = eventfd(0, EFD_NONBLOCK);
+    copy = dup(fd);
+    CHECK(dup2(other, fd) == fd && !irqfd_write(fd, &two));
+    CHECK(dup2(copy, fd) == fd && irqfd_write(fd, &two));
+    take(VECTOR);
+    close(copy);
+    close(other);
+
     TEST("one irqfd for each event; none is left after its end");
     CHECK_EQ(change(31, 0), -EBUSY);
     CHECK_EQ(change(31, DEASSIGN), 0);
@@ -103,7 +122,7 @@ static void test_edges(void)
     send();
     usleep(20000);
     CHECK(!arrived(VECTOR) && !all.list);
-    u64 n;
+    CHECK(!irqfd_write(fd, &two));
     CHECK_EQ(read(fd, &n, sizeof(n)), sizeof(n)); /* nobody took it */
 
     TEST("what is refused");
