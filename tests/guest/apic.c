@@ -253,7 +253,7 @@ static void x2apic(void)
 
 static s64 call(u64 number, u64 low, u64 high, u64 first, u64 icr)
 {
-    if (cpuid(0, 0).c == 0x6c65746e) /* "ntel" */
+    if (is_intel())
         __asm__ volatile("vmcall" : "+a"(number) : "b"(low), "c"(high), "d"(first), "S"(icr) : "memory");
     else
         __asm__ volatile("vmmcall" : "+a"(number) : "b"(low), "c"(high), "d"(first), "S"(icr) : "memory");
@@ -281,8 +281,7 @@ static void hypercalls(void)
     window();
     check_eq((u64)call(10, ~0ull, 0, 0xffffffff, 0x48), 0, "an ID that no CPU has");
     check_eq((u64)call(10, 1, 0, 0, 0x40048), (u64)-22ll, "no shorthands");
-    check_eq(catch_fault(other_vendors, cpuid(0, 0).c == 0x6c65746e ? idt : NULL).vector, EXC_UD,
-             "the other vendor's: #UD");
+    check_eq(catch_fault(other_vendors, is_intel() ? idt : NULL).vector, EXC_UD, "the other vendor's: #UD");
 }
 
 int main(void)

@@ -89,11 +89,6 @@ static void repeat(void)
     check(to[2] == 'c' && !to[3], "three bytes were moved");
 }
 
-static bool is_intel(void)
-{
-    return cpuid(0, 0).c == 0x6c65746e; /* "ntel" */
-}
-
 static void instruction_breakpoint(void)
 {
     LABEL(bp_at);

@@ -297,7 +297,7 @@ static void double_fault(void)
     gate_set(EXC_UD, (u64)vectors[EXC_UD], SEL_CODE64, 0x0e, 0);
     f = catch_fault(undefined, NULL);
     gate_set(EXC_UD, (u64)vectors[EXC_UD], SEL_CODE64, 0x8e, 0);
-    bool intel = cpuid(0, 0).c == 0x6c65746e; /* "ntel" */
+    bool intel = is_intel();
     expect(f, EXC_NP, EXC_UD * 8 + 2 + intel, "#UD whose gate is not present is #NP, on Intel with EXT");
     u64 la = 0x8000000000;
     map_page(la, (u64)page_alloc(), 0);

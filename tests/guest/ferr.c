@@ -35,8 +35,8 @@ static void on_irq13(struct frame *f)
         outb(PORT_FERR, 0);
     if (clears)
         fnclex();
-    outb(0xa0, 0x20);
-    outb(0x20, 0x20);
+    outb(PIC2, PIC_EOI);
+    outb(PIC1, PIC_EOI);
 }
 
 /* An interrupt in a millisecond, so that a stop has an end: message `data` by timer 0 of the HPET. */
@@ -124,12 +124,12 @@ static void stops(void)
 int main(void)
 {
     apic_enable();
-    apic_write(APIC_LVT_LINT0, 0x700); /* ExtINT */
+    apic_write(APIC_LVT_LINT0, LVT_EXTINT);
     on_vector(IRQ13, on_irq13);
     on_vector(TIMER, on_timer);
     on_vector(EXC_NMI, on_nmi);
-    outb(0x21, 0xfb);
-    outb(0xa1, 0xdf);
+    outb(PIC1_MASK, 0xfb);
+    outb(PIC2_MASK, 0xdf);
     write_cr0(read_cr0() & ~CR0_NE);
     stops();
 
@@ -166,14 +166,14 @@ int main(void)
     cli();
 
     /* IRQ 13 is masked: something else has to come. */
-    outb(0xa1, 0xff);
+    outb(PIC2_MASK, 0xff);
     begin(true, true);
     later(TIMER);
     sti();
     do_fwait();
     cli();
     check(timers == 1 && !irqs && irq_rip == (u64)do_fwait_at, "stopped until any interrupt comes");
-    outb(0xa1, 0xdf);
+    outb(PIC2_MASK, 0xdf);
     sti();
     __asm__ volatile("nop");
     cli();

@@ -13,10 +13,10 @@
 /* -- INIT -- */
 
 /* clang-format off */
-static void port92(void) { outb(0x92, inb(0x92) | 1); }
+static void port92(void) { outb(PORT92, inb(PORT92) | 1); }
 static void pulse(void) { outb(0x64, 0xfe); }
 static void output_port(void) { outb(0x64, 0xd1); outb(0x60, 0xde); }
-static void soft_reset(void) { outb(0xcf9, 4); }
+static void soft_reset(void) { outb(RESET_CONTROL, 4); }
 /* clang-format on */
 
 static const struct {
@@ -50,7 +50,7 @@ static void next_way(void)
     HPET_CONFIG = 1;
     u64 before = PATTERN + way;
     __asm__ volatile("movq %0, %%xmm5" : : "r"(before));
-    outb(0x21, (u8)(0xa0 + way));
+    outb(PIC1_MASK, (u8)(0xa0 + way));
 
     warm_start(ways[way].code, reborn);
     ways[way].init();
@@ -64,7 +64,7 @@ static void reborn(u32 id)
     __asm__ volatile("movq %%xmm5, %0" : "=r"(xmm5));
     check(id == 0 && rdmsr(0x1b) & BIT(8), ways[way].name);
     check_eq(xmm5, PATTERN + way, "leaves vector registers");
-    check(inb(0x21) == 0xa0 + way && HPET_CONFIG == 1, "and devices");
+    check(inb(PIC1_MASK) == 0xa0 + way && HPET_CONFIG == 1, "and devices");
     unsigned still = 0; /* on a busy host it may be late to see INIT */
     for (unsigned i = 0; i < 1000 && still < 20; i++) {
         u64 last = beats;
@@ -72,8 +72,8 @@ static void reborn(u32 id)
         still = beats == last ? still + 1 : 0;
     }
     check(still == 20, "the other CPU waits");
-    outb(0xcf9, 0);
-    outb(0x92, 2);
+    outb(RESET_CONTROL, 0);
+    outb(PORT92, 2);
     way++;
     next_way();
     finish();
@@ -91,8 +91,8 @@ static void reset_by(u8 stage, void (*reset)(void))
 }
 
 /* clang-format off */
-static void hard(void) { outb(0xcf9, 6); }
-static void full(void) { outb(0xcf9, 0xe); }
+static void hard(void) { outb(RESET_CONTROL, 6); }
+static void full(void) { outb(RESET_CONTROL, 0xe); }
 /* clang-format on */
 
 static void stages(void)

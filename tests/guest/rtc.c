@@ -22,15 +22,15 @@ static volatile u16 pm1_status;
 static void on_pit(struct frame *f)
 {
     taken[IRQ_PIT]++;
-    outb(0x20, 0x20);
+    outb(PIC1, PIC_EOI);
 }
 
 static void on_rtc(struct frame *f)
 {
     taken[IRQ_RTC]++;
     flags |= cmos_read(RTC_C);
-    outb(0xa0, 0x20);
-    outb(0x20, 0x20);
+    outb(PIC2, PIC_EOI);
+    outb(PIC1, PIC_EOI);
 }
 
 static void on_sci(struct frame *f)
@@ -38,8 +38,8 @@ static void on_sci(struct frame *f)
     taken[IRQ_SCI]++;
     pm1_status |= (u16)inl(PM_BASE + ACPI_PM1_EVT);
     outw(PM_BASE + ACPI_PM1_STS, ACPI_STS_RTC);
-    outb(0xa0, 0x20);
-    outb(0x20, 0x20);
+    outb(PIC2, PIC_EOI);
+    outb(PIC1, PIC_EOI);
 }
 
 /* Enables these interrupts of register B from the next event on; one that is under way is taken before. */
@@ -165,14 +165,14 @@ static void legacy_replacement(void)
 int main(void)
 {
     apic_enable();
-    apic_write(APIC_LVT_LINT0, 0x700); /* ExtINT */
+    apic_write(APIC_LVT_LINT0, LVT_EXTINT);
     on_vector(0x20, on_pit);
     on_vector(0x28, on_rtc);
     on_vector(0x29, on_sci);
-    outb(0x4d1, BIT(IRQ_SCI - 8)); /* the SCI is a level */
-    outb(0x21, (u8) ~(BIT(IRQ_PIT) | BIT(2)));
-    outb(0xa1, (u8) ~(BIT(IRQ_RTC - 8) | BIT(IRQ_SCI - 8)));
-    outb(0x43, 0x30); /* the PIT's channel 0 interrupts at most once */
+    outb(PIC2_LEVELS, BIT(IRQ_SCI - 8)); /* the SCI is a level */
+    outb(PIC1_MASK, (u8) ~(BIT(IRQ_PIT) | BIT(2)));
+    outb(PIC2_MASK, (u8) ~(BIT(IRQ_RTC - 8) | BIT(IRQ_SCI - 8)));
+    outb(PIT_COMMAND, PIT_CHANNEL0(0)); /* the PIT's channel 0 interrupts at most once */
     by_irq8();
     legacy_replacement();
     return 0;

@@ -15,7 +15,6 @@
 #define LSR_TEMT 0x40
 #define FIFO 16
 
-#define PIT_HZ 1193182u
 #define TICK_MS 10
 #define STALL_MS 500  /* of the reader's 4000, what is left at least when all buffers are full */
 #define DELAY_MS 2000 /* at most, on a busy host */
@@ -34,7 +33,7 @@ static void on_pit(struct frame *f)
         longest_gap = now - last_tick;
     last_tick = now;
     ticks++;
-    outb(0x20, 0x20);
+    outb(PIC1, PIC_EOI);
 }
 
 /* Byte n of the lines. */
@@ -55,8 +54,8 @@ static void ask_other_device(void)
 {
     cli();
     u64 begin = rdtsc();
-    outb(0x70, 0);
-    inb(0x71);
+    outb(CMOS_INDEX, 0);
+    inb(CMOS_DATA);
     u64 took = rdtsc() - begin;
     sti();
     if (took > longest_access)
@@ -84,7 +83,7 @@ static void on_serial(struct frame *f)
             outb(IER, 0);
         busy_since = rdtsc();
     }
-    outb(0x20, 0x20);
+    outb(PIC1, PIC_EOI);
 }
 
 static void send_by_interrupt(void)
@@ -126,17 +125,17 @@ static void judge(const struct verdict *v, const char *stalled, const char *tick
 int main(void)
 {
     apic_enable();
-    apic_write(APIC_LVT_LINT0, 0x700); /* ExtINT */
+    apic_write(APIC_LVT_LINT0, LVT_EXTINT);
     ms = tsc_per_ms();
     u32 divisor = PIT_HZ * TICK_MS / 1000;
     on_vector(0x20, on_pit);
     on_vector(0x24, on_serial);
-    outb(0x43, 0x34);
-    outb(0x40, (u8)divisor);
-    outb(0x40, (u8)(divisor >> 8));
+    outb(PIT_COMMAND, PIT_CHANNEL0(2));
+    outb(PIT_COUNTER0, (u8)divisor);
+    outb(PIT_COUNTER0, (u8)(divisor >> 8));
     outb(FCR, 0x07);
     outb(MCR, 0x0b);
-    outb(0x21, 0xee);
+    outb(PIC1_MASK, 0xee);
     sti();
     struct verdict polled = measure(send_polled), interrupts = measure(send_by_interrupt);
     cli();

@@ -56,7 +56,7 @@ static void on_apic_early(struct frame *f)
 static void on_pic(struct frame *f)
 {
     tick();
-    outb(0x20, 0x20);
+    outb(PIC1, PIC_EOI);
 }
 
 static u64 loop(void)
@@ -177,26 +177,26 @@ static u8 pit_mode;
 static u16 pit_count;
 static void pit_again(void)
 {
-    outb(0x40, (u8)pit_count);
-    outb(0x40, (u8)(pit_count >> 8));
+    outb(PIT_COUNTER0, (u8)pit_count);
+    outb(PIT_COUNTER0, (u8)(pit_count >> 8));
 }
 
 static void pit_start(void)
 {
-    outb(0x43, 0x30 | pit_mode << 1);
+    outb(PIT_COMMAND, PIT_CHANNEL0(pit_mode));
     pit_again();
-    outb(0x21, 0xfe);
+    outb(PIC1_MASK, 0xfe);
 }
 
 static void pit_stop(void)
 {
-    outb(0x43, 0x30); /* mode 0, no count */
-    outb(0x21, 0xff);
+    outb(PIT_COMMAND, PIT_CHANNEL0(0)); /* mode 0, no count */
+    outb(PIC1_MASK, 0xff);
 }
 
 static void pit(void)
 {
-    apic_write(APIC_LVT_LINT0, 0x700); /* ExtINT */
+    apic_write(APIC_LVT_LINT0, LVT_EXTINT);
     on_vector(0x20, on_pic);
     static const struct {
         u8 mode;
@@ -261,7 +261,7 @@ static void hpet(void)
 static void rtc_again(void)
 {
     cmos_read(0xc);
-    outb(0xa0, 0x20);
+    outb(PIC2, PIC_EOI);
 }
 
 static void rtc_start(void)
@@ -269,16 +269,16 @@ static void rtc_start(void)
     cmos_write(0xa, 0x23);
     cmos_write(0xb, cmos_read(0xb) | 0x40);
     cmos_read(0xc);
-    outb(0x21, 0xfb);
-    outb(0xa1, 0xfe);
+    outb(PIC1_MASK, 0xfb);
+    outb(PIC2_MASK, 0xfe);
 }
 
 static void rtc_stop(void)
 {
     cmos_write(0xb, cmos_read(0xb) & ~0x40);
     rtc_again();
-    outb(0x21, 0xff);
-    outb(0xa1, 0xff);
+    outb(PIC1_MASK, 0xff);
+    outb(PIC2_MASK, 0xff);
 }
 
 int main(void)

@@ -15,8 +15,8 @@ static void on_irq13(struct frame *f)
     irqs++;
     outb(0xf0, 0);
     __asm__ volatile("fnclex");
-    outb(0xa0, 0x20);
-    outb(0x20, 0x20);
+    outb(PIC2, PIC_EOI);
+    outb(PIC1, PIC_EOI);
 }
 
 int main(void)
@@ -38,9 +38,9 @@ int main(void)
     __asm__ volatile("fnclex");
 
     on_vector(IRQ13, on_irq13);
-    apic_write(APIC_LVT_LINT0, 0x700); /* ExtINT */
-    outb(0x21, 0xfb);
-    outb(0xa1, 0xdf);
+    apic_write(APIC_LVT_LINT0, LVT_EXTINT);
+    outb(PIC1_MASK, 0xfb);
+    outb(PIC2_MASK, 0xdf);
     sti();
     cli();
     check_eq(irqs, 1, "which raised IRQ 13");

@@ -3,7 +3,6 @@
  */
 #include "runtime.h"
 
-#define PIT_HZ 1193182u
 #define MSR_TSC_DEADLINE 0x6e0u
 
 static volatile u32 ticks;
@@ -12,7 +11,7 @@ static volatile u64 tick_tsc;
 static void on_pit(struct frame *f)
 {
     ticks++;
-    outb(0x20, 0x20);
+    outb(PIC1, PIC_EOI);
 }
 
 static void on_apic(struct frame *f)
@@ -72,7 +71,7 @@ static void interrupted_loop(void)
 int main(void)
 {
     apic_enable();
-    apic_write(APIC_LVT_LINT0, 0x700); /* ExtINT */
+    apic_write(APIC_LVT_LINT0, LVT_EXTINT);
     u64 a = tsc_per_ms(), b = tsc_per_ms();
     check(a && about(a, b), "the TSC against the PIT, twice");
     u64 last = rdtsc();
@@ -90,10 +89,10 @@ int main(void)
     on_vector(0x20, on_pit);
     u32 divisor = PIT_HZ / 100;
     u64 begin = rdtsc();
-    outb(0x43, 0x34);
-    outb(0x40, (u8)divisor);
-    outb(0x40, (u8)(divisor >> 8));
-    outb(0x21, 0xfe);
+    outb(PIT_COMMAND, PIT_CHANNEL0(2));
+    outb(PIT_COUNTER0, (u8)divisor);
+    outb(PIT_COUNTER0, (u8)(divisor >> 8));
+    outb(PIC1_MASK, 0xfe);
     ticks = 0;
     halt_until(11, ms * 3000);
     u64 took = rdtsc() - begin;
@@ -102,20 +101,20 @@ int main(void)
     interrupted_loop();
     cli();
     check(ticks > before, "by interrupts");
-    outb(0x21, 0xff);
+    outb(PIC1_MASK, 0xff);
     check(before >= 11, "PIT interrupts");
     check(about(took, ms * before * 10), "at 100 Hz");
-    outb(0x43, 0x00);
-    u8 low = inb(0x40);
-    u32 first = low | (u32)inb(0x40) << 8;
-    outb(0x43, 0x00);
-    low = inb(0x40);
-    u32 second = low | (u32)inb(0x40) << 8;
+    outb(PIT_COMMAND, PIT_LATCH0);
+    u8 low = inb(PIT_COUNTER0);
+    u32 first = low | (u32)inb(PIT_COUNTER0) << 8;
+    outb(PIT_COMMAND, PIT_LATCH0);
+    low = inb(PIT_COUNTER0);
+    u32 second = low | (u32)inb(PIT_COUNTER0) << 8;
     check(first <= divisor && second <= divisor && first != second, "the latched PIT counter moves");
     /* An interrupt that came while masked waits in the 8259. */
-    outb(0x20, 0x0a);
+    outb(PIC1, PIC_READ_IRR);
     delay_us(20000);
-    check(inb(0x20) & 1, "the 8259's IRR has the masked interrupt");
+    check(inb(PIC1) & 1, "the 8259's IRR has the masked interrupt");
 
     /* APIC timer. */
     on_vector(0x50, on_apic);

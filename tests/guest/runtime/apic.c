@@ -7,7 +7,6 @@
 #define TRAMPOLINE 0x8000ull
 #define WARM_VECTOR 0x467ull
 #define WARM_STACK 0x7f00u
-#define PIT_HZ 1193182u
 
 extern const u8 ap_trampoline[], ap_trampoline_end[];
 u64 ap_stack; /* of the CPU that starts now */
@@ -48,11 +47,11 @@ void delay_us(u32 us)
     while (us) {
         u32 now = us > 50000 ? 50000 : us;
         u32 ticks = (u32)((u64)now * PIT_HZ / 1000000) + 1;
-        outb(0x61, (inb(0x61) & 0xfc) | 1);
-        outb(0x43, 0xb0);
-        outb(0x42, (u8)ticks);
-        outb(0x42, (u8)(ticks >> 8));
-        while (!(inb(0x61) & 0x20))
+        outb(PORT61, (inb(PORT61) & 0xfc) | 1);
+        outb(PIT_COMMAND, 0xb0);
+        outb(PIT_COUNTER2, (u8)ticks);
+        outb(PIT_COUNTER2, (u8)(ticks >> 8));
+        while (!(inb(PORT61) & 0x20))
             ;
         us -= now;
     }
@@ -96,8 +95,8 @@ void warm_start(u8 code, void (*fn)(u32 id))
     trampoline(fn);
     copy((void *)WARM_STACK, frame, sizeof(frame));
     copy((void *)WARM_VECTOR, code < WARM_IRET ? frame : stack, 4);
-    outb(0x70, 0x8f);
-    outb(0x71, code);
+    outb(CMOS_INDEX, 0x8f);
+    outb(CMOS_DATA, code);
 }
 
 bool ap_start(u32 id, void (*fn)(u32 id))

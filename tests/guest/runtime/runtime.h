@@ -103,7 +103,30 @@ void *page_alloc(void);
 u64 *pte_of(u64 *root, u64 la, unsigned level);
 void map_page(u64 la, u64 pa, u64 flags);
 
+/* -- ports, and what is written to them -- */
+enum {
+    PIC1 = 0x20,
+    PIC1_MASK = 0x21,
+    PIT_COUNTER0 = 0x40,
+    PIT_COUNTER2 = 0x42,
+    PIT_COMMAND = 0x43,
+    PORT61 = 0x61,
+    CMOS_INDEX = 0x70,
+    CMOS_DATA = 0x71,
+    PORT92 = 0x92,
+    PIC2 = 0xa0,
+    PIC2_MASK = 0xa1,
+    PIC2_LEVELS = 0x4d1,
+    RESET_CONTROL = 0xcf9,
+};
+#define PIC_EOI 0x20
+#define PIC_READ_IRR 0x0a
+#define PIT_HZ 1193182u
+#define PIT_LATCH0 0
+#define PIT_CHANNEL0(mode) (u8)(0x30 | (mode) << 1) /* both bytes of the count follow */
+
 /* -- apic.c -- */
+#define LVT_EXTINT (DELIVER_EXTINT << APIC_MODE_SHIFT) /* takes what the 8259s deliver */
 #define ICR_INIT 0x4500u
 #define ICR_SIPI 0x4600u
 #define ICR_NMI 0x4400u
@@ -178,6 +201,10 @@ static inline struct cpuid cpuid(u32 leaf, u32 sub)
     struct cpuid r;
     __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(sub));
     return r;
+}
+static inline bool is_intel(void)
+{
+    return cpuid(0, 0).c == 0x6c65746e; /* the last part of "GenuineIntel" */
 }
 #define REGISTER(name, reg)                                                                                            \
     static inline u64 read_##name(void)                                                                                \
