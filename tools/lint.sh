@@ -48,7 +48,7 @@ while IFS=: read -r file number include; do
     case $include in
     *stdbool.h* | *stddef.h* | *stdint.h* | *stdarg.h* | *cpuid.h* | *errno.h*) ;;
     *Zydis* | *Zycore*) ;;
-    *) complain "$file:$number: the core includes ${include##*include }" ;;
+    *) complain "$file:$number: the core includes ${include##*include }: it may use no library" ;;
     esac
 done < <(grep -rnE '^#[[:space:]]*include[[:space:]]+<' src/cpu src/x86)
 
@@ -63,7 +63,7 @@ done < <(find src tests tools \( -name '*.[chS]' -o -name '*.sh' \) \
     -exec awk 'length > 120 {print FILENAME ":" FNR}' {} +)
 [ "$(wc -l <Makefile)" -le 300 ] || complain "Makefile: more than 300 lines"
 while read -r file; do
-    complain "$file: a name that says nothing"
+    complain "$file: a name that says nothing: name it after what it holds"
 done < <(find src tests -name '*util*' -o -name '*common*' -o -name '*helper*' -o -name '*misc*')
 
 # Undefined symbols of the core's objects: those of its own room and lower ones, Zydis, and nothing else.

@@ -13,8 +13,7 @@ unpack "$package" i386
 unpack busybox-static i386
 
 nonce=i386$$
-root=$(mktemp -d)
-trap 'rm -rf "$log" "$root"' EXIT
+root=$work/root
 mkdir -p "$root"/bin "$root"/dev "$root"/proc "$root"/sys "$root"/tmp
 cp "$packages"/busybox-static/bin/busybox "$root/bin/"
 for tool in sh mount cat echo uname grep sed cut head tail tr seq sha256sum dmesg nproc poweroff gzip bzip2 bc cmp \
@@ -42,7 +41,6 @@ sleep 60
 INIT
 chmod 755 "$root/init"
 (cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$root.cpio"
-trap 'rm -rf "$log" "$root" "$root.cpio"' EXIT
 
 "$NB" run --accel engine --cpus "$cpus" --memory 512M --no-reboot --timeout 300 --initrd "$root.cpio" \
     --kernel "$packages/$package"/boot/vmlinuz-* \

@@ -101,7 +101,8 @@ check 'or not' [ "$(LD_PRELOAD=$library NESTBOX_KVM=0 stat -c %Y /dev/kvm 2>/dev
     "$(stat -c %Y /dev/kvm 2>/dev/null)" ]
 run 'no place for counters' 4 '--stats /no/such/file: No such file or directory' kvm --stats /no/such/file true
 run 'a folder' 4 '--stats /tmp: Is a directory' kvm --stats /tmp true
-run 'no place for the trace' 4 '--trace-file /no/such/file: No such file' kvm --trace run --trace-file /no/such/file true
+run 'no place for the trace' 4 '--trace-file /no/such/file: No such file' \
+    kvm --trace run --trace-file /no/such/file true
 run 'counters without a name' 2 '--stats without the name of a file' kvm --stats '' true
 run 'a model without a name' 2 '--cpu without the name of a model' kvm --cpu '' true
 NESTBOX_KVM_NESTED=vax run 'a wrong variable' 2 "--nested: 'vax' is not one of" kvm true

@@ -210,7 +210,8 @@ static void process(unsigned long calls)
         ((unsigned long *)ram)[i] = next();
     if (below(2))
         ioctl(vm, KVM_CREATE_IRQCHIP, 0);
-    int vcpu[2] = {ioctl(vm, KVM_CREATE_VCPU, 0), ioctl(vm, KVM_CREATE_VCPU, 1)}, size = ioctl(kvm, 0xae04, 0);
+    int vcpu[2] = {ioctl(vm, KVM_CREATE_VCPU, 0), ioctl(vm, KVM_CREATE_VCPU, 1)},
+        size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     struct kvm_run *run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu[0], 0);
     int extra = -1;
     if (run == MAP_FAILED)

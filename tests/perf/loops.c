@@ -1,6 +1,6 @@
 /*
  * The measuring program: statically linked, run natively, in L1 and in L2, under any machine. Prints one `name value
- * unit` a line; each value is the best of three runs, or of as many as take half a second. `loops NAME...` measures
+ * unit` per line; each value is the best of three runs, or of as many as take half a second. `loops NAME...` measures
  * those, `loops all` everything but cpuid and port.
  */
 #include <emmintrin.h>

@@ -55,7 +55,8 @@ boot="$boot,kernel_args=console=ttyS0 quiet panic=-1 nb.mode=demo nb.nonce=$$"
     --serial file,path="$work/home/serial.log" --events on_poweroff=destroy,on_reboot=destroy,on_crash=destroy \
     --boot "$boot" >"$work/domain.xml" 2>>"$work/log" || fail virt-install
 domain create "$work/domain.xml" >>"$work/log" 2>&1 || fail 'the domain does not start'
-domain qemu-monitor-command nestbox-test --hmp 'info kvm' | grep -q 'kvm support: enabled' || fail 'not by KVM'
+domain qemu-monitor-command nestbox-test --hmp 'info kvm' | grep -q 'kvm support: enabled' ||
+    fail 'QEMU does not use KVM'
 for ((i = 0; i < 120; i++)); do
     grep -q 'NB L2 done' "$work/home/serial.log" && break
     sleep 1
@@ -64,11 +65,11 @@ cat "$work/home/serial.log"
 grep -q "NB L2 sha256 $(seq 1 20000 | sed "s/\$/ $$/" | sha256sum | cut -d' ' -f1)" "$work/home/serial.log" ||
     fail 'the guest did not do its work'
 grep -q "NB L2 vendor $([ "$vendor" = amd ] && echo AuthenticAMD || echo GenuineIntel)" "$work/home/serial.log" ||
-    fail 'the vendor'
+    fail 'the guest has a CPU of another vendor'
 for ((i = 0; i < 60; i++)); do
     [ -n "$(domain list --name)" ] || break
     sleep 1
 done
 [ -z "$(domain list --name)" ] || fail 'the domain goes on'
-grep -q 'sandbox on' "$work"/home/.cache/libvirt/qemu/log/nestbox-test.log || fail 'without a seccomp filter'
+grep -q 'sandbox on' "$work"/home/.cache/libvirt/qemu/log/nestbox-test.log || fail 'QEMU runs without a seccomp filter'
 echo 'libvirt runs a domain on the engine'
