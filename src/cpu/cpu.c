@@ -232,6 +232,7 @@ void cpu_reset(struct vcpu *v)
     __atomic_store_n(&v->init_pending, false, __ATOMIC_SEQ_CST);
     __atomic_store_n(&v->sipi_pending, false, __ATOMIC_SEQ_CST);
     msr_reset(v);
+    v->awaits = false;
     reset_vcpu(v, false);
     vector_reset(v);
     ferr_reset(v);
@@ -303,6 +304,7 @@ static void requests(struct vcpu *v)
 static void begin(struct vcpu *v)
 {
     v->exit = CPU_EXIT_NONE;
+    v->awaits = false;
     if (!v->vm->ran)
         __atomic_store_n(&v->vm->ran, true, __ATOMIC_RELEASE);
     run_begin(v);
@@ -322,8 +324,10 @@ static enum cpu_exit end(struct vcpu *v)
 
 enum cpu_exit cpu_run(struct vcpu *v)
 {
+    bool awaits = v->awaits; /* the read is an event itself, and nothing else comes before it */
     begin(v);
-    foreign_event(v);
+    if (!awaits)
+        foreign_event(v);
     while (v->exit == CPU_EXIT_NONE) {
         if (v->request)
             requests(v);

@@ -587,6 +587,7 @@ int cpu_state_set(struct vcpu *v, const struct cpu_state *s, u64 given, const ch
     *bad = given & ~STATE_ALL ? "a group of registers" : refusal(v, s, given);
     if (*bad)
         return -EINVAL;
+    v->awaits = false;
     store(v, s, given);
     derive(v);
     return 0;

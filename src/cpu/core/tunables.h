@@ -39,7 +39,9 @@
 #define TLB_LISTED 64     /* filled entries that are emptied one by one; beyond that the array is */
 #define JUMP_LISTED 512   /* the same of the jump cache */
 #define FETCH_LISTED 32   /* the same of entries for fetches alone */
-#define COMPARE_AGAIN 512 /* pages compared before entries for fetches are dropped, to see which ones are in use */
+#define COMPARE_AGAIN 256 /* pages compared before entries for fetches are dropped, to see which ones are in use */
+#define FETCH_COMPARED 8  /* entries for fetches whose pages are compared at once rather than when they run again */
+#define CODE_WRITES 32    /* pages with code that are written, whose translations a context keeps */
 #define FILL_AHEAD 32     /* pages, for whoever goes through memory page by page */
 
 #define STAGE2_CONTEXTS 4 /* second-stage TLBs per vCPU */

@@ -191,6 +191,7 @@ struct vcpu {
     enum cpu_exit exit;
     enum cpu_exit leave; /* for REQ_LEAVE */
     bool deferred;       /* the device that was read has no answer yet: world_answered() */
+    bool awaits;         /* left for that: the read comes first in the next cpu_run */
 
     /* -- interrupts that the caller gives: CPU_APICS_* other than ENGINE -- */
     bool pushed; /* this one waits */

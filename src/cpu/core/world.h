@@ -16,6 +16,7 @@ static inline enum outcome world_answered(struct vcpu *v)
     if (likely(!v->deferred))
         return CPU_OK;
     v->deferred = false;
+    v->awaits = true;
     v->exit = CPU_EXIT_DEVICE;
     return CPU_EXIT;
 }

@@ -90,6 +90,26 @@ static bool writer_register(struct vcpu *v, const struct ram_slot *slot, gpa_t g
     return !(old & RAM_CODE);
 }
 
+/* A store to this page, which has code, need not walk again. */
+static void ctag_enter(struct tlb *t, u64 page, gpa_t gpa)
+{
+    u32 i = ctag_index(page);
+    t->ctag[i] = -page;
+    t->cgpa[i] = gpa.a;
+    t->has_ctag = true;
+}
+
+/* Returns whether that holds, and where the store goes. */
+static bool ctag_find(struct vcpu *v, const struct tlb *t, u64 la, gpa_t *gpa)
+{
+    u32 i = ctag_index(la);
+    if (likely(t->ctag[i] != -(la & ~PAGE_MASK)))
+        return false;
+    gpa->a = t->cgpa[i] | (la & PAGE_MASK);
+    const struct ram_slot *s = vcpu_slot(v, *gpa);
+    return s && __atomic_load_n(ram_page_word(s, *gpa), __ATOMIC_RELAXED) & RAM_CODE;
+}
+
 bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const struct walk *w)
 {
     u64 page = la & ~PAGE_MASK;
@@ -110,8 +130,11 @@ bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const 
     bool write = access & ACCESS_WRITE || t->wtag[i] == tlb_empty(i) || t->wtag[i] == tag;
     bool read = !(access & ACCESS_WRITE) || t->rtag[i] == tlb_empty(i) || t->rtag[i] == tag;
     if (write && !(w->write && writer_register(v, slot, gpa, access))) {
-        if (access & ACCESS_WRITE)
+        if (access & ACCESS_WRITE) {
+            if (w->write && !(slot->flags & RAM_READONLY))
+                ctag_enter(t, page, gpa);
             return false;
+        }
         write_drop(t, i);
         write = false;
     }
@@ -181,8 +204,10 @@ enum outcome mem_fill(struct vcpu *v, u64 la, unsigned size, enum access access,
     la = linear(v, la);
     TRY(mem_canonical(v, la, 1, false));
     mmu_select(v);
-    TRY(walk_linear(v, la, access, &w));
     struct tlb *t = tlb_for(v, access);
+    if (t && access & ACCESS_WRITE && ctag_find(v, t, la, &w.gpa))
+        return found_set(v, la, size, access, w.gpa, f);
+    TRY(walk_linear(v, la, access, &w));
     if (unlikely(!t || !tlb_enter(v, t, la, access, &w)))
         return found_set(v, la, size, access, w.gpa, f);
     *filled = true;

@@ -46,6 +46,10 @@ struct tlb {
     /* C only */
     u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
     u64 xgpa[TLB_SIZE]; /* guest-physical page of a fetch */
+    /* Pages with code that may be written but not by way of wtag: data lies there, too. */
+    u64 ctag[CODE_WRITES]; /* minus the page, CTAG_EMPTY */
+    u64 cgpa[CODE_WRITES];
+    bool has_ctag;
     struct tlb_key key;
     u64 direct; /* the difference, host minus linear, that most pages have: see direct_vote() */
     u32 votes;  /* for it; 0 to DIRECT_SURE */
@@ -68,6 +72,8 @@ struct tlb {
     u64 large[2][4];
     u64 written[TLB_SIZE / 64]; /* filter over host pages with a write mapping */
 };
+
+#define CTAG_EMPTY 1ull
 
 static inline u64 tlb_empty(u32 i)
 {

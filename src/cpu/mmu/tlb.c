@@ -115,8 +115,10 @@ static void context_empty(struct mmu *m, struct tlb *t)
         copy_words(t->xtag, m->empty, TLB_SIZE);
         if (!(m->touched & bit))
             copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
+        t->has_ctag |= !(m->touched & bit);
         m->touched |= bit;
     }
+    ctags_drop(t);
     t->filled = t->fetched = t->compared = 0;
     t->has_large = t->has_global = t->fetch_lost = t->in_place = t->doubted = false;
     fill_bytes(t->large, 0, sizeof t->large);
@@ -380,6 +382,7 @@ static bool may_be_in_large(const struct tlb *t, u64 la, unsigned size)
 static void page_drop(struct tlb *t, u64 la)
 {
     u64 page = la & ~PAGE_MASK;
+    ctags_drop(t);
     for (unsigned size = 0; size < 2; size++)
         if (may_be_in_large(t, la, size))
             region_drop(t, la & ~(BIT64(large_shift[size]) - 1), BIT64(large_shift[size]));
@@ -558,8 +561,8 @@ static bool fetches_compare(struct vcpu *v, struct tlb *t)
 {
     bool smm = v->ram != v->vm->ram;
     t->compared += t->fetched;
-    if ((t->in_place && t->foreign_begins != foreign_begins(v)) || t->fetched > ARRAY_LEN(t->fetched_list) ||
-        t->fetch_lost || t->compared > COMPARE_AGAIN || smm != !!(t->key.flags & TLB_SMM))
+    if ((t->in_place && t->foreign_begins != foreign_begins(v)) || t->fetched > FETCH_COMPARED || t->fetch_lost ||
+        t->compared > COMPARE_AGAIN || smm != !!(t->key.flags & TLB_SMM))
         return false;
     t->foreign_events = foreign_events(v);
     t->doubted = false;

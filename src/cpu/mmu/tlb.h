@@ -139,6 +139,18 @@ static inline void write_enter(struct tlb *t, u32 i, u64 tag, u64 add)
     t->dwtag[i] = add == t->direct ? tag : tlb_empty(i);
 }
 
+static inline u32 ctag_index(u64 la)
+{
+    return (la >> PAGE_SHIFT) % CODE_WRITES;
+}
+
+static inline void ctags_drop(struct tlb *t)
+{
+    for (u32 i = 0; t->has_ctag && i < CODE_WRITES; i++)
+        t->ctag[i] = CTAG_EMPTY;
+    t->has_ctag = false;
+}
+
 /* A page with this difference comes in: the direct difference follows the majority. */
 void direct_vote(struct vcpu *v, struct tlb *t, u64 add);
 

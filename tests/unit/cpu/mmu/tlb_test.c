@@ -25,6 +25,16 @@ static bool fill(u64 la, enum access access)
     return filled;
 }
 
+/* The guest-physical address of a store that the TLB may not serve. */
+static u64 store_goes(u64 la)
+{
+    struct found f;
+    bool filled = true;
+    CHECK(mem_fill(v, la, 1, ACCESS_WRITE, &f, &filled) == CPU_OK && !filled);
+    CHECK(f.part[0].host == ram + f.part[0].gpa.a && f.part[0].slot && !f.part[1].size);
+    return f.part[0].gpa.a;
+}
+
 static bool fetch_hit(u64 la)
 {
     return v->tlb->xtag[tlb_index(la)] + la < PAGE_SIZE;
@@ -95,6 +105,36 @@ static void filling(void)
     CHECK(!fill(page_b, ACCESS_WRITE));
     CHECK(fill(page_b, ACCESS_READ) && !hit(page_b, 1, true));
     memory->space[0].slot[0].page[8] = 0;
+
+    TEST("a store to a page with code finds its way again until the mapping changes");
+    u32 *words = memory->space[0].slot[0].page;
+    words[8] = words[10] = RAM_CODE;
+    CHECK(store_goes(page_b + 3) == 0x8003);
+    map(page_b, 0xa000 | P | W | D);
+    CHECK(store_goes(page_b + 5) == 0x8005); /* as a TLB may */
+    mmu_flush_page(v, 0, false, 0, page_a);
+    CHECK(store_goes(page_b + 5) == 0xa005);
+    map(page_b, 0x8000 | P | W | D);
+    mmu_flush_all(v);
+    CHECK(store_goes(page_b + 5) == 0x8005);
+    CHECK(fill(page_b, ACCESS_READ) && !hit(page_b, 1, true));
+    words[8] = 0;
+    CHECK(fill(page_b, ACCESS_WRITE) && hit(page_b, 1, true));
+
+    TEST("and not where it may not go");
+    words[8] = RAM_CODE;
+    map(page_b, 0x8000 | P);
+    mmu_flush_all(v);
+    v->cr0 |= CR0_WP;
+    mmu_select(v);
+    struct found f;
+    bool filled;
+    CHECK(mem_fill(v, page_b, 1, ACCESS_WRITE, &f, &filled) == CPU_FAULT);
+    CHECK(mem_fill(v, page_b, 1, ACCESS_WRITE, &f, &filled) == CPU_FAULT);
+    map(page_b, 0x8000 | P | W | D);
+    v->cr0 &= ~CR0_WP;
+    words[8] = words[10] = 0;
+    mmu_flush_all(v);
 
     TEST("devices, ROM and the APIC");
     map(page_b, 0x80000000 | P | W);
