@@ -1,7 +1,8 @@
 /*
  * Calls out of the core: to the machine and to the host. The guest's vector state may be live in the host's registers:
  * each wrapper saves it before the call, but for now_ns and timer_set, which promise to leave vector registers alone.
- * After an access to a device, foreign_event looks whether the device wrote to guest memory behind the engine's back.
+ * It comes back when translated code goes on. After an access to a device, foreign_event looks whether the device wrote
+ * to guest memory behind the engine's back.
  */
 #ifndef CPU_CORE_WORLD_H
 #define CPU_CORE_WORLD_H
@@ -37,7 +38,7 @@ static inline void world_io_write(struct vcpu *v, u16 port, u32 value, unsigned 
     foreign_begin(v);
 }
 
-/* A called instruction may have to do with vector registers. */
+/* A called instruction may use vector registers behind its access to memory, so they are live for it again. */
 static inline void world_mmio_done(struct vcpu *v)
 {
     if (v->insn)
@@ -65,15 +66,13 @@ static inline void world_mmio_write(struct vcpu *v, gpa_t gpa, u64 value, unsign
 static inline enum machine_msr world_msr(struct vcpu *v, u32 msr, u64 *value, bool write, u32 why)
 {
     vector_save(v);
-    enum machine_msr r = v->vm->machine->msr(v->vm->machine->opaque, msr, value, write, why);
-    return r;
+    return v->vm->machine->msr(v->vm->machine->opaque, msr, value, write, why);
 }
 
 static inline int world_pic_ack(struct vcpu *v)
 {
     vector_save(v);
-    int r = v->vm->machine->pic_ack(v->vm->machine->opaque);
-    return r;
+    return v->vm->machine->pic_ack(v->vm->machine->opaque);
 }
 
 static inline void world_eoi(struct vcpu *v, u8 vector)
@@ -105,22 +104,19 @@ static inline u64 world_now_ns(struct vcpu *v)
 static inline u64 world_wall_ns(struct vcpu *v)
 {
     vector_save(v);
-    u64 r = v->vm->host->wall_ns(v->vm->host->opaque);
-    return r;
+    return v->vm->host->wall_ns(v->vm->host->opaque);
 }
 
 static inline u64 world_stolen_ns(struct vcpu *v)
 {
     vector_save(v);
-    u64 r = v->vm->host->stolen_ns(v->vm->host->opaque, v->index);
-    return r;
+    return v->vm->host->stolen_ns(v->vm->host->opaque, v->index);
 }
 
 static inline u64 world_ran_ns(struct vcpu *v)
 {
     vector_save(v);
-    u64 r = v->vm->host->ran_ns(v->vm->host->opaque);
-    return r;
+    return v->vm->host->ran_ns(v->vm->host->opaque);
 }
 
 static inline void world_yield(struct vcpu *v)

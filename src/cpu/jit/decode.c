@@ -26,6 +26,13 @@ unsigned decode_gpr(ZydisRegister reg, bool *high)
     return REG_NONE;
 }
 
+unsigned decode_whole_gpr(ZydisRegister reg)
+{
+    bool high;
+    unsigned r = decode_gpr(reg, &high);
+    return high ? r - 4 : r;
+}
+
 static u8 decode_seg(ZydisRegister reg)
 {
     switch (reg) {

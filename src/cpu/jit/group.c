@@ -77,14 +77,11 @@ static void effects(struct values *x, const struct decoded *d)
     bool stack = d->note[1].base != REG_NONE;
     for (unsigned i = 0; i < d->zi.operand_count; i++) {
         const ZydisDecodedOperand *o = &d->zo[i];
-        bool h;
         if (o->type != ZYDIS_OPERAND_TYPE_REGISTER || !(o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
             continue;
-        reg = decode_gpr(o->reg.value, &h);
+        reg = decode_whole_gpr(o->reg.value);
         if (reg == REG_NONE)
             continue;
-        if (h)
-            reg -= 4;
         if (reg == RSP && stack && o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
             continue;
         forget(x, reg);

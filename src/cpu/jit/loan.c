@@ -31,17 +31,14 @@ void emit_loans(struct emit *e, u16 loans)
 static u32 names(const struct decoded *d)
 {
     u32 set = 0;
-    bool high;
     for (unsigned i = 0; i < d->zi.operand_count; i++) {
         const ZydisDecodedOperand *o = &d->zo[i];
         unsigned r[2] = {REG_NONE, REG_NONE};
         if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-            r[0] = decode_gpr(o->reg.value, &high);
-            if (high)
-                r[0] -= 4;
+            r[0] = decode_whole_gpr(o->reg.value);
         } else if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-            r[0] = decode_gpr(o->mem.base, &high);
-            r[1] = decode_gpr(o->mem.index, &high);
+            r[0] = decode_whole_gpr(o->mem.base);
+            r[1] = decode_whole_gpr(o->mem.index);
         }
         for (unsigned k = 0; k < 2; k++)
             if (r[k] != REG_NONE)

@@ -121,6 +121,8 @@ void decode_init(struct tr *t);
 bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more);
 /* Returns the machine's register number of a Zydis GPR of any width, or REG_NONE. AH to BH give 4 to 7 with *high. */
 unsigned decode_gpr(ZydisRegister reg, bool *high);
+/* Returns the number of the GPR that the register is, or is a part of, or REG_NONE. */
+unsigned decode_whole_gpr(ZydisRegister reg);
 
 /* The GPR in the low bits of the opcode. */
 static inline u8 opcode_reg(const struct insn *in)
