@@ -337,6 +337,7 @@ void lapic_from_kvm(const struct kvm_lapic_state *k, bool wide_id, struct cpu_st
 #define EXTRA_HOST_NMI_BLOCKED BIT(3)
 #define EXTRA_SMM_VMXE BIT(4)
 #define EXTRA_SMM_GUEST BIT(5) /* of SVM */
+#define EXTRA_STEP_OWED BIT(6)
 
 struct extra {
     u32 magic, flags, pause_left, reserved;
@@ -347,7 +348,7 @@ static struct extra extra_of(const struct cpu_nested *n)
 {
     struct extra x = {
         .flags = (n->vmx.tpr_pending ? EXTRA_TPR_PENDING : 0) | (n->vmx.nmi_held ? EXTRA_NMI_HELD : 0) |
-                 (n->svm.injecting_nmi ? EXTRA_INJECTING_NMI : 0) |
+                 (n->vmx.step_owed ? EXTRA_STEP_OWED : 0) | (n->svm.injecting_nmi ? EXTRA_INJECTING_NMI : 0) |
                  (n->svm.host_nmi_blocked ? EXTRA_HOST_NMI_BLOCKED : 0) | (n->vmx.smm_vmxe ? EXTRA_SMM_VMXE : 0) |
                  (n->svm.smm_guest ? EXTRA_SMM_GUEST : 0),
         .pause_left = n->svm.pause_left,
@@ -465,6 +466,7 @@ bool nested_from_kvm(const struct kvm_nested_image *k, struct cpu_nested *n)
         return true;
     n->vmx.tpr_pending = x.flags & EXTRA_TPR_PENDING;
     n->vmx.nmi_held = x.flags & EXTRA_NMI_HELD;
+    n->vmx.step_owed = x.flags & EXTRA_STEP_OWED;
     n->svm.injecting_nmi = x.flags & EXTRA_INJECTING_NMI;
     n->svm.host_nmi_blocked = x.flags & EXTRA_HOST_NMI_BLOCKED;
     n->svm.pause_left = (u16)x.pause_left;

@@ -79,7 +79,7 @@ static const struct cpu_register registers[] = {
     ROW(EVENTS, "smi_pending", events.smi_pending) ROW(EVENTS, "init_pending", events.init_pending)
     ROW(EVENTS, "smm", events.smm) ROW(EVENTS, "smm_nmi_blocked", events.smm_nmi_blocked)
     ROW(EVENTS, "sipi_pending", events.sipi_pending) ROW(EVENTS, "sipi_vector", events.sipi_vector)
-    ROW(EVENTS, "step_owed", events.step_owed) ROW(EVENTS, "ferr", events.ferr)
+    ROW(EVENTS, "ferr", events.ferr)
     ROW(EVENTS, "pushed", events.pushed) ROW(EVENTS, "pushed_vector", events.pushed_vector)
     ROW(EVENTS, "triple_fault", events.triple_fault)
     DERIVED(EVENTS, "last_exception", events.last_exception)
@@ -97,7 +97,7 @@ static const struct cpu_register registers[] = {
     ROW(NESTED, "nested.kind", nested.kind) ROW(NESTED, "nested.guest", nested.guest)
     ROW(NESTED, "vmx.vmxon", nested.vmx.vmxon) ROW(NESTED, "vmx.current", nested.vmx.current)
     ROW(NESTED, "vmx.mtf_pending", nested.vmx.mtf_pending) ROW(NESTED, "vmx.tpr_pending", nested.vmx.tpr_pending)
-    ROW(NESTED, "vmx.nmi_held", nested.vmx.nmi_held)
+    ROW(NESTED, "vmx.nmi_held", nested.vmx.nmi_held) ROW(NESTED, "vmx.step_owed", nested.vmx.step_owed)
     ROW(NESTED, "vmx.timer_on", nested.vmx.timer_on) ROW(NESTED, "vmx.timer_end", nested.vmx.timer_end)
     ROW(NESTED, "vmx.smm_vmxe", nested.vmx.smm_vmxe) ROW(NESTED, "vmx.smm_vmxon", nested.vmx.smm_vmxon)
     ROW(NESTED, "vmx.smm_guest", nested.vmx.smm_guest) RUN(NESTED, "vmx.smm_pdpte", nested.vmx.smm_pdpte)
@@ -274,7 +274,6 @@ static void get_events(struct vcpu *v, struct cpu_events *e)
         .init_pending = __atomic_load_n(&v->init_pending, __ATOMIC_SEQ_CST),
         .sipi_pending = __atomic_load_n(&v->sipi_pending, __ATOMIC_SEQ_CST),
         .sipi_vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_SEQ_CST),
-        .step_owed = v->step_owed,
         .ferr = v->ferr,
         .pushed = v->pushed,
         .pushed_vector = v->pushed ? v->pushed_vector : 0,
@@ -511,7 +510,6 @@ static void set_events(struct vcpu *v, const struct cpu_events *e)
     v->trap_dr6 = e->trap_pending ? e->trap_dr6 : 0;
     v->pushed = e->pushed;
     v->pushed_vector = e->pushed_vector;
-    v->step_owed = e->step_owed;
     v->ferr = e->ferr;
     v->ferr_ignored = false;
     v->shadow = e->shadow;

@@ -347,7 +347,6 @@ static long set_events(struct api_vcpu *v, struct api_arg *arg)
     lapic_events_given(v, &was, now);
     now->sipi_pending = was.sipi_pending;
     now->triple_fault = was.triple_fault;
-    now->step_owed = was.step_owed;
     now->ferr = was.ferr;
     if (!(k->flags & KVM_VCPUEVENT_VALID_NMI_PENDING))
         now->nmi_pending = was.nmi_pending;

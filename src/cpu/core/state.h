@@ -71,7 +71,6 @@ struct cpu_events {
     bool smm;             /* in system management mode; SMBASE is an MSR */
     bool smm_nmi_blocked; /* NMIs were blocked before it: RSM does not unblock them */
     u8 sipi_vector;
-    bool step_owed; /* one instruction comes before what is requested: L2's, when its preemption timer is short */
     bool ferr;      /* FERR# is high, which the machine keeps by itself */
     bool pushed;    /* CPU_APICS_* other than ENGINE: this vector of cpu_interrupt waits */
     u8 pushed_vector;
@@ -102,6 +101,7 @@ struct cpu_nested {
         bool mtf_pending;   /* a monitor-trap exit comes before the next instruction */
         bool tpr_pending;   /* a TPR-below-threshold exit does */
         bool nmi_held;      /* NMIs are blocked in L2 in a way that IRET does not undo */
+        bool step_owed;     /* one instruction of L2 comes before what is requested: its preemption timer is short */
         bool timer_on;      /* the preemption timer counts */
         u64 timer_end;      /* and is zero when L1's TSC, shifted as IA32_VMX_MISC says, gets here */
         /* In system management mode: what RSM brings back. */

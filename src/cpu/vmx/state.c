@@ -38,6 +38,7 @@ void vmx_state_get(struct vcpu *v, struct cpu_nested *n)
         n->vmx.mtf_pending = x->mtf_pending;
         n->vmx.tpr_pending = x->tpr_pending;
         n->vmx.nmi_held = x->nmi_held;
+        n->vmx.step_owed = v->in_guest && v->step_owed;
         n->vmx.timer_on = x->timer_on;
         n->vmx.timer_end = x->timer_on ? x->timer_end : 0;
     }
@@ -111,7 +112,9 @@ const char *vmx_state_refusal(struct vcpu *v, const struct cpu_nested *n)
         return "vmx.smm_pdpte";
     if (n->guest || n->vmx.smm_guest)
         return guest_refusal(v, n);
-    return n->vmx.mtf_pending || n->vmx.tpr_pending || n->vmx.nmi_held || n->vmx.timer_on ? "nested.guest" : NULL;
+    return n->vmx.mtf_pending || n->vmx.tpr_pending || n->vmx.nmi_held || n->vmx.step_owed || n->vmx.timer_on
+               ? "nested.guest"
+               : NULL;
 }
 
 /* -- setting -- */
@@ -135,6 +138,7 @@ void vmx_state_set(struct vcpu *v, const struct cpu_nested *n)
     x->mtf_pending = n->vmx.mtf_pending;
     x->tpr_pending = n->vmx.tpr_pending;
     x->nmi_held = n->vmx.nmi_held;
+    v->step_owed = n->vmx.step_owed;
     x->timer_on = n->vmx.timer_on;
     x->timer_end = n->vmx.timer_end;
     vmx_tsc_changed(v);
