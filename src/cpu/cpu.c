@@ -469,6 +469,11 @@ void cpu_smi(struct vcpu *v)
     apic_smi(v);
 }
 
+void cpu_cmci(struct vcpu *v)
+{
+    apic_cmci(v);
+}
+
 bool cpu_in_smm(const struct vcpu *v)
 {
     return v->smm.on;

@@ -160,6 +160,8 @@ void cpu_intr_line(struct vm *vm, bool level);
 
 /* SMI# of one CPU: taken before an instruction, once the CPU is in no SMI handler. */
 void cpu_smi(struct vcpu *v);
+/* While the vCPU does not run: a corrected machine-check error, on a CPU whose MCG_CAP shows CMCI. */
+void cpu_cmci(struct vcpu *v);
 /* INIT# of all CPUs. */
 void cpu_init(struct vm *vm);
 /* The level of IGNNE#: while it is high, x87 errors that went out by FERR# do not stop a vCPU. */

@@ -91,6 +91,7 @@ static const struct cpu_register registers[] = {
     APIC("esr", APIC_ESR) APIC("icr", APIC_ICR) APIC("icr_high", APIC_ICR2)
     APIC("lvt_timer", APIC_LVT_TIMER) APIC("lvt_thermal", APIC_LVT_THERMAL) APIC("lvt_perf", APIC_LVT_PERF)
     APIC("lvt_lint0", APIC_LVT_LINT0) APIC("lvt_lint1", APIC_LVT_LINT1) APIC("lvt_error", APIC_LVT_ERROR)
+    APIC("lvt_cmci", APIC_LVT_CMCI)
     APIC("initial_count", APIC_INITIAL_COUNT) APIC("current_count", APIC_CURRENT_COUNT) APIC("divide", APIC_DIVIDE)
     ROW(APIC, "apic.tsc_deadline", apic.tsc_deadline) ROW(APIC, "apic.errors", apic.errors)
     ROW(APIC, "apic.extint", apic.extint)

@@ -21,7 +21,7 @@
 
 #define MSRS_MAX 256 /* in one call, as the kernel has it */
 #define LIST_MAX 512
-#define MCE_BANKS 10
+#define MCE_BANKS 32 /* as in the kernel */
 
 /* -- lists -- */
 
@@ -179,17 +179,26 @@ static long set_msrs(struct api_vcpu *v, struct api_arg *arg)
 
 /* -- machine checks -- */
 
-#define MCG_CAP_SUPPORTED (MCG_CAP_CTL | MCG_CAP_SER)
-#define MCG_CAP_SER BIT64(24)     /* errors from which software can recover */
 #define MCG_CAP_OTHER 0xff0000ull /* number of extended registers */
 #define MCG_STATUS_MCIP BIT64(2)
 #define MCI_STATUS_VAL BIT64(63)
 #define MCI_STATUS_OVER BIT64(62)
 #define MCI_STATUS_UC BIT64(61)
+#define MCI_STATUS_PCC BIT64(57)
+#define MCI_STATUS_S BIT64(56)
+#define MCI_STATUS_AR BIT64(55)
+
+static u64 mcg_cap_supported(enum vendor vendor)
+{
+    return MCG_CAP_CTL | MCG_CAP_SER | (vendor == VENDOR_INTEL ? MCG_CAP_CMCI | MCG_CAP_LMCE : 0);
+}
 
 static long get_mce_supported(struct api_arg *arg)
 {
-    *(u64 *)arg->data = MCG_CAP_SUPPORTED;
+    struct cpu_features f;
+    if (cpuid_offered(&f))
+        return -EINVAL;
+    *(u64 *)arg->data = mcg_cap_supported(f.vendor);
     return 0;
 }
 
@@ -197,7 +206,7 @@ static long setup_mce(struct api_vcpu *v, struct api_arg *arg)
 {
     u64 cap = *(const u64 *)arg->data;
     u32 banks = cap & 0xff;
-    if (!banks || banks > MCE_BANKS || cap & ~(MCG_CAP_SUPPORTED | 0xff | MCG_CAP_OTHER))
+    if (!banks || banks > MCE_BANKS || cap & ~(mcg_cap_supported(v->features.vendor) | 0xff | MCG_CAP_OTHER))
         return -EINVAL;
     if (!cpu_msr_write(v->cpu, MSR_MCG_CAP, cap) || !cpu_msr_write(v->cpu, MSR_MCG_CTL, cap & MCG_CAP_CTL ? ~0ull : 0))
         return -EINVAL;
@@ -236,12 +245,30 @@ static long uncorrected(struct api_vcpu *v, const struct kvm_x86_mce *mce, u64 o
     return done ? e : -EINVAL;
 }
 
+/* Uncorrected, and no action is required: the CPU signals it as it does a corrected one. */
+static bool is_ucna(const struct kvm_x86_mce *mce)
+{
+    return !mce->mcg_status && mce->status & MCI_STATUS_UC &&
+           !(mce->status & (MCI_STATUS_PCC | MCI_STATUS_S | MCI_STATUS_AR));
+}
+
+static long ucna(struct api_vcpu *v, const struct kvm_x86_mce *mce, u64 cap)
+{
+    if (!bank_write(v, mce, mce->status) || !cpu_msr_write(v->cpu, MSR_MCG_STATUS, 0))
+        return -EINVAL;
+    if (cap & MCG_CAP_CMCI && msr_of(v, MSR_MC0_CTL2 + mce->bank) & MC_CTL2_CMCI)
+        cpu_cmci(v->cpu);
+    return 0;
+}
+
 static long set_mce(struct api_vcpu *v, struct api_arg *arg)
 {
     const struct kvm_x86_mce *mce = arg->data;
     u64 cap = msr_of(v, MSR_MCG_CAP);
     if (mce->bank >= (cap & 0xff) || !(mce->status & MCI_STATUS_VAL))
         return -EINVAL;
+    if (is_ucna(mce))
+        return ucna(v, mce, cap);
     u64 now = msr_of(v, MSR_MC_STATUS(mce->bank)), overwritten = now & MCI_STATUS_VAL ? MCI_STATUS_OVER : 0;
     if (mce->status & MCI_STATUS_UC) {
         bool off = (cap & MCG_CAP_CTL && msr_of(v, MSR_MCG_CTL) != ~0ull) || msr_of(v, MSR_MC_CTL(mce->bank)) != ~0ull;

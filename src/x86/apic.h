@@ -23,6 +23,7 @@ enum {
     APIC_TMR = 0x180,
     APIC_IRR = 0x200,
     APIC_ESR = 0x280,
+    APIC_LVT_CMCI = 0x2f0,
     APIC_ICR = 0x300,
     APIC_ICR2 = 0x310,
     APIC_LVT_TIMER = 0x320,

@@ -42,8 +42,10 @@
 #define MSR_MTRR_FIX16K         0x258u
 #define MSR_MTRR_FIX4K          0x268u
 #define MSR_PAT                 0x277u
+#define MSR_MC0_CTL2            0x280u
 #define MSR_MTRR_DEF_TYPE       0x2ffu
 #define MSR_MC0_CTL             0x400u
+#define MSR_MCG_EXT_CTL         0x4d0u
 #define MSR_TSC_DEADLINE        0x6e0u
 #define MSR_X2APIC_FIRST        0x800u
 #define MSR_X2APIC_LAST         0x8ffu
@@ -110,6 +112,7 @@ enum { MEMTYPE_UC = 0, MEMTYPE_WC = 1, MEMTYPE_WT = 4, MEMTYPE_WP = 5, MEMTYPE_W
 
 #define FEATURE_CONTROL_LOCK BIT64(0)
 #define FEATURE_CONTROL_VMXON_OUTSIDE_SMX BIT64(2)
+#define FEATURE_CONTROL_LMCE BIT64(20)
 
 #define MTRRCAP_FIXED BIT64(8) /* the number of ranges is in bits 7:0 */
 #define MTRRCAP_WC BIT64(10)
@@ -119,8 +122,14 @@ enum { MEMTYPE_UC = 0, MEMTYPE_WC = 1, MEMTYPE_WT = 4, MEMTYPE_WP = 5, MEMTYPE_W
 #define MTRR_DEF_TYPE_ENABLE BIT64(11)
 #define MTRR_FIXED_ALL(type) ((type)*0x0101010101010101ull) /* all eight ranges of a fixed-range MTRR */
 
-#define MCG_CAP_CTL BIT64(8) /* MCG_CTL exists; the number of banks is in bits 7:0 */
-#define MCG_STATUS_BITS 7ull /* RIPV, EIPV, MCIP */
+#define MCG_CAP_CTL BIT64(8)   /* MCG_CTL exists; the number of banks is in bits 7:0 */
+#define MCG_CAP_CMCI BIT64(10) /* CTL2 of banks and the LVT entry for corrected errors exist */
+#define MCG_CAP_SER BIT64(24)  /* software may recover from errors */
+#define MCG_CAP_LMCE BIT64(27) /* errors may come to one CPU only: there is an MSR for it */
+#define MCG_STATUS_BITS 7ull   /* RIPV, EIPV, MCIP */
+#define MCG_STATUS_LMCE BIT64(3)
+#define MC_CTL2_CMCI BIT64(30)
+#define MC_CTL2_BITS (MC_CTL2_CMCI | 0x7fff) /* and the threshold */
 
 #define HWCR_INVD_WBINVD BIT64(4) /* INVD acts as WBINVD */
 #define HWCR_MC_STATUS_WRITABLE BIT64(18)

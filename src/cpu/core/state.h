@@ -71,8 +71,8 @@ struct cpu_events {
     bool smm;             /* in system management mode; SMBASE is an MSR */
     bool smm_nmi_blocked; /* NMIs were blocked before it: RSM does not unblock them */
     u8 sipi_vector;
-    bool ferr;      /* FERR# is high, which the machine keeps by itself */
-    bool pushed;    /* CPU_APICS_* other than ENGINE: this vector of cpu_interrupt waits */
+    bool ferr;   /* FERR# is high, which the machine keeps by itself */
+    bool pushed; /* CPU_APICS_* other than ENGINE: this vector of cpu_interrupt waits */
     u8 pushed_vector;
     bool triple_fault; /* comes up before the next instruction: only if it was set */
     u8 last_exception; /* for people: the vector of the last one, 0 after RESET */

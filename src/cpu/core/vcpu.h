@@ -53,7 +53,8 @@ struct lapic;
 
 #define SPILL_COUNT 4
 #define GROUP_SLOTS 6
-#define MC_BANKS 10
+#define MC_BANKS 32       /* at most; */
+#define MC_BANKS_RESET 10 /* and as many as MCG_CAP shows if nobody says more */
 #define PERF_COUNTERS 4
 
 struct vcpu {
@@ -111,7 +112,7 @@ struct vcpu {
     u64 microcode, platform_info, arch_capabilities, mcg_cap, power_ctl;
     u64 lbr[4]; /* last branch: from, to; last exception or interrupt: from, to */
     /* of machine check and of AMD's machine configuration */
-    u64 mcg_ctl, mc_bank[MC_BANKS][4]; /* CTL, STATUS, ADDR, MISC of each bank */
+    u64 mcg_ctl, mcg_ext_ctl, mc_ctl2[MC_BANKS], mc_bank[MC_BANKS][4]; /* CTL, STATUS, ADDR, MISC of each bank */
     u64 hwcr, syscfg, nb_cfg, ls_cfg, dc_cfg, de_cfg, bu_cfg2, top_mem, top_mem2, mmio_conf_base;
 
     /* -- time: see tsc.c -- */

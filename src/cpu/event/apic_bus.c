@@ -149,13 +149,23 @@ void apic_intr_line(struct vm *vm, bool level)
     }
 }
 
-void apic_perf(struct vcpu *v)
+static void local_event(struct vcpu *v, enum lvt entry)
 {
     struct lapic *a = v->lapic;
-    u32 lvt = a->lvt[LVT_PERF];
+    u32 lvt = a->lvt[entry];
     const struct apic_message m = {.mode = lvt >> APIC_MODE_SHIFT & 7, .vector = (u8)lvt};
     if (LOAD(a->mode) != LAPIC_DISABLED && !(lvt & LVT_MASKED) && m.mode != DELIVER_EXTINT)
         deliver_one(a, &m);
+}
+
+void apic_perf(struct vcpu *v)
+{
+    local_event(v, LVT_PERF);
+}
+
+void apic_cmci(struct vcpu *v)
+{
+    local_event(v, LVT_CMCI);
 }
 
 void apic_nmi(struct vcpu *v)

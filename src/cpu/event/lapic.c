@@ -12,7 +12,7 @@
 #include "cpu/mmu/mmu.h"
 
 /* The version of integrated APICs, the highest LVT entry, and that EOI broadcasts can be suppressed. */
-#define VERSION (0x14 | (LVT_COUNT - 1) << 16 | BIT(24))
+#define VERSION(lvts) (0x14 | ((lvts)-1) << 16 | BIT(24))
 
 #define LVT_COMMON (LVT_MASKED | APIC_VECTOR)
 #define LVT_EVENT (LVT_COMMON | 7 << APIC_MODE_SHIFT)
@@ -24,6 +24,7 @@ static const u32 lvt_writable[LVT_COUNT] = {
     [LVT_LINT0] = LVT_LINT,
     [LVT_LINT1] = LVT_LINT,
     [LVT_ERROR] = LVT_COMMON,
+    [LVT_CMCI] = LVT_EVENT,
 };
 #define LVT_READ_ONLY (LVT_PENDING | LVT_REMOTE_IRR)
 
@@ -377,7 +378,7 @@ u32 lapic_lvt_mask(const struct lapic *a, unsigned i)
 {
     if (i == LVT_TIMER && !cpu_has(a->v->vm, FEATURE_TSC_DEADLINE))
         return lvt_writable[i] & ~LVT_TIMER_DEADLINE;
-    return lvt_writable[i];
+    return lapic_has_lvt(a, i) ? lvt_writable[i] : 0;
 }
 
 static void lvt_write(struct lapic *a, unsigned i, u32 value)
@@ -411,9 +412,11 @@ static void svr_write(struct lapic *a, u32 value)
             lapic_lvt_set(a, i, a->lvt[i] | LVT_MASKED);
 }
 
-static bool is_lvt(u32 offset)
+/* Which entry of the table lies there. */
+static bool is_lvt(const struct lapic *a, u32 offset, unsigned *i)
 {
-    return offset >= APIC_LVT_TIMER && offset < APIC_LVT_TIMER + LVT_COUNT * 16;
+    *i = offset == APIC_LVT_CMCI ? LVT_CMCI : (offset - APIC_LVT_TIMER) / 16;
+    return *i < LVT_COUNT && offset == lapic_lvt_offset(*i) && lapic_has_lvt(a, *i);
 }
 
 static u32 bitmap_read(const u64 set[4], u32 offset)
@@ -425,14 +428,15 @@ static u32 bitmap_read(const u64 set[4], u32 offset)
 bool lapic_register(struct lapic *a, u32 offset, u32 *value)
 {
     bool x2apic = a->mode == LAPIC_X2APIC;
+    unsigned i;
     *value = 0;
-    if (is_lvt(offset)) {
-        *value = a->lvt[(offset - APIC_LVT_TIMER) / 16];
+    if (is_lvt(a, offset, &i)) {
+        *value = a->lvt[i];
         return true;
     }
     switch (offset) {
     case APIC_ID: *value = x2apic ? a->v->apic_id : a->v->apic_id << 24; return true;
-    case APIC_VERSION: *value = VERSION; return true;
+    case APIC_VERSION: *value = VERSION(lapic_has_lvt(a, LVT_CMCI) ? LVT_COUNT : LVT_CMCI); return true;
     case APIC_TPR: *value = a->tpr; return true;
     case APIC_PPR: *value = ppr(a); return true;
     case APIC_APR: /* arbitration priority: not on processors since the Pentium 4 */
@@ -457,8 +461,9 @@ bool lapic_register(struct lapic *a, u32 offset, u32 *value)
 /* A register that both modes have. False: there is none, or it is read-only. */
 static bool register_write(struct lapic *a, u32 offset, u32 value)
 {
-    if (is_lvt(offset)) {
-        lvt_write(a, (offset - APIC_LVT_TIMER) / 16, value);
+    unsigned i;
+    if (is_lvt(a, offset, &i)) {
+        lvt_write(a, i, value);
         return true;
     }
     switch (offset) {
@@ -514,8 +519,9 @@ void lapic_mmio_write(struct vcpu *v, u32 offset, u32 value)
 /* Bits of an x2APIC register that WRMSR may set; "x2APIC Register Address Space" and the figures of each register. */
 static u64 x2apic_writable(const struct lapic *a, u32 offset)
 {
-    if (is_lvt(offset))
-        return lapic_lvt_mask(a, (offset - APIC_LVT_TIMER) / 16) | LVT_READ_ONLY;
+    unsigned i;
+    if (is_lvt(a, offset, &i))
+        return lapic_lvt_mask(a, i) | LVT_READ_ONLY;
     switch (offset) {
     case APIC_TPR:
     case APIC_SELF_IPI: return APIC_VECTOR;

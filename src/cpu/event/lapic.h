@@ -70,6 +70,8 @@ void apic_nmi(struct vcpu *v);
 void apic_smi(struct vcpu *v);
 /* On the vCPU's own thread: a performance counter overflowed. */
 void apic_perf(struct vcpu *v);
+/* Likewise: a corrected machine-check error was counted. */
+void apic_cmci(struct vcpu *v);
 /* [any] A pulse on the INIT# pin of every CPU. */
 void apic_init_line(struct vm *vm);
 

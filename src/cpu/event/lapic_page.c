@@ -82,8 +82,8 @@ static const char *timer_refusal(const struct cpu_apic *page)
 
 const char *lapic_page_refusal(const struct vcpu *v, const struct cpu_apic *page, u64 apic_base)
 {
-    static const char *const lvt[LVT_COUNT] = {"apic.lvt_timer", "apic.lvt_thermal", "apic.lvt_perf",
-                                               "apic.lvt_lint0", "apic.lvt_lint1",   "apic.lvt_error"};
+    static const char *const lvt[LVT_COUNT] = {"apic.lvt_timer", "apic.lvt_thermal", "apic.lvt_perf", "apic.lvt_lint0",
+                                               "apic.lvt_lint1", "apic.lvt_error",   "apic.lvt_cmci"};
     bool x2apic = lapic_mode_of(apic_base) == LAPIC_X2APIC;
     const char *bad = identity_refusal(v, page, x2apic);
     if (!bad)
@@ -105,7 +105,7 @@ const char *lapic_page_refusal(const struct vcpu *v, const struct cpu_apic *page
     if (!x2apic && get(page, APIC_ICR2) & 0x00ffffff)
         return "apic.icr_high";
     for (unsigned i = 0; i < LVT_COUNT; i++)
-        if (get(page, APIC_LVT_TIMER + 16 * i) & ~lapic_lvt_mask(v->lapic, i))
+        if (get(page, lapic_lvt_offset(i)) & ~lapic_lvt_mask(v->lapic, i))
             return lvt[i];
     return NULL;
 }
@@ -131,7 +131,7 @@ void lapic_page_clean(const struct vcpu *v, struct cpu_apic *page)
     keep(page, APIC_ICR2, x2apic ? ~0u : 0xff000000);
     keep(page, APIC_DIVIDE, APIC_DIVIDE_BITS);
     for (unsigned i = 0; i < LVT_COUNT; i++)
-        keep(page, APIC_LVT_TIMER + 16 * i, lapic_lvt_mask(v->lapic, i));
+        keep(page, lapic_lvt_offset(i), lapic_lvt_mask(v->lapic, i));
     page->errors &= ESR_DEFINED;
     bool tsc = (get(page, APIC_LVT_TIMER) >> LVT_TIMER_SHIFT & 3) == TIMER_TSC_DEADLINE;
     if (tsc)
@@ -181,7 +181,8 @@ void lapic_page_set(struct vcpu *v, const struct cpu_apic *page)
     STORE(a->extint, page->extint);
     a->icr = get(page, APIC_ICR) | (u64)get(page, APIC_ICR2) << 32;
     for (unsigned i = 0; i < LVT_COUNT; i++)
-        lapic_lvt_set(a, i, get(page, APIC_LVT_TIMER + 16 * i));
+        if (lapic_has_lvt(a, i))
+            lapic_lvt_set(a, i, get(page, lapic_lvt_offset(i)));
     timer_set(a, page);
 }
 

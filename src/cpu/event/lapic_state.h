@@ -12,7 +12,7 @@
 #include "x86/msr.h"
 
 /* The local vector table in the order of its registers. */
-enum lvt { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
+enum lvt { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_CMCI, LVT_COUNT };
 
 enum lapic_mode { LAPIC_DISABLED, LAPIC_XAPIC, LAPIC_X2APIC };
 
@@ -39,6 +39,17 @@ struct lapic {
 
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define STORE(x, value) __atomic_store_n(&(x), (value), __ATOMIC_RELAXED)
+
+/* An APIC has the last entry if the CPU signals corrected machine-check errors. */
+static inline bool lapic_has_lvt(const struct lapic *a, unsigned i)
+{
+    return i != LVT_CMCI || a->v->mcg_cap & MCG_CAP_CMCI;
+}
+
+static inline u32 lapic_lvt_offset(unsigned i)
+{
+    return i == LVT_CMCI ? APIC_LVT_CMCI : APIC_LVT_TIMER + 16 * i;
+}
 
 /* -1 if no bit is set. */
 static inline int vector_highest(const u64 set[4])

@@ -14,6 +14,7 @@
 #include "cpu/event/lapic.h"
 #include "cpu/event/perf.h"
 #include "cpu/insn/hyperv.h"
+#include "cpu/insn/mce.h"
 #include "cpu/insn/ops.h"
 #include "cpu/insn/paravirt.h"
 #include "cpu/mmu/segment.h"
@@ -212,7 +213,7 @@ static u64 feature_control_reset(const struct vcpu *v)
 
 static bool feature_control_legal(const struct vcpu *v, u32 msr, u64 value)
 {
-    return !(value & ~feature_control_reset(v));
+    return !(value & ~(feature_control_reset(v) | (v->mcg_cap & MCG_CAP_LMCE ? FEATURE_CONTROL_LMCE : 0)));
 }
 
 static enum outcome feature_control_write(struct vcpu *v, u32 msr, u64 value)
@@ -292,32 +293,6 @@ static enum outcome debugctl_write(struct vcpu *v, u32 msr, u64 value)
     return CPU_OK;
 }
 
-/* -- machine check -- */
-
-static u64 *mc_slot(struct vcpu *v, u32 msr)
-{
-    unsigned i = msr - MSR_MC0_CTL;
-    return &v->mc_bank[i / 4][i % 4];
-}
-
-/* "IA32_MCi_CTL MSRs": all ones or all zeroes; Linux leaves out bit 0 or 10 of some banks. */
-static bool mc_legal(const struct vcpu *v, u32 msr, u64 value)
-{
-    return msr % 4 || !value || !~(value | BIT64(10) | 1);
-}
-
-/* "Machine-Check MSRs": software may write only zeroes to STATUS; HWCR.McStatusWrEn lifts it on AMD. The manual says
- * the same of ADDR and MISC, but the hypervisors that test programs were written on take any value there. */
-static enum outcome mc_write(struct vcpu *v, u32 msr, u64 value)
-{
-    if (value && msr % 4 == 1 && !(v->vm->vendor == VENDOR_AMD && (v->hwcr & HWCR_MC_STATUS_WRITABLE)))
-        return raise_gp(v, 0);
-    *mc_slot(v, msr) = value;
-    return CPU_OK;
-}
-
-_Static_assert(MSR_MC0_CTL % 4 == 0, "the kind of a bank's MSR is its number modulo 4");
-
 /* -- system management mode -- */
 
 static enum outcome refuse_write(struct vcpu *v, u32 msr, u64 value)
@@ -373,7 +348,8 @@ static const struct msr_row rows[] = {
     {MSR_SYSENTER_ESP, 1, "SYSENTER_ESP", FEATURE_SEP, BASE_FIELD(sysenter_esp)},
     {MSR_SYSENTER_EIP, 1, "SYSENTER_EIP", FEATURE_SEP, BASE_FIELD(sysenter_eip)},
     {MSR_MCG_CAP, 1, "MCG_CAP", FEATURE_MCA, OWNERS(mcg_cap)},
-    {MSR_MCG_STATUS, 1, "MCG_STATUS", FEATURE_MCA, FIELD(mcg_status), .valid = MCG_STATUS_BITS},
+    {MSR_MCG_STATUS, 1, "MCG_STATUS", FEATURE_MCA, FIELD(mcg_status),
+     .valid = MCG_STATUS_BITS | MCG_STATUS_LMCE, .legal = mcg_status_legal},
     {MSR_MCG_CTL, 1, "MCG_CTL", FEATURE_MCA, FIELD(mcg_ctl), .valid = ANY},
     {MSR_MISC_ENABLE, 1, "MISC_ENABLE", NO_FEATURE, .exists = misc_enable_exists, FIELD(misc_enable), .valid = ANY,
      .fixed = ~MISC_ENABLE_WRITABLE},
@@ -386,10 +362,14 @@ static const struct msr_row rows[] = {
     {MSR_MTRR_FIX16K, 2, "MTRR_FIX16K", FEATURE_MTRR, .slot = mtrr_fixed_slot, .legal = mtrr_fixed_legal, .valid = ANY},
     {MSR_MTRR_FIX4K, 8, "MTRR_FIX4K", FEATURE_MTRR, .slot = mtrr_fixed_slot, .legal = mtrr_fixed_legal, .valid = ANY},
     {MSR_PAT, 1, "PAT", FEATURE_PAT, FIELD(pat), .valid = ANY, .legal = pat_legal},
+    {MSR_MC0_CTL2, MC_BANKS, "MC_CTL2", FEATURE_MCA, INTEL_ONLY, .exists = ctl2_exists, FIELD(mc_ctl2),
+     .valid = MC_CTL2_BITS, .legal = ctl2_legal},
     {MSR_MTRR_DEF_TYPE, 1, "MTRR_DEF_TYPE", FEATURE_MTRR, FIELD(mtrr_def_type), .legal = mtrr_default_legal,
      .valid = MTRR_DEF_TYPE_ENABLE | MTRR_DEF_TYPE_FIXED | MTRR_TYPE_MASK},
-    {MSR_MC0_CTL, MC_BANKS * 4, "MC_BANKS", FEATURE_MCA, .slot = mc_slot, .valid = ANY, .legal = mc_legal,
-     .write = mc_write},
+    {MSR_MC0_CTL, MC_BANKS * 4, "MC_BANKS", FEATURE_MCA, .exists = mc_exists, .slot = mc_slot, .valid = ANY,
+     .legal = mc_legal, .write = mc_write},
+    {MSR_MCG_EXT_CTL, 1, "MCG_EXT_CTL", FEATURE_MCA, INTEL_ONLY, .exists = ext_ctl_exists, FIELD(mcg_ext_ctl),
+     .valid = 1, .legal = ext_ctl_legal},
     {MSR_TSC_DEADLINE, 1, "TSC_DEADLINE", FEATURE_TSC_DEADLINE, APIC_FUNCTIONS},
     {MSR_X2APIC_FIRST, 256, "X2APIC", FEATURE_X2APIC, APIC_FUNCTIONS},
     {MSR_XSS, 1, "XSS", FEATURE_XSAVES, FIELD(xss), .valid = 0},
@@ -655,7 +635,8 @@ u32 msr_numbers(const struct cpu_features *f, u32 *list, u32 room)
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         const struct msr_row *r = row_find(f, rows[i].first);
         bool kept = r && (r->flags & MSR_FIELD || r->slot || r->first == MSR_TSC || r->first == MSR_TSC_DEADLINE);
-        if (!kept || (r->first == MSR_SPEC_CTRL && !spec_ctrl_valid(f)))
+        bool bank = r && (r->first == MSR_MC0_CTL || r->first == MSR_MC0_CTL2); /* MCG_CAP says which there are */
+        if (!kept || bank || (r->first == MSR_SPEC_CTRL && !spec_ctrl_valid(f)))
             continue;
         for (u32 k = 0; k < r->count; k++)
             if (n++ < room)
@@ -701,7 +682,7 @@ void msr_reset(struct vcpu *v)
     v->mtrr_base[0] = LOW_MEMORY_END | MEMTYPE_UC;
     v->mtrr_mask[0] = ((BIT64(v->vm->phys_bits) - 1) & ~(BIT64(32) - LOW_MEMORY_END - 1)) | MTRR_MASK_VALID;
     v->mcg_status = v->mcg_ctl = 0;
-    v->mcg_cap = MCG_CAP_CTL | MC_BANKS;
+    v->mcg_cap = MCG_CAP_CTL | MC_BANKS_RESET;
     v->microcode = microcode(v->vm->vendor);
     v->platform_info = platform_info(v->vm);
     v->arch_capabilities = ARCH_CAPABILITIES;
@@ -711,6 +692,9 @@ void msr_reset(struct vcpu *v)
     v->perf_due = 0;
     for (unsigned i = 0; i < MC_BANKS * 4; i++)
         v->mc_bank[i / 4][i % 4] = 0;
+    v->mcg_ext_ctl = 0;
+    for (unsigned i = 0; i < MC_BANKS; i++)
+        v->mc_ctl2[i] = 0;
     v->hwcr = HWCR_TSC_FREQ_SEL | HWCR_INVD_WBINVD;
     v->syscfg = v->nb_cfg = v->ls_cfg = v->dc_cfg = v->bu_cfg2 = v->mmio_conf_base = 0;
     v->de_cfg = DE_CFG_LFENCE_SERIALIZES;

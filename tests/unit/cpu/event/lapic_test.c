@@ -204,6 +204,21 @@ static void errors(void)
     reg(APIC_DIVIDE - 16); /* there is none */
     set(APIC_ESR, 0);
     CHECK_EQ(reg(APIC_ESR), ESR_ILLEGAL_REGISTER);
+
+    TEST("the entry for corrected machine checks");
+    create_enabled(1);
+    CHECK_EQ(reg(APIC_VERSION) >> 16 & 0xff, 5);
+    set(APIC_LVT_CMCI, 0x77);
+    set(APIC_ESR, 0);
+    CHECK_EQ(reg(APIC_ESR), ESR_ILLEGAL_REGISTER);
+    v->mcg_cap |= MCG_CAP_CMCI;
+    CHECK_EQ(reg(APIC_VERSION) >> 16 & 0xff, 6);
+    CHECK_EQ(reg(APIC_LVT_CMCI), LVT_MASKED);
+    apic_cmci(v);
+    CHECK_EQ(pending(v), -1);
+    set(APIC_LVT_CMCI, 0x77);
+    apic_cmci(v);
+    CHECK_EQ(lapic_ack(v), 0x77);
 }
 
 static void icr(u32 dest, u32 low)

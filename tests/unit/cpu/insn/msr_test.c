@@ -189,14 +189,25 @@ static void test_features(void)
 
 static void test_machine_check(void)
 {
-    const unsigned last = MC_BANKS - 1;
+    const unsigned last = MC_BANKS_RESET - 1;
     TEST("machine check banks");
     create(VENDOR_INTEL);
-    CHECK_EQ(get(MSR_MCG_CAP), MCG_CAP_CTL | MC_BANKS);
+    CHECK_EQ(get(MSR_MCG_CAP), MCG_CAP_CTL | MC_BANKS_RESET);
     CHECK(keeps(MSR_MC_CTL(last), ~0ull));
     CHECK(gp(MSR_MC_STATUS(last), 1) && writes(MSR_MC_STATUS(last), 0));
     CHECK(keeps(MSR_MC_ADDR(last), 0x123456789a) && keeps(MSR_MC_MISC(last), ~0ull));
     CHECK_EQ(get(MSR_MC_CTL(last + 1)), REFUSED);
+
+    TEST("what MCG_CAP shows besides");
+    create(VENDOR_INTEL);
+    CHECK(gp(MSR_MC0_CTL2, 0) && gp(MSR_MCG_EXT_CTL, 0) && gp(MSR_MCG_STATUS, MCG_STATUS_LMCE));
+    CHECK(msr_put(v, MSR_MC0_CTL2, 0) && !msr_put(v, MSR_MC0_CTL2, MC_CTL2_CMCI));
+    CHECK(!msr_put(v, MSR_FEATURE_CONTROL, FEATURE_CONTROL_LMCE) && !msr_put(v, MSR_MCG_EXT_CTL, 1));
+    v->mcg_cap = MCG_CAP_CTL | MCG_CAP_CMCI | MCG_CAP_LMCE | MC_BANKS;
+    CHECK(keeps(MSR_MC_CTL(MC_BANKS - 1), ~0ull) && keeps(MSR_MC0_CTL2 + MC_BANKS - 1, MC_CTL2_CMCI | 3));
+    CHECK(gp(MSR_MC0_CTL2, BIT64(29)) && keeps(MSR_MCG_STATUS, MCG_STATUS_LMCE) && gp(MSR_MCG_EXT_CTL, 1));
+    CHECK(msr_put(v, MSR_FEATURE_CONTROL, FEATURE_CONTROL_LMCE) && keeps(MSR_MCG_EXT_CTL, 1));
+    CHECK(gp(MSR_MCG_EXT_CTL, 2));
 
     TEST("AMD: HWCR makes their status writable");
     create(VENDOR_AMD);
@@ -343,6 +354,7 @@ static void test_state(void)
     for (int vendor = 0; vendor < 2; vendor++) {
         create(vendor ? VENDOR_AMD : VENDOR_INTEL);
         TEST(vendor ? "AMD: MSRs as state" : "Intel: MSRs as state");
+        v->mcg_cap |= MCG_CAP_CMCI | MCG_CAP_LMCE;
         u32 n = msr_list(v, list, ARRAY_LEN(list)), first, count;
         CHECK(n > 80 && n < ARRAY_LEN(list));
         CHECK_EQ(msr_list(v, NULL, 0), n);
