@@ -126,7 +126,7 @@ selftests: all
 	tools/selftests.sh
 
 bench:
-	+tools/bench.sh
+	+@tools/bench.sh; missed=$$?; tools/bench-qemu.sh && exit $$missed
 
 # Completions and the manual page's options, from the tables.
 derive: $(O)/nestbox
