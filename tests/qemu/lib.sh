@@ -238,6 +238,8 @@ firmware() {
     esac
     [ -e /usr/share/OVMF/$code ] || skip 'ovmf is missing'
     [ -e "$work/$1.vars" ] || cp /usr/share/OVMF/$vars "$work/$1.vars"
+    # Debian's OVMF maps all that the CPU can address by pages of 2 MiB: half a gigabyte of tables for 47 bits.
+    echo '-global driver=x86_64-cpu,property=host-phys-bits-limit,value=40'
     echo "-drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/$code"
     echo "-drive if=pflash,unit=1,format=raw,file=$work/$1.vars"
 }

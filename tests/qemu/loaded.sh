@@ -1,6 +1,6 @@
 #!/bin/bash
 # A guest on a host that has much else to do: four busy loops per core, while Linux starts and computes on two CPUs,
-# with KVM's clock and then with the TSC. It complains neither of its clocks nor of CPUs that stand still.
+# with KVM's clock and (all) then with the TSC. It complains neither of its clocks nor of CPUs that stand still.
 # usage: loaded.sh VENDOR-CORES, where CORES is one (the loops and the VM share one core, the others stay free) or all
 # cases: amd-one
 # more cases: intel-all amd-all
@@ -10,8 +10,9 @@ VENDOR=${1%-*} cores=${1#*-}
 
 program=("$NB" qemu --accel engine --nested "$VENDOR" --)
 count=$(($(nproc) * 4))
+cpus=(host host,migratable=off,+invtsc)
 if [ "$cores" = one ]; then
-    count=4
+    count=4 cpus=(host)
     core=$(taskset -cp $$ | sed 's/.*[^0-9]//')
     program=(taskset -c "$core" "${program[@]}")
 fi
@@ -21,7 +22,7 @@ for ((i = 0; i < count; i++)); do
     "${loop[@]}" &
     process[busy$i]=$!
 done
-for cpu in host host,migratable=off,+invtsc; do
+for cpu in "${cpus[@]}"; do
     vm=${cpu//[^a-z]/}
     small "$vm" '' -cpu $cpu -smp 2 -m 256M -no-reboot
     [ "$(guest "$vm" nproc)" = 2 ] || fail 'a CPU is missing'
