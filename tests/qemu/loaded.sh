@@ -10,7 +10,7 @@ VENDOR=${1%-*} cores=${1#*-}
 
 program=("$NB" qemu --accel engine --nested "$VENDOR" --)
 count=$(($(nproc) * 4))
-cpus=(host host,migratable=off,+invtsc)
+cpus=(host "host,migratable=off,+invtsc")
 if [ "$cores" = one ]; then
     count=4 cpus=(host)
     core=$(taskset -cp $$ | sed 's/.*[^0-9]//')
