@@ -400,6 +400,24 @@ const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
     return exec_signal(v, host_rip, trapno);
 }
 
+/* Devices do not touch guest memory with a lock held. */
+bool cpu_may_leave(const struct vcpu *v)
+{
+    return v->running;
+}
+
+void cpu_memory_gone(struct vcpu *v)
+{
+    if (v->vm->exclusive == v->index + 1)
+        exclusive_end(v);
+    v->exec->bounce_locked = false;
+    v->insn = NULL;
+    v->deferred = false;
+    block_give_up(v);
+    v->exit = CPU_EXIT_MEMORY;
+    end(v);
+}
+
 /* -- interrupts -- */
 
 int cpu_msi(struct vm *vm, u64 address, u32 data)

@@ -92,6 +92,13 @@ void cpu_timer_due(struct vcpu *v);
 const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
 
 /*
+ * The same for a page fault at memory of a slot in C code of the engine: where cpu_may_leave, the caller may jump out
+ * of cpu_run or cpu_step, and calls cpu_memory_gone with the registers as they were at the fault. The vCPU is then as
+ * after CPU_EXIT_MEMORY: what it was about to do has changed nothing, or not all.
+ */
+bool cpu_may_leave(const struct vcpu *v);
+void cpu_memory_gone(struct vcpu *v);
+/*
  * For devices that live outside; functions of struct machine call these two, on the vCPU's thread. cpu_defer: the
  * answer to this read is not known yet. What the function returns is dropped, the instruction has changed nothing, and
  * cpu_run or cpu_step returns CPU_EXIT_DEVICE. When the instruction runs again, it makes its accesses again, from the

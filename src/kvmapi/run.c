@@ -195,7 +195,7 @@ static long no_code(struct api_vcpu *v)
     return 0;
 }
 
-/* Fills in kvm_run for what is no access. 1: the vCPU goes on. */
+/* Fills in kvm_run for what is no access. 1: the vCPU goes on; otherwise what KVM_RUN returns. */
 static long show_exit(struct api_vcpu *v, enum cpu_exit exit)
 {
     switch (exit) {
@@ -208,6 +208,7 @@ static long show_exit(struct api_vcpu *v, enum cpu_exit exit)
     case CPU_EXIT_HYPERCALL: return paravirt_exit(v);
     case CPU_EXIT_HYPERV: return hyperv_exit(v);
     case CPU_EXIT_FETCH: return no_code(v);
+    case CPU_EXIT_MEMORY: v->run->exit_reason = KVM_EXIT_UNKNOWN; return -EFAULT;
     default: return 1; /* an access that is done meanwhile */
     }
 }
@@ -218,7 +219,7 @@ static long interrupted(struct api_vcpu *v)
     return -EINTR;
 }
 
-/* What the last call returned with is done. 1: go on. 0: the program has more to do. */
+/* What the last call returned with is done. 1: go on; otherwise what KVM_RUN returns. */
 static long complete(struct api_vcpu *v)
 {
     struct api_queue *q = &v->queue;
@@ -259,8 +260,9 @@ static long run_guest(struct api_vcpu *v)
         }
         if (exit == CPU_EXIT_STOP)
             return interrupted(v);
-        if (!show_exit(v, exit))
-            return 0;
+        long r = show_exit(v, exit);
+        if (r <= 0)
+            return r;
     }
 }
 
@@ -288,9 +290,14 @@ static long run_inside(struct api_vcpu *v)
     u64 gs;
     __asm__ volatile("rdgsbase %0" : "=r"(gs));
     parts_enter(v);
-    long r = complete(v);
-    if (r > 0)
-        r = v->run->immediate_exit ? -EINTR : run_guest(v);
+    long r;
+    if (!sigsetjmp(*signals_way_out(), 0)) {
+        r = complete(v);
+        if (r > 0)
+            r = v->run->immediate_exit ? -EINTR : run_guest(v);
+    } else {
+        r = show_exit(v, CPU_EXIT_MEMORY);
+    }
     parts_leave(v);
     __asm__ volatile("wrgsbase %0" : : "r"(gs));
     __asm__ volatile("fldcw %1; ldmxcsr %0" : : "m"(mxcsr), "m"(control));

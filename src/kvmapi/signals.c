@@ -20,6 +20,7 @@
 #define STACK_SIZE 131072
 #define KEPT 4 /* each that comes keeps the others out; see signals_run_end */
 #define SIGNALS 65
+#define RED_ZONE 128
 #define SIGNAL_CANCEL 32 /* libc's own, which its functions hide: pthread_cancel, and setuid and its kin */
 #define SIGNAL_SETXID 33
 
@@ -36,6 +37,7 @@ static __thread struct {
     u64 after;   /* the mask to have when what was kept comes */
     unsigned kept;
     siginfo_t keep[KEPT];
+    sigjmp_buf out; /* of run_inside */
 } self;
 
 static bool active;
@@ -85,6 +87,46 @@ static void mask_set(u64 mask)
 
 /* -- handlers -- */
 
+sigjmp_buf *signals_way_out(void)
+{
+    return &self.out;
+}
+
+/* As if called by the code that faulted, with the guest's vector registers. */
+__attribute__((noreturn, target("general-regs-only"))) static void leave_engine(void)
+{
+    cpu_memory_gone(self.vcpu->cpu);
+    siglongjmp(self.out, 1);
+}
+
+/* The array of slots stays while a vCPU runs. */
+static bool is_guest_memory(const struct ram *r, const void *address)
+{
+    for (u32 space = 0; space < RAM_SPACES; space++)
+        for (u32 i = 0; i < r->space[space].count; i++)
+            if ((u64)address - (u64)r->space[space].slot[i].host < r->space[space].slot[i].size)
+                return true;
+    return false;
+}
+
+/* The program took memory of a slot away, or may not write there. */
+static bool memory_fault(const siginfo_t *info, greg_t *g)
+{
+    struct vcpu *cpu = self.vcpu->cpu;
+    bool poisoned = info->si_signo == SIGBUS && (info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO);
+    if (poisoned || !cpu_may_leave(cpu) || !is_guest_memory(self.vcpu->vm->machine.ram, info->si_addr))
+        return false;
+    const u8 *next = cpu_signal(cpu, (const u8 *)g[REG_RIP], EXC_PF);
+    if (next) {
+        g[REG_RIP] = (greg_t)next;
+        return true;
+    }
+    g[REG_RIP] = (greg_t)leave_engine;
+    g[REG_RSP] = ((g[REG_RSP] - RED_ZONE) & ~15ll) - 8;
+    g[REG_EFL] &= ~(greg_t)FLAG_DF;
+    return true;
+}
+
 /* Handles a fault of user_copy or of the guest: the handler returns to where execution goes on. */
 static bool own_fault(int sig, siginfo_t *info, ucontext_t *u)
 {
@@ -95,8 +137,10 @@ static bool own_fault(int sig, siginfo_t *info, ucontext_t *u)
         g[REG_RIP] = (greg_t)user_copy_end;
         return true;
     }
-    if (!self.vcpu || g[REG_TRAPNO] == EXC_PF)
+    if (!self.vcpu)
         return false;
+    if (g[REG_TRAPNO] == EXC_PF)
+        return memory_fault(info, g);
     const u8 *next = cpu_signal(self.vcpu->cpu, (const u8 *)g[REG_RIP], (unsigned)g[REG_TRAPNO]);
     if (next)
         g[REG_RIP] = (greg_t)next;

@@ -10,6 +10,7 @@
 #include "base/types.h"
 
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 
 struct api_vcpu;
@@ -31,6 +32,8 @@ void signals_leave(void);
 /* Within these: the thread runs a vCPU, with `mask` (if not NULL) as its signal mask until the end: 0 or -errno. */
 int MUST_CHECK signals_run_begin(struct api_vcpu *v, const u64 *mask);
 void signals_run_end(void);
+/* In between: where to go on if guest memory is not there, in the middle of the engine; see cpu_memory_gone. */
+sigjmp_buf *signals_way_out(void);
 /* Signals that the program leaves to their default, but that KVM_RUN is to notice. */
 void signals_cover(u64 mask);
 

@@ -19,6 +19,7 @@ enum cpu_exit {
     CPU_EXIT_DEBUG,     /* struct cpu_exit_debug */
     CPU_EXIT_HYPERV,    /* struct cpu_exit_hyperv */
     CPU_EXIT_HYPERCALL, /* struct cpu_exit_hypercall; cpu_hypercall_finish before it runs again */
+    CPU_EXIT_MEMORY,    /* host memory of a slot is not there: cpu_signal, cpu_memory_gone */
     CPU_EXIT_FETCH,     /* the next instruction does not lie in RAM: cpu_fetch_exits */
 };
 

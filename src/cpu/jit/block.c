@@ -207,6 +207,27 @@ static void leave_blocks(struct vm *vm, struct vcpu *v)
             __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
 }
 
+/* The lock, while memory is read that may not be there. */
+static void lock_to_read(struct vcpu *v)
+{
+    spin_lock(&v->vm->cache->lock);
+    v->exec->reads_code = true;
+}
+
+static void unlock_read(struct vcpu *v)
+{
+    v->exec->reads_code = false;
+    spin_unlock(&v->vm->cache->lock);
+}
+
+void block_give_up(struct vcpu *v)
+{
+    if (!v->exec->reads_code)
+        return;
+    unlock_read(v);
+    leave_blocks(v->vm, v); /* some may have been killed */
+}
+
 static void hash_enter(struct cache *c, struct block *b)
 {
     u32 h = hash_of(b->page, b->offset, b->mode);
@@ -242,15 +263,14 @@ static enum translation make_announced(struct vcpu *v, const struct translation_
 
 static enum translation make(struct vcpu *v, const struct translation_request *r, struct block **made)
 {
-    struct cache *c = v->vm->cache;
     enum translation result = TRANSLATION_RETRY;
     u32 stale = 0;
     vector_save(v);
-    spin_lock(&c->lock);
+    lock_to_read(v);
     /* A writer may have struck the marks off before the lock was taken. */
     if (is_protected(&r->page) && (r->page2.host == NO_PAGE || is_protected(&r->page2)))
         result = make_announced(v, r, made, &stale);
-    spin_unlock(&c->lock);
+    unlock_read(v);
     v->stat[STAT_CODE_STALE] += stale;
     if (stale)
         leave_blocks(v->vm, v);
@@ -403,10 +423,10 @@ void block_check(struct vcpu *v, const struct ram_slot *s, gpa_t at)
     struct page_code *p = page_find(c, (u64)ram_host(s, at) & ~PAGE_MASK);
     if (!p || likely(!page_differs(p)))
         return;
-    spin_lock(&c->lock);
+    lock_to_read(v);
     u32 stale = page_renew(c, p);
     unprotect(s, at, p);
-    spin_unlock(&c->lock);
+    unlock_read(v);
     v->stat[STAT_CODE_STALE] += stale;
     if (stale)
         leave_blocks(v->vm, v);

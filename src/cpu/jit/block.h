@@ -96,6 +96,8 @@ void block_kill(struct cache *c, struct block *b);
 void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, gpa_t at, u64 size);
 /* The code_entered of core/upcalls.h: kills the blocks whose bytes are no longer what they were made from. */
 void block_check(struct vcpu *v, const struct ram_slot *s, gpa_t at);
+/* A host fault ended the translation or the check of a page in the middle. */
+void block_give_up(struct vcpu *v);
 /* [exclusive] The slot goes: kills all blocks made from its memory. */
 void block_forget(struct vm *vm, const struct ram_slot *s);
 

@@ -21,6 +21,7 @@ struct exec {
     struct tr *tr;           /* the translator's working memory */
     u64 chain_generation;
     u16 signal_loans; /* loans in force where a host signal came */
+    bool reads_code;  /* the code cache is locked, and guest memory is being read */
 };
 
 /* exec.c, at creation: `memory` is zeroed memory of the accelerator. */

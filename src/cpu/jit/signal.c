@@ -53,6 +53,7 @@ const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
     case EXC_XM: raise_event(v, (u8)trapno, false, 0, 0); break;
     case EXC_GP: /* a misaligned operand */ raise_gp(v, 0); break;
     case EXC_AC: raise_ac(v); break;
+    case EXC_PF: v->exit = CPU_EXIT_MEMORY; break;
     default: return NULL;
     }
     if (trapno == EXC_XM && !(v->cr4 & CR4_OSXMMEXCPT))
@@ -63,5 +64,5 @@ const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
 bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11)
 {
     loans_swap(v, v->exec->signal_loans);
-    return leave_with(v, CPU_FAULT);
+    return leave_with(v, v->exit == CPU_EXIT_MEMORY ? CPU_EXIT : CPU_FAULT);
 }

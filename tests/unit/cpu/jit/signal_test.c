@@ -100,7 +100,13 @@ static void places(void)
     struct block *b = block(0);
     CHECK(!exec_signal(v, (const u8 *)(u64)&places, EXC_DE));
     CHECK(!exec_signal(v, b->far_entry, EXC_DE) && !exec_signal(v, cache->hot, EXC_DE));
-    CHECK(!exec_signal(v, b->hot_end - 1, EXC_PF) && exec_signal(v, b->hot_end - 1, EXC_DE) == exec_leave_signal);
+    CHECK(exec_signal(v, b->hot_end - 1, EXC_DE) == exec_leave_signal && v->exit == CPU_EXIT_NONE);
+    CHECK(!exec_signal(v, b->hot_end - 1, EXC_DB));
+
+    TEST("host memory that is not there");
+    CHECK(exec_signal(v, b->hot_end - 1, EXC_PF) == exec_leave_signal && v->exit == CPU_EXIT_MEMORY);
+    CHECK(!exec_signal_left(v, 0, 0) && v->exec->outcome == CPU_EXIT);
+    v->exit = CPU_EXIT_NONE;
 
     TEST("the guest's RIP of a host address");
     CHECK_EQ(exec_guest_rip(v, (u64)b->hot_end - 1), CODE);
