@@ -22,6 +22,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -471,14 +472,22 @@ static bool maps_wrongly(int fd, int protection, int flags, off64_t at)
     return wrong;
 }
 
+/* By the system call: an allocator may ask for memory before the dynamic linker can look up a function. */
+static void *map(void *to, size_t size, int protection, int flags, int fd, off64_t at)
+{
+    if (maps_wrongly(fd, protection, flags, at))
+        return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, to, size, protection, flags, fd, at);
+}
+
 SEAM void *mmap(void *to, size_t size, int protection, int flags, int fd, off_t at)
 {
-    return maps_wrongly(fd, protection, flags, at) ? MAP_FAILED : NEXT(mmap)(to, size, protection, flags, fd, at);
+    return map(to, size, protection, flags, fd, at);
 }
 
 SEAM void *mmap64(void *to, size_t size, int protection, int flags, int fd, off64_t at)
 {
-    return maps_wrongly(fd, protection, flags, at) ? MAP_FAILED : NEXT(mmap64)(to, size, protection, flags, fd, at);
+    return map(to, size, protection, flags, fd, at);
 }
 
 /* -- reading statistics -- */

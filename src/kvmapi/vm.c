@@ -249,6 +249,7 @@ static const struct api_cap caps[] = {
     API_CAP(KVM_CAP_MAX_VCPUS, API_VCPUS_MAX),
     API_CAP(KVM_CAP_MAX_VCPU_ID, API_VCPUS_MAX, .enable_vm = limit_vcpu_ids),
     API_CAP(KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1),
+    API_CAP(KVM_CAP_SMALLER_MAXPHYADDR, 1),
     API_CAP(KVM_CAP_DISABLE_QUIRKS, 1, .enable_vm = disable_quirks),
     API_CAP(KVM_CAP_DISABLE_QUIRKS2, QUIRKS, .enable_vm = disable_quirks),
     {0},
