@@ -17,7 +17,11 @@ static int run(const struct verb *verb, int argc, char **argv)
     int status;
     if (kvm_choose(verb, argc, argv, &start, &status))
         return status;
-    char **args = qemu_args(PROGRAM, start.rest, !start.other_vendor ? NULL : start.amd ? "amd" : "intel");
+    char **args = qemu_args(PROGRAM, start.rest,
+                            !start.other_vendor ? NULL
+                            : start.amd         ? "amd"
+                                                : "intel",
+                            start.settings.accel == ACCEL_ENGINE);
     if (!args) {
         complain("out of memory");
         return STATUS_FAILED;

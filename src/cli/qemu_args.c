@@ -58,22 +58,24 @@ static struct command look(char **argv)
 }
 
 /* Returns the value of -cpu, or NULL if there is no memory. */
-static char *cpu_value(const char *model, const char *vendor)
+static char *cpu_value(const char *model, const char *vendor, bool engine)
 {
-    char *text = NULL, family[96] = "";
-    if (!vendor || has(model, "vendor") || begins(model, "help") || begins(model, "?"))
-        return strdup(model);
-    bool amd = strcmp(vendor, "amd") == 0;
-    u32 s = amd ? SIGNATURE_AMD : SIGNATURE_INTEL;
-    if ((begins(model, "host") || begins(model, "max")) && !has(model, "family"))
-        snprintf(family, sizeof(family), ",family=%u,model=%u,stepping=%u,model-id=nestbox virtual CPU",
-                 SIGNATURE_FAMILY(s), SIGNATURE_MODEL(s), SIGNATURE_STEPPING(s));
-    if (asprintf(&text, "%s,vendor=%s%s", model, amd ? "AuthenticAMD" : "GenuineIntel", family) < 0)
+    char *text = NULL, family[96] = "", name[32] = "";
+    bool of_host = begins(model, "host") || begins(model, "max"), amd = vendor && strcmp(vendor, "amd") == 0;
+    bool width = engine && of_host && !has(model, "phys-bits") && !has(model, "host-phys-bits-limit");
+    if (vendor && !has(model, "vendor") && !begins(model, "help") && !begins(model, "?")) {
+        u32 s = amd ? SIGNATURE_AMD : SIGNATURE_INTEL;
+        snprintf(name, sizeof(name), ",vendor=%s", amd ? "AuthenticAMD" : "GenuineIntel");
+        if (of_host && !has(model, "family"))
+            snprintf(family, sizeof(family), ",family=%u,model=%u,stepping=%u,model-id=nestbox virtual CPU",
+                     SIGNATURE_FAMILY(s), SIGNATURE_MODEL(s), SIGNATURE_STEPPING(s));
+    }
+    if (asprintf(&text, "%s%s%s%s", model, name, family, width ? ",host-phys-bits-limit=40" : "") < 0)
         return NULL;
     return text;
 }
 
-char **qemu_args(const char *program, char **argv, const char *vendor)
+char **qemu_args(const char *program, char **argv, const char *vendor, bool engine)
 {
     struct command c = look(argv);
     unsigned n = 0;
@@ -87,10 +89,10 @@ char **qemu_args(const char *program, char **argv, const char *vendor)
     }
     if (!c.cpu && !c.no_machine) {
         args[n++] = strdup("-cpu");
-        args[n++] = cpu_value("host", vendor);
+        args[n++] = cpu_value("host", vendor, engine);
     }
     for (unsigned i = 0; i < c.count; i++)
-        args[n++] = i && is(argv[i - 1], "cpu") ? cpu_value(argv[i], vendor) : strdup(argv[i]);
+        args[n++] = i && is(argv[i - 1], "cpu") ? cpu_value(argv[i], vendor, engine) : strdup(argv[i]);
     for (unsigned i = 0; i < n; i++) {
         if (args[i])
             continue;

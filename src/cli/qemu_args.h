@@ -13,10 +13,13 @@
  *   -cpu host, if no CPU is, and the machine is not "none";
  *   with `vendor` ("intel", "amd"; NULL: the host's), which QEMU would take from the host's CPUID instruction: the
  * vendor with each -cpu that names none, and for models "host" and "max" the family and name that go with it.
+ *   on the engine, with models "host" and "max" that name no width: physical addresses of at most 40 bits, as QEMU's
+ * other models have them. OVMF makes page tables for all that there could be, which takes half a minute with the
+ * host's 48.
  *
  * The result is freed by qemu_args_free; it is NULL if there is no memory.
  */
-char **qemu_args(const char *program, char **argv, const char *vendor);
+char **qemu_args(const char *program, char **argv, const char *vendor, bool engine);
 void qemu_args_free(char **args);
 
 #endif

@@ -142,7 +142,8 @@ chmod 755 "$WORK/qemu-system-x86_64"
 PATH=$WORK:$PATH
 other=$([ "$host" = amd ] && echo intel || echo amd)
 run 'QEMU' 0 '' qemu --accel engine -m 1G --nographic
-check 'its command line' [ "$(cat "$WORK/out")" = "$host -accel kvm -cpu host -m 1G --nographic" ]
+check 'its command line' [ "$(cat "$WORK/out")" = \
+    "$host -accel kvm -cpu host,host-phys-bits-limit=40 -m 1G --nographic" ]
 run 'another vendor' 0 '' qemu --accel engine --nested "$other" -- -cpu EPYC
 check 'goes with the CPU' grep -qE "^$other -accel kvm -cpu EPYC,vendor=(GenuineIntel|AuthenticAMD)\$" "$WORK/out"
 mkdir "$WORK/bin"

@@ -85,7 +85,7 @@ accelerator() { # [PROPERTIES]
     local vendor=GenuineIntel
     [ "$VENDOR" = intel ] || vendor=AuthenticAMD
     case $QEMU_ACCEL in
-    kvm) printf '%s' "-accel kvm${1:+,$1} -cpu max,vendor=$vendor" ;;
+    kvm) printf '%s' "-accel kvm${1:+,$1} -cpu max,vendor=$vendor,host-phys-bits-limit=40" ;;
     *) printf '%s' "-accel $QEMU_ACCEL,thread=single -cpu max" ;;
     esac
 }

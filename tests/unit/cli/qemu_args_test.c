@@ -9,17 +9,17 @@
 #include "unit/test.h"
 
 /* The result as one line. */
-static const char *line(const char *vendor, const char *const *argv)
+static const char *line(const char *vendor, bool engine, const char *const *argv)
 {
     static char text[512];
-    char **args = qemu_args("qemu", (char **)(uintptr_t)argv, vendor);
+    char **args = qemu_args("qemu", (char **)(uintptr_t)argv, vendor, engine);
     size_t used = 0;
     for (char **a = args; *a; a++)
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", used ? " " : "", *a);
     qemu_args_free(args);
     return text;
 }
-#define LINE(vendor, ...) line(vendor, (const char *const[]){__VA_ARGS__, NULL})
+#define LINE(vendor, ...) line(vendor, false, (const char *const[]){__VA_ARGS__, NULL})
 #define CHECK_LINE(want, vendor, ...) CHECK(strcmp(LINE(vendor, __VA_ARGS__), want) == 0)
 
 static void test_accelerator(void)
@@ -57,9 +57,25 @@ static void test_cpu(void)
     CHECK_LINE("qemu -accel kvm -cpu help", "amd", "-cpu", "help");
 }
 
+#define CHECK_ENGINE(want, vendor, ...)                                                                                \
+    CHECK(strcmp(line(vendor, true, (const char *const[]){__VA_ARGS__, NULL}), want) == 0)
+
+static void test_width(void)
+{
+    TEST("on the engine the host's models have narrow physical addresses, unless a width is named");
+    CHECK_ENGINE("qemu -accel kvm -cpu host,host-phys-bits-limit=40 -S", NULL, "-S");
+    CHECK_ENGINE("qemu -accel kvm -cpu max,-avx,host-phys-bits-limit=40", NULL, "-cpu", "max,-avx");
+    CHECK_ENGINE("qemu -accel kvm -cpu max,phys-bits=46", NULL, "-cpu", "max,phys-bits=46");
+    CHECK_ENGINE("qemu -accel kvm -cpu max,host-phys-bits-limit=42", NULL, "-cpu", "max,host-phys-bits-limit=42");
+    CHECK_ENGINE("qemu -accel kvm -cpu EPYC", NULL, "-cpu", "EPYC");
+    CHECK_ENGINE("qemu -accel kvm -cpu host,family=6,vendor=AuthenticAMD,host-phys-bits-limit=40", "amd", "-cpu",
+                 "host,family=6");
+}
+
 int main(void)
 {
     test_accelerator();
     test_cpu();
+    test_width();
     return TEST_END();
 }
