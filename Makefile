@@ -21,7 +21,7 @@ CFLAGS += $(OPT_$(B))
 LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
 LDLIBS += -lZydis -lZycore -lz -lrt
 
-# One short line a file; the whole command with V=1.
+# One short line per file; the whole command with V=1.
 ifeq ($(V),)
 Q := @
 say = @printf '  %-7s %s\n' $(1) $(2)
@@ -165,9 +165,9 @@ help:
 	@echo 'make kvmapi       builds the tests of the KVM API'
 	@echo 'make qemu-tests   starts Debian from disks in QEMU on the engine, in all ways that tests/qemu knows'
 	@echo "make selftests    runs the kernel's selftests of KVM on the engine"
-	@echo 'make bench        measures'
+	@echo 'make bench        measures L1 and L2 against the host and QEMU, and checks the promises of SPEC.md'
 	@echo 'make lint         checks layers, style and scripts'
-	@echo 'make derive       writes completions and the manual page from the tables'
+	@echo 'make derive       writes the completions and the options in the manual page from the tables'
 	@echo 'make fuzz         random instructions against the host CPU, SECONDS=600'
 	@echo 'make install      to PREFIX=$(PREFIX), below DESTDIR if given; make uninstall removes that'
 	@echo 'make clean        removes build/'

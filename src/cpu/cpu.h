@@ -167,7 +167,7 @@ void cpu_intr_line(struct vm *vm, bool level);
 
 /* SMI# of one CPU: taken before an instruction, once the CPU is in no SMI handler. */
 void cpu_smi(struct vcpu *v);
-/* While the vCPU does not run: a corrected machine-check error, on a CPU whose MCG_CAP shows CMCI. */
+/* Reports a corrected machine-check error, on a CPU whose MCG_CAP shows CMCI. The vCPU is not running. */
 void cpu_cmci(struct vcpu *v);
 /* INIT# of all CPUs. */
 void cpu_init(struct vm *vm);
@@ -217,12 +217,12 @@ void cpu_clock_set(struct vm *vm, u64 ns);
 /* Notes that the vCPU was stopped from outside: the next update of its clock says so to the guest's watchdogs. Returns
  * false if the guest does not use the clock. */
 bool cpu_clock_stopped(struct vcpu *v);
-/* May whoever waits for a halted vCPU's next event look for it all the time? Not if its guest does so itself. */
+/* Returns whether the host may poll for a halted vCPU's next event: not if the guest says that it polls itself. */
 bool cpu_may_poll(const struct vcpu *v);
 /* May the guest use only what CPUID shows? True unless the VM was created with `paravirt`. */
 void cpu_paravirt_enforce(struct vcpu *v, bool enforce);
 
-/* [any] Of CPU_QUIRK_* there are none if nobody asks for them. */
+/* [any] Sets the CPU_QUIRK_* of the VM, which has none at first. */
 void cpu_quirks_set(struct vm *vm, u32 quirks);
 /* Says which hypercalls, by the bit of their number, end cpu_run with CPU_EXIT_HYPERCALL. MAP_GPA_RANGE (12) can. */
 void cpu_hypercall_exits(struct vm *vm, u64 numbers);

@@ -1,6 +1,6 @@
 /*
  * Pages that blocks are made from: which blocks, which lines of 64 bytes they have bytes in, and, in memory that others
- * write without notice, the bytes that they were made from. Under cache.lock, if nothing else is said.
+ * write without notice, the bytes that they were made from. Callers hold cache.lock, unless a comment says otherwise.
  */
 #ifndef CPU_JIT_PAGE_H
 #define CPU_JIT_PAGE_H
@@ -31,24 +31,24 @@ static inline u64 page_lines(u64 offset, u64 size)
     return ~0ull << first & ~0ull >> (63 - last);
 }
 
-/* What is known of a page, or NULL. Without the lock too, on the thread of a vCPU in cpu_run: only a flush, which waits
- * for that, takes pages away. */
+/* Returns what is known of a page, or NULL. A vCPU's thread in cpu_run may call it without the lock: only a flush takes
+ * pages away, and it waits until no vCPU is there. */
 struct page_code *page_find(const struct cache *c, u64 host);
-/* The same, and makes it; NULL: the cache is full. */
+/* The same, but makes what is missing. Returns NULL if the cache is full. */
 struct page_code *page_get(struct cache *c, u64 host, bool foreign);
 
-/* Blocks are going to be made of these bytes: whoever writes there from now on waits for the lock. Returns the lines
- * that were there before, for page_enter. */
+/* Announces that a block will be made from these bytes: whoever writes there from now on waits for the lock. Returns
+ * the lines that had code before, for page_enter. */
 u64 page_announce(struct page_code *p, u64 offset, u64 size);
-/* Ends that: b was made from the bytes, or nothing was (NULL). Returns how many other blocks turned out to be made from
- * others and died. */
+/* Ends what page_announce began: b was made from the bytes, or, if it is NULL, no block was. Returns how many other
+ * blocks died, because they were made from other bytes. */
 u32 page_enter(struct cache *c, struct page_code *p, u64 lines, struct block *b, const u8 *bytes, u64 offset, u64 size);
 
 /* Kills the blocks with bytes in this part of the page; returns how many. */
 u32 page_kill(struct cache *c, struct page_code *p, u64 offset, u64 size);
-/* Is memory not any more what the blocks were made from? Perhaps not if true; takes no lock, as page_find. */
+/* Returns whether memory may differ from what the blocks were made from. Needs no lock, like page_find. */
 bool page_differs(const struct page_code *p);
-/* Kills the blocks for which that holds; returns how many. */
+/* Kills the blocks whose bytes differ from memory; returns how many. */
 u32 page_renew(struct cache *c, struct page_code *p);
 
 #endif

@@ -252,9 +252,10 @@ void mmu_flush_jumps(struct vcpu *v);
 /* The foreign_event of core/upcalls.h: code in memory where a mapping may get new code in place is compared now, or, if
  * somebody begins to write there, before it runs again. */
 void mmu_foreign_event(struct vcpu *v, bool begins);
-/* All code is. */
+/* Has all code compared before it runs again, whatever its mapping. */
 void mmu_foreign_doubt(struct vcpu *v);
-/* For REQ_FOREIGN, and for a context that is used again: looks at what it fetches from, if it must. */
+/* Compares the code of the current context if an event asks for that: for REQ_FOREIGN, and for a context that is used
+ * again. */
 void mmu_foreign_look(struct vcpu *v);
 /* The current context has an entry for fetches from such memory; in_place: of a mapping as above. Called before the
  * code is compared. */
