@@ -24,14 +24,16 @@ add() { # name, limit, command
     [[ $1 =~ $pattern ]] && tests+=("$1|$2|$3")
 }
 add insn 900 "build/release/insn --corpus tests/insn/cases.txt --seed ${SEED:-1} --cases ${CASES:-1000000}"
+limit=600
+[[ -z ${MORE:-} ]] || limit=1200
 for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh tests/kvmapi/*.sh \
     tests/qemu/*.sh; do
     [ -e "$script" ] || continue
     head -n 1 "$script" | grep -q '^#!' || continue # for sourcing
     name=$(basename "$(dirname "$script")")/$(basename "$script" .sh)
-    grep -qE '^# (more )?cases:' "$script" || add "$name" 600 "bash $script"
+    grep -qE '^# (more )?cases:' "$script" || add "$name" "$limit" "bash $script"
     for case in $(sed -nE "s/^# ${MORE:+(more )?}cases: *//p" "$script" | sed 's/.*://'); do
-        add "$name:$case" 600 "bash $script $case"
+        add "$name:$case" "$limit" "bash $script $case"
     done
 done
 while read -r unit; do
