@@ -9,7 +9,7 @@ here=$(dirname "$0")
 pattern=${1:-.}
 need_build
 need busybox-static cpio xz-utils qemu-system-x86 seabios clang-format
-[[ -z ${MORE:-} ]] || need libvirt-daemon libvirt-clients virtinst
+[[ -z ${MORE:-} ]] || need libvirt-daemon libvirt-clients virtinst debian-installer-12-netboot-amd64 ipxe-qemu xorriso
 make -s -j2 all build/release/insn build/release/hop build/loops unit kvmapi guests || die "the build failed"
 NB=build/release/nestbox
 export NB
@@ -31,9 +31,10 @@ for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh t
     [ -e "$script" ] || continue
     head -n 1 "$script" | grep -q '^#!' || continue # for sourcing
     name=$(basename "$(dirname "$script")")/$(basename "$script" .sh)
-    grep -qE '^# (more )?cases:' "$script" || add "$name" "$limit" "bash $script"
+    own=$(sed -n 's/^# limit: *//p' "$script")
+    grep -qE '^# (more )?cases:' "$script" || add "$name" "${own:-$limit}" "bash $script"
     for case in $(sed -nE "s/^# ${MORE:+(more )?}cases: *//p" "$script" | sed 's/.*://'); do
-        add "$name:$case" "$limit" "bash $script $case"
+        add "$name:$case" "${own:-$limit}" "bash $script $case"
     done
 done
 while read -r unit; do
