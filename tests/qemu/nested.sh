@@ -31,8 +31,9 @@ guest vm0 'udevadm settle -t 300; ls -l /dev/kvm' 310 || fail 'L1 has no KVM'
 say 'L1: logged in'
 if [ $l2_base = /dev/vdb ]; then # it comes only now, for L1 would have found its root twice
     node="{\"driver\": \"file\", \"filename\": \"$PWD/build/disk/l1.qcow2\"}"
-    qmp vm0 blockdev-add "{\"driver\": \"qcow2\", \"node-name\": \"base\", \"read-only\": true, \"file\": $node}" &&
-        qmp vm0 device_add '{"driver": "virtio-blk-pci", "drive": "base", "bus": "port0"}' || fail 'no second disk'
+    { qmp vm0 blockdev-add "{\"driver\": \"qcow2\", \"node-name\": \"base\", \"read-only\": true, \"file\": $node}" &&
+        qmp vm0 device_add '{"driver": "virtio-blk-pci", "drive": "base", "bus": "port0"}'; } >/dev/null ||
+        fail 'no second disk'
     guest vm0 'for i in {1..60}; do [ -b /dev/vdb ] && break; sleep 1; done; [ -b /dev/vdb ]' 90 || fail 'no /dev/vdb'
 fi
 guest vm0 "qemu-img create -q -f qcow2 -F raw -b $l2_base /var/tmp/l2.qcow2" || fail 'no disk for L2'
