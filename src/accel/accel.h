@@ -72,6 +72,10 @@ struct accel_ops {
     const struct error *(*error)(struct accel_vm *vm, u32 index);
     u64 (*tsc_khz)(struct accel_vm *vm);
     bool (*has_long_mode)(struct accel_vm *vm); /* as CPUID shows it to the guest */
+    /* The clock of KVM's interface for guests, in ns. It counts from 0 at creation and is not part of a vCPU's state.
+     */
+    u64 (*clock_get)(struct accel_vm *vm);
+    void (*clock_set)(struct accel_vm *vm, u64 ns);
 };
 
 extern const struct accel_ops accel_engine;

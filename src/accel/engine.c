@@ -275,6 +275,18 @@ static bool engine_has_long_mode(struct accel_vm *a)
     return features_have(&a->features, FEATURE_LM);
 }
 
+static u64 engine_clock_get(struct accel_vm *a)
+{
+    struct cpu_clock clock;
+    cpu_clock_get(a->vm, &clock);
+    return clock.ns;
+}
+
+static void engine_clock_set(struct accel_vm *a, u64 ns)
+{
+    cpu_clock_set(a->vm, ns);
+}
+
 const struct accel_ops accel_engine = {
     .name = "engine",
     .create = engine_create,
@@ -294,4 +306,6 @@ const struct accel_ops accel_engine = {
     .error = engine_error,
     .tsc_khz = engine_tsc_khz,
     .has_long_mode = engine_has_long_mode,
+    .clock_get = engine_clock_get,
+    .clock_set = engine_clock_set,
 };

@@ -486,6 +486,19 @@ static u64 kvm_tsc_khz(struct accel_vm *vm)
     return (__builtin_ia32_rdtsc() - t0) * 1000000ull / (monotonic_ns() - n0);
 }
 
+static u64 kvm_clock_get(struct accel_vm *vm)
+{
+    struct kvm_clock_data clock = {0};
+    ioctl(vm->vm_fd, KVM_GET_CLOCK, &clock);
+    return clock.clock;
+}
+
+static void kvm_clock_set(struct accel_vm *vm, u64 ns)
+{
+    struct kvm_clock_data clock = {.clock = ns};
+    ioctl(vm->vm_fd, KVM_SET_CLOCK, &clock);
+}
+
 const struct accel_ops accel_kvm = {
     .name = "kvm",
     .create = kvm_create,
@@ -503,4 +516,6 @@ const struct accel_ops accel_kvm = {
     .error = kvm_error,
     .tsc_khz = kvm_tsc_khz,
     .has_long_mode = kvm_has_long_mode,
+    .clock_get = kvm_clock_get,
+    .clock_set = kvm_clock_set,
 };

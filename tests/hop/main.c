@@ -39,6 +39,7 @@ struct accel_vm {
     struct error error;
     struct cpu_state state[VCPUS];
     u64 taken[VCPUS]; /* host TSC at that time */
+    u64 clock;        /* the VM's clock, less the host's */
 };
 
 static const struct accel_ops *inner = &accel_engine;
@@ -46,6 +47,13 @@ static const struct accel_ops *inner = &accel_engine;
 static u64 host_tsc(void)
 {
     return __builtin_ia32_rdtsc();
+}
+
+static u64 host_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
 }
 
 static void give_up(const char *what, const char *detail)
@@ -75,10 +83,12 @@ static void take(struct accel_vm *h)
         l2 |= s->nested.guest;
     }
     h->in_l2 += l2;
+    h->clock = inner->clock_get(h->inner) - host_ns();
 }
 
 static void put(struct accel_vm *h)
 {
+    inner->clock_set(h->inner, h->clock + host_ns());
     for (u32 i = 0; i < h->settings->cpus; i++) {
         u64 committed;
         const char *bad = "?";

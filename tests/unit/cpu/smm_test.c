@@ -126,13 +126,21 @@ static void taken(void)
     finish();
 }
 
+static void start_to_halt(void)
+{
+    u64 halts = cpu[0].v->stat[STAT_HALT];
+    cpu_start(0);
+    while (*(volatile u64 *)&cpu[0].v->stat[STAT_HALT] == halts)
+        sched_yield();
+}
+
 static void halted(void)
 {
     TEST("an SMI in HLT: the vCPU halts again, or not, as the handler says");
     prepare(1);
     PUT_CODE(CODE, halt);
     cpu_prepare(0, CODE, 0);
-    cpu_start(0);
+    start_to_halt();
     for (u32 i = 0; i < 20; i++) {
         smi(1);
         CHECK_EQ(counter(0), 0);
@@ -142,10 +150,7 @@ static void halted(void)
     PUT_HANDLER(SMRAM_AT, waiting_handler);
     cpu_prepare(0, CODE, 0);
     *at(GO) = 0;
-    u64 halts = cpu[0].v->stat[STAT_HALT];
-    cpu_start(0);
-    while (*(volatile u64 *)&cpu[0].v->stat[STAT_HALT] == halts)
-        sched_yield();
+    start_to_halt();
     smi(1);
     area(SMRAM_AT)->halt_restart = 0;
     *at(GO) = 1;
@@ -241,7 +246,7 @@ static void moved(void)
     *at(GO) = 0;
     cpu_start(0);
     smi(1);
-    while (cpu[0].v->gpr[RAX] != 0x12345678 && cpu_end(0) == CPU_EXIT_STOP)
+    while (cpu_end(0) == CPU_EXIT_STOP && cpu[0].v->gpr[RAX] != 0x12345678)
         cpu_start(0);
     cpu_state_get(cpu[0].v, &state, STATE_ALL);
     CHECK(state.events.smm && state.events.nmi_blocked && !state.events.smm_nmi_blocked);
