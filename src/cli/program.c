@@ -57,7 +57,8 @@ int program_find(const char *name, char path[PROGRAM_PATH_MAX], struct error *er
         }
         p = p[n] ? p + n + 1 : NULL;
     }
-    return why ? cannot(refused, why, error) : error_set(error, -ENOENT, "there is no program %s", name);
+    return why ? cannot(refused, why, error)
+               : error_set(error, -ENOENT, "there is no program %s: is its package installed?", name);
 }
 
 /* -- looking at it -- */
