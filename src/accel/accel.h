@@ -36,8 +36,8 @@ struct accel_trace {
 
 struct accel_ops {
     const char *name; /* "engine", "kvm" */
-    /* Returns 0 or -errno. The settings stay as they are until destroy. The VM attaches itself to the machine's memory.
-     */
+    /* Returns 0 or -errno. The settings stay as they are until destroy. The VM attaches itself to the memory of the
+     * machine. */
     int (*create)(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **vm,
                   struct error *error);
     void (*destroy)(struct accel_vm *vm);
@@ -72,8 +72,7 @@ struct accel_ops {
     const struct error *(*error)(struct accel_vm *vm, u32 index);
     u64 (*tsc_khz)(struct accel_vm *vm);
     bool (*has_long_mode)(struct accel_vm *vm); /* as CPUID shows it to the guest */
-    /* The clock of KVM's interface for guests, in ns. It counts from 0 at creation and is not part of a vCPU's state.
-     */
+    /* The clock of KVM's interface for guests, in ns. It counts from 0 at creation and belongs to no vCPU's state. */
     u64 (*clock_get)(struct accel_vm *vm);
     void (*clock_set)(struct accel_vm *vm, u64 ns);
 };

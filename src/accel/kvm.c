@@ -11,6 +11,8 @@
  */
 #include "accel/kvm.h"
 
+#include "base/monotonic.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -460,13 +462,6 @@ static void kvm_stats(struct accel_vm *vm, char *buf, size_t size)
 static const struct error *kvm_error(struct accel_vm *vm, u32 index)
 {
     return &vm->vcpu[index].error;
-}
-
-static u64 monotonic_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
 }
 
 static bool kvm_has_long_mode(struct accel_vm *vm)

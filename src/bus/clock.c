@@ -4,22 +4,17 @@
  */
 #include "bus/clock.h"
 
+#include "base/monotonic.h"
+
 #include <sys/prctl.h>
 #include <time.h>
 
 #define NS 1000000000ull
 
-static u64 host_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (u64)t.tv_sec * NS + (u64)t.tv_nsec;
-}
-
 static u64 now_ns(void *opaque)
 {
     struct machine_clock *c = opaque;
-    return c->held ? c->held_ns : host_ns() - c->offset_ns;
+    return c->held ? c->held_ns : monotonic_ns() - c->offset_ns;
 }
 
 static void rearm(void *opaque, u64 deadline_ns)
@@ -89,7 +84,7 @@ void machine_clock_hold(struct machine_clock *c, bool hold)
     if (hold && !c->held) {
         c->held_ns = now_ns(c);
     } else if (!hold && c->held) {
-        c->offset_ns = host_ns() - c->held_ns;
+        c->offset_ns = monotonic_ns() - c->held_ns;
     }
     c->held = hold;
     pthread_cond_signal(&c->changed);

@@ -11,6 +11,7 @@
  * that none is lost with the old VM.
  */
 #include "accel/accel.h"
+#include "base/monotonic.h"
 #include "cli/verb.h"
 #include "vmproc/vm.h"
 
@@ -49,13 +50,6 @@ static u64 host_tsc(void)
     return __builtin_ia32_rdtsc();
 }
 
-static u64 host_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
-}
-
 static void give_up(const char *what, const char *detail)
 {
     fprintf(stderr, "hop: %s: %s\n", what, detail);
@@ -83,12 +77,12 @@ static void take(struct accel_vm *h)
         l2 |= s->nested.guest;
     }
     h->in_l2 += l2;
-    h->clock = inner->clock_get(h->inner) - host_ns();
+    h->clock = inner->clock_get(h->inner) - monotonic_ns();
 }
 
 static void put(struct accel_vm *h)
 {
-    inner->clock_set(h->inner, h->clock + host_ns());
+    inner->clock_set(h->inner, h->clock + monotonic_ns());
     for (u32 i = 0; i < h->settings->cpus; i++) {
         u64 committed;
         const char *bad = "?";
