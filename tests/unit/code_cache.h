@@ -16,7 +16,7 @@
 #define CODE_GPA 0x8000ull
 #define DATA 0x7f0000500000ull
 #define DATA_GPA 0x20000ull
-#define FRAMES 4 /* mapped at each of them */
+#define FRAMES 4 /* pages that are mapped at CODE, and as many at DATA */
 
 #define HLT 0xf4
 
@@ -61,14 +61,14 @@ static inline void code_create(void)
     mode_update(v);
 }
 
-/* Guest code at an offset from CODE, by a loader: translations do not come to know. */
+/* Puts guest code at an offset from CODE as a loader does: translations do not learn of it. */
 static inline void put_code(u32 offset, const u8 *bytes, size_t n)
 {
     memcpy(ram + CODE_GPA + offset, bytes, n);
 }
 #define PUT(offset, ...) put_code(offset, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
 
-/* The block at an offset from CODE in the current mode and `more`; NULL if it cannot be. */
+/* Returns the block at an offset from CODE, in the current mode with `more` added, or NULL if there can be none. */
 static inline struct block *block_in(u32 offset, u32 more)
 {
     enum outcome out;
@@ -81,7 +81,7 @@ static inline struct block *block(u32 offset)
     return block_in(offset, 0);
 }
 
-/* Runs from an offset until HLT, which clears the way for the next run. False: something else ended it. */
+/* Runs from an offset until HLT, after which the next run may begin. Returns false if something else ended the run. */
 static inline bool run(u32 offset)
 {
     v->rip = CODE + offset;

@@ -74,7 +74,7 @@ static inline void *core_alloc(size_t align, size_t size)
     return memset(p, 0, size);
 }
 
-/* In place of the VM that was there. Nothing of that one stays but the time. */
+/* Makes a VM in place of the one that was there, of which nothing stays but the time. */
 static inline void core_create(enum vendor vendor, bool nested, u32 cpus, const char *model)
 {
     while (core_memory_count)

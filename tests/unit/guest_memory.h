@@ -161,8 +161,8 @@ static unsigned level_shift(unsigned level)
     return paging == PAGING_32 ? 2 + level * 10 : 3 + level * 9;
 }
 
-/* The entry for `la` at `level`, its tables made on the way with all permissions. 4-byte entries: the upper half is the
- * next one's. */
+/* Returns the entry for `la` at `level`. Tables on the way are made, with all permissions. The upper half of a 4-byte
+ * entry belongs to the next one. */
 static void *entry_at(u64 la, unsigned level)
 {
     u64 table = paging == PAGING_PAE ? v->pdpte[la >> 30 & 3] & ~0xfffull : v->cr3 & ~0xfffull;

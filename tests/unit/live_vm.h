@@ -129,7 +129,7 @@ static inline void code_put(u32 at, const u8 *code, u64 size)
         abort();
 }
 
-/* At EIP, with its counter's address in EDI, its number in ESI, and `argument` in EBX. */
+/* Sets the vCPU to EIP, with its counter's address in EDI, its number in ESI, and `argument` in EBX. */
 static inline void cpu_prepare(u32 i, u32 eip, u32 argument)
 {
     struct vcpu *v = cpu[i].v;
@@ -163,7 +163,7 @@ static inline void cpu_start(u32 i)
         abort();
 }
 
-/* Until it ends by itself. */
+/* Waits until the vCPU ends by itself. */
 static inline enum cpu_exit cpu_join(u32 i)
 {
     pthread_join(cpu[i].thread, NULL);

@@ -23,7 +23,7 @@ static inline const struct rule *rules_note(const struct vcpu *v)
     return r;
 }
 
-/* Does the text of rule `r` contain `text`, and does its source name a section? */
+/* Returns true if the text of rule `r` contains `text` and its source names a section. */
 static inline bool rules_named(const struct rule *r, const char *text)
 {
     return r && strstr(r->text, text) && strchr(r->source, '"');

@@ -24,7 +24,7 @@ static bool is_coupled(const char *name)
     return strcmp(name, "cr8") == 0 || strcmp(name, "apic_base") == 0 || strcmp(name, "apic.tpr") == 0;
 }
 
-/* The first register in `groups` that differs, NULL if none does. The time goes on, and what is derived may follow. */
+/* Returns the first register in `groups` that differs, or NULL. Time goes on, and what is derived may follow. */
 static const char *difference(struct cpu_state *a, struct cpu_state *b, u64 groups)
 {
     const struct cpu_register *r;
@@ -45,7 +45,7 @@ static void get_all(struct cpu_state *s)
     CHECK_EQ(cpu_state_get(v, s, STATE_ALL), STATE_ALL);
 }
 
-/* Tries to set `group` of `tried`. True: it was taken. */
+/* Tries to set `group` of `tried`. Returns true if it was taken. */
 static bool attempt(u64 group, const char *name)
 {
     const char *bad = "", *differs;
@@ -74,7 +74,7 @@ static bool is_foreign(const char *name)
     return strncmp(name, vm.vendor == VENDOR_AMD ? "vmx." : "svm.", 4) == 0;
 }
 
-/* Gives how many values were taken. Of long runs one bit per byte is tried. */
+/* Returns how many values were taken. Of long runs one bit per byte is tried. */
 static unsigned walk_registers(u64 groups)
 {
     const struct cpu_register *r;

@@ -1,8 +1,7 @@
 /*
- * The whole of the unit test framework. A test program has one main(): CHECK() lines between
- * TEST("name") and the next TEST() or TEST_END(). Each test prints `ok name` or `not ok name`; a
- * failed CHECK prints where it failed. main() ends with `return TEST_END();`, which prints the
- * count and is 1 if anything failed.
+ * This is all of the unit test framework. A test program has one main() with CHECK() lines between TEST("name") and the
+ * next TEST() or TEST_END(). Each test prints `ok name` or `not ok name`; a failed CHECK prints where it failed. main()
+ * ends with `return TEST_END();`, which prints the counts and is 1 if anything failed.
  */
 #ifndef TESTS_UNIT_TEST_H
 #define TESTS_UNIT_TEST_H

@@ -23,12 +23,12 @@ int main(void)
     TEST("a host for the engine");
     CHECK(hostcpu_suits_engine(&cpu, &error));
 
-    TEST("one without BMI2");
+    TEST("a host without BMI2");
     cpu.bmi2 = false;
     CHECK(!hostcpu_suits_engine(&cpu, &error));
     CHECK(strstr(error.text, "BMI2"));
 
-    TEST("one without FSGSBASE");
+    TEST("a host without FSGSBASE");
     cpu = suitable();
     cpu.fsgsbase = false;
     CHECK(!hostcpu_suits_engine(&cpu, &error));

@@ -1,6 +1,6 @@
 /*
- * KVM's structs from a vCPU's state and back: every bit of every register that KVM has too comes back. Which ones KVM
- * has not is said here.
+ * A vCPU's state becomes KVM's structs and comes back: every bit of every register that KVM has, too, is kept. The
+ * registers that KVM does not have are listed here.
  */
 #include "accel/kvm_convert.h"
 #include "cpu/cpu.h"

@@ -25,7 +25,7 @@ static u32 random_below(u32 n)
     return (u32)(random_state >> 33) % n;
 }
 
-/* A region of a few that may lie, overlap, move and be bad in many ways. */
+/* Returns one of a few regions. They may overlap, move an older one, and be wrong in many ways. */
 static struct ram_region region(void)
 {
     static const u64 sizes[] = {0, 0, MIB, MIB, 2 * MIB, PAGE_SIZE, MIB + 0x800};
@@ -62,7 +62,7 @@ static void same_refusals(int kvm)
             struct ram_region g = region();
             u32 id = g.id;
             int theirs = kvm_set(fd, &g);
-            g.id = id > 0xffff ? RAM_SLOT_IDS : id; /* numbers of the two differ in how many there are */
+            g.id = id > 0xffff ? RAM_SLOT_IDS : id; /* the two offer different counts of slot numbers */
             int ours = ram_slot_set(r, 0, &g);
             if (ours != theirs) {
                 printf("# round %u: slot %u flags %u at %llx size %llx memory %llx: %d, KVM %d\n", round, id, g.flags,
@@ -147,7 +147,7 @@ static void kernel_log(void)
     run_from_reset_vector();
     CHECK(ram_dirty_get(machine.ram, 0, 0, map, false) == 0 && map[0] == (BIT64(0x21) | BIT64(0x25)));
 
-    TEST("a slot goes from the kernel's VM");
+    TEST("a slot is taken away from the kernel's VM");
     CHECK_EQ(ram_slot_set(machine.ram, 0, &(struct ram_region){.id = 0}), 0);
     accel_kvm.destroy(vm);
     ram_destroy(machine.ram);

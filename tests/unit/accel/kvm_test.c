@@ -1,4 +1,5 @@
-/* The /dev/kvm accelerator with guests of a few bytes. Skipped where there is no usable /dev/kvm.
+/*
+ * The /dev/kvm accelerator runs guests of a few bytes. The test is skipped where there is no usable /dev/kvm.
  */
 #include "accel/kvm.h"
 #include "accel/probe.h"
@@ -160,7 +161,7 @@ int main(void)
     reset(&real);
     CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED);
     CHECK(memcmp(written, "\x34\x12hello", 7) == 0);
-    CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED); /* sticky */
+    CHECK_EQ(accel_kvm.run(vm, 0), ACCEL_STOPPED); /* the stop stays */
     char text[1024];
     accel_describe(&accel_kvm, vm, 0, NULL, text, sizeof(text));
     CHECK(strstr(text, "real mode") && strstr(text, "0100:0000000000000012"));

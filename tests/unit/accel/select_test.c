@@ -1,3 +1,6 @@
+/*
+ * Which accelerator a VM gets: by name, and by auto, which follows the probe of /dev/kvm.
+ */
 #include "accel/accel.h"
 #include "accel/hostcpu.h"
 #include "accel/probe.h"
@@ -14,7 +17,7 @@ int main(void)
     const struct accel_ops *engine = hostcpu_suits_engine(&cpu, &why) ? &accel_engine : NULL;
     struct probe p;
 
-    TEST("the probe is quick and speaks");
+    TEST("the probe is quick and gives a reason");
     struct timespec a, b;
     clock_gettime(CLOCK_MONOTONIC, &a);
     probe_kvm(&p);
@@ -24,7 +27,7 @@ int main(void)
     CHECK(strlen(p.why.text) > 10);
     CHECK(!(p.why.code && p.usable));
 
-    TEST("by name");
+    TEST("an accelerator is taken by its name");
     CHECK(accel_select(ACCEL_ENGINE, NESTED_INTEL, &why) == engine);
     CHECK(accel_select(ACCEL_KVM, NESTED_OFF, &why) == (p.why.code ? NULL : &accel_kvm));
 

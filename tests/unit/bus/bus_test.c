@@ -64,13 +64,13 @@ static void test_windows(void)
     CHECK(b->bus.count == 3 && b->bus.window[0].dev == &b->any && b->bus.window[1].dev == &b->dwords &&
           b->bus.window[2].dev == &b->bytes);
 
-    TEST("there is an end to them");
+    TEST("the number of windows is limited");
     for (unsigned i = b->bus.count; i < BUS_WINDOWS; i++)
         CHECK_EQ(bus_add(&b->bus, 0x3000 + i, 1, &any_ops, &b->any), 0);
     CHECK_EQ(bus_add(&b->bus, 0x4000, 1, &any_ops, &b->any), -ENOSPC);
     free(b);
 
-    TEST("removal");
+    TEST("a window is removed");
     b = bench_create();
     bus_remove(&b->bus, DWORDS);
     bus_remove(&b->bus, DWORDS + 1);

@@ -71,7 +71,7 @@ static struct stream saved(const char *part, const struct state_layout *as, cons
     return stream;
 }
 
-/* The version found, or the error. */
+/* Returns the version found, or the error. */
 static int load(const void *bytes, size_t size, const char *part, const struct state_layout *as, void *object)
 {
     struct state *s = state_load_begin(bytes, size);

@@ -8,7 +8,7 @@
 
 #include "unit/test.h"
 
-/* The result as one line. */
+/* Returns the result as one line. */
 static const char *line(const char *vendor, bool engine, const char *const *argv)
 {
     static char text[512];

@@ -123,7 +123,7 @@ static void test_features(void)
 
     cpu_stop(v);
     CHECK_EQ(cpu_run(v), CPU_EXIT_STOP);
-    CHECK_EQ(cpu_run(v), CPU_EXIT_STOP); /* sticky */
+    CHECK_EQ(cpu_run(v), CPU_EXIT_STOP); /* the stop stays */
     CHECK_EQ(cpu_features_set(v, &amd), -EINVAL);
     CHECK_EQ(cpu_features_set(v, &plain), -EINVAL);
     CHECK_EQ(signature(v), was);
@@ -135,7 +135,7 @@ static void test_features(void)
 
 static void test_features_in_place(void)
 {
-    TEST("CPUID may change in the memory where it stands");
+    TEST("the caller may change CPUID in the memory that it gave before");
     struct vm *vm;
     CHECK_EQ(cpu_create(&vm, &config), 0);
     static struct cpu_features features;

@@ -15,7 +15,7 @@ static void debug(u32 on, u64 dr0, u64 dr7)
     cpu_debug_set(cpu[0].v, &d);
 }
 
-/* Runs until the vCPU leaves by itself: true if for the debugger, for this reason and at this address. */
+/* Runs until the vCPU leaves by itself. Returns true if it left for the debugger, by this reason, at this address. */
 static bool stops(u8 vector, u32 pc, u64 dr6)
 {
     cpu_start(0);
@@ -48,7 +48,7 @@ static void interrupts_3(void)
     CHECK(stops(EXC_BP, CODE + 9, 0));
     CHECK_EQ(cpu[0].v->gpr[RAX], 7);
 
-    TEST("and is the guest's if the debugger wants no more of it");
+    TEST("INT3 is the guest's if the debugger does not want it any more");
     debug(0, 0, 0);
     cpu_start(0);
     CHECK(cpu_join(0) == CPU_EXIT_SHUTDOWN); /* there is no IDT */
@@ -111,7 +111,7 @@ static void watchpoints(void)
     CHECK(stops(EXC_DB, CODE + 5, 1));
     CHECK(stops(EXC_DB, CODE + 8, 1));
 
-    TEST("and the guest runs freely when there are none any more");
+    TEST("without watchpoints the guest runs freely again");
     debug(0, 0, 0);
     cpu_start(0);
     cpu_advance(0, 100000);
@@ -158,7 +158,7 @@ static void blocked_interrupts(void)
     CHECK(stops(EXC_DB, CODE + 3, DR6_BS));
     CHECK(stops(EXC_DB, CODE + 2, DR6_BS));
 
-    TEST("and come when it does not any more");
+    TEST("interrupts come when the debugger does not hold them any more");
     *(base + 0x1200) = 0x90; /* NOP */
     debug(CPU_DEBUG_STEP, 0, 0);
     CHECK(stops(EXC_DB, 0x1201, DR6_BS));

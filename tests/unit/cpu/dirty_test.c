@@ -1,6 +1,6 @@
 /*
  * The dirty log of the engine: it names exactly the pages that were written, by whatever writes them; an epoch that has
- * nothing new costs nothing; and who copies the pages that it names, while vCPUs go on, has all of memory in the end.
+ * nothing new costs nothing; and whoever copies the pages that it names, while vCPUs go on, has all memory in the end.
  */
 #include "unit/live_vm.h"
 #include "x86/paging.h"

@@ -20,7 +20,7 @@ static u8 *window;
 
 /* Words behind a vCPU's counter, which is how many pieces of code it asked for. */
 #define SEEN 0x40      /* what the last one returned */
-#define DONE 0x44      /* how many were written, for who polls memory */
+#define DONE 0x44      /* how many were written, for code that polls memory */
 #define NOTICED 0x48   /* the same, by the handler of the interrupt */
 #define PASSED_ON 0x4c /* the same, by another vCPU */
 
@@ -68,7 +68,7 @@ GUEST_CODE(handler, "push %eax\n"
                     "movl $0, 0xfee000b0\n"
                     "pop %eax\n"
                     "iret");
-/* INVLPG, and the other of two pages: bit 0 of what was asked for says which. */
+/* Maps one of two pages, which bit 0 of the number of pieces asked for chooses, and executes INVLPG. */
 GUEST_CODE(remapped, ASK UNTIL_DONE "and $1, %eax\n"
                                     "shl $12, %eax\n"
                                     "or $0x200003, %eax\n"
@@ -172,7 +172,7 @@ static void paging_on(void)
     cpu[0].v->cr0 |= CR0_PG | CR0_WP;
 }
 
-/* address: linear, with paging; 0: none. */
+/* With paging, `address` is the linear address of the code; 0 means without paging. */
 static void run(const u8 *code, const u8 *end, enum place p, u32 address)
 {
     prepare(1, p);
@@ -251,7 +251,7 @@ static void unchanged(void)
 
 static void another_cpu(void)
 {
-    TEST("a vCPU is told by another one");
+    TEST("a vCPU learns of the new code from another one");
     prepare(2, IN_PLACE);
     PUT_CODE(CODE, passes_on);
     PUT_CODE(CODE + 0x400, takes_over);

@@ -10,7 +10,7 @@
 
 #define WINDOW 0x200000u /* where slots come and go */
 #define WINDOW_SIZE 0x4000ull
-#define SOON 1000 /* turns of a loop: what a CPU has fetched already, ten turns or so, it still runs as it was */
+#define SOON 1000 /* turns of a loop: a CPU may run about ten more of them that it has fetched already */
 
 static u8 *window;
 
@@ -95,7 +95,7 @@ static void slot_goes(void)
     vm_destroy();
 }
 
-/* In two TLB contexts by turns: CR0.WP is part of what they are for. */
+/* Runs in two TLB contexts by turns, because a context is for one value of CR0.WP. */
 GUEST_CODE(use_contexts, "1: mov %cr0, %ecx\n"
                          "xor $0x10000, %ecx\n"
                          "mov %ecx, %cr0\n"
@@ -257,7 +257,7 @@ static void spaces(void)
         cpu_advance(i, 100);
     CHECK(SEEN(0) == 7 && SEEN(1) == 9);
 
-    TEST("a slot goes from one of them");
+    TEST("a slot goes from one of the spaces");
     CHECK_EQ(ram_slot_set(memory, 1, &(struct ram_region){.id = 1}), 0);
     CHECK_EQ(cpu_join(1), CPU_EXIT_SHUTDOWN);
     cpu_advance(0, 100);
@@ -286,14 +286,14 @@ static void spaces(void)
     vcpu_space_set(cpu[1].v, 1);
     follow();
 
-    TEST("and through another slot of its own space");
+    TEST("code that is written through another slot of its own space");
     slot_put(memory, 3, WINDOW + 0x200000, WINDOW_SIZE, low, 0);
     cpu_prepare(0, CODE, WINDOW);
     cpu_prepare(1, CODE + 0x100, WINDOW + 0x200000);
     vcpu_space_set(cpu[1].v, 0);
     follow();
 
-    TEST("and by a device");
+    TEST("code that is written by a device");
     cpu_prepare(0, CODE, WINDOW);
     cpu_start(0);
     for (u32 i = 0; i < 40; i++) {

@@ -221,7 +221,7 @@ static void bad_state(void)
         finish();
     }
 
-    TEST("RSM outside is an invalid opcode; without SMM an SMI does nothing");
+    TEST("RSM outside of the handler is an invalid opcode; without SMM an SMI does nothing");
     prepare(1);
     vm->smm = false;
     PUT_CODE(CODE, count);
@@ -260,7 +260,7 @@ static void moved(void)
     CHECK_EQ(cpu_end(1), CPU_EXIT_STOP);
     CHECK(!cpu_in_smm(cpu[1].v) && cpu[1].v->gpr[RAX] == 0x77 && !cpu[1].v->nmi_blocked);
 
-    TEST("what belongs to it is refused where there is none");
+    TEST("what belongs to SMM is refused where there is no SMM");
     state.events = (struct cpu_events){.smm_nmi_blocked = true};
     CHECK(cpu_state_set(cpu[1].v, &state, STATE_EVENTS, &bad) && !strcmp(bad, "smm_nmi_blocked"));
     state.events = (struct cpu_events){.smm = true};

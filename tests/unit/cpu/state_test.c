@@ -161,7 +161,7 @@ static void test_msrs(void)
 static void test_time(void)
 {
     const char *bad;
-    TEST("the TSC goes on from where it was set, and with it what waits for it");
+    TEST("the TSC goes on from where it was set, and what waits for it goes along");
     core_create(VENDOR_INTEL, false, 1, NULL);
     v = vm.vcpu[0];
     tried.tsc = 1ull << 50;

@@ -151,14 +151,14 @@ static void test_missed(void)
     CHECK_EQ(b->legacy[0].rises, 10);
     bench_destroy(b);
 
-    TEST("no more than 50 of them");
+    TEST("a timer makes up for no more than 50 matches");
     b = periodic_create();
     late(b, PERIOD * 1000 + PERIOD / 2);
     ticks(b, PERIOD * 100);
     CHECK_EQ(b->legacy[0].rises, 1 + 50 + 100);
     bench_destroy(b);
 
-    TEST("programming the timer anew forgets them");
+    TEST("programming the timer anew forgets missed matches");
     b = periodic_create();
     late(b, PERIOD * 11 / 2);
     put(b, COMPARATOR(0), PERIOD, 4);

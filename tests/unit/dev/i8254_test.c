@@ -24,7 +24,7 @@ static void ticks(struct bench *b, u64 n)
     clock_advance(&b->clock, after(b, n) - b->clock.now);
 }
 
-/* The same on a host that runs no timer before the end. */
+/* Time goes on, too, but the host runs no timer before the end. */
 static void late(struct bench *b, u64 n)
 {
     b->clock.now = after(b, n);
@@ -167,7 +167,7 @@ static void test_missed(void)
     CHECK_EQ(b->line.rises, 10);
     bench_destroy(b);
 
-    TEST("no more than 50 of them");
+    TEST("mode 2 makes up for no more than 50 periods");
     b = rate_create();
     ticks(b, 500);
     late(b, 1000000);
@@ -175,7 +175,7 @@ static void test_missed(void)
     CHECK_EQ(b->line.rises, 1 + 50 + 100);
     bench_destroy(b);
 
-    TEST("programming the channel anew forgets them");
+    TEST("programming the channel anew forgets missed periods");
     b = rate_create();
     late(b, 5000);
     program(b, 0, I8254_RATE, 1000);
@@ -188,7 +188,7 @@ static void test_missed(void)
     CHECK_EQ(b->line.rises, 6);
     bench_destroy(b);
 
-    TEST("they are not forgotten by saving and loading");
+    TEST("saving and loading keeps missed periods");
     b = rate_create();
     late(b, 5500);
     CHECK_EQ(state_pass(&i8254_device, &b->pit, &b->pit), 0);
@@ -223,7 +223,7 @@ static void test_not_taken(void)
     CHECK_EQ(b->line.rises, 6);
     bench_destroy(b);
 
-    TEST("or not at all");
+    TEST("pulses that were missed do not come if they are merged");
     b = rate_create();
     i8254_merge(&b->pit, true);
     late(b, 5500);
@@ -281,7 +281,7 @@ static void test_square_wave(void)
 
 static void test_fast(void)
 {
-    TEST("waves too fast for the timer are pulses at the pace of it");
+    TEST("waves too fast for the timer become pulses at the timer's pace");
     struct bench *b = bench_create();
     static const enum i8254_mode modes[] = {I8254_RATE, I8254_SQUARE_WAVE};
     for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {

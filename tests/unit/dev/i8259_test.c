@@ -222,7 +222,7 @@ static void test_state(void)
     state_free(s);
     free(b);
 
-    TEST("and can be loaded");
+    TEST("the saved state can be loaded");
     b = bench_create(0);
     s = state_load_begin(golden, GOLDEN_SIZE);
     i8259_device.reset(&b->pic);
@@ -254,7 +254,7 @@ static void ended(void *opaque, unsigned line)
 
 static void test_ends(void)
 {
-    TEST("ends of interrupts are told: by EOI, by automatic EOI, by ICW1");
+    TEST("ends of interrupts are reported: by EOI, by automatic EOI, by ICW1");
     u32 lines = 0;
     struct bench *b = bench_create(0);
     b->pic.ended = ended;

@@ -12,7 +12,7 @@ struct bench {
     u32 data;
     int taken;      /* what a message comes to */
     unsigned ended; /* bits of inputs */
-    bool drops;     /* who hears of an end takes the level away */
+    bool drops;     /* whoever hears of an end takes the level away */
 };
 
 static int msi(void *opaque, u64 address, u32 data)
@@ -165,7 +165,7 @@ static void test_status(void)
     CHECK_EQ(ioapic_drive(&b->io, 99, true), -1);
     free(b);
 
-    TEST("the end of an interrupt is told before its level is looked at again");
+    TEST("the end of an interrupt is reported before its level is looked at again");
     b = bench_create();
     b->io.ended = ended;
     put(b, low(8), IOAPIC_LEVEL | 0x55);

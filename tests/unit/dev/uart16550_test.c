@@ -302,7 +302,7 @@ static void test_pollers(void)
     free(p);
 
     p = port_create();
-    TEST("who polls for a busy transmitter does not listen");
+    TEST("a guest that polls for a busy transmitter does not listen");
     p->input = "z";
     p->room = 0;
     send(p, "a");
@@ -397,7 +397,7 @@ static void test_break(void)
     CHECK_EQ(in(p, LSR), LSR_DATA | LSR_IDLE);
     CHECK_EQ(in(p, RBR), 'c');
 
-    TEST("a BREAK comes to who does not listen, too; in loopback it does not");
+    TEST("a BREAK comes also to a guest that does not listen; in loopback it does not come");
     out(p, IER, 0);
     uart16550_break(&p->u);
     CHECK_EQ(in(p, LSR), LSR_DATA | LSR_IDLE | LSR_BREAK);

@@ -64,7 +64,7 @@ static void test_ring(void)
     ring->first = 5;
     CHECK(writes(true, 0xcf8, 4) && writes(true, 0xcf8, 4) && !writes(true, 0xcf8, 4));
 
-    TEST("whatever the program writes into it");
+    TEST("the ring holds, whatever the program writes into it");
     ring->last = 0xffffffff;
     CHECK(writes(true, 0xcf8, 4));
     CHECK(ring->last < KVM_COALESCED_MMIO_MAX);
@@ -73,7 +73,7 @@ static void test_ring(void)
         writes(true, 0xcf8, 4);
     CHECK(ring->last < KVM_COALESCED_MMIO_MAX);
 
-    TEST("zones are so many");
+    TEST("the number of zones is limited");
     for (n = c.count; n < COALESCED_ZONES_MAX; n++)
         CHECK_EQ(add(n, 1, 1), 0);
     CHECK_EQ(add(n, 1, 1), -ENOSPC);

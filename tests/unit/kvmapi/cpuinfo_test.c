@@ -30,7 +30,7 @@ int main(void)
                "processor\t: 0\nflags\t\t: fpu vme svm\nbugs\t\t:\n\nflags\t\t: fpu svm\n");
     CHECK_TEXT("vmx flags\t: ept\n", "vmx flags\t: ept\n");
 
-    TEST("only where it is missing");
+    TEST("the word is added only where it is missing");
     CHECK_TEXT("flags\t: fpu svm vme\n", "flags\t: fpu svm vme\n");
     CHECK_TEXT("flags\t: svm\n", "flags\t: svm\n");
     CHECK_TEXT("flags\t: fpu svm_lock xsvm\n", "flags\t: fpu svm_lock xsvm svm\n");

@@ -35,7 +35,7 @@ static bool writes(bool port, u64 address, u64 value, unsigned size)
 
 static void test_matches(void)
 {
-    TEST("address, size and value have to be those");
+    TEST("address, size and value of the write have to match");
     CHECK_EQ(change(0xfe003000, 2, 0, 0), 0);
     CHECK(writes(false, 0xfe003000, 7, 2));
     CHECK(!writes(false, 0xfe003000, 7, 4));
@@ -48,7 +48,7 @@ static void test_matches(void)
     CHECK(!writes(true, 0xc010, 3, 2));
     CHECK(!writes(true, 0xc010, 1, 1));
 
-    TEST("of any size");
+    TEST("an event of any size");
     CHECK_EQ(change(0xfe004000, 0, 0, 0), 0);
     CHECK(writes(false, 0xfe004000, 7, 1));
     CHECK(writes(false, 0xfe004000, 7, 8));
@@ -79,7 +79,7 @@ static void test_refused(void)
 
 static void test_ends(void)
 {
-    TEST("taken away by all that it was made of");
+    TEST("an event is taken away by all that it was made of");
     CHECK_EQ(change(0xfe003000, 4, DEASSIGN, 0), -ENOENT);
     CHECK_EQ(change(0xc010, 2, PIO | MATCH | DEASSIGN, 3), -ENOENT);
     CHECK_EQ(change(0xc010, 2, PIO | MATCH | DEASSIGN, 2), 0);

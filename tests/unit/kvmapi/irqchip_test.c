@@ -64,7 +64,7 @@ static void pics_begin(void)
 
 static void test_creation(void)
 {
-    TEST("made once, and before the vCPUs");
+    TEST("the controllers are made once, and before the vCPUs");
     create(IRQCHIP_FULL);
     CHECK_EQ(irqchip_create(&chip), -EEXIST);
     CHECK_EQ(irqchip_split(&chip, 24), -EEXIST);
@@ -183,7 +183,7 @@ static void test_pit(void)
         lapic_mmio_write(v, APIC_EOI, 0);
     }
 
-    TEST("its state by KVM's struct");
+    TEST("the PIT's state by KVM's struct");
     struct kvm_pit_state2 k, again;
     pthread_mutex_lock(&chip.lock);
     pit_state_get(&chip, &k);
@@ -261,7 +261,7 @@ static void test_states(void)
     CHECK(irqchip_state_get(&chip, &k));
     CHECK_EQ(k.chip.ioapic.redirtbl[10].bits, LEVEL | IOAPIC_REMOTE_IRR | VECTOR);
 
-    TEST("there are three chips");
+    TEST("there are three chips, and no other");
     k.chip_id = 3;
     CHECK(!irqchip_state_get(&chip, &k) && !irqchip_state_set(&chip, &k));
     irqchip_destroy(&chip);

@@ -104,7 +104,7 @@ static void test_edges(void)
     CHECK(irqfd_write(fd, &two) && arrived(VECTOR));
     take(VECTOR);
     CHECK(!poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0));
-    TEST("not if the descriptor is another's meanwhile");
+    TEST("what it writes to a descriptor that is another file meanwhile does not come");
     int other = eventfd(0, EFD_NONBLOCK);
     copy = dup(fd);
     CHECK(dup2(other, fd) == fd && !irqfd_write(fd, &two));

@@ -20,7 +20,7 @@ static bool write_at(u64 address, u64 value)
     return queue_write(&q, &(struct device_access){ACCESS_MMIO, 4, true, 1, address}, &value);
 }
 
-/* The program is shown the next access and answers. Gives its address. */
+/* The program is shown the next access and answers. Returns the address of the access. */
 static u64 serve(u64 answer)
 {
     u8 *bytes;

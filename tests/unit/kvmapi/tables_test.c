@@ -24,7 +24,7 @@ static bool page_read(void)
     return never;
 }
 
-/* Where the page names it first. */
+/* Returns where the page names it first. */
 static const char *named(const char *name)
 {
     char text[128];
@@ -59,7 +59,7 @@ static bool cap_known(const char *name)
     return false;
 }
 
-/* How many rows there are for the request on that kind of object. */
+/* Returns how many rows there are for the request on that kind of object. */
 static unsigned rows(const struct api_ioctl *row)
 {
     unsigned n = 0;

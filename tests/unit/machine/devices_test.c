@@ -184,7 +184,7 @@ static void test_interrupts(void)
     CHECK_EQ(b->devices.irq.pic->chip[0].line, 0);
     board_destroy(b);
 
-    TEST("or the accelerator's interrupt controllers");
+    TEST("or an ISA interrupt reaches the accelerator's interrupt controllers");
     b = board_create(&with_irqchip, false);
     keyboard_interrupt(b);
     CHECK_EQ(seen.lines, BIT(ISA_KBD));

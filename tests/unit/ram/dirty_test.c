@@ -76,7 +76,7 @@ static void mark(u64 page)
 static void get(void)
 {
     u64 map[WORDS];
-    TEST("an epoch ends");
+    TEST("an epoch ends with the pages that were written");
     create(RAM_LOG_DIRTY);
     mark(0);
     mark(63);
@@ -87,7 +87,7 @@ static void get(void)
     CHECK(map[0] == (BIT64(63) | 1) && map[1] == 1 && map[2] == 0 && map[3] == BIT64(7));
     CHECK(asked.begun == 1 && asked.ended == 1 && asked.first == 0 && asked.pages == PAGES);
 
-    TEST("the next one begins empty, and nobody is stopped for it");
+    TEST("the next epoch begins empty, and nobody is stopped for it");
     CHECK(ram_dirty_get(r, 1, 5, map, false) == 0 && !map[0] && !map[1] && !map[2] && !map[3]);
     CHECK_EQ(asked.begun, 1);
 
@@ -110,7 +110,7 @@ static void get(void)
     asked.fetch = 0;
     CHECK(ram_dirty_get(r, 1, 5, map, false) == 0 && !map[0]);
 
-    TEST("with all pages dirty");
+    TEST("logging begins with all pages dirty");
     CHECK_EQ(set(0), 0);
     CHECK_EQ(set(RAM_LOG_DIRTY | RAM_ALL_DIRTY), 0);
     CHECK(ram_dirty_get(r, 1, 5, map, false) == 0 && map[0] == ~0ull && map[2] == ~0ull && map[3] == 0xff);
@@ -128,7 +128,7 @@ static void clear(void)
     CHECK(ram_dirty_get(r, 1, 5, map, true) == 0 && map[0] == 8 && map[1] == 64 && map[3] == BIT64(7));
     CHECK(ram_dirty_get(r, 1, 5, map, true) == 0 && map[0] == 8 && !asked.begun);
 
-    TEST("ends for single pages");
+    TEST("an epoch ends for single pages");
     some[0] = BIT64(6) | BIT64(7); /* pages 70 and 71 */
     CHECK_EQ(ram_dirty_clear(r, 1, 5, 64, 128, some), 0);
     CHECK(asked.begun == 1 && asked.ended == 1 && asked.first == 64 && asked.pages == 128);
@@ -137,7 +137,7 @@ static void clear(void)
     CHECK_EQ(ram_dirty_clear(r, 1, 5, 192, 8, some), 0);
     CHECK(ram_dirty_get(r, 1, 5, map, true) == 0 && map[0] == 8 && map[3] == 0);
 
-    TEST("for none nobody is stopped");
+    TEST("for no pages nobody is stopped");
     asked.begun = 0;
     some[0] = 0;
     CHECK(ram_dirty_clear(r, 1, 5, 0, 64, some) == 0 && !asked.begun);

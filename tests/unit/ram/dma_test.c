@@ -65,7 +65,7 @@ static bool dirty(u64 at)
 static void bounds(void)
 {
     u8 buf[64] = {1, 2, 3, 4}, back[64];
-    TEST("over the border of two slots");
+    TEST("accesses over the border of two slots");
     create();
     CHECK(ram_write(r, GPA(MIB - 2), buf, 4));
     CHECK(low[MIB - 2] == 1 && low[MIB - 1] == 2 && high[0] == 3 && high[1] == 4);
@@ -73,7 +73,7 @@ static void bounds(void)
     CHECK(ram_fill(r, GPA(MIB - 1), 0xee, 2) && low[MIB - 1] == 0xee && high[0] == 0xee && high[1] == 4);
     CHECK(!ram_pointer(r, GPA(MIB - 1), 2));
 
-    TEST("all or nothing");
+    TEST("an access is done whole or not at all");
     CHECK(ram_read(r, GPA(2 * MIB - 4), back, 8));
     CHECK(!ram_write(r, GPA(2 * MIB - 4), buf, 8) && !high[MIB - 4]);
     CHECK(!ram_fill(r, GPA(2 * MIB - 4), 1, 8) && !high[MIB - 4]);
@@ -81,12 +81,12 @@ static void bounds(void)
     CHECK(!ram_read(r, GPA(2 * MIB + PAGE_SIZE - 4), back, 8) && back[0] == 9);
     CHECK(!ram_read(r, GPA(~0ull - 3), back, 8) && !ram_read(r, GPA(0), back, ~0ull));
 
-    TEST("ROM is read only, and its pointer given to nobody");
+    TEST("ROM can only be read, and nobody gets a pointer to it");
     CHECK(!ram_write(r, GPA(2 * MIB), buf, 1) && !rom[0] && !ram_pointer(r, GPA(2 * MIB), 1));
     rom[1] = 5;
     CHECK(ram_read(r, GPA(2 * MIB + 1), back, 1) && back[0] == 5);
 
-    TEST("nothing is always there");
+    TEST("an access of no bytes always succeeds");
     CHECK(ram_read(r, GPA(64 * MIB), back, 0) && ram_write(r, GPA(64 * MIB), buf, 0));
 
     TEST("devices see space 0");
@@ -115,13 +115,13 @@ static void notices(void)
     CHECK(ram_fill(r, GPA(0x4001), 1, 1));
     CHECK(notice.calls == 4 && notice.at == 0x4001 && notice.size == 1);
 
-    TEST("so is a pointer for writing, and what others wrote");
+    TEST("a pointer for writing is noted, and so is what others wrote");
     CHECK(ram_pointer(r, GPA(0x3000), 8) == low + 0x3000);
     CHECK(notice.calls == 5 && notice.at == 0x3000 && notice.size == 8);
     ram_written(r, GPA(0x3ff8), 2 * PAGE_SIZE);
     CHECK(notice.calls == 7 && notice.at == 0x4000 && notice.size == PAGE_SIZE);
 
-    TEST("a read is not");
+    TEST("a read is not noted");
     CHECK(ram_read(r, GPA(0x3000), buf, PAGE_SIZE));
     CHECK_EQ(notice.calls, 7);
 

@@ -100,7 +100,7 @@ static void epochs(void)
     write_page(1, 100);
     CHECK(ram_ring_used(&ring[0]) == 1 && ram_ring_used(&ring[1]) == 1);
 
-    TEST("nothing was taken, and nobody is stopped");
+    TEST("where nothing was taken nobody is stopped");
     CHECK(ram_rings_reset(r, rings, 2) == 0 && !asked.begun);
 
     TEST("entries that were taken end the epoch");
@@ -111,7 +111,7 @@ static void epochs(void)
     CHECK(!is_dirty(3) && !is_dirty(100) && is_dirty(7) && !entry[0][0].flags);
     CHECK(ram_ring_used(&ring[0]) == 1 && ram_ring_used(&ring[1]) == 0);
 
-    TEST("the next one");
+    TEST("the next epoch");
     write_page(1, 3);
     CHECK(take(1, 1, 3) && take(0, 1, 7) && ram_rings_reset(r, rings, 2) == 2);
     ram_destroy(r);
@@ -119,7 +119,7 @@ static void epochs(void)
 
 static void order(void)
 {
-    TEST("up to the first entry that was not taken");
+    TEST("a reset goes up to the first entry that was not taken");
     create();
     write_page(0, 1);
     write_page(0, 2);
@@ -145,7 +145,7 @@ static void order(void)
 
 static void full(void)
 {
-    TEST("full, and room behind the limit");
+    TEST("a full ring, and its room behind the limit");
     create();
     for (u64 page = 0; page < LIMIT; page++) {
         CHECK(!ram_ring_full(&ring[0]));
@@ -163,7 +163,7 @@ static void full(void)
     ram_ring_settle(r, &ring[0]);
     CHECK(ring[0].late);
 
-    TEST("and get theirs when there is room");
+    TEST("late pages get their entries when there is room");
     for (unsigned i = 0; i < 3; i++)
         CHECK(take(0, i, i));
     CHECK_EQ(ram_rings_reset(r, rings, 1), 3);

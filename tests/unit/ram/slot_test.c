@@ -156,7 +156,7 @@ static void changes(void)
     CHECK_EQ(set(0, 3, 0, 0, 0, 0), 0);
     CHECK(asked.old.size == MIB && !asked.now.size && !at(0, 2 * MIB));
 
-    TEST("one that attaches later is told of the slots that there are");
+    TEST("an accelerator that attaches later learns of the slots that there are");
     create();
     ram_detach(r);
     CHECK_EQ(set(0, 0, 0, MIB, 0, 0), 0);
@@ -179,7 +179,7 @@ static void shared_memory(void)
     CHECK_EQ(set(1, 0, 16 * MIB, PAGE_SIZE * 2, 0x4000, RAM_READONLY), 0);
     CHECK(ram_page_word(at(1, 16 * MIB), GPA(16 * MIB + 0x1000)) == ram_page_word(at(0, 0), GPA(0x5000)));
 
-    TEST("also if the new one is larger, or reaches over the end");
+    TEST("they share them if the new slot is larger, too, or reaches over the end");
     CHECK_EQ(set(1, 1, 32 * MIB, MIB, MIB - PAGE_SIZE, 0), 0);
     CHECK_EQ(set(0, 1, 64 * MIB, 3 * MIB, 0, 0), 0);
     CHECK_EQ(*ram_page_word(at(0, 64 * MIB), GPA(64 * MIB + 0x5000)), RAM_CODE | 1);
@@ -188,7 +188,7 @@ static void shared_memory(void)
     CHECK_EQ(*ram_page_word(at(0, 64 * MIB), GPA(65 * MIB - PAGE_SIZE)), 7);
     CHECK_EQ(*ram_page_word(at(1, 16 * MIB), GPA(16 * MIB + 0x1000)), RAM_CODE | 1);
 
-    TEST("until the last of them goes");
+    TEST("the words stay until the last of these slots goes");
     CHECK_EQ(set(0, 0, 0, 0, 0, 0), 0);
     CHECK_EQ(set(0, 1, 0, 0, 0, 0), 0);
     CHECK_EQ(set(1, 0, 0, 0, 0, 0), 0);

@@ -28,7 +28,7 @@ static bool refused(const char *text, const char *pattern)
 
 int main(void)
 {
-    TEST("our words");
+    TEST("the words that a serial port takes");
     CHECK(is("stdio", SERIAL_STDIO, ""));
     CHECK(is("none", SERIAL_NONE, ""));
     CHECK(is("pty", SERIAL_PTY, ""));
@@ -61,7 +61,7 @@ int main(void)
     CHECK(refused("unx:/tmp/s", "did you mean unix:?"));
     CHECK(refused("bogus:thing", "file:NAME"));
 
-    TEST("nothing");
+    TEST("empty words");
     CHECK(refused("", "without"));
     CHECK(refused("file:", "without a path"));
     CHECK(refused("unix:", "without a path"));

@@ -176,7 +176,7 @@ static void fill(struct fixture *f)
 
 /* -- the reader's side -- */
 
-/* Reads up to `count` bytes, and checks them. False: the end, or a wrong byte. */
+/* Reads up to `count` bytes and checks them. Returns false at the end, or for a wrong byte. */
 static bool take(struct fixture *f, u64 count)
 {
     u8 bytes[1024];
@@ -201,7 +201,7 @@ static void *take_all(void *opaque)
 static void test_full(void)
 {
     struct fixture *f = pipe_create();
-    TEST("who puts does not wait; what is refused is said, and so is room");
+    TEST("a put does not wait; it says what it refused, and the console says when there is room");
     u64 begin = now_ms();
     fill(f);
     CHECK(now_ms() - begin < WAIT_MS / 2);

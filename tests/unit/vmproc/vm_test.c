@@ -148,7 +148,7 @@ static const struct accel_ops fake_ops = {
 
 /* -- a VM in a child -- */
 
-/* What the child tells when vm_run has returned. */
+/* What the child reports when vm_run has returned. */
 struct report {
     struct vm_end end;
     unsigned resets;
@@ -198,7 +198,7 @@ static void start(void)
 
 static char said[4096];
 
-/* Waits for the child. True: it came to its own end, and `report` is filled. `said` is what went to standard error. */
+/* Waits for the child. Returns true if it came to its own end and filled `report`. `said` gets its standard error. */
 static bool finish(int *status)
 {
     size_t used = 0;
@@ -234,7 +234,7 @@ static void play(enum deed cpu0, enum deed cpu1, enum deed then)
     settings = (struct vm_settings){.kernel = kernel, .memory = 16 << 20, .cpus = 2, .serial = {{"stdio"}, 1}};
 }
 
-/* True if the text has the registers of these CPUs, each a digit, and of no others. */
+/* Returns true if the text has the registers of these CPUs, each a digit, and of no others. */
 static bool describes(const char *text, const char *cpus)
 {
     for (const char *at = text; (at = strstr(at, "CPU ")); at += 4)
@@ -265,7 +265,7 @@ int main(void)
     CHECK_EQ(report.end.kind, VM_END_POWER_OFF);
     CHECK_EQ(report.resets, 2);
 
-    TEST("triple faults of two CPUs: one reset; the registers are told");
+    TEST("triple faults of two CPUs: one reset; the registers are printed");
     play(FAULT, FAULT, POWER_OFF);
     start();
     CHECK(finish(&status));

@@ -1,3 +1,6 @@
+/*
+ * CPUID: what models show on a rich and on a poor host, features that need each other, and leaves that the owner gives.
+ */
 #include "unit/core.h"
 #include "unit/test.h"
 
@@ -80,7 +83,7 @@ static void test_given(void)
         CHECK(f.max_basic == own.max_basic && f.max_extended == own.max_extended && f.leaf_count == own.leaf_count);
     }
 
-    TEST("they are kept as they are, and features are those that there are");
+    TEST("leaves that are given are kept, and the CPU has the features that they show");
     const u32 any = 0x12345678;
     leaf[0] = (struct cpuid_leaf){0x80000008, 0, {39 | 48 << 8}};
     leaf[1] = (struct cpuid_leaf){1, 0, {any, any, ~0u, ~0u}};

@@ -64,30 +64,30 @@ static void registers(void)
     vector_init(v);
     v->vm = &vm;
     vm.machine = &machine;
-    TEST("after reset they are in memory");
+    TEST("after reset the vector registers are in memory");
     CHECK(!v->vectors_live);
-    TEST("loaded, they are as after reset");
+    TEST("when they are loaded, they are as after reset");
     vector_load(v);
     bool same = guest_has(0, MXCSR_RESET, FCW_RESET);
     vector_save(v);
     CHECK(same);
     CHECK(!v->vectors_live);
 
-    TEST("saved, host code has a clean state, and the guest's is in memory");
+    TEST("when they are saved, host code has a clean state, and the guest's is in memory");
     guest_put();
     vector_save(v);
     host_uses();
     same = guest_has(0, MXCSR_RESET, FCW_INIT);
     CHECK(same);
     CHECK(!memcmp(v->vectors + FXSAVE_MXCSR, &(u32){GUEST_MXCSR}, 4) && !memcmp(v->vectors, &(u16){GUEST_FCW}, 2));
-    TEST("saved again, nothing happens");
+    TEST("when they are saved again, nothing happens");
     vector_save(v);
     vector_load(v);
     same = guest_has(VALUE, GUEST_MXCSR, GUEST_FCW);
     vector_save(v);
     CHECK(same);
 
-    TEST("loaded again, nothing happens");
+    TEST("when they are loaded again, nothing happens");
     guest_put();
     const u64 other = ~VALUE;
     __asm__ volatile("movq %0, %%xmm5" : : "m"(other) : "xmm5");
@@ -100,15 +100,15 @@ static void registers(void)
 static void devices(void)
 {
     const struct insn in = {0};
-    TEST("a port: they stay in memory");
+    TEST("after an access to a port they stay in memory");
     guest_put();
     world_io_read(v, 0x80, 1);
     CHECK(!v->vectors_live);
-    TEST("device memory, by a copied instruction: the same");
+    TEST("so they do when a copied instruction accesses device memory");
     guest_put();
     world_mmio_read(v, GPA(0), 4);
     CHECK(!v->vectors_live);
-    TEST("by a called one, which may go on with them");
+    TEST("a called instruction may go on with them after its access to device memory");
     v->insn = &in;
     guest_put();
     world_mmio_read(v, GPA(0), 4);

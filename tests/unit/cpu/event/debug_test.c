@@ -22,7 +22,7 @@ static u64 reported(struct vcpu *v, u64 la)
 static void breakpoints(void)
 {
     struct vcpu *v = fake_vcpu(VENDOR_INTEL);
-    TEST("enabled locally or globally, at the address, for execution");
+    TEST("breakpoints that are enabled locally or globally, at the address, for execution");
     for (unsigned n = 0; n < 4; n++) {
         v->dr[n] = 0x4000;
         CHECK_EQ(reported(v, 0x4000), 0);
@@ -40,7 +40,7 @@ static void breakpoints(void)
     v->dr7 = DR7_FIXED | BREAKPOINT_L(0) | BREAKPOINT_G(3);
     CHECK_EQ(reported(v, 0x4000), 9);
 
-    TEST("not with RF");
+    TEST("no breakpoint is reported with RF");
     v->flags |= FLAG_RF;
     CHECK_EQ(reported(v, 0x4000), 0);
     v->flags &= ~FLAG_RF;

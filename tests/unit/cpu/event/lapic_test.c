@@ -59,7 +59,7 @@ static void eoi(struct vcpu *cpu)
     lapic_mmio_write(cpu, APIC_EOI, 0);
 }
 
-/* Acknowledges and ends everything; gives the number of vectors. */
+/* Acknowledges and ends everything. Returns the number of vectors. */
 static unsigned drain(struct vcpu *cpu)
 {
     unsigned n = 0;
@@ -191,7 +191,7 @@ static void levels(void)
 
 static void errors(void)
 {
-    TEST("errors");
+    TEST("the error status register");
     create_enabled(1);
     set(APIC_LVT_ERROR, 0xfe);
     set(APIC_ICR2, 0);

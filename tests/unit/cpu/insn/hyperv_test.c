@@ -90,7 +90,7 @@ static void test_presence(void)
     CHECK(!readable(MSR_HYPERV_OS_ID) && !readable(MSR_HYPERV_REFERENCE_COUNT));
     CHECK(hypercall(v, VENDOR_INTEL) == CPU_FAULT);
 
-    TEST("one that shows it has all of it, until CPUID is enforced");
+    TEST("a CPU that shows the interface has all of it, until CPUID is enforced");
     show(HYPERV_HAS_HYPERCALL, 0, HYPERV_HAS_CRASH, 0);
     CHECK(readable(MSR_HYPERV_REFERENCE_COUNT) && readable(MSR_HYPERV_OS_ID));
     cpu_hyperv_enforce(v, true);
@@ -245,7 +245,7 @@ static void test_calls(void)
     cpu_hyperv_finish(v, HYPERV_INVALID_CONNECTION);
     CHECK_EQ(v->gpr[RAX], HYPERV_INVALID_CONNECTION);
 
-    TEST("denied if CPUID is enforced and does not show it");
+    TEST("calls that CPUID does not show are denied if CPUID is enforced");
     cpu_hyperv_enforce(v, true);
     v->hv.features[CPUID_EBX] = 0;
     CHECK_EQ(call64(HYPERV_CALL_SIGNAL_EVENT, 0, 0), HYPERV_ACCESS_DENIED);
@@ -325,7 +325,7 @@ static void test_synic(void)
     CHECK(slot()->type == HYPERV_MESSAGE_TIMER && slot()->flags == 0 && slot()->payload[1] == now);
     CHECK_EQ(lapic_ack(v), VECTOR);
 
-    TEST("a timer in the future, once and again and again");
+    TEST("a timer in the future, one-shot and periodic");
     now = hyperv_time(&vm);
     CHECK(writes(MSR_HYPERV_STIMER0_CONFIG + 2, STIMER_DIRECT | VECTOR << 4 | STIMER_AUTO_ENABLE));
     CHECK(writes(MSR_HYPERV_STIMER0_CONFIG + 3, now + 10000000)); /* a second */

@@ -198,7 +198,7 @@ static void test_machine_check(void)
     CHECK(keeps(MSR_MC_ADDR(last), 0x123456789a) && keeps(MSR_MC_MISC(last), ~0ull));
     CHECK_EQ(get(MSR_MC_CTL(last + 1)), REFUSED);
 
-    TEST("what MCG_CAP shows besides");
+    TEST("other abilities that MCG_CAP shows");
     create(VENDOR_INTEL);
     CHECK(gp(MSR_MC0_CTL2, 0) && gp(MSR_MCG_EXT_CTL, 0) && gp(MSR_MCG_STATUS, MCG_STATUS_LMCE));
     CHECK(msr_put(v, MSR_MC0_CTL2, 0) && !msr_put(v, MSR_MC0_CTL2, MC_CTL2_CMCI));
@@ -209,7 +209,7 @@ static void test_machine_check(void)
     CHECK(msr_put(v, MSR_FEATURE_CONTROL, FEATURE_CONTROL_LMCE) && keeps(MSR_MCG_EXT_CTL, 1));
     CHECK(gp(MSR_MCG_EXT_CTL, 2));
 
-    TEST("AMD: HWCR makes their status writable");
+    TEST("AMD: HWCR makes the status of banks writable");
     create(VENDOR_AMD);
     CHECK(gp(MSR_MC_STATUS(0), 1));
     CHECK(writes(MSR_HWCR, get(MSR_HWCR) | HWCR_MC_STATUS_WRITABLE));
@@ -252,7 +252,7 @@ static void test_time(void)
     CHECK(tsc_to_ns(v, l1 + (~0ull >> 1) - 500 * TSC_SECOND) > core_now);
 }
 
-/* A rate of L1 that is not the host's. */
+/* The rate of L1's TSC is not the host's. */
 static void test_scaled(void)
 {
     TEST("L1's TSC at three times the host's rate");
@@ -268,7 +268,7 @@ static void test_scaled(void)
     CHECK(tsc_to_ns(v, l1 + 3 * TSC_SECOND) - core_now <= SECOND_NS);
     CHECK(tsc_to_ns(v, l1 + 3 * TSC_SECOND) - core_now > SECOND_NS / 10 * 9);
 
-    TEST("and L2's, half of it");
+    TEST("L2's TSC at half that rate");
     const u64 offset = 5000000000;
     v->tsc_offset = v->tsc_offset_l1 + offset;
     CHECK(tsc_read(v) - tsc_read_l1(v) - offset + TSC_SECOND < 2 * TSC_SECOND);
@@ -282,14 +282,14 @@ static void test_scaled(void)
     CHECK(writes(MSR_TSC, 1ull << 50));
     CHECK(get(MSR_TSC) - (1ull << 50) < 3 * TSC_SECOND);
 
-    TEST("the host's rate by another number");
+    TEST("the host's rate under another number");
     tsc_khz_set(v, vm.tsc_khz + 1, false);
     CHECK(!v->tsc_ratio && v->tsc_khz == vm.tsc_khz + 1 && tsc_scaled(v, host) == host);
 }
 
 static void test_amd(void)
 {
-    TEST("AMD");
+    TEST("MSRs of AMD");
     create(VENDOR_AMD);
     CHECK(keeps(MSR_EFER, EFER_SVME | EFER_FFXSR | EFER_AUTOIBRS));
     CHECK(get(MSR_HWCR) & HWCR_TSC_FREQ_SEL);

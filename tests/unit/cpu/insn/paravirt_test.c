@@ -157,7 +157,7 @@ static void test_clock(void)
     CHECK_EQ(guest_time(c, c->tsc + 2000000000), 1000000000); /* 2 GHz */
     CHECK_EQ(paravirt_clock(&vm, vm.clock.tsc + 3000000), 1500000);
 
-    TEST("set from outside, for all vCPUs");
+    TEST("the clock is set from outside, for all vCPUs");
     u32 version = c->version;
     paravirt_clock_set(&vm, 5000000, 77);
     CHECK(v->request & REQ_PARAVIRT && vm.vcpu[1]->request & REQ_PARAVIRT);
@@ -228,7 +228,7 @@ static void test_steal(void)
     paravirt_steal(v);
     CHECK_EQ(s->stolen, 4000);
 
-    TEST("a vCPU that sleeps, and who wanted its TLB empty meanwhile");
+    TEST("a vCPU that sleeps, and a flush of its TLB that was asked for meanwhile");
     CHECK(!paravirt_sleep(v));
     CHECK_EQ(s->preempted, KVM_PARA_PREEMPTED);
     s->preempted |= KVM_PARA_FLUSH;
@@ -270,7 +270,7 @@ static void test_calls(void)
     CHECK_EQ(call(KVM_CALL_CLOCK_PAIRING, 0x30000, 1), KVM_CALL_ERROR_NO_SUPPORT);
     CHECK_EQ(call(KVM_CALL_CLOCK_PAIRING, CORE_RAM, 0), KVM_CALL_ERROR_FAULT);
 
-    TEST("MAP_GPA_RANGE leaves if somebody wants it");
+    TEST("MAP_GPA_RANGE leaves the vCPU if the owner wants it");
     CHECK_EQ(call(KVM_CALL_MAP_GPA_RANGE, 0x1000, 2), KVM_CALL_ERROR_UNKNOWN);
     vm.hypercall_exits = BIT(KVM_CALL_MAP_GPA_RANGE);
     CHECK_EQ(call(KVM_CALL_MAP_GPA_RANGE, 0x1001, 2), KVM_CALL_ERROR_INVALID);

@@ -41,7 +41,7 @@ static void finding(void)
     CHECK_EQ(step->size, 1);
     CHECK(block(0) == b);
 
-    TEST("another linear address of the same bytes does not");
+    TEST("another linear address of the same bytes does not make it another one");
     map(DATA, CODE_GPA | P | W);
     enum outcome out;
     CHECK(block_find(v, DATA, v->mode, &out) == b && out == CPU_OK);
@@ -51,11 +51,11 @@ static void finding(void)
     CHECK(!block_find(v, DATA + PAGE_SIZE, v->mode, &out));
     CHECK(out == CPU_FAULT && v->fault.vector == EXC_PF && v->fault.payload == DATA + PAGE_SIZE);
 
-    TEST("no RAM there");
+    TEST("a page where there is no RAM");
     map(DATA + 2 * PAGE_SIZE, RAM_SIZE | P);
     CHECK(!block_find(v, DATA + 2 * PAGE_SIZE, v->mode, &out) && out == CPU_FAULT && v->fault.vector == EXC_UD);
 
-    TEST("by host address");
+    TEST("a block is found by a host address in it");
     struct block *other = block(1);
     CHECK(block_at(cache, b->far_entry) == b && block_at(cache, b->hot_end - 1) == b);
     CHECK(block_at(cache, other->near_entry) == other && block_at(cache, other->cold) == other);
@@ -229,7 +229,7 @@ static void second_page(void)
     CHECK(run(CROSSING - 2));
     CHECK_EQ(v->gpr[RAX], 0x0807060504030201);
 
-    TEST("keyed by both pages");
+    TEST("it is found by both pages");
     memcpy(ram + other, ram + second, 64);
     ram[other + 6] = 9;
     map(CODE + PAGE_SIZE, other | P | W);
@@ -243,7 +243,7 @@ static void second_page(void)
     CHECK(block(CROSSING) == b && run(CROSSING - 2));
     CHECK_EQ(v->gpr[RAX], 0x0807060504030201);
 
-    TEST("stores to either page kill it");
+    TEST("stores to either of its pages kill it");
     store(CODE + PAGE_SIZE + 7, HLT); /* behind it */
     CHECK(b->valid);
     store(CODE + PAGE_SIZE + 6, 7);
@@ -253,7 +253,7 @@ static void second_page(void)
     CHECK(run(CROSSING));
     CHECK_EQ(v->gpr[RAX], 0x0707060504030205);
 
-    TEST("its second page is not there, is not RAM");
+    TEST("its second page is absent, or is no RAM");
     enum outcome out;
     map(CODE + PAGE_SIZE, 0);
     mmu_flush_page(v, 0, true, 0, CODE + PAGE_SIZE);
@@ -280,7 +280,7 @@ static void second_page(void)
     CHECK(block(CROSSING) && *entry & A && in_table->valid);
 }
 
-/* Translates at every address, each way, until the cache is flushed; false: it was not. */
+/* Translates at every address, each way, until the cache is flushed. Returns false if it was not flushed. */
 static bool fill_cache(void)
 {
     const u32 places = FRAMES * PAGE_SIZE - 16;

@@ -66,14 +66,14 @@ static void alignment(void)
     CHECK(!(TRAITS(LDDQU_MEM) & INSN_ALIGNED));
     CHECK(!(TRAITS(PCMPISTRI_MEM) & INSN_ALIGNED));
 
-    TEST("CMPXCHG16B's, too");
+    TEST("CMPXCHG16B: its operand must be aligned, too");
     CHECK(TRAITS(CMPXCHG16B_MEM) & INSN_ALIGNED);
 
-    TEST("SHA's on Intel's CPUs only");
+    TEST("SHA: operands must be aligned on Intel's CPUs only");
     CHECK(ON_INTEL(SHA1MSG1_MEM)->traits & INSN_ALIGNED);
     CHECK(!(ON_AMD(SHA1MSG1_MEM)->traits & INSN_ALIGNED));
 
-    TEST("VEX: only the aligned moves'");
+    TEST("VEX: only the operands of aligned moves must be aligned");
     CHECK(!(TRAITS(VADDPS_MEM) & INSN_ALIGNED));
     CHECK(TRAITS(VMOVAPS_MEM) & INSN_ALIGNED);
 }
@@ -84,14 +84,14 @@ static void x87(void)
     CHECK((TRAITS(FADD_MEM) & (INSN_X87 | INSN_X87_WAITS)) == (INSN_X87 | INSN_X87_WAITS));
     CHECK((TRAITS(FISTTP_MEM) & (INSN_X87 | INSN_X87_WAITS)) == (INSN_X87 | INSN_X87_WAITS));
 
-    TEST("so do those of MMX, which are none");
+    TEST("MMX instructions wait for it, too");
     CHECK((TRAITS(PADDB_MMX) & (INSN_X87 | INSN_X87_WAITS)) == INSN_X87_WAITS);
 
-    TEST("FNSTCW and FNSTSW do not");
+    TEST("FNSTCW and FNSTSW do not wait for it");
     CHECK((TRAITS(FNSTCW_MEM) & (INSN_X87 | INSN_X87_WAITS)) == INSN_X87);
     CHECK((TRAITS(FNSTSW_AX) & (INSN_X87 | INSN_X87_WAITS)) == INSN_X87);
 
-    TEST("nor does SSE");
+    TEST("SSE instructions do not wait for it");
     CHECK(!(TRAITS(ADDPS_MEM) & (INSN_X87 | INSN_X87_WAITS)));
 }
 
@@ -155,7 +155,7 @@ static void modes(void)
     CHECK_EQ(CLASS(0, all, FADD_MEM), CLASS_COPY);
     CHECK_EQ(CLASS(MODE_FWAIT, all, FWAIT), CLASS_COPY);
 
-    TEST("and those that are not: the handler knows the exception");
+    TEST("units that are not usable: the handler knows the exception");
     CHECK(FN(MODE_X87, 0, FADD_MEM) == op_x87_unusable);
     CHECK(FN(MODE_X87, 0, FISTTP_MEM) == op_x87_unusable);
     CHECK(FN(MODE_X87, 0, PADDB_MMX) == op_mmx_unusable);

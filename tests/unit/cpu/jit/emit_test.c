@@ -162,14 +162,14 @@ static void jumps(void)
     emit_mov(&e, RAX, RBX);
     CHECK_TEXT(emitted(), "jmp #2", "mov rax, rbx");
 
-    TEST("through the vCPU");
+    TEST("a jump and a call by way of the vCPU");
     EMIT("jmp [vcpu.leave_lookup]", emit_jmp_vcpu(&e, VCPU_DISP(leave_lookup)));
     EMIT("call [vcpu.call_thunk]", emit_call_vcpu(&e, VCPU_DISP(call_thunk)));
 }
 
 static void padding(void)
 {
-    TEST("nothing");
+    TEST("instructions that do nothing");
     EMIT("nop", emit_nop(&e));
     emit_nop5(&e);
     CHECK_EQ(e.p - code, 5);

@@ -20,7 +20,7 @@ static const struct tr *translated(u32 more)
 
 #define TRANSLATED(...) (code_create(), PUT(0, __VA_ARGS__, HLT), translated(0))
 
-/* Are the operands of these instructions checked together? */
+/* Returns true if the operands of these instructions are checked together. */
 static bool together(const struct tr *t, unsigned a, unsigned b)
 {
     u8 group = t->insn[a].note[0].group;
@@ -63,7 +63,7 @@ static void windows(void)
     t = TRANSLATED(LOAD_INDEXED(SIB_RBX_RDX_4), LOAD_INDEXED(SIB_RBX_RDX_4), LOAD_INDEXED(SIB_RBX_RDX_8), LOAD(0));
     CHECK(together(t, 0, 1) && !together(t, 0, 2) && !together(t, 0, 3));
 
-    TEST("not in other modes");
+    TEST("no groups in other modes");
     code_create();
     PUT(0, 0x8b, 0x43, 8, 0x8b, 0x43, 16, HLT); /* mov eax, [rbx + 8]; mov eax, [rbx + 16] */
     CHECK_EQ(grouped(translated(0)), 2);
@@ -118,7 +118,7 @@ static void borders(void)
     t = TRANSLATED(LOAD(0), LOAD(8), 0x75, 0xfa /* jnz to the second */, LOAD(0x10));
     CHECK(!together(t, 0, 1) && together(t, 1, 3));
 
-    TEST("not FS, GS and variables");
+    TEST("no groups for FS, GS and variables");
     t = TRANSLATED(0x64, LOAD(0), 0x64, LOAD(8), 0x48, 0x8b, 0x05, 0, 0, 0, 0, 0x48, 0x8b, 0x05, 8, 0, 0, 0);
     CHECK(!together(t, 0, 1) && !together(t, 2, 3));
 
@@ -149,7 +149,7 @@ static void running(void)
     CHECK_EQ(v->stat[STAT_PLAIN], 1);
     CHECK(v->exec->tr->b->mode & MODE_PLAIN);
 
-    TEST("and inside a page it does not");
+    TEST("with a window inside a page the block does not go on in its twin");
     v->gpr[RBX] = DATA;
     CHECK(run(0));
     CHECK_EQ(v->stat[STAT_PLAIN], 1);
@@ -166,7 +166,7 @@ static void running(void)
     CHECK_EQ(v->cr2, DATA + PAGE_SIZE);
     CHECK_EQ(v->rip, CODE + 3);
 
-    TEST("nor does the dirty bit of a later store");
+    TEST("the dirty bit of a later store does not come early");
     code_create();
     PUT(0, 0x48, 0x8b, 0x03 /* mov rax, [rbx] */, 0x0f, 0x84, 0, 1, 0, 0 /* jz */, 0x48, 0x89, 0x53, 8, HLT);
     PUT(0x109, HLT);

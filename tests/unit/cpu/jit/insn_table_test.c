@@ -178,7 +178,7 @@ static void every_handler(void)
             printf("# %s\n", handlers[i].name);
     }
 
-    TEST("and no other");
+    TEST("no other handler is in the table");
     for (u16 m = 0; m < MNEMONICS; m++) {
         bool known = !insn_table[m].fn;
         for (unsigned i = 0; i < ARRAY_LEN(handlers); i++)
@@ -246,7 +246,7 @@ static void called(void)
         "invept invvpid vmcall vmclear vmfunc vmlaunch vmptrld vmptrst vmread vmresume vmwrite vmxoff vmxon "
         "clgi invlpga skinit stgi vmload vmmcall vmrun vmsave");
 
-    TEST("of these the block ends behind");
+    TEST("instructions behind which the block ends");
     trait_is(INSN_ENDS, "call jmp ret "
                         "int int1 int3 into iret iretd iretq syscall sysenter sysexit sysret rsm ud0 ud1 ud2 "
                         /* what translation depends on may have changed */

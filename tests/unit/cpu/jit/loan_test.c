@@ -65,28 +65,28 @@ static void choosing(void)
     CHECK(b->loan_from == 1 && b->loan_to == 1 + LOOP_SIZE);
     CHECK(lender14 != RCX && lender15 != RCX && lender14 != RAX && lender15 != RAX);
 
-    TEST("R11, by the register that is left");
+    TEST("R11 borrows the register that is left");
     /* add r11, r13 and so on to rdx: all lenders but R10 are named; dec ecx; jnz */
     CHECK_EQ(LOANS_OF(0x4d, 0x01, 0xeb, 0x4d, 0x01, 0xe3, 0x49, 0x01, 0xe3, 0x49, 0x01, 0xeb, 0x49, 0x01, 0xdb, 0x4d,
                       0x01, 0xcb, 0x4d, 0x01, 0xc3, 0x49, 0x01, 0xfb, 0x49, 0x01, 0xf3, 0x49, 0x01, 0xd3, 0xff, 0xc9,
                       0x75, 0xde),
              R10);
-    TEST("none without a lender");
+    TEST("no loan without a lender");
     CHECK_EQ(LOANS_OF(0x4d, 0x01, 0xeb, 0x4d, 0x01, 0xe3, 0x49, 0x01, 0xe3, 0x49, 0x01, 0xeb, 0x49, 0x01, 0xdb, 0x4d,
                       0x01, 0xd3, 0x4d, 0x01, 0xcb, 0x4d, 0x01, 0xc3, 0x49, 0x01, 0xfb, 0x49, 0x01, 0xf3, 0x49, 0x01,
                       0xd3, 0xff, 0xc9, 0x75, 0xdb),
              0);
-    TEST("none for a few uses");
+    TEST("no loan for a few uses");
     CHECK_EQ(LOANS_OF(0x4d, 0x01, 0xfe, 0x49, 0x31, 0xcf), 0);
     TEST("a long stretch without a branch");
     CHECK(LOANS_OF(0x49, 0xff, 0xc6, 0x49, 0xff, 0xc6, 0x49, 0xff, 0xc6, 0x49, 0xff, 0xc6, 0x49, 0xff, 0xc6, 0x49, 0xff,
                    0xc6, 0x49, 0xff, 0xc6, 0x49, 0xff, 0xc6) != 0);
-    TEST("none over a called instruction");
+    TEST("no loan over a called instruction");
     CHECK_EQ(LOANS_OF(LOOP_BODY, 0x0f, 0xa2 /* cpuid */, 0x75, 0xf4), 0);
-    TEST("not in a loop that is entered in its middle, but in the one from there on");
+    TEST("no loan in a loop that is entered in its middle, but in the loop from there on");
     CHECK(LOANS_OF(LOOP, 0x75, 0xf7 /* to the second instruction */) != 0);
     CHECK(block(0)->loan_from == 3 && block(0)->loan_to == LOOP_SIZE + 2);
-    TEST("none in single steps and other modes");
+    TEST("no loan in single steps and other modes");
     code_create();
     PUT(0, LOOP, HLT);
     CHECK_EQ(loans_of(MODE_STEP), 0);
@@ -113,7 +113,7 @@ static void ends(void)
         CHECK_EQ(v->rip, CODE + 0x41);
     }
 
-    TEST("a request");
+    TEST("a request in the middle");
     code_create();
     PUT(0, LOOP, HLT);
     CHECK(loans_of(0) != 0);

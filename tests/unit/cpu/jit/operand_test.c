@@ -71,7 +71,7 @@ static void direct_tags(void)
                "shrx rcx, rcx, rsp", "jrcxz #6", "jmp #9", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:radd[rcx*8]",
                "jmp hot", "call [vcpu.slow_mem]");
 
-    TEST("not for the stack, variables and FS");
+    TEST("no direct tags for the stack, variables and FS");
     static const u8 others[3][8] = {{0x50 /* push rax */, HLT},
                                     {0x48, 0x8b, 5, 0, 1, 0, 0 /* mov rax, [rip+0x100] */, HLT},
                                     {0x64, 0x48, 0x8b, 3 /* mov rax, fs:[rbx] */, HLT}};
@@ -84,7 +84,7 @@ static void direct_tags(void)
             CHECK(!strstr(hot(0)->line[k], "gs:d"));
     }
 
-    TEST("nor for user code");
+    TEST("no direct tags for user code");
     code_create();
     v->tlb->votes = DIRECT_SURE;
     PUT(0, 0x48, 0x8b, 3 /* mov rax, [rbx] */, HLT);

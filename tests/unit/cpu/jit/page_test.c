@@ -56,7 +56,7 @@ static void lines(void)
     CHECK(first->valid && second->valid && !v->code_changed);
     CHECK_EQ(v->stat[STAT_BESIDE], beside + 2);
 
-    TEST("nor are those to other bytes of a line with code");
+    TEST("stores to other bytes of a line with code are nothing to them, either");
     store(CODE + 0x3e, 1);
     store(CODE + 0x101, 1);
     CHECK(first->valid && second->valid && !v->code_changed);

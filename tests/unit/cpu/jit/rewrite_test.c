@@ -38,7 +38,7 @@ static void registers(void)
     CHECK_TEXT(HOT(0x41, 0x88, 0xc3 /* mov r11b, al */), "mov r11, [vcpu.gpr[R11]]", "mov r11b, al",
                "mov [vcpu.gpr[R11]], r11");
 
-    TEST("but BSF and its kin may leave it");
+    TEST("but BSF and its kin may leave their destination as it is");
     CHECK_TEXT(HOT(0x4c, 0x0f, 0xbc, 0xd8 /* bsf r11, rax */), "mov r11, [vcpu.gpr[R11]]", "bsf r11, rax",
                "mov [vcpu.gpr[R11]], r11");
     CHECK_TEXT(HOT(0xf3, 0x4c, 0x0f, 0xbd, 0xd8 /* lzcnt r11, rax */), "mov r11, [vcpu.gpr[R11]]", "lzcnt r11, rax",
@@ -100,7 +100,7 @@ static void operands(void)
     CHECK_TEXT(BODY(0x64, 0x48, 0x8b, 4, 0x25, 0x28, 0, 0, 0 /* mov rax, fs:[0x28] */), "mov rax, [rcx+r11*1]");
     CHECK_TEXT(BODY(0x48, 0x8b, 5, 0, 1, 0, 0 /* mov rax, [rip+0x100] */), "mov rax, [rcx+r11*1]");
 
-    TEST("with a register that is loaded there is one for the pointer");
+    TEST("with a register that is loaded there is a register for the pointer");
     CHECK_TEXT(BODY(0x4c, 3, 0x33 /* add r14, [rbx] */), "lea rcx, [rcx+rbx*1]", "mov r11, [vcpu.gpr[R14]]",
                "add r11, [rcx]", "mov [vcpu.gpr[R14]], r11");
     CHECK_TEXT(BODY(0x4c, 0x89, 0x7b, 8 /* mov [rbx+8], r15 */), "lea rcx, [rcx+rbx*1+0x08]",
@@ -108,7 +108,7 @@ static void operands(void)
     CHECK_TEXT(BODY(0x4c, 0x0f, 0xc1, 0x1b /* xadd [rbx], r11 */), "lea rcx, [rcx+rbx*1]", "mov r11, [vcpu.gpr[R11]]",
                "xadd [rcx], r11", "mov [vcpu.gpr[R11]], r11");
 
-    TEST("and with RCX or a high byte another");
+    TEST("with RCX or a high byte there is another one");
     CHECK_TEXT(BODY(0xd3, 0x23 /* shl dword ptr [rbx], cl */), "lea r11, [rcx+rbx*1]", "mov rcx, r14",
                "shl dword ptr [r11], cl");
     CHECK_TEXT(BODY(0x8a, 0x23 /* mov ah, [rbx] */), "lea rcx, [rcx+rbx*1]", "mov ah, [rcx]");

@@ -31,7 +31,7 @@ static void catch_signals(void)
     sigaction(SIGILL, &act, NULL);
 }
 
-/* Enters the block at CODE: did it end with this exception at this offset? */
+/* Enters the block at CODE. Returns true if it ended with this exception at this offset. */
 static bool raises(u8 vector, u32 offset)
 {
     v->fault.valid = false;
@@ -53,7 +53,7 @@ static void exceptions(void)
     v->gpr[RSI] = 0;
     CHECK(raises(EXC_DE, 7));
 
-    TEST("by memory, through the bounce buffer");
+    TEST("division by a zero in memory, through the bounce buffer");
     code_create();
     PUT(0, 0x90, 0x48, 0xf7, 0x36 /* div qword [rsi] */, HLT);
     v->gpr[RSI] = DATA + PAGE_SIZE - 4;
@@ -74,7 +74,7 @@ static void exceptions(void)
 
 static void lent(void)
 {
-    TEST("in a loop with loans");
+    TEST("division by zero in a loop with loans");
     code_create();
     /* add r14, r15; sub r15, 1; mov rax, r14; xor edx, edx; div r15; dec ecx; jnz */
     PUT(0, 0x4d, 0x01, 0xfe, 0x49, 0x83, 0xef, 1, 0x4c, 0x89, 0xf0, 0x31, 0xd2, 0x49, 0xf7, 0xf7, 0xff, 0xc9, 0x75,
@@ -94,7 +94,7 @@ static void lent(void)
 
 static void places(void)
 {
-    TEST("addresses that are not of the guest");
+    TEST("addresses that are not the guest's");
     code_create();
     PUT(0, 0x48, 0xf7, 0xf6, HLT);
     struct block *b = block(0);

@@ -1,5 +1,5 @@
 /*
- * What the slow path is told of an access: size, kind, alignment, x87 and masks, in the struct site of the cold part.
+ * What the slow path learns of an access: size, kind, alignment, x87 and masks, in the struct site of the cold part.
  */
 #include "cpu/core/cpuid.h"
 #include "unit/translated.h"
@@ -48,7 +48,7 @@ static void kinds(void)
     CHECK_EQ(FLAGS(0xc3), SITE_READ);
     CHECK_EQ(FLAGS(0xe8, 0, 1, 0, 0), SITE_WRITE | SITE_STAY);
 
-    TEST("a cache line: a byte");
+    TEST("an access to a cache line counts as a byte");
     CHECK_EQ(FLAGS(0x0f, 0xae, 0x3b /* clflush [rbx] */), SITE_READ);
     CHECK_EQ(found.size, 1);
     CHECK_EQ(FLAGS(0x66, 0x0f, 0xae, 0x33 /* clwb [rbx] */), SITE_READ);

@@ -38,7 +38,7 @@ static void pushes(void)
 
 static void pops(void)
 {
-    TEST("into a register");
+    TEST("POP into a register");
     CHECK_TEXT(BODY(0x58 /* pop rax */), "mov rax, [rcx+r15*1]", "lea r15, [r15+0x08]");
     CHECK_TEXT(BODY(0x59 /* pop rcx */), "mov r14, [rcx+r15*1]", "lea r15, [r15+0x08]");
     CHECK_TEXT(BODY(0x5c /* pop rsp */), "mov rcx, [rcx+r15*1]", "lea r15, [r15+0x08]", "mov r15, rcx");

@@ -121,7 +121,7 @@ static void filling(void)
     words[8] = 0;
     CHECK(fill(page_b, ACCESS_WRITE) && hit(page_b, 1, true));
 
-    TEST("and not where it may not go");
+    TEST("a store that the mapping forbids does not find its way");
     words[8] = RAM_CODE;
     map(page_b, 0x8000 | P);
     mmu_flush_all(v);

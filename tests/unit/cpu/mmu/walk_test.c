@@ -13,7 +13,7 @@ static u64 translated(u64 la, enum access access)
     return out == CPU_OK ? gpa : ~0ull;
 }
 
-/* The page fault's error code; ~0 without a fault. */
+/* Returns the page fault's error code, or ~0 without a fault. */
 static u32 error_of(u64 la, enum access access)
 {
     enum outcome out;

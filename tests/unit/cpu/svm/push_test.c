@@ -28,7 +28,7 @@ int main(void)
     CHECK(!v->in_guest && vmcb->control.exit_code == SVM_EXIT_INTR);
     CHECK(v->pushed && v->pushed_vector == VECTOR);
 
-    TEST("it waits for GIF");
+    TEST("an intercepted vector waits for GIF");
     CHECK(!v->gif);
     CHECK_EQ(events_process(v), CPU_OK);
     CHECK(v->pushed && v->intr_masked);

@@ -74,7 +74,7 @@ static void guest(void)
     CHECK(v->smm.on && !v->in_guest && v->ram == &vm.ram[1]);
     CHECK(area()->svm_guest == 1 && area()->svm_vmcb == VMCB_AT && area()->cr3 == L2_CR3 && area()->rip == L2_RIP);
 
-    TEST("it moves in the handler");
+    TEST("the vCPU moves in the handler");
     static struct cpu_state state;
     const char *bad = NULL;
     CHECK(cpu_state_get(v, &state, STATE_ALL) == STATE_ALL);

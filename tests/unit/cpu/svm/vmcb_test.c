@@ -1,3 +1,6 @@
+/*
+ * The layout of the VMCB, the form of its segment attributes, and the numbers of exit codes.
+ */
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
 #include "unit/test.h"

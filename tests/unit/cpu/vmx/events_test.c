@@ -161,7 +161,7 @@ static void test_pushed(void)
     CHECK_EQ(x->f.exit_intr_info, INTR_VALID | EVENT_EXTINT << INTR_TYPE_SHIFT | 0x35);
     CHECK(!v->pushed);
 
-    TEST("and stays for L1 if the exit does not acknowledge it");
+    TEST("the vector stays for L1 if the exit does not acknowledge it");
     launch_without_apics(0);
     CHECK_EQ(cpu_interrupt(v, 0x35), 0);
     CHECK_EQ(events_process(v), CPU_NESTED_EXIT);

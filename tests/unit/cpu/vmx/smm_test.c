@@ -86,7 +86,7 @@ static void guest(void)
     CHECK(v->smm.nmi_blocked);
     handler();
 
-    TEST("it moves in the handler");
+    TEST("the vCPU moves in the handler");
     CHECK(cpu_state_get(v, &state, STATE_ALL) == STATE_ALL);
     CHECK(state.events.smm && !state.nested.guest && state.nested.vmx.smm_guest && state.nested.vmx.smm_vmxon);
     const char *bad = NULL;

@@ -43,7 +43,7 @@ static inline void bench_destroy(struct bench *b)
     free(b);
 }
 
-/* Valid until eight more were asked for. */
+/* The result is valid until eight more paths were asked for. */
 static inline char *path_of(struct bench *b, const char *name)
 {
     char *p = b->path[b->paths++ % ARRAY_LEN(b->path)];
