@@ -1,7 +1,7 @@
 /*
  * The program writes guest code that ran before, while the vCPU is out or runs: by its own mapping, by another mapping
- * of the same memory, by another thread, beside data that the guest writes. Without paging, so that the mapping of the
- * code stays.
+ * of the same memory, by another thread, beside data that the guest writes. The guest has no paging, so that the
+ * mapping of the code stays.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,7 @@ static void function_write(unsigned char *memory, unsigned value)
     memory[FUNCTION + 3] = 0xc3;
 }
 
-/* Runs to the next access of port 10h; NULL if something else comes, else the data of the access. */
+/* Runs to the next access of port 10h. Returns the data of the access, or NULL if something else comes. */
 static unsigned short *to_port(void)
 {
     if (ioctl(vcpu, KVM_RUN, 0) || run->exit_reason != KVM_EXIT_IO || run->io.port != 0x10 || run->io.size != 2)

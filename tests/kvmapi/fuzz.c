@@ -36,7 +36,7 @@ static unsigned below(unsigned n)
     return (unsigned)(next() >> 33) % n;
 }
 
-/* Requests of x86 by number and size; what is not among them is made up. */
+/* The requests of x86. request() makes up others. */
 static const unsigned long known[] = {
     KVM_GET_API_VERSION,
     KVM_CREATE_VM,
@@ -196,7 +196,7 @@ static int open_or(int fd, int old)
     return fd;
 }
 
-/* A short life: a VM with two vCPUs, and calls on all of them. */
+/* The short life of a process: it makes a VM with two vCPUs, and calls on all of them. */
 static void process(unsigned long calls)
 {
     const struct sigaction act = {.sa_handler = on_alarm};

@@ -18,7 +18,7 @@
 #define GUEST_CODE_AT 0x1000u /* where its code lies, in segment 0 */
 #define GUEST_STACK 0x7000u
 
-/* Ends the program, with what was not so. */
+/* Ends the program and prints the condition, if it does not hold. */
 #define CHECK(x)                                                                                                       \
     do {                                                                                                               \
         if (!(x))                                                                                                      \
@@ -26,13 +26,13 @@
     } while (0)
 #define FAILS(x, error) CHECK((x) < 0 && errno == (error))
 
-/* Code of the guest, assembled: PUT_CODE() copies it. */
+/* Assembles code of the guest, which PUT_CODE() copies. */
 #define GUEST_CODE(name, bits, text)                                                                                   \
     extern const unsigned char name##_start[], name##_end[];                                                           \
     __asm__(".pushsection .rodata\n.code" bits "\n" #name "_start:\n" text "\n" #name "_end:\n.code64\n.popsection")
 #define PUT_CODE(to, name) memcpy((to), name##_start, (size_t)(name##_end - name##_start))
 
-/* What the vCPU shares with the program. CHECK() tells its last exit; a program of many vCPUs leaves it NULL. */
+/* What the vCPU shares with the program. CHECK() prints its last exit; a program of many vCPUs leaves it NULL. */
 static struct kvm_run *run;
 
 static inline void guest_fail(int line, const char *what)
@@ -101,7 +101,7 @@ static inline void guest_start_at(int vcpu, unsigned long rip)
     CHECK(!ioctl(vcpu, KVM_SET_REGS, &regs));
 }
 
-/* Real mode at GUEST_CODE_AT; the data segment ends at this limit. */
+/* Sets the vCPU to GUEST_CODE_AT in real mode; the data segment ends at this limit. */
 static inline void guest_real_mode(int vcpu, unsigned data_limit)
 {
     struct kvm_sregs s;

@@ -97,7 +97,7 @@ static void test_none(void)
     end();
 }
 
-/* What is saved and given back waits as before. */
+/* An interrupt that is saved and given back waits as before. */
 static void test_state(void)
 {
     struct kvm_vcpu_events e;
@@ -117,7 +117,7 @@ static void test_state(void)
     end();
 }
 
-/* 64-bit mode, with an identity map of 4 GiB. */
+/* Sets the vCPU to 64-bit mode, with an identity map of 4 GiB. */
 static void go_wide(void)
 {
     struct kvm_sregs s;
@@ -142,7 +142,7 @@ static void test_tpr(void)
     go_wide();
     PUT_CODE(ram + CODE, wide);
     run->cr8 = 5;
-    CHECK(at_port(NEXT) && run->cr8 == 9); /* a higher one is no exit */
+    CHECK(at_port(NEXT) && run->cr8 == 9); /* a higher TPR makes no exit */
     CHECK(guest_go(vcpu) == KVM_EXIT_SET_TPR && run->cr8 == 3);
     run->cr8 = 2;
     CHECK(guest_go(vcpu) == KVM_EXIT_MMIO && run->mmio.phys_addr == 0xfee00020 && !run->mmio.is_write);
@@ -196,7 +196,7 @@ static void test_full(void)
     struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_PIC_MASTER};
     CHECK(!ioctl(vm, KVM_GET_IRQCHIP, &chip));
     CHECK(chip.chip.pic.imr == 0xee && chip.chip.pic.irq_base == 0x20 && chip.chip.pic.isr == 0x10);
-    chip.chip.pic.irr = 0x10; /* once more */
+    chip.chip.pic.irr = 0x10; /* a second request */
     CHECK(!ioctl(vm, KVM_SET_IRQCHIP, &chip) && chip.chip.pic.irr == 0x10);
     CHECK(at_port(0x11));
     chip.chip_id = 3;
@@ -260,7 +260,7 @@ static void test_split(void)
     struct kvm_msi msi = {.address_lo = 0xfee00000, .data = VECTOR + 1};
     CHECK(ioctl(vm, KVM_SIGNAL_MSI, &msi) == 1);
     CHECK(ioctl(vm, KVM_SIGNAL_MSI, &msi) == 0);
-    CHECK(at_port(0x11) && at_port(NEXT)); /* an edge: no end is told */
+    CHECK(at_port(0x11) && at_port(NEXT)); /* of an edge no EOI is reported */
     msi.flags = 1;
     FAILS(ioctl(vm, KVM_SIGNAL_MSI, &msi), EINVAL);
 

@@ -1,5 +1,5 @@
 /*
- * Guest memory that the program takes away while its slot is set: KVM_RUN is EFAULT, and the vCPU goes on when the
+ * The program takes guest memory away while its slot is set: KVM_RUN fails with EFAULT, and the vCPU goes on when the
  * memory is back. At the end two vCPUs run while pages of code, data, stack, page tables and IDT come and go.
  */
 #include <errno.h>
@@ -74,7 +74,7 @@ static void put(unsigned long at, unsigned long value)
     memcpy(ram + at, &value, sizeof(value));
 }
 
-/* 64-bit mode, addresses one to one: the first 2 MiB by small pages. */
+/* Tables for 64-bit mode that map addresses one to one, the first 2 MiB by small pages. */
 static void tables_make(void)
 {
     put(TABLES, (TABLES + PAGE) | 7);
@@ -266,7 +266,7 @@ static void test_storm(void)
     CHECK(fault_count > 0 && out_count >= before + 10);
     stop = true;
     for (int i = 0; i < 2; i++)
-        CHECK(!pthread_join(v[i].thread, NULL)); /* each leaves by its OUT */
+        CHECK(!pthread_join(v[i].thread, NULL)); /* each vCPU leaves by its OUT */
     close(v[1].fd);
     drop(&v[0]);
 }

@@ -1,7 +1,7 @@
 /*
  * KVM's interface for guests as its documentation has it: the clock by its structure in guest memory and by the API,
- * hypercalls that the program performs; and Hyper-V's: reference time, an event that is an eventfd. The guest is
- * real-mode code, and 32-bit code for Hyper-V's hypercalls. Prints "ok", or what was not as it should be.
+ * and hypercalls that the program performs. Hyper-V's interface: reference time, and an event that is an eventfd. The
+ * guest is real-mode code, and 32-bit code for Hyper-V's hypercalls. Prints "ok", or what was not as it should be.
  */
 #include "guest.h"
 
@@ -126,7 +126,7 @@ static void test_calls(void)
 {
     PUT_CODE(ram + CODE, calls);
     guest_start_at(vcpu, CODE);
-    CHECK(reported() == (uint32_t)-1000); /* nobody wants it */
+    CHECK(reported() == (uint32_t)-1000); /* the program does not want the call yet */
     struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_HYPERCALL, .args = {1 << 12}};
     CHECK(ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_EXIT_HYPERCALL) == 1 << 12);
     CHECK(!ioctl(vm, KVM_ENABLE_CAP, &cap));
@@ -145,12 +145,11 @@ static void test_hyperv(void)
     } cpuid = {.head.nent = 70}, hv = {.head.nent = 80};
     CHECK(!ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid.head));
     CHECK(!ioctl(vcpu, KVM_GET_SUPPORTED_HV_CPUID, &hv.head));
-    struct kvm_cpuid_entry2 *last = &cpuid.entry[cpuid.head.nent];
     unsigned kept = 0;
     for (unsigned i = 0; i < cpuid.head.nent; i++)
         if (cpuid.entry[i].function >> 16 != 0x4000)
             cpuid.entry[kept++] = cpuid.entry[i];
-    last = &cpuid.entry[kept];
+    struct kvm_cpuid_entry2 *last = &cpuid.entry[kept];
     memcpy(last, hv.entry, 6 * sizeof(*last));
     cpuid.head.nent = kept + 6;
     CHECK(!ioctl(vcpu, KVM_SET_CPUID2, &cpuid.head));
@@ -168,7 +167,7 @@ static void test_hyperv(void)
     CHECK(reported() == 0);
     uint64_t count;
     CHECK(read(event.fd, &count, sizeof(count)) == sizeof(count) && count == 1);
-    CHECK(reported() == 3); /* nobody has the connection: without a SynIC that is not asked of the program */
+    CHECK(reported() == 3); /* nobody has the connection, and without a SynIC the program is not asked */
     event.flags = KVM_HYPERV_EVENTFD_DEASSIGN;
     CHECK(!ioctl(vm, KVM_HYPERV_EVENTFD, &event));
     CHECK(ioctl(vm, KVM_HYPERV_EVENTFD, &event) < 0 && errno == ENOENT);

@@ -1,6 +1,6 @@
 /*
  * What the API owes to the process that uses it: descriptors in every order, fork, threads, signals and their masks,
- * addresses that are not there. Runs on the kernel's KVM as well.
+ * addresses that are not there. The program passes on the kernel's KVM as well.
  */
 #include "guest.h"
 
@@ -82,7 +82,7 @@ static void test_device(void)
     CHECK(ioctl(fd, KVM_GET_API_VERSION, 0) == -1 && errno == EBADF);
 }
 
-/* By each of its names, and it looks like a device. */
+/* /dev/kvm opens by each of its names, and it looks like a device. */
 static void test_names(void)
 {
     static const char *const names[] = {"//dev/kvm", "/dev/./kvm", "/dev/../dev/kvm", "kvm", "./kvm"};
@@ -143,7 +143,7 @@ static int passed(int fd)
     return copy;
 }
 
-/* What came by a socket is as good; a VM of another process is EIO. */
+/* A descriptor that came by a socket is as good as the first; a vCPU of another process fails with EIO. */
 static void test_passed(void)
 {
     struct guest g = guest(out, sizeof(out));
@@ -278,7 +278,7 @@ static void test_exec(void)
 
 /* -- signals -- */
 
-/* A signal that comes before KVM_RUN does not end it: on a busy host the first may, and the second does not. */
+/* A signal that comes before KVM_RUN does not end it. On a busy host the first may come so early, not the second. */
 static void kick_by_timer(long us)
 {
     const struct itimerval t = {.it_value.tv_usec = us, .it_interval.tv_usec = 300000};
@@ -366,7 +366,7 @@ static void test_mask(void)
     drop(&g);
 }
 
-/* A handler may use the VM, also if the signal came in an ioctl; and it may jump out of any. */
+/* A handler may use the VM, even if the signal came during an ioctl, and it may jump out of any ioctl. */
 static struct guest used;
 static volatile int jumps;
 
@@ -421,7 +421,7 @@ static void test_threads(void)
 
 static volatile bool waited;
 
-/* A signal may come before KVM_RUN on a busy host. */
+/* On a busy host a signal may come before KVM_RUN, so signals come until it has ended. */
 static void *kick_later(void *opaque)
 {
     while (!waited) {
@@ -478,7 +478,7 @@ static bool was_interrupted(pthread_t t)
     return result;
 }
 
-/* Handlers that libc installs past sigaction, and by functions of old. */
+/* Handlers that libc installs without sigaction(), and those that old functions install. */
 static void test_libc(void)
 {
     struct guest g = guest(spin, sizeof(spin));
@@ -511,7 +511,7 @@ static void *run_queued(void *opaque)
     return result;
 }
 
-/* Queued signals come all, and in their order. */
+/* All queued signals come, and in their order. */
 static void test_queue(void)
 {
     struct guest g = guest(spin, sizeof(spin));

@@ -18,7 +18,7 @@ GUEST_CODE(writes, "16",
 static int kvm, vm, vcpu;
 static unsigned char *ram, *logged;
 static struct kvm_dirty_gfn *ring;
-static unsigned next; /* entry to take */
+static unsigned next; /* the entry to take next */
 
 static long enable(unsigned cap, unsigned long size)
 {

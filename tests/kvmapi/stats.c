@@ -5,7 +5,7 @@
 
 static const unsigned char code[] = {0xe6, 0x10, 0xeb, 0xfc}; /* 1: out 10h, al; jmp 1b */
 
-/* The value of that name, or -1. */
+/* Returns the value of that name, or -1. */
 static long value(int fd, const char *name)
 {
     struct kvm_stats_header h;
