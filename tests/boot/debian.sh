@@ -1,7 +1,7 @@
 #!/bin/bash
-# Debian's kernel as L1, to user space and power-off, with nothing to complain about in its log. pvh: started at the PVH
-# entry of the ELF file that is packed inside its bzImage. rt, cloud: Debian's other kernels for amd64; other code at
-# other places.
+# Debian's kernel as L1 comes to user space and powers off, with nothing to complain about in its log. pvh: it starts at
+# the PVH entry of the ELF file that is packed inside its bzImage. rt, cloud: Debian's other kernels for amd64, with
+# other code at other places.
 # cases: cpu1 cpu2 cpu4 nokaslr pti cpu2-nokaslr-pti pvh rt cloud
 set -u
 . "$(dirname "$0")/guest.sh"
@@ -31,5 +31,5 @@ expect 'NB L1 up'
 expect "NB L1 cpus $cpus"
 expect 'NB L1 done'
 quiet_dmesg
-! grep -q 'TSC warp' "$log" || fail 'the CPUs'"'"' time stamps differ'
+! grep -q 'TSC warp' "$log" || fail "the CPUs' time stamps differ"
 case $which in *pti*) expect 'Kernel/User page tables isolation: enabled' ;; esac

@@ -16,7 +16,7 @@ fail() {
     exit 1
 }
 
-# A program in the root directory $2, with its libraries, at the places where it looks for them.
+# Copies program $1 and its libraries below the root directory $2, to the places where it looks for them.
 install_program() {
     local file
     mkdir -p "$2"
@@ -33,7 +33,7 @@ pack_root() {
     (cd "$work/root" && find . | cpio --quiet -o -H newc) >"$initrd"
 }
 
-# The guest's initial RAM disk is nothing but the program of source file $1, as /init.
+# Makes an initial RAM disk for the guest that has nothing but the program of source file $1, as /init.
 init_from() {
     mkdir -p "$work/root"
     ${CC:-gcc} -std=gnu17 -O1 -Wall -Wextra -Wno-unused-parameter -static -pthread -D_GNU_SOURCE \
@@ -42,7 +42,7 @@ init_from() {
     pack_root
 }
 
-# The digest that L2 and what is deeper print in mode demo with the nonce $1: tools/guest-init-l2.sh.
+# Prints the digest that L2 and deeper guests print in mode demo with the nonce $1: tools/guest-init-l2.sh.
 work_digest() {
     seq 1 20000 | sed "s/\$/ $1/" | sha256sum | cut -d' ' -f1
 }
@@ -68,7 +68,7 @@ expect() {
     grep -q -- "$1" "$log" || fail "not seen: $1"
 }
 
-# Nothing in the guests' kernel logs that a real machine would not show.
+# Fails if the guests' kernel logs have what a real machine would not show.
 quiet_dmesg() {
     local complaints='NB L[123] dmesg|WARNING: CPU|BUG:|Oops|\<stalls?\>|soft lockup|unchecked MSR'
     ! grep -E "$complaints|Unhandled (RD|WR)MSR|Kernel panic" "$log" |

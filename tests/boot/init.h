@@ -1,5 +1,5 @@
 /*
- * For programs that are /init of a guest: the time since the guest's start, a text for a file of the kernel, the end.
+ * For programs that are /init of a guest: the time since the guest's start, a write to a file of the kernel, power-off.
  */
 #ifndef TESTS_BOOT_INIT_H
 #define TESTS_BOOT_INIT_H

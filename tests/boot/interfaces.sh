@@ -1,6 +1,6 @@
 #!/bin/bash
-# Debian's kernel in QEMU on the engine, as a guest that knows KVM or Hyper-V, with nothing to complain about in its
-# clocks; and under gdb by QEMU's stub: steps, breakpoints of both kinds, a watchpoint.
+# Debian's kernel runs in QEMU on the engine as a guest that knows KVM or Hyper-V, and has nothing to complain about in
+# its clocks; and under gdb by QEMU's stub: steps, breakpoints of both kinds, a watchpoint.
 # cases: kvm-intel kvm-amd hyperv-intel hyperv-amd gdb-intel
 # more cases: gdb-amd
 set -u

@@ -7,7 +7,7 @@ limit=$((256 << 10)) memory=$((1 << 20)) # KiB
     --append "console=ttyS0 panic=-1 quiet nb.mode=demo nb.cpu=intel nb.nonce=1" </dev/null >"$log" 2>&1 &
 pid=$!
 trap 'kill $pid 2>/dev/null; rm -rf "$work"' EXIT
-# Total and guest memory, from the mapping that has the size of the latter; nothing if it was merged with another.
+# Prints the VM's own memory and the guest's, which is the mapping of that size; nothing if it was merged with another.
 resident() {
     awk -v want=$memory '
         /^Size:/ { size = $2 }

@@ -36,7 +36,7 @@ digest=$(work_digest $nonce)
 [ "$(grep -c 'NB L1 l2 exit 0' "$log")" = "$count" ] || fail "L2 did not end well $count times"
 [ "$cpus" = 1 ] || expect "NB L2 cpus $cpus"
 expect 'NB L1 done'
-# The engine tells L3's VM exits from L2's.
+# The engine counts L3's VM exits apart from L2's.
 case $which in *-deep)
     expect 'VM exits of L2 to L1: .* VMRUN$\|VM exits of L2 to L1: .* VMRESUME$'
     expect 'VM exits of L3 to L1: .* CPUID$'

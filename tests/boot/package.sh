@@ -38,7 +38,7 @@ unpack() { # package, architecture
     flock -u 9
 }
 
-# The package of the newest kernel of a flavour.
+# Prints the name of the package of the newest kernel of a flavour.
 kernel_package() { # flavour, architecture
     local name
     for _ in 1 2; do

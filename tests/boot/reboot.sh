@@ -47,7 +47,7 @@ for second in $(seq 100); do
     grep -q 'NB L2 up' /log && break
     sleep 1
 done
-# By the kernel's log: what is written to the terminal is lost if it is not out at the reset.
+# This goes to the kernel's log, for what is written to the terminal is lost if it is not out at the reset.
 grep 'NB L2 up' /log >/dev/kmsg || sed 's/^/NB L1 saw: /' /log >/dev/kmsg
 echo b >/proc/sysrq-trigger
 sleep 60

@@ -10,6 +10,6 @@ vendor=${1:-intel} extra=
 [ "$vendor" != direct ] || vendor=off extra=hpet=disable
 boot_l1 "$vendor" 1 "$extra loglevel=6" || fail "exit status $?"
 expect 'rtc: done'
-! grep -q 'rtc: .*FAILED' "$log" || fail 'a check of the clock; see the lines above'
+! grep -q 'rtc: .*FAILED' "$log" || fail 'a check of the clock failed; see the lines above'
 [ "$(grep -c 'rtc: .* ok' "$log")" = 11 ] || fail 'not all checks ran'
 quiet_dmesg

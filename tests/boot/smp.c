@@ -1,8 +1,8 @@
 /*
- * The init of a guest with several CPUs: what goes wrong between CPUs if an engine forgets one of them. Code written by
- * one and run by another, in its own and in an aliased mapping; locked operations across pages and on pages with code;
- * pages unmapped under others' feet; the kernel's own patching (function tracing, static keys); CPUs taken away and
- * brought back. Prints a line per check and powers off.
+ * The init of a guest with several CPUs: it tries what goes wrong if an engine forgets one of them. Code that one CPU
+ * writes and another runs, in the same and in an aliased mapping; locked operations across pages and on pages with
+ * code; pages unmapped under others' feet; the kernel's own patching (function tracing, static keys); CPUs taken away
+ * and brought back. Prints a line per check and powers off.
  */
 #include "init.h"
 

@@ -8,5 +8,5 @@ init_from "$(dirname "$0")/smp.c"
 boot_l1 off "${1#cpu}" 'nokaslr loglevel=5' || fail "exit status $?"
 expect "smp: ${1#cpu} CPUs"
 expect 'smp: done'
-! grep -q 'smp: .*FAILED' "$log" || fail "a check between CPUs; see the lines above"
+! grep -q 'smp: .*FAILED' "$log" || fail "a check between CPUs failed; see the lines above"
 quiet_dmesg
