@@ -47,8 +47,8 @@ say 'the USB disk kept 16 MiB of random writes'
 if [ ${#files[@]} != 0 ]; then
     guest vm 'mount -t virtiofs shared /mnt && cp /mnt/file /mnt/copy && sha256sum </mnt/file' >"$work/sum" ||
         fail "virtiofs: $(<"$work/sum")"
-    [ "$(tail -n 1 "$work/sum")" = "$(sha256sum <"$work/shared/file")" ] || fail 'virtiofs: read otherwise'
-    cmp "$work/shared/file" "$work/shared/copy" || fail 'virtiofs: written otherwise'
+    [ "$(tail -n 1 "$work/sum")" = "$(sha256sum <"$work/shared/file")" ] || fail 'virtiofs: the guest read other bytes'
+    cmp "$work/shared/file" "$work/shared/copy" || fail 'virtiofs: the guest wrote other bytes'
     guest vm 'umount /mnt' || fail 'virtiofs: umount'
     say 'virtiofs'
 fi

@@ -30,19 +30,19 @@ receive() { # [SECONDS]: the next packet, to $packet
     printf + >&"${stub[1]}"
 }
 ask() { send "$1" && receive; }
-takes() { # PACKET: it is done. A stop may be reported before.
+takes() { # PACKET: gdbstub answers OK. It may report a stop before that.
     ask "$1"
     [[ $packet != T0* ]] || receive
     [ "$packet" = OK ] || fail "$1: $packet"
 }
-rip() { # of the CPU that stopped
+rip() { # gets RIP of the CPU that stopped, to $rip
     local i
     ask "Hg${thread:-0}"
     ask g
     rip=
     for i in 7 6 5 4 3 2 1 0; do rip+=${packet:256 + i * 2:2}; done
 }
-stops() { # REASON: it goes on, and stops for that
+stops() { # the guest goes on, and must stop
     send c
     receive
     [[ $packet == T05* ]] || fail "no stop but $packet"

@@ -164,7 +164,7 @@ small() {
     sees "$1" 'NB-shell' 60
 }
 
-# guest NAME COMMANDS [SECONDS]: runs them in the guest's shell and prints what they print; their exit status.
+# guest NAME COMMANDS [SECONDS]: runs them in the guest's shell, prints what they print, and returns their exit status.
 guest() {
     local vm=$1 from mark=NB-$RANDOM$RANDOM status
     from=$(<"$work/$vm.place")
@@ -260,9 +260,9 @@ disk() {
     esac
 }
 
-# What a kernel must not find to complain about: prints it, and is true if there is something. TCG has no good TSC. Said
-# by AMD's CPUs under every KVM: what QEMU 7.2 cannot tell of SRSO, and that CPUs without invariant TSC are not in step,
-# of which L1's own KVM warns in its turn.
+# complaints NAME: prints what the guest's kernel complains of, and succeeds if there is something. Under TCG complaints
+# of the TSC do not count, because TCG has no good one. With AMD's CPUs Linux says under every KVM that SRSO is a risk,
+# which QEMU 7.2 cannot deny, and that CPUs without invariant TSC are not in step, of which L1's own KVM warns, too.
 complaints() {
     local texts='WARNING:|BUG:|Oops|\bstall|soft lockup|Call Trace|unchecked MSR|I/O error|timeout|Machine check|hung'
     [ "$QEMU_ACCEL" = tcg ] || texts="$texts|TSC warp|Unable to calibrate|unstable"
@@ -270,7 +270,7 @@ complaints() {
         grep -vE 'Speculative Return Stack Overflow|TSCs unsynchronized|SMP vm created on host with unstable TSC'"
 }
 
-# verified_writes NAME FILE SIZE [MORE]: random writes of 4 KiB in the guest, every block of which is read and compared.
+# verified_writes NAME FILE SIZE [MORE [SECONDS]]: random writes of 4 KiB in the guest; each block is read and compared.
 verified_writes() {
     guest "$1" "fio --name=v --filename=$2 --size=$3 --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 \
         --verify=crc32c --verify_fatal=1 ${4:-} >/tmp/fio 2>&1 && ! grep -i verify: /tmp/fio ||

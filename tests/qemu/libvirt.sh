@@ -110,7 +110,7 @@ disk)
     logged_in vm 300
     say 'console: logged in'
 
-    # Before setvcpus: for a snapshot with a CPU that came later libvirt 9.0 starts QEMU without that CPU.
+    # This comes before setvcpus: for a snapshot with a CPU that came later, libvirt 9.0 starts QEMU without that CPU.
     pages_start vm 2 16
     domain snapshot-create-as $name first >/dev/null || fail snapshot-create-as
     guest vm 'touch /tmp/later'
@@ -135,7 +135,7 @@ disk)
     pages_right vm
     say 'save, restore: pages are right'
 
-    # By what systemd's drop-in has: the preloaded library and no other setting.
+    # This daemon gets what systemd's drop-in has: the preloaded library and no other setting.
     daemon 2 env LD_PRELOAD="$work/prefix/lib/nestbox/libnestbox-kvm.so"
     domain migrate $name "qemu+unix:///session?socket=$work/run2/libvirt/libvirt-sock" --live --unsafe \
         --undefinesource --migrateuri "unix://$work/home1/migration" || fail migrate

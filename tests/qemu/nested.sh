@@ -29,7 +29,7 @@ start vm0
 logged_in vm0 300
 guest vm0 'udevadm settle -t 300; ls -l /dev/kvm' 310 || fail 'L1 has no KVM'
 say 'L1: logged in'
-if [ $l2_base = /dev/vdb ]; then # it comes only now, for L1 would have found its root twice
+if [ $l2_base = /dev/vdb ]; then # this disk comes only now, because L1 would have found its root twice
     node="{\"driver\": \"file\", \"filename\": \"$PWD/build/disk/l1.qcow2\"}"
     { qmp vm0 blockdev-add "{\"driver\": \"qcow2\", \"node-name\": \"base\", \"read-only\": true, \"file\": $node}" &&
         qmp vm0 device_add '{"driver": "virtio-blk-pci", "drive": "base", "bus": "port0"}'; } >/dev/null ||

@@ -10,9 +10,9 @@ VENDOR=intel
 . "$(dirname "$0")/lib.sh"
 wanted=${1:-quick}
 
-# What Linux says of models, on hardware as well: an interface of Hyper-V that has no invariant TSC, old CPUs.
+# Linux says this on hardware as well: of Hyper-V's interface without an invariant TSC, and of old CPUs.
 weak='due to running on Hyper-V|RETBleed'
-# What QEMU says rightly: models have what the engine has not, and controllers outside of KVM are old.
+# QEMU is right to say this: some models have what the engine has not, and controllers outside of KVM are old.
 expected="warning: host doesn't support requested feature|Userspace local APIC is deprecated|Do not use kernel-irqchip"
 
 row() { # VENDOR NAME ARGUMENTS COMMAND

@@ -1,11 +1,11 @@
 /*
  * Runs in a guest of tests/qemu: writes pages that carry their own checksums, in random order, and reads each back
- * before it is written again and all of them at times. A page that was lost on the way of a migration or a saved state
- * is old, and its counter shows that.
+ * before it is written again and all of them at times. A page that a migration or a saved state lost is an old one,
+ * and its counter shows that.
  *
  *   pages MEGABYTES SECONDS    prints "pages N rounds right" at the end, or "pages WRONG ..." at once, exit status 1
  *
- * SECONDS 0: until SIGTERM.
+ * With 0 for SECONDS it runs until SIGTERM.
  */
 #include <signal.h>
 #include <stdint.h>

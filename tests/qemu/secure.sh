@@ -19,7 +19,7 @@ start vm
 logged_in vm 300
 guest vm 'dmesg | grep "secureboot: Secure boot enabled"' || fail 'Secure Boot is off'
 say 'the signed kernel runs'
-# One byte of the kernel's text changes; GRUB asks shim, and shim the signature.
+# One byte of the kernel's text changes. GRUB asks shim, which checks the signature.
 guest vm 'cp -L /vmlinuz /boot/changed && printf X | dd of=/boot/changed bs=1 seek=3000000 conv=notrunc status=none &&
     printf "set default=changed\nmenuentry changed --id changed {\n linux /boot/changed\n}\n" >/boot/grub/custom.cfg &&
     sync' || fail 'no changed kernel'
