@@ -1,5 +1,5 @@
 #!/bin/bash
-# Bad input: one clear line, the documented exit status, nothing left behind.
+# Bad input gets one clear line and the documented exit status, and nothing is left behind.
 cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
 
@@ -35,7 +35,7 @@ poke "$WORK/amd64" 0x211 '\001\000\000\000\000\020'
 poke "$WORK/amd64" 0x236 '\001\000\377\007'
 poke "$WORK/amd64" 0x258 '\000\000\000\001'
 
-# What boot loaders look like that are dressed as a bzImage: no 32-bit code.
+# A boot loader in the shape of a bzImage looks like this: it has no 32-bit code.
 {
     head -c 497 /dev/zero
     printf '\004\000\000\000\000\000\000\000\000\000\000\000\000\125\252\353\152HdrS\003\002'
@@ -134,15 +134,15 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     (
         ulimit -u 1
         setpriv --reuid 61234 --clear-groups /tmp/nestbox.$$ run --kernel good --accel "$ACCEL" 2>err
-        check 'no more threads' [ $? = 4 ]
     )
+    check 'no more threads' [ $? = 4 ]
     check 'what is said of it' grep -qE 'no more threads; raise ulimit -u' err
     rm -f /tmp/nestbox.$$
 fi
 printf -v odd 'a\033[31m\tb\302\233c\303\251'
 run 'control characters in a name' 4 'a.x1b.31m.x09b.xc2.x9bc.*: No such file' run --kernel "$odd"
-check 'do not reach the terminal' [ "$(tr -d '\n' <err | LC_ALL=C grep -c '[[:cntrl:]]')" = 0 ]
-run 'nor in a word' 2 'a.x1b' "$odd"
+check 'they do not reach the terminal' [ "$(tr -d '\n' <err | LC_ALL=C grep -c '[[:cntrl:]]')" = 0 ]
+run 'control characters in a word' 2 'a.x1b' "$odd"
 run 'help of two verbs' 2 "unexpected argument 'doctor'" help run doctor
 for verb in help version doctor; do
     timeout 60 "$NESTBOX" $verb >/dev/full 2>err
@@ -155,7 +155,7 @@ run 'help of a verb' 0 '' run --help
 run 'help of a verb, the other way' 0 '' help run
 run 'version' 0 '' version
 
-# Output never goes where another option reads, or to what is no plain file.
+# Output never goes to a file that another option reads, or to a disk.
 cp good kept
 cp good initrd
 ln -s kept link
@@ -170,8 +170,8 @@ run 'log in the kernel' 4 '--serial-log kept: is the file of --kernel' run --ker
     --serial none --serial-log kept
 run 'two ports in one file' 4 'both: is the file of --serial,' run --kernel good --accel "$ACCEL" --serial both \
     --serial file:./both
-check 'they are what they were' cmp good kept
-check 'they all are' cmp good initrd
+check 'the kernel is what it was' cmp good kept
+check 'the initrd is what it was' cmp good initrd
 rm kept initrd link hard both
 disk=$(losetup -f 2>/dev/null)
 [ -b "$disk" ] && run 'serial port on a disk' 4 'is a disk' run --kernel good --accel "$ACCEL" --serial "$disk"

@@ -1,7 +1,7 @@
 /*
  * The other end of a serial port: client PATH SEND EXPECT [end] opens a unix socket or a terminal, as soon as it is
- * there, types SEND (with "end" it then closes the sending side), and copies what comes to standard output until EXPECT
- * has come. The status is 1 if that did not come within ten seconds.
+ * there, and types SEND; with "end" it then closes the sending side. It copies what comes to standard output until
+ * EXPECT has come. The status is 1 if that did not come within ten seconds.
  */
 #include <fcntl.h>
 #include <poll.h>

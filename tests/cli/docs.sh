@@ -1,6 +1,6 @@
 #!/bin/bash
 # The manual page and the completions say what the options are: they are derived anew and compared. Every setting that
-# a message names is one. Each shell takes its completion file.
+# a message names is an option. Each shell reads its completion file.
 cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
 
@@ -20,7 +20,9 @@ for verb in run kvm qemu doctor help version; do
 done
 
 options=$("$NESTBOX" run --help | grep -o '^  --[a-z-]*')
-for setting in $(grep -rhoE 'SETTING\("[a-z-]+"\)' src --include='*.c' | sed 's/.*"\(.*\)".*/\1/' | sort -u); do
+settings=$(grep -rhoE 'SETTING\("[a-z-]+"\)' src --include='*.c' | sed 's/.*"\(.*\)".*/\1/' | sort -u)
+check 'messages name settings' [ -n "$settings" ]
+for setting in $settings; do
     check "messages name $setting, which is an option" grep -qx -- "  --$setting" <<<"$options"
 done
 
@@ -53,7 +55,9 @@ while read -r verb option; do
     check "docs: nestbox $verb $option" grep -q -- "^  $option\b" <("$NESTBOX" "$verb" --help)
 done < <(commands | awk '{ for (i = 3; i <= NF && $i != "--"; i++) if (match($i, /^--[a-z][a-z-]*/))
     print $2, substr($i, 1, RLENGTH) }' | sort -u)
-for page in $(grep -oE '\]\([A-Za-z./-]+\.md\)' README.md docs/*.md | sed -E 's/^([^:]*):\]\((.*)\)/\1:\2/'); do
+pages=$(grep -oE '\]\([A-Za-z./-]+\.md\)' README.md docs/*.md | sed -E 's/^([^:]*):\]\((.*)\)/\1:\2/')
+check 'the docs have links' [ -n "$pages" ]
+for page in $pages; do
     check "link $page" [ -e "$(dirname "${page%%:*}")/${page#*:}" ]
 done
 for option in -V --version; do
@@ -68,7 +72,9 @@ if [ -e build/release/nestbox ]; then
     check 'make uninstall leaves no file' [ -z "$(find "$WORK/root" ! -type d)" ]
 fi
 make -s help >"$WORK/help"
-while read -r target; do
+targets=$(sed -n 's/^\.PHONY: all //p' Makefile | tr ' ' '\n' | grep -vx help)
+check 'the Makefile names its targets' [ -n "$targets" ]
+for target in $targets; do
     check "make help has $target" grep -q "make $target" "$WORK/help"
-done < <(sed -n 's/^\.PHONY: all //p' Makefile | tr ' ' '\n' | grep -vx help)
+done
 finish

@@ -61,7 +61,7 @@ else
     run 'a run takes the same' 0 "^nestbox: accelerator $taken \\(" run --memory 16M --kernel "$WORK/off"
 fi
 
-# KVM by name where it is not fit: a warning, and an end.
+# KVM that is not fit and is asked for by name gives a warning, and the run ends.
 doctor
 if [ -w /dev/kvm ] && grep -q '^  --nested off   engine: no fit' "$WORK/out"; then
     guest "$WORK/jumps" "$LOOP_OF_JUMPS"
@@ -71,7 +71,7 @@ if [ -w /dev/kvm ] && grep -q '^  --nested off   engine: no fit' "$WORK/out"; th
     check 'with a line' [ "$(wc -l <"$WORK/err")" = 2 ]
 fi
 
-# The least limit of the control group and those around it.
+# Finds the least limit of the control group and of those around it.
 least=
 while IFS=: read -r _ controllers group; do
     case $controllers in

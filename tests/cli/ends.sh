@@ -1,5 +1,5 @@
 #!/bin/bash
-# How VMs end: exit statuses, messages that name the state, signals, and what is left behind.
+# How VMs end: exit statuses, messages that show the state, signals, and what is left behind.
 cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
 

@@ -10,18 +10,18 @@ engine=(kvm --accel engine)
 
 # -- programs --
 run 'a program starts' 0 '' "${engine[@]}" -- true
-run 'its status' 7 '' "${engine[@]}" -- sh -c 'exit 7'
+run 'its status is that of the program' 7 '' "${engine[@]}" -- sh -c 'exit 7'
 run 'its options are its own' 0 '' "${engine[@]}" echo --nested --help
-check 'and reach it' [ "$(cat "$WORK/out")" = '--nested --help' ]
+check 'its options reach it' [ "$(cat "$WORK/out")" = '--nested --help' ]
 "$NESTBOX" "${engine[@]}" -- sh -c 'kill -USR1 $$' 2>"$WORK/err"
-check 'its signal' [ $? = $((128 + 10)) ]
+check 'it ends by its own signal' [ $? = $((128 + 10)) ]
 "$NESTBOX" "${engine[@]}" -- sh -c 'echo $$' >"$WORK/pid" &
 started=$!
 wait $started
 check 'no process stands between' [ "$(cat "$WORK/pid")" = $started ]
 run 'no program' 2 'no program given' "${engine[@]}"
 run 'no option' 2 "unknown option '--nseted'; did you mean '--nested'" kvm --nseted intel true
-run 'a dash' 2 "unexpected argument '-h'" kvm -h
+run 'an option of one dash' 2 "unexpected argument '-h'" kvm -h
 run 'no such program' 127 'there is no program nosuchprogram' "${engine[@]}" nosuchprogram
 run 'no such file' 127 'cannot execute /no/such/file: No such file' "${engine[@]}" /no/such/file
 cp /bin/true "$WORK/plain"
@@ -44,7 +44,7 @@ static=$(command -v busybox)
 if [ -n "$static" ] && ! ldd "$static" >/dev/null 2>&1; then
     run 'a static program' 126 'busybox is statically linked, so it cannot be given a /dev/kvm' "${engine[@]}" "$static"
     printf '#!%s sh\n' "$static" >"$WORK/script"
-    run 'its script' 126 'statically linked' "${engine[@]}" "$WORK/script"
+    run 'a script for a static program' 126 'statically linked' "${engine[@]}" "$WORK/script"
 fi
 cat >"$WORK/go.s" <<'EOT'
 .section .note.go.buildid, "a", @note
@@ -82,14 +82,14 @@ environment() { # VARIABLE, ARG...
 }
 library=$(dirname "$nestbox")/libnestbox-kvm.so
 check 'the library' [ "$(environment LD_PRELOAD --accel engine)" = "$library" ]
-check 'others are kept' [ "$(LD_PRELOAD=libm.so.6 environment LD_PRELOAD --accel engine)" = "$library:libm.so.6" ]
-check 'once' [ "$(LD_PRELOAD=$library environment LD_PRELOAD --accel engine)" = "$library" ]
-check 'it serves' [ "$(environment NESTBOX_KVM --accel engine)" = 1 ]
+check 'other libraries stay' [ "$(LD_PRELOAD=libm.so.6 environment LD_PRELOAD --accel engine)" = "$library:libm.so.6" ]
+check 'the library is named once' [ "$(LD_PRELOAD=$library environment LD_PRELOAD --accel engine)" = "$library" ]
+check 'the library is told to serve' [ "$(environment NESTBOX_KVM --accel engine)" = 1 ]
 check 'a vendor' [ "$(environment NESTBOX_KVM_NESTED --accel engine --nested amd)" = amd ]
 host=$(grep -q -m 1 AuthenticAMD /proc/cpuinfo && echo amd || echo intel)
 check "the host's vendor" [ "$(environment NESTBOX_KVM_NESTED --accel engine)" = "$host" ]
 check 'a default by the environment' [ "$(NESTBOX_KVM_NESTED=off environment NESTBOX_KVM_NESTED --accel engine)" = off ]
-check 'and an option before it' \
+check 'an option goes before that default' \
     [ "$(NESTBOX_KVM_NESTED=off environment NESTBOX_KVM_NESTED --nested intel --accel engine)" = intel ]
 check 'files have full names' [ "$(environment NESTBOX_KVM_STATS --stats build/y)" = "$here/build/y" ]
 rm -f build/y
@@ -97,10 +97,10 @@ check 'what to trace' [ "$(environment NESTBOX_KVM_TRACE --trace run,entry)" = e
 check 'why the engine' grep -q '^nestbox: accelerator engine (--trace needs it)$' "$WORK/err"
 LD_PRELOAD=$library run 'within itself' 0 'accelerator engine \(this runs within nestbox kvm\)' kvm true
 check 'the library alone serves' env LD_PRELOAD="$library" test -c /dev/kvm
-check 'or not' [ "$(LD_PRELOAD=$library NESTBOX_KVM=0 stat -c %Y /dev/kvm 2>/dev/null)" = \
-    "$(stat -c %Y /dev/kvm 2>/dev/null)" ]
+check 'the library does not serve if the environment forbids it' \
+    [ "$(LD_PRELOAD=$library NESTBOX_KVM=0 stat -c %Y /dev/kvm 2>/dev/null)" = "$(stat -c %Y /dev/kvm 2>/dev/null)" ]
 run 'no place for counters' 4 '--stats /no/such/file: No such file or directory' kvm --stats /no/such/file true
-run 'a folder' 4 '--stats /tmp: Is a directory' kvm --stats /tmp true
+run 'counters in a folder' 4 '--stats /tmp: Is a directory' kvm --stats /tmp true
 run 'no place for the trace' 4 '--trace-file /no/such/file: No such file' \
     kvm --trace run --trace-file /no/such/file true
 run 'counters without a name' 2 '--stats without the name of a file' kvm --stats '' true
@@ -113,12 +113,12 @@ cp "$nestbox" "$WORK/alone"
 NESTBOX=$WORK/alone/nestbox run 'no library' 4 'the library .*/libnestbox-kvm.so is missing' "${engine[@]}" true
 mkdir "$WORK/a b"
 cp "$nestbox" "$library" "$WORK/a b"
-NESTBOX="$WORK/a b/nestbox" run 'a space' 4 'has a space or a colon' "${engine[@]}" true
+NESTBOX="$WORK/a b/nestbox" run 'a library below a folder with a space' 4 'has a space or a colon' "${engine[@]}" true
 
 # -- a VM --
 guest "$WORK/off" "$POWER_OFF$HANG"
 run 'doctor tries it' 0 '' doctor
-check 'and it works' grep -q '^  nestbox kvm    works' "$WORK/out"
+check 'doctor finds that it works' grep -q '^  nestbox kvm    works' "$WORK/out"
 run 'nestbox run on it' 0 '' "${engine[@]}" -- "$nestbox" run --accel kvm --memory 16M --kernel "$WORK/off"
 
 # -- what programs look at to find out whether there is KVM --
@@ -145,7 +145,7 @@ run 'QEMU' 0 '' qemu --accel engine -m 1G --nographic
 check 'its command line' [ "$(cat "$WORK/out")" = \
     "$host -accel kvm -cpu host,host-phys-bits-limit=40 -m 1G --nographic" ]
 run 'another vendor' 0 '' qemu --accel engine --nested "$other" -- -cpu EPYC
-check 'goes with the CPU' grep -qE "^$other -accel kvm -cpu EPYC,vendor=(GenuineIntel|AuthenticAMD)\$" "$WORK/out"
+check 'goes with each CPU' grep -qE "^$other -accel kvm -cpu EPYC,vendor=(GenuineIntel|AuthenticAMD)\$" "$WORK/out"
 mkdir "$WORK/bin"
 cp "$nestbox" "$library" tools/nestbox-qemu "$WORK/bin"
 for name in intel amd; do

@@ -7,7 +7,7 @@ NESTBOX=$(realpath "$NESTBOX")
 guest "$WORK/off" "$PRINT_A$POWER_OFF$HANG"
 ok_status=0
 
-# At the start: whatever the limit, it works or says in one line what is in the way.
+# At the start: whatever the limit, the program works or says in one line what is in the way.
 limited() { # KiB of address space, OPTION...
     local name="address space of $1 KiB: ${*:2}"
     (
@@ -29,7 +29,7 @@ check 'guest memory is named' grep -q 'no room for 1024 MiB of guest memory' "$W
 limited 500000 --memory 16M --cpus 200
 check 'threads are named' grep -qE 'CPU [0-9]+ of 200|not enough memory' "$WORK/err"
 
-# While it runs: guest memory of 16 MiB of which there is half.
+# While it runs: the host has no more than half of the guest's 16 MiB.
 ${CC:-gcc} -std=gnu17 -O1 -D_GNU_SOURCE -Wall -Wextra -shared -fPIC -o "$WORK/short.so" tests/cli/short_memory.c ||
     exit 1
 short() { # NAME ADDRESS CODE OPTION...: the guest's first access to memory that is not there is at ADDRESS
@@ -52,7 +52,7 @@ short 'a store of each of two CPUs' 0xc00000 '\243\000\000\300\000' --cpus 2
 head -c $((10 << 20)) /dev/zero >"$WORK/module"
 short 'a module, before the guest starts' '0x[89ab][0-9a-f]*' "$HANG" --initrd "$WORK/module"
 
-# A file that becomes shorter while the VM may need it again, for a reset.
+# A file becomes shorter while the VM may need it again, for a reset.
 mkfifo "$WORK/keys"
 shorter() { # NAME FILE OPTION...
     local name=$1 pid

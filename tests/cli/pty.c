@@ -49,7 +49,7 @@ static long now_ms(void)
     return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Takes output for at most `ms`. False: there was none. */
+/* Takes output for at most `ms`. Returns false if there was none. */
 static bool take(int ms)
 {
     struct pollfd fd = {master, POLLIN, 0};

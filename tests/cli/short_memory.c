@@ -1,6 +1,6 @@
 /*
- * Preloaded into the program under test: a host that runs out of memory. Guest memory, told by its size when the
- * program asks for large pages, has nothing behind it from SHORT_MEMORY_KEEP on, but for its last page, so that an
+ * Preloaded into the program under test: a host that runs out of memory. Guest memory is known by its size when the
+ * program asks for large pages. From SHORT_MEMORY_KEEP on it has nothing behind it, but for its last page, so that an
  * access there raises SIGBUS.
  */
 #include <stdlib.h>

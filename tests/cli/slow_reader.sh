@@ -32,7 +32,7 @@ arrived 'a pipe' "$(cat "$WORK/status")"
 timeout 60 "$WORK/pty" pause:4000 expect:0008000 pause:4000 expect:000ffff -- "${vm[@]}" >"$WORK/out" 2>"$WORK/err"
 arrived 'a terminal' $?
 
-# Who never reads: the VM ends in time all the same.
+# Nobody reads, and the VM ends in time all the same.
 started=$SECONDS
 {
     timeout 60 "${vm[@]}" --timeout 3 2>"$WORK/err" </dev/null

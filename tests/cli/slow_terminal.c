@@ -1,6 +1,6 @@
 /*
- * Preloaded into the program under test: its threads but the first need long to find out whose the terminal is, and
- * whatever ends the program by a signal takes longer still.
+ * Preloaded into the program under test: every thread but the first needs long to find out who has the terminal, and
+ * ending the program by a signal takes longer still.
  */
 #define _GNU_SOURCE
 #include <signal.h>

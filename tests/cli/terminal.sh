@@ -36,16 +36,16 @@ shown 'and shows nothing of it' A
 typed 'Ctrl-a X too' 12 echo expect:A raw send:$'\001X'
 typed 'keys come to the guest, without local echo' 12 echo expect:A send:q expect:q send:$'\r' expect:$'\r' \
     send:$'\001x'
-shown 'once' 'Aq^M'
+shown 'each key is shown once' 'Aq^M'
 typed 'Ctrl-c, Ctrl-z, Ctrl-d, Ctrl-s, Ctrl-q and Ctrl-\ are keys too' 12 echo expect:A \
     send:$'\003\032\004\023\021\034' expect:$'\003\032\004\023\021\034' raw send:$'\001x'
 typed 'Ctrl-a Ctrl-a sends one Ctrl-a' 12 echo expect:A send:$'\001\001.' expect:$'\001.' send:$'\001x'
-shown 'and no more' 'A^A.'
+shown 'no other key comes' 'A^A.'
 typed 'keys that come one by one' 12 echo expect:A send:$'\001' send:$'\001' expect:$'\001' send:$'\001' send:x
 typed 'Ctrl-a h helps' 12 echo expect:A send:$'\001h' expect:'Ctrl-a x  end the VM' expect:'Ctrl-a Ctrl-a' raw \
     send:q expect:q send:$'\001x'
 typed 'Ctrl-a and any other key is nothing' 12 echo expect:A send:$'\001jq' expect:q send:$'\001x'
-shown 'to the guest either' Aq
+shown 'the guest does not get that key either' Aq
 
 keys=$(printf '%0500d' 0)
 typed 'Ctrl-a x after more keys than a guest that hangs takes' 12 hang expect:A send:"$keys" send:"$keys" send:"$keys" \
@@ -66,7 +66,7 @@ for signal in HUP INT QUIT TERM; do
     number=$(kill -l $signal)
     typed "SIG$signal" $((128 + number)) echo expect:A raw signal:"$number"
 done
-# Crashes, that is; each ends with its usual effect, also while a thread is taking the terminal.
+# These signals are crashes. Each has its usual effect, also while a thread is taking the terminal.
 ${CC:-gcc} -shared -fPIC -O1 -Wall -Wextra -o "$WORK/slow_terminal.so" tests/cli/slow_terminal.c || exit 1
 for signal in ABRT SEGV BUS ILL FPE TRAP SYS; do
     number=$(kill -l $signal)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# `make lint` finds what it is there for: a copy of the tree gets one violation of each kind, and each must be named.
+# `make lint` finds what it is there to find: a copy of the tree gets one violation of each kind, and lint names each.
 set -u
 copy=$(mktemp -d) || exit 1
 trap 'rm -rf "$copy"' EXIT
