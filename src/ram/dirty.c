@@ -5,7 +5,8 @@
  * To end an epoch the accelerator stops the vCPUs (dirty_begin), the bits are taken, and the accelerator takes write
  * mappings away (dirty_cleared) and lets the vCPUs go (dirty_end). An accelerator that logs writes itself adds what it
  * knows before that (dirty_fetch). Nothing is stopped when no bit is set: what is written meanwhile belongs to the next
- * epoch.
+ * epoch. Bits that are read and stay stop the vCPUs, too: otherwise one that waits for a host CPU in the middle of a
+ * store may write a value that is two epochs older than the bitmap which reports it.
  *
  * With dirty rings (ring.h) the pages whose epoch ends are those of the entries that were taken.
  */
@@ -72,17 +73,17 @@ static int dirty_get(struct ram *r, u32 space, u32 id, u64 *bitmap, bool keep)
     if (e)
         return e;
     u64 pages = s->size >> PAGE_SHIFT, count = words(pages);
-    bool some = !keep && any(s->dirty, count);
-    if (some)
-        begin(r);
-    for (u64 i = 0; i < count; i++)
-        bitmap[i] = !load(&s->dirty[i]) ? 0
-                    : some              ? __atomic_exchange_n(&s->dirty[i], 0, __ATOMIC_RELAXED)
-                                        : load(&s->dirty[i]);
-    if (some) {
-        cleared(r, s, 0, pages);
-        end(r);
+    if (!any(s->dirty, count)) {
+        memset(bitmap, 0, count * sizeof(*bitmap));
+        return 0;
     }
+    begin(r);
+    for (u64 i = 0; i < count; i++)
+        bitmap[i] =
+            keep || !load(&s->dirty[i]) ? load(&s->dirty[i]) : __atomic_exchange_n(&s->dirty[i], 0, __ATOMIC_RELAXED);
+    if (!keep)
+        cleared(r, s, 0, pages);
+    end(r);
     return 0;
 }
 

@@ -108,9 +108,9 @@ struct ram_ops {
     void (*change_end)(void *opaque, u32 space, const struct ram_slot *old, const struct ram_slot *now);
     /* An accelerator that logs writes itself adds them to slot->dirty. Returns 0 or -errno. May be NULL. */
     int (*dirty_fetch)(void *opaque, u32 space, struct ram_slot *s);
-    /* dirty_begin: bits of dirty pages are about to be cleared. dirty_cleared: they were cleared, of some of `pages`
-     * pages from `first` on; the next write to each of them must set its bit again. dirty_end: that was all. All may be
-     * NULL. */
+    /* dirty_begin: bits of dirty pages are about to be read, and perhaps cleared. dirty_cleared: they were cleared, of
+     * some of `pages` pages from `first` on; the next write to each of them must set its bit again. dirty_end: that was
+     * all. All may be NULL. */
     void (*dirty_begin)(void *opaque);
     void (*dirty_cleared)(void *opaque, const struct ram_slot *s, u64 first, u64 pages);
     void (*dirty_end)(void *opaque);
