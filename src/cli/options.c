@@ -24,7 +24,7 @@ static int fail_unknown(const struct setting *table, const char *name, size_t le
 {
     char word[64], hint[sizeof(error->hint)];
     snprintf(word, sizeof(word), "%.*s", (int)(length < 60 ? length : 60), name);
-    error_set(error, -EINVAL, "unknown option '--%s'", word);
+    error_set(error, -ENOENT, "unknown option '--%s'", word);
     const char *close = spelling_closest(word, option_name, table);
     if (!close)
         return error->code;
@@ -44,8 +44,10 @@ int options_parse(const struct setting *table, int argc, char **argv, void *into
             *rest = i + (arg[0] == '-' && arg[1] == '-');
             return 0;
         }
-        if (strncmp(arg, "--", 2) != 0 || !arg[2])
-            return error_set(error, -EINVAL, "unexpected argument '%s'", arg);
+        if (strncmp(arg, "--", 2) != 0 || !arg[2]) {
+            error_set(error, -EINVAL, "unexpected argument '%s'", arg);
+            return error_hint(error, arg[0] == '-' && arg[1] && arg[1] != '-' ? "options begin with two dashes" : "");
+        }
         const char *name = arg + 2, *value = strchr(name, '=');
         size_t length = value ? (size_t)(value++ - name) : strlen(name);
         const struct setting *s = setting_find(table, name, length);

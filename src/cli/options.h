@@ -9,9 +9,9 @@
 #define OPTIONS_HELP 1
 
 /*
- * Returns 0, OPTIONS_HELP at the first --help or -h, or -EINVAL. `into` holds the defaults. With `rest`, options end at
- * the first argument that does not begin with two dashes, or behind "--", and *rest is the index of what follows. If
- * `rest` is NULL, nothing may follow.
+ * Returns 0, OPTIONS_HELP at the first --help or -h, -ENOENT for an unknown option, or -EINVAL. `into` holds the
+ * defaults. With `rest`, options end at the first argument that does not begin with two dashes, or behind "--", and
+ * *rest is the index of what follows. If `rest` is NULL, nothing may follow.
  */
 int MUST_CHECK options_parse(const struct setting *table, int argc, char **argv, void *into, int *rest,
                              struct error *error);

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 static const char notes[] =
+    "An option that is given twice counts as it is given last; those that may be repeated add up.\n"
+    "\n"
     "With the serial port on the terminal: Ctrl-a x ends the VM, Ctrl-a h shows our other keys,\n"
     "Ctrl-a Ctrl-a sends Ctrl-a.\n"
     "\n"

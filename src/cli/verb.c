@@ -5,6 +5,7 @@
 
 #include "base/spelling.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,6 +100,8 @@ int verb_options(const struct verb *verb, int argc, char **argv, void *into, int
         return -1;
     default: {
         char line[LINE_MAX];
+        if (error.code == -ENOENT && !error.hint[0] && verb->others)
+            error_hint(&error, verb->others);
         error_format(&error, "--", line, sizeof(line));
         complain("%s (see nestbox %s --help)", line, verb->name);
         *status = STATUS_USAGE;

@@ -24,6 +24,7 @@ struct verb {
     const char *name, *summary, *usage;
     const struct setting *options; /* besides --help */
     const char *notes;             /* after the options in --help; NULL: none */
+    const char *others;            /* what an option that is not in the table may be; NULL: nothing */
     bool takes_verb;               /* its argument is the name of a verb */
     bool takes_program;            /* behind its options are a program and its arguments */
     int (*run)(const struct verb *verb, int argc, char **argv);

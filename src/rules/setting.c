@@ -149,7 +149,7 @@ static int hint_choice(const struct setting *s, const char *word, struct error *
     const char *close = spelling_closest(word, choice_name, s->choices);
     char hint[64];
     if (!close)
-        return error->code;
+        return error_hint(error, s->hint ? s->hint : "");
     snprintf(hint, sizeof(hint), "did you mean '%s'?", close);
     return error_hint(error, hint);
 }

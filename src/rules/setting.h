@@ -39,6 +39,7 @@ struct setting {
     const char *const *choices; /* ends with NULL */
     const char *examples;       /* values worth completing, separated by spaces; NULL: none */
     bool file;                  /* the value may name a file */
+    const char *hint;           /* what to do when the value is none of the choices; NULL: nothing */
 };
 
 /* Returns the row of that name, which is `length` characters long, or NULL. */

@@ -27,9 +27,9 @@ static const char *const kvm_trace_names[] = {"entry", "exits", "ioctl", "unknow
      "Models are *max* (the default, and *host*, the same), *x86-64* (*x86-64-v1*), *x86-64-v2*, *x86-64-v3*, " \
      "*x86-64-v4* and *legacy32*; features have the names of _/proc/cpuinfo_.", \
      .group = processor, .examples = "max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32"}
-#define ROW_TRACE_FILE \
+#define ROW_TRACE_FILE(what_becomes) \
     {"trace-file", SETTING_TEXT, AT(trace_file), "FILE", "where the trace goes (default standard error)", \
-     "Write the lines of *--trace* to _FILE_ and not to standard error; it is created or overwritten.", \
+     "Write the lines of *--trace* to _FILE_ and not to standard error; " what_becomes, \
      .group = debugging, .file = true}
 
 const struct setting vm_settings_table[] = {
@@ -45,10 +45,11 @@ const struct setting vm_settings_table[] = {
      "Other kernels get a module each, whose command line is what follows the first space: "
      "*--initrd \"vmlinuz console=hvc0\"*.",
      .group = machine, .file = true},
-    {"append", SETTING_TEXT, AT(append), "STR", "the kernel's command line",
+    {"append", SETTING_LIST, AT(append), "STR", "the kernel's command line; may be repeated, to add words",
+     "The kernel's command line; may be repeated, to add words.",
      .group = machine},
-    {"memory", SETTING_SIZE, AT(memory), "SIZE", "guest memory, with K, M, G or T",
-     "Guest memory, with K, M, G or T; a bare number is in MiB.",
+    {"memory", SETTING_SIZE, AT(memory), "SIZE", "guest memory in MiB, or with K, M, G or T",
+     "Guest memory, with K, M, G or T; a bare number is MiB.",
      .group = machine, .def = "1G", .min = 2ull << 20, .max = 4ull << 40, .examples = "512M 1G 2G 4G"},
 
     {"cpus", SETTING_NUMBER, AT(cpus), "N", "number of CPUs",
@@ -100,7 +101,7 @@ const struct setting vm_settings_table[] = {
      "level and RIP of the guest that left). "
      "The engine only.",
      .group = debugging, .choices = trace_names},
-    ROW_TRACE_FILE,
+    ROW_TRACE_FILE("it is created or overwritten."),
     {"symbols", SETTING_TEXT, AT(symbols), "FILE", "names for RIPs of L1: its System.map or ELF file with symbols",
      "Add the function's name to RIPs of L1 in traces of VM entries and in the registers that are printed after a "
      "time-out, a triple fault or an error. "
@@ -121,7 +122,8 @@ const struct setting kvm_settings_table[] = {
      "What runs the CPUs: *engine*, or *auto*, which leaves the program to the host's KVM where that is fit for all "
      "that is asked: it runs kernels, nests as *--nested* wants, and none of *--cpu*, *--trace*, *--stats* is given. "
      "Which one *auto* took, and why, is printed on standard error.",
-     .group = processor, .def = "auto", .choices = kvm_accel_names},
+     .group = processor, .def = "auto", .choices = kvm_accel_names,
+     .hint = "auto takes the host's KVM where it is fit; to use it in any case, start the program without nestbox"},
     ROW_CPU,
 
     {"trace", SETTING_SET, AT(trace), "LIST", "what to report",
@@ -129,7 +131,7 @@ const struct setting kvm_settings_table[] = {
      "of the program but KVM_RUN, with its result), *unknown* (requests and capabilities that are not offered), *run* "
      "(each return of KVM_RUN).",
      .group = debugging, .choices = kvm_trace_names},
-    ROW_TRACE_FILE,
+    ROW_TRACE_FILE("it is created, or they are appended to what it has."),
     {"stats", SETTING_TEXT, AT(stats_file), "FILE", "counters are written there when a VM ends",
      .group = debugging, .file = true},
     {0},
@@ -161,5 +163,10 @@ int vm_settings_check(const struct vm_settings *settings, struct error *error)
     for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
         if (texts[i].value && !*texts[i].value)
             return error_set(error, -EINVAL, SETTING("%s") " without the name of a %s", texts[i].name, texts[i].what);
+    if (settings->trace_file && !settings->trace) {
+        error_set(error, -EINVAL,
+                  SETTING("trace-file") " without " SETTING("trace") ": nothing would be written there");
+        return error_hint(error, "name what to report, as in " SETTING("trace") " entry,exits");
+    }
     return 0;
 }

@@ -18,7 +18,7 @@ struct vm_settings {
     /* machine */
     const char *kernel;
     struct setting_list initrd; /* "file", or "file arguments" where modules have a command line */
-    const char *append;         /* NULL: none */
+    struct setting_list append; /* the kernel's command line, in parts that spaces join */
     u64 memory;                 /* bytes, whole pages */
     /* CPU */
     u32 cpus;

@@ -104,6 +104,8 @@ run 'mistyped option' 2 "did you mean '--kernel'" run --kernle good
 run 'option without its value' 2 'needs a value' run --kernel
 run 'flag with a value' 2 'takes no value' run --kernel good --stats=yes
 run 'stray argument' 2 "unexpected argument 'good'" run good
+run "QEMU's options" 2 "unexpected argument '-m'; options begin with two dashes" run -m 1G
+run 'a trace of nothing' 2 '--trace-file without --trace: .*; name what to report' run --kernel good --trace-file trace
 run 'unknown nesting' 2 "did you mean 'intel'" run --kernel good --nested intle
 run 'unknown accelerator' 2 'is not one of auto' run --kernel good --accel qemu
 run 'time-out of nothing' 2 'seconds from 0.001' run --kernel good --timeout 0

@@ -151,13 +151,28 @@ static int open_module(struct boot *b, const char *given, const struct patience 
     return e;
 }
 
+/* Returns the parts with spaces between, or NULL if there is no memory. */
+static char *join(const struct setting_list *parts)
+{
+    size_t size = 1;
+    for (u32 i = 0; i < parts->count; i++)
+        size += strlen(parts->item[i]) + 1;
+    char *line = malloc(size), *end = line;
+    if (!line)
+        return NULL;
+    *end = 0;
+    for (u32 i = 0; i < parts->count; i++)
+        end += sprintf(end, "%s%s", end > line && *parts->item[i] ? " " : "", parts->item[i]);
+    return line;
+}
+
 int boot_open(struct boot *b, const struct vm_settings *settings, const struct patience *patience, struct error *error)
 {
     memset(b, 0, sizeof(*b));
     if (!settings->kernel || !*settings->kernel)
         return error_set(error, -EINVAL, "no kernel given");
     b->kernel_name = strdup(settings->kernel);
-    b->append = strdup(settings->append ? settings->append : "");
+    b->append = join(&settings->append);
     int e = b->kernel_name && b->append ? 0 : error_set(error, -ENOMEM, "out of memory");
     if (!e)
         e = boot_file_open(&b->kernel, settings->kernel, true, patience, error);

@@ -61,10 +61,17 @@ static void test_values(void)
     CHECK(strcmp(v.text, "--number") == 0);
     CHECK_EQ(PARSE("--text", "--help"), 0);
 
+    TEST("of options that are given twice the last counts, and lists add up");
+    CHECK_EQ(PARSE("--text", "a", "--number", "1", "--text", "b", "--number", "2", "--flag", "--flag"), 0);
+    CHECK(strcmp(v.text, "b") == 0);
+    CHECK_EQ(v.number, 2);
+    CHECK_EQ(PARSE("--list", "a", "--list", "b"), 0);
+    CHECK_EQ(v.list.count, 2);
+
     TEST("help stops the parser");
     CHECK_EQ(PARSE("--help", "--nonsense"), OPTIONS_HELP);
     CHECK_EQ(PARSE("-h"), OPTIONS_HELP);
-    CHECK_EQ(PARSE("--nonsense", "--help"), -EINVAL);
+    CHECK_EQ(PARSE("--nonsense", "--help"), -ENOENT);
 }
 
 static void test_errors(void)
@@ -75,7 +82,7 @@ static void test_errors(void)
     CHECK(PARSE("--zzzzzz") < 0 && said("unknown option '--zzzzzz'") && !said("mean"));
     CHECK(PARSE("--") < 0);
     CHECK(PARSE("word") < 0 && said("unexpected argument 'word'"));
-    CHECK(PARSE("-x") < 0 && said("unexpected argument"));
+    CHECK(PARSE("-x") < 0 && said("unexpected argument '-x'; options begin with two dashes"));
 
     TEST("missing and superfluous values");
     CHECK(PARSE("--number") < 0 && said("--number needs a value: --number N"));
@@ -113,7 +120,7 @@ static void test_rest(void)
         CHECK_EQ(rest, cases[i].rest);
     }
     CHECK_EQ(rest_of((const char *const[]){"--flag", "--help", "word", NULL}, &rest), OPTIONS_HELP);
-    CHECK_EQ(rest_of((const char *const[]){"--flga", "word", NULL}, &rest), -EINVAL);
+    CHECK_EQ(rest_of((const char *const[]){"--flga", "word", NULL}, &rest), -ENOENT);
 }
 
 int main(void)

@@ -25,7 +25,8 @@ static const struct setting table[] = {
     {"number", SETTING_NUMBER, offsetof(struct values, number), "N", "", .def = "3", .min = 1, .max = 10},
     {"size", SETTING_SIZE, offsetof(struct values, size), "SIZE", "", .min = 1 << 20, .max = 1ull << 40},
     {"time", SETTING_SECONDS, offsetof(struct values, time), "S", "", .min = 1, .max = 1000000},
-    {"choice", SETTING_CHOICE, offsetof(struct values, choice), "C", "", .def = "green", .choices = colours},
+    {"choice", SETTING_CHOICE, offsetof(struct values, choice), "C", "", .def = "green", .choices = colours,
+     .hint = "mix"},
     {"set", SETTING_SET, offsetof(struct values, set), "LIST", "", .choices = colours},
     {"flag", SETTING_FLAG, offsetof(struct values, flag), NULL, ""},
     {0},
@@ -118,6 +119,7 @@ static void test_words(void)
     CHECK_EQ(v.choice, RED);
     CHECK(parse("choice", "gren") < 0 && said("'gren' is not one of red, green; did you mean 'green'?"));
     CHECK(parse("choice", "") < 0 && said("'' is not one of red, green"));
+    CHECK(parse("choice", "yellow") < 0 && said("'yellow' is not one of red, green; mix"));
 
     TEST("sets");
     CHECK_EQ(parse("set", "green,red"), 0);

@@ -108,7 +108,7 @@ static void test_defaults(void)
     struct vm_settings settings = {0};
     setting_defaults(vm_settings_table, &settings);
     TEST("what a VM is by default");
-    CHECK(!settings.kernel && !settings.append && !settings.cpu && !settings.initrd.count);
+    CHECK(!settings.kernel && !settings.append.count && !settings.cpu && !settings.initrd.count);
     CHECK_EQ(settings.memory, 1ull << 30);
     CHECK_EQ(settings.cpus, 1);
     CHECK_EQ(settings.nested, NESTED_OFF);

@@ -1,5 +1,5 @@
 /*
- * What is no kernel, or one for another machine, is refused with the reason.
+ * What is no kernel, or one for another machine, is refused with the reason. The parts of the command line.
  */
 #include "unit/machine/boot/images.h"
 
@@ -69,12 +69,37 @@ static void test_elf(struct bench *b)
     refused_file(b, "a multiboot 2 kernel", im, sizeof(im), "multiboot 2");
 }
 
+static void test_append(struct bench *b)
+{
+    static const struct {
+        struct setting_list append;
+        const char *line;
+    } cases[] = {
+        {{{NULL}, 0}, ""},
+        {{{"quiet"}, 1}, "quiet"},
+        {{{"console=ttyS0 quiet", "nokaslr", "a=b"}, 3}, "console=ttyS0 quiet nokaslr a=b"},
+        {{{"", "a", "", "b"}, 4}, "a b"},
+    };
+    u8 im[LINUX_SIZE];
+    make_linux(im);
+    char *kernel = put_file(b, "bz", im, sizeof(im));
+    TEST("parts of the command line are joined by spaces");
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        struct vm_settings settings = {.kernel = kernel, .append = cases[i].append};
+        struct boot boot;
+        CHECK_EQ(boot_open(&boot, &settings, NULL, &b->error), 0);
+        CHECK(strcmp(boot.append, cases[i].line) == 0);
+        boot_close(&boot);
+    }
+}
+
 int main(void)
 {
     struct bench *b = bench_create(64 << 20);
     test_files(b);
     test_kinds(b);
     test_elf(b);
+    test_append(b);
     bench_destroy(b);
     return TEST_END();
 }
