@@ -25,7 +25,7 @@ static const char *engine_only(const struct vm_settings *s)
     return s->cpu ? SETTING("cpu") : s->trace ? SETTING("trace") : s->stats_file ? SETTING("stats") : NULL;
 }
 
-static bool choose_accel(struct kvm_start *start)
+int kvm_choose(struct kvm_start *start, int *status)
 {
     struct vm_settings *s = &start->settings;
     char line[sizeof(start->choice) - 64];
@@ -35,7 +35,8 @@ static bool choose_accel(struct kvm_start *start)
     const struct accel_ops *ops = accel_select(needs || within ? ACCEL_ENGINE : s->accel, s->nested, &why);
     if (!ops) {
         complain_error(&why);
-        return false;
+        *status = STATUS_FAILED;
+        return -1;
     }
     if (needs)
         error_set(&why, 0, "%s needs it", needs);
@@ -45,11 +46,12 @@ static bool choose_accel(struct kvm_start *start)
     if (s->accel == ACCEL_AUTO)
         snprintf(start->choice, sizeof(start->choice), "accelerator %s (%s%s)", ops->name, line,
                  needs || within || ops == &accel_kvm ? "" : ": see nestbox doctor");
-    s->accel = ops == &accel_kvm ? ACCEL_KVM : ACCEL_ENGINE;
-    return true;
+    start->serve = ops != &accel_kvm;
+    s->accel = start->serve ? ACCEL_ENGINE : ACCEL_KVM;
+    return 0;
 }
 
-int kvm_choose(const struct verb *verb, int argc, char **argv, struct kvm_start *start, int *status)
+int kvm_options(const struct verb *verb, int argc, char **argv, struct kvm_start *start, int *status)
 {
     struct vm_settings *s = &start->settings;
     struct hostcpu cpu;
@@ -72,12 +74,7 @@ int kvm_choose(const struct verb *verb, int argc, char **argv, struct kvm_start 
     bool host_amd = strcmp(cpu.vendor, "AuthenticAMD") == 0;
     if (s->nested == NESTED_HOST)
         s->nested = host_amd ? NESTED_AMD : NESTED_INTEL;
-    *status = STATUS_FAILED;
     start->rest = argv + rest;
-    if (verb->takes_program && !*start->rest)
-        return 0;
-    if (!choose_accel(start))
-        return -1;
     start->amd = s->nested == NESTED_OFF ? host_amd : s->nested == NESTED_AMD;
     start->other_vendor = start->amd != host_amd;
     return 0;
@@ -110,7 +107,7 @@ int kvm_become(const struct kvm_start *start, char **argv)
     char path[PROGRAM_PATH_MAX];
     struct error error, note = {0};
     int e = program_find(argv[0], path, &error);
-    if (!e && start->settings.accel == ACCEL_ENGINE) {
+    if (!e && start->serve) {
         e = program_takes_preload(path, &error, &note);
         if (!e && library_prepare(&start->settings, &error)) {
             complain_error(&error);
@@ -133,17 +130,19 @@ static int run(const struct verb *verb, int argc, char **argv)
 {
     struct kvm_start start;
     int status;
-    if (kvm_choose(verb, argc, argv, &start, &status))
+    if (kvm_options(verb, argc, argv, &start, &status))
         return status;
     if (!start.rest[0]) {
         complain("no program given: nestbox kvm -- PROGRAM ARGUMENTS (see nestbox kvm --help)");
         return STATUS_USAGE;
     }
     if (start.rest[0][0] == '-') {
-        complain("unexpected argument '%s' (see nestbox kvm --help)", start.rest[0]);
+        complain("unexpected argument '%s'; the program comes behind the options: nestbox kvm -- PROGRAM ARGUMENTS "
+                 "(see nestbox kvm --help)",
+                 start.rest[0]);
         return STATUS_USAGE;
     }
-    return kvm_become(&start, start.rest);
+    return kvm_choose(&start, &status) ? status : kvm_become(&start, start.rest);
 }
 
 const struct verb verb_kvm = {

@@ -4,6 +4,7 @@
  */
 #include "cli/qemu_args.h"
 
+#include "rules/vm_settings.h"
 #include "x86/signature.h"
 
 #include <stdio.h>
@@ -18,14 +19,14 @@ static bool is(const char *arg, const char *option)
     return *arg == '-' && strcmp(arg + 1 + (arg[1] == '-'), option) == 0;
 }
 
-/* Does a list of NAME=VALUE,... have that name? */
-static bool has(const char *list, const char *name)
+/* Returns the value of that name in a list of NAME=VALUE,..., or NULL. */
+static const char *find(const char *list, const char *name)
 {
     size_t n = strlen(name);
     for (const char *p = list; p; p = strchr(p, ','), p += !!p)
         if (strncmp(p, name, n) == 0 && p[n] == '=')
-            return true;
-    return false;
+            return p + n + 1;
+    return NULL;
 }
 
 static bool begins(const char *list, const char *word)
@@ -37,7 +38,8 @@ static bool begins(const char *list, const char *word)
 /* What must be known of the command line before anything is added. */
 struct command {
     unsigned count;
-    bool accel, cpu, no_machine;
+    const char *accel; /* the accelerator that QEMU tries first, up to a comma or colon; NULL: none is named */
+    bool cpu, no_machine;
 };
 
 static struct command look(char **argv)
@@ -45,16 +47,47 @@ static struct command look(char **argv)
     struct command c = {0};
     for (; argv[c.count]; c.count++) {
         const char *arg = argv[c.count], *value = argv[c.count + 1];
-        if (is(arg, "accel") || is(arg, "enable-kvm"))
-            c.accel = true;
+        const char *accel = is(arg, "enable-kvm") ? "kvm" : is(arg, "accel") ? value ? value : "kvm" : NULL;
+        if (accel && !c.accel)
+            c.accel = find(accel, "accel") ? find(accel, "accel") : accel;
         if (is(arg, "cpu"))
             c.cpu = true;
         if ((is(arg, "machine") || is(arg, "M")) && value) {
-            c.accel |= has(value, "accel");
+            if (find(value, "accel"))
+                c.accel = find(value, "accel");
             c.no_machine |= begins(value, "none") || strstr(value, "type=none");
         }
     }
     return c;
+}
+
+static bool tries_kvm(const struct command *c)
+{
+    return !c->accel || (strncmp(c->accel, "kvm", 3) == 0 && strchr(",:", c->accel[3]));
+}
+
+bool qemu_args_accel(char **argv, char *name, size_t size)
+{
+    struct command c = look(argv);
+    snprintf(name, size, "%.*s", c.accel ? (int)strcspn(c.accel, ",:") : 0, c.accel ? c.accel : "");
+    return tries_kvm(&c);
+}
+
+const char *qemu_args_misplaced(char **argv)
+{
+    static const char *const too[] = {"accel", "cpu", "trace", NULL}; /* QEMU has them, too */
+    for (char **a = argv; *a; a++) {
+        if (strncmp(*a, "--", 2) != 0)
+            continue;
+        size_t length = strcspn(*a + 2, "=");
+        const struct setting *s = setting_find(kvm_settings_table, *a + 2, length);
+        for (unsigned i = 0; s && too[i]; i++)
+            if (strcmp(s->name, too[i]) == 0)
+                s = NULL;
+        if (s || !length)
+            return *a;
+    }
+    return NULL;
 }
 
 /* Returns the value of -cpu, or NULL if there is no memory. */
@@ -62,11 +95,11 @@ static char *cpu_value(const char *model, const char *vendor, bool engine)
 {
     char *text = NULL, family[96] = "", name[32] = "";
     bool of_host = begins(model, "host") || begins(model, "max"), amd = vendor && strcmp(vendor, "amd") == 0;
-    bool width = engine && of_host && !has(model, "phys-bits") && !has(model, "host-phys-bits-limit");
-    if (vendor && !has(model, "vendor") && !begins(model, "help") && !begins(model, "?")) {
+    bool width = engine && of_host && !find(model, "phys-bits") && !find(model, "host-phys-bits-limit");
+    if (vendor && !find(model, "vendor") && !begins(model, "help") && !begins(model, "?")) {
         u32 s = amd ? SIGNATURE_AMD : SIGNATURE_INTEL;
         snprintf(name, sizeof(name), ",vendor=%s", amd ? "AuthenticAMD" : "GenuineIntel");
-        if (of_host && !has(model, "family"))
+        if (of_host && !find(model, "family"))
             snprintf(family, sizeof(family), ",family=%u,model=%u,stepping=%u,model-id=nestbox virtual CPU",
                      SIGNATURE_FAMILY(s), SIGNATURE_MODEL(s), SIGNATURE_STEPPING(s));
     }
@@ -78,6 +111,7 @@ static char *cpu_value(const char *model, const char *vendor, bool engine)
 char **qemu_args(const char *program, char **argv, const char *vendor, bool engine)
 {
     struct command c = look(argv);
+    bool kvm = tries_kvm(&c);
     unsigned n = 0;
     char **args = calloc(c.count + ADDED + 1, sizeof(*args));
     if (!args)
@@ -87,12 +121,12 @@ char **qemu_args(const char *program, char **argv, const char *vendor, bool engi
         args[n++] = strdup("-accel");
         args[n++] = strdup("kvm");
     }
-    if (!c.cpu && !c.no_machine) {
+    if (kvm && !c.cpu && !c.no_machine) {
         args[n++] = strdup("-cpu");
         args[n++] = cpu_value("host", vendor, engine);
     }
     for (unsigned i = 0; i < c.count; i++)
-        args[n++] = i && is(argv[i - 1], "cpu") ? cpu_value(argv[i], vendor, engine) : strdup(argv[i]);
+        args[n++] = kvm && i && is(argv[i - 1], "cpu") ? cpu_value(argv[i], vendor, engine) : strdup(argv[i]);
     for (unsigned i = 0; i < n; i++) {
         if (args[i])
             continue;

@@ -7,9 +7,19 @@
 #include "base/types.h"
 
 /*
+ * Does QEMU try KVM first? It does if it is named first, or no accelerator is named, as one is added then. `name` gets
+ * the name of the accelerator.
+ */
+bool qemu_args_accel(char **argv, char *name, size_t size);
+
+/* Returns the first argument that is no option of QEMU's but belongs before them: an option of nestbox qemu, or "--".
+ * NULL: there is none. */
+const char *qemu_args_misplaced(char **argv);
+
+/*
  * argv, which ends with NULL, is what follows `qemu`. The result begins with `program`, ends with NULL, and has
  *
- *   -accel kvm, if no accelerator is named;
+ *   -accel kvm, if no accelerator is named; if another than KVM is, nothing is added;
  *   -cpu host, if no CPU is, and the machine is not "none";
  *   with `vendor` ("intel", "amd"; NULL: the host's), which QEMU would take from the host's CPUID instruction: the
  * vendor with each -cpu that names none, and for models "host" and "max" the family and name that go with it.

@@ -145,6 +145,27 @@ static bool widths_legal(const struct cpuid_leaf *leaf, u32 count)
     return true;
 }
 
+/*
+ * Says once that the program's CPU has another vendor than the one whose extensions it was offered: QEMU takes the
+ * vendor from the host's CPUID instruction, and firmware and kernels then fail in ways that do not show why.
+ */
+static void vendor_compare(const struct cpu_features *f)
+{
+    static const struct {
+        const char *name, *extensions;
+    } of[] = {[VENDOR_INTEL] = {"GenuineIntel", "VT-x"}, [VENDOR_AMD] = {"AuthenticAMD", "AMD-V"}};
+    static bool said;
+    const struct api_settings *s = api_settings();
+    enum vendor offered = s->amd ? VENDOR_AMD : VENDOR_INTEL;
+    if (!s->nested || !f->leaf_count || f->vendor == offered || __atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+        return;
+    fprintf(
+        stderr,
+        "nestbox kvm: the program's CPU is %s, which does not go with the %s that it is offered: the guest may reset "
+        "for ever; QEMU needs -cpu host,vendor=%s, or start it by nestbox qemu\n",
+        of[f->vendor].name, of[offered].extensions, of[offered].name);
+}
+
 /* Takes any leaves until the vCPU has run; after that only those that are the same already. */
 static long leaves_take(struct api_vcpu *v, const struct cpuid_leaf *leaf, u32 count)
 {
@@ -156,6 +177,7 @@ static long leaves_take(struct api_vcpu *v, const struct cpuid_leaf *leaf, u32 c
     if (!f)
         return -ENOMEM;
     cpuid_from_leaves(f, &config, leaf, count);
+    vendor_compare(f);
     long e = 0;
     if (v->exits) {
         e = leaves_equal(f, &v->features) ? 0 : -EINVAL;

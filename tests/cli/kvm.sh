@@ -21,7 +21,7 @@ wait $started
 check 'no process stands between' [ "$(cat "$WORK/pid")" = $started ]
 run 'no program' 2 'no program given' "${engine[@]}"
 run 'no option' 2 "unknown option '--nseted'; did you mean '--nested'" kvm --nseted intel true
-run 'an option of one dash' 2 "unexpected argument '-h'" kvm -h
+run 'an option of one dash' 2 "unexpected argument '-h'; the program comes behind the options: nestbox kvm -- PROGRAM" kvm -h
 run 'no such program' 127 'there is no program nosuchprogram' "${engine[@]}" nosuchprogram
 run 'no such file' 127 'cannot execute /no/such/file: No such file' "${engine[@]}" /no/such/file
 cp /bin/true "$WORK/plain"
@@ -107,7 +107,9 @@ run 'counters without a name' 2 '--stats without the name of a file' kvm --stats
 run 'a model without a name' 2 '--cpu without the name of a model' kvm --cpu '' true
 NESTBOX_KVM_NESTED=vax run 'a wrong variable' 2 "--nested: 'vax' is not one of" kvm true
 run 'a wrong model' 2 "CPU model" kvm --cpu foo true
-run 'no KVM' 2 "--accel: 'kvm' is not one of auto, engine" kvm --accel kvm true
+run 'no KVM' 2 "--accel: 'kvm' is not one of auto, engine; auto takes the host's KVM .* without nestbox" \
+    kvm --accel kvm true
+run 'a file for a trace of nothing' 2 '--trace-file without --trace: .*; name what to report' kvm --trace-file "$WORK/t" true
 mkdir "$WORK/alone"
 cp "$nestbox" "$WORK/alone"
 NESTBOX=$WORK/alone/nestbox run 'no library' 4 'the library .*/libnestbox-kvm.so is missing' "${engine[@]}" true
@@ -120,6 +122,16 @@ guest "$WORK/off" "$POWER_OFF$HANG"
 run 'doctor tries it' 0 '' doctor
 check 'doctor finds that it works' grep -q '^  nestbox kvm    works' "$WORK/out"
 run 'nestbox run on it' 0 '' "${engine[@]}" -- "$nestbox" run --accel kvm --memory 16M --kernel "$WORK/off"
+
+# -- a program whose CPU has another vendor than the extensions that it is offered --
+${CC:-gcc} -std=gnu17 -O1 -D_GNU_SOURCE -Wall -Wextra -o "$WORK/vendor" tests/cli/vendor.c || exit 1
+run 'VT-x for an AMD CPU' 0 '^nestbox kvm: .* AuthenticAMD, .* VT-x .*-cpu host,vendor=GenuineIntel.* nestbox qemu' \
+    "${engine[@]}" --nested intel -- "$WORK/vendor" AuthenticAMD
+run 'AMD-V for an Intel CPU' 0 '^nestbox kvm: .* GenuineIntel, .* AMD-V .*-cpu host,vendor=AuthenticAMD' \
+    "${engine[@]}" --nested amd -- "$WORK/vendor" GenuineIntel
+run 'a CPU of the vendor that is offered' 0 '' "${engine[@]}" --nested amd -- "$WORK/vendor" AuthenticAMD
+run 'an AMD CPU without extensions' 0 '' "${engine[@]}" --nested off -- "$WORK/vendor" AuthenticAMD
+run 'an Intel CPU without extensions' 0 '' "${engine[@]}" --nested off -- "$WORK/vendor" GenuineIntel
 
 # -- what programs look at to find out whether there is KVM --
 run 'the device' 0 '' "${engine[@]}" -- test -c /dev/kvm -a -r /dev/kvm -a -w /dev/kvm
@@ -146,6 +158,19 @@ check 'its command line' [ "$(cat "$WORK/out")" = \
     "$host -accel kvm -cpu host,host-phys-bits-limit=40 -m 1G --nographic" ]
 run 'another vendor' 0 '' qemu --accel engine --nested "$other" -- -cpu EPYC
 check 'goes with each CPU' grep -qE "^$other -accel kvm -cpu EPYC,vendor=(GenuineIntel|AuthenticAMD)\$" "$WORK/out"
+for tcg in '-accel tcg' '-machine q35,accel=tcg' '-accel tcg,thread=multi -accel kvm' '-M accel=tcg:kvm'; do
+    # shellcheck disable=SC2086
+    run "QEMU with $tcg" 0 '^nestbox: QEMU is to use tcg: it starts as it is' qemu --nested "$other" $tcg -cpu max
+    check "the command line with $tcg is unchanged" [ "$(cat "$WORK/out")" = " $tcg -cpu max" ]
+done
+run "QEMU's list of accelerators" 0 '' qemu -accel help
+run "QEMU's options with two dashes" 2 "unknown option '--version'; QEMU's own options have one dash here, or" \
+    qemu --version
+run "QEMU's options behind --" 0 '' qemu --accel engine -- --version
+check 'options behind -- reach QEMU' grep -q -- '--version$' "$WORK/out"
+run 'our options behind those of QEMU' 2 "'--nested' stands where all is QEMU's" qemu -m 1G --nested intel
+run "-- behind QEMU's options" 2 "'--' stands where all is QEMU's" qemu -m 1G -- -smp 2
+run 'an option that QEMU has, too' 0 '' qemu --accel engine -m 1G --cpu max --accel kvm
 mkdir "$WORK/bin"
 cp "$nestbox" "$library" tools/nestbox-qemu "$WORK/bin"
 for name in intel amd; do

@@ -26,13 +26,58 @@ static void test_accelerator(void)
 {
     TEST("an accelerator is added where none is named");
     CHECK_LINE("qemu -accel kvm -cpu host -m 1G", NULL, "-m", "1G");
-    CHECK_LINE("qemu -cpu host -accel tcg", NULL, "-accel", "tcg");
     CHECK_LINE("qemu -cpu host --accel kvm", NULL, "--accel", "kvm");
     CHECK_LINE("qemu -cpu host -enable-kvm", NULL, "-enable-kvm");
     CHECK_LINE("qemu -cpu host -machine q35,accel=kvm:tcg", NULL, "-machine", "q35,accel=kvm:tcg");
     CHECK_LINE("qemu -cpu host -M accel=kvm", NULL, "-M", "accel=kvm");
     CHECK_LINE("qemu -accel kvm -cpu host -M q35,xaccel=1", NULL, "-M", "q35,xaccel=1");
     CHECK_LINE("qemu -accel kvm -cpu host -machine", NULL, "-machine");
+}
+
+static bool tries_kvm(const char *want, const char *const *argv)
+{
+    char name[8];
+    bool kvm = qemu_args_accel((char **)(uintptr_t)argv, name, sizeof(name));
+    CHECK(strcmp(name, want) == 0);
+    return kvm;
+}
+#define TRIES_KVM(want, ...) tries_kvm(want, (const char *const[]){__VA_ARGS__, NULL})
+
+static void test_other_accelerator(void)
+{
+    TEST("with an accelerator that is not KVM nothing is added");
+    CHECK_LINE("qemu -accel tcg", "amd", "-accel", "tcg");
+    CHECK_LINE("qemu -machine q35,accel=tcg -cpu max", "amd", "-machine", "q35,accel=tcg", "-cpu", "max");
+    CHECK(!TRIES_KVM("tcg", "-accel", "tcg,thread=multi"));
+    CHECK(!TRIES_KVM("tcg", "-accel", "accel=tcg,thread=multi"));
+    CHECK(!TRIES_KVM("xen", "-M", "accel=xen"));
+    CHECK(!TRIES_KVM("kvmx", "-accel", "kvmx"));
+
+    TEST("the first that is named counts");
+    CHECK(TRIES_KVM("", "-m", "1G"));
+    CHECK(TRIES_KVM("kvm", "-enable-kvm"));
+    CHECK(TRIES_KVM("kvm", "-accel"));
+    CHECK(TRIES_KVM("kvm", "-accel", "kvm,kernel-irqchip=split", "-accel", "tcg"));
+    CHECK(!TRIES_KVM("tcg", "-accel", "tcg", "-accel", "kvm"));
+    CHECK(TRIES_KVM("kvm", "-machine", "none,accel=kvm:tcg"));
+    CHECK(!TRIES_KVM("tcg", "-machine", "accel=tcg:kvm"));
+}
+
+static const char *misplaced(const char *const *argv)
+{
+    const char *found = qemu_args_misplaced((char **)(uintptr_t)argv);
+    return found ? found : "none";
+}
+#define CHECK_MISPLACED(want, ...) CHECK(strcmp(misplaced((const char *const[]){__VA_ARGS__, NULL}), want) == 0)
+
+static void test_misplaced(void)
+{
+    TEST("our options among QEMU's");
+    CHECK_MISPLACED("none", "-m", "1G", "--nographic", "--cpu", "max", "--accel", "kvm", "--trace", "x");
+    CHECK_MISPLACED("--nested", "-m", "1G", "--nested", "amd");
+    CHECK_MISPLACED("--nested=amd", "--nested=amd", "-m", "1G");
+    CHECK_MISPLACED("--stats", "-S", "--stats", "f");
+    CHECK_MISPLACED("--", "-S", "--", "-s");
 }
 
 static void test_cpu(void)
@@ -75,6 +120,8 @@ static void test_width(void)
 int main(void)
 {
     test_accelerator();
+    test_other_accelerator();
+    test_misplaced();
     test_cpu();
     test_width();
     return TEST_END();
