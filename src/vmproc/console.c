@@ -221,6 +221,11 @@ const char *console_pty(const struct console *c)
     return c->end.kind == SERIAL_PTY ? c->end.path : NULL;
 }
 
+bool console_has_keys(const struct console *c)
+{
+    return c->end.kind == SERIAL_STDIO && isatty(c->end.in);
+}
+
 /* -- input -- */
 
 static void text_out(struct console *c, const char *text)
@@ -341,7 +346,7 @@ static void input_read(struct console *c, bool terminal, bool escapes)
 static void *read_thread(void *opaque)
 {
     struct console *c = opaque;
-    bool terminal = c->end.kind == SERIAL_STDIO && isatty(c->end.in), again = false;
+    bool terminal = console_has_keys(c), again = false;
     for (;;) {
         struct source from = source(c, terminal, again);
         struct pollfd fds[3] = {

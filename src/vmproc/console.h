@@ -30,6 +30,8 @@ int MUST_CHECK console_open(struct console **console, const char *setting, const
 int MUST_CHECK console_start(struct console *c, const struct console_events *events);
 /* The path of the pseudo-terminal, or NULL. */
 const char *console_pty(const struct console *c);
+/* Returns true if the port is on a terminal, which has our keys. */
+bool console_has_keys(const struct console *c);
 /* Returns true if a client has been there, or none is needed. */
 bool console_served(struct console *c);
 /* Waits until all output is written, for at most `ms`. Returns false if it is not. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SERIAL "serial"
 #define SERIAL_LOG "serial-log"
@@ -51,10 +52,16 @@ static void on_client(void *opaque)
 bool ports_put(struct ports *p, u32 index, u8 byte)
 {
     struct console *log = index ? NULL : p->log;
+    __atomic_store_n(&p->printed, true, __ATOMIC_RELAXED);
     /* Nobody takes the room in the log in between: bytes come under the machine lock only. */
     if ((log && !console_ready(log)) || !console_put(p->port[index].console, byte))
         return false;
     return !log || console_put(log, byte);
+}
+
+bool ports_printed(const struct ports *p)
+{
+    return __atomic_load_n(&p->printed, __ATOMIC_RELAXED);
 }
 
 void ports_room(struct ports *p, u32 index)
@@ -110,6 +117,8 @@ int ports_start(struct ports *p, struct pc *pc, const struct ports_events *event
     for (u32 i = 0; !e && i < p->count; i++) {
         if (console_pty(p->port[i].console))
             fprintf(stderr, "nestbox: serial port %u is %s\n", i + 1, console_pty(p->port[i].console));
+        if (console_has_keys(p->port[i].console) && isatty(STDERR_FILENO))
+            fprintf(stderr, "nestbox: Ctrl-a x ends the VM, Ctrl-a h shows the other keys\n");
         e = start(p->port[i].console, &p->port[i], error);
     }
     return e;

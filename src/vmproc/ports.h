@@ -29,6 +29,7 @@ struct ports {
     struct port port[PC_SERIALS];
     u32 count;
     struct console *log; /* NULL: none */
+    bool printed;        /* [a] the guest has written a byte to a port */
 };
 
 /* Returns 0 or -errno. ports_close is to be called in any case. */
@@ -37,6 +38,8 @@ int MUST_CHECK ports_open(struct ports *p, const struct vm_settings *settings, c
 int MUST_CHECK ports_start(struct ports *p, struct pc *pc, const struct ports_events *events, struct error *error);
 /* Returns the place of the first port whose client is waited for and not there yet, or NULL. */
 const char *ports_waited_for(struct ports *p);
+/* Returns true if the guest has written to a port since ports_open. */
+bool ports_printed(const struct ports *p);
 /* See console.h. */
 bool ports_drained(struct ports *p, u32 ms);
 void ports_continued(struct ports *p);

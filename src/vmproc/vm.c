@@ -55,6 +55,8 @@ enum note {
 #define RETRY_MS 50
 /* How long a guest may run without using a device where the accelerator is hardly fit. */
 #define FIT_MS 5000
+/* After what time a Linux kernel that was not told of a serial port, and prints nothing, is mentioned in a line. */
+#define SILENT_MS 3000
 
 struct vm_process;
 
@@ -82,8 +84,9 @@ struct vm_process {
     u32 thread_count;
     int wake;
     struct signals signals;
-    u64 deadline_ms; /* the host's monotonic time, as in the next three; 0: there is none */
+    u64 deadline_ms; /* the host's monotonic time, as in the next four; 0: there is none */
     u64 fit_ms;      /* when the guest must have used a device; 0: it need not */
+    u64 silent_ms;   /* when it is looked whether the guest has printed; 0: it is not */
     u64 hard_ms;     /* when SIGTERM ends a guest that does not power off; 0: SIGTERM did not come */
     u64 started_ms;  /* the last power-on or reset */
     u32 faults;      /* triple faults in a row, each soon after the reset before it */
@@ -449,9 +452,34 @@ static bool nothing_runs(struct vm_process *vm, struct vm_end *end)
     return ended(end, VM_END_FAILED, 0);
 }
 
+/* Linux prints on a serial port only if its command line names one, which newcomers do not know. */
+static bool needs_console(const struct vm_process *vm)
+{
+    const struct boot *b = &vm->boot;
+    const struct setting_list *serial = &vm->settings->serial;
+    bool is_linux = b->kind == BOOT_KIND_LINUX || (b->kind == BOOT_KIND_PVH && b->pvh_linux);
+    bool wanted = !serial->count || strcmp(serial->item[0], "none") != 0;
+    return is_linux && wanted && !strstr(b->append, "console=ttyS");
+}
+
+static void look_for_output(struct vm_process *vm)
+{
+    struct error hint;
+    char line[sizeof(hint.text) + 16];
+    if (!passed(vm->silent_ms))
+        return;
+    vm->silent_ms = 0;
+    if (ports_printed(&vm->ports))
+        return;
+    error_set(&hint, 0,
+              "the guest has printed nothing yet: Linux prints here with " SETTING("append") " console=ttyS0");
+    error_format(&hint, "--", line, sizeof(line));
+    fprintf(stderr, "nestbox: %s\n", line);
+}
+
 static int poll_timeout(const struct vm_process *vm)
 {
-    const u64 times[] = {vm->deadline_ms, vm->fit_ms, vm->hard_ms};
+    const u64 times[] = {vm->deadline_ms, vm->fit_ms, vm->silent_ms, vm->hard_ms};
     u64 now = now_ms(), least = UINT64_MAX;
     for (size_t i = 0; i < ARRAY_LEN(times); i++) {
         u64 left = times[i] > now ? times[i] - now : 0;
@@ -503,6 +531,7 @@ static void supervise(struct vm_process *vm, struct vm_end *end)
             return;
         }
         bool ready = vm->life == LIFE_RESETTING && out;
+        look_for_output(vm);
         if (act(vm, &notes, end) || timed_out(vm, end) || shutdown_late(vm, end) || nothing_runs(vm, end) ||
             (ready && restart(vm, end)))
             return;
@@ -690,6 +719,8 @@ static void run(struct vm_process *vm, struct vm_end *end)
     vm->started_ms = now_ms();
     if (vm->accel_why.code)
         vm->fit_ms = vm->started_ms + FIT_MS;
+    if (needs_console(vm))
+        vm->silent_ms = vm->started_ms + SILENT_MS;
     vcpus_go(vm);
     supervise(vm, end);
     signals_end_at_once();
