@@ -166,19 +166,18 @@ static const char *advice(const struct findings *f)
         return NULL;
     if (f->kvm.usable)
         return "KVM works but does not nest. Load its module with nested=1 (modprobe -r kvm_intel; modprobe kvm_intel "
-               "nested=1, or the same with kvm_amd), and VMs with --nested of this host's vendor will run on it.";
+               "nested=1, or the same with kvm_amd): then VMs with --nested of this host's vendor run on it, too.";
     if (f->kvm_error == EACCES || f->kvm_error == EPERM)
-        return "Let this user open /dev/kvm (group kvm), and run nestbox doctor again.";
+        return "Let this user open /dev/kvm (group kvm), then run nestbox doctor again.";
     if (f->kvm_error == ENOENT && (f->cpu.vmx || f->cpu.svm))
         return "The CPU has virtualization but there is no /dev/kvm: load kvm_intel or kvm_amd, or give this container "
                "the device.";
     if (f->kvm_error == ENOENT && f->cpu.hypervisor)
-        return "This host is itself a VM without nested virtualization. If its provider offers it, switch it on to get "
-               "KVM; the engine does not need it.";
+        return "This host is itself a VM without nested virtualization. If its provider offers that, switch it on to "
+               "get KVM; nestbox works without.";
     if (f->kvm_error == ENOENT)
-        return "Switch virtualization on in the firmware's set-up to get KVM; the engine does not need it.";
-    return "This /dev/kvm is of no use for guest kernels. A host with a real one would be faster; the engine does not "
-           "need it.";
+        return "Switch virtualization on in the firmware's set-up to get KVM; nestbox works without.";
+    return "This /dev/kvm cannot run guest kernels. A host whose KVM can would be faster; nestbox works without.";
 }
 
 /* -- text -- */
@@ -211,30 +210,30 @@ static void print_text(const struct findings *f)
     printf("Host\n");
     printf("  CPU            %s (%s), %ld online%s\n", c->brand[0] ? c->brand : "unknown", c->vendor, f->cpus,
            c->hypervisor ? ", in a VM" : "");
-    printf("  VT-x, AMD-V    %s, %s\n", yes(c->vmx), yes(c->svm));
-    printf("  needed         BMI2 %s, FSGSBASE %s\n", yes(c->bmi2), yes(c->fsgsbase));
-    printf("  for guests     AVX %s, AVX2 %s, AVX-512 %s, RDRAND %s, invariant TSC %s%s\n", yes(c->avx), yes(c->avx2),
+    printf("  CPU offers     VT-x %s, AMD-V %s\n", yes(c->vmx), yes(c->svm));
+    printf("  engine needs   BMI2 %s, FSGSBASE %s\n", yes(c->bmi2), yes(c->fsgsbase));
+    printf("  guests get     AVX %s, AVX2 %s, AVX-512 %s, RDRAND %s, invariant TSC %s%s\n", yes(c->avx), yes(c->avx2),
            yes(c->avx512), yes(c->rdrand), yes(c->invariant_tsc), c->slow_pext ? "; PEXT is slow on this CPU" : "");
     printf("  kernel         %s %s\n", f->os.sysname, f->os.release);
-    printf("  memory         %llu MiB, %llu MiB available\n", (unsigned long long)f->memory_total >> 20,
+    printf("  memory         %llu MiB, of which %llu MiB are available\n", (unsigned long long)f->memory_total >> 20,
            (unsigned long long)f->memory_available >> 20);
-    printf("  limits         memory of the control group %s, address space %s, ", limit, space);
+    printf("  limits         memory of the control group: %s; address space: %s; threads: ", limit, space);
     if (f->processes == UINT64_MAX)
-        printf("threads none\n");
+        printf("none\n");
     else
-        printf("threads %llu\n", (unsigned long long)f->processes);
+        printf("%llu\n", (unsigned long long)f->processes);
     printf("\nAccelerators\n");
     printf("  engine         %s\n",
-           f->engine_ok ? "works; gives guests VT-x and AMD-V" : line_of(&f->engine_why, line, sizeof(line)));
-    printf("  /dev/kvm       %s; %s\n", kvm_presence(f), line_of(&f->kvm.why, line, sizeof(line)));
+           f->engine_ok ? "works, and gives guests VT-x or AMD-V" : line_of(&f->engine_why, line, sizeof(line)));
+    printf("  /dev/kvm       %s\n", line_of(&f->kvm.why, line, sizeof(line)));
     if (f->kvm.loop_ns)
         printf("                 1000 loops in ring 0 took %u ns\n", f->kvm.loop_ns);
     if (f->kvm.usable)
         printf("                 nests VT-x %s, AMD-V %s\n", yes(f->kvm.nests_intel), yes(f->kvm.nests_amd));
     printf("  nestbox kvm    %s\n",
-           f->served ? "works; programs find a /dev/kvm of the engine" : line_of(&f->served_why, line, sizeof(line)));
+           f->served ? "works: programs get a /dev/kvm from the engine" : line_of(&f->served_why, line, sizeof(line)));
     static const char *const names[] = {"--nested off", "--nested intel", "--nested amd"};
-    printf("\nWhat --accel auto takes\n");
+    printf("\nWhat --accel auto chooses\n");
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         printf("  %-14s %s: %s\n", names[i], f->choice[i].accel ? f->choice[i].accel : "nothing",
                line_of(&f->choice[i].why, line, sizeof(line)));

@@ -63,6 +63,15 @@ done
 for option in -V --version; do
     check "$option" [ "$("$NESTBOX" $option)" = "$("$NESTBOX" version)" ]
 done
+check 'the version names build and compiler' \
+    grep -qE '^nestbox [0-9.]+ \([a-z]+ build, compiled by .*(GCC|[Cc]lang) [0-9]' <("$NESTBOX" version)
+check 'help says what a bare number for memory is' grep -q -- '--memory SIZE .* in MiB, or with K, M, G or T' \
+    <("$NESTBOX" run --help)
+variables() { # words of standard input
+    grep -oE '\bNESTBOX_KVM_[A-Z_]+' | sort -u
+}
+check 'the table of variables is whole' cmp <(variables <src/cli/preload.c) \
+    <(sed -n '/^| Variable/,/^$/p' docs/kvm-api.md | variables)
 if [ -e build/release/nestbox ]; then
     make -s install DESTDIR="$WORK/root" >"$WORK/err" 2>&1
     check 'make install' [ -x "$WORK/root/usr/local/bin/nestbox" ]

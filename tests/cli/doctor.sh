@@ -17,34 +17,35 @@ json_word() { if flag "$1"; then echo true; else echo false; fi; }
 doctor
 status=$?
 check 'nothing on standard error' [ ! -s "$WORK/err" ]
-check 'its sections' [ "$(grep -cE '^(Host|Accelerators|What --accel auto takes)$' "$WORK/out")" = 3 ]
+check 'its sections' [ "$(grep -cE '^(Host|Accelerators|What --accel auto chooses)$' "$WORK/out")" = 3 ]
 vendor=$(sed -n 's/^vendor_id[^:]*: //p' /proc/cpuinfo | head -n 1)
 virtual=
 flag hypervisor && virtual=', in a VM'
 says 'CPU' "^  CPU  .*\($vendor\), $(getconf _NPROCESSORS_ONLN) online$virtual\$"
 # Linux hides these where firmware has switched them off.
-says 'VT-x' "^  VT-x, AMD-V    (yes|$(word vmx)), "
-says 'AMD-V' "^  VT-x, AMD-V    [a-z]+, (yes|$(word svm))\$"
-says 'what the engine needs' "^  needed         BMI2 $(word bmi2), FSGSBASE $(word fsgsbase)\$"
-says 'vectors for guests' "^  for guests     AVX $(word avx), AVX2 $(word avx2), AVX-512 $(word avx512f), "
+says 'VT-x' "^  CPU offers     VT-x (yes|$(word vmx)), "
+says 'AMD-V' "^  CPU offers     VT-x [a-z]+, AMD-V (yes|$(word svm))\$"
+says 'what the engine needs' "^  engine needs   BMI2 $(word bmi2), FSGSBASE $(word fsgsbase)\$"
+says 'vectors for guests' "^  guests get     AVX $(word avx), AVX2 $(word avx2), AVX-512 $(word avx512f), "
 says 'RDRAND' ", RDRAND $(word rdrand), "
 says 'invariant TSC' "invariant TSC $(word nonstop_tsc)(;|\$)"
 says 'kernel' "^  kernel         $(uname -s) $(uname -r)\$"
 kib=$(sed -nE 's/^MemTotal: +([0-9]+) kB/\1/p' /proc/meminfo) memory=$((kib >> 10))
-says 'memory' "^  memory         $memory MiB, [0-9]+ MiB available\$"
-available=$(sed -nE 's/^  memory .* ([0-9]+) MiB available/\1/p' "$WORK/out")
+says 'memory' "^  memory         $memory MiB, of which [0-9]+ MiB are available\$"
+available=$(sed -nE 's/^  memory .* ([0-9]+) MiB are available/\1/p' "$WORK/out")
 check 'available memory' [ "${available:-0}" -gt 0 -a "${available:-0}" -le "$memory" ]
 threads=$(ulimit -u)
-says 'limits' "^  limits         memory of the control group .+, address space .+, threads ${threads/unlimited/none}\$"
+limits='memory of the control group: .+; address space: .+; threads:'
+says 'limits' "^  limits         $limits ${threads/unlimited/none}\$"
 if [ ! -e /dev/kvm ]; then
-    says 'no /dev/kvm' '^  /dev/kvm       absent; there is no /dev/kvm'
+    says 'no /dev/kvm' '^  /dev/kvm       there is no /dev/kvm'
 elif [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
-    says '/dev/kvm' '^  /dev/kvm       (present|cannot be opened); .'
+    says '/dev/kvm' '^  /dev/kvm       (/dev/kvm|cannot open) .'
 else
-    says '/dev/kvm' '^  /dev/kvm       no permission; .'
+    says '/dev/kvm' '^  /dev/kvm       no permission .'
 fi
 if flag bmi2 && flag fsgsbase; then
-    says 'the engine works' '^  engine         works; gives guests VT-x and AMD-V$'
+    says 'the engine works' '^  engine         works, and gives guests VT-x or AMD-V$'
 fi
 for nested in off intel amd; do
     says "what auto takes, --nested $nested" "^  --nested $nested +(engine: |kvm: |nothing: )."
@@ -87,12 +88,12 @@ while IFS=: read -r _ controllers group; do
     done
 done </proc/self/cgroup
 doctor
-says 'limit of the control group' "memory of the control group ${least:+$((least >> 20)) MiB}${least:-none},"
+says 'limit of the control group' "memory of the control group: ${least:+$((least >> 20)) MiB}${least:-none};"
 (
     ulimit -v 3000000
     doctor
 )
-says 'limit of the address space' 'address space 2929 MiB,'
+says 'limit of the address space' 'address space: 2929 MiB;'
 
 doctor --json
 check 'status with --json' [ $? = $status ]
@@ -126,7 +127,7 @@ check 'nowhere to print to' [ $? = 4 ]
 if unshare -m mount -t tmpfs none /dev 2>/dev/null; then
     program=$(realpath "$NESTBOX")
     unshare -m sh -c 'mount -t tmpfs none /dev && exec timeout 60 "$0" doctor' "$program" >"$WORK/out"
-    says 'without /dev/kvm' '^  /dev/kvm       absent; there is no /dev/kvm'
+    says 'without /dev/kvm' '^  /dev/kvm       there is no /dev/kvm'
     says 'without /dev/kvm nothing is measured' '^  --nested off   engine: no /dev/kvm'
 fi
 nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
@@ -134,7 +135,7 @@ if [ -e /dev/kvm ] && "${nobody[@]}" true 2>/dev/null && ! "${nobody[@]}" test -
     cp "$NESTBOX" "$WORK/nestbox"
     chmod 755 "$WORK" "$WORK/nestbox"
     "${nobody[@]}" timeout 60 "$WORK/nestbox" doctor >"$WORK/out" 2>/dev/null
-    says 'without permission' '^  /dev/kvm       no permission; no permission for /dev/kvm'
+    says 'without permission' '^  /dev/kvm       no permission for /dev/kvm'
     says 'what to do then' '^Let this user open /dev/kvm'
 fi
 finish
