@@ -64,11 +64,14 @@ $(CORE_SRC:%.c=$(O)/%.o): CFLAGS += $(CORE_CFLAGS)
 ifeq ($(B),tsan)
 $(O)/src/accel/engine_host.o: CFLAGS += -fno-sanitize=thread -DTIMER_SIGACTION=__sigaction
 endif
-$(O)/%.o: %.c
+# What is missing for building is said once and first, and not by the compiler's errors.
+$(O)/checked:
+	@tools/build-check.sh "$(CC)" && mkdir -p $(@D) && touch $@
+$(O)/%.o: %.c | $(O)/checked
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-$(O)/%.S.o: %.S
+$(O)/%.S.o: %.S | $(O)/checked
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<

@@ -64,7 +64,10 @@ need() {
     apt_get "installing$missing" 50 install -y --no-install-recommends $missing || die "cannot install$missing"
 }
 
-# What building the project takes.
+# What building the project takes: Debian's package, and the header by which it is found on any system ("-": a program).
+build_packages='gcc:- make:- binutils:- libc6-dev:stdio.h libzydis-dev:Zydis/Zydis.h zlib1g-dev:zlib.h'
+
 need_build() {
-    need gcc make libc6-dev libzydis-dev zlib1g-dev binutils
+    # shellcheck disable=SC2046
+    need $(printf '%s\n' $build_packages | sed 's/:.*//')
 }

@@ -21,7 +21,7 @@ wait $started
 check 'no process stands between' [ "$(cat "$WORK/pid")" = $started ]
 run 'no program' 2 'no program given' "${engine[@]}"
 run 'no option' 2 "unknown option '--nseted'; did you mean '--nested'" kvm --nseted intel true
-run 'an option of one dash' 2 "unexpected argument '-h'; the program comes behind the options: nestbox kvm -- PROGRAM" kvm -h
+run 'an option of one dash' 2 "unexpected argument '-h'; the program comes behind the options: .* -- PROGRAM" kvm -h
 run 'no such program' 127 'there is no program nosuchprogram' "${engine[@]}" nosuchprogram
 run 'no such file' 127 'cannot execute /no/such/file: No such file' "${engine[@]}" /no/such/file
 cp /bin/true "$WORK/plain"
@@ -109,7 +109,7 @@ NESTBOX_KVM_NESTED=vax run 'a wrong variable' 2 "--nested: 'vax' is not one of" 
 run 'a wrong model' 2 "CPU model" kvm --cpu foo true
 run 'no KVM' 2 "--accel: 'kvm' is not one of auto, engine; auto takes the host's KVM .* without nestbox" \
     kvm --accel kvm true
-run 'a file for a trace of nothing' 2 '--trace-file without --trace: .*; name what to report' kvm --trace-file "$WORK/t" true
+run 'a file for a trace of nothing' 2 '--trace-file without --trace: .*; name what' kvm --trace-file "$WORK/t" true
 mkdir "$WORK/alone"
 cp "$nestbox" "$WORK/alone"
 NESTBOX=$WORK/alone/nestbox run 'no library' 4 'the library .*/libnestbox-kvm.so is missing' "${engine[@]}" true
