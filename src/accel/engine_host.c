@@ -207,19 +207,30 @@ static u64 rdtsc(void)
     return __builtin_ia32_rdtsc();
 }
 
-u64 engine_host_tsc_khz(void)
+struct moment {
+    u64 tsc, ns;
+};
+
+/* The TSC and the clock at once: of many tries that which took the shortest time. */
+static struct moment moment_now(void)
 {
-    u64 best = 0, best_error = ~0ull;
-    for (int i = 0; i < 3; i++) {
-        u64 a0 = rdtsc(), n0 = engine_now(NULL), a1 = rdtsc();
-        struct timespec t = {.tv_nsec = 5000000};
-        nanosleep(&t, NULL);
-        u64 b0 = rdtsc(), n1 = engine_now(NULL), b1 = rdtsc();
-        u64 error = (a1 - a0) + (b1 - b0);
-        if (error < best_error) {
-            best_error = error;
-            best = ((b0 + b1) / 2 - (a0 + a1) / 2) * 1000000ull / (n1 - n0);
+    struct moment m = {0};
+    u64 shortest = ~0ull;
+    for (int i = 0; i < 32; i++) {
+        u64 before = rdtsc(), now = engine_now(NULL), took = rdtsc() - before;
+        if (took < shortest) {
+            shortest = took;
+            m = (struct moment){before + took / 2, now};
         }
     }
-    return best;
+    return m;
+}
+
+u64 engine_host_tsc_khz(void)
+{
+    const struct timespec t = {.tv_nsec = 15000000};
+    struct moment first = moment_now();
+    nanosleep(&t, NULL);
+    struct moment last = moment_now();
+    return (last.tsc - first.tsc) * 1000000ull / (last.ns - first.ns);
 }

@@ -103,21 +103,26 @@ static void test_clock(void)
     CHECK(ram[CLOCK + 29] & 2); /* the guest was stopped */
 }
 
-/* The guest's TSC counts at another rate than the host's, and its clock is right all the same. */
+/* The guest's TSC counts at another rate than the host's, or at one that is so near that nothing scales it, and its
+ * clock is right all the same. */
 static void test_rate(void)
 {
     int own = ioctl(vcpu, KVM_GET_TSC_KHZ, 0);
     CHECK(own > 0 && ioctl(vm, KVM_GET_TSC_KHZ, 0) == own && ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) == 1);
     CHECK(ioctl(vcpu, KVM_SET_TSC_KHZ, ~0ul) < 0 && errno == EINVAL);
-    for (int khz = own / 3; khz < 4 * own; khz *= 3) {
+    const int rates[] = {own / 3, own, 3 * own, own + own / 10000};
+    for (unsigned i = 0; i < sizeof(rates) / sizeof(*rates); i++) {
+        int khz = rates[i];
         CHECK(!ioctl(vcpu, KVM_SET_TSC_KHZ, (long)khz) && ioctl(vcpu, KVM_GET_TSC_KHZ, 0) == khz);
         guest_start_at(vcpu, CODE);
         uint64_t before = get_clock(), tsc = reported_pair(), time = guest_time(tsc);
         CHECK(before <= time + 1000 && time <= get_clock() + 1000);
         usleep(50000);
         guest_start_at(vcpu, CODE);
-        uint64_t passed = (reported_pair() - tsc) / (uint64_t)khz; /* ms */
+        before = get_clock();
+        uint64_t later = reported_pair(), passed = (later - tsc) / (uint64_t)khz; /* ms */
         CHECK(passed >= 50 && passed < 5000);
+        CHECK(before <= guest_time(later) + 1000 && guest_time(later) <= get_clock() + 1000);
     }
     CHECK(!ioctl(vcpu, KVM_SET_TSC_KHZ, 0) && ioctl(vcpu, KVM_GET_TSC_KHZ, 0) == own);
 }

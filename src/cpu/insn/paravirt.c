@@ -85,10 +85,15 @@ struct paravirt_clock paravirt_clock_read(const struct vm *vm)
     return c;
 }
 
+/* By the rate of vCPU 0's TSC, as the guest computes it. That of the host's own, which each process measures anew,
+ * would make the clock jump when the VM is saved. */
 u64 paravirt_clock(const struct vm *vm, u64 tsc)
 {
     struct paravirt_clock c = paravirt_clock_read(vm);
-    return c.ns + rate_ns(rate_of(vm->tsc_khz), tsc - c.tsc);
+    if (!__atomic_load_n(&vm->vcpu_count, __ATOMIC_ACQUIRE))
+        return c.ns + rate_ns(rate_of(vm->tsc_khz), tsc - c.tsc);
+    const struct vcpu *v = vm->vcpu[0];
+    return c.ns + rate_ns(rate_of(v->tsc_khz), tsc_scaled(v, tsc) - tsc_scaled(v, c.tsc));
 }
 
 static void update_all(struct vm *vm)

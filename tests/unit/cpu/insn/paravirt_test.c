@@ -193,7 +193,12 @@ static void test_clock(void)
         CHECK(writes(MSR_KVM_SYSTEM_TIME_NEW, AT | MSR_ON));
         u64 second = guest_time(c, c->tsc + rates[i] * 1000) - c->system_time;
         CHECK(second > 1000000000 - 3 && second <= 1000000000);
+        CHECK_EQ(paravirt_clock(&vm, vm.clock.tsc + 3600 * rates[i] * 1000),
+                 guest_time(c, c->tsc + 3600 * rates[i] * 1000));
     }
+    tsc_khz_set(v, 3 * vm.tsc_khz, true);
+    CHECK(writes(MSR_KVM_SYSTEM_TIME_NEW, AT | MSR_ON));
+    CHECK_EQ(paravirt_clock(&vm, vm.clock.tsc + 1000000), guest_time(c, c->tsc + 3000000));
 
     TEST("the wall clock is the time at which the clock was 0");
     struct kvm_para_wall *w = memory(AT + 0x100);
