@@ -185,8 +185,9 @@ static long shutdown(struct api_vcpu *v)
     return 0;
 }
 
-/* There is no code to run, which the kernel calls an instruction that it cannot emulate: one without known bytes. */
-static long no_code(struct api_vcpu *v)
+/* There is no code to run, which the kernel calls an instruction that it cannot emulate: one without known bytes. It
+ * says the same of VM entry with an APIC-access page that it cannot map. */
+static long not_emulated(struct api_vcpu *v)
 {
     v->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
     v->run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
@@ -207,7 +208,8 @@ static long show_exit(struct api_vcpu *v, enum cpu_exit exit)
     case CPU_EXIT_DEBUG: return debug_exit(v);
     case CPU_EXIT_HYPERCALL: return paravirt_exit(v);
     case CPU_EXIT_HYPERV: return hyperv_exit(v);
-    case CPU_EXIT_FETCH: return no_code(v);
+    case CPU_EXIT_FETCH:
+    case CPU_EXIT_APIC_PAGE: return not_emulated(v);
     case CPU_EXIT_MEMORY: v->run->exit_reason = KVM_EXIT_UNKNOWN; return -EFAULT;
     default: return 1; /* an access that is done meanwhile */
     }

@@ -38,6 +38,7 @@ enum {
     VMCS_VMREAD_BITMAP            = 0x2026,
     VMCS_VMWRITE_BITMAP           = 0x2028,
     VMCS_XSS_EXITING              = 0x202c,
+    VMCS_TSC_MULTIPLIER           = 0x2032,
     VMCS_GUEST_PHYSICAL           = 0x2400,
     VMCS_LINK_POINTER             = 0x2800,
     VMCS_GUEST_DEBUGCTL           = 0x2802,
@@ -255,6 +256,11 @@ enum { CRQ_MOV_TO, CRQ_MOV_FROM, CRQ_CLTS, CRQ_LMSW };
 
 /* Exit qualification of task switches: the selector, and whence: CALL, IRET, JMP, a task gate. */
 #define TASKQ_SOURCE_SHIFT 30
+
+/* Exit qualification of APIC accesses: the offset in the page, unless the access is by a guest-physical address of the
+ * processor's own, and what it was. */
+#define APICQ_TYPE_SHIFT 12
+enum { APICQ_READ, APICQ_WRITE, APICQ_FETCH, APICQ_EVENT, APICQ_PHYSICAL_EVENT = 10, APICQ_PHYSICAL = 15 };
 
 /* VM-exit instruction information, as far as an instruction has it. The scale of the index is in bits 1:0. */
 #define INSN_INFO_REG1_SHIFT 3

@@ -27,6 +27,14 @@ static void entry_errors(void)
     vmwrite(VMCS_HOST_CR3, BIT64(60));
     check(resume() == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_ENTRY_HOST_STATE,
           "host CR3 beyond physical memory");
+    if (proc2_may & PROC2_TSC_SCALING) {
+        prepare(l2_nothing);
+        vmwrite(VMCS_PROC2_CONTROLS, PROC2_EPT | PROC2_TSC_SCALING);
+        vmwrite(VMCS_TSC_MULTIPLIER, 0);
+        check(resume() == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_ENTRY_CONTROLS, "TSC multiplier 0");
+    } else {
+        skip("TSC multiplier 0", "no TSC scaling");
+    }
     static const struct {
         u32 field;
         u64 value;

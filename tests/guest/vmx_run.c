@@ -11,6 +11,8 @@ L2(l2_registers, "mov $0x11, %ecx; mov $0x22, %ebx; inc %r15; mov $0x55, %eax", 
 L2(l2_cpuid, "xor %eax, %eax", "cpuid", "");
 L2(l2_hlt, "", "hlt", "");
 L2(l2_rdtsc, "", "rdtsc", "");
+L2(l2_rdtscp, "", "rdtscp", "");
+L2(l2_rdmsr_tsc, "mov $0x10, %ecx", "rdmsr", "");
 L2(l2_invlpg, "", "invlpg 0x12345000", "");
 L2(l2_pause, "", "pause", "");
 L2(l2_rdpmc, "xor %ecx, %ecx", "rdpmc", "");
@@ -195,6 +197,36 @@ static void msr_lists(void)
     wrmsr(MSR_LSTAR, old);
 }
 
+/* L2's TSC by one of the instructions that read it, less `offset`, is from `times` L1's before to `times` L1's after.
+ */
+static void scaled(void (*fn)(void), u32 proc, u64 times, u64 offset, const char *name)
+{
+    prepare(fn);
+    vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_MSR_BITMAPS | proc);
+    vmwrite(VMCS_MSR_BITMAP, (u64)msr_bitmap);
+    vmwrite(VMCS_PROC2_CONTROLS, PROC2_EPT | PROC2_RDTSCP | PROC2_TSC_SCALING);
+    vmwrite(VMCS_TSC_OFFSET, offset);
+    vmwrite(VMCS_TSC_MULTIPLIER, 5ull << 47);
+    u64 before = rdtsc();
+    resume();
+    u64 seen = (regs.rdx << 32 | (u32)regs.rax) - offset, after = rdtsc();
+    check(seen >= before * times / 2 && seen <= after * times / 2, name);
+}
+
+static void scaling(void)
+{
+    const u64 offset = 1ull << 50;
+    if (!(proc2_may & PROC2_TSC_SCALING)) {
+        skip("TSC scaling", "not there");
+        return;
+    }
+    scaled(l2_rdtsc, PROC_TSC_OFFSETTING, 5, offset, "TSC multiplier 2.5 and an offset, RDTSC");
+    scaled(l2_rdtscp, PROC_TSC_OFFSETTING, 5, offset, "RDTSCP");
+    scaled(l2_rdmsr_tsc, PROC_TSC_OFFSETTING, 5, offset, "RDMSR of the TSC");
+    scaled(l2_rdtsc, PROC_TSC_OFFSETTING, 5, 0 - offset, "an offset below 0");
+    scaled(l2_rdtsc, 0, 2, 0, "nothing without \"use TSC offsetting\"");
+}
+
 static void time(void)
 {
     prepare(l2_rdtsc);
@@ -228,6 +260,7 @@ int main(void)
     basics();
     shadow_vmcs();
     msr_lists();
+    scaling();
     time();
     vmx_off();
     return 0;

@@ -21,9 +21,11 @@ enum cpu_exit {
     CPU_EXIT_HYPERCALL, /* struct cpu_exit_hypercall; cpu_hypercall_finish before it runs again */
     CPU_EXIT_MEMORY,    /* host memory of a slot is not there: cpu_signal, cpu_memory_gone */
     CPU_EXIT_FETCH,     /* the next instruction does not lie in RAM: cpu_fetch_exits */
+    CPU_EXIT_APIC_PAGE, /* VM entry, which has not begun, with an APIC-access page that is no RAM: the same */
 };
 
-/* Which fetches of instructions from where there is no RAM leave with CPU_EXIT_FETCH; the others raise #UD. */
+/* Which fetches of instructions from where there is no RAM leave with CPU_EXIT_FETCH; the others raise #UD. Unless it
+ * is CPU_FETCH_NEVER, there is CPU_EXIT_APIC_PAGE as well. */
 enum cpu_fetch_exits {
     CPU_FETCH_NEVER,
     CPU_FETCH_SUPERVISOR, /* those of L1 with CPL 0, and #UD comes up when it goes on */

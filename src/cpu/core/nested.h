@@ -135,6 +135,13 @@ struct nested_ops {
      */
     bool (*stage2_walk)(struct vcpu *v, u64 root, ngpa_t gpa, enum access access, bool user_linear, gpa_t *out,
                         u64 *page_size, u8 *grants, struct stage2_fault *f);
+    /*
+     * L2: an access of `size` bytes to the page of mmu_set_apic_access, after everything else that may come of it; or,
+     * with size 0, to an entry of L2's paging structures there. CPU_OK: it goes to *gpa, which is another page now, and
+     * apic_written is called after a write.
+     */
+    enum outcome (*apic_access)(struct vcpu *v, gpa_t *gpa, unsigned size, enum access access);
+    void (*apic_written)(struct vcpu *v);
     /* Called at INIT and RESET. */
     void (*reset)(struct vcpu *v);
     /* An SMI is taken: ends VMX or SVM operation, whichever level runs, until smm_leave, and notes in *m, which may be

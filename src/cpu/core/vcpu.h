@@ -120,7 +120,7 @@ struct vcpu {
     u64 tsc_ratio;     /* what multiplies the host's TSC before L1's offset is added, 16.48; 0: nothing does */
     u64 tsc_offset;    /* what the running level adds to that: L1's offset, and in L2 also L2's */
     u64 tsc_offset_l1; /* what L1 adds */
-    u64 tsc_mul;       /* in L2: what multiplies L1's TSC before L2's offset is added, 32.32; 0: nothing does */
+    u64 tsc_mul;       /* in L2: what multiplies L1's TSC before L2's offset is added, 16.48; 0: nothing does */
 
     /* -- events -- */
     struct event fault;      /* raised by the instruction in progress (CPU_FAULT) */

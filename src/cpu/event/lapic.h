@@ -93,4 +93,22 @@ void tsc_khz_set(struct vcpu *v, u64 khz, bool scaled);
 /* Monotonic ns at which the L1 guest's TSC reaches `tsc`. */
 u64 tsc_to_ns(struct vcpu *v, u64 tsc);
 
+/* What multiplies TSCs has this many bits of fraction. */
+#define TSC_FRACTION_BITS 48
+#define TSC_UNSCALED BIT64(TSC_FRACTION_BITS)
+
+/* From now on the vCPU reads L1's TSC. */
+static inline void tsc_of_l1(struct vcpu *v)
+{
+    v->tsc_offset = v->tsc_offset_l1;
+    v->tsc_mul = 0;
+}
+
+/* From now on it reads L2's: L1's times `mul`, plus `offset`. */
+static inline void tsc_of_l2(struct vcpu *v, u64 mul, u64 offset)
+{
+    v->tsc_offset = v->tsc_offset_l1 + offset;
+    v->tsc_mul = mul == TSC_UNSCALED ? 0 : mul;
+}
+
 #endif

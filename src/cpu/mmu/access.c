@@ -2,8 +2,8 @@
  * Guest memory for C code of the core, by linear address (mem_) and by physical address (phys_).
  *
  * Most accesses hit the TLB that translated code uses. The rest fall into one or two parts, one per page, found before
- * any byte moves: RAM, ROM, the local APIC's page, or a device. A write to ROM is a device's. Writes to RAM that go
- * past the TLB are noted: mem_written.
+ * any byte moves: RAM, ROM, the local APIC's page, L2's APIC-access page, or a device. A write to ROM is a device's.
+ * Writes to RAM that go past the TLB are noted: mem_written.
  */
 #include "cpu/core/copy.h"
 #include "cpu/core/exclusive.h"
@@ -36,8 +36,8 @@ static unsigned largest_access(unsigned size)
 /* Where a walk led to, past the TLB. */
 static void part_set(struct vcpu *v, gpa_t gpa, unsigned size, struct part *p)
 {
-    *p = (struct part){.gpa = gpa, .size = size};
-    if (mem_is_apic(v, gpa))
+    *p = (struct part){.gpa = gpa, .size = size, .apic_access = mem_is_apic_access(v, gpa)};
+    if (p->apic_access || mem_is_apic(v, gpa))
         return;
     p->slot = vcpu_slot(v, gpa);
     if (p->slot)
@@ -88,6 +88,8 @@ static enum outcome part_read(struct vcpu *v, const struct part *s, u8 *buf)
 {
     if (likely(s->host)) {
         move_sized(buf, s->host, s->size);
+    } else if (s->apic_access) {
+        phys_read(v, s->gpa, buf, s->size);
     } else if (mem_is_apic(v, s->gpa)) {
         apic_read(v, (u32)(s->gpa.a & PAGE_MASK), buf, s->size);
     } else {
@@ -107,6 +109,9 @@ static void part_write(struct vcpu *v, const struct part *s, const u8 *buf)
         move_sized(s->host, buf, s->size);
         if (s->slot)
             mem_written(v, s->slot, s->gpa, s->size);
+    } else if (s->apic_access) {
+        phys_write(v, s->gpa, buf, s->size);
+        v->nested->apic_written(v);
     } else if (mem_is_apic(v, s->gpa)) {
         apic_write(v, (u32)(s->gpa.a & PAGE_MASK), buf, s->size);
     } else {
@@ -129,6 +134,13 @@ static enum outcome alignment_check(struct vcpu *v, u64 la, unsigned size, enum 
         return CPU_OK;
     /* vector operands of 16 bytes and more are not checked */
     return size <= 10 && la & ((size > 8 ? 8 : size) - 1) ? raise_ac(v) : CPU_OK;
+}
+
+/* L2's APIC-access page is among the parts: asks for the whole access. */
+static enum outcome apic_access(struct vcpu *v, struct found *f, enum access access)
+{
+    struct part *p = &f->part[f->part[0].apic_access ? 0 : 1];
+    return v->nested->apic_access(v, &p->gpa, f->part[0].size + f->part[1].size, access);
 }
 
 static void watch_note(struct vcpu *v, u64 la, unsigned size, bool write)
@@ -155,6 +167,8 @@ enum outcome mem_find(struct vcpu *v, u64 la, unsigned size, enum access access,
     TRY(part_find(v, la, first, access, &f->part[0]));
     if (first < size)
         TRY(part_find(v, linear(v, la + first), size - first, access, &f->part[1]));
+    if (unlikely(f->part[0].apic_access || (first < size && f->part[1].apic_access)))
+        TRY(apic_access(v, f, access));
     return alignment_check(v, la, size, access);
 }
 
@@ -163,6 +177,8 @@ enum outcome found_set(struct vcpu *v, u64 la, unsigned size, enum access access
     f->la = la;
     f->part[1].size = 0;
     part_set(v, gpa, size, &f->part[0]);
+    if (unlikely(f->part[0].apic_access))
+        TRY(apic_access(v, f, access));
     return alignment_check(v, la, size, access);
 }
 

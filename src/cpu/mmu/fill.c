@@ -3,8 +3,8 @@
  *
  * An entry for writing exists only for RAM pages without translated code, whose dirty bits are set, in the guest's
  * tables and in the slot's log. It announces itself in the page's word before it looks at RAM_CODE; a translator does
- * it the other way round. Pages with data breakpoints and the APIC's page are never entered, nor is anything while
- * alignment is checked: those accesses come to access.c.
+ * it the other way round. Pages with data breakpoints, the APIC's page and L2's APIC-access page are never entered, nor
+ * is anything while alignment is checked: those accesses come to access.c.
  */
 #include "cpu/mmu/segment.h"
 #include "cpu/mmu/tlb.h"
@@ -118,7 +118,7 @@ bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const 
         return false;
     if (unlikely(watch_armed(v)) && (watch_guest(v, page, PAGE_SIZE, true) | watch_debugger(v, page, PAGE_SIZE, true)))
         return false;
-    if (unlikely(mem_is_apic(v, gpa)))
+    if (unlikely(mem_is_apic(v, gpa) || mem_is_apic_access(v, gpa)))
         return false;
     const struct ram_slot *slot = vcpu_slot(v, gpa);
     if (!slot)
@@ -246,6 +246,8 @@ enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa)
     }
     TRY(mem_canonical(v, la, 1, false));
     TRY(walk_linear(v, la, ACCESS_FETCH, &w));
+    if (mem_is_apic_access(v, w.gpa))
+        TRY(v->nested->apic_access(v, &w.gpa, 1, ACCESS_FETCH));
     tlb_enter_fetch(v->tlb, la, &w);
     if (unlikely(v->vm->foreign))
         foreign_check(v, la, &w);

@@ -154,6 +154,7 @@ struct part {
     struct ram_slot *slot; /* NULL: the TLB vouches for the access, or it is not RAM */
     gpa_t gpa;             /* unless the TLB does */
     unsigned size;
+    bool apic_access; /* to the page of mmu_set_apic_access */
 };
 struct found {
     u64 la;
@@ -274,6 +275,10 @@ MUST_CHECK enum outcome mmu_load_pdptes(struct vcpu *v, u64 cr3);
 /* The current second stage and space, set by VM entry and exit. Takes effect on the TLB at the next mmu_select. */
 enum stage2 { STAGE2_NONE, STAGE2_EPT, STAGE2_NPT };
 void mmu_set_stage2(struct vcpu *v, enum stage2 kind, u64 root /* EPTP or nCR3 */, u32 space /* VPID or ASID */);
+/* L2: accesses to this page of L1's memory go to nested_ops.apic_access. mmu_set_stage2 takes it back. The caller has
+ * invalidated what was translated without it. */
+#define NO_APIC_ACCESS (~0ull)
+void mmu_set_apic_access(struct vcpu *v, u64 page);
 /* NPT uses L1's paging control bits (hCR0, hCR4, hEFER) for the nested walk. */
 void mmu_set_npt_control(struct vcpu *v, u64 hcr0, u64 hcr4, u64 hefer);
 

@@ -19,6 +19,12 @@ void mmu_set_stage2(struct vcpu *v, enum stage2 kind, u64 root, u32 space)
     m->kind = kind;
     m->root = kind == STAGE2_NONE ? 0 : root;
     m->space = space;
+    m->apic_access = NO_APIC_ACCESS;
+}
+
+void mmu_set_apic_access(struct vcpu *v, u64 page)
+{
+    v->mmu->apic_access = page;
 }
 
 static struct stage2_tlb *stage2_find(struct mmu *m)

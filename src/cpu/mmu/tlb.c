@@ -287,6 +287,7 @@ void mmu_init(struct vcpu *v, void *memory)
 {
     struct mmu *m = memory;
     v->mmu = m;
+    m->apic_access = NO_APIC_ACCESS;
     vcpu_space_set(v, 0);
     for (u32 i = 0; i < TLB_SIZE; i++)
         m->empty[i] = tlb_empty(i);

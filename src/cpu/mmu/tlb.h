@@ -59,6 +59,7 @@ struct mmu {
     u64 direct;                  /* for new contexts: that of the last vote */
     struct stage2_tlb *stage2;   /* current one, NULL while kind is STAGE2_NONE */
     u64 npt_control;             /* digest of mmu_set_npt_control */
+    u64 apic_access;             /* that of mmu_set_apic_access */
 
     /* DR0-3 and DR7 for which no page with a data breakpoint is in any context. */
     u64 watch_dr[4], watch_dr7;
@@ -108,6 +109,12 @@ static inline bool mem_is_apic(const struct vcpu *v, gpa_t gpa)
 {
     return !((v->apic_base ^ gpa.a) & ~PAGE_MASK) && (v->apic_base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN &&
            v->vm->apics != CPU_APICS_CALLER;
+}
+
+/* The page of VMX's "virtualize APIC accesses", to which the TLB has no entries. */
+static inline bool mem_is_apic_access(const struct vcpu *v, gpa_t gpa)
+{
+    return unlikely(!((v->mmu->apic_access ^ gpa.a) & ~PAGE_MASK));
 }
 
 /*

@@ -74,10 +74,18 @@ static u32 denied(const struct walker *k, bool write)
     return code;
 }
 
+/* Where an entry of L2's paging structures lies. */
+static enum outcome table_stage2(struct vcpu *v, u64 address, enum access access, const struct stage2_reason *why,
+                                 gpa_t *gpa)
+{
+    TRY(stage2_translate(v, NGPA(address), access, why, gpa));
+    return mem_is_apic_access(v, *gpa) ? v->nested->apic_access(v, gpa, 0, access) : CPU_OK;
+}
+
 static enum outcome step_stage2(const struct walker *k, u64 address, enum access access, gpa_t *gpa)
 {
     struct stage2_reason why = {.la = k->la, .la_valid = true};
-    return stage2_translate(k->v, NGPA(address), access, &why, gpa);
+    return table_stage2(k->v, address, access, &why, gpa);
 }
 
 static inline enum outcome step_find(const struct walker *k, struct step *s, u64 address, enum access access)
@@ -325,7 +333,7 @@ enum outcome mmu_load_pdptes(struct vcpu *v, u64 cr3)
     gpa_t gpa = GPA(cr3 & 0xffffffe0);
     if (v->mmu->kind != STAGE2_NONE) {
         struct stage2_reason why = {.la_valid = false};
-        TRY(stage2_translate(v, NGPA(gpa.a), ACCESS_READ, &why, &gpa));
+        TRY(table_stage2(v, gpa.a, ACCESS_READ, &why, &gpa));
     }
     phys_read(v, gpa, pdpte, sizeof pdpte);
     for (unsigned i = 0; i < 4; i++) {

@@ -10,6 +10,7 @@
 #include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
 #include "cpu/core/world.h"
+#include "cpu/event/lapic.h"
 #include "cpu/event/perf.h"
 #include "cpu/svm/segattr.h"
 #include "cpu/svm/svm.h"
@@ -96,8 +97,7 @@ static enum outcome load_host(struct vcpu *v)
     v->iret_unblocks = false;
     v->shadow = 0;
     v->activity = ACTIVITY_ACTIVE;
-    v->tsc_offset = v->tsc_offset_l1;
-    v->tsc_mul = 0;
+    tsc_of_l1(v);
     if (s->control.vintr & VINTR_NMI_ENABLE)
         v->nmi_blocked = h->nmi_blocked;
     if (npt)

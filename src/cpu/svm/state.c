@@ -5,6 +5,7 @@
  */
 #include "cpu/core/copy.h"
 #include "cpu/core/rule.h"
+#include "cpu/event/lapic.h"
 #include "cpu/insn/msr.h"
 #include "cpu/mmu/cr.h"
 #include "cpu/svm/segattr.h"
@@ -171,7 +172,6 @@ void svm_state_set(struct vcpu *v, const struct cpu_nested *n)
         svm_load_tsc(v);
     } else {
         mmu_set_stage2(v, STAGE2_NONE, 0, 0);
-        v->tsc_offset = v->tsc_offset_l1;
-        v->tsc_mul = 0;
+        tsc_of_l1(v);
     }
 }

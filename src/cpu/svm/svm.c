@@ -36,8 +36,7 @@ static void reset(struct vcpu *v)
     v->gif = true;
     if (v->in_guest) {
         v->in_guest = false;
-        v->tsc_offset = v->tsc_offset_l1;
-        v->tsc_mul = 0;
+        tsc_of_l1(v);
         mmu_set_stage2(v, STAGE2_NONE, 0, 0);
     }
 }
@@ -61,8 +60,7 @@ static void smm_enter(struct vcpu *v, struct smram64 *m)
     }
     v->in_guest = false;
     perf_level_changed(v);
-    v->tsc_offset = v->tsc_offset_l1;
-    v->tsc_mul = 0;
+    tsc_of_l1(v);
     mmu_set_stage2(v, STAGE2_NONE, 0, 0);
 }
 

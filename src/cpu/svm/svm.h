@@ -38,7 +38,8 @@ struct svm {
     bool probing;       /* svm_exit_bytes reads L2's code: a second-stage fault does not exit again */
 };
 
-#define TSC_RATIO_ONE BIT64(32)
+#define TSC_RATIO_FRACTION_BITS 32
+#define TSC_RATIO_ONE BIT64(TSC_RATIO_FRACTION_BITS)
 
 static inline bool svm_intercepted(const struct svm *s, unsigned exit_code)
 {

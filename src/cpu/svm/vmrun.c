@@ -8,6 +8,7 @@
 #include "cpu/core/copy.h"
 #include "cpu/core/rule.h"
 #include "cpu/core/stats.h"
+#include "cpu/event/lapic.h"
 #include "cpu/event/perf.h"
 #include "cpu/insn/ops.h"
 #include "cpu/svm/insn.h"
@@ -94,12 +95,11 @@ static void load_lbr(struct vcpu *v)
     copy_bytes(v->lbr, s->save.lbr, sizeof v->lbr);
 }
 
-/* L2 reads L1's TSC * ratio + TSC_OFFSET; see tsc.c for the form. */
+/* L2 reads L1's TSC * ratio + TSC_OFFSET. */
 void svm_load_tsc(struct vcpu *v)
 {
     const struct svm *s = v->svm;
-    v->tsc_offset = v->tsc_offset_l1 + s->control.tsc_offset;
-    v->tsc_mul = s->tsc_ratio == TSC_RATIO_ONE ? 0 : s->tsc_ratio;
+    tsc_of_l2(v, s->tsc_ratio << (TSC_FRACTION_BITS - TSC_RATIO_FRACTION_BITS), s->control.tsc_offset);
 }
 
 static void flush_tlb(struct vcpu *v)

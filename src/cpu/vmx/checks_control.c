@@ -32,6 +32,8 @@ static bool check_secondary(struct vcpu *v, struct vmx *x)
         RULE(rule_page(v, f->vmread_bitmap), "VMREAD-bitmap address is page-aligned and within MAXPHYADDR");
         RULE(rule_page(v, f->vmwrite_bitmap), "VMWRITE-bitmap address is page-aligned and within MAXPHYADDR");
     }
+    if (proc2 & PROC2_TSC_SCALING)
+        RULE(f->tsc_multiplier != 0, "TSC multiplier is not 0 if use TSC scaling is 1");
     return true;
 }
 

@@ -181,7 +181,8 @@ static void load_event(struct vcpu *v, struct vmx *x)
     v->inject.payload = type == EVENT_EXCEPTION && vector == EXC_PF ? v->cr2 : 0;
 }
 
-/* Sets the second stage from EPTP and VPID. SDM "Operations that Invalidate Cached Mappings". */
+/* Sets the second stage from EPTP and VPID, and the APIC-access page. SDM "Operations that Invalidate Cached Mappings".
+ */
 void vmx_load_translation(struct vcpu *v, const struct vmx *x)
 {
     bool ept = x->proc2 & PROC2_EPT;
@@ -193,11 +194,15 @@ void vmx_load_translation(struct vcpu *v, const struct vmx *x)
     }
     u64 mode_based = x->proc2 & PROC2_MODE_BASED_EXECUTE ? EPT_ROOT_MODE_BASED : 0;
     mmu_set_stage2(v, ept ? STAGE2_EPT : STAGE2_NONE, ept ? x->f.eptp | mode_based : 0, space);
+    mmu_set_apic_access(v, x->proc2 & PROC2_APIC_ACCESSES ? x->f.apic_access : NO_APIC_ACCESS);
 }
 
-void vmx_load_tsc(struct vcpu *v, const struct vmcs *f)
+/* SDM "Changes to Instruction Behavior in VMX Non-Root Operation", RDTSC: without an offset nothing is scaled. */
+void vmx_load_tsc(struct vcpu *v, const struct vmx *x)
 {
-    v->tsc_offset = v->tsc_offset_l1 + (f->proc & PROC_TSC_OFFSETTING ? f->tsc_offset : 0);
+    const struct vmcs *f = &x->f;
+    bool offsets = f->proc & PROC_TSC_OFFSETTING, scales = offsets && x->proc2 & PROC2_TSC_SCALING;
+    tsc_of_l2(v, scales ? f->tsc_multiplier : TSC_UNSCALED, offsets ? f->tsc_offset : 0);
 }
 
 /* Makes the dispatcher look at events before L2's first instruction, if there may be any. */
@@ -229,6 +234,10 @@ enum outcome vmx_enter(struct vcpu *v, bool launch)
         rule_trace(v, l1_rip);
         return vmx_fail(v, VMERR_ENTRY_HOST_STATE);
     }
+    if (unlikely(vmx_apic_page_missing(v))) {
+        v->exit = CPU_EXIT_APIC_PAGE;
+        return CPU_EXIT;
+    }
     u64 qualification;
     if (unlikely(!vmx_check_guest(v, x, &qualification))) {
         rule_trace(v, l1_rip);
@@ -248,7 +257,7 @@ enum outcome vmx_enter(struct vcpu *v, bool launch)
     load_nonregister(v, x);
     load_event(v, x);
     vmx_load_translation(v, x);
-    vmx_load_tsc(v, f);
+    vmx_load_tsc(v, x);
     x->ple_first = x->ple_last = 0;
     x->tpr_pending = false;
     v->in_guest = true;

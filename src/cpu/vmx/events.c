@@ -155,16 +155,6 @@ enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *s)
     return vmx_exit_fault(v, EXIT_EPT_VIOLATION, q);
 }
 
-/* SDM "TPR Virtualization": a trap-like exit comes after the access that lowered VTPR. */
-void vmx_tpr_changed(struct vcpu *v, u32 vtpr)
-{
-    struct vmx *x = v->vmx;
-    if (TPR_CLASS(vtpr) < x->f.tpr_threshold) {
-        x->tpr_pending = true;
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
-    }
-}
-
 void vmx_tsc_changed(struct vcpu *v)
 {
     struct vmx *x = v->vmx;

@@ -161,7 +161,7 @@ static enum outcome load_host(struct vcpu *v, struct vmx *x)
     }
     v->in_guest = v->step_owed = false;
     x->timer_on = x->mtf_pending = x->tpr_pending = x->nmi_held = false;
-    v->tsc_offset = v->tsc_offset_l1;
+    tsc_of_l1(v);
     load_host_registers(v, f);
     load_host_segments(v, f);
     v->gpr[RSP] = f->host_rsp;

@@ -4,6 +4,7 @@
  * that is to be saved. The VMCS has the form of its region; the shadow VMCS is in memory only.
  */
 #include "cpu/core/copy.h"
+#include "cpu/event/lapic.h"
 #include "cpu/vmx/checks.h"
 
 _Static_assert(STATE_VMCS_SIZE == VMCS_SIZE, "the state has room for a VMCS region");
@@ -146,9 +147,9 @@ void vmx_state_set(struct vcpu *v, const struct cpu_nested *n)
     v->in_guest = n->guest;
     if (n->guest) {
         vmx_load_translation(v, x);
-        vmx_load_tsc(v, &x->f);
+        vmx_load_tsc(v, x);
     } else {
         mmu_set_stage2(v, STAGE2_NONE, 0, 0);
-        v->tsc_offset = v->tsc_offset_l1;
+        tsc_of_l1(v);
     }
 }

@@ -34,6 +34,7 @@
     X(VMCS_VMREAD_BITMAP, vmread_bitmap) \
     X(VMCS_VMWRITE_BITMAP, vmwrite_bitmap) \
     X(VMCS_XSS_EXITING, xss_exiting) \
+    X(VMCS_TSC_MULTIPLIER, tsc_multiplier) \
     X(VMCS_GUEST_PHYSICAL, guest_physical) \
     X(VMCS_LINK_POINTER, link) \
     X(VMCS_GUEST_DEBUGCTL, guest_debugctl) \

@@ -9,7 +9,7 @@
 #include "cpu/core/vcpu.h"
 #include "x86/vmcs.h"
 
-#define VMCS_REVISION 0x4e425801u /* "NBX" and a version */
+#define VMCS_REVISION 0x4e425802u /* "NBX" and a version */
 #define VMCS_ABORT_OFFSET 4
 #define VMCS_LAUNCH_OFFSET 8
 #define VMCS_DATA_OFFSET 16
@@ -20,7 +20,7 @@ struct vmcs {
     u64 io_bitmap_a, io_bitmap_b, msr_bitmap;
     u64 exit_msr_store, exit_msr_load, entry_msr_load;
     u64 executive_vmcs, tsc_offset, virtual_apic, apic_access, eptp;
-    u64 vmread_bitmap, vmwrite_bitmap, xss_exiting;
+    u64 vmread_bitmap, vmwrite_bitmap, xss_exiting, tsc_multiplier;
     u64 cr0_mask, cr4_mask, cr0_shadow, cr4_shadow, cr3_target[4];
     /* VM-exit information fields */
     u64 guest_physical, qualification, io_rcx, io_rsi, io_rdi, io_rip, guest_linear;

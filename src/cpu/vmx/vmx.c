@@ -47,7 +47,7 @@ static void vmx_smm_enter(struct vcpu *v, struct smram64 *m)
     v->cr4 &= ~CR4_VMXE;
     x->on = v->in_guest = false;
     if (x->smm_guest) {
-        v->tsc_offset = v->tsc_offset_l1;
+        tsc_of_l1(v);
         mmu_set_stage2(v, STAGE2_NONE, 0, 0);
     }
 }
@@ -77,7 +77,7 @@ static bool vmx_smm_leave(struct vcpu *v)
     if (guest) {
         v->in_guest = true;
         vmx_load_translation(v, x);
-        vmx_load_tsc(v, &x->f);
+        vmx_load_tsc(v, x);
         timers_update(v);
     }
     return guest;
@@ -105,6 +105,8 @@ const struct nested_ops vmx_ops = {
     .tsc_seen = vmx_tsc_seen,
     .tsc_changed = vmx_tsc_changed,
     .stage2_walk = ept_walk,
+    .apic_access = vmx_apic_access,
+    .apic_written = vmx_apic_written,
     .reset = vmx_reset,
     .smm_enter = vmx_smm_enter,
     .smm_may_leave = vmx_smm_may_leave,

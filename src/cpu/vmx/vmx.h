@@ -81,9 +81,9 @@ bool vmx_check_host_area(struct vcpu *v, struct vmx *x);
 bool vmx_check_guest(struct vcpu *v, struct vmx *x, u64 *qualification);
 bool vmx_eptp_valid(const struct vcpu *v, const struct vmx *x, u64 eptp);
 
-/* entry.c. These two set L2's translation and TSC offset, as the controls in force say. */
+/* entry.c. These two set L2's translation and TSC, as the controls in force say. */
 void vmx_load_translation(struct vcpu *v, const struct vmx *x);
-void vmx_load_tsc(struct vcpu *v, const struct vmcs *f);
+void vmx_load_tsc(struct vcpu *v, const struct vmx *x);
 MUST_CHECK enum outcome vmx_enter(struct vcpu *v, bool launch);
 
 /* exit.c: leaves L2. Fields that only some reasons have (interruption information, instruction information, addresses)
@@ -110,6 +110,13 @@ u64 vmx_cr_read(struct vcpu *v, unsigned cr, u64 value);
 u64 vmx_cr_write(struct vcpu *v, unsigned cr, u64 value);
 bool vmx_cr_valid(struct vcpu *v, unsigned cr, u64 value);
 
+/* apic.c */
+void vmx_tpr_changed(struct vcpu *v, u32 vtpr);
+/* Must VM entry leave with CPU_EXIT_APIC_PAGE? */
+bool vmx_apic_page_missing(struct vcpu *v);
+enum outcome vmx_apic_access(struct vcpu *v, gpa_t *gpa, unsigned size, enum access access);
+void vmx_apic_written(struct vcpu *v);
+
 /* events.c */
 enum outcome vmx_exception(struct vcpu *v, const struct event *e);
 enum outcome vmx_event(struct vcpu *v, enum nested_event what);
@@ -117,7 +124,6 @@ enum outcome vmx_windows(struct vcpu *v);
 bool vmx_intr_allowed(struct vcpu *v);
 bool vmx_nmi_allowed(struct vcpu *v);
 enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *f);
-void vmx_tpr_changed(struct vcpu *v, u32 vtpr);
 void vmx_timer_start(struct vcpu *v, u32 value);
 u32 vmx_timer_value(struct vcpu *v);
 /* The preemption timer: deadline, timer, tsc_seen and tsc_changed of vmx_ops. */

@@ -239,7 +239,7 @@ static void test_time(void)
     v->tsc_offset = v->tsc_offset_l1 + offset;
     u64 l1 = tsc_read_l1(v);
     CHECK(tsc_read(v) - l1 - offset < TSC_SECOND / 20);
-    v->tsc_mul = 1ull << 31;
+    v->tsc_mul = TSC_UNSCALED / 2;
     l1 = tsc_read_l1(v);
     CHECK(tsc_read(v) - l1 / 2 - offset < TSC_SECOND / 20);
 
@@ -272,7 +272,7 @@ static void test_scaled(void)
     const u64 offset = 5000000000;
     v->tsc_offset = v->tsc_offset_l1 + offset;
     CHECK(tsc_read(v) - tsc_read_l1(v) - offset + TSC_SECOND < 2 * TSC_SECOND);
-    v->tsc_mul = 1ull << 31;
+    v->tsc_mul = TSC_UNSCALED / 2;
     l1 = tsc_read_l1(v);
     CHECK(tsc_read(v) - l1 / 2 - offset < TSC_SECOND);
 

@@ -47,7 +47,7 @@ static void test_l2_goes_on(void)
     cpu_reset(v);
     CHECK(!v->in_guest && !v->tsc_mul);
     CHECK_EQ(set(&saved), 0);
-    CHECK(v->in_guest && v->inject.valid && v->gif && v->tsc_mul == TSC_RATIO_ONE / 2);
+    CHECK(v->in_guest && v->inject.valid && v->gif && v->tsc_mul == TSC_UNSCALED / 2);
     CHECK_EQ(v->tsc_offset - v->tsc_offset_l1, offset);
     CHECK_EQ(v->svm->pause_left, pauses);
     intercept(SVM_EXIT_NMI);

@@ -66,6 +66,7 @@ static const struct broken table[] = {
     {VMCS_EPTP, BIT64(40) | MEMTYPE_WB | EPTP_WALK_4, CONTROLS, "EPTP"},
     {VMCS_PROC2_CONTROLS, PROC2_UNRESTRICTED_GUEST, CONTROLS, "need enable EPT"},
     {VMCS_PROC2_CONTROLS, PROC2_EPT | PROC2_SHADOW_VMCS, PASS, NULL},
+    {VMCS_PROC2_CONTROLS, PROC2_EPT | PROC2_TSC_SCALING, CONTROLS, "TSC multiplier"},
     {VMCS_EXIT_CONTROLS, 0, CONTROLS, "VM-exit controls"},
     {VMCS_EXIT_MSR_STORE_COUNT, 1, PASS, NULL},
     {VMCS_ENTRY_CONTROLS, 0, CONTROLS, "VM-entry controls"},
@@ -206,6 +207,13 @@ static void test_controls(void)
     x->f.proc &= ~PROC_TPR_SHADOW;
     x->f.proc2 |= PROC2_X2APIC_MODE;
     CHECK(ends(CONTROLS, "need use TPR shadow"));
+    machine_vmcs();
+    x->f.proc2 |= PROC2_APIC_ACCESSES | PROC2_X2APIC_MODE;
+    CHECK(ends(CONTROLS, "excludes virtualize APIC accesses"));
+    machine_vmcs();
+    x->f.proc2 |= PROC2_APIC_ACCESSES;
+    x->f.apic_access = VAPIC_AT + 1;
+    CHECK(ends(CONTROLS, "APIC-access address"));
 
     TEST("areas and bitmaps of controls that are on");
     machine_ready();
@@ -246,14 +254,6 @@ static void test_other_capabilities(void)
     struct vmx_caps caps = vmx_offered;
     machine_ready();
     x->caps = &caps;
-    caps.proc2 |= PROC2_APIC_ACCESSES;
-    x->f.proc2 |= PROC2_APIC_ACCESSES | PROC2_X2APIC_MODE;
-    CHECK(ends(CONTROLS, "excludes virtualize APIC accesses"));
-    machine_vmcs();
-    x->f.proc2 |= PROC2_APIC_ACCESSES;
-    x->f.apic_access = VAPIC_AT + 1;
-    CHECK(ends(CONTROLS, "APIC-access address"));
-    machine_vmcs();
     caps.proc &= ~PROC_MONITOR_TRAP;
     x->f.entry_intr_info = EVENT(INTR_TYPE_OTHER, 0);
     CHECK(ends(CONTROLS, "monitor trap flag"));

@@ -91,9 +91,37 @@ static void test_injection(void)
     CHECK(!(x->f.entry_intr_info & INTR_VALID));
 }
 
+/* SDM "Changes to Instruction Behavior in VMX Non-Root Operation", RDTSC. */
+static void test_tsc(void)
+{
+    static const struct {
+        u32 proc, proc2;
+        u64 mul, offset;
+    } seen[] = {
+        {0, 0, 0, 0},
+        {PROC_TSC_OFFSETTING, 0, 0, 1000},
+        {0, PROC2_TSC_SCALING, 0, 0},
+        {PROC_TSC_OFFSETTING, PROC2_TSC_SCALING, 3 * TSC_UNSCALED, 1000},
+    };
+    TEST("the TSC multiplier counts with an offset only, and ends at the exit");
+    for (unsigned i = 0; i < ARRAY_LEN(seen); i++) {
+        machine_ready();
+        x->f.proc |= seen[i].proc;
+        x->f.proc2 |= seen[i].proc2;
+        x->f.tsc_offset = 1000;
+        x->f.tsc_multiplier = 3 * TSC_UNSCALED;
+        machine_launch();
+        CHECK_EQ(v->tsc_mul, seen[i].mul);
+        CHECK_EQ(v->tsc_offset - v->tsc_offset_l1, seen[i].offset);
+        CHECK_EQ(vmx_intercept(v, IC_CPUID, 0, 0), CPU_NESTED_EXIT);
+        CHECK(!v->tsc_mul && v->tsc_offset == v->tsc_offset_l1);
+    }
+}
+
 int main(void)
 {
     test_entry_exit();
+    test_tsc();
     test_failures();
     test_injection();
     return TEST_END();

@@ -11,7 +11,9 @@ static void enter_l2(void)
     machine_ready();
     x->f.pin |= PIN_PREEMPTION_TIMER;
     x->f.proc |= PROC_TSC_OFFSETTING | PROC_MONITOR_TRAP;
+    x->f.proc2 |= PROC2_TSC_SCALING;
     x->f.tsc_offset = 0x123456789a;
+    x->f.tsc_multiplier = TSC_UNSCALED / 3;
     x->f.guest_preemption_timer = 1000000;
     x->f.guest_interruptibility = INTERRUPTIBILITY_NMI;
     x->f.entry_intr_info = INTR_VALID | EVENT_EXCEPTION << INTR_TYPE_SHIFT | EXC_UD;
@@ -42,10 +44,11 @@ static void test_l2_goes_on(void)
     struct vmcs expected = exit_now(), is;
     u64 rip = v->rip;
     cpu_reset(v);
-    CHECK(!v->in_guest && !x->on && !x->timer_on);
+    CHECK(!v->in_guest && !x->on && !x->timer_on && !v->tsc_mul);
     CHECK_EQ(set(&saved), 0);
     CHECK(v->in_guest && x->on && x->timer_on && x->tpr_pending);
     CHECK_EQ(v->tsc_offset - v->tsc_offset_l1, offset);
+    CHECK_EQ(v->tsc_mul, TSC_UNSCALED / 3);
     CHECK_EQ(x->timer_end, end);
     CHECK(v->mode & MODE_STEP && v->mode & MODE_GUEST);
     CHECK(v->request & REQ_EVENT);
@@ -60,7 +63,7 @@ static void test_l2_goes_on(void)
     CHECK_EQ(set(&saved), 0);
     CHECK(v->in_guest);
     CHECK_EQ(set(&l1), 0);
-    CHECK(!v->in_guest && x->on && !x->timer_on && v->tsc_offset == v->tsc_offset_l1);
+    CHECK(!v->in_guest && x->on && !x->timer_on && v->tsc_offset == v->tsc_offset_l1 && !v->tsc_mul);
 }
 
 static void test_refusals(void)
