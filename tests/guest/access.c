@@ -43,7 +43,7 @@ USER_TEXT static void user_write(void *p) { __asm__ volatile("movb $0, 64(%0)" :
 USER_TEXT static void user_fetch(void *p) { __asm__ volatile("call *%0" : : "r"(p) : "memory"); }
 /* clang-format on */
 
-/* The error code of the access, or -1 if it does not fault. The entries get its accessed and dirty bits. */
+/* Returns the error code of the access, or -1 if it does not fault. Sets the accessed and dirty bits in the entries. */
 static int model(struct state *s, unsigned kind)
 {
     bool user = kind >= USER_READ, write = kind % 3 == KERNEL_WRITE, fetch = kind % 3 == KERNEL_FETCH;

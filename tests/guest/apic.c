@@ -68,11 +68,11 @@ static void bases(void)
     check(!(cpuid(1, 0).d & BIT(9)), "CPUID does not show a disabled APIC");
     check_eq(apic_read(APIC_VERSION), 0xffffffff, "nothing is at its address");
     write_cr8(5);
-    check_eq(read_cr8(), 5, "CR8 works still");
+    check_eq(read_cr8(), 5, "CR8 still works");
     write_cr8(0);
     check(base_faults(base | BASE_EXTD), "disabled to x2APIC is #GP");
     write_base(&base);
-    check(cpuid(1, 0).d & BIT(9), "and is there again");
+    check(cpuid(1, 0).d & BIT(9), "and shows it when it is enabled again");
 }
 
 /* -- priorities -- */
@@ -138,7 +138,7 @@ static void priorities(void)
     apic_write(APIC_ICR2, 0x0a000000);
     apic_write(APIC_ICR, ICR_FIXED | BIT(11) | 0x48);
     window();
-    check_eq(count, 1, "and another's");
+    check_eq(count, 1, "the logical ID of another CPU is not ours");
     apic_write(APIC_DFR, 0x0fffffff);
     apic_write(APIC_LDR, 0x12000000);
     apic_write(APIC_ICR2, 0x13000000);
@@ -162,11 +162,11 @@ static void at_once(void)
     apic_write(APIC_TPR, 0x40);
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
     __asm__ volatile("sti; nop; mov %0, (%1); cli" : : "r"(0), "r"(0xfee00080ull) : "memory");
-    check_eq(count, 2, "and one that TPR held behind the store that lowers it");
+    check_eq(count, 2, "and one that TPR held back, behind the store that lowers TPR");
     apic_write(APIC_TPR, 0x40);
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
     __asm__ volatile("sti; nop; mov %0, %%cr8; cli" : : "r"(0ull) : "memory");
-    check_eq(count, 3, "or behind MOV to CR8");
+    check_eq(count, 3, "or behind the MOV to CR8 that lowers it");
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
     __asm__ volatile("sti; cli" : : : "memory");
     check_eq(count, 3, "STI and CLI let none in");
@@ -197,7 +197,7 @@ static void non_maskable(void)
     for (unsigned i = 0; i < 1000; i++)
         cpu_pause();
     check_eq(nested, 1, "an NMI is not interrupted by others");
-    check_eq(nmis, 2, "which become one after IRET");
+    check_eq(nmis, 2, "and those that come meanwhile become one after IRET");
     on_vector(EXC_NMI, NULL);
 }
 

@@ -2,18 +2,19 @@
  * Branches and RIP-relative operands near the limits of what their displacements reach, and branches that wrap: from
  * the top of the address space to its bottom, at 4 GiB in 32-bit code, at 64 KiB with operands of 16 bits.
  *
- * Each case is a piece of code that ends up where it is wanted with its displacement put in. Good ones return ANSWER.
+ * Each case is a piece of code, which is copied to where it is wanted and then gets its displacement. If the branch or
+ * the operand leads where it should, the code returns ANSWER.
  */
 #include "runtime.h"
 
-#define HERE 0x100000000000ull /* two pages of code; as many as it takes 2 GiB before and behind them */
+#define HERE 0x100000000000ull /* two pages of code; 2 GiB before them and 2 GiB behind them lie pages for targets */
 #define REACH 0x80000000ull
 #define TOP 0xfffffffffffff000ull
-#define LOW32 0x40003000ull /* two pages, and 2 GiB higher two more */
+#define LOW32 0x40003000ull /* two pages; HIGH32 is two more, 2 GiB higher */
 #define HIGH32 0xc0003000ull
 #define CUT 0x3000ull       /* where branches in LOW32 go if only 16 bits of EIP are left */
-#define BASE16 0x3010ull    /* of a 16-bit segment */
-#define END16 0x13000ull    /* in that segment 64 KiB end in this page */
+#define BASE16 0x3010ull    /* the base of a 16-bit segment */
+#define END16 0x13000ull    /* the page in which the 64 KiB of that segment end */
 #define SEL_BASED SEL_SPARE /* 16-bit code at BASE16 */
 #define SEL_FLAT16 (SEL_SPARE + 8)
 #define ANSWER 0x5a
@@ -23,7 +24,7 @@ struct piece {
     const u8 *code, *next, *end; /* next: behind the displacement */
 };
 
-/* Code of some mode: up to the displacement of so many bytes, and what follows it. */
+/* Code for one mode: what stands before the displacement, with the displacement, and what stands behind it. */
 #define PIECE(name, mode, before, after)                                                                               \
     extern const u8 name##_code[], name##_next[], name##_end[];                                                        \
     __asm__(".text\n.code" #mode "\n" #name "_code: " before "\n" #name "_next: " after "\n" #name "_end: .code64\n"); \
@@ -75,7 +76,7 @@ static void place(u64 la, const struct piece *p)
     copy((void *)la, p->code, (size_t)(p->end - p->code));
 }
 
-/* A piece at `la` whose displacement of so many bytes leads to the address `to`. */
+/* Copies a piece to `la`, with a displacement of so many bytes that leads to the address `to`. */
 static void place_to(u64 la, const struct piece *p, unsigned bytes, u64 to)
 {
     place(la, p);
@@ -96,7 +97,7 @@ static const s64 reaches[] = {0x7fffffff,    0x7ffffffb,    0x7ffff004,   0x7fff
                               -0x80000000ll, -0x7ffffffbll, -0x7ffff010ll};
 static const u16 offsets[] = {0, 0x7fc, 0xff0, 0xff8, 0xffd};
 
-/* Tries a piece at several places of its page, with displacements near the limits; `what` says what is there. */
+/* What the displacement leads to. */
 enum what { CODE, NUMBER, ADDRESS, POINTER };
 
 static bool one(u64 la, const struct piece *p, u64 target, enum what what, u64 number)
@@ -111,6 +112,7 @@ static bool one(u64 la, const struct piece *p, u64 target, enum what what, u64 n
     }
 }
 
+/* Tries a piece at several places of its page, with displacements near the limits. */
 static void near_limits(const struct piece *p, enum what what, u64 number, const char *name)
 {
     bool good = true;
@@ -153,7 +155,7 @@ __asm__(".text\n"
         "branch_enter: mov %rsp, branch_rsp(%rip); push %rdi; push %rsi; lretq\n"
         "branch_back: mov branch_rsp(%rip), %rsp; ret\n");
 
-/* The segments that it leaves are 64-bit code's again. */
+/* Runs code in that segment; the code comes back by a far jump to branch_back. */
 static u64 enter(u64 sel, u64 eip)
 {
     u64 rax;
@@ -168,7 +170,8 @@ static bool wraps32(const struct piece *p, u64 from, u64 to)
     return enter(SEL_CODE32, from) == ANSWER;
 }
 
-/* What leads 40h ahead within the page leads to CUT, whose code is another. */
+/* With an operand of 16 bits the branch leads to CUT, where the right code is; without the cut it would stay in the
+ * page. */
 static bool cuts(const struct piece *p, unsigned bytes, s64 ahead)
 {
     u64 from = LOW32 + 0x100;

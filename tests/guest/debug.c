@@ -31,7 +31,7 @@ static void debug_exception(struct frame *f)
     if (stop_stepping || (stop_at && f->rip == stop_at))
         f->rflags &= ~FLAG_TF;
     if (instruction_kind)
-        f->rflags |= FLAG_RF; /* SDM: the handler of an instruction breakpoint must do it */
+        f->rflags |= FLAG_RF; /* SDM: its handler must set RF, or the breakpoint is met again */
     if (records > RECORDS)
         catch_leave(0);
 }
@@ -67,7 +67,7 @@ static void single_step(void)
     check_eq(records, 5, "TF traps after each instruction");
     expect(0, step_1, DR6_BS, "after the first");
     expect(1, step_2, DR6_BS, "after the second");
-    expect(4, step_end, DR6_BS, "POPF that clears TF traps");
+    expect(4, step_end, DR6_BS, "the POPF that clears TF still traps");
     check(!(record[0].rflags & FLAG_RF), "traps push RF as 0");
 }
 
@@ -85,7 +85,7 @@ static void repeat(void)
     check_eq(records, 3, "TF traps after each iteration of REP");
     expect(0, rep_at, DR6_BS, "with RIP at the instruction");
     check_eq(record[0].rcx, 2, "and RCX counted");
-    expect(2, rep_after, DR6_BS, "and behind it after the last");
+    expect(2, rep_after, DR6_BS, "and with RIP behind it after the last");
     check(to[2] == 'c' && !to[3], "three bytes were moved");
 }
 
@@ -144,7 +144,7 @@ static void data_breakpoints(void)
     check_eq(records, 1, "a byte within its range does");
     start();
     __asm__ volatile("movb $1, 4+%0" : "=m"(watched[0]));
-    check_eq(records, 0, "and not the byte behind");
+    check_eq(records, 0, "the byte behind it does not");
     start();
     write_dr7(0x400 | 1 << 3 | 0xf << 20); /* reads and writes */
     __asm__ volatile("mov %0, %%eax\nw_3: nop" : : "m"(watched[0]) : "rax");
@@ -180,7 +180,7 @@ static void data_breakpoints(void)
     write_dr7(read_dr7() | 2);
     __asm__ volatile("mov %0, %%ss\nw_9: nop\nw_10: nop" : : "m"(watched_word));
     check_eq(records, 1, "a breakpoint on the instruction behind it");
-    expect(0, is_intel() ? w_10 : w_9, is_intel() ? 2 : 3, "is held off or comes with it in one #DB");
+    expect(0, is_intel() ? w_10 : w_9, is_intel() ? 2 : 3, "is held off, or comes with the data breakpoint in one #DB");
     instruction_kind = false;
     write_dr7(read_dr7() & ~2ull);
     start();

@@ -12,7 +12,7 @@ static void expect(struct fault f, unsigned vector, u64 error, const char *name)
         show_fault(f);
 }
 
-/* Functions whose faulting instruction is at a label, and the label of the one behind it. */
+/* Functions with one label at the instruction that faults, and one behind it. */
 #define PROBE(name, insn)                                                                                              \
     void name(void *p);                                                                                                \
     extern const u8 name##_at[], name##_after[];                                                                       \

@@ -6,7 +6,7 @@
 #include "runtime.h"
 
 #define PORT_FERR 0xf0
-#define IRQ13 0x2d /* its vector */
+#define IRQ13 0x2d /* the vector of IRQ 13 */
 #define TIMER 0x50
 #define NMI_MESSAGE 0x400
 #define STATUS_ES BIT(7)
@@ -39,7 +39,7 @@ static void on_irq13(struct frame *f)
     outb(PIC1, PIC_EOI);
 }
 
-/* An interrupt in a millisecond, so that a stop has an end: message `data` by timer 0 of the HPET. */
+/* Timer 0 of the HPET sends message `data` in a millisecond, so that a stop has an end. */
 static void later(u32 data)
 {
     volatile u64 *hpet = (u64 *)0xfed00000;
@@ -51,7 +51,7 @@ static void later(u32 data)
 
 extern const u8 do_fwait_at[];
 
-/* Did it come at the stop? On a busy host it may be too early, and then comes again. */
+/* Returns true if the interrupt came at the stop. On a busy host it may be too early; then it is sent again. */
 static bool ends_stop(struct frame *f, u32 data)
 {
     irq_rip = f->rip;
@@ -156,7 +156,7 @@ int main(void)
     control = 0x27b;
     __asm__ volatile("fldcw %1; fnstcw %0" : "=m"(read) : "m"(control));
     check_eq(read, control, "or as FLDCW loads it");
-    check((fnstsw() & STATUS_ES) && irqs == 1, "the error still pends");
+    check((fnstsw() & STATUS_ES) && irqs == 1, "the error is still pending");
     fnclex();
     check(!(fnstsw() & STATUS_ES), "until it is cleared");
     error();
@@ -165,7 +165,7 @@ int main(void)
     check_eq(irqs, 2, "the next one interrupts again");
     cli();
 
-    /* IRQ 13 is masked: something else has to come. */
+    /* IRQ 13 is masked, so another interrupt has to end the stop. */
     outb(PIC2_MASK, 0xff);
     begin(true, true);
     later(TIMER);
@@ -177,7 +177,7 @@ int main(void)
     sti();
     __asm__ volatile("nop");
     cli();
-    check_eq(irqs, 1, "IRQ 13 was held");
+    check_eq(irqs, 1, "IRQ 13 waited meanwhile");
 
     begin(true, true);
     later(NMI_MESSAGE);

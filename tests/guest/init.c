@@ -65,7 +65,7 @@ static void reborn(u32 id)
     check(id == 0 && rdmsr(0x1b) & BIT(8), ways[way].name);
     check_eq(xmm5, PATTERN + way, "leaves vector registers");
     check(inb(PIC1_MASK) == 0xa0 + way && HPET_CONFIG == 1, "and devices");
-    unsigned still = 0; /* on a busy host it may be late to see INIT */
+    unsigned still = 0; /* on a busy host the other CPU may see INIT late */
     for (unsigned i = 0; i < 1000 && still < 20; i++) {
         u64 last = beats;
         delay_us(1000);

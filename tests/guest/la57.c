@@ -82,7 +82,7 @@ int main(void)
     pml5[1] = (u64)high | PTE_P | PTE_W | PTE_U;
     *frame = 0x5757;
     *pte_of(high, 0x7000, 1) = (u64)frame | PTE_P | PTE_W;
-    check(catch_fault(set_la57, NULL).vector == EXC_GP, "CR4.LA57 cannot change in long mode");
+    check(catch_fault(set_la57, NULL).vector == EXC_GP, "CR4.LA57 cannot be set in long mode");
     struct fault f = catch_fault(touch, (void *)(WIDE + 0x7000));
     check(f.raised && f.vector == EXC_GP, "bit 48 alone is not canonical with four levels");
     wide_registers();
@@ -95,10 +95,10 @@ int main(void)
     f = catch_fault(touch, (void *)(1ull << 56));
     check(f.raised && f.vector == EXC_GP, "bit 56 alone is not canonical");
     f = catch_fault(touch, (void *)0xff00000000000000);
-    check(f.raised && f.vector == EXC_PF && f.error == 0, "bits 63 to 56 are");
+    check(f.raised && f.vector == EXC_PF && f.error == 0, "bits 63 to 56, all set, are");
     f = catch_fault(jump, (void *)(WIDE + 0x9000));
     check(f.raised && f.vector == EXC_PF && f.rip == WIDE + 0x9000, "a jump there faults at the fetch");
-    check(catch_fault(set_la57, NULL).vector == EXC_GP, "nor be cleared in it");
+    check(catch_fault(set_la57, NULL).vector == EXC_GP, "and LA57 cannot be cleared in it");
     wide_registers();
     paging_switch(cr4, cr3);
     check(!(read_cr4() & CR4_LA57), "back to four levels");

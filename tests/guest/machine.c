@@ -106,14 +106,14 @@ static void lines(void)
     redirect(14, 0x76, 0);
     line(14, true);
     window();
-    check_eq(taken, 1, "an edge");
+    check_eq(taken, 1, "an edge comes");
     window();
-    check_eq(taken, 1, "is one interrupt");
+    check_eq(taken, 1, "as one interrupt");
     line(14, false);
     line(14, true);
     line(14, false);
     window();
-    check_eq(taken, 2, "a pulse too");
+    check_eq(taken, 2, "so does a pulse");
     redirect(14, 0x76 | MASKED, 0);
     line(14, true);
     redirect(14, 0x76, 0);
@@ -126,8 +126,8 @@ static void lines(void)
     redirect(14, 0x76 | LEVEL, 0);
     line(14, true);
     window();
-    check_eq(taken, 1, "a level");
-    check(entry_seen & REMOTE_IRR, "sets remote IRR");
+    check_eq(taken, 1, "a level comes");
+    check(entry_seen & REMOTE_IRR, "and sets remote IRR");
     check(!(ioapic_read(0x10 + 14 * 2) & REMOTE_IRR), "which EOI clears");
     taken = 0;
     redirect(14, 0x76 | LEVEL | MASKED, 0);

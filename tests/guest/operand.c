@@ -6,7 +6,7 @@
 #include "runtime.h"
 
 #define DEVICE 0xff000000ull
-#define WINDOW 0x8000000000ull /* a RAM page, then the device's first */
+#define WINDOW 0x8000000000ull /* a page of RAM, then the first page of the device */
 
 static volatile u8 *const device = (volatile u8 *)DEVICE;
 static u8 *ram;
@@ -148,7 +148,7 @@ static void strings(void)
     s = (void *)(DEVICE + 64);
     __asm__ volatile("lodsw" : "=a"(a), "+S"(s));
     check_eq(a & 0xffff, 'x' << 8 | 'x', "LODSW");
-    /* From RAM into the device in one go. */
+    /* One instruction moves from RAM on into the device. */
     fill(ram + 4088, 'r', 8);
     s = text;
     d = (void *)(WINDOW + 4088);

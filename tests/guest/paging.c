@@ -254,7 +254,7 @@ static void invpcid(u64 type, u64 pcid, u64 la)
     __asm__ volatile("invpcid %0, %1" : : "m"(d), "r"(type) : "memory");
 }
 
-/* Two roots that differ in what LA maps. */
+/* Two page tables, which map LA to different pages. */
 static void process_context(void)
 {
     if (!(cpuid(1, 0).c & BIT(17))) {
@@ -279,7 +279,7 @@ static void process_context(void)
     check_eq(*p, 0xa, "back to PCID 1 without a flush");
     write_cr3((u64)other | 2 | CR3_NOFLUSH);
     check_eq(*p, 0xb, "back to PCID 2 without a flush");
-    *leaf = (u64)page_b | PTE_P | PTE_W; /* of PCID 1, while 2 runs */
+    *leaf = (u64)page_b | PTE_P | PTE_W; /* the entry of PCID 1, while PCID 2 is current */
     write_cr3((u64)pml4 | 1);
     check_eq(*p, 0xb, "MOV to CR3 with a flush shows the change");
     if (have_invpcid) {

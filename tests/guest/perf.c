@@ -106,9 +106,9 @@ int main(void)
     wrmsr(COUNTER(2), 7);
     wrmsr(SELECT(2), INSTRUCTIONS);
     spin(ms / 10);
-    check_eq(rdpmc(2), 7, "one of instructions too");
+    check_eq(rdpmc(2), 7, "so does one that counts instructions");
     wrmsr(SELECT(2), 0x400076);
-    check_eq(rdpmc(2), 7, "and one of neither mode");
+    check_eq(rdpmc(2), 7, "and one that counts in neither mode");
     wrmsr(SELECT(2), 0);
 
     on_vector(VECTOR, on_overflow);
@@ -131,7 +131,7 @@ int main(void)
     sti();
     spin(ms);
     cli();
-    check(!taken, "nor does it interrupt without being told to");
+    check(!taken, "a counter without its interrupt bit does not interrupt");
     wrmsr(SELECT(1), 0);
 
     /* A timer ends the halt. */

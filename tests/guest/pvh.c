@@ -64,7 +64,7 @@ static void memory(const struct start_info *info)
     }
     check(info->memmap_entries && ordered, "ranges of memory in order, without overlap");
     check_eq(type_of(info, 1 << 20, MEMORY), RAM, "RAM from 1 MiB on");
-    check_eq(type_of(info, MEMORY, MEMORY + 1), 0, "and none behind its end");
+    check_eq(type_of(info, MEMORY, MEMORY + 1), 0, "and no RAM behind the end of memory");
     check(type_of(info, info->rsdp, info->rsdp + 36) != RAM, "the ACPI tables are not free memory");
     check(ram > MEMORY - (1 << 20) && ram < MEMORY, "as much as was asked for");
 }

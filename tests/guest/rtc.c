@@ -1,6 +1,6 @@
 /*
- * The real-time clock's interrupts: updates, periodic ones and alarms by IRQ 8, the alarm as ACPI's event by the SCI
- * too; and what becomes of them when the HPET's legacy replacement takes IRQ 0 and IRQ 8 for its timers 0 and 1.
+ * The real-time clock's interrupts: updates, periodic ones and alarms by IRQ 8, the alarm also as an ACPI event by the
+ * SCI; and what becomes of them when the HPET's legacy replacement takes IRQ 0 and IRQ 8 for its timers 0 and 1.
  */
 #include "dev/acpi_pm.h"
 #include "dev/hpet.h"
@@ -16,7 +16,7 @@
 #define IRQS 16
 
 static volatile u32 taken[IRQS];
-static volatile u8 flags; /* of register C, since they were last cleared */
+static volatile u8 flags; /* of register C, gathered since the test cleared them */
 static volatile u16 pm1_status;
 
 static void on_pit(struct frame *f)
@@ -42,7 +42,8 @@ static void on_sci(struct frame *f)
     outb(PIC1, PIC_EOI);
 }
 
-/* Enables these interrupts of register B from the next event on; one that is under way is taken before. */
+/* Enables these interrupts of register B from the next event on: one that is under way is taken before, and not
+ * counted. */
 static void rtc_enable(u8 enables)
 {
     cmos_write(RTC_B, RTC_B_24H);
@@ -58,7 +59,7 @@ static void rtc_enable(u8 enables)
     cmos_write(RTC_B, RTC_B_24H | enables);
 }
 
-/* Takes interrupts until there were `count` of `irq`, or for so many milliseconds by the PIT. */
+/* Takes interrupts until there were `count` of `irq`, but for at most `ms` milliseconds by the PIT. */
 static void wait(unsigned irq, u32 count, u32 ms)
 {
     while (taken[irq] < count && ms--) {
@@ -93,7 +94,7 @@ static void by_irq8(void)
     rtc_enable(RTC_B_AIE);
     wait(IRQ_RTC, 1, 5000);
     check(taken[IRQ_RTC] == 1 && flags & RTC_C_AF, "an alarm");
-    check(inl(PM_BASE + ACPI_PM1_EVT) & ACPI_STS_RTC, "is ACPI's event too");
+    check(inl(PM_BASE + ACPI_PM1_EVT) & ACPI_STS_RTC, "is an ACPI event, too");
     check_eq(taken[IRQ_SCI], 0, "which is not enabled");
     rtc_enable(RTC_B_AIE);
     outw(PM_BASE + ACPI_PM1_EN, ACPI_STS_RTC);
@@ -119,7 +120,7 @@ static void hpet_put(u64 reg, u64 value)
     *(volatile u64 *)(HPET_BASE + reg) = value;
 }
 
-/* Timer n interrupts once, or every 5 ms from then on. */
+/* Timer n interrupts in 5 ms, and with HPET_TN_PERIODIC every 5 ms from then on. */
 static void hpet_start(unsigned n, u64 mode)
 {
     u64 period = HPET_HZ / 1000 * 5;
@@ -136,7 +137,7 @@ static void legacy_replacement(void)
     rtc_enable(RTC_B_PIE | RTC_B_AIE | RTC_B_UIE);
     outw(PM_BASE + ACPI_PM1_EN, ACPI_STS_RTC);
     wait(IRQ_SCI, 1, 5000);
-    check_eq(taken[IRQ_SCI], 1, "then an alarm is still ACPI's event");
+    check_eq(taken[IRQ_SCI], 1, "then an alarm is still an ACPI event");
     check_eq(taken[IRQ_RTC], 0, "but the clock has no line");
     outw(PM_BASE + ACPI_PM1_EN, 0);
     rtc_enable(0);

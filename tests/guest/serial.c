@@ -16,15 +16,15 @@
 #define FIFO 16
 
 #define TICK_MS 10
-#define STALL_MS 500  /* of the reader's 4000, what is left at least when all buffers are full */
+#define STALL_MS 500  /* the reader stalls for 4000 ms; at least this much is left when all buffers are full */
 #define DELAY_MS 2000 /* at most, on a busy host */
 #define LINE 8
-#define LINES 32768u /* of each kind: twice what console, pipe and FIFO hold */
+#define LINES 32768u /* polled, and as many by interrupt: twice what console, pipe and FIFO hold */
 
 static u64 ms; /* in TSC ticks */
 static volatile u32 ticks;
 static volatile u64 last_tick, longest_gap, longest_busy, busy_since, longest_access;
-static volatile u32 next, end; /* bytes of all lines */
+static volatile u32 next, end; /* positions in the bytes of all lines */
 
 static void on_pit(struct frame *f)
 {
@@ -36,7 +36,7 @@ static void on_pit(struct frame *f)
     outb(PIC1, PIC_EOI);
 }
 
-/* Byte n of the lines. */
+/* Returns byte n of the numbered lines. */
 static u8 stream(u32 n)
 {
     u32 digit = n % LINE;

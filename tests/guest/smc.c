@@ -106,7 +106,7 @@ static void own_loop(void)
     check_eq(n, 0, "a loop that changes its own body");
 }
 
-/* The same with the registers that an engine may keep elsewhere in a loop. */
+/* The same with registers that an engine may keep in other places while a loop runs. */
 static void own_loop_registers(void)
 {
     u64 a = 1, b = 2, c = 0, x = 1, y = 2, z = 0;
@@ -153,8 +153,9 @@ static void loop_at_page_end(void)
     check(twelve == 12 && thirteen == 13 && sum == 115, "its registers");
 }
 
-/* PUSH of a variable on the stack, itself over the end of a page, with the end of another between what it reads and
- * writes. More than once, so that what was found out the first time is used. */
+/* PUSH of a variable on the stack. The instruction crosses the end of a page of code, and the end of a page of the
+ * stack lies between the word that it reads and the one that it writes. It runs ten times, so that what an engine found
+ * out at the first is used. */
 static void push_at_page_end(void)
 {
     static const u8 text[] = {0x48, 0x89, 0xe0,       /* mov rax, rsp */
@@ -182,7 +183,7 @@ static void mappings(void)
     put_function((u8 *)ALIAS, 2);
     check_eq(call(code), 2, "a store through another mapping");
     put_function(code, 3);
-    check_eq(call((u8 *)ALIAS), 3, "and the other way round");
+    check_eq(call((u8 *)ALIAS), 3, "and in the other direction");
     put_function(code + 4096, 4);
     map_page(ALIAS, (u64)code + 4096, PTE_P | PTE_W);
     check_eq(call((u8 *)ALIAS), 4, "another frame at the same address");
@@ -270,13 +271,13 @@ static void device(void)
     put_function(code, 2);
     check_eq(call(code), 2, "the CPU writes it again");
     dma(code + 1, 2);
-    check_eq(call(code), FW_CFG_SIGNATURE & 0xffff, "and the device");
+    check_eq(call(code), FW_CFG_SIGNATURE & 0xffff, "and the device again");
     u8 *at = code + 4096 - 3;
     put_function(at, 0x11223344);
     call(at);
     dma(at + 1, 4);
     check_eq(call(at), FW_CFG_SIGNATURE, "a device writes over the page end");
-    /* Its answer is a write too: into the immediate of `mov $control, %eax`. */
+    /* The device's answer is a write, too: it goes into the immediate of `mov $control, %eax`. */
     put_function(code, 0);
     struct fw_cfg_dma *d = (struct fw_cfg_dma *)(code + 1);
     *d = (struct fw_cfg_dma){.control = __builtin_bswap32(DMA_SELECT), .length = 0xc3};

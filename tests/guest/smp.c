@@ -49,8 +49,8 @@ static void wide_add(void)
     while (!ok);
 }
 
-/* Store one variable, read the other: with MFENCE never both zero. Only the first two CPUs take part. They go in step,
- * so each round takes time slices of a host that has something else to do: it ends early then. */
+/* Each of two CPUs stores to one variable and then reads the other: with MFENCE between, they never both read the old
+ * value. The CPUs go in step, so a round takes time slices of both; on a busy host the test ends early. */
 static void order(u32 me)
 {
     for (u32 i = 1; i <= ROUNDS / 4; i++) {
@@ -114,7 +114,7 @@ static void work(u32 id, u32 what)
     }
 }
 
-/* What the other CPUs do: wait for the next command, obey, report. */
+/* The other CPUs wait for the next command, obey it, and report. */
 static void ap(u32 id)
 {
     u32 seen = 0;
@@ -146,7 +146,7 @@ static bool wait_for(volatile u32 *value, u32 wanted)
     return *value == wanted;
 }
 
-/* All CPUs do it. */
+/* All CPUs, this one among them, do that work. Returns true if all have finished. */
 static bool together(u32 what)
 {
     post(what);
@@ -226,7 +226,7 @@ static void messages(void)
     cli();
     apic_ipi(1, ICR_NMI);
     check(wait_for(&nmis, 1), "an NMI");
-    /* One is handled while the other waits: never do they become one. */
+    /* One NMI is handled while the other waits, so two never become one. */
     u32 lost = 0;
     post(SEND_NMI);
     for (u32 i = 1; i <= NMI_ROUNDS; i++) {
@@ -252,7 +252,8 @@ static void messages(void)
     check_eq(lost, 0, "but not longer");
     post(HALT);
     delay_us(20000);
-    for (u32 i = 0; i < 500 && done != cpus - 1; i++) { /* one may come before its HLT on a busy host */
+    /* On a busy host an IPI may come before the HLT that it is to end, so more follow. */
+    for (u32 i = 0; i < 500 && done != cpus - 1; i++) {
         apic_write(APIC_ICR, ICR_FIXED | ICR_ALL_OTHERS | 0x40);
         delay_us(10000);
     }
@@ -281,7 +282,7 @@ static void shootdown(void)
         for (u32 i = 0; i < cpus; i++)
             good &= counters[i][0] == (round & 1 ? 0xa : 0xb);
     }
-    check(good, "and each next one after a shootdown");
+    check(good, "and each later mapping after a shootdown");
 }
 
 static void cross_modification(void)
@@ -302,7 +303,7 @@ static void cross_modification(void)
 int main(void)
 {
     apic_enable();
-    check_eq(apic_read(APIC_ID) >> 24, cpuid(1, 0).b >> 24, "APIC ID as CPUID shows it");
+    check_eq(apic_read(APIC_ID) >> 24, cpuid(1, 0).b >> 24, "the APIC ID is that of CPUID");
     check(ap_start(1, ap), "INIT-SIPI-SIPI starts CPU 1");
     if (!wait_for(&started, 1))
         finish();

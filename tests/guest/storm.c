@@ -1,12 +1,12 @@
 /*
  * Timers as fast as each clock can be set, and one-shot ones that their handler sets again at once: the program that
- * they interrupt gets on all the same. vmx_storm.c and svm_storm.c do the same to L2.
+ * they interrupt goes on all the same. vmx_storm.c and svm_storm.c do the same to L2.
  */
 #include "runtime.h"
 
 #define MSR_TSC_DEADLINE 0x6e0u
 #define LOOPS 30000000u
-#define LIMIT 100000u /* so many interrupts before the loop is through: it stands still */
+#define LIMIT 100000u /* with so many interrupts before the end of the loop, it stands still */
 
 #define HPET 0xfed00000ull
 #define HPET_CONFIG 0x10
@@ -46,7 +46,7 @@ static void on_apic(struct frame *f)
     apic_write(APIC_EOI, 0);
 }
 
-/* As Linux does: the end of the interrupt first. */
+/* As Linux does it: EOI first, then the work. */
 static void on_apic_early(struct frame *f)
 {
     apic_write(APIC_EOI, 0);
@@ -76,7 +76,7 @@ static void storm(void (*start)(void), void (*rearm)(void), void (*end)(void), c
     loop();
     cli();
     end();
-    sti(); /* the last one */
+    sti(); /* the last interrupt may wait */
     cli();
     check(ticks && ticks < LIMIT, name);
     if (!ticks || ticks >= LIMIT) {
@@ -148,7 +148,7 @@ static void apic(void)
         skip("TSC deadlines", "no TSC deadline");
     }
 
-    /* The count goes on as it was set. */
+    /* The current count of a masked timer goes on. */
     lvt = 0x30050; /* masked */
     count = 1000000;
     apic_start();
@@ -158,7 +158,7 @@ static void apic(void)
     u32 left = apic_read(APIC_CURRENT_COUNT);
     check(left && left <= 1000000, "the current count of a periodic timer is within the period");
 
-    /* Nobody takes them. */
+    /* The timer interrupts, but interrupts are disabled. */
     apic_stop();
     u64 alone = loop();
     lvt = 0x20050;
@@ -224,7 +224,7 @@ static void hpet_again(void)
     u64 at = hpet_read(HPET_COUNTER), by = hpet_distance;
     do
         hpet_write(0x108, at += by *= 2);
-    while (hpet_read(HPET_COUNTER) >= at); /* it passed: it would come when the counter wraps */
+    while (hpet_read(HPET_COUNTER) >= at); /* set too late: the interrupt would come when the counter wraps */
 }
 
 static void hpet_start(void)
@@ -256,7 +256,7 @@ static void hpet(void)
     storm(hpet_start, hpet_again, hpet_stop, "HPET, one shot, 20 us, set again by its handler");
 }
 
-/* -- RTC, 8192 Hz, which is as fast as it is -- */
+/* -- RTC, at 8192 Hz, its highest rate -- */
 
 static void rtc_again(void)
 {

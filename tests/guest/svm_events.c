@@ -4,7 +4,7 @@
 #include "svm.h"
 
 #define EVENT(type, vector) (SVM_EVENT_V | (u64)(type) << SVM_EVENT_TYPE_SHIFT | (vector))
-/* V_IRQ of vector 42h with this priority, while L1's IF rules physical interrupts. */
+/* V_IRQ with vector 42h and this priority; L1's IF decides about physical interrupts. */
 #define VIRTUAL_INTERRUPT(priority)                                                                                    \
     (VINTR_IRQ | VINTR_MASKING | (priority##ull) << VINTR_PRIO_SHIFT | 0x42ull << VINTR_VECTOR_SHIFT)
 
@@ -34,14 +34,14 @@ static void exceptions(void)
     start_with(l2_gp, SVM_EXIT_EXCP + EXC_GP);
     exits(SVM_EXIT_EXCP + EXC_GP, l2_gp_at, 0x1000, "#GP intercept has the error code");
     start_with(l2_bp, SVM_EXIT_EXCP + EXC_BP);
-    exits(SVM_EXIT_EXCP + EXC_BP, l2_bp_at, 0, "#BP intercept has RIP at INT3");
+    exits(SVM_EXIT_EXCP + EXC_BP, l2_bp_at, 0, "the #BP intercept has RIP at INT3");
     nrip(l2_bp_after, "nRIP of INT3");
     prepare(l2_pf);
     intercept(SVM_EXIT_EXCP + EXC_PF, true);
     G.cr2 = 0x77;
     resume();
     exits(SVM_EXIT_EXCP + EXC_PF, l2_pf_at, 0, "#PF intercept");
-    check(C.exit_info2 == 0x8000000008 && G.cr2 == 0x77, "has the address in EXITINFO2 and leaves CR2");
+    check(C.exit_info2 == 0x8000000008 && G.cr2 == 0x77, "has the address in EXITINFO2 and leaves CR2 alone");
     if (features & HAS_DECODE_ASSISTS)
         check(C.insn_len >= 4 && same(C.insn_bytes, l2_pf_at, 4), "and has the instruction's bytes");
     else
@@ -88,7 +88,7 @@ static void injection(void)
         skip("inject #BP with nRIP", "no NRIPS");
     }
 
-    /* Delivery that faults: the IDT lies in a page that is missing. */
+    /* Deliveries that fault, because the IDT lies in a page that is missing. */
     prepare(l2_nothing);
     G.idtr.base = 0x8000000000;
     intercept(SVM_EXIT_EXCP + EXC_PF, true);
@@ -221,7 +221,7 @@ static void virtual_nmi(void)
     C.vintr = VINTR_NMI_ENABLE | VINTR_NMI;
     resume();
     check(taken == 1 && taken_vector == EXC_NMI && !(C.vintr & (VINTR_NMI | VINTR_NMI_MASK)),
-          "V_NMI is taken, IRET unmasks");
+          "V_NMI is taken, and IRET unmasks NMIs");
     taken = 0;
     prepare(l2_nothing);
     intercept(SVM_EXIT_NMI, true);

@@ -1,10 +1,10 @@
 /*
- * x87 errors of L2: CR0.NE of L2 decides whether they are #MF, or FERR# and a stop. See ferr.c.
+ * x87 errors of L2: L2's CR0.NE decides whether an error is #MF, or raises FERR# and stops the CPU. See ferr.c.
  * Source: AMD APM volume 2, "FERR_FREEZE Intercept".
  */
 #include "svm.h"
 
-#define IRQ13 0x2d /* its vector */
+#define IRQ13 0x2d /* the vector of IRQ 13 */
 
 __asm__(".data\nl2_control: .word 0x37b\n.text\n"); /* division by zero is not masked */
 L2(l2_x87, "fninit; fldcw l2_control(%rip); fld1; fldz; fdivrp", "fwait", "");
@@ -43,7 +43,7 @@ int main(void)
     outb(PIC2_MASK, 0xdf);
     sti();
     cli();
-    check_eq(irqs, 1, "which raised IRQ 13");
+    check_eq(irqs, 1, "and IRQ 13 was raised");
     prepare(l2_x87);
     G.cr0 &= ~CR0_NE;
     C.vintr = VINTR_MASKING;
@@ -53,6 +53,6 @@ int main(void)
     resume();
     cli();
     exits(SVM_EXIT_INTR, l2_x87_at, 0, "without it L2 stops, and IRQ 13 is L1's");
-    check_eq(irqs, 2, "which takes it");
+    check_eq(irqs, 2, "and L1 takes it");
     return 0;
 }

@@ -66,7 +66,8 @@ static void plain(void)
     exits(SVM_EXIT_SWINT, l2_int_at, features & HAS_DECODE_ASSISTS ? 0x20 : C.exit_info1, "INTn intercept");
 }
 
-/* The MSR map has two bits for each MSR, read and write; that of the MSRs from C0000000h on begins at 800h. */
+/* The MSR map has two bits for each MSR, one for reads and one for writes. The part for MSRs from C0000000h on begins
+ * at offset 800h. */
 static void maps(void)
 {
     u8 *lstar = &msrpm[0x800 + (MSR_LSTAR & 0x1fff) / 4];
@@ -92,7 +93,7 @@ static void maps(void)
     exits(SVM_EXIT_VMMCALL, l2_out_after, 0, "OUT of a port that is not intercepted");
     iopm[0x80 / 8] = 1;
     start_with(l2_out, SVM_EXIT_IOIO);
-    /* Address-size bits are given for string instructions; some processors give them always. */
+    /* The address size is defined for string instructions only; some processors always give it. */
     C.exit_info1 &= ~(u64)IO_INFO_ASIZE_MASK;
     exits(SVM_EXIT_IOIO, l2_out_at, IO_INFO_PORT(0x80) | IO_INFO_SIZE(1), "OUT");
     check_eq(C.exit_info2, (u64)l2_out_after, "EXITINFO2 is the next RIP");
@@ -128,7 +129,7 @@ static void registers(void)
     exits(SVM_EXIT_WRITE_CR0, l2_write_cr0_ts_at, mov | (R10 & gpr), "MOV to CR0");
     start_with(l2_write_cr0_ts, SVM_EXIT_CR0_SEL_WRITE);
     exits(SVM_EXIT_VMMCALL, l2_write_cr0_ts_after, 0, "selective CR0 write lets TS pass");
-    check(G.cr0 & CR0_TS, "and it is set");
+    check(G.cr0 & CR0_TS, "and TS is set");
     start_with(l2_write_cr0_cd, SVM_EXIT_CR0_SEL_WRITE);
     check(C.exit_code == SVM_EXIT_CR0_SEL_WRITE && !(G.cr0 & CR0_CD), "selective CR0 write of CD");
     start_with(l2_lmsw, SVM_EXIT_CR0_SEL_WRITE);
@@ -144,7 +145,7 @@ static void registers(void)
     intercept(SVM_EXIT_WRITE_DR0 + 7, true);
     intercept(SVM_EXIT_EXCP + EXC_GP, true);
     resume();
-    exits(SVM_EXIT_EXCP + EXC_GP, l2_write_dr_at, 0, "but not of what it cannot hold");
+    exits(SVM_EXIT_EXCP + EXC_GP, l2_write_dr_at, 0, "but a value that DR7 cannot hold is #GP first");
     prepare(l2_dr);
     G.dr7 = DR7_FIXED | DR7_GD;
     intercept(SVM_EXIT_READ_DR0 + 1, true);

@@ -7,21 +7,21 @@
 
 #define PAGED __attribute__((aligned(4096)))
 u64 pae_pdpt[512] PAGED, pae_pd[512] PAGED;
-static u32 fetch; /* PFERR_I if fetches show it */
+static u32 fetch; /* PFERR_I if the error code shows fetches, else 0 */
 
-/* L2 code of 32 bits, with a label at its last instruction. */
+/* 32-bit code of L2, with a label at its last instruction. */
 #define L2_32(name, before)                                                                                            \
     void name(void);                                                                                                   \
     extern const u8 name##_at[];                                                                                       \
     __asm__(".text\n.code32\n" #name ": " before "\n" #name "_at: vmmcall\nud2\n.code64\n")
 
 L2_32(l2_32, "nop");
-/* Everything that loads PDPTEs outside nested paging. */
+/* Each instruction that loads PDPTEs when there is no nested paging. */
 L2_32(l2_32_loads, "mov %cr3, %eax; mov %eax, %cr3\n"
                    "mov %cr4, %eax; xor $0x80, %eax; mov %eax, %cr4; xor $0x10, %eax; mov %eax, %cr4\n"
                    "mov %cr0, %eax; bts $30, %eax; mov %eax, %cr0\n"
                    "btr $31, %eax; mov %eax, %cr0; bts $31, %eax; mov %eax, %cr0");
-/* PDPTE 1 becomes present by a store. */
+/* A store makes PDPTE 1 present. */
 L2_32(l2_32_store, "lea pae_pd, %eax; or $1, %eax; mov %eax, pae_pdpt + 8; mov 0x40000000 + l2_32_value, %ebx");
 __asm__(".data\nl2_32_value: .quad 0x12345678\n.text\n");
 
@@ -37,7 +37,7 @@ static void legacy(void (*fn)(void), u64 cr0, u64 cr4, const void *cr3)
     intercept(SVM_EXIT_EXCP + EXC_PF, true);
 }
 
-/* L2 in PAE mode: identity for the first GiB, what is above is not present. */
+/* L2 in PAE mode: the first GiB is mapped to itself, and nothing above it is present. */
 static void pae(void (*fn)(void))
 {
     fill(pae_pdpt, 0, sizeof pae_pdpt);
@@ -67,8 +67,8 @@ static void pdptes_under_npt(void)
         faults &= C.exit_code == SVM_EXIT_EXCP + EXC_PF && C.exit_info1 == (PFERR_P | PFERR_RSVD | fetch) &&
                   C.exit_info2 == (u64)l2_32 && G.rip == (u64)l2_32;
     }
-    check(enters, "reserved bits of PDPTEs that L2 does not use are not seen");
-    check(faults, "reserved bits of the PDPTE it uses are #PF at the first fetch");
+    check(enters, "reserved bits of PDPTEs that L2 does not use are not checked");
+    check(faults, "reserved bits of the PDPTE that it uses are #PF at the first fetch");
 
     pae(l2_32);
     pae_pdpt[0] = 0;

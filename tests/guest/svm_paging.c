@@ -74,7 +74,7 @@ static void nested_paging(void)
     __asm__ volatile("" : : : "memory");
     check((*e & (PTE_A | PTE_D)) == (PTE_A | PTE_D), "a write sets the dirty bit");
 
-    /* Another frame behind the same L2-physical page; then by TLB_CONTROL and by another ASID. */
+    /* The L2-physical page gets another frame, which L2 sees after each kind of flush, and with another ASID. */
     u64 *other = page_alloc();
     scratch[0] = 0xaaa;
     other[0] = 0xbbb;

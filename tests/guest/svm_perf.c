@@ -9,7 +9,7 @@
 #define HOST_ONLY BIT64(41)
 #define COUNTER(i) (MSR_K7_EVNTSEL0 + 4 + (i))
 
-/* Some 20 ms. */
+/* Takes about 20 ms. */
 L2(l2_loop, "mov $30000000, %eax; 1: dec %eax; jnz 1b", "nop", "");
 L2(l2_rdpmc, "xor %ecx, %ecx", "rdpmc", "");
 

@@ -38,7 +38,7 @@ static void basics(void)
     nrip(l2_cpuid_after, "nRIP of CPUID");
     G.rip += 2;
     resume();
-    exits(SVM_EXIT_VMMCALL, l2_cpuid_after, 0, "and on behind it");
+    exits(SVM_EXIT_VMMCALL, l2_cpuid_after, 0, "and L2 goes on behind it");
     start(l2_cpuid);
     exits(SVM_EXIT_VMMCALL, l2_cpuid_after, 0, "CPUID without intercept");
 
@@ -143,7 +143,7 @@ static void on_step(struct frame *f)
     write_dr6(DR6_FIXED);
 }
 
-/* POPF sets TF, so VMRUN is the first instruction that traps: once, when L2 is left. */
+/* POPF sets TF, so VMRUN is the first instruction that traps: once, at the #VMEXIT. */
 extern const u8 host_step_after[];
 static void host_step(void)
 {

@@ -1,11 +1,10 @@
 /*
- * L2 gets on between two interrupts of a timer that is as fast as can be, though L1 enters it again at once. See
- * storm.c.
+ * L2 goes on between two interrupts of a timer that is as fast as can be, though each of them exits to L1. See storm.c.
  */
 #include "svm.h"
 
 #define LOOPS "30000000"
-#define LIMIT 100000u /* so many exits before L2 is through: it stands still */
+#define LIMIT 100000u /* with so many exits before the end of L2's loop, it stands still */
 
 L2(l2_loop, "mov $" LOOPS ", %eax; 1: dec %eax; jnz 1b", "nop", "");
 
@@ -20,7 +19,7 @@ static void apic_timer(u32 lvt, u32 count, const char *name)
     unsigned exits_taken = 0;
     clgi();
     sti();
-    while (resume() == SVM_EXIT_INTR && ++exits_taken < LIMIT) /* GIF lets L1 take it */
+    while (resume() == SVM_EXIT_INTR && ++exits_taken < LIMIT) /* when resume() sets GIF, L1 takes the interrupt */
         ;
     cli();
     apic_write(APIC_INITIAL_COUNT, 0);
@@ -35,7 +34,7 @@ int main(void)
         return 0;
     apic_enable();
     on_vector(0x50, apic_eoi);
-    apic_timer(0x20050, 1000, "L2 gets on under a periodic APIC timer of 1000 counts");
-    apic_timer(0x20050, 1, "L2 gets on under a periodic APIC timer of 1 count");
+    apic_timer(0x20050, 1000, "L2 goes on under a periodic APIC timer of 1000 counts");
+    apic_timer(0x20050, 1, "L2 goes on under a periodic APIC timer of 1 count");
     return 0;
 }

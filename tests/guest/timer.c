@@ -28,7 +28,8 @@ static void halt_until(u32 count, u64 tsc_limit)
         __asm__ volatile("sti; hlt; cli" : : : "memory");
 }
 
-/* True if a is at least nine tenths of b, and at most twenty times b: a busy host delays, but nothing is early. */
+/* Returns true if a is at least nine tenths of b and at most twenty times b: a busy host makes events late, never
+ * early. */
 static bool about(u64 a, u64 b)
 {
     bool good = a * 10 > b * 9 && a < b * 20;
@@ -42,7 +43,7 @@ static bool about(u64 a, u64 b)
     return good;
 }
 
-/* Interrupts leave the registers of a loop alone, r11, r14 and r15 too, which an engine may keep elsewhere in it. */
+/* Interrupts leave the registers of a loop alone, also R11, R14 and R15, which an engine may keep in other places. */
 static void interrupted_loop(void)
 {
     register u64 r11 __asm__("r11") = 1, r14 __asm__("r14") = 2, r15 __asm__("r15") = 3;
@@ -84,8 +85,8 @@ int main(void)
     check(good, "the TSC does not go back");
     u64 ms = a;
 
-    /* PIT channel 0 at 100 Hz through the 8259, counted from where it starts: what a busy host missed comes later, and
-     * faster. */
+    /* PIT channel 0 at 100 Hz through the 8259. Interrupts are counted from its start on, since those that a busy host
+     * missed come later, and faster. */
     on_vector(0x20, on_pit);
     u32 divisor = PIT_HZ / 100;
     u64 begin = rdtsc();
@@ -147,19 +148,19 @@ int main(void)
     cli();
     check(ticks <= 1, "an initial count of 0 stops it");
 
-    /* Masked by TPR, then let in. */
+    /* TPR holds an interrupt back, then lets it in. */
     ticks = 0;
     write_cr8(15);
     apic_write(APIC_LVT_TIMER, 0x50);
     apic_write(APIC_INITIAL_COUNT, per_10ms / 10);
     sti();
     delay_us(10000);
-    check_eq(ticks, 0, "CR8 15 holds it back");
-    check(apic_read(APIC_IRR + 0x10 * (0x50 / 32)) & BIT(0x50 % 32), "in IRR");
+    check_eq(ticks, 0, "CR8 = 15 holds it back");
+    check(apic_read(APIC_IRR + 0x10 * (0x50 / 32)) & BIT(0x50 % 32), "and it waits in IRR");
     check_eq(apic_read(APIC_TPR), 0xf0, "CR8 is the TPR");
     write_cr8(0);
     __asm__ volatile("nop" : : : "memory");
-    check_eq(ticks, 1, "CR8 0 lets it in");
+    check_eq(ticks, 1, "CR8 = 0 lets it in");
     cli();
 
     if (cpuid(1, 0).c & BIT(24)) {

@@ -34,7 +34,7 @@ static void violation(void (*fn)(void), u64 set, u64 clear, u64 reason, u64 qual
     }
 }
 
-/* EPT forbids writes to the page with L2's entry for a page. */
+/* EPT forbids writes to the page that holds L2's page-table entry. */
 static void read_only_table(u64 flags, const char *name, bool passes)
 {
     const u64 la = 0x8000000000;
@@ -58,7 +58,7 @@ static void read_only_table(u64 flags, const char *name, bool passes)
 static void paging_structures(void)
 {
     read_only_table(0, "setting an accessed flag of L2 that EPT forbids is a read and a write", false);
-    read_only_table(PTE_A, "and reading a table that has it no violation", true);
+    read_only_table(PTE_A, "and reading a table whose flag is set is no violation", true);
 }
 
 static void extended_page_tables(void)

@@ -26,7 +26,7 @@ static u64 handler(u8 vector)
     return (u64)vectors[vector];
 }
 
-/* A #DB that is a fault of no instruction: injection changes neither DR6 nor RF. */
+/* An injected #DB belongs to no instruction: it changes neither DR6 nor RF. */
 #define INJECT_DB (INTR_VALID | INTR_TYPE_EXCEPTION << INTR_TYPE_SHIFT | EXC_DB)
 #define INJECT_MTF (INTR_VALID | 7 << INTR_TYPE_SHIFT)
 
@@ -183,11 +183,10 @@ static void debug(void)
     check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0, "without a single step that would come again");
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
     resume();
-    exits(EXIT_EXCEPTION_NMI, l2_sti_after + 1, DR6_BS, "so the next one is the next instruction's");
+    exits(EXIT_EXCEPTION_NMI, l2_sti_after + 1, DR6_BS, "so the next step is that of the next instruction");
 }
 
-/* L2 turns PAE paging on: the PDPTEs are in the VMCS at the next exit, and the VM entry after it takes them from
- * there. */
+/* L2 turns PAE paging on: the next exit writes the PDPTEs to the VMCS, from where the next VM entry loads them. */
 static void page_directory_pointers(void)
 {
     static u64 table[4] __attribute__((aligned(32)));
@@ -244,7 +243,7 @@ static void other_cpu(u32 id)
     sipi_reason = vmread(VMCS_EXIT_REASON);
     sipi_vector = vmread(VMCS_EXIT_QUALIFICATION);
     stage = 2;
-    wait_stage(3); /* an INIT waits now */
+    wait_stage(3); /* by then an INIT is pending */
     stage = 4;
     wait_stage(5);
     prepare(l2_nothing);
@@ -252,7 +251,7 @@ static void other_cpu(u32 id)
     init_reason = vmread(VMCS_EXIT_REASON);
     vmclear(vmcs);
     stage = 6;
-    wait_stage(7); /* and another */
+    wait_stage(7); /* and another INIT */
     __asm__ volatile("vmxoff" : : : "memory");
     stage = 8;
 }
@@ -262,7 +261,7 @@ static void third_life(u32 id)
     stage = 9;
 }
 
-/* Whether stage s comes, within a second at most. */
+/* Returns true if stage s comes within a second. */
 static bool reaches(u32 s)
 {
     for (unsigned i = 0; i < 1000 && stage != s; i++)
@@ -292,7 +291,7 @@ static void signals(void)
     apic_ipi(1, ICR_INIT);
     stage = 7;
     delay_us(20000);
-    check_eq(stage, 7, "VMXOFF lets another in");
+    check_eq(stage, 7, "VMXOFF lets another INIT in");
     check(ap_start(1, third_life) && reaches(9), "and SIPI starts the CPU");
 }
 

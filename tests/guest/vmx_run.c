@@ -68,7 +68,7 @@ static void instructions(void)
     vmptrld(vmcs_other);
     vmwrite(VMCS_TSC_OFFSET, 5);
     vmptrld(vmcs);
-    check_eq(vmread(VMCS_TSC_OFFSET), 0x99aabbcc55667788, "two VMCSs keep apart");
+    check_eq(vmread(VMCS_TSC_OFFSET), 0x99aabbcc55667788, "two VMCSs are kept apart");
     vmptrld(vmcs_other);
     check_eq(vmread(VMCS_TSC_OFFSET), 5, "in both ways");
     vmclear(vmcs_other);
@@ -150,7 +150,7 @@ static void shadow_vmcs(void)
     resume();
     exits(EXIT_VMCALL, l2_vmread_after, 0, "nor does VMREAD of no field");
     check(vmread(VMCS_GUEST_RFLAGS) & FLAG_ZF && vmread(VMCS_INSN_ERROR) == VMERR_UNSUPPORTED_FIELD,
-          "the current VMCS has its error");
+          "and the current VMCS gets the error");
     vmclear(vmcs_other);
     *(u32 *)(void *)vmcs_other = revision;
 }
@@ -178,14 +178,14 @@ static void msr_lists(void)
     __asm__ volatile("" : : : "memory");
     check(store[0].value == 0x1234 && rdmsr(MSR_LSTAR) == 0x5678, "MSRs are loaded, stored and loaded");
     wrmsr(MSR_LSTAR, old);
-    load[1].msr = MSR_FS_BASE; /* which may not be in a list */
+    load[1].msr = MSR_FS_BASE; /* which may not be in such a list */
     prepare(l2_nothing);
     vmwrite(VMCS_ENTRY_MSR_LOAD, (u64)load);
     vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 2);
     resume();
     check(vmread(VMCS_EXIT_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_MSR_LOAD) &&
               vmread(VMCS_EXIT_QUALIFICATION) == 2,
-          "a bad entry fails the VM entry and is numbered");
+          "a bad list entry fails the VM entry, and its number is reported");
     load[0].msr = load[0].value = 0; /* P5_MC_ADDR can only be read */
     prepare(l2_nothing);
     vmwrite(VMCS_ENTRY_MSR_LOAD, (u64)load);

@@ -1,11 +1,11 @@
 /*
- * L2 gets on between two interrupts of a timer that is as fast as can be, and between two expiries of the shortest
- * preemption timers, though L1 enters it again at once. See storm.c.
+ * L2 goes on between two interrupts of a timer that is as fast as can be, and between two expiries of the shortest
+ * preemption timers, though each of them exits to L1. See storm.c.
  */
 #include "vmx.h"
 
 #define LOOPS "30000000"
-#define LIMIT 100000u /* so many exits before L2 is through: it stands still */
+#define LIMIT 100000u /* with so many exits before the end of L2's loop, it stands still */
 
 L2(l2_loop, "mov $" LOOPS ", %eax; 1: dec %eax; jnz 1b", "nop", "");
 L2(l2_thousand, "mov $500, %eax; 1: dec %eax; jnz 1b", "nop", "");
@@ -14,7 +14,7 @@ L2(l2_pause, "", "pause", "jmp l2_pause");
 
 static unsigned exits_taken;
 
-/* Runs L2 to its VMCALL. False: it did not come there within LIMIT exits, all with the reason. */
+/* Runs L2 to its VMCALL. Returns false if L2 does not come there within LIMIT exits, or exits for another reason. */
 static bool run(u64 reason)
 {
     for (exits_taken = 0; exits_taken < LIMIT; exits_taken++) {
@@ -62,7 +62,7 @@ static void preemption_timer(void)
         vmwrite(VMCS_GUEST_PREEMPTION_TIMER, values[i]);
         good &= run(EXIT_PREEMPTION_TIMER) && exits_taken <= 1100;
     }
-    check(good, "L2 gets on under preemption timers of 1, 2, 10 and 100");
+    check(good, "L2 goes on under preemption timers of 1, 2, 10 and 100");
 
     prepare(l2_thousand);
     vmwrite(VMCS_PIN_CONTROLS, pin);
@@ -98,8 +98,8 @@ int main(void)
     vmx_on();
     apic_enable();
     on_vector(0x50, apic_eoi);
-    apic_timer(0x20050, 1000, "L2 gets on under a periodic APIC timer of 1000 counts");
-    apic_timer(0x20050, 1, "L2 gets on under a periodic APIC timer of 1 count");
+    apic_timer(0x20050, 1000, "L2 goes on under a periodic APIC timer of 1000 counts");
+    apic_timer(0x20050, 1, "L2 goes on under a periodic APIC timer of 1 count");
     preemption_timer();
     return 0;
 }

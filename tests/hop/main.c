@@ -32,11 +32,11 @@ struct accel_vm {
     pthread_rwlock_t messages; /* write: inner changes */
     pthread_t hopper;
     bool moving, stop, ended; /* [lock] */
-    u32 inside, arrived;      /* [lock] vCPU threads in run; of these, waiting for the move */
+    u32 inside, arrived;      /* [lock] vCPU threads in run(), and how many of these wait for the move */
     u64 moves, renewals, in_l2, mean_us, every;
     bool intr;
     bool ignne; /* the level of IGNNE# */
-    u64 given;  /* groups of registers that there are */
+    u64 given;  /* the groups of registers that the accelerator has */
     struct error error;
     struct cpu_state state[VCPUS];
     u64 taken[VCPUS]; /* host TSC at that time */
@@ -127,7 +127,7 @@ static void *hop(void *opaque)
         if (!h->moving && !h->stop && h->inside) {
             h->moving = true;
             inner->stop(h->inner);
-            while ((h->moving || h->arrived) && !h->ended) /* all go on before the next, or some never would */
+            while ((h->moving || h->arrived) && !h->ended) /* all go on before the next move, or some never would */
                 pthread_cond_wait(&h->changed, &h->lock);
         }
     }

@@ -1,5 +1,5 @@
 /*
- * The differential test of instructions: what a case is, and what running it leaves.
+ * The differential test of instructions: what a case is, and what its outcome is.
  *
  * A case is a seed, from which registers and memory are made, and up to 16 units of code (an instruction, or a few that
  * belong together, such as a jump and what it jumps over). native.c runs it on the host CPU, engine.c in the engine,
@@ -13,7 +13,7 @@
 
 #define CODE_LA 0x10000000ull
 #define CODE_PAGES 2
-#define DATA_LA 0x20000000ull /* two pages for reading and writing, then one for reading; nothing around them */
+#define DATA_LA 0x20000000ull /* two pages that can be written, then one that cannot; nothing is mapped around them */
 #define DATA_PAGES 3
 #define STACK_LA 0x30000000ull
 #define STACK_PAGES 1
@@ -53,7 +53,7 @@ enum { VECTOR_DIED = 254, VECTOR_NONE = 255 };
 struct result {
     struct state s;
     u64 cr2;    /* #PF only */
-    u32 vector; /* that ended it: normally #BP */
+    u32 vector; /* the exception that ended the case: normally #BP */
     u32 error;
     u8 memory[MEMORY_SIZE]; /* data pages, then the stack page */
 };
@@ -65,7 +65,7 @@ struct roles {
     bool string; /* the pointers include RSI and RDI, the index is RCX */
 };
 
-/* state.c: everything that follows from the seed. features: the XCR0 bits in use. */
+/* state.c: what is made from the seed. features: the XCR0 bits in use. */
 void state_roles(u64 seed, struct roles *r);
 void state_fill(const struct test_case *c, struct state *s, u64 features);
 void case_memory(u64 seed, u8 memory[MEMORY_SIZE]);
@@ -87,7 +87,7 @@ static inline u64 rng_below(struct rng *r, u64 n)
     return (u64)((u128)rng_next(r) * n >> 64);
 }
 void generate_init(u64 features);
-/* only: a ZydisMnemonic that the last unit must have, or 0. False: no such instruction was found. */
+/* only: a ZydisMnemonic that the last unit must have, or 0. Returns false if no such instruction was found. */
 bool generate_case(struct rng *r, struct test_case *c, unsigned only);
 /* Counts of generated instructions by mnemonic. */
 extern u32 generate_count[];
@@ -96,10 +96,9 @@ extern u32 generate_count[];
 void native_open(u64 features);
 void native_run(const struct test_case *c, struct result *out);
 
-/* engine.c: the same for a batch; *current tells which case is under way. Gives the XCR0 bits that the VM has; 0 and a
- * message if there is no VM. */
+/* engine.c: engine_open makes the VM and returns the XCR0 bits that it has; or 0 and a message if there is no VM. */
 u64 engine_open(char *message, size_t size);
-/* False and a message if the VM ended. */
+/* Runs a batch; *current is the case that is under way. Returns false, with a message, if the VM ended. */
 bool engine_run(const struct test_case *cases, struct result *out, unsigned n, volatile u32 *current, char *message,
                 size_t size);
 

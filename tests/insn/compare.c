@@ -14,7 +14,7 @@
 static const char *const gpr_name[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
-/* What the manuals leave open when an instruction of the case faults. */
+/* What the manuals leave open when an instruction of the case faults: what is true here is not compared. */
 struct latitude {
     bool memory;    /* ENTER may have written to the stack before its last check; scatters in any order */
     bool vectors;   /* gathers and scatters: elements above the one that faulted */
@@ -73,12 +73,12 @@ static struct latitude latitude_of(const struct test_case *c)
                         (in.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && in.avx.mask.reg);
             bool stepped = in.meta.category == ZYDIS_CATEGORY_STRINGOP &&
                            in.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
-            if (stepped) /* a single-step trap between iterations: of the last comparison, or from before */
+            if (stepped) /* at a trap between iterations: those of the last comparison, or from before it */
                 l.step_flags |= FLAGS_ARITH;
             l.enter |= in.mnemonic == ZYDIS_MNEMONIC_ENTER;
             l.cr2 |= maskmovdq || state || in.mnemonic == ZYDIS_MNEMONIC_ENTER;
             l.rex |= repeats_rex(c->code[i] + at, c->len[i] - at);
-            /* stored in parts */
+            /* These are stored in parts. */
             bool tenbyte = in.mnemonic == ZYDIS_MNEMONIC_FBSTP || in.mnemonic == ZYDIS_MNEMONIC_FSTP;
             l.memory |= tenbyte || scatter || in.mnemonic == ZYDIS_MNEMONIC_ENTER;
             l.vectors |= scatter || gather;
@@ -89,7 +89,7 @@ static struct latitude latitude_of(const struct test_case *c)
     return l;
 }
 
-/* The instruction that RIP points at. */
+/* Decodes the instruction that RIP points at. */
 static bool decode_at(const struct test_case *c, u64 rip, ZydisDecodedInstruction *in, ZydisDecodedOperand *op)
 {
     u8 code[UNITS * UNIT_BYTES + 16];
@@ -127,13 +127,13 @@ static bool amd_compares(const struct test_case *c, const struct result *a)
     return host_is_amd() && decode_at(c, a->s.rip, &in, op) && in.meta.category == ZYDIS_CATEGORY_STRINGOP;
 }
 
-/* At CPL 0 the engine's side reaches its monitor, where the host has its kernel. */
+/* At CPL 0 the engine's side can reach its monitor, where the host has its kernel. */
 static bool in_monitor(const struct test_case *c, const struct result *a)
 {
     return c->cpl0 && a->vector == EXC_PF && a->cr2 >= HIGH && a->cr2 - HIGH < GUEST_SIZE;
 }
 
-/* The manual puts #AC behind #PF, the CPUs see it first: either will do. */
+/* By the manual #PF comes before #AC, but CPUs raise #AC first: both are accepted. */
 static bool only_priority(const struct result *a, const struct result *b)
 {
     return a->s.rip == b->s.rip &&
@@ -148,7 +148,7 @@ static u32 error_mask(const struct test_case *c, const struct result *a)
     if (c->cpl0)
         mask &= ~PFERR_U;
     if (a->cr2 >= 0x7ffffffff000ull)
-        mask &= ~PFERR_P; /* Linux hides what is mapped in its half */
+        mask &= ~PFERR_P; /* Linux hides what is mapped in the kernel's half */
     return mask;
 }
 

@@ -13,7 +13,7 @@ void show_difference(const struct test_case *c, const struct result *a, const st
 void case_print(FILE *f, const struct test_case *c);
 bool case_parse(const char *line, struct test_case *c);
 void case_disassemble(const struct test_case *c);
-/* ZydisMnemonic of the first instruction. */
+/* Returns the ZydisMnemonic of the first instruction. */
 unsigned case_mnemonic(const struct test_case *c);
 
 #endif

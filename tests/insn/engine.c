@@ -46,7 +46,7 @@ static void box_set(unsigned offset, u64 value)
     poke(GUEST_BOX + offset, value);
 }
 
-/* Maps user pages below 1 GiB; each area has a page table of its own. */
+/* Maps user pages below 1 GiB. Each area has a page table of its own. */
 static void map_user(u64 la, u64 gpa, unsigned pages, u64 flags)
 {
     static u64 next_table = GUEST_PAGING + 0x5000; /* three of them */

@@ -182,7 +182,7 @@ static void put_evex(struct draft *d, unsigned map, const struct operand *o, uns
     put(d, opcode, 1);
 }
 
-/* One instruction's worth of bytes; whether it is one, Zydis says. kind: 0..31, which kind of encoding. */
+/* Makes the bytes of one instruction; Zydis decides whether it is one. kind: 0 to 31, the kind of encoding. */
 static void draft_bytes(struct draft *d, unsigned kind)
 {
     struct rng *r = d->r;
@@ -284,7 +284,7 @@ static bool category_allowed(const ZydisDecodedInstruction *in)
     }
 }
 
-/* What most hosts answer with #UD, and what means just that: enough if it comes now and then. */
+/* What is #UD on most hosts, or always: it need not come often. */
 static bool mostly_undefined(const ZydisDecodedInstruction *in)
 {
     switch (in->meta.isa_ext) {
@@ -306,7 +306,7 @@ static bool mostly_undefined(const ZydisDecodedInstruction *in)
     }
 }
 
-/* What AMD's CPUs take for something else than Intel's do, or get wrong. */
+/* What AMD's CPUs decode otherwise than Intel's, or get wrong. */
 static bool differs_on_amd(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *op)
 {
     if (in->meta.isa_set == ZYDIS_ISA_SET_PREFETCH_NOP && in->raw.modrm.mod == 3) /* undefined, not NOP */
@@ -360,7 +360,7 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
         in->attributes & ZYDIS_ATTRIB_HAS_LOCK ||
         (in->mnemonic == ZYDIS_MNEMONIC_XCHG && in->raw.modrm.mod != 3 && in->attributes & ZYDIS_ATTRIB_HAS_MODRM);
     if (locks && !rip_relative && !chance(d, 64))
-        return false; /* hosts punish locks across cache lines by milliseconds */
+        return false; /* hosts delay a program by milliseconds for a lock across cache lines */
     for (unsigned i = 0; i < in->operand_count; i++) {
         const ZydisDecodedOperand *o = &op[i];
         if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
@@ -397,7 +397,7 @@ static bool draft_check(struct draft *d, struct test_case *c, ZydisDecodedInstru
     return true;
 }
 
-/* Units with a branch. Where it must not go, UD2 waits. */
+/* Units with a branch. UD2 stands where it must not go. */
 static void draft_branch(struct draft *d)
 {
     struct rng *r = d->r;
@@ -480,7 +480,7 @@ static void draft_branch(struct draft *d)
     put(d, 0x0b0f, 2);
 }
 
-/* Does the decoded instruction name one of the registers, a bit each? */
+/* Does the instruction name one of these registers? `registers` has a bit for each. */
 static bool names(const u8 *code, u32 registers)
 {
     ZydisDecodedInstruction in;

@@ -82,7 +82,7 @@ static _Noreturn void worker_main(enum side side, int in, int out)
     _exit(0);
 }
 
-/* The worker's next sign of life, or false: it died or hangs, and is gone now. */
+/* Waits for the worker's answer. Returns false if it died or hangs; then the worker is gone. */
 static bool worker_wait(enum side side)
 {
     struct worker *w = &worker[side];
@@ -171,7 +171,7 @@ static void batch_run(u32 n)
     }
 }
 
-/* A case that the native side did not come back from (the host's kernel can be slow about bus locks) tells nothing. */
+/* A case whose native side did not come back says nothing (the host's kernel can be slow about bus locks). */
 static bool case_agrees(u32 i)
 {
     return shared->out[NATIVE][i].vector == VECTOR_DIED ||
@@ -207,7 +207,7 @@ static struct test_case shrink(struct test_case c)
     }
 }
 
-/* Shows one difference of each instruction and counts the others. first: the outcomes in the batch. */
+/* Shows one difference per instruction and counts the others. first: the outcomes in the batch. */
 static void failure_report(const struct test_case *c, const struct result first[SIDES])
 {
     failures++;

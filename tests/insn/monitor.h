@@ -5,7 +5,7 @@
 #ifndef TESTS_INSN_MONITOR_H
 #define TESTS_INSN_MONITOR_H
 
-#define HIGH 0xffffffff80000000 /* guest-physical 0 to 4 MiB for CPL 0 */
+#define HIGH 0xffffffff80000000 /* where CPL 0 has guest-physical 0 to 4 MiB */
 #define GUEST_GDT 0x5000
 #define GUEST_TSS 0x6000
 #define GUEST_IDT 0x7000

@@ -53,7 +53,7 @@ FSGS static void enter_case(ucontext_t *uc)
     (*g)[REG_EFL] = (greg_t)now.in->rflags;
     u64 bv;
     memcpy(&bv, area + 512, 8);
-    u8 keep[48]; /* what the kernel says about the frame */
+    u8 keep[48]; /* what the kernel has written about the frame */
     memcpy(keep, area + 464, 48);
     vectors_store(&now.in->vec, area, offsets, features);
     memcpy(area + 464, keep, 48);
@@ -109,7 +109,7 @@ FSGS static void handle(int sig, siginfo_t *info, void *context)
 
 static void *map_at(int fd, u64 la, u64 size, u64 offset, int prot)
 {
-    /* Populated: the error code of a fault tells whether a page is there. */
+    /* Populated, because the error code of a fault shows whether a page is there. */
     int flags = MAP_SHARED | MAP_POPULATE | (la ? MAP_FIXED_NOREPLACE : 0);
     void *p = mmap((void *)la, size, prot, flags, fd, (off_t)offset);
     if (p == MAP_FAILED)

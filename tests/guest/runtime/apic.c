@@ -9,7 +9,7 @@
 #define WARM_STACK 0x7f00u
 
 extern const u8 ap_trampoline[], ap_trampoline_end[];
-u64 ap_stack; /* of the CPU that starts now */
+u64 ap_stack; /* the stack of the CPU that is being started */
 static void (*volatile ap_fn)(u32 id);
 static volatile u32 ap_count;
 
@@ -41,7 +41,7 @@ void apic_eoi(struct frame *f)
     apic_write(APIC_EOI, 0);
 }
 
-/* Channel 2 of the PIT counts down once; its output shows at port 61h. */
+/* Channel 2 of the PIT counts down once, and port 61h shows its output. */
 void delay_us(u32 us)
 {
     while (us) {
@@ -57,11 +57,11 @@ void delay_us(u32 us)
     }
 }
 
-/* The least of five measurements: a busy host only makes them longer. */
+/* Returns the least of many measurements: a busy host only makes them longer. */
 u64 tsc_per_ms(void)
 {
     u64 least = ~0ull;
-    for (unsigned i = 0; i < 50; i++) { /* one at least that a busy host does not interrupt */
+    for (unsigned i = 0; i < 50; i++) { /* so many that a busy host leaves one of them alone */
         u64 start = rdtsc();
         delay_us(1000);
         u64 took = rdtsc() - start;

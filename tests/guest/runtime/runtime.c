@@ -7,7 +7,7 @@
 #define DEBUG_EXIT 0xf4
 #define GATE_INT 0x8e
 #define DPL3 0x60
-#define VECTOR_RETURN 0x7f /* a function at CPL 3 returned */
+#define VECTOR_RETURN 0x7f /* a function at CPL 3 has returned */
 
 struct gate idt[256] __attribute__((aligned(4096)));
 struct tss64 tss __attribute__((aligned(128)));

@@ -65,13 +65,13 @@ void runtime_init(void);
 void print(const char *s);
 void print_hex(u64 x);
 void check(bool good, const char *name);
-/* Both values are shown if they differ. */
+/* Fails, and prints both values, if they differ. */
 void check_eq(u64 is, u64 should, const char *name);
 void skip(const char *name, const char *why);
 _Noreturn void finish(void);
 _Noreturn void debug_exit(u32 value);
 
-/* NULL takes the handler away. */
+/* Sets the handler of a vector; NULL removes it. */
 void on_vector(u8 vector, void (*handler)(struct frame *f));
 void gate_set(u8 vector, u64 handler, u16 selector, u8 type, u8 ist);
 void interrupt(struct frame *f);
@@ -81,11 +81,11 @@ struct fault {
     u8 vector;
     u64 error, cr2, dr6, rip, cs, rsp, rflags;
 };
-/* Runs fn(arg) until it returns or an exception without handler is raised; interrupts are as they were before. */
+/* Runs fn(arg) until it returns or raises an exception that has no handler. Afterwards IF is what it was before. */
 struct fault catch_fault(void (*fn)(void *), void *arg);
 struct fault catch_user(void (*fn)(void *), void *arg);
 struct fault catch_user_flags(void (*fn)(void *), void *arg, u64 rflags);
-/* Prints what it was. */
+/* Prints which fault it was. */
 void show_fault(struct fault f);
 u64 catch_enter(void (*fn)(void *), void *arg);
 u64 catch_enter_user(void (*fn)(void *), void *arg, u64 rflags);
@@ -94,12 +94,13 @@ _Noreturn void catch_leave(u64 result);
 void *copy(void *dst, const void *src, size_t n);
 void *fill(void *dst, u8 value, size_t n);
 bool same(const void *a, const void *b, size_t n);
-/* Where the string `what` is in the string s, or NULL. */
+/* Returns where the string `what` is in the string s, or NULL. */
 const char *find(const char *s, const char *what);
 
 /* -- pages.c -- */
 void *page_alloc(void);
-/* The entry of `level` (1 = 4 KiB page, 2 = 2 MiB, 3 = 1 GiB) that maps la in the tables at root, made if missing. */
+/* Returns the entry of `level` (1: 4 KiB page, 2: 2 MiB, 3: 1 GiB) that maps la in the tables at root. Missing tables
+ * are made. */
 u64 *pte_of(u64 *root, u64 la, unsigned level);
 void map_page(u64 la, u64 pa, u64 flags);
 
@@ -138,13 +139,13 @@ void apic_write(u32 reg, u32 value);
 void apic_enable(void);
 void apic_ipi(u32 id, u32 icr_low);
 void apic_eoi(struct frame *f);
-/* Starts the CPU with this APIC ID at fn, which may return (the CPU halts). False: it did not come. */
+/* Starts the CPU with this APIC ID at fn; if fn returns, the CPU halts. Returns false if the CPU does not start. */
 bool ap_start(u32 id, void (*fn)(u32 id));
-/* After INIT the boot CPU goes on at fn, as an AP that ap_start starts: by what firmware finds at 40:67. */
+/* Prepares what firmware finds at 40:67, so that after INIT the boot CPU goes on at fn, as after ap_start. */
 enum { WARM_EOI_JUMP = 5, WARM_JUMP = 10, WARM_IRET = 11, WARM_RETF = 12 };
 void warm_start(u8 code, void (*fn)(u32 id));
 void ap_main(void);
-/* Busy wait by the PIT. */
+/* Waits by the PIT, and does not sleep. */
 void delay_us(u32 us);
 u64 tsc_per_ms(void);
 

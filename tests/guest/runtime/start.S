@@ -171,7 +171,7 @@ vector_common:
     pushfq
 .endm
 
-/* u64 catch_enter(void (*fn)(void *), void *arg): 0 if it returned, 1 if it faulted. */
+/* u64 catch_enter(void (*fn)(void *), void *arg): returns 0 if fn returned, 1 if it faulted. */
     .global catch_enter
 catch_enter:
     SAVE
@@ -191,7 +191,7 @@ catch_out:
     pop %rbp
     ret
 
-/* void catch_leave(u64 result): out of an interrupt handler, back to who called catch_enter. */
+/* void catch_leave(u64 result): leaves an interrupt handler, and goes back to the caller of catch_enter. */
     .global catch_leave
 catch_leave:
     mov $DATA, %eax
@@ -203,7 +203,7 @@ catch_leave:
     movq $0, catch_rsp(%rip)
     jmp catch_out
 
-/* u64 catch_enter_user(fn, arg, u64 rflags): the same at CPL 3. */
+/* u64 catch_enter_user(fn, arg, u64 rflags): does the same at CPL 3. */
     .global catch_enter_user
 catch_enter_user:
     SAVE

@@ -6,11 +6,11 @@
 
 #include "runtime.h"
 
-/* How often since the test cleared it, and the last time's frame. */
+/* How many came since the test cleared `taken`, and what the last one was. */
 extern volatile u64 taken, taken_vector, taken_error, taken_rip;
 
 void on_event(struct frame *f);
-/* The same for interrupts of the local APIC, which it ends. */
+/* Does the same for interrupts of the local APIC, with EOI. */
 void on_interrupt(struct frame *f);
 
 #endif

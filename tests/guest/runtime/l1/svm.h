@@ -43,21 +43,21 @@ static inline void stgi(void) { __asm__ volatile("stgi" : : : "memory"); }
 static inline void clgi(void) { __asm__ volatile("clgi" : : : "memory"); }
 /* clang-format on */
 
-/* Turns SVM on. False, and the test is skipped: there is none. */
+/* Turns SVM on. If there is none it skips the test and returns false. */
 bool svm_begin(void);
-/* RAX and RSP are in the VMCB. GIF is 0 on return from VMRUN; interrupts are off. */
+/* VMRUN; RAX and RSP of L2 are in the VMCB. On return GIF is 0 and interrupts are off. */
 void run_guest(struct vmcb *m, struct registers *r);
 void intercept(unsigned code, bool on);
-/* A VMCB whose guest is like this CPU and starts at fn. */
+/* Fills the VMCB: L2 is like this CPU, and starts at fn. */
 void prepare(void (*fn)(void));
-/* Runs L2 with regs until it exits: the exit code. */
+/* Runs L2 with `regs` until it exits. Returns the exit code. */
 u64 resume(void);
 u64 start(void (*fn)(void));
-/* The same with one more intercept. */
+/* Prepares and runs L2, with one more intercept. */
 u64 start_with(void (*fn)(void), unsigned code);
-/* The last exit was this one. */
+/* Checks that this was the last exit. */
 void exits(u64 code, const u8 *at, u64 info1, const char *name);
-/* Its nRIP was `after`, on a processor that saves it. */
+/* Checks that its nRIP was `after`, on a processor that saves it. */
 void nrip(const u8 *after, const char *name);
 
 /* L2 code with labels around one instruction; ends in VMMCALL. */

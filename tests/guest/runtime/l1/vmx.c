@@ -12,7 +12,7 @@ u32 pin_may, proc_may, proc2_may, proc_base;
 
 struct registers regs;
 
-/* 0: L2 exited. 1: VMfailInvalid. 2: VMfailValid. */
+/* run_guest returns 0 if L2 exited, 1 after VMfailInvalid, 2 after VMfailValid. */
 extern const u8 guest_exit[];
 __asm__(".text\n"
         ".globl run_guest\n"

@@ -33,20 +33,20 @@ int vmread_result(u64 field);
 int invept(u64 type, u64 eptp);
 int invvpid(u64 type, u64 vpid, u64 la);
 
-/* Permits VMXON, reads what the capability MSRs permit, makes the tables of EPT. False, and the test is skipped: there
- * is no VMX. */
+/* Permits VMXON, reads what the capability MSRs permit, and makes the tables of EPT. Without VMX it skips the test and
+ * returns false. */
 bool vmx_begin(void);
-/* VMXON, and VMXOFF. */
+/* VMXON with vmxon_region; VMXOFF. */
 int vmx_on(void);
 void vmx_off(void);
 u64 run_guest(struct registers *r, u64 launch);
-/* A VMCS whose guest is like this CPU and starts at fn. */
+/* Fills the VMCS: L2 is like this CPU, and starts at fn. */
 void prepare(void (*fn)(void));
-/* VMLAUNCH or VMRESUME with regs: OK after an exit. */
+/* VMLAUNCH or VMRESUME with `regs`. Returns OK after an exit. */
 int resume(void);
 void start(void (*fn)(void));
 void start_proc(void (*fn)(void), u32 proc);
-/* The last exit was this one. */
+/* Checks that this was the last exit. */
 void exits(u64 reason, const u8 *at, u64 qualification, const char *name);
 
 /* L2 code with labels around one instruction; ends in VMCALL. */
