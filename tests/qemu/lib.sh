@@ -194,7 +194,8 @@ ends() {
 
 # carried WAY FROM TO COMMAND...: what runs in VM FROM goes on in TO, which COMMAND TO ARGUMENT... starts, and its
 # console where it was. WAY is file (its state is written, then read), or any other (it runs while its memory goes
-# over).
+# over). Adds to $stopped the milliseconds for which it did not run.
+stopped=0
 carried() {
     local way=$1 from=$2 to=$3 i status=''
     shift 3
@@ -213,6 +214,7 @@ carried() {
     done
     [[ $status == *'"status": "completed"'* ]] || fail "migration does not end: $status"
     say "$(grep -oE '"(total-time|downtime|dirty-sync-count)": [0-9]*' <<<"$status" | tr '\n' ' ')"
+    stopped=$((stopped + $(grep -oE '"downtime": [0-9]*' <<<"$status" | grep -oE '[0-9]*$')))
     [ "$way" != file ] || "$@" "$to" -incoming "exec:cat $work/state"
     qmp "$from" quit >/dev/null
     ends "$from" 0 60
@@ -260,14 +262,15 @@ disk() {
     esac
 }
 
-# complaints NAME: prints what the guest's kernel complains of, and succeeds if there is something. Under TCG complaints
-# of the TSC do not count, because TCG has no good one. With AMD's CPUs Linux says under every KVM that SRSO is a risk,
-# which QEMU 7.2 cannot deny, and that CPUs without invariant TSC are not in step, of which L1's own KVM warns, too.
+# complaints NAME [LESS]: prints what the guest's kernel complains of, and succeeds if there is something; what matches
+# the pattern LESS does not count. Under TCG complaints of the TSC do not count, because TCG has no good one. With AMD's
+# CPUs Linux says under every KVM that SRSO is a risk, which QEMU 7.2 cannot deny, and that CPUs without invariant TSC
+# are not in step, of which L1's own KVM warns, too.
 complaints() {
+    local known='Speculative Return Stack Overflow|TSCs unsynchronized|SMP vm created on host with unstable TSC'
     local texts='WARNING:|BUG:|Oops|\bstall|soft lockup|Call Trace|unchecked MSR|I/O error|timeout|Machine check|hung'
     [ "$QEMU_ACCEL" = tcg ] || texts="$texts|TSC warp|Unable to calibrate|unstable"
-    guest "$1" "dmesg | grep -E '$texts' |
-        grep -vE 'Speculative Return Stack Overflow|TSCs unsynchronized|SMP vm created on host with unstable TSC'"
+    guest "$1" "dmesg | grep -E '$texts' | grep -vE '$known${2:+|$2}'"
 }
 
 # verified_writes NAME FILE SIZE [MORE [SECONDS]]: random writes of 4 KiB in the guest; each block is read and compared.
