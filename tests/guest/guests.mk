@@ -1,6 +1,6 @@
-# Bare-metal guests: one ELF a file of tests/guest, multiboot 1 and PVH, pvh only the latter (32-bit ELF, 64-bit code).
-# Those whose names begin with vmx or svm are L1 hypervisors and get what runtime/l1 has for them. Included by the
-# Makefile.
+# Bare-metal guests: one ELF per C file of tests/guest, for multiboot 1 and PVH; pvh for PVH only (32-bit ELF, 64-bit
+# code). Those whose names begin with vmx or svm are L1 hypervisors and get what runtime/l1 has for them. The Makefile
+# includes this file.
 GUEST_CFLAGS := -std=gnu17 -O2 -g0 -m64 -ffreestanding -nostdlib -fno-pic -no-pie -mno-red-zone -mgeneral-regs-only \
                 -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -mcmodel=small \
                 -fno-tree-loop-distribute-patterns

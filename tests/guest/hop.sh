@@ -1,8 +1,8 @@
 #!/bin/bash
 # Guests whose vCPUs stop at random moments and go on from their state, after a reset or in a new VM (tests/hop/main.c),
 # do not notice: those with L2, each at several paces, and some without. Guests that measure real time, or count on
-# another CPU within a few milliseconds of it, are left out: a move takes some. So is svm_perf, which holds performance
-# counters against the TSC: they stand during a move.
+# another CPU within a few milliseconds of it, are left out, since a move takes some milliseconds. So is svm_perf, which
+# compares performance counters with the TSC: the counters stand still during a move.
 set -u
 HOP_LOG=$(mktemp) || exit 2
 export HOP_LOG

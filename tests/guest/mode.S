@@ -141,7 +141,7 @@ mode_protected16:
 
 /* -- leaving long mode -- */
     .code32
-/* Paging and long mode off; called in compatibility mode. */
+/* Switches paging and long mode off. Called in compatibility mode. */
 leave_long:
     mov %cr0, %eax
     and $0x7fffffff, %eax
@@ -151,7 +151,7 @@ leave_long:
     and $~0x100, %eax
     wrmsr
     ret
-/* And on again, from 32-bit protected mode; continues at mode_back in 64-bit mode. */
+/* Switches both on again, from 32-bit protected mode, and goes on at mode_back in 64-bit mode. */
 enter_long:
     mov $0xc0000080, %ecx
     rdmsr
@@ -165,7 +165,7 @@ enter_long:
     .code64
 mode_back:
     lidt idt_pointer(%rip)
-    /* TR was loaded in another mode or for another task. */
+    /* TR has what was loaded in another mode, or for another task. */
     mov $gdt + 0x50 + 5, %eax
     andb $~2, (%rax)
     mov $0x50, %eax
@@ -189,7 +189,7 @@ real32:
     mov %eax, %fs
     mov %eax, %ss
     mov $DATA, %eax
-    mov %eax, %gs /* 4 GiB limit, kept into real mode */
+    mov %eax, %gs /* a limit of 4 GiB, which stays in real mode */
     ljmp $CODE16, $LOW(real16)
 real_done: /* back in 32-bit protected mode */
     mov $DATA, %eax
@@ -308,7 +308,7 @@ real_de:
     movl $0x40, %es:16
     push %bp
     mov %sp, %bp
-    addw $2, 2(%bp) /* over DIV CL */
+    addw $2, 2(%bp) /* to behind DIV CL */
     pop %bp
     iret
 real_gp:
@@ -362,7 +362,7 @@ v86_32:
     mov %eax, %es
     mov %eax, %ss
     mov $stack32, %esp
-    /* A 32-bit TSS in the first spare descriptor, gates for #BP and #GP. */
+    /* Sets a 32-bit TSS in the first spare descriptor, and gates for #BP and #GP. */
     mov $tss32, %eax
     call describe_tss
     mov %eax, gdt_spare
@@ -389,7 +389,7 @@ v86_32:
     pushl $0x100
     pushl $LOW(v86_code) - 0x1000
     iret
-/* EAX handler, EDI gate */
+/* EAX: the handler; EDI: the gate */
 gate32:
     mov %ax, (%edi)
     movw $CODE32, 2(%edi)
@@ -397,7 +397,7 @@ gate32:
     shr $16, %eax
     mov %ax, 6(%edi)
     ret
-/* EAX base of a TSS: EDX:EAX descriptor of an available 32-bit TSS of 104 bytes. */
+/* EAX: the base of a TSS. Returns in EDX:EAX the descriptor of an available 32-bit TSS of 104 bytes. */
 describe_tss:
     mov %eax, %edx
     mov %eax, %ecx
@@ -409,7 +409,7 @@ describe_tss:
     and $0xff000000, %ecx
     or %ecx, %edx
     ret
-/* Frame: error EIP CS EFLAGS ESP SS ES DS FS GS. The first #GP is INT 20h, the second CLI. */
+/* The frame: error, EIP, CS, EFLAGS, ESP, SS, ES, DS, FS, GS. INT 20h causes the first #GP, CLI the second. */
 v86_gp:
     mov %ds, %ecx
     mov $DATA, %eax

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the bare-metal guests of tests/guest/table: run.sh [NESTBOX [GUEST...]], or with PEER=qemu under QEMU TCG, which
-# lacks VMX and departs from the manuals in places. Prints each guest's lines that are not ok, and one verdict a guest.
+# lacks VMX and departs from the manuals in places. Prints the lines that are not ok, and one verdict per guest.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 nestbox=${1:-build/release/nestbox}
