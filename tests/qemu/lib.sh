@@ -227,11 +227,12 @@ overlay() {
         -b "$(readlink -f "${2:-$image}")" "$work/$1.qcow2" || fail "$1: no overlay"
 }
 
-# firmware NAME KIND: prints the arguments for bios, ovmf, or secure (OVMF with SMM, where Secure Boot is on).
+# firmware NAME KIND: prints the arguments for bios or kernel (none), ovmf, or secure (OVMF with SMM, where Secure Boot
+# is on).
 firmware() {
     local code vars
     case $2 in
-    bios) return ;;
+    bios | kernel) return ;;
     ovmf) code=OVMF_CODE_4M.fd vars=OVMF_VARS_4M.fd ;;
     secure)
         code=OVMF_CODE_4M.secboot.fd vars=OVMF_VARS_4M.ms.fd

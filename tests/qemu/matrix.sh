@@ -25,7 +25,11 @@ process[server]=$server
 start=()
 case $machine in
 pc | q35) [ "$firmware" = secure ] && machine=$machine,smm=on || machine=$machine,smm=off ;;
-microvm) machine=$machine,rtc=on ;;
+microvm)
+    machine=$machine,rtc=on
+    # The second I/O APIC is QEMU's own, which learns of ends of interrupts if KVM's controllers are split.
+    [ "$irqchip" = split ] || machine=$machine,ioapic2=off
+    ;;
 esac
 [ "$firmware" != kernel ] || start=(-kernel "$image.vmlinuz" -initrd "$image.initrd" -append
     "root=LABEL=root ro console=ttyS0 reboot=t")
