@@ -9,7 +9,6 @@
 #include "vmproc/terminal.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
@@ -23,7 +22,17 @@ static bool taken, paused;         /* [lock] */
 static bool over;                  /* [a] */
 static pid_t taker;                /* [a] the thread in take(); 0: none */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static volatile sig_atomic_t is_raw;
+static bool is_raw; /* [a] restore() runs with the lock, and without it at the end */
+
+static bool raw(void)
+{
+    return __atomic_load_n(&is_raw, __ATOMIC_SEQ_CST);
+}
+
+static void raw_set(bool is)
+{
+    __atomic_store_n(&is_raw, is, __ATOMIC_SEQ_CST);
+}
 
 /* In the background, the terminal belongs to another job. */
 static bool in_background(void)
@@ -35,9 +44,9 @@ static bool in_background(void)
 /* Several threads may do this at once: the first to be done may end the process. */
 static void restore(void)
 {
-    if (is_raw && !in_background())
+    if (raw() && !in_background())
         tcsetattr(STDIN_FILENO, TCSANOW, &saved); /* TCSADRAIN would wait for a terminal that Ctrl-s stopped */
-    is_raw = 0;
+    raw_set(false);
 }
 
 static bool is_over(void)
@@ -73,10 +82,10 @@ static bool take(bool again)
     if (paused || is_over())
         return false;
     if (in_background()) {
-        is_raw = 0;
+        raw_set(false);
         return false;
     }
-    if (is_raw && !again)
+    if (raw() && !again)
         return true;
     if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &now) < 0)
         return false;
@@ -89,9 +98,9 @@ static bool take(bool again)
     now.c_oflag |= OPOST | ONLCR; /* for our own lines among the guest's */
     now.c_cc[VMIN] = 1;
     now.c_cc[VTIME] = 0;
-    is_raw = 1;
+    raw_set(true);
     if (tcsetattr(STDIN_FILENO, TCSANOW, &now) < 0) {
-        is_raw = 0;
+        raw_set(false);
         return false;
     }
     tcgetattr(STDIN_FILENO, &made);
