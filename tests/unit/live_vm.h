@@ -65,6 +65,17 @@ static void device_write(void *opaque, gpa_t gpa, u64 value, unsigned size)
     __atomic_fetch_add(&device.writes, 1, __ATOMIC_SEQ_CST);
 }
 
+/* The counts of the device, which vCPUs change while the test reads them. */
+static inline u32 device_reads(void)
+{
+    return __atomic_load_n(&device.reads, __ATOMIC_SEQ_CST);
+}
+
+static inline u32 device_writes(void)
+{
+    return __atomic_load_n(&device.writes, __ATOMIC_SEQ_CST);
+}
+
 static inline u8 *host_pages(u64 size)
 {
     u8 *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

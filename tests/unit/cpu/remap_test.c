@@ -58,9 +58,9 @@ static void slot_goes(void)
         CHECK(SEEN(0) == 0x1000 + round);
         slot_drop(0, 1);
         munmap(window, WINDOW_SIZE); /* whoever still uses it gets a signal */
-        u32 reads = device.reads, writes = device.writes;
+        u32 reads = device_reads(), writes = device_writes();
         cpu_advance(0, 3);
-        CHECK(device.reads > reads && device.writes > writes && SEEN(0) == DEVICE_VALUE);
+        CHECK(device_reads() > reads && device_writes() > writes && SEEN(0) == DEVICE_VALUE);
         CHECK_EQ(cpu_end(0), CPU_EXIT_STOP);
     }
 
