@@ -66,13 +66,13 @@ static void bases(void)
     u64 off = base & ~BASE_EN;
     write_base(&off);
     check(!(cpuid(1, 0).d & BIT(9)), "CPUID does not show a disabled APIC");
-    check_eq(apic_read(APIC_VERSION), 0xffffffff, "nothing is at its address");
+    check_eq(apic_read(APIC_VERSION), 0xffffffff, "a disabled APIC is not in memory");
     write_cr8(5);
     check_eq(read_cr8(), 5, "CR8 still works");
     write_cr8(0);
     check(base_faults(base | BASE_EXTD), "disabled to x2APIC is #GP");
     write_base(&base);
-    check(cpuid(1, 0).d & BIT(9), "and shows it when it is enabled again");
+    check(cpuid(1, 0).d & BIT(9), "CPUID shows an APIC that is enabled again");
 }
 
 /* -- priorities -- */
@@ -109,14 +109,14 @@ static void priorities(void)
         on_vector((u8)vector, on_interrupt);
     apic_write(APIC_TPR, 0x40);
     check_eq(apic_read(APIC_PPR), 0x40, "PPR follows TPR");
-    check_eq(read_cr8(), 4, "and CR8");
+    check_eq(read_cr8(), 4, "CR8 follows TPR");
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x45);
     window();
-    check_eq(count, 0, "TPR holds its class back");
-    check(apic_read(APIC_IRR + 0x20) & BIT(5), "it waits in IRR");
+    check_eq(count, 0, "TPR holds an interrupt of its class back");
+    check(apic_read(APIC_IRR + 0x20) & BIT(5), "an interrupt that TPR holds back waits in IRR");
     apic_write(APIC_TPR, 0);
     window();
-    check_eq(count, 1, "until TPR falls");
+    check_eq(count, 1, "it comes when TPR falls");
     count = 0;
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x40);
     window();
@@ -162,16 +162,16 @@ static void at_once(void)
     apic_write(APIC_TPR, 0x40);
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
     __asm__ volatile("sti; nop; mov %0, (%1); cli" : : "r"(0), "r"(0xfee00080ull) : "memory");
-    check_eq(count, 2, "and one that TPR held back, behind the store that lowers TPR");
+    check_eq(count, 2, "an interrupt that TPR held back is taken behind the store that lowers TPR");
     apic_write(APIC_TPR, 0x40);
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
     __asm__ volatile("sti; nop; mov %0, %%cr8; cli" : : "r"(0ull) : "memory");
-    check_eq(count, 3, "or behind the MOV to CR8 that lowers it");
+    check_eq(count, 3, "an interrupt that TPR held back is taken behind the MOV to CR8 that lowers TPR");
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x48);
     __asm__ volatile("sti; cli" : : : "memory");
     check_eq(count, 3, "STI and CLI let none in");
     __asm__ volatile("pushfq; btsl $9, (%%rsp); popfq; cli" : : : "memory", "cc");
-    check_eq(count, 4, "POPF lets it in at once");
+    check_eq(count, 4, "POPF that sets IF lets an interrupt in at once");
 }
 
 /* -- NMIs -- */
@@ -197,7 +197,7 @@ static void non_maskable(void)
     for (unsigned i = 0; i < 1000; i++)
         cpu_pause();
     check_eq(nested, 1, "an NMI is not interrupted by others");
-    check_eq(nmis, 2, "and those that come meanwhile become one after IRET");
+    check_eq(nmis, 2, "NMIs that come during an NMI become one after IRET");
     on_vector(EXC_NMI, NULL);
 }
 
@@ -217,9 +217,9 @@ static void x2apic(void)
     u32 version = apic_read(APIC_VERSION);
     u64 on = base | BASE_EXTD;
     write_base(&on);
-    check_eq(rdmsr(0x803), version, "the version register");
-    check_eq(rdmsr(0x802), 0, "the ID");
-    check_eq(apic_read(APIC_VERSION), 0xffffffff, "no memory-mapped registers");
+    check_eq(rdmsr(0x803), version, "the x2APIC version register");
+    check_eq(rdmsr(0x802), 0, "the x2APIC ID is that of CPUID");
+    check_eq(apic_read(APIC_VERSION), 0xffffffff, "in x2APIC mode there are no memory-mapped registers");
     check(base_faults(base), "x2APIC to xAPIC is #GP");
     check(x2apic_write_faults(0x80b, 1), "EOI takes 0 only");
     check(x2apic_write_faults(0x808, 0x100), "TPR has eight bits");
@@ -244,7 +244,7 @@ static void x2apic(void)
     wrmsr(0x808, 0);
     u64 off = base & ~BASE_EN;
     write_base(&off);
-    check(x2apic_read_faults(0x802), "gone when disabled");
+    check(x2apic_read_faults(0x802), "a disabled x2APIC has no registers");
     write_base(&base);
     check_eq(apic_read(APIC_VERSION), version, "xAPIC by way of disabled");
 }
@@ -276,11 +276,11 @@ static void hypercalls(void)
     count = 0;
     check_eq((u64)call(10, 1, 0, 0, 0x48), 1, "a hypercall that sends an IPI to oneself");
     window();
-    check_eq(count, 1, "which comes");
+    check_eq(count, 1, "the IPI that a hypercall sends comes");
     check_eq((u64)call(10, ~0ull, ~0ull, 0, 0x48), 1, "destinations that are not there do not count");
     window();
     check_eq((u64)call(10, ~0ull, 0, 0xffffffff, 0x48), 0, "an ID that no CPU has");
-    check_eq((u64)call(10, 1, 0, 0, 0x40048), (u64)-22ll, "no shorthands");
+    check_eq((u64)call(10, 1, 0, 0, 0x40048), (u64)-22ll, "a hypercall takes no shorthands");
     check_eq(catch_fault(other_vendors, is_intel() ? idt : NULL).vector, EXC_UD, "the other vendor's: #UD");
 }
 

@@ -130,8 +130,8 @@ static void code64(void)
     near_limits(&taken, CODE, 0, "Jcc that is taken");
     near_limits(&not_taken, CODE, 0, "Jcc that is not");
     near_limits(&load, NUMBER, ANSWER, "a load as far as RIP reaches");
-    near_limits(&load_vector, NUMBER, ANSWER, "of a vector");
-    near_limits(&store, NUMBER, 0, "a store");
+    near_limits(&load_vector, NUMBER, ANSWER, "a load of a vector as far as RIP reaches");
+    near_limits(&store, NUMBER, 0, "a store as far as RIP reaches");
     near_limits(&add, NUMBER, ANSWER - 0x50, "ADD to memory");
     near_limits(&push, NUMBER, ANSWER, "PUSH of memory");
     near_limits(&lea, NUMBER, ANSWER, "LEA");
@@ -143,7 +143,7 @@ static void code64(void)
     check(one(TOP + 0x800, &call, CUT + 0x123, CODE, 0), "CALL");
     check(one(TOP + 0x800, &taken, CUT + 0x123, CODE, 0), "Jcc");
     check(one(TOP + 0x800, &load, CUT + 0x123, NUMBER, ANSWER), "a load");
-    check(one(CUT + 0x800, &jump, TOP + 0x123, CODE, 0), "and JMP up again");
+    check(one(CUT + 0x800, &jump, TOP + 0x123, CODE, 0), "JMP from the bottom of the address space to its top");
 }
 
 /* -- 32-bit and 16-bit code -- */
@@ -192,16 +192,16 @@ static void code32(void)
     check(wraps32(&jump32, LOW32 + 0xffb, HIGH32 + 0xfff), "JMP from the end of a page");
 
     check(cuts(&word_jump8, 1, 0x40), "JMP with an operand of 16 bits cuts EIP");
-    check(cuts(&word_jump16, 2, 0x40), "with 16 bits of displacement, too");
+    check(cuts(&word_jump16, 2, 0x40), "JMP with 16 bits of operand and displacement cuts EIP");
     check(cuts(&word_call, 2, 0x40), "CALL");
     check(cuts(&word_taken8, 1, 0x40), "Jcc");
-    check(cuts(&word_taken16, 2, 0x40), "with 16 bits of displacement");
+    check(cuts(&word_taken16, 2, 0x40), "Jcc with 16 bits of operand and displacement cuts EIP");
     check(cuts(&word_loop, 1, 0x40), "LOOP");
     check(cuts(&word_jecxz, 1, 0x40), "JECXZ");
-    check(cuts(&word_jump8, 1, -0x40), "and back");
-    check(cuts(&word_taken8, 1, 0), "also to the block's own start");
+    check(cuts(&word_jump8, 1, -0x40), "JMP back with an operand of 16 bits cuts EIP");
+    check(cuts(&word_taken8, 1, 0), "Jcc to the start of its own block cuts EIP");
     place_to(LOW32 + 0x100, &word_not_taken, 1, LOW32 + 0x140);
-    check_eq(enter(SEL_CODE32, LOW32 + 0x100), ANSWER, "but not if it is not taken");
+    check_eq(enter(SEL_CODE32, LOW32 + 0x100), ANSWER, "Jcc that is not taken does not cut EIP");
 }
 
 static void on_timer(struct frame *f)
@@ -254,7 +254,7 @@ static void code16(void)
     place_to(LOW32 + 0x100, &jump16, 1, LOW32 + 0x140);
     place(LOW32 + 0x140, &wrong16);
     place(CUT + 0x140, &answer16);
-    check_eq(enter(SEL_FLAT16, LOW32 + 0x100), ANSWER, "in a flat segment, too");
+    check_eq(enter(SEL_FLAT16, LOW32 + 0x100), ANSWER, "JMP in 16-bit code in a flat segment cuts EIP");
 }
 
 static void map_new(u64 la, unsigned n)

@@ -51,7 +51,7 @@ static void expect(unsigned i, const void *rip, u64 dr6, const char *name)
         return;
     }
     check_eq(record[i].rip, (u64)rip, name);
-    check_eq(record[i].dr6 & 0xf00f, dr6, "its DR6");
+    check_eq(record[i].dr6 & 0xf00f, dr6, "DR6 of that #DB");
 }
 
 #define SET_TF "pushfq; btsl $8, (%%rsp); popfq\n"
@@ -65,8 +65,8 @@ static void single_step(void)
     start();
     __asm__ volatile(SET_TF "nop\nstep_1: nop\nstep_2: " CLEAR_TF "step_end: nop\nnop" : : : "memory", "cc");
     check_eq(records, 5, "TF traps after each instruction");
-    expect(0, step_1, DR6_BS, "after the first");
-    expect(1, step_2, DR6_BS, "after the second");
+    expect(0, step_1, DR6_BS, "a step after the first instruction");
+    expect(1, step_2, DR6_BS, "a step after the second instruction");
     expect(4, step_end, DR6_BS, "the POPF that clears TF still traps");
     check(!(record[0].rflags & FLAG_RF), "traps push RF as 0");
 }
@@ -83,10 +83,10 @@ static void repeat(void)
     const void *s = from;
     __asm__ volatile(SET_TF "rep_at: rep movsb\nrep_after: nop" : "+D"(d), "+S"(s), "+c"(n) : : "memory", "cc");
     check_eq(records, 3, "TF traps after each iteration of REP");
-    expect(0, rep_at, DR6_BS, "with RIP at the instruction");
-    check_eq(record[0].rcx, 2, "and RCX counted");
-    expect(2, rep_after, DR6_BS, "and with RIP behind it after the last");
-    check(to[2] == 'c' && !to[3], "three bytes were moved");
+    expect(0, rep_at, DR6_BS, "a step of REP has RIP at the instruction");
+    check_eq(record[0].rcx, 2, "a step of REP has RCX counted down");
+    expect(2, rep_after, DR6_BS, "the last step of REP has RIP behind the instruction");
+    check(to[2] == 'c' && !to[3], "REP MOVSB under TF moves three bytes");
 }
 
 static void instruction_breakpoint(void)
@@ -100,13 +100,14 @@ static void instruction_breakpoint(void)
     u64 x = 0;
     __asm__ volatile("nop\nbp_at: inc %0\nnop" : "+r"(x) : : "memory", "cc");
     check_eq(records, 1, "an instruction breakpoint is met once");
-    expect(0, bp_at, 1, "as a fault");
-    check(!(record[0].rflags & FLAG_RF), "with RF 0 in the pushed flags");
-    check_eq(x, 1, "then the instruction is executed");
+    expect(0, bp_at, 1, "an instruction breakpoint is a fault");
+    check(!(record[0].rflags & FLAG_RF), "an instruction breakpoint pushes RF as 0");
+    check_eq(x, 1, "after an instruction breakpoint the instruction is executed");
     start();
     write_dr0((u64)bp_ss);
     __asm__ volatile("mov %%ss, %%eax; mov %%eax, %%ss\nbp_ss: nop\nnop" : : : "rax", "memory");
-    check_eq(records, is_intel() ? 0 : 1, "on the instruction after MOV SS: none on Intel's processors, one on AMD's");
+    check_eq(records, is_intel() ? 0 : 1,
+             "a breakpoint on the instruction after MOV SS: met on AMD's processors, not on Intel's");
     LABEL(bp_rep);
     static u8 to[8];
     void *d = to;
@@ -135,16 +136,16 @@ static void data_breakpoints(void)
     write_dr1((u64)watched);
     write_dr7(0x400 | 1 << 3 | 0xd << 20); /* DR1: writes of four bytes */
     __asm__ volatile("movl $1, %0\nw_1: nop" : "=m"(watched[0]));
-    check_eq(records, 1, "a write breakpoint");
-    expect(0, w_1, 2, "is a trap");
+    check_eq(records, 1, "a write meets a write breakpoint");
+    expect(0, w_1, 2, "a write breakpoint is a trap");
     __asm__ volatile("mov %0, %%eax" : : "m"(watched[0]) : "rax");
-    check_eq(records, 1, "reads do not meet it");
+    check_eq(records, 1, "a read does not meet a write breakpoint");
     start();
     __asm__ volatile("movb $1, 3+%0\nnop" : "=m"(watched[0]));
-    check_eq(records, 1, "a byte within its range does");
+    check_eq(records, 1, "a write of one byte meets a breakpoint of four bytes");
     start();
     __asm__ volatile("movb $1, 4+%0" : "=m"(watched[0]));
-    check_eq(records, 0, "the byte behind it does not");
+    check_eq(records, 0, "a write behind the range of a breakpoint does not meet it");
     start();
     write_dr7(0x400 | 1 << 3 | 0xf << 20); /* reads and writes */
     __asm__ volatile("mov %0, %%eax\nw_3: nop" : : "m"(watched[0]) : "rax");
@@ -165,12 +166,12 @@ static void data_breakpoints(void)
     write_dr1((u64)&watched_word);
     __asm__ volatile("mov %0, %%ss\nnop\nw_6: nop" : : "m"(watched_word));
     check_eq(records, 1, "MOV to SS from a watched word is reported");
-    expect(0, w_6, 2, "one instruction late");
+    expect(0, w_6, 2, "the breakpoint on MOV to SS is reported one instruction late");
     LABEL(w_8);
     start();
     __asm__ volatile("mov %0, %%ss\n.byte 0xf1\nw_8: nop" : : "m"(watched_word));
-    check_eq(records, 1, "INT1 behind it");
-    expect(0, w_8, 2, "reports both in one #DB");
+    check_eq(records, 1, "INT1 behind MOV to SS from a watched word");
+    expect(0, w_8, 2, "INT1 and the data breakpoint are one #DB");
     LABEL(w_9);
     LABEL(w_10);
     LABEL(w_11);
@@ -179,22 +180,24 @@ static void data_breakpoints(void)
     write_dr0((u64)w_9);
     write_dr7(read_dr7() | 2);
     __asm__ volatile("mov %0, %%ss\nw_9: nop\nw_10: nop" : : "m"(watched_word));
-    check_eq(records, 1, "a breakpoint on the instruction behind it");
-    expect(0, is_intel() ? w_10 : w_9, is_intel() ? 2 : 3, "is held off, or comes with the data breakpoint in one #DB");
+    check_eq(records, 1, "a breakpoint on the instruction behind MOV to SS from a watched word");
+    expect(0, is_intel() ? w_10 : w_9, is_intel() ? 2 : 3,
+           "which is held off, or comes with the data breakpoint in one #DB");
     instruction_kind = false;
     write_dr7(read_dr7() & ~2ull);
     start();
-    check(catch_fault(fault_behind_ss, NULL).vector == EXC_UD, "a fault behind it is delivered");
+    check(catch_fault(fault_behind_ss, NULL).vector == EXC_UD,
+          "a fault behind MOV to SS from a watched word is delivered");
     start();
     stop_stepping = true;
     __asm__ volatile(SET_TF "nop\nw_11: nop" : : : "cc", "memory");
-    expect(0, w_11, DR6_BS, "and leaves nothing in later debug exceptions");
+    expect(0, w_11, DR6_BS, "a fault behind MOV to SS leaves nothing in later debug exceptions");
     LABEL(w_7);
     start();
     write_dr1((u64)watched);
     write_dr7(0x400 | 1 << 3 | 0x9 << 20); /* writes of eight bytes */
     __asm__ volatile("movb $1, 7+%0\nw_7: nop" : "=m"(watched[0]));
-    expect(0, w_7, 2, "eight bytes");
+    expect(0, w_7, 2, "a breakpoint of eight bytes");
     write_dr7(0x400);
     start();
 }
@@ -207,10 +210,10 @@ static void io_breakpoint(void)
     write_dr1(0xe0);
     write_dr7(0x400 | 1 << 3 | 0x2 << 20);
     __asm__ volatile("out %%al, $0xe0\nio_1: nop" : : "a"(0));
-    check_eq(records, 1, "an I/O breakpoint");
-    expect(0, io_1, 2, "is a trap");
+    check_eq(records, 1, "OUT meets an I/O breakpoint");
+    expect(0, io_1, 2, "an I/O breakpoint is a trap");
     outb(0xe1, 0);
-    check_eq(records, 1, "the next port does not meet it");
+    check_eq(records, 1, "OUT to the next port does not meet the I/O breakpoint");
     write_dr7(0x400);
     write_cr4(read_cr4() & ~CR4_DE);
 }
@@ -223,8 +226,8 @@ static void general_detect(void)
     u64 x = 0;
     __asm__ volatile("gd_at: mov %%db0, %0" : "=r"(x));
     check_eq(records, 1, "DR7.GD");
-    expect(0, gd_at, DR6_BD, "faults at MOV DR");
-    check(!(record[0].dr7 & DR7_GD), "and is off in the handler");
+    expect(0, gd_at, DR6_BD, "general detect faults at MOV DR");
+    check(!(record[0].dr7 & DR7_GD), "general detect is off in the handler");
 }
 
 static void icebp(void)
@@ -233,15 +236,15 @@ static void icebp(void)
     start();
     __asm__ volatile(".byte 0xf1\nice_after: nop");
     check_eq(records, 1, "INT1");
-    expect(0, ice_after, 0, "is a trap without a bit in DR6");
+    expect(0, ice_after, 0, "INT1 is a trap without a bit in DR6");
     LABEL(ice_2);
     LABEL(ice_3);
     start();
     stop_at = (u64)ice_3;
     __asm__ volatile(SET_TF ".byte 0xf1\nice_2: nop\nice_3: nop" : : : "cc", "memory");
-    check_eq(records, 2, "INT1 under TF");
-    expect(0, ice_2, 0, "is one #DB");
-    expect(1, ice_3, DR6_BS, "then the next step");
+    check_eq(records, 2, "INT1 under TF is one #DB, and the next step another");
+    expect(0, ice_2, 0, "INT1 under TF is a trap");
+    expect(1, ice_3, DR6_BS, "the step behind INT1");
 }
 
 static void stack_segment(void)
@@ -250,8 +253,8 @@ static void stack_segment(void)
     start();
     stop_at = (u64)ss_1;
     __asm__ volatile("mov %%ss, %%ecx\n" SET_TF "mov %%ecx, %%ss\nnop\nss_1: nop" : : : "rcx", "cc", "memory");
-    check_eq(records, 1, "MOV SS holds its single step back");
-    expect(0, ss_1, DR6_BS, "until after the next instruction");
+    check_eq(records, 1, "MOV SS holds its own single step back");
+    expect(0, ss_1, DR6_BS, "the step of MOV SS comes after the next instruction");
     LABEL(ss_2);
     LABEL(ss_3);
     start();
@@ -261,12 +264,12 @@ static void stack_segment(void)
                      :
                      : "rcx", "cc", "memory");
     check_eq(records, 2, "INT1 after MOV SS under TF");
-    expect(0, ss_2, 0, "no step at the handler");
+    expect(0, ss_2, 0, "INT1 after MOV SS under TF: no step at the handler");
     LABEL(sti_1);
     start();
     stop_at = (u64)sti_1;
     __asm__ volatile("cli\n" SET_TF "sti\nsti_1: nop\ncli" : : : "cc", "memory");
-    expect(0, sti_1, DR6_BS, "STI does not");
+    expect(0, sti_1, DR6_BS, "STI does not hold its single step back");
 }
 
 static unsigned int3s;
@@ -287,8 +290,8 @@ static void software_interrupt(void)
     on_vector(EXC_BP, int3_handler);
     __asm__ volatile(SET_TF "int3\nnop\nint_2: nop" : : : "cc", "memory");
     check(int3s == 1 && int3_records == 0, "INT3 under TF enters its handler without a step");
-    check_eq(records, 1, "one step remains");
-    expect(0, int_2, DR6_BS, "that of the next instruction");
+    check_eq(records, 1, "INT3 under TF: one step remains");
+    expect(0, int_2, DR6_BS, "INT3 under TF: the step is that of the next instruction");
     on_vector(EXC_BP, NULL);
 }
 
@@ -360,8 +363,8 @@ static void syscall_again(void)
                      :
                      :
                      : "rcx", "r11", "cc", "memory");
-    check_eq(records, 2, "and traps if SFMASK keeps it");
-    expect(0, syscall_target_2, DR6_BS, "at the target");
+    check_eq(records, 2, "SYSCALL under TF traps if SFMASK keeps TF");
+    expect(0, syscall_target_2, DR6_BS, "the trap of SYSCALL is at its target");
 }
 
 static void last_branch(void)
@@ -376,7 +379,7 @@ static void last_branch(void)
     wrmsr(0x1d9, 0);
     check_eq(control, 1, "DEBUGCTL.LBR stays");
     check_eq(rdmsr(0x1db), (u64)lbr_from, "the last branch's address");
-    check_eq(rdmsr(0x1dc), (u64)lbr_to, "and its target");
+    check_eq(rdmsr(0x1dc), (u64)lbr_to, "the last branch's target");
     start();
     stop_stepping = true;
     __asm__ volatile("mov $0x1d9, %%ecx; xor %%edx, %%edx; mov $2, %%eax; wrmsr\n" SET_TF
@@ -385,7 +388,7 @@ static void last_branch(void)
                      :
                      : "rax", "rcx", "rdx", "cc", "memory");
     check_eq(records, 1, "DEBUGCTL.BTF steps by branches");
-    expect(0, btf_to, DR6_BS, "at the target");
+    expect(0, btf_to, DR6_BS, "the step by branches is at the target");
     check_eq(rdmsr(0x1d9), 0, "#DB clears BTF");
 }
 

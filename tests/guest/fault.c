@@ -71,7 +71,7 @@ static void arithmetic(void)
     expect(catch_fault(idivide, NULL), EXC_DE, 0, "#DE by IDIV");
     f = catch_user(user_divide, NULL);
     expect(f, EXC_DE, 0, "#DE at CPL 3");
-    check_eq(f.cs, SEL_USER_CODE, "saves the CS of CPL 3");
+    check_eq(f.cs, SEL_USER_CODE, "#DE at CPL 3 saves the CS of CPL 3");
 }
 
 static void software(void)
@@ -241,7 +241,7 @@ static void debug(void)
     step_three();
     check(db_count == 5 && db_rip[0] == (u64)step_2 && db_rip[1] == (u64)step_3 && db_rip[2] == (u64)step_4,
           "single step traps after each instruction");
-    check(db_dr6[0] & DR6_BS, "with DR6.BS");
+    check(db_dr6[0] & DR6_BS, "a single step sets DR6.BS");
     db_count = 0;
     step_ss();
     check(db_count && db_rip[0] == (u64)step_ss_2, "MOV SS holds the trap back by one instruction");
@@ -251,7 +251,7 @@ static void debug(void)
     db_count = 0;
     watched_code(NULL);
     check(db_count == 1 && db_rip[0] == (u64)watched_code_at, "instruction breakpoint is a fault");
-    check_eq(db_dr6[0] & 0xf, 1, "with DR6.B0");
+    check_eq(db_dr6[0] & 0xf, 1, "an instruction breakpoint sets DR6.B0");
 
     write_dr0((u64)&watched[0]);
     write_dr7(DR7_FIXED | 2 | 0x90000); /* 8 bytes, write */
@@ -278,8 +278,8 @@ static void debug(void)
     write_dr7(DR7_FIXED | DR7_GD);
     struct fault f = catch_fault(dr_read, NULL);
     expect(f, EXC_DB, 0, "general detect");
-    check(f.dr6 & DR6_BD, "with DR6.BD");
-    check(!(read_dr7() & DR7_GD), "and DR7.GD clear in the handler");
+    check(f.dr6 & DR6_BD, "general detect sets DR6.BD");
+    check(!(read_dr7() & DR7_GD), "DR7.GD is clear in the handler of general detect");
     write_dr6(DR6_FIXED);
     u64 cr4 = read_cr4();
     write_cr4(cr4 | CR4_DE);

@@ -138,7 +138,7 @@ int main(void)
     sti();
     __asm__ volatile("nop");
     cli();
-    check((status & STATUS_ES) && !irqs, "without a waiting instruction nothing happens");
+    check((status & STATUS_ES) && !irqs, "an error does nothing before a waiting instruction");
     fnclex();
 
     begin(true, false);
@@ -149,20 +149,20 @@ int main(void)
     __asm__ volatile("fld1; fstpl %0" : "=m"(one));
     u64 bits;
     copy(&bits, &one, 8);
-    check_eq(bits, 0x3ff0000000000000, "and compute");
+    check_eq(bits, 0x3ff0000000000000, "with the error ignored the program computes");
     u16 control = 0x37b, read;
     __asm__ volatile("fnstcw %0" : "=m"(read));
-    check_eq(read, control, "with the control word as it was");
+    check_eq(read, control, "with the error ignored the control word is as it was");
     control = 0x27b;
     __asm__ volatile("fldcw %1; fnstcw %0" : "=m"(read) : "m"(control));
-    check_eq(read, control, "or as FLDCW loads it");
-    check((fnstsw() & STATUS_ES) && irqs == 1, "the error is still pending");
+    check_eq(read, control, "with the error ignored FLDCW loads the control word");
+    check((fnstsw() & STATUS_ES) && irqs == 1, "the error that was ignored is still pending");
     fnclex();
-    check(!(fnstsw() & STATUS_ES), "until it is cleared");
+    check(!(fnstsw() & STATUS_ES), "FNCLEX clears the error");
     error();
     clears = true;
     do_fwait();
-    check_eq(irqs, 2, "the next one interrupts again");
+    check_eq(irqs, 2, "the next error interrupts again");
     cli();
 
     /* IRQ 13 is masked, so another interrupt has to end the stop. */
@@ -172,12 +172,12 @@ int main(void)
     sti();
     do_fwait();
     cli();
-    check(timers == 1 && !irqs && irq_rip == (u64)do_fwait_at, "stopped until any interrupt comes");
+    check(timers == 1 && !irqs && irq_rip == (u64)do_fwait_at, "with IRQ 13 masked any interrupt ends the stop");
     outb(PIC2_MASK, 0xdf);
     sti();
     __asm__ volatile("nop");
     cli();
-    check_eq(irqs, 1, "IRQ 13 waited meanwhile");
+    check_eq(irqs, 1, "a masked IRQ 13 waits until it is unmasked");
 
     begin(true, true);
     later(NMI_MESSAGE);
@@ -186,14 +186,14 @@ int main(void)
     sti();
     __asm__ volatile("nop");
     cli();
-    check_eq(irqs, 1, "and IRQ 13 comes with IF = 1");
+    check_eq(irqs, 1, "an IRQ 13 that waits comes with IF = 1");
 
     begin(false, false);
     later(TIMER);
     sti();
     do_fwait();
     cli();
-    check(irqs == 1 && timers == 1, "without port F0h it stops again, and IRQ 13 does not come again");
+    check(irqs == 1 && timers == 1, "without port F0h the program stops again, and IRQ 13 does not come again");
     outb(PORT_FERR, 0);
 
     write_cr0(read_cr0() | CR0_NE);
@@ -202,6 +202,6 @@ int main(void)
     struct fault f = catch_fault((void (*)(void *))do_fwait, NULL);
     cli();
     fnclex();
-    check(f.raised && f.vector == EXC_MF && f.rip == (u64)do_fwait_at && !irqs, "with CR0.NE = 1 it is #MF");
+    check(f.raised && f.vector == EXC_MF && f.rip == (u64)do_fwait_at && !irqs, "with CR0.NE = 1 the error is #MF");
     return 0;
 }

@@ -63,15 +63,15 @@ static void reborn(u32 id)
     u64 xmm5;
     __asm__ volatile("movq %%xmm5, %0" : "=r"(xmm5));
     check(id == 0 && rdmsr(0x1b) & BIT(8), ways[way].name);
-    check_eq(xmm5, PATTERN + way, "leaves vector registers");
-    check(inb(PIC1_MASK) == 0xa0 + way && HPET_CONFIG == 1, "and devices");
+    check_eq(xmm5, PATTERN + way, "INIT leaves vector registers");
+    check(inb(PIC1_MASK) == 0xa0 + way && HPET_CONFIG == 1, "INIT leaves devices");
     unsigned still = 0; /* on a busy host the other CPU may see INIT late */
     for (unsigned i = 0; i < 1000 && still < 20; i++) {
         u64 last = beats;
         delay_us(1000);
         still = beats == last ? still + 1 : 0;
     }
-    check(still == 20, "the other CPU waits");
+    check(still == 20, "after INIT the other CPU waits for SIPI");
     outb(RESET_CONTROL, 0);
     outb(PORT92, 2);
     way++;
@@ -101,10 +101,10 @@ static void stages(void)
         void (*reset)(void);
         const char *name;
     } resets[] = {{hard, "a reset by CF9h = 06h starts all anew"},
-                  {full, "and by 0Eh"},
-                  {pulse, "and INIT without a warm-boot vector"},
-                  {port92, "by port 92h too"},
-                  {soft_reset, "and by CF9h = 04h"}};
+                  {full, "a reset by CF9h = 0Eh starts all anew"},
+                  {pulse, "INIT without a warm-boot vector starts all anew"},
+                  {port92, "so does INIT by port 92h"},
+                  {soft_reset, "so does INIT by CF9h = 04h"}};
     u8 stage = cmos_read(CMOS_STAGE);
     if (stage)
         check(HPET_CONFIG == 0 && !way, resets[stage - 1].name);

@@ -65,7 +65,7 @@ static void jump(void *p)
 static void wide_registers(void)
 {
     check(!catch_fault(set_lstar, (void *)WIDE).raised, "LSTAR takes a 57-bit address");
-    check(catch_fault(set_lstar, (void *)(1ull << 57)).vector == EXC_GP, "and none beyond");
+    check(catch_fault(set_lstar, (void *)(1ull << 57)).vector == EXC_GP, "LSTAR takes no address beyond 57 bits");
     check(!catch_fault(set_idtr, (void *)WIDE).raised, "IDTR takes a 57-bit base");
     invlpg(WIDE);
     wrmsr(MSR_LSTAR, 0);
@@ -88,21 +88,22 @@ int main(void)
     wide_registers();
     u64 cr4 = read_cr4(), cr3 = read_cr3();
     paging_switch(cr4 | CR4_LA57, (u64)pml5);
-    check(read_cr4() & CR4_LA57, "five levels");
-    check_eq(*(volatile u64 *)(WIDE + 0x7000), 0x5757, "an address with bit 48");
+    check(read_cr4() & CR4_LA57, "CR4.LA57 is set");
+    check_eq(*(volatile u64 *)(WIDE + 0x7000), 0x5757, "an address with bit 48 is mapped by five levels");
     f = catch_fault(touch, (void *)(WIDE + 0x8000));
-    check(f.raised && f.vector == EXC_PF && f.cr2 == WIDE + 0x8000, "a missing page there is #PF");
+    check(f.raised && f.vector == EXC_PF && f.cr2 == WIDE + 0x8000, "a missing page of five-level paging is #PF");
     f = catch_fault(touch, (void *)(1ull << 56));
     check(f.raised && f.vector == EXC_GP, "bit 56 alone is not canonical");
     f = catch_fault(touch, (void *)0xff00000000000000);
-    check(f.raised && f.vector == EXC_PF && f.error == 0, "bits 63 to 56, all set, are");
+    check(f.raised && f.vector == EXC_PF && f.error == 0, "an address with bits 63 to 56 all set is canonical");
     f = catch_fault(jump, (void *)(WIDE + 0x9000));
-    check(f.raised && f.vector == EXC_PF && f.rip == WIDE + 0x9000, "a jump there faults at the fetch");
-    check(catch_fault(set_la57, NULL).vector == EXC_GP, "and LA57 cannot be cleared in it");
+    check(f.raised && f.vector == EXC_PF && f.rip == WIDE + 0x9000,
+          "a jump to a missing page of five-level paging faults at the fetch");
+    check(catch_fault(set_la57, NULL).vector == EXC_GP, "CR4.LA57 cannot be cleared in long mode");
     wide_registers();
     paging_switch(cr4, cr3);
     check(!(read_cr4() & CR4_LA57), "back to four levels");
     f = catch_fault(touch, (void *)(WIDE + 0x7000));
-    check(f.raised && f.vector == EXC_GP, "not canonical again");
+    check(f.raised && f.vector == EXC_GP, "bit 48 alone is not canonical again");
     return 0;
 }

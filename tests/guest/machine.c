@@ -26,8 +26,8 @@ static void loader(void)
     check_eq(info->mods_count, 1, "one module");
     const struct module *m = (const struct module *)(u64)info->mods_addr;
     check(m->end > m->start && find((const char *)(u64)m->start, "# guest") == (const char *)(u64)m->start,
-          "with the file's bytes");
-    check(find((const char *)(u64)m->string, "tests/guest/table 3 four"), "and its command line");
+          "the module has the file's bytes");
+    check(find((const char *)(u64)m->string, "tests/guest/table 3 four"), "the module has its command line");
     check_eq(info->mem_upper, (128 << 10) - 1024, "memory above 1 MiB");
 }
 
@@ -106,14 +106,14 @@ static void lines(void)
     redirect(14, 0x76, 0);
     line(14, true);
     window();
-    check_eq(taken, 1, "an edge comes");
+    check_eq(taken, 1, "an edge interrupts");
     window();
-    check_eq(taken, 1, "as one interrupt");
+    check_eq(taken, 1, "an edge interrupts once");
     line(14, false);
     line(14, true);
     line(14, false);
     window();
-    check_eq(taken, 2, "so does a pulse");
+    check_eq(taken, 2, "a pulse interrupts");
     redirect(14, 0x76 | MASKED, 0);
     line(14, true);
     redirect(14, 0x76, 0);
@@ -126,9 +126,9 @@ static void lines(void)
     redirect(14, 0x76 | LEVEL, 0);
     line(14, true);
     window();
-    check_eq(taken, 1, "a level comes");
-    check(entry_seen & REMOTE_IRR, "and sets remote IRR");
-    check(!(ioapic_read(0x10 + 14 * 2) & REMOTE_IRR), "which EOI clears");
+    check_eq(taken, 1, "a level interrupts");
+    check(entry_seen & REMOTE_IRR, "a level sets remote IRR");
+    check(!(ioapic_read(0x10 + 14 * 2) & REMOTE_IRR), "EOI clears remote IRR");
     taken = 0;
     redirect(14, 0x76 | LEVEL | MASKED, 0);
     line(14, true);
@@ -136,12 +136,12 @@ static void lines(void)
     check_eq(taken, 0, "a masked level waits");
     redirect(14, 0x76 | LEVEL, 0);
     window();
-    check_eq(taken, 1, "and comes when it is unmasked");
+    check_eq(taken, 1, "a masked level interrupts when it is unmasked");
     drop_at = 3;
     taken = 0;
     line(14, true);
     window();
-    check_eq(taken, 3, "a level that stays comes again after EOI");
+    check_eq(taken, 3, "a level that stays interrupts again after EOI");
     redirect(14, 0x76 | MASKED, 0);
     outl(0xe4, 0x1000);
     check_eq(*(volatile u8 *)0x1000, *(volatile u8 *)0x1000, "the page flush port");

@@ -66,11 +66,11 @@ static void v86(void)
     check_eq(mode_result[0], 1, "virtual-8086 mode is entered by IRET");
     check_eq(mode_result[1], 0x1111, "segment:offset addressing in virtual-8086 mode");
     check_eq(mode_result[2], 0xd, "INT n with IOPL 0 is #GP");
-    check_eq(mode_result[3], 1, "with VM in the pushed flags");
-    check_eq(mode_result[4], 0x2000, "the 8086 segments are pushed");
-    check_eq(mode_result[5], 0, "and null in the handler");
+    check_eq(mode_result[3], 1, "#GP in virtual-8086 mode pushes flags with VM");
+    check_eq(mode_result[4], 0x2000, "#GP in virtual-8086 mode pushes the 8086 segments");
+    check_eq(mode_result[5], 0, "in the handler the 8086 segments are null");
     check_eq(mode_result[6], 0xd, "CLI with IOPL 0 is #GP");
-    check_eq(mode_result[7], 3, "INT3 goes to the handler");
+    check_eq(mode_result[7], 3, "INT3 in virtual-8086 mode goes to the handler");
 }
 
 static void task(void)
@@ -78,15 +78,15 @@ static void task(void)
     fill((void *)mode_result, 0, sizeof mode_result);
     mode_task();
     check_eq(mode_result[0], 0x7a5c, "a task switch by JMP runs the other task");
-    check_eq(mode_result[1], 1, "with CR0.TS set");
-    check_eq(mode_result[2], 0x4321, "and the registers of its TSS");
+    check_eq(mode_result[1], 1, "a task switch sets CR0.TS");
+    check_eq(mode_result[2], 0x4321, "a task has the registers of its TSS");
     check_eq(mode_result[3], 0x600d, "CALL to a task and IRET back");
-    check_eq(mode_result[4], 1, "with NT set in the called task");
+    check_eq(mode_result[4], 1, "the called task has NT set");
     check_eq(mode_result[5], 0xff8, "a task gate in the IDT pushes the error code");
-    check_eq(mode_result[6], (u32)(u64)gp_at, "the old task's EIP is that of the fault");
-    check(mode_result[7] == 0 && mode_result[8] == 0x1357, "IRET goes back to it with its registers");
+    check_eq(mode_result[6], (u32)(u64)gp_at, "the EIP of a task that faulted is that of the fault");
+    check(mode_result[7] == 0 && mode_result[8] == 0x1357, "IRET goes back to a task with its registers");
     check_eq(mode_result[9], 0x60, "a JMP to a busy TSS is #GP");
-    check_eq(mode_result[10], 0x60, "and the back link names the old task");
+    check_eq(mode_result[10], 0x60, "the back link names the old task");
 }
 
 int main(void)

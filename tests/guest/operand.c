@@ -25,10 +25,10 @@ static void widths(void)
 {
     set64(0, 0x1122334455667788);
     check_eq(dev64(0), 0x1122334455667788, "device memory, eight bytes");
-    check_eq(device[1], 0x77, "one byte");
-    check_eq(*(volatile u16 *)(device + 1), 0x6677, "a misaligned word");
+    check_eq(device[1], 0x77, "device memory, one byte");
+    check_eq(*(volatile u16 *)(device + 1), 0x6677, "device memory, a misaligned word");
     *(volatile u8 *)(device + 3) = 0xaa;
-    check_eq(dev64(0), 0x11223344aa667788, "a byte written");
+    check_eq(dev64(0), 0x11223344aa667788, "device memory, a byte is written");
 }
 
 #define OP(insn, start, in, want, name)                                                                                \
@@ -109,7 +109,7 @@ static void crossing(void)
     set64(0, 0);
     *border = 0x1122334455667788;
     check_eq(*(volatile u32 *)(ram + 4092), 0x55667788, "a store across the border: RAM");
-    check_eq(*(volatile u32 *)device, 0x11223344, "and device");
+    check_eq(*(volatile u32 *)device, 0x11223344, "a store across the border: the device");
     check_eq(*border, 0x1122334455667788, "a load across the border");
     __asm__ volatile("lock; addq $1, %0" : "+m"(*border) : : "cc");
     check_eq(*border, 0x1122334455667789, "LOCK ADD across the border");
@@ -165,7 +165,7 @@ static void port_strings(void)
     u64 n;
     outl(0xe0, 0x12345678);
     check_eq(inl(0xe0), 0x12345678, "the test device's register");
-    check_eq(inb(0xe1), 0x56, "one byte of it");
+    check_eq(inb(0xe1), 0x56, "one byte of the test device's register");
     d = buf;
     n = 2;
     __asm__ volatile("rep insw" : "+D"(d), "+c"(n) : "d"(0xe0) : "memory");
@@ -212,7 +212,7 @@ static void unreachable_one(void (*fn)(void *), const u8 *at, const char *name)
 {
     struct fault f = catch_fault(fn, (void *)NOWHERE);
     check(f.raised && f.vector == EXC_GP && f.error == 0, name);
-    check_eq(f.rip, (u64)at, "at the branch itself");
+    check_eq(f.rip, (u64)at, "a branch that cannot be taken faults at itself");
 }
 
 static u64 rsp_before;
@@ -232,11 +232,11 @@ static void unreachable(void)
     unreachable_one(ret_imm_call, ret_imm_at, "RET imm to a non-canonical address");
     on_vector(EXC_GP, gp_rsp);
     catch_fault(call_register_call, (void *)NOWHERE);
-    check_eq(rsp_before, 0, "CALL has not moved RSP");
+    check_eq(rsp_before, 0, "CALL that faults has not moved RSP");
     catch_fault(ret_plain_call, (void *)NOWHERE);
-    check_eq(rsp_before, 0, "nor RET");
+    check_eq(rsp_before, 0, "RET that faults has not moved RSP");
     catch_fault(ret_imm_call, (void *)NOWHERE);
-    check_eq(rsp_before, 0, "nor RET imm");
+    check_eq(rsp_before, 0, "RET imm that faults has not moved RSP");
     on_vector(EXC_GP, NULL);
 }
 
@@ -274,8 +274,8 @@ static void code_segment(void)
     struct fault f = catch_fault(store_by_cs, NULL);
     check(f.raised && f.vector == EXC_GP && f.error == 0 && f.rip == (u64)store_by_cs_at,
           "a store through CS in compatibility mode is #GP(0)");
-    check_eq(code_store_word, 5, "and does nothing");
-    check(!catch_fault(load_by_cs, NULL).raised, "a load is fine");
+    check_eq(code_store_word, 5, "a store that faults writes nothing");
+    check(!catch_fault(load_by_cs, NULL).raised, "a load through CS in compatibility mode is allowed");
 }
 
 /* A code segment that ends behind two instructions, or in the middle of the third. */

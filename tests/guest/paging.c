@@ -130,12 +130,13 @@ static void reserved_bits(void)
     if (bits < 52) {
         set(PTE_P | PTE_W | BIT64(51));
         expect_pf(catch_fault(touch_read, (void *)LA), PFERR_P | PFERR_RSVD, LA, "address bit beyond MAXPHYADDR");
-        expect_pf(catch_fault(touch_write, (void *)LA), PFERR_P | PFERR_RSVD | PFERR_W, LA, "the same by a write");
+        expect_pf(catch_fault(touch_write, (void *)LA), PFERR_P | PFERR_RSVD | PFERR_W, LA,
+                  "a write through an entry with an address bit beyond MAXPHYADDR");
         set(BIT64(51));
         expect_pf(catch_fault(touch_read, (void *)LA), 0, LA,
                   "reserved bits do not count in an entry that is not present");
     } else {
-        skip("MAXPHYADDR", "52 bits");
+        skip("MAXPHYADDR", "the CPU has 52 address bits");
     }
     set(PTE_P | PTE_W);
     u64 *large = pte_of(pml4, LA + 0x40000000, 2);
@@ -161,21 +162,22 @@ static void accessed_dirty(void)
     write_cr3(read_cr3());
     touch_read((void *)LA);
     check((*leaf & (PTE_A | PTE_D)) == PTE_A, "a read sets the accessed bit only");
-    check(*two & *three & *four & PTE_A, "and those of the upper levels");
-    check(!(*two & PTE_D), "which get no dirty bit");
+    check(*two & *three & *four & PTE_A, "a read sets the accessed bits of the upper levels");
+    check(!(*two & PTE_D), "entries of the upper levels get no dirty bit");
     touch_write((void *)LA);
     check((*leaf & (PTE_A | PTE_D)) == (PTE_A | PTE_D), "a write sets the dirty bit");
     *leaf &= ~(PTE_A | PTE_D);
     invlpg(LA);
     touch_write((void *)LA);
-    check((*leaf & (PTE_A | PTE_D)) == (PTE_A | PTE_D), "both are set again after INVLPG");
+    check((*leaf & (PTE_A | PTE_D)) == (PTE_A | PTE_D),
+          "after INVLPG a write sets the accessed and the dirty bit again");
     u64 *large = pte_of(pml4, LA + 0x40000000, 2);
     *large = UP | PTE_P | PTE_W | PTE_PS;
     touch_read((void *)(LA + 0x40000000));
     check_eq(*large & (PTE_A | PTE_D), PTE_A, "accessed bit of a 2 MiB page");
     touch_write((void *)(LA + 0x40000000 + 0x1ff000));
     check(*large & PTE_D, "dirty bit of a 2 MiB page");
-    check(*(volatile u64 *)(UP + 0x1ff000) == 42, "through which memory was written");
+    check(*(volatile u64 *)(UP + 0x1ff000) == 42, "a write through a 2 MiB page reaches memory");
     *large = 0;
     invlpg(LA + 0x40000000);
     *leaf = (u64)page_a | PTE_P | PTE_W;
@@ -211,13 +213,13 @@ static void invalidation(void)
     page_a[0] = 0xa;
     page_b[0] = 0xb;
     set(PTE_P | PTE_W);
-    check_eq(*p, 0xa, "first mapping");
+    check_eq(*p, 0xa, "LA has the first mapping");
     *leaf = (u64)page_b | PTE_P | PTE_W;
     invlpg(LA);
-    check_eq(*p, 0xb, "INVLPG shows the second");
+    check_eq(*p, 0xb, "INVLPG shows the second mapping");
     *leaf = (u64)page_a | PTE_P | PTE_W;
     write_cr3(read_cr3());
-    check_eq(*p, 0xa, "MOV to CR3 shows the first again");
+    check_eq(*p, 0xa, "MOV to CR3 shows the first mapping again");
     write_cr4(read_cr4() | CR4_PGE);
     *leaf = (u64)page_a | PTE_P | PTE_W | PTE_G;
     invlpg(LA);
@@ -320,7 +322,7 @@ static void crossings(void)
     map_page(end, (u64)page_b, 0);
     page_a[511] = 0;
     expect_pf(catch_fault(write_crossing, (void *)(end - 4)), PFERR_W, end, "write that crosses into a missing page");
-    check_eq(page_a[511], 0, "writes nothing");
+    check_eq(page_a[511], 0, "a write that crosses into a missing page writes nothing");
     expect_pf(catch_fault(read_crossing, (void *)(end - 4)), 0, end, "read that crosses into a missing page");
     map_page(end, (u64)page_b, PTE_P | PTE_W);
     page_b[0] = 0;
@@ -336,7 +338,7 @@ static void crossings(void)
     map_page(end, (u64)page_b, 0);
     struct fault f = catch_fault(touch_call, (void *)(end - 5));
     expect_pf(f, f.error & PFERR_I, end, "fetch that crosses into a missing page");
-    check_eq(f.rip, end - 5, "has RIP at the instruction");
+    check_eq(f.rip, end - 5, "#PF of a fetch over the page end has RIP at the instruction");
 }
 
 static void push_there(void *p)

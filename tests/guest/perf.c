@@ -90,7 +90,7 @@ int main(void)
     check(f.raised && f.vector == EXC_GP, "RDPMC at CPL 3");
     write_cr4(read_cr4() | BIT64(8));
     f = catch_user(user_rdpmc, NULL);
-    check(!f.raised, "with CR4.PCE");
+    check(!f.raised, "RDPMC at CPL 3 with CR4.PCE");
 
     wrmsr(COUNTER(0), 0);
     u64 begin = rdtsc();
@@ -106,16 +106,16 @@ int main(void)
     wrmsr(COUNTER(2), 7);
     wrmsr(SELECT(2), INSTRUCTIONS);
     spin(ms / 10);
-    check_eq(rdpmc(2), 7, "so does one that counts instructions");
+    check_eq(rdpmc(2), 7, "a counter of instructions stands");
     wrmsr(SELECT(2), 0x400076);
-    check_eq(rdpmc(2), 7, "and one that counts in neither mode");
+    check_eq(rdpmc(2), 7, "a counter that counts in neither mode stands");
     wrmsr(SELECT(2), 0);
 
     on_vector(VECTOR, on_overflow);
     on_vector(EXC_NMI, on_overflow);
     overflow(VECTOR, ms, "overflow interrupts by the local APIC");
     overflow(VECTOR, 100, "soon");
-    overflow(DELIVER_NMI << APIC_MODE_SHIFT, ms, "by an NMI");
+    overflow(DELIVER_NMI << APIC_MODE_SHIFT, ms, "overflow interrupts by an NMI");
     apic_write(APIC_LVT_PERF, LVT_MASKED | VECTOR);
     taken = 0;
     wrmsr(COUNTER(1), -1000ull & BITS48);
@@ -123,7 +123,7 @@ int main(void)
     sti();
     spin(ms);
     cli();
-    check(!taken && rdmsr(COUNTER(1)) < BIT64(47), "masked, it only wraps");
+    check(!taken && rdmsr(COUNTER(1)) < BIT64(47), "a masked overflow only wraps");
     wrmsr(SELECT(1), 0);
     apic_write(APIC_LVT_PERF, VECTOR);
     wrmsr(COUNTER(1), -1000ull & BITS48);

@@ -37,10 +37,10 @@ static void module(const struct start_info *info)
 {
     check_eq(info->modules, 1, "one module");
     const struct module *m = (const struct module *)info->module_list;
-    check_eq(m->start & 4095, 0, "on a page of its own");
+    check_eq(m->start & 4095, 0, "the module begins on a page of its own");
     const char *text = (const char *)m->start;
-    check(find(text, "# guest") == text && text[m->size - 1] == '\n', "with the file's bytes");
-    check(find((const char *)m->cmdline, "3 four") == (const char *)m->cmdline, "and what follows its name");
+    check(find(text, "# guest") == text && text[m->size - 1] == '\n', "the module has the file's bytes");
+    check(find((const char *)m->cmdline, "3 four") == (const char *)m->cmdline, "the module has what follows its name");
 }
 
 /* Type of the range that holds [start, end), or 0. */
@@ -66,7 +66,7 @@ static void memory(const struct start_info *info)
     check_eq(type_of(info, 1 << 20, MEMORY), RAM, "RAM from 1 MiB on");
     check_eq(type_of(info, MEMORY, MEMORY + 1), 0, "and no RAM behind the end of memory");
     check(type_of(info, info->rsdp, info->rsdp + 36) != RAM, "the ACPI tables are not free memory");
-    check(ram > MEMORY - (1 << 20) && ram < MEMORY, "as much as was asked for");
+    check(ram > MEMORY - (1 << 20) && ram < MEMORY, "the memory map has as much RAM as was asked for");
 }
 
 static void acpi(const struct start_info *info)

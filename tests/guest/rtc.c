@@ -81,25 +81,25 @@ static void by_irq8(void)
     rtc_enable(RTC_B_UIE);
     wait(IRQ_RTC, 2, 5000);
     check_eq(taken[IRQ_RTC], 2, "updates interrupt by IRQ 8");
-    check_eq(flags & (RTC_C_IRQF | RTC_C_AF | RTC_C_UF), RTC_C_IRQF | RTC_C_UF, "register C says so");
+    check_eq(flags & (RTC_C_IRQF | RTC_C_AF | RTC_C_UF), RTC_C_IRQF | RTC_C_UF, "register C reports the update");
 
     rtc_enable(RTC_B_PIE);
     wait(IRQ_RTC, 20, 5000);
     check(taken[IRQ_RTC] >= 20 && flags & RTC_C_PF, "periodic interrupts");
     rtc_enable(0);
     wait(IRQ_RTC, 1, 50);
-    check_eq(taken[IRQ_RTC], 0, "none when none is enabled");
+    check_eq(taken[IRQ_RTC], 0, "no interrupt when none is enabled");
 
     alarm_every_second();
     rtc_enable(RTC_B_AIE);
     wait(IRQ_RTC, 1, 5000);
-    check(taken[IRQ_RTC] == 1 && flags & RTC_C_AF, "an alarm");
-    check(inl(PM_BASE + ACPI_PM1_EVT) & ACPI_STS_RTC, "is an ACPI event, too");
-    check_eq(taken[IRQ_SCI], 0, "which is not enabled");
+    check(taken[IRQ_RTC] == 1 && flags & RTC_C_AF, "an alarm interrupts");
+    check(inl(PM_BASE + ACPI_PM1_EVT) & ACPI_STS_RTC, "an alarm is an ACPI event, too");
+    check_eq(taken[IRQ_SCI], 0, "an ACPI event that is not enabled does not interrupt");
     rtc_enable(RTC_B_AIE);
     outw(PM_BASE + ACPI_PM1_EN, ACPI_STS_RTC);
     wait(IRQ_SCI, 1, 5000);
-    check(taken[IRQ_SCI] == 1 && pm1_status & ACPI_STS_RTC, "and interrupts by the SCI then");
+    check(taken[IRQ_SCI] == 1 && pm1_status & ACPI_STS_RTC, "an ACPI event that is enabled interrupts by the SCI");
     outw(PM_BASE + ACPI_PM1_EN, 0);
     cmos_write(RTC_D, 0x3e);
     rtc_enable(RTC_B_AIE);
@@ -137,8 +137,8 @@ static void legacy_replacement(void)
     rtc_enable(RTC_B_PIE | RTC_B_AIE | RTC_B_UIE);
     outw(PM_BASE + ACPI_PM1_EN, ACPI_STS_RTC);
     wait(IRQ_SCI, 1, 5000);
-    check_eq(taken[IRQ_SCI], 1, "then an alarm is still an ACPI event");
-    check_eq(taken[IRQ_RTC], 0, "but the clock has no line");
+    check_eq(taken[IRQ_SCI], 1, "with legacy replacement an alarm is still an ACPI event");
+    check_eq(taken[IRQ_RTC], 0, "with legacy replacement the clock has no line");
     outw(PM_BASE + ACPI_PM1_EN, 0);
     rtc_enable(0);
     hpet_start(1, 0);
@@ -148,12 +148,12 @@ static void legacy_replacement(void)
     rtc_enable(0);
     hpet_start(1, HPET_TN_PERIODIC);
     wait(IRQ_RTC, 10, 5000);
-    check(taken[IRQ_RTC] >= 10, "and periodically");
+    check(taken[IRQ_RTC] >= 10, "timer 1 interrupts periodically");
     hpet_put(HPET_TIMER(1) + HPET_TIMER_CONFIG, 0);
     rtc_enable(0);
     hpet_start(0, HPET_TN_PERIODIC);
     wait(IRQ_PIT, 10, 5000);
-    check(taken[IRQ_PIT] >= 10 && !taken[IRQ_RTC], "timer 0 by IRQ 0");
+    check(taken[IRQ_PIT] >= 10 && !taken[IRQ_RTC], "timer 0 interrupts by IRQ 0");
     hpet_put(HPET_TIMER(0) + HPET_TIMER_CONFIG, 0);
 
     rtc_enable(RTC_B_UIE);

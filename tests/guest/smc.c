@@ -38,13 +38,13 @@ static void rewrite(void)
         *(volatile u8 *)(code + 1) = (u8)i;
         good &= call(code) == (u8)i;
     }
-    check(good, "one byte of an immediate");
+    check(good, "a store to one byte of an immediate");
     put_function(code, 1);
     put_function(code + 64, 2);
     call(code);
     call(code + 64);
     put_function(code + 64, 3);
-    check(call(code) == 1 && call(code + 64) == 3, "a neighbour on the same page");
+    check(call(code) == 1 && call(code + 64) == 3, "a store to a neighbour on the same page");
     *(volatile u32 *)(code + 2048) = 5;
     check(call(code) == 1 && call(code + 64) == 3, "data on a page with code");
     put_function(code, 7);
@@ -73,7 +73,7 @@ static void ahead(void)
                          : "memory");
         good += result == i;
     }
-    check_eq(good, 100, "the next instruction");
+    check_eq(good, 100, "a store to the next instruction");
     good = 0;
     for (u32 i = 1; i <= 100; i++) {
         u32 result;
@@ -86,7 +86,7 @@ static void ahead(void)
                          : "memory");
         good += result == i;
     }
-    check_eq(good, 100, "an instruction behind a jump");
+    check_eq(good, 100, "a store to an instruction behind a jump");
 }
 
 /* A loop that overwrites its own body: inc becomes dec after ten turns. */
@@ -150,7 +150,7 @@ static void loop_at_page_end(void)
     __asm__ volatile("call *%4" : "=&a"(result), "+r"(r12), "+r"(r13), "+r"(r15) : "r"(at) : "rcx", "memory", "cc");
     u64 twelve = r12, thirteen = r13, sum = r15;
     check_eq(result, 0x0807060504030201, "a loop before an instruction over the page end");
-    check(twelve == 12 && thirteen == 13 && sum == 115, "its registers");
+    check(twelve == 12 && thirteen == 13 && sum == 115, "registers of a loop before an instruction over the page end");
 }
 
 /* PUSH of a variable on the stack. The instruction crosses the end of a page of code, and the end of a page of the
@@ -183,12 +183,12 @@ static void mappings(void)
     put_function((u8 *)ALIAS, 2);
     check_eq(call(code), 2, "a store through another mapping");
     put_function(code, 3);
-    check_eq(call((u8 *)ALIAS), 3, "and in the other direction");
+    check_eq(call((u8 *)ALIAS), 3, "a store seen through another mapping");
     put_function(code + 4096, 4);
     map_page(ALIAS, (u64)code + 4096, PTE_P | PTE_W);
     check_eq(call((u8 *)ALIAS), 4, "another frame at the same address");
     map_page(ALIAS, (u64)code, PTE_P | PTE_W);
-    check_eq(call((u8 *)ALIAS), 3, "and the first again");
+    check_eq(call((u8 *)ALIAS), 3, "the first frame again at the same address");
 }
 
 static void page_end(void)
@@ -197,9 +197,9 @@ static void page_end(void)
     put_function(at, 0x11223344);
     check_eq(call(at), 0x11223344, "a function over a page end");
     *(volatile u8 *)(code + 4096 + 1) = 0x55;
-    check_eq(call(at), 0x55223344, "its second page changes");
+    check_eq(call(at), 0x55223344, "a function over a page end whose second page changes");
     *(volatile u8 *)(code + 4096 - 2) = 0x66;
-    check_eq(call(at), 0x55223366, "its first page changes");
+    check_eq(call(at), 0x55223366, "a function over a page end whose first page changes");
     *(volatile u32 *)(code + 4096 - 2) = 0x01020304;
     check_eq(call(at), 0x01020304, "a store over the page end");
 }
@@ -223,11 +223,12 @@ static void table_with_code(void)
         *(volatile u8 *)(between + 1) = (u8)i;
         good &= call(between) == i;
     }
-    check(good, "accessed bits of its second page");
+    check(good, "accessed bits of the second page of a function over a page end");
     pte[1] = 0;
     invlpg(CROSSING + 4096);
     struct fault f = catch_fault((void (*)(void *))at, NULL);
-    check(f.raised && f.vector == EXC_PF && f.cr2 == CROSSING + 4096, "its second page is not there");
+    check(f.raised && f.vector == EXC_PF && f.cr2 == CROSSING + 4096,
+          "a function over a page end whose second page is missing");
 }
 
 /* fw_cfg's DMA interface writes `length` bytes of its signature, "QEMU", and zeros behind it. */
@@ -269,9 +270,9 @@ static void device(void)
     dma(code + 1, 4);
     check_eq(call(code), FW_CFG_SIGNATURE, "a device writes code");
     put_function(code, 2);
-    check_eq(call(code), 2, "the CPU writes it again");
+    check_eq(call(code), 2, "the CPU writes code that a device wrote");
     dma(code + 1, 2);
-    check_eq(call(code), FW_CFG_SIGNATURE & 0xffff, "and the device again");
+    check_eq(call(code), FW_CFG_SIGNATURE & 0xffff, "a device writes code that the CPU wrote");
     u8 *at = code + 4096 - 3;
     put_function(at, 0x11223344);
     call(at);
@@ -283,7 +284,7 @@ static void device(void)
     *d = (struct fw_cfg_dma){.control = __builtin_bswap32(DMA_SELECT), .length = 0xc3};
     check(call(code) != 0, "a function that begins as a DMA descriptor");
     dma_start(d);
-    check_eq(call(code), 0, "whose first word the device answered in");
+    check_eq(call(code), 0, "the device's answer to a DMA descriptor changes code");
 }
 
 /* mov $FW_CFG_DMA_LOW, %edx; mov $address, %eax; out %eax, %dx; mov $0, %eax; ret */

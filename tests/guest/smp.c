@@ -214,7 +214,7 @@ static void messages(void)
     on_vector(EXC_NMI, on_nmi);
     apic_ipi(1, ICR_FIXED | 0x40);
     check(wait_for(&ipis[1], 1), "a fixed IPI to one CPU");
-    check_eq(ipis[0], 0, "and to no other");
+    check_eq(ipis[0], 0, "a fixed IPI to one CPU comes to no other");
     apic_write(APIC_ICR, ICR_FIXED | ICR_ALL_OTHERS | 0x40);
     bool all = wait_for(&ipis[1], 2);
     for (u32 i = 2; i < cpus; i++)
@@ -249,7 +249,7 @@ static void messages(void)
     shadow_stop = 1;
     wait_for(&done, cpus - 1);
     check_eq(nmi_early, 0, "STI keeps NMIs off the next instruction");
-    check_eq(lost, 0, "but not longer");
+    check_eq(lost, 0, "NMIs come after the instruction behind STI");
     post(HALT);
     delay_us(20000);
     /* On a busy host an IPI may come before the HLT that it is to end, so more follow. */
@@ -282,7 +282,7 @@ static void shootdown(void)
         for (u32 i = 0; i < cpus; i++)
             good &= counters[i][0] == (round & 1 ? 0xa : 0xb);
     }
-    check(good, "and each later mapping after a shootdown");
+    check(good, "all CPUs read each later mapping after a shootdown");
 }
 
 static void cross_modification(void)

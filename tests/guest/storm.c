@@ -132,7 +132,7 @@ static void apic(void)
     count = 1;
     storm(apic_start, NULL, apic_stop, "APIC timer, periodic, 1 count");
     on_vector(0x50, on_apic_early);
-    storm(apic_start, NULL, apic_stop, "the same with an early EOI");
+    storm(apic_start, NULL, apic_stop, "APIC timer, periodic, 1 count, with an early EOI");
     on_vector(0x50, on_apic);
     lvt = 0x50;
     storm(apic_start, apic_again, apic_stop, "APIC timer, one shot, set again by its handler");
@@ -140,7 +140,7 @@ static void apic(void)
         distance = -1;
         storm(deadline_start, deadline_again, deadline_stop, "TSC deadlines in the past");
         on_vector(0x50, on_apic_early);
-        storm(deadline_start, deadline_again, deadline_stop, "the same after the EOI");
+        storm(deadline_start, deadline_again, deadline_stop, "TSC deadlines in the past, after the EOI");
         on_vector(0x50, on_apic);
         distance = 100;
         storm(deadline_start, deadline_again, deadline_stop, "TSC deadlines in 100 cycles");

@@ -63,7 +63,7 @@ static void consistency(void)
     intercept(SVM_EXIT_IOIO, true);
     invalid("I/O map beyond physical memory");
     start(l2_nothing);
-    exits(SVM_EXIT_VMMCALL, l2_nothing_at, 0, "and a good VMCB runs");
+    exits(SVM_EXIT_VMMCALL, l2_nothing_at, 0, "a good VMCB runs");
 }
 
 int main(void)

@@ -41,9 +41,10 @@ static void exceptions(void)
     G.cr2 = 0x77;
     resume();
     exits(SVM_EXIT_EXCP + EXC_PF, l2_pf_at, 0, "#PF intercept");
-    check(C.exit_info2 == 0x8000000008 && G.cr2 == 0x77, "has the address in EXITINFO2 and leaves CR2 alone");
+    check(C.exit_info2 == 0x8000000008 && G.cr2 == 0x77,
+          "#PF intercept has the address in EXITINFO2 and leaves CR2 alone");
     if (features & HAS_DECODE_ASSISTS)
-        check(C.insn_len >= 4 && same(C.insn_bytes, l2_pf_at, 4), "and has the instruction's bytes");
+        check(C.insn_len >= 4 && same(C.insn_bytes, l2_pf_at, 4), "#PF intercept has the instruction's bytes");
     else
         skip("instruction bytes of #PF", "no decode assists");
     prepare(l2_step);
@@ -72,7 +73,7 @@ static void injection(void)
     on_vector(0x21, on_event);
     inject(EVENT(SVM_EVENT_EXCEPTION, EXC_GP) | SVM_EVENT_EV | 0x1234ull << 32, 0);
     check(C.exit_code == SVM_EXIT_VMMCALL && taken == 1 && taken_error == 0x1234, "inject #GP with an error code");
-    check_eq(taken_rip, (u64)l2_nothing, "at RIP");
+    check_eq(taken_rip, (u64)l2_nothing, "an injected #GP is at RIP");
     check(!(C.event_inject & SVM_EVENT_V), "EVENTINJ.V is cleared");
     inject(EVENT(SVM_EVENT_INTR, 0x21), 0);
     check(taken == 1 && taken_vector == 0x21 && taken_rip == (u64)l2_nothing, "inject an interrupt while IF is 0");
@@ -96,7 +97,8 @@ static void injection(void)
     C.event_inject = event;
     resume();
     check(C.exit_code == SVM_EXIT_EXCP + EXC_PF && C.exit_int_info == event, "EXITINTINFO of an injected interrupt");
-    check(C.exit_info2 == 0x8000000210 && G.rip == (u64)l2_nothing, "and the IDT entry's address");
+    check(C.exit_info2 == 0x8000000210 && G.rip == (u64)l2_nothing,
+          "the fault of a delivery has the IDT entry's address");
     prepare(l2_int);
     G.idtr.base = 0x8000000000;
     intercept(SVM_EXIT_EXCP + EXC_PF, true);
@@ -126,7 +128,7 @@ static void interrupts(void)
     resume();
     cli();
     check_eq(C.exit_code, SVM_EXIT_INTR, "INTR intercept, L1's IF counts with V_INTR_MASKING");
-    check_eq(G.rip, (u64)l2_spin, "before L2's first instruction");
+    check_eq(G.rip, (u64)l2_spin, "INTR intercept comes before L2's first instruction");
     taken = 0;
     on_vector(0x41, on_event);
     clgi();
@@ -135,7 +137,7 @@ static void interrupts(void)
     check_eq(taken, 0, "GIF 0 holds interrupts back");
     stgi();
     __asm__ volatile("nop" : : : "memory");
-    check_eq(taken, 1, "STGI lets them in");
+    check_eq(taken, 1, "STGI lets interrupts in");
     cli();
     apic_write(APIC_EOI, 0);
 
@@ -146,7 +148,7 @@ static void interrupts(void)
     C.vintr = VIRTUAL_INTERRUPT(0xf);
     resume();
     check(taken == 1 && taken_vector == 0x42 && !(C.vintr & VINTR_IRQ), "V_IRQ is taken when L2 sets IF");
-    check_eq(taken_rip, (u64)l2_sti_after + 1, "after STI's shadow");
+    check_eq(taken_rip, (u64)l2_sti_after + 1, "V_IRQ is taken after STI's shadow");
     taken = 0;
     prepare(l2_nothing);
     C.vintr = VIRTUAL_INTERRUPT(0xf);
@@ -227,7 +229,7 @@ static void virtual_nmi(void)
     intercept(SVM_EXIT_NMI, true);
     C.vintr = VINTR_NMI_ENABLE | VINTR_NMI | VINTR_NMI_MASK;
     resume();
-    check(!taken && (C.vintr & VINTR_NMI) && (C.vintr & VINTR_NMI_MASK), "V_NMI_MASK holds it back");
+    check(!taken && (C.vintr & VINTR_NMI) && (C.vintr & VINTR_NMI_MASK), "V_NMI_MASK holds V_NMI back");
 }
 
 int main(void)

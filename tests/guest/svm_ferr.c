@@ -43,7 +43,7 @@ int main(void)
     outb(PIC2_MASK, 0xdf);
     sti();
     cli();
-    check_eq(irqs, 1, "and IRQ 13 was raised");
+    check_eq(irqs, 1, "an error of L2 raises IRQ 13");
     prepare(l2_x87);
     G.cr0 &= ~CR0_NE;
     C.vintr = VINTR_MASKING;
@@ -52,7 +52,7 @@ int main(void)
     sti();
     resume();
     cli();
-    exits(SVM_EXIT_INTR, l2_x87_at, 0, "without it L2 stops, and IRQ 13 is L1's");
-    check_eq(irqs, 2, "and L1 takes it");
+    exits(SVM_EXIT_INTR, l2_x87_at, 0, "without the FERR_FREEZE intercept L2 stops, and IRQ 13 is L1's");
+    check_eq(irqs, 2, "L1 takes IRQ 13");
     return 0;
 }

@@ -129,7 +129,7 @@ static void registers(void)
     exits(SVM_EXIT_WRITE_CR0, l2_write_cr0_ts_at, mov | (R10 & gpr), "MOV to CR0");
     start_with(l2_write_cr0_ts, SVM_EXIT_CR0_SEL_WRITE);
     exits(SVM_EXIT_VMMCALL, l2_write_cr0_ts_after, 0, "selective CR0 write lets TS pass");
-    check(G.cr0 & CR0_TS, "and TS is set");
+    check(G.cr0 & CR0_TS, "a CR0 write that sets TS only is done");
     start_with(l2_write_cr0_cd, SVM_EXIT_CR0_SEL_WRITE);
     check(C.exit_code == SVM_EXIT_CR0_SEL_WRITE && !(G.cr0 & CR0_CD), "selective CR0 write of CD");
     start_with(l2_lmsw, SVM_EXIT_CR0_SEL_WRITE);
@@ -145,14 +145,15 @@ static void registers(void)
     intercept(SVM_EXIT_WRITE_DR0 + 7, true);
     intercept(SVM_EXIT_EXCP + EXC_GP, true);
     resume();
-    exits(SVM_EXIT_EXCP + EXC_GP, l2_write_dr_at, 0, "but a value that DR7 cannot hold is #GP first");
+    exits(SVM_EXIT_EXCP + EXC_GP, l2_write_dr_at, 0,
+          "MOV to DR7 of a value that it cannot hold is #GP before the intercept");
     prepare(l2_dr);
     G.dr7 = DR7_FIXED | DR7_GD;
     intercept(SVM_EXIT_READ_DR0 + 1, true);
     intercept(SVM_EXIT_EXCP + EXC_DB, true);
     resume();
     exits(SVM_EXIT_EXCP + EXC_DB, l2_dr_at, 0, "general detect comes before the intercept");
-    check_eq(G.dr6 & DR6_BD, DR6_BD, "and is in DR6");
+    check_eq(G.dr6 & DR6_BD, DR6_BD, "general detect is in DR6");
 }
 
 static void bench(void)

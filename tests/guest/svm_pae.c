@@ -83,14 +83,14 @@ static void pdptes_under_npt(void)
     pae(l2_32_store);
     resume();
     exits(SVM_EXIT_VMMCALL, l2_32_store_at, 0, "walks read PDPTEs from memory");
-    check_eq(regs.rbx, 0x12345678, "and find what L2 just wrote");
+    check_eq(regs.rbx, 0x12345678, "walks find a PDPTE that L2 just wrote");
 
     u64 *e = pte_of(npt, (u64)pae_pdpt, 1), old = *e;
     *e = 0;
     pae(l2_32);
     resume();
     exits(SVM_EXIT_NPF, (const u8 *)l2_32, SVM_NPF_TABLE | PFERR_U | PFERR_W, "#NPF of the page of PDPTEs");
-    check_eq(C.exit_info2, (u64)pae_pdpt, "at the PDPTE");
+    check_eq(C.exit_info2, (u64)pae_pdpt, "#NPF of the page of PDPTEs has the PDPTE's address");
     *e = old;
 }
 
@@ -107,11 +107,11 @@ static void pdptes_without_npt(void)
     pae(l2_32_store);
     C.nested = 0;
     resume();
-    check_eq(C.exit_code, SVM_EXIT_EXCP + EXC_PF, "and walks use those that were loaded");
+    check_eq(C.exit_code, SVM_EXIT_EXCP + EXC_PF, "without nested paging walks use the PDPTEs that were loaded");
     pae(l2_32_loads);
     C.nested = 0;
     resume();
-    exits(SVM_EXIT_VMMCALL, l2_32_loads_at, 0, "as do MOV to CR0, CR3 and CR4");
+    exits(SVM_EXIT_VMMCALL, l2_32_loads_at, 0, "without nested paging MOV to CR0, CR3 and CR4 load PDPTEs");
 }
 
 /* "Any MBZ bit of CR3 is set": whatever the paging mode. */
@@ -121,9 +121,9 @@ static void cr3_reserved(void)
         u64 cr0, cr4;
         const char *name;
     } modes[] = {{CR0_PG, CR4_PAE, "MBZ bits of CR3 in PAE mode"},
-                 {CR0_PG, CR4_PSE, "in 32-bit paging"},
-                 {0, 0, "without paging"},
-                 {0, CR4_PAE, "without paging, with CR4.PAE"}};
+                 {CR0_PG, CR4_PSE, "MBZ bits of CR3 in 32-bit paging"},
+                 {0, 0, "MBZ bits of CR3 without paging"},
+                 {0, CR4_PAE, "MBZ bits of CR3 without paging, with CR4.PAE"}};
     unsigned physical = cpuid(0x80000008, 0).a & 0xff;
     for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {
         bool good = true;

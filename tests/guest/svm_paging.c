@@ -26,15 +26,16 @@ static void nested_paging(void)
     u64 page = (u64)scratch;
     *(u8 *)scratch = 0xc3;
     check_eq(npf(l2_read, 0, PTE_P), SVM_NPF_FINAL | PFERR_U, "#NPF of a missing page");
-    check_eq(C.exit_info2, page, "EXITINFO2 is its address");
+    check_eq(C.exit_info2, page, "#NPF of a missing page has its address in EXITINFO2");
     if (features & HAS_DECODE_ASSISTS)
-        check(C.insn_len >= 3 && same(C.insn_bytes, l2_read_at, 3), "and the instruction's bytes are there");
+        check(C.insn_len >= 3 && same(C.insn_bytes, l2_read_at, 3),
+              "#NPF of a missing page has the instruction's bytes");
     else
         skip("instruction bytes of #NPF", "no decode assists");
     check_eq(npf(l2_write, 0, PTE_W), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_W,
              "#NPF of a write to a read-only page");
     check_eq(npf(l2_pop, 0, PTE_W), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_W, "#NPF of the write of a POP");
-    check_eq(G.rsp, (u64)(l2_stack + sizeof l2_stack - 8), "leaves RSP as it was");
+    check_eq(G.rsp, (u64)(l2_stack + sizeof l2_stack - 8), "#NPF of a POP leaves RSP as it was");
     check_eq(npf(l2_read, 0, PTE_U), SVM_NPF_FINAL | PFERR_U | PFERR_P, "#NPF: accesses are user accesses");
     if (rdmsr(MSR_EFER) & EFER_NXE)
         check_eq(npf(l2_call, PTE_NX, 0), SVM_NPF_FINAL | PFERR_U | PFERR_P | PFERR_I,
@@ -53,7 +54,7 @@ static void nested_paging(void)
     start(l2_nothing);
     check(C.exit_code == SVM_EXIT_NPF && C.exit_info1 == (SVM_NPF_TABLE | PFERR_U | PFERR_W),
           "#NPF of a guest page table");
-    check_eq(C.exit_info2 & ~0xfffull, (u64)pml4, "has the table's address");
+    check_eq(C.exit_info2 & ~0xfffull, (u64)pml4, "#NPF of a guest page table has the table's address");
     *e = old & ~PTE_W;
     start(l2_nothing);
     check(C.exit_code == SVM_EXIT_NPF && C.exit_info1 == (SVM_NPF_TABLE | PFERR_U | PFERR_W | PFERR_P),
@@ -72,7 +73,7 @@ static void nested_paging(void)
     regs.rdi = page;
     resume();
     __asm__ volatile("" : : : "memory");
-    check((*e & (PTE_A | PTE_D)) == (PTE_A | PTE_D), "a write sets the dirty bit");
+    check((*e & (PTE_A | PTE_D)) == (PTE_A | PTE_D), "a write sets the dirty bit of the nested entry");
 
     /* The L2-physical page gets another frame, which L2 sees after each kind of flush, and with another ASID. */
     u64 *other = page_alloc();
@@ -81,19 +82,19 @@ static void nested_paging(void)
     prepare(l2_read);
     regs.rdi = page;
     resume();
-    check_eq(G.rax, 0xaaa, "first frame");
+    check_eq(G.rax, 0xaaa, "L2 reads the first frame");
     *e = (u64)other | PTE_P | PTE_W | PTE_U;
     prepare(l2_read);
     regs.rdi = page;
     resume();
-    check_eq(G.rax, 0xbbb, "second frame after a flush of everything");
+    check_eq(G.rax, 0xbbb, "L2 reads the second frame after a flush of everything");
     *e = old;
     if (features & HAS_FLUSH_BY_ASID) {
         prepare(l2_read);
         regs.rdi = page;
         C.tlb_control = TLB_CONTROL_FLUSH_ASID;
         resume();
-        check_eq(G.rax, 0xaaa, "first frame after a flush of the ASID");
+        check_eq(G.rax, 0xaaa, "L2 reads the first frame after a flush of the ASID");
     } else {
         skip("flush by ASID", "no flush by ASID");
     }
@@ -103,7 +104,7 @@ static void nested_paging(void)
     C.tlb_control = TLB_CONTROL_NOTHING;
     C.asid = 2;
     resume();
-    check_eq(G.rax, 0xbbb, "second frame with a new ASID");
+    check_eq(G.rax, 0xbbb, "L2 reads the second frame with a new ASID");
     *e = old;
 
     /* Without nested paging L2 walks L1-physical memory. */

@@ -31,11 +31,11 @@ int main(void)
         ;
     for (u32 i = 0; i < 4; i++)
         count[i] = rdmsr(COUNTER(i));
-    check(count[0] >= inside * 3 && count[3] >= inside * 3, "both levels");
-    check(count[1] && count[1] <= inside, "L2 only");
-    check(count[2] >= inside * 2 && count[2] <= count[0], "L1 only");
+    check(count[0] >= inside * 3 && count[3] >= inside * 3, "counters of both levels");
+    check(count[1] && count[1] <= inside, "a counter of L2 only");
+    check(count[2] >= inside * 2 && count[2] <= count[0], "a counter of L1 only");
     u64 sum = count[1] + count[2];
-    check(sum > count[0] - inside / 2 && sum < count[0] + inside / 2, "the two make up the whole");
+    check(sum > count[0] - inside / 2 && sum < count[0] + inside / 2, "the counters of L1 and L2 make up the whole");
     start_with(l2_rdpmc, SVM_EXIT_RDPMC);
     exits(SVM_EXIT_RDPMC, l2_rdpmc_at, 0, "RDPMC intercept");
     return 0;

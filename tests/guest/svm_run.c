@@ -38,7 +38,7 @@ static void basics(void)
     nrip(l2_cpuid_after, "nRIP of CPUID");
     G.rip += 2;
     resume();
-    exits(SVM_EXIT_VMMCALL, l2_cpuid_after, 0, "and L2 goes on behind it");
+    exits(SVM_EXIT_VMMCALL, l2_cpuid_after, 0, "L2 goes on behind CPUID");
     start(l2_cpuid);
     exits(SVM_EXIT_VMMCALL, l2_cpuid_after, 0, "CPUID without intercept");
 
@@ -130,8 +130,8 @@ static void last_branch(void)
     G.dbgctl = DEBUGCTL_LBR;
     resume();
     check(G.lbr[0] == (u64)l2_branch && G.lbr[1] == (u64)l2_branch_at, "L2's last branch is in the VMCB");
-    check_eq(G.dbgctl, DEBUGCTL_LBR, "and its DEBUGCTL");
-    check_eq(rdmsr(MSR_DEBUGCTL), 0, "L1 has its own");
+    check_eq(G.dbgctl, DEBUGCTL_LBR, "L2's DEBUGCTL is in the VMCB");
+    check_eq(rdmsr(MSR_DEBUGCTL), 0, "L1's DEBUGCTL is its own");
 }
 
 static u64 step_rips[8];

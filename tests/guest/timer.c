@@ -101,10 +101,10 @@ int main(void)
     sti();
     interrupted_loop();
     cli();
-    check(ticks > before, "by interrupts");
+    check(ticks > before, "the TSC against the PIT by interrupts");
     outb(PIC1_MASK, 0xff);
     check(before >= 11, "PIT interrupts");
-    check(about(took, ms * before * 10), "at 100 Hz");
+    check(about(took, ms * before * 10), "PIT interrupts at 100 Hz");
     outb(PIT_COMMAND, PIT_LATCH0);
     u8 low = inb(PIT_COUNTER0);
     u32 first = low | (u32)inb(PIT_COUNTER0) << 8;
@@ -133,7 +133,7 @@ int main(void)
     halt_until(1, ms * 1000);
     took = tick_tsc - begin;
     check(ticks == 1 && about(took, ms * 20), "APIC timer, one shot");
-    check_eq(apic_read(APIC_CURRENT_COUNT), 0, "then it stands at 0");
+    check_eq(apic_read(APIC_CURRENT_COUNT), 0, "after one shot the APIC timer stands at 0");
     ticks = 0;
     apic_write(APIC_LVT_TIMER, 0x20051);
     begin = rdtsc();
@@ -146,7 +146,7 @@ int main(void)
     sti();
     delay_us(30000);
     cli();
-    check(ticks <= 1, "an initial count of 0 stops it");
+    check(ticks <= 1, "an initial count of 0 stops the APIC timer");
 
     /* TPR holds an interrupt back, then lets it in. */
     ticks = 0;
@@ -155,12 +155,12 @@ int main(void)
     apic_write(APIC_INITIAL_COUNT, per_10ms / 10);
     sti();
     delay_us(10000);
-    check_eq(ticks, 0, "CR8 = 15 holds it back");
-    check(apic_read(APIC_IRR + 0x10 * (0x50 / 32)) & BIT(0x50 % 32), "and it waits in IRR");
+    check_eq(ticks, 0, "CR8 = 15 holds an interrupt back");
+    check(apic_read(APIC_IRR + 0x10 * (0x50 / 32)) & BIT(0x50 % 32), "an interrupt that CR8 holds back waits in IRR");
     check_eq(apic_read(APIC_TPR), 0xf0, "CR8 is the TPR");
     write_cr8(0);
     __asm__ volatile("nop" : : : "memory");
-    check_eq(ticks, 1, "CR8 = 0 lets it in");
+    check_eq(ticks, 1, "CR8 = 0 lets an interrupt in");
     cli();
 
     if (cpuid(1, 0).c & BIT(24)) {
@@ -172,18 +172,18 @@ int main(void)
         check_eq(rdmsr(MSR_TSC_DEADLINE), target, "TSC deadline reads back");
         halt_until(1, ms * 1000);
         check(ticks == 1 && tick_tsc >= target && tick_tsc < target + ms * 500, "TSC deadline");
-        check_eq(rdmsr(MSR_TSC_DEADLINE), 0, "then it is 0");
+        check_eq(rdmsr(MSR_TSC_DEADLINE), 0, "a TSC deadline that passed reads 0");
         ticks = 0;
         wrmsr(MSR_TSC_DEADLINE, rdtsc() - 1);
         halt_until(1, ms * 1000);
-        check_eq(ticks, 1, "a deadline in the past");
+        check_eq(ticks, 1, "a TSC deadline in the past");
         ticks = 0;
         wrmsr(MSR_TSC_DEADLINE, rdtsc() + ms * 10);
         wrmsr(MSR_TSC_DEADLINE, 0);
         sti();
         delay_us(20000);
         cli();
-        check_eq(ticks, 0, "a deadline of 0 disarms it");
+        check_eq(ticks, 0, "a TSC deadline of 0 disarms the timer");
     } else {
         skip("TSC deadline", "no TSC deadline");
     }

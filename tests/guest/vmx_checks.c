@@ -59,7 +59,7 @@ static void entry_errors(void)
               guest[i].name);
     }
     start(l2_nothing);
-    exits(EXIT_VMCALL, l2_nothing_at, 0, "and a good VMCS runs");
+    exits(EXIT_VMCALL, l2_nothing_at, 0, "a good VMCS runs");
 }
 
 int main(void)

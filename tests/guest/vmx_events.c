@@ -37,15 +37,15 @@ static void exceptions(void)
         exits(EXIT_EXCEPTION_NMI, l2_rdpid_at, 0, "RDPID without enable RDTSCP is #UD");
         exception(l2_ud, EXC_UD);
     }
-    check_eq(vmread(VMCS_EXIT_INTR_INFO), fault | EXC_UD, "its interruption information");
+    check_eq(vmread(VMCS_EXIT_INTR_INFO), fault | EXC_UD, "the exit of an exception has its interruption information");
     exception(l2_gp, EXC_GP);
     check_eq(vmread(VMCS_EXIT_INTR_INFO), fault | INTR_ERROR_VALID | EXC_GP, "#GP");
-    check_eq(vmread(VMCS_EXIT_INTR_ERROR_CODE), 0x1000, "its error code");
+    check_eq(vmread(VMCS_EXIT_INTR_ERROR_CODE), 0x1000, "the exit of an exception has its error code");
     exception(l2_bp, EXC_BP);
     exits(EXIT_EXCEPTION_NMI, l2_bp_at, 0, "#BP has RIP at INT3");
     check(vmread(VMCS_EXIT_INTR_INFO) == (INTR_VALID | INTR_TYPE_SOFT_EXC << INTR_TYPE_SHIFT | EXC_BP) &&
               vmread(VMCS_EXIT_INSN_LENGTH) == 1,
-          "as a software exception");
+          "#BP is a software exception");
     exception(l2_pf, EXC_PF);
     exits(EXIT_EXCEPTION_NMI, l2_pf_at, 0x8000000008, "#PF has the address as qualification");
 }
@@ -71,7 +71,7 @@ static void injection(void)
     on_vector(0x21, on_event);
     inject(INTR_VALID | INTR_ERROR_VALID | INTR_TYPE_EXCEPTION << INTR_TYPE_SHIFT | EXC_GP, 0x1234, 0);
     check(taken == 1 && taken_error == 0x1234 && taken_rip == (u64)l2_nothing, "inject #GP with an error code");
-    check(!(vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID), "the valid bit is cleared");
+    check(!(vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID), "the valid bit of an injected event is cleared");
     inject(INTR_VALID | 0x21, 0, 0);
     check(taken == 1 && taken_vector == 0x21 && taken_rip == (u64)l2_nothing, "inject an interrupt");
     inject(INTR_VALID | INTR_TYPE_NMI << INTR_TYPE_SHIFT | EXC_NMI, 0, 0);
@@ -88,7 +88,8 @@ static void injection(void)
     vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | 0x21);
     resume();
     exits(EXIT_EXCEPTION_NMI, (const u8 *)l2_nothing, 0x8000000210, "an injected interrupt whose delivery faults");
-    check_eq(vmread(VMCS_IDT_VECTORING_INFO), INTR_VALID | 0x21, "is in the IDT-vectoring information");
+    check_eq(vmread(VMCS_IDT_VECTORING_INFO), INTR_VALID | 0x21,
+             "an injected interrupt whose delivery faults is in the IDT-vectoring information");
     prepare(l2_int);
     vmwrite(VMCS_GUEST_IDTR_BASE, 0x8000000000);
     vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_PF));
@@ -96,7 +97,7 @@ static void injection(void)
     exits(EXIT_EXCEPTION_NMI, l2_int_at, 0x8000000200, "INT n whose delivery faults");
     check(vmread(VMCS_IDT_VECTORING_INFO) == (INTR_VALID | INTR_TYPE_SOFT_INT << INTR_TYPE_SHIFT | 0x20) &&
               vmread(VMCS_EXIT_INSN_LENGTH) == 2,
-          "and its vectoring information");
+          "INT n whose delivery faults is in the IDT-vectoring information");
     prepare(l2_pf);
     vmwrite(VMCS_GUEST_IDTR_BASE, 0x8000000000);
     vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DF));
@@ -118,7 +119,7 @@ static void interrupts(void)
     check(vmread(VMCS_EXIT_REASON) == EXIT_EXTINT && !taken, "external-interrupt exiting");
     sti();
     cli();
-    check(taken == 1, "the interrupt stays pending");
+    check(taken == 1, "after external-interrupt exiting the interrupt stays pending");
     apic_write(APIC_ICR, ICR_FIXED | ICR_SELF | 0x40);
     prepare(l2_spin);
     vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_EXTINT_EXITING);
@@ -167,7 +168,7 @@ static void interrupts(void)
         start_proc(l2_string, PROC_MONITOR_TRAP);
         resume();
         resume();
-        exits(EXIT_MONITOR_TRAP, l2_string_at, 0, "and after each iteration of a repetition");
+        exits(EXIT_MONITOR_TRAP, l2_string_at, 0, "monitor trap after each iteration of a repetition");
     } else {
         skip("monitor trap", "not there");
     }
@@ -213,13 +214,13 @@ static void activity(void)
         vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 1000);
         resume();
         exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_nothing, 0, "preemption timer in the HLT state");
-        check_eq(vmread(VMCS_GUEST_ACTIVITY), GUEST_HLT, "which is saved");
+        check_eq(vmread(VMCS_GUEST_ACTIVITY), GUEST_HLT, "the HLT state is saved");
         halted(GUEST_SHUTDOWN);
         vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
         vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 1000);
         resume();
-        exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_nothing, 0, "and in the shutdown state");
-        check_eq(vmread(VMCS_GUEST_ACTIVITY), GUEST_SHUTDOWN, "which is saved too");
+        exits(EXIT_PREEMPTION_TIMER, (const u8 *)l2_nothing, 0, "preemption timer in the shutdown state");
+        check_eq(vmread(VMCS_GUEST_ACTIVITY), GUEST_SHUTDOWN, "the shutdown state is saved");
     }
 }
 
@@ -237,12 +238,13 @@ static void pending_debug(void)
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);
     vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
     resume();
-    exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS, "under blocking by MOV SS after it");
+    exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS,
+          "a pending single step under blocking by MOV SS comes after the first instruction");
     prepare(l2_nops);
     vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
     vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
     resume();
-    exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS, "TF alone after it too");
+    exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS, "TF alone steps after the first instruction");
     prepare(l2_cpuid);
     vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOVSS);

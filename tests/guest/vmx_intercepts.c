@@ -73,8 +73,8 @@ static void registers(void)
     vmwrite(VMCS_CR0_MASK, CR0_TS);
     vmwrite(VMCS_CR0_READ_SHADOW, CR0_TS);
     resume();
-    exits(EXIT_VMCALL, l2_write_cr0_ts_after, 0, "and one that does not");
-    check(!(vmread(VMCS_GUEST_CR0) & CR0_TS), "leaves host-owned bits");
+    exits(EXIT_VMCALL, l2_write_cr0_ts_after, 0, "MOV to CR0 that does not differ from the shadow");
+    check(!(vmread(VMCS_GUEST_CR0) & CR0_TS), "MOV to CR0 leaves host-owned bits");
     prepare(l2_clts);
     vmwrite(VMCS_CR0_MASK, CR0_TS);
     vmwrite(VMCS_CR0_READ_SHADOW, CR0_TS);

@@ -58,7 +58,7 @@ static void read_only_table(u64 flags, const char *name, bool passes)
 static void paging_structures(void)
 {
     read_only_table(0, "setting an accessed flag of L2 that EPT forbids is a read and a write", false);
-    read_only_table(PTE_A, "and reading a table whose flag is set is no violation", true);
+    read_only_table(PTE_A, "reading a table whose accessed flag is set is no violation", true);
 }
 
 static void extended_page_tables(void)
@@ -70,11 +70,12 @@ static void extended_page_tables(void)
     u64 page = (u64)scratch;
     *(u8 *)scratch = 0xc3;
     violation(l2_read, 0, 7, EXIT_EPT_VIOLATION, 0x181, "EPT violation of a read");
-    check_eq(vmread(VMCS_GUEST_LINEAR), page, "has the linear address");
+    check_eq(vmread(VMCS_GUEST_LINEAR), page, "EPT violation has the linear address");
     violation(l2_write, 0, EPT_W, EXIT_EPT_VIOLATION, 0x1aa, "EPT violation of a write");
     violation(l2_call, 0, EPT_X, EXIT_EPT_VIOLATION, 0x19c, "EPT violation of a fetch");
     violation(l2_pop, 0, EPT_W, EXIT_EPT_VIOLATION, 0x1aa, "EPT violation of the write of a POP");
-    check_eq(vmread(VMCS_GUEST_RSP), (u64)(l2_stack + sizeof l2_stack - 8), "leaves RSP as it was");
+    check_eq(vmread(VMCS_GUEST_RSP), (u64)(l2_stack + sizeof l2_stack - 8),
+             "EPT violation of a POP leaves RSP as it was");
     violation(l2_read, 0, EPT_R, EXIT_EPT_MISCONFIG, 0, "write without read is a misconfiguration");
     violation(l2_read, 2 << 3, 4 << 3, EXIT_EPT_MISCONFIG, 0, "memory type 2 is a misconfiguration");
     u64 *e = pte_of(ept, (u64)pml4, 1), old = *e;
@@ -103,7 +104,7 @@ static void extended_page_tables(void)
         regs.rdi = page;
         resume();
         __asm__ volatile("" : : : "memory");
-        check((*e & (EPT_A | EPT_D)) == (EPT_A | EPT_D), "a write sets its dirty flag");
+        check((*e & (EPT_A | EPT_D)) == (EPT_A | EPT_D), "a write sets EPT's dirty flag");
     } else {
         skip("EPT accessed and dirty flags", "not there");
     }
@@ -116,13 +117,13 @@ static void extended_page_tables(void)
     prepare(l2_read);
     regs.rdi = page;
     resume();
-    check_eq(regs.rax, 0xaaa, "first frame");
+    check_eq(regs.rax, 0xaaa, "L2 reads the first frame");
     *e = (u64)other | 0x37;
     check_eq(invept(1, vmread(VMCS_EPTP)), OK, "INVEPT of one context");
     prepare(l2_read);
     regs.rdi = page;
     resume();
-    check_eq(regs.rax, 0xbbb, "second frame");
+    check_eq(regs.rax, 0xbbb, "L2 reads the second frame after INVEPT");
     *e = old;
     invept(2, 0);
     check(invept(7, 0) == FAIL_VALID && vmread(VMCS_INSN_ERROR) == VMERR_INVALID_OPERAND, "INVEPT of an unknown type");

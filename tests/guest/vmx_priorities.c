@@ -58,7 +58,7 @@ static void nmi_windows(void)
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
     resume();
     exits(EXIT_NMI_WINDOW, l2_nops_at, 0, "NMI window after the IRET that unblocks NMIs");
-    check_eq(taken, 1, "whose handler has run");
+    check_eq(taken, 1, "the handler before that IRET has run");
     prepare_window(l2_nops, PROC_NMI_WINDOW);
     vmwrite(VMCS_GUEST_ACTIVITY, GUEST_HLT);
     resume();
@@ -67,7 +67,7 @@ static void nmi_windows(void)
     vmwrite(VMCS_GUEST_ACTIVITY, GUEST_HLT);
     vmwrite(VMCS_ENTRY_INTR_INFO, INJECT_DB);
     resume();
-    exits(EXIT_NMI_WINDOW, (const u8 *)handler(EXC_DB), 0, "and behind an exception injected there");
+    exits(EXIT_NMI_WINDOW, (const u8 *)handler(EXC_DB), 0, "NMI window behind an exception injected in the HLT state");
 }
 
 static void interrupt_windows(void)
@@ -102,7 +102,7 @@ static void trap_flag(void)
     vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
     resume();
     exits(EXIT_MONITOR_TRAP, l2_out_after, 0, "monitor trap before a single step");
-    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), PENDING_DBG_BS, "which is pending");
+    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), PENDING_DBG_BS, "a single step behind the monitor trap is pending");
     start_proc(l2_int1, PROC_MONITOR_TRAP);
     exits(EXIT_MONITOR_TRAP, (const u8 *)handler(EXC_DB), 0, "monitor trap behind INT1");
     prepare(l2_bad_cr3);
@@ -147,17 +147,19 @@ static void timer(void)
     prepare_timer(l2_nops, 0);
     vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_ENABLED_BP | 2);
     resume();
-    exits(EXIT_PREEMPTION_TIMER, (const u8 *)handler(EXC_DB), 0, "and behind a pending debug exception");
+    exits(EXIT_PREEMPTION_TIMER, (const u8 *)handler(EXC_DB), 0,
+          "preemption timer of 0 behind a pending debug exception");
     prepare_timer(l2_nops, 0);
     vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DBG_ENABLED_BP | 2);
     vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
     resume();
-    exits(EXIT_EXCEPTION_NMI, l2_nops_at, 2, "which exits first if it is intercepted");
+    exits(EXIT_EXCEPTION_NMI, l2_nops_at, 2,
+          "a pending debug exception that is intercepted exits before the preemption timer");
     unsigned good = 0;
     for (unsigned i = 0; i < 20; i++)
         good += on_time(l2_tsc, 10000);
     check_eq(good, 20, "L2 stores no TSC at or past the end of the preemption timer");
-    check(on_time(l2_tsc_msr, 10000), "nor one that RDMSR read");
+    check(on_time(l2_tsc_msr, 10000), "L2 stores no TSC of RDMSR at or past the end of the preemption timer");
 }
 
 static void debug(void)
@@ -171,19 +173,20 @@ static void debug(void)
     write_dr6(dr6);
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_nops_after, DR6_BS | 1, "a breakpoint held back by MOV SS joins the single step");
-    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0, "nothing stays pending");
-    check_eq(read_dr6(), dr6, "DR6 is as it was");
+    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0, "after a breakpoint held back by MOV SS nothing stays pending");
+    check_eq(read_dr6(), dr6, "an intercepted debug exception leaves DR6 as it was");
     write_dr6(DR6_FIXED);
     prepare(l2_sti);
     vmwrite(VMCS_GUEST_RFLAGS, FLAG_ONE | FLAG_TF);
     vmwrite(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB));
     resume();
     exits(EXIT_EXCEPTION_NMI, l2_sti_after, DR6_BS, "STI's single step, within its shadow");
-    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), INTERRUPTIBILITY_STI, "which is saved");
-    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0, "without a single step that would come again");
+    check_eq(vmread(VMCS_GUEST_INTERRUPTIBILITY), INTERRUPTIBILITY_STI,
+             "blocking by STI is saved with its single step");
+    check_eq(vmread(VMCS_GUEST_PENDING_DEBUG), 0, "the saved state has no single step that would come again");
     vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
     resume();
-    exits(EXIT_EXCEPTION_NMI, l2_sti_after + 1, DR6_BS, "so the next step is that of the next instruction");
+    exits(EXIT_EXCEPTION_NMI, l2_sti_after + 1, DR6_BS, "the step after STI's is that of the next instruction");
 }
 
 /* L2 turns PAE paging on: the next exit writes the PDPTEs to the VMCS, from where the next VM entry loads them. */
@@ -287,12 +290,12 @@ static void signals(void)
     stage = 3;
     check(reaches(4), "INIT waits in VMX root operation");
     stage = 5;
-    check(reaches(6) && init_reason == EXIT_INIT, "and makes L2 exit at VM entry");
+    check(reaches(6) && init_reason == EXIT_INIT, "an INIT that waits makes L2 exit at VM entry");
     apic_ipi(1, ICR_INIT);
     stage = 7;
     delay_us(20000);
-    check_eq(stage, 7, "VMXOFF lets another INIT in");
-    check(ap_start(1, third_life) && reaches(9), "and SIPI starts the CPU");
+    check_eq(stage, 7, "VMXOFF lets an INIT in that waits");
+    check(ap_start(1, third_life) && reaches(9), "after INIT, SIPI starts the CPU");
 }
 
 int main(void)

@@ -63,14 +63,14 @@ static void instructions(void)
     vmwrite(VMCS_TSC_OFFSET, 0x1122334455667788);
     check_eq(vmread(VMCS_TSC_OFFSET + 1), 0x11223344, "the high half of a 64-bit field");
     vmwrite(VMCS_TSC_OFFSET + 1, 0xffffffff99aabbcc);
-    check_eq(vmread(VMCS_TSC_OFFSET), 0x99aabbcc55667788, "and writing it");
+    check_eq(vmread(VMCS_TSC_OFFSET), 0x99aabbcc55667788, "writing the high half of a 64-bit field");
     vmclear(vmcs_other);
     vmptrld(vmcs_other);
     vmwrite(VMCS_TSC_OFFSET, 5);
     vmptrld(vmcs);
     check_eq(vmread(VMCS_TSC_OFFSET), 0x99aabbcc55667788, "two VMCSs are kept apart");
     vmptrld(vmcs_other);
-    check_eq(vmread(VMCS_TSC_OFFSET), 5, "in both ways");
+    check_eq(vmread(VMCS_TSC_OFFSET), 5, "two VMCSs are kept apart in both ways");
     vmclear(vmcs_other);
     vmptrld(vmcs);
     vmclear(vmcs);
@@ -96,7 +96,7 @@ static void basics(void)
         u64 base;
     } __attribute__((packed)) table;
     __asm__ volatile("sidt %0" : "=m"(table));
-    check(table.limit == 0xffff && table.base == (u64)idt, "with limits of FFFFh");
+    check(table.limit == 0xffff && table.base == (u64)idt, "IDTR has a limit of FFFFh after an exit");
     start(l2_cpuid);
     exits(EXIT_CPUID, l2_cpuid_at, 0, "CPUID");
     start_proc(l2_hlt, PROC_HLT_EXITING);
@@ -137,20 +137,20 @@ static void shadow_vmcs(void)
     regs.rax = VMCS_GUEST_CR3;
     resume();
     exits(EXIT_VMCALL, l2_vmread_after, 0, "VMREAD of a shadow VMCS does not exit");
-    check_eq(regs.rbx, 0x123000, "and reads it");
+    check_eq(regs.rbx, 0x123000, "VMREAD of a shadow VMCS reads it");
     msr_bitmap[VMCS_GUEST_CR3 / 8] = 1 << VMCS_GUEST_CR3 % 8;
     vmwrite(VMCS_GUEST_RIP, (u64)l2_vmread);
     regs.rax = VMCS_GUEST_CR3;
     resume();
-    exits(EXIT_VMREAD, l2_vmread_at, 0, "with its bit in the bitmap it does");
+    exits(EXIT_VMREAD, l2_vmread_at, 0, "VMREAD of a shadow VMCS exits with its bit in the bitmap");
     fill(msr_bitmap, 0, sizeof msr_bitmap);
     vmwrite(VMCS_GUEST_RIP, (u64)l2_vmread);
     vmwrite(VMCS_INSN_ERROR, 0);
     regs.rax = 0x7ffe;
     resume();
-    exits(EXIT_VMCALL, l2_vmread_after, 0, "nor does VMREAD of no field");
+    exits(EXIT_VMCALL, l2_vmread_after, 0, "VMREAD of no field of a shadow VMCS does not exit");
     check(vmread(VMCS_GUEST_RFLAGS) & FLAG_ZF && vmread(VMCS_INSN_ERROR) == VMERR_UNSUPPORTED_FIELD,
-          "and the current VMCS gets the error");
+          "the error of a shadow VMREAD is in the current VMCS");
     vmclear(vmcs_other);
     *(u32 *)(void *)vmcs_other = revision;
 }
@@ -193,7 +193,7 @@ static void msr_lists(void)
     resume();
     check(vmread(VMCS_EXIT_REASON) == (EXIT_REASON_ENTRY_FAILURE | EXIT_ENTRY_MSR_LOAD) &&
               vmread(VMCS_EXIT_QUALIFICATION) == 1,
-          "a read-only MSR is such an entry");
+          "a list entry of a read-only MSR fails the VM entry");
     wrmsr(MSR_LSTAR, old);
 }
 

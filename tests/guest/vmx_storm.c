@@ -79,7 +79,7 @@ static void preemption_timer(void)
     vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 1);
     vmwrite(VMCS_GUEST_ACTIVITY, GUEST_HLT);
     resume();
-    exits(EXIT_PREEMPTION_TIMER, l2_halt_at, 0, "one of 1 expires in L2's HLT state");
+    exits(EXIT_PREEMPTION_TIMER, l2_halt_at, 0, "a preemption timer of 1 expires in L2's HLT state");
 
     if (proc_may & PROC_PAUSE_EXITING) {
         prepare(l2_pause);
@@ -87,7 +87,7 @@ static void preemption_timer(void)
         vmwrite(VMCS_PROC_CONTROLS, proc_base | PROC_PAUSE_EXITING);
         vmwrite(VMCS_GUEST_PREEMPTION_TIMER, 1);
         resume();
-        exits(EXIT_PAUSE, l2_pause_at, 0, "the first instruction's own exit comes first");
+        exits(EXIT_PAUSE, l2_pause_at, 0, "the first instruction's own exit comes before a preemption timer of 1");
     }
 }
 
