@@ -32,6 +32,12 @@ check() {
     fi
 }
 
+# guest_text: what a terminal showed, which is in $WORK/out, behind the line that names our keys
+guest_text() {
+    head -n 1 "$WORK/out" | grep -qxF $'nestbox: Ctrl-a x ends the VM, Ctrl-a h shows the other keys\r' &&
+        tail -n +2 "$WORK/out"
+}
+
 finish() {
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]

@@ -30,7 +30,9 @@ arrived() { # NAME STATUS: all lines in order, and the guest's verdicts
 arrived 'a pipe' "$(cat "$WORK/status")"
 
 timeout 60 "$WORK/pty" pause:4000 expect:0008000 pause:4000 expect:000ffff -- "${vm[@]}" >"$WORK/out" 2>"$WORK/err"
-arrived 'a terminal' $?
+status=$?
+guest_text >"$WORK/guest" && mv "$WORK/guest" "$WORK/out"
+arrived 'a terminal' $status
 
 # Nobody reads, and the VM ends in time all the same.
 started=$SECONDS
@@ -63,6 +65,7 @@ check 'a guest that ends meanwhile: status' [ "$(cat "$WORK/status")" = 0 ]
 whole 'all of it is read' 100000
 timeout 60 "$WORK/pty" pause:4000 -- "${vm[@]}" "$WORK/prints60000" >"$WORK/out" 2>"$WORK/err"
 check 'by a terminal too: status' [ $? = 0 ]
+guest_text >"$WORK/guest" && mv "$WORK/guest" "$WORK/out"
 whole 'all of it is shown' 60000
 started=$SECONDS
 {

@@ -27,10 +27,6 @@ typed() {
         fail "$name" "status $got, not $want" "$(cat "$WORK/err")" "$(cat -v "$WORK/out")"
     fi
 }
-first_line=$'nestbox: Ctrl-a x ends the VM, Ctrl-a h shows the other keys\r'
-guest_text() { # what the terminal showed behind our first line
-    head -n 1 "$WORK/out" | grep -qxF "$first_line" && tail -n +2 "$WORK/out"
-}
 shown() { # NAME TEXT: that is what the guest wrote, and nothing else was
     check "$1" [ "$(guest_text | cat -v)" = "$2" ]
 }
