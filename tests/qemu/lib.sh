@@ -57,6 +57,7 @@ qemu() {
     local vm=$1
     shift
     : >"$work/$vm.serial.log"
+    : >"$work/$vm.qmp.log"
     "${program[@]}" -nodefaults -display none -no-user-config \
         -chardev "socket,id=serial,path=$work/$vm.serial,server=on,wait=off,logfile=$work/$vm.serial.log" \
         -chardev "socket,id=qmp,path=$work/$vm.qmp,server=on,wait=off" -mon chardev=qmp,mode=control \
