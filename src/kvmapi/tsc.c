@@ -17,17 +17,30 @@ static u64 host_tsc(void)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of every VM's struct api_tsc */
 
+static bool is_hosts(u32 khz)
+{
+    u64 own = api_tsc_khz(), apart = khz > own ? khz - own : own - khz;
+    return apart * 1000000 <= own * TOLERANCE_PPM;
+}
+
+/* The rate at which the vCPU's TSC counts. What other processes measured on this host differs a little from ours. */
+static u32 real_khz(const struct api_vcpu *v)
+{
+    return is_hosts(v->tsc_khz) ? (u32)api_tsc_khz() : v->tsc_khz;
+}
+
 void tsc_write(struct api_vcpu *v, u64 value)
 {
     struct api_tsc *t = &v->vm->tsc;
+    u32 khz = real_khz(v);
     u64 now = host_tsc(), second = v->tsc_khz * 1000ull;
     pthread_mutex_lock(&lock);
     u64 expected = t->value + cpu_tsc_scaled(v->cpu, now - t->host);
     bool near = !value || (value < expected + second && value + second > expected);
-    if (!t->written || t->khz != v->tsc_khz || !near)
+    if (!t->written || t->khz != khz || !near)
         t->offset = value - cpu_tsc_scaled(v->cpu, now);
     t->written = true;
-    t->khz = v->tsc_khz;
+    t->khz = khz;
     t->value = value;
     t->host = now;
     u64 offset = t->offset;
@@ -39,9 +52,8 @@ void tsc_write(struct api_vcpu *v, u64 value)
 
 static void rate_set(struct api_vcpu *v, u32 khz)
 {
-    u64 own = api_tsc_khz(), apart = khz > own ? khz - own : own - khz;
     v->tsc_khz = khz;
-    cpu_tsc_khz_set(v->cpu, khz, apart * 1000000 > own * TOLERANCE_PPM);
+    cpu_tsc_khz_set(v->cpu, khz, !is_hosts(khz));
 }
 
 static u32 default_khz(const struct api_vm *vm)
@@ -116,7 +128,7 @@ static long set_attr(struct api_vcpu *v, struct api_arg *arg)
     t->offset = offset;
     t->host = host_tsc();
     t->value = cpu_tsc_scaled(v->cpu, t->host) + offset;
-    t->khz = v->tsc_khz;
+    t->khz = real_khz(v);
     pthread_mutex_unlock(&lock);
     cpu_tsc_offset_set(v->cpu, offset);
     return 0;

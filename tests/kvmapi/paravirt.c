@@ -127,6 +127,41 @@ static void test_rate(void)
     CHECK(!ioctl(vcpu, KVM_SET_TSC_KHZ, 0) && ioctl(vcpu, KVM_GET_TSC_KHZ, 0) == own);
 }
 
+static void tsc_write(int to, uint64_t value)
+{
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry entry;
+    } tsc = {.head.nmsrs = 1, .entry = {.index = 0x10, .data = value}};
+    CHECK(ioctl(to, KVM_SET_MSRS, &tsc) == 1);
+}
+
+static uint64_t tsc_offset(int of)
+{
+    uint64_t offset = 0;
+    const struct kvm_device_attr attr = {
+        .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&offset};
+    CHECK(!ioctl(of, KVM_GET_DEVICE_ATTR, &attr));
+    return offset;
+}
+
+/* A vCPU that comes late goes by the TSC of the first, whose rate came with saved state: as somebody else measured it.
+ */
+static void test_late(void)
+{
+    int own = ioctl(vcpu, KVM_GET_TSC_KHZ, 0), late = ioctl(vm, KVM_CREATE_VCPU, 1);
+    CHECK(late >= 0 && !ioctl(vcpu, KVM_SET_TSC_KHZ, (long)own + own / 8000));
+    PUT_CODE(ram + CODE, clock_on);
+    guest_start_at(vcpu, CODE);
+    uint64_t time = guest_time(reported_pair() + 1000 * SECOND) - get_clock();
+    double right = 1000.0 * SECOND / own * 1000000;
+    CHECK(time > right * 0.99999 && time < right * 1.00001);
+    tsc_write(vcpu, 1ull << 50);
+    tsc_write(late, 0);
+    CHECK(tsc_offset(late) == tsc_offset(vcpu));
+    close(late);
+}
+
 static void test_calls(void)
 {
     PUT_CODE(ram + CODE, calls);
@@ -196,6 +231,8 @@ int main(void)
     test_calls();
     create();
     test_hyperv();
+    create();
+    test_late();
     printf("ok\n");
     return 0;
 }

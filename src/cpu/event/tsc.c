@@ -32,7 +32,7 @@ u64 tsc_scaled(const struct vcpu *v, u64 host)
 
 void tsc_khz_set(struct vcpu *v, u64 khz, bool scaled)
 {
-    v->tsc_khz = khz;
+    v->tsc_khz = scaled ? khz : v->vm->tsc_khz;
     v->tsc_ratio = scaled ? scale(khz, TSC_UNSCALED, v->vm->tsc_khz) : 0;
 }
 
