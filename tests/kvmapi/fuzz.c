@@ -130,6 +130,8 @@ static const unsigned long known[] = {
 
 static unsigned long request(void)
 {
+    if (!below(10))
+        return KVM_RUN;
     if (below(20))
         return known[below(sizeof(known) / sizeof(known[0]))];
     return (unsigned long)below(4) << 30 | (unsigned long)below(5000) % 16384 << 16 | 0xae00 | below(256);
@@ -150,6 +152,8 @@ static unsigned long number(void)
 static unsigned long argument(unsigned long req)
 {
     unsigned kind = below(10);
+    if (req == KVM_RUN && kind)
+        return 0; /* with any other argument the vCPU does not run */
     if (kind == 0)
         return number();
     if (kind == 1)
