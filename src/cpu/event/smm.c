@@ -110,6 +110,8 @@ void smm_enter(struct vcpu *v)
     union smram m;
     bool wide = cpu_has(v->vm, FEATURE_LM);
     fill_bytes(&m, 0, sizeof(m));
+    /* RSM finds the CPL in the DPL of SS, which AMD's SYSRET leaves at 0. */
+    v->seg[SEG_SS].attr = (v->seg[SEG_SS].attr & ~SEG_DPL_MASK) | v->cpl << SEG_DPL_SHIFT;
     if (v->nested)
         v->nested->smm_enter(v, wide ? &m.w : NULL);
     if (wide)

@@ -3,6 +3,7 @@
  * area and what RSM makes of it, SMBASE, HLT, what waits meanwhile, and a move of the vCPU in the midst of it.
  */
 #include "cpu/core/stats.h"
+#include "cpu/mmu/segment.h"
 #include "unit/live_vm.h"
 #include "x86/msr.h"
 #include "x86/smram.h"
@@ -132,6 +133,22 @@ static void start_to_halt(void)
     cpu_start(0);
     while (*(volatile u64 *)&cpu[0].v->stat[STAT_HALT] == halts)
         sched_yield();
+}
+
+static void user(void)
+{
+    TEST("a program in ring 3 whose SS has DPL 0, as AMD's SYSRET leaves it, stays in ring 3");
+    prepare(1);
+    PUT_CODE(CODE, count);
+    cpu_prepare(0, CODE, 0);
+    cpl_set(cpu[0].v, 3);
+    cpu_start(0);
+    cpu_advance(0, 10);
+    smi(1);
+    cpu_advance(0, 10);
+    CHECK_EQ(cpu_end(0), CPU_EXIT_STOP);
+    CHECK_EQ(cpu[0].v->cpl, 3);
+    finish();
 }
 
 static void halted(void)
@@ -273,6 +290,7 @@ static void moved(void)
 int main(void)
 {
     taken();
+    user();
     halted();
     waits();
     bad_state();
