@@ -167,6 +167,7 @@ enum outcome events_process(struct vcpu *v)
 {
     __atomic_fetch_and(&v->request, ~REQ_EVENT, __ATOMIC_SEQ_CST);
     v->intr_masked = false;
+    bool sipi = waits(&v->sipi_pending); /* looked at first: an INIT that came before it is seen below */
     if (v->activity == ACTIVITY_FERR && __atomic_load_n(&v->ignne, __ATOMIC_SEQ_CST))
         v->activity = ACTIVITY_ACTIVE;
     if (unlikely(v->triple_fault)) {
@@ -186,14 +187,18 @@ enum outcome events_process(struct vcpu *v)
         v->shadow = 0;
         mode_update(v);
     }
-    if (waits(&v->init_pending) && v->gif && !v->smm.on && !init_blocked(v) && v->activity != ACTIVITY_WAIT_SIPI)
+    bool init = waits(&v->init_pending) && v->gif && !init_blocked(v);
+    if (init && !v->smm.on && v->activity != ACTIVITY_WAIT_SIPI)
         return take_init(v);
     if (v->activity == ACTIVITY_WAIT_SIPI) {
         if (!v->in_guest)
             take(&v->init_pending);
         return wait_sipi(v);
     }
-    take(&v->sipi_pending);
+    /* Who does not wait for a SIPI loses it. Behind an INIT that SMM holds back it stays: firmware counts on CPUs that
+     * leave SMM together, but the host may have given this one no time. */
+    if (sipi && !init)
+        take(&v->sipi_pending);
     if (v->trap_pending && !(v->shadow & SHADOW_MOVSS))
         TRY(take_trap(v));
     if (unlikely(v->debug.on & CPU_DEBUG_NO_IRQ))

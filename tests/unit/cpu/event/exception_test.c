@@ -299,6 +299,21 @@ static void priorities(void)
     CHECK_EQ(v->activity, ACTIVITY_ACTIVE);
     CHECK_EQ(v->seg[SEG_CS].base, 0x9a000);
     CHECK_EQ(v->rip, 0);
+
+    TEST("events: a SIPI is lost without INIT, and waits behind one in SMM");
+    v->sipi_pending = true;
+    CHECK(events_process(v) == CPU_OK);
+    CHECK(!v->sipi_pending && v->activity == ACTIVITY_ACTIVE);
+    v->smm.on = true;
+    v->init_pending = v->sipi_pending = true;
+    CHECK(events_process(v) == CPU_OK);
+    CHECK(v->init_pending && v->sipi_pending);
+    v->smm.on = false; /* as after RSM */
+    CHECK(events_process(v) == CPU_OK);
+    CHECK(v->activity == ACTIVITY_WAIT_SIPI && v->request & REQ_EVENT);
+    CHECK(events_process(v) == CPU_OK);
+    CHECK_EQ(v->activity, ACTIVITY_ACTIVE);
+    CHECK_EQ(v->seg[SEG_CS].base, 0x9a000);
 }
 
 static void real_mode(void)
