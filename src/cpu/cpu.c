@@ -342,6 +342,7 @@ enum cpu_exit cpu_run(struct vcpu *v)
         else
             execute(v);
     }
+    lapic_eoi_look(v);
     return end(v);
 }
 

@@ -43,6 +43,7 @@ enum kvm_para_feature {
 #define MSR_KVM_ASYNC_PF_ACK 0x4b564d07u
 
 #define KVM_PARA_ENABLED BIT64(0)         /* of the MSRs that hold an address */
+#define KVM_PARA_EOI_OFFERED BIT(0)       /* of the byte of MSR_KVM_PV_EOI_EN: clearing it is an EOI */
 #define KVM_PARA_ASYNC_PF_AS_INT BIT64(3) /* "page ready" comes as an interrupt */
 
 /* Hypercalls, by RAX. */

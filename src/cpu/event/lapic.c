@@ -10,6 +10,7 @@
 #include "cpu/core/world.h"
 #include "cpu/event/lapic_state.h"
 #include "cpu/mmu/mmu.h"
+#include "x86/kvm_para.h"
 
 /* The version of integrated APICs, the highest LVT entry, and that EOI broadcasts can be suppressed. */
 #define VERSION(lvts) (0x14 | ((lvts)-1) << 16 | BIT(24))
@@ -68,6 +69,7 @@ static void registers_reset(struct lapic *a)
         STORE(a->tmr[i], 0);
         a->isr[i] = 0;
     }
+    a->v->pv.eoi_offered = false;
     STORE(a->svr, SVR_RESET);
     STORE(a->ldr, 0);
     STORE(a->dfr, DFR_FLAT);
@@ -89,6 +91,7 @@ void lapic_reset(struct vcpu *v, bool init)
 {
     struct lapic *a = v->lapic;
     registers_reset(a);
+    v->pv.eoi = 0;
     if (!init) {
         v->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_EN | (is_boot_cpu(v) ? APIC_BASE_BSP : 0);
         if (is_boot_cpu(v)) {
@@ -138,6 +141,8 @@ int lapic_pending(struct vcpu *v, bool *extint)
     if (a->mode == LAPIC_DISABLED)
         return -1;
     int vector = vector_highest(a->irr);
+    if (vector >= 0)
+        lapic_eoi_look(v);
     return vector >= 0 && (vector & 0xf0) > (int)(ppr(a) & 0xf0) ? vector : -1;
 }
 
@@ -165,6 +170,50 @@ static u64 debt_wait(const struct lapic *a, u64 time)
     return time + TIMER_DEBT_NS < a->paid ? a->paid - TIMER_DEBT_NS : time;
 }
 
+/* -- KVM's EOI by memory -- */
+
+/*
+ * MSR_KVM_PV_EOI_EN: while an interrupt is in service whose end would have no effect but on its bit of the ISR, bit 0
+ * of a byte of the guest's is set. A guest that clears it need not write to the APIC. This is found out before anything
+ * depends on the ISR; where the guest has not done it by then, the offer is withdrawn. Timers' interrupts have none:
+ * their debt wants to know when the handler ended.
+ */
+static gpa_t eoi_byte(const struct vcpu *v)
+{
+    return GPA(v->pv.eoi & ~KVM_PARA_ENABLED);
+}
+
+static void eoi_offer(struct lapic *a, int vector)
+{
+    const u8 offered = KVM_PARA_EOI_OFFERED;
+    u64 bit = BIT64(vector % 64), waits = 0, others = 0;
+    for (int i = 0; i < 4; i++) {
+        waits |= LOAD(a->irr[i]);
+        others |= i == vector / 64 ? a->isr[i] & ~bit : a->isr[i];
+    }
+    if (waits || others || LOAD(a->tmr[vector / 64]) & bit || is_timer(a, vector))
+        return;
+    a->v->pv.eoi_offered = true;
+    phys_write(a->v, eoi_byte(a->v), &offered, 1);
+}
+
+static void service_end(struct lapic *a);
+
+void lapic_eoi_look(struct vcpu *v)
+{
+    u8 byte;
+    if (likely(!v->pv.eoi_offered))
+        return;
+    v->pv.eoi_offered = false;
+    phys_read(v, eoi_byte(v), &byte, 1);
+    if (!(byte & KVM_PARA_EOI_OFFERED)) {
+        service_end(v->lapic);
+        return;
+    }
+    byte &= (u8)~KVM_PARA_EOI_OFFERED;
+    phys_write(v, eoi_byte(v), &byte, 1);
+}
+
 int lapic_ack(struct vcpu *v)
 {
     struct lapic *a = v->lapic;
@@ -181,8 +230,11 @@ int lapic_ack(struct vcpu *v)
     if (vector >= 0) {
         u64 bit = BIT64(vector % 64);
         __atomic_fetch_and(&a->irr[vector / 64], ~bit, __ATOMIC_SEQ_CST);
-        if (likely(!(v->hv.auto_eoi[vector / 64] & bit))) /* Hyper-V's SynIC: it ends at once */
+        if (likely(!(v->hv.auto_eoi[vector / 64] & bit))) { /* Hyper-V's SynIC: it ends at once */
             a->isr[vector / 64] |= bit;
+            if (v->pv.eoi & KVM_PARA_ENABLED)
+                eoi_offer(a, vector);
+        }
         if (is_timer(a, vector))
             a->taken = world_now_ns(v);
     }
@@ -225,7 +277,7 @@ void lapic_tpr_write(struct vcpu *v, u64 value)
     }
 }
 
-static void eoi(struct lapic *a)
+static void service_end(struct lapic *a)
 {
     int vector = vector_highest(a->isr);
     if (vector < 0)
@@ -237,6 +289,12 @@ static void eoi(struct lapic *a)
     if ((LOAD(a->tmr[vector / 64]) & bit) && !(a->svr & SVR_NO_EOI_BROADCAST))
         world_eoi(a->v, (u8)vector);
     priority_fell(a);
+}
+
+static void eoi(struct lapic *a)
+{
+    lapic_eoi_look(a->v);
+    service_end(a);
 }
 
 void lapic_error(struct lapic *a, u32 bit)
@@ -484,6 +542,7 @@ u32 lapic_mmio_read(struct vcpu *v, u32 offset)
     /* "The Local APIC Block Diagram": registers are aligned at 16 bytes; bytes 4 to 15 are reserved. */
     if (offset & 0xf)
         return 0;
+    lapic_eoi_look(v);
     if (!lapic_register(a, offset, &value))
         lapic_error(a, ESR_ILLEGAL_REGISTER);
     return value;
@@ -550,6 +609,7 @@ static enum outcome x2apic_write(struct lapic *a, u32 offset, u64 value)
 static enum outcome x2apic_read(struct lapic *a, u32 offset, u64 *value)
 {
     u32 low;
+    lapic_eoi_look(a->v);
     if (a->mode != LAPIC_X2APIC || !lapic_register(a, offset, &low))
         return raise_gp(a->v, 0);
     *value = offset == APIC_ICR ? a->icr : low;

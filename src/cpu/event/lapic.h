@@ -42,6 +42,9 @@ void lapic_base_set(struct vcpu *v, u64 value);
 int lapic_pending(struct vcpu *v, bool *extint);
 /* May the caller give a vector in an 8259's place (CPU_APICS_SPLIT, CPU_APICS_CALLER)? */
 bool lapic_takes_push(struct vcpu *v);
+/* Looks whether the guest has ended the interrupt in service by memory; it must use the APIC now if it has not. Called
+ * before anybody else looks at the ISR or at that memory, and when the vCPU stops. */
+void lapic_eoi_look(struct vcpu *v);
 /* Acknowledges what lapic_pending found, and returns its vector: moves it from IRR to ISR, or asks machine->pic_ack. */
 int lapic_ack(struct vcpu *v);
 /* REQ_TIMER was set: expire what is due and arm the next deadline. */

@@ -169,6 +169,7 @@ static void timer_set(struct lapic *a, const struct cpu_apic *page)
 void lapic_page_set(struct vcpu *v, const struct cpu_apic *page)
 {
     struct lapic *a = v->lapic;
+    v->pv.eoi_offered = false;
     bitmap_set(a->isr, page, APIC_ISR);
     bitmap_set(a->tmr, page, APIC_TMR);
     bitmap_set(a->irr, page, APIC_IRR);

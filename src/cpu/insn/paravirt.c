@@ -282,6 +282,8 @@ static void async_wake(struct vcpu *v)
 
 /* -- MSRs -- */
 
+#define EOI_RESERVED 2ull
+
 bool paravirt_msr_exists(const struct vcpu *v, u32 msr, bool owner)
 {
     if (!v->vm->paravirt && !v->pv.shown)
@@ -293,6 +295,7 @@ bool paravirt_msr_exists(const struct vcpu *v, u32 msr, bool owner)
     case MSR_KVM_SYSTEM_TIME_NEW: return paravirt_has(v, KVM_PARA_CLOCKSOURCE2);
     case MSR_KVM_ASYNC_PF_EN: return paravirt_has(v, KVM_PARA_ASYNC_PF);
     case MSR_KVM_STEAL_TIME: return paravirt_has(v, KVM_PARA_STEAL_TIME);
+    case MSR_KVM_PV_EOI_EN: return paravirt_has(v, KVM_PARA_EOI);
     case MSR_KVM_POLL_CONTROL: return paravirt_has(v, KVM_PARA_POLL_CONTROL);
     case MSR_KVM_ASYNC_PF_INT:
     case MSR_KVM_ASYNC_PF_ACK: return paravirt_has(v, KVM_PARA_ASYNC_PF_INT);
@@ -309,6 +312,7 @@ u64 *paravirt_msr_slot(struct vcpu *v, u32 msr)
     case MSR_KVM_SYSTEM_TIME_NEW: return &v->pv.system_time;
     case MSR_KVM_ASYNC_PF_EN: return &v->pv.async_pf;
     case MSR_KVM_STEAL_TIME: return &v->pv.steal_time;
+    case MSR_KVM_PV_EOI_EN: return &v->pv.eoi;
     case MSR_KVM_POLL_CONTROL: return &v->pv.poll_control;
     case MSR_KVM_ASYNC_PF_INT: return &v->pv.async_pf_int;
     default: return NULL;
@@ -320,6 +324,7 @@ bool paravirt_msr_legal(const struct vcpu *v, u32 msr, u64 value)
     switch (msr) {
     case MSR_KVM_ASYNC_PF_EN: return !(value & ASYNC_PF_RESERVED);
     case MSR_KVM_STEAL_TIME: return !(value & STEAL_FLAGS & ~KVM_PARA_ENABLED);
+    case MSR_KVM_PV_EOI_EN: return !(value & EOI_RESERVED);
     case MSR_KVM_POLL_CONTROL: return value <= 1;
     case MSR_KVM_ASYNC_PF_INT: return value <= 0xff;
     default: return true;
@@ -329,6 +334,8 @@ bool paravirt_msr_legal(const struct vcpu *v, u32 msr, u64 value)
 enum outcome paravirt_msr_write(struct vcpu *v, u32 msr, u64 value)
 {
     u64 *slot = paravirt_msr_slot(v, msr);
+    if (slot == &v->pv.eoi)
+        lapic_eoi_look(v);
     if (slot)
         *slot = value;
     if (slot == &v->pv.wall_clock) {

@@ -3,6 +3,7 @@
  */
 #include "unit/core.h"
 #include "unit/test.h"
+#include "x86/kvm_para.h"
 
 #define XAPIC (APIC_DEFAULT_ADDRESS | APIC_BASE_EN)
 #define X2APIC (XAPIC | APIC_BASE_EXTD)
@@ -492,11 +493,98 @@ static void tsc_deadline(void)
     lapic_mmio_write(v, APIC_INITIAL_COUNT, 0);
 }
 
+#define EOI_AT 0x4000u
+
+/* EOI by memory is on. Returns the guest's byte. */
+static volatile u8 *on_by_memory(void)
+{
+    create_enabled(1);
+    v->pv.eoi = EOI_AT | 1;
+    return (u8 *)vm.ram->slot[0].host + EOI_AT;
+}
+
+/* An interrupt is in service, too. */
+static volatile u8 *in_service(u8 vector)
+{
+    volatile u8 *byte = on_by_memory();
+    send(vector);
+    CHECK_EQ(lapic_ack(v), vector);
+    return byte;
+}
+
+static void eoi_by_memory(void)
+{
+    TEST("KVM's EOI by memory: the guest clears the bit");
+    volatile u8 *byte = in_service(0x51);
+    CHECK_EQ(*byte, 1);
+    *byte = 0;
+    CHECK_EQ(bitmap(APIC_ISR, 0x51), 0);
+    CHECK_EQ(reg(APIC_PPR), 0);
+    byte = in_service(0x51);
+    *byte = 0;
+    send(0x41);
+    CHECK_EQ(pending(v), 0x41);
+    CHECK_EQ(lapic_ack(v), 0x41);
+    CHECK_EQ(*byte, 1);
+    *byte = 0;
+    lapic_eoi_look(v);
+    lapic_eoi_look(v);
+    CHECK_EQ(reg(APIC_PPR), 0);
+
+    TEST("the offer is withdrawn when another interrupt comes, which the EOI then brings");
+    byte = in_service(0x51);
+    send(0x41);
+    CHECK_EQ(pending(v), -1);
+    CHECK_EQ(*byte, 0);
+    v->request = 0;
+    eoi(v);
+    CHECK(v->request & REQ_EVENT);
+    CHECK_EQ(pending(v), 0x41);
+
+    TEST("and when a register is read, or the MSR is written");
+    byte = in_service(0x51);
+    CHECK_EQ(bitmap(APIC_ISR, 0x51), BIT(0x51 % 32));
+    CHECK_EQ(*byte, 0);
+    byte = in_service(0x51);
+    v->vm->paravirt = true;
+    CHECK(msr_ok(v, MSR_KVM_PV_EOI_EN, 0));
+    CHECK_EQ(*byte, 0);
+    CHECK(msr_faults(v, MSR_KVM_PV_EOI_EN, EOI_AT | 2));
+
+    TEST("an EOI by the APIC ends the next one");
+    byte = in_service(0x51);
+    *byte = 0;
+    eoi(v);
+    CHECK_EQ(reg(APIC_PPR), 0);
+
+    TEST("none for what waits, nests, is of a level or the timer's");
+    byte = in_service(0x51);
+    send(0x61);
+    CHECK_EQ(lapic_ack(v), 0x61);
+    CHECK_EQ(*byte, 0);
+    byte = on_by_memory();
+    send(0x51);
+    send(0x61);
+    CHECK_EQ(lapic_ack(v), 0x61);
+    CHECK_EQ(*byte, 0);
+    byte = on_by_memory();
+    set(APIC_LVT_TIMER, 0x71);
+    send(0x71);
+    CHECK_EQ(lapic_ack(v), 0x71);
+    CHECK_EQ(*byte, 0);
+    const struct apic_message level = {.dest = 0, .mode = DELIVER_FIXED, .vector = 0x81, .level = true};
+    byte = on_by_memory();
+    CHECK(apic_deliver(&vm, &level) >= 0);
+    CHECK_EQ(lapic_ack(v), 0x81);
+    CHECK_EQ(*byte, 0);
+}
+
 int main(void)
 {
     reset_state();
     enabling();
     priorities();
+    eoi_by_memory();
     levels();
     errors();
     destinations();

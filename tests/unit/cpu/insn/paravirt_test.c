@@ -78,9 +78,9 @@ static void show(u32 features)
     paravirt_features(v);
 }
 
-static const u32 msrs[] = {MSR_KVM_WALL_CLOCK,      MSR_KVM_SYSTEM_TIME,  MSR_KVM_WALL_CLOCK_NEW,
-                           MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_ASYNC_PF_EN,  MSR_KVM_STEAL_TIME,
-                           MSR_KVM_POLL_CONTROL,    MSR_KVM_ASYNC_PF_INT, MSR_KVM_ASYNC_PF_ACK};
+static const u32 msrs[] = {MSR_KVM_WALL_CLOCK,   MSR_KVM_SYSTEM_TIME, MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW,
+                           MSR_KVM_ASYNC_PF_EN,  MSR_KVM_STEAL_TIME,  MSR_KVM_PV_EOI_EN,      MSR_KVM_POLL_CONTROL,
+                           MSR_KVM_ASYNC_PF_INT, MSR_KVM_ASYNC_PF_ACK};
 
 static unsigned readable(void)
 {
