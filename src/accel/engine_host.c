@@ -9,6 +9,7 @@
 
 #include "accel/accel.h"
 #include "accel/thread_time.h"
+#include "base/monotonic.h"
 #include "base/pages.h"
 #include "x86/regs.h"
 
@@ -39,14 +40,9 @@ static void memory_put(void *opaque, void *memory, size_t size)
     munmap(memory, size);
 }
 
-/* The core calls the next few with guest vector state live in the host's registers. */
-#define KEEPS_VECTORS __attribute__((target("general-regs-only")))
-
 KEEPS_VECTORS static u64 engine_now(void *opaque)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
+    return monotonic_ns();
 }
 
 KEEPS_VECTORS static void engine_timer_set(void *opaque, u32 index, u64 deadline_ns)

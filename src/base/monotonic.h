@@ -9,7 +9,7 @@
 #include <time.h>
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
-static inline u64 monotonic_ns(void)
+KEEPS_VECTORS static inline u64 monotonic_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

@@ -35,6 +35,8 @@ typedef struct {
 #define BIT64(n) (1ull << (n))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MUST_CHECK __attribute__((warn_unused_result))
+/* Of functions that are called while the host's vector registers hold a guest's. */
+#define KEEPS_VECTORS __attribute__((target("general-regs-only")))
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE 4096ull

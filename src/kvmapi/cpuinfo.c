@@ -3,6 +3,7 @@
  */
 #include "kvmapi/cpuinfo.h"
 
+#include "kvmapi/descriptor.h"
 #include "kvmapi/settings.h"
 
 #include <errno.h>
@@ -82,7 +83,7 @@ static char *read_host(size_t *size)
             room *= 2;
     }
     if (fd >= 0)
-        syscall(SYS_close, fd);
+        close_raw(fd);
     if (n < 0) {
         free(text);
         return NULL;
@@ -102,6 +103,6 @@ int cpuinfo_open(int flags)
     if (!e && lseek(fd, 0, SEEK_SET) < 0)
         e = -errno;
     if (e && fd >= 0)
-        syscall(SYS_close, fd);
+        close_raw(fd);
     return e ? e : fd;
 }

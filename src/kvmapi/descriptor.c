@@ -26,11 +26,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int owner; /* process whose descriptors these are: a child of vfork shares our memory, not our descriptors */
 
-static int close_raw(int fd)
-{
-    return (int)syscall(SYS_close, fd);
-}
-
 static struct api_file **place(int fd)
 {
     if (fd < 0 || fd >= LEAF * LEAVES)

@@ -10,6 +10,9 @@
 
 #include "base/types.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 enum file_kind { FILE_FREE, FILE_SYSTEM, FILE_VM, FILE_VCPU, FILE_STATS, FILE_HIDDEN };
 
 /* Memory of files is used again, and never given back: whoever looks one up may be late. */
@@ -22,6 +25,12 @@ struct api_file {
     void (*release)(void *object);
     struct api_file *next_free;
 };
+
+/* Closes a descriptor without libc's function, which is ours. */
+static inline void close_raw(int fd)
+{
+    syscall(SYS_close, fd);
+}
 
 /* Makes a file for a descriptor that was just made. Returns the descriptor; or -errno, and then the descriptor is
  * closed and the object is not released. */

@@ -4,6 +4,7 @@
 #include "kvmapi/host.h"
 
 #include "accel/thread_time.h"
+#include "base/monotonic.h"
 #include "base/pages.h"
 #include "kvmapi/descriptor.h"
 
@@ -25,9 +26,6 @@
 #define POLL_MOST_NS 200000u
 #define POLL_TAKEN_NS 50000u
 
-/* The core calls these with guest vector state live in the host's registers. */
-#define KEEPS_VECTORS __attribute__((target("general-regs-only")))
-
 static void *memory_get(void *opaque, size_t size, enum cpu_memory kind)
 {
     return pages_map(size, PROT_READ | PROT_WRITE | (kind == CPU_MEMORY_CODE ? PROT_EXEC : 0),
@@ -39,16 +37,9 @@ static void memory_put(void *opaque, void *memory, size_t size)
     munmap(memory, size);
 }
 
-KEEPS_VECTORS u64 host_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
-}
-
 KEEPS_VECTORS static u64 now_ns(void *opaque)
 {
-    return host_now_ns();
+    return monotonic_ns();
 }
 
 /* Returns false if the program has closed the descriptor, by a system call that we do not see. */
@@ -79,7 +70,7 @@ static void poll_wake(struct host_vcpu *v, const u64 *wake, u64 start)
 {
     for (u64 last = start, now; !woken(wake); last = now) {
         sched_yield();
-        now = host_now_ns();
+        now = monotonic_ns();
         if (now - start >= v->poll_ns || now - last >= POLL_TAKEN_NS)
             return;
     }
@@ -101,14 +92,14 @@ static void wait(void *opaque, u32 index, const u64 *wake)
 {
     struct api_host *h = opaque;
     struct host_vcpu *v = &h->vcpu[index];
-    u64 start = host_now_ns();
+    u64 start = monotonic_ns();
     if (v->poll_ns && cpu_may_poll(v->cpu))
         poll_wake(v, wake, start);
     __atomic_store_n(&v->asleep, 1, __ATOMIC_SEQ_CST);
     while (!woken(wake))
         syscall(SYS_futex, &v->asleep, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
     __atomic_store_n(&v->asleep, 0, __ATOMIC_SEQ_CST);
-    poll_adapt(v, host_now_ns() - start);
+    poll_adapt(v, monotonic_ns() - start);
 }
 
 KEEPS_VECTORS static void kick(void *opaque, u32 index)
@@ -134,7 +125,7 @@ static u64 earliest(struct api_host *h)
 
 static void timers_run(struct api_host *h)
 {
-    u64 now = host_now_ns();
+    u64 now = monotonic_ns();
     for (u32 i = 0; i < CPU_VCPUS_MAX; i++) {
         struct host_vcpu *v = &h->vcpu[i];
         u64 deadline = __atomic_load_n(&v->deadline, __ATOMIC_SEQ_CST);
@@ -189,7 +180,7 @@ static void *thread_main(void *opaque)
         if (ready < 0 && errno != EINTR)
             break;
         __atomic_store_n(&h->until, 0, __ATOMIC_SEQ_CST);
-        if (host_now_ns() >= armed)
+        if (monotonic_ns() >= armed)
             armed = 0;
         /* What is ready is asked again with the lock held: a watch that was removed meanwhile is not served. */
         pthread_mutex_lock(&h->lock);

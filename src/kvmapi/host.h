@@ -42,7 +42,6 @@ void host_destroy(struct api_host *h);
 void host_stop(struct api_host *h);
 int MUST_CHECK host_start(struct api_host *h);
 
-u64 host_now_ns(void);
 /* [any] `events` are EPOLLIN and such. Returns 0 or -errno. After removal `ready` does not run and is not called. */
 int MUST_CHECK host_watch_add(struct api_host *h, struct host_watch *w, u32 events);
 void host_watch_remove(struct api_host *h, struct host_watch *w);

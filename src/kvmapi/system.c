@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 static pthread_once_t rate_once = PTHREAD_ONCE_INIT;
@@ -66,7 +65,7 @@ int system_file(const char *name, size_t size, bool close_on_exec)
         return -errno;
     if (ftruncate(fd, (off_t)size) || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
         int e = -errno;
-        syscall(SYS_close, fd);
+        close_raw(fd);
         return e;
     }
     return fd;
