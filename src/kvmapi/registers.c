@@ -7,6 +7,7 @@
 #include "accel/kvm_convert.h"
 #include "kvmapi/interrupts.h"
 #include "kvmapi/irqchip.h"
+#include "kvmapi/signals.h"
 #include "x86/regs.h"
 #include "x86/xsave.h"
 
@@ -396,10 +397,22 @@ static long set_mp_state(struct api_vcpu *v, struct api_arg *arg)
     return registers_store(v, s, STATE_EVENTS | STATE_ACTIVITY);
 }
 
+struct translation {
+    struct vcpu *cpu;
+    struct kvm_translation *k;
+};
+
+static void translate_now(void *opaque)
+{
+    struct translation *t = opaque;
+    t->k->valid = cpu_translate(t->cpu, t->k->linear_address, (u64 *)&t->k->physical_address);
+}
+
 static long translate(struct api_vcpu *v, struct api_arg *arg)
 {
     struct kvm_translation *k = arg->data;
-    k->valid = cpu_translate(v->cpu, k->linear_address, (u64 *)&k->physical_address);
+    if (!signals_try(translate_now, &(struct translation){v->cpu, k}))
+        k->valid = 0;
     if (!k->valid)
         k->physical_address = ~0ull;
     k->writeable = 1;

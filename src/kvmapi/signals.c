@@ -37,7 +37,8 @@ static __thread struct {
     u64 after;   /* the mask to have when what was kept comes */
     unsigned kept;
     siginfo_t keep[KEPT];
-    sigjmp_buf out; /* of run_inside */
+    sigjmp_buf out; /* of run_inside, and of signals_try */
+    bool trying;    /* in signals_try */
 } self;
 
 static bool active;
@@ -93,10 +94,23 @@ sigjmp_buf *signals_way_out(void)
 }
 
 /* As if called by the code that faulted, with the guest's vector registers. */
-__attribute__((noreturn, target("general-regs-only"))) static void leave_engine(void)
+KEEPS_VECTORS __attribute__((noreturn)) static void leave_engine(void)
 {
     cpu_memory_gone(self.vcpu->cpu);
     siglongjmp(self.out, 1);
+}
+
+static __attribute__((noreturn)) void leave_try(void)
+{
+    siglongjmp(self.out, 1);
+}
+
+/* The handler returns to that function, as if the code that faulted had called it. */
+static void divert(greg_t *g, void (*to)(void))
+{
+    g[REG_RIP] = (greg_t)to;
+    g[REG_RSP] = ((g[REG_RSP] - RED_ZONE) & ~15ll) - 8;
+    g[REG_EFL] &= ~(greg_t)FLAG_DF;
 }
 
 /* The array of slots stays while a vCPU runs. */
@@ -117,13 +131,10 @@ static bool memory_fault(const siginfo_t *info, greg_t *g)
     if (poisoned || !cpu_may_leave(cpu) || !is_guest_memory(self.vcpu->vm->machine.ram, info->si_addr))
         return false;
     const u8 *next = cpu_signal(cpu, (const u8 *)g[REG_RIP], EXC_PF);
-    if (next) {
+    if (next)
         g[REG_RIP] = (greg_t)next;
-        return true;
-    }
-    g[REG_RIP] = (greg_t)leave_engine;
-    g[REG_RSP] = ((g[REG_RSP] - RED_ZONE) & ~15ll) - 8;
-    g[REG_EFL] &= ~(greg_t)FLAG_DF;
+    else
+        divert(g, leave_engine);
     return true;
 }
 
@@ -137,6 +148,10 @@ static bool own_fault(int sig, siginfo_t *info, ucontext_t *u)
         g[REG_RIP] = (greg_t)user_copy_end;
         return true;
     }
+    if (self.trying && (sig == SIGSEGV || sig == SIGBUS)) {
+        divert(g, leave_try);
+        return true;
+    }
     if (!self.vcpu)
         return false;
     if (g[REG_TRAPNO] == EXC_PF)
@@ -145,6 +160,16 @@ static bool own_fault(int sig, siginfo_t *info, ucontext_t *u)
     if (next)
         g[REG_RIP] = (greg_t)next;
     return next;
+}
+
+bool signals_try(void (*access)(void *opaque), void *opaque)
+{
+    bool done = !sigsetjmp(self.out, 0);
+    self.trying = done;
+    if (done)
+        access(opaque);
+    self.trying = false;
+    return done;
 }
 
 /* Its handler comes when the call ends, and so do all signals behind it: the kernel has them wait. */

@@ -34,6 +34,8 @@ int MUST_CHECK signals_run_begin(struct api_vcpu *v, const u64 *mask);
 void signals_run_end(void);
 /* In between: where to go on if guest memory is not there, in the middle of the engine; see cpu_memory_gone. */
 sigjmp_buf *signals_way_out(void);
+/* Outside of these: calls a function that reads guest memory and holds nothing. Returns false if some was not there. */
+bool MUST_CHECK signals_try(void (*access)(void *opaque), void *opaque);
 /* Signals that the program leaves to their default, but that KVM_RUN is to notice. */
 void signals_cover(u64 mask);
 

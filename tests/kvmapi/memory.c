@@ -158,6 +158,14 @@ static bool faults(struct vcpu *v)
     return ioctl(v->fd, KVM_RUN, 0) == -1 && errno == EFAULT;
 }
 
+static bool translates(struct vcpu *v)
+{
+    struct kvm_translation t = {.linear_address = CODE + 5};
+    CHECK(!ioctl(v->fd, KVM_TRANSLATE, &t));
+    CHECK(t.physical_address == (t.valid ? CODE + 5 : ~0ull));
+    return t.valid;
+}
+
 /* Each kind of page that an instruction needs, and how it may be gone. */
 static void test_protection(void)
 {
@@ -175,7 +183,9 @@ static void test_protection(void)
                 vcpu_begin(&v);
             CHECK(!mprotect(ram + pages[i], PAGE, PROT_NONE));
             CHECK(faults(&v) && faults(&v));
+            CHECK(translates(&v) == (pages[i] == CODE || pages[i] == DATA));
             CHECK(!mprotect(ram + pages[i], PAGE, PROT_READ | PROT_WRITE));
+            CHECK(translates(&v));
             CHECK(runs(&v));
         }
     CHECK(!mprotect(ram + DATA, PAGE, PROT_READ) && faults(&v));
