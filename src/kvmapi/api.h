@@ -201,6 +201,8 @@ struct api_part {
     void (*leave)(struct api_vcpu *vcpu);
 };
 extern const struct api_part *const api_parts[]; /* tables.c; NULL behind the last */
+/* Those of them that have a hook of that name, from the first ioctl on. */
+extern const struct api_part *api_mmio_parts[], *api_pio_parts[], *api_enter_parts[], *api_leave_parts[];
 
 const struct api_cap *api_cap_find(u32 number);
 /* KVM_CHECK_EXTENSION; vm is NULL when /dev/kvm is asked. */

@@ -39,16 +39,16 @@ void run_interrupt(struct api_vcpu *v)
 
 static bool part_pio(struct api_vcpu *v, u16 port, void *data, unsigned size, bool write)
 {
-    for (const struct api_part *const *p = api_parts; *p; p++)
-        if ((*p)->pio && (*p)->pio(v, port, data, size, write))
+    for (const struct api_part **p = api_pio_parts; *p; p++)
+        if ((*p)->pio(v, port, data, size, write))
             return true;
     return false;
 }
 
 static bool part_mmio(struct api_vcpu *v, gpa_t gpa, void *data, unsigned size, bool write)
 {
-    for (const struct api_part *const *p = api_parts; *p; p++)
-        if ((*p)->mmio && (*p)->mmio(v, gpa, data, size, write))
+    for (const struct api_part **p = api_mmio_parts; *p; p++)
+        if ((*p)->mmio(v, gpa, data, size, write))
             return true;
     return false;
 }
@@ -272,16 +272,14 @@ static long run_guest(struct api_vcpu *v)
 
 static void parts_enter(struct api_vcpu *v)
 {
-    for (const struct api_part *const *p = api_parts; *p; p++)
-        if ((*p)->enter)
-            (*p)->enter(v);
+    for (const struct api_part **p = api_enter_parts; *p; p++)
+        (*p)->enter(v);
 }
 
 static void parts_leave(struct api_vcpu *v)
 {
-    for (const struct api_part *const *p = api_parts; *p; p++)
-        if ((*p)->leave)
-            (*p)->leave(v);
+    for (const struct api_part **p = api_leave_parts; *p; p++)
+        (*p)->leave(v);
 }
 
 static long run_inside(struct api_vcpu *v)

@@ -51,8 +51,28 @@ const struct api_part *const api_parts[] = {
 static const struct api_ioctl *first[256];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* Parts with a hook of that name. */
+const struct api_part *api_mmio_parts[ARRAY_LEN(api_parts)], *api_pio_parts[ARRAY_LEN(api_parts)];
+const struct api_part *api_enter_parts[ARRAY_LEN(api_parts)], *api_leave_parts[ARRAY_LEN(api_parts)];
+
+static void hooks_build(void)
+{
+    u32 mmio = 0, pio = 0, enter = 0, leave = 0;
+    for (const struct api_part *const *p = api_parts; *p; p++) {
+        if ((*p)->mmio)
+            api_mmio_parts[mmio++] = *p;
+        if ((*p)->pio)
+            api_pio_parts[pio++] = *p;
+        if ((*p)->enter)
+            api_enter_parts[enter++] = *p;
+        if ((*p)->leave)
+            api_leave_parts[leave++] = *p;
+    }
+}
+
 static void index_build(void)
 {
+    hooks_build();
     for (const struct api_part *const *p = api_parts; *p; p++)
         for (const struct api_ioctl *row = (*p)->ioctls; row && row->name; row++)
             if (!first[_IOC_NR(row->request)])
