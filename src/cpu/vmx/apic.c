@@ -18,7 +18,7 @@ void vmx_tpr_changed(struct vcpu *v, u32 vtpr)
 bool vmx_apic_page_missing(struct vcpu *v)
 {
     const struct vmx *x = v->vmx;
-    return x->proc2 & PROC2_APIC_ACCESSES && !vcpu_ram(v, GPA(x->f.apic_access)) &&
+    return !vcpu_ram(v, GPA(x->f.apic_access)) &&
            __atomic_load_n(&v->vm->fetch_exits, __ATOMIC_RELAXED) != CPU_FETCH_NEVER;
 }
 

@@ -194,15 +194,18 @@ void vmx_load_translation(struct vcpu *v, const struct vmx *x)
     }
     u64 mode_based = x->proc2 & PROC2_MODE_BASED_EXECUTE ? EPT_ROOT_MODE_BASED : 0;
     mmu_set_stage2(v, ept ? STAGE2_EPT : STAGE2_NONE, ept ? x->f.eptp | mode_based : 0, space);
-    mmu_set_apic_access(v, x->proc2 & PROC2_APIC_ACCESSES ? x->f.apic_access : NO_APIC_ACCESS);
+    if (unlikely(x->proc2 & PROC2_APIC_ACCESSES))
+        mmu_set_apic_access(v, x->f.apic_access);
 }
 
 /* SDM "Changes to Instruction Behavior in VMX Non-Root Operation", RDTSC: without an offset nothing is scaled. */
 void vmx_load_tsc(struct vcpu *v, const struct vmx *x)
 {
     const struct vmcs *f = &x->f;
-    bool offsets = f->proc & PROC_TSC_OFFSETTING, scales = offsets && x->proc2 & PROC2_TSC_SCALING;
-    tsc_of_l2(v, scales ? f->tsc_multiplier : TSC_UNSCALED, offsets ? f->tsc_offset : 0);
+    if (f->proc & PROC_TSC_OFFSETTING)
+        tsc_of_l2(v, unlikely(x->proc2 & PROC2_TSC_SCALING) ? f->tsc_multiplier : TSC_UNSCALED, f->tsc_offset);
+    else
+        tsc_of_l1(v);
 }
 
 /* Makes the dispatcher look at events before L2's first instruction, if there may be any. */
@@ -234,7 +237,7 @@ enum outcome vmx_enter(struct vcpu *v, bool launch)
         rule_trace(v, l1_rip);
         return vmx_fail(v, VMERR_ENTRY_HOST_STATE);
     }
-    if (unlikely(vmx_apic_page_missing(v))) {
+    if (unlikely(x->proc2 & PROC2_APIC_ACCESSES && vmx_apic_page_missing(v))) {
         v->exit = CPU_EXIT_APIC_PAGE;
         return CPU_EXIT;
     }

@@ -112,7 +112,7 @@ bool vmx_cr_valid(struct vcpu *v, unsigned cr, u64 value);
 
 /* apic.c */
 void vmx_tpr_changed(struct vcpu *v, u32 vtpr);
-/* Must VM entry leave with CPU_EXIT_APIC_PAGE? */
+/* Must VM entry with "virtualize APIC accesses" leave with CPU_EXIT_APIC_PAGE? */
 bool vmx_apic_page_missing(struct vcpu *v);
 enum outcome vmx_apic_access(struct vcpu *v, gpa_t *gpa, unsigned size, enum access access);
 void vmx_apic_written(struct vcpu *v);
