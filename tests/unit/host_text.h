@@ -2,7 +2,8 @@
  * Host code as text, for tests of what the translator emits: one line per instruction in Zydis' Intel syntax, without
  * the sizes that say nothing. Fields of the vCPU and of the TLB context go by name, and jumps by where they go: #N is a
  * line of the same text, `cold` and `hot` are the block's parts, `out` is elsewhere. `link N` is the block's N-th link,
- * `insn` another address.
+ * `insn` another address. With host_cache, calls of what blocks share go by name ("call check_read8_direct"), the data
+ * behind a shared jump follows in braces ("jmp rcx {0xD000}"), and a line "site" is the site of a shared check.
  */
 #ifndef TESTS_UNIT_HOST_TEXT_H
 #define TESTS_UNIT_HOST_TEXT_H
@@ -14,6 +15,8 @@
 #include "unit/test.h"
 
 #define HOST_LINES 64
+
+static const struct cache *host_cache; /* of the code that is shown, if set */
 
 struct host_text {
     unsigned n;
@@ -35,7 +38,8 @@ static const struct host_field {
     FIELD(request),          FIELD(spill[0]),         FIELD(spill[1]),    FIELD(group[0]),     FIELD(group[1]),
     FIELD(neg_cs_base),      FIELD(gpr[RCX]),         FIELD(gpr[RSP]),    FIELD(gpr[R11]),     FIELD(gpr[R14]),
     FIELD(gpr[R15]),         FIELD(gpr[RDX]),         FIELD(gpr[R12]),    FIELD(gpr[R13]),     FIELD(seg[SEG_CS].base),
-    FIELD(seg[SEG_FS].base), FIELD(seg[SEG_GS].base),
+    FIELD(seg[SEG_FS].base), FIELD(seg[SEG_GS].base), FIELD(page_mask),   FIELD(check_missed), FIELD(jump_missed),
+    FIELD(back_missed),      FIELD(sample_left),
 };
 #undef FIELD
 static const struct host_field host_tlb_fields[] = {
@@ -65,6 +69,43 @@ static inline void host_replace(char *line, const char *from, const char *to, co
     snprintf(a, (size_t)(80 - (a - line)), "%s%s", with, rest);
 }
 
+/* Is it code that blocks share? It runs with a return address on the stack: fields of the vCPU are eight bytes on. */
+static inline bool host_is_shared(const u8 *p)
+{
+    const struct cache *c = host_cache;
+    return c && p >= c->code && p < (c->block_count ? c->blocks[0].far_entry : c->hot);
+}
+
+/* The name of what starts there, if blocks share it. */
+static inline bool host_shared_name(const u8 *target, char *name, size_t size)
+{
+    const struct cache *c = host_cache;
+    for (u32 kind = 0; c && kind < CHECK_KINDS; kind++)
+        for (u32 log = 0; log < CHECK_SIZES; log++)
+            if (c->check[kind][log] == target) {
+                snprintf(name, size, "check_%s%u%s", kind & CHECK_WRITE ? "write" : "read", check_size(log),
+                         kind & CHECK_DIRECT ? "_direct" : "");
+                return true;
+            }
+    for (u32 check = 0; c && check < ARRAY_LEN(c->jump); check++)
+        if (c->jump[check] == target) {
+            snprintf(name, size, check ? "jump_checked" : "jump");
+            return true;
+        }
+    if (c && c->back == target)
+        snprintf(name, size, "back");
+    return c && c->back == target;
+}
+
+/* Is there the site of one of the block's shared checks? */
+static inline bool host_is_site(const struct block *b, const u8 *p)
+{
+    for (u32 i = 0; b && i < b->cold_place_from; i++)
+        if (b->places[i].site && b->cold + b->places[i].site == p)
+            return true;
+    return false;
+}
+
 static inline void host_line(struct host_text *t, unsigned i, const ZydisDecodedInstruction *zi,
                              const ZydisDecodedOperand *zo, const ZydisFormatter *f, const struct block *b)
 {
@@ -80,7 +121,7 @@ static inline void host_line(struct host_text *t, unsigned i, const ZydisDecoded
                 to++;
             if (to < t->n || target == end)
                 snprintf(with, sizeof with, "#%u", to);
-            else
+            else if (!host_shared_name(target, with, sizeof with))
                 snprintf(with, sizeof with, "%s",
                          b && target >= b->cold && target <= b->cold_end      ? "cold"
                          : b && target >= b->far_entry && target < b->hot_end ? "hot"
@@ -99,7 +140,7 @@ static inline void host_line(struct host_text *t, unsigned i, const ZydisDecoded
         host_replace(line, "ss:", "", "");
         host_replace(line, "ds:", "", "");
         if (o->mem.base == ZYDIS_REGISTER_RSP) {
-            u64 offset = (u64)(o->mem.disp.value + VCPU_BIAS);
+            u64 offset = (u64)(o->mem.disp.value + VCPU_BIAS) - (host_is_shared(t->at[i]) ? 8 : 0);
             snprintf(with, sizeof with, "[vcpu.%s]",
                      host_field_name(host_vcpu_fields, ARRAY_LEN(host_vcpu_fields), offset));
             host_replace(line, "[", "]", with);
@@ -112,10 +153,12 @@ static inline void host_line(struct host_text *t, unsigned i, const ZydisDecoded
     }
 }
 
-/* Bytes of data behind a CALL. */
+/* Bytes of data behind a CALL, or behind the jump that follows the CALL of a shared jump. */
 static inline unsigned host_data(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
 {
-    if (zi->mnemonic != ZYDIS_MNEMONIC_CALL)
+    if (host_cache && zi->mnemonic == ZYDIS_MNEMONIC_JMP && zo[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
+        return sizeof(u32);
+    if (zi->mnemonic != ZYDIS_MNEMONIC_CALL || zo[0].type != ZYDIS_OPERAND_TYPE_MEMORY)
         return 0;
     switch ((u64)(zo[0].mem.disp.value + VCPU_BIAS)) {
     case offsetof(struct vcpu, slow_mem): return sizeof(struct site);
@@ -136,13 +179,28 @@ static inline void host_text(struct host_text *t, const u8 *from, const u8 *to, 
     ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
     for (t->n = 0; from < to && t->n < HOST_LINES; t->n++) {
         t->at[t->n] = from;
+        zi[t->n].length = 0;
+        if (host_is_site(b, from)) {
+            from += sizeof(struct site);
+            continue;
+        }
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, from, (size_t)(to - from), &zi[t->n], zo[t->n])))
             break;
         from += zi[t->n].length + host_data(&zi[t->n], zo[t->n]);
     }
     t->at[t->n] = from;
-    for (unsigned i = 0; i < t->n; i++)
+    for (unsigned i = 0; i < t->n; i++) {
+        if (!zi[i].length) {
+            snprintf(t->line[i], 80, "site");
+            continue;
+        }
         host_line(t, i, &zi[i], zo[i], &f, b);
+        if (zi[i].mnemonic == ZYDIS_MNEMONIC_JMP && host_data(&zi[i], zo[i])) {
+            u32 data;
+            memcpy(&data, t->at[i] + zi[i].length, sizeof data);
+            snprintf(t->line[i] + strlen(t->line[i]), 20, " {0x%04X}", data);
+        }
+    }
     if (from != to && t->n < HOST_LINES)
         snprintf(t->line[t->n++], 80, "not an instruction");
 }

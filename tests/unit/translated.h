@@ -15,6 +15,7 @@ static inline struct block *translated_in(u32 without, u32 with)
 {
     enum outcome out;
     struct block *b = block_find(v, CODE, (v->mode & ~without) | with, &out);
+    host_cache = cache;
     CHECK(b);
     return b;
 }
@@ -34,7 +35,8 @@ static inline const struct host_text *behind_check(unsigned i)
     const struct host_text *t = hot(i);
     const u8 *from = t->at[0], *end = t->at[t->n];
     for (unsigned k = 0; k < t->n; k++)
-        if (!strncmp(t->line[k], "mov rcx, gs:radd", 16) || !strncmp(t->line[k], "mov rcx, gs:wadd", 16))
+        if (!strncmp(t->line[k], "call check_", 11) || !strncmp(t->line[k], "mov rcx, gs:radd", 16) ||
+            !strncmp(t->line[k], "mov rcx, gs:wadd", 16))
             from = t->at[k + 1];
     host_text(&translated_text, from, end, v->exec->tr->b);
     return &translated_text;
@@ -57,6 +59,9 @@ static inline const struct host_text *cold(void)
 /* The text of a block's only instruction, whole or behind its check. */
 #define HOT(...) (TRANSLATE(__VA_ARGS__), hot(0))
 #define BODY(...) (TRANSLATE(__VA_ARGS__), behind_check(0))
+/* The same of an instruction that is a loop, with a jump behind it: its check is not a shared one. */
+#define BACK(...) 0xeb, (u8)(-2 - (int)sizeof((const u8[]){__VA_ARGS__}))
+#define LOOP(...) (TRANSLATE(__VA_ARGS__, BACK(__VA_ARGS__)), hot(0))
 /* In flat 16-bit and 32-bit code with 32-bit stacks. */
 #define HOT16(...) (TRANSLATE_IN(MODE_SIZE_MASK, MODE_16 | MODE_FLAT | MODE_SS32 | UNITS, __VA_ARGS__), hot(0))
 #define HOT32(...) (TRANSLATE_IN(MODE_SIZE_MASK, MODE_32 | MODE_FLAT | MODE_SS32 | UNITS, __VA_ARGS__), hot(0))

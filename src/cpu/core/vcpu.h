@@ -59,7 +59,8 @@ struct lapic;
 
 struct vcpu {
     /* -- reached by translated code: disp8 from RSP is [140, 396) -- */
-    u64 bit_mask[4]; /* 0: constants 15, 31, 63 for bit-string operands, by log2(operand size) - 1 */
+    u64 bit_mask[3]; /* 0: constants 15, 31, 63 for bit-string operands, by log2(operand size) - 1 */
+    u64 page_mask;   /* 24: the constant ~PAGE_MASK, for shared TLB checks (check.c) */
     void *slow_mem;  /* 32: entry points of enter.S that translated code calls or jumps to */
     void *slow_done;
     void *slow_segment;
@@ -82,7 +83,11 @@ struct vcpu {
     u64 group[GROUP_SLOTS]; /* 208: host minus linear address of pages that a group of accesses lies in */
     u64 mini_stack[2];      /* 256: where translated code's CALL pushes */
     u64 gpr[GPR_COUNT];     /* 272 */
-    /* -- 400 -- */
+    void *check_missed;     /* 400: entry points of enter.S for check.c */
+    void *jump_missed;
+    void *back_missed;
+    u64 sample_left; /* shared jumps until the next one whose target is counted: dispatch.c */
+    /* -- 432 -- */
     u64 rip;      /* RIP of the current instruction while in C (offset in CS, not linear) */
     u64 next_rip; /* RIP if the instruction completes; handlers of branches change it */
     u64 arith;    /* raw LAHF/SETO word: AH = SF ZF AF PF CF, AL = OF; use rflags_get/set */

@@ -34,14 +34,15 @@ static void reset(struct cache *c, u8 *code, u8 *data)
 {
     fill_bytes(c->hash, 0, sizeof c->hash);
     fill_bytes(c->pages, 0, sizeof c->pages);
-    c->hot = code;
+    fill_bytes(c->hot_hash, 0, sizeof c->hot_hash);
+    c->hot = checks_emit(c, code, code + c->hot_size);
     c->hot_end = code + c->hot_size;
     c->cold = c->hot_end;
     c->cold_end = c->cold + c->cold_size;
     c->data_next = data;
     c->block_max = CACHE_BLOCKS;
     c->link_max = CACHE_LINKS;
-    c->block_count = c->link_count = 0;
+    c->block_count = c->link_count = c->granules = 0;
     c->blocks = cache_alloc(c, c->block_max * sizeof(struct block));
     c->links = cache_alloc(c, c->link_max * sizeof(struct exit_link));
     c->generation++;
@@ -93,14 +94,35 @@ static u32 hash_of(u64 page, u16 offset, u32 mode)
     return (u32)(x >> (64 - HASH_BITS));
 }
 
+/* Shall blocks of this hash be made without shared checks? */
+static bool is_hot(const struct cache *c, u32 hash)
+{
+    return c->hot_hash[hash / 64] & BIT64(hash % 64);
+}
+
+/* The block whose hot part has this address, or NULL. */
+static struct block *block_at_hot(struct cache *c, const u8 *host)
+{
+    u32 count = __atomic_load_n(&c->block_count, __ATOMIC_ACQUIRE);
+    u64 granule = (u64)(host - c->code) / GRANULE;
+    if (!count || host < c->blocks[0].far_entry || host >= c->blocks[count - 1].hot_end)
+        return NULL;
+    u32 i = c->block_before[granule];
+    while (i + 1 < count && c->blocks[i + 1].far_entry <= host)
+        i++;
+    struct block *b = &c->blocks[i];
+    return host >= b->far_entry && host < b->hot_end ? b : NULL;
+}
+
 struct block *block_at(struct cache *c, const u8 *host)
 {
-    bool cold = host >= c->code + c->hot_size;
+    if (host < c->code + c->hot_size)
+        return block_at_hot(c, host);
     u32 lo = 0, hi = __atomic_load_n(&c->block_count, __ATOMIC_ACQUIRE);
     while (lo < hi) {
         u32 mid = (lo + hi) / 2;
         const struct block *b = &c->blocks[mid];
-        if (host < (cold ? b->cold : b->far_entry))
+        if (host < b->cold)
             hi = mid;
         else
             lo = mid + 1;
@@ -108,7 +130,7 @@ struct block *block_at(struct cache *c, const u8 *host)
     if (!lo)
         return NULL;
     struct block *b = &c->blocks[lo - 1];
-    return host < (cold ? b->cold_end : b->hot_end) ? b : NULL;
+    return host < b->cold_end ? b : NULL;
 }
 
 /* Is it still the page at that address? */
@@ -247,6 +269,7 @@ static enum translation make_announced(struct vcpu *v, const struct translation_
         p2 = page_get(c, r->page2.host, r->page2.foreign);
     if (!p || (r->page2.host != NO_PAGE && !p2))
         return TRANSLATION_FULL;
+    v->exec->tr->hot_block = is_hot(c, hash_of(r->page.host, offset, r->mode));
     u64 lines = page_announce(p, offset, BLOCK_MAX_BYTES), lines2 = p2 ? page_announce(p2, 0, INSN_MAX) : 0;
     enum translation result = translate(v, r, made);
     struct block *b = result == TRANSLATION_DONE ? *made : NULL, *b2 = b && b->page2 != NO_PAGE ? b : NULL;
@@ -380,6 +403,37 @@ void block_kill(struct cache *c, struct block *b)
     e.p = jump;
     emit_jmp(&e, jump + (b->cold - b->near_entry)); /* to the stub that calls exec_stale */
     divert(b->near_entry, &e, jump);
+}
+
+/* Adds a block to those that become hot, if it is not one of them. */
+static void heat_add(struct block **found, u32 *count, struct block *b)
+{
+    if (!b || !b->valid || *count == HEAT_LINKED)
+        return;
+    for (u32 i = 0; i < *count; i++)
+        if (found[i] == b)
+            return;
+    found[(*count)++] = b;
+}
+
+void block_heat(struct vcpu *v, struct block *b)
+{
+    struct cache *c = v->vm->cache;
+    struct block *found[HEAT_LINKED];
+    u32 count = 0;
+    spin_lock(&c->lock);
+    heat_add(found, &count, b);
+    for (u32 i = 0; i < count; i++)
+        for (u32 k = 0; k < found[i]->link_count; k++)
+            heat_add(found, &count, found[i]->links[k].to);
+    for (u32 i = 0; i < count; i++) {
+        if (found[i]->hot)
+            continue;
+        u32 hash = hash_of(found[i]->page, found[i]->offset, found[i]->mode);
+        c->hot_hash[hash / 64] |= BIT64(hash % 64);
+        block_kill(c, found[i]);
+    }
+    spin_unlock(&c->lock);
 }
 
 /* The page has no blocks any more, so writes to it need not be noted. */

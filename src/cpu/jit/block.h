@@ -35,6 +35,7 @@ struct exit_link {
 struct place {
     u32 host;  /* offset in the cache */
     u16 guest; /* offset in the page */
+    u16 site;  /* behind the CALL of a shared check: where its struct site is, from block.cold */
 };
 
 struct block {
@@ -44,6 +45,7 @@ struct block {
     u16 size;   /* bytes of guest code, second page included */
     u32 mode;
     bool valid;
+    bool hot;      /* has no shared checks */
     u16 looked;    /* bytes that the translation depends on: more than `size` if they are no instruction */
     u8 *far_entry; /* r11 = linear address of the block: sets page_la */
     u8 *near_entry;
@@ -61,6 +63,11 @@ struct block {
     u16 loan_from, loan_to; /* 0 and 0 without loans */
 };
 
+#define CHECK_KINDS 4
+#define CHECK_SIZES 35 /* 1, 2, 4, and the multiples of 8 up to 256 bytes */
+#define CHECK_ALIGN 16
+#define GRANULE 256 /* bytes of hot code */
+
 struct cache {
     u8 *code; /* RWX, hot part first */
     size_t hot_size, cold_size;
@@ -71,12 +78,37 @@ struct cache {
     u32 block_count, block_max; /* the count is [a]: signal handlers look up blocks without the lock */
     struct block *hash[1 << HASH_BITS];
     struct page_code *pages[1 << PAGE_HASH_BITS]; /* [a] page.h */
+    u64 hot_hash[(1 << HASH_BITS) / 64];          /* bit per hash: blocks that shall be made without shared checks */
     struct exit_link *links;
     u32 link_count, link_max;
-    u32 lock; /* [a] guards everything above */
+    u8 *check[CHECK_KINDS][CHECK_SIZES]; /* shared TLB checks: check.c */
+    u8 *jump[2];                         /* shared jumps by the jump cache, with a look at vcpu.request or not */
+    u8 *back;                            /* shared look at requests in front of a link back */
+    u32 granules;                        /* how many of block_before[] are known */
+    u32 block_before[CACHE_HOT(CACHE_CODE_SIZE) / GRANULE]; /* by granule: the first block that ends behind its start */
+    u32 lock;                                               /* [a] guards everything above */
     u64 flushes;
     u64 generation;
 };
+
+/* Kinds of shared checks. */
+#define CHECK_WRITE BIT(0)
+#define CHECK_DIRECT BIT(1) /* tries the direct tags first */
+
+/* How many bytes a shared check is of, by its index in cache.check[]; the index of the check for `size` bytes or, if
+ * there is none, for a few more. */
+static inline unsigned check_size(u32 index)
+{
+    return index < 3 ? 1u << index : (index - 2) * 8;
+}
+
+static inline u32 check_index(unsigned size)
+{
+    return size > 4 ? 2 + (size + 7) / 8 : size > 2 ? 2 : size - 1;
+}
+
+/* check.c: emits the shared checks from `code` on; returns where they end. */
+u8 *checks_emit(struct cache *c, u8 *code, const u8 *end);
 
 /* `data` is zeroed memory of the accelerator. */
 void cache_init(struct cache *c, u8 *code, size_t code_size, u8 *data, size_t data_size);
@@ -88,6 +120,9 @@ void *cache_alloc(struct cache *c, size_t size);
 struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out);
 /* The block whose host code has this address, or NULL. Dead ones are found too. Takes no lock. */
 struct block *block_at(struct cache *c, const u8 *host);
+/* The block and those that it is linked to are executed often: they are killed, and will be made again without shared
+ * checks. */
+void block_heat(struct vcpu *v, struct block *b);
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to);
 /* Nothing enters the block any more. The lock is held; whoever may be in it must leave it. */
 void block_kill(struct cache *c, struct block *b);

@@ -41,6 +41,15 @@ static void emit_jump_cache(struct emit *e, u32 transfer)
     emit_gs_jmp(e, H_SCRATCH, offsetof(struct tlb, jcode));
 }
 
+/* The same by the code that blocks share (check.c), which finds `transfer` behind the jump. */
+static void emit_shared_jump(struct tr *t, bool check, u32 transfer)
+{
+    struct emit *e = &t->hot;
+    emit_call(e, t->c->jump[check]);
+    emit_jmp_reg(e, H_SCRATCH);
+    emit_u32(e, transfer);
+}
+
 void emit_far_link(struct emit *e, u16 target)
 {
     emit_load(e, H_ADDR, VCPU_DISP(page_la));
@@ -54,6 +63,10 @@ static void emit_lookup(struct tr *t, bool check)
     struct emit *e = &t->hot;
     if (!t->flat || (t->mode & MODE_STEP)) {
         emit_leave_lookup(e, t->transfer);
+        return;
+    }
+    if (!t->hot_block) {
+        emit_shared_jump(t, check, t->transfer);
         return;
     }
     if (check) {
@@ -124,7 +137,9 @@ static void emit_transfer(struct tr *t, s64 target, bool word)
     struct emit *e = &t->hot;
     if (is_in_page(t, target, word)) {
         u8 *here = host_of_target(t, target);
-        if (target <= t->pos)
+        if (target <= t->pos && !here && !t->hot_block)
+            emit_call(e, t->c->back);
+        else if (target <= t->pos)
             emit_request_check(t, (u16)target);
         if (here) {
             emit_jmp(e, here);

@@ -3,6 +3,7 @@
  * code as long as blocks find each other; where they do not, it comes here to find or make the next block and chain it,
  * and for called instructions. What must be looked at instruction by instruction is stepped.
  */
+#include "cpu/core/copy.h"
 #include "cpu/core/fault.h"
 #include "cpu/core/insn.h"
 #include "cpu/core/nested.h"
@@ -38,6 +39,34 @@ static bool near_limit(const struct vcpu *v, u64 la)
 static bool beyond_limit(const struct vcpu *v, const struct block *b)
 {
     return !(v->mode & MODE_FLAT) && v->rip + b->size - 1 > v->seg[SEG_CS].limit;
+}
+
+/* Counts a jump to la, and sets how many jumps the next one comes: that varies, so that loops do not always show the
+ * same jump. Returns true when it makes the target hot. */
+static bool heats(struct vcpu *v, u64 la)
+{
+    struct exec *x = v->exec;
+    x->heat.random = x->heat.random * 1664525 + 1013904223;
+    v->sample_left = SAMPLE_JUMPS / 2 + (x->heat.random >> 16) % SAMPLE_JUMPS;
+    if (x->heat.samples++ == HEAT_WINDOW) {
+        x->heat.small = x->heat.targets <= HEAT_SET;
+        fill_bytes(x->heat.seen, 0, sizeof x->heat.seen);
+        x->heat.samples = x->heat.targets = 0;
+    }
+    bool *seen = &x->heat.seen[(la ^ la / HEAT_MARKS) % HEAT_MARKS];
+    bool first = !*seen;
+    *seen = true;
+    x->heat.targets += first;
+    return first && x->heat.small;
+}
+
+/* The block in the jump cache that is at la has become hot. */
+static void heat(struct vcpu *v, u64 la)
+{
+    const u8 *code = jump_find(v->tlb, la);
+    struct block *b = code ? block_at(v->vm->cache, code) : NULL;
+    if (b)
+        block_heat(v, b);
 }
 
 /* Goes on at the linear address la in translated code, if nothing else has to be done first. */
@@ -99,6 +128,17 @@ bool exec_lookup(struct vcpu *v, u64 rcx, u64 la)
     return proceed(v, la, 0);
 }
 
+bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la)
+{
+    u32 transfer;
+    if (!v->sample_left && heats(v, la))
+        heat(v, la);
+    else if (!v->request && (v->resume = (u64)jump_find(v->tlb, la)))
+        return true;
+    __builtin_memcpy(&transfer, after + JUMP_REG_SIZE, sizeof transfer);
+    return exec_lookup(v, transfer, la);
+}
+
 bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11)
 {
     v->exec->chain = link;
@@ -110,6 +150,21 @@ bool exec_request(struct vcpu *v, u64 offset, u64 r11)
 {
     v->rip = rip_of(v, v->page_la + (u16)offset);
     return leave_with(v, CPU_OK);
+}
+
+bool exec_back_missed(struct vcpu *v, const u8 *after, u64 r11)
+{
+    struct block *b = block_at(v->vm->cache, after);
+    const struct exit_link *link = NULL;
+    for (u32 i = 0; i < b->link_count; i++)
+        if (b->links[i].field > after && (!link || b->links[i].field < link->field))
+            link = &b->links[i];
+    if (!v->sample_left && heats(v, (u64)after))
+        block_heat(v, b);
+    if (v->request)
+        return exec_request(v, link->target, r11);
+    v->resume = (u64)after;
+    return true;
 }
 
 bool exec_stale(struct vcpu *v, u64 offset, u64 r11)
@@ -228,6 +283,8 @@ void execute(struct vcpu *v)
         return;
     }
     v->flags &= ~FLAG_RF;
+    if (!--v->sample_left && heats(v, la))
+        heat(v, la);
     if (in_jump_cache(v, la) || proceed(v, la, 0))
         exec_enter(v);
     settle(v, x->outcome);

@@ -304,6 +304,24 @@ static inline void emit_call_vcpu(struct emit *e, s32 disp)
     emit_op_mem(e, false, 0xff, 2, H_VCPU, H_NONE, 1, disp);
 }
 
+/* jmp target */
+static inline void emit_jmp_reg(struct emit *e, unsigned target)
+{
+    emit_op_reg(e, false, 0xff, 4, target);
+}
+
+/* call target */
+static inline void emit_call(struct emit *e, const u8 *target)
+{
+    emit_byte(e, 0xe8);
+    emit_u32(e, (u32)(target - (e->p + 4)));
+}
+
+static inline void emit_ret(struct emit *e)
+{
+    emit_byte(e, 0xc3);
+}
+
 /* -- padding -- */
 
 static inline void emit_nop(struct emit *e)

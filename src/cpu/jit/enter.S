@@ -127,6 +127,9 @@ leave:
         THUNK exec_thunk_slow_done, exec_slow_done, %r11
         THUNK exec_thunk_slow_segment, exec_slow_segment, %r11
         THUNK exec_thunk_call, exec_call, %rcx
+        THUNK exec_thunk_check_missed, exec_check_missed, %r11
+        THUNK exec_thunk_jump_missed, exec_jump_missed, %r11
+        THUNK exec_thunk_back_missed, exec_back_missed, %r11
 
 /* Ways out that translated code JMPs to: the C function gets (vcpu, rcx, r11). */
 .macro LEAVE name, function

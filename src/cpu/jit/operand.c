@@ -34,6 +34,17 @@ void emit_place(struct tr *t, struct emit *e)
     }
 }
 
+void emit_place_of_site(struct tr *t)
+{
+    u64 site = (u64)(t->cold.p - t->b->cold);
+    if (t->place_count == ARRAY_LEN(t->places) || site != (u16)site) {
+        t->lost = true;
+        return;
+    }
+    t->places[t->place_count++] =
+        (struct place){.host = (u32)(t->hot.p - t->c->code), .guest = t->pos, .site = (u16)site};
+}
+
 /* Returns a host register that holds the guest register: its own, r11 if that holds it, or `temp`, loaded. */
 static unsigned source(struct tr *t, unsigned guest, unsigned temp)
 {
@@ -149,6 +160,12 @@ static bool may_be_direct(const struct tr *t, unsigned addr)
     return !in->mem || (in->base < GPR_COUNT && in->base != RSP && in->seg != SEG_FS && in->seg != SEG_GS);
 }
 
+/* Is the check of so many bytes one of those that blocks share? */
+static bool is_shared(const struct tr *t, unsigned size)
+{
+    return !t->hot_block && !t->d->loops && check_index(size) < CHECK_SIZES && check_size(check_index(size)) == size;
+}
+
 /*
  * Leaves host minus linear in rcx if the TLB has [addr + disp, + size) in one page, else jumps to the cold part, with
  * the address in r11. r11 is kept if it is `addr` (disp is 0 then), otherwise it is lost.
@@ -159,6 +176,16 @@ static bool may_be_direct(const struct tr *t, unsigned addr)
 static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, bool write)
 {
     struct emit *e = &t->hot, *c = &t->cold;
+    if (is_shared(t, size)) {
+        u32 kind = (write ? CHECK_WRITE : 0) | (may_be_direct(t, addr) ? CHECK_DIRECT : 0);
+        if (disp)
+            emit_lea(e, true, H_ADDR, addr, H_NONE, 1, disp);
+        else
+            emit_mov(e, H_ADDR, addr);
+        emit_call(e, t->c->check[kind][check_index(size)]);
+        emit_place_of_site(t);
+        return;
+    }
     size_t tag = write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag);
     size_t add = write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd);
     if (may_be_direct(t, addr)) {
@@ -243,6 +270,8 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     g->started = true;
     u8 *retry = e->p;
     s32 before = g->lo - note->offset, start = simple ? note->disp + before : before, span = g->hi - g->lo;
+    if (!t->hot_block && !t->d->loops) /* up to the next size that there is a check for */
+        span = (s32)check_size(check_index((unsigned)span));
     unsigned addr = index;
     if (start && !simple) {
         emit_lea(e, true, H_ADDR, H_ADDR, H_NONE, 1, start);
@@ -254,17 +283,22 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     t->in_rcx = g->slot;
 
     /* If the access by itself is fine, the twin goes on from here. */
-    if (before)
-        emit_lea(c, true, H_ADDR, H_ADDR, H_NONE, 1, -before);
-    u8 *alone = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size,
+    bool shared = is_shared(t, (unsigned)span);
+    u8 *alone = NULL;
+    if (!shared) {
+        if (before)
+            emit_lea(c, true, H_ADDR, H_ADDR, H_NONE, 1, -before);
+        alone = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size,
                                flags & SITE_WRITE ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
+    }
     struct site s = {.size = (u8)size,
                      .seg = (u8)seg,
                      .flags = (u8)((flags & ~SITE_LOCK) | SITE_GROUP | (g->write ? SITE_GROUP_WRITE : 0)),
                      .before = (s16)before,
                      .span = (u16)span};
-    emit_site(t, &s, retry, NULL);
-    emit_here8(c, alone);
+    emit_site(t, &s, retry, NULL, shared);
+    if (alone)
+        emit_here8(c, alone);
     emit_loans(c, t->loans);
     add_link(t, NULL, t->pos, true);
 
@@ -290,7 +324,7 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
     t->in_rcx = GROUP_NONE;
 
     struct site s = {.size = (u8)size, .flags = (u8)flags, .seg = (u8)seg};
-    emit_site(t, &s, retry, write ? NULL : post);
+    emit_site(t, &s, retry, write ? NULL : post, is_shared(t, size));
     t->mem_index = (u8)addr;
     t->mem_disp = disp;
     emit_place(t, e);

@@ -103,7 +103,7 @@ static void describe_mask(const struct decoded *d, struct site *s)
         s->element |= ELEMENT_WHOLE;
 }
 
-void emit_site(struct tr *t, struct site *s, const u8 *retry, const u8 *resume)
+void emit_site(struct tr *t, struct site *s, const u8 *retry, const u8 *resume, bool shared)
 {
     struct emit *c = &t->cold;
     if (s->flags & SITE_MASKED)
@@ -113,7 +113,8 @@ void emit_site(struct tr *t, struct site *s, const u8 *retry, const u8 *resume)
     s->offset = t->pos;
     s->len = t->d->in.len;
     s->loans = t->loans;
-    emit_call_vcpu(c, VCPU_DISP(slow_mem));
+    if (!shared)
+        emit_call_vcpu(c, VCPU_DISP(slow_mem));
     s->retry = (s32)(retry - c->p);
     s->resume = resume ? (s32)(resume - c->p) : (s32)sizeof *s;
     emit_bytes(c, s, sizeof *s);

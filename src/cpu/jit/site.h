@@ -56,6 +56,8 @@ struct site_segment {
     u16 offset;
 } __attribute__((packed));
 
+#define JUMP_REG_SIZE 2 /* bytes of the JMP RCX behind the CALL of a shared jump; TRANSFER_* follow it */
+
 /*
  * In rcx on the way to exec_lookup, about the branch that asks, in case its target cannot be entered and the branch
  * itself must fault: offset in its page | TRANSFER_* | log2 of its operand size << 14 | bytes that RET releases

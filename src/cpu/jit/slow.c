@@ -7,6 +7,7 @@
 #include "cpu/core/fault.h"
 #include "cpu/core/stats.h"
 #include "cpu/core/vectors.h"
+#include "cpu/jit/block.h"
 #include "cpu/jit/enter.h"
 #include "cpu/jit/exec.h"
 #include "cpu/jit/loan.h"
@@ -169,6 +170,39 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
         return resume_at(v, after + s.resume, s.loans);
     }
     return bounce(v, &s, after, la, first, count);
+}
+
+/* Is the access of a group's site fine by itself? */
+static bool alone_hits(const struct vcpu *v, const struct site *s, u64 la)
+{
+    u64 tag = s->flags & SITE_WRITE ? v->tlb->wtag[tlb_index(la)] : v->tlb->rtag[tlb_index(la)];
+    return (tag + la + s->size - 1) >> PAGE_SHIFT == 0;
+}
+
+bool exec_check_missed(struct vcpu *v, const u8 *after, u64 la)
+{
+    const struct cache *c = v->vm->cache;
+    const struct block *b = block_at(v->vm->cache, after);
+    u32 at = (u32)(after - c->code), lo = 0, hi = b->cold_place_from;
+    while (lo + 1 < hi) {
+        u32 mid = (lo + hi) / 2;
+        if (b->places[mid].host <= at)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    while (!b->places[lo].site) /* the place of the access itself, where the check is right in front of it */
+        lo--;
+    const u8 *site = b->cold + b->places[lo].site;
+    struct site s;
+    __builtin_memcpy(&s, site, sizeof s);
+    if (!(s.flags & SITE_GROUP))
+        return exec_slow_mem(v, site, la);
+    v->resume_r11 = la -= (u64)(s64)s.before;
+    if (!alone_hits(v, &s, la))
+        return exec_slow_mem(v, site, la);
+    v->resume = (u64)(site + s.resume);
+    return true;
 }
 
 bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la)

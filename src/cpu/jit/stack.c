@@ -116,6 +116,11 @@ static void pop_body(struct tr *t, struct emit *e, void *ctx)
         keep_scratch(t);
         return;
     }
+    if (t->ssz == 8 && p->what == POP_TARGET) {
+        emit_load_mem(e, p->size, H_ADDR, RCX, t->mem_index, t->mem_disp);
+        stack_add(t, e, p->release);
+        return;
+    }
     emit_load_mem(e, p->size, RCX, RCX, t->mem_index, t->mem_disp);
     if (p->what == POP_LEAVE)
         emit_mov_sized(e, t->ssz, H_GUEST_RSP, RBP);

@@ -121,11 +121,15 @@ static bool decode_block(struct tr *t, u64 page_host, u64 page2_host)
 static void find_labels(struct tr *t)
 {
     for (u32 i = 0; i < t->insn_count; i++)
-        t->insn[i].label = false;
+        t->insn[i].label = t->insn[i].loops = false;
     for (u32 i = 0; i < t->insn_count; i++) {
         s64 target = branch_target(&t->insn[i]);
-        for (u32 k = 0; k <= i; k++)
+        bool loops = false;
+        for (u32 k = 0; k <= i; k++) {
+            loops |= t->insn[k].pos == target;
             t->insn[k].label |= t->insn[k].pos == target;
+            t->insn[k].loops |= loops;
+        }
     }
 }
 
@@ -163,6 +167,7 @@ static void prepare(struct tr *t, struct vcpu *v, const struct translation_reque
                            .page2 = NO_PAGE,
                            .offset = r->la & PAGE_MASK,
                            .mode = r->mode,
+                           .hot = t->hot_block,
                            .page_la = r->la & ~PAGE_MASK,
                            .links = c->links + c->link_count,
                            .cold = c->cold};
@@ -235,6 +240,8 @@ static bool keep_block(struct tr *t)
     b->hot_end = c->hot = t->hot.p;
     b->cold_end = c->cold = t->cold.p;
     c->link_count += t->link_count;
+    while (c->granules * GRANULE < (u64)(b->hot_end - c->code))
+        c->block_before[c->granules++] = c->block_count;
     b->valid = true;
     __atomic_store_n(&c->block_count, c->block_count + 1, __ATOMIC_RELEASE);
     return true;

@@ -22,7 +22,8 @@
 #define INSN_MAX 15 /* bytes */
 #define BLOCK_MAX_BYTES (BLOCK_MAX_INSNS * INSN_MAX)
 #define BLOCK_MAX_LINKS (BLOCK_MAX_INSNS * 2)
-#define BLOCK_MAX_PLACES (BLOCK_MAX_INSNS * 2) /* of each part: the memory operand and the stack may fault */
+/* Of each part: the memory operand and the stack may fault, and each may have a shared check. */
+#define BLOCK_MAX_PLACES (BLOCK_MAX_INSNS * 4)
 
 #define GROUP_NONE 0xff
 
@@ -57,6 +58,7 @@ struct decoded {
     u8 class;   /* enum insn_class */
     u8 unit;    /* enum insn_unit */
     bool label; /* a branch of the block jumps here */
+    bool loops; /* in a loop within the block */
     bool ends;  /* nothing falls through */
     insn_fn fn;
     struct access_note note[2]; /* the memory operand, the stack */
@@ -74,12 +76,13 @@ struct tr {
     u32 mode;
     bool is64;
     bool flat;
-    bool direct;  /* supervisor mode, where most pages have the direct difference */
-    u8 ssz;       /* stack address size in bytes */
-    u16 pos;      /* offset in the page of the current instruction */
-    u16 next;     /* the same of the instruction behind it */
-    bool lost;    /* the cache had no room for what the block needs */
-    u32 transfer; /* TRANSFER_* of the branch being translated, 0 for falling through */
+    bool hot_block; /* no checks are shared */
+    bool direct;    /* supervisor mode, where most pages have the direct difference */
+    u8 ssz;         /* stack address size in bytes */
+    u16 pos;        /* offset in the page of the current instruction */
+    u16 next;       /* the same of the instruction behind it */
+    bool lost;      /* the cache had no room for what the block needs */
+    u32 transfer;   /* TRANSFER_* of the branch being translated, 0 for falling through */
 
     struct decoded *d; /* the current instruction */
     struct decoded insn[BLOCK_MAX_INSNS];
@@ -183,13 +186,15 @@ static inline void save_scratch(struct tr *t)
 }
 /* Notes that a copied instruction that may raise a host fault starts here. */
 void emit_place(struct tr *t, struct emit *e);
+/* Notes that the CALL of a shared check ends here, whose site comes next in the cold part. */
+void emit_place_of_site(struct tr *t);
 
 /* site.c */
 /* Returns the SITE_* flags of the memory operand; *size is its bytes. */
 unsigned access_flags(const struct decoded *d, unsigned *size);
-/* Emits the CALL of slow_mem in the cold part. The caller fills size, flags, segment, and what concerns a group of *s;
- * resume is NULL for the code that follows. */
-void emit_site(struct tr *t, struct site *s, const u8 *retry, const u8 *resume);
+/* Emits the CALL of slow_mem in the cold part, behind a shared check only what follows it. The caller fills size,
+ * flags, segment, and what concerns a group of *s; resume is NULL for the code that follows. */
+void emit_site(struct tr *t, struct site *s, const u8 *retry, const u8 *resume, bool shared);
 /* Emits the CALL of slow_done, which goes on at `next`. */
 void emit_site_done(struct tr *t, unsigned flags, const u8 *next);
 /* Emits, outside flat modes: the offset in r11 becomes the linear address. */

@@ -34,22 +34,15 @@ static void lea(void)
 static void xlat(void)
 {
     TEST("XLAT adds AL to RBX");
-    CHECK_TEXT(HOT(0xd7 /* xlatb */), "movzx ecx, al", "lea r11, [rbx+rcx*1]", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:rtag[rcx*8]", "lea rcx, [rcx+r11*1]", "shrx rcx, rcx, rsp", "jrcxz #8", "jmp cold",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:radd[rcx*8]", "mov al, [rcx+r11*1]");
+    CHECK_TEXT(HOT(0xd7 /* xlatb */), "movzx ecx, al", "lea r11, [rbx+rcx*1]", "call check_read1",
+               "mov al, [rcx+r11*1]");
     CHECK_TEXT(HOT32(0x67, 0xd7 /* xlat [bx] */), "movzx ecx, al", "lea r11d, [rbx+rcx*1]", "movzx r11d, r11w",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:rtag[rcx*8]", "lea rcx, [rcx+r11*1]",
-               "shrx rcx, rcx, rsp", "jrcxz #9", "jmp cold", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:radd[rcx*8]", "mov al, [rcx+r11*1]");
+               "call check_read1", "mov al, [rcx+r11*1]");
     CHECK_TEXT(HOT(0x64, 0xd7 /* xlat fs:[rbx] */), "movzx ecx, al", "lea r11, [rbx+rcx*1]",
-               "mov rcx, [vcpu.seg[SEG_FS].base]", "lea r11, [r11+rcx*1]", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:rtag[rcx*8]", "lea rcx, [rcx+r11*1]", "shrx rcx, rcx, rsp", "jrcxz #10", "jmp cold",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:radd[rcx*8]", "mov al, [rcx+r11*1]");
+               "mov rcx, [vcpu.seg[SEG_FS].base]", "lea r11, [r11+rcx*1]", "call check_read1", "mov al, [rcx+r11*1]");
     TRANSLATE_IN(MODE_SIZE_MASK | MODE_FLAT, MODE_32 | MODE_SS32 | UNITS, 0xd7 /* xlat */);
-    CHECK_TEXT(hot(0), "movzx ecx, al", "lea r11d, [rbx+rcx*1]", "call [vcpu.slow_segment]",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:rtag[rcx*8]", "lea rcx, [rcx+r11*1]",
-               "shrx rcx, rcx, rsp", "jrcxz #9", "jmp cold", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:radd[rcx*8]", "mov al, [rcx+r11*1]");
+    CHECK_TEXT(hot(0), "movzx ecx, al", "lea r11d, [rbx+rcx*1]", "call [vcpu.slow_segment]", "call check_read1",
+               "mov al, [rcx+r11*1]");
 }
 
 static void bits(void)
@@ -64,30 +57,21 @@ static void bits(void)
     TEST("a register moves the address by operands");
     CHECK_TEXT(HOT(0x48, 0x0f, 0xa3, 3 /* bt [rbx], rax */), "mov r11, rbx", "mov [vcpu.spill[1]], r11",
                "mov ecx, 0x06", "sarx rcx, rax, rcx", "mov r11, [vcpu.spill[1]]", "lea r11, [r11+rcx*8]",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:rtag[rcx*8]", "lea rcx, [rcx+r11*1+0x07]",
-               "shrx rcx, rcx, rsp", "jrcxz #12", "jmp cold", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:radd[rcx*8]", "lea rcx, [rcx+r11*1]", "pext r11, rax, [vcpu.bit_mask[2]]", "bt [rcx], r11");
+               "call check_read8", "lea rcx, [rcx+r11*1]", "pext r11, rax, [vcpu.bit_mask[2]]", "bt [rcx], r11");
     CHECK_TEXT(HOT(0x0f, 0xab, 3 /* bts [rbx], eax */), "mov r11, rbx", "mov [vcpu.spill[1]], r11", "mov ecx, 0x05",
                "sarx ecx, eax, ecx", "movsxd rcx, ecx", "mov r11, [vcpu.spill[1]]", "lea r11, [r11+rcx*4]",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wtag[rcx*8]", "lea rcx, [rcx+r11*1+0x03]",
-               "shrx rcx, rcx, rsp", "jrcxz #13", "jmp cold", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:wadd[rcx*8]", "lea rcx, [rcx+r11*1]", "pext r11, rax, [vcpu.bit_mask[1]]",
-               "bts [rcx], r11d");
+               "call check_write4", "lea rcx, [rcx+r11*1]", "pext r11, rax, [vcpu.bit_mask[1]]", "bts [rcx], r11d");
     CHECK_TEXT(HOT(0x66, 0x0f, 0xb3, 3 /* btr [rbx], ax */), "mov r11, rbx", "mov [vcpu.spill[1]], r11",
                "movsx r11d, ax", "mov ecx, 0x04", "sarx ecx, r11d, ecx", "movsxd rcx, ecx", "mov r11, [vcpu.spill[1]]",
-               "lea r11, [r11+rcx*2]", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wtag[rcx*8]",
-               "lea rcx, [rcx+r11*1+0x01]", "shrx rcx, rcx, rsp", "jrcxz #14", "jmp cold",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wadd[rcx*8]", "lea rcx, [rcx+r11*1]",
-               "pext r11, rax, [vcpu.bit_mask[0]]", "btr [rcx], r11w");
+               "lea r11, [r11+rcx*2]", "call check_write2", "lea rcx, [rcx+r11*1]", "pext r11, rax, [vcpu.bit_mask[0]]",
+               "btr [rcx], r11w");
 
     TEST("with everything that can be in the way");
     CHECK_TEXT(HOT(0xf0, 0x64, 0x4c, 0x0f, 0xbb, 0x7b, 8 /* lock btc fs:[rbx+8], r15 */), "lea r11, [rbx+0x08]",
                "mov [vcpu.spill[1]], r11", "mov r11, [vcpu.gpr[R15]]", "mov ecx, 0x06", "sarx rcx, r11, rcx",
                "mov r11, [vcpu.spill[1]]", "lea r11, [r11+rcx*8]", "mov rcx, [vcpu.seg[SEG_FS].base]",
-               "lea r11, [r11+rcx*1]", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wtag[rcx*8]",
-               "lea rcx, [rcx+r11*1+0x07]", "shrx rcx, rcx, rsp", "jrcxz #15", "jmp cold",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wadd[rcx*8]", "lea rcx, [rcx+r11*1]",
-               "mov r11, [vcpu.gpr[R15]]", "pext r11, r11, [vcpu.bit_mask[2]]", "lock btc [rcx], r11");
+               "lea r11, [r11+rcx*1]", "call check_write8", "lea rcx, [rcx+r11*1]", "mov r11, [vcpu.gpr[R15]]",
+               "pext r11, r11, [vcpu.bit_mask[2]]", "lock btc [rcx], r11");
 }
 
 static void running(void)

@@ -61,6 +61,32 @@ static void finding(void)
     CHECK(block_at(cache, other->near_entry) == other && block_at(cache, other->cold) == other);
     CHECK(block_at(cache, b->cold) == b && block_at(cache, b->cold_end - 1) == b);
     CHECK(!block_at(cache, cache->hot) && !block_at(cache, cache->cold));
+    CHECK(!block_at(cache, other->far_entry - 1) || b->hot_end == other->far_entry);
+
+    TEST("what blocks share is of none");
+    CHECK(!block_at(cache, cache->code) && !block_at(cache, b->far_entry - 1));
+    CHECK(!block_at(cache, cache->check[0][0]) && !block_at(cache, cache->jump[1]));
+    code_create();
+    CHECK(!block_at(cache, cache->code) && !block_at(cache, cache->hot) && !block_at(cache, cache->cold));
+
+    TEST("each address of many blocks, short ones and long ones");
+    memset(ram + CODE_GPA, 0x90, FRAMES * PAGE_SIZE);
+    for (u32 i = 0; i < 64; i++) /* most of them have loads among their instructions */
+        PUT(i * 64, 0x8b, 3, 0x8b, 0x46, (u8)i, 0x8b, 7, 0xeb, (u8)i);
+    for (u32 i = 0; i < 64; i++) {
+        CHECK(block(i * 64));
+        CHECK(block(i * 64 + 63 - i % 8));
+    }
+    u32 at = 0, wrong = 0, between = 0;
+    for (const u8 *p = cache->code; p < cache->hot + 1000; p++) {
+        while (at < cache->block_count && cache->blocks[at].hot_end <= p)
+            at++;
+        bool inside = at < cache->block_count && cache->blocks[at].far_entry <= p;
+        wrong += block_at(cache, p) != (inside ? &cache->blocks[at] : NULL);
+        between += !inside && at > 0 && at < cache->block_count;
+    }
+    CHECK(cache->hot - cache->code > 8 * GRANULE && between);
+    CHECK_EQ(wrong, 0);
 }
 
 static void linking(void)
@@ -309,7 +335,8 @@ static void full(void)
         CHECK(fill_cache());
         CHECK(cache->generation == generation + 1 && !jump_find(v->tlb, CODE) && !vm.exclusive);
         CHECK_EQ(cache->block_count, 1);
-        CHECK(block_at(cache, cache->code + 16) == cache->blocks && cache->blocks[0].valid);
+        CHECK(block_at(cache, cache->blocks[0].far_entry) == cache->blocks && cache->blocks[0].valid);
+        CHECK(!block_at(cache, cache->code) && cache->blocks[0].far_entry > cache->jump[1]);
         CHECK(run(0));
     }
 }

@@ -23,27 +23,24 @@ static void direct(void)
 
     TEST("out of the page: by the jump cache");
     CHECK_TEXT(HOT(0xe9, 0, 0x10, 0, 0 /* jmp +4096 */), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x1005]",
-               "pext rcx, r11, [vcpu.jump_mask]", "mov rcx, gs:jtag[rcx*8]", "lea rcx, [rcx+r11*1]", "jrcxz #8",
-               "mov ecx, 0xD000", "jmp [vcpu.leave_lookup]", "pext rcx, r11, [vcpu.jump_mask]", "jmp gs:jcode[rcx*8]");
-    CHECK_TEXT(HOT(0xeb, 0xf0 /* jmp -16 */), "mov r11, [vcpu.page_la]", "lea r11, [r11-0x0E]",
-               "mov rcx, [vcpu.request]", "jrcxz #6", "mov ecx, 0xD000", "jmp [vcpu.leave_lookup]",
-               "pext rcx, r11, [vcpu.jump_mask]", "mov rcx, gs:jtag[rcx*8]", "lea rcx, [rcx+r11*1]", "jrcxz #12",
-               "mov ecx, 0xD000", "jmp [vcpu.leave_lookup]", "pext rcx, r11, [vcpu.jump_mask]", "jmp gs:jcode[rcx*8]");
+               "call jump", "jmp rcx {0xD000}");
+    CHECK_TEXT(HOT(0xeb, 0xf0 /* jmp -16 */), "mov r11, [vcpu.page_la]", "lea r11, [r11-0x0E]", "call jump_checked",
+               "jmp rcx {0xD000}");
 
     TEST("by nearly 2 GiB: in two steps, if it takes more than a displacement");
     CHECK_START(HOT(0xe9, 0xff, 0xff, 0xff, 0x7f /* jmp +2 GiB - 1 */), "mov r11, [vcpu.page_la]",
-                "lea r11, [r11+0x40000002]", "lea r11, [r11+0x40000002]", "pext rcx, r11, [vcpu.jump_mask]");
+                "lea r11, [r11+0x40000002]", "lea r11, [r11+0x40000002]", "call jump");
     CHECK_START(HOT(0xe9, 0xfa, 0xff, 0xff, 0x7f /* jmp +2 GiB - 6 */), "mov r11, [vcpu.page_la]",
-                "lea r11, [r11+0x7FFFFFFF]", "pext rcx, r11, [vcpu.jump_mask]");
+                "lea r11, [r11+0x7FFFFFFF]", "call jump");
 
     TEST("ahead in 32-bit code, where EIP wraps: a look at requests");
     CHECK_START(HOT32(0xe9, 0xff, 0xff, 0xff, 0x7f /* jmp +2 GiB - 1 */), "mov r11, [vcpu.page_la]",
-                "lea r11d, [r11-0x7FFFFFFC]", "mov rcx, [vcpu.request]");
+                "lea r11d, [r11-0x7FFFFFFC]", "call jump_checked");
 
     TEST("with an operand of 16 bits, which cuts EIP: never a link, but in 16-bit segments");
     CHECK_START(HOT32(0x66, 0xeb, 0x10 /* jmp +16 */), "mov r11, [vcpu.page_la]", "lea r11d, [r11+0x13]",
-                "movzx r11d, r11w", "mov rcx, [vcpu.request]");
-    CHECK_START(HOT32(0x66, 0x75, 0x10 /* jnz +16 */), "jz #16", "mov r11, [vcpu.page_la]");
+                "movzx r11d, r11w", "call jump_checked");
+    CHECK_START(HOT32(0x66, 0x75, 0x10 /* jnz +16 */), "jz #6", "mov r11, [vcpu.page_la]");
     CHECK_START(HOT16(0xeb, 0x10 /* jmp +16 */), "mov r11, [vcpu.page_la]", "lea r11d, [r11+0x12]", "movzx r11d, r11w");
     TRANSLATE_IN(MODE_SIZE_MASK | MODE_FLAT, MODE_16 | UNITS, 0xeb, 0x10 /* jmp +16 */);
     CHECK_TEXT(hot(0), "jmp cold");
@@ -92,15 +89,15 @@ static void indirect(void)
 {
     TEST("a jump to a register");
     CHECK_START(HOT(0xff, 0xe0 /* jmp rax */), "mov [vcpu.spill[0]], rax", "mov r11, [vcpu.spill[0]]",
-                "mov rcx, [vcpu.request]");
+                "call jump_checked");
     CHECK_START(HOT(0x41, 0xff, 0xe7 /* jmp r15 */), "mov r11, [vcpu.gpr[R15]]", "mov [vcpu.spill[0]], r11",
-                "mov r11, [vcpu.spill[0]]", "mov rcx, [vcpu.request]");
+                "mov r11, [vcpu.spill[0]]", "call jump_checked");
     CHECK_START(HOT32(0xff, 0xe0 /* jmp eax */), "mov r11d, eax", "mov [vcpu.spill[0]], r11",
-                "mov r11, [vcpu.spill[0]]", "mov rcx, [vcpu.request]");
+                "mov r11, [vcpu.spill[0]]", "call jump_checked");
 
     TEST("to an address in memory");
     CHECK_START(BODY(0xff, 0x23 /* jmp [rbx] */), "mov rcx, [rcx+rbx*1]", "mov [vcpu.spill[0]], rcx",
-                "mov r11, [vcpu.spill[0]]", "mov rcx, [vcpu.request]");
+                "mov r11, [vcpu.spill[0]]", "call jump_checked");
 
     TEST("step by step: by C");
     TRANSLATE_IN(0, MODE_STEP | UNITS, 0xff, 0xe0 /* jmp rax */);
@@ -115,32 +112,30 @@ static void calls(void)
                "lea r11, [r11+0x05]", "mov [rcx], r11", "lea r15, [r15-0x08]", "jmp cold");
     CHECK_START(BODY(0xff, 0xd0 /* call rax */), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.page_la]",
                 "lea r11, [r11+0x02]", "mov [rcx], r11", "lea r15, [r15-0x08]", "mov r11, [vcpu.spill[0]]",
-                "mov rcx, [vcpu.request]");
+                "call jump_checked");
 
     TEST("the cold part pushes by itself, and goes on in the hot one");
     TRANSLATE(0xe8, 0x10, 0, 0, 0 /* call +16 */);
-    CHECK_TEXT(cold(), "lea r11, [r15-0x08]", "call [vcpu.slow_mem]", "lea rcx, [rcx+r15*1-0x08]",
-               "mov r11, [vcpu.page_la]", "lea r11, [r11+0x05]", "mov [rcx], r11", "lea r15, [r15-0x08]",
-               "call [vcpu.slow_done]", "mov rcx, link 0", "jmp [vcpu.leave_chain]");
+    CHECK_TEXT(cold(), "site", "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.page_la]", "lea r11, [r11+0x05]",
+               "mov [rcx], r11", "lea r15, [r15-0x08]", "call [vcpu.slow_done]", "mov rcx, link 0",
+               "jmp [vcpu.leave_chain]");
 
     TEST("the return address outside flat modes is an offset in CS");
     TRANSLATE_IN(MODE_SIZE_MASK | MODE_FLAT, MODE_32 | MODE_SS32 | UNITS, 0xe8, 0x10, 0, 0, 0 /* call +16 */);
     CHECK_TEXT(hot(0), "mov r11, [vcpu.page_la]", "mov rcx, [vcpu.neg_cs_base]", "lea r11d, [r11+rcx*1+0x05]",
-               "mov [vcpu.spill[1]], r11", "lea r11d, [r15-0x04]", "call [vcpu.slow_segment]",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wtag[rcx*8]", "lea rcx, [rcx+r11*1+0x03]",
-               "shrx rcx, rcx, rsp", "jrcxz #12", "jmp cold", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:wadd[rcx*8]", "lea rcx, [rcx+r11*1]", "mov r11, [vcpu.spill[1]]", "mov [rcx], r11d",
-               "lea r15d, [r15-0x04]", "nop", "jmp cold");
+               "mov [vcpu.spill[1]], r11", "lea r11d, [r15-0x04]", "call [vcpu.slow_segment]", "call check_write4",
+               "lea rcx, [rcx+r11*1]", "mov r11, [vcpu.spill[1]]", "mov [rcx], r11d", "lea r15d, [r15-0x04]",
+               "jmp cold");
 
     TEST("RET pops, then jumps");
-    CHECK_START(BODY(0xc3 /* ret */), "mov rcx, [rcx+r15*1]", "lea r15, [r15+0x08]", "mov r11, rcx",
-                "mov rcx, [vcpu.request]");
-    CHECK_START(BODY(0xc2, 0x10, 0 /* ret 16 */), "mov rcx, [rcx+r15*1]", "lea r15, [r15+0x18]", "mov r11, rcx",
-                "mov rcx, [vcpu.request]");
+    CHECK_TEXT(BODY(0xc3 /* ret */), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]", "call jump_checked",
+               "jmp rcx {0xF000}");
+    CHECK_TEXT(BODY(0xc2, 0x10, 0 /* ret 16 */), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x18]", "call jump_checked",
+               "jmp rcx {0x10F000}");
     CHECK_START(BODY32(0xc3 /* ret */), "mov ecx, [rcx+r11*1]", "lea r15d, [r15+0x04]", "mov r11, rcx",
-                "mov rcx, [vcpu.request]");
+                "call jump_checked");
     CHECK_START(BODY32(0x66, 0xc3 /* ret, 16 bits */), "movzx ecx, word ptr [rcx+r11*1]", "lea r15d, [r15+0x02]",
-                "mov r11, rcx", "mov rcx, [vcpu.request]");
+                "mov r11, rcx", "call jump_checked");
 }
 
 static void blame(void)

@@ -2,6 +2,7 @@
  * The emitters: each against what Zydis decodes of its bytes. None of them writes RFLAGS.
  */
 #include "cpu/jit/emit.h"
+#include "cpu/jit/site.h"
 #include "unit/host_text.h"
 
 static u8 code[256] __attribute__((aligned(64)));
@@ -162,6 +163,19 @@ static void jumps(void)
     emit_mov(&e, RAX, RBX);
     CHECK_TEXT(emitted(), "jmp #2", "mov rax, rbx");
 
+    TEST("a call of a place, ahead and back; a return; a jump to a register");
+    emit_call(&e, code + 8);
+    CHECK_EQ(e.p - code, 5);
+    emit_mov(&e, RAX, RBX);
+    emit_call(&e, code + 5);
+    CHECK_TEXT(emitted(), "call #2", "mov rax, rbx", "call #1");
+    EMIT("ret", emit_ret(&e));
+    EMIT("jmp rcx", emit_jmp_reg(&e, H_SCRATCH));
+    EMIT("jmp r11", emit_jmp_reg(&e, R11));
+    emit_jmp_reg(&e, H_SCRATCH);
+    CHECK_EQ(e.p - code, JUMP_REG_SIZE); /* the data behind it is found by that */
+    e.p = code;
+
     TEST("a jump and a call by way of the vCPU");
     EMIT("jmp [vcpu.leave_lookup]", emit_jmp_vcpu(&e, VCPU_DISP(leave_lookup)));
     EMIT("call [vcpu.call_thunk]", emit_call_vcpu(&e, VCPU_DISP(call_thunk)));
@@ -240,6 +254,9 @@ static void flags(void)
     emit_jrcxz(&e);
     emit_jmp_vcpu(&e, VCPU_DISP(page_la));
     emit_call_vcpu(&e, VCPU_DISP(page_la));
+    emit_call(&e, code);
+    emit_jmp_reg(&e, RCX);
+    emit_ret(&e);
     emit_nop5(&e);
     emit_nop8(&e);
     ZydisDecoder d;
@@ -254,7 +271,7 @@ static void flags(void)
         CHECK(!f || !(f->modified | f->set_0 | f->set_1 | f->undefined));
         p += zi.length;
     }
-    CHECK_EQ(n, 26);
+    CHECK_EQ(n, 29);
     e.p = code;
 }
 

@@ -137,16 +137,21 @@ static void cold_part(void)
 {
     TEST("a load comes back");
     TRANSLATE(0x48, 0x8b, 0x43, 8 /* mov rax, [rbx+8] */);
-    CHECK_TEXT(cold(), "lea r11, [rbx+0x08]", "call [vcpu.slow_mem]");
+    CHECK_TEXT(cold(), "site");
     TRANSLATE(0x48, 0x8b, 4, 0x0b /* mov rax, [rbx+rcx] */);
-    CHECK_TEXT(cold(), "call [vcpu.slow_mem]");
+    CHECK_TEXT(cold(), "site");
+
+    CHECK_START(LOOP(0x48, 0x8b, 4, 0x0b /* mov rax, [rbx+rcx] */), "lea r11, [rbx+r14*1]");
+    CHECK_START(cold(), "call [vcpu.slow_mem]");
 
     TEST("a store is done in the cold part");
+    LOOP(0x48, 0x89, 3 /* mov [rbx], rax */);
+    CHECK_START(cold(), "mov r11, rbx", "call [vcpu.slow_mem]", "mov [rcx+rbx*1], rax", "call [vcpu.slow_done]");
     TRANSLATE(0x48, 0x89, 3 /* mov [rbx], rax */);
-    CHECK_TEXT(cold(), "mov r11, rbx", "call [vcpu.slow_mem]", "mov [rcx+rbx*1], rax", "call [vcpu.slow_done]");
+    CHECK_TEXT(cold(), "site", "mov [rcx+rbx*1], rax", "call [vcpu.slow_done]");
     TRANSLATE(0x4c, 1, 0x33 /* add [rbx], r14 */);
-    CHECK_TEXT(cold(), "mov r11, rbx", "call [vcpu.slow_mem]", "lea rcx, [rcx+rbx*1]", "mov r11, [vcpu.gpr[R14]]",
-               "add [rcx], r11", "call [vcpu.slow_done]");
+    CHECK_TEXT(cold(), "site", "lea rcx, [rcx+rbx*1]", "mov r11, [vcpu.gpr[R14]]", "add [rcx], r11",
+               "call [vcpu.slow_done]");
 }
 
 static void encodings(void)

@@ -100,6 +100,7 @@ static void places(void)
     struct block *b = block(0);
     CHECK(!exec_signal(v, (const u8 *)(u64)&places, EXC_DE));
     CHECK(!exec_signal(v, b->far_entry, EXC_DE) && !exec_signal(v, cache->hot, EXC_DE));
+    CHECK(!exec_signal(v, cache->check[0][0], EXC_DE) && !exec_signal(v, cache->jump[0], EXC_DE));
     CHECK(exec_signal(v, b->hot_end - 1, EXC_DE) == exec_leave_signal && v->exit == CPU_EXIT_NONE);
     CHECK(!exec_signal(v, b->hot_end - 1, EXC_DB));
 
@@ -111,6 +112,7 @@ static void places(void)
     TEST("the guest's RIP of a host address");
     CHECK_EQ(exec_guest_rip(v, (u64)b->hot_end - 1), CODE);
     CHECK_EQ(exec_guest_rip(v, (u64)&places), 0);
+    CHECK_EQ(exec_guest_rip(v, (u64)cache->check[0][0]), 0);
     CHECK_EQ(exec_guest_rip(v, 0), 0);
 }
 

@@ -15,7 +15,7 @@ static const struct site *site_of(const u8 *bytes, size_t n)
     translated_in(0, UNITS);
     const struct host_text *t = cold();
     for (unsigned i = 0; i < t->n; i++)
-        if (!strcmp(t->line[i], "call [vcpu.slow_mem]")) {
+        if (!strcmp(t->line[i], "site") || !strcmp(t->line[i], "call [vcpu.slow_mem]")) {
             memcpy(&found, t->at[i + 1] - sizeof found, sizeof found);
             return &found;
         }

@@ -28,12 +28,10 @@ static void pushes(void)
                "mov [rcx], r11", "lea r15, [r15-0x08]");
 
     TEST("the store is checked at its own place");
-    CHECK_TEXT(HOT(0x50 /* push rax */), "lea r11, [r15-0x08]", "pext r11, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:wtag[r11*8]", "lea rcx, [rcx+r15*1-0x01]", "shrx rcx, rcx, rsp", "jrcxz #7", "jmp cold",
-               "mov rcx, gs:wadd[r11*8]", "mov [rcx+r15*1-0x08], rax", "lea r15, [r15-0x08]");
+    CHECK_TEXT(HOT(0x50 /* push rax */), "lea r11, [r15-0x08]", "call check_write8", "mov [rcx+r15*1-0x08], rax",
+               "lea r15, [r15-0x08]");
     TRANSLATE(0x50 /* push rax */);
-    CHECK_TEXT(cold(), "lea r11, [r15-0x08]", "call [vcpu.slow_mem]", "mov [rcx+r15*1-0x08], rax",
-               "lea r15, [r15-0x08]", "call [vcpu.slow_done]");
+    CHECK_TEXT(cold(), "site", "mov [rcx+r15*1-0x08], rax", "lea r15, [r15-0x08]", "call [vcpu.slow_done]");
 }
 
 static void pops(void)
@@ -57,9 +55,7 @@ static void pops(void)
 static void other_stacks(void)
 {
     TEST("32 bits");
-    CHECK_TEXT(HOT32(0x50 /* push eax */), "lea r11d, [r15-0x04]", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:wtag[rcx*8]", "lea rcx, [rcx+r11*1+0x03]", "shrx rcx, rcx, rsp", "jrcxz #7", "jmp cold",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wadd[rcx*8]", "mov [rcx+r11*1], eax",
+    CHECK_TEXT(HOT32(0x50 /* push eax */), "lea r11d, [r15-0x04]", "call check_write4", "mov [rcx+r11*1], eax",
                "lea r15d, [r15-0x04]");
     CHECK_TEXT(BODY32(0x58 /* pop eax */), "mov ecx, [rcx+r11*1]", "lea r15d, [r15+0x04]", "mov rax, rcx");
     CHECK_TEXT(BODY32(0xc9 /* leave */), "mov ecx, [rcx+r11*1]", "mov r15d, ebp", "lea r15d, [r15+0x04]",
@@ -67,9 +63,7 @@ static void other_stacks(void)
 
     TEST("16 bits: the upper half of ESP stays");
     TRANSLATE_IN(MODE_SIZE_MASK, MODE_32 | MODE_FLAT | UNITS, 0x50 /* push eax */);
-    CHECK_TEXT(hot(0), "lea r11d, [r15-0x04]", "movzx r11d, r11w", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:wtag[rcx*8]", "lea rcx, [rcx+r11*1+0x03]", "shrx rcx, rcx, rsp", "jrcxz #8", "jmp cold",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wadd[rcx*8]", "mov [rcx+r11*1], eax",
+    CHECK_TEXT(hot(0), "lea r11d, [r15-0x04]", "movzx r11d, r11w", "call check_write4", "mov [rcx+r11*1], eax",
                "lea r11d, [r15-0x04]", "mov r15w, r11w");
     TRANSLATE_IN(MODE_SIZE_MASK, MODE_32 | MODE_FLAT | UNITS, 0x58 /* pop eax */);
     CHECK_TEXT(behind_check(0), "mov ecx, [rcx+r11*1]", "lea r11d, [r15+0x04]", "mov r15w, r11w", "mov rax, rcx");
@@ -79,9 +73,7 @@ static void other_stacks(void)
 
     TEST("with a segment: C makes the address linear");
     TRANSLATE_IN(MODE_SIZE_MASK | MODE_FLAT, MODE_32 | MODE_SS32 | UNITS, 0x50 /* push eax */);
-    CHECK_TEXT(hot(0), "lea r11d, [r15-0x04]", "call [vcpu.slow_segment]", "pext rcx, r11, [vcpu.tlb_mask]",
-               "mov rcx, gs:wtag[rcx*8]", "lea rcx, [rcx+r11*1+0x03]", "shrx rcx, rcx, rsp", "jrcxz #8", "jmp cold",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wadd[rcx*8]", "mov [rcx+r11*1], eax",
+    CHECK_TEXT(hot(0), "lea r11d, [r15-0x04]", "call [vcpu.slow_segment]", "call check_write4", "mov [rcx+r11*1], eax",
                "lea r15d, [r15-0x04]");
 }
 
@@ -89,9 +81,8 @@ static void shared(void)
 {
     TEST("one check for several pushes");
     TRANSLATE(0x50, 0x53, 0x41, 0x57 /* push rax; push rbx; push r15 */);
-    CHECK_TEXT(hot(0), "lea r11, [r15-0x18]", "pext r11, r11, [vcpu.tlb_mask]", "mov rcx, gs:wtag[r11*8]",
-               "lea rcx, [rcx+r15*1-0x01]", "shrx rcx, rcx, rsp", "jrcxz #7", "jmp cold", "mov rcx, gs:wadd[r11*8]",
-               "mov [vcpu.group[0]], rcx", "mov [rcx+r15*1-0x08], rax", "lea r15, [r15-0x08]");
+    CHECK_TEXT(hot(0), "lea r11, [r15-0x18]", "call check_write24", "mov [vcpu.group[0]], rcx",
+               "mov [rcx+r15*1-0x08], rax", "lea r15, [r15-0x08]");
     CHECK_TEXT(hot(1), "mov [rcx+r15*1-0x08], rbx", "lea r15, [r15-0x08]");
     CHECK_TEXT(hot(2), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.gpr[R15]]", "mov [rcx], r11",
                "lea r15, [r15-0x08]");

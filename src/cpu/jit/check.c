@@ -1,0 +1,102 @@
+/*
+ * TLB checks that all blocks share, at the start of the code cache: translated code CALLs one with the linear address
+ * in r11 and finds host minus linear in rcx. What is not in a loop within its block uses them (operand.c), because what
+ * runs once in a while costs by its bytes: it has to be fetched each time. docs/engine.md "Memory" has the sequence.
+ *
+ * A check that fails jumps to exec_thunk_check_missed, which finds the site of the access by the return address.
+ */
+#include "cpu/jit/block.h"
+#include "cpu/jit/emit.h"
+#include "cpu/mmu/mmu.h"
+
+/* Displacement of a vCPU field behind a CALL, which has pushed the return address. */
+#define CALLED_DISP(field) (VCPU_DISP(field) + 8)
+
+/* rcx = 0 if the tag says that the address in r11 and the `size` bytes there lie in its page. */
+static u8 *emit_called_check(struct emit *e, size_t tags, unsigned size)
+{
+    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, (u32)tags);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, (s32)size - 1);
+    emit_pext(e, H_SCRATCH, H_SCRATCH, CALLED_DISP(page_mask)); /* the shift count in RSP is another one here */
+    return emit_jrcxz(e);
+}
+
+static void emit_shared_check(struct emit *e, bool write, bool direct, unsigned size)
+{
+    if (direct) {
+        u8 *hit = emit_called_check(e, write ? offsetof(struct tlb, dwtag) : offsetof(struct tlb, drtag), size);
+        u8 *other = emit_jmp8(e);
+        emit_here8(e, hit);
+        emit_load(e, H_SCRATCH, CALLED_DISP(direct));
+        emit_ret(e);
+        emit_here8(e, other);
+    }
+    u8 *hit = emit_called_check(e, write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag), size);
+    emit_jmp_vcpu(e, CALLED_DISP(check_missed));
+    emit_here8(e, hit);
+    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
+    emit_ret(e);
+}
+
+/* rcx = where translated code goes on for the linear address in r11, by the jump cache. */
+static void emit_shared_jump(struct emit *e, bool check)
+{
+    emit_load(e, H_SCRATCH, CALLED_DISP(sample_left));
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_NONE, 1, -1);
+    emit_store(e, H_SCRATCH, CALLED_DISP(sample_left));
+    u8 *sample = emit_jrcxz(e);
+    if (check) {
+        emit_load(e, H_SCRATCH, CALLED_DISP(request));
+        u8 *quiet = emit_jrcxz(e);
+        emit_jmp_vcpu(e, CALLED_DISP(jump_missed));
+        emit_here8(e, quiet);
+    }
+    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(jump_mask));
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, jtag));
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
+    u8 *hit = emit_jrcxz(e);
+    emit_here8(e, sample);
+    emit_jmp_vcpu(e, CALLED_DISP(jump_missed));
+    emit_here8(e, hit);
+    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(jump_mask));
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, jcode));
+    emit_ret(e);
+}
+
+/* In front of a link back: requests and samples are looked at. */
+static void emit_shared_back(struct emit *e)
+{
+    emit_load(e, H_SCRATCH, CALLED_DISP(sample_left));
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_NONE, 1, -1);
+    emit_store(e, H_SCRATCH, CALLED_DISP(sample_left));
+    u8 *sample = emit_jrcxz(e);
+    emit_load(e, H_SCRATCH, CALLED_DISP(request));
+    u8 *quiet = emit_jrcxz(e);
+    emit_here8(e, sample);
+    emit_jmp_vcpu(e, CALLED_DISP(back_missed));
+    emit_here8(e, quiet);
+    emit_ret(e);
+}
+
+u8 *checks_emit(struct cache *c, u8 *code, const u8 *end)
+{
+    struct emit e = {code, (u8 *)end};
+    for (u32 kind = 0; kind < ARRAY_LEN(c->check); kind++) {
+        for (u32 i = 0; i < CHECK_SIZES; i++) {
+            emit_align(&e, CHECK_ALIGN);
+            c->check[kind][i] = e.p;
+            emit_shared_check(&e, kind & CHECK_WRITE, kind & CHECK_DIRECT, check_size(i));
+        }
+    }
+    for (u32 check = 0; check < ARRAY_LEN(c->jump); check++) {
+        emit_align(&e, CHECK_ALIGN);
+        c->jump[check] = e.p;
+        emit_shared_jump(&e, check);
+    }
+    emit_align(&e, CHECK_ALIGN);
+    c->back = e.p;
+    emit_shared_back(&e);
+    return e.p;
+}
