@@ -219,14 +219,19 @@ static struct block *lookup(const struct cache *c, u64 page, u64 page2, u64 la, 
     return NULL;
 }
 
-/* Blocks were killed: the others must leave loops within them. Those that sleep are in none. */
+/* Blocks were killed: the other vCPUs must leave loops within them. Those that sleep are in none. */
+static void others_leave(struct vm *vm, const struct vcpu *v)
+{
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpu[i] != v)
+            __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
+}
+
 static void leave_blocks(struct vm *vm, struct vcpu *v)
 {
     if (v)
         v->code_changed = true;
-    for (u32 i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpu[i] != v)
-            __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
+    others_leave(vm, v);
 }
 
 /* The lock, while memory is read that may not be there. */
@@ -420,7 +425,7 @@ void block_heat(struct vcpu *v, struct block *b)
 {
     struct cache *c = v->vm->cache;
     struct block *found[HEAT_LINKED];
-    u32 count = 0;
+    u32 count = 0, killed = 0;
     spin_lock(&c->lock);
     heat_add(found, &count, b);
     for (u32 i = 0; i < count; i++)
@@ -432,8 +437,11 @@ void block_heat(struct vcpu *v, struct block *b)
         u32 hash = hash_of(found[i]->page, found[i]->offset, found[i]->mode);
         c->hot_hash[hash / 64] |= BIT64(hash % 64);
         block_kill(c, found[i]);
+        killed++;
     }
     spin_unlock(&c->lock);
+    if (killed)
+        others_leave(v->vm, v);
 }
 
 /* The page has no blocks any more, so writes to it need not be noted. */

@@ -3,7 +3,9 @@
  * in r11 and finds host minus linear in rcx. What is not in a loop within its block uses them (operand.c), because what
  * runs once in a while costs by its bytes: it has to be fetched each time. docs/engine.md "Memory" has the sequence.
  *
- * A check that fails jumps to exec_thunk_check_missed, which finds the site of the access by the return address.
+ * A check that fails jumps to exec_thunk_check_missed, which finds the site of the access by the return address. Jumps
+ * by the jump cache and looks at requests are shared in the same way; they also count down to the next jump that
+ * dispatch.c looks at, to find the blocks that get code of their own.
  */
 #include "cpu/jit/block.h"
 #include "cpu/jit/emit.h"

@@ -41,8 +41,8 @@ static bool beyond_limit(const struct vcpu *v, const struct block *b)
     return !(v->mode & MODE_FLAT) && v->rip + b->size - 1 > v->seg[SEG_CS].limit;
 }
 
-/* Counts a jump to la, and sets how many jumps the next one comes: that varies, so that loops do not always show the
- * same jump. Returns true when it makes the target hot. */
+/* A jump to la is looked at: returns whether its target becomes hot (tunables.h). After how many jumps the next one is
+ * looked at varies, so that a loop does not always show the same jump. */
 static bool heats(struct vcpu *v, u64 la)
 {
     struct exec *x = v->exec;
@@ -60,7 +60,7 @@ static bool heats(struct vcpu *v, u64 la)
     return first && x->heat.small;
 }
 
-/* The block in the jump cache that is at la has become hot. */
+/* The block at la becomes hot, if the jump cache has it. */
 static void heat(struct vcpu *v, u64 la)
 {
     const u8 *code = jump_find(v->tlb, la);

@@ -28,7 +28,7 @@ bool exec_slow_segment(struct vcpu *v, const u8 *after, u64 offset);
 
 /* dispatch.c */
 bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in);
-/* `after` is behind the CALL of a shared jump. */
+/* `after` is behind the CALL of a shared jump, or of a shared look at requests. */
 bool exec_back_missed(struct vcpu *v, const u8 *after, u64 r11);
 bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la);
 bool exec_lookup(struct vcpu *v, u64 rcx, u64 la);
