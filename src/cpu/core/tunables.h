@@ -32,7 +32,7 @@
  * and the targets that come get it. */
 #define SAMPLE_JUMPS 256
 #define HEAT_WINDOW 1024
-#define HEAT_SET 256
+#define HEAT_SET 64
 #define HEAT_MARKS 2048 /* marks, by linear address */
 #define HEAT_LINKED 128 /* blocks that get it too, because one is linked to the next */
 
