@@ -28,13 +28,13 @@
 #define GROUP_SPAN 256   /* bytes that one check covers: the longer, the more often the end of a page lies inside */
 
 /* Which blocks get code without shared checks (docs/engine.md "Code for size"): one jump in about SAMPLE_JUMPS is
- * looked at. If the last HEAT_WINDOW of those had at most HEAT_SET targets, code for speed fits into the host's caches,
- * and the targets that come get it. */
+ * looked at. If the last HEAT_WINDOW of those came from at most HEAT_SET places, code for speed fits into the host's
+ * caches, and the blocks that jump get it. */
 #define SAMPLE_JUMPS 256
 #define HEAT_WINDOW 1024
 #define HEAT_SET 64
-#define HEAT_MARKS 2048 /* marks, by linear address */
-#define HEAT_LINKED 128 /* blocks that get it too, because one is linked to the next */
+#define HEAT_MARKS 2048 /* marks of places */
+#define HEAT_LINKED 128 /* blocks at most that get it together, as they are linked */
 
 #define LOOP_WEIGHT 16 /* how often a loop is taken to run */
 #define LOAN_COST 6    /* what making and ending a loan costs, in uses of a register without a home */

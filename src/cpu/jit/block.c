@@ -428,9 +428,12 @@ void block_heat(struct vcpu *v, struct block *b)
     u32 count = 0, killed = 0;
     spin_lock(&c->lock);
     heat_add(found, &count, b);
-    for (u32 i = 0; i < count; i++)
+    for (u32 i = 0; i < count; i++) {
         for (u32 k = 0; k < found[i]->link_count; k++)
             heat_add(found, &count, found[i]->links[k].to);
+        for (const struct exit_link *l = found[i]->in; l; l = l->next_in)
+            heat_add(found, &count, l->from);
+    }
     for (u32 i = 0; i < count; i++) {
         if (found[i]->hot)
             continue;

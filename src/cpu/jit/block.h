@@ -120,8 +120,8 @@ void *cache_alloc(struct cache *c, size_t size);
 struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out);
 /* The block whose host code has this address, or NULL. Dead ones are found too. Takes no lock. */
 struct block *block_at(struct cache *c, const u8 *host);
-/* The block and those that it is linked to are executed often: they are killed, and will be made again without shared
- * checks. */
+/* The block and those that are linked with it are executed often: they are killed, and will be made again without
+ * shared checks. */
 void block_heat(struct vcpu *v, struct block *b);
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to);
 /* Nothing enters the block any more. The lock is held; whoever may be in it must leave it. */

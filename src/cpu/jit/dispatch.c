@@ -41,30 +41,29 @@ static bool beyond_limit(const struct vcpu *v, const struct block *b)
     return !(v->mode & MODE_FLAT) && v->rip + b->size - 1 > v->seg[SEG_CS].limit;
 }
 
-/* A jump to la is looked at: returns whether its target becomes hot (tunables.h). After how many jumps the next one is
- * looked at varies, so that a loop does not always show the same jump. */
-static bool heats(struct vcpu *v, u64 la)
+/* A jump is looked at, which is known by an address: returns whether what is there becomes hot (tunables.h). After how
+ * many jumps the next one is looked at varies, so that a loop does not always show the same jump. */
+static bool heats(struct vcpu *v, u64 at)
 {
     struct exec *x = v->exec;
     x->heat.random = x->heat.random * 1664525 + 1013904223;
     v->sample_left = SAMPLE_JUMPS / 2 + (x->heat.random >> 16) % SAMPLE_JUMPS;
     if (x->heat.samples++ == HEAT_WINDOW) {
-        x->heat.small = x->heat.targets <= HEAT_SET;
+        x->heat.small = x->heat.different <= HEAT_SET;
         fill_bytes(x->heat.seen, 0, sizeof x->heat.seen);
-        x->heat.samples = x->heat.targets = 0;
+        x->heat.samples = x->heat.different = 0;
     }
-    bool *seen = &x->heat.seen[(la ^ la / HEAT_MARKS) % HEAT_MARKS];
+    bool *seen = &x->heat.seen[(at ^ at / HEAT_MARKS) % HEAT_MARKS];
     bool first = !*seen;
     *seen = true;
-    x->heat.targets += first;
+    x->heat.different += first;
     return first && x->heat.small;
 }
 
-/* The block at la becomes hot, if the jump cache has it. */
-static void heat(struct vcpu *v, u64 la)
+/* The block with this host address becomes hot, if there is one. */
+static void heat(struct vcpu *v, const u8 *host)
 {
-    const u8 *code = jump_find(v->tlb, la);
-    struct block *b = code ? block_at(v->vm->cache, code) : NULL;
+    struct block *b = host ? block_at(v->vm->cache, host) : NULL;
     if (b)
         block_heat(v, b);
 }
@@ -131,9 +130,9 @@ bool exec_lookup(struct vcpu *v, u64 rcx, u64 la)
 bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la)
 {
     u32 transfer;
-    if (!v->sample_left && heats(v, la))
-        heat(v, la);
-    else if (!v->request && (v->resume = (u64)jump_find(v->tlb, la)))
+    if (!v->sample_left && heats(v, (u64)after))
+        heat(v, after); /* the block that jumps: blocks that are hot look no more where they jump */
+    if (!v->request && (v->resume = (u64)jump_find(v->tlb, la)))
         return true;
     __builtin_memcpy(&transfer, after + JUMP_REG_SIZE, sizeof transfer);
     return exec_lookup(v, transfer, la);
@@ -154,13 +153,13 @@ bool exec_request(struct vcpu *v, u64 offset, u64 r11)
 
 bool exec_back_missed(struct vcpu *v, const u8 *after, u64 r11)
 {
-    struct block *b = block_at(v->vm->cache, after);
+    const struct block *b = block_at(v->vm->cache, after);
     const struct exit_link *link = NULL;
     for (u32 i = 0; i < b->link_count; i++)
         if (b->links[i].field > after && (!link || b->links[i].field < link->field))
             link = &b->links[i];
     if (!v->sample_left && heats(v, (u64)after))
-        block_heat(v, b);
+        heat(v, after);
     if (v->request)
         return exec_request(v, link->target, r11);
     v->resume = (u64)after;
@@ -284,7 +283,7 @@ void execute(struct vcpu *v)
     }
     v->flags &= ~FLAG_RF;
     if (!--v->sample_left && heats(v, la))
-        heat(v, la);
+        heat(v, jump_find(v->tlb, la));
     if (in_jump_cache(v, la) || proceed(v, la, 0))
         exec_enter(v);
     settle(v, x->outcome);

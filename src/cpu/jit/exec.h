@@ -21,12 +21,12 @@ struct exec {
     struct exit_link *chain; /* link to patch when the next block is known */
     struct tr *tr;           /* the translator's working memory */
     u64 chain_generation;
-    u16 signal_loans;         /* loans in force where a host signal came */
-    struct {                  /* which jumps are frequent: dispatch.c */
-        u32 samples, targets; /* in this window: how many, and of how many targets */
-        bool small;           /* there were few of them in the last one */
+    u16 signal_loans;           /* loans in force where a host signal came */
+    struct {                    /* which jumps are frequent: dispatch.c */
+        u32 samples, different; /* in this window: how many, and of how many places */
+        bool small;             /* there were few of them in the last one */
         u32 random;
-        bool seen[HEAT_MARKS]; /* targets in this window, by linear address */
+        bool seen[HEAT_MARKS]; /* places in this window */
     } heat;
     bool reads_code; /* the code cache is locked, and guest memory is being read */
 };
