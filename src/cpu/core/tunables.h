@@ -28,11 +28,12 @@
 #define GROUP_SPAN 256   /* bytes that one check covers: the longer, the more often the end of a page lies inside */
 
 /* Which blocks get code without shared checks (docs/engine.md "Code for size"): one jump in about SAMPLE_JUMPS is
- * looked at. If the last HEAT_WINDOW of those came from at most HEAT_SET places, code for speed fits into the host's
- * caches, and the blocks that jump get it. */
+ * looked at. If HEAT_WINDOW of those come from at most HEAT_SET places, and so do the next ones, HEAT_STEADY times,
+ * code for speed fits into the host's caches, and the blocks that jump get it. */
 #define SAMPLE_JUMPS 256
 #define HEAT_WINDOW 1024
 #define HEAT_SET 64
+#define HEAT_STEADY 16
 #define HEAT_MARKS 2048 /* marks of places */
 #define HEAT_LINKED 128 /* blocks at most that get it together, as they are linked */
 

@@ -49,7 +49,7 @@ static bool heats(struct vcpu *v, u64 at)
     x->heat.random = x->heat.random * 1664525 + 1013904223;
     v->sample_left = SAMPLE_JUMPS / 2 + (x->heat.random >> 16) % SAMPLE_JUMPS;
     if (x->heat.samples++ == HEAT_WINDOW) {
-        x->heat.small = x->heat.different <= HEAT_SET;
+        x->heat.small = x->heat.different <= HEAT_SET ? x->heat.small + 1 : 0;
         fill_bytes(x->heat.seen, 0, sizeof x->heat.seen);
         x->heat.samples = x->heat.different = 0;
     }
@@ -57,7 +57,7 @@ static bool heats(struct vcpu *v, u64 at)
     bool first = !*seen;
     *seen = true;
     x->heat.different += first;
-    return first && x->heat.small;
+    return first && x->heat.small >= HEAT_STEADY;
 }
 
 /* The block with this host address becomes hot, if there is one. */

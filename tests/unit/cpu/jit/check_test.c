@@ -365,10 +365,10 @@ static void heat(void)
     PUT(PAGE_SIZE, HLT);
     v->gpr[RBX] = DATA;
     *(u32 *)(ram + DATA_GPA) = 5;
-    jump_often(HEAT_WINDOW / 2);
+    jump_often(HEAT_STEADY * HEAT_WINDOW);
     struct block *before = block(0);
     CHECK(!before->hot);
-    jump_often(HEAT_WINDOW);
+    jump_often(HEAT_WINDOW + 1);
     struct block *b = block(0);
     CHECK(b->hot && b != before && !before->valid && !block(PAGE_SIZE)->hot);
     v->gpr[RAX] = 0;
@@ -389,17 +389,18 @@ static void heat(void)
         rflags_set_arith(v, 0);
         CHECK(run(0));
     }
-    for (unsigned i = 0; i < HEAT_WINDOW + 2; i++) {
+    for (unsigned i = 0; i < (HEAT_STEADY + 1) * HEAT_WINDOW + 2; i++) {
         v->sample_left = 1;
         CHECK(run(0));
     }
     CHECK(block(0)->hot && block(0x42)->hot && block(0x82)->hot);
 
-    TEST("many targets do not: their code would not fit into the host's caches");
+    TEST("many do not: their code would not fit into the host's caches");
     code_create();
+    v->exec->heat.small = 0;
     for (unsigned i = 0; i <= HEAT_SET; i++)
         PUT(i * 4, HLT);
-    for (unsigned i = 0; i < 4 * HEAT_WINDOW; i++) {
+    for (unsigned i = 0; i < 2 * HEAT_STEADY * HEAT_WINDOW; i++) {
         v->sample_left = 1;
         CHECK(run(i % (HEAT_SET + 1) * 4));
     }
