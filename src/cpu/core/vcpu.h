@@ -86,7 +86,7 @@ struct vcpu {
     void *check_missed;     /* 400: entry points of enter.S for check.c */
     void *jump_missed;
     void *back_missed;
-    u64 sample_left; /* shared jumps until the next one whose target is counted: dispatch.c */
+    u64 sample_left; /* shared jumps until the next one that is looked at: dispatch.c */
     /* -- 432 -- */
     u64 rip;      /* RIP of the current instruction while in C (offset in CS, not linear) */
     u64 next_rip; /* RIP if the instruction completes; handlers of branches change it */

@@ -133,6 +133,21 @@ struct block *block_at(struct cache *c, const u8 *host)
     return host < b->cold_end ? b : NULL;
 }
 
+const struct place *block_place(const struct cache *c, const struct block *b, const u8 *host)
+{
+    u32 at = (u32)(host - c->code);
+    bool cold = host >= c->code + c->hot_size;
+    u32 first = cold ? b->cold_place_from : 0, lo = first, hi = cold ? b->place_count : b->cold_place_from;
+    while (lo < hi) {
+        u32 mid = (lo + hi) / 2;
+        if (b->places[mid].host <= at)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo > first ? &b->places[lo - 1] : NULL;
+}
+
 /* Is it still the page at that address? */
 static bool is_same(struct vcpu *v, const struct code_page *p)
 {
@@ -274,7 +289,6 @@ static enum translation make_announced(struct vcpu *v, const struct translation_
         p2 = page_get(c, r->page2.host, r->page2.foreign);
     if (!p || (r->page2.host != NO_PAGE && !p2))
         return TRANSLATION_FULL;
-    v->exec->tr->hot_block = is_hot(c, hash_of(r->page.host, offset, r->mode));
     u64 lines = page_announce(p, offset, BLOCK_MAX_BYTES), lines2 = p2 ? page_announce(p2, 0, INSN_MAX) : 0;
     enum translation result = translate(v, r, made);
     struct block *b = result == TRANSLATION_DONE ? *made : NULL, *b2 = b && b->page2 != NO_PAGE ? b : NULL;
@@ -317,6 +331,7 @@ static __attribute__((noinline)) struct block *find_or_make(struct vcpu *v, u64 
             return NULL;
         spin_lock(&c->lock);
         struct block *b = lookup(c, r.page.host, r.page2.host, la, mode, &needs_page2);
+        r.hot = is_hot(c, hash_of(r.page.host, la & PAGE_MASK, mode));
         spin_unlock(&c->lock);
         if (b)
             return b;

@@ -120,6 +120,9 @@ void *cache_alloc(struct cache *c, size_t size);
 struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out);
 /* The block whose host code has this address, or NULL. Dead ones are found too. Takes no lock. */
 struct block *block_at(struct cache *c, const u8 *host);
+/* What was noted of the block's code at or before that address, in the same part of the cache, or NULL. Takes no lock.
+ */
+const struct place *block_place(const struct cache *c, const struct block *b, const u8 *host);
 /* The block and those that are linked with it are executed often: they are killed, and will be made again without
  * shared checks. */
 void block_heat(struct vcpu *v, struct block *b);

@@ -42,7 +42,7 @@ static void emit_jump_cache(struct emit *e, u32 transfer)
 }
 
 /* The same by the code that blocks share (check.c), which finds `transfer` behind the jump. */
-static void emit_shared_jump(struct tr *t, bool check, u32 transfer)
+static void emit_call_jump(struct tr *t, bool check, u32 transfer)
 {
     struct emit *e = &t->hot;
     emit_call(e, t->c->jump[check]);
@@ -65,8 +65,8 @@ static void emit_lookup(struct tr *t, bool check)
         emit_leave_lookup(e, t->transfer);
         return;
     }
-    if (!t->hot_block) {
-        emit_shared_jump(t, check, t->transfer);
+    if (!t->b->hot) {
+        emit_call_jump(t, check, t->transfer);
         return;
     }
     if (check) {
@@ -137,7 +137,7 @@ static void emit_transfer(struct tr *t, s64 target, bool word)
     struct emit *e = &t->hot;
     if (is_in_page(t, target, word)) {
         u8 *here = host_of_target(t, target);
-        if (target <= t->pos && !here && !t->hot_block)
+        if (target <= t->pos && !here && !t->b->hot)
             emit_call(e, t->c->back);
         else if (target <= t->pos)
             emit_request_check(t, (u16)target);

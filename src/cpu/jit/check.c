@@ -42,13 +42,19 @@ static void emit_shared_check(struct emit *e, bool write, bool direct, unsigned 
     emit_ret(e);
 }
 
-/* rcx = where translated code goes on for the linear address in r11, by the jump cache. */
-static void emit_shared_jump(struct emit *e, bool check)
+/* Returns the JRCXZ to patch, which jumps when the next sample is due. */
+static u8 *emit_countdown(struct emit *e)
 {
     emit_load(e, H_SCRATCH, CALLED_DISP(sample_left));
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_NONE, 1, -1);
     emit_store(e, H_SCRATCH, CALLED_DISP(sample_left));
-    u8 *sample = emit_jrcxz(e);
+    return emit_jrcxz(e);
+}
+
+/* rcx = where translated code goes on for the linear address in r11, by the jump cache. */
+static void emit_shared_jump(struct emit *e, bool check)
+{
+    u8 *sample = emit_countdown(e);
     if (check) {
         emit_load(e, H_SCRATCH, CALLED_DISP(request));
         u8 *quiet = emit_jrcxz(e);
@@ -70,10 +76,7 @@ static void emit_shared_jump(struct emit *e, bool check)
 /* In front of a link back: requests and samples are looked at. */
 static void emit_shared_back(struct emit *e)
 {
-    emit_load(e, H_SCRATCH, CALLED_DISP(sample_left));
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_NONE, 1, -1);
-    emit_store(e, H_SCRATCH, CALLED_DISP(sample_left));
-    u8 *sample = emit_jrcxz(e);
+    u8 *sample = emit_countdown(e);
     emit_load(e, H_SCRATCH, CALLED_DISP(request));
     u8 *quiet = emit_jrcxz(e);
     emit_here8(e, sample);

@@ -163,7 +163,7 @@ static bool may_be_direct(const struct tr *t, unsigned addr)
 /* Is the check of so many bytes one of those that blocks share? */
 static bool is_shared(const struct tr *t, unsigned size)
 {
-    return !t->hot_block && !t->d->loops && check_index(size) < CHECK_SIZES && check_size(check_index(size)) == size;
+    return !t->b->hot && !t->d->loops && check_index(size) < CHECK_SIZES && check_size(check_index(size)) == size;
 }
 
 /*
@@ -270,7 +270,7 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     g->started = true;
     u8 *retry = e->p;
     s32 before = g->lo - note->offset, start = simple ? note->disp + before : before, span = g->hi - g->lo;
-    if (!t->hot_block && !t->d->loops) /* up to the next size that there is a check for */
+    if (!t->b->hot && !t->d->loops) /* up to the next size that there is a check for */
         span = (s32)check_size(check_index((unsigned)span));
     unsigned addr = index;
     if (start && !simple) {

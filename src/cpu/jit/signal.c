@@ -18,15 +18,10 @@ static bool find_place(struct vcpu *v, const u8 *host, struct block **b, u16 *gu
     *b = block_at(c, host);
     if (!*b)
         return false;
-    u32 at = (u32)(host - c->code);
-    bool cold = host >= c->code + c->hot_size;
-    u32 i = cold ? (*b)->cold_place_from : 0, end = cold ? (*b)->place_count : (*b)->cold_place_from;
-    bool found = false;
-    for (; i < end && (*b)->places[i].host <= at; i++) {
-        *guest = (*b)->places[i].guest;
-        found = true;
-    }
-    return found;
+    const struct place *p = block_place(c, *b, host);
+    if (p)
+        *guest = p->guest;
+    return p;
 }
 
 u64 exec_guest_rip(struct vcpu *v, u64 host_rip)

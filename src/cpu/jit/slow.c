@@ -81,13 +81,17 @@ static void mask_range(const struct site *s, unsigned *first, unsigned *count)
     *count = (64 - (unsigned)__builtin_clzll(k)) * element - *first;
 }
 
+/* Does the TLB have these bytes in one page? */
+static bool tlb_has(const struct vcpu *v, u64 la, unsigned size, bool write)
+{
+    u64 tag = write ? v->tlb->wtag[tlb_index(la)] : v->tlb->rtag[tlb_index(la)];
+    return (tag + la + size - 1) >> PAGE_SHIFT == 0;
+}
+
 /* Would the check of the whole window succeed now? */
 static bool group_hits(const struct vcpu *v, const struct site *s, u64 la)
 {
-    u64 start = la + (u64)(s64)s->before;
-    u32 i = tlb_index(start);
-    u64 tag = s->flags & SITE_GROUP_WRITE ? v->tlb->wtag[i] : v->tlb->rtag[i];
-    return (tag + start + s->span - 1) >> PAGE_SHIFT == 0;
+    return tlb_has(v, la + (u64)(s64)s->before, s->span, s->flags & SITE_GROUP_WRITE);
 }
 
 /* Finds the faults that come before any page fault. count is 0 if a mask leaves all bytes out. */
@@ -172,34 +176,20 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     return bounce(v, &s, after, la, first, count);
 }
 
-/* Is the access of a group's site fine by itself? */
-static bool alone_hits(const struct vcpu *v, const struct site *s, u64 la)
-{
-    u64 tag = s->flags & SITE_WRITE ? v->tlb->wtag[tlb_index(la)] : v->tlb->rtag[tlb_index(la)];
-    return (tag + la + s->size - 1) >> PAGE_SHIFT == 0;
-}
-
 bool exec_check_missed(struct vcpu *v, const u8 *after, u64 la)
 {
-    const struct cache *c = v->vm->cache;
-    const struct block *b = block_at(v->vm->cache, after);
-    u32 at = (u32)(after - c->code), lo = 0, hi = b->cold_place_from;
-    while (lo + 1 < hi) {
-        u32 mid = (lo + hi) / 2;
-        if (b->places[mid].host <= at)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    while (!b->places[lo].site) /* the place of the access itself, where the check is right in front of it */
-        lo--;
-    const u8 *site = b->cold + b->places[lo].site;
+    struct cache *c = v->vm->cache;
+    const struct block *b = block_at(c, after);
+    const struct place *p = block_place(c, b, after);
+    while (!p->site) /* that of the access itself, where the check is right in front of it */
+        p--;
+    const u8 *site = b->cold + p->site;
     struct site s;
     __builtin_memcpy(&s, site, sizeof s);
     if (!(s.flags & SITE_GROUP))
         return exec_slow_mem(v, site, la);
     v->resume_r11 = la -= (u64)(s64)s.before;
-    if (!alone_hits(v, &s, la))
+    if (!tlb_has(v, la, s.size, s.flags & SITE_WRITE)) /* the access alone */
         return exec_slow_mem(v, site, la);
     v->resume = (u64)(site + s.resume);
     return true;

@@ -167,7 +167,7 @@ static void prepare(struct tr *t, struct vcpu *v, const struct translation_reque
                            .page2 = NO_PAGE,
                            .offset = r->la & PAGE_MASK,
                            .mode = r->mode,
-                           .hot = t->hot_block,
+                           .hot = r->hot,
                            .page_la = r->la & ~PAGE_MASK,
                            .links = c->links + c->link_count,
                            .cold = c->cold};

@@ -76,13 +76,12 @@ struct tr {
     u32 mode;
     bool is64;
     bool flat;
-    bool hot_block; /* no checks are shared */
-    bool direct;    /* supervisor mode, where most pages have the direct difference */
-    u8 ssz;         /* stack address size in bytes */
-    u16 pos;        /* offset in the page of the current instruction */
-    u16 next;       /* the same of the instruction behind it */
-    bool lost;      /* the cache had no room for what the block needs */
-    u32 transfer;   /* TRANSFER_* of the branch being translated, 0 for falling through */
+    bool direct;  /* supervisor mode, where most pages have the direct difference */
+    u8 ssz;       /* stack address size in bytes */
+    u16 pos;      /* offset in the page of the current instruction */
+    u16 next;     /* the same of the instruction behind it */
+    bool lost;    /* the cache had no room for what the block needs */
+    u32 transfer; /* TRANSFER_* of the branch being translated, 0 for falling through */
 
     struct decoded *d; /* the current instruction */
     struct decoded insn[BLOCK_MAX_INSNS];
@@ -259,6 +258,7 @@ struct translation_request {
     struct code_page page;
     struct code_page page2; /* the one that follows linearly; host is NO_PAGE as long as nobody needs it */
     u32 mode;
+    bool hot; /* without shared checks */
 };
 enum translation {
     TRANSLATION_DONE,
