@@ -20,6 +20,8 @@ OPT_cov := -O0 --coverage
 CFLAGS += $(OPT_$(B))
 LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
 LDLIBS += -lZydis -lZycore -lz -lrt
+# Of the manager and the switch: not for the library that others preload.
+PROGRAM_LIBS := -ljansson -lslirp
 
 # One short line per file; the whole command with V=1.
 ifeq ($(V),)
@@ -52,7 +54,7 @@ $(LIB): $(HOST_OBJ) $(CORE_OBJ)
 
 $(O)/nestbox: $(MAIN:%.c=$(O)/%.o) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(PROGRAM_LIBS)
 
 # The KVM API, to be preloaded. Its only symbols that others see are those of libc that it stands before.
 $(O)/libnestbox-kvm.so: $(PRELOAD:%.c=$(O)/%.o) $(LIB)
@@ -81,7 +83,7 @@ UNIT_OBJ := $(UNIT:=.o)
 $(UNIT_OBJ): CPPFLAGS += -Itests
 $(UNIT): %: %.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(PROGRAM_LIBS)
 
 unit: $(UNIT)
 
