@@ -7,10 +7,10 @@
 #define STORE_NETWORK_H
 
 #include "net/mac.h"
+#include "rules/name.h"
 #include "rules/network_settings.h"
 
-#define NAME_MAX_LEN 64
-#define ID_TEXT_MAX 9 /* eight hexadecimal digits and the end */
+#define ID_TEXT_MAX 9 /* eight hexadecimal digits, the first of which is a letter, and the end */
 
 struct store; /* an open home folder */
 
@@ -51,6 +51,9 @@ const char *store_run(const struct store *store);
 /* Waits for other commands. Released by store_unlock, and by the end of the process. */
 int MUST_CHECK store_lock(struct store *store, struct error *error);
 void store_unlock(struct store *store);
+/* What is put and removed between the two happens together or not at all, whatever ends the process. */
+void store_begin(struct store *store);
+int MUST_CHECK store_commit(struct store *store, struct error *error);
 
 /*
  * Lists are arrays in memory of their own, released by the function below them; names compare without case. A file that
