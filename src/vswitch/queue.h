@@ -14,7 +14,6 @@
 #include <sys/uio.h>
 
 #define QUEUE_BYTES (1u << 20)  /* a queue is full then: see docs/network.md "Fairness" */
-#define QUEUE_SHARE (32u << 10) /* but each sender has room for that much */
 #define QUEUE_EASED (16u << 10) /* room that there must be before a sender that was held goes on */
 #define QUEUE_PREFIX 4u         /* the length before a frame */
 #define QUEUE_SENDERS 1025      /* the ports of a switch, and the switch itself */
@@ -22,10 +21,11 @@
 struct chunk;
 struct lane;
 
-/* Memory that the queues of a switch share, and its clock. */
+/* Memory that the queues of a switch share, and their clock. */
 struct queue_pool {
-    struct chunk *chunk; /* free ones */
-    struct lane *lane;
+    struct chunk *chunk[2]; /* free ones: small, large */
+    u32 chunks[2];
+    struct lane *lane; /* free ones */
     u64 now_ns;
 };
 
@@ -38,7 +38,7 @@ struct queue {
     struct queue_pool *pool;
     struct chunks out; /* shown to the back end, or the next to be shown: their order is settled */
     u32 out_bytes;
-    u32 bytes, frames; /* in all that wait, frames of which a part is taken among them */
+    u32 bytes;         /* in all */
     u32 lanes;         /* that have something */
     u32 promised;      /* of those: with a bandwidth that was promised */
     struct link turns; /* lanes that have something; the first is next */
@@ -48,10 +48,11 @@ struct queue {
 void queue_pool_free(struct queue_pool *pool);
 struct queue *queue_new(struct queue_pool *pool); /* NULL: no memory */
 void queue_free(struct queue *q);
-/* Drops all. */
-void queue_clear(struct queue *q);
+/* Drops all. Returns how many frames were not taken, or not whole, and adds their length to `bytes`. */
+u32 queue_clear(struct queue *q, u64 *bytes);
 
-/* Returns true if a frame of that sender would not exceed the queue, or at least not the sender's share of it. */
+/* Returns true if a frame of that sender would not exceed the queue, or at least not the sender's equal share of it. So
+ * a queue has at most twice QUEUE_BYTES, and a frame per sender. */
 bool queue_has_room(const struct queue *q, u32 sender, u32 length);
 /* Makes a place for a frame at the end of its sender's lane, whether there is room or not, to be filled by the caller
  * at once. `promised` is in bits per second. NULL: no memory. */

@@ -34,6 +34,13 @@ static inline void bucket_refill(struct bucket *b, u64 now_ns)
         b->credit_ns += (s64)passed;
 }
 
+/* Takes away what is more than that. */
+static inline void bucket_clip(struct bucket *b, u64 credit_ns)
+{
+    if (b->credit_ns > (s64)credit_ns)
+        b->credit_ns = (s64)credit_ns;
+}
+
 /* How long `bytes` take at the rate. */
 static inline u64 bucket_time(const struct bucket *b, u64 bytes)
 {

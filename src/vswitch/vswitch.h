@@ -81,5 +81,6 @@ struct vswitch_events {
     void (*trouble)(struct vswitch_events *events, const struct port *port, const char *text);
 };
 void vswitch_tell(struct vswitch *sw, struct vswitch_events *events); /* NULL: nobody */
+struct vswitch_events *vswitch_told(const struct vswitch *sw);
 
 #endif
