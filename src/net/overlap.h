@@ -20,8 +20,8 @@ int MUST_CHECK networks_of_host(struct network **list, u32 *count);
 /* Returns 0, or -EEXIST with an error that names both networks and whose they are. */
 int MUST_CHECK network_refuse_overlap(const struct network *wanted, const struct network *taken, u32 count,
                                       struct error *error);
-/* The first of 192.168.100.0/24 to 192.168.255.0/24, 192.168.0.0/24 to 192.168.99.0/24 and 10.0.0.0/24 to
- * 10.255.255.0/24 that overlaps no other. Returns false if there is none. */
+/* The first that overlaps no other, of 192.168.100.0/24 and those behind it, 192.168.0.0/24 and those behind it, and
+ * 10.0.0.0/24 to 10.255.255.0/24. Returns false if there is none. */
 bool network_choose_prefix(const struct network *taken, u32 count, struct prefix *prefix);
 
 #endif

@@ -42,19 +42,39 @@ static ssize_t read_all(int fd, char *to)
     return -EFBIG;
 }
 
-int file_read(int folder, const char *path, json_t **object, struct error *error)
+int file_read_text(int folder, const char *path, char **text, struct error *error)
 {
-    json_error_t why;
+    *text = NULL;
     int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return fail(path, -errno, error);
-    char *text = malloc(FILE_MAX);
-    ssize_t length = text ? read_all(fd, text) : -ENOMEM;
+    char *bytes = malloc(FILE_MAX + 1);
+    ssize_t length = bytes ? read_all(fd, bytes) : -ENOMEM;
     close(fd);
-    *object = length >= 0 ? json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &why) : NULL;
-    free(text);
-    if (length < 0)
+    if (length < 0) {
+        free(bytes);
         return fail(path, (int)length, error);
+    }
+    bytes[length] = 0;
+    if (strlen(bytes) != (size_t)length) {
+        free(bytes);
+        error_set(error, -EBADMSG, "%s: it is damaged: it has zero bytes", path);
+        return error_hint(error, "mend the file or remove it; nothing was changed");
+    }
+    *text = bytes;
+    return 0;
+}
+
+int file_read(int folder, const char *path, json_t **object, struct error *error)
+{
+    json_error_t why;
+    char *text;
+    *object = NULL;
+    int e = file_read_text(folder, path, &text, error);
+    if (e)
+        return e;
+    *object = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+    free(text);
     if (!json_is_object(*object)) {
         if (*object)
             error_set(error, -EBADMSG, "%s: it is damaged: not an object", path);
@@ -110,21 +130,27 @@ static int replace(int folder, const char *parent, const char *name, const char 
     return e ? e : flush_folder(folder, parent);
 }
 
-int file_write(int folder, const char *path, const json_t *object, struct error *error)
+int file_write_text(int folder, const char *path, const char *text, struct error *error)
 {
     char parent[PATH_MAX];
     const char *name = split(path, parent);
-    char *text = json_dumps(object, JSON_INDENT(4));
-    int e = text ? 0 : -ENOMEM;
-    if (!e && mkdirat(folder, parent, 0700) == 0) {
+    int e = 0;
+    if (mkdirat(folder, parent, 0700) == 0) {
         char above[PATH_MAX];
         split(parent, above);
         e = flush_folder(folder, above);
     }
     if (!e)
         e = replace(folder, parent, name, path, text);
-    free(text);
     return e ? fail(path, e, error) : 0;
+}
+
+int file_write(int folder, const char *path, const json_t *object, struct error *error)
+{
+    char *text = json_dumps(object, JSON_INDENT(4));
+    int e = text ? file_write_text(folder, path, text, error) : fail(path, -ENOMEM, error);
+    free(text);
+    return e;
 }
 
 int file_remove(int folder, const char *path, struct error *error)

@@ -111,11 +111,11 @@ static void set_timer(struct vswitch *sw, u64 until_ns)
 
 int loop_wait(struct vswitch *sw, bool wait)
 {
-    u64 until_ns = sw->alarms ? sw->alarms->at_ns : NEVER;
     for (struct link *l = sw->sleepers.after, *after; l != &sw->sleepers; l = after) {
         after = l->after;
-        sleeper_of(l)->before(sleeper_of(l), &until_ns);
+        sleeper_of(l)->before(sleeper_of(l));
     }
+    u64 until_ns = sw->alarms ? sw->alarms->at_ns : NEVER;
     wait = wait && list_empty(&sw->turns) && list_empty(&sw->dirty) && list_empty(&sw->removed);
     if (wait && until_ns != NEVER)
         set_timer(sw, until_ns ? until_ns : 1);
@@ -129,10 +129,6 @@ int loop_wait(struct vswitch *sw, bool wait)
         struct watch *watch = event->data.ptr;
         if (watch)
             watch->ready(watch, event->events);
-    }
-    for (struct link *l = sw->sleepers.after, *after; l != &sw->sleepers; l = after) {
-        after = l->after;
-        sleeper_of(l)->after(sleeper_of(l));
     }
     while (sw->alarms && sw->alarms->at_ns <= sw->now_ns) {
         struct alarm *alarm = sw->alarms;

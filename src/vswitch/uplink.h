@@ -8,6 +8,7 @@
 
 #include "net/prefix.h"
 #include "store/network.h"
+#include "vswitch/lease.h"
 #include "vswitch/vswitch.h"
 
 struct uplink;
@@ -24,12 +25,16 @@ struct uplink_dirs {
  */
 int MUST_CHECK uplink_nat_add(struct vswitch *sw, const struct nat_def *def, const struct uplink_dirs *dirs,
                               struct uplink **made, struct error *error);
-/* Takes a changed definition. Connections survive if mappings changed only. An error speaks of the first change that
- * cannot be; the others are in force. */
+/* Takes a changed definition. Connections survive if mappings changed only; then an error speaks of the first mapping
+ * that cannot be, and the others are in force. Otherwise the port is made anew; after an error there is none until the
+ * next change. */
 int MUST_CHECK uplink_nat_set(struct uplink *up, const struct nat_def *def, struct error *error);
 /* Adds the port that the type of a switch wants. *made is NULL for types that want none. */
 int MUST_CHECK uplink_switch_add(struct vswitch *sw, const struct switch_def *def, const struct uplink_dirs *dirs,
                                  struct uplink **made, struct error *error);
+/* Puts back what a switch of that name changed on the host and left when it was killed. uplink_switch_add does this
+ * itself; it is for switches that do not run and shall not. */
+int MUST_CHECK uplink_restore(const char *switch_name, const struct uplink_dirs *dirs, struct error *error);
 /* Takes the port out of the switch and puts back what was changed on the host. */
 void uplink_remove(struct uplink *up);
 
@@ -46,22 +51,12 @@ struct uplink_state {
 };
 
 void uplink_state(const struct uplink *up, struct uplink_state *state);
-struct port *uplink_port(const struct uplink *up);
-
-#define LEASE_NAME_MAX 64
-
-struct lease {
-    struct mac mac;
-    struct ip address;
-    char name[LEASE_NAME_MAX]; /* what the client calls itself; may be empty */
-    s64 until;                 /* seconds since 1970 */
-};
-
+struct port *uplink_port(const struct uplink *up); /* NULL: see uplink_nat_set */
 /* Each returns the n-th thing, or false if there are fewer. */
 bool uplink_lease(const struct uplink *up, u32 n, struct lease *lease);
 /* `why->code` is 0 if the mapping is in force. */
 bool uplink_mapping(const struct uplink *up, u32 n, struct nat_mapping *mapping, struct error *why);
-/* What is wrong now, with what to do about it. */
-bool uplink_problem(const struct uplink *up, u32 n, struct error *problem);
+/* What is wrong now, with what to do about it. With n = 0 it is looked for again. */
+bool uplink_problem(struct uplink *up, u32 n, struct error *problem);
 
 #endif

@@ -28,11 +28,9 @@ void vswitch_alarm(struct vswitch *sw, struct alarm *alarm, u64 at_ns);
 /* CLOCK_MONOTONIC, as it was read after the last sleep. */
 u64 vswitch_now(const struct vswitch *sw);
 
-/* Called before and after each sleep, for libraries with descriptors of their own (libslirp). `before` may lower the
- * time at which the sleep ends. */
+/* Called before each sleep, for libraries with descriptors of their own (libslirp). It may set alarms. */
 struct sleeper {
-    void (*before)(struct sleeper *sleeper, u64 *until_ns);
-    void (*after)(struct sleeper *sleeper);
+    void (*before)(struct sleeper *sleeper);
     struct link link; /* of the switch's list */
 };
 void vswitch_sleeper(struct vswitch *sw, struct sleeper *sleeper);
