@@ -79,6 +79,15 @@ int MUST_CHECK store_card_remove(struct store *store, const char *id, struct err
 int MUST_CHECK store_card_socket(const struct store *store, const char *id, char *path, size_t size, struct error *e);
 int MUST_CHECK store_switch_socket(const struct store *store, const char *name, char *path, size_t size,
                                    struct error *e);
+/* The paths of the file that the process of a switch locks, and of its log. */
+int MUST_CHECK store_switch_lock(const struct store *store, const char *name, char *path, size_t size, struct error *e);
+int MUST_CHECK store_switch_log(const struct store *store, const char *name, char *path, size_t size, struct error *e);
+/* Folders for what a switch keeps besides its definition, in the home folder (`state`: leases) and in the run folder
+ * (`run`: what it changed on the host). Both are created. */
+int MUST_CHECK store_switch_folders(const struct store *store, const char *name, char *state, char *run, size_t size,
+                                    struct error *e);
+/* Removes what is in them, when the switch is deleted. */
+void store_switch_forget(const struct store *store, const char *name);
 /* Appends a line with the time to the log of a VM. Never fails for the caller. */
 void store_vm_log(const struct store *store, const char *vm, const char *line);
 

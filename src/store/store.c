@@ -7,6 +7,7 @@
 #include "rules/name.h"
 #include "store/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -121,8 +122,8 @@ static int make_below(const char *above, const char *const *names, struct error 
 
 struct store *store_open(struct error *error)
 {
-    static const char *const homes[] = {"/switches", "/nats", "/vms", NULL}, *const runs[] = {"/switches", "/nics",
-                                                                                              NULL};
+    static const char *const homes[] = {"/switches", "/nats", "/vms", "/state", NULL};
+    static const char *const runs[] = {"/switches", "/nics", "/locks", "/logs", "/state", NULL};
     struct store *store = calloc(1, sizeof(*store));
     int e;
     if (!store) {
@@ -250,6 +251,63 @@ int store_switch_socket(const struct store *store, const char *name, char *path,
     char folded[NAME_MAX_LEN + 1];
     name_fold(name, folded);
     return socket_path(store, "switches", folded, path, size, error);
+}
+
+/* Of a switch, below the home or the run folder. */
+static int switch_path(const char *above, const char *folder, const char *name, char *path, size_t size,
+                       struct error *error)
+{
+    char folded[NAME_MAX_LEN + 1];
+    name_fold(name, folded);
+    int n = snprintf(path, size, "%s/%s/%s", above, folder, folded);
+    return n >= 0 && (size_t)n < size ? 0 : fail(above, -ENAMETOOLONG, error);
+}
+
+int store_switch_lock(const struct store *store, const char *name, char *path, size_t size, struct error *error)
+{
+    return switch_path(store->run, "locks", name, path, size, error);
+}
+
+int store_switch_log(const struct store *store, const char *name, char *path, size_t size, struct error *error)
+{
+    return switch_path(store->run, "logs", name, path, size, error);
+}
+
+int store_switch_folders(const struct store *store, const char *name, char *state, char *run, size_t size,
+                         struct error *error)
+{
+    int e = switch_path(store->home, "state", name, state, size, error);
+    if (!e)
+        e = switch_path(store->run, "state", name, run, size, error);
+    if (!e && mkdir(state, 0700) && errno != EEXIST)
+        e = fail(state, -errno, error);
+    if (!e && mkdir(run, 0700) && errno != EEXIST)
+        e = fail(run, -errno, error);
+    return e;
+}
+
+static void empty_folder(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    rmdir(path);
+}
+
+void store_switch_forget(const struct store *store, const char *name)
+{
+    char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
+    struct error error;
+    if (store_switch_folders(store, name, state, run, sizeof(state), &error))
+        return;
+    empty_folder(state);
+    empty_folder(run);
+    if (!store_switch_log(store, name, log, sizeof(log), &error))
+        unlink(log);
 }
 
 void store_vm_log(const struct store *store, const char *vm, const char *line)

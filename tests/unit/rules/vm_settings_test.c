@@ -11,13 +11,15 @@
 static size_t size_of(enum setting_kind kind)
 {
     switch (kind) {
-    case SETTING_FLAG: return sizeof(bool);
+    case SETTING_FLAG:
+    case SETTING_ON_OFF: return sizeof(bool);
     case SETTING_TEXT: return sizeof(char *);
     case SETTING_LIST: return sizeof(struct setting_list);
     case SETTING_NUMBER:
     case SETTING_CHOICE:
     case SETTING_SET: return sizeof(u32);
     case SETTING_SIZE:
+    case SETTING_RATE:
     case SETTING_SECONDS: break;
     }
     return sizeof(u64);
