@@ -166,7 +166,7 @@ static json_t *nat_json(const struct process *p)
     return object;
 }
 
-static void add_problems(json_t *array, const struct uplink *up)
+static void add_problems(json_t *array, struct uplink *up)
 {
     struct error problem;
     for (u32 i = 0; up && uplink_problem(up, i, &problem); i++)
