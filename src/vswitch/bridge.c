@@ -89,7 +89,7 @@ static void check(struct uplink *up)
     struct error *problem = &up->problem[PROBLEM_FIREWALL], ignored;
     char nft[PATH_MAX];
     error_begin(problem, 0);
-    if (firewall_sees_bridges() && program_find("nft", "nftables", nft, sizeof(nft), &ignored) == 0)
+    if (firewall_sees_bridges() && program_locate("nft", "nftables", nft, sizeof(nft), &ignored) == 0)
         firewall_find(nft, &view, problem);
 }
 

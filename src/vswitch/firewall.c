@@ -115,7 +115,8 @@ static int find_legacy(const char *interface, struct error *error)
     if (f)
         fclose(f);
     tables[n] = 0;
-    if (!strstr(tables, "filter") || program_find("iptables-legacy", "iptables", program, sizeof(program), &ignored) ||
+    if (!strstr(tables, "filter") ||
+        program_locate("iptables-legacy", "iptables", program, sizeof(program), &ignored) ||
         program_run((const char *const[]){program, "-w", "1", "-S", NULL}, NULL, &rules, &ignored))
         return 0;
     snprintf(accept, sizeof(accept), "-i %s -j ACCEPT", interface);

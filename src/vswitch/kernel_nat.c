@@ -134,8 +134,8 @@ static void start_dnsmasq(struct kernel_nat *k, struct nat *nat)
     u32 n = 0;
     if (!nat->names && !nat->prefix6.address.version)
         return;
-    if (program_find("dnsmasq", "dnsmasq-base", dnsmasq, sizeof(dnsmasq), problem) ||
-        program_find("setpriv", "util-linux", setpriv, sizeof(setpriv), problem))
+    if (program_locate("dnsmasq", "dnsmasq-base", dnsmasq, sizeof(dnsmasq), problem) ||
+        program_locate("setpriv", "util-linux", setpriv, sizeof(setpriv), problem))
         return;
     snprintf(interface, sizeof(interface), "--interface=%s", k->interface);
 #define RIGHTS "+net_bind_service,+net_raw,+net_admin"
@@ -253,7 +253,7 @@ static int start(struct nat *nat, struct error *error)
     nat->back = k;
     nat->up.port = NULL;
     ifname_make(IFNAME_NAT, nat->name, k->interface);
-    int err = program_find("nft", "nftables", k->nft, sizeof(k->nft), error);
+    int err = program_locate("nft", "nftables", k->nft, sizeof(k->nft), error);
     if (!err)
         err = tap_add(nat->up.sw, PORT_NAT, k->interface, nat->name, k->interface, &nat->up.port, error);
     if (err) {

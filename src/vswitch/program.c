@@ -21,7 +21,7 @@
 #define PATIENCE_MS 10000
 #define OUTPUT_MAX (64u << 20)
 
-int program_find(const char *name, const char *package, char *path, size_t size, struct error *error)
+int program_locate(const char *name, const char *package, char *path, size_t size, struct error *error)
 {
     static const char *const folders[] = {"/usr/sbin", "/usr/bin",        "/sbin",
                                           "/bin",      "/usr/local/sbin", "/usr/local/bin"};

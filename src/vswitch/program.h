@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 /* Writes where the program is. Returns -ENOENT with an error that names the package. */
-int MUST_CHECK program_find(const char *name, const char *package, char *path, size_t size, struct error *error);
+int MUST_CHECK program_locate(const char *name, const char *package, char *path, size_t size, struct error *error);
 
 /*
  * Starts argv[0], a path; argv ends with NULL. `input`, `output` and `errors` become its standard descriptors; -1
