@@ -112,6 +112,7 @@ static const struct verb set_verb = {
     .within = &verb_nat,
     .options = {{nat_settings_table, AT(set), "switch"}, {json_row}},
     .words = NAME_WORD,
+    .changes = true,
     .run = set,
 };
 
@@ -214,7 +215,7 @@ static void print_nat(const json_t *nat)
     if (text[0])
         printf("  settings    %s\n", text);
     if (!json_is_object(state)) {
-        print_problems(json_object_get(nat, "problems"));
+        print_problems(nat);
         print_mappings(json_object_get(nat, "mappings"));
         return;
     }
@@ -228,7 +229,7 @@ static void print_nat(const json_t *nat)
     if (true_at(state, "dhcp"))
         printf("  DHCP        %zu of %lld addresses are leased\n", json_array_size(json_object_get(state, "leases")),
                number_at(state, "addresses"));
-    print_problems(json_object_get(nat, "problems"));
+    print_problems(nat);
     print_mappings(json_object_get(state, "mappings"));
     json_array_foreach(json_object_get(state, "leases"), index, lease)
         printf("  lease       %s to %s%s%s\n", text_at(lease, "address"), text_at(lease, "mac"),

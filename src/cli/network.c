@@ -141,11 +141,13 @@ void settings_text(const struct setting *table, const json_t *settings, const ch
     json_decref(defaults);
 }
 
-void print_problems(const json_t *problems)
+void print_problems(const json_t *report)
 {
     size_t index;
-    json_t *problem;
-    json_array_foreach((json_t *)(uintptr_t)problems, index, problem)
+    json_t *problem, *note;
+    json_array_foreach(json_object_get(report, "notes"), index, note)
+        printf("  note        %s\n", json_string_value(note));
+    json_array_foreach(json_object_get(report, "problems"), index, problem)
     {
         struct error error;
         char line[640];

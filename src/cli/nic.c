@@ -115,6 +115,7 @@ static const struct verb set_verb = {
     .about = "Changes what is given of a card, also while frames flow. "
              "The card need not be named where the VM has one. "
              "A new address is the VM's when it is started with it.",
+    .changes = true,
     .run = set,
 };
 

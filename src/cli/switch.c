@@ -128,6 +128,7 @@ static const struct verb set_verb = {
     .options = {{switch_settings_table, AT(set)}, {json_row}},
     .words = NAME_WORD,
     .about = "Changes what is given of a switch, also while it runs; an empty text ends a setting.",
+    .changes = true,
     .run = set,
 };
 
@@ -276,7 +277,7 @@ static void print_switch(const json_t *report)
         printf("  NAT         %s: %s, gateway %s%s%s (nestbox nat show)\n", text_at(nat, "name"),
                text_at(nat, "backend"), text_at(nat, "gateway"), *text_at(nat, "gateway6") ? " and " : "",
                text_at(nat, "gateway6"));
-    print_problems(json_object_get(report, "problems"));
+    print_problems(report);
     json_array_foreach(json_object_get(report, "ports"), index, port) print_port(port);
 }
 

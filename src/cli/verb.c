@@ -103,6 +103,8 @@ const struct setting *verb_rows(const struct verb *verb, struct setting rows[sta
             if (part->without && strcmp(part->without, s->name) == 0)
                 continue;
             rows[count] = *s;
+            if (verb->changes)
+                rows[count].def = NULL;
             rows[count++].offset += part->offset;
         }
     rows[count] = (struct setting){0};

@@ -51,6 +51,7 @@ struct verb {
     const char *about;                    /* sentences for the manual; NULL: summary */
     const char *others;                   /* what an option that is not in the table may be; NULL: nothing */
     bool takes_program;                   /* behind its options are a program and its arguments */
+    bool changes;                         /* what is there: an option that is not given has no default */
     int (*run)(const struct verb *verb, int argc, char **argv);
 };
 

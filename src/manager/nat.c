@@ -397,7 +397,8 @@ int nat_show(struct store *store, const char *name, json_t **object, struct erro
         json_t *shown = defined_json(nat), *state = json_object_get(live, "nat");
         if (!shown || json_object_set(shown, "state", state ? state : json_null()) ||
             json_object_set(shown, "running", json_object_get(live, "running")) ||
-            json_object_set(shown, "problems", json_object_get(live, "problems"))) {
+            json_object_set(shown, "problems", json_object_get(live, "problems")) ||
+            json_object_set(shown, "notes", json_object_get(live, "notes"))) {
             json_decref(shown);
             e = no_memory(error);
         } else {

@@ -224,9 +224,9 @@ static json_t *defined_json(const struct store *store, const struct networks *al
                                                "vm", card->vm, "name", card->name, "mac",
                                                json_object_get(settings, "mac"), "settings", settings, "linked", 0));
     }
-    return json_pack("{s:b, s:{s:s, s:o, s:n}, s:n, s:n, s:o, s:[]}", "running", 0, "switch", "name", def->name,
+    return json_pack("{s:b, s:{s:s, s:o, s:n}, s:n, s:n, s:o, s:[], s:[]}", "running", 0, "switch", "name", def->name,
                      "settings", setting_json(switch_settings_table, &def->set), "pid", "uplink", "nat", "ports", ports,
-                     "problems");
+                     "problems", "notes");
 }
 
 int switch_show(struct store *store, const char *name, json_t **object, struct error *error)

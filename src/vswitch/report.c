@@ -166,17 +166,21 @@ static json_t *nat_json(const struct process *p)
     return object;
 }
 
-static void add_problems(json_t *array, struct uplink *up)
+/* Sorts out what is only to be known. */
+static void add_problems(json_t *problems, json_t *notes, struct uplink *up)
 {
     struct error problem;
     for (u32 i = 0; up && uplink_problem(up, i, &problem); i++)
-        add(array, control_error_json(&problem));
+        if (problem.code == -EINPROGRESS)
+            add(notes, json_string(problem.text));
+        else
+            add(problems, control_error_json(&problem));
 }
 
 int process_report(struct process *p, json_t *reply, struct error *error)
 {
     const struct switch_def *own = p->defined.own;
-    json_t *ports = json_array(), *problems = json_array();
+    json_t *ports = json_array(), *problems = json_array(), *notes = json_array();
     set(reply, "switch",
         json_pack("{s:s, s:o, s:i}", "name", own->name, "settings", setting_json(switch_settings_table, &own->set),
                   "pid", (int)getpid()));
@@ -187,8 +191,9 @@ int process_report(struct process *p, json_t *reply, struct error *error)
     set(reply, "ports", ports);
     if (p->problem.code)
         add(problems, control_error_json(&p->problem));
-    add_problems(problems, p->host);
-    add_problems(problems, p->nat);
+    add_problems(problems, notes, p->host);
+    add_problems(problems, notes, p->nat);
     set(reply, "problems", problems);
+    set(reply, "notes", notes);
     return json_object_get(reply, "ports") ? 0 : error_set(error, -ENOMEM, "out of memory");
 }
