@@ -60,9 +60,28 @@ static int add_address(int index, const struct ip *ip, u8 length, struct error *
     return error_set(error, err, "the host's interface cannot have the address %s: %s", text, strerror(-err));
 }
 
+/* The host believes no guest that it is a router, and its own connections to 127.0.0.1 reach mapped ports. */
+static void set_interface(const char *interface)
+{
+    static const struct {
+        const char *name;
+        char value;
+    } setting[] = {{"ipv6/conf/%s/accept_ra", '0'}, {"ipv4/conf/%s/route_localnet", '1'}};
+    for (u32 i = 0; i < ARRAY_LEN(setting); i++) {
+        char path[80] = "/proc/sys/net/";
+        snprintf(path + strlen(path), sizeof(path) - strlen(path), setting[i].name, interface);
+        FILE *f = fopen(path, "we");
+        if (f) {
+            fputc(setting[i].value, f);
+            fclose(f);
+        }
+    }
+}
+
 static int configure(struct kernel_nat *k, const struct nat *nat, struct error *error)
 {
     int index = link_index(k->interface), err = link_set_mac(index, &nat->mac);
+    set_interface(k->interface);
     if (!err)
         err = link_up(index);
     if (err)
@@ -87,7 +106,8 @@ static int keep_accepting(const char *run, struct error *error)
         snprintf(name, sizeof(name), "net/ipv6/conf/%s/accept_ra", i->if_name);
         snprintf(path, sizeof(path), "/proc/sys/%s", name);
         FILE *f = fopen(path, "re");
-        if (f && fread(&value, 1, 1, f) == 1 && value == '1' && strcmp(i->if_name, "lo") != 0)
+        bool foreign = strcmp(i->if_name, "lo") != 0 && !ifname_is(IFNAME_NAT, i->if_name);
+        if (f && fread(&value, 1, 1, f) == 1 && value == '1' && foreign)
             result = host_setting_want(run, name, "2", error);
         if (f)
             fclose(f);
@@ -96,11 +116,9 @@ static int keep_accepting(const char *run, struct error *error)
     return result;
 }
 
-static int forwarding(struct kernel_nat *k, struct nat *nat, struct error *error)
+static int forwarding(struct nat *nat, struct error *error)
 {
     static const char ipv4[] = "net/ipv4/ip_forward", ipv6[] = "net/ipv6/conf/all/forwarding";
-    struct error *said = &nat->up.problem[PROBLEM_FORWARDING];
-    char loopback[80];
     int result = 0, changed = 0;
     if (nat->prefix.address.version)
         changed = result = host_setting_want(nat->dirs.run, ipv4, "1", error);
@@ -110,18 +128,10 @@ static int forwarding(struct kernel_nat *k, struct nat *nat, struct error *error
             result = host_setting_want(nat->dirs.run, ipv6, "1", error);
         changed |= result > 0;
     }
-    if (result < 0)
-        return result;
-    /* So that mapped ports can be reached as 127.0.0.1; the setting goes with the interface. */
-    snprintf(loopback, sizeof(loopback), "/proc/sys/net/ipv4/conf/%s/route_localnet", k->interface);
-    FILE *f = fopen(loopback, "we");
-    if (f) {
-        fputs("1", f);
-        fclose(f);
-    }
-    if (changed)
-        error_set(said, -EINPROGRESS, "the host forwards packets between its interfaces as long as the network runs");
-    return 0;
+    if (changed > 0)
+        snprintf(nat->note, sizeof(nat->note),
+                 "the host forwards packets between all its interfaces as long as the network runs");
+    return result < 0 ? result : 0;
 }
 
 /* -- dnsmasq -- */
@@ -239,7 +249,7 @@ static int set_up(struct kernel_nat *k, struct nat *nat, struct error *error)
 {
     int err = configure(k, nat, error);
     if (!err)
-        err = forwarding(k, nat, error);
+        err = forwarding(nat, error);
     if (!err)
         err = apply(k, nat, error);
     return err;

@@ -33,7 +33,7 @@ static int open_device(struct error *error)
         return fd;
     int err = -errno;
     error_set(error, err, "/dev/net/tun cannot be opened: %s", strerror(-err));
-    error_hint(error, err == -EACCES || err == -EPERM ? "run the switch as root, or let its user open the device"
+    error_hint(error, err == -EACCES || err == -EPERM ? "run the switch as root: it takes this device and CAP_NET_ADMIN"
                       : err == -ENODEV                ? "as root: modprobe tun"
                                                       : "as root: mkdir -p /dev/net; mknod /dev/net/tun c 10 200");
     return err;

@@ -14,7 +14,6 @@ enum problem {
     PROBLEM_POOL,      /* no address is free */
     PROBLEM_LEASES,    /* the file of leases cannot be written */
     PROBLEM_INTERFACE, /* the host's interface is gone */
-    PROBLEM_FORWARDING,
     PROBLEMS
 };
 
