@@ -102,6 +102,14 @@ $(KVMAPI): $(O)/%: %.c tests/kvmapi/guest.h
 	$(Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE $(WARN) -pthread -o $@ $<
 kvmapi: $(KVMAPI)
 
+# What plays VMs, their programs and rogue guests in tests/net; static so that guests can have it.
+NETTOOLS := $(patsubst tests/net/%.c,build/net/%,$(wildcard tests/net/*.c))
+$(NETTOOLS): build/net/%: tests/net/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE $(WARN) -pthread -static -o $@ $<
+nettools: $(NETTOOLS)
+
 # nestbox run with vCPUs that move all the time: tests/hop/main.c
 $(O)/hop: $(O)/tests/hop/main.o $(LIB)
 	$(call say,LINK,$@)
@@ -125,6 +133,10 @@ test:
 # Debian's QEMU on the engine in all its ways: those of `make test` and those that take long.
 qemu-tests:
 	+MORE=1 tools/test.sh '^qemu/'
+
+# Networks, those that take long among them.
+net-tests:
+	+MORE=1 tools/test.sh '^net/'
 
 # The kernel's own tests of KVM on the engine: those of `make test` and the rest.
 selftests: all
@@ -169,6 +181,7 @@ help:
 	@echo 'make unit         builds the unit tests'
 	@echo 'make kvmapi       builds the tests of the KVM API'
 	@echo 'make qemu-tests   starts Debian from disks in QEMU on the engine, in all ways that tests/qemu knows'
+	@echo 'make net-tests    switches and NAT with real frames between namespaces and between guests in QEMU'
 	@echo "make selftests    runs the kernel's selftests of KVM on the engine"
 	@echo 'make bench        measures L1 and L2 against the host and QEMU, and checks the promises of SPEC.md'
 	@echo 'make lint         checks layers, style and scripts'
@@ -181,5 +194,5 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all unit kvmapi demo test qemu-tests selftests bench derive lint fuzz install uninstall help clean
+.PHONY: all unit kvmapi nettools demo test qemu-tests net-tests selftests bench derive lint fuzz install uninstall help clean
 -include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(UNIT_OBJ:.o=.d)
