@@ -1,10 +1,7 @@
 /*
- * Why a switch drops a frame: one row per reason, and what users read of it.
+ * Why a switch drops a frame: one row per reason.
  */
 #include "net/drop.h"
-
-#include <stdio.h>
-#include <string.h>
 
 /* clang-format off */
 const struct drop_row drop_rows[DROPS] = {
@@ -25,22 +22,3 @@ const struct drop_row drop_rows[DROPS] = {
     [DROP_QUEUE]     = {"queue", "the receiver's queue is full", NULL},
 };
 /* clang-format on */
-
-void drop_remedy(enum drop drop, const char *vm, const char *card, char *text, size_t size)
-{
-    const char *remedy = drop_rows[drop].remedy, *place = remedy ? strstr(remedy, "%s") : NULL;
-    if (!remedy || !vm[0])
-        snprintf(text, size, "%s", "");
-    else if (place)
-        snprintf(text, size, "%.*s%s %s%s", (int)(place - remedy), remedy, vm, card, place + 2);
-    else
-        snprintf(text, size, "%s", remedy);
-}
-
-void drop_describe(enum drop drop, const char *vm, const char *card, char *text, size_t size)
-{
-    char remedy[256];
-    drop_remedy(drop, vm, card, remedy, sizeof(remedy));
-    snprintf(text, size, "%s: %s%s%s%s%s%s%s", drop_rows[drop].name, drop_rows[drop].meaning, vm[0] ? "; card " : "",
-             vm, vm[0] ? "/" : "", vm[0] ? card : "", remedy[0] ? "; " : "", remedy);
-}

@@ -30,9 +30,4 @@ struct drop_row {
 
 extern const struct drop_row drop_rows[DROPS];
 
-/* Writes the row's remedy for a card. Empty if there is none, or if the port is no card (`vm` is empty). */
-void drop_remedy(enum drop drop, const char *vm, const char *card, char *text, size_t size);
-/* Writes "NAME: MEANING; card VM/CARD; REMEDY", for logs and captures. */
-void drop_describe(enum drop drop, const char *vm, const char *card, char *text, size_t size);
-
 #endif

@@ -6,6 +6,8 @@
  */
 #include "vswitch/capture.h"
 
+#include "vswitch/remedy.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +41,7 @@ enum {
     ISB_IFDROP = 5,
 };
 
-#define OPTIONS_MAX 640 /* bytes of all options of a block */
+#define OPTIONS_MAX 1024 /* bytes of all options of a block */
 
 /* An interface of the file: a port, at the place of its index in the switch. */
 struct interface {
@@ -186,6 +188,16 @@ static struct interface *interface_find(struct capture *c, const struct port *po
     return i;
 }
 
+/* "spoofed: what it means; card lab1/nic0; to let it pass: nestbox nic set ..." */
+static void comment_write(const struct port *port, enum drop drop, char *text, size_t size)
+{
+    char name[2 * sizeof(port->vm)], line[REMEDY_MAX];
+    bool helps = remedy(port, drop, line, sizeof(line));
+    port_name(port, name, sizeof(name));
+    snprintf(text, size, "%s: %s; %s %s%s%s", drop_rows[drop].name, drop_rows[drop].meaning,
+             port->vm[0] ? "card" : "port", name, helps ? "; to let it pass: " : "", helps ? line : "");
+}
+
 static bool packet_put(struct capture *c, const struct interface *i, const struct port *port, bool from_port,
                        enum drop drop, const u8 *frame, u32 length)
 {
@@ -197,8 +209,8 @@ static bool packet_put(struct capture *c, const struct interface *i, const struc
     u32 flags = from_port ? DIRECTION_IN : DIRECTION_OUT;
     option_add(&options, EPB_FLAGS, &flags, sizeof(flags));
     if (drop != DROP_NONE) {
-        char comment[OPTIONS_MAX / 2];
-        drop_describe(drop, port->vm, port->name, comment, sizeof(comment));
+        char comment[OPTIONS_MAX - 64];
+        comment_write(port, drop, comment, sizeof(comment));
         option_add(&options, OPT_COMMENT, comment, strlen(comment));
     }
     return block_put(c, BLOCK_PACKET, fields, 5, frame, length, &options);

@@ -1,5 +1,5 @@
 #!/bin/bash
-# NAT networks with both back ends. Behind the host, at the interface `up`, is the namespace `out` with servers and a
+# NAT networks with both back ends. Behind the host, at the interface `wan`, is the namespace `out` with servers and a
 # name server; the host's resolver points there.
 # cases: slirp kernel overlap-slirp overlap-kernel pool-slirp pool-kernel load-slirp load-kernel firewall restart-slirp restart-kernel
 . "$(dirname "$0")/lib.sh"
@@ -8,13 +8,13 @@ has ping jq dnsmasq nft
 backend=${1##*-}
 
 space out
-ip link add up type veth peer name eth0 netns out
-ip link set up up
+ip link add wan type veth peer name eth0 netns out
+ip link set wan up
 in_space out ip link set eth0 up
 in_space out ip address add 198.51.100.1/24 dev eth0
 in_space out ip address add 2001:db8::1/64 dev eth0
-ip address add 198.51.100.2/24 dev up
-ip address add 2001:db8::2/64 dev up
+ip address add 198.51.100.2/24 dev wan
+ip address add 2001:db8::2/64 dev wan
 ip route add default via 198.51.100.1
 ip -6 route add default via 2001:db8::1
 background out dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --user= --pid-file= --bind-interfaces \
@@ -65,11 +65,11 @@ slirp | kernel)
     # The outside does not reach in, except where a mapping says so.
     serves a 7001
     in_space out ip route add 192.168.100.0/24 via 198.51.100.2 2>/dev/null
-    nb nat map lab --external 0.0.0.0:8001 --internal "$address_a:7001"
+    nb nat map lab --external 8001 --internal "$address_a:7001"
     within 3 in_space out "$tools/peer" fetch 198.51.100.2 8001 1000000 >/dev/null 2>&1 || fail 'a mapped port'
-    nb nat map lab --udp --external 0.0.0.0:8002 --internal "$address_a:7001"
+    nb nat map lab --protocol udp --external 8002 --internal "$address_a:7001"
     within 3 in_space out "$tools/peer" datagrams 198.51.100.2 8002 20 500 >/dev/null 2>&1 || fail 'a mapped UDP port'
-    nb nat unmap lab --external 0.0.0.0:8001
+    nb nat unmap lab --external 8001
     ! in_space out timeout 2 "$tools/peer" fetch 198.51.100.2 8001 1000 >/dev/null 2>&1 || fail 'an unmapped port'
     # A second network beside it.
     nb nat create more --prefix 192.168.101.0/24 --backend "$backend"
@@ -99,7 +99,7 @@ overlap-*)
     nb nat create lab --prefix 192.168.100.0/24 --backend "$backend"
     refused 'other.*lab|lab.*other' nat create other --prefix 192.168.0.0/16 --backend "$backend"
     refused 'other.*lab|lab.*other' nat create other --prefix 192.168.100.128/25 --backend "$backend"
-    refused '198.51.100.0/24|up' nat create other --prefix 198.51.100.0/25 --backend "$backend"
+    refused '198.51.100.0/24|wan' nat create other --prefix 198.51.100.0/25 --backend "$backend"
     refused '192.168.100.0/24' nat create other --prefix 192.168.100.1/24 --backend "$backend"
     nb nat create other --prefix 192.168.101.0/24 --backend "$backend"
     refused 'lab' nat create lab --prefix 192.168.102.0/24 --backend "$backend"

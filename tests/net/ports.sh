@@ -226,12 +226,15 @@ minimum) # two that send more than the third can take
     ;;
 protect)
     client a net 10.0.0.1/24 --protect on
+    a=$mac
     client b net 10.0.0.2/24 --protect on
+    b=$mac
     client c net 10.0.0.3/24
     reaches a 10.0.0.3 || fail 'a protected port does not reach another'
     reaches b 10.0.0.3 || fail 'b protected port does not reach another'
     silent a 10.0.0.2 || fail 'two protected ports reach each other'
-    within 3 counted net a protected 1 || fail 'nothing is counted'
+    frames a send eth0 plain "$a" "$b" 3
+    within 3 counted net a protected 3 || fail 'nothing is counted'
     nb nic set b --protect off
     reaches a 10.0.0.2 || fail 'a port that is not protected any more is not reached'
     ;;

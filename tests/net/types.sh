@@ -5,11 +5,11 @@
 has ping jq
 [ "$(id -u)" = 0 ] || skip 'root only'
 
-# The host's network: `up`, behind which is the namespace `out` with another machine.
+# The host's network: `wan`, behind which is the namespace `out` with another machine.
 outside() {
-    space out
-    ip link add up address 52:54:00:00:ff:01 type veth peer name eth0 address 52:54:00:00:ff:02 netns out
-    ip link set up up
+    [ -e /run/netns/out ] || space out
+    ip link add wan address 52:54:00:00:ff:01 type veth peer name eth0 address 52:54:00:00:ff:02 netns out
+    ip link set wan up
     in_space out ip link set eth0 up
     in_space out ip address add 198.51.100.1/24 dev eth0
 }
@@ -52,7 +52,7 @@ internal)
     ;;
 external)
     outside
-    nb switch create ext --type external --interface up --host off --keep on
+    nb switch create ext --type external --interface wan --host off --keep on
     client a ext 198.51.100.10/24
     client b ext 198.51.100.11/24
     reaches a 198.51.100.1 || fail 'a does not reach the outside'
@@ -65,10 +65,10 @@ external)
     ;;
 external-host)
     outside
-    ip address add 198.51.100.2/24 dev up
+    ip address add 198.51.100.2/24 dev wan
     ip route add default via 198.51.100.1
-    addresses=$(ip -j address show dev up | jq -c '[.[0].addr_info[] | .local] | sort')
-    nb switch create ext --type external --interface up --host on --keep on
+    addresses=$(ip -j address show dev wan | jq -c '[.[0].addr_info[] | .local] | sort')
+    nb switch create ext --type external --interface wan --host on --keep on
     client a ext 198.51.100.10/24
     reaches a 198.51.100.1 || fail 'a does not reach the outside'
     reaches a 198.51.100.2 || fail 'a does not reach the host'
@@ -78,14 +78,14 @@ external-host)
     nb nic remove a
     nb switch delete ext
     host_reaches 198.51.100.1 || fail 'the host has lost the outside'
-    [ "$(ip -j address show dev up | jq -c '[.[0].addr_info[] | .local] | sort')" = "$addresses" ] ||
-        fail "addresses of the interface: $(ip address show dev up)"
-    ip route | grep -q '^default via 198.51.100.1 dev up' || fail "the host's routes: $(ip route)"
+    [ "$(ip -j address show dev wan | jq -c '[.[0].addr_info[] | .local] | sort')" = "$addresses" ] ||
+        fail "addresses of the interface: $(ip address show dev wan)"
+    ip route | grep -q '^default via 198.51.100.1 dev wan' || fail "the host's routes: $(ip route)"
     ;;
 bridge) # of the host's own
     outside
     ip link add br0 type bridge
-    ip link set up master br0
+    ip link set wan master br0
     ip link set br0 up
     ip address add 198.51.100.2/24 dev br0
     before=$(links)
@@ -100,17 +100,14 @@ bridge) # of the host's own
     ;;
 gone) # the interface is removed and comes back
     outside
-    nb switch create ext --type external --interface up --host off --keep on
+    nb switch create ext --type external --interface wan --host off --keep on
     client a ext 198.51.100.10/24
     client b ext 198.51.100.11/24
     reaches a 198.51.100.1 || fail 'a does not reach the outside'
-    ip link delete up
+    ip link delete wan
     reaches a 198.51.100.11 || fail 'without the interface a does not reach b'
-    within 3 grep -q up <<<"$(nb switch show ext)" || fail 'show'
-    ip link add up type veth peer name eth0 netns out
-    ip link set up up
-    in_space out ip link set eth0 up
-    in_space out ip address add 198.51.100.1/24 dev eth0
+    within 3 grep -q wan <<<"$(nb switch show ext)" || fail 'show'
+    outside
     reaches a 198.51.100.1 || fail 'an interface that came back is not used'
     ;;
 refusals)
@@ -120,8 +117,8 @@ refusals)
     refused 'net' switch create NET --type private
     refused '02:00:00:00:00:01.*(a|b)|(a|b).*02:00:00:00:00:01' nic add b --switch net --mac 02:00:00:00:00:01
     refused 'nowhere' nic add b --switch nowhere
-    refused 'nothere' switch create ext --type external --interface nothere
-    refused 'interface' switch create ext --type external
+    refused 'nothere' switch create ext --type external --interface nothere --keep on
+    refused 'interface' switch create other --type external
     refused 'vlan|5000' nic add b --switch net --vlan 5000
     refused 'group|multicast|01:' nic add b --switch net --mac 01:00:5e:00:00:01
     refused 'a' switch delete net

@@ -156,7 +156,7 @@ static void test_blocks(void)
     TEST("a section, an interface, packets with their directions");
     struct bench *b = bench_create(NULL, false);
     struct block block;
-    const u8 *value;
+    const u8 *value = NULL;
     size_t at = 0;
     seen(b, true, DROP_NONE, frame, sizeof(frame));
     seen(b, false, DROP_NONE, frame, 60);
@@ -188,7 +188,7 @@ static void test_drops(void)
     TEST("a drop has a comment with reason, card and remedy");
     struct bench *b = bench_create(NULL, true);
     struct block block;
-    const u8 *value;
+    const u8 *value = NULL;
     size_t at = 0;
     seen(b, true, DROP_NONE, frame, sizeof(frame));
     seen(b, true, DROP_SPOOFED, frame, sizeof(frame));
@@ -237,7 +237,7 @@ static void test_ports(void)
 
     TEST("a port that takes the index of another is another interface; ports that are no cards have their id as name");
     b = bench_create(NULL, false);
-    const u8 *value;
+    const u8 *value = NULL;
     at = 0;
     seen(b, true, DROP_NONE, frame, sizeof(frame));
     b->port = (struct port){.id = "outside", .index = 3};
@@ -282,7 +282,7 @@ static void test_slow(void)
         seen(b, true, DROP_NONE, large, 1 + i * 4 % sizeof(large));
     drain(b);
     struct block block;
-    const u8 *value;
+    const u8 *value = NULL;
     size_t at = 0;
     u64 packets = 0, received = 0, lost = 0;
     while (block_next(b, &at, &block)) {
