@@ -7,8 +7,10 @@
 #include "manager/names.h"
 #include "manager/nat.h"
 #include "store/network_json.h"
+#include "vswitch/uplink.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -160,6 +162,15 @@ static int delete (struct store *store, const char *name, bool force, struct err
     return e;
 }
 
+/* What a switch that was killed left on the host. */
+static int restore(struct store *store, const char *name, struct error *error)
+{
+    char state[PATH_MAX], run[PATH_MAX];
+    const struct uplink_dirs dirs = {state, run, store_run(store)};
+    int e = store_switch_folders(store, name, state, run, sizeof(run), error);
+    return e ? e : uplink_restore(name, &dirs, error);
+}
+
 int switch_delete(struct store *store, const char *name, bool force, struct error *error)
 {
     int e = store_lock(store, error);
@@ -168,6 +179,8 @@ int switch_delete(struct store *store, const char *name, bool force, struct erro
     e = delete (store, name, force, error);
     if (!e)
         e = client_stop(store, name, error);
+    if (!e)
+        e = restore(store, name, error);
     if (!e)
         store_switch_forget(store, name);
     store_unlock(store);

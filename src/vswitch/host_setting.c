@@ -62,16 +62,16 @@ static void take_line(struct settings *s, const char *line, size_t length)
 }
 
 /* Waits for other switches, and reads what they changed. */
-static int open_settings(struct settings *s, const char *run, struct error *error)
+static int open_settings(struct settings *s, const char *shared, struct error *error)
 {
     struct error ignored;
     char *text;
     *s = (struct settings){.lock = -1};
-    snprintf(s->path, sizeof(s->path), "%s/host-settings.lock", run);
+    snprintf(s->path, sizeof(s->path), "%s/host-settings.lock", shared);
     s->lock = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (s->lock < 0 || flock(s->lock, LOCK_EX) < 0)
         return error_set(error, -errno, "%s: %s", s->path, strerror(errno));
-    snprintf(s->path, sizeof(s->path), "%s/host-settings", run);
+    snprintf(s->path, sizeof(s->path), "%s/host-settings", shared);
     if (!read_word("/proc/sys/kernel/random/boot_id", s->boot, sizeof(s->boot)))
         s->boot[0] = 0;
     if (file_read_text(AT_FDCWD, s->path, &text, &ignored))
@@ -132,10 +132,10 @@ static int want(struct settings *s, const char *name, const char *value, struct 
     return err ? error_set(error, err, "%s cannot be set to %s: %s", path, value, strerror(-err)) : 1;
 }
 
-int host_setting_want(const char *run, const char *name, const char *value, struct error *error)
+int host_setting_want(const char *shared, const char *name, const char *value, struct error *error)
 {
     struct settings s;
-    int result = open_settings(&s, run, error);
+    int result = open_settings(&s, shared, error);
     if (!result)
         result = want(&s, name, value, error);
     close_settings(&s);
@@ -143,12 +143,12 @@ int host_setting_want(const char *run, const char *name, const char *value, stru
 }
 
 /* The last that was changed is put back first. */
-void host_settings_restore(const char *run)
+void host_settings_restore(const char *shared)
 {
     struct settings s;
     struct error ignored;
     char path[PATH_MAX];
-    if (open_settings(&s, run, &ignored) == 0) {
+    if (open_settings(&s, shared, &ignored) == 0) {
         while (s.lines) {
             char *line = s.line[--s.lines], *space = strchr(line, ' ');
             *space = 0;

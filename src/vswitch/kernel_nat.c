@@ -97,7 +97,7 @@ static int configure(struct kernel_nat *k, const struct nat *nat, struct error *
 /* -- Forwarding -- */
 
 /* Interfaces that accept advertisements of routers do so only as long as they do not forward, or if told twice. */
-static int keep_accepting(const char *run, struct error *error)
+static int keep_accepting(const char *shared, struct error *error)
 {
     struct if_nameindex *all = if_nameindex();
     int result = 0;
@@ -108,7 +108,7 @@ static int keep_accepting(const char *run, struct error *error)
         FILE *f = fopen(path, "re");
         bool foreign = strcmp(i->if_name, "lo") != 0 && !ifname_is(IFNAME_NAT, i->if_name);
         if (f && fread(&value, 1, 1, f) == 1 && value == '1' && foreign)
-            result = host_setting_want(run, name, "2", error);
+            result = host_setting_want(shared, name, "2", error);
         if (f)
             fclose(f);
     }
@@ -121,11 +121,11 @@ static int forwarding(struct nat *nat, struct error *error)
     static const char ipv4[] = "net/ipv4/ip_forward", ipv6[] = "net/ipv6/conf/all/forwarding";
     int result = 0, changed = 0;
     if (nat->prefix.address.version)
-        changed = result = host_setting_want(nat->dirs.run, ipv4, "1", error);
+        changed = result = host_setting_want(nat->dirs.shared, ipv4, "1", error);
     if (result >= 0 && nat->prefix6.address.version) {
-        result = keep_accepting(nat->dirs.run, error);
+        result = keep_accepting(nat->dirs.shared, error);
         if (result >= 0)
-            result = host_setting_want(nat->dirs.run, ipv6, "1", error);
+            result = host_setting_want(nat->dirs.shared, ipv6, "1", error);
         changed |= result > 0;
     }
     if (changed > 0)
@@ -224,7 +224,7 @@ static void stop(struct nat *nat)
     if (k->nft[0] && apply(k, NULL, &ignored))
         error_begin(&ignored, 0); /* the next start replaces it */
     if (is_last(k->interface))
-        host_settings_restore(nat->dirs.run);
+        host_settings_restore(nat->dirs.shared);
     free(k);
     nat->up.port = NULL;
 }

@@ -264,7 +264,7 @@ static void nat_stop(struct nat *nat)
 static void nat_free(struct nat *nat)
 {
     free((char *)nat->dirs.state);
-    free((char *)nat->dirs.run);
+    free((char *)nat->dirs.shared);
     free(nat);
 }
 
@@ -324,9 +324,9 @@ int uplink_nat_add(struct vswitch *sw, const struct nat_def *def, const struct u
     nat->up.nat = nat;
     nat->save.ring = save;
     snprintf(nat->name, sizeof(nat->name), "%s", def->name);
-    nat->dirs = (struct uplink_dirs){.state = strdup(dirs->state), .run = strdup(dirs->run)};
-    int err = nat->dirs.state && nat->dirs.run ? nat_start(nat, def, error)
-                                               : error_set(error, -ENOMEM, "no memory for %s", def->name);
+    nat->dirs = (struct uplink_dirs){.state = strdup(dirs->state), .shared = strdup(dirs->shared)};
+    int err = nat->dirs.state && nat->dirs.shared ? nat_start(nat, def, error)
+                                                  : error_set(error, -ENOMEM, "no memory for %s", def->name);
     if (err) {
         nat_free(nat);
         return err;

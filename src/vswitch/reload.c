@@ -81,7 +81,7 @@ static bool same_nat(const struct nat_def *a, const struct nat_def *b)
 
 static void reload_nat(struct process *p, const struct definitions *wanted, struct error *first)
 {
-    const struct uplink_dirs dirs = {p->state, p->run};
+    const struct uplink_dirs dirs = {p->state, p->run, store_run(p->store)};
     const struct nat_def *before = p->defined.nat, *after = wanted->nat;
     struct error error;
     int e = 0;
@@ -91,7 +91,7 @@ static void reload_nat(struct process *p, const struct definitions *wanted, stru
     }
     if (after && !p->nat)
         e = uplink_nat_add(p->sw, after, &dirs, &p->nat, &error);
-    else if (after && !same_nat(before, after))
+    else if (after && (!same_nat(before, after) || !uplink_port(p->nat)))
         e = uplink_nat_set(p->nat, after, &error);
     if (e)
         note(first, &error);
@@ -107,7 +107,7 @@ static bool same_host_port(const struct switch_settings *a, const struct switch_
 
 static void reload_host(struct process *p, const struct definitions *wanted, struct error *first)
 {
-    const struct uplink_dirs dirs = {p->state, p->run};
+    const struct uplink_dirs dirs = {p->state, p->run, store_run(p->store)};
     struct error error;
     if (p->host && !same_host_port(&p->defined.own->set, &wanted->own->set)) {
         uplink_remove(p->host);

@@ -166,15 +166,17 @@ static json_t *nat_json(const struct process *p)
     return object;
 }
 
-/* Sorts out what is only to be known. */
 static void add_problems(json_t *problems, json_t *notes, struct uplink *up)
 {
+    struct uplink_state state;
     struct error problem;
-    for (u32 i = 0; up && uplink_problem(up, i, &problem); i++)
-        if (problem.code == -EINPROGRESS)
-            add(notes, json_string(problem.text));
-        else
-            add(problems, control_error_json(&problem));
+    if (!up)
+        return;
+    for (u32 i = 0; uplink_problem(up, i, &problem); i++)
+        add(problems, control_error_json(&problem));
+    uplink_state(up, &state);
+    if (state.note[0])
+        add(notes, json_string(state.note));
 }
 
 int process_report(struct process *p, json_t *reply, struct error *error)

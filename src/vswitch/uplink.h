@@ -13,10 +13,11 @@
 
 struct uplink;
 
-/* Where an uplink keeps what must outlive the switch's process. Both folders exist. */
+/* Where an uplink keeps what must outlive the switch's process. All folders exist. */
 struct uplink_dirs {
-    const char *state; /* leases */
-    const char *run;   /* what was changed on the host and is to be put back */
+    const char *state;  /* leases */
+    const char *run;    /* what was changed on the host for this switch and is to be put back */
+    const char *shared; /* the same for what several switches need */
 };
 
 /*
@@ -57,8 +58,7 @@ struct port *uplink_port(const struct uplink *up); /* NULL: see uplink_nat_set *
 bool uplink_lease(const struct uplink *up, u32 n, struct lease *lease);
 /* `why->code` is 0 if the mapping is in force. */
 bool uplink_mapping(const struct uplink *up, u32 n, struct nat_mapping *mapping, struct error *why);
-/* What is wrong now, with what to do about it; with the code -EINPROGRESS, what one should know. With n = 0 it is looked
- * for again. */
+/* What is wrong now, with what to do about it. With n = 0 it is looked for again. */
 bool uplink_problem(struct uplink *up, u32 n, struct error *problem);
 
 #endif
