@@ -82,6 +82,8 @@ static int configure(struct kernel_nat *k, const struct nat *nat, struct error *
 {
     int index = link_index(k->interface), err = link_set_mac(index, &nat->mac);
     set_interface(k->interface);
+    if (!nat->prefix6.address.version)
+        link_hide(k->interface);
     if (!err)
         err = link_up(index);
     if (err)
