@@ -52,7 +52,8 @@ static int run(const struct verb *verb, int argc, char **argv)
     if (o.json) {
         network_json(findings);
     } else {
-        json_array_foreach(findings, index, finding) print_finding(finding);
+        json_array_foreach (findings, index, finding)
+            print_finding(finding);
         json_decref(findings);
     }
     return status;

@@ -166,8 +166,7 @@ static int list(const struct verb *verb, int argc, char **argv)
         network_json(all);
     } else if (!e) {
         json_t *rows = json_pack("[[s, s, s, s]]", "NAME", "PREFIX", "SWITCH", "MAPPINGS");
-        json_array_foreach(all, index, one)
-        {
+        json_array_foreach (all, index, one) {
             char text[128], count[24];
             snprintf(count, sizeof(count), "%zu", json_array_size(json_object_get(one, "mappings")));
             json_array_append_new(rows, json_pack("[s, s, s, s]", text_at(one, "name"),
@@ -194,8 +193,7 @@ static void print_mappings(const json_t *mappings)
 {
     size_t index;
     json_t *m;
-    json_array_foreach((json_t *)(uintptr_t)mappings, index, m)
-    {
+    json_array_foreach ((json_t *)(uintptr_t)mappings, index, m) {
         const json_t *error = json_object_get(m, "error");
         printf("  mapping     %s %s to %s%s%s\n", text_at(m, "protocol"), text_at(m, "external"),
                text_at(m, "internal"), json_is_object(error) ? ": not in force: " : "", text_at(error, "text"));
@@ -231,7 +229,7 @@ static void print_nat(const json_t *nat)
                number_at(state, "addresses"));
     print_problems(nat);
     print_mappings(json_object_get(state, "mappings"));
-    json_array_foreach(json_object_get(state, "leases"), index, lease)
+    json_array_foreach (json_object_get(state, "leases"), index, lease)
         printf("  lease       %s to %s%s%s\n", text_at(lease, "address"), text_at(lease, "mac"),
                *text_at(lease, "name") ? ", " : "", text_at(lease, "name"));
 }

@@ -91,8 +91,9 @@ const char *joined(const json_t *array, const char *between, char *text, size_t 
     size_t used = 0, index;
     json_t *item;
     text[0] = 0;
-    json_array_foreach((json_t *)(uintptr_t)array, index, item) if (used < size) used +=
-        (size_t)snprintf(text + used, size - used, "%s%s", index ? between : "", json_string_value(item));
+    json_array_foreach ((json_t *)(uintptr_t)array, index, item)
+        if (used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s", index ? between : "", json_string_value(item));
     return text;
 }
 
@@ -127,8 +128,7 @@ void settings_text(const struct setting *table, const json_t *settings, const ch
     const char *key;
     size_t used = 0;
     text[0] = 0;
-    json_object_foreach((json_t *)(uintptr_t)settings, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)settings, key, value) {
         char name[SETTING_KEY_MAX], shown[128];
         if (is_one_of(key, without) || json_equal(value, json_object_get(defaults, key)) || used >= size)
             continue;
@@ -145,10 +145,9 @@ void print_problems(const json_t *report)
 {
     size_t index;
     json_t *problem, *note;
-    json_array_foreach(json_object_get(report, "notes"), index, note)
+    json_array_foreach (json_object_get(report, "notes"), index, note)
         printf("  note        %s\n", json_string_value(note));
-    json_array_foreach(json_object_get(report, "problems"), index, problem)
-    {
+    json_array_foreach (json_object_get(report, "problems"), index, problem) {
         struct error error;
         char line[640];
         error_set(&error, -EIO, "%s", text_at(problem, "text"));
@@ -164,13 +163,12 @@ void print_table(const json_t *rows)
 {
     size_t width[COLUMNS_MAX] = {0}, r, c;
     json_t *row, *cell;
-    json_array_foreach((json_t *)(uintptr_t)rows, r, row)
-        json_array_foreach(row, c, cell) if (c < COLUMNS_MAX && json_string_length(cell) > width[c]) width[c] =
-            json_string_length(cell);
-    json_array_foreach((json_t *)(uintptr_t)rows, r, row)
-    {
-        json_array_foreach(row, c, cell)
-        {
+    json_array_foreach ((json_t *)(uintptr_t)rows, r, row)
+        json_array_foreach (row, c, cell)
+            if (c < COLUMNS_MAX && json_string_length(cell) > width[c])
+                width[c] = json_string_length(cell);
+    json_array_foreach ((json_t *)(uintptr_t)rows, r, row) {
+        json_array_foreach (row, c, cell) {
             bool last = c + 1 == json_array_size(row) || c + 1 == COLUMNS_MAX;
             if (c < COLUMNS_MAX)
                 printf("%-*s%s", last ? 0 : (int)width[c], json_string_value(cell), last ? "\n" : "  ");

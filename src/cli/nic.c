@@ -64,8 +64,7 @@ static int add(const struct verb *verb, int argc, char **argv)
     def.set = o.set;
     e = nic_add(store, &def, &object, &error);
     if (!e && !o.json) {
-        json_array_foreach(json_object_get(object, "qemu"), index, option)
-        {
+        json_array_foreach (json_object_get(object, "qemu"), index, option) {
             fputs(index ? " " : "", stdout);
             put_word(json_string_value(option));
         }
@@ -170,7 +169,8 @@ static int list(const struct verb *verb, int argc, char **argv)
         network_json(all);
     } else if (!e) {
         json_t *rows = json_pack("[[s, s, s, s, s]]", "CARD", "SWITCH", "CONNECTED", "MAC", "ADDRESSES");
-        json_array_foreach(all, index, card) json_array_append_new(rows, list_row(card));
+        json_array_foreach (all, index, card)
+            json_array_append_new(rows, list_row(card));
         if (json_array_size(all))
             print_table(rows);
         json_decref(rows);

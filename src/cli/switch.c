@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct options {
     struct switch_settings set;
@@ -189,7 +190,8 @@ static int list(const struct verb *verb, int argc, char **argv)
         network_json(all);
     } else if (!e) {
         json_t *rows = json_pack("[[s, s, s, s, s]]", "NAME", "TYPE", "RUNS", "CARDS", "CONNECTED TO");
-        json_array_foreach(all, index, one) json_array_append_new(rows, list_row(one));
+        json_array_foreach (all, index, one)
+            json_array_append_new(rows, list_row(one));
         if (json_array_size(all))
             print_table(rows);
         json_decref(rows);
@@ -212,7 +214,7 @@ static void print_strangers(const json_t *port)
     size_t index;
     json_t *stranger;
     long long seen = number_at(port, "strangers_seen");
-    json_array_foreach(json_object_get(port, "strangers"), index, stranger)
+    json_array_foreach (json_object_get(port, "strangers"), index, stranger)
         printf("  stranger    %s: %lld frames, the last %lld s ago; it looks like a nested guest, a VM inside it\n",
                text_at(stranger, "mac"), number_at(stranger, "frames"), number_at(stranger, "seconds_ago"));
     if (seen > (long long)index)
@@ -223,8 +225,7 @@ static void print_drops(const json_t *port)
 {
     size_t index;
     json_t *drop;
-    json_array_foreach(json_object_get(port, "drops"), index, drop)
-    {
+    json_array_foreach (json_object_get(port, "drops"), index, drop) {
         const char *remedy = text_at(drop, "remedy");
         printf("  dropped     %lld %s: %s%s%s\n", number_at(json_object_get(port, "dropped"), text_at(drop, "reason")),
                text_at(drop, "reason"), text_at(drop, "meaning"), *remedy ? "; to let them pass: " : "", remedy);
@@ -278,7 +279,8 @@ static void print_switch(const json_t *report)
                text_at(nat, "backend"), text_at(nat, "gateway"), *text_at(nat, "gateway6") ? " and " : "",
                text_at(nat, "gateway6"));
     print_problems(report);
-    json_array_foreach(json_object_get(report, "ports"), index, port) print_port(port);
+    json_array_foreach (json_object_get(report, "ports"), index, port)
+        print_port(port);
 }
 
 static int show(const struct verb *verb, int argc, char **argv)
@@ -396,12 +398,15 @@ static int capture(const struct verb *verb, int argc, char **argv)
     struct store *store = network_open();
     if (!store)
         return STATUS_FAILED;
-    int to = capture_file(o.write, &error), from = to;
-    if (to >= 0)
-        from = switch_capture(store, word[0], o.card, o.drops, &error);
+    int from = switch_capture(store, word[0], o.card, o.drops, &error);
     if (from < 0)
         return network_end(store, from, &error);
-    return network_end(store, capture_copy(from, to, word[0], &error), &error);
+    int to = capture_file(o.write, &error);
+    if (to >= 0)
+        to = capture_copy(from, to, word[0], &error);
+    else
+        close(from);
+    return network_end(store, to, &error);
 }
 
 static const struct verb capture_verb = {

@@ -133,8 +133,7 @@ static const json_t *port_of(const json_t *report, const char *id)
 {
     size_t index;
     json_t *port;
-    json_array_foreach(json_object_get(report, "ports"), index, port)
-    {
+    json_array_foreach (json_object_get(report, "ports"), index, port) {
         const char *own = json_string_value(json_object_get(port, "id"));
         if (own && strcmp(own, id) == 0)
             return port;

@@ -103,8 +103,7 @@ static void see_problems(const struct check *check, const struct check_context *
     const struct subject about = {name};
     size_t index;
     json_t *problem;
-    json_array_foreach(json_object_get(report, "problems"), index, problem)
-    {
+    json_array_foreach (json_object_get(report, "problems"), index, problem) {
         char text[400];
         const char *what = text_of(problem, "text");
         snprintf(text, sizeof(text), "switch %s: %s", name, what ? what : "something is wrong");
@@ -128,8 +127,7 @@ static void add_strangers(const struct check *check, const struct subject *about
 {
     size_t index;
     json_t *stranger;
-    json_array_foreach(json_object_get(port, "strangers"), index, stranger)
-    {
+    json_array_foreach (json_object_get(port, "strangers"), index, stranger) {
         char text[320];
         snprintf(text, sizeof(text),
                  "%s/%s at switch %s: frames from %s, which is not its address, were dropped (%lld): that looks like a "
@@ -145,13 +143,11 @@ static void see_drops(const struct check *check, const struct check_context *con
 {
     size_t p, d;
     json_t *port, *drop;
-    json_array_foreach(json_object_get(report, "ports"), p, port)
-    {
+    json_array_foreach (json_object_get(report, "ports"), p, port) {
         const struct subject about = {name, text_of(port, "vm"), text_of(port, "name")};
         if (!about.vm || !concerns(context, about.vm))
             continue;
-        json_array_foreach(json_object_get(port, "drops"), d, drop)
-        {
+        json_array_foreach (json_object_get(port, "drops"), d, drop) {
             const char *reason = text_of(drop, "reason"), *remedy = text_of(drop, "remedy");
             char text[320];
             if (!reason || !remedy)
@@ -178,8 +174,7 @@ static void see_stalled(const struct check *check, const struct check_context *c
 {
     size_t p;
     json_t *port;
-    json_array_foreach(json_object_get(report, "ports"), p, port)
-    {
+    json_array_foreach (json_object_get(report, "ports"), p, port) {
         const struct subject about = {name, text_of(port, "vm"), text_of(port, "name")};
         long long frames = dropped(port, drop_rows[DROP_STALLED].name);
         char text[320];

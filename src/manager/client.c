@@ -241,37 +241,27 @@ static int hear(const char *name, const char *log, int ready, struct error *erro
     return told.code;
 }
 
-/* Waits until the process that somebody else has just started serves its socket. */
-static int await_other(const struct store *store, const char *name, struct error *error)
-{
-    for (u64 deadline = deadline_in(START_MS);;) {
-        int fd = client_connect(store, name, error);
-        if (fd >= 0) {
-            close(fd);
-            return 0;
-        }
-        if (fd != -ENOTCONN || monotonic_ns() > deadline)
-            return fd;
-        usleep(20000);
-    }
-}
-
 int client_start(const struct store *store, const char *name, struct error *error)
 {
     char log[PATH_MAX];
-    int ready = -1, fd = client_connect(store, name, error);
-    if (fd >= 0)
-        close(fd);
-    if (fd != -ENOTCONN)
-        return fd < 0 ? fd : 0;
     int e = store_switch_log(store, name, log, sizeof(log), error);
-    if (!e)
-        e = spawn(name, log, &ready, error);
     if (e)
         return e;
-    e = hear(name, log, ready, error);
-    close(ready);
-    return e == -EALREADY ? await_other(store, name, error) : e;
+    /* Another process that has the lock may be starting, so that its socket comes, or ending, so that its lock goes. */
+    for (u64 deadline = deadline_in(START_MS);; usleep(20000)) {
+        int ready = -1, fd = client_connect(store, name, error);
+        if (fd >= 0)
+            close(fd);
+        if (fd != -ENOTCONN)
+            return fd < 0 ? fd : 0;
+        e = spawn(name, log, &ready, error);
+        if (e)
+            return e;
+        e = hear(name, log, ready, error);
+        close(ready);
+        if (e != -EALREADY || monotonic_ns() > deadline)
+            return e;
+    }
 }
 
 int client_stop(const struct store *store, const char *name, struct error *error)

@@ -33,8 +33,7 @@ static int do_steps(const json_t *steps, int folder, struct error *error)
 {
     size_t index;
     json_t *step;
-    json_array_foreach(steps, index, step)
-    {
+    json_array_foreach (steps, index, step) {
         const char *path = json_string_value(json_object_get(step, "path"));
         const json_t *content = json_object_get(step, "content");
         if (!path || path[0] == '/' || strstr(path, ".."))

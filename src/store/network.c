@@ -224,8 +224,7 @@ static int mappings_read(const json_t *array, struct nat_def *def, struct error 
     json_t *item;
     if (!json_is_array(array))
         return error_set(error, -EINVAL, "\"mappings\" is not an array");
-    json_array_foreach(array, index, item)
-    {
+    json_array_foreach (array, index, item) {
         struct nat_mapping *mapping = more((void **)&def->mapping, def->mappings, sizeof(*mapping), error);
         int e = mapping ? mapping_read(item, mapping, error) : error->code;
         if (e)
@@ -362,8 +361,7 @@ static int cards_read(const json_t *object, struct card_list *list, struct error
         e = error_set(error, -EINVAL, "\"nics\" is not an array");
     if (e)
         return e;
-    json_array_foreach(array, index, item)
-    {
+    json_array_foreach (array, index, item) {
         struct card_def *def = more((void **)&list->def, list->count, sizeof(*def), error);
         if (!def)
             return error->code;

@@ -111,8 +111,7 @@ static int read_words(const struct setting *s, const json_t *value, u32 *to, str
     u32 set = 0;
     if (!json_is_array(value))
         return fail_type(s, "an array of strings", error);
-    json_array_foreach(value, index, item)
-    {
+    json_array_foreach (value, index, item) {
         if (!json_is_string(item))
             return fail_type(s, "an array of strings", error);
         u32 one = 0;
@@ -164,8 +163,7 @@ int setting_json_read(const struct setting *table, const json_t *object, void *i
     json_t *value;
     if (!json_is_object(object))
         return error_set(error, -EINVAL, "there is no object with settings");
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
         const struct setting *s = row_of(table, key);
         int e = s ? read_value(s, value, into, error) : error_set(error, -EINVAL, "there is no setting \"%.60s\"", key);
         if (e)

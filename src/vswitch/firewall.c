@@ -39,15 +39,13 @@ static bool accepts(const json_t *all, const json_t *chain, const char *key, con
 {
     size_t i, j;
     const json_t *item, *expression;
-    json_array_foreach(all, i, item)
-    {
+    json_array_foreach (all, i, item) {
         const json_t *rule = json_object_get(item, "rule");
         bool named = false, accepted = false;
         if (!rule || strcmp(text_of(rule, "table"), text_of(chain, "table")) != 0 ||
             strcmp(text_of(rule, "family"), text_of(chain, "family")) != 0)
             continue;
-        json_array_foreach(json_object_get(rule, "expr"), j, expression)
-        {
+        json_array_foreach (json_object_get(rule, "expr"), j, expression) {
             named |= names(expression, key, interface);
             accepted |= json_object_get(expression, "accept") != NULL;
         }
@@ -62,8 +60,9 @@ static bool has_docker(const json_t *all)
 {
     size_t i;
     const json_t *item;
-    json_array_foreach(all, i, item) if (strcmp(text_of(json_object_get(item, "chain"), "name"), "DOCKER-USER") ==
-                                         0) return true;
+    json_array_foreach (all, i, item)
+        if (strcmp(text_of(json_object_get(item, "chain"), "name"), "DOCKER-USER") == 0)
+            return true;
     return false;
 }
 
@@ -92,8 +91,7 @@ int firewall_in(const char *ruleset, const struct firewall_view *view, struct er
     const json_t *all = json_object_get(root, "nftables"), *item;
     size_t i;
     error_begin(error, 0);
-    json_array_foreach(all, i, item)
-    {
+    json_array_foreach (all, i, item) {
         const json_t *chain = json_object_get(item, "chain");
         if (chain && is_dropping(chain, view) &&
             !(accepts(all, chain, "iifname", view->interface) && accepts(all, chain, "oifname", view->interface))) {
