@@ -116,7 +116,7 @@ static const struct verb set_verb = {
     .run = set,
 };
 
-static int delete (const struct verb *verb, int argc, char **argv)
+static int erase(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};
     const char *word[WORDS_MAX];
@@ -135,7 +135,7 @@ static const struct verb delete_verb = {
     .within = &verb_nat,
     .options = {{force_row}},
     .words = NAME_WORD,
-    .run = delete,
+    .run = erase,
 };
 
 /* -- list and show -- */

@@ -133,7 +133,7 @@ static const struct verb set_verb = {
     .run = set,
 };
 
-static int delete (const struct verb *verb, int argc, char **argv)
+static int erase(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};
     const char *word[WORDS_MAX];
@@ -153,7 +153,7 @@ static const struct verb delete_verb = {
     .options = {{force_row}},
     .words = NAME_WORD,
     .about = "Deletes a switch, with the NAT network that it has. While cards are at it, that is refused.",
-    .run = delete,
+    .run = erase,
 };
 
 /* -- list and show -- */

@@ -220,8 +220,8 @@ int nat_set(struct store *store, const char *name, const struct change *change, 
 }
 
 /* Removes the network alone, or says that its switch goes with it. */
-static int delete (struct store *store, const char *name, char at[static NAME_MAX_LEN + 1], bool *own,
-                   struct error *error)
+static int erase(struct store *store, const char *name, char at[static NAME_MAX_LEN + 1], bool *own,
+                 struct error *error)
 {
     struct networks all;
     int e = networks_read(store, &all, error);
@@ -246,7 +246,7 @@ int nat_delete(struct store *store, const char *name, bool force, struct error *
     int e = store_lock(store, error);
     if (e)
         return e;
-    e = delete (store, name, at, &own, error);
+    e = erase(store, name, at, &own, error);
     store_unlock(store);
     if (e)
         return e;

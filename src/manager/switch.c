@@ -140,7 +140,17 @@ static int refuse_cards(const struct networks *all, const char *name, struct err
     return error_hint(error, "remove or move them, or use " SETTING("force") ": then they stay without a switch");
 }
 
-static int delete (struct store *store, const char *name, bool force, struct error *error)
+/* What a switch that was killed left on the host. */
+static int restore(struct store *store, const char *name, struct error *error)
+{
+    char state[PATH_MAX], run[PATH_MAX];
+    const struct uplink_dirs dirs = {state, run, store_run(store)};
+    int e = store_switch_folders(store, name, state, run, sizeof(run), error);
+    return e ? e : uplink_restore(name, &dirs, error);
+}
+
+/* The process ends first: whatever ends this command, nothing runs that is not defined. */
+static int erase(struct store *store, const char *name, bool force, struct error *error)
 {
     struct networks all;
     int e = networks_read(store, &all, error);
@@ -151,6 +161,10 @@ static int delete (struct store *store, const char *name, bool force, struct err
     e = def ? 0 : error->code;
     if (!e && !force)
         e = refuse_cards(&all, def->name, error);
+    if (!e)
+        e = client_stop(store, def->name, error);
+    if (!e)
+        e = restore(store, def->name, error);
     store_begin(store);
     if (!e && nat)
         e = store_nat_remove(store, nat->name, error);
@@ -162,25 +176,14 @@ static int delete (struct store *store, const char *name, bool force, struct err
     return e;
 }
 
-/* What a switch that was killed left on the host. */
-static int restore(struct store *store, const char *name, struct error *error)
-{
-    char state[PATH_MAX], run[PATH_MAX];
-    const struct uplink_dirs dirs = {state, run, store_run(store)};
-    int e = store_switch_folders(store, name, state, run, sizeof(run), error);
-    return e ? e : uplink_restore(name, &dirs, error);
-}
-
 int switch_delete(struct store *store, const char *name, bool force, struct error *error)
 {
     int e = store_lock(store, error);
     if (e)
         return e;
-    e = delete (store, name, force, error);
+    e = erase(store, name, force, error);
     if (!e)
-        e = client_stop(store, name, error);
-    if (!e)
-        e = restore(store, name, error);
+        e = client_stop(store, name, error); /* if somebody started it meanwhile */
     if (!e)
         store_switch_forget(store, name);
     store_unlock(store);

@@ -77,7 +77,7 @@ static int do_reload(void *opaque, const json_t *request, json_t *reply, struct 
 {
     struct process *p = opaque;
     int e = process_reload(p, error);
-    if (e == -ENOENT && !p->problem.code)
+    if (p->deleted)
         vswitch_stop(p->sw);
     else
         watch_need(p);

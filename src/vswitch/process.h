@@ -24,7 +24,8 @@ struct process {
     struct error problem;       /* of what is defined and could not be put in force; code 0: none */
     struct vswitch_events events;
     struct alarm idle;
-    bool stays; /* also without cards */
+    bool stays;   /* also without cards */
+    bool deleted; /* from what is defined */
     char state[PATH_MAX], run[PATH_MAX];
 };
 
@@ -35,8 +36,8 @@ struct process {
  */
 int MUST_CHECK process_run(const char *name, bool stays, int ready, struct error *error);
 
-/* Puts in force what is defined now (reload.c). -ENOENT: the switch is deleted. Of an error in one thing the others do
- * not suffer. */
+/* Puts in force what is defined now (reload.c), or notes that the switch is deleted. Of an error in one thing the others
+ * do not suffer. */
 int MUST_CHECK process_reload(struct process *p, struct error *error);
 /* Adds to `reply` what the switch is and does (report.c). */
 int MUST_CHECK process_report(struct process *p, json_t *reply, struct error *error);

@@ -123,6 +123,7 @@ int process_reload(struct process *p, struct error *error)
     struct error first = {0};
     const char *name = p->defined.own ? p->defined.own->name : vswitch_name(p->sw);
     int e = definitions_read(p->store, name, &wanted, error);
+    p->deleted = e == -ENOENT;
     if (e)
         return e;
     reload_host(p, &wanted, &first);
