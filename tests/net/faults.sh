@@ -9,6 +9,7 @@ has ping jq
 worst() { sed -n 's|^rtt .*/\([0-9]*\)\.[0-9]*/[0-9.]* ms.*|\1|p' "$1"; }
 received() { sed -n 's/.* \([0-9]*\) received.*/\1/p' "$1"; }
 
+unlinked() { [ "$(show net | jq -r --arg vm "$1" '.ports[] | select(.vm == $vm) | .linked')" = false ]; }
 switch_pid() { show net | jq -r .switch.pid; }
 
 nb switch create net --type private --keep on
@@ -69,7 +70,7 @@ reattach) # clients that end and come back; a switch that starts last
     for round in 1 2 3; do
         kill "${port[b]}"
         wait "${port[b]}" 2>/dev/null
-        within 3 test "$(show net | jq -r '.ports[] | select(.vm == "b") | .linked')" = false ||
+        within 3 unlinked b ||
             fail 'the port of a client that ended is linked'
         socket=$(nb nic list b --json | jq -r '.[0].socket')
         tap b eth0 "$socket" "$b"

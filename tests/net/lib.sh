@@ -26,8 +26,8 @@ export NESTBOX_HOME=$work/home
 PATIENCE=${PATIENCE:-1} # all times to wait are multiplied by it
 ip link set lo up || exit 1
 (: >/dev/net/tun) 2>/dev/null || { echo '/dev/net/tun may not be opened'; exit 77; }
-# What a client needs; the kernel's duplicate address detection would make each IPv6 address wait for two seconds.
-sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv4.ping_group_range='0 2147483647'
+# Duplicate address detection would make each IPv6 address wait for two seconds.
+sysctl -qw net.ipv6.conf.default.accept_dad=0
 trap 'exit 1' TERM INT
 
 say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
@@ -64,6 +64,13 @@ within() {
     done
 }
 
+# says PATTERN COMMAND...: whether what the command prints matches.
+says() {
+    local pattern=$1
+    shift
+    "$@" 2>&1 | grep -qiE -- "$pattern"
+}
+
 nb() { "$NB" "$@" || fail "nestbox $*"; }
 
 # refused TEXT COMMAND...: nestbox must refuse the command, with a text that matches.
@@ -82,7 +89,8 @@ in_space() {
 }
 
 space() { # NAME: a network namespace with nothing in it
-    ip netns add "$1" && in_space "$1" ip link set lo up || fail "namespace $1"
+    ip netns add "$1" && in_space "$1" ip link set lo up && in_space "$1" sysctl -qw net.ipv6.conf.default.accept_dad=0 ||
+        fail "namespace $1"
 }
 
 # client VM SWITCH [ADDRESS [OPTION...]]: a card of a VM at a switch, a namespace of the VM's name whose eth0 is behind
