@@ -249,11 +249,12 @@ int client_start(const struct store *store, const char *name, struct error *erro
         return e;
     /* Another process that has the lock may be starting, so that its socket comes, or ending, so that its lock goes. */
     for (u64 deadline = deadline_in(START_MS);; usleep(20000)) {
-        int ready = -1, fd = client_connect(store, name, error);
-        if (fd >= 0)
-            close(fd);
-        if (fd != -ENOTCONN)
-            return fd < 0 ? fd : 0;
+        int ready = -1;
+        json_t *answer = NULL;
+        e = client_ask(store, name, "show", &answer, error); /* one that is being killed still takes connections */
+        json_decref(answer);
+        if (e != -ENOTCONN && e != -EPIPE)
+            return e;
         e = spawn(name, log, &ready, error);
         if (e)
             return e;
