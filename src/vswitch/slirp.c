@@ -13,6 +13,7 @@
 #include "base/monotonic.h"
 #include "net/ifname.h"
 #include "vswitch/queue.h"
+#include "vswitch/slirp_filter.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -295,19 +296,11 @@ static void before_sleep(struct sleeper *sleeper)
 
 /* -- The port -- */
 
-/* Frames that a NAT network has no use for, or that would reach what only the host itself may reach: multicast but for
- * what finds IPv6 neighbours and libslirp's DHCPv6, and addresses that mean the host itself. */
-static bool is_foreign(const u8 *frame, u32 length)
+/* Where a neighbour is, for which libslirp may hold packets back; it sends them when it is polled. */
+static bool is_neighbour(const u8 *frame, u32 length)
 {
     u32 type = (u32)frame[12] << 8 | frame[13];
-    if (type == 0x0800)
-        return length < 34 || frame[30] == 0 || frame[30] == 127 || frame[30] >= 224;
-    if (type != 0x86dd)
-        return false;
-    if (length < 54 || frame[38] == 0) /* unspecified, loopback, mapped IPv4 */
-        return true;
-    return frame[38] == 0xff && frame[20] != 58 /* ICMPv6 */ &&
-           memcmp(frame + 38, "\xff\x02\0\0\0\0\0\0\0\0\0\0\0\1\0\2", 16) != 0;
+    return type == 0x0806 || (type == 0x86dd && length > 20 && frame[20] == 58 /* ICMPv6 */);
 }
 
 static void flush(struct port *port)
@@ -317,8 +310,10 @@ static void flush(struct port *port)
     u32 length;
     set_limit(s, true);
     while ((frame = queue_frame(port->queue, &length))) {
-        if (s->nat && length >= 14 && !nat_takes(s->nat, frame, length) && !is_foreign(frame, length))
+        if (s->nat && !nat_takes(s->nat, frame, length) && slirp_filter_passes(s->nat, frame, length)) {
             slirp_input(s->slirp, frame, (int)length);
+            s->ready |= is_neighbour(frame, length);
+        }
         queue_taken(port->queue, length + QUEUE_PREFIX);
     }
     set_limit(s, false);
@@ -366,7 +361,7 @@ static struct in6_addr in6(const struct ip *ip)
 static Slirp *make(struct slirp_port *s, const struct nat *nat)
 {
     struct ip dns, dns6;
-    SlirpConfig config = {.version = 4, .disable_host_loopback = true, .disable_dhcp = true};
+    SlirpConfig config = {.version = 4, .disable_dhcp = true};
     config.disable_dns = !nat->names;
     if (nat->prefix.address.version) {
         config.in_enabled = true;
