@@ -48,6 +48,9 @@ int MUST_CHECK loop_init(struct vswitch *sw);
 void loop_free(struct vswitch *sw);
 /* Sleeps until there is something, or not at all unless `wait`; then calls watches and alarms. 0 or -errno. */
 int MUST_CHECK loop_wait(struct vswitch *sw, bool wait);
+/* Parts of that: what time it is; the alarms whose time has come. */
+void loop_now(struct vswitch *sw, u64 now_ns);
+void loop_ring(struct vswitch *sw);
 
 /* port.c: who may be read when. */
 /* Ports that are to be read and may send get their turn, those that got something are flushed, those that were removed

@@ -25,7 +25,7 @@ int loop_init(struct vswitch *sw)
 {
     list_init(&sw->sleepers);
     sw->timer_ns = NEVER;
-    sw->now_ns = sw->pool.now_ns = monotonic_ns();
+    loop_now(sw, monotonic_ns());
     sw->epoll = epoll_create1(EPOLL_CLOEXEC);
     sw->timer_watch = (struct watch){timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), timer_ready};
     sw->stop_watch = (struct watch){eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), stop_ready};
@@ -100,6 +100,22 @@ static struct sleeper *sleeper_of(struct link *l)
     return container_of(l, struct sleeper, link);
 }
 
+void loop_now(struct vswitch *sw, u64 now_ns)
+{
+    sw->now_ns = sw->pool.now_ns = now_ns;
+    sw->table.now_s = (u32)(now_ns / SECOND_NS);
+}
+
+void loop_ring(struct vswitch *sw)
+{
+    while (sw->alarms && sw->alarms->at_ns <= sw->now_ns) {
+        struct alarm *alarm = sw->alarms;
+        sw->alarms = alarm->next;
+        alarm->at_ns = 0;
+        alarm->ring(alarm);
+    }
+}
+
 static void set_timer(struct vswitch *sw, u64 until_ns)
 {
     if (until_ns >= sw->timer_ns)
@@ -122,7 +138,7 @@ int loop_wait(struct vswitch *sw, bool wait)
     int n = epoll_wait(sw->epoll, sw->event, EVENTS_MAX, wait ? -1 : 0);
     if (n < 0 && errno != EINTR)
         return -errno;
-    sw->now_ns = sw->pool.now_ns = monotonic_ns();
+    loop_now(sw, monotonic_ns());
     sw->event_count = n < 0 ? 0 : (u32)n;
     for (sw->event_next = 0; sw->event_next < sw->event_count;) {
         const struct epoll_event *event = &sw->event[sw->event_next++];
@@ -130,12 +146,7 @@ int loop_wait(struct vswitch *sw, bool wait)
         if (watch)
             watch->ready(watch, event->events);
     }
-    while (sw->alarms && sw->alarms->at_ns <= sw->now_ns) {
-        struct alarm *alarm = sw->alarms;
-        sw->alarms = alarm->next;
-        alarm->at_ns = 0;
-        alarm->ring(alarm);
-    }
+    loop_ring(sw);
     return 0;
 }
 

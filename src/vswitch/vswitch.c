@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #define SWEEP_NS 30000000000ull
-#define SECOND_NS 1000000000ull
 
 static void sweep_ring(struct alarm *alarm)
 {
@@ -62,7 +61,6 @@ const char *vswitch_name(const struct vswitch *sw)
 int vswitch_turn(struct vswitch *sw, bool wait)
 {
     int r = loop_wait(sw, wait);
-    sw->table.now_s = (u32)(sw->now_ns / SECOND_NS);
     if (!r)
         ports_round(sw);
     return r;
