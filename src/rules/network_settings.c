@@ -66,7 +66,7 @@ const struct setting nat_settings_table[] = {
      .group = nat_group, .def = "auto", .choices = backend_names},
     {"dhcp", SETTING_ON_OFF, AT(dhcp), "on|off", "VMs get their addresses by DHCP",
      .group = nat_group, .def = "on"},
-    {"dns", SETTING_ON_OFF, AT(dns), "on|off", "the gateway resolves names as the host does",
+    {"dns", SETTING_ON_OFF, AT(dns), "on|off", "the second address of the prefix resolves names as the host does",
      .group = nat_group, .def = "on"},
     {0},
 };
