@@ -23,18 +23,21 @@ case $1 in
 flood)
     reaches c 10.0.0.4 || fail 'c does not reach d'
     reaches c 10.0.0.2 || fail 'c does not reach b'
+    serves d 7000
+    before=$(in_space c "$tools/peer" fetch 10.0.0.4 7000 200000000) || fail 'no transfer'
     in_space a "$tools/frames" send eth0 plain "$a" "$b" 1000000000 0 60 &
     flood=$!
     sleep 1
     in_space c ping -q -i 0.05 -c 60 10.0.0.4 >"$work/beside" || fail "c does not reach d: $(<"$work/beside")"
     in_space c ping -q -i 0.05 -c 60 10.0.0.2 >"$work/same" || fail "c does not reach b: $(<"$work/same")"
-    serves d 7000
     rate=$(in_space c "$tools/peer" fetch 10.0.0.4 7000 100000000) || fail 'no transfer beside the flood'
     kill $flood
-    say "beside: $(tail -n 1 "$work/beside"); to the same port: $(tail -n 1 "$work/same"); transfer $rate bit/s"
+    say "beside: $(tail -n 1 "$work/beside"); to the same port: $(tail -n 1 "$work/same")"
+    say "transfer of $before bit/s before, $rate beside the flood"
     [ "$(received "$work/beside")" -ge 57 ] || fail "$(<"$work/beside")"
     [ "$(received "$work/same")" -ge 45 ] || fail "$(<"$work/same")"
-    [ "$rate" -gt 100000000 ] || fail "only $rate bit/s beside the flood"
+    # The programs that flood take most of the CPUs, too.
+    [ "$rate" -gt $((before / 10)) ] || fail 'the flood takes what others need'
     ;;
 stalled)
     reaches a 10.0.0.2 && reaches a 10.0.0.3 || fail 'a reaches nobody'

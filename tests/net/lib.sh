@@ -94,7 +94,7 @@ space() { # NAME: a network namespace with nothing in it
 }
 
 # client VM SWITCH [ADDRESS [OPTION...]]: a card of a VM at a switch, a namespace of the VM's name whose eth0 is behind
-# it. What there is to know of it stands in $card (its id) and $mac.
+# it. What there is to know of it stands in $card (its id) and $mac. It takes $takes bytes per second, if that is set.
 client() {
     local vm=$1 switch=$2 address=${3:-} said socket
     shift $(($# < 3 ? $# : 3))
@@ -102,14 +102,15 @@ client() {
     card=$(jq -r .id <<<"$said") mac=$(jq -r .mac <<<"$said") socket=$(jq -r .socket <<<"$said")
     [ -n "$socket" ] || fail "nic add says: $said"
     space "$vm"
-    tap "$vm" eth0 "$socket" "$mac"
+    tap "$vm" eth0 "$socket" "$mac" "${takes:-}"
     [ -z "$address" ] || in_space "$vm" ip address add "$address" dev eth0
 }
 
-# tap SPACE NAME SOCKET MAC: a device in the namespace that is behind a socket. ${port[SPACE]} is its process.
+# tap SPACE NAME SOCKET MAC [RATE]: a device in the namespace that is behind a socket. ${port[SPACE]} is its process.
 declare -A port=()
 tap() {
-    nsenter --net="/run/netns/$1" -- "$tools/tapport" "$3" "$2" 2>>"$work/$1.log" &
+    # shellcheck disable=SC2086
+    nsenter --net="/run/netns/$1" -- "$tools/tapport" "$3" "$2" ${5:-} 2>>"$work/$1.log" &
     port[$1]=$!
     within 5 in_space "$1" ip link set "$2" address "$4" up 2>/dev/null || fail "no device $2 in $1"
 }

@@ -2,8 +2,9 @@
  * Plays QEMU for a network namespace, so that a whole Linux stack is at a port of a switch without a VM: a tap device
  * in the namespace where it is started, and a listening unix socket as `-netdev stream,server=on` has it, with the
  * length of each frame before it (four bytes, network order). Like QEMU it has one client at a time, listens again when
- * that goes away, and throws away what the tap sends meanwhile. Stop it by SIGSTOP for a receiver that does not read.
- * usage: tapport SOCKET TAP
+ * that goes away, and throws away what the tap sends meanwhile. Stop it by SIGSTOP for a receiver that does not read;
+ * with RATE it takes so many bytes per second only.
+ * usage: tapport SOCKET TAP [RATE]
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { FRAME = 65553, LENGTH = 4, BATCH = 256 * 1024 };
@@ -31,6 +33,7 @@ struct bytes {
 };
 
 static struct bytes out, in;
+static uint64_t rate, next_ns; /* when it reads again */
 
 static void die(const char *what)
 {
@@ -102,14 +105,26 @@ static bool stream_write(int client)
     return true;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 static bool stream_read(int client, int tap)
 {
-    ssize_t n = recv(client, in.data + in.to, BATCH - in.to, MSG_DONTWAIT);
+    size_t room = BATCH - in.to;
+    ssize_t n = recv(client, in.data + in.to, rate && room > 16384 ? 16384 : room, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
     if (n <= 0)
         return false;
     in.to += (size_t)n;
+    if (rate) { /* what a busy host kept it from taking, it takes later, but not more than of 100 ms */
+        uint64_t least = now_ns() - 100000000;
+        next_ns = (next_ns > least ? next_ns : least) + (uint64_t)n * 1000000000 / rate;
+    }
     while (in.to - in.from >= LENGTH) {
         uint32_t length;
         memcpy(&length, in.data + in.from, LENGTH);
@@ -131,17 +146,22 @@ static bool stream_read(int client, int tap)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: tapport SOCKET TAP\n");
+    if (argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: tapport SOCKET TAP [RATE]\n");
         return 2;
     }
+    rate = argc == 4 ? strtoull(argv[3], NULL, 0) : 0;
     int tap = tap_open(argv[2]), listener = stream_listen(argv[1]), client = -1;
     for (;;) {
+        uint64_t now = now_ns();
+        bool waits = client >= 0 && now < next_ns;
         struct pollfd poll_fd[2] = {
-            {.fd = client < 0 ? listener : client, .events = POLLIN | (out.from < out.to ? POLLOUT : 0)},
+            {.fd = client < 0 ? listener : client,
+             .events = (short)((waits ? 0 : POLLIN) | (out.from < out.to ? POLLOUT : 0))},
             {.fd = client >= 0 && out.from < out.to ? -1 : tap, .events = POLLIN},
         };
-        if (poll(poll_fd, 2, -1) < 0 && errno != EINTR)
+        struct timespec until = {0, waits ? (long)((next_ns - now) % 1000000000) : 0};
+        if (ppoll(poll_fd, 2, waits ? &until : NULL, NULL) < 0 && errno != EINTR)
             die("poll");
         if (client < 0 && poll_fd[0].revents & POLLIN) {
             client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
