@@ -115,6 +115,12 @@ $(O)/hop: $(O)/tests/hop/main.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# A switch without VMs: tests/perf/switch.c
+$(O)/tests/perf/switch.o: CPPFLAGS += -Itests
+$(O)/switch-bench: $(O)/tests/perf/switch.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # Bare-metal guests: the target `guests`.
 include tests/guest/guests.mk
 
@@ -143,7 +149,7 @@ selftests: all
 	tools/selftests.sh
 
 bench:
-	+@tools/bench.sh; missed=$$?; tools/bench-qemu.sh && exit $$missed
+	+@tools/bench.sh; missed=$$?; tools/bench-switch.sh || missed=1; tools/bench-qemu.sh && exit $$missed
 
 # Completions and the manual page's options, from the tables.
 derive: $(O)/nestbox
@@ -195,4 +201,4 @@ clean:
 	rm -rf build
 
 .PHONY: all unit kvmapi nettools demo test qemu-tests net-tests selftests bench derive lint fuzz install uninstall help clean
--include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(UNIT_OBJ:.o=.d)
+-include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(O)/tests/perf/switch.d $(UNIT_OBJ:.o=.d)
