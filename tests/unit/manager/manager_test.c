@@ -63,6 +63,14 @@ static long long process_of(const char *name)
     return number;
 }
 
+/* Returns true if there is no process to connect to. */
+static bool is_gone(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+    return fd == -ENOTCONN;
+}
+
 static size_t ports(const char *name)
 {
     json_t *report;
@@ -139,6 +147,8 @@ static void test_process(void)
     CHECK(pid > 0);
     if (pid > 0)
         kill((pid_t)pid, SIGKILL);
+    for (unsigned i = 0; i < 500 && !is_gone(client_connect(store, "lan", &error)); i++)
+        usleep(10000);
     CHECK_EQ(switch_start(store, "lan", &error), 0);
     next = process_of("lan");
     CHECK(next > 0 && next != pid);
