@@ -186,6 +186,7 @@ help:
 	@echo 'make test         builds and runs all tests; tools/test.sh PATTERN runs some'
 	@echo 'make unit         builds the unit tests'
 	@echo 'make kvmapi       builds the tests of the KVM API'
+	@echo 'make nettools     builds what the tests of networks use'
 	@echo 'make qemu-tests   starts Debian from disks in QEMU on the engine, in all ways that tests/qemu knows'
 	@echo 'make net-tests    switches and NAT with real frames between namespaces and between guests in QEMU'
 	@echo "make selftests    runs the kernel's selftests of KVM on the engine"

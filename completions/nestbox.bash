@@ -210,6 +210,8 @@ _nestbox() {
         return
         ;;
     'switch capture:--card')
+        mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         return
         ;;
     'switch capture:--write')
@@ -224,6 +226,8 @@ _nestbox() {
         return
         ;;
     'nat create:--switch')
+        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         return
         ;;
     'nat create:--backend')
@@ -273,6 +277,8 @@ _nestbox() {
         return
         ;;
     'nic add:--switch')
+        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         return
         ;;
     'nic add:--mac')
@@ -312,6 +318,8 @@ _nestbox() {
         return
         ;;
     'nic set:--switch')
+        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         return
         ;;
     'nic set:--mac')
@@ -369,38 +377,38 @@ _nestbox() {
         ;;
     'switch show')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'switch set')
         mapfile -t COMPREPLY < <(compgen -W '--type --interface --host --address --keep --notes --json --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'switch delete')
-        mapfile -t COMPREPLY < <(compgen -W '--force --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        mapfile -t COMPREPLY < <(compgen -W '--force --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'switch start')
-        mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'switch stop')
-        mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'switch run')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'switch capture')
         mapfile -t COMPREPLY < <(compgen -W '--card --drops --write --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'nat create')
         mapfile -t COMPREPLY < <(compgen -W '--prefix --prefix6 --switch --backend --dhcp --dns --json --help' -- "$current")
@@ -410,53 +418,53 @@ _nestbox() {
         ;;
     'nat show')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'nat set')
         mapfile -t COMPREPLY < <(compgen -W '--prefix --prefix6 --backend --dhcp --dns --json --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'nat map')
         mapfile -t COMPREPLY < <(compgen -W '--protocol --external --internal --json --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'nat unmap')
         mapfile -t COMPREPLY < <(compgen -W '--protocol --external --json --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'nat delete')
-        mapfile -t COMPREPLY < <(compgen -W '--force --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        mapfile -t COMPREPLY < <(compgen -W '--force --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'nic add')
         mapfile -t COMPREPLY < <(compgen -W '--name --switch --mac --spoofing --dhcp-guard --router-guard --protect --mirror --bandwidth-minimum --bandwidth-maximum --storm-limit --vlan --trunk --json --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'nic set')
-        mapfile -t COMPREPLY < <(compgen -W '--switch --mac --spoofing --dhcp-guard --router-guard --protect --mirror --bandwidth-minimum --bandwidth-maximum --storm-limit --vlan --trunk --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        mapfile -t COMPREPLY < <(compgen -W '--switch --mac --spoofing --dhcp-guard --router-guard --protect --mirror --bandwidth-minimum --bandwidth-maximum --storm-limit --vlan --trunk --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'nic remove')
-        mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'nic list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'check')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null |
-            while IFS= read -r name; do [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'doctor')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")

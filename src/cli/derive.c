@@ -70,6 +70,14 @@ static void bash_words(const char *indent, const char *words)
     printf("%smapfile -t COMPREPLY < <(compgen -W '%s' -- \"$current\")\n", indent, words);
 }
 
+/* Prints a command that offers names of the host's, in any case. */
+static void bash_names(const char *kind)
+{
+    printf("        mapfile -t COMPREPLY < <(nestbox derive %s 2>/dev/null | while IFS= read -r name; do\n"
+           "            [[ ${name,,} == \"${current,,}\"* ]] && printf '%%q\\n' \"$name\"; done)\n",
+           kind);
+}
+
 static void bash_value(const struct verb *verb, const struct setting *s)
 {
     char list[256], title[VERB_TITLE];
@@ -82,6 +90,8 @@ static void bash_value(const struct verb *verb, const struct setting *s)
                values ? " -W '" : "", values ? values : "", values ? "'" : "");
     else if (values)
         bash_words("        ", values);
+    else if (s->names)
+        bash_names(s->names);
     printf("        return\n        ;;\n");
 }
 
@@ -105,11 +115,10 @@ static void bash_verb(const struct verb *verb, void *all)
     for (const struct setting *s = verb_rows(verb, rows); s->name; s++)
         printf("--%s ", s->name);
     printf("--help'%s -- \"$current\")\n", verb->takes_program ? " -c" : "");
-    if (names)
-        printf("        [[ $current == -* ]] || mapfile -t COMPREPLY < <(nestbox derive %s 2>/dev/null |\n"
-               "            while IFS= read -r name; do [[ ${name,,} == \"${current,,}\"* ]] && printf '%%q\\n' "
-               "\"$name\"; done)\n",
-               names);
+    if (names) {
+        printf("        [[ $current == -* ]] ||");
+        bash_names(names);
+    }
     printf("        ;;\n");
 }
 
@@ -182,6 +191,8 @@ static void zsh_option(const struct setting *s)
             printf("_files");
         else if (values)
             printf("(%s)", values);
+        else if (s->names)
+            printf("{compadd -- ${(f)\"$(nestbox derive %s 2>/dev/null)\"}}", s->names);
     }
     printf("' \\\n");
 }
@@ -276,6 +287,8 @@ static void fish_option(const struct verb *verb, const struct setting *s)
         printf(" -x");
     if (values)
         printf(" -a '%s'", values);
+    else if (s->names)
+        printf(" -a '(nestbox derive %s 2>/dev/null)'", s->names);
     printf(" -d '");
     put_escaped(help, "'\\");
     printf("'\n");

@@ -125,15 +125,17 @@ static int erase(const struct verb *verb, int argc, char **argv)
     if (verb_arguments(verb, argc, argv, &o, word, &status))
         return status;
     struct store *store = network_open();
-    return store ? network_end(store, nat_delete(store, word[0], o.force, &error), &error) : STATUS_FAILED;
+    if (!store)
+        return STATUS_FAILED;
+    return network_done(store, nat_delete(store, word[0], o.force, &error), &error, o.json);
 }
 
 static const struct verb delete_verb = {
     .name = "delete",
     .summary = "Deletes a NAT network, and the switch that was created with it",
-    .usage = "NAME [--force]",
+    .usage = "NAME [OPTION]...",
     .within = &verb_nat,
-    .options = {{force_row}},
+    .options = {{force_row}, {json_row}},
     .words = NAME_WORD,
     .run = erase,
 };

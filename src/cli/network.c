@@ -29,6 +29,13 @@ int network_end(struct store *store, int e, const struct error *error)
     return e == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
 }
 
+int network_done(struct store *store, int e, const struct error *error, bool as_json)
+{
+    if (e >= 0 && as_json)
+        printf("{}\n");
+    return network_end(store, e, error);
+}
+
 void network_json(json_t *value)
 {
     json_dumpf(value, stdout, JSON_INDENT(2));

@@ -14,6 +14,8 @@
 struct store *network_open(void);
 /* Closes it and complains if `e` is an error. Returns the exit status. */
 int network_end(struct store *store, int e, const struct error *error);
+/* The same for a command that has nothing to print but, as JSON, an empty object. */
+int network_done(struct store *store, int e, const struct error *error, bool as_json);
 /* Prints JSON and releases it. */
 void network_json(json_t *value);
 

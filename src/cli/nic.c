@@ -101,7 +101,13 @@ static int set(const struct verb *verb, int argc, char **argv)
     if (!store)
         return STATUS_USAGE;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
-    return network_end(store, nic_set(store, word[0], &change.change, &error), &error);
+    json_t *object = NULL;
+    int e = nic_set(store, word[0], &change.change, &error);
+    if (!e && o.json)
+        e = nic_show(store, word[0], &object, &error);
+    if (object)
+        network_json(object);
+    return network_end(store, e, &error);
 }
 
 static const struct verb set_verb = {
@@ -109,7 +115,7 @@ static const struct verb set_verb = {
     .summary = "Changes a card, also while frames flow",
     .usage = "VM[/NIC] OPTION...",
     .within = &verb_nic,
-    .options = {{card_settings_table, AT(set)}},
+    .options = {{card_settings_table, AT(set)}, {json_row}},
     .words = CARD_WORD,
     .about = "Changes what is given of a card, also while frames flow. "
              "The card need not be named where the VM has one. "
@@ -120,20 +126,22 @@ static const struct verb set_verb = {
 
 static int remove_card(const struct verb *verb, int argc, char **argv)
 {
+    struct options o = {0};
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, NULL, word, &status))
+    if (verb_arguments(verb, argc, argv, &o, word, &status))
         return status;
     struct store *store = network_open();
-    return store ? network_end(store, nic_remove(store, word[0], &error), &error) : STATUS_FAILED;
+    return store ? network_done(store, nic_remove(store, word[0], &error), &error, o.json) : STATUS_FAILED;
 }
 
 static const struct verb remove_verb = {
     .name = "remove",
     .summary = "Removes a card from a VM",
-    .usage = "VM[/NIC]",
+    .usage = "VM[/NIC] [--json]",
     .within = &verb_nic,
+    .options = {{json_row}},
     .words = CARD_WORD,
     .run = remove_card,
 };

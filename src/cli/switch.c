@@ -25,7 +25,8 @@ static const struct setting force_row[] = {
     {"force", SETTING_FLAG, AT(force), NULL, "also if cards are at it; they stay, without a switch"}, {0}};
 /* clang-format off */
 static const struct setting capture_rows[] = {
-    {"card", SETTING_TEXT, AT(card), "VM[/NIC]", "only what passes the port of that card"},
+    {"card", SETTING_TEXT, AT(card), "VM[/NIC]", "only what passes the port of that card",
+     .names = "cards"},
     {"drops", SETTING_FLAG, AT(drops), NULL, "only what is dropped, each frame with the reason as a comment"},
     {"write", SETTING_TEXT, AT(write), "FILE", "where the capture goes; - is standard output", .def = "-",
      .file = true},
@@ -142,15 +143,17 @@ static int erase(const struct verb *verb, int argc, char **argv)
     if (verb_arguments(verb, argc, argv, &o, word, &status))
         return status;
     struct store *store = network_open();
-    return store ? network_end(store, switch_delete(store, word[0], o.force, &error), &error) : STATUS_FAILED;
+    if (!store)
+        return STATUS_FAILED;
+    return network_done(store, switch_delete(store, word[0], o.force, &error), &error, o.json);
 }
 
 static const struct verb delete_verb = {
     .name = "delete",
     .summary = "Deletes a switch and its NAT network",
-    .usage = "NAME [--force]",
+    .usage = "NAME [OPTION]...",
     .within = &verb_switch,
-    .options = {{force_row}},
+    .options = {{force_row}, {json_row}},
     .words = NAME_WORD,
     .about = "Deletes a switch, with the NAT network that it has. While cards are at it, that is refused.",
     .run = erase,
@@ -323,13 +326,14 @@ static const struct verb show_verb = {
 static int simple(const struct verb *verb, int argc, char **argv,
                   int (*act)(struct store *store, const char *name, struct error *error))
 {
+    struct options o = {0};
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, NULL, word, &status))
+    if (verb_arguments(verb, argc, argv, &o, word, &status))
         return status;
     struct store *store = network_open();
-    return store ? network_end(store, act(store, word[0], &error), &error) : STATUS_FAILED;
+    return store ? network_done(store, act(store, word[0], &error), &error, o.json) : STATUS_FAILED;
 }
 
 static int start(const struct verb *verb, int argc, char **argv)
@@ -340,8 +344,9 @@ static int start(const struct verb *verb, int argc, char **argv)
 static const struct verb start_verb = {
     .name = "start",
     .summary = "Starts the process of a switch",
-    .usage = "NAME",
+    .usage = "NAME [--json]",
     .within = &verb_switch,
+    .options = {{json_row}},
     .words = NAME_WORD,
     .about = "Starts the process of a switch, if it does not run. "
              "The first command that needs it does that by itself; it ends when no card is left, without *--keep*.",
@@ -356,8 +361,9 @@ static int stop(const struct verb *verb, int argc, char **argv)
 static const struct verb stop_verb = {
     .name = "stop",
     .summary = "Ends the process of a switch",
-    .usage = "NAME",
+    .usage = "NAME [--json]",
     .within = &verb_switch,
+    .options = {{json_row}},
     .words = NAME_WORD,
     .about = "Ends the process of a switch: its cards reach nothing until it is started again.",
     .run = stop,

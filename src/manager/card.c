@@ -290,6 +290,20 @@ static json_t *report_of(struct store *store, json_t *reports, const char *name)
     return report;
 }
 
+int nic_show(struct store *store, const char *name, json_t **object, struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    const struct card_def *card = names_card(&all, name, error);
+    json_t *reports = json_object();
+    *object = card ? card_json(store, card, report_of(store, reports, card->set.switch_name), error) : NULL;
+    json_decref(reports);
+    networks_free(&all);
+    return *object ? 0 : error->code;
+}
+
 int nic_list(struct store *store, const char *vm, json_t **list, struct error *error)
 {
     struct networks all;

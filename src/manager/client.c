@@ -175,7 +175,7 @@ int client_ask(const struct store *store, const char *name, const char *what, js
 /* -- starting -- */
 
 /* In the child: becomes the process of the switch, which belongs to no terminal. Errors go to `ready`. */
-static void become(const char *name, const char *log, int ready)
+static void become(const char *name, const char *home, const char *log, int ready)
 {
     char number[16];
     struct error error;
@@ -186,9 +186,11 @@ static void become(const char *name, const char *log, int ready)
     umask(077);
     if (null >= 0 && out >= 0 && dup2(null, 0) == 0 && dup2(out, 1) == 1 && dup2(out, 2) == 2 && chdir("/") == 0) {
         ready = fcntl(ready, F_DUPFD, 3); /* without close-on-exec */
-        for (int fd = 3; fd < 1024; fd++)
-            if (fd != ready)
-                close(fd);
+        if (ready > 3)
+            close_range(3, (unsigned)ready - 1, 0);
+        close_range((unsigned)ready + 1, ~0u, 0);
+        if (getenv("NESTBOX_HOME"))
+            setenv("NESTBOX_HOME", home, 1); /* it may be relative to a folder that we leave */
         snprintf(number, sizeof(number), "%d", ready);
         setenv("NESTBOX_READY", number, 1);
         execl(PROGRAM, "nestbox", "switch", "run", name, (char *)NULL);
@@ -199,7 +201,7 @@ static void become(const char *name, const char *log, int ready)
 }
 
 /* Starts it as a grandchild, so that it is nobody's child that anyone here would have to wait for. */
-static int spawn(const char *name, const char *log, int *ready, struct error *error)
+static int spawn(const char *name, const char *home, const char *log, int *ready, struct error *error)
 {
     int pipe_fd[2], status;
     if (pipe2(pipe_fd, O_CLOEXEC))
@@ -210,7 +212,7 @@ static int spawn(const char *name, const char *log, int *ready, struct error *er
         setsid();
         pid_t process = fork();
         if (process == 0)
-            become(name, log, pipe_fd[1]);
+            become(name, home, log, pipe_fd[1]);
         _exit(process < 0);
     }
     close(pipe_fd[1]);
@@ -255,7 +257,7 @@ int client_start(const struct store *store, const char *name, struct error *erro
         json_decref(answer);
         if (e != -ENOTCONN && e != -EPIPE)
             return e;
-        e = spawn(name, log, &ready, error);
+        e = spawn(name, store_home(store), log, &ready, error);
         if (e)
             return e;
         e = hear(name, log, ready, error);

@@ -59,7 +59,7 @@ const struct setting nat_settings_table[] = {
     {"switch", SETTING_TEXT, AT(switch_name), "SW", "the switch; by default one of the network's name is created",
      "The switch that the network is connected to, of type nat. "
      "Without it one with the network's name is created.",
-     .group = nat_group},
+     .group = nat_group, .names = "switches"},
     {"backend", SETTING_CHOICE, AT(backend), "NAME", "what translates",
      "What translates addresses: *slirp* (a library in the switch's process; needs no rights), *kernel* (nftables and "
      "dnsmasq; needs root), or *auto*, which is the kernel for root where it can be had.",
@@ -76,7 +76,7 @@ const struct setting nat_settings_table[] = {
 static const char card_group[] = "Card", guard_group[] = "Rules", share_group[] = "Bandwidth", vlan_group[] = "VLAN";
 const struct setting card_settings_table[] = {
     {"switch", SETTING_TEXT, AT(switch_name), "SW", "the switch that the card is connected to",
-     .group = card_group},
+     .group = card_group, .names = "switches"},
     {"mac", SETTING_TEXT, AT(mac), "MAC", "the card's address, as 02:00:00:00:00:01; random once without it",
      "The card's Ethernet address, as in 02:00:00:00:00:01. Without it a random one is chosen, which stays the same.",
      .group = card_group},

@@ -41,6 +41,7 @@ struct setting {
     const char *const *choices; /* ends with NULL */
     const char *examples;       /* values worth completing, separated by spaces; NULL: none */
     bool file;                  /* the value may name a file */
+    const char *names;          /* which of the host's names the value may be: "switches"; NULL: none */
     const char *hint;           /* what to do when the value is none of the choices; NULL: nothing */
 };
 

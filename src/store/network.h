@@ -48,7 +48,7 @@ struct store *store_open(struct error *error);
 void store_close(struct store *store);
 const char *store_home(const struct store *store);
 const char *store_run(const struct store *store);
-/* Waits for other commands. Released by store_unlock, and by the end of the process. */
+/* Waits for other commands, for a while: -EBUSY. Released by store_unlock, and by the end of the process. */
 int MUST_CHECK store_lock(struct store *store, struct error *error);
 void store_unlock(struct store *store);
 /* What is put and removed between the two happens together or not at all, whatever ends the process. */

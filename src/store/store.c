@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #define LOG_MAX (1 << 20)
+#define LOCK_WAIT_MS 45000u
+#define LOCK_STEP_MS 10u
 
 static int fail(const char *path, int code, struct error *error)
 {
@@ -50,21 +52,22 @@ static int make_folders(const char *path, struct error *error)
     return 0;
 }
 
-/* Sockets and definitions are nobody else's business; a folder in /tmp may have been made by somebody else. */
+/* Who else may write there could have put anything there; a folder in /tmp may have been made by somebody else. */
 static int check_owner(const char *path, struct error *error)
 {
     struct stat st;
-    if (lstat(path, &st))
-        return fail(path, -errno, error);
-    if (S_ISLNK(st.st_mode) && stat(path, &st))
+    char hint[sizeof(error->hint)];
+    if (stat(path, &st))
         return fail(path, -errno, error);
     if (!S_ISDIR(st.st_mode))
         return fail(path, -ENOTDIR, error);
     if (st.st_uid != geteuid())
         return error_set(error, -EPERM, "%.200s belongs to another user", path);
-    if (st.st_mode & 077 && chmod(path, 0700))
-        return fail(path, -errno, error);
-    return 0;
+    if (!(st.st_mode & 022))
+        return 0;
+    error_set(error, -EPERM, "%.200s: other users may write there", path);
+    snprintf(hint, sizeof(hint), "chmod go-w %.100s", path);
+    return error_hint(error, hint);
 }
 
 static const char *variable(const char *name)
@@ -174,13 +177,27 @@ const char *store_run(const struct store *store)
 
 /* -- lock and changes -- */
 
+/* Whoever holds the lock may start a switch meanwhile, but does not wait for a person. */
+static int wait_for_lock(int fd, struct error *error)
+{
+    for (unsigned waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB); waited_ms += LOCK_STEP_MS) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return fail("lock", -errno, error);
+        if (waited_ms > LOCK_WAIT_MS) {
+            error_set(error, -EBUSY, "another command has been changing networks for %u seconds", LOCK_WAIT_MS / 1000);
+            return error_hint(error, "it may have been stopped: continue or end it");
+        }
+        usleep(LOCK_STEP_MS * 1000);
+    }
+    return 0;
+}
+
 int store_lock(struct store *store, struct error *error)
 {
-    int fd = openat(store->folder, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600), e = 0;
+    int fd = openat(store->folder, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail(store->home, -errno, error);
-    while (flock(fd, LOCK_EX) && !e)
-        e = errno == EINTR ? 0 : fail("lock", -errno, error);
+    int e = wait_for_lock(fd, error);
     if (!e)
         e = journal_replay(store->folder, error);
     if (e)

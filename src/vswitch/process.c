@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define IDLE_NS 5000000000ull /* that long it lives without anything to do; a command may be about to add a card */
@@ -190,6 +191,16 @@ static void catch_signals(struct vswitch *sw)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
+/* Each card takes a descriptor. */
+static void allow_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void tell(int ready, const struct error *error)
 {
     if (ready >= 0)
@@ -200,6 +211,7 @@ int process_run(const char *name, bool stays, int ready, struct error *error)
 {
     struct process p = {.idle.ring = idle_ring, .events = {on_stranger, on_trouble}, .stays = stays};
     int lock = -1, e;
+    allow_descriptors();
     p.store = store_open(error);
     e = p.store ? definitions_read(p.store, name, &p.defined, error) : error->code;
     if (!e)

@@ -65,6 +65,7 @@ bin=$(dirname "$(realpath "$NESTBOX")")
 names() { PATH=$bin:$PATH NESTBOX_HOME=$WORK/home "$@"; }
 names nestbox switch create Lan
 check 'bash offers names, in any case' [ "$(names offered nestbox switch show la)" = Lan ]
+check 'bash offers names as values' [ "$(names offered nestbox nic add x --switch L)" = Lan ]
 check 'bash offers values after =' [ "$(offered nestbox run --accel = k)" = kvm ]
 for shell in zsh fish; do
     command -v $shell >/dev/null || continue
