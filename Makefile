@@ -149,7 +149,7 @@ selftests: all
 	tools/selftests.sh
 
 bench:
-	+@tools/bench.sh; missed=$$?; tools/bench-switch.sh || missed=1; tools/bench-qemu.sh && exit $$missed
+	+@missed=0; for part in bench bench-switch bench-qemu bench-net; do tools/$$part.sh || missed=1; done; exit $$missed
 
 # Completions and the manual page's options, from the tables.
 derive: $(O)/nestbox

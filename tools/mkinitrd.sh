@@ -79,5 +79,6 @@ cp "$out/l2.cpio" "$out/l1/l2/initrd"
 pack "$out/l1" "$out/l1.cpio"
 
 rm -rf "$out/net"
-modules "$out/net" irqbypass kvm kvm_intel kvm_amd virtio_pci virtio_net tun bridge 8021q nf_tables nft_chain_nat nft_masq
+modules "$out/net" irqbypass kvm kvm_intel kvm_amd virtio_pci virtio_net tun bridge 8021q crc32c_generic nf_tables \
+    nft_chain_nat nft_masq
 pack "$out/net" "$out/net.cpio"

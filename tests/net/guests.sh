@@ -1,35 +1,18 @@
 #!/bin/bash
-# Real guests in QEMU on the engine: two L1s on a private switch; an L2 in one of them, on a Linux bridge and behind NAT,
-# with spoofing off and on; a guest that starts by PXE from a server on the switch.
+# Real guests in QEMU on the engine: two L1s on a private switch; an L2 in one of them, on a Linux bridge and behind
+# NAT, with spoofing off and on; a guest that starts by PXE from a server on the switch.
 # cases: pair
 # more cases: nested pxe restart
 # limit: 900
 . "$(dirname "$0")/lib.sh"
 has ping jq
-export TMPDIR=$work
-diskless=yes initrd=$work/l1.cpio
-. tests/qemu/lib.sh
+. tests/net/vms.sh
 . tests/program.sh
-[ -e build/guest/net.cpio ] || skip 'no image: see tools/test.sh'
 
-# An image of busybox, modules for networks, the programs of this folder, and what $work/root has.
-mkdir -p "$work/root/bin"
-cp "$tools"/* "$work/root/bin"
-image_make() {
-    (cd "$work/root" && find . | cpio --quiet -o -H newc) >"$work/more.cpio"
-    cat build/guest/l2.cpio build/guest/net.cpio "$work/more.cpio" >"$initrd"
-}
-
-# l1 NAME ADDRESS MEMORY: a VM with one card at the switch, with its modules loaded and its address set. $mac is its.
+# l1 NAME ADDRESS MEMORY: a VM with one card at the switch. $mac is its address.
 l1() {
-    local said
-    said=$("$NB" nic add "$1" --switch net --json) || fail 'nic add'
-    mac=$(jq -r .mac <<<"$said")
-    # shellcheck disable=SC2046
-    small "$1" quiet $(accelerator) -m "$3" $(jq -r '.qemu | if type == "array" then .[] else . end' <<<"$said")
-    guest "$1" 'for m in $(cat /modules/order); do insmod /modules/$m; done; ls /sys/class/net' >"$work/modules" 2>&1
-    grep -q eth0 "$work/modules" || fail "no card in $1: $(<"$work/modules")"
-    guest "$1" "ip link set eth0 up && ip addr add $2 dev eth0" || fail "$1: no address"
+    attached "$1"
+    guest_start "$1" "$2" "$3" "${options[@]}"
 }
 
 "$NB" switch create net --type private --keep on || fail 'switch create'
@@ -46,6 +29,9 @@ pair)
         fail 'not linked'
     ;;
 nested) # L2 has two ways: its own address on L1's bridge, and L1's NAT
+    image_make
+    l1 b 10.0.0.2/24 256
+    guest b 'ip addr add 10.8.0.2/24 dev eth0' || fail 'b: address'
     install_program "$(command -v qemu-system-x86_64)" "$work/root"
     install_program "$(command -v nft)" "$work/root"
     mkdir -p "$work/root/usr/share/qemu" "$work/root/l2" "$work/l2"
@@ -71,15 +57,14 @@ END
     cat build/guest/l2.cpio build/guest/net.cpio "$work/l2.cpio" >"$work/root/l2/initrd"
     cp build/debs/vmlinuz "$work/root/l2"
     image_make
-    l1 b 10.0.0.2/24 256
-    guest b 'ip addr add 10.8.0.2/24 dev eth0' || fail 'b: address'
     l1 a 10.0.0.1/24 1024
     guest a "brctl addbr br0 && ip link set br0 address $mac && ip addr flush dev eth0 && brctl addif br0 eth0 &&
         ip tuntap add tap0 mode tap 2>/dev/null || tunctl -t tap0; brctl addif br0 tap0; ip link set tap0 up
         ip link set br0 up; ip addr add 10.0.0.1/24 dev br0; ip addr add 10.8.0.1/24 dev br0
         ip addr add 192.168.100.1/24 dev br0; echo 1 >/proc/sys/net/ipv4/ip_forward
-        nft 'table ip n { chain p { type nat hook postrouting priority 100; ip saddr 192.168.100.0/24 masquerade; }; }'" ||
-        fail "L1: $(guest a 'brctl show; ip addr')"
+        nft 'table ip n { chain p {
+            type nat hook postrouting priority 100; ip saddr 192.168.100.0/24 masquerade; }; }'" ||
+        fail "L1: $(guest a 'ip addr; cat /modules/order')"
     guest a 'ping -c 2 10.0.0.2' || fail 'L1 does not reach its neighbour'
     guest a 'qemu-system-x86_64 -enable-kvm -display none -nodefaults -serial file:/l2.log -no-reboot -m 192 \
         -kernel /l2/vmlinuz -initrd /l2/initrd -append "console=ttyS0 panic=-1 quiet rdinit=/start" \
@@ -117,13 +102,12 @@ initrd tftp://10.0.0.1/l2.cpio
 boot
 END
     chmod -R a+rX "$work" "$work/tftp"
-    background server dnsmasq --no-daemon --conf-file=/dev/null --port=0 --interface=eth0 --bind-interfaces --user=root \
-        --dhcp-range=10.0.0.50,10.0.0.60 --dhcp-boot=boot.ipxe --enable-tftp --tftp-root="$work/tftp" \
+    background server dnsmasq --no-daemon --conf-file=/dev/null --port=0 --interface=eth0 --bind-interfaces \
+        --user=root --dhcp-range=10.0.0.50,10.0.0.60 --dhcp-boot=boot.ipxe --enable-tftp --tftp-root="$work/tftp" \
         --dhcp-leasefile="$work/leases" --pid-file=
-    said=$("$NB" nic add pxe --switch net --json) || fail 'nic add'
+    attached pxe
     # shellcheck disable=SC2046
-    qemu pxe $(accelerator) -m 512 -boot n \
-        $(jq -r '.qemu | if type == "array" then .[] else . end' <<<"$said")
+    qemu pxe $(accelerator) -m 512 -boot n "${options[@]}"
     sees pxe 'NB L2 kernel' 240
     sees pxe "sha256 $(seq 1 20000 | sed "s/\$/ pxe$$/" | sha256sum | cut -d' ' -f1)" 60
     ;;
@@ -134,7 +118,8 @@ restart) # the switch is killed and started again while two guests use it
     guest b 'peer serve 7000 >/dev/null 2>&1 & sleep 1'
     guest a 'peer fetch 10.0.0.2 7000 10000000' || fail 'before'
     for round in 1 2 3; do
-        guest a '(peer fetch 10.0.0.2 7000 100000000 >/fetched; echo $? >>/fetched) & ping -c 100 -i 0.1 10.0.0.2 >/pinged &'
+        guest a '(peer fetch 10.0.0.2 7000 100000000 >/fetched; echo $? >>/fetched) &
+            ping -c 100 -i 0.1 10.0.0.2 >/pinged &'
         sleep 1
         kill -9 "$("$NB" switch show net --json | jq .switch.pid)"
         "$NB" switch start net || fail 'start'

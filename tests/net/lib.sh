@@ -89,7 +89,8 @@ in_space() {
 }
 
 space() { # NAME: a network namespace with nothing in it
-    ip netns add "$1" && in_space "$1" ip link set lo up && in_space "$1" sysctl -qw net.ipv6.conf.default.accept_dad=0 ||
+    ip netns add "$1" && in_space "$1" ip link set lo up &&
+        in_space "$1" sysctl -qw net.ipv6.conf.default.accept_dad=0 ||
         fail "namespace $1"
 }
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 # NAT networks with both back ends. Behind the host, at the interface `wan`, is the namespace `out` with servers and a
 # name server; the host's resolver points there.
-# cases: slirp kernel overlap-slirp overlap-kernel pool-slirp pool-kernel load-slirp load-kernel firewall restart-slirp restart-kernel
+# cases: slirp kernel overlap-slirp overlap-kernel pool-slirp pool-kernel firewall restart-slirp restart-kernel
+# more cases: load-slirp load-kernel
 . "$(dirname "$0")/lib.sh"
 has ping jq dnsmasq nft
 [ "$(id -u)" = 0 ] || skip 'root only'
@@ -33,7 +34,7 @@ echo "$ip ${router%% *} ${dns%% *}" >"$OUT"
 END
 chmod 755 "$work/script"
 leased() {
-    OUT=$work/$1.lease in_space "$1" busybox udhcpc -f -n -q -t 10 -T 1 -i eth0 -s "$work/script" >>"$work/$1.log" 2>&1 &&
+    OUT=$work/$1.lease in_space "$1" busybox udhcpc -f -n -q -t 10 -T 1 -i eth0 -s "$work/script" &>>"$work/$1.log" &&
         read -r address gateway dns <"$work/$1.lease"
 }
 names() { # SPACE SERVER NAME: the address by the name server
@@ -66,7 +67,7 @@ slirp | kernel)
     serves a 7001
     in_space out ip route add 192.168.100.0/24 via 198.51.100.2 2>/dev/null
     nb nat map lab --external 8001 --internal "$address_a:7001"
-    within 3 in_space out timeout 60 "$tools/peer" fetch 198.51.100.2 8001 1000000 >/dev/null 2>&1 || fail 'a mapped port'
+    within 3 in_space out timeout 60 "$tools/peer" fetch 198.51.100.2 8001 1000000 &>/dev/null || fail 'a mapped port'
     nb nat map lab --protocol udp --external 8002 --internal "$address_a:7001"
     within 3 in_space out "$tools/peer" datagrams 198.51.100.2 8002 20 500 >/dev/null 2>&1 || fail 'a mapped UDP port'
     nb nat unmap lab --external 8001

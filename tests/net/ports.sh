@@ -1,6 +1,6 @@
 #!/bin/bash
-# The settings of ports, with whole Linux stacks as clients: each rule stops what it should, counts it, and stops nothing
-# else; changed while frames flow.
+# The settings of ports, with whole Linux stacks as clients: each rule stops what it should, counts it, and stops
+# nothing else; changed while frames flow.
 # cases: vlan trunk spoofing guards rogue storm maximum minimum protect mirror
 . "$(dirname "$0")/lib.sh"
 has ping jq
@@ -167,7 +167,10 @@ rogue) # a real server of DHCP and of router advertisements
         --dhcp-leasefile="$work/leases" --pid-file=
     printf '#!/bin/sh\n[ "$1" != bound ] || echo "$ip" >%s/bound\n' "$work" >"$work/script"
     chmod 755 "$work/script"
-    lease() { in_space b timeout $((3 * PATIENCE)) busybox udhcpc -f -n -q -t 2 -T 1 -i eth0 -s "$work/script" &>>"$work/b.log"; }
+    lease() {
+        in_space b timeout $((3 * PATIENCE)) \
+            busybox udhcpc -f -n -q -t 2 -T 1 -i eth0 -s "$work/script" &>>"$work/b.log"
+    }
     routed() { in_space b ip -6 address show dev eth0 | grep -q 2001:db8:9; }
     lease && fail 'a lease from a guarded port'
     sleep 5
