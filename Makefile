@@ -113,7 +113,7 @@ nettools: $(NETTOOLS)
 # nestbox run with vCPUs that move all the time: tests/hop/main.c
 $(O)/hop: $(O)/tests/hop/main.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(PROGRAM_LIBS)
 
 # A switch without VMs: tests/perf/switch.c
 $(O)/tests/perf/switch.o: CPPFLAGS += -Itests
