@@ -29,15 +29,15 @@ struct process {
     char state[PATH_MAX], run[PATH_MAX];
 };
 
-/* How a starter is told: by one struct error through the descriptor, whose code is 0 when the switch passes frames. */
 /*
- * Runs the switch until it is stopped or, if it does not stay, nobody needs it. `ready`: a descriptor for the above, or
- * -1. Returns 0 or an error: -EALREADY if another process serves this switch.
+ * Runs the switch until it is stopped or, if it does not stay, nobody needs it. Through the descriptor `ready`, unless
+ * that is -1, the starter gets one struct error, whose code is 0 when the switch passes frames. Returns 0 or an error:
+ * -EALREADY if another process serves this switch.
  */
 int MUST_CHECK process_run(const char *name, bool stays, int ready, struct error *error);
 
-/* Puts in force what is defined now (reload.c), or notes that the switch is deleted. Of an error in one thing the others
- * do not suffer. */
+/* Puts in force what is defined now (reload.c), or notes that the switch is deleted. Of an error in one thing the
+ * others do not suffer. */
 int MUST_CHECK process_reload(struct process *p, struct error *error);
 /* Adds to `reply` what the switch is and does (report.c). */
 int MUST_CHECK process_report(struct process *p, json_t *reply, struct error *error);

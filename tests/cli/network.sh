@@ -19,7 +19,8 @@ says() { # NAME PATTERN COMMAND...: the output matches
     local name=$1 pattern=$2
     shift 2
     nb "$@" >"$WORK/out" || fail "$name" "status $?: $(head -3 "$WORK/err")"
-    if grep -qE -- "$pattern" "$WORK/out"; then pass "$name"; else fail "$name" "no '$pattern' in:" "$(cat "$WORK/out")"; fi
+    grep -qE -- "$pattern" "$WORK/out" && pass "$name" && return
+    fail "$name" "no '$pattern' in:" "$(cat "$WORK/out")"
 }
 pid_of() { nb switch show "$1" --json | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }
 served() { nb switch list | grep -qE "^$1 +[a-z]+ +yes"; } # SWITCH
@@ -66,14 +67,15 @@ check 'it ends by itself' within 15 gone Lan
 # Cards
 run 'no switch named' 2 'connected to a switch, and none is named; name it with --switch' nic add lab1
 run 'unknown switch of a card' 4 "there is no switch lab; did you mean 'Lan'" nic add lab1 --switch lab
-says 'add' '^-netdev stream,id=([a-f][0-9a-f]{7}),server=on,addr.type=unix,addr.path=.*/home/run/nics/\1 -device virtio-net-pci,netdev=\1,mac=[0-9a-f:]{17}$' \
-    nic add lab1 --switch lan
+netdev='-netdev stream,id=([a-f][0-9a-f]{7}),server=on,addr.type=unix,addr.path=.*/home/run/nics/\1'
+says 'add' "^$netdev -device virtio-net-pci,netdev=\\1,mac=[0-9a-f:]{17}\$" nic add lab1 --switch lan
 check 'its switch runs' served Lan
 first=$(pid_of lan)
 says 'the second has the next name' '"name": "nic1"' nic add LAB1 --switch Lan --mac 02-00-00-00-00-01 --json
 run 'the same address' 4 '02:00:00:00:00:01 is the address of lab1/nic1 at switch Lan, so lab2/nic0 cannot have it' \
     nic add lab2 --switch lan --mac 02:00:00:00:00:01
-run 'the address of a group' 2 '--mac: 01:.* is the address of a group' nic add lab2 --switch lan --mac 01:00:00:00:00:01
+run 'the address of a group' 2 '--mac: 01:.* is the address of a group' \
+    nic add lab2 --switch lan --mac 01:00:00:00:00:01
 run 'no address' 2 "'mac' is not an Ethernet" nic add lab2 --switch lan --mac mac
 run 'too little bandwidth' 2 'less than the least, 64K; 0 is none' nic add lab2 --switch lan --bandwidth-maximum 100
 run 'no list of VLANs' 2 "--trunk: '5-3' is not a list" nic add lab2 --switch lan --trunk 5-3
