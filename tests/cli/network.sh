@@ -195,6 +195,21 @@ check 'kill -9 leaves all of a command or nothing' [ $whole = yes ]
 check 'some of them were done' grep -q '^k[1-9]' "$WORK/nats"
 check 'and some were not' [ "$(grep -c '^k[1-9]' "$WORK/nats")" -lt 60 ]
 
+if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
+    mkdir "$WORK/small"
+    check 'a full disk' unshare -m bash -c '
+        mount -t tmpfs -o size=160k none "$1" && export NESTBOX_HOME=$1/home && shift
+        "$1" switch create one --notes before || exit 1
+        dd if=/dev/zero of="$NESTBOX_HOME/../fill" bs=4k 2>/dev/null
+        long=$(printf "x%.0s" {1..9000})
+        "$1" switch set one --notes "$long" 2>"$2" && exit 2
+        grep -q "No space left" "$2" || exit 3
+        "$1" switch create two --notes "$long" 2>"$2" && exit 4
+        rm "$NESTBOX_HOME/../fill"
+        [ "$(ls -A "$NESTBOX_HOME/switches")" = one.json ] || exit 5
+        "$1" switch show one | grep -q before' full "$WORK/small" "$NESTBOX" "$WORK/err"
+fi
+
 # Without root
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     install -m 755 "$NESTBOX" "/tmp/nestbox.$$"
@@ -219,4 +234,6 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     check 'a home of somebody else' grep -q 'belongs to another user' "$WORK/err"
     rm -f "/tmp/nestbox.$$"
 fi
+check 'no process said what a sanitizer says' \
+    [ "$(cat "$NESTBOX_HOME"/run/logs/* | grep -c 'Sanitizer\|runtime error')" = 0 ]
 finish
