@@ -97,6 +97,8 @@ static void ring_put(struct capture *c, const void *data, u32 length)
     u32 at = (u32)(c->to % CAPTURE_BUFFER), first = CAPTURE_BUFFER - at;
     if (first > length)
         first = length;
+    if (!length)
+        return;
     memcpy(c->ring + at, data, first);
     memcpy(c->ring, (const u8 *)data + first, length - first);
     c->to += length;
