@@ -18,6 +18,7 @@
 #define FIRST_GUEST 3u /* behind the network's own address, the gateway and the server of names */
 #define LENGTH_MIN 8u
 #define LENGTH_MAX 29u
+#define TELL_NS 60000000000ull
 #define SAVE_NS 1000000000ull /* leases that change within a second are written together */
 
 static bool given(const char *text)
@@ -120,6 +121,24 @@ static void save(struct alarm *alarm)
         write_behind_put(nat->file, text);
 }
 
+/* Tells the log of the VM that wanted an address, if the switch knows it. */
+static void tell_exhausted(struct nat *nat, const u8 *frame)
+{
+    struct vswitch_events *events = vswitch_told(nat->up.sw);
+    u64 now = monotonic_ns();
+    char text[160];
+    if (!events || !events->trouble || (nat->told_ns && now - nat->told_ns < TELL_NS))
+        return;
+    for (struct port *port = NULL; (port = vswitch_port_next(nat->up.sw, port));) {
+        if (port->kind != PORT_CARD || memcmp(port->mac.byte, frame + MAC_LEN, MAC_LEN) != 0)
+            continue;
+        nat->told_ns = now;
+        snprintf(text, sizeof(text), "it gets no address: all %u of the NAT network %s are in use",
+                 leases_addresses(nat->server.leases), nat->name);
+        events->trouble(events, port, text);
+    }
+}
+
 bool nat_takes(struct nat *nat, const u8 *frame, u32 length)
 {
     u8 reply[DHCP_REPLY_MAX];
@@ -127,9 +146,12 @@ bool nat_takes(struct nat *nat, const u8 *frame, u32 length)
         return false;
     if (!nat->server.leases)
         return true;
+    u64 refused = leases_refused(nat->server.leases);
     u32 size = dhcp_answer(&nat->server, frame, length, seconds(), reply);
     if (size)
         vswitch_input(nat->up.sw, nat->up.port, reply, size);
+    if (leases_refused(nat->server.leases) != refused)
+        tell_exhausted(nat, frame);
     if (!nat->save.at_ns)
         vswitch_alarm(nat->up.sw, &nat->save, monotonic_ns() + SAVE_NS);
     return true;

@@ -31,6 +31,7 @@ struct nat {
     struct dhcp server; /* without leases if it is off */
     struct write_behind *file;
     struct alarm save;
+    u64 told_ns; /* when a VM's log was last told that no address is free */
     struct nat_rule *rule;
     u32 rules;
     const struct nat_backend_ops *ops;
