@@ -210,7 +210,7 @@ static void print_nat(const json_t *nat)
     size_t index;
     json_t *lease;
     printf("NAT network %s: %s at switch %s%s\n", text_at(nat, "name"), prefixes(nat, text, sizeof(text)),
-           text_at(nat, "switch"), true_at(nat, "running") ? "" : ", which does not run");
+           text_at(nat, "switch"), true_at(nat, "running") ? "" : ", which runs when it has cards");
     settings_text(nat_settings_table, json_object_get(nat, "settings"), shown, text, sizeof(text));
     if (text[0])
         printf("  settings    %s\n", text);

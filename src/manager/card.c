@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #define TRIES 100u
 
@@ -266,11 +267,14 @@ int nic_remove(struct store *store, const char *name, struct error *error)
         store_unlock(store);
         return e;
     }
+    char socket[PATH_MAX];
     const struct card_def *card = names_card(&all, name, error);
     e = card ? store_card_remove(store, card->id, error) : error->code;
     store_unlock(store);
     if (!e)
         e = switch_refresh(store, card->set.switch_name, error);
+    if (!e && !store_card_socket(store, card->id, socket, sizeof(socket), error))
+        unlink(socket); /* QEMU may have left it */
     networks_free(&all);
     return e;
 }

@@ -7,6 +7,7 @@
 #include "manager/names.h"
 #include "manager/nat.h"
 #include "store/network_json.h"
+#include "vswitch/control.h"
 #include "vswitch/uplink.h"
 
 #include <errno.h>
@@ -229,10 +230,12 @@ int switch_list(struct store *store, json_t **list, struct error *error)
     return e;
 }
 
-/* Of a switch without a process: its ports with their settings, and no counters. */
-static json_t *defined_json(const struct store *store, const struct networks *all, const struct switch_def *def)
+/* Of a switch without a process: its ports with their settings, no counters, and why it cannot be started. */
+static json_t *defined_json(const struct networks *all, const struct switch_def *def, const struct error *why)
 {
-    json_t *ports = json_array();
+    json_t *ports = json_array(), *problems = json_array();
+    if (why->code)
+        (void)!json_array_append_new(problems, control_error_json(why));
     for (const struct card_def *card = NULL; (card = networks_card_at(all, def->name, card));) {
         json_t *settings = card_settings_json(card);
         (void)!json_array_append_new(ports,
@@ -240,21 +243,24 @@ static json_t *defined_json(const struct store *store, const struct networks *al
                                                "vm", card->vm, "name", card->name, "mac",
                                                json_object_get(settings, "mac"), "settings", settings, "linked", 0));
     }
-    return json_pack("{s:b, s:{s:s, s:o, s:n}, s:n, s:n, s:o, s:[], s:[]}", "running", 0, "switch", "name", def->name,
+    return json_pack("{s:b, s:{s:s, s:o, s:n}, s:n, s:n, s:o, s:o, s:[]}", "running", 0, "switch", "name", def->name,
                      "settings", setting_json(switch_settings_table, &def->set), "pid", "uplink", "nat", "ports", ports,
-                     "problems", "notes");
+                     "problems", problems, "notes");
 }
 
 int switch_show(struct store *store, const char *name, json_t **object, struct error *error)
 {
     struct networks all;
+    struct error why = {0};
     int e = networks_read(store, &all, error);
     if (e)
         return e;
     const struct switch_def *def = names_switch(&all, name, error);
     e = def ? 0 : error->code;
-    if (!e && switch_wanted(&all, def))
-        e = client_start(store, def->name, error);
+    if (!e && switch_wanted(&all, def) && client_start(store, def->name, &why) == -ETIMEDOUT) {
+        *error = why;
+        e = why.code;
+    }
     if (!e) {
         *object = NULL;
         e = client_ask(store, def->name, "show", object, error);
@@ -262,7 +268,7 @@ int switch_show(struct store *store, const char *name, json_t **object, struct e
             json_object_del(*object, "ok");
             json_object_set_new(*object, "running", json_true());
         } else if (e == -ENOTCONN) {
-            *object = defined_json(store, &all, def);
+            *object = defined_json(&all, def, &why);
             e = *object ? 0 : no_memory(error);
         }
     }

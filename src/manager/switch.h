@@ -18,8 +18,8 @@ int MUST_CHECK switch_set(struct store *store, const char *name, const struct ch
 int MUST_CHECK switch_delete(struct store *store, const char *name, bool force, struct error *error);
 /* An array of objects: "name", "settings", "running", "cards", "nat". */
 int MUST_CHECK switch_list(struct store *store, json_t **list, struct error *error);
-/* What docs/network.md has for "show"; of a switch that does not run, what is defined. `start`: it is started if it
- * should run. */
+/* What docs/network.md has for "show". A switch that should run and does not is started; if that fails, or it need not
+ * run, the answer is what is defined. */
 int MUST_CHECK switch_show(struct store *store, const char *name, json_t **object, struct error *error);
 int MUST_CHECK switch_start(struct store *store, const char *name, struct error *error);
 int MUST_CHECK switch_stop(struct store *store, const char *name, struct error *error);

@@ -90,11 +90,14 @@ static bool run_path(const char *home, char to[static PATH_MAX])
 {
     const char *run = variable("XDG_RUNTIME_DIR");
     char own[64];
+    struct stat st;
     if (variable("NESTBOX_HOME"))
         return join(to, home, "/run");
     if (geteuid() == 0)
         return join(to, "/run/nestbox", "");
     snprintf(own, sizeof(own), "/tmp/nestbox-%u", (unsigned)geteuid());
+    if (!run && lstat(own, &st) == 0 && S_ISLNK(st.st_mode))
+        return false; /* by somebody else, maybe to somewhere of ours */
     return run ? join(to, run, "/nestbox") : join(to, own, "");
 }
 
@@ -139,7 +142,8 @@ struct store *store_open(struct error *error)
     } else {
         e = make_absolute(store->home, error);
         if (!e && !run_path(store->home, store->run))
-            e = fail(store->home, -ENAMETOOLONG, error);
+            e = error_set(error, -ENOENT,
+                          "there is no folder for sockets; XDG_RUNTIME_DIR in the environment names one");
         if (!e)
             e = make_absolute(store->run, error);
         if (!e)

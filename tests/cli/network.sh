@@ -228,6 +228,11 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     as_user switch create inner --type internal --keep
     check 'internal needs rights' [ $? = 4 ]
     check 'and says which' grep -qiE 'root|CAP_NET_ADMIN' "$WORK/err"
+    as_user switch create outer --type internal
+    as_user nic add lab2 --switch outer
+    check 'a switch that cannot be gets no card' [ $? = 4 ]
+    as_user nic list
+    check 'none at all' [ "$(grep -c lab2 "$WORK/out")" = 0 ]
     as_user switch stop lan
     as_user switch stop net
     NESTBOX_HOME=$WORK/user/home "$NESTBOX" switch list 2>"$WORK/err"
