@@ -110,9 +110,11 @@ static void timer_mod(void *opaque, int64_t ms, void *port)
         vswitch_alarm(timer->port->sw, &timer->alarm, (u64)ms * 1000000);
 }
 
-/* The slot of a descriptor. NULL: no memory. */
+/* The slot of a descriptor. NULL: no memory, or none: libslirp registers also what it could not open. */
 static struct slot *slot_of(struct slirp_port *s, int fd)
 {
+    if (fd < 0)
+        return NULL;
     if ((u32)fd >= s->slots) {
         u32 slots = ((u32)fd + 256) & ~255u;
         struct slot *bigger = realloc(s->slot, slots * sizeof(*bigger));
@@ -409,6 +411,19 @@ static void check_echo(struct nat *nat)
         close(fd);
 }
 
+static void check(struct nat *nat)
+{
+    const struct slirp_port *s = nat->back;
+    struct error *e = &nat->up.problem[PROBLEM_SOCKETS];
+    check_echo(nat);
+    error_begin(e, 0);
+    if (s->sockets + OTHERS / 8 < s->fence)
+        return;
+    error_set(e, -EMFILE, "the NAT network %s has %u connections, and can have %llu", nat->name, s->sockets,
+              (unsigned long long)s->fence);
+    error_hint(e, "end what makes so many, or raise the limit of open files (ulimit -n) before the switch starts");
+}
+
 static int start(struct nat *nat, struct error *error)
 {
     char id[IFNAME_MAX];
@@ -498,4 +513,4 @@ static void state(const struct nat *nat, struct uplink_state *state)
 }
 
 const struct nat_backend_ops slirp_ops = {
-    .name = "slirp", .start = start, .stop = stop, .map = map, .unmap = unmap, .state = state, .check = check_echo};
+    .name = "slirp", .start = start, .stop = stop, .map = map, .unmap = unmap, .state = state, .check = check};

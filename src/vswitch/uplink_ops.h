@@ -11,6 +11,7 @@ enum problem {
     PROBLEM_FIREWALL,  /* forwarded packets are dropped */
     PROBLEM_DNS,       /* the server of names does not run */
     PROBLEM_ECHO,      /* the host lets us send no ICMP echo */
+    PROBLEM_SOCKETS,   /* no more connections are possible */
     PROBLEM_POOL,      /* no address is free */
     PROBLEM_LEASES,    /* the file of leases cannot be written */
     PROBLEM_INTERFACE, /* the host's interface is gone */

@@ -11,9 +11,12 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define GUEST 5 /* the last byte of the guest's address */
@@ -309,6 +312,38 @@ static void test_mappings(void)
     close(host);
 }
 
+/* In a process with few descriptors: a guest that makes sockets gets those that libslirp may have. */
+static bool survives_flood(void)
+{
+    struct nat_def def = definition(NULL, 0);
+    struct uplink_state state;
+    struct rlimit few = {64, 64};
+    if (setrlimit(RLIMIT_NOFILE, &few) < 0)
+        return false;
+    start(&def);
+    for (u16 port = 1000; port < 1200; port++)
+        send_udp((const u8[]){203, 0, 113, 1}, port, 9, "x");
+    uplink_state(up, &state);
+    int fd = open("/dev/null", O_RDONLY);
+    bool named = false;
+    for (u32 i = 0; uplink_problem(up, i, &error); i++)
+        named |= error.code == -EMFILE;
+    if (fd >= 0)
+        close(fd);
+    return state.sockets > 8 && state.sockets <= 32 && fd >= 0 && named;
+}
+
+static void test_flood(void)
+{
+    int status = -1;
+    TEST("a guest that makes too many sockets leaves some to the process, and is reported");
+    fflush(stdout);
+    pid_t child = fork();
+    if (!child)
+        _exit(!survives_flood());
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
 static u32 open_files(void)
 {
     u32 n = 0;
@@ -329,6 +364,7 @@ int main(void)
     test_gateway();
     test_dhcp();
     test_mappings();
+    test_flood();
     TEST("nothing is left open");
     CHECK_EQ(open_files(), before);
     snprintf(path, sizeof(path), "%s/lab.leases", folder);
