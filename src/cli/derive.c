@@ -210,9 +210,7 @@ static void zsh_verb(const struct verb *verb, void *all)
     if (takes_verb(verb))
         printf("        '1:verb:(%s)' \\\n", (const char *)all);
     if (names)
-        printf("        '*:name:{compadd -M \"m:{a-zA-Z}={A-Za-z}\" -- ${(f)\"$(nestbox derive %s 2>/dev/null)\"}}' "
-               "\\\n",
-               names);
+        printf("        '*:name:{compadd -- ${(f)\"$(nestbox derive %s 2>/dev/null)\"}}' \\\n", names);
     if (verb->takes_program)
         printf("        '*::program: _normal' \\\n");
     printf("        '--help[this help]'\n    ;;\n");
@@ -271,6 +269,10 @@ static void fish_line(const struct verb *verb)
     printf("complete -c nestbox -n '");
     if (verb->within)
         printf("__fish_seen_subcommand_from %s; and ", verb->within->name);
+    for (const struct verb *const *v = verbs; !verb->within && *v; v++) /* others that have a verb of this name */
+        for (const struct verb *const *w = (*v)->verbs; w && *w; w++)
+            if (strcmp((*w)->name, verb->name) == 0)
+                printf("not __fish_seen_subcommand_from %s; and ", (*v)->name);
     printf("__fish_seen_subcommand_from %s'", verb->name);
 }
 
