@@ -417,7 +417,7 @@ static void check(struct nat *nat)
     struct error *e = &nat->up.problem[PROBLEM_SOCKETS];
     check_echo(nat);
     error_begin(e, 0);
-    if (s->sockets + OTHERS / 8 < s->fence)
+    if (s->sockets < s->fence - s->fence / 8)
         return;
     error_set(e, -EMFILE, "the NAT network %s has %u connections, and can have %llu", nat->name, s->sockets,
               (unsigned long long)s->fence);
