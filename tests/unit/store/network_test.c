@@ -145,6 +145,69 @@ static void test_damage(void)
     store_close(store);
 }
 
+/* Returns the error of reading a file whose bytes were changed at random; what was read is released. */
+static int read_mutated(struct store *store, const char *path, const char *text, u32 *seed)
+{
+    struct switch_def *switches;
+    struct nat_def *nats;
+    struct card_def *cards;
+    u32 count;
+    char changed[1024];
+    size_t length = strlen(text);
+    memcpy(changed, text, length + 1);
+    for (unsigned i = 0; i < 1 + (*seed >> 16) % 4; i++) {
+        *seed = *seed * 1664525 + 1013904223;
+        changed[(*seed >> 8) % length] = "\"{}[]:,0-9e.\\xu\n\1\xff"[*seed % 19];
+    }
+    home_write(path, changed);
+    int e = store_switches(store, &switches, &count, &error);
+    switch_defs_free(switches, count);
+    if (!e)
+        e = store_nats(store, &nats, &count, &error);
+    else
+        return e;
+    nat_defs_free(nats, count);
+    if (e)
+        return e;
+    e = store_cards(store, &cards, &count, &error);
+    card_defs_free(cards, count);
+    return e;
+}
+
+static void test_mutated(void)
+{
+    static const struct {
+        const char *path, *text;
+    } files[] = {
+        {"switches/bad.json", "{\"version\": 1, \"name\": \"bad\", \"settings\": {\"type\": \"internal\", \"address\": "
+                              "\"10.0.0.1/24\", \"keep\": true, \"notes\": null}}"},
+        {"nats/bad.json",
+         "{\"version\": 1, \"name\": \"bad\", \"settings\": {\"prefix\": \"10.0.0.0/24\", \"dhcp\": false}, "
+         "\"mappings\": [{\"protocol\": \"tcp\", \"external\": \"0.0.0.0:1\", \"internal\": \"10.0.0.5:1\"}]}"},
+        {"vms/lab1/nics.json",
+         "{\"version\": 1, \"vm\": \"lab1\", \"nics\": [{\"id\": \"a0000001\", \"name\": \"nic0\", "
+         "\"settings\": {\"switch\": \"lan\", \"mac\": \"02:00:00:00:00:01\", \"vlan\": 7, \"trunk\": "
+         "\"1-5\", \"bandwidth_maximum\": 1000000}}]}"},
+    };
+    struct store *store = opened();
+    unsigned good = 0, bad = 0;
+    u32 seed = 1;
+    TEST("files with bytes changed at random are read or refused");
+    for (unsigned i = 0; i < ARRAY_LEN(files); i++) {
+        home_write(files[i].path, files[i].text);
+        for (unsigned round = 0; round < 1000; round++) {
+            int e = read_mutated(store, files[i].path, files[i].text, &seed);
+            good += !e;
+            bad += e == -EBADMSG;
+        }
+        home_write(files[i].path, files[i].text);
+        CHECK_EQ(file_remove(store->folder, files[i].path, &error), 0);
+    }
+    CHECK_EQ(good + bad, 1000 * ARRAY_LEN(files));
+    CHECK(bad > 1000);
+    store_close(store);
+}
+
 static void test_cards(void)
 {
     struct store *store = opened();
@@ -319,6 +382,7 @@ int main(void)
     test_folders();
     test_switches();
     test_damage();
+    test_mutated();
     test_cards();
     test_nats();
     test_together();
