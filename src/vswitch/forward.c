@@ -58,7 +58,6 @@ static enum drop deliver(struct vswitch *sw, struct port *from, struct port *to,
     bool tagged = to->trunk && p->vlan != to->set.vlan, hold = false;
     u32 length = length_at(p, tagged), sender = from ? from->index : SENDER_SWITCH;
     enum drop drop = DROP_NONE;
-    u8 *place = NULL;
     if (!to->linked) {
         drop = DROP_NO_LINK;
     } else if (!queue_has_room(to->queue, sender, length)) {
@@ -66,14 +65,14 @@ static enum drop deliver(struct vswitch *sw, struct port *from, struct port *to,
         if (!hold)
             drop = to->stalled ? DROP_STALLED : DROP_QUEUE;
     }
-    if (!drop) {
-        place = queue_add(to->queue, sender, from ? from->set.bandwidth_minimum : 0, length);
-        if (!place)
-            drop = DROP_QUEUE; /* there is no memory */
-    }
-    if (sw->hooks)
+    if (sw->hooks) {
         show_at(sw, to, drop, p, tagged);
-    if (drop) {
+        if (to->removed)
+            return DROP_NO_LINK;
+    }
+    u8 *place = drop ? NULL : queue_add(to->queue, sender, from ? from->set.bandwidth_minimum : 0, length);
+    if (!place) {
+        drop = drop ? drop : DROP_QUEUE; /* there is no memory */
         to->count.dropped[drop]++;
         return drop;
     }
@@ -156,10 +155,10 @@ void vswitch_input(struct vswitch *sw, struct port *from, const u8 *frame, u32 l
     }
     if (sw->hooks)
         show(sw, from, true, drop, frame, length);
-    if (drop) {
+    if (drop)
         from->count.dropped[drop]++;
+    if (drop || from->removed) /* by a hook, or by who was told of a stranger */
         return;
-    }
     learn(sw, from, &p);
     if (to == from)
         return;

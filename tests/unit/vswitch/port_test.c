@@ -204,12 +204,17 @@ static void removing_in_a_round(void)
             fakes_of_cards(3);
             struct remover r = {.hook = {remove_seen}, .at = at, .who = who};
             vswitch_hook(sw, &r.hook);
-            make_frame(0xff, 1);
+            settings(1, (struct card_settings){.spoofing = true});
+            make_frame(0xff, 0x70);
             for (u32 i = 0; i < 3; i++)
                 put(1);
             make_frame(1, 2);
             put(2);
             round_of_ports();
+            round_of_ports();
+            make_frame(0x70, 2);
+            if (who != 2)
+                input(2);
             round_of_ports();
             CHECK(r.seen >= 3);
             CHECK_EQ(fakes_closed, r.seen >= at);
