@@ -1,105 +1,123 @@
 #!/bin/bash
 # Part of `make bench`: an installed Debian in QEMU on the engine and in QEMU by TCG, with the same image and the same
-# devices, in turn in one run. Prints values and ratios, and fails if a promise of SPEC.md is missed. Compute loops are
-# compared with those that tools/bench.sh measured in L1 of `nestbox run` before, if it did.
-# usage: bench-qemu.sh [intel|amd] [ROUNDS]
-#        bench-qemu.sh measure   (one start, with QEMU_ACCEL and VENDOR in the environment: prints "name value" lines)
+# devices. Each round starts both, and then measures them in turn, with the other one stopped, since the host's speed
+# changes within minutes. Prints medians, the median of the ratios of neighbours, the smallest and the largest of them,
+# and fails if a promise of SPEC.md is missed. Compute loops are compared with those that tools/bench.sh measured in L1
+# of `nestbox run` before, if it did.
+# usage: bench-qemu.sh [intel|amd] [ROUNDS [TURNS]]
 set -u
 loops='alu sha256 sieve matrix copy'
 here=$(dirname "$0")
 . "$here/need.sh"
-if [ "${1:-}" != measure ]; then
-    need_build
-    need qemu-system-x86 qemu-utils socat
-    make -s -j2 all build/loops || die "the build failed"
-    "$here/test-disks.sh" || exit 1
-    out=build/bench
-    mkdir -p $out
-    : >$out/kvm.values
-    : >$out/tcg.values
-    for ((round = 1; round <= ${2:-2}; round++)); do
-        for accel in kvm tcg; do
-            say "QEMU, -accel $accel, round $round of ${2:-2}"
-            VENDOR=${1:-intel} QEMU_ACCEL=$accel "$0" measure >$out/$accel.log ||
-                { tail -n 5 $out/$accel.log >&2 && die "no measurement: $out/$accel.log"; }
-            grep '^value ' $out/$accel.log >>$out/$accel.values
-        done
-    done
-    best() { # accelerator, name, the better order: -g or -gr
-        sed -n "s/^value $2 //p" "$out/$1.values" | sort "$3" | head -n 1
-    }
-    missed=0
-    printf '%-24s %12s %12s %12s  %s\n' what engine TCG 'engine/TCG' promise
-    row() { # name, unit, order, promised ratio
-        local k t ratio verdict
-        k=$(best kvm "$1" "$3") t=$(best tcg "$1" "$3")
-        ratio=$(awk -v a="${k:-0}" -v b="${t:-0}" 'BEGIN { if (b == 0) print "-"; else printf "%.2f", a / b }')
-        case $3 in
-        -g) verdict="at most $4" ;;
-        *) verdict="at least $4" ;;
-        esac
-        awk -v r="$ratio" -v l="$4" -v o="$3" 'BEGIN { exit !(r != "-" && (o == "-g" ? r <= l : r >= l)) }' ||
-            { verdict="$verdict: MISSED" && missed=1; }
-        printf '%-24s %12s %12s %12s  %s\n' "$1, $2" "${k:--}" "${t:--}" "$ratio" "$verdict"
-    }
-    row login s -g 0.5
-    row randread IO/s -gr 1.5
-    row randwrite IO/s -gr 1.5
-    row read MB/s -gr 1.5
-    row tcp MB/s -gr 1.5
-    port=$(best kvm port -g)
-    verdict='under 3'
-    awk -v p="${port:-99}" 'BEGIN { exit !(p < 3) }' || { verdict="$verdict: MISSED" && missed=1; }
-    printf '%-24s %12s %12s %12s  %s\n' 'port, us' "${port:--}" "$(best tcg port -g)" '' "$verdict"
-    for name in $loops; do
-        qemu=$(best kvm "$name" -g)
-        run=$(sed -n "s/.*NB L1 bench $name \([0-9.e+-]*\) .*/\1/p" $out/nestbox.log 2>/dev/null | sort -g | head -n 1)
-        ratio=$(awk -v a="${qemu:-0}" -v b="${run:-0}" 'BEGIN { if (b == 0) print "-"; else printf "%.2f", a / b }')
-        verdict='at most 1.05 of nestbox run'
-        awk -v r="$ratio" 'BEGIN { exit r != "-" && r > 1.05 }' || { verdict="$verdict: MISSED" && missed=1; }
-        printf '%-24s %12s %12s %12s  %s\n' "$name" "${qemu:--}" "${run:--}" "$ratio" "$verdict"
-    done
-    rss=$(($(best kvm rss -g) - $(best tcg rss -g)))
-    verdict='at most 256 more'
-    [ $rss -le 256 ] || { verdict="$verdict: MISSED" && missed=1; }
-    printf '%-24s %12s %12s %12s  %s\n' 'rss beyond RAM, MiB' "$(best kvm rss -g)" "$(best tcg rss -g)" '' "$verdict"
-    exit $missed
-fi
-
+VENDOR=${1:-intel}
+rounds=${2:-2} turns=${3:-3}
+need_build
+need qemu-system-x86 qemu-utils socat
+make -s -j2 all build/loops || die "the build failed"
+"$here/test-disks.sh" || exit 1
+out=build/bench
+mkdir -p $out
 PATIENCE=3
 . "$here/../tests/qemu/lib.sh"
+: >$out/values
+
 now() { echo "${EPOCHREALTIME/[^0-9]/}"; }
-overlay d0
-qemu-img create -q -f raw "$work/data" 256M
-dd if=/dev/urandom of="$work/data" bs=1M count=256 conv=notrunc status=none
-begin=$(now)
-# shellcheck disable=SC2046
-qemu vm $(accelerator) -machine q35 -smp 1 -m 512M -no-reboot $(disk virtio-blk "$work/d0.qcow2") \
-    -drive "if=none,id=d1,file=$work/data,format=raw" -device virtio-blk-pci,drive=d1 \
-    -netdev user,id=n0,guestfwd=tcp:10.0.2.100:80-cmd:"head -c 67108864 /dev/zero" -device virtio-net-pci,netdev=n0
-sees vm 'root@debian:~# ' 500
-value() { echo "value $*"; }
-value login "$(awk -v t=$(($(now) - begin)) 'BEGIN { printf "%.2f", t / 1e6 }')"
-echo 0 >"$work/vm.place"
-logged_in vm 60
-guest vm 'sleep 10; for i in {1..60}; do ip -4 route | grep -q default && break; sleep 1; done' 100
-measure() { # name, the field of fio's terse output, a factor, options
-    local out
-    out=$(guest vm "fio --name=v --filename=/dev/vdb --direct=1 --ioengine=libaio --time_based --runtime=8 \
---output-format=terse $4 | grep '^3;' | cut -d';' -f$2" 200) || fail "fio: $out"
-    value "$1" $((out / $3))
+value() { # accelerator, name, value
+    echo "$*" | tee -a $out/values
 }
-measure randread 8 1 '--rw=randread --bs=4k --iodepth=8'
-measure randwrite 49 1 '--rw=randwrite --bs=4k --iodepth=8'
-measure read 7 1024 '--rw=read --bs=1M --iodepth=4'
-tcp=$(guest vm 's=${EPOCHREALTIME/.}; cat </dev/tcp/10.0.2.100/80 | wc -c
-    echo $((67108864 / (${EPOCHREALTIME/.} - s)))' 300)
-[ "${tcp%%$'\n'*}" = 67108864 ] || fail "TCP: $tcp"
-value tcp "${tcp##*$'\n'}"
-guest vm 'loops port' 100 | sed -n 's/^\(port\) \([0-9.]*\) .*/value \1 \2/p'
-[ "$QEMU_ACCEL" = tcg ] || guest vm "loops $loops" 300 | sed -n 's/^\([a-z0-9]*\) \([0-9.]*\) .*/value \1 \2/p'
-# Without guest memory, which is the mapping of that size: how much of it a guest touches is not the same each time.
-value rss "$(awk '/^Size:/ { ram = $2 == 512 * 1024 } /^Rss:/ && !ram { sum += $2 } END { printf "%d", sum / 1024 }' \
-    "/proc/${process[vm]}/smaps")"
-types vm poweroff
-ends vm 0
+for accel in kvm tcg; do
+    overlay d0.$accel
+    dd if=/dev/urandom of="$work/data.$accel" bs=1M count=256 status=none
+done
+
+# Starts the VM named after an accelerator, up to its login, and stops it.
+start() {
+    local vm=$1 disk=$work/d0.$1.qcow2 data=$work/data.$1 begin
+    program=("$NB" qemu --accel engine --nested "$VENDOR")
+    [ "$vm" = kvm ] || program=(qemu-system-x86_64)
+    begin=$(now)
+    # shellcheck disable=SC2046
+    qemu "$vm" -accel "$vm" -cpu max -machine q35 -smp 1 -m 512M -no-reboot $(disk virtio-blk "$disk") \
+        -drive "if=none,id=d1,file=$data,format=raw" -device virtio-blk-pci,drive=d1 \
+        -netdev user,id=n0,guestfwd=tcp:10.0.2.100:80-cmd:"head -c 67108864 /dev/zero" -device virtio-net-pci,netdev=n0
+    sees "$vm" 'root@debian:~# ' 500
+    value "$vm" login "$(awk -v t=$(($(now) - begin)) 'BEGIN { printf "%.2f", t / 1e6 }')"
+    echo 0 >"$work/$vm.place"
+    logged_in "$vm" 60
+    guest "$vm" 'sleep 10; for i in {1..60}; do ip -4 route | grep -q default && break; sleep 1; done' 100
+    qmp "$vm" stop >/dev/null || fail "$vm does not stop"
+}
+
+measure() { # accelerator, name, the field of fio's terse output, a factor, options
+    local output
+    output=$(guest "$1" "fio --name=v --filename=/dev/vdb --direct=1 --ioengine=libaio --time_based --runtime=5 \
+--output-format=terse $5 | grep '^3;' | cut -d';' -f$3" 200) || fail "fio: $output"
+    value "$1" "$2" $((output / $4))
+}
+
+turn() { # accelerator
+    local tcp
+    qmp "$1" cont >/dev/null || fail "$1 does not go on"
+    measure "$1" randread 8 1 '--rw=randread --bs=4k --iodepth=8'
+    measure "$1" randwrite 49 1 '--rw=randwrite --bs=4k --iodepth=8'
+    measure "$1" read 7 1024 '--rw=read --bs=1M --iodepth=4'
+    tcp=$(guest "$1" 's=${EPOCHREALTIME/.}; cat </dev/tcp/10.0.2.100/80 | wc -c
+        echo $((67108864 / (${EPOCHREALTIME/.} - s)))' 300)
+    [ "${tcp%%$'\n'*}" = 67108864 ] || fail "TCP: $tcp"
+    value "$1" tcp "${tcp##*$'\n'}"
+    guest "$1" 'loops port' 100 | sed -n "s/^\(port\) \([0-9.]*\) .*/$1 \1 \2/p" | tee -a $out/values
+    qmp "$1" stop >/dev/null || fail "$1 does not stop"
+}
+
+for ((round = 1; round <= rounds; round++)); do
+    say "round $round of $rounds"
+    for accel in kvm tcg; do start $accel; done
+    for ((i = 0; i < turns; i++)); do
+        for accel in kvm tcg; do turn $accel; done
+    done
+    for accel in kvm tcg; do
+        qmp $accel cont >/dev/null || fail "$accel does not go on"
+        [ $accel = tcg ] || guest kvm "loops $loops" 300 | sed -n 's/^\([a-z0-9]*\) \([0-9.]*\) .*/kvm \1 \2/p' |
+            tee -a $out/values
+        # Without guest memory, which is the mapping of that size: how much of it a guest touches differs each time.
+        value $accel rss "$(awk '/^Size:/ { ram = $2 == 512 * 1024 } /^Rss:/ && !ram { sum += $2 }
+            END { printf "%d", sum / 1024 }' "/proc/${process[$accel]}/smaps")"
+        types $accel poweroff
+        ends $accel 0
+    done
+done
+
+values() { sed -n "s/^$1 $2 //p" $out/values; } # accelerator, name
+median() { sort -g | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : "-" }'; }
+missed=0
+verdict() { # the ratio or value, at_most or at_least, the promise, a unit
+    local kept
+    kept=$(awk -v r="$1" -v l="$3" -v o="$2" 'BEGIN { print r == "-" || (o == "at_most" ? r <= l : r >= l) }')
+    [ "$kept" = 1 ] || missed=1
+    echo "${2/_/ } $3$4$([ "$kept" = 1 ] || echo ': MISSED')"
+}
+printf '%-20s %10s %10s %8s %13s  %s\n' median engine TCG ratio 'from, to' promise
+for row in 'login s at_most 0.5' 'randread IO/s at_least 1.5' 'randwrite IO/s at_least 1.5' 'read MB/s at_least 1.5' \
+    'tcp MB/s at_least 1.5'; do
+    read -r name unit order promise <<<"$row"
+    ratios=$(paste <(values kvm "$name") <(values tcg "$name") | awk '{ printf "%.2f\n", $1 / $2 }')
+    ratio=$(median <<<"$ratios")
+    printf '%-20s %10s %10s %8s %13s  ' "$name, $unit" "$(values kvm "$name" | median)" \
+        "$(values tcg "$name" | median)" "$ratio" "$(sort -g <<<"$ratios" | sed -n '1p;$p' | paste -sd ' ')"
+    verdict "$ratio" "$order" "$promise" ''
+done
+port=$(values kvm port | median)
+printf '%-20s %10s %10s %8s %13s  ' 'port, us' "$port" "$(values tcg port | median)" '' ''
+verdict "$port" at_most 3 ' us'
+for name in $loops; do
+    qemu=$(values kvm "$name" | sort -g | head -n 1)
+    run=$(sed -n "s/.*NB L1 bench $name \([0-9.e+-]*\) .*/\1/p" $out/nestbox.log 2>/dev/null | sort -g | head -n 1)
+    ratio=$(awk -v a="${qemu:-0}" -v b="${run:-0}" 'BEGIN { if (b == 0) print "-"; else printf "%.2f", a / b }')
+    printf '%-20s %10s %10s %8s %13s  ' "$name" "${qemu:--}" "${run:--}" "$ratio" ''
+    verdict "$ratio" at_most 1.05 ' of nestbox run'
+done
+rss=$(($(values kvm rss | sort -g | tail -n 1) - $(values tcg rss | sort -g | head -n 1)))
+printf '%-20s %10s %10s %8s %13s  ' 'rss beyond RAM, MiB' "$(values kvm rss | median)" \
+    "$(values tcg rss | median)" '' ''
+verdict $rss at_most 256 ' more'
+exit $missed

@@ -10,6 +10,7 @@ here=$(dirname "$0")
 [ $# = 4 ] || die "usage: mkinitrd.sh DEBS NESTBOX LOOPS OUT"
 debs=$1 nestbox=$2 loops=$3 out=$4
 busybox=$(command -v busybox) || die "busybox-static is missing"
+! readelf -lW "$busybox" | grep -q INTERP || die "busybox needs libraries: install busybox-static in its place"
 mkdir -p "$out"
 
 root() { # a bare user space in $1

@@ -47,7 +47,8 @@ static const struct host_field host_tlb_fields[] = {
     {                                                                                                                  \
 #name, offsetof(struct tlb, name)                                                                              \
     }
-    FIELD(rtag), FIELD(wtag), FIELD(radd), FIELD(wadd), FIELD(drtag), FIELD(dwtag), FIELD(jtag), FIELD(jcode),
+    FIELD(rtag),  FIELD(wtag), FIELD(radd),  FIELD(wadd), FIELD(drtag),
+    FIELD(dwtag), FIELD(jtag), FIELD(jcode), FIELD(link),
 };
 #undef FIELD
 
@@ -92,9 +93,10 @@ static inline bool host_shared_name(const u8 *target, char *name, size_t size)
             snprintf(name, size, check ? "jump_checked" : "jump");
             return true;
         }
-    if (c && c->back == target)
-        snprintf(name, size, "back");
-    return c && c->back == target;
+    bool back = c && c->back == target, linked = c && c->linked == target;
+    if (back || linked)
+        snprintf(name, size, "%s", back ? "back" : "linked");
+    return back || linked;
 }
 
 /* Is there the site of one of the block's shared checks? */

@@ -28,12 +28,16 @@
 #define GROUP_SPAN 256   /* bytes that one check covers: the longer, the more often the end of a page lies inside */
 
 /* Which blocks get code without shared checks (docs/engine.md "Code for size"): one jump in about SAMPLE_JUMPS is
- * looked at. If HEAT_WINDOW of those come from at most HEAT_SET places, and so do the next ones, HEAT_STEADY times,
- * code for speed fits into the host's caches, and the blocks that jump get it. */
+ * looked at. If HEAT_WINDOW of those lead to at most HEAT_SET places, and so do the next ones, HEAT_STEADY times,
+ * code for speed fits into the host's caches, and the blocks that jump get it. If they lead to COLD_SET places or more,
+ * as often in a row, it does not, and all blocks lose it; the next time it takes twice as long, up to HEAT_DOUBLINGS.
+ */
 #define SAMPLE_JUMPS 256
 #define HEAT_WINDOW 1024
 #define HEAT_SET 64
-#define HEAT_STEADY 16
+#define COLD_SET 256
+#define HEAT_STEADY 16u
+#define HEAT_DOUBLINGS 8
 #define HEAT_MARKS 2048 /* marks of places */
 #define HEAT_LINKED 128 /* blocks at most that get it together, as they are linked */
 

@@ -35,6 +35,7 @@ static void reset(struct cache *c, u8 *code, u8 *data)
     fill_bytes(c->hash, 0, sizeof c->hash);
     fill_bytes(c->pages, 0, sizeof c->pages);
     fill_bytes(c->hot_hash, 0, sizeof c->hot_hash);
+    c->has_hot = false;
     c->hot = checks_emit(c, code, code + c->hot_size);
     c->hot_end = code + c->hot_size;
     c->cold = c->hot_end;
@@ -362,19 +363,66 @@ struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
     return likely(b) ? b : find_or_make(v, la, mode, out);
 }
 
-void block_link(struct vcpu *v, struct exit_link *link, struct block *to)
+/*
+ * The guard of a link to the block at la: what the context's entry in `link` and la add up to if la is mapped to the
+ * block's page, negated; 0 if there is none. The sum is the page's number plus the offset in it. For an entry of
+ * another page, or an empty one, it is that number plus a multiple of TLB_SIZE pages that is not 0, or TLB_SIZE / 2
+ * pages plus such a multiple: never what a guard waits for, nor 0.
+ */
+static s32 guard_of(struct vcpu *v, const struct block *to, u64 la)
+{
+    const struct tlb *t = v->tlb;
+    u32 i = tlb_index(la);
+    u64 page = la & ~PAGE_MASK, number = t->link[i] + page;
+    gpa_t gpa = GPA(t->xgpa[i]);
+    const struct ram_slot *s = t->xtag[i] + page || number != gpa.a >> PAGE_SHIFT ? NULL : vcpu_slot(v, gpa);
+    return s && (u64)ram_host(s, gpa) == to->page ? -(s32)(number + to->offset) : 0;
+}
+
+static void guard_set(const struct exit_link *link, s32 guard)
+{
+    __atomic_store_n((s32 *)link->stub, guard, __ATOMIC_RELEASE);
+}
+
+static void enters(struct exit_link *link, struct block *to)
+{
+    link->to = to;
+    link->next_in = to->in;
+    to->in = link;
+}
+
+static void unchain(struct exit_link *link)
+{
+    if (link->across)
+        guard_set(link, 0);
+    else
+        patch_rel32(link->field, link->stub);
+    link->to = NULL;
+}
+
+/* Who passed the guard of the link when it led elsewhere finds one or the other block. */
+static void link_across(struct exit_link *link, struct block *to, s32 guard)
+{
+    enters(link, to);
+    patch_rel32(link->field, to->far_entry);
+    guard_set(link, guard);
+}
+
+void block_link(struct vcpu *v, struct exit_link *link, struct block *to, u64 la)
 {
     struct cache *c = v->vm->cache;
+    s32 guard = link->across ? guard_of(v, to, la) : 0;
     spin_lock(&c->lock);
-    if (link->to || !to->valid || !link->from->valid || to->page != link->from->page ||
-        ((to->mode ^ link->from->mode) & ~MODE_PLAIN) || to->offset != link->target) {
+    bool fits = link->across ? guard && to->page2 == NO_PAGE : to->page == link->from->page;
+    if (link->to || !fits || !to->valid || !link->from->valid || ((to->mode ^ link->from->mode) & ~MODE_PLAIN) ||
+        to->offset != link->target) {
         spin_unlock(&c->lock);
         return;
     }
-    if (to->page2 == NO_PAGE) {
-        link->to = to;
-        link->next_in = to->in;
-        to->in = link;
+    if (link->across) {
+        link_across(link, to, guard);
+    } else if (to->page2 == NO_PAGE) {
+        enters(link, to);
         patch_rel32(link->field, to->near_entry);
     } else if (!link->plain && (to->mode & MODE_FLAT) && c->cold_end - c->cold > CACHE_ROOM) {
         /* The jump cache has no MODE_PLAIN blocks: to those exec_chain leads each time. */
@@ -411,10 +459,8 @@ void block_kill(struct cache *c, struct block *b)
 {
     b->valid = false;
     unhash(c, b);
-    for (struct exit_link *l = b->in; l; l = l->next_in) {
-        patch_rel32(l->field, l->stub);
-        l->to = NULL;
-    }
+    for (struct exit_link *l = b->in; l; l = l->next_in)
+        unchain(l);
     b->in = NULL;
     u8 jump[ENTRY_ALIGN];
     struct emit e = {jump, jump + sizeof jump};
@@ -445,20 +491,37 @@ void block_heat(struct vcpu *v, struct block *b)
     heat_add(found, &count, b);
     for (u32 i = 0; i < count; i++) {
         for (u32 k = 0; k < found[i]->link_count; k++)
-            heat_add(found, &count, found[i]->links[k].to);
+            heat_add(found, &count, found[i]->links[k].across ? NULL : found[i]->links[k].to);
         for (const struct exit_link *l = found[i]->in; l; l = l->next_in)
-            heat_add(found, &count, l->from);
+            heat_add(found, &count, l->across ? NULL : l->from);
     }
     for (u32 i = 0; i < count; i++) {
         if (found[i]->hot)
             continue;
         u32 hash = hash_of(found[i]->page, found[i]->offset, found[i]->mode);
         c->hot_hash[hash / 64] |= BIT64(hash % 64);
+        c->has_hot = true;
         block_kill(c, found[i]);
         killed++;
     }
     spin_unlock(&c->lock);
     if (killed)
+        others_leave(v->vm, v);
+}
+
+void block_cool(struct vcpu *v)
+{
+    struct cache *c = v->vm->cache;
+    spin_lock(&c->lock);
+    bool had_hot = c->has_hot;
+    for (u32 i = 0; i < c->block_count && had_hot; i++)
+        if (c->blocks[i].valid && c->blocks[i].hot)
+            block_kill(c, &c->blocks[i]);
+    fill_bytes(c->hot_hash, 0, sizeof c->hot_hash);
+    c->has_hot = false;
+    c->coolings += had_hot && c->coolings < HEAT_DOUBLINGS;
+    spin_unlock(&c->lock);
+    if (had_hot)
         others_leave(v->vm, v);
 }
 

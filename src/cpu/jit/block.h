@@ -20,15 +20,20 @@ struct code_page {
     bool foreign; /* ram_slot.flags: RAM_FOREIGN */
 };
 
-/* One direct branch of a block within its page: unchained it goes to the cold stub that leaves with this record. */
+/*
+ * One direct branch of a block. Within the page it goes to the cold stub that leaves with this record while it is
+ * unchained. To another page a guard stands in front of it: the branch is taken only if the TLB context has the page of
+ * the target's block at that address (docs/engine.md "Links"). Otherwise the jump cache finds the way.
+ */
 struct exit_link {
     u8 *field; /* rel32 to patch, NULL: slot unused */
-    u8 *stub;  /* where it points when unchained */
+    u8 *stub;  /* where it points when unchained; across pages, the guard's 32 bits instead */
     struct block *from;
     struct block *to;          /* NULL: unchained */
     struct exit_link *next_in; /* list of links into `to` */
     u16 target;                /* offset of the target in the page */
     bool plain;                /* to a MODE_PLAIN block */
+    bool across;               /* to another page */
 };
 
 /* Which guest instruction a piece of host code belongs to, for faults that copied instructions raise. */
@@ -79,11 +84,14 @@ struct cache {
     struct block *hash[1 << HASH_BITS];
     struct page_code *pages[1 << PAGE_HASH_BITS]; /* [a] page.h */
     u64 hot_hash[(1 << HASH_BITS) / 64];          /* bit per hash: blocks that shall be made without shared checks */
+    bool has_hot;                                 /* some bit is set */
+    u32 coolings;                                 /* how often they were cleared, HEAT_DOUBLINGS at most */
     struct exit_link *links;
     u32 link_count, link_max;
     u8 *check[CHECK_KINDS][CHECK_SIZES]; /* shared TLB checks: check.c */
     u8 *jump[2];                         /* shared jumps by the jump cache, with a look at vcpu.request or not */
     u8 *back;                            /* shared look at requests in front of a link back */
+    u8 *linked;                          /* shared part of the guards of links across pages */
     u32 granules;                        /* how many of block_before[] are known */
     u32 block_before[CACHE_HOT(CACHE_CODE_SIZE) / GRANULE]; /* by granule: the first block that ends behind its start */
     u32 lock;                                               /* [a] guards everything above */
@@ -126,7 +134,10 @@ const struct place *block_place(const struct cache *c, const struct block *b, co
 /* The block and those that are linked with it are executed often: they are killed, and will be made again without
  * shared checks. */
 void block_heat(struct vcpu *v, struct block *b);
-void block_link(struct vcpu *v, struct exit_link *link, struct block *to);
+/* No block is hot any more: those that are, are killed. */
+void block_cool(struct vcpu *v);
+/* Chains a link to the block at its target, whose linear address is la, if the block fits it. */
+void block_link(struct vcpu *v, struct exit_link *link, struct block *to, u64 la);
 /* Nothing enters the block any more. The lock is held; whoever may be in it must leave it. */
 void block_kill(struct cache *c, struct block *b);
 

@@ -1,11 +1,11 @@
 /*
  * Control transfers within the code segment.
  *
- * A direct branch within the page is a link: it is chained to its target for good. Anything else puts the linear target
- * in r11 and looks it up in the context's jump cache, which is as valid as the TLB it belongs to. Whatever may close a
- * loop (backward branches, indirect jumps and calls, returns; outside 64-bit mode also branches ahead, as EIP wraps)
- * looks at vcpu.request first. Outside flat modes targets that leave the page go through C, where CS limits are
- * checked.
+ * A direct branch within the page is a link: it is chained to its target for good. One to another page is a link behind
+ * a guard (block.h). Anything else puts the linear target in r11 and looks it up in the context's jump cache, which is
+ * as valid as the TLB it belongs to. Whatever may close a loop (backward branches, indirect jumps and calls, returns;
+ * outside 64-bit mode also branches ahead, as EIP wraps) looks at vcpu.request first. Outside flat modes targets that
+ * leave the page go through C, where CS limits are checked.
  */
 #include "cpu/jit/translate.h"
 
@@ -90,6 +90,47 @@ static void emit_eip_to_linear(struct tr *t, bool cut)
     }
 }
 
+static void link_note(struct tr *t, struct exit_link link)
+{
+    if (t->link_count == ARRAY_LEN(t->links))
+        t->lost = true;
+    else
+        t->links[t->link_count++] = link;
+}
+
+/* A link with a guard to the linear address in r11, at an offset in another page. What the guard turns away takes the
+ * shared jump, behind which exec_jump_missed finds the link and chains it. */
+static void emit_link_across(struct tr *t, u16 target, bool check)
+{
+    struct emit *e = &t->hot;
+    u8 *busy = NULL;
+    if (check && !t->b->hot) {
+        emit_call(e, t->c->back);
+    } else if (check) {
+        emit_load(e, H_SCRATCH, VCPU_DISP(request));
+        u8 *quiet = emit_jrcxz(e);
+        busy = emit_jmp8(e);
+        emit_here8(e, quiet);
+    }
+    if (t->b->hot) {
+        emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
+        emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, link));
+        emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
+    } else {
+        emit_call(e, t->c->linked);
+    }
+    emit_align_rel32(e, LEA_LONG - 4);
+    emit_lea_long(e, H_SCRATCH, H_SCRATCH, 0);
+    u8 *guard = e->p - 4, *hit = emit_jrcxz(e);
+    if (busy)
+        emit_here8(e, busy);
+    emit_call_jump(t, busy, t->transfer | TRANSFER_LINKS);
+    emit_here8(e, hit);
+    emit_align_rel32(e, 1);
+    emit_jmp(e, e->p);
+    link_note(t, (struct exit_link){.field = e->p - 4, .stub = guard, .target = target, .across = true});
+}
+
 static u8 *host_of_target(const struct tr *t, s64 target)
 {
     if (t->loans)
@@ -108,20 +149,15 @@ static bool branch_is_word(const struct tr *t)
 void add_link(struct tr *t, u8 *field, u16 target, bool plain)
 {
     struct emit *c = &t->cold;
-    if (t->link_count == ARRAY_LEN(t->links)) {
-        t->lost = true;
-        return;
-    }
-    struct exit_link *l = &t->links[t->link_count];
+    const struct exit_link *record = t->b->links + t->link_count;
     if (!field) { /* a jump of its own to patch, which leads to what follows it while unchained */
         emit_align_rel32(c, 1);
         emit_jmp(c, c->p + 5);
         field = c->p - 4;
     }
-    *l = (struct exit_link){.field = field, .stub = c->p, .target = target, .plain = plain};
-    emit_mov_imm64(c, H_SCRATCH, (u64)(t->b->links + t->link_count));
+    link_note(t, (struct exit_link){.field = field, .stub = c->p, .target = target, .plain = plain});
+    emit_mov_imm64(c, H_SCRATCH, (u64)record);
     emit_jmp_vcpu(c, VCPU_DISP(leave_chain));
-    t->link_count++;
 }
 
 /* Is the target in the page for all that the block knows? A word branch cuts EIP to 16 bits. In 16-bit segments EIP has
@@ -159,7 +195,11 @@ static void emit_transfer(struct tr *t, s64 target, bool word)
     }
     if (word)
         emit_eip_to_linear(t, true);
-    emit_lookup(t, target <= t->pos || !t->is64);
+    bool check = target <= t->pos || !t->is64;
+    if (t->is64 && !word && !(t->mode & MODE_STEP))
+        emit_link_across(t, target & PAGE_MASK, check);
+    else
+        emit_lookup(t, check);
 }
 
 /* With loans in force only the loop that has them is not a way out. */

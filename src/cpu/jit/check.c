@@ -85,6 +85,15 @@ static void emit_shared_back(struct emit *e)
     emit_ret(e);
 }
 
+/* rcx = 0 behind the LEA of a guard if the context has the page of the link's target at the linear address in r11. */
+static void emit_shared_guard(struct emit *e)
+{
+    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(tlb_mask));
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, link));
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
+    emit_ret(e);
+}
+
 u8 *checks_emit(struct cache *c, u8 *code, const u8 *end)
 {
     struct emit e = {code, (u8 *)end};
@@ -101,7 +110,11 @@ u8 *checks_emit(struct cache *c, u8 *code, const u8 *end)
         emit_shared_jump(&e, check);
     }
     emit_align(&e, CHECK_ALIGN);
+    c->linked = e.p;
+    emit_shared_guard(&e);
+    emit_align(&e, CHECK_ALIGN);
     c->back = e.p;
     emit_shared_back(&e);
+    emit_align(&e, LOOP_ALIGN);
     return e.p;
 }

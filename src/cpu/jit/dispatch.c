@@ -41,23 +41,33 @@ static bool beyond_limit(const struct vcpu *v, const struct block *b)
     return !(v->mode & MODE_FLAT) && v->rip + b->size - 1 > v->seg[SEG_CS].limit;
 }
 
-/* A jump is looked at, which is known by an address: returns whether what is there becomes hot (tunables.h). After how
- * many jumps the next one is looked at varies, so that a loop does not always show the same jump. */
+/* The end of a window of jumps that were looked at. */
+static void heat_window(struct vcpu *v)
+{
+    struct exec *x = v->exec;
+    x->heat.small = x->heat.different <= HEAT_SET ? x->heat.small + 1 : 0;
+    x->heat.large = x->heat.different >= COLD_SET ? x->heat.large + 1 : 0;
+    if (x->heat.large == HEAT_STEADY)
+        block_cool(v);
+    fill_bytes(x->heat.seen, 0, sizeof x->heat.seen);
+    x->heat.samples = x->heat.different = 0;
+}
+
+/* A jump is looked at, which is known by where it leads or, back in the page, where it stands: returns whether what
+ * jumps becomes hot (tunables.h). After how many jumps the next one is looked at varies, so that a loop does not always
+ * show the same jump. */
 static bool heats(struct vcpu *v, u64 at)
 {
     struct exec *x = v->exec;
     x->heat.random = x->heat.random * 1664525 + 1013904223;
     v->sample_left = SAMPLE_JUMPS / 2 + (x->heat.random >> 16) % SAMPLE_JUMPS;
-    if (x->heat.samples++ == HEAT_WINDOW) {
-        x->heat.small = x->heat.different <= HEAT_SET ? x->heat.small + 1 : 0;
-        fill_bytes(x->heat.seen, 0, sizeof x->heat.seen);
-        x->heat.samples = x->heat.different = 0;
-    }
+    if (x->heat.samples++ == HEAT_WINDOW)
+        heat_window(v);
     bool *seen = &x->heat.seen[(at ^ at / HEAT_MARKS) % HEAT_MARKS];
     bool first = !*seen;
     *seen = true;
     x->heat.different += first;
-    return first && x->heat.small >= HEAT_STEADY;
+    return first && x->heat.small >= HEAT_STEADY << v->vm->cache->coolings;
 }
 
 /* The block with this host address becomes hot, if there is one. */
@@ -90,7 +100,7 @@ static bool proceed(struct vcpu *v, u64 la, u32 plain)
         return leave_with(v, raise_gp(v, 0));
     if (x->chain) {
         if (v->vm->cache->generation == generation && generation == x->chain_generation)
-            block_link(v, x->chain, b);
+            block_link(v, x->chain, b, la);
         x->chain = NULL;
     }
     if (v->mode & MODE_FLAT && !plain)
@@ -119,23 +129,44 @@ static bool blame_branch(struct vcpu *v, u32 transfer)
     return leave_with(v, raise_gp(v, 0));
 }
 
+/* `link`: what may be chained, or NULL. */
+static bool transfer_to(struct vcpu *v, u32 transfer, u64 la, struct exit_link *link)
+{
+    v->exec->chain = link;
+    v->exec->chain_generation = v->vm->cache->generation;
+    if (unlikely(!reachable(v, la)) && transfer & TRANSFER_RETURN)
+        return blame_branch(v, transfer);
+    return proceed(v, la, 0);
+}
+
 bool exec_lookup(struct vcpu *v, u64 rcx, u64 la)
 {
-    v->exec->chain = NULL;
-    if (unlikely(!reachable(v, la)) && rcx & TRANSFER_RETURN)
-        return blame_branch(v, (u32)rcx);
-    return proceed(v, la, 0);
+    return transfer_to(v, (u32)rcx, la, NULL);
+}
+
+/* The link whose branch comes next behind that host address, or NULL. */
+static struct exit_link *link_behind(struct vcpu *v, const u8 *after)
+{
+    const struct block *b = block_at(v->vm->cache, after);
+    struct exit_link *link = NULL;
+    for (u32 i = 0; i < b->link_count; i++)
+        if (b->links[i].field > after && (!link || b->links[i].field < link->field))
+            link = &b->links[i];
+    return link;
 }
 
 bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la)
 {
     u32 transfer;
-    if (!v->sample_left && heats(v, (u64)after))
+    if (!v->sample_left && heats(v, la))
         heat(v, after); /* the block that jumps: blocks that are hot look no more where they jump */
-    if (!v->request && (v->resume = (u64)jump_find(v->tlb, la)))
-        return true;
     __builtin_memcpy(&transfer, after + JUMP_REG_SIZE, sizeof transfer);
-    return exec_lookup(v, transfer, la);
+    struct exit_link *link = transfer & TRANSFER_LINKS ? link_behind(v, after) : NULL;
+    if (v->request || !(v->resume = (u64)jump_find(v->tlb, la)))
+        return transfer_to(v, transfer, la, link);
+    if (link && !link->to)
+        block_link(v, link, block_at(v->vm->cache, (const u8 *)v->resume), la);
+    return true;
 }
 
 bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11)
@@ -153,13 +184,13 @@ bool exec_request(struct vcpu *v, u64 offset, u64 r11)
 
 bool exec_back_missed(struct vcpu *v, const u8 *after, u64 r11)
 {
-    const struct block *b = block_at(v->vm->cache, after);
-    const struct exit_link *link = NULL;
-    for (u32 i = 0; i < b->link_count; i++)
-        if (b->links[i].field > after && (!link || b->links[i].field < link->field))
-            link = &b->links[i];
+    const struct exit_link *link = link_behind(v, after);
     if (!v->sample_left && heats(v, (u64)after))
         heat(v, after);
+    if (v->request && link->across) {
+        v->rip = rip_of(v, r11);
+        return leave_with(v, CPU_OK);
+    }
     if (v->request)
         return exec_request(v, link->target, r11);
     v->resume = (u64)after;

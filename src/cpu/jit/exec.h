@@ -24,7 +24,7 @@ struct exec {
     u16 signal_loans;           /* loans in force where a host signal came */
     struct {                    /* which jumps are frequent: dispatch.c */
         u32 samples, different; /* in this window: how many, and of how many places */
-        u32 small;              /* how many windows in a row had few of them */
+        u32 small, large;       /* how many windows in a row had few of them, or many */
         u32 random;
         bool seen[HEAT_MARKS]; /* places in this window */
     } heat;

@@ -151,7 +151,14 @@ bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const 
     return true;
 }
 
-void tlb_enter_fetch(struct tlb *t, u64 la, const struct walk *w)
+/* Where in memory the page lies decides about links to it, so it must be the VM's usual memory; and pages with a
+ * debugger's breakpoints are entered by the dispatcher only. */
+static bool may_be_linked(const struct vcpu *v, const struct tlb *t, u64 number)
+{
+    return number && number < LINK_PAGES && !(t->key.flags & TLB_SMM) && !v->debug_breaks;
+}
+
+void tlb_enter_fetch(const struct vcpu *v, struct tlb *t, u64 la, const struct walk *w)
 {
     u32 i = tlb_index(la);
     u64 tag = -(la & ~PAGE_MASK);
@@ -165,6 +172,8 @@ void tlb_enter_fetch(struct tlb *t, u64 la, const struct walk *w)
     attributes_note(t, la, w);
     t->xgpa[i] = w->gpa.a & ~PAGE_MASK;
     t->xtag[i] = tag;
+    u64 number = w->gpa.a >> PAGE_SHIFT;
+    t->link[i] = may_be_linked(v, t, number) ? number + tag : tlb_empty(i);
 }
 
 enum outcome mem_canonical(struct vcpu *v, u64 la, unsigned size, bool stack)
@@ -248,7 +257,7 @@ enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa)
     TRY(walk_linear(v, la, ACCESS_FETCH, &w));
     if (mem_is_apic_access(v, w.gpa))
         TRY(v->nested->apic_access(v, &w.gpa, 1, ACCESS_FETCH));
-    tlb_enter_fetch(v->tlb, la, &w);
+    tlb_enter_fetch(v, v->tlb, la, &w);
     if (unlikely(v->vm->foreign))
         foreign_check(v, la, &w);
     *gpa = w.gpa;

@@ -43,6 +43,7 @@ struct tlb {
     u64 jcode[JUMP_SIZE]; /* its far entry; means nothing while jtag does not match */
     u64 drtag[TLB_SIZE];  /* rtag and wtag once more, of pages whose difference is `direct` */
     u64 dwtag[TLB_SIZE];
+    u64 link[TLB_SIZE]; /* of xtag's pages, for links between pages: number of the guest-physical page minus the page */
     /* C only */
     u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
     u64 xgpa[TLB_SIZE]; /* guest-physical page of a fetch */
@@ -99,6 +100,10 @@ static inline u64 jump_empty(u32 i)
 {
     return -((u64)((i + JUMP_SIZE / 2) % JUMP_SIZE) << JUMP_SHIFT);
 }
+
+/* Pages with a lower number may have an entry in `link`. Entries differ by less than TLB_SIZE pages if their indexes do
+ * not, so that none fits a link to another page: see guard_of() in jit/block.c. */
+#define LINK_PAGES (TLB_SIZE / 2ull * PAGE_SIZE)
 
 /* Are the direct tags of the current context of use? */
 bool mmu_is_direct(const struct vcpu *v);

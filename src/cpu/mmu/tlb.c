@@ -105,7 +105,7 @@ static void context_empty(struct mmu *m, struct tlb *t)
             u32 i = t->filled_list[n];
             read_drop(t, i);
             write_drop(t, i);
-            t->xtag[i] = tlb_empty(i);
+            fetch_drop(t, i);
         }
     } else {
         copy_words(t->rtag, m->empty, TLB_SIZE);
@@ -113,6 +113,7 @@ static void context_empty(struct mmu *m, struct tlb *t)
         copy_words(t->drtag, m->empty, TLB_SIZE);
         copy_words(t->dwtag, m->empty, TLB_SIZE);
         copy_words(t->xtag, m->empty, TLB_SIZE);
+        copy_words(t->link, m->empty, TLB_SIZE);
         if (!(m->touched & bit))
             copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
         t->has_ctag |= !(m->touched & bit);
@@ -365,7 +366,7 @@ static void region_drop(struct tlb *t, u64 start, u64 size)
         if (-t->wtag[i] - start < size)
             write_drop(t, i);
         if (-t->xtag[i] - start < size) {
-            t->xtag[i] = tlb_empty(i);
+            fetch_drop(t, i);
             fetched = true;
         }
     }
@@ -394,7 +395,7 @@ static void page_drop(struct tlb *t, u64 la)
         write_drop(t, i);
     if (t->xtag[i] == -page || t->fetch_lost) {
         if (t->xtag[i] == -page)
-            t->xtag[i] = tlb_empty(i);
+            fetch_drop(t, i);
         jumps_drop(t, page - 15, PAGE_SIZE + 15); /* and blocks that cross into it */
     }
 }
@@ -546,9 +547,10 @@ static void fetches_drop(struct vcpu *v, struct tlb *t)
 {
     if (t->fetched <= ARRAY_LEN(t->fetched_list)) {
         for (u32 n = 0; n < t->fetched; n++)
-            t->xtag[t->fetched_list[n]] = tlb_empty(t->fetched_list[n]);
+            fetch_drop(t, t->fetched_list[n]);
     } else {
         copy_words(t->xtag, v->mmu->empty, TLB_SIZE);
+        copy_words(t->link, v->mmu->empty, TLB_SIZE);
     }
     t->fetched = t->compared = 0;
     t->fetch_lost = t->in_place = t->doubted = false;

@@ -132,6 +132,11 @@ static inline void write_drop(struct tlb *t, u32 i)
     t->wtag[i] = t->dwtag[i] = tlb_empty(i);
 }
 
+static inline void fetch_drop(struct tlb *t, u32 i)
+{
+    t->xtag[i] = t->link[i] = tlb_empty(i);
+}
+
 static inline void read_enter(struct tlb *t, u32 i, u64 tag, u64 add)
 {
     t->radd[i] = add;
@@ -170,7 +175,7 @@ bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const 
 /* A walk led to `gpa` for an access within the page, which must go past the TLB. (access.c) */
 MUST_CHECK enum outcome found_set(struct vcpu *v, u64 la, unsigned size, enum access access, gpa_t gpa,
                                   struct found *f);
-void tlb_enter_fetch(struct tlb *t, u64 la, const struct walk *w);
+void tlb_enter_fetch(const struct vcpu *v, struct tlb *t, u64 la, const struct walk *w);
 
 /* Data breakpoints that are enabled somewhere in [la, la + size), as bits of DR6: the guest's, and those of a debugger
  * outside of it. */

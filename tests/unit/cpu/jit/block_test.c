@@ -2,6 +2,7 @@
  * The code cache: what makes a block another one, links, what a store invalidates and what it spares, instructions over
  * a page end, and the cache when it is full.
  */
+#include "cpu/event/debug.h"
 #include "unit/code_cache.h"
 
 #define JMP8(to, from) 0xeb, (u8)((to) - (from)-2)
@@ -120,18 +121,99 @@ static void linking(void)
     PUT(0x50, HLT);
     PUT(PAGE_SIZE + 0x40, HLT);
     struct exit_link *l = block(0)->links;
-    block_link(v, l, block(0x50));
-    block_link(v, l, block(PAGE_SIZE + 0x40));
-    block_link(v, l, block_in(0x40, MODE_STEP));
+    block_link(v, l, block(0x50), 0);
+    block_link(v, l, block(PAGE_SIZE + 0x40), 0);
+    block_link(v, l, block_in(0x40, MODE_STEP), 0);
     CHECK(!l->to && target_of(l->field) == l->stub);
     to = block(0x40);
     store(CODE + 0x40, 0x90);
-    block_link(v, l, to);
+    block_link(v, l, to, 0);
     CHECK(!to->valid && !l->to);
     store(CODE, 0xeb);
     to = block(0x40);
-    block_link(v, l, to); /* of a dead block */
+    block_link(v, l, to, 0); /* of a dead block */
     CHECK(to->valid && !l->to);
+}
+
+/* The guard's value of a link to another page. */
+static s32 guard_of(const struct exit_link *link)
+{
+    return *(const s32 *)link->stub;
+}
+
+static void across(void)
+{
+    TEST("a branch to another page is chained by its first run");
+    code_create();
+    PUT(0, 0xe9, 0x3b, 0x10, 0, 0 /* jmp to the next page */);
+    PUT(PAGE_SIZE + 0x40, MOV_EAX(7), HLT);
+    struct block *from = block(0);
+    const struct exit_link *link = from->links;
+    CHECK(from->link_count == 1 && link->across && link->target == 0x40 && !link->to && !guard_of(link));
+    CHECK(run(0));
+    CHECK_EQ(v->gpr[RAX], 7);
+    struct block *to = block(PAGE_SIZE + 0x40);
+    CHECK(link->to == to && to->in == link && target_of(link->field) == to->far_entry);
+    CHECK_EQ(guard_of(link), -(s32)(CODE_GPA / PAGE_SIZE + 1 + 0x40));
+    u64 lookups = v->stat[STAT_LOOKUP];
+    CHECK(run(0));
+    CHECK_EQ(v->stat[STAT_LOOKUP], lookups);
+    CHECK_EQ(v->page_la, CODE + PAGE_SIZE);
+
+    TEST("it is not taken where another page is mapped, and taken again where the page is");
+    PUT(2 * PAGE_SIZE + 0x40, MOV_EAX(8), HLT);
+    map(CODE + PAGE_SIZE, (CODE_GPA + 2 * PAGE_SIZE) | P | W | U);
+    mmu_flush_page(v, 0, true, 0, CODE + PAGE_SIZE);
+    CHECK(run(0));
+    CHECK_EQ(v->gpr[RAX], 8);
+    CHECK(link->to == to);
+    map(CODE + PAGE_SIZE, (CODE_GPA + PAGE_SIZE) | P | W | U);
+    mmu_flush_all(v);
+    CHECK(run(0));
+    CHECK_EQ(v->gpr[RAX], 7);
+    map(CODE + PAGE_SIZE, 0);
+    mmu_flush_all(v);
+    v->rip = CODE;
+    execute(v);
+    CHECK(v->rip == CODE + PAGE_SIZE + 0x40 && v->fault.valid);
+
+    TEST("a dead target opens it to the next one");
+    code_create();
+    PUT(0, 0xe9, 0x3b, 0x10, 0, 0);
+    PUT(PAGE_SIZE + 0x40, MOV_EAX(7), HLT);
+    CHECK(run(0));
+    link = block(0)->links;
+    to = link->to;
+    store(CODE + PAGE_SIZE + 0x41, 9);
+    CHECK(!to->valid && !link->to && !guard_of(link));
+    CHECK(run(0));
+    CHECK_EQ(v->gpr[RAX], 9);
+    v->sample_left = 2; /* the jump cache knows the way: the link is chained when the jump is looked at */
+    CHECK(run(0));
+    CHECK(link->to && link->to != to && guard_of(link));
+
+    TEST("a page in memory too high for guards, and one with a debugger's breakpoint, get none");
+    CHECK(LINK_PAGES < TLB_SIZE * PAGE_SIZE && LINK_PAGES + PAGE_SIZE < (u64)INT32_MAX);
+    struct cpu_debug d = {.on = CPU_DEBUG_HW, .dr = {CODE + PAGE_SIZE + 0x40}, .dr7 = 2};
+    debug_set(v, &d);
+    v->rip = CODE;
+    for (unsigned i = 0; i < 10 && v->exit == CPU_EXIT_NONE; i++)
+        execute(v);
+    CHECK(v->exit == CPU_EXIT_DEBUG && v->rip == CODE + PAGE_SIZE + 0x40);
+    v->exit = CPU_EXIT_NONE;
+    debug_set(v, &(struct cpu_debug){0});
+
+    TEST("a request ends a link back at its target");
+    code_create();
+    PUT(PAGE_SIZE, 0xe9, 0xfb, 0xef, 0xff, 0xff /* jmp to the page before */);
+    PUT(0, HLT);
+    CHECK(run(PAGE_SIZE) && run(PAGE_SIZE));
+    CHECK(block(PAGE_SIZE)->links->to == block(0));
+    v->request = REQ_EVENT;
+    v->rip = CODE + PAGE_SIZE;
+    execute(v);
+    CHECK(v->rip == CODE && v->request == REQ_EVENT);
+    v->request = 0;
 }
 
 static void invalidation(void)
@@ -345,6 +427,7 @@ int main(void)
 {
     finding();
     linking();
+    across();
     invalidation();
     other_vcpu();
     second_page();

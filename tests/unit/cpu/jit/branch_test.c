@@ -21,17 +21,18 @@ static void direct(void)
     TRANSLATE(0xff, 0xc0, 0xeb, 0xfc /* inc eax; jmp -4 */);
     CHECK_TEXT(hot(1), "mov rcx, [vcpu.request]", "jrcxz #3", "jmp cold", "jmp hot");
 
-    TEST("out of the page: by the jump cache");
+    TEST("out of the page: a link behind its guard, or by the jump cache");
     CHECK_TEXT(HOT(0xe9, 0, 0x10, 0, 0 /* jmp +4096 */), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x1005]",
-               "call jump", "jmp rcx {0xD000}");
-    CHECK_TEXT(HOT(0xeb, 0xf0 /* jmp -16 */), "mov r11, [vcpu.page_la]", "lea r11, [r11-0x0E]", "call jump_checked",
-               "jmp rcx {0xD000}");
+               "call linked", "lea rcx, [rcx]", "jrcxz #7", "call jump", "jmp rcx {0x8000D000}", "jmp #7");
+    CHECK_TEXT(HOT(0xeb, 0xf0 /* jmp -16 */), "mov r11, [vcpu.page_la]", "lea r11, [r11-0x0E]", "call back",
+               "call linked", "lea rcx, [rcx]", "jrcxz #8", "call jump", "jmp rcx {0x8000D000}", "nop", "nop", "nop",
+               "jmp #11");
 
     TEST("by nearly 2 GiB: in two steps, if it takes more than a displacement");
     CHECK_START(HOT(0xe9, 0xff, 0xff, 0xff, 0x7f /* jmp +2 GiB - 1 */), "mov r11, [vcpu.page_la]",
-                "lea r11, [r11+0x40000002]", "lea r11, [r11+0x40000002]", "call jump");
+                "lea r11, [r11+0x40000002]", "lea r11, [r11+0x40000002]", "call linked");
     CHECK_START(HOT(0xe9, 0xfa, 0xff, 0xff, 0x7f /* jmp +2 GiB - 6 */), "mov r11, [vcpu.page_la]",
-                "lea r11, [r11+0x7FFFFFFF]", "call jump");
+                "lea r11, [r11+0x7FFFFFFF]", "call linked");
 
     TEST("ahead in 32-bit code, where EIP wraps: a look at requests");
     CHECK_START(HOT32(0xe9, 0xff, 0xff, 0xff, 0x7f /* jmp +2 GiB - 1 */), "mov r11, [vcpu.page_la]",

@@ -19,6 +19,8 @@ static const struct host_text *shared_code(const u8 *from)
             end = cache->jump[check];
     if (cache->back > from && cache->back < end)
         end = cache->back;
+    if (cache->linked > from && cache->linked < end)
+        end = cache->linked;
     host_text(&translated_text, from, end, NULL);
     while (translated_text.n && !strncmp(translated_text.line[translated_text.n - 1], "nop", 3))
         translated_text.n--;
@@ -79,12 +81,16 @@ static void jumps(void)
                "mov [vcpu.sample_left], rcx", "jrcxz #6", "mov rcx, [vcpu.request]", "jrcxz #7",
                "jmp [vcpu.back_missed]", "ret");
 
+    TEST("the guard of a link to another page");
+    CHECK_TEXT(shared_code(cache->linked), "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:link[rcx*8]",
+               "lea rcx, [rcx+r11*1]", "ret");
+
     TEST("all of it is aligned, in the hot part, and in front of the first block");
     for (u32 kind = 0; kind < CHECK_KINDS; kind++)
         for (u32 log = 0; log < CHECK_SIZES; log++)
             CHECK(!((u64)cache->check[kind][log] % CHECK_ALIGN) && cache->check[kind][log] >= cache->code);
-    CHECK(cache->check[0][0] == cache->code && cache->jump[1] < cache->back && cache->back < cache->hot &&
-          cache->hot < cache->hot_end);
+    CHECK(cache->check[0][0] == cache->code && cache->jump[1] < cache->linked && cache->linked < cache->back &&
+          cache->back < cache->hot && cache->hot < cache->hot_end);
     const u8 *end = cache->hot;
     PUT(0, HLT);
     CHECK(block(0)->far_entry >= end);
@@ -357,11 +363,21 @@ static void jump_often(unsigned samples)
     }
 }
 
+/* So many jumps of the dispatcher are looked at, to as many places in turn. */
+static void look_at(unsigned places, unsigned jumps)
+{
+    for (unsigned i = 0; i < jumps; i++) {
+        v->sample_left = 1;
+        CHECK(run(i % places * 4));
+    }
+}
+
 static void heat(void)
 {
     TEST("a block that jumps often, among few others, gets code without shared checks");
     code_create();
-    PUT(0, 0x8b, 3 /* mov eax, [rbx] */, 0xe9, 0xf9, 0x0f, 0, 0 /* jmp to the next page */);
+    PUT(0, 0x8b, 3 /* mov eax, [rbx] */, 0xff, 0xe2 /* jmp rdx */);
+    v->gpr[RDX] = CODE + PAGE_SIZE;
     PUT(PAGE_SIZE, HLT);
     v->gpr[RBX] = DATA;
     *(u32 *)(ram + DATA_GPA) = 5;
@@ -400,12 +416,22 @@ static void heat(void)
     v->exec->heat.small = 0;
     for (unsigned i = 0; i <= HEAT_SET; i++)
         PUT(i * 4, HLT);
-    for (unsigned i = 0; i < 2 * HEAT_STEADY * HEAT_WINDOW; i++) {
-        v->sample_left = 1;
-        CHECK(run(i % (HEAT_SET + 1) * 4));
-    }
+    look_at(HEAT_SET + 1, 2 * HEAT_STEADY * HEAT_WINDOW);
     for (unsigned i = 0; i <= HEAT_SET; i++)
         CHECK(!block(i * 4)->hot);
+
+    TEST("when very many are executed for long, no block is hot any more, and becoming so takes twice as long");
+    code_create();
+    for (unsigned i = 0; i < COLD_SET; i++)
+        PUT(i * 4, HLT);
+    look_at(1, (HEAT_STEADY + 2) * HEAT_WINDOW);
+    CHECK(block(0)->hot && !cache->coolings);
+    look_at(COLD_SET, (HEAT_STEADY + 2) * HEAT_WINDOW);
+    CHECK(!block(0)->hot && cache->coolings == 1);
+    look_at(1, (HEAT_STEADY + 3) * HEAT_WINDOW);
+    CHECK(!block(0)->hot);
+    look_at(1, HEAT_STEADY * HEAT_WINDOW);
+    CHECK(block(0)->hot);
 }
 
 int main(void)
