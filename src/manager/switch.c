@@ -23,7 +23,7 @@ static int no_memory(struct error *error)
 
 bool switch_wanted(const struct networks *networks, const struct switch_def *def)
 {
-    return def->set.keep || networks_card_at(networks, def->name, NULL);
+    return switch_stays(&def->set) || networks_card_at(networks, def->name, NULL);
 }
 
 int switch_refresh(struct store *store, const char *name, struct error *error)

@@ -37,8 +37,9 @@ const struct setting switch_settings_table[] = {
     {"address", SETTING_TEXT, AT(address), "A/L", "internal: the host's address, as 10.0.0.1/24",
      "The host's address on an internal switch and the length of its prefix, as in 10.0.0.1/24; an empty one is none.",
      .group = switch_group},
-    {"keep", SETTING_ON_OFF, AT(keep), "on|off", "runs without cards, too",
-     "The process of the switch goes on when no card is attached to it.",
+    {"keep", SETTING_ON_OFF, AT(keep), "on|off", "runs without cards, as internal and external ones do",
+     "The process of the switch goes on when no card is attached to it. "
+     "Internal and external switches always do so, as the host or what is outside is there.",
      .group = switch_group, .def = "off"},
     {"notes", SETTING_TEXT, AT(notes), "TEXT", "a text of your own",
      .group = switch_group},

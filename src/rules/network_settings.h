@@ -18,6 +18,12 @@ struct switch_settings {
     const char *notes;
 };
 
+/* Does the switch run without cards, too? The host and the outside are ports as well. */
+static inline bool switch_stays(const struct switch_settings *s)
+{
+    return s->keep || s->type == SWITCH_INTERNAL || s->type == SWITCH_EXTERNAL;
+}
+
 enum nat_backend { NAT_AUTO, NAT_SLIRP, NAT_KERNEL };
 
 struct nat_settings {

@@ -28,7 +28,7 @@ static void stop_running(int signal)
 
 static bool needed(const struct process *p)
 {
-    return p->stays || p->defined.own->set.keep || definitions_card(&p->defined, NULL);
+    return p->stays || switch_stays(&p->defined.own->set) || definitions_card(&p->defined, NULL);
 }
 
 static void idle_ring(struct alarm *alarm)
