@@ -47,9 +47,9 @@ void loop_free(struct vswitch *sw)
 int vswitch_watch(struct vswitch *sw, struct watch *watch, u32 events)
 {
     struct epoll_event event = {.events = events, .data.ptr = watch};
-    if (!epoll_ctl(sw->epoll, EPOLL_CTL_ADD, watch->fd, &event))
+    if (!epoll_ctl(sw->epoll, EPOLL_CTL_MOD, watch->fd, &event))
         return 0;
-    if (errno == EEXIST && !epoll_ctl(sw->epoll, EPOLL_CTL_MOD, watch->fd, &event))
+    if (errno == ENOENT && !epoll_ctl(sw->epoll, EPOLL_CTL_ADD, watch->fd, &event))
         return 0;
     return -errno;
 }
