@@ -5,8 +5,9 @@
  *   prerouting, nat   connections to a mapped port of the host go to the guest, from wherever they come
  *   output, nat       the same for connections of the host itself
  *   postrouting, nat  what leaves the network has the host's address; what a guest or the host sends to a mapped port
- * has the gateway's, so that the answer comes back the same way forward           into the network goes only what
- * belongs to a connection from it, or to a mapped port
+ *                     has the gateway's, so that the answer comes back the same way
+ *   forward           out of the network goes only what has an address of its own; into it only what belongs to a
+ *                     connection from it, or to a mapped port
  */
 #include "vswitch/nat_rules.h"
 
@@ -132,8 +133,18 @@ static void loopback(struct table *t)
                    verdict("masquerade")));
 }
 
-static void forward(struct table *t)
+/* Out of the network goes only what has an address of its own. */
+static void own_addresses(struct table *t, const struct prefix *prefix, bool ipv6)
 {
+    json_t *strange = prefix->address.version ? compare("!=", field(ipv6 ? "ip6" : "ip", "saddr"), prefix_json(prefix))
+                                              : meta("nfproto", "==", ipv6 ? "ipv6" : "ipv4");
+    rule(t, "forward", json_pack("[o, o, o]", meta("iifname", "==", t->name), strange, verdict("drop")));
+}
+
+static void forward(struct table *t, const struct nat *nat)
+{
+    own_addresses(t, &nat->prefix, false);
+    own_addresses(t, &nat->prefix6, true);
     json_t *known =
         compare("in", json_pack("{s:{s:s}}", "ct", "key", "state"), json_pack("[s, s]", "established", "related"));
     rule(t, "forward", json_pack("[o, o, o]", meta("oifname", "==", t->name), known, verdict("accept")));
@@ -156,7 +167,7 @@ static void fill(struct table *t, const struct nat *nat)
     rule(t, "leave",
          json_pack("[o, o, o, o]", meta("iifname", "==", t->name), meta("oifname", "==", t->name),
                    connection("status", "dnat"), verdict("masquerade")));
-    forward(t);
+    forward(t, nat);
     for (u32 i = 0; i < nat->rules; i++)
         if (!nat->rule[i].why.code) {
             map_in(t, "enter", &nat->rule[i]);

@@ -50,15 +50,17 @@ int main(void)
 
     TEST("a network of one version of IP");
     tell(&nat);
-    CHECK_EQ(count("\"addr\":\"192.168.100.0\",\"len\":24"), 1);
+    CHECK_EQ(count("\"addr\":\"192.168.100.0\",\"len\":24"), 2);
     CHECK_EQ(count("\"ip6\""), 0);
+    CHECK_EQ(count("\"nfproto\"}},\"right\":\"ipv6\""), 1);
     CHECK_EQ(count("\"dnat\":{"), 0);
     CHECK_EQ(count("\"hook\":\"forward\""), 1);
 
     TEST("of both");
     CHECK(!prefix_parse("fd00:1::/64", &nat.prefix6, &error));
     tell(&nat);
-    CHECK_EQ(count("\"addr\":\"fd00:1::\",\"len\":64"), 1);
+    CHECK_EQ(count("\"addr\":\"fd00:1::\",\"len\":64"), 2);
+    CHECK_EQ(count("\"nfproto\""), 0);
 
     TEST("mappings, for guests and others and for the host itself");
     struct nat_rule rules[] = {
