@@ -4,6 +4,7 @@
 export TMPDIR=$work
 diskless=yes initrd=$work/l1.cpio
 . tests/qemu/lib.sh
+trap - EXIT # the namespaces take with them what runs and what lies in $work
 [ -e build/guest/net.cpio ] || skip 'no image: see tools/test.sh'
 
 # The image, with what $work/root has.
