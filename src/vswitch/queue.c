@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL (4u << 10)     /* the first chunk of a lane, so that many lanes with little in them take little */
-#define LARGE (32u << 10)    /* the others; a frame that is longer has one for itself */
-#define QUANTUM LARGE        /* bytes per turn */
-#define SHOWN (2 * LARGE)    /* bytes whose order is settled before they are written */
-#define KEPT 256u            /* free chunks of each size that are not given back */
+#define SMALL (4u << 10)  /* the first chunk of a lane, so that many lanes with little in them take little */
+#define LARGE (32u << 10) /* the others; a frame that is longer has one for itself */
+#define QUANTUM LARGE     /* bytes per turn */
+#define SHOWN (2 * LARGE) /* bytes whose order is settled before they are written */
+#define KEPT 256u         /* free chunks of each size that are not given back */
+#define PROMISED_MAX (4u << 20)
 #define PROMISE_NS 250000000 /* a lane may catch up that much of what it was promised */
 
 struct chunk {
@@ -169,13 +170,20 @@ u32 queue_clear(struct queue *q, u64 *bytes)
     return frames;
 }
 
+/* What is promised can be had only if it is there when the receiver takes something: 100 ms of it. */
+static u32 room_promised(u64 rate)
+{
+    u64 bytes = rate / 8 / 10;
+    return bytes < PROMISED_MAX ? (u32)bytes : PROMISED_MAX;
+}
+
 bool queue_has_room(const struct queue *q, u32 sender, u32 length)
 {
     u32 more = QUEUE_PREFIX + length;
     if (q->bytes + more <= QUEUE_BYTES)
         return true;
     const struct lane *l = q->lane[sender];
-    return !l || l->bytes + more <= QUEUE_BYTES / q->lanes;
+    return !l || l->bytes + more <= QUEUE_BYTES / q->lanes + room_promised(l->promise.rate);
 }
 
 u8 *queue_add(struct queue *q, u32 sender, u64 promised, u32 length)

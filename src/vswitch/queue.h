@@ -51,9 +51,10 @@ void queue_free(struct queue *q);
 /* Drops all. Returns how many frames were not taken, or not whole, and adds their length to `bytes`. */
 u32 queue_clear(struct queue *q, u64 *bytes);
 
-/* Returns true if a frame of that sender would not exceed the queue, or at least not the sender's equal share of it.
- * So a queue has at most QUEUE_BYTES for a flood, half of that for a second one, a third for the next, and so on: less
- * than eight times QUEUE_BYTES for 1024 of them. */
+/* Returns true if a frame of that sender would not exceed the queue, or at least not the sender's equal share of it and
+ * what 100 ms of the bandwidth are that it was promised. So a queue has at most QUEUE_BYTES for a flood, half of that
+ * for a second one, a third for the next, and so on: less than eight times QUEUE_BYTES for 1024 of them, promises
+ * apart. */
 bool queue_has_room(const struct queue *q, u32 sender, u32 length);
 /* Makes a place for a frame at the end of its sender's lane, whether there is room or not, to be filled by the caller
  * at once. `promised` is in bits per second. NULL: no memory. */

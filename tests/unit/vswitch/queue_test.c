@@ -174,6 +174,17 @@ int main(void)
     }
     CHECK(q->bytes <= 8 * QUEUE_BYTES);
 
+    TEST("a sender with a promise has room for more");
+    fresh();
+    add(2, 80000000, 1000, 0);
+    while (queue_has_room(q, 1, 1000))
+        add(1, 0, 1000, 0);
+    u32 of_one = q->bytes;
+    while (queue_has_room(q, 2, 1000))
+        add(2, 80000000, 1000, 0);
+    CHECK(q->bytes - of_one > QUEUE_BYTES / 2 + 1000000 - 2010);
+    CHECK(q->bytes - of_one <= QUEUE_BYTES / 2 + 1000000);
+
     TEST("nothing is lost or reordered under random use");
     fresh();
     u32 seed = 1, next[8] = {0}, seen[8] = {0};
