@@ -2,16 +2,12 @@
  * NAT by the host's kernel, for root: see nat.h. A tap of the host is the port, with the gateway's address; nftables
  * translates (nat_rules.h), and dnsmasq serves names and router advertisements. All of it is named after the network,
  * so that a process which follows one that was killed replaces what it finds; the tap and dnsmasq end with the process.
- *
- * dnsmasq has no more rights than it needs from its first instruction, and dies with us: a program that gives up its
- * rights itself would outlive us, because the kernel forgets then whose death it wanted to follow (prctl(2),
- * PR_SET_PDEATHSIG).
  */
 #include "vswitch/nat.h"
 
 #include "base/monotonic.h"
 #include "net/ifname.h"
-#include "vswitch/child.h"
+#include "vswitch/dnsmasq.h"
 #include "vswitch/firewall.h"
 #include "vswitch/host_setting.h"
 #include "vswitch/link.h"
@@ -136,69 +132,6 @@ static int forwarding(struct nat *nat, struct error *error)
     return result < 0 ? result : 0;
 }
 
-/* -- dnsmasq -- */
-
-static void start_dnsmasq(struct kernel_nat *k, struct nat *nat)
-{
-    char dnsmasq[PROGRAM_MAX], setpriv[PROGRAM_MAX], interface[40], range[100], option[100], ip[IP_TEXT_MAX];
-    struct error *problem = &nat->up.problem[PROBLEM_DNS];
-    const char *argv[40];
-    u32 n = 0;
-    if (!nat->names && !nat->prefix6.address.version)
-        return;
-    if (program_locate("dnsmasq", "dnsmasq-base", dnsmasq, sizeof(dnsmasq), problem) ||
-        program_locate("setpriv", "util-linux", setpriv, sizeof(setpriv), problem))
-        return;
-    snprintf(interface, sizeof(interface), "--interface=%s", k->interface);
-#define RIGHTS "+net_bind_service,+net_raw,+net_admin"
-    static const char *const fixed[] = {"--reuid=65534",
-                                        "--regid=65534",
-                                        "--clear-groups",
-                                        "--no-new-privs",
-                                        "--inh-caps=-all," RIGHTS,
-                                        "--ambient-caps=" RIGHTS,
-                                        "--bounding-set=-all," RIGHTS,
-                                        "--pdeathsig=KILL",
-                                        "--"};
-#undef RIGHTS
-    static const char *const plain[] = {"--keep-in-foreground",
-                                        "--conf-file=/dev/null",
-                                        "--bind-dynamic",
-                                        "--except-interface=lo",
-                                        "--no-hosts",
-                                        "--no-ping",
-                                        "--log-facility=-",
-                                        "--pid-file=",
-                                        "--leasefile-ro",
-                                        "--cache-size=1000",
-                                        "--user=",
-                                        "--group="};
-    argv[n++] = setpriv;
-    for (u32 i = 0; i < ARRAY_LEN(fixed); i++)
-        argv[n++] = fixed[i];
-    argv[n++] = dnsmasq;
-    for (u32 i = 0; i < ARRAY_LEN(plain); i++)
-        argv[n++] = plain[i];
-    argv[n++] = interface;
-    if (!nat->names)
-        argv[n++] = "--port=0";
-    if (nat->prefix6.address.version) {
-        ip_format(&nat->prefix6.address, ip);
-        snprintf(range, sizeof(range), "--dhcp-range=%s,ra-only,64", ip);
-        argv[n++] = "--enable-ra";
-        argv[n++] = range;
-    }
-    if (nat->dns6.version) {
-        ip_format(&nat->dns6, ip);
-        snprintf(option, sizeof(option), "--dhcp-option=option6:dns-server,[%s]", ip);
-        argv[n++] = option;
-    }
-    argv[n] = NULL;
-    k->dnsmasq = child_start(nat->up.sw, argv);
-    if (!k->dnsmasq)
-        error_set(problem, -ENOMEM, "no memory to start dnsmasq");
-}
-
 /* -- The back end -- */
 
 static bool takes(void *opaque, const u8 *frame, u32 length)
@@ -278,7 +211,8 @@ static int start(struct nat *nat, struct error *error)
         return err;
     }
     tap_set_filter(nat->up.port, takes, nat);
-    start_dnsmasq(k, nat);
+    if (dnsmasq_start(nat, k->interface, &k->dnsmasq, error))
+        nat->up.problem[PROBLEM_DNS] = *error;
     check(nat);
     return 0;
 }
