@@ -240,11 +240,11 @@ u64 leases_refused(const struct leases *l)
     return l->refused;
 }
 
-bool leases_nth(const struct leases *l, u32 n, s64 now, struct lease *lease)
+bool leases_next(const struct leases *l, u32 *at, s64 now, struct lease *lease)
 {
-    for (u32 i = 0; i < l->count; i++) {
-        const struct entry *e = &l->entry[i];
-        if (!is_lease(e) || e->until <= now || n--)
+    while (*at < l->count) {
+        const struct entry *e = &l->entry[(*at)++];
+        if (!is_lease(e) || e->until <= now)
             continue;
         *lease = (struct lease){.mac = e->mac, .address = {.version = 4}, .until = e->until};
         u32 network_order = htonl(e->address);

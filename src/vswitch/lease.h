@@ -39,8 +39,8 @@ void leases_decline(struct leases *l, const struct mac *mac, u32 address, s64 no
 u32 leases_addresses(const struct leases *l);     /* how many there are */
 u32 leases_used(const struct leases *l, s64 now); /* how many are not free now */
 u64 leases_refused(const struct leases *l);       /* how often none was free */
-/* The n-th lease that holds now. Returns false if there are fewer. */
-bool leases_nth(const struct leases *l, u32 n, s64 now, struct lease *lease);
+/* The next lease that holds now. `at` is 0 for the first, and goes on by itself. Returns false if there are no more. */
+bool leases_next(const struct leases *l, u32 *at, s64 now, struct lease *lease);
 /* All leases for the file; free() releases it. NULL: no memory. */
 char *leases_text(const struct leases *l);
 /* Returns true, once, if the text is no longer what it was. */

@@ -70,7 +70,7 @@ static json_t *leases_of(const struct process *p, const struct mac *mac)
 {
     json_t *array = json_array();
     struct lease lease;
-    for (u32 i = 0; p->nat && uplink_lease(p->nat, i, &lease); i++)
+    for (u32 at = 0; p->nat && uplink_lease(p->nat, &at, &lease);)
         if (memcmp(&lease.mac, mac, sizeof(*mac)) == 0)
             add(array, ip_json(&lease.address));
     return array;
@@ -130,7 +130,7 @@ static json_t *leases_json(const struct uplink *up)
 {
     json_t *array = json_array();
     struct lease lease;
-    for (u32 i = 0; uplink_lease(up, i, &lease); i++)
+    for (u32 at = 0; uplink_lease(up, &at, &lease);)
         add(array, json_pack("{s:o, s:o, s:s, s:o}", "mac", mac_json(&lease.mac), "address", ip_json(&lease.address),
                              "name", lease.name, "until", number((u64)lease.until)));
     return array;

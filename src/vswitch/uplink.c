@@ -54,9 +54,9 @@ struct port *uplink_port(const struct uplink *up)
     return up->port;
 }
 
-bool uplink_lease(const struct uplink *up, u32 n, struct lease *lease)
+bool uplink_lease(const struct uplink *up, u32 *at, struct lease *lease)
 {
-    return up->nat && up->nat->server.leases && leases_nth(up->nat->server.leases, n, time(NULL), lease);
+    return up->nat && up->nat->server.leases && leases_next(up->nat->server.leases, at, time(NULL), lease);
 }
 
 bool uplink_mapping(const struct uplink *up, u32 n, struct nat_mapping *mapping, struct error *why)

@@ -167,7 +167,7 @@ static void test_lease(void)
     CHECK_EQ(ask(), ACK);
     CHECK_EQ(yiaddr(), FIRST);
     struct lease lease;
-    CHECK(leases_nth(server.leases, 0, NOW, &lease) && strcmp(lease.name, "my-host") == 0);
+    CHECK(leases_next(server.leases, &(u32){0}, NOW, &lease) && strcmp(lease.name, "my-host") == 0);
 
     TEST("renewal, to the address that the client has");
     begin(REQUEST, 1);
@@ -256,7 +256,7 @@ static void test_options(void)
     CHECK_EQ(ask(), ACK);
     CHECK_EQ(yiaddr(), 0xc0a86409);
     struct lease lease;
-    CHECK(leases_nth(server.leases, 0, NOW, &lease) && strcmp(lease.name, "box") == 0);
+    CHECK(leases_next(server.leases, &(u32){0}, NOW, &lease) && strcmp(lease.name, "box") == 0);
 
     TEST("the pool is exhausted");
     start("192.168.100.0/29");

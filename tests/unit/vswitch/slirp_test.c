@@ -218,17 +218,17 @@ static void test_dhcp(void)
     start(&def);
     send_frame(frame, length);
     CHECK(wait_for(34, "\0\103\0\104", 4));
-    CHECK(uplink_lease(up, 0, &lease) && lease.address.byte[3] == 15 && !uplink_lease(up, 1, &lease));
+    CHECK(uplink_lease(up, &(u32){0}, &lease) && lease.address.byte[3] == 15 && !uplink_lease(up, &(u32){1}, &lease));
     end();
     start(&def);
-    CHECK(uplink_lease(up, 0, &lease) && lease.address.byte[3] == 15 && memcmp(&lease.mac, guest_mac, 6) == 0);
+    CHECK(uplink_lease(up, &(u32){0}, &lease) && lease.address.byte[3] == 15 && memcmp(&lease.mac, guest_mac, 6) == 0);
 
     TEST("without DHCP nobody answers");
     def.set.dhcp = false;
     CHECK_EQ(uplink_nat_set(up, &def, &error), 0);
     send_frame(frame, length);
     CHECK(!wait_for(34, "\0\103\0\104", 4));
-    CHECK(!uplink_lease(up, 0, &lease));
+    CHECK(!uplink_lease(up, &(u32){0}, &lease));
     end();
 }
 
