@@ -349,7 +349,8 @@ static const struct verb start_verb = {
     .options = {{json_row}},
     .words = NAME_WORD,
     .about = "Starts the process of a switch, if it does not run. "
-             "The first command that needs it does that by itself; a private or NAT switch ends when no card is left, without *--keep*.",
+             "The first command that needs it does that by itself; a private or NAT switch ends when no card is left, "
+             "without *--keep*.",
     .run = start,
 };
 
