@@ -2,7 +2,7 @@
 # Real guests in QEMU on the engine: two L1s on a private switch; an L2 in one of them, on a Linux bridge and behind
 # NAT, with spoofing off and on; a guest that starts by PXE from a server on the switch.
 # cases: pair
-# more cases: nested pxe restart
+# more cases: types nested pxe restart
 # limit: 900
 . "$(dirname "$0")/lib.sh"
 has ping jq
@@ -27,6 +27,44 @@ pair)
     say "$rate bit/s"
     [ "$("$NB" switch show net --json | jq '[.ports[] | select(.vm == "a" or .vm == "b") | .linked] | all')" = true ] ||
         fail 'not linked'
+    ;;
+types) # both guests go from one switch to the next while they run
+    [ "$(id -u)" = 0 ] || skip 'root only'
+    outside
+    ip address add 198.51.100.2/24 dev wan
+    background out "$tools/peer" serve 7000
+    mkdir -p "$work/root/etc"
+    cat >"$work/root/etc/lease" <<'END'
+#!/bin/sh
+[ "$1" != bound ] || { ip addr flush dev eth0; ip addr add $ip/$mask dev eth0; ip route add default via $router; }
+END
+    chmod 755 "$work/root/etc/lease"
+    image_make
+    l1 a 10.0.0.1/24 256
+    l1 b 10.0.0.2/24 256
+    moved() { # SWITCH: both guests are at that switch, and reach each other
+        "$NB" nic set a --switch "$1" && "$NB" nic set b --switch "$1" || fail "to $1"
+        within 10 guest a 'ping -c 1 -W 1 10.0.0.2 >/dev/null' || fail "a does not reach b at $1"
+    }
+    "$NB" switch create in --type internal --address 10.0.0.254/24 >/dev/null || fail 'internal'
+    moved in
+    guest a 'ping -c 2 10.0.0.254' || fail 'the host is not reached'
+    ping -c 2 -W 2 -q 10.0.0.2 || fail 'the host does not reach b'
+    "$NB" switch create ext --type external --interface wan --host off >/dev/null || fail 'external'
+    moved ext
+    guest a 'ip addr add 198.51.100.10/24 dev eth0; peer fetch 198.51.100.1 7000 20000000' 60 || fail 'outside'
+    guest a 'ip addr del 198.51.100.10/24 dev eth0'
+    for backend in slirp kernel; do
+        "$NB" nic set a --switch net && "$NB" nic set b --switch net && "$NB" switch delete ext 2>/dev/null
+        "$NB" nat create $backend --prefix 192.168.$((RANDOM % 100 + 100)).0/24 --backend $backend >/dev/null ||
+            fail "$backend"
+        moved $backend
+        guest a 'udhcpc -n -q -i eth0 -s /etc/lease' || fail "no lease of $backend"
+        guest a 'peer fetch 198.51.100.1 7000 20000000' 60 || fail "no transfer by $backend"
+        guest a 'ip addr flush dev eth0; ip addr add 10.0.0.1/24 dev eth0'
+    done
+    moved net
+    guest a 'ip route add default via 10.0.0.254; ! ping -c 2 -W 1 198.51.100.1' || fail 'a private switch leads outside'
     ;;
 nested) # L2 has two ways: its own address on L1's bridge, and L1's NAT
     image_make

@@ -122,6 +122,15 @@ background() { # SPACE COMMAND...
     started=$!
 }
 
+# The host's network: `wan`, behind which is the namespace `out` with another machine.
+outside() {
+    [ -e /run/netns/out ] || space out
+    ip link add wan address 52:54:00:00:ff:01 type veth peer name eth0 address 52:54:00:00:ff:02 netns out
+    ip link set wan up
+    in_space out ip link set eth0 up
+    in_space out ip address add 198.51.100.1/24 dev eth0
+}
+
 reaches() { # SPACE ADDRESS: within a few seconds, as the switch may have just been told
     within 5 in_space "$1" ping -c 1 -W 1 -q "$2" >/dev/null
 }

@@ -8,11 +8,7 @@ has ping jq dnsmasq nft
 [ "$(id -u)" = 0 ] || skip 'root only'
 backend=${1##*-}
 
-space out
-ip link add wan type veth peer name eth0 netns out
-ip link set wan up
-in_space out ip link set eth0 up
-in_space out ip address add 198.51.100.1/24 dev eth0
+outside
 in_space out ip address add 2001:db8::1/64 dev eth0
 ip address add 198.51.100.2/24 dev wan
 ip address add 2001:db8::2/64 dev wan

@@ -5,14 +5,6 @@
 has ping jq
 [ "$(id -u)" = 0 ] || skip 'root only'
 
-# The host's network: `wan`, behind which is the namespace `out` with another machine.
-outside() {
-    [ -e /run/netns/out ] || space out
-    ip link add wan address 52:54:00:00:ff:01 type veth peer name eth0 address 52:54:00:00:ff:02 netns out
-    ip link set wan up
-    in_space out ip link set eth0 up
-    in_space out ip address add 198.51.100.1/24 dev eth0
-}
 links() { ip -o link show | sed 's/^[0-9]*: //; s/[ @:].*//' | sort; }
 same_links() { [ "$(links)" = "$before" ]; }
 host_reaches() { within 5 ping -c 1 -W 1 -q "$1" >/dev/null; }
