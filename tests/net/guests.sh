@@ -64,7 +64,8 @@ END
         guest a 'ip addr flush dev eth0; ip addr add 10.0.0.1/24 dev eth0'
     done
     moved net
-    guest a 'ip route add default via 10.0.0.254; ! ping -c 2 -W 1 198.51.100.1' || fail 'a private switch leads outside'
+    guest a 'ip route add default via 10.0.0.254; ! ping -c 2 -W 1 198.51.100.1' ||
+        fail 'a private switch leads outside'
     ;;
 nested) # L2 has two ways: its own address on L1's bridge, and L1's NAT
     image_make
