@@ -1,8 +1,8 @@
 #!/bin/bash
 # Real guests in QEMU on the engine: two L1s on a private switch; an L2 in one of them, on a Linux bridge and behind
 # NAT, with spoofing off and on; a guest that starts by PXE from a server on the switch.
-# cases: pair types pxe
-# more cases: nested restart
+# cases: pair types nested pxe
+# more cases: restart
 # limit: 900
 . "$(dirname "$0")/lib.sh"
 has ping jq
