@@ -67,7 +67,8 @@ static int opened(const char *interface)
 {
     struct sockaddr_ll here = {
         .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(interface)};
-    int fd = socket(AF_PACKET, SOCK_RAW, 0), on = 1;
+    int fd = socket(AF_PACKET, SOCK_RAW, 0), on = 1, room = 16 << 20;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)); /* for a host that is busy */
     if (fd < 0 || !here.sll_ifindex || setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) < 0 ||
         bind(fd, (struct sockaddr *)&here, sizeof(here)) < 0)
         die(interface);
