@@ -20,6 +20,8 @@ OPT_cov := -O0 --coverage
 CFLAGS += $(OPT_$(B))
 LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
 LDLIBS += -lZydis -lZycore -lz -lrt
+# Of the manager and the switch: not for the library that others preload.
+PROGRAM_LIBS := -ljansson -lslirp
 
 # One short line per file; the whole command with V=1.
 ifeq ($(V),)
@@ -52,7 +54,7 @@ $(LIB): $(HOST_OBJ) $(CORE_OBJ)
 
 $(O)/nestbox: $(MAIN:%.c=$(O)/%.o) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(PROGRAM_LIBS)
 
 # The KVM API, to be preloaded. Its only symbols that others see are those of libc that it stands before.
 $(O)/libnestbox-kvm.so: $(PRELOAD:%.c=$(O)/%.o) $(LIB)
@@ -81,7 +83,7 @@ UNIT_OBJ := $(UNIT:=.o)
 $(UNIT_OBJ): CPPFLAGS += -Itests
 $(UNIT): %: %.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(PROGRAM_LIBS)
 
 unit: $(UNIT)
 
@@ -100,8 +102,22 @@ $(KVMAPI): $(O)/%: %.c tests/kvmapi/guest.h
 	$(Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE $(WARN) -pthread -o $@ $<
 kvmapi: $(KVMAPI)
 
+# What plays VMs, their programs and rogue guests in tests/net; static so that guests can have it.
+NETTOOLS := $(patsubst tests/net/%.c,build/net/%,$(wildcard tests/net/*.c))
+$(NETTOOLS): build/net/%: tests/net/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE $(WARN) -pthread -static -o $@ $<
+nettools: $(NETTOOLS)
+
 # nestbox run with vCPUs that move all the time: tests/hop/main.c
 $(O)/hop: $(O)/tests/hop/main.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(PROGRAM_LIBS)
+
+# A switch without VMs: tests/perf/switch.c
+$(O)/tests/perf/switch.o: CPPFLAGS += -Itests
+$(O)/switch-bench: $(O)/tests/perf/switch.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -124,12 +140,16 @@ test:
 qemu-tests:
 	+MORE=1 tools/test.sh '^qemu/'
 
+# Networks, those that take long among them.
+net-tests:
+	+MORE=1 tools/test.sh '^net/'
+
 # The kernel's own tests of KVM on the engine: those of `make test` and the rest.
 selftests: all
 	tools/selftests.sh
 
 bench:
-	+@tools/bench.sh; missed=$$?; tools/bench-qemu.sh && exit $$missed
+	+@missed=0; for part in bench bench-switch bench-qemu bench-net; do tools/$$part.sh || missed=1; done; exit $$missed
 
 # Completions and the manual page's options, from the tables.
 derive: $(O)/nestbox
@@ -166,7 +186,9 @@ help:
 	@echo 'make test         builds and runs all tests; tools/test.sh PATTERN runs some'
 	@echo 'make unit         builds the unit tests'
 	@echo 'make kvmapi       builds the tests of the KVM API'
+	@echo 'make nettools     builds what the tests of networks use'
 	@echo 'make qemu-tests   starts Debian from disks in QEMU on the engine, in all ways that tests/qemu knows'
+	@echo 'make net-tests    switches and NAT with real frames between namespaces and between guests in QEMU'
 	@echo "make selftests    runs the kernel's selftests of KVM on the engine"
 	@echo 'make bench        measures L1 and L2 against the host and QEMU, and checks the promises of SPEC.md'
 	@echo 'make lint         checks layers, style and scripts'
@@ -179,5 +201,5 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all unit kvmapi demo test qemu-tests selftests bench derive lint fuzz install uninstall help clean
--include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(UNIT_OBJ:.o=.d)
+.PHONY: all unit kvmapi nettools demo test qemu-tests net-tests selftests bench derive lint fuzz install uninstall help clean
+-include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(O)/tests/perf/switch.d $(UNIT_OBJ:.o=.d)

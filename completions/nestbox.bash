@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run kvm qemu doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run kvm qemu switch nat nic check doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -17,139 +17,462 @@ _nestbox() {
     elif [ "$current" = = ]; then
         current=
     fi
+    case $verb in
+    switch)
+        if [ "$COMP_CWORD" = 2 ]; then
+            mapfile -t COMPREPLY < <(compgen -W 'create list show set delete start stop run capture --help' -- "$current")
+            return
+        fi
+        verb="$verb ${COMP_WORDS[2]}"
+        ;;
+    nat)
+        if [ "$COMP_CWORD" = 2 ]; then
+            mapfile -t COMPREPLY < <(compgen -W 'create list show set map unmap delete --help' -- "$current")
+            return
+        fi
+        verb="$verb ${COMP_WORDS[2]}"
+        ;;
+    nic)
+        if [ "$COMP_CWORD" = 2 ]; then
+            mapfile -t COMPREPLY < <(compgen -W 'add set remove list --help' -- "$current")
+            return
+        fi
+        verb="$verb ${COMP_WORDS[2]}"
+        ;;
+    esac
     case $verb:$previous in
-    run:--kernel)
+    'run:--kernel')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    run:--initrd)
+    'run:--initrd')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    run:--append)
+    'run:--append')
         return
         ;;
-    run:--memory)
+    'run:--memory')
         mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$current")
         return
         ;;
-    run:--cpus)
+    'run:--cpus')
         return
         ;;
-    run:--nested)
+    'run:--nested')
         mapfile -t COMPREPLY < <(compgen -W 'off intel amd' -- "$current")
         return
         ;;
-    run:--accel)
+    'run:--accel')
         mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
         return
         ;;
-    run:--cpu)
+    'run:--cpu')
         mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
         return
         ;;
-    run:--serial)
+    'run:--serial')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -W 'stdio none pty' -- "$current")
         return
         ;;
-    run:--serial-log)
+    'run:--serial-log')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    run:--timeout)
+    'run:--timeout')
         return
         ;;
-    run:--shutdown-timeout)
+    'run:--shutdown-timeout')
         return
         ;;
-    run:--trace)
+    'run:--trace')
         mapfile -t COMPREPLY < <(compgen -W 'entry exits' -- "$current")
         return
         ;;
-    run:--trace-file)
+    'run:--trace-file')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    run:--symbols)
+    'run:--symbols')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    kvm:--nested)
+    'kvm:--nested')
         mapfile -t COMPREPLY < <(compgen -W 'off intel amd host' -- "$current")
         return
         ;;
-    kvm:--accel)
+    'kvm:--accel')
         mapfile -t COMPREPLY < <(compgen -W 'auto engine' -- "$current")
         return
         ;;
-    kvm:--cpu)
+    'kvm:--cpu')
         mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
         return
         ;;
-    kvm:--trace)
+    'kvm:--trace')
         mapfile -t COMPREPLY < <(compgen -W 'entry exits ioctl unknown run' -- "$current")
         return
         ;;
-    kvm:--trace-file)
+    'kvm:--trace-file')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    kvm:--stats)
+    'kvm:--stats')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    qemu:--nested)
+    'qemu:--nested')
         mapfile -t COMPREPLY < <(compgen -W 'off intel amd host' -- "$current")
         return
         ;;
-    qemu:--accel)
+    'qemu:--accel')
         mapfile -t COMPREPLY < <(compgen -W 'auto engine' -- "$current")
         return
         ;;
-    qemu:--cpu)
+    'qemu:--cpu')
         mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
         return
         ;;
-    qemu:--trace)
+    'qemu:--trace')
         mapfile -t COMPREPLY < <(compgen -W 'entry exits ioctl unknown run' -- "$current")
         return
         ;;
-    qemu:--trace-file)
+    'qemu:--trace-file')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    qemu:--stats)
+    'qemu:--stats')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'switch create:--type')
+        mapfile -t COMPREPLY < <(compgen -W 'private internal external nat' -- "$current")
+        return
+        ;;
+    'switch create:--interface')
+        return
+        ;;
+    'switch create:--host')
+        return
+        ;;
+    'switch create:--address')
+        return
+        ;;
+    'switch create:--keep')
+        return
+        ;;
+    'switch create:--notes')
+        return
+        ;;
+    'switch create:--prefix')
+        return
+        ;;
+    'switch create:--prefix6')
+        return
+        ;;
+    'switch create:--backend')
+        mapfile -t COMPREPLY < <(compgen -W 'auto slirp kernel' -- "$current")
+        return
+        ;;
+    'switch create:--dhcp')
+        return
+        ;;
+    'switch create:--dns')
+        return
+        ;;
+    'switch set:--type')
+        mapfile -t COMPREPLY < <(compgen -W 'private internal external nat' -- "$current")
+        return
+        ;;
+    'switch set:--interface')
+        return
+        ;;
+    'switch set:--host')
+        return
+        ;;
+    'switch set:--address')
+        return
+        ;;
+    'switch set:--keep')
+        return
+        ;;
+    'switch set:--notes')
+        return
+        ;;
+    'switch capture:--card')
+        mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        return
+        ;;
+    'switch capture:--write')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'nat create:--prefix')
+        return
+        ;;
+    'nat create:--prefix6')
+        return
+        ;;
+    'nat create:--switch')
+        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        return
+        ;;
+    'nat create:--backend')
+        mapfile -t COMPREPLY < <(compgen -W 'auto slirp kernel' -- "$current")
+        return
+        ;;
+    'nat create:--dhcp')
+        return
+        ;;
+    'nat create:--dns')
+        return
+        ;;
+    'nat set:--prefix')
+        return
+        ;;
+    'nat set:--prefix6')
+        return
+        ;;
+    'nat set:--backend')
+        mapfile -t COMPREPLY < <(compgen -W 'auto slirp kernel' -- "$current")
+        return
+        ;;
+    'nat set:--dhcp')
+        return
+        ;;
+    'nat set:--dns')
+        return
+        ;;
+    'nat map:--protocol')
+        mapfile -t COMPREPLY < <(compgen -W 'tcp udp' -- "$current")
+        return
+        ;;
+    'nat map:--external')
+        return
+        ;;
+    'nat map:--internal')
+        return
+        ;;
+    'nat unmap:--protocol')
+        mapfile -t COMPREPLY < <(compgen -W 'tcp udp' -- "$current")
+        return
+        ;;
+    'nat unmap:--external')
+        return
+        ;;
+    'nic add:--name')
+        return
+        ;;
+    'nic add:--switch')
+        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        return
+        ;;
+    'nic add:--mac')
+        return
+        ;;
+    'nic add:--spoofing')
+        return
+        ;;
+    'nic add:--dhcp-guard')
+        return
+        ;;
+    'nic add:--router-guard')
+        return
+        ;;
+    'nic add:--protect')
+        return
+        ;;
+    'nic add:--mirror')
+        mapfile -t COMPREPLY < <(compgen -W 'none source destination' -- "$current")
+        return
+        ;;
+    'nic add:--bandwidth-minimum')
+        mapfile -t COMPREPLY < <(compgen -W '0 10M 100M 1G' -- "$current")
+        return
+        ;;
+    'nic add:--bandwidth-maximum')
+        mapfile -t COMPREPLY < <(compgen -W '0 10M 100M 1G' -- "$current")
+        return
+        ;;
+    'nic add:--storm-limit')
+        return
+        ;;
+    'nic add:--vlan')
+        return
+        ;;
+    'nic add:--trunk')
+        return
+        ;;
+    'nic set:--switch')
+        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        return
+        ;;
+    'nic set:--mac')
+        return
+        ;;
+    'nic set:--spoofing')
+        return
+        ;;
+    'nic set:--dhcp-guard')
+        return
+        ;;
+    'nic set:--router-guard')
+        return
+        ;;
+    'nic set:--protect')
+        return
+        ;;
+    'nic set:--mirror')
+        mapfile -t COMPREPLY < <(compgen -W 'none source destination' -- "$current")
+        return
+        ;;
+    'nic set:--bandwidth-minimum')
+        mapfile -t COMPREPLY < <(compgen -W '0 10M 100M 1G' -- "$current")
+        return
+        ;;
+    'nic set:--bandwidth-maximum')
+        mapfile -t COMPREPLY < <(compgen -W '0 10M 100M 1G' -- "$current")
+        return
+        ;;
+    'nic set:--storm-limit')
+        return
+        ;;
+    'nic set:--vlan')
+        return
+        ;;
+    'nic set:--trunk')
         return
         ;;
     esac
     case $verb in
-    run)
+    'run')
         mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --stats --help' -- "$current")
         ;;
-    kvm)
+    'kvm')
         mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --trace --trace-file --stats --help' -c -- "$current")
         ;;
-    qemu)
+    'qemu')
         mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --trace --trace-file --stats --help' -- "$current")
         ;;
-    doctor)
+    'switch create')
+        mapfile -t COMPREPLY < <(compgen -W '--type --interface --host --address --keep --notes --prefix --prefix6 --backend --dhcp --dns --json --help' -- "$current")
+        ;;
+    'switch list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
-    help)
-        mapfile -t COMPREPLY < <(compgen -W 'run kvm qemu doctor help version --help' -- "$current")
+    'switch show')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
-    version)
+    'switch set')
+        mapfile -t COMPREPLY < <(compgen -W '--type --interface --host --address --keep --notes --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'switch delete')
+        mapfile -t COMPREPLY < <(compgen -W '--force --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'switch start')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'switch stop')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'switch run')
+        mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'switch capture')
+        mapfile -t COMPREPLY < <(compgen -W '--card --drops --write --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'nat create')
+        mapfile -t COMPREPLY < <(compgen -W '--prefix --prefix6 --switch --backend --dhcp --dns --json --help' -- "$current")
+        ;;
+    'nat list')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        ;;
+    'nat show')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'nat set')
+        mapfile -t COMPREPLY < <(compgen -W '--prefix --prefix6 --backend --dhcp --dns --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'nat map')
+        mapfile -t COMPREPLY < <(compgen -W '--protocol --external --internal --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'nat unmap')
+        mapfile -t COMPREPLY < <(compgen -W '--protocol --external --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'nat delete')
+        mapfile -t COMPREPLY < <(compgen -W '--force --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'nic add')
+        mapfile -t COMPREPLY < <(compgen -W '--name --switch --mac --spoofing --dhcp-guard --router-guard --protect --mirror --bandwidth-minimum --bandwidth-maximum --storm-limit --vlan --trunk --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'nic set')
+        mapfile -t COMPREPLY < <(compgen -W '--switch --mac --spoofing --dhcp-guard --router-guard --protect --mirror --bandwidth-minimum --bandwidth-maximum --storm-limit --vlan --trunk --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'nic remove')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'nic list')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'check')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'doctor')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        ;;
+    'help')
+        mapfile -t COMPREPLY < <(compgen -W 'run kvm qemu switch nat nic check doctor help version --help' -- "$current")
+        ;;
+    'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
         ;;
     esac

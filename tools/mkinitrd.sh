@@ -1,7 +1,8 @@
 #!/bin/bash
 # Makes the guests' initial RAM disks: OUT/l2.cpio (busybox and tests/perf/loops) and OUT/l1.cpio (the same, KVM's
 # modules, this program with its libraries, and the L2 kernel and RAM disk inside). Their /init are guest-init-l1.sh and
-# guest-init-l2.sh.
+# guest-init-l2.sh. OUT/net.cpio has modules for networks (and KVM's), to be put behind l2.cpio: /modules/order is the
+# order of loading.
 # usage: mkinitrd.sh DEBS NESTBOX LOOPS OUT
 set -eu
 here=$(dirname "$0")
@@ -29,20 +30,28 @@ pack() { # $1 into the archive $2; the console must exist before devtmpfs is mou
     mv "$2.new" "$2"
 }
 
-module() { # copies module $1 after what it depends on, and writes the order of loading
+module() { # copies module $1 below $2 after what it depends on, and writes the order of loading
     local name file dependency
     name=$(printf '%s' "$1" | tr - _)
-    grep -qx "$name.ko" "$out/l1/modules/order" && return 0
+    grep -qx "$name.ko" "$2/modules/order" && return 0
     file=$(find "$debs/modules" -name "$1.ko" -o -name "$(printf '%s' "$1" | tr _ -).ko" | head -n 1)
     if [ -z "$file" ]; then
         grep -q "/$(printf '%s' "$1" | tr _ -).ko" "$debs/modules/modules.builtin" 2>/dev/null && return 0
         die "no module $1 in $debs/modules"
     fi
     for dependency in $(readelf -p .modinfo "$file" | sed -n 's/.*depends=//p' | tr , ' '); do
-        module "$dependency"
+        module "$dependency" "$2"
     done
-    cp "$file" "$out/l1/modules/$name.ko"
-    echo "$name.ko" >>"$out/l1/modules/order"
+    cp "$file" "$2/modules/$name.ko"
+    echo "$name.ko" >>"$2/modules/order"
+}
+
+modules() { # below $1: all others, and what they depend on
+    local below=$1 name
+    mkdir -p "$below/modules"
+    : >"$below/modules/order"
+    shift
+    for name; do module "$name" "$below"; done
 }
 
 root "$out/l2"
@@ -53,12 +62,8 @@ pack "$out/l2" "$out/l2.cpio"
 root "$out/l1"
 cp "$here/guest-init-l1.sh" "$out/l1/init"
 chmod 755 "$out/l1/init"
-mkdir -p "$out/l1/modules" "$out/l1/l2"
-: >"$out/l1/modules/order"
-module irqbypass
-module kvm
-module kvm_intel
-module kvm_amd
+mkdir -p "$out/l1/l2"
+modules "$out/l1" irqbypass kvm kvm_intel kvm_amd
 cp "$nestbox" "$out/l1/bin/nestbox"
 strip "$out/l1/bin/nestbox"
 for library in $(ldd "$nestbox" |
@@ -73,3 +78,8 @@ done
 cp "$debs/vmlinuz" "$out/l1/l2/vmlinuz"
 cp "$out/l2.cpio" "$out/l1/l2/initrd"
 pack "$out/l1" "$out/l1.cpio"
+
+rm -rf "$out/net"
+modules "$out/net" irqbypass kvm kvm_intel kvm_amd virtio_pci virtio_net tun bridge 8021q crc32c_generic nf_tables \
+    nft_chain_nat nft_masq
+pack "$out/net" "$out/net.cpio"

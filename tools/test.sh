@@ -8,9 +8,10 @@ here=$(dirname "$0")
 . "$here/need.sh"
 pattern=${1:-.}
 need_build
-need busybox-static cpio xz-utils qemu-system-x86 seabios clang-format
-[[ -z ${MORE:-} ]] || need libvirt-daemon libvirt-clients virtinst debian-installer-12-netboot-amd64 ipxe-qemu xorriso
-make -s -j2 all build/release/insn build/release/hop build/loops unit kvmapi guests || die "the build failed"
+need busybox-static cpio xz-utils qemu-system-x86 seabios clang-format iproute2 iputils-ping jq socat nftables \
+    dnsmasq-base tshark ipxe-qemu
+[[ -z ${MORE:-} ]] || need libvirt-daemon libvirt-clients virtinst debian-installer-12-netboot-amd64 xorriso
+make -s -j2 all build/release/insn build/release/hop build/loops unit kvmapi nettools guests || die "the build failed"
 NB=build/release/nestbox
 export NB
 logs=build/test
@@ -27,7 +28,7 @@ add insn 900 "build/release/insn --corpus tests/insn/cases.txt --seed ${SEED:-1}
 limit=600
 [[ -z ${MORE:-} ]] || limit=1200
 for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh tests/kvmapi/*.sh \
-    tests/qemu/*.sh; do
+    tests/net/*.sh tests/qemu/*.sh; do
     [ -e "$script" ] || continue
     head -n 1 "$script" | grep -q '^#!' || continue # for sourcing
     name=$(basename "$(dirname "$script")")/$(basename "$script" .sh)

@@ -1,8 +1,10 @@
 /*
  * nestbox derive WHAT: prints what is derived from the verbs and their tables of options, for tools/derive.sh: the
- * completions of bash, zsh and fish, and the lists of options in the manual page.
+ * completions of bash, zsh and fish, and the lists of options in the manual page. And for these completions, while
+ * somebody types: the names of the switches, NAT networks, VMs and cards that there are.
  */
 #include "cli/verb.h"
+#include "manager/names.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -32,14 +34,33 @@ static void put_escaped(const char *text, const char *special)
     }
 }
 
-/* Writes the names of all verbs, separated by spaces. */
-static void verb_names(char *list, size_t size)
+/* Writes the names of verbs, separated by spaces. */
+static void verb_names(const struct verb *const *list, char *names, size_t size)
 {
     size_t used = 0;
-    list[0] = 0;
-    for (const struct verb *const *v = verbs; *v; v++)
+    names[0] = 0;
+    for (const struct verb *const *v = list; *v; v++)
         if (used < size)
-            used += (size_t)snprintf(list + used, size - used, "%s%s", used ? " " : "", (*v)->name);
+            used += (size_t)snprintf(names + used, size - used, "%s%s", used ? " " : "", (*v)->name);
+}
+
+/* What of the host's names a word is, as `derive` takes it; NULL: none. */
+static const char *const word_names[] = {[WORD_NEW] = NULL,   [WORD_VERB] = NULL, [WORD_SWITCH] = "switches",
+                                         [WORD_NAT] = "nats", [WORD_VM] = "vms",  [WORD_CARD] = "cards"};
+
+static bool takes_verb(const struct verb *verb)
+{
+    return verb->words[0].name && verb->words[0].kind == WORD_VERB;
+}
+
+/* Returns what the shells ask `derive` for when they complete the verb's words, or NULL. Each verb has words of one
+ * kind. */
+static const char *names_of(const struct verb *verb)
+{
+    for (const struct verb_word *w = verb->words; w < verb->words + WORDS_MAX && w->name; w++)
+        if (word_names[w->kind])
+            return word_names[w->kind];
+    return NULL;
 }
 
 /* -- bash -- */
@@ -49,25 +70,75 @@ static void bash_words(const char *indent, const char *words)
     printf("%smapfile -t COMPREPLY < <(compgen -W '%s' -- \"$current\")\n", indent, words);
 }
 
-static void bash_values(const struct verb *verb, const struct setting *s)
+/* Prints a command that offers names of the host's, in any case. */
+static void bash_names(const char *kind)
 {
-    char list[256];
+    printf("        mapfile -t COMPREPLY < <(nestbox derive %s 2>/dev/null | while IFS= read -r name; do\n"
+           "            [[ ${name,,} == \"${current,,}\"* ]] && printf '%%q\\n' \"$name\"; done)\n",
+           kind);
+}
+
+static void bash_value(const struct verb *verb, const struct setting *s)
+{
+    char list[256], title[VERB_TITLE];
     const char *values = values_of(s, list, sizeof(list));
     if (s->kind == SETTING_FLAG)
         return;
-    printf("    %s:--%s)\n", verb->name, s->name);
+    printf("    '%s:--%s')\n", verb_title(verb, title), s->name);
     if (s->file)
         printf("        compopt -o filenames\n        mapfile -t COMPREPLY < <(compgen -f%s%s%s -- \"$current\")\n",
                values ? " -W '" : "", values ? values : "", values ? "'" : "");
     else if (values)
         bash_words("        ", values);
+    else if (s->names)
+        bash_names(s->names);
     printf("        return\n        ;;\n");
 }
 
-static void derive_bash(void)
+static void bash_values(const struct verb *verb, void *unused)
 {
-    char names[128], first[192];
-    verb_names(names, sizeof(names));
+    struct setting rows[VERB_ROWS];
+    for (const struct setting *s = verb_rows(verb, rows); s->name; s++)
+        bash_value(verb, s);
+}
+
+static void bash_verb(const struct verb *verb, void *all)
+{
+    struct setting rows[VERB_ROWS];
+    char title[VERB_TITLE];
+    const char *names = names_of(verb);
+    if (verb->verbs)
+        return;
+    printf("    '%s')\n        mapfile -t COMPREPLY < <(compgen -W '", verb_title(verb, title));
+    if (takes_verb(verb))
+        printf("%s ", (const char *)all);
+    for (const struct setting *s = verb_rows(verb, rows); s->name; s++)
+        printf("--%s ", s->name);
+    printf("--help'%s -- \"$current\")\n", verb->takes_program ? " -c" : "");
+    if (names) {
+        printf("        [[ $current == -* ]] ||");
+        bash_names(names);
+    }
+    printf("        ;;\n");
+}
+
+/* The second word names a verb of the first one. */
+static void bash_within(const struct verb *verb, void *unused)
+{
+    char names[256], offered[sizeof(names) + 8];
+    if (!verb->verbs)
+        return;
+    verb_names(verb->verbs, names, sizeof(names));
+    snprintf(offered, sizeof(offered), "%s --help", names);
+    printf("    %s)\n        if [ \"$COMP_CWORD\" = 2 ]; then\n", verb->name);
+    bash_words("            ", offered);
+    printf("            return\n        fi\n        verb=\"$verb ${COMP_WORDS[2]}\"\n        ;;\n");
+}
+
+static void derive_bash(const struct verb *unused)
+{
+    char names[256], first[sizeof(names) + 32];
+    verb_names(verbs, names, sizeof(names));
     snprintf(first, sizeof(first), "%s --help --version", names);
     printf("# bash completion for nestbox; derived from its options by tools/derive.sh\n\n"
            "_nestbox() {\n"
@@ -85,19 +156,12 @@ static void derive_bash(void)
            "    elif [ \"$current\" = = ]; then\n"
            "        current=\n"
            "    fi\n"
-           "    case $verb:$previous in\n");
-    for (const struct verb *const *v = verbs; *v; v++)
-        for (const struct setting *s = (*v)->options; s->name; s++)
-            bash_values(*v, s);
+           "    case $verb in\n");
+    verbs_each(bash_within, NULL);
+    printf("    esac\n    case $verb:$previous in\n");
+    verbs_each(bash_values, NULL);
     printf("    esac\n    case $verb in\n");
-    for (const struct verb *const *v = verbs; *v; v++) {
-        printf("    %s)\n        mapfile -t COMPREPLY < <(compgen -W '", (*v)->name);
-        if ((*v)->takes_verb)
-            printf("%s ", names);
-        for (const struct setting *s = (*v)->options; s->name; s++)
-            printf("--%s ", s->name);
-        printf("--help'%s -- \"$current\")\n        ;;\n", (*v)->takes_program ? " -c" : "");
-    }
+    verbs_each(bash_verb, names);
     printf("    esac\n}\ncomplete -F _nestbox nestbox\n");
 }
 
@@ -127,20 +191,63 @@ static void zsh_option(const struct setting *s)
             printf("_files");
         else if (values)
             printf("(%s)", values);
+        else if (s->names)
+            printf("{compadd -- ${(f)\"$(nestbox derive %s 2>/dev/null)\"}}", s->names);
     }
     printf("' \\\n");
 }
 
-static void derive_zsh(void)
+static void zsh_verb(const struct verb *verb, void *all)
 {
-    char names[128];
-    verb_names(names, sizeof(names));
-    printf("#compdef nestbox\n# zsh completion for nestbox; derived from its options by tools/derive.sh\n\n"
-           "local -a verbs\nverbs=(\n");
-    for (const struct verb *const *v = verbs; *v; v++)
+    struct setting rows[VERB_ROWS];
+    char title[VERB_TITLE];
+    const char *names = names_of(verb);
+    if (verb->verbs)
+        return;
+    printf("'%s')\n    _arguments \\\n", verb_title(verb, title));
+    for (const struct setting *s = verb_rows(verb, rows); s->name; s++)
+        zsh_option(s);
+    if (takes_verb(verb))
+        printf("        '1:verb:(%s)' \\\n", (const char *)all);
+    if (names)
+        printf("        '*:name:{compadd -- ${(f)\"$(nestbox derive %s 2>/dev/null)\"}}' \\\n", names);
+    if (verb->takes_program)
+        printf("        '*::program: _normal' \\\n");
+    printf("        '--help[this help]'\n    ;;\n");
+}
+
+static void zsh_list(const struct verb *const *list)
+{
+    printf("verbs=(\n");
+    for (const struct verb *const *v = list; *v; v++)
         printf("    '%s:%s'\n", (*v)->name, (*v)->summary);
-    printf(")\n\n"
-           "if (( CURRENT == 2 )); then\n"
+    printf(")\n");
+}
+
+static void zsh_within(const struct verb *verb, void *unused)
+{
+    if (!verb->verbs)
+        return;
+    printf("%s)\n", verb->name);
+    zsh_list(verb->verbs);
+    printf("if (( CURRENT == 2 )); then\n"
+           "    _describe verb verbs\n"
+           "    return\n"
+           "fi\n"
+           "verb=\"$verb $words[2]\"\n"
+           "shift words\n"
+           "(( CURRENT-- ))\n"
+           ";;\n");
+}
+
+static void derive_zsh(const struct verb *unused)
+{
+    char names[256];
+    verb_names(verbs, names, sizeof(names));
+    printf("#compdef nestbox\n# zsh completion for nestbox; derived from its options by tools/derive.sh\n\n"
+           "local -a verbs\n");
+    zsh_list(verbs);
+    printf("\nif (( CURRENT == 2 )); then\n"
            "    _describe verb verbs\n"
            "    return\n"
            "fi\n"
@@ -148,53 +255,87 @@ static void derive_zsh(void)
            "shift words\n"
            "(( CURRENT-- ))\n"
            "case $verb in\n");
-    for (const struct verb *const *v = verbs; *v; v++) {
-        printf("%s)\n    _arguments \\\n", (*v)->name);
-        for (const struct setting *s = (*v)->options; s->name; s++)
-            zsh_option(s);
-        if ((*v)->takes_verb)
-            printf("        '1:verb:(%s)' \\\n", names);
-        if ((*v)->takes_program)
-            printf("        '*::program: _normal' \\\n");
-        printf("        '--help[this help]'\n    ;;\n");
-    }
+    verbs_each(zsh_within, NULL);
+    printf("esac\ncase $verb in\n");
+    verbs_each(zsh_verb, names);
     printf("esac\n");
 }
 
 /* -- fish -- */
+
+/* Begins a line that holds where `verb` was typed. */
+static void fish_line(const struct verb *verb)
+{
+    printf("complete -c nestbox -n '");
+    if (verb->within)
+        printf("__fish_seen_subcommand_from %s; and ", verb->within->name);
+    for (const struct verb *const *v = verbs; !verb->within && *v; v++) /* others that have a verb of this name */
+        for (const struct verb *const *w = (*v)->verbs; w && *w; w++)
+            if (strcmp((*w)->name, verb->name) == 0)
+                printf("not __fish_seen_subcommand_from %s; and ", (*v)->name);
+    printf("__fish_seen_subcommand_from %s'", verb->name);
+}
 
 static void fish_option(const struct verb *verb, const struct setting *s)
 {
     char help[HELP_MAX], list[256];
     const char *values = values_of(s, list, sizeof(list));
     option_help(s, help, sizeof(help));
-    printf("complete -c nestbox -n '__fish_seen_subcommand_from %s' -l %s", verb->name, s->name);
+    fish_line(verb);
+    printf(" -l %s", s->name);
     if (s->file)
         printf(" -r -F");
     else if (s->kind != SETTING_FLAG)
         printf(" -x");
     if (values)
         printf(" -a '%s'", values);
+    else if (s->names)
+        printf(" -a '(nestbox derive %s 2>/dev/null)'", s->names);
     printf(" -d '");
     put_escaped(help, "'\\");
     printf("'\n");
 }
 
-static void derive_fish(void)
+static void fish_name(const struct verb *verb, void *unused)
 {
-    printf("# fish completion for nestbox; derived from its options by tools/derive.sh\n\ncomplete -c nestbox -f\n");
-    for (const struct verb *const *v = verbs; *v; v++)
-        printf("complete -c nestbox -n __fish_use_subcommand -a %s -d '%s'\n", (*v)->name, (*v)->summary);
-    for (const struct verb *const *v = verbs; *v; v++) {
-        for (const struct setting *s = (*v)->options; s->name; s++)
-            fish_option(*v, s);
-        if ((*v)->takes_verb)
-            for (const struct verb *const *w = verbs; *w; w++)
-                printf("complete -c nestbox -n '__fish_seen_subcommand_from %s' -a %s\n", (*v)->name, (*w)->name);
-        if ((*v)->takes_program)
-            printf("complete -c nestbox -n '__fish_seen_subcommand_from %s' -a '(__fish_complete_command)'\n",
-                   (*v)->name);
+    if (!verb->within) {
+        printf("complete -c nestbox -n __fish_use_subcommand -a %s -d '%s'\n", verb->name, verb->summary);
+        return;
     }
+    char names[256];
+    verb_names(verb->within->verbs, names, sizeof(names));
+    printf("complete -c nestbox -n '__fish_seen_subcommand_from %s; and not __fish_seen_subcommand_from %s' -a %s -d "
+           "'%s'\n",
+           verb->within->name, names, verb->name, verb->summary);
+}
+
+static void fish_verb(const struct verb *verb, void *all)
+{
+    struct setting rows[VERB_ROWS];
+    const char *names = names_of(verb);
+    for (const struct setting *s = verb_rows(verb, rows); s->name; s++)
+        fish_option(verb, s);
+    if (takes_verb(verb)) {
+        fish_line(verb);
+        printf(" -a '%s'\n", (const char *)all);
+    }
+    if (names) {
+        fish_line(verb);
+        printf(" -a '(nestbox derive %s 2>/dev/null)'\n", names);
+    }
+    if (verb->takes_program) {
+        fish_line(verb);
+        printf(" -a '(__fish_complete_command)'\n");
+    }
+}
+
+static void derive_fish(const struct verb *unused)
+{
+    char names[256];
+    verb_names(verbs, names, sizeof(names));
+    printf("# fish completion for nestbox; derived from its options by tools/derive.sh\n\ncomplete -c nestbox -f\n");
+    verbs_each(fish_name, NULL);
+    verbs_each(fish_verb, names);
     printf("complete -c nestbox -l help -d 'this help'\n");
 }
 
@@ -245,45 +386,70 @@ static void roff_option(const struct setting *s)
 
 static void man_options(const struct verb *verb)
 {
-    for (const struct setting *s = verb->options; s->name; s++)
+    struct setting rows[VERB_ROWS];
+    for (const struct setting *s = verb_rows(verb, rows); s->name; s++)
         roff_option(s);
+}
+
+static void man_help(void)
+{
     printf(".TP\n.B --help\nPrint the verb's options. All verbs have it.\n");
 }
 
-static void derive_man_run(void)
+/* A verb with verbs of its own has a section with a paragraph for each; another one only a list of options. */
+static void derive_man(const struct verb *verb)
 {
-    man_options(&verb_run);
+    if (!verb->verbs) {
+        man_options(verb);
+        man_help();
+        return;
+    }
+    for (const struct verb *const *v = verb->verbs; *v; v++) {
+        char title[VERB_TITLE];
+        printf(".PP\n.B nestbox %s\n%s\n.br\n", verb_title(*v, title), (*v)->usage);
+        if ((*v)->about)
+            roff_text((*v)->about);
+        else
+            printf("%s.\n", (*v)->summary);
+        printf(".RS\n");
+        man_options(*v);
+        printf(".RE\n");
+    }
 }
 
-static void derive_man_kvm(void)
+/* -- names -- */
+
+static void print_name(const char *name, void *unused)
 {
-    man_options(&verb_kvm);
+    printf("%s\n", name);
 }
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
     static const struct {
         const char *name;
-        void (*print)(void);
-    } kinds[] = {{"bash", derive_bash},
-                 {"zsh", derive_zsh},
-                 {"fish", derive_fish},
-                 {"man-run", derive_man_run},
-                 {"man-kvm", derive_man_kvm}};
+        void (*print)(const struct verb *verb);
+    } kinds[] = {{"bash", derive_bash}, {"zsh", derive_zsh}, {"fish", derive_fish}};
     for (size_t i = 0; argc == 1 && i < ARRAY_LEN(kinds); i++) {
         if (strcmp(argv[0], kinds[i].name) == 0) {
-            kinds[i].print();
+            kinds[i].print(verb);
             return STATUS_OK;
         }
     }
-    complain("derive takes bash, zsh, fish, man-run or man-kvm");
+    if (argc == 1 && names_each(argv[0], print_name, NULL))
+        return STATUS_OK;
+    const struct verb *about = argc == 2 && strcmp(argv[0], "man") == 0 ? verb_find(NULL, argv[1]) : NULL;
+    if (about) {
+        derive_man(about);
+        return STATUS_OK;
+    }
+    complain("derive takes bash, zsh, fish, man and a verb, or switches, nats, vms or cards");
     return STATUS_USAGE;
 }
 
 const struct verb verb_derive = {
     .name = "derive",
     .summary = "Prints what is derived from the options",
-    .usage = "bash|zsh|fish|man-run|man-kvm",
-    .options = no_options,
+    .usage = "bash|zsh|fish|man VERB|switches|nats|vms|cards",
     .run = run,
 };

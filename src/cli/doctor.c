@@ -386,7 +386,6 @@ const struct verb verb_probe = {
     .name = "probe",
     .summary = "Tries /dev/kvm",
     .usage = "",
-    .options = no_options,
     .run = probe,
 };
 
@@ -394,6 +393,6 @@ const struct verb verb_doctor = {
     .name = "doctor",
     .summary = "Reports what this host offers and which accelerator would be used",
     .usage = "[--json]",
-    .options = options,
+    .options = {{options}},
     .run = run,
 };

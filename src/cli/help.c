@@ -1,5 +1,5 @@
 /*
- * nestbox help [VERB]: prints help on all verbs, or on one.
+ * nestbox help [VERB [VERB]]: prints help on all verbs, or on one.
  */
 #include "cli/verb.h"
 
@@ -7,20 +7,23 @@
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
-    if (argc > 1 && argv[0][0] != '-') {
-        complain("unexpected argument '%s' (see nestbox help --help)", argv[1]);
+    const char *word[WORDS_MAX];
+    int status;
+    if (verb_arguments(verb, argc, argv, NULL, word, &status))
+        return status;
+    const struct verb *about = word[0] ? verb_find(NULL, word[0]) : NULL;
+    if (word[0] && !about)
+        return STATUS_USAGE;
+    if (word[1] && !about->verbs) {
+        complain("unexpected argument '%s' (see nestbox help --help)", word[1]);
         return STATUS_USAGE;
     }
-    if (argc > 0 && argv[0][0] != '-') {
-        const struct verb *about = verb_find(argv[0]);
-        if (!about)
-            return STATUS_USAGE;
+    if (word[1] && !(about = verb_find(about, word[1])))
+        return STATUS_USAGE;
+    if (about) {
         verb_help_print(about);
         return STATUS_OK;
     }
-    int status;
-    if (verb_options(verb, argc, argv, NULL, NULL, &status))
-        return status;
     printf("nestbox runs virtual machines whose guests can run virtual machines of their own,\n"
            "with Intel VT-x or AMD-V, on any x86-64 Linux host.\n\n"
            "Usage: nestbox VERB [OPTION]...\n\nVerbs:\n");
@@ -34,8 +37,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 const struct verb verb_help = {
     .name = "help",
     .summary = "Prints help on all verbs, or on one",
-    .usage = "[VERB]",
-    .options = no_options,
-    .takes_verb = true,
+    .usage = "[VERB [VERB]]",
+    .words = {{"VERB", WORD_VERB, true}, {"VERB", WORD_NEW, true}},
     .run = run,
 };

@@ -59,7 +59,7 @@ int kvm_options(const struct verb *verb, int argc, char **argv, struct kvm_start
     int rest;
     *start = (struct kvm_start){0};
     *status = STATUS_USAGE;
-    setting_defaults(verb->options, s);
+    verb_defaults(verb, s);
     if (preload_settings(s, &error)) {
         complain_error(&error);
         return -1;
@@ -149,7 +149,7 @@ const struct verb verb_kvm = {
     .name = "kvm",
     .summary = "Starts a program that finds a /dev/kvm",
     .usage = "[OPTION]... [--] PROGRAM [ARGUMENT]...",
-    .options = kvm_settings_table,
+    .options = {{kvm_settings_table}},
     .notes = notes,
     .takes_program = true,
     .run = run,

@@ -28,10 +28,10 @@ int main(int argc, char **argv)
         name = "help";
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
         name = "version";
-    const struct verb *verb = verb_find(name);
+    const struct verb *verb = verb_find(NULL, name);
     if (!verb)
         return STATUS_USAGE;
-    int status = verb->run(verb, argc - 2, argv + 2);
+    int status = verb_start(verb, argc - 2, argv + 2);
     errno = 0;
     if ((fflush(stdout) || ferror(stdout)) && !status) {
         complain("cannot write the output: %s", errno ? strerror(errno) : "it was cut short");

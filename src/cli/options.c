@@ -32,35 +32,76 @@ static int fail_unknown(const struct setting *table, const char *name, size_t le
     return error_hint(error, hint);
 }
 
-int options_parse(const struct setting *table, int argc, char **argv, void *into, int *rest, struct error *error)
+static int fail_unexpected(const char *arg, struct error *error)
 {
+    error_set(error, -EINVAL, "unexpected argument '%s'", arg);
+    return error_hint(error, arg[0] == '-' && arg[1] && arg[1] != '-' ? "options begin with two dashes" : "");
+}
+
+static int take_word(const char *arg, struct words *words, struct error *error)
+{
+    if (words->count == words->max)
+        return fail_unexpected(arg, error);
+    words->word[words->count++] = arg;
+    return 0;
+}
+
+static bool is_on_off(const char *text)
+{
+    return text && (strcmp(text, "on") == 0 || strcmp(text, "off") == 0);
+}
+
+/* Finds the value of an option that is the argument `*index`, behind its "=" or in the next argument. */
+static int find_value(const struct setting *s, const char *behind, int argc, char **argv, int *index,
+                      const char **value, struct error *error)
+{
+    const char *next = *index + 1 < argc ? argv[*index + 1] : NULL;
+    *value = behind;
+    if (s->kind == SETTING_FLAG)
+        return behind ? error_set(error, -EINVAL, NAME " takes no value", s->name) : 0;
+    if (behind || (s->kind == SETTING_ON_OFF && !is_on_off(next)))
+        return 0;
+    if (!next)
+        return error_set(error, -EINVAL, NAME " needs a value: " NAME " %s", s->name, s->name, s->value);
+    *value = next;
+    ++*index;
+    return 0;
+}
+
+int options_parse(const struct setting *table, int argc, char **argv, void *into, int *rest, struct words *words,
+                  struct error *error)
+{
+    bool all_words = false;
     if (rest)
         *rest = argc;
     for (int i = 0; i < argc; i++) {
         const char *arg = argv[i];
-        if (strcmp(arg, "--help") == 0 || (!rest && strcmp(arg, "-h") == 0))
+        if (!all_words && (strcmp(arg, "--help") == 0 || (!rest && strcmp(arg, "-h") == 0)))
             return OPTIONS_HELP;
         if (rest && (strncmp(arg, "--", 2) != 0 || !arg[2])) {
             *rest = i + (arg[0] == '-' && arg[1] == '-');
             return 0;
         }
-        if (strncmp(arg, "--", 2) != 0 || !arg[2]) {
-            error_set(error, -EINVAL, "unexpected argument '%s'", arg);
-            return error_hint(error, arg[0] == '-' && arg[1] && arg[1] != '-' ? "options begin with two dashes" : "");
+        if (words && !all_words && strcmp(arg, "--") == 0) {
+            all_words = true;
+            continue;
         }
+        if (words && (all_words || arg[0] != '-' || !arg[1])) {
+            int e = take_word(arg, words, error);
+            if (e)
+                return e;
+            continue;
+        }
+        if (strncmp(arg, "--", 2) != 0 || !arg[2])
+            return fail_unexpected(arg, error);
         const char *name = arg + 2, *value = strchr(name, '=');
         size_t length = value ? (size_t)(value++ - name) : strlen(name);
         const struct setting *s = setting_find(table, name, length);
         if (!s)
             return fail_unknown(table, name, length, error);
-        if (s->kind == SETTING_FLAG && value)
-            return error_set(error, -EINVAL, NAME " takes no value", s->name);
-        if (s->kind != SETTING_FLAG && !value) {
-            if (++i == argc)
-                return error_set(error, -EINVAL, NAME " needs a value: " NAME " %s", s->name, s->name, s->value);
-            value = argv[i];
-        }
-        int e = setting_parse(s, value, into, error);
+        int e = find_value(s, value, argc, argv, &i, &value, error);
+        if (!e)
+            e = setting_parse(s, value, into, error);
         if (e)
             return e;
     }

@@ -7,13 +7,21 @@
 #include "rules/setting.h"
 
 #define OPTIONS_HELP 1
+#define WORDS_MAX 4
+
+/* Arguments that are no options, such as names. */
+struct words {
+    const char *word[WORDS_MAX];
+    int count, max; /* max: that many are taken */
+};
 
 /*
  * Returns 0, OPTIONS_HELP at the first --help or -h, -ENOENT for an unknown option, or -EINVAL. `into` holds the
  * defaults. With `rest`, options end at the first argument that does not begin with two dashes, or behind "--", and
- * *rest is the index of what follows. If `rest` is NULL, nothing may follow.
+ * *rest is the index of what follows. With `words`, which has no words yet, such arguments stand among the options, and
+ * behind "--" all are. Without both there may be none.
  */
 int MUST_CHECK options_parse(const struct setting *table, int argc, char **argv, void *into, int *rest,
-                             struct error *error);
+                             struct words *words, struct error *error);
 
 #endif

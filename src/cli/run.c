@@ -59,7 +59,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 {
     struct vm_settings settings = {0};
     int status;
-    setting_defaults(verb->options, &settings);
+    verb_defaults(verb, &settings);
     if (verb_options(verb, argc, argv, &settings, NULL, &status))
         return status;
     if (!settings.kernel || !*settings.kernel) {
@@ -98,7 +98,7 @@ const struct verb verb_run = {
     .name = "run",
     .summary = "Runs a VM in the foreground",
     .usage = "--kernel FILE [OPTION]...",
-    .options = vm_settings_table,
+    .options = {{vm_settings_table}},
     .notes = notes,
     .run = run,
 };

@@ -13,8 +13,8 @@
 #define HELP_COLUMN 22
 #define LINE_MAX 640
 
-const struct verb *const verbs[] = {&verb_run, &verb_kvm, &verb_qemu, &verb_doctor, &verb_help, &verb_version, NULL};
-const struct setting no_options[] = {{0}};
+const struct verb *const verbs[] = {&verb_run,   &verb_kvm,    &verb_qemu, &verb_switch,  &verb_nat, &verb_nic,
+                                    &verb_check, &verb_doctor, &verb_help, &verb_version, NULL};
 
 void complain(const char *format, ...)
 {
@@ -34,44 +34,121 @@ void complain_error(const struct error *error)
     complain("%s", line);
 }
 
+/* -- names -- */
+
 static const char *verb_name(const void *opaque, unsigned index)
 {
     const struct verb *const *list = opaque;
     return list[index] ? list[index]->name : NULL;
 }
 
-const struct verb *verb_find(const char *name)
+const struct verb *verb_find(const struct verb *within, const char *name)
 {
-    for (const struct verb *const *v = verbs; *v; v++) {
+    const struct verb *const *list = within ? within->verbs : verbs;
+    const char *before = within ? within->name : "", *gap = within ? " " : "";
+    for (const struct verb *const *v = list; *v; v++) {
         if (strcmp((*v)->name, name) == 0)
             return *v;
     }
-    if (strcmp(name, verb_derive.name) == 0)
+    if (!within && strcmp(name, verb_derive.name) == 0)
         return &verb_derive;
-    if (strcmp(name, verb_probe.name) == 0)
+    if (!within && strcmp(name, verb_probe.name) == 0)
         return &verb_probe;
-    const char *close = spelling_closest(name, verb_name, verbs);
+    const char *close = spelling_closest(name, verb_name, list);
     if (close)
-        complain("unknown verb '%s'; did you mean '%s'?", name, close);
+        complain("unknown verb '%s%s%s'; did you mean '%s%s%s'?", before, gap, name, before, gap, close);
     else
-        complain("unknown verb '%s'; see nestbox help", name);
+        complain("unknown verb '%s%s%s'; see nestbox help%s%s", before, gap, name, gap, before);
     return NULL;
+}
+
+int verb_start(const struct verb *verb, int argc, char **argv)
+{
+    if (!verb->verbs)
+        return verb->run(verb, argc, argv);
+    if (argc && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
+        verb_help_print(verb);
+        return STATUS_OK;
+    }
+    if (!argc) {
+        complain("%s needs a verb: nestbox %s %s", verb->name, verb->name, verb->usage);
+        return STATUS_USAGE;
+    }
+    const struct verb *own = verb_find(verb, argv[0]);
+    return own ? own->run(own, argc - 1, argv + 1) : STATUS_USAGE;
+}
+
+void verbs_each(void (*each)(const struct verb *verb, void *opaque), void *opaque)
+{
+    for (const struct verb *const *v = verbs; *v; v++) {
+        each(*v, opaque);
+        for (const struct verb *const *w = (*v)->verbs; w && *w; w++)
+            each(*w, opaque);
+    }
+}
+
+const char *verb_title(const struct verb *verb, char title[static VERB_TITLE])
+{
+    snprintf(title, VERB_TITLE, "%s%s%s", verb->within ? verb->within->name : "", verb->within ? " " : "", verb->name);
+    return title;
+}
+
+/* -- options -- */
+
+const struct setting *verb_rows(const struct verb *verb, struct setting rows[static VERB_ROWS])
+{
+    unsigned count = 0;
+    for (const struct verb_part *part = verb->options; part < verb->options + VERB_PARTS && part->table; part++)
+        for (const struct setting *s = part->table; s->name && count < VERB_ROWS - 1; s++) {
+            if (part->without && strcmp(part->without, s->name) == 0)
+                continue;
+            rows[count] = *s;
+            if (verb->changes)
+                rows[count].def = NULL;
+            rows[count++].offset += part->offset;
+        }
+    rows[count] = (struct setting){0};
+    return rows;
+}
+
+void verb_defaults(const struct verb *verb, void *into)
+{
+    struct setting rows[VERB_ROWS];
+    setting_defaults(verb_rows(verb, rows), into);
 }
 
 void option_help(const struct setting *s, char *line, size_t size)
 {
     char range[160] = "";
-    if (s->kind != SETTING_SECONDS)
+    if (s->kind != SETTING_SECONDS && s->kind != SETTING_ON_OFF)
         setting_range(s, range, sizeof(range));
     snprintf(line, size, "%s%s%s%s%s%s", s->help, range[0] ? ": " : "", range, s->def ? " (default " : "",
              s->def ? s->def : "", s->def ? ")" : "");
 }
 
+static void print_row(const char *left, const char *right)
+{
+    if (strlen(left) > HELP_COLUMN)
+        printf("  %s\n  %-*s %s\n", left, HELP_COLUMN, "", right);
+    else
+        printf("  %-*s %s\n", HELP_COLUMN, left, right);
+}
+
 void verb_help_print(const struct verb *verb)
 {
+    struct setting rows[VERB_ROWS];
+    char title[VERB_TITLE];
     const char *group = "";
-    printf("Usage: nestbox %s %s\n\n%s.\n", verb->name, verb->usage, verb->summary);
-    for (const struct setting *s = verb->options; s->name; s++) {
+    printf("Usage: nestbox %s%s%s\n\n%s.\n", verb_title(verb, title), verb->usage[0] ? " " : "", verb->usage,
+           verb->summary);
+    if (verb->verbs) {
+        printf("\nVerbs:\n");
+        for (const struct verb *const *v = verb->verbs; *v; v++)
+            printf("  %-10s %s\n", (*v)->name, (*v)->summary);
+        printf("\nnestbox %s VERB --help prints the options of a verb.\n", verb->name);
+        return;
+    }
+    for (const struct setting *s = verb_rows(verb, rows); s->name; s++) {
         char left[64], right[LINE_MAX];
         const char *heading = s->group ? s->group : "Options";
         if (strcmp(heading, group) != 0)
@@ -79,33 +156,57 @@ void verb_help_print(const struct verb *verb)
         group = heading;
         snprintf(left, sizeof(left), "--%s%s%s", s->name, s->value ? " " : "", s->value ? s->value : "");
         option_help(s, right, sizeof(right));
-        if (strlen(left) > HELP_COLUMN)
-            printf("  %s\n  %-*s %s\n", left, HELP_COLUMN, "", right);
-        else
-            printf("  %-*s %s\n", HELP_COLUMN, left, right);
+        print_row(left, right);
     }
-    printf("\n  %-*s this help\n", HELP_COLUMN, "--help");
+    printf("\n");
+    print_row("--help", "this help");
     if (verb->notes)
         printf("\n%s", verb->notes);
 }
 
-int verb_options(const struct verb *verb, int argc, char **argv, void *into, int *rest, int *status)
+static int parse(const struct verb *verb, int argc, char **argv, void *into, int *rest, struct words *words,
+                 int *status)
 {
+    struct setting rows[VERB_ROWS];
     struct error error;
-    switch (options_parse(verb->options, argc, argv, into, rest, &error)) {
+    char line[LINE_MAX], title[VERB_TITLE];
+    switch (options_parse(verb_rows(verb, rows), argc, argv, into, rest, words, &error)) {
     case 0: return 0;
     case OPTIONS_HELP:
         verb_help_print(verb);
         *status = STATUS_OK;
         return -1;
-    default: {
-        char line[LINE_MAX];
+    default:
         if (error.code == -ENOENT && !error.hint[0] && verb->others)
             error_hint(&error, verb->others);
         error_format(&error, "--", line, sizeof(line));
-        complain("%s (see nestbox %s --help)", line, verb->name);
+        complain("%s (see nestbox %s --help)", line, verb_title(verb, title));
         *status = STATUS_USAGE;
         return -1;
     }
-    }
+}
+
+int verb_options(const struct verb *verb, int argc, char **argv, void *into, int *rest, int *status)
+{
+    return parse(verb, argc, argv, into, rest, NULL, status);
+}
+
+int verb_arguments(const struct verb *verb, int argc, char **argv, void *into, const char *word[static WORDS_MAX],
+                   int *status)
+{
+    struct words words = {0};
+    char title[VERB_TITLE];
+    while (words.max < WORDS_MAX && verb->words[words.max].name)
+        words.max++;
+    if (parse(verb, argc, argv, into, NULL, &words, status))
+        return -1;
+    for (int i = 0; i < WORDS_MAX; i++)
+        word[i] = words.word[i];
+    if (words.count == words.max || verb->words[words.count].optional)
+        return 0;
+    verb_title(verb, title);
+    complain("%s without %s: nestbox %s %s (see nestbox %s --help)", title, verb->words[words.count].name, title,
+             verb->usage, title);
+    *status = STATUS_USAGE;
+    return -1;
 }

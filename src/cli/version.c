@@ -25,6 +25,5 @@ const struct verb verb_version = {
     .name = "version",
     .summary = "Prints the version",
     .usage = "",
-    .options = no_options,
     .run = run,
 };

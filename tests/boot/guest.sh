@@ -6,6 +6,7 @@ kernel=build/debs/vmlinuz
 initrd=build/guest/l1.cpio
 deep=
 [ -e $kernel ] && [ -e $initrd ] || { echo "no kernel or image: see tools/test.sh"; exit 77; }
+. tests/program.sh
 work=$(mktemp -d)
 log=$work/log
 trap 'rm -rf "$work"' EXIT
@@ -14,15 +15,6 @@ fail() {
     cat "$log"
     echo "FAILED: $*"
     exit 1
-}
-
-# Copies program $1 and its libraries below the root directory $2, to the places where it looks for them.
-install_program() {
-    local file
-    mkdir -p "$2"
-    for file in "$1" $(ldd "$1" | grep -o '/[^ ]*' | sort -u); do
-        cp -L --parents "$file" "$2"
-    done
 }
 
 # $work/root becomes the guest's initial RAM disk.

@@ -4,14 +4,34 @@
 cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
 
+offered() { # WORD...: what bash offers for the last word
+    bash -c 'source completions/nestbox.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _nestbox 2>/dev/null
+        echo "${COMPREPLY[*]}"' bash "$@"
+}
 files='man/nestbox.1 completions/nestbox.bash completions/_nestbox completions/nestbox.fish'
 check 'derived files are fresh' env NB="$NESTBOX" tools/derive.sh --check
 check 'an underscore within a word stays one' grep -q 'KVM_RUN' man/nestbox.1
-for verb in run kvm qemu doctor help version; do
+verbs() { # [VERB]: the names in the list of verbs
+    "$NESTBOX" ${1:+"$1"} --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p'
+}
+all=()
+for verb in $(verbs); do
+    within=$(verbs "$verb")
+    [ -n "$within" ] || all+=("$verb")
+    for own in $within; do all+=("$verb $own"); done
+done
+check 'there are verbs, and verbs of verbs' [ ${#all[@]} -gt 20 ]
+options_of() { # VERB...: with two dashes
+    "$NESTBOX" "$@" --help | grep -o '^  --[a-z0-9-]*' | tr -d ' '
+}
+for verb in "${all[@]}"; do
+    # shellcheck disable=SC2086 # a verb of a verb is two words
+    set -- $verb
     for file in $files; do
-        check "verb $verb in $file" grep -qw -- "$verb" "$file"
+        check "verb $verb in $file" grep -qw -- "${!#}" "$file"
     done
-    for option in $("$NESTBOX" "$verb" --help | grep -o '^  --[a-z-]*' | sed 's/^  --//'); do
+    check "bash offers the options of $verb" [ "$(offered nestbox "$@" --hel)" = --help ]
+    for option in $(options_of "$@" | sed 's/^--//'); do
         [ "$option" = help ] && continue
         for file in $files; do
             check "--$option in $file" grep -qE -- "(--|-l )$option\b" "$file"
@@ -19,26 +39,33 @@ for verb in run kvm qemu doctor help version; do
     done
 done
 
-options=$("$NESTBOX" run --help | grep -o '^  --[a-z-]*')
+options=$(for verb in "${all[@]}"; do
+    # shellcheck disable=SC2086
+    options_of $verb
+done | sort -u)
 settings=$(grep -rhoE 'SETTING\("[a-z-]+"\)' src --include='*.c' | sed 's/.*"\(.*\)".*/\1/' | sort -u)
 check 'messages name settings' [ -n "$settings" ]
 for setting in $settings; do
-    check "messages name $setting, which is an option" grep -qx -- "  --$setting" <<<"$options"
+    check "messages name $setting, which is an option" grep -qx -- "--$setting" <<<"$options"
 done
 
+# Other programs' options excepted, and whole commands to copy.
 check 'below the command line no message names an option' [ -z "$(grep -rnE '"[^"]*--[a-z]' src --include='*.[ch]' |
-    grep -v '^src/\(cli\|rules\)/')" ]
+    grep -vE '^src/(cli|rules)/|"nestbox [a-z]+ |^src/vswitch/(kernel_nat|dnsmasq|child|program)\.c')" ]
 check 'help has its groups' [ "$("$NESTBOX" run --help | grep -cE '^(Machine|CPU|Console|Debugging):$')" = 4 ]
 check 'help fits a terminal' [ "$("$NESTBOX" run --help | awk 'length > 100' | wc -l)" = 0 ]
-offered() { # WORD...: what bash offers for the last word
-    bash -c 'source completions/nestbox.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _nestbox 2>/dev/null
-        echo "${COMPREPLY[*]}"' bash "$@"
-}
 check 'bash offers verbs' [ "$(offered nestbox d)" = doctor ]
 check 'bash offers options' [ "$(offered nestbox run --me)" = --memory ]
 check 'bash offers values of the verb' [ "$(offered nestbox kvm --accel '')" = 'auto engine' ]
 check 'bash offers programs' grep -qw busybox <(offered nestbox kvm --accel engine busyb)
 check 'bash offers values' [ "$(offered nestbox run --nested a)" = amd ]
+check 'bash offers verbs of a verb' [ "$(offered nestbox nic se)" = set ]
+check 'bash offers values there' [ "$(offered nestbox switch create x --type pri)" = private ]
+bin=$(dirname "$(realpath "$NESTBOX")")
+names() { PATH=$bin:$PATH NESTBOX_HOME=$WORK/home "$@"; }
+names nestbox switch create Lan
+check 'bash offers names, in any case' [ "$(names offered nestbox switch show la)" = Lan ]
+check 'bash offers names as values' [ "$(names offered nestbox nic add x --switch L)" = Lan ]
 check 'bash offers values after =' [ "$(offered nestbox run --accel = k)" = kvm ]
 for shell in zsh fish; do
     command -v $shell >/dev/null || continue
@@ -48,13 +75,15 @@ done
 commands() {
     cat README.md ARCHITECTURE.md CONTRIBUTING.md SPEC.md docs/*.md |
         sed -e ':join' -e '/\\$/{N;s/\\\n *//;b join' -e '}' |
-        grep -oE '\bnestbox [a-z]+ --[^`|]*'
+        grep -oE '\bnestbox ([a-z]+ --|(switch|nat|nic) [a-z]+ )[^`|#]*'
 }
 check 'the docs have commands' [ "$(commands | wc -l)" -gt 5 ]
-while read -r verb option; do
-    check "docs: nestbox $verb $option" grep -q -- "^  $option\b" <("$NESTBOX" "$verb" --help)
-done < <(commands | awk '{ for (i = 3; i <= NF && $i != "--"; i++) if (match($i, /^--[a-z][a-z-]*/))
-    print $2, substr($i, 1, RLENGTH) }' | sort -u)
+while read -r verb own option; do
+    # shellcheck disable=SC2086
+    check "docs: nestbox $verb $own $option" grep -q -- "^  $option\b" <("$NESTBOX" $verb ${own#-} --help)
+done < <(commands | awk '{ own = $3 ~ /^-/ ? "-" : $3
+    for (i = 3; i <= NF && $i != "--"; i++) if (match($i, /^--[a-z][a-z0-9-]*/))
+    print $2, own, substr($i, 1, RLENGTH) }' | sort -u)
 pages=$(grep -oE '\]\([A-Za-z./-]+\.md\)' README.md docs/*.md | sed -E 's/^([^:]*):\]\((.*)\)/\1:\2/')
 check 'the docs have links' [ -n "$pages" ]
 for page in $pages; do

@@ -345,7 +345,7 @@ int main(int argc, char **argv)
     int status;
     if (!end || argc < 2 || strcmp(argv[1], "run") != 0)
         give_up("usage", "hop run OPTION... (as nestbox)");
-    setting_defaults(verb_run.options, &settings);
+    verb_defaults(&verb_run, &settings);
     if (verb_options(&verb_run, argc - 2, argv + 2, &settings, NULL, &status))
         return status;
     settings.memory = (settings.memory + PAGE_MASK) & ~PAGE_MASK;

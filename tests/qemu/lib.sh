@@ -41,7 +41,7 @@ skip() {
 say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 
 command -v qemu-system-x86_64 >/dev/null && command -v socat >/dev/null || skip 'qemu-system-x86 and socat are missing'
-[ -e $image ] || skip "no $image: see tools/test.sh"
+[ -e $image ] || [ -n "${diskless:-}" ] || skip "no $image: see tools/test.sh"
 program=(qemu-system-x86_64) # with what starts it
 if [ "$QEMU_ACCEL" = kvm ]; then
     if [ -n "${QEMU_RUN:-}" ]; then
@@ -155,10 +155,12 @@ logged_in() {
 }
 
 # small NAME WORDS ARGUMENT...: a VM with the kernel that the boot tests use and a shell of busybox, which needs no disk
-# and starts in a few seconds. WORDS are for the kernel; the shell takes those that the kernel does not know.
+# and starts in a few seconds. WORDS are for the kernel; the shell takes those that the kernel does not know. $initrd is
+# what it starts from.
+initrd=${initrd:-build/guest/l2.cpio}
 small() {
-    [ -e build/debs/vmlinuz ] && [ -e build/guest/l2.cpio ] || skip 'no kernel or image: see tools/test.sh'
-    qemu "$1" -kernel build/debs/vmlinuz -initrd build/guest/l2.cpio -append "console=ttyS0 rdinit=/bin/sh $2" "${@:3}"
+    [ -e build/debs/vmlinuz ] && [ -e "$initrd" ] || skip 'no kernel or image: see tools/test.sh'
+    qemu "$1" -kernel build/debs/vmlinuz -initrd "$initrd" -append "console=ttyS0 rdinit=/bin/sh $2" "${@:3}"
     sees "$1" '/ # ' 120
     types "$1" ' mount -t proc p /proc; mount -t sysfs s /sys; mount -t devtmpfs d /dev; busybox --install -s /bin
         stty -echo -onlcr; PS1= PS2=; dmesg -n 1; echo NB"-shell"'

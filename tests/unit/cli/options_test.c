@@ -34,7 +34,7 @@ static int parse(const char *const *args)
         n++;
     memset(&v, 0, sizeof(v));
     said_line[0] = 0;
-    int e = options_parse(table, n, (char **)(uintptr_t)args, &v, NULL, &error);
+    int e = options_parse(table, n, (char **)(uintptr_t)args, &v, NULL, NULL, &error);
     if (e < 0)
         error_format(&error, "--", said_line, sizeof(said_line));
     return e;
@@ -97,7 +97,7 @@ static int rest_of(const char *const *args, int *rest)
     while (args[n])
         n++;
     memset(&v, 0, sizeof(v));
-    return options_parse(table, n, (char **)(uintptr_t)args, &v, rest, &error);
+    return options_parse(table, n, (char **)(uintptr_t)args, &v, rest, NULL, &error);
 }
 
 static void test_rest(void)

@@ -12,10 +12,10 @@ struct values {
     const char *text;
     struct setting_list list;
     u32 number;
-    u64 size, time;
+    u64 size, rate, time;
     enum { RED, GREEN } choice;
     u32 set;
-    bool flag;
+    bool flag, lamp;
 };
 
 static const char *const colours[] = {"red", "green", NULL};
@@ -24,11 +24,13 @@ static const struct setting table[] = {
     {"list", SETTING_LIST, offsetof(struct values, list), "FILE", ""},
     {"number", SETTING_NUMBER, offsetof(struct values, number), "N", "", .def = "3", .min = 1, .max = 10},
     {"size", SETTING_SIZE, offsetof(struct values, size), "SIZE", "", .min = 1 << 20, .max = 1ull << 40},
+    {"rate", SETTING_RATE, offsetof(struct values, rate), "R", "", .max = 10000000000ull},
     {"time", SETTING_SECONDS, offsetof(struct values, time), "S", "", .min = 1, .max = 1000000},
     {"choice", SETTING_CHOICE, offsetof(struct values, choice), "C", "", .def = "green", .choices = colours,
      .hint = "mix"},
     {"set", SETTING_SET, offsetof(struct values, set), "LIST", "", .choices = colours},
     {"flag", SETTING_FLAG, offsetof(struct values, flag), NULL, ""},
+    {"lamp", SETTING_ON_OFF, offsetof(struct values, lamp), "on|off", "", .def = "on"},
     {0},
 };
 
@@ -67,6 +69,7 @@ static void test_rows(void)
     setting_defaults(table, &v);
     CHECK_EQ(v.number, 3);
     CHECK_EQ(v.choice, GREEN);
+    CHECK(v.lamp);
     CHECK(!v.text && !v.size && !v.list.count);
 }
 
@@ -103,6 +106,17 @@ static void test_numbers(void)
     CHECK(!setting_parse_size("18446744073709551615T", &n));
     CHECK(parse("size", "2T") < 0 && said("is not a size from 1M to 1T"));
 
+    TEST("rates");
+    CHECK(setting_parse_rate("0", &n) && n == 0);
+    CHECK(setting_parse_rate("64000", &n) && n == 64000);
+    CHECK(setting_parse_rate("64k", &n) && n == 64000);
+    CHECK(setting_parse_rate("1.5M", &n) && n == 1500000);
+    CHECK(setting_parse_rate("10G", &n) && n == 10000000000ull);
+    CHECK(!setting_parse_rate("", &n) && !setting_parse_rate("G", &n) && !setting_parse_rate("1T", &n));
+    CHECK(!setting_parse_rate("1Mb", &n) && !setting_parse_rate("-1", &n) && !setting_parse_rate("1.M", &n));
+    CHECK(!setting_parse_rate("18446744073709551615K", &n));
+    CHECK(parse("rate", "11G") < 0 && said("--rate: '11G' is not a number of bits per second from 0 to 10G"));
+
     TEST("seconds");
     CHECK(setting_parse_seconds("2", &n) && n == 2000);
     CHECK(setting_parse_seconds("0.25", &n) && n == 250);
@@ -131,6 +145,14 @@ static void test_words(void)
     CHECK(parse("set", "red,a-word-of-more-than-forty-characters-in-length") < 0 && said("'a-word-of-more"));
     CHECK(parse("set", "") < 0 && said("--set: '' is not known"));
 
+    TEST("on and off");
+    CHECK_EQ(parse("lamp", "off"), 0);
+    CHECK(!v.lamp);
+    CHECK_EQ(parse("lamp", NULL), 0);
+    CHECK(v.lamp);
+    CHECK(parse("lamp", "of") < 0 && said("--lamp: 'of' is not one of off, on; did you mean 'off'?"));
+    CHECK(v.lamp);
+
     TEST("flags, texts, lists");
     CHECK_EQ(parse("flag", NULL), 0);
     CHECK(v.flag);
@@ -150,10 +172,12 @@ static void test_ranges(void)
         {"list", ""},
         {"number", "1 to 10"},
         {"size", "1M to 1T"},
+        {"rate", "0 to 10G"},
         {"time", "0.001 to 1000"},
         {"choice", "red or green"},
         {"set", "red or green"},
         {"flag", ""},
+        {"lamp", "off or on"},
     };
     TEST("ranges as phrases");
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
@@ -163,8 +187,35 @@ static void test_ranges(void)
     }
 }
 
+static void test_numbers_as_such(void)
+{
+    TEST("numbers in the unit of the struct");
+    CHECK(setting_set_number(row("number"), 10, &v));
+    CHECK_EQ(setting_get_number(row("number"), &v), 10);
+    CHECK(!setting_set_number(row("number"), 11, &v) && !setting_set_number(row("number"), 1ull << 33, &v));
+    CHECK_EQ(v.number, 10);
+    CHECK(setting_set_number(row("rate"), 5000000000ull, &v));
+    CHECK_EQ(setting_get_number(row("rate"), &v), 5000000000ull);
+}
+
+static void test_texts(void)
+{
+    static const struct setting texts[] = {
+        {"one", SETTING_TEXT, 0, "STR", ""}, {"two", SETTING_TEXT, sizeof(char *), "STR", ""}, {0}};
+    const char *own[2] = {"a", ""};
+    TEST("copies of texts");
+    const char *before = own[0];
+    CHECK_EQ(setting_texts_copy(texts, own), 0);
+    CHECK(own[0] != before && strcmp(own[0], "a") == 0);
+    CHECK(!own[1]);
+    setting_texts_free(texts, own);
+    CHECK(!own[0] && !own[1]);
+}
+
 int main(void)
 {
+    test_numbers_as_such();
+    test_texts();
     test_rows();
     test_numbers();
     test_words();

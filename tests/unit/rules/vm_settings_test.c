@@ -4,100 +4,15 @@
 #include "rules/vm_settings.h"
 
 #include "cpu/core/cpuid.h"
+#include "unit/setting_rows.h"
 #include "unit/test.h"
 
 #include <string.h>
 
-static size_t size_of(enum setting_kind kind)
-{
-    switch (kind) {
-    case SETTING_FLAG: return sizeof(bool);
-    case SETTING_TEXT: return sizeof(char *);
-    case SETTING_LIST: return sizeof(struct setting_list);
-    case SETTING_NUMBER:
-    case SETTING_CHOICE:
-    case SETTING_SET: return sizeof(u32);
-    case SETTING_SIZE:
-    case SETTING_SECONDS: break;
-    }
-    return sizeof(u64);
-}
-
-static bool overlap(const struct setting *a, const struct setting *b)
-{
-    return a->offset < b->offset + size_of(b->kind) && b->offset < a->offset + size_of(a->kind);
-}
-
-static void check_name(const struct setting *table, const struct setting *s)
-{
-    CHECK(s->name[0] && strspn(s->name, "abcdefghijklmnopqrstuvwxyz-") == strlen(s->name));
-    for (const struct setting *t = table; t != s; t++) {
-        CHECK(strcmp(s->name, t->name) != 0);
-        CHECK(!overlap(s, t));
-    }
-    CHECK(s->offset % (size_of(s->kind) < 8 ? size_of(s->kind) : 8) == 0);
-    CHECK(s->offset + size_of(s->kind) <= sizeof(struct vm_settings));
-}
-
-static void check_kind(const struct setting *s)
-{
-    bool words = s->kind == SETTING_CHOICE || s->kind == SETTING_SET;
-    bool ranged = s->kind == SETTING_NUMBER || s->kind == SETTING_SIZE || s->kind == SETTING_SECONDS;
-    CHECK_EQ(!!s->value, s->kind != SETTING_FLAG);
-    CHECK_EQ(!!s->choices, words);
-    CHECK_EQ(s->max > 0, ranged);
-    CHECK(s->min <= s->max);
-    CHECK(s->kind != SETTING_NUMBER || s->max <= UINT32_MAX);
-    CHECK(!s->file || s->kind == SETTING_TEXT || s->kind == SETTING_LIST);
-}
-
-static void check_texts(const struct setting *s)
-{
-    CHECK(s->help[0] && !strchr(s->help, '\n') && s->help[strlen(s->help) - 1] != '.');
-    if (s->about) {
-        unsigned stars = 0;
-        for (const char *t = s->about; *t; t++)
-            stars += *t == '*';
-        CHECK_EQ(stars % 2, 0);
-        CHECK_EQ(s->about[strlen(s->about) - 1], '.');
-    }
-}
-
-/* Default and examples are values. */
-static void check_values(const struct setting *s)
-{
-    struct vm_settings settings = {0};
-    struct error error;
-    if (s->def)
-        CHECK_EQ(setting_parse(s, s->def, &settings, &error), 0);
-    char examples[256];
-    snprintf(examples, sizeof(examples), "%s", s->examples ? s->examples : "");
-    for (char *word = strtok(examples, " "); word; word = strtok(NULL, " "))
-        CHECK_EQ(setting_parse(s, word, &settings, &error), 0);
-    for (unsigned i = 0; s->choices && s->choices[i]; i++)
-        CHECK_EQ(setting_parse(s, s->choices[i], &settings, &error), 0);
-}
-
-static unsigned check_rows(const struct setting *table)
-{
-    const char *group = NULL;
-    unsigned groups = 0;
-    for (const struct setting *s = table; s->name; s++) {
-        TEST(s->name);
-        check_name(table, s);
-        check_kind(s);
-        check_texts(s);
-        check_values(s);
-        CHECK(s->group);
-        groups += !group || strcmp(group, s->group) != 0;
-        group = s->group;
-    }
-    return groups;
-}
-
 static void test_rows(void)
 {
-    unsigned run = check_rows(vm_settings_table), kvm = check_rows(kvm_settings_table);
+    unsigned run = rows_check(vm_settings_table, sizeof(struct vm_settings)),
+             kvm = rows_check(kvm_settings_table, sizeof(struct vm_settings));
     TEST("groups, each in one piece");
     CHECK_EQ(run, 4);
     CHECK_EQ(kvm, 2);

@@ -1,0 +1,14 @@
+/*
+ * Where a capture goes, and copying it there.
+ */
+#ifndef CLI_CAPTURE_H
+#define CLI_CAPTURE_H
+
+#include "base/error.h"
+
+/* Opens a file for a capture; "-" is standard output, if that is no terminal. Returns a descriptor or an error. */
+int MUST_CHECK capture_file(const char *path, struct error *error);
+/* Copies until Ctrl-c, a signal, or until nobody reads; both descriptors are closed. An error if the switch ends. */
+int MUST_CHECK capture_copy(int from, int to, const char *name, struct error *error);
+
+#endif

@@ -1,0 +1,236 @@
+/*
+ * One row per kind of finding. Each looks through what is defined and what the switches report, and adds what it finds.
+ */
+#include "manager/check.h"
+
+#include "manager/client.h"
+#include "manager/names.h"
+#include "manager/switch.h"
+#include "net/drop.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What a finding is about. Members may be NULL. */
+struct subject {
+    const char *at, *vm, *card;
+};
+
+static void add(const struct check *check, json_t *findings, const struct subject *about, const char *text,
+                const char *remedy, const char *hint)
+{
+    (void)!json_array_append_new(findings,
+                                 json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?}", "finding", check->name, "text",
+                                           text, "remedy", remedy, "hint", hint && *hint ? hint : NULL, "switch",
+                                           about->at, "vm", about->vm, "card", about->card));
+}
+
+static const json_t *report_of(const struct check_context *context, const char *name)
+{
+    char folded[NAME_MAX_LEN + 1];
+    name_fold(name, folded);
+    return json_object_get(context->reports, folded);
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+static bool concerns(const struct check_context *context, const char *vm)
+{
+    return !context->vm || (vm && name_equal(context->vm, vm));
+}
+
+/* Returns true if a VM that is looked at has a card there, or all are looked at. */
+static bool concerns_switch(const struct check_context *context, const char *name)
+{
+    for (const struct card_def *card = NULL; (card = networks_card_at(context->defined, name, card));)
+        if (concerns(context, card->vm))
+            return true;
+    return !context->vm;
+}
+
+/* -- the checks -- */
+
+static void find_missing(const struct check *check, const struct check_context *context, json_t *findings)
+{
+    char text[320];
+    for (u32 i = 0; i < context->defined->card_count; i++) {
+        const struct card_def *card = &context->defined->cards[i];
+        if (!concerns(context, card->vm) || networks_switch(context->defined, card->set.switch_name))
+            continue;
+        const struct subject about = {card->set.switch_name, card->vm, card->name};
+        snprintf(text, sizeof(text), "%s/%s is at switch %s, which does not exist", card->vm, card->name,
+                 card->set.switch_name);
+        add(check, findings, &about, text, NULL, "create that switch, or move the card with nestbox nic set");
+    }
+}
+
+static void find_stopped(const struct check *check, const struct check_context *context, json_t *findings)
+{
+    char text[320], remedy[128];
+    for (u32 i = 0; i < context->defined->switch_count; i++) {
+        const struct switch_def *def = &context->defined->switches[i];
+        const struct subject about = {def->name};
+        if (!switch_wanted(context->defined, def) || !concerns_switch(context, def->name) ||
+            !json_is_null(report_of(context, def->name)))
+            continue;
+        const char *quote = strchr(def->name, ' ') ? "'" : "";
+        snprintf(text, sizeof(text), "switch %s does not run, so its cards reach nothing", def->name);
+        snprintf(remedy, sizeof(remedy), "nestbox switch start %s%s%s", quote, def->name, quote);
+        add(check, findings, &about, text, remedy, NULL);
+    }
+}
+
+/* Calls `see` for what each running switch that is looked at reports. */
+static void each_report(const struct check *check, const struct check_context *context, json_t *findings,
+                        void (*see)(const struct check *check, const struct check_context *context, const char *name,
+                                    const json_t *report, json_t *findings))
+{
+    for (u32 i = 0; i < context->defined->switch_count; i++) {
+        const char *name = context->defined->switches[i].name;
+        const json_t *report = report_of(context, name);
+        if (json_is_object(report) && concerns_switch(context, name))
+            see(check, context, name, report, findings);
+    }
+}
+
+static void see_problems(const struct check *check, const struct check_context *context, const char *name,
+                         const json_t *report, json_t *findings)
+{
+    const struct subject about = {name};
+    size_t index;
+    json_t *problem;
+    json_array_foreach (json_object_get(report, "problems"), index, problem) {
+        char text[400];
+        const char *what = text_of(problem, "text");
+        snprintf(text, sizeof(text), "switch %s: %s", name, what ? what : "something is wrong");
+        add(check, findings, &about, text, NULL, text_of(problem, "hint"));
+    }
+}
+
+static void find_problems(const struct check *check, const struct check_context *context, json_t *findings)
+{
+    each_report(check, context, findings, see_problems);
+}
+
+/* Returns what a port has dropped for a reason. */
+static long long dropped(const json_t *port, const char *reason)
+{
+    return json_integer_value(json_object_get(json_object_get(port, "dropped"), reason));
+}
+
+static void add_strangers(const struct check *check, const struct subject *about, const json_t *port,
+                          const char *remedy, json_t *findings)
+{
+    size_t index;
+    json_t *stranger;
+    json_array_foreach (json_object_get(port, "strangers"), index, stranger) {
+        char text[320];
+        snprintf(text, sizeof(text),
+                 "%s/%s at switch %s: frames from %s, which is not its address, were dropped (%lld): that looks like a "
+                 "nested guest, a VM inside it",
+                 about->vm, about->card, about->at, text_of(stranger, "mac"),
+                 (long long)json_integer_value(json_object_get(stranger, "frames")));
+        add(check, findings, about, text, remedy, NULL);
+    }
+}
+
+static void see_drops(const struct check *check, const struct check_context *context, const char *name,
+                      const json_t *report, json_t *findings)
+{
+    size_t p, d;
+    json_t *port, *drop;
+    json_array_foreach (json_object_get(report, "ports"), p, port) {
+        const struct subject about = {name, text_of(port, "vm"), text_of(port, "name")};
+        if (!about.vm || !concerns(context, about.vm))
+            continue;
+        json_array_foreach (json_object_get(port, "drops"), d, drop) {
+            const char *reason = text_of(drop, "reason"), *remedy = text_of(drop, "remedy");
+            char text[320];
+            if (!reason || !remedy)
+                continue;
+            if (strcmp(reason, drop_rows[DROP_SPOOFED].name) == 0 &&
+                json_array_size(json_object_get(port, "strangers"))) {
+                add_strangers(check, &about, port, remedy, findings);
+                continue;
+            }
+            snprintf(text, sizeof(text), "%s/%s at switch %s: frames were dropped (%lld): %s", about.vm, about.card,
+                     name, dropped(port, reason), text_of(drop, "meaning"));
+            add(check, findings, &about, text, remedy, NULL);
+        }
+    }
+}
+
+static void find_drops(const struct check *check, const struct check_context *context, json_t *findings)
+{
+    each_report(check, context, findings, see_drops);
+}
+
+static void see_stalled(const struct check *check, const struct check_context *context, const char *name,
+                        const json_t *report, json_t *findings)
+{
+    size_t p;
+    json_t *port;
+    json_array_foreach (json_object_get(report, "ports"), p, port) {
+        const struct subject about = {name, text_of(port, "vm"), text_of(port, "name")};
+        long long frames = dropped(port, drop_rows[DROP_STALLED].name);
+        char text[320];
+        if (!about.vm || !concerns(context, about.vm) || !frames)
+            continue;
+        snprintf(text, sizeof(text), "%s/%s at switch %s did not take its frames for a while: %lld were dropped",
+                 about.vm, about.card, name, frames);
+        add(check, findings, &about, text, NULL, "the VM may be stopped, or have hung");
+    }
+}
+
+static void find_stalled(const struct check *check, const struct check_context *context, json_t *findings)
+{
+    each_report(check, context, findings, see_stalled);
+}
+
+const struct check checks[] = {
+    {"missing-switch", "a card is at a switch that does not exist", find_missing},
+    {"stopped", "a switch that should run does not", find_stopped},
+    {"problem", "something of the host is in the way of a switch: a firewall, a port that is taken", find_problems},
+    {"dropped", "a rule of a port dropped frames", find_drops},
+    {"stalled", "a VM does not take its frames", find_stalled},
+    {0},
+};
+
+static json_t *ask_all(struct store *store, const struct networks *all)
+{
+    json_t *reports = json_object();
+    for (u32 i = 0; i < all->switch_count; i++) {
+        char folded[NAME_MAX_LEN + 1];
+        struct error error;
+        json_t *report = NULL;
+        name_fold(all->switches[i].name, folded);
+        if (client_ask(store, folded, "show", &report, &error))
+            report = json_null();
+        (void)!json_object_set_new(reports, folded, report);
+    }
+    return reports;
+}
+
+int check_all(struct store *store, const char *vm, json_t **findings, struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    if (vm && !names_vm(&all, vm, error)) {
+        networks_free(&all);
+        return error->code;
+    }
+    json_t *reports = ask_all(store, &all);
+    const struct check_context context = {&all, reports, vm};
+    *findings = json_array();
+    for (const struct check *check = checks; check->name; check++)
+        check->find(check, &context, *findings);
+    json_decref(reports);
+    networks_free(&all);
+    return 0;
+}

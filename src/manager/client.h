@@ -1,0 +1,27 @@
+/*
+ * The process of a switch, seen from a command: asking it, starting it, ending it.
+ */
+#ifndef MANAGER_CLIENT_H
+#define MANAGER_CLIENT_H
+
+#include "store/network.h"
+
+#include <jansson.h>
+
+/* Returns a connection to the control socket; -ENOTCONN if no process serves it. */
+int MUST_CHECK client_connect(const struct store *store, const char *name, struct error *error);
+/* Asks {"do": what} and waits for the answer, which the caller releases. -ENOTCONN as above; -ETIMEDOUT; or the error
+ * that was answered. */
+int MUST_CHECK client_ask(const struct store *store, const char *name, const char *what, json_t **answer,
+                          struct error *error);
+/* The same on a connection of one's own, with a whole request. */
+int MUST_CHECK client_ask_at(int fd, const char *name, const json_t *request, json_t **answer, struct error *error);
+
+/* Starts the process and waits until it passes frames. Returns 0 also if it runs already. */
+int MUST_CHECK client_start(const struct store *store, const char *name, struct error *error);
+/* Ends the process and waits until it has ended. Returns 0 also if there is none. */
+int MUST_CHECK client_stop(const struct store *store, const char *name, struct error *error);
+/* After a change of what is defined: has the process take it, or starts it if `wanted`. */
+int MUST_CHECK client_refresh(const struct store *store, const char *name, bool wanted, struct error *error);
+
+#endif

@@ -1,0 +1,204 @@
+/*
+ * Lists of names, and what is said when one is not among them.
+ */
+#include "manager/names.h"
+
+#include "base/spelling.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void card_title(const struct card_def *card, char title[static CARD_NAME_MAX])
+{
+    snprintf(title, CARD_NAME_MAX, "%s/%s", card->vm, card->name);
+}
+
+/* -- lists: each returns the name at an index, or NULL behind the last -- */
+
+static const char *switch_name(const void *networks, unsigned index)
+{
+    const struct networks *n = networks;
+    return index < n->switch_count ? n->switches[index].name : NULL;
+}
+
+static const char *nat_name(const void *networks, unsigned index)
+{
+    const struct networks *n = networks;
+    return index < n->nat_count ? n->nats[index].name : NULL;
+}
+
+static const char *vm_name(const void *networks, unsigned index)
+{
+    const struct networks *n = networks;
+    unsigned vms = 0;
+    for (u32 i = 0; i < n->card_count; i++)
+        if ((!i || strcmp(n->cards[i].vm, n->cards[i - 1].vm) != 0) && vms++ == index)
+            return n->cards[i].vm;
+    return NULL;
+}
+
+static const char *card_name(const void *networks, unsigned index)
+{
+    static char title[CARD_NAME_MAX];
+    const struct networks *n = networks;
+    if (index >= n->card_count)
+        return NULL;
+    card_title(&n->cards[index], title);
+    return title;
+}
+
+/* The cards of one VM. */
+struct vm_cards {
+    const struct networks *networks;
+    const char *vm;
+};
+
+static const char *own_card_name(const void *cards, unsigned index)
+{
+    const struct vm_cards *c = cards;
+    unsigned own = 0;
+    for (u32 i = 0; i < c->networks->card_count; i++)
+        if (name_equal(c->networks->cards[i].vm, c->vm) && own++ == index)
+            return c->networks->cards[i].name;
+    return NULL;
+}
+
+static const struct {
+    const char *kind;
+    const char *(*name)(const void *networks, unsigned index);
+} kinds[] = {{"switches", switch_name}, {"nats", nat_name}, {"vms", vm_name}, {"cards", card_name}};
+
+bool names_each(const char *kind, void (*each)(const char *name, void *opaque), void *opaque)
+{
+    struct networks networks = {0};
+    struct error error;
+    const char *name;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (strcmp(kinds[i].kind, kind) != 0)
+            continue;
+        struct store *store = store_open(&error);
+        if (store && networks_read(store, &networks, &error) == 0)
+            for (unsigned n = 0; (name = kinds[i].name(&networks, n)); n++)
+                each(name, opaque);
+        networks_free(&networks);
+        store_close(store);
+        return true;
+    }
+    return false;
+}
+
+/* -- by name -- */
+
+/* Names in lower case, one behind the other. */
+struct folded {
+    char (*name)[CARD_NAME_MAX];
+    unsigned count;
+};
+
+static void fold(const char *name, char to[static CARD_NAME_MAX])
+{
+    size_t i;
+    for (i = 0; name[i] && i < CARD_NAME_MAX - 1; i++)
+        to[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] - 'A' + 'a') : name[i];
+    to[i] = 0;
+}
+
+static const char *folded_name(const void *opaque, unsigned index)
+{
+    const struct folded *f = opaque;
+    return index < f->count ? f->name[index] : NULL;
+}
+
+/* Returns the name that may have been meant, whatever its case, or NULL. It holds until `names` is called again. */
+static const char *closest(const char *name, const char *(*names)(const void *opaque, unsigned index),
+                           const void *opaque)
+{
+    struct folded f = {0};
+    char word[CARD_NAME_MAX];
+    const char *close = NULL;
+    while (names(opaque, f.count))
+        f.count++;
+    f.name = calloc(f.count + 1, sizeof(*f.name));
+    for (unsigned i = 0; f.name && i < f.count; i++)
+        fold(names(opaque, i), f.name[i]);
+    fold(name, word);
+    if (f.name)
+        close = spelling_closest(word, folded_name, &f);
+    unsigned index = close ? (unsigned)((close - f.name[0]) / (ptrdiff_t)sizeof(*f.name)) : 0;
+    free(f.name);
+    return close ? names(opaque, index) : NULL;
+}
+
+/* `what`: "switch"; `names` for suggestions. */
+static int fail(const char *what, const char *name, const char *(*names)(const void *opaque, unsigned index),
+                const void *opaque, const char *where, struct error *error)
+{
+    char hint[sizeof(error->hint)];
+    const char *close = closest(name, names, opaque);
+    error_set(error, -ENOENT, "there is no %s %s", what, name);
+    if (close)
+        snprintf(hint, sizeof(hint), "did you mean '%s'?", close);
+    else if (names(opaque, 0))
+        snprintf(hint, sizeof(hint), "nestbox %s lists what there is", where);
+    else
+        snprintf(hint, sizeof(hint), "there is none yet");
+    return error_hint(error, hint);
+}
+
+struct switch_def *names_switch(const struct networks *networks, const char *name, struct error *error)
+{
+    struct switch_def *found = networks_switch(networks, name);
+    if (!found)
+        fail("switch", name, switch_name, networks, "switch list", error);
+    return found;
+}
+
+struct nat_def *names_nat(const struct networks *networks, const char *name, struct error *error)
+{
+    struct nat_def *found = networks_nat(networks, name);
+    if (!found)
+        fail("NAT network", name, nat_name, networks, "nat list", error);
+    return found;
+}
+
+bool names_vm(const struct networks *networks, const char *vm, struct error *error)
+{
+    const struct vm_cards own = {networks, vm};
+    if (own_card_name(&own, 0))
+        return true;
+    fail("card of a VM", vm, vm_name, networks, "nic list", error);
+    return false;
+}
+
+struct card_def *names_card(const struct networks *networks, const char *name, struct error *error)
+{
+    const char *slash = strchr(name, '/'), *first;
+    char vm[NAME_MAX_LEN + 1];
+    if (!slash && !names_vm(networks, name, error))
+        return NULL;
+    snprintf(vm, sizeof(vm), "%.*s", slash ? (int)(slash - name) : NAME_MAX_LEN, name);
+    const struct vm_cards own = {networks, vm};
+    first = own_card_name(&own, 0);
+    if (slash && first && !networks_card(networks, vm, slash + 1)) {
+        fail("card", name, own_card_name, &own, "nic list", error);
+        const char *close = closest(slash + 1, own_card_name, &own);
+        char hint[sizeof(error->hint)];
+        snprintf(hint, sizeof(hint), "did you mean '%.40s/%.40s'?", vm, close ? close : first);
+        error_hint(error, hint);
+        return NULL;
+    }
+    if (!first) {
+        fail("card", name, card_name, networks, "nic list", error);
+        return NULL;
+    }
+    if (!slash && own_card_name(&own, 1)) {
+        char hint[sizeof(error->hint)];
+        error_set(error, -EINVAL, "VM %s has several cards", vm);
+        snprintf(hint, sizeof(hint), "name one of them, as in %.40s/%.40s", vm, first);
+        error_hint(error, hint);
+        return NULL;
+    }
+    return networks_card(networks, vm, slash ? slash + 1 : first);
+}

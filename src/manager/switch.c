@@ -1,0 +1,347 @@
+/*
+ * Virtual switches: created, changed, deleted, listed, shown, started.
+ */
+#include "manager/switch.h"
+
+#include "manager/client.h"
+#include "manager/names.h"
+#include "manager/nat.h"
+#include "store/network_json.h"
+#include "vswitch/control.h"
+#include "vswitch/uplink.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int no_memory(struct error *error)
+{
+    return error_set(error, -ENOMEM, "out of memory");
+}
+
+bool switch_wanted(const struct networks *networks, const struct switch_def *def)
+{
+    return switch_stays(&def->set) || networks_card_at(networks, def->name, NULL);
+}
+
+int switch_refresh(struct store *store, const char *name, struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    const struct switch_def *def = networks_switch(&all, name);
+    e = def ? client_refresh(store, def->name, switch_wanted(&all, def), error) : 0;
+    networks_free(&all);
+    if (e) {
+        struct error why = *error;
+        error_set(error, why.code, "what is defined has changed, but switch %.64s: %.200s", name, why.text);
+        error_hint(error, why.hint);
+    }
+    return e;
+}
+
+/* -- create, set, delete -- */
+
+static int check_new(const struct networks *all, const struct switch_def *def, struct error *error)
+{
+    const struct switch_def *same = networks_switch(all, def->name);
+    int e = name_check("a switch", def->name, error);
+    if (!e && same)
+        e = error_set(error, -EEXIST, "there is already a switch %s", same->name);
+    return e ? e : switch_settings_check(&def->set, error);
+}
+
+static int create(struct store *store, const struct switch_def *def, struct nat_def *nat, struct error *error)
+{
+    struct networks all;
+    struct nat_texts texts;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    e = check_new(&all, def, error);
+    if (!e && def->set.type == SWITCH_NAT && networks_nat(&all, nat->name))
+        e = error_set(error, -EEXIST, "there is already a NAT network %s", nat->name);
+    if (!e && def->set.type == SWITCH_NAT)
+        e = nat_complete(&all, nat, &texts, error);
+    networks_free(&all);
+    if (e)
+        return e;
+    store_begin(store);
+    e = store_switch_put(store, def, error);
+    if (!e && def->set.type == SWITCH_NAT)
+        e = store_nat_put(store, nat, error);
+    return e ? e : store_commit(store, error);
+}
+
+int switch_create(struct store *store, const struct switch_def *def, struct nat_def *nat, struct error *error)
+{
+    int e = store_lock(store, error);
+    if (e)
+        return e;
+    e = create(store, def, nat, error);
+    store_unlock(store);
+    return e ? e : switch_refresh(store, def->name, error);
+}
+
+static int set(struct store *store, const char *name, const struct change *change, struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    struct switch_def *def = names_switch(&all, name, error);
+    struct switch_def changed;
+    if (def) {
+        changed = *def;
+        e = change->apply(change, &changed.set, error);
+    } else {
+        e = error->code;
+    }
+    if (!e && (changed.set.type == SWITCH_NAT) != (def->set.type == SWITCH_NAT)) {
+        error_set(error, -EINVAL, "switch %s cannot change to or from type nat", def->name);
+        e = error_hint(error, "delete it, or create another");
+    }
+    if (!e)
+        e = switch_settings_check(&changed.set, error);
+    if (!e)
+        e = store_switch_put(store, &changed, error);
+    networks_free(&all);
+    return e;
+}
+
+int switch_set(struct store *store, const char *name, const struct change *change, struct error *error)
+{
+    int e = store_lock(store, error);
+    if (e)
+        return e;
+    e = set(store, name, change, error);
+    store_unlock(store);
+    return e ? e : switch_refresh(store, name, error);
+}
+
+/* Names the cards at a switch that is to go. */
+static int refuse_cards(const struct networks *all, const char *name, struct error *error)
+{
+    char list[200] = "", title[CARD_NAME_MAX];
+    size_t used = 0;
+    unsigned count = 0;
+    for (const struct card_def *card = NULL; (card = networks_card_at(all, name, card)); count++) {
+        card_title(card, title);
+        if (used + strlen(title) + 8 < sizeof(list))
+            used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", title);
+        else if (strcmp(list + used - 3, "...") != 0)
+            used += (size_t)snprintf(list + used, sizeof(list) - used, ", ...");
+    }
+    if (!count)
+        return 0;
+    error_set(error, -EBUSY, "switch %s has %s: %s", name, count == 1 ? "a card" : "cards", list);
+    return error_hint(error, "remove or move them, or use " SETTING("force") ": then they stay without a switch");
+}
+
+/* What a switch that was killed left on the host. */
+static int restore(struct store *store, const char *name, struct error *error)
+{
+    char state[PATH_MAX], run[PATH_MAX];
+    const struct uplink_dirs dirs = {state, run, store_run(store)};
+    int e = store_switch_folders(store, name, state, run, sizeof(run), error);
+    return e ? e : uplink_restore(name, &dirs, error);
+}
+
+/* The process ends first: whatever ends this command, nothing runs that is not defined. */
+static int erase(struct store *store, const char *name, bool force, struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    const struct switch_def *def = names_switch(&all, name, error);
+    const struct nat_def *nat = def ? networks_nat_at(&all, def->name) : NULL;
+    e = def ? 0 : error->code;
+    if (!e && !force)
+        e = refuse_cards(&all, def->name, error);
+    if (!e)
+        e = client_stop(store, def->name, error);
+    if (!e)
+        e = restore(store, def->name, error);
+    store_begin(store);
+    if (!e && nat)
+        e = store_nat_remove(store, nat->name, error);
+    if (!e)
+        e = store_switch_remove(store, def->name, error);
+    if (!e)
+        e = store_commit(store, error);
+    networks_free(&all);
+    return e;
+}
+
+int switch_delete(struct store *store, const char *name, bool force, struct error *error)
+{
+    int e = store_lock(store, error);
+    if (e)
+        return e;
+    e = erase(store, name, force, error);
+    if (!e)
+        e = client_stop(store, name, error); /* if somebody started it meanwhile */
+    if (!e)
+        store_switch_forget(store, name);
+    store_unlock(store);
+    return e;
+}
+
+/* -- list and show -- */
+
+static bool runs(const struct store *store, const char *name)
+{
+    struct error error;
+    int fd = client_connect(store, name, &error);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+static json_t *one_json(const struct store *store, const struct networks *all, const struct switch_def *def)
+{
+    const struct nat_def *nat = def->set.type == SWITCH_NAT ? networks_nat_at(all, def->name) : NULL;
+    u32 cards = 0;
+    for (const struct card_def *card = NULL; (card = networks_card_at(all, def->name, card));)
+        cards++;
+    return json_pack("{s:s, s:o, s:b, s:i, s:s?}", "name", def->name, "settings",
+                     setting_json(switch_settings_table, &def->set), "running", runs(store, def->name), "cards",
+                     (int)cards, "nat", nat ? nat->name : NULL);
+}
+
+int switch_list(struct store *store, json_t **list, struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    json_t *array = json_array();
+    for (u32 i = 0; i < all.switch_count && !e; i++)
+        if (json_array_append_new(array, one_json(store, &all, &all.switches[i])))
+            e = no_memory(error);
+    networks_free(&all);
+    *list = array;
+    if (e)
+        json_decref(array);
+    return e;
+}
+
+/* Of a switch without a process: its ports with their settings, no counters, and why it cannot be started. */
+static json_t *defined_json(const struct networks *all, const struct switch_def *def, const struct error *why)
+{
+    json_t *ports = json_array(), *problems = json_array();
+    if (why->code)
+        (void)!json_array_append_new(problems, control_error_json(why));
+    for (const struct card_def *card = NULL; (card = networks_card_at(all, def->name, card));) {
+        json_t *settings = card_settings_json(card);
+        (void)!json_array_append_new(ports,
+                                     json_pack("{s:s, s:s, s:s, s:s, s:O, s:o, s:b}", "id", card->id, "kind", "card",
+                                               "vm", card->vm, "name", card->name, "mac",
+                                               json_object_get(settings, "mac"), "settings", settings, "linked", 0));
+    }
+    return json_pack("{s:b, s:{s:s, s:o, s:n}, s:n, s:n, s:o, s:o, s:[]}", "running", 0, "switch", "name", def->name,
+                     "settings", setting_json(switch_settings_table, &def->set), "pid", "uplink", "nat", "ports", ports,
+                     "problems", problems, "notes");
+}
+
+int switch_show(struct store *store, const char *name, json_t **object, struct error *error)
+{
+    struct networks all;
+    struct error why = {0};
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    const struct switch_def *def = names_switch(&all, name, error);
+    e = def ? 0 : error->code;
+    if (!e && switch_wanted(&all, def) && client_start(store, def->name, &why) == -ETIMEDOUT) {
+        *error = why;
+        e = why.code;
+    }
+    if (!e) {
+        *object = NULL;
+        e = client_ask(store, def->name, "show", object, error);
+        if (!e) {
+            json_object_del(*object, "ok");
+            json_object_set_new(*object, "running", json_true());
+        } else if (e == -ENOTCONN) {
+            *object = defined_json(&all, def, &why);
+            e = *object ? 0 : no_memory(error);
+        }
+    }
+    networks_free(&all);
+    return e;
+}
+
+/* -- the process -- */
+
+int switch_start(struct store *store, const char *name, struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    const struct switch_def *def = names_switch(&all, name, error);
+    e = def ? 0 : error->code;
+    if (!e && !switch_wanted(&all, def)) {
+        error_set(error, -EINVAL, "switch %s has no cards and is not kept: it would end at once", def->name);
+        e = error_hint(error, "it starts with its first card; " SETTING("keep") " has it run without");
+    }
+    if (!e)
+        e = client_start(store, def->name, error);
+    networks_free(&all);
+    return e;
+}
+
+int switch_stop(struct store *store, const char *name, struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    const struct switch_def *def = names_switch(&all, name, error);
+    e = def ? client_stop(store, def->name, error) : error->code;
+    networks_free(&all);
+    return e;
+}
+
+/* Finds the port of a card at a switch. */
+static const struct card_def *card_there(const struct networks *all, const struct switch_def *def, const char *name,
+                                         struct error *error)
+{
+    const struct card_def *card = names_card(all, name, error);
+    if (!card || name_equal(card->set.switch_name, def->name))
+        return card;
+    error_set(error, -EINVAL, "card %s/%s is at switch %s, not at %s", card->vm, card->name, card->set.switch_name,
+              def->name);
+    return NULL;
+}
+
+int switch_capture(struct store *store, const char *name, const char *card_name, bool drops, struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error), fd = -1;
+    if (e)
+        return e;
+    const struct switch_def *def = names_switch(&all, name, error);
+    const struct card_def *card = def && card_name ? card_there(&all, def, card_name, error) : NULL;
+    e = !def || (card_name && !card) ? error->code : 0;
+    if (!e && switch_wanted(&all, def))
+        e = client_start(store, def->name, error);
+    if (!e)
+        fd = e = client_connect(store, def->name, error);
+    if (fd >= 0) {
+        json_t *answer = NULL, *request = json_pack("{s:s, s:s?, s:b}", "do", "capture", "port", card ? card->id : NULL,
+                                                    "drops", drops);
+        e = request ? client_ask_at(fd, def->name, request, &answer, error) : no_memory(error);
+        json_decref(request);
+        json_decref(answer);
+        if (e)
+            close(fd);
+    }
+    networks_free(&all);
+    return e < 0 ? e : fd;
+}

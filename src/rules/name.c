@@ -1,0 +1,51 @@
+/*
+ * Which names are allowed. They come from command lines and become names of files and parts of paths, so the set of
+ * characters is small, and no locale changes what a letter is.
+ */
+#include "rules/name.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool is_plain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static char fold(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+int name_check(const char *what, const char *name, struct error *error)
+{
+    size_t length = strlen(name);
+    if (!length)
+        return error_set(error, -EINVAL, "the name of %s is empty", what);
+    if (length > NAME_MAX_LEN)
+        return error_set(error, -EINVAL, "%.20s...: the name of %s has at most %u characters", name, what,
+                         NAME_MAX_LEN);
+    for (size_t i = 0; i < length; i++) {
+        bool inside = i && i + 1 < length;
+        if (!is_plain(name[i]) && !(inside && strchr("._- ", name[i]))) {
+            error_set(error, -EINVAL, "'%s' is no name for %s", name, what);
+            return error_hint(error, "letters, digits, and between them . _ - and spaces are possible");
+        }
+    }
+    return 0;
+}
+
+void name_fold(const char *name, char folded[static NAME_MAX_LEN + 1])
+{
+    size_t i;
+    for (i = 0; name[i] && i < NAME_MAX_LEN; i++)
+        folded[i] = fold(name[i]);
+    folded[i] = 0;
+}
+
+bool name_equal(const char *a, const char *b)
+{
+    for (; *a && fold(*a) == fold(*b); a++, b++)
+        ;
+    return fold(*a) == fold(*b);
+}

@@ -1,0 +1,17 @@
+/*
+ * Names of switches, NAT networks, VMs and cards. They compare without case, and name files.
+ */
+#ifndef RULES_NAME_H
+#define RULES_NAME_H
+
+#include "base/error.h"
+
+#define NAME_MAX_LEN 64
+
+/* Letters, digits, and inside also dots, dashes, underscores and spaces. `what`: "a switch". Returns 0 or -EINVAL. */
+int MUST_CHECK name_check(const char *what, const char *name, struct error *error);
+/* What all spellings of a name have in common: lower case. */
+void name_fold(const char *name, char folded[static NAME_MAX_LEN + 1]);
+bool name_equal(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,164 @@
+/*
+ * Writes, reads and removes one JSON file. A new file is written beside the old one, flushed, and takes its name; then
+ * the folder is flushed. The name for writing is fixed, so what a killed command left is overwritten by the next one:
+ * only the holder of the store's lock writes.
+ */
+#include "store/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int fail(const char *path, int code, struct error *error)
+{
+    return error_set(error, code, "%s: %s", path, strerror(-code));
+}
+
+/* Splits a path below the home folder into that of its folder and its name. */
+static const char *split(const char *path, char folder[static PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, PATH_MAX, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    return slash ? slash + 1 : path;
+}
+
+/* Reads up to FILE_MAX bytes; returns their number or -errno. */
+static ssize_t read_all(int fd, char *to)
+{
+    size_t used = 0;
+    while (used < FILE_MAX) {
+        ssize_t n = read(fd, to + used, FILE_MAX - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : (ssize_t)used;
+        used += (size_t)n;
+    }
+    return -EFBIG;
+}
+
+int file_read_text(int folder, const char *path, char **text, struct error *error)
+{
+    *text = NULL;
+    int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return fail(path, -errno, error);
+    char *bytes = malloc(FILE_MAX + 1);
+    ssize_t length = bytes ? read_all(fd, bytes) : -ENOMEM;
+    close(fd);
+    if (length < 0) {
+        free(bytes);
+        return fail(path, (int)length, error);
+    }
+    bytes[length] = 0;
+    if (strlen(bytes) != (size_t)length) {
+        free(bytes);
+        error_set(error, -EBADMSG, "%s: it is damaged: it has zero bytes", path);
+        return error_hint(error, "mend the file or remove it; nothing was changed");
+    }
+    *text = bytes;
+    return 0;
+}
+
+int file_read(int folder, const char *path, json_t **object, struct error *error)
+{
+    json_error_t why;
+    char *text;
+    *object = NULL;
+    int e = file_read_text(folder, path, &text, error);
+    if (e)
+        return e;
+    *object = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+    free(text);
+    if (!json_is_object(*object)) {
+        if (*object)
+            error_set(error, -EBADMSG, "%s: it is damaged: not an object", path);
+        else
+            error_set(error, -EBADMSG, "%s: it is damaged: line %d: %.100s", path, why.line, why.text);
+        json_decref(*object);
+        *object = NULL;
+        return error_hint(error, "mend the file or remove it; nothing was changed");
+    }
+    return 0;
+}
+
+static int write_all(int fd, const char *text, size_t length)
+{
+    while (length) {
+        ssize_t n = write(fd, text, length);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0) {
+            text += n;
+            length -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+static int flush_folder(int folder, const char *path)
+{
+    int fd = openat(folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int e = fd < 0 || fsync(fd) ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return e;
+}
+
+static int replace(int folder, const char *parent, const char *name, const char *path, const char *text)
+{
+    char draft[PATH_MAX];
+    if (snprintf(draft, sizeof(draft), "%s/.%s.new", parent, name) >= (int)sizeof(draft))
+        return -ENAMETOOLONG;
+    int fd = openat(folder, draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    int e = write_all(fd, text, strlen(text));
+    if (!e && fsync(fd))
+        e = -errno;
+    if (close(fd) && !e)
+        e = -errno;
+    if (!e && renameat(folder, draft, folder, path))
+        e = -errno;
+    if (e)
+        unlinkat(folder, draft, 0);
+    return e ? e : flush_folder(folder, parent);
+}
+
+int file_write_text(int folder, const char *path, const char *text, struct error *error)
+{
+    char parent[PATH_MAX];
+    const char *name = split(path, parent);
+    int e = 0;
+    if (mkdirat(folder, parent, 0700) == 0) {
+        char above[PATH_MAX];
+        split(parent, above);
+        e = flush_folder(folder, above);
+    }
+    if (!e)
+        e = replace(folder, parent, name, path, text);
+    return e ? fail(path, e, error) : 0;
+}
+
+int file_write(int folder, const char *path, const json_t *object, struct error *error)
+{
+    char *text = json_dumps(object, JSON_INDENT(4));
+    int e = text ? file_write_text(folder, path, text, error) : fail(path, -ENOMEM, error);
+    free(text);
+    return e;
+}
+
+int file_remove(int folder, const char *path, struct error *error)
+{
+    char parent[PATH_MAX];
+    split(path, parent);
+    if (unlinkat(folder, path, 0))
+        return errno == ENOENT ? 0 : fail(path, -errno, error);
+    int e = flush_folder(folder, parent);
+    return e ? fail(path, e, error) : 0;
+}

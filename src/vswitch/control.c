@@ -1,0 +1,322 @@
+/*
+ * Serves the control socket on the switch's thread. A connection has one request at a time: while an answer is being
+ * written nothing is read, so a peer that sends without reading waits for itself. A peer that does not take its answer
+ * costs that memory until somebody else wants its place.
+ */
+#include "vswitch/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CONNECTIONS 16
+#define REQUEST_MAX 4096
+#define SERVED_AT_ONCE 16 /* requests of one peer, before others have their turn */
+
+struct connection {
+    struct watch watch; /* fd -1: free */
+    struct control *control;
+    u64 serial; /* by which the oldest is found */
+    char request[REQUEST_MAX];
+    size_t used;
+    char *answer; /* NULL: none is being written */
+    size_t length, written;
+    u32 events; /* that it waits for */
+    bool ends;  /* after the answer */
+};
+
+struct control {
+    struct watch watch;
+    struct vswitch *sw;
+    const struct control_request *requests;
+    void *opaque;
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    u64 serial;
+    struct connection connection[CONNECTIONS];
+};
+
+json_t *control_error_json(const struct error *error)
+{
+    return json_pack("{s:i, s:s%, s:s%}", "code", error->code, "text", error->text,
+                     strnlen(error->text, sizeof(error->text)), "hint", error->hint,
+                     strnlen(error->hint, sizeof(error->hint)));
+}
+
+/* -- one connection -- */
+
+static void drop(struct connection *c)
+{
+    if (c->watch.fd < 0)
+        return;
+    vswitch_unwatch(c->control->sw, &c->watch);
+    close(c->watch.fd);
+    c->watch.fd = -1;
+    free(c->answer);
+    c->answer = NULL;
+}
+
+static void wait_for(struct connection *c, u32 events)
+{
+    if (events != c->events && vswitch_watch(c->control->sw, &c->watch, events))
+        drop(c);
+    c->events = events;
+}
+
+/* Writes what is taken of the answer. Returns true if all is written. */
+static bool write_answer(struct connection *c)
+{
+    while (c->answer && c->written < c->length) {
+        ssize_t n = send(c->watch.fd, c->answer + c->written, c->length - c->written, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            wait_for(c, EPOLLOUT);
+            return false;
+        }
+        if (n < 0) {
+            drop(c);
+            return false;
+        }
+        c->written += (size_t)n;
+    }
+    free(c->answer);
+    c->answer = NULL;
+    if (c->ends)
+        drop(c);
+    else
+        wait_for(c, EPOLLIN);
+    return c->watch.fd >= 0;
+}
+
+static bool answer(struct connection *c, json_t *reply)
+{
+    char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
+    char *line = text ? malloc(strlen(text) + 2) : NULL;
+    json_decref(reply);
+    if (line) {
+        strcpy(line, text);
+        strcat(line, "\n");
+    }
+    free(text);
+    if (!line) {
+        drop(c);
+        return false;
+    }
+    c->answer = line;
+    c->length = strlen(line);
+    c->written = 0;
+    return write_answer(c);
+}
+
+static bool answer_error(struct connection *c, const struct error *error)
+{
+    return answer(c, json_pack("{s:b, s:o}", "ok", 0, "error", control_error_json(error)));
+}
+
+static const struct control_request *find_request(const struct control *control, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "do"));
+    for (const struct control_request *r = control->requests; name && r->name; r++)
+        if (strcmp(r->name, name) == 0)
+            return r;
+    return NULL;
+}
+
+/* The connection leaves with its taker, once the answer is written; one that is slow even for this line is closed. */
+static void hand_over(struct connection *c, const struct control_request *what, const json_t *request)
+{
+    if (c->answer) {
+        drop(c);
+        return;
+    }
+    int fd = c->watch.fd;
+    vswitch_unwatch(c->control->sw, &c->watch);
+    c->watch.fd = -1;
+    what->take(c->control->opaque, request, fd);
+}
+
+/* Returns true if the connection can have another request. */
+static bool serve(struct connection *c, const char *line, size_t length)
+{
+    struct error error;
+    json_t *request = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
+    const struct control_request *what = find_request(c->control, request);
+    bool goes_on;
+    if (!what) {
+        error_set(&error, -EINVAL, json_is_object(request) ? "there is no such request" : "this is no request");
+        goes_on = answer_error(c, &error);
+    } else {
+        json_t *reply = json_pack("{s:b}", "ok", 1);
+        int e =
+            reply ? what->act(c->control->opaque, request, reply, &error) : error_set(&error, -ENOMEM, "out of memory");
+        if (e) {
+            json_decref(reply);
+            goes_on = answer_error(c, &error);
+        } else {
+            goes_on = answer(c, reply);
+            if (what->take && c->watch.fd >= 0) {
+                hand_over(c, what, request);
+                goes_on = false;
+            }
+        }
+    }
+    json_decref(request);
+    return goes_on;
+}
+
+/* Serves the lines that are whole, as long as each answer is taken at once. */
+static void serve_lines(struct connection *c)
+{
+    for (unsigned i = 0; i < SERVED_AT_ONCE; i++) {
+        char *end = memchr(c->request, '\n', c->used);
+        char line[REQUEST_MAX];
+        if (!end)
+            return;
+        size_t length = (size_t)(end - c->request);
+        memcpy(line, c->request, length);
+        c->used -= length + 1;
+        memmove(c->request, end + 1, c->used);
+        if (!serve(c, line, length))
+            return;
+    }
+    drop(c); /* nobody has so much to ask in one message */
+}
+
+static void readable(struct connection *c)
+{
+    ssize_t n = recv(c->watch.fd, c->request + c->used, sizeof(c->request) - c->used, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return;
+    if (n <= 0) {
+        drop(c);
+        return;
+    }
+    c->used += (size_t)n;
+    serve_lines(c);
+    if (c->watch.fd >= 0 && !c->answer && c->used == sizeof(c->request)) {
+        struct error error;
+        error_set(&error, -EMSGSIZE, "a request has at most %u bytes", REQUEST_MAX - 1);
+        c->ends = true;
+        answer_error(c, &error);
+    }
+}
+
+static void ready(struct watch *watch, u32 events)
+{
+    struct connection *c = container_of(watch, struct connection, watch);
+    if (c->answer && events & EPOLLOUT) {
+        if (write_answer(c))
+            serve_lines(c);
+    } else if (events & EPOLLIN) {
+        readable(c);
+    } else if (events & (EPOLLHUP | EPOLLERR)) {
+        drop(c);
+    }
+}
+
+/* -- the socket -- */
+
+/* Returns a free place, if need be that of the connection that is there longest. */
+static struct connection *place(struct control *control)
+{
+    struct connection *oldest = &control->connection[0];
+    for (struct connection *c = control->connection; c < control->connection + CONNECTIONS; c++) {
+        if (c->watch.fd < 0)
+            return c;
+        if (c->serial < oldest->serial)
+            oldest = c;
+    }
+    drop(oldest);
+    return oldest;
+}
+
+static bool may(int fd)
+{
+    struct ucred who;
+    socklen_t size = sizeof(who);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && (who.uid == geteuid() || who.uid == 0);
+}
+
+static void incoming(struct watch *watch, u32 events)
+{
+    struct control *control = container_of(watch, struct control, watch);
+    int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    if (!may(fd)) {
+        close(fd);
+        return;
+    }
+    struct connection *c = place(control);
+    memset(c, 0, sizeof(*c));
+    c->watch = (struct watch){fd, ready};
+    c->control = control;
+    c->serial = ++control->serial;
+    c->events = EPOLLIN;
+    if (vswitch_watch(control->sw, &c->watch, EPOLLIN)) {
+        close(fd);
+        c->watch.fd = -1;
+    }
+}
+
+static int listen_at(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    unlink(path);
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, CONNECTIONS)) {
+        int e = -errno;
+        close(fd);
+        return e;
+    }
+    return fd;
+}
+
+struct control *control_new(struct vswitch *sw, const char *path, const struct control_request *requests, void *opaque,
+                            struct error *error)
+{
+    struct control *control = calloc(1, sizeof(*control));
+    if (!control) {
+        error_set(error, -ENOMEM, "out of memory");
+        return NULL;
+    }
+    int fd = listen_at(path), e = fd < 0 ? fd : 0;
+    control->watch = (struct watch){fd, incoming};
+    control->sw = sw;
+    control->requests = requests;
+    control->opaque = opaque;
+    for (unsigned i = 0; i < CONNECTIONS; i++)
+        control->connection[i].watch.fd = -1;
+    if (!e) {
+        strcpy(control->path, path);
+        e = vswitch_watch(sw, &control->watch, EPOLLIN);
+    }
+    if (!e)
+        return control;
+    error_set(error, e, "cannot listen at %.200s: %s", path, strerror(-e));
+    if (fd >= 0)
+        close(fd);
+    free(control);
+    return NULL;
+}
+
+void control_free(struct control *control)
+{
+    if (!control)
+        return;
+    for (unsigned i = 0; i < CONNECTIONS; i++)
+        drop(&control->connection[i]);
+    vswitch_unwatch(control->sw, &control->watch);
+    close(control->watch.fd);
+    unlink(control->path);
+    free(control);
+}

@@ -1,0 +1,61 @@
+/*
+ * A NAT network: its addresses, DHCP and mappings. What translates is a back end: libslirp in this process (slirp.c),
+ * or the kernel (kernel_nat.c). A network looks the same to its guests with either: the gateway is the first address of
+ * the prefix, the server of names the second, and the gateway's Ethernet address follows from its address.
+ */
+#ifndef VSWITCH_NAT_H
+#define VSWITCH_NAT_H
+
+#include "net/hostport.h"
+#include "store/write_behind.h"
+#include "vswitch/dhcp.h"
+#include "vswitch/uplink_ops.h"
+
+/* A port of the host that leads to a port of a guest. */
+struct nat_rule {
+    struct nat_mapping mapping;
+    struct hostport external, internal; /* port 0: the mapping makes no sense */
+    struct error why;                   /* code 0: it is in force */
+};
+
+struct nat {
+    struct uplink up;
+    char name[NAME_MAX_LEN + 1];
+    struct uplink_dirs dirs;                /* its texts are copies */
+    struct prefix prefix, prefix6;          /* of version 0: none */
+    struct ip gateway, dns, gateway6, dns6; /* dns, dns6: version 0 if names are not served */
+    struct mac mac;                         /* the gateway's */
+    enum nat_backend wanted;
+    char reason[200], note[120]; /* see struct uplink_state */
+    bool dhcp, names;
+    struct dhcp server; /* without leases if it is off */
+    struct write_behind *file;
+    struct alarm save;
+    u64 told_ns; /* when a VM's log was last told that no address is free */
+    struct nat_rule *rule;
+    u32 rules;
+    const struct nat_backend_ops *ops;
+    void *back; /* of ops */
+};
+
+struct nat_backend_ops {
+    const char *name;
+    /* Makes nat->up.port, which is in the switch then, and sets nat->back. */
+    int (*start)(struct nat *nat, struct error *error);
+    void (*stop)(struct nat *nat);
+    /* Mappings of nat->rule were added, with ECANCELED as their reason, or are about to go. */
+    void (*map)(struct nat *nat, struct nat_rule *rule);
+    void (*unmap)(struct nat *nat, struct nat_rule *rule);
+    /* After changes of mappings; NULL: nothing to do. */
+    void (*mapped)(struct nat *nat);
+    void (*state)(const struct nat *nat, struct uplink_state *state);
+    /* Looks again for what may be wrong now; NULL: nothing. */
+    void (*check)(struct nat *nat);
+};
+
+extern const struct nat_backend_ops slirp_ops, kernel_nat_ops;
+
+/* For a back end: returns true if a frame from the switch is none of its business, because it was for a DHCP server. */
+bool nat_takes(struct nat *nat, const u8 *frame, u32 length);
+
+#endif

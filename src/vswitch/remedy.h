@@ -1,0 +1,14 @@
+/*
+ * The command that lets frames pass which a switch drops.
+ */
+#ifndef VSWITCH_REMEDY_H
+#define VSWITCH_REMEDY_H
+
+#include "vswitch/port.h"
+
+#define REMEDY_MAX 256
+
+/* Writes it as a line to copy. Returns false if there is none for that reason, or for that kind of port. */
+bool remedy(const struct port *port, enum drop drop, char *line, size_t size);
+
+#endif

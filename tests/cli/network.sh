@@ -1,0 +1,244 @@
+#!/bin/bash
+# switch, nat, nic, check: what they do to what is defined, what they refuse and how, one process per switch whatever is
+# killed and started at once, and JSON. No frames: those are in tests/net. Nothing of the host is touched: switches are
+# private, or NAT by slirp.
+# limit: 300
+cd "$(dirname "$0")/../.." || exit 1
+source tests/cli/lib.sh
+NESTBOX=$(realpath "$NESTBOX")
+export NESTBOX_HOME=$WORK/home
+trap 'stop_all; rm -rf "$WORK"' EXIT
+
+stop_all() {
+    for lock in "$NESTBOX_HOME"/run/locks/*; do
+        [ -e "$lock" ] && "$NESTBOX" switch stop "${lock##*/}" 2>/dev/null
+    done
+}
+nb() { timeout 60 "$NESTBOX" "$@" 2>"$WORK/err"; }
+says() { # NAME PATTERN COMMAND...: the output matches
+    local name=$1 pattern=$2
+    shift 2
+    nb "$@" >"$WORK/out" || fail "$name" "status $?: $(head -3 "$WORK/err")"
+    grep -qE -- "$pattern" "$WORK/out" && pass "$name" && return
+    fail "$name" "no '$pattern' in:" "$(cat "$WORK/out")"
+}
+pid_of() { nb switch show "$1" --json | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }
+served() { nb switch list | grep -qE "^$1 +[a-z]+ +yes"; } # SWITCH
+gone() { ! served "$1"; }
+within() { # SECONDS COMMAND...
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.1
+    done
+}
+
+# Switches
+run 'no verb' 2 'switch needs a verb' switch
+run 'mistyped verb' 2 "unknown verb 'switch craete'; did you mean 'switch create'" switch craete
+run 'help of all' 0 '' switch --help
+run 'help of one' 0 '' help switch create
+run 'no name' 2 'switch create without NAME: nestbox switch create NAME' switch create
+run 'two names' 2 "unexpected argument 'b'" switch create a b
+run 'a name that is a path' 2 "'../a' is no name for a switch; letters" switch create ../a
+run 'an empty name' 2 'the name of a switch is empty' switch create ''
+run 'unknown type' 2 "did you mean 'private'" switch create lan --type privat
+run 'interface of a private switch' 2 '--interface is for external switches, and this one is private' \
+    switch create lan --interface eth0
+run 'external without an interface' 2 'needs an interface of the host; name it with --interface' \
+    switch create lan --type external
+run 'NAT options of a private switch' 2 'are for switches of --type nat' switch create lan --prefix 10.1.0.0/24
+run 'create' 0 '' switch create Lan --notes 'a note'
+run 'twice, in another case' 4 'there is already a switch Lan' switch create lan
+says 'list' '^Lan +private +no +0' switch list
+says 'list as JSON' '"name": "Lan"' switch list --json
+says 'show' 'settings +notes a note' switch show LAN
+run 'unknown switch' 4 "there is no switch lna; did you mean 'Lan'" switch show lna
+run 'nothing to change' 2 'set without an option' switch set lan
+run 'set' 0 '' switch set lan --notes '' --keep
+says 'what was set' '"notes": null' switch show lan --json
+check 'a switch that is kept runs' served Lan
+run 'change to NAT' 2 'cannot change to or from type nat' switch set lan --type nat
+run 'unkeep' 0 '' switch set lan --keep off
+run 'start what would end' 2 'no cards and is not kept: .*; it starts with its first card' switch start lan
+check 'it ends by itself' within 15 gone Lan
+
+# Cards
+run 'no switch named' 2 'connected to a switch, and none is named; name it with --switch' nic add lab1
+run 'unknown switch of a card' 4 "there is no switch lab; did you mean 'Lan'" nic add lab1 --switch lab
+netdev='-netdev stream,id=([a-f][0-9a-f]{7}),server=on,addr.type=unix,addr.path=.*/home/run/nics/\1'
+says 'add' "^$netdev -device virtio-net-pci,netdev=\\1,mac=[0-9a-f:]{17}\$" nic add lab1 --switch lan
+check 'its switch runs' served Lan
+first=$(pid_of lan)
+says 'the second has the next name' '"name": "nic1"' nic add LAB1 --switch Lan --mac 02-00-00-00-00-01 --json
+run 'the same address' 4 '02:00:00:00:00:01 is the address of lab1/nic1 at switch Lan, so lab2/nic0 cannot have it' \
+    nic add lab2 --switch lan --mac 02:00:00:00:00:01
+run 'the address of a group' 2 '--mac: 01:.* is the address of a group' \
+    nic add lab2 --switch lan --mac 01:00:00:00:00:01
+run 'no address' 2 "'mac' is not an Ethernet" nic add lab2 --switch lan --mac mac
+run 'too little bandwidth' 2 'less than the least, 64K; 0 is none' nic add lab2 --switch lan --bandwidth-maximum 100
+run 'no list of VLANs' 2 "--trunk: '5-3' is not a list" nic add lab2 --switch lan --trunk 5-3
+run 'a path as a VM' 2 'is no name for a VM' nic add ../x --switch lan
+says 'nothing of a refused card stays' '^lab1/nic1 ' nic list
+check 'nothing at all' [ "$(nb nic list --json | grep -c '"id"')" = 2 ]
+run 'which card' 2 'VM lab1 has several cards; name one of them, as in lab1/nic0' nic set lab1 --spoofing
+run 'mistyped card' 4 "there is no card lab1/nci0; did you mean 'lab1/nic0'" nic set lab1/nci0 --spoofing
+run 'set a card' 0 '' nic set lab1/NIC0 --spoofing --vlan 5 --bandwidth-maximum 10M
+says 'what the process has' 'settings +spoofing on, bandwidth-maximum 10000000, vlan 5' switch show lan
+run 'set one thing' 0 '' nic set lab1/nic0 --spoofing off
+says 'others stay' 'settings +bandwidth-maximum 10000000, vlan 5' switch show lan
+run 'one VM' 0 '' nic list lab1 --json
+run 'mistyped VM' 4 "there is no card of a VM lba1; did you mean 'lab1'" nic list lba1
+run 'delete a switch in use' 4 'switch Lan has cards: lab1/nic0, lab1/nic1; remove or move' switch delete lan
+run 'nothing is wrong' 0 '' check
+check 'the process is the same' [ "$(pid_of lan)" = "$first" ]
+
+# One process, whatever happens
+kill -9 "$first"
+within 5 gone Lan
+check 'a killed switch is a finding' [ "$(nb check)" = "switch Lan does not run, so its cards reach nothing
+    nestbox switch start Lan" ]
+nb check >/dev/null
+check 'and its status' [ $? = 14 ]
+check 'the stale socket is there' [ -S "$NESTBOX_HOME/run/switches/lan" ]
+run 'start' 0 '' switch start lan
+second=$(pid_of lan)
+check 'another process' [ -n "$second" ] && [ "$second" != "$first" ]
+kill -9 "$second"
+within 5 gone Lan
+run 'the next command starts it' 0 '' nic set lab1/nic1 --protect
+check 'it runs' served Lan
+run 'start of one that runs' 0 '' switch start lan
+kill -9 "$(pid_of lan)"
+within 5 gone Lan
+for i in 1 2 3 4 5 6; do nb switch start lan & done
+for job in $(jobs -p); do wait "$job" || fail "starts at once: $(cat "$WORK/err")"; done
+check 'six starts at once are one process' [ "$(for p in $(pgrep -f '^nestbox switch run Lan$'); do
+    grep -qs "$NESTBOX_HOME" "/proc/$p/environ" && echo "$p"; done | wc -l)" = 1 ]
+run 'stop' 0 '' switch stop lan
+check 'it does not run' gone Lan
+run 'stop of one that does not run' 0 '' switch stop lan
+for i in 1 2 3 4 5 6; do nb nic add "many$i" --switch lan >/dev/null & done
+for job in $(jobs -p); do wait "$job" || fail "cards at once: $(cat "$WORK/err")"; done
+check 'six cards at once' [ "$(nb nic list | grep -c '^many[1-6]/nic0 .*Lan')" = 6 ]
+check 'all are ports' [ "$(nb switch show lan | grep -c '^Card many')" = 6 ]
+for i in 1 2 3 4 5 6; do run "remove $i" 0 '' nic remove "many$i"; done
+"$NESTBOX" switch run lan 2>"$WORK/err"
+check 'in the foreground beside it' [ $? = 4 ]
+check 'what is said' grep -q 'its process runs already' "$WORK/err"
+
+# Captures
+"$NESTBOX" switch capture lan --write "$WORK/capture" 2>"$WORK/err" &
+check 'a capture begins' within 5 test -s "$WORK/capture"
+kill -INT $!
+wait $!
+check 'Ctrl-c ends it' [ $? = 0 ]
+check 'it is pcapng' [ "$(head -c 4 "$WORK/capture" | od -An -tx1 | tr -d ' ')" = 0a0d0d0a ]
+run 'of an unknown card' 4 "did you mean 'lab1/nic0'" switch capture lan --card lab1/nic00 --write "$WORK/none"
+check 'nor is a file made' [ ! -e "$WORK/none" ]
+run 'to nowhere' 4 'none/x: No such' switch capture lan --write "$WORK/none/x"
+
+# NAT
+says 'a prefix is chosen' 'NAT network net: (192\.168|10)\.[0-9.]*/24 at switch net' nat create net --backend slirp
+prefix=$(nb nat list --json | sed -n 's/.*"prefix": "\(.*\)",/\1/p')
+run 'an overlap' 4 "the NAT network two.*${prefix%/*}.*the NAT network net|${prefix%/*}.*net" \
+    nat create two --backend slirp --prefix "${prefix%.*}.128/25"
+run 'host bits' 2 "${prefix%/*}" nat create two --prefix "${prefix%.*}.1/24"
+run 'IPv6 as IPv4' 2 '--prefix: fd00:1::/64 is not of IPv4' nat create two --prefix fd00:1::/64
+run 'no room' 2 'has no room for VMs' nat create two --prefix 10.99.0.0/30
+check 'nothing of it' [ "$(nb switch list --json | grep -c '"name": "two"')" = 0 ]
+run 'the same by switch' 0 '' switch create three --type nat --prefix 10.98.0.0/16 --backend slirp --dns off
+says 'its network' 'three +10.98.0.0/16 +three' nat list
+run 'a switch that is not NAT' 2 'switch Lan is not of type nat' nat create four --switch lan
+run 'a switch that has one' 4 'switch three has a NAT network already: three' nat create four --switch three
+run 'map' 0 '' nat map net --external 18080 --internal "${prefix%.*}.5:80"
+run 'map twice' 4 'tcp 127.0.0.1:18080 of the host is mapped already: to .* of the network net' \
+    nat map three --external 127.0.0.1:18080 --internal 10.98.0.5:80
+run 'map UDP' 0 '' nat map net --protocol udp --external 127.0.0.1:18080 --internal "${prefix%.*}.5:80"
+run 'map outside' 2 '--internal: 10.1.1.1:80 is not in' nat map net --external 18081 --internal 10.1.1.1:80
+run 'map without' 2 'nat map without --internal' nat map net --external 18081
+run 'no port' 2 "--external: 'http' is not a port" nat map net --external http --internal "${prefix%.*}.5:80"
+says 'mappings' "mapping +udp 127.0.0.1:18080 to ${prefix%.*}.5:80" nat show net
+run 'unmap' 0 '' nat unmap net --external 18080
+run 'unmap twice' 4 'has no mapping of tcp 0.0.0.0:18080' nat unmap net --external 18080
+run 'set' 0 '' nat set net --dhcp off
+says 'what was set' '"dhcp": false' nat show net --json
+check 'the prefix stays' [ "$(nb nat list --json | sed -n 's/.*"prefix": "\(.*\)",/\1/p' | head -n 1)" = "$prefix" ]
+nb nic add lab3 --switch net >/dev/null
+check 'its switch runs' served net
+run 'delete in use' 4 'switch net has a card: lab3/nic0' nat delete net
+run 'delete by force' 0 '' nat delete net --force
+check 'a card without a switch is a finding' grep -q 'lab3/nic0 is at switch net, which does not exist' <(nb check)
+run 'and can be moved' 0 '' nic set lab3 --switch lan
+run 'then nothing is wrong' 0 '' check
+run 'delete' 0 '' nat delete three
+check 'with its switch' [ "$(nb switch list | grep -c three)" = 0 ]
+
+# Damage, and commands that are killed
+printf '{"version": 1' >"$NESTBOX_HOME/switches/bad.json"
+run 'a damaged definition' 4 'switches/bad.json: it is damaged: line 1.*; mend the file or remove it' switch list
+run 'stops changes' 4 'switches/bad.json: it is damaged' switch create other
+rm "$NESTBOX_HOME/switches/bad.json"
+run 'and is forgotten without it' 0 '' switch list
+whole=yes
+start=${EPOCHREALTIME/./}
+nb nat create k0 --backend slirp >/dev/null
+took=$((${EPOCHREALTIME/./} - start)) # microseconds; killed after 5 % to 150 % of that
+for i in $(seq 60); do
+    printf -v moment '0.%06d' $((took * (i % 30 + 1) / 20))
+    { timeout -s KILL "$moment" "$NESTBOX" nat create "k$i" --backend slirp >/dev/null; } 2>/dev/null
+    nb nat list >"$WORK/nats" && nb switch create "s$i" >/dev/null && nb switch list >"$WORK/switches" || whole=no
+    [ "$(grep -c "^k$i " "$WORK/switches")" = "$(nb nat list | grep -c "^k$i ")" ] || whole=no
+done
+check 'kill -9 leaves all of a command or nothing' [ $whole = yes ]
+check 'some of them were done' grep -q '^k[1-9]' "$WORK/nats"
+check 'and some were not' [ "$(grep -c '^k[1-9]' "$WORK/nats")" -lt 60 ]
+
+if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
+    mkdir "$WORK/small"
+    check 'a full disk' unshare -m bash -c '
+        mount -t tmpfs -o size=160k none "$1" && export NESTBOX_HOME=$1/home && shift
+        "$1" switch create one --notes before || exit 1
+        dd if=/dev/zero of="$NESTBOX_HOME/../fill" bs=4k 2>/dev/null
+        long=$(printf "x%.0s" {1..9000})
+        "$1" switch set one --notes "$long" 2>"$2" && exit 2
+        grep -q "No space left" "$2" || exit 3
+        "$1" switch create two --notes "$long" 2>"$2" && exit 4
+        rm "$NESTBOX_HOME/../fill"
+        [ "$(ls -A "$NESTBOX_HOME/switches")" = one.json ] || exit 5
+        "$1" switch show one | grep -q before' full "$WORK/small" "$NESTBOX" "$WORK/err"
+fi
+
+# Without root
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    install -m 755 "$NESTBOX" "/tmp/nestbox.$$"
+    mkdir -m 777 "$WORK/user"
+    chmod 755 "$WORK"
+    as_user() {
+        env -u XDG_RUNTIME_DIR NESTBOX_HOME="$WORK/user/home" timeout 60 setpriv --reuid 61234 --regid 61234 \
+            --clear-groups "/tmp/nestbox.$$" "$@" >"$WORK/out" 2>"$WORK/err"
+    }
+    check 'private without root' as_user switch create lan --keep
+    check 'a card' as_user nic add lab1 --switch lan
+    check 'NAT without root' as_user nat create net
+    check 'a card there' as_user nic add lab1 --switch net
+    as_user nat show net
+    check 'by slirp' grep -q 'back end *slirp' "$WORK/out"
+    as_user switch create inner --type internal --keep
+    check 'internal needs rights' [ $? = 4 ]
+    check 'and says which' grep -qiE 'root|CAP_NET_ADMIN' "$WORK/err"
+    as_user switch create outer --type internal
+    as_user nic add lab2 --switch outer
+    check 'a switch that cannot be gets no card' [ $? = 4 ]
+    as_user nic list
+    check 'none at all' [ "$(grep -c lab2 "$WORK/out")" = 0 ]
+    as_user switch stop lan
+    as_user switch stop net
+    NESTBOX_HOME=$WORK/user/home "$NESTBOX" switch list 2>"$WORK/err"
+    check 'a home of somebody else' grep -q 'belongs to another user' "$WORK/err"
+    rm -f "/tmp/nestbox.$$"
+fi
+check 'no process said what a sanitizer says' \
+    [ "$(cat "$NESTBOX_HOME"/run/logs/* | grep -c 'Sanitizer\|runtime error')" = 0 ]
+finish

@@ -1,0 +1,140 @@
+#!/bin/bash
+# NAT networks with both back ends. Behind the host, at the interface `wan`, is the namespace `out` with servers and a
+# name server; the host's resolver points there.
+# cases: slirp kernel overlap-slirp overlap-kernel pool-slirp pool-kernel firewall restart-slirp restart-kernel
+# more cases: load-slirp load-kernel
+. "$(dirname "$0")/lib.sh"
+has ping jq dnsmasq nft
+[ "$(id -u)" = 0 ] || skip 'root only'
+backend=${1##*-}
+
+outside
+in_space out ip address add 2001:db8::1/64 dev eth0
+ip address add 198.51.100.2/24 dev wan
+ip address add 2001:db8::2/64 dev wan
+ip route add default via 198.51.100.1
+ip -6 route add default via 2001:db8::1
+background out dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --user= --pid-file= --bind-interfaces \
+    --interface=eth0 --address=/server.example/198.51.100.1 --address=/server.example/2001:db8::1
+serves out 7000
+echo 'nameserver 198.51.100.1' >"$work/resolv.conf"
+mount --bind "$work/resolv.conf" /etc/resolv.conf || skip '/etc/resolv.conf cannot be replaced'
+
+# leased VM: asks for an address as a guest does, and sets what it gets: address, gateway, name server.
+cat >"$work/script" <<'END'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip address add "$ip/$mask" dev eth0
+[ -z "$router" ] || ip route add default via "${router%% *}"
+echo "$ip ${router%% *} ${dns%% *}" >"$OUT"
+END
+chmod 755 "$work/script"
+leased() {
+    OUT=$work/$1.lease in_space "$1" busybox udhcpc -f -n -q -t 10 -T 1 -i eth0 -s "$work/script" &>>"$work/$1.log" &&
+        read -r address gateway dns <"$work/$1.lease"
+}
+names() { # SPACE SERVER NAME: the address by the name server
+    in_space "$1" busybox nslookup "$3" "$2" 2>/dev/null | grep -q 198.51.100.1
+}
+
+made() { nb "$@" >>"$work/made.log"; }
+
+case $1 in
+slirp | kernel)
+    made nat create lab --prefix 192.168.100.0/24 --prefix6 fd00:100::/64 --backend "$backend"
+    client a lab
+    client b lab
+    leased a || fail 'a gets no lease'
+    address_a=$address
+    say "lease: $address, gateway $gateway, names by $dns"
+    leased b || fail 'b gets no lease'
+    [ "$address" != "$address_a" ] || fail 'two have one address'
+    reaches a "$address" || fail 'a does not reach b'
+    reaches a "$gateway" || fail 'a does not reach the gateway'
+    reaches a 198.51.100.1 || fail 'ICMP echo does not come back'
+    in_space a timeout 60 "$tools/peer" fetch 198.51.100.1 7000 10000000 >/dev/null || fail TCP
+    in_space a "$tools/peer" datagrams 198.51.100.1 7000 100 1000 >/dev/null || fail UDP
+    within 5 names a "$dns" server.example || fail 'DNS'
+    within 10 says fd00:100: in_space a ip -6 address show dev eth0 || fail 'no IPv6 address'
+    [ "$backend" = slirp ] || reaches a 2001:db8::1 || fail 'ICMP echo by IPv6' # libslirp 4.7 knows that of IPv4 only
+    in_space a timeout 60 "$tools/peer" fetch 2001:db8::1 7000 10000000 >/dev/null || fail 'TCP by IPv6'
+    in_space a "$tools/peer" datagrams 2001:db8::1 7000 100 1000 >/dev/null || fail 'UDP by IPv6'
+    # The outside does not reach in, except where a mapping says so.
+    serves a 7001
+    in_space out ip route add 192.168.100.0/24 via 198.51.100.2 2>/dev/null
+    nb nat map lab --external 8001 --internal "$address_a:7001"
+    within 3 in_space out timeout 60 "$tools/peer" fetch 198.51.100.2 8001 1000000 &>/dev/null || fail 'a mapped port'
+    nb nat map lab --protocol udp --external 8002 --internal "$address_a:7001"
+    within 3 in_space out "$tools/peer" datagrams 198.51.100.2 8002 20 500 >/dev/null 2>&1 || fail 'a mapped UDP port'
+    nb nat unmap lab --external 8001
+    ! in_space out timeout 2 "$tools/peer" fetch 198.51.100.2 8001 1000 >/dev/null 2>&1 || fail 'an unmapped port'
+    # A second network beside it.
+    made nat create more --prefix 192.168.101.0/24 --backend "$backend"
+    client c more
+    leased c || fail 'c gets no lease'
+    grep -q '^192\.168\.101\.' "$work/c.lease" || fail "c gets $address"
+    in_space c timeout 60 "$tools/peer" fetch 198.51.100.1 7000 10000000 >/dev/null || fail 'TCP of the second network'
+    in_space a timeout 60 "$tools/peer" fetch 198.51.100.1 7000 10000000 >/dev/null || fail 'TCP of the first network'
+    # Without DHCP and DNS.
+    made nat create plain --prefix 10.77.0.0/16 --backend "$backend" --dhcp off --dns off
+    client d plain 10.77.3.3/16
+    in_space d ip route add default via 10.77.0.1
+    in_space d timeout 60 "$tools/peer" fetch 198.51.100.1 7000 1000000 >/dev/null || fail 'TCP without DHCP'
+    ! leased d || fail 'a lease without DHCP'
+    nb nat list --json | jq -e 'length == 3' >/dev/null || fail 'nat list'
+    ;;
+load-*)
+    made nat create lab --prefix 192.168.100.0/24 --backend "$backend"
+    client a lab 192.168.100.50/24
+    in_space a ip route add default via 192.168.100.1
+    reaches a 198.51.100.1 || fail 'a does not reach the outside'
+    [ "$(in_space a "$tools/peer" many 198.51.100.1 7000 1000)" = 1000 ] || fail '1000 connections at once'
+    rate=$(in_space a timeout 60 "$tools/peer" fetch 198.51.100.1 7000 $((1 << 30))) || fail '1 GiB'
+    say "1 GiB at $rate bit/s"
+    ;;
+overlap-*)
+    made nat create lab --prefix 192.168.100.0/24 --backend "$backend"
+    refused 'other.*lab|lab.*other' nat create other --prefix 192.168.0.0/16 --backend "$backend"
+    refused 'other.*lab|lab.*other' nat create other --prefix 192.168.100.128/25 --backend "$backend"
+    refused '198.51.100.0/24|wan' nat create other --prefix 198.51.100.0/25 --backend "$backend"
+    refused '192.168.100.0/24' nat create other --prefix 192.168.100.1/24 --backend "$backend"
+    made nat create other --prefix 192.168.101.0/24 --backend "$backend"
+    refused 'lab' nat create lab --prefix 192.168.102.0/24 --backend "$backend"
+    ;;
+pool-*) # a prefix with few addresses
+    made nat create lab --prefix 192.168.100.0/29 --backend "$backend"
+    for vm in a b c d e; do client $vm lab; done
+    count=0
+    for vm in a b c d e; do leased $vm && count=$((count + 1)); done
+    say "$count leases of 192.168.100.0/29"
+    [ $count -ge 4 ] || fail "only $count leases"
+    client f lab
+    client g lab
+    ! { leased f && leased g; } || fail 'more leases than addresses'
+    within 3 says 'address|lease|pool' nb nat show lab || fail "nat show: $(nb nat show lab)"
+    reaches a 198.51.100.1 || fail 'a does not reach the outside'
+    ;;
+firewall) # one that drops what is forwarded is found and named
+    nft 'table ip guard { chain forward { type filter hook forward priority 0; policy drop; }; }'
+    made nat create lab --prefix 192.168.100.0/24 --backend kernel
+    client a lab 192.168.100.50/24
+    within 3 says 'guard|forward' nb nat show lab || fail "nat show: $(nb nat show lab)"
+    says 'guard|forward' "$NB" check || fail "check: $("$NB" check 2>&1)"
+    ;;
+restart-*) # leases and prefixes stay
+    made nat create lab --prefix 192.168.100.0/24 --backend "$backend"
+    client a lab
+    leased a || fail 'a gets no lease'
+    first=$address
+    kill -9 "$(show lab | jq -r .switch.pid)"
+    nb switch start lab
+    in_space a ip address flush dev eth0
+    within 5 leased a || fail 'no lease after the switch started again'
+    [ "$address" = "$first" ] || fail "the address was $first and is $address"
+    reaches a 198.51.100.1 || fail 'a does not reach the outside after the start'
+    client b lab
+    leased b || fail 'b gets no lease'
+    [ "$address" != "$first" ] || fail 'the address of a is given to b'
+    ;;
+*) fail "no case $1" ;;
+esac

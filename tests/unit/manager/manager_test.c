@@ -1,0 +1,275 @@
+/*
+ * Operations on networks from below the command line: what they write, what they refuse, and the process of a switch,
+ * which is this program: it is started again as `nestbox switch run NAME` would be.
+ */
+#include "manager/card.h"
+#include "manager/check.h"
+#include "manager/client.h"
+#include "manager/names.h"
+#include "manager/nat.h"
+#include "manager/switch.h"
+
+#include "unit/home.h"
+#include "unit/test.h"
+#include "vswitch/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static struct store *store;
+static struct error error;
+
+static bool said(const char *text)
+{
+    if (strstr(error.text, text) || strstr(error.hint, text))
+        return true;
+    printf("# %s; %s\n", error.text, error.hint);
+    return false;
+}
+
+static int create(const char *name)
+{
+    struct switch_def def = {0};
+    setting_defaults(switch_settings_table, &def.set);
+    snprintf(def.name, sizeof(def.name), "%s", name);
+    return switch_create(store, &def, NULL, &error);
+}
+
+static int add(const char *vm, const char *at, const char *mac)
+{
+    struct card_def def = {0};
+    json_t *object = NULL;
+    setting_defaults(card_settings_table, &def.set);
+    snprintf(def.vm, sizeof(def.vm), "%s", vm);
+    def.set.switch_name = at;
+    def.set.mac = mac;
+    int e = nic_add(store, &def, &object, &error);
+    if (!e)
+        json_decref(object);
+    return e;
+}
+
+/* Returns the number of the switch's process, -1 if there is none. */
+static long long process_of(const char *name)
+{
+    json_t *report;
+    if (switch_show(store, name, &report, &error))
+        return -1;
+    const json_t *value = json_object_get(json_object_get(report, "switch"), "pid");
+    long long number = json_is_integer(value) ? json_integer_value(value) : -1;
+    json_decref(report);
+    return number;
+}
+
+/* Returns true if there is no process to connect to. */
+static bool is_gone(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+    return fd == -ENOTCONN;
+}
+
+static size_t ports(const char *name)
+{
+    json_t *report;
+    if (switch_show(store, name, &report, &error))
+        return 0;
+    size_t n = json_array_size(json_object_get(report, "ports"));
+    json_decref(report);
+    return n;
+}
+
+static int set_vlan(const struct change *change, void *settings, struct error *unused)
+{
+    struct card_settings *set = settings;
+    set->vlan = 7;
+    return 0;
+}
+
+static int set_notes(const struct change *change, void *settings, struct error *unused)
+{
+    struct switch_settings *set = settings;
+    set->notes = "changed";
+    return 0;
+}
+
+static int refuse(const struct change *change, void *settings, struct error *why)
+{
+    struct switch_settings *set = settings;
+    set->notes = "refused";
+    return error_set(why, -EINVAL, "no");
+}
+
+static void test_switches(void)
+{
+    struct networks all;
+    TEST("switches");
+    CHECK_EQ(create("Lan"), 0);
+    CHECK_EQ(create("lan"), -EEXIST);
+    CHECK_EQ(create("../x"), -EINVAL);
+    CHECK_EQ(switch_set(store, "LAN", &(struct change){set_notes}, &error), 0);
+    CHECK_EQ(switch_set(store, "lan", &(struct change){refuse}, &error), -EINVAL);
+    CHECK_EQ(switch_set(store, "lna", &(struct change){set_notes}, &error), -ENOENT);
+    CHECK(said("did you mean 'Lan'?"));
+    CHECK_EQ(networks_read(store, &all, &error), 0);
+    CHECK(all.switch_count == 1 && strcmp(all.switches[0].set.notes, "changed") == 0);
+    networks_free(&all);
+    CHECK_EQ(process_of("lan"), -1);
+    CHECK_EQ(switch_start(store, "lan", &error), -EINVAL);
+}
+
+static void test_cards(void)
+{
+    TEST("cards");
+    CHECK_EQ(add("lab1", "lan", "02:00:00:00:00:01"), 0);
+    CHECK_EQ(add("lab1", "lan", NULL), 0);
+    CHECK_EQ(add("lab2", "lan", "02:00:00:00:00:01"), -EEXIST);
+    CHECK(said("lab1/nic0") && said("lab2/nic0"));
+    CHECK_EQ(add("lab2", "nowhere", NULL), -ENOENT);
+    CHECK_EQ(add("lab2", "lan", "03:00:00:00:00:01"), -EINVAL);
+    CHECK_EQ(nic_set(store, "lab1", &(struct change){set_vlan}, &error), -EINVAL);
+    CHECK_EQ(nic_set(store, "LAB1/Nic1", &(struct change){set_vlan}, &error), 0);
+    CHECK_EQ(ports("lan"), 2);
+    CHECK_EQ(switch_delete(store, "lan", false, &error), -EBUSY);
+    CHECK(said("lab1/nic0, lab1/nic1"));
+    CHECK_EQ(nic_remove(store, "lab1/nic1", &error), 0);
+    CHECK_EQ(ports("lan"), 1);
+    CHECK_EQ(nic_set(store, "lab1", &(struct change){set_vlan}, &error), 0);
+}
+
+static void test_process(void)
+{
+    json_t *findings = NULL;
+    long long pid = process_of("lan"), next;
+    TEST("a process that was killed");
+    CHECK(pid > 0);
+    if (pid > 0)
+        kill((pid_t)pid, SIGKILL);
+    for (unsigned i = 0; i < 500 && !is_gone(client_connect(store, "lan", &error)); i++)
+        usleep(10000);
+    CHECK_EQ(switch_start(store, "lan", &error), 0);
+    next = process_of("lan");
+    CHECK(next > 0 && next != pid);
+
+    TEST("a process that was stopped is a finding");
+    CHECK_EQ(switch_stop(store, "lan", &error), 0);
+    CHECK_EQ(check_all(store, NULL, &findings, &error), 0);
+    CHECK_EQ(json_array_size(findings), 1);
+    const char *kind = json_string_value(json_object_get(json_array_get(findings, 0), "finding"));
+    CHECK(kind && strcmp(kind, "stopped") == 0);
+    json_decref(findings);
+    CHECK_EQ(check_all(store, "nobody", &findings, &error), -ENOENT);
+    CHECK_EQ(switch_stop(store, "lan", &error), 0);
+
+    TEST("many starts at once are one process");
+    pid_t child[6];
+    fflush(stdout);
+    for (unsigned i = 0; i < ARRAY_LEN(child); i++) {
+        child[i] = fork();
+        if (child[i] == 0)
+            _exit(switch_start(store, "lan", &error) ? 1 : 0);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(child); i++) {
+        int status;
+        CHECK(waitpid(child[i], &status, 0) == child[i] && status == 0);
+    }
+    CHECK(process_of("lan") > 0);
+
+    TEST("a definition that is damaged while it runs");
+    struct error none;
+    home_write("switches/bad.json", "{");
+    CHECK_EQ(client_refresh(store, "lan", true, &error), -EBADMSG);
+    CHECK(said("switches/bad.json"));
+    CHECK_EQ(add("lab3", "lan", NULL), -EBADMSG);
+    CHECK_EQ(store_switch_remove(store, "bad", &none), 0);
+    CHECK_EQ(client_refresh(store, "lan", true, &error), 0);
+    CHECK_EQ(ports("lan"), 1);
+}
+
+static struct nat_def a_nat(const char *name, const char *prefix)
+{
+    struct nat_def def = {0};
+    setting_defaults(nat_settings_table, &def.set);
+    snprintf(def.name, sizeof(def.name), "%s", name);
+    def.set.prefix = prefix;
+    def.set.backend = NAT_SLIRP;
+    return def;
+}
+
+static void test_nats(void)
+{
+    struct nat_def one = a_nat("one", NULL), two = a_nat("two", "10.77.0.0/16"), three = a_nat("three", "10.77.8.0/24");
+    struct nat_mapping mapping;
+    struct networks all;
+    TEST("NAT networks");
+    CHECK_EQ(nat_create(store, &one, &error), 0);
+    CHECK_EQ(nat_create(store, &two, &error), 0);
+    CHECK_EQ(nat_create(store, &three, &error), -EEXIST);
+    CHECK(said("two") && said("three"));
+    CHECK_EQ(networks_read(store, &all, &error), 0);
+    CHECK(all.nat_count == 2 && networks_switch(&all, "one") && !networks_switch(&all, "three"));
+    CHECK(networks_nat(&all, "one")->set.prefix);
+    networks_free(&all);
+
+    TEST("mappings");
+    CHECK_EQ(nat_map(store, "two", false, "8080", "10.77.0.5:80", &mapping, &error), 0);
+    CHECK(strcmp(mapping.external, "0.0.0.0:8080") == 0);
+    CHECK_EQ(nat_map(store, "two", false, "127.0.0.1:8080", "10.77.0.6:80", &mapping, &error), -EEXIST);
+    CHECK_EQ(nat_map(store, "two", true, "8080", "10.77.0.6:80", &mapping, &error), 0);
+    CHECK_EQ(nat_map(store, "two", false, "8081", "10.78.0.6:80", &mapping, &error), -EINVAL);
+    CHECK_EQ(nat_map(store, "two", false, "0", "10.77.0.6:80", &mapping, &error), -EINVAL);
+    CHECK_EQ(nat_map(store, "two", false, "8081", "10.77.0.6", &mapping, &error), -EINVAL);
+    CHECK_EQ(nat_unmap(store, "two", false, "8080", &error), 0);
+    CHECK_EQ(nat_unmap(store, "two", false, "8080", &error), -ENOENT);
+    CHECK_EQ(nat_delete(store, "two", false, &error), 0);
+    CHECK(!home_has("switches/two.json") && !home_has("nats/two.json"));
+}
+
+static void test_names(void)
+{
+    struct networks all;
+    TEST("names and what may have been meant");
+    CHECK_EQ(networks_read(store, &all, &error), 0);
+    CHECK(!names_switch(&all, "LON", &error) && said("did you mean 'Lan'?"));
+    CHECK(!names_switch(&all, "something", &error) && said("nestbox switch list"));
+    CHECK(!names_nat(&all, "oen", &error) && said("did you mean 'one'?"));
+    CHECK(!names_card(&all, "lba1", &error) && said("did you mean 'lab1'?"));
+    CHECK(!names_card(&all, "lab1/nic9", &error) && said("did you mean 'lab1/nic0'?"));
+    CHECK(!names_card(&all, "/", &error) && !names_card(&all, "lab1/", &error) && !names_card(&all, "/nic0", &error));
+    CHECK(names_card(&all, "Lab1", &error) && names_card(&all, "lab1/NIC0", &error));
+    networks_free(&all);
+}
+
+static void test_delete(void)
+{
+    json_t *list;
+    TEST("a deleted switch ends, and its cards stay");
+    CHECK_EQ(switch_delete(store, "lan", true, &error), 0);
+    CHECK_EQ(client_connect(store, "lan", &error), -ENOTCONN);
+    CHECK_EQ(nic_list(store, NULL, &list, &error), 0);
+    CHECK_EQ(json_array_size(list), 1);
+    json_decref(list);
+    CHECK_EQ(nic_remove(store, "lab1", &error), 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[1], "switch") == 0) {
+        const char *ready = getenv("NESTBOX_READY");
+        return ready && process_run(argv[3], false, atoi(ready), &error) ? 1 : 0;
+    }
+    home_make();
+    store = store_open(&error);
+    if (!store)
+        abort();
+    test_switches();
+    test_cards();
+    test_process();
+    test_nats();
+    test_names();
+    test_delete();
+    store_close(store);
+    return TEST_END();
+}
