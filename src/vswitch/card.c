@@ -43,6 +43,7 @@ struct card {
     u8 *buffer;     /* while there is a connection */
     u32 begin, end; /* what has been read and not passed on */
     bool drained;   /* the last read got all that there was, and nothing has been heard since */
+    bool ending;    /* the other end is gone: what it sent is read up to its end, as nothing will be heard any more */
     bool blocked;   /* waits to be able to write */
     int refused;    /* why the last attempt to connect failed, if that was told */
     bool malformed; /* was told */
@@ -119,7 +120,7 @@ static bool read_more(struct card *c)
         return n < 0 && errno == EINTR;
     }
     c->end += (u32)n;
-    c->drained = (u32)n < room;
+    c->drained = (u32)n < room && !c->ending;
     return true;
 }
 
@@ -180,6 +181,7 @@ static void card_ready(struct watch *watch, u32 events)
 {
     struct card *c = container_of(watch, struct card, watch);
     if (events & ~(u32)EPOLLOUT) {
+        c->ending |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
         c->drained = false;
         port_readable(c->port);
     }
@@ -215,7 +217,7 @@ static int dial(struct card *c)
         return r;
     }
     c->begin = c->end = 0;
-    c->drained = c->blocked = false;
+    c->drained = c->ending = c->blocked = false;
     c->refused = 0;
     list_remove(&c->wait);
     port_link(c->port, true);

@@ -127,6 +127,13 @@ static struct port *find_port(struct vswitch *sw, const struct packet *p)
     return card && port_carries(card, p->vlan) ? card : table_station(&sw->table, p->vlan, mac);
 }
 
+/* A guest must not become the gateway or the host for others, even if its card may send from any address. */
+static bool takes_over(const struct vswitch *sw, const struct port *from, u32 vlan, u64 mac)
+{
+    const struct port *known = from->kind == PORT_CARD ? table_station(&sw->table, vlan, mac) : NULL;
+    return known && (known->kind == PORT_HOST || known->kind == PORT_NAT);
+}
+
 /* The source is learnt, unless it is the address of a card: that one is where it is. */
 static void learn(struct vswitch *sw, struct port *from, const struct packet *p)
 {
@@ -134,7 +141,7 @@ static void learn(struct vswitch *sw, struct port *from, const struct packet *p)
     if (from->kind == PORT_CARD && !memcmp(source, from->mac.byte, MAC_LEN))
         return;
     u64 mac = mac_number(source);
-    if (mac && !table_card(&sw->table, mac))
+    if (mac && !table_card(&sw->table, mac) && !takes_over(sw, from, p->vlan, mac))
         table_learn(&sw->table, p->vlan, mac, from);
 }
 

@@ -264,6 +264,20 @@ static void connections(void)
     turns(1);
     CHECK_EQ(recv(p.fd, got, sizeof(got), MSG_DONTWAIT), used);
 
+    TEST("one whose last bytes come with its end is connected again, limit or not");
+    for (unsigned i = 0; i < 6; i++) {
+        vswitch_port_set(sw, late, &(struct card_settings){.bandwidth_maximum = i & 1 ? 1000000 : 0});
+        used = 0;
+        add(1, 7, 60, 1);
+        u32 last = i < 2 ? used : i < 4 ? used / 2 : 2; /* a frame, half of one, half of a length */
+        CHECK_EQ(send(p.fd, stream, last, 0), last);
+        peer_close(&p);
+        peer_listen(&p, "late");
+        turns(260);
+        CHECK(late->linked && peer_accept(&p, 0));
+    }
+    vswitch_port_set(sw, late, &(struct card_settings){0});
+
     TEST("a switch that begins later, or again, finds its peers");
     vswitch_port_remove(sw, late);
     turns(1);

@@ -86,6 +86,22 @@ static void learning(void)
     make_frame(4, 1);
     CHECK_EQ(reached(1), TO(4));
 
+    TEST("nor of a station behind NAT or the host, which takes its own place at any time");
+    for (enum port_kind kind = PORT_HOST; kind <= PORT_NAT; kind++) {
+        if (kind == PORT_OUTSIDE)
+            continue;
+        fake[2].port->kind = kind;
+        make_frame(1, 0x60);
+        CHECK_EQ(reached(3), TO(1));
+        CHECK_EQ(reached(2), TO(1));
+        CHECK_EQ(reached(3), TO(1));
+        make_frame(0x60, 1);
+        CHECK_EQ(reached(1), TO(2));
+        fake[2].port->kind = PORT_CARD;
+        settings(2, (struct card_settings){.spoofing = true, .vlan = 5});
+        settings(2, (struct card_settings){.spoofing = true});
+    }
+
     TEST("with spoofing off again the stations behind the card are forgotten");
     settings(3, (struct card_settings){0});
     make_frame(0x70, 1);
