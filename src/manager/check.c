@@ -122,20 +122,21 @@ static long long dropped(const json_t *port, const char *reason)
     return json_integer_value(json_object_get(json_object_get(port, "dropped"), reason));
 }
 
+/* One finding for all addresses behind a card, as one command lets all of them pass. */
 static void add_strangers(const struct check *check, const struct subject *about, const json_t *port,
                           const char *remedy, json_t *findings)
 {
-    size_t index;
-    json_t *stranger;
-    json_array_foreach (json_object_get(port, "strangers"), index, stranger) {
-        char text[320];
-        snprintf(text, sizeof(text),
-                 "%s/%s at switch %s: frames from %s, which is not its address, were dropped (%lld): that looks like a "
-                 "nested guest, a VM inside it",
-                 about->vm, about->card, about->at, text_of(stranger, "mac"),
-                 (long long)json_integer_value(json_object_get(stranger, "frames")));
-        add(check, findings, about, text, remedy, NULL);
-    }
+    const json_t *first = json_array_get(json_object_get(port, "strangers"), 0);
+    long long others = json_integer_value(json_object_get(port, "strangers_seen")) - 1;
+    char text[320], more[64] = "";
+    if (others > 0)
+        snprintf(more, sizeof(more), " and from %lld other address%s", others, others == 1 ? "" : "es");
+    snprintf(text, sizeof(text),
+             "%s/%s at switch %s: frames from %s, which is not its address,%s were dropped (%lld): that looks like a "
+             "nested guest, a VM inside it",
+             about->vm, about->card, about->at, text_of(first, "mac"), more,
+             dropped(port, drop_rows[DROP_SPOOFED].name));
+    add(check, findings, about, text, remedy, NULL);
 }
 
 static void see_drops(const struct check *check, const struct check_context *context, const char *name,

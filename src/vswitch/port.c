@@ -182,6 +182,8 @@ static void take_settings(struct port *port, const struct card_settings *set)
     else if (has_trunk && vlans_parse(set->trunk, vlans, &error))
         memset(vlans, 0, sizeof(vlans)); /* who has taken the settings has refused that */
     bool vlans_changed = old.vlan != set->vlan || memcmp(port->vlans, vlans, sizeof(vlans));
+    if (vlans_changed)
+        port->vlan_drops_before = port->count.dropped[DROP_VLAN];
     port->set = *set;
     port->set.mac = port->set.switch_name = port->set.trunk = NULL;
     memcpy(port->vlans, vlans, sizeof(vlans));

@@ -70,6 +70,7 @@ struct port {
     struct port_counters count;
     struct stranger stranger[STRANGERS];
     u32 strangers; /* all that were seen, also those that have no place in the array */
+    u64 vlan_drops_before; /* of count.dropped[DROP_VLAN], those before its VLANs last changed */
 
     /* The switch's own. */
     bool removed;          /* is released at the end of the round */

@@ -47,11 +47,12 @@ static json_t *number(u64 value)
 
 /* -- ports -- */
 
-/* The command that lets such frames of a port pass; null where there is none. */
+/* The command that lets such frames of a port pass; null where there is none, or none were dropped since. */
 static json_t *remedy_json(const struct port *port, enum drop drop)
 {
     char line[REMEDY_MAX];
-    return remedy(port, drop, line, sizeof(line)) ? json_string(line) : json_null();
+    bool over = drop == DROP_VLAN && port->count.dropped[drop] == port->vlan_drops_before;
+    return !over && remedy(port, drop, line, sizeof(line)) ? json_string(line) : json_null();
 }
 
 static json_t *strangers_json(const struct port *port, u64 now)

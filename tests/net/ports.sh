@@ -117,6 +117,9 @@ spoofing) # a client that is a hypervisor with an L2 on its bridge
     nb nic set l1 --spoofing on
     wait $ping || fail 'nothing passes after spoofing was switched on'
     reaches b 10.0.0.22 || fail 'L2 is not reached with spoofing on'
+    said=$("$NB" check 2>&1) || fail "check still finds after its own remedy: $said"
+    ! nb switch show net | grep -q 'to let them pass' || fail 'switch show still has the remedy'
+    counted net l1 spoofed 1 || fail 'what was dropped is forgotten'
     nb nic set l1 --spoofing off
     silent l2 10.0.0.2 || fail 'L2 reaches the network after spoofing was switched off again'
     reaches l1 10.0.0.2 || fail 'L1 does not reach its neighbour any more'
