@@ -15,7 +15,9 @@ struct store *network_open(void)
 {
     struct error error;
     struct store *store = store_open(&error);
-    if (!store)
+    if (store)
+        store_notes_to(store, complain_error);
+    else
         complain_error(&error);
     return store;
 }
@@ -115,7 +117,7 @@ static bool is_one_of(const char *name, const char *const *names)
 static void value_text(const json_t *value, char *text, size_t size)
 {
     if (json_is_string(value))
-        snprintf(text, size, "%s", json_string_value(value));
+        error_plain(json_string_value(value), text, size);
     else if (json_is_integer(value))
         snprintf(text, size, "%lld", (long long)json_integer_value(value));
     else

@@ -150,9 +150,11 @@ static json_t *list_row(const json_t *card)
 {
     const json_t *linked = json_object_get(card, "linked");
     char title[160], addresses[256];
+    const char *hangs = strstr(text_at(card, "problem"), "does not answer");
     snprintf(title, sizeof(title), "%s/%s", text_at(card, "vm"), text_at(card, "name"));
     return json_pack("[s, s, s, s, s]", title, text_at(card, "switch"),
-                     json_is_null(linked)   ? "no switch"
+                     hangs                  ? hangs
+                     : json_is_null(linked) ? "no switch"
                      : json_is_true(linked) ? "yes"
                                             : "no",
                      text_at(card, "mac"),

@@ -38,17 +38,19 @@ static int fail_unexpected(const char *arg, struct error *error)
     return error_hint(error, arg[0] == '-' && arg[1] && arg[1] != '-' ? "options begin with two dashes" : "");
 }
 
-static int take_word(const char *arg, struct words *words, struct error *error)
-{
-    if (words->count == words->max)
-        return fail_unexpected(arg, error);
-    words->word[words->count++] = arg;
-    return 0;
-}
-
 static bool is_on_off(const char *text)
 {
     return text && (strcmp(text, "on") == 0 || strcmp(text, "off") == 0);
+}
+
+/* `before`: the switch without a value that stands before the word, which may be meant for it; NULL: none. */
+static int take_word(const char *arg, const struct setting *before, struct words *words, struct error *error)
+{
+    if (words->count == words->max)
+        return before ? error_set(error, -EINVAL, NAME ": '%.60s' is neither on nor off", before->name, arg)
+                      : fail_unexpected(arg, error);
+    words->word[words->count++] = arg;
+    return 0;
 }
 
 /* Finds the value of an option that is the argument `*index`, behind its "=" or in the next argument. */
@@ -71,6 +73,7 @@ static int find_value(const struct setting *s, const char *behind, int argc, cha
 int options_parse(const struct setting *table, int argc, char **argv, void *into, int *rest, struct words *words,
                   struct error *error)
 {
+    const struct setting *open = NULL;
     bool all_words = false;
     if (rest)
         *rest = argc;
@@ -87,9 +90,10 @@ int options_parse(const struct setting *table, int argc, char **argv, void *into
             continue;
         }
         if (words && (all_words || arg[0] != '-' || !arg[1])) {
-            int e = take_word(arg, words, error);
+            int e = take_word(arg, open, words, error);
             if (e)
                 return e;
+            open = NULL;
             continue;
         }
         if (strncmp(arg, "--", 2) != 0 || !arg[2])
@@ -104,6 +108,7 @@ int options_parse(const struct setting *table, int argc, char **argv, void *into
             e = setting_parse(s, value, into, error);
         if (e)
             return e;
+        open = s->kind == SETTING_ON_OFF && !value ? s : NULL;
     }
     return 0;
 }

@@ -152,10 +152,12 @@ static json_t *card_json(const struct store *store, const struct card_def *card,
     if (store_card_socket(store, card->id, socket, sizeof(socket), error))
         return NULL;
     mac_format(&card->mac, mac);
-    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:O, s:O}", "id", card->id, "vm", card->vm,
-                               "name", card->name, "mac", mac, "switch", card->set.switch_name, "settings",
-                               card_settings_json(card), "socket", socket, "qemu", qemu_json(card, socket), "linked",
-                               linked ? linked : json_null(), "addresses", addresses ? addresses : json_null());
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:O, s:O, s:o}", "id", card->id, "vm", card->vm, "name",
+                  card->name, "mac", mac, "switch", card->set.switch_name, "settings", card_settings_json(card),
+                  "socket", socket, "qemu", qemu_json(card, socket), "linked", linked ? linked : json_null(),
+                  "addresses", addresses ? addresses : json_null(), "problem",
+                  json_is_string(report) ? json_string(json_string_value(report)) : json_null());
     if (!object)
         no_memory(error);
     return object;
@@ -188,6 +190,22 @@ static int add(struct store *store, const struct networks *all, struct card_def 
     return e ? e : store_card_put(store, def, error);
 }
 
+/* Has a switch take what changed of a card. */
+static int card_refresh(struct store *store, const char *at, const char *id, bool is_new, struct error *error)
+{
+    char about[sizeof("card ") + ID_TEXT_MAX];
+    snprintf(about, sizeof(about), "card %s", id);
+    return is_new ? switch_try(store, at, about, error) : switch_refresh(store, at, about, error);
+}
+
+/* The definition of a card that cannot be goes again. */
+static void undo(struct store *store, const struct card_def *def)
+{
+    struct error ignored;
+    if (!store_card_remove(store, def->id, &ignored))
+        (void)!client_refresh(store, def->set.switch_name, false, NULL, &ignored);
+}
+
 int nic_add(struct store *store, struct card_def *def, json_t **object, struct error *error)
 {
     struct networks all;
@@ -200,22 +218,19 @@ int nic_add(struct store *store, struct card_def *def, json_t **object, struct e
         *object = e ? NULL : card_json(store, def, NULL, error);
         if (!e && !*object)
             e = error->code;
-        if (e)
-            networks_free(&all);
+        if (!e && (e = card_refresh(store, def->set.switch_name, def->id, true, error))) {
+            undo(store, def);
+            json_decref(*object);
+        }
+        networks_free(&all);
     }
     store_unlock(store);
-    if (e)
-        return e;
-    e = switch_refresh(store, def->set.switch_name, error);
-    networks_free(&all);
-    if (e)
-        json_decref(*object);
     return e;
 }
 
 /* Writes the changed card, and returns the switches that are concerned. */
 static int set(struct store *store, const struct networks *all, const char *name, const struct change *change,
-               const char **before, const char **after, struct error *error)
+               const char **before, const char **after, const char **id, struct error *error)
 {
     const struct card_def *card = names_card(all, name, error);
     if (!card)
@@ -229,6 +244,7 @@ static int set(struct store *store, const struct networks *all, const char *name
         e = check(all, &changed, error);
     if (!e)
         e = store_card_put(store, &changed, error);
+    *id = card->id;
     *before = card->set.switch_name;
     *after = changed.set.switch_name;
     return e;
@@ -237,7 +253,7 @@ static int set(struct store *store, const struct networks *all, const char *name
 int nic_set(struct store *store, const char *name, const struct change *change, struct error *error)
 {
     struct networks all;
-    const char *before = NULL, *after = NULL;
+    const char *before = NULL, *after = NULL, *id = NULL;
     int e = store_lock(store, error);
     if (e)
         return e;
@@ -246,12 +262,12 @@ int nic_set(struct store *store, const char *name, const struct change *change, 
         store_unlock(store);
         return e;
     }
-    e = set(store, &all, name, change, &before, &after, error);
+    e = set(store, &all, name, change, &before, &after, &id, error);
     store_unlock(store);
     if (!e && !name_equal(before, after))
-        e = switch_refresh(store, before, error);
+        e = card_refresh(store, before, id, false, error);
     if (!e)
-        e = switch_refresh(store, after, error);
+        e = card_refresh(store, after, id, false, error);
     networks_free(&all);
     return e;
 }
@@ -272,7 +288,7 @@ int nic_remove(struct store *store, const char *name, struct error *error)
     e = card ? store_card_remove(store, card->id, error) : error->code;
     store_unlock(store);
     if (!e)
-        e = switch_refresh(store, card->set.switch_name, error);
+        e = card_refresh(store, card->set.switch_name, card->id, false, error);
     if (!e && !store_card_socket(store, card->id, socket, sizeof(socket), error))
         unlink(socket); /* QEMU may have left it */
     networks_free(&all);
@@ -287,8 +303,9 @@ static json_t *report_of(struct store *store, json_t *reports, const char *name)
     name_fold(name, folded);
     json_t *report = json_object_get(reports, folded);
     if (!report) {
-        if (client_ask(store, name, "show", &report, &error))
-            report = json_null();
+        int e = client_ask(store, name, "show", &report, &error);
+        if (e)
+            report = e == -ETIMEDOUT ? json_string(error.text) : json_null();
         (void)!json_object_set_new(reports, folded, report);
     }
     return report;

@@ -84,6 +84,21 @@ static void find_stopped(const struct check *check, const struct check_context *
     }
 }
 
+static void find_hanging(const struct check *check, const struct check_context *context, json_t *findings)
+{
+    char text[320], remedy[128];
+    for (u32 i = 0; i < context->defined->switch_count; i++) {
+        const char *name = context->defined->switches[i].name, *quote = strchr(name, ' ') ? "'" : "";
+        const struct subject about = {name};
+        const json_t *report = report_of(context, name);
+        if (!concerns_switch(context, name) || !json_is_string(report))
+            continue;
+        snprintf(text, sizeof(text), "%s", json_string_value(report));
+        snprintf(remedy, sizeof(remedy), "nestbox switch stop %s%s%s", quote, name, quote);
+        add(check, findings, &about, text, remedy, "then the next command starts it again");
+    }
+}
+
 /* Calls `see` for what each running switch that is looked at reports. */
 static void each_report(const struct check *check, const struct check_context *context, json_t *findings,
                         void (*see)(const struct check *check, const struct check_context *context, const char *name,
@@ -106,7 +121,9 @@ static void see_problems(const struct check *check, const struct check_context *
     json_array_foreach (json_object_get(report, "problems"), index, problem) {
         char text[400];
         const char *what = text_of(problem, "text");
-        snprintf(text, sizeof(text), "switch %s: %s", name, what ? what : "something is wrong");
+        bool named = what && strncmp(what, "switch ", 7) == 0;
+        snprintf(text, sizeof(text), "%s%s%s%s", named ? "" : "switch ", named ? "" : name, named ? "" : ": ",
+                 what ? what : "something is wrong");
         add(check, findings, &about, text, NULL, text_of(problem, "hint"));
     }
 }
@@ -195,6 +212,7 @@ static void find_stalled(const struct check *check, const struct check_context *
 const struct check checks[] = {
     {"missing-switch", "a card is at a switch that does not exist", find_missing},
     {"stopped", "a switch that should run does not", find_stopped},
+    {"hanging", "the process of a switch does not answer", find_hanging},
     {"problem", "something of the host is in the way of a switch: a firewall, a port that is taken", find_problems},
     {"dropped", "a rule of a port dropped frames", find_drops},
     {"stalled", "a VM does not take its frames", find_stalled},
@@ -209,8 +227,9 @@ static json_t *ask_all(struct store *store, const struct networks *all)
         struct error error;
         json_t *report = NULL;
         name_fold(all->switches[i].name, folded);
-        if (client_ask(store, folded, "show", &report, &error))
-            report = json_null();
+        int e = client_ask(store, all->switches[i].name, "show", &report, &error);
+        if (e)
+            report = e == -ETIMEDOUT ? json_string(error.text) : json_null();
         (void)!json_object_set_new(reports, folded, report);
     }
     return reports;

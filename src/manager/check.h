@@ -15,7 +15,8 @@ int MUST_CHECK check_all(struct store *store, const char *vm, json_t **findings,
 /* What the checks look at. */
 struct check_context {
     const struct networks *defined;
-    const json_t *reports; /* what switches report, by their names in lower case; null of one that does not run */
+    const json_t *reports; /* what switches report, by their names in lower case; null of one that does not run,
+                            * a text of one that does not answer */
     const char *vm;        /* NULL: all */
 };
 

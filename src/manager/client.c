@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,10 +45,50 @@ static bool wait_until(int fd, short events, u64 deadline)
     }
 }
 
+/* Opens what the process locks; -1: there is none. */
+static int open_lock(const struct store *store, const char *name)
+{
+    char path[PATH_MAX];
+    struct error error;
+    return store_switch_lock(store, name, path, sizeof(path), &error) ? -1 : open(path, O_RDWR | O_CLOEXEC);
+}
+
+/* Reads who holds a lock, 0: nobody. */
+static long holder(int lock)
+{
+    char text[24] = "";
+    if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
+        flock(lock, LOCK_UN);
+        return 0;
+    }
+    return pread(lock, text, sizeof(text) - 1, 0) > 0 ? atol(text) : 0;
+}
+
+long client_process(const struct store *store, const char *name)
+{
+    int lock = open_lock(store, name);
+    long process = lock < 0 ? 0 : holder(lock);
+    if (lock >= 0)
+        close(lock);
+    return process;
+}
+
 static int no_answer(const char *name, struct error *error)
 {
-    error_set(error, -ETIMEDOUT, "switch %s: its process does not answer", name);
-    return error_hint(error, "if that lasts, end the process with kill -9; the next command starts it again");
+    error_set(error, -ETIMEDOUT, "switch %s does not answer", name);
+    return error_hint(error, "nestbox switch stop ends its process; the next command starts it again");
+}
+
+/* Adds the number of the process, if it is known. */
+static int name_process(const struct store *store, const char *name, int e, struct error *error)
+{
+    long process = e == -ETIMEDOUT ? client_process(store, name) : 0;
+    char number[40];
+    if (process) {
+        snprintf(number, sizeof(number), " (process %ld)", process);
+        error_append(error, number, sizeof(number));
+    }
+    return e;
 }
 
 /* -- asking -- */
@@ -125,10 +166,9 @@ static int read_line(int fd, const char *name, char **line, size_t *length, u64 
     }
 }
 
-/* Copies the error of an answer. */
-static int answered_error(const json_t *answer, const char *name, struct error *error)
+/* Copies an error of an answer. */
+static int copy_error(const json_t *e, struct error *error)
 {
-    const json_t *e = json_object_get(answer, "error");
     const char *text = json_string_value(json_object_get(e, "text"));
     const char *hint = json_string_value(json_object_get(e, "hint"));
     int code = (int)json_integer_value(json_object_get(e, "code"));
@@ -152,7 +192,7 @@ int client_ask_at(int fd, const char *name, const json_t *request, json_t **answ
     json_t *object = json_loadb(line, length, 0, NULL);
     free(line);
     if (!json_is_true(json_object_get(object, "ok"))) {
-        e = answered_error(object, name, error);
+        e = copy_error(json_object_get(object, "error"), error);
         json_decref(object);
         return e;
     }
@@ -160,16 +200,22 @@ int client_ask_at(int fd, const char *name, const json_t *request, json_t **answ
     return 0;
 }
 
-int client_ask(const struct store *store, const char *name, const char *what, json_t **answer, struct error *error)
+static int ask_about(const struct store *store, const char *name, const char *what, const char *about, json_t **answer,
+                     struct error *error)
 {
     int fd = client_connect(store, name, error);
     if (fd < 0)
-        return fd;
-    json_t *request = json_pack("{s:s}", "do", what);
+        return name_process(store, name, fd, error);
+    json_t *request = json_pack("{s:s, s:s?}", "do", what, "about", about);
     int e = request ? client_ask_at(fd, name, request, answer, error) : error_set(error, -ENOMEM, "out of memory");
     json_decref(request);
     close(fd);
-    return e;
+    return name_process(store, name, e, error);
+}
+
+int client_ask(const struct store *store, const char *name, const char *what, json_t **answer, struct error *error)
+{
+    return ask_about(store, name, what, NULL, answer, error);
 }
 
 /* -- starting -- */
@@ -267,31 +313,48 @@ int client_start(const struct store *store, const char *name, struct error *erro
     }
 }
 
+static bool ends_within(int lock, u32 ms)
+{
+    for (u64 deadline = deadline_in(ms); flock(lock, LOCK_EX | LOCK_NB); usleep(10000))
+        if (monotonic_ns() > deadline)
+            return false;
+    return true;
+}
+
 int client_stop(const struct store *store, const char *name, struct error *error)
 {
-    char path[PATH_MAX];
     json_t *answer = NULL;
     int e = client_ask(store, name, "stop", &answer, error);
     json_decref(answer);
-    if (e == -ENOTCONN)
+    if (e == -ENOTCONN || e == -ENAMETOOLONG)
         return 0;
-    if (e && e != -EPIPE)
+    if (e && e != -EPIPE && e != -ETIMEDOUT)
         return e;
-    e = store_switch_lock(store, name, path, sizeof(path), error);
-    int lock = e ? -1 : open(path, O_RDWR | O_CLOEXEC);
+    int lock = open_lock(store, name);
     if (lock < 0)
-        return e;
-    for (u64 deadline = deadline_in(STOP_MS); (e = flock(lock, LOCK_EX | LOCK_NB)) && monotonic_ns() < deadline;)
-        usleep(10000);
+        return e == -ETIMEDOUT ? e : 0;
+    bool ended = e != -ETIMEDOUT && ends_within(lock, STOP_MS);
+    long process = ended ? 0 : holder(lock);
+    if (process > 0)
+        kill((pid_t)process, SIGKILL);
+    ended = ended || ends_within(lock, STOP_MS);
     close(lock);
-    return e ? no_answer(name, error) : 0;
+    return ended ? 0 : name_process(store, name, no_answer(name, error), error);
 }
 
-int client_refresh(const struct store *store, const char *name, bool wanted, struct error *error)
+int client_refresh(const struct store *store, const char *name, bool wanted, const char *about, struct error *error)
 {
-    json_t *answer = NULL;
-    int e = client_ask(store, name, "reload", &answer, error);
+    json_t *answer = NULL, *note;
+    size_t index;
+    int e = ask_about(store, name, "reload", about, &answer, error);
+    json_array_foreach (json_object_get(answer, "notes"), index, note) {
+        struct error other;
+        copy_error(note, &other);
+        store_note(store, &other);
+    }
     json_decref(answer);
+    if (e == -ENAMETOOLONG && !wanted)
+        e = 0; /* it never ran */
     if (e == -ENOTCONN || e == -EPIPE)
         e = wanted ? client_start(store, name, error) : 0;
     return e;

@@ -19,9 +19,14 @@ int MUST_CHECK client_ask_at(int fd, const char *name, const json_t *request, js
 
 /* Starts the process and waits until it passes frames. Returns 0 also if it runs already. */
 int MUST_CHECK client_start(const struct store *store, const char *name, struct error *error);
-/* Ends the process and waits until it has ended. Returns 0 also if there is none. */
+/* Returns the number of the process that serves the switch, 0 if there is none. */
+long client_process(const struct store *store, const char *name);
+/* Ends the process, by SIGKILL if it does not end when asked, and waits until it has ended. Returns 0 also if there is
+ * none. */
 int MUST_CHECK client_stop(const struct store *store, const char *name, struct error *error);
-/* After a change of what is defined: has the process take it, or starts it if `wanted`. */
-int MUST_CHECK client_refresh(const struct store *store, const char *name, bool wanted, struct error *error);
+/* After a change of what is defined: has the process take it, or starts it if `wanted`. `about`: what was changed, as
+ * "reload" has it (docs/network.md): an error of something else is only a note. NULL: any error is one. */
+int MUST_CHECK client_refresh(const struct store *store, const char *name, bool wanted, const char *about,
+                              struct error *error);
 
 #endif

@@ -11,6 +11,7 @@
 #include "store/network_json.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,10 @@ static int create(struct store *store, struct nat_def *nat, struct error *error)
     if (e)
         return e;
     e = check_switch(&all, nat, error);
+    if (!e && !nat->set.switch_name) {
+        char socket[PATH_MAX];
+        e = store_switch_socket(store, nat->name, socket, sizeof(socket), error);
+    }
     if (!e)
         e = nat_complete(&all, nat, &texts, error);
     store_begin(store);
@@ -161,6 +166,20 @@ static int create(struct store *store, struct nat_def *nat, struct error *error)
     return e;
 }
 
+/* The definition of a network that cannot be goes again, with the switch that was created for it. */
+static void undo(struct store *store, const struct nat_def *nat)
+{
+    struct error ignored;
+    store_begin(store);
+    int e = store_nat_remove(store, nat->name, &ignored);
+    if (!e && !nat->set.switch_name)
+        e = store_switch_remove(store, nat->name, &ignored);
+    if (!e)
+        e = store_commit(store, &ignored);
+    if (!e)
+        (void)!client_refresh(store, nat_switch(nat), false, NULL, &ignored);
+}
+
 int nat_create(struct store *store, struct nat_def *nat, struct error *error)
 {
     int e = store_lock(store, error);
@@ -169,14 +188,19 @@ int nat_create(struct store *store, struct nat_def *nat, struct error *error)
     if (nat->set.switch_name && !*nat->set.switch_name)
         nat->set.switch_name = NULL;
     e = create(store, nat, error);
+    if (!e) {
+        e = switch_try(store, nat_switch(nat), "nat", error);
+        if (e)
+            undo(store, nat);
+    }
     store_unlock(store);
-    return e ? e : switch_refresh(store, nat_switch(nat), error);
+    return e;
 }
 
 /* Changes one network under the lock, then has its switch take it. */
 static int change_nat(struct store *store, const char *name,
                       int (*with)(const struct networks *all, struct nat_def *nat, void *opaque, struct error *error),
-                      void *opaque, struct error *error)
+                      void *opaque, const char *about, struct error *error)
 {
     struct networks all;
     char at[NAME_MAX_LEN + 1] = "";
@@ -194,7 +218,7 @@ static int change_nat(struct store *store, const char *name,
         networks_free(&all);
     }
     store_unlock(store);
-    return e ? e : switch_refresh(store, at, error);
+    return e ? e : switch_refresh(store, at, about, error);
 }
 
 static int put_settings(const struct networks *all, struct nat_def *nat, void *opaque, struct error *error)
@@ -216,7 +240,7 @@ static int put_settings(const struct networks *all, struct nat_def *nat, void *o
 
 int nat_set(struct store *store, const char *name, const struct change *change, struct error *error)
 {
-    return change_nat(store, name, put_settings, (void *)(uintptr_t)change, error);
+    return change_nat(store, name, put_settings, (void *)(uintptr_t)change, "nat", error);
 }
 
 /* Removes the network alone, or says that its switch goes with it. */
@@ -250,7 +274,7 @@ int nat_delete(struct store *store, const char *name, bool force, struct error *
     store_unlock(store);
     if (e)
         return e;
-    return own ? switch_delete(store, at, force, error) : switch_refresh(store, at, error);
+    return own ? switch_delete(store, at, force, error) : switch_refresh(store, at, "nat", error);
 }
 
 /* -- mappings -- */
@@ -304,6 +328,16 @@ static int external_text(const char *external, bool version6, struct nat_mapping
     return 0;
 }
 
+static int change_mapping(struct store *store, const char *name,
+                          int (*with)(const struct networks *all, struct nat_def *nat, void *opaque,
+                                      struct error *error),
+                          struct nat_mapping *mapping, struct error *error)
+{
+    char about[sizeof(mapping->external) + 16];
+    snprintf(about, sizeof(about), "mapping %s %s", mapping->udp ? "udp" : "tcp", mapping->external);
+    return change_nat(store, name, with, mapping, about, error);
+}
+
 static int add_mapping(const struct networks *all, struct nat_def *nat, void *opaque, struct error *error)
 {
     const struct nat_mapping *mapping = opaque;
@@ -327,7 +361,7 @@ int nat_map(struct store *store, const char *name, bool udp, const char *externa
         return error_set(error, -EINVAL, SETTING("internal") ": '%.60s' is not an address and a port", internal);
     hostport_format(&to, mapping->internal);
     int e = external_text(external, to.address.version == 6, mapping, error);
-    return e ? e : change_nat(store, name, add_mapping, mapping, error);
+    return e ? e : change_mapping(store, name, add_mapping, mapping, error);
 }
 
 static int remove_mapping(const struct networks *all, struct nat_def *nat, void *opaque, struct error *error)
@@ -349,11 +383,12 @@ int nat_unmap(struct store *store, const char *name, bool udp, const char *exter
     struct nat_mapping mapping = {.udp = udp};
     int e = external_text(external, false, &mapping, error);
     if (!e)
-        e = change_nat(store, name, remove_mapping, &mapping, error);
+        e = change_mapping(store, name, remove_mapping, &mapping, error);
     if (e != -ENOENT || external[strspn(external, "0123456789")])
         return e;
     struct error first = *error;
-    if (!external_text(external, true, &mapping, error) && !change_nat(store, name, remove_mapping, &mapping, error))
+    if (!external_text(external, true, &mapping, error) &&
+        !change_mapping(store, name, remove_mapping, &mapping, error))
         return 0;
     *error = first;
     return e;

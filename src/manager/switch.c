@@ -6,6 +6,7 @@
 #include "manager/client.h"
 #include "manager/names.h"
 #include "manager/nat.h"
+#include "net/prefix.h"
 #include "store/network_json.h"
 #include "vswitch/control.h"
 #include "vswitch/uplink.h"
@@ -26,18 +27,26 @@ bool switch_wanted(const struct networks *networks, const struct switch_def *def
     return switch_stays(&def->set) || networks_card_at(networks, def->name, NULL);
 }
 
-int switch_refresh(struct store *store, const char *name, struct error *error)
+int switch_try(struct store *store, const char *name, const char *about, struct error *error)
 {
     struct networks all;
     int e = networks_read(store, &all, error);
     if (e)
         return e;
     const struct switch_def *def = networks_switch(&all, name);
-    e = def ? client_refresh(store, def->name, switch_wanted(&all, def), error) : 0;
+    e = def ? client_refresh(store, def->name, switch_wanted(&all, def), about, error) : 0;
     networks_free(&all);
+    return e;
+}
+
+int switch_refresh(struct store *store, const char *name, const char *about, struct error *error)
+{
+    int e = switch_try(store, name, about, error);
     if (e) {
         struct error why = *error;
-        error_set(error, why.code, "what is defined has changed, but switch %.64s: %.200s", name, why.text);
+        bool named = strncmp(why.text, "switch ", 7) == 0;
+        error_set(error, why.code, "what is defined has changed, but %s%.64s%s%.200s", named ? "" : "switch ",
+                  named ? "" : name, named ? "" : ": ", why.text);
         error_hint(error, why.hint);
     }
     return e;
@@ -45,13 +54,35 @@ int switch_refresh(struct store *store, const char *name, struct error *error)
 
 /* -- create, set, delete -- */
 
-static int check_new(const struct networks *all, const struct switch_def *def, struct error *error)
+/* What is not even written: what no host can make work. */
+static int check_settings(const struct switch_settings *set, struct error *error)
 {
+    struct ip ip;
+    u8 length;
+    int e = switch_settings_check(set, error);
+    if (!e && set->address && *set->address && ip_parse_with_length(set->address, &ip, &length, error)) {
+        struct error why = *error;
+        e = error_set(error, why.code, SETTING("address") ": %.120s", why.text);
+        error_hint(error, why.hint);
+    }
+    json_t *notes = !e && set->notes ? json_string(set->notes) : NULL;
+    if (!e && set->notes && !notes)
+        e = error_set(error, -EINVAL, SETTING("notes") ": the text is not UTF-8");
+    json_decref(notes);
+    return e;
+}
+
+static int check_new(const struct store *store, const struct networks *all, const struct switch_def *def,
+                     struct error *error)
+{
+    char socket[PATH_MAX];
     const struct switch_def *same = networks_switch(all, def->name);
     int e = name_check("a switch", def->name, error);
     if (!e && same)
         e = error_set(error, -EEXIST, "there is already a switch %s", same->name);
-    return e ? e : switch_settings_check(&def->set, error);
+    if (!e)
+        e = store_switch_socket(store, def->name, socket, sizeof(socket), error);
+    return e ? e : check_settings(&def->set, error);
 }
 
 static int create(struct store *store, const struct switch_def *def, struct nat_def *nat, struct error *error)
@@ -61,7 +92,7 @@ static int create(struct store *store, const struct switch_def *def, struct nat_
     int e = networks_read(store, &all, error);
     if (e)
         return e;
-    e = check_new(&all, def, error);
+    e = check_new(store, &all, def, error);
     if (!e && def->set.type == SWITCH_NAT && networks_nat(&all, nat->name))
         e = error_set(error, -EEXIST, "there is already a NAT network %s", nat->name);
     if (!e && def->set.type == SWITCH_NAT)
@@ -76,14 +107,34 @@ static int create(struct store *store, const struct switch_def *def, struct nat_
     return e ? e : store_commit(store, error);
 }
 
+/* The definition of a switch that cannot be goes again. */
+static void undo(struct store *store, const struct switch_def *def, const struct nat_def *nat)
+{
+    struct error ignored;
+    (void)!client_stop(store, def->name, &ignored);
+    store_begin(store);
+    int e = 0;
+    if (def->set.type == SWITCH_NAT)
+        e = store_nat_remove(store, nat->name, &ignored);
+    if (!e)
+        e = store_switch_remove(store, def->name, &ignored);
+    if (!e && !store_commit(store, &ignored))
+        store_switch_forget(store, def->name);
+}
+
 int switch_create(struct store *store, const struct switch_def *def, struct nat_def *nat, struct error *error)
 {
     int e = store_lock(store, error);
     if (e)
         return e;
     e = create(store, def, nat, error);
+    if (!e) {
+        e = client_refresh(store, def->name, switch_stays(&def->set), NULL, error);
+        if (e)
+            undo(store, def, nat);
+    }
     store_unlock(store);
-    return e ? e : switch_refresh(store, def->name, error);
+    return e;
 }
 
 static int set(struct store *store, const char *name, const struct change *change, struct error *error)
@@ -105,7 +156,7 @@ static int set(struct store *store, const char *name, const struct change *chang
         e = error_hint(error, "delete it, or create another");
     }
     if (!e)
-        e = switch_settings_check(&changed.set, error);
+        e = check_settings(&changed.set, error);
     if (!e)
         e = store_switch_put(store, &changed, error);
     networks_free(&all);
@@ -119,7 +170,7 @@ int switch_set(struct store *store, const char *name, const struct change *chang
         return e;
     e = set(store, name, change, error);
     store_unlock(store);
-    return e ? e : switch_refresh(store, name, error);
+    return e ? e : switch_refresh(store, name, "host", error);
 }
 
 /* Names the cards at a switch that is to go. */

@@ -26,8 +26,10 @@ int MUST_CHECK switch_stop(struct store *store, const char *name, struct error *
 /* Returns a connection from which pcapng comes until it is closed. `card`: "VM/CARD", "VM", or NULL for all ports. */
 int MUST_CHECK switch_capture(struct store *store, const char *name, const char *card, bool drops, struct error *error);
 
-/* Has the process of a switch take what changed, and starts it if it should run. */
-int MUST_CHECK switch_refresh(struct store *store, const char *name, struct error *error);
+/* Has the process of a switch take what changed, and starts it if it should run. `about`: as for client_refresh. */
+int MUST_CHECK switch_refresh(struct store *store, const char *name, const char *about, struct error *error);
+/* The same, of something new, which the caller removes again after an error. */
+int MUST_CHECK switch_try(struct store *store, const char *name, const char *about, struct error *error);
 /* Returns true if its process is wanted: it has cards, or is kept. */
 bool switch_wanted(const struct networks *networks, const struct switch_def *def);
 

@@ -58,6 +58,21 @@ static bool parse_length(const char *text, u32 *length)
     return digits && !*text;
 }
 
+int ip_parse_with_length(const char *text, struct ip *ip, u8 *length, struct error *error)
+{
+    char address[IP_TEXT_MAX];
+    const char *slash = strchr(text, '/');
+    u32 bits = 0;
+    snprintf(address, sizeof(address), "%.*s", slash ? (int)(slash - text) : 0, text);
+    if (slash && (size_t)(slash - text) < sizeof(address) && ip_parse(address, ip) && parse_length(slash + 1, &bits) &&
+        bits && bits <= bits_of(ip)) {
+        *length = (u8)bits;
+        return 0;
+    }
+    error_set(error, -EINVAL, "'%.60s' is not an address with the length of a prefix", text);
+    return error_hint(error, "as in 10.0.0.1/24");
+}
+
 int prefix_parse(const char *text, struct prefix *prefix, struct error *error)
 {
     char address[IP_TEXT_MAX];

@@ -21,6 +21,8 @@ struct prefix {
 
 /* Each reads all of `text` and returns false if it is anything else. */
 bool ip_parse(const char *text, struct ip *ip);
+/* "10.0.0.1/24": an address of an interface. Returns 0 or -EINVAL. */
+int MUST_CHECK ip_parse_with_length(const char *text, struct ip *ip, u8 *length, struct error *error);
 /* "192.168.100.0/24". Bits behind the prefix must be zero. Returns 0 or -EINVAL with an error that names the prefix
  * that may have been meant. */
 int MUST_CHECK prefix_parse(const char *text, struct prefix *prefix, struct error *error);

@@ -48,6 +48,9 @@ struct store *store_open(struct error *error);
 void store_close(struct store *store);
 const char *store_home(const struct store *store);
 const char *store_run(const struct store *store);
+/* Who hears of what does not stop a command but its user should know: the face. NULL: nobody. */
+void store_notes_to(struct store *store, void (*note)(const struct error *note));
+void store_note(const struct store *store, const struct error *note);
 /* Waits for other commands, for a while: -EBUSY. Released by store_unlock, and by the end of the process. */
 int MUST_CHECK store_lock(struct store *store, struct error *error);
 void store_unlock(struct store *store);

@@ -179,6 +179,17 @@ const char *store_run(const struct store *store)
     return store->run;
 }
 
+void store_notes_to(struct store *store, void (*note)(const struct error *note))
+{
+    store->note = note;
+}
+
+void store_note(const struct store *store, const struct error *note)
+{
+    if (store->note)
+        store->note(note);
+}
+
 /* -- lock and changes -- */
 
 /* Whoever holds the lock may start a switch meanwhile, but does not wait for a person. */
@@ -257,9 +268,9 @@ static int socket_path(const struct store *store, const char *folder, const char
     int n = snprintf(path, size, "%s/%s/%s", store->run, folder, name);
     if (n >= 0 && (size_t)n < size && (size_t)n < sizeof(((struct sockaddr_un *)0)->sun_path))
         return 0;
-    error_set(error, -ENAMETOOLONG, "%.150s/%s/%s: the address of a socket has at most %zu characters", store->run,
-              folder, name, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
-    return error_hint(error, "a shorter path in NESTBOX_HOME helps");
+    error_set(error, -ENAMETOOLONG, "the path of the socket %s/%s has %d characters, and at most %zu are possible",
+              folder, name, n, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+    return error_hint(error, "a shorter name, or a shorter path in NESTBOX_HOME, helps");
 }
 
 int store_card_socket(const struct store *store, const char *id, char *path, size_t size, struct error *error)

@@ -18,21 +18,6 @@ struct internal {
     char interface[IFNAME_MAX];
 };
 
-/* "10.0.0.1/24" */
-static bool parse_address(const char *text, struct ip *ip, u8 *length)
-{
-    char address[IP_TEXT_MAX], *end;
-    const char *slash = strchr(text, '/');
-    if (!slash || (size_t)(slash - text) >= sizeof(address) || slash[1] < '0' || slash[1] > '9')
-        return false;
-    snprintf(address, sizeof(address), "%.*s", (int)(slash - text), text);
-    unsigned long bits = strtoul(slash + 1, &end, 10);
-    if (*end || !ip_parse(address, ip) || bits < 1 || bits > (ip->version == 4 ? 32 : 128))
-        return false;
-    *length = (u8)bits;
-    return true;
-}
-
 static void state(const struct uplink *up, struct uplink_state *state)
 {
     const struct internal *in = container_of(up, const struct internal, up);
@@ -57,10 +42,9 @@ static int configure(const struct internal *in, const char *text, struct error *
         return error_set(error, err, "the interface %s cannot be set up: %s", in->interface, strerror(-err));
     if (!text || !*text)
         return 0;
-    if (!parse_address(text, &ip, &length)) {
-        error_set(error, -EINVAL, SETTING("address") ": %s is not an address with the length of a prefix", text);
-        return error_hint(error, "as in 10.0.0.1/24");
-    }
+    err = ip_parse_with_length(text, &ip, &length, error);
+    if (err)
+        return err;
     err = link_add_address(index, &ip, length);
     return err ? error_set(error, err, "%s cannot have the address %s: %s", in->interface, text, strerror(-err)) : 0;
 }

@@ -69,7 +69,7 @@ struct port {
     struct queue *queue;      /* frames for it */
     struct port_counters count;
     struct stranger stranger[STRANGERS];
-    u32 strangers; /* all that were seen, also those that have no place in the array */
+    u32 strangers;         /* all that were seen, also those that have no place in the array */
     u64 vlan_drops_before; /* of count.dropped[DROP_VLAN], those before its VLANs last changed */
 
     /* The switch's own. */

@@ -77,7 +77,9 @@ static int do_show(void *opaque, const json_t *request, json_t *reply, struct er
 static int do_reload(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct process *p = opaque;
-    int e = process_reload(p, error);
+    json_t *others = json_array();
+    int e = process_reload(p, json_string_value(json_object_get(request, "about")), others, error);
+    (void)!json_object_set_new(reply, "notes", others);
     if (p->deleted)
         vswitch_stop(p->sw);
     else
@@ -134,8 +136,12 @@ static int take_lock(struct process *p, const char *name, int *fd, struct error 
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (*fd < 0)
         return error_set(error, -errno, "%.200s: %s", path, strerror(errno));
-    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) {
+        /* Commands read there which process to end if it does not answer. */
+        if (ftruncate(*fd, 0) || dprintf(*fd, "%d\n", (int)getpid()) < 0)
+            return error_set(error, -errno, "%.200s: %s", path, strerror(errno));
         return 0;
+    }
     e = errno == EWOULDBLOCK ? -EALREADY : -errno;
     return error_set(error, e, "switch %s: %s", name, e == -EALREADY ? "its process runs already" : strerror(-e));
 }
@@ -155,7 +161,7 @@ static int prepare(struct process *p, struct error *error)
         p->dialer = dialer_new(p->sw, nics, error);
     if (p->dialer) {
         vswitch_tell(p->sw, &p->events);
-        e = process_reload(p, error);
+        e = process_reload(p, NULL, NULL, error);
         /* Of a port to the host or to NAT that cannot be, the starter hears; a card that is in the way of another is a
          * problem that is reported later. */
         if (e && ((p->defined.own->set.type != SWITCH_PRIVATE && !p->host && !p->nat)))

@@ -37,8 +37,9 @@ struct process {
 int MUST_CHECK process_run(const char *name, bool stays, int ready, struct error *error);
 
 /* Puts in force what is defined now (reload.c), or notes that the switch is deleted. Of an error in one thing the
- * others do not suffer. */
-int MUST_CHECK process_reload(struct process *p, struct error *error);
+ * others do not suffer. `about`: what the caller changed, "host", "nat", "mapping PROTOCOL EXTERNAL" or "card ID": only
+ * an error of that is returned, and others are added to `others`. NULL: the first error of all is returned. */
+int MUST_CHECK process_reload(struct process *p, const char *about, json_t *others, struct error *error);
 /* Adds to `reply` what the switch is and does (report.c). */
 int MUST_CHECK process_report(struct process *p, json_t *reply, struct error *error);
 

@@ -10,11 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Keeps the first error. */
-static void note(struct error *first, const struct error *error)
+/* What went wrong: the first of all, and the first of what the caller asks about. */
+struct outcome {
+    const char *about;
+    json_t *others;
+    struct error first, own;
+};
+
+/* `whose`: as in process_reload. */
+static void note(struct outcome *outcome, const char *whose, const struct error *error)
 {
-    if (!first->code)
-        *first = *error;
+    if (!outcome->first.code)
+        outcome->first = *error;
+    if (outcome->about && strcmp(outcome->about, whose) != 0)
+        (void)!json_array_append_new(outcome->others, control_error_json(error));
+    else if (!outcome->own.code)
+        outcome->own = *error;
 }
 
 /* -- cards -- */
@@ -42,8 +53,9 @@ static bool same_card(const struct port *port, const struct card_def *card)
            memcmp(&port->mac, &card->mac, sizeof(port->mac)) == 0;
 }
 
-static void reload_cards(struct process *p, const struct definitions *wanted, struct error *first)
+static void reload_cards(struct process *p, const struct definitions *wanted, struct outcome *outcome)
 {
+    char whose[sizeof("card ") + ID_TEXT_MAX];
     struct error error;
     for (struct port *port = NULL, *next = vswitch_port_next(p->sw, NULL); (port = next);) {
         next = vswitch_port_next(p->sw, port);
@@ -54,8 +66,10 @@ static void reload_cards(struct process *p, const struct definitions *wanted, st
         struct port *port = vswitch_port_find(p->sw, card->id);
         if (port)
             vswitch_port_set(p->sw, port, &card->set);
-        else if (add_card(p, card, &error))
-            note(first, &error);
+        else if (add_card(p, card, &error)) {
+            snprintf(whose, sizeof(whose), "card %s", card->id);
+            note(outcome, whose, &error);
+        }
     }
 }
 
@@ -79,7 +93,25 @@ static bool same_nat(const struct nat_def *a, const struct nat_def *b)
     return same;
 }
 
-static void reload_nat(struct process *p, const struct definitions *wanted, struct error *first)
+/* The back end says what is wrong with the first mapping, or with the network as a whole. */
+static void note_nat(struct process *p, struct outcome *outcome, const struct error *error)
+{
+    struct nat_mapping mapping;
+    struct error why;
+    bool whole = true;
+    for (u32 i = 0; p->nat && uplink_mapping(p->nat, i, &mapping, &why); i++) {
+        char whose[sizeof(mapping.external) + 16];
+        if (!why.code)
+            continue;
+        snprintf(whose, sizeof(whose), "mapping %s %s", mapping.udp ? "udp" : "tcp", mapping.external);
+        note(outcome, whose, &why);
+        whole &= strcmp(why.text, error->text) != 0;
+    }
+    if (whole)
+        note(outcome, outcome->about && strncmp(outcome->about, "mapping ", 8) == 0 ? outcome->about : "nat", error);
+}
+
+static void reload_nat(struct process *p, const struct definitions *wanted, struct outcome *outcome)
 {
     const struct uplink_dirs dirs = {p->state, p->run, store_run(p->store)};
     const struct nat_def *before = p->defined.nat, *after = wanted->nat;
@@ -94,7 +126,7 @@ static void reload_nat(struct process *p, const struct definitions *wanted, stru
     else if (after && (!same_nat(before, after) || !uplink_port(p->nat)))
         e = uplink_nat_set(p->nat, after, &error);
     if (e)
-        note(first, &error);
+        note_nat(p, outcome, &error);
 }
 
 static bool same_host_port(const struct switch_settings *a, const struct switch_settings *b)
@@ -105,7 +137,7 @@ static bool same_host_port(const struct switch_settings *a, const struct switch_
     return same_settings(switch_settings_table, &x, &y);
 }
 
-static void reload_host(struct process *p, const struct definitions *wanted, struct error *first)
+static void reload_host(struct process *p, const struct definitions *wanted, struct outcome *outcome)
 {
     const struct uplink_dirs dirs = {p->state, p->run, store_run(p->store)};
     struct error error;
@@ -114,25 +146,25 @@ static void reload_host(struct process *p, const struct definitions *wanted, str
         p->host = NULL;
     }
     if (!p->host && uplink_switch_add(p->sw, wanted->own, &dirs, &p->host, &error))
-        note(first, &error);
+        note(outcome, "host", &error);
 }
 
-int process_reload(struct process *p, struct error *error)
+int process_reload(struct process *p, const char *about, json_t *others, struct error *error)
 {
     struct definitions wanted;
-    struct error first = {0};
+    struct outcome outcome = {about, others};
     const char *name = p->defined.own ? p->defined.own->name : vswitch_name(p->sw);
     int e = definitions_read(p->store, name, &wanted, error);
     p->deleted = e == -ENOENT;
     if (e)
         return e;
-    reload_host(p, &wanted, &first);
-    reload_nat(p, &wanted, &first);
-    reload_cards(p, &wanted, &first);
+    reload_host(p, &wanted, &outcome);
+    reload_nat(p, &wanted, &outcome);
+    reload_cards(p, &wanted, &outcome);
     definitions_free(&p->defined);
     p->defined = wanted;
-    p->problem = first;
-    if (first.code)
-        *error = first;
-    return first.code;
+    p->problem = outcome.first;
+    if (outcome.own.code)
+        *error = outcome.own;
+    return outcome.own.code;
 }

@@ -128,6 +128,41 @@ for i in 1 2 3 4 5 6; do run "remove $i" 0 '' nic remove "many$i"; done
 check 'in the foreground beside it' [ $? = 4 ]
 check 'what is said' grep -q 'its process runs already' "$WORK/err"
 
+# Refused, so nothing of it stays
+refused() { # NAME STATUS PATTERN COMMAND...: and then there is neither a switch x1 nor a network x1
+    run "$@"
+    check "$1: nothing stays" [ "$(nb switch list | grep -c '^x1 ')$(nb nat list | grep -c '^x1 ')" = 00 ]
+}
+refused 'an address that is none' 2 "--address: '300.1.1.1/24' is not an address" \
+    switch create x1 --type internal --address 300.1.1.1/24
+refused 'an interface that is not there' 4 'nosuch' switch create x1 --type external --interface nosuch
+refused 'notes that are no text' 2 '--notes: the text is not UTF-8' switch create x1 --notes $'\xff'
+refused 'neither on nor off' 2 "--keep: 'maybe' is neither on nor off" switch create x1 --keep maybe
+run 'the corrected command' 0 '' switch create x1 --notes $'a\e[31mb'
+says 'notes are printed safely' 'notes a.x1b' switch show x1
+run 'an address that is none is not set' 2 "--address: '1/2' is not" switch set x1 --type internal --address 1/2
+says 'nor is the type' '^x1 +private' switch list
+run 'delete it' 0 '' switch delete x1
+
+# A process that hangs
+hung=$(pid_of lan)
+kill -STOP "$hung"
+check 'check says which' grep -q "switch Lan does not answer (process $hung)" <(nb check)
+check 'nic list does' grep -q "^lab1/nic0 .*does not answer (process $hung)" <(nb nic list)
+run 'stop ends it' 0 '' switch stop lan
+check 'it has ended' gone Lan
+run 'it starts again' 0 '' switch start lan
+
+# Paths that are too long for a socket
+long=$WORK/$(printf 'l%.0s' {1..80})
+in_long() { NESTBOX_HOME=$long timeout 60 "$NESTBOX" "$@" >"$WORK/out" 2>"$WORK/err"; }
+in_long switch create x1
+check 'a path that is too long for a socket' [ $? = 4 ]
+check 'it says so' grep -q 'the path of the socket switches/x1 has [0-9]* characters, and at most 107' "$WORK/err"
+check 'nothing stays' [ ! -e "$long/switches/x1.json" ]
+NESTBOX_HOME=$WORK/short nb switch create x1 && cp "$WORK/short/switches/x1.json" "$long/switches"
+check 'one that is there is deleted' in_long switch delete x1
+
 # Captures
 "$NESTBOX" switch capture lan --write "$WORK/capture" 2>"$WORK/err" &
 check 'a capture begins' within 5 test -s "$WORK/capture"
@@ -233,6 +268,16 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     check 'a switch that cannot be gets no card' [ $? = 4 ]
     as_user nic list
     check 'none at all' [ "$(grep -c lab2 "$WORK/out")" = 0 ]
+    as_user switch list
+    check 'nor does the switch stay' [ "$(grep -cE '^(inner|outer) ' "$WORK/out")" = 0 ]
+    prefix=$(as_user nat list --json; sed -n 's/.*"prefix": "\(.*\)",/\1/p' "$WORK/out" | head -n 1)
+    as_user nat map net --external 80 --internal "${prefix%.*}.5:80"
+    if [ $? = 4 ]; then # ports below 1024 may be free for all
+        check 'the next mapping works' as_user nat map net --external 18080 --internal "${prefix%.*}.5:80"
+        check 'what is wrong with the first is a note' as_user nic add lab4 --switch net
+        as_user nat set net --dns off
+        as_user nat unmap net --external 80
+    fi
     as_user switch stop lan
     as_user switch stop net
     NESTBOX_HOME=$WORK/user/home "$NESTBOX" switch list 2>"$WORK/err"

@@ -180,11 +180,11 @@ static void test_process(void)
     TEST("a definition that is damaged while it runs");
     struct error none;
     home_write("switches/bad.json", "{");
-    CHECK_EQ(client_refresh(store, "lan", true, &error), -EBADMSG);
+    CHECK_EQ(client_refresh(store, "lan", true, NULL, &error), -EBADMSG);
     CHECK(said("switches/bad.json"));
     CHECK_EQ(add("lab3", "lan", NULL), -EBADMSG);
     CHECK_EQ(store_switch_remove(store, "bad", &none), 0);
-    CHECK_EQ(client_refresh(store, "lan", true, &error), 0);
+    CHECK_EQ(client_refresh(store, "lan", true, NULL, &error), 0);
     CHECK_EQ(ports("lan"), 1);
 }
 
