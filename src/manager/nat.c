@@ -6,8 +6,9 @@
 #include "manager/client.h"
 #include "manager/names.h"
 #include "manager/switch.h"
+#include "manager/taken.h"
 #include "net/hostport.h"
-#include "net/overlap.h"
+#include "net/usable.h"
 #include "store/network_json.h"
 
 #include <errno.h>
@@ -16,8 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFIX4_MAX 29u /* the gateway, DNS and a few VMs have room */
-
 static int no_memory(struct error *error)
 {
     return error_set(error, -ENOMEM, "out of memory");
@@ -25,65 +24,18 @@ static int no_memory(struct error *error)
 
 /* -- prefixes -- */
 
-struct taken {
-    struct network *list;
-    u32 count;
-};
-
-static int add_taken(struct taken *taken, const struct prefix *prefix, const char *what, const char *name,
-                     struct error *error)
-{
-    struct network *bigger = realloc(taken->list, (taken->count + 1) * sizeof(*bigger));
-    if (!bigger)
-        return no_memory(error);
-    taken->list = bigger;
-    struct network *n = &bigger[taken->count++];
-    n->prefix = *prefix;
-    snprintf(n->owner, sizeof(n->owner), "%s %s", what, name);
-    return 0;
-}
-
-/* Adds a prefix that is defined; one that cannot be read is its owner's trouble. */
-static int add_text(struct taken *taken, const char *text, const char *what, const char *name, struct error *error)
-{
-    struct prefix prefix;
-    struct error ignored;
-    return text && !prefix_parse(text, &prefix, &ignored) ? add_taken(taken, &prefix, what, name, error) : 0;
-}
-
-/* The networks of the host and all that are defined here, but for `own`. */
-static int find_taken(const struct networks *all, const struct nat_def *own, struct taken *taken, struct error *error)
-{
-    int e = networks_of_host(&taken->list, &taken->count);
-    if (e)
-        return error_set(error, e, "cannot look at the interfaces of the host: %s", strerror(-e));
-    for (u32 i = 0; i < all->nat_count && !e; i++) {
-        const struct nat_def *nat = &all->nats[i];
-        if (name_equal(nat->name, own->name))
-            continue;
-        e = add_text(taken, nat->set.prefix, "the NAT network", nat->name, error);
-        if (!e)
-            e = add_text(taken, nat->set.prefix6, "the NAT network", nat->name, error);
-    }
-    return e;
-}
-
 /* Reads a prefix of one version, refuses what overlaps, and writes it as it is written everywhere. */
 static int check_prefix(const char *setting, const char *text, u8 version, const struct nat_def *nat,
                         const struct taken *taken, char to[static PREFIX_TEXT_MAX], struct error *error)
 {
     struct network wanted;
-    int e = prefix_parse(text, &wanted.prefix, error);
+    int e = usable_prefix(setting, text, version, &wanted.prefix, error);
     if (e)
         return e;
-    if (wanted.prefix.address.version != version)
-        return error_set(error, -EINVAL, SETTING("%s") ": %s is not of IPv%u", setting, text, version);
-    if (version == 4 && wanted.prefix.length > PREFIX4_MAX)
-        return error_set(error, -EINVAL, SETTING("%s") ": %s has no room for VMs: /%u is the longest", setting, text,
-                         PREFIX4_MAX);
     snprintf(wanted.owner, sizeof(wanted.owner), "the NAT network %s", nat->name);
     prefix_format(&wanted.prefix, to);
-    return network_refuse_overlap(&wanted, taken->list, taken->count, error);
+    e = network_refuse_overlap(&wanted, taken->list, taken->count, error);
+    return e ? error_hint(error, "choose another prefix, or give none and a free one is chosen") : 0;
 }
 
 int nat_complete(const struct networks *all, struct nat_def *nat, struct nat_texts *texts, struct error *error)
@@ -91,7 +43,7 @@ int nat_complete(const struct networks *all, struct nat_def *nat, struct nat_tex
     struct taken taken = {0};
     struct prefix free_one;
     bool has4 = nat->set.prefix && *nat->set.prefix, has6 = nat->set.prefix6 && *nat->set.prefix6;
-    int e = find_taken(all, nat, &taken, error);
+    int e = taken_find(all, NULL, nat->name, &taken, error);
     if (!e && has4)
         e = check_prefix("prefix", nat->set.prefix, 4, nat, &taken, texts->prefix, error);
     if (!e && has6)
@@ -289,6 +241,17 @@ static bool same_external(const struct nat_mapping *a, const struct nat_mapping 
     return x.address.version == y.address.version && (any || memcmp(x.address.byte, y.address.byte, 16) == 0);
 }
 
+/* What an address of the network is, a phrase, if no guest can have it. */
+static const char *not_a_guest(const struct nat_def *nat, const struct prefix *prefix, const struct ip *ip)
+{
+    static const char *const roles[] = {"the gateway", "the server of names"};
+    struct ip ours;
+    for (u32 i = 0; i < (nat->set.dns ? 2 : 1); i++)
+        if (prefix_nth(prefix, i + 1, &ours) && memcmp(ours.byte, ip->byte, sizeof(ip->byte)) == 0)
+            return roles[i];
+    return usable_not(prefix, ip);
+}
+
 static int check_mapping(const struct networks *all, const struct nat_def *nat, const struct nat_mapping *mapping,
                          struct error *error)
 {
@@ -299,12 +262,16 @@ static int check_mapping(const struct networks *all, const struct nat_def *nat, 
     if (!hostport_parse(mapping->internal, &internal))
         return error_set(error, -EINVAL, SETTING("internal") ": '%s' is not an address and a port", mapping->internal);
     const char *own[] = {nat->set.prefix, nat->set.prefix6};
-    for (unsigned i = 0; i < ARRAY_LEN(own); i++)
-        inside |= own[i] && !prefix_parse(own[i], &prefix, &ignored) && prefix_has(&prefix, &internal.address);
+    for (unsigned i = 0; i < ARRAY_LEN(own) && !inside; i++)
+        inside = own[i] && !prefix_parse(own[i], &prefix, &ignored) && prefix_has(&prefix, &internal.address);
     if (!inside)
         return error_set(error, -EINVAL, SETTING("internal") ": %s is not in %s%s%s, the network %s", mapping->internal,
                          nat->set.prefix ? nat->set.prefix : "", nat->set.prefix && nat->set.prefix6 ? " or " : "",
                          nat->set.prefix6 ? nat->set.prefix6 : "", nat->name);
+    const char *role = not_a_guest(nat, &prefix, &internal.address);
+    if (role)
+        return error_set(error, -EINVAL, SETTING("internal") ": %s is %s of the network %s", mapping->internal, role,
+                         nat->name);
     for (u32 i = 0; i < all->nat_count; i++)
         for (u32 k = 0; k < all->nats[i].mappings; k++)
             if (same_external(&all->nats[i].mapping[k], mapping))

@@ -6,7 +6,8 @@
 #include "manager/client.h"
 #include "manager/names.h"
 #include "manager/nat.h"
-#include "net/prefix.h"
+#include "manager/taken.h"
+#include "net/usable.h"
 #include "store/network_json.h"
 #include "vswitch/control.h"
 #include "vswitch/uplink.h"
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,17 +56,29 @@ int switch_refresh(struct store *store, const char *name, const char *about, str
 
 /* -- create, set, delete -- */
 
+/* The host's address on an internal switch must be one that a host can have, in a network that nothing else has. */
+static int check_address(const struct networks *all, const struct switch_def *def, struct error *error)
+{
+    struct network wanted;
+    struct taken taken = {0};
+    struct ip ip;
+    if (def->set.type != SWITCH_INTERNAL || !def->set.address || !*def->set.address)
+        return 0;
+    int e = usable_address("address", def->set.address, &ip, &wanted.prefix, error);
+    if (e || ip_is_link_local6(&ip))
+        return e;
+    snprintf(wanted.owner, sizeof(wanted.owner), "the internal switch %s", def->name);
+    e = taken_find(all, def->name, NULL, &taken, error);
+    if (!e)
+        e = network_refuse_overlap(&wanted, taken.list, taken.count, error);
+    free(taken.list);
+    return e;
+}
+
 /* What is not even written: what no host can make work. */
 static int check_settings(const struct switch_settings *set, struct error *error)
 {
-    struct ip ip;
-    u8 length;
     int e = switch_settings_check(set, error);
-    if (!e && set->address && *set->address && ip_parse_with_length(set->address, &ip, &length, error)) {
-        struct error why = *error;
-        e = error_set(error, why.code, SETTING("address") ": %.120s", why.text);
-        error_hint(error, why.hint);
-    }
     json_t *notes = !e && set->notes ? json_string(set->notes) : NULL;
     if (!e && set->notes && !notes)
         e = error_set(error, -EINVAL, SETTING("notes") ": the text is not UTF-8");
@@ -82,7 +96,9 @@ static int check_new(const struct store *store, const struct networks *all, cons
         e = error_set(error, -EEXIST, "there is already a switch %s", same->name);
     if (!e)
         e = store_switch_socket(store, def->name, socket, sizeof(socket), error);
-    return e ? e : check_settings(&def->set, error);
+    if (!e)
+        e = check_settings(&def->set, error);
+    return e ? e : check_address(all, def, error);
 }
 
 static int create(struct store *store, const struct switch_def *def, struct nat_def *nat, struct error *error)
@@ -137,6 +153,11 @@ int switch_create(struct store *store, const struct switch_def *def, struct nat_
     return e;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
 static int set(struct store *store, const char *name, const struct change *change, struct error *error)
 {
     struct networks all;
@@ -157,6 +178,8 @@ static int set(struct store *store, const char *name, const struct change *chang
     }
     if (!e)
         e = check_settings(&changed.set, error);
+    if (!e && (changed.set.type != def->set.type || !same_text(changed.set.address, def->set.address)))
+        e = check_address(&all, &changed, error);
     if (!e)
         e = store_switch_put(store, &changed, error);
     networks_free(&all);

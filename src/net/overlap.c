@@ -3,8 +3,6 @@
  */
 #include "net/overlap.h"
 
-#include "net/ifname.h"
-
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -46,6 +44,7 @@ static bool network_of(const struct ifaddrs *a, struct network *network)
     for (u32 i = 0; i < bytes; i++)
         p->address.byte[i] &= mask[i];
     p->length = bits_of(mask, bytes);
+    snprintf(network->interface, sizeof(network->interface), "%s", a->ifa_name);
     snprintf(network->owner, sizeof(network->owner), "the host's interface %s", a->ifa_name);
     return true;
 }
@@ -75,7 +74,7 @@ int network_refuse_overlap(const struct network *wanted, const struct network *t
         prefix_format(&wanted->prefix, mine);
         prefix_format(&taken[i].prefix, other);
         error_set(error, -EEXIST, "%s of %s overlaps %s of %s", mine, wanted->owner, other, taken[i].owner);
-        return error_hint(error, "choose another prefix, or give none and a free one is chosen");
+        return error_hint(error, "choose another prefix");
     }
     return 0;
 }

@@ -5,12 +5,14 @@
 #ifndef NET_OVERLAP_H
 #define NET_OVERLAP_H
 
+#include "net/ifname.h"
 #include "net/prefix.h"
 
 #define NETWORK_OWNER_MAX 96
 
 struct network {
     struct prefix prefix;
+    char interface[IFNAME_MAX];    /* of the host, or empty */
     char owner[NETWORK_OWNER_MAX]; /* a phrase: "the NAT network lab", "the host's interface eth0" */
 };
 

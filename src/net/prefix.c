@@ -58,21 +58,6 @@ static bool parse_length(const char *text, u32 *length)
     return digits && !*text;
 }
 
-int ip_parse_with_length(const char *text, struct ip *ip, u8 *length, struct error *error)
-{
-    char address[IP_TEXT_MAX];
-    const char *slash = strchr(text, '/');
-    u32 bits = 0;
-    snprintf(address, sizeof(address), "%.*s", slash ? (int)(slash - text) : 0, text);
-    if (slash && (size_t)(slash - text) < sizeof(address) && ip_parse(address, ip) && parse_length(slash + 1, &bits) &&
-        bits && bits <= bits_of(ip)) {
-        *length = (u8)bits;
-        return 0;
-    }
-    error_set(error, -EINVAL, "'%.60s' is not an address with the length of a prefix", text);
-    return error_hint(error, "as in 10.0.0.1/24");
-}
-
 int prefix_parse(const char *text, struct prefix *prefix, struct error *error)
 {
     char address[IP_TEXT_MAX];
@@ -108,6 +93,22 @@ int prefix_parse(const char *text, struct prefix *prefix, struct error *error)
     }
     *prefix = made;
     return 0;
+}
+
+bool prefix_around(const char *text, struct ip *ip, struct prefix *network)
+{
+    char address[IP_TEXT_MAX];
+    const char *slash = strchr(text, '/');
+    u32 length;
+    if (!slash || (size_t)(slash - text) >= sizeof(address) || !parse_length(slash + 1, &length) || !length)
+        return false;
+    memcpy(address, text, (size_t)(slash - text));
+    address[slash - text] = 0;
+    if (!ip_parse(address, ip) || length > bits_of(ip))
+        return false;
+    *network = (struct prefix){*ip, (u8)length};
+    mask(&network->address, length);
+    return true;
 }
 
 bool prefix_has(const struct prefix *prefix, const struct ip *ip)

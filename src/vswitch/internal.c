@@ -4,6 +4,7 @@
 #include "vswitch/internal.h"
 
 #include "net/ifname.h"
+#include "net/usable.h"
 #include "vswitch/link.h"
 #include "vswitch/tap.h"
 #include "vswitch/uplink_ops.h"
@@ -37,15 +38,15 @@ static int configure(const struct internal *in, const char *text, struct error *
 {
     int index = link_index(in->interface), err = link_up(index);
     struct ip ip;
-    u8 length;
+    struct prefix network;
     if (err)
         return error_set(error, err, "the interface %s cannot be set up: %s", in->interface, strerror(-err));
     if (!text || !*text)
         return 0;
-    err = ip_parse_with_length(text, &ip, &length, error);
+    err = usable_address("address", text, &ip, &network, error);
     if (err)
         return err;
-    err = link_add_address(index, &ip, length);
+    err = link_add_address(index, &ip, network.length);
     return err ? error_set(error, err, "%s cannot have the address %s: %s", in->interface, text, strerror(-err)) : 0;
 }
 

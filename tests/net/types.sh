@@ -38,6 +38,7 @@ internal)
     reaches a 10.0.0.254 || fail 'a does not reach the host'
     host_reaches 10.0.0.1 || fail 'the host does not reach a'
     [ "$(comm -13 <(echo "$before") <(links) | wc -l)" = 1 ] || fail "the host got $(links)"
+    refused 'internal switch in$|internal switch in[;:]' nat create lab --prefix 10.0.0.0/16 --backend slirp
     nb switch set in --address 10.0.0.253/24
     reaches a 10.0.0.253 || fail 'the host is not at its new address'
     nb switch delete in --force 2>/dev/null || { nb nic remove a && nb nic remove b && nb switch delete in; }

@@ -219,12 +219,72 @@ static void test_nats(void)
     CHECK_EQ(nat_map(store, "two", false, "127.0.0.1:8080", "10.77.0.6:80", &mapping, &error), -EEXIST);
     CHECK_EQ(nat_map(store, "two", true, "8080", "10.77.0.6:80", &mapping, &error), 0);
     CHECK_EQ(nat_map(store, "two", false, "8081", "10.78.0.6:80", &mapping, &error), -EINVAL);
+    CHECK_EQ(nat_map(store, "two", false, "8081", "10.77.0.1:80", &mapping, &error), -EINVAL);
+    CHECK(said("10.77.0.1:80 is the gateway of the network two"));
+    CHECK_EQ(nat_map(store, "two", false, "8081", "10.77.0.2:80", &mapping, &error), -EINVAL);
+    CHECK(said("the server of names"));
+    CHECK_EQ(nat_map(store, "two", false, "8081", "10.77.255.255:80", &mapping, &error), -EINVAL);
+    CHECK(said("the broadcast address"));
+    CHECK_EQ(nat_map(store, "two", false, "8081", "10.77.0.0:80", &mapping, &error), -EINVAL);
     CHECK_EQ(nat_map(store, "two", false, "0", "10.77.0.6:80", &mapping, &error), -EINVAL);
     CHECK_EQ(nat_map(store, "two", false, "8081", "10.77.0.6", &mapping, &error), -EINVAL);
     CHECK_EQ(nat_unmap(store, "two", false, "8080", &error), 0);
     CHECK_EQ(nat_unmap(store, "two", false, "8080", &error), -ENOENT);
     CHECK_EQ(nat_delete(store, "two", false, &error), 0);
     CHECK(!home_has("switches/two.json") && !home_has("nats/two.json"));
+}
+
+static int create_internal(const char *name, const char *address)
+{
+    struct switch_def def = {0};
+    setting_defaults(switch_settings_table, &def.set);
+    snprintf(def.name, sizeof(def.name), "%s", name);
+    def.set.type = SWITCH_INTERNAL;
+    def.set.address = address;
+    return switch_create(store, &def, NULL, &error);
+}
+
+static int set_address(const struct change *change, void *settings, struct error *unused)
+{
+    struct switch_settings *set = settings;
+    set->address = "10.78.5.1/24";
+    return 0;
+}
+
+/* The definition of an internal switch is written here, as it may not be able to run. */
+static void test_overlaps(void)
+{
+    struct nat_def in = a_nat("five", "10.79.0.128/25"), out = a_nat("five", "10.79.0.0/16"),
+                   other = a_nat("five", "10.80.0.0/16");
+    TEST("networks of internal switches that do not run");
+    struct nat_def four = a_nat("four", "10.78.0.0/16");
+    CHECK_EQ(nat_create(store, &four, &error), 0);
+    struct switch_def def = {.name = "host"};
+    setting_defaults(switch_settings_table, &def.set);
+    def.set.type = SWITCH_INTERNAL;
+    def.set.address = "10.79.0.1/24";
+    CHECK_EQ(store_switch_put(store, &def, &error), 0);
+    CHECK_EQ(create_internal("i", "10.78.3.1/24"), -EEXIST);
+    CHECK(said("10.78.3.0/24 of the internal switch i overlaps 10.78.0.0/16 of the NAT network four"));
+    CHECK_EQ(create_internal("i", "10.79.0.200/24"), -EEXIST);
+    CHECK(said("10.79.0.0/24 of the internal switch i overlaps 10.79.0.0/24 of the internal switch host"));
+    CHECK_EQ(switch_set(store, "host", &(struct change){set_address}, &error), -EEXIST);
+    CHECK(said("four"));
+    CHECK_EQ(nat_create(store, &in, &error), -EEXIST);
+    CHECK(said("10.79.0.128/25 of the NAT network five overlaps 10.79.0.0/24 of the internal switch host"));
+    CHECK_EQ(nat_create(store, &out, &error), -EEXIST);
+    CHECK_EQ(nat_create(store, &other, &error), 0);
+    CHECK(!home_has("switches/i.json"));
+
+    TEST("addresses that no network has, and none of it is written");
+    CHECK_EQ(create_internal("i", "10.81.0.0/24"), -EINVAL);
+    CHECK_EQ(create_internal("i", "127.0.0.9/8"), -EINVAL);
+    struct nat_def loopback = a_nat("six", "127.1.0.0/16");
+    CHECK_EQ(nat_create(store, &loopback, &error), -EINVAL);
+    CHECK(!home_has("switches/i.json") && !home_has("nats/six.json"));
+    CHECK_EQ(store_switch_remove(store, "host", &error), 0);
+    CHECK_EQ(nat_delete(store, "four", false, &error), 0);
+    CHECK_EQ(nat_delete(store, "five", false, &error), 0);
 }
 
 static void test_names(void)
@@ -268,6 +328,7 @@ int main(int argc, char **argv)
     test_cards();
     test_process();
     test_nats();
+    test_overlaps();
     test_names();
     test_delete();
     store_close(store);

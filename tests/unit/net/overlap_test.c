@@ -69,6 +69,7 @@ int main(void)
     CHECK_EQ(networks_of_host(&list, &count), 0);
     for (u32 i = 0; i < count; i++) {
         CHECK(strncmp(list[i].owner, "the host's interface ", 21) == 0);
+        CHECK(strcmp(list[i].owner + 21, list[i].interface) == 0);
         CHECK(list[i].prefix.address.version == 6 || list[i].prefix.address.byte[0] != 127);
     }
     free(list);
