@@ -4,9 +4,11 @@
 #include "net/hostport.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool parse_port(const char *text, u16 *port)
 {
@@ -55,4 +57,29 @@ socklen_t hostport_socket(const struct hostport *hostport, struct sockaddr_stora
     in->sin_port = htons(hostport->port);
     memcpy(&in->sin_addr, hostport->address.byte, 4);
     return sizeof(*in);
+}
+
+int hostport_hold(const struct hostport *hostport, bool udp)
+{
+    static const int on = 1, off = 0;
+    struct sockaddr_storage address;
+    socklen_t length = hostport_socket(hostport, &address);
+    int fd = socket(address.ss_family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0), err = 0;
+    if (fd < 0)
+        return -errno;
+    if (address.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+        err = -errno;
+    if (!err && bind(fd, (struct sockaddr *)&address, length) < 0)
+        err = -errno;
+    if (err == -EADDRINUSE && !udp) {
+        /* Connections that have just ended keep the port for a minute, and are no reason to refuse it. A program that
+         * listens there still is one, and afterwards nobody can listen beside us. */
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        err = bind(fd, (struct sockaddr *)&address, length) < 0 ? -errno : 0;
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
+    }
+    if (!err)
+        return fd;
+    close(fd);
+    return err;
 }

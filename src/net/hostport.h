@@ -20,5 +20,8 @@ bool hostport_parse(const char *text, struct hostport *hostport);
 void hostport_format(const struct hostport *hostport, char text[static HOSTPORT_TEXT_MAX]);
 /* Returns the length of the socket's address. */
 socklen_t hostport_socket(const struct hostport *hostport, struct sockaddr_storage *address);
+/* Takes the port of the host, so that no other program can have it: a socket that is bound and does not listen. Returns
+ * it or -errno: -EADDRINUSE, -EADDRNOTAVAIL if the address is not the host's. */
+int MUST_CHECK hostport_hold(const struct hostport *hostport, bool udp);
 
 #endif

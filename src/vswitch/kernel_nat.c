@@ -150,6 +150,19 @@ static bool is_last(const char *own)
     return last;
 }
 
+static void unmap(struct nat *nat, struct nat_rule *rule)
+{
+    close(rule->held);
+}
+
+/* Lets go of the ports of all mappings that are in force. */
+static void release_all(struct nat *nat)
+{
+    for (u32 i = 0; i < nat->rules; i++)
+        if (!nat->rule[i].why.code)
+            unmap(nat, &nat->rule[i]);
+}
+
 static void stop(struct nat *nat)
 {
     struct kernel_nat *k = nat->back;
@@ -158,6 +171,7 @@ static void stop(struct nat *nat)
     tap_remove(nat->up.port);
     if (k->nft[0] && apply(k, NULL, &ignored))
         error_begin(&ignored, 0); /* the next start replaces it */
+    release_all(nat);
     if (is_last(k->interface))
         host_settings_restore(nat->dirs.shared);
     free(k);
@@ -217,14 +231,15 @@ static int start(struct nat *nat, struct error *error)
     return 0;
 }
 
-/* nftables is told of all mappings at once: see mapped. */
+/* A rule of nftables would take connections from a program of the host without a word, so the port must be ours.
+ * nftables is told of all mappings at once: see mapped. */
 static void map(struct nat *nat, struct nat_rule *rule)
 {
-    error_begin(&rule->why, 0);
-}
-
-static void unmap(struct nat *nat, struct nat_rule *rule)
-{
+    rule->held = hostport_hold(&rule->external, rule->mapping.udp);
+    if (rule->held < 0)
+        nat_map_failed(rule, rule->held);
+    else
+        error_begin(&rule->why, 0);
 }
 
 static void mapped(struct nat *nat)
@@ -232,6 +247,7 @@ static void mapped(struct nat *nat)
     struct error error;
     if (apply(nat->back, nat, &error) == 0)
         return;
+    release_all(nat);
     for (u32 i = 0; i < nat->rules; i++)
         if (!nat->rule[i].why.code)
             nat->rule[i].why = error;

@@ -6,6 +6,7 @@
 
 #include "base/monotonic.h"
 #include "net/ifname.h"
+#include "net/usable.h"
 #include "store/file.h"
 
 #include <errno.h>
@@ -16,8 +17,6 @@
 #include <time.h>
 
 #define FIRST_GUEST 3u /* behind the network's own address, the gateway and the server of names */
-#define LENGTH_MIN 8u
-#define LENGTH_MAX 29u
 #define TELL_NS 60000000000ull
 #define SAVE_NS 1000000000ull /* leases that change within a second are written together */
 
@@ -31,21 +30,12 @@ static int parse_prefixes(struct nat *nat, const struct nat_settings *set, struc
     int err = 0;
     nat->prefix = nat->prefix6 = (struct prefix){0};
     if (given(set->prefix))
-        err = prefix_parse(set->prefix, &nat->prefix, error);
+        err = usable_prefix("prefix", set->prefix, 4, &nat->prefix, error);
     if (!err && given(set->prefix6))
-        err = prefix_parse(set->prefix6, &nat->prefix6, error);
-    if (err)
-        return err;
-    if (!nat->prefix.address.version && !nat->prefix6.address.version)
-        return error_set(error, -EINVAL, "the NAT network %s has no prefix", nat->name);
-    if (nat->prefix.address.version &&
-        (nat->prefix.address.version != 4 || nat->prefix.length < LENGTH_MIN || nat->prefix.length > LENGTH_MAX))
-        return error_set(error, -EINVAL, SETTING("prefix") " %s: it must be one of IPv4 with a length of %u to %u",
-                         set->prefix, LENGTH_MIN, LENGTH_MAX);
-    if (nat->prefix6.address.version && (nat->prefix6.address.version != 6 || nat->prefix6.length != 64))
-        return error_set(error, -EINVAL, SETTING("prefix6") " %s: it must be one of IPv6 with a length of 64",
-                         set->prefix6);
-    return 0;
+        err = usable_prefix("prefix6", set->prefix6, 6, &nat->prefix6, error);
+    if (!err && !nat->prefix.address.version && !nat->prefix6.address.version)
+        err = error_set(error, -EINVAL, "the NAT network %s has no prefix", nat->name);
+    return err;
 }
 
 /* The first address behind the network's own, and the second. */
@@ -180,6 +170,14 @@ static void check_rule(const struct nat *nat, struct nat_rule *rule)
         error_set(why, -EINVAL, "%s is no address of the NAT network %s", m->internal, nat->name);
     else
         error_begin(why, -ECANCELED);
+}
+
+void nat_map_failed(struct nat_rule *rule, int err)
+{
+    error_set(&rule->why, err, "%s port %s of the host cannot be mapped: %s", rule->mapping.udp ? "UDP" : "TCP",
+              rule->mapping.external, err == -EADDRINUSE ? "another program has it" : strerror(-err));
+    if (err == -EACCES)
+        error_hint(&rule->why, "as root: sysctl -w net.ipv4.ip_unprivileged_port_start=0, or take one above 1023");
 }
 
 static bool same_mapping(const struct nat_mapping *a, const struct nat_mapping *b)

@@ -16,6 +16,7 @@ struct nat_rule {
     struct nat_mapping mapping;
     struct hostport external, internal; /* port 0: the mapping makes no sense */
     struct error why;                   /* code 0: it is in force */
+    int held;                           /* the kernel's, in force: a socket that has the external port */
 };
 
 struct nat {
@@ -55,6 +56,8 @@ struct nat_backend_ops {
 
 extern const struct nat_backend_ops slirp_ops, kernel_nat_ops;
 
+/* For a back end: says in `rule` that the host does not let us have the port. */
+void nat_map_failed(struct nat_rule *rule, int err);
 /* For a back end: returns true if a frame from the switch is none of its business, because it was for a DHCP server. */
 bool nat_takes(struct nat *nat, const u8 *frame, u32 length);
 

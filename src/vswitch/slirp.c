@@ -493,11 +493,7 @@ static void map(struct nat *nat, struct nat_rule *rule)
         error_begin(&rule->why, 0);
         return;
     }
-    int err = -errno;
-    error_set(&rule->why, err, "%s port %s of the host cannot be mapped: %s", rule->mapping.udp ? "UDP" : "TCP",
-              rule->mapping.external, err == -EADDRINUSE ? "another program has it" : strerror(-err));
-    if (err == -EACCES)
-        error_hint(&rule->why, "as root: sysctl -w net.ipv4.ip_unprivileged_port_start=0, or take one above 1023");
+    nat_map_failed(rule, -errno);
 }
 
 static void unmap(struct nat *nat, struct nat_rule *rule)

@@ -2,6 +2,7 @@
 # NAT networks with both back ends. Behind the host, at the interface `wan`, is the namespace `out` with servers and a
 # name server; the host's resolver points there.
 # cases: slirp kernel overlap-slirp overlap-kernel pool-slirp pool-kernel firewall restart-slirp restart-kernel
+# cases: maps-slirp maps-kernel
 # more cases: load-slirp load-kernel
 . "$(dirname "$0")/lib.sh"
 has ping jq dnsmasq nft
@@ -92,12 +93,42 @@ load-*)
     rate=$(in_space a timeout 60 "$tools/peer" fetch 198.51.100.1 7000 $((1 << 30))) || fail '1 GiB'
     say "1 GiB at $rate bit/s"
     ;;
+maps-*) # ports that programs of the host have, and addresses that are not the host's
+    "$tools/peer" serve 8001 >>"$work/host.log" 2>&1 &
+    server=$!
+    within 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/8001' 2>/dev/null || fail 'no server on the host'
+    made nat create lab --prefix 192.168.100.0/24 --backend "$backend"
+    client a lab 192.168.100.50/24
+    in_space a ip route add default via 192.168.100.1
+    serves a 7001
+    refused 'another program has it' nat map lab --external 8001 --internal 192.168.100.50:7001
+    says 'TCP port 0.0.0.0:8001 of the host cannot be mapped: another program has it' nb nat show lab ||
+        fail "a port of a program: $(nb nat show lab)"
+    in_space out timeout 60 "$tools/peer" fetch 198.51.100.2 8001 1000 >/dev/null || fail 'the program lost its port'
+    [ "$backend" = slirp ] || ! nft list ruleset | grep -q 'dnat.*:7001' || fail 'a rule for what is refused'
+    nb nat unmap lab --external 8001
+    refused 'Cannot assign' nat map lab --external 203.0.113.9:8002 --internal 192.168.100.50:7001
+    says 'port 203.0.113.9:8002 of the host cannot be mapped: Cannot assign' nb nat show lab ||
+        fail "an address of nobody: $(nb nat show lab)"
+    nb nat unmap lab --external 203.0.113.9:8002
+    # What is mapped nobody else gets.
+    nb nat map lab --external 8003 --internal 192.168.100.50:7001
+    within 3 in_space out timeout 60 "$tools/peer" fetch 198.51.100.2 8003 1000000 &>/dev/null || fail 'a mapped port'
+    timeout 2 "$tools/peer" serve 8003 &>/dev/null
+    [ $? != 124 ] || fail 'another program has a mapped port'
+    kill "$server" && wait "$server"
+    nb nat map lab --external 8001 --internal 192.168.100.50:7001
+    within 3 in_space out timeout 60 "$tools/peer" fetch 198.51.100.2 8001 1000000 &>/dev/null ||
+        fail 'the port of a program that has ended'
+    ;;
 overlap-*)
     made nat create lab --prefix 192.168.100.0/24 --backend "$backend"
     refused 'other.*lab|lab.*other' nat create other --prefix 192.168.0.0/16 --backend "$backend"
     refused 'other.*lab|lab.*other' nat create other --prefix 192.168.100.128/25 --backend "$backend"
     refused '198.51.100.0/24|wan' nat create other --prefix 198.51.100.0/25 --backend "$backend"
     refused '192.168.100.0/24' nat create other --prefix 192.168.100.1/24 --backend "$backend"
+    refused 'network lab' switch create in --type internal --address 192.168.100.7/28
+    refused 'interface wan' switch create in --type internal --address 198.51.100.7/28
     made nat create other --prefix 192.168.101.0/24 --backend "$backend"
     refused 'lab' nat create lab --prefix 192.168.102.0/24 --backend "$backend"
     ;;
