@@ -46,7 +46,7 @@
 
 /* -- software TLBs (mmu) -- */
 
-#define TLB_BITS 11       /* entries of a context for each kind of access; docs/memory.md says why not more */
+#define TLB_BITS 12       /* entries of a context for each kind of access; docs/memory.md says why not more */
 #define JUMP_BITS 14      /* entries of a context's jump cache */
 #define TLB_CONTEXTS 32   /* contexts per vCPU */
 #define TLB_HINTS 64      /* where the context of a key was last */
