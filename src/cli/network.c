@@ -11,12 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct error first_note;
+
+static void note(const struct error *error)
+{
+    if (!first_note.code)
+        first_note = *error;
+    complain_error(error);
+}
+
 struct store *network_open(void)
 {
     struct error error;
     struct store *store = store_open(&error);
     if (store)
-        store_notes_to(store, complain_error);
+        store_notes_to(store, note);
     else
         complain_error(&error);
     return store;
@@ -27,7 +36,8 @@ int network_end(struct store *store, int e, const struct error *error)
     store_close(store);
     if (e >= 0)
         return STATUS_OK;
-    complain_error(error);
+    if (strcmp(error->text, first_note.text) != 0) /* what was noted may turn out to be the obstacle */
+        complain_error(error);
     return e == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
 }
 

@@ -328,12 +328,12 @@ int nic_show(struct store *store, const char *name, json_t **object, struct erro
 int nic_list(struct store *store, const char *vm, json_t **list, struct error *error)
 {
     struct networks all;
-    int e = networks_read(store, &all, error);
+    int e = vm ? networks_read_some(store, &all, error) : networks_read(store, &all, error);
     if (e)
         return e;
     json_t *array = json_array(), *reports = json_object();
     if (vm && !names_vm(&all, vm, error))
-        e = error->code;
+        e = networks_missing(&all, error);
     for (u32 i = 0; i < all.card_count && !e; i++) {
         const struct card_def *card = &all.cards[i];
         if (vm && !name_equal(card->vm, vm))

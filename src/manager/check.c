@@ -54,12 +54,24 @@ static bool concerns_switch(const struct check_context *context, const char *nam
 
 /* -- the checks -- */
 
+static bool in_damaged(const struct networks *defined, const char *name)
+{
+    char folded[NAME_MAX_LEN + 1], start[NAME_MAX_LEN + 24];
+    name_fold(name, folded);
+    snprintf(start, sizeof(start), "switches/%s.json: ", folded);
+    for (u32 i = 0; i < defined->damage.count; i++)
+        if (strncmp(defined->damage.list[i].text, start, strlen(start)) == 0)
+            return true;
+    return false;
+}
+
 static void find_missing(const struct check *check, const struct check_context *context, json_t *findings)
 {
     char text[320];
     for (u32 i = 0; i < context->defined->card_count; i++) {
         const struct card_def *card = &context->defined->cards[i];
-        if (!concerns(context, card->vm) || networks_switch(context->defined, card->set.switch_name))
+        if (!concerns(context, card->vm) || networks_switch(context->defined, card->set.switch_name) ||
+            in_damaged(context->defined, card->set.switch_name))
             continue;
         const struct subject about = {card->set.switch_name, card->vm, card->name};
         snprintf(text, sizeof(text), "%s/%s is at switch %s, which does not exist", card->vm, card->name,
@@ -209,7 +221,15 @@ static void find_stalled(const struct check *check, const struct check_context *
     each_report(check, context, findings, see_stalled);
 }
 
+static void find_damaged(const struct check *check, const struct check_context *context, json_t *findings)
+{
+    const struct damage *damage = &context->defined->damage;
+    for (u32 i = 0; i < damage->count; i++)
+        add(check, findings, &(struct subject){0}, damage->list[i].text, NULL, damage->list[i].hint);
+}
+
 const struct check checks[] = {
+    {"damaged", "a file of what is defined cannot be read", find_damaged},
     {"missing-switch", "a card is at a switch that does not exist", find_missing},
     {"stopped", "a switch that should run does not", find_stopped},
     {"hanging", "the process of a switch does not answer", find_hanging},
@@ -238,12 +258,14 @@ static json_t *ask_all(struct store *store, const struct networks *all)
 int check_all(struct store *store, const char *vm, json_t **findings, struct error *error)
 {
     struct networks all;
-    int e = networks_read(store, &all, error);
+    store_notes_to(store, NULL); /* damage is a finding */
+    int e = networks_read_some(store, &all, error);
     if (e)
         return e;
     if (vm && !names_vm(&all, vm, error)) {
+        e = networks_missing(&all, error);
         networks_free(&all);
-        return error->code;
+        return e;
     }
     json_t *reports = ask_all(store, &all);
     const struct check_context context = {&all, reports, vm};

@@ -79,7 +79,7 @@ bool names_each(const char *kind, void (*each)(const char *name, void *opaque), 
         if (strcmp(kinds[i].kind, kind) != 0)
             continue;
         struct store *store = store_open(&error);
-        if (store && networks_read(store, &networks, &error) == 0)
+        if (store && networks_read_some(store, &networks, &error) == 0)
             for (unsigned n = 0; (name = kinds[i].name(&networks, n)); n++)
                 each(name, opaque);
         networks_free(&networks);

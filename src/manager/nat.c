@@ -390,11 +390,11 @@ int nat_show(struct store *store, const char *name, json_t **object, struct erro
 {
     struct networks all;
     json_t *live = NULL;
-    int e = networks_read(store, &all, error);
+    int e = networks_read_some(store, &all, error);
     if (e)
         return e;
     const struct nat_def *nat = names_nat(&all, name, error);
-    e = nat ? switch_show(store, nat_switch(nat), &live, error) : error->code;
+    e = nat ? switch_show(store, nat_switch(nat), &live, error) : networks_missing(&all, error);
     if (!e) {
         json_t *shown = defined_json(nat), *state = json_object_get(live, "nat");
         if (!shown || json_object_set(shown, "state", state ? state : json_null()) ||

@@ -326,11 +326,11 @@ int switch_show(struct store *store, const char *name, json_t **object, struct e
 {
     struct networks all;
     struct error why = {0};
-    int e = networks_read(store, &all, error);
+    int e = networks_read_some(store, &all, error);
     if (e)
         return e;
     const struct switch_def *def = names_switch(&all, name, error);
-    e = def ? 0 : error->code;
+    e = def ? networks_whole(&all, def, error) : networks_missing(&all, error);
     if (!e && switch_wanted(&all, def) && client_start(store, def->name, &why) == -ETIMEDOUT) {
         *error = why;
         e = why.code;
@@ -355,11 +355,11 @@ int switch_show(struct store *store, const char *name, json_t **object, struct e
 int switch_start(struct store *store, const char *name, struct error *error)
 {
     struct networks all;
-    int e = networks_read(store, &all, error);
+    int e = networks_read_some(store, &all, error);
     if (e)
         return e;
     const struct switch_def *def = names_switch(&all, name, error);
-    e = def ? 0 : error->code;
+    e = def ? networks_whole(&all, def, error) : networks_missing(&all, error);
     if (!e && !switch_wanted(&all, def)) {
         error_set(error, -EINVAL, "switch %s has no cards and is not kept: it would end at once", def->name);
         e = error_hint(error, "it starts with its first card; " SETTING("keep") " has it run without");
@@ -373,11 +373,11 @@ int switch_start(struct store *store, const char *name, struct error *error)
 int switch_stop(struct store *store, const char *name, struct error *error)
 {
     struct networks all;
-    int e = networks_read(store, &all, error);
+    int e = networks_read_some(store, &all, error);
     if (e)
         return e;
     const struct switch_def *def = names_switch(&all, name, error);
-    e = def ? client_stop(store, def->name, error) : error->code;
+    e = def ? client_stop(store, def->name, error) : networks_missing(&all, error);
     networks_free(&all);
     return e;
 }
@@ -397,7 +397,7 @@ static const struct card_def *card_there(const struct networks *all, const struc
 int switch_capture(struct store *store, const char *name, const char *card_name, bool drops, struct error *error)
 {
     struct networks all;
-    int e = networks_read(store, &all, error), fd = -1;
+    int e = networks_read_some(store, &all, error), fd = -1;
     if (e)
         return e;
     const struct switch_def *def = names_switch(&all, name, error);

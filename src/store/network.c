@@ -45,6 +45,22 @@ static int not_hidden(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
+static void *more(void **array, u32 count, size_t size, struct error *error);
+
+/* Returns 0 if reading goes on without a damaged file. */
+static int tolerate(struct store *store, int e, struct error *error)
+{
+    struct damage *damage = store->damage;
+    struct error why = *error;
+    struct error *place =
+        damage && e == -EBADMSG ? more((void **)&damage->list, damage->count, sizeof(*place), error) : NULL;
+    if (!place)
+        return e;
+    *place = why;
+    damage->count++;
+    return 0;
+}
+
 /* Calls `take` with the path of each definition in a folder, `tail` behind its name: ".json", or a file in it. */
 static int each_file(struct store *store, const char *folder, const char *tail,
                      int (*take)(struct store *store, const char *path, void *list, struct error *error), void *list,
@@ -66,6 +82,8 @@ static int each_file(struct store *store, const char *folder, const char *tail,
                                    : length > tail_length && strcmp(name + length - tail_length, suffix) == 0;
         if (ours && !e)
             e = take(store, path, list, error);
+        if (e)
+            e = tolerate(store, e, error);
         if (e == -ENOENT) /* removed meanwhile */
             e = 0;
         free(entry[i]);
@@ -79,6 +97,16 @@ static void path_of(const char *folder, const char *name, const char *tail, char
     char folded[NAME_MAX_LEN + 1];
     name_fold(name, folded);
     snprintf(path, PATH_LEN, "%s/%s%s", folder, folded, tail);
+}
+
+/* Is the name inside that of the file, "FOLDER/NAME.json" or "FOLDER/NAME/FILE"? */
+static bool names_file(const char *path, const char *name)
+{
+    char folded[NAME_MAX_LEN + 1];
+    const char *own = strchr(path, '/') + 1;
+    name_fold(name, folded);
+    size_t length = strlen(folded);
+    return strncmp(own, folded, length) == 0 && (own[length] == '/' || strcmp(own + length, suffix) == 0);
 }
 
 /* Makes room for one more element behind `count`, zeroed. */
@@ -148,6 +176,12 @@ static int switch_take(struct store *store, const char *path, void *into, struct
     if (def) {
         list->count++;
         e = switch_read(object, def, error);
+        if (!e && !names_file(path, def->name))
+            e = error_set(error, -EINVAL, "\"name\" is not the file's");
+        if (e) {
+            setting_texts_free(switch_settings_table, &def->set);
+            list->count--;
+        }
     } else {
         e = error->code;
     }
@@ -258,6 +292,13 @@ static int nat_take(struct store *store, const char *path, void *into, struct er
     if (def) {
         list->count++;
         e = nat_read(object, def, error);
+        if (!e && !names_file(path, def->name))
+            e = error_set(error, -EINVAL, "\"name\" is not the file's");
+        if (e) {
+            setting_texts_free(nat_settings_table, &def->set);
+            free(def->mapping);
+            list->count--;
+        }
     } else {
         e = error->code;
     }
@@ -376,11 +417,17 @@ static int cards_read(const json_t *object, struct card_list *list, struct error
 
 static int cards_take(struct store *store, const char *path, void *into, struct error *error)
 {
+    struct card_list *list = into;
     json_t *object;
     int e = store_read(store, path, &object, error);
     if (e)
         return e;
-    e = cards_read(object, into, error);
+    u32 before = list->count;
+    e = cards_read(object, list, error);
+    if (!e && list->count > before && !names_file(path, list->def[before].vm))
+        e = error_set(error, -EINVAL, "\"vm\" is not the folder's");
+    while (e && list->count > before)
+        setting_texts_free(card_settings_table, &list->def[--list->count].set);
     json_decref(object);
     return e ? fail_in(path, error) : 0;
 }

@@ -58,6 +58,14 @@ void store_unlock(struct store *store);
 void store_begin(struct store *store);
 int MUST_CHECK store_commit(struct store *store, struct error *error);
 
+/* Files that are damaged. */
+struct damage {
+    struct error *list;
+    u32 count;
+};
+/* From now on lists go without damaged files, which are added to `damage`. NULL: a damaged file is an error again. */
+void store_tolerate(struct store *store, struct damage *damage);
+
 /*
  * Lists are arrays in memory of their own, released by the function below them; names compare without case. A file that
  * is damaged is an error that names it; nothing is overwritten then.

@@ -3,6 +3,8 @@
  */
 #include "store/networks.h"
 
+#include <stdlib.h>
+
 int networks_read(struct store *store, struct networks *to, struct error *error)
 {
     struct networks all = {0};
@@ -17,8 +19,37 @@ int networks_read(struct store *store, struct networks *to, struct error *error)
     return e;
 }
 
+int networks_read_some(struct store *store, struct networks *to, struct error *error)
+{
+    struct damage damage = {0};
+    store_tolerate(store, &damage);
+    int e = networks_read(store, to, error);
+    store_tolerate(store, NULL);
+    for (u32 i = 0; i < damage.count && !e; i++)
+        store_note(store, &damage.list[i]);
+    if (e)
+        free(damage.list);
+    else
+        to->damage = damage;
+    return e;
+}
+
+int networks_missing(const struct networks *networks, struct error *error)
+{
+    if (networks->damage.count)
+        *error = networks->damage.list[0];
+    return error->code;
+}
+
+int networks_whole(const struct networks *networks, const struct switch_def *def, struct error *error)
+{
+    bool lacks = def->set.type == SWITCH_NAT && networks->damage.count && !networks_nat_at(networks, def->name);
+    return lacks ? networks_missing(networks, error) : 0;
+}
+
 void networks_free(struct networks *networks)
 {
+    free(networks->damage.list);
     switch_defs_free(networks->switches, networks->switch_count);
     nat_defs_free(networks->nats, networks->nat_count);
     card_defs_free(networks->cards, networks->card_count);

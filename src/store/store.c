@@ -190,6 +190,11 @@ void store_note(const struct store *store, const struct error *note)
         store->note(note);
 }
 
+void store_tolerate(struct store *store, struct damage *damage)
+{
+    store->damage = damage;
+}
+
 /* -- lock and changes -- */
 
 /* Whoever holds the lock may start a switch meanwhile, but does not wait for a person. */

@@ -13,6 +13,7 @@ struct store {
     int folder; /* the home folder, open */
     int lock;   /* the file that is locked; -1: it is not */
     bool gathers;
+    struct damage *damage;                  /* of store_tolerate; NULL: a damaged file is an error */
     void (*note)(const struct error *note); /* of store_notes_to; may be NULL */
     struct journal journal;                 /* while it gathers */
     char home[PATH_MAX], run[PATH_MAX];

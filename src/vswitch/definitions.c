@@ -6,16 +6,22 @@
 #include <errno.h>
 #include <string.h>
 
-int definitions_read(struct store *store, const char *name, struct definitions *to, struct error *error)
+int definitions_read(struct store *store, const char *name, bool starts, struct definitions *to, struct error *error)
 {
     struct definitions d = {0};
-    int e = networks_read(store, &d.all, error);
+    int e = starts ? networks_read_some(store, &d.all, error) : networks_read(store, &d.all, error);
     if (e)
         return e;
     d.own = networks_switch(&d.all, name);
     if (!d.own) {
+        error_set(error, -ENOENT, "there is no switch %s", name);
+        e = networks_missing(&d.all, error);
+    } else {
+        e = networks_whole(&d.all, d.own, error);
+    }
+    if (e) {
         networks_free(&d.all);
-        return error_set(error, -ENOENT, "there is no switch %s", name);
+        return e;
     }
     d.nat = d.own->set.type == SWITCH_NAT ? networks_nat_at(&d.all, name) : NULL;
     *to = d;

@@ -13,7 +13,9 @@ struct definitions {
 };
 
 /* Returns 0; -ENOENT if there is no such switch; or another error. After an error there is nothing to release. */
-int MUST_CHECK definitions_read(struct store *store, const char *name, struct definitions *to, struct error *error);
+/* `starts`: then damaged files of others are no obstacle; what runs keeps what it has instead. */
+int MUST_CHECK definitions_read(struct store *store, const char *name, bool starts, struct definitions *to,
+                                struct error *error);
 void definitions_free(struct definitions *d);
 /* The next card of the switch behind `after`; NULL: the first. */
 const struct card_def *definitions_card(const struct definitions *d, const struct card_def *after);

@@ -219,7 +219,7 @@ int process_run(const char *name, bool stays, int ready, struct error *error)
     int lock = -1, e;
     allow_descriptors();
     p.store = store_open(error);
-    e = p.store ? definitions_read(p.store, name, &p.defined, error) : error->code;
+    e = p.store ? definitions_read(p.store, name, true, &p.defined, error) : error->code;
     if (!e)
         e = take_lock(&p, p.defined.own->name, &lock, error);
     if (!e)

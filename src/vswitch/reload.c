@@ -154,7 +154,7 @@ int process_reload(struct process *p, const char *about, json_t *others, struct 
     struct definitions wanted;
     struct outcome outcome = {about, others};
     const char *name = p->defined.own ? p->defined.own->name : vswitch_name(p->sw);
-    int e = definitions_read(p->store, name, &wanted, error);
+    int e = definitions_read(p->store, name, !p->control, &wanted, error);
     p->deleted = e == -ENOENT;
     if (e)
         return e;

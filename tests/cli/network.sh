@@ -216,6 +216,26 @@ run 'a damaged definition' 4 'switches/bad.json: it is damaged: line 1.*; mend t
 run 'stops changes' 4 'switches/bad.json: it is damaged' switch create other
 rm "$NESTBOX_HOME/switches/bad.json"
 run 'and is forgotten without it' 0 '' switch list
+run 'a VM that is whole' 0 '' nic add sound --switch lan
+mkdir -p "$NESTBOX_HOME/vms/broken"
+printf '{"version": 1' >"$NESTBOX_HOME/vms/broken/nics.json"
+nb switch stop lan
+for words in 'switch show lan' 'switch start lan' 'nic list sound' 'switch stop lan' 'switch start lan'; do
+    # shellcheck disable=SC2086
+    run "damage elsewhere: $words" 0 'vms/broken/nics.json: it is damaged' $words
+done
+says 'its card is there' '^Card sound/nic0' switch show lan
+check 'check has a finding' grep -q '^vms/broken/nics.json: it is damaged' <(nb check)
+nb check --json >"$WORK/out"
+check 'of its own' grep -q '"finding": "damaged"' "$WORK/out"
+run 'the VM itself' 4 'vms/broken/nics.json: it is damaged' nic list broken
+run 'a change of it' 4 'vms/broken/nics.json: it is damaged' nic add broken --switch lan
+check 'it is as it was' [ "$(cat "$NESTBOX_HOME/vms/broken/nics.json")" = '{"version": 1' ]
+rm -r "$NESTBOX_HOME/vms/broken"
+run 'remove the other' 0 '' nic remove sound
+cp "$NESTBOX_HOME/switches/lan.json" "$NESTBOX_HOME/switches/wan.json"
+run 'a name that is not the file'\''s' 4 'switches/wan.json: it is damaged: "name" is not the file' switch list
+rm "$NESTBOX_HOME/switches/wan.json"
 whole=yes
 start=${EPOCHREALTIME/./}
 nb nat create k0 --backend slirp >/dev/null
