@@ -122,11 +122,9 @@ static int erase(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = network_open();
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
-        return STATUS_FAILED;
+        return status;
     return network_done(store, nat_delete(store, word[0], o.force, &error), &error, o.json);
 }
 
@@ -150,35 +148,28 @@ static const char *prefixes(const json_t *nat, char *text, size_t size)
     return text;
 }
 
+static json_t *list_row(const json_t *nat)
+{
+    char text[128], count[24];
+    snprintf(count, sizeof(count), "%zu", json_array_size(json_object_get(nat, "mappings")));
+    return json_pack("[s, s, s, s]", text_at(nat, "name"), prefixes(nat, text, sizeof(text)), text_at(nat, "switch"),
+                     count);
+}
+
 static int list(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = network_open();
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
-        return STATUS_FAILED;
-    json_t *all = NULL, *one;
-    size_t index;
+        return status;
+    static const char *const heading[] = {"NAME", "PREFIX", "SWITCH", "MAPPINGS", NULL};
+    json_t *all = NULL;
     int e = nat_list(store, &all, &error);
-    if (!e && o.json) {
-        network_json(all);
-    } else if (!e) {
-        json_t *rows = json_pack("[[s, s, s, s]]", "NAME", "PREFIX", "SWITCH", "MAPPINGS");
-        json_array_foreach (all, index, one) {
-            char text[128], count[24];
-            snprintf(count, sizeof(count), "%zu", json_array_size(json_object_get(one, "mappings")));
-            json_array_append_new(rows, json_pack("[s, s, s, s]", text_at(one, "name"),
-                                                  prefixes(one, text, sizeof(text)), text_at(one, "switch"), count));
-        }
-        if (json_array_size(all))
-            print_table(rows);
-        json_decref(rows);
-        json_decref(all);
-    }
+    if (!e)
+        print_list(all, o.json, heading, list_row);
     return network_end(store, e, &error);
 }
 
@@ -241,10 +232,8 @@ static int show(const struct verb *verb, int argc, char **argv)
     struct options o = {0};
     const char *word[WORDS_MAX];
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = network_open();
-    return store ? show_it(store, word[0], o.json) : STATUS_FAILED;
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    return store ? show_it(store, word[0], o.json) : status;
 }
 
 static const struct verb show_verb = {

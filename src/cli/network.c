@@ -31,6 +31,15 @@ struct store *network_open(void)
     return store;
 }
 
+struct store *network_begin(const struct verb *verb, int argc, char **argv, void *options,
+                            const char *word[static WORDS_MAX], int *status)
+{
+    if (verb_arguments(verb, argc, argv, options, word, status))
+        return NULL;
+    *status = STATUS_FAILED;
+    return network_open();
+}
+
 int network_end(struct store *store, int e, const struct error *error)
 {
     store_close(store);
@@ -193,4 +202,23 @@ void print_table(const json_t *rows)
                 printf("%-*s%s", last ? 0 : (int)width[c], json_string_value(cell), last ? "\n" : "  ");
         }
     }
+}
+
+void print_list(json_t *all, bool as_json, const char *const *heading, json_t *(*row)(const json_t *one))
+{
+    if (as_json) {
+        network_json(all);
+        return;
+    }
+    json_t *rows = json_array(), *first = json_array(), *one;
+    size_t index;
+    for (; *heading; heading++)
+        json_array_append_new(first, json_string(*heading));
+    json_array_append_new(rows, first);
+    json_array_foreach (all, index, one)
+        json_array_append_new(rows, row(one));
+    if (json_array_size(all))
+        print_table(rows);
+    json_decref(rows);
+    json_decref(all);
 }

@@ -12,6 +12,9 @@
 
 /* NULL after a complaint. */
 struct store *network_open(void);
+/* Parses options and words as verb_arguments does, then opens it. NULL: *status is the exit status. */
+struct store *network_begin(const struct verb *verb, int argc, char **argv, void *options,
+                            const char *word[static WORDS_MAX], int *status);
 /* Closes it and complains if `e` is an error. Returns the exit status. */
 int network_end(struct store *store, int e, const struct error *error);
 /* The same for a command that has nothing to print but, as JSON, an empty object. */
@@ -53,5 +56,7 @@ void print_problems(const json_t *report);
 #define COLUMNS_MAX 8
 /* Prints rows with columns as wide as they must be; rows and cells are arrays of JSON, the first row has headings. */
 void print_table(const json_t *rows);
+/* Prints an array, which it releases: as JSON, or as a table with a row for each element if there are any. */
+void print_list(json_t *all, bool as_json, const char *const *heading, json_t *(*row)(const json_t *one));
 
 #endif

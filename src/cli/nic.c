@@ -130,10 +130,8 @@ static int remove_card(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = network_open();
-    return store ? network_done(store, nic_remove(store, word[0], &error), &error, o.json) : STATUS_FAILED;
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    return store ? network_done(store, nic_remove(store, word[0], &error), &error, o.json) : status;
 }
 
 static const struct verb remove_verb = {
@@ -167,25 +165,14 @@ static int list(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = network_open();
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
-        return STATUS_FAILED;
-    json_t *all = NULL, *card;
-    size_t index;
+        return status;
+    static const char *const heading[] = {"CARD", "SWITCH", "CONNECTED", "MAC", "ADDRESSES", NULL};
+    json_t *all = NULL;
     int e = nic_list(store, word[0], &all, &error);
-    if (!e && o.json) {
-        network_json(all);
-    } else if (!e) {
-        json_t *rows = json_pack("[[s, s, s, s, s]]", "CARD", "SWITCH", "CONNECTED", "MAC", "ADDRESSES");
-        json_array_foreach (all, index, card)
-            json_array_append_new(rows, list_row(card));
-        if (json_array_size(all))
-            print_table(rows);
-        json_decref(rows);
-        json_decref(all);
-    }
+    if (!e)
+        print_list(all, o.json, heading, list_row);
     return network_end(store, e, &error);
 }
 

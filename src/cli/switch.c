@@ -140,11 +140,9 @@ static int erase(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = network_open();
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
-        return STATUS_FAILED;
+        return status;
     return network_done(store, switch_delete(store, word[0], o.force, &error), &error, o.json);
 }
 
@@ -181,25 +179,14 @@ static int list(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = network_open();
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
-        return STATUS_FAILED;
-    json_t *all = NULL, *one;
-    size_t index;
+        return status;
+    static const char *const heading[] = {"NAME", "TYPE", "RUNS", "CARDS", "CONNECTED TO", NULL};
+    json_t *all = NULL;
     int e = switch_list(store, &all, &error);
-    if (!e && o.json) {
-        network_json(all);
-    } else if (!e) {
-        json_t *rows = json_pack("[[s, s, s, s, s]]", "NAME", "TYPE", "RUNS", "CARDS", "CONNECTED TO");
-        json_array_foreach (all, index, one)
-            json_array_append_new(rows, list_row(one));
-        if (json_array_size(all))
-            print_table(rows);
-        json_decref(rows);
-        json_decref(all);
-    }
+    if (!e)
+        print_list(all, o.json, heading, list_row);
     return network_end(store, e, &error);
 }
 
@@ -293,11 +280,9 @@ static int show(const struct verb *verb, int argc, char **argv)
     struct error error;
     json_t *report;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = network_open();
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
-        return STATUS_FAILED;
+        return status;
     if (o.json)
         return show_json(store, word[0]);
     int e = switch_show(store, word[0], &report, &error);
@@ -330,10 +315,8 @@ static int simple(const struct verb *verb, int argc, char **argv,
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = network_open();
-    return store ? network_done(store, act(store, word[0], &error), &error, o.json) : STATUS_FAILED;
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    return store ? network_done(store, act(store, word[0], &error), &error, o.json) : status;
 }
 
 static int start(const struct verb *verb, int argc, char **argv)
