@@ -137,23 +137,22 @@ static json_t *leases_json(const struct uplink *up)
     return array;
 }
 
-static json_t *uplink_json(const struct uplink *up)
+static json_t *uplink_json(const struct uplink *up, struct uplink_state *s)
 {
-    struct uplink_state s = {0};
     json_t *object = json_object();
-    uplink_state(up, &s);
-    set(object, "backend", json_string(s.backend));
-    set(object, "reason", s.reason[0] ? json_string(s.reason) : json_null());
-    set(object, "interface", s.interface[0] ? json_string(s.interface) : json_null());
-    set(object, "bridge", s.bridge[0] ? json_string(s.bridge) : json_null());
+    *s = (struct uplink_state){0};
+    uplink_state(up, s);
+    set(object, "backend", json_string(s->backend));
+    set(object, "reason", s->reason[0] ? json_string(s->reason) : json_null());
+    set(object, "interface", s->interface[0] ? json_string(s->interface) : json_null());
+    set(object, "bridge", s->bridge[0] ? json_string(s->bridge) : json_null());
     return object;
 }
 
 static json_t *nat_json(const struct process *p)
 {
-    struct uplink_state s = {0};
-    json_t *object = uplink_json(p->nat);
-    uplink_state(p->nat, &s);
+    struct uplink_state s;
+    json_t *object = uplink_json(p->nat, &s);
     set(object, "name", json_string(p->defined.nat->name));
     set(object, "gateway", ip_json(&s.gateway));
     set(object, "dns", ip_json(&s.dns));
@@ -183,11 +182,12 @@ static void add_problems(json_t *problems, json_t *notes, struct uplink *up)
 int process_report(struct process *p, json_t *reply, struct error *error)
 {
     const struct switch_def *own = p->defined.own;
+    struct uplink_state host;
     json_t *ports = json_array(), *problems = json_array(), *notes = json_array();
     set(reply, "switch",
         json_pack("{s:s, s:o, s:i}", "name", own->name, "settings", setting_json(switch_settings_table, &own->set),
                   "pid", (int)getpid()));
-    set(reply, "uplink", p->host ? uplink_json(p->host) : json_null());
+    set(reply, "uplink", p->host ? uplink_json(p->host, &host) : json_null());
     set(reply, "nat", p->nat && p->defined.nat ? nat_json(p) : json_null());
     for (const struct port *port = NULL; (port = vswitch_port_next(p->sw, (struct port *)(uintptr_t)port));)
         add(ports, port_json(p, port));
