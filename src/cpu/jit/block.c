@@ -381,7 +381,7 @@ static s32 guard_of(struct vcpu *v, const struct block *to, u64 la)
 
 static void guard_set(const struct exit_link *link, s32 guard)
 {
-    __atomic_store_n((s32 *)link->stub, guard, __ATOMIC_RELEASE);
+    __atomic_store_n(link->guard, guard, __ATOMIC_RELEASE);
 }
 
 static void enters(struct exit_link *link, struct block *to)

@@ -23,11 +23,14 @@ struct code_page {
 /*
  * One direct branch of a block. Within the page it goes to the cold stub that leaves with this record while it is
  * unchained. To another page a guard stands in front of it: the branch is taken only if the TLB context has the page of
- * the target's block at that address (docs/engine.md "Links"). Otherwise the jump cache finds the way.
+ * the target's block at that address (docs/engine.md "Blocks"). Otherwise the jump cache finds the way.
  */
 struct exit_link {
     u8 *field; /* rel32 to patch, NULL: slot unused */
-    u8 *stub;  /* where it points when unchained; across pages, the guard's 32 bits instead */
+    union {
+        u8 *stub;   /* where it points when unchained */
+        s32 *guard; /* across pages: the guard's displacement, 0 while nothing may pass */
+    };
     struct block *from;
     struct block *to;          /* NULL: unchained */
     struct exit_link *next_in; /* list of links into `to` */

@@ -128,7 +128,7 @@ static void emit_link_across(struct tr *t, u16 target, bool check)
     emit_here8(e, hit);
     emit_align_rel32(e, 1);
     emit_jmp(e, e->p);
-    link_note(t, (struct exit_link){.field = e->p - 4, .stub = guard, .target = target, .across = true});
+    link_note(t, (struct exit_link){.field = e->p - 4, .guard = (s32 *)guard, .target = target, .across = true});
 }
 
 static u8 *host_of_target(const struct tr *t, s64 target)

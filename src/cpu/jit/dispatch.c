@@ -187,12 +187,10 @@ bool exec_back_missed(struct vcpu *v, const u8 *after, u64 r11)
     const struct exit_link *link = link_behind(v, after);
     if (!v->sample_left && heats(v, (u64)after))
         heat(v, after);
-    if (v->request && link->across) {
-        v->rip = rip_of(v, r11);
+    if (v->request) {
+        v->rip = rip_of(v, link->across ? r11 : v->page_la + link->target);
         return leave_with(v, CPU_OK);
     }
-    if (v->request)
-        return exec_request(v, link->target, r11);
     v->resume = (u64)after;
     return true;
 }
