@@ -9,7 +9,7 @@
 
 #include "bus/machine.h"
 #include "cpu/core/state.h"
-#include "rules/vm_settings.h"
+#include "rules/run_settings.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ struct accel_ops {
     const char *name; /* "engine", "kvm" */
     /* Returns 0 or -errno. The settings stay as they are until destroy. The VM attaches itself to the memory of the
      * machine. */
-    int (*create)(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **vm,
+    int (*create)(const struct run_settings *settings, const struct machine *machine, struct accel_vm **vm,
                   struct error *error);
     void (*destroy)(struct accel_vm *vm);
     /* Resets all vCPUs, which are stopped: the first is at the reset vector. 0 or -errno. */
@@ -85,7 +85,7 @@ void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index,
                     char *buf, size_t size);
 
 /* Returns 0, or -EINVAL for settings that are wrong on any host. (select.c) */
-int MUST_CHECK accel_check(const struct vm_settings *settings, struct error *error);
+int MUST_CHECK accel_check(const struct run_settings *settings, struct error *error);
 /* Chooses. The text of *why says for what reason, with code 0; if none can be, the result is NULL and *why is the
  * error. An error with a result that is not NULL is a warning: it was asked for by name, and is hardly fit. (select.c)
  */

@@ -70,7 +70,7 @@ static int add_vcpus(struct accel_vm *a, u32 count)
     return 0;
 }
 
-static int engine_create(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **out,
+static int engine_create(const struct run_settings *settings, const struct machine *machine, struct accel_vm **out,
                          struct error *error)
 {
     int r = check_host(error);

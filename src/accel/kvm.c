@@ -220,7 +220,7 @@ static void kvm_destroy(struct accel_vm *vm)
     free(vm);
 }
 
-static int kvm_create(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **out,
+static int kvm_create(const struct run_settings *settings, const struct machine *machine, struct accel_vm **out,
                       struct error *error)
 {
     if (settings->trace) {

@@ -30,7 +30,7 @@ struct kvm_vcpu {
 };
 
 struct accel_vm {
-    const struct vm_settings *settings;
+    const struct run_settings *settings;
     struct machine machine;
     int kvm_fd, vm_fd;
     size_t run_size;

@@ -54,7 +54,7 @@ static const struct accel_ops *select_kvm(const struct probe *p, const char *not
     return &accel_kvm;
 }
 
-int accel_check(const struct vm_settings *settings, struct error *error)
+int accel_check(const struct run_settings *settings, struct error *error)
 {
     return settings->cpu ? cpuid_check(settings->cpu, error) : 0;
 }

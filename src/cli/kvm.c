@@ -20,14 +20,14 @@ static const char notes[] = "Exit status: the program's; 2 wrong command line; 4
                             "32-bit, set-user-ID); 127 there is no such program.\n";
 
 /* Returns a setting that is given and that the host's KVM cannot serve, or NULL. */
-static const char *engine_only(const struct vm_settings *s)
+static const char *engine_only(const struct run_settings *s)
 {
     return s->cpu ? SETTING("cpu") : s->trace ? SETTING("trace") : s->stats_file ? SETTING("stats") : NULL;
 }
 
 int kvm_choose(struct kvm_start *start, int *status)
 {
-    struct vm_settings *s = &start->settings;
+    struct run_settings *s = &start->settings;
     char line[sizeof(start->choice) - 64];
     struct error why;
     const char *needs = s->accel == ACCEL_AUTO ? engine_only(s) : NULL;
@@ -53,7 +53,7 @@ int kvm_choose(struct kvm_start *start, int *status)
 
 int kvm_options(const struct verb *verb, int argc, char **argv, struct kvm_start *start, int *status)
 {
-    struct vm_settings *s = &start->settings;
+    struct run_settings *s = &start->settings;
     struct hostcpu cpu;
     struct error error;
     int rest;
@@ -66,7 +66,7 @@ int kvm_options(const struct verb *verb, int argc, char **argv, struct kvm_start
     }
     if (verb_options(verb, argc, argv, s, &rest, status))
         return -1;
-    if (vm_settings_check(s, &error) || accel_check(s, &error)) {
+    if (run_settings_check(s, &error) || accel_check(s, &error)) {
         complain_error(&error);
         return -1;
     }
@@ -91,7 +91,7 @@ static int file_check(const char *setting, const char *path, struct error *error
     return 0;
 }
 
-static int library_prepare(const struct vm_settings *s, struct error *error)
+static int library_prepare(const struct run_settings *s, struct error *error)
 {
     char library[PRELOAD_PATH_MAX];
     int e = file_check("stats", s->stats_file, error);

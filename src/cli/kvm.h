@@ -5,14 +5,14 @@
 #define CLI_KVM_H
 
 #include "cli/verb.h"
-#include "rules/vm_settings.h"
+#include "rules/run_settings.h"
 
 struct kvm_start {
-    struct vm_settings settings; /* nested and accel are what was chosen */
-    bool amd, other_vendor;      /* the guests' vendor is AMD; it is not the host's */
-    bool serve;                  /* the engine serves the program: it gets the library */
-    char **rest;                 /* what follows the options; ends with NULL */
-    char choice[640];            /* a line about the accelerator chosen; empty if the user chose it */
+    struct run_settings settings; /* nested and accel are what was chosen */
+    bool amd, other_vendor;       /* the guests' vendor is AMD; it is not the host's */
+    bool serve;                   /* the engine serves the program: it gets the library */
+    char **rest;                  /* what follows the options; ends with NULL */
+    char choice[640];             /* a line about the accelerator chosen; empty if the user chose it */
 };
 
 /* Parses options. Returns 0, or -1 and the exit status. */

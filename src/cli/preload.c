@@ -56,7 +56,7 @@ bool preload_is_here(void)
     return list && strstr(list, LIBRARY);
 }
 
-int preload_settings(struct vm_settings *settings, struct error *error)
+int preload_settings(struct run_settings *settings, struct error *error)
 {
     for (unsigned i = 0; i < ARRAY_LEN(variables); i++) {
         const char *value = getenv(variables[i].variable), *name = variables[i].name;
@@ -89,7 +89,7 @@ static const char *full_path(const char *file, char *text, size_t size)
 }
 
 /* Returns the value as text, or NULL if it is not set. */
-static const char *value_text(const struct vm_settings *settings, const struct setting *s, char *text, size_t size)
+static const char *value_text(const struct run_settings *settings, const struct setting *s, char *text, size_t size)
 {
     const void *at = (const char *)settings + s->offset;
     switch (s->kind) {
@@ -117,7 +117,7 @@ static int name_library(const char *path)
     return e;
 }
 
-int preload_environment(const struct vm_settings *settings, const char *path, struct error *error)
+int preload_environment(const struct run_settings *settings, const char *path, struct error *error)
 {
     char text[2 * PRELOAD_PATH_MAX];
     int e = name_library(path) || setenv("NESTBOX_KVM", "1", 1);
@@ -134,7 +134,7 @@ int preload_environment(const struct vm_settings *settings, const char *path, st
 
 static _Noreturn void child(const char *library, int output)
 {
-    struct vm_settings settings = {.accel = ACCEL_ENGINE};
+    struct run_settings settings = {.accel = ACCEL_ENGINE};
     struct hostcpu cpu;
     struct error error;
     hostcpu_read(&cpu);

@@ -4,7 +4,7 @@
  */
 #include "cli/qemu_args.h"
 
-#include "rules/vm_settings.h"
+#include "rules/run_settings.h"
 #include "x86/signature.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
  */
 #include "cli/verb.h"
 #include "machine/pc.h"
-#include "rules/vm_settings.h"
+#include "rules/run_settings.h"
 #include "vmproc/vm.h"
 
 #include <errno.h>
@@ -57,7 +57,7 @@ static bool fits_host(u64 memory)
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
-    struct vm_settings settings = {0};
+    struct run_settings settings = {0};
     int status;
     verb_defaults(verb, &settings);
     if (verb_options(verb, argc, argv, &settings, NULL, &status))
@@ -67,7 +67,7 @@ static int run(const struct verb *verb, int argc, char **argv)
         return STATUS_USAGE;
     }
     struct error error;
-    if (vm_settings_check(&settings, &error) || accel_check(&settings, &error)) {
+    if (run_settings_check(&settings, &error) || accel_check(&settings, &error)) {
         complain_error(&error);
         return STATUS_USAGE;
     }
@@ -98,7 +98,7 @@ const struct verb verb_run = {
     .name = "run",
     .summary = "Runs a VM in the foreground",
     .usage = "--kernel FILE [OPTION]...",
-    .options = {{vm_settings_table}},
+    .options = {{run_settings_table}},
     .notes = notes,
     .run = run,
 };

@@ -14,7 +14,7 @@
 #define KVMAPI_SETTINGS_H
 
 #include "base/error.h"
-#include "rules/vm_settings.h"
+#include "rules/run_settings.h"
 
 struct api_settings {
     bool serve;

@@ -16,7 +16,7 @@ struct pc;
 
 struct pc_config {
     const struct accel_ops *accel;
-    const struct vm_settings *settings;
+    const struct run_settings *settings;
 };
 
 /* What the guest makes the machine do. Called from vCPU and timer threads with the machine lock held: whoever is called

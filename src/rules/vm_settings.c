@@ -1,172 +1,167 @@
 /*
- * The tables of settings, in the order of --help and of the manual page. After a change: `make derive`.
+ * The table of settings of the manager's VMs, in the order of --help and of the manual page. After a change: `make
+ * derive`.
  */
 #include "rules/vm_settings.h"
 
-#include "rules/serial.h"
+#include "rules/vm_state.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define AT(field) offsetof(struct vm_settings, field)
+/* Settings change only while the VM is off, or in these states. */
+#define HOT (BIT(VM_OFF) | BIT(VM_RUNNING))
+#define LIVE (BIT(VM_OFF) | BIT(VM_RUNNING) | BIT(VM_PAUSED) | BIT(VM_SAVED))
 
-static const char machine[] = "Machine", processor[] = "CPU", console[] = "Console", debugging[] = "Debugging";
+static const char general[] = "VM", processor[] = "CPU", memory[] = "Memory", firmware[] = "Firmware and display",
+                  life[] = "Life";
 
-static const char *const nesting_names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", NULL};
+static const char *const nesting_names[] = {
+    [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "on", NULL};
 static const char *const accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm", NULL};
-static const char *const trace_names[] = {"entry", "exits", NULL};
-static const char *const kvm_nesting_names[] = {
-    [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "host", NULL};
-static const char *const kvm_accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", NULL};
-static const char *const kvm_trace_names[] = {"entry", "exits", "ioctl", "unknown", "run", NULL};
+static const char *const display_names[] = {[DISPLAY_NONE] = "none", [DISPLAY_VNC] = "vnc", NULL};
+static const char *const start_names[] = {
+    [AUTO_START_NOTHING] = "nothing", [AUTO_START_IF_RUNNING] = "if-running", [AUTO_START_ALWAYS] = "start", NULL};
+static const char *const stop_names[] = {
+    [AUTO_STOP_SAVE] = "save", [AUTO_STOP_TURN_OFF] = "turn-off", [AUTO_STOP_SHUT_DOWN] = "shut-down", NULL};
+static const char *const error_names[] = {[ERROR_PAUSE] = "pause", [ERROR_NONE] = "none", NULL};
+static const char *const checkpoint_names[] = {[CHECKPOINT_PRODUCTION] = "production",
+                                               [CHECKPOINT_PRODUCTION_ONLY] = "production-only",
+                                               [CHECKPOINT_STANDARD] = "standard",
+                                               [CHECKPOINT_DISABLED] = "disabled",
+                                               NULL};
 
 /* clang-format off */
-/* Rows of more than one table. */
-#define ROW_CPU \
-    {"cpu", SETTING_TEXT, AT(cpu), "MODEL,+F,-F", "CPU model, with features added or taken away (default max)", \
-     "The CPU model, with features added or taken away. " \
-     "Models are *max* (the default, and *host*, the same), *x86-64* (*x86-64-v1*), *x86-64-v2*, *x86-64-v3*, " \
-     "*x86-64-v4* and *legacy32*; features have the names of _/proc/cpuinfo_.", \
-     .group = processor, .examples = "max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32"}
-#define ROW_TRACE_FILE(what_becomes) \
-    {"trace-file", SETTING_TEXT, AT(trace_file), "FILE", "where the trace goes (default standard error)", \
-     "Write the lines of *--trace* to _FILE_ and not to standard error; " what_becomes, \
-     .group = debugging, .file = true}
-
 const struct setting vm_settings_table[] = {
-    {"kernel", SETTING_TEXT, AT(kernel), "FILE", "what to start: Linux bzImage, multiboot 1, PVH ELF; may be gzipped",
-     "What to start: a Linux bzImage, a multiboot 1 kernel (32-bit or 64-bit ELF, or with load addresses in its "
-     "header), or an ELF file with a PVH entry note. "
-     "It may be compressed with gzip. "
-     "An image with both a multiboot header and a PVH note is started by multiboot.",
-     .group = machine, .file = true},
-    {"initrd", SETTING_LIST, AT(initrd), "FILE", "initrd or module; may be repeated; \"FILE ARGS\" for a module",
-     "An initrd or module; may be repeated. "
-     "A Linux kernel gets all of them as one, each from a multiple of four bytes. "
-     "Other kernels get a module each, whose command line is what follows the first space: "
-     "*--initrd \"vmlinuz console=hvc0\"*.",
-     .group = machine, .file = true},
-    {"append", SETTING_LIST, AT(append), "STR", "the kernel's command line; may be repeated, to add words",
-     "The kernel's command line; may be repeated, to add words.",
-     .group = machine},
-    {"memory", SETTING_SIZE, AT(memory), "SIZE", "guest memory in MiB, or with K, M, G or T",
-     "Guest memory, with K, M, G or T; a bare number is MiB.",
-     .group = machine, .def = "1G", .min = 2ull << 20, .max = 4ull << 40, .examples = "512M 1G 2G 4G"},
+    {"notes", SETTING_TEXT, AT(notes), "TEXT", "a text of your own",
+     .group = general, .property = "VM.Notes", .states = LIVE},
+    {"generation", SETTING_NUMBER, AT(generation), "N", "1: BIOS and IDE; 2: UEFI; chosen once",
+     "The kind of machine: 1 has a BIOS and IDE controllers, 2 has UEFI. It is chosen when the VM is created.",
+     .group = general, .def = "2", .min = 1, .max = 2, .examples = "1 2", .property = "VM.Generation"},
 
     {"cpus", SETTING_NUMBER, AT(cpus), "N", "number of CPUs",
-     .group = processor, .def = "1", .min = 1, .max = 256},
+     .group = processor, .def = "1", .min = 1, .max = 256, .property = "VMProcessor.Count"},
     {"nested", SETTING_CHOICE, AT(nested), "KIND", "virtualization for the guest",
-     "What the guest finds: *intel* (VT-x), *amd* (AMD-V) or *off*.",
-     .group = processor, .def = "off", .choices = nesting_names},
+     "What the guest finds: *intel* (VT-x), *amd* (AMD-V), *on* (that of the host's CPU) or *off*.",
+     .group = processor, .def = "off", .choices = nesting_names,
+     .property = "VMProcessor.ExposeVirtualizationExtensions"},
+    {"cpu", SETTING_TEXT, AT(cpu), "MODEL,+F,-F", "CPU model, with features added or taken away (default max)",
+     "The CPU model, with features added or taken away, as *nestbox run* has it.",
+     .group = processor, .examples = "max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4"},
     {"accel", SETTING_CHOICE, AT(accel), "NAME", "what runs the CPUs",
-     "What runs the CPUs: *engine*, *kvm*, or *auto*, which takes KVM where it works and, if the VM is to nest, nests; "
-     "otherwise the engine. "
-     "Which one *auto* took, and why, is printed on standard error.",
+     "What runs the CPUs: *engine*, *kvm*, or *auto*, which takes the host's KVM where it is fit for all that is "
+     "asked, and the engine otherwise.",
      .group = processor, .def = "auto", .choices = accel_names},
-    ROW_CPU,
+    {"cpu-maximum", SETTING_NUMBER, AT(cpu_maximum), "N", "per cent of its CPUs that the VM may use of the host's",
+     .group = processor, .def = "100", .min = 1, .max = 100, .property = "VMProcessor.Maximum", .states = LIVE},
+    {"cpu-reserve", SETTING_NUMBER, AT(cpu_reserve), "N", "per cent of its CPUs that the VM gets in any case",
+     .group = processor, .def = "0", .max = 100, .property = "VMProcessor.Reserve", .states = LIVE},
+    {"cpu-weight", SETTING_NUMBER, AT(cpu_weight), "N", "share of the host's CPUs where VMs compete",
+     .group = processor, .def = "100", .min = 1, .max = 10000, .property = "VMProcessor.RelativeWeight",
+     .states = LIVE},
+    {"enlightenments", SETTING_ON_OFF, AT(enlightenments), "on|off", "Hyper-V's interfaces for guests",
+     "Whether the guest finds the interfaces that Hyper-V has for its guests; Windows is faster with them.",
+     .group = processor, .def = "off"},
 
-    {"serial", SETTING_LIST, AT(serial), "WHERE",
-     "serial port: stdio, none, pty, file:PATH, unix:PATH[,wait]; repeat for two",
-     "Where a serial port ends; given twice, the guest has two. "
-     "*stdio* (the default of the first) is the terminal, or standard input and output. "
-     "*none* drops output. "
-     "*pty* makes a pseudo-terminal and prints its name. "
-     "*file:*_PATH_, or the path alone, is a file that is created or overwritten (a named pipe is waited for). "
-     "*unix:*_PATH_ is a socket that takes one client at a time and is removed at the end; with *,wait* the guest "
-     "starts when the first client is there. "
-     "The first client of a socket or pseudo-terminal gets the last 64 KiB that were printed before.",
-     .group = console, .file = true, .examples = "stdio none pty"},
-    {"serial-log", SETTING_TEXT, AT(serial_log), "FILE", "what the first serial port prints goes there, too",
-     "Write to _FILE_ what the first serial port prints, too; it is created or overwritten.",
-     .group = console, .file = true},
+    {"memory", SETTING_SIZE, AT(memory), "SIZE", "memory in MiB, or with K, M, G or T",
+     "Memory with K, M, G or T; a bare number is MiB. It is all that the VM has, or, where memory is dynamic, what it "
+     "starts with.",
+     .group = memory, .def = "1G", .min = 32ull << 20, .max = 4ull << 40, .examples = "512M 1G 2G 4G",
+     .property = "VMMemory.Startup", .states = HOT},
+    {"dynamic-memory", SETTING_ON_OFF, AT(dynamic_memory), "on|off", "memory follows what the guest needs",
+     "Whether the host changes the VM's memory between its minimum and its maximum, as the guest needs it.",
+     .group = memory, .def = "off", .property = "VMMemory.DynamicMemoryEnabled"},
+    {"memory-minimum", SETTING_SIZE, AT(memory_minimum), "SIZE", "least of dynamic memory; may be lowered at any time",
+     .group = memory, .def = "512M", .min = 32ull << 20, .max = 4ull << 40, .property = "VMMemory.Minimum",
+     .states = HOT},
+    {"memory-maximum", SETTING_SIZE, AT(memory_maximum), "SIZE", "most of dynamic memory; may be raised at any time",
+     .group = memory, .def = "1T", .min = 32ull << 20, .max = 4ull << 40, .property = "VMMemory.Maximum",
+     .states = HOT},
+    {"memory-buffer", SETTING_NUMBER, AT(memory_buffer), "N", "per cent more than the guest needs",
+     .group = memory, .def = "20", .min = 5, .max = 2000, .property = "VMMemory.Buffer", .states = LIVE},
+    {"memory-priority", SETTING_NUMBER, AT(memory_priority), "N", "who keeps memory when the host's is short",
+     .group = memory, .def = "50", .max = 100, .property = "VMMemory.Priority", .states = LIVE},
+    {"memory-cap", SETTING_SIZE, AT(memory_cap), "SIZE", "limit for all ways to more memory; 0 is none",
+     .group = memory, .def = "0", .max = 4ull << 40, .states = LIVE},
 
-    {"no-reboot", SETTING_FLAG, AT(no_reboot), NULL, "end when the guest resets or has a triple fault",
-     "End when the guest asks for a reset or has a triple fault. "
-     "Without it the kernel is started again. "
-     "A guest that has three triple faults in a row, each within ten seconds of its start, is ended in any case.",
-     .group = debugging},
-    {"debug-exit", SETTING_FLAG, AT(debug_exit), NULL, "debug-exit port 0xf4 and the PC test device",
-     "Give the guest a port 0xf4 by which it ends the VM with a status of its choice, and the test device that "
-     "bare-metal hypervisor test programs expect.",
-     .group = debugging},
-    {"timeout", SETTING_SECONDS, AT(timeout_ms), "SECONDS", "end the guest after that time",
-     "End the VM after that time; decimals are allowed.",
-     .group = debugging, .min = 1, .max = 1000ull * 1000 * 1000 * 1000},
-    {"shutdown-timeout", SETTING_SECONDS, AT(shutdown_ms), "SECONDS", "SIGTERM presses the power button first",
-     "On SIGTERM press the power button and end the VM only if the guest has not powered off after that time. "
-     "Without it SIGTERM ends the VM at once, as a second one does.",
-     .group = debugging, .min = 1, .max = 1000ull * 1000 * 1000 * 1000},
-    {"trace", SETTING_SET, AT(trace), "LIST", "what to report on standard error",
-     "Report on standard error what _LIST_ names, separated by commas: *entry* (each VMLAUNCH, VMRESUME and VMRUN that "
-     "fails, with the rule that it broke and the manual's section), *exits* (each VM exit to L1, in words, with the "
-     "level and RIP of the guest that left). "
-     "The engine only.",
-     .group = debugging, .choices = trace_names},
-    ROW_TRACE_FILE("it is created or overwritten."),
-    {"symbols", SETTING_TEXT, AT(symbols), "FILE", "names for RIPs of L1: its System.map or ELF file with symbols",
-     "Add the function's name to RIPs of L1 in traces of VM entries and in the registers that are printed after a "
-     "time-out, a triple fault or an error. "
-     "_FILE_ is the kernel's System.map, a copy of its /proc/kallsyms, or its ELF file (vmlinux) with symbols; "
-     "a kernel that moved itself (KASLR) is found.",
-     .group = debugging, .file = true},
-    {"stats", SETTING_FLAG, AT(stats), NULL, "print counters at the end",
-     .group = debugging},
-    {0},
-};
+    {"secure-boot", SETTING_ON_OFF, AT(secure_boot), "on|off", "UEFI starts only what is signed (generation 2)",
+     .group = firmware, .def = "off", .property = "VMFirmware.SecureBoot"},
+    {"tpm", SETTING_ON_OFF, AT(tpm), "on|off", "a TPM 2.0 by swtpm",
+     .group = firmware, .def = "off", .property = "VMSecurity.TpmEnabled"},
+    {"boot", SETTING_TEXT, AT(boot), "LIST", "what is started first, as disk,network,cd",
+     "What is started first: *disk*, *network*, *cd* and *floppy* with commas between them. "
+     "The first that can be started is.",
+     .group = firmware, .examples = "disk network cd disk,network"},
+    {"display", SETTING_CHOICE, AT(display), "KIND", "where the picture goes",
+     "Where the picture of the VM goes: *vnc*, a socket in its run folder that *nestbox view* shows, or *none*: the VM "
+     "has no graphics card.",
+     .group = firmware, .def = "vnc", .choices = display_names},
 
-const struct setting kvm_settings_table[] = {
-    {"nested", SETTING_CHOICE, AT(nested), "KIND", "extensions of guests, and their vendor",
-     "What guests find: *intel* (an Intel CPU with VT-x), *amd* (AMD's with AMD-V), *host* (that of the host's vendor) "
-     "or *off* (the host's vendor, without).",
-     .group = processor, .def = "host", .choices = kvm_nesting_names},
-    {"accel", SETTING_CHOICE, AT(accel), "NAME", "what runs the CPUs",
-     "What runs the CPUs: *engine*, or *auto*, which leaves the program to the host's KVM where that is fit for all "
-     "that is asked: it runs kernels, nests as *--nested* wants, and none of *--cpu*, *--trace*, *--stats* is given. "
-     "Which one *auto* took, and why, is printed on standard error.",
-     .group = processor, .def = "auto", .choices = kvm_accel_names,
-     .hint = "auto takes the host's KVM where it is fit; to use it in any case, start the program without nestbox"},
-    ROW_CPU,
-
-    {"trace", SETTING_SET, AT(trace), "LIST", "what to report",
-     "Report what _LIST_ names, separated by commas: *entry* and *exits* as with *nestbox run*, *ioctl* (each request "
-     "of the program but KVM_RUN, with its result), *unknown* (requests and capabilities that are not offered), *run* "
-     "(each return of KVM_RUN).",
-     .group = debugging, .choices = kvm_trace_names},
-    ROW_TRACE_FILE("it is created, or they are appended to what it has."),
-    {"stats", SETTING_TEXT, AT(stats_file), "FILE", "counters are written there when a VM ends",
-     .group = debugging, .file = true},
+    {"auto-start", SETTING_CHOICE, AT(auto_start), "WHEN", "what happens when the host starts",
+     .group = life, .def = "if-running", .choices = start_names, .property = "VM.AutomaticStartAction", .states = LIVE},
+    {"start-delay", SETTING_SECONDS, AT(start_delay_ms), "SECONDS", "how long the start with the host waits",
+     .group = life, .def = "0", .max = 86400000, .property = "VM.AutomaticStartDelay", .states = LIVE},
+    {"auto-stop", SETTING_CHOICE, AT(auto_stop), "HOW", "what happens when the host stops",
+     .group = life, .def = "save", .choices = stop_names, .property = "VM.AutomaticStopAction", .states = LIVE},
+    {"error-action", SETTING_CHOICE, AT(error_action), "WHAT", "what an error of a disk does",
+     "What the VM does when a disk of the host is full or gone: *pause* until it is there again, or *none*: the guest "
+     "gets the error.",
+     .group = life, .def = "pause", .choices = error_names, .property = "VM.AutomaticCriticalErrorAction",
+     .states = LIVE},
+    {"error-timeout", SETTING_SECONDS, AT(error_timeout_ms), "SECONDS", "how long it waits before it is turned off",
+     .group = life, .def = "1800", .max = 604800000, .property = "VM.AutomaticCriticalErrorActionTimeout",
+     .states = LIVE},
+    {"checkpoints", SETTING_CHOICE, AT(checkpoints), "KIND", "what a checkpoint has",
+     "What a checkpoint has: *production* (disks, with the guest's file systems at rest, and *standard* where the "
+     "guest cannot do that), *production-only*, *standard* (memory, too) or *disabled*.",
+     .group = life, .def = "production", .choices = checkpoint_names, .property = "VM.CheckpointType", .states = LIVE},
     {0},
 };
 /* clang-format on */
 
-int vm_settings_check(const struct vm_settings *settings, struct error *error)
+#define MEMORY_UNIT (2ull << 20)
+
+static int check_boot(const char *text, struct error *error)
 {
-    u32 terminals = 0;
-    if (settings->serial.count > SERIALS_MAX)
-        return error_set(error, -EINVAL, SETTING("serial") " more than twice: this machine has %u serial ports",
-                         SERIALS_MAX);
-    for (u32 i = 0; i < settings->serial.count; i++) {
-        struct serial serial;
-        int e = serial_parse(settings->serial.item[i], &serial, error);
-        if (e)
-            return e;
-        terminals += serial.kind == SERIAL_STDIO;
-    }
-    if (terminals > 1)
-        return error_set(error, -EINVAL, SETTING("serial") " stdio twice: there is one terminal");
-    const struct {
-        const char *name, *value, *what;
-    } texts[] = {{"serial-log", settings->serial_log, "file"},
-                 {"trace-file", settings->trace_file, "file"},
-                 {"stats", settings->stats_file, "file"},
-                 {"symbols", settings->symbols, "file"},
-                 {"cpu", settings->cpu, "model"}};
-    for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
-        if (texts[i].value && !*texts[i].value)
-            return error_set(error, -EINVAL, SETTING("%s") " without the name of a %s", texts[i].name, texts[i].what);
-    if (settings->trace_file && !settings->trace) {
-        error_set(error, -EINVAL,
-                  SETTING("trace-file") " without " SETTING("trace") ": nothing would be written there");
-        return error_hint(error, "name what to report, as in " SETTING("trace") " entry,exits");
+    static const char *const devices[] = {"disk", "network", "cd", "floppy"};
+    for (const char *at = text; *at;) {
+        size_t length = strcspn(at, ",");
+        bool known = false;
+        for (unsigned i = 0; i < ARRAY_LEN(devices); i++)
+            known |= strlen(devices[i]) == length && !memcmp(devices[i], at, length);
+        if (!known || (at[length] && !at[length + 1])) {
+            error_set(error, -EINVAL, SETTING("boot") ": '%.100s' has something that is no device to start from", text);
+            return error_hint(error, "disk, network, cd and floppy, with commas between them");
+        }
+        at += length + (at[length] == ',');
     }
     return 0;
+}
+
+int vm_settings_check(const struct vm_settings *settings, struct error *error)
+{
+    const struct {
+        const char *name;
+        u64 size;
+    } sizes[] = {{"memory", settings->memory},
+                 {"memory-minimum", settings->memory_minimum},
+                 {"memory-maximum", settings->memory_maximum},
+                 {"memory-cap", settings->memory_cap}};
+    for (unsigned i = 0; i < ARRAY_LEN(sizes); i++)
+        if (sizes[i].size % MEMORY_UNIT)
+            return error_set(error, -EINVAL, SETTING("%s") " is not a multiple of 2 MiB", sizes[i].name);
+    if (settings->dynamic_memory && settings->memory_minimum > settings->memory)
+        return error_set(error, -EINVAL, SETTING("memory-minimum") " is more than " SETTING("memory"));
+    if (settings->dynamic_memory && settings->memory_maximum < settings->memory)
+        return error_set(error, -EINVAL, SETTING("memory-maximum") " is less than " SETTING("memory"));
+    if (settings->memory_cap && settings->memory > settings->memory_cap)
+        return error_set(error, -EINVAL, SETTING("memory") " is more than " SETTING("memory-cap"));
+    if (settings->cpu_reserve > settings->cpu_maximum)
+        return error_set(error, -EINVAL, SETTING("cpu-reserve") " is more than " SETTING("cpu-maximum"));
+    if (settings->secure_boot && settings->generation == 1) {
+        error_set(error, -EINVAL, SETTING("secure-boot") " needs UEFI, and a VM of generation 1 has a BIOS");
+        return error_hint(error, "create the VM with " SETTING("generation") " 2");
+    }
+    return settings->boot && *settings->boot ? check_boot(settings->boot, error) : 0;
 }

@@ -1,52 +1,52 @@
 /*
- * The settings of a VM of `nestbox run`, and of the VMs of a program that `nestbox kvm` starts. A face fills one struct
- * from the table and passes it down; each part of the VM reads what is its own.
+ * The settings of a VM of the manager. Command line, cmdlets, definitions on disk and the control protocol all come
+ * from the rows of one table; whoever runs the VM reads the struct.
  */
 #ifndef RULES_VM_SETTINGS_H
 #define RULES_VM_SETTINGS_H
 
-#include "rules/setting.h"
+#include "rules/run_settings.h"
 
-enum nesting { NESTED_OFF, NESTED_INTEL, NESTED_AMD, NESTED_HOST };
-enum accel_choice { ACCEL_AUTO, ACCEL_ENGINE, ACCEL_KVM };
-
-/* What can be traced. */
-#define TRACE_ENTRY BIT(0) /* VM entries that fail, and the rule that they broke */
-#define TRACE_EXITS BIT(1) /* VM exits */
+enum auto_start { AUTO_START_NOTHING, AUTO_START_IF_RUNNING, AUTO_START_ALWAYS };
+enum auto_stop { AUTO_STOP_SAVE, AUTO_STOP_TURN_OFF, AUTO_STOP_SHUT_DOWN };
+enum checkpoint_kind { CHECKPOINT_PRODUCTION, CHECKPOINT_PRODUCTION_ONLY, CHECKPOINT_STANDARD, CHECKPOINT_DISABLED };
+enum error_action { ERROR_PAUSE, ERROR_NONE };
+enum display { DISPLAY_NONE, DISPLAY_VNC };
 
 struct vm_settings {
-    /* machine */
-    const char *kernel;
-    struct setting_list initrd; /* "file", or "file arguments" where modules have a command line */
-    struct setting_list append; /* the kernel's command line, in parts that spaces join */
-    u64 memory;                 /* bytes, whole pages */
+    const char *notes;
+    u32 generation; /* 1: BIOS, IDE; 2: UEFI; chosen once */
     /* CPU */
     u32 cpus;
     enum nesting nested;
+    const char *cpu; /* as in struct run_settings */
     enum accel_choice accel;
-    const char *cpu; /* "MODEL,+feature,-feature"; NULL: the default model */
-    /* console */
-    struct setting_list serial; /* see serial_parse; without any the first is "stdio" */
-    const char *serial_log;     /* what the first prints goes to that file, too; NULL: none */
-    /* debugging */
-    bool no_reboot;
-    bool debug_exit; /* the debug-exit port, the PC test device, and hypercalls as test programs expect them of KVM */
-    u64 timeout_ms;  /* 0: none */
-    u64 shutdown_ms; /* how long SIGTERM waits for the guest after it pressed the power button; 0: it does not press */
-    u32 trace;       /* TRACE_* */
-    const char *trace_file; /* NULL: standard error */
-    const char *symbols;    /* of the kernel: a System.map or ELF file; NULL: none */
-    bool stats;
-    const char *stats_file; /* of `nestbox kvm`; NULL: none */
+    u32 cpu_maximum, cpu_reserve; /* per cent of what the VM's CPUs are on the host */
+    u32 cpu_weight;
+    bool enlightenments; /* Hyper-V's interfaces for guests */
+    /* memory, in bytes */
+    u64 memory; /* at the start; static memory is all of it */
+    bool dynamic_memory;
+    u64 memory_minimum, memory_maximum; /* of dynamic memory */
+    u32 memory_buffer;                  /* per cent more than the guest asks for */
+    u32 memory_priority;                /* who gives first when the host's memory is short: the least */
+    u64 memory_cap;                     /* no more than that by any way; 0: none */
+    /* firmware */
+    bool secure_boot, tpm;
+    const char *boot; /* devices in their order, "disk,network,cd"; NULL: as the generation has it */
+    enum display display;
+    /* life */
+    enum auto_start auto_start;
+    u64 start_delay_ms;
+    enum auto_stop auto_stop;
+    enum error_action error_action; /* what an error of a disk does */
+    u64 error_timeout_ms;           /* how long a VM waits for a disk that is gone until it is turned off */
+    enum checkpoint_kind checkpoints;
 };
 
-#define SERIALS_MAX 2u
-
 extern const struct setting vm_settings_table[];
-/* The settings of `nestbox kvm`: it uses only those members of the struct, and there NESTED_HOST is a kind too. */
-extern const struct setting kvm_settings_table[];
 
-/* Checks what rows cannot say: values that do not go together, or that have parts. Returns 0 or -EINVAL. */
+/* Checks what rows cannot say. Returns 0 or -EINVAL. Rules of hosts are not here but in rules/rule.h. */
 int MUST_CHECK vm_settings_check(const struct vm_settings *settings, struct error *error);
 
 #endif

@@ -36,7 +36,7 @@ static bool same_module(const struct stat *st, const char *given)
 /* Returns the setting that names this file already, or NULL. */
 static const char *taken_by(const struct outputs *o, const struct stat *st)
 {
-    const struct vm_settings *s = o->settings;
+    const struct run_settings *s = o->settings;
     if (same_file(st, s->kernel))
         return "kernel";
     for (u32 i = 0; i < s->initrd.count; i++)

@@ -5,15 +5,15 @@
 #define VMPROC_OUTPUT_H
 
 #include "base/patience.h"
-#include "rules/vm_settings.h"
+#include "rules/run_settings.h"
 
 #include <sys/types.h>
 
 #define OUTPUTS_MAX 4
 
 struct outputs {
-    const struct vm_settings *settings; /* name the files that are read */
-    const struct patience *patience;    /* for a reader of a pipe; NULL: open waits */
+    const struct run_settings *settings; /* name the files that are read */
+    const struct patience *patience;     /* for a reader of a pipe; NULL: open waits */
     struct {
         dev_t dev;
         ino_t ino;

@@ -86,7 +86,7 @@ static int open_one(struct ports *p, const char *where, struct error *error)
     return 0;
 }
 
-int ports_open(struct ports *p, const struct vm_settings *settings, const struct patience *patience,
+int ports_open(struct ports *p, const struct run_settings *settings, const struct patience *patience,
                struct error *error)
 {
     *p = (struct ports){.settings = settings, .outputs = {.settings = settings, .patience = patience}};

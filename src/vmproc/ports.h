@@ -22,7 +22,7 @@ struct port {
 };
 
 struct ports {
-    const struct vm_settings *settings;
+    const struct run_settings *settings;
     struct outputs outputs;
     struct pc *pc;
     struct ports_events events;
@@ -33,7 +33,7 @@ struct ports {
 };
 
 /* Returns 0 or -errno. ports_close is to be called in any case. */
-int MUST_CHECK ports_open(struct ports *p, const struct vm_settings *settings, const struct patience *patience,
+int MUST_CHECK ports_open(struct ports *p, const struct run_settings *settings, const struct patience *patience,
                           struct error *error);
 int MUST_CHECK ports_start(struct ports *p, struct pc *pc, const struct ports_events *events, struct error *error);
 /* Returns the place of the first port whose client is waited for and not there yet, or NULL. */

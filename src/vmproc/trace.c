@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int trace_open(struct trace *t, const struct vm_settings *settings, struct outputs *outputs, struct error *error)
+int trace_open(struct trace *t, const struct run_settings *settings, struct outputs *outputs, struct error *error)
 {
     *t = (struct trace){.to = {.what = settings->trace, .to = stderr}};
     if (settings->symbols) {

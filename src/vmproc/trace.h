@@ -13,7 +13,7 @@ struct trace {
 };
 
 /* Returns 0 or -errno. trace_close is to be called in any case. */
-int MUST_CHECK trace_open(struct trace *t, const struct vm_settings *settings, struct outputs *outputs,
+int MUST_CHECK trace_open(struct trace *t, const struct run_settings *settings, struct outputs *outputs,
                           struct error *error);
 /* Called when no vCPU runs. Returns 0, or -errno with an error if lines are lost. */
 int MUST_CHECK trace_close(struct trace *t, struct error *error);

@@ -73,7 +73,7 @@ struct vcpu_thread {
 };
 
 struct vm_process {
-    const struct vm_settings *settings;
+    const struct run_settings *settings;
     const struct accel_ops *accel;
     struct error accel_why; /* why that accelerator */
     struct boot boot;
@@ -732,7 +732,7 @@ static void run(struct vm_process *vm, struct vm_end *end)
     wait_for_reader(vm, end);
 }
 
-void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, struct vm_end *end)
+void vm_run(const struct run_settings *settings, const struct accel_ops *accel, struct vm_end *end)
 {
     struct vm_process *vm = calloc(1, sizeof(*vm));
     memset(end, 0, sizeof(*end));

@@ -22,12 +22,12 @@ struct vm_end {
     u32 code;
     struct error why;  /* for the user; its text is empty when there is nothing to say */
     char state[8192];  /* registers of the vCPUs concerned, or empty */
-    char stats[98304]; /* with vm_settings.stats: a line for each of 256 vCPUs */
+    char stats[98304]; /* with run_settings.stats: a line for each of 256 vCPUs */
 };
 
 /* Runs on the calling thread until the VM has ended. Nothing is left behind then, unless a vCPU was stuck: a line on
  * standard error has said so, and the process should exit. SIGINT and SIGTERM end it at once from then on. `accel` is
  * for tests; if it is NULL, the settings decide, and for "auto" a line on standard error says which one and why. */
-void vm_run(const struct vm_settings *settings, const struct accel_ops *accel, struct vm_end *end);
+void vm_run(const struct run_settings *settings, const struct accel_ops *accel, struct vm_end *end);
 
 #endif

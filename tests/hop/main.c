@@ -25,7 +25,7 @@
 
 struct accel_vm {
     struct accel_vm *inner;
-    const struct vm_settings *settings;
+    const struct run_settings *settings;
     struct machine machine;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -184,7 +184,7 @@ static u64 number(const char *name, u64 otherwise)
     return s && atoll(s) > 0 ? (u64)atoll(s) : otherwise;
 }
 
-static int hop_create(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **vm,
+static int hop_create(const struct run_settings *settings, const struct machine *machine, struct accel_vm **vm,
                       struct error *error)
 {
     struct accel_vm *h = calloc(1, sizeof(*h));
@@ -340,7 +340,7 @@ static struct accel_ops ops = {
 
 int main(int argc, char **argv)
 {
-    struct vm_settings settings = {0};
+    struct run_settings settings = {0};
     struct vm_end *end = calloc(1, sizeof(*end));
     int status;
     if (!end || argc < 2 || strcmp(argv[1], "run") != 0)

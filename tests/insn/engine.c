@@ -214,7 +214,7 @@ u64 engine_open(char *message, size_t size)
         .eoi = eoi,
         .ram = ram_create(),
     };
-    static const struct vm_settings settings = {.cpus = 1};
+    static const struct run_settings settings = {.cpus = 1};
     struct error error;
     ram = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (ram == MAP_FAILED || !machine.ram ||

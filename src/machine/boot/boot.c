@@ -166,7 +166,7 @@ static char *join(const struct setting_list *parts)
     return line;
 }
 
-int boot_open(struct boot *b, const struct vm_settings *settings, const struct patience *patience, struct error *error)
+int boot_open(struct boot *b, const struct run_settings *settings, const struct patience *patience, struct error *error)
 {
     memset(b, 0, sizeof(*b));
     if (!settings->kernel || !*settings->kernel)

@@ -36,7 +36,7 @@ struct boot {
 
 /* Returns 0 or -errno; the error names the file and what is wrong with it. Nothing is left open then.
  * `patience` waits for pipes; if it is NULL, reads wait without end. */
-int MUST_CHECK boot_open(struct boot *b, const struct vm_settings *settings, const struct patience *patience,
+int MUST_CHECK boot_open(struct boot *b, const struct run_settings *settings, const struct patience *patience,
                          struct error *error);
 void boot_close(struct boot *b);
 /* The groups of registers with which a kernel is entered. */

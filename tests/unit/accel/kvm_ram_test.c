@@ -118,7 +118,7 @@ static void kernel_log(void)
     };
     u64 map[4];
     struct error error;
-    static const struct vm_settings settings = {.cpus = 1};
+    static const struct run_settings settings = {.cpus = 1};
     struct machine machine = {.ram = slots_create(host, MIB),
                               .io_read = io_read,
                               .io_write = io_write,

@@ -111,7 +111,7 @@ int main(void)
         printf("ok kvm # SKIP no usable /dev/kvm\n");
         return 0;
     }
-    struct vm_settings settings = {.cpus = 2};
+    struct run_settings settings = {.cpus = 2};
     ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct machine machine = {.ram = slots_create(ram, RAM_SIZE),
                               .opaque = &vm,

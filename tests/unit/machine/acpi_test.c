@@ -38,7 +38,7 @@ enum { AML_SCOPE = 0x10, AML_EXT = 0x5b, AML_DEVICE = 0x82 };
 struct bench {
     struct layout layout;
     struct accel_ops accel;
-    struct vm_settings settings;
+    struct run_settings settings;
     struct pc_config config;
 };
 

@@ -45,7 +45,7 @@ static const struct accel_ops without_irqchip = {.msi = msi, .intr_line = intr_l
 
 struct board {
     struct fake_clock clock;
-    struct vm_settings settings;
+    struct run_settings settings;
     struct pc_config config;
     struct layout layout;
     struct devices devices;
@@ -69,7 +69,7 @@ static struct board *board_create(const struct accel_ops *accel, bool all)
     struct board *b = fresh(sizeof(*b));
     struct error error;
     fake_clock_init(&b->clock);
-    b->settings = (struct vm_settings){.memory = 16 << 20, .cpus = 2, .debug_exit = all};
+    b->settings = (struct run_settings){.memory = 16 << 20, .cpus = 2, .debug_exit = all};
     b->settings.serial.count = all ? 2 : 0;
     b->config = (struct pc_config){.accel = accel, .settings = &b->settings};
     b->devices =

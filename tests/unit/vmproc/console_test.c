@@ -107,7 +107,7 @@ static unsigned on_input(void *opaque, const u8 *bytes, unsigned count)
     return count;
 }
 
-static const struct vm_settings settings;
+static const struct run_settings settings;
 
 static int open_text(struct console **c, const char *text, struct error *error)
 {

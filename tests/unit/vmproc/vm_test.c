@@ -39,7 +39,7 @@ static struct accel_vm fake;
 static enum deed deeds[2][2];    /* by vCPU, before and after the first restart */
 static unsigned resets, entered; /* entered: [a] calls of run */
 
-static int fake_create(const struct vm_settings *settings, const struct machine *machine, struct accel_vm **vm,
+static int fake_create(const struct run_settings *settings, const struct machine *machine, struct accel_vm **vm,
                        struct error *error)
 {
     fake.machine = *machine;
@@ -155,7 +155,7 @@ struct report {
 };
 
 static char kernel[] = "/tmp/nestbox-vm-test-XXXXXX";
-static struct vm_settings settings;
+static struct run_settings settings;
 static struct report report;
 static pid_t child;
 static int reports, errors, output; /* pipes from the child */
@@ -231,7 +231,7 @@ static void play(enum deed cpu0, enum deed cpu1, enum deed then)
     deeds[1][0] = cpu1;
     deeds[0][1] = then;
     deeds[1][1] = OBEY;
-    settings = (struct vm_settings){.kernel = kernel, .memory = 16 << 20, .cpus = 2, .serial = {{"stdio"}, 1}};
+    settings = (struct run_settings){.kernel = kernel, .memory = 16 << 20, .cpus = 2, .serial = {{"stdio"}, 1}};
 }
 
 /* Returns true if the text has the registers of these CPUs, each a digit, and of no others. */

@@ -85,7 +85,7 @@ static void test_append(struct bench *b)
     char *kernel = put_file(b, "bz", im, sizeof(im));
     TEST("parts of the command line are joined by spaces");
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
-        struct vm_settings settings = {.kernel = kernel, .append = cases[i].append};
+        struct run_settings settings = {.kernel = kernel, .append = cases[i].append};
         struct boot boot;
         CHECK_EQ(boot_open(&boot, &settings, NULL, &b->error), 0);
         CHECK(strcmp(boot.append, cases[i].line) == 0);
