@@ -156,8 +156,7 @@ int vm_refuse(const char *vm, enum vm_state state, enum vm_request request, stru
     else if (request == VM_DISCARD_STATE)
         snprintf(hint, sizeof(hint), "only a saved VM has such a state");
     else if (state == VM_SAVED)
-        snprintf(hint, sizeof(hint), "`nestbox start %.40s` goes on with it, `nestbox stop --turn-off %.40s` drops it",
-                 vm, vm);
+        snprintf(hint, sizeof(hint), "`nestbox start` goes on with it, `nestbox stop --turn-off` drops it");
     else if (state != VM_RUNNING && vm_step(VM_RUNNING, request).answer != VM_REFUSED)
         snprintf(hint, sizeof(hint), state == VM_PAUSED ? "`nestbox resume %s`" : "`nestbox start %s`", vm);
     else
