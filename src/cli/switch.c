@@ -4,11 +4,11 @@
 #include "manager/switch.h"
 #include "cli/capture.h"
 #include "cli/network.h"
+#include "process/spawn.h"
 #include "vswitch/process.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -355,10 +355,9 @@ static const struct verb stop_verb = {
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
-    const char *word[WORDS_MAX], *number = getenv("NESTBOX_READY");
+    const char *word[WORDS_MAX];
     struct error error;
-    int status, ready = number ? atoi(number) : -1;
-    unsetenv("NESTBOX_READY");
+    int status, ready = spawn_ready();
     if (verb_arguments(verb, argc, argv, NULL, word, &status))
         return status;
     return network_end(NULL, process_run(word[0], ready < 0, ready, &error), &error);

@@ -8,8 +8,8 @@
 #include "manager/nat.h"
 #include "manager/taken.h"
 #include "net/usable.h"
+#include "process/control.h"
 #include "store/network_json.h"
-#include "vswitch/control.h"
 #include "vswitch/uplink.h"
 
 #include <errno.h>

@@ -6,10 +6,10 @@
 #include "vswitch/bridge.h"
 
 #include "net/ifname.h"
+#include "process/program.h"
 #include "vswitch/firewall.h"
 #include "vswitch/link.h"
 #include "vswitch/move.h"
-#include "vswitch/program.h"
 #include "vswitch/tap.h"
 #include "vswitch/uplink_ops.h"
 

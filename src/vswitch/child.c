@@ -4,7 +4,7 @@
 #include "vswitch/child.h"
 
 #include "base/monotonic.h"
-#include "vswitch/program.h"
+#include "process/program.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
  */
 #include "vswitch/dnsmasq.h"
 
-#include "vswitch/program.h"
+#include "process/program.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  */
 #include "vswitch/firewall.h"
 
-#include "vswitch/program.h"
+#include "process/program.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -154,7 +154,7 @@ void vswitch_input(struct vswitch *sw, struct port *from, const u8 *frame, u32 l
     from->count.frames_in++;
     from->count.bytes_in += length;
     from->allowance -= length;
-    enum drop drop = admit_from(from, &p, frame, length, sw->now_ns);
+    enum drop drop = admit_from(from, &p, frame, length, sw->loop.now_ns);
     if (!drop && !(frame[0] & 1)) {
         to = find_port(sw, &p);
         if (to && to != from)

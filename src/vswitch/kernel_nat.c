@@ -7,12 +7,12 @@
 
 #include "base/monotonic.h"
 #include "net/ifname.h"
+#include "process/program.h"
 #include "vswitch/dnsmasq.h"
 #include "vswitch/firewall.h"
 #include "vswitch/host_setting.h"
 #include "vswitch/link.h"
 #include "vswitch/nat_rules.h"
-#include "vswitch/program.h"
 #include "vswitch/tap.h"
 
 #include <errno.h>

@@ -28,7 +28,7 @@ static void turn_if_able(struct port *port)
 void port_readable(struct port *port)
 {
     if (!port->readable && port->pace.rate) {
-        bucket_refill(&port->pace, port->sw->now_ns);
+        bucket_refill(&port->pace, port->sw->loop.now_ns);
         bucket_clip(&port->pace, PACE_BURST_NS);
     }
     port->readable = true;
@@ -53,7 +53,7 @@ static void paced_ring(struct alarm *alarm)
 /* Sleeps until there is credit for more than a frame, so that it does not wake for each. */
 static void wait_for_credit(struct port *port)
 {
-    u64 step = bucket_time(&port->pace, PACE_STEP_BYTES), now = port->sw->now_ns;
+    u64 step = bucket_time(&port->pace, PACE_STEP_BYTES), now = port->sw->loop.now_ns;
     if (step > PACE_STEP_NS)
         step = PACE_STEP_NS;
     port->late = true;
@@ -66,7 +66,7 @@ static void take_turn(struct port *port)
     u64 before = port->count.bytes_in;
     port->allowance = ROUND_BYTES;
     if (port->pace.rate) {
-        bucket_refill(&port->pace, port->sw->now_ns);
+        bucket_refill(&port->pace, port->sw->loop.now_ns);
         u64 bytes = bucket_bytes(&port->pace);
         if (!bytes) {
             wait_for_credit(port);
@@ -107,7 +107,7 @@ static void release_all(struct port *to)
 void port_hold(struct port *from, struct port *to)
 {
     from->held_by = to;
-    from->held_ns = to->sw->now_ns;
+    from->held_ns = to->sw->loop.now_ns;
     from->allowance = 0;
     list_remove(&from->turn);
     list_add(&to->waiting, &from->held);
@@ -146,7 +146,7 @@ static void patience_ring(struct alarm *alarm)
     if (list_empty(&to->waiting))
         return;
     u64 until = container_of(to->waiting.after, struct port, held)->held_ns + PATIENCE_NS;
-    if (until > to->sw->now_ns) {
+    if (until > to->sw->loop.now_ns) {
         vswitch_alarm(to->sw, &to->patience, until);
         return;
     }
@@ -197,7 +197,7 @@ static void take_settings(struct port *port, const struct card_settings *set)
         port->reported_ns = 0;
     }
     if (port->pace.rate != set->bandwidth_maximum) {
-        bucket_set(&port->pace, set->bandwidth_maximum, PACE_LATE_NS, sw->now_ns);
+        bucket_set(&port->pace, set->bandwidth_maximum, PACE_LATE_NS, sw->loop.now_ns);
         bucket_clip(&port->pace, PACE_BURST_NS);
         vswitch_alarm(sw, &port->paced, 0);
         port->late = false;

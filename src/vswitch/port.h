@@ -7,9 +7,9 @@
 #define VSWITCH_PORT_H
 
 #include "base/error.h"
-#include "base/list.h"
 #include "net/drop.h"
 #include "net/mac.h"
+#include "process/loop.h"
 #include "rules/network_settings.h"
 #include "vswitch/rate.h"
 
@@ -30,13 +30,6 @@ struct port_ops {
     void (*flush)(struct port *port);
     /* Releases `back`. */
     void (*close)(struct port *port);
-};
-
-/* A moment to wake for: see vswitch_alarm(). */
-struct alarm {
-    u64 at_ns; /* 0: not set */
-    void (*ring)(struct alarm *alarm);
-    struct alarm *next; /* of the switch's list */
 };
 
 #define STRANGERS 8

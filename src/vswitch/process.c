@@ -3,6 +3,8 @@
  * process, and a socket that a killed one left is no obstacle.
  */
 #include "vswitch/process.h"
+
+#include "process/spawn.h"
 #include "vswitch/remedy.h"
 
 #include <errno.h>
@@ -166,7 +168,7 @@ static int prepare(struct process *p, struct error *error)
          * problem that is reported later. */
         if (e && ((p->defined.own->set.type != SWITCH_PRIVATE && !p->host && !p->nat)))
             return e;
-        p->control = control_new(p->sw, path, requests, p, error);
+        p->control = control_new(vswitch_loop(p->sw), path, requests, p, error);
     }
     return p->control ? 0 : error->code;
 }
@@ -207,12 +209,6 @@ static void allow_descriptors(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static void tell(int ready, const struct error *error)
-{
-    if (ready >= 0)
-        (void)!write(ready, error, sizeof(*error));
-}
-
 int process_run(const char *name, bool stays, int ready, struct error *error)
 {
     struct process p = {.idle.ring = idle_ring, .events = {on_stranger, on_trouble}, .stays = stays};
@@ -225,14 +221,12 @@ int process_run(const char *name, bool stays, int ready, struct error *error)
     if (!e)
         e = prepare(&p, error);
     if (e) {
-        tell(ready, error);
+        spawn_report(ready, error);
     } else {
         static const struct error none;
         catch_signals(p.sw);
         watch_need(&p);
-        tell(ready, &none);
-        if (ready >= 0)
-            close(ready);
+        spawn_report(ready, &none);
         e = vswitch_run(p.sw, error);
     }
     release(&p);

@@ -5,9 +5,9 @@
 #ifndef VSWITCH_PROCESS_H
 #define VSWITCH_PROCESS_H
 
+#include "process/control.h"
 #include "vswitch/capture.h"
 #include "vswitch/card.h"
-#include "vswitch/control.h"
 #include "vswitch/definitions.h"
 #include "vswitch/uplink.h"
 

@@ -458,7 +458,7 @@ static int start(struct nat *nat, struct error *error)
         free(port);
         return err;
     }
-    vswitch_sleeper(s->sw, &s->sleeper);
+    loop_sleeper(vswitch_loop(s->sw), &s->sleeper);
     s->changed = true;
     nat->up.port = port;
     check_echo(nat);
@@ -468,7 +468,7 @@ static int start(struct nat *nat, struct error *error)
 static void stop(struct nat *nat)
 {
     struct slirp_port *s = nat->back;
-    vswitch_no_sleeper(s->sw, &s->sleeper);
+    loop_no_sleeper(vswitch_loop(s->sw), &s->sleeper);
     vswitch_alarm(s->sw, &s->alarm, 0);
     vswitch_unwatch(s->sw, &s->watch);
     end(s);

@@ -9,13 +9,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SWEEP_NS 30000000000ull
+#define SECOND_NS 1000000000ull
+#define SWEEP_NS (30 * SECOND_NS)
 
 static void sweep_ring(struct alarm *alarm)
 {
     struct vswitch *sw = container_of(alarm, struct vswitch, sweep);
     table_sweep(&sw->table);
-    vswitch_alarm(sw, alarm, sw->now_ns + SWEEP_NS);
+    vswitch_alarm(sw, alarm, sw->loop.now_ns + SWEEP_NS);
+}
+
+static void woke(struct loop *loop)
+{
+    struct vswitch *sw = container_of(loop, struct vswitch, loop);
+    sw->pool.now_ns = loop->now_ns;
+    sw->table.now_s = (u32)(loop->now_ns / SECOND_NS);
+}
+
+static bool busy(struct loop *loop)
+{
+    const struct vswitch *sw = container_of(loop, struct vswitch, loop);
+    return !list_empty(&sw->turns) || !list_empty(&sw->dirty) || !list_empty(&sw->removed);
 }
 
 struct vswitch *vswitch_new(const char *name, struct error *error)
@@ -29,7 +43,9 @@ struct vswitch *vswitch_new(const char *name, struct error *error)
     list_init(&sw->turns);
     list_init(&sw->dirty);
     list_init(&sw->removed);
-    int r = loop_init(sw);
+    sw->loop.woke = woke;
+    sw->loop.busy = busy;
+    int r = loop_init(&sw->loop);
     if (!r)
         r = table_init(&sw->table);
     if (r) {
@@ -38,7 +54,7 @@ struct vswitch *vswitch_new(const char *name, struct error *error)
         return NULL;
     }
     sw->sweep.ring = sweep_ring;
-    vswitch_alarm(sw, &sw->sweep, sw->now_ns + SWEEP_NS);
+    vswitch_alarm(sw, &sw->sweep, sw->loop.now_ns + SWEEP_NS);
     return sw;
 }
 
@@ -49,7 +65,7 @@ void vswitch_free(struct vswitch *sw)
     ports_free(sw);
     table_free(&sw->table);
     queue_pool_free(&sw->pool);
-    loop_free(sw);
+    loop_free(&sw->loop);
     free(sw);
 }
 
@@ -58,9 +74,39 @@ const char *vswitch_name(const struct vswitch *sw)
     return sw->name;
 }
 
+struct loop *vswitch_loop(struct vswitch *sw)
+{
+    return &sw->loop;
+}
+
+int vswitch_watch(struct vswitch *sw, struct watch *watch, u32 events)
+{
+    return loop_watch(&sw->loop, watch, events);
+}
+
+void vswitch_unwatch(struct vswitch *sw, struct watch *watch)
+{
+    loop_unwatch(&sw->loop, watch);
+}
+
+void vswitch_alarm(struct vswitch *sw, struct alarm *alarm, u64 at_ns)
+{
+    loop_alarm(&sw->loop, alarm, at_ns);
+}
+
+u64 vswitch_now(const struct vswitch *sw)
+{
+    return sw->loop.now_ns;
+}
+
+void vswitch_stop(struct vswitch *sw)
+{
+    loop_stop(&sw->loop);
+}
+
 int vswitch_turn(struct vswitch *sw, bool wait)
 {
-    int r = loop_wait(sw, wait);
+    int r = loop_turn(&sw->loop, wait);
     if (!r)
         ports_round(sw);
     return r;
@@ -68,12 +114,12 @@ int vswitch_turn(struct vswitch *sw, bool wait)
 
 int vswitch_run(struct vswitch *sw, struct error *error)
 {
-    while (!sw->stopping) {
+    while (!sw->loop.stopping) {
         int r = vswitch_turn(sw, true);
         if (r)
             return error_set(error, r, "the switch %s cannot wait for its ports", sw->name);
     }
-    sw->stopping = false;
+    sw->loop.stopping = false;
     return 0;
 }
 

@@ -14,27 +14,13 @@ struct vswitch *vswitch_new(const char *name, struct error *error);
 void vswitch_free(struct vswitch *sw);
 const char *vswitch_name(const struct vswitch *sw);
 
-/* Something to wait for, besides ports: control connections, timers, netlink. `ready` is called on the switch's thread
- * with the events of epoll. Returns 0 or -errno. A watch that is there already gets the new events. */
-struct watch {
-    int fd;
-    void (*ready)(struct watch *watch, u32 events);
-};
+/* What it sleeps on, for those who wait for more than ports: control connections, netlink, libraries. */
+struct loop *vswitch_loop(struct vswitch *sw);
+/* Short for the functions of the loop. */
 int MUST_CHECK vswitch_watch(struct vswitch *sw, struct watch *watch, u32 events);
-/* Call it before the descriptor is closed. */
 void vswitch_unwatch(struct vswitch *sw, struct watch *watch);
-/* `alarm->ring` is called when `at_ns` of CLOCK_MONOTONIC has come, once. 0: not at all. */
 void vswitch_alarm(struct vswitch *sw, struct alarm *alarm, u64 at_ns);
-/* CLOCK_MONOTONIC, as it was read after the last sleep. */
 u64 vswitch_now(const struct vswitch *sw);
-
-/* Called before each sleep, for libraries with descriptors of their own (libslirp). It may set alarms. */
-struct sleeper {
-    void (*before)(struct sleeper *sleeper);
-    struct link link; /* of the switch's list */
-};
-void vswitch_sleeper(struct vswitch *sw, struct sleeper *sleeper);
-void vswitch_no_sleeper(struct vswitch *sw, struct sleeper *sleeper);
 
 /* Runs until vswitch_stop, which may be called in a signal handler. */
 int MUST_CHECK vswitch_run(struct vswitch *sw, struct error *error);

@@ -72,7 +72,7 @@ static inline void fakes_begin(void)
     if (!sw)
         abort();
     vswitch_alarm(sw, &sw->sweep, 0);
-    loop_now(sw, now);
+    loop_clock(&sw->loop, now);
     fakes = fakes_closed = 0;
 }
 
@@ -171,8 +171,8 @@ static inline void input(u8 n)
 
 static inline void round_of_ports(void)
 {
-    loop_now(sw, now);
-    loop_ring(sw);
+    loop_clock(&sw->loop, now);
+    loop_ring(&sw->loop);
     ports_round(sw);
 }
 

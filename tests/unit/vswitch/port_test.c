@@ -177,7 +177,7 @@ static void removing(void)
     round_of_ports();
     CHECK_EQ(fakes_closed, 2);
     run_for(150);
-    CHECK(!sw->alarms);
+    CHECK(!sw->loop.alarms);
     fakes_end();
 }
 
@@ -348,11 +348,11 @@ static void waiting(void)
 
     TEST("who is asked before a sleep may set an alarm for it");
     struct waker waker = {{before_sleep}, {.ring = ring}};
-    vswitch_sleeper(sw, &waker.sleeper);
+    loop_sleeper(&sw->loop, &waker.sleeper);
     start = monotonic_ns();
     CHECK(!vswitch_turn(sw, true));
     CHECK(rings == 3 && monotonic_ns() - start >= 5 * MS);
-    vswitch_no_sleeper(sw, &waker.sleeper);
+    loop_no_sleeper(&sw->loop, &waker.sleeper);
 
     TEST("stop ends the run, also when it came before");
     vswitch_stop(sw);

@@ -1,20 +1,22 @@
 /*
- * Serves the control socket on the switch's thread. A connection has one request at a time: while an answer is being
+ * Serves a control socket on the thread of the loop. A connection has one request at a time: while an answer is being
  * written nothing is read, so a peer that sends without reading waits for itself. A peer that does not take its answer
  * costs that memory until somebody else wants its place.
  */
-#include "vswitch/control.h"
+#include "process/control.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define CONNECTIONS 16
 #define REQUEST_MAX 4096
+#define LAST_WAITS 5 /* at the end, for peers that are to take their answers */
+#define LAST_WAIT_MS 20
 #define SERVED_AT_ONCE 16 /* requests of one peer, before others have their turn */
 
 struct connection {
@@ -27,15 +29,16 @@ struct connection {
     size_t length, written;
     u32 events; /* that it waits for */
     bool ends;  /* after the answer */
+    bool waits; /* for an answer that comes later */
 };
 
 struct control {
     struct watch watch;
-    struct vswitch *sw;
+    struct loop *loop;
     const struct control_request *requests;
     void *opaque;
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-    u64 serial;
+    u64 serial, asker;
     struct connection connection[CONNECTIONS];
 };
 
@@ -52,7 +55,7 @@ static void drop(struct connection *c)
 {
     if (c->watch.fd < 0)
         return;
-    vswitch_unwatch(c->control->sw, &c->watch);
+    loop_unwatch(c->control->loop, &c->watch);
     close(c->watch.fd);
     c->watch.fd = -1;
     free(c->answer);
@@ -61,7 +64,7 @@ static void drop(struct connection *c)
 
 static void wait_for(struct connection *c, u32 events)
 {
-    if (events != c->events && vswitch_watch(c->control->sw, &c->watch, events))
+    if (events != c->events && loop_watch(c->control->loop, &c->watch, events))
         drop(c);
     c->events = events;
 }
@@ -88,27 +91,29 @@ static bool write_answer(struct connection *c)
     if (c->ends)
         drop(c);
     else
-        wait_for(c, EPOLLIN);
+        wait_for(c, c->waits ? 0 : EPOLLIN);
     return c->watch.fd >= 0;
 }
 
+/* Adds a line to what is being written. Returns true if all is written. */
 static bool answer(struct connection *c, json_t *reply)
 {
     char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
-    char *line = text ? malloc(strlen(text) + 2) : NULL;
+    size_t before = c->answer ? c->length : 0, length = text ? strlen(text) : 0;
+    char *line = text ? realloc(c->answer, before + length + 1) : NULL;
     json_decref(reply);
     if (line) {
-        strcpy(line, text);
-        strcat(line, "\n");
+        memcpy(line + before, text, length);
+        line[before + length] = '\n';
+        c->written = before ? c->written : 0;
+        c->length = before + length + 1;
+        c->answer = line;
     }
     free(text);
     if (!line) {
         drop(c);
         return false;
     }
-    c->answer = line;
-    c->length = strlen(line);
-    c->written = 0;
     return write_answer(c);
 }
 
@@ -134,7 +139,7 @@ static void hand_over(struct connection *c, const struct control_request *what, 
         return;
     }
     int fd = c->watch.fd;
-    vswitch_unwatch(c->control->sw, &c->watch);
+    loop_unwatch(c->control->loop, &c->watch);
     c->watch.fd = -1;
     what->take(c->control->opaque, request, fd);
 }
@@ -151,9 +156,15 @@ static bool serve(struct connection *c, const char *line, size_t length)
         goes_on = answer_error(c, &error);
     } else {
         json_t *reply = json_pack("{s:b}", "ok", 1);
+        c->control->asker = c->serial;
         int e =
             reply ? what->act(c->control->opaque, request, reply, &error) : error_set(&error, -ENOMEM, "out of memory");
-        if (e) {
+        if (e == CONTROL_LATER) {
+            json_decref(reply);
+            c->waits = true;
+            wait_for(c, 0);
+            goes_on = false;
+        } else if (e) {
             json_decref(reply);
             goes_on = answer_error(c, &error);
         } else {
@@ -197,7 +208,7 @@ static void readable(struct connection *c)
     }
     c->used += (size_t)n;
     serve_lines(c);
-    if (c->watch.fd >= 0 && !c->answer && c->used == sizeof(c->request)) {
+    if (c->watch.fd >= 0 && !c->answer && !c->waits && c->used == sizeof(c->request)) {
         struct error error;
         error_set(&error, -EMSGSIZE, "a request has at most %u bytes", REQUEST_MAX - 1);
         c->ends = true;
@@ -218,16 +229,57 @@ static void ready(struct watch *watch, u32 events)
     }
 }
 
+/* -- answers that come later -- */
+
+u64 control_asker(const struct control *control)
+{
+    return control->asker;
+}
+
+static struct connection *waiting(struct control *control, u64 asker)
+{
+    for (struct connection *c = control->connection; c < control->connection + CONNECTIONS; c++)
+        if (c->watch.fd >= 0 && c->waits && c->serial == asker)
+            return c;
+    return NULL;
+}
+
+void control_answer(struct control *control, u64 asker, json_t *reply)
+{
+    struct connection *c = waiting(control, asker);
+    if (!c) {
+        json_decref(reply);
+        return;
+    }
+    c->waits = false;
+    if (answer(c, reply))
+        serve_lines(c);
+}
+
+void control_answer_error(struct control *control, u64 asker, const struct error *error)
+{
+    control_answer(control, asker, json_pack("{s:b, s:o}", "ok", 0, "error", control_error_json(error)));
+}
+
+bool control_progress(struct control *control, u64 asker, json_t *progress)
+{
+    struct connection *c = waiting(control, asker);
+    if (c && !c->answer)
+        answer(c, json_pack("{s:O}", "progress", progress));
+    json_decref(progress);
+    return waiting(control, asker) != NULL;
+}
+
 /* -- the socket -- */
 
-/* Returns a free place, if need be that of the connection that is there longest. */
+/* Returns a free place, if need be that of the connection that is there longest; those that wait come last. */
 static struct connection *place(struct control *control)
 {
     struct connection *oldest = &control->connection[0];
     for (struct connection *c = control->connection; c < control->connection + CONNECTIONS; c++) {
         if (c->watch.fd < 0)
             return c;
-        if (c->serial < oldest->serial)
+        if (c->waits != oldest->waits ? oldest->waits : c->serial < oldest->serial)
             oldest = c;
     }
     drop(oldest);
@@ -257,7 +309,7 @@ static void incoming(struct watch *watch, u32 events)
     c->control = control;
     c->serial = ++control->serial;
     c->events = EPOLLIN;
-    if (vswitch_watch(control->sw, &c->watch, EPOLLIN)) {
+    if (loop_watch(control->loop, &c->watch, EPOLLIN)) {
         close(fd);
         c->watch.fd = -1;
     }
@@ -281,7 +333,7 @@ static int listen_at(const char *path)
     return fd;
 }
 
-struct control *control_new(struct vswitch *sw, const char *path, const struct control_request *requests, void *opaque,
+struct control *control_new(struct loop *loop, const char *path, const struct control_request *requests, void *opaque,
                             struct error *error)
 {
     struct control *control = calloc(1, sizeof(*control));
@@ -291,14 +343,14 @@ struct control *control_new(struct vswitch *sw, const char *path, const struct c
     }
     int fd = listen_at(path), e = fd < 0 ? fd : 0;
     control->watch = (struct watch){fd, incoming};
-    control->sw = sw;
+    control->loop = loop;
     control->requests = requests;
     control->opaque = opaque;
     for (unsigned i = 0; i < CONNECTIONS; i++)
         control->connection[i].watch.fd = -1;
     if (!e) {
         strcpy(control->path, path);
-        e = vswitch_watch(sw, &control->watch, EPOLLIN);
+        e = loop_watch(loop, &control->watch, EPOLLIN);
     }
     if (!e)
         return control;
@@ -313,9 +365,12 @@ void control_free(struct control *control)
 {
     if (!control)
         return;
-    for (unsigned i = 0; i < CONNECTIONS; i++)
-        drop(&control->connection[i]);
-    vswitch_unwatch(control->sw, &control->watch);
+    for (struct connection *c = control->connection; c < control->connection + CONNECTIONS; c++) {
+        for (unsigned i = 0; c->watch.fd >= 0 && c->answer && i < LAST_WAITS && !write_answer(c); i++)
+            poll(&(struct pollfd){c->watch.fd, POLLOUT}, 1, LAST_WAIT_MS);
+        drop(c);
+    }
+    loop_unwatch(control->loop, &control->watch);
     close(control->watch.fd);
     unlink(control->path);
     free(control);

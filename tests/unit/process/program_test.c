@@ -1,7 +1,7 @@
 /*
  * Programs of the host: found, run to their end, and kept running.
  */
-#include "vswitch/program.h"
+#include "process/program.h"
 
 #include "unit/test.h"
 #include "vswitch/child.h"

@@ -2,7 +2,7 @@
  * The control socket with peers of every kind: whole requests, pieces, garbage, too much, peers that do not read, more
  * peers than there is room for. What is asked of the switch is asked of a table of this test.
  */
-#include "vswitch/control.h"
+#include "process/control.h"
 
 #include "unit/test.h"
 
@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static struct vswitch *sw;
+static struct loop loop;
 static struct control *control;
 static char path[64];
 static int taken = -1;
@@ -49,13 +49,21 @@ static void take(void *opaque, const json_t *request, int fd)
     taken = fd;
 }
 
-static const struct control_request requests[] = {
-    {"count", do_count}, {"fail", do_fail}, {"big", do_big}, {"take", do_take, take}, {0}};
+static u64 asker;
+
+static int do_later(void *opaque, const json_t *request, json_t *reply, struct error *error)
+{
+    asker = control_asker(control);
+    return CONTROL_LATER;
+}
+
+static const struct control_request requests[] = {{"count", do_count},     {"fail", do_fail},   {"big", do_big},
+                                                  {"take", do_take, take}, {"later", do_later}, {0}};
 
 static void turns(unsigned n)
 {
     while (n--)
-        CHECK_EQ(vswitch_turn(sw, false), 0);
+        CHECK_EQ(loop_turn(&loop, false), 0);
 }
 
 static int connected(void)
@@ -231,6 +239,29 @@ static void test_taken(void)
     close(fd);
 }
 
+static void test_later(void)
+{
+    static const char later[] = "{\"do\": \"later\"}\n{\"do\": \"count\"}\n";
+    int fd = connected();
+    asked = 0;
+    TEST("an answer that comes later, with progress before it; the next request waits for it");
+    put(fd, later, sizeof(later) - 1);
+    CHECK(strcmp(got(fd), "") == 0);
+    CHECK(control_progress(control, asker, json_pack("{s:i}", "done", 1)));
+    CHECK(strcmp(got(fd), "{\"progress\":{\"done\":1}}\n") == 0);
+    CHECK_EQ(asked, 0);
+    control_answer(control, asker, json_pack("{s:b}", "ok", 1));
+    CHECK(strcmp(got(fd), "{\"ok\":true}\n{\"ok\":true,\"count\":1}\n") == 0);
+
+    TEST("an asker that goes before its answer");
+    put(fd, later, sizeof("{\"do\": \"later\"}"));
+    CHECK(strcmp(got(fd), "") == 0);
+    close(fd);
+    turns(2);
+    CHECK(!control_progress(control, asker, json_object()));
+    control_answer(control, asker, json_object());
+}
+
 static void test_stale(void)
 {
     struct stat st;
@@ -241,7 +272,7 @@ static void test_stale(void)
     if (f)
         fclose(f);
     struct error error;
-    control = control_new(sw, path, requests, NULL, &error);
+    control = control_new(&loop, path, requests, NULL, &error);
     CHECK(control);
     asked = 0;
     CHECK(answers("{\"do\": \"count\"}\n", "{\"ok\":true,\"count\":1}\n"));
@@ -251,8 +282,7 @@ int main(void)
 {
     struct error error;
     snprintf(path, sizeof(path), "/tmp/nestbox-unit-control-%d", (int)getpid());
-    sw = vswitch_new("test", &error);
-    control = sw ? control_new(sw, path, requests, NULL, &error) : NULL;
+    control = !loop_init(&loop) ? control_new(&loop, path, requests, NULL, &error) : NULL;
     if (!control)
         abort();
     test_requests();
@@ -261,8 +291,9 @@ int main(void)
     test_slow();
     test_many();
     test_taken();
+    test_later();
     test_stale();
     control_free(control);
-    vswitch_free(sw);
+    loop_free(&loop);
     return TEST_END();
 }

@@ -2,8 +2,8 @@
  * Programs of the host that the switch starts: found in the folders of system programs, too, without inherited
  * descriptors, with signals as programs expect them. All end with the thread that started them.
  */
-#ifndef VSWITCH_PROGRAM_H
-#define VSWITCH_PROGRAM_H
+#ifndef PROCESS_PROGRAM_H
+#define PROCESS_PROGRAM_H
 
 #include "base/error.h"
 

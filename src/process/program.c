@@ -2,7 +2,7 @@
  * Programs of the host: see program.h. What a program reads and writes goes through files in memory, so it can neither
  * wait for us nor we for it but for its end.
  */
-#include "vswitch/program.h"
+#include "process/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
