@@ -3,8 +3,6 @@
  */
 #include "manager/names.h"
 
-#include "base/spelling.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,52 +89,12 @@ bool names_each(const char *kind, void (*each)(const char *name, void *opaque), 
 
 /* -- by name -- */
 
-/* Names in lower case, one behind the other. */
-struct folded {
-    char (*name)[CARD_NAME_MAX];
-    unsigned count;
-};
-
-static void fold(const char *name, char to[static CARD_NAME_MAX])
-{
-    size_t i;
-    for (i = 0; name[i] && i < CARD_NAME_MAX - 1; i++)
-        to[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] - 'A' + 'a') : name[i];
-    to[i] = 0;
-}
-
-static const char *folded_name(const void *opaque, unsigned index)
-{
-    const struct folded *f = opaque;
-    return index < f->count ? f->name[index] : NULL;
-}
-
-/* Returns the name that may have been meant, whatever its case, or NULL. It holds until `names` is called again. */
-static const char *closest(const char *name, const char *(*names)(const void *opaque, unsigned index),
-                           const void *opaque)
-{
-    struct folded f = {0};
-    char word[CARD_NAME_MAX];
-    const char *close = NULL;
-    while (names(opaque, f.count))
-        f.count++;
-    f.name = calloc(f.count + 1, sizeof(*f.name));
-    for (unsigned i = 0; f.name && i < f.count; i++)
-        fold(names(opaque, i), f.name[i]);
-    fold(name, word);
-    if (f.name)
-        close = spelling_closest(word, folded_name, &f);
-    unsigned index = close ? (unsigned)((close - f.name[0]) / (ptrdiff_t)sizeof(*f.name)) : 0;
-    free(f.name);
-    return close ? names(opaque, index) : NULL;
-}
-
 /* `what`: "switch"; `names` for suggestions. */
 static int fail(const char *what, const char *name, const char *(*names)(const void *opaque, unsigned index),
                 const void *opaque, const char *where, struct error *error)
 {
     char hint[sizeof(error->hint)];
-    const char *close = closest(name, names, opaque);
+    const char *close = name_closest(name, names, opaque);
     error_set(error, -ENOENT, "there is no %s %s", what, name);
     if (close)
         snprintf(hint, sizeof(hint), "did you mean '%s'?", close);
@@ -183,7 +141,7 @@ struct card_def *names_card(const struct networks *networks, const char *name, s
     first = own_card_name(&own, 0);
     if (slash && first && !networks_card(networks, vm, slash + 1)) {
         fail("card", name, own_card_name, &own, "nic list", error);
-        const char *close = closest(slash + 1, own_card_name, &own);
+        const char *close = name_closest(slash + 1, own_card_name, &own);
         char hint[sizeof(error->hint)];
         snprintf(hint, sizeof(hint), "did you mean '%.40s/%.40s'?", vm, close ? close : first);
         error_hint(error, hint);

@@ -4,7 +4,10 @@
  */
 #include "rules/name.h"
 
+#include "base/spelling.h"
+
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_plain(char c)
@@ -48,4 +51,43 @@ bool name_equal(const char *a, const char *b)
     for (; *a && fold(*a) == fold(*b); a++, b++)
         ;
     return fold(*a) == fold(*b);
+}
+
+/* Names in lower case, one behind the other. */
+#define SHOWN_MAX (2 * NAME_MAX_LEN + 2)
+struct folded {
+    char (*name)[SHOWN_MAX];
+    unsigned count;
+};
+
+static void fold_shown(const char *name, char to[static SHOWN_MAX])
+{
+    size_t i;
+    for (i = 0; name[i] && i < SHOWN_MAX - 1; i++)
+        to[i] = fold(name[i]);
+    to[i] = 0;
+}
+
+static const char *folded_name(const void *opaque, unsigned index)
+{
+    const struct folded *f = opaque;
+    return index < f->count ? f->name[index] : NULL;
+}
+
+const char *name_closest(const char *name, const char *(*names)(const void *opaque, unsigned index), const void *opaque)
+{
+    struct folded f = {0};
+    char word[SHOWN_MAX];
+    const char *close = NULL;
+    while (names(opaque, f.count))
+        f.count++;
+    f.name = calloc(f.count + 1, sizeof(*f.name));
+    for (unsigned i = 0; f.name && i < f.count; i++)
+        fold_shown(names(opaque, i), f.name[i]);
+    fold_shown(name, word);
+    if (f.name)
+        close = spelling_closest(word, folded_name, &f);
+    unsigned index = close ? (unsigned)((close - f.name[0]) / (ptrdiff_t)sizeof(*f.name)) : 0;
+    free(f.name);
+    return close ? names(opaque, index) : NULL;
 }

@@ -10,8 +10,6 @@
 #include "rules/name.h"
 #include "rules/network_settings.h"
 
-#define ID_TEXT_MAX 9 /* eight hexadecimal digits, the first of which is a letter, and the end */
-
 struct store; /* an open home folder */
 
 struct switch_def {
@@ -33,7 +31,7 @@ struct nat_def {
 };
 
 struct card_def {
-    char id[ID_TEXT_MAX]; /* unique in the home folder; names the socket */
+    char id[ID_TEXT_MAX]; /* unique in the home folder, hexadecimal, begins with a letter; names the socket */
     char vm[NAME_MAX_LEN + 1], name[NAME_MAX_LEN + 1];
     struct mac mac;
     struct card_settings set; /* set.mac is not used: see mac */

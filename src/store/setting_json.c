@@ -74,14 +74,19 @@ json_t *setting_json(const struct setting *table, const void *from)
 
 /* -- from JSON -- */
 
+/* Is it the key of a setting of that name? */
+static bool is_key(const char *key, const char *name)
+{
+    for (; *name && *key == (*name == '-' ? '_' : *name); key++, name++)
+        ;
+    return !*key && !*name;
+}
+
 static const struct setting *row_of(const struct setting *table, const char *key)
 {
-    for (const struct setting *s = table; s->name; s++) {
-        char own[SETTING_KEY_MAX];
-        key_of(s, own);
-        if (strcmp(own, key) == 0)
+    for (const struct setting *s = table; s->name; s++)
+        if (is_key(key, s->name))
             return s;
-    }
     return NULL;
 }
 

@@ -128,8 +128,8 @@ static int make_below(const char *above, const char *const *names, struct error 
 
 struct store *store_open(struct error *error)
 {
-    static const char *const homes[] = {"/switches", "/nats", "/vms", "/state", NULL};
-    static const char *const runs[] = {"/switches", "/nics", "/locks", "/logs", "/state", NULL};
+    static const char *const homes[] = {"/switches", "/nats", "/vms", "/state", "/intents", NULL};
+    static const char *const runs[] = {"/switches", "/nics", "/locks", "/logs", "/state", "/vms", NULL};
     struct store *store = calloc(1, sizeof(*store));
     int e;
     if (!store) {

@@ -7,41 +7,25 @@
  *   firmware.fd    variables of UEFI; tpm/: state of the TPM
  *   saved/         memory and devices of a saved VM
  *   checkpoints/ID/  one folder per checkpoint
- *   intent.json    an operation of several steps that is under way
+ *
+ * A folder without vm.json is no VM: it has the cards of a QEMU that somebody else runs, and a VM of that name takes
+ * them.
  *
  * Whoever changes a VM holds its lock from before it reads until after it wrote; it is a lock of that VM alone.
  */
 #ifndef STORE_VM_H
 #define STORE_VM_H
 
-#include "rules/name.h"
+#include "rules/disk.h"
 #include "rules/vm_settings.h"
 #include "store/network.h"
+
+#include <jansson.h>
 
 #define UUID_TEXT_MAX 37
 #define VM_DISKS_MAX 64
 #define VM_SHARES_MAX 8
 #define VERSION_NEWEST 120 /* configuration versions times ten */
-
-enum bus { BUS_VIRTIO, BUS_SCSI, BUS_LSI, BUS_SATA, BUS_NVME, BUS_IDE };
-enum disk_kind { DISK_DISK, DISK_CD, DISK_FLOPPY };
-
-struct disk_def {
-    char id[ID_TEXT_MAX]; /* names the drive in QEMU, and stays */
-    enum bus bus;
-    enum disk_kind kind;
-    u32 controller, location;
-    const char *path;   /* absolute, or relative to the VM's folder; NULL: an empty drive */
-    const char *format; /* "qcow2", "raw" */
-    bool read_only;
-    u64 iops_maximum, bytes_maximum; /* per second; 0: no limit */
-};
-
-struct share_def {
-    char tag[37];     /* the name that the guest mounts */
-    const char *path; /* a folder of the host */
-    bool read_only;
-};
 
 struct vm_def {
     char name[NAME_MAX_LEN + 1];
@@ -56,26 +40,41 @@ struct vm_def {
     bool saved;                     /* there is a saved state to start from */
 };
 
-/* Lists are sorted by name. Texts belong to the definitions. */
+/* Lists are sorted by name, without case. Texts belong to the definitions. */
 int MUST_CHECK store_vms(struct store *store, struct vm_def **list, u32 *count, struct error *error);
 void vm_defs_free(struct vm_def *list, u32 count);
 /* -ENOENT with an error that names what is close. `name` may be a UUID. */
 int MUST_CHECK store_vm(struct store *store, const char *name, struct vm_def *def, struct error *error);
 void vm_def_free(struct vm_def *def);
+/* Makes the texts of a definition its own; after -ENOMEM there is nothing to release. */
+int MUST_CHECK vm_def_own(struct vm_def *def);
 int MUST_CHECK store_vm_put(struct store *store, const struct vm_def *def, struct error *error);
-/* Creates the folder, refuses a name that is taken. */
+/* Refuses a name that is taken, fills in id, version and time, and writes the definition. */
 int MUST_CHECK store_vm_create(struct store *store, struct vm_def *def, struct error *error);
-/* Removes the folder with all that is in it. */
+/* Removes the folder with all that is in it: once begun, it is finished by whoever locks the VM next. */
 int MUST_CHECK store_vm_remove(struct store *store, const char *name, struct error *error);
+/* Gives a VM another name; its folder and its cards follow. Both names are locked. */
+int MUST_CHECK store_vm_rename(struct store *store, struct vm_def *def, const char *name, struct error *error);
+/* The definition as it is in the file; NULL if there is no memory. */
+json_t *vm_def_json(const struct vm_def *def);
+json_t *vm_disk_json(const struct disk_def *disk);
+/* A random UUID. */
+int MUST_CHECK uuid_make(char uuid[static UUID_TEXT_MAX], struct error *error);
 
 /* The lock of a VM. Waits for `wait_ms`; then -EBUSY with an error that says which command holds it since when.
  * `what`: what this one does, "start". Returns a descriptor; closing it releases the lock, as does the process's end.
- */
+ * The VM need not exist. What a command left unfinished is finished or undone first (store/intent.h). */
 int MUST_CHECK store_vm_lock(struct store *store, const char *name, const char *what, u32 wait_ms, struct error *error);
-/* Paths: within the VM's folder; of a socket in the run folder (`vms/NAME/WHAT`), which is created. */
+#define VM_LOCK_WAIT_MS 60000u
+/* Paths: within the VM's folder; of a socket in the run folder (`vms/NAME/WHAT`), which is created. `what` may be
+ * empty.
+ */
 int MUST_CHECK store_vm_path(const struct store *store, const char *vm, const char *what, char *path, size_t size,
                              struct error *error);
 int MUST_CHECK store_vm_socket(const struct store *store, const char *vm, const char *what, char *path, size_t size,
                                struct error *error);
+/* The absolute path of a drive's image; the drive has one. */
+int MUST_CHECK store_disk_path(const struct store *store, const struct vm_def *def, const struct disk_def *disk,
+                               char *path, size_t size, struct error *error);
 
 #endif
