@@ -1,0 +1,24 @@
+/*
+ * A program of the host that works for an operation as long as that takes: qemu-img, the builder of images. What it
+ * prints is its progress, and the last line its error. Ctrl-C and the like end it and the operation, which then cleans
+ * up.
+ */
+#ifndef PROCESS_TASK_H
+#define PROCESS_TASK_H
+
+#include "base/error.h"
+
+struct task {
+    const char *const *argv; /* ends with NULL; the program is looked for in PATH */
+    const char *package;     /* Debian's that has it, for the error if it is missing */
+    const char *name;        /* of what is done, for errors; NULL: the program's */
+    /* Called for each line, which ends with a line feed or a carriage return. May be NULL. */
+    void (*line)(const struct task *task, const char *line);
+    void *opaque;
+    char **output; /* NULL, or where all that it wrote to its standard output is put: free() releases it */
+};
+
+/* Returns 0 or an error; -ECANCELED after a signal. */
+int MUST_CHECK task_run(const struct task *task, struct error *error);
+
+#endif
