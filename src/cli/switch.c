@@ -302,7 +302,7 @@ static const struct verb show_verb = {
     .words = NAME_WORD,
     .about = "Shows a switch and its ports: settings, counters, frames that were dropped with the reason and the "
              "command that lets them pass, addresses that are not the card's own. "
-             "A switch that should run and does not is started.",
+             "Of a switch that does not run, what is defined.",
     .run = show,
 };
 

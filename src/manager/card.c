@@ -5,6 +5,7 @@
 
 #include "manager/client.h"
 #include "manager/names.h"
+#include "manager/own.h"
 #include "manager/switch.h"
 #include "store/network_json.h"
 
@@ -102,7 +103,7 @@ static int check(const struct networks *all, struct card_def *def, struct error 
         return error_set(error, -EEXIST, "%s is the address of %s/%s at switch %s, so %s/%s cannot have it there", mac,
                          card->vm, card->name, at->name, def->vm, def->name);
     }
-    return 0;
+    return own_refuse(at, networks_nat_at(all, at->name), def, error);
 }
 
 /* -- a card as JSON -- */

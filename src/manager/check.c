@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What a finding is about. Members may be NULL. */
 struct subject {
@@ -80,6 +81,12 @@ static void find_missing(const struct check *check, const struct check_context *
     }
 }
 
+/* A command that its reader may not run is no remedy. */
+static bool needs_rights(const struct switch_settings *set)
+{
+    return set->type == SWITCH_INTERNAL || set->type == SWITCH_EXTERNAL;
+}
+
 static void find_stopped(const struct check *check, const struct check_context *context, json_t *findings)
 {
     char text[320], remedy[128];
@@ -92,7 +99,10 @@ static void find_stopped(const struct check *check, const struct check_context *
         const char *quote = strchr(def->name, ' ') ? "'" : "";
         snprintf(text, sizeof(text), "switch %s does not run, so its cards reach nothing", def->name);
         snprintf(remedy, sizeof(remedy), "nestbox switch start %s%s%s", quote, def->name, quote);
-        add(check, findings, &about, text, remedy, NULL);
+        bool refused = needs_rights(&def->set) && geteuid() != 0;
+        add(check, findings, &about, text, refused ? NULL : remedy,
+            refused ? "it takes rights on the host's network (CAP_NET_ADMIN), which you do not have: root can run it"
+                    : NULL);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "manager/client.h"
 #include "manager/names.h"
+#include "manager/own.h"
 #include "manager/switch.h"
 #include "manager/taken.h"
 #include "net/hostport.h"
@@ -59,7 +60,8 @@ int nat_complete(const struct networks *all, struct nat_def *nat, struct nat_tex
         return e;
     nat->set.prefix = texts->prefix;
     nat->set.prefix6 = has6 ? texts->prefix6 : NULL;
-    return nat_settings_check(&nat->set, error);
+    e = nat_settings_check(&nat->set, error);
+    return e ? e : own_refuse_nat(all, nat, error);
 }
 
 /* -- create, set, delete -- */
@@ -173,6 +175,56 @@ static int change_nat(struct store *store, const char *name,
     return e ? e : switch_refresh(store, at, about, error);
 }
 
+/* What an address of the network is, a phrase, if no guest can have it. */
+static const char *not_a_guest(const struct nat_def *nat, const struct prefix *prefix, const struct ip *ip)
+{
+    static const char *const roles[] = {"the gateway", "the server of names"};
+    struct ip ours;
+    for (u32 i = 0; i < (nat->set.dns ? 2 : 1); i++)
+        if (prefix_nth(prefix, i + 1, &ours) && memcmp(ours.byte, ip->byte, sizeof(ip->byte)) == 0)
+            return roles[i];
+    return usable_not(prefix, ip);
+}
+
+/* Where a mapping leads must be where a guest can be. */
+static int check_internal(const struct nat_def *nat, const struct nat_mapping *mapping, struct error *error)
+{
+    struct hostport internal;
+    struct prefix prefix;
+    struct error ignored;
+    bool inside = false;
+    if (!hostport_parse(mapping->internal, &internal))
+        return error_set(error, -EINVAL, SETTING("internal") ": '%s' is not an address and a port", mapping->internal);
+    const char *own[] = {nat->set.prefix, nat->set.prefix6};
+    for (unsigned i = 0; i < ARRAY_LEN(own) && !inside; i++)
+        inside = own[i] && !prefix_parse(own[i], &prefix, &ignored) && prefix_has(&prefix, &internal.address);
+    if (!inside)
+        return error_set(error, -EINVAL, SETTING("internal") ": %s is not in %s%s%s, the network %s", mapping->internal,
+                         nat->set.prefix ? nat->set.prefix : "", nat->set.prefix && nat->set.prefix6 ? " or " : "",
+                         nat->set.prefix6 ? nat->set.prefix6 : "", nat->name);
+    const char *role = not_a_guest(nat, &prefix, &internal.address);
+    if (role)
+        return error_set(error, -EINVAL, SETTING("internal") ": %s is %s of the network %s", mapping->internal, role,
+                         nat->name);
+    return 0;
+}
+
+/* A change of addresses must not leave a mapping that leads nowhere. */
+static int check_mappings_stay(const struct nat_def *changed, struct error *error)
+{
+    struct error why;
+    for (u32 i = 0; i < changed->mappings; i++) {
+        const struct nat_mapping *m = &changed->mapping[i];
+        const char *protocol = m->udp ? "udp" : "tcp";
+        if (!check_internal(changed, m, &why))
+            continue;
+        error_set(error, -EINVAL, "%s %s of the host is mapped to %s, which would be no address of a VM in %s",
+                  protocol, m->external, m->internal, changed->name);
+        return error_hint(error, "end that mapping first, with nestbox nat unmap");
+    }
+    return 0;
+}
+
 static int put_settings(const struct networks *all, struct nat_def *nat, void *opaque, struct error *error)
 {
     const struct change *change = opaque;
@@ -181,6 +233,8 @@ static int put_settings(const struct networks *all, struct nat_def *nat, void *o
     int e = change->apply(change, &changed.set, error);
     if (!e)
         e = nat_complete(all, &changed, &texts, error);
+    if (!e)
+        e = check_mappings_stay(&changed, error);
     if (!e)
         e = setting_texts_copy(nat_settings_table, &changed.set) ? no_memory(error) : 0;
     if (e)
@@ -241,37 +295,12 @@ static bool same_external(const struct nat_mapping *a, const struct nat_mapping 
     return x.address.version == y.address.version && (any || memcmp(x.address.byte, y.address.byte, 16) == 0);
 }
 
-/* What an address of the network is, a phrase, if no guest can have it. */
-static const char *not_a_guest(const struct nat_def *nat, const struct prefix *prefix, const struct ip *ip)
-{
-    static const char *const roles[] = {"the gateway", "the server of names"};
-    struct ip ours;
-    for (u32 i = 0; i < (nat->set.dns ? 2 : 1); i++)
-        if (prefix_nth(prefix, i + 1, &ours) && memcmp(ours.byte, ip->byte, sizeof(ip->byte)) == 0)
-            return roles[i];
-    return usable_not(prefix, ip);
-}
-
 static int check_mapping(const struct networks *all, const struct nat_def *nat, const struct nat_mapping *mapping,
                          struct error *error)
 {
-    struct hostport internal;
-    struct prefix prefix;
-    struct error ignored;
-    bool inside = false;
-    if (!hostport_parse(mapping->internal, &internal))
-        return error_set(error, -EINVAL, SETTING("internal") ": '%s' is not an address and a port", mapping->internal);
-    const char *own[] = {nat->set.prefix, nat->set.prefix6};
-    for (unsigned i = 0; i < ARRAY_LEN(own) && !inside; i++)
-        inside = own[i] && !prefix_parse(own[i], &prefix, &ignored) && prefix_has(&prefix, &internal.address);
-    if (!inside)
-        return error_set(error, -EINVAL, SETTING("internal") ": %s is not in %s%s%s, the network %s", mapping->internal,
-                         nat->set.prefix ? nat->set.prefix : "", nat->set.prefix && nat->set.prefix6 ? " or " : "",
-                         nat->set.prefix6 ? nat->set.prefix6 : "", nat->name);
-    const char *role = not_a_guest(nat, &prefix, &internal.address);
-    if (role)
-        return error_set(error, -EINVAL, SETTING("internal") ": %s is %s of the network %s", mapping->internal, role,
-                         nat->name);
+    int e = check_internal(nat, mapping, error);
+    if (e)
+        return e;
     for (u32 i = 0; i < all->nat_count; i++)
         for (u32 k = 0; k < all->nats[i].mappings; k++)
             if (same_external(&all->nats[i].mapping[k], mapping))

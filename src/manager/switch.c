@@ -7,6 +7,7 @@
 #include "manager/names.h"
 #include "manager/nat.h"
 #include "manager/taken.h"
+#include "net/ifname.h"
 #include "net/usable.h"
 #include "process/control.h"
 #include "store/network_json.h"
@@ -75,10 +76,26 @@ static int check_address(const struct networks *all, const struct switch_def *de
     return e;
 }
 
+/* An interface need not be there, but it must be one that can be. */
+static int check_interface(const char *name, struct error *error)
+{
+    if (strlen(name) >= IFNAME_MAX || strchr(name, '/') || strchr(name, ' '))
+        return error_set(error, -EINVAL,
+                         SETTING("interface") ": '%.40s' is no name of an interface: it has 1 to %d "
+                                              "characters, no slash and no space",
+                         name, IFNAME_MAX - 1);
+    if (strcmp(name, "lo") != 0)
+        return 0;
+    error_set(error, -EINVAL, SETTING("interface") ": lo is the host's loopback, which leads to no network");
+    return error_hint(error, "to reach the host from VMs, create a switch of type internal");
+}
+
 /* What is not even written: what no host can make work. */
 static int check_settings(const struct switch_settings *set, struct error *error)
 {
     int e = switch_settings_check(set, error);
+    if (!e && set->type == SWITCH_EXTERNAL)
+        e = check_interface(set->interface, error);
     json_t *notes = !e && set->notes ? json_string(set->notes) : NULL;
     if (!e && set->notes && !notes)
         e = error_set(error, -EINVAL, SETTING("notes") ": the text is not UTF-8");
@@ -304,12 +321,19 @@ int switch_list(struct store *store, json_t **list, struct error *error)
     return e;
 }
 
-/* Of a switch without a process: its ports with their settings, no counters, and why it cannot be started. */
-static json_t *defined_json(const struct networks *all, const struct switch_def *def, const struct error *why)
+/* Of a switch without a process: its ports with their settings, no counters, and what follows from that. */
+static json_t *defined_json(const struct networks *all, const struct switch_def *def)
 {
     json_t *ports = json_array(), *problems = json_array();
-    if (why->code)
-        (void)!json_array_append_new(problems, control_error_json(why));
+    if (switch_wanted(all, def)) {
+        struct error stopped;
+        char hint[sizeof(stopped.hint)];
+        error_set(&stopped, -ENOTCONN, "it does not run, so its cards reach nothing");
+        const char *quote = strchr(def->name, ' ') ? "'" : "";
+        snprintf(hint, sizeof(hint), "nestbox switch start %s%s%s", quote, def->name, quote);
+        error_hint(&stopped, hint);
+        (void)!json_array_append_new(problems, control_error_json(&stopped));
+    }
     for (const struct card_def *card = NULL; (card = networks_card_at(all, def->name, card));) {
         json_t *settings = card_settings_json(card);
         (void)!json_array_append_new(ports,
@@ -325,16 +349,11 @@ static json_t *defined_json(const struct networks *all, const struct switch_def 
 int switch_show(struct store *store, const char *name, json_t **object, struct error *error)
 {
     struct networks all;
-    struct error why = {0};
     int e = networks_read_some(store, &all, error);
     if (e)
         return e;
     const struct switch_def *def = names_switch(&all, name, error);
     e = def ? networks_whole(&all, def, error) : networks_missing(&all, error);
-    if (!e && switch_wanted(&all, def) && client_start(store, def->name, &why) == -ETIMEDOUT) {
-        *error = why;
-        e = why.code;
-    }
     if (!e) {
         *object = NULL;
         e = client_ask(store, def->name, "show", object, error);
@@ -342,7 +361,7 @@ int switch_show(struct store *store, const char *name, json_t **object, struct e
             json_object_del(*object, "ok");
             json_object_set_new(*object, "running", json_true());
         } else if (e == -ENOTCONN) {
-            *object = defined_json(&all, def, &why);
+            *object = defined_json(&all, def);
             e = *object ? 0 : no_memory(error);
         }
     }

@@ -13,6 +13,12 @@ struct mac {
     u8 byte[MAC_LEN];
 };
 
+/* An address that a switch itself has on it, and no card may have. */
+struct own_mac {
+    struct mac mac;
+    const char *owner; /* a phrase: "the gateway" */
+};
+
 /* Reads "02:00:5e:00:00:01", with colons or dashes or without either, in any case. Returns false for anything else. */
 bool mac_parse(const char *text, struct mac *mac);
 /* Writes it in lower case with colons. */

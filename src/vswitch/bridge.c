@@ -221,6 +221,8 @@ static int set_up(struct outside *o, const struct switch_settings *set, struct e
     }
     if (!err)
         err = add_tap(o, error);
+    if (!err)
+        err = vswitch_port_own(o->up.sw, o->up.port, &(struct own_mac){info.mac, "the host's interface"}, 1, error);
     if (err)
         return err;
     err = link_monitor_start(o->up.sw, &o->monitor);

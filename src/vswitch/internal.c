@@ -37,8 +37,18 @@ static const struct uplink_ops ops = {.state = state, .remove = remove_internal}
 static int configure(const struct internal *in, const char *text, struct error *error)
 {
     int index = link_index(in->interface), err = link_up(index);
+    struct own_mac own = {.owner = "the host"};
+    struct link_info info;
     struct ip ip;
     struct prefix network;
+    if (!err)
+        err = link_get(in->interface, &info);
+    if (!err) {
+        own.mac = info.mac;
+        err = vswitch_port_own(in->up.sw, in->up.port, &own, 1, error);
+        if (err)
+            return err;
+    }
     if (err)
         return error_set(error, err, "the interface %s cannot be set up: %s", in->interface, strerror(-err));
     if (!text || !*text)

@@ -196,7 +196,9 @@ static void check(struct nat *nat)
 /* Everything but the port. */
 static int set_up(struct kernel_nat *k, struct nat *nat, struct error *error)
 {
-    int err = configure(k, nat, error);
+    int err = nat_own_addresses(nat, error);
+    if (!err)
+        err = configure(k, nat, error);
     if (!err)
         err = forwarding(nat, error);
     if (!err)

@@ -6,6 +6,7 @@
 
 #include "base/monotonic.h"
 #include "net/ifname.h"
+#include "net/nat_own.h"
 #include "net/usable.h"
 #include "store/file.h"
 
@@ -52,9 +53,7 @@ static void set_addresses(struct nat *nat)
         if (nat->names)
             prefix_nth(&nat->prefix6, 2, &nat->dns6);
     }
-    /* libslirp's rule for the addresses of what it plays. */
-    const u8 *last = nat->prefix.address.version ? nat->gateway.byte : nat->gateway6.byte + 12;
-    nat->mac = (struct mac){{0x52, nat->prefix.address.version ? 0x55 : 0x56, last[0], last[1], last[2], last[3]}};
+    nat->mac = nat_own_mac(nat->prefix.address.version ? &nat->gateway : &nat->gateway6);
 }
 
 static s64 seconds(void)
@@ -145,6 +144,13 @@ bool nat_takes(struct nat *nat, const u8 *frame, u32 length)
     if (!nat->save.at_ns)
         vswitch_alarm(nat->up.sw, &nat->save, monotonic_ns() + SAVE_NS);
     return true;
+}
+
+int nat_own_addresses(struct nat *nat, struct error *error)
+{
+    struct own_mac own[NAT_OWN_MAX];
+    u32 count = nat_own(&nat->prefix, &nat->prefix6, own);
+    return vswitch_port_own(nat->up.sw, nat->up.port, own, count, error);
 }
 
 /* -- Mappings -- */

@@ -58,6 +58,8 @@ extern const struct nat_backend_ops slirp_ops, kernel_nat_ops;
 
 /* For a back end: says in `rule` that the host does not let us have the port. */
 void nat_map_failed(struct nat_rule *rule, int err);
+/* For a back end, when its port is in the switch: no card may have the addresses of the network itself. */
+int MUST_CHECK nat_own_addresses(struct nat *nat, struct error *error);
 /* For a back end: returns true if a frame from the switch is none of its business, because it was for a DHCP server. */
 bool nat_takes(struct nat *nat, const u8 *frame, u32 length);
 

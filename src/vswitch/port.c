@@ -218,21 +218,50 @@ static void name_of(const struct port *port, char *text, size_t size)
         snprintf(text, size, "the port %s", port->id);
 }
 
+static int refuse_mac(const struct vswitch *sw, const struct port *card, const char *other, struct error *error)
+{
+    char mine[160], mac[MAC_TEXT_MAX];
+    name_of(card, mine, sizeof(mine));
+    mac_format(&card->mac, mac);
+    error_set(error, -EEXIST, "%s cannot have the address %s on the switch %s: %s has it", mine, mac, sw->name, other);
+    return error_hint(error, "give the card another address");
+}
+
+static const char *owner_of(const struct port *port, const struct mac *mac)
+{
+    for (u32 i = 0; i < port->owns; i++)
+        if (!memcmp(&port->own[i].mac, mac, sizeof(*mac)))
+            return port->own[i].owner;
+    return NULL;
+}
+
 static int refuse_twice(struct vswitch *sw, const struct port *port, struct error *error)
 {
-    char mine[160], other[160], mac[MAC_TEXT_MAX];
+    char other[160];
     for (struct port *p = NULL; (p = vswitch_port_next(sw, p));) {
-        name_of(port, mine, sizeof(mine));
         name_of(p, other, sizeof(other));
         if (!strcmp(p->id, port->id))
             return error_set(error, -EEXIST, "the switch %s has a port %s already: %s", sw->name, p->id, other);
-        if (port->kind == PORT_CARD && p->kind == PORT_CARD && !memcmp(&p->mac, &port->mac, sizeof(p->mac))) {
-            mac_format(&p->mac, mac);
-            error_set(error, -EEXIST, "%s cannot have the address %s on the switch %s: %s has it", mine, mac, sw->name,
-                      other);
-            return error_hint(error, "give one of them another address");
-        }
+        if (port->kind != PORT_CARD)
+            continue;
+        const char *owner = owner_of(p, &port->mac);
+        bool same = p->kind == PORT_CARD && !memcmp(&p->mac, &port->mac, sizeof(p->mac));
+        if (owner || same)
+            return refuse_mac(sw, port, owner ? owner : other, error);
     }
+    return 0;
+}
+
+int vswitch_port_own(struct vswitch *sw, struct port *port, const struct own_mac *own, u32 count, struct error *error)
+{
+    port->owns = 0;
+    for (struct port *p = NULL; (p = vswitch_port_next(sw, p));)
+        for (u32 i = 0; i < count; i++)
+            if (p->kind == PORT_CARD && !memcmp(&p->mac, &own[i].mac, sizeof(p->mac)))
+                return refuse_mac(sw, p, own[i].owner, error);
+    port->owns = count < PORT_OWN_MAX ? count : PORT_OWN_MAX;
+    for (u32 i = 0; i < port->owns; i++)
+        port->own[i] = own[i];
     return 0;
 }
 

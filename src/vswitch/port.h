@@ -33,6 +33,7 @@ struct port_ops {
 };
 
 #define STRANGERS 8
+#define PORT_OWN_MAX 4
 
 /* An address that a port sent from and that is not its own. */
 struct stranger {
@@ -53,8 +54,10 @@ struct port {
     void *back; /* of ops */
     u32 index;  /* in the switch, stable while the port exists */
     char id[16];
-    char vm[65], name[65];    /* of a card; otherwise vm is empty */
-    struct mac mac;           /* of a card */
+    char vm[65], name[65];            /* of a card; otherwise vm is empty */
+    struct mac mac;                   /* of a card */
+    struct own_mac own[PORT_OWN_MAX]; /* behind a port that is no card */
+    u32 owns;
     struct card_settings set; /* texts are not kept: see vlans */
     u64 vlans[VLANS_WORDS];   /* which pass with tags; none: access port */
     bool trunk;               /* the outside is a trunk of all VLANs */

@@ -405,7 +405,9 @@ static void check_echo(struct nat *nat)
         fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
     error_begin(e, 0);
     if (fd < 0) {
-        error_set(e, -EACCES, "guests get no answer to ping: the host lets group %u send no ICMP echo", getegid());
+        error_set(e, -EACCES,
+                  "guests get no answer to ping: the group of this process (%u) may not send ICMP echo on this host",
+                  getegid());
         error_hint(e, "as root: sysctl -w net.ipv4.ping_group_range='0 2147483647'");
     } else
         close(fd);
@@ -424,6 +426,16 @@ static void check(struct nat *nat)
         return;
     error_set(e, -EMFILE, "the NAT network %s has %u connections, and can have no more", nat->name, s->sockets);
     error_hint(e, "end what makes so many, or raise the limit of open files (ulimit -n) before the switch starts");
+}
+
+static void stop(struct nat *nat)
+{
+    struct slirp_port *s = nat->back;
+    loop_no_sleeper(vswitch_loop(s->sw), &s->sleeper);
+    vswitch_alarm(s->sw, &s->alarm, 0);
+    vswitch_unwatch(s->sw, &s->watch);
+    end(s);
+    vswitch_port_remove(s->sw, s->port);
 }
 
 static int start(struct nat *nat, struct error *error)
@@ -461,18 +473,13 @@ static int start(struct nat *nat, struct error *error)
     loop_sleeper(vswitch_loop(s->sw), &s->sleeper);
     s->changed = true;
     nat->up.port = port;
-    check_echo(nat);
-    return 0;
-}
-
-static void stop(struct nat *nat)
-{
-    struct slirp_port *s = nat->back;
-    loop_no_sleeper(vswitch_loop(s->sw), &s->sleeper);
-    vswitch_alarm(s->sw, &s->alarm, 0);
-    vswitch_unwatch(s->sw, &s->watch);
-    end(s);
-    vswitch_port_remove(s->sw, s->port);
+    err = nat_own_addresses(nat, error);
+    if (err) {
+        stop(nat);
+        nat->up.port = NULL;
+    } else
+        check_echo(nat);
+    return err;
 }
 
 static int flags_of(const struct nat_rule *rule)

@@ -35,6 +35,10 @@ int MUST_CHECK vswitch_turn(struct vswitch *sw, bool wait);
  * removed: nothing in the middle of a round meets a port that is gone.
  */
 int MUST_CHECK vswitch_port_add(struct vswitch *sw, struct port *port, struct error *error);
+/* Says which addresses are behind a port that is no card: no card may have them. Returns 0, or -EEXIST with both names
+ * if one has; its owners are texts that last. */
+int MUST_CHECK vswitch_port_own(struct vswitch *sw, struct port *port, const struct own_mac *own, u32 count,
+                                struct error *error);
 void vswitch_port_remove(struct vswitch *sw, struct port *port);
 /* Takes new settings of a card while it runs, with the next frame. */
 void vswitch_port_set(struct vswitch *sw, struct port *port, const struct card_settings *set);

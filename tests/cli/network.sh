@@ -48,6 +48,9 @@ run 'interface of a private switch' 2 '--interface is for external switches, and
     switch create lan --interface eth0
 run 'external without an interface' 2 'needs an interface of the host; name it with --interface' \
     switch create lan --type external
+run 'the loopback' 2 "lo is the host's loopback.*type internal" switch create lan --type external --interface lo
+run 'no name of an interface' 2 "'abcdefghijklmnop' is no name of an interface: it has 1 to 15" \
+    switch create lan --type external --interface abcdefghijklmnop
 run 'NAT options of a private switch' 2 'are for switches of --type nat' switch create lan --prefix 10.1.0.0/24
 run 'create' 0 '' switch create Lan --notes 'a note'
 run 'twice, in another case' 4 'there is already a switch Lan' switch create lan
@@ -118,6 +121,8 @@ check 'six starts at once are one process' [ "$(for p in $(pgrep -f '^nestbox sw
     grep -qs "$NESTBOX_HOME" "/proc/$p/environ" && echo "$p"; done | wc -l)" = 1 ]
 run 'stop' 0 '' switch stop lan
 check 'it does not run' gone Lan
+says 'show starts nothing' 'does not run, so its cards reach nothing; nestbox switch start Lan' switch show lan
+check 'it still does not run' gone Lan
 run 'stop of one that does not run' 0 '' switch stop lan
 for i in 1 2 3 4 5 6; do nb nic add "many$i" --switch lan >/dev/null & done
 for job in $(jobs -p); do wait "$job" || fail "cards at once: $(cat "$WORK/err")"; done
@@ -197,6 +202,11 @@ run 'no port' 2 "--external: 'http' is not a port" nat map net --external http -
 says 'mappings' "mapping +udp 127.0.0.1:18080 to ${prefix%.*}.5:80" nat show net
 run 'unmap' 0 '' nat unmap net --external 18080
 run 'unmap twice' 4 'has no mapping of tcp 0.0.0.0:18080' nat unmap net --external 18080
+IFS=./ read -r a b c _ <<<"$prefix"
+printf -v gateway '52:55:%02x:%02x:%02x:01' "$a" "$b" "$c"
+run 'the address of the gateway' 4 'is the address of the gateway of the NAT network net' \
+    nic add lab3 --switch net --mac "$gateway"
+run 'a prefix that leaves a mapping' 2 'udp 127.0.0.1:18080 of the host is mapped to' nat set net --prefix 10.97.0.0/24
 run 'set' 0 '' nat set net --dhcp off
 says 'what was set' '"dhcp": false' nat show net --json
 check 'the prefix stays' [ "$(nb nat list --json | sed -n 's/.*"prefix": "\(.*\)",/\1/p' | head -n 1)" = "$prefix" ]

@@ -198,6 +198,13 @@ static struct nat_def a_nat(const char *name, const char *prefix)
     return def;
 }
 
+static int set_prefix(const struct change *change, void *settings, struct error *unused)
+{
+    struct nat_settings *set = settings;
+    set->prefix = "10.78.0.0/16";
+    return 0;
+}
+
 static void test_nats(void)
 {
     struct nat_def one = a_nat("one", NULL), two = a_nat("two", "10.77.0.0/16"), three = a_nat("three", "10.77.8.0/24");
@@ -228,8 +235,22 @@ static void test_nats(void)
     CHECK_EQ(nat_map(store, "two", false, "8081", "10.77.0.0:80", &mapping, &error), -EINVAL);
     CHECK_EQ(nat_map(store, "two", false, "0", "10.77.0.6:80", &mapping, &error), -EINVAL);
     CHECK_EQ(nat_map(store, "two", false, "8081", "10.77.0.6", &mapping, &error), -EINVAL);
+    CHECK_EQ(nat_set(store, "two", &(struct change){set_prefix}, &error), -EINVAL);
+    CHECK(said("is mapped to 10.77.0.5:80, which would be no address of a VM in two"));
     CHECK_EQ(nat_unmap(store, "two", false, "8080", &error), 0);
     CHECK_EQ(nat_unmap(store, "two", false, "8080", &error), -ENOENT);
+    CHECK_EQ(nat_unmap(store, "two", true, "8080", &error), 0);
+
+    TEST("addresses of a network's own");
+    CHECK_EQ(add("lab9", "two", "52:55:0a:4d:00:01"), -EEXIST);
+    CHECK(said("is the address of the gateway of the NAT network two") && said("lab9/nic0"));
+    CHECK_EQ(add("lab9", "two", "52:55:0a:4d:00:02"), -EEXIST);
+    CHECK(said("the server of names"));
+    CHECK_EQ(add("lab9", "two", "52:55:0a:4e:00:01"), 0);
+    CHECK_EQ(nat_set(store, "two", &(struct change){set_prefix}, &error), -EEXIST);
+    CHECK(said("lab9/nic0"));
+    CHECK_EQ(nic_remove(store, "lab9", &error), 0);
+    CHECK_EQ(nat_set(store, "two", &(struct change){set_prefix}, &error), 0);
     CHECK_EQ(nat_delete(store, "two", false, &error), 0);
     CHECK(!home_has("switches/two.json") && !home_has("nats/two.json"));
 }

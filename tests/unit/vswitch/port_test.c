@@ -360,8 +360,27 @@ static void waiting(void)
     fakes_end();
 }
 
+static void owning(void)
+{
+    const struct own_mac own[] = {{{{2, 0, 0, 0, 0, 9}}, "the gateway"}, {{{2, 0, 0, 0, 0, 2}}, "the name server"}};
+    TEST("no card has an address of the switch's own, whichever comes first");
+    fakes_of_cards(2);
+    fake_add(fake_new(3, PORT_NAT));
+    CHECK_EQ(vswitch_port_own(sw, fake[3].port, own, 2, &fake_error), -EEXIST);
+    CHECK(strstr(fake_error.text, "vm2") && strstr(fake_error.text, "the name server"));
+    CHECK_EQ(vswitch_port_own(sw, fake[3].port, own, 1, &fake_error), 0);
+    struct fake *f = fake_new(4, PORT_CARD);
+    f->port->mac.byte[5] = 9;
+    CHECK_EQ(vswitch_port_add(sw, f->port, &fake_error), -EEXIST);
+    CHECK(strstr(fake_error.text, "vm4") && strstr(fake_error.text, "the gateway"));
+    CHECK_EQ(vswitch_port_own(sw, fake[3].port, NULL, 0, &fake_error), 0);
+    fake_add(f);
+    fakes_end();
+}
+
 int main(void)
 {
+    owning();
     adding();
     holding();
     removing();
