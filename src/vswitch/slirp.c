@@ -12,6 +12,7 @@
 
 #include "base/monotonic.h"
 #include "net/ifname.h"
+#include "vswitch/fragments.h"
 #include "vswitch/queue.h"
 #include "vswitch/slirp_filter.h"
 
@@ -50,7 +51,8 @@ struct slirp_port {
     struct vswitch *sw;
     struct port *port;
     Slirp *slirp;
-    struct watch watch; /* of the epoll descriptor */
+    struct fragments *fragments; /* of guests' packets */
+    struct watch watch;          /* of the epoll descriptor */
     struct sleeper sleeper;
     struct alarm alarm; /* wakes for a walk */
     bool ready;         /* something happened at a socket */
@@ -305,6 +307,18 @@ static bool is_neighbour(const u8 *frame, u32 length)
     return type == 0x0806 || (type == 0x86dd && length > 20 && frame[20] == 58 /* ICMPv6 */);
 }
 
+/* A frame of the switch. */
+static void take(struct slirp_port *s, const u8 *frame, u32 length)
+{
+    if (nat_takes(s->nat, frame, length))
+        return;
+    frame = fragments_join(s->fragments, frame, &length, vswitch_now(s->sw));
+    if (!frame || !slirp_filter_passes(s->nat, frame, length))
+        return;
+    slirp_input(s->slirp, frame, (int)length);
+    s->ready |= is_neighbour(frame, length);
+}
+
 static void flush(struct port *port)
 {
     struct slirp_port *s = port->back;
@@ -312,10 +326,8 @@ static void flush(struct port *port)
     u32 length;
     set_limit(s, true);
     while ((frame = queue_frame(port->queue, &length))) {
-        if (s->nat && !nat_takes(s->nat, frame, length) && slirp_filter_passes(s->nat, frame, length)) {
-            slirp_input(s->slirp, frame, (int)length);
-            s->ready |= is_neighbour(frame, length);
-        }
+        if (s->nat)
+            take(s, frame, length);
         queue_taken(port->queue, length + QUEUE_PREFIX);
     }
     set_limit(s, false);
@@ -338,6 +350,7 @@ static void close_port(struct port *port)
 {
     struct slirp_port *s = port->back;
     end(s);
+    fragments_free(s->fragments);
     free(s->slot);
     free(s);
 }
@@ -444,13 +457,16 @@ static int start(struct nat *nat, struct error *error)
     ifname_make(IFNAME_NAT, nat->name, id);
     struct slirp_port *s = calloc(1, sizeof(*s));
     struct port *port = uplink_port_new(PORT_NAT, id, nat->name);
-    if (!s || !port) {
+    struct fragments *fragments = fragments_new();
+    if (!s || !port || !fragments) {
         free(s);
         free(port);
+        fragments_free(fragments);
         return error_set(error, -ENOMEM, "no memory for the NAT network %s", nat->name);
     }
     signal(SIGPIPE, SIG_IGN); /* libslirp writes to sockets that may be closed */
     *s = (struct slirp_port){.nat = nat, .sw = nat->up.sw, .port = port, .fence = raise_limit()};
+    s->fragments = fragments;
     s->alarm.ring = wake;
     s->watch = (struct watch){epoll_create1(EPOLL_CLOEXEC), sockets_ready};
     s->sleeper.before = before_sleep;

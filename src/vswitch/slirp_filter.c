@@ -13,6 +13,7 @@
 #define PROTOCOL_UDP 17
 #define PROTOCOL_ICMP 1
 #define PROTOCOL_ICMPV6 58
+#define ICMPV6_ECHO 128
 #define TCP_SYN 2u
 #define TCP_ACK 16u
 
@@ -95,8 +96,25 @@ static bool is_wanted_group(const struct packet *p)
     return p->protocol == PROTOCOL_ICMPV6 || equal(&p->to, &servers);
 }
 
+/* The address, or the one of the link that ends alike, is one that libslirp plays. */
+static bool is_played(const struct ip *address, const struct ip *to)
+{
+    static const u8 link[8] = {0xfe, 0x80};
+    return address->version && !memcmp(to->byte + 8, address->byte + 8, 8) &&
+           (!memcmp(to->byte, link, 8) || !memcmp(to->byte, address->byte, 8));
+}
+
+/* libslirp sends none to the outside, and complains of each in the log. */
+static bool is_lost_echo(const struct nat *nat, const struct packet *p)
+{
+    return p->protocol == PROTOCOL_ICMPV6 && (!p->size || p->payload[0] == ICMPV6_ECHO) &&
+           !is_played(&nat->gateway6, &p->to) && !is_played(&nat->dns6, &p->to);
+}
+
 static bool passes_ipv6(const struct nat *nat, const struct packet *p)
 {
+    if (is_lost_echo(nat, p))
+        return false;
     if (p->to.byte[0] == 0) /* unspecified, loopback, mapped IPv4 */
         return false;
     if (p->to.byte[0] == 0xff)

@@ -49,6 +49,13 @@ static bool passes(const char *to, u8 protocol, u8 flags)
     return slirp_filter_passes(&nat, frame, length);
 }
 
+static bool echo6(const char *to)
+{
+    packet(to, ICMPV6, 0);
+    frame[14 + 40] = 128;
+    return slirp_filter_passes(&nat, frame, length);
+}
+
 int main(void)
 {
     struct error error;
@@ -104,6 +111,10 @@ int main(void)
     TEST("groups and everybody");
     CHECK(!passes("224.0.0.251", UDP, 0) && !passes("255.255.255.255", UDP, 0) && !passes("ff02::fb", UDP, 0));
     CHECK(passes("ff02::2", ICMPV6, 0) && passes("ff02::1:2", UDP, 0));
+
+    TEST("echo of IPv6 that libslirp would not send on, but complain of");
+    CHECK(!echo6("2001:db8::1") && !echo6("ff02::1") && !echo6("fd00:1::77") && !echo6("fe80::77"));
+    CHECK(echo6("fd00:1::1") && echo6("fd00:1::2") && echo6("fe80::1") && echo6("fe80::2"));
 
     TEST("without a server of names its address is the host's");
     nat.dns6 = (struct ip){0};

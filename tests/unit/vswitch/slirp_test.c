@@ -137,6 +137,14 @@ static u32 packet(u8 *frame, u8 protocol, const u8 to[4], const void *data, u32 
     return 34 + size;
 }
 
+/* Makes a fragment of it. */
+static void fragment(u8 *frame, u32 flags_and_offset)
+{
+    put16(frame + 14 + 6, flags_and_offset);
+    put16(frame + 14 + 10, 0);
+    put16(frame + 14 + 10, checksum(frame + 14, 20));
+}
+
 static void send_udp(const u8 to[4], u16 from_port, u16 to_port, const char *text)
 {
     u8 frame[256], udp[128] = {0};
@@ -174,6 +182,17 @@ static void test_gateway(void)
     send_frame(frame, packet(frame, 1, (const u8[]){192, 168, 100, 1}, echo, sizeof(echo)));
     reply = wait_for(12, "\10\0", 2);
     CHECK(reply && reply[23] == 1 && reply[34] == 0);
+
+    TEST("also to one in two fragments, the last of which comes first");
+    u32 length = packet(frame, 1, (const u8[]){192, 168, 100, 1}, echo + 32, 32);
+    fragment(frame, 4);
+    send_frame(frame, length);
+    CHECK_EQ(gots, 0);
+    length = packet(frame, 1, (const u8[]){192, 168, 100, 1}, echo, 32);
+    fragment(frame, 0x2000);
+    send_frame(frame, length);
+    reply = wait_for(12, "\10\0", 2);
+    CHECK(reply && reply[23] == 1 && reply[34] == 0 && reply[17] == 20 + sizeof(echo));
 
     TEST("what would reach the host's own loopback, or a group outside, makes no socket");
     static const u8 foreign[][4] = {
