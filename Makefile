@@ -121,6 +121,13 @@ $(O)/switch-bench: $(O)/tests/perf/switch.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# What guests and peers of a switch send, and what may stand in definitions: tests/fuzz/main.c
+FUZZ_OBJ := $(patsubst %.c,$(O)/%.o,$(wildcard tests/fuzz/*.c))
+$(FUZZ_OBJ): CPPFLAGS += -Itests
+$(O)/fuzz: $(FUZZ_OBJ) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(PROGRAM_LIBS)
+
 # Bare-metal guests: the target `guests`.
 include tests/guest/guests.mk
 
@@ -160,6 +167,9 @@ lint:
 
 fuzz: $(O)/insn
 	$(O)/insn --corpus tests/insn/cases.txt --seed $$(date +%s) --seconds $(or $(SECONDS),600)
+	+$(MAKE) --no-print-directory B=asan O=build/asan build/asan/fuzz
+	ASAN_OPTIONS=use_sigaltstack=0 build/asan/fuzz --corpus tests/fuzz/corpus.txt --seed $$(date +%s) \
+		--seconds $(or $(SECONDS),600)
 
 install: all
 	install -D -m 755 $(O)/nestbox $(DESTDIR)$(PREFIX)/bin/nestbox
@@ -193,7 +203,7 @@ help:
 	@echo 'make bench        measures L1 and L2 against the host and QEMU, and checks the promises of SPEC.md'
 	@echo 'make lint         checks layers, style and scripts'
 	@echo 'make derive       writes the completions and the options in the manual page from the tables'
-	@echo 'make fuzz         random instructions against the host CPU, SECONDS=600'
+	@echo 'make fuzz         random instructions against the host CPU, then random frames and definitions; SECONDS=600 each'
 	@echo 'make install      to PREFIX=$(PREFIX), below DESTDIR if given; make uninstall removes that'
 	@echo 'make clean        removes build/'
 	@echo 'Variants: B=release|debug|asan|tsan|cov, CC=gcc|clang, O=folder'
@@ -202,4 +212,4 @@ clean:
 	rm -rf build
 
 .PHONY: all unit kvmapi nettools demo test qemu-tests net-tests selftests bench derive lint fuzz install uninstall help clean
--include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(O)/tests/hop/main.d $(O)/tests/perf/switch.d $(UNIT_OBJ:.o=.d)
+-include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(O)/tests/hop/main.d $(O)/tests/perf/switch.d $(UNIT_OBJ:.o=.d)

@@ -11,7 +11,8 @@ need_build
 need busybox-static cpio xz-utils qemu-system-x86 seabios clang-format iproute2 iputils-ping jq socat nftables \
     dnsmasq-base tshark ipxe-qemu
 [[ -z ${MORE:-} ]] || need libvirt-daemon libvirt-clients virtinst debian-installer-12-netboot-amd64 xorriso
-make -s -j2 all build/release/insn build/release/hop build/loops unit kvmapi nettools guests || die "the build failed"
+make -s -j2 all unit kvmapi nettools guests build/release/insn build/release/fuzz build/release/hop build/loops ||
+    die "the build failed"
 NB=build/release/nestbox
 export NB
 logs=build/test
@@ -25,6 +26,7 @@ add() { # name, limit, command
     [[ $1 =~ $pattern ]] && tests+=("$1|$2|$3")
 }
 add insn 900 "build/release/insn --corpus tests/insn/cases.txt --seed ${SEED:-1} --cases ${CASES:-1000000}"
+add fuzz 300 "build/release/fuzz --corpus tests/fuzz/corpus.txt --seed ${SEED:-1} --seconds 20"
 limit=600
 [[ -z ${MORE:-} ]] || limit=1200
 for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh tests/kvmapi/*.sh \
