@@ -2,8 +2,15 @@
 # Part of `make bench`: TCP between two guests in QEMU on the engine across a private switch, and between the same two
 # joined by `-netdev socket` of QEMU, in turn in one run. Prints both and the ratio; fails if the switch is slower.
 # usage: bench-net.sh [ROUNDS [BYTES]]
+if [ -z "${NET_INSIDE:-}" ]; then # before lib.sh makes namespaces, where packages cannot be fetched
+    . "$(dirname "$0")/need.sh"
+    need_build
+    need busybox-static cpio xz-utils qemu-system-x86 seabios iproute2 jq socat
+    make -s -j2 all build/loops nettools || die "the build failed"
+    tools/fetch.sh build/debs || exit 1
+    tools/mkinitrd.sh build/debs build/release/nestbox build/loops build/guest || exit 1
+fi
 . "$(dirname "$0")/../tests/net/lib.sh"
-make -s nettools || exit 1
 . tests/net/vms.sh
 rounds=${1:-3} bytes=${2:-200000000}
 image_make
