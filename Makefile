@@ -103,12 +103,16 @@ $(KVMAPI): $(O)/%: %.c tests/kvmapi/guest.h
 kvmapi: $(KVMAPI)
 
 # What plays VMs, their programs and rogue guests in tests/net; static so that guests can have it.
-NETTOOLS := $(patsubst tests/net/%.c,build/net/%,$(wildcard tests/net/*.c))
+NETTOOLS := $(patsubst tests/net/%.c,build/net/%,$(filter-out tests/net/slowdisk.c,$(wildcard tests/net/*.c)))
 $(NETTOOLS): build/net/%: tests/net/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE $(WARN) -pthread -static -o $@ $<
-nettools: $(NETTOOLS)
+build/net/slowdisk.so: tests/net/slowdisk.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu17 -g -O1 -D_GNU_SOURCE $(WARN) -fPIC -shared -o $@ $< -ldl
+nettools: $(NETTOOLS) build/net/slowdisk.so
 
 # nestbox run with vCPUs that move all the time: tests/hop/main.c
 $(O)/hop: $(O)/tests/hop/main.o $(LIB)
@@ -182,6 +186,10 @@ install: all
 	install -D -m 644 completions/_nestbox $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nestbox
 	install -D -m 644 completions/nestbox.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nestbox.fish
 
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|' systemd/nestbox-switch@.service.in \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/nestbox-switch@.service
+
 uninstall:
 	cd $(DESTDIR)$(PREFIX)/bin && rm -f nestbox nestbox-qemu nestbox-qemu-intel nestbox-qemu-amd
 	rm -rf $(DESTDIR)$(PREFIX)/lib/nestbox
@@ -189,6 +197,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestbox
 	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nestbox
 	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nestbox.fish
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/nestbox-switch@.service
 
 help:
 	@echo 'make              builds $(O)/nestbox; V=1 shows the commands'

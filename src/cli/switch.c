@@ -5,6 +5,7 @@
 #include "cli/capture.h"
 #include "cli/network.h"
 #include "process/spawn.h"
+#include "vswitch/keeper.h"
 #include "vswitch/process.h"
 
 #include <errno.h>
@@ -360,7 +361,8 @@ static int run(const struct verb *verb, int argc, char **argv)
     int status, ready = spawn_ready();
     if (verb_arguments(verb, argc, argv, NULL, word, &status))
         return status;
-    return network_end(NULL, process_run(word[0], ready < 0, ready, &error), &error);
+    const struct process_start start = {.name = word[0], .stays = true, .ready = -1};
+    return network_end(NULL, ready < 0 ? process_run(&start, &error) : keeper_run(word[0], ready, &error), &error);
 }
 
 static const struct verb run_verb = {

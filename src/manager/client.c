@@ -9,12 +9,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define NS_PER_MS 1000000ull
@@ -40,7 +43,7 @@ static int open_lock(const struct store *store, const char *name)
 /* Reads who holds a lock, 0: nobody. */
 static long holder(int lock)
 {
-    char text[24] = "";
+    char text[80] = "";
     if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
         flock(lock, LOCK_UN);
         return 0;
@@ -138,23 +141,44 @@ static bool ends_within(int lock, u32 ms)
     return true;
 }
 
+/* Ends who would start the process again. Returns false if there is nobody. */
+static bool end_keeper(int lock)
+{
+    char text[80] = "";
+    int keeper;
+    u64 started;
+    if (pread(lock, text, sizeof(text) - 1, 0) <= 0 || sscanf(text, "%*d %d %" SCNu64, &keeper, &started) != 2)
+        return false;
+    int fd = spawn_find(keeper, started);
+    if (fd < 0)
+        return false;
+    syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+    (void)ask_wait(fd, POLLIN, monotonic_ns() + STOP_MS * NS_PER_MS);
+    close(fd);
+    return true;
+}
+
 int client_stop(const struct store *store, const char *name, struct error *error)
 {
     json_t *answer = NULL;
     int e = client_ask(store, name, "stop", &answer, error);
     json_decref(answer);
-    if (e == -ENOTCONN || e == -ENAMETOOLONG)
+    if (e == -ENAMETOOLONG)
         return 0;
-    if (e && e != -EPIPE && e != -ETIMEDOUT)
+    if (e && e != -EPIPE && e != -ETIMEDOUT && e != -ENOTCONN)
         return e;
     int lock = open_lock(store, name);
     if (lock < 0)
         return e == -ETIMEDOUT ? e : 0;
-    bool ended = e != -ETIMEDOUT && ends_within(lock, STOP_MS);
-    long process = ended ? 0 : holder(lock);
-    if (process > 0)
-        kill((pid_t)process, SIGKILL);
-    ended = ended || ends_within(lock, STOP_MS);
+    bool kept = e && end_keeper(lock);
+    bool ended = (e == -ENOTCONN && !kept) || ((!e || e == -EPIPE) && ends_within(lock, STOP_MS));
+    if (!ended) {
+        end_keeper(lock);
+        long process = holder(lock);
+        if (process > 0)
+            kill((pid_t)process, SIGKILL);
+        ended = ends_within(lock, STOP_MS);
+    }
     close(lock);
     struct ask_peer peer;
     switch_peer(name, &peer);

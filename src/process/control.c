@@ -361,6 +361,17 @@ struct control *control_new(struct loop *loop, const char *path, const struct co
     return NULL;
 }
 
+int control_renew(struct control *control)
+{
+    struct watch renewed = {listen_at(control->path), incoming};
+    if (renewed.fd < 0)
+        return renewed.fd;
+    loop_unwatch(control->loop, &control->watch);
+    close(control->watch.fd);
+    control->watch = renewed;
+    return loop_watch(control->loop, &control->watch, EPOLLIN);
+}
+
 void control_free(struct control *control)
 {
     if (!control)

@@ -28,6 +28,8 @@ struct control;
  * other server. NULL with an error. */
 struct control *control_new(struct loop *loop, const char *path, const struct control_request *requests, void *opaque,
                             struct error *error);
+/* Makes the socket anew, after its file was removed. Connections stay. 0 or -errno. */
+int MUST_CHECK control_renew(struct control *control);
 /* What was answered and is not written yet gets a moment for that. */
 void control_free(struct control *control);
 

@@ -88,7 +88,9 @@ int MUST_CHECK store_card_remove(struct store *store, const char *id, struct err
 int MUST_CHECK store_card_socket(const struct store *store, const char *id, char *path, size_t size, struct error *e);
 int MUST_CHECK store_switch_socket(const struct store *store, const char *name, char *path, size_t size,
                                    struct error *e);
-/* The paths of the file that the process of a switch locks, and of its log. */
+/* Makes folders again that were removed since the store was opened. -ENOENT: the home folder itself is gone. */
+int MUST_CHECK store_folders(const struct store *store, struct error *error);
+/* The paths of the file that the process of a switch locks, in the home folder, and of its log. */
 int MUST_CHECK store_switch_lock(const struct store *store, const char *name, char *path, size_t size, struct error *e);
 int MUST_CHECK store_switch_log(const struct store *store, const char *name, char *path, size_t size, struct error *e);
 /* Folders for what a switch keeps besides its definition, in the home folder (`state`: leases) and in the run folder

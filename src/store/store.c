@@ -126,10 +126,26 @@ static int make_below(const char *above, const char *const *names, struct error 
     return 0;
 }
 
+static int make_all_below(const struct store *store, struct error *error)
+{
+    static const char *const homes[] = {"/switches", "/nats", "/vms", "/state", "/intents", "/locks", NULL};
+    static const char *const runs[] = {"/switches", "/nics", "/logs", "/state", "/vms", NULL};
+    int e = make_below(store->home, homes, error);
+    return e ? e : make_below(store->run, runs, error);
+}
+
+int store_folders(const struct store *store, struct error *error)
+{
+    struct stat ours, there;
+    if (fstat(store->folder, &ours) || stat(store->home, &there) || ours.st_ino != there.st_ino ||
+        ours.st_dev != there.st_dev)
+        return error_set(error, -ENOENT, "the folder %.200s is gone", store->home);
+    int e = make_folders(store->run, error);
+    return e ? e : make_all_below(store, error);
+}
+
 struct store *store_open(struct error *error)
 {
-    static const char *const homes[] = {"/switches", "/nats", "/vms", "/state", "/intents", NULL};
-    static const char *const runs[] = {"/switches", "/nics", "/locks", "/logs", "/state", "/vms", NULL};
     struct store *store = calloc(1, sizeof(*store));
     int e;
     if (!store) {
@@ -147,9 +163,7 @@ struct store *store_open(struct error *error)
         if (!e)
             e = make_absolute(store->run, error);
         if (!e)
-            e = make_below(store->home, homes, error);
-        if (!e)
-            e = make_below(store->run, runs, error);
+            e = make_all_below(store, error);
     }
     if (!e && (store->folder = open(store->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         e = fail(store->home, -errno, error);
@@ -302,7 +316,7 @@ static int switch_path(const char *above, const char *folder, const char *name, 
 
 int store_switch_lock(const struct store *store, const char *name, char *path, size_t size, struct error *error)
 {
-    return switch_path(store->run, "locks", name, path, size, error);
+    return switch_path(store->home, "locks", name, path, size, error);
 }
 
 int store_switch_log(const struct store *store, const char *name, char *path, size_t size, struct error *error)

@@ -4,16 +4,15 @@
  */
 #include "vswitch/process.h"
 
+#include "process/notify.h"
 #include "process/spawn.h"
 #include "vswitch/remedy.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -30,7 +29,7 @@ static void stop_running(int signal)
 
 static bool needed(const struct process *p)
 {
-    return p->stays || switch_stays(&p->defined.own->set) || definitions_card(&p->defined, NULL);
+    return p->start.stays || switch_stays(&p->defined.own->set) || definitions_card(&p->defined, NULL);
 }
 
 static void idle_ring(struct alarm *alarm)
@@ -57,7 +56,7 @@ static void on_stranger(struct vswitch_events *events, const struct port *port, 
              "%s at switch %s: frames from %s, which is not its address, are dropped; that looks like a nested guest, "
              "a VM inside it. To let them pass: %s",
              port->name, vswitch_name(p->sw), mac, command);
-    store_vm_log(p->store, port->vm, line);
+    clerk_log(p->clerk, port->vm, line);
 }
 
 static void on_trouble(struct vswitch_events *events, const struct port *port, const char *text)
@@ -66,7 +65,7 @@ static void on_trouble(struct vswitch_events *events, const struct port *port, c
     char line[640];
     snprintf(line, sizeof(line), "%s at switch %s: %s", port->name, vswitch_name(p->sw), text);
     if (port->vm[0])
-        store_vm_log(p->store, port->vm, line);
+        clerk_log(p->clerk, port->vm, line);
 }
 
 /* -- requests -- */
@@ -76,17 +75,13 @@ static int do_show(void *opaque, const json_t *request, json_t *reply, struct er
     return process_report(opaque, reply, error);
 }
 
+/* The disk may be slow, so the answer comes when the clerk has read what is defined: see on_read. */
 static int do_reload(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct process *p = opaque;
-    json_t *others = json_array();
-    int e = process_reload(p, json_string_value(json_object_get(request, "about")), others, error);
-    (void)!json_object_set_new(reply, "notes", others);
-    if (p->deleted)
-        vswitch_stop(p->sw);
-    else
-        watch_need(p);
-    return e;
+    const char *about = json_string_value(json_object_get(request, "about"));
+    int e = clerk_read(p->clerk, control_asker(p->control), about);
+    return e ? error_set(error, e, "out of memory") : CONTROL_LATER;
 }
 
 static int do_stop(void *opaque, const json_t *request, json_t *reply, struct error *error)
@@ -127,31 +122,46 @@ static void take_capture(void *opaque, const json_t *request, int fd)
 static const struct control_request requests[] = {
     {"show", do_show}, {"reload", do_reload}, {"capture", do_capture, take_capture}, {"stop", do_stop}, {0}};
 
-/* -- start and end -- */
+/* -- what the clerk says -- */
 
-static int take_lock(struct process *p, const char *name, int *fd, struct error *error)
+static void on_read(struct clerk_events *events, struct clerk_reading *r)
 {
-    char path[PATH_MAX];
-    int e = store_switch_lock(p->store, name, path, sizeof(path), error);
-    if (e)
-        return e;
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (*fd < 0)
-        return error_set(error, -errno, "%.200s: %s", path, strerror(errno));
-    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) {
-        /* Commands read there which process to end if it does not answer. */
-        if (ftruncate(*fd, 0) || dprintf(*fd, "%d\n", (int)getpid()) < 0)
-            return error_set(error, -errno, "%.200s: %s", path, strerror(errno));
-        return 0;
+    struct process *p = container_of(events, struct process, clerk_events);
+    json_t *others = json_array();
+    struct error error = r->error;
+    p->deleted = error.code == -ENOENT;
+    if (!error.code)
+        error.code = process_take(p, &r->wanted, r->about, others, &error);
+    if (error.code) {
+        json_decref(others);
+        control_answer_error(p->control, r->asker, &error);
+    } else {
+        control_answer(p->control, r->asker, json_pack("{s:b, s:o}", "ok", 1, "notes", others));
     }
-    e = errno == EWOULDBLOCK ? -EALREADY : -errno;
-    return error_set(error, e, "switch %s: %s", name, e == -EALREADY ? "its process runs already" : strerror(-e));
+    if (p->deleted)
+        vswitch_stop(p->sw);
+    else
+        watch_need(p);
 }
+
+static void on_missed(struct clerk_events *events, const struct error *lost)
+{
+    struct process *p = container_of(events, struct process, clerk_events);
+    if (!lost && control_renew(p->control) == 0) {
+        place_socket(&p->place);
+    } else if (lost) {
+        fprintf(stderr, "switch %s ends: %s\n", vswitch_name(p->sw), lost->text);
+        vswitch_stop(p->sw);
+    }
+}
+
+/* -- start and end -- */
 
 static int prepare(struct process *p, struct error *error)
 {
     char path[PATH_MAX], nics[PATH_MAX + 8];
-    const char *name = p->defined.own->name;
+    const char *name = p->place.name;
+    struct definitions defined;
     int e = store_switch_folders(p->store, name, p->state, p->run, sizeof(p->run), error);
     if (!e)
         e = store_switch_socket(p->store, name, path, sizeof(path), error);
@@ -160,23 +170,34 @@ static int prepare(struct process *p, struct error *error)
     snprintf(nics, sizeof(nics), "%s/nics", store_run(p->store));
     p->sw = vswitch_new(name, error);
     if (p->sw)
+        p->clerk = clerk_new(p->sw, &p->place, &p->clerk_events, error);
+    if (p->clerk)
         p->dialer = dialer_new(p->sw, nics, error);
     if (p->dialer) {
         vswitch_tell(p->sw, &p->events);
-        e = process_reload(p, NULL, NULL, error);
+        e = definitions_read(p->store, name, true, &defined, error);
+        if (!e)
+            e = process_take(p, &defined, NULL, NULL, error);
         /* Of a port to the host or to NAT that cannot be, the starter hears; a card that is in the way of another is a
          * problem that is reported later. */
-        if (e && ((p->defined.own->set.type != SWITCH_PRIVATE && !p->host && !p->nat)))
+        if (e && (!p->defined.own || (p->defined.own->set.type != SWITCH_PRIVATE && !p->host && !p->nat)))
             return e;
         p->control = control_new(vswitch_loop(p->sw), path, requests, p, error);
     }
-    return p->control ? 0 : error->code;
+    if (!p->control)
+        return error->code;
+    place_socket(&p->place);
+    return 0;
 }
 
-static void release(struct process *p)
+/* Returns false if the clerk hangs in the disk, and so still has what is its own. */
+static bool release(struct process *p)
 {
     captures_end(&p->captures);
     control_free(p->control);
+    if (p->sw)
+        vswitch_tell(p->sw, NULL);
+    bool ended = clerk_free(p->clerk);
     if (p->nat)
         uplink_remove(p->nat);
     if (p->host)
@@ -187,6 +208,9 @@ static void release(struct process *p)
         dialer_free(p->dialer);
     definitions_free(&p->defined);
     store_close(p->store);
+    if (ended)
+        place_leave(&p->place);
+    return ended;
 }
 
 static void catch_signals(struct vswitch *sw)
@@ -209,28 +233,42 @@ static void allow_descriptors(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int process_run(const char *name, bool stays, int ready, struct error *error)
+/* Has the lock and the name as it is spelt. */
+static int take_place(struct process *p, struct error *error)
 {
-    struct process p = {.idle.ring = idle_ring, .events = {on_stranger, on_trouble}, .stays = stays};
-    int lock = -1, e;
+    struct definitions defined;
+    p->store = store_open(error);
+    int e = p->store ? definitions_read(p->store, p->start.name, true, &defined, error) : error->code;
+    if (e)
+        return e;
+    e = place_take(&p->place, defined.own->name, p->start.keeper, error);
+    definitions_free(&defined);
+    return e;
+}
+
+int process_run(const struct process_start *start, struct error *error)
+{
+    static const struct error none;
+    struct process *p = calloc(1, sizeof(*p));
+    if (!p)
+        return error_set(error, -ENOMEM, "out of memory");
+    *p = (struct process){.idle.ring = idle_ring, .events = {on_stranger, on_trouble}, .start = *start};
+    p->clerk_events = (struct clerk_events){on_read, on_missed};
     allow_descriptors();
-    p.store = store_open(error);
-    e = p.store ? definitions_read(p.store, name, true, &p.defined, error) : error->code;
+    int e = take_place(p, error);
     if (!e)
-        e = take_lock(&p, p.defined.own->name, &lock, error);
-    if (!e)
-        e = prepare(&p, error);
+        e = prepare(p, error);
     if (e) {
-        spawn_report(ready, error);
+        spawn_report(start->ready, error);
     } else {
-        static const struct error none;
-        catch_signals(p.sw);
-        watch_need(&p);
-        spawn_report(ready, &none);
-        e = vswitch_run(p.sw, error);
+        catch_signals(p->sw);
+        watch_need(p);
+        spawn_report(start->ready, &none);
+        notify_manager("READY=1");
+        e = vswitch_run(p->sw, error);
+        notify_manager("STOPPING=1");
     }
-    release(&p);
-    if (lock >= 0)
-        close(lock);
+    if (release(p))
+        free(p);
     return e;
 }

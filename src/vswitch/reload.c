@@ -17,7 +17,7 @@ struct outcome {
     struct error first, own;
 };
 
-/* `whose`: as in process_reload. */
+/* `whose`: as in process_take. */
 static void note(struct outcome *outcome, const char *whose, const struct error *error)
 {
     if (!outcome->first.code)
@@ -149,20 +149,14 @@ static void reload_host(struct process *p, const struct definitions *wanted, str
         note(outcome, "host", &error);
 }
 
-int process_reload(struct process *p, const char *about, json_t *others, struct error *error)
+int process_take(struct process *p, struct definitions *wanted, const char *about, json_t *others, struct error *error)
 {
-    struct definitions wanted;
     struct outcome outcome = {about, others};
-    const char *name = p->defined.own ? p->defined.own->name : vswitch_name(p->sw);
-    int e = definitions_read(p->store, name, !p->control, &wanted, error);
-    p->deleted = e == -ENOENT;
-    if (e)
-        return e;
-    reload_host(p, &wanted, &outcome);
-    reload_nat(p, &wanted, &outcome);
-    reload_cards(p, &wanted, &outcome);
+    reload_host(p, wanted, &outcome);
+    reload_nat(p, wanted, &outcome);
+    reload_cards(p, wanted, &outcome);
     definitions_free(&p->defined);
-    p->defined = wanted;
+    p->defined = *wanted;
     p->problem = outcome.first;
     if (outcome.own.code)
         *error = outcome.own;

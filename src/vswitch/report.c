@@ -179,6 +179,15 @@ static void add_problems(json_t *problems, json_t *notes, struct uplink *up)
         add(notes, json_string(state.note));
 }
 
+/* Something that kills the process, as the host does when it runs out of memory, should be known. */
+static void add_restarts(const struct process *p, json_t *notes)
+{
+    const struct process_start *s = &p->start;
+    if (s->restarts)
+        add(notes, json_sprintf("its process was ended by signal %d (%s) and started again; that happened %u time%s",
+                                s->signal, strsignal(s->signal), s->restarts, s->restarts == 1 ? "" : "s"));
+}
+
 int process_report(struct process *p, json_t *reply, struct error *error)
 {
     const struct switch_def *own = p->defined.own;
@@ -192,6 +201,7 @@ int process_report(struct process *p, json_t *reply, struct error *error)
     for (const struct port *port = NULL; (port = vswitch_port_next(p->sw, (struct port *)(uintptr_t)port));)
         add(ports, port_json(p, port));
     set(reply, "ports", ports);
+    add_restarts(p, notes);
     if (p->problem.code)
         add(problems, control_error_json(&p->problem));
     add_problems(problems, notes, p->host);

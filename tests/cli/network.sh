@@ -10,7 +10,7 @@ export NESTBOX_HOME=$WORK/home
 trap 'stop_all; rm -rf "$WORK"' EXIT
 
 stop_all() {
-    for lock in "$NESTBOX_HOME"/run/locks/*; do
+    for lock in "$NESTBOX_HOME"/locks/*; do
         [ -e "$lock" ] && "$NESTBOX" switch stop "${lock##*/}" 2>/dev/null
     done
 }
@@ -24,6 +24,12 @@ says() { # NAME PATTERN COMMAND...: the output matches
 }
 pid_of() { nb switch show "$1" --json | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }
 served() { nb switch list | grep -qE "^$1 +[a-z]+ +yes"; } # SWITCH
+kill_all() { # SWITCH: its process and who would start it again
+    local process keeper
+    read -r process keeper _ <"$NESTBOX_HOME/locks/$1"
+    kill -9 "$keeper" "$process"
+}
+another() { second=$(pid_of lan) && [ -n "$second" ] && [ "$second" != "$first" ]; }
 gone() { ! served "$1"; }
 within() { # SECONDS COMMAND...
     local end=$((SECONDS + $1))
@@ -98,7 +104,16 @@ run 'nothing is wrong' 0 '' check
 check 'the process is the same' [ "$(pid_of lan)" = "$first" ]
 
 # One process, whatever happens
+runs() { # those of Lan, without who would start them again
+    for p in $(pgrep -f '^nestbox switch run Lan$'); do
+        grep -qs "$NESTBOX_HOME" "/proc/$p/environ" && ! grep -q keeper "/proc/$p/comm" && echo "$p"
+    done
+}
 kill -9 "$first"
+check 'a killed switch comes back by itself' within 5 another
+says 'and says so' 'note +its process was ended by signal 9 .* and started again; that happened 1 time$' switch show lan
+first=$second
+kill_all lan
 within 5 gone Lan
 check 'a killed switch is a finding' [ "$(nb check)" = "switch Lan does not run, so its cards reach nothing
     nestbox switch start Lan" ]
@@ -106,19 +121,17 @@ nb check >/dev/null
 check 'and its status' [ $? = 14 ]
 check 'the stale socket is there' [ -S "$NESTBOX_HOME/run/switches/lan" ]
 run 'start' 0 '' switch start lan
-second=$(pid_of lan)
-check 'another process' [ -n "$second" ] && [ "$second" != "$first" ]
-kill -9 "$second"
+check 'another process' another
+kill_all lan
 within 5 gone Lan
 run 'the next command starts it' 0 '' nic set lab1/nic1 --protect
 check 'it runs' served Lan
 run 'start of one that runs' 0 '' switch start lan
-kill -9 "$(pid_of lan)"
+kill_all lan
 within 5 gone Lan
 for i in 1 2 3 4 5 6; do nb switch start lan & done
 for job in $(jobs -p); do wait "$job" || fail "starts at once: $(cat "$WORK/err")"; done
-check 'six starts at once are one process' [ "$(for p in $(pgrep -f '^nestbox switch run Lan$'); do
-    grep -qs "$NESTBOX_HOME" "/proc/$p/environ" && echo "$p"; done | wc -l)" = 1 ]
+check 'six starts at once are one process' [ "$(runs | wc -l)" = 1 ]
 run 'stop' 0 '' switch stop lan
 check 'it does not run' gone Lan
 says 'show starts nothing' 'does not run, so its cards reach nothing; nestbox switch start Lan' switch show lan
@@ -157,6 +170,24 @@ check 'nic list does' grep -q "^lab1/nic0 .*does not answer (process $hung)" <(n
 run 'stop ends it' 0 '' switch stop lan
 check 'it has ended' gone Lan
 run 'it starts again' 0 '' switch start lan
+
+# Folders that are removed while it runs
+first=$(pid_of lan)
+rm -r "$NESTBOX_HOME/run"
+check 'a removed run folder comes back' within 5 served Lan
+check 'with the same process' [ "$(pid_of lan)" = "$first" ]
+rm -r "$NESTBOX_HOME/locks"
+check 'so does a lock' within 5 test -s "$NESTBOX_HOME/locks/lan"
+rm -r "$NESTBOX_HOME/locks" "$NESTBOX_HOME/run"
+for i in 1 2 3 4; do nb switch start lan & done
+for job in $(jobs -p); do wait "$job" || fail "starts without folders: $(cat "$WORK/err")"; done
+alone() { [ "$(runs | wc -l)" = 1 ] && [ "$(runs)" = "$(pid_of lan)" ]; }
+check 'there is one process in the end' within 10 alone
+mv "$NESTBOX_HOME" "$WORK/moved"
+gone_all() { [ -z "$(runs)" ]; }
+check 'without its home folder it ends' within 10 gone_all
+mv "$WORK/moved" "$NESTBOX_HOME"
+run 'and starts again' 0 '' switch start lan
 
 # Paths that are too long for a socket
 long=$WORK/$(printf 'l%.0s' {1..80})

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What goes wrong on a network and must not harm others: a flood, a receiver that does not read, a switch that is killed
 # while it is used, clients that come and go, a definition that is damaged.
-# cases: flood stalled killed reattach garbage
+# cases: flood stalled killed reattach garbage slowdisk folders
 . "$(dirname "$0")/lib.sh"
 has ping jq
 
@@ -52,7 +52,7 @@ stalled)
     kill -CONT "${port[b]}"
     reaches a 10.0.0.2 || fail 'a port that reads again is not reached'
     ;;
-killed) # and started again, while a ping runs
+killed) # comes back by itself, while a ping runs
     reaches a 10.0.0.2 || fail 'a does not reach b'
     in_space a ping -i 0.1 -c 80 10.0.0.2 >"$work/ping" &
     ping=$!
@@ -61,11 +61,11 @@ killed) # and started again, while a ping runs
     sleep 1
     before=$(switch_pid)
     kill -9 "$before"
-    nb switch start net
     wait $ping
     wait $started || fail "a transfer does not survive: $(<"$work/a.log")"
     [ "$(switch_pid)" != "$before" ] || fail 'the process is the same'
     say "$(tail -n 2 "$work/ping" | head -n 1)"
+    says 'ended by signal 9' nb switch show net || fail "it does not say so: $(nb switch show net)"
     [ "$(received "$work/ping")" -ge 60 ] || fail "$(<"$work/ping")"
     ;;
 reattach) # clients that end and come back; a switch that starts last
@@ -103,6 +103,38 @@ garbage) # a client whose stream is no frames, and frames that are none
     done
     head -c 3000000 /dev/urandom | timeout 3 socat - "UNIX-CONNECT:$socket" >>"$work/control.log" 2>&1
     reaches a 10.0.0.3 || fail 'a does not reach c after what the control socket got'
+    ;;
+slowdisk) # the disk with the definitions takes its time: frames do not wait for it
+    nb switch stop net
+    LD_PRELOAD=$tools/slowdisk.so SLOW_WHEN=$work/slow SLOW_MS=400 nb switch start net
+    reaches a 10.0.0.2 || fail 'a does not reach b'
+    touch "$work/slow"
+    in_space a ping -q -i 0.05 -c 80 10.0.0.2 >"$work/ping" &
+    ping=$!
+    in_space a "$tools/frames" send eth0 plain 02:00:00:00:00:99 "$b" 3 # which the log of the VM gets
+    start=${EPOCHREALTIME/./}
+    nb nic set a --protect on
+    took=$(((${EPOCHREALTIME/./} - start) / 1000))
+    wait $ping
+    rm "$work/slow"
+    say "a change took $took ms; $(tail -n 1 "$work/ping")"
+    [ $took -ge 1000 ] || fail "the disk was not slow: $took ms"
+    [ "$(received "$work/ping")" = 80 ] || fail "frames waited for the disk: $(<"$work/ping")"
+    [ "$(worst "$work/ping")" -lt $((200 * PATIENCE)) ] || fail "frames waited for the disk: $(<"$work/ping")"
+    [ "$(show net | jq -r '.ports[] | select(.vm == "a") | .settings.protect')" = true ] ||
+        fail 'the change is not there'
+    within 5 grep -q 02:00:00:00:00:99 "$NESTBOX_HOME/vms/a/log" || fail 'the log has nothing'
+    ;;
+folders) # those with the sockets and the lock are removed: the switch goes on, and can be found again
+    reaches a 10.0.0.2 || fail 'a does not reach b'
+    before=$(switch_pid)
+    rm -r "$NESTBOX_HOME/run"
+    silent a 10.0.0.2 && fail 'connections break'
+    within 5 test -S "$NESTBOX_HOME/run/switches/net" || fail 'the socket does not come back'
+    [ "$(switch_pid)" = "$before" ] || fail 'it is another process'
+    client e net 10.0.0.5/24
+    reaches e 10.0.0.1 || fail 'a new card does not reach a'
+    refused 'runs already' switch run net
     ;;
 *) fail "no case $1" ;;
 esac

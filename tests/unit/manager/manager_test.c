@@ -9,9 +9,10 @@
 #include "manager/nat.h"
 #include "manager/switch.h"
 
+#include "process/spawn.h"
 #include "unit/home.h"
 #include "unit/test.h"
-#include "vswitch/process.h"
+#include "vswitch/keeper.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -139,16 +140,38 @@ static void test_cards(void)
     CHECK_EQ(nic_set(store, "lab1", &(struct change){set_vlan}, &error), 0);
 }
 
+/* Kills a process and who would start it again, whose numbers are in its lock. */
+static void kill_all(const char *name)
+{
+    char path[256];
+    int process = 0, keeper = 0;
+    snprintf(path, sizeof(path), "%s/locks/%s", home, name);
+    FILE *f = fopen(path, "r");
+    if (!f || fscanf(f, "%d %d", &process, &keeper) != 2 || process <= 0 || keeper <= 0)
+        abort();
+    fclose(f);
+    kill(keeper, SIGKILL);
+    kill(process, SIGKILL);
+}
+
 static void test_process(void)
 {
     json_t *findings = NULL;
     long long pid = process_of("lan"), next;
-    TEST("a process that was killed");
+    TEST("a process that was killed comes back by itself");
     CHECK(pid > 0);
     if (pid > 0)
         kill((pid_t)pid, SIGKILL);
+    for (unsigned i = 0; i < 500 && ((next = process_of("lan")) < 0 || next == pid); i++)
+        usleep(10000);
+    CHECK(next > 0 && next != pid);
+
+    TEST("not without its keeper");
+    kill_all("lan");
     for (unsigned i = 0; i < 500 && !is_gone(client_connect(store, "lan", &error)); i++)
         usleep(10000);
+    CHECK_EQ(process_of("lan"), -1);
+    pid = next;
     CHECK_EQ(switch_start(store, "lan", &error), 0);
     next = process_of("lan");
     CHECK(next > 0 && next != pid);
@@ -338,8 +361,8 @@ static void test_delete(void)
 int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "switch") == 0) {
-        const char *ready = getenv("NESTBOX_READY");
-        return ready && process_run(argv[3], false, atoi(ready), &error) ? 1 : 0;
+        int ready = spawn_ready();
+        return ready >= 0 && keeper_run(argv[3], ready, &error) ? 1 : 0;
     }
     home_make();
     store = store_open(&error);
