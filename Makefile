@@ -36,7 +36,9 @@ CORE_CFLAGS += $(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-pattern
 
 CORE_SRC := $(wildcard src/cpu/*.c src/cpu/*/*.c)
 CORE_ASM := $(wildcard src/cpu/*/*.S)
-HOST_SRC := $(filter-out $(CORE_SRC),$(wildcard src/*/*.c src/*/*/*.c))
+AGENT_SRC := $(wildcard src/agent/guest/*.c)
+AGENT_TOO := src/agent/frame.c src/agent/request.c src/agent/tree_send.c src/agent/tree_receive.c src/process/loop.c
+HOST_SRC := $(filter-out $(CORE_SRC) $(AGENT_SRC),$(wildcard src/*/*.c src/*/*/*.c))
 MAIN := src/cli/main.c
 CORE_OBJ := $(CORE_SRC:%.c=$(O)/%.o) $(CORE_ASM:%.S=$(O)/%.S.o)
 PRELOAD := src/kvmapi/preload.c
@@ -44,7 +46,7 @@ HOST_OBJ := $(filter-out $(MAIN:%.c=$(O)/%.o) $(PRELOAD:%.c=$(O)/%.o),$(HOST_SRC
 UNIT_SRC := $(shell find tests/unit -name "*_test.c")
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(O)/tests/unit/%)
 
-all: $(O)/nestbox $(if $(filter asan tsan,$(B)),,$(O)/libnestbox-kvm.so)
+all: $(O)/nestbox $(O)/nestbox-agent $(if $(filter asan tsan,$(B)),,$(O)/libnestbox-kvm.so)
 
 # Everything but main. Who links it takes what it uses.
 LIB := $(O)/libnestbox.a
@@ -55,6 +57,12 @@ $(LIB): $(HOST_OBJ) $(CORE_OBJ)
 $(O)/nestbox: $(MAIN:%.c=$(O)/%.o) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(PROGRAM_LIBS)
+
+# What runs in guests. It is static, so that any Linux can have it.
+AGENT_OBJ := $(patsubst %.c,$(O)/%.o,$(AGENT_SRC) $(AGENT_TOO))
+$(O)/nestbox-agent: $(AGENT_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $(if $(filter asan tsan,$(B)),,-static) -o $@ $^
 
 # The KVM API, to be preloaded. Its only symbols that others see are those of libc that it stands before.
 $(O)/libnestbox-kvm.so: $(PRELOAD:%.c=$(O)/%.o) $(LIB)
@@ -180,6 +188,9 @@ install: all
 	install -D -m 755 tools/nestbox-qemu $(DESTDIR)$(PREFIX)/bin/nestbox-qemu
 	ln -sf nestbox-qemu $(DESTDIR)$(PREFIX)/bin/nestbox-qemu-intel
 	ln -sf nestbox-qemu $(DESTDIR)$(PREFIX)/bin/nestbox-qemu-amd
+	install -D -m 755 $(O)/nestbox-agent $(DESTDIR)$(PREFIX)/lib/nestbox/nestbox-agent
+	install -D -m 644 src/agent/guest/nestbox-agent.service $(DESTDIR)$(PREFIX)/lib/nestbox/nestbox-agent.service
+	install -D -m 644 src/agent/guest/nestbox-agent.rules $(DESTDIR)$(PREFIX)/lib/nestbox/nestbox-agent.rules
 	install -D -m 644 $(O)/libnestbox-kvm.so $(DESTDIR)$(PREFIX)/lib/nestbox/libnestbox-kvm.so
 	install -D -m 644 man/nestbox.1 $(DESTDIR)$(PREFIX)/share/man/man1/nestbox.1
 	install -D -m 644 completions/nestbox.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestbox
@@ -221,4 +232,4 @@ clean:
 	rm -rf build
 
 .PHONY: all unit kvmapi nettools demo test qemu-tests net-tests selftests bench derive lint fuzz install uninstall help clean
--include $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(O)/tests/hop/main.d $(O)/tests/perf/switch.d $(UNIT_OBJ:.o=.d)
+-include $(AGENT_OBJ:.o=.d) $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(O)/tests/hop/main.d $(O)/tests/perf/switch.d $(UNIT_OBJ:.o=.d)
