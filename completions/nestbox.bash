@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run kvm qemu switch nat nic check doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete kvm qemu switch nat nic check doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -101,6 +101,210 @@ _nestbox() {
     'run:--symbols')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'create:--notes')
+        return
+        ;;
+    'create:--generation')
+        mapfile -t COMPREPLY < <(compgen -W '1 2' -- "$current")
+        return
+        ;;
+    'create:--cpus')
+        return
+        ;;
+    'create:--nested')
+        mapfile -t COMPREPLY < <(compgen -W 'off intel amd on' -- "$current")
+        return
+        ;;
+    'create:--cpu')
+        mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4' -- "$current")
+        return
+        ;;
+    'create:--accel')
+        mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
+        return
+        ;;
+    'create:--cpu-maximum')
+        return
+        ;;
+    'create:--cpu-reserve')
+        return
+        ;;
+    'create:--cpu-weight')
+        return
+        ;;
+    'create:--enlightenments')
+        return
+        ;;
+    'create:--memory')
+        mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$current")
+        return
+        ;;
+    'create:--dynamic-memory')
+        return
+        ;;
+    'create:--memory-minimum')
+        return
+        ;;
+    'create:--memory-maximum')
+        return
+        ;;
+    'create:--memory-buffer')
+        return
+        ;;
+    'create:--memory-priority')
+        return
+        ;;
+    'create:--memory-cap')
+        return
+        ;;
+    'create:--secure-boot')
+        return
+        ;;
+    'create:--tpm')
+        return
+        ;;
+    'create:--boot')
+        mapfile -t COMPREPLY < <(compgen -W 'disk network cd disk,network' -- "$current")
+        return
+        ;;
+    'create:--display')
+        mapfile -t COMPREPLY < <(compgen -W 'none vnc' -- "$current")
+        return
+        ;;
+    'create:--auto-start')
+        mapfile -t COMPREPLY < <(compgen -W 'nothing if-running start' -- "$current")
+        return
+        ;;
+    'create:--start-delay')
+        return
+        ;;
+    'create:--auto-stop')
+        mapfile -t COMPREPLY < <(compgen -W 'save turn-off shut-down' -- "$current")
+        return
+        ;;
+    'create:--error-action')
+        mapfile -t COMPREPLY < <(compgen -W 'pause none' -- "$current")
+        return
+        ;;
+    'create:--error-timeout')
+        return
+        ;;
+    'create:--checkpoints')
+        mapfile -t COMPREPLY < <(compgen -W 'production production-only standard disabled' -- "$current")
+        return
+        ;;
+    'create:--disk')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -W '20G' -- "$current")
+        return
+        ;;
+    'create:--base')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'create:--cd')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'create:--switch')
+        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        return
+        ;;
+    'set:--notes')
+        return
+        ;;
+    'set:--generation')
+        mapfile -t COMPREPLY < <(compgen -W '1 2' -- "$current")
+        return
+        ;;
+    'set:--cpus')
+        return
+        ;;
+    'set:--nested')
+        mapfile -t COMPREPLY < <(compgen -W 'off intel amd on' -- "$current")
+        return
+        ;;
+    'set:--cpu')
+        mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4' -- "$current")
+        return
+        ;;
+    'set:--accel')
+        mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
+        return
+        ;;
+    'set:--cpu-maximum')
+        return
+        ;;
+    'set:--cpu-reserve')
+        return
+        ;;
+    'set:--cpu-weight')
+        return
+        ;;
+    'set:--enlightenments')
+        return
+        ;;
+    'set:--memory')
+        mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$current")
+        return
+        ;;
+    'set:--dynamic-memory')
+        return
+        ;;
+    'set:--memory-minimum')
+        return
+        ;;
+    'set:--memory-maximum')
+        return
+        ;;
+    'set:--memory-buffer')
+        return
+        ;;
+    'set:--memory-priority')
+        return
+        ;;
+    'set:--memory-cap')
+        return
+        ;;
+    'set:--secure-boot')
+        return
+        ;;
+    'set:--tpm')
+        return
+        ;;
+    'set:--boot')
+        mapfile -t COMPREPLY < <(compgen -W 'disk network cd disk,network' -- "$current")
+        return
+        ;;
+    'set:--display')
+        mapfile -t COMPREPLY < <(compgen -W 'none vnc' -- "$current")
+        return
+        ;;
+    'set:--auto-start')
+        mapfile -t COMPREPLY < <(compgen -W 'nothing if-running start' -- "$current")
+        return
+        ;;
+    'set:--start-delay')
+        return
+        ;;
+    'set:--auto-stop')
+        mapfile -t COMPREPLY < <(compgen -W 'save turn-off shut-down' -- "$current")
+        return
+        ;;
+    'set:--error-action')
+        mapfile -t COMPREPLY < <(compgen -W 'pause none' -- "$current")
+        return
+        ;;
+    'set:--error-timeout')
+        return
+        ;;
+    'set:--checkpoints')
+        mapfile -t COMPREPLY < <(compgen -W 'production production-only standard disabled' -- "$current")
         return
         ;;
     'kvm:--nested')
@@ -363,6 +567,34 @@ _nestbox() {
     'run')
         mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --stats --help' -- "$current")
         ;;
+    'create')
+        mapfile -t COMPREPLY < <(compgen -W '--notes --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --disk --base --cd --switch --json --help' -- "$current")
+        ;;
+    'list')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'show')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'set')
+        mapfile -t COMPREPLY < <(compgen -W '--notes --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'rename')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'delete')
+        mapfile -t COMPREPLY < <(compgen -W '--force --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
     'kvm')
         mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --trace --trace-file --stats --help' -c -- "$current")
         ;;
@@ -470,7 +702,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run kvm qemu switch nat nic check doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete kvm qemu switch nat nic check doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

@@ -4,6 +4,8 @@
  */
 #include "cli/network.h"
 
+#include "rules/disk.h"
+#include "rules/vm_settings.h"
 #include "store/setting_json.h"
 
 #include <errno.h>
@@ -150,6 +152,8 @@ void settings_text(const struct setting *table, const json_t *settings, const ch
         struct switch_settings sw;
         struct nat_settings nat;
         struct card_settings card;
+        struct vm_settings vm;
+        struct disk_def disk;
     } blank = {0};
     setting_defaults(table, &blank);
     json_t *defaults = setting_json(table, &blank), *value;
@@ -163,7 +167,13 @@ void settings_text(const struct setting *table, const json_t *settings, const ch
         snprintf(name, sizeof(name), "%s", key);
         for (char *at = name; (at = strchr(at, '_'));)
             *at = '-';
-        value_text(value, shown, sizeof(shown));
+        const struct setting *row = setting_find(table, name, strlen(name));
+        if (row && row->kind == SETTING_SIZE && json_is_integer(value))
+            setting_size_text((u64)json_integer_value(value), shown, sizeof(shown));
+        else if (row && row->kind == SETTING_SECONDS && json_is_integer(value))
+            snprintf(shown, sizeof(shown), "%g", (double)json_integer_value(value) / 1000);
+        else
+            value_text(value, shown, sizeof(shown));
         used += (size_t)snprintf(text + used, size - used, "%s%s %s", used ? ", " : "", name, shown);
     }
     json_decref(defaults);

@@ -3,6 +3,8 @@
  */
 #include "manager/names.h"
 
+#include "store/vm.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +70,33 @@ static const struct {
     const char *(*name)(const void *networks, unsigned index);
 } kinds[] = {{"switches", switch_name}, {"nats", nat_name}, {"vms", vm_name}, {"cards", card_name}};
 
+static bool is_defined(struct store *store, const char *vm)
+{
+    struct vm_def def;
+    struct error ignored;
+    if (store_vm(store, vm, &def, &ignored))
+        return false;
+    vm_def_free(&def);
+    return true;
+}
+
+/* VMs that are defined; those of which there are only cards follow. */
+static void each_vm(struct store *store, void (*each)(const char *name, void *opaque), void *opaque)
+{
+    struct vm_def *list = NULL;
+    struct damage damage = {0};
+    struct error ignored;
+    u32 count = 0;
+    store_tolerate(store, &damage);
+    if (store_vms(store, &list, &count, &ignored))
+        count = 0;
+    store_tolerate(store, NULL);
+    free(damage.list);
+    for (u32 i = 0; i < count; i++)
+        each(list[i].name, opaque);
+    vm_defs_free(list, count);
+}
+
 bool names_each(const char *kind, void (*each)(const char *name, void *opaque), void *opaque)
 {
     struct networks networks = {0};
@@ -77,9 +106,12 @@ bool names_each(const char *kind, void (*each)(const char *name, void *opaque), 
         if (strcmp(kinds[i].kind, kind) != 0)
             continue;
         struct store *store = store_open(&error);
+        if (store && kinds[i].name == vm_name)
+            each_vm(store, each, opaque);
         if (store && networks_read_some(store, &networks, &error) == 0)
             for (unsigned n = 0; (name = kinds[i].name(&networks, n)); n++)
-                each(name, opaque);
+                if (kinds[i].name != vm_name || !is_defined(store, name))
+                    each(name, opaque);
         networks_free(&networks);
         store_close(store);
         return true;

@@ -116,11 +116,14 @@ bool setting_parse_seconds(const char *text, u64 *milliseconds)
 
 /* -- ranges -- */
 
-/* Writes a size as a person would. */
-static void size_text(u64 bytes, char *text, size_t size)
+void setting_size_text(u64 bytes, char *text, size_t size)
 {
     static const char letters[] = "KMGT";
     unsigned unit = 0;
+    if (bytes % 1024) {
+        snprintf(text, size, "%llu bytes", (unsigned long long)bytes);
+        return;
+    }
     for (bytes >>= 10; bytes >= 1024 && bytes % 1024 == 0 && unit < 3; bytes >>= 10)
         unit++;
     snprintf(text, size, "%llu%c", (unsigned long long)bytes, letters[unit]);
@@ -155,8 +158,8 @@ void setting_range(const struct setting *s, char *text, size_t size)
         snprintf(text, size, "%llu to %llu", (unsigned long long)s->min, (unsigned long long)s->max);
         break;
     case SETTING_SIZE:
-        size_text(s->min, min, sizeof(min));
-        size_text(s->max, max, sizeof(max));
+        setting_size_text(s->min, min, sizeof(min));
+        setting_size_text(s->max, max, sizeof(max));
         snprintf(text, size, "%s to %s", min, max);
         break;
     case SETTING_RATE:

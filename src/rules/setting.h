@@ -63,6 +63,9 @@ void setting_texts_free(const struct setting *table, void *into);
 /* Writes which values there are, as a phrase: "2M to 4T", "off, intel or amd"; empty if there is nothing to say. */
 void setting_range(const struct setting *s, char *text, size_t size);
 
+/* Writes a size as a person would: "512M". */
+void setting_size_text(u64 bytes, char *text, size_t size);
+
 bool setting_parse_size(const char *text, u64 *bytes);
 bool setting_parse_rate(const char *text, u64 *bits);
 bool setting_parse_seconds(const char *text, u64 *milliseconds);

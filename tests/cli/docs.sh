@@ -51,10 +51,10 @@ done
 
 # Other programs' options excepted, and whole commands to copy.
 check 'below the command line no message names an option' [ -z "$(grep -rnE '"[^"]*--[a-z]' src --include='*.[ch]' |
-    grep -vE '^src/(cli|rules)/|"nestbox [a-z]+ |^src/vswitch/(kernel_nat|dnsmasq|child|program)\.c')" ]
+    grep -vE '^src/(cli|rules)/|"nestbox [a-z]+ |(kernel_nat|dnsmasq|child|program|qemu_img)\.c')" ]
 check 'help has its groups' [ "$("$NESTBOX" run --help | grep -cE '^(Machine|CPU|Console|Debugging):$')" = 4 ]
 check 'help fits a terminal' [ "$("$NESTBOX" run --help | awk 'length > 100' | wc -l)" = 0 ]
-check 'bash offers verbs' [ "$(offered nestbox d)" = doctor ]
+check 'bash offers verbs' [ "$(offered nestbox doc)" = doctor ]
 check 'bash offers options' [ "$(offered nestbox run --me)" = --memory ]
 check 'bash offers values of the verb' [ "$(offered nestbox kvm --accel '')" = 'auto engine' ]
 check 'bash offers programs' grep -qw busybox <(offered nestbox kvm --accel engine busyb)

@@ -1,0 +1,526 @@
+/*
+ * VMs are found, created, changed, renamed and deleted. What a running VM must be told goes to its worker.
+ */
+#include "manager/vm.h"
+
+#include "manager/card.h"
+#include "manager/client.h"
+#include "manager/switch.h"
+#include "rules/vm_settings.h"
+#include "store/definition.h"
+#include "store/intent.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* -- finding -- */
+
+int vm_open(struct store *store, const char *name, const char *what, struct vm_open *vm, struct error *error)
+{
+    *vm = (struct vm_open){.lock = -1};
+    int e = store_vm(store, name, &vm->def, error);
+    /* What an ended command left may be the reason why the VM is not there, or damaged: locking mends that. */
+    if (e == -EBADMSG || e == -ENOENT) {
+        struct error ignored;
+        int lock = store_vm_lock(store, name, what, VM_LOCK_WAIT_MS, &ignored);
+        if (lock >= 0) {
+            e = store_vm(store, name, &vm->def, error);
+            close(lock);
+        }
+    }
+    if (e)
+        return e;
+    char own[NAME_MAX_LEN + 1];
+    strcpy(own, vm->def.name);
+    vm_def_free(&vm->def);
+    vm->lock = store_vm_lock(store, own, what, VM_LOCK_WAIT_MS, error);
+    if (vm->lock < 0)
+        return vm->lock;
+    e = store_vm(store, own, &vm->def, error);
+    if (e)
+        close(vm->lock);
+    return e;
+}
+
+void vm_close(struct vm_open *vm)
+{
+    vm_def_free(&vm->def);
+    if (vm->lock >= 0)
+        close(vm->lock);
+    vm->lock = -1;
+}
+
+bool vm_is_pattern(const char *name)
+{
+    return strpbrk(name, "*?[") != NULL;
+}
+
+/* Reads those VMs that a pattern, a name or a UUID stands for. */
+static int read_some(struct store *store, const char *pattern, struct vm_def **list, u32 *count, struct error *error)
+{
+    if (pattern && !vm_is_pattern(pattern)) {
+        *list = calloc(1, sizeof(**list));
+        *count = 0;
+        int e = *list ? store_vm(store, pattern, *list, error) : definition_no_memory(error);
+        *count = !e;
+        return e;
+    }
+    int e = store_vms(store, list, count, error);
+    u32 kept = 0;
+    for (u32 i = 0; !e && pattern && i < *count; i++)
+        if (fnmatch(pattern, (*list)[i].name, FNM_CASEFOLD) == 0) {
+            struct vm_def matches = (*list)[i];
+            (*list)[i] = (*list)[kept];
+            (*list)[kept++] = matches;
+        }
+    if (e || !pattern)
+        return e;
+    for (u32 i = kept; i < *count; i++)
+        vm_def_free(&(*list)[i]);
+    *count = kept;
+    return 0;
+}
+
+int vm_each(struct store *store, const char *pattern,
+            int (*each)(struct store *store, const char *name, void *opaque, struct error *error), void *opaque,
+            struct error *error)
+{
+    struct vm_def *list = NULL;
+    u32 count = 0;
+    if (!vm_is_pattern(pattern))
+        return each(store, pattern, opaque, error);
+    int e = read_some(store, pattern, &list, &count, error);
+    if (!e && !count) {
+        error_set(error, -ENOENT, "there is no VM whose name is like %.100s", pattern);
+        e = error_hint(error, "nestbox list lists what there is");
+    }
+    for (u32 i = 0; i < count && !e; i++)
+        e = each(store, list[i].name, opaque, error);
+    vm_defs_free(list, count);
+    return e;
+}
+
+/* -- create -- */
+
+static int check_settings(const struct vm_settings *set, struct error *error)
+{
+    json_t *notes = set->notes ? json_string(set->notes) : NULL;
+    int e = set->notes && !notes ? error_set(error, -EINVAL, SETTING("notes") ": the text is not UTF-8") : 0;
+    json_decref(notes);
+    return e ? e : vm_settings_check(set, error);
+}
+
+/* What a killed create leaves goes: the folder, or, if it was there for its cards, what is new in it. */
+static json_t *undo_steps(struct store *store, const char *name)
+{
+    char folder[DEFINITION_PATH_MAX], path[DEFINITION_PATH_MAX], disks[DEFINITION_PATH_MAX], nics[DEFINITION_PATH_MAX];
+    struct error ignored;
+    json_t *cards = NULL;
+    definition_path("vms", name, "", folder);
+    definition_path("vms", name, "/vm.json", path);
+    definition_path("vms", name, "/disks", disks);
+    definition_path("vms", name, "/nics.json", nics);
+    if (store_read(store, nics, &cards, &ignored))
+        return intent_steps(1, intent_remove(folder));
+    json_t *steps = intent_steps(3, intent_remove(path), intent_remove(disks), intent_write(nics, cards));
+    json_decref(cards);
+    return steps;
+}
+
+static int add_card(struct store *store, const char *vm, const char *switch_name, struct error *error)
+{
+    struct card_def card = {0};
+    json_t *object = NULL;
+    strcpy(card.vm, vm);
+    setting_defaults(card_settings_table, &card.set);
+    card.set.switch_name = switch_name;
+    int e = nic_add(store, &card, &object, error);
+    json_decref(object);
+    return e;
+}
+
+static int make_all(struct store *store, const struct vm_new *new, struct vm_def *def, struct error *error)
+{
+    char made[PATH_MAX];
+    int e = 0;
+    for (u32 i = 0; i < new->disks && !e; i++)
+        e = disk_make(store, def, &new->disk[i], made, sizeof(made), error);
+    if (!e && new->switch_name)
+        e = add_card(store, def->name, new->switch_name, error);
+    return e ? e : store_vm_create(store, def, error);
+}
+
+/* Has a switch forget cards that went with an undone command. */
+static void refresh_switch(struct store *store, const char *name)
+{
+    struct error ignored;
+    if (name)
+        (void)!switch_try(store, name, NULL, &ignored);
+}
+
+static int create_locked(struct store *store, const struct vm_new *new, struct vm_def *def, struct error *error)
+{
+    struct vm_def other;
+    int e = store_vm(store, def->name, &other, error);
+    if (!e) {
+        error_set(error, -EEXIST, "there is already a VM %s", other.name);
+        vm_def_free(&other);
+        return error->code;
+    }
+    if (e == -EBADMSG)
+        return e;
+    e = intent_begin(store, def->name, "create", undo_steps(store, def->name), error);
+    if (e)
+        return e;
+    e = make_all(store, new, def, error);
+    if (!e)
+        return intent_end(store, def->name, error);
+    intent_undo(store, def->name);
+    refresh_switch(store, new->switch_name);
+    return e;
+}
+
+int vm_create(struct store *store, struct vm_new *new, const struct progress *progress, struct error *error)
+{
+    struct vm_def def = new->def;
+    int e = name_check("a VM", def.name, error);
+    if (!e)
+        e = check_settings(&def.set, error);
+    if (!e && vm_def_own(&def))
+        e = definition_no_memory(error);
+    if (e)
+        return e;
+    int lock = store_vm_lock(store, def.name, "create", VM_LOCK_WAIT_MS, error);
+    e = lock < 0 ? lock : create_locked(store, new, &def, error);
+    if (lock >= 0)
+        close(lock);
+    vm_def_free(&def);
+    return e;
+}
+
+/* -- list, show -- */
+
+static json_t *version_json(u32 version)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%u.%u", version / 10, version % 10);
+    return json_string(text);
+}
+
+static int object_of(const struct store *store, const struct vm_def *def, json_t **object, struct error *error)
+{
+    struct vm_now now;
+    char path[PATH_MAX];
+    int e = store_vm_path(store, def->name, "", path, sizeof(path), error);
+    if (e)
+        return e;
+    *object = vm_def_json(def);
+    if (!*object)
+        return definition_no_memory(error);
+    e = vm_now(store, def, &now, error);
+    json_object_del(*object, "version");
+    json_object_set_new(*object, "configuration", version_json(def->version));
+    json_object_set_new(*object, "path", json_string(path));
+    if (!e) {
+        json_object_update_missing(*object, now.report);
+        json_object_set_new(*object, "state", json_string(vm_state_name(now.state)));
+        json_object_set_new(*object, "hypervisor_active",
+                            json_boolean(json_is_true(json_object_get(now.report, "hypervisor_active"))));
+        json_object_del(*object, "ok");
+    } else {
+        /* One that does not answer hides no other. */
+        json_object_set_new(*object, "state", json_string("Unknown"));
+        json_object_set_new(*object, "hypervisor_active", json_false());
+        json_object_set_new(*object, "problem", json_string(error->text));
+    }
+    json_decref(now.report);
+    return 0;
+}
+
+int vm_list(struct store *store, const char *pattern, json_t **list, struct error *error)
+{
+    struct vm_def *all = NULL;
+    u32 count = 0;
+    struct damage damage = {0};
+    store_tolerate(store, &damage);
+    int e = read_some(store, pattern, &all, &count, error);
+    store_tolerate(store, NULL);
+    for (u32 i = 0; i < damage.count; i++)
+        store_note(store, &damage.list[i]);
+    free(damage.list);
+    json_t *array = json_array();
+    for (u32 i = 0; i < count && !e; i++) {
+        json_t *object = NULL;
+        e = object_of(store, &all[i], &object, error);
+        if (!e && json_array_append_new(array, object))
+            e = definition_no_memory(error);
+    }
+    vm_defs_free(all, count);
+    *list = array;
+    if (e)
+        json_decref(array);
+    return e;
+}
+
+/* The cards; none if the VM has none. */
+static int add_nics(struct store *store, const char *vm, json_t *object, struct error *error)
+{
+    json_t *nics = NULL;
+    int e = nic_list(store, vm, &nics, error);
+    if (e == -ENOENT)
+        nics = json_array();
+    else if (e)
+        return e;
+    return json_object_set_new(object, "nics", nics) ? definition_no_memory(error) : 0;
+}
+
+int vm_show(struct store *store, const char *name, json_t **object, struct error *error)
+{
+    struct vm_def def;
+    int e = store_vm(store, name, &def, error);
+    if (e)
+        return e;
+    e = object_of(store, &def, object, error);
+    if (!e && (e = add_nics(store, def.name, *object, error)))
+        json_decref(*object);
+    vm_def_free(&def);
+    return e;
+}
+
+/* -- set -- */
+
+static bool differs(const struct setting *s, const struct vm_settings *a, const struct vm_settings *b)
+{
+    const void *x = (const char *)a + s->offset, *y = (const char *)b + s->offset;
+    const char *t, *u;
+    switch (s->kind) {
+    case SETTING_FLAG:
+    case SETTING_ON_OFF: return *(const bool *)x != *(const bool *)y;
+    case SETTING_TEXT:
+        t = *(const char *const *)x;
+        u = *(const char *const *)y;
+        return strcmp(t ? t : "", u ? u : "") != 0;
+    case SETTING_CHOICE:
+    case SETTING_SET: return *(const u32 *)x != *(const u32 *)y;
+    case SETTING_NUMBER:
+    case SETTING_SIZE:
+    case SETTING_RATE:
+    case SETTING_SECONDS: return setting_get_number(s, a) != setting_get_number(s, b);
+    case SETTING_LIST: break; /* VMs have none */
+    }
+    return false;
+}
+
+/* What one setting may do in the VM's state. */
+static int check_change(const struct vm_def *def, const struct vm_now *now, const struct setting *s,
+                        struct error *error)
+{
+    if (strcmp(s->name, "generation") == 0) {
+        error_set(error, -EINVAL, "VM %s has " SETTING("generation") " %u for good", def->name, def->set.generation);
+        return error_hint(error, "it is chosen when a VM is created");
+    }
+    if (now->state == VM_OFF || s->states & BIT(now->state))
+        return 0;
+    return vm_refuse(def->name, now->state, s->states & BIT(VM_RUNNING) ? VM_CHANGE_HOT : VM_CHANGE_OFF, error);
+}
+
+/* Dynamic memory of a running VM: its range gets only wider. */
+static int check_range(const struct vm_settings *old, const struct vm_settings *new, const struct vm_now *now,
+                       struct error *error)
+{
+    if (now->state != VM_RUNNING)
+        return 0;
+    if (new->memory_minimum > old->memory_minimum)
+        return error_set(error, -EPERM, SETTING("memory-minimum") " of a running VM can only be lowered");
+    if (new->memory_maximum < old->memory_maximum)
+        return error_set(error, -EPERM, SETTING("memory-maximum") " of a running VM can only be raised");
+    return 0;
+}
+
+static int check_changes(const struct vm_def *def, const struct vm_settings *wanted, const struct vm_now *now,
+                         struct error *error)
+{
+    int e = 0;
+    for (const struct setting *s = vm_settings_table; s->name && !e; s++)
+        if (differs(s, &def->set, wanted))
+            e = check_change(def, now, s, error);
+    if (!e)
+        e = check_range(&def->set, wanted, now, error);
+    return e ? e : check_settings(wanted, error);
+}
+
+int vm_set(struct store *store, const char *name, const struct change *change, struct error *error)
+{
+    struct vm_open vm;
+    struct vm_now now = {0};
+    int e = vm_open(store, name, "set", &vm, error);
+    if (e)
+        return e;
+    struct vm_def wanted = vm.def; /* its texts are the VM's and the face's */
+    e = vm_now(store, &vm.def, &now, error);
+    if (!e)
+        e = change->apply(change, &wanted.set, error);
+    if (!e)
+        e = check_changes(&vm.def, &wanted.set, &now, error);
+    if (!e)
+        e = store_vm_put(store, &wanted, error);
+    json_decref(now.report);
+    vm_close(&vm);
+    return e;
+}
+
+/* -- rename -- */
+
+/* Two VMs are locked in the order of their names, so that two commands do not wait for each other. */
+static int lock_two(struct store *store, const char *first, const char *second, const char *what, int lock[2],
+                    struct error *error)
+{
+    char a[NAME_MAX_LEN + 1], b[NAME_MAX_LEN + 1];
+    name_fold(first, a);
+    name_fold(second, b);
+    int order = strcmp(a, b);
+    lock[1] = -1;
+    lock[0] = store_vm_lock(store, order <= 0 ? first : second, what, VM_LOCK_WAIT_MS, error);
+    if (lock[0] >= 0 && order)
+        lock[1] = store_vm_lock(store, order <= 0 ? second : first, what, VM_LOCK_WAIT_MS, error);
+    if (lock[0] < 0 || (order && lock[1] < 0)) {
+        int e = lock[0] < 0 ? lock[0] : lock[1];
+        if (lock[0] >= 0)
+            close(lock[0]);
+        return e;
+    }
+    return 0;
+}
+
+static void unlock_two(const int lock[2])
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (lock[i] >= 0)
+            close(lock[i]);
+}
+
+/* Sockets of a VM that is off are of no use to anybody. */
+static void clean_run(const struct store *store, const char *name)
+{
+    static const char *const files[] = {"control", "worker.json", ""};
+    char path[PATH_MAX], folded[NAME_MAX_LEN + 1];
+    name_fold(name, folded);
+    for (unsigned i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%.3800s/vms/%s%s%s", store_run(store), folded, *files[i] ? "/" : "", files[i]);
+        remove(path);
+    }
+}
+
+/* A command on a VM that must be in a state which allows it. */
+static int check_state(struct store *store, const struct vm_def *def, enum vm_request request, struct error *error)
+{
+    struct vm_now now;
+    int e = vm_now(store, def, &now, error);
+    if (!e)
+        e = vm_now_allows(def, &now, request, error);
+    json_decref(now.report);
+    return e;
+}
+
+static int rename_locked(struct store *store, const char *name, const char *new_name, struct error *error)
+{
+    struct vm_def def;
+    char old[NAME_MAX_LEN + 1];
+    int e = store_vm(store, name, &def, error);
+    if (e)
+        return e;
+    strcpy(old, def.name);
+    e = check_state(store, &def, VM_RENAME, error);
+    if (!e)
+        e = store_vm_rename(store, &def, new_name, error);
+    if (!e && !name_equal(old, new_name))
+        clean_run(store, old);
+    vm_def_free(&def);
+    return e;
+}
+
+int vm_rename(struct store *store, const char *name, const char *new_name, struct error *error)
+{
+    struct vm_def def;
+    char own[NAME_MAX_LEN + 1];
+    int lock[2], e = name_check("a VM", new_name, error);
+    if (!e)
+        e = store_vm(store, name, &def, error);
+    if (e)
+        return e;
+    strcpy(own, def.name);
+    vm_def_free(&def);
+    e = lock_two(store, own, new_name, "rename", lock, error);
+    if (e)
+        return e;
+    e = rename_locked(store, own, new_name, error);
+    unlock_two(lock);
+    return e;
+}
+
+/* -- delete -- */
+
+int vm_losses(struct store *store, const char *name, json_t **losses, struct error *error)
+{
+    struct vm_def def;
+    int e = store_vm(store, name, &def, error);
+    if (e)
+        return e;
+    *losses = json_object();
+    json_t *nics = NULL, *files = NULL;
+    struct error ignored;
+    e = disk_files(store, def.name, &files, error);
+    if (!e && nic_list(store, def.name, &nics, &ignored))
+        nics = NULL;
+    if (!e &&
+        (json_object_set_new(*losses, "name", json_string(def.name)) || json_object_set_new(*losses, "files", files) ||
+         json_object_set_new(*losses, "cards", json_integer((json_int_t)json_array_size(nics))) ||
+         json_object_set_new(*losses, "saved", json_boolean(def.saved))))
+        e = definition_no_memory(error);
+    json_decref(nics);
+    if (e)
+        json_decref(*losses);
+    vm_def_free(&def);
+    return e;
+}
+
+/* The switches that the VM's cards are at, once each. */
+static json_t *switches_of(struct store *store, const char *vm)
+{
+    struct networks all;
+    struct error ignored;
+    json_t *names = json_object();
+    if (networks_read_some(store, &all, &ignored))
+        return names;
+    for (u32 i = 0; i < all.card_count; i++)
+        if (name_equal(all.cards[i].vm, vm))
+            (void)!json_object_set_new(names, all.cards[i].set.switch_name, json_true());
+    networks_free(&all);
+    return names;
+}
+
+int vm_delete(struct store *store, const char *name, struct error *error)
+{
+    struct vm_open vm;
+    const char *key;
+    json_t *value;
+    int e = vm_open(store, name, "delete", &vm, error);
+    if (e)
+        return e;
+    json_t *switches = switches_of(store, vm.def.name);
+    e = check_state(store, &vm.def, VM_DELETE, error);
+    if (!e)
+        e = store_vm_remove(store, vm.def.name, error);
+    if (!e)
+        clean_run(store, vm.def.name);
+    json_object_foreach (switches, key, value)
+        if (!e)
+            refresh_switch(store, key);
+    json_decref(switches);
+    vm_close(&vm);
+    return e;
+}
