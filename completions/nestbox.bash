@@ -27,7 +27,7 @@ _nestbox() {
         ;;
     nat)
         if [ "$COMP_CWORD" = 2 ]; then
-            mapfile -t COMPREPLY < <(compgen -W 'create list show set map unmap delete --help' -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W 'create list show set map unmap release delete --help' -- "$current")
             return
         fi
         verb="$verb ${COMP_WORDS[2]}"
@@ -665,6 +665,11 @@ _nestbox() {
         ;;
     'nat unmap')
         mapfile -t COMPREPLY < <(compgen -W '--protocol --external --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'nat release')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;

@@ -318,12 +318,36 @@ static const struct verb unmap_verb = {
     .run = unmap,
 };
 
-static const struct verb *const own_verbs[] = {&create_verb, &list_verb,  &show_verb,   &set_verb,
-                                               &map_verb,    &unmap_verb, &delete_verb, NULL};
+static int release(const struct verb *verb, int argc, char **argv)
+{
+    struct options o = {0};
+    const char *word[WORDS_MAX];
+    struct error error;
+    int status;
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    if (!store)
+        return status;
+    return network_done(store, nat_release_lease(store, word[0], word[1], &error), &error, o.json);
+}
+
+static const struct verb release_verb = {
+    .name = "release",
+    .summary = "Ends a lease of DHCP",
+    .usage = "NAME ADDRESS|MAC [--json]",
+    .within = &verb_nat,
+    .options = {{json_row}},
+    .words = {{"NAME", WORD_NAT}, {"ADDRESS|MAC", WORD_NEW}},
+    .about = "Ends the lease of an address, or of a client that has an Ethernet address, so that others can have it. "
+             "A VM that still uses it should be told to ask again.",
+    .run = release,
+};
+
+static const struct verb *const own_verbs[] = {&create_verb, &list_verb,    &show_verb,   &set_verb, &map_verb,
+                                               &unmap_verb,  &release_verb, &delete_verb, NULL};
 
 const struct verb verb_nat = {
     .name = "nat",
-    .summary = "NAT networks: create, list, show, set, map, unmap, delete",
+    .summary = "NAT networks: create, list, show, set, map, unmap, release, delete",
     .usage = "VERB [OPTION]...",
     .verbs = own_verbs,
 };

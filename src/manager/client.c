@@ -91,22 +91,20 @@ int client_ask_at(int fd, const char *name, const json_t *request, json_t **answ
     return ask(fd, &peer, &how, request, answer, error);
 }
 
-static int ask_about(const struct store *store, const char *name, const char *what, const char *about, json_t **answer,
-                     struct error *error)
+int client_request(const struct store *store, const char *name, json_t *request, json_t **answer, struct error *error)
 {
-    int fd = client_connect(store, name, error);
-    if (fd < 0)
-        return name_process(store, name, fd, error);
-    json_t *request = json_pack("{s:s, s:s?}", "do", what, "about", about);
-    int e = request ? client_ask_at(fd, name, request, answer, error) : error_set(error, -ENOMEM, "out of memory");
+    int fd = client_connect(store, name, error), e = fd;
+    if (fd >= 0) {
+        e = request ? client_ask_at(fd, name, request, answer, error) : error_set(error, -ENOMEM, "out of memory");
+        close(fd);
+    }
     json_decref(request);
-    close(fd);
     return name_process(store, name, e, error);
 }
 
 int client_ask(const struct store *store, const char *name, const char *what, json_t **answer, struct error *error)
 {
-    return ask_about(store, name, what, NULL, answer, error);
+    return client_request(store, name, json_pack("{s:s}", "do", what), answer, error);
 }
 
 /* -- starting -- */
@@ -189,7 +187,7 @@ int client_refresh(const struct store *store, const char *name, bool wanted, con
 {
     json_t *answer = NULL, *note;
     size_t index;
-    int e = ask_about(store, name, "reload", about, &answer, error);
+    int e = client_request(store, name, json_pack("{s:s, s:s?}", "do", "reload", "about", about), &answer, error);
     json_array_foreach (json_object_get(answer, "notes"), index, note) {
         struct error other;
         ask_error(note, &other);

@@ -14,6 +14,9 @@ int MUST_CHECK client_connect(const struct store *store, const char *name, struc
  * that was answered. */
 int MUST_CHECK client_ask(const struct store *store, const char *name, const char *what, json_t **answer,
                           struct error *error);
+/* The same with a whole request, which is released. */
+int MUST_CHECK client_request(const struct store *store, const char *name, json_t *request, json_t **answer,
+                              struct error *error);
 /* The same on a connection of one's own, with a whole request. */
 int MUST_CHECK client_ask_at(int fd, const char *name, const json_t *request, json_t **answer, struct error *error);
 

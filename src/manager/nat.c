@@ -390,6 +390,26 @@ int nat_unmap(struct store *store, const char *name, bool udp, const char *exter
     return e;
 }
 
+/* -- leases -- */
+
+int nat_release_lease(struct store *store, const char *name, const char *lease, struct error *error)
+{
+    struct networks all;
+    json_t *answer = NULL;
+    int e = networks_read_some(store, &all, error);
+    if (e)
+        return e;
+    const struct nat_def *nat = names_nat(&all, name, error);
+    if (nat)
+        e = client_request(store, nat_switch(nat), json_pack("{s:s, s:s}", "do", "release", "lease", lease), &answer,
+                           error);
+    else
+        e = networks_missing(&all, error);
+    json_decref(answer);
+    networks_free(&all);
+    return e;
+}
+
 /* -- list and show -- */
 
 static json_t *defined_json(const struct nat_def *nat)

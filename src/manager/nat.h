@@ -34,4 +34,7 @@ int MUST_CHECK nat_map(struct store *store, const char *name, bool udp, const ch
                        struct nat_mapping *mapping, struct error *error);
 int MUST_CHECK nat_unmap(struct store *store, const char *name, bool udp, const char *external, struct error *error);
 
+/* Ends the lease of an address or of a client (an Ethernet address), whose VM gets another one when it asks. */
+int MUST_CHECK nat_release_lease(struct store *store, const char *name, const char *lease, struct error *error);
+
 #endif

@@ -4,10 +4,14 @@
  */
 #include "vswitch/dhcp.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define ETHERTYPE_IPV4 0x0800u
 #define ETHER_LEN 14u
+#define ETHERTYPE_ARP 0x0806u
+#define ARP_LEN 28u   /* for Ethernet and IPv4 (RFC 826) */
+#define ARP_SENDER 8u /* its Ethernet address, and behind that its address of IPv4 */
 #define IP_LEN 20u
 #define UDP_LEN 8u
 #define PROTOCOL_UDP 17
@@ -64,7 +68,7 @@ enum type { DISCOVER = 1, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM };
 struct request {
     u8 type;
     const u8 *message;
-    struct mac mac;
+    struct lease_client who;
     u32 ciaddr; /* the address that the client has; 0: none */
     u32 wanted;
     u32 server; /* the server that it speaks to; 0: any */
@@ -184,13 +188,13 @@ static bool take_request(struct request *r, const u8 *frame, u32 length)
     if (memcmp(m + FIELD_CHADDR, frame + MAC_LEN, MAC_LEN) != 0)
         return false;
     *r = (struct request){.message = m, .ciaddr = get32(m + FIELD_CIADDR)};
-    memcpy(r->mac.byte, m + FIELD_CHADDR, MAC_LEN);
+    memcpy(r->who.mac.byte, m + FIELD_CHADDR, MAC_LEN);
     u8 overload = take_options(r, m + FIELD_OPTIONS, size - FIELD_OPTIONS);
     if (overload & 1)
         take_options(r, m + FIELD_FILE, FIELD_MAGIC - FIELD_FILE);
     if (overload & 2)
         take_options(r, m + FIELD_SNAME, FIELD_FILE - FIELD_SNAME);
-    return !mac_is_group(&r->mac) && !mac_is_zero(&r->mac);
+    return !mac_is_group(&r->who.mac) && !mac_is_zero(&r->who.mac);
 }
 
 static u8 *put_option(u8 *p, u8 option, u8 length)
@@ -266,7 +270,7 @@ static u32 answer(const struct dhcp *d, const struct request *r, u8 type, u32 ad
     m[FIELD_HLEN] = MAC_LEN;
     memcpy(m + FIELD_XID, r->message + FIELD_XID, 4);
     memcpy(m + FIELD_FLAGS, r->message + FIELD_FLAGS, 2);
-    memcpy(m + FIELD_CHADDR, r->mac.byte, MAC_LEN);
+    memcpy(m + FIELD_CHADDR, r->who.mac.byte, MAC_LEN);
     if (type == ACK)
         put32(m + FIELD_CIADDR, r->ciaddr);
     put32(m + FIELD_YIADDR, address);
@@ -287,12 +291,12 @@ static u32 answer(const struct dhcp *d, const struct request *r, u8 type, u32 ad
     /* RFC 2131, "Constructing and sending DHCP messages". */
     bool broadcast = type == NAK || (!r->ciaddr && (get16(r->message + FIELD_FLAGS) & FLAG_BROADCAST));
     u32 to = broadcast ? ~0u : r->ciaddr ? r->ciaddr : address;
-    return put_headers(d, frame, broadcast ? everybody : r->mac.byte, to, size);
+    return put_headers(d, frame, broadcast ? everybody : r->who.mac.byte, to, size);
 }
 
 static u32 discover(const struct dhcp *d, const struct request *r, s64 now, u8 *reply)
 {
-    u32 address = leases_offer(d->leases, &r->mac, r->wanted, now);
+    u32 address = leases_offer(d->leases, &r->who, r->wanted, now);
     return address ? answer(d, r, OFFER, address, reply) : 0;
 }
 
@@ -302,26 +306,41 @@ static u32 request(const struct dhcp *d, const struct request *r, s64 now, u8 *r
 {
     u32 address = r->wanted ? r->wanted : r->ciaddr;
     if (r->server && r->server != get32(d->gateway.byte)) {
-        leases_release(d->leases, &r->mac, 0, now);
+        leases_release(d->leases, &r->who.mac, 0, now);
         return 0;
     }
     if (!address)
         return 0;
-    if (leases_bind(d->leases, &r->mac, address, r->name, now, now + DHCP_LEASE_SECONDS))
+    if (leases_bind(d->leases, &r->who, address, r->name, now, now + DHCP_LEASE_SECONDS)) {
+        if (!r->wanted)
+            leases_heard(d->leases, &r->who.mac, address); /* it renews what it has */
         return answer(d, r, ACK, address, reply);
+    }
     return answer(d, r, NAK, 0, reply);
 }
 
-u32 dhcp_answer(const struct dhcp *d, const u8 *frame, u32 length, s64 now, u8 reply[static DHCP_REPLY_MAX])
+void dhcp_hear(const struct dhcp *d, const u8 *frame, u32 length)
+{
+    struct mac mac;
+    if (length < ETHER_LEN + ARP_LEN || get16(frame + 12) != ETHERTYPE_ARP)
+        return;
+    memcpy(mac.byte, frame + ETHER_LEN + ARP_SENDER, MAC_LEN);
+    if (memcmp(mac.byte, frame + MAC_LEN, MAC_LEN) == 0)
+        leases_heard(d->leases, &mac, get32(frame + ETHER_LEN + ARP_SENDER + MAC_LEN));
+}
+
+u32 dhcp_answer(const struct dhcp *d, const u8 *frame, u32 length, const char *port, s64 now,
+                u8 reply[static DHCP_REPLY_MAX])
 {
     struct request r;
     if (!take_request(&r, frame, length))
         return 0;
+    snprintf(r.who.port, sizeof(r.who.port), "%s", port);
     switch (r.type) {
     case DISCOVER: return discover(d, &r, now, reply);
     case REQUEST: return request(d, &r, now, reply);
-    case DECLINE: leases_decline(d->leases, &r.mac, r.wanted, now); return 0;
-    case RELEASE: leases_release(d->leases, &r.mac, r.ciaddr, now); return 0;
+    case DECLINE: leases_decline(d->leases, &r.who.mac, r.wanted, now); return 0;
+    case RELEASE: leases_release(d->leases, &r.who.mac, r.ciaddr, now); return 0;
     case INFORM: return r.ciaddr ? answer(d, &r, ACK, 0, reply) : 0;
     default: return 0;
     }

@@ -23,7 +23,11 @@ struct dhcp {
 
 /* Returns true if the frame is for DHCP servers, also if it is malformed otherwise. */
 bool dhcp_is_request(const u8 *frame, u32 length);
-/* Acts on such a frame. Returns the length of the reply, 0 if there is none. `now`: seconds since 1970. */
-u32 dhcp_answer(const struct dhcp *d, const u8 *frame, u32 length, s64 now, u8 reply[static DHCP_REPLY_MAX]);
+/* Acts on such a frame, which came from a port with that id. Returns the length of the reply, 0 if there is none.
+ * `now`: seconds since 1970. */
+u32 dhcp_answer(const struct dhcp *d, const u8 *frame, u32 length, const char *port, s64 now,
+                u8 reply[static DHCP_REPLY_MAX]);
+/* Notes that a client speaks from its address, if the frame shows that (it is one of ARP). */
+void dhcp_hear(const struct dhcp *d, const u8 *frame, u32 length);
 
 #endif

@@ -127,6 +127,11 @@ static struct port *find_port(struct vswitch *sw, const struct packet *p)
     return card && port_carries(card, p->vlan) ? card : table_station(&sw->table, p->vlan, mac);
 }
 
+struct port *vswitch_port_behind(struct vswitch *sw, const struct port *from, const u8 *mac)
+{
+    return find_port(sw, &(struct packet){.frame = mac, .vlan = from->set.vlan});
+}
+
 /* A guest must not become the gateway or the host for others, even if its card may send from any address. */
 static bool takes_over(const struct vswitch *sw, const struct port *from, u32 vlan, u64 mac)
 {

@@ -13,6 +13,7 @@
 #define OFFER_SECONDS 60
 #define DECLINED_SECONDS 600
 #define DECLINES_MAX 4       /* addresses that one client can keep from others */
+#define UNHEARD_SECONDS 60   /* after that time a lease that nobody uses may go to somebody else */
 #define RENEWAL_SECONDS 3600 /* a lease that only gets longer changes the file after that time */
 
 struct entry {
@@ -21,7 +22,10 @@ struct entry {
     s64 until;     /* when the lease ends; 0: the client never had one */
     s64 held;      /* until then nobody else gets the address, lease or not */
     s64 written;   /* `until` as the file has it */
+    s64 since;     /* when the client got it; 0: before this process */
     bool declined; /* the client found somebody else there */
+    bool heard;    /* the client has spoken from there, or may have, before this process */
+    char port[LEASE_PORT_MAX];
     char name[LEASE_NAME_MAX];
 };
 
@@ -144,6 +148,41 @@ static u32 free_address(const struct leases *l, s64 now)
     return oldest ? oldest->address : 0;
 }
 
+/* Whether a client that has no address may get one: see leases_offer. */
+static bool has_share(const struct leases *l, const struct lease_client *client, s64 now)
+{
+    u32 own = 0, used = 0;
+    for (u32 i = 0; i < l->count; i++) {
+        const struct entry *e = &l->entry[i];
+        if (is_free(e, now) || same(&e->mac, &client->mac))
+            continue;
+        used++;
+        own += strcmp(e->port, client->port) == 0;
+    }
+    return !client->port[0] || leases_addresses(l) - used >= own;
+}
+
+/* Of leases of which nothing was heard, the oldest. 0: there is none. */
+static u32 unheard_address(const struct leases *l, s64 now)
+{
+    const struct entry *oldest = NULL;
+    for (u32 i = 0; i < l->count; i++) {
+        const struct entry *e = &l->entry[i];
+        if (is_lease(e) && !e->heard && e->held <= now && now - e->since >= UNHEARD_SECONDS &&
+            (!oldest || e->since < oldest->since))
+            oldest = e;
+    }
+    return oldest ? oldest->address : 0;
+}
+
+static bool has_none(const struct leases *l, const char *port, s64 now)
+{
+    for (u32 i = 0; i < l->count; i++)
+        if (!is_free(&l->entry[i], now) && strcmp(l->entry[i].port, port) == 0)
+            return false;
+    return true;
+}
+
 /* Gives the address to the client. Whatever else the client has goes. NULL: no memory. */
 static struct entry *take(struct leases *l, const struct mac *mac, u32 address)
 {
@@ -160,25 +199,42 @@ static struct entry *take(struct leases *l, const struct mac *mac, u32 address)
     return e;
 }
 
-u32 leases_offer(struct leases *l, const struct mac *mac, u32 wanted, s64 now)
+u32 leases_offer(struct leases *l, const struct lease_client *client, u32 wanted, s64 now)
 {
+    const struct mac *mac = &client->mac;
     struct entry *e = of(l, mac);
     u32 address = e ? e->address : 0;
+    if (!has_share(l, client, now) && (!e || is_free(e, now))) {
+        l->refused++;
+        return 0;
+    }
     if (!address && in_pool(l, wanted) && may_have(at(l, wanted), mac, now))
         address = wanted;
     if (!address)
         address = free_address(l, now);
+    if (!address && client->port[0] && has_none(l, client->port, now)) {
+        address = unheard_address(l, now);
+        if (address)
+            drop(l, at(l, address));
+    }
     e = address ? take(l, mac, address) : NULL;
     if (!e) {
         l->refused++;
         return 0;
     }
     e->held = now + OFFER_SECONDS;
+    memcpy(e->port, client->port, sizeof(e->port));
     return address;
 }
 
-bool leases_bind(struct leases *l, const struct mac *mac, u32 address, const char *name, s64 now, s64 until)
+bool leases_bind(struct leases *l, const struct lease_client *client, u32 address, const char *name, s64 now, s64 until)
 {
+    const struct mac *mac = &client->mac;
+    const struct entry *before = of(l, mac);
+    if ((!before || is_free(before, now)) && !has_share(l, client, now)) {
+        l->refused++;
+        return false;
+    }
     if (!in_pool(l, address) || !may_have(at(l, address), mac, now))
         return false;
     struct entry *e = take(l, mac, address);
@@ -190,10 +246,35 @@ bool leases_bind(struct leases *l, const struct mac *mac, u32 address, const cha
         e->written = until;
         l->changed = true;
     }
+    if (e->until <= now)
+        e->since = now;
+    if (strcmp(e->port, client->port) != 0)
+        l->changed = true;
     e->until = until;
     e->held = 0;
+    memcpy(e->port, client->port, sizeof(e->port));
     memcpy(e->name, plain, sizeof(e->name));
     return true;
+}
+
+void leases_heard(struct leases *l, const struct mac *mac, u32 address)
+{
+    struct entry *e = at(l, address);
+    if (e && is_lease(e) && same(&e->mac, mac))
+        e->heard = true;
+}
+
+u32 leases_end(struct leases *l, const struct mac *mac, u32 address)
+{
+    u32 ended = 0;
+    for (u32 i = l->count; i--;) {
+        struct entry *e = &l->entry[i];
+        if ((mac && !same(&e->mac, mac)) || (address && e->address != address))
+            continue;
+        ended++;
+        drop(l, e);
+    }
+    return ended;
 }
 
 void leases_release(struct leases *l, const struct mac *mac, u32 address, s64 now)
@@ -219,7 +300,9 @@ void leases_decline(struct leases *l, const struct mac *mac, u32 address, s64 no
     if (!e || e->address != address || declined >= DECLINES_MAX)
         return;
     l->changed |= is_lease(e);
-    *e = (struct entry){.address = address, .mac = *mac, .declined = true, .held = now + DECLINED_SECONDS};
+    struct entry declined_one = {.address = address, .mac = *mac, .declined = true, .held = now + DECLINED_SECONDS};
+    memcpy(declined_one.port, e->port, sizeof(e->port)); /* it counts as the port's */
+    *e = declined_one;
 }
 
 u32 leases_addresses(const struct leases *l)
@@ -246,7 +329,8 @@ bool leases_next(const struct leases *l, u32 *at, s64 now, struct lease *lease)
         const struct entry *e = &l->entry[(*at)++];
         if (!is_lease(e) || e->until <= now)
             continue;
-        *lease = (struct lease){.mac = e->mac, .address = {.version = 4}, .until = e->until};
+        *lease = (struct lease){.mac = e->mac, .address = {.version = 4}, .used = e->heard, .until = e->until};
+        memcpy(lease->port, e->port, sizeof(lease->port));
         u32 network_order = htonl(e->address);
         memcpy(lease->address.byte, &network_order, 4);
         memcpy(lease->name, e->name, sizeof(lease->name));
@@ -262,7 +346,7 @@ bool leases_changed(struct leases *l)
     return changed;
 }
 
-/* "1700000000 02:00:00:00:00:01 192.168.100.3 name"; a name of "*" stands for none. */
+/* "1700000000 02:00:00:00:00:01 192.168.100.3 name port"; "*" stands for no name, and no port is nothing. */
 char *leases_text(const struct leases *l)
 {
     size_t size = (size_t)l->count * 128 + 1, used = 0;
@@ -275,20 +359,20 @@ char *leases_text(const struct leases *l)
         if (!is_lease(e))
             continue;
         mac_format(&e->mac, mac);
-        used += (size_t)snprintf(text + used, size - used, "%" PRId64 " %s %u.%u.%u.%u %s\n", e->until, mac,
+        used += (size_t)snprintf(text + used, size - used, "%" PRId64 " %s %u.%u.%u.%u %s%s%s\n", e->until, mac,
                                  e->address >> 24, e->address >> 16 & 0xff, e->address >> 8 & 0xff, e->address & 0xff,
-                                 e->name[0] ? e->name : "*");
+                                 e->name[0] ? e->name : "*", e->port[0] ? " " : "", e->port);
     }
     return text;
 }
 
 static void read_line(struct leases *l, const char *line, s64 latest)
 {
-    char mac_text[MAC_TEXT_MAX], ip_text[16], name[LEASE_NAME_MAX];
+    char mac_text[MAC_TEXT_MAX], ip_text[16], name[LEASE_NAME_MAX], port[LEASE_PORT_MAX] = "";
     s64 until;
     struct mac mac;
     struct ip ip;
-    if (sscanf(line, "%" SCNd64 " %17s %15s %63s", &until, mac_text, ip_text, name) != 4)
+    if (sscanf(line, "%" SCNd64 " %17s %15s %63s %15s", &until, mac_text, ip_text, name, port) < 4)
         return;
     if (!mac_parse(mac_text, &mac) || !ip_parse(ip_text, &ip) || ip.version != 4)
         return;
@@ -299,6 +383,8 @@ static void read_line(struct leases *l, const char *line, s64 latest)
     if (!e)
         return;
     e->mac = mac;
+    e->heard = true;
+    memcpy(e->port, port, sizeof(e->port));
     e->until = e->written = until < latest ? until : latest;
     plain_name(strcmp(name, "*") == 0 ? "" : name, e->name);
 }

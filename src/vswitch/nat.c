@@ -102,6 +102,12 @@ static void stop_dhcp(struct nat *nat)
     nat->server.leases = NULL;
 }
 
+static void save_soon(struct nat *nat)
+{
+    if (!nat->save.at_ns)
+        vswitch_alarm(nat->up.sw, &nat->save, monotonic_ns() + SAVE_NS);
+}
+
 static void save(struct alarm *alarm)
 {
     struct nat *nat = container_of(alarm, struct nat, save);
@@ -110,40 +116,61 @@ static void save(struct alarm *alarm)
         write_behind_put(nat->file, text);
 }
 
-/* Tells the log of the VM that wanted an address, if the switch knows it. */
-static void tell_exhausted(struct nat *nat, const u8 *frame)
+/* Tells the log of the VM that wanted an address. */
+static void tell_refused(struct nat *nat, struct port *port)
 {
+    const struct leases *leases = nat->server.leases;
     struct vswitch_events *events = vswitch_told(nat->up.sw);
     u64 now = monotonic_ns();
-    char text[160];
-    if (!events || !events->trouble || (nat->told_ns && now - nat->told_ns < TELL_NS))
+    char text[200];
+    if (!events || !events->trouble || (port->no_address_ns && now - port->no_address_ns < TELL_NS))
         return;
-    for (struct port *port = NULL; (port = vswitch_port_next(nat->up.sw, port));) {
-        if (port->kind != PORT_CARD || memcmp(port->mac.byte, frame + MAC_LEN, MAC_LEN) != 0)
-            continue;
-        nat->told_ns = now;
-        snprintf(text, sizeof(text), "it gets no address: all %u of the NAT network %s are in use",
-                 leases_addresses(nat->server.leases), nat->name);
-        events->trouble(events, port, text);
-    }
+    port->no_address_ns = now;
+    u32 all = leases_addresses(leases), used = leases_used(leases, seconds());
+    if (used == all)
+        snprintf(text, sizeof(text), "it gets no address: all %u of the NAT network %s are in use", all, nat->name);
+    else
+        snprintf(text, sizeof(text),
+                 "it gets no more addresses of the NAT network %s: the %u that are left are fewer than it has",
+                 nat->name, all - used);
+    events->trouble(events, port, text);
 }
 
 bool nat_takes(struct nat *nat, const u8 *frame, u32 length)
 {
     u8 reply[DHCP_REPLY_MAX];
-    if (!dhcp_is_request(frame, length))
+    if (!dhcp_is_request(frame, length)) {
+        if (nat->server.leases)
+            dhcp_hear(&nat->server, frame, length);
         return false;
-    if (!nat->server.leases)
+    }
+    struct port *from = vswitch_port_behind(nat->up.sw, nat->up.port, frame + MAC_LEN);
+    if (!nat->server.leases || !from)
         return true;
     u64 refused = leases_refused(nat->server.leases);
-    u32 size = dhcp_answer(&nat->server, frame, length, seconds(), reply);
+    u32 size = dhcp_answer(&nat->server, frame, length, from->id, seconds(), reply);
     if (size)
         vswitch_input(nat->up.sw, nat->up.port, reply, size);
     if (leases_refused(nat->server.leases) != refused)
-        tell_exhausted(nat, frame);
-    if (!nat->save.at_ns)
-        vswitch_alarm(nat->up.sw, &nat->save, monotonic_ns() + SAVE_NS);
+        tell_refused(nat, from);
+    save_soon(nat);
     return true;
+}
+
+int nat_release(struct nat *nat, const char *text, struct error *error)
+{
+    struct mac mac;
+    struct ip ip;
+    bool is_mac = mac_parse(text, &mac), is_ip = !is_mac && ip_parse(text, &ip) && ip.version == 4;
+    if (!is_mac && !is_ip)
+        return error_set(error, -EINVAL, "'%.40s' is neither an Ethernet address nor one of IPv4", text);
+    if (!nat->server.leases)
+        return error_set(error, -ENOENT, "the NAT network %s has no DHCP, and so no leases", nat->name);
+    u32 address = is_ip ? (u32)ip.byte[0] << 24 | (u32)ip.byte[1] << 16 | (u32)ip.byte[2] << 8 | ip.byte[3] : 0;
+    if (!leases_end(nat->server.leases, is_mac ? &mac : NULL, address))
+        return error_set(error, -ENOENT, "the NAT network %s has no lease of %.40s", nat->name, text);
+    save_soon(nat);
+    return 0;
 }
 
 int nat_own_addresses(struct nat *nat, struct error *error)
@@ -320,7 +347,7 @@ static void nat_check(struct uplink *up)
         error_set(pool, -ENOSPC, "all %u addresses of the NAT network %s are in use; requests without one: %llu",
                   leases_addresses(nat->server.leases), nat->name,
                   (unsigned long long)leases_refused(nat->server.leases));
-        error_hint(pool, "give the network a larger prefix");
+        error_hint(pool, "nestbox nat release ends a lease, nestbox nat set --prefix takes a larger network");
     }
     struct error written = {0};
     if (nat->file)

@@ -32,7 +32,6 @@ struct nat {
     struct dhcp server; /* without leases if it is off */
     struct write_behind *file;
     struct alarm save;
-    u64 told_ns; /* when a VM's log was last told that no address is free */
     struct nat_rule *rule;
     u32 rules;
     const struct nat_backend_ops *ops;
@@ -60,6 +59,8 @@ extern const struct nat_backend_ops slirp_ops, kernel_nat_ops;
 void nat_map_failed(struct nat_rule *rule, int err);
 /* For a back end, when its port is in the switch: no card may have the addresses of the network itself. */
 int MUST_CHECK nat_own_addresses(struct nat *nat, struct error *error);
+/* Ends the lease of an address or of a client, which `text` names. */
+int MUST_CHECK nat_release(struct nat *nat, const char *text, struct error *error);
 /* For a back end: returns true if a frame from the switch is none of its business, because it was for a DHCP server. */
 bool nat_takes(struct nat *nat, const u8 *frame, u32 length);
 

@@ -87,6 +87,7 @@ struct port {
     u64 storm_ns;          /* when the second of storm_limit began */
     u32 storm;             /* broadcasts and multicasts in it */
     u64 reported_ns;       /* when a stranger was last reported */
+    u64 no_address_ns;     /* when the log of its VM was last told that a NAT network has no address for it */
 };
 
 /* Returns true if fill may pass one more frame. */

@@ -84,6 +84,17 @@ static int do_reload(void *opaque, const json_t *request, json_t *reply, struct 
     return e ? error_set(error, e, "out of memory") : CONTROL_LATER;
 }
 
+static int do_release(void *opaque, const json_t *request, json_t *reply, struct error *error)
+{
+    struct process *p = opaque;
+    const char *lease = json_string_value(json_object_get(request, "lease"));
+    if (!lease)
+        return error_set(error, -EINVAL, "\"lease\" is no string");
+    if (!p->nat)
+        return error_set(error, -ENOENT, "switch %s has no NAT network", vswitch_name(p->sw));
+    return uplink_release(p->nat, lease, error);
+}
+
 static int do_stop(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct process *p = opaque;
@@ -120,7 +131,8 @@ static void take_capture(void *opaque, const json_t *request, int fd)
 }
 
 static const struct control_request requests[] = {
-    {"show", do_show}, {"reload", do_reload}, {"capture", do_capture, take_capture}, {"stop", do_stop}, {0}};
+    {"show", do_show},       {"reload", do_reload}, {"capture", do_capture, take_capture},
+    {"release", do_release}, {"stop", do_stop},     {0}};
 
 /* -- what the clerk says -- */
 

@@ -132,8 +132,9 @@ static json_t *leases_json(const struct uplink *up)
     json_t *array = json_array();
     struct lease lease;
     for (u32 at = 0; uplink_lease(up, &at, &lease);)
-        add(array, json_pack("{s:o, s:o, s:s, s:o}", "mac", mac_json(&lease.mac), "address", ip_json(&lease.address),
-                             "name", lease.name, "until", number((u64)lease.until)));
+        add(array, json_pack("{s:o, s:o, s:s, s:o, s:s?, s:b}", "mac", mac_json(&lease.mac), "address",
+                             ip_json(&lease.address), "name", lease.name, "until", number((u64)lease.until), "port",
+                             lease.port[0] ? lease.port : NULL, "used", lease.used));
     return array;
 }
 

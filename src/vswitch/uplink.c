@@ -59,6 +59,11 @@ bool uplink_lease(const struct uplink *up, u32 *at, struct lease *lease)
     return up->nat && up->nat->server.leases && leases_next(up->nat->server.leases, at, time(NULL), lease);
 }
 
+int uplink_release(struct uplink *up, const char *lease, struct error *error)
+{
+    return up->nat ? nat_release(up->nat, lease, error) : error_set(error, -ENOENT, "there is no NAT network");
+}
+
 bool uplink_mapping(const struct uplink *up, u32 n, struct nat_mapping *mapping, struct error *why)
 {
     if (!up->nat || n >= up->nat->rules)

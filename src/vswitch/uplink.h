@@ -56,6 +56,8 @@ void uplink_state(const struct uplink *up, struct uplink_state *state);
 struct port *uplink_port(const struct uplink *up); /* NULL: see uplink_nat_set */
 /* The next lease; `at` is 0 for the first, and goes on by itself. Returns false if there are no more. */
 bool uplink_lease(const struct uplink *up, u32 *at, struct lease *lease);
+/* Ends the lease of an address or a client, as text. -ENOENT: there is none. */
+int MUST_CHECK uplink_release(struct uplink *up, const char *lease, struct error *error);
 /* Each returns the n-th thing, or false if there are fewer. */
 /* `why->code` is 0 if the mapping is in force. */
 bool uplink_mapping(const struct uplink *up, u32 n, struct nat_mapping *mapping, struct error *why);

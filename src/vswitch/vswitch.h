@@ -43,6 +43,8 @@ void vswitch_port_remove(struct vswitch *sw, struct port *port);
 /* Takes new settings of a card while it runs, with the next frame. */
 void vswitch_port_set(struct vswitch *sw, struct port *port, const struct card_settings *set);
 struct port *vswitch_port_find(struct vswitch *sw, const char *id);
+/* The port where a station is, seen from another port; NULL if nobody knows. */
+struct port *vswitch_port_behind(struct vswitch *sw, const struct port *from, const u8 *mac);
 struct port *vswitch_port_next(struct vswitch *sw, struct port *after); /* NULL: the first */
 
 /* A frame that came from a port. It is read, not kept. */

@@ -231,6 +231,7 @@ run 'map outside' 2 '--internal: 10.1.1.1:80 is not in' nat map net --external 1
 run 'map without' 2 'nat map without --internal' nat map net --external 18081
 run 'no port' 2 "--external: 'http' is not a port" nat map net --external http --internal "${prefix%.*}.5:80"
 says 'mappings' "mapping +udp 127.0.0.1:18080 to ${prefix%.*}.5:80" nat show net
+run 'a lease of a network that does not run' 4 'switch net does not run' nat release net 02:00:00:00:00:77
 run 'unmap' 0 '' nat unmap net --external 18080
 run 'unmap twice' 4 'has no mapping of tcp 0.0.0.0:18080' nat unmap net --external 18080
 IFS=./ read -r a b c _ <<<"$prefix"
@@ -243,6 +244,8 @@ says 'what was set' '"dhcp": false' nat show net --json
 check 'the prefix stays' [ "$(nb nat list --json | sed -n 's/.*"prefix": "\(.*\)",/\1/p' | head -n 1)" = "$prefix" ]
 nb nic add lab3 --switch net >/dev/null
 check 'its switch runs' served net
+run 'a lease without DHCP' 4 'the NAT network net has no DHCP, and so no leases' nat release net 02:00:00:00:00:77
+run 'what is no address' 2 "'x' is neither an Ethernet address nor one of IPv4" nat release net x
 run 'delete in use' 4 'switch net has a card: lab3/nic0' nat delete net
 run 'delete by force' 0 '' nat delete net --force
 check 'a card without a switch is a finding' grep -q 'lab3/nic0 is at switch net, which does not exist' <(nb check)

@@ -141,8 +141,19 @@ pool-*) # a prefix with few addresses
     [ $count -ge 4 ] || fail "only $count leases"
     client f lab
     client g lab
-    ! { leased f && leased g; } || fail 'more leases than addresses'
-    within 3 says 'address|lease|pool' nb nat show lab || fail "nat show: $(nb nat show lab)"
+    for vm in f g; do ! leased $vm || fail 'more leases than addresses'; done
+    within 3 says 'problem +all 4 addresses of .* lab are in use.* nestbox nat release' nb switch show lab ||
+        fail "switch show: $(nb switch show lab)"
+    says 'switch lab: all 4 addresses .*; nestbox nat release ends a lease' "$NB" check || fail "check: $("$NB" check)"
+    for vm in f g; do
+        within 5 grep -q 'it gets no address: all 4 of the NAT network lab' "$NESTBOX_HOME/vms/$vm/log" ||
+            fail "the log of $vm says nothing"
+    done
+    read -r ended _ <"$work/d.lease"
+    nb nat release lab "$ended"
+    leased f || fail 'no lease after one was ended'
+    [ "$address" = "$ended" ] || fail "the lease is of $address"
+    refused 'no lease of 192.168.100.77' nat release lab 192.168.100.77
     reaches a 198.51.100.1 || fail 'a does not reach the outside'
     ;;
 firewall) # one that drops what is forwarded is found and named

@@ -94,7 +94,7 @@ static const u8 *find(u8 code)
 static u8 ask(void)
 {
     memset(&out, 0, sizeof(out));
-    out.length = dhcp_answer(&server, in.frame, in.length, NOW, out.frame);
+    out.length = dhcp_answer(&server, in.frame, in.length, "", NOW, out.frame);
     const u8 *type = out.length ? find(53) : NULL;
     return type ? type[1] : 0;
 }
@@ -312,7 +312,7 @@ static void test_refusals(void)
     for (u32 length = 0; length <= in.length; length++) {
         u8 *copy = malloc(length + 1);
         memcpy(copy, in.frame, length);
-        out.length = dhcp_answer(&server, copy, length, NOW, out.frame);
+        out.length = dhcp_answer(&server, copy, length, "", NOW, out.frame);
         CHECK(out.length == 0 || length == in.length);
         free(copy);
     }
@@ -327,7 +327,7 @@ static void test_refusals(void)
             in.frame[random() % in.length] = (u8)random();
         u8 *copy = malloc(in.length);
         memcpy(copy, in.frame, in.length);
-        u32 length = dhcp_answer(&server, copy, in.length, NOW + i / 1000, out.frame);
+        u32 length = dhcp_answer(&server, copy, in.length, "", NOW + i / 1000, out.frame);
         if (length > DHCP_REPLY_MAX)
             CHECK(length <= DHCP_REPLY_MAX);
         free(copy);
