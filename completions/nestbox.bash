@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete kvm qemu switch nat nic check doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save kvm qemu switch nat nic check doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -307,6 +307,12 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W 'production production-only standard disabled' -- "$current")
         return
         ;;
+    'stop:--timeout')
+        return
+        ;;
+    'restart:--timeout')
+        return
+        ;;
     'kvm:--nested')
         mapfile -t COMPREPLY < <(compgen -W 'off intel amd host' -- "$current")
         return
@@ -595,6 +601,36 @@ _nestbox() {
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
+    'start')
+        mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'stop')
+        mapfile -t COMPREPLY < <(compgen -W '--turn-off --save --timeout --all --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'restart')
+        mapfile -t COMPREPLY < <(compgen -W '--hard --timeout --all --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'pause')
+        mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'resume')
+        mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'save')
+        mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
     'kvm')
         mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --trace --trace-file --stats --help' -c -- "$current")
         ;;
@@ -707,7 +743,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete kvm qemu switch nat nic check doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save kvm qemu switch nat nic check doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

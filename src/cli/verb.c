@@ -13,9 +13,10 @@
 #define HELP_COLUMN 22
 #define LINE_MAX 640
 
-const struct verb *const verbs[] = {&verb_run,    &verb_create, &verb_list, &verb_show,    &verb_set, &verb_rename,
-                                    &verb_delete, &verb_kvm,    &verb_qemu, &verb_switch,  &verb_nat, &verb_nic,
-                                    &verb_check,  &verb_doctor, &verb_help, &verb_version, NULL};
+const struct verb *const verbs[] = {&verb_run,    &verb_create,   &verb_list, &verb_show,    &verb_set,   &verb_rename,
+                                    &verb_delete, &verb_start_vm, &verb_stop, &verb_restart, &verb_pause, &verb_resume,
+                                    &verb_save,   &verb_kvm,      &verb_qemu, &verb_switch,  &verb_nat,   &verb_nic,
+                                    &verb_check,  &verb_doctor,   &verb_help, &verb_version, NULL};
 
 void complain(const char *format, ...)
 {
@@ -51,10 +52,10 @@ const struct verb *verb_find(const struct verb *within, const char *name)
         if (strcmp((*v)->name, name) == 0)
             return *v;
     }
-    if (!within && strcmp(name, verb_derive.name) == 0)
-        return &verb_derive;
-    if (!within && strcmp(name, verb_probe.name) == 0)
-        return &verb_probe;
+    static const struct verb *const hidden[] = {&verb_derive, &verb_probe, &verb_worker};
+    for (unsigned i = 0; i < ARRAY_LEN(hidden) && !within; i++)
+        if (strcmp(name, hidden[i]->name) == 0)
+            return hidden[i];
     const char *close = spelling_closest(name, verb_name, list);
     if (close)
         complain("unknown verb '%s%s%s'; did you mean '%s%s%s'?", before, gap, name, before, gap, close);

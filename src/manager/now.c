@@ -3,6 +3,7 @@
  */
 #include "manager/now.h"
 
+#include "manager/life.h"
 #include "process/ask.h"
 
 #include <errno.h>
@@ -29,18 +30,18 @@ int vm_now(const struct store *store, const struct vm_def *def, struct vm_now *n
     *now = (struct vm_now){def->saved ? VM_SAVED : VM_OFF, NULL};
     name_fold(def->name, folded);
     /* A VM that never ran has no folder, and gets none by being looked at. */
-    snprintf(path, sizeof(path), "%.3800s/vms/%s/control", store_run(store), folded);
+    snprintf(path, sizeof(path), "%.3800s/vms/%s", store_run(store), folded);
     if (access(path, F_OK))
         return 0;
     snprintf(peer.name, sizeof(peer.name), "the worker of VM %.50s", def->name);
-    int fd = ask_connect(path, &peer, error);
+    int fd = life_reach(store, def->name, error);
     if (fd < 0)
         return fd == -ENOTCONN ? 0 : fd;
     int e = ask_worker(fd, &peer, &now->report, error);
     close(fd);
     const char *state = e ? NULL : json_string_value(json_object_get(now->report, "state"));
     if (e)
-        return e;
+        return e == -EPIPE ? 0 : e; /* it has just ended */
     now->state = state ? vm_state_find(state) : VM_STATES;
     if (now->state != VM_STATES)
         return 0;

@@ -157,13 +157,17 @@ static bool serve(struct connection *c, const char *line, size_t length)
     } else {
         json_t *reply = json_pack("{s:b}", "ok", 1);
         c->control->asker = c->serial;
+        c->waits = true; /* the answer may come before `act` returns */
         int e =
             reply ? what->act(c->control->opaque, request, reply, &error) : error_set(&error, -ENOMEM, "out of memory");
+        c->control->asker = 0;
+        bool answered = !c->waits;
+        c->waits = e == CONTROL_LATER && !answered;
         if (e == CONTROL_LATER) {
             json_decref(reply);
-            c->waits = true;
-            wait_for(c, 0);
-            goes_on = false;
+            if (c->waits)
+                wait_for(c, 0);
+            goes_on = answered && c->watch.fd >= 0 && !c->answer;
         } else if (e) {
             json_decref(reply);
             goes_on = answer_error(c, &error);
@@ -252,7 +256,7 @@ void control_answer(struct control *control, u64 asker, json_t *reply)
         return;
     }
     c->waits = false;
-    if (answer(c, reply))
+    if (answer(c, reply) && control->asker != asker)
         serve_lines(c);
 }
 

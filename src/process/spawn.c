@@ -141,14 +141,34 @@ static void become_program(const char *const *argv, int log, const int *pass)
     execv(argv[0], (char *const *)(uintptr_t)argv);
 }
 
-pid_t spawn_program(const char *const *argv, int log, const int *pass)
+pid_t spawn_program(const char *const *argv, int log, const int *pass, int *gate)
 {
+    int pipes[2];
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return -errno;
     fflush(NULL);
     pid_t child = fork();
-    if (child)
-        return child < 0 ? -errno : child;
-    become_program(argv, log, pass);
+    if (child) {
+        int e = child < 0 ? -errno : 0;
+        close(pipes[0]);
+        *gate = pipes[1];
+        if (e)
+            close(pipes[1]);
+        return e ? e : child;
+    }
+    char go = 0;
+    close(pipes[1]);
+    while (read(pipes[0], &go, 1) < 0 && errno == EINTR)
+        ;
+    if (go == 'g')
+        become_program(argv, log, pass);
     _exit(127);
+}
+
+void spawn_go(int gate)
+{
+    (void)!write(gate, "g", 1);
+    close(gate);
 }
 
 u64 spawn_started(pid_t pid)

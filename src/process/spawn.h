@@ -22,10 +22,12 @@ void spawn_report(int ready, const struct error *error);
 
 /*
  * Starts argv[0], a path, in a session of its own; it lives on if this process ends. Its standard output and errors go
- * to `log`. The descriptors `pass` (-1 ends them) are open in it, by their numbers. Returns the process, which is a
- * child as long as this process lives, or -errno.
+ * to `log`. The descriptors `pass` (-1 ends them) are open in it, by their numbers. It begins when spawn_go is called
+ * with *gate, and never if this process ends before: so there is time to note which process it is. Returns the process,
+ * which is a child as long as this process lives, or -errno.
  */
-pid_t spawn_program(const char *const *argv, int log, const int *pass);
+pid_t spawn_program(const char *const *argv, int log, const int *pass, int *gate);
+void spawn_go(int gate);
 
 /* When a process was started, in ticks since the host's start; 0: there is none. With its number it names a process for
  * good. */

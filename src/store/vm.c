@@ -111,7 +111,6 @@ static int read_rest(const json_t *object, struct vm_def *def, struct error *err
         return e;
     def->version = (u32)json_integer_value(version);
     def->created = json_integer_value(created);
-    def->saved = json_is_true(json_object_get(object, "saved"));
     return read_drives(object, def, error);
 }
 
@@ -130,6 +129,13 @@ static int read_def(const char *path, const json_t *object, struct vm_def *def, 
     return e ? e : read_rest(object, def, error);
 }
 
+static bool there_is(const struct store *store, const char *name, const char *what)
+{
+    char path[DEFINITION_PATH_MAX];
+    definition_path("vms", name, what, path);
+    return !faccessat(store->folder, path, F_OK, 0);
+}
+
 static int read_file(struct store *store, const char *path, struct vm_def *def, struct error *error)
 {
     json_t *object;
@@ -141,6 +147,8 @@ static int read_file(struct store *store, const char *path, struct vm_def *def, 
     json_decref(object);
     if (e)
         vm_def_free(def);
+    else
+        def->saved = there_is(store, def->name, "/" VM_SAVED_FILE);
     return e ? definition_fail(path, error) : 0;
 }
 
@@ -267,10 +275,10 @@ json_t *vm_def_json(const struct vm_def *def)
         good &= !json_array_append_new(shares, json_pack("{s:s, s:o}", "tag", def->share[i].tag, "settings",
                                                          setting_json(share_settings_table, &def->share[i])));
     json_t *object =
-        json_pack("{s:i, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:s?, s:b}", "version", DEFINITION_VERSION, "name",
-                  def->name, "id", def->id, "configuration", (int)def->version, "created", (json_int_t)def->created,
-                  "settings", setting_json(vm_settings_table, &def->set), "disks", disks, "shares", shares,
-                  "checkpoint", def->checkpoint[0] ? def->checkpoint : NULL, "saved", def->saved);
+        json_pack("{s:i, s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:s?}", "version", DEFINITION_VERSION, "name", def->name,
+                  "id", def->id, "configuration", (int)def->version, "created", (json_int_t)def->created, "settings",
+                  setting_json(vm_settings_table, &def->set), "disks", disks, "shares", shares, "checkpoint",
+                  def->checkpoint[0] ? def->checkpoint : NULL);
     if (!good)
         json_decref(object);
     return good ? object : NULL;
@@ -281,13 +289,6 @@ int store_vm_put(struct store *store, const struct vm_def *def, struct error *er
     char path[DEFINITION_PATH_MAX];
     definition_path("vms", def->name, VM_FILE, path);
     return definition_put(store, path, vm_def_json(def), error);
-}
-
-static bool there_is(const struct store *store, const char *name, const char *what)
-{
-    char path[DEFINITION_PATH_MAX];
-    definition_path("vms", name, what, path);
-    return !faccessat(store->folder, path, F_OK, 0);
 }
 
 static int refuse_taken(struct store *store, const char *name, struct error *error)

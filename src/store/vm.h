@@ -5,7 +5,7 @@
  *   nics.json log  its cards (store/network.h) and its log
  *   disks/         images that were made for it
  *   firmware.fd    variables of UEFI; tpm/: state of the TPM
- *   saved/         memory and devices of a saved VM
+ *   saved/         memory and devices of a saved VM; saved.json, once all is there
  *   checkpoints/ID/  one folder per checkpoint
  *
  * A folder without vm.json is no VM: it has the cards of a QEMU that somebody else runs, and a VM of that name takes
@@ -25,7 +25,8 @@
 #define UUID_TEXT_MAX 37
 #define VM_DISKS_MAX 64
 #define VM_SHARES_MAX 8
-#define VERSION_NEWEST 120 /* configuration versions times ten */
+#define VM_SAVED_FILE "saved/saved.json" /* while it is there, the VM is saved */
+#define VERSION_NEWEST 120               /* configuration versions times ten */
 
 struct vm_def {
     char name[NAME_MAX_LEN + 1];
@@ -37,7 +38,7 @@ struct vm_def {
     struct share_def share[VM_SHARES_MAX];
     u32 disks, shares;
     char checkpoint[UUID_TEXT_MAX]; /* the one that it stands on; empty: none */
-    bool saved;                     /* there is a saved state to start from */
+    bool saved;                     /* there is a saved state to start from: VM_SAVED_FILE, not the definition */
 };
 
 /* Lists are sorted by name, without case. Texts belong to the definitions. */

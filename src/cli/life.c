@@ -1,0 +1,235 @@
+/*
+ * nestbox start, stop, restart, pause, resume, save: the life of VMs, of several at once where names have patterns.
+ */
+#include "manager/life.h"
+
+#include "cli/vm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct options {
+    bool json, all, turn_off, save, hard;
+    u64 timeout_ms;
+};
+
+#define AT(field) offsetof(struct options, field)
+static const struct setting all_rows[] = {
+    {"all", SETTING_FLAG, AT(all), NULL, "all VMs"},
+    {"json", SETTING_FLAG, AT(json), NULL, "print JSON"},
+    {0},
+};
+static const struct setting stop_rows[] = {
+    {"turn-off", SETTING_FLAG, AT(turn_off), NULL, "at once, like pulling the plug; the guest may lose data"},
+    {"save", SETTING_FLAG, AT(save), NULL, "save memory and devices; the next start goes on from there"},
+    {0},
+};
+static const struct setting timeout_row[] = {
+    {"timeout", SETTING_SECONDS, AT(timeout_ms), "SECONDS", "how long the guest may take to shut down", .def = "120",
+     .min = 1000, .max = 86400000},
+    {0},
+};
+static const struct setting hard_row[] = {
+    {"hard", SETTING_FLAG, AT(hard), NULL, "like the reset button; the guest may lose data"}, {0}};
+
+/* -- one VM after the other -- */
+
+typedef int one_vm(struct store *store, const char *name, const struct options *o, json_t **result,
+                   struct error *error);
+
+static int collect_one(struct store *store, const char *name, void *opaque, struct error *error)
+{
+    return json_array_append_new(opaque, json_string(name)) ? error_set(error, -ENOMEM, "out of memory") : 0;
+}
+
+static int collect(struct store *store, const char *const word[static WORDS_MAX], bool all, json_t *names,
+                   struct error *error)
+{
+    int e = all ? vm_each(store, "*", collect_one, names, error) : 0;
+    for (u32 i = 0; i < WORDS_MAX && word[i] && !e && !all; i++)
+        e = vm_each(store, word[i], collect_one, names, error);
+    return e;
+}
+
+static void print_result(const json_t *result)
+{
+    if (true_at(result, "already"))
+        fprintf(stderr, "nestbox: VM %s is %s already\n", text_at(result, "name"), text_at(result, "state"));
+}
+
+static int for_each(const struct verb *verb, int argc, char **argv, one_vm *act)
+{
+    struct options o = {0};
+    const char *word[WORDS_MAX];
+    struct error error, first = {0};
+    int status;
+    verb_defaults(verb, &o);
+    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    if (!store)
+        return status;
+    json_t *names = json_array(), *results = json_array(), *name;
+    size_t i;
+    int e = word[0] || o.all ? collect(store, word, o.all, names, &error)
+                             : error_set(&error, -EINVAL, "%s without a VM; " SETTING("all") " takes all", verb->name);
+    if (e)
+        first = error;
+    json_array_foreach (names, i, name) {
+        json_t *result = NULL;
+        int bad = act(store, json_string_value(name), &o, &result, &error);
+        if (bad && first.code)
+            complain_error(&error); /* the first is complained of at the end */
+        if (bad && !first.code)
+            first = error;
+        if (!bad && !o.json)
+            print_result(result);
+        if (!bad)
+            json_array_append_new(results, result);
+    }
+    if (o.json)
+        network_json(results);
+    else
+        json_decref(results);
+    json_decref(names);
+    return network_end(store, first.code, &first);
+}
+
+#define VM_WORDS                                                                                                       \
+    {                                                                                                                  \
+        {"VM", WORD_VM, true}, {"VM", WORD_VM, true}, {"VM", WORD_VM, true},                                           \
+        {                                                                                                              \
+            "VM", WORD_VM, true                                                                                        \
+        }                                                                                                              \
+    }
+
+/* -- the verbs -- */
+
+static int start_one(struct store *store, const char *name, const struct options *o, json_t **result,
+                     struct error *error)
+{
+    return life_start(store, name, &terminal_progress, result, error);
+}
+
+static int start(const struct verb *verb, int argc, char **argv)
+{
+    return for_each(verb, argc, argv, start_one);
+}
+
+const struct verb verb_start_vm = {
+    .name = "start",
+    .summary = "Starts VMs, or goes on with saved or paused ones",
+    .usage = "VM... [--all] [--json]",
+    .options = {{all_rows}},
+    .words = VM_WORDS,
+    .about = "Starts VMs. A VM that was saved goes on where it was, and a paused one is resumed. "
+             "A name may be a pattern with * and ?.",
+    .run = start,
+};
+
+static int stop_one(struct store *store, const char *name, const struct options *o, json_t **result,
+                    struct error *error)
+{
+    return life_stop(store, name,
+                     o->turn_off ? LIFE_TURN_OFF
+                     : o->save   ? LIFE_SAVE
+                                 : LIFE_SHUT_DOWN,
+                     (u32)(o->timeout_ms / 1000), &terminal_progress, result, error);
+}
+
+static int stop(const struct verb *verb, int argc, char **argv)
+{
+    return for_each(verb, argc, argv, stop_one);
+}
+
+const struct verb verb_stop = {
+    .name = "stop",
+    .summary = "Shuts VMs down, turns them off or saves them",
+    .usage = "VM... [--all] [OPTION]...",
+    .options = {{stop_rows}, {timeout_row}, {all_rows}},
+    .words = VM_WORDS,
+    .about = "Has the guests of VMs shut down, and waits for it. "
+             "A guest that does not within the time goes on; *--turn-off* ends any.",
+    .run = stop,
+};
+
+static int restart_one(struct store *store, const char *name, const struct options *o, json_t **result,
+                       struct error *error)
+{
+    return life_restart(store, name, o->hard, (u32)(o->timeout_ms / 1000), &terminal_progress, result, error);
+}
+
+static int restart(const struct verb *verb, int argc, char **argv)
+{
+    return for_each(verb, argc, argv, restart_one);
+}
+
+const struct verb verb_restart = {
+    .name = "restart",
+    .summary = "Shuts VMs down and starts them again",
+    .usage = "VM... [--all] [OPTION]...",
+    .options = {{hard_row}, {timeout_row}, {all_rows}},
+    .words = VM_WORDS,
+    .run = restart,
+};
+
+static int pause_one(struct store *store, const char *name, const struct options *o, json_t **result,
+                     struct error *error)
+{
+    return life_pause(store, name, result, error);
+}
+
+static int pause_run(const struct verb *verb, int argc, char **argv)
+{
+    return for_each(verb, argc, argv, pause_one);
+}
+
+const struct verb verb_pause = {
+    .name = "pause",
+    .summary = "Pauses VMs; their memory stays",
+    .usage = "VM... [--all] [--json]",
+    .options = {{all_rows}},
+    .words = VM_WORDS,
+    .run = pause_run,
+};
+
+static int resume_one(struct store *store, const char *name, const struct options *o, json_t **result,
+                      struct error *error)
+{
+    return life_resume(store, name, result, error);
+}
+
+static int resume(const struct verb *verb, int argc, char **argv)
+{
+    return for_each(verb, argc, argv, resume_one);
+}
+
+const struct verb verb_resume = {
+    .name = "resume",
+    .summary = "Goes on with paused VMs",
+    .usage = "VM... [--all] [--json]",
+    .options = {{all_rows}},
+    .words = VM_WORDS,
+    .run = resume,
+};
+
+static int save_one(struct store *store, const char *name, const struct options *o, json_t **result,
+                    struct error *error)
+{
+    return life_stop(store, name, LIFE_SAVE, 0, &terminal_progress, result, error);
+}
+
+static int save(const struct verb *verb, int argc, char **argv)
+{
+    return for_each(verb, argc, argv, save_one);
+}
+
+const struct verb verb_save = {
+    .name = "save",
+    .summary = "Saves memory and devices of VMs and ends them",
+    .usage = "VM... [--all] [--json]",
+    .options = {{all_rows}},
+    .words = VM_WORDS,
+    .about = "Writes memory and devices of VMs to disk and ends them. "
+             "The next start goes on where they were; *nestbox stop --turn-off* drops what was saved.",
+    .run = save,
+};

@@ -1,0 +1,49 @@
+/*
+ * QEMU's command line from the definition of a VM. Pure, but for reading which programs and firmware the host has.
+ */
+#ifndef WORKER_COMMAND_H
+#define WORKER_COMMAND_H
+
+#include "store/vm.h"
+
+#include <limits.h>
+
+#define COMMAND_HOT_PORTS 4 /* free places for devices that are added while the VM runs */
+
+/* Sockets in the run folder of the VM, by which others reach its QEMU. */
+#define SOCKET_QMP "qmp"
+#define SOCKET_SERIAL "serial"
+#define SOCKET_VNC "vnc"
+#define SOCKET_QGA "qga"     /* the port org.qemu.guest_agent.0 */
+#define SOCKET_AGENT "agent" /* the port org.nestbox.agent.0 */
+#define SOCKET_TPM "tpm"
+
+struct command {
+    const struct store *store;
+    const struct vm_def *def;
+    const struct card_def *cards; /* of the VM */
+    u32 card_count;
+    int qmp, serial; /* sockets that listen, as QEMU inherits them */
+    bool incoming;   /* it waits for a saved state */
+};
+
+/* Returns the arguments, beginning with this program's path; they end with NULL and are released by command_free.
+ * NULL with an error. */
+char **command_qemu(const struct command *c, struct error *error);
+/* The same for the helpers of a VM: its TPM; a folder that it shares, on a socket that listens. */
+char **command_tpm(const struct store *store, const struct vm_def *def, struct error *error);
+char **command_share(const struct share_def *share, int socket, struct error *error);
+void command_free(char **arguments);
+
+/* The file with variables of UEFI that a new VM gets; NULL: it has a BIOS. */
+const char *command_variables(const struct vm_def *def);
+/* The node of a drive and of its file, as QMP has them; {"driver": ...} for blockdev-add. NULL: no memory. */
+json_t *command_node(const char *node, const char *path, const char *format, bool read_only);
+#define NODE_NAME_MAX 32
+/* The name of the node that a drive begins with. */
+void command_node_name(const struct disk_def *disk, char name[static NODE_NAME_MAX]);
+/* The device of a card and its netdev, for -device and -netdev and for QMP. NULL: no memory. */
+json_t *command_card_device(const struct card_def *card, s32 boot_index);
+json_t *command_card_netdev(const struct card_def *card, const char *socket);
+
+#endif

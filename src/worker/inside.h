@@ -1,0 +1,127 @@
+/*
+ * One running VM, as the files of this folder share it. All of it belongs to the worker's one thread.
+ */
+#ifndef WORKER_INSIDE_H
+#define WORKER_INSIDE_H
+
+#include "process/control.h"
+#include "rules/vm_state.h"
+#include "store/vm.h"
+#include "worker/command.h"
+#include "worker/console.h"
+#include "worker/qmp.h"
+
+#define SECOND_NS 1000000000ull
+#define ASKERS_MAX 16
+#define LISTENERS_MAX 16
+#define HELPERS_MAX (VM_SHARES_MAX + 1)
+
+/* A program that was started and lives on without us. */
+struct helper {
+    char name[16];
+    pid_t pid; /* 0: none */
+    u64 started;
+};
+
+/* What is under way and passes by itself. */
+enum job { JOB_NONE, JOB_START, JOB_LOAD, JOB_SHUT_DOWN, JOB_TURN_OFF, JOB_PAUSE, JOB_RESUME, JOB_SAVE };
+
+struct worker {
+    struct store *store;
+    struct vm_def def;
+    struct card_def *cards; /* those of the VM come first */
+    u32 card_count, all_cards;
+    struct loop loop;
+    struct control *control;
+    struct qmp *qmp;
+    struct qmp_events events;
+    struct console *console;
+    struct helper qemu, helper[HELPERS_MAX];
+    u32 helpers;
+    struct watch ended; /* QEMU's pidfd */
+    bool connected;     /* QEMU is reached by QMP */
+
+    enum vm_state state;
+    s64 since, started; /* seconds since 1970: of the state, of the VM */
+    enum job job;
+    enum vm_state before; /* the state to go back to if the job fails */
+    u64 job_began_ns, deadline_ns;
+    u64 asker[ASKERS_MAX]; /* who waits for the job to end */
+    u32 askers;
+    struct alarm tick;    /* once per second while something is under way */
+    struct qmp_call step; /* of the job: one at a time */
+    void (*step_done)(struct worker *w, json_t *result, const struct error *error);
+    enum job step_job;
+    struct error problem; /* of the VM as it is; code 0: none */
+    struct error verdict; /* how the start ended, for the starter */
+    int ready;            /* whom to report the start to; -1: nobody, or done */
+    bool quitting;        /* QEMU was asked to end */
+
+    int state_fd; /* the file that is saved to or loaded from; -1: none */
+    u64 saved_bytes, total_bytes;
+    struct alarm poll;
+
+    bool stopped_by_disk;
+    u64 disk_stop_ns, disk_retry_ns; /* when that began; when it was tried again */
+    struct alarm retry;
+    char full_disk[ID_TEXT_MAX];
+
+    int listener[LISTENERS_MAX]; /* connections that get events */
+    u32 listeners;
+};
+
+/* process.c */
+/* Writes worker.json, by which another worker finds this VM. */
+void worker_record(struct worker *w);
+void worker_set_state(struct worker *w, enum vm_state state);
+/* A line in the VM's log. */
+void worker_log(struct worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* {"event": name, ...} for those who listen. `data` is released; NULL: nothing more. */
+void worker_tell(struct worker *w, const char *name, json_t *data);
+
+/* job.c: what takes its time. */
+/* Begins one: the VM is in a passing state until job_end. */
+void job_begin(struct worker *w, enum job job, enum vm_state through, u64 patience_ns);
+/* It is done, and the VM in that state; or, with an error, where it was before. Answers all who wait. */
+void job_end(struct worker *w, enum vm_state next, const struct error *error);
+/* Whoever asks now waits for the job to end. Returns CONTROL_LATER or an error. */
+int MUST_CHECK job_wait(struct worker *w, struct error *error);
+/* Sends a command of the job. `done` is called unless another job began meanwhile, or QEMU went. */
+void job_step(struct worker *w, const char *command, json_t *arguments,
+              void (*done)(struct worker *w, json_t *result, const struct error *error));
+void job_tick(struct alarm *alarm);
+int job_stop(void *opaque, const json_t *request, json_t *reply, struct error *error);
+int job_pause(void *opaque, const json_t *request, json_t *reply, struct error *error);
+int job_resume(void *opaque, const json_t *request, json_t *reply, struct error *error);
+int job_reset(void *opaque, const json_t *request, json_t *reply, struct error *error);
+int job_wait_request(void *opaque, const json_t *request, json_t *reply, struct error *error);
+
+/* launch.c: QEMU and the helpers, from nothing or found running. */
+int MUST_CHECK launch(struct worker *w, struct error *error);
+/* Finds the QEMU that an earlier worker started. -ESRCH: there is none. */
+int MUST_CHECK adopt(struct worker *w, struct error *error);
+/* The line that QEMU printed last, for an error. */
+void launch_last_words(const struct worker *w, char *text, size_t size);
+/* Ends helpers and removes sockets. */
+void launch_clean(struct worker *w);
+
+/* save.c */
+void save_begin(struct worker *w);
+/* QEMU waits for the saved state. */
+void load_begin(struct worker *w);
+void save_poll(struct alarm *alarm);
+/* Of a save that an earlier worker began: it is undone. */
+void save_undo(struct worker *w);
+int MUST_CHECK save_discard(struct store *store, const char *vm, struct error *error);
+
+/* disk_error.c: a disk of the host that is full. */
+void disk_error_event(struct worker *w, const json_t *data);
+void disk_error_retry(struct alarm *alarm);
+
+/* report.c */
+int report_show(void *opaque, const json_t *request, json_t *reply, struct error *error);
+int report_stats(void *opaque, const json_t *request, json_t *reply, struct error *error);
+int report_qmp(void *opaque, const json_t *request, json_t *reply, struct error *error);
+int report_screenshot(void *opaque, const json_t *request, json_t *reply, struct error *error);
+
+#endif

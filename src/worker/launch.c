@@ -1,0 +1,460 @@
+/*
+ * QEMU's process: started with its helpers, or found again. It and they are in sessions of their own and live on
+ * without a worker. What is listened at is opened here and inherited, so that nobody waits for a socket to appear.
+ */
+#include "worker/inside.h"
+
+#include "process/program.h"
+#include "process/spawn.h"
+#include "worker/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define START_SECONDS 60
+#define QEMU_LOG "qemu.log"
+#define SOCKET_WAIT_MS 5000
+
+static int fail(const char *what, int code, struct error *error)
+{
+    return error_set(error, code, "%.200s: %s", what, strerror(-code));
+}
+
+static int run_path(const struct worker *w, const char *what, char path[static PATH_MAX], struct error *error)
+{
+    return store_vm_socket(w->store, w->def.name, what, path, PATH_MAX, error);
+}
+
+/* -- sockets -- */
+
+static int unix_socket(const char *path, struct sockaddr_un *address)
+{
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    snprintf(address->sun_path, sizeof(address->sun_path), "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+static int listen_at(const struct worker *w, const char *what, struct error *error)
+{
+    char path[PATH_MAX];
+    struct sockaddr_un address;
+    int e = run_path(w, what, path, error);
+    if (e)
+        return e;
+    int fd = unix_socket(path, &address);
+    unlink(path);
+    if (fd >= 0 && !bind(fd, (struct sockaddr *)&address, sizeof(address)) && !listen(fd, 1))
+        return fd;
+    e = fail(path, fd < 0 ? fd : -errno, error);
+    if (fd >= 0)
+        close(fd);
+    return e;
+}
+
+static int connect_to(const struct worker *w, const char *what, struct error *error)
+{
+    char path[PATH_MAX];
+    struct sockaddr_un address;
+    int e = run_path(w, what, path, error);
+    if (e)
+        return e;
+    int fd = unix_socket(path, &address);
+    if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
+        return fd;
+    e = fail(path, fd < 0 ? fd : -errno, error);
+    if (fd >= 0)
+        close(fd);
+    return e;
+}
+
+/* -- QEMU's end -- */
+
+void launch_last_words(const struct worker *w, char *text, size_t size)
+{
+    char path[PATH_MAX], all[4096];
+    struct error ignored;
+    text[0] = 0;
+    int fd = run_path(w, QEMU_LOG, path, &ignored) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    off_t end = lseek(fd, 0, SEEK_END);
+    ssize_t n = pread(fd, all, sizeof(all) - 1, end > (off_t)sizeof(all) - 1 ? end - ((off_t)sizeof(all) - 1) : 0);
+    close(fd);
+    while (n > 0 && (u8)all[n - 1] <= ' ')
+        n--;
+    all[n > 0 ? n : 0] = 0;
+    const char *line = strrchr(all, '\n');
+    line = line ? line + 1 : all;
+    if (strncmp(line, "nestbox: ", 9) == 0)
+        line += 9;
+    snprintf(text, size, "%.*s", (int)(size - 1), line);
+}
+
+static void end_helper(struct helper *h)
+{
+    int fd = spawn_find(h->pid, h->started);
+    if (fd < 0)
+        return;
+    syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0);
+    close(fd);
+}
+
+void launch_clean(struct worker *w)
+{
+    static const char *const names[] = {SOCKET_QMP,   SOCKET_SERIAL, SOCKET_VNC, SOCKET_QGA,
+                                        SOCKET_AGENT, SOCKET_TPM,    WORKER_FILE};
+    char path[PATH_MAX], name[16];
+    struct error ignored;
+    for (u32 i = 0; i < w->helpers; i++)
+        end_helper(&w->helper[i]);
+    w->helpers = 0;
+    for (u32 i = 0; i < ARRAY_LEN(names); i++)
+        if (!run_path(w, names[i], path, &ignored))
+            unlink(path);
+    for (u32 i = 0; i < VM_SHARES_MAX; i++) {
+        snprintf(name, sizeof(name), "share%u", i);
+        if (!run_path(w, name, path, &ignored))
+            unlink(path);
+    }
+    for (u32 i = 0; i < w->card_count; i++)
+        if (!store_card_socket(w->store, w->cards[i].id, path, sizeof(path), &ignored))
+            unlink(path);
+}
+
+/* How it ended, as far as it was our child. */
+static void describe_end(struct worker *w, int status, struct error *error)
+{
+    char words[200];
+    launch_last_words(w, words, sizeof(words));
+    if (WIFSIGNALED(status))
+        error_set(error, -EIO, "VM %s: QEMU was ended by signal %d (%s)", w->def.name, WTERMSIG(status),
+                  strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == 127 && !words[0])
+        error_set(error, -ENOENT, "VM %s: QEMU cannot be started", w->def.name);
+    else
+        error_set(error, -EIO, "VM %s: %s", w->def.name, words[0] ? words : "QEMU ended");
+    error_hint(error,
+               WEXITSTATUS(status) == 127 && WIFEXITED(status) ? "as root: apt-get install qemu-system-x86" : "");
+}
+
+static void qemu_ended(struct watch *watch, u32 events)
+{
+    struct worker *w = container_of(watch, struct worker, ended);
+    struct error error = {0};
+    int status = 0;
+    bool child = waitpid(w->qemu.pid, &status, WNOHANG) == w->qemu.pid;
+    loop_unwatch(&w->loop, &w->ended);
+    enum vm_state end = VM_OFF;
+    if (w->job == JOB_START || w->job == JOB_LOAD || (child && status && !w->quitting))
+        describe_end(w, status, &error);
+    char path[PATH_MAX];
+    struct error ignored;
+    if (!store_vm_path(w->store, w->def.name, VM_SAVED_FILE, path, sizeof(path), &ignored) && !access(path, F_OK))
+        end = VM_SAVED;
+    w->before = end; /* there is no way back to a VM that runs */
+    launch_clean(w);
+    loop_alarm(&w->loop, &w->retry, 0);
+    loop_alarm(&w->loop, &w->poll, 0);
+    job_end(w, end, &error);
+    launch_clean(w); /* what job_end recorded */
+    loop_stop(&w->loop);
+}
+
+static int watch_qemu(struct worker *w, int pidfd, struct error *error)
+{
+    if (pidfd < 0)
+        return error_set(error, pidfd, "VM %s: its QEMU cannot be watched: %s", w->def.name, strerror(-pidfd));
+    w->ended = (struct watch){pidfd, qemu_ended};
+    int e = loop_watch(&w->loop, &w->ended, EPOLLIN);
+    return e ? error_set(error, e, "VM %s: its QEMU cannot be watched: %s", w->def.name, strerror(-e)) : 0;
+}
+
+/* -- connections to it -- */
+
+static int connect_qemu(struct worker *w, struct error *error)
+{
+    int fd = connect_to(w, SOCKET_QMP, error);
+    if (fd < 0)
+        return fd;
+    w->qmp = qmp_new(&w->loop, fd, &w->events, error);
+    if (!w->qmp)
+        return error->code;
+    w->connected = true;
+    fd = connect_to(w, SOCKET_SERIAL, error);
+    if (fd < 0)
+        return fd;
+    w->console = console_new(&w->loop, fd, error);
+    return w->console ? 0 : error->code;
+}
+
+/* -- files of the VM -- */
+
+static int copy_file(const char *from, const char *to, struct error *error)
+{
+    char draft[PATH_MAX + 8], *bytes = malloc(1 << 20);
+    snprintf(draft, sizeof(draft), "%s.new", to);
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int e = !bytes ? -ENOMEM : in < 0 || out < 0 ? -errno : 0;
+    for (ssize_t n = 1; !e && n > 0;) {
+        n = read(in, bytes, 1 << 20);
+        if (n < 0 || (n > 0 && write(out, bytes, (size_t)n) != n))
+            e = errno ? -errno : -EIO;
+    }
+    if (!e && (fsync(out) || rename(draft, to)))
+        e = -errno;
+    free(bytes);
+    for (int i = 0; i < 2; i++)
+        if ((int[]){in, out}[i] >= 0)
+            close((int[]){in, out}[i]);
+    return e ? fail(in < 0 ? from : to, e, error) : 0;
+}
+
+/* Variables of UEFI are the VM's from its first start on. */
+static int make_files(struct worker *w, struct error *error)
+{
+    char path[PATH_MAX];
+    const char *variables = command_variables(&w->def);
+    int e = store_vm_path(w->store, w->def.name, "firmware.fd", path, sizeof(path), error);
+    if (!e && variables && access(path, F_OK)) {
+        e = copy_file(variables, path, error);
+        if (e == -ENOENT)
+            error_hint(error, "as root: apt-get install ovmf");
+    }
+    if (!e && w->def.set.tpm)
+        e = store_vm_path(w->store, w->def.name, "tpm", path, sizeof(path), error);
+    if (!e && w->def.set.tpm && mkdir(path, 0700) && errno != EEXIST)
+        e = fail(path, -errno, error);
+    return e;
+}
+
+/* -- starting -- */
+
+static int open_log(const struct worker *w, struct error *error)
+{
+    char path[PATH_MAX];
+    int e = run_path(w, QEMU_LOG, path, error);
+    int fd = e ? e : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    return e ? e : fd < 0 ? fail(path, -errno, error) : fd;
+}
+
+/* Starts a program and notes which process it is before it begins. */
+static int start(struct worker *w, struct helper *as, const char *name, char **argv, int log, const int *pass,
+                 struct error *error)
+{
+    int gate;
+    pid_t pid = spawn_program((const char *const *)argv, log, pass, &gate);
+    if (pid < 0)
+        return error_set(error, (int)pid, "%s cannot be started: %s", argv[0], strerror((int)-pid));
+    *as = (struct helper){.pid = pid, .started = spawn_started(pid)};
+    snprintf(as->name, sizeof(as->name), "%s", name);
+    if (as != &w->qemu)
+        w->helpers++;
+    worker_record(w);
+    spawn_go(gate);
+    return 0;
+}
+
+/* The programs of helpers are found in the folders of system programs. */
+static int start_helper(struct worker *w, const char *name, const char *package, char **argv, int log, const int *pass,
+                        struct error *error)
+{
+    char program[PATH_MAX];
+    if (!argv)
+        return error->code;
+    int e = program_locate(argv[0], package, program, sizeof(program), error);
+    if (!e) {
+        free(argv[0]);
+        argv[0] = strdup(program);
+        e = argv[0] ? start(w, &w->helper[w->helpers], name, argv, log, pass, error)
+                    : error_set(error, -ENOMEM, "out of memory");
+    }
+    if (argv[0])
+        command_free(argv);
+    return e;
+}
+
+/* The TPM's program opens its socket by itself. */
+static int wait_socket(const struct worker *w, const char *what, struct error *error)
+{
+    char path[PATH_MAX], words[200];
+    int e = run_path(w, what, path, error);
+    for (unsigned i = 0; !e && access(path, F_OK); i++) {
+        if (i == SOCKET_WAIT_MS || !spawn_started(w->helper[w->helpers - 1].pid)) {
+            launch_last_words(w, words, sizeof(words));
+            return error_set(error, -EIO, "VM %s: its TPM does not start: %s", w->def.name, words);
+        }
+        usleep(1000);
+    }
+    return e;
+}
+
+static int start_helpers(struct worker *w, int log, struct error *error)
+{
+    int e = 0;
+    if (w->def.set.tpm) {
+        e = start_helper(w, "tpm", "swtpm", command_tpm(w->store, &w->def, error), log, NULL, error);
+        if (!e)
+            e = wait_socket(w, SOCKET_TPM, error);
+    }
+    for (u32 i = 0; i < w->def.shares && !e; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "share%u", i);
+        if (access("/usr/lib/qemu/virtiofsd", X_OK)) {
+            error_set(error, -ENOENT, "VM %s: virtiofsd, which shares folders, is not installed", w->def.name);
+            return error_hint(error, "as root: apt-get install qemu-system-common");
+        }
+        int fd = listen_at(w, name, error);
+        if (fd < 0)
+            return fd;
+        e = start_helper(w, name, "util-linux", command_share(&w->def.share[i], fd, error), log, (int[]){fd, -1},
+                         error);
+        close(fd);
+    }
+    return e;
+}
+
+static int start_qemu(struct worker *w, int log, struct error *error)
+{
+    struct command c = {.store = w->store,
+                        .def = &w->def,
+                        .cards = w->cards,
+                        .card_count = w->card_count,
+                        .qmp = listen_at(w, SOCKET_QMP, error),
+                        .incoming = w->def.saved};
+    c.serial = c.qmp < 0 ? -1 : listen_at(w, SOCKET_SERIAL, error);
+    char **argv = c.serial < 0 ? NULL : command_qemu(&c, error);
+    int e = argv ? start(w, &w->qemu, "qemu", argv, log, (int[]){c.qmp, c.serial, -1}, error) : error->code;
+    command_free(argv);
+    if (c.qmp >= 0)
+        close(c.qmp);
+    if (c.serial >= 0)
+        close(c.serial);
+    return e;
+}
+
+static void started(struct worker *w, json_t *result, const struct error *error)
+{
+    job_end(w, VM_RUNNING, error);
+}
+
+int launch(struct worker *w, struct error *error)
+{
+    w->before = w->state = w->def.saved ? VM_SAVED : VM_OFF;
+    w->started = time(NULL);
+    int e = make_files(w, error);
+    int log = e ? e : open_log(w, error);
+    if (log < 0)
+        return log;
+    job_begin(w, w->def.saved ? JOB_LOAD : JOB_START, VM_STARTING, w->def.saved ? 0 : (u64)START_SECONDS * SECOND_NS);
+    e = start_helpers(w, log, error);
+    if (!e)
+        e = start_qemu(w, log, error);
+    close(log);
+    if (!e)
+        e = watch_qemu(w, spawn_find(w->qemu.pid, w->qemu.started), error);
+    if (!e)
+        e = connect_qemu(w, error);
+    if (e) {
+        if (w->qemu.pid > 0)
+            kill(w->qemu.pid, SIGKILL);
+        return e;
+    }
+    if (w->def.saved)
+        load_begin(w);
+    else
+        job_step(w, "cont", NULL, started);
+    return 0;
+}
+
+/* -- finding it again -- */
+
+static void read_helper(const json_t *object, struct helper *h)
+{
+    const char *name = json_string_value(json_object_get(object, "name"));
+    snprintf(h->name, sizeof(h->name), "%s", name ? name : "");
+    h->pid = (pid_t)json_integer_value(json_object_get(object, "process"));
+    h->started = (u64)json_integer_value(json_object_get(object, "started"));
+}
+
+static int read_record(struct worker *w, struct error *error)
+{
+    char path[PATH_MAX];
+    size_t i;
+    json_t *one;
+    int e = run_path(w, WORKER_FILE, path, error);
+    if (e)
+        return e;
+    json_t *object = json_load_file(path, 0, NULL);
+    const char *state = json_string_value(json_object_get(object, "state"));
+    const char *before = json_string_value(json_object_get(object, "before"));
+    if (state && before && vm_state_find(state) < VM_STATES && vm_state_find(before) < VM_STATES) {
+        w->state = vm_state_find(state);
+        w->before = vm_state_find(before);
+        w->since = json_integer_value(json_object_get(object, "since"));
+        w->started = json_integer_value(json_object_get(object, "started"));
+        read_helper(json_object_get(object, "qemu"), &w->qemu);
+        json_array_foreach (json_object_get(object, "helpers"), i, one)
+            if (w->helpers < HELPERS_MAX)
+                read_helper(one, &w->helper[w->helpers++]);
+    }
+    json_decref(object);
+    return 0;
+}
+
+/* What QEMU does now decides what the VM is; what was under way when the other worker ended is undone. */
+static void found(struct worker *w, json_t *result, const struct error *error)
+{
+    const char *status = json_string_value(json_object_get(result, "status"));
+    bool runs = status && (strcmp(status, "running") == 0 || strcmp(status, "suspended") == 0);
+    worker_log(w, "found again by a new worker, %s", status ? status : "in an unknown state");
+    if (!status || strcmp(status, "shutdown") == 0 || strcmp(status, "internal-error") == 0 ||
+        strcmp(status, "inmigrate") == 0 || (w->def.saved && !runs)) {
+        w->quitting = true;
+        w->job = JOB_NONE;
+        w->before = VM_OFF;
+        job_begin(w, JOB_TURN_OFF, VM_STOPPING, 5 * SECOND_NS);
+        qmp_send(w->qmp, "quit", NULL, NULL);
+    } else if (w->state == VM_SAVING) {
+        save_undo(w);
+    } else if (w->state == VM_STARTING && !runs) {
+        job_step(w, "cont", NULL, started);
+    } else {
+        job_end(w, runs ? VM_RUNNING : VM_PAUSED, NULL);
+    }
+}
+
+int adopt(struct worker *w, struct error *error)
+{
+    int e = read_record(w, error);
+    if (e)
+        return e;
+    int fd = spawn_find(w->qemu.pid, w->qemu.started);
+    if (fd < 0) {
+        launch_clean(w);
+        return error_set(error, -ESRCH, "VM %s does not run", w->def.name);
+    }
+    e = watch_qemu(w, fd, error);
+    if (!e)
+        e = connect_qemu(w, error);
+    if (e)
+        return e;
+    /* The state stays as it was recorded until QEMU has said what it does. */
+    w->job = JOB_START;
+    w->job_began_ns = w->loop.now_ns;
+    w->deadline_ns = w->loop.now_ns + START_SECONDS * SECOND_NS;
+    loop_alarm(&w->loop, &w->tick, w->loop.now_ns + SECOND_NS);
+    job_step(w, "query-status", NULL, found);
+    return 0;
+}
