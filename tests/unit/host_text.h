@@ -32,14 +32,16 @@ static const struct host_field {
     {                                                                                                                  \
 #name, offsetof(struct vcpu, name)                                                                             \
     }
-    FIELD(bit_mask[0]),      FIELD(bit_mask[1]),      FIELD(bit_mask[2]), FIELD(slow_mem),     FIELD(slow_done),
-    FIELD(slow_segment),     FIELD(call_thunk),       FIELD(direct),      FIELD(leave_lookup), FIELD(leave_chain),
-    FIELD(leave_stale),      FIELD(leave_request),    FIELD(tlb_mask),    FIELD(jump_mask),    FIELD(page_la),
-    FIELD(request),          FIELD(spill[0]),         FIELD(spill[1]),    FIELD(group[0]),     FIELD(group[1]),
-    FIELD(neg_cs_base),      FIELD(gpr[RCX]),         FIELD(gpr[RSP]),    FIELD(gpr[R11]),     FIELD(gpr[R14]),
-    FIELD(gpr[R15]),         FIELD(gpr[RDX]),         FIELD(gpr[R12]),    FIELD(gpr[R13]),     FIELD(seg[SEG_CS].base),
-    FIELD(seg[SEG_FS].base), FIELD(seg[SEG_GS].base), FIELD(page_mask),   FIELD(check_missed), FIELD(jump_missed),
-    FIELD(back_missed),      FIELD(sample_left),
+    FIELD(bit_mask[0]),      FIELD(bit_mask[1]),      FIELD(bit_mask[2]),      FIELD(slow_mem),
+    FIELD(slow_done),        FIELD(slow_segment),     FIELD(call_thunk),       FIELD(direct),
+    FIELD(leave_lookup),     FIELD(leave_chain),      FIELD(leave_stale),      FIELD(leave_request),
+    FIELD(tlb_mask),         FIELD(victim_mask),      FIELD(jump_victim_mask), FIELD(jump_mask),
+    FIELD(page_la),          FIELD(request),          FIELD(spill[0]),         FIELD(spill[1]),
+    FIELD(group[0]),         FIELD(group[1]),         FIELD(neg_cs_base),      FIELD(gpr[RCX]),
+    FIELD(gpr[RSP]),         FIELD(gpr[R11]),         FIELD(gpr[R14]),         FIELD(gpr[R15]),
+    FIELD(gpr[RDX]),         FIELD(gpr[R12]),         FIELD(gpr[R13]),         FIELD(seg[SEG_CS].base),
+    FIELD(seg[SEG_FS].base), FIELD(seg[SEG_GS].base), FIELD(page_mask),        FIELD(check_missed),
+    FIELD(jump_missed),      FIELD(back_missed),      FIELD(sample_left),
 };
 #undef FIELD
 static const struct host_field host_tlb_fields[] = {
@@ -47,8 +49,8 @@ static const struct host_field host_tlb_fields[] = {
     {                                                                                                                  \
 #name, offsetof(struct tlb, name)                                                                              \
     }
-    FIELD(rtag),  FIELD(wtag), FIELD(radd),  FIELD(wadd), FIELD(drtag),
-    FIELD(dwtag), FIELD(jtag), FIELD(jcode), FIELD(link),
+    FIELD(rtag),  FIELD(wtag),  FIELD(radd), FIELD(wadd),  FIELD(drtag), FIELD(dwtag),  FIELD(vrtag), FIELD(vwtag),
+    FIELD(vradd), FIELD(vwadd), FIELD(jtag), FIELD(jcode), FIELD(jvtag), FIELD(jvcode), FIELD(link),
 };
 #undef FIELD
 

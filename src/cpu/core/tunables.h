@@ -46,17 +46,20 @@
 
 /* -- software TLBs (mmu) -- */
 
-#define TLB_BITS 12       /* entries of a context for each kind of access; docs/memory.md says why not more */
-#define JUMP_BITS 14      /* entries of a context's jump cache */
-#define TLB_CONTEXTS 32   /* contexts per vCPU */
-#define TLB_HINTS 64      /* where the context of a key was last */
-#define TLB_LISTED 64     /* filled entries that are emptied one by one; beyond that the array is */
-#define JUMP_LISTED 512   /* the same of the jump cache */
-#define FETCH_LISTED 32   /* the same of entries for fetches alone */
-#define COMPARE_AGAIN 256 /* pages compared before entries for fetches are dropped, to see which ones are in use */
-#define FETCH_COMPARED 8  /* entries for fetches whose pages are compared at once rather than when they run again */
-#define CODE_WRITES 32    /* pages with code that are written, whose translations a context keeps */
-#define FILL_AHEAD 32     /* pages, for whoever goes through memory page by page */
+#define TLB_BITS 12        /* entries of a context for each kind of access; docs/memory.md says why not more */
+#define VICTIM_BITS 10     /* entries for pages that another one took the place of */
+#define JUMP_BITS 14       /* entries of a context's jump cache */
+#define JUMP_VICTIM_LOW 4  /* bits of those that another jump took the place of: from bit 4 of the address on, */
+#define JUMP_VICTIM_HIGH 6 /* and from above the bits of the jump cache on */
+#define TLB_CONTEXTS 32    /* contexts per vCPU */
+#define TLB_HINTS 64       /* where the context of a key was last */
+#define TLB_LISTED 64      /* filled entries that are emptied one by one; beyond that the array is */
+#define JUMP_LISTED 512    /* the same of the jump cache */
+#define FETCH_LISTED 32    /* the same of entries for fetches alone */
+#define COMPARE_AGAIN 256  /* pages compared before entries for fetches are dropped, to see which ones are in use */
+#define FETCH_COMPARED 8   /* entries for fetches whose pages are compared at once rather than when they run again */
+#define CODE_WRITES 32     /* pages with code that are written, whose translations a context keeps */
+#define FILL_AHEAD 32      /* pages, for whoever goes through memory page by page */
 
 #define STAGE2_CONTEXTS 4 /* second-stage TLBs per vCPU */
 #define STAGE2_SIZE 1024u /* entries of 4 KiB */

@@ -14,32 +14,44 @@
 /* Displacement of a vCPU field behind a CALL, which has pushed the return address. */
 #define CALLED_DISP(field) (VCPU_DISP(field) + 8)
 
-/* rcx = 0 if the tag says that the address in r11 and the `size` bytes there lie in its page. */
-static u8 *emit_called_check(struct emit *e, size_t tags, unsigned size)
+/* rcx = 0 if the tag, whose index the mask makes, says that the address in r11 and the `size` bytes there lie in its
+ * page. */
+static u8 *emit_called_check(struct emit *e, s32 mask, size_t tags, unsigned size)
 {
-    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(tlb_mask));
+    emit_pext(e, H_SCRATCH, H_ADDR, mask);
     emit_gs_load(e, H_SCRATCH, H_SCRATCH, (u32)tags);
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, (s32)size - 1);
     emit_pext(e, H_SCRATCH, H_SCRATCH, CALLED_DISP(page_mask)); /* the shift count in RSP is another one here */
     return emit_jrcxz(e);
 }
 
+/* Returns with rcx = what is in the entry that the mask makes the index of. */
+static void emit_found(struct emit *e, s32 mask, size_t values)
+{
+    emit_pext(e, H_SCRATCH, H_ADDR, mask);
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, (u32)values);
+    emit_ret(e);
+}
+
 static void emit_shared_check(struct emit *e, bool write, bool direct, unsigned size)
 {
+    const s32 mask = CALLED_DISP(tlb_mask), victim_mask = CALLED_DISP(victim_mask);
     if (direct) {
-        u8 *hit = emit_called_check(e, write ? offsetof(struct tlb, dwtag) : offsetof(struct tlb, drtag), size);
+        u8 *hit = emit_called_check(e, mask, write ? offsetof(struct tlb, dwtag) : offsetof(struct tlb, drtag), size);
         u8 *other = emit_jmp8(e);
         emit_here8(e, hit);
         emit_load(e, H_SCRATCH, CALLED_DISP(direct));
         emit_ret(e);
         emit_here8(e, other);
     }
-    u8 *hit = emit_called_check(e, write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag), size);
+    u8 *hit = emit_called_check(e, mask, write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag), size);
+    u8 *victim =
+        emit_called_check(e, victim_mask, write ? offsetof(struct tlb, vwtag) : offsetof(struct tlb, vrtag), size);
     emit_jmp_vcpu(e, CALLED_DISP(check_missed));
     emit_here8(e, hit);
-    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, H_SCRATCH, write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
-    emit_ret(e);
+    emit_found(e, mask, write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
+    emit_here8(e, victim);
+    emit_found(e, victim_mask, write ? offsetof(struct tlb, vwadd) : offsetof(struct tlb, vradd));
 }
 
 /* Returns the JRCXZ to patch, which jumps when the next sample is due. */
@@ -51,9 +63,19 @@ static u8 *emit_countdown(struct emit *e)
     return emit_jrcxz(e);
 }
 
+/* rcx = 0 if the tag, whose index the mask makes, is that of the linear address in r11. */
+static u8 *emit_called_jump(struct emit *e, s32 mask, size_t tags)
+{
+    emit_pext(e, H_SCRATCH, H_ADDR, mask);
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, (u32)tags);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
+    return emit_jrcxz(e);
+}
+
 /* rcx = where translated code goes on for the linear address in r11, by the jump cache. */
 static void emit_shared_jump(struct emit *e, bool check)
 {
+    const s32 mask = CALLED_DISP(jump_mask), victim_mask = CALLED_DISP(jump_victim_mask);
     u8 *sample = emit_countdown(e);
     if (check) {
         emit_load(e, H_SCRATCH, CALLED_DISP(request));
@@ -61,16 +83,14 @@ static void emit_shared_jump(struct emit *e, bool check)
         emit_jmp_vcpu(e, CALLED_DISP(jump_missed));
         emit_here8(e, quiet);
     }
-    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(jump_mask));
-    emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, jtag));
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
-    u8 *hit = emit_jrcxz(e);
+    u8 *hit = emit_called_jump(e, mask, offsetof(struct tlb, jtag));
+    u8 *victim = emit_called_jump(e, victim_mask, offsetof(struct tlb, jvtag));
     emit_here8(e, sample);
     emit_jmp_vcpu(e, CALLED_DISP(jump_missed));
     emit_here8(e, hit);
-    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(jump_mask));
-    emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, jcode));
-    emit_ret(e);
+    emit_found(e, mask, offsetof(struct tlb, jcode));
+    emit_here8(e, victim);
+    emit_found(e, victim_mask, offsetof(struct tlb, jvcode));
 }
 
 /* In front of a link back: requests and samples are looked at. */

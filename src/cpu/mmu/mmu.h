@@ -22,6 +22,8 @@
 
 #define TLB_SIZE (1u << TLB_BITS)
 #define JUMP_SIZE (1u << JUMP_BITS)
+#define JUMP_VICTIMS (1u << (JUMP_VICTIM_LOW + JUMP_VICTIM_HIGH))
+#define VICTIM_SIZE (1u << VICTIM_BITS)
 
 struct tlb_key {
     u64 root;  /* CR3 page-table base, or PCID-independent identity: what makes the mapping */
@@ -43,6 +45,12 @@ struct tlb {
     u64 jcode[JUMP_SIZE]; /* its far entry; means nothing while jtag does not match */
     u64 drtag[TLB_SIZE];  /* rtag and wtag once more, of pages whose difference is `direct` */
     u64 dwtag[TLB_SIZE];
+    u64 jvtag[JUMP_VICTIMS]; /* victims of the jump cache, of jtag and jcode */
+    u64 jvcode[JUMP_VICTIMS];
+    u64 vrtag[VICTIM_SIZE]; /* the victim TLB, of rtag, wtag, radd, wadd */
+    u64 vwtag[VICTIM_SIZE];
+    u64 vradd[VICTIM_SIZE];
+    u64 vwadd[VICTIM_SIZE];
     u64 link[TLB_SIZE]; /* of xtag's pages, for links between pages: number of the guest-physical page minus the page */
     /* C only */
     u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
@@ -61,6 +69,8 @@ struct tlb {
     u16 jfilled_list[JUMP_LISTED];
     bool has_large; /* entries from large pages, noted in `large` by region of 4 MiB or 1 GiB */
     bool has_global;
+    bool jvictims;   /* there were jumps put aside since they were emptied */
+    bool victims;    /* there were some since it was emptied */
     bool fetch_lost; /* fetch entries were replaced: jtag may know pages that xtag does not */
     /* Memory that others write without notice (mmu_foreign_event). Of entries for fetches since they were dropped: */
     bool in_place;      /* new code may come to such a page without a change of its mapping */
@@ -86,6 +96,26 @@ static inline u32 tlb_index(u64 la)
     return (la >> PAGE_SHIFT) % TLB_SIZE;
 }
 
+/*
+ * The victim TLB: a page whose entry is taken by another one goes there. Its index is made of other bits of the address
+ * (vcpu.victim_mask), because pages that are in use all the time and have one index are mostly far from each other:
+ * what a kernel keeps of one CPU, as it sees it in its map of all memory and elsewhere; a program's stack and its heap.
+ */
+#define VICTIM_LOW 3 /* of its bits are the lowest of the page; the others lie above those of tlb_index */
+#define VICTIM_SHIFT (PAGE_SHIFT + TLB_BITS)
+#define VICTIM_MASK (((BIT64(VICTIM_LOW) - 1) << PAGE_SHIFT) | ((BIT64(VICTIM_BITS - VICTIM_LOW) - 1) << VICTIM_SHIFT))
+static inline u32 victim_index(u64 la)
+{
+    u64 low = la >> PAGE_SHIFT & (BIT64(VICTIM_LOW) - 1);
+    return (u32)(low | (la >> VICTIM_SHIFT << VICTIM_LOW)) % VICTIM_SIZE;
+}
+
+/* A tag that no address of the index matches. */
+static inline u64 victim_empty(u32 k)
+{
+    return -((u64)((k + 2) % (1u << VICTIM_LOW)) << PAGE_SHIFT);
+}
+
 /* The bits of a linear address that make the jump cache index (vcpu.jump_mask): above the lowest two, as functions are
  * aligned and return addresses lie behind calls, most of which have five bytes. */
 #define JUMP_SHIFT 2
@@ -101,6 +131,23 @@ static inline u64 jump_empty(u32 i)
     return -((u64)((i + JUMP_SIZE / 2) % JUMP_SIZE) << JUMP_SHIFT);
 }
 
+/* The same of the victims of the jump cache (vcpu.jump_victim_mask). */
+#define JUMP_VICTIM_LOW_SHIFT 4
+#define JUMP_VICTIM_HIGH_SHIFT (JUMP_SHIFT + JUMP_BITS)
+#define JUMP_VICTIM_MASK                                                                                               \
+    (((BIT64(JUMP_VICTIM_LOW) - 1) << JUMP_VICTIM_LOW_SHIFT) |                                                         \
+     ((BIT64(JUMP_VICTIM_HIGH) - 1) << JUMP_VICTIM_HIGH_SHIFT))
+static inline u32 jump_victim_index(u64 la)
+{
+    u64 low = la >> JUMP_VICTIM_LOW_SHIFT & (BIT64(JUMP_VICTIM_LOW) - 1);
+    return (u32)(low | (la >> JUMP_VICTIM_HIGH_SHIFT << JUMP_VICTIM_LOW)) % JUMP_VICTIMS;
+}
+
+static inline u64 jump_victim_empty(u32 k)
+{
+    return -((u64)((k + 1) % (1u << JUMP_VICTIM_LOW)) << JUMP_VICTIM_LOW_SHIFT);
+}
+
 /* Pages with a lower number may have an entry in `link`. Entries differ by less than TLB_SIZE pages if their indexes do
  * not, so that none fits a link to another page: see guard_of() in jit/block.c. */
 #define LINK_PAGES (TLB_SIZE / 2ull * PAGE_SIZE)
@@ -108,24 +155,10 @@ static inline u64 jump_empty(u32 i)
 /* Are the direct tags of the current context of use? */
 bool mmu_is_direct(const struct vcpu *v);
 
-/* The jump cache, for flat modes: the far entry of the block at a linear address, NULL if it is not there. */
-static inline const u8 *jump_find(const struct tlb *t, u64 la)
-{
-    u32 i = jump_index(la);
-    return t->jtag[i] == -la ? (const u8 *)t->jcode[i] : NULL;
-}
-
-static inline void jump_enter(struct tlb *t, u64 la, const u8 *code)
-{
-    u32 i = jump_index(la);
-    if (t->jtag[i] == jump_empty(i)) {
-        if (t->jfilled < ARRAY_LEN(t->jfilled_list))
-            t->jfilled_list[t->jfilled] = (u16)i;
-        t->jfilled++;
-    }
-    t->jcode[i] = (u64)code;
-    t->jtag[i] = -la;
-}
+/* The jump cache, for flat modes: finds the far entry of the block at a linear address, NULL if it is not there. One
+ * that was put aside changes places with the one that took its entry. */
+const u8 *jump_find(struct tlb *t, u64 la);
+void jump_enter(struct tlb *t, u64 la, const u8 *code);
 
 /* Created with memory from the accelerator. Sets up the contexts. */
 size_t mmu_size(void);

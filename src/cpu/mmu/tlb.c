@@ -94,6 +94,64 @@ static void jumps_empty(struct mmu *m, struct tlb *t)
         copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
     }
     t->jfilled = 0;
+    if (t->jvictims)
+        copy_words(t->jvtag, m->jump_victim_empty, JUMP_VICTIMS);
+    t->jvictims = false;
+}
+
+static void jump_put_aside(struct tlb *t, u32 i)
+{
+    u32 k = jump_victim_index(-t->jtag[i]);
+    t->jvtag[k] = t->jtag[i];
+    t->jvcode[k] = t->jcode[i];
+    t->jvictims = true;
+}
+
+void jump_enter(struct tlb *t, u64 la, const u8 *code)
+{
+    u32 i = jump_index(la);
+    if (t->jtag[i] == jump_empty(i)) {
+        if (t->jfilled < ARRAY_LEN(t->jfilled_list))
+            t->jfilled_list[t->jfilled] = (u16)i;
+        t->jfilled++;
+    } else if (t->jtag[i] != -la) {
+        jump_put_aside(t, i);
+    }
+    t->jcode[i] = (u64)code;
+    t->jtag[i] = -la;
+}
+
+const u8 *jump_find(struct tlb *t, u64 la)
+{
+    u32 i = jump_index(la), k = jump_victim_index(la);
+    if (likely(t->jtag[i] == -la))
+        return (const u8 *)t->jcode[i];
+    if (t->jvtag[k] != -la)
+        return NULL;
+    const u8 *code = (const u8 *)t->jvcode[k];
+    t->jvtag[k] = jump_victim_empty(k);
+    jump_enter(t, la, code);
+    return code;
+}
+
+static void victims_empty(const struct mmu *m, struct tlb *t)
+{
+    if (!t->victims)
+        return;
+    copy_words(t->vrtag, m->victim_empty, VICTIM_SIZE);
+    copy_words(t->vwtag, m->victim_empty, VICTIM_SIZE);
+    t->victims = false;
+}
+
+/* Drops victims in [start, start + size). */
+static void victims_drop(struct tlb *t, u64 start, u64 size)
+{
+    for (u32 k = 0; t->victims && k < VICTIM_SIZE; k++) {
+        if (-t->vrtag[k] - start < size)
+            t->vrtag[k] = victim_empty(k);
+        if (-t->vwtag[k] - start < size)
+            t->vwtag[k] = victim_empty(k);
+    }
 }
 
 /* Empties data and fetch entries; the jump cache is left stale. */
@@ -117,8 +175,11 @@ static void context_empty(struct mmu *m, struct tlb *t)
         if (!(m->touched & bit))
             copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
         t->has_ctag |= !(m->touched & bit);
+        t->victims |= !(m->touched & bit);
+        t->jvictims |= !(m->touched & bit);
         m->touched |= bit;
     }
+    victims_empty(m, t);
     ctags_drop(t);
     t->filled = t->fetched = t->compared = 0;
     t->has_large = t->has_global = t->fetch_lost = t->in_place = t->doubted = false;
@@ -295,6 +356,12 @@ void mmu_init(struct vcpu *v, void *memory)
     for (u32 i = 0; i < JUMP_SIZE; i++)
         m->jump_empty[i] = jump_empty(i);
     v->tlb_mask = (u64)(TLB_SIZE - 1) << PAGE_SHIFT;
+    for (u32 k = 0; k < VICTIM_SIZE; k++)
+        m->victim_empty[k] = victim_empty(k);
+    for (u32 k = 0; k < JUMP_VICTIMS; k++)
+        m->jump_victim_empty[k] = jump_victim_empty(k);
+    v->victim_mask = VICTIM_MASK;
+    v->jump_victim_mask = JUMP_VICTIM_MASK;
     v->jump_mask = JUMP_MASK;
     struct tlb_key k = key_now(v);
     v->tlb = context_create(v, &k);
@@ -350,6 +417,10 @@ static void jumps_drop(struct tlb *t, u64 start, u64 size)
         if (-t->jtag[i] - start < size)
             t->jtag[i] = jump_empty(i);
     }
+    for (u32 k = 0; t->jvictims && k < JUMP_VICTIMS; k++) {
+        if (-t->jvtag[k] - start < size)
+            t->jvtag[k] = jump_victim_empty(k);
+    }
 }
 
 /* Regions by which large pages are noted. */
@@ -370,6 +441,7 @@ static void region_drop(struct tlb *t, u64 start, u64 size)
             fetched = true;
         }
     }
+    victims_drop(t, start, size);
     if (fetched)
         jumps_drop(t, start, size);
 }
@@ -388,7 +460,11 @@ static void page_drop(struct tlb *t, u64 la)
     for (unsigned size = 0; size < 2; size++)
         if (may_be_in_large(t, la, size))
             region_drop(t, la & ~(BIT64(large_shift[size]) - 1), BIT64(large_shift[size]));
-    u32 i = tlb_index(la);
+    u32 i = tlb_index(la), k = victim_index(la);
+    if (t->vrtag[k] == -page)
+        t->vrtag[k] = victim_empty(k);
+    if (t->vwtag[k] == -page)
+        t->vwtag[k] = victim_empty(k);
     if (t->rtag[i] == -page)
         read_drop(t, i);
     if (t->wtag[i] == -page)
@@ -502,6 +578,10 @@ void mmu_protect(struct vcpu *v, const u8 *host, u64 size)
         for (u32 i = 0; i < TLB_SIZE; i++) {
             if (t->wadd[i] - t->wtag[i] - (u64)host < size)
                 write_drop(t, i);
+        }
+        for (u32 k = 0; t->victims && k < VICTIM_SIZE; k++) {
+            if (t->vwadd[k] - t->vwtag[k] - (u64)host < size)
+                t->vwtag[k] = victim_empty(k);
         }
     }
 }

@@ -66,6 +66,8 @@ struct mmu {
 
     u64 empty[TLB_SIZE];       /* tlb_empty(i) */
     u64 jump_empty[JUMP_SIZE]; /* the same for jtag */
+    u64 victim_empty[VICTIM_SIZE];
+    u64 jump_victim_empty[JUMP_VICTIMS];
     struct stage2_tlb stage2_tlb[STAGE2_CONTEXTS];
     struct tlb tlb[TLB_CONTEXTS] __attribute__((aligned(64)));
 };
@@ -149,6 +151,23 @@ static inline void write_enter(struct tlb *t, u32 i, u64 tag, u64 add)
     t->wadd[i] = add;
     t->wtag[i] = tag;
     t->dwtag[i] = add == t->direct ? tag : tlb_empty(i);
+}
+
+/* The entry at this index is about to be taken by another page. */
+static inline void read_put_aside(struct tlb *t, u32 i)
+{
+    u32 k = victim_index(-t->rtag[i]);
+    t->vrtag[k] = t->rtag[i];
+    t->vradd[k] = t->radd[i];
+    t->victims = true;
+}
+
+static inline void write_put_aside(struct tlb *t, u32 i)
+{
+    u32 k = victim_index(-t->wtag[i]);
+    t->vwtag[k] = t->wtag[i];
+    t->vwadd[k] = t->wadd[i];
+    t->victims = true;
 }
 
 static inline u32 ctag_index(u64 la)

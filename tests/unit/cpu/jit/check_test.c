@@ -27,6 +27,14 @@ static const struct host_text *shared_code(const u8 *from)
     return &translated_text;
 }
 
+/* The tag by the index that a mask makes, and the difference by that index. */
+#define TAG_TEXT(mask, tags)                                                                                           \
+    "pext rcx, r11, [vcpu." mask "_mask]", "mov rcx, gs:" tags "[rcx*8]", last, "pext rcx, rcx, [vcpu.page_mask]"
+#define FOUND_TEXT(mask, add) "pext rcx, r11, [vcpu." mask "_mask]", "mov rcx, gs:" add "[rcx*8]", "ret"
+
+#define JUMP_TEXT(mask, tags)                                                                                          \
+    "pext rcx, r11, [vcpu." mask "_mask]", "mov rcx, gs:" tags "[rcx*8]", "lea rcx, [rcx+r11*1]"
+
 static void checks(void)
 {
     char last[40];
@@ -35,26 +43,22 @@ static void checks(void)
     TEST("a check of each size for reading and for writing: the tag, then the difference");
     for (u32 log = 0; log < CHECK_SIZES; log++) {
         snprintf(last, sizeof last, log ? "lea rcx, [rcx+r11*1+0x%02X]" : "lea rcx, [rcx+r11*1]", check_size(log) - 1);
-        CHECK_TEXT(shared_code(cache->check[0][log]), "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:rtag[rcx*8]", last,
-                   "pext rcx, rcx, [vcpu.page_mask]", "jrcxz #6", "jmp [vcpu.check_missed]",
-                   "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:radd[rcx*8]", "ret");
-        CHECK_TEXT(shared_code(cache->check[CHECK_WRITE][log]), "pext rcx, r11, [vcpu.tlb_mask]",
-                   "mov rcx, gs:wtag[rcx*8]", last, "pext rcx, rcx, [vcpu.page_mask]", "jrcxz #6",
-                   "jmp [vcpu.check_missed]", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wadd[rcx*8]", "ret");
+        CHECK_TEXT(shared_code(cache->check[0][log]), TAG_TEXT("tlb", "rtag"), "jrcxz #11", TAG_TEXT("victim", "vrtag"),
+                   "jrcxz #14", "jmp [vcpu.check_missed]", FOUND_TEXT("tlb", "radd"), FOUND_TEXT("victim", "vradd"));
+        CHECK_TEXT(shared_code(cache->check[CHECK_WRITE][log]), TAG_TEXT("tlb", "wtag"), "jrcxz #11",
+                   TAG_TEXT("victim", "vwtag"), "jrcxz #14", "jmp [vcpu.check_missed]", FOUND_TEXT("tlb", "wadd"),
+                   FOUND_TEXT("victim", "vwadd"));
     }
     TEST("by the direct tags, then the ordinary ones");
     for (u32 log = 0; log < CHECK_SIZES; log++) {
         snprintf(last, sizeof last, log ? "lea rcx, [rcx+r11*1+0x%02X]" : "lea rcx, [rcx+r11*1]", check_size(log) - 1);
-        CHECK_TEXT(shared_code(cache->check[CHECK_DIRECT][log]), "pext rcx, r11, [vcpu.tlb_mask]",
-                   "mov rcx, gs:drtag[rcx*8]", last, "pext rcx, rcx, [vcpu.page_mask]", "jrcxz #6", "jmp #8",
-                   "mov rcx, [vcpu.direct]", "ret", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:rtag[rcx*8]", last,
-                   "pext rcx, rcx, [vcpu.page_mask]", "jrcxz #14", "jmp [vcpu.check_missed]",
-                   "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:radd[rcx*8]", "ret");
-        CHECK_TEXT(shared_code(cache->check[CHECK_DIRECT | CHECK_WRITE][log]), "pext rcx, r11, [vcpu.tlb_mask]",
-                   "mov rcx, gs:dwtag[rcx*8]", last, "pext rcx, rcx, [vcpu.page_mask]", "jrcxz #6", "jmp #8",
-                   "mov rcx, [vcpu.direct]", "ret", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wtag[rcx*8]", last,
-                   "pext rcx, rcx, [vcpu.page_mask]", "jrcxz #14", "jmp [vcpu.check_missed]",
-                   "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wadd[rcx*8]", "ret");
+        CHECK_TEXT(shared_code(cache->check[CHECK_DIRECT][log]), TAG_TEXT("tlb", "drtag"), "jrcxz #6", "jmp #8",
+                   "mov rcx, [vcpu.direct]", "ret", TAG_TEXT("tlb", "rtag"), "jrcxz #19", TAG_TEXT("victim", "vrtag"),
+                   "jrcxz #22", "jmp [vcpu.check_missed]", FOUND_TEXT("tlb", "radd"), FOUND_TEXT("victim", "vradd"));
+        CHECK_TEXT(shared_code(cache->check[CHECK_DIRECT | CHECK_WRITE][log]), TAG_TEXT("tlb", "dwtag"), "jrcxz #6",
+                   "jmp #8", "mov rcx, [vcpu.direct]", "ret", TAG_TEXT("tlb", "wtag"), "jrcxz #19",
+                   TAG_TEXT("victim", "vwtag"), "jrcxz #22", "jmp [vcpu.check_missed]", FOUND_TEXT("tlb", "wadd"),
+                   FOUND_TEXT("victim", "vwadd"));
     }
     TEST("page_mask makes PEXT a shift by a page");
     CHECK_EQ(v->page_mask, ~PAGE_MASK);
@@ -66,15 +70,14 @@ static void jumps(void)
     code_create();
     host_cache = cache;
     CHECK_TEXT(shared_code(cache->jump[0]), "mov rcx, [vcpu.sample_left]", "lea rcx, [rcx-0x01]",
-               "mov [vcpu.sample_left], rcx", "jrcxz #8", "pext rcx, r11, [vcpu.jump_mask]", "mov rcx, gs:jtag[rcx*8]",
-               "lea rcx, [rcx+r11*1]", "jrcxz #9", "jmp [vcpu.jump_missed]", "pext rcx, r11, [vcpu.jump_mask]",
-               "mov rcx, gs:jcode[rcx*8]", "ret");
+               "mov [vcpu.sample_left], rcx", "jrcxz #12", JUMP_TEXT("jump", "jtag"), "jrcxz #13",
+               JUMP_TEXT("jump_victim", "jvtag"), "jrcxz #16", "jmp [vcpu.jump_missed]", FOUND_TEXT("jump", "jcode"),
+               FOUND_TEXT("jump_victim", "jvcode"));
     TEST("with a look at requests");
     CHECK_TEXT(shared_code(cache->jump[1]), "mov rcx, [vcpu.sample_left]", "lea rcx, [rcx-0x01]",
-               "mov [vcpu.sample_left], rcx", "jrcxz #11", "mov rcx, [vcpu.request]", "jrcxz #7",
-               "jmp [vcpu.jump_missed]", "pext rcx, r11, [vcpu.jump_mask]", "mov rcx, gs:jtag[rcx*8]",
-               "lea rcx, [rcx+r11*1]", "jrcxz #12", "jmp [vcpu.jump_missed]", "pext rcx, r11, [vcpu.jump_mask]",
-               "mov rcx, gs:jcode[rcx*8]", "ret");
+               "mov [vcpu.sample_left], rcx", "jrcxz #15", "mov rcx, [vcpu.request]", "jrcxz #7",
+               "jmp [vcpu.jump_missed]", JUMP_TEXT("jump", "jtag"), "jrcxz #16", JUMP_TEXT("jump_victim", "jvtag"),
+               "jrcxz #19", "jmp [vcpu.jump_missed]", FOUND_TEXT("jump", "jcode"), FOUND_TEXT("jump_victim", "jvcode"));
 
     TEST("a look at requests in front of a link back");
     CHECK_TEXT(shared_code(cache->back), "mov rcx, [vcpu.sample_left]", "lea rcx, [rcx-0x01]",

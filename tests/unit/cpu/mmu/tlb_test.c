@@ -18,6 +18,17 @@ static u8 *hit(u64 la, unsigned size, bool write)
     return offset >> PAGE_SHIFT ? NULL : (u8 *)((write ? t->wadd[i] : t->radd[i]) + la);
 }
 
+/* The same for the victim TLB. */
+static u8 *aside(u64 la, bool write)
+{
+    const struct tlb *t = v->tlb;
+    u64 k, offset;
+    __asm__("pext %2, %1, %0" : "=r"(k) : "r"(la), "r"(v->victim_mask));
+    CHECK_EQ(k, victim_index(la));
+    offset = (write ? t->vwtag[k] : t->vrtag[k]) + la;
+    return offset >> PAGE_SHIFT ? NULL : (u8 *)((write ? t->vwadd[k] : t->vradd[k]) + la);
+}
+
 static bool fill(u64 la, enum access access)
 {
     bool filled = false;
@@ -380,6 +391,88 @@ static void invalidation(void)
     CHECK_EQ(left, 0);
 }
 
+/* Pages that have one index. */
+static void victims(void)
+{
+    const u64 far = page_a + 3 * ((u64)TLB_SIZE << PAGE_SHIFT), farther = far + 8 * ((u64)TLB_SIZE << PAGE_SHIFT);
+    TEST("empty entries of the victim TLB hit no address");
+    setup();
+    v->tlb->victims = true; /* emptied whole when the context is made again */
+    mmu_flush_all(v);
+    unsigned bad = 0;
+    for (u64 i = 0; i < 200000; i++)
+        bad +=
+            aside(i << PAGE_SHIFT, false) || aside((i << PAGE_SHIFT) + 0xfff, true) || aside(-(i << PAGE_SHIFT), true);
+    CHECK_EQ(bad, 0);
+
+    TEST("a page whose entry is taken is put aside, and comes back in exchange");
+    setup();
+    map(page_a, 0x7000 | P | W | D | A);
+    map(far, 0x9000 | P | W | D | A);
+    CHECK(fill(page_a, ACCESS_READ) && hit(page_a, 1, false) && hit(page_a, 1, true));
+    CHECK(fill(far, ACCESS_READ) && hit(far, 1, false) == ram + 0x9000 && !hit(page_a, 1, false));
+    CHECK(aside(page_a + 5, false) == ram + 0x7005 && hit(page_a, 1, true)); /* a read takes no entry for writing */
+    CHECK(fill(far, ACCESS_WRITE) && hit(far, 1, true) == ram + 0x9000 && aside(page_a, true) == ram + 0x7000);
+    CHECK(fill(page_a, ACCESS_READ) && hit(page_a, 1, false) == ram + 0x7000 && aside(far, false) == ram + 0x9000);
+    CHECK(!aside(page_a, false) && aside(page_a, true) == ram + 0x7000);
+    CHECK(fill(page_a, ACCESS_WRITE) && hit(page_a, 1, true) == ram + 0x7000 && aside(far, true) == ram + 0x9000);
+
+    TEST("three of them");
+    map(farther, 0xb000 | P | W | D | A);
+    CHECK(fill(farther, ACCESS_READ) && hit(farther, 1, false) == ram + 0xb000);
+    CHECK(aside(page_a, false) == ram + 0x7000 && aside(far, false) == ram + 0x9000);
+
+    TEST("INVLPG reaches them");
+    mmu_flush_page(v, 0, false, 0, far);
+    CHECK(aside(page_a, false) && !aside(far, false) && !aside(far, true) && hit(farther, 1, false));
+    map(far, 0x8000 | P | W | D | A);
+    CHECK(fill(far, ACCESS_READ) && hit(far, 1, false) == ram + 0x8000 && aside(farther, false));
+
+    TEST("so does whoever takes write mappings away");
+    setup();
+    map(page_a, 0x7000 | P | W | D | A);
+    map(far, 0x9000 | P | W | D | A);
+    CHECK(fill(page_a, ACCESS_WRITE) && fill(far, ACCESS_WRITE) && aside(page_a, true));
+    mmu_protect(v, ram + 0x9000, PAGE_SIZE);
+    CHECK(aside(page_a, true) && !hit(far, 1, true));
+    mmu_protect(v, ram + 0x7000, PAGE_SIZE);
+    CHECK(!aside(page_a, true));
+
+    TEST("and a flush");
+    CHECK(fill(page_a, ACCESS_READ) && fill(far, ACCESS_READ) && aside(page_a, false));
+    mmu_flush_all(v);
+    CHECK(!hit(far, 1, false) && !aside(page_a, false));
+    CHECK(fill(far, ACCESS_READ) && !aside(page_a, false));
+}
+
+static void jump_victims(void)
+{
+    const u64 far = code + 5 * ((u64)JUMP_SIZE << JUMP_SHIFT);
+    u64 k;
+    TEST("jumps that share an entry: one of them is put aside, and comes back in exchange");
+    setup();
+    jump_enter(v->tlb, code, ram);
+    jump_enter(v->tlb, far, ram + 1);
+    __asm__("pext %2, %1, %0" : "=r"(k) : "r"(code), "r"(v->jump_victim_mask));
+    CHECK(k == jump_victim_index(code) && v->tlb->jvtag[k] == -code && v->tlb->jvcode[k] == (u64)ram);
+    CHECK(jump_find(v->tlb, code) == ram && v->tlb->jtag[jump_index(code)] == -code && v->tlb->jvtag[k] != -code);
+    CHECK(jump_find(v->tlb, far) == ram + 1 && v->tlb->jvtag[k] == -code);
+
+    TEST("they are dropped with their page and with the jump cache");
+    CHECK(mmu_fetch(v, code, &(gpa_t){0}) == CPU_OK);
+    mmu_flush_page(v, 0, false, 0, code);
+    CHECK(!jump_find(v->tlb, code) && jump_find(v->tlb, far));
+    jump_enter(v->tlb, code, ram);
+    mmu_flush_jumps(v);
+    CHECK(!jump_find(v->tlb, code) && !jump_find(v->tlb, far));
+
+    TEST("empty entries fit no jump");
+    unsigned bad = 0;
+    for (u64 la = 0; la < BIT64(24); la++)
+        bad += v->tlb->jvtag[jump_victim_index(la)] == -la;
+    CHECK_EQ(bad, 0);
+}
+
 static double seconds(void)
 {
     struct timespec t;
@@ -419,6 +512,8 @@ int main(void)
     filling();
     contexts();
     invalidation();
+    victims();
+    jump_victims();
     speed();
     return TEST_END();
 }
