@@ -263,7 +263,7 @@ static pid_t start_switch(void)
     if (child == 0) {
         close(ready[0]);
         alarm(60);
-        _exit(process_run("lan", true, ready[1], &error) ? 9 : 0);
+        _exit(process_run(&(struct process_start){.name = "lan", .stays = true, .ready = ready[1]}, &error) ? 9 : 0);
     }
     close(ready[1]);
     if (read(ready[0], &said, sizeof(said)) != sizeof(said) || said.code)
