@@ -9,7 +9,7 @@ here=$(dirname "$0")
 pattern=${1:-.}
 need_build
 need busybox-static cpio xz-utils qemu-system-x86 seabios clang-format iproute2 iputils-ping jq socat nftables \
-    dnsmasq-base tshark ipxe-qemu
+    dnsmasq-base tshark qemu-guest-agent ipxe-qemu
 [[ -z ${MORE:-} ]] || need libvirt-daemon libvirt-clients virtinst debian-installer-12-netboot-amd64 xorriso
 make -s -j2 all unit kvmapi nettools guests build/release/insn build/release/fuzz build/release/hop build/loops ||
     die "the build failed"

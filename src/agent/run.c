@@ -62,7 +62,7 @@ static int send_frame(struct running *r, enum frame_type type, u32 part, const v
         else if (n < 0 && errno == EAGAIN)
             poll(&(struct pollfd){r->fd, POLLOUT}, 1, -1);
         else if (n < 0 && errno != EINTR)
-            return lost(r, -errno, strerror(errno));
+            return lost(r, -ECONNRESET, errno == EPIPE ? "the VM's process ended" : strerror(errno));
     }
     return 0;
 }
@@ -193,7 +193,7 @@ static int read_guest(struct running *r)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (n <= 0)
-        return lost(r, -EPIPE, "the VM's process ended");
+        return lost(r, -ECONNRESET, "the VM's process ended");
     for (size_t at = 0; at < (size_t)n && !e;) {
         at += frame_take(&r->reader, bytes + at, (size_t)n - at, &frame);
         if (frame.type != FRAME_FILL)
@@ -223,6 +223,8 @@ static int pass_signal(struct running *r)
     u8 body[4];
     if (read(r->run->signals, &info, sizeof(info)) != sizeof(info))
         return 0;
+    if (r->run->ends_at_signal)
+        return error_set(r->error, -ECANCELED, "%s: broken off by a signal", r->vm);
     if (info.ssi_signo == SIGWINCH)
         return r->run->terminal && window_size(r->run->out, body) ? send_frame(r, FRAME_RESIZE, 0, body, 4) : 0;
     if (info.ssi_signo == SIGINT) {

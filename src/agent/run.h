@@ -13,7 +13,8 @@ struct agent_run {
     const char *user, *folder;   /* NULL: root; the user's home */
     bool builtin;                /* a function of the agent */
     bool terminal;
-    int in, out, error; /* -1: none: there is nothing to read; what is written is lost */
+    bool ends_at_signal; /* instead of passing it on; -ECANCELED */
+    int in, out, error;  /* -1: none: there is nothing to read; what is written is lost */
     /* A signalfd: what it reads is passed on, and SIGWINCH is the new size of the terminal `out`. An interrupt that is
      * the third in a second ends the session. -1: none */
     int signals;

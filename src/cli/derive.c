@@ -283,6 +283,8 @@ static void fish_option(const struct verb *verb, const struct setting *s)
     option_help(s, help, sizeof(help));
     fish_line(verb);
     printf(" -l %s", s->name);
+    if (s->letter)
+        printf(" -s %c", s->letter);
     if (s->file)
         printf(" -r -F");
     else if (s->kind != SETTING_FLAG)
@@ -366,10 +368,12 @@ static void roff_text(const char *text)
 static void roff_option(const struct setting *s)
 {
     char range[160] = "";
+    const char letter[] = {',', ' ', '-', s->letter, 0};
     if (s->value)
-        printf(".TP\n.BI --%s \" %s\"\n", s->name, s->value);
+        printf(s->letter ? ".TP\n.BI \"--%s%s\" \" %s\"\n" : ".TP\n.BI --%s%s \" %s\"\n", s->name,
+               s->letter ? letter : "", s->value);
     else
-        printf(".TP\n.B --%s\n", s->name);
+        printf(".TP\n.B --%s%s\n", s->name, s->letter ? letter : "");
     if (s->about) {
         roff_text(s->about);
     } else {

@@ -70,6 +70,29 @@ static int find_value(const struct setting *s, const char *behind, int argc, cha
     return 0;
 }
 
+/* Is the argument a word of short options? */
+static bool is_letters(const struct setting *table, const char *arg)
+{
+    return arg[0] == '-' && setting_find_letter(table, arg[1]);
+}
+
+/* Takes a word of short options that is the argument `*index`; the value of one is behind it, or the next argument. */
+static int take_letters(const struct setting *table, int argc, char **argv, int *index, void *into, struct error *error)
+{
+    for (const char *at = argv[*index] + 1, *value; *at; at++) {
+        const struct setting *s = setting_find_letter(table, *at);
+        if (!s)
+            return error_set(error, -EINVAL, "there is no option -%c in '%.60s'", *at, argv[*index]);
+        bool valued = s->kind != SETTING_FLAG;
+        int e = valued ? find_value(s, at[1] ? at + 1 : NULL, argc, argv, index, &value, error) : 0;
+        if (!e)
+            e = setting_parse(s, valued ? value : NULL, into, error);
+        if (e || valued)
+            return e;
+    }
+    return 0;
+}
+
 int options_parse(const struct setting *table, int argc, char **argv, void *into, int *rest, struct words *words,
                   struct error *error)
 {
@@ -81,6 +104,13 @@ int options_parse(const struct setting *table, int argc, char **argv, void *into
         const char *arg = argv[i];
         if (!all_words && (strcmp(arg, "--help") == 0 || (!rest && strcmp(arg, "-h") == 0)))
             return OPTIONS_HELP;
+        if (!all_words && is_letters(table, arg)) {
+            int e = take_letters(table, argc, argv, &i, into, error);
+            if (e)
+                return e;
+            open = NULL;
+            continue;
+        }
         if (rest && (strncmp(arg, "--", 2) != 0 || !arg[2])) {
             *rest = i + (arg[0] == '-' && arg[1] == '-');
             return 0;

@@ -1,5 +1,6 @@
 /*
- * Options from a table of settings: `--name value`, `--name=value`, `--flag`. Pure: no output, no exit.
+ * Options from a table of settings: `--name value`, `--name=value`, `--flag`, and where a row has a letter `-t`, `-e
+ * value` or several in one word, `-it`. Pure: no output, no exit.
  */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
@@ -17,7 +18,7 @@ struct words {
 
 /*
  * Returns 0, OPTIONS_HELP at the first --help or -h, -ENOENT for an unknown option, or -EINVAL. `into` holds the
- * defaults. With `rest`, options end at the first argument that does not begin with two dashes, or behind "--", and
+ * defaults. With `rest`, options end at the first argument that is none, or behind "--", and
  * *rest is the index of what follows. With `words`, which has no words yet, such arguments stand among the options, and
  * behind "--" all are. Without both there may be none.
  */

@@ -156,7 +156,9 @@ void verb_help_print(const struct verb *verb)
         if (strcmp(heading, group) != 0)
             printf("\n%s:\n", heading);
         group = heading;
-        snprintf(left, sizeof(left), "--%s%s%s", s->name, s->value ? " " : "", s->value ? s->value : "");
+        const char letter[] = {',', ' ', '-', s->letter, 0};
+        snprintf(left, sizeof(left), "--%s%s%s%s", s->name, s->letter ? letter : "", s->value ? " " : "",
+                 s->value ? s->value : "");
         option_help(s, right, sizeof(right));
         print_row(left, right);
     }

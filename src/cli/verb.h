@@ -17,6 +17,7 @@ enum status {
     STATUS_GUEST_RESET = 10,     /* the guest asked for a reset, with --no-reboot */
     STATUS_ENDED_BY_USER = 12,   /* Ctrl-a x */
     STATUS_FINDINGS = 14,        /* check: there are findings */
+    STATUS_NO_SESSION = 125,     /* exec: the command could not begin, or the session broke off */
     STATUS_CANNOT_EXECUTE = 126, /* kvm, qemu: as shells have it */
     STATUS_NO_PROGRAM = 127,
     STATUS_SIGNAL = 128, /* plus the signal's number */

@@ -260,6 +260,14 @@ const struct setting *setting_find(const struct setting *table, const char *name
     return NULL;
 }
 
+const struct setting *setting_find_letter(const struct setting *table, char letter)
+{
+    for (const struct setting *s = table; s->name; s++)
+        if (s->letter && s->letter == letter)
+            return s;
+    return NULL;
+}
+
 void setting_defaults(const struct setting *table, void *into)
 {
     struct error error;

@@ -44,11 +44,14 @@ struct setting {
     const char *names;          /* which of the host's names the value may be: "switches"; NULL: none */
     const char *hint;           /* what to do when the value is none of the choices; NULL: nothing */
     const char *property;       /* of cmdlets: "VMProcessor.Count", object and property; NULL: none */
+    char letter;                /* as a short option, -t; 0: none */
     u32 states; /* of a VM's settings: bits of enum vm_state in which the value may change; 0: off only */
 };
 
 /* Returns the row of that name, which is `length` characters long, or NULL. */
 const struct setting *setting_find(const struct setting *table, const char *name, size_t length);
+/* Returns the row whose short option that is, or NULL. */
+const struct setting *setting_find_letter(const struct setting *table, char letter);
 /* Sets all defaults in `into`, which the caller zeroed. */
 void setting_defaults(const struct setting *table, void *into);
 /* Sets what `text` says; it is NULL for flags. Returns 0 or -EINVAL. */

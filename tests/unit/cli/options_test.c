@@ -123,8 +123,36 @@ static void test_rest(void)
     CHECK_EQ(rest_of((const char *const[]){"--flga", "word", NULL}, &rest), -ENOENT);
 }
 
+static void test_letters(void)
+{
+    struct lettered_values {
+        bool yes, too;
+        u32 number;
+        struct setting_list list;
+    } w = {0};
+    static const struct setting lettered[] = {
+        {"yes", SETTING_FLAG, 0, NULL, "", .letter = 'y'},
+        {"too", SETTING_FLAG, 1, NULL, "", .letter = 't'},
+        {"number", SETTING_NUMBER, offsetof(struct lettered_values, number), "N", "", .max = 99, .letter = 'n'},
+        {"list", SETTING_LIST, offsetof(struct lettered_values, list), "X", "", .letter = 'l'},
+        {0},
+    };
+    static const char *const all[] = {"-yt", "-n", "7", "-lone", "-l", "two", "word", "-y"};
+    static const char *const bad[][3] = {{"-yz"}, {"-z"}, {"-n"}, {"-n", "x"}, {"-"}, {"--y"}};
+    struct error error;
+    int rest;
+    TEST("letters, alone, together and with values");
+    CHECK_EQ(options_parse(lettered, ARRAY_LEN(all), (char **)(uintptr_t)all, &w, &rest, NULL, &error), 0);
+    CHECK(w.yes && w.too && w.number == 7 && w.list.count == 2 && rest == 6);
+    CHECK(!strcmp(w.list.item[0], "one") && !strcmp(w.list.item[1], "two"));
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++)
+        CHECK(options_parse(lettered, bad[i][1] ? 2 : 1, (char **)(uintptr_t)bad[i], &w, NULL, NULL, &error) < 0);
+    CHECK_EQ(options_parse(table, 1, (char *[]){"-y"}, &w, NULL, NULL, &error), -EINVAL);
+}
+
 int main(void)
 {
+    test_letters();
     test_rest();
     test_values();
     test_errors();
