@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save kvm qemu switch nat nic check doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save kvm qemu switch nat nic check shell doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -568,6 +568,9 @@ _nestbox() {
     'nic set:--trunk')
         return
         ;;
+    'shell:--command')
+        return
+        ;;
     esac
     case $verb in
     'run')
@@ -739,11 +742,14 @@ _nestbox() {
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
+    'shell')
+        mapfile -t COMPREPLY < <(compgen -W '--command --help' -- "$current")
+        ;;
     'doctor')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save kvm qemu switch nat nic check doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save kvm qemu switch nat nic check shell doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

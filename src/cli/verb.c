@@ -13,10 +13,10 @@
 #define HELP_COLUMN 22
 #define LINE_MAX 640
 
-const struct verb *const verbs[] = {&verb_run,    &verb_create,   &verb_list, &verb_show,    &verb_set,   &verb_rename,
-                                    &verb_delete, &verb_start_vm, &verb_stop, &verb_restart, &verb_pause, &verb_resume,
-                                    &verb_save,   &verb_kvm,      &verb_qemu, &verb_switch,  &verb_nat,   &verb_nic,
-                                    &verb_check,  &verb_doctor,   &verb_help, &verb_version, NULL};
+const struct verb *const verbs[] = {
+    &verb_run,  &verb_create,  &verb_list,  &verb_show,   &verb_set,    &verb_rename, &verb_delete,  &verb_start_vm,
+    &verb_stop, &verb_restart, &verb_pause, &verb_resume, &verb_save,   &verb_kvm,    &verb_qemu,    &verb_switch,
+    &verb_nat,  &verb_nic,     &verb_check, &verb_shell,  &verb_doctor, &verb_help,   &verb_version, NULL};
 
 void complain(const char *format, ...)
 {

@@ -58,7 +58,7 @@ struct verb {
 
 extern const struct verb verb_run, verb_create, verb_list, verb_show, verb_set, verb_rename, verb_delete, verb_start_vm,
     verb_stop, verb_restart, verb_pause, verb_resume, verb_save, verb_kvm, verb_qemu, verb_switch, verb_nat, verb_nic,
-    verb_check, verb_doctor, verb_help, verb_version;
+    verb_check, verb_shell, verb_doctor, verb_help, verb_version;
 /* These are not in the table: derive is for the project's own scripts; doctor starts probe on the engine's KVM API, and
  * the verbs of VMs start worker. */
 extern const struct verb verb_derive, verb_probe, verb_worker;
