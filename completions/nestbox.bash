@@ -419,7 +419,7 @@ _nestbox() {
     'switch set:--notes')
         return
         ;;
-    'switch capture:--card')
+    'switch capture:--port')
         mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         return
@@ -677,7 +677,7 @@ _nestbox() {
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'switch capture')
-        mapfile -t COMPREPLY < <(compgen -W '--card --drops --write --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--port --drops --write --json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;

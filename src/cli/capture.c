@@ -4,6 +4,8 @@
  */
 #include "cli/capture.h"
 
+#include "cli/capture_lines.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -33,10 +35,10 @@ static void catch_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-int capture_file(const char *path, struct error *error)
+int capture_file(const char *path, bool lines, struct error *error)
 {
     if (strcmp(path, "-") == 0) {
-        if (!isatty(STDOUT_FILENO))
+        if (lines || !isatty(STDOUT_FILENO))
             return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
         error_set(error, -EINVAL, "a capture is nothing for a terminal");
         return error_hint(error, "name a file with " SETTING("write") ", or pipe it into tshark -r -");
@@ -80,8 +82,29 @@ static int write_whole(int fd, const char *bytes, size_t count)
     return 0;
 }
 
+/* Writes a line for each block that is about a frame. */
+static int write_lines(int fd, struct capture_lines *lines, const char *bytes, size_t count)
+{
+    int e = 0;
+    for (size_t at = 0; at < count && !e;) {
+        u32 length;
+        memcpy(&length, bytes + at + 4, sizeof(length));
+        json_t *object = capture_line(lines, (const u8 *)bytes + at, length);
+        char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+        json_decref(object);
+        if (text) {
+            size_t used = strlen(text);
+            text[used] = '\n'; /* in the place of its end */
+            e = write_whole(fd, text, used + 1);
+        }
+        free(text);
+        at += length;
+    }
+    return e;
+}
+
 /* Copies what there is. Returns 0, or -errno: -ENOTCONN at the end of the capture. */
-static int copy_some(int from, int to, char *buffer, size_t *used)
+static int copy_some(int from, int to, struct capture_lines *lines, char *buffer, size_t *used)
 {
     ssize_t n = read(from, buffer + *used, BUFFER - *used);
     if (n < 0)
@@ -90,7 +113,9 @@ static int copy_some(int from, int to, char *buffer, size_t *used)
         return -ENOTCONN;
     *used += (size_t)n;
     ssize_t whole = whole_blocks(buffer, *used);
-    int e = whole > 0 ? write_whole(to, buffer, (size_t)whole) : (int)whole;
+    int e = (int)whole;
+    if (whole > 0)
+        e = lines ? write_lines(to, lines, buffer, (size_t)whole) : write_whole(to, buffer, (size_t)whole);
     if (!e) {
         *used -= (size_t)whole;
         memmove(buffer, buffer + whole, *used);
@@ -98,8 +123,9 @@ static int copy_some(int from, int to, char *buffer, size_t *used)
     return e;
 }
 
-int capture_copy(int from, int to, const char *name, struct error *error)
+int capture_copy(int from, int to, bool lines, const char *name, struct error *error)
 {
+    struct capture_lines made = {0};
     char *buffer = malloc(BUFFER);
     size_t used = 0;
     int e = buffer ? 0 : -ENOMEM;
@@ -111,9 +137,10 @@ int capture_copy(int from, int to, const char *name, struct error *error)
         if (p[1].revents & POLLERR)
             e = -EPIPE;
         else if (p[0].revents)
-            e = copy_some(from, to, buffer, &used);
+            e = copy_some(from, to, lines ? &made : NULL, buffer, &used);
     }
     free(buffer);
+    capture_lines_free(&made);
     close(from);
     if (close(to) && !e)
         e = -errno;

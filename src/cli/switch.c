@@ -17,7 +17,7 @@ struct options {
     struct switch_settings set;
     struct nat_settings nat;
     bool json, force, drops;
-    const char *card, *write;
+    const char *port, *write;
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -26,7 +26,9 @@ static const struct setting force_row[] = {
     {"force", SETTING_FLAG, AT(force), NULL, "also if cards are at it; they stay, without a switch"}, {0}};
 /* clang-format off */
 static const struct setting capture_rows[] = {
-    {"card", SETTING_TEXT, AT(card), "VM[/NIC]", "only what passes the port of that card",
+    {"port", SETTING_TEXT, AT(port), "PORT", "only what passes host, outside, nat, or the card VM[/NIC]",
+     "Only what passes one port: *host* (of an internal switch), *outside* (of an external one), *nat*, or a card as "
+     "VM[/NIC].",
      .names = "cards"},
     {"drops", SETTING_FLAG, AT(drops), NULL, "only what is dropped, each frame with the reason as a comment"},
     {"write", SETTING_TEXT, AT(write), "FILE", "where the capture goes; - is standard output", .def = "-",
@@ -34,6 +36,13 @@ static const struct setting capture_rows[] = {
     {0},
 };
 /* clang-format on */
+
+static const struct setting lines_row[] = {
+    {"json", SETTING_FLAG, AT(json), NULL, "print an object per frame, one per line",
+     .about = "Print an object per frame, one per line, instead of pcapng: time, port, direction, length, addresses "
+              "and, if the "
+              "frame was dropped, the reason, what that means and the command that lets such frames pass."},
+    {0}};
 
 #define NAME_WORD                                                                                                      \
     {                                                                                                                  \
@@ -389,12 +398,12 @@ static int capture(const struct verb *verb, int argc, char **argv)
     struct store *store = network_open();
     if (!store)
         return STATUS_FAILED;
-    int from = switch_capture(store, word[0], o.card, o.drops, &error);
+    int from = switch_capture(store, word[0], o.port, o.drops, &error);
     if (from < 0)
         return network_end(store, from, &error);
-    int to = capture_file(o.write, &error);
+    int to = capture_file(o.write, o.json, &error);
     if (to >= 0)
-        to = capture_copy(from, to, word[0], &error);
+        to = capture_copy(from, to, o.json, word[0], &error);
     else
         close(from);
     return network_end(store, to, &error);
@@ -405,7 +414,7 @@ static const struct verb capture_verb = {
     .summary = "Writes what passes a switch, or what it drops, as pcapng",
     .usage = "NAME [OPTION]...",
     .within = &verb_switch,
-    .options = {{capture_rows}},
+    .options = {{capture_rows}, {lines_row}},
     .words = NAME_WORD,
     .about = "Writes what passes the ports of a switch as pcapng, which Wireshark and tshark read, until Ctrl-c. "
              "Each port is an interface of the capture.",

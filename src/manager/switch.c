@@ -413,21 +413,22 @@ static const struct card_def *card_there(const struct networks *all, const struc
     return NULL;
 }
 
-int switch_capture(struct store *store, const char *name, const char *card_name, bool drops, struct error *error)
+int switch_capture(struct store *store, const char *name, const char *port, bool drops, struct error *error)
 {
     struct networks all;
     int e = networks_read_some(store, &all, error), fd = -1;
     if (e)
         return e;
     const struct switch_def *def = names_switch(&all, name, error);
-    const struct card_def *card = def && card_name ? card_there(&all, def, card_name, error) : NULL;
-    e = !def || (card_name && !card) ? error->code : 0;
+    bool is_card = port && strcmp(port, "host") != 0 && strcmp(port, "outside") != 0 && strcmp(port, "nat") != 0;
+    const struct card_def *card = def && is_card ? card_there(&all, def, port, error) : NULL;
+    e = !def || (is_card && !card) ? error->code : 0;
     if (!e && switch_wanted(&all, def))
         e = client_start(store, def->name, error);
     if (!e)
         fd = e = client_connect(store, def->name, error);
     if (fd >= 0) {
-        json_t *answer = NULL, *request = json_pack("{s:s, s:s?, s:b}", "do", "capture", "port", card ? card->id : NULL,
+        json_t *answer = NULL, *request = json_pack("{s:s, s:s?, s:b}", "do", "capture", "port", card ? card->id : port,
                                                     "drops", drops);
         e = request ? client_ask_at(fd, def->name, request, &answer, error) : no_memory(error);
         json_decref(request);

@@ -23,8 +23,9 @@ int MUST_CHECK switch_list(struct store *store, json_t **list, struct error *err
 int MUST_CHECK switch_show(struct store *store, const char *name, json_t **object, struct error *error);
 int MUST_CHECK switch_start(struct store *store, const char *name, struct error *error);
 int MUST_CHECK switch_stop(struct store *store, const char *name, struct error *error);
-/* Returns a connection from which pcapng comes until it is closed. `card`: "VM/CARD", "VM", or NULL for all ports. */
-int MUST_CHECK switch_capture(struct store *store, const char *name, const char *card, bool drops, struct error *error);
+/* Returns a connection from which pcapng comes until it is closed. `port`: "host",
+ * "outside", "nat", "VM/CARD", "VM", or NULL for all ports. */
+int MUST_CHECK switch_capture(struct store *store, const char *name, const char *port, bool drops, struct error *error);
 
 /* Has the process of a switch take what changed, and starts it if it should run. `about`: as for client_refresh. */
 int MUST_CHECK switch_refresh(struct store *store, const char *name, const char *about, struct error *error);

@@ -19,6 +19,9 @@
 #define PACE_STEP_NS 1000000ull     /* a port sleeps until it may send for that long or, if that is less, ... */
 #define PACE_STEP_BYTES (64u << 10) /* ... that many bytes */
 
+const char *const port_kinds[] = {
+    [PORT_CARD] = "card", [PORT_HOST] = "host", [PORT_OUTSIDE] = "outside", [PORT_NAT] = "nat"};
+
 static void turn_if_able(struct port *port)
 {
     if (port->readable && !port->late && !port->held_by && !port->removed && list_empty(&port->turn))

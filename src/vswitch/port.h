@@ -18,6 +18,7 @@ struct port;
 struct queue;
 
 enum port_kind { PORT_CARD, PORT_HOST, PORT_OUTSIDE, PORT_NAT };
+extern const char *const port_kinds[]; /* their names */
 
 /* What is behind a port. */
 struct port_ops {

@@ -102,31 +102,35 @@ static int do_stop(void *opaque, const json_t *request, json_t *reply, struct er
     return 0;
 }
 
-/* Returns the port that a capture is of; NULL: all. */
-static int capture_port(const struct process *p, const json_t *request, const char **id, struct error *error)
+/* Finds the port that a capture is of, by its id or, if it is no card, its kind. NULL: all. */
+static int capture_port(const struct process *p, const json_t *request, struct port **found, struct error *error)
 {
-    const json_t *port = json_object_get(request, "port");
-    *id = json_string_value(port);
-    if (port && !json_is_string(port) && !json_is_null(port))
-        return error_set(error, -EINVAL, "\"port\" is no string");
-    if (*id && !vswitch_port_find(p->sw, *id))
-        return error_set(error, -ENOENT, "there is no port %.40s", *id);
-    return 0;
+    const json_t *value = json_object_get(request, "port");
+    const char *name = json_string_value(value);
+    *found = NULL;
+    if (!name)
+        return !value || json_is_null(value) ? 0 : error_set(error, -EINVAL, "\"port\" is no string");
+    *found = vswitch_port_find(p->sw, name);
+    for (struct port *port = NULL; !*found && (port = vswitch_port_next(p->sw, port));)
+        if (port->kind != PORT_CARD && strcmp(port_kinds[port->kind], name) == 0)
+            *found = port;
+    return *found ? 0 : error_set(error, -ENOENT, "switch %s has no port %.40s", vswitch_name(p->sw), name);
 }
 
 static int do_capture(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
-    const char *id;
-    return capture_port(opaque, request, &id, error);
+    struct port *port;
+    return capture_port(opaque, request, &port, error);
 }
 
 static void take_capture(void *opaque, const json_t *request, int fd)
 {
     struct process *p = opaque;
     struct error error;
-    const char *id;
-    if (capture_port(p, request, &id, &error) ||
-        capture_start(&p->captures, p->sw, fd, id, json_is_true(json_object_get(request, "drops")), &error))
+    struct port *port;
+    if (capture_port(p, request, &port, &error) ||
+        capture_start(&p->captures, p->sw, fd, port ? port->id : NULL, json_is_true(json_object_get(request, "drops")),
+                      &error))
         close(fd);
 }
 

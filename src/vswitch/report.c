@@ -10,9 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const kinds[] = {
-    [PORT_CARD] = "card", [PORT_HOST] = "host", [PORT_OUTSIDE] = "outside", [PORT_NAT] = "nat"};
-
 /* Adds a value to an object, or gives it up; a report with a gap is better than none. */
 static void set(json_t *object, const char *key, json_t *value)
 {
@@ -92,7 +89,7 @@ static json_t *port_json(const struct process *p, const struct port *port)
     const struct port_counters *c = &port->count;
     json_t *object = json_object(), *dropped = json_object(), *drops = json_array();
     set(object, "id", json_string(port->id));
-    set(object, "kind", json_string(kinds[port->kind]));
+    set(object, "kind", json_string(port_kinds[port->kind]));
     if (port->kind == PORT_CARD)
         card_report(p, port, object);
     set(object, "linked", json_boolean(port->linked));

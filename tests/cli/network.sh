@@ -206,7 +206,7 @@ kill -INT $!
 wait $!
 check 'Ctrl-c ends it' [ $? = 0 ]
 check 'it is pcapng' [ "$(head -c 4 "$WORK/capture" | od -An -tx1 | tr -d ' ')" = 0a0d0d0a ]
-run 'of an unknown card' 4 "did you mean 'lab1/nic0'" switch capture lan --card lab1/nic00 --write "$WORK/none"
+run 'of an unknown card' 4 "did you mean 'lab1/nic0'" switch capture lan --port lab1/nic00 --write "$WORK/none"
 check 'nor is a file made' [ ! -e "$WORK/none" ]
 run 'to nowhere' 4 'none/x: No such' switch capture lan --write "$WORK/none/x"
 

@@ -35,7 +35,7 @@ said=$(read_file all.pcapng 'icmp.type == 8' frame.interface_name frame.packet_f
     tr -s ' \t' ' ')
 [ "$said" = $' 5 a/nic0 0x00000001\n 5 b/nic0 0x00000002' ] || fail "of all ports: $said"
 
-capture one.pcapng --card a
+capture one.pcapng --port a
 in_space a ping -q -c 5 -i 0.1 10.0.0.2 >/dev/null
 in_space b ping -q -c 5 -i 0.1 10.0.0.3 >/dev/null
 ended
@@ -52,6 +52,42 @@ ended
     sort | uniq -c | tr -s ' ')" = ' 3 02:00:00:00:00:99' ] || fail "drops: $(read_file drops.pcapng '' frame.comment)"
 [ "$(read_file drops.pcapng 'frame.comment contains "vlan"' frame.interface_name | sort -u)" = b/nic0 ] ||
     fail "drops: $(read_file drops.pcapng '' frame.comment)"
+
+# As lines of JSON: only what is dropped, and one port.
+"$NB" switch capture net --drops --json >"$work/drops.json" 2>>"$work/capture.log" &
+capturing=$!
+sleep 0.5
+in_space a ping -q -c 2 -i 0.1 10.0.0.2 >/dev/null
+in_space a "$tools/frames" send eth0 plain 02:00:00:00:00:99 "$b" 3
+ended
+jq -s -e --arg b "$b" 'length == 3 and all(.[]; .port == "a/nic0" and .dropped == "spoofed" and .direction == "in" and
+    .source == "02:00:00:00:00:99" and .destination == $b and .remedy == "nestbox nic set a/nic0 --spoofing on" and
+    .meaning and (.time | test("^20[0-9-]*T[0-9:]*[.][0-9]{9}Z$")))' "$work/drops.json" >/dev/null ||
+    fail "drops as JSON: $(<"$work/drops.json")"
+"$NB" switch capture net --port a/nic0 --json >"$work/one.json" 2>>"$work/capture.log" &
+capturing=$!
+sleep 0.5
+in_space a ping -q -c 2 -i 0.1 10.0.0.2 >/dev/null
+ended
+jq -s -e '[.[] | select(.ethertype == "0x0800" and .dropped == null)] | length == 4 and
+    ([.[] | select(.direction == "in")] | all(.[]; .source_ip == "10.0.0.1" and .destination_ip == "10.0.0.2"))' \
+    "$work/one.json" >/dev/null || fail "one port as JSON: $(<"$work/one.json")"
+
+# The port of NAT alone.
+nb nat create lab --prefix 192.168.100.0/24 --backend slirp >/dev/null
+client d lab 192.168.100.50/24
+client e lab 192.168.100.51/24
+reaches d 192.168.100.1 || fail 'd does not reach the gateway'
+"$NB" switch capture lab --port nat --json >"$work/nat.json" 2>>"$work/capture.log" &
+capturing=$!
+sleep 0.5
+in_space d ping -q -c 2 -i 0.1 192.168.100.1 >/dev/null
+in_space d ping -q -c 2 -i 0.1 192.168.100.51 >/dev/null
+ended
+jq -s -e '[.[] | select(.ethertype == "0x0800")] | length == 4 and all(.[]; .port | startswith("nbn"))' \
+    "$work/nat.json" >/dev/null || fail "the port of NAT as JSON: $(<"$work/nat.json")"
+refused 'switch net has no port nat' switch capture net --port nat
+refused 'switch lab has no port outside' switch capture lab --port outside
 
 # A reader that sleeps: the network goes on, and what was lost is counted.
 mkfifo "$work/slow"
@@ -71,5 +107,5 @@ exec 5<&-
 wait $reader
 said=$(capinfos -M "$work/slow.pcapng") || fail "capinfos: $said"
 grep -q 'stat entries = [1-9]' <<<"$said" || fail "what was lost is not counted: $said"
-refused 'no port|no card|no VM' switch capture net --card nobody
+refused 'no port|no card|no VM' switch capture net --port nobody
 show net >/dev/null
