@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save kvm qemu switch nat nic check shell doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs kvm qemu switch nat nic check shell doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -311,6 +311,11 @@ _nestbox() {
         return
         ;;
     'restart:--timeout')
+        return
+        ;;
+    'screenshot:--write')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
     'kvm:--nested')
@@ -634,6 +639,36 @@ _nestbox() {
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
+    'console')
+        mapfile -t COMPREPLY < <(compgen -W '--no-history --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'view')
+        mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'screenshot')
+        mapfile -t COMPREPLY < <(compgen -W '--write --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'stats')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'events')
+        mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'logs')
+        mapfile -t COMPREPLY < <(compgen -W '--follow --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
     'kvm')
         mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --trace --trace-file --stats --help' -c -- "$current")
         ;;
@@ -749,7 +784,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save kvm qemu switch nat nic check shell doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs kvm qemu switch nat nic check shell doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

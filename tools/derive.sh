@@ -13,7 +13,7 @@ bad=0
 "$nb" derive zsh >"$work/_nestbox" || exit 1
 "$nb" derive fish >"$work/nestbox.fish" || exit 1
 cp man/nestbox.1 "$work/nestbox.1"
-for verb in run kvm create list show set rename delete switch nat nic check shell; do
+for verb in $(sed -n 's/^\.\\" options of \([a-z]*\):.*/\1/p' man/nestbox.1); do
     "$nb" derive man $verb >"$work/options" || exit 1
     awk -v verb=$verb -v options="$work/options" '
         /^\.\\" end of options/ { inside = 0 }

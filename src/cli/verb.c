@@ -13,10 +13,41 @@
 #define HELP_COLUMN 22
 #define LINE_MAX 640
 
+/* One per line: several hands add to it. */
+/* clang-format off */
 const struct verb *const verbs[] = {
-    &verb_run,  &verb_create,  &verb_list,  &verb_show,   &verb_set,    &verb_rename, &verb_delete,  &verb_start_vm,
-    &verb_stop, &verb_restart, &verb_pause, &verb_resume, &verb_save,   &verb_kvm,    &verb_qemu,    &verb_switch,
-    &verb_nat,  &verb_nic,     &verb_check, &verb_shell,  &verb_doctor, &verb_help,   &verb_version, NULL};
+    &verb_run,
+    &verb_create,
+    &verb_list,
+    &verb_show,
+    &verb_set,
+    &verb_rename,
+    &verb_delete,
+    &verb_start_vm,
+    &verb_stop,
+    &verb_restart,
+    &verb_pause,
+    &verb_resume,
+    &verb_save,
+    &verb_console,
+    &verb_view,
+    &verb_screenshot,
+    &verb_stats,
+    &verb_events,
+    &verb_logs,
+    &verb_kvm,
+    &verb_qemu,
+    &verb_switch,
+    &verb_nat,
+    &verb_nic,
+    &verb_check,
+    &verb_shell,
+    &verb_doctor,
+    &verb_help,
+    &verb_version,
+    NULL,
+};
+/* clang-format on */
 
 void complain(const char *format, ...)
 {

@@ -56,9 +56,38 @@ struct verb {
     int (*run)(const struct verb *verb, int argc, char **argv);
 };
 
-extern const struct verb verb_run, verb_create, verb_list, verb_show, verb_set, verb_rename, verb_delete, verb_start_vm,
-    verb_stop, verb_restart, verb_pause, verb_resume, verb_save, verb_kvm, verb_qemu, verb_switch, verb_nat, verb_nic,
-    verb_check, verb_shell, verb_doctor, verb_help, verb_version;
+/* clang-format off */
+extern const struct verb
+    verb_run,
+    verb_create,
+    verb_list,
+    verb_show,
+    verb_set,
+    verb_rename,
+    verb_delete,
+    verb_start_vm,
+    verb_stop,
+    verb_restart,
+    verb_pause,
+    verb_resume,
+    verb_save,
+    verb_console,
+    verb_view,
+    verb_screenshot,
+    verb_stats,
+    verb_events,
+    verb_logs,
+    verb_kvm,
+    verb_qemu,
+    verb_switch,
+    verb_nat,
+    verb_nic,
+    verb_check,
+    verb_shell,
+    verb_doctor,
+    verb_help,
+    verb_version;
+/* clang-format on */
 /* These are not in the table: derive is for the project's own scripts; doctor starts probe on the engine's KVM API, and
  * the verbs of VMs start worker. */
 extern const struct verb verb_derive, verb_probe, verb_worker;

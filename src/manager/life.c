@@ -26,7 +26,7 @@
 static void vm_peer(const char *name, struct ask_peer *peer)
 {
     snprintf(peer->name, sizeof(peer->name), "VM %s", name);
-    peer->hangs = "`nestbox stop --turn-off` ends it";
+    peer->hangs = "`nestbox stop " SETTING("turn-off") "` ends it";
     peer->absent = "`nestbox start` starts it";
 }
 

@@ -121,13 +121,14 @@ static void fail_late(struct worker *w)
             console_last_line(w->console, line, sizeof(line));
         error_set(&error, -ETIMEDOUT, "VM %s did not shut down within %u seconds%s%.120s", w->def.name, seconds(w),
                   line[0] ? "; its console says: " : "", line);
-        error_hint(&error, "`nestbox stop --turn-off` is like pulling the plug; `nestbox console` shows what it does");
+        error_hint(&error, "`nestbox stop " SETTING(
+                               "turn-off") "` is like pulling the plug; `nestbox console` shows what it does");
         job_end(w, w->before, &error);
         break;
     case JOB_PAUSE:
     case JOB_RESUME:
         error_set(&error, -ETIMEDOUT, "VM %s: QEMU does not answer", w->def.name);
-        error_hint(&error, "`nestbox stop --turn-off` ends it");
+        error_hint(&error, "`nestbox stop " SETTING("turn-off") "` ends it");
         job_end(w, w->before, &error);
         break;
     default: /* its end ends the job */ worker_log(w, "QEMU does not answer and is ended"); kill_qemu(w);
