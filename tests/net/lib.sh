@@ -145,6 +145,17 @@ serves() { # SPACE PORT
     within 5 in_space "$1" bash -c "exec 3<>/dev/tcp/127.0.0.1/$2" 2>/dev/null || fail "no server in $1"
 }
 
+frames() { in_space "$1" "$tools/frames" "${@:2}"; }
+
+# rate SPACE SECONDS: the bits per second that arrive there.
+rate() {
+    frames "$1" count eth0 "$2" 2>/dev/null | awk -v seconds="$2" '{ n += $6 } END { printf "%d\n", n * 8 / seconds }'
+}
+
+near() { # VALUE WANTED PERCENT
+    [ $(($1 * 100)) -ge $(($2 * (100 - $3))) ] && [ $(($1 * 100)) -le $(($2 * (100 + $3))) ]
+}
+
 show() { nb switch show "$1" --json; } # SWITCH
 
 counter() { # SWITCH VM NAME: a counter of the port of a VM's only card

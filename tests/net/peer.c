@@ -11,6 +11,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -185,9 +186,24 @@ static void serve(const char *port)
     }
 }
 
+/* As programs do that want to hear of a peer that is gone without a word: after 13 seconds at most. */
+static void keep_alive(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
+                   {IPPROTO_TCP, TCP_KEEPIDLE, 3},
+                   {IPPROTO_TCP, TCP_KEEPINTVL, 2},
+                   {IPPROTO_TCP, TCP_KEEPCNT, 5}};
+    for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
+        if (setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int)) < 0)
+            die("keepalive");
+}
+
 static void fetch(const char *host, const char *port, uint64_t bytes, double seconds)
 {
     int fd = reach(host, port, SOCK_STREAM);
+    keep_alive(fd);
     double start = now();
     request(fd, bytes);
     uint64_t done = sequence_check(fd, bytes, start + seconds);

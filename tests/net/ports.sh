@@ -5,8 +5,6 @@
 . "$(dirname "$0")/lib.sh"
 has ping jq
 
-frames() { in_space "$1" "$tools/frames" "${@:2}"; }
-
 # Counts frames at a client in the background; `seen SPACE KIND FROM TO VLAN` then prints how many came.
 watches() { # SPACE...
     local name
@@ -27,15 +25,6 @@ watched() { # after a moment in which frames arrive
 seen() { # SPACE KIND FROM [VLAN]
     awk -v kind="$2" -v from="$3" -v vlan="vlan=${4:-0}" '$1 == kind && $2 == from && $4 == vlan { n += $5 }
         END { print n + 0 }' "$work/$1.seen"
-}
-
-# rate SPACE SECONDS: the bits per second that arrive there.
-rate() {
-    frames "$1" count eth0 "$2" 2>/dev/null | awk -v seconds="$2" '{ n += $6 } END { printf "%d\n", n * 8 / seconds }'
-}
-
-near() { # VALUE WANTED PERCENT
-    [ $(($1 * 100)) -ge $(($2 * (100 - $3))) ] && [ $(($1 * 100)) -le $(($2 * (100 + $3))) ]
 }
 
 everybody=ff:ff:ff:ff:ff:ff
