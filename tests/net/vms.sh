@@ -25,8 +25,8 @@ guest_start() {
     guest "$1" "ip link set eth0 up && ip addr add $2 dev eth0" || fail "$1: no address"
 }
 
-# attached NAME [SWITCH [OPTION...]]: a new card of a VM at the switch, which is net if none is named; QEMU's options for
-# it are $options, its address is $mac.
+# attached NAME [SWITCH [OPTION...]]: a new card of a VM at the switch, or at net if none is named. $options are QEMU's
+# options for it, $mac is its address.
 attached() {
     local said
     said=$("$NB" nic add "$1" --switch "${2:-net}" "${@:3}" --json) || fail 'nic add'
