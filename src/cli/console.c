@@ -103,7 +103,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 
 const struct verb verb_console = {
     .name = "console",
-    .summary = "The terminal on a VM's serial port",
+    .summary = "The terminal on the serial port of a VM",
     .usage = "VM [--no-history]",
     .options = {{rows}},
     .words = {{"VM", WORD_VM}},

@@ -228,7 +228,7 @@ static int screenshot(const struct verb *verb, int argc, char **argv)
 
 const struct verb verb_screenshot = {
     .name = "screenshot",
-    .summary = "Writes the picture of a VM's display to a PNG file",
+    .summary = "Writes the display of a VM to a PNG file",
     .usage = "VM [--write FILE] [--json]",
     .options = {{write_row}, {json_row}},
     .words = {{"VM", WORD_VM}},
