@@ -46,7 +46,7 @@ HOST_OBJ := $(filter-out $(MAIN:%.c=$(O)/%.o) $(PRELOAD:%.c=$(O)/%.o),$(HOST_SRC
 UNIT_SRC := $(shell find tests/unit -name "*_test.c")
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(O)/tests/unit/%)
 
-all: $(O)/nestbox $(O)/nestbox-agent $(if $(filter asan tsan,$(B)),,$(O)/libnestbox-kvm.so)
+all: $(O)/nestbox $(O)/nestbox-agent $(O)/image-build $(if $(filter asan tsan,$(B)),,$(O)/libnestbox-kvm.so)
 
 # Everything but main. Who links it takes what it uses.
 LIB := $(O)/libnestbox.a
@@ -63,6 +63,11 @@ AGENT_OBJ := $(patsubst %.c,$(O)/%.o,$(AGENT_SRC) $(AGENT_TOO))
 $(O)/nestbox-agent: $(AGENT_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $(if $(filter asan tsan,$(B)),,-static) -o $@ $^
+
+# What builds images, for `nestbox image build`.
+$(O)/image-build: src/image/build.sh
+	@mkdir -p $(@D)
+	$(Q)install -m 755 $< $@
 
 # The KVM API, to be preloaded. Its only symbols that others see are those of libc that it stands before.
 $(O)/libnestbox-kvm.so: $(PRELOAD:%.c=$(O)/%.o) $(LIB)
@@ -192,6 +197,7 @@ install: all
 	install -D -m 644 src/agent/guest/nestbox-agent.service $(DESTDIR)$(PREFIX)/lib/nestbox/nestbox-agent.service
 	install -D -m 644 src/agent/guest/nestbox-agent.rules $(DESTDIR)$(PREFIX)/lib/nestbox/nestbox-agent.rules
 	install -D -m 644 $(O)/libnestbox-kvm.so $(DESTDIR)$(PREFIX)/lib/nestbox/libnestbox-kvm.so
+	install -D -m 755 src/image/build.sh $(DESTDIR)$(PREFIX)/lib/nestbox/image-build
 	install -D -m 644 man/nestbox.1 $(DESTDIR)$(PREFIX)/share/man/man1/nestbox.1
 	install -D -m 644 completions/nestbox.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestbox
 	install -D -m 644 completions/_nestbox $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nestbox

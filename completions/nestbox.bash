@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs kvm qemu switch nat nic check shell doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -35,6 +35,13 @@ _nestbox() {
     nic)
         if [ "$COMP_CWORD" = 2 ]; then
             mapfile -t COMPREPLY < <(compgen -W 'add set remove list --help' -- "$current")
+            return
+        fi
+        verb="$verb ${COMP_WORDS[2]}"
+        ;;
+    image)
+        if [ "$COMP_CWORD" = 2 ]; then
+            mapfile -t COMPREPLY < <(compgen -W 'build import list show delete --help' -- "$current")
             return
         fi
         verb="$verb ${COMP_WORDS[2]}"
@@ -573,6 +580,23 @@ _nestbox() {
     'nic set:--trunk')
         return
         ;;
+    'image build:--size')
+        mapfile -t COMPREPLY < <(compgen -W '4G 8G 16G' -- "$current")
+        return
+        ;;
+    'image build:--package')
+        return
+        ;;
+    'image build:--mirror')
+        return
+        ;;
+    'image build:--hostname')
+        return
+        ;;
+    'image import:--format')
+        mapfile -t COMPREPLY < <(compgen -W 'auto qcow2 raw vhdx vhd' -- "$current")
+        return
+        ;;
     'shell:--command')
         return
         ;;
@@ -772,6 +796,28 @@ _nestbox() {
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
+    'image build')
+        mapfile -t COMPREPLY < <(compgen -W '--size --package --mirror --hostname --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive profiles 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'image import')
+        mapfile -t COMPREPLY < <(compgen -W '--format --json --help' -- "$current")
+        [[ $current == -* ]] ||        { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); }
+        ;;
+    'image list')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        ;;
+    'image show')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive images 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'image delete')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive images 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
     'check')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
@@ -784,7 +830,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs kvm qemu switch nat nic check shell doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

@@ -101,14 +101,15 @@ else
     echo "no clang-format: the style is not checked"
 fi
 
-for script in tools/*.sh tests/*/*.sh; do
+for script in tools/*.sh src/*/*.sh tests/*/*.sh; do
     [ -e "$script" ] || continue
     shell='sh'
     grep -qE '^#!/bin/bash|^# shellcheck shell=bash' "$script" && shell='bash'
     $shell -n "$script" || bad=1
 done
 if command -v shellcheck >/dev/null; then
-    shellcheck -S warning -e SC1090,SC1091,SC2034,SC2046,SC2154,SC1007 tools/*.sh $(find tests -name '*.sh') || bad=1
+    shellcheck -S warning -e SC1090,SC1091,SC2034,SC2046,SC2154,SC1007 tools/*.sh \
+        $(find src tests -name '*.sh') || bad=1
 fi
 # Its false alarms are many, so this one only tells: CPPCHECK=1 make lint.
 if [ -n "${CPPCHECK:-}" ]; then

@@ -8,8 +8,8 @@ here=$(dirname "$0")
 . "$here/need.sh"
 pattern=${1:-.}
 need_build
-need busybox-static cpio xz-utils qemu-system-x86 seabios clang-format iproute2 iputils-ping jq socat nftables \
-    dnsmasq-base tshark qemu-guest-agent ipxe-qemu
+need busybox-static cpio xz-utils qemu-system-x86 qemu-utils seabios clang-format iproute2 iputils-ping jq socat \
+    nftables dnsmasq-base tshark qemu-guest-agent ipxe-qemu
 [[ -z ${MORE:-} ]] || need libvirt-daemon libvirt-clients virtinst debian-installer-12-netboot-amd64 xorriso
 make -s -j2 all unit kvmapi nettools guests build/release/insn build/release/fuzz build/release/hop build/loops ||
     die "the build failed"
@@ -30,7 +30,7 @@ add fuzz 300 "build/release/fuzz --corpus tests/fuzz/corpus.txt --seed ${SEED:-1
 limit=600
 [[ -z ${MORE:-} ]] || limit=1200
 for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh tests/kvmapi/*.sh \
-    tests/net/*.sh tests/qemu/*.sh; do
+    tests/manager/*.sh tests/net/*.sh tests/qemu/*.sh; do
     [ -e "$script" ] || continue
     head -n 1 "$script" | grep -q '^#!' || continue # for sourcing
     name=$(basename "$(dirname "$script")")/$(basename "$script" .sh)

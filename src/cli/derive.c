@@ -44,9 +44,12 @@ static void verb_names(const struct verb *const *list, char *names, size_t size)
             used += (size_t)snprintf(names + used, size - used, "%s%s", used ? " " : "", (*v)->name);
 }
 
+#define FILES "files" /* which the shells complete themselves */
+
 /* What of the host's names a word is, as `derive` takes it; NULL: none. */
-static const char *const word_names[] = {[WORD_NEW] = NULL,   [WORD_VERB] = NULL, [WORD_SWITCH] = "switches",
-                                         [WORD_NAT] = "nats", [WORD_VM] = "vms",  [WORD_CARD] = "cards"};
+static const char *const word_names[] = {
+    [WORD_NEW] = NULL,     [WORD_VERB] = NULL,      [WORD_SWITCH] = "switches",  [WORD_NAT] = "nats", [WORD_VM] = "vms",
+    [WORD_CARD] = "cards", [WORD_IMAGE] = "images", [WORD_PROFILE] = "profiles", [WORD_FILE] = FILES};
 
 static bool takes_verb(const struct verb *verb)
 {
@@ -73,6 +76,10 @@ static void bash_words(const char *indent, const char *words)
 /* Prints a command that offers names of the host's, in any case. */
 static void bash_names(const char *kind)
 {
+    if (strcmp(kind, FILES) == 0) {
+        printf("        { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); }\n");
+        return;
+    }
     printf("        mapfile -t COMPREPLY < <(nestbox derive %s 2>/dev/null | while IFS= read -r name; do\n"
            "            [[ ${name,,} == \"${current,,}\"* ]] && printf '%%q\\n' \"$name\"; done)\n",
            kind);
@@ -209,7 +216,9 @@ static void zsh_verb(const struct verb *verb, void *all)
         zsh_option(s);
     if (takes_verb(verb))
         printf("        '1:verb:(%s)' \\\n", (const char *)all);
-    if (names)
+    if (names && strcmp(names, FILES) == 0)
+        printf("        '1:file:_files' \\\n");
+    else if (names)
         printf("        '*:name:{compadd -- ${(f)\"$(nestbox derive %s 2>/dev/null)\"}}' \\\n", names);
     if (verb->takes_program)
         printf("        '*::program: _normal' \\\n");
@@ -321,7 +330,10 @@ static void fish_verb(const struct verb *verb, void *all)
         fish_line(verb);
         printf(" -a '%s'\n", (const char *)all);
     }
-    if (names) {
+    if (names && strcmp(names, FILES) == 0) {
+        fish_line(verb);
+        printf(" -F\n");
+    } else if (names) {
         fish_line(verb);
         printf(" -a '(nestbox derive %s 2>/dev/null)'\n", names);
     }
@@ -447,13 +459,13 @@ static int run(const struct verb *verb, int argc, char **argv)
         derive_man(about);
         return STATUS_OK;
     }
-    complain("derive takes bash, zsh, fish, man and a verb, or switches, nats, vms or cards");
+    complain("derive takes bash, zsh, fish, man and a verb, or switches, nats, vms, cards, images or profiles");
     return STATUS_USAGE;
 }
 
 const struct verb verb_derive = {
     .name = "derive",
     .summary = "Prints what is derived from the options",
-    .usage = "bash|zsh|fish|man VERB|switches|nats|vms|cards",
+    .usage = "bash|zsh|fish|man VERB|switches|nats|vms|cards|images|profiles",
     .run = run,
 };

@@ -40,6 +40,7 @@ const struct verb *const verbs[] = {
     &verb_switch,
     &verb_nat,
     &verb_nic,
+    &verb_image,
     &verb_check,
     &verb_shell,
     &verb_doctor,

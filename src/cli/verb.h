@@ -31,7 +31,7 @@ struct verb_part {
 };
 
 /* What an argument that is no option names, for the shells' completions. */
-enum word_kind { WORD_NEW, WORD_VERB, WORD_SWITCH, WORD_NAT, WORD_VM, WORD_CARD };
+enum word_kind { WORD_NEW, WORD_VERB, WORD_SWITCH, WORD_NAT, WORD_VM, WORD_CARD, WORD_IMAGE, WORD_PROFILE, WORD_FILE };
 
 struct verb_word {
     const char *name; /* as in the usage; NULL ends the list */
@@ -82,6 +82,7 @@ extern const struct verb
     verb_switch,
     verb_nat,
     verb_nic,
+    verb_image,
     verb_check,
     verb_shell,
     verb_doctor,

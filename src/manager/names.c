@@ -3,6 +3,8 @@
  */
 #include "manager/names.h"
 
+#include "rules/image_profile.h"
+#include "store/image.h"
 #include "store/vm.h"
 
 #include <errno.h>
@@ -97,11 +99,31 @@ static void each_vm(struct store *store, void (*each)(const char *name, void *op
     vm_defs_free(list, count);
 }
 
+static void images_each(struct store *store, void (*each)(const char *name, void *opaque), void *opaque)
+{
+    struct image_def *images;
+    struct error ignored;
+    u32 count;
+    if (!store || store_images(store, &images, &count, &ignored))
+        return;
+    for (u32 i = 0; i < count; i++)
+        each(images[i].name, opaque);
+    image_defs_free(images, count);
+}
+
 bool names_each(const char *kind, void (*each)(const char *name, void *opaque), void *opaque)
 {
     struct networks networks = {0};
     struct error error;
     const char *name;
+    if (strcmp(kind, "images") == 0) {
+        struct store *store = store_open(&error);
+        images_each(store, each, opaque);
+        store_close(store);
+        return true;
+    }
+    for (const struct image_profile *p = image_profiles; strcmp(kind, "profiles") == 0 && p->name; p++)
+        each(p->name, opaque);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (strcmp(kinds[i].kind, kind) != 0)
             continue;
@@ -116,7 +138,7 @@ bool names_each(const char *kind, void (*each)(const char *name, void *opaque), 
         store_close(store);
         return true;
     }
-    return false;
+    return strcmp(kind, "profiles") == 0;
 }
 
 /* -- by name -- */

@@ -172,16 +172,33 @@ static int start(struct run *run, int output, struct error *error)
     return 0;
 }
 
+static const sigset_t *ending(void)
+{
+    static sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    return &set;
+}
+
+void task_hold_signals(sigset_t *before)
+{
+    sigprocmask(SIG_BLOCK, ending(), before);
+}
+
+void task_release_signals(const sigset_t *before)
+{
+    sigprocmask(SIG_SETMASK, before, NULL);
+}
+
 int task_run(const struct task *task, struct error *error)
 {
     struct run run = {.task = task, .pid = -1, .lines = -1, .signals = -1, .ended = -1};
     int output = task->output ? memfd_create("output", MFD_CLOEXEC) : -1;
-    sigset_t taken, before;
-    sigemptyset(&taken);
-    for (unsigned i = 0; i < 3; i++)
-        sigaddset(&taken, (int[]){SIGINT, SIGTERM, SIGHUP}[i]);
-    sigprocmask(SIG_BLOCK, &taken, &before);
-    run.signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+    sigset_t before;
+    task_hold_signals(&before);
+    run.signals = signalfd(-1, ending(), SFD_CLOEXEC | SFD_NONBLOCK);
     int e = task->output && output < 0 ? error_set(error, -errno, "no memory for what %s prints", task->argv[0])
                                        : start(&run, output, error);
     if (!e)
@@ -191,6 +208,6 @@ int task_run(const struct task *task, struct error *error)
     for (unsigned i = 0; i < 4; i++)
         if ((int[]){run.lines, run.signals, run.ended, output}[i] >= 0)
             close((int[]){run.lines, run.signals, run.ended, output}[i]);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    task_release_signals(&before);
     return e;
 }

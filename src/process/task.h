@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 
+#include <signal.h>
+
 struct task {
     const char *const *argv; /* ends with NULL; the program is looked for in PATH */
     const char *package;     /* Debian's that has it, for the error if it is missing */
@@ -17,6 +19,11 @@ struct task {
     void *opaque;
     char **output; /* NULL, or where all that it wrote to its standard output is put: free() releases it */
 };
+
+/* Between the two, signals that end a process (Ctrl-C and the like) wait: for task_run, which heeds them, or for the
+ * release. Who has something to clean up after a task holds them from before that is made. */
+void task_hold_signals(sigset_t *before);
+void task_release_signals(const sigset_t *before);
 
 /* Returns 0 or an error; -ECANCELED after a signal. */
 int MUST_CHECK task_run(const struct task *task, struct error *error);

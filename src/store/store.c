@@ -128,7 +128,7 @@ static int make_below(const char *above, const char *const *names, struct error 
 
 static int make_all_below(const struct store *store, struct error *error)
 {
-    static const char *const homes[] = {"/switches", "/nats", "/vms", "/state", "/intents", "/locks", NULL};
+    static const char *const homes[] = {"/switches", "/nats", "/vms", "/state", "/intents", "/images", "/locks", NULL};
     static const char *const runs[] = {"/switches", "/nics", "/logs", "/state", "/vms", NULL};
     int e = make_below(store->home, homes, error);
     return e ? e : make_below(store->run, runs, error);

@@ -1,40 +1,57 @@
 #!/bin/bash
 # Builds the image of a disk with an installed Debian: GPT, GRUB for BIOS and UEFI (signed, so that Secure Boot takes
-# it), an ext4 root. It needs root and the machine's own apt sources; no loop device, no mount of an image. The help
-# below has the rest. The unpacked system is kept under build/disk/, one for each set of packages, and used again.
+# it), an ext4 root. `nestbox image build` starts it, and so do the scripts of the tests; docs/images.md has its design.
+# It needs root or a user namespace; no loop device, no mount of an image. The help below has the rest.
 set -eu
-here=$(dirname "$0")
-. "$here/need.sh"
+
+say() { printf '%s\n' "image: $*" >&2; }
+
+die() {
+    say "$*"
+    exit 1
+}
+
+# What the builder itself needs, as Debian's packages.
+needs='mmdebstrap fdisk mtools dosfstools e2fsprogs grub-pc-bin grub-common grub-efi-amd64-signed shim-signed qemu-utils
+debian-archive-keyring zstd'
 
 usage() {
     cat <<END
-usage: mkdisk.sh [OPTION...] IMAGE
+usage: build.sh [OPTION...] IMAGE
 Builds IMAGE, a disk with an installed Debian that boots by BIOS, UEFI and UEFI Secure Boot.
 
   --size SIZE         size of the disk, 2G by default; the file has holes
   --format FORMAT     raw (default) or qcow2
   --package NAMES     more of Debian's packages, separated by commas or spaces
+  --mirror URL        where Debian's packages come from; by default apt's own sources
   --kernel FLAVOUR    amd64 (default), cloud-amd64, rt-amd64
   --copy FILE:PATH    puts a file (or a folder) of this machine at PATH in the image; programs need their libraries
   --run FILE          runs a script, whose only argument is the folder of the image's root, before the image is made
   --hostname NAME     debian by default
-  --password TEXT     root's password, nestbox by default
+  --password TEXT     root's password; by default root has none, and logs in at the first serial port only
   --append TEXT       more words for the kernel's command line
   --export            writes IMAGE.vmlinuz and IMAGE.initrd too, for machines without firmware
-  --fresh             installs the packages again instead of taking what an earlier run kept
+  --cache FOLDER      where packages stay for the next time, and where the work is done; ./cache by default
+  --keep              keeps the unpacked system there, one for each set of packages, and uses it again
+  --fresh             installs the packages again instead of taking what --keep kept
+  --needs             prints Debian's packages that the builder itself needs
   --help
 
 In the image: root is logged in on the first serial port without a password; cards get addresses by DHCP; partitions are
 1 for GRUB on BIOS machines, 2 the EFI system partition, 3 the root, whose kernel and initial RAM disk GRUB finds as
-/vmlinuz and /initrd.img, so that Debian's own updates of the kernel take effect.
+/vmlinuz and /initrd.img, so that Debian's own updates of the kernel take effect. With the package cloud-init it takes
+its name, users and keys from a NoCloud seed.
+
+The same packages and options give the same bytes on the same kind of file system; the time in the image is
+SOURCE_DATE_EPOCH, or else that of the newest of the lists of packages.
 END
 }
 
-size=2G format=raw packages='' flavour=amd64 hostname=debian password=nestbox append='' export='' fresh='' image=''
-copies=() scripts=()
+size=2G format=raw packages='' mirror='' flavour=amd64 hostname=debian password='' append='' export='' keep='' fresh=''
+cache=cache image='' copies=() scripts=() arguments=("$@")
 while [ $# -gt 0 ]; do
     case $1 in
-    --size | --format | --package | --kernel | --copy | --run | --hostname | --password | --append)
+    --size | --format | --package | --mirror | --kernel | --copy | --run | --hostname | --password | --append | --cache)
         [ $# -gt 1 ] || die "$1 needs a value; see --help"
         ;;
     esac
@@ -42,6 +59,7 @@ while [ $# -gt 0 ]; do
     --size) size=$2 && shift ;;
     --format) format=$2 && shift ;;
     --package) packages="$packages $(tr , ' ' <<<"$2")" && shift ;;
+    --mirror) mirror=$2 && shift ;;
     --kernel) flavour=$2 && shift ;;
     --copy) copies+=("$2") && shift ;;
     --run) scripts+=("$2") && shift ;;
@@ -49,6 +67,9 @@ while [ $# -gt 0 ]; do
     --password) password=$2 && shift ;;
     --append) append=" $2" && shift ;;
     --export) export=1 ;;
+    --cache) cache=$2 && shift ;;
+    --keep) keep=1 ;;
+    --needs) echo $needs && exit 0 ;;
     --fresh) fresh=1 ;;
     --help | -h) usage && exit 0 ;;
     -*) die "unknown option $1; see --help" ;;
@@ -60,7 +81,6 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$image" ] || { usage >&2 && exit 1; }
-[ "$(id -u)" = 0 ] || die "an image whose files belong to root takes root"
 bytes=$(numfmt --from=iec "$size" 2>/dev/null) || die "--size $size: not a size such as 2G or 1500M"
 [ $((bytes >> 20)) -ge 512 ] || die "--size $size: at least 512M"
 case $format in raw | qcow2) ;; *) die "--format $format: raw or qcow2" ;; esac
@@ -71,14 +91,61 @@ done
 for script in "${scripts[@]}"; do
     [ -r "$script" ] || die "--run $script: there is no such file"
 done
-need mmdebstrap fdisk mtools dosfstools e2fsprogs grub-pc-bin grub-common grub-efi-amd64-signed shim-signed \
-    qemu-utils
+case $hostname in *[!A-Za-z0-9.-]* | [.-]* | '') die "--hostname $hostname: letters, digits, dots and dashes" ;; esac
+case $mirror in '' | *://* | file:/*) ;; *) die "--mirror $mirror: not a URL" ;; esac
+PATH=$PATH:/usr/sbin:/sbin
+missing=''
+for package in $needs; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    say "as root: apt-get install --no-install-recommends$missing"
+    die 'packages are missing; install them as said above'
+fi
+
+# An image's files belong to root and others: whoever is not root does all of this as root of a user namespace.
+if [ "$(id -u)" != 0 ]; then
+    [ -z "${NESTBOX_IMAGE_INSIDE:-}" ] || die 'the user namespace has no root'
+    command -v newuidmap >/dev/null || die 'without root it needs newuidmap; as root: apt-get install uidmap'
+    map=(unshare --user --map-auto --map-root-user --mount --pid --mount-proc --fork --kill-child)
+    "${map[@]}" true 2>/dev/null || {
+        say "as root: usermod --add-subuids 200000-265535 --add-subgids 200000-265535 $(id -un)"
+        die 'user namespaces do not work here; build as root, or give yourself more user IDs as said above'
+    }
+    NESTBOX_IMAGE_INSIDE=1 exec "${map[@]}" "$0" "${arguments[@]}"
+fi
 
 umask 022
-cache=build/disk
+export LC_ALL=C
 mkdir -p "$cache/archives" "$(dirname "$image")"
+cache=$(readlink -f "$cache")
+exec 9>"$cache/lock"
+flock -n 9 || { say 'waiting for another build' && flock 9; }
+rm -rf "$cache"/work-* # of a build that was killed
 work=$(mktemp -d "$cache/work-XXXXXX")
-trap 'rm -rf "$work"' EXIT
+child=''
+leave() { # STATUS
+    trap - EXIT
+    trap '' INT TERM HUP
+    [ -z "$child" ] || { kill -TERM "$child" 2>/dev/null && wait "$child" || :; }
+    rm -rf "$work" "$image.new" || :
+    exit "$1"
+}
+trap 'leave $?' EXIT
+trap 'leave 130' INT
+trap 'leave 143' TERM HUP
+
+# Prints each quarter of the packages that are unpacked and set up, from what apt writes.
+percents() {
+    awk '/ newly installed/ && total != 2 * $3 {
+            total = 2 * $3; done = shown = 0
+            print "image: " $3 " packages"; fflush()
+        }
+        /^(Unpacking|Setting up) / && total {
+            now = int(100 * ++done / total / 25) * 25
+            if (now > shown && now < 100) { shown = now; print "image: " now " % of them are installed"; fflush() }
+        }' >&2
+}
 
 # What every image has: systemd with its network and its resolver, a kernel, tools to look around. The initial RAM disk
 # has the drivers of every disk that QEMU knows, and nothing else: one with all drivers takes much longer to unpack.
@@ -89,40 +156,64 @@ drivers="virtio_pci virtio_mmio virtio_blk virtio_scsi virtio_net sym53c8xx mpts
 
 include=$(echo $base $packages | tr ' ' ,)
 sources=$work/sources.list
-apt-get indextargets --format '$(CREATED_BY)|$(ORIGIN)|$(SITE)|$(RELEASE)|$(COMPONENT)' |
-    sed -n 's/^Packages|Debian|\([^|]*\)|\([^|]*\)|\([^|]*\)$/deb \1 \2 \3/p' | sort -u >"$sources"
-[ -s "$sources" ] || die "apt knows no source of Debian's packages; has apt-get update run?"
-suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
+suite=bookworm
+[ "$(. /etc/os-release && echo "$ID")" != debian ] || suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
+if [ -n "$mirror" ]; then
+    echo "deb $mirror $suite main" >"$sources"
+else
+    apt-get indextargets --format '$(CREATED_BY)|$(ORIGIN)|$(SITE)|$(RELEASE)|$(COMPONENT)' 2>/dev/null |
+        sed -n 's/^Packages|Debian|\([^|]*\)|\([^|]*\)|\([^|]*\)$/deb \1 \2 \3/p' | sort -u >"$sources"
+    [ -s "$sources" ] || cat >"$sources" <<END
+deb http://deb.debian.org/debian $suite main
+deb http://deb.debian.org/debian $suite-updates main
+deb http://security.debian.org/debian-security $suite-security main
+END
+fi
+# The time of what the build itself makes: that of the newest list of packages, unless it is given.
+newest_list() {
+    local site list i=0
+    while read -r _ site list _; do
+        i=$((i + 1))
+        /usr/lib/apt/apt-helper -o Acquire::Retries=2 download-file "$site/dists/$list/InRelease" "$work/list-$i" \
+            >/dev/null 2>&1 || continue
+        date -u -d "$(sed -n 's/^Date: //p' "$work/list-$i" | head -n 1)" +%s
+    done <"$sources" | sort -n | tail -n 1
+}
 initramfs='MODULES=list\nFSTYPE=ext4\n' # with FSTYPE it has the checker of the root's file system
-key=$({ echo "$include" $drivers "$initramfs" && cat "$sources"; } | sha256sum | cut -c1-16)
-system=$cache/system-$key.tar
-exec 9>"$cache/lock"
-flock 9
+key=$({ echo "$include" $drivers "$initramfs" ${SOURCE_DATE_EPOCH:-} && cat "$sources"; } | sha256sum | cut -c1-16)
+system=$work/system.tar
+[ -z "$keep" ] || system=$cache/system-$key.tar
 [ -z "$fresh" ] || rm -f "$system"
 if [ ! -e "$system" ]; then
-    say "mkdisk: installing Debian $suite into a folder (half a minute to some minutes)"
-    # Packages go through a folder of our own, so that another set of packages is not downloaded from the start.
-    archives=$PWD/$cache/archives
-    mmdebstrap --variant=minbase --include="$include" --format=tar --skip=output/dev,cleanup/apt/cache \
+    say "installing Debian $suite into a folder (half a minute to some minutes)"
+    epoch=${SOURCE_DATE_EPOCH:-$(newest_list)}
+    [ -n "$epoch" ] || die "no list of packages comes from $(cut -d ' ' -f 2 "$sources" | sort -u | xargs)"
+    # Packages go through a folder of our own, so that what was downloaded once is not downloaded again.
+    SOURCE_DATE_EPOCH=$epoch TMPDIR=$work mmdebstrap --variant=minbase --include="$include" --format=tar --verbose \
+        --skip=output/dev,cleanup/apt/cache ${NESTBOX_IMAGE_INSIDE:+--mode=root} \
         --setup-hook="mkdir -p \"\$1/etc/initramfs-tools/conf.d\" \"\$1/var/cache/apt/archives\"" \
         --setup-hook="printf '$initramfs' >\"\$1/etc/initramfs-tools/conf.d/nestbox\"" \
         --setup-hook="printf '%s\n' $(echo $drivers) >\"\$1/etc/initramfs-tools/modules\"" \
-        --setup-hook="cp '$archives'/*.deb \"\$1/var/cache/apt/archives/\" 2>/dev/null || :" \
-        --customize-hook="mv \"\$1\"/var/cache/apt/archives/*.deb '$archives/'" \
-        "$suite" "$system.new" - <"$sources" >"$cache/log" 2>&1 || {
+        --setup-hook="cp -l '$cache/archives'/*.deb \"\$1/var/cache/apt/archives/\" 2>/dev/null || :" \
+        --customize-hook="cp -ln \"\$1\"/var/cache/apt/archives/*.deb '$cache/archives/'" \
+        --customize-hook="rm -f \"\$1\"/var/cache/apt/archives/*.deb" \
+        "$suite" "$work/system.new" - <"$sources" > >(tee "$cache/log" | percents) 2>&1 9>&- &
+    child=$!
+    wait "$child" || {
+        child=''
         tail -n 20 "$cache/log" >&2
         die "mmdebstrap failed; the whole log is $cache/log"
     }
-    mv "$system.new" "$system"
+    child=''
+    mv "$work/system.new" "$system"
 fi
-flock -u 9
 
-say "mkdisk: setting the system up"
+say "setting the system up"
 root=$work/root
 mkdir "$root"
 tar -C "$root" --xattrs --xattrs-include='*' -xpf "$system"
 mkdir -p "$root/dev" "$root/proc" "$root/sys" "$root/run" "$root/tmp"
-id=$(cat "$system" "$0" | sha256sum)
+id=$(cat "$root/var/lib/dpkg/status" "$0" | sha256sum)
 uuid() { # for a purpose; the same for the same system, so that an image can be built again
     printf '%s' "$id$1" | sha256sum | sed 's/^\(.\{8\}\)\(....\).\(...\).\(...\)\(.\{12\}\).*/\1-\2-4\3-8\4-\5/'
 }
@@ -133,7 +224,19 @@ echo "$hostname" >"$root/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 %s\n::1 localhost\n' "$hostname" >"$root/etc/hosts"
 : >"$root/etc/machine-id"
 printf 'UUID=%s / ext4 errors=remount-ro 0 1\n' "$root_uuid" >"$root/etc/fstab"
-printf 'root:%s\n' "$password" | chpasswd -c SHA512 -R "$(readlink -f "$root")"
+hash='*'
+[ -z "$password" ] ||
+    hash=$(PASSWORD=$password perl -e 'print crypt($ENV{PASSWORD}, q($6$) . substr($ARGV[0], 0, 16) . q($))' "$id")
+sed -i "s|^root:[^:]*:|root:$hash:|" "$root/etc/shadow"
+rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/cache/apt/*.bin # each VM makes its own
+if [ -d "$root/etc/cloud/cloud.cfg.d" ]; then
+    # Only a disk with a seed is looked for, and cards are systemd's.
+    cat >"$root/etc/cloud/cloud.cfg.d/99_nestbox.cfg" <<'END'
+datasource_list: [NoCloud, None]
+network: {config: disabled}
+manage_etc_hosts: true
+END
+fi
 printf '[Match]\nType=ether\n[Network]\nDHCP=yes\n' >"$root/etc/systemd/network/80-dhcp.network"
 ln -sf /run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 mkdir -p "$root/etc/systemd/system/serial-getty@ttyS0.service.d" "$root/etc/systemd/system/multi-user.target.wants"
@@ -191,7 +294,7 @@ root_sectors=$(((bytes / 512 - 2048 - root_at) & ~2047))
 used=$(du -sm "$root" | cut -f1)
 [ $((used + used / 8)) -lt $((root_sectors >> 11)) ] ||
     die "--size $size is too small for $used MiB of files; $((used + used / 4 + 80))M is enough"
-say "mkdisk: $used MiB of files into a disk of $((bytes >> 20)) MiB"
+say "$used MiB of files into a disk of $((bytes >> 20)) MiB"
 disk=$work/disk
 truncate -s "$bytes" "$disk"
 sfdisk -q --no-reread --no-tell-kernel "$disk" <<END
@@ -204,12 +307,24 @@ start=$esp_at, size=$((root_at - esp_at)), type=C12A7328-F81F-11D2-BA4B-00A0C93E
 start=$root_at, size=$root_sectors, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, uuid=$(uuid part), name=root
 END
 
-# The file systems. The times in them are the packages' newest, not now.
+# The file systems. No time in them is later than that of the packages' installation, which mmdebstrap limits.
 SOURCE_DATE_EPOCH=$(stat -c %Y "$root/var/lib/dpkg/status")
-export SOURCE_DATE_EPOCH E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH MTOOLS_SKIP_CHECK=1
+export SOURCE_DATE_EPOCH E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH MTOOLS_SKIP_CHECK=1 TZ=UTC
+find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mke2fs -q -F -t ext4 -L root -U "$root_uuid" -m 1 -d "$root" \
     -E "offset=$((root_at * 512)),hash_seed=$(uuid hash),lazy_itable_init=1,root_owner=0:0" \
     "$disk" $((root_sectors / 2))k >"$work/mke2fs" 2>&1 || { cat "$work/mke2fs" >&2 && die "mke2fs failed"; }
+# mke2fs copies when files were last read and changed here, in this build.
+last=$(dumpe2fs -h "$disk?offset=$((root_at * 512))" 2>/dev/null |
+    awk -F: '/^Inode count/ { all = $2 } /^Free inodes/ { print all - $2 }') # they are given out in a row
+{
+    echo 2
+    seq 11 "$last"
+} | awk -v "t=@$SOURCE_DATE_EPOCH" '{
+    print "sif <" $1 "> atime " t; print "sif <" $1 "> ctime " t; print "sif <" $1 "> crtime " t
+    print "sif <" $1 "> atime_extra 0"; print "sif <" $1 "> ctime_extra 0"; print "sif <" $1 "> crtime_extra 0"
+}' >"$work/times"
+debugfs -w -f "$work/times" "$disk?offset=$((root_at * 512))" >"$work/debugfs" 2>&1 || die "debugfs failed"
 esp=$work/esp
 truncate -s $(((root_at - esp_at) * 512)) "$esp"
 mkfs.vfat --invariant -F 32 -n EFI -i "$(uuid esp | cut -c1-8)" "$esp" >/dev/null
@@ -254,7 +369,7 @@ le64 $((grub_at + 1)) | patch "$core" $((0x1f4))
 head -c 440 "$work/boot.img" | patch "$disk" 0
 put "$core" $grub_at
 
-say "mkdisk: checking"
+say "checking"
 sfdisk -q -V "$disk" >"$work/check" 2>&1 || { cat "$work/check" >&2 && die "sfdisk -V finds faults"; }
 e2fsck -fn "$disk?offset=$((root_at * 512))" >"$work/check" 2>&1 ||
     { cat "$work/check" >&2 && die "e2fsck finds faults"; }
@@ -265,8 +380,9 @@ fi
 if [ "$format" = qcow2 ]; then
     qemu-img convert -q -O qcow2 "$disk" "$image.new"
     qemu-img check -q "$image.new" || die "qemu-img check finds faults"
-    mv "$image.new" "$image"
 else
-    mv "$disk" "$image"
+    mv "$disk" "$image.new"
 fi
-say "mkdisk: $image, $(du -m "$image" | cut -f1) MiB on this file system"
+sync "$image.new"
+mv "$image.new" "$image"
+say "$image, $(du -m "$image" | cut -f1) MiB on this file system"

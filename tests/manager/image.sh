@@ -1,0 +1,85 @@
+#!/bin/bash
+# Images: imported from each format, listed, deleted unless a VM uses them; a draft that is left. MORE=1: built, by root
+# and without root, twice with the same bytes, and started.
+# cases: import
+# more cases: build
+# limit: 3000
+cd "$(dirname "$0")/../.." || exit 1
+source tests/cli/lib.sh
+export NESTBOX_HOME=$WORK/home
+command -v qemu-img >/dev/null || { echo 'qemu-utils is missing' && exit 77; }
+
+image() { "$NESTBOX" image "$@"; }
+refused() { # TEXT, ARGUMENT...: the command fails with a line that has TEXT
+    local text=$1
+    shift
+    ! image "$@" >"$WORK/out" 2>&1 && grep -qF -- "$text" "$WORK/out"
+}
+
+drafts() { find "$NESTBOX_HOME/images" -maxdepth 1 -name '.draft*'; }
+
+import_cases() {
+    local disk=$WORK/disk.raw format file
+    truncate -s 64M "$disk"
+    printf 'nestbox' | dd of="$disk" bs=1 seek=1048576 conv=notrunc status=none
+    for format in qcow2:qcow2 vhdx:vhdx vpc:vhd raw:raw; do
+        file=$WORK/from-${format#*:}.${format#*:}
+        qemu-img convert -f raw -O "${format%:*}" "$disk" "$file"
+        check "import of ${format#*:}" image import "$file"
+        check "its content" qemu-img compare -q -f raw -F qcow2 "$disk" \
+            "$NESTBOX_HOME/images/from-${format#*:}/disk.qcow2"
+    done
+    check 'the copy has holes' [ "$(du -m "$NESTBOX_HOME/images/from-raw/disk.qcow2" | cut -f1)" -lt 4 ]
+    check 'the list has them' [ "$(image list --json | jq -r '[.[].source.format] | sort | join(" ")')" = \
+        'qcow2 raw vhd vhdx' ]
+    check 'sizes' [ "$(image show from-vhdx --json | jq .size)" = 67108864 ]
+    check 'a name of its own' image import "$disk" 'Lab 1'
+    check 'a name that is taken' refused 'there is already an image' import "$disk" 'lab 1'
+    check 'a name that is none' refused 'image' import "$disk" '../x'
+    check 'no file' refused 'No such file' import "$WORK/none"
+    qemu-img create -q -f qcow2 -F raw -b "$disk" "$WORK/over.qcow2"
+    check 'a file over another one' refused 'only what differs' import "$WORK/over.qcow2"
+    qemu-img create -q -f vmdk "$WORK/other.vmdk" 1M
+    check 'another format' refused 'vhdx' import "$WORK/other.vmdk"
+    cp "$WORK/from-qcow2.qcow2" "$WORK/bad.qcow2"
+    printf '\377\377\377\377\377\377' | dd of="$WORK/bad.qcow2" bs=1 seek=196610 conv=notrunc status=none
+    check 'a damaged file' refused 'damaged' import "$WORK/bad.qcow2"
+    check 'nothing is left of those' [ -z "$(drafts)" ]
+
+    mkdir -p "$NESTBOX_HOME/vms/lab/disks"
+    qemu-img create -q -f qcow2 -F qcow2 -b "$NESTBOX_HOME/images/lab 1/disk.qcow2" \
+        "$NESTBOX_HOME/vms/lab/disks/a.qcow2"
+    check 'show has its VMs' [ "$(image show 'LAB 1' --json | jq -r '.vms | join(" ")')" = lab ]
+    check 'one that is used stays' refused 'is used by VM lab' delete 'lab 1'
+    rm -r "$NESTBOX_HOME/vms/lab"
+    check 'delete' image delete 'lab 1'
+    check 'it is gone' refused 'there is no image' show 'lab 1'
+
+    # Ended in the middle: nothing is left, at once or after the next command.
+    truncate -s 20G "$WORK/large.raw"
+    for ((i = 0; i < 20; i++)); do
+        printf %08d $i | dd of="$WORK/large.raw" bs=1M seek=$((i * 1000)) conv=notrunc status=none
+    done
+    "$NESTBOX" image import "$WORK/large.raw" 2>/dev/null &
+    sleep 0.05
+    kill -TERM $! 2>/dev/null
+    wait $!
+    check 'nothing is left after SIGTERM' [ -z "$(drafts)" ]
+    for ((i = 0; i < 10; i++)); do
+        "$NESTBOX" image import "$WORK/large.raw" "k$i" >/dev/null 2>&1 &
+        sleep "0.0$((RANDOM % 90 + 10))"
+        kill -9 $! 2>/dev/null
+        wait $! 2>/dev/null
+    done
+    sleep 1
+    check 'after kill -9 the next command cleans up' image import "$disk" last
+    check 'nothing is left' [ -z "$(drafts)" ]
+    for file in "$NESTBOX_HOME"/images/*/; do
+        check "$(basename "$file") is whole" qemu-img check -q "$file/disk.qcow2"
+    done
+}
+
+case ${1:-import} in
+import) import_cases ;;
+esac
+finish
