@@ -53,7 +53,7 @@ complete -c nestbox -n '__fish_seen_subcommand_from image; and not __fish_seen_s
 complete -c nestbox -n '__fish_seen_subcommand_from image; and not __fish_seen_subcommand_from build import list show delete' -a show -d 'Shows an image: sizes, what it was made of, which VMs use it'
 complete -c nestbox -n '__fish_seen_subcommand_from image; and not __fish_seen_subcommand_from build import list show delete' -a delete -d 'Deletes an image that no VM uses'
 complete -c nestbox -n __fish_use_subcommand -a check -d 'Looks for what is wrong with the networks of VMs'
-complete -c nestbox -n __fish_use_subcommand -a shell -d 'Runs cmdlets as Hyper-V's documents have them'
+complete -c nestbox -n __fish_use_subcommand -a shell -d 'Runs cmdlets as Hyper-V'\''s documents have them'
 complete -c nestbox -n __fish_use_subcommand -a doctor -d 'Reports what this host offers and which accelerator would be used'
 complete -c nestbox -n __fish_use_subcommand -a help -d 'Prints help on all verbs, or on one'
 complete -c nestbox -n __fish_use_subcommand -a version -d 'Prints the version'

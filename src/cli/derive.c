@@ -34,6 +34,16 @@ static void put_escaped(const char *text, const char *special)
     }
 }
 
+/* Prints what stands between apostrophes in each of the shells. */
+static void put_in_quotes(const char *text)
+{
+    for (; *text; text++)
+        if (*text == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(*text);
+}
+
 /* Writes the names of verbs, separated by spaces. */
 static void verb_names(const struct verb *const *list, char *names, size_t size)
 {
@@ -228,8 +238,11 @@ static void zsh_verb(const struct verb *verb, void *all)
 static void zsh_list(const struct verb *const *list)
 {
     printf("verbs=(\n");
-    for (const struct verb *const *v = list; *v; v++)
-        printf("    '%s:%s'\n", (*v)->name, (*v)->summary);
+    for (const struct verb *const *v = list; *v; v++) {
+        printf("    '%s:", (*v)->name);
+        put_in_quotes((*v)->summary);
+        printf("'\n");
+    }
     printf(")\n");
 }
 
@@ -310,14 +323,17 @@ static void fish_option(const struct verb *verb, const struct setting *s)
 static void fish_name(const struct verb *verb, void *unused)
 {
     if (!verb->within) {
-        printf("complete -c nestbox -n __fish_use_subcommand -a %s -d '%s'\n", verb->name, verb->summary);
+        printf("complete -c nestbox -n __fish_use_subcommand -a %s -d '", verb->name);
+        put_in_quotes(verb->summary);
+        printf("'\n");
         return;
     }
     char names[256];
     verb_names(verb->within->verbs, names, sizeof(names));
-    printf("complete -c nestbox -n '__fish_seen_subcommand_from %s; and not __fish_seen_subcommand_from %s' -a %s -d "
-           "'%s'\n",
-           verb->within->name, names, verb->name, verb->summary);
+    printf("complete -c nestbox -n '__fish_seen_subcommand_from %s; and not __fish_seen_subcommand_from %s' -a %s -d '",
+           verb->within->name, names, verb->name);
+    put_in_quotes(verb->summary);
+    printf("'\n");
 }
 
 static void fish_verb(const struct verb *verb, void *all)
