@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs exec copy kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -314,6 +314,9 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W 'production production-only standard disabled' -- "$current")
         return
         ;;
+    'start:--timeout')
+        return
+        ;;
     'stop:--timeout')
         return
         ;;
@@ -323,6 +326,18 @@ _nestbox() {
     'screenshot:--write')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'exec:--env')
+        return
+        ;;
+    'exec:--user')
+        return
+        ;;
+    'exec:--workdir')
+        return
+        ;;
+    'copy:--user')
         return
         ;;
     'kvm:--nested')
@@ -634,7 +649,7 @@ _nestbox() {
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'start')
-        mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--wait --timeout --all --json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
@@ -690,6 +705,16 @@ _nestbox() {
         ;;
     'logs')
         mapfile -t COMPREPLY < <(compgen -W '--follow --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'exec')
+        mapfile -t COMPREPLY < <(compgen -W '--terminal --interactive --env --user --workdir --help' -c -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'copy')
+        mapfile -t COMPREPLY < <(compgen -W '--recursive --user --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
@@ -830,7 +855,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs exec copy kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

@@ -53,7 +53,7 @@ done
 add selftests 600 "tools/selftests.sh -q"
 add lint 300 "tools/lint.sh"
 
-if [[ " ${tests[*]}" == *" qemu/"* ]]; then
+if [[ " ${tests[*]}" =~ " qemu/"|" manager/agent" ]]; then
     tools/test-disks.sh ${MORE:+nested} || say "no disk to start QEMU from: tests that need one will be skipped"
 fi
 

@@ -2,6 +2,7 @@
  * nestbox start, stop, restart, pause, resume, save: the life of VMs, of several at once where names have patterns.
  */
 #include "manager/life.h"
+#include "manager/guest.h"
 
 #include "cli/vm.h"
 
@@ -10,8 +11,8 @@
 #include <string.h>
 
 struct options {
-    bool json, all, turn_off, save, hard;
-    u64 timeout_ms;
+    bool json, all, turn_off, save, hard, wait;
+    u64 timeout_ms, wait_ms;
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -28,6 +29,12 @@ static const struct setting stop_rows[] = {
 static const struct setting timeout_row[] = {
     {"timeout", SETTING_SECONDS, AT(timeout_ms), "SECONDS", "how long the guest may take to shut down", .def = "120",
      .min = 1000, .max = 86400000},
+    {0},
+};
+static const struct setting wait_rows[] = {
+    {"wait", SETTING_FLAG, AT(wait), NULL, "until the agent in the guest answers; shows the console's last line"},
+    {"timeout", SETTING_SECONDS, AT(wait_ms), "SECONDS", "how long to wait for the agent", .def = "300", .min = 1000,
+     .max = 86400000},
     {0},
 };
 static const struct setting hard_row[] = {
@@ -107,7 +114,13 @@ static int for_each(const struct verb *verb, int argc, char **argv, one_vm *act)
 static int start_one(struct store *store, const char *name, const struct options *o, json_t **result,
                      struct error *error)
 {
-    return life_start(store, name, &terminal_progress, result, error);
+    int e = life_start(store, name, &terminal_progress, result, error);
+    if (e || !o->wait)
+        return e;
+    e = guest_wait(store, name, (u32)(o->wait_ms / 1000), &terminal_progress, error);
+    if (e)
+        json_decref(*result);
+    return e;
 }
 
 static int start(const struct verb *verb, int argc, char **argv)
@@ -118,10 +131,11 @@ static int start(const struct verb *verb, int argc, char **argv)
 const struct verb verb_start_vm = {
     .name = "start",
     .summary = "Starts VMs, or goes on with saved or paused ones",
-    .usage = "VM... [--all] [--json]",
-    .options = {{all_rows}},
+    .usage = "VM... [--wait] [OPTION]...",
+    .options = {{wait_rows}, {all_rows}},
     .words = VM_WORDS,
     .about = "Starts VMs. A VM that was saved goes on where it was, and a paused one is resumed. "
+             "With *--wait* it is done when the agent in the guest answers, which is when *nestbox exec* works. "
              "A name may be a pattern with * and ?.",
     .run = start,
 };

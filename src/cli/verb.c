@@ -35,6 +35,8 @@ const struct verb *const verbs[] = {
     &verb_stats,
     &verb_events,
     &verb_logs,
+    &verb_exec,
+    &verb_copy,
     &verb_kvm,
     &verb_qemu,
     &verb_switch,

@@ -77,6 +77,8 @@ extern const struct verb
     verb_stats,
     verb_events,
     verb_logs,
+    verb_exec,
+    verb_copy,
     verb_kvm,
     verb_qemu,
     verb_switch,

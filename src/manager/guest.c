@@ -5,6 +5,7 @@
 
 #include "agent/tree.h"
 #include "base/monotonic.h"
+#include "manager/life.h"
 #include "process/ask.h"
 #include "store/vm.h"
 
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define ANSWER_MS 10000u
@@ -27,13 +27,16 @@
 /* Returns a connection on which the agent is spoken to. */
 static int join(struct store *store, const char *vm, struct error *error)
 {
-    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-    struct ask_peer peer = {.hangs = "nestbox stop --turn-off ends it", .absent = "start it with nestbox start"};
+    struct vm_def def;
+    struct ask_peer peer = {.hangs = "nestbox stop --turn-off ends it"};
     const struct ask how = {.wait_ms = ANSWER_MS};
     json_t *answer = NULL;
-    snprintf(peer.name, sizeof(peer.name), "VM %.70s", vm);
-    int e = store_vm_socket(store, vm, "control", path, sizeof(path), error);
-    int fd = e ? e : ask_connect(path, &peer, error);
+    int e = store_vm(store, vm, &def, error);
+    if (e)
+        return e;
+    snprintf(peer.name, sizeof(peer.name), "VM %.70s", def.name);
+    int fd = life_reach(store, def.name, error);
+    vm_def_free(&def);
     if (fd < 0)
         return fd;
     json_t *request = json_pack("{s:s}", "do", "agent");
@@ -196,6 +199,15 @@ int guest_copy(struct store *store, const struct guest_copy *copy, struct error 
 }
 
 /* -- questions -- */
+
+int guest_wait(struct store *store, const char *vm, u32 seconds, const struct progress *progress, struct error *error)
+{
+    json_t *answer = NULL;
+    int e =
+        life_ask(store, vm, json_pack("{s:s, s:i}", "do", "ready", "seconds", (int)seconds), progress, &answer, error);
+    json_decref(answer);
+    return e;
+}
 
 int guest_info(struct store *store, const char *vm, json_t **info, struct error *error)
 {

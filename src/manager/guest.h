@@ -5,6 +5,7 @@
 #define MANAGER_GUEST_H
 
 #include "agent/run.h"
+#include "manager/progress.h"
 #include "store/network.h"
 
 #include <jansson.h>
@@ -25,6 +26,9 @@ struct guest_copy {
 /* Returns 0, or the number of what could not be copied, which was complained of; or an error. */
 int MUST_CHECK guest_copy(struct store *store, const struct guest_copy *copy, struct error *error);
 
+/* Waits until the guest's agent answers; 0 seconds: as long as is usual. What the guest's console says is progress. */
+int MUST_CHECK guest_wait(struct store *store, const char *vm, u32 seconds, const struct progress *progress,
+                          struct error *error);
 /* What the agent reports of the guest, as docs/agent.md has it. */
 int MUST_CHECK guest_info(struct store *store, const char *vm, json_t **info, struct error *error);
 

@@ -270,24 +270,38 @@ static void end_sessions(struct agent_port *port, const struct member *member, c
     }
 }
 
+/* Nobody is there any more. */
+static void forget_agent(struct agent_port *port, const char *why)
+{
+    bool was = agent_port_ready(port);
+    port->hello.version = 0;
+    end_sessions(port, NULL, why);
+    if (was && port->events.changed)
+        port->events.changed(port->events.opaque, false);
+}
+
+void agent_port_lost(struct agent_port *port)
+{
+    forget_agent(port, "the agent in the guest ended");
+}
+
 /* -- from the guest -- */
 
 static void greeted(struct agent_port *port, const struct frame *frame)
 {
     struct hello hello;
-    bool was = port->hello.version, fresh = frame->part == HELLO_FRESH;
+    bool was = agent_port_ready(port);
     if (!hello_read(frame, &hello))
         return;
-    if (fresh) { /* another agent: it is greeted again, because it may have come in the middle of what we sent */
-        port->hello.version = 0;
-        end_sessions(port, NULL, "the agent in the guest was started anew");
+    if (frame->part == HELLO_FRESH) {
+        /* Another agent: it is greeted again, because it may have come in the middle of what we sent. */
+        forget_agent(port, "the agent in the guest was started anew");
         send_hello(port);
-    } else {
-        port->hello = hello;
+        return;
     }
-    bool is = agent_port_ready(port);
-    if (was != is && port->events.changed)
-        port->events.changed(port->events.opaque, is);
+    port->hello = hello;
+    if (!was && agent_port_ready(port) && port->events.changed)
+        port->events.changed(port->events.opaque, true);
 }
 
 static void call_data(struct agent_port *port, struct session *s, const struct frame *frame)
@@ -341,12 +355,8 @@ static void from_guest(struct agent_port *port, const struct frame *frame)
 
 static void port_over(struct agent_port *port)
 {
-    bool was = port->hello.version;
     loop_unwatch(port->loop, &port->watch);
-    port->hello.version = 0;
-    end_sessions(port, NULL, "the VM ended");
-    if (was && port->events.changed)
-        port->events.changed(port->events.opaque, false);
+    forget_agent(port, "the VM ended");
 }
 
 static void port_ready(struct watch *watch, u32 events)

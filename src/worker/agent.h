@@ -23,6 +23,8 @@ struct agent_port_events {
 struct agent_port *agent_port_new(struct loop *loop, int fd, const struct agent_port_events *events);
 /* Ends all sessions with an error that says `why`: "the VM was stopped". */
 void agent_port_free(struct agent_port *port, const char *why);
+/* The agent has closed its end: it ended, or the guest was reset. */
+void agent_port_lost(struct agent_port *port);
 /* Has an agent answered that speaks our protocol? */
 bool agent_port_ready(const struct agent_port *port);
 /* What it calls itself, "nestbox-agent 0.1.0"; empty if none answers. */

@@ -14,8 +14,9 @@
 #define SOCKET_QMP "qmp"
 #define SOCKET_SERIAL "serial"
 #define SOCKET_VNC "vnc"
-#define SOCKET_QGA "qga"     /* the port org.qemu.guest_agent.0 */
-#define SOCKET_AGENT "agent" /* the port org.nestbox.agent.0 */
+#define SOCKET_QGA "qga"        /* the port org.qemu.guest_agent.0 */
+#define SOCKET_AGENT "agent"    /* the port org.nestbox.agent.0 */
+#define PORT_AGENT "port-agent" /* its device */
 #define SOCKET_TPM "tpm"
 
 struct command {
@@ -23,8 +24,8 @@ struct command {
     const struct vm_def *def;
     const struct card_def *cards; /* of the VM */
     u32 card_count;
-    int qmp, serial; /* sockets that listen, as QEMU inherits them */
-    bool incoming;   /* it waits for a saved state */
+    int qmp, serial, agent; /* sockets that listen, as QEMU inherits them */
+    bool incoming;          /* it waits for a saved state */
 };
 
 /* Returns the arguments, beginning with this program's path; they end with NULL and are released by command_free.

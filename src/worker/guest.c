@@ -22,6 +22,7 @@ struct guest {
     json_t *report; /* NULL: none yet */
     struct alarm ask;
     u32 interval;
+    bool clock_waits; /* to be set when there is an agent */
     struct agent_call info, clock, end, freeze;
     enum freezing freezing;
     guest_frozen *done;
@@ -81,6 +82,8 @@ static void changed(void *opaque, bool ready)
     g->interval = 1;
     if (ready)
         ask_report(&g->ask);
+    if (ready && g->clock_waits)
+        guest_set_clock(g);
     if (g->events.changed)
         g->events.changed(g->events.opaque, ready);
 }
@@ -96,7 +99,10 @@ void guest_set_clock(struct guest *guest)
     struct timespec now;
     char text[32];
     const char *const argument[] = {"clock", text, NULL};
-    if (!guest_ready(guest) || guest->clock.session)
+    if (!guest || guest->clock.session)
+        return;
+    guest->clock_waits = !guest_ready(guest);
+    if (guest->clock_waits)
         return;
     clock_gettime(CLOCK_REALTIME, &now);
     snprintf(text, sizeof(text), "%lld%09ld", (long long)now.tv_sec, now.tv_nsec);

@@ -9,6 +9,7 @@
 #include "store/vm.h"
 #include "worker/command.h"
 #include "worker/console.h"
+#include "worker/guest.h"
 #include "worker/qmp.h"
 
 #define SECOND_NS 1000000000ull
@@ -26,6 +27,12 @@ struct helper {
 /* What is under way and passes by itself. */
 enum job { JOB_NONE, JOB_START, JOB_LOAD, JOB_SHUT_DOWN, JOB_TURN_OFF, JOB_PAUSE, JOB_RESUME, JOB_SAVE };
 
+/* Who waits for the guest's agent. */
+struct ready_asker {
+    u64 asker; /* 0: nobody */
+    u64 since_ns, until_ns;
+};
+
 struct worker {
     struct store *store;
     struct vm_def def;
@@ -36,6 +43,10 @@ struct worker {
     struct qmp *qmp;
     struct qmp_events events;
     struct console *console;
+    struct guest *guest; /* its agent; NULL: QEMU has no port yet */
+    struct ready_asker ready_asker[ASKERS_MAX];
+    struct alarm ready_tick;
+    u64 freeze_asker; /* who waits until file systems are frozen or thawed; 0: nobody */
     struct helper qemu, helper[HELPERS_MAX];
     u32 helpers;
     struct watch ended; /* QEMU's pidfd */
@@ -113,6 +124,17 @@ void save_poll(struct alarm *alarm);
 /* Of a save that an earlier worker began: it is undone. */
 void save_undo(struct worker *w);
 int MUST_CHECK save_discard(struct store *store, const char *vm, struct error *error);
+
+/* guest_ask.c */
+void guest_changed(void *opaque, bool ready);
+void guest_ready_tick(struct alarm *alarm);
+/* The VM is no more. */
+void guest_over(struct worker *w, const char *why);
+int guest_ask_agent(void *opaque, const json_t *request, json_t *reply, struct error *error);
+void guest_take_agent(void *opaque, const json_t *request, int fd);
+int guest_ask_ready(void *opaque, const json_t *request, json_t *reply, struct error *error);
+int guest_ask_freeze(void *opaque, const json_t *request, json_t *reply, struct error *error);
+int guest_ask_thaw(void *opaque, const json_t *request, json_t *reply, struct error *error);
 
 /* disk_error.c: a disk of the host that is full. */
 void disk_error_event(struct worker *w, const json_t *data);

@@ -201,6 +201,7 @@ int job_stop(void *opaque, const json_t *request, json_t *reply, struct error *e
         save_begin(w);
     } else if (!e) {
         job_begin(w, JOB_SHUT_DOWN, VM_STOPPING, (u64)(limit > 0 ? limit : SHUT_DOWN_SECONDS) * SECOND_NS);
+        guest_shut_down(w->guest, false);
         press_power(w);
     }
     return job_wait(w, error);
@@ -225,6 +226,7 @@ int job_pause(void *opaque, const json_t *request, json_t *reply, struct error *
 static void resumed(struct worker *w, json_t *result, const struct error *error)
 {
     job_end(w, VM_RUNNING, error);
+    guest_set_clock(w->guest);
 }
 
 int job_resume(void *opaque, const json_t *request, json_t *reply, struct error *error)

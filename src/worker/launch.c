@@ -163,6 +163,7 @@ static void qemu_ended(struct watch *watch, u32 events)
     struct error ignored;
     if (!store_vm_path(w->store, w->def.name, VM_SAVED_FILE, path, sizeof(path), &ignored) && !access(path, F_OK))
         end = VM_SAVED;
+    guest_over(w, "the VM ended");
     w->before = end; /* there is no way back to a VM that runs */
     launch_clean(w);
     loop_alarm(&w->loop, &w->retry, 0);
@@ -196,7 +197,13 @@ static int connect_qemu(struct worker *w, struct error *error)
     if (fd < 0)
         return fd;
     w->console = console_new(&w->loop, fd, error);
-    return w->console ? 0 : error->code;
+    if (!w->console)
+        return error->code;
+    fd = connect_to(w, SOCKET_AGENT, error);
+    if (fd < 0)
+        return fd;
+    w->guest = guest_new(&w->loop, fd, &(struct guest_events){guest_changed, w});
+    return w->guest ? 0 : error_set(error, -ENOMEM, "out of memory");
 }
 
 /* -- files of the VM -- */
@@ -334,13 +341,16 @@ static int start_qemu(struct worker *w, int log, struct error *error)
                         .qmp = listen_at(w, SOCKET_QMP, error),
                         .incoming = w->def.saved};
     c.serial = c.qmp < 0 ? -1 : listen_at(w, SOCKET_SERIAL, error);
-    char **argv = c.serial < 0 ? NULL : command_qemu(&c, error);
-    int e = argv ? start(w, &w->qemu, "qemu", argv, log, (int[]){c.qmp, c.serial, -1}, error) : error->code;
+    c.agent = c.serial < 0 ? -1 : listen_at(w, SOCKET_AGENT, error);
+    char **argv = c.agent < 0 ? NULL : command_qemu(&c, error);
+    int e = argv ? start(w, &w->qemu, "qemu", argv, log, (int[]){c.qmp, c.serial, c.agent, -1}, error) : error->code;
     command_free(argv);
     if (c.qmp >= 0)
         close(c.qmp);
     if (c.serial >= 0)
         close(c.serial);
+    if (c.agent >= 0)
+        close(c.agent);
     return e;
 }
 

@@ -123,6 +123,10 @@ static void on_event(struct qmp_events *events, const char *name, const json_t *
         worker_set_state(w, VM_PAUSED); /* somebody else asked QEMU, or a disk is full */
     } else if (strcmp(name, "RESUME") == 0 && !w->job && w->state == VM_PAUSED) {
         worker_set_state(w, VM_RUNNING);
+    } else if (strcmp(name, "VSERPORT_CHANGE") == 0) {
+        const char *id = json_string_value(json_object_get(data, "id"));
+        if (w->guest && id && strcmp(id, PORT_AGENT) == 0 && !json_is_true(json_object_get(data, "open")))
+            agent_port_lost(guest_port(w->guest));
     } else if (strcmp(name, "GUEST_PANICKED") == 0) {
         worker_log(w, "the guest's kernel has panicked");
     }
@@ -172,6 +176,10 @@ static const struct control_request requests[] = {
     {"qmp", report_qmp},
     {"console", nothing, take_console},
     {"events", nothing, take_events},
+    {"agent", guest_ask_agent, guest_take_agent},
+    {"ready", guest_ask_ready},
+    {"freeze", guest_ask_freeze},
+    {"thaw", guest_ask_thaw},
     {0},
 };
 
@@ -238,6 +246,7 @@ static int begin(struct worker *w, bool start, struct error *error)
 
 static void release(struct worker *w)
 {
+    guest_free(w->guest, "the VM's process ended");
     console_free(w->console);
     qmp_free(w->qmp);
     control_free(w->control);
@@ -262,6 +271,7 @@ static struct worker *worker_new(struct error *error)
     w->tick.ring = job_tick;
     w->poll.ring = save_poll;
     w->retry.ring = disk_error_retry;
+    w->ready_tick.ring = guest_ready_tick;
     return w;
 }
 

@@ -113,6 +113,7 @@ static int show_finish(struct question *q, struct error *error)
     if (!own || json_object_update(q->reply, own))
         return no_memory(error);
     json_decref(own);
+    guest_report(q->w->guest, q->reply);
     (void)!json_object_set_new(q->reply, "hypervisor_active", json_boolean(hypervisor_active(vcpus)));
     json_t *size = json_object_get(balloon, "actual");
     (void)!json_object_set_new(q->reply, "memory",

@@ -206,6 +206,7 @@ static void loaded(struct worker *w, json_t *result, const struct error *error)
 {
     remove_file(w, STATE);
     job_end(w, VM_RUNNING, error);
+    guest_set_clock(w->guest);
 }
 
 static void load_done(struct worker *w)

@@ -48,7 +48,7 @@ static struct disk_def *drive(enum disk_kind kind, enum bus bus, u32 controller,
 static char **line(const struct card_def *cards, u32 count)
 {
     const struct command c = {
-        .store = store, .def = &def, .cards = cards, .card_count = count, .qmp = 10, .serial = 11};
+        .store = store, .def = &def, .cards = cards, .card_count = count, .qmp = 10, .serial = 11, .agent = 12};
     char **argv = command_qemu(&c, &error);
     if (!argv)
         printf("# %s\n", error.text);
@@ -78,6 +78,7 @@ int main(void)
     CHECK(has(argv, NULL, "-nodefaults") && has(argv, NULL, "-no-user-config") && has(argv, NULL, "-S"));
     CHECK(has(argv, "-sandbox", "on,") && has(argv, "-object", "share=on"));
     CHECK(has(argv, "-chardev", "id=qmp,fd=10,server=on") && has(argv, "-chardev", "id=serial,fd=11,server=on"));
+    CHECK(has(argv, "-chardev", "id=agent,fd=12,server=on"));
     CHECK(has(argv, "-device", "org.qemu.guest_agent.0") && has(argv, "-device", "org.nestbox.agent.0"));
     CHECK(has(argv, "-device", "free-page-reporting=on") && has(argv, "-device", "virtio-rng-pci"));
     CHECK(has(argv, "-vnc", "unix:") && has(argv, "-device", "pcie-root-port,id=hot3"));

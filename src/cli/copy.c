@@ -1,0 +1,112 @@
+/*
+ * nestbox copy: files between the host and a running VM.
+ */
+#include "cli/guest.h"
+#include "cli/network.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct options {
+    const char *user;
+    bool recursive;
+};
+
+#define AT(field) offsetof(struct options, field)
+/* clang-format off */
+static const struct setting rows[] = {
+    {"recursive", SETTING_FLAG, AT(recursive), NULL, "copies folders with all that is in them", .letter = 'r'},
+    {"user", SETTING_TEXT, AT(user), "NAME", "who reads or writes in the guest; root without it", .letter = 'u'},
+    {0},
+};
+/* clang-format on */
+
+static bool shown;
+
+static void wipe(void)
+{
+    if (shown)
+        fputs("\r\033[K", stderr);
+    shown = false;
+}
+
+static void complain_of(void *opaque, const char *text)
+{
+    wipe();
+    complain("%s", text);
+}
+
+static void progress(void *opaque, u64 bytes)
+{
+    fprintf(stderr, "\r%llu MiB", (unsigned long long)(bytes >> 20));
+    shown = true;
+}
+
+/* Splits VM:PATH; a path with a slash before its colon is one of the host, as with scp. Returns false if it is one. */
+static bool split(const char *word, char *vm, size_t size, const char **path)
+{
+    const char *colon = strchr(word, ':');
+    size_t length = colon ? (size_t)(colon - word) : 0;
+    if (!length || length >= size || memchr(word, '/', length))
+        return false;
+    memcpy(vm, word, length);
+    vm[length] = 0;
+    *path = colon[1] ? colon + 1 : ".";
+    return true;
+}
+
+static int run(const struct verb *verb, int argc, char **argv)
+{
+    struct options o = {0};
+    struct error error;
+    const char *word[WORDS_MAX], *path[2];
+    char vm[2][128];
+    int status;
+    verb_defaults(verb, &o);
+    if (verb_arguments(verb, argc, argv, &o, word, &status))
+        return status;
+    bool from = split(word[0], vm[0], sizeof(vm[0]), &path[0]), to = split(word[1], vm[1], sizeof(vm[1]), &path[1]);
+    if (from == to) {
+        complain(from ? "copy takes one VM at a time; go by a folder of the host"
+                      : "neither '%s' nor '%s' is in a VM: nestbox copy %s (see nestbox copy --help)",
+                 word[0], word[1], verb->usage);
+        return STATUS_USAGE;
+    }
+    struct store *store = network_open();
+    if (!store)
+        return STATUS_FAILED;
+    const struct guest_copy copy = {
+        .vm = to ? vm[1] : vm[0],
+        .guest_path = to ? path[1] : path[0],
+        .host_path = to ? word[0] : word[1],
+        .user = o.user,
+        .to_guest = to,
+        .recursive = o.recursive,
+        .signals = guest_signals(false),
+        .complain = complain_of,
+        .progress = isatty(STDERR_FILENO) ? progress : NULL,
+    };
+    int e = guest_copy(store, &copy, &error);
+    store_close(store);
+    wipe();
+    if (e < 0)
+        complain_error(&error);
+    return e ? STATUS_FAILED : STATUS_OK;
+}
+
+const struct verb verb_copy = {
+    .name = "copy",
+    .summary = "Copies files between the host and a VM",
+    .usage = "[OPTION]... VM:PATH HOST|HOST VM:PATH",
+    .options = {{rows}},
+    .words = {{"FROM", WORD_VM}, {"TO", WORD_NEW}},
+    .about = "Copies a file, or with *--recursive* a folder, between the host and a running VM by its agent. "
+             "A path in the guest that does not begin with a slash is in the user's home. "
+             "Into a folder that is there it goes under its name; what is in a folder is copied by _FOLDER/._ "
+             "Modes and times are kept, owners are not. "
+             "What cannot be copied is complained of, the rest is copied, and the exit status is 4.",
+    .run = run,
+};

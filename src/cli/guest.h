@@ -1,0 +1,12 @@
+/*
+ * What the verbs on guests share.
+ */
+#ifndef CLI_GUEST_H
+#define CLI_GUEST_H
+
+#include "manager/guest.h"
+
+/* Blocks the signals that a user sends, with `window` the terminal's new size, too, and returns a signalfd of them. */
+int guest_signals(bool window);
+
+#endif
