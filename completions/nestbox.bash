@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs exec copy kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share start stop restart pause resume save console view screenshot stats events logs exec copy kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -18,6 +18,20 @@ _nestbox() {
         current=
     fi
     case $verb in
+    disk)
+        if [ "$COMP_CWORD" = 2 ]; then
+            mapfile -t COMPREPLY < <(compgen -W 'add set remove list create resize compact convert check --help' -- "$current")
+            return
+        fi
+        verb="$verb ${COMP_WORDS[2]}"
+        ;;
+    share)
+        if [ "$COMP_CWORD" = 2 ]; then
+            mapfile -t COMPREPLY < <(compgen -W 'add remove list --help' -- "$current")
+            return
+        fi
+        verb="$verb ${COMP_WORDS[2]}"
+        ;;
     switch)
         if [ "$COMP_CWORD" = 2 ]; then
             mapfile -t COMPREPLY < <(compgen -W 'create list show set delete start stop run capture --help' -- "$current")
@@ -111,6 +125,9 @@ _nestbox() {
         return
         ;;
     'create:--notes')
+        return
+        ;;
+    'create:--template')
         return
         ;;
     'create:--generation')
@@ -225,6 +242,9 @@ _nestbox() {
     'set:--notes')
         return
         ;;
+    'set:--template')
+        return
+        ;;
     'set:--generation')
         mapfile -t COMPREPLY < <(compgen -W '1 2' -- "$current")
         return
@@ -312,6 +332,87 @@ _nestbox() {
         ;;
     'set:--checkpoints')
         mapfile -t COMPREPLY < <(compgen -W 'production production-only standard disabled' -- "$current")
+        return
+        ;;
+    'disk add:--kind')
+        mapfile -t COMPREPLY < <(compgen -W 'disk cd floppy' -- "$current")
+        return
+        ;;
+    'disk add:--bus')
+        mapfile -t COMPREPLY < <(compgen -W 'virtio scsi lsi sata nvme ide' -- "$current")
+        return
+        ;;
+    'disk add:--controller')
+        return
+        ;;
+    'disk add:--location')
+        return
+        ;;
+    'disk add:--format')
+        mapfile -t COMPREPLY < <(compgen -W 'qcow2 raw vhdx vpc vmdk' -- "$current")
+        return
+        ;;
+    'disk add:--read-only')
+        return
+        ;;
+    'disk add:--iops-maximum')
+        return
+        ;;
+    'disk add:--bytes-maximum')
+        mapfile -t COMPREPLY < <(compgen -W '0 10M 100M' -- "$current")
+        return
+        ;;
+    'disk add:--base')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'disk set:--bus')
+        mapfile -t COMPREPLY < <(compgen -W 'virtio scsi lsi sata nvme ide' -- "$current")
+        return
+        ;;
+    'disk set:--controller')
+        return
+        ;;
+    'disk set:--location')
+        return
+        ;;
+    'disk set:--path')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'disk set:--format')
+        mapfile -t COMPREPLY < <(compgen -W 'qcow2 raw vhdx vpc vmdk' -- "$current")
+        return
+        ;;
+    'disk set:--read-only')
+        return
+        ;;
+    'disk set:--iops-maximum')
+        return
+        ;;
+    'disk set:--bytes-maximum')
+        mapfile -t COMPREPLY < <(compgen -W '0 10M 100M' -- "$current")
+        return
+        ;;
+    'disk create:--format')
+        mapfile -t COMPREPLY < <(compgen -W 'qcow2 raw vhdx vhd vmdk vdi' -- "$current")
+        return
+        ;;
+    'disk create:--base')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'disk convert:--format')
+        mapfile -t COMPREPLY < <(compgen -W 'qcow2 raw vhdx vhd vmdk vdi' -- "$current")
+        return
+        ;;
+    'share add:--tag')
+        return
+        ;;
+    'share add:--read-only')
         return
         ;;
     'start:--timeout')
@@ -621,7 +722,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --stats --help' -- "$current")
         ;;
     'create')
-        mapfile -t COMPREPLY < <(compgen -W '--notes --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --disk --base --cd --switch --json --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --disk --base --cd --switch --json --help' -- "$current")
         ;;
     'list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
@@ -634,7 +735,7 @@ _nestbox() {
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'set')
-        mapfile -t COMPREPLY < <(compgen -W '--notes --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --json --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
@@ -645,6 +746,69 @@ _nestbox() {
         ;;
     'delete')
         mapfile -t COMPREPLY < <(compgen -W '--force --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'clone')
+        mapfile -t COMPREPLY < <(compgen -W '--linked --template --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'disk add')
+        mapfile -t COMPREPLY < <(compgen -W '--kind --bus --controller --location --format --read-only --iops-maximum --bytes-maximum --base --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'disk set')
+        mapfile -t COMPREPLY < <(compgen -W '--bus --controller --location --path --format --read-only --iops-maximum --bytes-maximum --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'disk remove')
+        mapfile -t COMPREPLY < <(compgen -W '--delete --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'disk list')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'disk create')
+        mapfile -t COMPREPLY < <(compgen -W '--format --base --json --help' -- "$current")
+        ;;
+    'disk resize')
+        mapfile -t COMPREPLY < <(compgen -W '--shrink --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'disk compact')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'disk convert')
+        mapfile -t COMPREPLY < <(compgen -W '--format --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'disk check')
+        mapfile -t COMPREPLY < <(compgen -W '--repair --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'share add')
+        mapfile -t COMPREPLY < <(compgen -W '--tag --read-only --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'share remove')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'share list')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
@@ -855,7 +1019,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete start stop restart pause resume save console view screenshot stats events logs exec copy kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share start stop restart pause resume save console view screenshot stats events logs exec copy kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

@@ -58,8 +58,9 @@ static void verb_names(const struct verb *const *list, char *names, size_t size)
 
 /* What of the host's names a word is, as `derive` takes it; NULL: none. */
 static const char *const word_names[] = {
-    [WORD_NEW] = NULL,     [WORD_VERB] = NULL,      [WORD_SWITCH] = "switches",  [WORD_NAT] = "nats", [WORD_VM] = "vms",
-    [WORD_CARD] = "cards", [WORD_IMAGE] = "images", [WORD_PROFILE] = "profiles", [WORD_FILE] = FILES};
+    [WORD_NEW] = NULL,   [WORD_VERB] = NULL,    [WORD_SWITCH] = "switches", [WORD_NAT] = "nats",
+    [WORD_VM] = "vms",   [WORD_CARD] = "cards", [WORD_IMAGE] = "images",    [WORD_PROFILE] = "profiles",
+    [WORD_FILE] = FILES, [WORD_DISK] = "disks"};
 
 static bool takes_verb(const struct verb *verb)
 {
@@ -475,13 +476,13 @@ static int run(const struct verb *verb, int argc, char **argv)
         derive_man(about);
         return STATUS_OK;
     }
-    complain("derive takes bash, zsh, fish, man and a verb, or switches, nats, vms, cards, images or profiles");
+    complain("derive takes bash, zsh, fish, man and a verb, or switches, nats, vms, cards, disks, images or profiles");
     return STATUS_USAGE;
 }
 
 const struct verb verb_derive = {
     .name = "derive",
     .summary = "Prints what is derived from the options",
-    .usage = "bash|zsh|fish|man VERB|switches|nats|vms|cards|images|profiles",
+    .usage = "bash|zsh|fish|man VERB|switches|nats|vms|cards|disks|images|profiles",
     .run = run,
 };

@@ -31,7 +31,18 @@ struct verb_part {
 };
 
 /* What an argument that is no option names, for the shells' completions. */
-enum word_kind { WORD_NEW, WORD_VERB, WORD_SWITCH, WORD_NAT, WORD_VM, WORD_CARD, WORD_IMAGE, WORD_PROFILE, WORD_FILE };
+enum word_kind {
+    WORD_NEW,
+    WORD_VERB,
+    WORD_SWITCH,
+    WORD_NAT,
+    WORD_VM,
+    WORD_CARD,
+    WORD_IMAGE,
+    WORD_PROFILE,
+    WORD_FILE,
+    WORD_DISK
+};
 
 struct verb_word {
     const char *name; /* as in the usage; NULL ends the list */
@@ -65,6 +76,9 @@ extern const struct verb
     verb_set,
     verb_rename,
     verb_delete,
+    verb_clone,
+    verb_disk,
+    verb_share,
     verb_start_vm,
     verb_stop,
     verb_restart,

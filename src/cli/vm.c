@@ -341,13 +341,47 @@ static int delete_one(struct store *store, const char *name, void *opaque, struc
     return vm_delete(store, name, error);
 }
 
+/* VMs whose disks others stand on wait until those are gone. */
+struct pass {
+    const struct options *options;
+    struct error busy;
+    u32 deleted;
+};
+
+static int delete_in_turn(struct store *store, const char *name, void *opaque, struct error *error)
+{
+    struct pass *pass = opaque;
+    int e = delete_one(store, name, (void *)(uintptr_t)pass->options, error);
+    pass->deleted += !e;
+    if (e != -EBUSY)
+        return e;
+    pass->busy = *error;
+    return 0;
+}
+
+static int delete_all(struct store *store, const char *pattern, const struct options *o, struct error *error)
+{
+    struct pass pass;
+    int e;
+    do {
+        pass = (struct pass){.options = o};
+        e = vm_each(store, pattern, delete_in_turn, &pass, error);
+    } while (!e && pass.busy.code && pass.deleted);
+    if (!e && pass.busy.code) {
+        *error = pass.busy;
+        e = error->code;
+    }
+    return e;
+}
+
 static int erase(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};
     const char *word[WORDS_MAX];
+    struct error error;
     int status;
     struct store *store = network_begin(verb, argc, argv, &o, word, &status);
-    return store ? on_each_vm(store, word[0], delete_one, &o, o.json) : status;
+    return store ? network_done(store, delete_all(store, word[0], &o, &error), &error, o.json) : status;
 }
 
 const struct verb verb_delete = {

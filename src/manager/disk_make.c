@@ -79,7 +79,7 @@ static int refuse_used(struct store *store, const char *real, struct error *erro
     return e;
 }
 
-static int detect(const char *real, const char *format, const char **found, struct error *error)
+int disk_detect(const char *real, const char *format, const char **found, struct error *error)
 {
     json_t *info;
     int e = qemu_img_info(real, format && *format ? format : NULL, &info, error);
@@ -91,92 +91,106 @@ static int detect(const char *real, const char *format, const char **found, stru
 }
 
 /* Takes an image that is there. */
-static int take_file(struct store *store, struct disk_def *disk, const char *path, const char *format,
-                     struct error *error)
+static int take_file(struct store *store, const struct vm_def *def, struct disk_def *disk, const char *path,
+                     const char *format, struct error *error)
 {
-    char real[PATH_MAX];
+    char real[PATH_MAX], folder[PATH_MAX], own[PATH_MAX];
     int e = disk_find_file(path, real, error);
+    if (!e)
+        e = store_vm_path(store, def->name, "", folder, sizeof(folder), error);
+    size_t length = !e && realpath(folder, own) ? strlen(own) : 0;
+    bool inside = length && strncmp(real, own, length) == 0 && real[length] == '/';
     if (!e && !disk->read_only)
         e = refuse_used(store, real, error);
+    if (!e && !disk->read_only)
+        e = disk_refuse_bases(store, NULL, real, "given to a VM that writes to it", error);
     if (!e)
-        e = detect(real, format, &disk->format, error);
-    if (!e && !(disk->path = strdup(real)))
+        e = disk_detect(real, format, &disk->format, error);
+    if (!e && !(disk->path = strdup(inside ? real + length + 1 : real))) /* which a new name of the VM does not move */
         e = definition_no_memory(error);
     return e;
 }
 
-/* Chooses the name of a new image in the VM's folder. */
-static int choose_file(struct store *store, const struct vm_def *def, const char *id, char path[static PATH_MAX],
-                       const char **relative, struct error *error)
+/* One that no file has, and no drive. */
+int disk_choose_file(struct store *store, const struct vm_def *def, const char *id, struct disk_def *to,
+                     struct error *error)
 {
-    char name[64], folder[PATH_MAX];
-    int e = store_vm_path(store, def->name, "disks", folder, sizeof(folder), error);
-    if (e)
-        return e;
-    *strrchr(folder, '/') = 0;
-    (void)!mkdir(folder, 0700);
-    folder[strlen(folder)] = '/';
-    if (mkdir(folder, 0700) && errno != EEXIST)
-        return error_set(error, -errno, "%.200s: %s", folder, strerror(errno));
     for (unsigned i = 1; i < 10000; i++) {
+        char name[64], path[PATH_MAX];
+        bool used = false;
         snprintf(name, sizeof(name), i == 1 ? "disks/%s.qcow2" : "disks/%s-%u.qcow2", id, i);
-        e = store_vm_path(store, def->name, name, path, PATH_MAX, error);
-        if (!e && access(path, F_OK)) {
-            *relative = strdup(name);
-            return *relative ? 0 : definition_no_memory(error);
-        }
+        for (u32 d = 0; d < def->disks; d++)
+            used |= def->disk[d].path && strcmp(def->disk[d].path, name) == 0;
+        int e = store_vm_path(store, def->name, name, path, sizeof(path), error);
+        if (e)
+            return e;
+        if (used || !access(path, F_OK))
+            continue;
+        to->path = strdup(name);
+        to->format = strdup("qcow2");
+        return to->path && to->format ? 0 : definition_no_memory(error);
     }
-    return e ? e : error_set(error, -ENOSPC, "VM %s has too many images", def->name);
+    return error_set(error, -ENOSPC, "VM %s has too many images", def->name);
 }
 
-static int make_image(struct store *store, const struct vm_def *def, const struct disk_new *disk, struct disk_def *to,
-                      char *made, size_t size, struct error *error)
+int disk_choose(struct store *store, const struct vm_def *def, const struct disk_new *disk, struct disk_def *to,
+                struct error *error)
+{
+    bool new = disk->size || disk->base;
+    u32 n = 0;
+    *to = disk->def;
+    to->path = to->format = NULL;
+    if (def->disks == VM_DISKS_MAX)
+        return error_set(error, -ENOSPC, "VM %s has %u drives, and no more are possible", def->name, VM_DISKS_MAX);
+    int e = disk_place(to, def->set.generation, def->disk, def->disks, error);
+    for (disk_id(to->kind, n, to->id); drive_of_id(def, to->id); disk_id(to->kind, ++n, to->id))
+        ;
+    if (to->kind == DISK_CD)
+        to->read_only = true;
+    if (!e && to->kind == DISK_CD && new)
+        e = error_set(error, -EINVAL, "a CD has no size: an image is put into its drive");
+    if (!e && new)
+        e = disk_choose_file(store, def, to->id, to, error);
+    else if (!e && disk->def.path && *disk->def.path)
+        e = take_file(store, def, to, disk->def.path, disk->def.format, error);
+    else if (!e && to->kind == DISK_DISK)
+        e = error_set(error, -EINVAL, "a disk needs a size or an image");
+    if (e)
+        setting_texts_free(disk_settings_table, to);
+    return e;
+}
+
+static int make_folder(struct store *store, const char *vm, const char *what, struct error *error)
+{
+    char folder[PATH_MAX];
+    int e = store_vm_path(store, vm, what, folder, sizeof(folder), error);
+    return e || !mkdir(folder, 0700) || errno == EEXIST
+               ? e
+               : error_set(error, -errno, "%.200s: %s", folder, strerror(errno));
+}
+
+int disk_make_folder(struct store *store, const char *vm, struct error *error)
+{
+    int e = make_folder(store, vm, "", error);
+    return e ? e : make_folder(store, vm, "disks", error);
+}
+
+int disk_make(struct store *store, const struct vm_def *def, const struct disk_new *disk, const struct disk_def *to,
+              struct error *error)
 {
     char path[PATH_MAX], base[PATH_MAX];
     const char *base_format = NULL;
+    if (!disk->size && !disk->base)
+        return 0;
     int e = disk->base ? disk_find_file(disk->base, base, error) : 0;
     if (!e && disk->base)
-        e = detect(base, disk->base_format, &base_format, error);
+        e = disk_detect(base, disk->base_format, &base_format, error);
     if (!e)
-        e = choose_file(store, def, to->id, path, &to->path, error);
-    if (!e && !(to->format = strdup("qcow2")))
-        e = definition_no_memory(error);
-    if (!e) {
-        snprintf(made, size, "%s", path + strlen(store_home(store)) + 1);
+        e = disk_make_folder(store, def->name, error);
+    if (!e)
+        e = store_disk_path(store, def, to, path, sizeof(path), error);
+    if (!e)
         e = qemu_img_create(path, "qcow2", disk->size, disk->base ? base : NULL, base_format, error);
-    }
-    if (e && to->path && made[0])
-        unlink(path);
     free((char *)(uintptr_t)base_format);
-    return e;
-}
-
-int disk_make(struct store *store, struct vm_def *def, const struct disk_new *disk, char *made, size_t size,
-              struct error *error)
-{
-    struct disk_def to = disk->def;
-    bool new = disk->size || disk->base;
-    u32 n = 0;
-    made[0] = 0;
-    to.path = to.format = NULL;
-    if (def->disks == VM_DISKS_MAX)
-        return error_set(error, -ENOSPC, "VM %s has %u drives, and no more are possible", def->name, VM_DISKS_MAX);
-    int e = disk_place(&to, def->set.generation, def->disk, def->disks, error);
-    for (disk_id(to.kind, n, to.id); drive_of_id(def, to.id); disk_id(to.kind, ++n, to.id))
-        ;
-    if (to.kind == DISK_CD)
-        to.read_only = true;
-    if (!e && to.kind == DISK_CD && new)
-        e = error_set(error, -EINVAL, "a CD has no size: an image is put into its drive");
-    if (!e && new)
-        e = make_image(store, def, disk, &to, made, size, error);
-    else if (!e && disk->def.path && *disk->def.path)
-        e = take_file(store, &to, disk->def.path, disk->def.format, error);
-    else if (!e && to.kind == DISK_DISK)
-        e = error_set(error, -EINVAL, "a disk needs a size or an image");
-    if (e)
-        setting_texts_free(disk_settings_table, &to);
-    else
-        def->disk[def->disks++] = to;
     return e;
 }

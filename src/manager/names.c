@@ -72,6 +72,30 @@ static const struct {
     const char *(*name)(const void *networks, unsigned index);
 } kinds[] = {{"switches", switch_name}, {"nats", nat_name}, {"vms", vm_name}, {"cards", card_name}};
 
+/* VMs that are defined, or their drives, "VM/DRIVE". */
+static void each_defined(struct store *store, bool drives, void (*each)(const char *name, void *opaque), void *opaque)
+{
+    struct vm_def *list = NULL;
+    struct damage damage = {0};
+    struct error ignored;
+    u32 count = 0;
+    char title[NAME_MAX_LEN + ID_TEXT_MAX + 2];
+    store_tolerate(store, &damage);
+    if (store_vms(store, &list, &count, &ignored))
+        count = 0;
+    store_tolerate(store, NULL);
+    free(damage.list);
+    for (u32 i = 0; i < count; i++) {
+        if (!drives)
+            each(list[i].name, opaque);
+        for (u32 d = 0; drives && d < list[i].disks; d++) {
+            snprintf(title, sizeof(title), "%s/%s", list[i].name, list[i].disk[d].id);
+            each(title, opaque);
+        }
+    }
+    vm_defs_free(list, count);
+}
+
 static bool is_defined(struct store *store, const char *vm)
 {
     struct vm_def def;
@@ -80,23 +104,6 @@ static bool is_defined(struct store *store, const char *vm)
         return false;
     vm_def_free(&def);
     return true;
-}
-
-/* VMs that are defined; those of which there are only cards follow. */
-static void each_vm(struct store *store, void (*each)(const char *name, void *opaque), void *opaque)
-{
-    struct vm_def *list = NULL;
-    struct damage damage = {0};
-    struct error ignored;
-    u32 count = 0;
-    store_tolerate(store, &damage);
-    if (store_vms(store, &list, &count, &ignored))
-        count = 0;
-    store_tolerate(store, NULL);
-    free(damage.list);
-    for (u32 i = 0; i < count; i++)
-        each(list[i].name, opaque);
-    vm_defs_free(list, count);
 }
 
 static void images_each(struct store *store, void (*each)(const char *name, void *opaque), void *opaque)
@@ -122,6 +129,13 @@ bool names_each(const char *kind, void (*each)(const char *name, void *opaque), 
         store_close(store);
         return true;
     }
+    if (strcmp(kind, "disks") == 0) {
+        struct store *store = store_open(&error);
+        if (store)
+            each_defined(store, true, each, opaque);
+        store_close(store);
+        return true;
+    }
     for (const struct image_profile *p = image_profiles; strcmp(kind, "profiles") == 0 && p->name; p++)
         each(p->name, opaque);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
@@ -129,7 +143,7 @@ bool names_each(const char *kind, void (*each)(const char *name, void *opaque), 
             continue;
         struct store *store = store_open(&error);
         if (store && kinds[i].name == vm_name)
-            each_vm(store, each, opaque);
+            each_defined(store, false, each, opaque);
         if (store && networks_read_some(store, &networks, &error) == 0)
             for (unsigned n = 0; (name = kinds[i].name(&networks, n)); n++)
                 if (kinds[i].name != vm_name || !is_defined(store, name))

@@ -6,8 +6,8 @@
 
 #include "store/networks.h"
 
-/* Calls `each` with the names of a kind: "switches", "nats", "vms", "cards", "images", "profiles" (of images). Returns
- * false if there is no such kind. */
+/* Calls `each` with the names of a kind: "switches", "nats", "vms", "cards", "disks", "images", "profiles" (of images).
+ * Returns false if there is no such kind. */
 bool names_each(const char *kind, void (*each)(const char *name, void *opaque), void *opaque);
 
 /* Each finds a thing, or fills `error` with -ENOENT and what may have been meant, and returns NULL. */

@@ -115,18 +115,21 @@ static int check_settings(const struct vm_settings *set, struct error *error)
 }
 
 /* What a killed create leaves goes: the folder, or, if it was there for its cards, what is new in it. */
-static json_t *undo_steps(struct store *store, const char *name)
+json_t *vm_undo_create(struct store *store, const char *name)
 {
-    char folder[DEFINITION_PATH_MAX], path[DEFINITION_PATH_MAX], disks[DEFINITION_PATH_MAX], nics[DEFINITION_PATH_MAX];
+    char folder[DEFINITION_PATH_MAX], path[DEFINITION_PATH_MAX], disks[DEFINITION_PATH_MAX], nics[DEFINITION_PATH_MAX],
+        firmware[DEFINITION_PATH_MAX];
     struct error ignored;
     json_t *cards = NULL;
     definition_path("vms", name, "", folder);
     definition_path("vms", name, "/vm.json", path);
     definition_path("vms", name, "/disks", disks);
+    definition_path("vms", name, "/firmware.fd", firmware);
     definition_path("vms", name, "/nics.json", nics);
     if (store_read(store, nics, &cards, &ignored))
         return intent_steps(1, intent_remove(folder));
-    json_t *steps = intent_steps(3, intent_remove(path), intent_remove(disks), intent_write(nics, cards));
+    json_t *steps =
+        intent_steps(4, intent_remove(path), intent_remove(disks), intent_remove(firmware), intent_write(nics, cards));
     json_decref(cards);
     return steps;
 }
@@ -143,19 +146,29 @@ static int add_card(struct store *store, const char *vm, const char *switch_name
     return e;
 }
 
+static int make_disk(struct store *store, struct vm_def *def, const struct disk_new *disk, struct error *error)
+{
+    struct disk_def to;
+    int e = disk_choose(store, def, disk, &to, error);
+    if (e)
+        return e;
+    e = disk_make(store, def, disk, &to, error);
+    def->disk[def->disks++] = to; /* whose texts go with the definition, also after an error */
+    return e;
+}
+
 static int make_all(struct store *store, const struct vm_new *new, struct vm_def *def, struct error *error)
 {
-    char made[PATH_MAX];
     int e = 0;
     for (u32 i = 0; i < new->disks && !e; i++)
-        e = disk_make(store, def, &new->disk[i], made, sizeof(made), error);
+        e = make_disk(store, def, &new->disk[i], error);
     if (!e && new->switch_name)
         e = add_card(store, def->name, new->switch_name, error);
     return e ? e : store_vm_create(store, def, error);
 }
 
 /* Has a switch forget cards that went with an undone command. */
-static void refresh_switch(struct store *store, const char *name)
+void vm_refresh_switch(struct store *store, const char *name)
 {
     struct error ignored;
     if (name)
@@ -173,14 +186,14 @@ static int create_locked(struct store *store, const struct vm_new *new, struct v
     }
     if (e == -EBADMSG)
         return e;
-    e = intent_begin(store, def->name, "create", undo_steps(store, def->name), error);
+    e = intent_begin(store, def->name, "create", vm_undo_create(store, def->name), error);
     if (e)
         return e;
     e = make_all(store, new, def, error);
     if (!e)
         return intent_end(store, def->name, error);
     intent_undo(store, def->name);
-    refresh_switch(store, new->switch_name);
+    vm_refresh_switch(store, new->switch_name);
     return e;
 }
 
@@ -366,6 +379,8 @@ int vm_set(struct store *store, const char *name, const struct change *change, s
         e = change->apply(change, &wanted.set, error);
     if (!e)
         e = check_changes(&vm.def, &wanted.set, &now, error);
+    if (!e && vm.def.set.template && !wanted.set.template)
+        e = disk_refuse_bases(store, vm.def.name, NULL, "made an ordinary VM", error);
     if (!e)
         e = store_vm_put(store, &wanted, error);
     json_decref(now.report);
@@ -376,8 +391,8 @@ int vm_set(struct store *store, const char *name, const struct change *change, s
 /* -- rename -- */
 
 /* Two VMs are locked in the order of their names, so that two commands do not wait for each other. */
-static int lock_two(struct store *store, const char *first, const char *second, const char *what, int lock[2],
-                    struct error *error)
+int vm_lock_two(struct store *store, const char *first, const char *second, const char *what, int lock[2],
+                struct error *error)
 {
     char a[NAME_MAX_LEN + 1], b[NAME_MAX_LEN + 1];
     name_fold(first, a);
@@ -396,7 +411,7 @@ static int lock_two(struct store *store, const char *first, const char *second, 
     return 0;
 }
 
-static void unlock_two(const int lock[2])
+void vm_unlock_two(const int lock[2])
 {
     for (unsigned i = 0; i < 2; i++)
         if (lock[i] >= 0)
@@ -435,6 +450,8 @@ static int rename_locked(struct store *store, const char *name, const char *new_
         return e;
     strcpy(old, def.name);
     e = check_state(store, &def, VM_RENAME, error);
+    if (!e && !name_equal(old, new_name))
+        e = disk_refuse_bases(store, old, NULL, "renamed", error);
     if (!e)
         e = store_vm_rename(store, &def, new_name, error);
     if (!e && !name_equal(old, new_name))
@@ -454,11 +471,11 @@ int vm_rename(struct store *store, const char *name, const char *new_name, struc
         return e;
     strcpy(own, def.name);
     vm_def_free(&def);
-    e = lock_two(store, own, new_name, "rename", lock, error);
+    e = vm_lock_two(store, own, new_name, "rename", lock, error);
     if (e)
         return e;
     e = rename_locked(store, own, new_name, error);
-    unlock_two(lock);
+    vm_unlock_two(lock);
     return e;
 }
 
@@ -514,12 +531,14 @@ int vm_delete(struct store *store, const char *name, struct error *error)
     json_t *switches = switches_of(store, vm.def.name);
     e = check_state(store, &vm.def, VM_DELETE, error);
     if (!e)
+        e = disk_refuse_bases(store, vm.def.name, NULL, "deleted", error);
+    if (!e)
         e = store_vm_remove(store, vm.def.name, error);
     if (!e)
         clean_run(store, vm.def.name);
     json_object_foreach (switches, key, value)
         if (!e)
-            refresh_switch(store, key);
+            vm_refresh_switch(store, key);
     json_decref(switches);
     vm_close(&vm);
     return e;

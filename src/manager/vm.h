@@ -47,4 +47,15 @@ int MUST_CHECK vm_rename(struct store *store, const char *name, const char *new_
 int MUST_CHECK vm_losses(struct store *store, const char *name, json_t **losses, struct error *error);
 int MUST_CHECK vm_delete(struct store *store, const char *name, struct error *error);
 
+/* -- for operations of other files -- */
+
+/* The steps that undo what creates a VM of that name. */
+json_t *vm_undo_create(struct store *store, const char *name);
+/* Has a switch take that cards came or went. NULL is ignored. */
+void vm_refresh_switch(struct store *store, const char *name);
+/* Locks two VMs, in the order of their names, so that two commands do not wait for each other. */
+int MUST_CHECK vm_lock_two(struct store *store, const char *first, const char *second, const char *what, int lock[2],
+                           struct error *error);
+void vm_unlock_two(const int lock[2]);
+
 #endif

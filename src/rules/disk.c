@@ -91,8 +91,13 @@ static const struct disk_def *disk_at(const struct disk_def *others, u32 count, 
 
 static int refuse_place(const char *about, const struct disk_def *disk, struct error *error)
 {
-    error_set(error, -EINVAL, "there is no place %u:%u at bus %s", disk->controller, disk->location,
-              bus_names[disk->bus]);
+    if (disk->controller == DISK_ANYWHERE)
+        error_set(error, -EINVAL, "there is no location %u at bus %s", disk->location, bus_names[disk->bus]);
+    else if (disk->location == DISK_ANYWHERE)
+        error_set(error, -EINVAL, "there is no controller %u of bus %s", disk->controller, bus_names[disk->bus]);
+    else
+        error_set(error, -EINVAL, "there is no place %u:%u at bus %s", disk->controller, disk->location,
+                  bus_names[disk->bus]);
     return error_hint(error, about);
 }
 

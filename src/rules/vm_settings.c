@@ -36,6 +36,9 @@ static const char *const checkpoint_names[] = {[CHECKPOINT_PRODUCTION] = "produc
 const struct setting vm_settings_table[] = {
     {"notes", SETTING_TEXT, AT(notes), "TEXT", "a text of your own",
      .group = general, .property = "VM.Notes", .states = LIVE},
+    {"template", SETTING_ON_OFF, AT(template), "on|off", "it is not started, only cloned",
+     "A template is not started, so that its disks stay as they are and linked clones can stand on them.",
+     .group = general, .def = "off"},
     {"generation", SETTING_NUMBER, AT(generation), "N", "1: BIOS and IDE; 2: UEFI; chosen once",
      "The kind of machine: 1 has a BIOS and IDE controllers, 2 has UEFI. It is chosen when the VM is created.",
      .group = general, .def = "2", .min = 1, .max = 2, .examples = "1 2", .property = "VM.Generation"},

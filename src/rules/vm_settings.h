@@ -15,6 +15,7 @@ enum display { DISPLAY_NONE, DISPLAY_VNC };
 
 struct vm_settings {
     const char *notes;
+    bool template;  /* is cloned, and not started */
     u32 generation; /* 1: BIOS, IDE; 2: UEFI; chosen once */
     /* CPU */
     u32 cpus;

@@ -34,6 +34,7 @@ enum vm_request {
     VM_DELETE,
     VM_RENAME,
     VM_EXPORT,
+    VM_CLONE,
     VM_CHANGE_OFF,  /* a setting that changes only while the VM is off */
     VM_CHANGE_HOT,  /* a device or setting that a running VM takes, too */
     VM_CHANGE_LIVE, /* of cards and ports: in every state that stays */

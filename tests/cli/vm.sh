@@ -89,8 +89,10 @@ says 'their places' 'disk1 .*virtio 0:1' show disky
 qemu-img create -q -f qcow2 "$WORK/base.qcow2" 1G
 run 'on a base' 0 '' create based --base "$WORK/base.qcow2"
 check 'it stands on it' grep -q "$WORK/base.qcow2" <(qemu-img info "$NESTBOX_HOME/vms/based/disks/disk0.qcow2")
-run 'an image in place' 0 '' create direct --disk "$WORK/base.qcow2"
-run 'for one VM only' 4 'base.qcow2 is disk0 of VM direct' create second --disk "$WORK/base.qcow2"
+run 'nobody writes to a base' 4 'stand on it: based/disk0' create second --disk "$WORK/base.qcow2"
+qemu-img create -q -f raw "$WORK/own.img" 1G
+run 'an image in place' 0 '' create direct --disk "$WORK/own.img"
+run 'for one VM only' 4 'own.img is disk0 of VM direct' create second --disk "$WORK/own.img"
 
 # delete
 MANY_LINES=1 run 'delete without a terminal' 4 'was not deleted; --force' delete disky
@@ -98,7 +100,7 @@ check 'it says what is lost' grep -q 'disky/disks/disk0.qcow2' "$WORK/err"
 run 'with force' 0 '' delete disky --force
 check 'the image of its own is gone' [ ! -e "$NESTBOX_HOME/vms/disky" ]
 run 'the other stays' 0 '' delete direct --force
-check 'it is there' [ -e "$WORK/base.qcow2" ]
+check 'it is there' [ -e "$WORK/own.img" ]
 run 'all' 0 '' delete '*' --force
 check 'cards of others stay' [ "$(nb nic list | tail -n +2 | cut -d' ' -f1)" = stranger/nic0 ]
 run 'the last card' 0 '' nic remove stranger

@@ -15,14 +15,15 @@ static const struct {
     enum vm_request request;
     const char *leads, *through;
 } matrix[] = {
-    {VM_START, "R-=-R--R-", "T---M--T-"},      {VM_SHUT_DOWN, "=-O----==", "--X------"},
-    {VM_TURN_OFF, "=-O-O--OO", "--X-X--SX"},   {VM_SAVE, "--S-S--=-", "--V-V----"},
-    {VM_PAUSE, "--P-=----", "--U------"},      {VM_RESUME, "--=-R----", "----M----"},
-    {VM_RESTART, "--R------", "--R------"},    {VM_DISCARD_STATE, "=------O-", "-------S-"},
-    {VM_CHECKPOINT, "O-R-P--S-", "O-R-P--S-"}, {VM_APPLY_CHECKPOINT, "O-O-O--O-", "O-X-X--S-"},
-    {VM_DELETE, "O------S-", "O------S-"},     {VM_RENAME, "O-R-P--S-", "O-R-P--S-"},
-    {VM_EXPORT, "O-R-P--S-", "O-R-P--S-"},     {VM_CHANGE_OFF, "O--------", "O--------"},
-    {VM_CHANGE_HOT, "O-R------", "O-R------"}, {VM_CHANGE_LIVE, "O-R-P--S-", "O-R-P--S-"},
+    {VM_START, "R-=-R--R-", "T---M--T-"},       {VM_SHUT_DOWN, "=-O----==", "--X------"},
+    {VM_TURN_OFF, "=-O-O--OO", "--X-X--SX"},    {VM_SAVE, "--S-S--=-", "--V-V----"},
+    {VM_PAUSE, "--P-=----", "--U------"},       {VM_RESUME, "--=-R----", "----M----"},
+    {VM_RESTART, "--R------", "--R------"},     {VM_DISCARD_STATE, "=------O-", "-------S-"},
+    {VM_CHECKPOINT, "O-R-P--S-", "O-R-P--S-"},  {VM_APPLY_CHECKPOINT, "O-O-O--O-", "O-X-X--S-"},
+    {VM_DELETE, "O------S-", "O------S-"},      {VM_RENAME, "O------S-", "O------S-"},
+    {VM_EXPORT, "O-R-P--S-", "O-R-P--S-"},      {VM_CLONE, "O--------", "O--------"},
+    {VM_CHANGE_OFF, "O--------", "O--------"},  {VM_CHANGE_HOT, "O-R------", "O-R------"},
+    {VM_CHANGE_LIVE, "O-R-P--S-", "O-R-P--S-"},
 };
 
 static void test_matrix(void)

@@ -1,0 +1,106 @@
+/*
+ * Images that others stand on: a disk may be a file that has only what differs from another one, and that one from a
+ * third. Who changes or removes a file below a disk destroys it.
+ */
+#include "manager/disk.h"
+#include "store/qcow2.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHAIN_MAX 64u
+
+/* What is asked about: a folder whose files count, except for the VM that has it, or one file. */
+struct subject {
+    const char *vm;
+    char folder[PATH_MAX], file[PATH_MAX];
+};
+
+static bool concerns(const struct subject *subject, const char *path)
+{
+    size_t length = strlen(subject->folder);
+    return subject->vm ? strncmp(path, subject->folder, length) == 0 && path[length] == '/'
+                       : strcmp(path, subject->file) == 0;
+}
+
+/* Replaces the path of an image by that of the file below it. Returns false if there is none. */
+static bool go_below(char path[static PATH_MAX])
+{
+    struct qcow2_head head;
+    char below[2 * PATH_MAX], real[PATH_MAX];
+    if (qcow2_read(AT_FDCWD, path, &head) || !head.backing[0])
+        return false;
+    const char *slash = strrchr(path, '/');
+    if (head.backing[0] == '/')
+        snprintf(below, sizeof(below), "%s", head.backing);
+    else
+        snprintf(below, sizeof(below), "%.*s/%s", (int)(slash ? slash - path : 1), slash ? path : ".", head.backing);
+    if (!realpath(below, real))
+        return false;
+    strcpy(path, real);
+    return true;
+}
+
+static bool stands_on(const struct store *store, const struct vm_def *def, const struct disk_def *disk,
+                      const struct subject *subject)
+{
+    char path[PATH_MAX];
+    struct error ignored;
+    if (!disk->path || store_disk_path(store, def, disk, path, sizeof(path), &ignored))
+        return false;
+    for (unsigned i = 0; i < CHAIN_MAX && go_below(path); i++)
+        if (concerns(subject, path))
+            return true;
+    return false;
+}
+
+static int describe(struct subject *subject, struct store *store, const char *vm, const char *path, struct error *error)
+{
+    char folder[PATH_MAX];
+    subject->vm = vm;
+    if (!vm) {
+        snprintf(subject->file, sizeof(subject->file), "%s", path);
+        return 0;
+    }
+    int e = store_vm_path(store, vm, "", folder, sizeof(folder), error);
+    if (!e && !realpath(folder, subject->folder))
+        snprintf(subject->folder, sizeof(subject->folder), "%s", folder);
+    return e;
+}
+
+static int refuse(const struct subject *subject, const char *what, const char *users, struct error *error)
+{
+    if (subject->vm)
+        error_set(error, -EBUSY, "VM %s cannot be %s: disks of others stand on its images: %s", subject->vm, what,
+                  users);
+    else
+        error_set(error, -EBUSY, "%.120s cannot be %s: disks stand on it: %s", subject->file, what, users);
+    return error_hint(error, "nestbox clone makes a VM whose disks stand alone; delete those that do not");
+}
+
+int disk_refuse_bases(struct store *store, const char *vm, const char *path, const char *what, struct error *error)
+{
+    struct subject subject;
+    struct vm_def *list;
+    struct damage damage = {0};
+    u32 count;
+    char users[160] = "";
+    size_t used = 0;
+    int e = describe(&subject, store, vm, path, error);
+    if (e)
+        return e;
+    store_tolerate(store, &damage);
+    e = store_vms(store, &list, &count, error);
+    store_tolerate(store, NULL);
+    free(damage.list);
+    for (u32 v = 0; v < count; v++)
+        for (u32 d = 0; d < list[v].disks && !(vm && name_equal(vm, list[v].name)); d++)
+            if (used + 2 < sizeof(users) && stands_on(store, &list[v], &list[v].disk[d], &subject))
+                used += (size_t)snprintf(users + used, sizeof(users) - used, "%s%s/%s", used ? ", " : "", list[v].name,
+                                         list[v].disk[d].id);
+    vm_defs_free(list, count);
+    return e ? e : users[0] ? refuse(&subject, what, users, error) : 0;
+}
