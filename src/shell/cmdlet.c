@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct cmdlet *const cmdlet_tables[] = {cmdlets_core, cmdlets_objects, cmdlets_format, cmdlets_help, NULL};
+const struct cmdlet *const cmdlet_tables[] = {cmdlets_core, cmdlets_objects, cmdlets_format,
+                                              cmdlets_help, cmdlets_switch,  cmdlets_nat,
+                                              cmdlets_card, cmdlets_host,    NULL};
 
 /* clang-format off */
 const struct parameter common_parameters[] = {

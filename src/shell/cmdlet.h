@@ -35,7 +35,8 @@ struct parameter {
     const char *words;   /* of a choice, with bars between; the type of an object */
     s64 least, most;
     u32 sets;            /* the sets of parameters that it is in; 0: all */
-    const char *setting; /* of the manager's, which its errors name; NULL: none */
+    const char *setting; /* of the manager, that it sets and that errors name (model.h); NULL: none */
+    u32 unit;            /* of a number: how many of the setting's own units; 0: one */
     const char *help;
 };
 
@@ -60,7 +61,8 @@ struct cmdlet {
 
 /* Tables of cmdlets, one per file; ends with NULL. */
 extern const struct cmdlet *const cmdlet_tables[];
-extern const struct cmdlet cmdlets_core[], cmdlets_objects[], cmdlets_format[], cmdlets_help[];
+extern const struct cmdlet cmdlets_core[], cmdlets_objects[], cmdlets_format[], cmdlets_help[], cmdlets_switch[],
+    cmdlets_nat[], cmdlets_card[], cmdlets_host[];
 
 /* By name or alias. NULL: there is none. */
 const struct cmdlet *cmdlet_find(const char *name);
@@ -130,8 +132,5 @@ enum flow bind_check(struct call *call);
 /* A value as a parameter wants it. */
 enum flow bind_convert(struct call *call, const struct parameter *parameter, const struct node *node,
                        struct value *value, struct value **converted);
-
-/* The store of VMs and networks, opened at first; NULL after an error was thrown: *flow. */
-struct store *call_store(struct call *call, enum flow *flow);
 
 #endif
