@@ -843,7 +843,7 @@ _nestbox() {
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'console')
-        mapfile -t COMPREPLY < <(compgen -W '--no-history --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--no-history --print --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;

@@ -14,14 +14,18 @@
 
 #define END_KEY 0x1d /* Ctrl-] */
 #define LAST_BYTES 2000
+#define ALL_BYTES 65536
 
 struct options {
-    bool no_history;
+    bool no_history, print;
 };
 
 #define AT(field) offsetof(struct options, field)
 static const struct setting rows[] = {
-    {"no-history", SETTING_FLAG, AT(no_history), NULL, "without what was printed before"}, {0}};
+    {"no-history", SETTING_FLAG, AT(no_history), NULL, "without what was printed before"},
+    {"print", SETTING_FLAG, AT(print), NULL, "print what is there, at most 64 KiB, and end"},
+    {0},
+};
 
 static bool write_all(int fd, const char *text, size_t length)
 {
@@ -56,13 +60,13 @@ static bool typed(int port, bool *typing)
 }
 
 /* Returns true if the VM ended it. */
-static bool converse(int port)
+static bool converse(int port, bool typing)
 {
-    bool typing = true;
     for (;;) {
         struct pollfd p[] = {{port, POLLIN}, {typing ? STDIN_FILENO : -1, POLLIN}};
         char text[16384];
-        terminal_take(false);
+        if (typing)
+            terminal_take(false);
         if (poll(p, 2, -1) < 0 && errno != EINTR)
             return false;
         if (p[0].revents) {
@@ -86,17 +90,17 @@ static int run(const struct verb *verb, int argc, char **argv)
     struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
-    int port = life_console(store, word[0], o.no_history ? 0 : LAST_BYTES, &error);
+    int port = life_console(store, word[0], o.print ? ALL_BYTES : o.no_history ? 0 : LAST_BYTES, o.print, &error);
     if (port < 0)
         return network_end(store, port, &error);
-    if (isatty(STDIN_FILENO))
+    if (isatty(STDIN_FILENO) && !o.print)
         complain("console of %s; Ctrl-] ends it", word[0]);
-    bool ended = converse(port);
+    bool ended = converse(port, !o.print);
     terminal_end();
     close(port);
-    if (isatty(STDOUT_FILENO))
+    if (isatty(STDOUT_FILENO) && !o.print)
         printf("\n");
-    if (ended && isatty(STDIN_FILENO))
+    if (ended && isatty(STDIN_FILENO) && !o.print)
         complain("VM %s has ended", word[0]);
     return network_end(store, 0, &error);
 }
@@ -104,7 +108,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 const struct verb verb_console = {
     .name = "console",
     .summary = "The terminal on the serial port of a VM",
-    .usage = "VM [--no-history]",
+    .usage = "VM [OPTION]...",
     .options = {{rows}},
     .words = {{"VM", WORD_VM}},
     .about = "Connects the terminal to the serial port of a running VM. "

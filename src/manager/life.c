@@ -364,9 +364,9 @@ static int attach(struct store *store, const char *name, json_t *asked, struct e
     return fd;
 }
 
-int life_console(struct store *store, const char *name, u32 last, struct error *error)
+int life_console(struct store *store, const char *name, u32 last, bool ends, struct error *error)
 {
-    return attach(store, name, json_pack("{s:s, s:i}", "do", "console", "last", (int)last), error);
+    return attach(store, name, json_pack("{s:s, s:i, s:b}", "do", "console", "last", (int)last, "ends", ends), error);
 }
 
 int life_events(struct store *store, const char *name, struct error *error)

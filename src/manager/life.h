@@ -32,8 +32,8 @@ int MUST_CHECK life_discard(struct store *store, const char *name, json_t **resu
 int MUST_CHECK life_ask(struct store *store, const char *name, json_t *request, const struct progress *progress,
                         json_t **answer, struct error *error);
 /* Returns a connection that carries the serial port, or events: a line of JSON each. `last`: bytes of what was printed
- * before. */
-int MUST_CHECK life_console(struct store *store, const char *name, u32 last, struct error *error);
+ * before; `ends`: no more than those. */
+int MUST_CHECK life_console(struct store *store, const char *name, u32 last, bool ends, struct error *error);
 int MUST_CHECK life_events(struct store *store, const char *name, struct error *error);
 
 #endif

@@ -19,6 +19,8 @@ struct viewer {
     u64 at; /* of all that was ever printed: what it gets next */
     char typed[512];
     size_t typed_used;
+    bool silent; /* it types no more */
+    bool ends;   /* when it has seen what there is */
 };
 
 struct console {
@@ -44,8 +46,8 @@ static u64 oldest(const struct console *c)
 
 static void wait_for(struct viewer *v)
 {
-    u32 events = (v->at < v->console->printed ? EPOLLOUT : 0) | (v->typed_used ? 0 : EPOLLIN);
-    if (loop_watch(v->console->loop, &v->watch, events))
+    u32 events = (v->at < v->console->printed ? EPOLLOUT : 0) | (v->typed_used || v->silent ? 0 : EPOLLIN);
+    if ((v->ends && v->at == v->console->printed) || loop_watch(v->console->loop, &v->watch, events))
         leave(v);
 }
 
@@ -95,10 +97,11 @@ static void viewer_ready(struct watch *watch, u32 events)
     struct viewer *v = container_of(watch, struct viewer, watch);
     if (events & EPOLLIN && !v->typed_used) {
         ssize_t n = recv(v->watch.fd, v->typed, sizeof(v->typed), MSG_DONTWAIT);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        if ((n == 0 && events & EPOLLHUP) || (n < 0 && errno != EAGAIN && errno != EINTR)) {
             leave(v);
             return;
         }
+        v->silent = n == 0;
         v->typed_used = n > 0 ? (size_t)n : 0;
         type(v);
     } else if (events & (EPOLLHUP | EPOLLERR)) {
@@ -173,13 +176,13 @@ void console_free(struct console *c)
     free(c);
 }
 
-void console_view(struct console *c, int fd, size_t last)
+void console_view(struct console *c, int fd, size_t last, bool ends)
 {
     for (u32 i = 0; i < VIEWERS; i++) {
         struct viewer *v = &c->viewer[i];
         if (v->watch.fd >= 0)
             continue;
-        *v = (struct viewer){.watch = {fd, viewer_ready}, .console = c};
+        *v = (struct viewer){.watch = {fd, viewer_ready}, .console = c, .ends = ends};
         v->at = c->printed > last ? c->printed - last : 0;
         if (v->at < oldest(c))
             v->at = oldest(c);

@@ -13,8 +13,8 @@ struct console;
 struct console *console_new(struct loop *loop, int fd, struct error *error);
 void console_free(struct console *c);
 /* A viewer gets what was printed last, then all that comes, and types into the port; closing it ends that. `fd` is the
- * console's from now on. `last`: how many bytes of the past it gets at most. */
-void console_view(struct console *c, int fd, size_t last);
+ * console's from now on. `last`: how many bytes of the past it gets at most; `ends`: it gets no more than those. */
+void console_view(struct console *c, int fd, size_t last, bool ends);
 /* Writes the last line that is not empty, without control characters. */
 void console_last_line(const struct console *c, char *line, size_t size);
 

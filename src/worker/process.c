@@ -150,7 +150,7 @@ static void take_console(void *opaque, const json_t *request, int fd)
     struct worker *w = opaque;
     json_int_t last = json_integer_value(json_object_get(request, "last"));
     if (w->console)
-        console_view(w->console, fd, last > 0 ? (size_t)last : 0);
+        console_view(w->console, fd, last > 0 ? (size_t)last : 0, json_is_true(json_object_get(request, "ends")));
     else
         close(fd);
 }

@@ -1,0 +1,81 @@
+/*
+ * A boot sector that counts on the first serial port, a number per tick of the timer, in a line "count N". It takes
+ * keys: o powers the machine off, r resets it, and any other is printed in a line "key K". There is nothing else in the
+ * VM, so it runs a moment after the BIOS starts, and shows by its numbers whether it went on or began anew.
+ */
+    .code16
+    .globl _start
+_start:
+    cli
+    xorw %ax, %ax
+    movw %ax, %ds
+    movw %ax, %ss
+    movw $0x7c00, %sp
+    sti
+    cld
+    xorl %ebx, %ebx
+next:
+    incl %ebx
+    movw $count, %si
+    call print
+    movl %ebx, %eax
+    movw $line_end, %di
+1:  xorl %edx, %edx
+    movl $10, %ecx
+    divl %ecx
+    addb $'0', %dl
+    decw %di
+    movb %dl, (%di)
+    testl %eax, %eax
+    jnz 1b
+    movw %di, %si
+    call print
+    hlt
+    movw $0x3fd, %dx
+    inb %dx, %al
+    testb $1, %al
+    jz next
+    movw $0x3f8, %dx
+    inb %dx, %al
+    cmpb $'o', %al
+    je off
+    cmpb $'r', %al
+    je reset
+    movb %al, key_byte
+    movw $key, %si
+    call print
+    jmp next
+off: /* PM1a control of QEMU's pc and q35 as SeaBIOS places it */
+    movw $0x2000, %ax
+    movw $0x604, %dx
+    outw %ax, %dx
+    hlt
+reset:
+    movb $0xfe, %al
+    outb %al, $0x64
+    hlt
+print: /* the text at SI */
+    lodsb
+    testb %al, %al
+    jz 3f
+    movb %al, %ah
+    movw $0x3fd, %dx
+2:  inb %dx, %al
+    testb $0x20, %al
+    jz 2b
+    movb %ah, %al
+    movw $0x3f8, %dx
+    outb %al, %dx
+    jmp print
+3:  ret
+count:
+    .asciz "count "
+key:
+    .ascii "key "
+key_byte:
+    .asciz " \r\n"
+    .space 10
+line_end:
+    .asciz "\r\n"
+    .org 510
+    .word 0xaa55

@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# Sourced first by the scripts of this folder, which define and run VMs with the manager's own commands, in a home folder
+# of their own. A VM that counts (counter.S) is there at once; a Debian from tools/test-disks.sh takes its time.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+NB=$(realpath "${NB:-build/release/nestbox}")
+PATIENCE=${PATIENCE:-1} # all times to wait are multiplied by it
+work=$(mktemp -d)
+export NESTBOX_HOME=$work/home
+run=$NESTBOX_HOME/run/vms
+
+finish() {
+    local file
+    for file in "$run"/*/worker.lock; do [ -s "$file" ] && kill -9 "$(<"$file")" 2>/dev/null; done
+    for file in "$run"/*/worker.json; do
+        [ -s "$file" ] && jq -r '.qemu.process, .helpers[].process' "$file" | xargs -r kill -9 2>/dev/null
+    done
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' TERM INT
+
+say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
+
+fail() {
+    local log
+    for log in "$NESTBOX_HOME"/vms/*/log "$run"/*/*.log; do
+        [ -s "$log" ] && { echo "--- the end of ${log#"$work"/}" && tail -n 30 "$log"; }
+    done
+    [ -z "${KEEP:-}" ] || cp -r "$work" "$KEEP"
+    echo "FAILED: $*"
+    exit 1
+}
+
+skip() {
+    echo "$*"
+    exit 77
+}
+
+for program in qemu-system-x86_64 jq; do
+    command -v $program >/dev/null || skip "$program is missing"
+done
+
+nb() { "$NB" "$@" 2>"$work/said" || fail "nestbox $*: $(<"$work/said")"; }
+
+# refused TEXT COMMAND...: nestbox must refuse the command, with a text that matches.
+refused() {
+    local text=$1 said
+    shift
+    said=$("$NB" "$@" 2>&1) && fail "nestbox $* was not refused"
+    grep -qE -- "$text" <<<"$said" || fail "nestbox $* says '$said', not '$text'"
+}
+
+# within SECONDS COMMAND...: tries the command until it succeeds. False if it does not.
+within() {
+    local end=$((${EPOCHREALTIME/./} + $1 * PATIENCE * 1000000))
+    shift
+    until "$@"; do
+        [ "${EPOCHREALTIME/./}" -lt $end ] || return 1
+        sleep 0.1
+    done
+}
+
+state() { "$NB" show "$1" --json | jq -r .state; } # VM
+is() { [ "$(state "$1")" = "$2" ]; }                # VM STATE
+must_be() { within 10 is "$1" "$2" || fail "VM $1 is $(state "$1"), not $2"; }
+
+# The file in the run folder that a worker's lock is has its number.
+worker() { cat "$run/$1/worker.lock"; }
+qemu_process() { jq .qemu.process "$run/$1/worker.json"; }
+
+# A disk that counts.
+counter_disk() { # FILE
+    gcc -m32 -c -o "$work/counter.o" tests/manager/counter.S &&
+        ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o "$1" "$work/counter.o" || fail 'the boot sector'
+    truncate -s 1M "$1"
+}
+
+# What a VM has printed last.
+printed() { "$NB" console "$1" --print 2>/dev/null | tr -d '\r'; } # VM
+count() { printed "$1" | sed -n 's/^count \([0-9]*\)$/\1/p' | tail -n 1; }      # VM
+counts() { [ "$(count "$1")" -gt "${2:-0}" ] 2>/dev/null; } # VM [MORE THAN]
