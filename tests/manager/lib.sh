@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced first by the scripts of this folder, which define and run VMs with the manager's own commands, in a home folder
-# of their own. A VM that counts (counter.S) is there at once; a Debian from tools/test-disks.sh takes its time.
+# Sourced first by scripts of this folder, which define and run VMs with the manager's own commands, in a home folder of
+# their own. A VM that counts (counter.S) is there at once; a Debian from tools/test-disks.sh takes its time.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 NB=$(realpath "${NB:-build/release/nestbox}")

@@ -41,7 +41,7 @@ states)
     nb stats lab --json | jq -e '.cpu_ms > 0 and .drives.disk0.rd_bytes > 0' >/dev/null || fail 'no statistics'
     nb stop lab --turn-off
     must_be lab Off
-    [ -z "$(ls "$run/lab" | grep -vE '\.(log|lock)$')" ] || fail "what is left: $(ls "$run/lab")"
+    [ -z "$(find "$run/lab" -mindepth 1 ! -name '*.log' ! -name '*.lock')" ] || fail "what is left: $(ls "$run/lab")"
     say 'turned off'
     for i in 2 3; do nb create lab$i --generation 1 --memory 64M --accel engine; done
     nb start 'lab*'
