@@ -64,9 +64,10 @@ $(O)/nestbox-agent: $(AGENT_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) $(if $(filter asan tsan,$(B)),,-static) -o $@ $^
 
-# What builds images, for `nestbox image build`.
-$(O)/image-build: src/image/build.sh
+# What builds images, for `nestbox image build`, with the agent's files for guests beside it.
+$(O)/image-build: src/image/build.sh src/agent/guest/nestbox-agent.service src/agent/guest/nestbox-agent.rules
 	@mkdir -p $(@D)
+	$(Q)install -m 644 $(wordlist 2,3,$^) $(@D)
 	$(Q)install -m 755 $< $@
 
 # The KVM API, to be preloaded. Its only symbols that others see are those of libc that it stands before.

@@ -219,6 +219,25 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W 'production production-only standard disabled' -- "$current")
         return
         ;;
+    'create:--image')
+        mapfile -t COMPREPLY < <(nestbox derive images 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        return
+        ;;
+    'create:--size')
+        mapfile -t COMPREPLY < <(compgen -W '20G 40G' -- "$current")
+        return
+        ;;
+    'create:--user-data')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'create:--ssh-key')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
     'create:--disk')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -W '20G' -- "$current")
@@ -722,7 +741,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --stats --help' -- "$current")
         ;;
     'create')
-        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --disk --base --cd --switch --json --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --image --size --user-data --ssh-key --disk --base --cd --switch --json --help' -- "$current")
         ;;
     'list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")

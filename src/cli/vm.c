@@ -11,6 +11,9 @@
 struct options {
     struct vm_settings set;
     struct setting_list disk, base, cd;
+    const char *image;
+    u64 image_size;
+    struct seed seed;
     const char *switch_name;
     bool json, force;
 };
@@ -21,6 +24,20 @@ static const struct setting force_row[] = {{"force", SETTING_FLAG, AT(force), NU
 static const char device_group[] = "Disks and network";
 /* clang-format off */
 static const struct setting device_rows[] = {
+    {"image", SETTING_TEXT, AT(image), "NAME", "a disk that stands on that image of nestbox image",
+     "The first disk stands on that image of *nestbox image*, and the guest gets its name by a seed for cloud-init.",
+     .group = device_group, .names = "images"},
+    {"size", SETTING_SIZE, AT(image_size), "SIZE", "of that disk (default: the image's)",
+     "The size of that disk, by default the image's. The guest's file system grows with it.",
+     .group = device_group, .min = 1ull << 20, .max = 64ull << 40, .examples = "20G 40G"},
+    {"user-data", SETTING_TEXT, AT(seed.user_data), "FILE", "what cloud-init does in the guest",
+     "What cloud-init does in the guest when it starts for the first time: a file that begins with #cloud-config, or a "
+     "script.",
+     .group = device_group, .file = true},
+    {"ssh-key", SETTING_LIST, AT(seed.ssh_key), "FILE", "public keys of who may log in as the image's user",
+     "A file with public keys of those who may log in by ssh as the image's user, which is debian in images that "
+     "nestbox built. May be given several times.",
+     .group = device_group, .file = true},
     {"disk", SETTING_LIST, AT(disk), "SIZE|FILE", "a disk: a new one of that size, or an image as it is",
      "A disk: a new one of that size in the VM's folder, as 20G, or an image that is there, which the VM writes to. "
      "May be given several times.",
@@ -88,6 +105,9 @@ static int create(const struct verb *verb, int argc, char **argv)
         return e ? network_end(NULL, e, &error) : STATUS_FAILED;
     strcpy(new.def.name, word[0]);
     new.def.set = o.set;
+    new.image = o.image &&*o.image ? o.image : NULL;
+    new.image_size = o.image_size;
+    new.seed = o.seed;
     new.switch_name = o.switch_name &&*o.switch_name ? o.switch_name : NULL;
     e = vm_create(store, &new, &terminal_progress, &error);
     return e || !o.json ? network_end(store, e, &error) : show_vm(store, new.def.name);

@@ -26,6 +26,7 @@ Builds IMAGE, a disk with an installed Debian that boots by BIOS, UEFI and UEFI 
   --mirror URL        where Debian's packages come from; by default apt's own sources
   --kernel FLAVOUR    amd64 (default), cloud-amd64, rt-amd64
   --copy FILE:PATH    puts a file (or a folder) of this machine at PATH in the image; programs need their libraries
+  --agent FOLDER      puts nestbox's agent from there into the image, with its unit and its udev rule
   --run FILE          runs a script, whose only argument is the folder of the image's root, before the image is made
   --hostname NAME     debian by default
   --password TEXT     root's password; by default root has none, and logs in at the first serial port only
@@ -47,11 +48,12 @@ SOURCE_DATE_EPOCH, or else that of the newest of the lists of packages.
 END
 }
 
-size=2G format=raw packages='' mirror='' flavour=amd64 hostname=debian password='' append='' export='' keep='' fresh=''
-cache=cache image='' copies=() scripts=() arguments=("$@")
+size=2G format=raw packages='' mirror='' flavour=amd64 hostname=debian password='' append='' agent='' export='' keep=''
+fresh='' cache=cache image='' copies=() scripts=() arguments=("$@")
 while [ $# -gt 0 ]; do
     case $1 in
-    --size | --format | --package | --mirror | --kernel | --copy | --run | --hostname | --password | --append | --cache)
+    --size | --format | --package | --mirror | --kernel | --copy | --run | --hostname | --password | --append | --agent | \
+        --cache)
         [ $# -gt 1 ] || die "$1 needs a value; see --help"
         ;;
     esac
@@ -66,6 +68,7 @@ while [ $# -gt 0 ]; do
     --hostname) hostname=$2 && shift ;;
     --password) password=$2 && shift ;;
     --append) append=" $2" && shift ;;
+    --agent) agent=$2 && shift ;;
     --export) export=1 ;;
     --cache) cache=$2 && shift ;;
     --keep) keep=1 ;;
@@ -87,6 +90,9 @@ case $format in raw | qcow2) ;; *) die "--format $format: raw or qcow2" ;; esac
 for copy in "${copies[@]}"; do
     case $copy in ?*:/?*) ;; *) die "--copy $copy: FILE:/PATH is wanted" ;; esac
     [ -e "${copy%%:*}" ] || die "--copy $copy: there is no ${copy%%:*}"
+done
+for file in nestbox-agent nestbox-agent.service nestbox-agent.rules; do
+    [ -z "$agent" ] || [ -r "$agent/$file" ] || die "--agent $agent: there is no $file"
 done
 for script in "${scripts[@]}"; do
     [ -r "$script" ] || die "--run $script: there is no such file"
@@ -261,6 +267,11 @@ for copy in "${copies[@]}"; do
     mkdir -p "$(dirname "$root${copy#*:}")"
     cp -rL --sparse=always "${copy%%:*}" "$root${copy#*:}"
 done
+if [ -n "$agent" ]; then
+    install -D -m 755 "$agent/nestbox-agent" "$root/usr/local/sbin/nestbox-agent"
+    install -D -m 644 "$agent/nestbox-agent.service" "$root/etc/systemd/system/nestbox-agent.service"
+    install -D -m 644 "$agent/nestbox-agent.rules" "$root/etc/udev/rules.d/60-nestbox-agent.rules"
+fi
 for script in "${scripts[@]}"; do
     bash "$script" "$root" || die "--run $script: exit status $?"
 done

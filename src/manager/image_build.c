@@ -54,14 +54,15 @@ static int unknown(const char *profile, struct error *error)
 static int run(const struct image_profile *profile, const struct image_build *build, const char *cache,
                const char *disk, const struct progress *progress, struct error *error)
 {
-    char builder[PATH_MAX], size[24], packages[4096];
+    char builder[PATH_MAX], agent[PATH_MAX], size[24], packages[4096];
     const char *argv[ARGUMENTS_MAX], **at = argv;
     const char *const options[][2] = {
         {"--size", size},   {"--package", packages}, {"--mirror", build->mirror}, {"--hostname", build->hostname},
-        {"--cache", cache}, {"--format", "qcow2"}};
+        {"--cache", cache}, {"--format", "qcow2"},   {"--agent", agent}};
     int e = find_builder(builder, error);
     if (e)
         return e;
+    snprintf(agent, sizeof(agent), "%.*s", (int)(strrchr(builder, '/') - builder), builder);
     snprintf(size, sizeof(size), "%lluM", (unsigned long long)((build->size ? build->size : profile->size) >> 20));
     if (snprintf(packages, sizeof(packages), "%s %s", profile->packages, build->packages ? build->packages : "") >=
         (int)sizeof(packages))

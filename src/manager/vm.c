@@ -8,9 +8,12 @@
 #include "manager/switch.h"
 #include "rules/vm_settings.h"
 #include "store/definition.h"
+#include "store/image.h"
 #include "store/intent.h"
+#include "store/qcow2.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,11 +160,47 @@ static int make_disk(struct store *store, struct vm_def *def, const struct disk_
     return e;
 }
 
+/* The first disk, which stands on an image. */
+static int make_over_image(struct store *store, const struct vm_new *new, struct vm_def *def, struct error *error)
+{
+    struct image_def image;
+    struct disk_new disk;
+    struct qcow2_head head;
+    char path[PATH_MAX];
+    int e = store_image(store, new->image, &image, error);
+    if (e)
+        return e;
+    e = store_image_path(store, image.name, path, sizeof(path), error);
+    if (!e && (e = qcow2_read(AT_FDCWD, path, &head)))
+        error_set(error, e, "%.200s: %s", path, strerror(-e));
+    if (!e && new->image_size &&new->image_size < head.size)
+        e = error_set(error, -EINVAL, SETTING("size") ": the disk of image %s has %llu MiB, and less is not possible",
+                      image.name, (unsigned long long)head.size >> 20);
+    image_def_free(&image);
+    if (e)
+        return e;
+    disk_new_init(&disk);
+    disk.base = path;
+    disk.base_format = "qcow2";
+    disk.size = new->image_size;
+    return make_disk(store, def, &disk, error);
+}
+
+static int make_seed(struct store *store, const struct vm_new *new, struct vm_def *def, struct error *error)
+{
+    if (!new->image && !new->seed.user_data && !new->seed.ssh_key.count)
+        return 0;
+    int e = disk_make_folder(store, def->name, error);
+    return e ? e : seed_add(store, def, &new->seed, error);
+}
+
 static int make_all(struct store *store, const struct vm_new *new, struct vm_def *def, struct error *error)
 {
-    int e = 0;
+    int e = new->image ? make_over_image(store, new, def, error) : 0;
     for (u32 i = 0; i < new->disks && !e; i++)
         e = make_disk(store, def, &new->disk[i], error);
+    if (!e)
+        e = make_seed(store, new, def, error);
     if (!e && new->switch_name)
         e = add_card(store, def->name, new->switch_name, error);
     return e ? e : store_vm_create(store, def, error);
@@ -207,8 +246,12 @@ int vm_create(struct store *store, struct vm_new *new, const struct progress *pr
         e = definition_no_memory(error);
     if (e)
         return e;
-    int lock = store_vm_lock(store, def.name, "create", VM_LOCK_WAIT_MS, error);
-    e = lock < 0 ? lock : create_locked(store, new, &def, error);
+    int lock = store_vm_lock(store, def.name, "create", VM_LOCK_WAIT_MS, error), images = -1;
+    if (lock >= 0 && new->image)
+        images = store_images_lock(store, false, error);
+    e = lock < 0 || (new->image &&images < 0) ? error->code : create_locked(store, new, &def, error);
+    if (images >= 0)
+        close(images);
     if (lock >= 0)
         close(lock);
     vm_def_free(&def);

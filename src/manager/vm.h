@@ -9,6 +9,7 @@
 #include "manager/disk.h"
 #include "manager/now.h"
 #include "manager/progress.h"
+#include "manager/seed.h"
 
 /* A VM under its lock, read after the lock was taken. `what`: the command, "start". */
 struct vm_open {
@@ -29,6 +30,9 @@ bool vm_is_pattern(const char *name);
 /* What a new VM gets. */
 struct vm_new {
     struct vm_def def; /* name and settings; without drives */
+    const char *image; /* the name of the image that its first disk stands on; NULL: none */
+    u64 image_size;    /* of that disk; 0: the image's */
+    struct seed seed;  /* with an image there is always one */
     struct disk_new disk[VM_DISKS_MAX];
     u32 disks;
     const char *switch_name; /* a card is added there; NULL: none */

@@ -16,10 +16,15 @@ refused() { # TEXT, ARGUMENT...: the command fails with a line that has TEXT
     ! image "$@" >"$WORK/out" 2>&1 && grep -qF -- "$text" "$WORK/out"
 }
 
+fails() { # TEXT, ARGUMENT...: the same of any verb
+    local text=$1
+    shift
+    ! "$NESTBOX" "$@" >"$WORK/out" 2>&1 && grep -qF -- "$text" "$WORK/out"
+}
 drafts() { find "$NESTBOX_HOME/images" -maxdepth 1 -name '.draft*'; }
 
 import_cases() {
-    local disk=$WORK/disk.raw format file
+    local disk=$WORK/disk.raw format file folder
     truncate -s 64M "$disk"
     printf 'nestbox' | dd of="$disk" bs=1 seek=1048576 conv=notrunc status=none
     for format in qcow2:qcow2 vhdx:vhdx vpc:vhd raw:raw; do
@@ -46,12 +51,27 @@ import_cases() {
     check 'a damaged file' refused 'damaged' import "$WORK/bad.qcow2"
     check 'nothing is left of those' [ -z "$(drafts)" ]
 
-    mkdir -p "$NESTBOX_HOME/vms/lab/disks"
-    qemu-img create -q -f qcow2 -F qcow2 -b "$NESTBOX_HOME/images/lab 1/disk.qcow2" \
-        "$NESTBOX_HOME/vms/lab/disks/a.qcow2"
-    check 'show has its VMs' [ "$(image show 'LAB 1' --json | jq -r '.vms | join(" ")')" = lab ]
-    check 'one that is used stays' refused 'is used by VM lab' delete 'lab 1'
-    rm -r "$NESTBOX_HOME/vms/lab"
+    printf '#cloud-config\nruncmd: [id]\n' >"$WORK/user-data"
+    echo 'ssh-ed25519 AAAAC3Nz me' >"$WORK/key.pub"
+    echo '-----BEGIN OPENSSH PRIVATE KEY-----' >"$WORK/key"
+    check 'create over it' "$NESTBOX" create 'My VM.1' --image 'LAB 1' --size 100M --ssh-key "$WORK/key.pub" \
+        --user-data "$WORK/user-data"
+    folder=$NESTBOX_HOME/vms/my\ vm.1/disks
+    check 'its disk is larger' [ "$(qemu-img info --output=json "$folder/disk0.qcow2" |
+        jq '."virtual-size"')" = 104857600 ]
+    check 'the seed is a file system' [ "$(blkid -o value -s LABEL "$folder/seed.iso")" = CIDATA ]
+    check 'the seed has the name' grep -aqF '"local-hostname": "my-vm-1"' "$folder/seed.iso"
+    check 'and the key' grep -aqF 'ssh-ed25519 AAAAC3Nz me' "$folder/seed.iso"
+    check 'and the user data' grep -aqF 'runcmd: [id]' "$folder/seed.iso"
+    check 'show has its VMs' [ "$(image show 'LAB 1' --json | jq -r '.vms | join(" ")')" = 'My VM.1' ]
+    check 'one that is used stays' refused 'is used by VM My VM.1' delete 'lab 1'
+    check 'no less than the image' fails 'less is not possible' create x --image 'lab 1' --size 10M
+    check 'no private key' fails 'private key' create x --image 'lab 1' --ssh-key "$WORK/key"
+    check 'nothing that cloud-init passes over' fails 'cloud-init takes' create x --image 'lab 1' \
+        --user-data "$WORK/key.pub"
+    check 'no image' fails 'there is no image' create x --image none
+    check 'nothing is left of those' [ "$(ls "$NESTBOX_HOME/vms")" = 'my vm.1' ]
+    check 'without its VM' "$NESTBOX" delete 'my vm.1' --force
     check 'delete' image delete 'lab 1'
     check 'it is gone' refused 'there is no image' show 'lab 1'
 
