@@ -1,12 +1,14 @@
 /*
- * What is defined of networks, on disk: a record is the number of a file and its text. The files are read, or refused
- * by name; what was read says the same when it is written and read again; a journal changes nothing outside the home
- * folder. And the process of a switch, which reads such files again and again while its control socket gets requests.
+ * What is defined of networks and VMs, on disk: a record is the number of a file and its text. The files are read, or
+ * refused by name; what was read says the same when it is written and read again; a journal and an intent change
+ * nothing outside the home folder. And the process of a switch, which reads such files again and again while its
+ * control socket gets requests.
  */
 #include "fuzz.h"
 
 #include "store/network_json.h"
 #include "store/networks.h"
+#include "store/vm.h"
 #include "vswitch/process.h"
 
 #include <errno.h>
@@ -42,11 +44,24 @@ static const struct {
                            "\"settings\": {\"switch\": \"other\", \"mac\": \"02:00:00:00:00:03\"}}]}"},
     {"nats/lan.leases", "02:00:00:00:00:01 192.168.100.5 4000000000 guest\n"},
     {"switches/lan/lan.leases", "02:00:00:00:00:01 192.168.100.5 4000000000 guest\n"},
+    {"vms/lab1/vm.json",
+     "{\"version\": 1, \"name\": \"lab1\", \"id\": \"f2fdd4e5-29ad-4149-91fd-7fea10e14169\", \"configuration\": 120, "
+     "\"created\": 1795970122, \"settings\": {\"notes\": null, \"generation\": 2, \"cpus\": 2, \"nested\": \"intel\", "
+     "\"cpu\": \"max,-avx\", \"cpu_weight\": 100, \"memory\": 536870912, \"dynamic_memory\": true, "
+     "\"memory_minimum\": 536870912, \"boot\": \"disk,cd\", \"start_delay\": 1000, \"checkpoints\": \"standard\"}, "
+     "\"disks\": [{\"id\": \"d1\", \"settings\": {\"kind\": \"disk\", \"bus\": \"scsi\", \"controller\": 0, "
+     "\"location\": 1, \"path\": \"disks/a.qcow2\", \"format\": \"qcow2\", \"read_only\": false}}, {\"id\": \"d2\", "
+     "\"settings\": {\"kind\": \"cd\", \"bus\": \"scsi\", \"controller\": 0, \"location\": 2}}], \"shares\": "
+     "[{\"tag\": "
+     "\"s\", \"settings\": {\"path\": \"/srv\", \"read_only\": true}}], \"checkpoint\": null}"},
+    {"intents/lab1.json",
+     "{\"vm\": \"lab1\", \"what\": \"rename\", \"undo\": [{\"remove\": \"vms/lab1/disks\"}, {\"rename\": "
+     "\"vms/lab2\", \"to\": \"vms/lab3\"}, {\"remove\": \"../outside\"}]}"},
     {"journal.json", "{\"steps\": [{\"path\": \"switches/other.json\", \"content\": null}, {\"path\": "
                      "\"../outside\", \"content\": \"x\"}]}"},
 };
 #define FILES ((u32)ARRAY_LEN(files))
-#define JOURNAL (FILES - 1) /* what is there only if a command was killed */
+#define LEFT (FILES - 2) /* from here on: what is there only if a command was killed */
 
 static char home[80];
 static struct error error;
@@ -69,10 +84,12 @@ static void write_file(const char *path, const void *text, u32 length)
 static void write_all(void)
 {
     char path[200];
-    for (u32 i = 0; i < JOURNAL; i++)
+    for (u32 i = 0; i < LEFT; i++)
         write_file(files[i].path, files[i].text, (u32)strlen(files[i].text));
-    snprintf(path, sizeof(path), "%s/journal.json", home);
-    unlink(path);
+    for (u32 i = LEFT; i < FILES; i++) {
+        snprintf(path, sizeof(path), "%s/%s", home, files[i].path);
+        unlink(path);
+    }
 }
 
 static void begin(void)
@@ -185,6 +202,28 @@ static void check_networks(const struct networks *all)
     }
 }
 
+/* Returns how many were read. */
+static u32 check_vms(struct store *store)
+{
+    struct vm_def *list, again;
+    u32 count;
+    if (store_vms(store, &list, &count, &error))
+        return 0;
+    for (u32 i = 0; i < count; i++) {
+        json_t *once = vm_def_json(&list[i]);
+        if (store_vm_put(store, &list[i], &error) || store_vm(store, list[i].name, &again, &error))
+            wrong("VM %s was read, and is not when it is written: %s", list[i].name, error.text);
+        json_t *twice = vm_def_json(&again);
+        if (!json_equal(once, twice))
+            wrong("VM %s changes when it is written and read", list[i].name);
+        json_decref(once);
+        json_decref(twice);
+        vm_def_free(&again);
+    }
+    vm_defs_free(list, count);
+    return count;
+}
+
 static void check_outside(void)
 {
     char path[200], text[16] = "";
@@ -208,16 +247,23 @@ static u32 run(const struct input *input)
     if (!store)
         wrong("no store: %s", error.text);
     struct networks all;
-    if (!networks_read(store, &all, &error)) {
+    int e = networks_read(store, &all, &error);
+    if (!e) {
         check_networks(&all);
         networks_free(&all);
     }
+    if (!input->records && (e || !check_vms(store)))
+        wrong("what nobody has changed is refused: %s", error.text);
     if (!networks_read_some(store, &all, &error)) {
         check_networks(&all);
         networks_free(&all);
     }
+    check_vms(store);
     if (!store_lock(store, &error))
         store_unlock(store);
+    int lock = store_vm_lock(store, "lab1", "fuzz", 0, &error);
+    if (lock >= 0)
+        close(lock);
     store_close(store);
     check_outside();
     return input->records;
@@ -334,6 +380,8 @@ static void make_control(struct input *input)
         "{\"do\": \"reload\", \"about\": \"mapping tcp 127.0.0.1:18080\"}\n",
         "{\"do\": \"capture\", \"port\": null, \"drops\": false}\n",
         "{\"do\": \"capture\", \"port\": \"a0000001\", \"drops\": true}\n",
+        "{\"do\": \"release\", \"lease\": \"192.168.100.5\"}\n",
+        "{\"do\": \"release\", \"lease\": \"02:00:00:00:00:01\"}\n",
         "{\"do\": \"none\", \"x\": [[[[[[[[[[{}]]]]]]]]]]}\n",
         "{\"do\": \"show\"}\n{\"do\": \"show\"}\n{\"do\": \"reload\"}\n",
     };
@@ -342,7 +390,7 @@ static void make_control(struct input *input)
         if (one_in(3)) {
             do
                 make_file(r);
-            while (r->byte[0] == JOURNAL);
+            while (r->byte[0] >= LEFT);
             continue;
         }
         r->byte[0] = (u8)((one_in(8) ? HANG_UP : WRITE) | below(8));

@@ -22,7 +22,6 @@
 #include <unistd.h>
 
 #define CASE_SECONDS 20
-#define LINE_MAX_BYTES (RECORDS_MAX * (2 * RECORD_MAX + 1) + 64)
 #define SHRINK_RUNS 3000u
 
 /* What the processes see of each other. */
@@ -276,24 +275,32 @@ static bool replay_line(char *line)
     return false;
 }
 
+/* All of a file, because children that end would move the place up to which it is read. */
+static char *whole_file(const char *path)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = fopen(path, "r");
+    if (!f || getdelim(&text, &size, 0, f) < 0) {
+        perror(path);
+        exit(2);
+    }
+    fclose(f);
+    return text;
+}
+
 static bool replay_corpus(const char *path)
 {
     bool good = true;
     u32 lines = 0;
-    char *line = malloc(LINE_MAX_BYTES);
-    FILE *f = fopen(path, "r");
-    if (!f || !line) {
-        perror(path);
-        exit(2);
-    }
-    while (fgets(line, LINE_MAX_BYTES, f)) {
-        if (line[0] == '#' || line[0] == '\n')
+    char *text = whole_file(path), *rest;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        if (line[0] == '#')
             continue;
         lines++;
         good &= replay_line(line);
     }
-    fclose(f);
-    free(line);
+    free(text);
     printf("%u inputs of the corpus%s\n", lines, good ? "" : ", not all right");
     return good;
 }

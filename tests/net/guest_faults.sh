@@ -39,17 +39,15 @@ nat() { # PREFIX
 }
 
 # A transfer of SECONDS in the guest, while something happens to it. Its status is that of the guest's program, which
-# must end by itself.
+# ends by itself. (Not by busybox's timeout, whose second process ends later, and with it the shell that is init.)
 transfer() { # NAME SECONDS
-    guest "$1" "timeout 120 peer fetch 198.51.100.1 7000 1000000000000 $2; s=\$?
-        [ \$s != 143 ] || echo hangs; (exit \$s)" 150 >"$work/said" 2>&1
+    guest "$1" "peer fetch 198.51.100.1 7000 1000000000000 $2" 120 >"$work/said" 2>&1
     local status=$?
-    say "the transfer: status $status, $(tail -n 1 "$work/said")"
-    ! grep -q hangs "$work/said" || fail 'a transfer does not end'
+    say "the transfer: status $status, $(tail -n 2 "$work/said" | head -n 1)"
     return $status
 }
 works() { # NAME: a new connection
-    guest "$1" 'timeout 20 peer fetch 198.51.100.1 7000 1000000' 40 >"$work/said" 2>&1
+    guest "$1" 'peer fetch 198.51.100.1 7000 1000000' 60 >"$work/said" 2>&1
 }
 
 [ "$(id -u)" = 0 ] || case $what in pool | gone | interface) skip 'root only' ;; esac
@@ -115,13 +113,13 @@ limits)
     a=$mac
     client b net 10.0.0.2/24
     b=$mac
-    flood() { # RATE TO SECONDS: the guest sends for that time
-        types a "timeout $3 frames send eth0 plain $a $2 100000000 $1 1400"
+    flood() { # RATE TO COUNT: the guest sends so many frames
+        types a "frames send eth0 plain $a $2 $3 $1 1400"
         sleep 1
     }
     for limit in 5 20; do
         "$NB" nic set a --bandwidth-maximum ${limit}M || fail 'nic set'
-        flood $((limit * 200)) "$b" 20
+        flood $((limit * 200)) "$b" $((limit * 89 * 20))
         for try in 1 2 3; do # a busy host may keep the guest from sending, but a limit is never exceeded
             got=$(rate b 5)
             say "limit of $limit Mbit/s: $got bit/s"
@@ -129,11 +127,11 @@ limits)
             near "$got" $((limit * 1000000)) 5 && break
             [ $try -lt 3 ] || fail "with a limit of $limit Mbit/s $got bit/s arrive"
         done
-        guest a 'echo' >/dev/null # when the flood is over
+        guest a 'echo' 120 >/dev/null # when the flood is over
     done
     # Each second of the storm limit begins anew, so of 30 seconds one more or less is counted.
     "$NB" nic set a --bandwidth-maximum 0 --storm-limit 500 || fail 'nic set'
-    flood 2000 ff:ff:ff:ff:ff:ff 40
+    flood 2000 ff:ff:ff:ff:ff:ff 80000
     got=$(($(rate b 30) * 30 / 8 / 1400))
     say "limit of 500 broadcasts per second: $got in 30 seconds"
     near $got 15000 5 || fail "$got broadcasts in 30 seconds"
@@ -174,6 +172,7 @@ gone)
     within 20 leased a || fail 'no lease'
     works a || fail "no connection at first: $(<"$work/said")"
     { sleep 5; kill -9 "$server"; } 2>/dev/null &
+    guest a 'echo 3 >/proc/sys/net/ipv4/tcp_syn_retries' # the guest's patience
     ! transfer a 60 || fail 'a transfer goes on without its server'
     ! works a || fail 'a connection without a server'
     serves out 7000
@@ -183,8 +182,7 @@ gone)
     { sleep 5; kill -9 "$(show lab | jq -r .switch.pid)"; "$NB" switch start lab; } >>"$work/switch.log" 2>&1 &
     transfer a 40 && [ "$backend" = slirp ] && fail 'a connection survives what it was in'
     within 20 works a || fail "no connection after the switch was killed: $(<"$work/said")"
-    # This peer is gone without a word, so it takes the guest's own patience: of libslirp it does not hear of it.
-    guest a 'echo 3 >/proc/sys/net/ipv4/tcp_syn_retries'
+    # This peer is gone without a word, and behind libslirp the guest does not hear that it is unreachable.
     in_space out ip link set eth0 down
     ! transfer a 5 || fail 'a connection to nobody'
     guest a 'ping -c 2 192.168.100.1' || fail 'the gateway does not answer'
