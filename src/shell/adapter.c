@@ -55,7 +55,8 @@ static size_t interfaces(char (**list)[IFNAMSIZ])
             ifname_is(IFNAME_NAT, d->d_name) || ifname_is(IFNAME_EXTERNAL, d->d_name))
             continue;
         read_line(d->d_name, "type", type, sizeof(type));
-        if (strcmp(type, "1") != 0) /* ARPHRD_ETHER */
+        bool like_ethernet = strcmp(type, "1") == 0; /* as linux/if_arp.h numbers them */
+        if (!like_ethernet)
             continue;
         *list = memory_resize(*list, (count + 1) * sizeof(**list));
         strcpy((*list)[count++], d->d_name);

@@ -17,12 +17,12 @@ static enum flow refuse(struct call *call, const struct node *node, const char *
 static enum flow refuse(struct call *call, const struct node *node, const char *id, const char *target,
                         const char *format, ...)
 {
-    char text[400], full[160];
+    char text[400], full[200];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    snprintf(full, sizeof(full), "%s,%s", id, call->name);
+    call_id(call, id, full, sizeof(full));
     const struct failure f = {INVALID_ARGUMENT, full, exception, target, call->name, .node = node ? node : call->node};
     return failure_throw(call->shell, &f, "%s", text);
 }

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct cmdlet *const cmdlet_tables[] = {cmdlets_core, cmdlets_objects, cmdlets_format,
-                                              cmdlets_help, cmdlets_switch,  cmdlets_nat,
-                                              cmdlets_card, cmdlets_host,    NULL};
+const struct cmdlet *const cmdlet_tables[] = {cmdlets_core,   cmdlets_objects,  cmdlets_format, cmdlets_help,
+                                              cmdlets_switch, cmdlets_nat,      cmdlets_card,   cmdlets_host,
+                                              cmdlets_vm,     cmdlets_hardware, cmdlets_life,   NULL};
 
 /* clang-format off */
 const struct parameter common_parameters[] = {
@@ -130,19 +130,23 @@ enum flow call_failure(struct call *call, struct value *record)
     return FLOW_NEXT;
 }
 
-/* "Set-VMProcessor" with its identifier is "InvalidState,Set-VMProcessor". */
-static const char *full_id(const struct call *call, const char *id, char *text, size_t size)
+const char *call_id(const struct call *call, const char *id, char *text, size_t size)
 {
-    snprintf(text, size, "%s,%s", id, call->name);
+    const char *noun = strstr(call->name, "-VM");
+    if (noun && call->cmdlet)
+        snprintf(text, size, "%s,Microsoft.HyperV.PowerShell.Commands.%.*s%s", id, (int)(noun - call->name), call->name,
+                 noun + 1);
+    else
+        snprintf(text, size, "%s,%s", id, call->name);
     return text;
 }
 
 enum flow call_error(struct call *call, enum category category, const char *id, const char *target, const char *format,
                      ...)
 {
-    char name[120], *text;
+    char name[200], *text;
     struct failure f = {
-        category,          full_id(call, id, name, sizeof(name)), "VirtualizationException", target, call->name,
+        category,          call_id(call, id, name, sizeof(name)), "VirtualizationException", target, call->name,
         .node = call->node};
     va_list args;
     va_start(args, format);
@@ -179,13 +183,13 @@ static void put_settings(const struct call *call, const char *from, struct text 
 enum flow call_manager_error(struct call *call, const struct error *error, const char *target)
 {
     struct text text = {0}, remedy = {0};
-    char name[120];
+    char name[200];
     struct failure f = {.target = target, .command = call->name, .node = call->node};
     failure_of_error(error, &f);
     put_settings(call, error->text, &text);
     put_settings(call, error->hint, &remedy);
     f.remedy = text_get(&remedy);
-    f.id = full_id(call, f.id, name, sizeof(name));
+    f.id = call_id(call, f.id, name, sizeof(name));
     struct value *record = failure_record(call->shell, &f, "%s", text_get(&text));
     text_free(&text);
     text_free(&remedy);

@@ -26,6 +26,8 @@ enum {
     REST = BIT(3),     /* all that stands by position from here on */
 };
 
+#define INVERTED UINT32_MAX
+
 struct parameter {
     const char *name; /* NULL ends the table */
     enum parameter_kind kind;
@@ -36,7 +38,7 @@ struct parameter {
     s64 least, most;
     u32 sets;            /* the sets of parameters that it is in; 0: all */
     const char *setting; /* of the manager, that it sets and that errors name (model.h); NULL: none */
-    u32 unit;            /* of a number: how many of the setting's own units; 0: one */
+    u32 unit;            /* of a number: how many of the setting's own units; 0: one; INVERTED: on is off */
     const char *help;
 };
 
@@ -62,7 +64,7 @@ struct cmdlet {
 /* Tables of cmdlets, one per file; ends with NULL. */
 extern const struct cmdlet *const cmdlet_tables[];
 extern const struct cmdlet cmdlets_core[], cmdlets_objects[], cmdlets_format[], cmdlets_help[], cmdlets_switch[],
-    cmdlets_nat[], cmdlets_card[], cmdlets_host[];
+    cmdlets_nat[], cmdlets_card[], cmdlets_host[], cmdlets_vm[], cmdlets_hardware[], cmdlets_life[];
 
 /* By name or alias. NULL: there is none. */
 const struct cmdlet *cmdlet_find(const char *name);
@@ -114,6 +116,8 @@ enum flow call_error(struct call *call, enum category category, const char *id, 
 enum flow call_failure(struct call *call, struct value *record);
 /* The same by what the manager says. Its settings are named as the parameters that have them. */
 enum flow call_manager_error(struct call *call, const struct error *error, const char *target);
+/* An identifier with its cmdlet: those of VMs have the class of Hyper-V's module. */
+const char *call_id(const struct call *call, const char *id, char *text, size_t size);
 void call_warn(struct call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void call_verbose(struct call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Asks whether to go on: -WhatIf, -Confirm, $ConfirmPreference. *go is the answer. */

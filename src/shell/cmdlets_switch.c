@@ -170,7 +170,8 @@ static const struct parameter new_parameters[] = {
 };
 static const struct parameter set_parameters[] = {
     NAME,
-    {"SwitchType", PARAMETER_CHOICE, .words = "Internal|Private", .setting = "type", .help = "who is on it besides VMs"},
+    {"SwitchType", PARAMETER_CHOICE, .words = "Internal|Private", .setting = "type",
+     .help = "who is on it besides VMs"},
     {"NetAdapterName", PARAMETER_TEXT, .aliases = "InterfaceAlias", .setting = "interface",
      .help = "external: an interface of the host"},
     {"AllowManagementOS", PARAMETER_BOOL, .setting = "host", .help = "external: the host stays on the interface"},

@@ -46,6 +46,8 @@ enum flow format_cell(struct shell *shell, const struct value *object, const str
     } else {
         flow = member_get(shell, NULL, (struct value *)(uintptr_t)object, column->property, &value);
     }
+    if (column->unit && value->kind == VALUE_NUMBER)
+        value = value_number(&shell->heap, value->number / column->unit);
     struct text raw = {0};
     put_plain(value, whole, &raw);
     for (size_t i = 0; i < raw.used; i++) { /* one line, and nothing that moves a terminal's cursor */

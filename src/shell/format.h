@@ -12,6 +12,7 @@ struct column {
     const char *property;     /* NULL: `block` */
     const struct node *block; /* NULL: none */
     bool right;               /* aligned there */
+    s64 unit;                 /* a number is divided by it; 0: it is not */
 };
 #define COLUMNS_MAX 96
 

@@ -123,13 +123,15 @@ int model_apply(const struct call *call, const struct setting *table, void *sett
         char text[32];
         if (!s || !value || stays(s, value, settings))
             continue;
+        if (p->unit == INVERTED)
+            value = value_bool(!value_truth(value));
         if (value->kind == VALUE_NUMBER) {
             u64 unit = p->unit ? p->unit : 1;
             if (value->number < 0 || !setting_set_number(s, (u64)value->number * unit, settings)) {
                 char range[160];
                 setting_range(s, range, sizeof(range));
-                return error_set(error, -EINVAL, SETTING("%s") ": %lld is not %s", s->name, (long long)value->number,
-                                 range);
+                return error_set(error, -EINVAL, SETTING("%s") ": %lld is not within %s", s->name,
+                                 (long long)value->number, range);
             }
             continue;
         }

@@ -1,0 +1,384 @@
+/*
+ * VMs: listed, created, changed, renamed, deleted.
+ */
+#include "manager/clone.h"
+#include "manager/image.h"
+#include "manager/vm.h"
+
+#include "shell/model.h"
+#include "shell/vms.h"
+
+#include "rules/vm_settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* clang-format off */
+static const struct property_row vm_rows[] = {
+    {"ParentCheckpointId", PROPERTY_VALUE, "checkpoint"},
+    {"VMName", PROPERTY_VALUE, "name"},
+    {"VMId", PROPERTY_VALUE, "id"},
+    {"ConfigurationLocation", PROPERTY_VALUE, "path"},
+    {"AutomaticStartAction", PROPERTY_WORD, "auto-start", "Nothing|StartIfRunning|Start"},
+    {"AutomaticStartDelay", PROPERTY_DIVIDED, "start-delay", .constant = 1000},
+    {"AutomaticStopAction", PROPERTY_WORD, "auto-stop", "TurnOff|Save|ShutDown"},
+    {"AutomaticCriticalErrorAction", PROPERTY_WORD, "error-action", "None|Pause"},
+    {"AutomaticCriticalErrorActionTimeout", PROPERTY_DIVIDED, "error-timeout", .constant = 60000},
+    {"CPUUsage", PROPERTY_NUMBER, .constant = 0},
+    {"MemoryAssigned", PROPERTY_NUMBER, .constant = 0},
+    {"NestedHypervisorActive", PROPERTY_VALUE, "hypervisor_active"},
+    {"Uptime", PROPERTY_CONSTANT, .words = "00:00:00"},
+    {"Status", PROPERTY_CONSTANT, .words = "Operating normally"},
+    {"CheckpointType", PROPERTY_WORD, "checkpoints", "Disabled|ProductionOnly|Production|Standard"},
+    {"Version", PROPERTY_VALUE, "configuration"},
+    {"Notes", PROPERTY_VALUE, "notes"},
+    {"State", PROPERTY_VALUE, "state"},
+    {"HardDrives", PROPERTY_NOTHING},
+    {"DynamicMemoryEnabled", PROPERTY_VALUE, "dynamic-memory"},
+    {"MemoryMaximum", PROPERTY_VALUE, "memory-maximum"},
+    {"MemoryMinimum", PROPERTY_VALUE, "memory-minimum"},
+    {"MemoryStartup", PROPERTY_VALUE, "memory"},
+    {"ProcessorCount", PROPERTY_VALUE, "cpus"},
+    {"Generation", PROPERTY_VALUE, "generation"},
+    {"Path", PROPERTY_VALUE, "path"},
+    {"CreationTime", PROPERTY_NOTHING},
+    {"Id", PROPERTY_VALUE, "id"},
+    {"Name", PROPERTY_VALUE, "name"},
+    {"IsDeleted", PROPERTY_FALSE},
+    {0},
+};
+/* clang-format on */
+
+static struct value *duration(struct heap *heap, s64 seconds)
+{
+    s64 days = seconds / 86400;
+    return value_format(heap, days ? "%lld.%02d:%02d:%02d" : "%.0lld%02d:%02d:%02d", (long long)days,
+                        (int)(seconds / 3600 % 24), (int)(seconds / 60 % 60), (int)(seconds % 60));
+}
+
+struct value *vm_object(struct heap *heap, const json_t *json)
+{
+    struct value *v = model_object(heap, "VirtualMachine", vm_rows, json), *drives = value_array(heap);
+    const json_t *memory = json_object_get(json, "memory"), *disk;
+    json_int_t started = json_integer_value(json_object_get(json, "started"));
+    time_t created = (time_t)json_integer_value(json_object_get(json, "created"));
+    char text[40];
+    struct tm tm;
+    size_t index;
+    bool runs = !text_listed("Off|Saved", model_text(json, "state"));
+    if (runs)
+        object_set(v, "MemoryAssigned", value_number(heap, json_integer_value(memory)));
+    if (runs && started)
+        object_set(v, "Uptime", duration(heap, time(NULL) - started));
+    json_array_foreach (json_object_get(json, "disks"), index, disk)
+        array_add(drives, value_text(heap, model_text(json_object_get(disk, "settings"), "path")));
+    object_set(v, "HardDrives", drives);
+    localtime_r(&created, &tm);
+    strftime(text, sizeof(text), "%m/%d/%Y %H:%M:%S", &tm);
+    object_set(v, "CreationTime", value_text(heap, text));
+    return v;
+}
+
+/* -- finding -- */
+
+static const char *name_parameter(const struct call *call)
+{
+    return call_argument(call, "VMName") ? "VMName" : "Name";
+}
+
+/* Is the VM one of those that were asked for? */
+static bool is_wanted(struct call *call, const json_t *vm)
+{
+    const struct value *given = call_argument(call, "VM");
+    const char *name = model_text(vm, "name");
+    size_t count = call_count(call, "VM");
+    for (size_t i = 0; i < count; i++) {
+        const struct value *one = given->kind == VALUE_ARRAY ? given->array.item[i] : given;
+        const struct value *own = object_get(one, "VMName");
+        if (own && own->kind == VALUE_TEXT && text_same(own->text, name))
+            return true;
+    }
+    return !count && model_wanted(call, name_parameter(call), name);
+}
+
+static enum flow complain_missing(struct call *call, const json_t *vms)
+{
+    const char *parameter = name_parameter(call);
+    bool lists = text_same(call->name, "Get-VM");
+    for (size_t i = 0; i < call_count(call, parameter); i++) {
+        const char *name = call_at(call, parameter, i);
+        bool any = text_has_wildcards(name);
+        size_t index;
+        json_t *vm;
+        json_array_foreach ((json_t *)(uintptr_t)vms, index, vm)
+            any |= text_same(model_text(vm, "name"), name) || text_same(model_text(vm, "id"), name);
+        if (any)
+            continue;
+        enum flow flow = call_error(call, lists ? INVALID_ARGUMENT : OBJECT_NOT_FOUND,
+                                    lists ? "InvalidParameter" : "ObjectNotFound", name, "there is no VM '%s'", name);
+        if (flow != FLOW_NEXT)
+            return flow;
+    }
+    return FLOW_NEXT;
+}
+
+enum flow vms_find(struct call *call, json_t **vms)
+{
+    struct error error;
+    json_t *list, *vm;
+    enum flow flow;
+    size_t index;
+    *vms = json_array();
+    struct store *store = model_store(call, &flow);
+    if (!store)
+        return flow;
+    if (vm_list(store, NULL, &list, &error))
+        return call_manager_error(call, &error, NULL);
+    json_array_foreach (list, index, vm)
+        if (is_wanted(call, vm))
+            json_array_append(*vms, vm);
+    json_decref(list);
+    return complain_missing(call, *vms);
+}
+
+enum flow vms_put(struct call *call, struct value *(*object)(struct heap *heap, const json_t *json))
+{
+    json_t *vms, *vm;
+    size_t index;
+    enum flow flow = vms_find(call, &vms);
+    json_array_foreach (vms, index, vm)
+        if (flow == FLOW_NEXT)
+            flow = call_put(call, object(&call->shell->heap, vm));
+    json_decref(vms);
+    return flow;
+}
+
+static enum flow put_now(struct call *call, const char *name,
+                         struct value *(*object)(struct heap *heap, const json_t *json))
+{
+    struct error error;
+    json_t *vm;
+    if (vm_show(call->shell->store, name, &vm, &error))
+        return call_manager_error(call, &error, name);
+    struct value *v = object(&call->shell->heap, vm);
+    json_decref(vm);
+    return call_put(call, v);
+}
+
+enum flow vm_put(struct call *call, const char *name)
+{
+    return put_now(call, name, vm_object);
+}
+
+enum flow vms_change(struct call *call, struct value *(*object)(struct heap *heap, const json_t *json))
+{
+    struct model_change change;
+    struct error error;
+    json_t *vms, *vm;
+    size_t index;
+    bool go;
+    model_change(&change, call, vm_settings_table);
+    enum flow flow = vms_find(call, &vms);
+    json_array_foreach (vms, index, vm) {
+        const char *name = model_text(vm, "name");
+        if (flow == FLOW_NEXT)
+            flow = call_should(call, name, &go);
+        if (flow != FLOW_NEXT || !go)
+            continue;
+        if (model_changes(call) && vm_set(call->shell->store, name, &change.change, &error))
+            flow = call_manager_error(call, &error, name);
+        else if (call_on(call, "Passthru"))
+            flow = put_now(call, name, object);
+    }
+    json_decref(vms);
+    return flow;
+}
+
+/* -- cmdlets -- */
+
+static enum flow get(struct call *call)
+{
+    return vms_put(call, vm_object);
+}
+
+/* The disk that New-VM asks for. Texts in `text` stay as long as it is used. */
+static int new_disk(struct call *call, struct store *store, struct vm_new *new, json_t **image, struct error *error)
+{
+    const char *path = call_text(call, "VHDPath"), *name = call_text(call, "Image");
+    struct disk_new *disk = &new->disk[0];
+    s64 size;
+    *image = NULL;
+    disk_new_init(disk);
+    if (call_number(call, "NewVHDSizeBytes", &size))
+        disk->size = (u64)size;
+    else if (path)
+        disk->def.path = path;
+    else if (!name)
+        return 0;
+    new->disks = 1;
+    if (!name)
+        return 0;
+    int e = image_show(store, name, image, error);
+    if (e)
+        return e;
+    disk->base = json_string_value(json_object_get(*image, "path"));
+    disk->base_format = json_string_value(json_object_get(*image, "format"));
+    return 0;
+}
+
+static enum flow create(struct call *call)
+{
+    const char *name = call_text(call, "Name");
+    struct error error;
+    json_t *image = NULL;
+    enum flow flow;
+    bool go;
+    struct store *store = model_store(call, &flow);
+    if (!store)
+        return flow;
+    name = name ? name : "New-virtual-machine";
+    flow = call_should(call, name, &go);
+    if (flow != FLOW_NEXT || !go)
+        return flow;
+    struct vm_new *new = memory_get(sizeof(*new));
+    setting_defaults(vm_settings_table, &new->def.set);
+    new->def.set.generation = 1; /* as Hyper-V has it without -Generation */
+    new->def.set.memory = 512ull << 20;
+    int e = name_check("a VM", name, &error);
+    if (!e)
+        e = model_apply(call, vm_settings_table, &new->def.set, &error);
+    if (!e)
+        e = new_disk(call, store, new, &image, &error);
+    if (!e) {
+        snprintf(new->def.name, sizeof(new->def.name), "%s", name);
+        new->switch_name = call_text(call, "SwitchName");
+        e = vm_create(store, new, NULL, &error);
+    }
+    json_decref(image);
+    free(new);
+    return e ? call_manager_error(call, &error, name) : vm_put(call, name);
+}
+
+static enum flow set(struct call *call)
+{
+    const char *new_name = call_text(call, "NewVMName");
+    struct error error;
+    json_t *vms;
+    enum flow flow = vms_change(call, vm_object);
+    if (flow != FLOW_NEXT || !new_name || call->failed)
+        return flow;
+    flow = vms_find(call, &vms);
+    if (flow == FLOW_NEXT && json_array_size(vms) == 1) {
+        const char *name = model_text(json_array_get(vms, 0), "name");
+        if (vm_rename(call->shell->store, name, new_name, &error))
+            flow = call_manager_error(call, &error, name);
+    }
+    json_decref(vms);
+    return flow;
+}
+
+/* For each VM that is wanted, after the question whether it should be done. */
+static enum flow each(struct call *call, int (*operation)(struct call *call, const char *name, struct error *error))
+{
+    struct error error;
+    json_t *vms, *vm;
+    size_t index;
+    bool go;
+    enum flow flow = vms_find(call, &vms);
+    json_array_foreach (vms, index, vm) {
+        const char *name = model_text(vm, "name");
+        if (flow == FLOW_NEXT)
+            flow = call_should(call, name, &go);
+        if (flow == FLOW_NEXT && go && operation(call, name, &error))
+            flow = call_manager_error(call, &error, name);
+    }
+    json_decref(vms);
+    return flow;
+}
+
+static int rename_one(struct call *call, const char *name, struct error *error)
+{
+    return vm_rename(call->shell->store, name, call_text(call, "NewName"), error);
+}
+
+static int remove_one(struct call *call, const char *name, struct error *error)
+{
+    return vm_delete(call->shell->store, name, error);
+}
+
+static enum flow rename_vm(struct call *call)
+{
+    return each(call, rename_one);
+}
+
+static enum flow remove_vm(struct call *call)
+{
+    if (call_on(call, "Force"))
+        call->yes_to_all = true;
+    return each(call, remove_one);
+}
+
+/* clang-format off */
+#define OF(of_flags) \
+    {"Name", PARAMETER_TEXTS, (of_flags) | BY_NAME, 1, .aliases = "VMName", .sets = BIT(0), \
+     .help = "VMs, with wildcards"}, \
+    {"VM", PARAMETER_OBJECT, (of_flags) | BY_VALUE, 1, .words = "VirtualMachine", .sets = BIT(1), \
+     .help = "VMs from the pipeline"}
+static const struct parameter get_parameters[] = {
+    {"Name", PARAMETER_TEXTS, BY_VALUE | BY_NAME, 1, .aliases = "VMName", .help = "which, with wildcards"}, {0},
+};
+static const struct parameter new_parameters[] = {
+    {"Name", PARAMETER_TEXT, BY_NAME, 1, .aliases = "VMName", .help = "the name; New-virtual-machine without it"},
+    {"MemoryStartupBytes", PARAMETER_NUMBER, 0, 2, .setting = "memory", .help = "its memory; 512MB without it"},
+    {"Generation", PARAMETER_NUMBER, 0, 3, .least = 1, .most = 2, .setting = "generation",
+     .help = "1 has a BIOS, 2 has UEFI; 1 without it"},
+    {"NoVHD", PARAMETER_SWITCH, .sets = BIT(0), .help = "without a disk, as without any of these"},
+    {"NewVHDSizeBytes", PARAMETER_NUMBER, MANDATORY, .least = 1 << 20, .most = INT64_MAX, .sets = BIT(1),
+     .help = "a new disk of that size"},
+    {"VHDPath", PARAMETER_TEXT, MANDATORY, .sets = BIT(2), .help = "a disk that is there"},
+    {"Image", PARAMETER_TEXT, MANDATORY, .sets = BIT(3), .help = "a disk that stands on one of nestbox image list"},
+    {"SwitchName", PARAMETER_TEXT, .setting = "switch", .help = "a network card at that switch"}, {0},
+};
+static const struct parameter set_parameters[] = {
+    OF(MANDATORY),
+    {"ProcessorCount", PARAMETER_NUMBER, .setting = "cpus", .help = "how many CPUs"},
+    {"StaticMemory", PARAMETER_SWITCH, .setting = "dynamic-memory", .unit = INVERTED, .help = "memory stays as it is"},
+    {"DynamicMemory", PARAMETER_SWITCH, .setting = "dynamic-memory", .help = "memory follows what the guest needs"},
+    {"MemoryStartupBytes", PARAMETER_NUMBER, .setting = "memory", .help = "memory at the start"},
+    {"MemoryMinimumBytes", PARAMETER_NUMBER, .setting = "memory-minimum", .help = "least of dynamic memory"},
+    {"MemoryMaximumBytes", PARAMETER_NUMBER, .setting = "memory-maximum", .help = "most of dynamic memory"},
+    {"AutomaticStartAction", PARAMETER_CHOICE, .words = "Nothing|StartIfRunning|Start", .setting = "auto-start",
+     .help = "what happens when the host starts"},
+    {"AutomaticStartDelay", PARAMETER_NUMBER, .setting = "start-delay", .unit = 1000, .help = "seconds before that"},
+    {"AutomaticStopAction", PARAMETER_CHOICE, .words = "TurnOff|Save|ShutDown", .setting = "auto-stop",
+     .help = "what happens when the host stops"},
+    {"AutomaticCriticalErrorAction", PARAMETER_CHOICE, .words = "None|Pause", .setting = "error-action",
+     .help = "what an error of a disk does"},
+    {"AutomaticCriticalErrorActionTimeout", PARAMETER_NUMBER, .setting = "error-timeout", .unit = 60000,
+     .help = "minutes that it waits for the disk"},
+    {"CheckpointType", PARAMETER_CHOICE, .words = "Disabled|ProductionOnly|Production|Standard",
+     .setting = "checkpoints", .help = "what a checkpoint has"},
+    {"Notes", PARAMETER_TEXT, .setting = "notes", .help = "a text of your own"},
+    {"NewVMName", PARAMETER_TEXT, .help = "another name"},
+    {"Passthru", PARAMETER_SWITCH, .help = "puts the VMs out"}, {0},
+};
+static const struct parameter rename_parameters[] = {
+    OF(MANDATORY), {"NewName", PARAMETER_TEXT, MANDATORY, 2, .help = "the new name"}, {0},
+};
+static const struct parameter remove_parameters[] = {
+    OF(MANDATORY), {"Force", PARAMETER_SWITCH, .help = "asks nothing"}, {0},
+};
+const struct cmdlet cmdlets_vm[] = {
+    {"Get-VM", NULL, get_parameters, .process = get, .summary = "Lists VMs", .gives = "VirtualMachine"},
+    {"New-VM", NULL, new_parameters, IMPACT_MEDIUM, .process = create, .summary = "Creates a VM",
+     .gives = "VirtualMachine"},
+    {"Set-VM", NULL, set_parameters, IMPACT_MEDIUM, .process = set, .summary = "Changes VMs"},
+    {"Rename-VM", NULL, rename_parameters, IMPACT_MEDIUM, .process = rename_vm, .summary = "Renames a VM"},
+    {"Remove-VM", NULL, remove_parameters, IMPACT_HIGH, .process = remove_vm,
+     .summary = "Deletes VMs with what is in their folders"},
+    {0},
+};
+/* clang-format on */
