@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share start stop restart pause resume save console view screenshot stats events logs exec copy kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share start stop restart pause resume save console view screenshot stats events logs exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -460,6 +460,9 @@ _nestbox() {
     'copy:--user')
         return
         ;;
+    'ssh:--user')
+        return
+        ;;
     'kvm:--nested')
         mapfile -t COMPREPLY < <(compgen -W 'off intel amd host' -- "$current")
         return
@@ -901,6 +904,11 @@ _nestbox() {
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
+    'ssh')
+        mapfile -t COMPREPLY < <(compgen -W '--user --proxy --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
     'kvm')
         mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --trace --trace-file --stats --help' -c -- "$current")
         ;;
@@ -1038,7 +1046,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share start stop restart pause resume save console view screenshot stats events logs exec copy kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share start stop restart pause resume save console view screenshot stats events logs exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

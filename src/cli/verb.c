@@ -40,6 +40,7 @@ const struct verb *const verbs[] = {
     &verb_logs,
     &verb_exec,
     &verb_copy,
+    &verb_ssh,
     &verb_kvm,
     &verb_qemu,
     &verb_switch,

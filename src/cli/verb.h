@@ -93,6 +93,7 @@ extern const struct verb
     verb_logs,
     verb_exec,
     verb_copy,
+    verb_ssh,
     verb_kvm,
     verb_qemu,
     verb_switch,

@@ -140,8 +140,9 @@ static json_t *list_row(const json_t *vm)
     char notes[48], plain[160];
     error_plain(text_at(set, "notes"), plain, sizeof(plain));
     snprintf(notes, sizeof(notes), "%.40s%s", plain, strlen(plain) > 40 ? "..." : "");
-    return json_pack("[s, s, s, s, s, s, s]", text_at(vm, "name"), text_at(vm, "state"), cpus, memory, kind, uptime,
-                     notes);
+    char addresses[256];
+    return json_pack("[s, s, s, s, s, s, s, s]", text_at(vm, "name"), text_at(vm, "state"), cpus, memory, kind, uptime,
+                     joined(json_object_get(vm, "addresses"), ", ", addresses, sizeof(addresses)), notes);
 }
 
 static int list(const struct verb *verb, int argc, char **argv)
@@ -153,7 +154,8 @@ static int list(const struct verb *verb, int argc, char **argv)
     struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
-    static const char *const heading[] = {"NAME", "STATE", "CPUS", "MEMORY", "NESTED", "UPTIME", "NOTES", NULL};
+    static const char *const heading[] = {"NAME",   "STATE",     "CPUS",  "MEMORY", "NESTED",
+                                          "UPTIME", "ADDRESSES", "NOTES", NULL};
     json_t *all = NULL;
     int e = vm_list(store, word[0], &all, &error);
     if (!e)
@@ -202,6 +204,23 @@ static void print_others(const json_t *vm)
     }
 }
 
+/* What the guest says of itself. */
+static void print_guest(const json_t *vm)
+{
+    const json_t *guest = json_object_get(vm, "guest");
+    char text[256], addresses[256];
+    if (!guest)
+        return;
+    snprintf(text, sizeof(text), "%s, %s, Linux %s", text_at(guest, "hostname"), text_at(guest, "os"),
+             text_at(guest, "kernel"));
+    char plain[256];
+    error_plain(text, plain, sizeof(plain));
+    printf("  guest       %s\n", plain);
+    joined(json_object_get(vm, "addresses"), ", ", addresses, sizeof(addresses));
+    if (*addresses)
+        printf("  addresses   %s\n", addresses);
+}
+
 static void print_vm(const json_t *vm)
 {
     static const char *const shown[] = {"generation", "cpus", "memory", "nested", "notes", NULL};
@@ -225,6 +244,7 @@ static void print_vm(const json_t *vm)
     error_plain(text_at(set, "notes"), notes, sizeof(notes));
     if (*notes)
         printf("  notes       %s\n", notes);
+    print_guest(vm);
     print_disks(vm);
     print_others(vm);
     if (*text_at(vm, "problem"))

@@ -4,6 +4,7 @@
  */
 #include "worker/guest.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,26 @@ static void ask_report(struct alarm *alarm)
         agent_call(g->port, &g->info, info);
 }
 
+/* The guest may say anything: what is no address of a neighbour is left out. */
+static json_t *addresses_in(const json_t *report)
+{
+    json_t *list = json_array();
+    const json_t *interface, *address;
+    size_t i, j;
+    json_array_foreach (json_object_get(report, "interfaces"), i, interface)
+        json_array_foreach (json_object_get(interface, "addresses"), j, address) {
+            char text[INET6_ADDRSTRLEN];
+            u8 bytes[16];
+            const char *from = json_string_value(address);
+            snprintf(text, sizeof(text), "%.*s", from ? (int)strcspn(from, "/") : 0, from ? from : "");
+            bool six = inet_pton(AF_INET6, text, bytes) == 1,
+                 local = six && bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+            if ((six && !local) || inet_pton(AF_INET, text, bytes) == 1)
+                (void)!json_array_append_new(list, json_string(text));
+        }
+    return list;
+}
+
 void guest_report(const struct guest *guest, json_t *reply)
 {
     if (!guest)
@@ -70,8 +91,10 @@ void guest_report(const struct guest *guest, json_t *reply)
     const char *program = agent_port_program(guest->port);
     json_t *agent = json_pack("{s:b, s:s*}", "ready", guest_ready(guest), "program", *program ? program : NULL);
     (void)!json_object_set_new(reply, "agent", agent);
-    if (guest->report)
-        (void)!json_object_set(reply, "guest", guest->report);
+    if (!guest->report)
+        return;
+    (void)!json_object_set(reply, "guest", guest->report);
+    (void)!json_object_set_new(reply, "addresses", addresses_in(guest->report));
 }
 
 static void changed(void *opaque, bool ready)

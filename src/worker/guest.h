@@ -21,7 +21,7 @@ void guest_free(struct guest *guest, const char *why);
 struct agent_port *guest_port(struct guest *guest);
 bool guest_ready(const struct guest *guest);
 
-/* Adds "agent", and what the agent reported last as "guest", to `reply`. `guest` may be NULL. */
+/* Adds "agent", and what the agent reported last as "guest" and "addresses", to `reply`. `guest` may be NULL. */
 void guest_report(const struct guest *guest, json_t *reply);
 /* The guest's clock becomes the host's: after a time in which the VM did not run. Nothing without an agent. */
 void guest_set_clock(struct guest *guest);

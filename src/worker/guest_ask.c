@@ -16,7 +16,7 @@
 
 static int no_agent(const struct worker *w, struct error *error)
 {
-    error_set(error, -ENOTCONN, "VM %s: no agent answers in the guest", w->def.name);
+    error_set(error, -ENXIO, "VM %s: no agent answers in the guest", w->def.name);
     return error_hint(error,
                       "nestbox start --wait waits for it, where the guest has one; images of nestbox image have");
 }
@@ -27,7 +27,7 @@ int guest_ask_agent(void *opaque, const json_t *request, json_t *reply, struct e
     if (!w->guest)
         return no_agent(w, error);
     int e = agent_port_check(guest_port(w->guest), error);
-    if (e == -ENOTCONN)
+    if (e == -ENXIO)
         return no_agent(w, error);
     guest_report(w->guest, reply);
     return e;

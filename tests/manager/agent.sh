@@ -149,6 +149,11 @@ sleep 1
 prints 'the clock is right after a pause' 0 sh -c "a=\$('$NESTBOX' exec lab date +%s); b=\$(date +%s)
     [ \$((b - a)) -lt 3 ] && [ \$((a - b)) -lt 3 ] && echo 0"
 
+# What list and show say of the guest; a new agent reports at once.
+nb exec lab -- sh -c 'ip link add b0 type bridge && ip addr add 192.0.2.7/24 dev b0'
+expect 'ssh without an sshd' 255 nb ssh lab true
+check 'says what is missing' grep -q 'openssh-server' "$WORK/err"
+
 # The agent is killed; the worker is killed.
 nb exec lab sleep 60 2>"$WORK/killed" & long=$!
 sleep 1
@@ -158,6 +163,9 @@ check 'an agent that is killed ends sessions' [ $? = 125 ]
 check 'with a clear error' grep -q 'the agent in the guest ended' "$WORK/killed"
 LIMIT=60 nb start lab --wait >/dev/null 2>&1
 prints 'systemd starts it again' again nb exec lab echo again
+sleep 1
+check 'list has addresses' grep -q '192.0.2.7' <(nb list)
+check 'show has the guest' grep -q 'guest *debian, Debian GNU/Linux' <(nb show lab)
 nb exec lab yes >/dev/null 2>&1 & flood=$!
 sleep 0.5
 kill -9 "$(ask '{"do": "show"}' | jq .worker)"
