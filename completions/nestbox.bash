@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share start stop restart pause resume save console view screenshot stats events logs exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share host rules start stop restart pause resume save console view screenshot stats events logs exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -28,6 +28,13 @@ _nestbox() {
     share)
         if [ "$COMP_CWORD" = 2 ]; then
             mapfile -t COMPREPLY < <(compgen -W 'add remove list --help' -- "$current")
+            return
+        fi
+        verb="$verb ${COMP_WORDS[2]}"
+        ;;
+    host)
+        if [ "$COMP_CWORD" = 2 ]; then
+            mapfile -t COMPREPLY < <(compgen -W 'show set --help' -- "$current")
             return
         fi
         verb="$verb ${COMP_WORDS[2]}"
@@ -434,6 +441,14 @@ _nestbox() {
     'share add:--read-only')
         return
         ;;
+    'host set:--profile')
+        mapfile -t COMPREPLY < <(compgen -W 'open preview ws2016 ws2019 ws2022 ws2025' -- "$current")
+        return
+        ;;
+    'rules:--profile')
+        mapfile -t COMPREPLY < <(compgen -W 'open preview ws2016 ws2019 ws2022 ws2025' -- "$current")
+        return
+        ;;
     'start:--timeout')
         return
         ;;
@@ -834,6 +849,15 @@ _nestbox() {
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
+    'host show')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        ;;
+    'host set')
+        mapfile -t COMPREPLY < <(compgen -W '--profile --json --help' -- "$current")
+        ;;
+    'rules')
+        mapfile -t COMPREPLY < <(compgen -W '--profile --json --help' -- "$current")
+        ;;
     'start')
         mapfile -t COMPREPLY < <(compgen -W '--wait --timeout --all --json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
@@ -1046,7 +1070,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share start stop restart pause resume save console view screenshot stats events logs exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share host rules start stop restart pause resume save console view screenshot stats events logs exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

@@ -26,6 +26,8 @@ const struct verb *const verbs[] = {
     &verb_clone,
     &verb_disk,
     &verb_share,
+    &verb_host,
+    &verb_rules,
     &verb_start_vm,
     &verb_stop,
     &verb_restart,

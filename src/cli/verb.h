@@ -79,6 +79,8 @@ extern const struct verb
     verb_clone,
     verb_disk,
     verb_share,
+    verb_host,
+    verb_rules,
     verb_start_vm,
     verb_stop,
     verb_restart,

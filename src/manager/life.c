@@ -6,6 +6,7 @@
 #include "manager/life.h"
 
 #include "manager/client.h"
+#include "manager/host.h"
 #include "manager/vm.h"
 #include "process/ask.h"
 #include "process/spawn.h"
@@ -206,6 +207,15 @@ static int resume(struct store *store, const char *name, json_t **result, struct
     return e ? e : result_from(result, name, answer, error);
 }
 
+/* What a VM that is off must be for it. */
+static int may_start(struct store *store, const struct vm_def *def, const struct vm_now *now, struct error *error)
+{
+    if (!def->set.template)
+        return host_rules(store, def, now, NULL, NULL, RULE_START, error);
+    error_set(error, -EPERM, "VM %s is a template, which is not started", def->name);
+    return error_hint(error, "`nestbox clone --linked` makes a VM of it");
+}
+
 static int start(struct store *store, const struct vm_def *def, const struct progress *progress, json_t **result,
                  struct error *error)
 {
@@ -213,6 +223,8 @@ static int start(struct store *store, const struct vm_def *def, const struct pro
     int e = vm_now(store, def, &now, error);
     if (!e)
         e = vm_now_allows(def, &now, VM_START, error);
+    if (!e && now.state == VM_OFF)
+        e = may_start(store, def, &now, error);
     json_decref(now.report);
     if (e)
         return e;

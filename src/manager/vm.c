@@ -5,6 +5,7 @@
 
 #include "manager/card.h"
 #include "manager/client.h"
+#include "manager/host.h"
 #include "manager/switch.h"
 #include "rules/vm_settings.h"
 #include "store/definition.h"
@@ -214,6 +215,34 @@ void vm_refresh_switch(struct store *store, const char *name)
         (void)!switch_try(store, name, NULL, &ignored);
 }
 
+/* Which rules of the host are asked about a change. */
+static u32 points_of(const struct vm_settings *old, const struct vm_settings *new)
+{
+    return (old->nested != new->nested ? RULE_SET_NESTED : 0) | (old->cpus != new->cpus ? RULE_SET_CPU : 0) |
+           (old->dynamic_memory != new->dynamic_memory ? RULE_SET_DYNAMIC : 0) |
+           (old->memory != new->memory || old->memory_minimum != new->memory_minimum ||
+                    old->memory_maximum != new->memory_maximum || old->memory_cap != new->memory_cap
+                ? RULE_SET_MEMORY
+                : 0);
+}
+
+/* The rules of the host on what the VM is to be, and the version that such a host gives it. */
+static int check_rules(struct store *store, struct vm_def *def, struct error *error)
+{
+    const struct vm_now off = {VM_OFF, NULL};
+    struct vm_def blank = {0};
+    struct host_settings host;
+    int e = store_host(store, &host, error);
+    if (e)
+        return e;
+    def->version = profile_version(host.profile);
+    strcpy(blank.name, def->name);
+    blank.version = def->version;
+    setting_defaults(vm_settings_table, &blank.set);
+    u32 points = points_of(&blank.set, &def->set);
+    return points ? host_rules(store, &blank, &off, &def->set, NULL, points, error) : 0;
+}
+
 static int create_locked(struct store *store, const struct vm_new *new, struct vm_def *def, struct error *error)
 {
     struct vm_def other;
@@ -224,6 +253,9 @@ static int create_locked(struct store *store, const struct vm_new *new, struct v
         return error->code;
     }
     if (e == -EBADMSG)
+        return e;
+    e = check_rules(store, def, error);
+    if (e)
         return e;
     e = intent_begin(store, def->name, "create", vm_undo_create(store, def->name), error);
     if (e)
@@ -397,10 +429,11 @@ static int check_range(const struct vm_settings *old, const struct vm_settings *
     return 0;
 }
 
-static int check_changes(const struct vm_def *def, const struct vm_settings *wanted, const struct vm_now *now,
-                         struct error *error)
+static int check_changes(struct store *store, const struct vm_def *def, const struct vm_settings *wanted,
+                         const struct vm_now *now, struct error *error)
 {
-    int e = 0;
+    u32 points = points_of(&def->set, wanted);
+    int e = points ? host_rules(store, def, now, wanted, NULL, points, error) : 0;
     for (const struct setting *s = vm_settings_table; s->name && !e; s++)
         if (differs(s, &def->set, wanted))
             e = check_change(def, now, s, error);
@@ -421,7 +454,7 @@ int vm_set(struct store *store, const char *name, const struct change *change, s
     if (!e)
         e = change->apply(change, &wanted.set, error);
     if (!e)
-        e = check_changes(&vm.def, &wanted.set, &now, error);
+        e = check_changes(store, &vm.def, &wanted.set, &now, error);
     if (!e && vm.def.set.template && !wanted.set.template)
         e = disk_refuse_bases(store, vm.def.name, NULL, "made an ordinary VM", error);
     if (!e)

@@ -20,6 +20,8 @@ enum profile {
 };
 
 extern const char *const profile_names[]; /* ends with NULL */
+/* The configuration version of new VMs on such a host, times ten. */
+u32 profile_version(enum profile profile);
 
 /* What a rule is asked about: one operation on one VM. */
 enum rule_point {
@@ -64,7 +66,7 @@ struct rule {
     bool (*broken)(const struct rule_facts *facts); /* NULL: never asked */
     const char *message;                            /* of the refusal or warning; %s is the VM's name */
     const char *remedy;                             /* a command with %s for the VM, or a sentence; NULL: none */
-    const char *test;                               /* the test that shows it */
+    const char *test;                               /* the test that shows it; NULL: none yet */
 };
 
 extern const struct rule rules[]; /* ends with an id of NULL */

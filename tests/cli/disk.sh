@@ -113,6 +113,7 @@ run 'under its name' 4 'cannot be renamed' rename a b
 run 'its image stays as it is' 4 'stand on it: ' disk resize "$image" 1G
 run 'nobody else writes to it' 4 'stand on it: ' disk add full "$image"
 run 'a template' 0 '' clone a base --template
+run 'that is not started' 4 'is a template' start base
 run 'clones of it' 0 '' clone base one --linked
 says 'the template stays as it is' 'base/disk0 .*disk0.qcow2' disk list base
 run 'a template with clones stays one' 4 'made an ordinary VM' set base --template off

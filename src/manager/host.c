@@ -1,0 +1,130 @@
+/*
+ * Collects the facts that rules ask for: from the definition, from what the worker reports, from the host.
+ */
+#include "manager/host.h"
+
+#include "accel/hostcpu.h"
+#include "rules/rule.h"
+#include "store/networks.h"
+#include "store/setting_json.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+int host_show(struct store *store, json_t **object, struct error *error)
+{
+    struct host_settings set;
+    int e = store_host(store, &set, error);
+    if (e)
+        return e;
+    *object = json_pack("{s:o, s:I, s:I}", "settings", setting_json(host_settings_table, &set), "memory",
+                        (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), "cpus",
+                        (json_int_t)sysconf(_SC_NPROCESSORS_ONLN));
+    return *object ? 0 : error_set(error, -ENOMEM, "out of memory");
+}
+
+int host_set(struct store *store, const struct change *change, struct error *error)
+{
+    struct host_settings set;
+    int e = store_lock(store, error);
+    if (e)
+        return e;
+    e = store_host(store, &set, error);
+    if (!e)
+        e = change->apply(change, &set, error);
+    if (!e)
+        e = store_host_put(store, &set, error);
+    store_unlock(store);
+    return e;
+}
+
+static int profile_find(const char *name, u32 *set, struct error *error)
+{
+    struct host_settings found;
+    int e = name ? setting_parse(&host_settings_table[0], name, &found, error) : 0;
+    if (!e)
+        *set = name ? BIT(found.profile) : BIT(PROFILES) - 1;
+    return e;
+}
+
+int rules_list(const char *profile, json_t **list, struct error *error)
+{
+    static const char *const kinds[] = {[RULE_REFUSES] = "refuses", [RULE_WARNS] = "warns", [RULE_BEHAVES] = "behaves"};
+    u32 set;
+    int e = profile_find(profile, &set, error);
+    if (e)
+        return e;
+    *list = json_array();
+    for (const struct rule *rule = rules; rule->id; rule++) {
+        json_t *profiles = json_array();
+        for (unsigned i = 0; i < PROFILES; i++)
+            if (rule->profiles & BIT(i))
+                (void)!json_array_append_new(profiles, json_string(profile_names[i]));
+        json_t *one = json_pack("{s:s, s:s, s:o, s:s, s:s?, s:s?, s:s}", "id", rule->id, "kind", kinds[rule->kind],
+                                "profiles", profiles, "summary", rule->summary, "message", rule->message, "remedy",
+                                rule->remedy, "seed", rule->seed);
+        if (rule->profiles & set)
+            (void)!json_array_append_new(*list, one);
+        else
+            json_decref(one);
+    }
+    return 0;
+}
+
+/* -- facts -- */
+
+static enum nesting host_vendor(void)
+{
+    struct hostcpu cpu;
+    hostcpu_read(&cpu);
+    return strcmp(cpu.vendor, "AuthenticAMD") == 0 ? NESTED_AMD : NESTED_INTEL;
+}
+
+/* May all cards of the VM use other addresses? Also if it has none. */
+static bool spoofing(struct store *store, const char *vm)
+{
+    struct networks all;
+    struct error ignored;
+    bool every = true;
+    if (networks_read_some(store, &all, &ignored))
+        return true;
+    for (u32 i = 0; i < all.card_count; i++)
+        if (name_equal(all.cards[i].vm, vm))
+            every &= all.cards[i].set.spoofing;
+    networks_free(&all);
+    return every;
+}
+
+int host_rules(struct store *store, const struct vm_def *def, const struct vm_now *now,
+               const struct vm_settings *wanted, const char *device, u32 points, struct error *error)
+{
+    struct host_settings set;
+    int e = store_host(store, &set, error);
+    if (e)
+        return e;
+    const struct rule_facts facts = {
+        .vm = def->name,
+        .state = now->state,
+        .settings = &def->set,
+        .wanted = wanted,
+        .version = def->version ? def->version : profile_version(set.profile),
+        .hypervisor_active = json_is_true(json_object_get(now->report, "hypervisor_active")),
+        .guests_running = json_is_true(json_object_get(now->report, "guests_running")),
+        .has_parent = def->checkpoint[0],
+        .spoofing = spoofing(store, def->name),
+        .host_vendor = host_vendor(),
+        .host_memory = (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE),
+        .device = device,
+    };
+    for (const struct rule *rule = NULL; (rule = rule_broken(set.profile, points, &facts, rule));) {
+        struct error note;
+        rule_refuse(rule, set.profile, &facts, &note);
+        if (rule->kind == RULE_REFUSES) {
+            *error = note;
+            return error->code;
+        }
+        store_note(store, &note);
+    }
+    return 0;
+}

@@ -1,0 +1,95 @@
+#!/bin/bash
+# The rules of hosts where there is an operation: refused in their profiles, not under open, and the remedy that the
+# refusal names works. No VM runs.
+# limit: 120
+cd "$(dirname "$0")/../.." || exit 1
+source tests/cli/lib.sh
+NESTBOX=$(realpath "$NESTBOX")
+export NESTBOX_HOME=$WORK/home
+nb() { timeout 60 "$NESTBOX" "$@" 2>"$WORK/err" </dev/null; }
+of() { nb show "$1" --json | sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p" | head -1; } # VM KEY
+profile() { nb host set --profile "$1"; }
+remedy() { # does what the last refusal or warning names
+    local line
+    line=$(sed -n 's/.*); \(nestbox .*\)$/\1/p' "$WORK/err" | head -1)
+    [ -n "$line" ] || return 1
+    # shellcheck disable=SC2086
+    nb ${line#nestbox }
+}
+
+# The list
+check 'there are rules' [ "$(nb rules | wc -l)" -gt 30 ]
+check 'of the profile' [ "$(nb rules --profile ws2016 | grep -c '^R10 ')" = 1 ]
+check 'and of no other' [ "$(nb rules --profile ws2022 | grep -c '^R10 ')" = 0 ]
+check 'JSON has all of a rule' \
+    grep -q '"remedy": "nestbox set %s --dynamic-memory off"' <(nb rules --profile ws2016 --json)
+run 'an unknown profile' 2 'not one of open, preview' rules --profile ws2012
+run 'an unknown profile of the host' 2 'not one of open' host set --profile ws2012
+check 'the host is open' grep -q '^profile  open$' <(nb host show)
+
+# R3, R4: silent success
+run 'a VM' 0 '' create lab --nested intel
+check 'the switch prints nothing' [ -z "$(nb set lab --nested off 2>&1)" ]
+check 'it is set' [ "$(of lab nested)" = off ]
+
+# R10: ws2016
+profile ws2016
+run 'a VM with dynamic memory' 0 '' create dyn --dynamic-memory
+run 'R10 refuses the switch' 4 'rule R10 of profile ws2016' set dyn --nested intel
+check 'its remedy' remedy
+check 'nothing else changed' [ "$(of dyn nested) $(of dyn dynamic_memory)" = 'off false' ]
+run 'after it' 0 '' set dyn --nested intel
+run 'R10 refuses dynamic memory' 4 'rule R10' set dyn --dynamic-memory
+run 'R10 at create' 4 'rule R10' create both --nested intel --dynamic-memory
+run 'it left nothing' 4 'no VM both' show both
+profile open
+run 'under open there is a warning only' 0 'rule R12 of profile open' set dyn --dynamic-memory
+check 'the remedy of the warning' remedy
+check 'worked' [ "$(of dyn dynamic_memory)" = false ]
+
+# P3: no AMD-V; P4: a warning
+for host in ws2016 preview; do
+    profile $host
+    run "P3 of $host" 4 "rule P3 of profile $host" set lab --nested amd
+    check 'its remedy' remedy
+    check 'worked' [ "$(of lab nested)" = intel ]
+done
+profile ws2019
+run 'P4 warns' 0 'rule P4 of profile ws2019' set lab --nested amd
+profile open
+run 'open does not' 0 '' set lab --nested off
+run 'AMD-V under open' 0 '' set lab --nested amd
+
+# P2: versions
+profile ws2019
+run 'a VM of 2019' 0 '' create old
+check 'has its version' [ "$(of old configuration)" = 9.0 ]
+profile ws2022
+run 'P2 refuses it AMD-V' 4 'rule P2 of profile ws2022' set old --nested amd
+run 'a VM of 2022' 0 '' create new
+run 'may have it' 0 '' set new --nested amd
+check 'by its version' [ "$(of new configuration)" = 10.0 ]
+profile open
+run 'under open the old one may' 0 '' set old --nested amd
+
+# R11, P11: what does not start
+profile preview
+run 'dynamic memory and the switch' 0 '' set dyn --dynamic-memory
+run 'R11 refuses the start' 4 'rule R11 of profile preview' start dyn
+check 'its remedy' remedy
+profile ws2022
+run 'much memory' 0 '' create large --memory 4T
+run 'P11 refuses the start' 4 'rule P11 of profile ws2022' start large
+check 'its remedy' remedy
+check 'worked' [ "$(of large memory)" = 1073741824 ]
+profile open
+
+# R38: the cap, everywhere
+for host in open ws2025; do
+    profile $host
+    run 'a cap' 0 '' set lab --memory 1G --memory-cap 2G
+    run "R38 of $host" 4 "rule R38 of profile $host" set lab --memory 4G
+    check 'its remedy' remedy
+    run 'after it' 0 '' set lab --memory 4G
+done
+finish
