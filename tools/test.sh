@@ -30,7 +30,7 @@ add fuzz 300 "build/release/fuzz --corpus tests/fuzz/corpus.txt --seed ${SEED:-1
 limit=600
 [[ -z ${MORE:-} ]] || limit=1200
 for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh tests/kvmapi/*.sh \
-    tests/manager/*.sh tests/net/*.sh tests/qemu/*.sh; do
+    tests/manager/*.sh tests/net/*.sh tests/qemu/*.sh tests/shell/*.sh; do
     [ -e "$script" ] || continue
     head -n 1 "$script" | grep -q '^#!' || continue # for sourcing
     name=$(basename "$(dirname "$script")")/$(basename "$script" .sh)

@@ -1,6 +1,7 @@
 /*
  * Cmdlets of the language: writing, asking, variables, files, time.
  */
+#include "shell/bundled.h"
 #include "shell/cmdlet.h"
 #include "shell/output.h"
 #include "shell/script.h"
@@ -239,6 +240,32 @@ static enum flow get_content(struct call *call)
     return flow;
 }
 
+/* There is no network behind this: the documents' two scripts are bundled. */
+static enum flow web_request(struct call *call)
+{
+    const char *address = call_text(call, "Uri"), *file = call_text(call, "OutFile");
+    size_t length;
+    const char *script = bundled_script(address, &length);
+    if (!script)
+        return call_error(call, NOT_IMPLEMENTED, "NotSupported", address,
+                          "nothing is fetched from the network: only the scripts Enable-NestedVm.ps1 and "
+                          "Get-NestedVirtStatus.ps1 of Hyper-V's documents are here, which are bundled; curl fetches "
+                          "other things");
+    if (!file) {
+        struct value *response = value_object(&call->shell->heap, "WebResponse");
+        object_set(response, "StatusCode", value_number(&call->shell->heap, 200));
+        object_set(response, "Content", value_text_n(&call->shell->heap, script, length));
+        return call_put(call, response);
+    }
+    char *path = script_path(file);
+    FILE *f = fopen(path, "we");
+    enum flow flow = FLOW_NEXT;
+    if (!f || fwrite(script, 1, length, f) != length || fclose(f))
+        flow = call_error(call, RESOURCE_UNAVAILABLE, "FileOpenFailure", path, "cannot write %s: %m", path);
+    free(path);
+    return flow;
+}
+
 static struct value *location(struct shell *shell)
 {
     char *path = getcwd(NULL, 0);
@@ -319,6 +346,12 @@ static const struct parameter location_parameters[] = {
     {"Path", PARAMETER_TEXT, BY_VALUE, 1, .help = "the folder; home without it"}, {0},
 };
 
+static const struct parameter web_parameters[] = {
+    {"Uri", PARAMETER_TEXT, MANDATORY | BY_VALUE, 1, .help = "the address"},
+    {"OutFile", PARAMETER_TEXT, .help = "the file that it is written to"},
+    {"UseBasicParsing", PARAMETER_SWITCH, .help = "as without it"}, {0},
+};
+
 const struct cmdlet cmdlets_core[] = {
     {"Write-Output", "echo|write", output_parameters, .process = write_output, .summary = "Puts values out"},
     {"Write-Host", NULL, host_parameters, .process = write_host, .summary = "Writes to the terminal"},
@@ -339,6 +372,8 @@ const struct cmdlet cmdlets_core[] = {
     {"Get-Date", NULL, date_parameters, .process = get_date, .summary = "Returns the time as a text"},
     {"Test-Path", NULL, path_parameters, .process = test_path, .summary = "Returns whether a file is there"},
     {"Get-Content", "gc|cat|type", content_parameters, .process = get_content, .summary = "Reads a file by lines"},
+    {"Invoke-WebRequest", "iwr", web_parameters, .process = web_request,
+     .summary = "Delivers the bundled scripts of Hyper-V's documents"},
     {"Get-Location", "gl|pwd", no_parameters, .process = get_location, .summary = "Returns the working folder",
      .gives = "PathInfo"},
     {"Set-Location", "sl|cd|chdir", location_parameters, .process = set_location,

@@ -142,7 +142,8 @@ static enum flow wait_for(struct call *call)
     {"VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .words = "VirtualMachine", .sets = BIT(1), \
      .help = "VMs from the pipeline"}, \
     {"Passthru", PARAMETER_SWITCH, .help = "puts the VMs out"}
-#define TIMEOUT {"Timeout", PARAMETER_NUMBER, .aliases = "TimeoutSec", .most = 1000000, .help = "seconds; 600 without it"}
+#define TIMEOUT {"Timeout", PARAMETER_NUMBER, .aliases = "TimeoutSec", .most = 1000000, \
+    .help = "seconds; 600 without it"}
 static const struct parameter of_parameters[] = {OF, {0}};
 static const struct parameter stop_parameters[] = {
     OF,

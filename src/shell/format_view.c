@@ -12,14 +12,15 @@
 /* clang-format off */
 const struct view format_views[] = {
     {"VirtualMachine", {{"Name", "Name"}, {"State", "State"}, {"CPUUsage(%)", "CPUUsage", .right = true},
-                        {"MemoryAssigned(M)", "MemoryAssigned", .right = true, .unit = MIB}, {"Uptime", "Uptime"},
-                        {"Status", "Status"}, {"Version", "Version"}}},
+                        {"MemoryAssigned(M)", "MemoryAssigned", .right = true, .unit = MIB},
+                        {"Uptime", "Uptime"}, {"Status", "Status"}, {"Version", "Version"}}},
     {"VMProcessor", {{"VMName", "VMName"}, {"Count", "Count"},
                      {"CompatibilityForMigrationEnabled", "CompatibilityForMigrationEnabled"},
                      {"CompatibilityForOlderOperatingSystemsEnabled",
                       "CompatibilityForOlderOperatingSystemsEnabled"}}},
     {"VMMemory", {{"VMName", "VMName"}, {"DynamicMemoryEnabled", "DynamicMemoryEnabled"},
-                  {"Minimum(M)", "Minimum", .right = true, .unit = MIB}, {"Startup(M)", "Startup", .right = true, .unit = MIB},
+                  {"Minimum(M)", "Minimum", .right = true, .unit = MIB},
+                  {"Startup(M)", "Startup", .right = true, .unit = MIB},
                   {"Maximum(M)", "Maximum", .right = true, .unit = MIB}}},
     {"VMSnapshot", {{"VMName", "VMName"}, {"Name", "Name"}, {"SnapshotType", "SnapshotType"},
                     {"CreationTime", "CreationTime"}, {"ParentSnapshotName", "ParentSnapshotName"}}},

@@ -260,6 +260,10 @@ static enum flow within(struct stage *s, enum flow (*step)(struct stage *s, stru
     shell->scope = before;
     shell->quiet = quiet;
     shell->depth -= s->scoped;
+    if (flow == FLOW_EXIT && s->script) { /* ends the script only */
+        s->call.failed = shell->status != 0;
+        flow = FLOW_NEXT;
+    }
     return flow;
 }
 

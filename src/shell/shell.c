@@ -115,6 +115,8 @@ int shell_run_file(struct shell *shell, const char *path, int argc, char **argv)
     for (int i = 0; i < argc; i++)
         put_word(argv[i], &line);
     int status = shell_run(shell, NULL, text_get(&line), line.used);
+    if (status && shell->status)
+        status = shell->status; /* of the script's own "exit" */
     text_free(&line);
     free(whole);
     return status;

@@ -415,7 +415,7 @@ static void add_start(struct list *l, const struct vm_def *def)
 {
     static const char *const accels[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm"};
     static const char *const kinds[] = {
-        [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "on"};
+        [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "host"};
     put(l, "/proc/self/exe");
     put(l, "qemu");
     option(l, "--accel", "%s", accels[def->set.accel]);

@@ -1,0 +1,12 @@
+/*
+ * Scripts that are part of the program, for the addresses where Hyper-V's documents have theirs.
+ */
+#ifndef SHELL_BUNDLED_H
+#define SHELL_BUNDLED_H
+
+#include <stddef.h>
+
+/* The script of an address; NULL if there is none. */
+const char *bundled_script(const char *address, size_t *length);
+
+#endif
