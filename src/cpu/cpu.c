@@ -629,6 +629,11 @@ const char *cpu_counter(const struct vcpu *v, unsigned i, u64 *value)
     return text[i];
 }
 
+bool cpu_hypervisor_active(const struct vcpu *v)
+{
+    return v->nested && v->nested->active(v);
+}
+
 enum vendor cpu_vendor(const struct vm *vm)
 {
     return vm->vendor;

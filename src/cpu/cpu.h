@@ -250,6 +250,8 @@ bool cpu_in_smm(const struct vcpu *v);
 
 /* Row i of a vCPU's counters: returns what it counts, or NULL behind the last. */
 const char *cpu_counter(const struct vcpu *v, unsigned i, u64 *value);
+/* Is VMX operation on, or have guests been run by SVM, which is enabled? */
+bool cpu_hypervisor_active(const struct vcpu *v);
 /*
  * Returns how often guests of level 2, 3 or 4 (that and deeper) left to L1 for the reason of row `slot`, all vCPUs
  * together. *code is the VMX basic exit reason or the SVM exit code. core/exits.h says what a level is to the engine.

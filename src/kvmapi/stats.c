@@ -66,6 +66,7 @@ static void collect(struct values *s, struct api_vm *vm, struct api_vcpu *v)
         add(s, "exits", v->exits, false);
         for (unsigned row = 0; (text = cpu_counter(v->cpu, row, &value)); row++)
             add(s, text, value, false);
+        add(s, "hypervisor_active", cpu_hypervisor_active(v->cpu), true);
         return;
     }
     struct cpu_cache_use c;

@@ -142,6 +142,8 @@ struct nested_ops {
      */
     enum outcome (*apic_access)(struct vcpu *v, gpa_t *gpa, unsigned size, enum access access);
     void (*apic_written)(struct vcpu *v);
+    /* Is the extension in use: does a hypervisor run on this vCPU? [any], a moment old there. */
+    bool (*active)(const struct vcpu *v);
     /* Called at INIT and RESET. */
     void (*reset)(struct vcpu *v);
     /* An SMI is taken: ends VMX or SVM operation, whichever level runs, until smm_leave, and notes in *m, which may be

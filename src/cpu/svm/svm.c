@@ -4,7 +4,9 @@
  * registers, and has no monitor trap flag and no timer of its own: those members of the table are NULL.
  */
 #include "cpu/svm/svm.h"
+
 #include "cpu/core/copy.h"
+#include "cpu/core/stats.h"
 #include "cpu/event/lapic.h"
 #include "cpu/event/perf.h"
 #include "cpu/mmu/mmu.h"
@@ -83,7 +85,13 @@ static bool smm_leave(struct vcpu *v)
     return true;
 }
 
+static bool svm_active(const struct vcpu *v)
+{
+    return __atomic_load_n(&v->efer, __ATOMIC_RELAXED) & EFER_SVME && v->stat[STAT_ENTRY];
+}
+
 const struct nested_ops svm_ops = {
+    .active = svm_active,
     .intercept = svm_intercept,
     .exception = svm_exception,
     .event = svm_event,

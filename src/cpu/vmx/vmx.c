@@ -83,7 +83,14 @@ static bool vmx_smm_leave(struct vcpu *v)
     return guest;
 }
 
+static bool vmx_active(const struct vcpu *v)
+{
+    const struct vmx *x = v->vmx;
+    return __atomic_load_n(&x->on, __ATOMIC_RELAXED);
+}
+
 const struct nested_ops vmx_ops = {
+    .active = vmx_active,
     .intercept = vmx_intercept,
     .exception = vmx_exception,
     .event = vmx_event,
