@@ -194,6 +194,10 @@ int client_refresh(const struct store *store, const char *name, bool wanted, con
         store_note(store, &other);
     }
     json_decref(answer);
+    if (e == -ESTALE) {
+        e = client_stop(store, name, error);
+        return e || !wanted ? e : client_start(store, name, error);
+    }
     if (e == -ENAMETOOLONG && !wanted)
         e = 0; /* it never ran */
     if (e == -ENOTCONN || e == -EPIPE)

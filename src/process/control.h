@@ -28,6 +28,9 @@ struct control;
  * other server. NULL with an error. */
 struct control *control_new(struct loop *loop, const char *path, const struct control_request *requests, void *opaque,
                             struct error *error);
+/* The process is in a user namespace of its own user alone, where root is nobody: that is heard then, as no other gets
+ * through the folder of the socket. */
+void control_hear_nobody(struct control *control);
 /* Makes the socket anew, after its file was removed. Connections stay. 0 or -errno. */
 int MUST_CHECK control_renew(struct control *control);
 /* What was answered and is not written yet gets a moment for that. */

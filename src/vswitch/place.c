@@ -48,8 +48,8 @@ static int lock(struct place *place, struct error *error)
         close(fd);
         return e;
     }
-    u64 started = place->keeper ? spawn_started(place->keeper) : 0;
-    if (ftruncate(fd, 0) || dprintf(fd, "%d %d %" PRIu64 "\n", (int)getpid(), place->keeper, started) < 0) {
+    if (ftruncate(fd, 0) ||
+        dprintf(fd, "%d %d %" PRIu64 "\n", (int)getpid(), place->keeper, place->keeper_started) < 0) {
         int e = fail(place->lock_path, error);
         close(fd);
         return e;
@@ -65,6 +65,8 @@ int place_take(struct place *place, const char *name, int keeper, struct error *
     *place = (struct place){.store = store_open(error), .lock = -1, .keeper = keeper};
     int e = place->store ? 0 : error->code;
     snprintf(place->name, sizeof(place->name), "%s", name);
+    if (keeper)
+        place->keeper_started = spawn_started(keeper);
     if (!e)
         e = store_switch_lock(place->store, name, place->lock_path, sizeof(place->lock_path), error);
     if (!e)

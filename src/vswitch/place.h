@@ -16,6 +16,7 @@ struct place {
     char lock_path[PATH_MAX], socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
     int lock;           /* -1: not taken */
     int keeper;         /* number of the process that starts this one again (keeper.h); 0: none */
+    u64 keeper_started; /* see spawn.h */
     _Atomic u64 socket; /* inode of the socket; 0: not known */
 };
 

@@ -146,6 +146,10 @@ static void on_read(struct clerk_events *events, struct clerk_reading *r)
     json_t *others = json_array();
     struct error error = r->error;
     p->deleted = error.code == -ENOENT;
+    if (!error.code && confine_kind(&r->wanted) != p->confined.kind) {
+        definitions_free(&r->wanted);
+        error_set(&error, -ESTALE, "switch %s has to start again, as it needs other rights now", vswitch_name(p->sw));
+    }
     if (!error.code)
         error.code = process_take(p, &r->wanted, r->about, others, &error);
     if (error.code) {
@@ -178,9 +182,7 @@ static int prepare(struct process *p, struct error *error)
     char path[PATH_MAX], nics[PATH_MAX + 8];
     const char *name = p->place.name;
     struct definitions defined;
-    int e = store_switch_folders(p->store, name, p->state, p->run, sizeof(p->run), error);
-    if (!e)
-        e = store_switch_socket(p->store, name, path, sizeof(path), error);
+    int e = store_switch_socket(p->store, name, path, sizeof(path), error);
     if (e)
         return e;
     snprintf(nics, sizeof(nics), "%s/nics", store_run(p->store));
@@ -202,6 +204,8 @@ static int prepare(struct process *p, struct error *error)
     }
     if (!p->control)
         return error->code;
+    if (p->confined.among_strangers)
+        control_hear_nobody(p->control);
     place_socket(&p->place);
     return 0;
 }
@@ -249,7 +253,7 @@ static void allow_descriptors(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Has the lock and the name as it is spelt. */
+/* Has the lock and the name as it is spelt, and nothing that the switch does not need. */
 static int take_place(struct process *p, struct error *error)
 {
     struct definitions defined;
@@ -258,6 +262,15 @@ static int take_place(struct process *p, struct error *error)
     if (e)
         return e;
     e = place_take(&p->place, defined.own->name, p->start.keeper, error);
+    if (!e)
+        e = store_switch_folders(p->store, p->place.name, p->state, p->run, sizeof(p->run), error);
+    if (!e) { /* a switch of this name may have been of another type before it was killed */
+        const struct uplink_dirs dirs = {p->state, p->run, store_run(p->store)};
+        e = uplink_restore(p->place.name, &dirs, error);
+    }
+    json_object_seed(0); /* reads a file of the host's */
+    if (!e)
+        confine(confine_kind(&defined), store_home(p->store), store_run(p->store), &p->confined);
     definitions_free(&defined);
     return e;
 }

@@ -9,6 +9,7 @@
 #include "vswitch/capture.h"
 #include "vswitch/card.h"
 #include "vswitch/clerk.h"
+#include "vswitch/confine.h"
 #include "vswitch/definitions.h"
 #include "vswitch/place.h"
 #include "vswitch/uplink.h"
@@ -36,6 +37,7 @@ struct process {
     struct vswitch_events events;
     struct alarm idle;
     struct process_start start;
+    struct confined confined;
     struct place place; /* the clerk's, once there is one */
     struct clerk *clerk;
     struct clerk_events clerk_events;

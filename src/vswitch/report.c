@@ -177,6 +177,16 @@ static void add_problems(json_t *problems, json_t *notes, struct uplink *up)
         add(notes, json_string(state.note));
 }
 
+/* What was taken from the process. */
+static json_t *confined_json(const struct process *p)
+{
+    json_t *array = json_array();
+    for (u32 i = 0; i < CONFINE_PARTS; i++)
+        if (p->confined.taken[i])
+            add(array, json_string(confine_names[i]));
+    return array;
+}
+
 /* Something that kills the process, as the host does when it runs out of memory, should be known. */
 static void add_restarts(const struct process *p, json_t *notes)
 {
@@ -192,14 +202,17 @@ int process_report(struct process *p, json_t *reply, struct error *error)
     struct uplink_state host;
     json_t *ports = json_array(), *problems = json_array(), *notes = json_array();
     set(reply, "switch",
-        json_pack("{s:s, s:o, s:i}", "name", own->name, "settings", setting_json(switch_settings_table, &own->set),
-                  "pid", (int)getpid()));
+        json_pack("{s:s, s:o, s:i, s:o}", "name", own->name, "settings", setting_json(switch_settings_table, &own->set),
+                  "pid", (int)getpid(), "confined", confined_json(p)));
     set(reply, "uplink", p->host ? uplink_json(p->host, &host) : json_null());
     set(reply, "nat", p->nat && p->defined.nat ? nat_json(p) : json_null());
     for (const struct port *port = NULL; (port = vswitch_port_next(p->sw, (struct port *)(uintptr_t)port));)
         add(ports, port_json(p, port));
     set(reply, "ports", ports);
     add_restarts(p, notes);
+    for (u32 i = 0; i < CONFINE_PARTS; i++)
+        if (p->confined.note[i][0])
+            add(notes, json_string(p->confined.note[i]));
     if (p->problem.code)
         add(problems, control_error_json(&p->problem));
     add_problems(problems, notes, p->host);

@@ -132,6 +132,10 @@ within 5 gone Lan
 for i in 1 2 3 4 5 6; do nb switch start lan & done
 for job in $(jobs -p); do wait "$job" || fail "starts at once: $(cat "$WORK/err")"; done
 check 'six starts at once are one process' [ "$(runs | wc -l)" = 1 ]
+grep -q '^NoNewPrivs:[[:space:]]1' "/proc/$(pid_of lan)/status"
+check 'it gains no rights' [ $? = 0 ]
+nb switch show lan --json >"$WORK/out"
+check 'it says what it gave up' grep -q '"rights"' "$WORK/out"
 run 'stop' 0 '' switch stop lan
 check 'it does not run' gone Lan
 says 'show starts nothing' 'does not run, so its cards reach nothing; nestbox switch start Lan' switch show lan
