@@ -219,6 +219,10 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nestbox.fish
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/nestbox-switch@.service
 
+# build/deb/nestbox_VERSION_amd64.deb
+deb:
+	+tools/deb.sh
+
 help:
 	@echo 'make              builds $(O)/nestbox; V=1 shows the commands'
 	@echo 'make demo         Debian as L1 with VT-x, then AMD-V, with L2 in it (root installs what is missing)'
@@ -234,11 +238,12 @@ help:
 	@echo 'make derive       writes the completions and the options in the manual page from the tables'
 	@echo 'make fuzz         random instructions against the host CPU, then random frames and definitions; SECONDS=600 each'
 	@echo 'make install      to PREFIX=$(PREFIX), below DESTDIR if given; make uninstall removes that'
+	@echo 'make deb          builds a Debian package in build/deb'
 	@echo 'make clean        removes build/'
 	@echo 'Variants: B=release|debug|asan|tsan|cov, CC=gcc|clang, O=folder'
 
 clean:
 	rm -rf build
 
-.PHONY: all unit kvmapi nettools demo test qemu-tests net-tests selftests bench derive lint fuzz install uninstall help clean
+.PHONY: all unit kvmapi nettools demo test qemu-tests net-tests selftests bench derive lint fuzz install uninstall deb help clean
 -include $(AGENT_OBJ:.o=.d) $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(O)/tests/hop/main.d $(O)/tests/perf/switch.d $(UNIT_OBJ:.o=.d)

@@ -52,8 +52,8 @@ size=2G format=raw packages='' mirror='' flavour=amd64 hostname=debian password=
 fresh='' cache=cache image='' copies=() scripts=() arguments=("$@")
 while [ $# -gt 0 ]; do
     case $1 in
-    --size | --format | --package | --mirror | --kernel | --copy | --run | --hostname | --password | --append | --agent | \
-        --cache)
+    --size | --format | --package | --mirror | --kernel | --copy | --run | --hostname | --password | --append | \
+        --agent | --cache)
         [ $# -gt 1 ] || die "$1 needs a value; see --help"
         ;;
     esac
@@ -236,12 +236,14 @@ hash='*'
 sed -i "s|^root:[^:]*:|root:$hash:|" "$root/etc/shadow"
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/cache/apt/*.bin # each VM makes its own
 if [ -d "$root/etc/cloud/cloud.cfg.d" ]; then
-    # Only a disk with a seed is looked for, and cards are systemd's.
+    # Only a disk with a seed is looked for, cards are systemd's, and the only locale is the one that all have.
     cat >"$root/etc/cloud/cloud.cfg.d/99_nestbox.cfg" <<'END'
 datasource_list: [NoCloud, None]
 network: {config: disabled}
 manage_etc_hosts: true
+locale: false
 END
+    echo 'LANG=C.UTF-8' >"$root/etc/default/locale"
 fi
 printf '[Match]\nType=ether\n[Network]\nDHCP=yes\n' >"$root/etc/systemd/network/80-dhcp.network"
 ln -sf /run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"

@@ -99,7 +99,65 @@ import_cases() {
     done
 }
 
+# What builds leave besides the image and the downloaded packages.
+left() { find "$NESTBOX_HOME/images" "$NESTBOX_HOME/cache" -maxdepth 2 -name '.draft*' -o -maxdepth 2 -name 'work-*'; }
+
+starts() { # VM OPTION...: it is created over the image, starts, and cloud-init has given it its name
+    local vm=$1
+    shift
+    "$NESTBOX" create "$vm" --image debian --memory 512M --ssh-key "$WORK/key.pub" --user-data "$WORK/user-data" "$@" &&
+        "$NESTBOX" start "$vm" --wait --timeout 1500 &&
+        "$NESTBOX" exec "$vm" -- cloud-init status --wait &&
+        [ "$("$NESTBOX" exec "$vm" -- hostname)" = "$vm" ] &&
+        "$NESTBOX" exec "$vm" -- sh -c 'grep -q AAAAC3Nz ~debian/.ssh/authorized_keys && [ -e /ran ]' &&
+        "$NESTBOX" stop "$vm" --turn-off
+}
+
+build_cases() {
+    local id=200000 other=$WORK/nobody
+    echo 'ssh-ed25519 AAAAC3Nz me' >"$WORK/key.pub"
+    printf '#cloud-config\nruncmd: [touch /ran]\n' >"$WORK/user-data"
+    [ "$(id -u)" = 0 ] || { echo 'the test of builds takes root' && exit 77; }
+    . tools/need.sh
+    # shellcheck disable=SC2046
+    need $(src/image/build.sh --needs) uidmap
+    mkdir -p "$NESTBOX_HOME/cache/images/archives"
+    chmod 700 "$NESTBOX_HOME"
+    cp build/disk/archives/*.deb "$NESTBOX_HOME/cache/images/archives/" 2>/dev/null
+
+    "$NESTBOX" image build debian 2>/dev/null &
+    sleep 20
+    kill -INT $!
+    wait $!
+    check 'Ctrl-C ends a build' [ $? = 130 ]
+    check 'nothing is left of it' [ -z "$(left)" ]
+    check 'a build' image build debian --size 2G
+    check 'nothing else is left' [ -z "$(left)" ]
+
+    # The same without root: as nobody, who has a range of IDs in files that are seen only here.
+    mkdir -p "$other/home/cache/images" "$other/bin"
+    cp -r "$NESTBOX_HOME/cache/images/archives" "$other/home/cache/images/"
+    cp "$NESTBOX" "$(dirname "$NESTBOX")"/image-build "$(dirname "$NESTBOX")"/nestbox-agent* "$other/bin/"
+    chown -R nobody "$other"
+    chmod 755 "$WORK"
+    chmod 700 "$other/home"
+    echo "nobody:$id:65536" >"$WORK/ids"
+    check 'a build without root' unshare -m sh -euc 'touch /etc/subuid /etc/subgid
+        mount --bind "$1/ids" /etc/subuid && mount --bind "$1/ids" /etc/subgid && cd "$1/nobody"
+        exec setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$1/nobody" NESTBOX_HOME="$1/nobody/home" \
+            bin/nestbox image build debian --size 2G' sh "$WORK"
+    check 'has the same bytes' cmp "$NESTBOX_HOME/images/debian/disk.qcow2" "$other/home/images/debian/disk.qcow2"
+
+    check 'it starts by UEFI' starts uefi --size 3G
+    check 'the root grows with the disk' [ "$("$NESTBOX" start uefi --wait >/dev/null 2>&1
+        "$NESTBOX" exec uefi -- df --output=size -BM / | tail -n 1 | tr -d ' M')" -gt 2500 ]
+    "$NESTBOX" stop uefi --turn-off
+    check 'it starts by BIOS' starts bios --generation 1
+    check 'it starts by Secure Boot' starts secure --secure-boot on
+}
+
 case ${1:-import} in
 import) import_cases ;;
+build) build_cases ;;
 esac
 finish
