@@ -39,8 +39,8 @@ static const u16 calls[] = {
     /* files, which Landlock limits */
     SYS_open, SYS_openat, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_fstat, SYS_stat, SYS_lstat, SYS_newfstatat,
     SYS_statx, SYS_statfs, SYS_fstatfs, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_getdents64, SYS_mkdir,
-    SYS_mkdirat, SYS_unlink, SYS_unlinkat, SYS_rmdir, SYS_rename, SYS_renameat, SYS_renameat2, SYS_fsync, SYS_fdatasync, SYS_ftruncate,
-    SYS_fchmod, SYS_readlink, SYS_readlinkat, SYS_getcwd, SYS_umask, SYS_flock,
+    SYS_mkdirat, SYS_unlink, SYS_unlinkat, SYS_rmdir, SYS_rename, SYS_renameat, SYS_renameat2, SYS_fsync,
+    SYS_fdatasync, SYS_ftruncate, SYS_fchmod, SYS_readlink, SYS_readlinkat, SYS_getcwd, SYS_umask, SYS_flock,
     /* the rest */
     SYS_nanosleep, SYS_clock_nanosleep, SYS_clock_getres, SYS_gettimeofday, SYS_time, SYS_getrandom, SYS_getpid,
     SYS_getppid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_uname, SYS_sysinfo, SYS_prlimit64, SYS_getrlimit,
