@@ -95,7 +95,7 @@ static int exec(struct store *store, const char *vm, const struct options *o, ch
     for (u32 i = 0; i < o->variable.count; i++)
         variable[n++] = o->variable.item[i];
     variable[n] = NULL;
-    const struct agent_run run = {
+    struct agent_run run = {
         .argument = (const char *const *)command,
         .variable = variable,
         .user = o->user,
@@ -110,6 +110,11 @@ static int exec(struct store *store, const char *vm, const struct options *o, ch
         make_raw();
     int e = guest_exec(store, vm, &run, error);
     restore();
+    if (e == -EOPNOTSUPP && terminal && !o->terminal) { /* QEMU's agent has none, and nobody asked for it */
+        run.terminal = false;
+        run.in = o->interactive ? STDIN_FILENO : -1;
+        e = guest_exec(store, vm, &run, error);
+    }
     return e;
 }
 

@@ -5,6 +5,7 @@
 
 #include "agent/tree.h"
 #include "base/monotonic.h"
+#include "manager/guest_ga.h"
 #include "manager/life.h"
 #include "process/ask.h"
 #include "store/vm.h"
@@ -52,6 +53,8 @@ static int join(struct store *store, const char *vm, struct error *error)
 int guest_exec(struct store *store, const char *vm, const struct agent_run *run, struct error *error)
 {
     int fd = join(store, vm, error);
+    if (fd == -ENXIO && !run->builtin)
+        return guest_ga_exec(store, vm, run, error);
     if (fd < 0)
         return fd;
     int e = agent_run(fd, vm, run, error);
@@ -184,6 +187,8 @@ int guest_copy(struct store *store, const struct guest_copy *copy, struct error 
     struct sigaction before, ignore = {.sa_handler = SIG_IGN};
     c.tree = (struct tree){.complain = tree_complains, .opaque = &c, .recursive = copy->recursive};
     int fd = join(store, copy->vm, error);
+    if (fd == -ENXIO)
+        return guest_ga_copy(store, copy, error);
     if (fd < 0)
         return fd;
     sigaction(SIGPIPE, &ignore, &before); /* either side of the copy may end first */
