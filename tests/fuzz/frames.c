@@ -1,8 +1,9 @@
 /*
  * Frames of guests through a whole switch: the rules of ports, learning, VLANs, mirrors, DHCP, the filter before
  * libslirp and libslirp itself, captures. The first record is the switch: flags, and four bytes per port. Each other
- * record is a frame: the port, two bytes with the least length (zeros fill it up), the frame. What the rules promise is
- * checked at each port where a frame comes out.
+ * record is a frame: the port, two bytes with the least length (zeros fill it up), the frame. With ANSWERS in the first
+ * byte a segment of TCP gets addresses and numbers so that it answers the last one that came to the port: connections
+ * through NAT become established so. What the rules promise is checked at each port where a frame comes out.
  */
 #include "fuzz.h"
 
@@ -20,6 +21,12 @@
 #define PORTS 6u
 #define HEAD 3u /* of a record, before the frame */
 
+#define ANSWERS 0x40u
+#define SEGMENT 54u /* the headers of a TCP segment without options */
+#define TCP_SYN 2u
+#define TCP_FIN 1u
+#define TCP_ACK 16u
+
 enum { WITH_NAT = 1, WITH_DHCP = 2, WITH_IPV6 = 4, WITH_CAPTURE = 8, WITH_DROPS = 16, WITHOUT_DNS = 32 };
 /* Bits of a port's first byte; the second one is its VLAN by vlans[], the third its trunk, the fourth its limits. */
 enum { SPOOFING = 1, DHCP_GUARD = 2, ROUTER_GUARD = 4, PROTECT = 8, SOURCE = 16, DESTINATION = 32, UNLINKED = 64 };
@@ -32,6 +39,10 @@ static struct vswitch *sw;
 static struct port *port[PORTS];
 static struct port *sender; /* of the frame that is on its way */
 static bool from_switch;    /* no frame of a card is on its way */
+static struct {
+    u8 head[SEGMENT];
+    u32 data;     /* bytes of data; 0 and an empty head: none has come */
+} segment[PORTS]; /* the last one that came there */
 
 /* -- what must hold where a frame comes out -- */
 
@@ -83,12 +94,28 @@ static void check(const struct port *to, const u8 *f, u32 length)
         wrong("a tagged frame comes out of the access port %s", to->id);
 }
 
+static bool is_segment(const u8 *f, u32 length)
+{
+    return length >= SEGMENT && be16(f + 12) == 0x0800 && f[14] == 0x45 && f[23] == 6;
+}
+
+static void note_segment(const struct port *to, const u8 *f, u32 length)
+{
+    u32 headers = 14 + 20 + (f[46] >> 4) * 4u;
+    for (u32 i = 0; i < PORTS; i++)
+        if (port[i] == to && is_segment(f, length) && !memcmp(f + 6, gateway_mac, 2)) {
+            memcpy(segment[i].head, f, SEGMENT);
+            segment[i].data = 14 + be16(f + 16) > headers ? 14 + be16(f + 16) - headers : 0;
+        }
+}
+
 static void take(struct port *to)
 {
     const u8 *frame;
     u32 length;
     while ((frame = queue_frame(to->queue, &length))) {
         check(to, frame, length);
+        note_segment(to, frame, length);
         queue_taken(to->queue, length + QUEUE_PREFIX);
     }
 }
@@ -189,6 +216,48 @@ static struct uplink *nat_make(u8 flags)
     return up;
 }
 
+static u16 checksum(const u8 *p, u32 length, u32 sum)
+{
+    for (u32 i = 0; i < length; i++)
+        sum += i & 1 ? p[i] : (u32)p[i] << 8;
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (u16)~sum;
+}
+
+static void set16(u8 *to, u32 value)
+{
+    to[0] = (u8)(value >> 8);
+    to[1] = (u8)value;
+}
+
+/* Makes the segment an answer to the last one that came to the port. */
+static void answer(u8 *f, u32 length, u32 i)
+{
+    const u8 *to = segment[i].head;
+    u32 size = is_segment(f, length) ? be16(f + 16) : 0;
+    if (!to[14] || size < 40 || size > length - 14)
+        return;
+    memcpy(f, to + 6, 6);
+    memcpy(f + 26, to + 30, 4);
+    memcpy(f + 30, to + 26, 4);
+    memcpy(f + 34, to + 36, 2);
+    memcpy(f + 36, to + 34, 2);
+    memcpy(f + 38, to + 42, 4);
+    u32 next = (be16(to + 38) << 16 | be16(to + 40)) + segment[i].data + ((to[47] & (TCP_SYN | TCP_FIN)) != 0);
+    set16(f + 42, next >> 16);
+    set16(f + 44, next);
+    f[47] = (u8)((f[47] & ~TCP_SYN) | TCP_ACK);
+    set16(f + 20, 0); /* no fragment */
+    set16(f + 24, 0);
+    set16(f + 24, checksum(f + 14, 20, 0));
+    u32 sum = 6 + size - 20;
+    for (u32 at = 26; at < 34; at += 2)
+        sum += be16(f + at);
+    set16(f + 50, 0);
+    set16(f + 50, checksum(f + 34, size - 20, sum));
+}
+
 static void feed(const struct record *r)
 {
     static u8 frame[FRAME_MAX + 64];
@@ -203,13 +272,19 @@ static void feed(const struct record *r)
     if (!exact)
         abort();
     memcpy(exact, frame, length);
-    sender = port[r->byte[0] % PORTS];
+    u32 from = (r->byte[0] & ~ANSWERS) % PORTS;
+    if (r->byte[0] & ANSWERS)
+        answer(exact, length, from);
+    sender = port[from];
     u64 before = sender->count.frames_in;
     vswitch_input(sw, sender, exact, length);
     if (sender->count.frames_in != before + 1)
         wrong("a frame is not counted");
     free(exact);
     turn();
+    if (r->byte[0] & ANSWERS)
+        for (u32 i = 0; i < 3; i++)
+            turn(); /* and what libslirp and the server send then */
 }
 
 static u32 run(const struct input *input)
@@ -225,6 +300,7 @@ static u32 run(const struct input *input)
     have = 0;
     sender = NULL;
     from_switch = false;
+    memset(segment, 0, sizeof(segment));
     sw = vswitch_new("fuzz", &error);
     if (!sw)
         wrong("no switch: %s", error.text);
@@ -296,15 +372,6 @@ static void put_random(struct frame *f, u32 size)
 {
     while (size--)
         put8(f, below(256));
-}
-
-static u16 checksum(const u8 *p, u32 length, u32 sum)
-{
-    for (u32 i = 0; i < length; i++)
-        sum += i & 1 ? p[i] : (u32)p[i] << 8;
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (u16)~sum;
 }
 
 static void put_mac(struct frame *f, bool source, u8 self)
@@ -587,8 +654,73 @@ static void make_frame(struct record *r)
     default: put_random(&f, below(80));
     }
     r->length = f.length;
+    if (is_segment(r->byte + HEAD, f.length - HEAD) && !one_in(3))
+        r->byte[0] |= ANSWERS;
     if (one_in(4))
         r->length = HEAD + mutate(r->byte + HEAD, r->length - HEAD, RECORD_MAX - HEAD);
+}
+
+/* A frame of port 0 to the gateway, from 192.168.100.5: without a payload one of ARP, by which libslirp learns where
+ * that is; otherwise a segment to the server that the program has. */
+static void make_talk(struct record *r, u32 flags, u32 data)
+{
+    static const u8 from[] = {192, 168, 100, 5}, to[] = {198, 51, 100, 1}, mac[] = {2, 0, 0, 0, 0, 0};
+    struct frame f = {r->byte, HEAD, RECORD_MAX};
+    memset(r->byte, 0, HEAD);
+    put(&f, gateway_mac, 6);
+    put(&f, mac, 6);
+    put16(&f, flags ? 0x0800 : 0x0806);
+    if (!flags) {
+        put(&f, (const u8[]){0, 1, 8, 0, 6, 4, 0, 1}, 8);
+        put(&f, mac, 6);
+        put(&f, from, 4);
+        put(&f, (const u8[6]){0}, 6);
+        put(&f, (const u8[]){192, 168, 100, 1}, 4);
+        r->length = f.length;
+        return;
+    }
+    put16(&f, 0x4500);
+    put16(&f, 40 + data);
+    put(&f, (const u8[]){0, 1, 0, 0, 64, 6, 0, 0}, 8);
+    put(&f, from, 4);
+    put(&f, to, 4);
+    put16(&f, 1024 + below(4));
+    put16(&f, 80);
+    put_random(&f, 8);
+    put16(&f, 0x5000 | flags);
+    put16(&f, one_in(4) ? below(65536) : 65535);
+    put(&f, (const u8[4]){0}, 4);
+    put_random(&f, data);
+    r->length = f.length;
+    u8 *ip = r->byte + HEAD + 14;
+    set16(ip + 10, checksum(ip, 20, 0));
+    u32 sum = 6 + 20 + data;
+    for (u32 at = 12; at < 20; at += 2)
+        sum += be16(ip + at);
+    set16(ip + 36, checksum(ip + 20, 20 + data, sum));
+}
+
+/* A connection of port 0, which goes on between other frames. */
+static void make_connection(struct input *input)
+{
+    static const u8 flags[] = {TCP_ACK,           TCP_ACK,     TCP_ACK | 8,  TCP_ACK | 8,
+                               TCP_ACK | TCP_FIN, TCP_ACK | 4, TCP_ACK | 32, 0x3f};
+    struct record *set = &input->record[0];
+    set->byte[0] |= WITH_NAT;
+    memset(set->byte + 1, 0, 4);
+    make_talk(record_add(input), 0, 0);
+    make_talk(record_add(input), TCP_SYN, 0);
+    for (u32 more = below(20); more; more--) {
+        struct record *r = record_add(input);
+        if (one_in(4)) {
+            make_frame(r);
+            continue;
+        }
+        make_talk(r, flags[below(ARRAY_LEN(flags))], one_in(2) ? 0 : below(1400));
+        r->byte[0] |= ANSWERS;
+        if (one_in(8))
+            r->length = HEAD + mutate(r->byte + HEAD, r->length - HEAD, RECORD_MAX - HEAD);
+    }
 }
 
 static void make(struct input *input)
@@ -601,7 +733,9 @@ static void make(struct input *input)
         if (!one_in(6))
             *first &= (u8) ~(SOURCE | DESTINATION | UNLINKED);
     }
-    for (u32 frames = 1 + below(RECORDS_MAX - 1); frames; frames--)
+    if (one_in(2))
+        make_connection(input);
+    for (u32 frames = 1 + below(RECORDS_MAX - input->records); frames; frames--)
         make_frame(record_add(input));
 }
 

@@ -8,8 +8,10 @@
 
 #include "base/monotonic.h"
 
+#include <arpa/inet.h>
 #include <ftw.h>
 #include <getopt.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -104,6 +107,35 @@ void wrong(const char *format, ...)
     abort();
 }
 
+/* A server at every address that sends back what it gets, until this program ends. */
+static void echo(u16 number)
+{
+    enum { PEERS = 32 };
+    struct sockaddr_in6 here = {.sin6_family = AF_INET6, .sin6_port = htons(number)};
+    struct pollfd peer[PEERS + 1];
+    u8 data[4096];
+    memset(peer, -1, sizeof(peer));
+    int listening = socket(AF_INET6, SOCK_STREAM, 0);
+    if (listening < 0 || bind(listening, (struct sockaddr *)&here, sizeof(here)) || listen(listening, 64))
+        _exit(1);
+    peer[PEERS] = (struct pollfd){listening, POLLIN, 0};
+    for (u32 next = 0; poll(peer, PEERS + 1, -1) >= 0;) {
+        for (u32 i = 0; i < PEERS; i++) {
+            ssize_t n = peer[i].revents ? recv(peer[i].fd, data, sizeof(data), MSG_DONTWAIT) : 1;
+            if (n > 0 && peer[i].revents)
+                n = send(peer[i].fd, data, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+            if (n <= 0) {
+                close(peer[i].fd);
+                peer[i].fd = -1;
+            }
+        }
+        if (peer[PEERS].revents) { /* the oldest gives way */
+            close(peer[next % PEERS].fd);
+            peer[next++ % PEERS] = (struct pollfd){accept(listening, NULL, NULL), POLLIN, 0};
+        }
+    }
+}
+
 /* A network namespace of the program's own, where every address is the host's: what guests send must reach no network
  * that is real. */
 static void be_alone(void)
@@ -115,6 +147,10 @@ static void be_alone(void)
     if (system("{ ip link set lo up && ip route add local 0.0.0.0/0 dev lo && ip -6 route add local ::/0 dev lo; } "
                ">/dev/null 2>&1"))
         fprintf(stderr, "fuzz: without the program ip no address is reached\n");
+    if (fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        echo(80);
+    }
 }
 
 /* -- inputs as text -- */
