@@ -68,37 +68,45 @@ static int leases_path(const struct nat *nat, char *path, size_t size)
     return snprintf(path, size, "%s/%s.leases", nat->dirs.state, folded) < (int)size ? 0 : -ENAMETOOLONG;
 }
 
+/* The file is read once. Later starts go on with what the network knows, and wait for no disk. */
+static int read_leases(struct nat *nat, struct error *error)
+{
+    char path[4096];
+    int err = leases_path(nat, path, sizeof(path));
+    if (!err)
+        err = file_read_text(AT_FDCWD, path, &nat->kept, error);
+    if (err && err != -ENOENT)
+        nat->up.problem[PROBLEM_LEASES] = *error; /* addresses are given away again, from the first */
+    nat->file = write_behind_new(path);
+    return nat->file ? 0 : -ENOMEM;
+}
+
 static int start_dhcp(struct nat *nat, struct error *error)
 {
     struct dhcp *d = &nat->server;
-    char path[4096], *text = NULL;
     *d = (struct dhcp){.mac = nat->mac, .prefix = nat->prefix, .gateway = nat->gateway, .dns = nat->dns};
     snprintf(d->domain, sizeof(d->domain), "%s.internal", nat->name);
     for (char *c = d->domain; *c; c++)
         if (*c == ' ' || *c == '_')
             *c = '-';
-    int err = leases_path(nat, path, sizeof(path));
+    int err = nat->file ? 0 : read_leases(nat, error);
     if (!err)
-        err = file_read_text(AT_FDCWD, path, &text, error);
-    if (err && err != -ENOENT)
-        nat->up.problem[PROBLEM_LEASES] = *error; /* addresses are given away again, from the first */
-    d->leases = leases_new(&nat->prefix, FIRST_GUEST, text, seconds() + DHCP_LEASE_SECONDS);
-    free(text);
-    nat->file = write_behind_new(path);
-    return d->leases && nat->file ? 0 : error_set(error, -ENOMEM, "no memory for the leases of %s", nat->name);
+        d->leases = leases_new(&nat->prefix, FIRST_GUEST, nat->kept, seconds() + DHCP_LEASE_SECONDS);
+    return d->leases ? 0 : error_set(error, -ENOMEM, "no memory for the leases of %s", nat->name);
 }
 
 static void stop_dhcp(struct nat *nat)
 {
-    if (nat->server.leases && nat->file) {
-        char *text = leases_text(nat->server.leases);
-        if (text)
-            write_behind_put(nat->file, text);
+    char *text = nat->server.leases ? leases_text(nat->server.leases) : NULL;
+    if (text) {
+        free(nat->kept);
+        nat->kept = text;
+        text = strdup(text);
     }
+    if (text)
+        write_behind_put(nat->file, text);
     vswitch_alarm(nat->up.sw, &nat->save, 0);
-    write_behind_free(nat->file);
     leases_free(nat->server.leases);
-    nat->file = NULL;
     nat->server.leases = NULL;
 }
 
@@ -316,6 +324,8 @@ static void nat_stop(struct nat *nat)
 
 static void nat_free(struct nat *nat)
 {
+    write_behind_free(nat->file);
+    free(nat->kept);
     free((char *)nat->dirs.state);
     free((char *)nat->dirs.shared);
     free(nat);

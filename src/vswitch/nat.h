@@ -29,8 +29,9 @@ struct nat {
     enum nat_backend wanted;
     char reason[200], note[120]; /* see struct uplink_state */
     bool dhcp, names;
-    struct dhcp server; /* without leases if it is off */
-    struct write_behind *file;
+    struct dhcp server;        /* without leases if it is off */
+    struct write_behind *file; /* of leases; NULL: DHCP was never on */
+    char *kept;                /* leases when DHCP ended last, as the file has them; may be NULL */
     struct alarm save;
     struct nat_rule *rule;
     u32 rules;

@@ -268,7 +268,6 @@ static int take_place(struct process *p, struct error *error)
         const struct uplink_dirs dirs = {p->state, p->run, store_run(p->store)};
         e = uplink_restore(p->place.name, &dirs, error);
     }
-    json_object_seed(0); /* reads a file of the host's */
     if (!e)
         confine(confine_kind(&defined), store_home(p->store), store_run(p->store), &p->confined);
     definitions_free(&defined);

@@ -177,6 +177,11 @@ restart-*) # leases and prefixes stay
     client b lab
     leased b || fail 'b gets no lease'
     [ "$address" != "$first" ] || fail 'the address of a is given to b'
+    nb nat set lab --dhcp off
+    nb nat set lab --dhcp on
+    in_space a ip address flush dev eth0
+    leased a || fail 'no lease after DHCP was off'
+    [ "$address" = "$first" ] || fail "the address was $first and is $address after DHCP was off"
     ;;
 *) fail "no case $1" ;;
 esac
