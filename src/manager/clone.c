@@ -6,6 +6,7 @@
 
 #include "manager/card.h"
 #include "manager/qemu_img.h"
+#include "manager/seed.h"
 #include "manager/vm.h"
 #include "store/definition.h"
 #include "store/intent.h"
@@ -151,12 +152,30 @@ static int share_disk(struct store *store, const struct vm_def *from, const stru
     return (disk->path && !copy->path) || (disk->format && !copy->format) ? definition_no_memory(error) : 0;
 }
 
+/* The drive of a seed, which is not the original's: the clone is another machine. */
+static int copy_seed(struct store *store, const struct vm_def *from, const struct disk_def *disk, struct vm_def *to,
+                     struct error *error)
+{
+    struct disk_def *copy = &to->disk[to->disks];
+    int e = disk_make_folder(store, to->name, error);
+    if (!e)
+        e = seed_clone(store, from, to, error);
+    if (e)
+        return e;
+    *copy = *disk;
+    copy->path = strdup(disk->path);
+    copy->format = strdup(disk->format);
+    to->disks++;
+    return copy->path && copy->format ? 0 : definition_no_memory(error);
+}
+
 static int copy_disks(struct store *store, const struct vm_def *from, struct vm_def *to, const struct clone_kind *kind,
                       const struct progress *progress, struct error *error)
 {
     int e = 0;
     for (u32 i = 0; i < from->disks && !e; i++)
         e = is_copied(&from->disk[i]) ? copy_disk(store, from, &from->disk[i], to, kind, progress, error)
+            : seed_is(&from->disk[i]) ? copy_seed(store, from, &from->disk[i], to, error)
                                       : share_disk(store, from, &from->disk[i], to, error);
     return e;
 }

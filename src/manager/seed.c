@@ -14,10 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LABEL "CIDATA" /* of file systems that cloud-init looks at */
 #define PATH "disks/seed.iso"
+#define IMAGE_MAX (4 << 20)
 
 void seed_hostname(const char *vm, char name[static NAME_MAX_LEN + 1])
 {
@@ -59,22 +61,27 @@ static int add_keys(const char *file, json_t *keys, struct error *error)
     return e;
 }
 
-static int meta_data(const struct vm_def *def, const struct seed *seed, char **text, struct error *error)
+/* Takes the reference of `keys`. */
+static int meta_text(const struct vm_def *def, json_t *keys, char **text, struct error *error)
 {
     char name[NAME_MAX_LEN + 1];
-    json_t *keys = json_array();
-    int e = keys ? 0 : definition_no_memory(error);
-    for (u32 i = 0; !e && i < seed->ssh_key.count; i++)
-        e = add_keys(seed->ssh_key.item[i], keys, error);
-    if (e) {
-        json_decref(keys);
-        return e;
-    }
     seed_hostname(def->name, name);
     json_t *object = json_pack("{s:s, s:s, s:o}", "instance-id", def->id, "local-hostname", name, "public-keys", keys);
     *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
     json_decref(object);
     return *text ? 0 : definition_no_memory(error);
+}
+
+static int meta_data(const struct vm_def *def, const struct seed *seed, char **text, struct error *error)
+{
+    json_t *keys = json_array();
+    int e = keys ? 0 : definition_no_memory(error);
+    for (u32 i = 0; !e && i < seed->ssh_key.count; i++)
+        e = add_keys(seed->ssh_key.item[i], keys, error);
+    if (!e)
+        return meta_text(def, keys, text, error);
+    json_decref(keys);
+    return e;
 }
 
 /* What cloud-init would pass over in silence is refused here. */
@@ -97,18 +104,24 @@ static int user_data(const struct seed *seed, char **text, struct error *error)
 
 /* -- the drive -- */
 
-static int write_image(struct store *store, const struct vm_def *def, const void *image, size_t size,
-                       struct error *error)
+static int write_image(struct store *store, const struct vm_def *def, const char *meta, const char *user,
+                       size_t user_length, struct error *error)
 {
+    const struct iso_file files[] = {{"meta-data", meta, strlen(meta)}, {"user-data", user, user_length}};
     char path[PATH_MAX];
+    size_t size;
     int e = store_vm_path(store, def->name, PATH, path, sizeof(path), error);
     if (e)
         return e;
+    void *image = iso_make(LABEL, files, ARRAY_LEN(files), &size);
+    if (!image)
+        return definition_no_memory(error);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool good = fd >= 0 && write(fd, image, size) == (ssize_t)size && fsync(fd) == 0;
     e = good ? 0 : -(errno ? errno : EIO);
     if (fd >= 0)
         close(fd);
+    free(image);
     return e ? error_set(error, e, "%.200s: %s", path, strerror(-e)) : 0;
 }
 
@@ -134,19 +147,60 @@ static int add_drive(struct vm_def *def, struct error *error)
 int seed_add(struct store *store, struct vm_def *def, const struct seed *seed, struct error *error)
 {
     char *meta = NULL, *user = NULL;
-    size_t size = 0;
     int e = def->id[0] ? 0 : uuid_make(def->id, error);
     if (!e)
         e = meta_data(def, seed, &meta, error);
     if (!e)
         e = user_data(seed, &user, error);
-    if (!e) {
-        const struct iso_file files[] = {{"meta-data", meta, strlen(meta)}, {"user-data", user, strlen(user)}};
-        void *image = iso_make(LABEL, files, ARRAY_LEN(files), &size);
-        e = image ? write_image(store, def, image, size, error) : definition_no_memory(error);
-        free(image);
-    }
+    if (!e)
+        e = write_image(store, def, meta, user, strlen(user), error);
     free(meta);
     free(user);
     return e ? e : add_drive(def, error);
+}
+
+/* -- clones -- */
+
+bool seed_is(const struct disk_def *disk)
+{
+    return disk->kind == DISK_CD && disk->path && strcmp(disk->path, PATH) == 0;
+}
+
+static int rewrite(struct store *store, const void *image, size_t size, const char *path, struct vm_def *to,
+                   struct error *error)
+{
+    size_t length, user_length;
+    char *text = NULL;
+    const char *meta = iso_find(image, size, "meta-data", &length);
+    const char *user = iso_find(image, size, "user-data", &user_length);
+    json_t *object = meta ? json_loadb(meta, length, 0, NULL) : NULL;
+    int e = object && user ? 0 : error_set(error, -EBADMSG, "%.200s is no seed that nestbox made", path);
+    if (!e)
+        e = to->id[0] ? 0 : uuid_make(to->id, error);
+    if (!e)
+        e = meta_text(to, json_incref(json_object_get(object, "public-keys")), &text, error);
+    if (!e)
+        e = write_image(store, to, text, user, user_length, error);
+    free(text);
+    json_decref(object);
+    return e;
+}
+
+int seed_clone(struct store *store, const struct vm_def *from, struct vm_def *to, struct error *error)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    int e = store_vm_path(store, from->name, PATH, path, sizeof(path), error);
+    if (e)
+        return e;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *image = fd >= 0 && !fstat(fd, &st) && st.st_size <= IMAGE_MAX ? malloc((size_t)st.st_size + 1) : NULL;
+    if (image && read(fd, image, (size_t)st.st_size) == st.st_size)
+        e = rewrite(store, image, (size_t)st.st_size, path, to, error);
+    else
+        e = error_set(error, -EIO, "%.200s cannot be read", path);
+    free(image);
+    if (fd >= 0)
+        close(fd);
+    return e;
 }

@@ -120,3 +120,24 @@ void *iso_make(const char *label, const struct iso_file *files, u32 count, size_
     }
     return image;
 }
+
+static u32 little32(const u8 *at)
+{
+    return at[0] | (u32)at[1] << 8 | (u32)at[2] << 16 | (u32)at[3] << 24;
+}
+
+const void *iso_find(const void *image, size_t size, const char *name, size_t *length)
+{
+    const u8 *bytes = image, *at = bytes + ROOT * SECTOR;
+    char wanted[40];
+    size_t n = disk_name(name, wanted);
+    if (size < FILES * SECTOR)
+        return NULL;
+    for (const u8 *end = at + SECTOR; at + RECORD < end && at[0] > RECORD && at + at[0] <= end; at += at[0]) {
+        u64 begin = (u64)little32(at + 2) * SECTOR;
+        *length = little32(at + 10);
+        if (at[32] == n && RECORD + n <= at[0] && memcmp(at + RECORD, wanted, n) == 0)
+            return begin <= size && *length <= size - begin ? bytes + begin : NULL;
+    }
+    return NULL;
+}

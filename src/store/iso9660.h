@@ -15,5 +15,7 @@ struct iso_file {
 
 /* `label`: at most 32 of A-Z, 0-9 and underscore. Returns the image, which free() releases, or NULL: no memory. */
 void *iso_make(const char *label, const struct iso_file *files, u32 count, size_t *size);
+/* Finds a file in such an image, which may be damaged. Returns its content within the image, or NULL. */
+const void *iso_find(const void *image, size_t size, const char *name, size_t *length);
 
 #endif

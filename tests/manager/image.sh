@@ -63,6 +63,15 @@ import_cases() {
     check 'the seed has the name' grep -aqF '"local-hostname": "my-vm-1"' "$folder/seed.iso"
     check 'and the key' grep -aqF 'ssh-ed25519 AAAAC3Nz me' "$folder/seed.iso"
     check 'and the user data' grep -aqF 'runcmd: [id]' "$folder/seed.iso"
+    check 'a clone' "$NESTBOX" clone 'My VM.1' second --linked
+    check 'has a seed of its own' grep -aqF '"local-hostname": "second"' "$NESTBOX_HOME/vms/second/disks/seed.iso"
+    check 'with its UUID' grep -aqF "$("$NESTBOX" show second --json | jq -r .id)" \
+        "$NESTBOX_HOME/vms/second/disks/seed.iso"
+    check 'the key' grep -aqF 'ssh-ed25519 AAAAC3Nz me' "$NESTBOX_HOME/vms/second/disks/seed.iso"
+    check 'and the user data' grep -aqF 'runcmd: [id]' "$NESTBOX_HOME/vms/second/disks/seed.iso"
+    check 'the clone uses the image' [ "$(image show 'LAB 1' --json | jq -r '.vms | sort | join(" ")')" = \
+        'My VM.1 second' ]
+    check 'the clone goes' "$NESTBOX" delete second --force
     check 'show has its VMs' [ "$(image show 'LAB 1' --json | jq -r '.vms | join(" ")')" = 'My VM.1' ]
     check 'one that is used stays' refused 'is used by VM My VM.1' delete 'lab 1'
     check 'no less than the image' fails 'less is not possible' create x --image 'lab 1' --size 10M

@@ -201,6 +201,13 @@ static void test_iso(void)
     record += record[0];
     CHECK_EQ(little(record + 10), sizeof(big));
     CHECK(memcmp(iso + little(record + 2) * 2048, big, sizeof(big)) == 0);
+    size_t length;
+    TEST("files are found again, and nothing outside of the image");
+    CHECK(iso_find(iso, size, "meta-data", &length) == iso + 22 * 2048);
+    CHECK_EQ(length, sizeof(big));
+    CHECK(!iso_find(iso, size, "meta", &length));
+    CHECK(!iso_find(iso, size - 2048, "meta-data", &length));
+    CHECK(!iso_find(iso, 4096, "meta-data", &length));
     free(iso);
 }
 
