@@ -2,8 +2,8 @@
 # What goes wrong around real guests in QEMU on the engine: a guest that plays server of DHCP and router; one that does
 # not read; limits; a NAT network whose addresses are all in use; peers behind NAT that are gone, and the process of the
 # switch with them; the host's interface, which goes and comes back. The last ones once per back end.
-# cases: rogue stalled limits pool-slirp pool-kernel gone-slirp gone-kernel
-# more cases: interface-external interface-slirp interface-kernel
+# cases: rogue stalled pool-kernel gone-slirp
+# more cases: limits pool-slirp gone-kernel interface-external interface-slirp interface-kernel
 # limit: 900
 . "$(dirname "$0")/lib.sh"
 has ping jq
