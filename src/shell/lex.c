@@ -22,6 +22,8 @@ char lex_char(const struct lexer *lexer, u32 at, u32 *length)
     *length = at < lexer->length;
     if (at >= lexer->length)
         return 0;
+    if ((u8)lexer->text[at] < 0x80)
+        return lexer->text[at];
     for (unsigned i = 0; i < ARRAY_LEN(same); i++) {
         u32 n = (u32)strlen(same[i].utf8);
         if (n <= lexer->length - at && !memcmp(lexer->text + at, same[i].utf8, n)) {
@@ -419,6 +421,16 @@ static void escape(struct lexer *l, struct piece *p)
         p->count = 0; /* the line goes on */
 }
 
+/* An end of line, a quote and @: *length is theirs. */
+static bool ends_here(const struct lexer *l, u32 *length)
+{
+    u32 quote, sign;
+    if (l->text[l->at] != '\n' || lex_char(l, l->at + 1, &quote) != '"' || lex_char(l, l->at + 1 + quote, &sign) != '@')
+        return false;
+    *length = 1 + quote + sign;
+    return true;
+}
+
 void lex_piece(struct lexer *l, bool here, struct piece *p)
 {
     u32 n, more;
@@ -427,8 +439,8 @@ void lex_piece(struct lexer *l, bool here, struct piece *p)
     if (!n) {
         l->problem = here ? "the string is missing the terminator: \"@" : "the string is missing the terminator: \"";
         l->incomplete = true;
-    } else if (here && c == '\n' && lex_char(l, l->at + 1, &n) == '"' && lex_char(l, l->at + 1 + n, &more) == '@') {
-        l->at += 1 + n + more;
+    } else if (here && ends_here(l, &more)) {
+        l->at += more;
         p->kind = PIECE_END;
     } else if (!here && c == '"') {
         l->at += n;

@@ -34,7 +34,7 @@ struct fuzz_target {
     u32 (*run)(const struct input *input);
 };
 
-extern const struct fuzz_target fuzz_frames, fuzz_stream, fuzz_definitions, fuzz_control, fuzz_agent;
+extern const struct fuzz_target fuzz_frames, fuzz_stream, fuzz_definitions, fuzz_control, fuzz_agent, fuzz_shell;
 
 /* Says what does not hold, and ends the process. */
 __attribute__((noreturn, format(printf, 1, 2))) void wrong(const char *format, ...);

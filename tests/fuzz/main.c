@@ -34,8 +34,8 @@ struct shared {
     u64 random;
 };
 
-static const struct fuzz_target *const targets[] = {&fuzz_frames, &fuzz_stream, &fuzz_definitions, &fuzz_control,
-                                                    &fuzz_agent};
+static const struct fuzz_target *const targets[] = {&fuzz_frames,  &fuzz_stream, &fuzz_definitions,
+                                                    &fuzz_control, &fuzz_agent,  &fuzz_shell};
 static struct shared *shared;
 char fuzz_folder[64];
 
