@@ -150,6 +150,27 @@ static struct node *redirect(struct parser *p)
     return node_end(p, node);
 }
 
+struct node *parse_redirected(struct parser *p)
+{
+    struct node *to = redirect(p);
+    if (!to)
+        return NULL;
+    struct node *command = node_create(p, NODE_COMMAND, to->start);
+    bool null = to->left && to->left->kind == NODE_VARIABLE && text_same(to->left->name, "null");
+    bool errors = to->operator[0] != '>' && to->operator[0] != '1';
+    const char *name = errors || !to->left ? "Write-Output" : null ? "Out-Null" : "Out-File";
+    command->left = node_text_literal(p, to->start, name, strlen(name));
+    if (name[0] == 'O' && !null) {
+        command->list = node_create(p, NODE_ARGUMENT, to->start);
+        command->list->left = to->left;
+        if (strstr(to->operator, ">>")) {
+            command->list->next = node_create(p, NODE_ARGUMENT, to->start);
+            command->list->next->name = "Append";
+        }
+    }
+    return node_end(p, command);
+}
+
 struct node *parse_command(struct parser *p)
 {
     const struct token *t = parser_look(p, LEX_ARGUMENT);

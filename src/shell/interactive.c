@@ -131,8 +131,10 @@ static bool read_statement(struct terminal *t, struct text *text)
 {
     text->used = 0;
     t->goes_on = false;
+    shell_interrupt_clear();
     for (;;) {
         int count = 0;
+        el_set(t->edit, EL_PREP_TERM, 1); /* before the prompt, after which somebody may type */
         errno = 0;
         const char *line = el_gets(t->edit, &count);
         if (shell_interrupted()) {

@@ -562,6 +562,10 @@ static struct node *pipeline(struct parser *p)
             (*end)->silent = ((*end)->kind == NODE_POSTFIX || (*end)->kind == NODE_UNARY) && sign &&
                              (!strcmp(sign, "++") || !strcmp(sign, "--"));
         }
+        if (*end && !p->failed && parser_look(p, LEX_ARGUMENT)->kind == TOKEN_REDIRECT) {
+            (*end)->next = parse_redirected(p);
+            return node_end(p, node);
+        }
     } else {
         *end = parse_command(p);
     }

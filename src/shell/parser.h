@@ -66,5 +66,7 @@ const char *parse_type(struct parser *p);
 /* One value of a command's argument, and those behind commas. */
 struct node *parse_argument(struct parser *p);
 struct node *parse_command(struct parser *p);
+/* What stands behind an expression and its redirection: the command that does the same with the value. */
+struct node *parse_redirected(struct parser *p);
 
 #endif
