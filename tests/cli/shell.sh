@@ -42,7 +42,8 @@ says 'programs of the host' 0 $'x y\n3' -c "printf '%s\n' 'x y'; sh -c 'exit 3';
 says 'their lines' 0 2 -c "(printf 'a\nb\n' | Measure-Object).Count"
 says 'lines for them' 0 1 -c "'b','a' | grep -c a"
 says 'redirection' 0 'a' -c "'a' > '$WORK/file'; Get-Content '$WORK/file'"
-run 'other addresses are refused' 1 'nothing is fetched from the network' shell -c 'Invoke-WebRequest https://example.org/x'
+run 'other addresses are refused' 1 'nothing is fetched from the network' \
+    shell -c 'Invoke-WebRequest https://example.org/x'
 says 'who cannot be asked says no' 1 '' -c 'New-VMSwitch x -SwitchType Private | Out-Null; Remove-VMSwitch x'
 check 'the switch is there' [ "$("$NESTBOX" switch list | grep -c '^x ')" = 1 ]
 says 'without the question' 0 '' -c 'Remove-VMSwitch x -Confirm:$false'
@@ -56,7 +57,8 @@ terminal() { # NAME STATUS STEP...
     shift 2
     TERM=xterm timeout 100 "$WORK/pty" "expect:nestbox> " "$@" -- "$NESTBOX" shell >"$WORK/out" 2>"$WORK/err"
     got=$?
-    [ $got = "$want" ] && pass "$name" || fail "$name" "status $got" "$(cat "$WORK/err")" "$(tail -c 600 "$WORK/out" | cat -v)"
+    [ $got = "$want" ] && pass "$name" && return
+    fail "$name" "status $got" "$(cat "$WORK/err")" "$(tail -c 600 "$WORK/out" | cat -v)"
 }
 terminal 'a line and its end' 0 $'send:40+2\r' 'expect:42' 'expect:nestbox> ' $'send:\x04'
 terminal 'exit' 5 $'send:exit 5\r'
@@ -68,8 +70,8 @@ terminal 'completion' 0 $'send:Get-Locat\t| foreach { "at " + $_.Path }\r' 'expe
     $'send:$CPU = 6\r' 'expect:nestbox> ' $'send:"is " + $CP\t\r' 'expect:is 6' 'expect:nestbox> ' $'send:\x04'
 terminal 'Ctrl-C ends what runs' 0 $'send:while ($true) { }\r' 'pause:500' $'send:\x03' 'expect:stopped by Ctrl-C' \
     'expect:nestbox> ' $'send:6*7\r' 'expect:42' 'expect:nestbox> ' $'send:\x04'
-terminal 'Ctrl-C ends what is typed' 0 'send:Get-' 'pause:300' $'send:\x03' 'expect:nestbox> ' $'send:6*7\r' 'expect:42' \
-    'expect:nestbox> ' $'send:\x04'
+terminal 'Ctrl-C ends what is typed' 0 'send:Get-' 'pause:300' $'send:\x03' 'expect:nestbox> ' $'send:6*7\r' \
+    'expect:42' 'expect:nestbox> ' $'send:\x04'
 terminal 'a question' 0 $'send:New-VMSwitch q -SwitchType Private | Out-Null\r' 'expect:nestbox> ' \
     $'send:Remove-VMSwitch q\r' 'expect:Are you sure' 'expect:"Y"): ' $'send:N\r' 'expect:nestbox> ' \
     $'send:(Get-VMSwitch q).Name + "!"\r' 'expect:q!' 'expect:nestbox> ' $'send:\x04'
