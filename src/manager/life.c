@@ -213,7 +213,7 @@ static int may_start(struct store *store, const struct vm_def *def, const struct
     if (!def->set.template)
         return host_rules(store, def, now, NULL, NULL, RULE_START, error);
     error_set(error, -EPERM, "VM %s is a template, which is not started", def->name);
-    return error_hint(error, "`nestbox clone --linked` makes a VM of it");
+    return error_hint(error, "`nestbox clone` makes a VM of it");
 }
 
 static int start(struct store *store, const struct vm_def *def, const struct progress *progress, json_t **result,

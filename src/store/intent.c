@@ -91,14 +91,13 @@ static void sync_folder(int folder, const char *path)
     close(fd);
 }
 
+/* What is not there any more has been renamed, and maybe removed since. */
 static int rename_once(int folder, const char *from, const char *to, struct error *error)
 {
     int e = renameat(folder, from, folder, to) ? -errno : 0;
     if (!e)
         sync_folder(folder, to);
-    if (e == -ENOENT && !faccessat(folder, to, F_OK, 0))
-        return 0; /* it has been done */
-    return e ? fail(from, e, error) : 0;
+    return e && e != -ENOENT ? fail(from, e, error) : 0;
 }
 
 static bool is_path(const char *path)

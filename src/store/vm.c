@@ -376,11 +376,13 @@ static int rename_locked(struct store *store, const struct vm_def *def, const ch
     if (cards)
         json_object_del(cards, "was");
     bool moves = strcmp(from, to) != 0;
+    /* A folder of that name has a log at most. It goes first: done twice, this would take the VM's. */
     if (!e && moves)
-        e = intent_finish(store, was, "rename",
-                          intent_steps(4, intent_remove(to), intent_rename(from, to), intent_write(new_vm, vm),
-                                       intent_write(new_cards, cards)),
-                          error);
+        e = intent_finish(store, def->name, "rename", intent_steps(1, intent_remove(to)), error);
+    if (!e && moves)
+        e = intent_finish(
+            store, was, "rename",
+            intent_steps(3, intent_rename(from, to), intent_write(new_vm, vm), intent_write(new_cards, cards)), error);
     else if (!e)
         e = write_both(store, new_vm, vm, new_cards, cards, error);
     json_decref(vm);

@@ -217,6 +217,13 @@ static void killed(void (*act)(struct store *store))
     waitpid(child, NULL, 0);
 }
 
+static void unlink_below(const char *path)
+{
+    char whole[256];
+    snprintf(whole, sizeof(whole), "%s/%s", home, path);
+    unlink(whole);
+}
+
 static void begin_only(struct store *store)
 {
     create(store, "lab");
@@ -226,10 +233,19 @@ static void begin_only(struct store *store)
 static void finish_nothing(struct store *store)
 {
     create(store, "lab");
+    home_write("file", "");
     /* A step that cannot be done leaves the intent, as a kill before it would. */
     (void)!intent_finish(store, "lab", "delete",
-                         intent_steps(2, intent_rename("no", "where"), intent_remove("vms/lab")), &error);
-    home_write("where", "");
+                         intent_steps(2, intent_rename("file", "vms/lab"), intent_remove("vms/lab")), &error);
+    unlink_below("file");
+}
+
+static json_t *rename_steps(void)
+{
+    json_t *object = json_pack("{s:i}", "version", 1);
+    json_t *steps = intent_steps(2, intent_rename("vms/lab", "vms/.lab"), intent_write("vms/.lab/x.json", object));
+    json_decref(object);
+    return steps;
 }
 
 static void test_intents(void)
@@ -253,6 +269,20 @@ static void test_intents(void)
     CHECK(home_has("vms/lab/vm.json"));
     fd = store_vm_lock(store, "lab", "show", 0, &error);
     CHECK(fd >= 0 && !home_has("vms/lab") && strstr(noted.text, "finished"));
+    close(fd);
+    TEST("each step can be done twice");
+    fd = store_vm_lock(store, "lab", "x", 0, &error);
+    create(store, "lab");
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_EQ(intent_finish(store, "lab", "x", rename_steps(), &error), 0);
+        CHECK(!home_has("vms/lab") && home_has("vms/.lab/vm.json") && home_has("vms/.lab/x.json"));
+    }
+    for (unsigned i = 0; i < 2; i++)
+        CHECK_EQ(intent_finish(store, "lab", "x",
+                               intent_steps(2, intent_rename("vms/lab", "vms/.lab"), intent_remove("vms/.lab")),
+                               &error),
+                 0);
+    CHECK(!home_has("vms/.lab"));
     close(fd);
     TEST("an intent of a living command is left alone");
     fd = store_vm_lock(store, "lab", "create", 0, &error);
