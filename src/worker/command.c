@@ -357,8 +357,9 @@ static int add_channels(struct list *l, const struct command *c, struct error *e
     option(l, "-serial", "chardev:serial");
     option(l, "-chardev", "socket,id=agent,fd=%d,server=on,wait=off", c->agent);
     option(l, "-device", "virtio-serial-pci,id=ports");
-    int e = add_socket(l, c, "qga", SOCKET_QGA, true, error);
-    option(l, "-device", "virtserialport,bus=ports.0,nr=1,id=port-qga,chardev=qga,name=org.qemu.guest_agent.0");
+    int e = add_socket(l, c, CHARDEV_QGA, SOCKET_QGA, true, error);
+    option(l, "-device",
+           "virtserialport,bus=ports.0,nr=1,id=" PORT_QGA ",chardev=" CHARDEV_QGA ",name=org.qemu.guest_agent.0");
     option(l, "-device", "virtserialport,bus=ports.0,nr=2,id=" PORT_AGENT ",chardev=agent,name=org.nestbox.agent.0");
     return e;
 }

@@ -14,9 +14,12 @@
 #define SOCKET_QMP "qmp"
 #define SOCKET_SERIAL "serial"
 #define SOCKET_VNC "vnc"
-#define SOCKET_QGA "qga"        /* the port org.qemu.guest_agent.0 */
-#define SOCKET_AGENT "agent"    /* the port org.nestbox.agent.0 */
-#define PORT_AGENT "port-agent" /* its device */
+#define SOCKET_QGA "qga"     /* the port org.qemu.guest_agent.0 */
+#define SOCKET_AGENT "agent" /* the port org.nestbox.agent.0 */
+/* The devices of these ports; CHARDEV_QGA is what the first of them has in QEMU. */
+#define PORT_QGA "port-qga"
+#define CHARDEV_QGA "qga"
+#define PORT_AGENT "port-agent"
 #define SOCKET_TPM "tpm"
 
 struct command {

@@ -46,6 +46,8 @@ struct worker {
     struct guest *guest; /* its agent; NULL: QEMU has no port yet */
     struct ready_asker ready_asker[ASKERS_MAX];
     struct alarm ready_tick;
+    struct qmp_call ports;
+    u64 qga_ns;       /* when QEMU's agent in the guest opened its port; 0: it is closed */
     u64 freeze_asker; /* who waits until file systems are frozen or thawed; 0: nobody */
     struct helper qemu, helper[HELPERS_MAX];
     u32 helpers;
@@ -127,6 +129,10 @@ int MUST_CHECK save_discard(struct store *store, const char *vm, struct error *e
 
 /* guest_ask.c */
 void guest_changed(void *opaque, bool ready);
+/* A program in the guest opened or closed a port. */
+void guest_port_changed(struct worker *w, const char *id, bool open);
+/* Asks QEMU which are open. */
+void guest_ask_ports(struct worker *w);
 void guest_ready_tick(struct alarm *alarm);
 /* The VM is no more. */
 void guest_over(struct worker *w, const char *why);

@@ -203,7 +203,10 @@ static int connect_qemu(struct worker *w, struct error *error)
     if (fd < 0)
         return fd;
     w->guest = guest_new(&w->loop, fd, &(struct guest_events){guest_changed, w});
-    return w->guest ? 0 : error_set(error, -ENOMEM, "out of memory");
+    if (!w->guest)
+        return error_set(error, -ENOMEM, "out of memory");
+    guest_ask_ports(w);
+    return 0;
 }
 
 /* -- files of the VM -- */

@@ -125,8 +125,8 @@ static void on_event(struct qmp_events *events, const char *name, const json_t *
         worker_set_state(w, VM_RUNNING);
     } else if (strcmp(name, "VSERPORT_CHANGE") == 0) {
         const char *id = json_string_value(json_object_get(data, "id"));
-        if (w->guest && id && strcmp(id, PORT_AGENT) == 0 && !json_is_true(json_object_get(data, "open")))
-            agent_port_lost(guest_port(w->guest));
+        if (id)
+            guest_port_changed(w, id, json_is_true(json_object_get(data, "open")));
     } else if (strcmp(name, "GUEST_PANICKED") == 0) {
         worker_log(w, "the guest's kernel has panicked");
     }
