@@ -382,7 +382,8 @@ static const struct verb run_verb = {
     .words = NAME_WORD,
     .about =
         "Is the process of a switch, in the foreground until it is stopped or gets a signal: for service managers, "
-        "and for debugging.",
+        "and for debugging. It tells a service manager when it passes frames; *nestbox-switch@NAME* is a unit of "
+        "systemd.",
     .run = run,
 };
 
