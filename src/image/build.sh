@@ -6,8 +6,8 @@ set -eu
 
 say() { printf '%s\n' "image: $*" >&2; }
 
-die() {
-    say "$*"
+die() { # a line of its own kind: what starts the builder keeps errors and progress apart
+    printf '%s\n' "image-build: $*" >&2
     exit 1
 }
 

@@ -80,14 +80,15 @@ static int run(const struct image_profile *profile, const struct image_build *bu
     return task_run(&task, error);
 }
 
-/* The builder's last line is "image: what is wrong; as root: apt-get install ...", or the like. */
+/* The builder's last line is "image-build: what is wrong; as root: apt-get install ...", or the like. */
 static void split_error(struct error *error)
 {
-    char *at = strstr(error->text, "image: "), *hint;
+    static const char own[] = BUILDER ": ";
+    char *at = strstr(error->text, own), *hint;
     struct error whole = *error;
     if (!at)
         return;
-    at = whole.text + (at - error->text) + strlen("image: ");
+    at = whole.text + (at - error->text) + strlen(own);
     hint = strstr(at, "; ");
     if (hint)
         *hint = 0;
