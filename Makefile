@@ -75,7 +75,7 @@ $(O)/libnestbox-kvm.so: $(PRELOAD:%.c=$(O)/%.o) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared $(LDFLAGS) -Wl,-z,defs -o $@ $^ $(LDLIBS) -ldl
 
-$(O)/src/shell/bundled.o: $(wildcard src/shell/scripts/*.ps1)
+$(O)/src/shell/bundled.o: $(wildcard src/shell/scripts/*)
 
 $(CORE_SRC:%.c=$(O)/%.o): CFLAGS += $(CORE_CFLAGS)
 # ThreadSanitizer's sigaction() holds handlers back until the thread calls a library, which a busy vCPU does not.

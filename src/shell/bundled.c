@@ -15,6 +15,9 @@
 BUNDLED(enable_nested_vm, "Enable-NestedVm.ps1");
 BUNDLED(get_nested_virt_status, "Get-NestedVirtStatus.ps1");
 
+__asm__(".pushsection .rodata\n.globl bundled_guest\n.hidden bundled_guest\nbundled_guest:\n.incbin "
+        "\"src/shell/scripts/guest.sh\"\n.byte 0\n.popsection\n");
+
 static const struct {
     const char *name, *begin, *end;
 } scripts[] = {

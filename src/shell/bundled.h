@@ -8,5 +8,7 @@
 
 /* The script of an address; NULL if there is none. */
 const char *bundled_script(const char *address, size_t *length);
+/* Functions of bash for Linux guests: cmdlets of Windows that scripts call there. Ends with a zero. */
+extern const char bundled_guest[];
 
 #endif

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct cmdlet *const cmdlet_tables[] = {cmdlets_core,   cmdlets_objects,  cmdlets_format, cmdlets_help,
-                                              cmdlets_switch, cmdlets_nat,      cmdlets_card,   cmdlets_host,
-                                              cmdlets_vm,     cmdlets_hardware, cmdlets_life,   NULL};
+const struct cmdlet *const cmdlet_tables[] = {
+    cmdlets_core, cmdlets_objects, cmdlets_format,   cmdlets_help, cmdlets_switch, cmdlets_nat, cmdlets_card,
+    cmdlets_host, cmdlets_vm,      cmdlets_hardware, cmdlets_life, cmdlets_guest,  NULL};
 
 /* clang-format off */
 const struct parameter common_parameters[] = {

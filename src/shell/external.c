@@ -159,23 +159,21 @@ static void finished(struct shell *shell, pid_t pid)
     shell->ok = code == 0;
 }
 
-enum flow external_run(struct shell *shell, const struct node *command, const char *program, const struct value *inputs,
-                       bool piped, struct sink *out)
+/* `inputs` NULL: it has our standard input. */
+static enum flow run(struct shell *shell, const struct node *command, const char *program, const struct value *words,
+                     const struct value *inputs, struct sink *out)
 {
-    struct value *words = value_array(&shell->heap);
     int in = -1, pipes[2] = {-1, -1};
     pid_t pid;
-    array_add(words, value_text(&shell->heap, program));
-    enum flow flow = external_words(shell, command, words);
-    if (flow != FLOW_NEXT)
-        return flow;
-    char **argv = memory_get((words->array.count + 1) * sizeof(*argv));
+    enum flow flow = FLOW_NEXT;
+    char **argv = memory_get((words->array.count + 2) * sizeof(*argv));
+    argv[0] = (char *)(uintptr_t)program;
     for (size_t i = 0; i < words->array.count; i++)
-        argv[i] = words->array.item[i]->text;
+        argv[i + 1] = words->array.item[i]->text;
     output_flush(shell);
     fflush(shell->out);
     bool ours = out == &shell->output && fileno(shell->out) == STDOUT_FILENO;
-    int e = piped && (in = input_file(shell, inputs)) < 0 ? errno : 0;
+    int e = inputs && (in = input_file(shell, inputs)) < 0 ? errno : 0;
     if (!e && !ours && pipe2(pipes, O_CLOEXEC))
         e = errno;
     if (!e)
@@ -197,4 +195,18 @@ enum flow external_run(struct shell *shell, const struct node *command, const ch
         flow = put_lines(shell, pipes[0], out);
     finished(shell, pid);
     return flow;
+}
+
+enum flow external_run(struct shell *shell, const struct node *command, const char *program, const struct value *inputs,
+                       bool piped, struct sink *out)
+{
+    struct value *words = value_array(&shell->heap);
+    enum flow flow = external_words(shell, command, words);
+    return flow == FLOW_NEXT ? run(shell, command, program, words, piped ? inputs : NULL, out) : flow;
+}
+
+enum flow external_start(struct shell *shell, const struct node *command, const char *program,
+                         const struct value *words, struct sink *out)
+{
+    return run(shell, command, program, words, NULL, out);
 }

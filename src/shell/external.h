@@ -14,5 +14,8 @@ enum flow external_words(struct shell *shell, const struct node *command, struct
  * nobody takes them. Sets $LASTEXITCODE and $?. */
 enum flow external_run(struct shell *shell, const struct node *command, const char *program, const struct value *inputs,
                        bool piped, struct sink *out);
+/* The same with words that are there, and without input. */
+enum flow external_start(struct shell *shell, const struct node *command, const char *program,
+                         const struct value *words, struct sink *out);
 
 #endif

@@ -1,0 +1,95 @@
+# Put before what Invoke-Command runs in a Linux guest, and before the cmdlets of the same names: commands of Windows do
+# what they mean here. The hypervisor is KVM with QEMU; Linux needs no restart for it.
+export DEBIAN_FRONTEND=noninteractive
+
+nestbox_module() { # the module of KVM for this CPU; none if the CPU has no extensions
+    if grep -qw vmx /proc/cpuinfo; then
+        echo kvm_intel
+    elif grep -qw svm /proc/cpuinfo; then
+        echo kvm_amd
+    fi
+}
+
+nestbox_hypervisor() { # yes or no: whether it is there and can be used
+    if [ -c /dev/kvm ] && command -v qemu-system-x86_64 >/dev/null; then echo yes; else echo no; fi
+}
+
+nestbox_install_hypervisor() {
+    local module
+    module=$(nestbox_module)
+    if [ -z "$module" ]; then
+        echo 'The CPU of this machine has neither VT-x nor AMD-V. If it is a VM, they are exposed while it is off:' >&2
+        echo '    Set-VMProcessor -VMName NAME -ExposeVirtualizationExtensions $true' >&2
+        return 1
+    fi
+    if ! command -v qemu-system-x86_64 >/dev/null; then
+        apt-get -q install -y --no-install-recommends qemu-system-x86 >&2 ||
+            { apt-get -q update >&2 && apt-get -q install -y --no-install-recommends qemu-system-x86 >&2; } || return 1
+    fi
+    modprobe "$module" || return 1
+    echo "$module" >/etc/modules-load.d/nestbox.conf
+    [ -c /dev/kvm ]
+}
+
+nestbox_is_hypervisor() { # NAME: whether a feature's name means it
+    case ${1,,} in
+    hyper-v | microsoft-hyper-v | microsoft-hyper-v-all | hyper-v-powershell | hyper-v-tools) return 0 ;;
+    esac
+    echo "There is no feature $1 here; there is Hyper-V, which is KVM with QEMU" >&2
+    return 1
+}
+
+nestbox_value() { # PARAMETER ARGUMENT...: the value behind a parameter, else the first that is none
+    local wanted=$1 first=
+    shift
+    while [ $# -gt 0 ]; do
+        if [ "${1,,}" = "-${wanted,,}" ]; then
+            echo "$2"
+            return
+        fi
+        case $1 in -*) ;; *) first=${first:-$1} ;; esac
+        shift
+    done
+    echo "$first"
+}
+
+Install-WindowsFeature() {
+    nestbox_is_hypervisor "$(nestbox_value Name "$@")" || return 1
+    if nestbox_install_hypervisor; then
+        printf '\nSuccess Restart Needed Exit Code Feature Result\n------- -------------- --------- --------------\n'
+        printf 'True    No             Success   {Hyper-V}\n\n'
+    else
+        printf '\nSuccess Restart Needed Exit Code Feature Result\n------- -------------- --------- --------------\n'
+        printf 'False   No             Failed    {}\n\n'
+        return 1
+    fi
+}
+
+Enable-WindowsOptionalFeature() {
+    nestbox_is_hypervisor "$(nestbox_value FeatureName "$@")" && nestbox_install_hypervisor || return 1
+    printf '\nPath          :\nOnline        : True\nRestartNeeded : False\n\n'
+}
+
+Get-WindowsFeature() {
+    local name box=' ' state=Available
+    name=$(nestbox_value Name "$@")
+    [ -z "$name" ] || nestbox_is_hypervisor "$name" || return 1
+    [ "$(nestbox_hypervisor)" = no ] || { box=X && state=Installed; }
+    printf '\nDisplay Name  Name     Install State\n------------  ----     -------------\n'
+    printf '[%s] Hyper-V   Hyper-V  %s\n\n' "$box" "$state"
+}
+
+Get-WindowsOptionalFeature() {
+    nestbox_is_hypervisor "$(nestbox_value FeatureName "$@")" || return 1
+    printf '\nFeatureName : Microsoft-Hyper-V\nState       : %s\n\n' \
+        "$([ "$(nestbox_hypervisor)" = yes ] && echo Enabled || echo Disabled)"
+}
+
+# The answer reaches whoever asked before the machine goes.
+Restart-Computer() {
+    setsid sh -c 'sleep 1; systemctl reboot || reboot' >/dev/null 2>&1 </dev/null &
+}
+
+Stop-Computer() {
+    setsid sh -c 'sleep 1; systemctl poweroff || poweroff' >/dev/null 2>&1 </dev/null &
+}
