@@ -40,6 +40,7 @@ const struct verb *const verbs[] = {
     &verb_stats,
     &verb_events,
     &verb_logs,
+    &verb_checkpoint,
     &verb_exec,
     &verb_copy,
     &verb_ssh,

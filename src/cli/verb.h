@@ -93,6 +93,7 @@ extern const struct verb
     verb_stats,
     verb_events,
     verb_logs,
+    verb_checkpoint,
     verb_exec,
     verb_copy,
     verb_ssh,

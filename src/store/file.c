@@ -162,3 +162,23 @@ int file_remove(int folder, const char *path, struct error *error)
     int e = flush_folder(folder, parent);
     return e ? fail(path, e, error) : 0;
 }
+
+int file_copy(const char *from, const char *to, struct error *error)
+{
+    char draft[PATH_MAX + 8], *bytes = malloc(1 << 20);
+    snprintf(draft, sizeof(draft), "%s.new", to);
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int e = !bytes ? -ENOMEM : in < 0 || out < 0 ? -errno : 0;
+    for (ssize_t n = 1; !e && n > 0;) {
+        n = read(in, bytes, 1 << 20);
+        if (n < 0 || (n > 0 && write(out, bytes, (size_t)n) != n))
+            e = errno ? -errno : -EIO;
+    }
+    if (!e && (fsync(out) || rename(draft, to)))
+        e = -errno;
+    free(bytes);
+    for (int i = 0; i < 2; i++)
+        if ((int[]){in, out}[i] >= 0)
+            close((int[]){in, out}[i]);
+    return e ? fail(in < 0 ? from : to, e, error) : 0;
+}

@@ -19,5 +19,7 @@ int MUST_CHECK file_read_text(int folder, const char *path, char **text, struct 
 int MUST_CHECK file_write_text(int folder, const char *path, const char *text, struct error *error);
 /* Returns 0 also if there is no such file. */
 int MUST_CHECK file_remove(int folder, const char *path, struct error *error);
+/* Copies a file of any kind; both paths are absolute. It is there whole or not at all. */
+int MUST_CHECK file_copy(const char *from, const char *to, struct error *error);
 
 #endif

@@ -25,7 +25,17 @@ struct helper {
 };
 
 /* What is under way and passes by itself. */
-enum job { JOB_NONE, JOB_START, JOB_LOAD, JOB_SHUT_DOWN, JOB_TURN_OFF, JOB_PAUSE, JOB_RESUME, JOB_SAVE };
+enum job {
+    JOB_NONE,
+    JOB_START,
+    JOB_LOAD,
+    JOB_SHUT_DOWN,
+    JOB_TURN_OFF,
+    JOB_PAUSE,
+    JOB_RESUME,
+    JOB_SAVE,
+    JOB_CHECKPOINT
+};
 
 /* Who waits for the guest's agent. */
 struct ready_asker {
@@ -73,6 +83,12 @@ struct worker {
     int state_fd; /* the file that is saved to or loaded from; -1: none */
     u64 saved_bytes, total_bytes;
     struct alarm poll;
+    struct checkpoint_job {
+        json_t *request; /* NULL: none is under way */
+        size_t disk;     /* whose turn it is */
+        int number;      /* of its node */
+        struct error verdict;
+    } checkpoint;
 
     bool stopped_by_disk;
     u64 disk_stop_ns, disk_retry_ns; /* when that began; when it was tried again */
@@ -141,6 +157,13 @@ void guest_take_agent(void *opaque, const json_t *request, int fd);
 int guest_ask_ready(void *opaque, const json_t *request, json_t *reply, struct error *error);
 int guest_ask_freeze(void *opaque, const json_t *request, json_t *reply, struct error *error);
 int guest_ask_thaw(void *opaque, const json_t *request, json_t *reply, struct error *error);
+
+/* Writes memory and devices to state_fd; the job's own function is called at the end. */
+void save_write(struct worker *w);
+
+/* checkpoint.c */
+int checkpoint_begin(void *opaque, const json_t *request, json_t *reply, struct error *error);
+void checkpoint_moved(struct worker *w, const struct error *error);
 
 /* disk_error.c: a disk of the host that is full. */
 void disk_error_event(struct worker *w, const json_t *data);

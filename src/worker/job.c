@@ -25,6 +25,7 @@ static const char *const job_names[] = {
     [JOB_PAUSE] = "pausing",
     [JOB_RESUME] = "resuming",
     [JOB_SAVE] = "writing memory",
+    [JOB_CHECKPOINT] = "taking a checkpoint",
 };
 
 static u32 seconds(const struct worker *w)

@@ -6,6 +6,7 @@
 
 #include "process/program.h"
 #include "process/spawn.h"
+#include "store/file.h"
 #include "worker/process.h"
 
 #include <errno.h>
@@ -211,26 +212,6 @@ static int connect_qemu(struct worker *w, struct error *error)
 
 /* -- files of the VM -- */
 
-static int copy_file(const char *from, const char *to, struct error *error)
-{
-    char draft[PATH_MAX + 8], *bytes = malloc(1 << 20);
-    snprintf(draft, sizeof(draft), "%s.new", to);
-    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int e = !bytes ? -ENOMEM : in < 0 || out < 0 ? -errno : 0;
-    for (ssize_t n = 1; !e && n > 0;) {
-        n = read(in, bytes, 1 << 20);
-        if (n < 0 || (n > 0 && write(out, bytes, (size_t)n) != n))
-            e = errno ? -errno : -EIO;
-    }
-    if (!e && (fsync(out) || rename(draft, to)))
-        e = -errno;
-    free(bytes);
-    for (int i = 0; i < 2; i++)
-        if ((int[]){in, out}[i] >= 0)
-            close((int[]){in, out}[i]);
-    return e ? fail(in < 0 ? from : to, e, error) : 0;
-}
-
 /* Variables of UEFI are the VM's from its first start on. */
 static int make_files(struct worker *w, struct error *error)
 {
@@ -238,7 +219,7 @@ static int make_files(struct worker *w, struct error *error)
     const char *variables = command_variables(&w->def);
     int e = store_vm_path(w->store, w->def.name, "firmware.fd", path, sizeof(path), error);
     if (!e && variables && access(path, F_OK)) {
-        e = copy_file(variables, path, error);
+        e = file_copy(variables, path, error);
         if (e == -ENOENT)
             error_hint(error, "as root: apt-get install ovmf");
     }

@@ -172,6 +172,7 @@ static const struct control_request requests[] = {
     {"pause", job_pause},
     {"resume", job_resume},
     {"reset", job_reset},
+    {"checkpoint", checkpoint_begin},
     {"screenshot", report_screenshot},
     {"qmp", report_qmp},
     {"console", nothing, take_console},

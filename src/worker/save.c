@@ -130,6 +130,8 @@ static void migrated(struct worker *w, json_t *result, const struct error *error
     if (!error && status && strcmp(status, "completed") == 0) {
         if (w->job == JOB_SAVE)
             save_done(w);
+        else if (w->job == JOB_CHECKPOINT)
+            checkpoint_moved(w, NULL);
         else
             load_done(w);
         return;
@@ -140,13 +142,15 @@ static void migrated(struct worker *w, json_t *result, const struct error *error
         loop_alarm(&w->loop, &w->poll, w->loop.now_ns + POLL_NS);
     else if (w->job == JOB_SAVE)
         save_fail(w, &failed);
+    else if (w->job == JOB_CHECKPOINT)
+        checkpoint_moved(w, &failed);
     /* A load that fails ends QEMU, and that the job. */
 }
 
 void save_poll(struct alarm *alarm)
 {
     struct worker *w = container_of(alarm, struct worker, poll);
-    if (w->job == JOB_SAVE || w->job == JOB_LOAD)
+    if (w->job == JOB_SAVE || w->job == JOB_LOAD || w->job == JOB_CHECKPOINT)
         job_step(w, "query-migrate", NULL, migrated);
 }
 
@@ -160,21 +164,27 @@ static void moving(struct worker *w, json_t *result, const struct error *error)
         if (w->def.shares)
             error_hint(&failed, "a VM with shared folders cannot be saved: shut it down, or remove its shares");
         save_fail(w, &failed);
+    } else if (w->job == JOB_CHECKPOINT) {
+        checkpoint_moved(w, error);
     } else {
         job_end(w, VM_SAVED, error);
         qmp_send(w->qmp, "quit", NULL, NULL);
     }
 }
 
-static void save_stopped(struct worker *w, json_t *result, const struct error *error)
+void save_write(struct worker *w)
 {
-    if (error) {
-        save_fail(w, error);
-        return;
-    }
     qmp_send(w->qmp, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)BANDWIDTH), NULL);
     qmp_send_fd(w->qmp, "getfd", json_pack("{s:s}", "fdname", "state"), w->state_fd, NULL);
     job_step(w, "migrate", json_pack("{s:s}", "uri", "fd:state"), moving);
+}
+
+static void save_stopped(struct worker *w, json_t *result, const struct error *error)
+{
+    if (error)
+        save_fail(w, error);
+    else
+        save_write(w);
 }
 
 void save_begin(struct worker *w)

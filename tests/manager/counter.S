@@ -1,7 +1,8 @@
 /*
  * A boot sector that counts on the first serial port, a number per tick of the timer, in a line "count N". It takes
- * keys: o powers the machine off, r resets it, and any other is printed in a line "key K". There is nothing else in the
- * VM, so it runs a moment after the BIOS starts, and shows by its numbers whether it went on or began anew.
+ * keys: o powers the machine off, r resets it, w writes the last number to the disk, p prints what is there in a line
+ * "disk N", and any other key is printed in a line "key K". There is nothing else in the VM, so it runs a moment after
+ * the BIOS starts, and shows by its numbers whether it went on or began anew.
  */
     .code16
     .globl _start
@@ -41,8 +42,46 @@ next:
     je off
     cmpb $'r', %al
     je reset
+    cmpb $'w', %al
+    je write
+    cmpb $'p', %al
+    je show
     movb %al, key_byte
     movw $key, %si
+    call print
+    jmp next
+write: /* the line of the number, to the second sector */
+    movw $0x0301, %ax
+    jmp disk
+show:
+    movw $0x0201, %ax
+disk:
+    movw %ax, %bp
+    pushl %ebx
+    pushw %ax
+    movw $0x8000, %bx
+    cmpb $3, %ah
+    jne 4f
+    movw %di, %si
+    movw %bx, %di
+    movw $16, %cx
+    pushw %es
+    xorw %dx, %dx
+    movw %dx, %es
+    rep movsb
+    popw %es
+4:  xorw %dx, %dx
+    movw %dx, %es
+    movb $0x80, %dl
+    movw $2, %cx
+    popw %ax
+    int $0x13
+    popl %ebx
+    cmpw $0x0201, %bp
+    jne next
+    movw $disk_text, %si
+    call print
+    movw $0x8000, %si
     call print
     jmp next
 off: /* PM1a control of QEMU's pc and q35 as SeaBIOS places it */
@@ -70,6 +109,8 @@ print: /* the text at SI */
 3:  ret
 count:
     .asciz "count "
+disk_text:
+    .asciz "disk "
 key:
     .ascii "key "
 key_byte:

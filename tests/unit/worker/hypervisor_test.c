@@ -27,9 +27,10 @@ int main(void)
     CHECK(active("[{\"stats\": [{\"name\": \"nested_run\", \"value\": 12}]}]"));
 
     TEST("counters are sums, and those that are 0 are left out");
-    json_t *stats = json_loads("[{\"stats\": [{\"name\": \"exits\", \"value\": 7}, {\"name\": \"x\", \"value\": 0}]},"
-                               " {\"stats\": [{\"name\": \"exits\", \"value\": 5}, {\"name\": \"h\", \"value\": [1]}]}]",
-                               0, NULL);
+    json_t *stats =
+        json_loads("[{\"stats\": [{\"name\": \"exits\", \"value\": 7}, {\"name\": \"x\", \"value\": 0}]},"
+                   " {\"stats\": [{\"name\": \"exits\", \"value\": 5}, {\"name\": \"h\", \"value\": [1]}]}]",
+                   0, NULL);
     json_t *sum = hypervisor_counters(stats);
     CHECK_EQ(json_object_size(sum), 1);
     CHECK_EQ(json_integer_value(json_object_get(sum, "exits")), 12);

@@ -1,0 +1,119 @@
+#!/bin/bash
+# Checkpoints of a guest that counts, and writes its number to its disk: memory and disk are those of one instant,
+# however often they are applied; the tree, deletion with merging; the same of a VM that is off, saved or paused.
+# cases: standard off tree
+set -u
+. "$(dirname "$0")/lib.sh"
+
+counter_disk "$work/counter.raw"
+nb create lab --generation 1 --memory 64M --accel engine
+nb disk add lab "$work/counter.raw" >/dev/null
+
+press() { printf '%s' "$2" | timeout 0.5 "$NB" console "$1" --no-history >/dev/null 2>&1; } # VM KEYS
+disk() { # VM: the number that is on its disk
+    press "$1" p
+    printed "$1" | sed -n 's/^disk \([0-9]*\)$/\1/p' | tail -n 1
+}
+chain() { # VM: how many images its disk is
+    qemu-img info -U --backing-chain --output=json "$NESTBOX_HOME/vms/$1/$(jq -r '.disks[0].settings.path' \
+        "$NESTBOX_HOME/vms/$1/vm.json")" | jq length
+}
+names() { "$NB" checkpoint list "$1" --json | jq -r '.[].name' | paste -sd' '; } # VM
+
+case ${1:-standard} in
+standard)
+    nb start lab
+    within 20 counts lab 10 || fail 'it does not count'
+    press lab w
+    first=$(disk lab)
+    [ -n "$first" ] || fail "nothing is on the disk: $(printed lab | tail -n 5)"
+    nb checkpoint create lab --name one --kind standard >/dev/null
+    at=$(count lab)
+    must_be lab Running
+    within 5 counts lab "$at" || fail 'it does not go on'
+    press lab w
+    [ "$(disk lab)" -gt "$first" ] || fail 'it does not write after the checkpoint'
+    say "a checkpoint at about $at, disk $first"
+    for i in 1 2 3; do
+        nb checkpoint apply lab one --force
+        must_be lab Saved
+        nb start lab
+        within 5 counts lab 10 || fail 'it does not go on'
+        [ "$(count lab)" -lt $((at + 60)) ] || fail "it goes on at $(count lab), not at $at"
+        [ "$(disk lab)" = "$first" ] || fail "its disk has $(disk lab), not $first"
+        press lab w
+        [ "$(disk lab)" != "$first" ] || fail 'it does not write'
+    done
+    [ "$(chain lab)" = 2 ] || fail "$(chain lab) images"
+    say 'applied three times'
+    nb pause lab
+    nb checkpoint create lab --name two --kind standard >/dev/null
+    must_be lab Paused
+    [ "$(names lab)" = 'one two' ] || fail "checkpoints: $(names lab)"
+    nb resume lab
+    nb checkpoint delete lab two
+    nb checkpoint delete lab one
+    [ -z "$(names lab)" ] || fail "checkpoints: $(names lab)"
+    press lab w
+    last=$(disk lab)
+    nb stop lab --turn-off
+    nb start lab
+    within 20 counts lab 3 || fail 'it does not start'
+    [ "$(disk lab)" = "$last" ] || fail "its disk has $(disk lab), not $last"
+    say 'deleted'
+    ;;
+off)
+    nb checkpoint create lab --name empty >/dev/null
+    nb start lab
+    within 20 counts lab 5 || fail 'it does not count'
+    press lab w
+    full=$(disk lab)
+    nb save lab
+    nb checkpoint create lab --name saved >/dev/null
+    must_be lab Saved
+    nb checkpoint apply lab empty --force
+    must_be lab Off
+    nb start lab
+    within 20 counts lab 3 || fail 'it does not start'
+    [ -z "$(disk lab)" ] || fail "its disk has $(disk lab)"
+    nb checkpoint apply lab saved --force
+    must_be lab Saved
+    nb start lab
+    within 5 counts lab "$full" || fail "it goes on at $(count lab)"
+    [ "$(disk lab)" = "$full" ] || fail "its disk has $(disk lab), not $full"
+    nb stop lab --turn-off
+    nb rename lab attic
+    nb start attic
+    within 20 counts attic 3 || fail 'it does not start under another name'
+    [ "$(disk attic)" = "$full" ] || fail "its disk has $(disk attic), not $full"
+    say 'off and saved'
+    ;;
+tree)
+    nb checkpoint create lab --name a >/dev/null
+    nb checkpoint create lab --name b >/dev/null
+    nb checkpoint apply lab a --force
+    nb checkpoint create lab --name c >/dev/null
+    refused 'already a checkpoint' checkpoint create lab --name C
+    refused 'has no checkpoint d' checkpoint apply lab d --force
+    parent() {
+        "$NB" checkpoint list lab --json | jq -r --arg n "$1" '. as $all | .[] | select(.name == $n).parent as $p |
+            $all[] | select(.id == $p).name'
+    }
+    [ "$(parent b)$(parent c)" = aa ] || fail 'the tree is another one'
+    nb checkpoint rename lab b B2
+    nb checkpoint delete lab a
+    [ -z "$(parent B2)$(parent c)" ] || fail 'what stood on it has a parent'
+    [ "$(names lab)" = 'B2 c' ] || fail "checkpoints: $(names lab)"
+    nb checkpoint delete lab B2
+    nb checkpoint delete lab c
+    disks=$NESTBOX_HOME/vms/lab/disks
+    [ "$(find "$disks" -type f | wc -l)" = 1 ] ||
+        fail "left: $(ls "$disks")"
+    nb start lab
+    within 20 counts lab 3 || fail 'it does not start'
+    nb set lab --checkpoints disabled
+    refused 'takes no checkpoints' checkpoint create lab
+    say 'a tree, deleted and merged'
+    ;;
+*) fail "no case $1" ;;
+esac
