@@ -4,6 +4,7 @@
  */
 #include "worker/agent.h"
 
+#include "agent/request.h"
 #include "agent/run.h"
 #include "agent/tree.h"
 
@@ -30,10 +31,10 @@ static pid_t agent;
 
 /* -- the worker: a thread with a loop, which takes members and requests by a pipe -- */
 
-enum request { JOIN, CALL, RECONNECT, STOP };
+enum wish { JOIN, CALL, RECONNECT, STOP };
 
 struct message {
-    enum request request;
+    enum wish wish;
     int fd;
     const char *const *argv;
 };
@@ -77,7 +78,7 @@ static void serve(struct watch *watch, u32 events)
     struct message m;
     if (read(watch->fd, &m, sizeof(m)) != sizeof(m))
         return;
-    switch (m.request) {
+    switch (m.wish) {
     case JOIN: agent_port_join(port, m.fd); break;
     case CALL:
         call.said = call_said;
@@ -103,7 +104,7 @@ static void *work_thread(void *opaque)
     return NULL;
 }
 
-static void request(enum request what, int fd, const char *const *argv)
+static void request(enum wish what, int fd, const char *const *argv)
 {
     struct message m = {what, fd, argv};
     if (write(messages[1], &m, sizeof(m)) != sizeof(m))
@@ -287,9 +288,14 @@ static void test_many(void)
     TEST("50 sessions at once, while one does not read what it gets");
     int idle = member();
     u8 bytes[FRAME_MAX];
-    static const u8 yes[] = {1, 3, 0, 0, 0, 'y', 'e', 's'}; /* FIELD_ARGUMENT */
-    u32 n = frame_put(bytes, FRAME_OPEN, 0, 1, yes, sizeof(yes));
+    char path[64], command[256];
+    struct request_bytes endless = {0};
+    snprintf(path, sizeof(path), "%s/endless", work); /* by its name it is found */
+    CHECK(symlink("/usr/bin/yes", path) == 0);
+    request_add_text(&endless, FIELD_ARGUMENT, path);
+    u32 n = frame_put(bytes, FRAME_OPEN, 0, 1, endless.bytes, endless.used);
     CHECK(write(idle, bytes, n) == (ssize_t)n);
+    free(endless.bytes);
     for (u32 i = 0; i < SESSIONS; i++)
         pthread_create(&thread[i], NULL, one_of_many, &status[i]);
     for (u32 i = 0; i < SESSIONS; i++) {
@@ -298,7 +304,9 @@ static void test_many(void)
     }
     CHECK_EQ(right, SESSIONS);
     close(idle);
-    CHECK_EQ(shell("sleep 0.3; pgrep -x yes", NULL), 1); /* it was hung up */
+    snprintf(command, sizeof(command), "for i in $(seq 100); do pgrep -f '%s/[e]ndless' || exit 9; sleep 0.1; done",
+             work);
+    CHECK_EQ(shell(command, NULL), 9); /* it was hung up */
 
     TEST("whoever breaks the protocol loses the connection, and others go on");
     int bad = member();
