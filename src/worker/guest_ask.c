@@ -11,6 +11,7 @@
 
 #define READY_SECONDS 300 /* how long a guest may take until its agent answers, if nobody says so */
 #define FREEZE_SECONDS 30
+#define LOG_SECONDS 10
 #define OURS_SECONDS 5 /* how long QEMU's agent is there until it counts as all that the guest has */
 
 /* -- a connection -- */
@@ -61,7 +62,11 @@ static void answer_ready(struct worker *w, struct ready_asker *a)
 void guest_changed(void *opaque, bool ready)
 {
     struct worker *w = opaque;
-    worker_log(w, ready ? "the guest's agent answers" : "the guest's agent answers no more");
+    /* A guest can have its agent come and go as fast as it likes. */
+    if (!w->agent_logged_ns || w->loop.now_ns - w->agent_logged_ns >= LOG_SECONDS * SECOND_NS) {
+        worker_log(w, ready ? "the guest's agent answers" : "the guest's agent answers no more");
+        w->agent_logged_ns = w->loop.now_ns;
+    }
     worker_tell(w, "agent", json_pack("{s:b}", "ready", ready));
     for (u32 i = 0; i < ASKERS_MAX && ready; i++)
         if (w->ready_asker[i].asker)

@@ -56,6 +56,7 @@ struct worker {
     struct guest *guest; /* its agent; NULL: QEMU has no port yet */
     struct ready_asker ready_asker[ASKERS_MAX];
     struct alarm ready_tick;
+    u64 agent_logged_ns; /* when the log last had something of the agent */
     struct qmp_call ports;
     u64 qga_ns;       /* when QEMU's agent in the guest opened its port; 0: it is closed */
     u64 freeze_asker; /* who waits until file systems are frozen or thawed; 0: nobody */
