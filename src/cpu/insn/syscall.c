@@ -79,11 +79,10 @@ enum outcome op_sysret(struct vcpu *v, const struct insn *in)
         return raise_gp(v, 0);
     u16 base = (u16)(v->star >> 48);
     flat_code(v, (u16)((wide ? base + 16 : base) | 3), 3, wide);
-    u16 ss = (u16)((base + 8) | 3);
     if (intel)
-        flat_stack(v, ss, 3);
+        flat_stack(v, (u16)((base + 8) | 3), 3);
     else
-        v->seg[SEG_SS].sel = ss; /* APM: base, limit and attributes stay */
+        v->seg[SEG_SS].sel = (u16)(base + 8); /* APM "SYSRET": with STAR's own RPL; base, limit and attributes stay */
     if (in_long_mode(v))
         rflags_store(v, v->gpr[R11] & FLAGS_DEFINED & ~(FLAG_RF | FLAG_VM));
     else

@@ -289,6 +289,28 @@ static void system_calls(void)
     CHECK_EQ(v->seg[SEG_CS].sel, 0x23);
     CHECK_EQ(v->seg[SEG_SS].sel, 0x1b);
     CHECK(v->flags & FLAG_IF);
+
+    TEST("SYSRET: SS has RPL 3 on Intel, on AMD the RPL of STAR");
+    static const struct {
+        u8 vendor, osz, rpl, ss, cs;
+    } returns[] = {
+        {VENDOR_INTEL, 8, 0, 0x23, 0x2b}, {VENDOR_INTEL, 4, 0, 0x23, 0x1b}, {VENDOR_INTEL, 4, 3, 0x23, 0x1b},
+        {VENDOR_AMD, 8, 0, 0x20, 0x2b},   {VENDOR_AMD, 4, 0, 0x20, 0x1b},   {VENDOR_AMD, 8, 3, 0x23, 0x2b},
+        {VENDOR_AMD, 4, 2, 0x22, 0x1b},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(returns); i++) {
+        const struct insn sysret = {.osz = returns[i].osz, .asz = 8};
+        v->vm->vendor = returns[i].vendor;
+        v->seg[SEG_CS].attr |= SEG_L;
+        cpl_set(v, 0);
+        v->star = (u64)(0x18 | returns[i].rpl) << 48;
+        CHECK(op_sysret(v, &sysret) == CPU_OK);
+        CHECK_EQ(v->seg[SEG_SS].sel, returns[i].ss);
+        CHECK_EQ(v->seg[SEG_CS].sel, returns[i].cs);
+        CHECK_EQ(v->cpl, 3);
+    }
+
+    TEST("SYSENTER in long mode is Intel's");
     v->vm->vendor = VENDOR_AMD;
     CHECK(faulted(v, op_sysenter(v, &in), EXC_UD, 0));
     v->vm->vendor = VENDOR_INTEL;
