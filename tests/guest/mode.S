@@ -218,6 +218,30 @@ prot16:
     addr32 movl %eax, R(1)
     mov $0x9abc, %ebx
     addr32 mov %ebx, R(2)
+    mov $0x12346000, %esp /* the upper half is not the stack pointer's, but ENTER's frame pointer has it */
+    mov $0xabcd5678, %ebp
+    enterl $8, $0
+    addr32 mov %ebp, R(3)
+    addr32 mov %esp, R(4)
+    leavel
+    addr32 mov %ebp, R(5)
+    addr32 mov %esp, R(6)
+    enterl $0, $1
+    addr32 mov 0x5ff8, %eax
+    addr32 mov %eax, R(7)
+    mov $0x12346000, %esp
+    mov $0xabcd5678, %ebp
+    enterw $0, $0
+    addr32 mov %ebp, R(8)
+    mov $0x600d, %ebx /* instructions in which 66h would be a part of the opcode */
+    addr32 movnti %ebx, R(9)
+    addr32 stmxcsr R(10)
+    addr32 ldmxcsr R(10)
+    emms
+    lfence
+    mfence
+    sfence
+    addr32 movl $0xe0d, R(11)
     ljmpl $CODE64, $compat_back
 
 real16:
@@ -291,6 +315,20 @@ real_go:
     mov (%bx), %ax /* a word at FFFFh */
 real_gp_next:
 
+    movw $LOW(real_ud), 6 * 4
+    movw $0, 6 * 4 + 2
+    mov $0x600d, %ebx
+    movnti %ebx, %es:48
+    stmxcsr %es:52
+    ldmxcsr %es:52
+    emms
+    lfence
+    mfence
+    sfence
+    movl $0xe0d, %es:56
+    .byte 0x0f, 0x38, 0xf6, 0x07 /* WRSS, which there is none of here: not ADCX */
+real_ud_next:
+
     mov $0x300000, %edi
     addr32 movl $0x600d, %gs:(%edi)
     addr32 mov %gs:(%edi), %eax
@@ -316,6 +354,13 @@ real_gp:
     push %bp
     mov %sp, %bp
     movw $LOW(real_gp_next), 2(%bp)
+    pop %bp
+    iret
+real_ud:
+    incl %es:60
+    push %bp
+    mov %sp, %bp
+    movw $LOW(real_ud_next), 2(%bp)
     pop %bp
     iret
 real_far:

@@ -39,6 +39,15 @@ static void protected16(void)
     check_eq(mode_result[0], 16, "16-bit code segment in long mode's compatibility mode");
     check_eq(mode_result[1], 0xffff1234, "16-bit write leaves the high half");
     check_eq(mode_result[2], 0x9abc, "32-bit operand by prefix");
+    check_eq(mode_result[3], 0x12345ffc, "ENTER with 32-bit operands on a 16-bit stack: EBP is the whole ESP");
+    check_eq(mode_result[4], 0x12345ff4, "and ESP keeps its upper half");
+    check_eq(mode_result[5], 0xabcd5678, "LEAVE takes EBP back");
+    check_eq(mode_result[6], 0x12346000, "and leaves the upper half of ESP alone");
+    check_eq(mode_result[7], 0x12345ffc, "ENTER at level 1 pushes the whole frame pointer");
+    check_eq(mode_result[8], 0xabcd5ffe, "ENTER with 16-bit operands loads BP");
+    check_eq(mode_result[9], 0x600d, "MOVNTI in 16-bit code");
+    check_eq(mode_result[10], 0x1f80, "STMXCSR in 16-bit code");
+    check_eq(mode_result[11], 0xe0d, "LDMXCSR, EMMS and fences in 16-bit code");
 }
 
 static void real(void)
@@ -56,6 +65,10 @@ static void real(void)
     check_eq(mode_result[8], 0x99, "far call and return");
     check_eq(mode_result[9], 1, "CR0.PE is clear in SMSW");
     check_eq(mode_result[10], 0xd, "an offset beyond 64 KiB is #GP");
+    check_eq(mode_result[12], 0x600d, "MOVNTI in real mode");
+    check_eq(mode_result[13], 0x1f80, "STMXCSR in real mode");
+    check_eq(mode_result[14], 0xe0d, "LDMXCSR, EMMS and fences in real mode");
+    check_eq(mode_result[15], 1, "0F 38 F6 without 66h is not ADCX in real mode");
     check_eq(mode_result[11], 0x600d, "a big segment from protected mode stays (unreal mode)");
 }
 

@@ -142,7 +142,9 @@ enum outcome op_bound(struct vcpu *v, const struct insn *in)
     return index < low || index > high ? raise_event(v, EXC_BR, false, 0, 0) : CPU_OK;
 }
 
-/* All pushes are tried, then written: the old RBP, level - 1 frame pointers of the display, the new frame pointer. */
+/* All pushes are tried, then written: the old RBP, level - 1 frame pointers of the display, the new frame pointer. That
+ * is the whole stack pointer behind the first push, on a 16-bit stack with the upper half that the push leaves alone.
+ */
 enum outcome op_enter(struct vcpu *v, const struct insn *in)
 {
     unsigned size = in->osz, asize = stack_asize(v);
@@ -150,7 +152,8 @@ enum outcome op_enter(struct vcpu *v, const struct insn *in)
     struct stack st = stack_current(v, false);
     struct frame f = {.size = size};
     frame_push(&f, v->gpr[RBP]);
-    u64 frame_temp = mask_size(v->gpr[RSP] - size, asize);
+    u64 above = v->gpr[RSP] - mask_size(v->gpr[RSP], asize);
+    u64 frame_temp = above + mask_size(v->gpr[RSP] - size, asize);
     for (unsigned i = 1; i < level; i++) {
         u64 link = 0;
         TRY(seg_read(v, SEG_SS, mask_size(v->gpr[RBP] - (u64)i * size, asize), &link, size));

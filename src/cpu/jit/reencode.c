@@ -60,7 +60,21 @@ static unsigned rename_reg(const struct copy *x, unsigned reg, unsigned field)
     return x->p->map[reg];
 }
 
-/* Does the copy need an operand-size prefix? In 16-bit code its meaning is the other way round. */
+/* Does one of the instruction's general registers, or its memory operand, have 16 bits? */
+static bool has_16bit_operand(const struct decoded *d)
+{
+    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &d->zo[i];
+        bool high, gpr = o->type == ZYDIS_OPERAND_TYPE_REGISTER && decode_gpr(o->reg.value, &high) != REG_NONE;
+        if (o->size == 16 && (gpr || o->type == ZYDIS_OPERAND_TYPE_MEMORY))
+            return true;
+    }
+    return false;
+}
+
+/* Does the copy need an operand-size prefix? Where it tells instructions apart it stays as it is. Where it is the
+ * size's, its meaning in 16-bit code is the other way round, and instructions that have no such size must not get one:
+ * with it they would be others, or none (EMMS, MFENCE, STMXCSR, MOVNTI). */
 static bool has_66(const struct copy *x, u32 mode)
 {
     const struct insn *in = &x->d->in;
@@ -72,7 +86,7 @@ static bool has_66(const struct copy *x, u32 mode)
     for (unsigned i = 0; i < zi->raw.prefix_count; i++)
         if (zi->raw.prefixes[i].value == BYTE_OPERAND_SIZE && zi->raw.prefixes[i].type == ZYDIS_PREFIX_TYPE_MANDATORY)
             return prefix;
-    return in->osz == 2 && zi->operand_width != 8;
+    return in->osz == 2 && has_16bit_operand(x->d);
 }
 
 /* Encodings that 64-bit mode lacks, or has with another meaning, become those that it has. */
