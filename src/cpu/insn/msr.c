@@ -224,6 +224,12 @@ static enum outcome feature_control_write(struct vcpu *v, u32 msr, u64 value)
     return CPU_OK;
 }
 
+/* SDM volume 4 reserves bits 63:32 but Intel's processors take them; AMD's raise #GP. */
+static bool sfmask_legal(const struct vcpu *v, u32 msr, u64 value)
+{
+    return v->vm->vendor == VENDOR_INTEL || !(value >> 32);
+}
+
 static bool has_either(const struct cpu_features *f, enum feature intel, enum feature amd)
 {
     return features_have(f, intel) || features_have(f, amd);
@@ -393,7 +399,7 @@ static const struct msr_row rows[] = {
     {MSR_STAR, 1, "STAR", FEATURE_SYSCALL, FIELD(star), .valid = ANY},
     {MSR_LSTAR, 1, "LSTAR", FEATURE_LM, BASE_FIELD(lstar)},
     {MSR_CSTAR, 1, "CSTAR", FEATURE_LM, BASE_FIELD(cstar)},
-    {MSR_SFMASK, 1, "SFMASK", FEATURE_LM, FIELD(sfmask), .valid = 0xffffffff},
+    {MSR_SFMASK, 1, "SFMASK", FEATURE_LM, FIELD(sfmask), .valid = ANY, .legal = sfmask_legal},
     {MSR_FS_BASE, 2, "FS_GS_BASE", FEATURE_LM, .flags = MSR_CANONICAL, .read = base_read, .write = base_write,
      .valid = ANY},
     {MSR_KERNEL_GS_BASE, 1, "KERNEL_GS_BASE", FEATURE_LM, BASE_FIELD(kernel_gs_base)},

@@ -88,11 +88,16 @@ static void test_values(void)
     CHECK_EQ(v->seg[SEG_FS].base, LOW_HALF_END - 1);
     CHECK(gp(MSR_GS_BASE, 1ull << 63));
     CHECK(keeps(MSR_KERNEL_GS_BASE, 5));
-    CHECK(gp(MSR_SFMASK, 1ull << 32));
+    CHECK(keeps(MSR_SFMASK, ~0ull));
     CHECK(gp(MSR_TSC_AUX, 1ull << 32));
     CHECK(keeps(MSR_TSC_AUX, 7));
     CHECK(keeps(MSR_STAR, ~0ull));
     CHECK(gp(MSR_SYSENTER_EIP, 1ull << 63));
+
+    TEST("SFMASK has 32 bits on AMD");
+    create(VENDOR_AMD);
+    CHECK(gp(MSR_SFMASK, 1ull << 32));
+    CHECK(keeps(MSR_SFMASK, 0xffffffff));
 
     TEST("XSS has no bits");
     create(VENDOR_INTEL);
