@@ -75,6 +75,23 @@ static void bases(void)
     check(cpuid(1, 0).d & BIT(9), "CPUID shows an APIC that is enabled again");
 }
 
+#define MSR_MCG_CAP 0x179u
+#define MSR_MC0_CTL2 0x280u
+#define MCG_CAP_CMCI BIT64(10)
+#define APIC_LVT_CMCI 0x2f0
+#define LVT_CMCI_INDEX 6
+
+/* The entry for corrected machine-check errors, MCG_CAP and the banks' thresholds say the same. */
+static void machine_checks(void)
+{
+    bool shown = rdmsr(MSR_MCG_CAP) & MCG_CAP_CMCI;
+    check_eq((apic_read(APIC_VERSION) >> 16 & 0xff) >= LVT_CMCI_INDEX, shown, "LVT entries and MCG_CAP agree on CMCI");
+    check_eq(!x2apic_read_faults(MSR_MC0_CTL2), shown, "CTL2 of machine-check banks and MCG_CAP agree on CMCI");
+    apic_enable();
+    apic_write(APIC_LVT_CMCI, 0x10077);
+    check_eq(apic_read(APIC_LVT_CMCI), shown ? 0x10077 : 0, "the LVT entry of CMCI is there if MCG_CAP shows it");
+}
+
 /* -- priorities -- */
 
 static volatile unsigned order[8];
@@ -182,7 +199,7 @@ static void on_nmi(struct frame *f)
 {
     if (nmis++ == 0) {
         for (unsigned i = 0; i < 3; i++)
-            apic_write(APIC_ICR, ICR_NMI | ICR_SELF);
+            apic_write(APIC_ICR, ICR_NMI);
         for (unsigned i = 0; i < 100; i++)
             cpu_pause();
         nested = nmis;
@@ -198,6 +215,10 @@ static void non_maskable(void)
         cpu_pause();
     check_eq(nested, 1, "an NMI is not interrupted by others");
     check_eq(nmis, 2, "NMIs that come during an NMI become one after IRET");
+    apic_write(APIC_ICR, ICR_NMI | ICR_SELF);
+    for (unsigned i = 0; i < 1000; i++)
+        cpu_pause();
+    check_eq(nmis, 2, "there is no NMI to oneself by the shorthand");
     on_vector(EXC_NMI, NULL);
 }
 
@@ -287,6 +308,7 @@ static void hypercalls(void)
 int main(void)
 {
     bases();
+    machine_checks();
     priorities();
     at_once();
     non_maskable();

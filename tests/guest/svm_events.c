@@ -184,7 +184,8 @@ static void interrupts(void)
     prepare(l2_spin);
     intercept(SVM_EXIT_NMI, true);
     clgi();
-    apic_write(APIC_ICR, ICR_NMI | ICR_SELF);
+    apic_write(APIC_ICR2, 0);
+    apic_write(APIC_ICR, ICR_NMI);
     resume();
     check(C.exit_code == SVM_EXIT_NMI, "NMI intercept");
     check(taken == 1 && taken_vector == EXC_NMI, "the NMI is taken by L1 after STGI");

@@ -17,7 +17,7 @@ L2(l2_pf, "movabs $0x8000000000, %rax", "mov 8(%rax), %rax", "");
 L2(l2_spin, "", "jmp l2_spin", "");
 L2(l2_sti, "", "sti", "nop; nop; cli");
 L2(l2_nops, "", "nop", "nop");
-L2(l2_nmi, "mov $0xfee00300, %ebx", "movl $0x44400, (%rbx)", "mov $1000000, %ecx; 1: loop 1b");
+L2(l2_nmi, "mov $0xfee00300, %ebx", "movl $0x4400, (%rbx)", "mov $1000000, %ecx; 1: loop 1b");
 __asm__(".data\nl2_bytes: .quad 0, 0\n.text\n");
 
 static void exception(void (*fn)(void), u8 vector)

@@ -311,6 +311,26 @@ static void other_deliveries(void)
     CHECK(vm.vcpu[1]->sipi_pending);
     CHECK_EQ(vm.vcpu[1]->sipi_vector, 0x12);
     CHECK(core_kicks[1]);
+
+    TEST("to oneself by a shorthand there are fixed interrupts only, but by KVM's APIC");
+    static const u8 modes[] = {DELIVER_LOWEST, DELIVER_SMI, DELIVER_NMI, DELIVER_INIT, DELIVER_SIPI};
+    for (unsigned kvm = 0; kvm < 2; kvm++) {
+        for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {
+            for (unsigned to = SHORTHAND_SELF; to <= SHORTHAND_OTHERS; to++) {
+                create_enabled(2);
+                vm.paravirt = kvm;
+                icr(0, SHORTHAND(to) | ICR_ASSERT | MODE(modes[i]) | VECTOR);
+                for (unsigned cpu = 0; cpu < 2; cpu++) {
+                    struct vcpu *c = vm.vcpu[cpu];
+                    bool meant = to == SHORTHAND_ALL || (to == SHORTHAND_SELF) == (cpu == 0);
+                    bool came =
+                        c->nmi_pending || c->smi_pending || c->init_pending || c->sipi_pending || pending(c) >= 0;
+                    CHECK_EQ(came, meant && (kvm || to == SHORTHAND_OTHERS));
+                }
+            }
+        }
+    }
+    vm.paravirt = false;
 }
 
 static void x2apic(void)
