@@ -59,6 +59,12 @@ static void consistency(void)
     C.event_inject = SVM_EVENT_V | SVM_EVENT_EXCEPTION << SVM_EVENT_TYPE_SHIFT | EXC_NMI;
     invalid("EVENTINJ of exception 2");
     prepare(l2_nothing);
+    C.event_inject = SVM_EVENT_V | SVM_EVENT_EXCEPTION << SVM_EVENT_TYPE_SHIFT | EXC_OF;
+    invalid("EVENTINJ of #OF in 64-bit mode");
+    prepare(l2_nothing);
+    C.event_inject = SVM_EVENT_V | SVM_EVENT_EXCEPTION << SVM_EVENT_TYPE_SHIFT | EXC_BR;
+    invalid("EVENTINJ of #BR in 64-bit mode");
+    prepare(l2_nothing);
     C.iopm = BIT64(cpuid(0x80000008, 0).a & 0xff);
     intercept(SVM_EXIT_IOIO, true);
     invalid("I/O map beyond physical memory");

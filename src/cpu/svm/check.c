@@ -93,6 +93,16 @@ static bool check_virtual_nmi(struct vcpu *v, const struct svm *s)
 #undef SECTION
 #define SECTION APM("Event Injection")
 
+/* APM volume 2, "Vectors": the others are reserved. This CPU has no shadow stacks, whose #CP is 21. */
+static bool is_exception(unsigned vector)
+{
+    const u32 exceptions = BIT(EXC_DE) | BIT(EXC_DB) | BIT(EXC_BP) | BIT(EXC_OF) | BIT(EXC_BR) | BIT(EXC_UD) |
+                           BIT(EXC_NM) | BIT(EXC_DF) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) |
+                           BIT(EXC_PF) | BIT(EXC_MF) | BIT(EXC_AC) | BIT(EXC_MC) | BIT(EXC_XM) | BIT(EXC_HV) |
+                           BIT(EXC_VC) | BIT(EXC_SX);
+    return vector < EXC_COUNT && exceptions >> vector & 1;
+}
+
 static bool check_injection(struct vcpu *v, u64 event)
 {
     if (!(event & SVM_EVENT_V))
@@ -100,8 +110,18 @@ static bool check_injection(struct vcpu *v, u64 event)
     unsigned vector = SVM_EVENT_VECTOR(event), type = SVM_EVENT_TYPE(event);
     RULE(type == SVM_EVENT_INTR || type == SVM_EVENT_NMI || type == SVM_EVENT_EXCEPTION || type == SVM_EVENT_SOFT_INT,
          "EVENTINJ.TYPE is not reserved");
-    RULE(type != SVM_EVENT_EXCEPTION || (vector != EXC_NMI && vector < EXC_COUNT),
+    RULE(type != SVM_EVENT_EXCEPTION || is_exception(vector),
          "EVENTINJ injects an exception with an exception's vector");
+    return true;
+}
+
+/* Checked last: it looks at the guest's mode. */
+static bool check_injection_mode(struct vcpu *v, u64 event, const struct vmcb_save *g)
+{
+    bool in64 = g->efer & EFER_LME && g->cr0 & CR0_PG && g->cs.attr & VMCB_ATTR_L;
+    bool overflow = SVM_EVENT_VECTOR(event) == EXC_OF || SVM_EVENT_VECTOR(event) == EXC_BR;
+    RULE(!(event & SVM_EVENT_V) || SVM_EVENT_TYPE(event) != SVM_EVENT_EXCEPTION || !overflow || !in64,
+         "EVENTINJ injects no #OF and no #BR into 64-bit mode, which has no INTO and no BOUND");
     return true;
 }
 
@@ -113,5 +133,7 @@ bool svm_check_control(struct vcpu *v, const struct svm *s, u64 host_cr0)
 
 bool svm_check(struct vcpu *v)
 {
-    return svm_check_control(v, v->svm, v->cr0) && check_guest(v, &v->svm->save);
+    const struct svm *s = v->svm;
+    return svm_check_control(v, s, v->cr0) && check_guest(v, &s->save) &&
+           check_injection_mode(v, s->control.event_inject, &s->save);
 }

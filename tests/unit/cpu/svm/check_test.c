@@ -33,6 +33,18 @@ static const struct {
     {FIELD(control.event_inject), EVENT(7, 0), "EVENTINJ.TYPE"},
     {FIELD(control.event_inject), EVENT(SVM_EVENT_EXCEPTION, EXC_NMI), "EVENTINJ injects an exception"},
     {FIELD(control.event_inject), EVENT(SVM_EVENT_EXCEPTION, EXC_COUNT), "EVENTINJ injects an exception"},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_EXCEPTION, 9), "EVENTINJ injects an exception"},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_EXCEPTION, 15), "EVENTINJ injects an exception"},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_EXCEPTION, EXC_CP), "EVENTINJ injects an exception"},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_EXCEPTION, 31), "EVENTINJ injects an exception"},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_EXCEPTION, EXC_OF), "EVENTINJ injects no #OF"},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_EXCEPTION, EXC_BR), "EVENTINJ injects no #OF"},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_EXCEPTION, EXC_BP), NULL},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_EXCEPTION, EXC_SX), NULL},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_SOFT_INT, EXC_OF), NULL},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_SOFT_INT, EXC_NMI), NULL},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_INTR, EXC_BR), NULL},
+    {FIELD(control.event_inject), EVENT(SVM_EVENT_NMI, EXC_COUNT), NULL},
     {FIELD(control.event_inject), EVENT(7, 0) & ~SVM_EVENT_V, NULL},
     {FIELD(save.g_pat), 2, "G_PAT"},
     {FIELD(save.efer), L2_EFER & ~EFER_SVME, "EFER.SVME"},
@@ -93,6 +105,20 @@ static void test_other_rules(void)
     v->svm->save = vmcb->save;
     CHECK(!svm_check(v));
     CHECK(rules_named(rules_note(v), "need a processor with long mode"));
+
+    TEST("#OF and #BR are injected outside 64-bit mode");
+    for (unsigned i = 0; i < 4; i++) {
+        machine_ready();
+        vmcb->control.event_inject = EVENT(SVM_EVENT_EXCEPTION, i & 1 ? EXC_BR : EXC_OF);
+        vmcb->save.cs.attr = (vmcb->save.cs.attr & ~VMCB_ATTR_L) | VMCB_ATTR_DB;
+        if (i & 2) { /* real mode */
+            vmcb->save.cr0 &= ~(CR0_PG | CR0_PE);
+            vmcb->save.efer = EFER_SVME;
+        }
+        CHECK_EQ(vmrun(), CPU_OK);
+        CHECK(v->in_guest && v->inject.valid && v->inject.vector == (i & 1 ? EXC_BR : EXC_OF));
+        CHECK_EQ(v->inject.type, i & 1 ? EVENT_EXCEPTION : EVENT_SOFT_EXC);
+    }
 
     TEST("CR3 in every other mode of paging");
     static const struct {
