@@ -37,6 +37,7 @@ enum event_type {
 struct event {
     bool valid;
     bool has_error;
+    bool rf; /* while it is delivered: RF in the flags that its frame gets */
     u8 vector;
     u8 type;     /* enum event_type */
     u8 insn_len; /* soft events: RIP to push is that of the instruction plus this */

@@ -79,10 +79,11 @@ static void record(struct vcpu *v, const struct event *e)
     }
 }
 
-/* RF in the pushed image: set for faults, as it is for traps, aborts and instruction breakpoints. */
-static u64 pushed_flags(const struct vcpu *v, const struct event *e)
+u64 exception_flags(const struct vcpu *v, const struct event *e)
 {
     u64 flags = rflags_get(v);
+    if (e->type != EVENT_EXCEPTION)
+        return flags & ~FLAG_RF;
     bool fault = e->vector != EXC_DB && e->vector != EXC_DF && e->vector != EXC_MC;
     return fault ? flags | FLAG_RF : flags;
 }
@@ -116,6 +117,7 @@ static enum outcome deliver(struct vcpu *v, struct event e, u64 ip, u64 flags)
     for (;;) {
         struct event next;
         v->delivering = e;
+        v->delivering.rf = flags & FLAG_RF;
         enum outcome r = idt_deliver(v, &e, ip, flags);
         if (r == CPU_FAULT)
             r = combine(v, &e, &next);
@@ -127,7 +129,7 @@ static enum outcome deliver(struct vcpu *v, struct event e, u64 ip, u64 flags)
         }
         e = next;
         ip = v->rip;
-        flags = pushed_flags(v, &e);
+        flags = exception_flags(v, &e);
     }
     v->delivering.valid = false;
     if (recording) {
@@ -158,7 +160,7 @@ enum outcome exception_deliver(struct vcpu *v)
         TRY(v->nested->exception(v, &e));
     iret_unblock(v);
     record(v, &e);
-    TRY(deliver(v, e, v->rip, pushed_flags(v, &e)));
+    TRY(deliver(v, e, v->rip, exception_flags(v, &e)));
     return nested_stepping(v) ? v->nested->event(v, NEV_MTF) : CPU_OK;
 }
 
@@ -180,7 +182,7 @@ enum outcome soft_interrupt(struct vcpu *v, u8 vector, enum event_type type)
         e.payload = debug_take_held(v);
         record(v, &e);
     }
-    return deliver(v, e, v->next_rip, rflags_get(v));
+    return deliver(v, e, v->next_rip, exception_flags(v, &e));
 }
 
 void settle(struct vcpu *v, enum outcome out)

@@ -15,6 +15,10 @@
  */
 MUST_CHECK enum outcome exception_deliver(struct vcpu *v);
 
+/* RFLAGS as they are pushed for an exception or a software interrupt of an instruction. SDM vol. 3B "Resume Flag": RF
+ * is set for faults, clear for software interrupts, and as it is for traps, aborts and instruction breakpoints. */
+u64 exception_flags(const struct vcpu *v, const struct event *e);
+
 /* What becomes of one: an exit of L2, or shutdown. */
 MUST_CHECK enum outcome exception_triple_fault(struct vcpu *v);
 

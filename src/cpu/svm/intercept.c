@@ -131,7 +131,7 @@ static enum outcome task_gate(struct vcpu *v, u16 selector, unsigned source)
     u64 info2 = source == TASK_IRET ? SVM_TASK_IRET : source == TASK_JMP ? SVM_TASK_JMP : 0;
     if (source == TASK_GATE && v->delivering.valid && v->delivering.has_error)
         info2 |= SVM_TASK_ERROR | v->delivering.error;
-    if (v->flags & FLAG_RF)
+    if (v->delivering.valid ? v->delivering.rf : v->flags & FLAG_RF) /* what the old task's TSS would get */
         info2 |= SVM_TASK_RF;
     return svm_exit(v, SVM_EXIT_TASK_SWITCH, selector, info2);
 }

@@ -139,6 +139,7 @@ enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *s)
     struct vmcs *f = &x->f;
     f->guest_physical = s->gpa.a;
     f->guest_linear = s->la_valid ? s->la : 0;
+    bool unblocked = vmx_iret_unblocked(v);
     if (s->misconfig)
         return vmx_exit_fault(v, EXIT_EPT_MISCONFIG, 0);
     u64 q = s->access & ACCESS_FETCH ? EPTQ_FETCH : s->access & ACCESS_WRITE ? EPTQ_WRITE : EPTQ_READ;
@@ -150,7 +151,7 @@ enum outcome vmx_stage2(struct vcpu *v, const struct stage2_fault *s)
     q |= (u64)(s->perms & perms) << EPTQ_PERMS_SHIFT;
     if (s->la_valid)
         q |= EPTQ_LA_VALID | (s->final ? EPTQ_FINAL : 0);
-    if (vmx_iret_unblocked(v))
+    if (unblocked)
         q |= EPTQ_NMI_UNBLOCKING;
     return vmx_exit_fault(v, EXIT_EPT_VIOLATION, q);
 }

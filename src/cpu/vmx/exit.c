@@ -6,6 +6,7 @@
  */
 #include "cpu/core/stats.h"
 #include "cpu/core/world.h"
+#include "cpu/event/exception.h"
 #include "cpu/event/lapic.h"
 #include "cpu/vmx/vmx.h"
 #include "x86/msr.h"
@@ -204,7 +205,8 @@ static void count(struct vcpu *v)
     world_exited(v, &seen);
 }
 
-static enum outcome exit_common(struct vcpu *v, u32 reason, u64 qualification, bool rf)
+/* `flags`: RFLAGS to save, if no event's delivery was under way. */
+static enum outcome exit_common(struct vcpu *v, u32 reason, u64 qualification, u64 flags)
 {
     struct vmx *x = v->vmx;
     struct vmcs *f = &x->f;
@@ -220,11 +222,13 @@ static enum outcome exit_common(struct vcpu *v, u32 reason, u64 qualification, b
     if (reason == EXIT_TRIPLE_FAULT)
         v->delivering.valid = false;
     save_vectoring(v, f);
+    if (v->delivering.valid && !event) /* RF is what the frame would have got */
+        flags = v->delivering.rf ? flags | FLAG_RF : flags & ~FLAG_RF;
     save_registers(v, x);
     save_segments(v, f);
     f->guest_rsp = v->gpr[RSP];
     f->guest_rip = v->rip;
-    f->guest_rflags = rflags_get(v) | (rf ? FLAG_RF : 0);
+    f->guest_rflags = flags;
     save_nonregister(v, x);
     count(v);
     /* Blocking by NMI in L1: an NMI that exits blocks further ones; a virtual NMI never blocked any. */
@@ -237,12 +241,17 @@ static enum outcome exit_common(struct vcpu *v, u32 reason, u64 qualification, b
 
 enum outcome vmx_exit(struct vcpu *v, u32 reason, u64 qualification)
 {
-    return exit_common(v, reason, qualification, false);
+    return exit_common(v, reason, qualification, rflags_get(v));
+}
+
+enum outcome vmx_exit_insn(struct vcpu *v, u32 reason, u64 qualification)
+{
+    return exit_common(v, reason, qualification, rflags_get(v) & ~FLAG_RF);
 }
 
 enum outcome vmx_exit_fault(struct vcpu *v, u32 reason, u64 qualification)
 {
-    return exit_common(v, reason, qualification, true);
+    return exit_common(v, reason, qualification, rflags_get(v) | FLAG_RF);
 }
 
 enum outcome vmx_entry_failed(struct vcpu *v, u32 reason, u64 qualification)
@@ -258,6 +267,8 @@ bool vmx_iret_unblocked(struct vcpu *v)
 {
     bool unblocked = v->iret_unblocks && !v->delivering.valid;
     v->iret_unblocks = false;
+    if (unblocked)
+        v->nmi_blocked = false;
     return unblocked;
 }
 
@@ -271,8 +282,8 @@ enum outcome vmx_exit_event(struct vcpu *v, const struct event *e, u64 qualifica
         info |= INTR_NMI_UNBLOCKING;
     f->exit_intr_info = info;
     f->exit_intr_error = e->has_error ? (u16)e->error : 0;
-    bool fault = e->type == EVENT_EXCEPTION && e->vector != EXC_DB;
     if (e->type == EVENT_SOFT_EXC || e->type == EVENT_PRIV_SOFT)
         v->next_rip = v->rip + e->insn_len;
-    return exit_common(v, EXIT_EXCEPTION_NMI, qualification, fault);
+    u64 flags = e->type == EVENT_NMI ? rflags_get(v) : exception_flags(v, e);
+    return exit_common(v, EXIT_EXCEPTION_NMI, qualification, flags);
 }

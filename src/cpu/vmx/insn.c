@@ -285,7 +285,7 @@ enum outcome op_vmcall(struct vcpu *v, const struct insn *in)
     if (!v->vmx || !v->vmx->on || (!v->in_guest && hypercall_offered(v)))
         return hypercall(v, VENDOR_INTEL);
     if (v->in_guest)
-        return vmx_exit(v, EXIT_VMCALL, 0);
+        return vmx_exit_insn(v, EXIT_VMCALL, 0);
     if (!mode_ok(v))
         return raise_ud(v);
     if (v->cpl)

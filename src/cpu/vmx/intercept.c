@@ -54,7 +54,7 @@ static u64 displacement(const struct vcpu *v, const struct insn *in)
 static enum outcome exit_memory(struct vcpu *v, u32 reason, enum info_form form, u32 identity)
 {
     v->vmx->f.exit_insn_info = instruction_info(v->insn, form, identity);
-    return vmx_exit(v, reason, displacement(v, v->insn));
+    return vmx_exit_insn(v, reason, displacement(v, v->insn));
 }
 
 enum outcome vmx_exit_instruction(struct vcpu *v, const struct insn *in, u32 reason)
@@ -67,10 +67,10 @@ enum outcome vmx_exit_instruction(struct vcpu *v, const struct insn *in, u32 rea
     case EXIT_VMWRITE: form = INFO_RM_REG2; break;
     case EXIT_VMXOFF:
     case EXIT_VMLAUNCH:
-    case EXIT_VMRESUME: return vmx_exit(v, reason, 0);
+    case EXIT_VMRESUME: return vmx_exit_insn(v, reason, 0);
     }
     v->vmx->f.exit_insn_info = instruction_info(in, form, 0);
-    return vmx_exit(v, reason, displacement(v, in));
+    return vmx_exit_insn(v, reason, displacement(v, in));
 }
 
 /* -- port I/O -- */
@@ -120,7 +120,7 @@ static enum outcome intercept_io(struct vcpu *v, u32 io)
         f->guest_linear = in_64bit(v) ? la : (u32)la;
         f->exit_insn_info = INSN_INFO_ASIZE(asize) | (u32)seg << INSN_INFO_SEG_SHIFT;
     }
-    return vmx_exit(v, EXIT_IO, qualification);
+    return vmx_exit_insn(v, EXIT_IO, qualification);
 }
 
 /* -- MSRs -- */
@@ -166,14 +166,14 @@ static enum outcome intercept_cr_write(struct vcpu *v, u64 info, u64 value)
     case 4: exits = (value ^ f->cr4_shadow) & f->cr4_mask; break;
     case 8: exits = f->proc & PROC_CR8_LOAD_EXITING; break;
     }
-    return exits ? vmx_exit(v, EXIT_CR_ACCESS, cr_qualification(cr, CRQ_MOV_TO, reg)) : CPU_OK;
+    return exits ? vmx_exit_insn(v, EXIT_CR_ACCESS, cr_qualification(cr, CRQ_MOV_TO, reg)) : CPU_OK;
 }
 
 static enum outcome intercept_cr_read(struct vcpu *v, unsigned cr, unsigned reg)
 {
     u32 proc = v->vmx->f.proc;
     if ((cr == 3 && proc & PROC_CR3_STORE_EXITING) || (cr == 8 && proc & PROC_CR8_STORE_EXITING))
-        return vmx_exit(v, EXIT_CR_ACCESS, cr_qualification(cr, CRQ_MOV_FROM, reg));
+        return vmx_exit_insn(v, EXIT_CR_ACCESS, cr_qualification(cr, CRQ_MOV_FROM, reg));
     return CPU_OK;
 }
 
@@ -181,7 +181,7 @@ static enum outcome intercept_clts(struct vcpu *v)
 {
     const struct vmcs *f = &v->vmx->f;
     if (f->cr0_mask & f->cr0_shadow & CR0_TS)
-        return vmx_exit(v, EXIT_CR_ACCESS, cr_qualification(0, CRQ_CLTS, 0));
+        return vmx_exit_insn(v, EXIT_CR_ACCESS, cr_qualification(0, CRQ_CLTS, 0));
     return CPU_OK;
 }
 
@@ -196,16 +196,16 @@ static enum outcome intercept_lmsw(struct vcpu *v, u64 source, u64 la)
     bool memory = la != LMSW_NO_MEMORY;
     if (memory)
         f->guest_linear = la;
-    return vmx_exit(v, EXIT_CR_ACCESS,
-                    cr_qualification(0, CRQ_LMSW, 0) | (memory ? CRQ_LMSW_MEMORY : 0) |
-                        (u64)(u16)source << CRQ_LMSW_SOURCE_SHIFT);
+    return vmx_exit_insn(v, EXIT_CR_ACCESS,
+                         cr_qualification(0, CRQ_LMSW, 0) | (memory ? CRQ_LMSW_MEMORY : 0) |
+                             (u64)(u16)source << CRQ_LMSW_SOURCE_SHIFT);
 }
 
 static enum outcome intercept_dr(struct vcpu *v, u64 dr, u64 reg, bool read)
 {
     if (!(v->vmx->f.proc & PROC_MOV_DR_EXITING))
         return CPU_OK;
-    return vmx_exit(v, EXIT_MOV_DR, dr | (read ? DRQ_FROM : 0) | reg << DRQ_GPR_SHIFT);
+    return vmx_exit_insn(v, EXIT_MOV_DR, dr | (read ? DRQ_FROM : 0) | reg << DRQ_GPR_SHIFT);
 }
 
 u64 vmx_cr_read(struct vcpu *v, unsigned cr, u64 value)
@@ -249,14 +249,14 @@ static enum outcome intercept_pause(struct vcpu *v)
 {
     struct vmx *x = v->vmx;
     if (x->f.proc & PROC_PAUSE_EXITING)
-        return vmx_exit(v, EXIT_PAUSE, 0);
+        return vmx_exit_insn(v, EXIT_PAUSE, 0);
     if (!(x->proc2 & PROC2_PAUSE_LOOP_EXITING) || v->cpl)
         return CPU_OK;
     u64 now = tsc_read_l1(v);
     if (!x->ple_first || now - x->ple_last > x->f.ple_gap)
         x->ple_first = now;
     else if (now - x->ple_first > x->f.ple_window)
-        return vmx_exit(v, EXIT_PAUSE, 0);
+        return vmx_exit_insn(v, EXIT_PAUSE, 0);
     x->ple_last = now;
     return CPU_OK;
 }
@@ -266,13 +266,13 @@ static enum outcome exit_random(struct vcpu *v, u32 reason)
 {
     const struct insn *in = v->insn;
     v->vmx->f.exit_insn_info = (u32)in->rm << INSN_INFO_REG1_SHIFT | INSN_INFO_OSIZE(in->osz);
-    return vmx_exit(v, reason, 0);
+    return vmx_exit_insn(v, reason, 0);
 }
 
 /* For exits that depend on a processor-based control and on nothing else. */
 static inline enum outcome exit_if(struct vcpu *v, u32 condition, u32 reason, u64 qualification)
 {
-    return condition ? vmx_exit(v, reason, qualification) : CPU_OK;
+    return condition ? vmx_exit_insn(v, reason, qualification) : CPU_OK;
 }
 
 enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 info2)
@@ -280,10 +280,10 @@ enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 inf
     struct vmx *x = v->vmx;
     const struct vmcs *f = &x->f;
     switch (ic) {
-    case IC_CPUID: return vmx_exit(v, EXIT_CPUID, 0);
-    case IC_INVD: return vmx_exit(v, EXIT_INVD, 0);
-    case IC_XSETBV: return vmx_exit(v, EXIT_XSETBV, 0);
-    case IC_GETSEC: return vmx_exit(v, EXIT_GETSEC, 0);
+    case IC_CPUID: return vmx_exit_insn(v, EXIT_CPUID, 0);
+    case IC_INVD: return vmx_exit_insn(v, EXIT_INVD, 0);
+    case IC_XSETBV: return vmx_exit_insn(v, EXIT_XSETBV, 0);
+    case IC_GETSEC: return vmx_exit_insn(v, EXIT_GETSEC, 0);
     case IC_TASK_SWITCH: return vmx_exit(v, EXIT_TASK_SWITCH, (u16)info1 | (info2 & 3) << TASKQ_SOURCE_SHIFT);
     case IC_HLT: return exit_if(v, f->proc & PROC_HLT_EXITING, EXIT_HLT, 0);
     case IC_WBINVD: return exit_if(v, x->proc2 & PROC2_WBINVD_EXITING, EXIT_WBINVD, 0);

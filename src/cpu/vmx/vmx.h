@@ -87,15 +87,20 @@ void vmx_load_tsc(struct vcpu *v, const struct vmx *x);
 MUST_CHECK enum outcome vmx_enter(struct vcpu *v, bool launch);
 
 /* exit.c: leaves L2. Fields that only some reasons have (interruption information, instruction information, addresses)
- * are the caller's; everything else is stored here. Returns CPU_NESTED_EXIT, or CPU_EXIT after a VMX abort. */
+ * are the caller's; everything else is stored here. Returns CPU_NESTED_EXIT, or CPU_EXIT after a VMX abort.
+ * Which of these it is decides about RF: SDM volume 3C, "Saving RIP, RSP, RFLAGS, and SSP". While an event is
+ * delivered, each of them saves the RF that the event's frame would have got. */
 enum outcome vmx_exit(struct vcpu *v, u32 reason, u64 qualification);
-/* The same for an exit in place of a fault: RFLAGS.RF is saved as set. */
+/* By an instruction, unconditional or because L1 wants it: RF is saved as clear. */
+enum outcome vmx_exit_insn(struct vcpu *v, u32 reason, u64 qualification);
+/* By an access, where another one would fault: RF is saved as set. */
 enum outcome vmx_exit_fault(struct vcpu *v, u32 reason, u64 qualification);
 /* VM entry failed after the host checks: loads host state, saves nothing of L2. */
 enum outcome vmx_entry_failed(struct vcpu *v, u32 reason, u64 qualification);
 /* An exit on an event: stores interruption information and error code, then exits. */
 enum outcome vmx_exit_event(struct vcpu *v, const struct event *e, u64 qualification);
-/* Returns true once if the exit comes from an IRET that unblocked NMIs before it faulted. */
+/* Returns true once if the exit comes from an IRET that faulted after it unblocked NMIs, which is done here. SDM volume
+ * 3C, "Changes to Instruction Behavior in VMX Non-Root Operation", IRET. */
 bool vmx_iret_unblocked(struct vcpu *v);
 
 /* MSR lists, for entry.c and exit.c. Each returns the index of the first entry that failed, from 1; 0 if none did. */

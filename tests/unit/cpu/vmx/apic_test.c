@@ -48,7 +48,7 @@ static void test_exits(void)
 
     TEST("in the delivery of an event");
     enter(0);
-    v->delivering = (struct event){.valid = true, .vector = EXC_UD, .type = EVENT_EXCEPTION};
+    v->delivering = (struct event){.valid = true, .vector = EXC_UD, .type = EVENT_EXCEPTION, .rf = true};
     CHECK_EQ(mem_write(v, ACCESS_AT + 0x7f8, &value, 8, ACCESS_WRITE), CPU_NESTED_EXIT);
     left(0x7f8 | APICQ_EVENT << APICQ_TYPE_SHIFT);
     CHECK_EQ(x->f.idt_info, INTR_VALID | EVENT_EXCEPTION << INTR_TYPE_SHIFT | EXC_UD);

@@ -141,6 +141,178 @@ static void test_stage2(void)
     CHECK_EQ(x->f.guest_linear, 0x9999);
 }
 
+/* -- RF in the flags that an exit saves -- */
+
+enum delivery { INT_N, INT_3, INT_1, FAULT, TRAP, ABORT, INTERRUPT, NMI, INJECTED_FAULT };
+
+/* L2 delivers an event whose first access, to its paging structures, is an EPT violation: the EPT maps nothing. */
+static void deliver_in_l2(enum delivery what, bool rf)
+{
+    static const struct event events[] = {
+        [INTERRUPT] = {.valid = true, .vector = 0x30, .type = EVENT_EXTINT},
+        [NMI] = {.valid = true, .vector = EXC_NMI, .type = EVENT_NMI},
+        [INJECTED_FAULT] = {.valid = true, .vector = EXC_UD, .type = EVENT_EXCEPTION},
+    };
+    enum outcome out;
+    machine_ready();
+    x->f.proc2 = x->proc2 &= ~PROC2_VPID;
+    machine_launch();
+    v->flags |= rf ? FLAG_RF : 0;
+    switch (what) {
+    case INT_N: out = soft_interrupt(v, 0x80, EVENT_SOFT_INT); break;
+    case INT_3: out = soft_interrupt(v, EXC_BP, EVENT_SOFT_EXC); break;
+    case INT_1: out = soft_interrupt(v, EXC_DB, EVENT_PRIV_SOFT); break;
+    case FAULT:
+        CHECK_EQ(raise_ud(v), CPU_FAULT);
+        out = exception_deliver(v);
+        break;
+    case TRAP:
+        CHECK_EQ(raise_db(v, DR6_BS), CPU_FAULT);
+        out = exception_deliver(v);
+        break;
+    case ABORT:
+        CHECK_EQ(raise_event(v, EXC_MC, false, 0, 0), CPU_FAULT);
+        out = exception_deliver(v);
+        break;
+    default: out = event_deliver(v, &events[what]);
+    }
+    CHECK_EQ(out, CPU_NESTED_EXIT);
+    machine_exited(EXIT_EPT_VIOLATION);
+    CHECK(x->f.idt_info & INTR_VALID);
+}
+
+static bool saved_rf(void)
+{
+    return x->f.guest_rflags & FLAG_RF;
+}
+
+static void test_resume_flag(void)
+{
+    static const struct {
+        u8 delivery, with, without; /* RF saved if RF was set, and if it was not */
+    } table[] = {
+        {INT_N, 0, 0}, {INT_3, 0, 0},     {INT_1, 0, 0}, {FAULT, 1, 1},          {TRAP, 1, 0},
+        {ABORT, 1, 0}, {INTERRUPT, 1, 0}, {NMI, 1, 0},   {INJECTED_FAULT, 1, 0},
+    };
+    TEST("RF of an exit during a delivery is that of the event's frame");
+    for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
+        deliver_in_l2(table[i].delivery, true);
+        CHECK_EQ(saved_rf(), table[i].with);
+        deliver_in_l2(table[i].delivery, false);
+        CHECK_EQ(saved_rf(), table[i].without);
+    }
+
+    TEST("RF of other exits of accesses is 1, of instructions 0, of events as they would push it");
+    const struct stage2_fault misconfig = {.gpa = NGPA(0x1234), .misconfig = true};
+    for (unsigned rf = 0; rf < 2; rf++) {
+        machine_ready();
+        machine_launch();
+        v->flags |= rf ? FLAG_RF : 0;
+        CHECK_EQ(vmx_stage2(v, &misconfig), CPU_NESTED_EXIT);
+        machine_exited(EXIT_EPT_MISCONFIG);
+        CHECK(saved_rf());
+
+        machine_ready();
+        machine_launch();
+        v->flags |= rf ? FLAG_RF : 0;
+        CHECK_EQ(vmx_intercept(v, IC_CPUID, 0, 0), CPU_NESTED_EXIT);
+        machine_exited(EXIT_CPUID);
+        CHECK(!saved_rf());
+
+        machine_ready();
+        machine_launch();
+        v->flags |= rf ? FLAG_RF : 0;
+        CHECK_EQ(vmx_event(v, NEV_NMI), CPU_NESTED_EXIT);
+        CHECK_EQ(saved_rf(), rf);
+
+        static const u8 vectors[] = {EXC_UD, EXC_DB, EXC_DF, EXC_MC};
+        for (unsigned i = 0; i < ARRAY_LEN(vectors); i++) {
+            machine_ready();
+            x->f.exception_bitmap = ~0u;
+            machine_launch();
+            v->flags |= rf ? FLAG_RF : 0;
+            const struct event e = {.valid = true, .vector = vectors[i], .type = EVENT_EXCEPTION};
+            CHECK_EQ(vmx_exception(v, &e), CPU_NESTED_EXIT);
+            CHECK_EQ(saved_rf(), rf || vectors[i] == EXC_UD);
+        }
+
+        machine_ready();
+        x->f.exception_bitmap = ~0u;
+        machine_launch();
+        v->flags |= rf ? FLAG_RF : 0;
+        CHECK_EQ(soft_interrupt(v, EXC_BP, EVENT_SOFT_EXC), CPU_NESTED_EXIT);
+        CHECK(!saved_rf());
+    }
+
+    TEST("a fault that exits out of a delivery saves its own RF");
+    machine_ready();
+    x->f.exception_bitmap = BIT(EXC_PF);
+    machine_launch();
+    v->delivering = (struct event){.valid = true, .vector = 0x80, .type = EVENT_SOFT_INT, .insn_len = 2};
+    CHECK_EQ(vmx_exception(v, &page_fault), CPU_NESTED_EXIT);
+    CHECK(saved_rf());
+
+    TEST("a task switch saves what the old task's TSS would get");
+    for (unsigned rf = 0; rf < 2; rf++) {
+        machine_ready();
+        machine_launch();
+        v->delivering = (struct event){.valid = true, .vector = EXC_UD, .type = EVENT_EXCEPTION, .rf = rf};
+        CHECK_EQ(vmx_intercept(v, IC_TASK_SWITCH, 0x40, TASK_GATE), CPU_NESTED_EXIT);
+        machine_exited(EXIT_TASK_SWITCH);
+        CHECK_EQ(saved_rf(), rf);
+    }
+}
+
+/* -- IRET that faults -- */
+
+static void iret_in_l2(u32 bitmap, u64 sp)
+{
+    static const struct insn iret = {.len = 2, .osz = 8, .asz = 8, .base = REG_NONE, .index = REG_NONE, .scale = 1};
+    machine_ready();
+    x->f.exception_bitmap = bitmap;
+    x->f.guest_interruptibility = INTERRUPTIBILITY_NMI;
+    x->f.guest_rsp = sp;
+    machine_launch();
+    CHECK(v->nmi_blocked);
+    enum outcome out = op_iret(v, &iret);
+    if (out == CPU_FAULT)
+        out = exception_deliver(v);
+    CHECK_EQ(out, CPU_NESTED_EXIT);
+    CHECK(!v->in_guest);
+    CHECK(!(x->f.guest_interruptibility & INTERRUPTIBILITY_NMI));
+}
+
+static void test_iret(void)
+{
+    TEST("an IRET that faults ends virtual-NMI blocking, and the exit says so");
+    iret_in_l2(0, L2_RSP);
+    CHECK_EQ(x->f.exit_reason, EXIT_EPT_VIOLATION);
+    CHECK(x->f.qualification & EPTQ_NMI_UNBLOCKING);
+    iret_in_l2(BIT(EXC_SS), 1ull << 62);
+    CHECK_EQ(x->f.exit_reason, EXIT_EXCEPTION_NMI);
+    CHECK(x->f.exit_intr_info & INTR_NMI_UNBLOCKING);
+    iret_in_l2(0, 1ull << 62); /* the delivery of its fault meets the EPT violation */
+    CHECK_EQ(x->f.exit_reason, EXIT_EPT_VIOLATION);
+    CHECK(!(x->f.qualification & EPTQ_NMI_UNBLOCKING));
+
+    TEST("so does one that meets an EPT misconfiguration or the APIC-access page, which have no bit for it");
+    machine_ready();
+    x->f.guest_interruptibility = INTERRUPTIBILITY_NMI;
+    machine_launch();
+    v->iret_unblocks = true;
+    const struct stage2_fault misconfig = {.gpa = NGPA(0x1234), .misconfig = true};
+    CHECK_EQ(vmx_stage2(v, &misconfig), CPU_NESTED_EXIT);
+    CHECK(!(x->f.guest_interruptibility & INTERRUPTIBILITY_NMI));
+    CHECK_EQ(x->f.qualification, 0);
+
+    TEST("other exits leave virtual-NMI blocking alone");
+    machine_ready();
+    x->f.guest_interruptibility = INTERRUPTIBILITY_NMI;
+    machine_launch();
+    CHECK_EQ(vmx_stage2(v, &misconfig), CPU_NESTED_EXIT);
+    CHECK(x->f.guest_interruptibility & INTERRUPTIBILITY_NMI);
+}
+
 /* L2 runs, and the caller has the APICs. */
 static void launch_without_apics(u32 exit_controls)
 {
@@ -183,5 +355,7 @@ int main(void)
     test_windows();
     test_preemption_timer();
     test_stage2();
+    test_resume_flag();
+    test_iret();
     return TEST_END();
 }
