@@ -9,7 +9,7 @@
 #include "cpu/core/vcpu.h"
 #include "x86/vmcs.h"
 
-#define VMCS_REVISION 0x4e425802u /* "NBX" and a version */
+#define VMCS_REVISION 0x0e425803u /* "NBX" and a version, below 2^30: some hypervisors drop bit 30 */
 #define VMCS_ABORT_OFFSET 4
 #define VMCS_LAUNCH_OFFSET 8
 #define VMCS_DATA_OFFSET 16

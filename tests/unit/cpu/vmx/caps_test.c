@@ -43,6 +43,7 @@ static void test_consistent(void)
     TEST("IA32_VMX_BASIC");
     u64 basic = msr(MSR_VMX_BASIC);
     CHECK_EQ((u32)basic, VMCS_REVISION);
+    CHECK(VMCS_REVISION < BIT(30));
     CHECK(!(basic & VMCS_SHADOW));
     CHECK_EQ(VMX_BASIC_SIZE(basic), VMCS_SIZE);
     CHECK(!(basic & VMX_BASIC_32BIT_ADDRESSES));
