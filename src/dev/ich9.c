@@ -26,6 +26,11 @@
 #define PIRQ_ROUTE_E_TO_H 0x68
 #define PIRQ_ROUTE_OFF BIT(7)
 #define PIRQ_ROUTE_IRQ 0x0f
+#define LPC_IO_DEC 0x80
+#define LPC_IO_DEC_BITS 0x1377
+#define LPC_IO_DEC_USUAL 0x0010 /* COM1 at 3F8h, COM2 at 2F8h */
+#define LPC_EN 0x82
+#define LPC_EN_BITS 0x3f0f
 /* 8259 inputs that PIRQs may be routed to: not 0, 1, 2, 8, 13. */
 #define ROUTABLE 0xdef8u
 
@@ -68,12 +73,15 @@ static void host_init(struct pci_device *host, u64 ecam_base)
     pci_config_set(host, PCIEXBAR + 4, (u32)(value >> 32), 4);
 }
 
-static void lpc_init(struct pci_device *lpc, u16 pm_base)
+static void lpc_init(struct pci_device *lpc, u16 pm_base, u16 enabled)
 {
     pci_device_init(lpc, VENDOR_INTEL, DEVICE_ICH9_LPC, CLASS_ISA_BRIDGE, STEPPING);
     lpc->config[PCI_HEADER_TYPE] = PCI_HEADER_MULTIFUNCTION;
     pci_config_set(lpc, PMBASE, pm_base | PMBASE_IO, 4);
     lpc->config[ACPI_CNTL] = ACPI_CNTL_ENABLE;
+    pci_config_set(lpc, LPC_IO_DEC, LPC_IO_DEC_USUAL | (u32)enabled << 16, 4);
+    for (unsigned i = 0; i < 4; i++) /* kept as they are written; the devices stay where they are */
+        lpc->writable[LPC_IO_DEC + i] = (u8)((LPC_IO_DEC_BITS | (u32)LPC_EN_BITS << 16) >> 8 * i);
     for (unsigned i = 0; i < ICH9_PIRQS; i++) {
         lpc->config[ICH9_PIRQ_ROUTE + i] = lpc->config[PIRQ_ROUTE_E_TO_H + i] = PIRQ_ROUTE_OFF;
         lpc->writable[ICH9_PIRQ_ROUTE + i] = lpc->writable[PIRQ_ROUTE_E_TO_H + i] = PIRQ_ROUTE_OFF | PIRQ_ROUTE_IRQ;
@@ -84,7 +92,7 @@ int ich9_init(struct ich9 *ich, struct pci_bus *pci, const struct ich9_config *c
 {
     *ich = (struct ich9){.config = *config};
     host_init(&ich->host, config->ecam_base);
-    lpc_init(&ich->lpc, config->pm_base);
+    lpc_init(&ich->lpc, config->pm_base, config->lpc_enabled);
     ich->lpc.config_written = lpc_written;
     ich->lpc.opaque = ich;
     for (unsigned i = 0; i < ICH9_PIRQS; i++)

@@ -14,11 +14,17 @@
 #define ICH9_PIRQS 4
 #define ICH9_PIRQ_GSI 16 /* the I/O APIC input of PIRQ A */
 
+/* LPC_EN: what the bridge passes on. */
+#define ICH9_LPC_COM1 BIT(0)
+#define ICH9_LPC_COM2 BIT(1)
+#define ICH9_LPC_KBC BIT(10)
+
 struct ich9_config {
-    u64 ecam_base;  /* PCIEXBAR as firmware leaves it; 0: off. 256 MiB are reported. */
-    u16 pm_base;    /* PMBASE: where the machine put acpi_pm's window */
-    struct irq gsi; /* .set(opaque, 16..19, level): I/O APIC inputs (.line unused) */
-    struct irq isa; /* .set(opaque, 3..15, level): 8259 inputs (.line unused) */
+    u64 ecam_base;   /* PCIEXBAR as firmware leaves it; 0: off. 256 MiB are reported. */
+    u16 pm_base;     /* PMBASE: where the machine put acpi_pm's window */
+    u16 lpc_enabled; /* LPC_EN as firmware leaves it: ICH9_LPC_* */
+    struct irq gsi;  /* .set(opaque, 16..19, level): I/O APIC inputs (.line unused) */
+    struct irq isa;  /* .set(opaque, 3..15, level): 8259 inputs (.line unused) */
 };
 
 struct ich9 {

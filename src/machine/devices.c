@@ -232,10 +232,12 @@ static int create_pci(struct devices *all, const struct device *row, void *dev)
 
 static int create_ich9(struct devices *all, const struct device *row, void *dev)
 {
+    bool com2 = all->config->settings->serial.count > 1;
     return ich9_init(dev, all->pci,
                      &(struct ich9_config){
                          .ecam_base = LAYOUT_ECAM,
                          .pm_base = PORT_PM,
+                         .lpc_enabled = ICH9_LPC_COM1 | (com2 ? ICH9_LPC_COM2 : 0) | ICH9_LPC_KBC,
                          .gsi = row_line(all, row, pc_irq_gsi, 0),
                          .isa = row_line(all, row, pc_irq_8259, 0),
                      });

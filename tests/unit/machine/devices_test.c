@@ -6,6 +6,7 @@
 
 #include "dev/acpi_pm.h"
 #include "dev/i8042.h"
+#include "dev/ich9.h"
 #include "dev/mc146818.h"
 #include "unit/fake_board.h"
 #include "unit/test.h"
@@ -154,6 +155,31 @@ static void test_windows(void)
     b = board_create(&without_irqchip, true);
     for (u32 i = 0; i < pc_device_count; i++)
         CHECK(b->devices.dev[i]);
+    board_destroy(b);
+}
+
+/* -- what firmware leaves in the LPC bridge -- */
+
+static u32 lpc_read(struct board *b, u32 offset)
+{
+    bus_write(&b->devices.port, PORT_PCI, BIT(31) | ICH9_LPC_DEVFN << 8 | offset, 4);
+    return (u32)bus_read(&b->devices.port, PORT_PCI + 4, 4);
+}
+
+static void test_lpc(void)
+{
+    enum { LPC_IO_DEC = 0x80, COM2_AT_2F8 = 0x10, LPC_EN_SHIFT = 16 };
+    TEST("the LPC bridge says which devices it passes on, and keeps what is written");
+    struct board *b = board_create(&without_irqchip, false);
+    u32 one = COM2_AT_2F8 | (ICH9_LPC_COM1 | ICH9_LPC_KBC) << LPC_EN_SHIFT;
+    CHECK_EQ(lpc_read(b, LPC_IO_DEC), one);
+    bus_write(&b->devices.port, PORT_PCI + 4, ~0u, 4);
+    CHECK_EQ(lpc_read(b, LPC_IO_DEC), 0x3f0f1377);
+    devices_reset(&b->devices);
+    CHECK_EQ(lpc_read(b, LPC_IO_DEC), one);
+    board_destroy(b);
+    b = board_create(&without_irqchip, true);
+    CHECK_EQ(lpc_read(b, LPC_IO_DEC), one | ICH9_LPC_COM2 << LPC_EN_SHIFT);
     board_destroy(b);
 }
 
@@ -356,6 +382,7 @@ int main(void)
 {
     test_rows();
     test_windows();
+    test_lpc();
     test_interrupts();
     test_sections();
     test_state();
