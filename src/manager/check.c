@@ -3,6 +3,8 @@
  */
 #include "manager/check.h"
 
+#include "manager/host.h"
+
 #include "manager/client.h"
 #include "manager/names.h"
 #include "manager/switch.h"
@@ -272,7 +274,12 @@ int check_all(struct store *store, const char *vm, json_t **findings, struct err
     int e = networks_read_some(store, &all, error);
     if (e)
         return e;
-    if (vm && !names_vm(&all, vm, error)) {
+    struct vm_def def;
+    struct error ignored;
+    bool defined = vm && !store_vm(store, vm, &def, &ignored);
+    if (defined)
+        vm_def_free(&def);
+    if (vm && !defined && !names_vm(&all, vm, error)) {
         e = networks_missing(&all, error);
         networks_free(&all);
         return e;
@@ -284,5 +291,5 @@ int check_all(struct store *store, const char *vm, json_t **findings, struct err
         check->find(check, &context, *findings);
     json_decref(reports);
     networks_free(&all);
-    return 0;
+    return host_check(store, vm, *findings, error);
 }

@@ -9,6 +9,7 @@
 #include "store/setting_json.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -96,6 +97,22 @@ static bool spoofing(struct store *store, const char *vm)
     return every;
 }
 
+static struct rule_facts facts_of(struct store *store, const struct vm_def *def, const struct vm_now *now)
+{
+    return (struct rule_facts){
+        .vm = def->name,
+        .state = now->state,
+        .settings = &def->set,
+        .version = def->version,
+        .hypervisor_active = json_is_true(json_object_get(now->report, "hypervisor_active")),
+        .guests_running = json_is_true(json_object_get(now->report, "guests_running")),
+        .has_parent = def->checkpoint[0],
+        .spoofing = spoofing(store, def->name),
+        .host_vendor = host_vendor(),
+        .host_memory = (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE),
+    };
+}
+
 int host_rules(struct store *store, const struct vm_def *def, const struct vm_now *now,
                const struct vm_settings *wanted, const char *device, u32 points, struct error *error)
 {
@@ -103,20 +120,9 @@ int host_rules(struct store *store, const struct vm_def *def, const struct vm_no
     int e = store_host(store, &set, error);
     if (e)
         return e;
-    const struct rule_facts facts = {
-        .vm = def->name,
-        .state = now->state,
-        .settings = &def->set,
-        .wanted = wanted,
-        .version = def->version ? def->version : profile_version(set.profile),
-        .hypervisor_active = json_is_true(json_object_get(now->report, "hypervisor_active")),
-        .guests_running = json_is_true(json_object_get(now->report, "guests_running")),
-        .has_parent = def->checkpoint[0],
-        .spoofing = spoofing(store, def->name),
-        .host_vendor = host_vendor(),
-        .host_memory = (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE),
-        .device = device,
-    };
+    struct rule_facts facts = facts_of(store, def, now);
+    facts.wanted = wanted;
+    facts.device = device;
     for (const struct rule *rule = NULL; (rule = rule_broken(set.profile, points, &facts, rule));) {
         struct error note;
         rule_refuse(rule, set.profile, &facts, &note);
@@ -127,4 +133,47 @@ int host_rules(struct store *store, const struct vm_def *def, const struct vm_no
         store_note(store, &note);
     }
     return 0;
+}
+
+static void check_one(struct store *store, enum profile profile, const struct vm_def *def, json_t *findings)
+{
+    struct vm_now now;
+    struct error ignored;
+    if (vm_now(store, def, &now, &ignored))
+        return;
+    const struct rule_facts facts = facts_of(store, def, &now);
+    for (const struct rule *rule = NULL; (rule = rule_broken(profile, RULE_CHECK, &facts, rule));) {
+        struct error found;
+        rule_refuse(rule, profile, &facts, &found);
+        bool command = strncmp(found.hint, "nestbox ", 8) == 0;
+        (void)!json_array_append_new(findings,
+                                     json_pack("{s:s, s:s, s:s?, s:s?, s:s, s:n, s:n}", "finding", "rule", "text",
+                                               found.text, "remedy", command ? found.hint : NULL, "hint",
+                                               command ? NULL : found.hint, "vm", def->name, "card", "switch"));
+    }
+    json_decref(now.report);
+}
+
+int host_check(struct store *store, const char *vm, json_t *findings, struct error *error)
+{
+    struct host_settings set;
+    struct vm_def *list;
+    struct damage damage = {0};
+    u32 count;
+    int e = store_host(store, &set, error);
+    if (e)
+        return e;
+    store_tolerate(store, &damage);
+    e = store_vms(store, &list, &count, error);
+    store_tolerate(store, NULL);
+    for (u32 i = 0; i < damage.count; i++)
+        (void)!json_array_append_new(findings, json_pack("{s:s, s:s, s:n, s:s, s:n, s:n, s:n}", "finding", "damaged",
+                                                         "text", damage.list[i].text, "remedy", "hint",
+                                                         damage.list[i].hint, "vm", "card", "switch"));
+    free(damage.list);
+    for (u32 i = 0; i < count; i++)
+        if (!vm || name_equal(vm, list[i].name))
+            check_one(store, set.profile, &list[i], findings);
+    vm_defs_free(list, count);
+    return e;
 }

@@ -19,4 +19,7 @@ int MUST_CHECK rules_list(const char *profile, json_t **list, struct error *erro
 int MUST_CHECK host_rules(struct store *store, const struct vm_def *def, const struct vm_now *now,
                           const struct vm_settings *wanted, const char *device, u32 points, struct error *error);
 
+/* Adds what the rules say of VMs without an operation, as findings of check (manager/check.h). `vm` NULL: of all. */
+int MUST_CHECK host_check(struct store *store, const char *vm, json_t *findings, struct error *error);
+
 #endif

@@ -6,6 +6,7 @@
 #include "manager/card.h"
 #include "manager/client.h"
 #include "manager/host.h"
+#include "manager/resize.h"
 #include "manager/switch.h"
 #include "rules/vm_settings.h"
 #include "store/definition.h"
@@ -457,8 +458,13 @@ int vm_set(struct store *store, const char *name, const struct change *change, s
         e = check_changes(store, &vm.def, &wanted.set, &now, error);
     if (!e && vm.def.set.template && !wanted.set.template)
         e = disk_refuse_bases(store, vm.def.name, NULL, "made an ordinary VM", error);
-    if (!e)
-        e = store_vm_put(store, &wanted, error);
+    bool resizes = !e && now.state == VM_RUNNING && wanted.set.memory != vm.def.set.memory;
+    if (resizes)
+        e = vm_resize(store, &vm.def, wanted.set.memory, error);
+    if (!e && (e = store_vm_put(store, &wanted, error)) && resizes) {
+        struct error ignored;
+        (void)!vm_resize(store, &vm.def, vm.def.set.memory, &ignored);
+    }
     json_decref(now.report);
     vm_close(&vm);
     return e;

@@ -84,6 +84,18 @@ check 'its remedy' remedy
 check 'worked' [ "$(of large memory)" = 1073741824 ]
 profile open
 
+# R19, P13: what check finds
+run 'a switch' 0 '' switch create lan --type private
+run 'an L1 with a card' 0 '' create l1 --nested intel --switch lan
+nb check l1 >"$WORK/out"
+check 'check ends with 14' [ $? = 14 ]
+check 'R19 is found' grep -q 'rule R19 of profile open' "$WORK/out"
+check 'and P13' grep -q 'rule P13 of profile open' "$WORK/out"
+nb nic set l1 --spoofing
+nb set l1 --cpus 4
+check 'nothing is left to find' nb check l1
+nb switch delete lan --force
+
 # R38: the cap, everywhere
 for host in open ws2025; do
     profile $host

@@ -175,7 +175,8 @@ mkdir -p "$WORK/small"
 # shellcheck disable=SC2016 # the inner shell expands them
 if unshare -Urm true 2>/dev/null; then
     check 'full disks' unshare -Urm bash -c \
-        'mount -t tmpfs -o size=4m,mode=700 small "$2" && exec "$1" full "$2/home"' bash "$(realpath "$0")" "$WORK/small"
+        'mount -t tmpfs -o size=4m,mode=700 small "$2" && exec "$1" full "$2/home"' bash \
+        "$(realpath "$0")" "$WORK/small"
 else
     echo '# full disks: no user namespaces here, left out'
 fi

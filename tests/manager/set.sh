@@ -1,0 +1,36 @@
+#!/bin/bash
+# What a running VM takes of changes, and what it refuses: settings, memory, drives, its name, clones; and the remedies.
+set -u
+. "$(dirname "$0")/lib.sh"
+
+counter_disk "$work/counter.raw"
+nb create lab --generation 1 --memory 64M --accel engine --disk "$work/counter.raw" --json >/dev/null
+nb start lab
+within 20 counts lab 3 || fail 'it does not count'
+refused 'rule R2 of profile open' set lab --nested amd
+refused 'is Running and cannot be changed in this way' set lab --cpus 2
+refused 'is Running and cannot be changed in this way' disk add lab 16M
+refused 'is Running and cannot be changed in this way' share add lab "$work"
+refused 'is Running and cannot be renamed' rename lab other
+refused 'is Running and cannot be cloned' clone lab other
+refused 'is Running and cannot be deleted' delete lab --force
+nb set lab --notes 'while it runs' || fail 'its notes do not change'
+say 'what a running VM refuses, and takes'
+nb set lab --memory 32M || fail "its memory does not shrink: $(<"$work/said")"
+refused 'was started with 64M' set lab --memory 128M
+nb set lab --memory 64M || fail 'its memory does not come back'
+before=$(count lab)
+within 5 counts lab "$before" || fail 'it does not go on'
+say 'memory'
+nb pause lab
+refused 'is Paused and cannot be changed in this way' set lab --memory 32M
+nb resume lab
+nb stop lab --turn-off
+nb set lab --nested amd --cpus 2 || fail 'the remedy, to stop it, does not help'
+nb set lab --nested off --cpus 1
+nb start lab
+nb save lab
+refused 'rule R2 of profile open' set lab --nested amd
+nb stop lab --turn-off
+nb set lab --nested amd || fail 'after the saved state is dropped it cannot be set'
+say 'saved'
