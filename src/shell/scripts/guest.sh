@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Put before what Invoke-Command runs in a Linux guest, and before the cmdlets of the same names: commands of Windows do
 # what they mean here. The hypervisor is KVM with QEMU; Linux needs no restart for it.
 export DEBIAN_FRONTEND=noninteractive
