@@ -100,7 +100,8 @@ enum flow cards_get(struct call *call, struct value **cards)
     enum flow flow = cards_all(call, &all);
     for (size_t i = 0; i < all->array.count; i++) {
         struct value *v = all->array.item[i];
-        if (model_wanted(call, "VMName", text_of(v, "VMName")) && model_wanted(call, "Name", text_of(v, "Name")) &&
+        if (model_wanted(call, "VMName", text_of(v, "VMName")) && model_wanted(call, "VM", text_of(v, "VMName")) &&
+            model_wanted(call, "Name", text_of(v, "Name")) &&
             model_wanted(call, "SwitchName", text_of(v, "SwitchName")))
             array_add(*cards, v);
     }

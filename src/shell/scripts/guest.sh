@@ -11,8 +11,8 @@ nestbox_module() { # the module of KVM for this CPU; none if the CPU has no exte
     fi
 }
 
-nestbox_hypervisor() { # yes or no: whether it is there and can be used
-    if [ -c /dev/kvm ] && command -v qemu-system-x86_64 >/dev/null; then echo yes; else echo no; fi
+nestbox_hypervisor() { # yes or no: whether it is there and can be used; the file alone is there without the module
+    if (: <>/dev/kvm) 2>/dev/null && command -v qemu-system-x86_64 >/dev/null; then echo yes; else echo no; fi
 }
 
 nestbox_install_hypervisor() {
@@ -29,7 +29,7 @@ nestbox_install_hypervisor() {
     fi
     modprobe "$module" || return 1
     echo "$module" >/etc/modules-load.d/nestbox.conf
-    [ -c /dev/kvm ]
+    (: <>/dev/kvm) 2>/dev/null
 }
 
 nestbox_is_hypervisor() { # NAME: whether a feature's name means it
