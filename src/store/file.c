@@ -27,12 +27,12 @@ static const char *split(const char *path, char folder[static PATH_MAX])
     return slash ? slash + 1 : path;
 }
 
-/* Reads up to FILE_MAX bytes; returns their number or -errno. */
-static ssize_t read_all(int fd, char *to)
+/* Reads less than `size` bytes; returns their number or -errno. */
+static ssize_t read_all(int fd, char *to, size_t size)
 {
     size_t used = 0;
-    while (used < FILE_MAX) {
-        ssize_t n = read(fd, to + used, FILE_MAX - used);
+    while (used < size) {
+        ssize_t n = read(fd, to + used, size - used);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -42,14 +42,22 @@ static ssize_t read_all(int fd, char *to)
     return -EFBIG;
 }
 
+/* How much room the text needs: what a file has, and one more, so that its end is seen. */
+static size_t room_for(int fd)
+{
+    struct stat st;
+    return !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size < FILE_MAX ? (size_t)st.st_size + 1 : FILE_MAX;
+}
+
 int file_read_text(int folder, const char *path, char **text, struct error *error)
 {
     *text = NULL;
     int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return fail(path, -errno, error);
-    char *bytes = malloc(FILE_MAX + 1);
-    ssize_t length = bytes ? read_all(fd, bytes) : -ENOMEM;
+    const size_t room = room_for(fd);
+    char *bytes = malloc(room + 1);
+    ssize_t length = bytes ? read_all(fd, bytes, room) : -ENOMEM;
     close(fd);
     if (length < 0) {
         free(bytes);
