@@ -42,6 +42,10 @@ static int describe(const struct creation *c, bool memory, json_t **object, stru
                         memory ? "standard" : "production", "created", (json_int_t)time(NULL), "parent",
                         c->def->checkpoint[0] ? c->def->checkpoint : NULL, "memory", memory, "definition",
                         vm_def_json(c->def));
+    /* A VM that runs may have been started with other memory than its definition has now. */
+    json_t *started = json_object_get(c->now.report, "memory_started");
+    if (*object && started)
+        (void)!json_object_set(*object, "memory_started", started);
     return *object ? 0 : no_memory(error);
 }
 

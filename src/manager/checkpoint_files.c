@@ -338,8 +338,10 @@ static int restore_memory(struct store *store, const char *vm, const json_t *che
     checkpoint_below(vm, "saved/state.back", below);
     checkpoint_below(vm, "saved/state", own);
     checkpoint_below(vm, VM_SAVED_FILE, saved);
-    json_t *object = json_pack("{s:i, s:O, s:O}", "version", 1, "memory", json_object_get(settings, "memory"), "saved",
-                               json_object_get(checkpoint, "created"));
+    json_t *started = json_object_get(checkpoint, "memory_started");
+    json_t *object =
+        json_pack("{s:i, s:O, s:O}", "version", 1, "memory", started ? started : json_object_get(settings, "memory"),
+                  "saved", json_object_get(checkpoint, "created"));
     bool bad = json_array_append_new(steps, intent_rename(below, own)) ||
                json_array_append_new(steps, intent_write(saved, object));
     json_decref(object);

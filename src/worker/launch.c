@@ -343,10 +343,31 @@ static void started(struct worker *w, json_t *result, const struct error *error)
     job_end(w, VM_RUNNING, error);
 }
 
+/* What the VM was started with, which its definition need not have any more. */
+static void take_memory(struct worker *w, const json_t *object)
+{
+    json_int_t memory = json_integer_value(json_object_get(object, "memory"));
+    if (memory > 0)
+        w->def.set.memory = (u64)memory;
+}
+
+static void take_saved_memory(struct worker *w)
+{
+    char path[PATH_MAX];
+    struct error ignored;
+    json_t *object = store_vm_path(w->store, w->def.name, VM_SAVED_FILE, path, sizeof(path), &ignored)
+                         ? NULL
+                         : json_load_file(path, 0, NULL);
+    take_memory(w, object);
+    json_decref(object);
+}
+
 int launch(struct worker *w, struct error *error)
 {
     w->before = w->state = w->def.saved ? VM_SAVED : VM_OFF;
     w->started = time(NULL);
+    if (w->def.saved)
+        take_saved_memory(w);
     int e = make_files(w, error);
     int log = e ? e : open_log(w, error);
     if (log < 0)
@@ -399,6 +420,7 @@ static int read_record(struct worker *w, struct error *error)
         w->since = json_integer_value(json_object_get(object, "since"));
         w->started = json_integer_value(json_object_get(object, "started"));
         read_helper(json_object_get(object, "qemu"), &w->qemu);
+        take_memory(w, object);
         json_array_foreach (json_object_get(object, "helpers"), i, one)
             if (w->helpers < HELPERS_MAX)
                 read_helper(one, &w->helper[w->helpers++]);

@@ -1,0 +1,27 @@
+#!/bin/bash
+# Memory of a running VM is changed by its balloon, which a guest without a driver does not heed; a save, a start and a
+# checkpoint still find the memory that the VM was started with.
+set -u
+. "$(dirname "$0")/lib.sh"
+
+counter_disk "$work/counter.raw"
+nb create lab --generation 1 --memory 128M --accel engine --disk "$work/counter.raw"
+nb start lab
+within 20 counts lab 5 || fail 'it does not count'
+refused 'was started with 128 MiB' set lab --memory 256M
+nb set lab --memory 64M
+[ "$("$NB" show lab --json | jq .settings.memory)" = $((64 << 20)) ] || fail 'the definition has not changed'
+nb checkpoint create lab --kind standard --name one >/dev/null
+kill -9 "$(worker lab)"
+nb save lab
+nb start lab
+within 5 counts lab 5 || fail 'it does not go on'
+say 'saved by another worker, and started'
+nb checkpoint apply lab one --force
+nb start lab
+within 5 counts lab 5 || fail 'it does not go on from the checkpoint'
+nb stop lab --turn-off
+nb start lab
+within 20 counts lab 5 || fail 'it does not start'
+refused 'was started with 64 MiB' set lab --memory 128M
+say 'the next start has the memory that it was given'
