@@ -8,7 +8,7 @@ counter_disk "$work/counter.raw"
 nb create lab --generation 1 --memory 128M --accel engine --disk "$work/counter.raw"
 nb start lab
 within 20 counts lab 5 || fail 'it does not count'
-refused 'was started with 128 MiB' set lab --memory 256M
+refused 'was started with 128M' set lab --memory 256M
 nb set lab --memory 64M
 [ "$("$NB" show lab --json | jq .settings.memory)" = $((64 << 20)) ] || fail 'the definition has not changed'
 nb checkpoint create lab --kind standard --name one >/dev/null
@@ -23,5 +23,5 @@ within 5 counts lab 5 || fail 'it does not go on from the checkpoint'
 nb stop lab --turn-off
 nb start lab
 within 20 counts lab 5 || fail 'it does not start'
-refused 'was started with 64 MiB' set lab --memory 128M
+refused 'was started with 64M' set lab --memory 128M
 say 'the next start has the memory that it was given'
