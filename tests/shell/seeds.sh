@@ -13,6 +13,7 @@ mkdir -p "$HOME"
 shell() { timeout 120 "$NB" shell "$@"; }
 vm() { nb show demo --json | jq -r "$1"; }
 card() { nb nic list demo --json | jq -r ".[0]$1"; }
+checkpoint() { nb checkpoint list demo --json | jq -e "$1"; }
 host_address() { ip -4 -o address show | grep -q "inet $1 "; }
 
 # What a reader puts in place of the documents' names.
@@ -62,6 +63,9 @@ check() { # NUMBER: whether the command did what it says; its output is in $work
     *:C30) [ "$(vm .settings.cpus)" = 8 ] ;;
     *:C31) [ "$(vm .settings.memory)" = 17179869184 ] && [ "$(vm .settings.dynamic_memory)" = false ] ;;
     *:C32) [ "$(vm .settings.dynamic_memory)" = false ] ;;
+    *:C36) checkpoint '.[0].name == "BeforeLabSetup"' && nb set demo --notes changed ;;
+    *:C37) grep -qE '^demo +BeforeLabSetup +Standard ' "$work/out" ;;
+    *:C38) [ "$(vm .settings.notes)" = null ] && checkpoint '.[0].current' ;;
     *) false ;;
     esac >/dev/null
 }
@@ -85,7 +89,7 @@ while IFS=$'\t' read -r number state command; do
         fail "$number has no effect: $line"
     }
     case $number in # these say nothing
-    C1 | C2 | C3 | C25 | C30 | C31 | C32) [ ! -s "$work/out" ] || fail "$number prints: $(cat "$work/out")" ;;
+    C1 | C2 | C3 | C25 | C30 | C31 | C32 | C36 | C38) [ ! -s "$work/out" ] || fail "$number prints: $(cat "$work/out")" ;;
     esac
     say "$number: $line"
     count=$((count + 1))

@@ -1,0 +1,249 @@
+/*
+ * Checkpoints of VMs. Hyper-V has two nouns for them, VMSnapshot and VMCheckpoint, which are the same.
+ */
+#include "manager/checkpoint.h"
+
+#include "shell/model.h"
+#include "shell/vms.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* clang-format off */
+static const struct property_row checkpoint_rows[] = {
+    {"VMName", PROPERTY_NOTHING},
+    {"Name", PROPERTY_VALUE, "name"},
+    {"SnapshotType", PROPERTY_CONSTANT, .words = "Standard"},
+    {"CheckpointType", PROPERTY_WORD, "kind", "Production|Standard"},
+    {"CreationTime", PROPERTY_NOTHING},
+    {"ParentSnapshotName", PROPERTY_NOTHING},
+    {"ParentSnapshotId", PROPERTY_VALUE, "parent"},
+    {"IsCurrent", PROPERTY_VALUE, "current"},
+    {"SizeOfSystemFiles", PROPERTY_VALUE, "memory"},
+    {"Id", PROPERTY_VALUE, "id"},
+    {0},
+};
+/* clang-format on */
+
+static const char *name_of(const json_t *list, const char *id)
+{
+    size_t index;
+    json_t *one;
+    json_array_foreach ((json_t *)(uintptr_t)list, index, one)
+        if (strcmp(model_text(one, "id"), id) == 0)
+            return model_text(one, "name");
+    return "";
+}
+
+static struct value *checkpoint_object(struct heap *heap, const char *vm, const json_t *list, const json_t *one)
+{
+    struct value *v = model_object(heap, "VMSnapshot", checkpoint_rows, one);
+    time_t created = (time_t)json_integer_value(json_object_get(one, "created"));
+    char text[40];
+    struct tm tm;
+    localtime_r(&created, &tm);
+    strftime(text, sizeof(text), "%m/%d/%Y %H:%M:%S", &tm);
+    object_set(v, "VMName", value_text(heap, vm));
+    object_set(v, "CreationTime", value_text(heap, text));
+    object_set(v, "ParentSnapshotName", value_text(heap, name_of(list, model_text(one, "parent"))));
+    return v;
+}
+
+/* The checkpoints that are asked for: by VM and name, or from the pipeline. */
+static enum flow checkpoints(struct call *call, struct value **all)
+{
+    struct value *given = call_argument(call, "VMSnapshot");
+    json_t *vms, *vm, *list, *one;
+    struct error error;
+    size_t i, j;
+    *all = value_array(&call->shell->heap);
+    if (given) {
+        for (size_t n = 0; n < (given->kind == VALUE_ARRAY ? given->array.count : 1); n++)
+            array_add(*all, given->kind == VALUE_ARRAY ? given->array.item[n] : given);
+        return FLOW_NEXT;
+    }
+    enum flow flow = vms_find(call, &vms);
+    json_array_foreach (vms, i, vm) {
+        const char *name = model_text(vm, "name");
+        if (flow != FLOW_NEXT)
+            break;
+        if (checkpoint_list(call->shell->store, name, &list, &error)) {
+            flow = call_manager_error(call, &error, name);
+            continue;
+        }
+        json_array_foreach (list, j, one)
+            if (model_wanted(call, "SnapshotName", model_text(one, "name")))
+                array_add(*all, checkpoint_object(&call->shell->heap, name, list, one));
+        json_decref(list);
+    }
+    json_decref(vms);
+    return flow == FLOW_NEXT && !call->failed ? model_missing(call, "SnapshotName", "checkpoint", *all, "Name") : flow;
+}
+
+static enum flow get(struct call *call)
+{
+    struct value *all;
+    enum flow flow = checkpoints(call, &all);
+    return flow == FLOW_NEXT ? sink_put_each(call->out, all) : flow;
+}
+
+static enum flow create(struct call *call)
+{
+    struct error error;
+    json_t *vms, *vm, *object = NULL;
+    size_t index;
+    bool go;
+    enum flow flow = vms_find(call, &vms);
+    json_array_foreach (vms, index, vm) {
+        const char *name = model_text(vm, "name");
+        if (flow == FLOW_NEXT)
+            flow = call_should(call, name, &go);
+        if (flow != FLOW_NEXT || !go)
+            continue;
+        if (checkpoint_create(call->shell->store, name, call_text(call, "SnapshotName"), CHECKPOINT_DISABLED, NULL,
+                              &object, &error)) {
+            flow = call_manager_error(call, &error, name);
+            continue;
+        }
+        if (call_on(call, "Passthru"))
+            flow = call_put(call, checkpoint_object(&call->shell->heap, name, NULL, object));
+        json_decref(object);
+    }
+    json_decref(vms);
+    return flow;
+}
+
+static const char *text_of(const struct value *object, const char *name)
+{
+    const struct value *v = object_get(object, name);
+    return v && v->kind == VALUE_TEXT ? v->text : "";
+}
+
+/* Does something to each checkpoint that is asked for, the last one first if `backwards`. */
+static enum flow each(struct call *call, struct value *all, bool backwards,
+                      int (*operation)(struct call *call, const char *vm, const char *name, struct error *error))
+{
+    struct error error;
+    enum flow flow = FLOW_NEXT;
+    bool go;
+    for (size_t i = 0; i < all->array.count && flow == FLOW_NEXT; i++) {
+        const struct value *one = all->array.item[backwards ? all->array.count - 1 - i : i];
+        const char *vm = text_of(one, "VMName"), *name = text_of(one, "Name");
+        flow = call_should(call, name, &go);
+        if (flow == FLOW_NEXT && go && model_store(call, &flow) && operation(call, vm, name, &error))
+            flow = call_manager_error(call, &error, name);
+    }
+    return flow;
+}
+
+static int restore_one(struct call *call, const char *vm, const char *name, struct error *error)
+{
+    return checkpoint_apply(call->shell->store, vm, name, error);
+}
+
+static int remove_one(struct call *call, const char *vm, const char *name, struct error *error)
+{
+    return checkpoint_delete(call->shell->store, vm, name, NULL, error);
+}
+
+static int rename_one(struct call *call, const char *vm, const char *name, struct error *error)
+{
+    return checkpoint_rename(call->shell->store, vm, name, call_text(call, "NewName"), error);
+}
+
+static enum flow restore(struct call *call)
+{
+    struct value *all;
+    enum flow flow = checkpoints(call, &all);
+    return flow == FLOW_NEXT ? each(call, all, false, restore_one) : flow;
+}
+
+static bool has(const struct value *all, const char *id)
+{
+    for (size_t i = 0; i < all->array.count; i++)
+        if (strcmp(text_of(all->array.item[i], "Id"), id) == 0)
+            return true;
+    return false;
+}
+
+/* Adds what stands on those that are there. Lists are in the order of time, so parents come first. */
+static enum flow add_children(struct call *call, struct value *all)
+{
+    json_t *list, *one;
+    struct error error;
+    size_t index;
+    enum flow flow = FLOW_NEXT;
+    const char *vm = all->array.count ? text_of(all->array.item[0], "VMName") : NULL;
+    if (!vm || !model_store(call, &flow))
+        return flow;
+    if (checkpoint_list(call->shell->store, vm, &list, &error))
+        return call_manager_error(call, &error, vm);
+    json_array_foreach (list, index, one)
+        if (has(all, model_text(one, "parent")) && !has(all, model_text(one, "id")))
+            array_add(all, checkpoint_object(&call->shell->heap, vm, list, one));
+    json_decref(list);
+    return FLOW_NEXT;
+}
+
+static enum flow remove_checkpoints(struct call *call)
+{
+    struct value *all;
+    enum flow flow = checkpoints(call, &all);
+    if (flow == FLOW_NEXT && call_on(call, "IncludeAllChildSnapshots"))
+        flow = add_children(call, all);
+    return flow == FLOW_NEXT ? each(call, all, true, remove_one) : flow;
+}
+
+static enum flow rename_checkpoint(struct call *call)
+{
+    struct value *all;
+    enum flow flow = checkpoints(call, &all);
+    return flow == FLOW_NEXT ? each(call, all, false, rename_one) : flow;
+}
+
+/* clang-format off */
+#define OF(at) \
+    {"VMName", PARAMETER_TEXTS, MANDATORY | BY_NAME, at, .sets = BIT(0), .help = "VMs, with wildcards"}, \
+    {"VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, at, .words = "VirtualMachine", .sets = BIT(1), \
+     .help = "VMs from the pipeline"}
+#define WHICH(must, at) \
+    {"SnapshotName", PARAMETER_TEXTS, must, at, .aliases = "Name|CheckpointName", .sets = BIT(0) | BIT(1), \
+     .setting = "name", .help = "which of its checkpoints, with wildcards"}
+#define OBJECTS \
+    {"VMSnapshot", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .aliases = "VMCheckpoint", .words = "VMSnapshot", \
+     .sets = BIT(2), .help = "checkpoints from the pipeline"}
+static const struct parameter create_parameters[] = {
+    {"Name", PARAMETER_TEXTS, MANDATORY | BY_NAME, 1, .aliases = "VMName", .sets = BIT(0),
+     .help = "VMs, with wildcards"},
+    {"VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .words = "VirtualMachine", .sets = BIT(1),
+     .help = "VMs from the pipeline"},
+    {"SnapshotName", PARAMETER_TEXT, 0, 2, .aliases = "CheckpointName", .setting = "name",
+     .help = "the checkpoint's name; the VM's and the time without it"},
+    {"Passthru", PARAMETER_SWITCH, .help = "puts the checkpoints out"}, {0},
+};
+static const struct parameter get_parameters[] = {OF(1), WHICH(0, 2), {0}};
+static const struct parameter restore_parameters[] = {WHICH(MANDATORY, 1), OF(2), OBJECTS, {0}};
+static const struct parameter remove_parameters[] = {
+    OF(1), WHICH(0, 2), OBJECTS,
+    {"IncludeAllChildSnapshots", PARAMETER_SWITCH, .aliases = "IncludeAllChildCheckpoints",
+     .help = "those that stand on them, too"}, {0},
+};
+static const struct parameter rename_parameters[] = {
+    WHICH(MANDATORY, 1), OF(2), OBJECTS,
+    {"NewName", PARAMETER_TEXT, MANDATORY, 3, .help = "the new name"}, {0},
+};
+const struct cmdlet cmdlets_checkpoint[] = {
+    {"Checkpoint-VM", NULL, create_parameters, IMPACT_MEDIUM, .process = create,
+     .summary = "Makes a checkpoint of VMs: what they are now"},
+    {"Get-VMSnapshot", "Get-VMCheckpoint", get_parameters, .process = get, .summary = "Lists checkpoints of VMs",
+     .gives = "VMSnapshot"},
+    {"Restore-VMSnapshot", "Restore-VMCheckpoint", restore_parameters, IMPACT_HIGH, .process = restore,
+     .summary = "Makes a VM what it was; what it is now is lost"},
+    {"Remove-VMSnapshot", "Remove-VMCheckpoint", remove_parameters, IMPACT_MEDIUM, .process = remove_checkpoints,
+     .summary = "Deletes checkpoints; VMs stay as they are"},
+    {"Rename-VMSnapshot", "Rename-VMCheckpoint", rename_parameters, IMPACT_MEDIUM, .process = rename_checkpoint,
+     .summary = "Renames a checkpoint"},
+    {0},
+};
+/* clang-format on */
