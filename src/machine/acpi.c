@@ -1,6 +1,6 @@
 /*
- * RSDP, RSDT and XSDT, FADT with FACS, MADT, MCFG, HPET and the DSDT, laid out one after the other from ACPI_RSDP. What
- * the DSDT says of devices comes from their rows in devices.c.
+ * RSDP, RSDT and XSDT, FADT with FACS, MADT, MCFG, HPET and the DSDT, laid out one after the other at the end of low
+ * RAM. What the DSDT says of devices comes from their rows in devices.c.
  *
  * The machine is always in ACPI mode (FADT.SMI_CMD is 0). The PM1a blocks are described by generic addresses too: some
  * hypervisors refuse a FADT where those are zero. Source: ACPI specification 6.4, "ACPI Software Programming Model";
@@ -172,6 +172,7 @@ struct hpet_table {
 /* Where the tables go: a stretch of guest memory that fills up. */
 struct writer {
     u8 *base;
+    u32 gpa; /* of base */
     u32 used;
     u32 table[TABLES_MAX]; /* addresses for RSDT and XSDT */
     u32 tables;
@@ -181,12 +182,12 @@ struct writer {
 static void *reserve(struct writer *w, u32 size, u32 align, u32 *gpa)
 {
     u32 start = (u32)align_up(w->used, align);
-    if (start > ACPI_SPACE || size > ACPI_SPACE - start) {
+    if (start > LAYOUT_ACPI_SIZE || size > LAYOUT_ACPI_SIZE - start) {
         w->overflow = true;
         return NULL;
     }
     w->used = start + size;
-    *gpa = (u32)ACPI_RSDP + start;
+    *gpa = w->gpa + start;
     return w->base + start;
 }
 
@@ -494,7 +495,7 @@ static u32 dsdt_put(struct writer *w, const struct pc_config *config)
     return table_put(w, "DSDT", 2, data, (u32)a.length);
 }
 
-static void roots_put(struct writer *w)
+static void roots_put(struct writer *w, u8 *rsdp)
 {
     u8 data[sizeof(struct acpi_header) + TABLES_MAX * 8];
     struct acpi_header *h = (struct acpi_header *)data;
@@ -510,21 +511,22 @@ static void roots_put(struct writer *w)
         .signature = "RSD PTR ", .oem_id = "NSTBOX", .revision = 2, .rsdt = rsdt, .length = sizeof(r), .xsdt = xsdt};
     r.checksum = checksum(&r, 20);
     r.extended_checksum = checksum(&r, sizeof(r));
-    memcpy(w->base, &r, sizeof(r));
+    memcpy(rsdp, &r, sizeof(r));
 }
 
 int acpi_write(const struct layout *layout, const struct pc_config *config)
 {
-    struct writer w = {.base = ram_pointer(layout->ram, GPA(ACPI_RSDP), ACPI_SPACE), .used = sizeof(struct rsdp)};
-    if (!w.base || config->settings->cpus > PC_VCPUS_MAX)
+    struct writer w = {.base = ram_pointer(layout->ram, GPA(layout->acpi), LAYOUT_ACPI_SIZE), .gpa = (u32)layout->acpi};
+    u8 *rsdp = ram_pointer(layout->ram, GPA(ACPI_RSDP), sizeof(struct rsdp));
+    if (!w.base || !rsdp || config->settings->cpus > PC_VCPUS_MAX)
         return -ENOSPC;
-    memset(w.base, 0, ACPI_SPACE);
+    memset(w.base, 0, LAYOUT_ACPI_SIZE);
     u32 facs = facs_put(&w);
     fadt_put(&w, facs, dsdt_put(&w, config));
     madt_put(&w, config->settings->cpus);
     mcfg_put(&w);
     if (has_hpet(config))
         hpet_put(&w);
-    roots_put(&w);
+    roots_put(&w, rsdp);
     return w.overflow ? -ENOSPC : 0;
 }

@@ -7,7 +7,6 @@
 #include "machine/pc.h"
 
 #define ACPI_RSDP LAYOUT_TABLES /* where acpi_write puts the root pointer */
-#define ACPI_SPACE 0x10000u     /* bytes from there on that the tables may fill */
 
 /* Returns 0, or -ENOSPC if the tables do not fit: there are more CPUs than the machine allows. */
 int MUST_CHECK acpi_write(const struct layout *layout, const struct pc_config *config);

@@ -35,7 +35,8 @@ static void e820_fill_in(struct layout *layout)
         {0, LAYOUT_EBDA, E820_RAM},
         {LAYOUT_EBDA, LAYOUT_VIDEO, E820_RESERVED},
         {LAYOUT_TABLES, LAYOUT_EXTENDED, E820_RESERVED},
-        {LAYOUT_EXTENDED, layout->low, E820_RAM},
+        {LAYOUT_EXTENDED, layout->acpi, E820_RAM},
+        {layout->acpi, layout->low, E820_RESERVED},
         {LAYOUT_ECAM, LAYOUT_ECAM + LAYOUT_ECAM_SIZE, E820_RESERVED},
         {LAYOUT_ROM, LAYOUT_HIGH, E820_RESERVED},
         {LAYOUT_HIGH, LAYOUT_HIGH + layout->high, E820_RAM},
@@ -54,6 +55,7 @@ int layout_create(struct layout *layout, u64 size, struct error *error)
         return error_set(error, -EINVAL, SETTING("memory") " must be a multiple of 4 KiB and at least 2 MiB");
     layout->size = size;
     layout->low = size < LAYOUT_HOLE ? size : LAYOUT_HOLE;
+    layout->acpi = layout->low - LAYOUT_ACPI_SIZE;
     layout->high = size - layout->low;
     u8 *base = pages_map(size + PAGE_SIZE, PROT_READ | PROT_WRITE, true);
     if (!base) {

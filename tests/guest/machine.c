@@ -28,7 +28,8 @@ static void loader(void)
     check(m->end > m->start && find((const char *)(u64)m->start, "# guest") == (const char *)(u64)m->start,
           "the module has the file's bytes");
     check(find((const char *)(u64)m->string, "tests/guest/table 3 four"), "the module has its command line");
-    check_eq(info->mem_upper, (128 << 10) - 1024, "memory above 1 MiB");
+    u32 above = (128 << 10) - 1024;
+    check(info->mem_upper <= above && info->mem_upper >= above - 128, "memory above 1 MiB, up to firmware's tables");
 }
 
 static u64 fw_cfg(u16 key, unsigned bytes)

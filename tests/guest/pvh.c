@@ -63,9 +63,12 @@ static void memory(const struct start_info *info)
         ordered &= !r[i].reserved && r[i].size && (!i || r[i].start >= r[i - 1].start + r[i - 1].size);
     }
     check(info->memmap_entries && ordered, "ranges of memory in order, without overlap");
-    check_eq(type_of(info, 1 << 20, MEMORY), RAM, "RAM from 1 MiB on");
+    u32 rsdt = *(const u32 *)(info->rsdp + 16);
+    check_eq(type_of(info, 1 << 20, MEMORY - (64 << 10)), RAM, "RAM from 1 MiB on");
+    check(rsdt >= MEMORY - (64 << 10) && same((const u8 *)(u64)rsdt, "RSDT", 4), "ACPI tables at the end of RAM");
+    check(type_of(info, rsdt, rsdt + 36) != RAM, "which are not free memory");
     check_eq(type_of(info, MEMORY, MEMORY + 1), 0, "and no RAM behind the end of memory");
-    check(type_of(info, info->rsdp, info->rsdp + 36) != RAM, "the ACPI tables are not free memory");
+    check(type_of(info, info->rsdp, info->rsdp + 36) != RAM, "nor is the ACPI root pointer");
     check(ram > MEMORY - (1 << 20) && ram < MEMORY, "the memory map has as much RAM as was asked for");
 }
 

@@ -244,9 +244,14 @@ int boot_load(const struct boot *b, const struct layout *layout, struct cpu_stat
 #define FIRST_GIBS 4u /* mapped by boot_flat */
 #define TABLES (2 + FIRST_GIBS)
 
+static bool overlaps(u64 gpa, u64 size, u64 start, u64 end)
+{
+    return gpa < end && (gpa >= start || size > start - gpa);
+}
+
 u8 *boot_kernel_at(const struct layout *layout, u64 gpa, u64 size, const struct boot_range *taken)
 {
-    if (gpa < taken->end && (gpa >= taken->start || size > taken->start - gpa))
+    if (overlaps(gpa, size, taken->start, taken->end) || overlaps(gpa, size, layout->acpi, layout->low))
         return NULL;
     return ram_pointer(layout->ram, GPA(gpa), size);
 }

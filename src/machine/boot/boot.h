@@ -77,7 +77,8 @@ struct boot_range {
 /* Makes a GDT at `gdt` with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode page tables
  * that map the first 4 GiB to themselves; and sets the registers of `start` that go with them. */
 int MUST_CHECK boot_flat(const struct layout *layout, u64 gdt, bool long_mode, struct cpu_state *start);
-/* Returns where a kernel's [gpa, gpa + size) goes; NULL if that is not memory, or some of it is in `taken`. */
+/* Returns where a kernel's [gpa, gpa + size) goes; NULL if that is not memory, or some of it is in `taken` or has the
+ * ACPI tables. */
 u8 *boot_kernel_at(const struct layout *layout, u64 gpa, u64 size, const struct boot_range *taken);
 
 bool linux_detect(const struct boot_file *file);

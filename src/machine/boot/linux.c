@@ -105,7 +105,7 @@ bool linux_is_64bit(const struct boot_file *file)
 
 static bool fits_low(const struct layout *layout, u64 start, u64 size)
 {
-    return start >= LOAD_LOWEST && start <= layout->low && size <= layout->low - start;
+    return start >= LOAD_LOWEST && start <= layout->acpi && size <= layout->acpi - start;
 }
 
 /* Returns where the kernel goes: where it prefers, or lower if it can move and memory is short; 0 if nowhere. */
@@ -123,7 +123,7 @@ static u64 kernel_place(const struct linux_header *h, const struct layout *layou
 /* Returns where the initrd goes: as high as the kernel allows; 0 if nowhere. */
 static u64 initrd_place(const struct linux_header *h, const struct layout *layout, u64 kernel_end, u64 size)
 {
-    u64 limit = h->initrd_max + 1 < layout->low ? h->initrd_max + 1 : layout->low;
+    u64 limit = h->initrd_max + 1 < layout->acpi ? h->initrd_max + 1 : layout->acpi;
     if (size <= limit && ((limit - size) & ~PAGE_MASK) >= kernel_end)
         return (limit - size) & ~PAGE_MASK;
     if (h->initrd_above_4g && size <= layout->high)

@@ -43,7 +43,8 @@ int boot_modules_load(const struct boot *b, const struct layout *layout, u64 fro
     for (u32 i = 0; i < b->modules; i++) {
         const struct boot_file *file = &b->module[i].file;
         u64 start = align_up(next, joined && i ? BOOT_INITRD_ALIGN : PAGE_SIZE);
-        if (!ram_write(layout->ram, GPA(start), file->data, file->size)) {
+        bool fits = start >= layout->low || start + file->size <= layout->acpi;
+        if (!fits || !ram_write(layout->ram, GPA(start), file->data, file->size)) {
             error_set(error, -ENOMEM, "%s: %llu MiB do not fit into %llu MiB of memory", b->module[i].name,
                       (unsigned long long)(file->size + (1 << 20) - 1) >> 20, (unsigned long long)layout->size >> 20);
             return error_hint(error, "give more with " SETTING("memory"));

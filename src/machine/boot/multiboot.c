@@ -32,6 +32,7 @@ enum {
 #define HEADER2_SIZE 16
 #define HEADER2_MAGIC 0xe85250d6u
 #define LOADER_MAGIC 0x2badb002u
+#define STACK_SIZE 4096u
 #define HEADER_ADDRESSES BIT(16) /* the a.out kludge: addresses in the header */
 #define HEADER_REQUIRED 0xffffu
 #define HEADER_KNOWN 0x7u /* page-aligned modules, memory information, video mode */
@@ -184,7 +185,7 @@ static void memory_describe(const struct layout *layout, struct boot_area *area,
     void *at;
     info->flags |= INFO_MEMORY | INFO_MMAP;
     info->mem_lower = (u32)(LAYOUT_EBDA >> 10);
-    info->mem_upper = (u32)((layout->low - LAYOUT_EXTENDED) >> 10);
+    info->mem_upper = (u32)((layout->acpi - LAYOUT_EXTENDED) >> 10);
     info->mmap_length = layout->e820_count * (u32)sizeof(struct mmap_entry);
     info->mmap_addr = (u32)boot_area_take(area, info->mmap_length, &at);
     for (u32 i = 0; i < layout->e820_count && at; i++) {
@@ -205,7 +206,7 @@ int multiboot_load(const struct boot *b, const struct layout *layout, struct cpu
     int e = kernel_load(b, layout, &entry, &end, error);
     if (!e && end < BOOT_KERNEL_LOW)
         end = BOOT_KERNEL_LOW;
-    if (!e && end > layout->low)
+    if (!e && end > layout->acpi)
         e = error_set(error, -ENOMEM, "%s: reaches up to %#llx; multiboot's addresses have 32 bits", b->kernel_name,
                       (unsigned long long)end);
     if (!e)
@@ -224,7 +225,7 @@ int multiboot_load(const struct boot *b, const struct layout *layout, struct cpu
     void *line;
     u64 size = strlen(b->kernel_name) + strlen(b->append) + 2;
     info.cmdline = (u32)boot_area_take(&area, size, &line);
-    u64 gdt = boot_area_take(&area, BOOT_GDT_SIZE, NULL);
+    u64 gdt = boot_area_take(&area, BOOT_GDT_SIZE, NULL), stack = boot_area_take(&area, STACK_SIZE, NULL);
     if (area.overflow || !line)
         return error_set(error, -E2BIG, "the command lines of kernel and modules are too long (64 KiB together)");
     snprintf(line, size, "%s%s%s", b->kernel_name, *b->append ? " " : "", b->append);
@@ -234,5 +235,6 @@ int multiboot_load(const struct boot *b, const struct layout *layout, struct cpu
     start->rip = entry;
     start->gpr[RAX] = LOADER_MAGIC;
     start->gpr[RBX] = info_gpa;
+    start->gpr[RSP] = stack + STACK_SIZE; /* the specification leaves it open, but boot loaders have one */
     return 0;
 }

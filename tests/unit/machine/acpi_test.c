@@ -88,7 +88,7 @@ static u64 table(const struct bench *b, const char *signature)
 static void check_table(const struct bench *b, u64 gpa)
 {
     u64 length = get(b, gpa + TABLE_LENGTH, 4);
-    CHECK(gpa >= ACPI_RSDP && gpa + length <= ACPI_RSDP + ACPI_SPACE);
+    CHECK(gpa >= b->layout.acpi && gpa + length <= b->layout.low);
     CHECK_EQ(sum(b, gpa, length), 0);
 }
 

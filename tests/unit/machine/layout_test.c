@@ -28,7 +28,8 @@ static void check_map(u64 size)
         CHECK(is_ram(&layout, e->start, e->size));
         CHECK(!is_ram(&layout, e->start, e->size + (1ull << 40)));
     }
-    CHECK_EQ(ram, size - LAYOUT_EXTENDED + LAYOUT_EBDA);
+    CHECK_EQ(ram, size - LAYOUT_EXTENDED + LAYOUT_EBDA - LAYOUT_ACPI_SIZE);
+    CHECK(is_ram(&layout, layout.acpi, LAYOUT_ACPI_SIZE));
     CHECK(!is_ram(&layout, LAYOUT_VIDEO, 1));
     CHECK(!is_ram(&layout, LAYOUT_VIDEO - 1, 2));
     CHECK(!is_ram(&layout, LAYOUT_ROM, 1));

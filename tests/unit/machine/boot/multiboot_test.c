@@ -49,6 +49,7 @@ static void check_start(u8 *im)
     CHECK(is_protected32(&b->start));
     CHECK_EQ(b->start.rip, ELF_ENTRY);
     CHECK_EQ(b->start.gpr[RAX], LOADER_MAGIC);
+    CHECK(guest_at(b, b->start.gpr[RSP] - 4096, 4096) && b->start.gpr[RSP] <= LAYOUT_EBDA && !(b->start.gpr[RSP] & 15));
     CHECK_EQ(guest(b, ELF_LOADED + 12, 1), 0x5a);
     CHECK_EQ(guest(b, ELF_LOADED + 256, 1), 0);
 
@@ -61,7 +62,7 @@ static void check_start(u8 *im)
     CHECK(memcmp(guest_at(b, from, 7), "module!", 7) == 0);
     CHECK(guest_says(b, guest(b, list + MOD_STRING, 4), module));
     CHECK(guest_says(b, guest(b, info + INFO_CMDLINE, 4), line));
-    CHECK_EQ(guest(b, info + INFO_MEM_UPPER, 4), (b->layout.low - LAYOUT_EXTENDED) >> 10);
+    CHECK_EQ(guest(b, info + INFO_MEM_UPPER, 4), (b->layout.acpi - LAYOUT_EXTENDED) >> 10);
     CHECK_EQ(guest(b, info + INFO_MMAP_LENGTH, 4), b->layout.e820_count * MMAP_ENTRY);
     bench_destroy(b);
 }
@@ -115,6 +116,9 @@ static void test_refusals(void)
     TEST("more memory is advised where it helps");
     CHECK(!strstr(b->error.hint, SETTING("memory")));
     SET_SEGMENT(im, Elf32, p_paddr, 0x20000000);
+    CHECK_EQ(try_image(b, im), -ENOMEM);
+    CHECK(strstr(b->error.hint, SETTING("memory")));
+    SET_SEGMENT(im, Elf32, p_paddr, (64 << 20) - 0x1000); /* overlaps the ACPI tables */
     CHECK_EQ(try_image(b, im), -ENOMEM);
     CHECK(strstr(b->error.hint, SETTING("memory")));
     bench_destroy(b);
