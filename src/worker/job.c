@@ -167,6 +167,11 @@ void job_tick(struct alarm *alarm)
 /* What the state makes of a request: 0: go on; 1: nothing is to do, and the reply says so; or an error. */
 static int may(struct worker *w, enum vm_request what, json_t *reply, struct error *error)
 {
+    /* A checkpoint is taken in a state that stays. */
+    if (w->job && !vm_state_passes(w->state) && what != VM_TURN_OFF) {
+        error_set(error, -EBUSY, "VM %s is busy: %s", w->def.name, job_names[w->job]);
+        return error_hint(error, "try again when it has ended");
+    }
     switch (vm_step(w->state, what).answer) {
     case VM_ALLOWED: return 0;
     case VM_ALREADY:
