@@ -115,20 +115,20 @@ says 'a damaged definition hides no other' '^whole' list
 check 'and is named' grep -q 'vms/broken/vm.json: it is damaged' "$WORK/err"
 run 'it is not overwritten' 4 'damaged' create broken
 
-# speed: the promise is 100 ms for a list of 1,000; a busy host gets more
+# speed: the promise is 100 ms for a list of 1,000; on a busy host only the CPU's time says something
 rm -rf "$NESTBOX_HOME/vms/broken"
 for i in $(seq 1000); do
     mkdir "$NESTBOX_HOME/vms/v$i"
     sed "s/\"name\": \"whole\"/\"name\": \"v$i\"/" "$NESTBOX_HOME/vms/whole/vm.json" >"$NESTBOX_HOME/vms/v$i/vm.json"
 done
 best=9999
+TIMEFORMAT='%3U %3S'
 for _ in 1 2 3 4 5; do
-    begin=${EPOCHREALTIME/./}
-    nb list >"$WORK/out"
-    took=$(((${EPOCHREALTIME/./} - begin) / 1000))
+    took=$({ time nb list >"$WORK/out"; } 2>&1)
+    took=$(($(sed 's/^/10#/; s/ / + 10#/; s/\.//g' <<<"$took")))
     [ $took -lt $best ] && best=$took
 done
-echo "# a list of 1,001 VMs takes $best ms"
+echo "# a list of 1,001 VMs takes $best ms of CPU time"
 check 'all are listed' [ "$(tail -n +2 "$WORK/out" | wc -l)" = 1001 ]
-check 'within 300 ms on a busy host' [ $best -lt 300 ]
+check 'within 100 ms' [ $best -lt 100 ]
 finish
