@@ -5,6 +5,9 @@
 #include "store/definition.h"
 #include "store/network_json.h"
 
+#include "net/hostport.h"
+#include "net/usable.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,14 +22,23 @@ struct switch_list {
     u32 count;
 };
 
+static bool given(const char *text)
+{
+    return text && *text;
+}
+
 static int switch_read(const json_t *object, struct switch_def *def, struct error *error)
 {
+    struct prefix network;
+    struct ip address;
     setting_defaults(switch_settings_table, &def->set);
     int e = definition_version(object, error);
     if (!e)
         e = definition_name(object, "name", "a switch", def->name, error);
     if (!e)
         e = setting_json_read(switch_settings_table, json_object_get(object, "settings"), &def->set, error);
+    if (!e && given(def->set.address))
+        e = usable_address("address", def->set.address, &address, &network, error);
     return e ? e : switch_settings_check(&def->set, error);
 }
 
@@ -98,10 +110,11 @@ struct nat_list {
     u32 count;
 };
 
-static int text_into(const json_t *object, const char *key, char *to, size_t size, struct error *error)
+static int hostport_into(const json_t *object, const char *key, char *to, size_t size, struct error *error)
 {
     const char *text = json_string_value(json_object_get(object, key));
-    if (!text || strlen(text) >= size)
+    struct hostport ignored;
+    if (!text || strlen(text) >= size || !hostport_parse(text, &ignored))
         return error_set(error, -EINVAL, "\"%s\" of a mapping is not an address and a port", key);
     strcpy(to, text);
     return 0;
@@ -113,8 +126,8 @@ static int mapping_read(const json_t *object, struct nat_mapping *mapping, struc
     if (!protocol || (strcmp(protocol, "tcp") && strcmp(protocol, "udp")))
         return error_set(error, -EINVAL, "\"protocol\" of a mapping is neither tcp nor udp");
     mapping->udp = strcmp(protocol, "udp") == 0;
-    int e = text_into(object, "external", mapping->external, sizeof(mapping->external), error);
-    return e ? e : text_into(object, "internal", mapping->internal, sizeof(mapping->internal), error);
+    int e = hostport_into(object, "external", mapping->external, sizeof(mapping->external), error);
+    return e ? e : hostport_into(object, "internal", mapping->internal, sizeof(mapping->internal), error);
 }
 
 static int mappings_read(const json_t *array, struct nat_def *def, struct error *error)
@@ -135,12 +148,19 @@ static int mappings_read(const json_t *array, struct nat_def *def, struct error 
 
 static int nat_read(const json_t *object, struct nat_def *def, struct error *error)
 {
+    struct prefix prefix;
     setting_defaults(nat_settings_table, &def->set);
     int e = definition_version(object, error);
     if (!e)
         e = definition_name(object, "name", "a NAT network", def->name, error);
     if (!e)
         e = setting_json_read(nat_settings_table, json_object_get(object, "settings"), &def->set, error);
+    if (!e && given(def->set.prefix))
+        e = usable_prefix("prefix", def->set.prefix, 4, &prefix, error);
+    if (!e && given(def->set.prefix6))
+        e = usable_prefix("prefix6", def->set.prefix6, 6, &prefix, error);
+    if (!e && given(def->set.switch_name))
+        e = name_check("a switch", def->set.switch_name, error);
     if (!e)
         e = mappings_read(json_object_get(object, "mappings"), def, error);
     return e ? e : nat_settings_check(&def->set, error);

@@ -177,6 +177,16 @@ static void add_problems(json_t *problems, json_t *notes, struct uplink *up)
         add(notes, json_string(state.note));
 }
 
+/* A mapping that the start could not put in force; of one that a change could not, `problem` has it already. */
+static void add_mappings(json_t *problems, const struct process *p)
+{
+    struct nat_mapping mapping;
+    struct error why;
+    for (u32 i = 0; p->nat && uplink_mapping(p->nat, i, &mapping, &why); i++)
+        if (why.code && (!p->problem.code || strcmp(why.text, p->problem.text) != 0))
+            add(problems, control_error_json(&why));
+}
+
 /* What was taken from the process. */
 static json_t *confined_json(const struct process *p)
 {
@@ -217,6 +227,7 @@ int process_report(struct process *p, json_t *reply, struct error *error)
         add(problems, control_error_json(&p->problem));
     add_problems(problems, notes, p->host);
     add_problems(problems, notes, p->nat);
+    add_mappings(problems, p);
     set(reply, "problems", problems);
     set(reply, "notes", notes);
     return json_object_get(reply, "ports") ? 0 : error_set(error, -ENOMEM, "out of memory");

@@ -104,6 +104,9 @@ maps-*) # ports that programs of the host have, and addresses that are not the h
     refused 'another program has it' nat map lab --external 8001 --internal 192.168.100.50:7001
     says 'TCP port 0.0.0.0:8001 of the host cannot be mapped: another program has it' nb nat show lab ||
         fail "a port of a program: $(nb nat show lab)"
+    # The refusal is known as well to a switch that starts with the mapping.
+    nb switch stop lab && nb switch start lab
+    says 'TCP port 0.0.0.0:8001 of the host cannot be mapped' "$NB" check || fail "check: $("$NB" check)"
     in_space out timeout 60 "$tools/peer" fetch 198.51.100.2 8001 1000 >/dev/null || fail 'the program lost its port'
     [ "$backend" = slirp ] || ! nft list ruleset | grep -q 'dnat.*:7001' || fail 'a rule for what is refused'
     nb nat unmap lab --external 8001

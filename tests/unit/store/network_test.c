@@ -120,6 +120,8 @@ static void test_damage(void)
         {"{\"version\": 1, \"name\": \"bad\"}", "no object with settings"},
         {"{\"version\": 1, \"name\": \"bad\", \"settings\": {\"type\": \"hub\"}}", "'hub' is not one of"},
         {"{\"version\": 1, \"name\": \"bad\", \"settings\": {\"type\": \"external\"}}", "needs an interface"},
+        {"{\"version\": 1, \"name\": \"bad\", \"settings\": {\"type\": \"internal\", \"address\": \"10.0.0.1/77\"}}",
+         "'10.0.0.1/77' is not an address"},
         {"{\"version\": 1, \"version\": 1}", "duplicate"},
     };
     struct store *store = opened();
@@ -142,6 +144,39 @@ static void test_damage(void)
     CHECK_EQ(store_card_put(store, &card, &error), -EBADMSG);
     CHECK_EQ(store_card_remove(store, "a0000001", &error), -EBADMSG);
     home_write("vms/lab1/nics.json", "{\"version\": 1, \"vm\": \"lab1\", \"nics\": []}");
+    store_close(store);
+}
+
+static void test_damaged_nats(void)
+{
+#define NAT(settings, mappings)                                                                                        \
+    "{\"version\": 1, \"name\": \"bad\", \"settings\": {" settings "}, \"mappings\": [" mappings "]}"
+#define MAPPING(external, internal)                                                                                    \
+    "{\"protocol\": \"tcp\", \"external\": \"" external "\", \"internal\": \"" internal "\"}"
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {NAT("\"prefix\": \"300.0.0.0/99\"", ""), "300.0.0.0/99"},
+        {NAT("\"prefix\": \"0.0.0.0/0\"", ""), "0.0.0.0/0 is too large"},
+        {NAT("\"prefix6\": \"fd00::/65\"", ""), "fd00::/65 has another length"},
+        {NAT("\"prefix\": \"10.0.0.0/24\", \"switch\": \"../x\"", ""), "'../x' is no name for a switch"},
+        {NAT("\"prefix\": \"10.0.0.0/24\"", MAPPING("8080", "10.0.0.5:80")), "\"external\" of a mapping is not"},
+        {NAT("\"prefix\": \"10.0.0.0/24\"", MAPPING("0.0.0.0:80", "x")), "\"internal\" of a mapping is not"},
+    };
+#undef MAPPING
+#undef NAT
+    struct store *store = opened();
+    struct nat_def *nats;
+    u32 count;
+    TEST("a NAT network whose addresses are none is damaged");
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        home_write("nats/bad.json", cases[i].text);
+        CHECK_EQ(store_nats(store, &nats, &count, &error), -EBADMSG);
+        CHECK(strstr(error.text, "nats/bad.json") && strstr(error.text, cases[i].says));
+        if (!strstr(error.text, cases[i].says))
+            printf("# %s\n", error.text);
+    }
+    CHECK_EQ(file_remove(store->folder, "nats/bad.json", &error), 0);
     store_close(store);
 }
 
@@ -382,6 +417,7 @@ int main(void)
     test_folders();
     test_switches();
     test_damage();
+    test_damaged_nats();
     test_mutated();
     test_cards();
     test_nats();
