@@ -178,6 +178,21 @@ static void stop(struct nat *nat)
     nat->up.port = NULL;
 }
 
+/* Names that our rules are gone: a host that loads its own anew ("flush ruleset") removes those of all. */
+static void find_rules(const struct kernel_nat *k, struct error *error)
+{
+    char line[32], *tables;
+    struct error ignored;
+    snprintf(line, sizeof(line), "table inet %s\n", k->interface);
+    if (program_run((const char *const[]){k->nft, "list", "tables", NULL}, NULL, &tables, &ignored))
+        return;
+    if (!strstr(tables, line)) {
+        error_set(error, -ENOENT, "its rules were removed from the host's nftables, so its VMs reach nothing outside");
+        error_hint(error, "nestbox switch stop and nestbox switch start bring them back");
+    }
+    free(tables);
+}
+
 /* Names the firewall that drops what we forward. */
 static void check(struct nat *nat)
 {
@@ -190,7 +205,8 @@ static void check(struct nat *nat)
     if (k->checked_ns && now - k->checked_ns < CHECK_NS)
         return;
     k->checked_ns = now;
-    firewall_find(k->nft, &view, &nat->up.problem[PROBLEM_FIREWALL]);
+    if (!firewall_find(k->nft, &view, &nat->up.problem[PROBLEM_FIREWALL]))
+        find_rules(k, &nat->up.problem[PROBLEM_FIREWALL]);
 }
 
 /* Everything but the port. */

@@ -165,6 +165,11 @@ firewall) # one that drops what is forwarded is found and named
     client a lab 192.168.100.50/24
     within 3 says 'guard|forward' nb nat show lab || fail "nat show: $(nb nat show lab)"
     says 'guard|forward' "$NB" check || fail "check: $("$NB" check 2>&1)"
+    # So are rules of our own that are gone, as when the host loads its own anew.
+    nft flush ruleset
+    within 8 says 'rules were removed from .* nftables' "$NB" check || fail "check without rules: $("$NB" check 2>&1)"
+    nb switch stop lab && nb switch start lab
+    ! says 'rules were removed' "$NB" check || fail 'the rules are not back'
     ;;
 restart-*) # leases and prefixes stay
     made nat create lab --prefix 192.168.100.0/24 --backend "$backend"
