@@ -151,26 +151,35 @@ int nat_create(struct store *store, struct nat_def *nat, struct error *error)
     return e;
 }
 
-/* Changes one network under the lock, then has its switch take it. */
+/* Changes one network, whose switch is at[]. The lock is held. */
+static int put_changed(struct store *store, const char *name,
+                       int (*with)(const struct networks *all, struct nat_def *nat, void *opaque, struct error *error),
+                       void *opaque, char at[static NAME_MAX_LEN + 1], struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    struct nat_def *nat = names_nat(&all, name, error);
+    e = nat ? with(&all, nat, opaque, error) : error->code;
+    if (!e)
+        e = store_nat_put(store, nat, error);
+    if (!e)
+        strcpy(at, nat_switch(nat));
+    networks_free(&all);
+    return e;
+}
+
+/* The same under the lock, then has its switch take it. */
 static int change_nat(struct store *store, const char *name,
                       int (*with)(const struct networks *all, struct nat_def *nat, void *opaque, struct error *error),
                       void *opaque, const char *about, struct error *error)
 {
-    struct networks all;
-    char at[NAME_MAX_LEN + 1] = "";
+    char at[NAME_MAX_LEN + 1];
     int e = store_lock(store, error);
     if (e)
         return e;
-    e = networks_read(store, &all, error);
-    if (!e) {
-        struct nat_def *nat = names_nat(&all, name, error);
-        e = nat ? with(&all, nat, opaque, error) : error->code;
-        if (!e)
-            e = store_nat_put(store, nat, error);
-        if (!e)
-            snprintf(at, sizeof(at), "%s", nat_switch(nat));
-        networks_free(&all);
-    }
+    e = put_changed(store, name, with, opaque, at, error);
     store_unlock(store);
     return e ? e : switch_refresh(store, at, about, error);
 }
@@ -246,7 +255,20 @@ static int put_settings(const struct networks *all, struct nat_def *nat, void *o
 
 int nat_set(struct store *store, const char *name, const struct change *change, struct error *error)
 {
-    return change_nat(store, name, put_settings, (void *)(uintptr_t)change, "nat", error);
+    struct networks before;
+    char at[NAME_MAX_LEN + 1];
+    int e = store_lock(store, error);
+    if (e)
+        return e;
+    e = networks_read(store, &before, error);
+    if (!e) {
+        e = put_changed(store, name, put_settings, (void *)(uintptr_t)change, at, error);
+        if (!e)
+            e = switch_accept(store, at, "nat", &(struct definition_before){.nat = networks_nat(&before, name)}, error);
+        networks_free(&before);
+    }
+    store_unlock(store);
+    return e;
 }
 
 /* Removes the network alone, or says that its switch goes with it. */

@@ -42,17 +42,35 @@ int switch_try(struct store *store, const char *name, const char *about, struct 
     return e;
 }
 
+/* Says of an error whose it is, and whether what is defined has changed nevertheless. */
+static int explain(const char *name, bool changed, struct error *error)
+{
+    struct error why = *error;
+    bool named = strncmp(why.text, "switch ", 7) == 0;
+    error_set(error, why.code, "%s%s%.64s%s%.200s", changed ? "what is defined has changed, but " : "",
+              named ? "" : "switch ", named ? "" : name, named ? "" : ": ", why.text);
+    return error_hint(error, why.hint);
+}
+
 int switch_refresh(struct store *store, const char *name, const char *about, struct error *error)
 {
     int e = switch_try(store, name, about, error);
-    if (e) {
-        struct error why = *error;
-        bool named = strncmp(why.text, "switch ", 7) == 0;
-        error_set(error, why.code, "what is defined has changed, but %s%.64s%s%.200s", named ? "" : "switch ",
-                  named ? "" : name, named ? "" : ": ", why.text);
-        error_hint(error, why.hint);
-    }
-    return e;
+    return e ? explain(name, true, error) : 0;
+}
+
+int switch_accept(struct store *store, const char *name, const char *about, const struct definition_before *before,
+                  struct error *error)
+{
+    struct error other;
+    int e = switch_try(store, name, about, error);
+    if (!e)
+        return 0;
+    if (e == -ETIMEDOUT) /* it may still take it */
+        return explain(name, true, error);
+    int back = before->nat ? store_nat_put(store, before->nat, &other) : store_switch_put(store, before->sw, &other);
+    if (!back)
+        (void)!switch_try(store, name, NULL, &other);
+    return explain(name, back, error);
 }
 
 /* -- create, set, delete -- */
@@ -205,12 +223,20 @@ static int set(struct store *store, const char *name, const struct change *chang
 
 int switch_set(struct store *store, const char *name, const struct change *change, struct error *error)
 {
+    struct networks before;
     int e = store_lock(store, error);
     if (e)
         return e;
-    e = set(store, name, change, error);
+    e = networks_read(store, &before, error);
+    if (!e) {
+        e = set(store, name, change, error);
+        if (!e)
+            e = switch_accept(store, name, "host", &(struct definition_before){.sw = networks_switch(&before, name)},
+                              error);
+        networks_free(&before);
+    }
     store_unlock(store);
-    return e ? e : switch_refresh(store, name, "host", error);
+    return e;
 }
 
 /* Names the cards at a switch that is to go. */

@@ -29,7 +29,15 @@ int MUST_CHECK switch_capture(struct store *store, const char *name, const char 
 
 /* Has the process of a switch take what changed, and starts it if it should run. `about`: as for client_refresh. */
 int MUST_CHECK switch_refresh(struct store *store, const char *name, const char *about, struct error *error);
-/* The same, of something new, which the caller removes again after an error. */
+/* The same, of a setting that changed: if the process refuses it, what was before is put back and in force again. The
+ * store's lock is held. */
+struct definition_before {
+    const struct switch_def *sw;
+    const struct nat_def *nat; /* NULL: it is the switch that changed */
+};
+int MUST_CHECK switch_accept(struct store *store, const char *name, const char *about,
+                             const struct definition_before *before, struct error *error);
+/* The same as switch_refresh, of something new, which the caller removes again after an error. */
 int MUST_CHECK switch_try(struct store *store, const char *name, const char *about, struct error *error);
 /* Returns true if its process is wanted: it has cards, or is kept. */
 bool switch_wanted(const struct networks *networks, const struct switch_def *def);

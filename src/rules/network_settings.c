@@ -128,12 +128,16 @@ int switch_settings_check(const struct switch_settings *settings, struct error *
         error_set(error, -EINVAL, "an external switch needs an interface of the host");
         return error_hint(error, "name it with " SETTING("interface"));
     }
-    if (settings->type != SWITCH_EXTERNAL && given(settings->interface))
-        return error_set(error, -EINVAL, SETTING("interface") " is for external switches, and this one is %s",
-                         type_names[settings->type]);
-    if (settings->type != SWITCH_INTERNAL && given(settings->address))
-        return error_set(error, -EINVAL, SETTING("address") " is for internal switches, and this one is %s",
-                         type_names[settings->type]);
+    if (settings->type != SWITCH_EXTERNAL && given(settings->interface)) {
+        error_set(error, -EINVAL, SETTING("interface") " is for external switches, and this one is %s",
+                  type_names[settings->type]);
+        return error_hint(error, "an empty " SETTING("interface") " takes it away");
+    }
+    if (settings->type != SWITCH_INTERNAL && given(settings->address)) {
+        error_set(error, -EINVAL, SETTING("address") " is for internal switches, and this one is %s",
+                  type_names[settings->type]);
+        return error_hint(error, "an empty " SETTING("address") " takes it away");
+    }
     return 0;
 }
 

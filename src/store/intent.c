@@ -102,7 +102,13 @@ static int rename_once(int folder, const char *from, const char *to, struct erro
 
 static bool is_path(const char *path)
 {
-    return path && path[0] && path[0] != '/' && !strstr(path, "..");
+    for (const char *at = path; at;) {
+        size_t n = strcspn(at, "/");
+        if (n == 0 || (n == 1 && at[0] == '.') || (n == 2 && at[0] == '.' && at[1] == '.'))
+            return false;
+        at = at[n] ? at + n + 1 : NULL;
+    }
+    return path;
 }
 
 static int do_step(struct store *store, const json_t *step, struct error *error)

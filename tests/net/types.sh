@@ -69,6 +69,12 @@ external-host)
     host_reaches 198.51.100.10 || fail 'the host does not reach a'
     host_reaches 198.51.100.1 || fail 'the host does not reach the outside'
     ip route | grep -q '^default via 198.51.100.1' || fail "the host's routes: $(ip route)"
+    settings=$("$NB" switch list --json | jq -c '.[0].settings')
+    refused '198.51.100.2' switch set ext --host off # it would lose its address
+    refused 'nothere' switch set ext --interface nothere
+    [ "$("$NB" switch list --json | jq -c '.[0].settings')" = "$settings" ] || fail "what was refused: $settings"
+    within 3 reaches a 198.51.100.1 || fail 'what was refused took the outside from a'
+    host_reaches 198.51.100.1 || fail 'what was refused took the outside from the host'
     nb nic remove a
     nb switch delete ext
     host_reaches 198.51.100.1 || fail 'the host has lost the outside'
