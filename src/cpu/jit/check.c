@@ -14,13 +14,19 @@
 /* Displacement of a vCPU field behind a CALL, which has pushed the return address. */
 #define CALLED_DISP(field) (VCPU_DISP(field) + 8)
 
-/* rcx = 0 if the tag, whose index the mask makes, says that the address in r11 and the `size` bytes there lie in its
- * page. */
-static u8 *emit_called_check(struct emit *e, s32 mask, size_t tags, unsigned size)
+/* rcx = the linear address in r11 plus `disp` plus the tag, whose index the mask makes. */
+static void emit_tag_sum(struct emit *e, s32 mask, size_t tags, s32 disp)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, mask);
     emit_gs_load(e, H_SCRATCH, H_SCRATCH, (u32)tags);
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, (s32)size - 1);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, disp);
+}
+
+/* Jumps by the JRCXZ that it returns if the tag says that the address in r11 and the `size` bytes there lie in its
+ * page. */
+static u8 *emit_called_check(struct emit *e, s32 mask, size_t tags, unsigned size)
+{
+    emit_tag_sum(e, mask, tags, (s32)size - 1);
     emit_pext(e, H_SCRATCH, H_SCRATCH, CALLED_DISP(page_mask)); /* the shift count in RSP is another one here */
     return emit_jrcxz(e);
 }
@@ -63,12 +69,10 @@ static u8 *emit_countdown(struct emit *e)
     return emit_jrcxz(e);
 }
 
-/* rcx = 0 if the tag, whose index the mask makes, is that of the linear address in r11. */
+/* Jumps by the JRCXZ that it returns if the tag is that of the linear address in r11. */
 static u8 *emit_called_jump(struct emit *e, s32 mask, size_t tags)
 {
-    emit_pext(e, H_SCRATCH, H_ADDR, mask);
-    emit_gs_load(e, H_SCRATCH, H_SCRATCH, (u32)tags);
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
+    emit_tag_sum(e, mask, tags, 0);
     return emit_jrcxz(e);
 }
 
@@ -108,9 +112,7 @@ static void emit_shared_back(struct emit *e)
 /* rcx = 0 behind the LEA of a guard if the context has the page of the link's target at the linear address in r11. */
 static void emit_shared_guard(struct emit *e)
 {
-    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, link));
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
+    emit_tag_sum(e, CALLED_DISP(tlb_mask), offsetof(struct tlb, link), 0);
     emit_ret(e);
 }
 

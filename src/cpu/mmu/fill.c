@@ -142,12 +142,8 @@ bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const 
         entry_count(t, i);
     attributes_note(t, la, w);
     direct_vote(v, t, host - page);
-    if (read && t->rtag[i] != tag && t->rtag[i] != tlb_empty(i))
-        read_put_aside(t, i);
     if (read)
         read_enter(t, i, tag, host - page);
-    if (write && t->wtag[i] != tag && t->wtag[i] != tlb_empty(i))
-        write_put_aside(t, i);
     if (write) {
         write_enter(t, i, tag, host - page);
         t->written[written_bit(host) / 64] |= BIT64(written_bit(host) % 64);
@@ -158,23 +154,17 @@ bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const 
 /* Has a page that was put aside change places with the one that took its entry, if there is one at `la`. */
 static bool victim_back(struct tlb *t, u64 la, enum access access)
 {
+    bool write = access & ACCESS_WRITE;
     u32 i = tlb_index(la), k = victim_index(la);
-    u64 tag = -(la & ~PAGE_MASK), read_add = t->vradd[k], write_add = t->vwadd[k];
-    if (access & ACCESS_WRITE) {
-        if (t->vwtag[k] != tag)
-            return false;
-        t->vwtag[k] = victim_empty(k);
-        if (t->wtag[i] != tlb_empty(i))
-            write_put_aside(t, i);
-        write_enter(t, i, tag, write_add);
-    } else {
-        if (t->vrtag[k] != tag)
-            return false;
-        t->vrtag[k] = victim_empty(k);
-        if (t->rtag[i] != tlb_empty(i))
-            read_put_aside(t, i);
-        read_enter(t, i, tag, read_add);
-    }
+    u64 tag = -(la & ~PAGE_MASK), *victims = write ? t->vwtag : t->vrtag;
+    u64 add = write ? t->vwadd[k] : t->vradd[k];
+    if (victims[k] != tag)
+        return false;
+    victims[k] = victim_empty(k);
+    if (write)
+        write_enter(t, i, tag, add);
+    else
+        read_enter(t, i, tag, add);
     entry_count(t, i);
     return true;
 }

@@ -139,8 +139,21 @@ static inline void fetch_drop(struct tlb *t, u32 i)
     t->xtag[i] = t->link[i] = tlb_empty(i);
 }
 
+/* The page with this tag is about to take the entry. If another one has it, that becomes a victim. */
+static inline void put_aside(struct tlb *t, u32 i, u64 tag, bool write)
+{
+    u64 old = write ? t->wtag[i] : t->rtag[i];
+    if (old == tag || old == tlb_empty(i))
+        return;
+    u32 k = victim_index(-old);
+    (write ? t->vwtag : t->vrtag)[k] = old;
+    (write ? t->vwadd : t->vradd)[k] = write ? t->wadd[i] : t->radd[i];
+    t->victims = true;
+}
+
 static inline void read_enter(struct tlb *t, u32 i, u64 tag, u64 add)
 {
+    put_aside(t, i, tag, false);
     t->radd[i] = add;
     t->rtag[i] = tag;
     t->drtag[i] = add == t->direct ? tag : tlb_empty(i);
@@ -148,26 +161,10 @@ static inline void read_enter(struct tlb *t, u32 i, u64 tag, u64 add)
 
 static inline void write_enter(struct tlb *t, u32 i, u64 tag, u64 add)
 {
+    put_aside(t, i, tag, true);
     t->wadd[i] = add;
     t->wtag[i] = tag;
     t->dwtag[i] = add == t->direct ? tag : tlb_empty(i);
-}
-
-/* The entry at this index is about to be taken by another page. */
-static inline void read_put_aside(struct tlb *t, u32 i)
-{
-    u32 k = victim_index(-t->rtag[i]);
-    t->vrtag[k] = t->rtag[i];
-    t->vradd[k] = t->radd[i];
-    t->victims = true;
-}
-
-static inline void write_put_aside(struct tlb *t, u32 i)
-{
-    u32 k = victim_index(-t->wtag[i]);
-    t->vwtag[k] = t->wtag[i];
-    t->vwadd[k] = t->wadd[i];
-    t->victims = true;
 }
 
 static inline u32 ctag_index(u64 la)
