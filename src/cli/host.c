@@ -19,26 +19,25 @@ static const struct setting profile_row[] = {{"profile", SETTING_TEXT, AT(profil
                                               .examples = "open preview ws2016 ws2019 ws2022 ws2025"},
                                              {0}};
 
+static void print_host(const json_t *object)
+{
+    char memory[24];
+    printf("profile  %s\ncpus     %lld\nmemory   %s\n", text_at(json_object_get(object, "settings"), "profile"),
+           number_at(object, "cpus"), bytes_text((u64)number_at(object, "memory"), memory, sizeof(memory)));
+}
+
 static int show(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};
     const char *word[WORDS_MAX];
-    char memory[24];
     struct error error;
-    json_t *object;
+    json_t *object = NULL;
     int status;
     struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = host_show(store, &object, &error);
-    if (!e && o.json)
-        network_json(object);
-    else if (!e) {
-        printf("profile  %s\ncpus     %lld\nmemory   %s\n", text_at(json_object_get(object, "settings"), "profile"),
-               number_at(object, "cpus"), bytes_text((u64)number_at(object, "memory"), memory, sizeof(memory)));
-        json_decref(object);
-    }
-    return network_end(store, e, &error);
+    return network_show(store, e, &error, object, o.json, print_host);
 }
 
 static const struct verb show_verb = {
@@ -57,12 +56,10 @@ static int set(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = options_given(verb, argc, argv) ? network_open() : NULL;
-    if (!store)
-        return STATUS_USAGE;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
+    struct store *store = network_begin_change(&change, word, &status);
+    if (!store)
+        return status;
     return network_done(store, host_set(store, &change.change, &error), &error, o.json);
 }
 

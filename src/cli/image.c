@@ -99,15 +99,9 @@ static void print_image(const json_t *image)
 static int show_it(struct store *store, const char *name, bool as_json)
 {
     struct error error;
-    json_t *object;
+    json_t *object = NULL;
     int e = image_show(store, name, &object, &error);
-    if (!e && as_json) {
-        network_json(object);
-    } else if (!e) {
-        print_image(object);
-        json_decref(object);
-    }
-    return network_end(store, e, &error);
+    return network_show(store, e, &error, object, as_json, print_image);
 }
 
 static int show(const struct verb *verb, int argc, char **argv)

@@ -46,15 +46,9 @@ static void print_nat(const json_t *nat);
 static int show_it(struct store *store, const char *name, bool as_json)
 {
     struct error error;
-    json_t *object;
+    json_t *object = NULL;
     int e = nat_show(store, name, &object, &error);
-    if (!e && as_json) {
-        network_json(object);
-    } else if (!e) {
-        print_nat(object);
-        json_decref(object);
-    }
-    return network_end(store, e, &error);
+    return network_show(store, e, &error, object, as_json, print_nat);
 }
 
 static int create(const struct verb *verb, int argc, char **argv)
@@ -95,12 +89,10 @@ static int set(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = options_given(verb, argc, argv) ? network_open() : NULL;
-    if (!store)
-        return STATUS_USAGE;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
+    struct store *store = network_begin_change(&change, word, &status);
+    if (!store)
+        return status;
     int e = nat_set(store, word[0], &change.change, &error);
     return e || !o.json ? network_end(store, e, &error) : show_it(store, word[0], true);
 }

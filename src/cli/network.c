@@ -66,6 +66,18 @@ void network_json(json_t *value)
     json_decref(value);
 }
 
+int network_show(struct store *store, int e, const struct error *error, json_t *object, bool as_json,
+                 void (*print)(const json_t *object))
+{
+    if (!e && as_json) {
+        network_json(object);
+    } else if (!e) {
+        print(object);
+        json_decref(object);
+    }
+    return network_end(store, e, error);
+}
+
 /* -- changes -- */
 
 static int apply(const struct change *change, void *settings, struct error *error)
@@ -87,7 +99,8 @@ void options_change(struct options_change *c, const struct verb *verb, int argc,
     *c = (struct options_change){{apply}, verb, argc, argv, options, offset, size};
 }
 
-bool options_given(const struct verb *verb, int argc, char **argv)
+/* Complains if there are no options but words. */
+static bool options_given(const struct verb *verb, int argc, char **argv)
 {
     char title[VERB_TITLE];
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -96,6 +109,14 @@ bool options_given(const struct verb *verb, int argc, char **argv)
     verb_title(verb, title);
     complain("%s without an option: nothing would change (see nestbox %s --help)", title, title);
     return false;
+}
+
+struct store *network_begin_change(const struct options_change *c, const char *word[static WORDS_MAX], int *status)
+{
+    if (verb_arguments(c->verb, c->argc, c->argv, c->options, word, status))
+        return NULL;
+    *status = STATUS_USAGE;
+    return options_given(c->verb, c->argc, c->argv) ? network_open() : NULL;
 }
 
 /* -- text from JSON -- */

@@ -21,6 +21,9 @@ int network_end(struct store *store, int e, const struct error *error);
 int network_done(struct store *store, int e, const struct error *error, bool as_json);
 /* Prints JSON and releases it. */
 void network_json(json_t *value);
+/* Ends a command whose result, if `e` is none, is an object, which it prints and releases. */
+int network_show(struct store *store, int e, const struct error *error, json_t *object, bool as_json,
+                 void (*print)(const json_t *object));
 
 /* A change that options say: they are parsed again into the settings that are there. */
 struct options_change {
@@ -34,8 +37,9 @@ struct options_change {
 
 void options_change(struct options_change *c, const struct verb *verb, int argc, char **argv, void *options,
                     size_t offset, size_t size);
-/* Complains if there are no options but words. */
-bool options_given(const struct verb *verb, int argc, char **argv);
+/* Parses options and words for a change, complains if there are no options, then opens the home folder. NULL: *status
+ * is the exit status. */
+struct store *network_begin_change(const struct options_change *c, const char *word[static WORDS_MAX], int *status);
 
 /* -- text from JSON -- */
 

@@ -95,12 +95,10 @@ static int set(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = options_given(verb, argc, argv) ? network_open() : NULL;
-    if (!store)
-        return STATUS_USAGE;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
+    struct store *store = network_begin_change(&change, word, &status);
+    if (!store)
+        return status;
     json_t *object = NULL;
     int e = nic_set(store, word[0], &change.change, &error);
     if (!e && o.json)

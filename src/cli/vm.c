@@ -257,19 +257,13 @@ static int show(const struct verb *verb, int argc, char **argv)
     struct options o = {0};
     const char *word[WORDS_MAX];
     struct error error;
-    json_t *object;
+    json_t *object = NULL;
     int status;
     struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = vm_show(store, word[0], &object, &error);
-    if (!e && o.json)
-        network_json(object);
-    else if (!e) {
-        print_vm(object);
-        json_decref(object);
-    }
-    return network_end(store, e, &error);
+    return network_show(store, e, &error, object, o.json, print_vm);
 }
 
 const struct verb verb_show = {
@@ -297,12 +291,10 @@ static int set(const struct verb *verb, int argc, char **argv)
     struct options_change change;
     const char *word[WORDS_MAX];
     int status;
-    if (verb_arguments(verb, argc, argv, &o, word, &status))
-        return status;
-    struct store *store = options_given(verb, argc, argv) ? network_open() : NULL;
-    if (!store)
-        return STATUS_USAGE;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
+    struct store *store = network_begin_change(&change, word, &status);
+    if (!store)
+        return status;
     bool shows = o.json && !vm_is_pattern(word[0]);
     if (!shows)
         return on_each_vm(store, word[0], set_one, &change, o.json);

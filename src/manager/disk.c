@@ -17,21 +17,6 @@
 
 /* -- changes -- */
 
-static int open_off(struct store *store, const char *vm, const char *what, struct vm_open *open, struct error *error)
-{
-    struct vm_now now;
-    int e = vm_open(store, vm, what, open, error);
-    if (e)
-        return e;
-    e = vm_now(store, &open->def, &now, error);
-    if (!e)
-        e = vm_now_allows(&open->def, &now, VM_CHANGE_OFF, error);
-    json_decref(now.report);
-    if (e)
-        vm_close(open);
-    return e;
-}
-
 /* The steps that bring a definition back, and remove a file if `path`, below the VM's folder, is one. */
 static json_t *undo_steps(const struct vm_def *def, const char *path)
 {
@@ -70,7 +55,7 @@ int disk_add(struct store *store, const char *name, const struct disk_new *disk,
 {
     struct vm_open vm;
     struct disk_def to;
-    int e = open_off(store, name, "disk", &vm, error);
+    int e = vm_open_off(store, name, "disk", &vm, error);
     if (e)
         return e;
     e = disk_choose(store, &vm.def, disk, &to, error);
@@ -133,7 +118,7 @@ static int open_drive(struct store *store, const char *name, struct vm_open *vm,
 {
     char own[NAME_MAX_LEN + 1];
     const char *drive = split(name, own);
-    int e = open_off(store, own, "disk", vm, error);
+    int e = vm_open_off(store, own, "disk", vm, error);
     if (e)
         return e;
     *disk = find_drive(&vm->def, drive, error);
@@ -311,7 +296,7 @@ int disk_image_open(struct store *store, const char *name, const char *what, str
     *image = (struct disk_image){.lock = -1};
     if (name[0] == '/' || name[0] == '.')
         return open_file(name, image, error);
-    int e = open_off(store, vm_name, what, &vm, error);
+    int e = vm_open_off(store, vm_name, what, &vm, error);
     if (e == -ENOENT && !stat(name, &st))
         return open_file(name, image, error);
     if (e)

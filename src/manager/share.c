@@ -12,21 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int open_off(struct store *store, const char *vm, struct vm_open *open, struct error *error)
-{
-    struct vm_now now;
-    int e = vm_open(store, vm, "share", open, error);
-    if (e)
-        return e;
-    e = vm_now(store, &open->def, &now, error);
-    if (!e)
-        e = vm_now_allows(&open->def, &now, VM_CHANGE_OFF, error);
-    json_decref(now.report);
-    if (e)
-        vm_close(open);
-    return e;
-}
-
 static struct share_def *find(struct vm_def *def, const char *tag)
 {
     for (u32 i = 0; i < def->shares; i++)
@@ -59,7 +44,7 @@ int share_add(struct store *store, const char *vm, const struct share_def *share
     struct vm_open open;
     int e = complete(share, &whole, path, error);
     if (!e)
-        e = open_off(store, vm, &open, error);
+        e = vm_open_off(store, vm, "share", &open, error);
     if (e)
         return e;
     struct vm_def changed = open.def;
@@ -78,7 +63,7 @@ int share_add(struct store *store, const char *vm, const struct share_def *share
 int share_remove(struct store *store, const char *vm, const char *tag, struct error *error)
 {
     struct vm_open open;
-    int e = open_off(store, vm, &open, error);
+    int e = vm_open_off(store, vm, "share", &open, error);
     if (e)
         return e;
     struct vm_def changed = open.def;

@@ -51,6 +51,21 @@ int vm_open(struct store *store, const char *name, const char *what, struct vm_o
     return e;
 }
 
+int vm_open_off(struct store *store, const char *name, const char *what, struct vm_open *vm, struct error *error)
+{
+    struct vm_now now;
+    int e = vm_open(store, name, what, vm, error);
+    if (e)
+        return e;
+    e = vm_now(store, &vm->def, &now, error);
+    if (!e)
+        e = vm_now_allows(&vm->def, &now, VM_CHANGE_OFF, error);
+    json_decref(now.report);
+    if (e)
+        vm_close(vm);
+    return e;
+}
+
 void vm_close(struct vm_open *vm)
 {
     vm_def_free(&vm->def);

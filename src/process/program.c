@@ -79,11 +79,10 @@ static int memory_file(const char *text)
     return fd;
 }
 
-/* All that a file in memory has. NULL: no memory. */
-static char *memory_text(int fd)
+char *program_text(int fd, size_t most)
 {
     struct stat st;
-    size_t size = fstat(fd, &st) == 0 && st.st_size <= OUTPUT_MAX ? (size_t)st.st_size : 0;
+    size_t size = fstat(fd, &st) == 0 && (size_t)st.st_size <= most ? (size_t)st.st_size : 0;
     char *text = malloc(size + 1);
     ssize_t n = text ? pread(fd, text, size, 0) : 0;
     if (text)
@@ -110,7 +109,7 @@ static int wait_for(pid_t child)
 
 static int ended(const char *program, int status, int errors, struct error *error)
 {
-    char *text = memory_text(errors);
+    char *text = program_text(errors, OUTPUT_MAX);
     if (text)
         text[strcspn(text, "\n")] = 0;
     if (status == -ETIMEDOUT)
@@ -133,7 +132,7 @@ int program_run(const char *const *argv, const char *input, char **output, struc
         err = error_set(error, child, "%s cannot be started: %s", argv[0], strerror(-child));
     else
         err = ended(argv[0], wait_for(child), errors, error);
-    if (!err && output && !(*output = memory_text(out)))
+    if (!err && output && !(*output = program_text(out, OUTPUT_MAX)))
         err = error_set(error, -ENOMEM, "no memory for what %s says", argv[0]);
     for (int i = 0; i < 3; i++)
         if ((int[]){in, out, errors}[i] >= 0)

@@ -24,4 +24,8 @@ pid_t program_start(const char *const *argv, int input, int output, int errors);
  */
 int MUST_CHECK program_run(const char *const *argv, const char *input, char **output, struct error *error);
 
+/* All that is in a file that a program wrote to, or nothing if it is more than `most` bytes; free() releases it. NULL:
+ * no memory. */
+char *program_text(int fd, size_t most);
+
 #endif

@@ -4,6 +4,8 @@
  */
 #include "process/task.h"
 
+#include "process/program.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14,7 +16,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -118,17 +119,6 @@ static int wait_for_end(struct run *run)
     return status;
 }
 
-static char *output_text(int fd)
-{
-    struct stat st;
-    size_t size = fstat(fd, &st) == 0 && st.st_size <= OUTPUT_MAX ? (size_t)st.st_size : 0;
-    char *text = malloc(size + 1);
-    ssize_t n = text ? pread(fd, text, size, 0) : 0;
-    if (text)
-        text[n > 0 ? n : 0] = 0;
-    return text;
-}
-
 static int missing(const struct task *task, struct error *error)
 {
     char hint[sizeof(error->hint)];
@@ -203,7 +193,7 @@ int task_run(const struct task *task, struct error *error)
                                        : start(&run, output, error);
     if (!e)
         e = verdict(&run, wait_for_end(&run), error);
-    if (!e && task->output && !(*task->output = output_text(output)))
+    if (!e && task->output && !(*task->output = program_text(output, OUTPUT_MAX)))
         e = error_set(error, -ENOMEM, "no memory for what %s prints", task->argv[0]);
     for (unsigned i = 0; i < 4; i++)
         if ((int[]){run.lines, run.signals, run.ended, output}[i] >= 0)

@@ -5,6 +5,7 @@
  */
 #include "store/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -189,4 +190,31 @@ int file_copy(const char *from, const char *to, struct error *error)
         if ((int[]){in, out}[i] >= 0)
             close((int[]){in, out}[i]);
     return e ? fail(in < 0 ? from : to, e, error) : 0;
+}
+
+static int remove_tree(int at, const char *name, unsigned depth)
+{
+    if (!unlinkat(at, name, 0) || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -errno;
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), e = 0;
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+    if (!dir) {
+        e = -errno;
+        if (fd >= 0)
+            close(fd);
+        return e;
+    }
+    while (!e && (entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            e = depth ? remove_tree(fd, entry->d_name, depth - 1) : -ELOOP;
+    closedir(dir);
+    return e ? e : unlinkat(at, name, AT_REMOVEDIR) && errno != ENOENT ? -errno : 0;
+}
+
+int folder_remove(int at, const char *path)
+{
+    return remove_tree(at, path, FOLDER_DEPTH);
 }

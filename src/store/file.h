@@ -21,5 +21,9 @@ int MUST_CHECK file_write_text(int folder, const char *path, const char *text, s
 int MUST_CHECK file_remove(int folder, const char *path, struct error *error);
 /* Copies a file of any kind; both paths are absolute. It is there whole or not at all. */
 int MUST_CHECK file_copy(const char *from, const char *to, struct error *error);
+/* Removes a file, or a folder with all that is in it; follows no links. Returns 0 also if it is not there, or -errno.
+ */
+#define FOLDER_DEPTH 64 /* folders within each other; more are -ELOOP */
+int MUST_CHECK folder_remove(int at, const char *path);
 
 #endif

@@ -4,6 +4,7 @@
 #include "store/image.h"
 
 #include "store/definition.h"
+#include "store/file.h"
 #include "store/setting_json.h"
 
 #include <dirent.h>
@@ -175,19 +176,6 @@ int store_images_lock(struct store *store, bool alone, struct error *error)
 
 /* -- drafts -- */
 
-static int remove_flat(int above, const char *name)
-{
-    int fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
-    while (dir && (entry = readdir(dir)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(fd, entry->d_name, 0);
-    if (dir)
-        closedir(dir);
-    return unlinkat(above, name, AT_REMOVEDIR) && errno != ENOENT ? -errno : 0;
-}
-
 static int is_draft(const struct dirent *entry)
 {
     return strncmp(entry->d_name, DRAFT, strlen(DRAFT)) == 0;
@@ -202,7 +190,7 @@ static void clean(struct store *store)
     for (int i = 0; i < count; i++) {
         int fd = openat(above, entry[i]->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-            (void)remove_flat(above, entry[i]->d_name);
+            (void)!folder_remove(above, entry[i]->d_name);
         if (fd >= 0)
             close(fd);
         free(entry[i]);
@@ -248,7 +236,7 @@ int store_image_draft(struct store *store, const char *name, struct image_draft 
 
 void store_image_drop(struct image_draft *draft)
 {
-    (void)remove_flat(AT_FDCWD, draft->folder);
+    (void)!folder_remove(AT_FDCWD, draft->folder);
     if (draft->lock >= 0)
         close(draft->lock);
     draft->lock = -1;
@@ -311,6 +299,6 @@ int store_image_remove(struct store *store, const char *name, struct error *erro
     snprintf(hidden, sizeof(hidden), IMAGES "/" DRAFT "%d", (int)getpid());
     if (renameat(store->folder, path, store->folder, hidden))
         return fail(path, -errno, error);
-    int e = remove_flat(store->folder, hidden);
+    int e = folder_remove(store->folder, hidden);
     return e ? fail(hidden, e, error) : 0;
 }

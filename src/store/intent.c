@@ -56,29 +56,6 @@ static int fail(const char *path, int code, struct error *error)
     return error_set(error, code, "%s: %s", path, strerror(-code));
 }
 
-/* Removes a file, or a folder with all that is in it; follows no links. */
-static int remove_tree(int at, const char *name, unsigned depth)
-{
-    if (!unlinkat(at, name, 0) || errno == ENOENT)
-        return 0;
-    if (errno != EISDIR && errno != EPERM)
-        return -errno;
-    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), e = 0;
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    struct dirent *entry;
-    if (!dir) {
-        e = -errno;
-        if (fd >= 0)
-            close(fd);
-        return e;
-    }
-    while (!e && (entry = readdir(dir)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            e = depth ? remove_tree(fd, entry->d_name, depth - 1) : -ELOOP;
-    closedir(dir);
-    return e ? e : unlinkat(at, name, AT_REMOVEDIR) && errno != ENOENT ? -errno : 0;
-}
-
 static void sync_folder(int folder, const char *path)
 {
     char parent[PATH_MAX];
@@ -115,7 +92,7 @@ static int do_step(struct store *store, const json_t *step, struct error *error)
 {
     const char *path;
     if (is_path(path = json_string_value(json_object_get(step, "remove")))) {
-        int e = remove_tree(store->folder, path, 64);
+        int e = folder_remove(store->folder, path);
         return e ? fail(path, e, error) : 0;
     }
     if (is_path(path = json_string_value(json_object_get(step, "rename")))) {

@@ -7,7 +7,6 @@
 #include "rules/name.h"
 #include "store/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -337,26 +336,14 @@ int store_switch_folders(const struct store *store, const char *name, char *stat
     return e;
 }
 
-static void empty_folder(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    while (dir && (entry = readdir(dir)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir)
-        closedir(dir);
-    rmdir(path);
-}
-
 void store_switch_forget(const struct store *store, const char *name)
 {
     char state[PATH_MAX], run[PATH_MAX], log[PATH_MAX];
     struct error error;
     if (store_switch_folders(store, name, state, run, sizeof(state), &error))
         return;
-    empty_folder(state);
-    empty_folder(run);
+    (void)!folder_remove(AT_FDCWD, state);
+    (void)!folder_remove(AT_FDCWD, run);
     if (!store_switch_log(store, name, log, sizeof(log), &error))
         unlink(log);
 }
