@@ -4,23 +4,7 @@
 # limit: 300
 cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
-NESTBOX=$(realpath "$NESTBOX")
-export NESTBOX_HOME=$WORK/home
-trap 'stop_all; rm -rf "$WORK"' EXIT
-
-stop_all() {
-    for lock in "$NESTBOX_HOME"/run/locks/*; do
-        [ -e "$lock" ] && "$NESTBOX" switch stop "${lock##*/}" 2>/dev/null
-    done
-}
-nb() { timeout 60 "$NESTBOX" "$@" 2>"$WORK/err" </dev/null; }
-says() { # NAME PATTERN VERB...: the output matches
-    local name=$1 pattern=$2
-    shift 2
-    nb "$@" >"$WORK/out" || fail "$name" "status $?: $(head -3 "$WORK/err")"
-    grep -qE -- "$pattern" "$WORK/out" && pass "$name" && return
-    fail "$name" "no '$pattern' in:" "$(cat "$WORK/out")"
-}
+own_home
 nothing_left() { [ -z "$(find "$NESTBOX_HOME/vms" "$NESTBOX_HOME/intents" -mindepth 1)" ]; }
 of() { # VM KEYS: from JSON
     nb show "$1" --json | sed -n "s/^ *\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p" | head -1

@@ -38,6 +38,49 @@ guest_text() {
         tail -n +2 "$WORK/out"
 }
 
+# own_home: a home folder of the script's own, whose switches end with the script
+own_home() {
+    NESTBOX=$(realpath "$NESTBOX")
+    export NESTBOX_HOME=$WORK/home
+    trap 'stop_switches; rm -rf "$WORK"' EXIT
+}
+
+stop_switches() {
+    local lock
+    for lock in "$NESTBOX_HOME"/locks/*; do
+        [ -e "$lock" ] && "$NESTBOX" switch stop "${lock##*/}" 2>/dev/null
+    done
+}
+
+nb() { timeout 60 "$NESTBOX" "$@" 2>"$WORK/err" </dev/null; }
+
+# says NAME PATTERN VERB...: the output matches
+says() {
+    local name=$1 pattern=$2
+    shift 2
+    nb "$@" >"$WORK/out" || fail "$name" "status $?: $(head -3 "$WORK/err")"
+    grep -qE -- "$pattern" "$WORK/out" && pass "$name" && return
+    fail "$name" "no '$pattern' in:" "$(cat "$WORK/out")"
+}
+
+# agent_disk FILE: a copy of the tests' Debian with nestbox-agent, without a mount: partition 3 begins at sector 133120
+# (src/image/build.sh)
+agent_disk() {
+    local agent
+    agent=$(dirname "$NESTBOX")/nestbox-agent
+    cp --sparse=always build/disk/test.raw "$1"
+    cat >"$WORK/commands" <<END
+cd /usr/local/sbin
+write $agent nestbox-agent
+cd /etc/systemd/system
+write src/agent/guest/nestbox-agent.service nestbox-agent.service
+cd /etc/udev/rules.d
+write src/agent/guest/nestbox-agent.rules 60-nestbox-agent.rules
+END
+    debugfs -w -f "$WORK/commands" "$1?offset=$((133120 * 512))" >"$WORK/debugfs" 2>&1 ||
+        { cat "$WORK/debugfs" && exit 1; }
+}
+
 finish() {
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]

@@ -5,23 +5,7 @@
 # limit: 300
 cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
-NESTBOX=$(realpath "$NESTBOX")
-export NESTBOX_HOME=$WORK/home
-trap 'stop_all; rm -rf "$WORK"' EXIT
-
-stop_all() {
-    for lock in "$NESTBOX_HOME"/locks/*; do
-        [ -e "$lock" ] && "$NESTBOX" switch stop "${lock##*/}" 2>/dev/null
-    done
-}
-nb() { timeout 60 "$NESTBOX" "$@" 2>"$WORK/err"; }
-says() { # NAME PATTERN COMMAND...: the output matches
-    local name=$1 pattern=$2
-    shift 2
-    nb "$@" >"$WORK/out" || fail "$name" "status $?: $(head -3 "$WORK/err")"
-    grep -qE -- "$pattern" "$WORK/out" && pass "$name" && return
-    fail "$name" "no '$pattern' in:" "$(cat "$WORK/out")"
-}
+own_home
 pid_of() { nb switch show "$1" --json | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }
 served() { nb switch list | grep -qE "^$1 +[a-z]+ +yes"; } # SWITCH
 kill_all() { # SWITCH: its process and who would start it again

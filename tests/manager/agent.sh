@@ -4,7 +4,6 @@
 cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
 image=build/disk/test.raw
-agent=$(dirname "$NESTBOX")/nestbox-agent
 [ -e $image ] || { echo "no $image: see tools/test.sh" && exit 77; }
 for tool in qemu-system-x86_64 socat jq; do
     command -v $tool >/dev/null || { echo "$tool is missing" && exit 77; }
@@ -16,18 +15,7 @@ unset XDG_RUNTIME_DIR
 nb() { timeout "${LIMIT:-120}" "$NESTBOX" "$@"; }
 trap 'LIMIT=30 nb stop lab --turn-off >/dev/null 2>&1; rm -rf "$WORK"' EXIT
 
-# The agent gets onto the disk without a mount: partition 3 begins at sector 133120 (src/image/build.sh).
-cp --sparse=always $image "$WORK/disk.raw"
-cat >"$WORK/commands" <<END
-cd /usr/local/sbin
-write $agent nestbox-agent
-cd /etc/systemd/system
-write src/agent/guest/nestbox-agent.service nestbox-agent.service
-cd /etc/udev/rules.d
-write src/agent/guest/nestbox-agent.rules 60-nestbox-agent.rules
-END
-debugfs -w -f "$WORK/commands" "$WORK/disk.raw?offset=$((133120 * 512))" >"$WORK/debugfs" 2>&1 ||
-    { cat "$WORK/debugfs" && exit 1; }
+agent_disk "$WORK/disk.raw"
 
 expect() { # NAME STATUS COMMAND...: its exit status; what it prints is in $WORK/out and $WORK/err
     local name=$1 want=$2 got
