@@ -97,6 +97,14 @@ const char *call_at(const struct call *call, const char *name, size_t index)
     return v->kind == VALUE_TEXT ? v->text : "";
 }
 
+bool call_objects(const struct call *call, const char *name, struct value *array)
+{
+    struct value *v = call_argument(call, name);
+    for (size_t i = 0; i < call_count(call, name); i++)
+        array_add(array, v->kind == VALUE_ARRAY ? v->array.item[i] : v);
+    return v != NULL;
+}
+
 enum flow call_put(struct call *call, struct value *value)
 {
     return call->out->put(call->out, value);

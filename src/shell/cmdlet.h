@@ -110,6 +110,9 @@ bool call_number(const struct call *call, const char *name, s64 *number);
 size_t call_count(const struct call *call, const char *name);
 const char *call_at(const struct call *call, const char *name, size_t index);
 
+/* The objects that a parameter has, added to an array. False: it was not given. */
+bool call_objects(const struct call *call, const char *name, struct value *array);
+
 enum flow call_put(struct call *call, struct value *value);
 /* An error that does not end the cmdlet, unless -ErrorAction says so. */
 enum flow call_error(struct call *call, enum category category, const char *id, const char *target, const char *format,

@@ -90,13 +90,10 @@ static const char *text_of(const struct value *object, const char *name)
 
 enum flow cards_get(struct call *call, struct value **cards)
 {
-    struct value *all, *given = call_argument(call, "VMNetworkAdapter");
+    struct value *all;
     *cards = value_array(&call->shell->heap);
-    if (given) {
-        for (size_t i = 0; i < call_count(call, "VMNetworkAdapter"); i++)
-            array_add(*cards, given->kind == VALUE_ARRAY ? given->array.item[i] : given);
+    if (call_objects(call, "VMNetworkAdapter", *cards))
         return FLOW_NEXT;
-    }
     enum flow flow = cards_all(call, &all);
     for (size_t i = 0; i < all->array.count; i++) {
         struct value *v = all->array.item[i];

@@ -53,16 +53,12 @@ static struct value *checkpoint_object(struct heap *heap, const char *vm, const 
 /* The checkpoints that are asked for: by VM and name, or from the pipeline. */
 static enum flow checkpoints(struct call *call, struct value **all)
 {
-    struct value *given = call_argument(call, "VMSnapshot");
     json_t *vms, *vm, *list, *one;
     struct error error;
     size_t i, j;
     *all = value_array(&call->shell->heap);
-    if (given) {
-        for (size_t n = 0; n < (given->kind == VALUE_ARRAY ? given->array.count : 1); n++)
-            array_add(*all, given->kind == VALUE_ARRAY ? given->array.item[n] : given);
+    if (call_objects(call, "VMSnapshot", *all))
         return FLOW_NEXT;
-    }
     enum flow flow = vms_find(call, &vms);
     json_array_foreach (vms, i, vm) {
         const char *name = model_text(vm, "name");
@@ -88,30 +84,23 @@ static enum flow get(struct call *call)
     return flow == FLOW_NEXT ? sink_put_each(call->out, all) : flow;
 }
 
-static enum flow create(struct call *call)
+static enum flow create_one(struct call *call, const char *name)
 {
     struct error error;
-    json_t *vms, *vm, *object = NULL;
-    size_t index;
-    bool go;
-    enum flow flow = vms_find(call, &vms);
-    json_array_foreach (vms, index, vm) {
-        const char *name = model_text(vm, "name");
-        if (flow == FLOW_NEXT)
-            flow = call_should(call, name, &go);
-        if (flow != FLOW_NEXT || !go)
-            continue;
-        if (checkpoint_create(call->shell->store, name, call_text(call, "SnapshotName"), CHECKPOINT_DISABLED, NULL,
-                              &object, &error)) {
-            flow = call_manager_error(call, &error, name);
-            continue;
-        }
-        if (call_on(call, "Passthru"))
-            flow = call_put(call, checkpoint_object(&call->shell->heap, name, NULL, object));
-        json_decref(object);
-    }
-    json_decref(vms);
+    json_t *object;
+    enum flow flow = FLOW_NEXT;
+    if (checkpoint_create(call->shell->store, name, call_text(call, "SnapshotName"), CHECKPOINT_DISABLED, NULL, &object,
+                          &error))
+        return call_manager_error(call, &error, name);
+    if (call_on(call, "Passthru"))
+        flow = call_put(call, checkpoint_object(&call->shell->heap, name, NULL, object));
+    json_decref(object);
     return flow;
+}
+
+static enum flow create(struct call *call)
+{
+    return vms_each(call, create_one, NULL);
 }
 
 static const char *text_of(const struct value *object, const char *name)
@@ -203,10 +192,6 @@ static enum flow rename_checkpoint(struct call *call)
 }
 
 /* clang-format off */
-#define OF(at) \
-    {"VMName", PARAMETER_TEXTS, MANDATORY | BY_NAME, at, .sets = BIT(0), .help = "VMs, with wildcards"}, \
-    {"VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, at, .words = "VirtualMachine", .sets = BIT(1), \
-     .help = "VMs from the pipeline"}
 #define WHICH(must, at) \
     {"SnapshotName", PARAMETER_TEXTS, must, at, .aliases = "Name|CheckpointName", .sets = BIT(0) | BIT(1), \
      .setting = "name", .help = "which of its checkpoints, with wildcards"}
@@ -214,23 +199,20 @@ static enum flow rename_checkpoint(struct call *call)
     {"VMSnapshot", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .aliases = "VMCheckpoint", .words = "VMSnapshot", \
      .sets = BIT(2), .help = "checkpoints from the pipeline"}
 static const struct parameter create_parameters[] = {
-    {"Name", PARAMETER_TEXTS, MANDATORY | BY_NAME, 1, .aliases = "VMName", .sets = BIT(0),
-     .help = "VMs, with wildcards"},
-    {"VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .words = "VirtualMachine", .sets = BIT(1),
-     .help = "VMs from the pipeline"},
+    VMS_BY_NAME,
     {"SnapshotName", PARAMETER_TEXT, 0, 2, .aliases = "CheckpointName", .setting = "name",
      .help = "the checkpoint's name; the VM's and the time without it"},
     {"Passthru", PARAMETER_SWITCH, .help = "puts the checkpoints out"}, {0},
 };
-static const struct parameter get_parameters[] = {OF(1), WHICH(0, 2), {0}};
-static const struct parameter restore_parameters[] = {WHICH(MANDATORY, 1), OF(2), OBJECTS, {0}};
+static const struct parameter get_parameters[] = {VMS_OF_PARTS(1), WHICH(0, 2), {0}};
+static const struct parameter restore_parameters[] = {WHICH(MANDATORY, 1), VMS_OF_PARTS(2), OBJECTS, {0}};
 static const struct parameter remove_parameters[] = {
-    OF(1), WHICH(0, 2), OBJECTS,
+    VMS_OF_PARTS(1), WHICH(0, 2), OBJECTS,
     {"IncludeAllChildSnapshots", PARAMETER_SWITCH, .aliases = "IncludeAllChildCheckpoints",
      .help = "those that stand on them, too"}, {0},
 };
 static const struct parameter rename_parameters[] = {
-    WHICH(MANDATORY, 1), OF(2), OBJECTS,
+    WHICH(MANDATORY, 1), VMS_OF_PARTS(2), OBJECTS,
     {"NewName", PARAMETER_TEXT, MANDATORY, 3, .help = "the new name"}, {0},
 };
 const struct cmdlet cmdlets_checkpoint[] = {

@@ -43,16 +43,12 @@ static const char *type_of(const struct call *call)
 /* The drives of the VMs that are asked for. */
 static enum flow drives(struct call *call, struct value **all)
 {
-    struct value *given = call_argument(call, is_cd(call) ? "VMDvdDrive" : "VMHardDiskDrive");
     struct error error;
     json_t *vms, *vm, *list, *one;
     size_t i, j;
     *all = value_array(&call->shell->heap);
-    if (given) {
-        for (size_t n = 0; n < (given->kind == VALUE_ARRAY ? given->array.count : 1); n++)
-            array_add(*all, given->kind == VALUE_ARRAY ? given->array.item[n] : given);
+    if (call_objects(call, is_cd(call) ? "VMDvdDrive" : "VMHardDiskDrive", *all))
         return FLOW_NEXT;
-    }
     enum flow flow = vms_find(call, &vms);
     json_array_foreach (vms, i, vm) {
         if (flow != FLOW_NEXT)
@@ -112,44 +108,37 @@ static int place(const struct call *call, struct disk_def *def, struct error *er
     return 0;
 }
 
-static enum flow add(struct call *call)
+static enum flow add_one(struct call *call, const char *name)
 {
     const char *given = call_text(call, "Path");
     char *path = given ? script_path(given) : NULL;
+    struct disk_new disk;
     struct error error;
-    json_t *vms, *vm, *object;
-    size_t index;
-    bool go;
+    json_t *object = NULL;
+    enum flow flow = FLOW_NEXT;
     s64 size;
-    enum flow flow = vms_find(call, &vms);
-    json_array_foreach (vms, index, vm) {
-        const char *name = model_text(vm, "name");
-        struct disk_new disk;
-        if (flow == FLOW_NEXT)
-            flow = call_should(call, name, &go);
-        if (flow != FLOW_NEXT || !go)
-            continue;
-        disk_new_init(&disk);
-        disk.def.kind = is_cd(call) ? DISK_CD : DISK_DISK;
-        disk.def.path = path;
-        if (call_number(call, "NewVHDSizeBytes", &size))
-            disk.size = (u64)size;
-        int e = place(call, &disk.def, &error);
-        if (!e)
-            e = disk_add(call->shell->store, name, &disk, &object, &error);
-        if (e) {
-            flow = call_manager_error(call, &error, name);
-            continue;
-        }
-        struct value *v = model_object(&call->shell->heap, type_of(call), drive_rows, object);
-        object_set(v, "VMName", value_text(&call->shell->heap, name));
-        if (call_on(call, "Passthru"))
-            flow = call_put(call, v);
-        json_decref(object);
-    }
-    json_decref(vms);
+    disk_new_init(&disk);
+    disk.def.kind = is_cd(call) ? DISK_CD : DISK_DISK;
+    disk.def.path = path;
+    if (call_number(call, "NewVHDSizeBytes", &size))
+        disk.size = (u64)size;
+    int e = place(call, &disk.def, &error);
+    if (!e)
+        e = disk_add(call->shell->store, name, &disk, &object, &error);
     free(path);
+    if (e)
+        return call_manager_error(call, &error, name);
+    struct value *v = model_object(&call->shell->heap, type_of(call), drive_rows, object);
+    object_set(v, "VMName", value_text(&call->shell->heap, name));
+    if (call_on(call, "Passthru"))
+        flow = call_put(call, v);
+    json_decref(object);
     return flow;
+}
+
+static enum flow add(struct call *call)
+{
+    return vms_each(call, add_one, NULL);
 }
 
 static enum flow remove_drives(struct call *call)
@@ -173,35 +162,30 @@ static enum flow remove_drives(struct call *call)
 }
 
 /* clang-format off */
-#define OF(parameter, type) \
-    {"VMName", PARAMETER_TEXTS, MANDATORY | BY_NAME, 1, .sets = BIT(0), .help = "VMs, with wildcards"}, \
-    {"VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .words = "VirtualMachine", .sets = BIT(1), \
-     .help = "VMs from the pipeline"}, \
+#define OBJECTS(parameter, type) \
     {parameter, PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .words = type, .sets = BIT(2), \
      .help = "drives from the pipeline"}
-#define OF_VM \
-    {"VMName", PARAMETER_TEXTS, MANDATORY | BY_NAME, 1, .sets = BIT(0), .help = "VMs, with wildcards"}, \
-    {"VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .words = "VirtualMachine", .sets = BIT(1), \
-     .help = "VMs from the pipeline"}
 #define PLACE \
     {"ControllerType", PARAMETER_CHOICE, 0, 2, .words = "IDE|SCSI|VIRTIO|SATA|NVME|LSI", .help = "the bus"}, \
     {"ControllerNumber", PARAMETER_NUMBER, 0, 3, .most = 1000, .help = "which controller"}, \
     {"ControllerLocation", PARAMETER_NUMBER, 0, 4, .most = 1000, .help = "the place at it"}
-static const struct parameter get_disk_parameters[] = {OF_VM, PLACE, {0}};
+static const struct parameter get_disk_parameters[] = {VMS_OF_PARTS(1), PLACE, {0}};
 static const struct parameter add_disk_parameters[] = {
-    OF_VM, PLACE,
+    VMS_OF_PARTS(1), PLACE,
     {"Path", PARAMETER_TEXT, 0, 5, .setting = "path", .help = "an image that is there"},
     {"NewVHDSizeBytes", PARAMETER_NUMBER, .most = INT64_MAX, .help = "a new image of that size in the VM's folder"},
     {"MaximumIOPS", PARAMETER_NUMBER, .most = INT32_MAX, .help = "limit of requests per second; 0 is none"},
     {"Passthru", PARAMETER_SWITCH, .help = "puts the drives out"}, {0},
 };
-static const struct parameter remove_disk_parameters[] = {OF("VMHardDiskDrive", "HardDiskDrive"), PLACE, {0}};
+static const struct parameter remove_disk_parameters[] = {
+    VMS_OF_PARTS(1), OBJECTS("VMHardDiskDrive", "HardDiskDrive"), PLACE, {0}};
 static const struct parameter add_cd_parameters[] = {
-    OF_VM, PLACE,
+    VMS_OF_PARTS(1), PLACE,
     {"Path", PARAMETER_TEXT, 0, 5, .setting = "path", .help = "the image of a CD; without it the drive is empty"},
     {"Passthru", PARAMETER_SWITCH, .help = "puts the drives out"}, {0},
 };
-static const struct parameter remove_cd_parameters[] = {OF("VMDvdDrive", "DvdDrive"), PLACE, {0}};
+static const struct parameter remove_cd_parameters[] = {
+    VMS_OF_PARTS(1), OBJECTS("VMDvdDrive", "DvdDrive"), PLACE, {0}};
 const struct cmdlet cmdlets_disk[] = {
     {"Get-VMHardDiskDrive", NULL, get_disk_parameters, .process = get, .summary = "Lists disks of VMs",
      .gives = "HardDiskDrive"},

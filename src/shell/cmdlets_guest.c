@@ -113,32 +113,26 @@ static void complain(void *opaque, const char *text)
     call->failed = true;
 }
 
-static enum flow copy_file(struct call *call)
+static enum flow copy_one(struct call *call, const char *name)
 {
     char *path = script_path(call_text(call, "SourcePath"));
+    const struct guest_copy copy = {.vm = name,
+                                    .guest_path = call_text(call, "DestinationPath"),
+                                    .host_path = path,
+                                    .to_guest = true,
+                                    .recursive = call_on(call, "Recurse"),
+                                    .signals = -1,
+                                    .complain = complain,
+                                    .opaque = call};
     struct error error;
-    json_t *vms, *vm;
-    size_t index;
-    bool go;
-    enum flow flow = vms_find(call, &vms);
-    json_array_foreach (vms, index, vm) {
-        const char *name = model_text(vm, "name");
-        const struct guest_copy copy = {.vm = name,
-                                        .guest_path = call_text(call, "DestinationPath"),
-                                        .host_path = path,
-                                        .to_guest = true,
-                                        .recursive = call_on(call, "Recurse"),
-                                        .signals = -1,
-                                        .complain = complain,
-                                        .opaque = call};
-        if (flow == FLOW_NEXT)
-            flow = call_should(call, name, &go);
-        if (flow == FLOW_NEXT && go && guest_copy(call->shell->store, &copy, &error) < 0)
-            flow = call_manager_error(call, &error, name);
-    }
-    json_decref(vms);
+    int e = guest_copy(call->shell->store, &copy, &error);
     free(path);
-    return flow;
+    return e < 0 ? call_manager_error(call, &error, name) : FLOW_NEXT;
+}
+
+static enum flow copy_file(struct call *call)
+{
+    return vms_each(call, copy_one, NULL);
 }
 
 /* A command of Windows that is typed here, in a guest: by the functions, on this machine. */
@@ -162,12 +156,8 @@ static enum flow here(struct call *call)
 }
 
 /* clang-format off */
-#define OF \
-    {"VMName", PARAMETER_TEXTS, MANDATORY | BY_NAME, 1, .sets = BIT(0), .help = "VMs, with wildcards"}, \
-    {"VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .words = "VirtualMachine", .sets = BIT(1), \
-     .help = "VMs from the pipeline"}
 static const struct parameter invoke_parameters[] = {
-    OF,
+    VMS_OF_PARTS(1),
     {"ScriptBlock", PARAMETER_BLOCK, 0, 2, .aliases = "Command", .help = "text of bash, in braces"},
     {"FilePath", PARAMETER_TEXT, .help = "a file of this host with text of bash"}, {0},
 };

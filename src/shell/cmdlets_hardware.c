@@ -94,14 +94,10 @@ static enum flow set_firmware(struct call *call)
 }
 
 /* clang-format off */
-#define OF \
-    {"VMName", PARAMETER_TEXTS, MANDATORY | BY_NAME, 1, .sets = BIT(0), .help = "VMs, with wildcards"}, \
-    {"VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .words = "VirtualMachine", .sets = BIT(1), \
-     .help = "VMs from the pipeline"}
 #define PASSTHRU {"Passthru", PARAMETER_SWITCH, .help = "puts the result out"}
-static const struct parameter get_parameters[] = {OF, {0}};
+static const struct parameter get_parameters[] = {VMS_OF_PARTS(1), {0}};
 static const struct parameter processor_parameters[] = {
-    OF,
+    VMS_OF_PARTS(1),
     {"Count", PARAMETER_NUMBER, .setting = "cpus", .help = "how many CPUs"},
     {"ExposeVirtualizationExtensions", PARAMETER_BOOL, .setting = "nested",
      .help = "whether the VM can run VMs itself; only while it is off"},
@@ -111,7 +107,7 @@ static const struct parameter processor_parameters[] = {
     PASSTHRU, {0},
 };
 static const struct parameter memory_parameters[] = {
-    OF,
+    VMS_OF_PARTS(1),
     {"DynamicMemoryEnabled", PARAMETER_BOOL, .setting = "dynamic-memory",
      .help = "whether memory follows what the guest needs"},
     {"StartupBytes", PARAMETER_NUMBER, .setting = "memory", .help = "memory at the start"},
@@ -122,7 +118,7 @@ static const struct parameter memory_parameters[] = {
     PASSTHRU, {0},
 };
 static const struct parameter firmware_parameters[] = {
-    OF,
+    VMS_OF_PARTS(1),
     {"EnableSecureBoot", PARAMETER_CHOICE, .words = "On|Off", .setting = "secure-boot",
      .help = "UEFI starts only what is signed"},
     PASSTHRU, {0},

@@ -13,135 +13,134 @@
 
 #define WAIT_SECONDS 600
 
-/* One thing that is done to each VM. What it did, or that there was nothing to do, is in *result. */
-typedef int vm_operation(struct call *call, const char *name, json_t **result, struct error *error);
-
-static enum flow each(struct call *call, vm_operation *operation)
+/* How an operation on a VM ended; the result is released. */
+static enum flow ended(struct call *call, const char *name, int e, json_t *result, const struct error *error)
 {
-    struct error error;
-    json_t *vms, *vm;
-    size_t index;
-    bool go;
-    enum flow flow = vms_find(call, &vms);
-    json_array_foreach (vms, index, vm) {
-        const char *name = model_text(vm, "name");
-        json_t *result = json_object();
-        if (flow == FLOW_NEXT)
-            flow = call_should(call, name, &go);
-        if (flow == FLOW_NEXT && go) {
-            if (operation(call, name, &result, &error))
-                flow = call_manager_error(call, &error, name);
-            else if (json_is_true(json_object_get(result, "already")))
-                call_warn(call, "VM %s is in state %s already", name, model_text(result, "state"));
-            if (flow == FLOW_NEXT && call_on(call, "Passthru") && !call->failed)
-                flow = vm_put(call, name);
-        }
-        json_decref(result);
-    }
-    json_decref(vms);
+    enum flow flow = FLOW_NEXT;
+    if (e)
+        flow = call_manager_error(call, error, name);
+    else if (json_is_true(json_object_get(result, "already")))
+        call_warn(call, "VM %s is in state %s already", name, model_text(result, "state"));
+    json_decref(result);
     return flow;
 }
 
-static int start_one(struct call *call, const char *name, json_t **result, struct error *error)
+static enum flow start_one(struct call *call, const char *name)
 {
-    return life_start(call->shell->store, name, NULL, result, error);
+    struct error error;
+    json_t *result = json_object();
+    int e = life_start(call->shell->store, name, NULL, &result, &error);
+    return ended(call, name, e, result, &error);
 }
 
 /* -Force does not take no for an answer: what does not shut down in time is turned off. */
-static int stop_one(struct call *call, const char *name, json_t **result, struct error *error)
+static enum flow stop_one(struct call *call, const char *name)
 {
     struct store *store = call->shell->store;
+    struct error error;
+    json_t *result = json_object();
     enum life_stop how = call_on(call, "TurnOff") ? LIFE_TURN_OFF : call_on(call, "Save") ? LIFE_SAVE : LIFE_SHUT_DOWN;
-    int e = life_stop(store, name, how, 0, NULL, result, error);
+    int e = life_stop(store, name, how, 0, NULL, &result, &error);
     if (e == -ETIMEDOUT && how == LIFE_SHUT_DOWN && call_on(call, "Force")) {
         call_warn(call, "VM %s did not shut down, and is turned off", name);
-        e = life_stop(store, name, LIFE_TURN_OFF, 0, NULL, result, error);
+        e = life_stop(store, name, LIFE_TURN_OFF, 0, NULL, &result, &error);
     }
-    return e;
+    return ended(call, name, e, result, &error);
 }
 
-static int save_one(struct call *call, const char *name, json_t **result, struct error *error)
+static enum flow save_one(struct call *call, const char *name)
 {
-    return life_stop(call->shell->store, name, LIFE_SAVE, 0, NULL, result, error);
+    struct error error;
+    json_t *result = json_object();
+    int e = life_stop(call->shell->store, name, LIFE_SAVE, 0, NULL, &result, &error);
+    return ended(call, name, e, result, &error);
 }
 
-static int suspend_one(struct call *call, const char *name, json_t **result, struct error *error)
+static enum flow suspend_one(struct call *call, const char *name)
 {
-    return life_pause(call->shell->store, name, result, error);
+    struct error error;
+    json_t *result = json_object();
+    int e = life_pause(call->shell->store, name, &result, &error);
+    return ended(call, name, e, result, &error);
 }
 
-static int resume_one(struct call *call, const char *name, json_t **result, struct error *error)
+static enum flow resume_one(struct call *call, const char *name)
 {
-    return life_resume(call->shell->store, name, result, error);
+    struct error error;
+    json_t *result = json_object();
+    int e = life_resume(call->shell->store, name, &result, &error);
+    return ended(call, name, e, result, &error);
 }
 
-static int discard_one(struct call *call, const char *name, json_t **result, struct error *error)
+static enum flow discard_one(struct call *call, const char *name)
 {
-    return life_discard(call->shell->store, name, result, error);
+    struct error error;
+    json_t *result = json_object();
+    int e = life_discard(call->shell->store, name, &result, &error);
+    return ended(call, name, e, result, &error);
 }
 
-static int wait_one(struct call *call, const char *name, json_t **result, struct error *error)
+static enum flow wait_one(struct call *call, const char *name)
 {
+    struct error error;
     s64 seconds = WAIT_SECONDS;
     call_number(call, "Timeout", &seconds);
-    return guest_wait(call->shell->store, name, (u32)(seconds < 1 ? 1 : seconds), NULL, error);
+    int e = guest_wait(call->shell->store, name, (u32)(seconds < 1 ? 1 : seconds), NULL, &error);
+    return e ? call_manager_error(call, &error, name) : FLOW_NEXT;
 }
 
-static int restart_one(struct call *call, const char *name, json_t **result, struct error *error)
+static enum flow restart_one(struct call *call, const char *name)
 {
     const char *type = call_text(call, "Type");
-    bool hard = !type || text_same(type, "Reset");
-    int e = life_restart(call->shell->store, name, hard, 0, NULL, result, error);
-    return !e && call_on(call, "Wait") ? wait_one(call, name, result, error) : e;
+    struct error error;
+    json_t *result = json_object();
+    int e = life_restart(call->shell->store, name, !type || text_same(type, "Reset"), 0, NULL, &result, &error);
+    enum flow flow = ended(call, name, e, result, &error);
+    return !e && call_on(call, "Wait") ? wait_one(call, name) : flow;
 }
 
 static enum flow start(struct call *call)
 {
-    return each(call, start_one);
+    return vms_each(call, start_one, vm_object);
 }
 
 static enum flow stop(struct call *call)
 {
-    return each(call, stop_one);
+    return vms_each(call, stop_one, vm_object);
 }
 
 static enum flow save(struct call *call)
 {
-    return each(call, save_one);
+    return vms_each(call, save_one, vm_object);
 }
 
 static enum flow suspend(struct call *call)
 {
-    return each(call, suspend_one);
+    return vms_each(call, suspend_one, vm_object);
 }
 
 static enum flow resume(struct call *call)
 {
-    return each(call, resume_one);
+    return vms_each(call, resume_one, vm_object);
 }
 
 static enum flow restart(struct call *call)
 {
-    return each(call, restart_one);
+    return vms_each(call, restart_one, vm_object);
 }
 
 static enum flow discard(struct call *call)
 {
-    return each(call, discard_one);
+    return vms_each(call, discard_one, vm_object);
 }
 
 static enum flow wait_for(struct call *call)
 {
-    return each(call, wait_one);
+    return vms_each(call, wait_one, vm_object);
 }
 
 /* clang-format off */
-#define OF \
-    {"Name", PARAMETER_TEXTS, MANDATORY | BY_NAME, 1, .aliases = "VMName", .sets = BIT(0), \
-     .help = "VMs, with wildcards"}, \
-    {"VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .words = "VirtualMachine", .sets = BIT(1), \
-     .help = "VMs from the pipeline"}, \
-    {"Passthru", PARAMETER_SWITCH, .help = "puts the VMs out"}
+#define OF VMS_BY_NAME, {"Passthru", PARAMETER_SWITCH, .help = "puts the VMs out"}
 #define TIMEOUT {"Timeout", PARAMETER_NUMBER, .aliases = "TimeoutSec", .most = 1000000, \
     .help = "seconds; 600 without it"}
 static const struct parameter of_parameters[] = {OF, {0}};

@@ -124,16 +124,27 @@ static enum flow set(struct call *call)
     return flow;
 }
 
-static enum flow delete (struct call *call) {
-    struct error error; enum flow flow; json_t * list, *one; size_t index; bool go;
-    struct store *store = model_store(call, &flow); if (!store) return flow; flow = nats(call, &list);
-    json_array_foreach (list, index, one){const char *name = model_text(one, "name");
-                                          if (flow != FLOW_NEXT || !model_wanted(call, "Name", name)) continue;
-                                          flow = call_should(call, name, &go);
-                                          if (flow == FLOW_NEXT && go && nat_delete(store, name, false, &error))
-                                              flow = call_manager_error(call, &error, name);}
-json_decref(list);
-return flow;
+static enum flow remove_nats(struct call *call)
+{
+    struct error error;
+    enum flow flow;
+    json_t *list, *one;
+    size_t index;
+    bool go;
+    struct store *store = model_store(call, &flow);
+    if (!store)
+        return flow;
+    flow = nats(call, &list);
+    json_array_foreach (list, index, one) {
+        const char *name = model_text(one, "name");
+        if (flow != FLOW_NEXT || !model_wanted(call, "Name", name))
+            continue;
+        flow = call_should(call, name, &go);
+        if (flow == FLOW_NEXT && go && nat_delete(store, name, false, &error))
+            flow = call_manager_error(call, &error, name);
+    }
+    json_decref(list);
+    return flow;
 }
 
 /* -- mappings -- */
@@ -496,7 +507,7 @@ const struct cmdlet cmdlets_nat[] = {
     {"New-NetNat", NULL, new_parameters, IMPACT_MEDIUM, .process = create, .summary = "Creates a NAT network",
      .gives = "MSFT_NetNat"},
     {"Set-NetNat", NULL, set_parameters, IMPACT_MEDIUM, .process = set, .summary = "Changes NAT networks"},
-    {"Remove-NetNat", NULL, remove_parameters, IMPACT_HIGH, .process = delete, .summary = "Deletes NAT networks"},
+    {"Remove-NetNat", NULL, remove_parameters, IMPACT_HIGH, .process = remove_nats, .summary = "Deletes NAT networks"},
     {"Get-NetNatStaticMapping", NULL, mappings_parameters, .process = get_mappings,
      .summary = "Lists ports of the host that lead to VMs", .gives = "MSFT_NetNatStaticMapping"},
     {"Add-NetNatStaticMapping", NULL, add_mapping_parameters, IMPACT_MEDIUM, .process = add_mapping,

@@ -86,7 +86,7 @@ static enum flow put_switch(struct call *call, const char *name)
 static enum flow create(struct call *call)
 {
     const char *name = call_text(call, "Name"), *adapter = call_text(call, "NetAdapterName");
-    const char *type = call_text(call, "SwitchType"), *subnet = call_text(call, "NATSubnetAddress");
+    const char *subnet = call_text(call, "NATSubnetAddress");
     struct switch_def def = {0};
     struct nat_def nat = {0};
     struct error error;
@@ -115,7 +115,6 @@ static enum flow create(struct call *call)
     strcpy(nat.name, name);
     nat.set.prefix = subnet;
     nat.set.switch_name = name;
-    (void)type;
     if (switch_create(store, &def, def.set.type == SWITCH_NAT ? &nat : NULL, &error))
         return call_manager_error(call, &error, name);
     return put_switch(call, name);
@@ -142,13 +141,19 @@ static enum flow set(struct call *call)
     return flow;
 }
 
-static enum flow delete (struct call *call) {
-    struct error error; enum flow flow; bool go; struct store *store = model_store(call, &flow);
-    for (size_t i = 0; store && i < call_count(call, "Name") && flow == FLOW_NEXT;
-         i++){const char *name = call_at(call, "Name", i); flow = call_should(call, name, &go);
-              if (flow == FLOW_NEXT && go && switch_delete(store, name, call_on(call, "Force"), &error))
-                  flow = call_manager_error(call, &error, name);}
-return flow;
+static enum flow remove_switches(struct call *call)
+{
+    struct error error;
+    enum flow flow;
+    bool go;
+    struct store *store = model_store(call, &flow);
+    for (size_t i = 0; store && i < call_count(call, "Name") && flow == FLOW_NEXT; i++) {
+        const char *name = call_at(call, "Name", i);
+        flow = call_should(call, name, &go);
+        if (flow == FLOW_NEXT && go && switch_delete(store, name, call_on(call, "Force"), &error))
+            flow = call_manager_error(call, &error, name);
+    }
+    return flow;
 }
 
 /* clang-format off */
@@ -186,7 +191,7 @@ const struct cmdlet cmdlets_switch[] = {
     {"New-VMSwitch", NULL, new_parameters, IMPACT_MEDIUM, .process = create, .summary = "Creates a virtual switch",
      .gives = "VMSwitch"},
     {"Set-VMSwitch", NULL, set_parameters, IMPACT_MEDIUM, .process = set, .summary = "Changes virtual switches"},
-    {"Remove-VMSwitch", NULL, remove_parameters, IMPACT_HIGH, .process = delete,
+    {"Remove-VMSwitch", NULL, remove_parameters, IMPACT_HIGH, .process = remove_switches,
      .summary = "Deletes virtual switches"},
     {0},
 };

@@ -86,7 +86,7 @@ struct value *vm_object(struct heap *heap, const json_t *json)
 
 static const char *name_parameter(const struct call *call)
 {
-    return call_argument(call, "VMName") ? "VMName" : "Name";
+    return call_argument(call, "VMName") ? "VMName" : call_argument(call, "Id") ? "Id" : "Name";
 }
 
 /* Is the VM one of those that were asked for? */
@@ -101,7 +101,8 @@ static bool is_wanted(struct call *call, const json_t *vm)
         if (own && own->kind == VALUE_TEXT && text_same(own->text, name))
             return true;
     }
-    return !count && model_wanted(call, name_parameter(call), name);
+    return !count && (model_wanted(call, name_parameter(call), name) ||
+                      model_wanted(call, name_parameter(call), model_text(vm, "id")));
 }
 
 static enum flow complain_missing(struct call *call, const json_t *vms)
@@ -173,28 +174,43 @@ enum flow vm_put(struct call *call, const char *name)
     return put_now(call, name, vm_object);
 }
 
-enum flow vms_change(struct call *call, struct value *(*object)(struct heap *heap, const json_t *json))
+enum flow vms_each(struct call *call, enum flow (*one)(struct call *call, const char *name),
+                   struct value *(*object)(struct heap *heap, const json_t *json))
 {
-    struct model_change change;
-    struct error error;
     json_t *vms, *vm;
     size_t index;
-    bool go;
-    model_change(&change, call, vm_settings_table);
+    bool go, failed = false;
     enum flow flow = vms_find(call, &vms);
     json_array_foreach (vms, index, vm) {
         const char *name = model_text(vm, "name");
+        failed |= call->failed;
+        call->failed = false;
         if (flow == FLOW_NEXT)
             flow = call_should(call, name, &go);
         if (flow != FLOW_NEXT || !go)
             continue;
-        if (model_changes(call) && vm_set(call->shell->store, name, &change.change, &error))
-            flow = call_manager_error(call, &error, name);
-        else if (call_on(call, "Passthru"))
+        flow = one(call, name);
+        if (flow == FLOW_NEXT && object && !call->failed && call_on(call, "Passthru"))
             flow = put_now(call, name, object);
     }
+    call->failed |= failed;
     json_decref(vms);
     return flow;
+}
+
+static enum flow change_one(struct call *call, const char *name)
+{
+    struct model_change change;
+    struct error error;
+    model_change(&change, call, vm_settings_table);
+    return model_changes(call) && vm_set(call->shell->store, name, &change.change, &error)
+               ? call_manager_error(call, &error, name)
+               : FLOW_NEXT;
+}
+
+enum flow vms_change(struct call *call, struct value *(*object)(struct heap *heap, const json_t *json))
+{
+    return vms_each(call, change_one, object);
 }
 
 /* -- cmdlets -- */
@@ -262,73 +278,56 @@ static enum flow create(struct call *call)
     return e ? call_manager_error(call, &error, name) : vm_put(call, name);
 }
 
+static enum flow rename_to(struct call *call, const char *name, const char *to)
+{
+    struct error error;
+    if (vm_rename(call->shell->store, name, to, &error))
+        return call_manager_error(call, &error, name);
+    return call_on(call, "Passthru") ? vm_put(call, to) : FLOW_NEXT;
+}
+
+static enum flow set_one(struct call *call, const char *name)
+{
+    const char *to = call_text(call, "NewVMName");
+    enum flow flow = change_one(call, name);
+    if (flow != FLOW_NEXT || call->failed)
+        return flow;
+    return to ? rename_to(call, name, to) : call_on(call, "Passthru") ? vm_put(call, name) : FLOW_NEXT;
+}
+
 static enum flow set(struct call *call)
 {
-    const char *new_name = call_text(call, "NewVMName");
-    struct error error;
-    json_t *vms;
-    enum flow flow = vms_change(call, vm_object);
-    if (flow != FLOW_NEXT || !new_name || call->failed)
-        return flow;
-    flow = vms_find(call, &vms);
-    if (flow == FLOW_NEXT && json_array_size(vms) == 1) {
-        const char *name = model_text(json_array_get(vms, 0), "name");
-        if (vm_rename(call->shell->store, name, new_name, &error))
-            flow = call_manager_error(call, &error, name);
-    }
-    json_decref(vms);
-    return flow;
+    return vms_each(call, set_one, NULL);
 }
 
-/* For each VM that is wanted, after the question whether it should be done. */
-static enum flow each(struct call *call, int (*operation)(struct call *call, const char *name, struct error *error))
+static enum flow rename_one(struct call *call, const char *name)
+{
+    return rename_to(call, name, call_text(call, "NewName"));
+}
+
+static enum flow remove_one(struct call *call, const char *name)
 {
     struct error error;
-    json_t *vms, *vm;
-    size_t index;
-    bool go;
-    enum flow flow = vms_find(call, &vms);
-    json_array_foreach (vms, index, vm) {
-        const char *name = model_text(vm, "name");
-        if (flow == FLOW_NEXT)
-            flow = call_should(call, name, &go);
-        if (flow == FLOW_NEXT && go && operation(call, name, &error))
-            flow = call_manager_error(call, &error, name);
-    }
-    json_decref(vms);
-    return flow;
-}
-
-static int rename_one(struct call *call, const char *name, struct error *error)
-{
-    return vm_rename(call->shell->store, name, call_text(call, "NewName"), error);
-}
-
-static int remove_one(struct call *call, const char *name, struct error *error)
-{
-    return vm_delete(call->shell->store, name, error);
+    return vm_delete(call->shell->store, name, &error) ? call_manager_error(call, &error, name) : FLOW_NEXT;
 }
 
 static enum flow rename_vm(struct call *call)
 {
-    return each(call, rename_one);
+    return vms_each(call, rename_one, NULL);
 }
 
 static enum flow remove_vm(struct call *call)
 {
     if (call_on(call, "Force"))
         call->yes_to_all = true;
-    return each(call, remove_one);
+    return vms_each(call, remove_one, NULL);
 }
 
 /* clang-format off */
-#define OF(of_flags) \
-    {"Name", PARAMETER_TEXTS, (of_flags) | BY_NAME, 1, .aliases = "VMName", .sets = BIT(0), \
-     .help = "VMs, with wildcards"}, \
-    {"VM", PARAMETER_OBJECT, (of_flags) | BY_VALUE, 1, .words = "VirtualMachine", .sets = BIT(1), \
-     .help = "VMs from the pipeline"}
 static const struct parameter get_parameters[] = {
-    {"Name", PARAMETER_TEXTS, BY_VALUE | BY_NAME, 1, .aliases = "VMName", .help = "which, with wildcards"}, {0},
+    {"Name", PARAMETER_TEXTS, BY_VALUE | BY_NAME, 1, .aliases = "VMName", .sets = BIT(0),
+     .help = "which, with wildcards"},
+    {"Id", PARAMETER_TEXTS, BY_NAME, .aliases = "VMId", .sets = BIT(1), .help = "by their ids"}, {0},
 };
 static const struct parameter new_parameters[] = {
     {"Name", PARAMETER_TEXT, BY_NAME, 1, .aliases = "VMName", .help = "the name; New-virtual-machine without it"},
@@ -343,7 +342,7 @@ static const struct parameter new_parameters[] = {
     {"SwitchName", PARAMETER_TEXT, .setting = "switch", .help = "a network card at that switch"}, {0},
 };
 static const struct parameter set_parameters[] = {
-    OF(MANDATORY),
+    VMS_BY_NAME,
     {"ProcessorCount", PARAMETER_NUMBER, .setting = "cpus", .help = "how many CPUs"},
     {"StaticMemory", PARAMETER_SWITCH, .setting = "dynamic-memory", .unit = INVERTED, .help = "memory stays as it is"},
     {"DynamicMemory", PARAMETER_SWITCH, .setting = "dynamic-memory", .help = "memory follows what the guest needs"},
@@ -366,10 +365,12 @@ static const struct parameter set_parameters[] = {
     {"Passthru", PARAMETER_SWITCH, .help = "puts the VMs out"}, {0},
 };
 static const struct parameter rename_parameters[] = {
-    OF(MANDATORY), {"NewName", PARAMETER_TEXT, MANDATORY, 2, .help = "the new name"}, {0},
+    VMS_BY_NAME,
+    {"NewName", PARAMETER_TEXT, MANDATORY, 2, .help = "the new name"},
+    {"Passthru", PARAMETER_SWITCH, .help = "puts the VM out"}, {0},
 };
 static const struct parameter remove_parameters[] = {
-    OF(MANDATORY), {"Force", PARAMETER_SWITCH, .help = "asks nothing"}, {0},
+    VMS_BY_NAME, {"Force", PARAMETER_SWITCH, .help = "asks nothing"}, {0},
 };
 const struct cmdlet cmdlets_vm[] = {
     {"Get-VM", NULL, get_parameters, .process = get, .summary = "Lists VMs", .gives = "VirtualMachine"},

@@ -19,6 +19,14 @@ static enum flow cannot(struct shell *shell, const struct node *node, const stru
     return flow;
 }
 
+static enum flow to_whole(struct shell *shell, const struct node *node, const struct value *value, s64 *number)
+{
+    double real;
+    bool is_whole;
+    return value_numeric(value, number, &real, &is_whole) && is_whole ? FLOW_NEXT
+                                                                      : cannot(shell, node, value, "whole number");
+}
+
 /* -- arithmetic -- */
 
 static enum flow whole(struct shell *shell, const struct node *node, s64 a, s64 b, struct value **result)
@@ -147,14 +155,13 @@ static enum flow range(struct shell *shell, const struct node *node, struct valu
                        struct value **result)
 {
     s64 a, b;
-    double x, y;
-    bool aw, bw;
-    if (!value_numeric(left, &a, &x, &aw) || !aw)
-        return cannot(shell, node, left, "whole number");
-    if (!value_numeric(right, &b, &y, &bw) || !bw)
-        return cannot(shell, node, right, "whole number");
+    enum flow flow = to_whole(shell, node, left, &a);
+    if (flow == FLOW_NEXT)
+        flow = to_whole(shell, node, right, &b);
+    if (flow != FLOW_NEXT)
+        return flow;
     const struct failure f = {INVALID_ARGUMENT, "OutOfRange", "RuntimeException", .node = node};
-    if (fabs(x - y) > 10e6)
+    if (fabs((double)a - (double)b) > 10e6)
         return failure_throw(shell, &f, "a range has at most ten million numbers");
     *result = value_array(&shell->heap);
     for (s64 n = a;; n += a <= b ? 1 : -1) {
@@ -567,12 +574,11 @@ enum flow operator_apply(struct shell *shell, const struct node *node, struct va
         return flow;
     } else {
         s64 a, b;
-        double x, y;
-        bool aw, bw;
-        if (!value_numeric(left, &a, &x, &aw) || !aw)
-            return cannot(shell, node, left, "whole number");
-        if (!value_numeric(right, &b, &y, &bw) || !bw)
-            return cannot(shell, node, right, "whole number");
+        enum flow flow = to_whole(shell, node, left, &a);
+        if (flow == FLOW_NEXT)
+            flow = to_whole(shell, node, right, &b);
+        if (flow != FLOW_NEXT)
+            return flow;
         *result = value_number(&shell->heap, !strcmp(name, "band")   ? a & b
                                              : !strcmp(name, "bor")  ? a | b
                                              : !strcmp(name, "bxor") ? a ^ b

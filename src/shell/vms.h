@@ -15,9 +15,33 @@ enum flow vms_find(struct call *call, json_t **vms);
 enum flow vm_put(struct call *call, const char *name);
 struct value *vm_object(struct heap *heap, const json_t *json);
 
-/* Changes each VM by the parameters that name its settings. `put`: puts it out after that, with -Passthru. */
+/* Does something to each VM that is asked for, after the question whether it should be done. `object`: what -Passthru
+ * puts out after that; NULL: `one` does. */
+enum flow vms_each(struct call *call, enum flow (*one)(struct call *call, const char *name),
+                   struct value *(*object)(struct heap *heap, const json_t *json));
+/* Changes each VM by the parameters that name its settings. */
 enum flow vms_change(struct call *call, struct value *(*object)(struct heap *heap, const json_t *json));
 /* Puts an object for each VM. */
 enum flow vms_put(struct call *call, struct value *(*object)(struct heap *heap, const json_t *json));
+
+/* How VMs are named: by the first name, by texts or by objects of a pipeline. Cmdlets of VMs take -Name, for which
+ * -VMName is another word; those of their parts take -VMName. */
+#define VM_OBJECTS(at)                                                                                                 \
+    {                                                                                                                  \
+        "VM", PARAMETER_OBJECT, MANDATORY | BY_VALUE, at, .words = "VirtualMachine", .sets = BIT(1),                   \
+                                                          .help = "VMs from the pipeline"                              \
+    }
+#define VMS_BY_NAME                                                                                                    \
+    {"Name",                                                                                                           \
+     PARAMETER_TEXTS,                                                                                                  \
+     MANDATORY | BY_NAME,                                                                                              \
+     1,                                                                                                                \
+     .aliases = "VMName",                                                                                              \
+     .sets = BIT(0),                                                                                                   \
+     .help = "VMs by name or id, with wildcards"},                                                                     \
+        VM_OBJECTS(1)
+#define VMS_OF_PARTS(at)                                                                                               \
+    {"VMName", PARAMETER_TEXTS, MANDATORY | BY_NAME, at, .sets = BIT(0), .help = "VMs by name or id, with wildcards"}, \
+        VM_OBJECTS(at)
 
 #endif
