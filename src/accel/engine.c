@@ -214,6 +214,25 @@ static void engine_trace(struct accel_vm *a, const struct accel_trace *trace)
     a->host.ops.exited = trace->what & TRACE_EXITS ? on_exit_seen : NULL;
 }
 
+/* A line per kind of called instruction, most frequent first. */
+static size_t called_table(struct accel_vm *a, char *buf, size_t size)
+{
+    size_t n = 0;
+    u64 below = ~0ull, most, count;
+    do {
+        const char *name;
+        most = 0;
+        for (unsigned i = 0; cpu_called(a->vm, i, &count); i++)
+            if (count < below && count > most)
+                most = count;
+        for (unsigned i = 0; most && n < size && (name = cpu_called(a->vm, i, &count)); i++)
+            if (count == most)
+                n += (size_t)snprintf(buf + n, size - n, "called: %12llu %s\n", (unsigned long long)count, name);
+        below = most;
+    } while (most);
+    return n;
+}
+
 /* A line per level and reason, most frequent first within a level. */
 static void exit_table(struct accel_vm *a, char *buf, size_t size)
 {
@@ -256,6 +275,8 @@ static void engine_stats(struct accel_vm *a, char *buf, size_t size)
         if (n < size)
             n += (size_t)snprintf(buf + n, size - n, "\n");
     }
+    if (n < size)
+        n += called_table(a, buf + n, size - n);
     if (n < size)
         exit_table(a, buf + n, size - n);
 }

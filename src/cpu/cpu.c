@@ -24,6 +24,7 @@
 #include "cpu/insn/msr.h"
 #include "cpu/insn/paravirt.h"
 #include "cpu/jit/block.h"
+#include "cpu/jit/called.h"
 #include "cpu/jit/exec.h"
 #include "cpu/jit/signal.h"
 #include "cpu/mmu/mmu.h"
@@ -646,6 +647,15 @@ u64 cpu_exit_count(const struct vm *vm, unsigned level, unsigned slot, u64 *code
         sum += vm->vcpu[i]->exits.count[level - 2][slot];
     *code = exits_code(vm->vendor, slot);
     return sum;
+}
+
+const char *cpu_called(const struct vm *vm, unsigned i, u64 *count)
+{
+    const char *name = called_name(i);
+    *count = 0;
+    for (u32 k = 0; k < vm->vcpu_count && name; k++)
+        *count += vm->vcpu[k]->exec->called[i];
+    return name;
 }
 
 void cpu_cache_use(const struct vm *vm, struct cpu_cache_use *use)

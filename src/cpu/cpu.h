@@ -259,6 +259,9 @@ bool cpu_hypervisor_active(const struct vcpu *v);
 #define CPU_EXIT_LEVEL_MAX 4
 #define CPU_EXIT_SLOTS 256
 u64 cpu_exit_count(const struct vm *vm, unsigned level, unsigned slot, u64 *code);
+/* Row i of the instructions that C code executes: returns the handler's name ("mov_to_cr"), or NULL behind the last;
+ * *count is of all vCPUs together. */
+const char *cpu_called(const struct vm *vm, unsigned i, u64 *count);
 enum vendor cpu_vendor(const struct vm *vm);
 struct cpu_cache_use {
     u64 blocks, hot, cold, flushes; /* translated blocks, bytes of code, and how often all were thrown away */

@@ -57,6 +57,17 @@ static void add_exits(struct values *s, struct api_vm *vm)
         }
 }
 
+static void add_called(struct values *s, struct api_vm *vm)
+{
+    const char *handler;
+    u64 count;
+    for (unsigned i = 0; (handler = cpu_called(vm->cpus, i, &count)); i++) {
+        char name[NAME_SIZE];
+        snprintf(name, sizeof(name), "called %s", handler);
+        add(s, name, count, false);
+    }
+}
+
 static void collect(struct values *s, struct api_vm *vm, struct api_vcpu *v)
 {
     s->count = 0;
@@ -74,6 +85,7 @@ static void collect(struct values *s, struct api_vm *vm, struct api_vcpu *v)
     add(s, "code_blocks", c.blocks, true);
     add(s, "code_bytes", c.hot + c.cold, true);
     add(s, "code_flushes", c.flushes, false);
+    add_called(s, vm);
     add_exits(s, vm);
 }
 

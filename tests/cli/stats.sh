@@ -15,6 +15,9 @@ stats() { # NAME STATUS OPTION...: the lines are in $WORK/err
 counter() { # VCPU NAME
     sed -nE "s/^vCPU $1:.* $2 ([0-9]+)( .*|)$/\1/p" "$WORK/err"
 }
+called() { # all counts of called instructions together
+    sed -nE 's/^called: +([0-9]+) [a-z].*/\1/p' "$WORK/err" | awk '{n += $1} END {print n}'
+}
 from_to() { # NAME NUMBER LEAST MOST
     check "$1: $2 is from $3 to $4" [ "${2:--1}" -ge "$3" -a "${2:--1}" -le "$4" ]
 }
@@ -32,11 +35,14 @@ ports='\146\272\167\167\354\354\354\356'
 load='\241\000\000\000\320' store='\243\000\000\000\320'
 guest "$WORK/nobody" "$ports$load$load$store$store$store$POWER_OFF$HANG"
 stats 'accesses that nobody claims' 0 --memory 16M --kernel "$WORK/nobody"
-check 'four lines' [ "$(wc -l <"$WORK/err")" = 4 ]
+check 'four lines, and what was called' [ "$(grep -vc '^called: ' "$WORK/err")" = 4 ]
+line 'three reads of a port' 'called: +3 in'
+line 'one or more writes' 'called: +[1-9] out'
 line 'the code cache' 'blocks [1-9][0-9]*, code [0-9]+ KiB hot [0-9]+ KiB cold, cache flushes 0'
 line 'the vCPU' "$vcpu_line"
 line 'ports that nobody claimed' 'unclaimed port accesses +3 reads, 1 writes'
 line 'memory that nobody claimed' 'unclaimed memory accesses +2 reads, 3 writes'
+from_to 'all that was called' "$(called)" "$(counter 0 calls)" "$(counter 0 calls)"
 from_to 'called: port accesses' "$(counter 0 calls)" 5 20
 from_to 'memory accesses outside the TLB' "$(counter 0 'bounced accesses')" 5 20
 from_to 'nothing faults' "$(counter 0 faults)" 0 0

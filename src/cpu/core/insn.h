@@ -45,6 +45,7 @@ struct insn {
     bool mem;  /* has a memory operand, at seg, base, index, scale and disp */
     bool ends; /* control returns to the dispatcher after it */
     bool last; /* of its block */
+    u8 row;    /* jit/called.h: what it is counted as */
     u8 bytes[15];
 };
 

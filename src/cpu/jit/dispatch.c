@@ -212,6 +212,7 @@ bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
     bool ends = in->ends;
     v->insn = in;
     v->stat[STAT_CALL]++;
+    v->exec->called[in->row]++;
     enum outcome out = in->fn(v, in);
     v->insn = NULL;
     if (out == CPU_NEXT)

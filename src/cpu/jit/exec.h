@@ -6,6 +6,7 @@
 
 #include "cpu/core/tunables.h"
 #include "cpu/core/vcpu.h"
+#include "cpu/jit/called.h"
 #include "cpu/mmu/mmu.h"
 
 struct exit_link;
@@ -28,7 +29,8 @@ struct exec {
         u32 random;
         bool seen[HEAT_MARKS]; /* places in this window */
     } heat;
-    bool reads_code; /* the code cache is locked, and guest memory is being read */
+    u64 called[CALLED_COUNT]; /* instructions by called.h */
+    bool reads_code;          /* the code cache is locked, and guest memory is being read */
 };
 
 /* exec.c, at creation: `memory` is zeroed memory of the accelerator. */

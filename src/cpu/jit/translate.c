@@ -7,6 +7,7 @@
 
 #include "cpu/core/copy.h"
 #include "cpu/insn/ops.h"
+#include "cpu/jit/called.h"
 
 void emit_call_insn(struct tr *t, insn_fn fn, bool ends)
 {
@@ -18,6 +19,7 @@ void emit_call_insn(struct tr *t, insn_fn fn, bool ends)
     *in = t->d->in;
     in->fn = fn;
     in->ends = ends;
+    in->row = called_row(fn);
     in->last = t->d == &t->insn[t->insn_count - 1];
     emit_mov_imm64(&t->hot, H_SCRATCH, (u64)in);
     emit_call_vcpu(&t->hot, VCPU_DISP(call_thunk));
