@@ -176,7 +176,7 @@ selftests: all
 	tools/selftests.sh
 
 bench:
-	+@missed=0; for part in bench bench-switch bench-qemu bench-net; do tools/$$part.sh || missed=1; done; exit $$missed
+	+@missed=0; for part in bench bench-switch bench-qemu bench-net bench-manager; do tools/$$part.sh || missed=1; done; exit $$missed
 
 # Completions and the manual page's options, from the tables.
 derive: $(O)/nestbox

@@ -504,6 +504,11 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
         return
         ;;
+    'kvm:--probe-file')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
     'kvm:--trace')
         mapfile -t COMPREPLY < <(compgen -W 'entry exits ioctl unknown run' -- "$current")
         return
@@ -528,6 +533,11 @@ _nestbox() {
         ;;
     'qemu:--cpu')
         mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
+        return
+        ;;
+    'qemu:--probe-file')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
     'qemu:--trace')
@@ -978,10 +988,10 @@ _nestbox() {
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'kvm')
-        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --trace --trace-file --stats --help' -c -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --probe-file --trace --trace-file --stats --help' -c -- "$current")
         ;;
     'qemu')
-        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --trace --trace-file --stats --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --probe-file --trace --trace-file --stats --help' -- "$current")
         ;;
     'switch create')
         mapfile -t COMPREPLY < <(compgen -W '--type --interface --host --address --keep --notes --prefix --prefix6 --backend --dhcp --dns --json --help' -- "$current")

@@ -87,8 +87,10 @@ void accel_describe(const struct accel_ops *ops, struct accel_vm *vm, u32 index,
 /* Returns 0, or -EINVAL for settings that are wrong on any host. (select.c) */
 int MUST_CHECK accel_check(const struct run_settings *settings, struct error *error);
 /* Chooses. The text of *why says for what reason, with code 0; if none can be, the result is NULL and *why is the
- * error. An error with a result that is not NULL is a warning: it was asked for by name, and is hardly fit. (select.c)
+ * error. `probe_file`: where the probe's verdict is kept, or NULL (probe.h). An error with a result that is not NULL is
+ * a warning: it was asked for by name, and is hardly fit. (select.c)
  */
-const struct accel_ops *accel_select(enum accel_choice choice, enum nesting nested, struct error *why);
+const struct accel_ops *accel_select(enum accel_choice choice, enum nesting nested, const char *probe_file,
+                                     struct error *why);
 
 #endif

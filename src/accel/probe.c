@@ -5,21 +5,27 @@
  * repeating timer signal bounds it all. Loops have rounds, of which the fastest counts: in a VM the
  * CPU may be away for a while, and the thread's CPU time does not show that.
  *
- * Called by accel_select and by `doctor`, on any thread without a VM of its own.
+ * Called by accel_select and by `doctor`, on any thread without a VM of its own. A verdict that took a probe can be
+ * kept in a file.
  */
 #include "accel/probe.h"
 
+#include "accel/hostcpu.h"
 #include "accel/kvm.h"
 #include "x86/paging.h"
 #include "x86/regs.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -225,10 +231,69 @@ static void run_stages(struct throwaway *t, struct probe *p)
     error_set(&p->why, 0, "/dev/kvm runs ring 0 code at full speed");
 }
 
-void probe_kvm(struct probe *p)
+/* -- what an earlier probe found -- */
+
+#define KEY_MAX 512
+#define NO_KEPT_SECONDS 3600 /* a busy host may have been the reason */
+
+/* Names the boot, the kernel, the CPU and the device. Returns false if the host does not say them. */
+static bool key_of(char key[static KEY_MAX])
+{
+    char boot[40] = "";
+    struct utsname os;
+    struct hostcpu cpu;
+    struct stat device;
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+    bool known = f && fscanf(f, "%39s", boot) == 1 && !uname(&os) && !stat("/dev/kvm", &device);
+    if (f)
+        fclose(f);
+    if (!known)
+        return false;
+    hostcpu_read(&cpu);
+    snprintf(key, KEY_MAX, "%s %.64s %.64s %s %s %llx", boot, os.release, os.version, cpu.vendor, cpu.brand,
+             (unsigned long long)device.st_rdev);
+    return true;
+}
+
+/* The file has a line with the key, and one with the verdict: usable, time of a loop, text. */
+static bool recall(const char *file, const char *key, struct probe *p)
+{
+    char first[KEY_MAX + 1] = "", second[sizeof(p->why.text) + 32] = "";
+    int usable, at = 0;
+    struct stat st;
+    FILE *f = fopen(file, "re");
+    bool read = f && !fstat(fileno(f), &st) && st.st_uid == geteuid() && !(st.st_mode & 022) &&
+                fgets(first, sizeof(first), f) && fgets(second, sizeof(second), f);
+    if (f)
+        fclose(f);
+    first[strcspn(first, "\n")] = second[strcspn(second, "\n")] = 0;
+    if (!read || strcmp(first, key) != 0 || sscanf(second, "%d %u %n", &usable, &p->loop_ns, &at) != 2 || !at)
+        return false;
+    if (!usable && time(NULL) - st.st_mtime > NO_KEPT_SECONDS)
+        return false;
+    p->usable = usable;
+    error_set(&p->why, 0, "%s", second + at);
+    return true;
+}
+
+static void keep(const char *file, const char *key, const struct probe *p)
+{
+    char draft[PATH_MAX];
+    snprintf(draft, sizeof(draft), "%.4000s.%d", file, (int)getpid());
+    int fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    bool written = dprintf(fd, "%s\n%d %u %s\n", key, p->usable, p->loop_ns, p->why.text) > 0;
+    if (close(fd) || !written || rename(draft, file))
+        unlink(draft);
+}
+
+void probe_kvm_kept(const char *file, struct probe *p)
 {
     *p = (struct probe){0};
     struct throwaway t = {.vm = -1, .vcpu = -1};
+    char key[KEY_MAX];
+    bool keeps = file && key_of(key);
     t.kvm = kvm_open(&p->why);
     if (t.kvm < 0)
         return;
@@ -238,9 +303,18 @@ void probe_kvm(struct probe *p)
     } else {
         p->nests_intel = kvm_nests(cpuid, NESTED_INTEL);
         p->nests_amd = kvm_nests(cpuid, NESTED_AMD);
-        if (!make(&t, cpuid, p))
-            run_stages(&t, p);
+        if (!keeps || !recall(file, key, p)) {
+            if (!make(&t, cpuid, p))
+                run_stages(&t, p);
+            if (keeps && !p->why.code)
+                keep(file, key, p);
+        }
     }
     unmake(&t);
     free(cpuid);
+}
+
+void probe_kvm(struct probe *p)
+{
+    probe_kvm_kept(NULL, p);
 }

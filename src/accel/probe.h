@@ -18,5 +18,11 @@ struct probe {
 
 /* Takes at most about half a second. */
 void probe_kvm(struct probe *p);
+/*
+ * The same, but whether a guest kernel can run is read from `file`, if an earlier call wrote it there on this boot of
+ * this kernel, for this CPU and this /dev/kvm; otherwise it is found out and written. Permissions and nesting are
+ * looked at each time. The file must be one that only the user can write. NULL: nothing is kept.
+ */
+void probe_kvm_kept(const char *file, struct probe *p);
 
 #endif

@@ -59,12 +59,13 @@ int accel_check(const struct run_settings *settings, struct error *error)
     return settings->cpu ? cpuid_check(settings->cpu, error) : 0;
 }
 
-const struct accel_ops *accel_select(enum accel_choice choice, enum nesting nested, struct error *why)
+const struct accel_ops *accel_select(enum accel_choice choice, enum nesting nested, const char *probe_file,
+                                     struct error *why)
 {
     if (choice == ACCEL_ENGINE)
         return select_engine("asked for", why);
     struct probe p;
-    probe_kvm(&p);
+    probe_kvm_kept(probe_file, &p);
     const char *not_nesting = nests(&p, nested)        ? NULL
                               : nested == NESTED_INTEL ? "the host's KVM does not give guests VT-x"
                                                        : "the host's KVM does not give guests AMD-V";

@@ -140,7 +140,7 @@ static void find_all(struct findings *f)
         f->served_why = f->engine_why;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         struct choice *c = &f->choice[kinds[i]];
-        const struct accel_ops *ops = accel_select(ACCEL_AUTO, kinds[i], &c->why);
+        const struct accel_ops *ops = accel_select(ACCEL_AUTO, kinds[i], NULL, &c->why);
         c->accel = ops ? ops->name : NULL;
     }
 }

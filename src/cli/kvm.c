@@ -32,7 +32,8 @@ int kvm_choose(struct kvm_start *start, int *status)
     struct error why;
     const char *needs = s->accel == ACCEL_AUTO ? engine_only(s) : NULL;
     bool within = s->accel == ACCEL_AUTO && preload_is_here(); /* then the /dev/kvm here is the engine's already */
-    const struct accel_ops *ops = accel_select(needs || within ? ACCEL_ENGINE : s->accel, s->nested, &why);
+    const struct accel_ops *ops =
+        accel_select(needs || within ? ACCEL_ENGINE : s->accel, s->nested, s->probe_file, &why);
     if (!ops) {
         complain_error(&why);
         *status = STATUS_FAILED;

@@ -38,6 +38,7 @@ struct run_settings {
     const char *symbols;    /* of the kernel: a System.map or ELF file; NULL: none */
     bool stats;
     const char *stats_file; /* of `nestbox kvm`; NULL: none */
+    const char *probe_file; /* of `nestbox kvm`: where the verdict on the host's KVM is kept; NULL: nowhere */
 };
 
 #define SERIALS_MAX 2u

@@ -623,7 +623,7 @@ static int choose_accel(struct vm_process *vm, struct vm_end *end)
     char line[sizeof(vm->accel_why.text) + sizeof(vm->accel_why.hint) + 64];
     if (vm->accel)
         return 0;
-    vm->accel = accel_select(vm->settings->accel, vm->settings->nested, &vm->accel_why);
+    vm->accel = accel_select(vm->settings->accel, vm->settings->nested, NULL, &vm->accel_why);
     if (!vm->accel) {
         end->why = vm->accel_why;
         return end->why.code;

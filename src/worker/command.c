@@ -412,8 +412,9 @@ static void add_hot_ports(struct list *l, const struct vm_def *def)
 /* -- the whole -- */
 
 /* What stands before QEMU's own options: nestbox qemu chooses what runs the CPUs. */
-static void add_start(struct list *l, const struct vm_def *def)
+static void add_start(struct list *l, const struct command *c)
 {
+    const struct vm_def *def = c->def;
     static const char *const accels[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm"};
     static const char *const kinds[] = {
         [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "host"};
@@ -421,6 +422,8 @@ static void add_start(struct list *l, const struct vm_def *def)
     put(l, "qemu");
     option(l, "--accel", "%s", accels[def->set.accel]);
     option(l, "--nested", "%s", kinds[def->set.nested]);
+    if (def->set.accel != ACCEL_ENGINE)
+        option(l, "--probe-file", "%s/accelerator", store_run(c->store));
     if (def->set.cpu && *def->set.cpu)
         option(l, "--cpu", "%s", def->set.cpu);
     put(l, "--");
@@ -430,7 +433,7 @@ char **command_qemu(const struct command *c, struct error *error)
 {
     struct list l = {0};
     char name[2 * PATH_MAX];
-    add_start(&l, c->def);
+    add_start(&l, c);
     option(&l, "-name", "guest=%s,debug-threads=on", escape(c->def->name, name));
     put(&l, "-nodefaults");
     put(&l, "-no-user-config");
