@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share host rules start stop restart pause resume save console view screenshot stats events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save console view screenshot stats events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -365,6 +365,18 @@ _nestbox() {
         ;;
     'set:--checkpoints')
         mapfile -t COMPREPLY < <(compgen -W 'production production-only standard disabled' -- "$current")
+        return
+        ;;
+    'export:--live')
+        mapfile -t COMPREPLY < <(compgen -W 'saved consistent' -- "$current")
+        return
+        ;;
+    'export:--checkpoint')
+        return
+        ;;
+    'import:--switch')
+        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         return
         ;;
     'disk add:--kind')
@@ -815,6 +827,15 @@ _nestbox() {
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
+    'export')
+        mapfile -t COMPREPLY < <(compgen -W '--archive --live --checkpoint --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'import')
+        mapfile -t COMPREPLY < <(compgen -W '--in-place --new-id --switch --check --json --help' -- "$current")
+        [[ $current == -* ]] ||        { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); }
+        ;;
     'disk add')
         mapfile -t COMPREPLY < <(compgen -W '--kind --bus --controller --location --format --read-only --iops-maximum --bytes-maximum --base --json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
@@ -1124,7 +1145,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone disk share host rules start stop restart pause resume save console view screenshot stats events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save console view screenshot stats events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

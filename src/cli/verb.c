@@ -24,6 +24,8 @@ const struct verb *const verbs[] = {
     &verb_rename,
     &verb_delete,
     &verb_clone,
+    &verb_export,
+    &verb_import,
     &verb_disk,
     &verb_share,
     &verb_host,

@@ -77,6 +77,8 @@ extern const struct verb
     verb_rename,
     verb_delete,
     verb_clone,
+    verb_export,
+    verb_import,
     verb_disk,
     verb_share,
     verb_host,

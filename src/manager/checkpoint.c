@@ -6,8 +6,10 @@
 #include "manager/checkpoint.h"
 
 #include "manager/checkpoint_files.h"
+#include "manager/host.h"
 #include "manager/life.h"
 #include "manager/vm.h"
+#include "rules/rule.h"
 #include "store/definition.h"
 #include "store/file.h"
 #include "store/intent.h"
@@ -191,32 +193,42 @@ static int begin(struct creation *c, const struct checkpoints *all, const char *
              : intent_begin(c->store, c->def->name, "checkpoint create", intent_steps(1, intent_remove(folder)), error);
 }
 
-int checkpoint_create(struct store *store, const char *vm, const char *name, enum checkpoint_kind kind,
-                      const struct progress *progress, json_t **object, struct error *error)
+int checkpoint_take(struct store *store, struct vm_def *def, const char *name, enum checkpoint_kind kind,
+                    const struct progress *progress, char id[static UUID_TEXT_MAX], struct error *error)
 {
-    struct vm_open open;
     struct checkpoints all = {0};
-    int e = vm_open(store, vm, "checkpoint create", &open, error);
-    if (e)
-        return e;
-    struct creation c = {.store = store, .def = &open.def, .kind = kind};
-    e = vm_now(store, &open.def, &c.now, error);
+    struct creation c = {.store = store, .def = def, .kind = kind};
+    int e = vm_now(store, def, &c.now, error);
     if (!e)
-        e = vm_now_allows(&open.def, &c.now, VM_CHECKPOINT, error);
+        e = vm_now_allows(def, &c.now, VM_CHECKPOINT, error);
     if (!e)
-        e = checkpoints_read(store, &open.def, &all, error);
+        e = host_rules(store, def, &c.now, NULL, NULL, RULE_CHECKPOINT, error);
+    if (!e)
+        e = checkpoints_read(store, def, &all, error);
     if (!e)
         e = begin(&c, &all, name, error);
     if (!e && (e = create(&c, progress, error)))
-        intent_undo(store, open.def.name);
+        intent_undo(store, def->name);
     json_decref(c.changed);
     json_decref(c.disks);
     json_decref(c.now.report);
     checkpoints_free(&all);
-    char kept[NAME_MAX_LEN + 1];
+    strcpy(id, c.id);
+    return e;
+}
+
+int checkpoint_create(struct store *store, const char *vm, const char *name, enum checkpoint_kind kind,
+                      const struct progress *progress, json_t **object, struct error *error)
+{
+    struct vm_open open;
+    char kept[NAME_MAX_LEN + 1], id[UUID_TEXT_MAX];
+    int e = vm_open(store, vm, "checkpoint create", &open, error);
+    if (e)
+        return e;
+    e = checkpoint_take(store, &open.def, name, kind, progress, id, error);
     snprintf(kept, sizeof(kept), "%s", open.def.name);
     vm_close(&open);
-    return e ? e : checkpoint_show(store, kept, c.id, object, error);
+    return e ? e : checkpoint_show(store, kept, id, object, error);
 }
 
 /* -- applying -- */
@@ -228,6 +240,8 @@ static int turn_off(struct store *store, const struct vm_def *def, struct error 
     int e = vm_now(store, def, &now, error);
     if (!e)
         e = vm_now_allows(def, &now, VM_APPLY_CHECKPOINT, error);
+    if (!e)
+        e = host_rules(store, def, &now, NULL, NULL, RULE_APPLY, error);
     json_decref(now.report);
     if (!e && now.state != VM_OFF && now.state != VM_SAVED)
         e = life_stop(store, def->name, LIFE_TURN_OFF, 0, NULL, &result, error);
@@ -247,6 +261,7 @@ static int make_definition(struct store *store, const struct vm_def *def, const 
     if (e)
         return e;
     (void)!json_object_set_new(*definition, "name", json_string(def->name));
+    (void)!json_object_set_new(*definition, "id", json_string(def->id)); /* an imported VM may have got another */
     (void)!json_object_set(*definition, "checkpoint", json_object_get(checkpoint, "id"));
     json_array_foreach (json_object_get(*definition, "disks"), i, disk) {
         char path[PATH_MAX], below[PATH_MAX];
@@ -387,7 +402,7 @@ int checkpoint_rename(struct store *store, const char *vm, const char *name, con
 }
 
 /* Its children become those of its parent, and so does the VM. */
-static json_t *delete_steps(const struct vm_def *def, const struct checkpoints *all, const json_t *checkpoint)
+json_t *checkpoint_delete_steps(const struct vm_def *def, const struct checkpoints *all, const json_t *checkpoint)
 {
     const char *id = json_string_value(json_object_get(checkpoint, "id"));
     json_t *parent = json_object_get(checkpoint, "parent"), *steps = json_array();
@@ -413,22 +428,32 @@ static json_t *delete_steps(const struct vm_def *def, const struct checkpoints *
     return steps;
 }
 
+int checkpoint_drop(struct store *store, const struct vm_def *def, const struct checkpoints *all,
+                    const json_t *checkpoint, const char *what, const struct progress *progress, struct error *error)
+{
+    struct vm_now now;
+    json_t *steps;
+    int e = vm_now(store, def, &now, error);
+    if (!e && !(steps = checkpoint_delete_steps(def, all, checkpoint)))
+        e = no_memory(error);
+    else if (!e)
+        e = intent_finish(store, def->name, what, steps, error);
+    if (!e)
+        e = checkpoint_collect(store, def, all, checkpoint, !now.report, progress, error);
+    json_decref(now.report);
+    return e;
+}
+
 int checkpoint_delete(struct store *store, const char *vm, const char *name, const struct progress *progress,
                       struct error *error)
 {
     struct vm_open open;
     struct checkpoints all;
     json_t *checkpoint;
-    struct vm_now now = {0};
     int e = find(store, vm, name, "checkpoint delete", &open, &all, &checkpoint, error);
     if (e)
         return e;
-    e = vm_now(store, &open.def, &now, error);
-    if (!e)
-        e = intent_finish(store, open.def.name, "checkpoint delete", delete_steps(&open.def, &all, checkpoint), error);
-    if (!e)
-        e = checkpoint_collect(store, &open.def, &all, checkpoint, !now.report, progress, error);
-    json_decref(now.report);
+    e = checkpoint_drop(store, &open.def, &all, checkpoint, "checkpoint delete", progress, error);
     checkpoints_free(&all);
     vm_close(&open);
     return e;

@@ -20,6 +20,12 @@ int MUST_CHECK checkpoint_show(struct store *store, const char *vm, const char *
 /* The VM is what it was; what it is now is lost, and it is off, or saved where the checkpoint has memory. A VM that
  * runs is turned off. */
 int MUST_CHECK checkpoint_apply(struct store *store, const char *vm, const char *name, struct error *error);
+/* -- for operations of other files: the VM is locked -- */
+
+/* As checkpoint_create; `id` gets that of the checkpoint. */
+int MUST_CHECK checkpoint_take(struct store *store, struct vm_def *def, const char *name, enum checkpoint_kind kind,
+                               const struct progress *progress, char id[static UUID_TEXT_MAX], struct error *error);
+
 int MUST_CHECK checkpoint_rename(struct store *store, const char *vm, const char *name, const char *new_name,
                                  struct error *error);
 /* The checkpoint goes and the VM stays as it is. Images that nothing stands on any more go too; those that only one

@@ -44,6 +44,12 @@ int MUST_CHECK checkpoint_copy(struct store *store, const char *vm, const char *
 /* Puts firmware, TPM and memory of a checkpoint beside the VM's, and adds the steps that make them the VM's. */
 int MUST_CHECK checkpoint_restore(struct store *store, const char *vm, const json_t *checkpoint, json_t *steps,
                                   struct error *error);
+/* The steps of an intent that take a checkpoint away; NULL: no memory. */
+json_t *checkpoint_delete_steps(const struct vm_def *def, const struct checkpoints *all, const json_t *checkpoint);
+/* Does that under the name of an operation, and then what checkpoint_delete does to images. */
+int MUST_CHECK checkpoint_drop(struct store *store, const struct vm_def *def, const struct checkpoints *all,
+                               const json_t *checkpoint, const char *what, const struct progress *progress,
+                               struct error *error);
 /* Adds steps that remove the images which only the VM as it is now has. */
 void checkpoint_drop_current(struct store *store, const struct vm_def *def, const struct checkpoints *all,
                              json_t *steps);

@@ -17,13 +17,18 @@
 struct subject {
     const char *vm;
     char folder[PATH_MAX], file[PATH_MAX];
+    char disks[PATH_MAX]; /* of a folder that was imported in place: where its images are */
 };
+
+static bool is_in(const char *folder, const char *path)
+{
+    size_t length = strlen(folder);
+    return length && strncmp(path, folder, length) == 0 && path[length] == '/';
+}
 
 static bool concerns(const struct subject *subject, const char *path)
 {
-    size_t length = strlen(subject->folder);
-    return subject->vm ? strncmp(path, subject->folder, length) == 0 && path[length] == '/'
-                       : strcmp(path, subject->file) == 0;
+    return subject->vm ? is_in(subject->folder, path) || is_in(subject->disks, path) : strcmp(path, subject->file) == 0;
 }
 
 /* Replaces the path of an image by that of the file below it. Returns false if there is none. */
@@ -68,6 +73,10 @@ static int describe(struct subject *subject, struct store *store, const char *vm
     int e = store_vm_path(store, vm, "", folder, sizeof(folder), error);
     if (!e && !realpath(folder, subject->folder))
         snprintf(subject->folder, sizeof(subject->folder), "%s", folder);
+    if (!e)
+        e = store_vm_path(store, vm, "disks", folder, sizeof(folder), error);
+    if (!e && !realpath(folder, subject->disks))
+        subject->disks[0] = 0;
     return e;
 }
 

@@ -40,12 +40,14 @@ int disk_files(struct store *store, const char *vm, json_t **files, struct error
     *files = json_array();
     for (unsigned i = 0; i < ARRAY_LEN(folders); i++) {
         char path[PATH_MAX];
+        struct stat st;
         int e = store_vm_path(store, vm, folders[i], path, sizeof(path), error);
         if (e) {
             json_decref(*files);
             return e;
         }
-        add_folder(path, *files, DEPTH_MAX);
+        if (!lstat(path, &st) && S_ISDIR(st.st_mode)) /* a link leads to a folder that was imported in place */
+            add_folder(path, *files, DEPTH_MAX);
     }
     return 0;
 }

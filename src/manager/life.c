@@ -287,6 +287,22 @@ static int request(struct store *store, const char *name, enum vm_request what, 
     return e;
 }
 
+/* What the rules of the host say to saving it. */
+static int may_save(struct store *store, const char *name, struct error *error)
+{
+    struct vm_def def;
+    struct vm_now now;
+    int e = store_vm(store, name, &def, error);
+    if (e)
+        return e;
+    e = vm_now(store, &def, &now, error);
+    if (!e)
+        e = host_rules(store, &def, &now, NULL, NULL, RULE_SAVE, error);
+    json_decref(now.report);
+    vm_def_free(&def);
+    return e;
+}
+
 int life_stop(struct store *store, const char *name, enum life_stop how, u32 seconds, const struct progress *progress,
               json_t **result, struct error *error)
 {
@@ -296,6 +312,9 @@ int life_stop(struct store *store, const char *name, enum life_stop how, u32 sec
     } ways[] = {[LIFE_SHUT_DOWN] = {"shut-down", VM_SHUT_DOWN},
                 [LIFE_TURN_OFF] = {"turn-off", VM_TURN_OFF},
                 [LIFE_SAVE] = {"save", VM_SAVE}};
+    int e = how == LIFE_SAVE ? may_save(store, name, error) : 0;
+    if (e)
+        return e;
     return request(store, name, ways[how].request,
                    json_pack("{s:s, s:s, s:i}", "do", "stop", "how", ways[how].how, "seconds", (int)seconds), progress,
                    result, error);

@@ -1,6 +1,7 @@
 /*
- * Steps are data, {"remove": PATH}, {"rename": FROM, "to": TO} or {"write": PATH, "content": OBJECT}, and so is what an
- * ended command left. They are done under the lock of networks too, because cards are among the files of a VM.
+ * Steps are data, {"remove": PATH}, {"discard": PATH}, {"rename": FROM, "to": TO} or {"write": PATH, "content":
+ * OBJECT}, and so is what an ended command left. They are done under the lock of networks too, because cards are among
+ * the files of a VM.
  */
 #include "store/intent.h"
 
@@ -23,6 +24,11 @@
 json_t *intent_remove(const char *path)
 {
     return json_pack("{s:s}", "remove", path);
+}
+
+json_t *intent_discard(const char *path)
+{
+    return json_pack("{s:s}", "discard", path);
 }
 
 json_t *intent_rename(const char *from, const char *to)
@@ -93,6 +99,11 @@ static int do_step(struct store *store, const json_t *step, struct error *error)
     const char *path;
     if (is_path(path = json_string_value(json_object_get(step, "remove")))) {
         int e = folder_remove(store->folder, path);
+        return e ? fail(path, e, error) : 0;
+    }
+    path = json_string_value(json_object_get(step, "discard"));
+    if (path && path[0] == '/' && is_path(path + 1)) {
+        int e = folder_remove(AT_FDCWD, path);
         return e ? fail(path, e, error) : 0;
     }
     if (is_path(path = json_string_value(json_object_get(step, "rename")))) {

@@ -12,7 +12,9 @@
 #include <jansson.h>
 
 /* Steps, made with these and added to an array; paths are below the home folder. NULL: no memory. */
-json_t *intent_remove(const char *path);                      /* a file, or a folder with all that is in it */
+json_t *intent_remove(const char *path); /* a file, or a folder with all that is in it */
+/* The same outside of the home folder, by its absolute path: what an operation was about to write there. */
+json_t *intent_discard(const char *path);
 json_t *intent_rename(const char *from, const char *to);      /* unless it has been done */
 json_t *intent_write(const char *path, const json_t *object); /* NULL: the file goes */
 /* Puts `count` steps into an array; NULL if one of them is. */

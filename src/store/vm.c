@@ -129,6 +129,22 @@ static int read_def(const char *path, const json_t *object, struct vm_def *def, 
     return e ? e : read_rest(object, def, error);
 }
 
+int vm_def_read(const json_t *object, struct vm_def *def, struct error *error)
+{
+    *def = (struct vm_def){0};
+    setting_defaults(vm_settings_table, &def->set);
+    int e = definition_version(object, error);
+    if (!e)
+        e = definition_name(object, "name", "a VM", def->name, error);
+    if (!e)
+        e = setting_json_read(vm_settings_table, json_object_get(object, "settings"), &def->set, error);
+    if (!e)
+        e = read_rest(object, def, error);
+    if (e)
+        vm_def_free(def);
+    return e;
+}
+
 static bool there_is(const struct store *store, const char *name, const char *what)
 {
     char path[DEFINITION_PATH_MAX];

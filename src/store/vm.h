@@ -49,6 +49,8 @@ int MUST_CHECK store_vm(struct store *store, const char *name, struct vm_def *de
 void vm_def_free(struct vm_def *def);
 /* Makes the texts of a definition its own; after -ENOMEM there is nothing to release. */
 int MUST_CHECK vm_def_own(struct vm_def *def);
+/* Reads a definition that lies elsewhere, as vm_def_json makes it. */
+int MUST_CHECK vm_def_read(const json_t *object, struct vm_def *def, struct error *error);
 int MUST_CHECK store_vm_put(struct store *store, const struct vm_def *def, struct error *error);
 /* Refuses a name that is taken, fills in id, version and time, and writes the definition. */
 int MUST_CHECK store_vm_create(struct store *store, struct vm_def *def, struct error *error);

@@ -20,15 +20,16 @@ finish() {
 trap finish EXIT
 trap 'exit 1' TERM INT
 
-say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
+exec 3>&1 # what is said is seen also where the output of a function goes elsewhere
+say() { printf '%4d s  %s\n' "$SECONDS" "$*" >&3; }
 
 fail() {
     local log
     for log in "$NESTBOX_HOME"/vms/*/log "$run"/*/*.log; do
-        [ -s "$log" ] && { echo "--- the end of ${log#"$work"/}" && tail -n 30 "$log"; }
+        [ -s "$log" ] && { echo "--- the end of ${log#"$work"/}" && tail -n 30 "$log"; } >&3
     done
     [ -z "${KEEP:-}" ] || cp -r "$work" "$KEEP"
-    echo "FAILED: $*"
+    echo "FAILED: $*" >&3
     exit 1
 }
 
