@@ -26,7 +26,7 @@ static const u16 calls[] = {
     SYS_epoll_ctl, SYS_sendto, SYS_recvmsg, SYS_sendmmsg, SYS_recvmmsg, SYS_readv, SYS_writev, SYS_epoll_pwait,
     /* threads and memory; for mmap, mprotect and clone see below */
     SYS_futex, SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_set_robust_list, SYS_rseq, SYS_gettid, SYS_sched_yield,
-    SYS_sched_getaffinity, SYS_membarrier, SYS_exit, SYS_exit_group, SYS_restart_syscall,
+    SYS_sched_getaffinity, SYS_sched_getscheduler, SYS_membarrier, SYS_exit, SYS_exit_group, SYS_restart_syscall,
     /* signals; tgkill is abort's */
     SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_tgkill,
     /* sockets; for socket see below */
@@ -55,6 +55,8 @@ static const struct rule {
 } rules[] = {
     {SYS_mmap, 2, PROT_EXEC, 0},
     {SYS_mprotect, 2, PROT_EXEC, 0},
+    {SYS_sched_setscheduler, 1, ~0u, SCHED_OTHER}, /* batch.h */
+    {SYS_sched_setscheduler, 1, ~0u, SCHED_BATCH},
     {SYS_clone, 0, CLONE_THREAD, CLONE_THREAD}, /* threads, but no processes */
 };
 /* clang-format on */

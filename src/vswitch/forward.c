@@ -156,6 +156,7 @@ void vswitch_input(struct vswitch *sw, struct port *from, const u8 *frame, u32 l
     struct port *to = NULL;
     if (from->removed)
         return;
+    sw->batch.frames++;
     from->count.frames_in++;
     from->count.bytes_in += length;
     from->allowance -= length;

@@ -4,6 +4,7 @@
 #ifndef VSWITCH_INSIDE_H
 #define VSWITCH_INSIDE_H
 
+#include "vswitch/batch.h"
 #include "vswitch/queue.h"
 #include "vswitch/table.h"
 #include "vswitch/vswitch.h"
@@ -26,6 +27,7 @@ struct vswitch {
     struct link dirty;   /* ports that have got something in this round */
     struct link removed; /* ports to be released at the end of the round */
     struct alarm sweep;  /* of the table */
+    struct batch batch;
 };
 
 /* port.c: who may be read when. */

@@ -53,6 +53,7 @@ struct vswitch *vswitch_new(const char *name, struct error *error)
         vswitch_free(sw);
         return NULL;
     }
+    batch_init(&sw->batch, &sw->loop);
     sw->sweep.ring = sweep_ring;
     vswitch_alarm(sw, &sw->sweep, sw->loop.now_ns + SWEEP_NS);
     return sw;
@@ -106,9 +107,12 @@ void vswitch_stop(struct vswitch *sw)
 
 int vswitch_turn(struct vswitch *sw, bool wait)
 {
+    bool sleeps = wait && !busy(&sw->loop);
     int r = loop_turn(&sw->loop, wait);
-    if (!r)
+    if (!r) {
         ports_round(sw);
+        batch_turn(&sw->batch, sleeps);
+    }
     return r;
 }
 
