@@ -81,7 +81,8 @@ static const struct verb add_verb = {
     .words = {{"VM", WORD_VM}, {"SIZE|FILE", WORD_NEW, true}},
     .about = "Adds a drive to a VM and prints its name. "
              "A size, as 20G, is a new disk in the VM's folder, a file an image that is there. "
-             "With *--base* the new disk begins as that image, which stays as it is.",
+             "With *--base* the new disk begins as that image, which stays as it is. "
+             "While the VM runs, disks at virtio, scsi and nvme and CD drives at scsi can come and go.",
     .changes = true,
     .run = add,
 };
@@ -108,7 +109,8 @@ static const struct verb set_verb = {
     .options = {{disk_settings_table, AT(set), "kind"}, {json_row}},
     .words = DRIVE_WORD,
     .about = "Changes what is given of a drive. "
-             "The drive need not be named where the VM has one disk. An empty path empties a CD drive.",
+             "The drive need not be named where the VM has one disk. An empty path empties a CD drive. "
+             "While the VM runs, limits and what is in a CD drive change.",
     .changes = true,
     .run = set,
 };
@@ -126,6 +128,8 @@ static int remove_drive(const struct verb *verb, int argc, char **argv)
 static const struct verb remove_verb = {
     .name = "remove",
     .summary = "Removes a drive from a VM; its image stays",
+    .about = "Removes a drive from a VM; its image stays, unless *--delete* is given. "
+             "A guest that runs must let go of it.",
     .usage = "VM[/DRIVE] [--delete] [--json]",
     .within = &verb_disk,
     .options = {{erase_row}, {json_row}},

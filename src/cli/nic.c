@@ -84,7 +84,8 @@ static const struct verb add_verb = {
     .options = {{name_row}, {card_settings_table, AT(set)}, {json_row}},
     .words = {{"VM", WORD_VM}},
     .about = "Adds a card to a VM and prints QEMU's options for it, on one line. "
-             "The VM need not be one of ours: any QEMU that is started with them is on the switch.",
+             "The VM need not be one of ours: any QEMU that is started with them is on the switch. "
+             "One of ours that runs gets the card at once.",
     .run = add,
 };
 

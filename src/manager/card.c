@@ -4,9 +4,11 @@
 #include "manager/card.h"
 
 #include "manager/client.h"
+#include "manager/hot.h"
 #include "manager/names.h"
 #include "manager/own.h"
 #include "manager/switch.h"
+#include "manager/vm.h"
 #include "store/network_json.h"
 
 #include <errno.h>
@@ -207,7 +209,55 @@ static void undo(struct store *store, const struct card_def *def)
         (void)!client_refresh(store, def->set.switch_name, false, NULL, &ignored);
 }
 
+static int remove_locked(struct store *store, const char *name, struct error *error);
+
+/* -- cards of VMs of ours -- */
+
+/* The VM whose cards change, under its lock; it may be that of a QEMU which somebody else runs. */
+struct owner {
+    struct vm_open vm;
+    bool ours, runs;
+};
+
+static int owner_open(struct store *store, const char *card, struct owner *owner, struct error *error)
+{
+    char name[NAME_MAX_LEN + 1];
+    struct vm_def def;
+    struct error ignored;
+    *owner = (struct owner){0};
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(card, "/"), card);
+    if (store_vm(store, name, &def, &ignored))
+        return 0;
+    vm_def_free(&def);
+    owner->ours = true;
+    return vm_open_hot(store, name, "nic", &owner->vm, &owner->runs, error);
+}
+
+static void owner_close(struct owner *owner)
+{
+    if (owner->ours)
+        vm_close(&owner->vm);
+}
+
 int nic_add(struct store *store, struct card_def *def, json_t **object, struct error *error)
+{
+    struct owner owner;
+    struct error ignored;
+    char title[CARD_NAME_MAX];
+    int e = owner_open(store, def->vm, &owner, error);
+    if (e)
+        return e;
+    e = nic_add_locked(store, def, object, error);
+    if (!e && owner.runs && (e = hot_card_add(store, &owner.vm.def, def, error))) {
+        card_title(def, title);
+        (void)!remove_locked(store, title, &ignored);
+        json_decref(*object);
+    }
+    owner_close(&owner);
+    return e;
+}
+
+int nic_add_locked(struct store *store, struct card_def *def, json_t **object, struct error *error)
 {
     struct networks all;
     int e = store_lock(store, error);
@@ -273,7 +323,7 @@ int nic_set(struct store *store, const char *name, const struct change *change, 
     return e;
 }
 
-int nic_remove(struct store *store, const char *name, struct error *error)
+static int remove_locked(struct store *store, const char *name, struct error *error)
 {
     struct networks all;
     int e = store_lock(store, error);
@@ -293,6 +343,32 @@ int nic_remove(struct store *store, const char *name, struct error *error)
     if (!e && !store_card_socket(store, card->id, socket, sizeof(socket), error))
         unlink(socket); /* QEMU may have left it */
     networks_free(&all);
+    return e;
+}
+
+/* A guest lets go of its card first. */
+static int detach(struct store *store, const struct vm_def *def, const char *name, struct error *error)
+{
+    struct networks all;
+    int e = networks_read(store, &all, error);
+    if (e)
+        return e;
+    const struct card_def *card = names_card(&all, name, error);
+    e = card ? hot_card_remove(store, def, card, error) : error->code;
+    networks_free(&all);
+    return e;
+}
+
+int nic_remove(struct store *store, const char *name, struct error *error)
+{
+    struct owner owner;
+    int e = owner_open(store, name, &owner, error);
+    if (e)
+        return e;
+    e = owner.runs ? detach(store, &owner.vm.def, name, error) : 0;
+    if (!e)
+        e = remove_locked(store, name, error);
+    owner_close(&owner);
     return e;
 }
 

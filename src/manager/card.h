@@ -12,6 +12,8 @@
 /* Adds a card to `def->vm`: an empty name becomes the first free of nic0, nic1, ...; without an address a random one is
  * made up. The id, the name and the address are filled in. */
 int MUST_CHECK nic_add(struct store *store, struct card_def *def, json_t **object, struct error *error);
+/* The same, for an operation that has the lock of the VM, which is not attached: it does not run. */
+int MUST_CHECK nic_add_locked(struct store *store, struct card_def *def, json_t **object, struct error *error);
 int MUST_CHECK nic_set(struct store *store, const char *name, const struct change *change, struct error *error);
 int MUST_CHECK nic_remove(struct store *store, const char *name, struct error *error);
 /* One element of what nic_list has. */

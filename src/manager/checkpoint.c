@@ -44,10 +44,20 @@ static int describe(const struct creation *c, bool memory, json_t **object, stru
                         memory ? "standard" : "production", "created", (json_int_t)time(NULL), "parent",
                         c->def->checkpoint[0] ? c->def->checkpoint : NULL, "memory", memory, "definition",
                         vm_def_json(c->def));
-    /* A VM that runs may have been started with other memory than its definition has now. */
-    json_t *started = json_object_get(c->now.report, "memory_started");
+    /* The machine that the memory fits may be another than that of the definition: its size, its devices' places. */
+    json_t *saved = NULL;
+    char path[PATH_MAX];
+    struct error ignored;
+    if (memory && !c->now.report && !store_vm_path(c->store, c->def->name, VM_SAVED_FILE, path, sizeof(path), &ignored))
+        saved = json_load_file(path, 0, NULL);
+    json_t *started =
+        c->now.report ? json_object_get(c->now.report, "memory_started") : json_object_get(saved, "memory");
+    json_t *places = json_object_get(c->now.report ? c->now.report : saved, "places");
     if (*object && started)
         (void)!json_object_set(*object, "memory_started", started);
+    if (*object && memory && places)
+        (void)!json_object_set(*object, "places", places);
+    json_decref(saved);
     return *object ? 0 : no_memory(error);
 }
 

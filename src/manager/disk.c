@@ -3,6 +3,7 @@
  */
 #include "manager/disk.h"
 
+#include "manager/hot.h"
 #include "manager/vm.h"
 #include "store/definition.h"
 #include "store/intent.h"
@@ -33,10 +34,14 @@ static json_t *undo_steps(const struct vm_def *def, const char *path)
     return steps;
 }
 
-static int add(struct store *store, struct vm_open *vm, const struct disk_new *disk, struct disk_def *to,
+static int remove_drive(struct store *store, const struct vm_def *def, const struct disk_def *disk, bool erase,
+                        struct error *error);
+
+static int add(struct store *store, struct vm_open *vm, const struct disk_new *disk, struct disk_def *to, bool runs,
                struct error *error)
 {
     bool new = disk->size || disk->base;
+    struct error ignored;
     int e = intent_begin(store, vm->def.name, "disk", undo_steps(&vm->def, new ? to->path : NULL), error);
     if (e)
         return e;
@@ -45,9 +50,14 @@ static int add(struct store *store, struct vm_open *vm, const struct disk_new *d
     e = disk_make(store, &vm->def, disk, to, error);
     if (!e)
         e = store_vm_put(store, &changed, error);
-    if (!e)
-        return intent_end(store, vm->def.name, error);
-    intent_undo(store, vm->def.name);
+    if (e) {
+        intent_undo(store, vm->def.name);
+        return e;
+    }
+    /* A command that is killed from here on leaves a drive that the VM has from its next start on. */
+    e = intent_end(store, vm->def.name, error);
+    if (!e && runs && (e = hot_disk_add(store, &changed, to, error)))
+        (void)!remove_drive(store, &changed, &changed.disk[changed.disks - 1], new, &ignored);
     return e;
 }
 
@@ -55,12 +65,15 @@ int disk_add(struct store *store, const char *name, const struct disk_new *disk,
 {
     struct vm_open vm;
     struct disk_def to;
-    int e = vm_open_off(store, name, "disk", &vm, error);
+    bool runs;
+    int e = vm_open_hot(store, name, "disk", &vm, &runs, error);
     if (e)
         return e;
     e = disk_choose(store, &vm.def, disk, &to, error);
     if (!e) {
-        e = add(store, &vm, disk, &to, error);
+        e = runs ? disk_hot(&to, error) : 0;
+        if (!e)
+            e = add(store, &vm, disk, &to, runs, error);
         *object = e ? NULL : vm_disk_json(&to);
         setting_texts_free(disk_settings_table, &to);
     }
@@ -113,12 +126,12 @@ static const char *split(const char *name, char vm[static NAME_MAX_LEN + 1])
     return slash ? slash + 1 : NULL;
 }
 
-static int open_drive(struct store *store, const char *name, struct vm_open *vm, struct disk_def **disk,
+static int open_drive(struct store *store, const char *name, struct vm_open *vm, struct disk_def **disk, bool *runs,
                       struct error *error)
 {
     char own[NAME_MAX_LEN + 1];
     const char *drive = split(name, own);
-    int e = vm_open_off(store, own, "disk", vm, error);
+    int e = vm_open_hot(store, own, "disk", vm, runs, error);
     if (e)
         return e;
     *disk = find_drive(&vm->def, drive, error);
@@ -148,8 +161,8 @@ static int take_image(struct store *store, struct vm_def *def, struct disk_def *
     return disk_choose(store, &others, &new, taken, error);
 }
 
-static int apply_change(struct store *store, struct vm_def *def, struct disk_def *disk, const struct change *change,
-                        struct error *error)
+static int apply_change(struct store *store, struct vm_def *def, struct disk_def *disk, bool runs,
+                        const struct change *change, struct error *error)
 {
     struct disk_def changed = *disk, others[VM_DISKS_MAX], taken = {0};
     u32 count = 0;
@@ -177,7 +190,9 @@ static int apply_change(struct store *store, struct vm_def *def, struct disk_def
     strcpy(place->id, disk->id);
     place->path = other_image ? taken.path : disk->path;
     place->format = other_image ? taken.format : disk->format;
-    e = store_vm_put(store, &whole, error);
+    e = runs ? hot_disk_set(store, &whole, disk, place, error) : 0;
+    if (!e)
+        e = store_vm_put(store, &whole, error);
     setting_texts_free(disk_settings_table, &taken);
     return e;
 }
@@ -186,10 +201,11 @@ int disk_set(struct store *store, const char *name, const struct change *change,
 {
     struct vm_open vm;
     struct disk_def *disk;
-    int e = open_drive(store, name, &vm, &disk, error);
+    bool runs;
+    int e = open_drive(store, name, &vm, &disk, &runs, error);
     if (e)
         return e;
-    e = apply_change(store, &vm.def, disk, change, error);
+    e = apply_change(store, &vm.def, disk, runs, change, error);
     vm_close(&vm);
     return e;
 }
@@ -228,10 +244,13 @@ int disk_remove(struct store *store, const char *name, bool erase, struct error 
 {
     struct vm_open vm;
     struct disk_def *disk;
-    int e = open_drive(store, name, &vm, &disk, error);
+    bool runs;
+    int e = open_drive(store, name, &vm, &disk, &runs, error);
     if (e)
         return e;
-    e = remove_drive(store, &vm.def, disk, erase, error);
+    e = runs ? hot_disk_remove(store, &vm.def, disk, error) : 0;
+    if (!e)
+        e = remove_drive(store, &vm.def, disk, erase, error);
     vm_close(&vm);
     return e;
 }

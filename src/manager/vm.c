@@ -51,7 +51,8 @@ int vm_open(struct store *store, const char *name, const char *what, struct vm_o
     return e;
 }
 
-int vm_open_off(struct store *store, const char *name, const char *what, struct vm_open *vm, struct error *error)
+static int open_in(struct store *store, const char *name, const char *what, enum vm_request request, struct vm_open *vm,
+                   enum vm_state *state, struct error *error)
 {
     struct vm_now now;
     int e = vm_open(store, name, what, vm, error);
@@ -59,10 +60,26 @@ int vm_open_off(struct store *store, const char *name, const char *what, struct 
         return e;
     e = vm_now(store, &vm->def, &now, error);
     if (!e)
-        e = vm_now_allows(&vm->def, &now, VM_CHANGE_OFF, error);
+        e = vm_now_allows(&vm->def, &now, request, error);
+    *state = now.state;
     json_decref(now.report);
     if (e)
         vm_close(vm);
+    return e;
+}
+
+int vm_open_off(struct store *store, const char *name, const char *what, struct vm_open *vm, struct error *error)
+{
+    enum vm_state state;
+    return open_in(store, name, what, VM_CHANGE_OFF, vm, &state, error);
+}
+
+int vm_open_hot(struct store *store, const char *name, const char *what, struct vm_open *vm, bool *runs,
+                struct error *error)
+{
+    enum vm_state state;
+    int e = open_in(store, name, what, VM_CHANGE_HOT, vm, &state, error);
+    *runs = !e && state == VM_RUNNING;
     return e;
 }
 
@@ -161,7 +178,7 @@ static int add_card(struct store *store, const char *vm, const char *switch_name
     strcpy(card.vm, vm);
     setting_defaults(card_settings_table, &card.set);
     card.set.switch_name = switch_name;
-    int e = nic_add(store, &card, &object, error);
+    int e = nic_add_locked(store, &card, &object, error);
     json_decref(object);
     return e;
 }
@@ -335,6 +352,7 @@ static int object_of(const struct store *store, const struct vm_def *def, json_t
         json_object_set_new(*object, "hypervisor_active",
                             json_boolean(json_is_true(json_object_get(now.report, "hypervisor_active"))));
         json_object_del(*object, "ok");
+        json_object_del(*object, "places"); /* of use to nobody but checkpoints */
     } else {
         /* One that does not answer hides no other. */
         json_object_set_new(*object, "state", json_string("Unknown"));

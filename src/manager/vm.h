@@ -21,6 +21,9 @@ int MUST_CHECK vm_open(struct store *store, const char *name, const char *what, 
 /* The same of a VM that is off; others are refused. */
 int MUST_CHECK vm_open_off(struct store *store, const char *name, const char *what, struct vm_open *vm,
                            struct error *error);
+/* The same of a VM that is off or runs. */
+int MUST_CHECK vm_open_hot(struct store *store, const char *name, const char *what, struct vm_open *vm, bool *runs,
+                           struct error *error);
 void vm_close(struct vm_open *vm);
 
 /* Calls `each` with the names of the VMs that a name, a UUID or a pattern with * and ? stands for, sorted; ends with

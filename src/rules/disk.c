@@ -55,13 +55,17 @@ const struct setting share_settings_table[] = {
 static const struct {
     u32 controllers[2], locations;
     const char *about; /* what is said of a number that is too high */
+    const char *cold;  /* why nothing comes and goes there while the VM runs; NULL: it does */
 } buses[] = {
     [BUS_VIRTIO] = {{1, 1}, 24, "virtio has locations 0 to 23"},
     [BUS_SCSI] = {{4, 4}, 64, "scsi has controllers 0 to 3 with locations 0 to 63"},
-    [BUS_LSI] = {{4, 4}, 7, "lsi has controllers 0 to 3 with locations 0 to 6"},
-    [BUS_SATA] = {{1, 1}, 6, "sata has locations 0 to 5"},
+    [BUS_LSI] = {{4, 4}, 7, "lsi has controllers 0 to 3 with locations 0 to 6",
+                 "the guest is not told of changes at bus lsi"},
+    [BUS_SATA] = {{1, 1}, 6, "sata has locations 0 to 5",
+                  "drives at bus sata come and go only while a VM is off"},
     [BUS_NVME] = {{1, 1}, 16, "nvme has locations 0 to 15"},
-    [BUS_IDE] = {{2, 0}, 2, "ide has controllers 0 and 1 with locations 0 and 1, in a VM of generation 1"},
+    [BUS_IDE] = {{2, 0}, 2, "ide has controllers 0 and 1 with locations 0 and 1, in a VM of generation 1",
+                 "drives at bus ide come and go only while a VM is off"},
 };
 /* clang-format on */
 
@@ -147,6 +151,19 @@ int disk_place(struct disk_def *disk, u32 generation, const struct disk_def *oth
         (disk->location != DISK_ANYWHERE && disk->location >= locations))
         return refuse_place(buses[disk->bus].about, disk, error);
     return find_place(disk, controllers, locations, others, count, error);
+}
+
+int disk_hot(const struct disk_def *disk, struct error *error)
+{
+    const char *cold =
+        disk->kind == DISK_FLOPPY ? "drives of floppies come and go only while a VM is off" : buses[disk->bus].cold;
+    if (!cold)
+        return 0;
+    error_set(error, -EPERM, "%s", cold);
+    return error_hint(error, disk->kind == DISK_FLOPPY
+                                 ? "stop it first; a floppy in the drive can be changed at any time"
+                             : disk->kind == DISK_CD ? "stop it first, or take bus scsi"
+                                                     : "stop it first, or take bus scsi, virtio or nvme");
 }
 
 int share_check(const struct share_def *share, struct error *error)

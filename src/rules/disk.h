@@ -40,6 +40,8 @@ void disk_id(enum disk_kind kind, u32 n, char id[static ID_TEXT_MAX]);
  * that none of the others has. Refuses what is no place, or is taken. Returns 0 or -EINVAL, -EEXIST, -ENOSPC. */
 int MUST_CHECK disk_place(struct disk_def *disk, u32 generation, const struct disk_def *others, u32 count,
                           struct error *error);
+/* Refuses a drive that no guest could take while it runs, or would not notice. Returns 0 or -EPERM. */
+int MUST_CHECK disk_hot(const struct disk_def *disk, struct error *error);
 /* A tag is what a guest writes after `mount -t virtiofs`. Returns 0 or -EINVAL. */
 int MUST_CHECK share_check(const struct share_def *share, struct error *error);
 

@@ -4,6 +4,8 @@
  */
 #include "worker/command.h"
 
+#include "worker/place.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,6 +73,40 @@ static void option_json(struct list *l, const char *name, json_t *value)
     put(l, name);
     take(l, value ? json_dumps(value, JSON_COMPACT) : NULL);
     json_decref(value);
+}
+
+/* A device, which is released; one on PCI goes to the place that a saved state has it at. */
+static void option_device(struct list *l, const struct command *c, json_t *device)
+{
+    place_put(c->places, device);
+    option_json(l, "-device", device);
+}
+
+/* One of the machine, as it were. QEMU makes those in this form before all that are objects. */
+static void option_early(struct list *l, const struct command *c, json_t *device)
+{
+    char line[256], text[24];
+    size_t used = 0;
+    const char *key;
+    json_t *value;
+    place_put(c->places, device);
+    json_object_foreach (device, key, value) {
+        bool driver = strcmp(key, "driver") == 0;
+        snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
+        used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s%s%s", used ? "," : "", driver ? "" : key,
+                                 driver ? "" : "=",
+                                 json_is_string(value)    ? json_string_value(value)
+                                 : json_is_integer(value) ? text
+                                 : json_is_true(value)    ? "on"
+                                                          : "off");
+    }
+    option(l, "-device", "%s", line);
+    json_decref(device);
+}
+
+static void option_simple(struct list *l, const struct command *c, const char *driver, const char *id)
+{
+    option_early(l, c, json_pack("{s:s, s:s}", "driver", driver, "id", id));
 }
 
 void command_free(char **arguments)
@@ -144,9 +180,27 @@ json_t *command_node(const char *node, const char *path, const char *format, boo
                      "filename", path, "auto-read-only", 1, "discard", "unmap");
 }
 
-static bool is_limited(const struct disk_def *disk)
+bool command_is_limited(const struct disk_def *disk)
 {
     return disk->iops_maximum || disk->bytes_maximum;
+}
+
+json_t *command_limits(const struct disk_def *disk)
+{
+    return json_pack("{s:I, s:I}", "iops-total", (json_int_t)disk->iops_maximum, "bps-total",
+                     (json_int_t)disk->bytes_maximum);
+}
+
+json_t *command_limit_group(const struct disk_def *disk)
+{
+    return json_pack("{s:s, s:s+, s:o}", "qom-type", "throttle-group", "id", "limits-", disk->id, "limits",
+                     command_limits(disk));
+}
+
+json_t *command_limit_node(const struct disk_def *disk, const char *below)
+{
+    return json_pack("{s:s, s:s+, s:s+, s:s}", "driver", "throttle", "node-name", disk->id, "-limit", "throttle-group",
+                     "limits-", disk->id, "file", below);
 }
 
 static int drive_node(struct list *l, const struct command *c, const struct disk_def *disk, struct error *error)
@@ -164,14 +218,9 @@ static int drive_node(struct list *l, const struct command *c, const struct disk
     option_json(
         l, "-blockdev",
         command_node(node, path, disk->format ? disk->format : "raw", disk->read_only || disk->kind == DISK_CD));
-    if (is_limited(disk)) {
-        option_json(l, "-object",
-                    json_pack("{s:s, s:s+, s:{s:I, s:I}}", "qom-type", "throttle-group", "id", "limits-", disk->id,
-                              "limits", "iops-total", (json_int_t)disk->iops_maximum, "bps-total",
-                              (json_int_t)disk->bytes_maximum));
-        option_json(l, "-blockdev",
-                    json_pack("{s:s, s:s+, s:s+, s:s}", "driver", "throttle", "node-name", disk->id, "-limit",
-                              "throttle-group", "limits-", disk->id, "file", node));
+    if (command_is_limited(disk)) {
+        option_json(l, "-object", command_limit_group(disk));
+        option_json(l, "-blockdev", command_limit_node(disk, node));
     }
     return 0;
 }
@@ -200,37 +249,49 @@ static json_t *drive_device(const struct vm_def *def, const struct disk_def *dis
     }
 }
 
+json_t *command_drive(const struct vm_def *def, const struct disk_def *disk, const char *node)
+{
+    json_t *device = drive_device(def, disk);
+    (void)!json_object_set_new(device, "id", json_string(disk->id));
+    if (!node)
+        return device;
+    (void)!json_object_set_new(device, "drive", json_string(node));
+    /* A full host stops the VM, and the worker sets it going again. NVMe has no such property. */
+    const char *action = def->set.error_action == ERROR_PAUSE ? "stop" : "report";
+    if (disk->kind == DISK_DISK && disk->bus != BUS_NVME) {
+        (void)!json_object_set_new(device, "werror", json_string(action));
+        (void)!json_object_set_new(device, "rerror", json_string(action));
+    }
+    return device;
+}
+
 static int add_drive(struct list *l, const struct command *c, const struct disk_def *disk, u32 n, struct error *error)
 {
     char node[NODE_NAME_MAX];
-    json_t *device = drive_device(c->def, disk);
     if (disk->path) {
         int e = drive_node(l, c, disk, error);
-        if (e) {
-            json_decref(device);
+        if (e)
             return e;
-        }
-        if (is_limited(disk))
+        if (command_is_limited(disk))
             snprintf(node, sizeof(node), "%s-limit", disk->id);
         else
             command_node_name(disk, node);
-        (void)!json_object_set_new(device, "drive", json_string(node));
-        /* A full host stops the VM, and the worker sets it going again. NVMe has no such property. */
-        const char *action = c->def->set.error_action == ERROR_PAUSE ? "stop" : "report";
-        if (disk->kind == DISK_DISK && disk->bus != BUS_NVME) {
-            (void)!json_object_set_new(device, "werror", json_string(action));
-            (void)!json_object_set_new(device, "rerror", json_string(action));
-        }
     }
-    (void)!json_object_set_new(device, "id", json_string(disk->id));
-    set_boot_index(device, boot_index(c->def, disk_kind_name(disk->kind), n));
-    option_json(l, "-device", device);
+    json_t *device = command_drive(c->def, disk, disk->path ? node : NULL);
+    s32 place = boot_index(c->def, disk_kind_name(disk->kind), n);
+    if (disk->kind != DISK_FLOPPY)
+        set_boot_index(device, place);
+    else if (place >= 0) /* which the controller has for its drives */
+        option(l, "-global", "isa-fdc.bootindex%c=%d", disk->location ? 'B' : 'A', place);
+    option_device(l, c, device);
     return 0;
 }
 
 /* Controllers that the machine does not have by itself, as far as something is at them. */
-static void add_controllers(struct list *l, const struct vm_def *def)
+static void add_controllers(struct list *l, const struct command *c)
 {
+    const struct vm_def *def = c->def;
+    char id[16];
     bool scsi[4] = {def->set.generation == 2}, lsi[4] = {false}, sata = false;
     for (u32 i = 0; i < def->disks; i++) {
         const struct disk_def *disk = &def->disk[i];
@@ -240,20 +301,24 @@ static void add_controllers(struct list *l, const struct vm_def *def)
             lsi[disk->controller & 3] = true;
         sata |= disk->kind != DISK_FLOPPY && disk->bus == BUS_SATA;
     }
-    for (u32 i = 0; i < 4; i++)
-        if (scsi[i])
-            option(l, "-device", "virtio-scsi-pci,id=scsi%u", i);
-    for (u32 i = 0; i < 4; i++)
+    for (u32 i = 0; i < 4; i++) {
+        snprintf(id, sizeof(id), "scsi%u", i);
+        if (scsi[i] || place_has(c->places, id)) /* its last drive may have gone while the VM ran */
+            option_simple(l, c, "virtio-scsi-pci", id);
+    }
+    for (u32 i = 0; i < 4; i++) {
+        snprintf(id, sizeof(id), "lsi%u", i);
         if (lsi[i])
-            option(l, "-device", "lsi53c895a,id=lsi%u", i);
+            option_simple(l, c, "lsi53c895a", id);
+    }
     if (sata && def->set.generation == 1)
-        option(l, "-device", "ich9-ahci,id=sata");
+        option_simple(l, c, "ich9-ahci", "sata");
 }
 
 static int add_drives(struct list *l, const struct command *c, struct error *error)
 {
     u32 of_kind[3] = {0};
-    add_controllers(l, c->def);
+    add_controllers(l, c);
     for (u32 i = 0; i < c->def->disks; i++) {
         const struct disk_def *disk = &c->def->disk[i];
         int e = add_drive(l, c, disk, of_kind[disk->kind]++, error);
@@ -292,7 +357,7 @@ static int add_cards(struct list *l, const struct command *c, struct error *erro
         if (e)
             return e;
         option_json(l, "-netdev", command_card_netdev(&c->cards[i], socket));
-        option_json(l, "-device", command_card_device(&c->cards[i], named ? boot_index(c->def, "network", i) : -1));
+        option_device(l, c, command_card_device(&c->cards[i], named ? boot_index(c->def, "network", i) : -1));
     }
     return 0;
 }
@@ -356,7 +421,7 @@ static int add_channels(struct list *l, const struct command *c, struct error *e
     option(l, "-chardev", "socket,id=serial,fd=%d,server=on,wait=off", c->serial);
     option(l, "-serial", "chardev:serial");
     option(l, "-chardev", "socket,id=agent,fd=%d,server=on,wait=off", c->agent);
-    option(l, "-device", "virtio-serial-pci,id=ports");
+    option_simple(l, c, "virtio-serial-pci", "ports");
     int e = add_socket(l, c, CHARDEV_QGA, SOCKET_QGA, true, error);
     option(l, "-device",
            "virtserialport,bus=ports.0,nr=1,id=" PORT_QGA ",chardev=" CHARDEV_QGA ",name=org.qemu.guest_agent.0");
@@ -373,9 +438,9 @@ static int add_display(struct list *l, const struct command *c, struct error *er
         return 0;
     }
     int e = store_vm_socket(c->store, c->def->name, SOCKET_VNC, path, sizeof(path), error);
-    option(l, "-device", "VGA,id=video");
+    option_simple(l, c, "VGA", "video");
     option(l, "-vnc", "unix:%s", escape(path, escaped));
-    option(l, "-device", "qemu-xhci,id=usb");
+    option_simple(l, c, "qemu-xhci", "usb");
     option(l, "-device", "usb-tablet,id=tablet,bus=usb.0"); /* a viewer's pointer is where the guest's is */
     return e;
 }
@@ -394,19 +459,25 @@ static int add_shares(struct list *l, const struct command *c, struct error *err
 {
     int e = 0;
     for (u32 i = 0; i < c->def->shares && !e; i++) {
-        char id[16];
+        char id[16], device[16];
         snprintf(id, sizeof(id), "share%u", i);
+        snprintf(device, sizeof(device), "fs%u", i);
         e = add_socket(l, c, id, id, false, error);
-        option(l, "-device", "vhost-user-fs-pci,id=fs%u,chardev=%s,tag=%s", i, id, c->def->share[i].tag);
+        option_early(l, c,
+                     json_pack("{s:s, s:s, s:s, s:s}", "driver", "vhost-user-fs-pci", "id", device, "chardev", id,
+                               "tag", c->def->share[i].tag));
     }
     return e;
 }
 
 /* Devices that are added later find free places: a bus of PCI Express has none of its own for them. */
-static void add_hot_ports(struct list *l, const struct vm_def *def)
+static void add_hot_ports(struct list *l, const struct command *c)
 {
-    for (u32 i = 0; i < COMMAND_HOT_PORTS && def->set.generation == 2; i++)
-        option(l, "-device", "pcie-root-port,id=hot%u,chassis=%u", i, i + 1);
+    for (u32 i = 0; i < COMMAND_HOT_PORTS && c->def->set.generation == 2; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), COMMAND_HOT_PORT "%u", i);
+        option_early(l, c, json_pack("{s:s, s:s, s:i}", "driver", "pcie-root-port", "id", id, "chassis", (int)i + 1));
+    }
 }
 
 /* -- the whole -- */
@@ -453,9 +524,11 @@ char **command_qemu(const struct command *c, struct error *error)
         e = add_tpm(&l, c, error);
     if (!e)
         e = add_shares(&l, c, error);
-    option(&l, "-device", "virtio-balloon-pci,id=balloon,free-page-reporting=on,deflate-on-oom=on");
-    option(&l, "-device", "virtio-rng-pci,id=rng");
-    add_hot_ports(&l, c->def);
+    option_early(&l, c,
+                 json_pack("{s:s, s:s, s:b, s:b}", "driver", "virtio-balloon-pci", "id", "balloon",
+                           "free-page-reporting", 1, "deflate-on-oom", 1));
+    option_simple(&l, c, "virtio-rng-pci", "rng");
+    add_hot_ports(&l, c);
     if (c->incoming)
         option(&l, "-incoming", "defer");
     return finish(&l, e, error);

@@ -8,7 +8,9 @@
 
 #include <limits.h>
 
-#define COMMAND_HOT_PORTS 4 /* free places for devices that are added while the VM runs */
+/* Free places of a VM of generation 2 for devices that are added while it runs: hot0 and so on. */
+#define COMMAND_HOT_PORTS 4
+#define COMMAND_HOT_PORT "hot"
 
 /* Sockets in the run folder of the VM, by which others reach its QEMU. */
 #define SOCKET_QMP "qmp"
@@ -29,6 +31,7 @@ struct command {
     u32 card_count;
     int qmp, serial, agent; /* sockets that listen, as QEMU inherits them */
     bool incoming;          /* it waits for a saved state */
+    const json_t *places;   /* of PCI devices, as that state has them (place.h); NULL: where QEMU puts them */
 };
 
 /* Returns the arguments, beginning with this program's path; they end with NULL and are released by command_free.
@@ -46,6 +49,13 @@ json_t *command_node(const char *node, const char *path, const char *format, boo
 #define NODE_NAME_MAX 32
 /* The name of the node that a drive begins with. */
 void command_node_name(const struct disk_def *disk, char name[static NODE_NAME_MAX]);
+/* A drive as a device of QEMU, `node` being what it reads and writes (NULL: it is empty); what limits it: a group named
+ * limits-ID with its limits, and a node above another. NULL: no memory. */
+json_t *command_drive(const struct vm_def *def, const struct disk_def *disk, const char *node);
+bool command_is_limited(const struct disk_def *disk);
+json_t *command_limits(const struct disk_def *disk);
+json_t *command_limit_group(const struct disk_def *disk);
+json_t *command_limit_node(const struct disk_def *disk, const char *below);
 /* The device of a card and its netdev, for -device and -netdev and for QMP. NULL: no memory. */
 json_t *command_card_device(const struct card_def *card, s32 boot_index);
 json_t *command_card_netdev(const struct card_def *card, const char *socket);

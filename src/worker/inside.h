@@ -81,7 +81,8 @@ struct worker {
     int ready;            /* whom to report the start to; -1: nobody, or done */
     bool quitting;        /* QEMU was asked to end */
 
-    int state_fd; /* the file that is saved to or loaded from; -1: none */
+    json_t *places; /* of PCI devices, as the saved state that is loaded or written has them (place.h); NULL: none */
+    int state_fd;   /* the file that is saved to or loaded from; -1: none */
     u64 saved_bytes, total_bytes;
     struct alarm poll;
     struct checkpoint_job {

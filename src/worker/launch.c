@@ -323,7 +323,8 @@ static int start_qemu(struct worker *w, int log, struct error *error)
                         .cards = w->cards,
                         .card_count = w->card_count,
                         .qmp = listen_at(w, SOCKET_QMP, error),
-                        .incoming = w->def.saved};
+                        .incoming = w->def.saved,
+                        .places = w->places};
     c.serial = c.qmp < 0 ? -1 : listen_at(w, SOCKET_SERIAL, error);
     c.agent = c.serial < 0 ? -1 : listen_at(w, SOCKET_AGENT, error);
     char **argv = c.agent < 0 ? NULL : command_qemu(&c, error);
@@ -351,7 +352,7 @@ static void take_memory(struct worker *w, const json_t *object)
         w->def.set.memory = (u64)memory;
 }
 
-static void take_saved_memory(struct worker *w)
+static void take_saved(struct worker *w)
 {
     char path[PATH_MAX];
     struct error ignored;
@@ -359,6 +360,7 @@ static void take_saved_memory(struct worker *w)
                          ? NULL
                          : json_load_file(path, 0, NULL);
     take_memory(w, object);
+    w->places = json_incref(json_object_get(object, "places"));
     json_decref(object);
 }
 
@@ -367,7 +369,7 @@ int launch(struct worker *w, struct error *error)
     w->before = w->state = w->def.saved ? VM_SAVED : VM_OFF;
     w->started = time(NULL);
     if (w->def.saved)
-        take_saved_memory(w);
+        take_saved(w);
     int e = make_files(w, error);
     int log = e ? e : open_log(w, error);
     if (log < 0)

@@ -256,6 +256,7 @@ static void release(struct worker *w)
     if (w->ended.fd >= 0)
         close(w->ended.fd);
     loop_free(&w->loop);
+    json_decref(w->places);
     vm_def_free(&w->def);
     store_close(w->store);
 }

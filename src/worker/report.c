@@ -5,6 +5,7 @@
 #include "worker/inside.h"
 
 #include "worker/hypervisor.h"
+#include "worker/place.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -116,6 +117,7 @@ static int show_finish(struct question *q, struct error *error)
     json_decref(own);
     guest_report(q->w->guest, q->reply);
     (void)!json_object_set_new(q->reply, "hypervisor_active", json_boolean(hypervisor_active(vcpus)));
+    (void)!json_object_set_new(q->reply, "places", places_of(q->part[2].result, q->w->def.set.generation));
     json_t *size = json_object_get(balloon, "actual");
     (void)!json_object_set_new(q->reply, "memory",
                                size ? json_incref(size) : json_integer((json_int_t)q->w->def.set.memory));
@@ -125,7 +127,7 @@ static int show_finish(struct question *q, struct error *error)
 int report_show(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct worker *w = opaque;
-    struct question *q = question_new(w, reply, 2, show_finish);
+    struct question *q = question_new(w, reply, 3, show_finish);
     if (!q)
         return no_memory(error);
     if (w->job || !w->qmp) { /* QEMU may be slow to answer now */
@@ -137,6 +139,7 @@ int report_show(void *opaque, const json_t *request, json_t *reply, struct error
     }
     qmp_send(w->qmp, "query-stats", json_pack("{s:s}", "target", "vcpu"), &q->part[0].call);
     qmp_send(w->qmp, "query-balloon", NULL, &q->part[1].call);
+    qmp_send(w->qmp, "query-pci", NULL, &q->part[2].call);
     return CONTROL_LATER;
 }
 

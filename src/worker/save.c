@@ -8,6 +8,7 @@
 
 #include "store/file.h"
 #include "store/store.h"
+#include "worker/place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -94,6 +95,8 @@ static int save_commit(struct worker *w, struct error *error)
     json_t *object =
         json_pack("{s:i, s:s, s:I, s:I, s:I}", "version", 1, "qemu", "7.2", "memory", (json_int_t)w->def.set.memory,
                   "bytes", (json_int_t)st.st_size, "saved", (json_int_t)time(NULL));
+    if (object && w->places)
+        (void)!json_object_set(object, "places", w->places);
     below(w, VM_SAVED_FILE, path);
     int e = object ? file_write(w->store->folder, path, object, error) : error_set(error, -ENOMEM, "out of memory");
     json_decref(object);
@@ -179,12 +182,23 @@ void save_write(struct worker *w)
     job_step(w, "migrate", json_pack("{s:s}", "uri", "fd:state"), moving);
 }
 
+static void save_placed(struct worker *w, json_t *result, const struct error *error)
+{
+    if (error) {
+        save_fail(w, error);
+        return;
+    }
+    json_decref(w->places);
+    w->places = places_of(result, w->def.set.generation);
+    save_write(w);
+}
+
 static void save_stopped(struct worker *w, json_t *result, const struct error *error)
 {
     if (error)
         save_fail(w, error);
     else
-        save_write(w);
+        job_step(w, "query-pci", NULL, save_placed);
 }
 
 void save_begin(struct worker *w)

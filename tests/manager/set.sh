@@ -9,7 +9,7 @@ nb start lab
 within 20 counts lab 3 || fail 'it does not count'
 refused 'rule R2 of profile open' set lab --nested amd
 refused 'is Running and cannot be changed in this way' set lab --cpus 2
-refused 'is Running and cannot be changed in this way' disk add lab 16M
+refused 'come and go only while a VM is off' disk add lab 16M --bus ide
 refused 'is Running and cannot be changed in this way' share add lab "$work"
 refused 'is Running and cannot be renamed' rename lab other
 refused 'is Running and cannot be cloned' clone lab other

@@ -6,6 +6,7 @@
 #include "unit/setting_rows.h"
 #include "unit/test.h"
 
+#include <errno.h>
 #include <string.h>
 
 static struct error error;
@@ -91,5 +92,20 @@ int main(void)
     test_places();
     test_refusals();
     test_names();
+
+    TEST("what comes and goes while a VM runs");
+    static const struct {
+        enum disk_kind kind;
+        enum bus bus;
+        bool hot;
+    } drives[] = {{DISK_DISK, BUS_VIRTIO, true}, {DISK_DISK, BUS_SCSI, true}, {DISK_CD, BUS_SCSI, true},
+                  {DISK_DISK, BUS_NVME, true},   {DISK_DISK, BUS_LSI, false}, {DISK_DISK, BUS_SATA, false},
+                  {DISK_CD, BUS_SATA, false},    {DISK_CD, BUS_IDE, false},   {DISK_FLOPPY, BUS_IDE, false}};
+    for (unsigned i = 0; i < ARRAY_LEN(drives); i++) {
+        const struct disk_def drive = {.kind = drives[i].kind, .bus = drives[i].bus};
+        struct error why = {0};
+        CHECK_EQ(disk_hot(&drive, &why), drives[i].hot ? 0 : -EPERM);
+        CHECK(drives[i].hot || (why.text[0] && strstr(why.hint, "stop it first")));
+    }
     return TEST_END();
 }

@@ -108,8 +108,8 @@ int main(void)
     CHECK(argv && has(argv, "-machine", "pc-i440fx-7.2,") && !command_variables(&def));
     CHECK(has(argv, "-blockdev", "a,b.img\""));
     CHECK(has(argv, "-device",
-              "{\"driver\":\"virtio-blk-pci\",\"serial\":\"disk0\",\"drive\":\"disk0-0\","
-              "\"werror\":\"stop\",\"rerror\":\"stop\",\"id\":\"disk0\",\"bootindex\":200}"));
+              "{\"driver\":\"virtio-blk-pci\",\"serial\":\"disk0\",\"id\":\"disk0\",\"drive\":\"disk0-0\","
+              "\"werror\":\"stop\",\"rerror\":\"stop\",\"bootindex\":200}"));
     CHECK(has(argv, "-device", "virtio-scsi-pci,id=scsi1") &&
           has(argv, "-device", "\"bus\":\"scsi1.0\",\"scsi-id\":5"));
     CHECK(has(argv, "-blockdev", "\"node-name\":\"disk1-0\",\"read-only\":true"));
