@@ -57,8 +57,9 @@ struct cmdlet {
     enum flow (*begin)(struct call *call);
     enum flow (*process)(struct call *call);
     enum flow (*end)(struct call *call);
-    const char *summary; /* a sentence without its dot */
-    const char *gives;   /* the type of what it puts out; NULL: nothing, or anything */
+    const char *summary;  /* a sentence without its dot */
+    const char *gives;    /* the type of what it puts out; NULL: nothing, or anything */
+    const char *examples; /* lines; NULL: the summary says it all */
 };
 
 /* Tables of cmdlets, one per file; ends with NULL. */

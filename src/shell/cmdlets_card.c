@@ -7,6 +7,7 @@
 #include "shell/adapter.h"
 #include "shell/model.h"
 #include "shell/networks.h"
+#include "shell/vms.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -14,13 +15,12 @@
 
 /* clang-format off */
 static const struct property_row card_rows[] = {
-    {"Name", PROPERTY_VALUE, "name"},
-    {"Id", PROPERTY_VALUE, "id"},
     {"IsLegacy", PROPERTY_FALSE},
+    {"IsSynthetic", PROPERTY_NOTHING},
     {"IsManagementOs", PROPERTY_FALSE},
-    {"VMName", PROPERTY_VALUE, "vm"},
     {"SwitchName", PROPERTY_VALUE, "switch"},
     {"MacAddress", PROPERTY_NOTHING},
+    {"DynamicMacAddressEnabled", PROPERTY_FALSE},
     {"Connected", PROPERTY_NOTHING},
     {"Status", PROPERTY_NOTHING},
     {"IPAddresses", PROPERTY_VALUE, "addresses"},
@@ -28,13 +28,22 @@ static const struct property_row card_rows[] = {
     {"DhcpGuard", PROPERTY_ON_OFF, "dhcp-guard"},
     {"RouterGuard", PROPERTY_ON_OFF, "router-guard"},
     {"PortMirroringMode", PROPERTY_WORD, "mirror", "None|Source|Destination"},
-    {"PortIsolation", PROPERTY_ON_OFF, "protect"},
+    {"IeeePriorityTag", PROPERTY_CONSTANT, .words = "Off"},
+    {"VirtualSubnetId", PROPERTY_NUMBER, .constant = 0},
+    {"DynamicIPAddressLimit", PROPERTY_NUMBER, .constant = 0},
     {"StormLimit", PROPERTY_VALUE, "storm-limit"},
+    {"AllowTeaming", PROPERTY_CONSTANT, .words = "Off"},
+    {"Name", PROPERTY_VALUE, "name"},
+    {"Id", PROPERTY_VALUE, "id"},
+    {"VMName", PROPERTY_VALUE, "vm"},
+    {"ComputerName", PROPERTY_HOST},
+    {"IsDeleted", PROPERTY_FALSE},
+    /* what Hyper-V has in objects of their own, or not */
     {"MinimumBandwidthAbsolute", PROPERTY_VALUE, "bandwidth-minimum"},
     {"MaximumBandwidth", PROPERTY_VALUE, "bandwidth-maximum"},
     {"AccessVlanId", PROPERTY_VALUE, "vlan"},
     {"AllowedVlanIdList", PROPERTY_VALUE, "trunk"},
-    {"IsDeleted", PROPERTY_FALSE},
+    {"PortIsolation", PROPERTY_ON_OFF, "protect"},
     {0},
 };
 /* clang-format on */
@@ -49,12 +58,13 @@ static struct value *mac_value(struct heap *heap, const char *mac)
     return value_text_take(heap, &text);
 }
 
-static struct value *card_object(struct heap *heap, const json_t *json)
+struct value *card_object(struct heap *heap, const json_t *json)
 {
     struct value *v = model_object(heap, "VMNetworkAdapter", card_rows, json), *status = value_array(heap);
     const json_t *linked = json_object_get(json, "linked");
     struct value *addresses = object_get(v, "IPAddresses");
     object_set(v, "MacAddress", mac_value(heap, model_text(json, "mac")));
+    object_set(v, "IsSynthetic", &value_true);
     object_set(v, "Connected", value_bool(*model_text(json, "switch")));
     if (json_is_true(linked))
         array_add(status, value_text(heap, "Ok"));
@@ -137,6 +147,34 @@ static enum flow get(struct call *call)
         return host_cards(call);
     enum flow flow = cards_get(call, &cards);
     return flow == FLOW_NEXT ? sink_put_each(call->out, cards) : flow;
+}
+
+/* The VLANs of cards. */
+static enum flow get_vlans(struct call *call)
+{
+    struct heap *heap = &call->shell->heap;
+    struct value *cards;
+    enum flow flow = cards_get(call, &cards);
+    for (size_t i = 0; i < cards->array.count && flow == FLOW_NEXT; i++) {
+        const struct value *card = cards->array.item[i];
+        struct value *v = value_object(heap, "VMNetworkAdapterVlanSetting"), *vlan = object_get(card, "AccessVlanId");
+        bool trunk = *text_of(card, "AllowedVlanIdList") != 0;
+        bool access = !trunk && vlan && vlan->kind == VALUE_NUMBER && vlan->number;
+        object_set(v, "OperationMode", value_text(heap, trunk ? "Trunk" : access ? "Access" : "Untagged"));
+        object_set(v, "AccessVlanId", access ? vlan : value_number(heap, 0));
+        object_set(v, "NativeVlanId", trunk && vlan ? vlan : value_number(heap, 0));
+        object_set(v, "AllowedVlanIdList", value_text(heap, text_of(card, "AllowedVlanIdList")));
+        object_set(v, "VlanList",
+                   value_format(heap,
+                                access  ? "%lld"
+                                : trunk ? "%lld,%s"
+                                        : "",
+                                vlan ? (long long)vlan->number : 0ll, text_of(card, "AllowedVlanIdList")));
+        object_set(v, "VMNetworkAdapterName", object_get(card, "Name"));
+        object_set(v, "VMName", object_get(card, "VMName"));
+        flow = call_put(call, v);
+    }
+    return flow;
 }
 
 /* Puts cards as they are now. */
@@ -272,6 +310,12 @@ static const struct parameter connect_parameters[] = {
     {"SwitchName", PARAMETER_TEXT, MANDATORY, 3, .setting = "switch", .help = "the switch"},
     {"Passthru", PARAMETER_SWITCH, .help = "puts the cards out"}, {0},
 };
+static const struct parameter get_vlan_parameters[] = {
+    {"VMName", PARAMETER_TEXTS, BY_NAME, 1, .sets = BIT(0), .help = "VMs, with wildcards; all without it"},
+    {"Name", PARAMETER_TEXTS, 0, 2, .aliases = "VMNetworkAdapterName", .sets = BIT(0), .help = "which cards"},
+    {"VMNetworkAdapter", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .words = "VMNetworkAdapter", .sets = BIT(1),
+     .help = "cards from the pipeline"}, {0},
+};
 static const struct parameter vlan_parameters[] = {
     OF,
     {"VMNetworkAdapterName", PARAMETER_TEXTS, 0, 2, .sets = BIT(0), .aliases = "Name", .help = "which cards of the VM"},
@@ -282,17 +326,29 @@ static const struct parameter vlan_parameters[] = {
 };
 const struct cmdlet cmdlets_card[] = {
     {"Get-VMNetworkAdapter", NULL, get_parameters, .process = get, .summary = "Lists network cards of VMs",
-     .gives = "VMNetworkAdapter"},
+     .gives = "VMNetworkAdapter",
+     .examples = "Get-VMNetworkAdapter lab\n"
+                 "Get-VMNetworkAdapter -All | Where-Object MacAddressSpoofing -eq On"},
     {"Set-VMNetworkAdapter", NULL, set_parameters, IMPACT_MEDIUM, .process = set,
-     .summary = "Changes network cards, also while frames flow"},
+     .summary = "Changes network cards, also while frames flow",
+     .examples = "Get-VMNetworkAdapter -VMName lab | Set-VMNetworkAdapter -MacAddressSpoofing On\n"
+                 "Set-VMNetworkAdapter lab -MaximumBandwidth 10MB -DhcpGuard On"},
     {"Add-VMNetworkAdapter", NULL, add_parameters, IMPACT_MEDIUM, .process = add,
-     .summary = "Adds a network card to VMs"},
+     .summary = "Adds a network card to VMs",
+     .examples = "Add-VMNetworkAdapter lab -SwitchName VmNAT"},
     {"Remove-VMNetworkAdapter", NULL, remove_parameters, IMPACT_MEDIUM, .process = remove_cards,
-     .summary = "Removes network cards"},
+     .summary = "Removes network cards",
+     .examples = "Remove-VMNetworkAdapter lab -Name nic1"},
     {"Connect-VMNetworkAdapter", NULL, connect_parameters, IMPACT_MEDIUM, .process = set,
-     .summary = "Connects network cards to another switch"},
+     .summary = "Connects network cards to another switch",
+     .examples = "Connect-VMNetworkAdapter lab -SwitchName VmNAT"},
+    {"Get-VMNetworkAdapterVlan", NULL, get_vlan_parameters, .process = get_vlans,
+     .summary = "Shows the VLANs of network cards", .gives = "VMNetworkAdapterVlanSetting",
+     .examples = "Get-VMNetworkAdapterVlan lab"},
     {"Set-VMNetworkAdapterVlan", NULL, vlan_parameters, IMPACT_MEDIUM, .process = set,
-     .summary = "Sets the VLANs of network cards"},
+     .summary = "Sets the VLANs of network cards",
+     .examples = "Set-VMNetworkAdapterVlan lab -Access -VlanId 10\n"
+                 "Set-VMNetworkAdapterVlan lab -Trunk -AllowedVlanIdList \"10,20-29\" -NativeVlanId 1"},
     {0},
 };
 /* clang-format on */

@@ -217,15 +217,21 @@ static const struct parameter rename_parameters[] = {
 };
 const struct cmdlet cmdlets_checkpoint[] = {
     {"Checkpoint-VM", NULL, create_parameters, IMPACT_MEDIUM, .process = create,
-     .summary = "Makes a checkpoint of VMs: what they are now"},
+     .summary = "Makes a checkpoint of VMs: what they are now",
+     .examples = "Checkpoint-VM -VMName lab -SnapshotName \"BeforeLabSetup\""},
     {"Get-VMSnapshot", "Get-VMCheckpoint", get_parameters, .process = get, .summary = "Lists checkpoints of VMs",
-     .gives = "VMSnapshot"},
+     .gives = "VMSnapshot",
+     .examples = "Get-VMSnapshot lab\n"
+                 "Get-VMSnapshot lab | Where-Object IsCurrent"},
     {"Restore-VMSnapshot", "Restore-VMCheckpoint", restore_parameters, IMPACT_HIGH, .process = restore,
-     .summary = "Makes a VM what it was; what it is now is lost"},
+     .summary = "Makes a VM what it was; what it is now is lost",
+     .examples = "Restore-VMSnapshot -VMName lab -Name \"BeforeLabSetup\" -Confirm:$false"},
     {"Remove-VMSnapshot", "Remove-VMCheckpoint", remove_parameters, IMPACT_MEDIUM, .process = remove_checkpoints,
-     .summary = "Deletes checkpoints; VMs stay as they are"},
+     .summary = "Deletes checkpoints; VMs stay as they are",
+     .examples = "Remove-VMSnapshot lab \"BeforeLabSetup\" -IncludeAllChildSnapshots"},
     {"Rename-VMSnapshot", "Rename-VMCheckpoint", rename_parameters, IMPACT_MEDIUM, .process = rename_checkpoint,
-     .summary = "Renames a checkpoint"},
+     .summary = "Renames a checkpoint",
+     .examples = "Rename-VMSnapshot -VMName lab -Name \"BeforeLabSetup\" -NewName start"},
     {0},
 };
 /* clang-format on */

@@ -373,7 +373,9 @@ const struct cmdlet cmdlets_core[] = {
     {"Test-Path", NULL, path_parameters, .process = test_path, .summary = "Returns whether a file is there"},
     {"Get-Content", "gc|cat|type", content_parameters, .process = get_content, .summary = "Reads a file by lines"},
     {"Invoke-WebRequest", "iwr", web_parameters, .process = web_request,
-     .summary = "Delivers the bundled scripts of Hyper-V's documents"},
+     .summary = "Delivers the bundled scripts of Hyper-V's documents",
+     .examples = "Invoke-WebRequest https://raw.githubusercontent.com/Microsoft/Virtualization-Documentation/master/"
+                 "hyperv-tools/Nested/Enable-NestedVm.ps1 -OutFile ~/Enable-NestedVm.ps1"},
     {"Get-Location", "gl|pwd", no_parameters, .process = get_location, .summary = "Returns the working folder",
      .gives = "PathInfo"},
     {"Set-Location", "sl|cd|chdir", location_parameters, .process = set_location,

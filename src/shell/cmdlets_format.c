@@ -206,9 +206,11 @@ static const struct parameter from_json_parameters[] = {
 };
 const struct cmdlet cmdlets_format[] = {
     {"Format-Table", "ft", table_parameters, .process = gather, .end = table_end,
-     .summary = "Prints objects as a table"},
+     .summary = "Prints objects as a table",
+     .examples = "Get-VM | Format-Table Name, State -AutoSize"},
     {"Format-List", "fl", list_parameters, .process = gather, .end = list_end,
-     .summary = "Prints objects as a list of their properties"},
+     .summary = "Prints objects as a list of their properties",
+     .examples = "Get-VMProcessor lab | Format-List *"},
     {"Out-String", "oss", string_parameters, .process = gather, .end = out_string_end,
      .summary = "Makes one text of what would be printed"},
     {"Out-Host", "oh|Out-Default", host_parameters, .process = gather, .end = out_host_end,
@@ -220,9 +222,11 @@ const struct cmdlet cmdlets_format[] = {
     {"Add-Content", "ac", file_parameters, .process = gather, .end = out_file_end,
      .summary = "Writes values to the end of a file"},
     {"ConvertTo-Json", NULL, to_json_parameters, .process = gather, .end = to_json_end,
-     .summary = "Makes JSON of values"},
+     .summary = "Makes JSON of values",
+     .examples = "Get-VM | ConvertTo-Json -Depth 3"},
     {"ConvertFrom-Json", NULL, from_json_parameters, .process = gather, .end = from_json_end,
-     .summary = "Makes objects of JSON"},
+     .summary = "Makes objects of JSON",
+     .examples = "'{\"a\": 1}' | ConvertFrom-Json"},
     {0},
 };
 /* clang-format on */

@@ -171,15 +171,21 @@ static const struct parameter copy_parameters[] = {
 static const struct parameter no_parameters[] = {{0}};
 const struct cmdlet cmdlets_guest[] = {
     {"Invoke-Command", "icm", invoke_parameters, .process = invoke,
-     .summary = "Runs a script block of bash in Linux guests, where commands of Windows do what they mean there"},
+     .summary = "Runs a script block of bash in Linux guests, where commands of Windows do what they mean there",
+     .examples = "Invoke-Command -VMName lab -ScriptBlock { uname -a; uptime }\n"
+                 "Invoke-Command -VMName lab -ScriptBlock { Install-WindowsFeature -Name Hyper-V }"},
     {"Copy-VMFile", NULL, copy_parameters, IMPACT_MEDIUM, .process = copy_file,
-     .summary = "Copies a file into guests"},
+     .summary = "Copies a file into guests",
+     .examples = "Copy-VMFile lab ./data.tar /srv/ -FileSource Host"},
     {"Install-WindowsFeature", "Add-WindowsFeature", no_parameters, .raw = true, .process = here,
-     .summary = "Installs and loads this machine's hypervisor: -Name Hyper-V"},
+     .summary = "Installs and loads this machine's hypervisor: -Name Hyper-V",
+     .examples = "Install-WindowsFeature -Name Hyper-V -IncludeManagementTools -Restart"},
     {"Get-WindowsFeature", NULL, no_parameters, .raw = true, .process = here,
-     .summary = "Shows whether this machine's hypervisor is installed"},
+     .summary = "Shows whether this machine's hypervisor is installed",
+     .examples = "Get-WindowsFeature -Name Hyper-V"},
     {"Enable-WindowsOptionalFeature", NULL, no_parameters, .raw = true, .process = here,
-     .summary = "Installs and loads this machine's hypervisor: -FeatureName Microsoft-Hyper-V -Online"},
+     .summary = "Installs and loads this machine's hypervisor: -FeatureName Microsoft-Hyper-V -Online",
+     .examples = "Enable-WindowsOptionalFeature -FeatureName Microsoft-Hyper-V -Online"},
     {0},
 };
 /* clang-format on */

@@ -34,49 +34,92 @@ static void put_parameter(const struct parameter *p, struct text *to)
     text_char(to, '\n');
 }
 
+#define SYNTAX_COLUMNS 110u
+
+/* Adds a word, on a line of its own where the last one is full. */
+static void put_wrapped(struct text *to, size_t *line, const struct text *word)
+{
+    if (to->used - *line + word->used > SYNTAX_COLUMNS) {
+        text_puts(to, "\n       ");
+        *line = to->used;
+    }
+    text_format(to, " %s", text_get(word));
+}
+
 static void put_syntax(const struct cmdlet *c, u32 set, struct text *to)
 {
+    struct text word = {0};
+    size_t line = to->used;
     text_format(to, "    %s", c->name);
     for (const struct parameter *p = c->parameters; p->name; p++) {
         if (p->sets && !(p->sets & set))
             continue;
         const char *type = parameter_type(p);
         bool must = p->flags & MANDATORY;
-        text_format(to, " %s%s-%s%s", must ? "" : "[", p->position ? "[" : "", p->name, p->position ? "]" : "");
+        word.used = 0;
+        text_format(&word, "%s%s-%s%s", must ? "" : "[", p->position ? "[" : "", p->name, p->position ? "]" : "");
         if (*type)
-            text_format(to, " <%s>", p->kind == PARAMETER_CHOICE ? "word" : type);
-        text_puts(to, must ? "" : "]");
+            text_format(&word, " <%s>", p->kind == PARAMETER_CHOICE ? "word" : type);
+        text_puts(&word, must ? "" : "]");
+        put_wrapped(to, &line, &word);
     }
-    if (c->impact)
-        text_puts(to, " [-WhatIf] [-Confirm]");
+    if (c->impact) {
+        word.used = 0;
+        text_puts(&word, "[-WhatIf] [-Confirm]");
+        put_wrapped(to, &line, &word);
+    }
+    text_free(&word);
     text_char(to, '\n');
 }
 
-static void put_help(const struct cmdlet *c, struct text *to)
+static void put_syntaxes(const struct cmdlet *c, struct text *to)
 {
     u32 sets = 0;
     for (const struct parameter *p = c->parameters; p->name; p++)
         sets |= p->sets;
-    text_format(to, "\nNAME\n    %s\n\nSUMMARY\n    %s.\n\nSYNTAX\n", c->name, c->summary);
     for (u32 bit = 1; bit && sets; bit <<= 1)
         if (sets & bit)
             put_syntax(c, bit, to);
     if (!sets)
         put_syntax(c, ~0u, to);
-    if (c->aliases) {
-        text_puts(to, "\nALIASES\n    ");
-        for (const char *at = c->aliases; *at; at++)
-            text_puts(to, *at == '|' ? ", " : (char[]){*at, 0});
-        text_char(to, '\n');
+}
+
+/* `between`: the character that stands between words, and what is put in its place. */
+static void put_words(const char *title, const char *words, char between, const char *put, struct text *to)
+{
+    text_format(to, "\n%s\n    ", title);
+    for (const char *at = words; *at; at++)
+        text_puts(to, *at == between ? put : (char[]){*at, 0});
+    text_char(to, '\n');
+}
+
+enum help { HELP_SHORT, HELP_EXAMPLES, HELP_FULL };
+
+static void put_help(const struct cmdlet *c, enum help how, struct text *to)
+{
+    text_format(to, "\nNAME\n    %s\n\nSUMMARY\n    %s.\n", c->name, c->summary);
+    if (how != HELP_EXAMPLES) {
+        text_puts(to, "\nSYNTAX\n");
+        put_syntaxes(c, to);
     }
-    if (c->gives)
-        text_format(to, "\nRETURNS\n    %s\n", c->gives);
-    if (c->parameters->name || c->impact)
+    if (c->aliases && how != HELP_EXAMPLES)
+        put_words("ALIASES", c->aliases, '|', ", ", to);
+    if (c->gives && how != HELP_EXAMPLES)
+        put_words("RETURNS", c->gives, 0, "", to);
+    if (how == HELP_FULL && (c->parameters->name || c->impact))
         text_puts(to, "\nPARAMETERS\n");
-    for (const struct parameter *p = c->parameters; p->name; p++)
+    for (const struct parameter *p = c->parameters; how == HELP_FULL && p->name; p++)
         put_parameter(p, to);
-    for (const struct parameter *p = confirm_parameters; c->impact && p->name; p++)
+    for (const struct parameter *p = confirm_parameters; how == HELP_FULL && c->impact && p->name; p++)
         put_parameter(p, to);
+    for (const struct parameter *p = common_parameters; how == HELP_FULL && !c->raw && p->name; p++)
+        put_parameter(p, to);
+    if (c->examples)
+        put_words("EXAMPLES", c->examples, '\n', "\n    ", to);
+    else if (how == HELP_EXAMPLES)
+        put_words("EXAMPLES", c->name, 0, "", to);
+    if (how == HELP_SHORT && !c->raw)
+        text_format(to, "\nREMARKS\n    Get-Help %s -Full explains each parameter.\n", c->name);
 }
 
 static struct value *info(struct call *call, const struct cmdlet *c)
@@ -87,6 +130,13 @@ static struct value *info(struct call *call, const struct cmdlet *c)
     object_set(v, "Name", value_text(heap, c->name));
     object_set(v, "Summary", value_text(heap, c->summary));
     return v;
+}
+
+static struct value *syntax(struct call *call, const struct cmdlet *c)
+{
+    struct text text = {0};
+    put_syntaxes(c, &text);
+    return value_text_take(&call->shell->heap, &text);
 }
 
 static bool wanted(const struct call *call, const struct cmdlet *c)
@@ -108,7 +158,7 @@ static enum flow get_command(struct call *call)
         for (const struct cmdlet *c = *table; c->name && flow == FLOW_NEXT; c++)
             if (wanted(call, c)) {
                 any = true;
-                flow = call_put(call, info(call, c));
+                flow = call_put(call, call_on(call, "Syntax") ? syntax(call, c) : info(call, c));
             }
     for (const struct function *f = call->shell->functions; f && flow == FLOW_NEXT; f = f->next)
         if (name && text_like(f->name, name, false)) {
@@ -135,11 +185,22 @@ static enum flow get_help(struct call *call)
         return call_put(call, value_text_take(&call->shell->heap, &text));
     }
     const struct cmdlet *c = cmdlet_find(name);
-    if (c) {
-        put_help(c, &text);
-        return call_put(call, value_text_take(&call->shell->heap, &text));
-    }
-    return get_command(call);
+    const char *parameter = call_text(call, "Parameter");
+    bool any = false;
+    if (!c)
+        return get_command(call);
+    for (const struct parameter *p = c->parameters; parameter && p->name; p++)
+        if (text_like(p->name, parameter, false) || text_listed(p->aliases, parameter)) {
+            any = true;
+            text_char(&text, '\n');
+            put_parameter(p, &text);
+        }
+    if (parameter && !any)
+        return call_error(call, OBJECT_NOT_FOUND, "HelpNotFound", parameter, "%s has no parameter -%s", c->name,
+                          parameter);
+    if (!parameter)
+        put_help(c, call_on(call, "Examples") ? HELP_EXAMPLES : call_on(call, "Full") ? HELP_FULL : HELP_SHORT, &text);
+    return call_put(call, value_text_take(&call->shell->heap, &text));
 }
 
 static enum flow get_alias(struct call *call)
@@ -168,24 +229,33 @@ static const struct parameter help_parameters[] = {
     {"Name", PARAMETER_TEXT, BY_VALUE | BY_NAME, 1, .help = "a cmdlet, or a pattern with wildcards"},
     {"Verb", PARAMETER_TEXT, .help = "those that begin so, as Get"},
     {"Noun", PARAMETER_TEXT, .help = "those for that, as VM*"},
-    {"Full", PARAMETER_SWITCH, .help = "everything, as without it"},
-    {"Examples", PARAMETER_SWITCH, .help = "everything, as without it"}, {0},
+    {"Full", PARAMETER_SWITCH, .sets = BIT(0), .help = "each parameter is explained"},
+    {"Examples", PARAMETER_SWITCH, .sets = BIT(1), .help = "only lines that can be typed"},
+    {"Parameter", PARAMETER_TEXT, .sets = BIT(2), .help = "only that parameter, with wildcards"}, {0},
 };
 static const struct parameter command_parameters[] = {
     {"Name", PARAMETER_TEXT, BY_VALUE | BY_NAME, 1, .help = "which, with wildcards"},
     {"Verb", PARAMETER_TEXT, .help = "those that begin so, as Get"},
-    {"Noun", PARAMETER_TEXT, .help = "those for that, as VM*"}, {0},
+    {"Noun", PARAMETER_TEXT, .help = "those for that, as VM*"},
+    {"Syntax", PARAMETER_SWITCH, .help = "shows how they are called"}, {0},
 };
 static const struct parameter alias_parameters[] = {
     {"Name", PARAMETER_TEXT, BY_VALUE, 1, .help = "which, with wildcards"},
     {"Definition", PARAMETER_TEXT, .help = "those of a cmdlet"}, {0},
 };
 const struct cmdlet cmdlets_help[] = {
-    {"Get-Help", "help|man", help_parameters, .process = get_help, .summary = "Explains a cmdlet"},
+    {"Get-Help", "help|man", help_parameters, .process = get_help, .summary = "Explains a cmdlet",
+     .examples = "Get-Help Set-VMProcessor\n"
+                 "Get-Help Set-VM -Full\n"
+                 "Get-Help New-VM -Examples\n"
+                 "Get-Help Stop-VM -Parameter Force"},
     {"Get-Command", "gcm", command_parameters, .process = get_command, .summary = "Lists cmdlets and functions",
-     .gives = "CommandInfo"},
+     .gives = "CommandInfo",
+     .examples = "Get-Command -Noun VM*\n"
+                 "Get-Command Get-VM -Syntax"},
     {"Get-Alias", "gal", alias_parameters, .process = get_alias, .summary = "Lists short names of cmdlets",
-     .gives = "AliasInfo"},
+     .gives = "AliasInfo",
+     .examples = "Get-Alias -Definition Format-Table"},
     {0},
 };
 /* clang-format on */

@@ -1,6 +1,9 @@
 /*
  * What the host is: its interfaces, its CPU, its memory; and netsh.
  */
+#include "manager/host.h"
+
+#include "rules/rule.h"
 #include "shell/adapter.h"
 #include "shell/model.h"
 #include "shell/networks.h"
@@ -155,25 +158,79 @@ static enum flow get_wmi(struct call *call)
     return flow;
 }
 
-static enum flow get_host(struct call *call)
+/* The configuration version of new VMs, as the host's profile has it. */
+static struct value *version_value(struct heap *heap, const struct host_settings *set)
+{
+    u32 version = profile_version(set->profile);
+    return value_format(heap, "%u.%u", version / 10, version % 10);
+}
+
+static enum flow put_host(struct call *call, const struct host_settings *set)
 {
     struct heap *heap = &call->shell->heap;
-    struct value *v = value_object(heap, "VMHost");
-    struct cpu_facts facts;
+    struct value *v = value_object(heap, "VMHost"), *versions = value_array(heap);
+    const char *home = store_home(call->shell->store);
     char name[256] = "";
-    enum flow flow;
-    const struct store *store = model_store(call, &flow);
-    if (!store)
-        return flow;
-    cpu_facts(&facts);
     if (gethostname(name, sizeof(name) - 1))
         name[0] = 0;
+    array_add(versions, version_value(heap, set));
+    object_set(v, "LogicalProcessorCount", value_number(heap, sysconf(_SC_NPROCESSORS_ONLN)));
+    object_set(v, "VirtualHardDiskPath", value_format(heap, "%s/vms", home));
+    object_set(v, "VirtualMachinePath", value_format(heap, "%s/vms", home));
+    object_set(v, "MemoryCapacity", value_number(heap, memory_bytes()));
+    object_set(v, "SupportedVmVersions", versions);
+    object_set(v, "IovSupport", &value_false);
     object_set(v, "Name", value_text(heap, name));
     object_set(v, "ComputerName", value_text(heap, name));
-    object_set(v, "LogicalProcessorCount", value_number(heap, facts.threads));
-    object_set(v, "MemoryCapacity", value_number(heap, memory_bytes()));
-    object_set(v, "VirtualMachinePath", value_format(heap, "%s/vms", store_home(store)));
-    object_set(v, "VirtualHardDiskPath", value_format(heap, "%s/vms", store_home(store)));
+    object_set(v, "IsDeleted", &value_false);
+    object_set(v, "Profile", value_text(heap, profile_names[set->profile])); /* Hyper-V has none */
+    return call_put(call, v);
+}
+
+static enum flow get_host(struct call *call)
+{
+    struct host_settings set;
+    struct error error;
+    enum flow flow;
+    struct store *store = model_store(call, &flow);
+    if (!store)
+        return flow;
+    return store_host(store, &set, &error) ? call_manager_error(call, &error, NULL) : put_host(call, &set);
+}
+
+static enum flow set_host(struct call *call)
+{
+    struct model_change change;
+    struct error error;
+    enum flow flow;
+    bool go;
+    struct store *store = model_store(call, &flow);
+    if (!store)
+        return flow;
+    flow = call_should(call, "this host", &go);
+    if (flow != FLOW_NEXT || !go)
+        return flow;
+    model_change(&change, call, host_settings_table);
+    if (model_changes(call) && host_set(store, &change.change, &error))
+        return call_manager_error(call, &error, NULL);
+    return call_on(call, "Passthru") ? get_host(call) : FLOW_NEXT;
+}
+
+static enum flow get_versions(struct call *call)
+{
+    struct heap *heap = &call->shell->heap;
+    struct host_settings set;
+    struct error error;
+    enum flow flow;
+    struct store *store = model_store(call, &flow);
+    if (!store)
+        return flow;
+    if (store_host(store, &set, &error))
+        return call_manager_error(call, &error, NULL);
+    struct value *v = value_object(heap, "VMHostSupportedVersion");
+    object_set(v, "Name", value_format(heap, "nestbox, profile %s", profile_names[set.profile]));
+    object_set(v, "Version", version_value(heap, &set));
+    object_set(v, "IsDefault", &value_true);
     return call_put(call, v);
 }
 
@@ -250,16 +307,30 @@ static const struct parameter wmi_parameters[] = {
     {"ClassName", PARAMETER_TEXT, MANDATORY, 1, .aliases = "Class", .help = "Win32_Processor or Win32_ComputerSystem"},
     {0},
 };
+static const struct parameter host_parameters[] = {
+    {"Profile", PARAMETER_CHOICE, .words = "open|preview|ws2016|ws2019|ws2022|ws2025", .setting = "profile",
+     .help = "which host's rules hold: nestbox rules lists them"},
+    {"Passthru", PARAMETER_SWITCH, .help = "puts the host out"}, {0},
+};
 static const struct parameter no_parameters[] = {{0}};
 const struct cmdlet cmdlets_host[] = {
     {"Get-NetAdapter", NULL, adapter_parameters, .process = get_adapters, .summary = "Lists interfaces of the host",
-     .gives = "NetAdapter"},
+     .gives = "NetAdapter",
+     .examples = "Get-NetAdapter | Format-Table -AutoSize"},
     {"Get-CimInstance", "Get-WmiObject|gwmi|gcim", wmi_parameters, .process = get_wmi,
-     .summary = "Returns what the host's CPU or machine is"},
+     .summary = "Returns what the host's CPU or machine is",
+     .examples = "Get-CimInstance Win32_Processor | Select-Object Name, Manufacturer, NumberOfCores"},
     {"Get-VMHost", NULL, no_parameters, .process = get_host, .summary = "Returns what the host has for VMs",
-     .gives = "VMHost"},
+     .gives = "VMHost",
+     .examples = "Get-VMHost | Format-List *"},
+    {"Set-VMHost", NULL, host_parameters, IMPACT_MEDIUM, .process = set_host,
+     .summary = "Changes settings of the host", .examples = "Set-VMHost -Profile ws2022"},
+    {"Get-VMHostSupportedVersion", NULL, no_parameters, .process = get_versions,
+     .summary = "Lists the configuration versions that new VMs can have", .gives = "VMHostSupportedVersion",
+     .examples = "Get-VMHostSupportedVersion"},
     {"netsh", NULL, no_parameters, .raw = true, .process = netsh,
-     .summary = "Takes netsh interface ip add dnsserver, and nothing else"},
+     .summary = "Takes netsh interface ip add dnsserver, and nothing else",
+     .examples = "netsh interface ip add dnsserver \"vEthernet (VmNAT)\" address=192.0.2.53"},
     {0},
 };
 /* clang-format on */

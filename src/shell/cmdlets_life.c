@@ -165,16 +165,27 @@ static const struct parameter wait_parameters[] = {
 };
 const struct cmdlet cmdlets_life[] = {
     {"Start-VM", NULL, of_parameters, IMPACT_MEDIUM, .process = start,
-     .summary = "Starts VMs: from off, from a saved state, from a pause"},
-    {"Stop-VM", NULL, stop_parameters, IMPACT_MEDIUM, .process = stop, .summary = "Shuts VMs down"},
+     .summary = "Starts VMs: from off, from a saved state, from a pause",
+     .examples = "Start-VM lab\n"
+                 "Get-VM | Where-Object State -eq Saved | Start-VM -Passthru"},
+    {"Stop-VM", NULL, stop_parameters, IMPACT_MEDIUM, .process = stop, .summary = "Shuts VMs down",
+     .examples = "Stop-VM lab\n"
+                 "Stop-VM lab -Force\n"
+                 "Stop-VM lab -TurnOff"},
     {"Save-VM", NULL, of_parameters, IMPACT_MEDIUM, .process = save,
-     .summary = "Writes the memory and devices of VMs to the disk, and ends them"},
-    {"Suspend-VM", NULL, of_parameters, IMPACT_MEDIUM, .process = suspend, .summary = "Pauses VMs"},
-    {"Resume-VM", NULL, of_parameters, IMPACT_MEDIUM, .process = resume, .summary = "Lets paused VMs go on"},
-    {"Restart-VM", NULL, restart_parameters, IMPACT_MEDIUM, .process = restart, .summary = "Restarts VMs"},
+     .summary = "Writes the memory and devices of VMs to the disk, and ends them",
+     .examples = "Save-VM lab"},
+    {"Suspend-VM", NULL, of_parameters, IMPACT_MEDIUM, .process = suspend, .summary = "Pauses VMs",
+     .examples = "Suspend-VM lab"},
+    {"Resume-VM", NULL, of_parameters, IMPACT_MEDIUM, .process = resume, .summary = "Lets paused VMs go on",
+     .examples = "Resume-VM lab"},
+    {"Restart-VM", NULL, restart_parameters, IMPACT_MEDIUM, .process = restart, .summary = "Restarts VMs",
+     .examples = "Restart-VM lab -Type Reboot -Wait -For Heartbeat"},
     {"Remove-VMSavedState", NULL, of_parameters, IMPACT_MEDIUM, .process = discard,
-     .summary = "Drops the saved state of VMs"},
-    {"Wait-VM", NULL, wait_parameters, .process = wait_for, .summary = "Waits for the agents of guests"},
+     .summary = "Drops the saved state of VMs",
+     .examples = "Remove-VMSavedState lab"},
+    {"Wait-VM", NULL, wait_parameters, .process = wait_for, .summary = "Waits for the agents of guests",
+     .examples = "Wait-VM lab -For Heartbeat -Timeout 120"},
     {0},
 };
 /* clang-format on */

@@ -452,20 +452,30 @@ static const struct parameter string_parameters[] = {
 static const struct parameter null_parameters[] = {INPUT, {0}};
 
 const struct cmdlet cmdlets_objects[] = {
-    {"Where-Object", "where|?", where_parameters, .process = where, .summary = "Lets pass what fits"},
+    {"Where-Object", "where|?", where_parameters, .process = where, .summary = "Lets pass what fits",
+     .examples = "Get-VM | Where-Object State -eq Off\n"
+                 "Get-VM | Where-Object { $_.ProcessorCount -gt 2 }"},
     {"ForEach-Object", "foreach|%", each_parameters, .begin = each_begin, .process = each, .end = each_end,
-     .summary = "Does something with each value"},
+     .summary = "Does something with each value",
+     .examples = "Get-VM | ForEach-Object { \"$($_.Name) has $($_.ProcessorCount) CPUs\" }"},
     {"Select-Object", "select", select_parameters, .process = select_process, .end = select_end,
-     .summary = "Takes properties of objects, or some of the objects"},
-    {"Sort-Object", "sort", sort_parameters, .process = gather, .end = sort_end, .summary = "Sorts"},
+     .summary = "Takes properties of objects, or some of the objects",
+     .examples = "Get-VM | Select-Object Name, State\n"
+                 "1..9 | Select-Object -Last 2"},
+    {"Sort-Object", "sort", sort_parameters, .process = gather, .end = sort_end, .summary = "Sorts",
+     .examples = "Get-VM | Sort-Object MemoryAssigned -Descending"},
     {"Group-Object", "group", group_parameters, .process = gather, .end = group_end,
-     .summary = "Puts together what is the same", .gives = "GroupInfo"},
+     .summary = "Puts together what is the same", .gives = "GroupInfo",
+     .examples = "Get-VM | Group-Object State"},
     {"Measure-Object", "measure", measure_parameters, .process = gather, .end = measure_end,
-     .summary = "Counts, adds, finds the least and the greatest", .gives = "GenericMeasureInfo"},
+     .summary = "Counts, adds, finds the least and the greatest", .gives = "GenericMeasureInfo",
+     .examples = "Get-VM | Measure-Object MemoryStartup -Sum"},
     {"Get-Member", "gm", member_parameters, .process = gather, .end = members_end,
-     .summary = "Lists the properties of an object", .gives = "MemberDefinition"},
+     .summary = "Lists the properties of an object", .gives = "MemberDefinition",
+     .examples = "Get-VM | Get-Member"},
     {"Select-String", "sls", string_parameters, .process = select_string,
-     .summary = "Lets pass texts that match"},
+     .summary = "Lets pass texts that match",
+     .examples = "Get-Content ./log | Select-String error"},
     {"Out-Null", NULL, null_parameters, .process = nothing, .summary = "Takes everything and does nothing"},
     {0},
 };

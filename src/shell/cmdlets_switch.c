@@ -187,12 +187,18 @@ static const struct parameter remove_parameters[] = {
     NAME, {"Force", PARAMETER_SWITCH, .setting = "force", .help = "also if cards are at it"}, {0},
 };
 const struct cmdlet cmdlets_switch[] = {
-    {"Get-VMSwitch", NULL, get_parameters, .process = get, .summary = "Lists virtual switches", .gives = "VMSwitch"},
+    {"Get-VMSwitch", NULL, get_parameters, .process = get, .summary = "Lists virtual switches", .gives = "VMSwitch",
+     .examples = "Get-VMSwitch\n"
+                 "Get-VMSwitch -SwitchType Internal"},
     {"New-VMSwitch", NULL, new_parameters, IMPACT_MEDIUM, .process = create, .summary = "Creates a virtual switch",
-     .gives = "VMSwitch"},
-    {"Set-VMSwitch", NULL, set_parameters, IMPACT_MEDIUM, .process = set, .summary = "Changes virtual switches"},
+     .gives = "VMSwitch",
+     .examples = "New-VMSwitch -Name VmNAT -SwitchType Internal\n"
+                 "New-VMSwitch Lab -NetAdapterName Ethernet -AllowManagementOS $true"},
+    {"Set-VMSwitch", NULL, set_parameters, IMPACT_MEDIUM, .process = set, .summary = "Changes virtual switches",
+     .examples = "Set-VMSwitch VmNAT -Notes \"of the course\""},
     {"Remove-VMSwitch", NULL, remove_parameters, IMPACT_HIGH, .process = remove_switches,
-     .summary = "Deletes virtual switches"},
+     .summary = "Deletes virtual switches",
+     .examples = "Remove-VMSwitch VmNAT -Force -Confirm:$false"},
     {0},
 };
 /* clang-format on */

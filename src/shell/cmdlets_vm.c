@@ -1,7 +1,8 @@
 /*
  * VMs: listed, created, changed, renamed, deleted.
  */
-#include "manager/clone.h"
+#include "manager/card.h"
+#include "manager/checkpoint.h"
 #include "manager/image.h"
 #include "manager/vm.h"
 
@@ -19,35 +20,66 @@
 /* clang-format off */
 static const struct property_row vm_rows[] = {
     {"ParentCheckpointId", PROPERTY_VALUE, "checkpoint"},
+    {"ParentCheckpointName", PROPERTY_NOTHING},
     {"VMName", PROPERTY_VALUE, "name"},
     {"VMId", PROPERTY_VALUE, "id"},
+    {"CheckpointFileLocation", PROPERTY_VALUE, "path"},
     {"ConfigurationLocation", PROPERTY_VALUE, "path"},
+    {"SmartPagingFileInUse", PROPERTY_FALSE},
+    {"SnapshotFileLocation", PROPERTY_VALUE, "path"},
     {"AutomaticStartAction", PROPERTY_WORD, "auto-start", "Nothing|StartIfRunning|Start"},
     {"AutomaticStartDelay", PROPERTY_DIVIDED, "start-delay", .constant = 1000},
     {"AutomaticStopAction", PROPERTY_WORD, "auto-stop", "TurnOff|Save|ShutDown"},
     {"AutomaticCriticalErrorAction", PROPERTY_WORD, "error-action", "None|Pause"},
     {"AutomaticCriticalErrorActionTimeout", PROPERTY_DIVIDED, "error-timeout", .constant = 60000},
+    {"AutomaticCheckpointsEnabled", PROPERTY_FALSE},
     {"CPUUsage", PROPERTY_NUMBER, .constant = 0},
     {"MemoryAssigned", PROPERTY_NUMBER, .constant = 0},
-    {"NestedHypervisorActive", PROPERTY_VALUE, "hypervisor_active"},
+    {"NumaAligned", PROPERTY_NOTHING},
+    {"NumaNodesCount", PROPERTY_NUMBER, .constant = 1},
+    {"NumaSocketCount", PROPERTY_NUMBER, .constant = 1},
+    {"Heartbeat", PROPERTY_NOTHING},
     {"Uptime", PROPERTY_CONSTANT, .words = "00:00:00"},
+    {"OperationalStatus", PROPERTY_LIST, .words = "Ok"},
+    {"PrimaryOperationalStatus", PROPERTY_CONSTANT, .words = "Ok"},
+    {"SecondaryOperationalStatus", PROPERTY_NOTHING},
+    {"StatusDescriptions", PROPERTY_NOTHING},
+    {"PrimaryStatusDescription", PROPERTY_NOTHING},
+    {"SecondaryStatusDescription", PROPERTY_NOTHING},
     {"Status", PROPERTY_CONSTANT, .words = "Operating normally"},
+    {"ReplicationHealth", PROPERTY_CONSTANT, .words = "NotApplicable"},
+    {"ReplicationMode", PROPERTY_CONSTANT, .words = "None"},
+    {"ReplicationState", PROPERTY_CONSTANT, .words = "Disabled"},
     {"CheckpointType", PROPERTY_WORD, "checkpoints", "Disabled|ProductionOnly|Production|Standard"},
+    {"Groups", PROPERTY_LIST, .words = ""},
     {"Version", PROPERTY_VALUE, "configuration"},
+    {"VirtualMachineType", PROPERTY_CONSTANT, .words = "RealizedVirtualMachine"},
+    {"VirtualMachineSubType", PROPERTY_NOTHING},
     {"Notes", PROPERTY_VALUE, "notes"},
     {"State", PROPERTY_VALUE, "state"},
-    {"HardDrives", PROPERTY_NOTHING},
+    {"DVDDrives", PROPERTY_LIST, .words = ""},
+    {"FibreChannelHostBusAdapters", PROPERTY_LIST, .words = ""},
+    {"FloppyDrive", PROPERTY_NOTHING},
+    {"HardDrives", PROPERTY_LIST, .words = ""},
     {"DynamicMemoryEnabled", PROPERTY_VALUE, "dynamic-memory"},
     {"MemoryMaximum", PROPERTY_VALUE, "memory-maximum"},
     {"MemoryMinimum", PROPERTY_VALUE, "memory-minimum"},
     {"MemoryStartup", PROPERTY_VALUE, "memory"},
     {"ProcessorCount", PROPERTY_VALUE, "cpus"},
     {"Generation", PROPERTY_VALUE, "generation"},
+    {"IsClustered", PROPERTY_FALSE},
+    {"ParentSnapshotId", PROPERTY_VALUE, "checkpoint"},
+    {"ParentSnapshotName", PROPERTY_NOTHING},
     {"Path", PROPERTY_VALUE, "path"},
     {"CreationTime", PROPERTY_NOTHING},
     {"Id", PROPERTY_VALUE, "id"},
     {"Name", PROPERTY_VALUE, "name"},
+    {"NetworkAdapters", PROPERTY_LIST, .words = ""},
+    {"ComputerName", PROPERTY_HOST},
     {"IsDeleted", PROPERTY_FALSE},
+    /* what Hyper-V has not */
+    {"NestedHypervisorActive", PROPERTY_VALUE, "hypervisor_active"},
+    {"Accelerator", PROPERTY_VALUE, "accelerator"},
     {0},
 };
 /* clang-format on */
@@ -59,10 +91,29 @@ static struct value *duration(struct heap *heap, s64 seconds)
                         (int)(seconds / 3600 % 24), (int)(seconds / 60 % 60), (int)(seconds % 60));
 }
 
+/* Adds its drives, each to the property of its kind. */
+static void put_drives(struct heap *heap, struct value *v, const json_t *vm)
+{
+    struct value *disks = value_array(heap), *cds = value_array(heap);
+    const json_t *one;
+    size_t index;
+    json_array_foreach (json_object_get(vm, "disks"), index, one) {
+        const char *kind = model_text(json_object_get(one, "settings"), "kind");
+        struct value *drive = drive_object(heap, vm, one);
+        if (text_same(kind, "floppy"))
+            object_set(v, "FloppyDrive", drive);
+        else
+            array_add(text_same(kind, "cd") ? cds : disks, drive);
+    }
+    object_set(v, "HardDrives", disks);
+    object_set(v, "DVDDrives", cds);
+}
+
 struct value *vm_object(struct heap *heap, const json_t *json)
 {
-    struct value *v = model_object(heap, "VirtualMachine", vm_rows, json), *drives = value_array(heap);
-    const json_t *memory = json_object_get(json, "memory"), *disk;
+    struct value *v = model_object(heap, "VirtualMachine", vm_rows, json), *cards = value_array(heap);
+    const json_t *memory = json_object_get(json, "memory"), *agent = json_object_get(json, "agent"), *one;
+    const json_t *problem = json_object_get(json, "problem");
     json_int_t started = json_integer_value(json_object_get(json, "started"));
     time_t created = (time_t)json_integer_value(json_object_get(json, "created"));
     char text[40];
@@ -73,9 +124,23 @@ struct value *vm_object(struct heap *heap, const json_t *json)
         object_set(v, "MemoryAssigned", value_number(heap, json_integer_value(memory)));
     if (runs && started)
         object_set(v, "Uptime", duration(heap, time(NULL) - started));
-    json_array_foreach (json_object_get(json, "disks"), index, disk)
-        array_add(drives, value_text(heap, model_text(json_object_get(disk, "settings"), "path")));
-    object_set(v, "HardDrives", drives);
+    if (runs)
+        object_set(
+            v, "Heartbeat",
+            value_text(heap, json_is_true(json_object_get(agent, "ready")) ? "OkApplicationsUnknown" : "NoContact"));
+    if (json_is_object(problem))
+        object_set(v, "Status", value_text(heap, model_text(problem, "text")));
+    object_set(v, "PrimaryStatusDescription", object_get(v, "Status"));
+    struct value *descriptions = value_array(heap);
+    array_add(descriptions, object_get(v, "Status"));
+    object_set(v, "StatusDescriptions", descriptions);
+    snprintf(text, sizeof(text), "Generation%lld",
+             (long long)json_integer_value(json_object_get(json_object_get(json, "settings"), "generation")));
+    object_set(v, "VirtualMachineSubType", value_text(heap, text));
+    put_drives(heap, v, json);
+    json_array_foreach (json_object_get(json, "nics"), index, one)
+        array_add(cards, card_object(heap, one));
+    object_set(v, "NetworkAdapters", cards);
     localtime_r(&created, &tm);
     strftime(text, sizeof(text), "%m/%d/%Y %H:%M:%S", &tm);
     object_set(v, "CreationTime", value_text(heap, text));
@@ -208,6 +273,34 @@ static enum flow change_one(struct call *call, const char *name)
                : FLOW_NEXT;
 }
 
+/* A change to one setting. */
+struct one_setting {
+    struct change change;
+    const char *name, *value;
+};
+
+static int apply_one(const struct change *change, void *settings, struct error *error)
+{
+    const struct one_setting *one = container_of(change, struct one_setting, change);
+    return setting_parse(setting_find(vm_settings_table, one->name, strlen(one->name)), one->value, settings, error);
+}
+
+static enum flow set_setting(struct call *call, const char *name)
+{
+    struct error error;
+    const struct one_setting *one = call->state;
+    return vm_set(call->shell->store, name, &one->change, &error) ? call_manager_error(call, &error, name) : FLOW_NEXT;
+}
+
+enum flow vms_set(struct call *call, const char *setting, const char *value,
+                  struct value *(*object)(struct heap *heap, const json_t *json))
+{
+    struct one_setting *one = call->state ? call->state : memory_get(sizeof(*one));
+    *one = (struct one_setting){{apply_one}, setting, value};
+    call->state = one;
+    return vms_each(call, set_setting, object);
+}
+
 enum flow vms_change(struct call *call, struct value *(*object)(struct heap *heap, const json_t *json))
 {
     return vms_each(call, change_one, object);
@@ -215,9 +308,59 @@ enum flow vms_change(struct call *call, struct value *(*object)(struct heap *hea
 
 /* -- cmdlets -- */
 
+static enum flow add_cards(struct call *call, json_t *vms)
+{
+    struct error error;
+    json_t *nics, *nic, *vm;
+    size_t i, j;
+    if (!json_array_size(vms))
+        return FLOW_NEXT;
+    if (nic_list(call->shell->store, NULL, &nics, &error))
+        return call_manager_error(call, &error, NULL);
+    json_array_foreach (vms, i, vm) {
+        json_t *own = json_array();
+        json_array_foreach (nics, j, nic)
+            if (text_same(model_text(nic, "vm"), model_text(vm, "name")))
+                json_array_append(own, nic);
+        json_object_set_new(vm, "nics", own);
+    }
+    json_decref(nics);
+    return FLOW_NEXT;
+}
+
+/* The name of the checkpoint that a VM stands on. */
+static void put_parent(struct call *call, const json_t *vm, struct value *v)
+{
+    const char *id = model_text(vm, "checkpoint");
+    struct error ignored;
+    json_t *list, *one;
+    size_t index;
+    if (!*id || checkpoint_list(call->shell->store, model_text(vm, "name"), &list, &ignored))
+        return;
+    json_array_foreach (list, index, one)
+        if (strcmp(model_text(one, "id"), id) == 0) {
+            object_set(v, "ParentCheckpointName", value_text(&call->shell->heap, model_text(one, "name")));
+            object_set(v, "ParentSnapshotName", value_text(&call->shell->heap, model_text(one, "name")));
+        }
+    json_decref(list);
+}
+
 static enum flow get(struct call *call)
 {
-    return vms_put(call, vm_object);
+    json_t *vms, *vm;
+    size_t index;
+    enum flow flow = vms_find(call, &vms);
+    if (flow == FLOW_NEXT)
+        flow = add_cards(call, vms);
+    json_array_foreach (vms, index, vm) {
+        if (flow != FLOW_NEXT)
+            break;
+        struct value *v = vm_object(&call->shell->heap, vm);
+        put_parent(call, vm, v);
+        flow = call_put(call, v);
+    }
+    json_decref(vms);
+    return flow;
 }
 
 /* The disk that New-VM asks for. Texts in `text` stay as long as it is used. */
@@ -373,13 +516,24 @@ static const struct parameter remove_parameters[] = {
     VMS_BY_NAME, {"Force", PARAMETER_SWITCH, .help = "asks nothing"}, {0},
 };
 const struct cmdlet cmdlets_vm[] = {
-    {"Get-VM", NULL, get_parameters, .process = get, .summary = "Lists VMs", .gives = "VirtualMachine"},
+    {"Get-VM", NULL, get_parameters, .process = get, .summary = "Lists VMs", .gives = "VirtualMachine",
+     .examples = "Get-VM\n"
+                 "Get-VM lab | Format-List *\n"
+                 "Get-VM | Where-Object State -eq Running\n"
+                 "(Get-VM lab).NetworkAdapters.IPAddresses"},
     {"New-VM", NULL, new_parameters, IMPACT_MEDIUM, .process = create, .summary = "Creates a VM",
-     .gives = "VirtualMachine"},
-    {"Set-VM", NULL, set_parameters, IMPACT_MEDIUM, .process = set, .summary = "Changes VMs"},
-    {"Rename-VM", NULL, rename_parameters, IMPACT_MEDIUM, .process = rename_vm, .summary = "Renames a VM"},
+     .gives = "VirtualMachine",
+     .examples = "New-VM lab 2GB -Generation 2 -Image debian -SwitchName lab\n"
+                 "New-VM old -NewVHDSizeBytes 20GB"},
+    {"Set-VM", NULL, set_parameters, IMPACT_MEDIUM, .process = set, .summary = "Changes VMs",
+     .examples = "Set-VM lab -ProcessorCount 4 -StaticMemory -MemoryStartupBytes 4GB\n"
+                 "Set-VM lab -AutomaticStopAction ShutDown -Notes \"for the course\""},
+    {"Rename-VM", NULL, rename_parameters, IMPACT_MEDIUM, .process = rename_vm, .summary = "Renames a VM",
+     .examples = "Rename-VM lab lab1"},
     {"Remove-VM", NULL, remove_parameters, IMPACT_HIGH, .process = remove_vm,
-     .summary = "Deletes VMs with what is in their folders"},
+     .summary = "Deletes VMs with what is in their folders",
+     .examples = "Remove-VM lab -Force\n"
+                 "Get-VM test* | Remove-VM -WhatIf"},
     {0},
 };
 /* clang-format on */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *model_text(const json_t *json, const char *key)
 {
@@ -59,9 +60,18 @@ static struct value *word_of(struct heap *heap, const char *words, const char *c
     return value_text(heap, choice);
 }
 
+static struct value *words_of(struct heap *heap, const char *words)
+{
+    struct value *list = value_array(heap);
+    for (const char *at = words; *at; at += strcspn(at, "|"), at += *at == '|')
+        array_add(list, value_text_n(heap, at, strcspn(at, "|")));
+    return list;
+}
+
 static struct value *property(struct heap *heap, const struct property_row *row, const json_t *json)
 {
     const json_t *e = element(json, row->from);
+    char host[256] = "";
     bool on =
         e && !json_is_false(e) && !json_is_null(e) && !(json_is_string(e) && text_same(json_string_value(e), "off"));
     switch (row->kind) {
@@ -73,6 +83,10 @@ static struct value *property(struct heap *heap, const struct property_row *row,
     case PROPERTY_FALSE: return &value_false;
     case PROPERTY_NUMBER: return value_number(heap, row->constant);
     case PROPERTY_CONSTANT: return value_text(heap, row->words);
+    case PROPERTY_LIST: return words_of(heap, row->words);
+    case PROPERTY_PART_ID:
+        return value_format(heap, "%s\\%s", json_is_string(e) ? json_string_value(e) : "", row->words);
+    case PROPERTY_HOST: gethostname(host, sizeof(host) - 1); return value_text(heap, host);
     default: return &value_null;
     }
 }

@@ -20,6 +20,9 @@ enum property_kind {
     PROPERTY_FALSE,    /* what is never on here */
     PROPERTY_NUMBER,   /* `constant` */
     PROPERTY_CONSTANT, /* the word itself */
+    PROPERTY_LIST,     /* an array of the words */
+    PROPERTY_PART_ID,  /* the VM's id, a backslash, the word: of a part of a VM */
+    PROPERTY_HOST,     /* the host's name */
 };
 
 /* One property of a type. Rows stand in the order of Format-List *. */
@@ -33,6 +36,17 @@ struct property_row {
 
 /* `json` has the elements, and "settings" with the settings. */
 struct value *model_object(struct heap *heap, const char *type, const struct property_row *rows, const json_t *json);
+#define PROPERTY_NO_ID "00000000-0000-0000-0000-000000000000"
+/* The end of parts of VMs, as processors and memory. */
+#define PART_ROWS(name)                                                                                                \
+    {"Name", PROPERTY_CONSTANT, .words = name}, {"Id", PROPERTY_PART_ID, "id", .words = name},                         \
+        {"VMId", PROPERTY_VALUE, "id"}, {"VMName", PROPERTY_VALUE, "name"},                                            \
+        {"VMSnapshotId", PROPERTY_CONSTANT, .words = PROPERTY_NO_ID},                                                  \
+        {"VMSnapshotName", PROPERTY_CONSTANT, .words = ""}, {"ComputerName", PROPERTY_HOST},                           \
+        {"IsDeleted", PROPERTY_FALSE}, {"VMCheckpointId", PROPERTY_CONSTANT, .words = PROPERTY_NO_ID},                 \
+    {                                                                                                                  \
+        "VMCheckpointName", PROPERTY_CONSTANT, .words = ""                                                             \
+    }
 /* The text of an element; "" if there is none. */
 const char *model_text(const json_t *json, const char *key);
 

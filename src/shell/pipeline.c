@@ -343,6 +343,24 @@ static enum flow redirect_end(struct stage *s)
 
 /* -- all of it -- */
 
+/* Get-VM -? */
+static bool asks_help(const struct node *command)
+{
+    for (const struct node *a = command->list; a; a = a->next)
+        if (a->kind == NODE_ARGUMENT && a->name && strcmp(a->name, "?") == 0)
+            return true;
+    return false;
+}
+
+/* Makes it a call of Get-Help, whose first parameter is the name. */
+static void give_help(struct call *call)
+{
+    call->given[0] = call->bound[0] = value_text(&call->shell->heap, call->cmdlet->name);
+    call->cmdlet = cmdlet_find("Get-Help");
+    call->name = call->cmdlet->name;
+    call->parameters = call->cmdlet->parameters;
+}
+
 static enum flow prepare(struct shell *shell, struct stage *s)
 {
     s->sink.put = stage_put;
@@ -365,6 +383,10 @@ static enum flow prepare(struct shell *shell, struct stage *s)
     if (s->call.cmdlet && s->call.cmdlet->raw) {
         s->call.rest = value_array(&shell->heap);
         return external_words(shell, s->node, s->call.rest);
+    }
+    if (s->call.cmdlet && asks_help(s->node)) {
+        give_help(&s->call);
+        return FLOW_NEXT;
     }
     flow = bind_words(&s->call, s->node->list);
     if (flow == FLOW_NEXT && (!s->call.piped || s->body))

@@ -14,6 +14,9 @@ enum flow vms_find(struct call *call, json_t **vms);
 /* One VM as it is now. */
 enum flow vm_put(struct call *call, const char *name);
 struct value *vm_object(struct heap *heap, const json_t *json);
+/* A drive and a card, as objects: by what vm_list or disk_list, and nic_list, have of it. */
+struct value *drive_object(struct heap *heap, const json_t *vm, const json_t *drive);
+struct value *card_object(struct heap *heap, const json_t *json);
 
 /* Does something to each VM that is asked for, after the question whether it should be done. `object`: what -Passthru
  * puts out after that; NULL: `one` does. */
@@ -21,6 +24,9 @@ enum flow vms_each(struct call *call, enum flow (*one)(struct call *call, const 
                    struct value *(*object)(struct heap *heap, const json_t *json));
 /* Changes each VM by the parameters that name its settings. */
 enum flow vms_change(struct call *call, struct value *(*object)(struct heap *heap, const json_t *json));
+/* The same of one setting, whose value is not a parameter's. */
+enum flow vms_set(struct call *call, const char *setting, const char *value,
+                  struct value *(*object)(struct heap *heap, const json_t *json));
 /* Puts an object for each VM. */
 enum flow vms_put(struct call *call, struct value *(*object)(struct heap *heap, const json_t *json));
 

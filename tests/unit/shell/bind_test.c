@@ -2,6 +2,7 @@
  * Binding: names, prefixes, positions, switches, conversions, the pipeline; and the tables of cmdlets.
  */
 #include "shell/cmdlet.h"
+#include "shell/parse.h"
 #include "unit/shell_lines.h"
 
 static const struct line bound[] = {
@@ -56,6 +57,52 @@ static bool has_duplicates(const struct cmdlet *c)
     return false;
 }
 
+static bool has_parameter(const struct parameter *table, const char *name)
+{
+    for (const struct parameter *p = table; p->name; p++)
+        if (text_same(p->name, name) || text_listed(p->aliases, name))
+            return true;
+    return false;
+}
+
+/* Are all commands of a tree ours, with parameters that they have, in full? */
+static bool commands_known(const struct node *node, unsigned *count)
+{
+    bool good = true;
+    for (; node; node = node->next) {
+        const char *name = node->kind == NODE_COMMAND && node->left ? node->left->literal->text : NULL;
+        const struct cmdlet *c = name ? cmdlet_find(name) : NULL;
+        *count += c != NULL;
+        good &= !name || c;
+        for (const struct node *a = c && !c->raw ? node->list : NULL; a; a = a->next)
+            good &= a->kind != NODE_ARGUMENT || !a->name || has_parameter(c->parameters, a->name) ||
+                    has_parameter(common_parameters, a->name) ||
+                    (c->impact && has_parameter(confirm_parameters, a->name));
+        if (c && text_same(c->name, "Invoke-Command")) /* its block is bash's */
+            continue;
+        good &=
+            commands_known(node->left, count) && commands_known(node->list, count) && commands_known(node->body, count);
+    }
+    return good;
+}
+
+/* Can the examples be typed, and do they show the cmdlet? */
+static void check_examples(const struct cmdlet *c)
+{
+    for (const char *at = c->examples; at && *at; at += strcspn(at, "\n"), at += *at == '\n') {
+        struct parse_error error;
+        unsigned count = 0;
+        char line[300];
+        snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, "\n"), at);
+        struct source *source = source_parse(NULL, line, strlen(line), &error);
+        if (!source->top || !commands_known(source->top->list, &count) || !count || !strstr(line, c->name)) {
+            test_bad++;
+            printf("# the example '%s' of %s\n", line, c->name);
+        }
+        source_free(source);
+    }
+}
+
 int main(void)
 {
     setenv("LC_ALL", "C", 1);
@@ -71,6 +118,8 @@ int main(void)
             CHECK(c->summary && c->summary[strlen(c->summary) - 1] != '.');
             CHECK(c->process || c->end || c->begin);
             CHECK(cmdlet_find(c->name) == c);
+            CHECK(c->examples || c->impact == IMPACT_NONE);
+            check_examples(c);
             if (!c->raw)
                 CHECK(!has_duplicates(c));
             for (const struct parameter *p = c->parameters; p->name; p++, count++) {
