@@ -83,7 +83,9 @@ says 'Get-VMHostSupportedVersion' '12.0' '(Get-VMHostSupportedVersion).Version'
 says 'Set-VMHost' $'ws2019\n9.0' \
     '(Set-VMHost -Profile ws2019 -Passthru).Profile; (Get-VMHostSupportedVersion).Version; Set-VMHost -Profile open'
 says 'Get-VMNetworkAdapterVlan' $'Untagged 0\nAccess 10\nTrunk 10,20-22' \
-    'function Show { Get-VMNetworkAdapterVlan a | foreach { $_.OperationMode + " " + $_.AllowedVlanIdList + $_.AccessVlanId } }
+    'function Show {
+         Get-VMNetworkAdapterVlan a | foreach { $_.OperationMode + " " + $_.AllowedVlanIdList + $_.AccessVlanId }
+     }
      Show; Set-VMNetworkAdapterVlan a -Access -VlanId 10; Show
      Set-VMNetworkAdapterVlan a -Trunk -AllowedVlanIdList "20-22" -NativeVlanId 10
      (Get-VMNetworkAdapterVlan a).OperationMode + " " + (Get-VMNetworkAdapterVlan a).VlanList'
