@@ -119,6 +119,24 @@ static void add_rows(json_t *rows, const json_t *all, const char *parent)
         }
 }
 
+/* What deleted checkpoints left, if it is not merged yet. */
+static void print_merging(struct store *store, const char *vm)
+{
+    json_t *merging = NULL;
+    struct error ignored;
+    char done[32], total[32];
+    if (checkpoint_merging(store, vm, &merging, &ignored))
+        return;
+    if (number_at(merging, "total"))
+        printf("merging: %s of %s of what a deleted checkpoint left\n",
+               bytes_text((u64)number_at(merging, "done"), done, sizeof(done)),
+               bytes_text((u64)number_at(merging, "total"), total, sizeof(total)));
+    else if (number_at(merging, "images"))
+        printf("merging: %lld image%s of deleted checkpoints wait%s\n", number_at(merging, "images"),
+               number_at(merging, "images") == 1 ? "" : "s", number_at(merging, "images") == 1 ? "s" : "");
+    json_decref(merging);
+}
+
 static int list(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};
@@ -137,6 +155,7 @@ static int list(const struct verb *verb, int argc, char **argv)
         add_rows(rows, all, "");
         if (json_array_size(all))
             print_table(rows);
+        print_merging(store, word[0]);
         json_decref(rows);
         json_decref(all);
     }
@@ -175,6 +194,7 @@ static int show(const struct verb *verb, int argc, char **argv)
         json_object_foreach (json_object_get(object, "disks"), id, disk)
             printf("  %-11s %s, %s\n", id, text_at(disk, "path"),
                    bytes_text((u64)number_at(disk, "bytes"), size, sizeof(size)));
+        print_merging(store, word[0]);
     }
     json_decref(object);
     return network_end(store, e, &error);
@@ -272,7 +292,8 @@ static const struct verb delete_verb = {
     .words = CHECKPOINT_WORDS,
     .about =
         "Deletes a checkpoint; the VM and its other checkpoints stay as they are. Images that nothing stands on any "
-        "more are removed, and merged where one stands on them, which waits for a VM that is off.",
+        "more are removed, and merged where one stands on them; of a VM that runs in the background, as *nestbox checkpoint "
+        "list* shows.",
     .run = delete,
 };
 

@@ -13,6 +13,7 @@
 #include "store/definition.h"
 #include "store/file.h"
 #include "store/intent.h"
+#include "store/merge.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -350,7 +351,7 @@ int checkpoint_apply(struct store *store, const char *vm, const char *name, stru
         e = apply(store, &open.def, &all, checkpoint, error);
     checkpoints_free(&all);
     vm_close(&open);
-    return e;
+    return e; /* images that wait to be merged wait on: the next start or deletion looks at them */
 }
 
 /* -- listing, renaming, deleting -- */
@@ -391,6 +392,26 @@ int checkpoint_show(struct store *store, const char *vm, const char *name, json_
     return e || *object ? e : no_memory(error);
 }
 
+int checkpoint_merging(struct store *store, const char *vm, json_t **object, struct error *error)
+{
+    struct vm_def def;
+    struct vm_now now;
+    struct error ignored;
+    int e = store_vm(store, vm, &def, error);
+    if (e)
+        return e;
+    u32 count = merge_count(store, def.name);
+    if (!count || vm_now(store, &def, &now, &ignored))
+        now.report = NULL;
+    const json_t *merging = json_object_get(now.report, "merging");
+    *object =
+        json_pack("{s:i, s:I, s:I}", "images", (int)count, "done", json_integer_value(json_object_get(merging, "done")),
+                  "total", json_integer_value(json_object_get(merging, "total")));
+    json_decref(now.report);
+    vm_def_free(&def);
+    return *object ? 0 : no_memory(error);
+}
+
 int checkpoint_rename(struct store *store, const char *vm, const char *name, const char *new_name, struct error *error)
 {
     struct vm_open open;
@@ -412,11 +433,13 @@ int checkpoint_rename(struct store *store, const char *vm, const char *name, con
 }
 
 /* Its children become those of its parent, and so does the VM. */
-json_t *checkpoint_delete_steps(const struct vm_def *def, const struct checkpoints *all, const json_t *checkpoint)
+json_t *checkpoint_delete_steps(struct store *store, const struct vm_def *def, const struct checkpoints *all,
+                                const json_t *checkpoint)
 {
     const char *id = json_string_value(json_object_get(checkpoint, "id"));
     json_t *parent = json_object_get(checkpoint, "parent"), *steps = json_array();
     char file[PATH_MAX], folder[PATH_MAX], vm_file[DEFINITION_PATH_MAX], what[64];
+    size_t index;
     for (u32 i = 0; i < all->count; i++) {
         const char *above = json_string_value(json_object_get(all->list[i], "parent"));
         if (!above || strcmp(above, id) != 0)
@@ -432,6 +455,10 @@ json_t *checkpoint_delete_steps(const struct vm_def *def, const struct checkpoin
         (void)!json_array_append_new(steps, intent_write(vm_file, changed));
         json_decref(changed);
     }
+    json_t *images = checkpoint_leftovers(store, def, all, checkpoint), *image;
+    json_array_foreach (images, index, image)
+        (void)!merge_steps(def->name, json_string_value(image), steps);
+    json_decref(images);
     snprintf(what, sizeof(what), "checkpoints/%.40s", id);
     checkpoint_below(def->name, what, folder);
     (void)!json_array_append_new(steps, intent_remove(folder));
@@ -444,12 +471,12 @@ int checkpoint_drop(struct store *store, const struct vm_def *def, const struct 
     struct vm_now now;
     json_t *steps;
     int e = vm_now(store, def, &now, error);
-    if (!e && !(steps = checkpoint_delete_steps(def, all, checkpoint)))
+    if (!e && !(steps = checkpoint_delete_steps(store, def, all, checkpoint)))
         e = no_memory(error);
     else if (!e)
         e = intent_finish(store, def->name, what, steps, error);
     if (!e)
-        e = checkpoint_collect(store, def, all, checkpoint, !now.report, progress, error);
+        e = checkpoint_collect(store, def, now.report, progress, error);
     json_decref(now.report);
     return e;
 }

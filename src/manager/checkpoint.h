@@ -20,6 +20,10 @@ int MUST_CHECK checkpoint_show(struct store *store, const char *vm, const char *
 /* The VM is what it was; what it is now is lost, and it is off, or saved where the checkpoint has memory. A VM that
  * runs is turned off. */
 int MUST_CHECK checkpoint_apply(struct store *store, const char *vm, const char *name, struct error *error);
+/* What deleted checkpoints left and is not merged yet: {"images": how many, "done", "total": bytes of the one that is
+ * being merged, or 0}. Its progress is the worker's, which does it in the background. */
+int MUST_CHECK checkpoint_merging(struct store *store, const char *vm, json_t **object, struct error *error);
+
 /* -- for operations of other files: the VM is locked -- */
 
 /* As checkpoint_create; `id` gets that of the checkpoint. */

@@ -5,9 +5,11 @@
 #include "manager/checkpoint_files.h"
 
 #include "manager/disk.h"
+#include "manager/life.h"
 #include "manager/qemu_img.h"
 #include "store/file.h"
 #include "store/intent.h"
+#include "store/merge.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -406,82 +408,65 @@ void checkpoint_drop_current(struct store *store, const struct vm_def *def, cons
     }
 }
 
-/* What stands on an image, of the files in `disks`. Returns how many; one of them is in `top`. */
-static u32 tops_of(const char *folder, const char *image, char top[static PATH_MAX])
+json_t *checkpoint_leftovers(struct store *store, const struct vm_def *def, const struct checkpoints *all,
+                             const json_t *gone)
 {
-    char path[PATH_MAX];
-    struct dirent *entry;
+    size_t i;
+    json_t *disk, *images = json_array(), *current = vm_def_json(def);
     struct error ignored;
-    u32 count = 0;
-    DIR *dir = opendir(folder);
-    while (dir && (entry = readdir(dir))) {
-        json_t *info;
-        snprintf(path, sizeof(path), "%.3800s/%.255s", folder, entry->d_name);
-        if (entry->d_name[0] == '.' || qemu_img_info(path, NULL, &info, &ignored))
-            continue;
-        const char *base = text_of(info, "full-backing-filename");
-        if (strcmp(base[0] ? base : text_of(info, "backing-filename"), image) == 0) {
-            count++;
-            strcpy(top, path);
-        }
-        json_decref(info);
+    bool kept = disk_refuse_bases(store, def->name, NULL, "merged", &ignored); /* clones stand on these images */
+    json_array_foreach (json_object_get(json_object_get(gone, "definition"), "disks"), i, disk) {
+        const char *own = text_of(json_object_get(disk, "settings"), "path");
+        if (!kept && strncmp(own, "disks/", 6) == 0 && !has_image(current, own) && !any_has_image(all, gone, own))
+            (void)!json_array_append_new(images, json_string(own));
     }
-    if (dir)
-        closedir(dir);
-    return count;
+    json_decref(current);
+    return images;
 }
 
 /* The file on top takes what the image has and stands on the image's base from then on. A rebase that is cut off has
  * copied some of it, and stands where it stood. */
-static int merge(const char *image, const char *top, const struct progress *progress, struct error *error)
+static int merge(const struct merge *m, const struct progress *progress, struct error *error)
 {
     json_t *info;
-    int e = qemu_img_info(image, NULL, &info, error);
+    int e = qemu_img_info(m->image, NULL, &info, error);
     if (e)
         return e;
     const char *base = text_of(info, "backing-filename"), *format = text_of(info, "backing-filename-format");
-    const char *const onto[] = {"rebase", "-p", "-f", "qcow2", "-b", base, "-F", format[0] ? format : "raw", top, NULL};
-    const char *const alone[] = {"rebase", "-p", "-f", "qcow2", "-b", "", top, NULL};
+    const char *const onto[] = {"rebase", "-p", "-f", "qcow2", "-b", base, "-F", format[0] ? format : "raw",
+                                m->top,   NULL};
+    const char *const alone[] = {"rebase", "-p", "-f", "qcow2", "-b", "", m->top, NULL};
     e = qemu_img(base[0] ? onto : alone, progress, "merging", NULL, error);
     json_decref(info);
     return e;
 }
 
-/* An image that no definition has any more. Returns 0 also if it has to stay. */
-static int collect(const char *folder, const char *image, bool may_merge, const struct progress *progress,
-                   struct error *error)
+int checkpoint_collect(struct store *store, const struct vm_def *def, bool runs, const struct progress *progress,
+                       struct error *error)
 {
-    char top[PATH_MAX];
-    if (access(image, F_OK))
-        return 0;
-    u32 tops = tops_of(folder, image, top);
-    if (tops > 1 || (tops == 1 && !may_merge))
-        return 0;
-    int e = tops ? merge(image, top, progress, error) : 0;
-    if (!e && unlink(image))
-        e = error_set(error, -errno, "%.200s: %s", image, strerror(errno));
-    return e;
-}
-
-int checkpoint_collect(struct store *store, const struct vm_def *def, const struct checkpoints *all, const json_t *gone,
-                       bool merge_too, const struct progress *progress, struct error *error)
-{
-    char folder[PATH_MAX], image[PATH_MAX];
-    size_t i;
-    json_t *disk;
+    struct merge m;
     struct error ignored;
+    u32 from = 0;
+    bool later = false;
+    int found = 0, e = 0;
     if (disk_refuse_bases(store, def->name, NULL, "merged", &ignored))
-        return 0; /* clones stand on these images */
-    int e = store_vm_path(store, def->name, "disks", folder, sizeof(folder), error);
-    json_t *current = vm_def_json(def);
-    json_array_foreach (json_object_get(json_object_get(gone, "definition"), "disks"), i, disk) {
-        const char *own = text_of(json_object_get(disk, "settings"), "path");
-        if (e || strncmp(own, "disks/", 6) != 0 || has_image(current, own) || any_has_image(all, gone, own))
+        return 0;
+    while (!e && (found = merge_next(store, def->name, &from, &m, error)) == 1) {
+        if (runs && disk_stands_on(store, def, m.image)) {
+            later = true; /* QEMU has it open, and its worker will do it */
             continue;
-        e = store_vm_path(store, def->name, own, image, sizeof(image), error);
+        }
+        if (m.top[0])
+            e = merge(&m, progress, error);
         if (!e)
-            e = collect(folder, image, merge_too, progress, error);
+            e = merge_remove(store, def->name, &m, error);
+        from = 0; /* what waited for this one can go now */
     }
-    json_decref(current);
-    return e;
+    if (!e && !found && later) {
+        json_t *answer = NULL;
+        e = life_ask(store, def->name, json_pack("{s:s}", "do", "merge"), NULL, &answer, error);
+        json_decref(answer);
+        e = e == -ENOTCONN ? 0 : e;
+    }
+    return e ? e : found;
 }

@@ -45,7 +45,8 @@ int MUST_CHECK checkpoint_copy(struct store *store, const char *vm, const char *
 int MUST_CHECK checkpoint_restore(struct store *store, const char *vm, const json_t *checkpoint, json_t *steps,
                                   struct error *error);
 /* The steps of an intent that take a checkpoint away; NULL: no memory. */
-json_t *checkpoint_delete_steps(const struct vm_def *def, const struct checkpoints *all, const json_t *checkpoint);
+json_t *checkpoint_delete_steps(struct store *store, const struct vm_def *def, const struct checkpoints *all,
+                                const json_t *checkpoint);
 /* Does that under the name of an operation, and then what checkpoint_delete does to images. */
 int MUST_CHECK checkpoint_drop(struct store *store, const struct vm_def *def, const struct checkpoints *all,
                                const json_t *checkpoint, const char *what, const struct progress *progress,
@@ -53,8 +54,12 @@ int MUST_CHECK checkpoint_drop(struct store *store, const struct vm_def *def, co
 /* Adds steps that remove the images which only the VM as it is now has. */
 void checkpoint_drop_current(struct store *store, const struct vm_def *def, const struct checkpoints *all,
                              json_t *steps);
-/* After a checkpoint has gone: removes images that nothing stands on, and merges, if `merge`. */
-int MUST_CHECK checkpoint_collect(struct store *store, const struct vm_def *def, const struct checkpoints *all,
-                                  const json_t *gone, bool merge, const struct progress *progress, struct error *error);
+/* The images that no definition has when `gone` has gone, as definitions have them: an array; NULL: no memory. */
+json_t *checkpoint_leftovers(struct store *store, const struct vm_def *def, const struct checkpoints *all,
+                             const json_t *gone);
+/* Removes and merges what store/merge.h lists; of a VM that runs its worker does what QEMU has open, and goes on with
+ * that after this has returned. */
+int MUST_CHECK checkpoint_collect(struct store *store, const struct vm_def *def, bool runs,
+                                  const struct progress *progress, struct error *error);
 
 #endif

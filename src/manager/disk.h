@@ -44,6 +44,8 @@ int MUST_CHECK disk_find_file(const char *path, char real[static PATH_MAX], stru
  * other VMs, or on the file `path`, by disks of any; the other of both is NULL. `what`: "deleted". */
 int MUST_CHECK disk_refuse_bases(struct store *store, const char *vm, const char *path, const char *what,
                                  struct error *error);
+/* Does a disk of the VM stand on the file, or on one that does? */
+bool disk_stands_on(const struct store *store, const struct vm_def *def, const char *path);
 /* The files in the VM's folder that are images or memory: {"path", "bytes"}. */
 int MUST_CHECK disk_files(struct store *store, const char *vm, json_t **files, struct error *error);
 

@@ -90,6 +90,17 @@ static int refuse(const struct subject *subject, const char *what, const char *u
     return error_hint(error, "nestbox clone makes a VM whose disks stand alone; delete those that do not");
 }
 
+bool disk_stands_on(const struct store *store, const struct vm_def *def, const char *path)
+{
+    struct subject subject = {0};
+    if (!realpath(path, subject.file))
+        return false;
+    for (u32 i = 0; i < def->disks; i++)
+        if (stands_on(store, def, &def->disk[i], &subject))
+            return true;
+    return false;
+}
+
 int disk_refuse_bases(struct store *store, const char *vm, const char *path, const char *what, struct error *error)
 {
     struct subject subject;

@@ -332,7 +332,7 @@ static int write_all(struct export *x, struct error *error)
 /* What a command that was ended leaves goes, and so does the checkpoint that was taken for it. */
 static int begin(struct export *x, const struct checkpoints *all, const json_t *taken, struct error *error)
 {
-    json_t *undo = taken ? checkpoint_delete_steps(&x->vm.def, all, taken) : json_array();
+    json_t *undo = taken ? checkpoint_delete_steps(x->store, &x->vm.def, all, taken) : json_array();
     (void)!folder_remove(AT_FDCWD, x->draft);
     (void)!unlink(x->draft_archive);
     if (undo && (json_array_append_new(undo, intent_discard(x->draft)) ||

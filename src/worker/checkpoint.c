@@ -160,6 +160,16 @@ static void stopped(struct worker *w, json_t *result, const struct error *error)
     step(w);
 }
 
+static void begin(struct worker *w)
+{
+    if (w->job != JOB_CHECKPOINT)
+        return;
+    if (w->before == VM_RUNNING)
+        job_step(w, "stop", NULL, stopped);
+    else
+        stopped(w, NULL, NULL);
+}
+
 int checkpoint_begin(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct worker *w = opaque;
@@ -173,9 +183,6 @@ int checkpoint_begin(void *opaque, const json_t *request, json_t *reply, struct 
     if (!w->checkpoint.request)
         return error_set(error, -ENOMEM, "out of memory");
     job_begin(w, JOB_CHECKPOINT, w->state, 0);
-    if (w->before == VM_RUNNING)
-        job_step(w, "stop", NULL, stopped);
-    else
-        stopped(w, NULL, NULL);
+    merge_quiet(w, begin);
     return job_wait(w, error);
 }

@@ -6,7 +6,7 @@
 
 #include "process/control.h"
 #include "rules/vm_state.h"
-#include "store/vm.h"
+#include "store/merge.h"
 #include "worker/command.h"
 #include "worker/console.h"
 #include "worker/guest.h"
@@ -92,6 +92,19 @@ struct worker {
         struct error verdict;
     } checkpoint;
 
+    struct merging {
+        enum { MERGE_NOTHING, MERGE_ASKS, MERGE_RUNS } phase;
+        struct merge now;
+        u32 from; /* where the search goes on: store/merge.h */
+        char tried[256]; /* which was the last */
+        bool ended;      /* QEMU has reported the end of what it has not yet answered */
+        struct qmp_call call, poll_call;
+        bool polling;
+        struct alarm poll;
+        u64 done, total;
+        void (*then)(struct worker *w); /* waits until nothing is merged; NULL: nobody does */
+    } merging;
+
     bool stopped_by_disk;
     u64 disk_stop_ns, disk_retry_ns; /* when that began; when it was tried again */
     struct alarm retry;
@@ -166,6 +179,17 @@ void save_write(struct worker *w);
 /* checkpoint.c */
 int checkpoint_begin(void *opaque, const json_t *request, json_t *reply, struct error *error);
 void checkpoint_moved(struct worker *w, const struct error *error);
+
+/* merge.c: images that deleted checkpoints left. */
+/* Goes on with what is to be merged, if the VM is in a state for it. */
+void merge_begin(struct worker *w);
+/* Calls `then` when nothing is merged any more, for what QEMU does not do meanwhile; after a while, or at once. */
+void merge_quiet(struct worker *w, void (*then)(struct worker *w));
+void merge_event(struct worker *w, const char *name, const json_t *data);
+void merge_poll(struct alarm *alarm);
+/* What is under way, as `show` has it. */
+json_t *merge_json(const struct worker *w);
+int merge_request(void *opaque, const json_t *request, json_t *reply, struct error *error);
 
 /* disk_error.c: a disk of the host that is full. */
 void disk_error_event(struct worker *w, const json_t *data);

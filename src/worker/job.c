@@ -62,6 +62,7 @@ void job_end(struct worker *w, enum vm_state next, const struct error *error)
     w->askers = 0;
     spawn_report(w->ready, failed ? error : &none);
     w->ready = -1;
+    merge_begin(w);
 }
 
 int job_wait(struct worker *w, struct error *error)

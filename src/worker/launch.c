@@ -169,6 +169,7 @@ static void qemu_ended(struct watch *watch, u32 events)
     launch_clean(w);
     loop_alarm(&w->loop, &w->retry, 0);
     loop_alarm(&w->loop, &w->poll, 0);
+    loop_alarm(&w->loop, &w->merging.poll, 0);
     job_end(w, end, &error);
     launch_clean(w); /* what job_end recorded */
     loop_stop(&w->loop);

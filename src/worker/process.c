@@ -127,6 +127,8 @@ static void on_event(struct qmp_events *events, const char *name, const json_t *
         const char *id = json_string_value(json_object_get(data, "id"));
         if (id)
             guest_port_changed(w, id, json_is_true(json_object_get(data, "open")));
+    } else if (strncmp(name, "BLOCK_JOB_", 10) == 0) {
+        merge_event(w, name, data);
     } else if (strcmp(name, "GUEST_PANICKED") == 0) {
         worker_log(w, "the guest's kernel has panicked");
     }
@@ -173,6 +175,7 @@ static const struct control_request requests[] = {
     {"resume", job_resume},
     {"reset", job_reset},
     {"checkpoint", checkpoint_begin},
+    {"merge", merge_request},
     {"screenshot", report_screenshot},
     {"qmp", report_qmp},
     {"console", nothing, take_console},
@@ -273,6 +276,7 @@ static struct worker *worker_new(struct error *error)
     w->tick.ring = job_tick;
     w->poll.ring = save_poll;
     w->retry.ring = disk_error_retry;
+    w->merging.poll.ring = merge_poll;
     w->ready_tick.ring = guest_ready_tick;
     return w;
 }

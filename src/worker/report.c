@@ -100,12 +100,12 @@ static json_t *facts(const struct worker *w)
     char line[160] = "", accel[32];
     if (w->console)
         console_last_line(w->console, line, sizeof(line));
-    return json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:s%, s:I, s:o}", "name", w->def.name, "state",
+    return json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:s%, s:I, s:o, s:o}", "name", w->def.name, "state",
                      vm_state_name(w->state), "since", (json_int_t)w->since, "started", (json_int_t)w->started,
                      "worker", (int)getpid(), "qemu", (int)w->qemu.pid, "accelerator",
                      accelerator(w, accel, sizeof(accel)), "console", line, strlen(line), "memory_started",
                      (json_int_t)w->def.set.memory, "problem",
-                     w->problem.code ? control_error_json(&w->problem) : json_null());
+                     w->problem.code ? control_error_json(&w->problem) : json_null(), "merging", merge_json(w));
 }
 
 static int show_finish(struct question *q, struct error *error)

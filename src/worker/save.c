@@ -201,6 +201,12 @@ static void save_stopped(struct worker *w, json_t *result, const struct error *e
         job_step(w, "query-pci", NULL, save_placed);
 }
 
+static void save_stop(struct worker *w)
+{
+    if (w->job == JOB_SAVE)
+        job_step(w, "stop", NULL, save_stopped);
+}
+
 void save_begin(struct worker *w)
 {
     struct error error;
@@ -208,7 +214,7 @@ void save_begin(struct worker *w)
     if (open_state(w, STATE ".new", O_RDWR | O_CREAT | O_TRUNC, &error))
         save_fail(w, &error);
     else
-        job_step(w, "stop", NULL, save_stopped);
+        merge_quiet(w, save_stop);
 }
 
 static void cancelled(struct worker *w, json_t *result, const struct error *error)

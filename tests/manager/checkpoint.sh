@@ -1,7 +1,7 @@
 #!/bin/bash
 # Checkpoints of a guest that counts, and writes its number to its disk: memory and disk are those of one instant,
 # however often they are applied; the tree, deletion with merging; the same of a VM that is off, saved or paused.
-# cases: standard off tree
+# cases: standard off tree merge
 set -u
 . "$(dirname "$0")/lib.sh"
 
@@ -119,6 +119,68 @@ tree)
     nb set lab --checkpoints disabled
     refused 'takes no checkpoints' checkpoint create lab
     say 'a tree, deleted and merged'
+    ;;
+merge)
+    # What a deleted checkpoint leaves is merged while the VM runs, whatever is killed meanwhile.
+    nb disk add lab 400M >/dev/null
+    big=$NESTBOX_HOME/vms/lab/disks/disk1.qcow2
+    qemu-io -f qcow2 -c 'write -P 7 0 300M' "$big" >/dev/null || fail 'qemu-io'
+    merged() { [ -z "$(left)" ]; }
+    left() { ls "$NESTBOX_HOME/vms/lab/merge"; }
+    # The second disk's file on top and what is below it have the data.
+    content() {
+        local top
+        top=$NESTBOX_HOME/vms/lab/$(jq -r '.disks[1].settings.path' "$NESTBOX_HOME/vms/lab/vm.json")
+        qemu-io -r -U -f qcow2 -c 'read -P 7 0 300M' "$top" | grep -q 'Pattern verification failed' && return 1
+        qemu-io -r -U -f qcow2 -c 'read -P 0 300M 100M' "$top" | grep -q 'read 104857600/104857600'
+    }
+    nb start lab
+    within 20 counts lab 5 || fail 'it does not count'
+    for name in one two three; do
+        nb checkpoint create lab --name $name --kind standard >/dev/null
+        number=$(written lab)
+    done
+    [ "$(chain lab)" = 4 ] || fail "$(chain lab) images"
+    nb checkpoint delete lab two
+    within 30 merged || fail "not merged: $(left)"
+    [ "$(chain lab)" = 3 ] || fail "$(chain lab) images after the deletion of the one in the middle"
+    at=$(count lab)
+    nb checkpoint delete lab one
+    "$NB" checkpoint list lab >"$work/list"
+    kill -9 "$(worker lab)"
+    within 30 is lab Running || fail 'it does not run'
+    within 30 merged || fail "not merged after its worker was killed: $(left)"
+    within 5 counts lab "$at" || fail 'it does not go on'
+    [ "$(chain lab)" = 3 ] || fail "$(chain lab) images" # the first is not of the VM's folder and stays
+    content || fail 'the content of its second disk is another'
+    within 10 disk_is lab "$number" || fail "its disk has $(disk lab), not $number"
+    say 'merged while it ran'
+    for how in save checkpoint off killed; do
+        nb checkpoint create lab --name again --kind standard >/dev/null
+        nb checkpoint create lab --name more --kind standard >/dev/null
+        number=$(written lab)
+        nb checkpoint delete lab again
+        nb checkpoint delete lab more
+        case $how in
+        save) nb save lab ;;
+        checkpoint) nb checkpoint create lab --name after --kind standard >/dev/null ;;
+        off) nb stop lab --turn-off ;;
+        killed)
+            kill -9 "$(qemu_process lab)"
+            must_be lab Off
+            ;;
+        esac
+        [ $how = checkpoint ] || nb start lab
+        within 30 merged || fail "not merged after $how: $(left)"
+        content || fail "the content of its second disk is another after $how"
+        within 20 counts lab 3 || fail "it does not count after $how"
+        within 10 disk_is lab "$number" || fail "its disk has $(disk lab), not $number, after $how"
+    done
+    nb checkpoint apply lab three --force
+    nb start lab
+    within 20 counts lab 3 || fail 'it does not go on'
+    content || fail 'the content of its second disk is another'
+    say 'merged with all that may come between'
     ;;
 *) fail "no case $1" ;;
 esac
