@@ -207,8 +207,13 @@ install: all
 	install -D -m 644 completions/nestbox.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nestbox.fish
 
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/user
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/nestbox-switch@.service.in \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/nestbox-switch@.service
+	sed 's|@PREFIX@|$(PREFIX)|; s|@TARGET@|multi-user.target|' systemd/nestbox-vms.service.in \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/nestbox-vms.service
+	sed 's|@PREFIX@|$(PREFIX)|; s|@TARGET@|default.target|; /^Wants=\|^After=/d' systemd/nestbox-vms.service.in \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/user/nestbox-vms.service
 
 uninstall:
 	cd $(DESTDIR)$(PREFIX)/bin && rm -f nestbox nestbox-qemu nestbox-qemu-intel nestbox-qemu-amd
@@ -217,7 +222,8 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestbox
 	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nestbox
 	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nestbox.fish
-	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/nestbox-switch@.service
+	cd $(DESTDIR)$(PREFIX)/lib/systemd && rm -f system/nestbox-switch@.service system/nestbox-vms.service \
+		user/nestbox-vms.service
 
 # build/deb/nestbox_VERSION_amd64.deb
 deb:

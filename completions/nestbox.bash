@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save console view screenshot stats events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot stats events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor he --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -477,6 +477,9 @@ _nestbox() {
     'restart:--timeout')
         return
         ;;
+    'autostop:--timeout')
+        return
+        ;;
     'screenshot:--write')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -933,6 +936,12 @@ _nestbox() {
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
+    'autostart')
+        mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
+        ;;
+    'autostop')
+        mapfile -t COMPREPLY < <(compgen -W '--timeout --help' -- "$current")
+        ;;
     'console')
         mapfile -t COMPREPLY < <(compgen -W '--no-history --print --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
@@ -1145,7 +1154,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save console view screenshot stats events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot stats events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor he --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

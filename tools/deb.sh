@@ -73,8 +73,8 @@ Description: virtual machines that can run virtual machines
  whether or not the host's CPU or kernel has it to give. It defines, starts and
  saves VMs, connects them by virtual switches and NAT, and builds their images.
 END
-cp packaging/debian/prerm packaging/debian/postrm "$root/DEBIAN/"
-chmod 755 "$root"/DEBIAN/prerm "$root"/DEBIAN/postrm
+cp packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm "$root/DEBIAN/"
+chmod 755 "$root"/DEBIAN/postinst "$root"/DEBIAN/prerm "$root"/DEBIAN/postrm
 (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 dpkg-deb --root-owner-group -Zxz --build "$root" "$out/nestbox_${version}_amd64.deb" >/dev/null

@@ -292,8 +292,8 @@ static const struct verb delete_verb = {
     .words = CHECKPOINT_WORDS,
     .about =
         "Deletes a checkpoint; the VM and its other checkpoints stay as they are. Images that nothing stands on any "
-        "more are removed, and merged where one stands on them; of a VM that runs in the background, as *nestbox checkpoint "
-        "list* shows.",
+        "more are removed, and merged where one stands on them; of a VM that runs in the background, as "
+        "*nestbox checkpoint list* shows.",
     .run = delete,
 };
 

@@ -36,6 +36,8 @@ const struct verb *const verbs[] = {
     &verb_pause,
     &verb_resume,
     &verb_save,
+    &verb_autostart,
+    &verb_autostop,
     &verb_console,
     &verb_view,
     &verb_screenshot,

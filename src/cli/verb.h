@@ -89,6 +89,8 @@ extern const struct verb
     verb_pause,
     verb_resume,
     verb_save,
+    verb_autostart,
+    verb_autostop,
     verb_console,
     verb_view,
     verb_screenshot,

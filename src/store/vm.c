@@ -5,6 +5,7 @@
 #include "store/vm.h"
 
 #include "store/definition.h"
+#include "store/file.h"
 #include "store/intent.h"
 #include "store/setting_json.h"
 
@@ -20,6 +21,7 @@
 
 #define VM_FILE "/vm.json"
 #define CARDS_FILE "/nics.json"
+#define RUNNING_FILE "/running.json"
 
 int uuid_make(char uuid[static UUID_TEXT_MAX], struct error *error)
 {
@@ -331,6 +333,23 @@ int store_vm_create(struct store *store, struct vm_def *def, struct error *error
     if (!def->created)
         def->created = time(NULL);
     return e ? e : store_vm_put(store, def, error);
+}
+
+int store_vm_mark(struct store *store, const char *name, bool runs, struct error *error)
+{
+    char path[DEFINITION_PATH_MAX];
+    definition_path("vms", name, RUNNING_FILE, path);
+    if (!runs)
+        return file_remove(store->folder, path, error);
+    json_t *object = json_pack("{s:i}", "version", DEFINITION_VERSION);
+    int e = object ? file_write(store->folder, path, object, error) : definition_no_memory(error);
+    json_decref(object);
+    return e;
+}
+
+bool store_vm_marked(const struct store *store, const char *name)
+{
+    return there_is(store, name, RUNNING_FILE);
 }
 
 /* First the folder is hidden, so that nobody finds half of a VM. */

@@ -5,6 +5,7 @@
  *   nics.json log  its cards (store/network.h) and its log
  *   disks/         images that were made for it
  *   firmware.fd    variables of UEFI; tpm/: state of the TPM
+ *   running.json   while it runs, or if it ran when the host stopped
  *   saved/         memory and devices of a saved VM; saved.json, once all is there
  *   checkpoints/ID/  one folder per checkpoint
  *
@@ -63,6 +64,11 @@ json_t *vm_def_json(const struct vm_def *def);
 json_t *vm_disk_json(const struct disk_def *disk);
 /* A random UUID. */
 int MUST_CHECK uuid_make(char uuid[static UUID_TEXT_MAX], struct error *error);
+
+/* Whether a VM runs, for the time after the host has gone down: marked when it starts, and no longer when it ends by
+ * itself or by its user. */
+int MUST_CHECK store_vm_mark(struct store *store, const char *name, bool runs, struct error *error);
+bool store_vm_marked(const struct store *store, const char *name);
 
 /* The lock of a VM. Waits for `wait_ms`; then -EBUSY with an error that says which command holds it since when.
  * `what`: what this one does, "start". Returns a descriptor; closing it releases the lock, as does the process's end.

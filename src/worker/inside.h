@@ -80,6 +80,7 @@ struct worker {
     struct error verdict; /* how the start ended, for the starter */
     int ready;            /* whom to report the start to; -1: nobody, or done */
     bool quitting;        /* QEMU was asked to end */
+    bool host_stops;      /* QEMU ends because the host ends its processes */
 
     json_t *places; /* of PCI devices, as the saved state that is loaded or written has them (place.h); NULL: none */
     int state_fd;   /* the file that is saved to or loaded from; -1: none */
@@ -95,7 +96,7 @@ struct worker {
     struct merging {
         enum { MERGE_NOTHING, MERGE_ASKS, MERGE_RUNS } phase;
         struct merge now;
-        u32 from; /* where the search goes on: store/merge.h */
+        u32 from;        /* where the search goes on: store/merge.h */
         char tried[256]; /* which was the last */
         bool ended;      /* QEMU has reported the end of what it has not yet answered */
         struct qmp_call call, poll_call;

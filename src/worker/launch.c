@@ -150,6 +150,14 @@ static void describe_end(struct worker *w, int status, struct error *error)
                WEXITSTATUS(status) == 127 && WIFEXITED(status) ? "as root: apt-get install qemu-system-x86" : "");
 }
 
+/* For the host's next start. */
+static void mark(struct worker *w, bool runs)
+{
+    struct error error;
+    if (store_vm_mark(w->store, w->def.name, runs, &error))
+        worker_log(w, "%s", error.text);
+}
+
 static void qemu_ended(struct watch *watch, u32 events)
 {
     struct worker *w = container_of(watch, struct worker, ended);
@@ -165,6 +173,8 @@ static void qemu_ended(struct watch *watch, u32 events)
     if (!store_vm_path(w->store, w->def.name, VM_SAVED_FILE, path, sizeof(path), &ignored) && !access(path, F_OK))
         end = VM_SAVED;
     guest_over(w, "the VM ended");
+    if (!w->host_stops && !(child && WIFSIGNALED(status)))
+        mark(w, false);
     w->before = end; /* there is no way back to a VM that runs */
     launch_clean(w);
     loop_alarm(&w->loop, &w->retry, 0);
@@ -389,6 +399,7 @@ int launch(struct worker *w, struct error *error)
             kill(w->qemu.pid, SIGKILL);
         return e;
     }
+    mark(w, true);
     if (w->def.saved)
         load_begin(w);
     else
