@@ -133,8 +133,7 @@ static void remove_outside(struct uplink *up)
 {
     struct outside *o = container_of(up, struct outside, up);
     struct error ignored;
-    if (o->monitor.watch.fd >= 0)
-        link_monitor_stop(up->sw, &o->monitor);
+    link_monitor_stop(up->sw, &o->monitor);
     if (up->port)
         tap_remove(up->port);
     if (o->ours && uplink_restore(o->name, &o->dirs, &ignored))
@@ -225,7 +224,7 @@ static int set_up(struct outside *o, const struct switch_settings *set, struct e
         err = vswitch_port_own(o->up.sw, o->up.port, &(struct own_mac){info.mac, "the host's interface"}, 1, error);
     if (err)
         return err;
-    err = link_monitor_start(o->up.sw, &o->monitor);
+    err = link_monitor_start(o->up.sw, &o->monitor, LINK_INTERFACES);
     return err ? fail(error, err, "cannot watch the interface", set->interface) : 0;
 }
 
@@ -242,7 +241,6 @@ int bridge_add(struct vswitch *sw, const struct switch_def *def, const struct up
     o->up.sw = sw;
     o->up.ops = &ops;
     o->dirs.run = run;
-    o->monitor.watch.fd = -1;
     o->monitor.changed = look_at_links;
     snprintf(o->name, sizeof(o->name), "%s", def->name);
     ifname_make(IFNAME_EXTERNAL, def->name, o->tap);

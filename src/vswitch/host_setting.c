@@ -132,6 +132,13 @@ static int want(struct settings *s, const char *name, const char *value, struct 
     return err ? error_set(error, err, "%s cannot be set to %s: %s", path, value, strerror(-err)) : 1;
 }
 
+bool host_setting_is(const char *name, const char *value)
+{
+    char path[PATH_MAX], now[64];
+    setting_path(name, path);
+    return read_word(path, now, sizeof(now)) && strcmp(now, value) == 0;
+}
+
 int host_setting_want(const char *shared, const char *name, const char *value, struct error *error)
 {
     struct settings s;

@@ -2,6 +2,7 @@
  * NAT by the host's kernel, for root: see nat.h. A tap of the host is the port, with the gateway's address; nftables
  * translates (nat_rules.h), and dnsmasq serves names and router advertisements. All of it is named after the network,
  * so that a process which follows one that was killed replaces what it finds; the tap and dnsmasq end with the process.
+ * What somebody takes away of it while it runs is put back: the kernel tells by netlink that something has changed.
  */
 #include "vswitch/nat.h"
 
@@ -12,6 +13,7 @@
 #include "vswitch/firewall.h"
 #include "vswitch/host_setting.h"
 #include "vswitch/link.h"
+#include "vswitch/nat_host.h"
 #include "vswitch/nat_rules.h"
 #include "vswitch/tap.h"
 
@@ -23,17 +25,43 @@
 #include <unistd.h>
 
 #define PROGRAM_MAX 64
-#define CHECK_NS 5000000000ull /* the firewall is not looked at more often */
+#define CHECK_NS 5000000000ull      /* the firewall is not looked at more often */
+#define SETTLE_NS 200000000ull      /* from a change of the host to a look at it: changes come in numbers */
+#define PAUSE_MAX_NS 60000000000ull /* after repairs in a row, so that nobody is fought with */
 
 struct kernel_nat {
+    struct nat *nat;
     char interface[IFNAME_MAX];
     char nft[PROGRAM_MAX];
+    char *rules; /* ours, as nftables listed them; NULL: unknown */
     struct child *dnsmasq;
     u64 checked_ns;
+    struct link_monitor links, tables; /* what changes on the host */
+    struct alarm look;
+    u64 pause_ns; /* before the next look */
+    u32 repairs;
 };
 
 /* -- nftables -- */
 
+/* Our rules as nftables has them, an empty text if it has none. NULL: it does not answer. */
+static char *list_rules(const struct kernel_nat *k, struct error *error)
+{
+    char line[32], *text = NULL;
+    snprintf(line, sizeof(line), "table inet %s\n", k->interface);
+    int err = program_run((const char *const[]){k->nft, "list", "tables", NULL}, NULL, &text, error);
+    if (err)
+        return NULL;
+    if (!strstr(text, line)) {
+        text[0] = 0;
+        return text;
+    }
+    free(text);
+    err = program_run((const char *const[]){k->nft, "list", "table", "inet", k->interface, NULL}, NULL, &text, error);
+    return err ? NULL : text;
+}
+
+/* `nat` is NULL to remove them. */
 static int apply(struct kernel_nat *k, const struct nat *nat, struct error *error)
 {
     char *rules = nat_rules(nat, k->interface);
@@ -41,95 +69,21 @@ static int apply(struct kernel_nat *k, const struct nat *nat, struct error *erro
         return error_set(error, -ENOMEM, "no memory for the rules of nftables");
     int err = program_run((const char *const[]){k->nft, "-j", "-f", "-", NULL}, rules, NULL, error);
     free(rules);
+    free(k->rules);
+    k->rules = err || !nat ? NULL : list_rules(k, error);
     return err;
 }
 
-/* -- The interface -- */
-
-static int add_address(int index, const struct ip *ip, u8 length, struct error *error)
+/* What is wrong with them, in the past tense; NULL: nothing. */
+static const char *rules_missing(const struct kernel_nat *k, struct error *error)
 {
-    char text[IP_TEXT_MAX];
-    int err = ip->version ? link_add_address(index, ip, length) : 0;
-    if (!err)
-        return 0;
-    ip_format(ip, text);
-    return error_set(error, err, "the host's interface cannot have the address %s: %s", text, strerror(-err));
-}
-
-/* The host believes no guest that it is a router, and its own connections to 127.0.0.1 reach mapped ports. */
-static void set_interface(const char *interface)
-{
-    static const struct {
-        const char *name;
-        char value;
-    } setting[] = {{"ipv6/conf/%s/accept_ra", '0'}, {"ipv4/conf/%s/route_localnet", '1'}};
-    for (u32 i = 0; i < ARRAY_LEN(setting); i++) {
-        char path[80] = "/proc/sys/net/";
-        snprintf(path + strlen(path), sizeof(path) - strlen(path), setting[i].name, interface);
-        FILE *f = fopen(path, "we");
-        if (f) {
-            fputc(setting[i].value, f);
-            fclose(f);
-        }
-    }
-}
-
-static int configure(struct kernel_nat *k, const struct nat *nat, struct error *error)
-{
-    int index = link_index(k->interface), err = link_set_mac(index, &nat->mac);
-    set_interface(k->interface);
-    if (!nat->prefix6.address.version)
-        link_hide(k->interface);
-    if (!err)
-        err = link_up(index);
-    if (err)
-        return error_set(error, err, "the interface %s cannot be set up: %s", k->interface, strerror(-err));
-    err = add_address(index, &nat->gateway, nat->prefix.length, error);
-    if (!err)
-        err = add_address(index, &nat->dns, 32, error);
-    if (!err)
-        err = add_address(index, &nat->gateway6, nat->prefix6.length, error);
-    return err ? err : add_address(index, &nat->dns6, 128, error);
-}
-
-/* -- Forwarding -- */
-
-/* Interfaces that accept advertisements of routers do so only as long as they do not forward, or if told twice. */
-static int keep_accepting(const char *shared, struct error *error)
-{
-    struct if_nameindex *all = if_nameindex();
-    int result = 0;
-    for (struct if_nameindex *i = all; i && i->if_index && result >= 0; i++) {
-        char name[80], path[128], value = 0;
-        snprintf(name, sizeof(name), "net/ipv6/conf/%s/accept_ra", i->if_name);
-        snprintf(path, sizeof(path), "/proc/sys/%s", name);
-        FILE *f = fopen(path, "re");
-        bool foreign = strcmp(i->if_name, "lo") != 0 && !ifname_is(IFNAME_NAT, i->if_name);
-        if (f && fread(&value, 1, 1, f) == 1 && value == '1' && foreign)
-            result = host_setting_want(shared, name, "2", error);
-        if (f)
-            fclose(f);
-    }
-    if_freenameindex(all);
-    return result;
-}
-
-static int forwarding(struct nat *nat, struct error *error)
-{
-    static const char ipv4[] = "net/ipv4/ip_forward", ipv6[] = "net/ipv6/conf/all/forwarding";
-    int result = 0, changed = 0;
-    if (nat->prefix.address.version)
-        changed = result = host_setting_want(nat->dirs.shared, ipv4, "1", error);
-    if (result >= 0 && nat->prefix6.address.version) {
-        result = keep_accepting(nat->dirs.shared, error);
-        if (result >= 0)
-            result = host_setting_want(nat->dirs.shared, ipv6, "1", error);
-        changed |= result > 0;
-    }
-    if (changed > 0)
-        snprintf(nat->note, sizeof(nat->note),
-                 "the host forwards packets between all its interfaces as long as the network runs");
-    return result < 0 ? result : 0;
+    char *now = list_rules(k, error);
+    const char *what = !now                                     ? "its rules in the host's nftables cannot be read"
+                       : !now[0]                                ? "its rules were removed from the host's nftables"
+                       : k->rules && strcmp(now, k->rules) != 0 ? "its rules in the host's nftables were changed"
+                                                                : NULL;
+    free(now);
+    return what;
 }
 
 /* -- The back end -- */
@@ -167,6 +121,9 @@ static void stop(struct nat *nat)
 {
     struct kernel_nat *k = nat->back;
     struct error ignored;
+    link_monitor_stop(nat->up.sw, &k->links);
+    link_monitor_stop(nat->up.sw, &k->tables);
+    vswitch_alarm(nat->up.sw, &k->look, 0);
     child_stop(k->dnsmasq);
     tap_remove(nat->up.port);
     if (k->nft[0] && apply(k, NULL, &ignored))
@@ -174,23 +131,90 @@ static void stop(struct nat *nat)
     release_all(nat);
     if (is_last(k->interface))
         host_settings_restore(nat->dirs.shared);
+    free(k->rules);
     free(k);
     nat->up.port = NULL;
 }
 
-/* Names that our rules are gone: a host that loads its own anew ("flush ruleset") removes those of all. */
-static void find_rules(const struct kernel_nat *k, struct error *error)
+/* -- Repairs -- */
+
+/* Everything but the port. */
+static int set_up(struct kernel_nat *k, struct nat *nat, struct error *error)
 {
-    char line[32], *tables;
-    struct error ignored;
-    snprintf(line, sizeof(line), "table inet %s\n", k->interface);
-    if (program_run((const char *const[]){k->nft, "list", "tables", NULL}, NULL, &tables, &ignored))
+    int err = nat_own_addresses(nat, error);
+    if (!err)
+        err = nat_host_configure(nat, k->interface, error);
+    if (!err)
+        err = nat_host_forward(nat, error);
+    if (!err)
+        err = apply(k, nat, error);
+    return err;
+}
+
+static int put_back(struct kernel_nat *k, struct error *error)
+{
+    int err = link_index(k->interface) ? 0 : tap_renew(k->nat->up.port, k->interface, error);
+    return err ? err : set_up(k, k->nat, error);
+}
+
+/* Puts back what somebody took away. Who does so again and again gets it back later each time. */
+static void look(struct kernel_nat *k)
+{
+    struct nat *nat = k->nat;
+    struct error *problem = &nat->up.problem[PROBLEM_INTERFACE], error;
+    vswitch_alarm(nat->up.sw, &k->look, 0);
+    error_begin(problem, 0);
+    const char *what = nat_host_missing(nat, k->interface);
+    if (!what)
+        what = rules_missing(k, &error);
+    if (!what) {
+        k->pause_ns = SETTLE_NS;
         return;
-    if (!strstr(tables, line)) {
-        error_set(error, -ENOENT, "its rules were removed from the host's nftables, so its VMs reach nothing outside");
-        error_hint(error, "nestbox switch stop and nestbox switch start bring them back");
     }
-    free(tables);
+    int err = put_back(k, &error);
+    k->pause_ns = k->pause_ns * 2 < PAUSE_MAX_NS ? k->pause_ns * 2 : PAUSE_MAX_NS;
+    if (err) {
+        error_set(problem, err, "%s, and cannot be put back: %.150s", what, error.text);
+        error_hint(problem, error.hint);
+        vswitch_alarm(nat->up.sw, &k->look, monotonic_ns() + k->pause_ns);
+    } else {
+        k->repairs++;
+        snprintf(nat->repaired, sizeof(nat->repaired), "repaired: %s (repairs so far: %u)", what, k->repairs);
+        fprintf(stderr, "NAT network %s: repaired: %s\n", nat->name, what);
+    }
+}
+
+static void look_ring(struct alarm *alarm)
+{
+    look(container_of(alarm, struct kernel_nat, look));
+}
+
+static void look_soon(struct kernel_nat *k)
+{
+    if (!k->look.at_ns)
+        vswitch_alarm(k->nat->up.sw, &k->look, monotonic_ns() + k->pause_ns);
+}
+
+static void links_changed(struct link_monitor *monitor)
+{
+    look_soon(container_of(monitor, struct kernel_nat, links));
+}
+
+static void tables_changed(struct link_monitor *monitor)
+{
+    look_soon(container_of(monitor, struct kernel_nat, tables));
+}
+
+/* Without these, only commands that show the network look at it. */
+static void listen_to_host(struct kernel_nat *k)
+{
+    struct vswitch *sw = k->nat->up.sw;
+    k->links.changed = links_changed;
+    k->tables.changed = tables_changed;
+    k->look.ring = look_ring;
+    k->pause_ns = SETTLE_NS;
+    if (link_monitor_start(sw, &k->links, LINK_INTERFACES) || link_monitor_start(sw, &k->tables, LINK_RULES))
+        snprintf(k->nat->repaired, sizeof(k->nat->repaired), "what is changed on the host is noticed late");
 }
 
 /* Names the firewall that drops what we forward. */
@@ -205,21 +229,8 @@ static void check(struct nat *nat)
     if (k->checked_ns && now - k->checked_ns < CHECK_NS)
         return;
     k->checked_ns = now;
-    if (!firewall_find(k->nft, &view, &nat->up.problem[PROBLEM_FIREWALL]))
-        find_rules(k, &nat->up.problem[PROBLEM_FIREWALL]);
-}
-
-/* Everything but the port. */
-static int set_up(struct kernel_nat *k, struct nat *nat, struct error *error)
-{
-    int err = nat_own_addresses(nat, error);
-    if (!err)
-        err = configure(k, nat, error);
-    if (!err)
-        err = forwarding(nat, error);
-    if (!err)
-        err = apply(k, nat, error);
-    return err;
+    look(k);
+    firewall_find(k->nft, &view, &nat->up.problem[PROBLEM_FIREWALL]);
 }
 
 static int start(struct nat *nat, struct error *error)
@@ -229,6 +240,7 @@ static int start(struct nat *nat, struct error *error)
         return error_set(error, -ENOMEM, "no memory for the NAT network %s", nat->name);
     nat->back = k;
     nat->up.port = NULL;
+    k->nat = nat;
     ifname_make(IFNAME_NAT, nat->name, k->interface);
     int err = program_locate("nft", "nftables", k->nft, sizeof(k->nft), error);
     if (!err)
@@ -245,6 +257,7 @@ static int start(struct nat *nat, struct error *error)
     tap_set_filter(nat->up.port, takes, nat);
     if (dnsmasq_start(nat, k->interface, &k->dnsmasq, error))
         nat->up.problem[PROBLEM_DNS] = *error;
+    listen_to_host(k);
     check(nat);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,6 +90,7 @@ static void read_link(const struct nlmsghdr *h, struct link_info *info)
         memcpy(&info->master, RTA_DATA(master), sizeof(info->master));
     if (mac && RTA_PAYLOAD(mac) == MAC_LEN)
         memcpy(info->mac.byte, RTA_DATA(mac), MAC_LEN);
+    info->is_up = link->ifi_flags & IFF_UP;
     info->is_bridge = kind && kind_is(kind, "bridge");
 }
 
@@ -172,38 +174,55 @@ int link_add_address(int index, const struct ip *ip, u8 length)
 
 struct search {
     int index;
+    const struct ip *wanted; /* NULL: the first that a user gave it */
     bool found;
-    struct ip *ip;
-    u8 *length;
+    struct ip ip;
+    u8 length;
 };
 
 static int take_address(const struct nlmsghdr *h, void *opaque)
 {
     struct search *s = opaque;
     const struct ifaddrmsg *address = NLMSG_DATA(h);
-    if (h->nlmsg_type != RTM_NEWADDR || (int)address->ifa_index != s->index || s->found || !rtnetlink_is_given(address))
+    if (h->nlmsg_type != RTM_NEWADDR || (int)address->ifa_index != s->index || s->found ||
+        (!s->wanted && !rtnetlink_is_given(address)))
         return 0;
     const struct rtattr *a = rtnetlink_find(h, sizeof(*address), IFA_LOCAL);
     if (!a)
         a = rtnetlink_find(h, sizeof(*address), IFA_ADDRESS);
-    if (!a || RTA_PAYLOAD(a) > sizeof(s->ip->byte))
+    if (!a || RTA_PAYLOAD(a) > sizeof(s->ip.byte))
         return 0;
-    *s->ip = (struct ip){.version = address->ifa_family == AF_INET ? 4 : 6};
-    memcpy(s->ip->byte, RTA_DATA(a), RTA_PAYLOAD(a));
-    *s->length = address->ifa_prefixlen;
-    s->found = true;
+    s->ip = (struct ip){.version = address->ifa_family == AF_INET ? 4 : 6};
+    memcpy(s->ip.byte, RTA_DATA(a), RTA_PAYLOAD(a));
+    s->length = address->ifa_prefixlen;
+    s->found = !s->wanted || memcmp(&s->ip, s->wanted, sizeof(s->ip)) == 0;
     return 0;
+}
+
+static bool search(struct search *s)
+{
+    struct rtnetlink m;
+    rtnetlink_begin(&m, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
+    return rtnetlink_ask(&m, take_address, s) == 0 && s->found;
+}
+
+bool link_has_address(int index, const struct ip *ip)
+{
+    return search(&(struct search){.index = index, .wanted = ip});
 }
 
 bool link_address(int index, struct ip *ip, u8 *length)
 {
-    struct search s = {index, false, ip, length};
-    struct rtnetlink m;
-    rtnetlink_begin(&m, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
-    return rtnetlink_ask(&m, take_address, &s) == 0 && s.found;
+    struct search s = {.index = index};
+    bool found = search(&s);
+    if (found) {
+        *ip = s.ip;
+        *length = s.length;
+    }
+    return found;
 }
 
-/* -- What happens to interfaces -- */
+/* -- What changes -- */
 
 /* What changed is looked up by whoever wants to know, so messages may be lost where there are too many of them. */
 static void monitor_ready(struct watch *watch, u32 events)
@@ -215,23 +234,36 @@ static void monitor_ready(struct watch *watch, u32 events)
     monitor->changed(monitor);
 }
 
-int link_monitor_start(struct vswitch *sw, struct link_monitor *monitor)
+static u32 group(u32 number)
 {
-    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
-    monitor->watch =
-        (struct watch){socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE), monitor_ready};
-    if (monitor->watch.fd < 0)
+    return 1u << (number - 1);
+}
+
+int link_monitor_start(struct vswitch *sw, struct link_monitor *monitor, enum link_subject subject)
+{
+    bool rules = subject == LINK_RULES;
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+    address.nl_groups = rules ? group(NFNLGRP_NFTABLES)
+                              : RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | group(RTNLGRP_IPV4_NETCONF) |
+                                    group(RTNLGRP_IPV6_NETCONF);
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, rules ? NETLINK_NETFILTER : NETLINK_ROUTE);
+    if (fd < 0)
         return -errno;
-    int err = bind(monitor->watch.fd, (struct sockaddr *)&address, sizeof(address)) < 0
-                  ? -errno
-                  : vswitch_watch(sw, &monitor->watch, EPOLLIN);
-    if (err)
-        close(monitor->watch.fd);
+    monitor->watch = (struct watch){fd, monitor_ready};
+    int err = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno
+                                                                         : vswitch_watch(sw, &monitor->watch, EPOLLIN);
+    if (err) {
+        close(fd);
+        monitor->watch.ready = NULL;
+    }
     return err;
 }
 
 void link_monitor_stop(struct vswitch *sw, struct link_monitor *monitor)
 {
+    if (!monitor->watch.ready)
+        return;
     vswitch_unwatch(sw, &monitor->watch);
     close(monitor->watch.fd);
+    monitor->watch.ready = NULL;
 }

@@ -24,7 +24,7 @@ struct link_info {
     char name[IFNAME_MAX];
     int index, master; /* master: the bridge that it is in, 0 if none */
     struct mac mac;
-    bool is_bridge;
+    bool is_bridge, is_up;
 };
 
 /* -ENODEV: there is none. */
@@ -37,16 +37,21 @@ void link_hide(const char *name);
 
 /* Gives an interface an address. One that it has is fine. */
 int MUST_CHECK link_add_address(int index, const struct ip *ip, u8 length);
+/* Whether the interface has that address. */
+bool link_has_address(int index, const struct ip *ip);
 /* The first address of the interface that its user gave it (no link-local one); false if there is none. */
 bool link_address(int index, struct ip *ip, u8 *length);
 
-/* Tells that interfaces came, went or changed. */
+/* Hears of what changes on the host. */
 struct link_monitor {
     struct watch watch;
     void (*changed)(struct link_monitor *monitor);
 };
 
-int MUST_CHECK link_monitor_start(struct vswitch *sw, struct link_monitor *monitor);
+/* Interfaces, their addresses, and whether packets are forwarded; or rules of nftables. */
+enum link_subject { LINK_INTERFACES, LINK_RULES };
+int MUST_CHECK link_monitor_start(struct vswitch *sw, struct link_monitor *monitor, enum link_subject subject);
+/* Also of a zeroed one, or one that could not start. */
 void link_monitor_stop(struct vswitch *sw, struct link_monitor *monitor);
 
 #endif

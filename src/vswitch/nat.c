@@ -274,7 +274,7 @@ static int take_rules(struct nat *nat, const struct nat_def *def, struct error *
 static int start_backend(struct nat *nat, struct error *error)
 {
     int err = -EPERM;
-    nat->reason[0] = nat->note[0] = 0;
+    nat->reason[0] = nat->note[0] = nat->repaired[0] = 0;
     if (nat->wanted != NAT_SLIRP) {
         nat->ops = &kernel_nat_ops;
         err = nat->ops->start(nat, error);
@@ -339,6 +339,7 @@ static void nat_state(const struct uplink *up, struct uplink_state *state)
     state->dns6 = nat->dns6;
     memcpy(state->reason, nat->reason, sizeof(state->reason));
     memcpy(state->note, nat->note, sizeof(state->note));
+    memcpy(state->repaired, nat->repaired, sizeof(state->repaired));
     if (nat->server.leases) {
         state->dhcp = true;
         state->leases = leases_used(nat->server.leases, seconds());

@@ -27,7 +27,7 @@ struct nat {
     struct ip gateway, dns, gateway6, dns6; /* dns, dns6: version 0 if names are not served */
     struct mac mac;                         /* the gateway's */
     enum nat_backend wanted;
-    char reason[200], note[120]; /* see struct uplink_state */
+    char reason[200], note[120], repaired[160]; /* see struct uplink_state */
     bool dhcp, names;
     struct dhcp server;        /* without leases if it is off */
     struct write_behind *file; /* of leases; NULL: DHCP was never on */

@@ -175,6 +175,8 @@ static void add_problems(json_t *problems, json_t *notes, struct uplink *up)
     uplink_state(up, &state);
     if (state.note[0])
         add(notes, json_string(state.note));
+    if (state.repaired[0])
+        add(notes, json_string(state.repaired));
 }
 
 /* A mapping that the start could not put in force; of one that a change could not, `problem` has it already. */

@@ -132,11 +132,17 @@ void tap_remove(struct port *port)
     vswitch_port_remove(port->sw, port);
 }
 
-static int add(struct vswitch *sw, struct tap *tap, struct error *error)
+static int watch_tap(struct vswitch *sw, struct tap *tap, struct error *error)
 {
     int err = vswitch_watch(sw, &tap->watch, EPOLLIN | EPOLLOUT | EPOLLET);
+    return err ? error_set(error, err, "a tap cannot be watched: %s", strerror(-err)) : 0;
+}
+
+static int add(struct vswitch *sw, struct tap *tap, struct error *error)
+{
+    int err = watch_tap(sw, tap, error);
     if (err)
-        return error_set(error, err, "a tap cannot be watched: %s", strerror(-err));
+        return err;
     err = vswitch_port_add(sw, tap->port, error);
     if (err)
         vswitch_unwatch(sw, &tap->watch);
@@ -167,4 +173,20 @@ int tap_add(struct vswitch *sw, enum port_kind kind, const char *id, const char 
     }
     *made = port;
     return 0;
+}
+
+/* A device that lost its interface is good for nothing, so another one takes its place. */
+int tap_renew(struct port *port, const char *interface, struct error *error)
+{
+    struct tap *tap = port->back;
+    int fd = open_device(error), err = fd < 0 ? fd : attach(fd, interface, error);
+    if (err) {
+        if (fd >= 0)
+            close(fd);
+        return err;
+    }
+    vswitch_unwatch(port->sw, &tap->watch);
+    close(tap->watch.fd);
+    tap->watch.fd = fd;
+    return watch_tap(port->sw, tap, error);
 }

@@ -43,6 +43,7 @@ struct uplink_state {
     const char *backend;      /* "slirp", "kernel", "tap", "bridge" */
     char reason[200];         /* why this back end, as a phrase; empty if it was asked for */
     char note[120];           /* what else one should know, as a phrase; may be empty */
+    char repaired[160];       /* what was last put back that somebody had taken away, a phrase; may be empty */
     char interface[16];       /* the host's interface that is this port; empty: none */
     char bridge[16];          /* the bridge that this interface is in; empty: none */
     struct ip gateway, dns;   /* of a NAT network; version 0: none */

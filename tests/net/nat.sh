@@ -2,7 +2,7 @@
 # NAT networks with both back ends. Behind the host, at the interface `wan`, is the namespace `out` with servers and a
 # name server; the host's resolver points there.
 # cases: slirp kernel overlap-slirp overlap-kernel pool-slirp pool-kernel firewall restart-slirp restart-kernel
-# cases: maps-slirp maps-kernel
+# cases: maps-slirp maps-kernel repair-kernel
 # more cases: load-slirp load-kernel
 . "$(dirname "$0")/lib.sh"
 has ping jq dnsmasq nft
@@ -165,11 +165,51 @@ firewall) # one that drops what is forwarded is found and named
     client a lab 192.168.100.50/24
     within 3 says 'guard|forward' nb nat show lab || fail "nat show: $(nb nat show lab)"
     says 'guard|forward' "$NB" check || fail "check: $("$NB" check 2>&1)"
-    # So are rules of our own that are gone, as when the host loads its own anew.
-    nft flush ruleset
-    within 8 says 'rules were removed from .* nftables' "$NB" check || fail "check without rules: $("$NB" check 2>&1)"
-    nb switch stop lab && nb switch start lab
-    ! says 'rules were removed' "$NB" check || fail 'the rules are not back'
+    ;;
+repair-kernel) # what somebody takes away of a network comes back by itself, and is named
+    made nat create lab --prefix 192.168.100.0/24 --prefix6 fd00:100::/64 --backend kernel
+    client a lab
+    leased a || fail 'a gets no lease'
+    serves a 7001
+    nb nat map lab --external 8001 --internal "$address:7001"
+    pid=$(show lab | jq -r .switch.pid) interface=$(show lab | jq -r .nat.interface)
+    passes() {
+        in_space a timeout 5 "$tools/peer" fetch 198.51.100.1 7000 100000 &&
+            in_space out timeout 5 "$tools/peer" fetch 198.51.100.2 8001 100000
+    }
+    back() { # WHAT TEXT COMMAND...: after the command all works again, without another one
+        local what=$1 text=$2
+        shift 2
+        "$@" || fail "$*"
+        within 10 passes &>/dev/null || fail "$what: it is not back: $(nb switch show lab)"
+        within 3 says "repaired: .*$text" nb nat show lab || fail "$what is not named: $(nb nat show lab)"
+        grep -q "NAT network lab: repaired: .*$text" "$NESTBOX_HOME/run/logs/lab" || fail "$what: the log says nothing"
+        ! says "$text" "$NB" check || fail "$what: what is put back is no finding: $("$NB" check 2>&1)"
+        say "$what: back"
+    }
+    within 5 passes &>/dev/null || fail 'nothing passes at first'
+    back 'a host that loads its own rules' 'rules were removed from the host' nft flush ruleset
+    back 'a chain' 'rules in the host.s nftables were changed' nft delete chain inet "$interface" enter
+    back 'forwarding' 'did not forward packets any more' sysctl -qw net.ipv4.ip_forward=0
+    back 'an interface that is down' 'interface was down' ip link set "$interface" down
+    back 'addresses' 'interface had lost an address' ip address flush dev "$interface"
+    back 'the interface' 'interface was deleted' ip link delete "$interface"
+    names a "$dns" server.example || within 10 names a "$dns" server.example || fail 'no names behind the new interface'
+    in_space a ip address flush dev eth0
+    within 10 leased a || fail 'no lease behind the new interface'
+    [ "$(show lab | jq -r .switch.pid)" = "$pid" ] || fail 'the process was started again'
+    # What cannot be put back is a finding, until it can.
+    nft=$(command -v nft)
+    cp "$nft" "$work/nft"
+    mount --bind "$(type -P false)" "$nft"
+    "$work/nft" flush ruleset
+    within 8 says 'nftables cannot be read, and cannot be put back' "$NB" check || fail "check: $("$NB" check 2>&1)"
+    umount "$nft"
+    within 20 passes &>/dev/null || fail "not back after nft was: $(nb switch show lab)"
+    ! says 'cannot be put back' "$NB" check || fail "check still says: $("$NB" check 2>&1)"
+    nb nat delete lab --force
+    [ "$(</proc/sys/net/ipv4/ip_forward)" = 0 ] || fail 'packets are still forwarded'
+    ! nft list tables | grep -q "$interface" || fail 'a table is left'
     ;;
 restart-*) # leases and prefixes stay
     made nat create lab --prefix 192.168.100.0/24 --backend "$backend"
