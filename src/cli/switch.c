@@ -213,8 +213,11 @@ static void print_strangers(const json_t *port)
     json_t *stranger;
     long long seen = number_at(port, "strangers_seen");
     json_array_foreach (json_object_get(port, "strangers"), index, stranger)
-        printf("  stranger    %s: %lld frames, the last %lld s ago; it looks like a nested guest, a VM inside it\n",
-               text_at(stranger, "mac"), number_at(stranger, "frames"), number_at(stranger, "seconds_ago"));
+        printf("  stranger    %s: %lld frames, the last %lld s ago; it %s\n", text_at(stranger, "mac"),
+               number_at(stranger, "frames"), number_at(stranger, "seconds_ago"),
+               true_at(stranger, "former")
+                   ? "is the card's former address, which the guest has until its VM starts again"
+                   : "looks like a nested guest, a VM inside it");
     if (seen > (long long)index)
         printf("  stranger    and %lld other addresses\n", seen - (long long)index);
 }

@@ -6,6 +6,7 @@
 #include "manager/host.h"
 
 #include "manager/client.h"
+#include "manager/conflict.h"
 #include "manager/names.h"
 #include "manager/switch.h"
 #include "net/drop.h"
@@ -56,6 +57,26 @@ static bool concerns_switch(const struct check_context *context, const char *nam
 }
 
 /* -- the checks -- */
+
+struct conflicts {
+    const struct check *check;
+    const struct check_context *context;
+    json_t *findings;
+};
+
+static void add_conflict(void *opaque, const struct conflict *c)
+{
+    struct conflicts *to = opaque;
+    const struct subject about = {c->at, c->vm, c->card};
+    if (c->vm ? !concerns(to->context, c->vm) : !concerns_switch(to->context, c->at))
+        return;
+    add(to->check, to->findings, &about, c->what.text, NULL, c->what.hint);
+}
+
+static void find_conflicts(const struct check *check, const struct check_context *context, json_t *findings)
+{
+    conflicts_find(context->defined, add_conflict, &(struct conflicts){check, context, findings});
+}
 
 static bool in_damaged(const struct networks *defined, const char *name)
 {
@@ -163,20 +184,42 @@ static long long dropped(const json_t *port, const char *reason)
     return json_integer_value(json_object_get(json_object_get(port, "dropped"), reason));
 }
 
+/* The guest has not heard of the new address of its card: no VM is inside of it. */
+static void add_former(const struct check *check, const struct subject *about, const char *mac, json_t *findings)
+{
+    char text[320];
+    snprintf(text, sizeof(text),
+             "%s/%s at switch %s: the guest still sends from %s, the address that the card had before, so its frames "
+             "are dropped",
+             about->vm, about->card, about->at, mac);
+    add(check, findings, about, text, NULL, "start the VM again, so that it sees the new address");
+}
+
 /* One finding for all addresses behind a card, as one command lets all of them pass. */
 static void add_strangers(const struct check *check, const struct subject *about, const json_t *port,
                           const char *remedy, json_t *findings)
 {
-    const json_t *first = json_array_get(json_object_get(port, "strangers"), 0);
+    const char *first = NULL;
     long long others = json_integer_value(json_object_get(port, "strangers_seen")) - 1;
     char text[320], more[64] = "";
+    size_t index;
+    json_t *stranger;
+    json_array_foreach (json_object_get(port, "strangers"), index, stranger) {
+        if (json_is_true(json_object_get(stranger, "former"))) {
+            add_former(check, about, text_of(stranger, "mac"), findings);
+            others--;
+        } else if (!first) {
+            first = text_of(stranger, "mac");
+        }
+    }
+    if (!first)
+        return;
     if (others > 0)
         snprintf(more, sizeof(more), " and from %lld other address%s", others, others == 1 ? "" : "es");
     snprintf(text, sizeof(text),
              "%s/%s at switch %s: frames from %s, which is not its address,%s were dropped (%lld): that looks like a "
              "nested guest, a VM inside it",
-             about->vm, about->card, about->at, text_of(first, "mac"), more,
-             dropped(port, drop_rows[DROP_SPOOFED].name));
+             about->vm, about->card, about->at, first, more, dropped(port, drop_rows[DROP_SPOOFED].name));
     add(check, findings, about, text, remedy, NULL);
 }
 
@@ -243,6 +286,8 @@ static void find_damaged(const struct check *check, const struct check_context *
 const struct check checks[] = {
     {"damaged", "a file of what is defined cannot be read", find_damaged},
     {"missing-switch", "a card is at a switch that does not exist", find_missing},
+    {"conflict", "definitions that cannot be in force together, as files that were edited may have them",
+     find_conflicts},
     {"stopped", "a switch that should run does not", find_stopped},
     {"hanging", "the process of a switch does not answer", find_hanging},
     {"problem", "something of the host is in the way of a switch: a firewall, a port that is taken", find_problems},

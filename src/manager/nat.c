@@ -10,6 +10,7 @@
 #include "manager/taken.h"
 #include "net/hostport.h"
 #include "net/usable.h"
+#include "process/program.h"
 #include "store/network_json.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int no_memory(struct error *error)
 {
@@ -26,7 +28,7 @@ static int no_memory(struct error *error)
 /* -- prefixes -- */
 
 /* Reads a prefix of one version, refuses what overlaps, and writes it as it is written everywhere. */
-static int check_prefix(const char *setting, const char *text, u8 version, const struct nat_def *nat,
+static int check_prefix(const char *setting, const char *text, u8 version, const struct nat_def *nat, bool is_new,
                         const struct taken *taken, char to[static PREFIX_TEXT_MAX], struct error *error)
 {
     struct network wanted;
@@ -36,19 +38,22 @@ static int check_prefix(const char *setting, const char *text, u8 version, const
     snprintf(wanted.owner, sizeof(wanted.owner), "the NAT network %s", nat->name);
     prefix_format(&wanted.prefix, to);
     e = network_refuse_overlap(&wanted, taken->list, taken->count, error);
-    return e ? error_hint(error, "choose another prefix, or give none and a free one is chosen") : 0;
+    return e ? error_hint(error, is_new ? "choose another prefix, or give none and a free one is chosen"
+                                        : "choose another prefix; an empty one ('') has a free one chosen")
+             : 0;
 }
 
 int nat_complete(const struct networks *all, struct nat_def *nat, struct nat_texts *texts, struct error *error)
 {
+    bool is_new = !networks_nat(all, nat->name);
     struct taken taken = {0};
     struct prefix free_one;
     bool has4 = nat->set.prefix && *nat->set.prefix, has6 = nat->set.prefix6 && *nat->set.prefix6;
     int e = taken_find(all, NULL, nat->name, &taken, error);
     if (!e && has4)
-        e = check_prefix("prefix", nat->set.prefix, 4, nat, &taken, texts->prefix, error);
+        e = check_prefix("prefix", nat->set.prefix, 4, nat, is_new, &taken, texts->prefix, error);
     if (!e && has6)
-        e = check_prefix("prefix6", nat->set.prefix6, 6, nat, &taken, texts->prefix6, error);
+        e = check_prefix("prefix6", nat->set.prefix6, 6, nat, is_new, &taken, texts->prefix6, error);
     if (!e && !has4) {
         if (network_choose_prefix(taken.list, taken.count, &free_one))
             prefix_format(&free_one, texts->prefix);
@@ -65,6 +70,19 @@ int nat_complete(const struct networks *all, struct nat_def *nat, struct nat_tex
 }
 
 /* -- create, set, delete -- */
+
+int nat_check_backend(const struct nat_settings *set, struct error *error)
+{
+    char nft[PATH_MAX];
+    if (set->backend != NAT_KERNEL)
+        return 0;
+    if (geteuid() == 0)
+        return program_locate("nft", "nftables", nft, sizeof(nft), error);
+    error_set(error, -EPERM,
+              SETTING("backend") " kernel: NAT by the host's kernel takes root, which makes an interface and rules of "
+                                 "nftables");
+    return error_hint(error, "run it as root, or take slirp, which needs no rights");
+}
 
 static int check_switch(const struct networks *all, const struct nat_def *nat, struct error *error)
 {
@@ -99,6 +117,8 @@ static int create(struct store *store, struct nat_def *nat, struct error *error)
     if (e)
         return e;
     e = check_switch(&all, nat, error);
+    if (!e)
+        e = nat_check_backend(&nat->set, error);
     if (!e && !nat->set.switch_name) {
         char socket[PATH_MAX];
         e = store_switch_socket(store, nat->name, socket, sizeof(socket), error);
@@ -240,6 +260,8 @@ static int put_settings(const struct networks *all, struct nat_def *nat, void *o
     struct nat_texts texts;
     struct nat_def changed = *nat;
     int e = change->apply(change, &changed.set, error);
+    if (!e && changed.set.backend != nat->set.backend)
+        e = nat_check_backend(&changed.set, error);
     if (!e)
         e = nat_complete(all, &changed, &texts, error);
     if (!e)
@@ -329,6 +351,24 @@ static int check_mapping(const struct networks *all, const struct nat_def *nat, 
                 return error_set(error, -EEXIST, "%s %s of the host is mapped already: to %s of the network %s",
                                  mapping->udp ? "udp" : "tcp", mapping->external, all->nats[i].mapping[k].internal,
                                  all->nats[i].name);
+    return 0;
+}
+
+int nat_check_mapping(const struct networks *all, const struct nat_def *nat, u32 n, struct error *error)
+{
+    const struct nat_mapping *own = &nat->mapping[n];
+    if (check_internal(nat, own, error)) {
+        struct error why = *error;
+        error_set(error, why.code, "%s %s of the host is mapped to no address of a VM in %s: %s",
+                  own->udp ? "udp" : "tcp", own->external, nat->name, own->internal);
+        return error->code;
+    }
+    for (u32 i = 0; i < all->nat_count && &all->nats[i] <= nat; i++)
+        for (u32 k = 0; k < (&all->nats[i] == nat ? n : all->nats[i].mappings); k++)
+            if (same_external(&all->nats[i].mapping[k], own))
+                return error_set(error, -EEXIST, "%s %s of the host is mapped twice: to %s of %s and to %s of %s",
+                                 own->udp ? "udp" : "tcp", own->external, all->nats[i].mapping[k].internal,
+                                 all->nats[i].name, own->internal, nat->name);
     return 0;
 }
 

@@ -19,6 +19,11 @@ struct nat_texts {
 int MUST_CHECK nat_complete(const struct networks *all, struct nat_def *nat, struct nat_texts *texts,
                             struct error *error);
 
+/* Refuses a back end that cannot be had: the kernel's, without rights or programs. */
+int MUST_CHECK nat_check_backend(const struct nat_settings *set, struct error *error);
+/* Is the n-th mapping in the way of another one before it, or does it lead nowhere? An error that says so, or 0. */
+int nat_check_mapping(const struct networks *all, const struct nat_def *nat, u32 n, struct error *error);
+
 /* Creates the switch, too, if none is named. */
 int MUST_CHECK nat_create(struct store *store, struct nat_def *nat, struct error *error);
 int MUST_CHECK nat_set(struct store *store, const char *name, const struct change *change, struct error *error);

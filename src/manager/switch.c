@@ -11,6 +11,7 @@
 #include "net/usable.h"
 #include "process/control.h"
 #include "store/network_json.h"
+#include "vswitch/link.h"
 #include "vswitch/uplink.h"
 
 #include <errno.h>
@@ -102,10 +103,42 @@ static int check_interface(const char *name, struct error *error)
                          SETTING("interface") ": '%.40s' is no name of an interface: it has 1 to %d "
                                               "characters, no slash and no space",
                          name, IFNAME_MAX - 1);
+    for (enum ifname_kind kind = IFNAME_NAT; kind <= IFNAME_BRIDGE; kind++)
+        if (ifname_is(kind, name)) {
+            error_set(error, -EINVAL, SETTING("interface") ": %s is an interface that a switch made, and goes with it",
+                      name);
+            return error_hint(error, "connect the cards to that switch, or name an interface of the host's own");
+        }
     if (strcmp(name, "lo") != 0)
         return 0;
     error_set(error, -EINVAL, SETTING("interface") ": lo is the host's loopback, which leads to no network");
     return error_hint(error, "to reach the host from VMs, create a switch of type internal");
+}
+
+/* Another external switch that has the interface; a bridge of the host's may be several switches'. */
+static const struct switch_def *shares_interface(const struct networks *all, const struct switch_def *def)
+{
+    struct link_info info;
+    bool bridge = !link_get(def->set.interface, &info) && info.is_bridge;
+    for (u32 i = 0; i < all->switch_count && !bridge; i++) {
+        const struct switch_def *other = &all->switches[i];
+        if (other->set.type == SWITCH_EXTERNAL && !name_equal(other->name, def->name) &&
+            strcmp(other->set.interface, def->set.interface) == 0)
+            return other;
+    }
+    return NULL;
+}
+
+/* The host's address on an internal switch is its own, and the interface of an external one, too. */
+int switch_check_outside(const struct networks *all, const struct switch_def *def, struct error *error)
+{
+    if (def->set.type != SWITCH_EXTERNAL)
+        return check_address(all, def, error);
+    const struct switch_def *other = shares_interface(all, def);
+    if (!other)
+        return 0;
+    error_set(error, -EBUSY, "the external switch %s has the interface %s already", other->name, def->set.interface);
+    return error_hint(error, "connect the cards to that switch: it can have all of them");
 }
 
 /* What is not even written: what no host can make work. */
@@ -133,7 +166,7 @@ static int check_new(const struct store *store, const struct networks *all, cons
         e = store_switch_socket(store, def->name, socket, sizeof(socket), error);
     if (!e)
         e = check_settings(&def->set, error);
-    return e ? e : check_address(all, def, error);
+    return e ? e : switch_check_outside(all, def, error);
 }
 
 static int create(struct store *store, const struct switch_def *def, struct nat_def *nat, struct error *error)
@@ -146,6 +179,8 @@ static int create(struct store *store, const struct switch_def *def, struct nat_
     e = check_new(store, &all, def, error);
     if (!e && def->set.type == SWITCH_NAT && networks_nat(&all, nat->name))
         e = error_set(error, -EEXIST, "there is already a NAT network %s", nat->name);
+    if (!e && def->set.type == SWITCH_NAT)
+        e = nat_check_backend(&nat->set, error);
     if (!e && def->set.type == SWITCH_NAT)
         e = nat_complete(&all, nat, &texts, error);
     networks_free(&all);
@@ -213,8 +248,9 @@ static int set(struct store *store, const char *name, const struct change *chang
     }
     if (!e)
         e = check_settings(&changed.set, error);
-    if (!e && (changed.set.type != def->set.type || !same_text(changed.set.address, def->set.address)))
-        e = check_address(&all, &changed, error);
+    if (!e && (changed.set.type != def->set.type || !same_text(changed.set.address, def->set.address) ||
+               !same_text(changed.set.interface, def->set.interface)))
+        e = switch_check_outside(&all, &changed, error);
     if (!e)
         e = store_switch_put(store, &changed, error);
     networks_free(&all);

@@ -11,6 +11,8 @@
 #include <jansson.h>
 
 /* `nat`: of a switch of type NAT, the settings of its network; it is completed with a prefix. */
+/* Refuses what another network of those has: the interface of an external switch, the address of an internal one. */
+int MUST_CHECK switch_check_outside(const struct networks *all, const struct switch_def *def, struct error *error);
 int MUST_CHECK switch_create(struct store *store, const struct switch_def *def, struct nat_def *nat,
                              struct error *error);
 int MUST_CHECK switch_set(struct store *store, const char *name, const struct change *change, struct error *error);

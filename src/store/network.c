@@ -275,6 +275,19 @@ static int card_read(const json_t *object, struct card_def *def, struct error *e
     return e ? e : card_settings_check(&def->set, error);
 }
 
+/* A copied file has the cards of another VM, and one that was edited may have a name twice. */
+static int card_is_one(const struct card_list *list, const struct card_def *def, struct error *error)
+{
+    for (const struct card_def *other = list->def; other < def; other++) {
+        if (strcmp(other->id, def->id) == 0)
+            return error_set(error, -EINVAL, "the card %s has the \"id\" of %s/%s, %s", def->name, other->vm,
+                             other->name, def->id);
+        if (name_equal(other->vm, def->vm) && name_equal(other->name, def->name))
+            return error_set(error, -EINVAL, "there are two cards %s", def->name);
+    }
+    return 0;
+}
+
 static int cards_read(const char *path, const json_t *object, struct card_list *list, struct error *error)
 {
     const json_t *array = json_object_get(object, "nics");
@@ -297,6 +310,8 @@ static int cards_read(const char *path, const json_t *object, struct card_list *
         list->count++;
         strcpy(def->vm, vm);
         e = card_read(item, def, error);
+        if (!e)
+            e = card_is_one(list, def, error);
         if (e)
             return e;
     }

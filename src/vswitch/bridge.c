@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,9 +150,13 @@ static int refuse(const struct switch_settings *set, const struct link_info *inf
     char text[IP_TEXT_MAX];
     struct ip ip;
     u8 length;
+    char bridge[IF_NAMESIZE] = "";
     if (info->master) {
-        error_set(error, -EBUSY, "%s is in a bridge already", info->name);
-        return error_hint(error, "name that bridge as " SETTING("interface"));
+        bool ours = if_indextoname((unsigned)info->master, bridge) && ifname_is(IFNAME_BRIDGE, bridge);
+        error_set(error, -EBUSY, "%s is in a bridge already: %s%s", info->name, bridge,
+                  ours ? ", of another external switch" : "");
+        return error_hint(error, ours ? "connect the cards to that switch, perhaps one with another NESTBOX_HOME"
+                                      : "name that bridge as " SETTING("interface"));
     }
     if (set->host || !link_address(info->index, &ip, &length))
         return 0;

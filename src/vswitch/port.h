@@ -56,7 +56,7 @@ struct port {
     u32 index;  /* in the switch, stable while the port exists */
     char id[16];
     char vm[65], name[65];            /* of a card; otherwise vm is empty */
-    struct mac mac;                   /* of a card */
+    struct mac mac, former;           /* of a card; former: what it was before, zeros if that is not known */
     struct own_mac own[PORT_OWN_MAX]; /* behind a port that is no card */
     u32 owns;
     struct card_settings set; /* texts are not kept: see vlans */

@@ -7,6 +7,7 @@
 #include "process/notify.h"
 #include "process/spawn.h"
 #include "vswitch/remedy.h"
+#include "vswitch/stranger.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -52,10 +53,17 @@ static void on_stranger(struct vswitch_events *events, const struct port *port, 
     char mac[MAC_TEXT_MAX], command[REMEDY_MAX], line[640];
     mac_format(&stranger->mac, mac);
     remedy(port, DROP_SPOOFED, command, sizeof(command));
-    snprintf(line, sizeof(line),
-             "%s at switch %s: frames from %s, which is not its address, are dropped; that looks like a nested guest, "
-             "a VM inside it. To let them pass: %s",
-             port->name, vswitch_name(p->sw), mac, command);
+    if (stranger_is_former(port, &stranger->mac))
+        snprintf(
+            line, sizeof(line),
+            "%s at switch %s: frames from %s, the address that the card had before, are dropped; the guest has the "
+            "new one when its VM is started again",
+            port->name, vswitch_name(p->sw), mac);
+    else
+        snprintf(line, sizeof(line),
+                 "%s at switch %s: frames from %s, which is not its address, are dropped; that looks like a nested "
+                 "guest, a VM inside it. To let them pass: %s",
+                 port->name, vswitch_name(p->sw), mac, command);
     clerk_log(p->clerk, port->vm, line);
 }
 

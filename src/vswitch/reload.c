@@ -40,6 +40,9 @@ static int add_card(struct process *p, const struct card_def *card, struct error
     snprintf(port->name, sizeof(port->name), "%s", card->name);
     port->mac = card->mac;
     port->set = card->set;
+    const struct card_def *before = p->defined.own ? definitions_card_by_id(&p->defined, card->id) : NULL;
+    if (before && memcmp(&before->mac, &card->mac, sizeof(card->mac)) != 0)
+        port->former = before->mac;
     int e = card_add(p->dialer, port, card->id, error);
     if (e)
         free(port);

@@ -3,6 +3,7 @@
  */
 #include "vswitch/process.h"
 #include "vswitch/remedy.h"
+#include "vswitch/stranger.h"
 
 #include "store/network_json.h"
 
@@ -58,8 +59,9 @@ static json_t *strangers_json(const struct port *port, u64 now)
     u32 known = port->strangers < STRANGERS ? port->strangers : STRANGERS;
     for (u32 i = 0; i < known; i++) {
         const struct stranger *s = &port->stranger[i];
-        add(array, json_pack("{s:o, s:o, s:o}", "mac", mac_json(&s->mac), "frames", number(s->frames), "seconds_ago",
-                             number((now - s->last_ns) / 1000000000)));
+        add(array,
+            json_pack("{s:o, s:o, s:o, s:b}", "mac", mac_json(&s->mac), "frames", number(s->frames), "seconds_ago",
+                      number((now - s->last_ns) / 1000000000), "former", stranger_is_former(port, &s->mac)));
     }
     return array;
 }

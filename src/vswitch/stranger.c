@@ -43,3 +43,8 @@ void stranger_seen(struct port *port, const u8 *mac, u64 now_ns)
     if (events && events->stranger)
         events->stranger(events, port, s);
 }
+
+bool stranger_is_former(const struct port *port, const struct mac *mac)
+{
+    return !mac_is_zero(mac) && memcmp(mac, &port->former, sizeof(*mac)) == 0;
+}

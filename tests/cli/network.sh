@@ -297,6 +297,62 @@ if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
         "$1" switch show one | grep -q before' full "$WORK/small" "$NESTBOX" "$WORK/err"
 fi
 
+# Files that were edited: each conflict is named, whether the switch runs or not, and no command makes it worse
+export NESTBOX_HOME=$WORK/edited
+run 'two NAT networks' 0 '' nat create one --backend slirp --prefix 10.61.0.0/24
+run 'and another' 0 '' nat create two --backend slirp --prefix 10.62.0.0/24
+run 'a switch of its own type' 0 '' switch create pri
+run 'a mapping' 0 '' nat map one --external 18090 --internal 10.61.0.5:80
+run 'and another mapping' 0 '' nat map two --external 18091 --internal 10.62.0.5:80
+for vm in a b c; do nb nic add $vm --switch pri >/dev/null; done
+run 'nothing is wrong at first' 0 '' check
+edit() { sed -i "$2" "$NESTBOX_HOME/$1" && nb check >"$WORK/found"; }
+found() { # NAME PATTERN
+    if grep -qE -- "$2" "$WORK/found"; then pass "$1"; else fail "$1" "$2 is not in" "$(cat "$WORK/found")"; fi
+}
+mac=$(sed -n 's/.*"mac": "\(.*\)".*/\1/p' "$NESTBOX_HOME/vms/a/nics.json")
+edit vms/b/nics.json "s/\"mac\": \".*\"/\"mac\": \"$mac\"/"
+found 'the same address twice' "a/nic0 and b/nic0 have the same address at switch pri, $mac.*nic set --mac"
+run 'the way out' 0 '' nic set b --mac 02:00:00:00:00:0b
+run 'is one' 0 '' check
+edit nats/two.json 's/18091/18090/'
+found 'a port mapped twice' ':18090 of the host is mapped twice: to 10.61.0.5:80 of one and to 10.62.0.5:80 of two'
+edit nats/two.json 's/18090/18091/; s/10.62.0.5/10.99.0.5/'
+found 'a mapping to nowhere' '18091 of the host is mapped to no address of a VM in two: 10.99.0.5:80.*nat unmap'
+edit nats/two.json 's/10.99.0.5/10.62.0.5/; s/10.62.0.0/10.61.0.0/; s/10.62.0.5/10.61.0.6/'
+found 'a prefix twice' 'NAT network two.*10.61.0.0/24.*one.*nat set --prefix'
+edit nats/two.json 's/10.61.0.0/10.62.0.0/; s/10.61.0.6/10.62.0.5/; s/"switch": .*,/"switch": "pri",/'
+found 'a NAT network at another kind of switch' 'network two is at switch pri, which is not of type nat'
+found 'and a switch without its network' 'switch two is of type nat and has no NAT network'
+edit nats/two.json 's/"switch": .*,/"switch": "one",/'
+found 'two at one switch' 'NAT networks one and two are both at switch one: only one serves there'
+edit nats/two.json 's/"switch": .*,/"switch": "none",/'
+found 'one at no switch' 'network two is at switch none, which does not exist'
+edit nats/two.json 's/"switch": .*,/"switch": "",/'
+run 'mended' 0 '' check
+mkdir "$NESTBOX_HOME/vms/d"
+sed 's/"vm": "a"/"vm": "d"/' "$NESTBOX_HOME/vms/a/nics.json" >"$NESTBOX_HOME/vms/d/nics.json"
+nb check >"$WORK/found"
+found 'a copied VM' "vms/d/nics.json: it is damaged: the card nic0 has the \"id\" of a/nic0"
+run 'whose card is not taken for the other' 4 'vms/d/nics.json' nic remove d/nic0
+check 'which stays' grep -q '"nic0"' "$NESTBOX_HOME/vms/a/nics.json"
+rm -r "$NESTBOX_HOME/vms/d"
+run 'without it all is well' 0 '' check
+stop_switches
+export NESTBOX_HOME=$WORK/home
+
+# Interfaces of external switches, and prefixes: refused before anything is written
+run 'an interface that a switch made' 2 'nbb-x is an interface that a switch made' \
+    switch create x1 --type external --interface nbb-x
+run 'one for another type' 2 '--interface is for external switches, and this one is private' \
+    switch set lan --interface e9
+run 'a prefix for a change' 0 '' nat create pre --backend slirp --prefix 10.71.0.0/24
+run 'and one beside it' 0 '' nat create pre2 --backend slirp --prefix 10.72.0.0/24
+run 'a hint for a change' 4 "10.71.0.0/24.*an empty one \\(''\\) has a free one chosen" \
+    nat set pre2 --prefix 10.71.0.0/24
+run 'which is true' 0 '' nat set pre2 --prefix ''
+run 'a hint for a new one' 4 'or give none and a free one is chosen' nat create pre3 --prefix 10.71.0.0/24
+nb nat delete pre && nb nat delete pre2
 # Without root
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     install -m 755 "$NESTBOX" "/tmp/nestbox.$$"
@@ -330,6 +386,14 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
         as_user nat set net --dns off
         as_user nat unmap net --external 80
     fi
+    as_user nat create byroot --backend kernel
+    check 'the kernel'\''s NAT is refused' [ $? = 4 ]
+    check 'with the reason' grep -q 'backend kernel: NAT by the host.s kernel takes root' "$WORK/err"
+    as_user switch create byroot --type nat --backend kernel
+    check 'by the switch as well' [ $? = 4 ]
+    check 'nothing is written' [ -z "$(ls "$WORK"/user/home/*/byroot.json 2>/dev/null)" ]
+    as_user nat set net --backend kernel
+    check 'nor by a change' grep -q 'takes root' "$WORK/err"
     as_user switch stop lan
     as_user switch stop net
     NESTBOX_HOME=$WORK/user/home "$NESTBOX" switch list 2>"$WORK/err"

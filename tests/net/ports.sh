@@ -108,6 +108,17 @@ spoofing) # a client that is a hypervisor with an L2 on its bridge
     reaches b 10.0.0.22 || fail 'L2 is not reached with spoofing on'
     said=$("$NB" check 2>&1) || fail "check still finds after its own remedy: $said"
     ! nb switch show net | grep -q 'to let them pass' || fail 'switch show still has the remedy'
+    # A guest does not hear of a new address of its card. That is no nested guest.
+    old=$(jq -r '.[0].mac' < <(nb nic list b --json))
+    nb nic set b --mac 52:54:00:00:00:bb
+    within 5 counted net b spoofed 1 || silent b 10.0.0.1 || fail 'the old address still passes'
+    within 5 says "b/nic0 at switch net: the guest still sends from $old, the address that the card had" "$NB" check ||
+        fail "check: $("$NB" check 2>&1)"
+    ! says 'nested guest' "$NB" check || fail 'check takes the guest for a nested one'
+    says "stranger +$old: .*former address" nb switch show net || fail "switch show: $(nb switch show net)"
+    within 3 grep -q "frames from $old, the address that the card had before" "$NESTBOX_HOME/vms/b/log" || fail 'log'
+    in_space b ip link set eth0 address 52:54:00:00:00:bb
+    reaches b 10.0.0.1 || fail 'the new address does not pass'
     counted net l1 spoofed 1 || fail 'what was dropped is forgotten'
     nb nic set l1 --spoofing off
     silent l2 10.0.0.2 || fail 'L2 reaches the network after spoofing was switched off again'

@@ -47,6 +47,11 @@ internal)
 external)
     outside
     nb switch create ext --type external --interface wan --host off --keep on
+    refused 'external switch ext has the interface wan already; connect the cards to that switch' \
+        switch create ext2 --type external --interface wan
+    other() { NESTBOX_HOME=$work/other "$NB" switch create ext2 --type external --interface wan --keep on; }
+    says 'wan is in a bridge already: nbb-ext, of another external switch; connect the cards to that' other ||
+        fail "an interface of another home's switch: $(other 2>&1)"
     client a ext 198.51.100.10/24
     client b ext 198.51.100.11/24
     reaches a 198.51.100.1 || fail 'a does not reach the outside'
@@ -93,6 +98,11 @@ bridge) # of the host's own
     client a ext 198.51.100.10/24
     reaches a 198.51.100.1 || fail 'a does not reach the outside'
     reaches a 198.51.100.2 || fail 'a does not reach the host'
+    nb switch create ext2 --type external --interface br0 --keep on # which may have several
+    client b ext2 198.51.100.11/24
+    reaches b 198.51.100.10 || fail 'two switches at a bridge do not reach each other'
+    nb nic remove b
+    nb switch delete ext2
     nb nic remove a
     nb switch delete ext
     within 3 same_links || fail "left: $(links)"

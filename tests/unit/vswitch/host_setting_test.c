@@ -49,6 +49,7 @@ int main(void)
     TEST("what is changed is known as ours, and goes back");
     CHECK_EQ(host_setting_want(folder, FORWARD, "1", &error), 1);
     CHECK(value() == '1');
+    CHECK(host_setting_is(FORWARD, "1") && !host_setting_is(FORWARD, "0"));
     CHECK_EQ(host_setting_want(folder, FORWARD, "1", &error), 1);
     host_settings_restore(folder);
     CHECK(value() == '0' && access(path, F_OK) < 0);
