@@ -108,26 +108,41 @@ static void find_mappings(const struct finder *f, const struct nat_def *nat)
 
 /* -- switches -- */
 
-static void find_switch(const struct finder *f, const struct switch_def *def)
+static void find_switch(const struct finder *f, const struct networks *before, const struct switch_def *def)
 {
-    struct networks before = *f->all;
     struct conflict c = {.at = def->name};
-    before.switch_count = (u32)(def - f->all->switches);
     if (def->set.type == SWITCH_NAT && !networks_nat_at(f->all, def->name) && !f->all->damage.count) {
         error_set(&c.what, -ENOENT, "switch %s is of type nat and has no NAT network", def->name);
         error_hint(&c.what, "nestbox nat create with " SETTING("switch") ", or nestbox switch delete");
         report(f, &c);
     }
-    if (switch_check_outside(&before, def, &c.what))
+    if (switch_check_outside(before, def, &c.what))
         report(f, &c);
+}
+
+/* Each is compared with those before it, so those behind it are there with nothing that could be in its way. */
+static void find_switches(const struct finder *f)
+{
+    u32 count = f->all->switch_count;
+    struct switch_def *list = calloc(count + 1, sizeof(*list));
+    const struct networks before = {.switches = list, .switch_count = count};
+    for (u32 i = 0; list && i < count; i++) {
+        list[i] = f->all->switches[i];
+        list[i].set.address = NULL;
+        list[i].set.interface = "";
+    }
+    for (u32 i = 0; list && i < count; i++) {
+        find_switch(f, &before, &f->all->switches[i]);
+        list[i] = f->all->switches[i];
+    }
+    free(list);
 }
 
 void conflicts_find(const struct networks *all, void (*found)(void *opaque, const struct conflict *conflict),
                     void *opaque)
 {
     const struct finder f = {all, found, opaque};
-    for (u32 i = 0; i < all->switch_count; i++)
-        find_switch(&f, &all->switches[i]);
+    find_switches(&f);
     for (u32 i = 0; i < all->nat_count; i++) {
         find_nat_place(&f, &all->nats[i]);
         find_nat_overlap(&f, &all->nats[i]);

@@ -1,8 +1,10 @@
 /*
- * The host on an internal switch: see internal.h.
+ * The host on an internal switch: see internal.h. An interface that somebody deletes is made again. One that is down or
+ * has lost its address may be meant so, as the interface is the host's: that is a problem that is reported.
  */
 #include "vswitch/internal.h"
 
+#include "base/monotonic.h"
 #include "net/ifname.h"
 #include "net/usable.h"
 #include "vswitch/link.h"
@@ -14,9 +16,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SETTLE_NS 200000000ull /* from a change of the host to a look at it: changes come in numbers */
+
 struct internal {
     struct uplink up;
     char interface[IFNAME_MAX];
+    char address[IP_TEXT_MAX + 8]; /* the host's, with the length of the network; may be empty */
+    struct mac mac;
+    char repaired[160];
+    u32 repairs;
+    struct link_monitor monitor;
+    struct alarm look;
 };
 
 static void state(const struct uplink *up, struct uplink_state *state)
@@ -24,17 +34,19 @@ static void state(const struct uplink *up, struct uplink_state *state)
     const struct internal *in = container_of(up, const struct internal, up);
     *state = (struct uplink_state){.backend = "tap"};
     memcpy(state->interface, in->interface, sizeof(in->interface));
+    memcpy(state->repaired, in->repaired, sizeof(in->repaired));
 }
 
 static void remove_internal(struct uplink *up)
 {
+    struct internal *in = container_of(up, struct internal, up);
+    link_monitor_stop(up->sw, &in->monitor);
+    vswitch_alarm(up->sw, &in->look, 0);
     tap_remove(up->port);
-    free(container_of(up, struct internal, up));
+    free(in);
 }
 
-static const struct uplink_ops ops = {.state = state, .remove = remove_internal};
-
-static int configure(const struct internal *in, const char *text, struct error *error)
+static int configure(struct internal *in, struct error *error)
 {
     int index = link_index(in->interface), err = link_up(index);
     struct own_mac own = {.owner = "the host"};
@@ -44,21 +56,86 @@ static int configure(const struct internal *in, const char *text, struct error *
     if (!err)
         err = link_get(in->interface, &info);
     if (!err) {
-        own.mac = info.mac;
+        in->mac = own.mac = info.mac;
         err = vswitch_port_own(in->up.sw, in->up.port, &own, 1, error);
         if (err)
             return err;
     }
     if (err)
         return error_set(error, err, "the interface %s cannot be set up: %s", in->interface, strerror(-err));
-    if (!text || !*text)
+    if (!in->address[0])
         return 0;
-    err = usable_address("address", text, &ip, &network, error);
+    err = usable_address("address", in->address, &ip, &network, error);
     if (err)
         return err;
     err = link_add_address(index, &ip, network.length);
-    return err ? error_set(error, err, "%s cannot have the address %s: %s", in->interface, text, strerror(-err)) : 0;
+    return err ? error_set(error, err, "%s cannot have the address %s: %s", in->interface, in->address, strerror(-err))
+               : 0;
 }
+
+/* -- What somebody changed -- */
+
+static int renew(struct internal *in, struct error *error)
+{
+    int err = tap_renew(in->up.port, in->interface, error);
+    if (!err && link_set_mac(link_index(in->interface), &in->mac))
+        error_begin(error, 0); /* VMs find the new one */
+    return err ? err : configure(in, error);
+}
+
+static void look_at(struct internal *in, const struct link_info *info)
+{
+    struct error *problem = &in->up.problem[PROBLEM_INTERFACE];
+    struct prefix network;
+    struct ip ip;
+    char hint[128];
+    if (!info->is_up) {
+        error_set(problem, -ENETDOWN, "the host's interface %s is down, so VMs do not reach the host", in->interface);
+        snprintf(hint, sizeof(hint), "as root: ip link set %s up", in->interface);
+    } else if (in->address[0] && prefix_around(in->address, &ip, &network) && !link_has_address(info->index, &ip)) {
+        error_set(problem, -EADDRNOTAVAIL, "the host's interface %s has lost its address %s", in->interface,
+                  in->address);
+        snprintf(hint, sizeof(hint), "as root: ip address add %s dev %s", in->address, in->interface);
+    } else {
+        return;
+    }
+    error_hint(problem, hint);
+}
+
+static void look(struct alarm *alarm)
+{
+    struct internal *in = container_of(alarm, struct internal, look);
+    struct error *problem = &in->up.problem[PROBLEM_INTERFACE], error;
+    struct link_info info;
+    error_begin(problem, 0);
+    if (!link_get(in->interface, &info)) {
+        look_at(in, &info);
+    } else if (renew(in, &error)) {
+        error_set(problem, error.code, "the host's interface %s was deleted, and cannot be made again: %.150s",
+                  in->interface, error.text);
+        error_hint(problem, error.hint);
+    } else {
+        snprintf(in->repaired, sizeof(in->repaired), "repaired: its interface was deleted (repairs so far: %u)",
+                 ++in->repairs);
+        fprintf(stderr, "repaired: the interface %s was deleted\n", in->interface);
+    }
+}
+
+static void check(struct uplink *up)
+{
+    look(&container_of(up, struct internal, up)->look);
+}
+
+static void changed(struct link_monitor *monitor)
+{
+    struct internal *in = container_of(monitor, struct internal, monitor);
+    if (!in->look.at_ns)
+        vswitch_alarm(in->up.sw, &in->look, monotonic_ns() + SETTLE_NS);
+}
+
+/* -- Start -- */
+
+static const struct uplink_ops ops = {.state = state, .check = check, .remove = remove_internal};
 
 int internal_add(struct vswitch *sw, const struct switch_def *def, struct uplink **made, struct error *error)
 {
@@ -73,11 +150,17 @@ int internal_add(struct vswitch *sw, const struct switch_def *def, struct uplink
         free(in);
         return err;
     }
-    err = configure(in, def->set.address, error);
+    if (def->set.address)
+        snprintf(in->address, sizeof(in->address), "%s", def->set.address);
+    in->look.ring = look;
+    in->monitor.changed = changed;
+    err = configure(in, error);
     if (err) {
         remove_internal(&in->up);
         return err;
     }
+    if (link_monitor_start(sw, &in->monitor, LINK_INTERFACES))
+        snprintf(in->repaired, sizeof(in->repaired), "what is changed on the host is noticed late");
     *made = &in->up;
     return 0;
 }

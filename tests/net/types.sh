@@ -41,6 +41,18 @@ internal)
     refused 'internal switch in$|internal switch in[;:]' nat create lab --prefix 10.0.0.0/16 --backend slirp
     nb switch set in --address 10.0.0.253/24
     reaches a 10.0.0.253 || fail 'the host is not at its new address'
+    interface=$(show in | jq -r .uplink.interface) pid=$(show in | jq -r .switch.pid)
+    ip link delete "$interface"
+    within 5 reaches a 10.0.0.253 || fail "the host is not back after its interface was deleted: $(nb switch show in)"
+    says 'note +repaired: its interface was deleted' nb switch show in || fail "show: $(nb switch show in)"
+    ip link set "$interface" down
+    within 3 says "interface $interface is down.*ip link set $interface up" "$NB" check || fail "check: $("$NB" check)"
+    ip link set "$interface" up
+    ip address flush dev "$interface"
+    within 3 says "$interface has lost its address 10.0.0.253/24.*ip address add" "$NB" check || fail "$("$NB" check)"
+    ip address add 10.0.0.253/24 dev "$interface"
+    within 3 "$NB" check || fail "check: $("$NB" check)"
+    [ "$(show in | jq -r .switch.pid)" = "$pid" ] || fail 'the process was started again'
     nb switch delete in --force 2>/dev/null || { nb nic remove a && nb nic remove b && nb switch delete in; }
     within 3 same_links || fail "left: $(links)"
     ;;
