@@ -267,6 +267,9 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_GUEST BIT(11) /* in L2 */
 #define MODE_USER BIT(12)  /* CPL 3 */
 #define MODE_PLAIN BIT(13) /* of blocks only: every memory access is checked by itself (group.c) */
+#define MODE_CPL0 BIT(14)  /* CPL 0: real mode too */
+#define MODE_TSC BIT(15)   /* RDTSC is legal, and gives the host's TSC plus vcpu.tsc_offset: nothing scales or exits */
+#define MODE_BASES BIT(16) /* 64-bit code, CR4.FSGSBASE: RDFSBASE and its kin are legal */
 
 struct vm {
     const struct machine *machine; /* its devices */

@@ -54,7 +54,7 @@ static enum outcome ac_change(struct vcpu *v, bool set)
     if (v->cpl != 0)
         return raise_ud(v);
     v->flags = set ? v->flags | FLAG_AC : v->flags & ~FLAG_AC;
-    mmu_select(v);
+    mmu_select_ac(v);
     return CPU_OK;
 }
 

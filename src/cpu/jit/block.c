@@ -36,8 +36,8 @@ static void reset(struct cache *c, u8 *code, u8 *data)
     fill_bytes(c->pages, 0, sizeof c->pages);
     fill_bytes(c->hot_hash, 0, sizeof c->hot_hash);
     c->has_hot = false;
-    c->hot = checks_emit(c, code, code + c->hot_size);
     c->hot_end = code + c->hot_size;
+    c->hot = brief_emit(c, checks_emit(c, code, c->hot_end), c->hot_end);
     c->cold = c->hot_end;
     c->cold_end = c->cold + c->cold_size;
     c->data_next = data;

@@ -7,6 +7,7 @@
 
 #include "cpu/core/tunables.h"
 #include "cpu/core/vcpu.h"
+#include "cpu/jit/insn_table.h"
 
 #define NO_PAGE ~0ull
 #define ENTRY_ALIGN 8 /* an entry's first instruction is replaced by one store */
@@ -95,6 +96,9 @@ struct cache {
     u8 *jump[2];                         /* shared jumps by the jump cache, with a look at vcpu.request or not */
     u8 *back;                            /* shared look at requests in front of a link back */
     u8 *linked;                          /* shared part of the guards of links across pages */
+    u8 *brief[BRIEF_COUNT];              /* pieces of brief instructions: brief.c */
+    u8 *stos[4], *movs[4];               /* of REP STOS and REP MOVS, by log2 of the size of an element, */
+    u8 *strings, *strings_end;           /* which lie here */
     u32 granules;                        /* how many of block_before[] are known */
     u32 block_before[CACHE_HOT(CACHE_CODE_SIZE) / GRANULE]; /* by granule: the first block that ends behind its start */
     u32 lock;                                               /* [a] guards everything above */
@@ -120,6 +124,8 @@ static inline u32 check_index(unsigned size)
 
 /* check.c: emits the shared checks from `code` on; returns where they end. */
 u8 *checks_emit(struct cache *c, u8 *code, const u8 *end);
+/* brief.c: the same of the pieces of brief instructions. */
+u8 *brief_emit(struct cache *c, u8 *code, const u8 *end);
 
 /* `data` is zeroed memory of the accelerator. */
 void cache_init(struct cache *c, u8 *code, size_t code_size, u8 *data, size_t data_size);

@@ -11,9 +11,6 @@
 #include "cpu/jit/emit.h"
 #include "cpu/mmu/mmu.h"
 
-/* Displacement of a vCPU field behind a CALL, which has pushed the return address. */
-#define CALLED_DISP(field) (VCPU_DISP(field) + 8)
-
 /* rcx = the linear address in r11 plus `disp` plus the tag, whose index the mask makes. */
 static void emit_tag_sum(struct emit *e, s32 mask, size_t tags, s32 disp)
 {

@@ -78,6 +78,7 @@ void describe(struct decoded *d, enum vendor host)
     d->class = row->class;
     d->fn = row->fn;
     d->ends = traits & INSN_ENDS;
+    d->brief = row->brief;
     if (row->unit == UNIT_VECTOR || (row->unit == UNIT_BY_OPERANDS && vector))
         d->unit = vector_unit(zi, mmx);
     else if (row->unit != UNIT_BY_OPERANDS)
@@ -106,6 +107,7 @@ static void call(struct decoded *d, insn_fn fn, bool ends)
     d->class = CLASS_CALL;
     d->fn = fn;
     d->ends = ends;
+    d->brief = BRIEF_NONE;
 }
 
 void classify(struct tr *t)
@@ -115,6 +117,7 @@ void classify(struct tr *t)
     const struct insn_form *form = called_form(d, t->flat);
     if (form) {
         call(d, form->fn, form->ends);
+        d->brief = form->brief;
         return;
     }
     if (!isa_allowed(t->v->vm, (u16)d->zi.meta.isa_set) && d->class != CLASS_NOP && !(d->traits & INSN_ANY_CPU)) {

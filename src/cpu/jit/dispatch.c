@@ -203,8 +203,9 @@ bool exec_stale(struct vcpu *v, u64 offset, u64 r11)
 
 /* -- called instructions -- */
 
-bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in)
+bool exec_call(struct vcpu *v, const u8 *after, u64 insn)
 {
+    const struct insn *in = (const struct insn *)(v->vm->cache->data + insn);
     at_instruction(v, in->offset, in->len);
     u64 next = v->next_rip;
     u32 mode = v->mode;

@@ -15,8 +15,9 @@ enum {
     H_GUEST_RSP = R15,
 };
 
-/* Displacement of a vCPU field from H_VCPU. */
+/* Displacement of a vCPU field from H_VCPU; the same behind a CALL, which has pushed the return address. */
 #define VCPU_DISP(field) ((s32)offsetof(struct vcpu, field) - VCPU_BIAS)
+#define CALLED_DISP(field) (VCPU_DISP(field) + 8)
 
 static inline s32 gpr_disp(unsigned reg)
 {
@@ -67,6 +68,12 @@ static inline void emit_movzx_al(struct emit *e, unsigned dst)
     emit_op0f_reg(e, false, 0xb6, dst, RAX);
 }
 
+/* movzx ecx, ah */
+static inline void emit_movzx_ah(struct emit *e)
+{
+    emit_op0f_reg(e, false, 0xb6, RCX, 4);
+}
+
 /* movsx dst32, src16 */
 static inline void emit_movsx16(struct emit *e, unsigned dst, unsigned src)
 {
@@ -105,6 +112,24 @@ static inline void emit_mov_imm64(struct emit *e, unsigned dst, u64 imm)
 static inline void emit_load(struct emit *e, unsigned dst, s32 disp)
 {
     emit_op_mem(e, true, 0x8b, dst, H_VCPU, H_NONE, 1, disp);
+}
+
+/* mov dst32, [vcpu + disp] */
+static inline void emit_load32(struct emit *e, unsigned dst, s32 disp)
+{
+    emit_op_mem(e, false, 0x8b, dst, H_VCPU, H_NONE, 1, disp);
+}
+
+/* movzx dst32, word [vcpu + disp] */
+static inline void emit_load16(struct emit *e, unsigned dst, s32 disp)
+{
+    emit_op0f_mem(e, false, 0xb7, dst, H_VCPU, H_NONE, 1, disp);
+}
+
+/* movzx dst32, byte [vcpu + disp] */
+static inline void emit_load8(struct emit *e, unsigned dst, s32 disp)
+{
+    emit_op0f_mem(e, false, 0xb6, dst, H_VCPU, H_NONE, 1, disp);
 }
 
 /* mov [vcpu + disp], src */
@@ -193,6 +218,27 @@ static inline void emit_pext(struct emit *e, unsigned dst, unsigned src, s32 dis
     emit_modrm_mem(e, dst, H_VCPU, H_NONE, 1, disp);
 }
 
+/* pext dst, src, mask */
+static inline void emit_pext_reg(struct emit *e, unsigned dst, unsigned src, unsigned mask)
+{
+    emit_vex(e, dst, 0, mask, 2, true, src, VEX_PP_F3, 0xf5);
+    emit_modrm_reg(e, dst, mask);
+}
+
+/* rorx dst, src, count: rotates right; 64 bits if w, else 32 */
+static inline void emit_rorx(struct emit *e, bool w, unsigned dst, unsigned src, u8 count)
+{
+    emit_vex(e, dst, 0, src, 3, w, 0, VEX_PP_F2, 0xf0);
+    emit_modrm_reg(e, dst, src);
+    emit_byte(e, count);
+}
+
+/* not dst32 */
+static inline void emit_not32(struct emit *e, unsigned dst)
+{
+    emit_op_reg(e, false, 0xf7, 2, dst);
+}
+
 /* shrx dst, src, rsp: dst = src >> 12, because the low six bits of H_VCPU are 12 */
 static inline void emit_shr12(struct emit *e, unsigned dst, unsigned src)
 {
@@ -207,7 +253,62 @@ static inline void emit_sarx(struct emit *e, bool w, unsigned dst, unsigned src,
     emit_modrm_reg(e, dst, src);
 }
 
+/* -- flags -- */
+
+/* AH = SF ZF AF PF CF as in RFLAGS, and bit 1 */
+static inline void emit_lahf(struct emit *e)
+{
+    emit_byte(e, 0x9f);
+}
+
+/* AL = OF */
+static inline void emit_seto_al(struct emit *e)
+{
+    emit_op0f_reg(e, false, 0x90, 0, RAX);
+}
+
+/* -- time -- */
+
+static inline void emit_lfence(struct emit *e)
+{
+    emit_op0f_reg(e, false, 0xae, 5, 0);
+}
+
+static inline void emit_rdtsc(struct emit *e)
+{
+    emit_byte(e, BYTE_ESCAPE);
+    emit_byte(e, 0x31);
+}
+
+/* -- strings: RCX elements of 1, 2, 4 or 8 bytes at RDI, from RAX or RSI -- */
+
+static inline void emit_rep(struct emit *e, unsigned size, u8 opcode)
+{
+    emit_byte(e, BYTE_REP);
+    if (size == 2)
+        emit_byte(e, BYTE_OPERAND_SIZE);
+    emit_rex(e, size == 8 ? REX_W : 0);
+    emit_byte(e, size == 1 ? opcode : opcode | 1);
+}
+
+static inline void emit_rep_movs(struct emit *e, unsigned size)
+{
+    emit_rep(e, size, 0xa4);
+}
+
+static inline void emit_rep_stos(struct emit *e, unsigned size)
+{
+    emit_rep(e, size, 0xaa);
+}
+
 /* -- the TLB context, at GS -- */
+
+/* wrgsbase src */
+static inline void emit_wrgsbase(struct emit *e, unsigned src)
+{
+    emit_byte(e, BYTE_REP);
+    emit_op0f_reg(e, true, 0xae, 3, src);
+}
 
 /* mov dst, gs:[index * 8 + disp] */
 static inline void emit_gs_load(struct emit *e, unsigned dst, unsigned index, u32 disp)

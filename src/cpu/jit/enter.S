@@ -151,4 +151,15 @@ leave:
         LEAVE exec_leave_stale, exec_stale
         LEAVE exec_leave_signal, exec_signal_left
 
+/* From within a piece of brief.c for strings: RSP is below a return address, RSI and RDI are in the vCPU. */
+        .globl exec_leave_string
+        .hidden exec_leave_string
+        .type exec_leave_string, @function
+exec_leave_string:
+        lea 8(%rsp), %rsp
+        mov AT(GPR(6)), %rsi
+        mov AT(GPR(7)), %rdi
+        jmp exec_leave_signal
+        .size exec_leave_string, . - exec_leave_string
+
         .section .note.GNU-stack, "", @progbits

@@ -17,7 +17,8 @@ void exec_enter(struct vcpu *v);
 /* Translated code CALLs the thunks and JMPs to the ways out, through their addresses in the vCPU. */
 extern const u8 exec_thunk_slow_mem[], exec_thunk_slow_done[], exec_thunk_slow_segment[], exec_thunk_call[],
     exec_thunk_check_missed[], exec_thunk_jump_missed[], exec_thunk_back_missed[];
-extern const u8 exec_leave_lookup[], exec_leave_chain[], exec_leave_request[], exec_leave_stale[], exec_leave_signal[];
+extern const u8 exec_leave_lookup[], exec_leave_chain[], exec_leave_request[], exec_leave_stale[], exec_leave_signal[],
+    exec_leave_string[];
 
 /* slow.c; `after` is behind the CALL, where the site is. */
 bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la);
@@ -27,7 +28,8 @@ bool exec_slow_done(struct vcpu *v, const u8 *after, u64 la);
 bool exec_slow_segment(struct vcpu *v, const u8 *after, u64 offset);
 
 /* dispatch.c */
-bool exec_call(struct vcpu *v, const u8 *after, const struct insn *in);
+/* The struct insn is that many bytes from the start of the cache's data. */
+bool exec_call(struct vcpu *v, const u8 *after, u64 insn);
 /* `after` is behind the CALL of a shared jump, or of a shared look at requests. */
 bool exec_back_missed(struct vcpu *v, const u8 *after, u64 r11);
 bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la);

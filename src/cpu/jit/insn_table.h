@@ -53,6 +53,28 @@ enum insn_unit {
     UNIT_COUNT,
 };
 
+/* Called instructions that are brief in some modes: brief.c. */
+enum brief_kind {
+    BRIEF_NONE,
+    BRIEF_CLAC,
+    BRIEF_CLD,
+    BRIEF_CLI,
+    BRIEF_MOVS,
+    BRIEF_PUSHF,
+    BRIEF_RDFSBASE,
+    BRIEF_RDGSBASE,
+    BRIEF_RDTSC,
+    BRIEF_RDTSCP,
+    BRIEF_SELECTOR, /* MOV from a segment register */
+    BRIEF_STAC,
+    BRIEF_STI,
+    BRIEF_STOS,
+    BRIEF_SWAPGS,
+    BRIEF_WRFSBASE,
+    BRIEF_WRGSBASE,
+    BRIEF_COUNT
+};
+
 /* Traits. Those marked (+) classify.c adds where Zydis' attributes say so. */
 enum {
     /* Control flow. */
@@ -110,6 +132,7 @@ struct insn_form {
     u8 when;             /* FORM_*: all of them */
     bool ends;
     insn_fn fn; /* NULL: the end of the list */
+    u8 brief;   /* enum brief_kind */
 };
 
 struct insn_row {
@@ -118,6 +141,7 @@ struct insn_row {
     u32 traits;                    /* INSN_* */
     const struct insn_form *forms; /* NULL, or those that are called */
     u8 unit;                       /* enum insn_unit */
+    u8 brief;                      /* enum brief_kind, of CLASS_CALL */
 };
 
 /* By ZydisMnemonic. */

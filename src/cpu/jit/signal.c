@@ -33,10 +33,22 @@ u64 exec_guest_rip(struct vcpu *v, u64 host_rip)
     return rip_of(v, b->page_la + guest);
 }
 
+/* A piece of brief.c for strings met memory that is not there: the instruction is the one it keeps for its handler. */
+static const u8 *string_left(struct vcpu *v)
+{
+    const struct insn *in = (const struct insn *)(v->vm->cache->data + v->resume_rcx);
+    at_instruction(v, in->offset, 0);
+    v->exec->signal_loans = 0;
+    v->exit = CPU_EXIT_MEMORY;
+    return exec_leave_string;
+}
+
 const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
 {
     struct block *b;
     u16 guest;
+    if (trapno == EXC_PF && host_rip >= v->vm->cache->strings && host_rip < v->vm->cache->strings_end)
+        return string_left(v);
     if (!find_place(v, host_rip, &b, &guest))
         return NULL;
     at_instruction(v, guest, 0);

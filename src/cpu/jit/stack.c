@@ -5,8 +5,7 @@
 #include "cpu/jit/translate.h"
 
 /* Fields of the vCPU for what rcx and r11 cannot hold over a memory access. */
-#define SPILL_OPERAND VCPU_DISP(spill)      /* the operand that is pushed or jumped to */
-#define SPILL_RETURN (VCPU_DISP(spill) + 8) /* return EIP, outside flat modes */
+#define SPILL_RETURN (SPILL_OPERAND + 8) /* return EIP, outside flat modes */
 
 /* Where reg + *disp is: the register returned and what remains of *disp. H_NONE: an offset in r11, outside flat
  * modes. */
@@ -82,6 +81,12 @@ static void emit_push(struct tr *t, struct push *p, unsigned flags)
     s32 disp = -(s32)p->size;
     unsigned addr = stack_address(t, H_GUEST_RSP, &disp);
     emit_access(t, addr, disp, p->size, flags, SEG_SS, push_body, p);
+}
+
+void emit_push_fetched(struct tr *t, unsigned size)
+{
+    struct push p = {.what = PUSH_OPERAND, .size = (u8)size};
+    emit_push(t, &p, SITE_WRITE);
 }
 
 void emit_push_return(struct tr *t, unsigned size)

@@ -9,7 +9,7 @@
 #include "cpu/insn/ops.h"
 #include "cpu/jit/called.h"
 
-void emit_call_insn(struct tr *t, insn_fn fn, bool ends)
+void emit_insn_number(struct tr *t, insn_fn fn, bool ends)
 {
     struct insn *in = cache_alloc(t->c, sizeof *in);
     if (!in) {
@@ -21,7 +21,14 @@ void emit_call_insn(struct tr *t, insn_fn fn, bool ends)
     in->ends = ends;
     in->row = called_row(fn);
     in->last = t->d == &t->insn[t->insn_count - 1];
-    emit_mov_imm64(&t->hot, H_SCRATCH, (u64)in);
+    emit_mov_imm32(&t->hot, H_SCRATCH, (u32)((u8 *)in - t->c->data));
+}
+
+static void translate_called(struct tr *t)
+{
+    if (translate_brief(t))
+        return;
+    emit_insn_number(t, t->d->fn, t->d->ends);
     emit_call_vcpu(&t->hot, VCPU_DISP(call_thunk));
 }
 
@@ -34,7 +41,7 @@ static void translate_insn(struct tr *t)
     }
     t->scratch_at = NULL;
     switch (d->class) {
-    case CLASS_CALL: emit_call_insn(t, d->fn, d->ends); return;
+    case CLASS_CALL: translate_called(t); return;
     case CLASS_NOP: keep_scratch(t); return;
     case CLASS_LEA: translate_lea(t); return;
     case CLASS_XLAT: translate_xlat(t); return;
@@ -109,6 +116,7 @@ static bool decode_block(struct tr *t, u64 page_host, u64 page2_host)
         } else {
             d->in = (struct insn){.offset = (u16)pos, .len = 1, .base = REG_NONE, .index = REG_NONE};
             d->class = CLASS_CALL;
+            d->brief = BRIEF_NONE;
             d->ends = true;
             d->fn = more ? op_too_long : op_ud;
         }

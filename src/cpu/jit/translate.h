@@ -57,6 +57,7 @@ struct decoded {
     u32 traits; /* INSN_* */
     u8 class;   /* enum insn_class */
     u8 unit;    /* enum insn_unit */
+    u8 brief;   /* enum brief_kind */
     bool label; /* a branch of the block jumps here */
     bool loops; /* in a loop within the block */
     bool ends;  /* nothing falls through */
@@ -229,9 +230,15 @@ u8 stack_size(const struct decoded *d, bool is64);
 void emit_push_return(struct tr *t, unsigned size);
 /* Loads what RET pops into r11, and releases so many bytes more. */
 void emit_pop_target(struct tr *t, unsigned size, unsigned release);
+/* Pushes what is kept in the vCPU as below, at SPILL_OPERAND. */
+#define SPILL_OPERAND VCPU_DISP(spill)
+void emit_push_fetched(struct tr *t, unsigned size);
 /* Keeps the r/m operand, zero-extended, in the vCPU; and loads it into r11. In between the stack may be accessed. */
 void emit_fetch_operand(struct tr *t, unsigned size);
 void emit_load_operand(struct tr *t);
+
+/* brief.c: emits a called instruction in its brief form. Returns false, and emits nothing, if it has none here. */
+bool translate_brief(struct tr *t);
 
 /* branch.c */
 void translate_jcc(struct tr *t);
@@ -267,6 +274,7 @@ enum translation {
     TRANSLATION_RETRY,       /* guest code changed meanwhile */
 };
 MUST_CHECK enum translation translate(struct vcpu *v, const struct translation_request *r, struct block **made);
-void emit_call_insn(struct tr *t, insn_fn fn, bool ends);
+/* rcx = what exec_thunk_call and pieces of brief.c find the struct insn by. */
+void emit_insn_number(struct tr *t, insn_fn fn, bool ends);
 
 #endif

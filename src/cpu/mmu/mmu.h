@@ -60,10 +60,12 @@ struct tlb {
     u64 cgpa[CODE_WRITES];
     bool has_ctag;
     struct tlb_key key;
-    u64 direct; /* the difference, host minus linear, that most pages have: see direct_vote() */
-    u32 votes;  /* for it; 0 to DIRECT_SURE */
-    u32 jmode;  /* vcpu.mode that jtag/jcode were filled under */
-    u32 filled; /* entries filled since the last flush; the first ones are listed */
+    struct tlb *ac[2]; /* of supervisor mode under SMAP: the context that CLAC and STAC lead to, NULL: mmu_select finds
+                          it or there is none. Each of the two knows the other */
+    u64 direct;        /* the difference, host minus linear, that most pages have: see direct_vote() */
+    u32 votes;         /* for it; 0 to DIRECT_SURE */
+    u32 jmode;         /* vcpu.mode that jtag/jcode were filled under */
+    u32 filled;        /* entries filled since the last flush; the first ones are listed */
     u16 filled_list[TLB_LISTED];
     u32 jfilled; /* the same of the jump cache */
     u16 jfilled_list[JUMP_LISTED];
@@ -266,6 +268,8 @@ static inline void mem_written(struct vcpu *v, const struct ram_slot *slot, gpa_
 /* Selects the TLB context that fits the current state (called by mode_update, MOV CR3, VM entry and exit...), points GS
  * base at it and empties its jump cache if v->mode changed. Cheap when nothing changed. */
 void mmu_select(struct vcpu *v);
+/* The same after nothing but RFLAGS.AC changed: the two contexts know each other from then on. */
+void mmu_select_ac(struct vcpu *v);
 /* The calling thread is going to run this vCPU: points its GS base at the current context. */
 void mmu_attach(struct vcpu *v);
 

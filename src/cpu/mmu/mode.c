@@ -64,6 +64,12 @@ void mode_update(struct vcpu *v)
         mode |= MODE_GUEST;
     if (v->cpl == 3)
         mode |= MODE_USER;
+    if (v->cpl == 0)
+        mode |= MODE_CPL0;
+    if (!v->in_guest && !v->tsc_ratio && !(v->cpl && v->cr4 & CR4_TSD))
+        mode |= MODE_TSC;
+    if (v->cr4 & CR4_FSGSBASE && in_64bit(v))
+        mode |= MODE_BASES;
     v->mode = mode;
     v->neg_cs_base = in_64bit(v) ? 0 : -v->seg[SEG_CS].base;
     mmu_select(v);

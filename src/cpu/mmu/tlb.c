@@ -231,8 +231,20 @@ static void choices_forget(struct mmu *m)
         m->choice[i].tlb = NULL;
 }
 
+/* No other context leads to this one by STAC or CLAC any more. */
+static void context_part(struct tlb *t)
+{
+    for (unsigned ac = 0; ac < 2; ac++) {
+        if (t->ac[ac] && t->ac[ac]->ac[!ac] == t)
+            t->ac[ac]->ac[!ac] = NULL;
+        t->ac[ac] = NULL;
+    }
+}
+
 static void contexts_drop(struct mmu *m, u32 contexts)
 {
+    for (u32 dropped = m->valid & contexts; dropped; dropped &= dropped - 1)
+        context_part(&m->tlb[__builtin_ctz(dropped)]);
     m->valid &= ~contexts;
     choices_forget(m);
 }
@@ -243,6 +255,7 @@ static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
     u32 i = context_victim(m, context_limit(v->vm));
     struct tlb *t = &m->tlb[i];
     context_empty(m, t);
+    context_part(t);
     choices_forget(m);
     t->key = m->key[i] = *k;
     t->direct = m->direct;
@@ -291,6 +304,9 @@ static void use(struct vcpu *v, struct tlb *t)
 {
     struct mmu *m = v->mmu;
     m->used[tlb_number(m, t)] = ++m->clock;
+    for (unsigned ac = 0; ac < 2; ac++) /* translated code may switch to it */
+        if (t->ac[ac])
+            m->used[tlb_number(m, t->ac[ac])] = m->clock;
     v->tlb = t;
     v->direct = t->direct;
     __builtin_ia32_wrgsbase64((u64)t);
@@ -337,6 +353,22 @@ void mmu_select(struct vcpu *v)
         jumps_empty(m, t);
         t->jmode = v->mode & ~MODE_STEP;
     }
+}
+
+void mmu_select_ac(struct vcpu *v)
+{
+    struct tlb *from = v->tlb;
+    struct tlb_key other = from->key;
+    other.flags ^= TLB_AC;
+    bool ac = v->flags & FLAG_AC;
+    mmu_select(v);
+    struct tlb *to = v->tlb;
+    if (from == to || !key_equal(&to->key, &other) || !(v->mmu->valid >> tlb_number(v->mmu, from) & 1))
+        return;
+    context_part(from);
+    context_part(to);
+    from->ac[ac] = to;
+    to->ac[!ac] = from;
 }
 
 void mmu_attach(struct vcpu *v)
@@ -713,6 +745,7 @@ void mmu_forget(struct vcpu *v)
     vcpu_slots_forget(v);
     m->valid = BIT(tlb_number(m, v->tlb));
     choices_forget(m);
+    context_part(v->tlb);
     context_empty(m, v->tlb);
     current_refresh(v);
     stage2_flush_root(v, 0, true);

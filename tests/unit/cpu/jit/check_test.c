@@ -21,6 +21,9 @@ static const struct host_text *shared_code(const u8 *from)
         end = cache->back;
     if (cache->linked > from && cache->linked < end)
         end = cache->linked;
+    for (unsigned i = 0; i < BRIEF_COUNT; i++)
+        if (cache->brief[i] > from && cache->brief[i] < end)
+            end = cache->brief[i];
     host_text(&translated_text, from, end, NULL);
     while (translated_text.n && !strncmp(translated_text.line[translated_text.n - 1], "nop", 3))
         translated_text.n--;
