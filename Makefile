@@ -178,6 +178,10 @@ selftests: all
 bench:
 	+@missed=0; for part in bench bench-switch bench-qemu bench-net bench-manager; do tools/$$part.sh || missed=1; done; exit $$missed
 
+# Programs of Debian natively, in L1, L2 and QEMU; PROGRAMS='python xz' LEVELS='native l1' chooses: tools/bench-real.sh
+bench-real:
+	+tools/bench-real.sh
+
 # Completions and the manual page's options, from the tables.
 derive: $(O)/nestbox
 	+NB=$(O)/nestbox tools/derive.sh
@@ -240,6 +244,7 @@ help:
 	@echo 'make net-tests    switches and NAT with real frames between namespaces and between guests in QEMU'
 	@echo "make selftests    runs the kernel's selftests of KVM on the engine"
 	@echo 'make bench        measures L1 and L2 against the host and QEMU, and checks the promises of SPEC.md'
+	@echo "make bench-real   measures programs of Debian at each level; PROGRAMS='python xz' LEVELS='native l1' chooses"
 	@echo 'make lint         checks layers, style and scripts'
 	@echo 'make derive       writes the completions and the options in the manual page from the tables'
 	@echo 'make fuzz         random instructions against the host CPU, then random frames and definitions; SECONDS=600 each'
@@ -251,5 +256,5 @@ help:
 clean:
 	rm -rf build
 
-.PHONY: all unit kvmapi nettools demo test qemu-tests net-tests selftests bench derive lint fuzz install uninstall deb help clean
+.PHONY: all unit kvmapi nettools demo test qemu-tests net-tests selftests bench bench-real derive lint fuzz install uninstall deb help clean
 -include $(AGENT_OBJ:.o=.d) $(MAIN:%.c=$(O)/%.d) $(PRELOAD:%.c=$(O)/%.d) $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(INSN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(O)/tests/hop/main.d $(O)/tests/perf/switch.d $(UNIT_OBJ:.o=.d)
