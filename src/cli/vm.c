@@ -131,8 +131,10 @@ static json_t *list_row(const json_t *vm)
 {
     const json_t *set = json_object_get(vm, "settings");
     const char *nested = text_at(set, "nested");
-    char cpus[16], memory[24], uptime[24] = "", kind[24];
+    char cpus[16], use[16] = "", memory[24], uptime[24] = "", kind[24];
     snprintf(cpus, sizeof(cpus), "%lld", number_at(set, "cpus"));
+    if (json_object_get(vm, "cpu_usage"))
+        snprintf(use, sizeof(use), "%lld %%", number_at(vm, "cpu_usage"));
     setting_size_text((u64)number_at(set, "memory"), memory, sizeof(memory));
     snprintf(kind, sizeof(kind), "%s%s", nested, true_at(vm, "hypervisor_active") ? " active" : "");
     if (json_object_get(vm, "uptime_ms"))
@@ -141,8 +143,8 @@ static json_t *list_row(const json_t *vm)
     error_plain(text_at(set, "notes"), plain, sizeof(plain));
     snprintf(notes, sizeof(notes), "%.40s%s", plain, strlen(plain) > 40 ? "..." : "");
     char addresses[256];
-    return json_pack("[s, s, s, s, s, s, s, s]", text_at(vm, "name"), text_at(vm, "state"), cpus, memory, kind, uptime,
-                     joined(json_object_get(vm, "addresses"), ", ", addresses, sizeof(addresses)), notes);
+    return json_pack("[s, s, s, s, s, s, s, s, s]", text_at(vm, "name"), text_at(vm, "state"), cpus, use, memory, kind,
+                     uptime, joined(json_object_get(vm, "addresses"), ", ", addresses, sizeof(addresses)), notes);
 }
 
 static int list(const struct verb *verb, int argc, char **argv)
@@ -154,8 +156,8 @@ static int list(const struct verb *verb, int argc, char **argv)
     struct store *store = network_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
-    static const char *const heading[] = {"NAME",   "STATE",     "CPUS",  "MEMORY", "NESTED",
-                                          "UPTIME", "ADDRESSES", "NOTES", NULL};
+    static const char *const heading[] = {"NAME",   "STATE",  "CPUS",      "USE",   "MEMORY",
+                                          "NESTED", "UPTIME", "ADDRESSES", "NOTES", NULL};
     json_t *all = NULL;
     int e = vm_list(store, word[0], &all, &error);
     if (!e)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define ANSWER_MS 10000u
+#define TRIES 3
 
 static int ask_worker(int fd, const struct ask_peer *peer, json_t **report, struct error *error)
 {
@@ -34,11 +35,15 @@ int vm_now(const struct store *store, const struct vm_def *def, struct vm_now *n
     if (access(path, F_OK))
         return 0;
     snprintf(peer.name, sizeof(peer.name), "the worker of VM %.50s", def->name);
-    int fd = life_reach(store, def->name, error);
-    if (fd < 0)
-        return fd == -ENOTCONN ? 0 : fd;
-    int e = ask_worker(fd, &peer, &now->report, error);
-    close(fd);
+    int e = -EPIPE;
+    /* A worker that has just ended may have left its VM to the next one. */
+    for (unsigned i = 0; i < TRIES && e == -EPIPE; i++) {
+        int fd = life_reach(store, def->name, error);
+        if (fd < 0)
+            return fd == -ENOTCONN ? 0 : fd;
+        e = ask_worker(fd, &peer, &now->report, error);
+        close(fd);
+    }
     const char *state = e ? NULL : json_string_value(json_object_get(now->report, "state"));
     if (e)
         return e == -EPIPE ? 0 : e; /* it has just ended */

@@ -6,6 +6,7 @@
 #include "manager/card.h"
 #include "manager/client.h"
 #include "manager/host.h"
+#include "manager/life.h"
 #include "manager/resize.h"
 #include "manager/switch.h"
 #include "rules/vm_settings.h"
@@ -476,6 +477,23 @@ static int check_changes(struct store *store, const struct vm_def *def, const st
     return e ? e : check_settings(wanted, error);
 }
 
+/* A worker reads the definition again. What it cannot put in force is a note. */
+static void tell_changed(struct store *store, const char *vm)
+{
+    json_t *answer = NULL;
+    struct error note;
+    if (!life_ask(store, vm, json_pack("{s:s}", "do", "changed"), NULL, &answer, &note)) {
+        const char *text = json_string_value(json_object_get(answer, "note"));
+        if (text)
+            error_set(&note, -EOPNOTSUPP, "%.240s", text);
+        if (text)
+            store_note(store, &note);
+    } else if (note.code != -ENOTCONN) {
+        store_note(store, &note);
+    }
+    json_decref(answer);
+}
+
 int vm_set(struct store *store, const char *name, const struct change *change, struct error *error)
 {
     struct vm_open vm;
@@ -498,6 +516,8 @@ int vm_set(struct store *store, const char *name, const struct change *change, s
         struct error ignored;
         (void)!vm_resize(store, &vm.def, vm.def.set.memory, &ignored);
     }
+    if (!e && now.report)
+        tell_changed(store, vm.def.name);
     json_decref(now.report);
     vm_close(&vm);
     return e;

@@ -122,6 +122,8 @@ struct value *vm_object(struct heap *heap, const json_t *json)
     bool runs = !text_listed("Off|Saved", model_text(json, "state"));
     if (runs)
         object_set(v, "MemoryAssigned", value_number(heap, json_integer_value(memory)));
+    if (runs)
+        object_set(v, "CPUUsage", value_number(heap, json_integer_value(json_object_get(json, "cpu_usage"))));
     if (runs && started)
         object_set(v, "Uptime", duration(heap, time(NULL) - started));
     if (runs)

@@ -387,13 +387,14 @@ static int add_firmware(struct list *l, const struct command *c, struct error *e
     return 0;
 }
 
-static void add_machine(struct list *l, const struct vm_def *def)
+static void add_machine(struct list *l, const struct command *c)
 {
+    const struct vm_def *def = c->def;
     bool uefi = command_variables(def);
     option(l, "-machine", "%s,usb=off,vmport=off,smm=off,dump-guest-core=off,memory-backend=ram%s",
            def->set.generation == 1 ? PC : Q35, uefi ? ",pflash0=code,pflash1=variables" : "");
-    option(l, "-object", "memory-backend-memfd,id=ram,size=%llu,share=on", (unsigned long long)def->set.memory);
-    option(l, "-m", "%lluM", (unsigned long long)(def->set.memory >> 20));
+    option(l, "-object", "memory-backend-memfd,id=ram,size=%llu,share=on", (unsigned long long)c->memory);
+    option(l, "-m", "%lluM", (unsigned long long)(c->memory >> 20));
     option(l, "-smp", "%u,sockets=1,cores=%u,threads=1", def->set.cpus, def->set.cpus);
     option(l, "-cpu", "host%s%s", def->set.nested == NESTED_OFF ? ",vmx=off,svm=off" : "",
            def->set.enlightenments ? ENLIGHTENMENTS : "");
@@ -510,7 +511,7 @@ char **command_qemu(const struct command *c, struct error *error)
     put(&l, "-no-user-config");
     put(&l, "-S");
     option(&l, "-sandbox", SANDBOX);
-    add_machine(&l, c->def);
+    add_machine(&l, c);
     int e = add_firmware(&l, c, error);
     if (!e)
         e = add_channels(&l, c, error);

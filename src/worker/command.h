@@ -30,6 +30,7 @@ struct command {
     const struct card_def *cards; /* of the VM */
     u32 card_count;
     int qmp, serial, agent; /* sockets that listen, as QEMU inherits them */
+    u64 memory;             /* what it is started with */
     bool incoming;          /* it waits for a saved state */
     const json_t *places;   /* of PCI devices, as that state has them (place.h); NULL: where QEMU puts them */
 };

@@ -9,7 +9,9 @@
 #include "store/merge.h"
 #include "worker/command.h"
 #include "worker/console.h"
+#include "worker/cpu_limit.h"
 #include "worker/guest.h"
+#include "worker/pulse.h"
 #include "worker/qmp.h"
 
 #define SECOND_NS 1000000000ull
@@ -105,6 +107,12 @@ struct worker {
         u64 done, total;
         void (*then)(struct worker *w); /* waits until nothing is merged; NULL: nobody does */
     } merging;
+    u64 memory_started; /* what QEMU was started with, which the definition need not have any more */
+    struct alarm pulse; /* pulse.c */
+    u32 beats;
+    struct cpu_use cpu; /* of QEMU */
+    struct cpu_limit cpu_limit;
+    char limits_note[256]; /* why limits of CPUs are not in force; empty: they are, or there are none */
 
     bool stopped_by_disk;
     u64 disk_stop_ns, disk_retry_ns; /* when that began; when it was tried again */
@@ -123,6 +131,16 @@ void worker_set_state(struct worker *w, enum vm_state state);
 void worker_log(struct worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* {"event": name, ...} for those who listen. `data` is released; NULL: nothing more. */
 void worker_tell(struct worker *w, const char *name, json_t *data);
+
+/* Reads the cards of all VMs, those of this one first. The caller releases the ones that were there. */
+int MUST_CHECK worker_read_cards(struct worker *w, struct error *error);
+
+/* pulse.c */
+void pulse_beat(struct alarm *alarm);
+
+/* change.c */
+int change_take(void *opaque, const json_t *request, json_t *reply, struct error *error);
+void change_limit_cpu(struct worker *w);
 
 /* job.c: what takes its time. */
 /* Begins one: the VM is in a passing state until job_end. */

@@ -121,6 +121,7 @@ void launch_clean(struct worker *w)
     for (u32 i = 0; i < w->helpers; i++)
         end_helper(&w->helper[i]);
     w->helpers = 0;
+    cpu_limit_remove(w->def.id);
     for (u32 i = 0; i < ARRAY_LEN(names); i++)
         if (!run_path(w, names[i], path, &ignored))
             unlink(path);
@@ -218,6 +219,7 @@ static int connect_qemu(struct worker *w, struct error *error)
     if (!w->guest)
         return error_set(error, -ENOMEM, "out of memory");
     guest_ask_ports(w);
+    pulse_beat(&w->pulse);
     return 0;
 }
 
@@ -263,6 +265,8 @@ static int start(struct worker *w, struct helper *as, const char *name, char **a
     snprintf(as->name, sizeof(as->name), "%s", name);
     if (as != &w->qemu)
         w->helpers++;
+    else
+        change_limit_cpu(w);
     worker_record(w);
     spawn_go(gate);
     return 0;
@@ -332,6 +336,7 @@ static int start_qemu(struct worker *w, int log, struct error *error)
     struct command c = {.store = w->store,
                         .def = &w->def,
                         .cards = w->cards,
+                        .memory = w->memory_started,
                         .card_count = w->card_count,
                         .qmp = listen_at(w, SOCKET_QMP, error),
                         .incoming = w->def.saved,
@@ -360,7 +365,7 @@ static void take_memory(struct worker *w, const json_t *object)
 {
     json_int_t memory = json_integer_value(json_object_get(object, "memory"));
     if (memory > 0)
-        w->def.set.memory = (u64)memory;
+        w->memory_started = (u64)memory;
 }
 
 static void take_saved(struct worker *w)
@@ -379,6 +384,7 @@ int launch(struct worker *w, struct error *error)
 {
     w->before = w->state = w->def.saved ? VM_SAVED : VM_OFF;
     w->started = time(NULL);
+    w->memory_started = w->def.set.memory;
     if (w->def.saved)
         take_saved(w);
     int e = make_files(w, error);
@@ -425,6 +431,7 @@ static int read_record(struct worker *w, struct error *error)
     int e = run_path(w, WORKER_FILE, path, error);
     if (e)
         return e;
+    w->memory_started = w->def.set.memory;
     json_t *object = json_load_file(path, 0, NULL);
     const char *state = json_string_value(json_object_get(object, "state"));
     const char *before = json_string_value(json_object_get(object, "before"));

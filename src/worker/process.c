@@ -54,7 +54,7 @@ void worker_record(struct worker *w)
     json_t *object = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "version", 1, "vm", w->def.name,
                                "state", vm_state_name(w->state), "before", vm_state_name(w->before), "since",
                                (json_int_t)w->since, "started", (json_int_t)w->started, "memory",
-                               (json_int_t)w->def.set.memory, "qemu", helper_json(&w->qemu), "helpers", helpers);
+                               (json_int_t)w->memory_started, "qemu", helper_json(&w->qemu), "helpers", helpers);
     if (object && !store_vm_socket(w->store, w->def.name, WORKER_FILE, path, sizeof(path), &error)) {
         snprintf(draft, sizeof(draft), "%s.new", path);
         if (json_dump_file(object, draft, JSON_INDENT(4)) || rename(draft, path))
@@ -185,6 +185,7 @@ static const struct control_request requests[] = {
     {"ready", guest_ask_ready},
     {"freeze", guest_ask_freeze},
     {"thaw", guest_ask_thaw},
+    {"changed", change_take},
     {0},
 };
 
@@ -207,7 +208,7 @@ static int take_lock(struct worker *w, int *fd, struct error *error)
     return error_set(error, e, "VM %s: %s", w->def.name, e == -EALREADY ? "its worker runs already" : strerror(-e));
 }
 
-static int read_cards(struct worker *w, struct error *error)
+int worker_read_cards(struct worker *w, struct error *error)
 {
     struct card_def *all;
     u32 count, kept = 0;
@@ -230,7 +231,7 @@ static int read_cards(struct worker *w, struct error *error)
 static int prepare(struct worker *w, struct error *error)
 {
     char path[PATH_MAX];
-    int e = read_cards(w, error);
+    int e = worker_read_cards(w, error);
     if (!e)
         e = store_vm_socket(w->store, w->def.name, WORKER_SOCKET, path, sizeof(path), error);
     if (e)
@@ -278,6 +279,7 @@ static struct worker *worker_new(struct error *error)
     w->poll.ring = save_poll;
     w->retry.ring = disk_error_retry;
     w->merging.poll.ring = merge_poll;
+    w->pulse.ring = pulse_beat;
     w->ready_tick.ring = guest_ready_tick;
     return w;
 }

@@ -77,6 +77,21 @@ static int no_memory(struct error *error)
     return error_set(error, -ENOMEM, "out of memory");
 }
 
+static void add_number(json_t *to, const char *key, u64 number)
+{
+    (void)!json_object_set_new(to, key, json_integer((json_int_t)number));
+}
+
+/* Per cent of the host's CPUs, as Hyper-V has it: since the pulse, or, when that has just been, at it. */
+static u32 cpu_usage(const struct worker *w)
+{
+    struct cpu_use use = w->cpu;
+    if (w->loop.now_ns - use.at_ns > SECOND_NS / 2)
+        cpu_use_look(&use, w->loop.now_ns, process_cpu_ms(w->qemu.pid, NULL));
+    u32 cpus = (u32)sysconf(_SC_NPROCESSORS_ONLN) * 10;
+    return (use.per_mille + cpus / 2) / cpus;
+}
+
 /* -- show -- */
 
 static const char *accelerator(const struct worker *w, char *text, size_t size)
@@ -104,7 +119,7 @@ static json_t *facts(const struct worker *w)
                      vm_state_name(w->state), "since", (json_int_t)w->since, "started", (json_int_t)w->started,
                      "worker", (int)getpid(), "qemu", (int)w->qemu.pid, "accelerator",
                      accelerator(w, accel, sizeof(accel)), "console", line, strlen(line), "memory_started",
-                     (json_int_t)w->def.set.memory, "problem",
+                     (json_int_t)w->memory_started, "problem",
                      w->problem.code ? control_error_json(&w->problem) : json_null(), "merging", merge_json(w));
 }
 
@@ -117,10 +132,13 @@ static int show_finish(struct question *q, struct error *error)
     json_decref(own);
     guest_report(q->w->guest, q->reply);
     (void)!json_object_set_new(q->reply, "hypervisor_active", json_boolean(hypervisor_active(vcpus)));
+    add_number(q->reply, "cpu_usage", cpu_usage(q->w));
+    if (q->w->limits_note[0])
+        (void)!json_object_set_new(q->reply, "limits_note", json_string(q->w->limits_note));
     (void)!json_object_set_new(q->reply, "places", places_of(q->part[2].result, q->w->def.set.generation));
     json_t *size = json_object_get(balloon, "actual");
     (void)!json_object_set_new(q->reply, "memory",
-                               size ? json_incref(size) : json_integer((json_int_t)q->w->def.set.memory));
+                               size ? json_incref(size) : json_integer((json_int_t)q->w->memory_started));
     return 0;
 }
 
@@ -144,30 +162,6 @@ int report_show(void *opaque, const json_t *request, json_t *reply, struct error
 }
 
 /* -- stats -- */
-
-/* Ticks of the CPU and resident bytes of a process. */
-static void process_use(pid_t pid, json_t *reply)
-{
-    char path[40];
-    unsigned long long user = 0, system = 0, pages = 0;
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(path, "re");
-    char text[1024];
-    const char *at = f && fgets(text, sizeof(text), f) ? strrchr(text, ')') : NULL;
-    if (f)
-        fclose(f);
-    for (unsigned field = 2; at && field < 14; field++)
-        at = strchr(at + 1, ' ');
-    if (at && sscanf(at, " %llu %llu", &user, &system) == 2)
-        (void)!json_object_set_new(reply, "cpu_ms",
-                                   json_integer((json_int_t)((user + system) * 1000 / (u64)sysconf(_SC_CLK_TCK))));
-    snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-    f = fopen(path, "re");
-    if (f && fscanf(f, "%*u %llu", &pages) == 1)
-        (void)!json_object_set_new(reply, "resident", json_integer((json_int_t)(pages * (u64)sysconf(_SC_PAGESIZE))));
-    if (f)
-        fclose(f);
-}
 
 /* Of each drive what it read and wrote. */
 static json_t *drives_json(const json_t *blocks)
@@ -194,7 +188,10 @@ static json_t *drives_json(const json_t *blocks)
 
 static int stats_finish(struct question *q, struct error *error)
 {
-    process_use(q->w->qemu.pid, q->reply);
+    u64 resident, cpu_ms = process_cpu_ms(q->w->qemu.pid, &resident);
+    add_number(q->reply, "cpu_ms", cpu_ms);
+    add_number(q->reply, "resident", resident);
+    add_number(q->reply, "cpu_usage", cpu_usage(q->w));
     (void)!json_object_set_new(q->reply, "state", json_string(vm_state_name(q->w->state)));
     (void)!json_object_set_new(q->reply, "started", json_integer(q->w->started));
     (void)!json_object_set_new(q->reply, "cpus", json_integer(q->w->def.set.cpus));
@@ -204,7 +201,7 @@ static int stats_finish(struct question *q, struct error *error)
     (void)!json_object_set_new(q->reply, "drives", drives_json(q->part[2].result));
     json_t *memory = json_object_get(q->part[3].result, "actual");
     (void)!json_object_set_new(q->reply, "memory",
-                               memory ? json_incref(memory) : json_integer((json_int_t)q->w->def.set.memory));
+                               memory ? json_incref(memory) : json_integer((json_int_t)q->w->memory_started));
     return 0;
 }
 

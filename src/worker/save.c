@@ -93,7 +93,7 @@ static int save_commit(struct worker *w, struct error *error)
     if (renameat(w->store->folder, from, w->store->folder, to))
         return error_set(error, -errno, "%.200s: %s", to, strerror(errno));
     json_t *object =
-        json_pack("{s:i, s:s, s:I, s:I, s:I}", "version", 1, "qemu", "7.2", "memory", (json_int_t)w->def.set.memory,
+        json_pack("{s:i, s:s, s:I, s:I, s:I}", "version", 1, "qemu", "7.2", "memory", (json_int_t)w->memory_started,
                   "bytes", (json_int_t)st.st_size, "saved", (json_int_t)time(NULL));
     if (object && w->places)
         (void)!json_object_set(object, "places", w->places);

@@ -47,8 +47,14 @@ static struct disk_def *drive(enum disk_kind kind, enum bus bus, u32 controller,
 
 static char **line(const struct card_def *cards, u32 count)
 {
-    const struct command c = {
-        .store = store, .def = &def, .cards = cards, .card_count = count, .qmp = 10, .serial = 11, .agent = 12};
+    const struct command c = {.store = store,
+                              .def = &def,
+                              .memory = def.set.memory,
+                              .cards = cards,
+                              .card_count = count,
+                              .qmp = 10,
+                              .serial = 11,
+                              .agent = 12};
     char **argv = command_qemu(&c, &error);
     if (!argv)
         printf("# %s\n", error.text);
