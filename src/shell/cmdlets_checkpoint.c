@@ -111,41 +111,51 @@ static const char *text_of(const struct value *object, const char *name)
 
 /* Does something to each checkpoint that is asked for, the last one first if `backwards`. */
 static enum flow each(struct call *call, struct value *all, bool backwards,
-                      int (*operation)(struct call *call, const char *vm, const char *name, struct error *error))
+                      enum flow (*one)(struct call *call, const char *vm, const char *name))
 {
-    struct error error;
     enum flow flow = FLOW_NEXT;
     bool go;
     for (size_t i = 0; i < all->array.count && flow == FLOW_NEXT; i++) {
-        const struct value *one = all->array.item[backwards ? all->array.count - 1 - i : i];
-        const char *vm = text_of(one, "VMName"), *name = text_of(one, "Name");
+        const struct value *checkpoint = all->array.item[backwards ? all->array.count - 1 - i : i];
+        const char *vm = text_of(checkpoint, "VMName"), *name = text_of(checkpoint, "Name");
         flow = call_should(call, name, &go);
-        if (flow == FLOW_NEXT && go && model_store(call, &flow) && operation(call, vm, name, &error))
-            flow = call_manager_error(call, &error, name);
+        if (flow == FLOW_NEXT && go && model_store(call, &flow))
+            flow = one(call, vm, name);
     }
     return flow;
 }
 
-static int restore_one(struct call *call, const char *vm, const char *name, struct error *error)
+static enum flow restore_one(struct call *call, const char *vm, const char *name)
 {
-    return checkpoint_apply(call->shell->store, vm, name, error);
+    struct error error;
+    return checkpoint_apply(call->shell->store, vm, name, &error) ? call_manager_error(call, &error, name) : FLOW_NEXT;
 }
 
-static int remove_one(struct call *call, const char *vm, const char *name, struct error *error)
+static enum flow remove_one(struct call *call, const char *vm, const char *name)
 {
-    return checkpoint_delete(call->shell->store, vm, name, NULL, error);
+    struct error error;
+    return checkpoint_delete(call->shell->store, vm, name, NULL, &error) ? call_manager_error(call, &error, name)
+                                                                         : FLOW_NEXT;
 }
 
-static int rename_one(struct call *call, const char *vm, const char *name, struct error *error)
+static enum flow rename_one(struct call *call, const char *vm, const char *name)
 {
-    return checkpoint_rename(call->shell->store, vm, name, call_text(call, "NewName"), error);
+    struct error error;
+    return checkpoint_rename(call->shell->store, vm, name, call_text(call, "NewName"), &error)
+               ? call_manager_error(call, &error, name)
+               : FLOW_NEXT;
+}
+
+enum flow checkpoints_each(struct call *call, enum flow (*one)(struct call *call, const char *vm, const char *name))
+{
+    struct value *all;
+    enum flow flow = checkpoints(call, &all);
+    return flow == FLOW_NEXT ? each(call, all, false, one) : flow;
 }
 
 static enum flow restore(struct call *call)
 {
-    struct value *all;
-    enum flow flow = checkpoints(call, &all);
-    return flow == FLOW_NEXT ? each(call, all, false, restore_one) : flow;
+    return checkpoints_each(call, restore_one);
 }
 
 static bool has(const struct value *all, const char *id)
@@ -186,33 +196,27 @@ static enum flow remove_checkpoints(struct call *call)
 
 static enum flow rename_checkpoint(struct call *call)
 {
-    struct value *all;
-    enum flow flow = checkpoints(call, &all);
-    return flow == FLOW_NEXT ? each(call, all, false, rename_one) : flow;
+    return checkpoints_each(call, rename_one);
 }
 
 /* clang-format off */
-#define WHICH(must, at) \
-    {"SnapshotName", PARAMETER_TEXTS, must, at, .aliases = "Name|CheckpointName", .sets = BIT(0) | BIT(1), \
-     .setting = "name", .help = "which of its checkpoints, with wildcards"}
-#define OBJECTS \
-    {"VMSnapshot", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1, .aliases = "VMCheckpoint", .words = "VMSnapshot", \
-     .sets = BIT(2), .help = "checkpoints from the pipeline"}
 static const struct parameter create_parameters[] = {
     VMS_BY_NAME,
     {"SnapshotName", PARAMETER_TEXT, 0, 2, .aliases = "CheckpointName", .setting = "name",
      .help = "the checkpoint's name; the VM's and the time without it"},
     {"Passthru", PARAMETER_SWITCH, .help = "puts the checkpoints out"}, {0},
 };
-static const struct parameter get_parameters[] = {VMS_OF_PARTS(1), WHICH(0, 2), {0}};
-static const struct parameter restore_parameters[] = {WHICH(MANDATORY, 1), VMS_OF_PARTS(2), OBJECTS, {0}};
+static const struct parameter get_parameters[] = {VMS_OF_PARTS(1), CHECKPOINTS(0, 2), {0}};
+static const struct parameter restore_parameters[] = {
+    CHECKPOINTS(MANDATORY, 1), VMS_OF_PARTS(2), CHECKPOINT_OBJECTS, {0},
+};
 static const struct parameter remove_parameters[] = {
-    VMS_OF_PARTS(1), WHICH(0, 2), OBJECTS,
+    VMS_OF_PARTS(1), CHECKPOINTS(0, 2), CHECKPOINT_OBJECTS,
     {"IncludeAllChildSnapshots", PARAMETER_SWITCH, .aliases = "IncludeAllChildCheckpoints",
      .help = "those that stand on them, too"}, {0},
 };
 static const struct parameter rename_parameters[] = {
-    WHICH(MANDATORY, 1), VMS_OF_PARTS(2), OBJECTS,
+    CHECKPOINTS(MANDATORY, 1), VMS_OF_PARTS(2), CHECKPOINT_OBJECTS,
     {"NewName", PARAMETER_TEXT, MANDATORY, 3, .help = "the new name"}, {0},
 };
 const struct cmdlet cmdlets_checkpoint[] = {

@@ -186,6 +186,18 @@ const struct cmdlet cmdlets_guest[] = {
     {"Enable-WindowsOptionalFeature", NULL, no_parameters, .raw = true, .process = here,
      .summary = "Installs and loads this machine's hypervisor: -FeatureName Microsoft-Hyper-V -Online",
      .examples = "Enable-WindowsOptionalFeature -FeatureName Microsoft-Hyper-V -Online"},
+    {"Get-WindowsOptionalFeature", NULL, no_parameters, .raw = true, .process = here,
+     .summary = "Shows whether this machine's hypervisor is installed: -FeatureName Microsoft-Hyper-V -Online",
+     .examples = "Get-WindowsOptionalFeature -FeatureName Microsoft-Hyper-V -Online"},
+    {"Install-Module", NULL, no_parameters, .raw = true, .process = here,
+     .summary = "Sees to it that this machine's container engine can be installed: -Name DockerProvider",
+     .examples = "Install-Module -Name DockerProvider -Repository PSGallery -Force"},
+    {"Install-Package", NULL, no_parameters, .raw = true, .process = here,
+     .summary = "Installs this machine's container engine: -Name docker",
+     .examples = "Install-Package -Name docker -ProviderName DockerProvider -Force"},
+    {"docker", NULL, no_parameters, .raw = true, .process = here,
+     .summary = "Runs containers with this machine's engine; --isolation=hyperv is still to come",
+     .examples = "docker run --rm debian:12 uname -a"},
     {0},
 };
 /* clang-format on */

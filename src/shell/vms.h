@@ -22,6 +22,8 @@ struct value *card_object(struct heap *heap, const json_t *json);
  * puts out after that; NULL: `one` does. */
 enum flow vms_each(struct call *call, enum flow (*one)(struct call *call, const char *name),
                    struct value *(*object)(struct heap *heap, const json_t *json));
+/* Does something to each checkpoint that is asked for. */
+enum flow checkpoints_each(struct call *call, enum flow (*one)(struct call *call, const char *vm, const char *name));
 /* Changes each VM by the parameters that name its settings. */
 enum flow vms_change(struct call *call, struct value *(*object)(struct heap *heap, const json_t *json));
 /* The same of one setting, whose value is not a parameter's. */
@@ -49,5 +51,16 @@ enum flow vms_put(struct call *call, struct value *(*object)(struct heap *heap, 
 #define VMS_OF_PARTS(at)                                                                                               \
     {"VMName", PARAMETER_TEXTS, MANDATORY | BY_NAME, at, .sets = BIT(0), .help = "VMs by name or id, with wildcards"}, \
         VM_OBJECTS(at)
+#define CHECKPOINTS(must, at)                                                                                          \
+    {                                                                                                                  \
+        "SnapshotName", PARAMETER_TEXTS, must, at, .aliases = "Name|CheckpointName", .sets = BIT(0) | BIT(1),          \
+                                                   .setting = "name",                                                  \
+                                                   .help = "which of its checkpoints, with wildcards"                  \
+    }
+#define CHECKPOINT_OBJECTS                                                                                             \
+    {                                                                                                                  \
+        "VMSnapshot", PARAMETER_OBJECT, MANDATORY | BY_VALUE, 1,                                                       \
+            .aliases = "VMCheckpoint", .words = "VMSnapshot", .sets = BIT(2), .help = "checkpoints from the pipeline"  \
+    }
 
 #endif

@@ -127,6 +127,18 @@ refuses 'no such place' 'ObjectNotFound,' 'Set-VMHardDiskDrive a SCSI 3 9 -Maxim
 says 'they are taken away' 0 \
     'Remove-VMHardDiskDrive a SCSI 0 3; Remove-VMDvdDrive a; (Get-VMHardDiskDrive a | Measure-Object).Count'
 
+# -- to other hosts, and back --
+says 'Export-VM' '' "Export-VM b '$WORK/out.d'"
+check 'it is a folder' [ -s "$WORK/out.d/b/export.json" ]
+says 'Compare-VM' $'name id' "(Compare-VM '$WORK/out.d/b').Incompatibilities.Name -join ' '"
+refuses 'the name is taken' 'ResourceExists,Microsoft.HyperV.PowerShell.Commands.ImportVM' \
+    "Import-VM '$WORK/out.d/b' -Copy"
+says 'Import-VM' 'b2 Off False' "Import-VM '$WORK/out.d/b' -Copy -GenerateNewId -VMName b2 | foreach {
+    \"\$(\$_.Name) \$(\$_.State) \$(\$_.Id -eq (Get-VM b).Id)\" }"
+says 'an archive' 'b3' "Export-VM b '$WORK/b.tar'; (Import-VM '$WORK/b.tar' -GenerateNewId -VMName b3).Name"
+says 'Export-VMSnapshot' 'b4' "Checkpoint-VM b then; Export-VMSnapshot -VMName b -Name then -Path '$WORK/then.d'
+    (Import-VM '$WORK/then.d/b' -Copy -GenerateNewId -VMName b4).Name; Remove-VM b2, b3, b4 -Force"
+
 # -- a VM that runs --
 says 'Start-VM' 'a Running NoContact' \
     'Set-VM a -StaticMemory -MemoryStartupBytes 128MB

@@ -86,6 +86,65 @@ Get-WindowsOptionalFeature() {
         "$([ "$(nestbox_hypervisor)" = yes ] && echo Enabled || echo Disabled)"
 }
 
+# The container engine: Docker's where it is installed already, and Podman, which Debian has.
+nestbox_engine() { # its program; nothing if there is none
+    type -P docker || type -P podman
+}
+
+nestbox_is_docker() { # NAME: whether it is what Docker's documents install
+    case ${1,,} in
+    dockerprovider | dockermsftprovider | docker) return 0 ;;
+    esac
+    echo "There is no $1 here; there is the container engine: DockerProvider and docker" >&2
+    return 1
+}
+
+nestbox_find_engine() { # sees to it that apt knows a package
+    [ -n "$(nestbox_engine)" ] && return
+    if ! apt-cache show podman >/dev/null 2>&1; then apt-get -q update >&2; fi
+    apt-cache show podman >/dev/null 2>&1 && return
+    echo "apt knows no package podman; see /etc/apt/sources.list and this machine's network" >&2
+    return 1
+}
+
+# The provider is what knows where packages are.
+Install-Module() {
+    nestbox_is_docker "$(nestbox_value Name "$@")" && nestbox_find_engine
+}
+
+Install-Package() {
+    local program
+    nestbox_is_docker "$(nestbox_value Name "$@")" || return 1
+    if [ -z "$(nestbox_engine)" ]; then
+        nestbox_find_engine && apt-get -q install -y --no-install-recommends podman >&2 || return 1
+    fi
+    program=$(nestbox_engine)
+    modprobe overlay 2>/dev/null
+    printf '\nName    Version  Source  Summary\n----    -------  ------  -------\n'
+    printf 'docker  %s  apt     %s, which runs containers\n\n' \
+        "$("$program" --version | sed 's/.*version \([^ ,]*\).*/\1/')" "${program##*/}"
+}
+
+# A container with a kernel of its own is not here yet; others are the engine's.
+docker() {
+    local word program
+    for word; do
+        case ${word,,} in
+        --isolation=hyperv)
+            echo 'Containers with a kernel of their own (--isolation=hyperv) are not built yet: this line waits for them.' >&2
+            echo '    docker run IMAGE runs a container of Linux with the kernel of this machine' >&2
+            return 1
+            ;;
+        esac
+    done
+    program=$(nestbox_engine)
+    if [ -z "$program" ]; then
+        echo 'No container engine is installed: Install-Package -Name docker -ProviderName DockerProvider -Force' >&2
+        return 127
+    fi
+    "$program" "$@"
+}
+
 # The answer reaches whoever asked before the machine goes.
 Restart-Computer() {
     setsid sh -c 'sleep 1; systemctl reboot || reboot' >/dev/null 2>&1 </dev/null &
