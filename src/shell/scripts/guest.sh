@@ -131,7 +131,7 @@ docker() {
     for word; do
         case ${word,,} in
         --isolation=hyperv)
-            echo 'Containers with a kernel of their own (--isolation=hyperv) are not built yet: this line waits for them.' >&2
+            echo 'Containers with a kernel of their own, --isolation=hyperv, are not built yet: this line waits' >&2
             echo '    docker run IMAGE runs a container of Linux with the kernel of this machine' >&2
             return 1
             ;;
