@@ -1,7 +1,8 @@
 /*
  * The outside of an external switch: see bridge.h. A bridge of ours is persistent in the kernel, so a host on it keeps
  * its network when the switch is killed; the next start takes all back and begins anew. An interface that vanishes and
- * comes back (a card on USB, a driver that is loaded again) is put into the bridge again.
+ * comes back (a card on USB, a driver that is loaded again) is put into the bridge again; what we made and somebody
+ * deleted is made again.
  */
 #include "vswitch/bridge.h"
 
@@ -29,7 +30,9 @@ struct outside {
     char tap[IFNAME_MAX], bridge[IFNAME_MAX];
     char
         member[IFNAME_MAX]; /* what must be in the bridge: the host's interface, or the tap in a bridge of the host's */
-    bool ours;              /* the bridge */
+    bool ours, host;        /* the bridge; the host is on it */
+    char repaired[160];
+    u32 repairs;
     struct link_monitor monitor;
 };
 
@@ -94,32 +97,13 @@ static void check(struct uplink *up)
         firewall_find(nft, &view, problem);
 }
 
-/* Puts what came back into the bridge. */
-static void look_at_links(struct link_monitor *monitor)
-{
-    struct outside *o = container_of(monitor, struct outside, monitor);
-    struct error *problem = &o->up.problem[PROBLEM_INTERFACE];
-    struct link_info bridge, member;
-    const char *gone = link_get(o->bridge, &bridge) ? o->bridge : link_get(o->member, &member) ? o->member : NULL;
-    error_begin(problem, 0);
-    if (gone) {
-        error_set(problem, -ENODEV, "the host's interface %s is gone", gone);
-        error_hint(problem, "the switch takes it again when it comes back");
-        return;
-    }
-    int err = member.master == bridge.index ? 0 : link_set_master(member.index, bridge.index);
-    if (!err && member.master != bridge.index)
-        err = link_up(member.index);
-    if (err)
-        error_set(problem, err, "%s cannot be put into the bridge %s: %s", o->member, o->bridge, strerror(-err));
-}
-
 static void state(const struct uplink *up, struct uplink_state *state)
 {
     const struct outside *o = container_of(up, const struct outside, up);
     *state = (struct uplink_state){.backend = "bridge"};
     memcpy(state->interface, o->tap, sizeof(o->tap));
     memcpy(state->bridge, o->bridge, sizeof(o->bridge));
+    memcpy(state->repaired, o->repaired, sizeof(o->repaired));
 }
 
 /* -- Start and end -- */
@@ -195,18 +179,74 @@ static int make_bridge(struct outside *o, const struct switch_settings *set, con
     return set->host ? move_config(journal_path(o->name, &o->dirs, path), info->name, o->bridge, error) : 0;
 }
 
-static int add_tap(struct outside *o, struct error *error)
+/* The tap, into the bridge. */
+static int join_tap(struct outside *o, struct error *error)
 {
-    int err = tap_add(o->up.sw, PORT_OUTSIDE, "outside", o->member, o->tap, &o->up.port, error);
-    if (err)
-        return err;
     int tap = link_index(o->tap);
     link_hide(o->tap);
-    err = link_set_master(tap, link_index(o->bridge));
+    int err = link_set_master(tap, link_index(o->bridge));
     if (!err)
         err = link_up(tap);
     return err ? fail(error, err, "cannot put into the bridge:", o->tap) : 0;
 }
+
+/* -- What changes on the host -- */
+
+/* Makes again what is ours: the tap, and our bridge if its interface is there. `what`: what was gone, a clause; NULL if
+ * nothing was. */
+static int put_back(struct outside *o, const char **what, struct error *error)
+{
+    const struct switch_settings set = {.host = o->host};
+    struct link_info info;
+    int err = 0;
+    *what = NULL;
+    if (o->ours && !link_index(o->bridge) && !link_get(o->member, &info)) {
+        *what = "its bridge was deleted";
+        err = make_bridge(o, &set, &info, error);
+    }
+    if (!err && !link_index(o->tap)) {
+        *what = "its interface was deleted";
+        err = tap_renew(o->up.port, o->tap, error);
+    }
+    return err || !*what || !link_index(o->bridge) ? err : join_tap(o, error);
+}
+
+static bool is_gone(struct outside *o, struct link_info *bridge, struct link_info *member, struct error *problem)
+{
+    const char *gone = link_get(o->bridge, bridge) ? o->bridge : link_get(o->member, member) ? o->member : NULL;
+    if (!gone)
+        return false;
+    error_set(problem, -ENODEV, "the host's interface %s is gone", gone);
+    error_hint(problem, "the switch takes it again when it comes back");
+    return true;
+}
+
+static void look_at_links(struct link_monitor *monitor)
+{
+    struct outside *o = container_of(monitor, struct outside, monitor);
+    struct error *problem = &o->up.problem[PROBLEM_INTERFACE], error;
+    struct link_info bridge, member;
+    const char *what;
+    error_begin(problem, 0);
+    if (put_back(o, &what, &error)) {
+        error_set(problem, error.code, "%s, and cannot be put back: %.150s", what, error.text);
+        error_hint(problem, error.hint);
+        return;
+    }
+    if (what) {
+        snprintf(o->repaired, sizeof(o->repaired), "repaired: %s (repairs so far: %u)", what, ++o->repairs);
+        fprintf(stderr, "repaired: %s\n", what);
+    }
+    if (is_gone(o, &bridge, &member, problem))
+        return;
+    int err = member.master == bridge.index ? 0 : link_set_master(member.index, bridge.index);
+    if (!err && member.master != bridge.index)
+        err = link_up(member.index);
+    if (err)
+        error_set(problem, err, "%s cannot be put into the bridge %s: %s", o->member, o->bridge, strerror(-err));
+}
+
+/* -- Start and end -- */
 
 static int set_up(struct outside *o, const struct switch_settings *set, struct error *error)
 {
@@ -224,7 +264,9 @@ static int set_up(struct outside *o, const struct switch_settings *set, struct e
         err = make_bridge(o, set, &info, error);
     }
     if (!err)
-        err = add_tap(o, error);
+        err = tap_add(o->up.sw, PORT_OUTSIDE, "outside", o->member, o->tap, &o->up.port, error);
+    if (!err)
+        err = join_tap(o, error);
     if (!err)
         err = vswitch_port_own(o->up.sw, o->up.port, &(struct own_mac){info.mac, "the host's interface"}, 1, error);
     if (err)
@@ -247,6 +289,7 @@ int bridge_add(struct vswitch *sw, const struct switch_def *def, const struct up
     o->up.ops = &ops;
     o->dirs.run = run;
     o->monitor.changed = look_at_links;
+    o->host = def->set.host;
     snprintf(o->name, sizeof(o->name), "%s", def->name);
     ifname_make(IFNAME_EXTERNAL, def->name, o->tap);
     int err = set_up(o, &def->set, error);

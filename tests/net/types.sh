@@ -73,6 +73,15 @@ external)
     in_space a "$tools/peer" fetch 198.51.100.1 7000 100000000 >/dev/null || fail 'transfer from outside'
     serves a 7000
     in_space out "$tools/peer" fetch 198.51.100.10 7000 100000000 >/dev/null || fail 'transfer to outside'
+    pid=$(show ext | jq -r .switch.pid)
+    for part in interface bridge; do # somebody deletes what is the switch's own
+        ip link delete "$(show ext | jq -r .uplink.$part)"
+        within 5 reaches a 198.51.100.1 || fail "without its $part: $(nb switch show ext)"
+        says "note +repaired: its $part was deleted" nb switch show ext || fail "show: $(nb switch show ext)"
+    done
+    [ "$(show ext | jq -r .switch.pid)" = "$pid" ] || fail 'the process was started again'
+    nb switch delete ext --force
+    ! ip link | grep -q 'nb[bx]-' || fail "left: $(ip link)"
     ;;
 external-host)
     outside
