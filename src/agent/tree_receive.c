@@ -4,6 +4,7 @@
  */
 #include "agent/frame.h"
 #include "agent/tree.h"
+#include "base/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,20 +103,6 @@ static int get_entry(struct receiver *r)
 
 /* -- files -- */
 
-static bool write_all(int fd, const u8 *bytes, size_t length)
-{
-    while (length) {
-        ssize_t n = write(fd, bytes, length);
-        if (n < 0 && errno != EINTR)
-            return false;
-        if (n > 0) {
-            bytes += n;
-            length -= (size_t)n;
-        }
-    }
-    return true;
-}
-
 /* Takes the bytes of a file, to `fd` as long as that takes them. *failed: errno of the file. */
 static int get_content(struct receiver *r, int fd, int *failed)
 {
@@ -124,8 +111,8 @@ static int get_content(struct receiver *r, int fd, int *failed)
     for (u64 left = r->entry.size; left && !e;) {
         size_t n = left < CHUNK ? (size_t)left : CHUNK;
         e = get(r, r->chunk, n);
-        if (!e && !*failed && !write_all(fd, r->chunk, n))
-            *failed = errno;
+        if (!e && !*failed)
+            *failed = -write_all(fd, r->chunk, n);
         left -= n;
         r->tree->bytes += n;
     }

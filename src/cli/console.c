@@ -1,6 +1,7 @@
 /*
  * nestbox console: the terminal on the serial port of a running VM. Ctrl-] ends it, and the VM goes on.
  */
+#include "base/write.h"
 #include "cli/vm.h"
 #include "manager/life.h"
 #include "vmproc/terminal.h"
@@ -27,22 +28,6 @@ static const struct setting rows[] = {
     {0},
 };
 
-static bool write_all(int fd, const char *text, size_t length)
-{
-    while (length) {
-        ssize_t n = write(fd, text, length);
-        if (n < 0 && errno == EAGAIN)
-            poll(&(struct pollfd){fd, POLLOUT}, 1, -1);
-        else if (n < 0 && errno != EINTR)
-            return false;
-        if (n > 0) {
-            text += n;
-            length -= (size_t)n;
-        }
-    }
-    return true;
-}
-
 /* Passes what is typed. Returns false if that ends the console; *typing: there may be more. */
 static bool typed(int port, bool *typing)
 {
@@ -56,7 +41,7 @@ static bool typed(int port, bool *typing)
         return true;
     }
     char *end = isatty(STDIN_FILENO) ? memchr(keys, END_KEY, (size_t)n) : NULL;
-    return write_all(port, keys, end ? (size_t)(end - keys) : (size_t)n) && !end;
+    return !write_all(port, keys, end ? (size_t)(end - keys) : (size_t)n) && !end;
 }
 
 /* Returns true if the VM ended it. */
@@ -73,7 +58,7 @@ static bool converse(int port, bool typing)
             ssize_t n = read(port, text, sizeof(text));
             if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
                 return true;
-            if (n > 0 && !write_all(STDOUT_FILENO, text, (size_t)n))
+            if (n > 0 && write_all(STDOUT_FILENO, text, (size_t)n))
                 return false;
         }
         if (p[1].revents && !typed(port, &typing))

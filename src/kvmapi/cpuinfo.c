@@ -3,6 +3,7 @@
  */
 #include "kvmapi/cpuinfo.h"
 
+#include "base/write.h"
 #include "kvmapi/descriptor.h"
 #include "kvmapi/settings.h"
 
@@ -20,18 +21,6 @@ bool cpuinfo_is_asked(const char *path, int flags)
 {
     return path && path[0] == '/' && !strcmp(path, FILE_NAME) && (flags & O_ACCMODE) == O_RDONLY &&
            api_settings()->serve && api_settings()->nested;
-}
-
-static int write_all(int fd, const char *text, size_t size)
-{
-    while (size) {
-        ssize_t n = write(fd, text, size);
-        if (n < 0)
-            return -errno;
-        text += n;
-        size -= (size_t)n;
-    }
-    return 0;
 }
 
 /* Does the line have that word? */
@@ -53,7 +42,9 @@ int cpuinfo_write(int fd, const char *text, size_t size, const char *flag)
         bool add = line > 6 && !memcmp(text, "flags\t", 6) && !has_word(text, line, flag);
         e = write_all(fd, text, line);
         if (!e && add)
-            e = write_all(fd, " ", 1) || write_all(fd, flag, strlen(flag)) ? -errno : 0;
+            e = write_all(fd, " ", 1);
+        if (!e && add)
+            e = write_all(fd, flag, strlen(flag));
         if (!e && end)
             e = write_all(fd, "\n", 1);
         text += whole;

@@ -3,6 +3,7 @@
  */
 #include "manager/guest_ga.h"
 
+#include "base/write.h"
 #include "store/vm.h"
 #include "worker/command.h"
 #include "worker/ga.h"
@@ -90,20 +91,6 @@ static int put_words(const struct agent_run *run, const char **word)
     return 0;
 }
 
-static bool write_all(int fd, const char *bytes, size_t length)
-{
-    while (length && fd >= 0) {
-        ssize_t n = write(fd, bytes, length);
-        if (n < 0 && errno != EINTR)
-            return false;
-        if (n > 0) {
-            bytes += n;
-            length -= (size_t)n;
-        }
-    }
-    return true;
-}
-
 static int exec(struct ga *ga, const struct agent_run *run, struct error *error)
 {
     static const char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -124,9 +111,11 @@ static int exec(struct ga *ga, const struct agent_run *run, struct error *error)
     const struct ga_command command = {word, variable, input, length};
     if (!e)
         e = ga_exec(ga, &command, &result, error);
-    if (!e && (!write_all(run->out, result.output, result.output_length) ||
-               !write_all(run->error, result.errors, result.errors_length)))
-        e = error_set(error, errno == EPIPE ? -EPIPE : -EIO, "cannot write the command's output: %s", strerror(errno));
+    int w = !e && run->out >= 0 ? write_all(run->out, result.output, result.output_length) : 0;
+    if (!e && !w && run->error >= 0)
+        w = write_all(run->error, result.errors, result.errors_length);
+    if (w)
+        e = error_set(error, w == -EPIPE ? w : -EIO, "cannot write the command's output: %s", strerror(-w));
     if (!e && result.cut)
         e = error_set(error, -EFBIG, "%s: QEMU's agent cut the output off after 16 MiB", ga->vm);
     free(input);

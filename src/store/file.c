@@ -5,6 +5,7 @@
  */
 #include "store/file.h"
 
+#include "base/write.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -92,20 +93,6 @@ int file_read(int folder, const char *path, json_t **object, struct error *error
         json_decref(*object);
         *object = NULL;
         return error_hint(error, "mend the file or remove it; nothing was changed");
-    }
-    return 0;
-}
-
-static int write_all(int fd, const char *text, size_t length)
-{
-    while (length) {
-        ssize_t n = write(fd, text, length);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0) {
-            text += n;
-            length -= (size_t)n;
-        }
     }
     return 0;
 }

@@ -12,6 +12,7 @@
  */
 #include "vmproc/console.h"
 
+#include "base/write.h"
 #include "vmproc/endpoint.h"
 #include "vmproc/terminal.h"
 
@@ -103,27 +104,6 @@ bool console_put(struct console *c, u8 byte)
     }
     pthread_mutex_unlock(&c->lock);
     return taken;
-}
-
-static int write_all(int fd, const u8 *bytes, size_t count)
-{
-    while (count) {
-        ssize_t n = write(fd, bytes, count);
-        if (n < 0 && errno == EAGAIN) {
-            struct pollfd p = {fd, POLLOUT, 0};
-            poll(&p, 1, -1);
-            if (p.revents & POLLHUP)
-                return -EIO;
-            continue;
-        }
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0) {
-            bytes += n;
-            count -= (size_t)n;
-        }
-    }
-    return 0;
 }
 
 /* [lock] Takes up to a chunk from the queue. */
