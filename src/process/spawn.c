@@ -141,7 +141,8 @@ static void become_program(const char *const *argv, int log, const int *pass)
     execv(argv[0], (char *const *)(uintptr_t)argv);
 }
 
-pid_t spawn_program(const char *const *argv, int log, const int *pass, int *gate)
+pid_t spawn_program(const char *const *argv, int log, const int *pass, int *gate, void (*enter)(void *opaque),
+                    void *opaque)
 {
     int pipes[2];
     if (pipe2(pipes, O_CLOEXEC) < 0)
@@ -160,6 +161,8 @@ pid_t spawn_program(const char *const *argv, int log, const int *pass, int *gate
     close(pipes[1]);
     while (read(pipes[0], &go, 1) < 0 && errno == EINTR)
         ;
+    if (go == 'g' && enter)
+        enter(opaque);
     if (go == 'g')
         become_program(argv, log, pass);
     _exit(127);

@@ -24,9 +24,11 @@ void spawn_report(int ready, const struct error *error);
  * Starts argv[0], a path, in a session of its own; it lives on if this process ends. Its standard output and errors go
  * to `log`. The descriptors `pass` (-1 ends them) are open in it, by their numbers. It begins when spawn_go is called
  * with *gate, and never if this process ends before: so there is time to note which process it is. Returns the process,
- * which is a child as long as this process lives, or -errno.
+ * which is a child as long as this process lives, or -errno. `enter`, if it is not NULL, is
+ * called in the new process before it becomes the program.
  */
-pid_t spawn_program(const char *const *argv, int log, const int *pass, int *gate);
+pid_t spawn_program(const char *const *argv, int log, const int *pass, int *gate, void (*enter)(void *opaque),
+                    void *opaque);
 void spawn_go(int gate);
 
 /* When a process was started, in ticks since the host's start; 0: there is none. With its number it names a process for

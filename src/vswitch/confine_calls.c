@@ -4,6 +4,8 @@
  */
 #include "vswitch/confine_calls.h"
 
+#include "process/confine.h"
+
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -109,11 +111,6 @@ static void make(struct filter *f, const int *domains)
     step(f, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1);
     finish(f, SECCOMP_RET_ERRNO | ENOSYS);
     finish(f, SECCOMP_RET_ERRNO | EPERM);
-}
-
-bool confine_has_sanitizer(void)
-{
-    return strcmp(NESTBOX_BUILD, "release") != 0 && strcmp(NESTBOX_BUILD, "debug") != 0;
 }
 
 int confine_calls(const int *domains)

@@ -495,7 +495,7 @@ static void add_start(struct list *l, const struct command *c)
     option(l, "--accel", "%s", accels[def->set.accel]);
     option(l, "--nested", "%s", kinds[def->set.nested]);
     if (def->set.accel != ACCEL_ENGINE)
-        option(l, "--probe-file", "%s/accelerator", store_run(c->store));
+        option(l, "--probe-file", "%s/accel/verdict", store_run(c->store));
     if (def->set.cpu && *def->set.cpu)
         option(l, "--cpu", "%s", def->set.cpu);
     put(l, "--");

@@ -8,6 +8,7 @@
 #include "rules/vm_state.h"
 #include "store/merge.h"
 #include "worker/command.h"
+#include "worker/confine.h"
 #include "worker/console.h"
 #include "worker/cpu_limit.h"
 #include "worker/guest.h"
@@ -16,6 +17,8 @@
 
 #define SECOND_NS 1000000000ull
 #define ASKERS_MAX 16
+#define GIVEN_MAX 64
+#define GIVEN_NAME 40
 #define LISTENERS_MAX 16
 #define HELPERS_MAX (VM_SHARES_MAX + 1)
 
@@ -64,8 +67,9 @@ struct worker {
     u64 freeze_asker; /* who waits until file systems are frozen or thawed; 0: nobody */
     struct helper qemu, helper[HELPERS_MAX];
     u32 helpers;
-    struct watch ended; /* QEMU's pidfd */
-    bool connected;     /* QEMU is reached by QMP */
+    struct watch ended;        /* QEMU's pidfd */
+    struct confined *confined; /* NULL: another worker started it */
+    bool connected;            /* QEMU is reached by QMP */
 
     enum vm_state state;
     s64 since, started; /* seconds since 1970: of the state, of the VM */
@@ -119,6 +123,12 @@ struct worker {
     struct alarm retry;
     char full_disk[ID_TEXT_MAX];
 
+    struct given { /* images that were added while the VM runs: give.c */
+        char node[NODE_NAME_MAX];
+        int fd; /* has QEMU's locks of it */
+    } given[GIVEN_MAX];
+    u32 given_count;
+
     int listener[LISTENERS_MAX]; /* connections that get events */
     u32 listeners;
 };
@@ -165,6 +175,8 @@ int MUST_CHECK launch(struct worker *w, struct error *error);
 int MUST_CHECK adopt(struct worker *w, struct error *error);
 /* The line that QEMU printed last, for an error. */
 void launch_last_words(const struct worker *w, char *text, size_t size);
+/* Notes in the log how QEMU is not confined. */
+void launch_confined(struct worker *w);
 /* Ends helpers and removes sockets. */
 void launch_clean(struct worker *w);
 
@@ -209,6 +221,16 @@ void merge_poll(struct alarm *alarm);
 /* What is under way, as `show` has it. */
 json_t *merge_json(const struct worker *w);
 int merge_request(void *opaque, const json_t *request, json_t *reply, struct error *error);
+
+/* give.c: files for QEMU, which opens none for writing that it did not have when it started. */
+/* Opens a file in each of the modes for QEMU and writes the name by which it finds that. False if it cannot be opened.
+ */
+bool MUST_CHECK give_file(struct worker *w, const char *path, const int *modes, u32 count,
+                          char name[static GIVEN_NAME]);
+/* Gives it the image of a node that is added, unless it lies in the VM's folder. */
+int MUST_CHECK give_image(struct worker *w, json_t *node, struct error *error);
+/* The node has been deleted; NULL: all have. */
+void give_back(struct worker *w, const char *node);
 
 /* disk_error.c: a disk of the host that is full. */
 void disk_error_event(struct worker *w, const json_t *data);

@@ -230,6 +230,9 @@ static int make_files(struct worker *w, struct error *error)
 {
     char path[PATH_MAX];
     const char *variables = command_variables(&w->def);
+    char probe[PATH_MAX];
+    snprintf(probe, sizeof(probe), "%.4000s/accel", store_run(w->store)); /* what was found out about /dev/kvm */
+    mkdir(probe, 0700);
     int e = store_vm_path(w->store, w->def.name, "firmware.fd", path, sizeof(path), error);
     if (!e && variables && access(path, F_OK)) {
         e = file_copy(variables, path, error);
@@ -258,7 +261,8 @@ static int start(struct worker *w, struct helper *as, const char *name, char **a
                  struct error *error)
 {
     int gate;
-    pid_t pid = spawn_program((const char *const *)argv, log, pass, &gate);
+    bool shares = strncmp(name, "share", 5) == 0; /* virtiofsd confines itself, and needs root's rights for that */
+    pid_t pid = spawn_program((const char *const *)argv, log, pass, &gate, shares ? NULL : confined_enter, w->confined);
     if (pid < 0)
         return error_set(error, (int)pid, "%s cannot be started: %s", argv[0], strerror((int)-pid));
     *as = (struct helper){.pid = pid, .started = spawn_started(pid)};
@@ -355,8 +359,20 @@ static int start_qemu(struct worker *w, int log, struct error *error)
     return e;
 }
 
+/* What the host does not let be taken from QEMU is no obstacle. */
+void launch_confined(struct worker *w)
+{
+    const char *part;
+    json_t *parts = confined_json(w->confined), *one;
+    json_object_foreach (parts, part, one)
+        if (json_is_string(one))
+            worker_log(w, "QEMU is not confined in its %s: %s", part, json_string_value(one));
+    json_decref(parts);
+}
+
 static void started(struct worker *w, json_t *result, const struct error *error)
 {
+    launch_confined(w);
     job_end(w, VM_RUNNING, error);
 }
 
@@ -388,6 +404,8 @@ int launch(struct worker *w, struct error *error)
     if (w->def.saved)
         take_saved(w);
     int e = make_files(w, error);
+    if (!e && !(w->confined = confined_new(w->store, &w->def)))
+        e = error_set(error, -ENOMEM, "out of memory");
     int log = e ? e : open_log(w, error);
     if (log < 0)
         return log;

@@ -262,6 +262,8 @@ static void release(struct worker *w)
         close(w->ended.fd);
     loop_free(&w->loop);
     json_decref(w->places);
+    confined_free(w->confined);
+    give_back(w, NULL);
     vm_def_free(&w->def);
     store_close(w->store);
 }

@@ -8,6 +8,7 @@
 #include "worker/place.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,12 +116,13 @@ static json_t *facts(const struct worker *w)
     char line[160] = "", accel[32];
     if (w->console)
         console_last_line(w->console, line, sizeof(line));
-    return json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:s%, s:I, s:o, s:o}", "name", w->def.name, "state",
+    return json_pack("{s:s, s:s, s:I, s:I, s:i, s:i, s:s, s:s%, s:I, s:o, s:o, s:o}", "name", w->def.name, "state",
                      vm_state_name(w->state), "since", (json_int_t)w->since, "started", (json_int_t)w->started,
                      "worker", (int)getpid(), "qemu", (int)w->qemu.pid, "accelerator",
                      accelerator(w, accel, sizeof(accel)), "console", line, strlen(line), "memory_started",
                      (json_int_t)w->memory_started, "problem",
-                     w->problem.code ? control_error_json(&w->problem) : json_null(), "merging", merge_json(w));
+                     w->problem.code ? control_error_json(&w->problem) : json_null(), "merging", merge_json(w),
+                     "confined", confined_json(w->confined));
 }
 
 static int show_finish(struct question *q, struct error *error)
@@ -236,10 +238,16 @@ int report_qmp(void *opaque, const json_t *request, json_t *reply, struct error 
     json_t *arguments = json_object_get(request, "arguments");
     if (!command)
         return error_set(error, -EINVAL, "\"execute\" is no command");
-    struct question *q = question_new(w, reply, 1, qmp_finish);
-    if (!q)
-        return no_memory(error);
-    qmp_send(w->qmp, command, arguments ? json_deep_copy(arguments) : NULL, &q->part[0].call);
+    arguments = arguments ? json_deep_copy(arguments) : NULL;
+    int e = strcmp(command, "blockdev-add") == 0 ? give_image(w, arguments, error) : 0;
+    struct question *q = e ? NULL : question_new(w, reply, 1, qmp_finish);
+    if (!q) {
+        json_decref(arguments);
+        return e ? e : no_memory(error);
+    }
+    if (strcmp(command, "blockdev-del") == 0)
+        give_back(w, json_string_value(json_object_get(arguments, "node-name")));
+    qmp_send(w->qmp, command, arguments, &q->part[0].call);
     return CONTROL_LATER;
 }
 
@@ -257,11 +265,14 @@ int report_screenshot(void *opaque, const json_t *request, json_t *reply, struct
 {
     struct worker *w = opaque;
     const char *path = json_string_value(json_object_get(request, "path"));
+    char name[PATH_MAX];
     if (!path || path[0] != '/')
         return error_set(error, -EINVAL, "\"path\" is no absolute path");
     struct question *q = question_new(w, reply, 1, screenshot_finish);
     if (!q)
         return no_memory(error);
-    qmp_send(w->qmp, "screendump", json_pack("{s:s, s:s}", "filename", path, "format", "png"), &q->part[0].call);
+    if (!give_file(w, path, (int[]){O_WRONLY | O_CREAT | O_TRUNC}, 1, name))
+        snprintf(name, sizeof(name), "%s", path);
+    qmp_send(w->qmp, "screendump", json_pack("{s:s, s:s}", "filename", name, "format", "png"), &q->part[0].call);
     return CONTROL_LATER;
 }

@@ -234,6 +234,7 @@ void save_undo(struct worker *w)
 
 static void loaded(struct worker *w, json_t *result, const struct error *error)
 {
+    launch_confined(w);
     remove_file(w, STATE);
     job_end(w, VM_RUNNING, error);
     guest_set_clock(w->guest);

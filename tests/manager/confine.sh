@@ -1,0 +1,72 @@
+#!/bin/bash
+# QEMU and the TPM's program have no network, no capability, and write to no file but those of their VM; what a VM needs
+# works with it: files elsewhere, pictures, media and disks that are added, checkpoints; for root and for others.
+# cases: root user
+set -u
+. "$(dirname "$0")/lib.sh"
+
+if [ "${1:-root}" = user ]; then
+    [ "$(id -u)" = 0 ] || skip 'this user is none but root: the case root has it'
+    command -v setpriv >/dev/null || skip 'setpriv is missing'
+    # Somebody else, with a home of their own, and none of our files but what everybody reads.
+    mkdir -p "$work/home" && chmod 755 "$work" && chown 1234:1234 "$work/home"
+    cp "$NB" "$(dirname "$NB")"/libnestbox-kvm.so "$work/" && chmod 755 "$work"/nestbox "$work"/libnestbox-kvm.so
+    counter_disk "$work/counter.raw"
+    chmod 644 "$work/counter.raw"
+    NB=$work/as-user
+    printf '#!/bin/sh\nexec setpriv --reuid 1234 --regid 1234 --clear-groups env HOME=%s NESTBOX_HOME=%s %s "$@"\n' \
+        "$work/home" "$NESTBOX_HOME" "$work/nestbox" >"$NB"
+    chmod 755 "$NB"
+    nb create lab --generation 1 --memory 64M --accel engine --base "$work/counter.raw"
+else
+    counter_disk "$work/counter.raw"
+    nb create lab --generation 1 --memory 64M --accel engine
+    nb disk add lab "$work/counter.raw" >/dev/null # which it writes to
+    command -v swtpm >/dev/null && nb set lab --tpm on
+fi
+
+ask() { # VM REQUEST: what its worker answers
+    printf '%s\n' "$2" | timeout 10 socat -t 5 - "UNIX-CONNECT:$run/$1/control" | tail -n 1
+}
+save_memory() { # FILE: QEMU writes a page of the guest's memory there
+    ask lab "$(jq -nc --arg file "$1" \
+        '{do: "qmp", execute: "pmemsave", arguments: {val: 0, size: 4096, filename: $file}}')"
+}
+
+nb start lab
+within 20 counts lab 3 || fail 'it does not count'
+"$NB" show lab --json | jq -c .confined >"$work/confined"
+grep -q "not confined" "$NESTBOX_HOME/vms/lab/log" && skip "this host does not let it: $(<"$work/confined")"
+[ "$(<"$work/confined")" = '{"network":true,"rights":true,"files":true}' ] || fail "it says $(<"$work/confined")"
+for process in $(jq '.qemu.process, .helpers[].process' "$run/lab/worker.json"); do
+    for line in CapEff:.0000000000000000 CapBnd:.0000000000000000 NoNewPrivs:.1; do
+        grep -q "^$line" "/proc/$process/status" ||
+            fail "process $process: $(grep "^${line%%:*}" "/proc/$process/status")"
+    done
+    [ "$(readlink "/proc/$process/ns/net")" != "$(readlink /proc/self/ns/net)" ] ||
+        fail "$process has the host's network"
+done
+grep -q '^Seccomp:.2' "/proc/$(qemu_process lab)/status" || fail 'it has all system calls'
+mkdir -m 777 "$work/outside"
+save_memory "$work/outside/page" | grep -q 'Permission denied' || fail 'it writes where it wants'
+[ ! -e "$work/outside/page" ] || fail 'it has written'
+save_memory "$NESTBOX_HOME/vms/lab/page" | jq -e .ok >/dev/null || fail 'it does not write to its own folder'
+say 'it writes to its own files only'
+
+nb screenshot lab --write "$work/outside/picture.png" >/dev/null
+[ "$(head -c 4 "$work/outside/picture.png" | tail -c 3)" = PNG ] || fail 'no picture'
+truncate -s 1M "$work/outside/more.raw" "$work/outside/cd.iso"
+chmod 666 "$work"/outside/*
+nb disk add lab "$work/outside/more.raw" >/dev/null
+qemu-io -f raw -c 'write 0 512' "$work/outside/more.raw" 2>&1 | grep -q 'lock' || fail 'the image is not locked'
+"$NB" disk list lab | grep -q more.raw || fail 'the disk is not there'
+nb checkpoint create lab --kind standard --name here >/dev/null
+nb save lab
+nb start lab
+at=$(count lab)
+within 20 counts lab "$at" || fail 'it does not go on after it was saved'
+nb stop lab --turn-off
+nb checkpoint apply lab here --force
+nb start lab
+within 20 counts lab 3 || fail 'it does not go on from its checkpoint'
+say 'pictures, disks elsewhere, checkpoints'
