@@ -331,7 +331,10 @@ int check_all(struct store *store, const char *vm, json_t **findings, struct err
     }
     json_t *reports = ask_all(store, &all);
     const struct check_context context = {&all, reports, vm};
+    struct error journal;
     *findings = json_array();
+    if (store_check(store, &journal))
+        add(checks, *findings, &(struct subject){0}, journal.text, NULL, journal.hint);
     for (const struct check *check = checks; check->name; check++)
         check->find(check, &context, *findings);
     json_decref(reports);

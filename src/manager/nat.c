@@ -339,10 +339,24 @@ static bool same_external(const struct nat_mapping *a, const struct nat_mapping 
     return x.address.version == y.address.version && (any || memcmp(x.address.byte, y.address.byte, 16) == 0);
 }
 
+/* What comes by IPv6 is not translated to IPv4. */
+static int check_versions(const struct nat_mapping *mapping, struct error *error)
+{
+    struct hostport external, internal;
+    if (!hostport_parse(mapping->external, &external) || !hostport_parse(mapping->internal, &internal) ||
+        external.address.version == internal.address.version)
+        return 0;
+    return error_set(error, -EINVAL,
+                     SETTING("external") " and " SETTING("internal") ": %s and %s are of different versions of IP",
+                     mapping->external, mapping->internal);
+}
+
 static int check_mapping(const struct networks *all, const struct nat_def *nat, const struct nat_mapping *mapping,
                          struct error *error)
 {
     int e = check_internal(nat, mapping, error);
+    if (!e)
+        e = check_versions(mapping, error);
     if (e)
         return e;
     for (u32 i = 0; i < all->nat_count; i++)
@@ -357,6 +371,8 @@ static int check_mapping(const struct networks *all, const struct nat_def *nat, 
 int nat_check_mapping(const struct networks *all, const struct nat_def *nat, u32 n, struct error *error)
 {
     const struct nat_mapping *own = &nat->mapping[n];
+    if (check_versions(own, error))
+        return error->code;
     if (check_internal(nat, own, error)) {
         struct error why = *error;
         error_set(error, why.code, "%s %s of the host is mapped to no address of a VM in %s: %s",

@@ -451,6 +451,12 @@ int switch_start(struct store *store, const char *name, struct error *error)
     return e;
 }
 
+static bool has_process(const struct store *store, const char *name)
+{
+    struct error ignored;
+    return !name_check("a switch", name, &ignored) && client_process(store, name) > 0;
+}
+
 int switch_stop(struct store *store, const char *name, struct error *error)
 {
     struct networks all;
@@ -458,7 +464,10 @@ int switch_stop(struct store *store, const char *name, struct error *error)
     if (e)
         return e;
     const struct switch_def *def = names_switch(&all, name, error);
-    e = def ? client_stop(store, def->name, error) : networks_missing(&all, error);
+    if (def || has_process(store, name)) /* also if its definition is damaged, or was removed */
+        e = client_stop(store, def ? def->name : name, error);
+    else
+        e = networks_missing(&all, error);
     networks_free(&all);
     return e;
 }

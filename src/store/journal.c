@@ -29,6 +29,20 @@ const json_t *journal_find(const struct journal *journal, const char *path)
     return NULL;
 }
 
+/* Nothing is done of a journal that somebody edited if not all of it can be. */
+static int check_steps(const json_t *steps, struct error *error)
+{
+    size_t index;
+    json_t *step;
+    int e = json_is_array(steps) ? 0 : error_set(error, -EBADMSG, FILE_NAME ": it is damaged: it has no steps");
+    json_array_foreach (steps, index, step) {
+        const char *path = json_string_value(json_object_get(step, "path"));
+        if (!e && (!path || path[0] == '/' || strstr(path, "..")))
+            e = error_set(error, -EBADMSG, FILE_NAME ": it is damaged: step %zu names no file", index);
+    }
+    return e ? error_hint(error, "mend the file or remove it; nothing was changed") : 0;
+}
+
 static int do_steps(const json_t *steps, int folder, struct error *error)
 {
     size_t index;
@@ -36,8 +50,6 @@ static int do_steps(const json_t *steps, int folder, struct error *error)
     json_array_foreach (steps, index, step) {
         const char *path = json_string_value(json_object_get(step, "path"));
         const json_t *content = json_object_get(step, "content");
-        if (!path || path[0] == '/' || strstr(path, ".."))
-            return error_set(error, -EBADMSG, FILE_NAME ": it is damaged: step %zu names no file", index);
         int e = json_is_object(content) ? file_write(folder, path, content, error) : file_remove(folder, path, error);
         if (e)
             return e;
@@ -73,7 +85,20 @@ int journal_replay(int folder, struct error *error)
     int e = file_read(folder, FILE_NAME, &all, error);
     if (e)
         return e == -ENOENT ? 0 : e;
-    e = do_steps(json_object_get(all, "steps"), folder, error);
+    e = check_steps(json_object_get(all, "steps"), error);
+    if (!e)
+        e = do_steps(json_object_get(all, "steps"), folder, error);
     json_decref(all);
     return e ? e : file_remove(folder, FILE_NAME, error);
+}
+
+int journal_check(int folder, struct error *error)
+{
+    json_t *all;
+    int e = file_read(folder, FILE_NAME, &all, error);
+    if (e)
+        return e == -ENOENT ? 0 : e;
+    e = check_steps(json_object_get(all, "steps"), error);
+    json_decref(all);
+    return e;
 }

@@ -22,5 +22,7 @@ int MUST_CHECK journal_commit(struct journal *journal, int folder, struct error 
 void journal_drop(struct journal *journal);
 /* Finishes what an ended process had begun. */
 int MUST_CHECK journal_replay(int folder, struct error *error);
+/* Whether that can be done; 0 also if there is nothing to do. */
+int MUST_CHECK journal_check(int folder, struct error *error);
 
 #endif

@@ -90,7 +90,8 @@ int MUST_CHECK store_switch_socket(const struct store *store, const char *name, 
                                    struct error *e);
 /* Makes folders again that were removed since the store was opened. -ENOENT: the home folder itself is gone. */
 int MUST_CHECK store_folders(const struct store *store, struct error *error);
-/* The paths of the file that the process of a switch locks, in the home folder, and of its log. */
+/* The paths of a switch's definition, of the file that its process locks, in the home folder, and of its log. */
+int MUST_CHECK store_switch_file(const struct store *store, const char *name, char *path, size_t size, struct error *e);
 int MUST_CHECK store_switch_lock(const struct store *store, const char *name, char *path, size_t size, struct error *e);
 int MUST_CHECK store_switch_log(const struct store *store, const char *name, char *path, size_t size, struct error *e);
 /* Folders for what a switch keeps besides its definition, in the home folder (`state`: leases) and in the run folder
@@ -99,6 +100,8 @@ int MUST_CHECK store_switch_folders(const struct store *store, const char *name,
                                     struct error *e);
 /* Removes what is in them, when the switch is deleted. */
 void store_switch_forget(const struct store *store, const char *name);
+/* Whether what an ended command had begun can be finished; 0 also if there is nothing. */
+int MUST_CHECK store_check(const struct store *store, struct error *error);
 /* Appends a line with the time to the log of a VM. Never fails for the caller. */
 void store_vm_log(const struct store *store, const char *vm, const char *line);
 

@@ -240,6 +240,11 @@ int store_lock(struct store *store, struct error *error)
     return e;
 }
 
+int store_check(const struct store *store, struct error *error)
+{
+    return journal_check(store->folder, error);
+}
+
 void store_unlock(struct store *store)
 {
     journal_drop(&store->journal);
@@ -311,6 +316,13 @@ static int switch_path(const char *above, const char *folder, const char *name, 
     name_fold(name, folded);
     int n = snprintf(path, size, "%s/%s/%s", above, folder, folded);
     return n >= 0 && (size_t)n < size ? 0 : fail(above, -ENAMETOOLONG, error);
+}
+
+int store_switch_file(const struct store *store, const char *name, char *path, size_t size, struct error *error)
+{
+    char file[NAME_MAX_LEN + sizeof(".json")];
+    snprintf(file, sizeof(file), "%s.json", name);
+    return switch_path(store->home, "switches", file, path, size, error);
 }
 
 int store_switch_lock(const struct store *store, const char *name, char *path, size_t size, struct error *error)

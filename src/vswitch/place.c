@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define UNDEFINED_LOOKS 5u /* one per second */
+
 static int fail(const char *path, struct error *error)
 {
     return error_set(error, -errno, "%.200s: %s", path, strerror(errno));
@@ -68,6 +70,8 @@ int place_take(struct place *place, const char *name, int keeper, struct error *
     if (keeper)
         place->keeper_started = spawn_started(keeper);
     if (!e)
+        e = store_switch_file(place->store, name, place->file_path, sizeof(place->file_path), error);
+    if (!e)
         e = store_switch_lock(place->store, name, place->lock_path, sizeof(place->lock_path), error);
     if (!e)
         e = store_switch_socket(place->store, name, place->socket_path, sizeof(place->socket_path), error);
@@ -97,10 +101,23 @@ void place_socket(struct place *place)
     place->socket = stat(place->socket_path, &st) ? 0 : st.st_ino;
 }
 
+/* Somebody removed the definition, and has not replaced it by another one. */
+static bool is_undefined(struct place *place, struct error *error)
+{
+    struct stat st;
+    place->undefined = stat(place->file_path, &st) && is_missing() ? place->undefined + 1 : 0;
+    if (place->undefined < UNDEFINED_LOOKS)
+        return false;
+    error_set(error, -ENOENT, "there is no switch %s any more: %.200s was removed", place->name, place->file_path);
+    return true;
+}
+
 /* What cannot be looked at for other reasons, as a disk that fails, is not gone. */
 enum place_state place_check(struct place *place, struct error *error)
 {
     struct stat own, there;
+    if (is_undefined(place, error))
+        return PLACE_LOST;
     if (fstat(place->lock, &own))
         return PLACE_FINE;
     bool missing = stat(place->lock_path, &there) != 0;

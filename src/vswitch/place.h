@@ -13,7 +13,8 @@
 struct place {
     struct store *store; /* of its own: see clerk.h */
     char name[NAME_MAX_LEN + 1];
-    char lock_path[PATH_MAX], socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char file_path[PATH_MAX], lock_path[PATH_MAX], socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    u32 undefined;      /* looks in a row that found no definition */
     int lock;           /* -1: not taken */
     int keeper;         /* number of the process that starts this one again (keeper.h); 0: none */
     u64 keeper_started; /* see spawn.h */
@@ -29,7 +30,7 @@ void place_socket(struct place *place);
 enum place_state {
     PLACE_FINE,
     PLACE_NO_SOCKET, /* it is to be made again; its folder is there */
-    PLACE_LOST,      /* another process has the lock, or the home folder is gone */
+    PLACE_LOST,      /* another process has the lock, or the home folder or the definition is gone */
 };
 /* Looks, and mends what it can. `error` is filled with PLACE_LOST. Waits for the disk. */
 enum place_state place_check(struct place *place, struct error *error);

@@ -217,6 +217,9 @@ run 'map twice' 4 'tcp 127.0.0.1:18080 of the host is mapped already: to .* of t
 run 'map UDP' 0 '' nat map net --protocol udp --external 127.0.0.1:18080 --internal "${prefix%.*}.5:80"
 run 'map outside' 2 '--internal: 10.1.1.1:80 is not in' nat map net --external 18081 --internal 10.1.1.1:80
 run 'map without' 2 'nat map without --internal' nat map net --external 18081
+run 'map IPv6 to IPv4' 2 '--external and --internal: \[::\]:18081 and .* are of different versions of IP' \
+    nat map net --external '[::]:18081' --internal "${prefix%.*}.5:80"
+check 'which is not written' [ "$(nb nat show net | grep -c 18081)" = 0 ]
 run 'no port' 2 "--external: 'http' is not a port" nat map net --external http --internal "${prefix%.*}.5:80"
 says 'mappings' "mapping +udp 127.0.0.1:18080 to ${prefix%.*}.5:80" nat show net
 run 'a lease of a network that does not run' 4 'switch net does not run' nat release net 02:00:00:00:00:77
@@ -338,6 +341,28 @@ run 'whose card is not taken for the other' 4 'vms/d/nics.json' nic remove d/nic
 check 'which stays' grep -q '"nic0"' "$NESTBOX_HOME/vms/a/nics.json"
 rm -r "$NESTBOX_HOME/vms/d"
 run 'without it all is well' 0 '' check
+printf '{"steps": [{"path": "switches/one.json", "content": null}, {"path": "../x", "content": null}]}' \
+    >"$NESTBOX_HOME/journal.json"
+run 'a journal that was edited' 4 'journal.json: it is damaged: step 1 names no file; mend' switch create new
+check 'nothing of it is done' [ -e "$NESTBOX_HOME/switches/one.json" ]
+nb check >"$WORK/found"
+found 'it is a finding' 'journal.json: it is damaged'
+rm "$NESTBOX_HOME/journal.json"
+sed -i 's/"version": 1/"version": 9/' "$NESTBOX_HOME/switches/pri.json"
+check 'a switch whose definition is damaged' [ -n "$(cat "$NESTBOX_HOME/locks/pri")" ]
+run 'can be stopped' 0 'pri.json: it is damaged' switch stop pri
+sed -i 's/"version": 9/"version": 1/' "$NESTBOX_HOME/switches/pri.json"
+run 'and started' 0 '' switch start pri
+mv "$NESTBOX_HOME/switches/pri.json" "$WORK/pri.json"
+run 'one whose definition was removed, too' 0 '' switch stop pri
+mv "$WORK/pri.json" "$NESTBOX_HOME/switches/pri.json"
+run 'that one starts' 0 '' switch start pri
+mv "$NESTBOX_HOME/switches/pri.json" "$WORK/pri.json"
+sleep 1
+check 'a moment without does no harm' test -S "$NESTBOX_HOME/run/switches/pri"
+ends_itself() { grep -q 'switch pri ends: there is no switch pri any more' "$NESTBOX_HOME/run/logs/pri"; }
+check 'then it ends by itself' within 15 ends_itself
+mv "$WORK/pri.json" "$NESTBOX_HOME/switches/pri.json"
 stop_switches
 export NESTBOX_HOME=$WORK/home
 

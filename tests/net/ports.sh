@@ -1,7 +1,7 @@
 #!/bin/bash
 # The settings of ports, with whole Linux stacks as clients: each rule stops what it should, counts it, and stops
 # nothing else; changed while frames flow.
-# cases: vlan trunk spoofing guards rogue storm maximum minimum protect mirror
+# cases: vlan trunk spoofing guards rogue storm maximum minimum protect mirror move
 . "$(dirname "$0")/lib.sh"
 has ping jq
 
@@ -280,6 +280,38 @@ mirror)
     frames a send eth0 plain "$a" "$b" 40 1000
     watched
     [ "$(seen m plain "$a")" = 0 ] || fail 'mirroring does not end'
+    ;;
+move) # cards that run go from switch to switch, under a flood, and come and go in numbers
+    nb switch create two --type private --keep on
+    client a net 10.0.0.1/24
+    client b net 10.0.0.2/24
+    client c two 10.0.0.3/24
+    reaches a 10.0.0.2 || fail 'a does not reach b'
+    nb nic set a --switch two
+    reaches a 10.0.0.3 || fail 'a that moved does not reach c'
+    silent a 10.0.0.2 || fail 'a that moved still reaches b'
+    in_space a ping -f -c 100000 10.0.0.3 >/dev/null 2>&1 &
+    flood=$!
+    for ((i = 0; i < 6; i++)); do
+        nb nic set a --switch net
+        nb nic set a --switch two
+    done
+    kill $flood
+    reaches a 10.0.0.3 || fail 'a that moved back and forth does not reach c'
+    [ "$(show net | jq -r '.ports[].vm')/$(show two | jq -r '.ports[].vm' | sort | xargs)" = 'b/a c' ] || fail ports
+    nb nic add x --switch net --mac 02:00:00:00:00:77 >/dev/null
+    nb nic add y --switch two --mac 02:00:00:00:00:77 >/dev/null
+    refused '02:00:00:00:00:77 is the address of y/nic0 at switch two' nic set x --switch two
+    adding=()
+    for ((i = 0; i < 20; i++)); do
+        "$NB" nic add "many$i" --switch two >/dev/null &
+        adding+=($!)
+    done
+    wait "${adding[@]}"
+    [ "$(show two | jq '.ports | length')" = 23 ] || fail "$(show two | jq '.ports | length') ports"
+    nb nic remove a
+    silent c 10.0.0.1 || fail 'a card that was removed is reached'
+    "$NB" check || fail 'check finds something'
     ;;
 *) fail "no case $1" ;;
 esac
