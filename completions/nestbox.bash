@@ -533,6 +533,11 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
+    'kvm:--symbols')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
     'kvm:--stats')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -560,6 +565,11 @@ _nestbox() {
         return
         ;;
     'qemu:--trace-file')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'qemu:--symbols')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
@@ -795,7 +805,7 @@ _nestbox() {
     esac
     case $verb in
     'run')
-        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --stats --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --perf-map --stats --help' -- "$current")
         ;;
     'create')
         mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --image --size --user-data --ssh-key --disk --base --cd --switch --json --help' -- "$current")
@@ -1018,10 +1028,10 @@ _nestbox() {
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'kvm')
-        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --probe-file --trace --trace-file --stats --help' -c -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --probe-file --trace --trace-file --symbols --perf-map --stats --help' -c -- "$current")
         ;;
     'qemu')
-        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --probe-file --trace --trace-file --stats --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --probe-file --trace --trace-file --symbols --perf-map --stats --help' -- "$current")
         ;;
     'switch create')
         mapfile -t COMPREPLY < <(compgen -W '--type --interface --host --address --keep --notes --prefix --prefix6 --backend --dhcp --dns --json --help' -- "$current")

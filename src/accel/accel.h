@@ -66,6 +66,8 @@ struct accel_ops {
     void (*ignne)(struct accel_vm *vm, bool level);     /* the CPUs' IGNNE# */
     /* NULL, or: report from now on what trace->what says. No vCPU runs; `trace` lives until destroy. */
     void (*trace)(struct accel_vm *vm, const struct accel_trace *trace);
+    /* NULL, or: writes the names of translated code for `perf` (perf_map.h). No vCPU runs. 0 or -errno. */
+    int (*perf_map)(struct accel_vm *vm, const struct symbols *symbols, struct error *error);
     /* Text for people: counters. */
     void (*stats)(struct accel_vm *vm, char *buf, size_t size);
     /* Why run() returned ACCEL_ERROR. */

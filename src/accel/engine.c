@@ -5,6 +5,7 @@
 
 #include "accel/engine_host.h"
 #include "accel/exit_text.h"
+#include "accel/perf_map.h"
 #include "accel/symbols.h"
 #include "ram/ram.h"
 
@@ -214,6 +215,11 @@ static void engine_trace(struct accel_vm *a, const struct accel_trace *trace)
     a->host.ops.exited = trace->what & TRACE_EXITS ? on_exit_seen : NULL;
 }
 
+static int engine_perf_map(struct accel_vm *a, const struct symbols *symbols, struct error *error)
+{
+    return perf_map_write(a->vm, symbols, false, error);
+}
+
 /* A line per kind of called instruction, most frequent first. */
 static size_t called_table(struct accel_vm *a, char *buf, size_t size)
 {
@@ -323,6 +329,7 @@ const struct accel_ops accel_engine = {
     .init = engine_init,
     .ignne = engine_ignne,
     .trace = engine_trace,
+    .perf_map = engine_perf_map,
     .stats = engine_stats,
     .error = engine_error,
     .tsc_khz = engine_tsc_khz,

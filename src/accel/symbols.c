@@ -234,7 +234,7 @@ static u64 msr(const struct cpu_state *state, u32 index)
 }
 
 /* True: *slide is how far the kernel moved. SYSENTER's MSR is the better one: KVM leaves L2's in LSTAR for a while. */
-static bool find_slide(const struct symbols *s, const struct cpu_state *state, u64 *slide)
+bool symbols_slide(const struct symbols *s, const struct cpu_state *state, u64 *slide)
 {
     static const struct {
         const char *name;
@@ -256,10 +256,8 @@ static bool find_slide(const struct symbols *s, const struct cpu_state *state, u
     return !linux_kernel;
 }
 
-void symbols_name(const struct symbols *s, const struct cpu_state *state, u64 rip, char text[SYMBOL_MAX])
+void symbols_at(const struct symbols *s, u64 slide, bool sure, u64 rip, char text[SYMBOL_MAX])
 {
-    u64 slide;
-    bool sure = find_slide(s, state, &slide);
     u64 address = rip - slide;
     size_t low = 0, high = s->count;
     text[0] = 0;
@@ -273,4 +271,11 @@ void symbols_name(const struct symbols *s, const struct cpu_state *state, u64 ri
     if (low && address - s->row[low - 1].address < FUNCTION_MAX)
         snprintf(text, SYMBOL_MAX, "%.100s+%#llx%s", s->row[low - 1].name,
                  (unsigned long long)(address - s->row[low - 1].address), sure ? "" : " (if the kernel did not move)");
+}
+
+void symbols_name(const struct symbols *s, const struct cpu_state *state, u64 rip, char text[SYMBOL_MAX])
+{
+    u64 slide;
+    bool sure = symbols_slide(s, state, &slide);
+    symbols_at(s, slide, sure, rip, text);
 }

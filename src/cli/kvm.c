@@ -22,7 +22,11 @@ static const char notes[] = "Exit status: the program's; 2 wrong command line; 4
 /* Returns a setting that is given and that the host's KVM cannot serve, or NULL. */
 static const char *engine_only(const struct run_settings *s)
 {
-    return s->cpu ? SETTING("cpu") : s->trace ? SETTING("trace") : s->stats_file ? SETTING("stats") : NULL;
+    return s->cpu          ? SETTING("cpu")
+           : s->trace      ? SETTING("trace")
+           : s->stats_file ? SETTING("stats")
+           : s->perf_map   ? SETTING("perf-map")
+                           : NULL;
 }
 
 int kvm_choose(struct kvm_start *start, int *status)

@@ -21,8 +21,9 @@
 static const struct {
     const char *name, *variable;
 } variables[] = {
-    {"nested", "NESTBOX_KVM_NESTED"}, {"accel", "NESTBOX_KVM_ACCEL"}, {"cpu", "NESTBOX_KVM_CPU"},
-    {"trace", "NESTBOX_KVM_TRACE"},   {"stats", "NESTBOX_KVM_STATS"}, {"trace-file", "NESTBOX_KVM_TRACE_FILE"},
+    {"nested", "NESTBOX_KVM_NESTED"},   {"accel", "NESTBOX_KVM_ACCEL"},       {"cpu", "NESTBOX_KVM_CPU"},
+    {"trace", "NESTBOX_KVM_TRACE"},     {"stats", "NESTBOX_KVM_STATS"},       {"trace-file", "NESTBOX_KVM_TRACE_FILE"},
+    {"symbols", "NESTBOX_KVM_SYMBOLS"}, {"perf-map", "NESTBOX_KVM_PERF_MAP"},
 };
 
 int preload_find(char path[PRELOAD_PATH_MAX], struct error *error)
@@ -95,6 +96,7 @@ static const char *value_text(const struct run_settings *settings, const struct 
     switch (s->kind) {
     case SETTING_CHOICE: return s->choices[*(const u32 *)at];
     case SETTING_SET: return set_text(s, *(const u32 *)at, text, size);
+    case SETTING_FLAG: return *(const bool *)at ? "1" : NULL;
     default: break;
     }
     const char *value = *(const char *const *)at;

@@ -667,6 +667,29 @@ void cpu_cache_use(const struct vm *vm, struct cpu_cache_use *use)
                                   .flushes = c->flushes};
 }
 
+bool cpu_code(const struct vm *vm, u32 i, struct cpu_code *code)
+{
+    const struct cache *c = vm->cache;
+    u32 count = __atomic_load_n(&c->block_count, __ATOMIC_ACQUIRE);
+    if (i == 0) {
+        const u8 *end = count ? c->blocks[0].far_entry : c->hot;
+        *code = (struct cpu_code){.host = (u64)c->code, .size = (u64)(end - c->code)};
+        return true;
+    }
+    if (i > 2 * count)
+        return false;
+    const struct block *b = &c->blocks[(i - 1) / 2];
+    bool rest = i % 2 == 0;
+    *code = (struct cpu_code){.kind = rest ? CPU_CODE_REST : CPU_CODE_MAIN,
+                              .host = rest ? (u64)b->cold : (u64)b->far_entry,
+                              .size = rest ? (u64)(b->cold_end - b->cold) : (u64)(b->hot_end - b->far_entry),
+                              .la = b->page_la | b->offset,
+                              .guest = b->mode & MODE_GUEST,
+                              .user = b->mode & MODE_USER,
+                              .hot = b->hot};
+    return true;
+}
+
 u64 cpu_rip(const struct vcpu *v)
 {
     return v->rip;

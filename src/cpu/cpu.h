@@ -267,6 +267,24 @@ struct cpu_cache_use {
     u64 blocks, hot, cold, flushes; /* translated blocks, bytes of code, and how often all were thrown away */
 };
 void cpu_cache_use(const struct vm *vm, struct cpu_cache_use *use);
+/*
+ * Piece i of the host code that translations are made of, for profilers; returns false behind the last. They are the
+ * pieces since the cache was flushed last. `la` is where the guest had the code when it was translated: other addresses
+ * may share it. Called while no vCPU makes or drops translations.
+ */
+enum cpu_code_kind {
+    CPU_CODE_SHARED, /* of all blocks: checks, jumps. It has no address */
+    CPU_CODE_MAIN,   /* what a block mostly runs */
+    CPU_CODE_REST,   /* where it goes if something is in the way */
+};
+struct cpu_code {
+    enum cpu_code_kind kind;
+    u64 host, size;
+    u64 la;
+    bool guest, user; /* in L2, and at CPL 3 */
+    bool hot;         /* made for speed: no shared checks */
+};
+bool cpu_code(const struct vm *vm, u32 i, struct cpu_code *code);
 /* [signal] RIP, as far as it is known while translated code runs. */
 u64 cpu_rip(const struct vcpu *v);
 

@@ -59,6 +59,8 @@ static void read_all(void)
     settings.cpu = getenv("NESTBOX_KVM_CPU");
     settings.trace_file = getenv("NESTBOX_KVM_TRACE_FILE");
     settings.stats_file = getenv("NESTBOX_KVM_STATS");
+    settings.symbols = getenv("NESTBOX_KVM_SYMBOLS");
+    settings.perf_map = getenv("NESTBOX_KVM_PERF_MAP");
     read_nested(getenv("NESTBOX_KVM_NESTED"));
     read_trace(getenv("NESTBOX_KVM_TRACE"));
 }

@@ -9,6 +9,8 @@
  *   NESTBOX_KVM_TRACE=LIST      of entry, exits, ioctl, unknown, run; separated by commas
  *   NESTBOX_KVM_TRACE_FILE=FILE where lines go, instead of standard error
  *   NESTBOX_KVM_STATS=FILE      counters are written there when a VM ends
+ *   NESTBOX_KVM_PERF_MAP=1      names of translated code are written for perf when a VM ends
+ *   NESTBOX_KVM_SYMBOLS=FILE    with the names of the functions of L1's kernel
  */
 #ifndef KVMAPI_SETTINGS_H
 #define KVMAPI_SETTINGS_H
@@ -23,6 +25,8 @@ struct api_settings {
     const char *cpu; /* NULL: max */
     u32 trace;       /* TRACE_*, API_TRACE_* */
     const char *trace_file, *stats_file;
+    const char *symbols; /* NULL: none */
+    bool perf_map;
     struct error error; /* of a value that is wrong: code, text */
 };
 

@@ -7,6 +7,8 @@
 #include "kvmapi/stats.h"
 
 #include "accel/exit_text.h"
+#include "accel/perf_map.h"
+#include "accel/symbols.h"
 #include "kvmapi/descriptor.h"
 #include "kvmapi/settings.h"
 #include "kvmapi/vm.h"
@@ -218,8 +220,25 @@ static void print(FILE *to, const char *head, const struct values *s)
     fprintf(to, "\n");
 }
 
+static void map_write(struct api_vm *vm)
+{
+    static bool append; /* a process may have several VMs */
+    const char *file = api_settings()->symbols;
+    struct symbols *symbols = NULL;
+    struct error error = {0};
+    int e = file ? symbols_load(file, &symbols, &error) : 0;
+    if (!e)
+        e = perf_map_write(vm->cpus, symbols, append, &error);
+    append = true;
+    symbols_free(symbols);
+    if (e)
+        fprintf(stderr, "nestbox kvm: no names for perf: %s\n", error.text);
+}
+
 void stats_write(struct api_vm *vm)
 {
+    if (vm->vcpu_count && api_settings()->perf_map)
+        map_write(vm);
     const char *file = vm->vcpu_count ? api_settings()->stats_file : NULL;
     FILE *to = file ? fopen(file, "ae") : NULL;
     struct values *s = to ? malloc(sizeof(*s)) : NULL;

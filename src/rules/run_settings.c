@@ -108,6 +108,11 @@ const struct setting run_settings_table[] = {
      "_FILE_ is the kernel's System.map, a copy of its /proc/kallsyms, or its ELF file (vmlinux) with symbols; "
      "a kernel that moved itself (KASLR) is found.",
      .group = debugging, .file = true},
+    {"perf-map", SETTING_FLAG, AT(perf_map), NULL, "names of translated code for perf",
+     "Write at the end, for *perf report*, what translated code is: */tmp/perf-PID.map*, by the level, the function if "
+     "*--symbols* has it, or the guest's address. "
+     "The engine only.",
+     .group = debugging},
     {"stats", SETTING_FLAG, AT(stats), NULL, "print counters at the end",
      .group = debugging},
     {0},
@@ -120,7 +125,8 @@ const struct setting kvm_settings_table[] = {
      .group = processor, .def = "host", .choices = kvm_nesting_names},
     {"accel", SETTING_CHOICE, AT(accel), "NAME", "what runs the CPUs",
      "What runs the CPUs: *engine*, or *auto*, which leaves the program to the host's KVM where that is fit for all "
-     "that is asked: it runs kernels, nests as *--nested* wants, and none of *--cpu*, *--trace*, *--stats* is given. "
+     "that is asked: it runs kernels, nests as *--nested* wants, and none of *--cpu*, *--trace*, *--stats*, *--perf-map* "
+     "is given. "
      "Which one *auto* took, and why, is printed on standard error.",
      .group = processor, .def = "auto", .choices = kvm_accel_names,
      .hint = "auto takes the host's KVM where it is fit; to use it in any case, start the program without nestbox"},
@@ -136,6 +142,14 @@ const struct setting kvm_settings_table[] = {
      "(each return of KVM_RUN).",
      .group = debugging, .choices = kvm_trace_names},
     ROW_TRACE_FILE("it is created, or they are appended to what it has."),
+    {"symbols", SETTING_TEXT, AT(symbols), "FILE", "names of L1's functions, for --perf-map",
+     "The names of L1's functions for *--perf-map*, as with *nestbox run*.",
+     .group = debugging, .file = true},
+    {"perf-map", SETTING_FLAG, AT(perf_map), NULL, "names of translated code for perf",
+     "Write at the end, for *perf report*, what translated code is: */tmp/perf-PID.map*, by the level, the function if "
+     "*--symbols* has it, or the guest's address. "
+     "The engine only.",
+     .group = debugging},
     {"stats", SETTING_TEXT, AT(stats_file), "FILE", "counters are written there when a VM ends",
      .group = debugging, .file = true},
     {0},

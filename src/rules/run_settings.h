@@ -36,6 +36,7 @@ struct run_settings {
     u32 trace;       /* TRACE_* */
     const char *trace_file; /* NULL: standard error */
     const char *symbols;    /* of the kernel: a System.map or ELF file; NULL: none */
+    bool perf_map;          /* perf gets names of translated code */
     bool stats;
     const char *stats_file; /* of `nestbox kvm`; NULL: none */
     const char *probe_file; /* of `nestbox kvm`: where the verdict on the host's KVM is kept; NULL: nowhere */

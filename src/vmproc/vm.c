@@ -703,6 +703,7 @@ static void collect_stats(struct vm_process *vm, struct vm_end *end)
 
 static void run(struct vm_process *vm, struct vm_end *end)
 {
+    struct error why;
     crash_watch();
     int e = buserror_watch(&vm->pc, &vm->boot, vm->wake);
     if (e) {
@@ -727,6 +728,11 @@ static void run(struct vm_process *vm, struct vm_end *end)
     vcpus_stop(vm);
     for (u32 i = 0; end->kind == VM_END_TIMEOUT && i < vm->settings->cpus; i++)
         describe(vm, i, end);
+    if (vm->settings->perf_map && vm->accel->perf_map && vm->accel->perf_map(pc_vm(vm->pc), vm->trace.symbols, &why) &&
+        end->kind != VM_END_FAILED) {
+        end->why = why;
+        ended(end, VM_END_FAILED, 0);
+    }
     if (vm->settings->stats)
         collect_stats(vm, end);
     wait_for_reader(vm, end);
