@@ -41,7 +41,7 @@ static int start(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     return store ? ended(store, auto_start(store, &to_terminal, &error)) : status;
 }
 
@@ -63,7 +63,7 @@ static int stop(const struct verb *verb, int argc, char **argv)
     struct error error;
     int status;
     verb_defaults(verb, &o);
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     return store ? ended(store, auto_stop(store, (u32)(o.timeout_ms / 1000), &to_terminal, &error)) : status;
 }
 

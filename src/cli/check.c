@@ -2,7 +2,8 @@
  * nestbox check: what is wrong with the networks of VMs, and what to do about it.
  */
 #include "manager/check.h"
-#include "cli/network.h"
+#include "cli/command.h"
+#include "cli/print.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,17 +41,17 @@ static int run(const struct verb *verb, int argc, char **argv)
     int status;
     if (verb_arguments(verb, argc, argv, &o, word, &status))
         return status;
-    struct store *store = network_open();
+    struct store *store = command_open();
     if (!store)
         return STATUS_FAILED;
     int e = check_all(store, word[0], &findings, &error);
-    status = network_end(store, e, &error);
+    status = command_end(store, e, &error);
     if (e)
         return status;
     if (json_array_size(findings))
         status = STATUS_FINDINGS;
     if (o.json) {
-        network_json(findings);
+        command_json(findings);
     } else {
         json_array_foreach (findings, index, finding)
             print_finding(finding);

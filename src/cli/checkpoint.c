@@ -3,6 +3,7 @@
  */
 #include "manager/checkpoint.h"
 
+#include "cli/print.h"
 #include "cli/vm.h"
 
 #include <stdio.h>
@@ -48,16 +49,16 @@ static int create(const struct verb *verb, int argc, char **argv)
     json_t *object = NULL;
     int status;
     verb_defaults(verb, &o);
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = checkpoint_create(store, word[0], o.name, o.kind, &terminal_progress, &object, &error);
     if (!e && o.json)
-        network_json(json_incref(object));
+        command_json(json_incref(object));
     else if (!e)
         printf("%s\n", text_at(object, "name"));
     json_decref(object);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb create_verb = {
@@ -144,12 +145,12 @@ static int list(const struct verb *verb, int argc, char **argv)
     struct error error;
     json_t *all = NULL;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = checkpoint_list(store, word[0], &all, &error);
     if (!e && o.json) {
-        network_json(all);
+        command_json(all);
     } else if (!e) {
         json_t *rows = json_pack("[[s, s, s, s]]", "CHECKPOINT", "KIND", "TAKEN", "SIZE");
         add_rows(rows, all, "");
@@ -159,7 +160,7 @@ static int list(const struct verb *verb, int argc, char **argv)
         json_decref(rows);
         json_decref(all);
     }
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb list_verb = {
@@ -180,12 +181,12 @@ static int show(const struct verb *verb, int argc, char **argv)
     json_t *object = NULL, *disk;
     char size[32];
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = checkpoint_show(store, word[0], word[1], &object, &error);
     if (!e && o.json) {
-        network_json(json_incref(object));
+        command_json(json_incref(object));
     } else if (!e) {
         printf("%s of VM %s: %s\n", text_at(object, "name"), text_at(object, "vm"), text_at(object, "kind"));
         printf("  memory      %s\n", json_is_null(json_object_get(object, "memory"))
@@ -197,7 +198,7 @@ static int show(const struct verb *verb, int argc, char **argv)
         print_merging(store, word[0]);
     }
     json_decref(object);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 #define CHECKPOINT_WORDS                                                                                               \
@@ -225,7 +226,7 @@ static int apply(const struct verb *verb, int argc, char **argv)
     struct error error;
     char question[256];
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     snprintf(question, sizeof(question), "What VM %.64s is now is lost; a checkpoint of it would keep that. Apply?",
@@ -233,9 +234,9 @@ static int apply(const struct verb *verb, int argc, char **argv)
     if (!o.force && !confirmed(question)) {
         error_set(&error, -1, "nothing was applied");
         error_hint(&error, SETTING("force") " asks nothing");
-        return network_end(store, -1, &error);
+        return command_end(store, -1, &error);
     }
-    return network_done(store, checkpoint_apply(store, word[0], word[1], &error), &error, o.json);
+    return command_done(store, checkpoint_apply(store, word[0], word[1], &error), &error, o.json);
 }
 
 static const struct verb apply_verb = {
@@ -256,8 +257,8 @@ static int rename_one(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
-    return store ? network_done(store, checkpoint_rename(store, word[0], word[1], word[2], &error), &error, o.json)
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
+    return store ? command_done(store, checkpoint_rename(store, word[0], word[1], word[2], &error), &error, o.json)
                  : status;
 }
 
@@ -277,8 +278,8 @@ static int delete (const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
-    return store ? network_done(store, checkpoint_delete(store, word[0], word[1], &terminal_progress, &error), &error,
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
+    return store ? command_done(store, checkpoint_delete(store, word[0], word[1], &terminal_progress, &error), &error,
                                 o.json)
                  : status;
 }

@@ -21,12 +21,12 @@ static int clone_vm(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     const struct clone_kind kind = {o.linked, o.template};
     int e = vm_clone(store, word[0], word[1], &kind, &terminal_progress, &error);
-    return e || !o.json ? network_end(store, e, &error) : show_vm(store, word[1]);
+    return e || !o.json ? command_end(store, e, &error) : show_vm(store, word[1]);
 }
 
 const struct verb verb_clone = {

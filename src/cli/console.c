@@ -72,12 +72,12 @@ static int run(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int port = life_console(store, word[0], o.print ? ALL_BYTES : o.no_history ? 0 : LAST_BYTES, o.print, &error);
     if (port < 0)
-        return network_end(store, port, &error);
+        return command_end(store, port, &error);
     if (isatty(STDIN_FILENO) && !o.print)
         complain("console of %s; Ctrl-] ends it", word[0]);
     bool ended = converse(port, !o.print);
@@ -87,7 +87,7 @@ static int run(const struct verb *verb, int argc, char **argv)
         printf("\n");
     if (ended && isatty(STDIN_FILENO) && !o.print)
         complain("VM %s has ended", word[0]);
-    return network_end(store, 0, &error);
+    return command_end(store, 0, &error);
 }
 
 const struct verb verb_console = {

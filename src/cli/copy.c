@@ -1,8 +1,8 @@
 /*
  * nestbox copy: files between the host and a running VM.
  */
+#include "cli/command.h"
 #include "cli/guest.h"
-#include "cli/network.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -75,7 +75,7 @@ static int run(const struct verb *verb, int argc, char **argv)
                  word[0], word[1], verb->usage);
         return STATUS_USAGE;
     }
-    struct store *store = network_open();
+    struct store *store = command_open();
     if (!store)
         return STATUS_FAILED;
     const struct guest_copy copy = {

@@ -2,6 +2,7 @@
  * nestbox disk: drives of VMs and their images.
  */
 #include "manager/disk.h"
+#include "cli/print.h"
 #include "cli/vm.h"
 
 #include <errno.h>
@@ -52,7 +53,7 @@ static int add(const struct verb *verb, int argc, char **argv)
     int status, e = 0;
     disk_new_init(&new);
     o.set = new.def;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     new.def = o.set;
@@ -64,12 +65,12 @@ static int add(const struct verb *verb, int argc, char **argv)
     if (!e)
         e = disk_add(store, word[0], &new, &object, &error);
     if (!e && o.json)
-        network_json(object);
+        command_json(object);
     else if (!e) {
         printf("%s\n", text_at(object, "id"));
         json_decref(object);
     }
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb add_verb = {
@@ -95,10 +96,10 @@ static int set(const struct verb *verb, int argc, char **argv)
     struct error error;
     int status;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
-    struct store *store = network_begin_change(&change, word, &status);
+    struct store *store = command_begin_change(&change, word, &status);
     if (!store)
         return status;
-    return network_done(store, disk_set(store, word[0], &change.change, &error), &error, o.json);
+    return command_done(store, disk_set(store, word[0], &change.change, &error), &error, o.json);
 }
 
 static const struct verb set_verb = {
@@ -121,8 +122,8 @@ static int remove_drive(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
-    return store ? network_done(store, disk_remove(store, word[0], o.erase, &error), &error, o.json) : status;
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
+    return store ? command_done(store, disk_remove(store, word[0], o.erase, &error), &error, o.json) : status;
 }
 
 static const struct verb remove_verb = {
@@ -158,7 +159,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     static const char *const heading[] = {"DRIVE", "KIND", "PLACE", "SIZE", "ON DISK", "IMAGE", NULL};
@@ -166,7 +167,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     int e = disk_list(store, word[0], &all, &error);
     if (!e)
         print_list(all, o.json, heading, list_row);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb list_verb = {
@@ -200,7 +201,7 @@ static int create(const struct verb *verb, int argc, char **argv)
         return status;
     if (word[1] && read_size(word[1], &size))
         return STATUS_USAGE;
-    return network_done(NULL, disk_create(word[0], o.format, size, o.base && *o.base ? o.base : NULL, &error), &error,
+    return command_done(NULL, disk_create(word[0], o.format, size, o.base && *o.base ? o.base : NULL, &error), &error,
                         o.json);
 }
 
@@ -221,14 +222,14 @@ static int resize(const struct verb *verb, int argc, char **argv)
     struct error error;
     int status;
     u64 size;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     if (read_size(word[1], &size)) {
         store_close(store);
         return STATUS_USAGE;
     }
-    return network_done(store, disk_resize(store, word[0], size, o.shrink, &error), &error, o.json);
+    return command_done(store, disk_resize(store, word[0], size, o.shrink, &error), &error, o.json);
 }
 
 static const struct verb resize_verb = {
@@ -249,15 +250,15 @@ static int compact(const struct verb *verb, int argc, char **argv)
     struct error error;
     int status;
     u64 before, after;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = disk_compact(store, word[0], &terminal_progress, &before, &after, &error);
     if (!e && o.json)
-        network_json(json_pack("{s:I, s:I}", "before", (json_int_t)before, "after", (json_int_t)after));
+        command_json(json_pack("{s:I, s:I}", "before", (json_int_t)before, "after", (json_int_t)after));
     else if (!e)
         printf("%s before, %s now\n", bytes_text(before, was, sizeof(was)), bytes_text(after, is, sizeof(is)));
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb compact_verb = {
@@ -278,11 +279,11 @@ static int convert(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = disk_convert(store, word[0], word[1], o.format, &terminal_progress, &error);
-    return network_done(store, e, &error, o.json);
+    return command_done(store, e, &error, o.json);
 }
 
 static const struct verb convert_verb = {
@@ -305,15 +306,15 @@ static int check(const struct verb *verb, int argc, char **argv)
     struct error error;
     json_t *report;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = disk_check(store, word[0], o.repair, &report, &error);
     if (e)
-        return network_end(store, e, &error);
+        return command_end(store, e, &error);
     long long corruptions = number_at(report, "corruptions"), leaks = number_at(report, "leaks");
     if (o.json)
-        network_json(report);
+        command_json(report);
     else {
         if (!corruptions && !leaks)
             printf("no errors\n");
@@ -322,7 +323,7 @@ static int check(const struct verb *verb, int argc, char **argv)
                    o.repair ? "" : "; --repair mends what can be mended");
         json_decref(report);
     }
-    status = network_end(store, 0, &error);
+    status = command_end(store, 0, &error);
     return corruptions || leaks ? STATUS_FINDINGS : status;
 }
 

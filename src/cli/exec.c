@@ -2,8 +2,8 @@
  * nestbox exec: a command in a running VM, as if it ran here: its exit status is ours, Ctrl-c goes to it, and it has a
  * terminal if there is one.
  */
+#include "cli/command.h"
 #include "cli/guest.h"
-#include "cli/network.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -149,7 +149,7 @@ static int run(const struct verb *verb, int argc, char **argv)
         complain_error(&error);
         return STATUS_USAGE;
     }
-    struct store *store = network_open();
+    struct store *store = command_open();
     if (!store)
         return STATUS_NO_SESSION;
     e = exec(store, vm, &o, argv + rest, &error);

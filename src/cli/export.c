@@ -2,6 +2,7 @@
  * nestbox export and import: VMs as folders or archives.
  */
 #include "manager/export.h"
+#include "cli/print.h"
 #include "cli/vm.h"
 
 #include <errno.h>
@@ -45,17 +46,17 @@ static int export_vm(const struct verb *verb, int argc, char **argv)
     json_t *object = NULL;
     int status;
     verb_defaults(verb, &o);
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     const struct export_how how = {o.archive, o.live, o.checkpoint};
     int e = vm_export(store, word[0], word[1], &how, &terminal_progress, &object, &error);
     if (!e && o.json)
-        network_json(json_incref(object));
+        command_json(json_incref(object));
     else if (!e)
         printf("%s\n", text_at(object, "path"));
     json_decref(object);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 const struct verb verb_export = {
@@ -80,10 +81,10 @@ static int print_problems_of(struct store *store, const char *path, const struct
     size_t i;
     int e = vm_import_check(store, path, how, &problems, &error);
     if (e)
-        return network_end(store, e, &error);
+        return command_end(store, e, &error);
     int status = json_array_size(problems) ? STATUS_FINDINGS : STATUS_OK;
     if (as_json) {
-        network_json(json_incref(problems));
+        command_json(json_incref(problems));
     } else {
         json_array_foreach (problems, i, one) {
             char line[640];
@@ -95,7 +96,7 @@ static int print_problems_of(struct store *store, const char *path, const struct
         }
     }
     json_decref(problems);
-    network_end(store, 0, &error);
+    command_end(store, 0, &error);
     return status;
 }
 
@@ -107,7 +108,7 @@ static int import_vm(const struct verb *verb, int argc, char **argv)
     json_t *object = NULL;
     int status;
     verb_defaults(verb, &o);
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     const struct import_how how = {word[1], o.in_place, o.new_id, o.switch_name};
@@ -115,11 +116,11 @@ static int import_vm(const struct verb *verb, int argc, char **argv)
         return print_problems_of(store, word[0], &how, o.json);
     int e = vm_import(store, word[0], &how, &terminal_progress, &object, &error);
     if (!e && o.json)
-        network_json(json_incref(object));
+        command_json(json_incref(object));
     else if (!e)
         printf("%s\n", text_at(object, "name"));
     json_decref(object);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 const struct verb verb_import = {

@@ -2,6 +2,7 @@
  * nestbox host, nestbox rules: settings of the host, and which rules hold.
  */
 #include "manager/host.h"
+#include "cli/print.h"
 #include "cli/vm.h"
 
 #include <stdio.h>
@@ -33,11 +34,11 @@ static int show(const struct verb *verb, int argc, char **argv)
     struct error error;
     json_t *object = NULL;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = host_show(store, &object, &error);
-    return network_show(store, e, &error, object, o.json, print_host);
+    return command_show(store, e, &error, object, o.json, print_host);
 }
 
 static const struct verb show_verb = {
@@ -57,10 +58,10 @@ static int set(const struct verb *verb, int argc, char **argv)
     struct error error;
     int status;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
-    struct store *store = network_begin_change(&change, word, &status);
+    struct store *store = command_begin_change(&change, word, &status);
     if (!store)
         return status;
-    return network_done(store, host_set(store, &change.change, &error), &error, o.json);
+    return command_done(store, host_set(store, &change.change, &error), &error, o.json);
 }
 
 static const struct verb set_verb = {
@@ -104,14 +105,14 @@ static int run_rules(const struct verb *verb, int argc, char **argv)
     struct error error;
     json_t *list;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     static const char *const heading[] = {"RULE", "KIND", "WHAT", NULL};
     int e = list_rules(store, o.profile, &list, &error);
     if (!e)
         print_list(list, o.json, heading, rule_row);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 const struct verb verb_rules = {

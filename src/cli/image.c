@@ -2,6 +2,7 @@
  * nestbox image: what the disks of new VMs begin with.
  */
 #include "manager/image.h"
+#include "cli/print.h"
 #include "cli/vm.h"
 #include "rules/image_profile.h"
 
@@ -77,7 +78,7 @@ static const struct progress lines = {report};
 
 static int ended(struct store *store, int e, const struct error *error)
 {
-    int status = network_end(store, e, error);
+    int status = command_end(store, e, error);
     return e == -ECANCELED ? STATUS_SIGNAL + 2 : status; /* as shells have it after Ctrl-C */
 }
 
@@ -101,7 +102,7 @@ static int show_it(struct store *store, const char *name, bool as_json)
     struct error error;
     json_t *object = NULL;
     int e = image_show(store, name, &object, &error);
-    return network_show(store, e, &error, object, as_json, print_image);
+    return command_show(store, e, &error, object, as_json, print_image);
 }
 
 static int show(const struct verb *verb, int argc, char **argv)
@@ -109,7 +110,7 @@ static int show(const struct verb *verb, int argc, char **argv)
     struct options o = {0};
     const char *word[WORDS_MAX];
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     return store ? show_it(store, word[0], o.json) : status;
 }
 
@@ -133,7 +134,7 @@ static int build(const struct verb *verb, int argc, char **argv)
     size_t used = 0;
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     o.build.profile = word[0];
@@ -173,7 +174,7 @@ static int import(const struct verb *verb, int argc, char **argv)
     char name[NAME_MAX_LEN + 1];
     int status;
     verb_defaults(verb, &o);
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = image_import(store, word[0], word[1], o.format ? format_names[o.format] : NULL, &terminal_progress, name,
@@ -213,14 +214,14 @@ static int list(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     json_t *all = NULL;
     int e = image_list(store, &all, &error);
     if (!e)
         print_list(all, o.json, heading, list_row);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb list_verb = {
@@ -238,10 +239,10 @@ static int erase(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
-    return network_done(store, image_delete(store, word[0], &error), &error, o.json);
+    return command_done(store, image_delete(store, word[0], &error), &error, o.json);
 }
 
 static const struct verb delete_verb = {

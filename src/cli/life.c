@@ -4,6 +4,7 @@
 #include "manager/life.h"
 #include "manager/guest.h"
 
+#include "cli/print.h"
 #include "cli/vm.h"
 
 #include <errno.h>
@@ -72,7 +73,7 @@ static int for_each(const struct verb *verb, int argc, char **argv, one_vm *act)
     struct error error, first = {0};
     int status;
     verb_defaults(verb, &o);
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     json_t *names = json_array(), *results = json_array(), *name;
@@ -94,11 +95,11 @@ static int for_each(const struct verb *verb, int argc, char **argv, one_vm *act)
             json_array_append_new(results, result);
     }
     if (o.json)
-        network_json(results);
+        command_json(results);
     else
         json_decref(results);
     json_decref(names);
-    return network_end(store, first.code, &first);
+    return command_end(store, first.code, &first);
 }
 
 #define VM_WORDS                                                                                                       \

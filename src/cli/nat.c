@@ -2,7 +2,8 @@
  * nestbox nat: NAT networks and their mappings.
  */
 #include "manager/nat.h"
-#include "cli/network.h"
+#include "cli/command.h"
+#include "cli/print.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -48,7 +49,7 @@ static int show_it(struct store *store, const char *name, bool as_json)
     struct error error;
     json_t *object = NULL;
     int e = nat_show(store, name, &object, &error);
-    return network_show(store, e, &error, object, as_json, print_nat);
+    return command_show(store, e, &error, object, as_json, print_nat);
 }
 
 static int create(const struct verb *verb, int argc, char **argv)
@@ -62,13 +63,13 @@ static int create(const struct verb *verb, int argc, char **argv)
     if (verb_arguments(verb, argc, argv, &o, word, &status))
         return status;
     int e = name_check("a NAT network", word[0], &error);
-    struct store *store = e ? NULL : network_open();
+    struct store *store = e ? NULL : command_open();
     if (!store)
-        return e ? network_end(NULL, e, &error) : STATUS_FAILED;
+        return e ? command_end(NULL, e, &error) : STATUS_FAILED;
     strcpy(def.name, word[0]);
     def.set = o.set;
     e = nat_create(store, &def, &error);
-    return e ? network_end(store, e, &error) : show_it(store, def.name, o.json);
+    return e ? command_end(store, e, &error) : show_it(store, def.name, o.json);
 }
 
 static const struct verb create_verb = {
@@ -90,11 +91,11 @@ static int set(const struct verb *verb, int argc, char **argv)
     struct error error;
     int status;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
-    struct store *store = network_begin_change(&change, word, &status);
+    struct store *store = command_begin_change(&change, word, &status);
     if (!store)
         return status;
     int e = nat_set(store, word[0], &change.change, &error);
-    return e || !o.json ? network_end(store, e, &error) : show_it(store, word[0], true);
+    return e || !o.json ? command_end(store, e, &error) : show_it(store, word[0], true);
 }
 
 static const struct verb set_verb = {
@@ -114,10 +115,10 @@ static int erase(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
-    return network_done(store, nat_delete(store, word[0], o.force, &error), &error, o.json);
+    return command_done(store, nat_delete(store, word[0], o.force, &error), &error, o.json);
 }
 
 static const struct verb delete_verb = {
@@ -154,7 +155,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     static const char *const heading[] = {"NAME", "PREFIX", "SWITCH", "MAPPINGS", NULL};
@@ -162,7 +163,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     int e = nat_list(store, &all, &error);
     if (!e)
         print_list(all, o.json, heading, list_row);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb list_verb = {
@@ -224,7 +225,7 @@ static int show(const struct verb *verb, int argc, char **argv)
     struct options o = {0};
     const char *word[WORDS_MAX];
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     return store ? show_it(store, word[0], o.json) : status;
 }
 
@@ -263,11 +264,11 @@ static int map(const struct verb *verb, int argc, char **argv)
         return status;
     if (missing(o.external, "external", verb) || missing(o.internal, "internal", verb))
         return STATUS_USAGE;
-    struct store *store = network_open();
+    struct store *store = command_open();
     if (!store)
         return STATUS_FAILED;
     int e = nat_map(store, word[0], o.protocol == PROTOCOL_UDP, o.external, o.internal, &mapping, &error);
-    return e || !o.json ? network_end(store, e, &error) : show_it(store, word[0], true);
+    return e || !o.json ? command_end(store, e, &error) : show_it(store, word[0], true);
 }
 
 static const struct verb map_verb = {
@@ -293,11 +294,11 @@ static int unmap(const struct verb *verb, int argc, char **argv)
         return status;
     if (missing(o.external, "external", verb))
         return STATUS_USAGE;
-    struct store *store = network_open();
+    struct store *store = command_open();
     if (!store)
         return STATUS_FAILED;
     int e = nat_unmap(store, word[0], o.protocol == PROTOCOL_UDP, o.external, &error);
-    return e || !o.json ? network_end(store, e, &error) : show_it(store, word[0], true);
+    return e || !o.json ? command_end(store, e, &error) : show_it(store, word[0], true);
 }
 
 static const struct verb unmap_verb = {
@@ -316,10 +317,10 @@ static int release(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
-    return network_done(store, nat_release_lease(store, word[0], word[1], &error), &error, o.json);
+    return command_done(store, nat_release_lease(store, word[0], word[1], &error), &error, o.json);
 }
 
 static const struct verb release_verb = {

@@ -1,7 +1,8 @@
 /*
  * nestbox nic: network cards of VMs.
  */
-#include "cli/network.h"
+#include "cli/command.h"
+#include "cli/print.h"
 #include "manager/card.h"
 
 #include <stdio.h>
@@ -56,9 +57,9 @@ static int add(const struct verb *verb, int argc, char **argv)
     int e = name_check("a VM", word[0], &error);
     if (!e && o.name)
         e = name_check("a card", o.name, &error);
-    struct store *store = e ? NULL : network_open();
+    struct store *store = e ? NULL : command_open();
     if (!store)
-        return e ? network_end(NULL, e, &error) : STATUS_FAILED;
+        return e ? command_end(NULL, e, &error) : STATUS_FAILED;
     strcpy(def.vm, word[0]);
     strcpy(def.name, o.name ? o.name : "");
     def.set = o.set;
@@ -71,9 +72,9 @@ static int add(const struct verb *verb, int argc, char **argv)
         putchar('\n');
         json_decref(object);
     } else if (!e) {
-        network_json(object);
+        command_json(object);
     }
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb add_verb = {
@@ -97,7 +98,7 @@ static int set(const struct verb *verb, int argc, char **argv)
     struct error error;
     int status;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
-    struct store *store = network_begin_change(&change, word, &status);
+    struct store *store = command_begin_change(&change, word, &status);
     if (!store)
         return status;
     json_t *object = NULL;
@@ -105,8 +106,8 @@ static int set(const struct verb *verb, int argc, char **argv)
     if (!e && o.json)
         e = nic_show(store, word[0], &object, &error);
     if (object)
-        network_json(object);
-    return network_end(store, e, &error);
+        command_json(object);
+    return command_end(store, e, &error);
 }
 
 static const struct verb set_verb = {
@@ -129,8 +130,8 @@ static int remove_card(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
-    return store ? network_done(store, nic_remove(store, word[0], &error), &error, o.json) : status;
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
+    return store ? command_done(store, nic_remove(store, word[0], &error), &error, o.json) : status;
 }
 
 static const struct verb remove_verb = {
@@ -164,7 +165,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     static const char *const heading[] = {"CARD", "SWITCH", "CONNECTED", "MAC", "ADDRESSES", NULL};
@@ -172,7 +173,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     int e = nic_list(store, word[0], &all, &error);
     if (!e)
         print_list(all, o.json, heading, list_row);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb list_verb = {

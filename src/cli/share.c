@@ -2,6 +2,7 @@
  * nestbox share: folders of the host in VMs.
  */
 #include "manager/share.h"
+#include "cli/print.h"
 #include "cli/vm.h"
 
 #include <stdio.h>
@@ -25,7 +26,7 @@ static int add(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     struct share_def share = {.path = word[1], .read_only = o.read_only};
@@ -35,7 +36,7 @@ static int add(const struct verb *verb, int argc, char **argv)
         return STATUS_USAGE;
     }
     strcpy(share.tag, o.tag ? o.tag : "");
-    return network_done(store, share_add(store, word[0], &share, &error), &error, o.json);
+    return command_done(store, share_add(store, word[0], &share, &error), &error, o.json);
 }
 
 static const struct verb add_verb = {
@@ -56,8 +57,8 @@ static int remove_share(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
-    return store ? network_done(store, share_remove(store, word[0], word[1], &error), &error, o.json) : status;
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
+    return store ? command_done(store, share_remove(store, word[0], word[1], &error), &error, o.json) : status;
 }
 
 static const struct verb remove_verb = {
@@ -85,7 +86,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     struct error error;
     json_t *object;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     static const char *const heading[] = {"NAME", "FOLDER", "READ-ONLY", NULL};
@@ -94,7 +95,7 @@ static int list(const struct verb *verb, int argc, char **argv)
         print_list(json_incref(json_object_get(object, "shares")), o.json, heading, list_row);
         json_decref(object);
     }
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb list_verb = {

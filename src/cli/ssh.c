@@ -3,7 +3,7 @@
  */
 #include "manager/ssh.h"
 
-#include "cli/network.h"
+#include "cli/command.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -102,7 +102,7 @@ static int run(const struct verb *verb, int argc, char **argv)
         return STATUS_USAGE;
     }
     const char *vm = argv[rest++];
-    struct store *store = network_open();
+    struct store *store = command_open();
     if (!store)
         return STATUS_NO_SESSION;
     return o.proxy ? proxy(store, vm) : become(store, vm, o.user ? o.user : "root", argc - rest, argv + rest);

@@ -3,7 +3,8 @@
  */
 #include "manager/switch.h"
 #include "cli/capture.h"
-#include "cli/network.h"
+#include "cli/command.h"
+#include "cli/print.h"
 #include "process/spawn.h"
 #include "vswitch/keeper.h"
 #include "vswitch/process.h"
@@ -72,8 +73,8 @@ static int show_json(struct store *store, const char *name)
     json_t *object;
     int e = switch_show(store, name, &object, &error);
     if (!e)
-        network_json(object);
-    return network_end(store, e, &error);
+        command_json(object);
+    return command_end(store, e, &error);
 }
 
 static int create(const struct verb *verb, int argc, char **argv)
@@ -90,15 +91,15 @@ static int create(const struct verb *verb, int argc, char **argv)
     if (stray_nat_options(&o))
         return STATUS_USAGE;
     int e = name_check("a switch", word[0], &error);
-    struct store *store = e ? NULL : network_open();
+    struct store *store = e ? NULL : command_open();
     if (!store)
-        return e ? network_end(NULL, e, &error) : STATUS_FAILED;
+        return e ? command_end(NULL, e, &error) : STATUS_FAILED;
     strcpy(def.name, word[0]);
     strcpy(nat.name, word[0]);
     def.set = o.set;
     nat.set = o.nat;
     e = switch_create(store, &def, &nat, &error);
-    return e || !o.json ? network_end(store, e, &error) : show_json(store, def.name);
+    return e || !o.json ? command_end(store, e, &error) : show_json(store, def.name);
 }
 
 static const struct verb create_verb = {
@@ -123,11 +124,11 @@ static int set(const struct verb *verb, int argc, char **argv)
     struct error error;
     int status;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
-    struct store *store = network_begin_change(&change, word, &status);
+    struct store *store = command_begin_change(&change, word, &status);
     if (!store)
         return status;
     int e = switch_set(store, word[0], &change.change, &error);
-    return e || !o.json ? network_end(store, e, &error) : show_json(store, word[0]);
+    return e || !o.json ? command_end(store, e, &error) : show_json(store, word[0]);
 }
 
 static const struct verb set_verb = {
@@ -148,10 +149,10 @@ static int erase(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
-    return network_done(store, switch_delete(store, word[0], o.force, &error), &error, o.json);
+    return command_done(store, switch_delete(store, word[0], o.force, &error), &error, o.json);
 }
 
 static const struct verb delete_verb = {
@@ -187,7 +188,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     static const char *const heading[] = {"NAME", "TYPE", "RUNS", "CARDS", "CONNECTED TO", NULL};
@@ -195,7 +196,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     int e = switch_list(store, &all, &error);
     if (!e)
         print_list(all, o.json, heading, list_row);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb list_verb = {
@@ -291,7 +292,7 @@ static int show(const struct verb *verb, int argc, char **argv)
     struct error error;
     json_t *report;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     if (o.json)
@@ -301,7 +302,7 @@ static int show(const struct verb *verb, int argc, char **argv)
         print_switch(report);
         json_decref(report);
     }
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 static const struct verb show_verb = {
@@ -326,8 +327,8 @@ static int simple(const struct verb *verb, int argc, char **argv,
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
-    return store ? network_done(store, act(store, word[0], &error), &error, o.json) : status;
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
+    return store ? command_done(store, act(store, word[0], &error), &error, o.json) : status;
 }
 
 static int start(const struct verb *verb, int argc, char **argv)
@@ -372,7 +373,7 @@ static int run(const struct verb *verb, int argc, char **argv)
     if (verb_arguments(verb, argc, argv, NULL, word, &status))
         return status;
     const struct process_start start = {.name = word[0], .stays = true, .ready = -1};
-    return network_end(NULL, ready < 0 ? process_run(&start, &error) : keeper_run(word[0], ready, &error), &error);
+    return command_end(NULL, ready < 0 ? process_run(&start, &error) : keeper_run(word[0], ready, &error), &error);
 }
 
 static const struct verb run_verb = {
@@ -397,18 +398,18 @@ static int capture(const struct verb *verb, int argc, char **argv)
     verb_defaults(verb, &o);
     if (verb_arguments(verb, argc, argv, &o, word, &status))
         return status;
-    struct store *store = network_open();
+    struct store *store = command_open();
     if (!store)
         return STATUS_FAILED;
     int from = switch_capture(store, word[0], o.port, o.drops, &error);
     if (from < 0)
-        return network_end(store, from, &error);
+        return command_end(store, from, &error);
     int to = capture_file(o.write, o.json, &error);
     if (to >= 0)
         to = capture_copy(from, to, o.json, word[0], &error);
     else
         close(from);
-    return network_end(store, to, &error);
+    return command_end(store, to, &error);
 }
 
 static const struct verb capture_verb = {

@@ -2,6 +2,7 @@
  * nestbox create, list, show, set, rename, delete: VMs that are defined.
  */
 #include "cli/vm.h"
+#include "cli/print.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -100,9 +101,9 @@ static int create(const struct verb *verb, int argc, char **argv)
         e = error_set(&error, -EINVAL, "a VM has at most %u drives", VM_DISKS_MAX);
     if (!e)
         e = add_disks(&o.cd, DISK_CD, false, &new, &error);
-    struct store *store = e ? NULL : network_open();
+    struct store *store = e ? NULL : command_open();
     if (!store)
-        return e ? network_end(NULL, e, &error) : STATUS_FAILED;
+        return e ? command_end(NULL, e, &error) : STATUS_FAILED;
     strcpy(new.def.name, word[0]);
     new.def.set = o.set;
     new.image = o.image &&*o.image ? o.image : NULL;
@@ -110,7 +111,7 @@ static int create(const struct verb *verb, int argc, char **argv)
     new.seed = o.seed;
     new.switch_name = o.switch_name &&*o.switch_name ? o.switch_name : NULL;
     e = vm_create(store, &new, &terminal_progress, &error);
-    return e || !o.json ? network_end(store, e, &error) : show_vm(store, new.def.name);
+    return e || !o.json ? command_end(store, e, &error) : show_vm(store, new.def.name);
 }
 
 const struct verb verb_create = {
@@ -153,7 +154,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     static const char *const heading[] = {"NAME",   "STATE",  "CPUS",      "USE",   "MEMORY",
@@ -162,7 +163,7 @@ static int list(const struct verb *verb, int argc, char **argv)
     int e = vm_list(store, word[0], &all, &error);
     if (!e)
         print_list(all, o.json, heading, list_row);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 const struct verb verb_list = {
@@ -261,11 +262,11 @@ static int show(const struct verb *verb, int argc, char **argv)
     struct error error;
     json_t *object = NULL;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = vm_show(store, word[0], &object, &error);
-    return network_show(store, e, &error, object, o.json, print_vm);
+    return command_show(store, e, &error, object, o.json, print_vm);
 }
 
 const struct verb verb_show = {
@@ -294,7 +295,7 @@ static int set(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     int status;
     options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
-    struct store *store = network_begin_change(&change, word, &status);
+    struct store *store = command_begin_change(&change, word, &status);
     if (!store)
         return status;
     bool shows = o.json && !vm_is_pattern(word[0]);
@@ -302,7 +303,7 @@ static int set(const struct verb *verb, int argc, char **argv)
         return on_each_vm(store, word[0], set_one, &change, o.json);
     struct error error;
     int e = set_one(store, word[0], &change, &error);
-    return e ? network_end(store, e, &error) : show_vm(store, word[0]);
+    return e ? command_end(store, e, &error) : show_vm(store, word[0]);
 }
 
 const struct verb verb_set = {
@@ -325,8 +326,8 @@ static int rename_vm(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
-    return store ? network_done(store, vm_rename(store, word[0], word[1], &error), &error, o.json) : status;
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
+    return store ? command_done(store, vm_rename(store, word[0], word[1], &error), &error, o.json) : status;
 }
 
 const struct verb verb_rename = {
@@ -414,8 +415,8 @@ static int erase(const struct verb *verb, int argc, char **argv)
     const char *word[WORDS_MAX];
     struct error error;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
-    return store ? network_done(store, delete_all(store, word[0], &o, &error), &error, o.json) : status;
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
+    return store ? command_done(store, delete_all(store, word[0], &o, &error), &error, o.json) : status;
 }
 
 const struct verb verb_delete = {

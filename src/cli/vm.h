@@ -4,7 +4,7 @@
 #ifndef CLI_VM_H
 #define CLI_VM_H
 
-#include "cli/network.h"
+#include "cli/command.h"
 #include "manager/vm.h"
 
 /* Reports what lasts on a terminal, in one line that is written again and again; elsewhere it is silent. */

@@ -64,7 +64,7 @@ int on_each_vm(struct store *store, const char *pattern,
 {
     struct error error;
     int e = vm_each(store, pattern, each, opaque, &error);
-    return network_done(store, e, &error, as_json);
+    return command_done(store, e, &error, as_json);
 }
 
 int show_vm(struct store *store, const char *name)
@@ -73,6 +73,6 @@ int show_vm(struct store *store, const char *name)
     json_t *object;
     int e = vm_show(store, name, &object, &error);
     if (!e)
-        network_json(object);
-    return network_end(store, e, &error);
+        command_json(object);
+    return command_end(store, e, &error);
 }

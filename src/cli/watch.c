@@ -1,6 +1,7 @@
 /*
  * nestbox stats, events, logs, screenshot, view: what a VM does and did.
  */
+#include "cli/print.h"
 #include "cli/program.h"
 #include "cli/vm.h"
 #include "manager/life.h"
@@ -64,7 +65,7 @@ static int stats(const struct verb *verb, int argc, char **argv)
     struct error error;
     json_t *answer = NULL;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = life_ask(store, word[0], json_pack("{s:s}", "do", "stats"), NULL, &answer, &error);
@@ -73,10 +74,10 @@ static int stats(const struct verb *verb, int argc, char **argv)
         if (!o.json)
             print_stats(word[0], answer);
         else
-            network_json(json_incref(answer));
+            command_json(json_incref(answer));
     }
     json_decref(answer);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 const struct verb verb_stats = {
@@ -101,12 +102,12 @@ static int events(const struct verb *verb, int argc, char **argv)
     char text[4096];
     int status;
     ssize_t n;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int fd = life_events(store, word[0], &error);
     if (fd < 0)
-        return network_end(store, fd, &error);
+        return command_end(store, fd, &error);
     for (;;) {
         poll(&(struct pollfd){fd, POLLIN}, 1, -1);
         n = read(fd, text, sizeof(text));
@@ -116,7 +117,7 @@ static int events(const struct verb *verb, int argc, char **argv)
             break;
     }
     close(fd);
-    return network_end(store, 0, &error);
+    return command_end(store, 0, &error);
 }
 
 const struct verb verb_events = {
@@ -168,12 +169,12 @@ static int logs(const struct verb *verb, int argc, char **argv)
     struct vm_def def;
     char path[PATH_MAX];
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = store_vm(store, word[0], &def, &error);
     if (e)
-        return network_end(store, e, &error);
+        return command_end(store, e, &error);
     e = store_vm_path(store, def.name, "log", path, sizeof(path), &error);
     int fd = e ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (!e && fd < 0 && errno != ENOENT)
@@ -187,7 +188,7 @@ static int logs(const struct verb *verb, int argc, char **argv)
     if (fd >= 0)
         close(fd);
     vm_def_free(&def);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 const struct verb verb_logs = {
@@ -209,7 +210,7 @@ static int screenshot(const struct verb *verb, int argc, char **argv)
     char name[NAME_MAX_LEN + 8], folder[PATH_MAX] = "", path[2 * PATH_MAX];
     json_t *answer = NULL;
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     snprintf(name, sizeof(name), "%.64s.png", word[0]);
@@ -220,10 +221,10 @@ static int screenshot(const struct verb *verb, int argc, char **argv)
     int e = life_ask(store, word[0], json_pack("{s:s, s:s}", "do", "screenshot", "path", path), NULL, &answer, &error);
     json_decref(answer);
     if (!e && o.json)
-        network_json(json_pack("{s:s}", "path", path));
+        command_json(json_pack("{s:s}", "path", path));
     else if (!e)
         printf("%s\n", path);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 const struct verb verb_screenshot = {
@@ -264,12 +265,12 @@ static int view(const struct verb *verb, int argc, char **argv)
     struct vm_now now = {0};
     char path[PATH_MAX];
     int status;
-    struct store *store = network_begin(verb, argc, argv, &o, word, &status);
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
     int e = store_vm(store, word[0], &def, &error);
     if (e)
-        return network_end(store, e, &error);
+        return command_end(store, e, &error);
     e = vm_now(store, &def, &now, &error);
     if (!e && !now.report) {
         error_set(&error, -ENOTCONN, "VM %s does not run", def.name);
@@ -283,7 +284,7 @@ static int view(const struct verb *verb, int argc, char **argv)
     if (!e)
         e = become_viewer(path, &error);
     vm_def_free(&def);
-    return network_end(store, e, &error);
+    return command_end(store, e, &error);
 }
 
 const struct verb verb_view = {

@@ -1,7 +1,7 @@
 /*
  * nestbox worker: the process of a running VM, which other verbs start.
  */
-#include "cli/network.h"
+#include "cli/command.h"
 #include "process/spawn.h"
 #include "worker/process.h"
 
@@ -15,7 +15,7 @@ static int run(const struct verb *verb, int argc, char **argv)
     if (verb_arguments(verb, argc, argv, NULL, word, &status))
         return status;
     bool start = word[1] && strcmp(word[1], "start") == 0;
-    return network_end(NULL, worker_run(word[0], start, ready, &error), &error);
+    return command_end(NULL, worker_run(word[0], start, ready, &error), &error);
 }
 
 const struct verb verb_worker = {

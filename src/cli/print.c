@@ -1,125 +1,16 @@
 /*
- * For the verbs on networks: switch, nat, nic, check. Results of the manager are JSON; --json prints them as they are,
- * otherwise they become text here and in the files of the verbs.
+ * Text from JSON: see print.h.
  */
-#include "cli/network.h"
+#include "cli/print.h"
 
+#include "cli/command.h"
 #include "rules/disk.h"
 #include "rules/vm_settings.h"
 #include "store/setting_json.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-static struct error first_note;
-
-static void note(const struct error *error)
-{
-    if (!first_note.code)
-        first_note = *error;
-    complain_error(error);
-}
-
-struct store *network_open(void)
-{
-    struct error error;
-    struct store *store = store_open(&error);
-    if (store)
-        store_notes_to(store, note);
-    else
-        complain_error(&error);
-    return store;
-}
-
-struct store *network_begin(const struct verb *verb, int argc, char **argv, void *options,
-                            const char *word[static WORDS_MAX], int *status)
-{
-    if (verb_arguments(verb, argc, argv, options, word, status))
-        return NULL;
-    *status = STATUS_FAILED;
-    return network_open();
-}
-
-int network_end(struct store *store, int e, const struct error *error)
-{
-    store_close(store);
-    if (e >= 0)
-        return STATUS_OK;
-    if (strcmp(error->text, first_note.text) != 0) /* what was noted may turn out to be the obstacle */
-        complain_error(error);
-    return e == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
-}
-
-int network_done(struct store *store, int e, const struct error *error, bool as_json)
-{
-    if (e >= 0 && as_json)
-        printf("{}\n");
-    return network_end(store, e, error);
-}
-
-void network_json(json_t *value)
-{
-    json_dumpf(value, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(value);
-}
-
-int network_show(struct store *store, int e, const struct error *error, json_t *object, bool as_json,
-                 void (*print)(const json_t *object))
-{
-    if (!e && as_json) {
-        network_json(object);
-    } else if (!e) {
-        print(object);
-        json_decref(object);
-    }
-    return network_end(store, e, error);
-}
-
-/* -- changes -- */
-
-static int apply(const struct change *change, void *settings, struct error *error)
-{
-    const struct options_change *c = container_of(change, struct options_change, change);
-    const char *word[WORDS_MAX];
-    char *at = (char *)c->options + c->offset;
-    int status;
-    memcpy(at, settings, c->size);
-    if (verb_arguments(c->verb, c->argc, c->argv, c->options, word, &status))
-        return error_set(error, -EINVAL, "the options changed while they were read"); /* they were read before */
-    memcpy(settings, at, c->size);
-    return 0;
-}
-
-void options_change(struct options_change *c, const struct verb *verb, int argc, char **argv, void *options,
-                    size_t offset, size_t size)
-{
-    *c = (struct options_change){{apply}, verb, argc, argv, options, offset, size};
-}
-
-/* Complains if there are no options but words. */
-static bool options_given(const struct verb *verb, int argc, char **argv)
-{
-    char title[VERB_TITLE];
-    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (argv[i][0] == '-')
-            return true;
-    verb_title(verb, title);
-    complain("%s without an option: nothing would change (see nestbox %s --help)", title, title);
-    return false;
-}
-
-struct store *network_begin_change(const struct options_change *c, const char *word[static WORDS_MAX], int *status)
-{
-    if (verb_arguments(c->verb, c->argc, c->argv, c->options, word, status))
-        return NULL;
-    *status = STATUS_USAGE;
-    return options_given(c->verb, c->argc, c->argv) ? network_open() : NULL;
-}
-
-/* -- text from JSON -- */
 
 const char *text_at(const json_t *object, const char *key)
 {
@@ -238,7 +129,7 @@ void print_table(const json_t *rows)
 void print_list(json_t *all, bool as_json, const char *const *heading, json_t *(*row)(const json_t *one))
 {
     if (as_json) {
-        network_json(all);
+        command_json(all);
         return;
     }
     json_t *rows = json_array(), *first = json_array(), *one;
