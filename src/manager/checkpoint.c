@@ -53,11 +53,11 @@ static int describe(const struct creation *c, bool memory, json_t **object, stru
         saved = json_load_file(path, 0, NULL);
     json_t *started =
         c->now.report ? json_object_get(c->now.report, "memory_started") : json_object_get(saved, "memory");
-    json_t *places = json_object_get(c->now.report ? c->now.report : saved, "places");
+    json_t *machine = json_object_get(c->now.report ? c->now.report : saved, "machine");
     if (*object && started)
         (void)!json_object_set(*object, "memory_started", started);
-    if (*object && memory && places)
-        (void)!json_object_set(*object, "places", places);
+    if (*object && memory && machine)
+        (void)!json_object_set(*object, "machine", machine);
     json_decref(saved);
     return *object ? 0 : no_memory(error);
 }

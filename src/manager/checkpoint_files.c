@@ -344,9 +344,9 @@ static int restore_memory(struct store *store, const char *vm, const json_t *che
     json_t *object =
         json_pack("{s:i, s:O, s:O}", "version", 1, "memory", started ? started : json_object_get(settings, "memory"),
                   "saved", json_object_get(checkpoint, "created"));
-    json_t *places = json_object_get(checkpoint, "places");
-    if (object && places)
-        (void)!json_object_set(object, "places", places);
+    json_t *machine = json_object_get(checkpoint, "machine");
+    if (object && machine)
+        (void)!json_object_set(object, "machine", machine);
     bool bad = json_array_append_new(steps, intent_rename(below, own)) ||
                json_array_append_new(steps, intent_write(saved, object));
     json_decref(object);

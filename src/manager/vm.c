@@ -353,7 +353,7 @@ static int object_of(const struct store *store, const struct vm_def *def, json_t
         json_object_set_new(*object, "hypervisor_active",
                             json_boolean(json_is_true(json_object_get(now.report, "hypervisor_active"))));
         json_object_del(*object, "ok");
-        json_object_del(*object, "places"); /* of use to nobody but checkpoints */
+        json_object_del(*object, "machine"); /* of use to nobody but checkpoints */
     } else {
         /* One that does not answer hides no other. */
         json_object_set_new(*object, "state", json_string("Unknown"));
@@ -509,12 +509,14 @@ int vm_set(struct store *store, const char *name, const struct change *change, s
         e = check_changes(store, &vm.def, &wanted.set, &now, error);
     if (!e && vm.def.set.template && !wanted.set.template)
         e = disk_refuse_bases(store, vm.def.name, NULL, "made an ordinary VM", error);
-    bool resizes = !e && now.state == VM_RUNNING && wanted.set.memory != vm.def.set.memory;
+    /* Of dynamic memory it is what the next start begins with. */
+    bool resizes =
+        !e && now.state == VM_RUNNING && wanted.set.memory != vm.def.set.memory && !vm.def.set.dynamic_memory;
     if (resizes)
-        e = vm_resize(store, &vm.def, wanted.set.memory, error);
+        e = vm_resize(store, &vm.def, &now, wanted.set.memory, error);
     if (!e && (e = store_vm_put(store, &wanted, error)) && resizes) {
         struct error ignored;
-        (void)!vm_resize(store, &vm.def, vm.def.set.memory, &ignored);
+        (void)!vm_resize(store, &vm.def, &now, vm.def.set.memory, &ignored);
     }
     if (!e && now.report)
         tell_changed(store, vm.def.name);

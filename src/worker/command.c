@@ -78,7 +78,7 @@ static void option_json(struct list *l, const char *name, json_t *value)
 /* A device, which is released; one on PCI goes to the place that a saved state has it at. */
 static void option_device(struct list *l, const struct command *c, json_t *device)
 {
-    place_put(c->places, device);
+    place_put(json_object_get(c->machine, "places"), device);
     option_json(l, "-device", device);
 }
 
@@ -89,7 +89,7 @@ static void option_early(struct list *l, const struct command *c, json_t *device
     size_t used = 0;
     const char *key;
     json_t *value;
-    place_put(c->places, device);
+    place_put(json_object_get(c->machine, "places"), device);
     json_object_foreach (device, key, value) {
         bool driver = strcmp(key, "driver") == 0;
         snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
@@ -303,7 +303,8 @@ static void add_controllers(struct list *l, const struct command *c)
     }
     for (u32 i = 0; i < 4; i++) {
         snprintf(id, sizeof(id), "scsi%u", i);
-        if (scsi[i] || place_has(c->places, id)) /* its last drive may have gone while the VM ran */
+        if (scsi[i] ||
+            place_has(json_object_get(c->machine, "places"), id)) /* its last drive may have gone while the VM ran */
             option_simple(l, c, "virtio-scsi-pci", id);
     }
     for (u32 i = 0; i < 4; i++) {
@@ -394,12 +395,40 @@ static void add_machine(struct list *l, const struct command *c)
     option(l, "-machine", "%s,usb=off,vmport=off,smm=off,dump-guest-core=off,memory-backend=ram%s",
            def->set.generation == 1 ? PC : Q35, uefi ? ",pflash0=code,pflash1=variables" : "");
     option(l, "-object", "memory-backend-memfd,id=ram,size=%llu,share=on", (unsigned long long)c->memory);
-    option(l, "-m", "%lluM", (unsigned long long)(c->memory >> 20));
+    if (c->memory_limit > c->memory)
+        option(l, "-m", "%lluM,maxmem=%lluM", (unsigned long long)(c->memory >> 20),
+               (unsigned long long)(c->memory_limit >> 20));
+    else
+        option(l, "-m", "%lluM", (unsigned long long)(c->memory >> 20));
     option(l, "-smp", "%u,sockets=1,cores=%u,threads=1", def->set.cpus, def->set.cpus);
     option(l, "-cpu", "host%s%s", def->set.nested == NESTED_OFF ? ",vmx=off,svm=off" : "",
            def->set.enlightenments ? ENLIGHTENMENTS : "");
     option(l, "-uuid", "%s", def->id);
     option(l, "-rtc", "base=utc");
+}
+
+json_t *command_memory(u64 size)
+{
+    return json_pack("{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-memfd", "id", COMMAND_MEMORY, "size",
+                     (json_int_t)size, "share", 1);
+}
+
+json_t *command_memory_device(u64 requested)
+{
+    return json_pack("{s:s, s:s, s:s, s:I}", "driver", "virtio-mem-pci", "id", COMMAND_MEMORY_DEVICE, "memdev",
+                     COMMAND_MEMORY, "requested-size", (json_int_t)requested);
+}
+
+/* Memory that can be added while it runs: where that will be, and where it was. */
+static void add_memory(struct list *l, const struct command *c)
+{
+    u64 size = c->machine ? (u64)json_integer_value(json_object_get(c->machine, "memory_added"))
+               : c->def->set.dynamic_memory && c->memory_limit > c->memory ? c->memory_limit - c->memory
+                                                                           : 0;
+    if (!size || c->memory_limit <= c->memory)
+        return;
+    option_json(l, "-object", command_memory(size));
+    option_early(l, c, command_memory_device(0));
 }
 
 /* -- channels and small devices -- */
@@ -530,6 +559,7 @@ char **command_qemu(const struct command *c, struct error *error)
                            "free-page-reporting", 1, "deflate-on-oom", 1));
     option_simple(&l, c, "virtio-rng-pci", "rng");
     add_hot_ports(&l, c);
+    add_memory(&l, c);
     if (c->incoming)
         option(&l, "-incoming", "defer");
     return finish(&l, e, error);

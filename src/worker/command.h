@@ -31,8 +31,9 @@ struct command {
     u32 card_count;
     int qmp, serial, agent; /* sockets that listen, as QEMU inherits them */
     u64 memory;             /* what it is started with */
+    u64 memory_limit;       /* how far that can grow; no more than that: not at all */
     bool incoming;          /* it waits for a saved state */
-    const json_t *places;   /* of PCI devices, as that state has them (place.h); NULL: where QEMU puts them */
+    const json_t *machine;  /* as that state needs it (place.h); NULL: as the definition has it */
 };
 
 /* Returns the arguments, beginning with this program's path; they end with NULL and are released by command_free.
@@ -57,6 +58,12 @@ bool command_is_limited(const struct disk_def *disk);
 json_t *command_limits(const struct disk_def *disk);
 json_t *command_limit_group(const struct disk_def *disk);
 json_t *command_limit_node(const struct disk_def *disk, const char *below);
+/* Memory that is added while the VM runs: what it is made of, and the device that gives it to the guest. NULL: no
+ * memory. */
+#define COMMAND_MEMORY "added"
+#define COMMAND_MEMORY_DEVICE "added-memory"
+json_t *command_memory(u64 size);
+json_t *command_memory_device(u64 requested);
 /* The device of a card and its netdev, for -device and -netdev and for QMP. NULL: no memory. */
 json_t *command_card_device(const struct card_def *card, s32 boot_index);
 json_t *command_card_netdev(const struct card_def *card, const char *socket);

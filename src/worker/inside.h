@@ -12,6 +12,7 @@
 #include "worker/console.h"
 #include "worker/cpu_limit.h"
 #include "worker/guest.h"
+#include "worker/memory.h"
 #include "worker/pulse.h"
 #include "worker/qmp.h"
 
@@ -88,8 +89,8 @@ struct worker {
     bool quitting;        /* QEMU was asked to end */
     bool host_stops;      /* QEMU ends because the host ends its processes */
 
-    json_t *places; /* of PCI devices, as the saved state that is loaded or written has them (place.h); NULL: none */
-    int state_fd;   /* the file that is saved to or loaded from; -1: none */
+    json_t *machine; /* what the saved state that is loaded or written needs of it (place.h); NULL: none */
+    int state_fd;    /* the file that is saved to or loaded from; -1: none */
     u64 saved_bytes, total_bytes;
     struct alarm poll;
     struct checkpoint_job {
@@ -112,6 +113,8 @@ struct worker {
         void (*then)(struct worker *w); /* waits until nothing is merged; NULL: nobody does */
     } merging;
     u64 memory_started; /* what QEMU was started with, which the definition need not have any more */
+    u64 memory_limit;   /* how far it can grow */
+    struct memory *memory;
     struct alarm pulse; /* pulse.c */
     u32 beats;
     struct cpu_use cpu; /* of QEMU */

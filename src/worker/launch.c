@@ -219,6 +219,10 @@ static int connect_qemu(struct worker *w, struct error *error)
     if (!w->guest)
         return error_set(error, -ENOMEM, "out of memory");
     guest_ask_ports(w);
+    if (!w->memory)
+        w->memory = memory_new(w);
+    if (!w->memory)
+        return error_set(error, -ENOMEM, "out of memory");
     pulse_beat(&w->pulse);
     return 0;
 }
@@ -341,10 +345,11 @@ static int start_qemu(struct worker *w, int log, struct error *error)
                         .def = &w->def,
                         .cards = w->cards,
                         .memory = w->memory_started,
+                        .memory_limit = w->memory_limit,
                         .card_count = w->card_count,
                         .qmp = listen_at(w, SOCKET_QMP, error),
                         .incoming = w->def.saved,
-                        .places = w->places};
+                        .machine = w->machine};
     c.serial = c.qmp < 0 ? -1 : listen_at(w, SOCKET_SERIAL, error);
     c.agent = c.serial < 0 ? -1 : listen_at(w, SOCKET_AGENT, error);
     char **argv = c.agent < 0 ? NULL : command_qemu(&c, error);
@@ -392,7 +397,8 @@ static void take_saved(struct worker *w)
                          ? NULL
                          : json_load_file(path, 0, NULL);
     take_memory(w, object);
-    w->places = json_incref(json_object_get(object, "places"));
+    w->machine = json_incref(json_object_get(object, "machine"));
+    w->memory_limit = (u64)json_integer_value(json_object_get(w->machine, "memory_limit"));
     json_decref(object);
 }
 
@@ -401,6 +407,7 @@ int launch(struct worker *w, struct error *error)
     w->before = w->state = w->def.saved ? VM_SAVED : VM_OFF;
     w->started = time(NULL);
     w->memory_started = w->def.set.memory;
+    w->memory_limit = memory_limit_of(&w->def.set, memory_of_host());
     if (w->def.saved)
         take_saved(w);
     int e = make_files(w, error);
@@ -460,6 +467,7 @@ static int read_record(struct worker *w, struct error *error)
         w->started = json_integer_value(json_object_get(object, "started"));
         read_helper(json_object_get(object, "qemu"), &w->qemu);
         take_memory(w, object);
+        w->memory_limit = (u64)json_integer_value(json_object_get(object, "memory_limit"));
         json_array_foreach (json_object_get(object, "helpers"), i, one)
             if (w->helpers < HELPERS_MAX)
                 read_helper(one, &w->helper[w->helpers++]);

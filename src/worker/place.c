@@ -32,6 +32,20 @@ json_t *places_of(const json_t *pci, u32 generation)
     return places;
 }
 
+u64 memory_added(const json_t *memory_devices, u64 *now)
+{
+    const json_t *data = json_object_get(json_array_get(memory_devices, 0), "data");
+    if (now)
+        *now = (u64)json_integer_value(json_object_get(data, "size"));
+    return (u64)json_integer_value(json_object_get(data, "max-size"));
+}
+
+json_t *machine_of(const json_t *pci, const json_t *memory_devices, u32 generation, u64 memory_limit)
+{
+    return json_pack("{s:o, s:I, s:I}", "places", places_of(pci, generation), "memory_limit", (json_int_t)memory_limit,
+                     "memory_added", (json_int_t)memory_added(memory_devices, NULL));
+}
+
 void place_put(const json_t *places, json_t *device)
 {
     const char *id = json_string_value(json_object_get(device, "id"));

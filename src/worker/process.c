@@ -51,10 +51,11 @@ void worker_record(struct worker *w)
     json_t *helpers = json_array();
     for (u32 i = 0; i < w->helpers; i++)
         json_array_append_new(helpers, helper_json(&w->helper[i]));
-    json_t *object = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "version", 1, "vm", w->def.name,
-                               "state", vm_state_name(w->state), "before", vm_state_name(w->before), "since",
-                               (json_int_t)w->since, "started", (json_int_t)w->started, "memory",
-                               (json_int_t)w->memory_started, "qemu", helper_json(&w->qemu), "helpers", helpers);
+    json_t *object =
+        json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "version", 1, "vm", w->def.name, "state",
+                  vm_state_name(w->state), "before", vm_state_name(w->before), "since", (json_int_t)w->since, "started",
+                  (json_int_t)w->started, "memory", (json_int_t)w->memory_started, "memory_limit",
+                  (json_int_t)w->memory_limit, "qemu", helper_json(&w->qemu), "helpers", helpers);
     if (object && !store_vm_socket(w->store, w->def.name, WORKER_FILE, path, sizeof(path), &error)) {
         snprintf(draft, sizeof(draft), "%s.new", path);
         if (json_dump_file(object, draft, JSON_INDENT(4)) || rename(draft, path))
@@ -261,9 +262,10 @@ static void release(struct worker *w)
     if (w->ended.fd >= 0)
         close(w->ended.fd);
     loop_free(&w->loop);
-    json_decref(w->places);
     confined_free(w->confined);
     give_back(w, NULL);
+    json_decref(w->machine);
+    memory_free(w->memory);
     vm_def_free(&w->def);
     store_close(w->store);
 }

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PARTS_MAX 4
+#define PARTS_MAX 5
 
 struct question;
 
@@ -93,6 +93,16 @@ static u32 cpu_usage(const struct worker *w)
     return (use.per_mille + cpus / 2) / cpus;
 }
 
+/* What the VM has, and, where that is dynamic, what it needs. */
+static void add_memory(struct question *q, const json_t *balloon, const json_t *devices)
+{
+    const json_t *size = json_object_get(balloon, "actual");
+    u64 added = 0;
+    memory_added(devices, &added);
+    add_number(q->reply, "memory", (size ? (u64)json_integer_value(size) : q->w->memory_started) + added);
+    memory_report(q->w->memory, q->reply);
+}
+
 /* -- show -- */
 
 static const char *accelerator(const struct worker *w, char *text, size_t size)
@@ -137,17 +147,17 @@ static int show_finish(struct question *q, struct error *error)
     add_number(q->reply, "cpu_usage", cpu_usage(q->w));
     if (q->w->limits_note[0])
         (void)!json_object_set_new(q->reply, "limits_note", json_string(q->w->limits_note));
-    (void)!json_object_set_new(q->reply, "places", places_of(q->part[2].result, q->w->def.set.generation));
-    json_t *size = json_object_get(balloon, "actual");
-    (void)!json_object_set_new(q->reply, "memory",
-                               size ? json_incref(size) : json_integer((json_int_t)q->w->memory_started));
+    (void)!json_object_set_new(
+        q->reply, "machine",
+        machine_of(q->part[2].result, q->part[3].result, q->w->def.set.generation, q->w->memory_limit));
+    add_memory(q, balloon, q->part[3].result);
     return 0;
 }
 
 int report_show(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct worker *w = opaque;
-    struct question *q = question_new(w, reply, 3, show_finish);
+    struct question *q = question_new(w, reply, 4, show_finish);
     if (!q)
         return no_memory(error);
     if (w->job || !w->qmp) { /* QEMU may be slow to answer now */
@@ -160,6 +170,7 @@ int report_show(void *opaque, const json_t *request, json_t *reply, struct error
     qmp_send(w->qmp, "query-stats", json_pack("{s:s}", "target", "vcpu"), &q->part[0].call);
     qmp_send(w->qmp, "query-balloon", NULL, &q->part[1].call);
     qmp_send(w->qmp, "query-pci", NULL, &q->part[2].call);
+    qmp_send(w->qmp, "query-memory-devices", NULL, &q->part[3].call);
     return CONTROL_LATER;
 }
 
@@ -201,22 +212,21 @@ static int stats_finish(struct question *q, struct error *error)
     (void)!json_object_set_new(q->reply, "vcpu", hypervisor_counters(q->part[0].result));
     (void)!json_object_set_new(q->reply, "vm", hypervisor_counters(q->part[1].result));
     (void)!json_object_set_new(q->reply, "drives", drives_json(q->part[2].result));
-    json_t *memory = json_object_get(q->part[3].result, "actual");
-    (void)!json_object_set_new(q->reply, "memory",
-                               memory ? json_incref(memory) : json_integer((json_int_t)q->w->memory_started));
+    add_memory(q, q->part[3].result, q->part[4].result);
     return 0;
 }
 
 int report_stats(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct worker *w = opaque;
-    struct question *q = question_new(w, reply, 4, stats_finish);
+    struct question *q = question_new(w, reply, 5, stats_finish);
     if (!q)
         return no_memory(error);
     qmp_send(w->qmp, "query-stats", json_pack("{s:s}", "target", "vcpu"), &q->part[0].call);
     qmp_send(w->qmp, "query-stats", json_pack("{s:s}", "target", "vm"), &q->part[1].call);
     qmp_send(w->qmp, "query-blockstats", NULL, &q->part[2].call);
     qmp_send(w->qmp, "query-balloon", NULL, &q->part[3].call);
+    qmp_send(w->qmp, "query-memory-devices", NULL, &q->part[4].call);
     return CONTROL_LATER;
 }
 

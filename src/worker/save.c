@@ -95,8 +95,8 @@ static int save_commit(struct worker *w, struct error *error)
     json_t *object =
         json_pack("{s:i, s:s, s:I, s:I, s:I}", "version", 1, "qemu", "7.2", "memory", (json_int_t)w->memory_started,
                   "bytes", (json_int_t)st.st_size, "saved", (json_int_t)time(NULL));
-    if (object && w->places)
-        (void)!json_object_set(object, "places", w->places);
+    if (object && w->machine)
+        (void)!json_object_set(object, "machine", w->machine);
     below(w, VM_SAVED_FILE, path);
     int e = object ? file_write(w->store->folder, path, object, error) : error_set(error, -ENOMEM, "out of memory");
     json_decref(object);
@@ -182,15 +182,27 @@ void save_write(struct worker *w)
     job_step(w, "migrate", json_pack("{s:s}", "uri", "fd:state"), moving);
 }
 
+static void save_described(struct worker *w, json_t *result, const struct error *error)
+{
+    json_t *pci = w->machine; /* so far */
+    if (error) {
+        save_fail(w, error);
+        return;
+    }
+    w->machine = machine_of(pci, result, w->def.set.generation, w->memory_limit);
+    json_decref(pci);
+    save_write(w);
+}
+
 static void save_placed(struct worker *w, json_t *result, const struct error *error)
 {
     if (error) {
         save_fail(w, error);
         return;
     }
-    json_decref(w->places);
-    w->places = places_of(result, w->def.set.generation);
-    save_write(w);
+    json_decref(w->machine);
+    w->machine = json_incref(result);
+    job_step(w, "query-memory-devices", NULL, save_described);
 }
 
 static void save_stopped(struct worker *w, json_t *result, const struct error *error)

@@ -5,10 +5,12 @@ set -u
 . "$(dirname "$0")/lib.sh"
 
 counter_disk "$work/counter.raw"
-nb create lab --generation 1 --memory 128M --accel engine --disk "$work/counter.raw"
+nb create lab --generation 1 --memory 128M --memory-cap 256M --accel engine --disk "$work/counter.raw"
 nb start lab
 within 20 counts lab 5 || fail 'it does not count'
-refused 'was started with 128M' set lab --memory 256M
+refused 'more memory than its cap' set lab --memory 512M
+nb set lab --memory-cap 0
+refused 'was started with 128M of memory and gets no more than 256M' set lab --memory 512M
 nb set lab --memory 64M
 [ "$("$NB" show lab --json | jq .settings.memory)" = $((64 << 20)) ] || fail 'the definition has not changed'
 nb checkpoint create lab --kind standard --name one >/dev/null
@@ -23,5 +25,5 @@ within 5 counts lab 5 || fail 'it does not go on from the checkpoint'
 nb stop lab --turn-off
 nb start lab
 within 20 counts lab 5 || fail 'it does not start'
-refused 'was started with 64M' set lab --memory 128M
+refused 'was started with 64M of memory and gets no more than 1G' set lab --memory 2G
 say 'the next start has the memory that it was given'

@@ -17,7 +17,7 @@ refused 'is Running and cannot be deleted' delete lab --force
 nb set lab --notes 'while it runs' || fail 'its notes do not change'
 say 'what a running VM refuses, and takes'
 nb set lab --memory 32M || fail "its memory does not shrink: $(<"$work/said")"
-refused 'was started with 64M' set lab --memory 128M
+refused 'was started with 64M of memory and gets no more than 1G' set lab --memory 2G
 nb set lab --memory 64M || fail 'its memory does not come back'
 before=$(count lab)
 within 5 counts lab "$before" || fail 'it does not go on'

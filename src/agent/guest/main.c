@@ -134,6 +134,20 @@ static int open_port(const char *path)
     return fd < 0 ? -errno : peer_new(&agent, fd, true) ? 0 : -(errno = ENOMEM);
 }
 
+/* A kernel may leave memory that is added by the host offline, and wait for a rule of udev that not all systems have.
+ */
+static void take_added_memory(void)
+{
+    static const char file[] = "/sys/devices/system/memory/auto_online_blocks", online[] = "online";
+    char now[16] = "";
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (read(fd, now, sizeof(now) - 1) > 0 && strncmp(now, "offline", 7) == 0)
+        (void)!pwrite(fd, online, sizeof(online) - 1, 0);
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     const char *port = argc == 1 ? PORT_PATH : NULL, *path = NULL;
@@ -151,6 +165,7 @@ int main(int argc, char **argv)
             return help || version ? 0 : 2;
         }
     }
+    take_added_memory();
     list_init(&agent.peers);
     if (getrandom(&agent.instance, sizeof(agent.instance), GRND_NONBLOCK) < 0)
         agent.instance = (u64)getpid() << 32 ^ (u64)time(NULL);
