@@ -81,7 +81,7 @@ nb copy -r "$WORK/mirror" lab:/srv/ || fail 'the mirror'
 inside 'no package of the engine is known' 1 'apt knows no package podman' \
     "rm -rf /etc/apt/sources.list* /var/lib/apt/lists; mkdir -p /var/lib/apt/lists; $(seed 004 C33)"
 inside 'C35 without an engine' 1 'are not built yet' "$(seed 004 C35)"
-inside 'and other containers' 127 'Install-Package' 'docker run --rm debian:12 true'
+inside 'and other containers' 1 'Install-Package' 'docker run --rm debian:12 true'
 nb exec lab -- sh -c 'echo "deb [trusted=yes] file:/srv/mirror ./" >/etc/apt/sources.list'
 inside 'C33' 0 '' "$(seed 004 C33)"
 inside 'another module' 1 'There is no Pester here' 'Install-Module -Name Pester'
