@@ -27,6 +27,7 @@
 #define PROGRAM_MAX 64
 #define CHECK_NS 5000000000ull      /* the firewall is not looked at more often */
 #define SETTLE_NS 200000000ull      /* from a change of the host to a look at it: changes come in numbers */
+#define BETWEEN_NS 1000000000ull    /* looks: one at rules runs a program, for which frames wait */
 #define PAUSE_MAX_NS 60000000000ull /* after repairs in a row, so that nobody is fought with */
 
 struct kernel_nat {
@@ -38,7 +39,8 @@ struct kernel_nat {
     u64 checked_ns;
     struct link_monitor links, tables; /* what changes on the host */
     struct alarm look;
-    u64 pause_ns; /* before the next look */
+    u64 pause_ns, looked_ns; /* before the next look; when the last one was */
+    bool rules_heard;        /* nftables has changed something since then */
     u32 repairs;
 };
 
@@ -163,10 +165,12 @@ static void look(struct kernel_nat *k)
     struct nat *nat = k->nat;
     struct error *problem = &nat->up.problem[PROBLEM_INTERFACE], error;
     vswitch_alarm(nat->up.sw, &k->look, 0);
+    k->looked_ns = monotonic_ns();
     error_begin(problem, 0);
     const char *what = nat_host_missing(nat, k->interface);
-    if (!what)
+    if (!what && k->rules_heard)
         what = rules_missing(k, &error);
+    k->rules_heard = false;
     if (!what) {
         k->pause_ns = SETTLE_NS;
         return;
@@ -176,6 +180,7 @@ static void look(struct kernel_nat *k)
     if (err) {
         error_set(problem, err, "%s, and cannot be put back: %.150s", what, error.text);
         error_hint(problem, error.hint);
+        k->rules_heard = true;
         vswitch_alarm(nat->up.sw, &k->look, monotonic_ns() + k->pause_ns);
     } else {
         k->repairs++;
@@ -191,8 +196,9 @@ static void look_ring(struct alarm *alarm)
 
 static void look_soon(struct kernel_nat *k)
 {
+    u64 at = monotonic_ns() + k->pause_ns, earliest = k->looked_ns + BETWEEN_NS;
     if (!k->look.at_ns)
-        vswitch_alarm(k->nat->up.sw, &k->look, monotonic_ns() + k->pause_ns);
+        vswitch_alarm(k->nat->up.sw, &k->look, at > earliest ? at : earliest);
 }
 
 static void links_changed(struct link_monitor *monitor)
@@ -202,7 +208,9 @@ static void links_changed(struct link_monitor *monitor)
 
 static void tables_changed(struct link_monitor *monitor)
 {
-    look_soon(container_of(monitor, struct kernel_nat, tables));
+    struct kernel_nat *k = container_of(monitor, struct kernel_nat, tables);
+    k->rules_heard = true;
+    look_soon(k);
 }
 
 /* Without these, only commands that show the network look at it. */
@@ -229,6 +237,7 @@ static void check(struct nat *nat)
     if (k->checked_ns && now - k->checked_ns < CHECK_NS)
         return;
     k->checked_ns = now;
+    k->rules_heard = true;
     look(k);
     firewall_find(k->nft, &view, &nat->up.problem[PROBLEM_FIREWALL]);
 }
