@@ -204,7 +204,7 @@ static int put_back(struct outside *o, const char **what, struct error *error)
         *what = "its bridge was deleted";
         err = make_bridge(o, &set, &info, error);
     }
-    if (!err && !link_index(o->tap)) {
+    if (!err && !tap_has(o->up.port, o->tap)) {
         *what = "its interface was deleted";
         err = tap_renew(o->up.port, o->tap, error);
     }

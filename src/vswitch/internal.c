@@ -108,7 +108,7 @@ static void look(struct alarm *alarm)
     struct error *problem = &in->up.problem[PROBLEM_INTERFACE], error;
     struct link_info info;
     error_begin(problem, 0);
-    if (!link_get(in->interface, &info)) {
+    if (tap_has(in->up.port, in->interface) && !link_get(in->interface, &info)) {
         look_at(in, &info);
     } else if (renew(in, &error)) {
         error_set(problem, error.code, "the host's interface %s was deleted, and cannot be made again: %.150s",

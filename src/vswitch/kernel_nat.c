@@ -155,7 +155,7 @@ static int set_up(struct kernel_nat *k, struct nat *nat, struct error *error)
 
 static int put_back(struct kernel_nat *k, struct error *error)
 {
-    int err = link_index(k->interface) ? 0 : tap_renew(k->nat->up.port, k->interface, error);
+    int err = tap_has(k->nat->up.port, k->interface) ? 0 : tap_renew(k->nat->up.port, k->interface, error);
     return err ? err : set_up(k, k->nat, error);
 }
 

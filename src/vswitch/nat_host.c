@@ -6,6 +6,7 @@
 #include "net/ifname.h"
 #include "vswitch/host_setting.h"
 #include "vswitch/link.h"
+#include "vswitch/tap.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -111,7 +112,7 @@ static bool has_lost(int index, const struct ip *ip)
 const char *nat_host_missing(const struct nat *nat, const char *interface)
 {
     struct link_info info;
-    if (link_get(interface, &info))
+    if (!tap_has(nat->up.port, interface) || link_get(interface, &info))
         return "its interface was deleted";
     if (!info.is_up)
         return "its interface was down";

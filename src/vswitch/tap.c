@@ -175,6 +175,13 @@ int tap_add(struct vswitch *sw, enum port_kind kind, const char *id, const char 
     return 0;
 }
 
+bool tap_has(const struct port *port, const char *interface)
+{
+    const struct tap *tap = port->back;
+    struct ifreq request = {0};
+    return ioctl(tap->watch.fd, TUNGETIFF, &request) == 0 && strcmp(request.ifr_name, interface) == 0;
+}
+
 /* A device that lost its interface is good for nothing, so another one takes its place. */
 int tap_renew(struct port *port, const char *interface, struct error *error)
 {

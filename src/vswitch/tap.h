@@ -13,6 +13,8 @@ typedef bool tap_filter(void *opaque, const u8 *frame, u32 length);
 /* Makes the interface, which is down, and adds it as a port of the switch. Errors name the right that is missing. */
 int MUST_CHECK tap_add(struct vswitch *sw, enum port_kind kind, const char *id, const char *name, const char *interface,
                        struct port **made, struct error *error);
+/* Whether the port still has its interface: nobody deleted or renamed it. */
+bool tap_has(const struct port *port, const char *interface);
 /* Makes the interface of a port again, which somebody deleted: down, and without addresses. The port stays. */
 int MUST_CHECK tap_renew(struct port *port, const char *interface, struct error *error);
 /* The interface is gone at once, the port at the end of the round. */

@@ -198,6 +198,15 @@ repair-kernel) # what somebody takes away of a network comes back by itself, and
     in_space a ip address flush dev eth0
     within 10 leased a || fail 'no lease behind the new interface'
     [ "$(show lab | jq -r .switch.pid)" = "$pid" ] || fail 'the process was started again'
+    taken_over() { ip link delete "$interface" && ip link add "$interface" type bridge; }
+    taken_over
+    within 8 says 'interface was deleted, and cannot be put back' "$NB" check || fail "check: $("$NB" check 2>&1)"
+    ip link delete "$interface"
+    within 20 passes &>/dev/null || fail "not back after another one's interface: $(nb switch show lab)"
+    back 'a name' 'interface was deleted' ip link set "$interface" down name other
+    ! ip link show other &>/dev/null || fail 'the renamed interface is left'
+    kill -9 "$(pgrep -P "$pid")" # dnsmasq
+    within 10 names a "$dns" server.example || fail 'no names after dnsmasq was killed'
     # What cannot be put back is a finding, until it can.
     nft=$(command -v nft)
     cp "$nft" "$work/nft"
