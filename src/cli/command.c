@@ -111,5 +111,8 @@ struct store *command_begin_change(const struct options_change *c, const char *w
     if (verb_arguments(c->verb, c->argc, c->argv, c->options, word, status))
         return NULL;
     *status = STATUS_USAGE;
-    return options_given(c->verb, c->argc, c->argv) ? command_open() : NULL;
+    if (!options_given(c->verb, c->argc, c->argv))
+        return NULL;
+    *status = STATUS_FAILED;
+    return command_open();
 }

@@ -239,11 +239,31 @@ static void owner_close(struct owner *owner)
         vm_close(&owner->vm);
 }
 
+/* "VM/CARD" or "VM" with the VM's name, where a VM of ours is named by its id. Others stay as they are. */
+static const char *by_name(struct store *store, const char *title, char text[static CARD_NAME_MAX])
+{
+    size_t length = strcspn(title, "/");
+    char id[UUID_TEXT_MAX];
+    struct vm_def def;
+    struct error ignored;
+    if (length + 1 != sizeof(id))
+        return title;
+    snprintf(id, sizeof(id), "%.*s", (int)length, title);
+    if (store_vm(store, id, &def, &ignored))
+        return title;
+    snprintf(text, CARD_NAME_MAX, "%s%.*s", def.name, NAME_MAX_LEN + 1, title + length);
+    vm_def_free(&def);
+    return text;
+}
+
 int nic_add(struct store *store, struct card_def *def, json_t **object, struct error *error)
 {
     struct owner owner;
     struct error ignored;
     char title[CARD_NAME_MAX];
+    const char *vm = by_name(store, def->vm, title);
+    if (vm != def->vm)
+        snprintf(def->vm, sizeof(def->vm), "%.*s", NAME_MAX_LEN, vm);
     int e = owner_open(store, def->vm, &owner, error);
     if (e)
         return e;
@@ -305,6 +325,8 @@ int nic_set(struct store *store, const char *name, const struct change *change, 
 {
     struct networks all;
     const char *before = NULL, *after = NULL, *id = NULL;
+    char title[CARD_NAME_MAX];
+    name = by_name(store, name, title);
     int e = store_lock(store, error);
     if (e)
         return e;
@@ -362,6 +384,8 @@ static int detach(struct store *store, const struct vm_def *def, const char *nam
 int nic_remove(struct store *store, const char *name, struct error *error)
 {
     struct owner owner;
+    char title[CARD_NAME_MAX];
+    name = by_name(store, name, title);
     int e = owner_open(store, name, &owner, error);
     if (e)
         return e;
@@ -391,6 +415,8 @@ static json_t *report_of(struct store *store, json_t *reports, const char *name)
 int nic_show(struct store *store, const char *name, json_t **object, struct error *error)
 {
     struct networks all;
+    char title[CARD_NAME_MAX];
+    name = by_name(store, name, title);
     int e = networks_read(store, &all, error);
     if (e)
         return e;
@@ -405,6 +431,8 @@ int nic_show(struct store *store, const char *name, json_t **object, struct erro
 int nic_list(struct store *store, const char *vm, json_t **list, struct error *error)
 {
     struct networks all;
+    char title[CARD_NAME_MAX];
+    vm = vm ? by_name(store, vm, title) : NULL;
     int e = vm ? networks_read_some(store, &all, error) : networks_read(store, &all, error);
     if (e)
         return e;

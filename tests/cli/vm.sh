@@ -91,6 +91,21 @@ run 'the last card' 0 '' nic remove stranger
 rm -rf "$NESTBOX_HOME/vms/stranger"
 check 'nothing is left' nothing_left
 
+# by its id, everywhere
+run 'a VM' 0 '' create ided --disk 10M
+run 'a switch' 0 '' switch create plain --type private
+id=$(nb show ided --json | jq -r .id)
+run 'a card by the id' 0 '' nic add "$id" --switch plain
+check 'it is the VM of that id' [ "$(nb nic list "$id" --json | jq -r '.[0].vm')" = ided ]
+run 'set' 0 '' nic set "$id" --spoofing on
+run 'set, by its name' 0 '' nic set "$id/nic0" --spoofing off
+run 'removed' 0 '' nic remove "$id/nic0"
+run 'a disk' 0 '' disk set "$id/disk0" --iops-maximum 5
+run 'a setting' 0 '' set "$id" --cpus 2
+NESTBOX_HOME=/proc/nosuch run 'a folder that cannot be' 4 '/proc/nosuch' set ided --cpus 2
+run 'gone' 0 '' delete "$id" --force
+run 'the switch, too' 0 '' switch delete plain
+
 # damage
 run 'a VM' 0 '' create broken
 run 'another' 0 '' create whole
