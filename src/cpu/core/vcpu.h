@@ -98,6 +98,7 @@ struct vcpu {
     u64 neg_cs_base; /* -seg[SEG_CS].base, for translated code */
     u32 mode;        /* MODE_*: what translation depends on; kept by mode_update() */
     u32 cpl;
+    u32 mode_crossed[2]; /* what `mode` would be in 64-bit code of CPL 0, and of CPL 3: for SYSCALL and SYSRET */
 
     /* -- system registers -- */
     struct desc_table gdtr, idtr;

@@ -54,7 +54,9 @@ static enum outcome ac_change(struct vcpu *v, bool set)
     if (v->cpl != 0)
         return raise_ud(v);
     v->flags = set ? v->flags | FLAG_AC : v->flags & ~FLAG_AC;
-    mmu_select_ac(v);
+    struct tlb *from = v->tlb;
+    mmu_select(v);
+    mmu_beside(v, from);
     return CPU_OK;
 }
 

@@ -7,11 +7,10 @@
  *
  * Source: SDM vol. 2 "SYSCALL", "SYSRET", "SYSENTER", "SYSEXIT"; APM vol. 3 the same.
  */
+#include "cpu/insn/syscall.h"
+
 #include "cpu/event/frame.h"
 #include "cpu/insn/ops.h"
-
-#define CODE_TYPE (SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_G)
-#define DATA_TYPE (SEG_P | SEG_S | SEG_TYPE_WRITE | SEG_TYPE_ACCESSED | SEG_G | SEG_DB)
 
 /* The selectors in these MSRs are taken as if their RPL were 0. */
 static u16 selector(u64 value)
@@ -21,13 +20,20 @@ static u16 selector(u64 value)
 
 static void flat_code(struct vcpu *v, u16 sel, u32 cpl, bool wide)
 {
-    v->seg[SEG_CS] =
-        (struct segment){.limit = ~0u, .sel = sel, .attr = CODE_TYPE | cpl << SEG_DPL_SHIFT | (wide ? SEG_L : SEG_DB)};
+    v->seg[SEG_CS] = (struct segment){.limit = ~0u, .sel = sel, .attr = SYSCALL_CODE(cpl) | (wide ? SEG_L : SEG_DB)};
 }
 
 static void flat_stack(struct vcpu *v, u16 sel, u32 cpl)
 {
-    v->seg[SEG_SS] = (struct segment){.limit = ~0u, .sel = sel, .attr = DATA_TYPE | cpl << SEG_DPL_SHIFT};
+    v->seg[SEG_SS] = (struct segment){.limit = ~0u, .sel = sel, .attr = SYSCALL_STACK(cpl)};
+}
+
+/* SYSCALL and SYSRET to their CPL. They are brief from then on: jit/brief_syscall.c. */
+static void cross(struct vcpu *v, u32 cpl)
+{
+    struct tlb *from = v->tlb;
+    cpl_set(v, cpl);
+    mmu_beside(v, from);
 }
 
 /* The single-step trap of SYSCALL and SYSRET goes by the new TF (a kernel keeps it away by SFMASK): it comes before the
@@ -62,7 +68,7 @@ enum outcome op_syscall(struct vcpu *v, const struct insn *in)
     flat_stack(v, (u16)(cs + 8), 0);
     rflags_store(v, flags);
     step_by_new_flags(v);
-    cpl_set(v, 0);
+    cross(v, 0);
     return CPU_OK;
 }
 
@@ -89,7 +95,7 @@ enum outcome op_sysret(struct vcpu *v, const struct insn *in)
         rflags_store(v, rflags_get(v) | FLAG_IF);
     step_by_new_flags(v);
     v->next_rip = ip;
-    cpl_set(v, 3);
+    cross(v, 3);
     return CPU_OK;
 }
 

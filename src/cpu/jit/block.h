@@ -97,9 +97,10 @@ struct cache {
     u8 *back;                            /* shared look at requests in front of a link back */
     u8 *linked;                          /* shared part of the guards of links across pages */
     u8 *brief[BRIEF_COUNT];              /* pieces of brief instructions: brief.c */
-    u8 *stos[4], *movs[4];               /* of REP STOS and REP MOVS, by log2 of the size of an element, */
-    u8 *strings, *strings_end;           /* which lie here */
-    u32 granules;                        /* how many of block_before[] are known */
+    u8 *sysret_amd;
+    u8 *stos[4], *movs[4];     /* of REP STOS and REP MOVS, by log2 of the size of an element, */
+    u8 *strings, *strings_end; /* which lie here */
+    u32 granules;              /* how many of block_before[] are known */
     u32 block_before[CACHE_HOT(CACHE_CODE_SIZE) / GRANULE]; /* by granule: the first block that ends behind its start */
     u32 lock;                                               /* [a] guards everything above */
     u64 flushes;

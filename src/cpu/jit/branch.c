@@ -28,8 +28,7 @@ static void emit_leave_lookup(struct emit *e, u32 transfer)
     emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
 }
 
-/* Jumps through the context's jump cache to the linear address in r11. */
-static void emit_jump_cache(struct emit *e, u32 transfer)
+void emit_jump_cache(struct emit *e, u32 transfer)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
     emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, jtag));

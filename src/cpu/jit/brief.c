@@ -80,25 +80,44 @@ static void piece_sti(struct emit *e)
     emit_ret(e);
 }
 
-/* STAC and CLAC, between two TLB contexts that know each other (tlb.ac). What mmu_select does for a context that is
- * used again must have nothing to do: its jump cache is of the same mode, and no code is to be compared. */
-static void piece_ac(struct emit *e, bool set)
+void emit_refused(struct emit *e)
+{
+    emit_load(e, RAX, CALLED_DISP(gpr[RAX]));
+    emit_kept_handler(e);
+}
+
+void emit_context_ready(struct emit *e, s32 mode)
 {
     _Static_assert(offsetof(struct tlb, doubted) == offsetof(struct tlb, in_place) + 1, "one load has both");
-    emit_keep(e);
-    emit_load(e, R11, CALLED_DISP(tlb));
-    emit_load_mem(e, 8, RCX, R11, H_NONE, offsetof(struct tlb, ac) + set * sizeof(struct tlb *));
-    u8 *none = emit_jrcxz(e);
-    emit_store(e, RAX, CALLED_DISP(gpr[RAX]));
-    emit_mov(e, R11, RCX);
     emit_load_mem(e, 4, RAX, R11, H_NONE, offsetof(struct tlb, jmode));
-    emit_load32(e, RCX, CALLED_DISP(mode));
-    emit_not32(e, RCX);
+    emit_load32(e, RCX, mode);
+    emit_not(e, false, RCX);
     emit_lea(e, false, RCX, RCX, RAX, 1, 1);
     emit_load8(e, RAX, CALLED_DISP(in_place));
     emit_lea(e, true, RCX, RCX, RAX, 1, 0);
     emit_load_mem(e, 2, RAX, R11, H_NONE, offsetof(struct tlb, in_place));
     emit_lea(e, true, RCX, RCX, RAX, 1, 0);
+}
+
+void emit_context_use(struct emit *e)
+{
+    emit_store(e, R11, CALLED_DISP(tlb));
+    emit_load_mem(e, 8, RAX, R11, H_NONE, offsetof(struct tlb, direct));
+    emit_store(e, RAX, CALLED_DISP(direct));
+    emit_wrgsbase(e, R11);
+}
+
+/* STAC and CLAC, between two TLB contexts that know each other. */
+static void piece_ac(struct emit *e, bool set)
+{
+    const enum beside to = set ? BESIDE_STAC : BESIDE_CLAC;
+    emit_keep(e);
+    emit_load(e, R11, CALLED_DISP(tlb));
+    emit_load_mem(e, 8, RCX, R11, H_NONE, (s32)(offsetof(struct tlb, beside) + to * sizeof(struct tlb *)));
+    u8 *none = emit_jrcxz(e);
+    emit_store(e, RAX, CALLED_DISP(gpr[RAX]));
+    emit_mov(e, R11, RCX);
+    emit_context_ready(e, CALLED_DISP(mode));
     u8 *ready = emit_jrcxz(e);
     emit_load(e, RAX, CALLED_DISP(gpr[RAX]));
     emit_here8(e, none);
@@ -107,10 +126,7 @@ static void piece_ac(struct emit *e, bool set)
     emit_load(e, RAX, CALLED_DISP(flags));
     emit_lea(e, true, RAX, RAX, H_NONE, 1, set ? (s32)FLAG_AC : -(s32)FLAG_AC);
     emit_store(e, RAX, CALLED_DISP(flags));
-    emit_store(e, R11, CALLED_DISP(tlb));
-    emit_load_mem(e, 8, RAX, R11, H_NONE, offsetof(struct tlb, direct));
-    emit_store(e, RAX, CALLED_DISP(direct));
-    emit_wrgsbase(e, R11);
+    emit_context_use(e);
     emit_load(e, RAX, CALLED_DISP(gpr[RAX]));
     emit_ret(e);
 }
@@ -161,19 +177,25 @@ static void piece_rdtscp(struct emit *e)
     emit_ret(e);
 }
 
-/* Keeps what PUSHF pushes at SPILL_OPERAND for emit_push_fetched. Bit 1 is in AH and in vcpu.flags. */
-static void piece_pushf(struct emit *e)
+/* Bit 1 is in AH and in vcpu.flags. */
+void emit_flags_image(struct emit *e, unsigned dst)
 {
     enum { OF_BIT = 11 };
-    emit_store(e, RAX, CALLED_DISP(gpr[RAX]));
     emit_lahf(e);
     emit_seto_al(e);
     emit_movzx_ah(e);
     emit_movzx_al(e, RAX);
     emit_rorx(e, false, RAX, RAX, 32 - OF_BIT);
-    emit_load(e, R11, CALLED_DISP(flags));
-    emit_lea(e, true, R11, R11, RCX, 1, -(s32)FLAG_ONE);
-    emit_lea(e, true, R11, R11, RAX, 1, 0);
+    emit_load(e, dst, CALLED_DISP(flags));
+    emit_lea(e, true, dst, dst, RCX, 1, -(s32)FLAG_ONE);
+    emit_lea(e, true, dst, dst, RAX, 1, 0);
+}
+
+/* Keeps what PUSHF pushes at SPILL_OPERAND for emit_push_fetched. */
+static void piece_pushf(struct emit *e)
+{
+    emit_store(e, RAX, CALLED_DISP(gpr[RAX]));
+    emit_flags_image(e, R11);
     emit_store(e, R11, CALLED_DISP(spill));
     emit_load(e, RAX, CALLED_DISP(gpr[RAX]));
     emit_ret(e);
@@ -316,6 +338,22 @@ static bool emit_stos(struct tr *t)
     return emit_string(t, t->c->stos);
 }
 
+static bool emit_syscall(struct tr *t)
+{
+    emit_load(&t->hot, R11, VCPU_DISP(page_la));
+    emit_lea(&t->hot, true, R11, R11, H_NONE, 1, t->next);
+    return emit_or_handler(t);
+}
+
+static bool emit_sysret(struct tr *t)
+{
+    if (t->d->in.osz != 8)
+        return false;
+    emit_insn_number(t, t->d->fn, t->d->ends);
+    emit_call(&t->hot, t->v->vm->vendor == VENDOR_INTEL ? t->c->brief[BRIEF_SYSRET] : t->c->sysret_amd);
+    return true;
+}
+
 /* The operand in ModRM.rm, a register: `wide` says that it has 64 bits, not 32. */
 static bool is_wide(const struct tr *t)
 {
@@ -407,6 +445,8 @@ static const struct brief briefs[BRIEF_COUNT] = {
     [BRIEF_STI] = {MODE_CPL0, MODE_CPL0, L2_NEVER, piece_sti, emit_sti},
     [BRIEF_STOS] = {MODE_SIZE_MASK, MODE_64, L2_ALWAYS, NULL, emit_stos},
     [BRIEF_SWAPGS] = {MODE_CPL0 | MODE_SIZE_MASK, KERNEL64, L2_ALWAYS, piece_swapgs, emit_alone},
+    [BRIEF_SYSCALL] = {MODE_USER | MODE_SIZE_MASK, MODE_USER | MODE_64, L2_ALWAYS, piece_syscall, emit_syscall},
+    [BRIEF_SYSRET] = {MODE_CPL0 | MODE_SIZE_MASK, KERNEL64, L2_ALWAYS, piece_sysret, emit_sysret},
     [BRIEF_WRFSBASE] = {MODE_BASES, MODE_BASES, L2_ALWAYS, piece_wrfsbase, emit_base_write},
     [BRIEF_WRGSBASE] = {MODE_BASES, MODE_BASES, L2_ALWAYS, piece_wrgsbase, emit_base_write},
 };
@@ -435,6 +475,8 @@ u8 *brief_emit(struct cache *c, u8 *code, const u8 *end)
         briefs[i].piece(&e);
     }
     emit_align(&e, CHECK_ALIGN);
+    c->sysret_amd = e.p;
+    piece_sysret_amd(&e);
     c->strings = e.p;
     for (unsigned i = 0; i < ARRAY_LEN(c->stos) * 2; i++) {
         u8 **piece = i & 1 ? c->movs : c->stos;

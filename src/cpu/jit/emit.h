@@ -1,5 +1,6 @@
 /*
- * The host instructions that the translator inserts, one function each. All of them leave RFLAGS alone. H_* say what
+ * The host instructions that the translator inserts, one function each. All of them leave RFLAGS alone, but for
+ * emit_flags_load. H_* say what
  * translated code keeps in which host register (see enter.S).
  */
 #ifndef CPU_JIT_EMIT_H
@@ -54,6 +55,12 @@ static inline void emit_mov_sized(struct emit *e, unsigned size, unsigned dst, u
         emit_mov32(e, dst, src);
     else
         emit_mov16(e, dst, src);
+}
+
+/* mov dst8, src8: of RAX to RBX, or AH to BH as 4 to 7 */
+static inline void emit_mov8(struct emit *e, unsigned dst, unsigned src)
+{
+    emit_op_reg(e, false, 0x88, src, dst);
 }
 
 /* movzx dst32, src16 */
@@ -136,6 +143,12 @@ static inline void emit_load8(struct emit *e, unsigned dst, s32 disp)
 static inline void emit_store(struct emit *e, unsigned src, s32 disp)
 {
     emit_op_mem(e, true, 0x89, src, H_VCPU, H_NONE, 1, disp);
+}
+
+/* mov [vcpu + disp], src32 */
+static inline void emit_store32(struct emit *e, unsigned src, s32 disp)
+{
+    emit_op_mem(e, false, 0x89, src, H_VCPU, H_NONE, 1, disp);
 }
 
 /* mov [vcpu + disp], src16 */
@@ -225,6 +238,13 @@ static inline void emit_pext_reg(struct emit *e, unsigned dst, unsigned src, uns
     emit_modrm_reg(e, dst, mask);
 }
 
+/* pdep dst, src, mask */
+static inline void emit_pdep_reg(struct emit *e, unsigned dst, unsigned src, unsigned mask)
+{
+    emit_vex(e, dst, 0, mask, 2, true, src, VEX_PP_F2, 0xf5);
+    emit_modrm_reg(e, dst, mask);
+}
+
 /* rorx dst, src, count: rotates right; 64 bits if w, else 32 */
 static inline void emit_rorx(struct emit *e, bool w, unsigned dst, unsigned src, u8 count)
 {
@@ -233,10 +253,10 @@ static inline void emit_rorx(struct emit *e, bool w, unsigned dst, unsigned src,
     emit_byte(e, count);
 }
 
-/* not dst32 */
-static inline void emit_not32(struct emit *e, unsigned dst)
+/* not dst: 64 bits if w, else 32 */
+static inline void emit_not(struct emit *e, bool w, unsigned dst)
 {
-    emit_op_reg(e, false, 0xf7, 2, dst);
+    emit_op_reg(e, w, 0xf7, 2, dst);
 }
 
 /* shrx dst, src, rsp: dst = src >> 12, because the low six bits of H_VCPU are 12 */
@@ -265,6 +285,14 @@ static inline void emit_lahf(struct emit *e)
 static inline void emit_seto_al(struct emit *e)
 {
     emit_op0f_reg(e, false, 0x90, 0, RAX);
+}
+
+/* The way back: this one sets the flags, to what AH and AL say. OF is what adding 127 to AL makes of it. */
+static inline void emit_flags_load(struct emit *e)
+{
+    emit_byte(e, 0x04);
+    emit_byte(e, 127);
+    emit_byte(e, 0x9e);
 }
 
 /* -- time -- */

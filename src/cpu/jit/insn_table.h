@@ -70,6 +70,8 @@ enum brief_kind {
     BRIEF_STI,
     BRIEF_STOS,
     BRIEF_SWAPGS,
+    BRIEF_SYSCALL,
+    BRIEF_SYSRET,
     BRIEF_WRFSBASE,
     BRIEF_WRGSBASE,
     BRIEF_COUNT

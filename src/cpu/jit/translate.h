@@ -239,6 +239,20 @@ void emit_load_operand(struct tr *t);
 
 /* brief.c: emits a called instruction in its brief form. Returns false, and emits nothing, if it has none here. */
 bool translate_brief(struct tr *t);
+/* For its pieces, with the instruction in vcpu.resume_rcx: goes to the handler, with RAX from the vCPU. */
+void emit_refused(struct emit *e);
+/* rcx = 0 if the TLB context in r11 can be used at once, without what mmu_select does for one that is used again: its
+ * jump cache is of the vcpu.mode at that displacement, and no code is to be compared. Uses rax. */
+void emit_context_ready(struct emit *e, s32 mode);
+/* The context in r11 is the current one from now on. Uses rax. */
+void emit_context_use(struct emit *e);
+/* dst = RFLAGS, as PUSHF pushes it. Uses rax and rcx. */
+void emit_flags_image(struct emit *e, unsigned dst);
+
+/* brief_syscall.c */
+void piece_syscall(struct emit *e);
+void piece_sysret(struct emit *e);
+void piece_sysret_amd(struct emit *e);
 
 /* branch.c */
 void translate_jcc(struct tr *t);
@@ -258,6 +272,8 @@ void add_link(struct tr *t, u8 *field, u16 target, bool plain);
 /* What a link to a block that crosses its page jumps to: the jump cache knows whether the second page is still the
  * same. */
 void emit_far_link(struct emit *e, u16 target);
+/* Jumps through the context's jump cache to the linear address in r11; transfer: TRANSFER_*, or 0. */
+void emit_jump_cache(struct emit *e, u32 transfer);
 
 /* translate.c: makes a block. The cache's lock is held: guest memory is only read, and nothing is walked. */
 struct translation_request {

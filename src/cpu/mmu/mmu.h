@@ -35,6 +35,15 @@ struct tlb_key {
     u32 pkru;
 };
 
+/* Contexts whose keys differ in one thing that instructions change all the time, and that know each other: translated
+ * code goes from one to the other by itself (jit/brief.c). */
+enum beside {
+    BESIDE_CLAC, /* in supervisor mode under SMAP: RFLAGS.AC = 0 */
+    BESIDE_STAC,
+    BESIDE_CPL, /* CPL 3 and 0, without RFLAGS.AC */
+    BESIDE_COUNT
+};
+
 struct tlb {
     /* reached by translated code through GS */
     u64 rtag[TLB_SIZE];
@@ -60,12 +69,11 @@ struct tlb {
     u64 cgpa[CODE_WRITES];
     bool has_ctag;
     struct tlb_key key;
-    struct tlb *ac[2]; /* of supervisor mode under SMAP: the context that CLAC and STAC lead to, NULL: mmu_select finds
-                          it or there is none. Each of the two knows the other */
-    u64 direct;        /* the difference, host minus linear, that most pages have: see direct_vote() */
-    u32 votes;         /* for it; 0 to DIRECT_SURE */
-    u32 jmode;         /* vcpu.mode that jtag/jcode were filled under */
-    u32 filled;        /* entries filled since the last flush; the first ones are listed */
+    struct tlb *beside[BESIDE_COUNT]; /* NULL: mmu_select finds it, or there is none */
+    u64 direct;                       /* the difference, host minus linear, that most pages have: see direct_vote() */
+    u32 votes;                        /* for it; 0 to DIRECT_SURE */
+    u32 jmode;                        /* vcpu.mode that jtag/jcode were filled under */
+    u32 filled;                       /* entries filled since the last flush; the first ones are listed */
     u16 filled_list[TLB_LISTED];
     u32 jfilled; /* the same of the jump cache */
     u16 jfilled_list[JUMP_LISTED];
@@ -268,8 +276,9 @@ static inline void mem_written(struct vcpu *v, const struct ram_slot *slot, gpa_
 /* Selects the TLB context that fits the current state (called by mode_update, MOV CR3, VM entry and exit...), points GS
  * base at it and empties its jump cache if v->mode changed. Cheap when nothing changed. */
 void mmu_select(struct vcpu *v);
-/* The same after nothing but RFLAGS.AC changed: the two contexts know each other from then on. */
-void mmu_select_ac(struct vcpu *v);
+/* Nothing but RFLAGS.AC, or nothing but CPL among 3 and 0, has changed since `from` was the current context: the two
+ * know each other from now on. */
+void mmu_beside(struct vcpu *v, struct tlb *from);
 /* The calling thread is going to run this vCPU: points its GS base at the current context. */
 void mmu_attach(struct vcpu *v);
 

@@ -54,22 +54,28 @@ static u32 vector_mode(const struct vcpu *v)
 
 void mode_update(struct vcpu *v)
 {
-    u32 mode = code_mode(v) | vector_mode(v);
+    const bool plain_tsc = !v->in_guest && !v->tsc_ratio, kernel_tsc = v->cr4 & CR4_TSD;
+    u32 common = vector_mode(v);
     if (in_protected(v) && !in_v86(v))
-        mode |= MODE_PROT;
+        common |= MODE_PROT;
     if (v->flags & FLAG_TF || v->shadow || v->dr7 & DR7_ENABLED || v->debugctl & DEBUGCTL_LBR || v->ferr ||
         v->debug_steps || nested_stepping(v))
-        mode |= MODE_STEP;
+        common |= MODE_STEP;
     if (v->in_guest)
-        mode |= MODE_GUEST;
+        common |= MODE_GUEST;
+    u32 mode = code_mode(v) | common;
     if (v->cpl == 3)
         mode |= MODE_USER;
     if (v->cpl == 0)
         mode |= MODE_CPL0;
-    if (!v->in_guest && !v->tsc_ratio && !(v->cpl && v->cr4 & CR4_TSD))
+    if (plain_tsc && !(v->cpl && kernel_tsc))
         mode |= MODE_TSC;
-    if (v->cr4 & CR4_FSGSBASE && in_64bit(v))
-        mode |= MODE_BASES;
+    if (v->cr4 & CR4_FSGSBASE) {
+        mode |= in_64bit(v) ? MODE_BASES : 0;
+        common |= MODE_BASES;
+    }
+    v->mode_crossed[0] = common | MODE_64 | MODE_FLAT | MODE_CPL0 | (plain_tsc ? MODE_TSC : 0);
+    v->mode_crossed[1] = common | MODE_64 | MODE_FLAT | MODE_USER | (plain_tsc && !kernel_tsc ? MODE_TSC : 0);
     v->mode = mode;
     v->neg_cs_base = in_64bit(v) ? 0 : -v->seg[SEG_CS].base;
     mmu_select(v);

@@ -231,14 +231,28 @@ static void choices_forget(struct mmu *m)
         m->choice[i].tlb = NULL;
 }
 
-/* No other context leads to this one by STAC or CLAC any more. */
+static void beside_part(struct tlb *t, enum beside which)
+{
+    static const u8 back[] = {[BESIDE_CLAC] = BESIDE_STAC, [BESIDE_STAC] = BESIDE_CLAC, [BESIDE_CPL] = BESIDE_CPL};
+    struct tlb *other = t->beside[which];
+    if (other && other->beside[back[which]] == t)
+        other->beside[back[which]] = NULL;
+    t->beside[which] = NULL;
+}
+
+/* No other context leads to this one any more. */
 static void context_part(struct tlb *t)
 {
-    for (unsigned ac = 0; ac < 2; ac++) {
-        if (t->ac[ac] && t->ac[ac]->ac[!ac] == t)
-            t->ac[ac]->ac[!ac] = NULL;
-        t->ac[ac] = NULL;
-    }
+    for (unsigned i = 0; i < BESIDE_COUNT; i++)
+        beside_part(t, i);
+}
+
+static void beside_link(struct tlb *from, enum beside there, struct tlb *to, enum beside back)
+{
+    beside_part(from, there);
+    beside_part(to, back);
+    from->beside[there] = to;
+    to->beside[back] = from;
 }
 
 static void contexts_drop(struct mmu *m, u32 contexts)
@@ -304,9 +318,9 @@ static void use(struct vcpu *v, struct tlb *t)
 {
     struct mmu *m = v->mmu;
     m->used[tlb_number(m, t)] = ++m->clock;
-    for (unsigned ac = 0; ac < 2; ac++) /* translated code may switch to it */
-        if (t->ac[ac])
-            m->used[tlb_number(m, t->ac[ac])] = m->clock;
+    for (unsigned i = 0; i < BESIDE_COUNT; i++) /* translated code may go there */
+        if (t->beside[i])
+            m->used[tlb_number(m, t->beside[i])] = m->clock;
     v->tlb = t;
     v->direct = t->direct;
     __builtin_ia32_wrgsbase64((u64)t);
@@ -355,20 +369,20 @@ void mmu_select(struct vcpu *v)
     }
 }
 
-void mmu_select_ac(struct vcpu *v)
+void mmu_beside(struct vcpu *v, struct tlb *from)
 {
-    struct tlb *from = v->tlb;
-    struct tlb_key other = from->key;
-    other.flags ^= TLB_AC;
-    bool ac = v->flags & FLAG_AC;
-    mmu_select(v);
     struct tlb *to = v->tlb;
-    if (from == to || !key_equal(&to->key, &other) || !(v->mmu->valid >> tlb_number(v->mmu, from) & 1))
+    struct tlb_key k = from->key;
+    u16 change = from->key.flags ^ to->key.flags;
+    k.flags ^= change;
+    if (!(v->mmu->valid >> tlb_number(v->mmu, from) & 1) || !key_equal(&to->key, &k))
         return;
-    context_part(from);
-    context_part(to);
-    from->ac[ac] = to;
-    to->ac[!ac] = from;
+    if (change == TLB_USER && !(k.flags & TLB_AC))
+        beside_link(from, BESIDE_CPL, to, BESIDE_CPL);
+    else if (change == TLB_AC && !(k.flags & TLB_USER) && k.flags & TLB_AC)
+        beside_link(from, BESIDE_STAC, to, BESIDE_CLAC);
+    else if (change == TLB_AC && !(k.flags & TLB_USER))
+        beside_link(from, BESIDE_CLAC, to, BESIDE_STAC);
 }
 
 void mmu_attach(struct vcpu *v)

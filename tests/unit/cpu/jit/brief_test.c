@@ -115,9 +115,8 @@ static void run_brief(struct state *s)
 }
 
 /* Calls its handler as the dispatcher does. Returns whether the dispatcher would go on behind it. */
-static bool run_called(struct state *s, insn_fn fn)
+static bool run_called(struct state *s, insn_fn fn, struct insn in)
 {
-    struct insn in = v->exec->tr->insn[0].in;
     u32 mode = v->mode;
     v->rip = CODE;
     v->next_rip = CODE + in.len;
@@ -140,11 +139,12 @@ static void check_alike(insn_fn fn)
     static struct state begin, brief, called;
     get(&begin);
     block(0);
-    u64 len = v->exec->tr->insn[0].in.len;
+    const struct insn in = v->exec->tr->insn[0].in;
+    const u64 len = in.len;
     run_brief(&brief);
     u64 calls = v->stat[STAT_CALL];
     set(&begin);
-    bool on = run_called(&called, fn);
+    bool on = run_called(&called, fn, in);
     v->stat[STAT_CALL] = calls;
     if (on && brief.outcome == CPU_FAULT && brief.rip == CODE + len) { /* HLT of CPL 3 */
         brief.outcome = CPU_OK;
@@ -319,8 +319,9 @@ static void smap(void)
     v->cr4 |= CR4_SMAP;
     scramble(0);
     run_brief(&s);
-    struct tlb *without = v->tlb, *with = without->ac[1];
-    CHECK(with && with != without && with->ac[0] == without && !without->ac[0] && !with->ac[1]);
+    struct tlb *without = v->tlb, *with = without->beside[BESIDE_STAC];
+    CHECK(with && with != without && with->beside[BESIDE_CLAC] == without && !without->beside[BESIDE_CLAC] &&
+          !with->beside[BESIDE_STAC]);
     CHECK_EQ(CALLS(run_brief(&s)), 1);
     CHECK(v->tlb == without && !(v->flags & FLAG_AC) && v->direct == without->direct);
 
@@ -349,7 +350,7 @@ static void smap(void)
     CHECK_EQ(gs, (u64)v->tlb);
 
     TEST("a jump cache that is to be emptied, and code to be compared: the handler");
-    with = v->tlb->ac[1];
+    with = v->tlb->beside[BESIDE_STAC];
     with->jmode = ~0u;
     CHECK_EQ(CALLS(run_brief(&s)), 2);
     CHECK_EQ(with->jmode, v->mode);
@@ -364,13 +365,13 @@ static void smap(void)
     TEST("contexts that are dropped are known no more");
     struct tlb *const context = v->tlb;
     run_brief(&s);
-    CHECK(context->ac[1] == with && with->ac[0] == context);
+    CHECK(context->beside[BESIDE_STAC] == with && with->beside[BESIDE_CLAC] == context);
     mmu_flush_nonglobal(v);
-    CHECK(!context->ac[1] && !with->ac[0]);
+    CHECK(!context->beside[BESIDE_STAC] && !with->beside[BESIDE_CLAC]);
     run_brief(&s);
-    CHECK(v->tlb->ac[1] && v->tlb->ac[1]->ac[0] == v->tlb);
+    CHECK(v->tlb->beside[BESIDE_STAC] && v->tlb->beside[BESIDE_STAC]->beside[BESIDE_CLAC] == v->tlb);
     mmu_forget(v);
-    CHECK(!v->tlb->ac[0] && !v->tlb->ac[1]);
+    CHECK(!v->tlb->beside[BESIDE_CLAC] && !v->tlb->beside[BESIDE_STAC]);
 
     TEST("above CPL 0: #UD");
     BRIEF(0x0f, 0x01, 0xcb);
@@ -417,6 +418,110 @@ static void time(void)
     scramble(0);
     CHECK_EQ(CALLS(run_brief(&s)), 2);
     v->tsc_ratio = 0;
+}
+
+/* -- SYSCALL and SYSRET -- */
+
+#define ENTRY 0x100 /* of the kernel */
+#define USER 0x1000 /* where SYSRET goes */
+
+static struct insn crossing_insn;
+
+/* Code at CODE, HLT at both targets. */
+static void crossing(bool sysret, enum vendor vendor, u8 prefix)
+{
+    code_create();
+    vm.vendor = vendor;
+    PUT(0, prefix, 0x0f, sysret ? 0x07 : 0x05);
+    PUT(ENTRY, HLT);
+    PUT(USER, HLT);
+    v->efer |= EFER_SCE;
+    v->lstar = CODE + ENTRY;
+    block(0);
+    crossing_insn = v->exec->tr->insn[0].in;
+}
+
+/* As check_alike; the HLT at the target ran in CPL 0, and faulted in CPL 3. */
+static bool crosses_alike(insn_fn fn, u64 target)
+{
+    static struct state begin, brief, called;
+    get(&begin);
+    u32 cpl = v->cpl;
+    block(0);
+    run_brief(&brief);
+    bool fast = cpl ? brief.rip == target + 1 : brief.outcome == CPU_FAULT && brief.rip == target;
+    if (fast && cpl)
+        brief.rip--;
+    if (fast && !cpl) {
+        CHECK_EQ(brief.fault.vector, EXC_GP);
+        brief.outcome = CPU_OK;
+        brief.fault = (struct event){0};
+    }
+    u32 brief_cpl = v->cpl;
+    u64 trap = v->trap_dr6;
+    v->cpl = cpl;
+    set(&begin);
+    run_called(&called, fn, crossing_insn);
+    CHECK_EQ(v->cpl, brief_cpl);
+    CHECK_EQ(v->trap_dr6, trap);
+    bool same = !memcmp(&brief, &called, sizeof brief);
+    CHECK(same);
+    checked += same;
+    v->cpl = cpl;
+    v->trap_dr6 = 0;
+    set(&begin);
+    return fast;
+}
+
+static unsigned crossings(bool sysret, enum vendor vendor)
+{
+    unsigned fast = 0;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        if (i % 100 == 0)
+            crossing(sysret, vendor, 0x48);
+        scramble(sysret ? 0 : 3);
+        v->star = random_u64();
+        v->sfmask = random_u64() | (i % 8 ? FLAGS_ARITH | FLAG_AC | FLAG_TF : 0);
+        if (i % 16 == 1)
+            v->flags |= FLAG_AC;
+        v->efer = i % 16 == 2 ? v->efer & ~EFER_SCE : v->efer | EFER_SCE;
+        v->cr4 = i % 32 < 16 ? v->cr4 | CR4_TSD : v->cr4 & ~CR4_TSD;
+        if (i % 16 == 3)
+            v->request = REQ_EVENT;
+        v->intr_masked = i % 16 == 4;
+        v->gpr[R11] = random_u64() & (i % 4 ? ~(FLAG_TF | FLAG_AC) : ~0ull);
+        v->gpr[RCX] = i % 16 == 5 ? random_u64() : CODE + USER;
+        mode_update(v);
+        fast += crosses_alike(sysret ? op_sysret : op_syscall, sysret ? v->gpr[RCX] : v->lstar);
+    }
+    vm.vendor = VENDOR_INTEL;
+    return fast;
+}
+
+static void system_calls(void)
+{
+    TEST("SYSCALL");
+    CHECK(crossings(false, VENDOR_INTEL) > ROUNDS / 2);
+    CHECK(crossings(false, VENDOR_AMD) > ROUNDS / 2);
+    TEST("SYSRET");
+    CHECK(crossings(true, VENDOR_INTEL) > ROUNDS / 2);
+    CHECK(crossings(true, VENDOR_AMD) > ROUNDS / 2);
+    TEST("SYSRET of 32 bits: the handler");
+    crossing(true, VENDOR_INTEL, 0x40);
+    scramble(0);
+    v->gpr[RCX] = CODE + USER;
+    v->gpr[R11] = 0;
+    crosses_alike(op_sysret, CODE + USER);
+    TEST("the contexts of CPL 0 and 3 know each other");
+    crossing(false, VENDOR_INTEL, 0x48);
+    scramble(3);
+    v->sfmask = FLAGS_ARITH | FLAG_AC | FLAG_TF;
+    struct tlb *user = v->tlb;
+    static struct state s;
+    run_brief(&s);
+    CHECK(user != v->tlb && user->beside[BESIDE_CPL] == v->tlb && v->tlb->beside[BESIDE_CPL] == user);
+    mmu_flush_all(v);
+    CHECK(!user->beside[BESIDE_CPL]);
 }
 
 /* -- strings -- */
@@ -527,6 +632,7 @@ int main(void)
     selectors();
     smap();
     time();
+    system_calls();
     strings();
     lost_memory();
     steps();
