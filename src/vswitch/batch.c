@@ -16,12 +16,22 @@ static void set(struct batch *b, bool on)
         b->on = on;
 }
 
+/* While it is on there are many frames per sleep, so it goes off at times to see whether it is still needed. */
+static bool is_wanted(struct batch *b)
+{
+    bool much = b->frames >= BATCH_FRAMES && b->frames >= (u64)b->sleeps * BATCH_TOGETHER;
+    if (b->on)
+        return much && --b->left;
+    b->left = BATCH_WINDOWS;
+    return much && b->frames < (u64)b->sleeps * BATCH_ENOUGH;
+}
+
 static void look(struct batch *b)
 {
     u64 now = b->loop->now_ns;
     if (now < b->end_ns)
         return;
-    set(b, b->frames >= BATCH_FRAMES && b->frames >= (u64)b->sleeps * BATCH_TOGETHER);
+    set(b, is_wanted(b));
     b->frames = b->sleeps = 0;
     b->end_ns = now + BATCH_WINDOW_NS;
     loop_alarm(b->loop, &b->calm, b->on ? b->end_ns : 0);

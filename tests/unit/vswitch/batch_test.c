@@ -36,6 +36,18 @@ int main(void)
     CHECK_EQ(after(BATCH_FRAMES / BATCH_TOGETHER, BATCH_TOGETHER), SCHED_BATCH);
     CHECK_EQ(after(BATCH_FRAMES / BATCH_TOGETHER, BATCH_TOGETHER), SCHED_BATCH);
 
+    TEST("it goes off at times to see whether it is still wanted");
+    u32 windows = 2;
+    while (after(BATCH_FRAMES / BATCH_TOGETHER, BATCH_TOGETHER) == SCHED_BATCH)
+        windows++;
+    CHECK_EQ(windows, BATCH_WINDOWS);
+    CHECK_EQ(after(BATCH_FRAMES / BATCH_TOGETHER, BATCH_TOGETHER), SCHED_BATCH);
+    CHECK_EQ(after(1, BATCH_FRAMES), SCHED_BATCH); /* many at once, as it should be */
+
+    TEST("one that finds many frames at once anyway is no batch job");
+    CHECK_EQ(after(1, 0), SCHED_OTHER);
+    CHECK_EQ(after(BATCH_FRAMES / BATCH_ENOUGH + 1, BATCH_ENOUGH), SCHED_OTHER);
+
     TEST("requests and answers one by one do not, as fast as they may be");
     CHECK_EQ(after(10 * BATCH_FRAMES, 1), SCHED_OTHER);
 
@@ -43,7 +55,7 @@ int main(void)
     CHECK_EQ(after(1, BATCH_FRAMES - 1), SCHED_OTHER);
 
     TEST("a switch that has nothing more to carry is an ordinary process again, and sleeps without an alarm");
-    CHECK_EQ(after(1, BATCH_FRAMES), SCHED_BATCH);
+    CHECK_EQ(after(BATCH_FRAMES / BATCH_TOGETHER, BATCH_TOGETHER), SCHED_BATCH);
     CHECK_EQ(batch.calm.at_ns, batch.end_ns);
     loop_clock(&loop, batch.end_ns);
     loop_ring(&loop);
@@ -54,7 +66,7 @@ int main(void)
     CHECK_EQ(sched_setscheduler(0, SCHED_BATCH, &none), 0);
     batch_init(&batch, &loop);
     CHECK_EQ(after(1, 1), SCHED_BATCH);
-    CHECK_EQ(after(1, BATCH_FRAMES), SCHED_BATCH);
+    CHECK_EQ(after(BATCH_FRAMES / BATCH_TOGETHER, BATCH_TOGETHER), SCHED_BATCH);
     CHECK_EQ(after(1, 1), SCHED_BATCH);
     loop_free(&loop);
     return TEST_END();
