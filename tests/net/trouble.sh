@@ -144,6 +144,7 @@ pool) # four addresses, which neighbours have
     printf '#!/bin/sh\n' >"$work/nothing"
     chmod 755 "$work/nothing"
     attached a lab # with a card at it the network runs
+    guest_start a 10.0.0.1/24 256 "${options[@]}" # it takes its time, and who is silent for a minute loses an address
     addresses=$(nb nat show lab --json | jq .state.addresses)
     [ "$addresses" -le 6 ] || fail "$addresses addresses"
     for ((i = 1; i <= addresses; i++)); do
@@ -153,7 +154,6 @@ pool) # four addresses, which neighbours have
     done
     full() { nb nat show lab --json | jq -e '(.state.leases | length) == .state.addresses' >/dev/null; }
     within 20 full || fail "not all are taken: $(nb nat show lab --json)"
-    guest_start a 10.0.0.1/24 256 "${options[@]}"
     ! leased a || fail 'a lease without an address'
     says 'all .* addresses|in use' nb nat show lab || fail "nat show: $(nb nat show lab)"
     says lab "$NB" check || fail 'check says nothing'
