@@ -5,6 +5,7 @@
 #include "accel/accel.h"
 #include "accel/hostcpu.h"
 #include "accel/probe.h"
+#include "cli/doctor_networks.h"
 #include "cli/preload.h"
 #include "cli/verb.h"
 
@@ -44,6 +45,7 @@ struct findings {
     u64 memory_total, memory_available, memory_limit, address_space, processes; /* UINT64_MAX: there is no limit */
     long cpus;
     struct choice choice[3]; /* by enum nesting */
+    struct doctor_networks networks;
 };
 
 static u64 limit_of(__rlimit_resource_t what)
@@ -129,6 +131,7 @@ static void find_all(struct findings *f)
     hostcpu_read(&f->cpu);
     f->engine_ok = hostcpu_suits_engine(&f->cpu, &f->engine_why);
     find_memory(f);
+    doctor_networks_find(&f->networks);
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     f->kvm_error = fd < 0 ? errno : 0;
     if (fd >= 0)
@@ -237,6 +240,11 @@ static void print_text(const struct findings *f)
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         printf("  %-14s %s: %s\n", names[i], f->choice[i].accel ? f->choice[i].accel : "nothing",
                line_of(&f->choice[i].why, line, sizeof(line)));
+    const struct doctor_networks *n = &f->networks;
+    printf("\nNetworks\n  private, NAT   yes\n");
+    printf("  of the host    %s\n",
+           n->host.code ? line_of(&n->host, line, sizeof(line)) : "yes: internal and external switches");
+    printf("  NAT by kernel  %s\n", n->kernel.code ? line_of(&n->kernel, line, sizeof(line)) : "yes");
     const char *better = advice(f);
     printf("\n%s\n", better ? better : "Nothing to improve: KVM nests here.");
 }
@@ -352,6 +360,14 @@ static void print_json(const struct findings *f)
         json_error("reason", &f->choice[i].why);
         printf("}");
     }
+    printf("},\n \"networks\": {");
+    json_bool("host", !f->networks.host.code);
+    printf(", ");
+    json_error("host_reason", f->networks.host.code ? &f->networks.host : NULL);
+    printf(", ");
+    json_bool("kernel_nat", !f->networks.kernel.code);
+    printf(", ");
+    json_error("kernel_nat_reason", f->networks.kernel.code ? &f->networks.kernel : NULL);
     printf("},\n ");
     json_field("advice", advice(f));
     printf("}\n");

@@ -18,6 +18,14 @@ doctor
 status=$?
 check 'nothing on standard error' [ ! -s "$WORK/err" ]
 check 'its sections' [ "$(grep -cE '^(Host|Accelerators|What --accel auto chooses)$' "$WORK/out")" = 3 ]
+check 'networks' grep -qx '  private, NAT   yes' "$WORK/out"
+if [ "$(id -u)" = 0 ] && (: >/dev/net/tun) 2>/dev/null; then
+    says 'of the host' '^  of the host    yes: internal and external switches$'
+    command -v nft >/dev/null && command -v dnsmasq >/dev/null && says 'by the kernel' '^  NAT by kernel  yes$'
+else
+    says 'not of the host' '^  of the host    .*(root|tun)'
+    says 'nor by the kernel' '^  NAT by kernel  .'
+fi
 vendor=$(sed -n 's/^vendor_id[^:]*: //p' /proc/cpuinfo | head -n 1)
 virtual=
 flag hypervisor && virtual=', in a VM'
