@@ -590,7 +590,7 @@ char **command_share(const struct share_def *share, int socket, struct error *er
     static const char read_only[] =
         "mount --bind -- \"$0\" \"$0\" && mount -o remount,bind,ro -- \"$0\" && mount -t tmpfs run /run && exec \"$@\"";
     struct list l = {0};
-    char source[2 * PATH_MAX];
+    char source[2 * PATH_MAX], fd[24];
     put(&l, "unshare");
     put(&l, geteuid() == 0 ? "-m" : "-Urm");
     put(&l, "sh");
@@ -598,7 +598,8 @@ char **command_share(const struct share_def *share, int socket, struct error *er
     put(&l, share->read_only ? read_only : writable);
     put(&l, share->path);
     put(&l, "/usr/lib/qemu/virtiofsd");
-    option(&l, "--fd", "%d", socket);
+    snprintf(fd, sizeof(fd), "--fd=%d", socket); /* in two arguments it does not take it */
+    put(&l, fd);
     option(&l, "-o", "source=%s,sandbox=chroot", escape_with('\\', share->path, source));
     option(&l, "-o", "modcaps=-mknod:-setfcap");
     return finish(&l, 0, error);

@@ -87,6 +87,7 @@ struct worker {
     struct error verdict; /* how the start ended, for the starter */
     int ready;            /* whom to report the start to; -1: nobody, or done */
     bool quitting;        /* QEMU was asked to end */
+    bool shuts_down;      /* QEMU has said so */
     bool host_stops;      /* QEMU ends because the host ends its processes */
 
     json_t *machine; /* what the saved state that is loaded or written needs of it (place.h); NULL: none */

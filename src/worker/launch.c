@@ -151,6 +151,15 @@ static void describe_end(struct worker *w, int status, struct error *error)
                WEXITSTATUS(status) == 127 && WIFEXITED(status) ? "as root: apt-get install qemu-system-x86" : "");
 }
 
+/* It was started by another worker, so its status is init's. It did not say that it ends. */
+static void describe_loss(const struct worker *w, struct error *error)
+{
+    char words[200];
+    launch_last_words(w, words, sizeof(words));
+    error_set(error, -EIO, "VM %s: QEMU ended by itself or was ended%s%s", w->def.name,
+              words[0] ? "; it said last: " : "", words);
+}
+
 /* For the host's next start. */
 static void mark(struct worker *w, bool runs)
 {
@@ -169,12 +178,14 @@ static void qemu_ended(struct watch *watch, u32 events)
     enum vm_state end = VM_OFF;
     if (w->job == JOB_START || w->job == JOB_LOAD || (child && status && !w->quitting))
         describe_end(w, status, &error);
+    else if (!child && !w->quitting && !w->shuts_down)
+        describe_loss(w, &error);
     char path[PATH_MAX];
     struct error ignored;
     if (!store_vm_path(w->store, w->def.name, VM_SAVED_FILE, path, sizeof(path), &ignored) && !access(path, F_OK))
         end = VM_SAVED;
     guest_over(w, "the VM ended");
-    if (!w->host_stops && !(child && WIFSIGNALED(status)))
+    if (!w->host_stops && (child ? !WIFSIGNALED(status) : w->quitting || w->shuts_down))
         mark(w, false);
     w->before = end; /* there is no way back to a VM that runs */
     launch_clean(w);

@@ -116,6 +116,7 @@ static void on_event(struct qmp_events *events, const char *name, const json_t *
     } else if (strcmp(name, "SHUTDOWN") == 0) {
         const char *reason = json_string_value(json_object_get(data, "reason"));
         worker_log(w, "the VM shuts down (%s)", reason ? reason : "no reason");
+        w->shuts_down = true;
         w->host_stops = reason && strcmp(reason, "host-signal") == 0;
         if (!w->job)
             worker_set_state(w, VM_STOPPING);

@@ -2,7 +2,7 @@
 # Images: imported from each format, listed, deleted unless a VM uses them; a draft that is left. MORE=1: built, by root
 # and without root, twice with the same bytes, and started.
 # cases: import
-# more cases: build
+# more cases: build container
 # limit: 3000
 cd "$(dirname "$0")/../.." || exit 1
 source tests/cli/lib.sh
@@ -165,8 +165,29 @@ build_cases() {
     check 'it starts by Secure Boot' starts secure --secure-boot on
 }
 
+# A guest of the profile container-host runs a container of an image that has one program.
+container_cases() {
+    [ "$(id -u)" = 0 ] || { echo 'the test of builds takes root' && exit 77; }
+    . tools/need.sh
+    # shellcheck disable=SC2046
+    need $(src/image/build.sh --needs) busybox-static
+    trap '"$NESTBOX" stop box --turn-off >/dev/null 2>&1; rm -rf "$WORK"' EXIT
+    mkdir -p "$NESTBOX_HOME/cache/images/archives"
+    cp build/disk/archives/*.deb "$NESTBOX_HOME/cache/images/archives/" 2>/dev/null
+    check 'a build of container-host' image build container-host --size 4G
+    check 'it starts' sh -c '"$1" create box --image container-host --memory 1G --cpus 2 &&
+        "$1" start box --wait --timeout 1500' sh "$NESTBOX"
+    mkdir "$WORK/box" && cp /bin/busybox "$WORK/box/"
+    tar -C "$WORK/box" -cf "$WORK/box.tar" busybox
+    check 'an image for a container' "$NESTBOX" copy "$WORK/box.tar" box:/root/box.tar
+    check 'is imported' "$NESTBOX" exec box -- podman import /root/box.tar box
+    "$NESTBOX" exec box -- podman run --rm --network none box /busybox echo hello >"$WORK/out"
+    check 'the container runs' grep -qx hello "$WORK/out"
+}
+
 case ${1:-import} in
 import) import_cases ;;
 build) build_cases ;;
+container) container_cases ;;
 esac
 finish

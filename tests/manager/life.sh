@@ -126,6 +126,15 @@ killed)
     kill -9 "$(qemu_process lab)"
     must_be lab Off
     say 'QEMU killed'
+    # A worker that found QEMU running is not its parent, and says so much, too.
+    nb start lab
+    within 20 counts lab 3 || fail 'it does not count'
+    kill -9 "$(worker lab)"
+    must_be lab Running
+    kill -9 "$(qemu_process lab)"
+    must_be lab Off
+    nb logs lab | tail -n 5 | grep -q 'QEMU ended by itself or was ended' || fail "the log: $(nb logs lab)"
+    say 'QEMU killed, and another worker'
     ;;
 guest)
     nb start lab

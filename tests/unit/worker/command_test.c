@@ -155,7 +155,7 @@ int main(void)
     CHECK(argv && has(argv, "--tpmstate", "/vms/lab 1/tpm,") && has(argv, "--ctrl", "/run/vms/lab 1/tpm,"));
     command_free(argv);
     argv = command_share(&def.share[0], 7, &error);
-    CHECK(argv && has(argv, "--fd", "7") && has(argv, "-o", "source=/srv/a\\,b,") &&
+    CHECK(argv && has(argv, "--fd=7", "-o") && has(argv, "-o", "source=/srv/a\\,b,") &&
           has(argv, "-c", "remount,bind,ro"));
     command_free(argv);
     store_close(store);
