@@ -189,8 +189,8 @@ int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
     v->tsc_khz = vm->tsc_khz;
     v->pv.enforce = !vm->paravirt;
     paravirt_features(v);
-    exec_init(v, memory + l.exec);
     mmu_init(v, memory + l.mmu);
+    exec_init(v, memory + l.exec);
     lapic_create(v, memory + l.lapic);
     extension_attach(v);
     cpu_reset(v);

@@ -49,8 +49,24 @@ static const struct host_field host_tlb_fields[] = {
     {                                                                                                                  \
 #name, offsetof(struct tlb, name)                                                                              \
     }
-    FIELD(rtag),  FIELD(wtag),  FIELD(radd), FIELD(wadd),  FIELD(drtag), FIELD(dwtag),  FIELD(vrtag), FIELD(vwtag),
-    FIELD(vradd), FIELD(vwadd), FIELD(jtag), FIELD(jcode), FIELD(jvtag), FIELD(jvcode), FIELD(link),
+    FIELD(rtag),
+    FIELD(wtag),
+    FIELD(radd),
+    FIELD(wadd),
+    FIELD(drtag),
+    FIELD(dwtag),
+    FIELD(vrtag),
+    FIELD(vwtag),
+    FIELD(vradd),
+    FIELD(vwadd),
+    FIELD(jtag),
+    FIELD(jcode),
+    FIELD(jvtag),
+    FIELD(jvcode),
+    FIELD(link),
+    FIELD(returns.top),
+    FIELD(returns.entry[0].la),
+    FIELD(returns.entry[0].host),
 };
 #undef FIELD
 
@@ -72,11 +88,14 @@ static inline void host_replace(char *line, const char *from, const char *to, co
     snprintf(a, (size_t)(80 - (a - line)), "%s%s", with, rest);
 }
 
-/* Is it code that blocks share? It runs with a return address on the stack: fields of the vCPU are eight bytes on. */
-static inline bool host_is_shared(const u8 *p)
+/* How many bytes of return addresses lie on the stack there: in code that blocks share fields of the vCPU are so much
+ * further on. */
+static inline unsigned host_pushed(const u8 *p)
 {
     const struct cache *c = host_cache;
-    return c && p >= c->code && p < (c->block_count ? c->blocks[0].far_entry : c->hot);
+    if (!c || p < c->code || p >= (c->block_count ? c->blocks[0].far_entry : c->hot))
+        return 0;
+    return p >= c->linked || p < c->pair ? 8 : p >= c->lost ? 0 : 16;
 }
 
 /* The name of what starts there, if blocks share it. */
@@ -95,10 +114,20 @@ static inline bool host_shared_name(const u8 *target, char *name, size_t size)
             snprintf(name, size, check ? "jump_checked" : "jump");
             return true;
         }
-    bool back = c && c->back == target, linked = c && c->linked == target;
-    if (back || linked)
-        snprintf(name, size, "%s", back ? "back" : "linked");
-    return back || linked;
+    const struct {
+        const u8 *at;
+        const char *name;
+    } others[] = {{c ? c->back : NULL, "back"},
+                  {c ? c->linked : NULL, "linked"},
+                  {c ? c->pair : NULL, "pair"},
+                  {c ? c->ret : NULL, "return"},
+                  {c ? c->lost : NULL, "lost"}};
+    for (u32 i = 0; i < ARRAY_LEN(others); i++)
+        if (others[i].at == target) {
+            snprintf(name, size, "%s", others[i].name);
+            return true;
+        }
+    return false;
 }
 
 /* Is there the site of one of the block's shared checks? */
@@ -144,14 +173,16 @@ static inline void host_line(struct host_text *t, unsigned i, const ZydisDecoded
         host_replace(line, "ss:", "", "");
         host_replace(line, "ds:", "", "");
         if (o->mem.base == ZYDIS_REGISTER_RSP) {
-            u64 offset = (u64)(o->mem.disp.value + VCPU_BIAS) - (host_is_shared(t->at[i]) ? 8 : 0);
+            u64 offset = (u64)(o->mem.disp.value + VCPU_BIAS) - host_pushed(t->at[i]);
             snprintf(with, sizeof with, "[vcpu.%s]",
                      host_field_name(host_vcpu_fields, ARRAY_LEN(host_vcpu_fields), offset));
             host_replace(line, "[", "]", with);
         } else if (o->mem.segment == ZYDIS_REGISTER_GS) {
-            snprintf(with, sizeof with, "gs:%s[%s*%u]",
-                     host_field_name(host_tlb_fields, ARRAY_LEN(host_tlb_fields), (u64)o->mem.disp.value),
-                     ZydisRegisterGetString(o->mem.index), o->mem.scale);
+            int n = snprintf(with, sizeof with, "gs:%s",
+                             host_field_name(host_tlb_fields, ARRAY_LEN(host_tlb_fields), (u64)o->mem.disp.value));
+            if (o->mem.index != ZYDIS_REGISTER_NONE)
+                snprintf(with + n, sizeof with - (size_t)n, "[%s*%u]", ZydisRegisterGetString(o->mem.index),
+                         o->mem.scale);
             host_replace(line, "gs:", "]", with);
         }
     }

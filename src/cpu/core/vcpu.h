@@ -81,7 +81,7 @@ struct vcpu {
     u64 request;            /* 168 [a]: REQ_*; zero lets loops go on */
     u64 spill[SPILL_COUNT]; /* 176 */
     u64 group[GROUP_SLOTS]; /* 208: host minus linear address of pages that a group of accesses lies in */
-    u64 mini_stack[2];      /* 256: where translated code's CALL pushes */
+    u64 mini_stack[2];      /* 256: where translated code's CALL pushes; a second one also into the last of group[] */
     u64 gpr[GPR_COUNT];     /* 272 */
     void *check_missed;     /* 400: entry points of enter.S for check.c */
     void *jump_missed;

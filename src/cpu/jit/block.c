@@ -413,7 +413,9 @@ void block_link(struct vcpu *v, struct exit_link *link, struct block *to, u64 la
     struct cache *c = v->vm->cache;
     s32 guard = link->across ? guard_of(v, to, la) : 0;
     spin_lock(&c->lock);
-    bool fits = link->across ? guard && to->page2 == NO_PAGE : to->page == link->from->page;
+    bool fits = link->across ? guard : to->page == link->from->page;
+    if (link->across || link->lands)
+        fits = fits && to->page2 == NO_PAGE;
     if (link->to || !fits || !to->valid || !link->from->valid || ((to->mode ^ link->from->mode) & ~MODE_PLAIN) ||
         to->offset != link->target) {
         spin_unlock(&c->lock);
@@ -423,7 +425,7 @@ void block_link(struct vcpu *v, struct exit_link *link, struct block *to, u64 la
         link_across(link, to, guard);
     } else if (to->page2 == NO_PAGE) {
         enters(link, to);
-        patch_rel32(link->field, to->near_entry);
+        patch_rel32(link->field, link->lands ? to->far_entry : to->near_entry);
     } else if (!link->plain && (to->mode & MODE_FLAT) && c->cold_end - c->cold > CACHE_ROOM) {
         /* The jump cache has no MODE_PLAIN blocks: to those exec_chain leads each time. */
         struct emit e = {c->cold, c->cold_end};

@@ -38,6 +38,7 @@ struct exit_link {
     u16 target;                /* offset of the target in the page */
     bool plain;                /* to a MODE_PLAIN block */
     bool across;               /* to another page */
+    bool lands;                /* behind a CALL: where its return goes on, with the linear address in r11 */
 };
 
 /* Which guest instruction a piece of host code belongs to, for faults that copied instructions raise. */
@@ -95,6 +96,8 @@ struct cache {
     u8 *check[CHECK_KINDS][CHECK_SIZES]; /* shared TLB checks: check.c */
     u8 *jump[2];                         /* shared jumps by the jump cache, with a look at vcpu.request or not */
     u8 *back;                            /* shared look at requests in front of a link back */
+    u8 *pair;                            /* shared: a CALL notes where its return goes on */
+    u8 *ret, *lost;                      /* shared return, and what it does when it finds nothing in the return stack */
     u8 *linked;                          /* shared part of the guards of links across pages */
     u8 *brief[BRIEF_COUNT];              /* pieces of brief instructions: brief.c */
     u8 *sysret_amd;

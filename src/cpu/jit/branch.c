@@ -322,6 +322,31 @@ void translate_jump(struct tr *t)
     emit_indirect(t);
 }
 
+/* Do CALL and RET use the return stack? */
+static bool is_paired(const struct tr *t)
+{
+    return t->is64 && !(t->mode & MODE_STEP);
+}
+
+/* A CALL, with its return address in r11, notes where its return goes on: at the jump here, which leads to the block
+ * there. The host's CALL goes around that. */
+static void emit_pair(struct tr *t)
+{
+    struct emit *e = &t->hot;
+    const unsigned jump = 5;
+    emit_align_rel32(e, jump + 1);
+    if (t->next < PAGE_SIZE) {
+        emit_call(e, e->p + jump + jump);
+        emit_jmp(e, t->cold.p);
+        add_link(t, e->p - 4, t->next, false);
+        t->links[t->link_count - 1].lands = true;
+    } else {
+        emit_call(e, e->p + jump + jump + JUMP_REG_SIZE + sizeof t->transfer);
+        emit_call_jump(t, false, 0);
+    }
+    emit_call(e, t->c->pair);
+}
+
 void translate_call(struct tr *t)
 {
     u8 size = branch_size(t);
@@ -329,6 +354,8 @@ void translate_call(struct tr *t)
     if (!is_direct(t->d))
         emit_fetch_operand(t, size);
     emit_push_return(t, size);
+    if (is_paired(t))
+        emit_pair(t);
     if (is_direct(t->d))
         emit_goto(t, branch_target(t->d), branch_is_word(t));
     else
@@ -341,6 +368,11 @@ void translate_return(struct tr *t)
     u32 release = t->d->zi.raw.imm[0].size ? (u16)t->d->in.imm : 0;
     t->transfer = transfer_of(t, TRANSFER_RETURN | release << TRANSFER_RELEASE_SHIFT, size);
     emit_pop_target(t, size, release);
+    if (is_paired(t)) {
+        emit_mov_imm32(&t->hot, H_SCRATCH, t->transfer);
+        emit_jmp(&t->hot, t->c->ret);
+        return;
+    }
     emit_eip_to_linear(t, false);
     emit_lookup(t, true);
 }

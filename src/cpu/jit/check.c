@@ -11,6 +11,11 @@
 #include "cpu/jit/emit.h"
 #include "cpu/mmu/mmu.h"
 
+#define RETURN_TOP ((u32)offsetof(struct tlb, returns.top))
+#define RETURN_LA ((u32)offsetof(struct tlb, returns.entry[0].la))
+#define RETURN_HOST ((u32)offsetof(struct tlb, returns.entry[0].host))
+#define RETURN_STEP 8
+
 /* rcx = the linear address in r11 plus `disp` plus the tag, whose index the mask makes. */
 static void emit_tag_sum(struct emit *e, s32 mask, size_t tags, s32 disp)
 {
@@ -94,6 +99,73 @@ static void emit_shared_jump(struct emit *e, bool check)
     emit_found(e, victim_mask, offsetof(struct tlb, jvcode));
 }
 
+/* A CALL, whose return address is in r11, has called what follows the jump behind it, and that calls this: the return
+ * stack notes the jump. Then the host predicts the return by its own stack, from which no CALL of the host was taken.
+ */
+static void emit_shared_pair(struct emit *e)
+{
+    emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
+    emit_lea(e, false, H_SCRATCH, H_SCRATCH, H_NONE, 1, RETURN_STEP);
+    emit_movzx_cl(e);
+    emit_gs_store(e, H_SCRATCH, RETURN_TOP);
+    emit_not(e, H_ADDR);
+    emit_gs_store2(e, H_ADDR, H_SCRATCH, RETURN_LA);
+    emit_op_mem(e, true, 0x8b, H_ADDR, H_VCPU, H_NONE, 1, 8);
+    emit_gs_store2(e, H_ADDR, H_SCRATCH, RETURN_HOST);
+    emit_ret_release(e, 8);
+}
+
+static void emit_return_release(struct emit *e)
+{
+    emit_lea(e, false, H_SCRATCH, H_SCRATCH, H_NONE, 1, -RETURN_STEP);
+    emit_movzx_cl(e);
+    emit_gs_store(e, H_SCRATCH, RETURN_TOP);
+}
+
+/* Goes on where the jump cache says, by a RET: translated code has CALLed, or would have. */
+static void emit_return_to(struct emit *e, s32 mask, size_t values)
+{
+    emit_pext(e, H_SCRATCH, H_ADDR, mask);
+    emit_gs_push(e, H_SCRATCH, 8, (u32)values);
+    emit_ret(e);
+}
+
+/* A return to the linear address in r11 jumps to c->ret with its TRANSFER_* in rcx. */
+static void emit_shared_return(struct cache *c, struct emit *e)
+{
+    const s32 mask = VCPU_DISP(jump_mask), victim_mask = VCPU_DISP(jump_victim_mask);
+    c->lost = e->p;
+    u8 *hit = emit_called_jump(e, mask, offsetof(struct tlb, jtag));
+    u8 *victim = emit_called_jump(e, victim_mask, offsetof(struct tlb, jvtag));
+    const u8 *leave = e->p;
+    emit_load(e, H_SCRATCH, VCPU_DISP(spill));
+    emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
+    emit_here8(e, hit);
+    emit_return_to(e, mask, offsetof(struct tlb, jcode));
+    emit_here8(e, victim);
+    emit_return_to(e, victim_mask, offsetof(struct tlb, jvcode));
+
+    emit_align(e, CHECK_ALIGN);
+    c->ret = e->p;
+    emit_store(e, H_SCRATCH, VCPU_DISP(spill));
+    emit_load(e, H_SCRATCH, VCPU_DISP(request));
+    u8 *quiet = emit_jrcxz(e);
+    emit_jmp(e, leave);
+    emit_here8(e, quiet);
+    emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
+    emit_gs_load2(e, H_SCRATCH, H_SCRATCH, RETURN_LA);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
+    u8 *match = emit_jrcxz(e);
+    emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
+    emit_return_release(e);
+    emit_jmp(e, c->lost);
+    emit_here8(e, match);
+    emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
+    emit_gs_push(e, H_SCRATCH, 2, RETURN_HOST);
+    emit_return_release(e);
+    emit_ret(e);
+}
+
 /* In front of a link back: requests and samples are looked at. */
 static void emit_shared_back(struct emit *e)
 {
@@ -128,6 +200,11 @@ u8 *checks_emit(struct cache *c, u8 *code, const u8 *end)
         c->jump[check] = e.p;
         emit_shared_jump(&e, check);
     }
+    emit_align(&e, CHECK_ALIGN);
+    c->pair = e.p;
+    emit_shared_pair(&e);
+    emit_align(&e, CHECK_ALIGN);
+    emit_shared_return(c, &e);
     emit_align(&e, CHECK_ALIGN);
     c->linked = e.p;
     emit_shared_guard(&e);

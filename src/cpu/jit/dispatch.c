@@ -173,7 +173,7 @@ bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11)
 {
     v->exec->chain = link;
     v->exec->chain_generation = v->vm->cache->generation;
-    return proceed(v, v->page_la + link->target, link->plain ? MODE_PLAIN : 0);
+    return proceed(v, link->lands ? r11 : v->page_la + link->target, link->plain ? MODE_PLAIN : 0);
 }
 
 bool exec_request(struct vcpu *v, u64 offset, u64 r11)

@@ -81,6 +81,12 @@ static inline void emit_movzx_ah(struct emit *e)
     emit_op0f_reg(e, false, 0xb6, RCX, 4);
 }
 
+/* movzx ecx, cl */
+static inline void emit_movzx_cl(struct emit *e)
+{
+    emit_op0f_reg(e, false, 0xb6, RCX, RCX);
+}
+
 /* movsx dst32, src16 */
 static inline void emit_movsx16(struct emit *e, unsigned dst, unsigned src)
 {
@@ -224,6 +230,12 @@ static inline void emit_lea_long(struct emit *e, unsigned dst, unsigned base, s3
     emit_u32(e, (u32)disp);
 }
 
+/* not reg */
+static inline void emit_not(struct emit *e, unsigned reg)
+{
+    emit_op_reg(e, true, 0xf7, 2, reg);
+}
+
 /* pext dst, src, [vcpu + disp] */
 static inline void emit_pext(struct emit *e, unsigned dst, unsigned src, s32 disp)
 {
@@ -338,7 +350,7 @@ static inline void emit_wrgsbase(struct emit *e, unsigned src)
     emit_op0f_reg(e, true, 0xae, 3, src);
 }
 
-/* mov dst, gs:[index * 8 + disp] */
+/* mov dst, gs:[index * 8 + disp]; index may be H_NONE */
 static inline void emit_gs_load(struct emit *e, unsigned dst, unsigned index, u32 disp)
 {
     emit_byte(e, BYTE_SEG_GS);
@@ -350,6 +362,34 @@ static inline void emit_gs_jmp(struct emit *e, unsigned index, u32 disp)
 {
     emit_byte(e, BYTE_SEG_GS);
     emit_op_mem(e, false, 0xff, 4, H_NONE, index, 8, (s32)disp);
+}
+
+/* mov gs:[disp], src */
+static inline void emit_gs_store(struct emit *e, unsigned src, u32 disp)
+{
+    emit_byte(e, BYTE_SEG_GS);
+    emit_op_mem(e, true, 0x89, src, H_NONE, H_NONE, 1, (s32)disp);
+}
+
+/* mov dst, gs:[index * 2 + disp] */
+static inline void emit_gs_load2(struct emit *e, unsigned dst, unsigned index, u32 disp)
+{
+    emit_byte(e, BYTE_SEG_GS);
+    emit_op_mem(e, true, 0x8b, dst, H_NONE, index, 2, (s32)disp);
+}
+
+/* mov gs:[index * 2 + disp], src */
+static inline void emit_gs_store2(struct emit *e, unsigned src, unsigned index, u32 disp)
+{
+    emit_byte(e, BYTE_SEG_GS);
+    emit_op_mem(e, true, 0x89, src, H_NONE, index, 2, (s32)disp);
+}
+
+/* push gs:[index * scale + disp] */
+static inline void emit_gs_push(struct emit *e, unsigned index, unsigned scale, u32 disp)
+{
+    emit_byte(e, BYTE_SEG_GS);
+    emit_op_mem(e, false, 0xff, 6, H_NONE, index, scale, (s32)disp);
 }
 
 /* -- jumps -- */
@@ -449,6 +489,13 @@ static inline void emit_call(struct emit *e, const u8 *target)
 static inline void emit_ret(struct emit *e)
 {
     emit_byte(e, 0xc3);
+}
+
+/* ret bytes: releases so many more */
+static inline void emit_ret_release(struct emit *e, u16 bytes)
+{
+    emit_byte(e, 0xc2);
+    emit_u16(e, bytes);
 }
 
 /* -- padding -- */

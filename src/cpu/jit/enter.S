@@ -96,15 +96,25 @@ leave:
         pop %rbx
         ret
 
+/* Goes on behind the CALL of a thunk, mostly: by a RET, so that the host's stack of return addresses stays as it was.
+ */
+resume_behind:
+        lea VCPU_BIAS(%rbx), %rsp
+        LOAD_GUEST
+        mov AT(VCPU_RESUME_RCX), %rcx
+        mov AT(VCPU_RESUME_R11), %r11
+        push AT(VCPU_RESUME)
+        ret
+
 /* Calls a C function with rdi = vcpu and two more arguments; it returns true to go on at v->resume. One test finds out
  * whether it did and vector state is live: bool is 0 or 1. */
-.macro CALL_C function
+.macro CALL_C function, resume
         mov %rdi, %rbx
         mov VCPU_HOST_RSP(%rdi), %rsp
         call \function
         test %al, VCPU_VECTORS_LIVE(%rbx)
         jz check
-        jmp resume
+        jmp \resume
 .endm
 
 /* Thunks that translated code CALLs: the C function gets (vcpu, return address, r11 or rcx as third). */
@@ -119,7 +129,7 @@ leave:
         lea -VCPU_BIAS(%rsp), %rdi
         mov \third, %rdx
         mov VCPU_RESUME(%rdi), %rsi
-        CALL_C \function
+        CALL_C \function, resume_behind
         .size \name, . - \name
 .endm
 
@@ -141,7 +151,7 @@ leave:
         lea -VCPU_BIAS(%rsp), %rdi
         mov %rcx, %rsi
         mov %r11, %rdx
-        CALL_C \function
+        CALL_C \function, resume
         .size \name, . - \name
 .endm
 

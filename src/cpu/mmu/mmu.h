@@ -44,6 +44,19 @@ enum beside {
     BESIDE_COUNT
 };
 
+/*
+ * The return stack: what CALLs of translated code wait for, in a ring. An entry holds as long as one of the jump cache
+ * does. Entries that were emptied lead to what mmu_set_lost_return was given, which looks in the jump cache.
+ */
+#define RETURN_COUNT 32 /* the index in bytes fits in 8 bits */
+struct returns {
+    u64 top; /* index of the last entry * 8 */
+    struct {
+        u64 la;   /* complement of the linear address behind the CALL */
+        u64 host; /* where translated code goes on there, with the address in r11 */
+    } entry[RETURN_COUNT] __attribute__((aligned(64)));
+};
+
 struct tlb {
     /* reached by translated code through GS */
     u64 rtag[TLB_SIZE];
@@ -60,6 +73,7 @@ struct tlb {
     u64 vwtag[VICTIM_SIZE];
     u64 vradd[VICTIM_SIZE];
     u64 vwadd[VICTIM_SIZE];
+    struct returns returns;
     u64 link[TLB_SIZE]; /* of xtag's pages, for links between pages: number of the guest-physical page minus the page */
     /* C only */
     u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
@@ -169,6 +183,8 @@ bool mmu_is_direct(const struct vcpu *v);
  * that was put aside changes places with the one that took its entry. */
 const u8 *jump_find(struct tlb *t, u64 la);
 void jump_enter(struct tlb *t, u64 la, const u8 *code);
+/* Where translated code goes on, as at a far entry, when a return hits an entry of the return stack that is empty. */
+void mmu_set_lost_return(struct vcpu *v, const u8 *code);
 
 /* Created with memory from the accelerator. Sets up the contexts. */
 size_t mmu_size(void);

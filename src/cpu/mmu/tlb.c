@@ -83,8 +83,18 @@ static void copy_words(u64 *dst, const u64 *src, size_t n)
     __asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
 }
 
+/* Empties what the return stack has of code in [start, start + size). */
+static void returns_drop(const struct mmu *m, struct tlb *t, u64 start, u64 size)
+{
+    for (u32 i = 0; i < RETURN_COUNT; i++)
+        if (~t->returns.entry[i].la - start < size)
+            t->returns.entry[i].host = m->lost_return;
+}
+
 static void jumps_empty(struct mmu *m, struct tlb *t)
 {
+    for (u32 i = 0; i < RETURN_COUNT; i++)
+        t->returns.entry[i].host = m->lost_return;
     if (t->jfilled <= ARRAY_LEN(t->jfilled_list)) {
         for (u32 n = 0; n < t->jfilled; n++) {
             u32 i = t->jfilled_list[n];
@@ -279,7 +289,7 @@ static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
     return t;
 }
 
-static void page_drop(struct tlb *t, u64 la);
+static void page_drop(const struct mmu *m, struct tlb *t, u64 la);
 
 /* Takes pages with newly enabled data breakpoints out of every context: accesses to them must come to C. */
 static void watch_update(struct vcpu *v)
@@ -297,7 +307,7 @@ static void watch_update(struct vcpu *v)
         if (!(dr7 >> (n * 2) & 3) || !(dr7 >> (16 + n * 4) & 1))
             continue;
         for (u32 valid = m->valid; valid; valid &= valid - 1)
-            page_drop(&m->tlb[__builtin_ctz(valid)], v->dr[n]);
+            page_drop(m, &m->tlb[__builtin_ctz(valid)], v->dr[n]);
     }
 }
 
@@ -414,6 +424,11 @@ void mmu_init(struct vcpu *v, void *memory)
     v->direct = v->tlb->direct;
 }
 
+void mmu_set_lost_return(struct vcpu *v, const u8 *code)
+{
+    v->mmu->lost_return = (u64)code;
+}
+
 bool mmu_is_direct(const struct vcpu *v)
 {
     return v->tlb->votes > DIRECT_NEW / 2;
@@ -453,9 +468,10 @@ struct tlb *tlb_for(struct vcpu *v, enum access access)
     return context_find(v->mmu, &k);
 }
 
-/* Jump cache entries for code in [start, start + size). */
-static void jumps_drop(struct tlb *t, u64 start, u64 size)
+/* Jump cache entries for code in [start, start + size), and those of the return stack. */
+static void jumps_drop(const struct mmu *m, struct tlb *t, u64 start, u64 size)
 {
+    returns_drop(m, t, start, size);
     u64 last = (start + size - 1) >> JUMP_SHIFT, count = last - (start >> JUMP_SHIFT) + 1;
     if (count > JUMP_SIZE)
         count = JUMP_SIZE;
@@ -472,7 +488,7 @@ static void jumps_drop(struct tlb *t, u64 start, u64 size)
 /* Regions by which large pages are noted. */
 static const u8 large_shift[2] = {22, 30};
 
-static void region_drop(struct tlb *t, u64 start, u64 size)
+static void region_drop(const struct mmu *m, struct tlb *t, u64 start, u64 size)
 {
     bool fetched = t->fetch_lost;
     bool listed = t->filled <= ARRAY_LEN(t->filled_list);
@@ -489,7 +505,7 @@ static void region_drop(struct tlb *t, u64 start, u64 size)
     }
     victims_drop(t, start, size);
     if (fetched)
-        jumps_drop(t, start, size);
+        jumps_drop(m, t, start, size);
 }
 
 static bool may_be_in_large(const struct tlb *t, u64 la, unsigned size)
@@ -499,13 +515,13 @@ static bool may_be_in_large(const struct tlb *t, u64 la, unsigned size)
 }
 
 /* INVLPG on one context: the page, and every entry that was made from a large page that `la` may lie in. */
-static void page_drop(struct tlb *t, u64 la)
+static void page_drop(const struct mmu *m, struct tlb *t, u64 la)
 {
     u64 page = la & ~PAGE_MASK;
     ctags_drop(t);
     for (unsigned size = 0; size < 2; size++)
         if (may_be_in_large(t, la, size))
-            region_drop(t, la & ~(BIT64(large_shift[size]) - 1), BIT64(large_shift[size]));
+            region_drop(m, t, la & ~(BIT64(large_shift[size]) - 1), BIT64(large_shift[size]));
     u32 i = tlb_index(la), k = victim_index(la);
     if (t->vrtag[k] == -page)
         t->vrtag[k] = victim_empty(k);
@@ -518,7 +534,7 @@ static void page_drop(struct tlb *t, u64 la)
     if (t->xtag[i] == -page || t->fetch_lost) {
         if (t->xtag[i] == -page)
             fetch_drop(t, i);
-        jumps_drop(t, page - 15, PAGE_SIZE + 15); /* and blocks that cross into it */
+        jumps_drop(m, t, page - 15, PAGE_SIZE + 15); /* and blocks that cross into it */
     }
 }
 
@@ -528,7 +544,7 @@ static void other_drop(struct vcpu *v, struct tlb *t, u64 la)
     if (t != v->tlb && (may_be_in_large(t, la, 0) || may_be_in_large(t, la, 1)))
         contexts_drop(v->mmu, BIT(tlb_number(v->mmu, t)));
     else
-        page_drop(t, la);
+        page_drop(v->mmu, t, la);
 }
 
 void mmu_flush_all(struct vcpu *v)

@@ -56,6 +56,7 @@ struct mmu {
     u32 space;
     struct tlb_choice choice[8]; /* by vcpu.in_guest, CPL 3, and RFLAGS.AC */
     u64 next_fill[2];            /* page behind the last one that was filled for reading, for writing */
+    u64 lost_return;             /* mmu_set_lost_return */
     u64 direct;                  /* for new contexts: that of the last vote */
     struct stage2_tlb *stage2;   /* current one, NULL while kind is STAGE2_NONE */
     u64 npt_control;             /* digest of mmu_set_npt_control */

@@ -110,16 +110,17 @@ static void calls(void)
 {
     TEST("CALL pushes, then jumps");
     CHECK_TEXT(BODY(0xe8, 0x10, 0, 0, 0 /* call +16 */), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.page_la]",
-               "lea r11, [r11+0x05]", "mov [rcx], r11", "lea r15, [r15-0x08]", "jmp cold");
+               "lea r11, [r11+0x05]", "mov [rcx], r11", "lea r15, [r15-0x08]", "call #7", "jmp cold", "call pair",
+               "jmp cold");
     CHECK_START(BODY(0xff, 0xd0 /* call rax */), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.page_la]",
-                "lea r11, [r11+0x02]", "mov [rcx], r11", "lea r15, [r15-0x08]", "mov r11, [vcpu.spill[0]]",
-                "call jump_checked");
+                "lea r11, [r11+0x02]", "mov [rcx], r11", "lea r15, [r15-0x08]", "nop", "nop", "call #9", "jmp cold",
+                "call pair", "mov r11, [vcpu.spill[0]]", "call jump_checked");
 
     TEST("the cold part pushes by itself, and goes on in the hot one");
     TRANSLATE(0xe8, 0x10, 0, 0, 0 /* call +16 */);
     CHECK_TEXT(cold(), "site", "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.page_la]", "lea r11, [r11+0x05]",
                "mov [rcx], r11", "lea r15, [r15-0x08]", "call [vcpu.slow_done]", "mov rcx, link 0",
-               "jmp [vcpu.leave_chain]");
+               "jmp [vcpu.leave_chain]", "mov rcx, link 1", "jmp [vcpu.leave_chain]");
 
     TEST("the return address outside flat modes is an offset in CS");
     TRANSLATE_IN(MODE_SIZE_MASK | MODE_FLAT, MODE_32 | MODE_SS32 | UNITS, 0xe8, 0x10, 0, 0, 0 /* call +16 */);
@@ -129,10 +130,9 @@ static void calls(void)
                "jmp cold");
 
     TEST("RET pops, then jumps");
-    CHECK_TEXT(BODY(0xc3 /* ret */), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]", "call jump_checked",
-               "jmp rcx {0xF000}");
-    CHECK_TEXT(BODY(0xc2, 0x10, 0 /* ret 16 */), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x18]", "call jump_checked",
-               "jmp rcx {0x10F000}");
+    CHECK_TEXT(BODY(0xc3 /* ret */), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]", "mov ecx, 0xF000", "jmp return");
+    CHECK_TEXT(BODY(0xc2, 0x10, 0 /* ret 16 */), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x18]", "mov ecx, 0x10F000",
+               "jmp return");
     CHECK_START(BODY32(0xc3 /* ret */), "mov ecx, [rcx+r11*1]", "lea r15d, [r15+0x04]", "mov r11, rcx",
                 "call jump_checked");
     CHECK_START(BODY32(0x66, 0xc3 /* ret, 16 bits */), "movzx ecx, word ptr [rcx+r11*1]", "lea r15d, [r15+0x02]",

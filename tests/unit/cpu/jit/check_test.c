@@ -17,10 +17,10 @@ static const struct host_text *shared_code(const u8 *from)
     for (u32 check = 0; check < ARRAY_LEN(cache->jump); check++)
         if (cache->jump[check] > from && cache->jump[check] < end)
             end = cache->jump[check];
-    if (cache->back > from && cache->back < end)
-        end = cache->back;
-    if (cache->linked > from && cache->linked < end)
-        end = cache->linked;
+    const u8 *others[] = {cache->back, cache->linked, cache->pair, cache->ret, cache->lost};
+    for (u32 i = 0; i < ARRAY_LEN(others); i++)
+        if (others[i] > from && others[i] < end)
+            end = others[i];
     for (unsigned i = 0; i < BRIEF_COUNT; i++)
         if (cache->brief[i] > from && cache->brief[i] < end)
             end = cache->brief[i];
@@ -90,6 +90,18 @@ static void jumps(void)
     TEST("the guard of a link to another page");
     CHECK_TEXT(shared_code(cache->linked), "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:link[rcx*8]",
                "lea rcx, [rcx+r11*1]", "ret");
+
+    TEST("a CALL notes where its return goes on");
+    CHECK_TEXT(shared_code(cache->pair), "mov rcx, gs:returns.top", "lea ecx, [rcx+0x08]", "movzx ecx, cl",
+               "mov gs:returns.top, rcx", "not r11", "mov gs:returns.entry[0].la[rcx*2], r11", "mov r11, [vcpu.?]",
+               "mov gs:returns.entry[0].host[rcx*2], r11", "ret 0x08");
+
+    TEST("a return by the return stack");
+    CHECK_TEXT(shared_code(cache->ret), "mov [vcpu.spill[0]], rcx", "mov rcx, [vcpu.request]", "jrcxz #4", "jmp out",
+               "mov rcx, gs:returns.top", "mov rcx, gs:returns.entry[0].la[rcx*2]", "lea rcx, [rcx+r11*1+0x01]",
+               "jrcxz #13", "mov rcx, gs:returns.top", "lea ecx, [rcx-0x08]", "movzx ecx, cl",
+               "mov gs:returns.top, rcx", "jmp lost", "mov rcx, gs:returns.top", "push gs:returns.entry[0].host[rcx*2]",
+               "lea ecx, [rcx-0x08]", "movzx ecx, cl", "mov gs:returns.top, rcx", "ret");
 
     TEST("all of it is aligned, in the hot part, and in front of the first block");
     for (u32 kind = 0; kind < CHECK_KINDS; kind++)
