@@ -108,7 +108,7 @@ static void emit_shared_pair(struct emit *e)
     emit_lea(e, false, H_SCRATCH, H_SCRATCH, H_NONE, 1, RETURN_STEP);
     emit_movzx_cl(e);
     emit_gs_store(e, H_SCRATCH, RETURN_TOP);
-    emit_not(e, H_ADDR);
+    emit_not(e, true, H_ADDR);
     emit_gs_store2(e, H_ADDR, H_SCRATCH, RETURN_LA);
     emit_op_mem(e, true, 0x8b, H_ADDR, H_VCPU, H_NONE, 1, 8);
     emit_gs_store2(e, H_ADDR, H_SCRATCH, RETURN_HOST);

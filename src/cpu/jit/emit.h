@@ -230,12 +230,6 @@ static inline void emit_lea_long(struct emit *e, unsigned dst, unsigned base, s3
     emit_u32(e, (u32)disp);
 }
 
-/* not reg */
-static inline void emit_not(struct emit *e, unsigned reg)
-{
-    emit_op_reg(e, true, 0xf7, 2, reg);
-}
-
 /* pext dst, src, [vcpu + disp] */
 static inline void emit_pext(struct emit *e, unsigned dst, unsigned src, s32 disp)
 {
