@@ -125,8 +125,8 @@ const struct setting kvm_settings_table[] = {
      .group = processor, .def = "host", .choices = kvm_nesting_names},
     {"accel", SETTING_CHOICE, AT(accel), "NAME", "what runs the CPUs",
      "What runs the CPUs: *engine*, or *auto*, which leaves the program to the host's KVM where that is fit for all "
-     "that is asked: it runs kernels, nests as *--nested* wants, and none of *--cpu*, *--trace*, *--stats*, *--perf-map* "
-     "is given. "
+     "that is asked: it runs kernels, nests as *--nested* wants, and none of *--cpu*, *--trace*, *--stats*, "
+     "*--perf-map* is given. "
      "Which one *auto* took, and why, is printed on standard error.",
      .group = processor, .def = "auto", .choices = kvm_accel_names,
      .hint = "auto takes the host's KVM where it is fit; to use it in any case, start the program without nestbox"},

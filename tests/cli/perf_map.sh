@@ -41,7 +41,8 @@ line 'where it hangs' ' L1 kernel 0x10002[0-9]$'
 echo precious >"$WORK/victim"
 # shellcheck disable=SC2016
 check 'with a link in its place' timeout 60 bash -c \
-    'ln -s "$0" /tmp/perf-$$.map && echo $$ >"$1" && shift && exec "$@"' "$WORK/victim" "$WORK/pid" "$NESTBOX" run --accel engine --memory 16M --kernel "$WORK/off" --perf-map
+    'ln -s "$0" /tmp/perf-$$.map && echo $$ >"$1" && shift && exec "$@"' "$WORK/victim" "$WORK/pid" "$NESTBOX" run \
+    --accel engine --memory 16M --kernel "$WORK/off" --perf-map
 check 'it is replaced' [ ! -L "/tmp/perf-$(cat "$WORK/pid").map" ]
 check 'and what it named stays' grep -qx precious "$WORK/victim"
 rm -f "/tmp/perf-$(cat "$WORK/pid").map"

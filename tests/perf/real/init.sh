@@ -1,7 +1,7 @@
 #!/bin/bash
 # /init of L1 and L2 of `make bench-real`: runs programs by run.sh and powers off.
 # Command line: nb.level=L1, nb.runs=N, nb.programs=NAME,NAME (L1's), nb.l2=NAME,NAME (L2's; without it there is no L2),
-# nb.cpu=intel or amd, nb.l2memory=SIZE, nb.jobs=N (so many run.sh beside each other).
+# nb.cpu=intel or amd, nb.l2memory=SIZE, nb.jobs=N (programs so many times beside each other).
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -15,6 +15,23 @@ arg() { sed -n "s/.*nb\.$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
 level=$(arg level)
 echo "NB $level up $(cut -d' ' -f1 /proc/uptime)"
 programs=$(arg programs | tr , ' ')
+# Beside each other, each with files of its own: a first time, and then measured.
+beside() { # RUNS
+    for ((job = 0; job < $(arg jobs); job++)); do
+        # shellcheck disable=SC2086
+        unshare --mount bash -c 'mount -t tmpfs tmp /tmp && exec /real/own/run.sh "$@"' - "$level" "$1" $programs \
+            >"/run/job$job" &
+    done
+    wait
+    cat /run/job*
+}
+if [ -n "$(arg jobs)" ]; then
+    beside 0
+    begin=${EPOCHREALTIME/./}
+    beside 1
+    echo "NB $level jobs $((${EPOCHREALTIME/./} - begin))"
+    programs=
+fi
 # shellcheck disable=SC2086
 [ -z "$programs" ] || /real/own/run.sh "$level" "$(arg runs)" $programs
 if [ -n "$(arg l2)" ]; then
