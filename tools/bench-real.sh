@@ -68,10 +68,11 @@ native() {
     ' - $out $RUNS $PROGRAMS
 }
 # Writes the most memory in MiB that the process of a VM with much memory had besides that, while it runs. The memory is
-# the mapping that is as large.
+# the mapping that is as large; files of the initial RAM disk do not count.
 watch_memory() { # PID, file
     local most=0 now
-    while now=$(awk '/^Size:/ { ram = $2 >= 512 * 1024 } /^Rss:/ && !ram { sum += $2 }
+    while now=$(awk '/^[0-9a-f]*-/ { file = /cpio$/ } /^Size:/ { ram = $2 >= 512 * 1024 }
+            /^Rss:/ && !ram && !file { sum += $2 }
             END { printf "%d", sum / 1024 }' "/proc/$1/smaps" 2>/dev/null) &&
         [ -n "$now" ] && kill -0 "$1" 2>/dev/null; do
         [ "$now" -le $most ] || most=$now
@@ -163,5 +164,5 @@ measure_programs() {
 [[ " $PARTS " != *" smp "* ]] || part_smp
 [[ " $PARTS " = *" programs "* ]] || PROGRAMS=
 cat $log/memory.* 2>/dev/null | sort -g | tail -n 1 | while read -r most; do value memory "$most"; done
-awk -v programs="$PROGRAMS" -v computing="$computing" -v levels="$LEVELS" -v promises="$promises" \
+awk -v programs="$PROGRAMS" -v computing="$computing" -v levels="$LEVELS" -v promises="$promises" -v runs="$RUNS" \
     -v json=$out/result.json -f tests/perf/real/report.awk $log/*

@@ -53,6 +53,9 @@ done
 add selftests 600 "tools/selftests.sh -q"
 add lint 300 "tools/lint.sh"
 
+if [[ " ${tests[*]}" = *" boot/real|"* ]]; then
+    tools/real-tree.sh || say "no tree of programs: the test that needs it will be skipped"
+fi
 if [[ " ${tests[*]}" =~ " qemu/"|" manager/agent" ]]; then
     tools/test-disks.sh ${MORE:+nested} || say "no disk to start QEMU from: tests that need one will be skipped"
 fi
