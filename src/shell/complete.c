@@ -5,21 +5,26 @@
 #include "shell/interactive.h"
 
 #include "manager/names.h"
+#include "shell/script.h"
 
 #include <ctype.h>
+#include <dirent.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct offer {
-    const char *word; /* what is there of it */
+    const char *word;    /* what is there of it, without its quote */
+    const char *closing; /* the quote that ends it, or nothing */
     void (*each)(const char *word, void *opaque);
     void *opaque;
 };
 
 static void offer(const struct offer *o, const char *before, const char *word)
 {
-    char whole[300];
-    snprintf(whole, sizeof(whole), "%s%s", before, word);
+    char whole[PATH_MAX];
+    snprintf(whole, sizeof(whole), "%s%s%s", before, word, o->closing);
     if (text_begins(whole, o->word))
         o->each(whole, o->opaque);
 }
@@ -60,10 +65,13 @@ static const struct parameter *parameter_of(const struct cmdlet *c, const char *
     if (line[from] != '-' || end == word)
         return NULL;
     snprintf(name, sizeof(name), "%.*s", (int)(end - from - 1), line + from + 1);
-    for (const struct parameter *p = c->parameters; p->name; p++)
+    const struct parameter *found = NULL;
+    for (const struct parameter *p = c->parameters; p->name; p++) {
         if (text_same(p->name, name) || text_listed(p->aliases, name))
             return p;
-    return NULL;
+        found = !found && *name && text_begins(p->name, name) ? p : found;
+    }
+    return found;
 }
 
 static void offer_words(const struct offer *o, const char *words)
@@ -80,11 +88,43 @@ static void offer_name(const char *name, void *opaque)
     offer(opaque, "", name);
 }
 
+/* Files that begin as the word does; folders with a slash behind them. */
+static void offer_files(const struct offer *o)
+{
+    const char *slash = strrchr(o->word, '/');
+    char *typed = memory_copy(o->word, slash ? (size_t)(slash + 1 - o->word) : 0);
+    char *folder = script_path(*typed ? typed : ".");
+    struct offer plain = *o;
+    DIR *d = opendir(folder);
+    for (const struct dirent *e; d && (e = readdir(d));) {
+        char path[PATH_MAX];
+        struct stat st;
+        snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
+        bool is_folder = !stat(path, &st) && S_ISDIR(st.st_mode);
+        if (e->d_name[0] == '.' && (!slash || slash[1] != '.'))
+            continue;
+        snprintf(path, sizeof(path), "%s%s", e->d_name, is_folder ? "/" : "");
+        plain.closing = is_folder ? "" : o->closing;
+        offer(&plain, typed, path);
+    }
+    if (d)
+        closedir(d);
+    free(folder);
+    free(typed);
+}
+
 /* Which of the host's names a parameter has: by its own name. */
 static void offer_names(const struct offer *o, const struct cmdlet *c, const struct parameter *p)
 {
     const char *kind = NULL;
-    if (text_same(p->name, "VMName") || (text_same(p->name, "Name") && strstr(c->name, "-VM") && strlen(c->name) < 13))
+    if (text_listed("Path|FilePath|SourcePath|OutFile|VHDPath|ParentPath", p->name)) {
+        offer_files(o);
+        return;
+    }
+    if (text_same(p->name, "Image"))
+        kind = "images";
+    else if (text_same(p->name, "VMName") ||
+             (text_same(p->name, "Name") && strstr(c->name, "-VM") && strlen(c->name) < 13))
         kind = "vms";
     else if (text_same(p->name, "SwitchName") || (text_same(p->name, "Name") && strstr(c->name, "-VMSwitch")))
         kind = "switches";
@@ -117,9 +157,12 @@ size_t completion_find(struct shell *shell, const char *line, void (*each)(const
                        void *opaque)
 {
     size_t begins = word_begins(line);
-    const struct offer o = {line + begins, each, opaque};
-    const struct cmdlet *c = command_of(line, begins);
-    const struct parameter *p = c ? parameter_of(c, line, begins) : NULL;
+    const char quote = line[begins];
+    const bool quoted = quote == '"' || quote == '\'';
+    begins += quoted;
+    const struct offer o = {line + begins, !quoted ? "" : quote == '"' ? "\"" : "'", each, opaque};
+    const struct cmdlet *c = command_of(line, begins - quoted);
+    const struct parameter *p = c ? parameter_of(c, line, begins - quoted) : NULL;
     if (o.word[0] == '$')
         for (const struct scope *scope = shell->scope; scope; scope = scope->parent)
             for (const struct variable *v = scope->variables; v; v = v->next)

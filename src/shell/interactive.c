@@ -33,7 +33,7 @@ static const char *prompt(EditLine *edit)
 
 struct found {
     size_t count;
-    char first[300]; /* what all have in common */
+    char first[PATH_MAX]; /* what all have in common */
     struct text all;
 };
 
@@ -61,7 +61,8 @@ static unsigned char complete_key(EditLine *edit, int key)
     if (found.count && (strlen(found.first) > typed || found.count == 1)) {
         el_deletestr(edit, (int)typed);
         el_insertstr(edit, found.first);
-        if (found.count == 1)
+        size_t length = strlen(found.first);
+        if (found.count == 1 && length && found.first[length - 1] != '/')
             el_insertstr(edit, " ");
         done = CC_REFRESH;
     } else if (found.count > 1) {

@@ -68,6 +68,14 @@ terminal 'several lines' 0 $'send:if (1) {\r' 'expect:>> ' $'send:"in" + "side"\
     'expect:inside' 'expect:nestbox> ' $'send:\x04'
 terminal 'completion' 0 $'send:Get-Locat\t| foreach { "at " + $_.Path }\r' 'expect:at /' 'expect:nestbox> ' \
     $'send:$CPU = 6\r' 'expect:nestbox> ' $'send:"is " + $CP\t\r' 'expect:is 6' 'expect:nestbox> ' $'send:\x04'
+mkdir -p "$WORK/docs/inner"
+echo inside >"$WORK/docs/inner/text"
+terminal 'completion of files' 0 "send:Get-Content -Pa '$WORK/do"$'\tin\tte\t\r' 'expect:inside' 'expect:nestbox> ' \
+    $'send:\x04'
+"$NESTBOX" create completed --memory 64M
+terminal 'completion of VMs, parameters and values' 0 $'send:(Get-VM "comp\t).Name.Length\r' 'expect:9' \
+    'expect:nestbox> ' $'send:Set-VM completed -AutomaticStopA\tSh\t-NewV\tnamed\r' 'expect:nestbox> ' \
+    $'send:(Get-VM -VMN named).AutomaticStopAction + "!"\r' 'expect:ShutDown!' 'expect:nestbox> ' $'send:\x04'
 terminal 'Ctrl-C ends what runs' 0 $'send:while ($true) { }\r' 'pause:500' $'send:\x03' 'expect:stopped by Ctrl-C' \
     'expect:nestbox> ' $'send:6*7\r' 'expect:42' 'expect:nestbox> ' $'send:\x04'
 terminal 'Ctrl-C ends what is typed' 0 'send:Get-' 'pause:300' $'send:\x03' 'expect:nestbox> ' $'send:6*7\r' \
