@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot stats events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor he --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doc --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -233,6 +233,9 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W 'production production-only standard disabled' -- "$current")
         return
         ;;
+    'create:--metering')
+        return
+        ;;
     'create:--image')
         mapfile -t COMPREPLY < <(nestbox derive images 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
@@ -365,6 +368,9 @@ _nestbox() {
         ;;
     'set:--checkpoints')
         mapfile -t COMPREPLY < <(compgen -W 'production production-only standard disabled' -- "$current")
+        return
+        ;;
+    'set:--metering')
         return
         ;;
     'export:--live')
@@ -808,7 +814,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --perf-map --stats --help' -- "$current")
         ;;
     'create')
-        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --image --size --user-data --ssh-key --disk --base --cd --switch --json --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --metering --image --size --user-data --ssh-key --disk --base --cd --switch --json --help' -- "$current")
         ;;
     'list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
@@ -821,7 +827,7 @@ _nestbox() {
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'set')
-        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --json --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --metering --json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
@@ -969,6 +975,11 @@ _nestbox() {
         ;;
     'stats')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'meter')
+        mapfile -t COMPREPLY < <(compgen -W '--reset --json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
@@ -1164,7 +1175,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot stats events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor he --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doc --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

@@ -22,7 +22,7 @@ void print_problems(const json_t *report);
 
 /* -- tables -- */
 
-#define COLUMNS_MAX 8
+#define COLUMNS_MAX 10
 /* Prints rows with columns as wide as they must be; rows and cells are arrays of JSON, the first row has headings. */
 void print_table(const json_t *rows);
 /* Prints an array, which it releases: as JSON, or as a table with a row for each element if there are any. */

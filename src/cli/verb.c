@@ -42,6 +42,7 @@ const struct verb *const verbs[] = {
     &verb_view,
     &verb_screenshot,
     &verb_stats,
+    &verb_meter,
     &verb_events,
     &verb_logs,
     &verb_checkpoint,

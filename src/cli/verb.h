@@ -95,6 +95,7 @@ extern const struct verb
     verb_view,
     verb_screenshot,
     verb_stats,
+    verb_meter,
     verb_events,
     verb_logs,
     verb_checkpoint,

@@ -119,6 +119,10 @@ const struct setting vm_settings_table[] = {
      "What a checkpoint has: *production* (disks, with the guest's file systems at rest, and *standard* where the "
      "guest cannot do that), *production-only*, *standard* (memory, too) or *disabled*.",
      .group = life, .def = "production", .choices = checkpoint_names, .property = "VM.CheckpointType", .states = LIVE},
+    {"metering", SETTING_ON_OFF, AT(metering), "on|off", "what it uses is summed up",
+     "Whether what the VM uses is summed up, over all its starts, for *nestbox meter*: CPU time, memory, disks, "
+     "network.",
+     .group = life, .def = "off", .property = "VM.ResourceMeteringEnabled", .states = LIVE},
     {0},
 };
 /* clang-format on */

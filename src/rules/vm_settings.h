@@ -43,6 +43,7 @@ struct vm_settings {
     enum error_action error_action; /* what an error of a disk does */
     u64 error_timeout_ms;           /* how long a VM waits for a disk that is gone until it is turned off */
     enum checkpoint_kind checkpoints;
+    bool metering; /* what it uses is summed up */
 };
 
 extern const struct setting vm_settings_table[];

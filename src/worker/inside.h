@@ -116,6 +116,7 @@ struct worker {
     u64 memory_started; /* what QEMU was started with, which the definition need not have any more */
     u64 memory_limit;   /* how far it can grow */
     struct memory *memory;
+    struct meter *meter;
     struct alarm pulse; /* pulse.c */
     u32 beats;
     struct cpu_use cpu; /* of QEMU */
@@ -151,6 +152,12 @@ int MUST_CHECK worker_read_cards(struct worker *w, struct error *error);
 
 /* pulse.c */
 void pulse_beat(struct alarm *alarm);
+
+/* meter.c */
+struct meter *meter_begin(struct worker *w);
+void meter_end(struct meter *m);
+void meter_beat(struct meter *m);
+int meter_ask(void *opaque, const json_t *request, json_t *reply, struct error *error);
 
 /* change.c */
 int change_take(void *opaque, const json_t *request, json_t *reply, struct error *error);
@@ -241,6 +248,8 @@ void disk_error_event(struct worker *w, const json_t *data);
 void disk_error_retry(struct alarm *alarm);
 
 /* report.c */
+/* Of each drive what it read and wrote: QEMU's counters by the drive's id. */
+json_t *report_drives(const json_t *blocks);
 int report_show(void *opaque, const json_t *request, json_t *reply, struct error *error);
 int report_stats(void *opaque, const json_t *request, json_t *reply, struct error *error);
 int report_qmp(void *opaque, const json_t *request, json_t *reply, struct error *error);

@@ -232,7 +232,9 @@ static int connect_qemu(struct worker *w, struct error *error)
     guest_ask_ports(w);
     if (!w->memory)
         w->memory = memory_new(w);
-    if (!w->memory)
+    if (!w->meter)
+        w->meter = meter_begin(w);
+    if (!w->memory || !w->meter)
         return error_set(error, -ENOMEM, "out of memory");
     pulse_beat(&w->pulse);
     return 0;

@@ -118,10 +118,11 @@ static void stats_known(struct qmp_call *call, json_t *result, const struct erro
 {
     struct memory *m = container_of(call, struct memory, stats_call);
     json_t *stats = json_object_get(result, "stats");
-    json_int_t total = json_integer_value(json_object_get(stats, "stat-total-memory")),
-               available = json_integer_value(json_object_get(stats, "stat-available-memory")),
-               at = json_integer_value(json_object_get(result, "last-update"));
-    bool known = total > 0 && available > 0 && time(NULL) - at < OLD_SECONDS;
+    double total = json_number_value(json_object_get(stats, "stat-total-memory")),
+           available = json_number_value(json_object_get(stats, "stat-available-memory")),
+           at = json_number_value(json_object_get(result, "last-update"));
+    bool known =
+        total > 0 && total < 0x1p60 && available > 0 && available < 0x1p60 && (double)time(NULL) - at < OLD_SECONDS;
     m->guest_total = known ? (u64)total : 0;
     m->facts.guest_available = known ? (u64)available : 0;
     answered(m);

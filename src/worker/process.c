@@ -188,6 +188,7 @@ static const struct control_request requests[] = {
     {"freeze", guest_ask_freeze},
     {"thaw", guest_ask_thaw},
     {"changed", change_take},
+    {"meter", meter_ask},
     {0},
 };
 
@@ -267,6 +268,7 @@ static void release(struct worker *w)
     give_back(w, NULL);
     json_decref(w->machine);
     memory_free(w->memory);
+    meter_end(w->meter);
     vm_def_free(&w->def);
     store_close(w->store);
 }

@@ -50,8 +50,10 @@ void pulse_beat(struct alarm *alarm)
     if (!w->connected)
         return;
     cpu_use_look(&w->cpu, w->loop.now_ns, process_cpu_ms(w->qemu.pid, NULL));
+    w->beats++;
     memory_beat(w->memory);
-    if (w->def.set.cpu_reserve && !(++w->beats % RESERVE_BEATS)) /* other groups came and went */
+    meter_beat(w->meter);
+    if (w->def.set.cpu_reserve && !(w->beats % RESERVE_BEATS)) /* other groups came and went */
         change_limit_cpu(w);
     loop_alarm(&w->loop, &w->pulse, w->loop.now_ns + PULSE_NS);
 }

@@ -60,7 +60,7 @@ static int read_error(const json_t *e, struct error *error)
 static void take(struct qmp *q, json_t *message)
 {
     const char *event = json_string_value(json_object_get(message, "event"));
-    u64 id = (u64)json_integer_value(json_object_get(message, "id"));
+    u64 id = (u64)json_number_value(json_object_get(message, "id"));
     struct error error;
     if (event) {
         q->events->event(q->events, event, json_object_get(message, "data"));
@@ -86,7 +86,11 @@ static bool take_lines(struct qmp *q)
     size_t from = 0;
     q->freed = &freed;
     for (char *end; !freed && (end = memchr(q->input + from, '\n', q->used - from));) {
-        json_t *message = json_loadb(q->input + from, (size_t)(end - q->input) - from, 0, NULL);
+        size_t length = (size_t)(end - q->input) - from;
+        json_t *message = json_loadb(q->input + from, length, 0, NULL);
+        /* QEMU writes -1 as 2^64 - 1 where a guest has not said something yet; then all numbers become reals. */
+        if (!message)
+            message = json_loadb(q->input + from, length, JSON_DECODE_INT_AS_REAL, NULL);
         from = (size_t)(end - q->input) + 1;
         if (message)
             take(q, message);

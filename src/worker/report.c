@@ -176,8 +176,7 @@ int report_show(void *opaque, const json_t *request, json_t *reply, struct error
 
 /* -- stats -- */
 
-/* Of each drive what it read and wrote. */
-static json_t *drives_json(const json_t *blocks)
+json_t *report_drives(const json_t *blocks)
 {
     static const char *const keys[] = {"rd_bytes", "wr_bytes", "rd_operations", "wr_operations"};
     json_t *drives = json_object(), *block;
@@ -211,7 +210,7 @@ static int stats_finish(struct question *q, struct error *error)
     (void)!json_object_set_new(q->reply, "hypervisor_active", json_boolean(hypervisor_active(q->part[0].result)));
     (void)!json_object_set_new(q->reply, "vcpu", hypervisor_counters(q->part[0].result));
     (void)!json_object_set_new(q->reply, "vm", hypervisor_counters(q->part[1].result));
-    (void)!json_object_set_new(q->reply, "drives", drives_json(q->part[2].result));
+    (void)!json_object_set_new(q->reply, "drives", report_drives(q->part[2].result));
     add_memory(q, q->part[3].result, q->part[4].result);
     return 0;
 }

@@ -104,6 +104,12 @@ int main(void)
     say("{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such thing\"}, \"id\": 4}\r\n");
     CHECK(a.times == 2 && a.code == -EIO && strcmp(a.text, "QEMU: no such thing") == 0);
 
+    TEST("a number that is too large for an integer is a real");
+    qmp_send(qmp, "fourth", NULL, &b.call);
+    heard();
+    say("{\"return\": {\"value\": 18446744073709551615}, \"id\": 5}\r\n");
+    CHECK_EQ(b.times, 2);
+
     TEST("what nobody asked for, and garbage");
     say("{\"return\": {}, \"id\": 99}\n[]\n}{\n\"x\"\n");
     CHECK_EQ(losses, 0);
