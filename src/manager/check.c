@@ -10,6 +10,7 @@
 #include "manager/names.h"
 #include "manager/switch.h"
 #include "net/drop.h"
+#include "store/network_json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -178,6 +179,58 @@ static void find_problems(const struct check *check, const struct check_context 
     each_report(check, context, findings, see_problems);
 }
 
+static const json_t *port_of(const json_t *report, const char *id)
+{
+    size_t index;
+    json_t *port;
+    json_array_foreach (json_object_get(report, "ports"), index, port)
+        if (text_of(port, "id") && strcmp(text_of(port, "id"), id) == 0)
+            return port;
+    return NULL;
+}
+
+/* Compares, and releases what is defined. */
+static bool differs(const json_t *runs, json_t *defined)
+{
+    bool same = json_equal(runs, defined);
+    json_decref(defined);
+    return !same;
+}
+
+/* A command that was killed has written and not told the process; whoever edits a file tells nobody. */
+static void see_stale(const struct check *check, const struct check_context *context, const char *name,
+                      const json_t *report, json_t *findings)
+{
+    const struct switch_def *def = networks_switch(context->defined, name);
+    const struct subject about = {name};
+    bool whole = !json_array_size(json_object_get(report, "problems"));
+    bool stale = differs(json_object_get(json_object_get(report, "switch"), "settings"),
+                         setting_json(switch_settings_table, &def->set));
+    char text[320], remedy[128];
+    size_t cards = 0, ports = 0, index;
+    json_t *port;
+    for (const struct card_def *card = NULL; (card = networks_card_at(context->defined, name, card)); cards++) {
+        const json_t *own = port_of(report, card->id);
+        stale |= own ? differs(json_object_get(own, "settings"), card_settings_json(card)) : whole;
+    }
+    json_array_foreach (json_object_get(report, "ports"), index, port)
+        ports += text_of(port, "vm") != NULL;
+    if (!stale && ports <= cards)
+        return;
+    const char *quote = strchr(name, ' ') ? "'" : "";
+    snprintf(text, sizeof(text),
+             "switch %s runs otherwise than is defined: a file was edited, or a command was ended before it told the "
+             "switch",
+             name);
+    snprintf(remedy, sizeof(remedy), "nestbox switch start %s%s%s", quote, name, quote);
+    add(check, findings, &about, text, remedy, NULL);
+}
+
+static void find_stale(const struct check *check, const struct check_context *context, json_t *findings)
+{
+    each_report(check, context, findings, see_stale);
+}
+
 /* Returns what a port has dropped for a reason. */
 static long long dropped(const json_t *port, const char *reason)
 {
@@ -290,6 +343,7 @@ const struct check checks[] = {
      find_conflicts},
     {"stopped", "a switch that should run does not", find_stopped},
     {"hanging", "the process of a switch does not answer", find_hanging},
+    {"stale", "a switch runs otherwise than is defined", find_stale},
     {"problem", "something of the host is in the way of a switch: a firewall, a port that is taken", find_problems},
     {"dropped", "a rule of a port dropped frames", find_drops},
     {"stalled", "a VM does not take its frames", find_stalled},

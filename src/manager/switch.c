@@ -445,8 +445,8 @@ int switch_start(struct store *store, const char *name, struct error *error)
         error_set(error, -EINVAL, "switch %s has no cards and is not kept: it would end at once", def->name);
         e = error_hint(error, "it starts with its first card; " SETTING("keep") " has it run without");
     }
-    if (!e)
-        e = client_start(store, def->name, error);
+    if (!e) /* one that runs takes what is defined; what is wrong with that is a note */
+        e = client_refresh(store, def->name, true, "start", error);
     networks_free(&all);
     return e;
 }

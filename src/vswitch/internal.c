@@ -22,7 +22,6 @@ struct internal {
     struct uplink up;
     char interface[IFNAME_MAX];
     char address[IP_TEXT_MAX + 8]; /* the host's, with the length of the network; may be empty */
-    struct mac mac;
     char repaired[160];
     u32 repairs;
     struct link_monitor monitor;
@@ -46,21 +45,27 @@ static void remove_internal(struct uplink *up)
     free(in);
 }
 
+/* The host's address on the switch follows from the name, so that guests who know it find the host after the switch was
+ * started again: 52:56 and 32 bits of FNV-1a. */
+static struct mac mac_of(const char *interface)
+{
+    u32 hash = 0x811c9dc5;
+    for (; *interface; interface++)
+        hash = (hash ^ (u8)*interface) * 0x01000193;
+    return (struct mac){{0x52, 0x56, (u8)(hash >> 24), (u8)(hash >> 16), (u8)(hash >> 8), (u8)hash}};
+}
+
 static int configure(struct internal *in, struct error *error)
 {
-    int index = link_index(in->interface), err = link_up(index);
-    struct own_mac own = {.owner = "the host"};
-    struct link_info info;
+    const struct own_mac own = {mac_of(in->interface), "the host"};
+    int index = link_index(in->interface), err = vswitch_port_own(in->up.sw, in->up.port, &own, 1, error);
     struct ip ip;
     struct prefix network;
+    if (err)
+        return err;
+    err = link_set_mac(index, &own.mac);
     if (!err)
-        err = link_get(in->interface, &info);
-    if (!err) {
-        in->mac = own.mac = info.mac;
-        err = vswitch_port_own(in->up.sw, in->up.port, &own, 1, error);
-        if (err)
-            return err;
-    }
+        err = link_up(index);
     if (err)
         return error_set(error, err, "the interface %s cannot be set up: %s", in->interface, strerror(-err));
     if (!in->address[0])
@@ -78,8 +83,6 @@ static int configure(struct internal *in, struct error *error)
 static int renew(struct internal *in, struct error *error)
 {
     int err = tap_renew(in->up.port, in->interface, error);
-    if (!err && link_set_mac(link_index(in->interface), &in->mac))
-        error_begin(error, 0); /* VMs find the new one */
     return err ? err : configure(in, error);
 }
 

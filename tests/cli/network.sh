@@ -318,6 +318,11 @@ edit vms/b/nics.json "s/\"mac\": \".*\"/\"mac\": \"$mac\"/"
 found 'the same address twice' "a/nic0 and b/nic0 have the same address at switch pri, $mac.*nic set --mac"
 run 'the way out' 0 '' nic set b --mac 02:00:00:00:00:0b
 run 'is one' 0 '' check
+edit switches/pri.json 's/"notes": .*/"notes": "edited"/'
+found 'a switch that was not told' 'switch pri runs otherwise than is defined'
+found 'and how to' '^    nestbox switch start pri$'
+run 'that tells it' 0 '' switch start pri
+run 'so it knows' 0 '' check
 edit nats/two.json 's/18091/18090/'
 found 'a port mapped twice' ':18090 of the host is mapped twice: to 10.61.0.5:80 of one and to 10.62.0.5:80 of two'
 edit nats/two.json 's/18090/18091/; s/10.62.0.5/10.99.0.5/'

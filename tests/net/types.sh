@@ -41,7 +41,12 @@ internal)
     refused 'internal switch in$|internal switch in[;:]' nat create lab --prefix 10.0.0.0/16 --backend slirp
     nb switch set in --address 10.0.0.253/24
     reaches a 10.0.0.253 || fail 'the host is not at its new address'
-    interface=$(show in | jq -r .uplink.interface) pid=$(show in | jq -r .switch.pid)
+    interface=$(show in | jq -r .uplink.interface)
+    address=$(in_space a ip neigh show 10.0.0.253 | sed 's/.*lladdr \([0-9a-f:]*\).*/\1/')
+    kill -9 "$(show in | jq -r .switch.pid)" # guests need not ask for the host's Ethernet address again
+    within 3 reaches a 10.0.0.253 || fail 'the host is not reached after the switch was killed'
+    ip link show "$interface" | grep -q "${address:-none}" || fail "the host was $address: $(ip link show "$interface")"
+    pid=$(show in | jq -r .switch.pid)
     ip link delete "$interface"
     within 5 reaches a 10.0.0.253 || fail "the host is not back after its interface was deleted: $(nb switch show in)"
     says 'note +repaired: its interface was deleted' nb switch show in || fail "show: $(nb switch show in)"
