@@ -463,9 +463,15 @@ struct tlb *tlb_for(struct vcpu *v, enum access access)
         return user ? t : NULL;
     if (!(t->key.flags & (TLB_USER | TLB_AC)))
         return t;
+    enum beside way = user ? BESIDE_CPL : BESIDE_CLAC;
+    if (likely(t->beside[way]))
+        return t->beside[way];
     struct tlb_key k = t->key;
     k.flags &= ~(TLB_USER | TLB_AC);
-    return context_find(v->mmu, &k);
+    struct tlb *found = context_find(v->mmu, &k);
+    if (found && user && !(t->key.flags & TLB_AC))
+        beside_link(t, BESIDE_CPL, found, BESIDE_CPL);
+    return found;
 }
 
 /* Jump cache entries for code in [start, start + size), and those of the return stack. */
