@@ -462,5 +462,5 @@ complete -c nestbox -n 'not __fish_seen_subcommand_from disk; and __fish_seen_su
 complete -c nestbox -n 'not __fish_seen_subcommand_from disk; and __fish_seen_subcommand_from check' -a '(nestbox derive vms 2>/dev/null)'
 complete -c nestbox -n '__fish_seen_subcommand_from shell' -l command -x -d 'runs this and ends; also -c'
 complete -c nestbox -n '__fish_seen_subcommand_from doctor' -l json -d 'print one JSON object'
-complete -c nestbox -n '__fish_seen_subcommand_from help' -a 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doc'
+complete -c nestbox -n '__fish_seen_subcommand_from help' -a 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version'
 complete -c nestbox -l help -d 'this help'

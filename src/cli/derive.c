@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define HELP_MAX 640
+#define NAMES_MAX 1024 /* of all verbs or values, with spaces */
 
 /* Returns the values that a shell offers, separated by spaces: all choices, or examples. */
 static const char *values_of(const struct setting *s, char *list, size_t size)
@@ -98,7 +99,7 @@ static void bash_names(const char *kind)
 
 static void bash_value(const struct verb *verb, const struct setting *s)
 {
-    char list[256], title[VERB_TITLE];
+    char list[NAMES_MAX], title[VERB_TITLE];
     const char *values = values_of(s, list, sizeof(list));
     if (s->kind == SETTING_FLAG)
         return;
@@ -143,7 +144,7 @@ static void bash_verb(const struct verb *verb, void *all)
 /* The second word names a verb of the first one. */
 static void bash_within(const struct verb *verb, void *unused)
 {
-    char names[256], offered[sizeof(names) + 8];
+    char names[NAMES_MAX], offered[sizeof(names) + 8];
     if (!verb->verbs)
         return;
     verb_names(verb->verbs, names, sizeof(names));
@@ -155,7 +156,7 @@ static void bash_within(const struct verb *verb, void *unused)
 
 static void derive_bash(const struct verb *unused)
 {
-    char names[256], first[sizeof(names) + 32];
+    char names[NAMES_MAX], first[sizeof(names) + 32];
     verb_names(verbs, names, sizeof(names));
     snprintf(first, sizeof(first), "%s --help --version", names);
     printf("# bash completion for nestbox; derived from its options by tools/derive.sh\n\n"
@@ -187,7 +188,7 @@ static void derive_bash(const struct verb *unused)
 
 static void zsh_option(const struct setting *s)
 {
-    char help[HELP_MAX], list[256];
+    char help[HELP_MAX], list[NAMES_MAX];
     const char *values = values_of(s, list, sizeof(list));
     option_help(s, help, sizeof(help));
     printf("        '%s--%s%s[", s->kind == SETTING_LIST ? "*" : "", s->name, s->kind == SETTING_FLAG ? "" : "=");
@@ -265,7 +266,7 @@ static void zsh_within(const struct verb *verb, void *unused)
 
 static void derive_zsh(const struct verb *unused)
 {
-    char names[256];
+    char names[NAMES_MAX];
     verb_names(verbs, names, sizeof(names));
     printf("#compdef nestbox\n# zsh completion for nestbox; derived from its options by tools/derive.sh\n\n"
            "local -a verbs\n");
@@ -301,7 +302,7 @@ static void fish_line(const struct verb *verb)
 
 static void fish_option(const struct verb *verb, const struct setting *s)
 {
-    char help[HELP_MAX], list[256];
+    char help[HELP_MAX], list[NAMES_MAX];
     const char *values = values_of(s, list, sizeof(list));
     option_help(s, help, sizeof(help));
     fish_line(verb);
@@ -329,7 +330,7 @@ static void fish_name(const struct verb *verb, void *unused)
         printf("'\n");
         return;
     }
-    char names[256];
+    char names[NAMES_MAX];
     verb_names(verb->within->verbs, names, sizeof(names));
     printf("complete -c nestbox -n '__fish_seen_subcommand_from %s; and not __fish_seen_subcommand_from %s' -a %s -d '",
            verb->within->name, names, verb->name);
@@ -362,7 +363,7 @@ static void fish_verb(const struct verb *verb, void *all)
 
 static void derive_fish(const struct verb *unused)
 {
-    char names[256];
+    char names[NAMES_MAX];
     verb_names(verbs, names, sizeof(names));
     printf("# fish completion for nestbox; derived from its options by tools/derive.sh\n\ncomplete -c nestbox -f\n");
     verbs_each(fish_name, NULL);

@@ -161,7 +161,7 @@ static int leave_out(struct import *x, struct error *error)
             continue;
         if (disk->path[0] != '/' || disk->kind != DISK_CD)
             return no_export(x, "a drive has a file that is not in it", error);
-        snprintf(hint, sizeof(hint), "nestbox disk set %.40s/%s " SETTING("file") " FILE", x->def.name, disk->id);
+        snprintf(hint, sizeof(hint), "nestbox disk set %.40s/%s " SETTING("path") " FILE", x->def.name, disk->id);
         note(x, hint, "the CD drive", disk->id, disk->path);
         free((char *)(uintptr_t)disk->path);
         free((char *)(uintptr_t)disk->format);
