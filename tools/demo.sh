@@ -1,11 +1,13 @@
 #!/bin/bash
 # `make demo`: Debian's kernel as L1 with VT-x, then with AMD-V; its own KVM runs L2 in this same program. Prints
-# progress, and at the end a tree of the levels with the time of each; exit status 0 only if every level did its work.
-# usage: demo.sh [intel|amd]...
+# progress, and at the end a tree of the levels with the time of each, then the story of story.sh; exit status 0 only if
+# every level did its work.
+# usage: demo.sh [intel|amd]...   (without the story)
 set -u
 here=$(dirname "$0")
 . "$here/need.sh"
-[ $# -gt 0 ] || set -- intel amd
+story=no
+[ $# -gt 0 ] || { set -- intel amd && story=yes; }
 nestbox=build/release/nestbox loops=build/loops out=build/demo
 
 build() { # one line of progress
@@ -106,4 +108,5 @@ $nested: $result, $(seconds $((end - start))) in all
 "
 done
 printf '%s\n' "$tree"
+[ $story = no ] || "$here/story.sh" || failed=1
 exit $failed
