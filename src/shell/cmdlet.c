@@ -10,10 +10,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct cmdlet *const cmdlet_tables[] = {cmdlets_core,   cmdlets_objects,    cmdlets_format, cmdlets_help,
-                                              cmdlets_switch, cmdlets_nat,        cmdlets_card,   cmdlets_host,
-                                              cmdlets_vm,     cmdlets_hardware,   cmdlets_life,   cmdlets_guest,
-                                              cmdlets_disk,   cmdlets_checkpoint, cmdlets_export, NULL};
+const struct cmdlet *const cmdlet_tables[] = {cmdlets_core,
+                                              cmdlets_objects,
+                                              cmdlets_format,
+                                              cmdlets_help,
+                                              cmdlets_switch,
+                                              cmdlets_nat,
+                                              cmdlets_card,
+                                              cmdlets_host,
+                                              cmdlets_vm,
+                                              cmdlets_hardware,
+                                              cmdlets_life,
+                                              cmdlets_guest,
+                                              cmdlets_disk,
+                                              cmdlets_checkpoint,
+                                              cmdlets_export,
+                                              cmdlets_meter,
+                                              NULL};
 
 /* clang-format off */
 const struct parameter common_parameters[] = {

@@ -66,7 +66,7 @@ struct cmdlet {
 extern const struct cmdlet *const cmdlet_tables[];
 extern const struct cmdlet cmdlets_core[], cmdlets_objects[], cmdlets_format[], cmdlets_help[], cmdlets_switch[],
     cmdlets_nat[], cmdlets_card[], cmdlets_host[], cmdlets_vm[], cmdlets_hardware[], cmdlets_life[], cmdlets_guest[],
-    cmdlets_disk[], cmdlets_checkpoint[], cmdlets_export[];
+    cmdlets_disk[], cmdlets_checkpoint[], cmdlets_export[], cmdlets_meter[];
 
 /* By name or alias. NULL: there is none. */
 const struct cmdlet *cmdlet_find(const char *name);

@@ -35,6 +35,8 @@ static const struct property_row vm_rows[] = {
     {"AutomaticCheckpointsEnabled", PROPERTY_FALSE},
     {"CPUUsage", PROPERTY_NUMBER, .constant = 0},
     {"MemoryAssigned", PROPERTY_NUMBER, .constant = 0},
+    {"MemoryDemand", PROPERTY_NUMBER, .constant = 0},
+    {"MemoryStatus", PROPERTY_NOTHING},
     {"NumaAligned", PROPERTY_NOTHING},
     {"NumaNodesCount", PROPERTY_NUMBER, .constant = 1},
     {"NumaSocketCount", PROPERTY_NUMBER, .constant = 1},
@@ -50,6 +52,7 @@ static const struct property_row vm_rows[] = {
     {"ReplicationHealth", PROPERTY_CONSTANT, .words = "NotApplicable"},
     {"ReplicationMode", PROPERTY_CONSTANT, .words = "None"},
     {"ReplicationState", PROPERTY_CONSTANT, .words = "Disabled"},
+    {"ResourceMeteringEnabled", PROPERTY_TRUE, "metering"},
     {"CheckpointType", PROPERTY_WORD, "checkpoints", "Disabled|ProductionOnly|Production|Standard"},
     {"Groups", PROPERTY_LIST, .words = ""},
     {"Version", PROPERTY_VALUE, "configuration"},
@@ -84,13 +87,6 @@ static const struct property_row vm_rows[] = {
 };
 /* clang-format on */
 
-static struct value *duration(struct heap *heap, s64 seconds)
-{
-    s64 days = seconds / 86400;
-    return value_format(heap, days ? "%lld.%02d:%02d:%02d" : "%.0lld%02d:%02d:%02d", (long long)days,
-                        (int)(seconds / 3600 % 24), (int)(seconds / 60 % 60), (int)(seconds % 60));
-}
-
 /* Adds its drives, each to the property of its kind. */
 static void put_drives(struct heap *heap, struct value *v, const json_t *vm)
 {
@@ -124,8 +120,13 @@ struct value *vm_object(struct heap *heap, const json_t *json)
         object_set(v, "MemoryAssigned", value_number(heap, json_integer_value(memory)));
     if (runs)
         object_set(v, "CPUUsage", value_number(heap, json_integer_value(json_object_get(json, "cpu_usage"))));
+    if (runs && json_object_get(json, "memory_demand")) {
+        const char *status = model_text(json, "memory_status");
+        object_set(v, "MemoryDemand", value_number(heap, json_integer_value(json_object_get(json, "memory_demand"))));
+        object_set(v, "MemoryStatus", value_text(heap, text_same(status, "ok") ? "OK" : status));
+    }
     if (runs && started)
-        object_set(v, "Uptime", duration(heap, time(NULL) - started));
+        object_set(v, "Uptime", value_duration(heap, time(NULL) - started));
     if (runs)
         object_set(
             v, "Heartbeat",

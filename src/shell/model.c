@@ -60,6 +60,20 @@ static struct value *word_of(struct heap *heap, const char *words, const char *c
     return value_text(heap, choice);
 }
 
+struct value *value_host(struct heap *heap)
+{
+    char host[256] = "";
+    gethostname(host, sizeof(host) - 1);
+    return value_text(heap, host);
+}
+
+struct value *value_duration(struct heap *heap, s64 seconds)
+{
+    s64 days = seconds / 86400;
+    return value_format(heap, days ? "%lld.%02d:%02d:%02d" : "%.0lld%02d:%02d:%02d", (long long)days,
+                        (int)(seconds / 3600 % 24), (int)(seconds / 60 % 60), (int)(seconds % 60));
+}
+
 static struct value *words_of(struct heap *heap, const char *words)
 {
     struct value *list = value_array(heap);
@@ -71,7 +85,6 @@ static struct value *words_of(struct heap *heap, const char *words)
 static struct value *property(struct heap *heap, const struct property_row *row, const json_t *json)
 {
     const json_t *e = element(json, row->from);
-    char host[256] = "";
     bool on =
         e && !json_is_false(e) && !json_is_null(e) && !(json_is_string(e) && text_same(json_string_value(e), "off"));
     switch (row->kind) {
@@ -86,7 +99,7 @@ static struct value *property(struct heap *heap, const struct property_row *row,
     case PROPERTY_LIST: return words_of(heap, row->words);
     case PROPERTY_PART_ID:
         return value_format(heap, "%s\\%s", json_is_string(e) ? json_string_value(e) : "", row->words);
-    case PROPERTY_HOST: gethostname(host, sizeof(host) - 1); return value_text(heap, host);
+    case PROPERTY_HOST: return value_host(heap);
     default: return &value_null;
     }
 }

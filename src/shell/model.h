@@ -47,6 +47,9 @@ struct value *model_object(struct heap *heap, const char *type, const struct pro
     {                                                                                                                  \
         "VMCheckpointName", PROPERTY_CONSTANT, .words = ""                                                             \
     }
+/* The host's name; a span of time as "1.02:03:04". */
+struct value *value_host(struct heap *heap);
+struct value *value_duration(struct heap *heap, s64 seconds);
 /* The text of an element; "" if there is none. */
 const char *model_text(const json_t *json, const char *key);
 

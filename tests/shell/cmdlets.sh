@@ -148,6 +148,11 @@ says 'again' '' 'Start-VM a'
 check 'is a warning' grep -q 'WARNING: VM a is in state Running already' "$WORK/err"
 refuses 'the switch of a VM that runs' 'InvalidState,Microsoft.HyperV.PowerShell.Commands.SetVMProcessor' \
     'Set-VMProcessor a -ExposeVirtualizationExtensions $false'
+says 'metering' $'True\nTrue\nTrue 0' 'Enable-VMResourceMetering a; (Get-VM a).ResourceMeteringEnabled; Start-Sleep 2
+    (Measure-VM a).MaximumMemoryUsage -gt 0
+    Reset-VMResourceMetering a; Measure-VM a | foreach { "$($_.AverageMemoryUsage -gt 0) $($_.NetworkInbound)" }
+    Disable-VMResourceMetering a'
+refuses 'without metering' 'InvalidState,Microsoft.HyperV.PowerShell.Commands.MeasureVM' 'Measure-VM a'
 says 'Suspend-VM, Resume-VM, Stop-VM' $'Paused\nRunning\nOff' \
     'Suspend-VM a; (Get-VM a).State; Resume-VM a; (Get-VM a).State; Stop-VM a -TurnOff; (Get-VM a).State'
 says 'Remove-VM' '' 'Remove-VM a, b -Force'
