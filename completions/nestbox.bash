@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot top stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -489,6 +489,9 @@ _nestbox() {
     'screenshot:--write')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    'top:--seconds')
         return
         ;;
     'checkpoint create:--name')
@@ -973,6 +976,9 @@ _nestbox() {
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
+    'top')
+        mapfile -t COMPREPLY < <(compgen -W '--seconds --json --help' -- "$current")
+        ;;
     'stats')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
@@ -1175,7 +1181,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot top stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

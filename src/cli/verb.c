@@ -41,6 +41,7 @@ const struct verb *const verbs[] = {
     &verb_console,
     &verb_view,
     &verb_screenshot,
+    &verb_top,
     &verb_stats,
     &verb_meter,
     &verb_events,

@@ -94,6 +94,7 @@ extern const struct verb
     verb_console,
     verb_view,
     verb_screenshot,
+    verb_top,
     verb_stats,
     verb_meter,
     verb_events,
