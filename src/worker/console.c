@@ -202,9 +202,11 @@ void console_last_line(const struct console *c, char *line, size_t size)
     while (from > oldest(c) && end - from + 1 < size && c->ring[(from - 1) % RING] != '\n')
         from--;
     for (; from < end && used + 1 < size; from++) {
-        char byte = c->ring[from % RING];
-        if ((u8)byte >= ' ' && byte != 0x7f)
-            line[used++] = byte;
+        u8 byte = (u8)c->ring[from % RING];
+        if (byte >= ' ' && byte < 0x7f)
+            line[used++] = (char)byte;
+        else if (byte >= 0xc0) /* a character's first byte; the others may be still to come */
+            line[used++] = '?';
     }
     if (size)
         line[used] = 0;

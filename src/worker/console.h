@@ -15,7 +15,8 @@ void console_free(struct console *c);
 /* A viewer gets what was printed last, then all that comes, and types into the port; closing it ends that. `fd` is the
  * console's from now on. `last`: how many bytes of the past it gets at most; `ends`: it gets no more than those. */
 void console_view(struct console *c, int fd, size_t last, bool ends);
-/* Writes the last line that is not empty, without control characters. */
+/* Writes the last line that is not empty, without control characters. What is no ASCII becomes '?', so that the line
+ * can be put into JSON, whatever the guest prints. */
 void console_last_line(const struct console *c, char *line, size_t size);
 
 #endif
