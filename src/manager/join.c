@@ -1,9 +1,10 @@
 /*
- * Joining an internal switch and a NAT network. The steps are those of the operations on both, each of which is whole
- * by itself; what was there is made again if a later one fails.
+ * Joining an internal switch and a NAT network: all definitions change in one step, and are put back if the process of
+ * the joined switch does not start.
  */
 #include "manager/join.h"
 
+#include "manager/client.h"
 #include "manager/names.h"
 #include "manager/nat.h"
 #include "manager/switch.h"
@@ -94,62 +95,106 @@ static int check(const struct networks *all, const struct switch_def *def, const
     return check_gateway(nat, address, error);
 }
 
-/* What is needed of both after the definitions that were read are gone. */
 struct both {
-    struct switch_def before, after;
+    const struct switch_def *before, *own; /* `own`: the switch that the network has alone, and that goes; NULL: none */
+    const struct nat_def *was;             /* NULL: the network is new */
+    struct switch_def after;
     struct nat_def nat;
-    struct nat_mapping *mappings;
-    u32 count;
-    bool there; /* the network is defined */
 };
 
-static int replace(struct store *store, struct both *b, struct error *error)
+/* All definitions change in one step, so whatever ends the command, they are those of before or of afterwards. */
+static int put(struct store *store, const struct both *b, bool joined, struct error *error)
+{
+    store_begin(store);
+    int e = store_switch_put(store, joined ? &b->after : b->before, error);
+    if (!e && (joined || b->was))
+        e = store_nat_put(store, joined ? &b->nat : b->was, error);
+    else if (!e)
+        e = store_nat_remove(store, b->nat.name, error);
+    if (!e && b->own)
+        e = joined ? store_switch_remove(store, b->own->name, error) : store_switch_put(store, b->own, error);
+    return e ? e : store_commit(store, error);
+}
+
+static void put_back(struct store *store, const struct networks *all, const struct both *b)
 {
     struct error ignored;
-    int e = b->there ? nat_delete(store, b->nat.name, false, error) : 0;
+    if (client_stop(store, b->after.name, &ignored) || put(store, b, false, &ignored))
+        return;
+    (void)!client_refresh(store, b->before->name, switch_wanted(all, b->before), NULL, &ignored);
+    if (b->own)
+        (void)!client_refresh(store, b->own->name, switch_wanted(all, b->own), NULL, &ignored);
+}
+
+/* Processes end before what they serve is no longer defined. */
+static int replace(struct store *store, const struct networks *all, const struct both *b, struct error *error)
+{
+    int e = client_stop(store, b->before->name, error);
+    if (!e && b->own)
+        e = client_stop(store, b->own->name, error);
+    if (!e)
+        e = put(store, b, true, error);
     if (e)
         return e;
-    e = switch_delete(store, b->before.name, true, error);
+    e = client_refresh(store, b->after.name, switch_wanted(all, &b->after), NULL, error);
     if (e)
-        return e;
-    b->nat.set.switch_name = b->after.name;
-    e = switch_create(store, &b->after, &b->nat, error);
-    for (u32 i = 0; i < b->count && !e; i++) {
-        struct nat_mapping mapped;
-        e = nat_map(store, b->nat.name, b->mappings[i].udp, b->mappings[i].external, b->mappings[i].internal, &mapped,
-                    error);
-    }
-    if (e && switch_create(store, &b->before, NULL, &ignored) == 0) {
-        b->nat.set.switch_name = NULL;
-        if (b->there)
-            (void)!nat_create(store, &b->nat, &ignored);
-    }
+        put_back(store, all, b);
+    else if (b->own)
+        store_switch_forget(store, b->own->name);
     return e;
+}
+
+/* What a network is that is new: its prefix may be that of the switch's address, and of nothing else. */
+static int complete(struct networks *all, struct switch_def *def, struct nat_def *nat, struct nat_texts *texts,
+                    struct error *error)
+{
+    const char *address = def->set.address;
+    if (networks_nat(all, nat->name))
+        return error_set(error, -EEXIST, "there is already a NAT network %s", nat->name);
+    def->set.address = NULL;
+    int e = nat_complete(all, nat, texts, error);
+    def->set.address = address;
+    return e;
+}
+
+static int join_locked(struct store *store, struct networks *all, const char *switch_name, const char *nat_name,
+                       struct nat_def *new, const char *address, struct error *error)
+{
+    struct nat_texts texts;
+    struct switch_def *def = (struct switch_def *)(uintptr_t)names_switch(all, switch_name, error);
+    const struct nat_def *nat = new;
+    if (def && !nat)
+        nat = names_nat(all, nat_name, error);
+    int e = def && nat ? check(all, def, nat, address, error) : error->code;
+    if (!e)
+        e = nat_check_backend(&nat->set, error);
+    if (!e && new)
+        e = complete(all, def, new, &texts, error);
+    if (e)
+        return e;
+    struct both b = {.before = def, .was = new ? NULL : nat, .after = *def, .nat = *nat};
+    if (!new && !nat->set.switch_name)
+        b.own = networks_switch(all, nat_switch(nat));
+    b.after.set.type = SWITCH_NAT;
+    b.after.set.address = NULL;
+    b.after.set.keep = true; /* the host's port stays without cards, as that of an internal switch does */
+    b.nat.set.switch_name = b.after.name;
+    return replace(store, all, &b, error);
 }
 
 static int join(struct store *store, const char *switch_name, const char *nat_name, struct nat_def *new,
                 const char *address, struct error *error)
 {
     struct networks all;
-    struct both b = {0};
-    int e = networks_read(store, &all, error);
+    int e = store_lock(store, error);
     if (e)
         return e;
-    const struct switch_def *def = names_switch(&all, switch_name, error);
-    const struct nat_def *nat = new;
-    if (def && !nat)
-        nat = names_nat(&all, nat_name, error);
-    e = def && nat ? check(&all, def, nat, address, error) : error->code;
+    e = networks_read(store, &all, error);
     if (!e) {
-        b = (struct both){*def, *def, *nat, nat->mapping, nat->mappings, !new};
-        b.after.set.type = SWITCH_NAT;
-        b.after.set.address = NULL;
-        b.after.set.keep = true; /* the host's port stays without cards, as that of an internal switch does */
-        b.nat.mapping = NULL;
-        b.nat.mappings = 0;
-        e = replace(store, &b, error);
+        e = join_locked(store, &all, switch_name, nat_name, new, address, error);
+        networks_free(&all);
     }
-    networks_free(&all);
+    store_unlock(store);
     return e;
 }
 
