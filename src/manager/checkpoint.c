@@ -56,6 +56,8 @@ static int describe(const struct creation *c, bool memory, json_t **object, stru
     json_t *machine = json_object_get(c->now.report ? c->now.report : saved, "machine");
     if (*object && started)
         (void)!json_object_set(*object, "memory_started", started);
+    if (*object)
+        (void)!json_object_set_new(*object, "cards", checkpoint_cards(c->store, c->def->name));
     if (*object && memory && machine)
         (void)!json_object_set(*object, "machine", machine);
     json_decref(saved);
@@ -288,6 +290,15 @@ static int make_definition(struct store *store, const struct vm_def *def, const 
     return 0;
 }
 
+/* Switches learn which cards they have now. */
+static void refresh_switches(struct store *store, const json_t *cards)
+{
+    size_t i;
+    json_t *card;
+    json_array_foreach ((json_t *)(uintptr_t)cards, i, card)
+        vm_refresh_switch(store, json_string_value(json_object_get(json_object_get(card, "settings"), "switch")));
+}
+
 static int apply(struct store *store, const struct vm_def *def, const struct checkpoints *all, const json_t *checkpoint,
                  struct error *error)
 {
@@ -298,13 +309,21 @@ static int apply(struct store *store, const struct vm_def *def, const struct che
         e = intent_begin(store, def->name, "checkpoint apply", json_incref(undo), error);
     if (!e)
         e = checkpoint_restore(store, def->name, checkpoint, steps, error);
+    if (!e)
+        e = checkpoint_cards_back(store, def->name, checkpoint, steps, error);
     if (e) {
         intent_undo(store, def->name);
     } else {
         definition_path("vms", def->name, "/vm.json", vm_file);
         (void)!json_array_append_new(steps, intent_write(vm_file, definition));
         checkpoint_drop_current(store, def, all, steps);
+        json_t *cards = checkpoint_cards(store, def->name);
         e = intent_finish(store, def->name, "checkpoint apply", json_incref(steps), error);
+        if (!e && !json_equal(cards, json_object_get(checkpoint, "cards"))) {
+            refresh_switches(store, cards);
+            refresh_switches(store, json_object_get(checkpoint, "cards"));
+        }
+        json_decref(cards);
     }
     json_decref(definition);
     json_decref(undo);

@@ -44,6 +44,11 @@ int MUST_CHECK checkpoint_copy(struct store *store, const char *vm, const char *
 /* Puts firmware, TPM and memory of a checkpoint beside the VM's, and adds the steps that make them the VM's. */
 int MUST_CHECK checkpoint_restore(struct store *store, const char *vm, const json_t *checkpoint, json_t *steps,
                                   struct error *error);
+/* The cards of a VM, as its file has them: an array. */
+json_t *checkpoint_cards(struct store *store, const char *vm);
+/* Adds the step that gives the VM the cards of a checkpoint. */
+int MUST_CHECK checkpoint_cards_back(struct store *store, const char *vm, const json_t *checkpoint, json_t *steps,
+                                     struct error *error);
 /* The steps of an intent that take a checkpoint away; NULL: no memory. */
 json_t *checkpoint_delete_steps(struct store *store, const struct vm_def *def, const struct checkpoints *all,
                                 const json_t *checkpoint);

@@ -36,6 +36,7 @@ struct export
     const struct export_how *how;
     const struct progress *progress;
     struct export_list list;
+    json_t *cards;             /* those of the checkpoint; NULL: the VM's */
     json_t *definition;        /* as it is exported */
     char taken[UUID_TEXT_MAX]; /* the checkpoint that was taken for it; empty: none */
     char target[PATH_MAX];     /* absolute */
@@ -126,6 +127,7 @@ static int list_one(struct export *x, const struct checkpoints *all, const json_
     json_t *parent = json_object_get(checkpoint, "parent"), *definition = json_object_get(checkpoint, "definition");
     char folder[80], state[96];
     x->definition = json_deep_copy(definition);
+    x->cards = json_incref(json_object_get(checkpoint, "cards"));
     if (!x->definition)
         return no_memory(error);
     (void)!json_object_set_new(x->definition, "name", json_string(x->vm.def.name));
@@ -171,8 +173,8 @@ static int list_all(struct export *x, const struct checkpoints *all, struct erro
 
 static json_t *description(struct export *x, struct error *error)
 {
-    json_t *cards = NULL;
-    if (list_cards(x, &cards, error))
+    json_t *cards = json_incref(x->cards); /* of a checkpoint */
+    if (!cards && list_cards(x, &cards, error))
         return NULL;
     json_t *object = json_pack("{s:i, s:I, s:O, s:o, s:b, s:O, s:O}", "version", EXPORT_VERSION, "exported",
                                (json_int_t)time(NULL), "definition", x->definition, "cards", cards, "memory", x->memory,
@@ -433,6 +435,7 @@ int vm_export(struct store *store, const char *name, const char *path, const str
         e = export_open(&x, object, error);
     export_list_free(&x.list);
     json_decref(x.definition);
+    json_decref(x.cards);
     if (images >= 0)
         close(images);
     vm_close(&x.vm);

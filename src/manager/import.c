@@ -447,6 +447,29 @@ static int check_formats(struct import *x, const struct vm_def *def, struct erro
     return 0;
 }
 
+/* Cards of checkpoints become the VM's as they are written there. */
+static int check_cards(struct import *x, const json_t *cards, struct error *error)
+{
+    size_t i;
+    json_t *card;
+    json_array_foreach ((json_t *)(uintptr_t)cards, i, card) {
+        const char *id = text_of(card, "id");
+        struct card_settings set;
+        setting_defaults(card_settings_table, &set);
+        int e = setting_json_read(card_settings_table, json_object_get(card, "settings"), &set, error);
+        if (!e)
+            e = card_settings_check(&set, error);
+        setting_texts_free(card_settings_table, &set);
+        if (!e)
+            e = name_check("a card", text_of(card, "name"), error);
+        if (e)
+            return e;
+        if (strlen(id) != 8 || strspn(id, "0123456789abcdef") != 8 || id[0] < 'a')
+            return no_export(x, "a card has an impossible id", error);
+    }
+    return 0;
+}
+
 /* Definitions of checkpoints become the VM's one day. Files and folders of the host are taken out of them, too. */
 static int check_checkpoint(struct import *x, const char *name, struct error *error)
 {
@@ -464,6 +487,8 @@ static int check_checkpoint(struct import *x, const char *name, struct error *er
         e = check_formats(x, &def, error);
         vm_def_free(&def);
     }
+    if (!e)
+        e = check_cards(x, json_object_get(object, "cards"), error);
     json_array_foreach (json_object_get(definition, "disks"), i, disk) {
         json_t *settings = json_object_get(disk, "settings");
         if (text_of(settings, "path")[0] && !has_file(x, text_of(settings, "path"))) {

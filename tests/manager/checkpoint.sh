@@ -91,7 +91,26 @@ off)
     nb start attic
     within 20 counts attic 3 || fail 'it does not start under another name'
     within 10 disk_is attic "$full" || fail "its disk has $(disk attic), not $full"
-    say 'off and saved'
+    # Cards are those of the checkpoint, also where it has memory.
+    nb stop attic --turn-off
+    nb switch create lan --type private
+    nb nic add attic --switch lan >/dev/null
+    cards() { "$NB" nic list attic --json 2>/dev/null | jq -c 'map([.name, .mac, .switch])'; }
+    was=$(cards)
+    nb start attic
+    within 20 counts attic 3 || fail 'it does not start with a card'
+    nb checkpoint create attic --name card --kind standard >/dev/null
+    nb stop attic --turn-off
+    nb nic remove attic/nic0
+    nb nic add attic --switch lan --name other >/dev/null
+    nb checkpoint apply attic card --force
+    [ "$(cards)" = "$was" ] || fail "its cards are $(cards), not $was"
+    nb start attic
+    within 10 counts attic 3 || fail 'it does not go on with its card'
+    nb checkpoint apply attic empty --force
+    [ -z "$(cards)" ] || fail "it has cards: $(cards)"
+    nb switch stop lan
+    say 'off and saved; cards'
     ;;
 tree)
     nb checkpoint create lab --name a >/dev/null
