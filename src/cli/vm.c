@@ -244,6 +244,16 @@ static void print_vm(const json_t *vm)
     settings_text(vm_settings_table, set, shown, text, sizeof(text));
     if (*text)
         printf("  settings    %s\n", text);
+    if (json_object_get(vm, "cpu_usage")) {
+        bytes_text((u64)number_at(vm, "memory"), memory, sizeof(memory));
+        printf("  uses        CPU %lld %% of the host, memory %s", number_at(vm, "cpu_usage"), memory);
+        if (*text_at(vm, "memory_status"))
+            printf(", of which it needs %s (%s)", bytes_text((u64)number_at(vm, "memory_demand"), text, sizeof(text)),
+                   text_at(vm, "memory_status"));
+        printf("\n");
+    }
+    if (*text_at(vm, "limits_note"))
+        printf("  note        %s\n", text_at(vm, "limits_note"));
     error_plain(text_at(set, "notes"), notes, sizeof(notes));
     if (*notes)
         printf("  notes       %s\n", notes);

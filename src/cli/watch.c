@@ -48,7 +48,11 @@ static void print_stats(const char *vm, const json_t *stats)
     json_t *drive;
     printf("%s: %s\n", vm, text_at(stats, "state"));
     printf("  CPU time    %s\n", duration_text((u64)number_at(stats, "cpu_ms"), cpu, sizeof(cpu)));
+    printf("  CPU use     %lld %% of the host\n", number_at(stats, "cpu_usage"));
     printf("  memory      %s\n", bytes_text((u64)number_at(stats, "memory"), bytes, sizeof(bytes)));
+    if (*text_at(stats, "memory_status"))
+        printf("  needs       %s (%s)\n", bytes_text((u64)number_at(stats, "memory_demand"), bytes, sizeof(bytes)),
+               text_at(stats, "memory_status"));
     printf("  of the host %s\n", bytes_text((u64)number_at(stats, "resident"), bytes, sizeof(bytes)));
     printf("  hypervisor  %s\n", true_at(stats, "hypervisor_active") ? "active" : "none");
     json_object_foreach (json_object_get(stats, "drives"), id, drive)

@@ -227,7 +227,7 @@ const struct rule rules[] = {
     {"R34", "S0, S1", RULE_BEHAVES, HOSTS, 0, "for Hyper-V on another hypervisor its maker is to be asked"},
     {"R35", "S1", RULE_BEHAVES, HOSTS, 0, "Azure Stack HCI in a VM is for trying it"},
     {"R36", "S1", RULE_BEHAVES, ALL, 0, "a container with a kernel of its own in a VM starts and runs slower"},
-    {"R37", "S2", RULE_BEHAVES, ALL, 0, "memory and cards can be added to a VM that runs"},
+    {"R37", "S2", RULE_BEHAVES, ALL, 0, "memory and cards can be added to a VM that runs", .test = "manager/hot"},
     {"R38", "S2", RULE_REFUSES, ALL, RULE_SET_MEMORY | RULE_SET_DYNAMIC | RULE_START,
      "a VM gets no more memory than its cap, whoever asks in it",
      over_cap, "VM %s would have more memory than its cap", "nestbox set %s --memory-cap 0", "cli/rules"},

@@ -21,6 +21,8 @@ first=$(value .cpu_ms)
 [ "$(value .memory_maximum)" = $((64 << 20)) ] || fail "its memory is $(value .memory_maximum)"
 [ "$(value '.nics.nic0.in_bytes')" != null ] || fail 'its card is not there'
 nb meter lab | grep -q 'CPU  ' || fail 'nothing for people'
+"$NB" show lab | grep -q "uses        CPU .*memory 64.0 MiB" || fail "show has no use"
+"$NB" stats lab | grep -q "CPU use" || fail "stats has no use"
 say "$(nb meter lab | head -n 3 | paste -sd' ')"
 kill -9 "$(worker lab)"
 within 10 [ "$("$NB" meter lab --json | jq .cpu_ms)" -ge "$first" ] || fail 'another worker has less'
