@@ -22,7 +22,7 @@ struct vm_end {
     u32 code;
     struct error why;   /* for the user; its text is empty when there is nothing to say */
     char state[8192];   /* registers of the vCPUs concerned, or empty */
-    char stats[131072]; /* with run_settings.stats: a line for each of 256 vCPUs */
+    char stats[262144]; /* with run_settings.stats: a line for each of 256 vCPUs */
 };
 
 /* Runs on the calling thread until the VM has ended. Nothing is left behind then, unless a vCPU was stuck: a line on

@@ -25,7 +25,9 @@ line() { # NAME PATTERN
     check "$1" grep -qE "^$2$" "$WORK/err"
 }
 names=(dispatched lookups calls 'TLB fills' ungrouped 'bounced accesses' faults 'VM entries' 'VM exits' halts
-    'stores beside code' 'pages of code compared' 'blocks found stale')
+    'stores beside code' 'pages of code compared' 'blocks found stale'
+    'fills by a victim' 'fills in place of another' 'fetch fills' 'lookups for links'
+    'lookups for dead blocks' 'jumps in C' 'blocks made' 'blocks made hot')
 vcpu_line='vCPU [0-9]+:'
 for name in "${names[@]}"; do vcpu_line+=" $name [0-9]+"; done
 
@@ -61,6 +63,8 @@ entries=$(counter 0 'VM entries')
 from_to 'VM entries' "$entries" 1000 100000000
 exits=$(counter 0 'VM exits')
 from_to 'VM exits' "$exits" 1000 "$entries"
+from_to 'blocks made' "$(counter 0 'blocks made')" 100 100000
+from_to 'fetch fills' "$(counter 0 'fetch fills')" 10 "$(counter 0 lookups)"
 line 'ends with a table of VM exits' 'VM exits of L2 to L1: +20000 CPUID'
 sum=$(sed -nE 's/^VM exits of L2 to L1: +([0-9]+) .*/\1/p' "$WORK/err" | awk '{n += $1} END {print n}')
 check 'which has them all' [ "$sum" = "$exits" ]

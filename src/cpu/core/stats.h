@@ -17,7 +17,15 @@
     X(HALT, "halts")                                                                                                   \
     X(BESIDE, "stores beside code")                                                                                    \
     X(CODE_CHECK, "pages of code compared")                                                                            \
-    X(CODE_STALE, "blocks found stale")
+    X(CODE_STALE, "blocks found stale")                                                                                \
+    X(FILL_VICTIM, "fills by a victim")                                                                                \
+    X(FILL_TAKEN, "fills in place of another")                                                                         \
+    X(FETCH_FILL, "fetch fills")                                                                                       \
+    X(LOOKUP_LINK, "lookups for links")                                                                                \
+    X(LOOKUP_DEAD, "lookups for dead blocks")                                                                          \
+    X(JUMP, "jumps in C")                                                                                              \
+    X(MADE, "blocks made")                                                                                             \
+    X(MADE_HOT, "blocks made hot")
 
 enum stat {
 #define X(id, text) STAT_##id,

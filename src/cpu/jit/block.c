@@ -341,7 +341,7 @@ static __attribute__((noinline)) struct block *find_or_make(struct vcpu *v, u64 
         if (!protect(v, &r.page) || (needs_page2 && !(protect(v, &r.page2) && is_same(v, &r.page))))
             continue;
         switch (make(v, &r, &b)) {
-        case TRANSLATION_DONE: return b;
+        case TRANSLATION_DONE: v->stat[r.hot ? STAT_MADE_HOT : STAT_MADE]++; return b;
         case TRANSLATION_NEEDS_PAGE2: needs_page2 = true; break;
         case TRANSLATION_FULL: flush(v); break;
         case TRANSLATION_RETRY: break;

@@ -158,6 +158,7 @@ static struct exit_link *link_behind(struct vcpu *v, const u8 *after)
 bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la)
 {
     u32 transfer;
+    v->stat[STAT_JUMP]++;
     if (!v->sample_left && heats(v, la))
         heat(v, after); /* the block that jumps: blocks that are hot look no more where they jump */
     __builtin_memcpy(&transfer, after + JUMP_REG_SIZE, sizeof transfer);
@@ -171,6 +172,7 @@ bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la)
 
 bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11)
 {
+    v->stat[STAT_LOOKUP_LINK]++;
     v->exec->chain = link;
     v->exec->chain_generation = v->vm->cache->generation;
     return proceed(v, link->lands ? r11 : v->page_la + link->target, link->plain ? MODE_PLAIN : 0);
@@ -197,6 +199,7 @@ bool exec_back_missed(struct vcpu *v, const u8 *after, u64 r11)
 
 bool exec_stale(struct vcpu *v, u64 offset, u64 r11)
 {
+    v->stat[STAT_LOOKUP_DEAD]++;
     v->exec->chain = NULL;
     return proceed(v, v->page_la + (u16)offset, 0);
 }

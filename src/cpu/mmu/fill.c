@@ -6,6 +6,7 @@
  * it the other way round. Pages with data breakpoints, the APIC's page and L2's APIC-access page are never entered, nor
  * is anything while alignment is checked: those accesses come to access.c.
  */
+#include "cpu/core/stats.h"
 #include "cpu/mmu/segment.h"
 #include "cpu/mmu/tlb.h"
 #include "cpu/mmu/walk.h"
@@ -233,14 +234,18 @@ enum outcome mem_fill(struct vcpu *v, u64 la, unsigned size, enum access access,
     mmu_select(v);
     struct tlb *t = tlb_for(v, access);
     if (t && victim_back(t, la, access)) {
+        v->stat[STAT_FILL_VICTIM]++;
         *filled = true;
         return CPU_OK;
     }
     if (t && access & ACCESS_WRITE && ctag_find(v, t, la, &w.gpa))
         return found_set(v, la, size, access, w.gpa, f);
     TRY(walk_linear(v, la, access, &w));
+    u32 i = tlb_index(la);
+    bool taken = t && (access & ACCESS_WRITE ? t->wtag : t->rtag)[i] != tlb_empty(i);
     if (unlikely(!t || !tlb_enter(v, t, la, access, &w)))
         return found_set(v, la, size, access, w.gpa, f);
+    v->stat[STAT_FILL_TAKEN] += taken;
     *filled = true;
     fill_ahead(v, t, la, access, &w);
     return CPU_OK;
@@ -279,6 +284,7 @@ enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa)
     TRY(walk_linear(v, la, ACCESS_FETCH, &w));
     if (mem_is_apic_access(v, w.gpa))
         TRY(v->nested->apic_access(v, &w.gpa, 1, ACCESS_FETCH));
+    v->stat[STAT_FETCH_FILL]++;
     tlb_enter_fetch(v, v->tlb, la, &w);
     if (unlikely(v->vm->foreign))
         foreign_check(v, la, &w);
