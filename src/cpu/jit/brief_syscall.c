@@ -17,7 +17,7 @@
 
 enum { AL = 0, CL = 1, AH = 4 };
 
-/* rcx = 0 if a field of the vCPU that dst gets has all bits of the mask, else more. */
+/* rcx = 0 if the field of the vCPU has all bits of the mask, else more. Uses rax. */
 static void emit_all_set(struct emit *e, s32 field, u32 mask)
 {
     emit_load(e, RAX, field);
