@@ -12,7 +12,7 @@ complain() {
 layers="base 0 x86 1 rules 1 bus 2 ram 2 net 2 process 2 agent 3 cpu 3 accel 4 dev 4 kvmapi 5 machine 5 store 5 vmproc 6
 worker 6 vswitch 6 manager 7 shell 8 cli 9"
 # The rooms of src/cpu, bottom up. cpu.c and cpu.h, the engine's face, are above them all.
-rooms="core 0 mmu 1 event 2 insn 3 vmx 4 svm 4 jit 5 face 6"
+rooms="core 0 mmu 1 event 2 insn 3 vmx 4 svm 4 jit 5 direct 6 face 7"
 
 while read -r complaint; do
     complain "$complaint"

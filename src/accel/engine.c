@@ -71,6 +71,9 @@ static int add_vcpus(struct accel_vm *a, u32 count)
     return 0;
 }
 
+static const enum cpu_direct direct_choices[] = {
+    [DIRECT_OFF] = CPU_DIRECT_OFF, [DIRECT_AUTO] = CPU_DIRECT_AUTO, [DIRECT_ON] = CPU_DIRECT_ON};
+
 static int engine_create(const struct run_settings *settings, const struct machine *machine, struct accel_vm **out,
                          struct error *error)
 {
@@ -91,8 +94,11 @@ static int engine_create(const struct run_settings *settings, const struct machi
                                           .tsc_khz = a->tsc_khz,
                                           .phys_bits = PHYS_BITS,
                                           .model = settings->cpu};
-    const struct cpu_config cpus = {
-        .machine = &a->machine, .host = &a->host.ops, .tsc_khz = a->tsc_khz, .hypercalls = settings->debug_exit};
+    const struct cpu_config cpus = {.machine = &a->machine,
+                                    .host = &a->host.ops,
+                                    .tsc_khz = a->tsc_khz,
+                                    .hypercalls = settings->debug_exit,
+                                    .direct = direct_choices[settings->direct]};
     r = cpuid_create(&a->features, &features, error);
     if (!r && (cpu_create(&a->vm, &cpus) || add_vcpus(a, settings->cpus)))
         r = error_set(error, -ENOMEM, "not enough memory for the engine's code cache and CPU state");

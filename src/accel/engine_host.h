@@ -5,6 +5,7 @@
 #ifndef ACCEL_ENGINE_HOST_H
 #define ACCEL_ENGINE_HOST_H
 
+#include "accel/direct_process.h"
 #include "cpu/cpu.h"
 
 #include <time.h>
@@ -21,6 +22,7 @@ struct engine_vcpu {
 struct engine_host {
     struct cpu_host ops;
     struct engine_vcpu vcpu[CPU_VCPUS_MAX];
+    struct direct_host direct;
 };
 
 void engine_host_init(struct engine_host *h);

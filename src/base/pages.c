@@ -24,3 +24,12 @@ void *pages_map(size_t size, int prot, bool large)
     madvise(p, size, MADV_HUGEPAGE); /* a hint */
     return p;
 }
+
+void *pages_map_file(size_t size, int prot, int fd)
+{
+    u8 *p = pages_map(size, PROT_NONE, true);
+    if (!p || mmap(p, size, prot, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0) == MAP_FAILED)
+        return NULL;
+    madvise(p, size, MADV_HUGEPAGE); /* a hint */
+    return p;
+}

@@ -12,5 +12,7 @@
  * host has no room. To be released by munmap.
  */
 void *pages_map(size_t size, int prot, bool large);
+/* The same of a file from its start on, shared and large. */
+void *pages_map_file(size_t size, int prot, int fd);
 
 #endif

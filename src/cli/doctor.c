@@ -3,6 +3,7 @@
  * probe, which doctor starts with the preloaded library.
  */
 #include "accel/accel.h"
+#include "accel/direct_process.h"
 #include "accel/hostcpu.h"
 #include "accel/probe.h"
 #include "cli/doctor_networks.h"
@@ -38,6 +39,8 @@ struct findings {
     struct utsname os;
     bool engine_ok;
     struct error engine_why;
+    bool direct_ok; /* the host's CPU can execute guests' user code itself */
+    struct error direct_why;
     int kvm_error; /* of opening /dev/kvm, 0: could be opened */
     struct probe kvm;
     bool served; /* the KVM API can be served by the engine */
@@ -130,6 +133,9 @@ static void find_all(struct findings *f)
     f->cpus = sysconf(_SC_NPROCESSORS_ONLN);
     hostcpu_read(&f->cpu);
     f->engine_ok = hostcpu_suits_engine(&f->cpu, &f->engine_why);
+    f->direct_ok = f->engine_ok && !direct_probe(&f->direct_why);
+    if (!f->engine_ok)
+        f->direct_why = f->engine_why;
     find_memory(f);
     doctor_networks_find(&f->networks);
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -228,6 +234,8 @@ static void print_text(const struct findings *f)
     printf("\nAccelerators\n");
     printf("  engine         %s\n",
            f->engine_ok ? "works, and gives guests VT-x or AMD-V" : line_of(&f->engine_why, line, sizeof(line)));
+    printf("  --direct       %s\n", f->direct_ok ? "works: the host's CPU can execute user code of guests itself"
+                                                 : line_of(&f->direct_why, line, sizeof(line)));
     printf("  /dev/kvm       %s\n", line_of(&f->kvm.why, line, sizeof(line)));
     if (f->kvm.loop_ns)
         printf("                 1000 loops in ring 0 took %u ns\n", f->kvm.loop_ns);
@@ -338,6 +346,10 @@ static void print_json(const struct findings *f)
     json_bool("usable", f->engine_ok);
     printf(", ");
     json_error("reason", f->engine_ok ? NULL : &f->engine_why);
+    printf("},\n \"direct\": {");
+    json_bool("usable", f->direct_ok);
+    printf(", ");
+    json_error("reason", f->direct_ok ? NULL : &f->direct_why);
     printf("},\n \"kvm\": {");
     json_field("device", kvm_presence(f));
     printf(", ");

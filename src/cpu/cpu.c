@@ -13,6 +13,7 @@
 #include "cpu/core/upcalls.h"
 #include "cpu/core/vectors.h"
 #include "cpu/core/world.h"
+#include "cpu/direct/direct.h"
 #include "cpu/event/debug.h"
 #include "cpu/event/exception.h"
 #include "cpu/event/ferr.h"
@@ -66,6 +67,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
     vm->smm = config->smm;
     vm->hypercalls = config->hypercalls;
     vm->paravirt = config->paravirt;
+    vm->direct = config->host->direct ? config->direct : CPU_DIRECT_OFF;
     vm->clock.tsc = tsc_host();
     vm->cache = memory_get(host, sizeof(*vm->cache), CPU_MEMORY_DENSE);
     u8 *code = memory_get(host, CACHE_CODE_SIZE, CPU_MEMORY_CODE);
@@ -84,7 +86,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
 
 /* A vCPU is one piece of memory: struct vcpu, then what the rooms keep for it, each from a page on. */
 struct vcpu_layout {
-    size_t exec, lapic, nested, mmu, size;
+    size_t exec, lapic, nested, mmu, direct, size;
 };
 
 static size_t pages(size_t size)
@@ -92,14 +94,15 @@ static size_t pages(size_t size)
     return (size + PAGE_MASK) & ~PAGE_MASK;
 }
 
-static struct vcpu_layout vcpu_layout(void)
+static struct vcpu_layout vcpu_layout(const struct vm *vm)
 {
     struct vcpu_layout l;
     l.exec = pages(sizeof(struct vcpu));
     l.lapic = l.exec + pages(exec_size());
     l.nested = l.lapic + pages(lapic_size());
     l.mmu = l.nested + pages(vmx_size() > svm_size() ? vmx_size() : svm_size());
-    l.size = l.mmu + pages(mmu_size());
+    l.direct = l.mmu + pages(mmu_size());
+    l.size = l.direct + (vm->direct != CPU_DIRECT_OFF ? pages(direct_size()) : 0);
     return l;
 }
 
@@ -107,7 +110,10 @@ void cpu_destroy(struct vm *vm)
 {
     const struct cpu_host *host = vm->host;
     for (u32 i = 0; i < vm->vcpu_count; i++)
-        memory_put(host, vm->vcpu[i], vcpu_layout().size);
+        if (vm->vcpu[i]->direct_spaces)
+            direct_detach(vm->vcpu[i]);
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        memory_put(host, vm->vcpu[i], vcpu_layout(vm).size);
     memory_put(host, vm->cache->data, CACHE_DATA_SIZE);
     memory_put(host, vm->cache->code, CACHE_CODE_SIZE);
     memory_put(host, vm->cache, sizeof(*vm->cache));
@@ -117,7 +123,7 @@ void cpu_destroy(struct vm *vm)
 /* Gives the vCPU VT-x, AMD-V or neither, as CPUID says. */
 static void extension_attach(struct vcpu *v)
 {
-    void *memory = (char *)v + vcpu_layout().nested;
+    void *memory = (char *)v + vcpu_layout(v->vm).nested;
     v->nested = NULL;
     v->vmx = NULL;
     v->svm = NULL;
@@ -177,7 +183,7 @@ int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
         vm_features_set(vm, features);
     if (!features_agree(features, vm->features))
         return -EINVAL;
-    struct vcpu_layout l = vcpu_layout();
+    struct vcpu_layout l = vcpu_layout(vm);
     char *memory = memory_get(vm->host, l.size, CPU_MEMORY_SPARSE);
     if (!memory)
         return -ENOMEM;
@@ -191,6 +197,8 @@ int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
     paravirt_features(v);
     mmu_init(v, memory + l.mmu);
     exec_init(v, memory + l.exec);
+    if (vm->direct != CPU_DIRECT_OFF)
+        direct_attach(v, memory + l.direct);
     lapic_create(v, memory + l.lapic);
     extension_attach(v);
     cpu_reset(v);
@@ -340,7 +348,7 @@ enum cpu_exit cpu_run(struct vcpu *v)
             continue;
         if (v->activity != ACTIVITY_ACTIVE)
             wait(v);
-        else
+        else if (!v->direct_spaces || !direct_execute(v))
             execute(v);
     }
     lapic_eoi_look(v);

@@ -25,10 +25,11 @@ struct upcalls;
 struct cpu_config {
     const struct machine *machine; /* with its memory; both live as long as the VM */
     const struct cpu_host *host;
-    u64 tsc_khz;     /* of the host's TSC, at which L1's counts if nobody says more */
-    bool smm;        /* SMIs enter system management mode, whose memory is address space 1: docs/smm.md */
-    bool hypercalls; /* VMCALL and VMMCALL as test programs expect them of KVM */
-    bool paravirt;   /* KVM's MSRs and hypercalls for guests are there even if CPUID does not show them, as under KVM */
+    u64 tsc_khz;            /* of the host's TSC, at which L1's counts if nobody says more */
+    bool smm;               /* SMIs enter system management mode, whose memory is address space 1: docs/smm.md */
+    bool hypercalls;        /* VMCALL and VMMCALL as test programs expect them of KVM */
+    enum cpu_direct direct; /* user code that the host's CPU executes, if host->direct is there: docs/direct.md */
+    bool paravirt; /* KVM's MSRs and hypercalls for guests are there even if CPUID does not show them, as under KVM */
 };
 
 /* Makes a VM without CPUs and memory. Returns 0 or -ENOMEM. */

@@ -32,6 +32,10 @@ static void change_end(void *opaque, u32 space, const struct ram_slot *old, cons
     bool goes = old && (!now || now->start.a != old->start.a);
     for (u32 i = 0; i < vm->vcpu_count; i++)
         vcpu_slots_forget(vm->vcpu[i]);
+    if (goes && vm->direct != CPU_DIRECT_OFF) {
+        vm->host->direct->files_forget(vm->host->opaque);
+        vm->direct_notes.generation++;
+    }
     if (goes) {
         block_forget(vm, old);
         for (u32 i = 0; i < vm->vcpu_count; i++) {

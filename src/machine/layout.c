@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static int slots_add(struct layout *layout)
 {
@@ -48,16 +49,29 @@ static void e820_fill_in(struct layout *layout)
     }
 }
 
-int layout_create(struct layout *layout, u64 size, struct error *error)
+/* Memory of a file without a name. */
+static u8 *file_map(struct layout *layout, u64 size)
+{
+    layout->fd = memfd_create("nestbox-memory", MFD_CLOEXEC);
+    u8 *base = NULL;
+    if (layout->fd >= 0 && !ftruncate(layout->fd, (off_t)size))
+        base = pages_map_file(size, PROT_READ | PROT_WRITE, layout->fd);
+    if (!base && layout->fd >= 0)
+        close(layout->fd);
+    return base;
+}
+
+int layout_create(struct layout *layout, u64 size, bool file, struct error *error)
 {
     memset(layout, 0, sizeof(*layout));
+    layout->fd = -1;
     if (size < LAYOUT_MIN || (size & PAGE_MASK))
         return error_set(error, -EINVAL, SETTING("memory") " must be a multiple of 4 KiB and at least 2 MiB");
     layout->size = size;
     layout->low = size < LAYOUT_HOLE ? size : LAYOUT_HOLE;
     layout->acpi = layout->low - LAYOUT_ACPI_SIZE;
     layout->high = size - layout->low;
-    u8 *base = pages_map(size + PAGE_SIZE, PROT_READ | PROT_WRITE, true);
+    u8 *base = file ? file_map(layout, size + PAGE_SIZE) : pages_map(size + PAGE_SIZE, PROT_READ | PROT_WRITE, true);
     if (!base) {
         int e = errno;
         error_set(error, -e, "the host has no room for %llu MiB of guest memory (%s)", (unsigned long long)(size >> 20),
@@ -77,7 +91,10 @@ int layout_create(struct layout *layout, u64 size, struct error *error)
 void layout_destroy(struct layout *layout)
 {
     ram_destroy(layout->ram);
-    if (layout->base)
+    if (layout->base) {
         munmap(layout->base, layout->size + PAGE_SIZE);
+        if (layout->fd >= 0)
+            close(layout->fd);
+    }
     memset(layout, 0, sizeof(*layout));
 }

@@ -40,6 +40,7 @@ struct e820_entry {
 
 struct layout {
     u8 *base; /* host memory of RAM and ROM: one mapping, without gaps */
+    int fd;   /* of the file that it is; -1: it is none */
     u64 size; /* of RAM, as the user asked */
     u64 low;  /* of RAM below LAYOUT_HOLE, as if it had no gap below 1 MiB */
     u64 acpi; /* where the ACPI tables begin; kernels and modules end below */
@@ -50,8 +51,8 @@ struct layout {
     u32 e820_count;
 };
 
-/* Returns 0 or -errno. `size` is a multiple of the page size. */
-int MUST_CHECK layout_create(struct layout *layout, u64 size, struct error *error);
+/* Returns 0 or -errno. `size` is a multiple of the page size. `file`: processes of direct execution can map it. */
+int MUST_CHECK layout_create(struct layout *layout, u64 size, bool file, struct error *error);
 void layout_destroy(struct layout *layout);
 
 #endif

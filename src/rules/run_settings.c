@@ -13,6 +13,7 @@ static const char machine[] = "Machine", processor[] = "CPU", console[] = "Conso
 
 static const char *const nesting_names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", NULL};
 static const char *const accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm", NULL};
+static const char *const direct_names[] = {[DIRECT_OFF] = "off", [DIRECT_AUTO] = "auto", [DIRECT_ON] = "on", NULL};
 static const char *const trace_names[] = {"entry", "exits", NULL};
 static const char *const kvm_nesting_names[] = {
     [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "host", NULL};
@@ -63,6 +64,11 @@ const struct setting run_settings_table[] = {
      "Which one *auto* took, and why, is printed on standard error.",
      .group = processor, .def = "auto", .choices = accel_names},
     ROW_CPU,
+    {"direct", SETTING_CHOICE, AT(direct), "WHEN", "user code executed by the host's CPU (experimental)",
+     "Experimental: which 64-bit user code of the guest the host's CPU executes itself, in processes of their own, "
+     "instead of translated code: *off*, *auto* (programs that compute) or *on* (all that can be). "
+     "The engine only.",
+     .group = processor, .def = "off", .choices = direct_names},
 
     {"serial", SETTING_LIST, AT(serial), "WHERE",
      "serial port: stdio, none, pty, file:PATH, unix:PATH[,wait]; repeat for two",

@@ -9,6 +9,7 @@
 
 enum nesting { NESTED_OFF, NESTED_INTEL, NESTED_AMD, NESTED_HOST };
 enum accel_choice { ACCEL_AUTO, ACCEL_ENGINE, ACCEL_KVM };
+enum direct_choice { DIRECT_OFF, DIRECT_AUTO, DIRECT_ON };
 
 /* What can be traced. */
 #define TRACE_ENTRY BIT(0) /* VM entries that fail, and the rule that they broke */
@@ -24,6 +25,7 @@ struct run_settings {
     u32 cpus;
     enum nesting nested;
     enum accel_choice accel;
+    enum direct_choice direct;
     const char *cpu; /* "MODEL,+feature,-feature"; NULL: the default model */
     /* console */
     struct setting_list serial; /* see serial_parse; without any the first is "stdio" */

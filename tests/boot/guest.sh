@@ -5,6 +5,7 @@ NB=${NB:-build/release/nestbox}
 kernel=build/debs/vmlinuz
 initrd=build/guest/l1.cpio
 deep=
+direct=
 [ -e $kernel ] && [ -e $initrd ] || { echo "no kernel or image: see tools/test.sh"; exit 77; }
 . tests/program.sh
 work=$(mktemp -d)
@@ -49,7 +50,7 @@ deep_image() {
 
 boot_l1() { # nested, cpus, command line
     "$NB" run --accel "${accel:-engine}" --kernel $kernel --initrd "$initrd" ${deep:+--initrd "$deep" --stats} \
-        --memory 1G --cpus "$2" --nested "$1" \
+        --memory 1G --cpus "$2" --nested "$1" ${direct:+--direct "$direct" --stats} \
         --no-reboot --timeout "${BOOT_TIMEOUT:-500}" --append "console=ttyS0 panic=-1 $3" </dev/null >"$log" 2>&1
     local status=$?
     sed -i 's/\r*$//' "$log"

@@ -55,6 +55,7 @@ fi
 if flag bmi2 && flag fsgsbase; then
     says 'the engine works' '^  engine         works, and gives guests VT-x or AMD-V$'
 fi
+says 'direct execution' '^  --direct       (works: the host.s CPU can|no process can|a process that) .*$'
 for nested in off intel amd; do
     says "what auto takes, --nested $nested" "^  --nested $nested +(engine: |kvm: |nothing: )."
 done
@@ -118,6 +119,7 @@ says 'JSON: kernel' "\"kernel\": \"$(uname -r)\""
 says 'JSON: memory' "\"memory\": \{\"total\": $((kib << 10)), \"available\": [1-9]"
 says 'JSON: limits' '"cgroup_limit": (null|[0-9]+), "address_space_limit": (null|[0-9]+)'
 says 'JSON: accelerators' '"engine": \{"usable": (true|false), "reason": (null|".+")\}'
+says 'JSON: direct execution' '"direct": \{"usable": (true|false), "reason": (null|".+")\}'
 says 'JSON: KVM' '"kvm": \{"device": "[a-z ]+", "usable": (true|false), "nests_intel": (true|false), "nests_amd": '
 for nested in off intel amd; do
     says "JSON: what auto takes, nested $nested" "\"$nested\": \{\"accel\": (null|\"[a-z]+\"), \"reason\": \".+\"\}"

@@ -50,7 +50,7 @@ static void wait_for_others(struct vm *vm, const struct vcpu *me)
         struct vcpu *o = vm->vcpu[i];
         if (o == me)
             continue;
-        __atomic_fetch_or(&o->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
+        request_add(o, REQ_EXCLUSIVE);
         while (__atomic_load_n(&o->running, __ATOMIC_SEQ_CST))
             relax(&spins);
     }

@@ -100,6 +100,71 @@ struct cpu_exit_seen {
     u64 gpa, la;      /* VMX: guest-physical and guest-linear address, where the reason has them */
 };
 
+/* -- user code that the host's CPU executes: docs/direct.md -- */
+
+/* What VMs do with it. */
+enum cpu_direct {
+    CPU_DIRECT_OFF,
+    CPU_DIRECT_AUTO, /* address spaces that compute */
+    CPU_DIRECT_ON,   /* all user code that can be */
+};
+
+/* Why a process left the guest's code. Its registers are exact, and nothing of the instruction at RIP was done but
+ * where the reason says otherwise. */
+enum direct_stop {
+    DIRECT_KICKED,     /* cpu_host.kick, `stop`, or for no reason */
+    DIRECT_SYSCALL,    /* SYSCALL, RIP is behind it and RCX and R11 are overwritten as it does */
+    DIRECT_PAGE_FAULT, /* at *la */
+    DIRECT_FAULT,      /* another fault, which the instruction raises again */
+    DIRECT_BREAKPOINT, /* INT3: RIP is behind it */
+    DIRECT_INT1,       /* INT1: RIP is behind it, on some hosts not */
+    DIRECT_STEPPED,    /* an instruction that began with RFLAGS.TF: RIP is behind it */
+    DIRECT_LOST,       /* the process is dead, and with it the registers */
+    DIRECT_UNFIT,      /* the process does not take these registers: nothing was executed */
+};
+
+struct direct_regs {
+    u64 gpr[16]; /* by number */
+    u64 rip, flags, fs_base, gs_base;
+    u16 cs, ss, ds, es, fs, gs;
+};
+
+/* A change of what a process has mapped: pages of a file with these rights, or none (`rights` 0). */
+struct direct_change {
+    u64 la, size, offset;
+    u32 file;
+    u32 rights; /* DIRECT_READ and others */
+};
+#define DIRECT_READ BIT(0)
+#define DIRECT_WRITE BIT(1)
+#define DIRECT_FETCH BIT(2)
+#define DIRECT_CHANGES 64 /* at once, at most */
+
+struct direct_process;
+
+/* Processes that hold one address space each, on the thread of one vCPU. Vector state is saved when these are called.
+ */
+struct cpu_direct_host {
+    /* NULL: the host does not let us. */
+    struct direct_process *(*create)(void *opaque, u32 index);
+    void (*destroy)(void *opaque, struct direct_process *p);
+    /* False: some changes were not made, and the process is of no use any more. */
+    bool (*change)(struct direct_process *p, const struct direct_change *c, u32 count);
+    /* Executes guest code until something stops it; *request not being zero does. */
+    enum direct_stop (*run)(struct direct_process *p, struct direct_regs *r, const u64 *request, u64 *la);
+    /* x87, SSE, AVX and AVX-512 state as XSAVE images in the standard format; `size` is that of `image`. */
+    bool (*vectors_get)(struct direct_process *p, void *image, u64 size);
+    bool (*vectors_set)(struct direct_process *p, void *image, u64 size);
+    /* [any] Stops guest code of the vCPU if some runs; cpu_host.kick does, too. Leaves vector registers alone. */
+    void (*stop)(void *opaque, u32 index);
+    /* Where a page of host memory lies that processes can map. False: it is no such memory. */
+    bool (*file)(void *opaque, const void *host, u32 *file, u64 *offset);
+    /* What `file` returned may be wrong by now. */
+    void (*files_forget)(void *opaque);
+    /* Addresses that a process can map: [low, high). It moves its own page out of the way of `change`. */
+    u64 low, high;
+};
+
 /* now_ns, timer_set and kick leave vector registers alone; the others are called with the guest's saved. */
 struct cpu_host {
     void *opaque;
@@ -124,6 +189,8 @@ struct cpu_host {
     void (*kick)(void *opaque, u32 index);
     /* NULL, or takes one line for people: a VM entry that failed, the rule that it broke, and where L1 tried it. */
     void (*trace)(void *opaque, u32 index, u64 rip, const char *line);
+    /* NULL: all guest code is translated. */
+    const struct cpu_direct_host *direct;
     /* NULL, or takes each VM exit; called with L2's registers still in the vCPU. */
     void (*exited)(void *opaque, u32 index, const struct cpu_exit_seen *seen);
 };

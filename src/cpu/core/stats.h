@@ -25,7 +25,19 @@
     X(LOOKUP_DEAD, "lookups for dead blocks")                                                                          \
     X(JUMP, "jumps in C")                                                                                              \
     X(MADE, "blocks made")                                                                                             \
-    X(MADE_HOT, "blocks made hot")
+    X(MADE_HOT, "blocks made hot")                                                                                     \
+    X(DIRECT_RUN, "direct.entries")                                                                                    \
+    X(DIRECT_SYSCALL, "direct.syscalls")                                                                               \
+    X(DIRECT_FAULT, "direct.page_faults")                                                                              \
+    X(DIRECT_OTHER, "direct.other_stops")                                                                              \
+    X(DIRECT_KICK, "direct.kicks")                                                                                     \
+    X(DIRECT_STEP, "direct.steps")                                                                                     \
+    X(DIRECT_MAP, "direct.changes")                                                                                    \
+    X(DIRECT_PAGES, "direct.pages")                                                                                    \
+    X(DIRECT_CHECK, "direct.checks")                                                                                   \
+    X(DIRECT_UNFIT, "direct.unfit_pages")                                                                              \
+    X(DIRECT_VECTORS, "direct.vectors")                                                                                \
+    X(DIRECT_SPACE, "direct.processes")
 
 enum stat {
 #define X(id, text) STAT_##id,

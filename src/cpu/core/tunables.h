@@ -68,6 +68,21 @@
 #define DIRECT_SURE 256u /* votes for the direct difference at most */
 #define DIRECT_NEW 64u   /* votes that a new difference starts with */
 
+/* -- user code that the host's CPU executes (direct) -- */
+
+#define DIRECT_NOTES 256     /* notes of pages that address spaces have not read yet */
+#define DIRECT_SPACES 16     /* address spaces per vCPU */
+#define DIRECT_REGIONS 2048u /* regions of 2 MiB of all of them */
+#define DIRECT_AROUND 16u    /* pages that are mapped around a fault, as far as they can be */
+/* Of auto, times in costs of a stop. User code goes direct if in a window of some time in the translator it ran so long
+ * at a time, and comes back if in so many stops it did not; then it waits for some windows, twice as many each time. */
+#define DIRECT_COST_US 20u /* of a stop, until one took less */
+#define DIRECT_WINDOW_US 2000u
+#define DIRECT_STOPS 64u
+#define DIRECT_ENTER 4u
+#define DIRECT_LEAVE 2u
+#define DIRECT_WAIT_MOST 256u
+
 /* -- waiting for another thread -- */
 
 #define SPIN_YIELD 256 /* turns of a waiting loop before the host may run another thread */

@@ -15,6 +15,7 @@
 #include "base/types.h"
 #include "bus/machine.h"
 #include "cpu/core/cpuid.h"
+#include "cpu/core/direct.h"
 #include "cpu/core/exits.h"
 #include "cpu/core/host.h"
 #include "cpu/core/hyperv.h"
@@ -50,6 +51,7 @@ struct vmx;
 struct svm;
 struct rule;
 struct lapic;
+struct direct;
 
 #define SPILL_COUNT 4
 #define GROUP_SLOTS 6
@@ -195,6 +197,7 @@ struct vcpu {
     struct ram_ring *ring;                   /* for pages that become dirty; NULL: there is none */
 
     struct lapic *lapic;
+    struct direct *direct_spaces; /* NULL: all code is translated */
 
     /* -- leaving cpu_run -- */
     enum cpu_exit exit;
@@ -302,6 +305,10 @@ struct vm {
     struct paravirt_clock clock;
     struct hyperv_vm hv;
 
+    /* -- user code that the host's CPU executes: docs/direct.md -- */
+    enum cpu_direct direct;
+    struct direct_notes direct_notes;
+
     /* -- memory that others write without notice: docs/ram.md -- */
     bool foreign;       /* [a] there is such a slot, or was */
     u32 foreign_events; /* [a] by which a guest may learn that somebody wrote */
@@ -363,6 +370,14 @@ static inline void request_set(struct vcpu *v, u64 bit)
     u64 old = __atomic_fetch_or(&v->request, bit, __ATOMIC_SEQ_CST);
     if (!(old & bit))
         v->vm->host->kick(v->vm->host->opaque, v->index);
+}
+
+/* Sets a request bit of a vCPU that looks at it soon if it runs, and need not be woken if it sleeps. */
+static inline void request_add(struct vcpu *v, u64 bit)
+{
+    __atomic_fetch_or(&v->request, bit, __ATOMIC_SEQ_CST);
+    if (unlikely(v->vm->direct != CPU_DIRECT_OFF))
+        v->vm->host->direct->stop(v->vm->host->opaque, v->index);
 }
 
 static inline bool vm_quirk(const struct vm *vm, u32 quirk)

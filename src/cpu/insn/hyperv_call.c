@@ -133,7 +133,7 @@ static void flush(struct vcpu *v, const struct set *s)
             if (other == v || !in_set(s, other))
                 continue;
             __atomic_store_n(&other->hv.flush, true, __ATOMIC_SEQ_CST);
-            __atomic_fetch_or(&other->request, REQ_PARAVIRT, __ATOMIC_SEQ_CST);
+            request_add(other, REQ_PARAVIRT);
         }
         exclusive_end(v);
     }

@@ -28,12 +28,14 @@ static void flat_stack(struct vcpu *v, u16 sel, u32 cpl)
     v->seg[SEG_SS] = (struct segment){.limit = ~0u, .sel = sel, .attr = SYSCALL_STACK(cpl)};
 }
 
-/* SYSCALL and SYSRET to their CPL. They are brief from then on: jit/brief_syscall.c. */
+/* SYSCALL and SYSRET to their CPL. They are brief from then on, unless user code may be executed elsewhere:
+ * jit/brief_syscall.c. */
 static void cross(struct vcpu *v, u32 cpl)
 {
     struct tlb *from = v->tlb;
     cpl_set(v, cpl);
-    mmu_beside(v, from);
+    if (v->vm->direct == CPU_DIRECT_OFF)
+        mmu_beside(v, from);
 }
 
 /* The single-step trap of SYSCALL and SYSRET goes by the new TF (a kernel keeps it away by SFMASK): it comes before the

@@ -82,6 +82,7 @@ static void flush(struct vcpu *v)
     spin_lock(&c->lock); /* against devices */
     reset(c, c->code, c->data);
     spin_unlock(&c->lock);
+    direct_note(&v->vm->direct_notes, 0, ~0ull); /* pages of code are not known any more */
     for (u32 i = 0; i < v->vm->vcpu_count; i++)
         mmu_flush_jumps(v->vm->vcpu[i]);
     exclusive_end(v);
@@ -240,7 +241,7 @@ static void others_leave(struct vm *vm, const struct vcpu *v)
 {
     for (u32 i = 0; i < vm->vcpu_count; i++)
         if (vm->vcpu[i] != v)
-            __atomic_fetch_or(&vm->vcpu[i]->request, REQ_EXCLUSIVE, __ATOMIC_SEQ_CST);
+            request_add(vm->vcpu[i], REQ_EXCLUSIVE);
 }
 
 static void leave_blocks(struct vm *vm, struct vcpu *v)
@@ -530,7 +531,7 @@ void block_cool(struct vcpu *v)
 /* The page has no blocks any more, so writes to it need not be noted. */
 static void unprotect(const struct ram_slot *s, gpa_t at, const struct page_code *p)
 {
-    if (!p || !p->blocks)
+    if (!p || (!p->blocks && p->direct == DIRECT_CODE_UNKNOWN))
         __atomic_fetch_and(ram_page_word(s, at), ~RAM_CODE, __ATOMIC_SEQ_CST);
 }
 
@@ -552,11 +553,48 @@ void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, g
     }
     spin_lock(&c->lock);
     struct page_code *p = page_find(c, host & ~PAGE_MASK);
-    bool hit = p && page_kill(c, p, host & PAGE_MASK, size);
+    bool hit = p && p->direct != DIRECT_CODE_UNKNOWN;
+    if (hit) {
+        p->direct = DIRECT_CODE_UNKNOWN;
+        direct_note(&vm->direct_notes, p->host, PAGE_SIZE);
+    }
+    hit |= p && page_kill(c, p, host & PAGE_MASK, size);
     unprotect(s, at, p);
     spin_unlock(&c->lock);
     if (hit)
         leave_blocks(vm, v);
+}
+
+enum direct_code block_watch(struct vcpu *v, const struct ram_slot *s, gpa_t at)
+{
+    struct cache *c = v->vm->cache;
+    struct code_page p = {.gpa = GPA(at.a & ~PAGE_MASK), .word = ram_page_word(s, at)};
+    p.host = (u64)ram_host(s, p.gpa);
+    if (!protect(v, &p))
+        return DIRECT_CODE_UNKNOWN;
+    spin_lock(&c->lock);
+    enum direct_code known = DIRECT_CODE_UNKNOWN;
+    struct page_code *code = page_get(c, p.host, false);
+    if (code && is_protected(&p)) {
+        if (code->direct == DIRECT_CODE_UNKNOWN)
+            code->direct = DIRECT_CODE_WATCHED;
+        known = code->direct;
+        __atomic_store_n(&code->lines, ~0ull, __ATOMIC_SEQ_CST);
+    }
+    spin_unlock(&c->lock);
+    if (!code)
+        flush(v);
+    return known;
+}
+
+void block_judge(struct vcpu *v, const u8 *page, enum direct_code code)
+{
+    struct cache *c = v->vm->cache;
+    spin_lock(&c->lock);
+    struct page_code *p = page_find(c, (u64)page);
+    if (p && p->direct == DIRECT_CODE_WATCHED)
+        p->direct = code;
+    spin_unlock(&c->lock);
 }
 
 void block_check(struct vcpu *v, const struct ram_slot *s, gpa_t at)
@@ -586,6 +624,7 @@ void block_forget(struct vm *vm, const struct ram_slot *s)
             u64 offset = p->host - (u64)s->host;
             if (offset >= s->size)
                 continue;
+            p->direct = DIRECT_CODE_UNKNOWN;
             page_kill(c, p, 0, PAGE_SIZE);
             s->page[offset >> PAGE_SHIFT] &= ~RAM_CODE;
         }

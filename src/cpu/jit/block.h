@@ -160,6 +160,18 @@ void block_invalidate(struct vm *vm, struct vcpu *v, const struct ram_slot *s, g
 void block_check(struct vcpu *v, const struct ram_slot *s, gpa_t at);
 /* A host fault ended the translation or the check of a page in the middle. */
 void block_give_up(struct vcpu *v);
+/* What is known of a page for direct execution. */
+enum direct_code {
+    DIRECT_CODE_UNKNOWN,
+    DIRECT_CODE_WATCHED, /* its first write is noted (direct_notes); then nothing is known again */
+    DIRECT_CODE_FIT,     /* and the host's CPU may execute it */
+    DIRECT_CODE_UNFIT,   /* and it may not */
+};
+/* From now on the page is watched. Returns what is known of it; DIRECT_CODE_UNKNOWN: it is no longer where it was, try
+ * again. */
+enum direct_code block_watch(struct vcpu *v, const struct ram_slot *s, gpa_t at);
+/* If the page has been watched since block_watch, that is what is known of it. */
+void block_judge(struct vcpu *v, const u8 *page, enum direct_code code);
 /* [exclusive] The slot goes: kills all blocks made from its memory. */
 void block_forget(struct vm *vm, const struct ram_slot *s);
 

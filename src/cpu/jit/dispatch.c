@@ -322,3 +322,12 @@ void execute(struct vcpu *v)
         exec_enter(v);
     settle(v, x->outcome);
 }
+
+void execute_one(struct vcpu *v)
+{
+    u64 la = in_64bit(v) ? v->rip : (u32)(v->rip + v->seg[SEG_CS].base);
+    v->exec->chain = NULL;
+    v->code_changed = false;
+    v->stat[STAT_DISPATCH]++;
+    step(v, la);
+}

@@ -40,6 +40,9 @@ void exec_init(struct vcpu *v, void *memory);
 /* dispatch.c: runs translated code from RIP on until something leaves it. The caller looks at events then. */
 void execute(struct vcpu *v);
 
+/* Runs the instruction at RIP, and no event comes before it; or nothing, if another vCPU had to come first. */
+void execute_one(struct vcpu *v);
+
 /* RIP of a linear address in the code segment. */
 static inline u64 rip_of(const struct vcpu *v, u64 la)
 {

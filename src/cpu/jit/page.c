@@ -53,7 +53,7 @@ struct page_code *page_get(struct cache *c, u64 host, bool foreign)
 /* Takes dead blocks out of the list. */
 static void sweep(struct page_code *p)
 {
-    u64 lines = 0;
+    u64 lines = p->direct != DIRECT_CODE_UNKNOWN ? ~0ull : 0;
     for (struct page_ref **at = &p->blocks, *r; (r = *at);) {
         if (r->block->valid) {
             lines |= page_lines(r->offset, r->size);

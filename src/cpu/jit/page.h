@@ -20,6 +20,7 @@ struct page_code {
     u64 host;                /* of the page's first byte */
     struct page_code *next;  /* with the same hash */
     struct page_ref *blocks; /* dead ones, too, until one is killed next */
+    enum direct_code direct; /* what direct execution knows of it. If it knows something, all lines count as code */
     u64 lines;               /* [a] a bit each: may have bytes of blocks. Those of live blocks have */
     u8 *original; /* [a] all blocks have their bytes here, what is between them means nothing; NULL: nobody will ask */
 };

@@ -91,6 +91,11 @@ static bool writer_register(struct vcpu *v, const struct ram_slot *slot, gpa_t g
     return !(old & RAM_CODE);
 }
 
+bool user_page_writer(struct vcpu *v, const struct user_page *p)
+{
+    return writer_register(v, p->slot, p->gpa, ACCESS_WRITE | ACCESS_AHEAD);
+}
+
 /* A store to this page, which has code, need not walk again. */
 static void ctag_enter(struct tlb *t, u64 page, gpa_t gpa)
 {

@@ -336,6 +336,34 @@ static inline void mmu_serialise(struct vcpu *v)
         mmu_foreign_event(v, false);
 }
 
+/* -- for direct execution (table.c) -- */
+
+/* A number that stays as long as the current context is the same one and nothing in it was invalidated; never 0. */
+u64 mmu_epoch(const struct vcpu *v);
+
+/* What maps the 2 MiB around a linear address, in IA-32e paging. */
+struct leaf_table {
+    const u64
+        *entry; /* a table of 512 entries for a page each; NULL: `leaf` maps all of it, or a part of what it maps */
+    u64 leaf;
+    u8 shift;                /* of the page that `leaf` maps */
+    bool user, write, fetch; /* what all levels above the entries, or all levels, permit */
+};
+/* Finds it without any effect. False: there is nothing, or an accessed bit is clear. */
+bool leaf_table_find(struct vcpu *v, u64 la, struct leaf_table *t);
+
+/* What a user's access to a page needs no walk for. */
+struct user_page {
+    struct ram_slot *slot; /* good until the vCPU may stop */
+    gpa_t gpa;             /* of the page */
+    bool write, fetch;     /* it may be written, or executed; its dirty bits are set */
+};
+/* Finds that of a page by its entry in the table, which may also be t->leaf; `fetch`: executing it is of interest.
+ * False: not even reading, or it is no RAM. */
+bool user_page_find(struct vcpu *v, const struct leaf_table *t, u64 la, u64 entry, bool fetch, struct user_page *p);
+/* Registers this vCPU as one that writes to the page past all checks, as an entry of the TLB is. False: it must not. */
+bool user_page_writer(struct vcpu *v, const struct user_page *p);
+
 /* PAE: loads pdpte[] from CR3; #GP(0) if reserved bits are set. Nothing to do under NPT, where walks read them. */
 MUST_CHECK enum outcome mmu_load_pdptes(struct vcpu *v, u64 cr3);
 

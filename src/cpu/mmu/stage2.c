@@ -147,10 +147,10 @@ bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa, bo
     struct stage2_fault f;
     if (!m->stage2)
         return false;
-    u64 grants = stage2_grants(m->stage2, ngpa, gpa, in_large);
-    if (!grants)
-        grants = stage2_tables(v, ngpa, ACCESS_READ, false, gpa, &f);
-    return grants & (access & ACCESS_WRITE ? GRANT_WRITE : GRANT_READ);
+    u64 grants = stage2_grants(m->stage2, ngpa, gpa, in_large), needed = grant_needed(access, true);
+    if (!grants || (access & ACCESS_FETCH && !(grants & needed)))
+        grants = stage2_tables(v, ngpa, access & ACCESS_FETCH, true, gpa, &f);
+    return grants & needed;
 }
 
 bool stage2_writable(const struct vcpu *v, ngpa_t ngpa)

@@ -269,6 +269,8 @@ static void contexts_drop(struct mmu *m, u32 contexts)
 {
     for (u32 dropped = m->valid & contexts; dropped; dropped &= dropped - 1)
         context_part(&m->tlb[__builtin_ctz(dropped)]);
+    for (u32 left = contexts; left; left &= left - 1)
+        m->epoch[__builtin_ctz(left)]++;
     m->valid &= ~contexts;
     choices_forget(m);
 }
@@ -282,6 +284,7 @@ static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
     context_part(t);
     choices_forget(m);
     t->key = m->key[i] = *k;
+    m->epoch[i]++;
     t->direct = m->direct;
     t->votes = m->direct ? DIRECT_NEW : 1;
     m->valid |= BIT(i);
@@ -469,7 +472,7 @@ struct tlb *tlb_for(struct vcpu *v, enum access access)
     struct tlb_key k = t->key;
     k.flags &= ~(TLB_USER | TLB_AC);
     struct tlb *found = context_find(v->mmu, &k);
-    if (found && user && !(t->key.flags & TLB_AC))
+    if (found && user && !(t->key.flags & TLB_AC) && v->vm->direct == CPU_DIRECT_OFF)
         beside_link(t, BESIDE_CPL, found, BESIDE_CPL);
     return found;
 }
@@ -605,8 +608,10 @@ void mmu_flush_page(struct vcpu *v, u32 space, bool all_pcids, u16 pcid, u64 la)
     struct mmu *m = v->mmu;
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         u32 i = (u32)__builtin_ctz(valid);
-        if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid || m->tlb[i].has_global))
+        if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid || m->tlb[i].has_global)) {
+            m->epoch[i]++;
             other_drop(v, &m->tlb[i], la);
+        }
     }
 }
 
@@ -639,6 +644,8 @@ static bool may_write(const struct tlb *t, const u8 *host, u64 size)
 void mmu_protect(struct vcpu *v, const u8 *host, u64 size)
 {
     struct mmu *m = v->mmu;
+    if (unlikely(v->vm->direct != CPU_DIRECT_OFF))
+        direct_note(&v->vm->direct_notes, (u64)host, size);
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         struct tlb *t = &m->tlb[__builtin_ctz(valid)];
         if (!may_write(t, host, size))
@@ -758,7 +765,7 @@ void mmu_foreign_event(struct vcpu *v, bool begins)
     for (u32 i = 0; __atomic_load_n(&vm->in_place, __ATOMIC_SEQ_CST) && i < vm->vcpu_count; i++) {
         struct vcpu *o = vm->vcpu[i];
         if (o != v && __atomic_load_n(&o->in_place, __ATOMIC_SEQ_CST))
-            __atomic_fetch_or(&o->request, REQ_FOREIGN, __ATOMIC_SEQ_CST);
+            request_add(o, REQ_FOREIGN);
     }
 }
 
@@ -779,8 +786,8 @@ void mmu_forget(struct vcpu *v)
 {
     struct mmu *m = v->mmu;
     vcpu_slots_forget(v);
+    contexts_drop(m, ~0u);
     m->valid = BIT(tlb_number(m, v->tlb));
-    choices_forget(m);
     context_part(v->tlb);
     context_empty(m, v->tlb);
     current_refresh(v);

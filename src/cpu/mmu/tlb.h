@@ -46,6 +46,7 @@ struct tlb_choice {
 struct mmu {
     struct tlb_key key[TLB_CONTEXTS];
     u64 used[TLB_CONTEXTS];
+    u64 epoch[TLB_CONTEXTS]; /* how often something in it was invalidated, or it was made for another key */
     u64 clock;
     u32 valid;   /* bit per context */
     u32 touched; /* contexts whose arrays were ever initialised */

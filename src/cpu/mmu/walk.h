@@ -49,8 +49,8 @@ struct stage2_reason {
 /* Second stage of the running L2, through its TLB. CPU_NESTED_EXIT: L1 was told. */
 MUST_CHECK enum outcome stage2_translate(struct vcpu *v, ngpa_t ngpa, enum access access,
                                          const struct stage2_reason *why, gpa_t *gpa);
-/* The same without a fault or an exit: false if it needs either, or a dirty bit. *in_large: by an entry of a large
- * page, whose rights are the same all over. */
+/* The same, of a user-mode page, without a fault or an exit: false if it needs either, or a dirty bit. *in_large: by an
+ * entry of a large page, whose rights are the same all over. */
 bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa, bool *in_large);
 /* Returns true if a write to the page would need no walk of the second stage. */
 bool stage2_writable(const struct vcpu *v, ngpa_t ngpa);

@@ -48,7 +48,7 @@ static void bench_create(struct bench *b, u32 cpus, bool has_irqchip)
     *b = (struct bench){.accel = {.has_irqchip = has_irqchip}, .settings = {.cpus = cpus}};
     b->settings.serial.count = cpus > 1 ? 2 : 0;
     b->config = (struct pc_config){.accel = &b->accel, .settings = &b->settings};
-    CHECK_EQ(layout_create(&b->layout, 16 << 20, &error), 0);
+    CHECK_EQ(layout_create(&b->layout, 16 << 20, false, &error), 0);
 }
 
 static const void *at(const struct bench *b, u64 gpa, u64 size)

@@ -76,7 +76,7 @@ static struct board *board_create(const struct accel_ops *accel, bool all)
     b->devices =
         (struct devices){.config = &b->config, .events = &events, .layout = &b->layout, .clock = &b->clock.clock};
     memset(&seen, 0, sizeof(seen));
-    if (layout_create(&b->layout, b->settings.memory, &error) || devices_create(&b->devices, &error)) {
+    if (layout_create(&b->layout, b->settings.memory, false, &error) || devices_create(&b->devices, &error)) {
         printf("# %s\n", error.text);
         abort();
     }

@@ -17,7 +17,7 @@ static void check_map(u64 size)
     struct layout layout;
     struct error error;
     u64 ram = 0, last = 0;
-    CHECK_EQ(layout_create(&layout, size, &error), 0);
+    CHECK_EQ(layout_create(&layout, size, false, &error), 0);
     for (u32 i = 0; i < layout.e820_count; i++) {
         const struct e820_entry *e = &layout.e820[i];
         CHECK(e->start >= last);
@@ -43,7 +43,7 @@ static void check_refused(u64 size, const char *because)
 {
     struct layout layout;
     struct error error;
-    CHECK(layout_create(&layout, size, &error) < 0);
+    CHECK(layout_create(&layout, size, false, &error) < 0);
     CHECK(strstr(error.text, because));
     layout_destroy(&layout);
 }

@@ -55,7 +55,7 @@ static void check(u64 memory, u32 cpus)
 {
     struct layout layout;
     struct error error;
-    CHECK_EQ(layout_create(&layout, memory, &error), 0);
+    CHECK_EQ(layout_create(&layout, memory, false, &error), 0);
     smbios_write(&layout, cpus);
     const u8 *entry = ram_pointer(layout.ram, GPA(SMBIOS_ENTRY), 0x20);
     CHECK(memcmp(entry, "_SM_", 4) == 0 && memcmp(entry + ENTRY_DMI, "_DMI_", 5) == 0);

@@ -29,7 +29,7 @@ static inline struct bench *bench_create(u64 memory)
     if (!b)
         abort();
     *b = (struct bench){.dir = "/tmp/nestbox-boot-XXXXXX"};
-    if (!mkdtemp(b->dir) || layout_create(&b->layout, memory, &b->error))
+    if (!mkdtemp(b->dir) || layout_create(&b->layout, memory, false, &b->error))
         abort();
     return b;
 }

@@ -1,0 +1,578 @@
+/*
+ * Processes that execute a guest's user code. Each begins as a program of one page, which then unmaps all that a
+ * program has at its start but this page, at a random address, and gets a filter of system calls. From then on it does
+ * what its tracer, the thread of its vCPU, has it do:
+ *
+ * - guest code runs under PTRACE_SYSEMU: no system call of it is executed, and each signal stops it;
+ * - changes of its mappings are a list that the page's code works off, under PTRACE_CONT. The list lies in a page that
+ *   the process can only read.
+ *
+ * Guest code may find the page and jump into it. It makes system calls there as anywhere: they stop it.
+ */
+#include "accel/direct_process.h"
+
+#include "x86/xsave.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef PTRACE_SYSEMU
+#define PTRACE_SYSEMU 31
+#endif
+#ifndef PTRACE_SETSIGMASK
+#define PTRACE_SETSIGMASK 0x420b
+#endif
+#ifndef NT_X86_XSTATE
+#define NT_X86_XSTATE 0x202
+#endif
+
+#define KICK SIGUSR1
+#define FIRST_LA 0x10000ull /* where the program's page is at first */
+#define STUB_PAGES 3        /* code, and two of the list */
+#define STUB_FD 3           /* descriptors in the process: the page, and from the next on the files */
+#define VECTORS_MAX 16384
+#define VECTORS_OURS 2688 /* up to the end of AVX-512 state in the standard format */
+
+/* One system call of the list. */
+struct request {
+    u64 number, arg[6];
+    u64 expected; /* the list ends early if the result is another one */
+};
+_Static_assert(sizeof(struct request) * DIRECT_CHANGES * 2 == (STUB_PAGES - 1) * PAGE_SIZE, "the list's size");
+
+/* Code of the page: executes R12D requests from RBX on, and stops. */
+__asm__(".pushsection .rodata\n"
+        "direct_stub:\n"
+        "1: mov (%rbx), %rax\n"
+        "mov 8(%rbx), %rdi\n"
+        "mov 16(%rbx), %rsi\n"
+        "mov 24(%rbx), %rdx\n"
+        "mov 32(%rbx), %r10\n"
+        "mov 40(%rbx), %r8\n"
+        "mov 48(%rbx), %r9\n"
+        "direct_stub_syscall: syscall\n"
+        "cmp 56(%rbx), %rax\n"
+        "jne 2f\n"
+        "add $64, %rbx\n"
+        "dec %r12d\n"
+        "jnz 1b\n"
+        "2: int3\n"
+        "direct_stub_end:\n"
+        ".popsection\n");
+extern const u8 direct_stub[] __attribute__((visibility("hidden")));
+extern const u8 direct_stub_syscall[] __attribute__((visibility("hidden")));
+extern const u8 direct_stub_end[] __attribute__((visibility("hidden")));
+
+struct direct_process {
+    struct direct_host *host;
+    u32 index;
+    pid_t pid;
+    pid_t tracer; /* the thread that may ask it for anything */
+    int fd;       /* of its page */
+    u32 files;    /* those of the host that it has */
+    struct request *list;
+    u64 stub; /* where the page is in it */
+    struct user_regs_struct regs;
+    bool loaded;      /* it has these */
+    u64 vectors_size; /* of its XSAVE image */
+    u8 vectors[VECTORS_MAX] __attribute__((aligned(64)));
+};
+
+static pid_t me(void)
+{
+    static __thread pid_t tid;
+    if (!tid)
+        tid = (pid_t)syscall(SYS_gettid);
+    return tid;
+}
+
+/* -- a program of one page -- */
+
+struct program {
+    Elf64_Ehdr head;
+    Elf64_Phdr segment;
+    u8 code[256];
+};
+
+static int program_create(struct direct_process *p)
+{
+    struct program image = {
+        .head = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                 .e_type = ET_EXEC,
+                 .e_machine = EM_X86_64,
+                 .e_version = EV_CURRENT,
+                 .e_entry = FIRST_LA + offsetof(struct program, code),
+                 .e_phoff = offsetof(struct program, segment),
+                 .e_ehsize = sizeof(Elf64_Ehdr),
+                 .e_phentsize = sizeof(Elf64_Phdr),
+                 .e_phnum = 1},
+        .segment = {.p_type = PT_LOAD,
+                    .p_flags = PF_R | PF_X,
+                    .p_vaddr = FIRST_LA,
+                    .p_filesz = sizeof(struct program),
+                    .p_memsz = sizeof(struct program),
+                    .p_align = PAGE_SIZE},
+    };
+    memcpy(image.code, direct_stub, (size_t)(direct_stub_end - direct_stub));
+    p->fd = memfd_create("nestbox-direct", MFD_CLOEXEC);
+    if (p->fd < 0 || ftruncate(p->fd, STUB_PAGES * PAGE_SIZE) || pwrite(p->fd, &image, sizeof image, 0) < 0)
+        return -errno;
+    void *list =
+        mmap(NULL, (STUB_PAGES - 1) * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, p->fd, PAGE_SIZE);
+    if (list == MAP_FAILED)
+        return -errno;
+    p->list = list;
+    return 0;
+}
+
+/* -- its start -- */
+
+#define SPARE_FD 200 /* descriptors are put together from here on */
+
+/* In the new process, which shares our memory until it executes the program: only system calls. */
+static int child(void *opaque)
+{
+    const struct direct_process *p = opaque;
+    static const char *const argv[] = {"nestbox-direct", NULL};
+    const char *const none[] = {NULL};
+    if (syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+        _exit(1);
+    syscall(SYS_dup3, p->fd, SPARE_FD, 0);
+    for (u32 i = 0; i < p->files; i++)
+        if (p->host->file[i].fd >= 0)
+            syscall(SYS_dup3, p->host->file[i].fd, SPARE_FD + 1 + (int)i, 0);
+    for (u32 i = 0; i <= p->files; i++) {
+        syscall(SYS_close, STUB_FD + (int)i);
+        syscall(SYS_dup3, SPARE_FD + (int)i, STUB_FD + (int)i, 0);
+    }
+    syscall(SYS_close_range, STUB_FD + 1 + p->files, ~0u, 0);
+    syscall(SYS_close_range, 0, STUB_FD - 1, 0);
+    syscall(SYS_execveat, STUB_FD, "", argv, none, AT_EMPTY_PATH);
+    _exit(1);
+}
+
+/* Waits until it stops. Returns the status; 0: it is dead. */
+static int stopped(struct direct_process *p)
+{
+    int status;
+    while (waitpid(p->pid, &status, __WALL) < 0)
+        if (errno != EINTR) {
+            p->pid = 0;
+            return 0;
+        }
+    if (WIFSTOPPED(status))
+        return status;
+    p->pid = 0;
+    return 0;
+}
+
+static int start(struct direct_process *p)
+{
+    u8 stack[8192] __attribute__((aligned(16)));
+    sigset_t all, before;
+    sigfillset(&all);
+    sigdelset(&all, SIGTRAP);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    p->pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK, p);
+    int e = p->pid < 0 ? -errno : 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (e) {
+        p->pid = 0;
+        return e;
+    }
+    u64 none = 0;
+    int status = stopped(p);
+    if (!status || WSTOPSIG(status) != SIGTRAP)
+        return -EPERM;
+    if (ptrace(PTRACE_SETOPTIONS, p->pid, 0, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD) ||
+        ptrace(PTRACE_SETSIGMASK, p->pid, sizeof none, &none))
+        return -errno;
+    return 0;
+}
+
+/* -- having it make system calls -- */
+
+/* Runs the page's code from `rip` on until it stops by itself. */
+static bool stub_run(struct direct_process *p, struct user_regs_struct *r)
+{
+    p->loaded = false;
+    if (ptrace(PTRACE_SETREGS, p->pid, 0, r))
+        return false;
+    for (;;) {
+        if (ptrace(PTRACE_CONT, p->pid, 0, 0))
+            return false;
+        int status = stopped(p);
+        if (!status)
+            return false;
+        if (WSTOPSIG(status) == SIGTRAP)
+            break;
+        if (WSTOPSIG(status) != KICK)
+            return false;
+    }
+    return !ptrace(PTRACE_GETREGS, p->pid, 0, r);
+}
+
+/* Has it execute the first `count` requests of the list. Returns how many had the result that was expected; *result is
+ * the last one's. */
+static u32 list_run(struct direct_process *p, u32 count, u64 *result)
+{
+    struct user_regs_struct r = p->regs;
+    r.rip = p->stub + offsetof(struct program, code);
+    r.rbx = p->stub + PAGE_SIZE;
+    r.r12 = count;
+    r.orig_rax = ~0ull;
+    r.eflags = 0x202;
+    r.cs = 0x33;
+    r.ss = 0x2b;
+    if (!stub_run(p, &r))
+        return 0;
+    *result = r.rax;
+    return count - (u32)r.r12;
+}
+
+static struct request request(long number, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
+{
+    return (struct request){.number = (u64)number, .arg = {a, b, c, d, e, f}};
+}
+
+static bool list_call(struct direct_process *p, struct request q)
+{
+    u64 result;
+    p->list[0] = q;
+    return list_run(p, 1, &result) == 1;
+}
+
+/* A random place for the page. */
+static u64 stub_place(void)
+{
+    u64 x;
+    if (getrandom(&x, sizeof x, 0) != sizeof x)
+        x = (u64)getpid() * 0x9e3779b97f4a7c15ull;
+    return 0x100000000000ull + (x % 0x600000000ull << PAGE_SHIFT);
+}
+
+/* The filter's last word: only what changes mappings as direct_change does, and nothing else ever. What is refused
+ * stops the process: a call of the vsyscall page, which the kernel executes itself. */
+#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define LOAD_ARG(n) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[n]))
+static const struct sock_filter filter[] = {
+    LOAD(arch),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
+    REFUSE,
+    LOAD(nr),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 4, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 2),
+    LOAD_ARG(3),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MAP_SHARED | MAP_FIXED | MAP_POPULATE, 1, 0),
+    REFUSE,
+    ALLOW,
+};
+
+/* Leaves nothing mapped but the page, and nothing allowed but changes of mappings. */
+static int settle_in(struct direct_process *p)
+{
+    struct user_regs_struct r;
+    if (ptrace(PTRACE_GETREGS, p->pid, 0, &p->regs))
+        return -errno;
+    u64 to = stub_place();
+    r = p->regs;
+    r.rip = FIRST_LA + offsetof(struct program, code) + (u64)(direct_stub_syscall - direct_stub);
+    r.rbx = FIRST_LA;
+    r.rax = SYS_mmap;
+    r.rdi = to;
+    r.rsi = STUB_PAGES * PAGE_SIZE;
+    r.rdx = PROT_READ | PROT_EXEC;
+    r.r10 = MAP_SHARED | MAP_FIXED | MAP_POPULATE;
+    r.r8 = STUB_FD;
+    r.r9 = 0;
+    r.r12 = 1;
+    if (!stub_run(p, &r) || r.rax != to)
+        return -EPERM;
+    p->stub = to;
+    /* The filter lies behind the requests. */
+    struct {
+        struct sock_fprog program;
+        struct sock_filter filter[ARRAY_LEN(filter)];
+    } *f = (void *)(p->list + DIRECT_CHANGES);
+    u64 f_la = to + PAGE_SIZE + DIRECT_CHANGES * sizeof(struct request);
+    u64 end = to + STUB_PAGES * PAGE_SIZE;
+    memcpy(f->filter, filter, sizeof filter);
+    f->program.len = ARRAY_LEN(filter);
+    f->program.filter = (struct sock_filter *)(f_la + ((u8 *)f->filter - (u8 *)f));
+    const struct request all[] = {
+        request(SYS_munmap, 0, to, 0, 0, 0, 0),
+        request(SYS_munmap, end, DIRECT_HIGH - end, 0, 0, 0, 0),
+        request(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0, 0),
+        request(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0),
+        request(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, f_la, 0, 0, 0),
+    };
+    u64 result;
+    memcpy(p->list, all, sizeof all);
+    u32 done = list_run(p, ARRAY_LEN(all), &result);
+    if (done < ARRAY_LEN(all))
+        return done ? (int)(s64)result : -EPERM;
+    p->regs.fs_base = p->regs.gs_base = 0;
+    struct iovec v = {p->vectors, sizeof p->vectors};
+    if (ptrace(PTRACE_GETREGSET, p->pid, NT_X86_XSTATE, &v))
+        return -errno;
+    p->vectors_size = v.iov_len;
+    return 0;
+}
+
+static int create(struct direct_host *h, u32 index, struct direct_process **out)
+{
+    struct direct_process *p = aligned_alloc(64, (sizeof(*p) + 63) & ~63ul);
+    if (!p)
+        return -ENOMEM;
+    memset(p, 0, offsetof(struct direct_process, vectors));
+    p->host = h;
+    p->index = index;
+    p->fd = -1;
+    p->tracer = me();
+    pthread_mutex_lock(&h->lock);
+    p->files = h->files;
+    int e = program_create(p);
+    if (!e)
+        e = start(p);
+    pthread_mutex_unlock(&h->lock);
+    if (!e)
+        e = settle_in(p);
+    if (e)
+        direct_destroy(p);
+    else
+        *out = p;
+    return e;
+}
+
+struct direct_process *direct_create(struct direct_host *h, u32 index)
+{
+    struct direct_process *p = NULL;
+    return create(h, index, &p) ? NULL : p;
+}
+
+void direct_destroy(struct direct_process *p)
+{
+    if (p->pid) {
+        kill(p->pid, SIGKILL);
+        while (p->pid)
+            stopped(p);
+    }
+    if (p->list)
+        munmap(p->list, (STUB_PAGES - 1) * PAGE_SIZE);
+    if (p->fd >= 0)
+        close(p->fd);
+    free(p);
+}
+
+/* -- what it has mapped -- */
+
+/* Moves the page away from [la, la + size). */
+static bool stub_move(struct direct_process *p, u64 la, u64 size)
+{
+    u64 old = p->stub, to;
+    do
+        to = stub_place();
+    while (to + STUB_PAGES * PAGE_SIZE > la && to < la + size);
+    p->list[0] = request(SYS_mmap, to, STUB_PAGES * PAGE_SIZE, PROT_READ | PROT_EXEC,
+                         MAP_SHARED | MAP_FIXED | MAP_POPULATE, STUB_FD, 0);
+    p->list[0].expected = to;
+    u64 result;
+    if (list_run(p, 1, &result) != 1)
+        return false;
+    p->stub = to;
+    return list_call(p, request(SYS_munmap, old, STUB_PAGES * PAGE_SIZE, 0, 0, 0, 0));
+}
+
+static struct request change_request(const struct direct_change *c)
+{
+    if (!c->rights)
+        return request(SYS_munmap, c->la, c->size, 0, 0, 0, 0);
+    int rights = (c->rights & DIRECT_READ ? PROT_READ : 0) | (c->rights & DIRECT_WRITE ? PROT_WRITE : 0) |
+                 (c->rights & DIRECT_FETCH ? PROT_EXEC : 0);
+    struct request q = request(SYS_mmap, c->la, c->size, (u64)rights, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+                               STUB_FD + 1 + c->file, c->offset);
+    q.expected = c->la;
+    return q;
+}
+
+bool direct_change(struct direct_process *p, const struct direct_change *c, u32 count)
+{
+    if (!p->pid || p->tracer != me())
+        return false;
+    for (u32 i = 0; i < count; i++) {
+        if (c[i].rights && c[i].file >= p->files)
+            return false;
+        if (c[i].la < p->stub + STUB_PAGES * PAGE_SIZE && p->stub < c[i].la + c[i].size &&
+            !stub_move(p, c[i].la, c[i].size))
+            return false;
+    }
+    for (u32 i = 0; i < count; i++)
+        p->list[i] = change_request(&c[i]);
+    u64 result;
+    return list_run(p, count, &result) == count;
+}
+
+/* -- guest code -- */
+
+static void regs_to(struct user_regs_struct *u, const struct direct_regs *r)
+{
+    const u64 *g = r->gpr;
+    u->rax = g[0], u->rcx = g[1], u->rdx = g[2], u->rbx = g[3], u->rsp = g[4], u->rbp = g[5], u->rsi = g[6];
+    u->rdi = g[7], u->r8 = g[8], u->r9 = g[9], u->r10 = g[10], u->r11 = g[11], u->r12 = g[12], u->r13 = g[13];
+    u->r14 = g[14], u->r15 = g[15];
+    u->rip = r->rip, u->eflags = r->flags, u->fs_base = r->fs_base, u->gs_base = r->gs_base;
+    u->cs = r->cs, u->ss = r->ss, u->ds = r->ds, u->es = r->es, u->fs = r->fs, u->gs = r->gs;
+    u->orig_rax = ~0ull;
+}
+
+static void regs_from(struct direct_regs *r, const struct user_regs_struct *u)
+{
+    u64 *g = r->gpr;
+    g[0] = u->rax, g[1] = u->rcx, g[2] = u->rdx, g[3] = u->rbx, g[4] = u->rsp, g[5] = u->rbp, g[6] = u->rsi;
+    g[7] = u->rdi, g[8] = u->r8, g[9] = u->r9, g[10] = u->r10, g[11] = u->r11, g[12] = u->r12, g[13] = u->r13;
+    g[14] = u->r14, g[15] = u->r15;
+    r->rip = u->rip, r->flags = u->eflags, r->fs_base = u->fs_base, r->gs_base = u->gs_base;
+    r->cs = (u16)u->cs, r->ss = (u16)u->ss, r->ds = (u16)u->ds, r->es = (u16)u->es;
+    r->fs = (u16)u->fs, r->gs = (u16)u->gs;
+}
+
+/* A signal that the processor caused. */
+static enum direct_stop signal_stop(struct direct_process *p, int number, struct direct_regs *r, u64 *la)
+{
+    siginfo_t i;
+    if (number == KICK)
+        return DIRECT_KICKED;
+    if (ptrace(PTRACE_GETSIGINFO, p->pid, 0, &i))
+        return DIRECT_LOST;
+    if (i.si_code <= 0) /* somebody sent it */
+        return DIRECT_KICKED;
+    switch (number) {
+    case SIGSEGV:
+        *la = (u64)i.si_addr;
+        return i.si_code == SEGV_MAPERR || i.si_code == SEGV_ACCERR ? DIRECT_PAGE_FAULT : DIRECT_FAULT;
+    case SIGTRAP:
+        return i.si_code == SI_KERNEL ? DIRECT_BREAKPOINT : i.si_code == TRAP_TRACE ? DIRECT_STEPPED : DIRECT_INT1;
+    case SIGSYS: /* a call of the vsyscall page, after which the kernel has returned from it */
+        r->rip = (u64)i.si_call_addr;
+        r->gpr[4] -= 8;
+        return DIRECT_FAULT;
+    case SIGBUS:
+    case SIGILL:
+    case SIGFPE: return DIRECT_FAULT;
+    default: return DIRECT_KICKED;
+    }
+}
+
+enum direct_stop direct_run(struct direct_process *p, struct direct_regs *r, const u64 *request_word, u64 *la)
+{
+    struct user_regs_struct u = p->regs;
+    u32 *running = &p->host->running[p->index];
+    if (!p->pid || p->tracer != me())
+        return DIRECT_UNFIT;
+    regs_to(&u, r);
+    if ((!p->loaded || memcmp(&u, &p->regs, sizeof u)) && ptrace(PTRACE_SETREGS, p->pid, 0, &u))
+        return DIRECT_UNFIT;
+    p->loaded = false;
+    __atomic_store_n(running, (u32)p->pid, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(request_word, __ATOMIC_SEQ_CST)) {
+        __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
+        return DIRECT_KICKED;
+    }
+    if (ptrace(PTRACE_SYSEMU, p->pid, 0, 0)) {
+        __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
+        return DIRECT_LOST;
+    }
+    int status = stopped(p);
+    __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
+    if (!status || ptrace(PTRACE_GETREGS, p->pid, 0, &p->regs))
+        return DIRECT_LOST;
+    regs_from(r, &p->regs);
+    if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
+        r->gpr[0] = p->regs.orig_rax;
+        return DIRECT_SYSCALL;
+    }
+    p->loaded = p->regs.orig_rax == ~0ull;
+    return signal_stop(p, WSTOPSIG(status), r, la);
+}
+
+void direct_kick(struct direct_host *h, u32 index)
+{
+    pid_t pid = (pid_t)__atomic_load_n(&h->running[index], __ATOMIC_SEQ_CST);
+    if (pid)
+        syscall(SYS_tgkill, pid, pid, KICK);
+}
+
+/* -- vector state -- */
+
+/* Bytes of an image that are the state itself: not those that the kernel uses, behind the registers of FXSAVE. */
+#define FXSAVE_END 416
+
+bool direct_vectors_get(struct direct_process *p, void *image, u64 size)
+{
+    struct iovec v = {p->vectors, sizeof p->vectors};
+    if (!p->pid || ptrace(PTRACE_GETREGSET, p->pid, NT_X86_XSTATE, &v))
+        return false;
+    u64 end = v.iov_len < size ? v.iov_len : size;
+    memcpy(image, p->vectors, FXSAVE_END);
+    memcpy((u8 *)image + XSTATE_BV, p->vectors + XSTATE_BV, (end < VECTORS_OURS ? end : VECTORS_OURS) - XSTATE_BV);
+    return true;
+}
+
+bool direct_vectors_set(struct direct_process *p, void *image, u64 size)
+{
+    const u64 ours = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
+    u64 others, in_use;
+    u64 end = p->vectors_size < VECTORS_OURS ? p->vectors_size : VECTORS_OURS;
+    memcpy(&others, p->vectors + XSTATE_BV, 8);
+    memcpy(p->vectors, image, FXSAVE_END);
+    memcpy(p->vectors + XSTATE_BV, (u8 *)image + XSTATE_BV, end - XSTATE_BV);
+    memcpy(&in_use, p->vectors + XSTATE_BV, 8);
+    in_use = (in_use & ours) | (others & ~ours);
+    memcpy(p->vectors + XSTATE_BV, &in_use, 8);
+    memset(p->vectors + XCOMP_BV, 0, 8);
+    struct iovec v = {p->vectors, p->vectors_size};
+    return p->pid && !ptrace(PTRACE_SETREGSET, p->pid, NT_X86_XSTATE, &v);
+}
+
+/* -- may we? -- */
+
+int direct_probe(struct error *error)
+{
+    struct direct_host h = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct direct_process *p = NULL;
+    int e = create(&h, 0, &p);
+    if (e)
+        return error_set(error, e,
+                         "no process can be made that executes guest code (%s): tracing, the filter of system "
+                         "calls or programs in memory are forbidden here",
+                         strerror(-e));
+    /* At an address that is not mapped. */
+    struct direct_regs r = {.rip = 0x20000, .flags = 0x202, .cs = 0x33, .ss = 0x2b};
+    u64 none = 0, la = 0;
+    enum direct_stop stop = direct_run(p, &r, &none, &la);
+    direct_destroy(p);
+    if (stop != DIRECT_PAGE_FAULT || la != 0x20000)
+        return error_set(error, -EIO, "a process that executes guest code does not stop as it should (%d)", (int)stop);
+    return 0;
+}

@@ -1,0 +1,378 @@
+/*
+ * From the vCPU into a process and back: which states a process can have, what becomes of a stop, and when it pays.
+ *
+ * Whatever stops guest code, the process's registers are those before the instruction, or are made so; then the
+ * translator executes that one instruction, with all that the guest can see of it. So there is no second description
+ * of what a system call, a fault or an interrupt does.
+ */
+#include "cpu/direct/direct.h"
+
+#include "cpu/core/copy.h"
+#include "cpu/core/fault.h"
+#include "cpu/core/stats.h"
+#include "cpu/core/vectors.h"
+#include "cpu/direct/space.h"
+#include "cpu/event/exception.h"
+#include "cpu/event/lapic.h"
+#include "cpu/insn/x87.h"
+#include "cpu/jit/exec.h"
+#include "cpu/mmu/segment.h"
+#include "x86/msr.h"
+#include "x86/xsave.h"
+
+/* Selectors of a user of Linux. Those of the process are the same, and so are the descriptors. */
+#define USER_CS32 0x23
+#define USER_DS 0x2b
+#define USER_CS 0x33
+#define BASE_END 0x7fffffff0000ull /* the host takes no higher FS and GS bases */
+
+#define FLAGS_KEPT (FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID)
+
+size_t direct_size(void)
+{
+    return sizeof(struct direct);
+}
+
+static u64 xcr0_of_host(void)
+{
+    u32 a, d;
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return a | (u64)d << 32;
+}
+
+void direct_attach(struct vcpu *v, void *memory)
+{
+    v->direct_spaces = memory;
+    v->direct_spaces->host_xcr0 = xcr0_of_host();
+    v->direct_spaces->cost = v->vm->tsc_khz * DIRECT_COST_US / 1000;
+}
+
+void direct_detach(struct vcpu *v)
+{
+    for (u32 i = 0; i < DIRECT_SPACES; i++)
+        space_stop(v, &v->direct_spaces->space[i]);
+}
+
+/* -- can a process have this state? -- */
+
+/* Do the guest's descriptors mean what the host's do? */
+static bool same_descriptors(struct vcpu *v)
+{
+    const u64 kept = ~(0xfull << 48 | BIT64(40)); /* but for limit 19:16 and the accessed bit */
+    static const u64 wanted[3] = {0x00c0fa000000ffff, 0x00c0f2000000ffff, 0x00a0fa000000ffff};
+    u64 d[3];
+    if (v->gdtr.limit < USER_CS32 / 8 * 8 + sizeof d - 1 ||
+        mem_read(v, v->gdtr.base + USER_CS32 / 8 * 8, d, sizeof d, ACCESS_READ | ACCESS_IMPLICIT) != CPU_OK)
+        return false;
+    for (u32 i = 0; i < 3; i++)
+        if ((d[i] ^ wanted[i]) & kept || (d[i] >> 48 & 0xf) != 0xf)
+            return false;
+    return true;
+}
+
+static bool is_selector(u16 sel)
+{
+    return !sel || sel == USER_DS;
+}
+
+static bool same_selectors(const struct vcpu *v)
+{
+    return v->seg[SEG_CS].sel == USER_CS && v->seg[SEG_SS].sel == USER_DS && is_selector(v->seg[SEG_DS].sel) &&
+           is_selector(v->seg[SEG_ES].sel) && !v->seg[SEG_FS].sel && !v->seg[SEG_GS].sel &&
+           v->seg[SEG_FS].base < BASE_END && v->seg[SEG_GS].base < BASE_END;
+}
+
+/* Could a process have the state but for what decides page by page? */
+static bool is_fit(struct vcpu *v)
+{
+    const struct direct *d = v->direct_spaces;
+    const u64 ours = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
+    u32 mode = MODE_64 | MODE_FLAT | MODE_PROT | MODE_USER | MODE_X87 | MODE_SSE;
+    mode |= d->host_xcr0 & XCR0_AVX ? MODE_AVX : 0;
+    mode |= (d->host_xcr0 & XCR0_AVX512) == XCR0_AVX512 ? MODE_AVX512 : 0;
+    if ((v->mode & ~(MODE_TSC | MODE_BASES)) != mode || v->ram != v->vm->ram || v->debug_steps || v->debug_breaks ||
+        v->debugctl & DEBUGCTL_BTF)
+        return false;
+    if ((v->flags & (FLAG_IF | FLAG_IOPL | FLAG_VIF | FLAG_VIP | FLAG_ID)) != FLAG_IF)
+        return false;
+    if ((v->flags & FLAG_AC && !(v->cr0 & CR0_AM)) || !(v->cr4 & CR4_FSGSBASE))
+        return false;
+    return (v->xcr0 & ours) == (d->host_xcr0 & ours) && v->rip >> 47 == 0 && same_selectors(v) && same_descriptors(v);
+}
+
+/* -- registers -- */
+
+static void regs_to(const struct vcpu *v, struct direct_regs *r)
+{
+    copy_bytes(r->gpr, v->gpr, sizeof r->gpr);
+    r->rip = v->rip;
+    r->flags = rflags_get(v) & ~FLAG_RF;
+    r->fs_base = v->seg[SEG_FS].base;
+    r->gs_base = v->seg[SEG_GS].base;
+    r->cs = v->seg[SEG_CS].sel;
+    r->ss = v->seg[SEG_SS].sel;
+    r->ds = v->seg[SEG_DS].sel;
+    r->es = v->seg[SEG_ES].sel;
+    r->fs = r->gs = 0;
+}
+
+/* A segment register that user code loaded, from a descriptor that is the same in the guest and on the host. */
+static void segment_loaded(struct vcpu *v, unsigned seg, u16 sel)
+{
+    struct descriptor d;
+    bool found = false;
+    if (v->seg[seg].sel == sel)
+        return;
+    if (descriptor_find(v, sel, &d, &found) == CPU_OK && found)
+        v->seg[seg] = segment_from(sel, &d);
+    else
+        v->seg[seg] = (struct segment){.sel = sel, .attr = SEG_UNUSABLE};
+}
+
+static void regs_from(struct vcpu *v, const struct direct_regs *r)
+{
+    copy_bytes(v->gpr, r->gpr, sizeof r->gpr);
+    v->rip = r->rip;
+    segment_loaded(v, SEG_DS, r->ds);
+    segment_loaded(v, SEG_ES, r->es);
+    segment_loaded(v, SEG_FS, r->fs);
+    segment_loaded(v, SEG_GS, r->gs);
+    v->seg[SEG_FS].base = r->fs_base;
+    v->seg[SEG_GS].base = r->gs_base;
+    bool code = r->cs != v->seg[SEG_CS].sel || r->ss != v->seg[SEG_SS].sel;
+    segment_loaded(v, SEG_CS, r->cs);
+    segment_loaded(v, SEG_SS, r->ss);
+    rflags_set(v, (r->flags & FLAGS_KEPT) | FLAG_IF | FLAG_ONE);
+    if (unlikely(code))
+        mode_update(v);
+}
+
+/* The process gets the vCPU's vector state, unless it has it. Host addresses of translated code, which FIP may be, do
+ * not leave the engine. */
+static bool vectors_to(struct vcpu *v, struct space *s)
+{
+    u64 fip, fdp;
+    __builtin_memcpy(&fip, v->vectors + FXSAVE_FIP, 8);
+    __builtin_memcpy(&fdp, v->vectors + FXSAVE_FDP, 8);
+    if (fip | fdp) {
+        x87_pointers(v, fip, fdp, &fip, &fdp);
+        __builtin_memcpy(v->vectors + FXSAVE_FIP, &fip, 8);
+        __builtin_memcpy(v->vectors + FXSAVE_FDP, &fdp, 8);
+        v->fip_loaded = fip;
+        v->fdp_loaded = fdp;
+    }
+    const u64 *a = (const u64 *)v->vectors, *b = (const u64 *)s->vectors;
+    u64 differ = !s->vectors_known;
+    for (u32 i = 0; i < sizeof s->vectors / 8 && !differ; i++)
+        differ = a[i] ^ b[i];
+    if (!differ)
+        return true;
+    v->stat[STAT_DIRECT_VECTORS]++;
+    s->vectors_known = false;
+    return v->vm->host->direct->vectors_set(s->process, v->vectors, sizeof v->vectors);
+}
+
+static bool vectors_from(struct vcpu *v, struct space *s)
+{
+    if (!v->vm->host->direct->vectors_get(s->process, v->vectors, sizeof v->vectors))
+        return false;
+    __builtin_memcpy(&v->fip_loaded, v->vectors + FXSAVE_FIP, 8);
+    __builtin_memcpy(&v->fdp_loaded, v->vectors + FXSAVE_FDP, 8);
+    copy_bytes(s->vectors, v->vectors, sizeof s->vectors);
+    s->vectors_known = true;
+    return true;
+}
+
+/* -- stops -- */
+
+static bool byte_is(struct vcpu *v, u64 la, u8 value)
+{
+    u8 byte;
+    return mem_read(v, la, &byte, 1, ACCESS_READ | ACCESS_UNCHECKED) == CPU_OK && byte == value;
+}
+
+/* Where the INT3 before RIP begins: CC, or CD 03. */
+static u64 int3_start(struct vcpu *v)
+{
+    return v->rip - (byte_is(v, v->rip - 1, 0xcc) ? 1 : 2);
+}
+
+/* The same of an INT1. Where the host is a virtual machine itself, RIP may still be that of the instruction. */
+static u64 int1_start(struct vcpu *v)
+{
+    return v->rip - (byte_is(v, v->rip - 1, 0xf1) ? 1 : 0);
+}
+
+/* The vCPU has the registers of where guest code stopped. */
+static void stopped(struct vcpu *v, enum direct_stop stop)
+{
+    switch (stop) {
+    case DIRECT_SYSCALL:
+        v->stat[STAT_DIRECT_SYSCALL]++;
+        v->rip -= 2;
+        break;
+    case DIRECT_BREAKPOINT:
+        v->stat[STAT_DIRECT_OTHER]++;
+        v->rip = int3_start(v);
+        break;
+    case DIRECT_INT1:
+        v->stat[STAT_DIRECT_OTHER]++;
+        v->rip = int1_start(v);
+        break;
+    case DIRECT_STEPPED:
+        v->stat[STAT_DIRECT_OTHER]++;
+        v->trap_pending = true;
+        v->trap_dr6 |= DR6_BS;
+        return;
+    case DIRECT_PAGE_FAULT: break;
+    case DIRECT_FAULT: v->stat[STAT_DIRECT_OTHER]++; break;
+    default: v->stat[STAT_DIRECT_KICK]++; return;
+    }
+    v->stat[STAT_DIRECT_STEP]++;
+    execute_one(v);
+}
+
+/* -- when it pays -- */
+
+/* The vCPU has left user code that ran in the translator. */
+static void left(struct direct *d)
+{
+    if (!d->since)
+        return;
+    d->runs->ticks += tsc_host() - d->since;
+    d->runs->stretches++;
+    d->since = 0;
+}
+
+static void window_begin(struct space *s)
+{
+    s->ticks = s->stretches = 0;
+}
+
+/* Shall the space go on in its process? If not, it runs in the translator now. */
+static bool pays(struct vcpu *v, struct space *s)
+{
+    struct direct *d = v->direct_spaces;
+    if (v->vm->direct == CPU_DIRECT_ON || s->direct)
+        return true;
+    if (s->ticks >= v->vm->tsc_khz * DIRECT_WINDOW_US / 1000) {
+        s->direct = !s->wait && s->ticks >= s->stretches * d->cost * DIRECT_ENTER;
+        s->wait -= !!s->wait;
+        window_begin(s);
+    }
+    if (s->direct)
+        return true;
+    d->runs = s;
+    d->since = tsc_host();
+    return false;
+}
+
+static void give_up(struct space *s)
+{
+    s->direct = false;
+    s->penalty = s->penalty ? s->penalty * 2 : 2;
+    s->penalty = s->penalty < DIRECT_WAIT_MOST ? s->penalty : DIRECT_WAIT_MOST;
+    s->wait = s->penalty;
+    window_begin(s);
+}
+
+/* The process ran for that long until it stopped. */
+static void count(struct vcpu *v, struct space *s, u64 ticks, enum direct_stop stop)
+{
+    struct direct *d = v->direct_spaces;
+    s->ticks += ticks;
+    if (stop == DIRECT_KICKED) /* perhaps before it began */
+        return;
+    d->cost = d->cost < ticks ? d->cost : ticks;
+    if (++s->stretches < DIRECT_STOPS || v->vm->direct == CPU_DIRECT_ON)
+        return;
+    if (s->ticks < s->stretches * d->cost * DIRECT_LEAVE) {
+        give_up(s);
+    } else {
+        s->penalty /= 2;
+        window_begin(s);
+    }
+}
+
+/* Guest code runs until it stops for something that mapping a page does not settle. */
+static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs *r)
+{
+    const struct cpu_direct_host *host = v->vm->host->direct;
+    struct direct *d = v->direct_spaces;
+    for (;;) {
+        u64 la = 0;
+        space_refresh(v, s);
+        if (!space_flush(v, s))
+            return DIRECT_KICKED;
+        v->stat[STAT_DIRECT_RUN]++;
+        u64 from = tsc_host();
+        enum direct_stop stop = host->run(s->process, r, &v->request, &la);
+        count(v, s, tsc_host() - from, stop);
+        if (stop != DIRECT_PAGE_FAULT)
+            return stop;
+        v->stat[STAT_DIRECT_FAULT]++;
+        d->fault_la = la;
+        d->fault_fetch = la - r->rip < 16 || la >> PAGE_SHIFT == r->rip >> PAGE_SHIFT;
+        if (v->request || !space_map(v, s, la, d->fault_fetch))
+            return stop;
+        d->fault_la = 0;
+    }
+}
+
+/* Takes what the last fault needed the translator for along, so that it does not fault again. */
+static bool prepare(struct vcpu *v, struct space *s)
+{
+    struct direct *d = v->direct_spaces;
+    space_refresh(v, s);
+    if (d->fault_la)
+        space_map(v, s, d->fault_la, d->fault_fetch);
+    d->fault_la = 0;
+    if (space_flush(v, s) && vectors_to(v, s))
+        return true;
+    space_stop(v, s);
+    give_up(s);
+    return false;
+}
+
+/* The process of the vCPU's user code, ready but for registers. NULL: there is none, or it would not pay. */
+static struct space *begin(struct vcpu *v)
+{
+    struct direct *d = v->direct_spaces;
+    mmu_select(v);
+    if (unlikely(d->generation != v->vm->direct_notes.generation)) {
+        direct_detach(v);
+        d->generation = v->vm->direct_notes.generation;
+    }
+    struct space *s = space_find(v);
+    if (!pays(v, s) || space_unfit(v, s, v->rip))
+        return NULL;
+    d->xsave = v->xcr0 != d->host_xcr0;
+    vector_save(v);
+    return space_start(v, s) && prepare(v, s) ? s : NULL;
+}
+
+bool direct_execute(struct vcpu *v)
+{
+    struct direct *d = v->direct_spaces;
+    struct direct_regs r;
+    left(d);
+    if (v->cpl != 3 || d->refused || !is_fit(v))
+        return false;
+    struct space *s = begin(v);
+    if (!s)
+        return false;
+    regs_to(v, &r);
+    enum direct_stop stop = run(v, s, &r);
+    bool lost = stop == DIRECT_LOST || (stop != DIRECT_UNFIT && !vectors_from(v, s));
+    if (stop != DIRECT_UNFIT && !lost) {
+        regs_from(v, &r);
+        stopped(v, stop);
+    }
+    if (lost)
+        v->exit = CPU_EXIT_SHUTDOWN;
+    if (s->broken || lost || stop == DIRECT_UNFIT) {
+        space_stop(v, s);
+        give_up(s);
+    }
+    return stop != DIRECT_UNFIT;
+}

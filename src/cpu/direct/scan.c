@@ -1,0 +1,112 @@
+/*
+ * The search for instructions that the host's CPU must not execute: those whose result the guest's user would see the
+ * difference in, and that do not fault on the host. RDTSC and RDTSCP fault there (PR_SET_TSC), and so does what is
+ * privileged.
+ *
+ * Bytes that may be the opcode of one are seldom; whether they are is found by decoding from several places before
+ * them, as decoding falls into step with the code after a few instructions. So an instruction that lies hidden in
+ * another one is not found, which programs that want to be run by a hypervisor do not do: docs/direct.md.
+ */
+#include "cpu/direct/scan.h"
+
+#include <Zydis/Zydis.h>
+
+#define BEFORE 64u /* bytes before, from which decoding begins */
+#define STARTS 4u  /* and so many places there */
+#define INSN_MAX 15u
+
+/* May these be the opcode, or its first bytes, of an instruction that is looked for? */
+static bool is_candidate(u8 a, u8 b, u8 modrm, bool xsave)
+{
+    unsigned reg = modrm >> 3 & 7;
+    bool memory = modrm < 0xc0;
+    if (a == 0xcd)
+        return b == 0x80;
+    if (a != 0x0f)
+        return false;
+    switch (b) {
+    case 0x00: return reg < 2 || reg == 4 || reg == 5; /* SLDT, STR, VERR, VERW */
+    case 0x01:                                         /* SGDT, SIDT, SMSW; of registers most are something else */
+        return reg == 4 ||
+               (memory ? reg < 2 : (modrm < 0xc8 || (modrm & 0xf8) == 0xd0 || modrm == 0xd9 || modrm >= 0xe8));
+    case 0x02:
+    case 0x03: return true; /* LAR, LSL */
+    case 0x34: return true; /* SYSENTER */
+    case 0xa2: return true; /* CPUID */
+    case 0xae: return xsave && memory && reg >= 4 && reg <= 6;
+    case 0xc7: return memory ? xsave && reg >= 3 && reg <= 5 : reg == 7;
+    default: return false;
+    }
+}
+
+static bool is_refused(const ZydisDecodedInstruction *i, bool xsave)
+{
+    switch (i->mnemonic) {
+    case ZYDIS_MNEMONIC_CPUID:
+    case ZYDIS_MNEMONIC_RDPID:
+    case ZYDIS_MNEMONIC_SLDT:
+    case ZYDIS_MNEMONIC_STR:
+    case ZYDIS_MNEMONIC_SGDT:
+    case ZYDIS_MNEMONIC_SIDT:
+    case ZYDIS_MNEMONIC_SMSW:
+    case ZYDIS_MNEMONIC_VERR:
+    case ZYDIS_MNEMONIC_VERW:
+    case ZYDIS_MNEMONIC_LAR:
+    case ZYDIS_MNEMONIC_LSL:
+    case ZYDIS_MNEMONIC_SYSENTER:
+    case ZYDIS_MNEMONIC_XGETBV:
+    case ZYDIS_MNEMONIC_RDPKRU:
+    case ZYDIS_MNEMONIC_WRPKRU:
+    case ZYDIS_MNEMONIC_VMCALL:
+    case ZYDIS_MNEMONIC_VMMCALL:
+    case ZYDIS_MNEMONIC_VMFUNC:
+    case ZYDIS_MNEMONIC_MONITORX:
+    case ZYDIS_MNEMONIC_MWAITX:
+    case ZYDIS_MNEMONIC_CLZERO:
+    case ZYDIS_MNEMONIC_RDPRU:
+    case ZYDIS_MNEMONIC_ENCLU: return true;
+    case ZYDIS_MNEMONIC_XSAVE:
+    case ZYDIS_MNEMONIC_XSAVE64:
+    case ZYDIS_MNEMONIC_XSAVEC:
+    case ZYDIS_MNEMONIC_XSAVEC64:
+    case ZYDIS_MNEMONIC_XSAVEOPT:
+    case ZYDIS_MNEMONIC_XSAVEOPT64:
+    case ZYDIS_MNEMONIC_XRSTOR:
+    case ZYDIS_MNEMONIC_XRSTOR64: return xsave;
+    case ZYDIS_MNEMONIC_INT: return i->raw.imm[0].value.u == 0x80;
+    default: return false;
+    }
+}
+
+/* Decodes from `at` on until behind the candidate: is one of the instructions that reach it refused? */
+static bool reached(const ZydisDecoder *decoder, const u8 *bytes, u32 size, u32 at, u32 candidate, bool xsave)
+{
+    while (at <= candidate) {
+        ZydisDecodedInstruction i;
+        bool ok = ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder, ZYAN_NULL, bytes + at, size - at, &i));
+        if (ok && at + i.length > candidate && is_refused(&i, xsave))
+            return true;
+        at += ok ? i.length : 1u;
+    }
+    return false;
+}
+
+bool scan_finds(const u8 *bytes, u32 size, u32 from, u32 to, bool xsave)
+{
+    ZydisDecoder decoder;
+    bool ready = false;
+    for (u32 i = from; i < to && i + 1 < size; i++) {
+        if (bytes[i] != 0x0f && bytes[i] != 0xcd)
+            continue;
+        if (!is_candidate(bytes[i], bytes[i + 1], i + 2 < size ? bytes[i + 2] : 0, xsave))
+            continue;
+        if (!ready)
+            ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+        ready = true;
+        u32 first = i > BEFORE ? i - BEFORE : 0;
+        for (u32 n = 0; n < STARTS && first + n <= i; n++)
+            if (reached(&decoder, bytes, size, first + n, i, xsave))
+                return true;
+    }
+    return false;
+}

@@ -1,0 +1,390 @@
+/*
+ * Address spaces in processes. A page is mapped only as the guest's tables say at that moment and only what needs no
+ * walk: accessed, and for writing dirty (mmu/table.c). What is mapped then stays until the guest invalidates
+ * translations of the TLB context that it belongs to (mmu_epoch): then the tables are compared with what they were. A
+ * table of 512 entries costs less to compare than one page to map again.
+ */
+#include "cpu/direct/space.h"
+
+#include "cpu/core/copy.h"
+#include "cpu/core/stats.h"
+#include "cpu/core/vectors.h"
+#include "cpu/direct/scan.h"
+#include "cpu/jit/block.h"
+#include "cpu/mmu/tlb.h"
+#include "x86/paging.h"
+
+static const struct cpu_direct_host *host_of(const struct vcpu *v)
+{
+    return v->vm->host->direct;
+}
+
+/* -- changes -- */
+
+bool space_flush(struct vcpu *v, struct space *s)
+{
+    struct direct *d = v->direct_spaces;
+    u32 count = d->changes;
+    d->changes = 0;
+    /* Files may be others now. */
+    s->broken = s->broken || d->generation != v->vm->direct_notes.generation;
+    if (!count || s->broken)
+        return !s->broken;
+    v->stat[STAT_DIRECT_MAP]++;
+    s->broken = !host_of(v)->change(s->process, d->change, count);
+    return !s->broken;
+}
+
+/* Queues a change, as a part of the last one if it goes on there. */
+static void change(struct vcpu *v, struct space *s, const struct direct_change *c)
+{
+    struct direct *d = v->direct_spaces;
+    struct direct_change *last = d->changes ? &d->change[d->changes - 1] : NULL;
+    if (last && last->la + last->size == c->la && last->rights == c->rights && last->file == c->file &&
+        (!c->rights || last->offset + last->size == c->offset)) {
+        last->size += c->size;
+        return;
+    }
+    if (d->changes == DIRECT_CHANGES && !space_flush(v, s))
+        return;
+    d->change[d->changes++] = *c;
+}
+
+/* -- regions -- */
+
+static struct region **bucket(struct direct *d, const struct space *s, u64 la)
+{
+    u64 h = (la >> REGION_SHIFT) * 0x9e3779b97f4a7c15ull + (u64)(s - d->space) * 0x2545f4914f6cdd1dull;
+    return &d->hash[h >> 52];
+}
+
+static struct region *region_find(struct direct *d, const struct space *s, u64 la)
+{
+    struct region *r = *bucket(d, s, la);
+    while (r && (r->space != s || r->la != la >> REGION_SHIFT << REGION_SHIFT))
+        r = r->next_hash;
+    return r;
+}
+
+/* NULL: there is no room. */
+static struct region *region_make(struct direct *d, struct space *s, u64 la)
+{
+    struct region *r = d->free, **at = bucket(d, s, la);
+    if (r)
+        d->free = r->next;
+    else if (d->regions_made < DIRECT_REGIONS)
+        r = &d->region[d->regions_made++];
+    else
+        return NULL;
+    fill_bytes(r->page, 0, sizeof r->page);
+    r->la = la >> REGION_SHIFT << REGION_SHIFT;
+    r->space = s;
+    r->count = 0;
+    r->next_hash = *at;
+    r->next = s->regions;
+    *at = s->regions = r;
+    return r;
+}
+
+static void regions_free(struct direct *d, struct space *s)
+{
+    for (struct region *r = s->regions, *next; r; r = next) {
+        struct region **at = bucket(d, s, r->la);
+        while (*at != r)
+            at = &(*at)->next_hash;
+        *at = r->next_hash;
+        next = r->next;
+        r->next = d->free;
+        d->free = r;
+    }
+    s->regions = NULL;
+}
+
+static void page_unmap(struct vcpu *v, struct space *s, struct region *r, u32 i)
+{
+    const struct direct_change c = {.la = r->la + ((u64)i << PAGE_SHIFT), .size = PAGE_SIZE};
+    if (r->page[i] & PAGE_MAPPED) {
+        change(v, s, &c);
+        r->count--;
+    }
+    r->page[i] = 0;
+}
+
+static void region_unmap(struct vcpu *v, struct space *s, struct region *r)
+{
+    for (u32 i = 0; i < REGION_PAGES; i++)
+        if (r->page[i])
+            page_unmap(v, s, r, i);
+}
+
+/* -- notes of pages that lost rights -- */
+
+static bool in_filter(const struct space *s, u64 host)
+{
+    u32 bit = (host >> PAGE_SHIFT) % FILTER_BITS;
+    return s->filter[bit / 64] >> (bit % 64) & 1;
+}
+
+static void filter_add(struct space *s, u64 host)
+{
+    u32 bit = (host >> PAGE_SHIFT) % FILTER_BITS;
+    s->filter[bit / 64] |= BIT64(bit % 64);
+}
+
+static bool may_be_mapped(const struct space *s, const struct direct_note *n)
+{
+    for (u64 at = 0; at < n->size; at += PAGE_SIZE)
+        if (at >= 64 * PAGE_SIZE || in_filter(s, n->host + at))
+            return true;
+    return false;
+}
+
+static void note_apply(struct vcpu *v, struct space *s, const struct direct_note *n)
+{
+    if (!may_be_mapped(s, n))
+        return;
+    for (struct region *r = s->regions; r; r = r->next)
+        for (u32 i = 0; i < REGION_PAGES; i++)
+            if (r->page[i] && (r->page[i] & ~PAGE_MASK) - n->host < n->size)
+                page_unmap(v, s, r, i);
+}
+
+/* Reads the notes that the space has not read. */
+static void notes_apply(struct vcpu *v, struct space *s)
+{
+    struct direct_notes *notes = &v->vm->direct_notes;
+    u64 count = __atomic_load_n(&notes->count, __ATOMIC_ACQUIRE);
+    struct direct_note n;
+    for (; s->notes < count; s->notes++) {
+        if (!direct_note_read(notes, s->notes, &n)) {
+            n = (struct direct_note){0, ~0ull};
+            s->notes = count - 1;
+        }
+        note_apply(v, s, &n);
+    }
+}
+
+/* -- comparing -- */
+
+static u64 entry_now(const struct region *r, u32 i)
+{
+    return r->table.entry ? __atomic_load_n(&r->table.entry[i], __ATOMIC_RELAXED) : r->table.leaf;
+}
+
+/* Does the page lie where it lay, as far as the second stage decides? */
+static bool same_in_l1(struct vcpu *v, const struct region *r, u32 i)
+{
+    struct user_page p;
+    if (v->mmu->kind == STAGE2_NONE)
+        return true;
+    return user_page_find(v, &r->table, r->la + ((u64)i << PAGE_SHIFT), entry_now(r, i), r->page[i] & PAGE_FETCH, &p) &&
+           (u64)ram_host(p.slot, p.gpa) == (r->page[i] & ~PAGE_MASK) && (p.write || !(r->page[i] & PAGE_WRITE)) &&
+           (p.fetch || !(r->page[i] & PAGE_FETCH));
+}
+
+static bool same_table(const struct leaf_table *a, const struct leaf_table *b)
+{
+    return a->entry == b->entry && a->leaf == b->leaf && a->shift == b->shift && a->user == b->user &&
+           a->write == b->write && a->fetch == b->fetch;
+}
+
+static void region_compare(struct vcpu *v, struct space *s, struct region *r)
+{
+    struct leaf_table now;
+    bool there = leaf_table_find(v, r->la, &now);
+    if (!there || !same_table(&now, &r->table)) {
+        region_unmap(v, s, r);
+        if (there)
+            r->table = now;
+        return;
+    }
+    for (u32 i = 0; i < REGION_PAGES; i++)
+        if (r->page[i] && (entry_now(r, i) != r->entry[i] || !same_in_l1(v, r, i)))
+            page_unmap(v, s, r, i);
+}
+
+void space_refresh(struct vcpu *v, struct space *s)
+{
+    u64 epoch = mmu_epoch(v);
+    notes_apply(v, s);
+    if (s->epoch == epoch && s->pkru == v->pkru)
+        return;
+    v->stat[STAT_DIRECT_CHECK]++;
+    for (struct region *r = s->regions; r; r = r->next) {
+        if (s->pkru != v->pkru)
+            region_unmap(v, s, r);
+        if (r->count)
+            region_compare(v, s, r);
+        else
+            region_unmap(v, s, r); /* pages that are noted as unfit */
+    }
+    s->epoch = epoch;
+    s->pkru = v->pkru;
+}
+
+/* -- mapping -- */
+
+/* The host memory of a page that the process may execute, or that the guest may. NULL: neither. */
+static const u8 *fetched(struct vcpu *v, struct space *s, u64 la)
+{
+    const struct region *r = region_find(v->direct_spaces, s, la);
+    u64 page = r ? r->page[la >> PAGE_SHIFT & (REGION_PAGES - 1)] : 0;
+    return page & PAGE_FETCH ? (const u8 *)(page & ~PAGE_MASK) : NULL;
+}
+
+/* Are the host's CPU's results those of the guest's, for all that begins in this page or reaches into it? What reaches
+ * from or into a page that is not executed now is looked at when that one is. */
+static bool is_fit(struct vcpu *v, struct space *s, u64 la, const u8 *page, enum direct_code known)
+{
+    u8 edge[4 * SCAN_MARGIN];
+    bool xsave = v->direct_spaces->xsave;
+    if (known == DIRECT_CODE_WATCHED) {
+        known = scan_finds(page, PAGE_SIZE, 0, PAGE_SIZE, xsave) ? DIRECT_CODE_UNFIT : DIRECT_CODE_FIT;
+        block_judge(v, page, known);
+    }
+    if (known == DIRECT_CODE_UNFIT)
+        return false;
+    const u8 *before = fetched(v, s, la - PAGE_SIZE), *behind = fetched(v, s, la + PAGE_SIZE);
+    if (before) {
+        copy_bytes(edge, before + PAGE_SIZE - 2 * SCAN_MARGIN, 2 * SCAN_MARGIN);
+        copy_bytes(edge + 2 * SCAN_MARGIN, page, 2 * SCAN_MARGIN);
+        if (scan_finds(edge, sizeof edge, 2 * SCAN_MARGIN - 2, 2 * SCAN_MARGIN, xsave))
+            return false;
+    }
+    if (behind) {
+        copy_bytes(edge, page + PAGE_SIZE - 2 * SCAN_MARGIN, 2 * SCAN_MARGIN);
+        copy_bytes(edge + 2 * SCAN_MARGIN, behind, 2 * SCAN_MARGIN);
+        if (scan_finds(edge, sizeof edge, 2 * SCAN_MARGIN - 2, 2 * SCAN_MARGIN, xsave))
+            return false;
+    }
+    return true;
+}
+
+/* Maps one page. Returns whether that is a change. */
+static bool page_map(struct vcpu *v, struct space *s, struct region *r, u32 i, bool fetch)
+{
+    const struct cpu_direct_host *host = host_of(v);
+    u64 la = r->la + ((u64)i << PAGE_SHIFT), entry = entry_now(r, i);
+    struct direct_change c = {.la = la, .size = PAGE_SIZE, .rights = DIRECT_READ};
+    struct user_page p;
+    if (la < host->low || la + PAGE_SIZE > host->high || !user_page_find(v, &r->table, la, entry, true, &p))
+        return false;
+    u64 at = (u64)ram_host(p.slot, p.gpa), page = at | PAGE_MAPPED;
+    if (p.fetch && (fetch || !p.write)) {
+        enum direct_code known = block_watch(v, p.slot, p.gpa);
+        p.slot = vcpu_slot(v, p.gpa);
+        if (known == DIRECT_CODE_UNKNOWN || !p.slot || (u64)ram_host(p.slot, p.gpa) != at)
+            return false;
+        notes_apply(v, s); /* write mappings of this page, if there were some */
+        page |= is_fit(v, s, la, (const u8 *)at, known) ? PAGE_FETCH : PAGE_UNFIT;
+        v->stat[STAT_DIRECT_UNFIT] += !!(page & PAGE_UNFIT);
+    } else if (p.write && user_page_writer(v, &p)) {
+        page |= PAGE_WRITE;
+    }
+    if (page == r->page[i] || !host->file(v->vm->host->opaque, (void *)at, &c.file, &c.offset))
+        return false;
+    c.rights |= (page & PAGE_WRITE ? DIRECT_WRITE : 0) | (page & PAGE_FETCH ? DIRECT_FETCH : 0);
+    change(v, s, &c);
+    if (!(r->page[i] & PAGE_MAPPED)) {
+        r->count++;
+    }
+    r->page[i] = page;
+    r->entry[i] = entry;
+    filter_add(s, at);
+    v->stat[STAT_DIRECT_PAGES]++;
+    return true;
+}
+
+bool space_map(struct vcpu *v, struct space *s, u64 la, bool fetch)
+{
+    struct direct *d = v->direct_spaces;
+    struct region *r = region_find(d, s, la);
+    struct leaf_table now;
+    if (la >> 63 || !leaf_table_find(v, la, &now))
+        return false;
+    if (r && !same_table(&now, &r->table))
+        region_unmap(v, s, r);
+    s->broken = s->broken || (!r && !(r = region_make(d, s, la)));
+    if (s->broken)
+        return false;
+    r->table = now;
+    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1), first = i & ~(DIRECT_AROUND - 1);
+    if (!page_map(v, s, r, i, fetch))
+        return false;
+    for (u32 n = first; n < first + DIRECT_AROUND && !s->broken; n++)
+        if (!r->page[n])
+            page_map(v, s, r, n, false);
+    return true;
+}
+
+bool space_unfit(struct vcpu *v, struct space *s, u64 la)
+{
+    const struct region *r = region_find(v->direct_spaces, s, la);
+    return r && r->page[la >> PAGE_SHIFT & (REGION_PAGES - 1)] & PAGE_UNFIT;
+}
+
+/* -- spaces -- */
+
+static bool is_of(const struct space *s, const struct tlb_key *k)
+{
+    return s->used && s->key.root == k->root && s->key.nroot == k->nroot && s->key.space == k->space &&
+           s->key.pcid == k->pcid && s->key.control == k->control && s->key.flags == (k->flags & ~TLB_AC);
+}
+
+void space_stop(struct vcpu *v, struct space *s)
+{
+    struct direct *d = v->direct_spaces;
+    if (s->process) {
+        vector_save(v);
+        host_of(v)->destroy(v->vm->host->opaque, s->process);
+    }
+    s->process = NULL;
+    s->broken = false;
+    d->changes = 0;
+    regions_free(d, s);
+}
+
+bool space_start(struct vcpu *v, struct space *s)
+{
+    struct direct *d = v->direct_spaces;
+    if (s->process)
+        return true;
+    if (d->refused)
+        return false;
+    s->process = host_of(v)->create(v->vm->host->opaque, v->index);
+    d->refused = !s->process;
+    d->changes = 0;
+    s->vectors_known = false;
+    s->epoch = 0;
+    s->notes = __atomic_load_n(&v->vm->direct_notes.count, __ATOMIC_ACQUIRE);
+    fill_bytes(s->filter, 0, sizeof s->filter);
+    v->stat[STAT_DIRECT_SPACE]++;
+    return s->process;
+}
+
+struct space *space_find(struct vcpu *v)
+{
+    struct direct *d = v->direct_spaces;
+    struct space *oldest = NULL;
+    const struct tlb_key *k = &v->tlb->key;
+    for (u32 i = 0; i < DIRECT_SPACES; i++) {
+        struct space *s = &d->space[i];
+        if (is_of(s, k)) {
+            s->clock = ++d->clock;
+            return s;
+        }
+        /* Better one without a process, and of those the one that was not used for the longest time. */
+        if (!oldest || !s->process > !oldest->process || (!s->process == !oldest->process && s->clock < oldest->clock))
+            oldest = s;
+    }
+    space_stop(v, oldest);
+    oldest->used = true;
+    oldest->key = *k;
+    oldest->key.flags &= ~TLB_AC;
+    oldest->pkru = v->pkru;
+    oldest->clock = ++d->clock;
+    oldest->direct = false;
+    oldest->ticks = oldest->stretches = 0;
+    oldest->wait = oldest->penalty = 0;
+    return oldest;
+}

@@ -1,0 +1,87 @@
+/*
+ * Address spaces of guest users as processes of the host have them: which pages of guest memory lie at which linear
+ * addresses with which rights, and how that keeps up with the guest's tables. See docs/direct.md.
+ */
+#ifndef CPU_DIRECT_SPACE_H
+#define CPU_DIRECT_SPACE_H
+
+#include "cpu/core/tunables.h"
+#include "cpu/core/vcpu.h"
+#include "cpu/mmu/mmu.h"
+
+#define REGION_SHIFT 21
+#define REGION_PAGES 512u
+
+/* What a process has mapped of 2 MiB. */
+struct region {
+    u64 la;
+    struct space *space;
+    struct region *next_hash, *next; /* of the same hash; of the same space */
+    u32 count;                       /* pages with PAGE_MAPPED */
+    struct leaf_table table;         /* as it was when the pages were mapped */
+    u64 entry[REGION_PAGES];         /* the same of each page's entry */
+    u64 page[REGION_PAGES];          /* host address, and PAGE_*; 0: not mapped */
+};
+#define PAGE_MAPPED BIT64(0)
+#define PAGE_WRITE BIT64(1)
+#define PAGE_FETCH BIT64(2)
+#define PAGE_UNFIT BIT64(3) /* it could be executed, but the host's CPU must not */
+
+#define FILTER_BITS 65536u
+
+struct space {
+    bool used;
+    struct tlb_key key;
+    u32 pkru;
+    struct direct_process *process; /* NULL: none yet */
+    bool broken;                    /* it is of no use any more, or there is no room for what it has mapped */
+    u64 epoch;                      /* mmu_epoch when what is mapped was compared last */
+    u64 notes;                      /* notes read, of vm.direct_notes */
+    u64 clock;                      /* when it was used last */
+    struct region *regions;
+    u64 filter[FILTER_BITS / 64]; /* by host page: may be mapped */
+    /* Of auto: where its code runs, and what is known of that since it began or since the last window: */
+    bool direct;
+    u64 ticks, stretches; /* time, by the TSC, and in how many pieces */
+    u32 wait, penalty;    /* windows until it may go direct again, and how many it had to wait the last time */
+    u8 vectors[4096] __attribute__((aligned(64))); /* what the process has */
+    bool vectors_known;
+};
+
+struct direct {
+    struct space space[DIRECT_SPACES];
+    struct region *hash[4096], *free;
+    struct region region[DIRECT_REGIONS];
+    u32 regions_made;
+    struct direct_change change[DIRECT_CHANGES];
+    u32 changes;
+    struct space *changes_of;
+    u64 clock;
+    u64 host_xcr0;
+    u32 generation; /* of vm.direct_notes, to which the spaces belong */
+    bool xsave;     /* the guest's XCR0 is not the host's */
+    bool refused;   /* the host makes no processes */
+    u64 fault_la;   /* where the last page fault was that the translator took over; 0: none */
+    bool fault_fetch;
+    u64 cost;           /* of a stop, in ticks of the TSC: the least that was seen */
+    u64 since;          /* TSC since when user code runs in the translator, 0: it does not */
+    struct space *runs; /* whose */
+};
+
+/* The space of the vCPU's current state, which is a user's. */
+struct space *space_find(struct vcpu *v);
+/* Makes sure that it has a process. False: there is none. */
+bool space_start(struct vcpu *v, struct space *s);
+/* Ends its process. */
+void space_stop(struct vcpu *v, struct space *s);
+/* Brings what is mapped in line with the guest's tables, as far as the guest may expect it. */
+void space_refresh(struct vcpu *v, struct space *s);
+/* Maps the page of a linear address, if it can be and if that is a change; and some around it. Returns whether it was a
+ * change. */
+bool space_map(struct vcpu *v, struct space *s, u64 la, bool fetch);
+/* Has the process make the changes. False: the space is broken. */
+bool space_flush(struct vcpu *v, struct space *s);
+/* Is the page of this address one that must not be executed? */
+bool space_unfit(struct vcpu *v, struct space *s, u64 la);
+
+#endif
