@@ -269,6 +269,11 @@ for copy in "${copies[@]}"; do
     mkdir -p "$(dirname "$root${copy#*:}")"
     cp -rL --sparse=always "${copy%%:*}" "$root${copy#*:}"
 done
+# Without this podman looks for plugins of CNI when it has images already.
+if [ -x "$root/usr/bin/podman" ]; then
+    mkdir -p "$root/etc/containers"
+    printf '[network]\nnetwork_backend = "netavark"\n' >"$root/etc/containers/containers.conf"
+fi
 if [ -n "$agent" ]; then
     install -D -m 755 "$agent/nestbox-agent" "$root/usr/local/sbin/nestbox-agent"
     install -D -m 644 "$agent/nestbox-agent.service" "$root/etc/systemd/system/nestbox-agent.service"

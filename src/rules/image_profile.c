@@ -15,7 +15,7 @@ const struct image_profile image_profiles[] = {
      GUEST " qemu-system-x86 qemu-utils ovmf seabios libvirt-daemon-system libvirt-clients virtinst dnsmasq-base",
      16ull << 30},
     {"container-host", "the same with podman: containers that are ready",
-     GUEST " podman crun iptables fuse-overlayfs slirp4netns uidmap netavark aardvark-dns", 16ull << 30},
+     GUEST " podman crun dbus iptables fuse-overlayfs slirp4netns uidmap netavark aardvark-dns", 16ull << 30},
     {0},
 };
 /* clang-format on */
