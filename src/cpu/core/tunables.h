@@ -16,9 +16,9 @@
 /* A block is only begun with so many bytes left in each part of the code and in the data. The largest takes less. */
 #define CACHE_ROOM 65536
 #define CACHE_BLOCKS (1u << 18)
-#define CACHE_LINKS (1u << 19)
-#define HASH_BITS 18      /* blocks by address and mode */
-#define PAGE_HASH_BITS 14 /* blocks by page, for invalidation */
+#define CACHE_LINKS (3u << 18) /* most blocks have two or three */
+#define HASH_BITS 18           /* blocks by address and mode */
+#define PAGE_HASH_BITS 14      /* blocks by page, for invalidation */
 
 #define BLOCK_MAX_INSNS 64 /* longer blocks seldom help, and die as a whole */
 #define LOOP_ALIGN 64      /* bytes: short loops differ by as much as a third by where they lie */

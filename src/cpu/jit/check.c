@@ -62,12 +62,12 @@ static void emit_shared_check(struct emit *e, bool write, bool direct, unsigned 
     emit_found(e, victim_mask, write ? offsetof(struct tlb, vwadd) : offsetof(struct tlb, vradd));
 }
 
-/* Returns the JRCXZ to patch, which jumps when the next sample is due. */
-static u8 *emit_countdown(struct emit *e)
+/* Returns the JRCXZ to patch, which jumps when the next sample is due. `left` is where vcpu.sample_left is. */
+static u8 *emit_countdown(struct emit *e, s32 left)
 {
-    emit_load(e, H_SCRATCH, CALLED_DISP(sample_left));
+    emit_load(e, H_SCRATCH, left);
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_NONE, 1, -1);
-    emit_store(e, H_SCRATCH, CALLED_DISP(sample_left));
+    emit_store(e, H_SCRATCH, left);
     return emit_jrcxz(e);
 }
 
@@ -82,7 +82,7 @@ static u8 *emit_called_jump(struct emit *e, s32 mask, size_t tags)
 static void emit_shared_jump(struct emit *e, bool check)
 {
     const s32 mask = CALLED_DISP(jump_mask), victim_mask = CALLED_DISP(jump_victim_mask);
-    u8 *sample = emit_countdown(e);
+    u8 *sample = emit_countdown(e, CALLED_DISP(sample_left));
     if (check) {
         emit_load(e, H_SCRATCH, CALLED_DISP(request));
         u8 *quiet = emit_jrcxz(e);
@@ -152,6 +152,7 @@ static void emit_shared_return(struct cache *c, struct emit *e)
     u8 *quiet = emit_jrcxz(e);
     emit_jmp(e, leave);
     emit_here8(e, quiet);
+    u8 *sample = emit_countdown(e, VCPU_DISP(sample_left));
     emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
     emit_gs_load2(e, H_SCRATCH, H_SCRATCH, RETURN_LA);
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
@@ -164,12 +165,16 @@ static void emit_shared_return(struct cache *c, struct emit *e)
     emit_gs_push(e, H_SCRATCH, 2, RETURN_HOST);
     emit_return_release(e);
     emit_ret(e);
+    emit_here8(e, sample);
+    emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
+    emit_return_release(e);
+    emit_jmp(e, leave);
 }
 
 /* In front of a link back: requests and samples are looked at. */
 static void emit_shared_back(struct emit *e)
 {
-    u8 *sample = emit_countdown(e);
+    u8 *sample = emit_countdown(e, CALLED_DISP(sample_left));
     emit_load(e, H_SCRATCH, CALLED_DISP(request));
     u8 *quiet = emit_jrcxz(e);
     emit_here8(e, sample);

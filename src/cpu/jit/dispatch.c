@@ -141,6 +141,8 @@ static bool transfer_to(struct vcpu *v, u32 transfer, u64 la, struct exit_link *
 
 bool exec_lookup(struct vcpu *v, u64 rcx, u64 la)
 {
+    if (!v->sample_left && heats(v, la)) /* a return, whose own block is not known */
+        heat(v, jump_find(v->tlb, la));
     return transfer_to(v, (u32)rcx, la, NULL);
 }
 

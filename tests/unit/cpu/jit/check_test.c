@@ -98,10 +98,12 @@ static void jumps(void)
 
     TEST("a return by the return stack");
     CHECK_TEXT(shared_code(cache->ret), "mov [vcpu.spill[0]], rcx", "mov rcx, [vcpu.request]", "jrcxz #4", "jmp out",
+               "mov rcx, [vcpu.sample_left]", "lea rcx, [rcx-0x01]", "mov [vcpu.sample_left], rcx", "jrcxz #23",
                "mov rcx, gs:returns.top", "mov rcx, gs:returns.entry[0].la[rcx*2]", "lea rcx, [rcx+r11*1+0x01]",
-               "jrcxz #13", "mov rcx, gs:returns.top", "lea ecx, [rcx-0x08]", "movzx ecx, cl",
+               "jrcxz #17", "mov rcx, gs:returns.top", "lea ecx, [rcx-0x08]", "movzx ecx, cl",
                "mov gs:returns.top, rcx", "jmp lost", "mov rcx, gs:returns.top", "push gs:returns.entry[0].host[rcx*2]",
-               "lea ecx, [rcx-0x08]", "movzx ecx, cl", "mov gs:returns.top, rcx", "ret");
+               "lea ecx, [rcx-0x08]", "movzx ecx, cl", "mov gs:returns.top, rcx", "ret", "mov rcx, gs:returns.top",
+               "lea ecx, [rcx-0x08]", "movzx ecx, cl", "mov gs:returns.top, rcx", "jmp out");
 
     TEST("all of it is aligned, in the hot part, and in front of the first block");
     for (u32 kind = 0; kind < CHECK_KINDS; kind++)
@@ -428,6 +430,20 @@ static void heat(void)
         CHECK(run(0));
     }
     CHECK(block(0)->hot && block(0x42)->hot && block(0x82)->hot);
+
+    TEST("returns count, and what they lead to");
+    code_create();
+    v->exec->heat.small = 0;
+    PUT(0, 0xc3 /* ret */);
+    PUT(0x80, HLT);
+    u64 target = CODE + 0x80;
+    memcpy(ram + DATA_GPA, &target, 8);
+    for (unsigned i = 0; i < (HEAT_STEADY + 2) * HEAT_WINDOW; i++) {
+        v->sample_left = 2;
+        v->gpr[RSP] = DATA;
+        CHECK(run(0));
+    }
+    CHECK(block(0x80)->hot);
 
     TEST("many do not: their code would not fit into the host's caches");
     code_create();
