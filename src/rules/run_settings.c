@@ -64,7 +64,7 @@ const struct setting run_settings_table[] = {
      "Which one *auto* took, and why, is printed on standard error.",
      .group = processor, .def = "auto", .choices = accel_names},
     ROW_CPU,
-    {"direct", SETTING_CHOICE, AT(direct), "WHEN", "user code executed by the host's CPU (experimental)",
+    {"direct", SETTING_CHOICE, AT(direct), "WHEN", "user code by the host's CPU (experimental)",
      "Experimental: which 64-bit user code of the guest the host's CPU executes itself, in processes of their own, "
      "instead of translated code: *off*, *auto* (programs that compute) or *on* (all that can be). "
      "The engine only.",
