@@ -41,10 +41,12 @@ struct creation {
 
 static int describe(const struct creation *c, bool memory, json_t **object, struct error *error)
 {
-    *object = json_pack("{s:i, s:s, s:s, s:s, s:I, s:s?, s:b, s:o}", "version", 1, "id", c->id, "name", c->name, "kind",
-                        memory ? "standard" : "production", "created", (json_int_t)time(NULL), "parent",
-                        c->def->checkpoint[0] ? c->def->checkpoint : NULL, "memory", memory, "definition",
-                        vm_def_json(c->def));
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *object = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s?, s:b, s:o}", "version", 1, "id", c->id, "name", c->name,
+                        "kind", memory ? "standard" : "production", "created", (json_int_t)now.tv_sec, "nanoseconds",
+                        (json_int_t)now.tv_nsec, "parent", c->def->checkpoint[0] ? c->def->checkpoint : NULL, "memory",
+                        memory, "definition", vm_def_json(c->def));
     /* The machine that the memory fits may be another than that of the definition: its size, its devices' places. */
     json_t *saved = NULL;
     char path[PATH_MAX];

@@ -75,11 +75,17 @@ int checkpoint_make_folder(struct store *store, const char *vm, const char *id, 
 
 /* -- reading -- */
 
+static json_int_t number_of(const json_t *checkpoint, const char *key)
+{
+    return json_integer_value(json_object_get(checkpoint, key));
+}
+
 static int by_time(const void *a, const void *b)
 {
-    json_int_t x = json_integer_value(json_object_get(*(json_t *const *)a, "created"));
-    json_int_t y = json_integer_value(json_object_get(*(json_t *const *)b, "created"));
-    return x < y ? -1 : x > y;
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    const char *key = number_of(x, "created") == number_of(y, "created") ? "nanoseconds" : "created";
+    json_int_t m = number_of(x, key), n = number_of(y, key);
+    return m < n ? -1 : m > n;
 }
 
 static int add(struct store *store, const struct vm_def *def, const char *id, struct checkpoints *all,
