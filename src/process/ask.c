@@ -6,15 +6,18 @@
 #include "base/monotonic.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define NS_PER_MS 1000000ull
 #define ANSWER_MAX (32u << 20)
+#define CONNECT_S 2
 
 bool ask_wait(int fd, short events, u64 until_ns)
 {
@@ -39,10 +42,12 @@ int ask_connect(const char *path, const struct ask_peer *peer, struct error *err
     if (strlen(path) >= sizeof(address.sun_path))
         return error_set(error, -ENAMETOOLONG, "%.200s: the path is too long for a socket", path);
     strcpy(address.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return error_set(error, -errno, "cannot make a socket: %s", strerror(errno));
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+    /* Many commands at once wait for their turn: this bounds connect(), which then says EAGAIN. */
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){.tv_sec = CONNECT_S}, sizeof(struct timeval));
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
         return fd;
     int e = -errno;
     close(fd);

@@ -79,7 +79,8 @@ bad=0
 for i in {1..50}; do nb exec lab -- sh -c "sleep 1; exit $i" & process[i]=$!; done
 for i in {1..50}; do
     wait "${process[i]}"
-    [ $? = "$i" ] || bad=$((bad + 1))
+    status=$?
+    [ $status = "$i" ] || { echo "# session $i: status $status" && bad=$((bad + 1)); }
 done
 check '50 sessions at once' [ $bad = 0 ]
 
