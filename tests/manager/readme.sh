@@ -40,7 +40,8 @@ effect() { # LINE: is what the command says so?
     'nestbox ssh'*) true ;;
     'nestbox nat'*) nb nat show net >/dev/null ;;
     'nestbox nic add'*) # which the guest sees a moment later
-        card '.switch == "net"' && nb exec lab -- timeout 20 sh -c 'until ls /sys/class/net | grep -qvx lo; do sleep 0.2; done' ;;
+        card '.switch == "net"' &&
+            nb exec lab -- timeout 20 sh -c 'until ls /sys/class/net | grep -qvx lo; do sleep 0.2; done' ;;
     'nestbox nic set'*) card '.settings.spoofing == true' ;;
     'nestbox check') ! grep -q 'net' "$WORK/out" ;; # of the network nothing is wrong
     'nestbox checkpoint create'*) nb checkpoint list lab --json | jq -e '.[0].name == "clean"' >/dev/null ;;
