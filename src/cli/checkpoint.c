@@ -41,6 +41,11 @@ static const struct setting force_rows[] = {
 };
 /* clang-format on */
 
+static void print_name(const json_t *object)
+{
+    printf("%s\n", text_at(object, "name"));
+}
+
 static int create(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};
@@ -53,12 +58,7 @@ static int create(const struct verb *verb, int argc, char **argv)
     if (!store)
         return status;
     int e = checkpoint_create(store, word[0], o.name, o.kind, &terminal_progress, &object, &error);
-    if (!e && o.json)
-        command_json(json_incref(object));
-    else if (!e)
-        printf("%s\n", text_at(object, "name"));
-    json_decref(object);
-    return command_end(store, e, &error);
+    return command_show(store, e, &error, object, o.json, print_name);
 }
 
 static const struct verb create_verb = {

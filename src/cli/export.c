@@ -38,6 +38,16 @@ static const struct setting import_rows[] = {
 };
 /* clang-format on */
 
+static void print_path(const json_t *object)
+{
+    printf("%s\n", text_at(object, "path"));
+}
+
+static void print_name(const json_t *object)
+{
+    printf("%s\n", text_at(object, "name"));
+}
+
 static int export_vm(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};
@@ -51,12 +61,7 @@ static int export_vm(const struct verb *verb, int argc, char **argv)
         return status;
     const struct export_how how = {o.archive, o.live, o.checkpoint};
     int e = vm_export(store, word[0], word[1], &how, &terminal_progress, &object, &error);
-    if (!e && o.json)
-        command_json(json_incref(object));
-    else if (!e)
-        printf("%s\n", text_at(object, "path"));
-    json_decref(object);
-    return command_end(store, e, &error);
+    return command_show(store, e, &error, object, o.json, print_path);
 }
 
 const struct verb verb_export = {
@@ -115,12 +120,7 @@ static int import_vm(const struct verb *verb, int argc, char **argv)
     if (o.check)
         return print_problems_of(store, word[0], &how, o.json);
     int e = vm_import(store, word[0], &how, &terminal_progress, &object, &error);
-    if (!e && o.json)
-        command_json(json_incref(object));
-    else if (!e)
-        printf("%s\n", text_at(object, "name"));
-    json_decref(object);
-    return command_end(store, e, &error);
+    return command_show(store, e, &error, object, o.json, print_name);
 }
 
 const struct verb verb_import = {
