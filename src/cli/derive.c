@@ -1,7 +1,7 @@
 /*
  * nestbox derive WHAT: prints what is derived from the verbs and their tables of options, for tools/derive.sh: the
- * completions of bash, zsh and fish, and the lists of options in the manual page. And for these completions, while
- * somebody types: the names of the switches, NAT networks, VMs and cards that there are.
+ * completions of bash, zsh and fish, and the lists of options in the manual page; for tests/cli/verbs.sh the words of
+ * each verb. And for these completions, while somebody types: the names of the switches, VMs and cards that there are.
  */
 #include "cli/verb.h"
 #include "manager/names.h"
@@ -72,7 +72,7 @@ static bool takes_verb(const struct verb *verb)
  * kind. */
 static const char *names_of(const struct verb *verb)
 {
-    for (const struct verb_word *w = verb->words; w < verb->words + WORDS_MAX && w->name; w++)
+    for (const struct verb_word *w = verb->words; w < verb->words + VERB_WORDS && w->name; w++)
         if (word_names[w->kind])
             return word_names[w->kind];
     return NULL;
@@ -451,6 +451,33 @@ static void derive_man(const struct verb *verb)
     }
 }
 
+/* -- the table itself -- */
+
+/*
+ * Prints `TITLE<tab>WORD=KIND...<tab>--OPTION...`, with a dash for no words. A question mark stands behind a word
+ * that may be left out, and a plus behind one of which there may be more.
+ */
+static void words_verb(const struct verb *verb, void *unused)
+{
+    struct setting rows[VERB_ROWS];
+    char title[VERB_TITLE];
+    if (verb->verbs)
+        return;
+    printf("%s\t", verb_title(verb, title));
+    for (const struct verb_word *w = verb->words; w < verb->words + VERB_WORDS && w->name; w++)
+        printf("%s%s=%s%s%s", w > verb->words ? " " : "", w->name, word_names[w->kind] ? word_names[w->kind] : "new",
+               w->many ? "+" : "", w->optional ? "?" : "");
+    printf(verb->words[0].name ? "\t" : "-\t");
+    for (const struct setting *s = verb_rows(verb, rows); s->name; s++)
+        printf("--%s ", s->name);
+    putchar('\n');
+}
+
+static void derive_words(const struct verb *unused)
+{
+    verbs_each(words_verb, NULL);
+}
+
 /* -- names -- */
 
 static void print_name(const char *name, void *unused)
@@ -463,7 +490,7 @@ static int run(const struct verb *verb, int argc, char **argv)
     static const struct {
         const char *name;
         void (*print)(const struct verb *verb);
-    } kinds[] = {{"bash", derive_bash}, {"zsh", derive_zsh}, {"fish", derive_fish}};
+    } kinds[] = {{"bash", derive_bash}, {"zsh", derive_zsh}, {"fish", derive_fish}, {"words", derive_words}};
     for (size_t i = 0; argc == 1 && i < ARRAY_LEN(kinds); i++) {
         if (strcmp(argv[0], kinds[i].name) == 0) {
             kinds[i].print(verb);
@@ -477,13 +504,14 @@ static int run(const struct verb *verb, int argc, char **argv)
         derive_man(about);
         return STATUS_OK;
     }
-    complain("derive takes bash, zsh, fish, man and a verb, or switches, nats, vms, cards, disks, images or profiles");
+    complain("derive takes bash, zsh, fish, words, man and a verb, or switches, nats, vms, cards, disks, images or "
+             "profiles");
     return STATUS_USAGE;
 }
 
 const struct verb verb_derive = {
     .name = "derive",
     .summary = "Prints what is derived from the options",
-    .usage = "bash|zsh|fish|man VERB|switches|nats|vms|cards|disks|images|profiles",
+    .usage = "bash|zsh|fish|words|man VERB|switches|nats|vms|cards|disks|images|profiles",
     .run = run,
 };

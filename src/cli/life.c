@@ -70,7 +70,7 @@ static int for_each(const struct verb *verb, int argc, char **argv, one_vm *act)
 {
     struct options o = {0};
     const char *word[WORDS_MAX];
-    struct error error, first = {0};
+    struct error error, last = {0};
     int status;
     verb_defaults(verb, &o);
     struct store *store = command_begin(verb, argc, argv, &o, word, &status);
@@ -81,14 +81,14 @@ static int for_each(const struct verb *verb, int argc, char **argv, one_vm *act)
     int e = word[0] || o.all ? collect(store, word, o.all, names, &error)
                              : error_set(&error, -EINVAL, "%s without a VM; " SETTING("all") " takes all", verb->name);
     if (e)
-        first = error;
+        last = error;
     json_array_foreach (names, i, name) {
         json_t *result = NULL;
         int bad = act(store, json_string_value(name), &o, &result, &error);
-        if (bad && first.code)
-            complain_error(&error); /* the first is complained of at the end */
-        if (bad && !first.code)
-            first = error;
+        if (bad && last.code)
+            complain_error(&last); /* the last one is complained of at the end */
+        if (bad)
+            last = error;
         if (!bad && !o.json)
             print_result(result);
         if (!bad)
@@ -99,14 +99,13 @@ static int for_each(const struct verb *verb, int argc, char **argv, one_vm *act)
     else
         json_decref(results);
     json_decref(names);
-    return command_end(store, first.code, &first);
+    return command_end(store, last.code, &last);
 }
 
 #define VM_WORDS                                                                                                       \
     {                                                                                                                  \
-        {"VM", WORD_VM, true}, {"VM", WORD_VM, true}, {"VM", WORD_VM, true},                                           \
         {                                                                                                              \
-            "VM", WORD_VM, true                                                                                        \
+            "VM", WORD_VM, true, true                                                                                  \
         }                                                                                                              \
     }
 

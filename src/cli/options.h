@@ -8,7 +8,7 @@
 #include "rules/setting.h"
 
 #define OPTIONS_HELP 1
-#define WORDS_MAX 4
+#define WORDS_MAX 64
 
 /* Arguments that are no options, such as names. */
 struct words {

@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #define HELP_COLUMN 22
 #define LINE_MAX 640
@@ -175,12 +177,35 @@ void option_help(const struct setting *s, char *line, size_t size)
              s->def ? s->def : "", s->def ? ")" : "");
 }
 
+/* A terminal's width, as far as it leaves room for the second column; otherwise lines have at most 100 characters. */
+static size_t line_width(void)
+{
+    struct winsize size;
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || size.ws_col > 100)
+        return 100;
+    return size.ws_col < 60 ? 60 : size.ws_col;
+}
+
+/* Prints two columns; the second one goes on below itself. */
 static void print_row(const char *left, const char *right)
 {
+    size_t room = line_width() - HELP_COLUMN - 3;
     if (strlen(left) > HELP_COLUMN)
-        printf("  %s\n  %-*s %s\n", left, HELP_COLUMN, "", right);
+        printf("  %s\n  %*s", left, HELP_COLUMN, "");
     else
-        printf("  %-*s %s\n", HELP_COLUMN, left, right);
+        printf("  %-*s", HELP_COLUMN, left);
+    while (*right) {
+        size_t length = strlen(right);
+        if (length > room) {
+            for (length = room; length && right[length] != ' ';)
+                length--;
+            length = length ? length : strcspn(right, " ");
+        }
+        printf(" %.*s\n", (int)length, right);
+        right += length + strspn(right + length, " ");
+        if (*right)
+            printf("  %*s", HELP_COLUMN, "");
+    }
 }
 
 void verb_help_print(const struct verb *verb)
@@ -247,13 +272,15 @@ int verb_arguments(const struct verb *verb, int argc, char **argv, void *into, c
 {
     struct words words = {0};
     char title[VERB_TITLE];
-    while (words.max < WORDS_MAX && verb->words[words.max].name)
-        words.max++;
+    int named = 0;
+    while (named < VERB_WORDS && verb->words[named].name)
+        named++;
+    words.max = named && verb->words[named - 1].many ? WORDS_MAX : named;
     if (parse(verb, argc, argv, into, NULL, &words, status))
         return -1;
     for (int i = 0; i < WORDS_MAX; i++)
         word[i] = words.word[i];
-    if (words.count == words.max || verb->words[words.count].optional)
+    if (words.count >= named || verb->words[words.count].optional)
         return 0;
     verb_title(verb, title);
     complain("%s without %s: nestbox %s %s (see nestbox %s --help)", title, verb->words[words.count].name, title,

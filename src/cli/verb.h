@@ -48,17 +48,19 @@ struct verb_word {
     const char *name; /* as in the usage; NULL ends the list */
     enum word_kind kind;
     bool optional;
+    bool many; /* only the last one: there may be more of it */
 };
 
 #define VERB_PARTS 4
 #define VERB_ROWS 48
+#define VERB_WORDS 4
 
 struct verb {
     const char *name, *summary, *usage;
     const struct verb *within;            /* the verb that this one belongs to; NULL: none */
     const struct verb *const *verbs;      /* verbs of its own, ends with NULL; then nothing below applies. NULL: none */
     struct verb_part options[VERB_PARTS]; /* besides --help; ends where there is no table */
-    struct verb_word words[WORDS_MAX];    /* arguments that are no options; those that may be left out come last */
+    struct verb_word words[VERB_WORDS];   /* arguments that are no options; those that may be left out come last */
     const char *notes;                    /* after the options in --help; NULL: none */
     const char *about;                    /* sentences for the manual; NULL: summary */
     const char *others;                   /* what an option that is not in the table may be; NULL: nothing */
