@@ -3,7 +3,10 @@
  */
 #include "cli/command.h"
 
+#include "cli/status_line.h"
+
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,10 +43,13 @@ struct store *command_begin(const struct verb *verb, int argc, char **argv, void
 int command_end(struct store *store, int e, const struct error *error)
 {
     store_close(store);
+    status_line_clear();
     if (e >= 0)
         return STATUS_OK;
     if (strcmp(error->text, first_note.text) != 0) /* what was noted may turn out to be the obstacle */
         complain_error(error);
+    if (e == -ECANCELED)
+        return STATUS_SIGNAL + SIGINT; /* as shells have it after Ctrl-C */
     return e == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
 }
 
@@ -56,6 +62,7 @@ int command_done(struct store *store, int e, const struct error *error, bool as_
 
 void command_json(json_t *value)
 {
+    status_line_clear();
     json_dumpf(value, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(value);
@@ -67,6 +74,7 @@ int command_show(struct store *store, int e, const struct error *error, json_t *
     if (!e && as_json) {
         command_json(object);
     } else if (!e) {
+        status_line_clear();
         print(object);
         json_decref(object);
     }

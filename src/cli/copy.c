@@ -3,12 +3,13 @@
  */
 #include "cli/command.h"
 #include "cli/guest.h"
+#include "cli/status_line.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct options {
     const char *user;
@@ -24,25 +25,14 @@ static const struct setting rows[] = {
 };
 /* clang-format on */
 
-static bool shown;
-
-static void wipe(void)
-{
-    if (shown)
-        fputs("\r\033[K", stderr);
-    shown = false;
-}
-
 static void complain_of(void *opaque, const char *text)
 {
-    wipe();
     complain("%s", text);
 }
 
 static void progress(void *opaque, u64 bytes)
 {
-    fprintf(stderr, "\r%llu MiB", (unsigned long long)(bytes >> 20));
-    shown = true;
+    status_line_show("%llu MiB", (unsigned long long)(bytes >> 20));
 }
 
 /* Splits VM:PATH; a path with a slash before its colon is one of the host, as with scp. Returns false if it is one. */
@@ -87,14 +77,14 @@ static int run(const struct verb *verb, int argc, char **argv)
         .recursive = o.recursive,
         .signals = guest_signals(false),
         .complain = complain_of,
-        .progress = isatty(STDERR_FILENO) ? progress : NULL,
+        .progress = status_line_there() ? progress : NULL,
     };
     int e = guest_copy(store, &copy, &error);
     store_close(store);
-    wipe();
+    status_line_clear();
     if (e < 0)
         complain_error(&error);
-    return e ? STATUS_FAILED : STATUS_OK;
+    return e == -ECANCELED ? STATUS_SIGNAL + SIGINT : e ? STATUS_FAILED : STATUS_OK;
 }
 
 const struct verb verb_copy = {

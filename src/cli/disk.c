@@ -242,11 +242,17 @@ static const struct verb resize_verb = {
     .run = resize,
 };
 
+static void print_sizes(const json_t *sizes)
+{
+    char was[24], is[24];
+    printf("%s before, %s now\n", bytes_text((u64)number_at(sizes, "before"), was, sizeof(was)),
+           bytes_text((u64)number_at(sizes, "after"), is, sizeof(is)));
+}
+
 static int compact(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};
     const char *word[WORDS_MAX];
-    char was[24], is[24];
     struct error error;
     int status;
     u64 before, after;
@@ -254,11 +260,8 @@ static int compact(const struct verb *verb, int argc, char **argv)
     if (!store)
         return status;
     int e = disk_compact(store, word[0], &terminal_progress, &before, &after, &error);
-    if (!e && o.json)
-        command_json(json_pack("{s:I, s:I}", "before", (json_int_t)before, "after", (json_int_t)after));
-    else if (!e)
-        printf("%s before, %s now\n", bytes_text(before, was, sizeof(was)), bytes_text(after, is, sizeof(is)));
-    return command_end(store, e, &error);
+    json_t *sizes = e ? NULL : json_pack("{s:I, s:I}", "before", (json_int_t)before, "after", (json_int_t)after);
+    return command_show(store, e, &error, sizes, o.json, print_sizes);
 }
 
 static const struct verb compact_verb = {
@@ -312,7 +315,8 @@ static int check(const struct verb *verb, int argc, char **argv)
     int e = disk_check(store, word[0], o.repair, &report, &error);
     if (e)
         return command_end(store, e, &error);
-    long long corruptions = number_at(report, "corruptions"), leaks = number_at(report, "leaks");
+    long long corruptions = number_at(report, "corruptions") + number_at(report, "failures"),
+              leaks = number_at(report, "leaks");
     if (o.json)
         command_json(report);
     else {

@@ -76,12 +76,6 @@ static void report(const struct progress *unused, const char *what, u64 done, u6
 
 static const struct progress lines = {report};
 
-static int ended(struct store *store, int e, const struct error *error)
-{
-    int status = command_end(store, e, error);
-    return e == -ECANCELED ? STATUS_SIGNAL + 2 : status; /* as shells have it after Ctrl-C */
-}
-
 /* -- show -- */
 
 static void print_image(const json_t *image)
@@ -145,7 +139,7 @@ static int build(const struct verb *verb, int argc, char **argv)
     int e = used < sizeof(packages)
                 ? image_build(store, word[1], &o.build, &lines, &error)
                 : error_set(&error, -EINVAL, SETTING("package") " has more names than are possible");
-    return e ? ended(store, e, &error) : show_it(store, name, o.json);
+    return e ? command_end(store, e, &error) : show_it(store, name, o.json);
 }
 
 static const struct verb build_verb = {
@@ -179,7 +173,7 @@ static int import(const struct verb *verb, int argc, char **argv)
         return status;
     int e = image_import(store, word[0], word[1], o.format ? format_names[o.format] : NULL, &terminal_progress, name,
                          &error);
-    return e ? ended(store, e, &error) : show_it(store, name, o.json);
+    return e ? command_end(store, e, &error) : show_it(store, name, o.json);
 }
 
 static const struct verb import_verb = {

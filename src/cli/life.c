@@ -63,7 +63,7 @@ static int collect(struct store *store, const char *const word[static WORDS_MAX]
 static void print_result(const json_t *result)
 {
     if (true_at(result, "already"))
-        fprintf(stderr, "nestbox: VM %s is %s already\n", text_at(result, "name"), text_at(result, "state"));
+        complain("VM %s is %s already", text_at(result, "name"), text_at(result, "state"));
 }
 
 static int for_each(const struct verb *verb, int argc, char **argv, one_vm *act)

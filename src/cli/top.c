@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,17 @@ static int by_rate(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
+/* Prints a line as far as it fits: one that went on below would move the screen. */
+__attribute__((format(printf, 2, 3))) static void print_line(int width, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    printf("%.*s%s\n", width, text, isatty(STDOUT_FILENO) ? "\033[K" : "");
+}
+
 /* The exits of a VM, the most frequent first, on one line. */
 static void print_exits(const json_t *vm, int width)
 {
@@ -135,8 +147,6 @@ static void print_exits(const json_t *vm, int width)
 
 static void print_screen(const json_t *list, bool exits, int height, int width)
 {
-    static const char *const end[] = {"\n", "\033[K\n"};
-    const char *eol = end[isatty(STDOUT_FILENO) != 0];
     size_t count = json_array_size(list), i;
     json_t **sorted = calloc(count + 1, sizeof(*sorted)), *vm;
     if (!sorted)
@@ -144,16 +154,16 @@ static void print_screen(const json_t *list, bool exits, int height, int width)
     json_array_foreach ((json_t *)(uintptr_t)list, i, vm)
         sorted[i] = vm;
     qsort(sorted, count, sizeof(*sorted), by_rank);
-    printf("%-20s %-9s %7s %10s %10s %10s %10s %10s%s", "NAME", "STATE", "CPU %", "MEMORY", "READ/s", "WRITTEN/s",
-           "IN/s", "OUT/s", eol);
+    print_line(width, "%-20s %-9s %7s %10s %10s %10s %10s %10s", "NAME", "STATE", "CPU %", "MEMORY", "READ/s",
+               "WRITTEN/s", "IN/s", "OUT/s");
     for (i = 0; i < count && (height <= 0 || (int)i * (exits ? 2 : 1) + 3 < height); i++) {
         char memory[24], text[4][24];
         bytes_text((u64)number_at(sorted[i], "memory"), memory, sizeof(memory));
         for (unsigned k = 0; k < 4; k++)
             per_second_text(sorted[i], columns[k + 2].rate, text[k], sizeof(text[k]));
-        printf("%-20.20s %-9.9s %7.1f %10s %10s %10s %10s %10s%s%s", text_at(sorted[i], "name"),
-               text_at(sorted[i], "state"), json_number_value(json_object_get(sorted[i], "cpu")), memory, text[0],
-               text[1], text[2], text[3], true_at(sorted[i], "hypervisor_active") ? " L1" : "", eol);
+        print_line(width, "%-20.20s %-9.9s %7.1f %10s %10s %10s %10s %10s%s", text_at(sorted[i], "name"),
+                   text_at(sorted[i], "state"), json_number_value(json_object_get(sorted[i], "cpu")), memory, text[0],
+                   text[1], text[2], text[3], true_at(sorted[i], "hypervisor_active") ? " L1" : "");
         if (exits)
             print_exits(sorted[i], width);
     }
@@ -207,12 +217,13 @@ static int live(struct store *store, u64 interval_ms, struct error *error)
     int e = 0;
     terminal_begin();
     while (!ended && !(e = top_look(store, &now, error))) {
+        static const char keys[] = "q ends; order: c CPU, m memory, r read, w written, i in, o out; e exits";
         struct winsize size = {.ws_row = 24, .ws_col = 80};
         json_t *list = rates_of(now, last);
         ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
         fputs("\033[H", stdout);
-        print_screen(list, exits, size.ws_row - 1, size.ws_col);
-        printf("\033[J\033[%d;1Hq ends; order: c CPU, m memory, r read, w written, i in, o out; e exits", size.ws_row);
+        print_screen(list, exits, size.ws_row - 1, size.ws_col - 1);
+        printf("\033[J\033[%d;1H%.*s", size.ws_row, size.ws_col - 1, keys);
         fflush(stdout);
         json_decref(list);
         char key = wait_key(last ? interval_ms : 500);

@@ -4,12 +4,12 @@
 #include "cli/verb.h"
 
 #include "base/spelling.h"
+#include "cli/status_line.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define HELP_COLUMN 22
@@ -75,6 +75,7 @@ void complain(const char *format, ...)
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     error_plain(text, plain, sizeof(plain));
+    status_line_clear();
     fprintf(stderr, "nestbox: %s\n", plain);
 }
 
@@ -180,10 +181,8 @@ void option_help(const struct setting *s, char *line, size_t size)
 /* A terminal's width, as far as it leaves room for the second column; otherwise lines have at most 100 characters. */
 static size_t line_width(void)
 {
-    struct winsize size;
-    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || size.ws_col > 100)
-        return 100;
-    return size.ws_col < 60 ? 60 : size.ws_col;
+    unsigned width = terminal_width(STDOUT_FILENO, 100);
+    return width > 100 ? 100 : width < 60 ? 60 : width;
 }
 
 /* Prints two columns; the second one goes on below itself. */

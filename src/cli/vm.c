@@ -379,7 +379,7 @@ static int delete_one(struct store *store, const char *name, void *opaque, struc
         print_losses(losses);
         json_decref(losses);
         if (!confirmed("Delete it?")) {
-            error_set(error, -ECANCELED, "VM %s was not deleted", name);
+            error_set(error, -EPERM, "VM %s was not deleted", name);
             return error_hint(error, SETTING("force") " deletes without asking");
         }
     }

@@ -3,6 +3,8 @@
  */
 #include "cli/vm.h"
 
+#include "cli/status_line.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +41,7 @@ bool confirmed(const char *question)
     char line[16];
     if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
         return false;
+    status_line_clear();
     fprintf(stderr, "%s [y/N] ", question);
     if (!fgets(line, sizeof(line), stdin))
         return false;
@@ -48,12 +51,10 @@ bool confirmed(const char *question)
 
 static void report(const struct progress *progress, const char *what, u64 done, u64 total)
 {
-    if (!isatty(STDERR_FILENO))
-        return;
     if (total)
-        fprintf(stderr, "\r%s: %3llu %%%s", what, (unsigned long long)(done * 100 / total), done == total ? "\n" : "");
+        status_line_show("%s: %3llu %%", what, (unsigned long long)(done * 100 / total));
     else
-        fprintf(stderr, "\r%s ...", what);
+        status_line_show("%s ...", what);
 }
 
 const struct progress terminal_progress = {report};

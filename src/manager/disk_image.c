@@ -106,6 +106,16 @@ int disk_compact(struct store *store, const char *name, const struct progress *p
     return e;
 }
 
+/* Our own keys of what qemu-img reports, which leaves out what there is none of. */
+static json_t *check_report(const json_t *said)
+{
+    return json_pack("{s:s, s:s, s:I, s:I, s:I}", "path", json_string_value(json_object_get(said, "filename")),
+                     "format", json_string_value(json_object_get(said, "format")), "corruptions",
+                     json_integer_value(json_object_get(said, "corruptions")), "leaks",
+                     json_integer_value(json_object_get(said, "leaks")), "failures",
+                     json_integer_value(json_object_get(said, "check-errors")));
+}
+
 int disk_check(struct store *store, const char *name, bool repair, json_t **report, struct error *error)
 {
     struct disk_image image;
@@ -123,13 +133,13 @@ int disk_check(struct store *store, const char *name, bool repair, json_t **repo
     if (!e) {
         e = qemu_img(repair ? mend : look, NULL, NULL, &text, error);
         /* An image with damage is a finding, not a failure. */
-        *report = text ? json_loads(text, 0, &why) : NULL;
-        if (json_is_object(*report))
+        json_t *said = text ? json_loads(text, 0, &why) : NULL;
+        *report = check_report(said);
+        if (*report)
             e = 0;
         else if (!e)
             e = error_set(error, -EIO, "qemu-img says nothing of %.200s", image.path);
-        if (e)
-            json_decref(*report);
+        json_decref(said);
         free(text);
     }
     disk_image_close(&image);

@@ -91,7 +91,8 @@ static int read_archive(struct import *x, char **text, struct error *error)
                                 x->source,
                                 "*/" EXPORT_FILE,
                                 NULL};
-    return task_run(&(struct task){.argv = args, .package = "tar", .output = text}, error);
+    int e = task_run(&(struct task){.argv = args, .package = "tar", .output = text}, error);
+    return e == -EIO ? no_export(x, "tar finds no " EXPORT_FILE " in it", error) : e;
 }
 
 static int read_description(struct import *x, struct error *error)
@@ -454,7 +455,7 @@ static int check_cards(struct import *x, const json_t *cards, struct error *erro
     json_t *card;
     json_array_foreach ((json_t *)(uintptr_t)cards, i, card) {
         const char *id = text_of(card, "id");
-        struct card_settings set;
+        struct card_settings set = {0};
         setting_defaults(card_settings_table, &set);
         int e = setting_json_read(card_settings_table, json_object_get(card, "settings"), &set, error);
         if (!e)

@@ -322,7 +322,7 @@ static enum flow test_one(struct call *call, const char *path)
     if (disk_check(call->shell->store, path, false, &report, &error))
         return call_manager_error(call, &error, path);
     bool good = !json_integer_value(json_object_get(report, "corruptions")) &&
-                !json_integer_value(json_object_get(report, "check-errors"));
+                !json_integer_value(json_object_get(report, "failures"));
     json_decref(report);
     return call_put(call, value_bool(good));
 }

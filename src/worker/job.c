@@ -249,13 +249,21 @@ int job_resume(void *opaque, const json_t *request, json_t *reply, struct error 
     return job_wait(w, error);
 }
 
+static int say_state(const struct worker *w, json_t *reply, struct error *error)
+{
+    return json_object_set_new(reply, "state", json_string(vm_state_name(w->state)))
+               ? error_set(error, -ENOMEM, "out of memory")
+               : 0;
+}
+
 int job_reset(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct worker *w = opaque;
     int e = may(w, VM_RESTART, reply, error);
-    if (!e)
-        qmp_send(w->qmp, "system_reset", NULL, NULL);
-    return e > 0 ? 0 : e;
+    if (e)
+        return e > 0 ? 0 : e;
+    qmp_send(w->qmp, "system_reset", NULL, NULL);
+    return say_state(w, reply, error);
 }
 
 int job_wait_request(void *opaque, const json_t *request, json_t *reply, struct error *error)
@@ -263,7 +271,5 @@ int job_wait_request(void *opaque, const json_t *request, json_t *reply, struct 
     struct worker *w = opaque;
     if (w->job)
         return job_wait(w, error);
-    return json_object_set_new(reply, "state", json_string(vm_state_name(w->state)))
-               ? error_set(error, -ENOMEM, "out of memory")
-               : 0;
+    return say_state(w, reply, error);
 }

@@ -8,6 +8,7 @@
  *   raw, cooked  the terminal must be in that mode now, or within a second
  *   signal:N     send the program a signal
  *   hangup       take the terminal away
+ *   columns:N    the terminal is so wide from the beginning; comes first
  *
  * Whatever the program writes goes to standard output. The exit status is the program's, or 128 + N if signal N ended
  * it; 100 and a line on standard error when a step fails, or when the terminal is not at the end what it was at the
@@ -127,11 +128,11 @@ static void step(const char *s)
         kill(child, atoi(s + 7));
     else if (strcmp(s, "hangup") == 0)
         close(master), master = -1;
-    else
+    else if (strncmp(s, "columns:", 8) != 0)
         fail("cannot do ", s);
 }
 
-static int start(char **command, struct termios *before)
+static int start(char **command, const char *first, struct termios *before)
 {
     master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (master < 0 || grantpt(master) || unlockpt(master))
@@ -139,6 +140,8 @@ static int start(char **command, struct termios *before)
     slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (slave < 0 || tcgetattr(slave, before))
         return -1;
+    if (strncmp(first, "columns:", 8) == 0)
+        ioctl(slave, TIOCSWINSZ, &(struct winsize){.ws_row = 24, .ws_col = (unsigned short)atoi(first + 8)});
     child = fork();
     if (child)
         return child < 0 ? -1 : 0;
@@ -156,7 +159,7 @@ int main(int argc, char **argv)
     while (command < argc && strcmp(argv[command], "--") != 0)
         command++;
     struct termios before, after;
-    if (command + 1 >= argc || start(argv + command + 1, &before))
+    if (command + 1 >= argc || start(argv + command + 1, argv[1], &before))
         return FAILED;
     for (int i = 1; i < command; i++)
         step(argv[i]);
