@@ -431,7 +431,7 @@ json_t *checkpoint_leftovers(struct store *store, const struct vm_def *def, cons
 }
 
 /* The file on top takes what the image has and stands on the image's base from then on. A rebase that is cut off has
- * copied some of it, and stands where it stood. */
+ * copied some of it, and stands where it stood: it writes through, so that no copy is missing when the head changes. */
 static int merge(const struct merge *m, const struct progress *progress, struct error *error)
 {
     json_t *info;
@@ -439,9 +439,10 @@ static int merge(const struct merge *m, const struct progress *progress, struct 
     if (e)
         return e;
     const char *base = text_of(info, "backing-filename"), *format = text_of(info, "backing-filename-format");
-    const char *const onto[] = {"rebase", "-p", "-f", "qcow2", "-b", base, "-F", format[0] ? format : "raw",
+    const char *const onto[] = {"rebase", "-p", "-t", "writethrough", "-f",
+                                "qcow2",  "-b", base, "-F",           format[0] ? format : "raw",
                                 m->top,   NULL};
-    const char *const alone[] = {"rebase", "-p", "-f", "qcow2", "-b", "", m->top, NULL};
+    const char *const alone[] = {"rebase", "-p", "-t", "writethrough", "-f", "qcow2", "-b", "", m->top, NULL};
     e = qemu_img(base[0] ? onto : alone, progress, "merging", NULL, error);
     json_decref(info);
     return e;

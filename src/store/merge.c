@@ -210,6 +210,27 @@ int merge_next(struct store *store, const char *vm, u32 *from, struct merge *m, 
     return e;
 }
 
+/* What files of the folder have of it is on the disk before it goes. */
+static int flush_folder(const char *image, struct error *error)
+{
+    char folder[PATH_MAX], path[PATH_MAX];
+    struct dirent *entry;
+    int e = 0;
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(image, '/') - image), image);
+    DIR *dir = opendir(folder);
+    while (dir && !e && (entry = readdir(dir))) {
+        snprintf(path, sizeof(path), "%.3800s/%.255s", folder, entry->d_name);
+        int fd = entry->d_name[0] == '.' ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        if (fd >= 0 && fdatasync(fd) && errno != EINVAL)
+            e = error_set(error, -errno, "%.200s: %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+    }
+    if (dir)
+        closedir(dir);
+    return e;
+}
+
 int merge_remove(struct store *store, const char *vm, const struct merge *m, struct error *error)
 {
     char top[PATH_MAX];
@@ -219,6 +240,8 @@ int merge_remove(struct store *store, const char *vm, const struct merge *m, str
         e = tops = 0;
     if (!e && tops)
         e = error_set(error, -EBUSY, "%.200s stands on %s still", top, m->own);
+    if (!e)
+        e = flush_folder(m->image, error);
     if (!e && unlink(m->image) && errno != ENOENT)
         e = error_set(error, -errno, "%.200s: %s", m->image, strerror(errno));
     return e ? e : take_out(store, vm, m->own, error);

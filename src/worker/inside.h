@@ -104,10 +104,12 @@ struct worker {
     struct merging {
         enum { MERGE_NOTHING, MERGE_ASKS, MERGE_RUNS } phase;
         struct merge now;
-        u32 from;        /* where the search goes on: store/merge.h */
-        char tried[256]; /* which was the last */
-        bool ended;      /* QEMU has reported the end of what it has not yet answered */
-        struct qmp_call call, poll_call;
+        u32 from;                     /* where the search goes on: store/merge.h */
+        char tried[256];              /* which was the last */
+        char top_node[NODE_NAME_MAX]; /* of the file on top; empty: another worker began */
+        bool again;                   /* the job is cancelled, to begin anew */
+        bool ended;                   /* QEMU has reported the end of what it has not yet answered */
+        struct qmp_call call, poll_call, write_call;
         bool polling;
         struct alarm poll;
         u64 done, total;

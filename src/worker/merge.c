@@ -4,6 +4,10 @@
  * middle leaves a chain that is whole. Which image that is, is found anew each time, so another worker goes on with it.
  * One at a time; QEMU's job is called "merge".
  *
+ * QEMU changes the head of the file on top at the end, and keeps in its own memory where in that file the copies are.
+ * So the job waits at its end until these tables are written: if QEMU was killed between the two, the head would no
+ * longer name the image that still has what the file has not.
+ *
  * Rejected: committing downwards. At its end QEMU writes to another file than the definition has, and whether that
  * was so cannot be told after the host has gone down in this moment.
  */
@@ -26,6 +30,8 @@ static void settle(struct worker *w)
     void (*then)(struct worker * w) = w->merging.then;
     w->merging.phase = MERGE_NOTHING;
     w->merging.then = NULL;
+    w->merging.top_node[0] = 0;
+    w->merging.again = false;
     w->merging.done = w->merging.total = 0;
     loop_alarm(&w->loop, &w->merging.poll, 0);
     if (then)
@@ -69,6 +75,39 @@ static const char *node_of(const json_t *nodes, const char *path)
     return NULL;
 }
 
+/* -- the end of the job: what was copied is written, then the head -- */
+
+static void cancel(struct worker *w)
+{
+    qmp_send(w->qmp, "block-job-cancel", json_pack("{s:s}", "device", JOB), NULL);
+}
+
+static void written(struct qmp_call *call, json_t *result, const struct error *error)
+{
+    struct worker *w = container_of(call, struct worker, merging.write_call);
+    const char *said = json_string_value(result); /* nothing, if it could */
+    if (!error && said && !*said) {
+        qmp_send(w->qmp, "job-finalize", json_pack("{s:s}", "id", JOB), NULL);
+        return;
+    }
+    worker_log(w, "the image %s cannot be merged: %.200s", w->merging.now.own, error ? error->text : said ? said : "");
+    cancel(w);
+}
+
+/* A job that another worker began, for a file that this one does not know, begins again: most has been copied. */
+static void write_out(struct worker *w)
+{
+    char line[NODE_NAME_MAX + 16];
+    if (!w->merging.top_node[0]) {
+        w->merging.again = true;
+        cancel(w);
+        return;
+    }
+    snprintf(line, sizeof(line), "qemu-io %s flush", w->merging.top_node);
+    w->merging.write_call.done = written;
+    qmp_send(w->qmp, "human-monitor-command", json_pack("{s:s}", "command-line", line), &w->merging.write_call);
+}
+
 static void streams(struct qmp_call *call, json_t *result, const struct error *error)
 {
     struct worker *w = container_of(call, struct worker, merging.call);
@@ -86,7 +125,7 @@ static void streams(struct qmp_call *call, json_t *result, const struct error *e
     w->merging.phase = MERGE_RUNS;
     loop_alarm(&w->loop, &w->merging.poll, w->loop.now_ns + POLL_NS);
     if (w->merging.then)
-        qmp_send(w->qmp, "block-job-cancel", json_pack("{s:s}", "device", JOB), NULL);
+        cancel(w);
 }
 
 static void nodes_known(struct qmp_call *call, json_t *result, const struct error *error)
@@ -111,9 +150,10 @@ static void nodes_known(struct qmp_call *call, json_t *result, const struct erro
         w->merging.call.done = streams;
         w->merging.ended = false;
         strcpy(w->merging.tried, m->own);
+        snprintf(w->merging.top_node, sizeof(w->merging.top_node), "%s", top);
         qmp_send(w->qmp, "block-stream",
-                 json_pack("{s:s, s:s, s:s*, s:s*}", "job-id", JOB, "device", top, "base-node", below, "backing-file",
-                           below ? m->base : NULL),
+                 json_pack("{s:s, s:s, s:s*, s:s*, s:b}", "job-id", JOB, "device", top, "base-node", below,
+                           "backing-file", below ? m->base : NULL, "auto-finalize", 0),
                  &w->merging.call);
     }
 }
@@ -151,10 +191,13 @@ static void jobs_known(struct qmp_call *call, json_t *result, const struct error
     if (error) {
         settle(w);
     } else if (json_array_size(result)) {
+        const char *status = json_string_value(json_object_get(json_array_get(result, 0), "status"));
         w->merging.phase = MERGE_RUNS;
         loop_alarm(&w->loop, &w->merging.poll, w->loop.now_ns + POLL_NS);
         if (w->merging.then)
-            qmp_send(w->qmp, "block-job-cancel", json_pack("{s:s}", "device", JOB), NULL);
+            cancel(w);
+        else if (status && strcmp(status, "pending") == 0)
+            write_out(w);
     } else if (w->merging.then) {
         settle(w);
     } else {
@@ -188,7 +231,7 @@ void merge_quiet(struct worker *w, void (*then)(struct worker *w))
     }
     w->merging.then = then;
     if (w->merging.phase == MERGE_RUNS)
-        qmp_send(w->qmp, "block-job-cancel", json_pack("{s:s}", "device", JOB), NULL);
+        cancel(w);
 }
 
 /* -- how far it is -- */
@@ -219,7 +262,13 @@ void merge_event(struct worker *w, const char *name, const json_t *data)
 {
     const char *id = json_string_value(json_object_get(data, "device"));
     const char *why = json_string_value(json_object_get(data, "error"));
-    bool cancelled = strcmp(name, "BLOCK_JOB_CANCELLED") == 0;
+    bool cancelled = strcmp(name, "BLOCK_JOB_CANCELLED") == 0, again = w->merging.again;
+    if (strcmp(name, "BLOCK_JOB_PENDING") == 0) {
+        id = json_string_value(json_object_get(data, "id"));
+        if (w->merging.phase && id && strcmp(id, JOB) == 0)
+            write_out(w);
+        return;
+    }
     if (!w->merging.phase || !id || strcmp(id, JOB) != 0 || (!cancelled && strcmp(name, "BLOCK_JOB_COMPLETED") != 0))
         return;
     if (why) {
@@ -227,8 +276,9 @@ void merge_event(struct worker *w, const char *name, const json_t *data)
     } else if (w->merging.phase == MERGE_ASKS) {
         w->merging.ended = true;
     } else {
+        bool quiet = w->merging.then;
         settle(w);
-        if (!cancelled)
+        if (!cancelled || (again && !quiet))
             begin(w); /* which finds that nothing stands on the image any more */
     }
 }

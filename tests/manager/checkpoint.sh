@@ -174,17 +174,19 @@ merge)
     content || fail 'the content of its second disk is another'
     within 10 disk_is lab "$number" || fail "its disk has $(disk lab), not $number"
     say 'merged while it ran'
-    for how in save checkpoint off killed; do
+    for how in save checkpoint off killed merged; do
+        number=$(written lab)
         nb checkpoint create lab --name again --kind standard >/dev/null
         nb checkpoint create lab --name more --kind standard >/dev/null
-        number=$(written lab)
+        [ $how = merged ] || number=$(written lab)
         nb checkpoint delete lab again
         nb checkpoint delete lab more
         case $how in
         save) nb save lab ;;
         checkpoint) nb checkpoint create lab --name after --kind standard >/dev/null ;;
         off) nb stop lab --turn-off ;;
-        killed)
+        killed | merged) # also just after the images have gone: what they had is on the disk
+            [ $how = killed ] || within 30 merged || fail "not merged: $(left)"
             kill -9 "$(qemu_process lab)"
             must_be lab Off
             ;;
