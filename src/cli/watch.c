@@ -5,6 +5,7 @@
 #include "cli/program.h"
 #include "cli/vm.h"
 #include "manager/life.h"
+#include "worker/command.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -284,7 +285,7 @@ static int view(const struct verb *verb, int argc, char **argv)
     if (!e && def.set.display == DISPLAY_NONE)
         e = error_set(&error, -EINVAL, "VM %s has no display: " SETTING("display") " none", def.name);
     if (!e)
-        e = store_vm_socket(store, def.name, "vnc", path, sizeof(path), &error);
+        e = store_vm_socket(store, def.name, SOCKET_VNC, path, sizeof(path), &error);
     if (!e)
         e = become_viewer(path, &error);
     vm_def_free(&def);

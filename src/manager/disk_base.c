@@ -31,24 +31,6 @@ static bool concerns(const struct subject *subject, const char *path)
     return subject->vm ? is_in(subject->folder, path) || is_in(subject->disks, path) : strcmp(path, subject->file) == 0;
 }
 
-/* Replaces the path of an image by that of the file below it. Returns false if there is none. */
-static bool go_below(char path[static PATH_MAX])
-{
-    struct qcow2_head head;
-    char below[2 * PATH_MAX], real[PATH_MAX];
-    if (qcow2_read(AT_FDCWD, path, &head) || !head.backing[0])
-        return false;
-    const char *slash = strrchr(path, '/');
-    if (head.backing[0] == '/')
-        snprintf(below, sizeof(below), "%s", head.backing);
-    else
-        snprintf(below, sizeof(below), "%.*s/%s", (int)(slash ? slash - path : 1), slash ? path : ".", head.backing);
-    if (!realpath(below, real))
-        return false;
-    strcpy(path, real);
-    return true;
-}
-
 static bool stands_on(const struct store *store, const struct vm_def *def, const struct disk_def *disk,
                       const struct subject *subject)
 {
@@ -56,7 +38,7 @@ static bool stands_on(const struct store *store, const struct vm_def *def, const
     struct error ignored;
     if (!disk->path || store_disk_path(store, def, disk, path, sizeof(path), &ignored))
         return false;
-    for (unsigned i = 0; i < CHAIN_MAX && go_below(path); i++)
+    for (unsigned i = 0; i < CHAIN_MAX && qcow2_go_below(path, sizeof(path)); i++)
         if (concerns(subject, path))
             return true;
     return false;

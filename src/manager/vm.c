@@ -558,7 +558,7 @@ void vm_unlock_two(const int lock[2])
 /* Sockets of a VM that is off are of no use to anybody. */
 static void clean_run(const struct store *store, const char *name)
 {
-    static const char *const files[] = {"control", "worker.json", ""};
+    static const char *const files[] = {"control", "worker.json", "qemu/verdict", "qemu", ""};
     char path[PATH_MAX], folded[NAME_MAX_LEN + 1];
     name_fold(name, folded);
     for (unsigned i = 0; i < ARRAY_LEN(files); i++) {

@@ -5,6 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,4 +56,18 @@ int qcow2_read(int folder, const char *path, struct qcow2_head *head)
     int e = parse(fd, head);
     close(fd);
     return e;
+}
+
+bool qcow2_go_below(char *path, size_t size)
+{
+    struct qcow2_head head;
+    char below[2 * PATH_MAX], real[PATH_MAX];
+    if (qcow2_read(AT_FDCWD, path, &head) || !head.backing[0])
+        return false;
+    const char *slash = strrchr(path, '/');
+    if (head.backing[0] == '/')
+        snprintf(below, sizeof(below), "%s", head.backing);
+    else
+        snprintf(below, sizeof(below), "%.*s/%s", (int)(slash ? slash - path : 1), slash ? path : ".", head.backing);
+    return realpath(below, real) && (size_t)snprintf(path, size, "%s", real) < size;
 }

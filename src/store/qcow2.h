@@ -15,5 +15,7 @@ struct qcow2_head {
 
 /* Returns 0, -EBADMSG if the file is no qcow2, or another -errno. */
 int MUST_CHECK qcow2_read(int folder, const char *path, struct qcow2_head *head);
+/* Replaces the path of an image by that of the file below it, without links. Returns false if there is none. */
+bool qcow2_go_below(char *path, size_t size);
 
 #endif

@@ -489,10 +489,11 @@ static int add_shares(struct list *l, const struct command *c, struct error *err
 {
     int e = 0;
     for (u32 i = 0; i < c->def->shares && !e; i++) {
-        char id[16], device[16];
+        char id[16], socket[24], device[16];
         snprintf(id, sizeof(id), "share%u", i);
+        snprintf(socket, sizeof(socket), SOCKET_SHARE "%u", i);
         snprintf(device, sizeof(device), "fs%u", i);
-        e = add_socket(l, c, id, id, false, error);
+        e = add_socket(l, c, id, socket, false, error);
         option_early(l, c,
                      json_pack("{s:s, s:s, s:s, s:s}", "driver", "vhost-user-fs-pci", "id", device, "chardev", id,
                                "tag", c->def->share[i].tag));
@@ -512,6 +513,17 @@ static void add_hot_ports(struct list *l, const struct command *c)
 
 /* -- the whole -- */
 
+/* The file must be the user's own. */
+static void add_probe_file(struct list *l, const struct command *c)
+{
+    char path[PATH_MAX];
+    struct error ignored;
+    if (!c->own_user)
+        option(l, "--probe-file", "%s/accel/verdict", store_run(c->store));
+    else if (!store_vm_socket(c->store, c->def->name, SOCKETS_OWN "/verdict", path, sizeof(path), &ignored))
+        option(l, "--probe-file", "%s", path);
+}
+
 /* What stands before QEMU's own options: nestbox qemu chooses what runs the CPUs. */
 static void add_start(struct list *l, const struct command *c)
 {
@@ -524,7 +536,7 @@ static void add_start(struct list *l, const struct command *c)
     option(l, "--accel", "%s", accels[def->set.accel]);
     option(l, "--nested", "%s", kinds[def->set.nested]);
     if (def->set.accel != ACCEL_ENGINE)
-        option(l, "--probe-file", "%s/accel/verdict", store_run(c->store));
+        add_probe_file(l, c);
     if (def->set.cpu && *def->set.cpu)
         option(l, "--cpu", "%s", def->set.cpu);
     put(l, "--");
@@ -583,7 +595,8 @@ char **command_tpm(const struct store *store, const struct vm_def *def, struct e
     return finish(&l, e, error);
 }
 
-/* virtiofsd wants a folder in /run that it can write to, and rights to change its root: a namespace gives both. */
+/* virtiofsd wants a folder in /run that it can write to, and rights to change its root: a namespace gives both, and no
+ * network. */
 char **command_share(const struct share_def *share, int socket, struct error *error)
 {
     static const char writable[] = "mount -t tmpfs run /run && exec \"$@\"";
@@ -592,7 +605,7 @@ char **command_share(const struct share_def *share, int socket, struct error *er
     struct list l = {0};
     char source[2 * PATH_MAX], fd[24];
     put(&l, "unshare");
-    put(&l, geteuid() == 0 ? "-m" : "-Urm");
+    put(&l, geteuid() == 0 ? "-mni" : "-Urmni");
     put(&l, "sh");
     put(&l, "-c");
     put(&l, share->read_only ? read_only : writable);
@@ -601,6 +614,6 @@ char **command_share(const struct share_def *share, int socket, struct error *er
     snprintf(fd, sizeof(fd), "--fd=%d", socket); /* in two arguments it does not take it */
     put(&l, fd);
     option(&l, "-o", "source=%s,sandbox=chroot", escape_with('\\', share->path, source));
-    option(&l, "-o", "modcaps=-mknod:-setfcap");
+    option(&l, "-o", "modcaps=-mknod:-setfcap%s", share->read_only ? ":-chown:-fowner:-fsetid" : "");
     return finish(&l, 0, error);
 }

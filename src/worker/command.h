@@ -15,14 +15,17 @@
 /* Sockets in the run folder of the VM, by which others reach its QEMU. */
 #define SOCKET_QMP "qmp"
 #define SOCKET_SERIAL "serial"
-#define SOCKET_VNC "vnc"
-#define SOCKET_QGA "qga"     /* the port org.qemu.guest_agent.0 */
-#define SOCKET_AGENT "agent" /* the port org.nestbox.agent.0 */
+#define SOCKET_VNC SOCKETS_OWN "/vnc"
+#define SOCKET_QGA SOCKETS_OWN "/qga" /* the port org.qemu.guest_agent.0 */
+#define SOCKET_AGENT "agent"          /* the port org.nestbox.agent.0 */
 /* The devices of these ports; CHARDEV_QGA is what the first of them has in QEMU. */
 #define PORT_QGA "port-qga"
 #define CHARDEV_QGA "qga"
 #define PORT_AGENT "port-agent"
-#define SOCKET_TPM "tpm"
+#define SOCKET_TPM SOCKETS_OWN "/tpm"
+#define SOCKET_SHARE SOCKETS_OWN "/share" /* and a number */
+/* The folder of sockets that QEMU and its helpers make by themselves. */
+#define SOCKETS_OWN "qemu"
 
 struct command {
     const struct store *store;
@@ -32,6 +35,7 @@ struct command {
     int qmp, serial, agent; /* sockets that listen, as QEMU inherits them */
     u64 memory;             /* what it is started with */
     u64 memory_limit;       /* how far that can grow; no more than that: not at all */
+    bool own_user;          /* it is not the user that the verdict on the host's KVM is kept for */
     bool incoming;          /* it waits for a saved state */
     const json_t *machine;  /* as that state needs it (place.h); NULL: as the definition has it */
 };

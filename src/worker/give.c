@@ -63,9 +63,13 @@ int give_image(struct worker *w, json_t *node, struct error *error)
     const char *path = json_string_value(json_object_get(file, "filename"));
     const char *id = json_string_value(json_object_get(node, "node-name"));
     char folder[PATH_MAX], name[GIVEN_NAME];
-    if (!path || !id || path[0] != '/' || json_is_true(json_object_get(node, "read-only")))
-        return 0; /* what it only reads it opens by itself */
-    int e = store_vm_path(w->store, w->def.name, "", folder, sizeof(folder), error);
+    bool reads = json_is_true(json_object_get(node, "read-only"));
+    int e = 0;
+    if (path && path[0] == '/')
+        e = confined_show(w->store, &w->def, w->qemu.pid, path, !reads, error);
+    if (e || !path || !id || path[0] != '/' || reads)
+        return e; /* what it only reads it opens by itself */
+    e = store_vm_path(w->store, w->def.name, "", folder, sizeof(folder), error);
     size_t length = strlen(folder);
     if (e || (strncmp(path, folder, length) == 0 && path[length] == '/') || w->given_count == GIVEN_MAX)
         return e;

@@ -64,6 +64,15 @@ static int listen_at(const struct worker *w, const char *what, struct error *err
     return e;
 }
 
+/* QEMU connects to it, by its path. */
+static int let_connect(const struct worker *w, const char *what, struct error *error)
+{
+    char path[PATH_MAX];
+    u32 user = confined_as(w->confined);
+    int e = run_path(w, what, path, error);
+    return !e && user && chown(path, user, user) ? fail(path, -errno, error) : e;
+}
+
 static int connect_to(const struct worker *w, const char *what, struct error *error)
 {
     char path[PATH_MAX];
@@ -116,7 +125,7 @@ void launch_clean(struct worker *w)
 {
     static const char *const names[] = {SOCKET_QMP,   SOCKET_SERIAL, SOCKET_VNC, SOCKET_QGA,
                                         SOCKET_AGENT, SOCKET_TPM,    WORKER_FILE};
-    char path[PATH_MAX], name[16];
+    char path[PATH_MAX], name[24];
     struct error ignored;
     for (u32 i = 0; i < w->helpers; i++)
         end_helper(&w->helper[i]);
@@ -126,10 +135,12 @@ void launch_clean(struct worker *w)
         if (!run_path(w, names[i], path, &ignored))
             unlink(path);
     for (u32 i = 0; i < VM_SHARES_MAX; i++) {
-        snprintf(name, sizeof(name), "share%u", i);
+        snprintf(name, sizeof(name), SOCKET_SHARE "%u", i);
         if (!run_path(w, name, path, &ignored))
             unlink(path);
     }
+    if (!run_path(w, SOCKETS_OWN, path, &ignored))
+        rmdir(path); /* unless the verdict on the host's KVM is there */
     for (u32 i = 0; i < w->card_count; i++)
         if (!store_card_socket(w->store, w->cards[i].id, path, sizeof(path), &ignored))
             unlink(path);
@@ -242,7 +253,12 @@ static int connect_qemu(struct worker *w, struct error *error)
 
 /* -- files of the VM -- */
 
-/* Variables of UEFI are the VM's from its first start on. */
+static int make_folder(int e, const char *path, struct error *error)
+{
+    return !e && mkdir(path, 0700) && errno != EEXIST ? fail(path, -errno, error) : e;
+}
+
+/* What QEMU may write to is there before it is confined. Variables of UEFI are the VM's from its first start on. */
 static int make_files(struct worker *w, struct error *error)
 {
     char path[PATH_MAX];
@@ -250,16 +266,18 @@ static int make_files(struct worker *w, struct error *error)
     char probe[PATH_MAX];
     snprintf(probe, sizeof(probe), "%.4000s/accel", store_run(w->store)); /* what was found out about /dev/kvm */
     mkdir(probe, 0700);
-    int e = store_vm_path(w->store, w->def.name, "firmware.fd", path, sizeof(path), error);
+    int e = make_folder(run_path(w, SOCKETS_OWN, path, error), path, error);
+    if (!e)
+        e = make_folder(store_vm_path(w->store, w->def.name, "disks", path, sizeof(path), error), path, error);
+    if (!e && w->def.set.tpm)
+        e = make_folder(store_vm_path(w->store, w->def.name, "tpm", path, sizeof(path), error), path, error);
+    if (!e)
+        e = store_vm_path(w->store, w->def.name, "firmware.fd", path, sizeof(path), error);
     if (!e && variables && access(path, F_OK)) {
         e = file_copy(variables, path, error);
         if (e == -ENOENT)
             error_hint(error, "as root: apt-get install ovmf");
     }
-    if (!e && w->def.set.tpm)
-        e = store_vm_path(w->store, w->def.name, "tpm", path, sizeof(path), error);
-    if (!e && w->def.set.tpm && mkdir(path, 0700) && errno != EEXIST)
-        e = fail(path, -errno, error);
     return e;
 }
 
@@ -336,17 +354,20 @@ static int start_helpers(struct worker *w, int log, struct error *error)
             e = wait_socket(w, SOCKET_TPM, error);
     }
     for (u32 i = 0; i < w->def.shares && !e; i++) {
-        char name[16];
+        char name[16], socket[24];
         snprintf(name, sizeof(name), "share%u", i);
+        snprintf(socket, sizeof(socket), SOCKET_SHARE "%u", i);
         if (access("/usr/lib/qemu/virtiofsd", X_OK)) {
             error_set(error, -ENOENT, "VM %s: virtiofsd, which shares folders, is not installed", w->def.name);
             return error_hint(error, "as root: apt-get install qemu-system-common");
         }
-        int fd = listen_at(w, name, error);
+        int fd = listen_at(w, socket, error);
         if (fd < 0)
             return fd;
-        e = start_helper(w, name, "util-linux", command_share(&w->def.share[i], fd, error), log, (int[]){fd, -1},
-                         error);
+        e = let_connect(w, socket, error);
+        if (!e)
+            e = start_helper(w, name, "util-linux", command_share(&w->def.share[i], fd, error), log, (int[]){fd, -1},
+                             error);
         close(fd);
     }
     return e;
@@ -361,6 +382,7 @@ static int start_qemu(struct worker *w, int log, struct error *error)
                         .memory_limit = w->memory_limit,
                         .card_count = w->card_count,
                         .qmp = listen_at(w, SOCKET_QMP, error),
+                        .own_user = confined_as(w->confined),
                         .incoming = w->def.saved,
                         .machine = w->machine};
     c.serial = c.qmp < 0 ? -1 : listen_at(w, SOCKET_SERIAL, error);

@@ -1,6 +1,7 @@
 #!/bin/bash
-# QEMU and the TPM's program have no network, no capability, and write to no file but those of their VM; what a VM needs
-# works with it: files elsewhere, pictures, media and disks that are added, checkpoints; for root and for others.
+# QEMU and the TPM's program have a user of their own where root starts them, no network, no capability, and write to no
+# file but those of their VM; what a VM needs works with it: files elsewhere, pictures, media and disks that are added,
+# checkpoints; for root and for others.
 # cases: root user
 set -u
 . "$(dirname "$0")/lib.sh"
@@ -22,8 +23,11 @@ else
     counter_disk "$work/counter.raw"
     nb create lab --generation 1 --memory 64M --accel engine
     nb disk add lab "$work/counter.raw" >/dev/null # which it writes to
+    nb disk add lab 8M >/dev/null
     command -v swtpm >/dev/null && nb set lab --tpm on
 fi
+
+cd=$("$NB" disk add lab --kind cd) || fail 'no CD drive'
 
 ask() { # VM REQUEST: what its worker answers
     printf '%s\n' "$2" | timeout 10 socat -t 5 - "UNIX-CONNECT:$run/$1/control" | tail -n 1
@@ -37,7 +41,9 @@ nb start lab
 within 20 counts lab 3 || fail 'it does not count'
 "$NB" show lab --json | jq -c .confined >"$work/confined"
 grep -q "not confined" "$NESTBOX_HOME/vms/lab/log" && skip "this host does not let it: $(<"$work/confined")"
-[ "$(<"$work/confined")" = '{"network":true,"rights":true,"files":true}' ] || fail "it says $(<"$work/confined")"
+all='"network":true,"rights":true,"files":true}'
+[ "${1:-root}" = root ] && all='"user":true,'$all
+[ "$(<"$work/confined")" = "{$all" ] || fail "it says $(<"$work/confined")"
 for process in $(jq '.qemu.process, .helpers[].process' "$run/lab/worker.json"); do
     for line in CapEff:.0000000000000000 CapBnd:.0000000000000000 NoNewPrivs:.1; do
         grep -q "^$line" "/proc/$process/status" ||
@@ -47,10 +53,26 @@ for process in $(jq '.qemu.process, .helpers[].process' "$run/lab/worker.json");
         fail "$process has the host's network"
 done
 grep -q '^Seccomp:.2' "/proc/$(qemu_process lab)/status" || fail 'it has all system calls'
+if [ "${1:-root}" = root ]; then
+    nb create other --disk 8M
+    for process in $(jq '.qemu.process, .helpers[].process' "$run/lab/worker.json"); do
+        user=$(stat -c %u "/proc/$process")
+        [ "$user" -ge $((0x70000000)) ] || fail "process $process has user $user"
+        as() { nsenter -t "$process" -m setpriv --reuid "$user" --regid "$user" --clear-groups "$@"; }
+        as test -w "$NESTBOX_HOME/vms/lab/disks/disk1.qcow2" || fail 'its disk is not its own'
+        for path in /etc/shadow "$NESTBOX_HOME/vms/other/vm.json" "$NESTBOX_HOME/host.json"; do
+            as test -r "$path" && fail "process $process may read $path"
+        done
+    done
+    [ "$(stat -c %u "$NESTBOX_HOME/vms/lab/disks/disk1.qcow2" "$work/counter.raw" | sort -u)" = 0 ] ||
+        fail 'files have other owners on the disk'
+    say 'it has a user of its own'
+fi
 mkdir -m 777 "$work/outside"
-save_memory "$work/outside/page" | grep -q 'Permission denied' || fail 'it writes where it wants'
+save_memory "$work/outside/page" | grep -qE 'Permission denied|No such file' || fail 'it writes where it wants'
 [ ! -e "$work/outside/page" ] || fail 'it has written'
-save_memory "$NESTBOX_HOME/vms/lab/page" | jq -e .ok >/dev/null || fail 'it does not write to its own folder'
+save_memory "$NESTBOX_HOME/vms/lab/vm.json" | grep -q 'Permission denied' || fail 'it writes its definition'
+save_memory "$NESTBOX_HOME/vms/lab/disks/page" | jq -e .ok >/dev/null || fail 'it does not write to its own folder'
 say 'it writes to its own files only'
 
 nb screenshot lab --write "$work/outside/picture.png" >/dev/null
@@ -60,6 +82,12 @@ chmod 666 "$work"/outside/*
 nb disk add lab "$work/outside/more.raw" >/dev/null
 qemu-io -f raw -c 'write 0 512' "$work/outside/more.raw" 2>&1 | grep -q 'lock' || fail 'the image is not locked'
 "$NB" disk list lab | grep -q more.raw || fail 'the disk is not there'
+mkdir -m 700 "$work/closed" # a folder that lets nobody else through
+truncate -s 1M "$work/closed/other.iso" "$work/closed/base.raw"
+qemu-img create -q -f qcow2 -b "$work/closed/base.raw" -F raw "$work/closed/top.qcow2" >/dev/null
+[ "${1:-root}" = root ] || chown -R 1234:1234 "$work/closed"
+nb disk set "lab/$cd" --path "$work/closed/other.iso" >/dev/null
+nb disk add lab "$work/closed/top.qcow2" >/dev/null
 nb checkpoint create lab --kind standard --name here >/dev/null
 nb save lab
 nb start lab

@@ -152,7 +152,7 @@ int main(void)
     CHECK(has(argv, "-device", "tpm-crb") && has(argv, "-device", "vhost-user-fs-pci,id=fs0,chardev=share0,tag=docs"));
     command_free(argv);
     argv = command_tpm(store, &def, &error);
-    CHECK(argv && has(argv, "--tpmstate", "/vms/lab 1/tpm,") && has(argv, "--ctrl", "/run/vms/lab 1/tpm,"));
+    CHECK(argv && has(argv, "--tpmstate", "/vms/lab 1/tpm,") && has(argv, "--ctrl", "/run/vms/lab 1/qemu/tpm,"));
     command_free(argv);
     argv = command_share(&def.share[0], 7, &error);
     CHECK(argv && has(argv, "--fd=7", "-o") && has(argv, "-o", "source=/srv/a\\,b,") &&
