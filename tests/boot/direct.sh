@@ -24,12 +24,10 @@ ${CC:-gcc} -c -o "$work/space.o" "$work/space.s" &&
     ${CC:-gcc} -static -pthread -o "$work/root/init" "$work/space.o" "$work/direct.o" "$work/space.o" ||
     fail "cannot build direct.c"
 pack_root
-# The kernel says of each fault of process 1 that there was one, in the middle of the lines that other CPUs print.
-append='quiet nokaslr sysctl.debug.exception-trace=0'
 cpus=1 direct=on
 [ "$1" = cpu2 ] && cpus=2
 [ "$1" = auto ] && direct=auto
-boot_l1 off $cpus "$append" || fail "exit status $?"
+boot_l1 off $cpus 'quiet nokaslr' || fail "exit status $?"
 grep '^direct: ' "$log" >"$work/direct"
 expect '^direct: done'
 if [ "$1" != auto ]; then
@@ -38,7 +36,7 @@ if [ "$1" != auto ]; then
 fi
 quiet_dmesg
 direct=off
-boot_l1 off 1 "$append" || fail "exit status $? without direct execution"
+boot_l1 off 1 'quiet nokaslr' || fail "exit status $? without direct execution"
 grep '^direct: ' "$log" >"$work/translated"
 diff "$work/translated" "$work/direct" && exit
 echo "FAILED: direct execution (>) differs from translated code (<)"
