@@ -142,6 +142,8 @@ struct nested_ops {
      */
     enum outcome (*apic_access)(struct vcpu *v, gpa_t *gpa, unsigned size, enum access access);
     void (*apic_written)(struct vcpu *v);
+    /* L2: may the host's CPU execute its user code? Not if something exits there that faults on no host. */
+    bool (*user_is_plain)(const struct vcpu *v);
     /* Is the extension in use: does a hypervisor run on this vCPU? [any], a moment old there. */
     bool (*active)(const struct vcpu *v);
     /* Called at INIT and RESET. */

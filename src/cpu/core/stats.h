@@ -27,6 +27,7 @@
     X(MADE, "blocks made")                                                                                             \
     X(MADE_HOT, "blocks made hot")                                                                                     \
     X(DIRECT_RUN, "direct.entries")                                                                                    \
+    X(DIRECT_RUN_L2, "direct.entries_l2")                                                                              \
     X(DIRECT_SYSCALL, "direct.syscalls")                                                                               \
     X(DIRECT_FAULT, "direct.page_faults")                                                                              \
     X(DIRECT_OTHER, "direct.other_stops")                                                                              \

@@ -9,6 +9,7 @@
 
 #include "cpu/core/copy.h"
 #include "cpu/core/fault.h"
+#include "cpu/core/nested.h"
 #include "cpu/core/stats.h"
 #include "cpu/core/vectors.h"
 #include "cpu/direct/space.h"
@@ -17,6 +18,7 @@
 #include "cpu/insn/x87.h"
 #include "cpu/jit/exec.h"
 #include "cpu/mmu/segment.h"
+#include "cpu/mmu/walk.h"
 #include "x86/msr.h"
 #include "x86/xsave.h"
 
@@ -55,14 +57,27 @@ void direct_detach(struct vcpu *v)
 
 /* -- can a process have this state? -- */
 
+/* Reads memory of supervisor mode. In L2 a plain read may end in a VM exit that no instruction causes. */
+static bool peek(struct vcpu *v, u64 la, void *to, unsigned size)
+{
+    u64 gpa;
+    if (!v->in_guest)
+        return mem_read(v, la, to, size, ACCESS_READ | ACCESS_IMPLICIT) == CPU_OK;
+    if ((la & PAGE_MASK) + size > PAGE_SIZE || !walk_peek(v, la, &gpa))
+        return false;
+    const u8 *from = vcpu_ram(v, GPA(gpa));
+    if (from)
+        copy_bytes(to, from, size);
+    return from;
+}
+
 /* Do the guest's descriptors mean what the host's do? */
 static bool same_descriptors(struct vcpu *v)
 {
     const u64 kept = ~(0xfull << 48 | BIT64(40)); /* but for limit 19:16 and the accessed bit */
     static const u64 wanted[3] = {0x00c0fa000000ffff, 0x00c0f2000000ffff, 0x00a0fa000000ffff};
     u64 d[3];
-    if (v->gdtr.limit < USER_CS32 / 8 * 8 + sizeof d - 1 ||
-        mem_read(v, v->gdtr.base + USER_CS32 / 8 * 8, d, sizeof d, ACCESS_READ | ACCESS_IMPLICIT) != CPU_OK)
+    if (v->gdtr.limit < USER_CS32 / 8 * 8 + sizeof d - 1 || !peek(v, v->gdtr.base + USER_CS32 / 8 * 8, d, sizeof d))
         return false;
     for (u32 i = 0; i < 3; i++)
         if ((d[i] ^ wanted[i]) & kept || (d[i] >> 48 & 0xf) != 0xf)
@@ -90,8 +105,10 @@ static bool is_fit(struct vcpu *v)
     u32 mode = MODE_64 | MODE_FLAT | MODE_PROT | MODE_USER | MODE_X87 | MODE_SSE;
     mode |= d->host_xcr0 & XCR0_AVX ? MODE_AVX : 0;
     mode |= (d->host_xcr0 & XCR0_AVX512) == XCR0_AVX512 ? MODE_AVX512 : 0;
-    if ((v->mode & ~(MODE_TSC | MODE_BASES)) != mode || v->ram != v->vm->ram || v->debug_steps || v->debug_breaks ||
-        v->debugctl & DEBUGCTL_BTF)
+    if ((v->mode & ~(MODE_TSC | MODE_BASES | MODE_GUEST)) != mode || v->ram != v->vm->ram || v->debug_steps ||
+        v->debug_breaks || v->debugctl & DEBUGCTL_BTF)
+        return false;
+    if (v->in_guest && !v->nested->user_is_plain(v))
         return false;
     if ((v->flags & (FLAG_IF | FLAG_IOPL | FLAG_VIF | FLAG_VIP | FLAG_ID)) != FLAG_IF)
         return false;
@@ -305,6 +322,7 @@ static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs 
         if (!space_flush(v, s))
             return DIRECT_KICKED;
         v->stat[STAT_DIRECT_RUN]++;
+        v->stat[STAT_DIRECT_RUN_L2] += v->in_guest;
         u64 from = tsc_host();
         enum direct_stop stop = host->run(s->process, r, &v->request, &la);
         count(v, s, tsc_host() - from, stop);

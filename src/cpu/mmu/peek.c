@@ -11,7 +11,7 @@ static void *level_ram(struct vcpu *v, u64 physical, u64 *gpa)
 {
     gpa_t to = GPA(physical);
     bool in_large;
-    if (v->in_guest && v->mmu->stage2 && !stage2_peek(v, NGPA(physical), ACCESS_READ, &to, &in_large))
+    if (v->mmu->kind != STAGE2_NONE && !stage2_peek(v, NGPA(physical), ACCESS_READ, &to, &in_large))
         return NULL;
     *gpa = to.a;
     return vcpu_ram(v, to);

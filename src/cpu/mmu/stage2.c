@@ -145,8 +145,8 @@ bool stage2_peek(struct vcpu *v, ngpa_t ngpa, enum access access, gpa_t *gpa, bo
 {
     struct mmu *m = v->mmu;
     struct stage2_fault f;
-    if (!m->stage2)
-        return false;
+    if (unlikely(!m->stage2))
+        m->stage2 = stage2_find(m);
     u64 grants = stage2_grants(m->stage2, ngpa, gpa, in_large), needed = grant_needed(access, true);
     if (!grants || (access & ACCESS_FETCH && !(grants & needed)))
         grants = stage2_tables(v, ngpa, access & ACCESS_FETCH, true, gpa, &f);

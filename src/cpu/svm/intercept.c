@@ -166,3 +166,11 @@ enum outcome svm_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 inf
     default: return CPU_OK;
     }
 }
+
+/* PAUSEs that are filtered need not be counted: L1 asks for exits of loops, and its timer ends them, too. */
+bool svm_user_is_plain(const struct vcpu *v)
+{
+    const struct svm *s = v->svm;
+    return !svm_intercepted(s, SVM_EXIT_PUSHF) && !svm_intercepted(s, SVM_EXIT_POPF) &&
+           !svm_intercepted(s, SVM_EXIT_IRET) && (!svm_intercepted(s, SVM_EXIT_PAUSE) || s->control.pause_count);
+}

@@ -93,6 +93,7 @@ static bool svm_active(const struct vcpu *v)
 const struct nested_ops svm_ops = {
     .active = svm_active,
     .intercept = svm_intercept,
+    .user_is_plain = svm_user_is_plain,
     .exception = svm_exception,
     .event = svm_event,
     .stage2 = svm_stage2,

@@ -67,6 +67,7 @@ MUST_CHECK enum outcome svm_invalid_late(struct vcpu *v);
 
 /* intercept.c, events.c, npt.c: members of svm_ops. */
 enum outcome svm_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 info2);
+bool svm_user_is_plain(const struct vcpu *v);
 enum outcome svm_exception(struct vcpu *v, const struct event *e);
 enum outcome svm_event(struct vcpu *v, enum nested_event what);
 enum outcome svm_windows(struct vcpu *v);

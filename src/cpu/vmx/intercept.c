@@ -336,3 +336,9 @@ enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 inf
     default: /* intercepts that only SVM has */ return CPU_OK;
     }
 }
+
+bool vmx_user_is_plain(const struct vcpu *v)
+{
+    const struct vmx *x = v->vmx;
+    return !(x->f.proc & PROC_PAUSE_EXITING) && !(x->proc2 & (PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING));
+}

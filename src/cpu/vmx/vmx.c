@@ -92,6 +92,7 @@ static bool vmx_active(const struct vcpu *v)
 const struct nested_ops vmx_ops = {
     .active = vmx_active,
     .intercept = vmx_intercept,
+    .user_is_plain = vmx_user_is_plain,
     .exception = vmx_exception,
     .event = vmx_event,
     .stage2 = vmx_stage2,

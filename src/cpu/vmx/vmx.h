@@ -109,6 +109,7 @@ u32 vmx_msr_list_store(struct vcpu *v, u64 address, u32 count);
 
 /* intercept.c */
 enum outcome vmx_intercept(struct vcpu *v, enum intercept ic, u64 info1, u64 info2);
+bool vmx_user_is_plain(const struct vcpu *v);
 /* A VMX instruction of L2 exits with displacement and instruction information. */
 enum outcome vmx_exit_instruction(struct vcpu *v, const struct insn *in, u32 reason);
 u64 vmx_cr_read(struct vcpu *v, unsigned cr, u64 value);
