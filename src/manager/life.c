@@ -139,6 +139,10 @@ int life_ask(struct store *store, const char *name, json_t *request, const struc
     } else {
         e = ask_at(fd, def.name, request, progress, answer, error);
         close(fd);
+        if (e == -EPIPE) {
+            error_set(error, -ENOTCONN, "VM %s ended or was saved before this was done", def.name);
+            error_hint(error, "`nestbox show` has its state");
+        }
     }
     vm_def_free(&def);
     return e;
@@ -260,30 +264,40 @@ static int without_worker(struct store *store, const struct vm_def *def, enum vm
     return result_is(result, def->name, state, true, error);
 }
 
-static int request(struct store *store, const char *name, enum vm_request what, json_t *asked,
-                   const struct progress *progress, json_t **result, struct error *error)
+/* Of a VM that is ending nobody may answer; then it is asked what it has become. */
+static int request_once(struct store *store, const char *name, enum vm_request what, json_t *asked,
+                        const struct progress *progress, json_t **result, struct error *error)
 {
     struct vm_def def;
     json_t *answer = NULL;
     int e = store_vm(store, name, &def, error);
-    if (e) {
-        json_decref(asked);
+    if (e)
         return e;
-    }
     int fd = life_reach(store, def.name, error);
     if (fd == -ENOTCONN) {
-        json_decref(asked);
         e = without_worker(store, &def, what, result, error);
     } else if (fd < 0) {
-        json_decref(asked);
         e = fd;
     } else {
-        e = ask_at(fd, def.name, asked, progress, &answer, error);
+        e = ask_at(fd, def.name, json_incref(asked), progress, &answer, error);
         close(fd);
         if (!e)
             e = result_from(result, def.name, answer, error);
     }
     vm_def_free(&def);
+    return e;
+}
+
+static int request(struct store *store, const char *name, enum vm_request what, json_t *asked,
+                   const struct progress *progress, json_t **result, struct error *error)
+{
+    int e = -EPIPE;
+    for (unsigned i = 0; i < TRIES && e == -EPIPE; i++) {
+        if (i)
+            usleep(TRY_US);
+        e = request_once(store, name, what, asked, progress, result, error);
+    }
+    json_decref(asked);
     return e;
 }
 

@@ -68,6 +68,8 @@ static int send_all(int fd, const struct ask_peer *peer, const char *text, u64 u
         } else if (n < 0 && errno == EAGAIN) {
             if (!ask_wait(fd, POLLOUT, until_ns))
                 return ask_no_answer(peer, error);
+        } else if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            return error_set(error, -EPIPE, "%s: its process ended", peer->name);
         } else if (n < 0 && errno != EINTR) {
             return error_set(error, -errno, "%s: %s", peer->name, strerror(errno));
         }

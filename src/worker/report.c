@@ -247,6 +247,8 @@ int report_qmp(void *opaque, const json_t *request, json_t *reply, struct error 
     json_t *arguments = json_object_get(request, "arguments");
     if (!command)
         return error_set(error, -EINVAL, "\"execute\" is no command");
+    if (w->state == VM_SAVING && strncmp(command, "query-", 6) != 0 && strncmp(command, "qom-", 4) != 0)
+        return error_set(error, -EBUSY, "VM %s is %s", w->def.name, vm_state_name(w->state));
     arguments = arguments ? json_deep_copy(arguments) : NULL;
     int e = strcmp(command, "blockdev-add") == 0 ? give_image(w, arguments, error) : 0;
     struct question *q = e ? NULL : question_new(w, reply, 1, qmp_finish);

@@ -126,7 +126,7 @@ debian_case() { # GENERATION
     nb save lab
     nb start lab
     "$NB" start lab --wait --timeout 60 2>"$work/said" || fail 'it does not go on'
-    guest 'cat /tmp/mark; grep -lx 131072 /sys/block/*/size' | grep -q here || fail 'it is another after it was saved'
+    [[ $(guest 'cat /tmp/mark') == here ]] || fail 'it is another after it was saved'
     sees 'grep -qx 131072 /sys/block/*/size' || fail 'the disk has gone'
     say 'saved and started'
 }
