@@ -186,7 +186,7 @@ int symbols_load(const char *path, struct symbols **out, struct error *error)
 {
     struct symbols *s = calloc(1, sizeof(*s));
     if (!s)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     int e = read_file(s, path);
     if (!e && s->size >= SELFMAG && !memcmp(s->text, ELFMAG, SELFMAG))
         e = parse_elf(s);

@@ -287,7 +287,7 @@ int agent_run(int fd, const char *vm, const struct agent_run *run, struct error 
 {
     struct running *r = calloc(1, sizeof(*r));
     if (!r)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     r->run = run;
     r->vm = vm;
     r->fd = fd;

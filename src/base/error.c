@@ -24,6 +24,16 @@ int error_hint(struct error *e, const char *hint)
     return e->code;
 }
 
+int error_memory(struct error *e)
+{
+    return error_set(e, -ENOMEM, "out of memory");
+}
+
+int error_path(struct error *e, int code, const char *path)
+{
+    return error_set(e, code, "%.200s: %s", path, strerror(-code));
+}
+
 int error_thread(struct error *e, int code, const char *what)
 {
     error_set(e, code, "cannot start %s: %s", what,

@@ -19,9 +19,11 @@ struct error {
     char hint[128]; /* what to do about it; may be empty */
 };
 
-/* Both return the code, for `return error_set(...)`. */
+/* All return the code, for `return error_set(...)`. */
 int error_set(struct error *e, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int error_hint(struct error *e, const char *hint);
+int error_memory(struct error *e);                           /* -ENOMEM */
+int error_path(struct error *e, int code, const char *path); /* what the system says of a file */
 /* A thread could not be started: -EAGAIN is a limit of the host's. `what`: "the thread of ...". Returns the code. */
 int error_thread(struct error *e, int code, const char *what);
 /* Copies text for a terminal: control characters, which names of files may have, become \xNN. */

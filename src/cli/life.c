@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 struct options {
     bool json, all, turn_off, save, hard, wait;
@@ -48,7 +47,7 @@ typedef int one_vm(struct store *store, const char *name, const struct options *
 
 static int collect_one(struct store *store, const char *name, void *opaque, struct error *error)
 {
-    return json_array_append_new(opaque, json_string(name)) ? error_set(error, -ENOMEM, "out of memory") : 0;
+    return json_array_append_new(opaque, json_string(name)) ? error_memory(error) : 0;
 }
 
 static int collect(struct store *store, const char *const word[static WORDS_MAX], bool all, json_t *names,

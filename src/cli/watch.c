@@ -183,7 +183,7 @@ static int logs(const struct verb *verb, int argc, char **argv)
     e = store_vm_path(store, def.name, "log", path, sizeof(path), &error);
     int fd = e ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (!e && fd < 0 && errno != ENOENT)
-        e = error_set(&error, -errno, "%.200s: %s", path, strerror(errno));
+        e = error_path(&error, -errno, path);
     if (!e && fd < 0 && o.follow)
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (!e && fd >= 0 && o.follow)

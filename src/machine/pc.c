@@ -129,7 +129,7 @@ int pc_create(struct pc **out, const struct pc_config *config, const struct pc_e
     *out = NULL;
     struct pc *pc = calloc(1, sizeof(*pc));
     if (!pc)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     pc->config = *config;
     pc->events = *events;
     pthread_mutex_init(&pc->lock, NULL);

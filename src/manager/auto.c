@@ -167,7 +167,7 @@ int auto_stop(struct store *store, u32 seconds, const struct auto_report *report
     int first = 0, e = store_vms(store, &list, &count, error);
     struct stopping *all = e ? NULL : calloc(count + 1, sizeof(*all));
     if (!all)
-        return e ? e : error_set(error, -ENOMEM, "out of memory");
+        return e ? e : error_memory(error);
     for (u32 i = 0; i < count; i++) {
         struct vm_now now;
         struct error ignored;

@@ -11,18 +11,12 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #define CHUNK (4u << 20)
-
-static int fail(const char *path, int code, struct error *error)
-{
-    return error_set(error, code, "%.200s: %s", path, strerror(-code));
-}
 
 void bulk_begin(struct bulk *bulk, const struct progress *progress, const char *what)
 {
@@ -121,7 +115,7 @@ int bulk_copy(struct bulk *bulk, const char *from, const char *to, struct error 
 {
     int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (in < 0)
-        return fail(from, -errno, error);
+        return error_path(error, -errno, from);
     int out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     int e = out < 0 ? -errno : copy(bulk, in, out, error);
     if (!e && fsync(out))
@@ -129,14 +123,14 @@ int bulk_copy(struct bulk *bulk, const char *from, const char *to, struct error 
     close(in);
     if (out >= 0)
         close(out);
-    return e && e != -ECANCELED ? fail(e == -EINVAL ? from : to, e, error) : e;
+    return e && e != -ECANCELED ? error_path(error, e, e == -EINVAL ? from : to) : e;
 }
 
 int bulk_room(const char *folder, u64 bytes, struct error *error)
 {
     struct statvfs fs;
     if (statvfs(folder, &fs))
-        return fail(folder, -errno, error);
+        return error_path(error, -errno, folder);
     u64 room = (u64)fs.f_bavail * fs.f_frsize;
     if (room >= bytes)
         return 0;
@@ -147,7 +141,7 @@ int bulk_room(const char *folder, u64 bytes, struct error *error)
 int bulk_flush(const char *folder, struct error *error)
 {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int e = fd < 0 || fsync(fd) ? fail(folder, -errno, error) : 0;
+    int e = fd < 0 || fsync(fd) ? error_path(error, -errno, folder) : 0;
     if (fd >= 0)
         close(fd);
     return e;

@@ -20,11 +20,6 @@
 
 #define TRIES 100u
 
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
 /* -- what a new card gets -- */
 
 static bool id_is_free(const struct networks *all, const char *id)
@@ -162,7 +157,7 @@ static json_t *card_json(const struct store *store, const struct card_def *card,
                   "addresses", addresses ? addresses : json_null(), "problem",
                   json_is_string(report) ? json_string(json_string_value(report)) : json_null());
     if (!object)
-        no_memory(error);
+        error_memory(error);
     return object;
 }
 
@@ -447,7 +442,7 @@ int nic_list(struct store *store, const char *vm, json_t **list, struct error *e
         if (!object)
             e = error->code;
         else if (json_array_append_new(array, object))
-            e = no_memory(error);
+            e = error_memory(error);
     }
     json_decref(reports);
     networks_free(&all);

@@ -22,11 +22,6 @@
 #include <string.h>
 #include <time.h>
 
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
 /* -- creating -- */
 
 struct creation {
@@ -63,7 +58,7 @@ static int describe(const struct creation *c, bool memory, json_t **object, stru
     if (*object && memory && machine)
         (void)!json_object_set(*object, "machine", machine);
     json_decref(saved);
-    return *object ? 0 : no_memory(error);
+    return *object ? 0 : error_memory(error);
 }
 
 /* A new, empty file on top of each disk. */
@@ -75,7 +70,7 @@ static int make_tops(struct creation *c, struct error *error)
     c->changed = vm_def_json(c->def);
     c->disks = json_array();
     if (!c->changed || !c->disks)
-        return no_memory(error);
+        return error_memory(error);
     json_array_foreach (json_object_get(c->changed, "disks"), i, disk) {
         char path[PATH_MAX];
         if (!checkpoint_keeps(disk))
@@ -85,7 +80,7 @@ static int make_tops(struct creation *c, struct error *error)
             return e;
         if (json_array_append_new(c->disks,
                                   json_pack("{s:O, s:s}", "id", json_object_get(disk, "id"), "overlay", path)))
-            return no_memory(error);
+            return error_memory(error);
     }
     return 0;
 }
@@ -272,7 +267,7 @@ static int make_definition(struct store *store, const struct vm_def *def, const 
     size_t i;
     json_t *disk;
     *definition = json_deep_copy(json_object_get(checkpoint, "definition"));
-    int e = *definition ? uuid_make(fresh, error) : no_memory(error);
+    int e = *definition ? uuid_make(fresh, error) : error_memory(error);
     if (e)
         return e;
     (void)!json_object_set_new(*definition, "name", json_string(def->name));
@@ -306,7 +301,7 @@ static int apply(struct store *store, const struct vm_def *def, const struct che
 {
     char vm_file[DEFINITION_PATH_MAX];
     json_t *definition = NULL, *undo = json_array(), *steps = json_array();
-    int e = undo && steps ? make_definition(store, def, checkpoint, &definition, undo, error) : no_memory(error);
+    int e = undo && steps ? make_definition(store, def, checkpoint, &definition, undo, error) : error_memory(error);
     if (!e)
         e = intent_begin(store, def->name, "checkpoint apply", json_incref(undo), error);
     if (!e)
@@ -388,7 +383,7 @@ int checkpoint_list(struct store *store, const char *vm, json_t **list, struct e
     *list = e ? NULL : json_array();
     for (u32 i = 0; i < all.count && !e; i++)
         if (json_array_append_new(*list, checkpoint_json(store, &def, all.list[i])))
-            e = no_memory(error);
+            e = error_memory(error);
     checkpoints_free(&all);
     vm_def_free(&def);
     if (e)
@@ -410,7 +405,7 @@ int checkpoint_show(struct store *store, const char *vm, const char *name, json_
         e = missing(&def, &all, name, error);
     checkpoints_free(&all);
     vm_def_free(&def);
-    return e || *object ? e : no_memory(error);
+    return e || *object ? e : error_memory(error);
 }
 
 int checkpoint_merging(struct store *store, const char *vm, json_t **object, struct error *error)
@@ -430,7 +425,7 @@ int checkpoint_merging(struct store *store, const char *vm, json_t **object, str
                   "total", json_integer_value(json_object_get(merging, "total")));
     json_decref(now.report);
     vm_def_free(&def);
-    return *object ? 0 : no_memory(error);
+    return *object ? 0 : error_memory(error);
 }
 
 int checkpoint_rename(struct store *store, const char *vm, const char *name, const char *new_name, struct error *error)
@@ -493,7 +488,7 @@ int checkpoint_drop(struct store *store, const struct vm_def *def, const struct 
     json_t *steps;
     int e = vm_now(store, def, &now, error);
     if (!e && !(steps = checkpoint_delete_steps(store, def, all, checkpoint)))
-        e = no_memory(error);
+        e = error_memory(error);
     else if (!e)
         e = intent_finish(store, def->name, what, steps, error);
     if (!e)

@@ -81,7 +81,7 @@ int checkpoint_cards_back(struct store *store, const char *vm, const json_t *che
     definition_path("vms", vm, "/nics.json", path);
     if (json_array_size(cards))
         file = json_pack("{s:i, s:s, s:O}", "version", DEFINITION_VERSION, "vm", vm, "nics", cards);
-    e = json_array_append_new(steps, intent_write(path, file)) ? definition_no_memory(error) : 0;
+    e = json_array_append_new(steps, intent_write(path, file)) ? error_memory(error) : 0;
     json_decref(file);
     json_decref(cards);
     return e;

@@ -22,11 +22,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -67,7 +62,7 @@ int checkpoint_make_folder(struct store *store, const char *vm, const char *id, 
     for (u32 i = 0; i < 3; i++) {
         checkpoint_below(vm, names[(u32[]){0, 2, 1}[i]], path);
         if (mkdirat(store->folder, path, 0700) && errno != EEXIST)
-            return error_set(error, -errno, "%.200s: %s", path, strerror(errno));
+            return error_path(error, -errno, path);
     }
     checkpoint_below(vm, names[2], path);
     return 0;
@@ -94,7 +89,7 @@ static int add(struct store *store, const struct vm_def *def, const char *id, st
     char path[PATH_MAX];
     json_t *object, **bigger = realloc(all->list, (all->count + 1) * sizeof(*bigger));
     if (!bigger)
-        return no_memory(error);
+        return error_memory(error);
     all->list = bigger;
     checkpoint_file(def->name, id, path);
     int e = file_read(store->folder, path, &object, error);
@@ -270,7 +265,7 @@ static int add_pair(const char *name, void *opaque, struct error *error)
     if (!e)
         e = inside(c->store, c->vm, c->id, name, to, error);
     if (!e && json_array_append_new(c->list, json_pack("[s, s]", from, to)))
-        e = no_memory(error);
+        e = error_memory(error);
     return e;
 }
 
@@ -305,7 +300,7 @@ int checkpoint_copy(struct store *store, const char *vm, const char *id, bool me
     if (!e && memory)
         e = inside(store, vm, id, "state", to, error);
     if (!e && memory && link(from, to))
-        e = error_set(error, -errno, "%.200s: %s", to, strerror(errno));
+        e = error_path(error, -errno, to);
     return e;
 }
 
@@ -323,7 +318,7 @@ static int put_back(const char *name, void *opaque, struct error *error)
     checkpoint_below(c->vm, beside, below);
     checkpoint_below(c->vm, name, own);
     if (!e && json_array_append_new(c->list, intent_rename(below, own)))
-        e = no_memory(error);
+        e = error_memory(error);
     return e;
 }
 
@@ -342,7 +337,7 @@ static int restore_memory(struct store *store, const char *vm, const json_t *che
     mkdir(folder, 0700);
     unlink(to);
     if (link(from, to)) /* a start from it reads it and removes this name */
-        return error_set(error, -errno, "%.200s: %s", to, strerror(errno));
+        return error_path(error, -errno, to);
     checkpoint_below(vm, "saved/state.back", below);
     checkpoint_below(vm, "saved/state", own);
     checkpoint_below(vm, VM_SAVED_FILE, saved);
@@ -356,7 +351,7 @@ static int restore_memory(struct store *store, const char *vm, const json_t *che
     bool bad = json_array_append_new(steps, intent_rename(below, own)) ||
                json_array_append_new(steps, intent_write(saved, object));
     json_decref(object);
-    return bad ? no_memory(error) : 0;
+    return bad ? error_memory(error) : 0;
 }
 
 int checkpoint_restore(struct store *store, const char *vm, const json_t *checkpoint, json_t *steps,
@@ -372,7 +367,7 @@ int checkpoint_restore(struct store *store, const char *vm, const json_t *checkp
     checkpoint_below(vm, VM_SAVED_FILE, saved);
     checkpoint_below(vm, "saved/state", state);
     return json_array_append_new(steps, intent_remove(saved)) || json_array_append_new(steps, intent_remove(state))
-               ? no_memory(error)
+               ? error_memory(error)
                : 0;
 }
 

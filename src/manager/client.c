@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -95,7 +94,7 @@ int client_request(const struct store *store, const char *name, json_t *request,
 {
     int fd = client_connect(store, name, error), e = fd;
     if (fd >= 0) {
-        e = request ? client_ask_at(fd, name, request, answer, error) : error_set(error, -ENOMEM, "out of memory");
+        e = request ? client_ask_at(fd, name, request, answer, error) : error_memory(error);
         close(fd);
     }
     json_decref(request);

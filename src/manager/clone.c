@@ -149,7 +149,7 @@ static int share_disk(struct store *store, const struct vm_def *from, const stru
     copy->path = disk->path ? strdup(path) : NULL;
     copy->format = disk->format ? strdup(disk->format) : NULL;
     to->disks++;
-    return (disk->path && !copy->path) || (disk->format && !copy->format) ? definition_no_memory(error) : 0;
+    return (disk->path && !copy->path) || (disk->format && !copy->format) ? error_memory(error) : 0;
 }
 
 /* The drive of a seed, which is not the original's: the clone is another machine. */
@@ -166,7 +166,7 @@ static int copy_seed(struct store *store, const struct vm_def *from, const struc
     copy->path = strdup(disk->path);
     copy->format = strdup(disk->format);
     to->disks++;
-    return copy->path && copy->format ? 0 : definition_no_memory(error);
+    return copy->path && copy->format ? 0 : error_memory(error);
 }
 
 static int copy_disks(struct store *store, const struct vm_def *from, struct vm_def *to, const struct clone_kind *kind,
@@ -292,7 +292,7 @@ static int clone_locked(struct store *store, const char *name, const char *new_n
         to.created = 0;
         to.set.template = kind->template;
         strcpy(to.name, new_name);
-        e = vm_def_own(&to) ? definition_no_memory(error) : 0;
+        e = vm_def_own(&to) ? error_memory(error) : 0;
         if (!e && kind->linked && !from.set.template)
             e = freeze(store, &from, error);
         if (!e)

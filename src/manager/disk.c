@@ -327,7 +327,7 @@ int disk_image_open(struct store *store, const char *name, const char *what, str
     if (!e)
         e = store_disk_path(store, &vm.def, disk, image->path, sizeof(image->path), error);
     if (!e && !(image->format = strdup(disk->format ? disk->format : "raw")))
-        e = definition_no_memory(error);
+        e = error_memory(error);
     if (e) {
         vm_close(&vm);
         return e;

@@ -29,7 +29,7 @@ static int publish(const char *draft, const char *path, struct error *error)
         close(fd);
     if (!e && rename(draft, path))
         e = -errno;
-    return e ? error_set(error, e, "%.200s: %s", path, strerror(-e)) : 0;
+    return e ? error_path(error, e, path) : 0;
 }
 
 int disk_resize(struct store *store, const char *name, u64 size, bool shrink, struct error *error)

@@ -39,7 +39,7 @@ int disk_find_file(const char *path, char real[static PATH_MAX], struct error *e
 {
     struct stat st;
     if (!realpath(path, real) || stat(real, &st))
-        return error_set(error, -errno, "%.200s: %s", path, strerror(errno));
+        return error_path(error, -errno, path);
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
         return error_set(error, -EINVAL, "%.200s is neither a file nor a block device", path);
     return 0;
@@ -87,7 +87,7 @@ int disk_detect(const char *real, const char *format, const char **found, struct
         return e;
     *found = strdup(json_string_value(json_object_get(info, "format")) ?: "raw");
     json_decref(info);
-    return *found ? 0 : definition_no_memory(error);
+    return *found ? 0 : error_memory(error);
 }
 
 /* Takes an image that is there. */
@@ -107,7 +107,7 @@ static int take_file(struct store *store, const struct vm_def *def, struct disk_
     if (!e)
         e = disk_detect(real, format, &disk->format, error);
     if (!e && !(disk->path = strdup(inside ? real + length + 1 : real))) /* which a new name of the VM does not move */
-        e = definition_no_memory(error);
+        e = error_memory(error);
     return e;
 }
 
@@ -128,7 +128,7 @@ int disk_choose_file(struct store *store, const struct vm_def *def, const char *
             continue;
         to->path = strdup(name);
         to->format = strdup("qcow2");
-        return to->path && to->format ? 0 : definition_no_memory(error);
+        return to->path && to->format ? 0 : error_memory(error);
     }
     return error_set(error, -ENOSPC, "VM %s has too many images", def->name);
 }
@@ -164,9 +164,7 @@ static int make_folder(struct store *store, const char *vm, const char *what, st
 {
     char folder[PATH_MAX];
     int e = store_vm_path(store, vm, what, folder, sizeof(folder), error);
-    return e || !mkdir(folder, 0700) || errno == EEXIST
-               ? e
-               : error_set(error, -errno, "%.200s: %s", folder, strerror(errno));
+    return e || !mkdir(folder, 0700) || errno == EEXIST ? e : error_path(error, -errno, folder);
 }
 
 int disk_make_folder(struct store *store, const char *vm, struct error *error)

@@ -45,16 +45,6 @@ struct export
     bool archive, memory;
 };
 
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
-static int fail(const char *path, int code, struct error *error)
-{
-    return error_set(error, code, "%.200s: %s", path, strerror(-code));
-}
-
 bool export_is_archive(const char *path)
 {
     static const char *const ends[] = {".tar", ".tar.zst", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2"};
@@ -76,7 +66,7 @@ static int choose_target(struct export *x, const char *path, struct error *error
     struct stat st;
     x->archive = x->how->archive || export_is_archive(path);
     if (strlen(path) + NAME_MAX >= sizeof(copy))
-        return fail(path, -ENAMETOOLONG, error);
+        return error_path(error, -ENAMETOOLONG, path);
     if (!stat(path, &st) && S_ISDIR(st.st_mode)) {
         snprintf(copy, sizeof(copy), "%s", path);
         snprintf(name, sizeof(name), "%s%s", x->vm.def.name, x->archive ? ".tar" : "");
@@ -87,13 +77,13 @@ static int choose_target(struct export *x, const char *path, struct error *error
         above = dirname(copy);
     }
     if (!realpath(above, folder))
-        return fail(above, -errno, error);
+        return error_path(error, -errno, above);
     if ((size_t)snprintf(x->target, sizeof(x->target), "%s/%s", strcmp(folder, "/") ? folder : "", name) >=
             sizeof(x->target) - 32 ||
         (size_t)snprintf(x->draft, sizeof(x->draft), "%.3800s/.%.200s.export", folder, name) >= sizeof(x->draft) ||
         (size_t)snprintf(x->draft_archive, sizeof(x->draft_archive), "%.3800s/.%.200s.part%s", folder, name,
                          export_is_archive(name) ? strstr(name, ".t") : "") >= sizeof(x->draft_archive))
-        return fail(path, -ENAMETOOLONG, error);
+        return error_path(error, -ENAMETOOLONG, path);
     if (!lstat(x->target, &st)) {
         error_set(error, -EEXIST, "%.200s is there already", x->target);
         return error_hint(error, "choose another path, or remove that first");
@@ -115,7 +105,7 @@ static int list_cards(struct export *x, json_t **cards, struct error *error)
         if (name_equal(all[i].vm, x->vm.def.name) &&
             json_array_append_new(
                 *cards, json_pack("{s:s, s:o}", "name", all[i].name, "settings", card_settings_json(&all[i]))))
-            e = no_memory(error);
+            e = error_memory(error);
     card_defs_free(all, count);
     return e;
 }
@@ -129,7 +119,7 @@ static int list_one(struct export *x, const struct checkpoints *all, const json_
     x->definition = json_deep_copy(definition);
     x->cards = json_incref(json_object_get(checkpoint, "cards"));
     if (!x->definition)
-        return no_memory(error);
+        return error_memory(error);
     (void)!json_object_set_new(x->definition, "name", json_string(x->vm.def.name));
     (void)!json_object_set_new(x->definition, "id", json_string(x->vm.def.id));
     (void)!json_object_set(x->definition, "checkpoint", x->how->checkpoint ? json_null() : parent);
@@ -163,7 +153,7 @@ static int list_all(struct export *x, const struct checkpoints *all, struct erro
     x->definition = vm_def_json(&x->vm.def);
     x->memory = x->vm.def.saved;
     if (!x->definition)
-        return no_memory(error);
+        return error_memory(error);
     for (u32 i = 0; i < (x->memory ? 4 : 2) && !e; i++)
         e = export_list_files(&x->list, "", "", files[i], error);
     for (u32 i = 0; i < all->count && !e; i++)
@@ -180,7 +170,7 @@ static json_t *description(struct export *x, struct error *error)
                                (json_int_t)time(NULL), "definition", x->definition, "cards", cards, "memory", x->memory,
                                "files", x->list.files, "bases", x->list.bases);
     if (!object)
-        no_memory(error);
+        error_memory(error);
     return object;
 }
 
@@ -193,7 +183,7 @@ static int make_folders(const struct export *x, const char *name, struct error *
     for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
         snprintf(path, sizeof(path), "%.3800s/%.*s", x->draft, (int)(slash - name), name);
         if (mkdir(path, 0700) && errno != EEXIST)
-            return fail(path, -errno, error);
+            return error_path(error, -errno, path);
     }
     return 0;
 }
@@ -220,13 +210,13 @@ static int write_item(struct export *x, struct bulk *bulk, const struct export_i
         return file_write(AT_FDCWD, to, item->content, error);
     if (!x->archive)
         return bulk_copy(bulk, item->from, to, error);
-    return symlink(item->from, to) ? fail(to, -errno, error) : 0;
+    return symlink(item->from, to) ? error_path(error, -errno, to) : 0;
 }
 
 static int write_folder(struct export *x, struct bulk *bulk, json_t *description, struct error *error)
 {
     char path[PATH_MAX];
-    int e = mkdir(x->draft, 0700) ? fail(x->draft, -errno, error) : 0;
+    int e = mkdir(x->draft, 0700) ? error_path(error, -errno, x->draft) : 0;
     for (u32 i = 0; i < x->list.count && !e; i++) {
         e = write_item(x, bulk, &x->list.item[i], error);
         if (!e)
@@ -293,7 +283,7 @@ static int write_archive(struct export *x, struct error *error)
     int e = task_run(&(struct task){.argv = args, .package = "tar", .line = take_line, .opaque = &watch}, error);
     int fd = e ? -1 : open(x->draft_archive, O_RDONLY | O_CLOEXEC);
     if (!e && (fd < 0 || fsync(fd)))
-        e = fail(x->draft_archive, -errno, error);
+        e = error_path(error, -errno, x->draft_archive);
     if (fd >= 0)
         close(fd);
     return e;
@@ -315,7 +305,7 @@ static int write_all(struct export *x, struct error *error)
     if (!e && x->archive)
         e = write_archive(x, error);
     if (!e && rename(x->archive ? x->draft_archive : x->draft, x->target))
-        e = fail(x->target, -errno, error);
+        e = error_path(error, -errno, x->target);
     if (!e)
         e = bulk_flush(folder, error);
     if (x->archive || e) {
@@ -342,7 +332,7 @@ static int begin(struct export *x, const struct checkpoints *all, const json_t *
         json_decref(undo);
         undo = NULL;
     }
-    return undo ? intent_begin(x->store, x->vm.def.name, "export", undo, error) : no_memory(error);
+    return undo ? intent_begin(x->store, x->vm.def.name, "export", undo, error) : error_memory(error);
 }
 
 static int drop_taken(struct export *x, struct checkpoints *all, json_t *taken, struct error *error)
@@ -416,7 +406,7 @@ static int export_open(struct export *x, json_t **object, struct error *error)
     if (!e) {
         *object = json_pack("{s:s, s:s, s:I, s:b, s:b}", "name", x->vm.def.name, "path", x->target, "bytes",
                             (json_int_t)x->list.bytes, "memory", x->memory, "archive", x->archive);
-        e = *object ? 0 : no_memory(error);
+        e = *object ? 0 : error_memory(error);
     }
     checkpoints_free(&all);
     return e;

@@ -16,11 +16,6 @@
 
 #define CHAIN_MAX 64u
 
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -30,7 +25,7 @@ static const char *text_of(const json_t *object, const char *key)
 int export_list_begin(struct export_list *list, struct store *store, const struct vm_def *def, struct error *error)
 {
     *list = (struct export_list){.store = store, .def = def, .files = json_array(), .bases = json_array()};
-    return list->files && list->bases ? 0 : no_memory(error);
+    return list->files && list->bases ? 0 : error_memory(error);
 }
 
 void export_list_free(struct export_list *list)
@@ -50,7 +45,7 @@ static struct export_item *add(struct export_list *list, const char *to, struct 
     if (bigger)
         list->item = bigger;
     if (!bigger || json_array_append_new(list->files, json_string(to))) {
-        no_memory(error);
+        error_memory(error);
         return NULL;
     }
     struct export_item *item = &bigger[list->count++];
@@ -63,13 +58,13 @@ static int add_path(struct export_list *list, const char *from, const char *to, 
 {
     struct stat st;
     if (stat(from, &st))
-        return error_set(error, -errno, "%.200s: %s", from, strerror(errno));
+        return error_path(error, -errno, from);
     struct export_item *item = add(list, to, error);
     if (!item)
         return error->code;
     item->from = strdup(from);
     list->bytes += (u64)st.st_blocks * 512;
-    return item->from ? 0 : no_memory(error);
+    return item->from ? 0 : error_memory(error);
 }
 
 int export_list_file(struct export_list *list, const char *from, const char *to, struct error *error)
@@ -110,7 +105,7 @@ int export_list_json(struct export_list *list, const char *to, json_t *content, 
     struct export_item *item = content ? add(list, to, error) : NULL;
     if (!item) {
         json_decref(content);
-        return content ? error->code : no_memory(error);
+        return content ? error->code : error_memory(error);
     }
     item->content = content;
     return 0;
@@ -192,7 +187,7 @@ static int add_image(struct export_list *list, const char *path, const char *for
     char real[PATH_MAX], below[256], wanted[300];
     json_t *info = NULL;
     if (!realpath(path, real))
-        return error_set(error, -errno, "%.200s: %s", path, strerror(errno));
+        return error_path(error, -errno, path);
     const struct export_item *there = find(list, real);
     if (there) {
         strcpy(to, there->to);
@@ -219,7 +214,7 @@ static int add_image(struct export_list *list, const char *path, const char *for
         if (!e && strcmp(wanted, kept) != 0 &&
             json_array_append_new(list->bases, json_pack("{s:s, s:s, s:s}", "file", to, "base", wanted, "format",
                                                          kind[0] ? kind : "raw")))
-            e = no_memory(error);
+            e = error_memory(error);
     }
     json_decref(info);
     return e;
@@ -255,7 +250,7 @@ int export_list_checkpoint(struct export_list *list, const json_t *checkpoint, s
     char folder[80], path[128];
     json_t *copy = json_deep_copy(checkpoint);
     if (!copy)
-        return no_memory(error);
+        return error_memory(error);
     snprintf(folder, sizeof(folder), "checkpoints/%.40s/", text_of(checkpoint, "id"));
     snprintf(path, sizeof(path), "%scheckpoint.json", folder);
     int e = export_list_images(list, json_object_get(copy, "definition"), error);

@@ -41,7 +41,7 @@ static int join(struct store *store, const char *vm, struct error *error)
     if (fd < 0)
         return fd;
     json_t *request = json_pack("{s:s}", "do", "agent");
-    e = request ? ask(fd, &peer, &how, request, &answer, error) : error_set(error, -ENOMEM, "out of memory");
+    e = request ? ask(fd, &peer, &how, request, &answer, error) : error_memory(error);
     json_decref(request);
     json_decref(answer);
     if (!e)
@@ -221,7 +221,7 @@ int guest_info(struct store *store, const char *vm, json_t **info, struct error 
     FILE *file = tmpfile();
     struct agent_run run = {.argument = argument, .builtin = true, .in = -1, .error = -1, .signals = -1};
     run.out = file ? fileno(file) : -1;
-    int e = file && text ? guest_exec(store, vm, &run, error) : error_set(error, -ENOMEM, "out of memory");
+    int e = file && text ? guest_exec(store, vm, &run, error) : error_memory(error);
     ssize_t n = e ? -1 : pread(run.out, text, INFO_MAX, 0);
     if (!e) {
         *info = n > 0 ? json_loadb(text, (size_t)n, 0, NULL) : NULL;

@@ -62,7 +62,7 @@ static int read_input(int fd, char **bytes, size_t *length, struct error *error)
             return error_set(error, -E2BIG, "more input than QEMU's agent in the guest takes");
         *bytes = bigger;
     }
-    return *bytes ? 0 : error_set(error, -ENOMEM, "out of memory");
+    return *bytes ? 0 : error_memory(error);
 }
 
 /* The agent knows neither users nor folders: programs of the guest do. */
@@ -158,12 +158,12 @@ static int copy_out(struct ga *ga, const struct guest_copy *copy, struct error *
     snprintf(part, sizeof(part), "%s.%d.new", path, (int)getpid());
     int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
-        return error_set(error, -errno, "%.200s: %s", part, strerror(errno));
+        return error_path(error, -errno, part);
     int e = ga_get(ga, copy->guest_path, fd, error);
     if (close(fd) && !e)
-        e = error_set(error, -errno, "%.200s: %s", part, strerror(errno));
+        e = error_path(error, -errno, part);
     if (!e && rename(part, path))
-        e = error_set(error, -errno, "%.200s: %s", path, strerror(errno));
+        e = error_path(error, -errno, path);
     if (e)
         unlink(part);
     return e;
@@ -179,7 +179,7 @@ static int copy_in(struct ga *ga, const struct guest_copy *copy, struct error *e
         name_in(copy->guest_path, copy->host_path, path, sizeof(path));
     int fd = open(copy->host_path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return error_set(error, -errno, "%.200s: %s", copy->host_path, strerror(errno));
+        return error_path(error, -errno, copy->host_path);
     int e = fstat(fd, &st) || !S_ISREG(st.st_mode) ? needs_ours(ga->vm, "folders", error) : ga_put(ga, fd, path, error);
     close(fd);
     return e;

@@ -8,7 +8,6 @@
 #include "store/networks.h"
 #include "store/setting_json.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,7 +21,7 @@ int host_show(struct store *store, json_t **object, struct error *error)
     *object = json_pack("{s:o, s:I, s:I}", "settings", setting_json(host_settings_table, &set), "memory",
                         (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), "cpus",
                         (json_int_t)sysconf(_SC_NPROCESSORS_ONLN));
-    return *object ? 0 : error_set(error, -ENOMEM, "out of memory");
+    return *object ? 0 : error_memory(error);
 }
 
 int host_set(struct store *store, const struct change *change, struct error *error)

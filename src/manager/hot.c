@@ -18,18 +18,13 @@
 #define RELEASE_STEP_MS 50u
 #define MEDIA_MAX 1000
 
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
 int hot_ask(struct store *store, const char *vm, const char *command, json_t *arguments, json_t **result,
             struct error *error)
 {
     json_t *answer = NULL;
     json_t *request = json_pack("{s:s, s:s, s:o*}", "do", "qmp", "execute", command, "arguments", arguments);
     if (!request)
-        return no_memory(error);
+        return error_memory(error);
     int e = life_ask(store, vm, request, NULL, &answer, error);
     if (!e && result)
         *result = json_incref(json_object_get(answer, "return"));
@@ -82,7 +77,7 @@ int hot_bus(struct store *store, const struct vm_def *def, char bus[static HOT_B
 static int add_pci(struct store *store, const struct vm_def *def, json_t *device, struct error *error)
 {
     char bus[HOT_BUS_MAX];
-    int e = device ? hot_bus(store, def, bus, error) : no_memory(error);
+    int e = device ? hot_bus(store, def, bus, error) : error_memory(error);
     if (!e && bus[0])
         (void)!json_object_set_new(device, "bus", json_string(bus));
     if (!e)

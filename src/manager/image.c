@@ -71,7 +71,7 @@ int image_list(struct store *store, json_t **list, struct error *error)
         for (u32 i = 0; i < count; i++)
             json_array_append_new(*list, image_json(store, &defs[i], uses, use_count));
         if (json_array_size(*list) != count)
-            e = definition_no_memory(error);
+            e = error_memory(error);
         if (e)
             json_decref(*list);
         free(uses);
@@ -92,7 +92,7 @@ int image_show(struct store *store, const char *name, json_t **object, struct er
     if (!e) {
         *object = image_json(store, &def, uses, count);
         if (!*object)
-            e = definition_no_memory(error);
+            e = error_memory(error);
         free(uses);
     }
     image_def_free(&def);

@@ -42,16 +42,6 @@ struct import {
     u32 problems;
 };
 
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
-static int fail(const char *path, int code, struct error *error)
-{
-    return error_set(error, code, "%.200s: %s", path, strerror(-code));
-}
-
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -244,7 +234,7 @@ static int missing_switches(struct import *x, json_t *problems, struct error *er
 static int find_problems(struct import *x, json_t **problems, struct error *error)
 {
     *problems = json_array();
-    int e = *problems ? other_vm(x, *problems, error) : no_memory(error);
+    int e = *problems ? other_vm(x, *problems, error) : error_memory(error);
     if (!e)
         e = missing_switches(x, *problems, error);
     if (e)
@@ -291,7 +281,7 @@ static int make_folders(const char *root, const char *name, struct error *error)
     for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
         snprintf(path, sizeof(path), "%.3800s/%.*s", root, (int)(slash - name), name);
         if (mkdir(path, 0700) && errno != EEXIST)
-            return fail(path, -errno, error);
+            return error_path(error, -errno, path);
     }
     return 0;
 }
@@ -367,7 +357,7 @@ static int check_folder(struct import *x, struct error *error)
     struct stat st;
     strange = false;
     if (nftw(x->root, look, 16, FTW_PHYS) < 0)
-        return fail(x->root, -errno, error);
+        return error_path(error, -errno, x->root);
     if (strange)
         return no_export(x, "it has links or devices", error);
     json_array_foreach (json_object_get(x->description, "files"), i, file) {
@@ -613,9 +603,9 @@ static int link_folder(struct import *x, struct error *error)
         snprintf(at, sizeof(at), "%.4000s/%s", x->source, parts[i]);
         snprintf(link, sizeof(link), "%.4000s/%s", x->folder, parts[i]);
         if (i < 4 && mkdir(at, 0700) && errno != EEXIST)
-            e = fail(at, -errno, error);
+            e = error_path(error, -errno, at);
         else if (!access(at, F_OK) && symlink(at, link))
-            e = fail(link, -errno, error);
+            e = error_path(error, -errno, link);
     }
     return e;
 }
@@ -623,9 +613,9 @@ static int link_folder(struct import *x, struct error *error)
 static int take_files(struct import *x, struct bulk *bulk, struct error *error)
 {
     if (mkdirat(x->store->folder, "vms", 0700) && errno != EEXIST)
-        return fail(x->folder, -errno, error);
+        return error_path(error, -errno, x->folder);
     if (mkdir(x->folder, 0700))
-        return fail(x->folder, -errno, error);
+        return error_path(error, -errno, x->folder);
     strcpy(x->root, x->how->in_place ? x->source : x->folder);
     return x->how->in_place ? link_folder(x, error) : x->archive ? unpack(x, error) : copy_folder(x, bulk, error);
 }
@@ -686,11 +676,11 @@ static int import_locked(struct import *x, struct error *error)
             error_set(error, -EEXIST, "there are cards of a VM %s already", x->def.name);
             e = error_hint(error, "nestbox nic remove takes them away");
         } else { /* a log at most */
-            e = folder_remove(x->store->folder, x->below) ? fail(x->folder, -EEXIST, error) : 0;
+            e = folder_remove(x->store->folder, x->below) ? error_path(error, -EEXIST, x->folder) : 0;
         }
     }
     if (!e && !(undo = intent_steps(1, intent_remove(x->below))))
-        e = no_memory(error);
+        e = error_memory(error);
     if (!e)
         e = intent_begin(x->store, x->def.name, "import", undo, error);
     if (e)
@@ -713,7 +703,7 @@ static int import_open(struct import *x, const char *path, struct error *error)
 {
     struct stat st;
     if (!realpath(path, x->source) || stat(x->source, &st))
-        return fail(path, -errno, error);
+        return error_path(error, -errno, path);
     x->archive = !S_ISDIR(st.st_mode);
     if (x->archive && x->how->in_place) {
         error_set(error, -EINVAL, SETTING("in-place") ": %.200s is an archive", path);
@@ -752,7 +742,7 @@ int vm_import(struct store *store, const char *path, const struct import_how *ho
     if (!e) {
         *object = json_pack("{s:s, s:s, s:s}", "name", x.def.name, "id", x.def.id, "path",
                             how->in_place ? x.source : x.folder);
-        e = *object ? 0 : no_memory(error);
+        e = *object ? 0 : error_memory(error);
     }
     if (lock >= 0)
         close(lock);

@@ -17,7 +17,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define ANSWER_MS 15000u
@@ -29,11 +28,6 @@ static void vm_peer(const char *name, struct ask_peer *peer)
     snprintf(peer->name, sizeof(peer->name), "VM %s", name);
     peer->hangs = "`nestbox stop " SETTING("turn-off") "` ends it";
     peer->absent = "`nestbox start` starts it";
-}
-
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
 }
 
 /* -- the worker -- */
@@ -118,7 +112,7 @@ static int ask_at(int fd, const char *name, json_t *request, const struct progre
     struct ask how = {ANSWER_MS, on_progress, (void *)(uintptr_t)progress};
     struct ask_peer peer;
     vm_peer(name, &peer);
-    int e = request ? ask(fd, &peer, &how, request, answer, error) : no_memory(error);
+    int e = request ? ask(fd, &peer, &how, request, answer, error) : error_memory(error);
     json_decref(request);
     return e;
 }
@@ -155,7 +149,7 @@ static int result_is(json_t **result, const char *name, enum vm_state state, boo
     *result = json_pack("{s:s, s:s}", "name", name, "state", vm_state_name(state));
     if (*result && already)
         (void)!json_object_set_new(*result, "already", json_true());
-    return *result ? 0 : no_memory(error);
+    return *result ? 0 : error_memory(error);
 }
 
 /* Takes "state" and "already" from a worker's answer, which is released. */
@@ -370,7 +364,7 @@ static int discard(struct store *store, const struct vm_def *def, json_t **resul
         char path[PATH_MAX];
         e = store_vm_path(store, def->name, files[i], path, sizeof(path), error);
         if (!e && unlink(path) && errno != ENOENT)
-            e = error_set(error, -errno, "%.200s: %s", path, strerror(errno));
+            e = error_path(error, -errno, path);
     }
     return e ? e : result_is(result, def->name, VM_OFF, now.state == VM_OFF, error);
 }

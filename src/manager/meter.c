@@ -151,7 +151,7 @@ int meter_show(struct store *store, const char *vm, bool reset, json_t **object,
     if (!e) {
         *object = describe(store, &def, sums);
         json_decref(sums);
-        e = *object ? 0 : error_set(error, -ENOMEM, "out of memory");
+        e = *object ? 0 : error_memory(error);
     }
     if (!e && reset) {
         e = read_sums(store, &def, true, &sums, error);

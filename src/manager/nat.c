@@ -20,11 +20,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
 /* -- prefixes -- */
 
 /* Reads a prefix of one version, refuses what overlaps, and writes it as it is written everywhere. */
@@ -267,7 +262,7 @@ static int put_settings(const struct networks *all, struct nat_def *nat, void *o
     if (!e)
         e = check_mappings_stay(&changed, error);
     if (!e)
-        e = setting_texts_copy(nat_settings_table, &changed.set) ? no_memory(error) : 0;
+        e = setting_texts_copy(nat_settings_table, &changed.set) ? error_memory(error) : 0;
     if (e)
         return e;
     setting_texts_free(nat_settings_table, &nat->set);
@@ -420,7 +415,7 @@ static int add_mapping(const struct networks *all, struct nat_def *nat, void *op
         return e;
     struct nat_mapping *bigger = realloc(nat->mapping, (nat->mappings + 1) * sizeof(*bigger));
     if (!bigger)
-        return no_memory(error);
+        return error_memory(error);
     nat->mapping = bigger;
     nat->mapping[nat->mappings++] = *mapping;
     return 0;
@@ -505,7 +500,7 @@ int nat_list(struct store *store, json_t **list, struct error *error)
     json_t *array = json_array();
     for (u32 i = 0; i < all.nat_count && !e; i++)
         if (json_array_append_new(array, defined_json(&all.nats[i])))
-            e = no_memory(error);
+            e = error_memory(error);
     networks_free(&all);
     *list = array;
     if (e)
@@ -529,7 +524,7 @@ int nat_show(struct store *store, const char *name, json_t **object, struct erro
             json_object_set(shown, "problems", json_object_get(live, "problems")) ||
             json_object_set(shown, "notes", json_object_get(live, "notes"))) {
             json_decref(shown);
-            e = no_memory(error);
+            e = error_memory(error);
         } else {
             *object = shown;
         }

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define ANSWER_MS 10000u
@@ -19,7 +18,7 @@ static int ask_worker(int fd, const struct ask_peer *peer, json_t **report, stru
 {
     static const struct ask how = {.wait_ms = ANSWER_MS};
     json_t *request = json_pack("{s:s}", "do", "show");
-    int e = request ? ask(fd, peer, &how, request, report, error) : error_set(error, -ENOMEM, "out of memory");
+    int e = request ? ask(fd, peer, &how, request, report, error) : error_memory(error);
     json_decref(request);
     return e;
 }

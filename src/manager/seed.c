@@ -69,13 +69,13 @@ static int meta_text(const struct vm_def *def, json_t *keys, char **text, struct
     json_t *object = json_pack("{s:s, s:s, s:o}", "instance-id", def->id, "local-hostname", name, "public-keys", keys);
     *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
     json_decref(object);
-    return *text ? 0 : definition_no_memory(error);
+    return *text ? 0 : error_memory(error);
 }
 
 static int meta_data(const struct vm_def *def, const struct seed *seed, char **text, struct error *error)
 {
     json_t *keys = json_array();
-    int e = keys ? 0 : definition_no_memory(error);
+    int e = keys ? 0 : error_memory(error);
     for (u32 i = 0; !e && i < seed->ssh_key.count; i++)
         e = add_keys(seed->ssh_key.item[i], keys, error);
     if (!e)
@@ -90,7 +90,7 @@ static int user_data(const struct seed *seed, char **text, struct error *error)
     static const char none[] = "#cloud-config\n{}\n";
     if (!seed->user_data || !*seed->user_data) {
         *text = strdup(none);
-        return *text ? 0 : definition_no_memory(error);
+        return *text ? 0 : error_memory(error);
     }
     int e = file_read_text(AT_FDCWD, seed->user_data, text, error);
     if (e || **text == '#' || strncasecmp(*text, "content-type:", 13) == 0 ||
@@ -115,14 +115,14 @@ static int write_image(struct store *store, const struct vm_def *def, const char
         return e;
     void *image = iso_make(LABEL, files, ARRAY_LEN(files), &size);
     if (!image)
-        return definition_no_memory(error);
+        return error_memory(error);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool good = fd >= 0 && write(fd, image, size) == (ssize_t)size && fsync(fd) == 0;
     e = good ? 0 : -(errno ? errno : EIO);
     if (fd >= 0)
         close(fd);
     free(image);
-    return e ? error_set(error, e, "%.200s: %s", path, strerror(-e)) : 0;
+    return e ? error_path(error, e, path) : 0;
 }
 
 static int add_drive(struct vm_def *def, struct error *error)
@@ -141,7 +141,7 @@ static int add_drive(struct vm_def *def, struct error *error)
     cd.path = strdup(PATH);
     cd.format = strdup("raw");
     def->disk[def->disks++] = cd; /* whose texts are released with the others, also if one is missing */
-    return cd.path && cd.format ? 0 : definition_no_memory(error);
+    return cd.path && cd.format ? 0 : error_memory(error);
 }
 
 int seed_add(struct store *store, struct vm_def *def, const struct seed *seed, struct error *error)

@@ -40,7 +40,7 @@ int ssh_prepare(struct store *store, const char *vm, struct ssh_files *files, st
         return e;
     e = store_vm_path(store, def.name, "ssh", files->key, sizeof(files->key), error);
     if (!e && mkdir(files->key, 0700) && errno != EEXIST)
-        e = error_set(error, -errno, "%.200s: %s", files->key, strerror(errno));
+        e = error_path(error, -errno, files->key);
     if (!e)
         e = store_vm_path(store, def.name, "ssh/key", files->key, sizeof(files->key), error);
     if (!e)

@@ -21,11 +21,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
 bool switch_wanted(const struct networks *networks, const struct switch_def *def)
 {
     return switch_stays(&def->set) || networks_card_at(networks, def->name, NULL);
@@ -375,7 +370,7 @@ int switch_list(struct store *store, json_t **list, struct error *error)
     json_t *array = json_array();
     for (u32 i = 0; i < all.switch_count && !e; i++)
         if (json_array_append_new(array, one_json(store, &all, &all.switches[i])))
-            e = no_memory(error);
+            e = error_memory(error);
     networks_free(&all);
     *list = array;
     if (e)
@@ -424,7 +419,7 @@ int switch_show(struct store *store, const char *name, json_t **object, struct e
             json_object_set_new(*object, "running", json_true());
         } else if (e == -ENOTCONN) {
             *object = defined_json(&all, def);
-            e = *object ? 0 : no_memory(error);
+            e = *object ? 0 : error_memory(error);
         }
     }
     networks_free(&all);
@@ -501,7 +496,7 @@ int switch_capture(struct store *store, const char *name, const char *port, bool
     if (fd >= 0) {
         json_t *answer = NULL, *request = json_pack("{s:s, s:s?, s:b}", "do", "capture", "port", card ? card->id : port,
                                                     "drops", drops);
-        e = request ? client_ask_at(fd, def->name, request, &answer, error) : no_memory(error);
+        e = request ? client_ask_at(fd, def->name, request, &answer, error) : error_memory(error);
         json_decref(request);
         json_decref(answer);
         if (e)

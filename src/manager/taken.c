@@ -3,7 +3,6 @@
  */
 #include "manager/taken.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +61,7 @@ int taken_find(const struct networks *all, const char *own_switch, const char *o
     struct network *bigger =
         realloc(taken->list, (taken->count + all->switch_count + 2 * all->nat_count + 1) * sizeof(*bigger));
     if (!bigger)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     taken->list = bigger;
     for (u32 i = 0; i < all->switch_count; i++)
         drop_interface(taken, &all->switches[i]);

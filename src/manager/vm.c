@@ -103,7 +103,7 @@ static int read_some(struct store *store, const char *pattern, struct vm_def **l
     if (pattern && !vm_is_pattern(pattern)) {
         *list = calloc(1, sizeof(**list));
         *count = 0;
-        int e = *list ? store_vm(store, pattern, *list, error) : definition_no_memory(error);
+        int e = *list ? store_vm(store, pattern, *list, error) : error_memory(error);
         *count = !e;
         return e;
     }
@@ -207,7 +207,7 @@ static int make_over_image(struct store *store, const struct vm_new *new, struct
         return e;
     e = store_image_path(store, image.name, path, sizeof(path), error);
     if (!e && (e = qcow2_read(AT_FDCWD, path, &head)))
-        error_set(error, e, "%.200s: %s", path, strerror(-e));
+        error_path(error, e, path);
     if (!e && new->image_size &&new->image_size < head.size)
         e = error_set(error, -EINVAL, SETTING("size") ": the disk of image %s has %llu MiB, and less is not possible",
                       image.name, (unsigned long long)head.size >> 20);
@@ -309,7 +309,7 @@ int vm_create(struct store *store, struct vm_new *new, const struct progress *pr
     if (!e)
         e = check_settings(&def.set, error);
     if (!e && vm_def_own(&def))
-        e = definition_no_memory(error);
+        e = error_memory(error);
     if (e)
         return e;
     int lock = store_vm_lock(store, def.name, "create", VM_LOCK_WAIT_MS, error), images = -1;
@@ -342,7 +342,7 @@ static int object_of(const struct store *store, const struct vm_def *def, json_t
         return e;
     *object = vm_def_json(def);
     if (!*object)
-        return definition_no_memory(error);
+        return error_memory(error);
     e = vm_now(store, def, &now, error);
     json_object_del(*object, "version");
     json_object_set_new(*object, "configuration", version_json(def->version));
@@ -380,7 +380,7 @@ int vm_list(struct store *store, const char *pattern, json_t **list, struct erro
         json_t *object = NULL;
         e = object_of(store, &all[i], &object, error);
         if (!e && json_array_append_new(array, object))
-            e = definition_no_memory(error);
+            e = error_memory(error);
     }
     vm_defs_free(all, count);
     *list = array;
@@ -398,7 +398,7 @@ static int add_nics(struct store *store, const char *vm, json_t *object, struct 
         nics = json_array();
     else if (e)
         return e;
-    return json_object_set_new(object, "nics", nics) ? definition_no_memory(error) : 0;
+    return json_object_set_new(object, "nics", nics) ? error_memory(error) : 0;
 }
 
 int vm_show(struct store *store, const char *name, json_t **object, struct error *error)
@@ -634,7 +634,7 @@ int vm_losses(struct store *store, const char *name, json_t **losses, struct err
         (json_object_set_new(*losses, "name", json_string(def.name)) || json_object_set_new(*losses, "files", files) ||
          json_object_set_new(*losses, "cards", json_integer((json_int_t)json_array_size(nics))) ||
          json_object_set_new(*losses, "saved", json_boolean(def.saved))))
-        e = definition_no_memory(error);
+        e = error_memory(error);
     json_decref(nics);
     if (e)
         json_decref(*losses);

@@ -55,7 +55,7 @@ int ask_connect(const char *path, const struct ask_peer *peer, struct error *err
         error_set(error, -ENOTCONN, "%s does not run", peer->name);
         return error_hint(error, peer->absent);
     }
-    return e == -EAGAIN ? ask_no_answer(peer, error) : error_set(error, e, "%.200s: %s", path, strerror(-e));
+    return e == -EAGAIN ? ask_no_answer(peer, error) : error_path(error, e, path);
 }
 
 static int send_all(int fd, const struct ask_peer *peer, const char *text, u64 until_ns, struct error *error)
@@ -126,7 +126,7 @@ int ask_error(const json_t *json, struct error *error)
 static int send_request(int fd, const struct ask_peer *peer, const json_t *request, u64 until_ns, struct error *error)
 {
     char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-    int e = text ? send_all(fd, peer, text, until_ns, error) : error_set(error, -ENOMEM, "out of memory");
+    int e = text ? send_all(fd, peer, text, until_ns, error) : error_memory(error);
     free(text);
     return e ? e : send_all(fd, peer, "\n", until_ns, error);
 }

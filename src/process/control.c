@@ -160,8 +160,7 @@ static bool serve(struct connection *c, const char *line, size_t length)
         json_t *reply = json_pack("{s:b}", "ok", 1);
         c->control->asker = c->serial;
         c->waits = true; /* the answer may come before `act` returns */
-        int e =
-            reply ? what->act(c->control->opaque, request, reply, &error) : error_set(&error, -ENOMEM, "out of memory");
+        int e = reply ? what->act(c->control->opaque, request, reply, &error) : error_memory(&error);
         c->control->asker = 0;
         bool answered = !c->waits;
         c->waits = e == CONTROL_LATER && !answered;
@@ -346,7 +345,7 @@ struct control *control_new(struct loop *loop, const char *path, const struct co
 {
     struct control *control = calloc(1, sizeof(*control));
     if (!control) {
-        error_set(error, -ENOMEM, "out of memory");
+        error_memory(error);
         return NULL;
     }
     int fd = listen_at(path), e = fd < 0 ? fd : 0;

@@ -225,7 +225,7 @@ static int build(const struct view *v, int space, struct error *error)
 {
     int *tree = calloc(v->count + 1, sizeof(*tree));
     if (!tree)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     umask(0);
     for (u32 i = 0; i < v->count; i++) {
         tree[i] = copy_tree(&v->file[i], v->user);

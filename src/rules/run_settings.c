@@ -32,6 +32,14 @@ static const char *const kvm_trace_names[] = {"entry", "exits", "ioctl", "unknow
     {"trace-file", SETTING_TEXT, AT(trace_file), "FILE", "where the trace goes (default standard error)", \
      "Write the lines of *--trace* to _FILE_ and not to standard error; " what_becomes, \
      .group = debugging, .file = true}
+#define ROW_SYMBOLS(help, about) \
+    {"symbols", SETTING_TEXT, AT(symbols), "FILE", help, about, .group = debugging, .file = true}
+#define ROW_PERF_MAP \
+    {"perf-map", SETTING_FLAG, AT(perf_map), NULL, "names of translated code for perf", \
+     "Write at the end, for *perf report*, what translated code is: */tmp/perf-PID.map*, by the level, the function " \
+     "if *--symbols* has it, or the guest's address. " \
+     "The engine only.", \
+     .group = debugging}
 
 const struct setting run_settings_table[] = {
     {"kernel", SETTING_TEXT, AT(kernel), "FILE", "what to start: Linux bzImage, multiboot 1, PVH ELF; may be gzipped",
@@ -108,17 +116,12 @@ const struct setting run_settings_table[] = {
      "The engine only.",
      .group = debugging, .choices = trace_names},
     ROW_TRACE_FILE("it is created or overwritten."),
-    {"symbols", SETTING_TEXT, AT(symbols), "FILE", "names for RIPs of L1: its System.map or ELF file with symbols",
-     "Add the function's name to RIPs of L1 in traces of VM entries and in the registers that are printed after a "
-     "time-out, a triple fault or an error. "
-     "_FILE_ is the kernel's System.map, a copy of its /proc/kallsyms, or its ELF file (vmlinux) with symbols; "
-     "a kernel that moved itself (KASLR) is found.",
-     .group = debugging, .file = true},
-    {"perf-map", SETTING_FLAG, AT(perf_map), NULL, "names of translated code for perf",
-     "Write at the end, for *perf report*, what translated code is: */tmp/perf-PID.map*, by the level, the function if "
-     "*--symbols* has it, or the guest's address. "
-     "The engine only.",
-     .group = debugging},
+    ROW_SYMBOLS("names for RIPs of L1: its System.map or ELF file with symbols",
+                "Add the function's name to RIPs of L1 in traces of VM entries and in the registers that are printed "
+                "after a time-out, a triple fault or an error. "
+                "_FILE_ is the kernel's System.map, a copy of its /proc/kallsyms, or its ELF file (vmlinux) with "
+                "symbols; a kernel that moved itself (KASLR) is found."),
+    ROW_PERF_MAP,
     {"stats", SETTING_FLAG, AT(stats), NULL, "print counters at the end",
      .group = debugging},
     {0},
@@ -148,14 +151,9 @@ const struct setting kvm_settings_table[] = {
      "(each return of KVM_RUN).",
      .group = debugging, .choices = kvm_trace_names},
     ROW_TRACE_FILE("it is created, or they are appended to what it has."),
-    {"symbols", SETTING_TEXT, AT(symbols), "FILE", "names of L1's functions, for --perf-map",
-     "The names of L1's functions for *--perf-map*, as with *nestbox run*.",
-     .group = debugging, .file = true},
-    {"perf-map", SETTING_FLAG, AT(perf_map), NULL, "names of translated code for perf",
-     "Write at the end, for *perf report*, what translated code is: */tmp/perf-PID.map*, by the level, the function if "
-     "*--symbols* has it, or the guest's address. "
-     "The engine only.",
-     .group = debugging},
+    ROW_SYMBOLS("names of L1's functions, for --perf-map",
+                "The names of L1's functions for *--perf-map*, as with *nestbox run*."),
+    ROW_PERF_MAP,
     {"stats", SETTING_TEXT, AT(stats_file), "FILE", "counters are written there when a VM ends",
      .group = debugging, .file = true},
     {0},

@@ -13,11 +13,6 @@
 
 static const char suffix[] = DEFINITION_SUFFIX;
 
-int definition_no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
 int definition_fail(const char *path, struct error *error)
 {
     struct error why = *error;
@@ -48,7 +43,7 @@ void *definition_more(void **array, u32 count, size_t size, struct error *error)
 {
     void *bigger = realloc(*array, (count + 1) * size);
     if (!bigger) {
-        definition_no_memory(error);
+        error_memory(error);
         return NULL;
     }
     *array = bigger;
@@ -140,7 +135,7 @@ int definition_version(const json_t *object, struct error *error)
 
 int definition_put(struct store *store, const char *path, json_t *object, struct error *error)
 {
-    int e = object ? store_write(store, path, object, error) : definition_no_memory(error);
+    int e = object ? store_write(store, path, object, error) : error_memory(error);
     json_decref(object);
     return e;
 }

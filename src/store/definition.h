@@ -11,7 +11,6 @@
 #define DEFINITION_SUFFIX ".json"
 #define DEFINITION_PATH_MAX (NAME_MAX_LEN + 32)
 
-int definition_no_memory(struct error *error);
 /* Puts the name of the file before what is wrong with it. Returns the code. */
 int definition_fail(const char *path, struct error *error);
 /* Writes the path of a thing: "FOLDER/NAME" and what follows. */

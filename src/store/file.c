@@ -16,11 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int fail(const char *path, int code, struct error *error)
-{
-    return error_set(error, code, "%s: %s", path, strerror(-code));
-}
-
 /* Splits a path below the home folder into that of its folder and its name. */
 static const char *split(const char *path, char folder[static PATH_MAX])
 {
@@ -56,14 +51,14 @@ int file_read_text(int folder, const char *path, char **text, struct error *erro
     *text = NULL;
     int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return fail(path, -errno, error);
+        return error_path(error, -errno, path);
     const size_t room = room_for(fd);
     char *bytes = malloc(room + 1);
     ssize_t length = bytes ? read_all(fd, bytes, room) : -ENOMEM;
     close(fd);
     if (length < 0) {
         free(bytes);
-        return fail(path, (int)length, error);
+        return error_path(error, (int)length, path);
     }
     bytes[length] = 0;
     if (strlen(bytes) != (size_t)length) {
@@ -138,13 +133,13 @@ int file_write_text(int folder, const char *path, const char *text, struct error
     }
     if (!e)
         e = replace(folder, parent, name, path, text);
-    return e ? fail(path, e, error) : 0;
+    return e ? error_path(error, e, path) : 0;
 }
 
 int file_write(int folder, const char *path, const json_t *object, struct error *error)
 {
     char *text = json_dumps(object, JSON_INDENT(4));
-    int e = text ? file_write_text(folder, path, text, error) : fail(path, -ENOMEM, error);
+    int e = text ? file_write_text(folder, path, text, error) : error_path(error, -ENOMEM, path);
     free(text);
     return e;
 }
@@ -154,9 +149,9 @@ int file_remove(int folder, const char *path, struct error *error)
     char parent[PATH_MAX];
     split(path, parent);
     if (unlinkat(folder, path, 0))
-        return errno == ENOENT ? 0 : fail(path, -errno, error);
+        return errno == ENOENT ? 0 : error_path(error, -errno, path);
     int e = flush_folder(folder, parent);
-    return e ? fail(path, e, error) : 0;
+    return e ? error_path(error, e, path) : 0;
 }
 
 int file_copy(const char *from, const char *to, struct error *error)
@@ -176,7 +171,7 @@ int file_copy(const char *from, const char *to, struct error *error)
     for (int i = 0; i < 2; i++)
         if ((int[]){in, out}[i] >= 0)
             close((int[]){in, out}[i]);
-    return e ? fail(in < 0 ? from : to, e, error) : 0;
+    return e ? error_path(error, e, in < 0 ? from : to) : 0;
 }
 
 static int remove_tree(int at, const char *name, unsigned depth)

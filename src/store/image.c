@@ -36,11 +36,6 @@ const struct setting image_source_table[] = {
 };
 /* clang-format on */
 
-static int fail(const char *path, int code, struct error *error)
-{
-    return error_set(error, code, "%.200s: %s", path, strerror(-code));
-}
-
 /* -- reading -- */
 
 static int read_def(const json_t *object, const char *path, struct image_def *def, struct error *error)
@@ -152,7 +147,7 @@ int store_image_path(const struct store *store, const char *name, char *path, si
     char below[DEFINITION_PATH_MAX];
     definition_path(IMAGES, name, DISK_FILE, below);
     int n = snprintf(path, size, "%s/%s", store->home, below);
-    return n < 0 || (size_t)n >= size ? fail(store->home, -ENAMETOOLONG, error) : 0;
+    return n < 0 || (size_t)n >= size ? error_path(error, -ENAMETOOLONG, store->home) : 0;
 }
 
 /* -- lock -- */
@@ -161,7 +156,7 @@ int store_images_lock(struct store *store, bool alone, struct error *error)
 {
     int fd = openat(store->folder, IMAGES "/.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail(IMAGES "/.lock", -errno, error);
+        return error_path(error, -errno, IMAGES "/.lock");
     for (u32 waited = 0; flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB); waited += WAIT_STEP_MS) {
         if ((errno == EWOULDBLOCK || errno == EINTR) && waited < WAIT_MS) {
             usleep(WAIT_STEP_MS * 1000);
@@ -220,13 +215,13 @@ int store_image_draft(struct store *store, const char *name, struct image_draft 
     draft->lock = -1;
     e = refuse_taken(store, name, error);
     if (!e && snprintf(draft->folder, PATH_MAX, "%s/" IMAGES "/" DRAFT "XXXXXX", store->home) >= PATH_MAX)
-        e = fail(store->home, -ENAMETOOLONG, error);
+        e = error_path(error, -ENAMETOOLONG, store->home);
     if (!e && !mkdtemp(draft->folder))
-        e = fail(store->home, -errno, error);
+        e = error_path(error, -errno, store->home);
     if (!e) {
         draft->lock = open(draft->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (draft->lock < 0 || flock(draft->lock, LOCK_EX | LOCK_NB))
-            e = fail(draft->folder, -errno, error);
+            e = error_path(error, -errno, draft->folder);
         if (e)
             store_image_drop(draft);
     }
@@ -256,7 +251,7 @@ static int write_def(struct store *store, const struct image_draft *draft, const
     const char *below = draft->folder + strlen(store->home) + 1;
     char path[PATH_MAX];
     if (snprintf(path, sizeof(path), "%s" IMAGE_FILE, below) >= (int)sizeof(path))
-        return fail(below, -ENAMETOOLONG, error);
+        return error_path(error, -ENAMETOOLONG, below);
     return definition_put(store, path,
                           json_pack("{s:i, s:s, s:I, s:o}", "version", DEFINITION_VERSION, "name", def->name, "created",
                                     (json_int_t)def->created, "source", setting_json(image_source_table, &def->source)),
@@ -270,7 +265,7 @@ int store_image_keep(struct store *store, struct image_draft *draft, struct imag
     if (!def->created)
         def->created = time(NULL);
     if (e)
-        fail(draft->folder, e, error);
+        error_path(error, e, draft->folder);
     if (!e)
         e = write_def(store, draft, def, error);
     if (!e && (lock = store_images_lock(store, true, error)) < 0)
@@ -279,13 +274,13 @@ int store_image_keep(struct store *store, struct image_draft *draft, struct imag
     if (!e)
         e = refuse_taken(store, def->name, error);
     if (!e && renameat(AT_FDCWD, draft->folder, store->folder, path))
-        e = fail(path, -errno, error);
+        e = error_path(error, -errno, path);
     if (e)
         store_image_drop(draft);
     else
         close(draft->lock);
     if (!e && (e = flush(store->folder, IMAGES)))
-        fail(IMAGES, e, error);
+        error_path(error, e, IMAGES);
     if (lock >= 0)
         close(lock);
     return e;
@@ -298,7 +293,7 @@ int store_image_remove(struct store *store, const char *name, struct error *erro
     clean(store);
     snprintf(hidden, sizeof(hidden), IMAGES "/" DRAFT "%d", (int)getpid());
     if (renameat(store->folder, path, store->folder, hidden))
-        return fail(path, -errno, error);
+        return error_path(error, -errno, path);
     int e = folder_remove(store->folder, hidden);
-    return e ? fail(hidden, e, error) : 0;
+    return e ? error_path(error, e, hidden) : 0;
 }

@@ -57,11 +57,6 @@ json_t *intent_steps(unsigned count, ...)
 
 /* -- doing them -- */
 
-static int fail(const char *path, int code, struct error *error)
-{
-    return error_set(error, code, "%s: %s", path, strerror(-code));
-}
-
 static void sync_folder(int folder, const char *path)
 {
     char parent[PATH_MAX];
@@ -80,7 +75,7 @@ static int rename_once(int folder, const char *from, const char *to, struct erro
     int e = renameat(folder, from, folder, to) ? -errno : 0;
     if (!e)
         sync_folder(folder, to);
-    return e && e != -ENOENT ? fail(from, e, error) : 0;
+    return e && e != -ENOENT ? error_path(error, e, from) : 0;
 }
 
 static bool is_path(const char *path)
@@ -99,12 +94,12 @@ static int do_step(struct store *store, const json_t *step, struct error *error)
     const char *path;
     if (is_path(path = json_string_value(json_object_get(step, "remove")))) {
         int e = folder_remove(store->folder, path);
-        return e ? fail(path, e, error) : 0;
+        return e ? error_path(error, e, path) : 0;
     }
     path = json_string_value(json_object_get(step, "discard"));
     if (path && path[0] == '/' && is_path(path + 1)) {
         int e = folder_remove(AT_FDCWD, path);
-        return e ? fail(path, e, error) : 0;
+        return e ? error_path(error, e, path) : 0;
     }
     if (is_path(path = json_string_value(json_object_get(step, "rename")))) {
         const char *to = json_string_value(json_object_get(step, "to"));
@@ -144,7 +139,7 @@ static int write_intent(struct store *store, const char *vm, const char *what, c
     json_t *object =
         steps ? json_pack("{s:i, s:s, s:s, s:O}", "version", DEFINITION_VERSION, "vm", vm, "what", what, kind, steps)
               : NULL;
-    int e = object ? file_write(store->folder, path, object, error) : definition_no_memory(error);
+    int e = object ? file_write(store->folder, path, object, error) : error_memory(error);
     json_decref(object);
     return e;
 }

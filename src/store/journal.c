@@ -15,7 +15,7 @@ int journal_add(struct journal *journal, const char *path, json_t *content, stru
     if (!journal->steps)
         journal->steps = json_array();
     if (json_array_append_new(journal->steps, json_pack("{s:s, s:O?}", "path", path, "content", content)))
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     return 0;
 }
 
@@ -62,7 +62,7 @@ int journal_commit(struct journal *journal, int folder, struct error *error)
     int e = 0;
     if (json_array_size(journal->steps) > 1) {
         json_t *all = json_pack("{s:O}", "steps", journal->steps);
-        e = all ? file_write(folder, FILE_NAME, all, error) : error_set(error, -ENOMEM, "out of memory");
+        e = all ? file_write(folder, FILE_NAME, all, error) : error_memory(error);
         json_decref(all);
     }
     if (!e)

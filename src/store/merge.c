@@ -157,7 +157,7 @@ static int find_tops(const char *image, char top[static PATH_MAX], u32 *count, s
     }
     if (dir)
         closedir(dir);
-    return e ? error_set(error, e, "%.200s: %s", folder, strerror(-e)) : 0;
+    return e ? error_path(error, e, folder) : 0;
 }
 
 /* -- what can go -- */
@@ -222,7 +222,7 @@ static int flush_folder(const char *image, struct error *error)
         snprintf(path, sizeof(path), "%.3800s/%.255s", folder, entry->d_name);
         int fd = entry->d_name[0] == '.' ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
         if (fd >= 0 && fdatasync(fd) && errno != EINVAL)
-            e = error_set(error, -errno, "%.200s: %s", path, strerror(errno));
+            e = error_path(error, -errno, path);
         if (fd >= 0)
             close(fd);
     }
@@ -243,6 +243,6 @@ int merge_remove(struct store *store, const char *vm, const struct merge *m, str
     if (!e)
         e = flush_folder(m->image, error);
     if (!e && unlink(m->image) && errno != ENOENT)
-        e = error_set(error, -errno, "%.200s: %s", m->image, strerror(errno));
+        e = error_path(error, -errno, m->image);
     return e ? e : take_out(store, vm, m->own, error);
 }

@@ -380,7 +380,7 @@ static int vm_put(struct store *store, const char *vm, const struct card_list *l
         return definition_put(
             store, path, json_pack("{s:i, s:s, s:o}", "version", DEFINITION_VERSION, "vm", vm, "nics", array), error);
     json_decref(array);
-    return good ? store_write(store, path, NULL, error) : definition_no_memory(error);
+    return good ? store_write(store, path, NULL, error) : error_memory(error);
 }
 
 /* Reads the cards of one VM; none if there is no file. */

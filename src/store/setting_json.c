@@ -103,7 +103,7 @@ static int read_text(const struct setting *s, const json_t *value, char **at, st
         return fail_type(s, "a string", error);
     char *copy = json_string_length(value) ? strdup(json_string_value(value)) : NULL;
     if (json_string_length(value) && !copy)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     free(*at);
     *at = copy;
     return 0;

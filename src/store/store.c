@@ -22,11 +22,6 @@
 #define LOCK_WAIT_MS 45000u
 #define LOCK_STEP_MS 10u
 
-static int fail(const char *path, int code, struct error *error)
-{
-    return error_set(error, code, "%.200s: %s", path, strerror(-code));
-}
-
 static bool join(char to[static PATH_MAX], const char *a, const char *b)
 {
     return snprintf(to, PATH_MAX, "%s%s", a, b) < PATH_MAX;
@@ -42,7 +37,7 @@ static int make_folders(const char *path, struct error *error)
         slash = strchr(slash + 1, '/');
         snprintf(part, sizeof(part), "%.*s", slash ? (int)(slash - path) : PATH_MAX - 1, path);
         if (mkdir(part, slash ? 0755 : 0700) && errno != EEXIST) {
-            int e = fail(part, -errno, error);
+            int e = error_path(error, -errno, part);
             return e == -EACCES || e == -EPERM || e == -EROFS
                        ? error_hint(error, "NESTBOX_HOME in the environment names another folder")
                        : e;
@@ -57,9 +52,9 @@ static int check_owner(const char *path, struct error *error)
     struct stat st;
     char hint[sizeof(error->hint)];
     if (stat(path, &st))
-        return fail(path, -errno, error);
+        return error_path(error, -errno, path);
     if (!S_ISDIR(st.st_mode))
-        return fail(path, -ENOTDIR, error);
+        return error_path(error, -ENOTDIR, path);
     if (st.st_uid != geteuid())
         return error_set(error, -EPERM, "%.200s belongs to another user", path);
     if (!(st.st_mode & 022))
@@ -108,7 +103,7 @@ static int make_absolute(char path[static PATH_MAX], struct error *error)
     if (e)
         return e;
     if (!realpath(path, real))
-        return fail(path, -errno, error);
+        return error_path(error, -errno, path);
     strcpy(path, real);
     return check_owner(path, error);
 }
@@ -118,9 +113,9 @@ static int make_below(const char *above, const char *const *names, struct error 
     char path[PATH_MAX];
     for (; *names; names++) {
         if (!join(path, above, *names))
-            return fail(above, -ENAMETOOLONG, error);
+            return error_path(error, -ENAMETOOLONG, above);
         if (mkdir(path, 0700) && errno != EEXIST)
-            return fail(path, -errno, error);
+            return error_path(error, -errno, path);
     }
     return 0;
 }
@@ -148,7 +143,7 @@ struct store *store_open(struct error *error)
     struct store *store = calloc(1, sizeof(*store));
     int e;
     if (!store) {
-        error_set(error, -ENOMEM, "out of memory");
+        error_memory(error);
         return NULL;
     }
     store->lock = store->folder = -1;
@@ -165,7 +160,7 @@ struct store *store_open(struct error *error)
             e = make_all_below(store, error);
     }
     if (!e && (store->folder = open(store->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
-        e = fail(store->home, -errno, error);
+        e = error_path(error, -errno, store->home);
     if (!e)
         return store;
     store_close(store);
@@ -215,7 +210,7 @@ static int wait_for_lock(int fd, struct error *error)
 {
     for (unsigned waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB); waited_ms += LOCK_STEP_MS) {
         if (errno != EWOULDBLOCK && errno != EINTR)
-            return fail("lock", -errno, error);
+            return error_path(error, -errno, "lock");
         if (waited_ms > LOCK_WAIT_MS) {
             error_set(error, -EBUSY, "another command has been changing networks for %u seconds", LOCK_WAIT_MS / 1000);
             return error_hint(error, "it may have been stopped: continue or end it");
@@ -229,7 +224,7 @@ int store_lock(struct store *store, struct error *error)
 {
     int fd = openat(store->folder, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail(store->home, -errno, error);
+        return error_path(error, -errno, store->home);
     int e = wait_for_lock(fd, error);
     if (!e)
         e = journal_replay(store->folder, error);
@@ -273,7 +268,7 @@ int store_read(struct store *store, const char *path, json_t **object, struct er
         return file_read(store->folder, path, object, error);
     json_t *content = json_object_get(step, "content");
     *object = json_is_object(content) ? json_deep_copy(content) : NULL;
-    return *object ? 0 : fail(path, json_is_object(content) ? -ENOMEM : -ENOENT, error);
+    return *object ? 0 : error_path(error, json_is_object(content) ? -ENOMEM : -ENOENT, path);
 }
 
 int store_write(struct store *store, const char *path, json_t *object, struct error *error)
@@ -315,7 +310,7 @@ static int switch_path(const char *above, const char *folder, const char *name, 
     char folded[NAME_MAX_LEN + 1];
     name_fold(name, folded);
     int n = snprintf(path, size, "%s/%s/%s", above, folder, folded);
-    return n >= 0 && (size_t)n < size ? 0 : fail(above, -ENAMETOOLONG, error);
+    return n >= 0 && (size_t)n < size ? 0 : error_path(error, -ENAMETOOLONG, above);
 }
 
 int store_switch_file(const struct store *store, const char *name, char *path, size_t size, struct error *error)
@@ -342,9 +337,9 @@ int store_switch_folders(const struct store *store, const char *name, char *stat
     if (!e)
         e = switch_path(store->run, "state", name, run, size, error);
     if (!e && mkdir(state, 0700) && errno != EEXIST)
-        e = fail(state, -errno, error);
+        e = error_path(error, -errno, state);
     if (!e && mkdir(run, 0700) && errno != EEXIST)
-        e = fail(run, -errno, error);
+        e = error_path(error, -errno, run);
     return e;
 }
 

@@ -342,7 +342,7 @@ int store_vm_mark(struct store *store, const char *name, bool runs, struct error
     if (!runs)
         return file_remove(store->folder, path, error);
     json_t *object = json_pack("{s:i}", "version", DEFINITION_VERSION);
-    int e = object ? file_write(store->folder, path, object, error) : definition_no_memory(error);
+    int e = object ? file_write(store->folder, path, object, error) : error_memory(error);
     json_decref(object);
     return e;
 }
@@ -374,7 +374,7 @@ static int read_cards(struct store *store, const char *path, const char *name, c
         return e == -ENOENT ? 0 : e;
     if (json_object_set_new(*cards, "vm", json_string(name)) || json_object_set_new(*cards, "was", json_string(was))) {
         json_decref(*cards);
-        return definition_no_memory(error);
+        return error_memory(error);
     }
     return 0;
 }
@@ -402,7 +402,7 @@ static int rename_locked(struct store *store, const struct vm_def *def, const ch
     definition_path("vms", def->name, "", to);
     definition_path("vms", def->name, VM_FILE, new_vm);
     definition_path("vms", def->name, CARDS_FILE, new_cards);
-    int e = !vm || json_object_set_new(vm, "was", json_string(was)) ? definition_no_memory(error) : 0;
+    int e = !vm || json_object_set_new(vm, "was", json_string(was)) ? error_memory(error) : 0;
     if (!e)
         e = read_cards(store, old_cards, def->name, was, &cards, error);
     if (!e)

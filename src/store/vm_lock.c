@@ -22,11 +22,6 @@
 #define STEP_MS 10u
 #define NOTE_MS 1000u /* a wait that lasts so long is reported */
 
-static int fail(const char *path, int code, struct error *error)
-{
-    return error_set(error, code, "%.200s: %s", path, strerror(-code));
-}
-
 static int run_path(const struct store *store, const char *vm, const char *what, char *path, size_t size,
                     struct error *error)
 {
@@ -53,7 +48,7 @@ int store_vm_socket(const struct store *store, const char *vm, const char *what,
                   strlen(path), sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
         return error_hint(error, "a shorter name, or a shorter path in NESTBOX_HOME, helps");
     }
-    return mkdir(folder, 0700) && errno != EEXIST ? fail(folder, -errno, error) : 0;
+    return mkdir(folder, 0700) && errno != EEXIST ? error_path(error, -errno, folder) : 0;
 }
 
 /* -- who holds it -- */
@@ -100,7 +95,7 @@ static int open_lock(const struct store *store, const char *name, char path[stat
     if (snprintf(path, PATH_MAX, "%s/vms/.%s.lock", store->run, folded) >= PATH_MAX)
         return error_set(error, -ENAMETOOLONG, "the paths of VM %s are too long", name);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return fd < 0 ? fail(path, -errno, error) : fd;
+    return fd < 0 ? error_path(error, -errno, path) : fd;
 }
 
 static int wait_lock(struct store *store, int fd, const char *name, u32 wait_ms, struct error *error)
@@ -110,7 +105,7 @@ static int wait_lock(struct store *store, int fd, const char *name, u32 wait_ms,
     while (flock(fd, LOCK_EX | LOCK_NB)) {
         const u64 waited = (monotonic_ns() - begin) / 1000000;
         if (errno != EWOULDBLOCK && errno != EINTR)
-            return fail("lock", -errno, error);
+            return error_path(error, -errno, "lock");
         if (waited >= wait_ms) {
             describe(fd, name, "it is the turn of", error);
             return error_hint(error, "try again when it has ended; if it hangs, end that process");

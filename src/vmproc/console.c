@@ -387,7 +387,7 @@ int console_open(struct console **out, const char *setting, const struct serial 
     *out = NULL;
     struct console *c = calloc(1, sizeof(*c));
     if (!c)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     int e = endpoint_open(&c->end, setting, where, outputs, error);
     if (e) {
         free(c);

@@ -26,7 +26,7 @@ int trace_open(struct trace *t, const struct run_settings *settings, struct outp
     FILE *file = fdopen(fd, "w");
     if (!file) {
         close(fd);
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     }
     t->to.to = file;
     return 0;

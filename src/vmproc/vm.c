@@ -299,7 +299,7 @@ static int vcpus_create(struct vm_process *vm, struct vm_end *end)
     char what[64];
     vm->threads = calloc(count, sizeof(*vm->threads));
     if (!vm->threads)
-        return error_set(&end->why, -ENOMEM, "out of memory");
+        return error_memory(&end->why);
     for (u32 i = 0; i < count; i++) {
         struct vcpu_thread *t = &vm->threads[i];
         t->vm = vm;
@@ -744,7 +744,7 @@ void vm_run(const struct run_settings *settings, const struct accel_ops *accel, 
     memset(end, 0, sizeof(*end));
     ended(end, VM_END_FAILED, 0);
     if (!vm) {
-        error_set(&end->why, -ENOMEM, "out of memory");
+        error_memory(&end->why);
         return;
     }
     vm->settings = settings;

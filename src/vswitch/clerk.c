@@ -180,7 +180,7 @@ struct clerk *clerk_new(struct vswitch *sw, struct place *place, struct clerk_ev
 {
     struct clerk *c = calloc(1, sizeof(*c));
     if (!c) {
-        error_set(error, -ENOMEM, "out of memory");
+        error_memory(error);
         return NULL;
     }
     *c = (struct clerk){.sw = sw, .place = place, .events = events};

@@ -18,11 +18,6 @@
 
 #define UNDEFINED_LOOKS 5u /* one per second */
 
-static int fail(const char *path, struct error *error)
-{
-    return error_set(error, -errno, "%.200s: %s", path, strerror(errno));
-}
-
 /* Returns true if a process serves the socket: one whose lock was removed, and which has not noticed yet. */
 static bool is_served(const char *path)
 {
@@ -44,15 +39,15 @@ static int lock(struct place *place, struct error *error)
 {
     int fd = open(place->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail(place->lock_path, error);
+        return error_path(error, -errno, place->lock_path);
     if (flock(fd, LOCK_EX | LOCK_NB)) {
-        int e = errno == EWOULDBLOCK ? runs_already(place, error) : fail(place->lock_path, error);
+        int e = errno == EWOULDBLOCK ? runs_already(place, error) : error_path(error, -errno, place->lock_path);
         close(fd);
         return e;
     }
     if (ftruncate(fd, 0) ||
         dprintf(fd, "%d %d %" PRIu64 "\n", (int)getpid(), place->keeper, place->keeper_started) < 0) {
-        int e = fail(place->lock_path, error);
+        int e = error_path(error, -errno, place->lock_path);
         close(fd);
         return e;
     }

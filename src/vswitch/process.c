@@ -287,7 +287,7 @@ int process_run(const struct process_start *start, struct error *error)
     static const struct error none;
     struct process *p = calloc(1, sizeof(*p));
     if (!p)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     *p = (struct process){.idle.ring = idle_ring, .events = {on_stranger, on_trouble}, .start = *start};
     p->clerk_events = (struct clerk_events){on_read, on_missed};
     allow_descriptors();

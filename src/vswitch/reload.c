@@ -6,7 +6,6 @@
 
 #include "store/network_json.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +33,7 @@ static int add_card(struct process *p, const struct card_def *card, struct error
 {
     struct port *port = calloc(1, sizeof(*port));
     if (!port)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     snprintf(port->id, sizeof(port->id), "%s", card->id);
     snprintf(port->vm, sizeof(port->vm), "%s", card->vm);
     snprintf(port->name, sizeof(port->name), "%s", card->name);

@@ -7,7 +7,6 @@
 
 #include "store/network_json.h"
 
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -234,5 +233,5 @@ int process_report(struct process *p, json_t *reply, struct error *error)
     add_mappings(problems, p);
     set(reply, "problems", problems);
     set(reply, "notes", notes);
-    return json_object_get(reply, "ports") ? 0 : error_set(error, -ENOMEM, "out of memory");
+    return json_object_get(reply, "ports") ? 0 : error_memory(error);
 }

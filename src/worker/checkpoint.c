@@ -134,7 +134,7 @@ static void step(struct worker *w)
     } else if (!state) {
         go_on(w, NULL);
     } else if ((w->state_fd = open(state, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) < 0) {
-        error_set(&error, -errno, "%.200s: %s", state, strerror(errno));
+        error_path(&error, -errno, state);
         go_on(w, &error);
     } else {
         save_write(w);
@@ -181,7 +181,7 @@ int checkpoint_begin(void *opaque, const json_t *request, json_t *reply, struct 
     }
     w->checkpoint = (struct checkpoint_job){.request = json_deep_copy(request)};
     if (!w->checkpoint.request)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     job_begin(w, JOB_CHECKPOINT, w->state, 0);
     merge_quiet(w, begin);
     return job_wait(w, error);

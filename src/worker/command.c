@@ -119,7 +119,7 @@ void command_free(char **arguments)
 static char **finish(struct list *l, int e, struct error *error)
 {
     if (!e && l->failed)
-        e = error_set(error, -ENOMEM, "out of memory");
+        e = error_memory(error);
     if (!e)
         return l->at;
     command_free(l->at);

@@ -177,10 +177,9 @@ int confined_show(const struct store *store, const struct vm_def *def, pid_t qem
     if (geteuid() || stat(process, &st) || st.st_uid != user)
         return 0;
     struct view *view = view_new(user);
-    int e = view ? store_vm_path(store, def->name, "", folder, sizeof(folder), error)
-                 : error_set(error, -ENOMEM, "out of memory");
+    int e = view ? store_vm_path(store, def->name, "", folder, sizeof(folder), error) : error_memory(error);
     if (!e && show_chain(view, store, folder, path, R_OK, only_below))
-        e = error_set(error, -ENOMEM, "out of memory");
+        e = error_memory(error);
     if (!e)
         e = view_extend(view, qemu, error);
     view_free(view);

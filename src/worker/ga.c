@@ -65,7 +65,7 @@ static int put(struct ga *ga, const void *bytes, size_t length, struct error *er
 static int put_json(struct ga *ga, json_t *request, struct error *error)
 {
     char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-    int e = text ? put(ga, text, strlen(text), error) : error_set(error, -ENOMEM, "out of memory");
+    int e = text ? put(ga, text, strlen(text), error) : error_memory(error);
     if (!e)
         e = put(ga, "\n", 1, error);
     free(text);
@@ -299,7 +299,7 @@ int ga_put(struct ga *ga, int from, const char *path, struct error *error)
 {
     json_int_t handle;
     u8 *bytes = malloc(PIECE);
-    int e = bytes ? open_file(ga, path, "w", &handle, error) : error_set(error, -ENOMEM, "out of memory");
+    int e = bytes ? open_file(ga, path, "w", &handle, error) : error_memory(error);
     if (e) {
         free(bytes);
         return e;

@@ -160,9 +160,7 @@ int guest_ask_ready(void *opaque, const json_t *request, json_t *reply, struct e
     json_int_t seconds = json_integer_value(json_object_get(request, "seconds"));
     if (guest_ready(w->guest) || qga_is_all(w)) {
         guest_report(w->guest, reply);
-        return json_object_set_new(reply, "state", json_string(vm_state_name(w->state)))
-                   ? error_set(error, -ENOMEM, "out of memory")
-                   : 0;
+        return json_object_set_new(reply, "state", json_string(vm_state_name(w->state))) ? error_memory(error) : 0;
     }
     struct ready_asker *a = free_asker(w);
     if (!a || !w->guest)

@@ -251,9 +251,7 @@ int job_resume(void *opaque, const json_t *request, json_t *reply, struct error 
 
 static int say_state(const struct worker *w, json_t *reply, struct error *error)
 {
-    return json_object_set_new(reply, "state", json_string(vm_state_name(w->state)))
-               ? error_set(error, -ENOMEM, "out of memory")
-               : 0;
+    return json_object_set_new(reply, "state", json_string(vm_state_name(w->state))) ? error_memory(error) : 0;
 }
 
 int job_reset(void *opaque, const json_t *request, json_t *reply, struct error *error)

@@ -27,11 +27,6 @@
 #define QEMU_LOG "qemu.log"
 #define SOCKET_WAIT_MS 5000
 
-static int fail(const char *what, int code, struct error *error)
-{
-    return error_set(error, code, "%.200s: %s", what, strerror(-code));
-}
-
 static int run_path(const struct worker *w, const char *what, char path[static PATH_MAX], struct error *error)
 {
     return store_vm_socket(w->store, w->def.name, what, path, PATH_MAX, error);
@@ -58,7 +53,7 @@ static int listen_at(const struct worker *w, const char *what, struct error *err
     unlink(path);
     if (fd >= 0 && !bind(fd, (struct sockaddr *)&address, sizeof(address)) && !listen(fd, 1))
         return fd;
-    e = fail(path, fd < 0 ? fd : -errno, error);
+    e = error_path(error, fd < 0 ? fd : -errno, path);
     if (fd >= 0)
         close(fd);
     return e;
@@ -70,7 +65,7 @@ static int let_connect(const struct worker *w, const char *what, struct error *e
     char path[PATH_MAX];
     u32 user = confined_as(w->confined);
     int e = run_path(w, what, path, error);
-    return !e && user && chown(path, user, user) ? fail(path, -errno, error) : e;
+    return !e && user && chown(path, user, user) ? error_path(error, -errno, path) : e;
 }
 
 static int connect_to(const struct worker *w, const char *what, struct error *error)
@@ -83,7 +78,7 @@ static int connect_to(const struct worker *w, const char *what, struct error *er
     int fd = unix_socket(path, &address);
     if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
         return fd;
-    e = fail(path, fd < 0 ? fd : -errno, error);
+    e = error_path(error, fd < 0 ? fd : -errno, path);
     if (fd >= 0)
         close(fd);
     return e;
@@ -239,14 +234,14 @@ static int connect_qemu(struct worker *w, struct error *error)
         return fd;
     w->guest = guest_new(&w->loop, fd, &(struct guest_events){guest_changed, w});
     if (!w->guest)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     guest_ask_ports(w);
     if (!w->memory)
         w->memory = memory_new(w);
     if (!w->meter)
         w->meter = meter_begin(w);
     if (!w->memory || !w->meter)
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     pulse_beat(&w->pulse);
     return 0;
 }
@@ -255,7 +250,7 @@ static int connect_qemu(struct worker *w, struct error *error)
 
 static int make_folder(int e, const char *path, struct error *error)
 {
-    return !e && mkdir(path, 0700) && errno != EEXIST ? fail(path, -errno, error) : e;
+    return !e && mkdir(path, 0700) && errno != EEXIST ? error_path(error, -errno, path) : e;
 }
 
 /* What QEMU may write to is there before it is confined. Variables of UEFI are the VM's from its first start on. */
@@ -288,7 +283,7 @@ static int open_log(const struct worker *w, struct error *error)
     char path[PATH_MAX];
     int e = run_path(w, QEMU_LOG, path, error);
     int fd = e ? e : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-    return e ? e : fd < 0 ? fail(path, -errno, error) : fd;
+    return e ? e : fd < 0 ? error_path(error, -errno, path) : fd;
 }
 
 /* Starts a program and notes which process it is before it begins. */
@@ -322,8 +317,7 @@ static int start_helper(struct worker *w, const char *name, const char *package,
     if (!e) {
         free(argv[0]);
         argv[0] = strdup(program);
-        e = argv[0] ? start(w, &w->helper[w->helpers], name, argv, log, pass, error)
-                    : error_set(error, -ENOMEM, "out of memory");
+        e = argv[0] ? start(w, &w->helper[w->helpers], name, argv, log, pass, error) : error_memory(error);
     }
     if (argv[0])
         command_free(argv);
@@ -447,7 +441,7 @@ int launch(struct worker *w, struct error *error)
         take_saved(w);
     int e = make_files(w, error);
     if (!e && !(w->confined = confined_new(w->store, &w->def)))
-        e = error_set(error, -ENOMEM, "out of memory");
+        e = error_memory(error);
     int log = e ? e : open_log(w, error);
     if (log < 0)
         return log;

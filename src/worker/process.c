@@ -202,11 +202,9 @@ static int take_lock(struct worker *w, int *fd, struct error *error)
         return e;
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (*fd < 0)
-        return error_set(error, -errno, "%.200s: %s", path, strerror(errno));
+        return error_path(error, -errno, path);
     if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
-        return ftruncate(*fd, 0) || dprintf(*fd, "%d\n", (int)getpid()) < 0
-                   ? error_set(error, -errno, "%.200s: %s", path, strerror(errno))
-                   : 0;
+        return ftruncate(*fd, 0) || dprintf(*fd, "%d\n", (int)getpid()) < 0 ? error_path(error, -errno, path) : 0;
     e = errno == EWOULDBLOCK ? -EALREADY : -errno;
     return error_set(error, e, "VM %s: %s", w->def.name, e == -EALREADY ? "its worker runs already" : strerror(-e));
 }
@@ -277,7 +275,7 @@ static struct worker *worker_new(struct error *error)
 {
     struct worker *w = calloc(1, sizeof(*w));
     if (!w) {
-        error_set(error, -ENOMEM, "out of memory");
+        error_memory(error);
         return NULL;
     }
     w->ended.fd = w->state_fd = -1;

@@ -73,11 +73,6 @@ static struct question *question_new(struct worker *w, json_t *reply, u32 parts,
     return q;
 }
 
-static int no_memory(struct error *error)
-{
-    return error_set(error, -ENOMEM, "out of memory");
-}
-
 static void add_number(json_t *to, const char *key, u64 number)
 {
     (void)!json_object_set_new(to, key, json_integer((json_int_t)number));
@@ -140,7 +135,7 @@ static int show_finish(struct question *q, struct error *error)
     json_t *vcpus = q->part[0].result, *balloon = q->part[1].result;
     json_t *own = facts(q->w);
     if (!own || json_object_update(q->reply, own))
-        return no_memory(error);
+        return error_memory(error);
     json_decref(own);
     guest_report(q->w->guest, q->reply);
     (void)!json_object_set_new(q->reply, "hypervisor_active", json_boolean(hypervisor_active(vcpus)));
@@ -159,7 +154,7 @@ int report_show(void *opaque, const json_t *request, json_t *reply, struct error
     struct worker *w = opaque;
     struct question *q = question_new(w, reply, 4, show_finish);
     if (!q)
-        return no_memory(error);
+        return error_memory(error);
     if (w->job || !w->qmp) { /* QEMU may be slow to answer now */
         q->open = 0;
         int e = show_finish(q, error);
@@ -220,7 +215,7 @@ int report_stats(void *opaque, const json_t *request, json_t *reply, struct erro
     struct worker *w = opaque;
     struct question *q = question_new(w, reply, 5, stats_finish);
     if (!q)
-        return no_memory(error);
+        return error_memory(error);
     qmp_send(w->qmp, "query-stats", json_pack("{s:s}", "target", "vcpu"), &q->part[0].call);
     qmp_send(w->qmp, "query-stats", json_pack("{s:s}", "target", "vm"), &q->part[1].call);
     qmp_send(w->qmp, "query-blockstats", NULL, &q->part[2].call);
@@ -237,7 +232,7 @@ static int qmp_finish(struct question *q, struct error *error)
         *error = q->part[0].error;
         return error->code;
     }
-    return json_object_set(q->reply, "return", q->part[0].result) ? no_memory(error) : 0;
+    return json_object_set(q->reply, "return", q->part[0].result) ? error_memory(error) : 0;
 }
 
 int report_qmp(void *opaque, const json_t *request, json_t *reply, struct error *error)
@@ -254,7 +249,7 @@ int report_qmp(void *opaque, const json_t *request, json_t *reply, struct error 
     struct question *q = e ? NULL : question_new(w, reply, 1, qmp_finish);
     if (!q) {
         json_decref(arguments);
-        return e ? e : no_memory(error);
+        return e ? e : error_memory(error);
     }
     if (strcmp(command, "blockdev-del") == 0)
         give_back(w, json_string_value(json_object_get(arguments, "node-name")));
@@ -281,7 +276,7 @@ int report_screenshot(void *opaque, const json_t *request, json_t *reply, struct
         return error_set(error, -EINVAL, "\"path\" is no absolute path");
     struct question *q = question_new(w, reply, 1, screenshot_finish);
     if (!q)
-        return no_memory(error);
+        return error_memory(error);
     if (!give_file(w, path, (int[]){O_WRONLY | O_CREAT | O_TRUNC}, 1, name))
         snprintf(name, sizeof(name), "%s", path);
     qmp_send(w->qmp, "screendump", json_pack("{s:s, s:s}", "filename", name, "format", "png"), &q->part[0].call);

@@ -32,7 +32,7 @@ static int open_state(struct worker *w, const char *name, int flags, struct erro
         return e;
     mkdir(folder, 0700);
     w->state_fd = open(path, flags | O_CLOEXEC, 0600);
-    return w->state_fd < 0 ? error_set(error, -errno, "%.200s: %s", path, strerror(errno)) : 0;
+    return w->state_fd < 0 ? error_path(error, -errno, path) : 0;
 }
 
 static void close_state(struct worker *w)
@@ -91,14 +91,14 @@ static int save_commit(struct worker *w, struct error *error)
     below(w, STATE ".new", from);
     below(w, STATE, to);
     if (renameat(w->store->folder, from, w->store->folder, to))
-        return error_set(error, -errno, "%.200s: %s", to, strerror(errno));
+        return error_path(error, -errno, to);
     json_t *object =
         json_pack("{s:i, s:s, s:I, s:I, s:I}", "version", 1, "qemu", "7.2", "memory", (json_int_t)w->memory_started,
                   "bytes", (json_int_t)st.st_size, "saved", (json_int_t)time(NULL));
     if (object && w->machine)
         (void)!json_object_set(object, "machine", w->machine);
     below(w, VM_SAVED_FILE, path);
-    int e = object ? file_write(w->store->folder, path, object, error) : error_set(error, -ENOMEM, "out of memory");
+    int e = object ? file_write(w->store->folder, path, object, error) : error_memory(error);
     json_decref(object);
     return e;
 }

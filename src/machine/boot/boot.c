@@ -136,7 +136,7 @@ static int open_module(struct boot *b, const char *given, const struct patience 
     if (!mod->name || !file) {
         free(file);
         free(mod->name);
-        return error_set(error, -ENOMEM, "out of memory");
+        return error_memory(error);
     }
     b->modules++;
     mod->arguments = "";
@@ -173,7 +173,7 @@ int boot_open(struct boot *b, const struct run_settings *settings, const struct 
         return error_set(error, -EINVAL, "no kernel given");
     b->kernel_name = strdup(settings->kernel);
     b->append = join(&settings->append);
-    int e = b->kernel_name && b->append ? 0 : error_set(error, -ENOMEM, "out of memory");
+    int e = b->kernel_name && b->append ? 0 : error_memory(error);
     if (!e)
         e = boot_file_open(&b->kernel, settings->kernel, true, patience, error);
     if (!e)
