@@ -42,12 +42,12 @@ static void print_counters(const char *title, const json_t *counters)
         printf("  %-32s %lld\n", name, (long long)json_integer_value(value));
 }
 
-static void print_stats(const char *vm, const json_t *stats)
+static void print_stats(const json_t *stats)
 {
     char bytes[32], cpu[48];
     const char *id;
     json_t *drive;
-    printf("%s: %s\n", vm, text_at(stats, "state"));
+    printf("%s: %s\n", text_at(stats, "name"), text_at(stats, "state"));
     printf("  CPU time    %s\n", duration_text((u64)number_at(stats, "cpu_ms"), cpu, sizeof(cpu)));
     printf("  CPU use     %lld %% of the host\n", number_at(stats, "cpu_usage"));
     printf("  memory      %s\n", bytes_text((u64)number_at(stats, "memory"), bytes, sizeof(bytes)));
@@ -74,15 +74,9 @@ static int stats(const struct verb *verb, int argc, char **argv)
     if (!store)
         return status;
     int e = life_ask(store, word[0], json_pack("{s:s}", "do", "stats"), NULL, &answer, &error);
-    if (!e) {
+    if (!e)
         json_object_del(answer, "ok");
-        if (!o.json)
-            print_stats(word[0], answer);
-        else
-            command_json(json_incref(answer));
-    }
-    json_decref(answer);
-    return command_end(store, e, &error);
+    return command_show(store, e, &error, answer, o.json, print_stats);
 }
 
 const struct verb verb_stats = {

@@ -43,6 +43,10 @@ int disk_resize(struct store *store, const char *name, u64 size, bool shrink, st
     snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)size);
     const char *const args[] = {"resize", "-q", "--shrink", "-f", image.format, image.path, bytes, NULL};
     e = disk_refuse_bases(store, NULL, image.path, "resized", error);
+    if (!e && strcmp(image.format, "raw") != 0 && strcmp(image.format, "qcow2") != 0) {
+        error_set(error, -EOPNOTSUPP, "%.150s is %s, whose size cannot be changed", image.path, image.format);
+        e = error_hint(error, "`nestbox disk convert` makes a qcow2 of it, which can be resized");
+    }
     if (!e)
         e = qemu_img_info(image.path, image.format, &info, error);
     if (!e && (json_int_t)size < json_integer_value(json_object_get(info, "virtual-size")) && !shrink) {

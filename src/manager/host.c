@@ -82,21 +82,25 @@ static enum nesting host_vendor(void)
 }
 
 /* May all cards of the VM use other addresses? Also if it has none. */
-static bool spoofing(struct store *store, const char *vm)
+#define CARD_TEXT_MAX (2 * NAME_MAX_LEN + 2)
+
+/* Returns the first card of the VM that may not spoof addresses, or NULL. */
+static const char *not_spoofing(struct store *store, const char *vm, char card[static CARD_TEXT_MAX])
 {
     struct networks all;
     struct error ignored;
-    bool every = true;
+    card[0] = 0;
     if (networks_read_some(store, &all, &ignored))
-        return true;
-    for (u32 i = 0; i < all.card_count; i++)
-        if (name_equal(all.cards[i].vm, vm))
-            every &= all.cards[i].set.spoofing;
+        return NULL;
+    for (u32 i = 0; i < all.card_count && !card[0]; i++)
+        if (name_equal(all.cards[i].vm, vm) && !all.cards[i].set.spoofing)
+            snprintf(card, CARD_TEXT_MAX, "%s/%s", vm, all.cards[i].name);
     networks_free(&all);
-    return every;
+    return card[0] ? card : NULL;
 }
 
-static struct rule_facts facts_of(struct store *store, const struct vm_def *def, const struct vm_now *now)
+static struct rule_facts facts_of(struct store *store, const struct vm_def *def, const struct vm_now *now,
+                                  char card[static CARD_TEXT_MAX])
 {
     return (struct rule_facts){
         .vm = def->name,
@@ -106,7 +110,7 @@ static struct rule_facts facts_of(struct store *store, const struct vm_def *def,
         .hypervisor_active = json_is_true(json_object_get(now->report, "hypervisor_active")),
         .guests_running = json_is_true(json_object_get(now->report, "guests_running")),
         .has_parent = def->checkpoint[0],
-        .spoofing = spoofing(store, def->name),
+        .not_spoofing = not_spoofing(store, def->name, card),
         .host_vendor = host_vendor(),
         .host_memory = (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE),
     };
@@ -119,7 +123,8 @@ int host_rules(struct store *store, const struct vm_def *def, const struct vm_no
     int e = store_host(store, &set, error);
     if (e)
         return e;
-    struct rule_facts facts = facts_of(store, def, now);
+    char card[CARD_TEXT_MAX];
+    struct rule_facts facts = facts_of(store, def, now, card);
     facts.wanted = wanted;
     facts.device = device;
     for (const struct rule *rule = NULL; (rule = rule_broken(set.profile, points, &facts, rule));) {
@@ -140,7 +145,8 @@ static void check_one(struct store *store, enum profile profile, const struct vm
     struct error ignored;
     if (vm_now(store, def, &now, &ignored))
         return;
-    const struct rule_facts facts = facts_of(store, def, &now);
+    char card[CARD_TEXT_MAX];
+    const struct rule_facts facts = facts_of(store, def, &now, card);
     for (const struct rule *rule = NULL; (rule = rule_broken(profile, RULE_CHECK, &facts, rule));) {
         struct error found;
         rule_refuse(rule, profile, &facts, &found);

@@ -20,6 +20,7 @@ static const struct {
     {{{4, {0}}, 8}, "\"this network\"", false},
     {{{4, {127}}, 8}, "the loopback of each host", false},
     {{{4, {224}}, 3}, "multicast, broadcast, or reserved", false},
+    {{{4, {169, 254}}, 16}, "link-local, which nobody forwards (RFC 3927)", true},
     {{{6, {0}}, 64}, "unspecified, loopback, or IPv4", false},
     {{{6, {0xfe, 0x80}}, 10}, "link-local", true},
     {{{6, {0xff}}, 8}, "multicast", false},

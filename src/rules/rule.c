@@ -82,7 +82,7 @@ static bool guests_running(const struct rule_facts *f)
 
 static bool nested_without_spoofing(const struct rule_facts *f)
 {
-    return nested(f) && !f->spoofing;
+    return nested(f) && f->not_spoofing;
 }
 
 static bool is_device(const struct rule_facts *f, const char *name)
@@ -198,7 +198,7 @@ const struct rule rules[] = {
     {"R19", "S0, S2, S4", RULE_WARNS, ALL, RULE_CHECK,
      "frames of VMs in the VM pass its switch only where its card may use their addresses",
      nested_without_spoofing, "frames of VMs in VM %s do not pass its switch, as its cards may not spoof addresses",
-     "nestbox nic set %s --spoofing", "cli/rules"},
+     "nestbox nic set %c --spoofing", "cli/rules"},
     {"R20", "S2, S0", RULE_BEHAVES, ALL, 0,
      "without that, a card drops frames of other addresses; check counts them and names the command for it",
      .test = "net/ports"},
@@ -285,13 +285,13 @@ const struct rule *rule_broken(enum profile profile, u32 point, const struct rul
     return NULL;
 }
 
-/* Texts of rules have at most one %s, the VM's name. */
-static void fill(const char *text, const char *vm, char *to, size_t size)
+/* Texts of rules have at most one %s, the VM's name, or %c, the card's with the VM's. */
+static void fill(const char *text, const struct rule_facts *facts, char *to, size_t size)
 {
     size_t used = 0;
     for (; *text && used + 1 < size; text++)
-        if (text[0] == '%' && text[1] == 's') {
-            int n = snprintf(to + used, size - used, "%s", vm);
+        if (text[0] == '%' && (text[1] == 's' || text[1] == 'c')) {
+            int n = snprintf(to + used, size - used, "%s", text[1] == 's' ? facts->vm : facts->not_spoofing);
             used += n > 0 && (size_t)n < size - used ? (size_t)n : size - used - 1;
             text++;
         } else {
@@ -303,10 +303,10 @@ static void fill(const char *text, const char *vm, char *to, size_t size)
 int rule_refuse(const struct rule *rule, enum profile profile, const struct rule_facts *facts, struct error *error)
 {
     char text[240], hint[sizeof(error->hint)];
-    fill(rule->message, facts->vm, text, sizeof(text));
+    fill(rule->message, facts, text, sizeof(text));
     error_set(error, -EPERM, "%s (rule %s of profile %s)", text, rule->id, profile_names[profile]);
     if (rule->remedy) {
-        fill(rule->remedy, facts->vm, hint, sizeof(hint));
+        fill(rule->remedy, facts, hint, sizeof(hint));
         error_hint(error, hint);
     }
     return error->code;

@@ -48,7 +48,7 @@ struct rule_facts {
     bool hypervisor_active;   /* a hypervisor runs in the VM (VMXON, or SVME with a VMRUN): measured, not configured */
     bool guests_running;      /* it runs guests */
     bool has_parent;          /* the VM stands on a checkpoint */
-    bool spoofing;            /* all its cards may spoof */
+    const char *not_spoofing; /* VM/CARD of its first card that may not spoof; NULL: all may */
     enum nesting host_vendor; /* NESTED_INTEL or NESTED_AMD */
     u64 host_memory;
     const char *device; /* of RULE_ADD_DEVICE: "sriov", "passthrough", "gpu"; NULL: any other */
@@ -65,7 +65,7 @@ struct rule {
     const char *summary;                            /* one sentence for `nestbox rules` */
     bool (*broken)(const struct rule_facts *facts); /* NULL: never asked */
     const char *message;                            /* of the refusal or warning; %s is the VM's name */
-    const char *remedy;                             /* a command with %s for the VM, or a sentence; NULL: none */
+    const char *remedy;                             /* a command with %s for the VM or %c for the card, or a sentence; NULL: none */
     const char *test;                               /* the test that shows it; NULL: none yet */
 };
 

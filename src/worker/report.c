@@ -199,6 +199,7 @@ static int stats_finish(struct question *q, struct error *error)
     add_number(q->reply, "cpu_ms", cpu_ms);
     add_number(q->reply, "resident", resident);
     add_number(q->reply, "cpu_usage", cpu_usage(q->w));
+    (void)!json_object_set_new(q->reply, "name", json_string(q->w->def.name));
     (void)!json_object_set_new(q->reply, "state", json_string(vm_state_name(q->w->state)));
     (void)!json_object_set_new(q->reply, "started", json_integer(q->w->started));
     (void)!json_object_set_new(q->reply, "cpus", json_integer(q->w->def.set.cpus));

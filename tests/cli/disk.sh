@@ -44,6 +44,9 @@ size() { qemu-img info --output=json "$1" | tr -d '\n' | sed 's/.*"virtual-size"
 image=$NESTBOX_HOME/vms/a/disks/disk0.qcow2
 run 'larger' 0 '' disk resize a 128M
 check 'it is' [ "$(size "$image")" = 134217728 ]
+nb disk create "$WORK/fixed.vhdx" 8M
+run 'a format that keeps its size' 4 'is vhdx, whose size cannot be changed; .nestbox disk convert' \
+    disk resize "$WORK/fixed.vhdx" 16M
 run 'smaller is refused' 2 'less than .*what lies behind is lost.*--shrink' disk resize a 64M
 run 'unless asked for' 0 '' disk resize a 64M --shrink
 check 'it is smaller' [ "$(size "$image")" = 67108864 ]

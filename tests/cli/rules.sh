@@ -91,7 +91,12 @@ nb check l1 >"$WORK/out"
 check 'check ends with 14' [ $? = 14 ]
 check 'R19 is found' grep -q 'rule R19 of profile open' "$WORK/out"
 check 'and P13' grep -q 'rule P13 of profile open' "$WORK/out"
-nb nic set l1 --spoofing
+run 'a second card' 0 '' nic add l1 --switch lan
+for card in nic0 nic1; do
+    nb check l1 >"$WORK/out"
+    check "the remedy names $card" grep -qx "    nestbox nic set l1/$card --spoofing" "$WORK/out"
+    nb nic set l1/$card --spoofing
+done
 nb set l1 --cpus 4
 check 'nothing is left to find' nb check l1
 nb switch delete lan --force

@@ -49,7 +49,7 @@ length == 1	nic list lab
 .name == "lab" and .state == "Off"	show lab
 .[0].name == "lab"	list
 .[0].name == "lab" and .[0].state == "Running"	start lab
-.cpu_ms >= 0 and .state == "Running"	stats lab
+.name == "lab" and .cpu_ms >= 0 and .state == "Running"	stats lab
 .path	screenshot lab --write picture.png
 type == "array"	top --seconds 0.5
 .settings.metering	set lab --metering on

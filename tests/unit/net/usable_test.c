@@ -25,12 +25,16 @@ static void told(const struct row *row, int code)
 static void test_prefixes(void)
 {
     static const struct row v4[] = {
-        {"10.0.0.0/8", NULL},          {"10.0.0.0/29", NULL},        {"192.168.100.0/24", NULL},
-        {"10.0.0.0/7", "shortest"},    {"0.0.0.0/0", "shortest"},    {"10.0.0.0/30", "no room for VMs"},
-        {"10.0.0.1/24", "within"},     {"0.0.0.0/8", "lies in"},     {"0.1.0.0/16", "0.0.0.0/8"},
-        {"127.0.0.0/8", "loopback"},   {"127.0.5.0/24", "loopback"}, {"224.0.0.0/8", "224.0.0.0/3"},
-        {"239.1.0.0/16", "multicast"}, {"240.0.0.0/24", "reserved"}, {"255.255.255.0/24", "broadcast"},
-        {"223.255.255.0/24", NULL},    {"126.0.0.0/8", NULL},        {"fd00::/64", "not of IPv4"},
+        {"10.0.0.0/8", NULL},           {"10.0.0.0/29", NULL},
+        {"192.168.100.0/24", NULL},     {"10.0.0.0/7", "shortest"},
+        {"0.0.0.0/0", "shortest"},      {"10.0.0.0/30", "no room for VMs"},
+        {"10.0.0.1/24", "within"},      {"0.0.0.0/8", "lies in"},
+        {"0.1.0.0/16", "0.0.0.0/8"},    {"169.254.0.0/16", "link-local"},
+        {"127.0.0.0/8", "loopback"},    {"127.0.5.0/24", "loopback"},
+        {"224.0.0.0/8", "224.0.0.0/3"}, {"239.1.0.0/16", "multicast"},
+        {"240.0.0.0/24", "reserved"},   {"255.255.255.0/24", "broadcast"},
+        {"223.255.255.0/24", NULL},     {"126.0.0.0/8", NULL},
+        {"fd00::/64", "not of IPv4"},
     };
     static const struct row v6[] = {
         {"fd00:1::/64", NULL},
@@ -60,6 +64,7 @@ static void test_addresses(void)
         {"10.0.0.255/16", NULL},
         {"fd00::1/64", NULL},
         {"fe80::1/64", NULL},
+        {"169.254.1.1/16", NULL},
         {"fd00::ffff:ffff:ffff:ffff/64", NULL},
         {"10.0.0.0/24", "network itself"},
         {"fd00::/64", "network itself"},

@@ -22,7 +22,6 @@ static struct rule_facts a_vm(void)
                                .settings = &settings,
                                .wanted = &wanted,
                                .version = 120,
-                               .spoofing = true,
                                .host_vendor = NESTED_INTEL,
                                .host_memory = 8ull << 30};
 }
@@ -92,7 +91,7 @@ static void guests(struct rule_facts *f)
 static void no_spoofing(struct rule_facts *f)
 {
     wanted.nested = NESTED_INTEL;
-    f->spoofing = false;
+    f->not_spoofing = "lab/nic1";
 }
 
 static void gpu(struct rule_facts *f)
