@@ -65,8 +65,8 @@ struct rule {
     const char *summary;                            /* one sentence for `nestbox rules` */
     bool (*broken)(const struct rule_facts *facts); /* NULL: never asked */
     const char *message;                            /* of the refusal or warning; %s is the VM's name */
-    const char *remedy;                             /* a command with %s for the VM or %c for the card, or a sentence; NULL: none */
-    const char *test;                               /* the test that shows it; NULL: none yet */
+    const char *remedy; /* a command: %s is the VM, %c the card; or a sentence; NULL: none */
+    const char *test;   /* the test that shows it; NULL: none yet */
 };
 
 extern const struct rule rules[]; /* ends with an id of NULL */
