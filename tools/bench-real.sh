@@ -16,6 +16,7 @@ promises=
 [ -n "${PROGRAMS:-}${LEVELS:-}${PARTS:-}" ] || promises=1
 PARTS=${PARTS:-programs${promises:+ boot smp}}
 LEVELS=${LEVELS:-native l1 l2 tcg}
+PROGRAMS=${PROGRAMS:-$(echo $programs)}
 ROUNDS=${ROUNDS:-1} RUNS=${RUNS:-2} VENDOR=${VENDOR:-intel} OPTIONS=${OPTIONS:-}
 for program in $PROGRAMS; do
     [[ " $(echo $programs) " = *" $program "* ]] || die "no program $program; there are: $(echo $programs)"
