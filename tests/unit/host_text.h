@@ -32,16 +32,30 @@ static const struct host_field {
     {                                                                                                                  \
 #name, offsetof(struct vcpu, name)                                                                             \
     }
-    FIELD(bit_mask[0]),      FIELD(bit_mask[1]),      FIELD(bit_mask[2]),      FIELD(slow_mem),
-    FIELD(slow_done),        FIELD(slow_segment),     FIELD(call_thunk),       FIELD(direct),
-    FIELD(leave_lookup),     FIELD(leave_chain),      FIELD(leave_stale),      FIELD(leave_request),
-    FIELD(tlb_mask),         FIELD(victim_mask),      FIELD(jump_victim_mask), FIELD(jump_mask),
-    FIELD(page_la),          FIELD(request),          FIELD(spill[0]),         FIELD(spill[1]),
-    FIELD(group[0]),         FIELD(group[1]),         FIELD(neg_cs_base),      FIELD(gpr[RCX]),
-    FIELD(gpr[RSP]),         FIELD(gpr[R11]),         FIELD(gpr[R14]),         FIELD(gpr[R15]),
-    FIELD(gpr[RDX]),         FIELD(gpr[R12]),         FIELD(gpr[R13]),         FIELD(seg[SEG_CS].base),
-    FIELD(seg[SEG_FS].base), FIELD(seg[SEG_GS].base), FIELD(page_mask),        FIELD(check_missed),
-    FIELD(jump_missed),      FIELD(back_missed),      FIELD(sample_left),
+    FIELD(bit_mask[0]),      FIELD(bit_mask[1]),
+    FIELD(bit_mask[2]),      FIELD(slow_mem),
+    FIELD(slow_done),        FIELD(slow_segment),
+    FIELD(call_thunk),       FIELD(direct),
+    FIELD(leave_lookup),     FIELD(leave_chain),
+    FIELD(leave_stale),      FIELD(leave_request),
+    FIELD(tlb_mask),         FIELD(victim_mask),
+    FIELD(jump_victim_mask), FIELD(jump_mask),
+    FIELD(page_la),          FIELD(request),
+    FIELD(spill[0]),         FIELD(spill[1]),
+    FIELD(group[0]),         FIELD(group[1]),
+    FIELD(neg_cs_base),      FIELD(gpr[RCX]),
+    FIELD(gpr[RSP]),         FIELD(gpr[R11]),
+    FIELD(gpr[R14]),         FIELD(gpr[R15]),
+    FIELD(gpr[RDX]),         FIELD(gpr[R12]),
+    FIELD(gpr[R13]),         FIELD(seg[SEG_CS].base),
+    FIELD(seg[SEG_FS].base), FIELD(seg[SEG_GS].base),
+    FIELD(page_mask),        FIELD(check_missed),
+    FIELD(jump_missed),      FIELD(back_missed),
+    FIELD(sample_left),      FIELD(resume_r11),
+
+    FIELD(crossing.mask),    FIELD(crossing.page_offset),
+    FIELD(crossing.after),   FIELD(crossing.last),
+    FIELD(crossing.twin),
 };
 #undef FIELD
 static const struct host_field host_tlb_fields[] = {
@@ -117,11 +131,8 @@ static inline bool host_shared_name(const u8 *target, char *name, size_t size)
     const struct {
         const u8 *at;
         const char *name;
-    } others[] = {{c ? c->back : NULL, "back"},
-                  {c ? c->linked : NULL, "linked"},
-                  {c ? c->pair : NULL, "pair"},
-                  {c ? c->ret : NULL, "return"},
-                  {c ? c->lost : NULL, "lost"}};
+    } others[] = {{c ? c->back : NULL, "back"}, {c ? c->missed : NULL, "missed"}, {c ? c->linked : NULL, "linked"},
+                  {c ? c->pair : NULL, "pair"}, {c ? c->ret : NULL, "return"},    {c ? c->lost : NULL, "lost"}};
     for (u32 i = 0; i < ARRAY_LEN(others); i++)
         if (others[i].at == target) {
             snprintf(name, size, "%s", others[i].name);

@@ -25,6 +25,7 @@
 
 #define GROUP_MAX 64     /* groups per block, those of a single access included */
 #define GROUP_REACH 4096 /* bytes from a register's value that are followed */
+#define CROSSING_BITS 8  /* entries for checks of groups whose windows cross into another page */
 #define GROUP_SPAN 256   /* bytes that one check covers: the longer, the more often the end of a page lies inside */
 
 /* Which blocks get code without shared checks (docs/engine.md "Code for size"): one jump in about SAMPLE_JUMPS is

@@ -22,6 +22,7 @@
 #include "cpu/core/layout.h"
 #include "cpu/core/paravirt.h"
 #include "cpu/core/state.h"
+#include "cpu/core/tunables.h"
 #include "ram/ring.h"
 #include "x86/regs.h"
 
@@ -55,6 +56,8 @@ struct direct;
 
 #define SPILL_COUNT 4
 #define GROUP_SLOTS 6
+#define CROSSINGS (1u << CROSSING_BITS)
+#define CROSSING_SHIFT 2
 #define MC_BANKS 32       /* at most; */
 #define MC_BANKS_RESET 10 /* and as many as MCG_CAP shows if nobody says more */
 #define PERF_COUNTERS 4
@@ -234,6 +237,16 @@ struct vcpu {
     struct hyperv hv;   /* Hyper-V's */
 
     u64 fip_loaded, fdp_loaded; /* x87 pointers that the guest itself loaded: x87.h */
+
+    /* Checks of groups that came to C because the window crosses into another page, by the address behind the CALL: the
+     * next time translated code goes on in the twin by itself (jit/check.c). */
+    struct {
+        u64 mask;             /* PEXT mask that makes the index of that address */
+        u64 page_offset;      /* the constant PAGE_MASK */
+        u64 after[CROSSINGS]; /* minus that address */
+        u64 last[CROSSINGS];  /* last byte of the window, from its start */
+        u64 twin[CROSSINGS];  /* where the stub is that leads to the MODE_PLAIN block */
+    } crossing;
 
     u64 stat[64]; /* enum stat of stats.h */
     struct exits exits;

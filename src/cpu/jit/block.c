@@ -14,6 +14,7 @@
 #include "cpu/core/spin.h"
 #include "cpu/core/stats.h"
 #include "cpu/core/world.h"
+#include "cpu/jit/exec.h"
 #include "cpu/jit/page.h"
 #include "cpu/jit/translate.h"
 #include "cpu/mmu/mmu.h"
@@ -83,8 +84,10 @@ static void flush(struct vcpu *v)
     reset(c, c->code, c->data);
     spin_unlock(&c->lock);
     direct_note(&v->vm->direct_notes, 0, ~0ull); /* pages of code are not known any more */
-    for (u32 i = 0; i < v->vm->vcpu_count; i++)
+    for (u32 i = 0; i < v->vm->vcpu_count; i++) {
         mmu_flush_jumps(v->vm->vcpu[i]);
+        exec_crossings_forget(v->vm->vcpu[i]);
+    }
     exclusive_end(v);
 }
 

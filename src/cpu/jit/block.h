@@ -94,6 +94,7 @@ struct cache {
     struct exit_link *links;
     u32 link_count, link_max;
     u8 *check[CHECK_KINDS][CHECK_SIZES]; /* shared TLB checks: check.c */
+    u8 *missed;                          /* what they do when they fail */
     u8 *jump[2];                         /* shared jumps by the jump cache, with a look at vcpu.request or not */
     u8 *back;                            /* shared look at requests in front of a link back */
     u8 *pair;                            /* shared: a CALL notes where its return goes on */

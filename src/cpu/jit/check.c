@@ -3,8 +3,9 @@
  * in r11 and finds host minus linear in rcx. What is not in a loop within its block uses them (operand.c), because what
  * runs once in a while costs by its bytes: it has to be fetched each time. docs/engine.md "Memory" has the sequence.
  *
- * A check that fails jumps to exec_thunk_check_missed, which finds the site of the access by the return address. Jumps
- * by the jump cache and looks at requests are shared in the same way; they also count down to the next jump that
+ * A check that fails leaves to exec_thunk_check_missed, which finds the site of the access by the return address.
+ * Groups whose windows cross into another page are so frequent that they go on in their twins without C from then on.
+ * Jumps by the jump cache and looks at requests are shared in the same way; they also count down to the next jump that
  * dispatch.c looks at, to find the blocks that get code of their own.
  */
 #include "cpu/jit/block.h"
@@ -41,7 +42,43 @@ static void emit_found(struct emit *e, s32 mask, size_t values)
     emit_ret(e);
 }
 
-static void emit_shared_check(struct emit *e, bool write, bool direct, unsigned size)
+/* rcx = what one of vcpu.crossing's arrays has for the return address, which is left in r11. */
+static void emit_crossing(struct emit *e, s32 array)
+{
+    emit_load(e, H_ADDR, 0);
+    emit_pext(e, H_SCRATCH, H_ADDR, CALLED_DISP(crossing.mask));
+    emit_op_mem(e, true, 0x8b, H_SCRATCH, H_VCPU, H_SCRATCH, 8, array);
+}
+
+/*
+ * A check has failed. If it is known as that of a group, and its window, which starts at the address in r11, crosses
+ * into another page, the block goes on in its twin, by a RET for the balance of the host's stack of return addresses.
+ * Else C finds out more.
+ */
+static void emit_shared_miss(struct emit *e)
+{
+    emit_store(e, H_ADDR, CALLED_DISP(resume_r11));
+    emit_crossing(e, CALLED_DISP(crossing.after));
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
+    u8 *known = emit_jrcxz(e);
+    const u8 *leave = e->p;
+    emit_load(e, H_ADDR, CALLED_DISP(resume_r11));
+    emit_jmp_vcpu(e, CALLED_DISP(check_missed));
+    emit_here8(e, known);
+    emit_crossing(e, CALLED_DISP(crossing.last));
+    emit_load(e, H_ADDR, CALLED_DISP(resume_r11));
+    emit_pext(e, H_ADDR, H_ADDR, CALLED_DISP(crossing.page_offset));
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
+    emit_pext(e, H_SCRATCH, H_SCRATCH, CALLED_DISP(page_mask));
+    u8 *within = emit_jrcxz(e);
+    emit_crossing(e, CALLED_DISP(crossing.twin));
+    emit_store(e, H_SCRATCH, 0);
+    emit_ret(e);
+    emit_here8(e, within);
+    emit_jmp(e, leave);
+}
+
+static void emit_shared_check(struct emit *e, const u8 *missed, bool write, bool direct, unsigned size)
 {
     const s32 mask = CALLED_DISP(tlb_mask), victim_mask = CALLED_DISP(victim_mask);
     if (direct) {
@@ -55,7 +92,7 @@ static void emit_shared_check(struct emit *e, bool write, bool direct, unsigned 
     u8 *hit = emit_called_check(e, mask, write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag), size);
     u8 *victim =
         emit_called_check(e, victim_mask, write ? offsetof(struct tlb, vwtag) : offsetof(struct tlb, vrtag), size);
-    emit_jmp_vcpu(e, CALLED_DISP(check_missed));
+    emit_jmp(e, missed);
     emit_here8(e, hit);
     emit_found(e, mask, write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
     emit_here8(e, victim);
@@ -193,11 +230,13 @@ static void emit_shared_guard(struct emit *e)
 u8 *checks_emit(struct cache *c, u8 *code, const u8 *end)
 {
     struct emit e = {code, (u8 *)end};
+    c->missed = e.p;
+    emit_shared_miss(&e);
     for (u32 kind = 0; kind < ARRAY_LEN(c->check); kind++) {
         for (u32 i = 0; i < CHECK_SIZES; i++) {
             emit_align(&e, CHECK_ALIGN);
             c->check[kind][i] = e.p;
-            emit_shared_check(&e, kind & CHECK_WRITE, kind & CHECK_DIRECT, check_size(i));
+            emit_shared_check(&e, c->missed, kind & CHECK_WRITE, kind & CHECK_DIRECT, check_size(i));
         }
     }
     for (u32 check = 0; check < ARRAY_LEN(c->jump); check++) {

@@ -28,6 +28,8 @@ void exec_init(struct vcpu *v, void *memory)
     v->bit_mask[1] = 31;
     v->bit_mask[2] = 63;
     v->page_mask = ~PAGE_MASK;
+    v->crossing.mask = (CROSSINGS - 1ull) << CROSSING_SHIFT;
+    v->crossing.page_offset = PAGE_MASK;
     v->sample_left = SAMPLE_JUMPS;
     m->exec.heat.random = 1;
     v->slow_mem = (void *)exec_thunk_slow_mem;

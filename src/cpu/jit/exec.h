@@ -37,6 +37,9 @@ struct exec {
 size_t exec_size(void);
 void exec_init(struct vcpu *v, void *memory);
 
+/* slow.c: the code cache was emptied, and vcpu.crossing with it. */
+void exec_crossings_forget(struct vcpu *v);
+
 /* dispatch.c: runs translated code from RIP on until something leaves it. The caller looks at events then. */
 void execute(struct vcpu *v);
 

@@ -176,6 +176,21 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     return bounce(v, &s, after, la, first, count);
 }
 
+/* The window of a group's check crosses into another page: translated code finds the twin by itself from now on. */
+static void crossing_enter(struct vcpu *v, const u8 *after, unsigned span, const u8 *twin)
+{
+    u32 i = (u32)(((u64)after >> CROSSING_SHIFT) % CROSSINGS);
+    v->crossing.after[i] = -(u64)after;
+    v->crossing.last[i] = span - 1;
+    v->crossing.twin[i] = (u64)twin;
+}
+
+void exec_crossings_forget(struct vcpu *v)
+{
+    for (u32 i = 0; i < CROSSINGS; i++)
+        v->crossing.after[i] = 0;
+}
+
 bool exec_check_missed(struct vcpu *v, const u8 *after, u64 la)
 {
     struct cache *c = v->vm->cache;
@@ -188,9 +203,12 @@ bool exec_check_missed(struct vcpu *v, const u8 *after, u64 la)
     __builtin_memcpy(&s, site, sizeof s);
     if (!(s.flags & SITE_GROUP))
         return exec_slow_mem(v, site, la);
+    bool crosses = (la & PAGE_MASK) + s.span > PAGE_SIZE;
     v->resume_r11 = la -= (u64)(s64)s.before;
     if (!tlb_has(v, la, s.size, s.flags & SITE_WRITE)) /* the access alone */
         return exec_slow_mem(v, site, la);
+    if (crosses)
+        crossing_enter(v, after, s.span, site + s.resume);
     v->resume = (u64)(site + s.resume);
     return true;
 }

@@ -17,7 +17,7 @@ static const struct host_text *shared_code(const u8 *from)
     for (u32 check = 0; check < ARRAY_LEN(cache->jump); check++)
         if (cache->jump[check] > from && cache->jump[check] < end)
             end = cache->jump[check];
-    const u8 *others[] = {cache->back, cache->linked, cache->pair, cache->ret, cache->lost};
+    const u8 *others[] = {cache->back, cache->linked, cache->pair, cache->ret, cache->lost, cache->missed};
     for (u32 i = 0; i < ARRAY_LEN(others); i++)
         if (others[i] > from && others[i] < end)
             end = others[i];
@@ -35,6 +35,9 @@ static const struct host_text *shared_code(const u8 *from)
     "pext rcx, r11, [vcpu." mask "_mask]", "mov rcx, gs:" tags "[rcx*8]", last, "pext rcx, rcx, [vcpu.page_mask]"
 #define FOUND_TEXT(mask, add) "pext rcx, r11, [vcpu." mask "_mask]", "mov rcx, gs:" add "[rcx*8]", "ret"
 
+#define CROSSING_TEXT(array)                                                                                           \
+    "mov r11, [vcpu.?]", "pext rcx, r11, [vcpu.crossing.mask]", "mov rcx, [vcpu.crossing." array "]"
+
 #define JUMP_TEXT(mask, tags)                                                                                          \
     "pext rcx, r11, [vcpu." mask "_mask]", "mov rcx, gs:" tags "[rcx*8]", "lea rcx, [rcx+r11*1]"
 
@@ -47,9 +50,9 @@ static void checks(void)
     for (u32 log = 0; log < CHECK_SIZES; log++) {
         snprintf(last, sizeof last, log ? "lea rcx, [rcx+r11*1+0x%02X]" : "lea rcx, [rcx+r11*1]", check_size(log) - 1);
         CHECK_TEXT(shared_code(cache->check[0][log]), TAG_TEXT("tlb", "rtag"), "jrcxz #11", TAG_TEXT("victim", "vrtag"),
-                   "jrcxz #14", "jmp [vcpu.check_missed]", FOUND_TEXT("tlb", "radd"), FOUND_TEXT("victim", "vradd"));
+                   "jrcxz #14", "jmp missed", FOUND_TEXT("tlb", "radd"), FOUND_TEXT("victim", "vradd"));
         CHECK_TEXT(shared_code(cache->check[CHECK_WRITE][log]), TAG_TEXT("tlb", "wtag"), "jrcxz #11",
-                   TAG_TEXT("victim", "vwtag"), "jrcxz #14", "jmp [vcpu.check_missed]", FOUND_TEXT("tlb", "wadd"),
+                   TAG_TEXT("victim", "vwtag"), "jrcxz #14", "jmp missed", FOUND_TEXT("tlb", "wadd"),
                    FOUND_TEXT("victim", "vwadd"));
     }
     TEST("by the direct tags, then the ordinary ones");
@@ -57,14 +60,21 @@ static void checks(void)
         snprintf(last, sizeof last, log ? "lea rcx, [rcx+r11*1+0x%02X]" : "lea rcx, [rcx+r11*1]", check_size(log) - 1);
         CHECK_TEXT(shared_code(cache->check[CHECK_DIRECT][log]), TAG_TEXT("tlb", "drtag"), "jrcxz #6", "jmp #8",
                    "mov rcx, [vcpu.direct]", "ret", TAG_TEXT("tlb", "rtag"), "jrcxz #19", TAG_TEXT("victim", "vrtag"),
-                   "jrcxz #22", "jmp [vcpu.check_missed]", FOUND_TEXT("tlb", "radd"), FOUND_TEXT("victim", "vradd"));
+                   "jrcxz #22", "jmp missed", FOUND_TEXT("tlb", "radd"), FOUND_TEXT("victim", "vradd"));
         CHECK_TEXT(shared_code(cache->check[CHECK_DIRECT | CHECK_WRITE][log]), TAG_TEXT("tlb", "dwtag"), "jrcxz #6",
                    "jmp #8", "mov rcx, [vcpu.direct]", "ret", TAG_TEXT("tlb", "wtag"), "jrcxz #19",
-                   TAG_TEXT("victim", "vwtag"), "jrcxz #22", "jmp [vcpu.check_missed]", FOUND_TEXT("tlb", "wadd"),
+                   TAG_TEXT("victim", "vwtag"), "jrcxz #22", "jmp missed", FOUND_TEXT("tlb", "wadd"),
                    FOUND_TEXT("victim", "vwadd"));
     }
     TEST("page_mask makes PEXT a shift by a page");
     CHECK_EQ(v->page_mask, ~PAGE_MASK);
+
+    TEST("a miss goes on in the twin if the window of a known group crosses into another page");
+    CHECK_TEXT(shared_code(cache->missed), "mov [vcpu.resume_r11], r11", CROSSING_TEXT("after"), "lea rcx, [rcx+r11*1]",
+               "jrcxz #8", "mov r11, [vcpu.resume_r11]", "jmp [vcpu.check_missed]", CROSSING_TEXT("last"),
+               "mov r11, [vcpu.resume_r11]", "pext r11, r11, [vcpu.crossing.page_offset]", "lea rcx, [rcx+r11*1]",
+               "pext rcx, rcx, [vcpu.page_mask]", "jrcxz #21", CROSSING_TEXT("twin"), "mov [vcpu.?], rcx", "ret",
+               "jmp #6");
 }
 
 static void jumps(void)
@@ -109,7 +119,7 @@ static void jumps(void)
     for (u32 kind = 0; kind < CHECK_KINDS; kind++)
         for (u32 log = 0; log < CHECK_SIZES; log++)
             CHECK(!((u64)cache->check[kind][log] % CHECK_ALIGN) && cache->check[kind][log] >= cache->code);
-    CHECK(cache->check[0][0] == cache->code && cache->jump[1] < cache->linked && cache->linked < cache->back &&
+    CHECK(cache->missed == cache->code && cache->jump[1] < cache->linked && cache->linked < cache->back &&
           cache->back < cache->hot && cache->hot < cache->hot_end);
     const u8 *end = cache->hot;
     PUT(0, HLT);
@@ -276,6 +286,29 @@ static void groups(void)
     CHECK(v->exec->tr->b->mode & MODE_PLAIN);
     CHECK(run(0));
     CHECK_EQ(v->stat[STAT_BOUNCE], 0);
+
+    TEST("the next time translated code goes to the twin without C");
+    void *missed = v->check_missed;
+    v->check_missed = NULL;
+    memset(ram + DATA_GPA + PAGE_SIZE - 8, 0x55, 8);
+    CHECK(run(0));
+    CHECK(v->gpr[RAX] == 0x5555555555555555 && v->gpr[RDX] == 0x1111111111111111 &&
+          v->gpr[RBX] == DATA + PAGE_SIZE - 25);
+    memset(ram + DATA_GPA + PAGE_SIZE - 8, 0x33, 8);
+    v->gpr[RBX] = DATA + 0x100;
+    CHECK(run(0));
+    v->check_missed = missed;
+    u64 fills = v->stat[STAT_TLB_FILL];
+    mmu_flush_all(v);
+    CHECK(run(0));
+    CHECK_EQ(v->stat[STAT_TLB_FILL], fills + 1);
+    v->gpr[RBX] = DATA + PAGE_SIZE - 25;
+    CHECK(run(0));
+
+    TEST("an emptied code cache empties what was noted");
+    exec_crossings_forget(v);
+    for (u32 i = 0; i < CROSSINGS; i++)
+        CHECK_EQ(v->crossing.after[i], 0);
 
     TEST("one whose TLB entry is not there, either");
     mmu_flush_all(v);
