@@ -54,7 +54,7 @@ static void attributes_note(struct tlb *t, u64 la, const struct walk *w)
         unsigned size = w->shift > 22;
         u32 bit = large_bit(la, size ? 30 : 22);
         t->large[size][bit / 64] |= BIT64(bit % 64);
-        t->has_large = true;
+        range_add(&t->has_large, &t->large_from, &t->large_to, la & ~(BIT64(size ? 30 : 22) - 1));
     }
 }
 
@@ -120,6 +120,8 @@ bool tlb_enter(struct vcpu *v, struct tlb *t, u64 la, enum access access, const 
 {
     u64 page = la & ~PAGE_MASK;
     gpa_t gpa = GPA(w->gpa.a & ~PAGE_MASK);
+    if (unlikely(t->shared && !w->global))
+        return false;
     if ((t->key.flags & (TLB_USER | TLB_AC)) == (TLB_USER | TLB_AC))
         return false;
     if (unlikely(watch_armed(v)) && (watch_guest(v, page, PAGE_SIZE, true) | watch_debugger(v, page, PAGE_SIZE, true)))
@@ -187,7 +189,8 @@ void tlb_enter_fetch(const struct vcpu *v, struct tlb *t, u64 la, const struct w
     u32 i = tlb_index(la);
     u64 tag = -(la & ~PAGE_MASK);
     if (t->xtag[i] != tag) {
-        t->fetch_lost |= t->xtag[i] != tlb_empty(i);
+        if (t->xtag[i] != tlb_empty(i))
+            range_add(&t->fetch_lost, &t->lost_from, &t->lost_to, -t->xtag[i]);
         entry_count(t, i);
         if (t->fetched < ARRAY_LEN(t->fetched_list))
             t->fetched_list[t->fetched] = (u16)i;
@@ -246,6 +249,8 @@ enum outcome mem_fill(struct vcpu *v, u64 la, unsigned size, enum access access,
     if (t && access & ACCESS_WRITE && ctag_find(v, t, la, &w.gpa))
         return found_set(v, la, size, access, w.gpa, f);
     TRY(walk_linear(v, la, access, &w));
+    if (unlikely(t && t->shared && !w.global))
+        t = mmu_part(v, t);
     u32 i = tlb_index(la);
     bool taken = t && (access & ACCESS_WRITE ? t->wtag : t->rtag)[i] != tlb_empty(i);
     if (unlikely(!t || !tlb_enter(v, t, la, access, &w)))
@@ -290,6 +295,8 @@ enum outcome mmu_fetch(struct vcpu *v, u64 la, gpa_t *gpa)
     if (mem_is_apic_access(v, w.gpa))
         TRY(v->nested->apic_access(v, &w.gpa, 1, ACCESS_FETCH));
     v->stat[STAT_FETCH_FILL]++;
+    if (unlikely(v->tlb->shared && !w.global))
+        mmu_part(v, v->tlb);
     tlb_enter_fetch(v, v->tlb, la, &w);
     if (unlikely(v->vm->foreign))
         foreign_check(v, la, &w);

@@ -83,6 +83,9 @@ struct tlb {
     u64 cgpa[CODE_WRITES];
     bool has_ctag;
     struct tlb_key key;
+    bool shared;                      /* of all address spaces: see may_share() */
+    struct tlb_key of;                /* of the address space that a shared context serves; else key */
+    u64 served;                       /* CR3 of that */
     struct tlb *beside[BESIDE_COUNT]; /* NULL: mmu_select finds it, or there is none */
     u64 direct;                       /* the difference, host minus linear, that most pages have: see direct_vote() */
     u32 votes;                        /* for it; 0 to DIRECT_SURE */
@@ -91,11 +94,13 @@ struct tlb {
     u16 filled_list[TLB_LISTED];
     u32 jfilled; /* the same of the jump cache */
     u16 jfilled_list[JUMP_LISTED];
-    bool has_large; /* entries from large pages, noted in `large` by region of 4 MiB or 1 GiB */
+    bool has_large;           /* entries from large pages, noted in `large` by region of 4 MiB or 1 GiB, */
+    u64 large_from, large_to; /* which lie in this range */
     bool has_global;
-    bool jvictims;   /* there were jumps put aside since they were emptied */
-    bool victims;    /* there were some since it was emptied */
-    bool fetch_lost; /* fetch entries were replaced: jtag may know pages that xtag does not */
+    bool jvictims;          /* there were jumps put aside since they were emptied */
+    bool victims;           /* there were some since it was emptied */
+    bool fetch_lost;        /* fetch entries were replaced: jtag may know pages that xtag does not, */
+    u64 lost_from, lost_to; /* in this range */
     /* Memory that others write without notice (mmu_foreign_event). Of entries for fetches since they were dropped: */
     bool in_place;      /* new code may come to such a page without a change of its mapping */
     bool doubted;       /* compare them before the context is used again */

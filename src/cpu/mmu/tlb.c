@@ -3,8 +3,8 @@
  *
  * A context is found by a key that holds everything a cached translation depends on, so that a change of CR0.WP,
  * EFLAGS.AC, PKRU or CPL needs no flush. Invalidations drop whole contexts, which costs nothing until the slot is used
- * again; only INVLPG-like ones go into the arrays. Global pages are not shared between contexts: MOV to CR3 drops them
- * too, which the manual allows. Rejected: entries tagged with a generation, which would put another load on translated
+ * again; only INVLPG-like ones go into the arrays. Supervisor mode has one context for all address spaces while it has
+ * global pages only. Rejected: entries tagged with a generation, which would put another load on translated
  * code's path.
  * Source: SDM vol. 3A "Caching Translation Information"; APM vol. 2 "Translation-Lookaside Buffer (TLB)".
  */
@@ -12,6 +12,9 @@
 
 #include "cpu/core/copy.h"
 #include "cpu/mmu/walk.h"
+
+/* tlb_key.pcid of contexts that address spaces share. */
+#define PCID_SHARED 0xffffu
 
 /* No vcpu.mode has these bits: the jump cache must be emptied before use. */
 #define JMODE_STALE (~0u)
@@ -76,72 +79,6 @@ static struct tlb_key key_now(const struct vcpu *v)
     if (m->kind != STAGE2_NONE)
         k.nroot = m->root;
     return k;
-}
-
-static void copy_words(u64 *dst, const u64 *src, size_t n)
-{
-    __asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
-}
-
-/* Empties what the return stack has of code in [start, start + size). */
-static void returns_drop(const struct mmu *m, struct tlb *t, u64 start, u64 size)
-{
-    for (u32 i = 0; i < RETURN_COUNT; i++)
-        if (~t->returns.entry[i].la - start < size)
-            t->returns.entry[i].host = m->lost_return;
-}
-
-static void jumps_empty(struct mmu *m, struct tlb *t)
-{
-    for (u32 i = 0; i < RETURN_COUNT; i++)
-        t->returns.entry[i].host = m->lost_return;
-    if (t->jfilled <= ARRAY_LEN(t->jfilled_list)) {
-        for (u32 n = 0; n < t->jfilled; n++) {
-            u32 i = t->jfilled_list[n];
-            t->jtag[i] = jump_empty(i);
-        }
-    } else {
-        copy_words(t->jtag, m->jump_empty, JUMP_SIZE);
-    }
-    t->jfilled = 0;
-    if (t->jvictims)
-        copy_words(t->jvtag, m->jump_victim_empty, JUMP_VICTIMS);
-    t->jvictims = false;
-}
-
-static void jump_put_aside(struct tlb *t, u32 i)
-{
-    u32 k = jump_victim_index(-t->jtag[i]);
-    t->jvtag[k] = t->jtag[i];
-    t->jvcode[k] = t->jcode[i];
-    t->jvictims = true;
-}
-
-void jump_enter(struct tlb *t, u64 la, const u8 *code)
-{
-    u32 i = jump_index(la);
-    if (t->jtag[i] == jump_empty(i)) {
-        if (t->jfilled < ARRAY_LEN(t->jfilled_list))
-            t->jfilled_list[t->jfilled] = (u16)i;
-        t->jfilled++;
-    } else if (t->jtag[i] != -la) {
-        jump_put_aside(t, i);
-    }
-    t->jcode[i] = (u64)code;
-    t->jtag[i] = -la;
-}
-
-const u8 *jump_find(struct tlb *t, u64 la)
-{
-    u32 i = jump_index(la), k = jump_victim_index(la);
-    if (likely(t->jtag[i] == -la))
-        return (const u8 *)t->jcode[i];
-    if (t->jvtag[k] != -la)
-        return NULL;
-    const u8 *code = (const u8 *)t->jvcode[k];
-    t->jvtag[k] = jump_victim_empty(k);
-    jump_enter(t, la, code);
-    return code;
 }
 
 static void victims_empty(const struct mmu *m, struct tlb *t)
@@ -283,7 +220,9 @@ static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
     context_empty(m, t);
     context_part(t);
     choices_forget(m);
-    t->key = m->key[i] = *k;
+    t->key = t->of = m->key[i] = *k;
+    t->shared = k->pcid == PCID_SHARED;
+    m->parted &= ~BIT(i);
     m->epoch[i]++;
     t->direct = m->direct;
     t->votes = m->direct ? DIRECT_NEW : 1;
@@ -314,6 +253,53 @@ static void watch_update(struct vcpu *v)
     }
 }
 
+/*
+ * Address spaces share the context of supervisor mode as long as it has nothing but global pages, which a kernel maps
+ * alike in all of them: a processor, too, keeps those over MOV to CR3. So a new process finds the kernel's pages and
+ * jumps. Under SMAP a kernel reaches the user's pages by the context of RFLAGS.AC, which is not shared.
+ */
+static bool may_share(const struct vcpu *v, const struct tlb_key *k)
+{
+    return v->cr0 & CR0_PG && v->cr4 & CR4_PGE && !(k->flags & (TLB_USER | TLB_AC));
+}
+
+static struct tlb_key shared_key(struct tlb_key k)
+{
+    k.root = 0;
+    k.pcid = PCID_SHARED;
+    return k;
+}
+
+/* The shared context serves the address space of *k from now on: other contexts of that lie beside it. */
+static void serve(struct vcpu *v, struct tlb *t, const struct tlb_key *k)
+{
+    t->served = v->cr3;
+    if (key_equal(&t->of, k))
+        return;
+    context_part(t);
+    t->of = *k;
+    struct tlb_key other = *k;
+    other.flags |= TLB_USER;
+    struct tlb *user = v->vm->direct == CPU_DIRECT_OFF ? context_find(v->mmu, &other) : NULL;
+    if (user)
+        beside_link(t, BESIDE_CPL, user, BESIDE_CPL);
+    other.flags = k->flags | TLB_AC;
+    struct tlb *stac = v->cr4 & CR4_SMAP ? context_find(v->mmu, &other) : NULL;
+    if (stac)
+        beside_link(t, BESIDE_STAC, stac, BESIDE_CLAC);
+}
+
+/* Finds the context of supervisor mode without RFLAGS.AC. A shared one may serve another address space now. */
+static struct tlb *supervisor_find(struct vcpu *v, const struct tlb_key *k)
+{
+    struct mmu *m = v->mmu;
+    struct tlb *t = !may_share(v, k) || m->valid & m->parted ? context_find(m, k) : NULL;
+    if (t || !may_share(v, k))
+        return t;
+    struct tlb_key all = shared_key(*k);
+    return context_find(m, &all);
+}
+
 static struct tlb_choice *choice_now(const struct vcpu *v)
 {
     return &v->mmu->choice[v->in_guest * 4 + (v->cpl == 3) * 2 + !!(v->flags & FLAG_AC)];
@@ -324,7 +310,7 @@ static inline bool still_holds(const struct tlb_choice *c, const struct vcpu *v)
     u64 changes = (v->cr0 ^ c->cr0) | (v->cr3 ^ c->cr3) | (v->cr4 ^ c->cr4) | (v->efer ^ c->efer) |
                   ((v->flags ^ c->flags) & FLAG_AC) | (v->mmu->root ^ c->root) | ((u64)v->ram ^ (u64)c->ram) |
                   (v->pkru ^ c->pkru) | (v->mmu->space ^ c->space);
-    return c->tlb && !changes;
+    return c->tlb && !changes && (!c->tlb->shared || c->tlb->served == v->cr3);
 }
 
 static void use(struct vcpu *v, struct tlb *t)
@@ -347,12 +333,18 @@ static __attribute__((noinline)) void choose(struct vcpu *v, struct tlb_choice *
     struct mmu *m = v->mmu;
     struct tlb_key k = key_now(v);
     struct tlb *t = v->tlb;
-    if (!key_equal(&t->key, &k) || !(m->valid >> tlb_number(m, t) & 1))
+    bool share = may_share(v, &k);
+    if (share)
+        t = supervisor_find(v, &k);
+    else if (!key_equal(&t->key, &k) || !(m->valid >> tlb_number(m, t) & 1))
         t = context_find(m, &k);
     if (unlikely(!t)) {
-        t = context_create(v, &k);
+        struct tlb_key all = share ? shared_key(k) : k;
+        t = context_create(v, &all);
         use(v, t);
     }
+    if (t->shared)
+        serve(v, t, &k);
     *c = (struct tlb_choice){.tlb = t,
                              .cr0 = v->cr0,
                              .cr3 = v->cr3,
@@ -382,13 +374,25 @@ void mmu_select(struct vcpu *v)
     }
 }
 
+struct tlb *mmu_part(struct vcpu *v, struct tlb *t)
+{
+    if (t != v->tlb)
+        return NULL;
+    struct tlb_key k = t->of;
+    t = context_create(v, &k);
+    v->mmu->parted |= BIT(tlb_number(v->mmu, t));
+    use(v, t);
+    mmu_select(v);
+    return t;
+}
+
 void mmu_beside(struct vcpu *v, struct tlb *from)
 {
     struct tlb *to = v->tlb;
-    struct tlb_key k = from->key;
+    struct tlb_key k = from->of;
     u16 change = from->key.flags ^ to->key.flags;
     k.flags ^= change;
-    if (!(v->mmu->valid >> tlb_number(v->mmu, from) & 1) || !key_equal(&to->key, &k))
+    if (!(v->mmu->valid >> tlb_number(v->mmu, from) & 1) || !key_equal(&to->of, &k))
         return;
     if (change == TLB_USER && !(k.flags & TLB_AC))
         beside_link(from, BESIDE_CPL, to, BESIDE_CPL);
@@ -471,27 +475,10 @@ struct tlb *tlb_for(struct vcpu *v, enum access access)
         return t->beside[way];
     struct tlb_key k = t->key;
     k.flags &= ~(TLB_USER | TLB_AC);
-    struct tlb *found = context_find(v->mmu, &k);
-    if (found && user && !(t->key.flags & TLB_AC) && v->vm->direct == CPU_DIRECT_OFF)
+    struct tlb *found = supervisor_find(v, &k);
+    if (found && user && !(t->key.flags & TLB_AC) && v->vm->direct == CPU_DIRECT_OFF && key_equal(&found->of, &k))
         beside_link(t, BESIDE_CPL, found, BESIDE_CPL);
     return found;
-}
-
-/* Jump cache entries for code in [start, start + size), and those of the return stack. */
-static void jumps_drop(const struct mmu *m, struct tlb *t, u64 start, u64 size)
-{
-    returns_drop(m, t, start, size);
-    u64 last = (start + size - 1) >> JUMP_SHIFT, count = last - (start >> JUMP_SHIFT) + 1;
-    if (count > JUMP_SIZE)
-        count = JUMP_SIZE;
-    for (u32 n = 0, i = jump_index(start); n < count; n++, i = (i + 1) % JUMP_SIZE) {
-        if (-t->jtag[i] - start < size)
-            t->jtag[i] = jump_empty(i);
-    }
-    for (u32 k = 0; t->jvictims && k < JUMP_VICTIMS; k++) {
-        if (-t->jvtag[k] - start < size)
-            t->jvtag[k] = jump_victim_empty(k);
-    }
 }
 
 /* Regions by which large pages are noted. */
@@ -499,7 +486,7 @@ static const u8 large_shift[2] = {22, 30};
 
 static void region_drop(const struct mmu *m, struct tlb *t, u64 start, u64 size)
 {
-    bool fetched = t->fetch_lost;
+    bool fetched = t->fetch_lost && start + size > t->lost_from && start <= t->lost_to;
     bool listed = t->filled <= ARRAY_LEN(t->filled_list);
     for (u32 n = 0; n < (listed ? t->filled : TLB_SIZE); n++) {
         u32 i = listed ? t->filled_list[n] : n;
@@ -520,7 +507,9 @@ static void region_drop(const struct mmu *m, struct tlb *t, u64 start, u64 size)
 static bool may_be_in_large(const struct tlb *t, u64 la, unsigned size)
 {
     u32 bit = large_bit(la, large_shift[size]);
-    return t->has_large && t->large[size][bit / 64] >> (bit % 64) & 1;
+    u64 region = la & ~(BIT64(large_shift[size]) - 1);
+    return t->has_large && region >= t->large_from && region <= t->large_to &&
+           t->large[size][bit / 64] >> (bit % 64) & 1;
 }
 
 /* INVLPG on one context: the page, and every entry that was made from a large page that `la` may lie in. */
@@ -540,7 +529,7 @@ static void page_drop(const struct mmu *m, struct tlb *t, u64 la)
         read_drop(t, i);
     if (t->wtag[i] == -page)
         write_drop(t, i);
-    if (t->xtag[i] == -page || t->fetch_lost) {
+    if (t->xtag[i] == -page || (t->fetch_lost && page >= t->lost_from && page <= t->lost_to)) {
         if (t->xtag[i] == -page)
             fetch_drop(t, i);
         jumps_drop(m, t, page - 15, PAGE_SIZE + 15); /* and blocks that cross into it */

@@ -50,6 +50,7 @@ struct mmu {
     u64 clock;
     u32 valid;   /* bit per context */
     u32 touched; /* contexts whose arrays were ever initialised */
+    u32 parted;  /* those of one address space that could not share: mmu_part */
     u8 hint[TLB_HINTS];
 
     enum stage2 kind;
@@ -183,6 +184,30 @@ static inline void ctags_drop(struct tlb *t)
 
 /* A page with this difference comes in: the direct difference follows the majority. */
 void direct_vote(struct vcpu *v, struct tlb *t, u64 add);
+
+static inline void copy_words(u64 *dst, const u64 *src, size_t n)
+{
+    __asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
+}
+
+/* Empties the jump cache and the return stack. (jumps.c) */
+void jumps_empty(struct mmu *m, struct tlb *t);
+/* Drops what they have for code in [start, start + size). */
+void jumps_drop(const struct mmu *m, struct tlb *t, u64 start, u64 size);
+
+/*
+ * A page that is not global is about to enter a shared context. If that is the current one, the address space gets a
+ * context of its own, which becomes current and is returned; else NULL.
+ */
+struct tlb *mmu_part(struct vcpu *v, struct tlb *t);
+
+/* Widens a range of addresses, which is empty if *any is not set. */
+static inline void range_add(bool *any, u64 *from, u64 *to, u64 la)
+{
+    *from = *any && *from < la ? *from : la;
+    *to = *any && *to > la ? *to : la;
+    *any = true;
+}
 
 /* The context that serves `access` on this vCPU now, or NULL. */
 struct tlb *tlb_for(struct vcpu *v, enum access access);

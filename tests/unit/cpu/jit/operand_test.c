@@ -92,19 +92,25 @@ static void sizes(void)
     CHECK_START(cold(), "mov r11, rbx", "call [vcpu.slow_mem]");
 }
 
+/* The context that the code is fetched in has pages enough with one difference. */
+static void direct_create(void)
+{
+    code_create();
+    CHECK(mmu_fetch(v, CODE, &(gpa_t){0}) == CPU_OK);
+    v->tlb->votes = DIRECT_SURE;
+}
+
 static void direct_tags(void)
 {
     TEST("direct tags");
-    code_create();
-    v->tlb->votes = DIRECT_SURE;
+    direct_create();
     PUT(0, 0x48, 0x8b, 0x43, 8 /* mov rax, [rbx+8] */, HLT);
     translated_in(0, UNITS);
     CHECK_TEXT(hot(0), "lea r11, [rbx+0x08]", "call check_read8_direct", "mov rax, [rcx+rbx*1+0x08]");
     CHECK_TEXT(cold(), "site");
 
     TEST("those of loops: the ordinary ones are tried in the cold part");
-    code_create();
-    v->tlb->votes = DIRECT_SURE;
+    direct_create();
     PUT(0, 0x48, 0x8b, 0x43, 8 /* mov rax, [rbx+8] */, BACK(1, 2, 3, 4), HLT);
     translated_in(0, UNITS);
     CHECK_TEXT(hot(0), "lea r11, [rbx+0x08]", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:drtag[rcx*8]",
@@ -119,8 +125,7 @@ static void direct_tags(void)
                                     {0x48, 0x8b, 5, 0, 1, 0, 0 /* mov rax, [rip+0x100] */, HLT},
                                     {0x64, 0x48, 0x8b, 3 /* mov rax, fs:[rbx] */, HLT}};
     for (unsigned i = 0; i < 3; i++) {
-        code_create();
-        v->tlb->votes = DIRECT_SURE;
+        direct_create();
         put_code(0, others[i], sizeof others[i]);
         translated_in(0, UNITS);
         for (unsigned k = 0; k < hot(0)->n; k++)
@@ -128,8 +133,7 @@ static void direct_tags(void)
     }
 
     TEST("no direct tags for user code");
-    code_create();
-    v->tlb->votes = DIRECT_SURE;
+    direct_create();
     PUT(0, 0x48, 0x8b, 3 /* mov rax, [rbx] */, HLT);
     translated_in(0, UNITS | MODE_USER);
     CHECK_START(hot(0), "mov r11, rbx", "call check_read8");

@@ -445,12 +445,130 @@ static void victims(void)
     CHECK(fill(far, ACCESS_READ) && !aside(page_a, false));
 }
 
+static bool hit_in(const struct tlb *t, u64 la)
+{
+    return t->rtag[tlb_index(la)] == -la;
+}
+
+/* Loads CR3 with another table of the same contents, as an instruction does. */
+static void cr3_load(u64 cr3)
+{
+    v->cr3 = cr3;
+    mmu_flush_nonglobal(v);
+    mmu_select(v);
+}
+
+static void sharing(void)
+{
+    const u64 kernel = 0xffffffff81000000, text = kernel + PAGE_SIZE, local = kernel + 2 * PAGE_SIZE;
+    gpa_t gpa;
+    TEST("global pages of supervisor mode, and jumps to them, stay over MOV to CR3");
+    setup();
+    v->cr4 |= CR4_SMAP;
+    map(kernel, 0xa000 | P | W | D | G);
+    map(text, 0xb000 | P | G);
+    map(local, 0xc000 | P | W | D);
+    u64 cr3 = v->cr3, other = table_new();
+    memcpy(ram + other, ram + cr3, PAGE_SIZE);
+    mmu_flush_all(v);
+    CHECK(fill(kernel, ACCESS_WRITE) && mmu_fetch(v, text, &gpa) == CPU_OK);
+    jump_set(text + 1);
+    struct tlb *shared = v->tlb;
+    cr3_load(other);
+    CHECK(v->tlb == shared && hit(kernel, 8, true) == ram + 0xa000 && fetch_hit(text) && jump_hit(text + 1));
+    mmu_flush_pcid(v, 0, 0);
+    CHECK(v->tlb == shared && hit(kernel, 8, false));
+
+    TEST("until INVLPG, and a flush of all of them");
+    mmu_flush_page(v, 0, false, 0, kernel);
+    CHECK(!hit(kernel, 8, false) && fetch_hit(text));
+    mmu_flush_page(v, 0, false, 0, text);
+    CHECK(!fetch_hit(text) && !jump_hit(text + 1));
+    CHECK(fill(kernel, ACCESS_READ));
+    mmu_flush_global(v);
+    CHECK(!hit(kernel, 8, false));
+    CHECK(fill(kernel, ACCESS_READ));
+    v->cr4 &= ~CR4_PGE;
+    mmu_flush_global(v);
+    CHECK(fill(kernel, ACCESS_READ));
+    cr3_load(cr3);
+    CHECK(!hit(kernel, 8, false));
+
+    TEST("an address space with a page that is not global has a context of its own");
+    v->cr4 |= CR4_PGE;
+    mmu_flush_global(v);
+    CHECK(fill(kernel, ACCESS_READ));
+    shared = v->tlb;
+    CHECK(fill(local, ACCESS_WRITE) && v->tlb != shared && hit(local, 8, true) == ram + 0xc000);
+    u64 gs;
+    __asm__ volatile("rdgsbase %0" : "=r"(gs));
+    CHECK_EQ(gs, (u64)v->tlb);
+    CHECK(fill(kernel, ACCESS_READ) && v->tlb != shared);
+    const struct tlb *own = v->tlb;
+    cr3_load(other);
+    CHECK(v->tlb == shared && hit(kernel, 8, false) && !hit(local, 8, false));
+    cr3_load(cr3);
+    CHECK(v->tlb == shared && !hit(local, 8, false));
+    CHECK(mmu_fetch(v, local, &gpa) == CPU_OK && v->tlb != shared && fetch_hit(local) && !hit(kernel, 8, false));
+    CHECK(own->shared == false && v->tlb->shared == false);
+    mmu_flush_pcid(v, 0, 0);
+    CHECK(v->tlb == shared);
+
+    TEST("each address space has its own contexts beside the shared one");
+    v->cr4 |= CR4_PCIDE;
+    mmu_flush_all(v);
+    CHECK(fill(kernel, ACCESS_READ));
+    shared = v->tlb;
+    struct tlb *user[2], *stac[2];
+    for (unsigned i = 0; i < 2; i++) {
+        v->cr3 = (i ? other : cr3) | i;
+        mmu_select(v);
+        CHECK(v->tlb == shared && !shared->beside[BESIDE_CPL] && !shared->beside[BESIDE_STAC]);
+        v->flags |= FLAG_AC;
+        mmu_select(v);
+        mmu_beside(v, shared);
+        stac[i] = v->tlb;
+        v->flags &= ~FLAG_AC;
+        v->cpl = 3;
+        mmu_select(v);
+        user[i] = v->tlb;
+        v->cpl = 0;
+        mmu_select(v);
+        mmu_beside(v, user[i]);
+        CHECK(shared->beside[BESIDE_CPL] == user[i] && user[i]->beside[BESIDE_CPL] == shared);
+        CHECK(shared->beside[BESIDE_STAC] == stac[i] && stac[i]->beside[BESIDE_CLAC] == shared);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        bool second = i & 1;
+        v->cr3 = (second ? other : cr3) | second;
+        mmu_select(v);
+        CHECK(shared->beside[BESIDE_CPL] == user[second] && user[second]->beside[BESIDE_CPL] == shared);
+        CHECK(shared->beside[BESIDE_STAC] == stac[second] && stac[second]->beside[BESIDE_CLAC] == shared);
+        CHECK(!user[!second]->beside[BESIDE_CPL] && !stac[!second]->beside[BESIDE_CLAC]);
+    }
+
+    TEST("implicit accesses of user mode find it, whichever address space it serves");
+    v->cpl = 3;
+    v->cr3 = cr3;
+    mmu_select(v);
+    CHECK(v->tlb == user[0]);
+    u64 x = 0;
+    CHECK(mem_read(v, kernel, &x, 8, ACCESS_READ | ACCESS_IMPLICIT) == CPU_OK);
+    CHECK(hit_in(shared, kernel) && !user[0]->beside[BESIDE_CPL] && shared->beside[BESIDE_CPL] == user[1]);
+    CHECK(mem_read(v, local, &x, 8, ACCESS_READ | ACCESS_IMPLICIT) == CPU_OK);
+    CHECK(shared->rtag[tlb_index(local)] != -local && v->tlb == user[0]);
+    v->cpl = 0;
+    mmu_select(v);
+    CHECK(v->tlb == shared && shared->beside[BESIDE_CPL] == user[0]);
+}
+
 static void jump_victims(void)
 {
     const u64 far = code + 5 * ((u64)JUMP_SIZE << JUMP_SHIFT);
     u64 k;
     TEST("jumps that share an entry: one of them is put aside, and comes back in exchange");
     setup();
+    CHECK(mmu_fetch(v, code, &(gpa_t){0}) == CPU_OK);
     jump_enter(v->tlb, code, ram);
     jump_enter(v->tlb, far, ram + 1);
     __asm__("pext %2, %1, %0" : "=r"(k) : "r"(code), "r"(v->jump_victim_mask));
@@ -459,7 +577,6 @@ static void jump_victims(void)
     CHECK(jump_find(v->tlb, far) == ram + 1 && v->tlb->jvtag[k] == -code);
 
     TEST("they are dropped with their page and with the jump cache");
-    CHECK(mmu_fetch(v, code, &(gpa_t){0}) == CPU_OK);
     mmu_flush_page(v, 0, false, 0, code);
     CHECK(!jump_find(v->tlb, code) && jump_find(v->tlb, far));
     jump_enter(v->tlb, code, ram);
@@ -513,6 +630,7 @@ int main(void)
     contexts();
     invalidation();
     victims();
+    sharing();
     jump_victims();
     speed();
     return TEST_END();
