@@ -149,7 +149,7 @@ int main(void)
     }
     if (program > 0) {
         test_program();
-        kill(program, SIGTERM);
+        kill(program, SIGKILL); /* a signal that it handles is lost on it just before it goes to sleep */
         waitpid(program, NULL, 0);
     }
     test_played();
