@@ -20,7 +20,7 @@ _nestbox() {
     case $verb in
     disk)
         if [ "$COMP_CWORD" = 2 ]; then
-            mapfile -t COMPREPLY < <(compgen -W 'add set remove list create resize compact convert check --help' -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W 'add set remove list create resize compact convert merge check --help' -- "$current")
             return
         fi
         verb="$verb ${COMP_WORDS[2]}"
@@ -899,6 +899,10 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--format --json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'disk merge')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); }
         ;;
     'disk check')
         mapfile -t COMPREPLY < <(compgen -W '--repair --json --help' -- "$current")

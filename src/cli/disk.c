@@ -302,6 +302,31 @@ static const struct verb convert_verb = {
     .run = convert,
 };
 
+static int merge(const struct verb *verb, int argc, char **argv)
+{
+    struct options o = {0};
+    const char *word[WORDS_MAX];
+    struct error error;
+    int status;
+    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
+    if (!store)
+        return status;
+    int e = disk_merge(store, word[0], NULL, &terminal_progress, &error);
+    return command_done(store, e, &error, o.json);
+}
+
+static const struct verb merge_verb = {
+    .name = "merge",
+    .summary = "Writes an image into the one that it stands on, and removes it",
+    .usage = "FILE [--json]",
+    .within = &verb_disk,
+    .options = {{json_row}},
+    .words = {{"FILE", WORD_FILE}},
+    .about = "Writes what an image differs in from the one that it stands on into that, and removes it. "
+             "It must be no drive of a VM, and nothing else may stand on either.",
+    .run = merge,
+};
+
 static int check(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};
@@ -342,12 +367,13 @@ static const struct verb check_verb = {
     .run = check,
 };
 
-static const struct verb *const own_verbs[] = {&add_verb,    &set_verb,     &remove_verb,  &list_verb,  &create_verb,
-                                               &resize_verb, &compact_verb, &convert_verb, &check_verb, NULL};
+static const struct verb *const own_verbs[] = {&add_verb,    &set_verb,    &remove_verb,  &list_verb,
+                                               &create_verb, &resize_verb, &compact_verb, &convert_verb,
+                                               &merge_verb,  &check_verb,  NULL};
 
 const struct verb verb_disk = {
     .name = "disk",
-    .summary = "Drives of VMs and images: add, set, remove, list, create, resize, compact, convert, check",
+    .summary = "Drives of VMs and images: add, set, remove, list, create, resize, compact, convert, merge, check",
     .usage = "VERB [OPTION]...",
     .verbs = own_verbs,
 };

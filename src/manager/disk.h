@@ -79,6 +79,10 @@ int MUST_CHECK disk_check(struct store *store, const char *name, bool repair, js
 /* Writes another image that stands alone. */
 int MUST_CHECK disk_convert(struct store *store, const char *name, const char *to, const char *format,
                             const struct progress *progress, struct error *error);
+/* Writes what an image, which no VM has, differs in from the one that it stands on into that, and removes it. `into`:
+ * the image below must be that one; NULL: any. */
+int MUST_CHECK disk_merge(struct store *store, const char *path, const char *into, const struct progress *progress,
+                          struct error *error);
 /* Makes an image that belongs to no VM. */
 int MUST_CHECK disk_create(const char *path, const char *format, u64 size, const char *base, struct error *error);
 

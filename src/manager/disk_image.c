@@ -213,6 +213,52 @@ int disk_convert(struct store *store, const char *name, const char *to, const ch
     return e;
 }
 
+static int refuse_drive(struct store *store, const char *path, const char *what, struct error *error)
+{
+    json_t *list, *drive;
+    size_t i;
+    int e = disk_list(store, NULL, &list, error);
+    if (e)
+        return e;
+    json_array_foreach (list, i, drive) {
+        char real[PATH_MAX];
+        const char *file = json_string_value(json_object_get(drive, "file"));
+        if (!e && file && realpath(file, real) && strcmp(real, path) == 0)
+            e = error_set(error, -EBUSY, "%.150s is %s of VM %s and cannot be %s", path,
+                          json_string_value(json_object_get(drive, "id")),
+                          json_string_value(json_object_get(drive, "vm")), what);
+    }
+    json_decref(list);
+    return e;
+}
+
+int disk_merge(struct store *store, const char *path, const char *into, const struct progress *progress,
+               struct error *error)
+{
+    char top[PATH_MAX], below[PATH_MAX], wanted[PATH_MAX];
+    struct qcow2_head head;
+    int e = disk_find_file(path, top, error);
+    if (!e && into)
+        e = disk_find_file(into, wanted, error);
+    if (e)
+        return e;
+    strcpy(below, top);
+    if (qcow2_read(AT_FDCWD, top, &head) || !qcow2_go_below(below, sizeof(below)))
+        return error_set(error, -EINVAL, "%.200s stands on no other image", top);
+    if (into && strcmp(wanted, below) != 0)
+        return error_set(error, -EINVAL, "%.130s stands on %.130s", top, below);
+    e = refuse_drive(store, top, "merged", error);
+    if (!e)
+        e = disk_refuse_bases(store, NULL, top, "merged", error);
+    if (!e)
+        e = disk_refuse_bases(store, NULL, below, "changed", error);
+    /* A merge that is broken off can be done again: the image on top has all until the end. */
+    const char *const args[] = {"commit", "-p", "-d", "-f", "qcow2", top, NULL};
+    if (!e)
+        e = qemu_img(args, progress, "merging", NULL, error);
+    return e || !unlink(top) ? e : error_path(error, -errno, top);
+}
+
 int disk_create(const char *path, const char *format, u64 size, const char *base, struct error *error)
 {
     char draft[PATH_MAX], real[PATH_MAX], base_real[PATH_MAX];

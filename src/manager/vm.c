@@ -525,6 +525,27 @@ int vm_set(struct store *store, const char *name, const struct change *change, s
     return e;
 }
 
+int vm_update(struct store *store, const char *name, struct error *error)
+{
+    struct host_settings host;
+    struct vm_open vm;
+    int e = store_host(store, &host, error);
+    if (!e)
+        e = vm_open_off(store, name, "update", &vm, error);
+    if (e)
+        return e;
+    u32 newest = profile_version(host.profile);
+    if (vm.def.version < newest) {
+        vm.def.version = newest;
+        e = store_vm_put(store, &vm.def, error);
+    } else if (vm.def.version > newest) {
+        e = error_set(error, -EPERM, "VM %s has version %u.%u, and this host's newest is %u.%u", vm.def.name,
+                      vm.def.version / 10, vm.def.version % 10, newest / 10, newest % 10);
+    }
+    vm_close(&vm);
+    return e;
+}
+
 /* -- rename -- */
 
 /* Two VMs are locked in the order of their names, so that two commands do not wait for each other. */

@@ -51,6 +51,8 @@ int MUST_CHECK vm_list(struct store *store, const char *pattern, json_t **list, 
 /* One element of that, with "nics": of each what nic_list has. */
 int MUST_CHECK vm_show(struct store *store, const char *name, json_t **object, struct error *error);
 int MUST_CHECK vm_set(struct store *store, const char *name, const struct change *change, struct error *error);
+/* Gives a VM that is off the newest configuration version of the host's profile. */
+int MUST_CHECK vm_update(struct store *store, const char *name, struct error *error);
 int MUST_CHECK vm_rename(struct store *store, const char *name, const char *new_name, struct error *error);
 
 /* What deleting the VM loses: "files": an array of {"path", "bytes"}, "cards", "checkpoints", "saved". */

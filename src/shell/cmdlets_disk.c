@@ -315,6 +315,21 @@ static enum flow convert_image(struct call *call)
     return images_each(call, convert_one);
 }
 
+static enum flow merge_one(struct call *call, const char *path)
+{
+    const char *into = call_text(call, "DestinationPath");
+    char *to = into ? script_path(into) : NULL;
+    struct error error;
+    int e = disk_merge(call->shell->store, path, to, NULL, &error);
+    free(to);
+    return e ? call_manager_error(call, &error, path) : FLOW_NEXT;
+}
+
+static enum flow merge_image(struct call *call)
+{
+    return images_each(call, merge_one);
+}
+
 static enum flow test_one(struct call *call, const char *path)
 {
     struct error error;
@@ -383,6 +398,9 @@ static const struct parameter convert_image_parameters[] = {
     {"DestinationPath", PARAMETER_TEXT, MANDATORY, 2, .help = "the new file; its ending is the format"},
     IMAGE_PASSTHRU, {0},
 };
+static const struct parameter merge_image_parameters[] = {
+    IMAGES, {"DestinationPath", PARAMETER_TEXT, 0, 2, .help = "the image that it stands on"}, {0},
+};
 static const struct parameter optimize_image_parameters[] = {IMAGES, IMAGE_PASSTHRU, {0}};
 static const struct parameter remove_disk_parameters[] = {
     VMS_OF_PARTS(1), OBJECTS("VMHardDiskDrive", "HardDiskDrive"), PLACE, {0}};
@@ -433,6 +451,9 @@ const struct cmdlet cmdlets_disk[] = {
     {"Convert-VHD", NULL, convert_image_parameters, IMPACT_MEDIUM, .process = convert_image,
      .summary = "Writes an image in another format",
      .examples = "Convert-VHD ./data.vhdx ./data.qcow2"},
+    {"Merge-VHD", NULL, merge_image_parameters, IMPACT_HIGH, .process = merge_image,
+     .summary = "Writes images into those that they stand on, and removes them",
+     .examples = "Merge-VHD ./over.qcow2 -Confirm:$false"},
     {"Optimize-VHD", NULL, optimize_image_parameters, IMPACT_MEDIUM, .process = optimize_image,
      .summary = "Gives room back that images have and their disks do not use",
      .examples = "Optimize-VHD ./data.qcow2"},

@@ -135,6 +135,20 @@ static enum flow copy_file(struct call *call)
     return vms_each(call, copy_one, NULL);
 }
 
+/* The user's shell in the guest, on our terminal, until it ends. */
+static enum flow enter(struct call *call)
+{
+    struct value *words = value_array(&call->shell->heap);
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+        return call_error(call, INVALID_OPERATION, "NoTerminal", call_text(call, "VMName"),
+                          "there is no terminal for a session; Invoke-Command runs script blocks");
+    array_add(words, value_text(&call->shell->heap, "exec"));
+    array_add(words, value_text(&call->shell->heap, call_text(call, "VMName")));
+    enum flow flow = external_start(call->shell, call->node, "/proc/self/exe", words, call->out);
+    call->failed = !call->shell->ok;
+    return flow;
+}
+
 /* A command of Windows that is typed here, in a guest: by the functions, on this machine. */
 static enum flow here(struct call *call)
 {
@@ -161,6 +175,9 @@ static const struct parameter invoke_parameters[] = {
     {"ScriptBlock", PARAMETER_BLOCK, 0, 2, .aliases = "Command", .help = "text of bash, in braces"},
     {"FilePath", PARAMETER_TEXT, .help = "a file of this host with text of bash"}, {0},
 };
+static const struct parameter enter_parameters[] = {
+    {"VMName", PARAMETER_TEXT, MANDATORY, 1, .aliases = "Name", .help = "a VM that runs"}, {0},
+};
 static const struct parameter copy_parameters[] = {
     {"Name", PARAMETER_TEXTS, MANDATORY | BY_VALUE | BY_NAME, 1, .aliases = "VMName", .help = "VMs, with wildcards"},
     {"SourcePath", PARAMETER_TEXT, MANDATORY, 2, .help = "a file of this host"},
@@ -174,6 +191,9 @@ const struct cmdlet cmdlets_guest[] = {
      .summary = "Runs a script block of bash in Linux guests, where commands of Windows do what they mean there",
      .examples = "Invoke-Command -VMName lab -ScriptBlock { uname -a; uptime }\n"
                  "Invoke-Command -VMName lab -ScriptBlock { Install-WindowsFeature -Name Hyper-V }"},
+    {"Enter-PSSession", NULL, enter_parameters, .process = enter,
+     .summary = "Opens the user's shell in a guest on this terminal; exit comes back",
+     .examples = "Enter-PSSession -VMName lab"},
     {"Copy-VMFile", NULL, copy_parameters, IMPACT_MEDIUM, .process = copy_file,
      .summary = "Copies a file into guests",
      .examples = "Copy-VMFile lab ./data.tar /srv/ -FileSource Host"},

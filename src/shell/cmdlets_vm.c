@@ -457,6 +457,21 @@ static enum flow remove_one(struct call *call, const char *name)
     return vm_delete(call->shell->store, name, &error) ? call_manager_error(call, &error, name) : FLOW_NEXT;
 }
 
+static enum flow update_one(struct call *call, const char *name)
+{
+    struct error error;
+    if (vm_update(call->shell->store, name, &error))
+        return call_manager_error(call, &error, name);
+    return call_on(call, "Passthru") ? vm_put(call, name) : FLOW_NEXT;
+}
+
+static enum flow update_vm(struct call *call)
+{
+    if (call_on(call, "Force"))
+        call->yes_to_all = true;
+    return vms_each(call, update_one, NULL);
+}
+
 static enum flow rename_vm(struct call *call)
 {
     return vms_each(call, rename_one, NULL);
@@ -515,6 +530,10 @@ static const struct parameter rename_parameters[] = {
     {"NewName", PARAMETER_TEXT, MANDATORY, 2, .help = "the new name"},
     {"Passthru", PARAMETER_SWITCH, .help = "puts the VM out"}, {0},
 };
+static const struct parameter update_parameters[] = {
+    VMS_BY_NAME, {"Force", PARAMETER_SWITCH, .help = "asks nothing"},
+    {"Passthru", PARAMETER_SWITCH, .help = "puts the VM out"}, {0},
+};
 static const struct parameter remove_parameters[] = {
     VMS_BY_NAME, {"Force", PARAMETER_SWITCH, .help = "asks nothing"}, {0},
 };
@@ -533,6 +552,9 @@ const struct cmdlet cmdlets_vm[] = {
                  "Set-VM lab -AutomaticStopAction ShutDown -Notes \"for the course\""},
     {"Rename-VM", NULL, rename_parameters, IMPACT_MEDIUM, .process = rename_vm, .summary = "Renames a VM",
      .examples = "Rename-VM lab lab1"},
+    {"Update-VMVersion", "Update-VMConfigurationVersion", update_parameters, IMPACT_HIGH, .process = update_vm,
+     .summary = "Gives VMs that are off the newest configuration version of the host's profile",
+     .examples = "Update-VMVersion lab -Force"},
     {"Remove-VM", NULL, remove_parameters, IMPACT_HIGH, .process = remove_vm,
      .summary = "Deletes VMs with what is in their folders",
      .examples = "Remove-VM lab -Force\n"

@@ -13,8 +13,7 @@ remedy() { # does what the last refusal or warning names
     local line
     line=$(sed -n 's/.*); \(nestbox .*\)$/\1/p' "$WORK/err" | head -1)
     [ -n "$line" ] || return 1
-    # shellcheck disable=SC2086
-    nb ${line#nestbox }
+    eval "nb ${line#nestbox }"
 }
 
 # The list
@@ -66,11 +65,16 @@ run 'a VM of 2019' 0 '' create old
 check 'has its version' [ "$(of old configuration)" = 9.0 ]
 profile ws2022
 run 'P2 refuses it AMD-V' 4 'rule P2 of profile ws2022' set old --nested amd
+check 'its remedy' remedy
+run 'works' 0 '' set old --nested amd
+profile ws2019
+run 'another VM of 2019' 0 '' create older
+profile ws2022
 run 'a VM of 2022' 0 '' create new
 run 'may have it' 0 '' set new --nested amd
 check 'by its version' [ "$(of new configuration)" = 10.0 ]
 profile open
-run 'under open the old one may' 0 '' set old --nested amd
+run 'under open the old one may' 0 '' set older --nested amd
 
 # R11, P11: what does not start
 profile preview

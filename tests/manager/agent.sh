@@ -71,6 +71,8 @@ prints 'in the guest, too' 0 nb exec lab -- sh -c 'sleep 1; pgrep -c -x yes'
 check 'a terminal' timeout 60 "$WORK/pty" raw expect:'# ' send:$'tty; stty size; echo $TERM\n' expect:/dev/pts \
     expect:'24 80' expect:vt220 expect:'# ' send:$'sleep 100\n' pause:300 send:$'\3' expect:'# ' \
     send:$'exit 5\n' cooked -- env TERM=vt220 sh -c "'$NESTBOX' exec lab; [ \$? = 5 ]"
+check 'Enter-PSSession' timeout 60 "$WORK/pty" raw expect:'# ' send:$'tty; exit 5\n' expect:/dev/pts cooked -- \
+    sh -c "'$NESTBOX' shell -c 'Enter-PSSession lab; exit \$LASTEXITCODE'; [ \$? = 5 ]"
 check 'Ctrl-c without a terminal' timeout 60 bash -c "
     '$NESTBOX' exec lab -- sh -c 'trap \"exit 9\" INT; while :; do sleep 0.1; done' & sleep 1; kill -INT \$!
     wait \$!; [ \$? = 9 ]"

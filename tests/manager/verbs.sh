@@ -22,6 +22,8 @@ length == 2 and .[0].settings.format == "raw"	disk list lab
 . == {}	disk resize other.qcow2 4M
 .before > 0 and .after > 0	disk compact other.qcow2
 . == {}	disk convert other.qcow2 other.vhdx
+. == {}	disk create over.qcow2 --base other.qcow2
+. == {}	disk merge over.qcow2
 . == {}	disk remove lab/disk1 --delete
 .	share add lab . --tag data
 .[0].tag == "data"	share list lab

@@ -112,6 +112,19 @@ says 'New-VHD' 'QCOW2 1073741824' 'New-VHD d.qcow2 1GB | foreach { "$($_.VhdForm
 says 'one that stands on it' 'Differencing True' \
     'New-VHD e.qcow2 -ParentPath d.qcow2 -Differencing | foreach { "$($_.VhdType) $($_.ParentPath -like "*/d.qcow2")" }'
 says 'Resize-VHD' 2147483648 '(Resize-VHD e.qcow2 2GB -Passthru).Size'
+says 'a differencing disk' '' 'New-VHD over.qcow2 -ParentPath e.qcow2 > $null'
+refuses 'Merge-VHD into another' InvalidParameter 'Merge-VHD over.qcow2 -DestinationPath d.qcow2 -Confirm:$false'
+says 'Merge-VHD' 'False' 'Merge-VHD over.qcow2 -DestinationPath e.qcow2 -Confirm:$false; Test-Path over.qcow2'
+refuses 'Merge-VHD of what stands alone' InvalidParameter 'Merge-VHD d.qcow2 -Confirm:$false'
+nb host set --profile ws2016
+says 'a VM of an older host' 8.0 'New-VM old > $null; (Get-VM old).Version'
+nb host set --profile open
+says 'Update-VMVersion' 12.0 'Update-VMVersion old -Force; (Get-VM old).Version'
+nb host set --profile ws2016
+refuses 'Update-VMVersion to an older one' InvalidState 'Update-VMVersion old -Force'
+nb host set --profile open
+nb delete old --force
+refuses 'Enter-PSSession without a terminal' NoTerminal 'Enter-PSSession -VMName a'
 says 'Convert-VHD' VHDX '(Convert-VHD e.qcow2 f.vhdx -Passthru).VhdFormat'
 says 'Test-VHD and Optimize-VHD' True 'Optimize-VHD e.qcow2; Test-VHD e.qcow2'
 says 'Get-VHD of several' '3' '(Get-VHD d.qcow2, e.qcow2, f.vhdx | Measure-Object).Count'
