@@ -274,7 +274,9 @@ static json_t *drive_json(const struct store *store, const struct vm_def *def, c
     bool qcow2 = !qcow2_read(AT_FDCWD, path, &head);
     json_object_set_new(object, "size", json_integer(qcow2 ? (json_int_t)head.size : (json_int_t)st.st_size));
     json_object_set_new(object, "bytes", json_integer((json_int_t)st.st_blocks * 512));
-    json_object_set_new(object, "base", qcow2 && head.backing[0] ? json_string(head.backing) : json_null());
+    bool stands = qcow2 && head.backing[0];
+    const char *base = stands && qcow2_go_below(path, sizeof(path)) ? path : head.backing; /* it may be missing */
+    json_object_set_new(object, "base", stands ? json_string(base) : json_null());
     return object;
 }
 

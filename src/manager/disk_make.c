@@ -173,10 +173,32 @@ int disk_make_folder(struct store *store, const char *vm, struct error *error)
     return e ? e : make_folder(store, vm, "disks", error);
 }
 
+/* How a new disk of a VM names what it stands on: relative to itself where that is in the home folder, which may move.
+ * Folders of images that are links to elsewhere have names from the root. */
+static void name_base(const struct store *store, const char *path, const char *base, char to[static PATH_MAX])
+{
+    char folder[PATH_MAX], real[PATH_MAX], home[PATH_MAX], vms[PATH_MAX + 8];
+    size_t length;
+    snprintf(to, PATH_MAX, "%s", base);
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
+    if (!realpath(folder, real) || !realpath(store_home(store), home))
+        return;
+    length = strlen(real);
+    if (strncmp(base, real, length) == 0 && base[length] == '/') {
+        snprintf(to, PATH_MAX, "%s", base + length + 1);
+        return;
+    }
+    length = strlen(home);
+    snprintf(vms, sizeof(vms), "%s/vms/", home);
+    const char *below = strncmp(real, vms, strlen(vms)) == 0 ? strchr(real + strlen(vms), '/') : NULL;
+    if (below && strcmp(below, "/disks") == 0 && strncmp(base, home, length) == 0 && base[length] == '/')
+        snprintf(to, PATH_MAX, "../../..%.4000s", base + length);
+}
+
 int disk_make(struct store *store, const struct vm_def *def, const struct disk_new *disk, const struct disk_def *to,
               struct error *error)
 {
-    char path[PATH_MAX], base[PATH_MAX];
+    char path[PATH_MAX], base[PATH_MAX], named[PATH_MAX];
     const char *base_format = NULL;
     if (!disk->size && !disk->base)
         return 0;
@@ -187,8 +209,10 @@ int disk_make(struct store *store, const struct vm_def *def, const struct disk_n
         e = disk_make_folder(store, def->name, error);
     if (!e)
         e = store_disk_path(store, def, to, path, sizeof(path), error);
+    if (!e && disk->base)
+        name_base(store, path, base, named);
     if (!e)
-        e = qemu_img_create(path, "qcow2", disk->size, disk->base ? base : NULL, base_format, error);
+        e = qemu_img_create(path, "qcow2", disk->size, disk->base ? named : NULL, base_format, error);
     free((char *)(uintptr_t)base_format);
     return e;
 }

@@ -207,10 +207,16 @@ int guest_copy(struct store *store, const struct guest_copy *copy, struct error 
 
 int guest_wait(struct store *store, const char *vm, u32 seconds, const struct progress *progress, struct error *error)
 {
-    json_t *answer = NULL;
-    int e =
-        life_ask(store, vm, json_pack("{s:s, s:i}", "do", "ready", "seconds", (int)seconds), progress, &answer, error);
-    json_decref(answer);
+    const u64 begin = monotonic_ns();
+    u64 waited = 0;
+    int e;
+    do { /* another worker goes on waiting */
+        json_t *answer = NULL;
+        e = life_ask(store, vm, json_pack("{s:s, s:I}", "do", "ready", "seconds", (json_int_t)(seconds - waited)),
+                     progress, &answer, error);
+        json_decref(answer);
+        waited = (monotonic_ns() - begin) / 1000000000;
+    } while (e == -EAGAIN && waited < seconds);
     return e;
 }
 

@@ -117,6 +117,20 @@ static int ask_at(int fd, const char *name, json_t *request, const struct progre
     return e;
 }
 
+/* It did not answer. Returns -EAGAIN if another worker has taken the VM over. */
+static int describe_end(struct store *store, const char *name, struct error *error)
+{
+    int fd = life_reach(store, name, error);
+    if (fd >= 0) {
+        close(fd);
+        error_set(error, -EAGAIN, "the process of VM %s ended while it did this, and another has taken the VM over",
+                  name);
+        return error_hint(error, "try it again");
+    }
+    error_set(error, -ENOTCONN, "VM %s ended or was saved before this was done", name);
+    return error_hint(error, "`nestbox show` has its state");
+}
+
 int life_ask(struct store *store, const char *name, json_t *request, const struct progress *progress, json_t **answer,
              struct error *error)
 {
@@ -133,10 +147,8 @@ int life_ask(struct store *store, const char *name, json_t *request, const struc
     } else {
         e = ask_at(fd, def.name, request, progress, answer, error);
         close(fd);
-        if (e == -EPIPE) {
-            error_set(error, -ENOTCONN, "VM %s ended or was saved before this was done", def.name);
-            error_hint(error, "`nestbox show` has its state");
-        }
+        if (e == -EPIPE)
+            e = describe_end(store, def.name, error);
     }
     vm_def_free(&def);
     return e;

@@ -88,6 +88,7 @@ static int connect_to(const struct worker *w, const char *what, struct error *er
 
 void launch_last_words(const struct worker *w, char *text, size_t size)
 {
+    static const char below[] = "Could not open backing file: ";
     char path[PATH_MAX], all[4096];
     struct error ignored;
     text[0] = 0;
@@ -104,6 +105,14 @@ void launch_last_words(const struct worker *w, char *text, size_t size)
     line = line ? line + 1 : all;
     if (strncmp(line, "nestbox: ", 9) == 0)
         line += 9;
+    /* An option that QEMU quotes would take all the room. */
+    const char *option = strstr(line, ": -"), *reason = option ? strstr(option, "}: ") : NULL;
+    for (const char *later = reason; later; later = strstr(later + 1, "}: "))
+        reason = later;
+    if (reason)
+        line = reason + 3;
+    while (strncmp(line, below, sizeof(below) - 1) == 0) /* once per image of a chain, before what is wrong */
+        line += sizeof(below) - 1;
     snprintf(text, size, "%.*s", (int)(size - 1), line);
 }
 
@@ -144,7 +153,7 @@ void launch_clean(struct worker *w)
 /* How it ended, as far as it was our child. */
 static void describe_end(struct worker *w, int status, struct error *error)
 {
-    char words[200];
+    char words[260];
     launch_last_words(w, words, sizeof(words));
     if (WIFSIGNALED(status))
         error_set(error, -EIO, "VM %s: QEMU was ended by signal %d (%s)", w->def.name, WTERMSIG(status),
@@ -160,7 +169,7 @@ static void describe_end(struct worker *w, int status, struct error *error)
 /* It was started by another worker, so its status is init's. It did not say that it ends. */
 static void describe_loss(const struct worker *w, struct error *error)
 {
-    char words[200];
+    char words[260];
     launch_last_words(w, words, sizeof(words));
     error_set(error, -EIO, "VM %s: QEMU ended by itself or was ended%s%s", w->def.name,
               words[0] ? "; it said last: " : "", words);
