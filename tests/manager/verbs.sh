@@ -1,11 +1,12 @@
 #!/bin/bash
-# Each verb with --json in a right call: valid JSON, nothing on standard error, and the keys that programs use. A new
+# Each verb with --json in a right call: valid JSON with keys that docs/json.md has, and nothing on standard error. A new
 # verb with --json fails here until it has its line. Then what is not taken: a full disk, a closed pipe; and Ctrl-C.
 # cases: calls ends
 # limit: 300
 set -u
 . "$(dirname "$0")/lib.sh"
 
+top=$PWD
 counter_disk "$work/counter.raw"
 cd "$work" || exit 1
 
@@ -92,6 +93,10 @@ valid() { # KEYS VERB...
     [ $status = 0 ] || [ "$1 $status" = 'check 14' ] || fail "nestbox $*: $status, $(<"$work/said")"
     [ ! -s "$work/said" ] || fail "nestbox $* says: $(<"$work/said")"
     jq -e "$keys" "$work/out" >/dev/null || fail "nestbox $* --json prints: $(<"$work/out")"
+    jq -r 'if type == "array" then .[] else . end | objects | keys[]' "$work/out" | sort -u >"$work/keys"
+    while read -r keys; do
+        grep -qF "\`$keys\`" "$top/docs/json.md" || fail "nestbox $* --json has $keys, which docs/json.md has not"
+    done <"$work/keys"
 }
 
 case ${1:-calls} in
@@ -166,7 +171,7 @@ ends)
     [ -z "$(ls "$NESTBOX_HOME/intents")" ] || fail "intents are left: $(ls "$NESTBOX_HOME/intents")"
     [ -z "$(find "$work" -maxdepth 1 -name '.*' ! -path "$work")" ] || fail "left: $(ls -A "$work")"
     say 'Ctrl-C while something is copied'
-    ${CC:-gcc} -std=gnu17 -O1 -D_GNU_SOURCE -o pty "$OLDPWD/tests/cli/pty.c" || exit 1
+    ${CC:-gcc} -std=gnu17 -O1 -D_GNU_SOURCE -o pty "$top/tests/cli/pty.c" || exit 1
     ./pty columns:40 -- "$NB" create --help >screen || fail 'help on a narrow terminal'
     ! tr -d '\r' <screen | awk 'length > 60' | grep -v Usage: || fail 'help does not fit a narrow terminal'
     nb start lab
