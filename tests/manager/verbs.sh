@@ -1,6 +1,6 @@
 #!/bin/bash
-# Each verb with --json in a right call: valid JSON with keys that docs/json.md has, and nothing on standard error. A new
-# verb with --json fails here until it has its line. Then what is not taken: a full disk, a closed pipe; and Ctrl-C.
+# Each verb with --json in a right call: valid JSON with keys that docs/json.md has, and nothing on standard error. A
+# new verb with --json fails here until it has its line. Then what is not taken: a full disk, a closed pipe; and Ctrl-C.
 # cases: calls ends
 # limit: 300
 set -u
