@@ -532,6 +532,10 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
         return
         ;;
+    'kvm:--direct')
+        mapfile -t COMPREPLY < <(compgen -W 'off auto on' -- "$current")
+        return
+        ;;
     'kvm:--probe-file')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -566,6 +570,10 @@ _nestbox() {
         ;;
     'qemu:--cpu')
         mapfile -t COMPREPLY < <(compgen -W 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -- "$current")
+        return
+        ;;
+    'qemu:--direct')
+        mapfile -t COMPREPLY < <(compgen -W 'off auto on' -- "$current")
         return
         ;;
     'qemu:--probe-file')
@@ -1053,10 +1061,10 @@ _nestbox() {
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'kvm')
-        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --probe-file --trace --trace-file --symbols --perf-map --stats --help' -c -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --direct --probe-file --trace --trace-file --symbols --perf-map --stats --help' -c -- "$current")
         ;;
     'qemu')
-        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --probe-file --trace --trace-file --symbols --perf-map --stats --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --direct --probe-file --trace --trace-file --symbols --perf-map --stats --help' -- "$current")
         ;;
     'switch create')
         mapfile -t COMPREPLY < <(compgen -W '--type --interface --host --address --keep --notes --prefix --prefix6 --backend --dhcp --dns --json --help' -- "$current")

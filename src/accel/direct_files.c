@@ -5,11 +5,14 @@
 #include "accel/direct_process.h"
 
 #include <dirent.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* The descriptor of a file that is mapped: found by its inode. -1: it is not open, or not for writing. */
@@ -39,6 +42,18 @@ static int descriptor_find(u64 device, u64 inode)
     return found;
 }
 
+/* Can single pages of it be mapped, for executing them too? Not of large pages, nor of what is mounted "noexec". */
+static bool is_fit(int fd)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs) || fs.f_type == HUGETLBFS_MAGIC)
+        return false;
+    void *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    if (page != MAP_FAILED)
+        munmap(page, PAGE_SIZE);
+    return page != MAP_FAILED;
+}
+
 /* The mapping that `host` lies in. False: there is none. */
 static bool mapping_find(u64 host, struct direct_file *f)
 {
@@ -59,6 +74,8 @@ static bool mapping_find(u64 host, struct direct_file *f)
     *f = (struct direct_file){.start = start, .end = end, .offset = offset, .fd = -1};
     if (rights[3] == 's' && rights[1] == 'w' && inode)
         f->fd = descriptor_find(makedev(of_major, of_minor), inode);
+    if (f->fd >= 0 && !is_fit(f->fd))
+        f->fd = -1;
     return true;
 }
 
@@ -67,13 +84,18 @@ static const struct direct_file *file_find(struct direct_host *h, u64 host)
     for (u32 i = 0; i < h->files; i++)
         if (host - h->file[i].start < h->file[i].end - h->file[i].start)
             return &h->file[i];
-    if (h->files == DIRECT_FILES || !mapping_find(host, &h->file[h->files]))
+    if (h->files == DIRECT_FILES)
         return NULL;
-    return &h->file[h->files++];
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    bool found = mapping_find(host, &h->file[h->files]);
+    pthread_setcancelstate(state, &state);
+    return found ? &h->file[h->files++] : NULL;
 }
 
-bool direct_file(struct direct_host *h, const void *host, u32 *file, u64 *offset)
+bool direct_file(void *opaque, const void *host, u32 *file, u64 *offset)
 {
+    struct direct_host *h = opaque;
     pthread_mutex_lock(&h->lock);
     const struct direct_file *f = file_find(h, (u64)host);
     bool found = f && f->fd >= 0;
@@ -85,8 +107,9 @@ bool direct_file(struct direct_host *h, const void *host, u32 *file, u64 *offset
     return found;
 }
 
-void direct_files_forget(struct direct_host *h)
+void direct_files_forget(void *opaque)
 {
+    struct direct_host *h = opaque;
     pthread_mutex_lock(&h->lock);
     h->files = 0;
     pthread_mutex_unlock(&h->lock);

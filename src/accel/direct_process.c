@@ -46,7 +46,9 @@
 #endif
 
 #define KICK SIGUSR1
-#define FIRST_LA 0x10000ull /* where the program's page is at first */
+#define DIRECT_LOW 0x10000ull /* addresses that a process can map */
+#define DIRECT_HIGH 0x7ffffffff000ull
+#define FIRST_LA DIRECT_LOW /* where the program's page is at first */
 #define STUB_PAGES 3        /* code, and two of the list */
 #define STUB_FD 3           /* descriptors in the process: the page, and from the next on the files */
 #define VECTORS_MAX 16384
@@ -146,7 +148,7 @@ static int program_create(struct direct_process *p)
 
 /* -- its start -- */
 
-#define SPARE_FD 200 /* descriptors are put together from here on */
+#define SPARE_FD 200 /* descriptors are put together from here on, where there is room */
 
 /* In the new process, which shares our memory until it executes the program: only system calls. */
 static int child(void *opaque)
@@ -154,15 +156,16 @@ static int child(void *opaque)
     const struct direct_process *p = opaque;
     static const char *const argv[] = {"nestbox-direct", NULL};
     const char *const none[] = {NULL};
+    long spare[1 + DIRECT_FILES];
     if (syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
         _exit(1);
-    syscall(SYS_dup3, p->fd, SPARE_FD, 0);
+    spare[0] = syscall(SYS_fcntl, p->fd, F_DUPFD, SPARE_FD);
     for (u32 i = 0; i < p->files; i++)
-        if (p->host->file[i].fd >= 0)
-            syscall(SYS_dup3, p->host->file[i].fd, SPARE_FD + 1 + (int)i, 0);
+        spare[1 + i] = p->host->file[i].fd >= 0 ? syscall(SYS_fcntl, p->host->file[i].fd, F_DUPFD, SPARE_FD) : -1;
     for (u32 i = 0; i <= p->files; i++) {
         syscall(SYS_close, STUB_FD + (int)i);
-        syscall(SYS_dup3, SPARE_FD + (int)i, STUB_FD + (int)i, 0);
+        if (spare[i] >= 0)
+            syscall(SYS_dup3, spare[i], STUB_FD + (int)i, 0);
     }
     syscall(SYS_close_range, STUB_FD + 1 + p->files, ~0u, 0);
     syscall(SYS_close_range, 0, STUB_FD - 1, 0);
@@ -174,7 +177,7 @@ static int child(void *opaque)
 static int stopped(struct direct_process *p)
 {
     int status;
-    while (waitpid(p->pid, &status, __WALL) < 0)
+    while (syscall(SYS_wait4, p->pid, &status, __WALL, NULL) < 0) /* libc's would be a place to cancel the thread at */
         if (errno != EINTR) {
             p->pid = 0;
             return 0;
@@ -340,6 +343,18 @@ static int settle_in(struct direct_process *p)
     return 0;
 }
 
+static void destroy(struct direct_process *p)
+{
+    if (p->pid) {
+        kill(p->pid, SIGKILL);
+        while (p->pid)
+            stopped(p);
+    }
+    if (p->list)
+        munmap(p->list, (STUB_PAGES - 1) * PAGE_SIZE);
+    free(p);
+}
+
 static int create(struct direct_host *h, u32 index, struct direct_process **out)
 {
     struct direct_process *p = aligned_alloc(64, (sizeof(*p) + 63) & ~63ul);
@@ -355,34 +370,26 @@ static int create(struct direct_host *h, u32 index, struct direct_process **out)
     int e = program_create(p);
     if (!e)
         e = start(p);
+    if (p->fd >= 0)
+        close(p->fd); /* the process has it */
     pthread_mutex_unlock(&h->lock);
     if (!e)
         e = settle_in(p);
     if (e)
-        direct_destroy(p);
+        destroy(p);
     else
         *out = p;
     return e;
 }
 
-struct direct_process *direct_create(struct direct_host *h, u32 index)
+static struct direct_process *process_create(void *opaque, u32 index)
 {
     struct direct_process *p = NULL;
-    return create(h, index, &p) ? NULL : p;
-}
-
-void direct_destroy(struct direct_process *p)
-{
-    if (p->pid) {
-        kill(p->pid, SIGKILL);
-        while (p->pid)
-            stopped(p);
-    }
-    if (p->list)
-        munmap(p->list, (STUB_PAGES - 1) * PAGE_SIZE);
-    if (p->fd >= 0)
-        close(p->fd);
-    free(p);
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    int e = create(opaque, index, &p);
+    pthread_setcancelstate(state, &state);
+    return e ? NULL : p;
 }
 
 /* -- what it has mapped -- */
@@ -416,7 +423,7 @@ static struct request change_request(const struct direct_change *c)
     return q;
 }
 
-bool direct_change(struct direct_process *p, const struct direct_change *c, u32 count)
+static bool change_all(struct direct_process *p, const struct direct_change *c, u32 count)
 {
     if (!p->pid || p->tracer != me())
         return false;
@@ -484,7 +491,7 @@ static enum direct_stop signal_stop(struct direct_process *p, int number, struct
     }
 }
 
-enum direct_stop direct_run(struct direct_process *p, struct direct_regs *r, const u64 *request_word, u64 *la)
+static enum direct_stop run(struct direct_process *p, struct direct_regs *r, const u64 *request_word, u64 *la)
 {
     struct user_regs_struct u = p->regs;
     u32 *running = &p->host->running[p->index];
@@ -499,9 +506,9 @@ enum direct_stop direct_run(struct direct_process *p, struct direct_regs *r, con
         __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
         return DIRECT_KICKED;
     }
-    if (ptrace(PTRACE_SYSEMU, p->pid, 0, 0)) {
+    if (ptrace(PTRACE_SYSEMU, p->pid, 0, 0)) { /* it died before it began */
         __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
-        return DIRECT_LOST;
+        return DIRECT_UNFIT;
     }
     int status = stopped(p);
     __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
@@ -516,7 +523,7 @@ enum direct_stop direct_run(struct direct_process *p, struct direct_regs *r, con
     return signal_stop(p, WSTOPSIG(status), r, la);
 }
 
-void direct_kick(struct direct_host *h, u32 index)
+KEEPS_VECTORS void direct_kick(struct direct_host *h, u32 index)
 {
     pid_t pid = (pid_t)__atomic_load_n(&h->running[index], __ATOMIC_SEQ_CST);
     if (pid)
@@ -528,7 +535,7 @@ void direct_kick(struct direct_host *h, u32 index)
 /* Bytes of an image that are the state itself: not those that the kernel uses, behind the registers of FXSAVE. */
 #define FXSAVE_END 416
 
-bool direct_vectors_get(struct direct_process *p, void *image, u64 size)
+static bool vectors_get(struct direct_process *p, void *image, u64 size)
 {
     struct iovec v = {p->vectors, sizeof p->vectors};
     if (!p->pid || ptrace(PTRACE_GETREGSET, p->pid, NT_X86_XSTATE, &v))
@@ -539,7 +546,7 @@ bool direct_vectors_get(struct direct_process *p, void *image, u64 size)
     return true;
 }
 
-bool direct_vectors_set(struct direct_process *p, void *image, u64 size)
+static bool vectors_set(struct direct_process *p, void *image, u64 size)
 {
     const u64 ours = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
     u64 others, in_use;
@@ -553,6 +560,28 @@ bool direct_vectors_set(struct direct_process *p, void *image, u64 size)
     memset(p->vectors + XCOMP_BV, 0, 8);
     struct iovec v = {p->vectors, p->vectors_size};
     return p->pid && !ptrace(PTRACE_SETREGSET, p->pid, NT_X86_XSTATE, &v);
+}
+
+KEEPS_VECTORS static void stop(void *opaque, u32 index)
+{
+    direct_kick(opaque, index);
+}
+
+void direct_host_init(struct direct_host *h)
+{
+    pthread_mutex_init(&h->lock, NULL);
+    h->ops = (struct cpu_direct_host){.opaque = h,
+                                      .create = process_create,
+                                      .destroy = destroy,
+                                      .change = change_all,
+                                      .run = run,
+                                      .stop = stop,
+                                      .vectors_get = vectors_get,
+                                      .vectors_set = vectors_set,
+                                      .file = direct_file,
+                                      .files_forget = direct_files_forget,
+                                      .low = DIRECT_LOW,
+                                      .high = DIRECT_HIGH};
 }
 
 /* -- may we? -- */
@@ -570,8 +599,8 @@ int direct_probe(struct error *error)
     /* At an address that is not mapped. */
     struct direct_regs r = {.rip = 0x20000, .flags = 0x202, .cs = 0x33, .ss = 0x2b};
     u64 none = 0, la = 0;
-    enum direct_stop stop = direct_run(p, &r, &none, &la);
-    direct_destroy(p);
+    enum direct_stop stop = run(p, &r, &none, &la);
+    destroy(p);
     if (stop != DIRECT_PAGE_FAULT || la != 0x20000)
         return error_set(error, -EIO, "a process that executes guest code does not stop as it should (%d)", (int)stop);
     return 0;

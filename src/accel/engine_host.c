@@ -79,51 +79,6 @@ KEEPS_VECTORS static void engine_kick(void *opaque, u32 index)
     direct_kick(&h->direct, index);
 }
 
-/* -- processes of user code -- */
-
-static struct direct_process *process_create(void *opaque, u32 index)
-{
-    struct engine_host *h = opaque;
-    return direct_create(&h->direct, index);
-}
-
-static void process_destroy(void *opaque, struct direct_process *p)
-{
-    direct_destroy(p);
-}
-
-KEEPS_VECTORS static void process_stop(void *opaque, u32 index)
-{
-    struct engine_host *h = opaque;
-    direct_kick(&h->direct, index);
-}
-
-static bool memory_file(void *opaque, const void *host, u32 *file, u64 *offset)
-{
-    struct engine_host *h = opaque;
-    return direct_file(&h->direct, host, file, offset);
-}
-
-static void memory_files_forget(void *opaque)
-{
-    struct engine_host *h = opaque;
-    direct_files_forget(&h->direct);
-}
-
-static const struct cpu_direct_host direct_ops = {
-    .create = process_create,
-    .destroy = process_destroy,
-    .change = direct_change,
-    .run = direct_run,
-    .stop = process_stop,
-    .vectors_get = direct_vectors_get,
-    .vectors_set = direct_vectors_set,
-    .file = memory_file,
-    .files_forget = memory_files_forget,
-    .low = DIRECT_LOW,
-    .high = DIRECT_HIGH,
-};
-
 /* -- signals -- */
 
 static void on_timer(int sig, siginfo_t *info, void *context)
@@ -226,8 +181,8 @@ void engine_host_init(struct engine_host *h)
                                .timer_set = engine_timer_set,
                                .wait = engine_wait,
                                .kick = engine_kick,
-                               .direct = &direct_ops};
-    pthread_mutex_init(&h->direct.lock, NULL);
+                               .direct = &h->direct.ops};
+    direct_host_init(&h->direct);
     thread_time_init(&h->ops);
 }
 

@@ -23,7 +23,7 @@ static const struct {
 } variables[] = {
     {"nested", "NESTBOX_KVM_NESTED"},   {"accel", "NESTBOX_KVM_ACCEL"},       {"cpu", "NESTBOX_KVM_CPU"},
     {"trace", "NESTBOX_KVM_TRACE"},     {"stats", "NESTBOX_KVM_STATS"},       {"trace-file", "NESTBOX_KVM_TRACE_FILE"},
-    {"symbols", "NESTBOX_KVM_SYMBOLS"}, {"perf-map", "NESTBOX_KVM_PERF_MAP"},
+    {"symbols", "NESTBOX_KVM_SYMBOLS"}, {"perf-map", "NESTBOX_KVM_PERF_MAP"}, {"direct", "NESTBOX_KVM_DIRECT"},
 };
 
 int preload_find(char path[PRELOAD_PATH_MAX], struct error *error)

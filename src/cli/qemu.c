@@ -43,7 +43,17 @@ static int run(const struct verb *verb, int argc, char **argv)
         snprintf(start.choice, sizeof(start.choice), "QEMU is to use %s: it starts as it is, without nestbox's options",
                  accel);
     }
-    char **args = qemu_args(PROGRAM, start.rest, !start.other_vendor ? NULL : start.amd ? "amd" : "intel", start.serve);
+    bool direct = start.serve && start.settings.direct != DIRECT_OFF;
+    if (direct && qemu_args_no_processes(start.rest)) {
+        complain("--direct needs processes, which QEMU's -sandbox spawn=deny forbids: all code is translated");
+        start.settings.direct = DIRECT_OFF;
+        direct = false;
+    }
+    char **args = qemu_args(PROGRAM, start.rest,
+                            !start.other_vendor ? NULL
+                            : start.amd         ? "amd"
+                                                : "intel",
+                            start.serve, direct);
     if (!args) {
         complain("out of memory");
         return STATUS_FAILED;

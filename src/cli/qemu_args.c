@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ADDED 5 /* the program, -accel kvm, -cpu host */
+#define ADDED 9 /* the program, -accel kvm, -cpu host, -object, -machine for shared memory */
+
+#define QEMU_MEMORY 128 /* MiB, without -m */
 
 /* Is it that option of QEMU's? */
 static bool is(const char *arg, const char *option)
@@ -40,7 +42,32 @@ struct command {
     unsigned count;
     const char *accel; /* the accelerator that QEMU tries first, up to a comma or colon; NULL: none is named */
     bool cpu, no_machine;
+    const char *memory; /* of -m; NULL: not given */
+    bool has_memory;    /* some memory is named that is not QEMU's own, or no size that is known here */
+    bool no_spawn;      /* its sandbox forbids processes */
 };
+
+/* Returns the size in MiB that -m names, 0 if this is not a plain number of MiB or GiB. */
+static unsigned long long mebibytes(const char *text)
+{
+    char *end;
+    const char *number = find(text, "size") ? find(text, "size") : text;
+    unsigned long long n = strtoull(number, &end, 10);
+    bool gibi = *end == 'G' || *end == 'g';
+    end += gibi || *end == 'M' || *end == 'm';
+    return *end && *end != ',' ? 0 : gibi ? n << 10 : n;
+}
+
+/* Options by which QEMU has memory of another kind, or that may name some. */
+static bool names_memory(const char *arg, const char *value)
+{
+    static const char *const all[] = {"mem-path", "mem-prealloc", "numa", "readconfig", NULL};
+    for (unsigned i = 0; all[i]; i++)
+        if (is(arg, all[i]))
+            return true;
+    return value && (((is(arg, "machine") || is(arg, "M")) && find(value, "memory-backend")) ||
+                     (is(arg, "object") && strstr(value, "memory-backend")));
+}
 
 static struct command look(char **argv)
 {
@@ -52,6 +79,11 @@ static struct command look(char **argv)
             c.accel = find(accel, "accel") ? find(accel, "accel") : accel;
         if (is(arg, "cpu"))
             c.cpu = true;
+        if (is(arg, "m"))
+            c.memory = value;
+        c.has_memory |= names_memory(arg, value);
+        if (is(arg, "sandbox") && value && find(value, "spawn"))
+            c.no_spawn = begins(find(value, "spawn"), "deny");
         if ((is(arg, "machine") || is(arg, "M")) && value) {
             if (find(value, "accel"))
                 c.accel = find(value, "accel");
@@ -71,6 +103,11 @@ bool qemu_args_accel(char **argv, char *name, size_t size)
     struct command c = look(argv);
     snprintf(name, size, "%.*s", c.accel ? (int)strcspn(c.accel, ",:") : 0, c.accel ? c.accel : "");
     return tries_kvm(&c);
+}
+
+bool qemu_args_no_processes(char **argv)
+{
+    return look(argv).no_spawn;
 }
 
 const char *qemu_args_misplaced(char **argv)
@@ -108,10 +145,11 @@ static char *cpu_value(const char *model, const char *vendor, bool engine)
     return text;
 }
 
-char **qemu_args(const char *program, char **argv, const char *vendor, bool engine)
+char **qemu_args(const char *program, char **argv, const char *vendor, bool engine, bool shared)
 {
     struct command c = look(argv);
     bool kvm = tries_kvm(&c);
+    unsigned long long size = c.memory ? mebibytes(c.memory) : QEMU_MEMORY;
     unsigned n = 0;
     char **args = calloc(c.count + ADDED + 1, sizeof(*args));
     if (!args)
@@ -124,6 +162,16 @@ char **qemu_args(const char *program, char **argv, const char *vendor, bool engi
     if (kvm && !c.cpu && !c.no_machine) {
         args[n++] = strdup("-cpu");
         args[n++] = cpu_value("host", vendor, engine);
+    }
+    if (kvm && shared && size && !c.has_memory && !c.no_machine) {
+        /* By the names that QEMU's own memory has: in saved states and migrations the two are the same. */
+        args[n++] = strdup("-object");
+        if (asprintf(&args[n++],
+                     "memory-backend-memfd,id=pc.ram,size=%lluM,share=on,x-use-canonical-path-for-ramblock-id=off",
+                     size) < 0)
+            args[n - 1] = NULL;
+        args[n++] = strdup("-machine");
+        args[n++] = strdup("memory-backend=pc.ram");
     }
     for (unsigned i = 0; i < c.count; i++)
         args[n++] = kvm && i && is(argv[i - 1], "cpu") ? cpu_value(argv[i], vendor, engine) : strdup(argv[i]);

@@ -16,6 +16,9 @@ bool qemu_args_accel(char **argv, char *name, size_t size);
  * NULL: there is none. */
 const char *qemu_args_misplaced(char **argv);
 
+/* Does QEMU's sandbox forbid it to make processes? */
+bool qemu_args_no_processes(char **argv);
+
 /*
  * argv, which ends with NULL, is what follows `qemu`. The result begins with `program`, ends with NULL, and has
  *
@@ -27,9 +30,12 @@ const char *qemu_args_misplaced(char **argv);
  * other models have them. OVMF makes page tables for all that there could be, which takes half a minute with the
  * host's 48.
  *
+ *   with `shared`, if nothing about memory is named but a plain size: guest memory in a memfd that is mapped shared,
+ * which direct execution needs (docs/direct.md).
+ *
  * The result is freed by qemu_args_free; it is NULL if there is no memory.
  */
-char **qemu_args(const char *program, char **argv, const char *vendor, bool engine);
+char **qemu_args(const char *program, char **argv, const char *vendor, bool engine, bool shared);
 void qemu_args_free(char **args);
 
 #endif

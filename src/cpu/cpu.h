@@ -223,6 +223,9 @@ bool cpu_may_poll(const struct vcpu *v);
 /* May the guest use only what CPUID shows? True unless the VM was created with `paravirt`. */
 void cpu_paravirt_enforce(struct vcpu *v, bool enforce);
 
+/* [any] but in cpu_run: all user code is translated from now on (docs/direct.md). */
+void cpu_direct_end(struct vm *vm);
+
 /* [any] Sets the CPU_QUIRK_* of the VM, which has none at first. */
 void cpu_quirks_set(struct vm *vm, u32 quirks);
 /* Says which hypercalls, by the bit of their number, end cpu_run with CPU_EXIT_HYPERCALL. MAP_GPA_RANGE (12) can. */

@@ -33,7 +33,7 @@ static void change_end(void *opaque, u32 space, const struct ram_slot *old, cons
     for (u32 i = 0; i < vm->vcpu_count; i++)
         vcpu_slots_forget(vm->vcpu[i]);
     if (goes && vm->direct != CPU_DIRECT_OFF) {
-        vm->host->direct->files_forget(vm->host->opaque);
+        vm->host->direct->files_forget(vm->host->direct->opaque);
         vm->direct_notes.generation++;
     }
     if (goes) {
@@ -45,6 +45,15 @@ static void change_end(void *opaque, u32 space, const struct ram_slot *old, cons
     } else if (old && now->dirty && !old->dirty) {
         protect(vm, now->host, now->size);
     }
+    exclusive_end_outside(vm);
+}
+
+void cpu_direct_end(struct vm *vm)
+{
+    if (vm->direct == CPU_DIRECT_OFF)
+        return;
+    exclusive_begin_outside(vm);
+    vm->direct_notes.ended = true;
     exclusive_end_outside(vm);
 }
 

@@ -11,6 +11,7 @@
 #include "cpu/core/copy.h"
 #include "cpu/core/nested.h"
 #include "cpu/cpu.h"
+#include "cpu/direct/direct.h"
 #include "cpu/event/lapic.h"
 #include "cpu/insn/msr.h"
 #include "cpu/insn/paravirt.h"
@@ -589,5 +590,7 @@ int cpu_state_set(struct vcpu *v, const struct cpu_state *s, u64 given, const ch
     v->awaits = false;
     store(v, s, given);
     derive(v);
+    if (given & STATE_CONTROL && v->direct_spaces) /* perhaps with another memory, as a saved state is loaded */
+        direct_doubt(v);
     return 0;
 }

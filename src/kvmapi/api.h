@@ -72,7 +72,8 @@ struct api_vm {
     struct msr_filter *msr_filter;
     u32 vcpu_ids; /* IDs of vCPUs are below this; 0: any */
     u32 mmu_pages;
-    u32 msr_exits; /* KVM_MSR_EXIT_REASON_*: accesses that the program wants to see */
+    bool said_private; /* that direct execution is not possible in some memory */
+    u32 msr_exits;     /* KVM_MSR_EXIT_REASON_*: accesses that the program wants to see */
     bool platform_info_hidden;
     struct api_tsc tsc;
     u32 tsc_khz; /* of new vCPUs; 0: the host's */

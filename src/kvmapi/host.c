@@ -108,6 +108,7 @@ KEEPS_VECTORS static void kick(void *opaque, u32 index)
     u32 *asleep = &h->vcpu[index].asleep;
     if (__atomic_exchange_n(asleep, 0, __ATOMIC_SEQ_CST))
         syscall(SYS_futex, asleep, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    direct_kick(&h->direct, index);
 }
 
 /* -- the thread -- */
@@ -260,7 +261,9 @@ int host_create(struct api_host **out)
                                .now_ns = now_ns,
                                .timer_set = timer_set,
                                .wait = wait,
-                               .kick = kick};
+                               .kick = kick,
+                               .direct = &h->direct.ops};
+    direct_host_init(&h->direct);
     thread_time_init(&h->ops);
     pthread_mutex_init(&h->lock, NULL);
     h->epoll = file_hide(epoll_create1(EPOLL_CLOEXEC));

@@ -6,7 +6,7 @@
 #ifndef KVMAPI_HOST_H
 #define KVMAPI_HOST_H
 
-#include "cpu/cpu.h"
+#include "accel/direct_process.h"
 
 #include <pthread.h>
 
@@ -27,6 +27,7 @@ struct host_watch {
 struct api_host {
     struct cpu_host ops; /* what the engine calls; its opaque is this struct */
     struct vm *vm;       /* for the trace */
+    struct direct_host direct;
     struct host_vcpu vcpu[CPU_VCPUS_MAX];
     pthread_mutex_t lock; /* held while watches are served */
     pthread_t thread;

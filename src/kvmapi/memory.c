@@ -1,10 +1,15 @@
 /*
  * Memory of a VM: regions of the program's memory, and which of their pages were written.
  */
+#include "kvmapi/host.h"
+#include "kvmapi/settings.h"
 #include "kvmapi/vm.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#define PRIVATE_NOTED (32ull << 20) /* smaller memory, as that of a display, has no programs */
 
 /* Can it be memory of a program at all? Other addresses are no page faults but general protection. */
 static bool is_of_program(u64 address, u64 size)
@@ -13,6 +18,21 @@ static bool is_of_program(u64 address, u64 size)
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
     u64 end = BIT64(c & BIT(16) /* LA57 */ ? 56 : 47) - PAGE_SIZE;
     return address <= end && size <= end - address;
+}
+
+/* Says once if user code in this memory is to be executed directly and cannot be. */
+static void say_private(struct api_vm *vm, const struct ram_region *g)
+{
+    u32 file;
+    u64 offset;
+    if (api_settings()->direct == CPU_DIRECT_OFF || vm->said_private || g->flags & RAM_READONLY ||
+        g->size < PRIVATE_NOTED || direct_file(&vm->host->direct, g->host, &file, &offset))
+        return;
+    vm->said_private = true;
+    fprintf(stderr,
+            "nestbox kvm: %llu MiB of guest memory are no file that is mapped shared: user code there is translated "
+            "(for direct execution, QEMU takes -object memory-backend-memfd,share=on)\n",
+            (unsigned long long)(g->size >> 20));
 }
 
 static long set_region(struct api_vm *vm, struct api_arg *arg)
@@ -34,6 +54,8 @@ static long set_region(struct api_vm *vm, struct api_arg *arg)
                                  .start = GPA(k->guest_phys_addr),
                                  .size = k->memory_size,
                                  .host = (void *)k->userspace_addr};
+    if (g.size)
+        say_private(vm, &g);
     return ram_slot_set(vm->machine.ram, space, &g);
 }
 

@@ -11,10 +11,12 @@
 #include "kvmapi/signals.h"
 #include "kvmapi/stats.h"
 #include "kvmapi/system.h"
+#include "kvmapi/vm.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -348,6 +350,8 @@ SEAM int ioctl(int fd, unsigned long request, ...)
     va_start(list, request);
     u64 arg = va_arg(list, u64);
     va_end(list);
+    if (unlikely((u32)request == UFFDIO_REGISTER))
+        vms_watched();
     return api_ioctl(fd, (u32)request, arg, &r) ? (int)result(r) : NEXT(ioctl)(fd, request, arg);
 }
 

@@ -36,6 +36,18 @@ static void read_nested(const char *text)
     }
 }
 
+static void read_direct(const char *text)
+{
+    static const char *const names[] = {[CPU_DIRECT_OFF] = "off", [CPU_DIRECT_AUTO] = "auto", [CPU_DIRECT_ON] = "on"};
+    for (unsigned i = 0; text && i < ARRAY_LEN(names); i++)
+        if (strcmp(names[i], text) == 0) {
+            settings.direct = (enum cpu_direct)i;
+            return;
+        }
+    if (text && *text)
+        error_set(&settings.error, -EINVAL, "NESTBOX_KVM_DIRECT is '%s'; it must be off, auto or on", text);
+}
+
 static void read_trace(const char *text)
 {
     while (text && *text) {
@@ -62,6 +74,7 @@ static void read_all(void)
     settings.symbols = getenv("NESTBOX_KVM_SYMBOLS");
     settings.perf_map = getenv("NESTBOX_KVM_PERF_MAP");
     read_nested(getenv("NESTBOX_KVM_NESTED"));
+    read_direct(getenv("NESTBOX_KVM_DIRECT"));
     read_trace(getenv("NESTBOX_KVM_TRACE"));
 }
 

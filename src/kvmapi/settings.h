@@ -6,6 +6,7 @@
  *   NESTBOX_KVM_NESTED=V        intel, amd or off: whose CPU and extensions the guest gets (default: the host's vendor,
  *                               and its extensions)
  *   NESTBOX_KVM_CPU=MODEL,±F    what KVM_GET_SUPPORTED_CPUID offers at most (default: max)
+ *   NESTBOX_KVM_DIRECT=WHEN     off, auto or on: user code that the host's CPU executes (docs/direct.md)
  *   NESTBOX_KVM_TRACE=LIST      of entry, exits, ioctl, unknown, run; separated by commas
  *   NESTBOX_KVM_TRACE_FILE=FILE where lines go, instead of standard error
  *   NESTBOX_KVM_STATS=FILE      counters are written there when a VM ends
@@ -16,6 +17,7 @@
 #define KVMAPI_SETTINGS_H
 
 #include "base/error.h"
+#include "cpu/cpu.h"
 #include "rules/run_settings.h"
 
 struct api_settings {
@@ -23,7 +25,8 @@ struct api_settings {
     bool nested;
     bool amd;        /* the vendor */
     const char *cpu; /* NULL: max */
-    u32 trace;       /* TRACE_*, API_TRACE_* */
+    enum cpu_direct direct;
+    u32 trace; /* TRACE_*, API_TRACE_* */
     const char *trace_file, *stats_file;
     const char *symbols; /* NULL: none */
     bool perf_map;

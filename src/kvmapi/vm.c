@@ -6,6 +6,7 @@
 #include "kvmapi/cpuid.h"
 #include "kvmapi/descriptor.h"
 #include "kvmapi/run.h"
+#include "kvmapi/settings.h"
 #include "kvmapi/signals.h"
 #include "kvmapi/stats.h"
 #include "kvmapi/system.h"
@@ -46,6 +47,15 @@ static void list_remove(const struct api_vm *vm)
             *p = vm->next;
             break;
         }
+    pthread_mutex_unlock(&all_lock);
+}
+
+void vms_watched(void)
+{
+    pthread_mutex_lock(&all_lock);
+    for (struct api_vm *vm = all; vm; vm = vm->next)
+        if (vm->pid == getpid())
+            cpu_direct_end(vm->cpus);
     pthread_mutex_unlock(&all_lock);
 }
 
@@ -132,8 +142,12 @@ static int vm_make(struct api_vm *vm)
     if (e)
         return e;
     run_machine_init(&vm->machine, vm);
-    const struct cpu_config config = {
-        .machine = &vm->machine, .host = &vm->host->ops, .tsc_khz = api_tsc_khz(), .smm = true, .paravirt = true};
+    const struct cpu_config config = {.machine = &vm->machine,
+                                      .host = &vm->host->ops,
+                                      .tsc_khz = api_tsc_khz(),
+                                      .smm = true,
+                                      .paravirt = true,
+                                      .direct = api_settings()->direct};
     e = cpu_create(&vm->cpus, &config);
     if (!e)
         api_trace_engine(vm->host, vm->cpus);

@@ -11,6 +11,10 @@ long vm_open(void);
 void vm_get(struct api_vm *vm);
 void vm_put(struct api_vm *vm);
 
+/* The program is about to watch memory by userfaultfd, which sees nothing of what other processes do: ends direct
+ * execution in all VMs. */
+void vms_watched(void);
+
 /* Makes a vCPU, with vm.lock held. Returns its descriptor or -errno. */
 long vcpu_open(struct api_vm *vm, u64 id);
 /* Called when the VM ends. */

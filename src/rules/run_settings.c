@@ -41,6 +41,13 @@ static const char *const kvm_trace_names[] = {"entry", "exits", "ioctl", "unknow
      "The engine only.", \
      .group = debugging}
 
+#define ROW_DIRECT(more) \
+    {"direct", SETTING_CHOICE, AT(direct), "WHEN", "user code by the host's CPU (experimental)", \
+     "Experimental: which 64-bit user code of the guest the host's CPU executes itself, in processes of their own, " \
+     "instead of translated code: *off*, *auto* (programs that compute) or *on* (all that can be). " \
+     more "The engine only.", \
+     .group = processor, .def = "off", .choices = direct_names}
+
 const struct setting run_settings_table[] = {
     {"kernel", SETTING_TEXT, AT(kernel), "FILE", "what to start: Linux bzImage, multiboot 1, PVH ELF; may be gzipped",
      "What to start: a Linux bzImage, a multiboot 1 kernel (32-bit or 64-bit ELF, or with load addresses in its "
@@ -72,11 +79,7 @@ const struct setting run_settings_table[] = {
      "Which one *auto* took, and why, is printed on standard error.",
      .group = processor, .def = "auto", .choices = accel_names},
     ROW_CPU,
-    {"direct", SETTING_CHOICE, AT(direct), "WHEN", "user code by the host's CPU (experimental)",
-     "Experimental: which 64-bit user code of the guest the host's CPU executes itself, in processes of their own, "
-     "instead of translated code: *off*, *auto* (programs that compute) or *on* (all that can be). "
-     "The engine only.",
-     .group = processor, .def = "off", .choices = direct_names},
+    ROW_DIRECT(""),
 
     {"serial", SETTING_LIST, AT(serial), "WHERE",
      "serial port: stdio, none, pty, file:PATH, unix:PATH[,wait]; repeat for two",
@@ -140,6 +143,8 @@ const struct setting kvm_settings_table[] = {
      .group = processor, .def = "auto", .choices = kvm_accel_names,
      .hint = "auto takes the host's KVM where it is fit; to use it in any case, start the program without nestbox"},
     ROW_CPU,
+    ROW_DIRECT("The program's memory for the guest must be a file that is mapped shared, as QEMU's memory-backend-memfd "
+               "with share=on, which *nestbox qemu* adds where no other memory is named. "),
     {"probe-file", SETTING_TEXT, AT(probe_file), "FILE", "where the verdict on the host's KVM is kept for this boot",
      "Keep in _FILE_ whether the host's KVM runs kernels, and read it from there as long as boot, kernel and CPU are "
      "the same: trying it takes up to half a second. The file must be one that nobody else can write.",

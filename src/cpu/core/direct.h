@@ -14,6 +14,7 @@ struct direct_notes {
     u32 lock;       /* [a] guards the notes */
     u64 count;      /* [a] of all notes ever made */
     u32 generation; /* [exclusive] how often slots of memory went: processes made before are of no use */
+    bool ended;     /* [exclusive] all user code is translated from now on */
     struct direct_note {
         u64 host, size;
     } note[DIRECT_NOTES];

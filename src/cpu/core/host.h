@@ -145,9 +145,10 @@ struct direct_process;
 /* Processes that hold one address space each, on the thread of one vCPU. Vector state is saved when these are called.
  */
 struct cpu_direct_host {
+    void *opaque;
     /* NULL: the host does not let us. */
     struct direct_process *(*create)(void *opaque, u32 index);
-    void (*destroy)(void *opaque, struct direct_process *p);
+    void (*destroy)(struct direct_process *p);
     /* False: some changes were not made, and the process is of no use any more. */
     bool (*change)(struct direct_process *p, const struct direct_change *c, u32 count);
     /* Executes guest code until something stops it; *request not being zero does. */

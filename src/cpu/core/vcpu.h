@@ -390,7 +390,7 @@ static inline void request_add(struct vcpu *v, u64 bit)
 {
     __atomic_fetch_or(&v->request, bit, __ATOMIC_SEQ_CST);
     if (unlikely(v->vm->direct != CPU_DIRECT_OFF))
-        v->vm->host->direct->stop(v->vm->host->opaque, v->index);
+        v->vm->host->direct->stop(v->vm->host->direct->opaque, v->index);
 }
 
 static inline bool vm_quirk(const struct vm *vm, u32 quirk)

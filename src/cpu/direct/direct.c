@@ -55,6 +55,11 @@ void direct_detach(struct vcpu *v)
         space_stop(v, &v->direct_spaces->space[i]);
 }
 
+void direct_doubt(struct vcpu *v)
+{
+    v->direct_spaces->generation = ~v->vm->direct_notes.generation;
+}
+
 /* -- can a process have this state? -- */
 
 /* Reads memory of supervisor mode. In L2 a plain read may end in a VM exit that no instruction causes. */
@@ -374,6 +379,10 @@ bool direct_execute(struct vcpu *v)
     struct direct *d = v->direct_spaces;
     struct direct_regs r;
     left(d);
+    if (unlikely(v->vm->direct_notes.ended && !d->refused)) {
+        direct_detach(v);
+        d->refused = true;
+    }
     if (v->cpl != 3 || d->refused || !is_fit(v))
         return false;
     struct space *s = begin(v);

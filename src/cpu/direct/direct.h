@@ -10,6 +10,8 @@ size_t direct_size(void);
 /* `memory` is zeroed memory of the accelerator. */
 void direct_attach(struct vcpu *v, void *memory);
 void direct_detach(struct vcpu *v);
+/* The owner of the vCPU may have written to any code: processes begin anew before user code goes on. */
+void direct_doubt(struct vcpu *v);
 
 /* Called before translated code would be entered: executes user code in a process instead, if the state of the vCPU is
  * one that a process can have, and what stopped that with it. False: nothing was done. */

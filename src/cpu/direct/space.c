@@ -234,11 +234,11 @@ static const u8 *fetched(struct vcpu *v, struct space *s, u64 la)
 
 /* Are the host's CPU's results those of the guest's, for all that begins in this page or reaches into it? What reaches
  * from or into a page that is not executed now is looked at when that one is. */
-static bool is_fit(struct vcpu *v, struct space *s, u64 la, const u8 *page, enum direct_code known)
+static bool is_fit(struct vcpu *v, struct space *s, u64 la, const u8 *page, enum direct_code known, bool foreign)
 {
     u8 edge[4 * SCAN_MARGIN];
     bool xsave = v->direct_spaces->xsave;
-    if (known == DIRECT_CODE_WATCHED) {
+    if (known == DIRECT_CODE_WATCHED || foreign) { /* others may have written there without notice */
         known = scan_finds(page, PAGE_SIZE, 0, PAGE_SIZE, xsave) ? DIRECT_CODE_UNFIT : DIRECT_CODE_FIT;
         block_judge(v, page, known);
     }
@@ -276,12 +276,12 @@ static bool page_map(struct vcpu *v, struct space *s, struct region *r, u32 i, b
         if (known == DIRECT_CODE_UNKNOWN || !p.slot || (u64)ram_host(p.slot, p.gpa) != at)
             return false;
         notes_apply(v, s); /* write mappings of this page, if there were some */
-        page |= is_fit(v, s, la, (const u8 *)at, known) ? PAGE_FETCH : PAGE_UNFIT;
+        page |= is_fit(v, s, la, (const u8 *)at, known, p.slot->flags & RAM_FOREIGN) ? PAGE_FETCH : PAGE_UNFIT;
         v->stat[STAT_DIRECT_UNFIT] += !!(page & PAGE_UNFIT);
     } else if (p.write && user_page_writer(v, &p)) {
         page |= PAGE_WRITE;
     }
-    if (page == r->page[i] || !host->file(v->vm->host->opaque, (void *)at, &c.file, &c.offset))
+    if (page == r->page[i] || !host->file(host->opaque, (void *)at, &c.file, &c.offset))
         return false;
     c.rights |= (page & PAGE_WRITE ? DIRECT_WRITE : 0) | (page & PAGE_FETCH ? DIRECT_FETCH : 0);
     change(v, s, &c);
@@ -336,7 +336,7 @@ void space_stop(struct vcpu *v, struct space *s)
     struct direct *d = v->direct_spaces;
     if (s->process) {
         vector_save(v);
-        host_of(v)->destroy(v->vm->host->opaque, s->process);
+        host_of(v)->destroy(s->process);
     }
     s->process = NULL;
     s->broken = false;
@@ -351,7 +351,7 @@ bool space_start(struct vcpu *v, struct space *s)
         return true;
     if (d->refused)
         return false;
-    s->process = host_of(v)->create(v->vm->host->opaque, v->index);
+    s->process = host_of(v)->create(host_of(v)->opaque, v->index);
     d->refused = !s->process;
     d->changes = 0;
     s->vectors_known = false;

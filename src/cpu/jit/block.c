@@ -595,7 +595,7 @@ void block_judge(struct vcpu *v, const u8 *page, enum direct_code code)
     struct cache *c = v->vm->cache;
     spin_lock(&c->lock);
     struct page_code *p = page_find(c, (u64)page);
-    if (p && p->direct == DIRECT_CODE_WATCHED)
+    if (p && p->direct != DIRECT_CODE_UNKNOWN)
         p->direct = code;
     spin_unlock(&c->lock);
 }

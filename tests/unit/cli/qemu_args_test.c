@@ -9,17 +9,17 @@
 #include "unit/test.h"
 
 /* Returns the result as one line. */
-static const char *line(const char *vendor, bool engine, const char *const *argv)
+static const char *line(const char *vendor, bool engine, bool shared, const char *const *argv)
 {
     static char text[512];
-    char **args = qemu_args("qemu", (char **)(uintptr_t)argv, vendor, engine);
+    char **args = qemu_args("qemu", (char **)(uintptr_t)argv, vendor, engine, shared);
     size_t used = 0;
     for (char **a = args; *a; a++)
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", used ? " " : "", *a);
     qemu_args_free(args);
     return text;
 }
-#define LINE(vendor, ...) line(vendor, false, (const char *const[]){__VA_ARGS__, NULL})
+#define LINE(vendor, ...) line(vendor, false, false, (const char *const[]){__VA_ARGS__, NULL})
 #define CHECK_LINE(want, vendor, ...) CHECK(strcmp(LINE(vendor, __VA_ARGS__), want) == 0)
 
 static void test_accelerator(void)
@@ -103,7 +103,7 @@ static void test_cpu(void)
 }
 
 #define CHECK_ENGINE(want, vendor, ...)                                                                                \
-    CHECK(strcmp(line(vendor, true, (const char *const[]){__VA_ARGS__, NULL}), want) == 0)
+    CHECK(strcmp(line(vendor, true, false, (const char *const[]){__VA_ARGS__, NULL}), want) == 0)
 
 static void test_width(void)
 {
@@ -117,6 +117,32 @@ static void test_width(void)
                  "host,family=6");
 }
 
+#define MEMFD(size)                                                                                                    \
+    "-object memory-backend-memfd,id=pc.ram,size=" size                                                                \
+    "M,share=on,x-use-canonical-path-for-ramblock-id=off -machine memory-backend=pc.ram"
+#define CHECK_SHARED(want, ...)                                                                                        \
+    CHECK(strcmp(line(NULL, false, true, (const char *const[]){"-cpu", "EPYC", __VA_ARGS__, NULL}),                    \
+                 "qemu -accel kvm " want) == 0)
+
+static void test_shared_memory(void)
+{
+    TEST("memory that is mapped shared is added where no other is named, and its size is plain");
+    CHECK_SHARED(MEMFD("128") " -cpu EPYC -S", "-S");
+    CHECK_SHARED(MEMFD("512") " -cpu EPYC -m 512", "-m", "512");
+    CHECK_SHARED(MEMFD("2048") " -cpu EPYC -m 2G", "-m", "2G");
+    CHECK_SHARED(MEMFD("1024") " -cpu EPYC -m size=1024M,maxmem=4G", "-m", "size=1024M,maxmem=4G");
+    CHECK_SHARED("-cpu EPYC -m 1.5G", "-m", "1.5G");
+    CHECK_SHARED("-cpu EPYC -m 1G -mem-path /dev/shm", "-m", "1G", "-mem-path", "/dev/shm");
+    CHECK_SHARED("-cpu EPYC -M q35,memory-backend=ram", "-M", "q35,memory-backend=ram");
+    CHECK_SHARED("-cpu EPYC -object memory-backend-ram,id=ram,size=1G", "-object", "memory-backend-ram,id=ram,size=1G");
+    CHECK_SHARED("-cpu EPYC -M none", "-M", "none");
+
+    TEST("a sandbox that forbids processes");
+    CHECK(qemu_args_no_processes((char *[]){"-sandbox", "on,spawn=deny", NULL}));
+    CHECK(!qemu_args_no_processes((char *[]){"-sandbox", "on,spawn=allow", NULL}));
+    CHECK(!qemu_args_no_processes((char *[]){"-sandbox", "on", NULL}));
+}
+
 int main(void)
 {
     test_accelerator();
@@ -124,5 +150,6 @@ int main(void)
     test_misplaced();
     test_cpu();
     test_width();
+    test_shared_memory();
     return TEST_END();
 }
