@@ -143,8 +143,8 @@ const struct setting kvm_settings_table[] = {
      .group = processor, .def = "auto", .choices = kvm_accel_names,
      .hint = "auto takes the host's KVM where it is fit; to use it in any case, start the program without nestbox"},
     ROW_CPU,
-    ROW_DIRECT("The program's memory for the guest must be a file that is mapped shared, as QEMU's memory-backend-memfd "
-               "with share=on, which *nestbox qemu* adds where no other memory is named. "),
+    ROW_DIRECT("The program's memory for the guest must be a file that is mapped shared, as QEMU's "
+               "memory-backend-memfd with share=on, which *nestbox qemu* adds where no other memory is named. "),
     {"probe-file", SETTING_TEXT, AT(probe_file), "FILE", "where the verdict on the host's KVM is kept for this boot",
      "Keep in _FILE_ whether the host's KVM runs kernels, and read it from there as long as boot, kernel and CPU are "
      "the same: trying it takes up to half a second. The file must be one that nobody else can write.",

@@ -1,7 +1,7 @@
 #!/bin/bash
-# An installed Debian whose user code the host's CPU executes (docs/direct.md), as much as can be: its disk keeps what is
-# written, programs that write and check memory go on through savevm and loadvm, live migration and a state in a file.
-# Then QEMU's own memory, which is private, and a sandbox that allows processes.
+# An installed Debian whose user code the host's CPU executes (docs/direct.md), as much as can be: its disk keeps what
+# is written; programs that write and check memory go on through savevm and loadvm, live migration and a state in a
+# file. Then QEMU's own memory, which is private, and a sandbox that allows processes.
 # usage: direct.sh VENDOR
 # cases: intel
 # more cases: amd
