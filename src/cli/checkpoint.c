@@ -30,13 +30,10 @@ static const struct setting create_rows[] = {
      "What the checkpoint has: disks with the guest's file systems at rest (*production*; where the guest cannot do "
      "that it is *standard*), those only (*production-only*), memory and devices too (*standard*), or *as-set* for the "
      "VM's setting *checkpoints*.", .def = "as-set", .choices = kinds},
-    {"json", SETTING_FLAG, AT(json), NULL, "print JSON"},
     {0},
 };
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting force_rows[] = {
     {"force", SETTING_FLAG, AT(force), NULL, "ask nothing"},
-    {"json", SETTING_FLAG, AT(json), NULL, "print JSON"},
     {0},
 };
 /* clang-format on */
@@ -66,7 +63,7 @@ static const struct verb create_verb = {
     .summary = "Takes a checkpoint of a VM",
     .usage = "VM [OPTION]...",
     .within = &verb_checkpoint,
-    .options = {{create_rows}},
+    .options = {{create_rows}, {json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}},
     .about = "Takes a checkpoint of a VM: its disks, its settings, firmware and TPM, and of a standard one memory and "
              "devices, all at one instant. A VM that runs stands still while its memory is written.",
@@ -168,7 +165,7 @@ static const struct verb list_verb = {
     .summary = "Lists the checkpoints of a VM as a tree",
     .usage = "VM [--json]",
     .within = &verb_checkpoint,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}},
     .run = list,
 };
@@ -214,7 +211,7 @@ static const struct verb show_verb = {
     .summary = "Shows a checkpoint with its files and their sizes",
     .usage = "VM CHECKPOINT [--json]",
     .within = &verb_checkpoint,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = CHECKPOINT_WORDS,
     .run = show,
 };
@@ -244,7 +241,7 @@ static const struct verb apply_verb = {
     .summary = "Makes a VM what it was at a checkpoint",
     .usage = "VM CHECKPOINT [--force] [--json]",
     .within = &verb_checkpoint,
-    .options = {{force_rows}},
+    .options = {{force_rows}, {json_rows, AT(json)}},
     .words = CHECKPOINT_WORDS,
     .about = "Makes a VM what it was at a checkpoint: off, or saved where the checkpoint has memory, so that *nestbox "
              "start* goes on from that instant. What the VM is now is lost. A VM that runs is turned off.",
@@ -267,7 +264,7 @@ static const struct verb rename_verb = {
     .summary = "Gives a checkpoint another name",
     .usage = "VM CHECKPOINT NAME [--json]",
     .within = &verb_checkpoint,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}, {"CHECKPOINT", WORD_NEW}, {"NAME", WORD_NEW}},
     .run = rename_one,
 };
@@ -289,7 +286,7 @@ static const struct verb delete_verb = {
     .summary = "Deletes a checkpoint; the VM stays as it is",
     .usage = "VM CHECKPOINT [--json]",
     .within = &verb_checkpoint,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = CHECKPOINT_WORDS,
     .about =
         "Deletes a checkpoint; the VM and its other checkpoints stay as they are. Images that nothing stands on any "

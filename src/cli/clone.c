@@ -12,7 +12,6 @@ struct options {
 static const struct setting rows[] = {
     {"linked", SETTING_FLAG, AT(linked), NULL, "disks that keep only what differs from the original's"},
     {"template", SETTING_FLAG, AT(template), NULL, "the clone is a template: not to be started, only cloned"},
-    {"json", SETTING_FLAG, AT(json), NULL, "print JSON"},
     {0}};
 
 static int clone_vm(const struct verb *verb, int argc, char **argv)
@@ -33,7 +32,7 @@ const struct verb verb_clone = {
     .name = "clone",
     .summary = "Makes a VM like another one",
     .usage = "VM NAME [--linked] [--template] [--json]",
-    .options = {{rows}},
+    .options = {{rows}, {json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}, {"NAME", WORD_NEW}},
     .about = "Makes a VM like another one that is off: its settings, its disks, and cards at the same switches with "
              "addresses of their own. "

@@ -3,6 +3,7 @@
  */
 #include "cli/command.h"
 
+#include "cli/print.h"
 #include "cli/status_line.h"
 
 #include <errno.h>
@@ -79,6 +80,44 @@ int command_show(struct store *store, int e, const struct error *error, json_t *
         json_decref(object);
     }
     return command_end(store, e, error);
+}
+
+/* -- what there is -- */
+
+const struct setting json_rows[] = {{"json", SETTING_FLAG, 0, NULL, "print JSON"}, {0}};
+
+int command_get(const struct verb *verb, int argc, char **argv,
+                int (*get)(struct store *store, const char *word, json_t **object, struct error *error),
+                void (*print)(const json_t *object))
+{
+    bool as_json = false;
+    const char *word[WORDS_MAX];
+    struct error error;
+    json_t *object = NULL;
+    int status;
+    struct store *store = command_begin(verb, argc, argv, &as_json, word, &status);
+    if (!store)
+        return status;
+    int e = get(store, word[0], &object, &error);
+    return command_show(store, e, &error, object, as_json, print);
+}
+
+int command_list(const struct verb *verb, int argc, char **argv,
+                 int (*get)(struct store *store, const char *word, json_t **all, struct error *error),
+                 const char *const *heading, json_t *(*row)(const json_t *one))
+{
+    bool as_json = false;
+    const char *word[WORDS_MAX];
+    struct error error;
+    json_t *all = NULL;
+    int status;
+    struct store *store = command_begin(verb, argc, argv, &as_json, word, &status);
+    if (!store)
+        return status;
+    int e = get(store, word[0], &all, &error);
+    if (!e)
+        print_list(all, as_json, heading, row);
+    return command_end(store, e, &error);
 }
 
 /* -- changes -- */

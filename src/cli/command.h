@@ -10,6 +10,9 @@
 
 #include <jansson.h>
 
+/* The option --json, a bool at the offset of its part. */
+extern const struct setting json_rows[];
+
 /* NULL after a complaint. */
 struct store *command_open(void);
 /* Parses options and words as verb_arguments does, then opens it. NULL: *status is the exit status. */
@@ -24,6 +27,15 @@ void command_json(json_t *value);
 /* Ends a command whose result, if `e` is none, is an object, which it prints and releases. */
 int command_show(struct store *store, int e, const struct error *error, json_t *object, bool as_json,
                  void (*print)(const json_t *object));
+
+/* Verbs whose only option is --json and that have at most one word, which is NULL where it was left out: they print
+ * what `get` gives, an object or an array. */
+int command_get(const struct verb *verb, int argc, char **argv,
+                int (*get)(struct store *store, const char *word, json_t **object, struct error *error),
+                void (*print)(const json_t *object));
+int command_list(const struct verb *verb, int argc, char **argv,
+                 int (*get)(struct store *store, const char *word, json_t **all, struct error *error),
+                 const char *const *heading, json_t *(*row)(const json_t *one));
 
 /* A change that options say: they are parsed again into the settings that are there. */
 struct options_change {

@@ -17,7 +17,6 @@ struct options {
 
 #define AT(field) offsetof(struct options, field)
 /* clang-format off */
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting base_row[] = {
     {"base", SETTING_TEXT, AT(base), "FILE", "an image that the new one stands on, and that stays as it is",
      .file = true},
@@ -78,7 +77,7 @@ static const struct verb add_verb = {
     .summary = "Adds a disk or another drive to a VM and prints its name",
     .usage = "VM [SIZE|FILE] [OPTION]...",
     .within = &verb_disk,
-    .options = {{disk_settings_table, AT(set), "path"}, {base_row}, {json_row}},
+    .options = {{disk_settings_table, AT(set), "path"}, {base_row}, {json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}, {"SIZE|FILE", WORD_NEW, true}},
     .about = "Adds a drive to a VM and prints its name. "
              "A size, as 20G, is a new disk in the VM's folder, a file an image that is there. "
@@ -107,7 +106,7 @@ static const struct verb set_verb = {
     .summary = "Changes a drive: its image, its place, its limits",
     .usage = "VM[/DRIVE] OPTION...",
     .within = &verb_disk,
-    .options = {{disk_settings_table, AT(set), "kind"}, {json_row}},
+    .options = {{disk_settings_table, AT(set), "kind"}, {json_rows, AT(json)}},
     .words = DRIVE_WORD,
     .about = "Changes what is given of a drive. "
              "The drive need not be named where the VM has one disk. An empty path empties a CD drive. "
@@ -133,7 +132,7 @@ static const struct verb remove_verb = {
              "A guest that runs must let go of it.",
     .usage = "VM[/DRIVE] [--delete] [--json]",
     .within = &verb_disk,
-    .options = {{erase_row}, {json_row}},
+    .options = {{erase_row}, {json_rows, AT(json)}},
     .words = DRIVE_WORD,
     .run = remove_drive,
 };
@@ -175,7 +174,7 @@ static const struct verb list_verb = {
     .summary = "Lists drives, their images and the room that these take",
     .usage = "[VM] [--json]",
     .within = &verb_disk,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = {{"VM", WORD_VM, true}},
     .run = list,
 };
@@ -210,7 +209,7 @@ static const struct verb create_verb = {
     .summary = "Makes an image that belongs to no VM",
     .usage = "FILE [SIZE] [OPTION]...",
     .within = &verb_disk,
-    .options = {{format_row}, {base_row}, {json_row}},
+    .options = {{format_row}, {base_row}, {json_rows, AT(json)}},
     .words = {{"FILE", WORD_NEW}, {"SIZE", WORD_NEW, true}},
     .run = create,
 };
@@ -237,7 +236,7 @@ static const struct verb resize_verb = {
     .summary = "Gives the image of a VM that is off another size",
     .usage = "VM[/DRIVE]|FILE SIZE [--shrink] [--json]",
     .within = &verb_disk,
-    .options = {{shrink_row}, {json_row}},
+    .options = {{shrink_row}, {json_rows, AT(json)}},
     .words = {{"VM[/DRIVE]|FILE", WORD_DISK}, {"SIZE", WORD_NEW}},
     .run = resize,
 };
@@ -269,7 +268,7 @@ static const struct verb compact_verb = {
     .summary = "Gives room back that an image has and its disk does not use",
     .usage = "VM[/DRIVE]|FILE [--json]",
     .within = &verb_disk,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = {{"VM[/DRIVE]|FILE", WORD_DISK}},
     .about = "Writes the image of a VM that is off again, without what reads as zeros. "
              "That needs room for the new one beside the old.",
@@ -294,7 +293,7 @@ static const struct verb convert_verb = {
     .summary = "Writes an image in another format",
     .usage = "VM[/DRIVE]|FILE FILE [--format F] [--json]",
     .within = &verb_disk,
-    .options = {{format_row}, {json_row}},
+    .options = {{format_row}, {json_rows, AT(json)}},
     .words = {{"VM[/DRIVE]|FILE", WORD_DISK}, {"FILE", WORD_NEW}},
     .about = "Writes another image with the same contents, which stands alone. "
              "Its format follows from its name: _.vhdx_, _.vhd_, _.raw_, _.img_, _.vmdk_, _.vdi_, and qcow2 "
@@ -320,7 +319,7 @@ static const struct verb merge_verb = {
     .summary = "Writes an image into the one that it stands on, and removes it",
     .usage = "FILE [--json]",
     .within = &verb_disk,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = {{"FILE", WORD_FILE}},
     .about = "Writes what an image differs in from the one that it stands on into that, and removes it. "
              "It must be no drive of a VM, and nothing else may stand on either.",
@@ -361,7 +360,7 @@ static const struct verb check_verb = {
     .summary = "Looks for damage in an image, and mends it",
     .usage = "VM[/DRIVE]|FILE [--repair] [--json]",
     .within = &verb_disk,
-    .options = {{repair_row}, {json_row}},
+    .options = {{repair_row}, {json_rows, AT(json)}},
     .words = {{"VM[/DRIVE]|FILE", WORD_DISK}},
     .about = "Looks for damage in an image. The status is 14 if there is some.",
     .run = check,

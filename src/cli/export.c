@@ -25,7 +25,6 @@ static const struct setting export_rows[] = {
      "or *consistent*, its disks, with the guest's file systems at rest, which needs the agent in the guest.",
      .def = "saved", .choices = live_names},
     {"checkpoint", SETTING_TEXT, AT(checkpoint), "NAME", "the VM as it was at that checkpoint, and nothing else"},
-    {"json", SETTING_FLAG, AT(json), NULL, "print JSON"},
     {0},
 };
 static const struct setting import_rows[] = {
@@ -33,7 +32,6 @@ static const struct setting import_rows[] = {
     {"new-id", SETTING_FLAG, AT(new_id), NULL, "a new UUID, and new addresses of its cards"},
     {"switch", SETTING_TEXT, AT(switch_name), "SW", "its cards come to that switch", .names = "switches"},
     {"check", SETTING_FLAG, AT(check), NULL, "import nothing; print what is in the way"},
-    {"json", SETTING_FLAG, AT(json), NULL, "print JSON"},
     {0},
 };
 /* clang-format on */
@@ -68,7 +66,7 @@ const struct verb verb_export = {
     .name = "export",
     .summary = "Writes a VM with all that it has into a folder or an archive",
     .usage = "VM PATH [OPTION]...",
-    .options = {{export_rows}},
+    .options = {{export_rows}, {json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}, {"PATH", WORD_FILE}},
     .about =
         "Writes a VM into a new folder, or into one archive if PATH ends with .tar, .tar.zst, .tar.gz or the like: "
@@ -127,7 +125,7 @@ const struct verb verb_import = {
     .name = "import",
     .summary = "Makes a VM of an export",
     .usage = "PATH [NAME] [OPTION]...",
-    .options = {{import_rows}},
+    .options = {{import_rows}, {json_rows, AT(json)}},
     .words = {{"PATH", WORD_FILE}, {"NAME", WORD_NEW, true}},
     .about = "Makes a VM of a folder or an archive that *nestbox export* wrote, with the name that it had or another. "
              "It is what it was: its UUID, its checkpoints, its saved state. "

@@ -14,7 +14,6 @@ struct options {
 };
 
 #define AT(field) offsetof(struct options, field)
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting profile_row[] = {{"profile", SETTING_TEXT, AT(profile), "PROFILE",
                                               "rules of that profile; without it those of the host's",
                                               .examples = "open preview ws2016 ws2019 ws2022 ws2025"},
@@ -27,18 +26,14 @@ static void print_host(const json_t *object)
            number_at(object, "cpus"), bytes_text((u64)number_at(object, "memory"), memory, sizeof(memory)));
 }
 
+static int show_host(struct store *store, const char *unused, json_t **object, struct error *error)
+{
+    return host_show(store, object, error);
+}
+
 static int show(const struct verb *verb, int argc, char **argv)
 {
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    struct error error;
-    json_t *object = NULL;
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    if (!store)
-        return status;
-    int e = host_show(store, &object, &error);
-    return command_show(store, e, &error, object, o.json, print_host);
+    return command_get(verb, argc, argv, show_host, print_host);
 }
 
 static const struct verb show_verb = {
@@ -46,7 +41,7 @@ static const struct verb show_verb = {
     .summary = "Shows the settings of the host",
     .usage = "[--json]",
     .within = &verb_host,
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .run = show,
 };
 
@@ -69,7 +64,7 @@ static const struct verb set_verb = {
     .summary = "Changes settings of the host",
     .usage = "OPTION...",
     .within = &verb_host,
-    .options = {{host_settings_table, AT(set)}, {json_row}},
+    .options = {{host_settings_table, AT(set)}, {json_rows, AT(json)}},
     .changes = true,
     .run = set,
 };
@@ -119,7 +114,7 @@ const struct verb verb_rules = {
     .name = "rules",
     .summary = "Lists the rules of a kind of host: what it refuses, warns of and does",
     .usage = "[--profile P] [--json]",
-    .options = {{profile_row}, {json_row}},
+    .options = {{profile_row}, {json_rows, AT(json)}},
     .about =
         "Lists the rules that hold in a profile. "
         "*refuses*: such an operation fails; *warns*: it is done, and something is said; *behaves*: what a VM does. "

@@ -22,7 +22,6 @@ static const char *const format_names[] = {"auto", "qcow2", "raw", "vhdx", "vhd"
 
 #define AT(field) offsetof(struct options, field)
 /* clang-format off */
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting build_rows[] = {
     {"size", SETTING_SIZE, AT(build.size), "SIZE", "of the disk (default: the profile's)",
      "Size of the disk, which is the least that disks of its VMs can have. The image takes only what is used of it.",
@@ -101,11 +100,7 @@ static int show_it(struct store *store, const char *name, bool as_json)
 
 static int show(const struct verb *verb, int argc, char **argv)
 {
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    return store ? show_it(store, word[0], o.json) : status;
+    return command_get(verb, argc, argv, image_show, print_image);
 }
 
 static const struct verb show_verb = {
@@ -113,7 +108,7 @@ static const struct verb show_verb = {
     .summary = "Shows an image: sizes, what it was made of, which VMs use it",
     .usage = "NAME [--json]",
     .within = &verb_image,
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .words = {{"NAME", WORD_IMAGE}},
     .run = show,
 };
@@ -147,7 +142,7 @@ static const struct verb build_verb = {
     .summary = "Builds an image of Debian from its packages, which takes minutes",
     .usage = "PROFILE [NAME] [OPTION]...",
     .within = &verb_image,
-    .options = {{build_rows}, {json_row}},
+    .options = {{build_rows}, {json_rows, AT(json)}},
     .words = {{"PROFILE", WORD_PROFILE}, {"NAME", WORD_NEW, true}},
     .notes = "Profiles: debian (the guest agent, ssh, cloud-init), kvm-host (the same with QEMU and\n"
              "libvirt), container-host (the same with podman). The disk starts by BIOS, UEFI and\n"
@@ -181,7 +176,7 @@ static const struct verb import_verb = {
     .summary = "Makes an image of the file of a disk: qcow2, raw, VHDX or VHD",
     .usage = "FILE [NAME] [OPTION]...",
     .within = &verb_image,
-    .options = {{format_row}, {json_row}},
+    .options = {{format_row}, {json_rows, AT(json)}},
     .words = {{"FILE", WORD_FILE}, {"NAME", WORD_NEW, true}},
     .about =
         "Makes an image of a copy of a disk's file: qcow2, raw, VHDX or VHD. A file that is damaged, or that is only "
@@ -201,21 +196,15 @@ static json_t *list_row(const json_t *image)
         time_text(number_at(image, "created"), created, sizeof(created)), source_text(image, source, sizeof(source)));
 }
 
+static int list_all(struct store *store, const char *unused, json_t **all, struct error *error)
+{
+    return image_list(store, all, error);
+}
+
 static int list(const struct verb *verb, int argc, char **argv)
 {
     static const char *const heading[] = {"NAME", "SIZE", "ON DISK", "VMS", "MADE", "FROM", NULL};
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    struct error error;
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    if (!store)
-        return status;
-    json_t *all = NULL;
-    int e = image_list(store, &all, &error);
-    if (!e)
-        print_list(all, o.json, heading, list_row);
-    return command_end(store, e, &error);
+    return command_list(verb, argc, argv, list_all, heading, list_row);
 }
 
 static const struct verb list_verb = {
@@ -223,7 +212,7 @@ static const struct verb list_verb = {
     .summary = "Lists the images",
     .usage = "[--json]",
     .within = &verb_image,
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .run = list,
 };
 
@@ -244,7 +233,7 @@ static const struct verb delete_verb = {
     .summary = "Deletes an image that no VM uses",
     .usage = "NAME [--json]",
     .within = &verb_image,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = {{"NAME", WORD_IMAGE}},
     .run = erase,
 };

@@ -18,7 +18,6 @@ struct options {
 #define AT(field) offsetof(struct options, field)
 static const struct setting all_rows[] = {
     {"all", SETTING_FLAG, AT(all), NULL, "all VMs"},
-    {"json", SETTING_FLAG, AT(json), NULL, "print JSON"},
     {0},
 };
 static const struct setting stop_rows[] = {
@@ -131,7 +130,7 @@ const struct verb verb_start_vm = {
     .name = "start",
     .summary = "Starts VMs, or goes on with saved or paused ones",
     .usage = "VM... [--wait] [OPTION]...",
-    .options = {{wait_rows}, {all_rows}},
+    .options = {{wait_rows}, {all_rows}, {json_rows, AT(json)}},
     .words = VM_WORDS,
     .about = "Starts VMs. A VM that was saved goes on where it was, and a paused one is resumed. "
              "With *--wait* it is done when the agent in the guest answers, which is when *nestbox exec* works. "
@@ -158,7 +157,7 @@ const struct verb verb_stop = {
     .name = "stop",
     .summary = "Shuts VMs down, turns them off or saves them",
     .usage = "VM... [--all] [OPTION]...",
-    .options = {{stop_rows}, {timeout_row}, {all_rows}},
+    .options = {{stop_rows}, {timeout_row}, {all_rows}, {json_rows, AT(json)}},
     .words = VM_WORDS,
     .about = "Has the guests of VMs shut down, and waits for it. "
              "A guest that does not within the time goes on; *--turn-off* ends any.",
@@ -180,7 +179,7 @@ const struct verb verb_restart = {
     .name = "restart",
     .summary = "Shuts VMs down and starts them again",
     .usage = "VM... [--all] [OPTION]...",
-    .options = {{hard_row}, {timeout_row}, {all_rows}},
+    .options = {{hard_row}, {timeout_row}, {all_rows}, {json_rows, AT(json)}},
     .words = VM_WORDS,
     .run = restart,
 };
@@ -200,7 +199,7 @@ const struct verb verb_pause = {
     .name = "pause",
     .summary = "Pauses VMs; their memory stays",
     .usage = "VM... [--all] [--json]",
-    .options = {{all_rows}},
+    .options = {{all_rows}, {json_rows, AT(json)}},
     .words = VM_WORDS,
     .run = pause_run,
 };
@@ -220,7 +219,7 @@ const struct verb verb_resume = {
     .name = "resume",
     .summary = "Goes on with paused VMs",
     .usage = "VM... [--all] [--json]",
-    .options = {{all_rows}},
+    .options = {{all_rows}, {json_rows, AT(json)}},
     .words = VM_WORDS,
     .run = resume,
 };
@@ -240,7 +239,7 @@ const struct verb verb_save = {
     .name = "save",
     .summary = "Saves memory and devices of VMs and ends them",
     .usage = "VM... [--all] [--json]",
-    .options = {{all_rows}},
+    .options = {{all_rows}, {json_rows, AT(json)}},
     .words = VM_WORDS,
     .about = "Writes memory and devices of VMs to disk and ends them. "
              "The next start goes on where they were; *nestbox stop --turn-off* drops what was saved.",

@@ -14,7 +14,6 @@ struct options {
 };
 
 #define AT(field) offsetof(struct options, field)
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting reset_row[] = {
     {"reset", SETTING_FLAG, AT(reset), NULL, "count from 0 from now on, after what was is printed"}, {0}};
 
@@ -70,7 +69,7 @@ const struct verb verb_meter = {
     .name = "meter",
     .summary = "What a VM has used over all its starts",
     .usage = "VM [--reset] [--json]",
-    .options = {{reset_row}, {json_row}},
+    .options = {{reset_row}, {json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}},
     .about = "Prints what a VM has used since *nestbox set VM --metering on*, or since it was reset: CPU time, memory, "
              "disks, network by card. It is kept over restarts of the VM.",

@@ -20,7 +20,6 @@ struct options {
 };
 
 #define AT(field) offsetof(struct options, field)
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting force_row[] = {
     {"force", SETTING_FLAG, AT(force), NULL, "also if cards are at its switch; they stay, without a switch"}, {0}};
 /* clang-format off */
@@ -77,7 +76,7 @@ static const struct verb create_verb = {
     .summary = "Creates a NAT network, and a switch for it if none is named",
     .usage = "NAME [OPTION]...",
     .within = &verb_nat,
-    .options = {{nat_settings_table, AT(set)}, {json_row}},
+    .options = {{nat_settings_table, AT(set)}, {json_rows, AT(json)}},
     .words = {{"NAME", WORD_NEW}},
     .about = "Creates a NAT network. Prefixes of networks and of the host's interfaces may not overlap.",
     .run = create,
@@ -103,7 +102,7 @@ static const struct verb set_verb = {
     .summary = "Changes a NAT network, also while it runs",
     .usage = "NAME OPTION...",
     .within = &verb_nat,
-    .options = {{nat_settings_table, AT(set), "switch"}, {json_row}},
+    .options = {{nat_settings_table, AT(set), "switch"}, {json_rows, AT(json)}},
     .words = NAME_WORD,
     .changes = true,
     .run = set,
@@ -126,7 +125,7 @@ static const struct verb delete_verb = {
     .summary = "Deletes a NAT network, and the switch that was created with it",
     .usage = "NAME [OPTION]...",
     .within = &verb_nat,
-    .options = {{force_row}, {json_row}},
+    .options = {{force_row}, {json_rows, AT(json)}},
     .words = NAME_WORD,
     .run = erase,
 };
@@ -149,21 +148,15 @@ static json_t *list_row(const json_t *nat)
                      count);
 }
 
+static int list_all(struct store *store, const char *unused, json_t **all, struct error *error)
+{
+    return nat_list(store, all, error);
+}
+
 static int list(const struct verb *verb, int argc, char **argv)
 {
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    struct error error;
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    if (!store)
-        return status;
     static const char *const heading[] = {"NAME", "PREFIX", "SWITCH", "MAPPINGS", NULL};
-    json_t *all = NULL;
-    int e = nat_list(store, &all, &error);
-    if (!e)
-        print_list(all, o.json, heading, list_row);
-    return command_end(store, e, &error);
+    return command_list(verb, argc, argv, list_all, heading, list_row);
 }
 
 static const struct verb list_verb = {
@@ -171,7 +164,7 @@ static const struct verb list_verb = {
     .summary = "Lists the NAT networks",
     .usage = "[--json]",
     .within = &verb_nat,
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .run = list,
 };
 
@@ -222,11 +215,7 @@ static void print_nat(const json_t *nat)
 
 static int show(const struct verb *verb, int argc, char **argv)
 {
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    return store ? show_it(store, word[0], o.json) : status;
+    return command_get(verb, argc, argv, nat_show, print_nat);
 }
 
 static const struct verb show_verb = {
@@ -234,7 +223,7 @@ static const struct verb show_verb = {
     .summary = "Shows a NAT network: gateway, leases, mappings, what is in its way",
     .usage = "NAME [--json]",
     .within = &verb_nat,
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .words = NAME_WORD,
     .run = show,
 };
@@ -276,7 +265,7 @@ static const struct verb map_verb = {
     .summary = "Maps a port of the host to a VM in the network",
     .usage = "NAME --external [ADDR:]PORT --internal ADDR:PORT [OPTION]...",
     .within = &verb_nat,
-    .options = {{external_rows}, {internal_row}, {json_row}},
+    .options = {{external_rows}, {internal_row}, {json_rows, AT(json)}},
     .words = NAME_WORD,
     .about = "Maps a port of the host to an address and port in the network, also while it runs. "
              "An address of IPv6 stands in brackets.",
@@ -306,7 +295,7 @@ static const struct verb unmap_verb = {
     .summary = "Ends a mapping",
     .usage = "NAME --external [ADDR:]PORT [OPTION]...",
     .within = &verb_nat,
-    .options = {{external_rows}, {json_row}},
+    .options = {{external_rows}, {json_rows, AT(json)}},
     .words = NAME_WORD,
     .run = unmap,
 };
@@ -328,7 +317,7 @@ static const struct verb release_verb = {
     .summary = "Ends a lease of DHCP",
     .usage = "NAME ADDRESS|MAC [--json]",
     .within = &verb_nat,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = {{"NAME", WORD_NAT}, {"ADDRESS|MAC", WORD_NEW}},
     .about = "Ends the lease of an address, or of a client that has an Ethernet address, so that others can have it. "
              "A VM that still uses it should be told to ask again.",

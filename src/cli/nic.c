@@ -15,7 +15,6 @@ struct options {
 };
 
 #define AT(field) offsetof(struct options, field)
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting name_row[] = {
     {"name", SETTING_TEXT, AT(name), "N", "name of the card; by default the first free of nic0, nic1, ..."}, {0}};
 
@@ -82,7 +81,7 @@ static const struct verb add_verb = {
     .summary = "Adds a card to a VM and prints the options that attach any QEMU",
     .usage = "VM --switch SW [OPTION]...",
     .within = &verb_nic,
-    .options = {{name_row}, {card_settings_table, AT(set)}, {json_row}},
+    .options = {{name_row}, {card_settings_table, AT(set)}, {json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}},
     .about = "Adds a card to a VM and prints QEMU's options for it, on one line. "
              "The VM need not be one of ours: any QEMU that is started with them is on the switch. "
@@ -115,7 +114,7 @@ static const struct verb set_verb = {
     .summary = "Changes a card, also while frames flow",
     .usage = "VM[/NIC] OPTION...",
     .within = &verb_nic,
-    .options = {{card_settings_table, AT(set)}, {json_row}},
+    .options = {{card_settings_table, AT(set)}, {json_rows, AT(json)}},
     .words = CARD_WORD,
     .about = "Changes what is given of a card, also while frames flow. "
              "The card need not be named where the VM has one. "
@@ -139,7 +138,7 @@ static const struct verb remove_verb = {
     .summary = "Removes a card from a VM",
     .usage = "VM[/NIC] [--json]",
     .within = &verb_nic,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = CARD_WORD,
     .run = remove_card,
 };
@@ -161,19 +160,8 @@ static json_t *list_row(const json_t *card)
 
 static int list(const struct verb *verb, int argc, char **argv)
 {
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    struct error error;
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    if (!store)
-        return status;
     static const char *const heading[] = {"CARD", "SWITCH", "CONNECTED", "MAC", "ADDRESSES", NULL};
-    json_t *all = NULL;
-    int e = nic_list(store, word[0], &all, &error);
-    if (!e)
-        print_list(all, o.json, heading, list_row);
-    return command_end(store, e, &error);
+    return command_list(verb, argc, argv, nic_list, heading, list_row);
 }
 
 static const struct verb list_verb = {
@@ -181,7 +169,7 @@ static const struct verb list_verb = {
     .summary = "Lists cards, with their switches and addresses",
     .usage = "[VM] [--json]",
     .within = &verb_nic,
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .words = {{"VM", WORD_VM, true}},
     .run = list,
 };

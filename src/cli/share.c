@@ -14,7 +14,6 @@ struct options {
 };
 
 #define AT(field) offsetof(struct options, field)
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting add_rows[] = {
     {"tag", SETTING_TEXT, AT(tag), "NAME", "name that the guest mounts; by default that of the folder"},
     {"read-only", SETTING_ON_OFF, AT(read_only), "on|off", "the guest cannot write there"},
@@ -44,7 +43,7 @@ static const struct verb add_verb = {
     .summary = "Shares a folder with a VM that is off",
     .usage = "VM FOLDER [OPTION]...",
     .within = &verb_share,
-    .options = {{add_rows}, {json_row}},
+    .options = {{add_rows}, {json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}, {"FOLDER", WORD_NEW}},
     .about = "Shares a folder of the host with a VM that is off. "
              "A Linux guest mounts it with _mount -t virtiofs NAME /mnt_.",
@@ -66,7 +65,7 @@ static const struct verb remove_verb = {
     .summary = "Ends a share; the folder stays as it is",
     .usage = "VM NAME [--json]",
     .within = &verb_share,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}, {"NAME", WORD_NEW}},
     .run = remove_share,
 };
@@ -103,7 +102,7 @@ static const struct verb list_verb = {
     .summary = "Lists the shares of a VM",
     .usage = "VM [--json]",
     .within = &verb_share,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}},
     .run = list,
 };

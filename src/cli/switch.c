@@ -22,7 +22,6 @@ struct options {
 };
 
 #define AT(field) offsetof(struct options, field)
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting force_row[] = {
     {"force", SETTING_FLAG, AT(force), NULL, "also if cards are at it; they stay, without a switch"}, {0}};
 /* clang-format off */
@@ -107,7 +106,7 @@ static const struct verb create_verb = {
     .summary = "Creates a switch",
     .usage = "NAME [OPTION]...",
     .within = &verb_switch,
-    .options = {{switch_settings_table, AT(set)}, {nat_settings_table, AT(nat), "switch"}, {json_row}},
+    .options = {{switch_settings_table, AT(set)}, {nat_settings_table, AT(nat), "switch"}, {json_rows, AT(json)}},
     .words = {{"NAME", WORD_NEW}},
     .about =
         "Creates a virtual switch. "
@@ -136,7 +135,7 @@ static const struct verb set_verb = {
     .summary = "Changes a switch, also while it runs",
     .usage = "NAME OPTION...",
     .within = &verb_switch,
-    .options = {{switch_settings_table, AT(set)}, {json_row}},
+    .options = {{switch_settings_table, AT(set)}, {json_rows, AT(json)}},
     .words = NAME_WORD,
     .about = "Changes what is given of a switch, also while it runs; an empty text ends a setting.",
     .changes = true,
@@ -160,7 +159,7 @@ static const struct verb delete_verb = {
     .summary = "Deletes a switch and its NAT network",
     .usage = "NAME [OPTION]...",
     .within = &verb_switch,
-    .options = {{force_row}, {json_row}},
+    .options = {{force_row}, {json_rows, AT(json)}},
     .words = NAME_WORD,
     .about = "Deletes a switch, with the NAT network that it has. While cards are at it, that is refused.",
     .run = erase,
@@ -182,21 +181,15 @@ static json_t *list_row(const json_t *one)
                      true_at(one, "running") ? "yes" : "no", cards, detail);
 }
 
+static int list_all(struct store *store, const char *unused, json_t **all, struct error *error)
+{
+    return switch_list(store, all, error);
+}
+
 static int list(const struct verb *verb, int argc, char **argv)
 {
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    struct error error;
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    if (!store)
-        return status;
     static const char *const heading[] = {"NAME", "TYPE", "RUNS", "CARDS", "CONNECTED TO", NULL};
-    json_t *all = NULL;
-    int e = switch_list(store, &all, &error);
-    if (!e)
-        print_list(all, o.json, heading, list_row);
-    return command_end(store, e, &error);
+    return command_list(verb, argc, argv, list_all, heading, list_row);
 }
 
 static const struct verb list_verb = {
@@ -204,7 +197,7 @@ static const struct verb list_verb = {
     .summary = "Lists the switches",
     .usage = "[--json]",
     .within = &verb_switch,
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .run = list,
 };
 
@@ -287,22 +280,7 @@ static void print_switch(const json_t *report)
 
 static int show(const struct verb *verb, int argc, char **argv)
 {
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    struct error error;
-    json_t *report;
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    if (!store)
-        return status;
-    if (o.json)
-        return show_json(store, word[0]);
-    int e = switch_show(store, word[0], &report, &error);
-    if (!e) {
-        print_switch(report);
-        json_decref(report);
-    }
-    return command_end(store, e, &error);
+    return command_get(verb, argc, argv, switch_show, print_switch);
 }
 
 static const struct verb show_verb = {
@@ -310,7 +288,7 @@ static const struct verb show_verb = {
     .summary = "Shows a switch: ports, counters, what it drops and why",
     .usage = "NAME [--json]",
     .within = &verb_switch,
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .words = NAME_WORD,
     .about = "Shows a switch and its ports: settings, counters, frames that were dropped with the reason and the "
              "command that lets them pass, addresses that are not the card's own. "
@@ -341,7 +319,7 @@ static const struct verb start_verb = {
     .summary = "Starts the process of a switch",
     .usage = "NAME [--json]",
     .within = &verb_switch,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = NAME_WORD,
     .about = "Starts the process of a switch, if it does not run. "
              "The first command that needs it does that by itself; a private or NAT switch ends when no card is left, "
@@ -359,7 +337,7 @@ static const struct verb stop_verb = {
     .summary = "Ends the process of a switch",
     .usage = "NAME [--json]",
     .within = &verb_switch,
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = NAME_WORD,
     .about = "Ends the process of a switch: its cards reach nothing until it is started again.",
     .run = stop,

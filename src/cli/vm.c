@@ -20,7 +20,6 @@ struct options {
 };
 
 #define AT(field) offsetof(struct options, field)
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting force_row[] = {{"force", SETTING_FLAG, AT(force), NULL, "ask nothing"}, {0}};
 static const char device_group[] = "Disks and network";
 /* clang-format off */
@@ -118,7 +117,7 @@ const struct verb verb_create = {
     .name = "create",
     .summary = "Creates a VM",
     .usage = "NAME [OPTION]...",
-    .options = {{vm_settings_table, AT(set)}, {device_rows}, {json_row}},
+    .options = {{vm_settings_table, AT(set)}, {device_rows}, {json_rows, AT(json)}},
     .words = {{"NAME", WORD_NEW}},
     .about = "Creates a VM, which is off. "
              "It has no disk, no CD drive and no network card but those that are asked for; all can be added later. "
@@ -150,27 +149,16 @@ static json_t *list_row(const json_t *vm)
 
 static int list(const struct verb *verb, int argc, char **argv)
 {
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    struct error error;
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    if (!store)
-        return status;
     static const char *const heading[] = {"NAME",   "STATE",  "CPUS",      "USE",   "MEMORY",
                                           "NESTED", "UPTIME", "ADDRESSES", "NOTES", NULL};
-    json_t *all = NULL;
-    int e = vm_list(store, word[0], &all, &error);
-    if (!e)
-        print_list(all, o.json, heading, list_row);
-    return command_end(store, e, &error);
+    return command_list(verb, argc, argv, vm_list, heading, list_row);
 }
 
 const struct verb verb_list = {
     .name = "list",
     .summary = "Lists VMs and what they are doing",
     .usage = "[VM] [--json]",
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .words = {{"VM", WORD_VM, true}},
     .about = "Lists VMs and what they are doing. A name may be a UUID, or a pattern with * and ?.",
     .run = list,
@@ -267,23 +255,14 @@ static void print_vm(const json_t *vm)
 
 static int show(const struct verb *verb, int argc, char **argv)
 {
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    struct error error;
-    json_t *object = NULL;
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    if (!store)
-        return status;
-    int e = vm_show(store, word[0], &object, &error);
-    return command_show(store, e, &error, object, o.json, print_vm);
+    return command_get(verb, argc, argv, vm_show, print_vm);
 }
 
 const struct verb verb_show = {
     .name = "show",
     .summary = "Shows a VM: settings, disks, cards, state",
     .usage = "VM [--json]",
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .words = VM_WORD,
     .about = "Shows a VM with its settings, where they are not as they would be by default, its disks, cards and "
              "shares.",
@@ -320,7 +299,7 @@ const struct verb verb_set = {
     .name = "set",
     .summary = "Changes settings of VMs",
     .usage = "VM OPTION...",
-    .options = {{vm_settings_table, AT(set)}, {json_row}},
+    .options = {{vm_settings_table, AT(set)}, {json_rows, AT(json)}},
     .words = VM_WORD,
     .about = "Changes what is given of a VM, or of all whose names are like a pattern with * and ?. "
              "Some settings change only while the VM is off; the refusal says so. An empty text ends a setting.",
@@ -344,7 +323,7 @@ const struct verb verb_rename = {
     .name = "rename",
     .summary = "Gives a VM another name",
     .usage = "VM NAME [--json]",
-    .options = {{json_row}},
+    .options = {{json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}, {"NAME", WORD_NEW}},
     .about = "Gives a VM another name; its folder and its cards follow.",
     .run = rename_vm,
@@ -433,7 +412,7 @@ const struct verb verb_delete = {
     .name = "delete",
     .summary = "Deletes VMs with all that is in their folders",
     .usage = "VM [--force] [--json]",
-    .options = {{force_row}, {json_row}},
+    .options = {{force_row}, {json_rows, AT(json)}},
     .words = VM_WORD,
     .about = "Deletes a VM, or all whose names are like a pattern with * and ?, with the disks in its folder, after it "
              "has shown what is lost and asked. Images that lie elsewhere stay.",

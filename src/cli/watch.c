@@ -23,7 +23,6 @@ struct options {
 };
 
 #define AT(field) offsetof(struct options, field)
-static const struct setting json_row[] = {{"json", SETTING_FLAG, AT(json), NULL, "print JSON"}, {0}};
 static const struct setting follow_row[] = {
     {"follow", SETTING_FLAG, AT(follow), NULL, "go on with what comes, until Ctrl-C"}, {0}};
 static const struct setting write_row[] = {
@@ -63,27 +62,24 @@ static void print_stats(const json_t *stats)
     print_counters("VM", json_object_get(stats, "vm"));
 }
 
+static int ask_stats(struct store *store, const char *vm, json_t **answer, struct error *error)
+{
+    int e = life_ask(store, vm, json_pack("{s:s}", "do", "stats"), NULL, answer, error);
+    if (!e)
+        json_object_del(*answer, "ok");
+    return e;
+}
+
 static int stats(const struct verb *verb, int argc, char **argv)
 {
-    struct options o = {0};
-    const char *word[WORDS_MAX];
-    struct error error;
-    json_t *answer = NULL;
-    int status;
-    struct store *store = command_begin(verb, argc, argv, &o, word, &status);
-    if (!store)
-        return status;
-    int e = life_ask(store, word[0], json_pack("{s:s}", "do", "stats"), NULL, &answer, &error);
-    if (!e)
-        json_object_del(answer, "ok");
-    return command_show(store, e, &error, answer, o.json, print_stats);
+    return command_get(verb, argc, argv, ask_stats, print_stats);
 }
 
 const struct verb verb_stats = {
     .name = "stats",
     .summary = "What a running VM has used, and its exits by level",
     .usage = "VM [--json]",
-    .options = {{json_row}},
+    .options = {{json_rows}},
     .words = {{"VM", WORD_VM}},
     .about =
         "Prints what a running VM has used: CPU time, memory, drives, and the counters of its CPUs, among them the "
@@ -230,7 +226,7 @@ const struct verb verb_screenshot = {
     .name = "screenshot",
     .summary = "Writes the display of a VM to a PNG file",
     .usage = "VM [--write FILE] [--json]",
-    .options = {{write_row}, {json_row}},
+    .options = {{write_row}, {json_rows, AT(json)}},
     .words = {{"VM", WORD_VM}},
     .run = screenshot,
 };
