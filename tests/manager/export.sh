@@ -8,25 +8,8 @@ set -u
 
 out=$work/out
 mkdir "$out"
-counter_disk "$work/counter.raw"
-nb create lab --generation 1 --memory 64M --accel engine
-nb disk add lab "$work/counter.raw" >/dev/null
+counter_vm lab
 
-press() { printf '%s' "$2" | timeout 0.5 "$NB" console "$1" --no-history >/dev/null 2>&1; } # VM KEYS
-disk() { # VM: the number that is on its disk
-    press "$1" p
-    printed "$1" | sed -n 's/^disk \([0-9]*\)$/\1/p' | tail -n 1
-}
-disk_is() { [ "$(disk "$1")" = "$2" ]; } # VM NUMBER
-written() { # VM: writes its number to its disk, and prints what is there then
-    local i number
-    press "$1" w
-    for i in {1..20}; do
-        number=$(disk "$1")
-        [ -z "$number" ] || break
-    done
-    echo "$number"
-}
 nothing_left() { [ -z "$(find "$out" -name '.*' ! -path "$out")" ]; }
 id() { "$NB" show "$1" --json | jq -r .id; }
 

@@ -77,7 +77,31 @@ counter_disk() { # FILE
     truncate -s 1M "$1"
 }
 
+# counter_vm VM: one whose disk is $work/counter.raw
+counter_vm() {
+    counter_disk "$work/counter.raw"
+    nb create "$1" --generation 1 --memory 64M --accel engine
+    nb disk add "$1" "$work/counter.raw" >/dev/null
+}
+
 # What a VM has printed last.
 printed() { "$NB" console "$1" --print 2>/dev/null | tr -d '\r'; } # VM
 count() { printed "$1" | sed -n 's/^count \([0-9]*\)$/\1/p' | tail -n 1; }      # VM
 counts() { [ "$(count "$1")" -gt "${2:-0}" ] 2>/dev/null; } # VM [MORE THAN]
+
+# press VM KEYS: what the counter does at them
+press() { printf '%s' "$2" | timeout 0.5 "$NB" console "$1" --no-history >/dev/null 2>&1; }
+disk() { # VM: the number that is on its disk
+    press "$1" p
+    printed "$1" | sed -n 's/^disk \([0-9]*\)$/\1/p' | tail -n 1
+}
+disk_is() { [ "$(disk "$1")" = "$2" ]; } # VM NUMBER
+written() { # VM: writes its number to its disk, and prints what is there then
+    local i number
+    press "$1" w
+    for i in {1..20}; do
+        number=$(disk "$1")
+        [ -z "$number" ] || break
+    done
+    echo "$number"
+}
