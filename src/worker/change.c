@@ -10,7 +10,7 @@ void change_limit_cpu(struct worker *w)
 {
     struct error error;
     w->limits_note[0] = 0;
-    if (!cpu_limit_set(&w->cpu_limit, w->def.id, w->qemu.pid, &w->def.set, &error))
+    if (!cpu_limit_set(&w->cpu_limit, CPU_LIMIT_ROOT, w->def.id, w->qemu.pid, &w->def.set, &error))
         return;
     snprintf(w->limits_note, sizeof(w->limits_note), "%.200s", error.text);
     worker_log(w, "%s", w->limits_note);

@@ -16,7 +16,6 @@
 #define PERIOD_US 100000u
 #define WEIGHT_MAX 10000u
 #define V1_SHARES 1024u /* of a weight of 100 */
-#define ROOT "/sys/fs/cgroup"
 
 bool cpu_limit_wanted(const struct vm_settings *set)
 {
@@ -87,22 +86,22 @@ static bool lists_cpu(const char *path)
 }
 
 /* The folder in which groups of VMs are made. Returns false if this host has none. */
-static bool find_parent(char parent[static PATH_MAX], bool *first)
+static bool find_parent(const char *root, char parent[static PATH_MAX], bool *first)
 {
     *first = false;
     if (geteuid() == 0)
-        snprintf(parent, PATH_MAX, ROOT);
+        snprintf(parent, PATH_MAX, "%.3900s", root);
     else
-        snprintf(parent, PATH_MAX, ROOT "/user.slice/user-%u.slice/user@%u.service", (unsigned)geteuid(),
+        snprintf(parent, PATH_MAX, "%.3900s/user.slice/user-%u.slice/user@%u.service", root, (unsigned)geteuid(),
                  (unsigned)geteuid());
     char path[PATH_MAX + 32];
     snprintf(path, sizeof(path), "%s/cgroup.controllers", parent);
     if (lists_cpu(path))
         return true;
     *first = true;
-    static const char *const mounts[] = {ROOT "/cpu", ROOT "/cpu,cpuacct"};
+    static const char *const mounts[] = {"cpu", "cpu,cpuacct"};
     for (unsigned i = 0; i < ARRAY_LEN(mounts); i++) {
-        snprintf(parent, PATH_MAX, "%s", mounts[i]);
+        snprintf(parent, PATH_MAX, "%.3900s/%s", root, mounts[i]);
         snprintf(path, sizeof(path), "%s/cpu.shares", parent);
         if (access(path, F_OK) == 0)
             return true;
@@ -152,11 +151,11 @@ static int put_limits(const struct cpu_limit *limit, const char *parent, const s
     return e ? e : put(limit->group, "cpu.max", text);
 }
 
-int cpu_limit_set(struct cpu_limit *limit, const char *id, pid_t process, const struct vm_settings *set,
-                  struct error *error)
+int cpu_limit_set(struct cpu_limit *limit, const char *root, const char *id, pid_t process,
+                  const struct vm_settings *set, struct error *error)
 {
     char parent[PATH_MAX];
-    bool there = find_parent(parent, &limit->first);
+    bool there = find_parent(root, parent, &limit->first);
     if (there)
         group_path(limit->group, parent, id);
     bool had = there && access(limit->group, F_OK) == 0;
@@ -181,11 +180,11 @@ int cpu_limit_set(struct cpu_limit *limit, const char *id, pid_t process, const 
     return error_hint(error, geteuid() ? "root can have them, and users where systemd delegates them" : "");
 }
 
-void cpu_limit_remove(const char *id)
+void cpu_limit_remove(const char *root, const char *id)
 {
     char parent[PATH_MAX], group[PATH_MAX];
     bool first;
-    if (!find_parent(parent, &first))
+    if (!find_parent(root, parent, &first))
         return;
     group_path(group, parent, id);
     rmdir(group);

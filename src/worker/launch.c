@@ -134,7 +134,7 @@ void launch_clean(struct worker *w)
     for (u32 i = 0; i < w->helpers; i++)
         end_helper(&w->helper[i]);
     w->helpers = 0;
-    cpu_limit_remove(w->def.id);
+    cpu_limit_remove(CPU_LIMIT_ROOT, w->def.id);
     for (u32 i = 0; i < ARRAY_LEN(names); i++)
         if (!run_path(w, names[i], path, &ignored))
             unlink(path);
