@@ -66,9 +66,13 @@ says() {
 # agent_disk FILE: a copy of the tests' Debian with nestbox-agent, without a mount: partition 3 begins at sector 133120
 # (src/image/build.sh)
 agent_disk() {
+    cp --sparse=always build/disk/test.raw "$1"
+    agent_files "$1"
+}
+# agent_files FILE: the same for an image that is there
+agent_files() {
     local agent
     agent=$(dirname "$NESTBOX")/nestbox-agent
-    cp --sparse=always build/disk/test.raw "$1"
     cat >"$WORK/commands" <<END
 cd /usr/local/sbin
 write $agent nestbox-agent

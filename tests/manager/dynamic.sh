@@ -8,7 +8,7 @@ set -u
 
 [ -e build/disk/test.raw ] || skip 'no build/disk/test.raw: see tools/test.sh'
 NESTBOX=$NB WORK=$work
-eval "$(sed -n '/^agent_disk()/,/^}/p' tests/cli/lib.sh)"
+eval "$(sed -n '/^agent_[a-z]*()/,/^}/p' tests/cli/lib.sh)"
 agent_disk "$work/disk.raw"
 generation=$([ "${1:-second}" = first ] && echo 1 || echo 2)
 nb create lab --generation "$generation" --memory 512M --memory-cap 2G --accel engine --disk "$work/disk.raw"

@@ -76,7 +76,7 @@ debian_case() { # GENERATION
     local bus
     [ -e build/disk/test.raw ] || skip 'no build/disk/test.raw: see tools/test.sh'
     NESTBOX=$NB WORK=$work
-    eval "$(sed -n '/^agent_disk()/,/^}/p' tests/cli/lib.sh)"
+    eval "$(sed -n '/^agent_[a-z]*()/,/^}/p' tests/cli/lib.sh)"
     agent_disk "$work/disk.raw"
     nb create lab --generation "$1" --memory 512M --accel engine --disk "$work/disk.raw" \
         --cpus 1 --switch lan ${2:-}
