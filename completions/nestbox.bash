@@ -167,6 +167,10 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
         return
         ;;
+    'create:--direct')
+        mapfile -t COMPREPLY < <(compgen -W 'off auto on' -- "$current")
+        return
+        ;;
     'create:--cpu-maximum')
         return
         ;;
@@ -302,6 +306,10 @@ _nestbox() {
         ;;
     'set:--accel')
         mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
+        return
+        ;;
+    'set:--direct')
+        mapfile -t COMPREPLY < <(compgen -W 'off auto on' -- "$current")
         return
         ;;
     'set:--cpu-maximum')
@@ -829,7 +837,7 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --direct --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --perf-map --stats --help' -- "$current")
         ;;
     'create')
-        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --metering --image --size --user-data --ssh-key --disk --base --cd --switch --json --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --direct --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --metering --image --size --user-data --ssh-key --disk --base --cd --switch --json --help' -- "$current")
         ;;
     'list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
@@ -842,7 +850,7 @@ _nestbox() {
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
     'set')
-        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --metering --json --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --direct --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --metering --json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;

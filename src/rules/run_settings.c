@@ -13,7 +13,7 @@ static const char machine[] = "Machine", processor[] = "CPU", console[] = "Conso
 
 static const char *const nesting_names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", NULL};
 static const char *const accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm", NULL};
-static const char *const direct_names[] = {[DIRECT_OFF] = "off", [DIRECT_AUTO] = "auto", [DIRECT_ON] = "on", NULL};
+const char *const direct_names[] = {[DIRECT_OFF] = "off", [DIRECT_AUTO] = "auto", [DIRECT_ON] = "on", NULL};
 static const char *const trace_names[] = {"entry", "exits", NULL};
 static const char *const kvm_nesting_names[] = {
     [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "host", NULL};

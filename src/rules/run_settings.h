@@ -10,6 +10,7 @@
 enum nesting { NESTED_OFF, NESTED_INTEL, NESTED_AMD, NESTED_HOST };
 enum accel_choice { ACCEL_AUTO, ACCEL_ENGINE, ACCEL_KVM };
 enum direct_choice { DIRECT_OFF, DIRECT_AUTO, DIRECT_ON };
+extern const char *const direct_names[];
 
 /* What can be traced. */
 #define TRACE_ENTRY BIT(0) /* VM entries that fail, and the rule that they broke */

@@ -22,6 +22,7 @@ struct vm_settings {
     enum nesting nested;
     const char *cpu; /* as in struct run_settings */
     enum accel_choice accel;
+    enum direct_choice direct;
     u32 cpu_maximum, cpu_reserve; /* per cent of what the VM's CPUs are on the host */
     u32 cpu_weight;
     bool enlightenments; /* Hyper-V's interfaces for guests */

@@ -16,7 +16,7 @@
 #define PC "pc-i440fx-7.2"
 #define Q35 "pc-q35-7.2"
 #define OVMF "/usr/share/OVMF/"
-#define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+#define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=%s,resourcecontrol=deny"
 #define ENLIGHTENMENTS                                                                                                 \
     ",hv_relaxed,hv_vapic,hv_spinlocks=0x1fff,hv_time,hv_vpindex,hv_runtime,hv_synic,hv_stimer,hv_reset,"              \
     "hv_frequencies,hv_tlbflush,hv_ipi"
@@ -535,6 +535,8 @@ static void add_start(struct list *l, const struct command *c)
     put(l, "qemu");
     option(l, "--accel", "%s", accels[def->set.accel]);
     option(l, "--nested", "%s", kinds[def->set.nested]);
+    if (def->set.direct != DIRECT_OFF)
+        option(l, "--direct", "%s", direct_names[def->set.direct]);
     if (def->set.accel != ACCEL_ENGINE)
         add_probe_file(l, c);
     if (def->set.cpu && *def->set.cpu)
@@ -551,7 +553,7 @@ char **command_qemu(const struct command *c, struct error *error)
     put(&l, "-nodefaults");
     put(&l, "-no-user-config");
     put(&l, "-S");
-    option(&l, "-sandbox", SANDBOX);
+    option(&l, "-sandbox", SANDBOX, c->def->set.direct == DIRECT_OFF ? "deny" : "allow");
     add_machine(&l, c);
     int e = add_firmware(&l, c, error);
     if (!e)
