@@ -353,7 +353,14 @@ static __attribute__((noinline)) struct block *find_or_make(struct vcpu *v, u64 
     }
 }
 
-struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
+/* Returns the block that the link leads to if it is the one that is asked for. The caller holds the lock. */
+static struct block *linked(const struct exit_link *link, u64 page, u64 la, u32 mode)
+{
+    struct block *b = link ? link->to : NULL;
+    return b && b->page == page && b->offset == (la & PAGE_MASK) && b->mode == mode && b->page2 == NO_PAGE ? b : NULL;
+}
+
+struct block *block_find_linked(struct vcpu *v, u64 la, u32 mode, const struct exit_link *link, enum outcome *out)
 {
     struct cache *c = v->vm->cache;
     struct code_page page;
@@ -362,9 +369,16 @@ struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
     if (unlikely(*out != CPU_OK))
         return NULL;
     spin_lock(&c->lock);
-    struct block *b = lookup(c, page.host, NO_PAGE, la, mode, &needs_page2);
+    struct block *b = linked(link, page.host, la, mode);
+    if (!b)
+        b = lookup(c, page.host, NO_PAGE, la, mode, &needs_page2);
     spin_unlock(&c->lock);
     return likely(b) ? b : find_or_make(v, la, mode, out);
+}
+
+struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
+{
+    return block_find_linked(v, la, mode, NULL, out);
 }
 
 /*

@@ -49,29 +49,31 @@ struct place {
 };
 
 struct block {
+    /* All that a look-up reads lies in one cache line. */
     u64 page;   /* that of the first byte: code_page.host */
     u64 page2;  /* of the second page if the only instruction crosses, else NO_PAGE */
     u16 offset; /* in the page */
     u16 size;   /* bytes of guest code, second page included */
     u32 mode;
-    bool valid;
-    bool hot;      /* has no shared checks */
-    u16 looked;    /* bytes that the translation depends on: more than `size` if they are no instruction */
+    struct block *next_hash;
     u8 *far_entry; /* r11 = linear address of the block: sets page_la */
     u8 *near_entry;
+    struct exit_link *in;
+    u32 link_count;
+    u16 looked; /* bytes that the translation depends on: more than `size` if they are no instruction */
+    bool valid;
+    bool hot; /* has no shared checks */
+
     u8 *hot_end;
     u8 *cold, *cold_end;
     u64 page_la; /* linear page at translation time: a hint */
-    struct block *next_hash;
-    struct exit_link *in;
     struct exit_link *links;
-    u32 link_count;
     struct place *places;
     u32 place_count;
     u32 cold_place_from;    /* places[] from here lie in the cold part */
     u16 loans;              /* loan.h: from instruction loan_from until before loan_to, offsets in the page */
     u16 loan_from, loan_to; /* 0 and 0 without loans */
-};
+} __attribute__((aligned(64)));
 
 #define CHECK_KINDS 4
 #define CHECK_SIZES 35 /* 1, 2, 4, and the multiples of 8 up to 256 bytes */
@@ -140,6 +142,8 @@ void *cache_alloc(struct cache *c, size_t size);
 /* Finds the block at la or translates it; returns NULL with *out if it cannot. It walks page tables, so the lock is not
  * held. */
 struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out);
+/* The same for a branch that has this link, or NULL: in another address space it mostly leads to the same block. */
+struct block *block_find_linked(struct vcpu *v, u64 la, u32 mode, const struct exit_link *link, enum outcome *out);
 /* The block whose host code has this address, or NULL. Dead ones are found too. Takes no lock. */
 struct block *block_at(struct cache *c, const u8 *host);
 /* What was noted of the block's code at or before that address, in the same part of the cache, or NULL. Takes no lock.

@@ -98,7 +98,7 @@ static void link_note(struct tr *t, struct exit_link link)
 }
 
 /* A link with a guard to the linear address in r11, at an offset in another page. What the guard turns away takes the
- * shared jump, behind which exec_jump_missed finds the link and chains it. */
+ * shared jump, behind which exec_jump_missed finds the number of the link, and chains it. */
 static void emit_link_across(struct tr *t, u16 target, bool check)
 {
     struct emit *e = &t->hot;
@@ -124,6 +124,7 @@ static void emit_link_across(struct tr *t, u16 target, bool check)
     if (busy)
         emit_here8(e, busy);
     emit_call_jump(t, busy, t->transfer | TRANSFER_LINKS);
+    emit_u32(e, (u32)(t->b->links + t->link_count - t->c->links));
     emit_here8(e, hit);
     emit_align_rel32(e, 1);
     emit_jmp(e, e->p);

@@ -342,7 +342,9 @@ static bool emit_syscall(struct tr *t)
 {
     emit_load(&t->hot, R11, VCPU_DISP(page_la));
     emit_lea(&t->hot, true, R11, R11, H_NONE, 1, t->next);
-    return emit_or_handler(t);
+    emit_insn_number(t, t->d->fn, t->d->ends);
+    emit_jmp(&t->hot, t->c->brief[BRIEF_SYSCALL]);
+    return true;
 }
 
 static bool emit_sysret(struct tr *t)
@@ -350,7 +352,7 @@ static bool emit_sysret(struct tr *t)
     if (t->d->in.osz != 8)
         return false;
     emit_insn_number(t, t->d->fn, t->d->ends);
-    emit_call(&t->hot, t->v->vm->vendor == VENDOR_INTEL ? t->c->brief[BRIEF_SYSRET] : t->c->sysret_amd);
+    emit_jmp(&t->hot, t->v->vm->vendor == VENDOR_INTEL ? t->c->brief[BRIEF_SYSRET] : t->c->sysret_amd);
     return true;
 }
 

@@ -1,8 +1,9 @@
 /*
  * SYSCALL and SYSRET between 64-bit code of CPL 3 and CPL 0 as brief instructions (brief.c): where the TLB contexts of
  * both know each other (tlb.beside) and no request waits, translated code goes on behind them without C. What they do
- * is in insn/syscall.c, whose checks are made here before anything changes. Each piece is CALLed with the instruction
- * in rcx; it does not return, but jumps by the jump cache.
+ * is in insn/syscall.c, whose checks are made here before anything changes. Each piece is jumped to with the
+ * instruction in rcx, and jumps on by the jump cache: a CALL without its RET would leave the host's stack of return
+ * addresses wrong for all returns that follow. Nothing comes back from the handlers, which end their block.
  *
  * Not brief: flags that the two leave set here and there (TF, AC), or that a kernel does not have SYSCALL clear.
  */
@@ -94,7 +95,13 @@ static void emit_enter(struct emit *e, u32 cpl, s32 mode)
     emit_context_use(e);
 }
 
-/* Goes on at the linear address in r11, off the stack where the CALL pushed. */
+/* RSP is as it is in pieces that are CALLed. */
+static void emit_begin(struct emit *e)
+{
+    emit_lea(e, true, RSP, RSP, H_NONE, 1, -8);
+}
+
+/* Goes on at the linear address in r11. */
 static void emit_go_on(struct emit *e)
 {
     emit_load(e, RAX, CALLED_DISP(gpr[RAX]));
@@ -106,6 +113,7 @@ static void emit_go_on(struct emit *e)
 void piece_syscall(struct emit *e)
 {
     const s32 mode = CALLED_DISP(mode_crossed[0]);
+    emit_begin(e);
     emit_store(e, RCX, CALLED_DISP(resume_rcx));
     emit_store(e, R11, CALLED_DISP(resume_r11));
     emit_store(e, RAX, CALLED_DISP(gpr[RAX]));
@@ -151,6 +159,7 @@ static void emit_sysret(struct emit *e, bool amd)
     enum { LOWER_HALF = 47 };
     const u32 kept = FLAGS_DEFINED & ~(u32)(FLAGS_ARITH | FLAG_RF | FLAG_VM | REFUSED);
     const s32 mode = CALLED_DISP(mode_crossed[1]);
+    emit_begin(e);
     emit_store(e, RCX, CALLED_DISP(resume_rcx));
     emit_store(e, RAX, CALLED_DISP(gpr[RAX]));
     emit_all_set(e, CALLED_DISP(efer), EFER_SCE);

@@ -93,13 +93,13 @@ static bool proceed(struct vcpu *v, u64 la, u32 plain)
     enum outcome out;
     v->stat[STAT_LOOKUP]++;
     u64 generation = v->vm->cache->generation;
-    struct block *b = block_find(v, la, v->mode | plain, &out);
+    struct block *b = block_find_linked(v, la, v->mode | plain, x->chain, &out);
     if (!b)
         return leave_with(v, out);
     if (unlikely(beyond_limit(v, b)))
         return leave_with(v, raise_gp(v, 0));
     if (x->chain) {
-        if (v->vm->cache->generation == generation && generation == x->chain_generation)
+        if (v->vm->cache->generation == generation && generation == x->chain_generation && !x->chain->to)
             block_link(v, x->chain, b, la);
         x->chain = NULL;
     }
@@ -159,12 +159,16 @@ static struct exit_link *link_behind(struct vcpu *v, const u8 *after)
 
 bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la)
 {
-    u32 transfer;
+    u32 transfer, number;
+    struct exit_link *link = NULL;
     v->stat[STAT_JUMP]++;
     if (!v->sample_left && heats(v, la))
         heat(v, after); /* the block that jumps: blocks that are hot look no more where they jump */
     __builtin_memcpy(&transfer, after + JUMP_REG_SIZE, sizeof transfer);
-    struct exit_link *link = transfer & TRANSFER_LINKS ? link_behind(v, after) : NULL;
+    if (transfer & TRANSFER_LINKS) {
+        __builtin_memcpy(&number, after + JUMP_REG_SIZE + sizeof transfer, sizeof number);
+        link = &v->vm->cache->links[number];
+    }
     if (v->request || !(v->resume = (u64)jump_find(v->tlb, la)))
         return transfer_to(v, transfer, la, link);
     if (link && !link->to)

@@ -66,7 +66,7 @@ struct site_segment {
 #define TRANSFER_JUMP BIT(12)
 #define TRANSFER_CALL BIT(13)
 #define TRANSFER_RETURN (BIT(12) | BIT(13))
-#define TRANSFER_LINKS BIT(31) /* a direct branch with a link to another page: nothing is released */
+#define TRANSFER_LINKS BIT(31) /* a direct branch with a link to another page, whose number follows */
 #define TRANSFER_SIZE_SHIFT 14
 #define TRANSFER_RELEASE_SHIFT 16
 
