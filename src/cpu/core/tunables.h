@@ -15,8 +15,8 @@
 #define CACHE_HOT(code_size) ((code_size) / 7 * 4)
 /* A block is only begun with so many bytes left in each part of the code and in the data. The largest takes less. */
 #define CACHE_ROOM 65536
-#define CACHE_BLOCKS (1u << 18)
-#define CACHE_LINKS (3u << 18) /* most blocks have two or three */
+#define CACHE_BLOCKS (9u << 15)
+#define CACHE_LINKS (7u << 17) /* most blocks have two or three */
 #define HASH_BITS 18           /* blocks by address and mode */
 #define PAGE_HASH_BITS 14      /* blocks by page, for invalidation */
 
@@ -41,6 +41,7 @@
 #define HEAT_DOUBLINGS 8
 #define HEAT_MARKS 2048 /* marks of places */
 #define HEAT_LINKED 128 /* blocks at most that get it together, as they are linked */
+#define HEAT_OFTEN 8    /* user code gets it when it is seen so often in a window, and keeps it */
 
 #define LOOP_WEIGHT 16 /* how often a loop is taken to run */
 #define LOAN_COST 6    /* what making and ending a loan costs, in uses of a register without a home */

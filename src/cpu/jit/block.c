@@ -381,6 +381,16 @@ struct block *block_find(struct vcpu *v, u64 la, u32 mode, enum outcome *out)
     return block_find_linked(v, la, mode, NULL, out);
 }
 
+/* The host address of the page that code at la is fetched from, or NO_PAGE if the TLB does not know it. */
+static u64 page_of(struct vcpu *v, u64 la)
+{
+    const struct tlb *t = v->tlb;
+    u32 i = tlb_index(la);
+    gpa_t gpa = GPA(t->xgpa[i]);
+    const struct ram_slot *s = t->xtag[i] + (la & ~PAGE_MASK) ? NULL : vcpu_slot(v, gpa);
+    return s ? (u64)ram_host(s, gpa) : NO_PAGE;
+}
+
 /*
  * The guard of a link to the block at la: what the context's entry in `link` and la add up to if la is mapped to the
  * block's page, negated; 0 if there is none. The sum is the page's number plus the offset in it. For an entry of
@@ -391,10 +401,9 @@ static s32 guard_of(struct vcpu *v, const struct block *to, u64 la)
 {
     const struct tlb *t = v->tlb;
     u32 i = tlb_index(la);
-    u64 page = la & ~PAGE_MASK, number = t->link[i] + page;
-    gpa_t gpa = GPA(t->xgpa[i]);
-    const struct ram_slot *s = t->xtag[i] + page || number != gpa.a >> PAGE_SHIFT ? NULL : vcpu_slot(v, gpa);
-    return s && (u64)ram_host(s, gpa) == to->page ? -(s32)(number + to->offset) : 0;
+    u64 number = t->link[i] + (la & ~PAGE_MASK);
+    bool is_entered = number == t->xgpa[i] >> PAGE_SHIFT && page_of(v, la) == to->page;
+    return is_entered ? -(s32)(number + to->offset) : 0;
 }
 
 static void guard_set(const struct exit_link *link, s32 guard)
@@ -491,6 +500,12 @@ void block_kill(struct cache *c, struct block *b)
     divert(b->near_entry, &e, jump);
 }
 
+static void hot_add(struct cache *c, const struct block *b)
+{
+    u32 hash = hash_of(b->page, b->offset, b->mode);
+    c->hot_hash[hash / 64] |= BIT64(hash % 64);
+}
+
 /* Adds a block to those that become hot, if it is not one of them. */
 static void heat_add(struct block **found, u32 *count, struct block *b)
 {
@@ -518,9 +533,8 @@ void block_heat(struct vcpu *v, struct block *b)
     for (u32 i = 0; i < count; i++) {
         if (found[i]->hot)
             continue;
-        u32 hash = hash_of(found[i]->page, found[i]->offset, found[i]->mode);
-        c->hot_hash[hash / 64] |= BIT64(hash % 64);
-        c->has_hot = true;
+        hot_add(c, found[i]);
+        c->has_hot |= !(found[i]->mode & MODE_USER);
         block_kill(c, found[i]);
         killed++;
     }
@@ -529,15 +543,36 @@ void block_heat(struct vcpu *v, struct block *b)
         others_leave(v->vm, v);
 }
 
+void block_heat_at(struct vcpu *v, u64 la)
+{
+    struct cache *c = v->vm->cache;
+    struct block *found = NULL;
+    u64 host = page_of(v, la);
+    spin_lock(&c->lock);
+    const struct page_code *p = page_find(c, host);
+    for (const struct page_ref *r = p ? p->blocks : NULL; r && !found; r = r->next)
+        if (r->block->valid && r->block->mode == v->mode && (la & PAGE_MASK) - r->offset < r->size)
+            found = r->block;
+    spin_unlock(&c->lock);
+    if (found)
+        block_heat(v, found);
+}
+
+/* Blocks of user code stay hot, which many processes share. */
 void block_cool(struct vcpu *v)
 {
     struct cache *c = v->vm->cache;
     spin_lock(&c->lock);
     bool had_hot = c->has_hot;
-    for (u32 i = 0; i < c->block_count && had_hot; i++)
-        if (c->blocks[i].valid && c->blocks[i].hot)
-            block_kill(c, &c->blocks[i]);
-    fill_bytes(c->hot_hash, 0, sizeof c->hot_hash);
+    if (had_hot)
+        fill_bytes(c->hot_hash, 0, sizeof c->hot_hash);
+    for (u32 i = 0; i < c->block_count && had_hot; i++) {
+        struct block *b = &c->blocks[i];
+        if (b->valid && b->hot && b->mode & MODE_USER)
+            hot_add(c, b);
+        else if (b->valid && b->hot)
+            block_kill(c, b);
+    }
     c->has_hot = false;
     c->coolings += had_hot && c->coolings < HEAT_DOUBLINGS;
     spin_unlock(&c->lock);

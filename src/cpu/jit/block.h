@@ -91,7 +91,7 @@ struct cache {
     struct block *hash[1 << HASH_BITS];
     struct page_code *pages[1 << PAGE_HASH_BITS]; /* [a] page.h */
     u64 hot_hash[(1 << HASH_BITS) / 64];          /* bit per hash: blocks that shall be made without shared checks */
-    bool has_hot;                                 /* some bit is set */
+    bool has_hot;                                 /* some bit of code that cools is set */
     u32 coolings;                                 /* how often they were cleared, HEAT_DOUBLINGS at most */
     struct exit_link *links;
     u32 link_count, link_max;
@@ -152,7 +152,9 @@ const struct place *block_place(const struct cache *c, const struct block *b, co
 /* The block and those that are linked with it are executed often: they are killed, and will be made again without
  * shared checks. */
 void block_heat(struct vcpu *v, struct block *b);
-/* No block is hot any more: those that are, are killed. */
+/* The same of the block that has the instruction at la, if the TLB knows its page. */
+void block_heat_at(struct vcpu *v, u64 la);
+/* No block is hot any more but those of user code: they are killed. */
 void block_cool(struct vcpu *v);
 /* Chains a link to the block at its target, whose linear address is la, if the block fits it. */
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to, u64 la);

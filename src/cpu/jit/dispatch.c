@@ -53,9 +53,9 @@ static void heat_window(struct vcpu *v)
     x->heat.samples = x->heat.different = 0;
 }
 
-/* A jump is looked at, which is known by where it leads or, back in the page, where it stands: returns whether what
- * jumps becomes hot (tunables.h). After how many jumps the next one is looked at varies, so that a loop does not always
- * show the same jump. */
+/* A jump is looked at, which is known by where it leads or, in user code and back in the page, where it stands: returns
+ * whether what jumps becomes hot (tunables.h). After how many jumps the next one is looked at varies, so that a loop
+ * does not always show the same jump. */
 static bool heats(struct vcpu *v, u64 at)
 {
     struct exec *x = v->exec;
@@ -63,10 +63,11 @@ static bool heats(struct vcpu *v, u64 at)
     v->sample_left = SAMPLE_JUMPS / 2 + (x->heat.random >> 16) % SAMPLE_JUMPS;
     if (x->heat.samples++ == HEAT_WINDOW)
         heat_window(v);
-    bool *seen = &x->heat.seen[(at ^ at / HEAT_MARKS) % HEAT_MARKS];
-    bool first = !*seen;
-    *seen = true;
+    u16 *seen = &x->heat.seen[(at ^ at / HEAT_MARKS) % HEAT_MARKS];
+    bool first = !(*seen)++;
     x->heat.different += first;
+    if (v->mode & MODE_USER)
+        return *seen == HEAT_OFTEN;
     return first && x->heat.small >= HEAT_STEADY << v->vm->cache->coolings;
 }
 
@@ -139,10 +140,22 @@ static bool transfer_to(struct vcpu *v, u32 transfer, u64 la, struct exit_link *
     return proceed(v, la, 0);
 }
 
+/* Its own block is not known: in user code it is searched, which other code is not worth. */
+static void look_at_return(struct vcpu *v, u32 transfer, u64 la)
+{
+    u64 from = v->page_la + (transfer & PAGE_MASK);
+    if (!(v->mode & MODE_USER)) {
+        if (heats(v, la))
+            heat(v, jump_find(v->tlb, la));
+    } else if (heats(v, from)) {
+        block_heat_at(v, from);
+    }
+}
+
 bool exec_lookup(struct vcpu *v, u64 rcx, u64 la)
 {
-    if (!v->sample_left && heats(v, la)) /* a return, whose own block is not known */
-        heat(v, jump_find(v->tlb, la));
+    if (!v->sample_left) /* a return */
+        look_at_return(v, (u32)rcx, la);
     return transfer_to(v, (u32)rcx, la, NULL);
 }
 
@@ -162,7 +175,7 @@ bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la)
     u32 transfer, number;
     struct exit_link *link = NULL;
     v->stat[STAT_JUMP]++;
-    if (!v->sample_left && heats(v, la))
+    if (!v->sample_left && heats(v, v->mode & MODE_USER ? (u64)after : la))
         heat(v, after); /* the block that jumps: blocks that are hot look no more where they jump */
     __builtin_memcpy(&transfer, after + JUMP_REG_SIZE, sizeof transfer);
     if (transfer & TRANSFER_LINKS) {

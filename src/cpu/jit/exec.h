@@ -27,7 +27,7 @@ struct exec {
         u32 samples, different; /* in this window: how many, and of how many places */
         u32 small, large;       /* how many windows in a row had few of them, or many */
         u32 random;
-        bool seen[HEAT_MARKS]; /* places in this window */
+        u16 seen[HEAT_MARKS]; /* how often places were seen in this window */
     } heat;
     u64 called[CALLED_COUNT]; /* instructions by called.h */
     bool reads_code;          /* the code cache is locked, and guest memory is being read */

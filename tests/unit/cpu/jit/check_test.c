@@ -501,6 +501,48 @@ static void heat(void)
     CHECK(block(0)->hot);
 }
 
+/* Runs user code until HLT, which it may not execute, and there is no handler. */
+static bool run_user(u32 offset)
+{
+    v->rip = CODE + offset;
+    v->sample_left = 2;
+    v->gpr[RSP] = DATA;
+    execute(v);
+    bool ended = v->exit != CPU_EXIT_NONE && v->rip == CODE + PAGE_SIZE;
+    v->exit = CPU_EXIT_NONE;
+    v->activity = ACTIVITY_ACTIVE;
+    v->request = 0;
+    return ended;
+}
+
+static void heat_of_user_code(void)
+{
+    TEST("user code gets code without shared checks when it jumps or returns often among many others, and keeps it");
+    static const u8 code[][2] = {{0xff, 0xe2 /* jmp rdx */}, {0xc3 /* ret */}};
+    u64 target = CODE + PAGE_SIZE;
+    for (unsigned i = 0; i < ARRAY_LEN(code); i++) {
+        code_create();
+        cpl_set(v, 3);
+        PUT(0, 0x8b, 3 /* mov eax, [rbx] */);
+        put_code(2, code[i], sizeof code[i]);
+        PUT(PAGE_SIZE, HLT);
+        v->gpr[RBX] = DATA;
+        v->gpr[RDX] = target;
+        memcpy(ram + DATA_GPA, &target, 8);
+        memset(&v->exec->heat, 0, sizeof v->exec->heat);
+        for (unsigned n = 1; n < HEAT_OFTEN; n++)
+            CHECK(run_user(0));
+        CHECK(!block(0)->hot);
+        CHECK(run_user(0));
+        CHECK(block(0)->hot && !block(PAGE_SIZE)->hot);
+        CHECK(run_user(0));
+        cache->has_hot = true;
+        block_cool(v);
+        CHECK(block(0)->hot && cache->coolings == 1);
+    }
+    cpl_set(v, 0);
+}
+
 int main(void)
 {
     checks();
@@ -510,5 +552,6 @@ int main(void)
     groups();
     jumping();
     heat();
+    heat_of_user_code();
     return TEST_END();
 }
