@@ -199,11 +199,15 @@ static inline void host_line(struct host_text *t, unsigned i, const ZydisDecoded
     }
 }
 
-/* Bytes of data behind a CALL, or behind the jump that follows the CALL of a shared jump. */
-static inline unsigned host_data(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
+/* Bytes of data behind the instruction at `from`, if it is a CALL, or the jump that follows the CALL of a shared jump:
+ * TRANSFER_*, and the number of a link. */
+static inline unsigned host_data(const u8 *from, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
 {
-    if (host_cache && zi->mnemonic == ZYDIS_MNEMONIC_JMP && zo[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
-        return sizeof(u32);
+    if (host_cache && zi->mnemonic == ZYDIS_MNEMONIC_JMP && zo[0].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+        u32 transfer;
+        memcpy(&transfer, from + zi->length, sizeof transfer);
+        return transfer & TRANSFER_LINKS ? 2 * sizeof(u32) : sizeof(u32);
+    }
     if (zi->mnemonic != ZYDIS_MNEMONIC_CALL || zo[0].type != ZYDIS_OPERAND_TYPE_MEMORY)
         return 0;
     switch ((u64)(zo[0].mem.disp.value + VCPU_BIAS)) {
@@ -232,7 +236,7 @@ static inline void host_text(struct host_text *t, const u8 *from, const u8 *to, 
         }
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, from, (size_t)(to - from), &zi[t->n], zo[t->n])))
             break;
-        from += zi[t->n].length + host_data(&zi[t->n], zo[t->n]);
+        from += zi[t->n].length + host_data(from, &zi[t->n], zo[t->n]);
     }
     t->at[t->n] = from;
     for (unsigned i = 0; i < t->n; i++) {
@@ -241,7 +245,7 @@ static inline void host_text(struct host_text *t, const u8 *from, const u8 *to, 
             continue;
         }
         host_line(t, i, &zi[i], zo[i], &f, b);
-        if (zi[i].mnemonic == ZYDIS_MNEMONIC_JMP && host_data(&zi[i], zo[i])) {
+        if (zi[i].mnemonic == ZYDIS_MNEMONIC_JMP && host_data(t->at[i], &zi[i], zo[i])) {
             u32 data;
             memcpy(&data, t->at[i] + zi[i].length, sizeof data);
             snprintf(t->line[i] + strlen(t->line[i]), 20, " {0x%04X}", data);

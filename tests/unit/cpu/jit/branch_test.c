@@ -23,10 +23,9 @@ static void direct(void)
 
     TEST("out of the page: a link behind its guard, or by the jump cache");
     CHECK_TEXT(HOT(0xe9, 0, 0x10, 0, 0 /* jmp +4096 */), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x1005]",
-               "call linked", "lea rcx, [rcx]", "jrcxz #7", "call jump", "jmp rcx {0x8000D000}", "jmp #7");
+               "call linked", "lea rcx, [rcx]", "jrcxz #7", "call jump", "jmp rcx {0x8000D000}", "nop", "jmp #8");
     CHECK_TEXT(HOT(0xeb, 0xf0 /* jmp -16 */), "mov r11, [vcpu.page_la]", "lea r11, [r11-0x0E]", "call back",
-               "call linked", "lea rcx, [rcx]", "jrcxz #8", "call jump", "jmp rcx {0x8000D000}", "nop", "nop", "nop",
-               "jmp #11");
+               "call linked", "lea rcx, [rcx]", "jrcxz #8", "call jump", "jmp rcx {0x8000D000}", "jmp #8");
 
     TEST("by nearly 2 GiB: in two steps, if it takes more than a displacement");
     CHECK_START(HOT(0xe9, 0xff, 0xff, 0xff, 0x7f /* jmp +2 GiB - 1 */), "mov r11, [vcpu.page_la]",
