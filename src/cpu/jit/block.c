@@ -509,7 +509,7 @@ static void hot_add(struct cache *c, const struct block *b)
 /* Adds a block to those that become hot, if it is not one of them. */
 static void heat_add(struct block **found, u32 *count, struct block *b)
 {
-    if (!b || !b->valid || *count == HEAT_LINKED)
+    if (!b || !b->valid || *count == (b->mode & MODE_USER ? HEAT_LINKED_USER : HEAT_LINKED))
         return;
     for (u32 i = 0; i < *count; i++)
         if (found[i] == b)
