@@ -7,6 +7,7 @@
 #include "accel/hostcpu.h"
 #include "accel/probe.h"
 #include "cli/doctor_networks.h"
+#include "cli/doctor_programs.h"
 #include "cli/preload.h"
 #include "cli/verb.h"
 
@@ -49,6 +50,7 @@ struct findings {
     long cpus;
     struct choice choice[3]; /* by enum nesting */
     struct doctor_networks networks;
+    struct error programs; /* what VMs of the manager lack; code 0: nothing */
 };
 
 static u64 limit_of(__rlimit_resource_t what)
@@ -138,6 +140,7 @@ static void find_all(struct findings *f)
         f->direct_why = f->engine_why;
     find_memory(f);
     doctor_networks_find(&f->networks);
+    doctor_programs_find(&f->programs);
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     f->kvm_error = fd < 0 ? errno : 0;
     if (fd >= 0)
@@ -253,6 +256,8 @@ static void print_text(const struct findings *f)
     printf("  of the host    %s\n",
            n->host.code ? line_of(&n->host, line, sizeof(line)) : "yes: internal and external switches");
     printf("  NAT by kernel  %s\n", n->kernel.code ? line_of(&n->kernel, line, sizeof(line)) : "yes");
+    printf("\nVMs of nestbox create\n  packages       %s\n",
+           f->programs.code ? line_of(&f->programs, line, sizeof(line)) : "what each VM needs is installed");
     const char *better = advice(f);
     printf("\n%s\n", better ? better : "Nothing to improve: KVM nests here.");
 }
@@ -380,6 +385,10 @@ static void print_json(const struct findings *f)
     json_bool("kernel_nat", !f->networks.kernel.code);
     printf(", ");
     json_error("kernel_nat_reason", f->networks.kernel.code ? &f->networks.kernel : NULL);
+    printf("},\n \"vms\": {");
+    json_bool("usable", !f->programs.code);
+    printf(", ");
+    json_error("reason", f->programs.code ? &f->programs : NULL);
     printf("},\n ");
     json_field("advice", advice(f));
     printf("}\n");

@@ -92,6 +92,10 @@ static int create(const struct verb *verb, int argc, char **argv)
     if (verb_arguments(verb, argc, argv, &o, word, &status))
         return status;
     int e = name_check("a VM", word[0], &error);
+    if (!e && o.image_size && !(o.image && *o.image)) {
+        error_set(&error, -EINVAL, SETTING("size") " is of the disk that stands on an " SETTING("image"));
+        e = error_hint(&error, SETTING("disk") " makes a new disk of a size");
+    }
     if (!e)
         e = add_disks(&o.base, DISK_DISK, true, &new, &error);
     if (!e)

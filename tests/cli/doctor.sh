@@ -18,6 +18,9 @@ doctor
 status=$?
 check 'nothing on standard error' [ ! -s "$WORK/err" ]
 check 'its sections' [ "$(grep -cE '^(Host|Accelerators|What --accel auto chooses)$' "$WORK/out")" = 3 ]
+if command -v qemu-system-x86_64 qemu-img >/dev/null && [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ]; then
+    says 'packages of VMs' '^  packages       what each VM needs is installed$'
+fi
 check 'networks' grep -qx '  private, NAT   yes' "$WORK/out"
 if [ "$(id -u)" = 0 ] && (: >/dev/net/tun) 2>/dev/null; then
     says 'of the host' '^  of the host    yes: internal and external switches$'

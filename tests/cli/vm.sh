@@ -18,6 +18,7 @@ run 'a name that is taken' 4 'there is already a VM Lab' create LAB
 run 'a name that is none' 2 'is no name for a VM' create 'a/b'
 run 'a value out of range' 2 'not a number from 1 to' create x --cpus 0
 run 'values that do not go together' 2 'needs UEFI' create x --generation 1 --secure-boot
+run 'a size without an image' 2 'is of the disk that stands on an --image; --disk makes a new disk' create x --size 1G
 run 'a switch that is not there' 4 'no switch nosuch' create x --switch nosuch
 run 'an image that is not there' 4 'No such file' create x --disk 1G --disk /no/such
 run 'they left nothing' 4 'there is no VM x' show x
