@@ -36,7 +36,7 @@ consistent() {
     done
     nb disk list --json >"$WORK/disks" || return 1
     sed -n 's/^ *"file": "\(.*\)".*/\1/p' "$WORK/disks" | while read -r file; do
-        qemu-img info -U --backing-chain "$file" | sed -n 's/^image: //p'
+        qemu-img info -U --backing-chain "$file" | sed -n 's/^image: //p' | xargs -rd '\n' realpath
     done | sort -u >"$WORK/used"
     files=$(find "$NESTBOX_HOME"/vms/*/disks -type f | sort)
     used=$(cat "$WORK/used")
