@@ -57,16 +57,20 @@ struct returns {
     } entry[RETURN_COUNT] __attribute__((aligned(64)));
 };
 
+/* Arrays lie so many entries apart, an odd number of cache lines: else the entries of one page, which an access looks
+ * at together, would all be in one set of the host's caches. */
+#define TLB_APART 136
+
 struct tlb {
     /* reached by translated code through GS */
-    u64 rtag[TLB_SIZE];
-    u64 wtag[TLB_SIZE];
-    u64 radd[TLB_SIZE];
-    u64 wadd[TLB_SIZE];
-    u64 jtag[JUMP_SIZE];  /* minus the linear address of a block's start */
-    u64 jcode[JUMP_SIZE]; /* its far entry; means nothing while jtag does not match */
-    u64 drtag[TLB_SIZE];  /* rtag and wtag once more, of pages whose difference is `direct` */
-    u64 dwtag[TLB_SIZE];
+    u64 rtag[TLB_SIZE + TLB_APART];
+    u64 wtag[TLB_SIZE + TLB_APART];
+    u64 radd[TLB_SIZE + TLB_APART];
+    u64 wadd[TLB_SIZE + TLB_APART];
+    u64 jtag[JUMP_SIZE + TLB_APART]; /* minus the linear address of a block's start */
+    u64 jcode[JUMP_SIZE];            /* its far entry; means nothing while jtag does not match */
+    u64 drtag[TLB_SIZE + TLB_APART]; /* rtag and wtag once more, of pages whose difference is `direct` */
+    u64 dwtag[TLB_SIZE + TLB_APART];
     u64 jvtag[JUMP_VICTIMS]; /* victims of the jump cache, of jtag and jcode */
     u64 jvcode[JUMP_VICTIMS];
     u64 vrtag[VICTIM_SIZE]; /* the victim TLB, of rtag, wtag, radd, wadd */
@@ -74,7 +78,8 @@ struct tlb {
     u64 vradd[VICTIM_SIZE];
     u64 vwadd[VICTIM_SIZE];
     struct returns returns;
-    u64 link[TLB_SIZE]; /* of xtag's pages, for links between pages: number of the guest-physical page minus the page */
+    u64 link[TLB_SIZE + TLB_APART]; /* of xtag's pages, for links between pages: number of the guest-physical page minus
+                                       the page */
     /* C only */
     u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
     u64 xgpa[TLB_SIZE]; /* guest-physical page of a fetch */
