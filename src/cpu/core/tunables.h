@@ -23,10 +23,11 @@
 #define BLOCK_MAX_INSNS 64 /* longer blocks seldom help, and die as a whole */
 #define LOOP_ALIGN 64      /* bytes: short loops differ by as much as a third by where they lie */
 
-#define GROUP_MAX 64     /* groups per block, those of a single access included */
-#define GROUP_REACH 4096 /* bytes from a register's value that are followed */
-#define CROSSING_BITS 8  /* entries for checks of groups whose windows cross into another page */
-#define GROUP_SPAN 256   /* bytes that one check covers: the longer, the more often the end of a page lies inside */
+#define GROUP_MAX 64      /* groups per block, those of a single access included */
+#define GROUP_REACH 4096  /* bytes from a register's value that are followed */
+#define CROSSING_BITS 8   /* entries for checks of groups whose windows cross into another page */
+#define MISSED_SITES 1024 /* checks that failed, whose sites are kept */
+#define GROUP_SPAN 256    /* bytes that one check covers: the longer, the more often the end of a page lies inside */
 
 /* Which blocks get code without shared checks (docs/engine.md "Code for size"): one jump in about SAMPLE_JUMPS is
  * looked at. If HEAT_WINDOW of those lead to at most HEAT_SET places, and so do the next ones, HEAT_STEADY times,
@@ -55,6 +56,7 @@
 #define JUMP_VICTIM_LOW 4  /* bits of those that another jump took the place of: from bit 4 of the address on, */
 #define JUMP_VICTIM_HIGH 6 /* and from above the bits of the jump cache on */
 #define TLB_CONTEXTS 32    /* contexts per vCPU */
+#define LARGE_VCPUS 2u     /* vCPUs whose contexts lie in large pages of the host, 20 MiB each */
 #define TLB_HINTS 64       /* where the context of a key was last */
 #define TLB_LISTED 64      /* filled entries that are emptied one by one; beyond that the array is */
 #define JUMP_LISTED 512    /* the same of the jump cache */

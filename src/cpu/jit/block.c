@@ -86,7 +86,7 @@ static void flush(struct vcpu *v)
     direct_note(&v->vm->direct_notes, 0, ~0ull); /* pages of code are not known any more */
     for (u32 i = 0; i < v->vm->vcpu_count; i++) {
         mmu_flush_jumps(v->vm->vcpu[i]);
-        exec_crossings_forget(v->vm->vcpu[i]);
+        exec_misses_forget(v->vm->vcpu[i]);
     }
     exclusive_end(v);
 }

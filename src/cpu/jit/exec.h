@@ -30,15 +30,18 @@ struct exec {
         u16 seen[HEAT_MARKS]; /* how often places were seen in this window */
     } heat;
     u64 called[CALLED_COUNT]; /* instructions by called.h */
-    bool reads_code;          /* the code cache is locked, and guest memory is being read */
+    struct { /* where the sites of shared checks are that failed last, by the address behind the CALL */
+        const u8 *after, *site;
+    } missed[MISSED_SITES];
+    bool reads_code; /* the code cache is locked, and guest memory is being read */
 };
 
 /* exec.c, at creation: `memory` is zeroed memory of the accelerator. */
 size_t exec_size(void);
 void exec_init(struct vcpu *v, void *memory);
 
-/* slow.c: the code cache was emptied, and vcpu.crossing with it. */
-void exec_crossings_forget(struct vcpu *v);
+/* slow.c: the code cache was emptied, and with it what is known of failed checks. */
+void exec_misses_forget(struct vcpu *v);
 
 /* dispatch.c: runs translated code from RIP on until something leaves it. The caller looks at events then. */
 void execute(struct vcpu *v);

@@ -185,20 +185,33 @@ static void crossing_enter(struct vcpu *v, const u8 *after, unsigned span, const
     v->crossing.twin[i] = (u64)twin;
 }
 
-void exec_crossings_forget(struct vcpu *v)
+void exec_misses_forget(struct vcpu *v)
 {
     for (u32 i = 0; i < CROSSINGS; i++)
         v->crossing.after[i] = 0;
+    for (u32 i = 0; i < MISSED_SITES; i++)
+        v->exec->missed[i].after = NULL;
 }
 
-bool exec_check_missed(struct vcpu *v, const u8 *after, u64 la)
+/* The site of the shared check that a CALL before `after` is of. To look for it takes longer than what it is for. */
+static const u8 *missed_site(struct vcpu *v, const u8 *after)
 {
+    u32 i = (u32)(((u64)after >> CROSSING_SHIFT) % MISSED_SITES);
+    if (likely(v->exec->missed[i].after == after))
+        return v->exec->missed[i].site;
     struct cache *c = v->vm->cache;
     const struct block *b = block_at(c, after);
     const struct place *p = block_place(c, b, after);
     while (!p->site) /* that of the access itself, where the check is right in front of it */
         p--;
-    const u8 *site = b->cold + p->site;
+    v->exec->missed[i].after = after;
+    v->exec->missed[i].site = b->cold + p->site;
+    return v->exec->missed[i].site;
+}
+
+bool exec_check_missed(struct vcpu *v, const u8 *after, u64 la)
+{
+    const u8 *site = missed_site(v, after);
     struct site s;
     __builtin_memcpy(&s, site, sizeof s);
     if (!(s.flags & SITE_GROUP))

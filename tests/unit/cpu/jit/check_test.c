@@ -220,6 +220,16 @@ static void single(void)
     CHECK(run(0));
     CHECK_EQ(v->stat[STAT_TLB_FILL], 3);
 
+    TEST("the sites of misses are kept by the address behind the CALL");
+    const struct block *b = block(0);
+    unsigned kept = 0;
+    for (u32 i = 0; i < b->cold_place_from; i++) {
+        const u8 *after = cache->code + b->places[i].host;
+        for (u32 k = 0; b->places[i].site && k < MISSED_SITES; k++)
+            kept += v->exec->missed[k].after == after && v->exec->missed[k].site == b->cold + b->places[i].site;
+    }
+    CHECK_EQ(kept, 3);
+
     TEST("one that fails faults at its own instruction, with all registers as they were");
     map(DATA + PAGE_SIZE, DATA_GPA | P);
     mmu_flush_all(v);
@@ -306,9 +316,11 @@ static void groups(void)
     CHECK(run(0));
 
     TEST("an emptied code cache empties what was noted");
-    exec_crossings_forget(v);
+    exec_misses_forget(v);
     for (u32 i = 0; i < CROSSINGS; i++)
         CHECK_EQ(v->crossing.after[i], 0);
+    for (u32 i = 0; i < MISSED_SITES; i++)
+        CHECK(!v->exec->missed[i].after);
 
     TEST("one whose TLB entry is not there, either");
     mmu_flush_all(v);
