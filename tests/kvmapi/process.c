@@ -463,11 +463,16 @@ static void *run_spin(void *opaque)
     return (void *)(ioctl(g->vcpu, KVM_RUN, 0) == -1 && errno == EINTR ? 1l : 0l);
 }
 
+/* Returns when the guest spins: nothing before that takes so much of a CPU's time. */
 static pthread_t started(void *body(void *), struct guest *g)
 {
     pthread_t t;
-    CHECK(!pthread_create(&t, NULL, body, g));
-    usleep(20000);
+    clockid_t clock;
+    struct timespec spent;
+    CHECK(!pthread_create(&t, NULL, body, g) && !pthread_getcpuclockid(t, &clock));
+    do
+        usleep(1000);
+    while (!clock_gettime(clock, &spent) && spent.tv_sec == 0 && spent.tv_nsec < 20000000);
     return t;
 }
 
