@@ -8,7 +8,7 @@ _nestbox() {
     COMPREPLY=()
 
     if [ "$COMP_CWORD" = 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot top stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help --version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk memory share host rules start stop restart pause resume save autostart autostop console view screenshot top stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor completion help version --help --version' -- "$current")
         return
     fi
     # --name=value arrives as three words
@@ -21,6 +21,13 @@ _nestbox() {
     disk)
         if [ "$COMP_CWORD" = 2 ]; then
             mapfile -t COMPREPLY < <(compgen -W 'add set remove list create resize compact convert merge check --help' -- "$current")
+            return
+        fi
+        verb="$verb ${COMP_WORDS[2]}"
+        ;;
+    memory)
+        if [ "$COMP_CWORD" = 2 ]; then
+            mapfile -t COMPREPLY < <(compgen -W 'list set --help' -- "$current")
             return
         fi
         verb="$verb ${COMP_WORDS[2]}"
@@ -470,6 +477,28 @@ _nestbox() {
         ;;
     'disk convert:--format')
         mapfile -t COMPREPLY < <(compgen -W 'qcow2 raw vhdx vhd vmdk vdi' -- "$current")
+        return
+        ;;
+    'memory set:--memory')
+        mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$current")
+        return
+        ;;
+    'memory set:--dynamic-memory')
+        return
+        ;;
+    'memory set:--memory-minimum')
+        return
+        ;;
+    'memory set:--memory-maximum')
+        return
+        ;;
+    'memory set:--memory-buffer')
+        return
+        ;;
+    'memory set:--memory-priority')
+        return
+        ;;
+    'memory set:--memory-cap')
         return
         ;;
     'share add:--tag')
@@ -925,6 +954,16 @@ _nestbox() {
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
             [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
         ;;
+    'memory list')
+        mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
+    'memory set')
+        mapfile -t COMPREPLY < <(compgen -W '--memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --json --help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
     'share add')
         mapfile -t COMPREPLY < <(compgen -W '--tag --read-only --json --help' -- "$current")
         [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
@@ -1204,8 +1243,13 @@ _nestbox() {
     'doctor')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
+    'completion')
+        mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
+        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive shells 2>/dev/null | while IFS= read -r name; do
+            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        ;;
     'help')
-        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk share host rules start stop restart pause resume save autostart autostop console view screenshot top stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor help version --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk memory share host rules start stop restart pause resume save autostart autostop console view screenshot top stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor completion help version --help' -- "$current")
         ;;
     'version')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")

@@ -2,6 +2,7 @@
  * nestbox derive WHAT: prints what is derived from the verbs and their tables of options, for tools/derive.sh: the
  * completions of bash, zsh and fish, and the lists of options in the manual page; for tests/cli/verbs.sh the words of
  * each verb. And for these completions, while somebody types: the names of the switches, VMs and cards that there are.
+ * nestbox completion SHELL prints the completions for users.
  */
 #include "cli/verb.h"
 #include "manager/names.h"
@@ -61,7 +62,7 @@ static void verb_names(const struct verb *const *list, char *names, size_t size)
 static const char *const word_names[] = {
     [WORD_NEW] = NULL,   [WORD_VERB] = NULL,    [WORD_SWITCH] = "switches", [WORD_NAT] = "nats",
     [WORD_VM] = "vms",   [WORD_CARD] = "cards", [WORD_IMAGE] = "images",    [WORD_PROFILE] = "profiles",
-    [WORD_FILE] = FILES, [WORD_DISK] = "disks"};
+    [WORD_FILE] = FILES, [WORD_DISK] = "disks", [WORD_SHELL] = "shells"};
 
 static bool takes_verb(const struct verb *verb)
 {
@@ -154,7 +155,7 @@ static void bash_within(const struct verb *verb, void *unused)
     printf("            return\n        fi\n        verb=\"$verb ${COMP_WORDS[2]}\"\n        ;;\n");
 }
 
-static void derive_bash(const struct verb *unused)
+static void derive_bash(void)
 {
     char names[NAMES_MAX], first[sizeof(names) + 32];
     verb_names(verbs, names, sizeof(names));
@@ -264,7 +265,7 @@ static void zsh_within(const struct verb *verb, void *unused)
            ";;\n");
 }
 
-static void derive_zsh(const struct verb *unused)
+static void derive_zsh(void)
 {
     char names[NAMES_MAX];
     verb_names(verbs, names, sizeof(names));
@@ -361,7 +362,7 @@ static void fish_verb(const struct verb *verb, void *all)
     }
 }
 
-static void derive_fish(const struct verb *unused)
+static void derive_fish(void)
 {
     char names[NAMES_MAX];
     verb_names(verbs, names, sizeof(names));
@@ -473,11 +474,6 @@ static void words_verb(const struct verb *verb, void *unused)
     putchar('\n');
 }
 
-static void derive_words(const struct verb *unused)
-{
-    verbs_each(words_verb, NULL);
-}
-
 /* -- names -- */
 
 static void print_name(const char *name, void *unused)
@@ -485,33 +481,79 @@ static void print_name(const char *name, void *unused)
     printf("%s\n", name);
 }
 
+static const struct shell {
+    const char *name;
+    void (*print)(void);
+} shells[] = {{"bash", derive_bash}, {"zsh", derive_zsh}, {"fish", derive_fish}};
+
+static const struct shell *shell_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(shells); i++)
+        if (strcmp(name, shells[i].name) == 0)
+            return &shells[i];
+    return NULL;
+}
+
+static bool derive_kind(const char *kind)
+{
+    const struct shell *shell = shell_find(kind);
+    if (shell)
+        shell->print();
+    else if (strcmp(kind, "words") == 0)
+        verbs_each(words_verb, NULL);
+    else if (strcmp(kind, "shells") != 0)
+        return names_each(kind, print_name, NULL);
+    else
+        for (size_t i = 0; i < ARRAY_LEN(shells); i++)
+            print_name(shells[i].name, NULL);
+    return true;
+}
+
 static int run(const struct verb *verb, int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*print)(const struct verb *verb);
-    } kinds[] = {{"bash", derive_bash}, {"zsh", derive_zsh}, {"fish", derive_fish}, {"words", derive_words}};
-    for (size_t i = 0; argc == 1 && i < ARRAY_LEN(kinds); i++) {
-        if (strcmp(argv[0], kinds[i].name) == 0) {
-            kinds[i].print(verb);
-            return STATUS_OK;
-        }
-    }
-    if (argc == 1 && names_each(argv[0], print_name, NULL))
+    if (argc == 1 && derive_kind(argv[0]))
         return STATUS_OK;
     const struct verb *about = argc == 2 && strcmp(argv[0], "man") == 0 ? verb_find(NULL, argv[1]) : NULL;
     if (about) {
         derive_man(about);
         return STATUS_OK;
     }
-    complain("derive takes bash, zsh, fish, words, man and a verb, or switches, nats, vms, cards, disks, images or "
-             "profiles");
+    complain("derive takes bash, zsh, fish, words, man and a verb, or switches, nats, vms, cards, disks, images, "
+             "profiles or shells");
     return STATUS_USAGE;
 }
 
 const struct verb verb_derive = {
     .name = "derive",
     .summary = "Prints what is derived from the options",
-    .usage = "bash|zsh|fish|words|man VERB|switches|nats|vms|cards|disks|images|profiles",
+    .usage = "bash|zsh|fish|words|man VERB|switches|nats|vms|cards|disks|images|profiles|shells",
     .run = run,
+};
+
+/* -- nestbox completion -- */
+
+static int complete(const struct verb *verb, int argc, char **argv)
+{
+    char none;
+    const char *word[WORDS_MAX];
+    int status;
+    if (verb_arguments(verb, argc, argv, &none, word, &status))
+        return status;
+    const struct shell *shell = shell_find(word[0]);
+    if (!shell) {
+        complain("completion: '%s' is no shell of these: bash, zsh, fish", word[0]);
+        return STATUS_USAGE;
+    }
+    shell->print();
+    return STATUS_OK;
+}
+
+const struct verb verb_completion = {
+    .name = "completion",
+    .summary = "Prints the completions of bash, zsh or fish",
+    .usage = "bash|zsh|fish",
+    .words = {{"SHELL", WORD_SHELL}},
+    .about = "Prints the completions of a shell, for where they are not installed: "
+             "_source <(nestbox completion bash)_.",
+    .run = complete,
 };

@@ -29,6 +29,7 @@ const struct verb *const verbs[] = {
     &verb_export,
     &verb_import,
     &verb_disk,
+    &verb_memory,
     &verb_share,
     &verb_host,
     &verb_rules,
@@ -61,6 +62,7 @@ const struct verb *const verbs[] = {
     &verb_check,
     &verb_shell,
     &verb_doctor,
+    &verb_completion,
     &verb_help,
     &verb_version,
     NULL,
@@ -153,6 +155,8 @@ const struct setting *verb_rows(const struct verb *verb, struct setting rows[sta
     for (const struct verb_part *part = verb->options; part < verb->options + VERB_PARTS && part->table; part++)
         for (const struct setting *s = part->table; s->name && count < VERB_ROWS - 1; s++) {
             if (part->without && strcmp(part->without, s->name) == 0)
+                continue;
+            if (part->only && !strstr(s->name, part->only))
                 continue;
             rows[count] = *s;
             if (verb->changes)

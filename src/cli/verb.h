@@ -27,7 +27,8 @@ enum status {
 struct verb_part {
     const struct setting *table;
     size_t offset;       /* of the table's struct in that of the verb's options */
-    const char *without; /* the name of a row that is left out; NULL: all are taken */
+    const char *without; /* the name of a row that is left out; NULL: none */
+    const char *only;    /* what is in the names of the rows that are taken; NULL: all are */
 };
 
 /* What an argument that is no option names, for the shells' completions. */
@@ -41,7 +42,8 @@ enum word_kind {
     WORD_IMAGE,
     WORD_PROFILE,
     WORD_FILE,
-    WORD_DISK
+    WORD_DISK,
+    WORD_SHELL
 };
 
 struct verb_word {
@@ -82,6 +84,7 @@ extern const struct verb
     verb_export,
     verb_import,
     verb_disk,
+    verb_memory,
     verb_share,
     verb_host,
     verb_rules,
@@ -114,6 +117,7 @@ extern const struct verb
     verb_check,
     verb_shell,
     verb_doctor,
+    verb_completion,
     verb_help,
     verb_version;
 /* clang-format on */

@@ -281,22 +281,26 @@ static int set_one(struct store *store, const char *name, void *opaque, struct e
     return vm_set(store, name, &change->change, error);
 }
 
-static int set(const struct verb *verb, int argc, char **argv)
+int vm_set_by_options(const struct verb *verb, int argc, char **argv, void *options, size_t offset, const bool *json)
 {
-    struct options o = {0};
     struct options_change change;
     const char *word[WORDS_MAX];
     int status;
-    options_change(&change, verb, argc, argv, &o, AT(set), sizeof(o.set));
+    options_change(&change, verb, argc, argv, options, offset, sizeof(struct vm_settings));
     struct store *store = command_begin_change(&change, word, &status);
     if (!store)
         return status;
-    bool shows = o.json && !vm_is_pattern(word[0]);
-    if (!shows)
-        return on_each_vm(store, word[0], set_one, &change, o.json);
+    if (!*json || vm_is_pattern(word[0]))
+        return on_each_vm(store, word[0], set_one, &change, *json);
     struct error error;
     int e = set_one(store, word[0], &change, &error);
     return e ? command_end(store, e, &error) : show_vm(store, word[0]);
+}
+
+static int set(const struct verb *verb, int argc, char **argv)
+{
+    struct options o = {0};
+    return vm_set_by_options(verb, argc, argv, &o, AT(set), &o.json);
 }
 
 const struct verb verb_set = {

@@ -21,5 +21,7 @@ int on_each_vm(struct store *store, const char *pattern,
                bool as_json);
 /* Prints a VM as JSON, and ends the verb. */
 int show_vm(struct store *store, const char *name);
+/* A verb that changes those settings of VMs that are among its options: struct vm_settings at the offset. */
+int vm_set_by_options(const struct verb *verb, int argc, char **argv, void *options, size_t offset, const bool *json);
 
 #endif

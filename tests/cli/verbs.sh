@@ -11,6 +11,7 @@ cd "$WORK" || exit 1
 extra() {
     case $1 in
     set) echo --notes x ;;
+    'memory set') echo --memory 1G ;;
     'disk set') echo --iops-maximum 1 ;;
     'nic set') echo --spoofing ;;
     'nic add') echo --switch nosuch ;;
@@ -102,7 +103,7 @@ while IFS=$'\t' read -r title words options <&3; do
     esac
     # what is made, and what looks at all that there is, needs nothing that is there
     case $title in
-    run | kvm | qemu | shell | create | 'switch create' | 'nat create' | 'disk create') continue ;;
+    run | kvm | qemu | shell | completion | create | 'switch create' | 'nat create' | 'disk create') continue ;;
     esac
     [[ $required -gt 0 && $title != image\ build ]] || continue
     read -ra more < <(extra "$title")

@@ -49,6 +49,8 @@ length == 1	nic list lab
 .	nat unmap net --external 18080
 . == {}	nat delete net
 .name == "lab"	set lab --notes mine
+.settings.memory == 100663296	memory set lab --memory 96M
+.[0].settings.memory == 100663296	memory list
 .name == "lab" and .state == "Off"	show lab
 .[0].name == "lab"	list
 .[0].name == "lab" and .[0].state == "Running"	start lab
