@@ -2,8 +2,10 @@
  * Images of disks: resized, compacted, checked, converted, created. A new image is written beside its place, and takes
  * it when it is whole.
  */
+#include "manager/bulk.h"
 #include "manager/disk.h"
 #include "manager/qemu_img.h"
+#include "process/task.h"
 #include "store/qcow2.h"
 
 #include <errno.h>
@@ -21,15 +23,22 @@ static int draft_of(const char *path, char draft[static PATH_MAX], struct error 
     return n < PATH_MAX ? 0 : error_set(error, -ENAMETOOLONG, "%.200s: the path is too long", path);
 }
 
-/* The new image takes its place. */
-static int publish(const char *draft, const char *path, struct error *error)
+/* Ends what was begun by task_hold_signals: the new image takes its place, or goes if writing it failed. */
+static int publish(const char *draft, const char *path, int e, const sigset_t *before, struct error *error)
 {
-    int fd = open(draft, O_RDONLY | O_CLOEXEC), e = fd < 0 || fsync(fd) ? -errno : 0;
+    int fd = e ? -1 : open(draft, O_RDONLY | O_CLOEXEC);
+    if (!e && (fd < 0 || fsync(fd)))
+        e = error_path(error, -errno, draft);
     if (fd >= 0)
         close(fd);
+    if (!e)
+        e = bulk_cancelled(error);
     if (!e && rename(draft, path))
-        e = -errno;
-    return e ? error_path(error, e, path) : 0;
+        e = error_path(error, -errno, path);
+    if (e)
+        unlink(draft);
+    task_release_signals(before);
+    return e;
 }
 
 int disk_resize(struct store *store, const char *name, u64 size, bool shrink, struct error *error)
@@ -91,6 +100,7 @@ int disk_compact(struct store *store, const char *name, const struct progress *p
 {
     struct disk_image image;
     char draft[PATH_MAX];
+    sigset_t held;
     int e = disk_image_open(store, name, "disk", &image, error);
     if (e)
         return e;
@@ -99,11 +109,9 @@ int disk_compact(struct store *store, const char *name, const struct progress *p
     if (!e)
         e = draft_of(image.path, draft, error);
     if (!e) {
+        task_hold_signals(&held);
         e = rewrite(&image, draft, progress, error);
-        if (!e)
-            e = publish(draft, image.path, error);
-        if (e)
-            unlink(draft);
+        e = publish(draft, image.path, e, &held, error);
     }
     *after = blocks(image.path);
     disk_image_close(&image);
@@ -195,6 +203,7 @@ int disk_convert(struct store *store, const char *name, const char *to, const ch
     struct disk_image image;
     char draft[PATH_MAX], real[PATH_MAX];
     const char *target;
+    sigset_t held;
     int e = check_target(to, format, real, &target, error);
     if (!e)
         e = disk_image_open(store, name, "disk", &image, error);
@@ -203,11 +212,9 @@ int disk_convert(struct store *store, const char *name, const char *to, const ch
     const char *const args[] = {"convert", "-p", "-f", image.format, "-O", target, image.path, draft, NULL};
     e = draft_of(real, draft, error);
     if (!e) {
+        task_hold_signals(&held);
         e = qemu_img(args, progress, "converting", NULL, error);
-        if (!e)
-            e = publish(draft, real, error);
-        if (e)
-            unlink(draft);
+        e = publish(draft, real, e, &held, error);
     }
     disk_image_close(&image);
     return e;
@@ -263,6 +270,7 @@ int disk_create(const char *path, const char *format, u64 size, const char *base
 {
     char draft[PATH_MAX], real[PATH_MAX], base_real[PATH_MAX];
     const char *target, *base_format = NULL;
+    sigset_t held;
     int e = check_target(path, format, real, &target, error);
     if (!e && base)
         e = disk_find_file(base, base_real, error);
@@ -275,11 +283,9 @@ int disk_create(const char *path, const char *format, u64 size, const char *base
     if (!e)
         e = draft_of(real, draft, error);
     if (!e) {
+        task_hold_signals(&held);
         e = qemu_img_create(draft, target, size, base ? base_real : NULL, base_format, error);
-        if (!e)
-            e = publish(draft, real, error);
-        if (e)
-            unlink(draft);
+        e = publish(draft, real, e, &held, error);
     }
     free((char *)(uintptr_t)base_format);
     return e;
