@@ -76,7 +76,7 @@ run_sed() { sed -E 's/([a-z]+) ([a-z]+)/\2 \1/g; /^1/d; y/abc/ABC/' $data/text1 
 run_tar() {
     tar -C /usr/lib -cf all.tar python3.11/json python3.11/asyncio python3.11/email gcc/x86_64-linux-gnu/12/include \
         git-core/mergetools
-    mkdir out_ && tar -C out_ -xf all.tar && tar -tf all.tar | sort && find out_ -type f -exec cat {} + | wc
+    mkdir out_ && tar -C out_ -xf all.tar && tar -tf all.tar | sort && find out_ -type f | sort | xargs cat | wc
 }
 run_find() { find /usr/lib /usr/share -type f -name '*.p[ylm]' | sort | xargs wc -c | tail -n 1; }
 set_up_diff() { sed 's/^1\(.*\)/2\1 new/; /^77/d' $data/text4 >changed; }
