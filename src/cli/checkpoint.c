@@ -38,11 +38,6 @@ static const struct setting force_rows[] = {
 };
 /* clang-format on */
 
-static void print_name(const json_t *object)
-{
-    printf("%s\n", text_at(object, "name"));
-}
-
 static int create(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};

@@ -41,11 +41,6 @@ static void print_path(const json_t *object)
     printf("%s\n", text_at(object, "path"));
 }
 
-static void print_name(const json_t *object)
-{
-    printf("%s\n", text_at(object, "name"));
-}
-
 static int export_vm(const struct verb *verb, int argc, char **argv)
 {
     struct options o = {0};

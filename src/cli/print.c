@@ -91,6 +91,11 @@ void settings_text(const struct setting *table, const json_t *settings, const ch
     json_decref(defaults);
 }
 
+void print_name(const json_t *object)
+{
+    printf("%s\n", text_at(object, "name"));
+}
+
 void print_problems(const json_t *report)
 {
     size_t index;

@@ -17,6 +17,8 @@ const char *joined(const json_t *array, const char *between, char *text, size_t 
 /* Writes those settings that are not as they are by default, as "name value, name value". */
 void settings_text(const struct setting *table, const json_t *settings, const char *const *without, char *text,
                    size_t size);
+/* Prints the name of what was made. */
+void print_name(const json_t *object);
 /* Prints what a switch reports as "problems" and "notes", a line each. */
 void print_problems(const json_t *report);
 

@@ -24,21 +24,9 @@ void bulk_begin(struct bulk *bulk, const struct progress *progress, const char *
     task_hold_signals(&bulk->before);
 }
 
-/* A signal that was heeded is taken, so that it does not end the process when it is no longer held. */
 void bulk_end(const struct bulk *bulk)
 {
     task_release_signals(&bulk->before);
-}
-
-int bulk_cancelled(struct error *error)
-{
-    static const struct timespec now;
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    return sigtimedwait(&set, NULL, &now) < 0 ? 0 : error_set(error, -ECANCELED, "cancelled");
 }
 
 static int move(int in, int out, off_t at, size_t bytes, char *buffer)
@@ -85,7 +73,7 @@ static int copy_data(struct bulk *bulk, int in, int out, off_t size, char *buffe
             at += n;
             bulk->done += (u64)n;
             report(bulk);
-            if (bulk_cancelled(error))
+            if (task_cancelled(error))
                 return -ECANCELED;
         }
     }

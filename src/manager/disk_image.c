@@ -2,7 +2,6 @@
  * Images of disks: resized, compacted, checked, converted, created. A new image is written beside its place, and takes
  * it when it is whole.
  */
-#include "manager/bulk.h"
 #include "manager/disk.h"
 #include "manager/qemu_img.h"
 #include "process/task.h"
@@ -32,7 +31,7 @@ static int publish(const char *draft, const char *path, int e, const sigset_t *b
     if (fd >= 0)
         close(fd);
     if (!e)
-        e = bulk_cancelled(error);
+        e = task_cancelled(error);
     if (!e && rename(draft, path))
         e = error_path(error, -errno, path);
     if (e)
@@ -243,14 +242,13 @@ int disk_merge(struct store *store, const char *path, const char *into, const st
                struct error *error)
 {
     char top[PATH_MAX], below[PATH_MAX], wanted[PATH_MAX];
-    struct qcow2_head head;
     int e = disk_find_file(path, top, error);
     if (!e && into)
         e = disk_find_file(into, wanted, error);
     if (e)
         return e;
     strcpy(below, top);
-    if (qcow2_read(AT_FDCWD, top, &head) || !qcow2_go_below(below, sizeof(below)))
+    if (!qcow2_go_below(below, sizeof(below)))
         return error_set(error, -EINVAL, "%.200s stands on no other image", top);
     if (into && strcmp(wanted, below) != 0)
         return error_set(error, -EINVAL, "%.130s stands on %.130s", top, below);

@@ -220,7 +220,7 @@ static int write_folder(struct export *x, struct bulk *bulk, json_t *description
     for (u32 i = 0; i < x->list.count && !e; i++) {
         e = write_item(x, bulk, &x->list.item[i], error);
         if (!e)
-            e = bulk_cancelled(error);
+            e = task_cancelled(error);
     }
     snprintf(path, sizeof(path), "%.3800s/" EXPORT_FILE, x->draft);
     if (!e)

@@ -637,7 +637,7 @@ static int make(struct import *x, struct error *error)
     if (!e)
         e = add_cards(x, error);
     if (!e)
-        e = bulk_cancelled(error);
+        e = task_cancelled(error);
     if (!e && x->archive) {
         snprintf(path, sizeof(path), "%.4000s/" EXPORT_FILE, x->folder);
         e = file_remove(AT_FDCWD, path, error);

@@ -182,6 +182,12 @@ void task_release_signals(const sigset_t *before)
     sigprocmask(SIG_SETMASK, before, NULL);
 }
 
+int task_cancelled(struct error *error)
+{
+    static const struct timespec now;
+    return sigtimedwait(ending(), NULL, &now) < 0 ? 0 : error_set(error, -ECANCELED, "cancelled");
+}
+
 int task_run(const struct task *task, struct error *error)
 {
     struct run run = {.task = task, .pid = -1, .lines = -1, .signals = -1, .ended = -1};

@@ -25,6 +25,10 @@ struct task {
 void task_hold_signals(sigset_t *before);
 void task_release_signals(const sigset_t *before);
 
+/* Between the two: returns 0, or -ECANCELED if such a signal has come. It is taken, so that it does not end the process
+ * when it is no longer held. */
+int MUST_CHECK task_cancelled(struct error *error);
+
 /* Returns 0 or an error; -ECANCELED after a signal. */
 int MUST_CHECK task_run(const struct task *task, struct error *error);
 

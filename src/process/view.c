@@ -212,7 +212,7 @@ static int enter_space(int space)
     if (space >= 0)
         return setns(space, CLONE_NEWNS) ? -errno : 0;
     /* What the host unmounts goes here, too; nothing goes the other way. */
-    return unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, 1 << 14 | 1 << 19, NULL) ? -errno : 0; /* recursive, slave */
+    return unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ? -errno : 0;
 }
 
 static int failed(const struct file *f, int e, struct error *error)

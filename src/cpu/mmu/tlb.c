@@ -293,8 +293,9 @@ static void serve(struct vcpu *v, struct tlb *t, const struct tlb_key *k)
 static struct tlb *supervisor_find(struct vcpu *v, const struct tlb_key *k)
 {
     struct mmu *m = v->mmu;
-    struct tlb *t = !may_share(v, k) || m->valid & m->parted ? context_find(m, k) : NULL;
-    if (t || !may_share(v, k))
+    bool share = may_share(v, k);
+    struct tlb *t = !share || m->valid & m->parted ? context_find(m, k) : NULL;
+    if (t || !share)
         return t;
     struct tlb_key all = shared_key(*k);
     return context_find(m, &all);
