@@ -36,7 +36,7 @@ static int publish(const char *draft, const char *path, int e, const sigset_t *b
         e = error_path(error, -errno, path);
     if (e)
         unlink(draft);
-    task_release_signals(before);
+    task_end_signals(before, e);
     return e;
 }
 

@@ -246,6 +246,6 @@ int image_import(struct store *store, const char *file, const char *name, const 
         else
             e = store_image_keep(store, &draft, &def, error);
     }
-    task_release_signals(&before);
+    task_end_signals(&before, e);
     return e;
 }

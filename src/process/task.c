@@ -188,6 +188,14 @@ int task_cancelled(struct error *error)
     return sigtimedwait(ending(), NULL, &now) < 0 ? 0 : error_set(error, -ECANCELED, "cancelled");
 }
 
+void task_end_signals(const sigset_t *before, int e)
+{
+    static const struct timespec now;
+    while (!e && sigtimedwait(ending(), NULL, &now) >= 0)
+        ;
+    task_release_signals(before);
+}
+
 int task_run(const struct task *task, struct error *error)
 {
     struct run run = {.task = task, .pid = -1, .lines = -1, .signals = -1, .ended = -1};

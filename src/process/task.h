@@ -24,6 +24,8 @@ struct task {
  * release. Who has something to clean up after a task holds them from before that is made. */
 void task_hold_signals(sigset_t *before);
 void task_release_signals(const sigset_t *before);
+/* The same after the operation: if it is done (`e` is 0), a signal that came too late to end it is dropped. */
+void task_end_signals(const sigset_t *before, int e);
 
 /* Between the two: returns 0, or -ECANCELED if such a signal has come. It is taken, so that it does not end the process
  * when it is no longer held. */
