@@ -6,7 +6,7 @@
 
 #include "base/monotonic.h"
 #include "manager/life.h"
-#include "manager/now.h"
+#include "manager/vm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +25,14 @@ static bool is_to_start(struct store *store, const struct vm_def *def)
     if (def->set.template || def->set.auto_start == AUTO_START_NOTHING)
         return false;
     return def->set.auto_start == AUTO_START_ALWAYS || store_vm_marked(store, def->name);
+}
+
+/* Those whose definition is damaged keep no other from it, and are an error in the end. */
+static int skipped(const struct error *damaged, struct error *error)
+{
+    if (damaged->code)
+        *error = *damaged;
+    return damaged->code;
 }
 
 static int by_delay(const void *a, const void *b)
@@ -50,7 +58,8 @@ int auto_start(struct store *store, const struct auto_report *report, struct err
     const u64 begin = monotonic_ns();
     struct vm_def *list;
     u32 count;
-    int first = 0, e = store_vms(store, &list, &count, error);
+    struct error damaged;
+    int first = 0, e = vm_read_all(store, &list, &count, &damaged, error);
     if (e)
         return e;
     if (count)
@@ -76,7 +85,7 @@ int auto_start(struct store *store, const struct auto_report *report, struct err
         json_decref(e ? NULL : result);
     }
     vm_defs_free(list, count);
-    return first;
+    return first ? first : skipped(&damaged, error);
 }
 
 /* -- stopping -- */
@@ -164,7 +173,8 @@ int auto_stop(struct store *store, u32 seconds, const struct auto_report *report
 {
     struct vm_def *list;
     u32 count, running = 0;
-    int first = 0, e = store_vms(store, &list, &count, error);
+    struct error damaged;
+    int first = 0, e = vm_read_all(store, &list, &count, &damaged, error);
     struct stopping *all = e ? NULL : calloc(count + 1, sizeof(*all));
     if (!all)
         return e ? e : error_memory(error);
@@ -192,5 +202,5 @@ int auto_stop(struct store *store, u32 seconds, const struct auto_report *report
     }
     free(all);
     vm_defs_free(list, count);
-    return first;
+    return first ? first : skipped(&damaged, error);
 }

@@ -308,7 +308,8 @@ int vm_clone(struct store *store, const char *name, const char *new_name, const 
 {
     struct vm_def def;
     char own[NAME_MAX_LEN + 1];
-    int lock[2], e = name_check("a VM", new_name, error);
+    struct vm_two two;
+    int e = name_check("a VM", new_name, error);
     if (!e)
         e = store_vm(store, name, &def, error);
     if (e)
@@ -317,10 +318,10 @@ int vm_clone(struct store *store, const char *name, const char *new_name, const 
     vm_def_free(&def);
     if (name_equal(own, new_name))
         return error_set(error, -EEXIST, "there is already a VM %s", own);
-    e = vm_lock_two(store, own, new_name, "clone", lock, error);
+    e = vm_lock_two(store, own, new_name, "clone", &two, error);
     if (e)
         return e;
     e = clone_locked(store, own, new_name, kind, progress, error);
-    vm_unlock_two(lock);
+    vm_unlock_two(store, &two);
     return e;
 }

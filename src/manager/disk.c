@@ -284,7 +284,8 @@ int disk_list(struct store *store, const char *vm, json_t **list, struct error *
 {
     struct vm_def *all = NULL, one;
     u32 count = 0;
-    int e = vm ? store_vm(store, vm, &one, error) : store_vms(store, &all, &count, error);
+    struct error damaged;
+    int e = vm ? store_vm(store, vm, &one, error) : vm_read_all(store, &all, &count, &damaged, error);
     if (e)
         return e;
     *list = json_array();

@@ -87,17 +87,13 @@ int disk_refuse_bases(struct store *store, const char *vm, const char *path, con
 {
     struct subject subject;
     struct vm_def *list;
-    struct damage damage = {0};
     u32 count;
     char users[160] = "";
     size_t used = 0;
     int e = describe(&subject, store, vm, path, error);
     if (e)
         return e;
-    store_tolerate(store, &damage);
-    e = store_vms(store, &list, &count, error);
-    store_tolerate(store, NULL);
-    free(damage.list);
+    e = store_vms_some(store, &list, &count, NULL, error);
     for (u32 v = 0; v < count; v++)
         for (u32 d = 0; d < list[v].disks && !(vm && name_equal(vm, list[v].name)); d++)
             if (used + 2 < sizeof(users) && stands_on(store, &list[v], &list[v].disk[d], &subject))

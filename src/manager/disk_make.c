@@ -58,11 +58,7 @@ static int refuse_used(struct store *store, const char *real, struct error *erro
 {
     struct vm_def *list;
     u32 count;
-    struct damage damage = {0};
-    store_tolerate(store, &damage);
-    int e = store_vms(store, &list, &count, error);
-    store_tolerate(store, NULL);
-    free(damage.list);
+    int e = store_vms_some(store, &list, &count, NULL, error);
     for (u32 v = 0; v < count && !e; v++)
         for (u32 d = 0; d < list[v].disks && !e; d++) {
             char path[PATH_MAX], other[PATH_MAX];

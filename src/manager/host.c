@@ -168,9 +168,7 @@ int host_check(struct store *store, const char *vm, json_t *findings, struct err
     int e = store_host(store, &set, error);
     if (e)
         return e;
-    store_tolerate(store, &damage);
-    e = store_vms(store, &list, &count, error);
-    store_tolerate(store, NULL);
+    e = store_vms_some(store, &list, &count, &damage, error);
     for (u32 i = 0; i < damage.count; i++)
         (void)!json_array_append_new(findings, json_pack("{s:s, s:s, s:n, s:s, s:n, s:n, s:n}", "finding", "damaged",
                                                          "text", damage.list[i].text, "remedy", "hint",

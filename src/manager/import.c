@@ -745,7 +745,7 @@ int vm_import(struct store *store, const char *path, const struct import_how *ho
         e = *object ? 0 : error_memory(error);
     }
     if (lock >= 0)
-        close(lock);
+        store_vm_unlock(store, x.def.name, lock);
     import_close(&x);
     return e;
 }

@@ -276,7 +276,8 @@ static int request_once(struct store *store, const char *name, enum vm_request w
 {
     struct vm_def def;
     json_t *answer = NULL;
-    int e = store_vm(store, name, &def, error);
+    bool ends = what == VM_SHUT_DOWN || what == VM_TURN_OFF;
+    int e = ends ? store_vm_even_damaged(store, name, &def, error) : store_vm(store, name, &def, error);
     if (e)
         return e;
     int fd = life_reach(store, def.name, error);

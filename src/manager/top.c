@@ -117,7 +117,7 @@ int top_look(struct store *store, json_t **vms, struct error *error)
 {
     struct vm_def *list;
     u32 count;
-    int e = store_vms(store, &list, &count, error);
+    int e = store_vms_some(store, &list, &count, NULL, error);
     if (e)
         return e;
     *vms = json_object();

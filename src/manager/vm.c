@@ -35,7 +35,7 @@ int vm_open(struct store *store, const char *name, const char *what, struct vm_o
         int lock = store_vm_lock(store, name, what, VM_LOCK_WAIT_MS, &ignored);
         if (lock >= 0) {
             e = store_vm(store, name, &vm->def, error);
-            close(lock);
+            store_vm_unlock(store, name, lock);
         }
     }
     if (e)
@@ -48,7 +48,7 @@ int vm_open(struct store *store, const char *name, const char *what, struct vm_o
         return vm->lock;
     e = store_vm(store, own, &vm->def, error);
     if (e)
-        close(vm->lock);
+        store_vm_unlock(store, own, vm->lock);
     return e;
 }
 
@@ -97,9 +97,22 @@ bool vm_is_pattern(const char *name)
     return strpbrk(name, "*?[") != NULL;
 }
 
-/* Reads those VMs that a pattern, a name or a UUID stands for. */
-static int read_some(struct store *store, const char *pattern, struct vm_def **list, u32 *count, struct error *error)
+int vm_read_all(struct store *store, struct vm_def **list, u32 *count, struct error *damaged, struct error *error)
 {
+    struct damage damage = {0};
+    int e = store_vms_some(store, list, count, &damage, error);
+    for (u32 i = 0; i < damage.count && !e; i++)
+        store_note(store, &damage.list[i]);
+    *damaged = damage.count && !e ? damage.list[0] : (struct error){0};
+    free(damage.list);
+    return e;
+}
+
+/* Reads those VMs that a pattern, a name or a UUID stands for; *damaged is that of vm_read_all. */
+static int read_some(struct store *store, const char *pattern, struct vm_def **list, u32 *count, struct error *damaged,
+                     struct error *error)
+{
+    *damaged = (struct error){0};
     if (pattern && !vm_is_pattern(pattern)) {
         *list = calloc(1, sizeof(**list));
         *count = 0;
@@ -107,7 +120,7 @@ static int read_some(struct store *store, const char *pattern, struct vm_def **l
         *count = !e;
         return e;
     }
-    int e = store_vms(store, list, count, error);
+    int e = vm_read_all(store, list, count, damaged, error);
     u32 kept = 0;
     for (u32 i = 0; !e && pattern && i < *count; i++)
         if (fnmatch(pattern, (*list)[i].name, FNM_CASEFOLD) == 0) {
@@ -128,18 +141,22 @@ int vm_each(struct store *store, const char *pattern,
             struct error *error)
 {
     struct vm_def *list = NULL;
+    struct error damaged;
     u32 count = 0;
     if (!vm_is_pattern(pattern))
         return each(store, pattern, opaque, error);
-    int e = read_some(store, pattern, &list, &count, error);
-    if (!e && !count) {
+    int e = read_some(store, pattern, &list, &count, &damaged, error);
+    if (!e && !count && !damaged.code) {
         error_set(error, -ENOENT, "there is no VM whose name is like %.100s", pattern);
         e = error_hint(error, "nestbox list lists what there is");
     }
     for (u32 i = 0; i < count && !e; i++)
         e = each(store, list[i].name, opaque, error);
     vm_defs_free(list, count);
-    return e;
+    if (e || !damaged.code)
+        return e;
+    *error = damaged; /* it may be meant, too */
+    return error->code;
 }
 
 /* -- create -- */
@@ -319,7 +336,7 @@ int vm_create(struct store *store, struct vm_new *new, const struct progress *pr
     if (images >= 0)
         close(images);
     if (lock >= 0)
-        close(lock);
+        store_vm_unlock(store, def.name, lock);
     vm_def_free(&def);
     return e;
 }
@@ -368,13 +385,8 @@ int vm_list(struct store *store, const char *pattern, json_t **list, struct erro
 {
     struct vm_def *all = NULL;
     u32 count = 0;
-    struct damage damage = {0};
-    store_tolerate(store, &damage);
-    int e = read_some(store, pattern, &all, &count, error);
-    store_tolerate(store, NULL);
-    for (u32 i = 0; i < damage.count; i++)
-        store_note(store, &damage.list[i]);
-    free(damage.list);
+    struct error damaged;
+    int e = read_some(store, pattern, &all, &count, &damaged, error);
     json_t *array = json_array();
     for (u32 i = 0; i < count && !e; i++) {
         json_t *object = NULL;
@@ -549,31 +561,27 @@ int vm_update(struct store *store, const char *name, struct error *error)
 /* -- rename -- */
 
 /* Two VMs are locked in the order of their names, so that two commands do not wait for each other. */
-int vm_lock_two(struct store *store, const char *first, const char *second, const char *what, int lock[2],
+int vm_lock_two(struct store *store, const char *first, const char *second, const char *what, struct vm_two *two,
                 struct error *error)
 {
     char a[NAME_MAX_LEN + 1], b[NAME_MAX_LEN + 1];
     name_fold(first, a);
     name_fold(second, b);
-    int order = strcmp(a, b);
-    lock[1] = -1;
-    lock[0] = store_vm_lock(store, order <= 0 ? first : second, what, VM_LOCK_WAIT_MS, error);
-    if (lock[0] >= 0 && order)
-        lock[1] = store_vm_lock(store, order <= 0 ? second : first, what, VM_LOCK_WAIT_MS, error);
-    if (lock[0] < 0 || (order && lock[1] < 0)) {
-        int e = lock[0] < 0 ? lock[0] : lock[1];
-        if (lock[0] >= 0)
-            close(lock[0]);
-        return e;
-    }
-    return 0;
+    int order = strcmp(a, b), e = 0;
+    *two = (struct vm_two){{order <= 0 ? first : second, order <= 0 ? second : first}, {-1, -1}};
+    for (unsigned i = 0; i < (order ? 2 : 1) && e >= 0; i++)
+        e = two->lock[i] = store_vm_lock(store, two->name[i], what, VM_LOCK_WAIT_MS, error);
+    if (e >= 0)
+        return 0;
+    vm_unlock_two(store, two);
+    return e;
 }
 
-void vm_unlock_two(const int lock[2])
+void vm_unlock_two(struct store *store, const struct vm_two *two)
 {
     for (unsigned i = 0; i < 2; i++)
-        if (lock[i] >= 0)
-            close(lock[i]);
+        if (two->lock[i] >= 0)
+            store_vm_unlock(store, two->name[i], two->lock[i]);
 }
 
 /* Sockets of a VM that is off are of no use to anybody. */
@@ -622,18 +630,19 @@ int vm_rename(struct store *store, const char *name, const char *new_name, struc
 {
     struct vm_def def;
     char own[NAME_MAX_LEN + 1];
-    int lock[2], e = name_check("a VM", new_name, error);
+    struct vm_two two;
+    int e = name_check("a VM", new_name, error);
     if (!e)
         e = store_vm(store, name, &def, error);
     if (e)
         return e;
     strcpy(own, def.name);
     vm_def_free(&def);
-    e = vm_lock_two(store, own, new_name, "rename", lock, error);
+    e = vm_lock_two(store, own, new_name, "rename", &two, error);
     if (e)
         return e;
     e = rename_locked(store, own, new_name, error);
-    vm_unlock_two(lock);
+    vm_unlock_two(store, &two);
     return e;
 }
 
@@ -642,7 +651,7 @@ int vm_rename(struct store *store, const char *name, const char *new_name, struc
 int vm_losses(struct store *store, const char *name, json_t **losses, struct error *error)
 {
     struct vm_def def;
-    int e = store_vm(store, name, &def, error);
+    int e = store_vm_even_damaged(store, name, &def, error);
     if (e)
         return e;
     *losses = json_object();
@@ -678,12 +687,27 @@ static json_t *switches_of(struct store *store, const char *vm)
     return names;
 }
 
+/* One whose definition is damaged can be deleted, too. */
+static int open_to_delete(struct store *store, const char *name, struct vm_open *vm, struct error *error)
+{
+    int e = vm_open(store, name, "delete", vm, error);
+    if (e != -EBADMSG)
+        return e;
+    vm->lock = store_vm_lock(store, name, "delete", VM_LOCK_WAIT_MS, error);
+    if (vm->lock < 0)
+        return vm->lock;
+    e = store_vm_even_damaged(store, name, &vm->def, error);
+    if (e)
+        store_vm_unlock(store, name, vm->lock);
+    return e;
+}
+
 int vm_delete(struct store *store, const char *name, struct error *error)
 {
     struct vm_open vm;
     const char *key;
     json_t *value;
-    int e = vm_open(store, name, "delete", &vm, error);
+    int e = open_to_delete(store, name, &vm, error);
     if (e)
         return e;
     json_t *switches = switches_of(store, vm.def.name);
@@ -698,6 +722,7 @@ int vm_delete(struct store *store, const char *name, struct error *error)
         if (!e)
             vm_refresh_switch(store, key);
     json_decref(switches);
-    vm_close(&vm);
+    store_vm_unlock(store, vm.def.name, vm.lock);
+    vm_def_free(&vm.def);
     return e;
 }

@@ -61,13 +61,20 @@ int MUST_CHECK vm_delete(struct store *store, const char *name, struct error *er
 
 /* -- for operations of other files -- */
 
+/* All VMs but those whose definition is damaged, which are noted; *damaged is the first of these, or has code 0. */
+int MUST_CHECK vm_read_all(struct store *store, struct vm_def **list, u32 *count, struct error *damaged,
+                           struct error *error);
 /* The steps that undo what creates a VM of that name. */
 json_t *vm_undo_create(struct store *store, const char *name);
 /* Has a switch take that cards came or went. NULL is ignored. */
 void vm_refresh_switch(struct store *store, const char *name);
 /* Locks two VMs, in the order of their names, so that two commands do not wait for each other. */
-int MUST_CHECK vm_lock_two(struct store *store, const char *first, const char *second, const char *what, int lock[2],
-                           struct error *error);
-void vm_unlock_two(const int lock[2]);
+struct vm_two {
+    const char *name[2]; /* the caller's */
+    int lock[2];         /* -1: none, as both are one */
+};
+int MUST_CHECK vm_lock_two(struct store *store, const char *first, const char *second, const char *what,
+                           struct vm_two *two, struct error *error);
+void vm_unlock_two(struct store *store, const struct vm_two *two);
 
 #endif

@@ -139,13 +139,9 @@ static int look_everywhere(struct uses *uses, const struct vm_def *vms, u32 coun
 int store_image_uses(struct store *store, struct image_use **list, u32 *count, struct error *error)
 {
     struct uses uses = {.store = store, .error = error};
-    struct damage damage = {0}, *before = store->damage;
     struct vm_def *vms;
     u32 number;
-    store_tolerate(store, &damage);
-    int e = store_vms(store, &vms, &number, error);
-    store_tolerate(store, before);
-    free(damage.list);
+    int e = store_vms_some(store, &vms, &number, NULL, error);
     if (!e) {
         e = look_everywhere(&uses, vms, number);
         vm_defs_free(vms, number);

@@ -154,20 +154,25 @@ static bool there_is(const struct store *store, const char *name, const char *wh
     return !faccessat(store->folder, path, F_OK, 0);
 }
 
+#define DAMAGE_HINT "mend the file, or `nestbox delete` removes the VM; nothing was changed"
+
 static int read_file(struct store *store, const char *path, struct vm_def *def, struct error *error)
 {
     json_t *object;
     *def = (struct vm_def){0};
     int e = store_read(store, path, &object, error);
     if (e)
-        return e;
+        return e == -EBADMSG ? error_hint(error, DAMAGE_HINT) : e;
     e = read_def(path, object, def, error);
     json_decref(object);
     if (e)
         vm_def_free(def);
     else
         def->saved = there_is(store, def->name, "/" VM_SAVED_FILE);
-    return e ? definition_fail(path, error) : 0;
+    if (!e)
+        return 0;
+    e = definition_fail(path, error);
+    return e == -EBADMSG ? error_hint(error, DAMAGE_HINT) : e;
 }
 
 struct vm_list {
@@ -194,6 +199,16 @@ int store_vms(struct store *store, struct vm_def **list, u32 *count, struct erro
     }
     *list = all.def;
     *count = all.count;
+    return e;
+}
+
+int store_vms_some(struct store *store, struct vm_def **list, u32 *count, struct damage *damage, struct error *error)
+{
+    struct damage *before = store->damage, own = {0};
+    store_tolerate(store, damage ? damage : &own);
+    int e = store_vms(store, list, count, error);
+    store_tolerate(store, before);
+    free(own.list);
     return e;
 }
 
@@ -236,13 +251,9 @@ static const char *list_name(const void *list, unsigned index)
 /* Finds a UUID, or says that there is no such VM. */
 static int search(struct store *store, const char *name, struct vm_def *def, struct error *error)
 {
-    struct damage damage = {0};
     struct vm_list all;
     char hint[sizeof(error->hint)] = "there is none yet";
-    store_tolerate(store, &damage);
-    int e = store_vms(store, &all.def, &all.count, error);
-    store_tolerate(store, NULL);
-    free(damage.list);
+    int e = store_vms_some(store, &all.def, &all.count, NULL, error);
     if (e)
         return e;
     u32 i = 0;
@@ -274,6 +285,16 @@ int store_vm(struct store *store, const char *name, struct vm_def *def, struct e
     definition_path("vms", name, VM_FILE, path);
     int e = read_file(store, path, def, error);
     return e == -ENOENT ? search(store, name, def, error) : e;
+}
+
+int store_vm_even_damaged(struct store *store, const char *name, struct vm_def *def, struct error *error)
+{
+    int e = store_vm(store, name, def, error);
+    if (e != -EBADMSG)
+        return e;
+    snprintf(def->name, sizeof(def->name), "%s", name);
+    def->saved = there_is(store, def->name, "/" VM_SAVED_FILE);
+    return 0;
 }
 
 /* -- writing -- */

@@ -44,9 +44,16 @@ struct vm_def {
 
 /* Lists are sorted by name, without case. Texts belong to the definitions. */
 int MUST_CHECK store_vms(struct store *store, struct vm_def **list, u32 *count, struct error *error);
+/* The same without those whose definition is damaged. `damage` gets these, and is free()d by the caller; NULL: they are
+ * left out without a word. */
+int MUST_CHECK store_vms_some(struct store *store, struct vm_def **list, u32 *count, struct damage *damage,
+                              struct error *error);
 void vm_defs_free(struct vm_def *list, u32 count);
 /* -ENOENT with an error that names what is close. `name` may be a UUID. */
 int MUST_CHECK store_vm(struct store *store, const char *name, struct vm_def *def, struct error *error);
+/* The same of a VM that is to be ended or deleted: if its definition is damaged, *def has only the name and whether it
+ * is saved, which its folder says. */
+int MUST_CHECK store_vm_even_damaged(struct store *store, const char *name, struct vm_def *def, struct error *error);
 void vm_def_free(struct vm_def *def);
 /* Makes the texts of a definition its own; after -ENOMEM there is nothing to release. */
 int MUST_CHECK vm_def_own(struct vm_def *def);
@@ -75,6 +82,8 @@ bool store_vm_marked(const struct store *store, const char *name);
  * The VM need not exist. What a command left unfinished is finished or undone first (store/intent.h). */
 int MUST_CHECK store_vm_lock(struct store *store, const char *name, const char *what, u32 wait_ms, struct error *error);
 #define VM_LOCK_WAIT_MS 60000u
+/* Releases it, and removes its file if there is no such VM, or none any more. */
+void store_vm_unlock(struct store *store, const char *name, int lock);
 /* Paths: within the VM's folder; of a socket in the run folder (`vms/NAME/WHAT`), which is created. `what` may be
  * empty.
  */

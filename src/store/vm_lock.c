@@ -1,6 +1,7 @@
 /*
  * The lock of a VM: a file in the run folder, locked by flock(2), that has who holds it. The kernel releases it with
  * the process, so none is stale. What an ended command left of its operation is finished or undone by who locks next.
+ * The file of a VM that is not there goes: who holds it removes it, and who waited for it then takes another one.
  */
 #include "store/vm.h"
 
@@ -121,6 +122,39 @@ static int wait_lock(struct store *store, int fd, const char *name, u32 wait_ms,
     return 0;
 }
 
+/* False if the file that was locked has been removed meanwhile. */
+static bool holds(int fd, const char *path)
+{
+    struct stat own, there;
+    return !fstat(fd, &own) && !lstat(path, &there) && own.st_ino == there.st_ino && own.st_dev == there.st_dev;
+}
+
+static int lock_file(struct store *store, const char *name, u32 wait_ms, struct error *error)
+{
+    char path[PATH_MAX];
+    for (;;) {
+        int fd = open_lock(store, name, path, error);
+        int e = fd < 0 ? fd : wait_lock(store, fd, name, wait_ms, error);
+        if (!e && holds(fd, path))
+            return fd;
+        if (fd >= 0)
+            close(fd);
+        if (e)
+            return e;
+    }
+}
+
+void store_vm_unlock(struct store *store, const char *name, int lock)
+{
+    char path[PATH_MAX], file[DEFINITION_PATH_MAX], folded[NAME_MAX_LEN + 1];
+    name_fold(name, folded);
+    definition_path("vms", name, "/vm.json", file);
+    if (faccessat(store->folder, file, F_OK, 0) && errno == ENOENT &&
+        snprintf(path, sizeof(path), "%s/vms/.%s.lock", store->run, folded) < PATH_MAX)
+        unlink(path);
+    close(lock);
+}
+
 /* What others left, as far as it waits for nobody. */
 static void recover_other(struct store *store, const char *vm)
 {
@@ -129,27 +163,25 @@ static void recover_other(struct store *store, const char *vm)
     int fd = open_lock(store, vm, path, &ignored);
     if (fd < 0)
         return;
-    if (!flock(fd, LOCK_EX | LOCK_NB)) {
-        holder_write(fd, "recover");
-        (void)!intent_recover(store, vm, &ignored);
+    if (flock(fd, LOCK_EX | LOCK_NB) || !holds(fd, path)) {
+        close(fd);
+        return;
     }
-    close(fd);
+    holder_write(fd, "recover");
+    (void)!intent_recover(store, vm, &ignored);
+    store_vm_unlock(store, vm, fd);
 }
 
 int store_vm_lock(struct store *store, const char *name, const char *what, u32 wait_ms, struct error *error)
 {
-    char path[PATH_MAX];
     int e = name_check("a VM", name, error);
-    int fd = e ? e : open_lock(store, name, path, error);
+    int fd = e ? e : lock_file(store, name, wait_ms, error);
     if (fd < 0)
         return fd;
-    e = wait_lock(store, fd, name, wait_ms, error);
-    if (!e) {
-        holder_write(fd, what);
-        e = intent_recover(store, name, error);
-    }
+    holder_write(fd, what);
+    e = intent_recover(store, name, error);
     if (e) {
-        close(fd);
+        store_vm_unlock(store, name, fd);
         return e;
     }
     intents_each(store, recover_other);
