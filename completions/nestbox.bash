@@ -1,5 +1,24 @@
 # bash completion for nestbox; derived from its options by tools/derive.sh
 
+_nestbox_names() {
+    local name names=() files=
+    while IFS= read -r name; do
+        if [ "$name" = / ]; then
+            files=1
+        elif [[ ${name,,} == "${current,,}"* ]]; then
+            names+=("$name")
+        fi
+    done < <(nestbox derive next "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)
+    if [ "$files" ]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+    elif [ ${#names[@]} -gt 0 ]; then
+        mapfile -t names < <(printf '%q\n' "${names[@]}")
+    fi
+    COMPREPLY+=("${names[@]}")
+    [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *: ]] || compopt -o nospace 2>/dev/null
+}
+
 _nestbox() {
     local current previous verb
     current=${COMP_WORDS[COMP_CWORD]}
@@ -252,8 +271,7 @@ _nestbox() {
         return
         ;;
     'create:--image')
-        mapfile -t COMPREPLY < <(nestbox derive images 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        _nestbox_names
         return
         ;;
     'create:--size')
@@ -286,8 +304,7 @@ _nestbox() {
         return
         ;;
     'create:--switch')
-        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        _nestbox_names
         return
         ;;
     'set:--notes')
@@ -397,11 +414,11 @@ _nestbox() {
         return
         ;;
     'export:--checkpoint')
+        _nestbox_names
         return
         ;;
     'import:--switch')
-        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        _nestbox_names
         return
         ;;
     'disk add:--kind')
@@ -642,6 +659,7 @@ _nestbox() {
         return
         ;;
     'switch create:--interface')
+        _nestbox_names
         return
         ;;
     'switch create:--host')
@@ -677,6 +695,7 @@ _nestbox() {
         return
         ;;
     'switch set:--interface')
+        _nestbox_names
         return
         ;;
     'switch set:--host')
@@ -692,8 +711,7 @@ _nestbox() {
         return
         ;;
     'switch capture:--port')
-        mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        _nestbox_names
         return
         ;;
     'switch capture:--write')
@@ -708,8 +726,7 @@ _nestbox() {
         return
         ;;
     'nat create:--switch')
-        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        _nestbox_names
         return
         ;;
     'nat create:--backend')
@@ -759,8 +776,7 @@ _nestbox() {
         return
         ;;
     'nic add:--switch')
-        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        _nestbox_names
         return
         ;;
     'nic add:--mac')
@@ -800,8 +816,7 @@ _nestbox() {
         return
         ;;
     'nic set:--switch')
-        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        _nestbox_names
         return
         ;;
     'nic set:--mac')
@@ -870,114 +885,95 @@ _nestbox() {
         ;;
     'list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'show')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'set')
         mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --direct --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --metering --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'rename')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'delete')
         mapfile -t COMPREPLY < <(compgen -W '--force --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'clone')
         mapfile -t COMPREPLY < <(compgen -W '--linked --template --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'export')
         mapfile -t COMPREPLY < <(compgen -W '--archive --live --checkpoint --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'import')
         mapfile -t COMPREPLY < <(compgen -W '--in-place --new-id --switch --check --json --help' -- "$current")
-        [[ $current == -* ]] ||        { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); }
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'disk add')
         mapfile -t COMPREPLY < <(compgen -W '--kind --bus --controller --location --format --read-only --iops-maximum --bytes-maximum --base --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'disk set')
         mapfile -t COMPREPLY < <(compgen -W '--bus --controller --location --path --format --read-only --iops-maximum --bytes-maximum --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'disk remove')
         mapfile -t COMPREPLY < <(compgen -W '--delete --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'disk list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'disk create')
         mapfile -t COMPREPLY < <(compgen -W '--format --base --json --help' -- "$current")
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'disk resize')
         mapfile -t COMPREPLY < <(compgen -W '--shrink --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'disk compact')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'disk convert')
         mapfile -t COMPREPLY < <(compgen -W '--format --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'disk merge')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); }
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'disk check')
         mapfile -t COMPREPLY < <(compgen -W '--repair --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive disks 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'memory list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'memory set')
         mapfile -t COMPREPLY < <(compgen -W '--memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'share add')
         mapfile -t COMPREPLY < <(compgen -W '--tag --read-only --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'share remove')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'share list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'host show')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
@@ -990,33 +986,27 @@ _nestbox() {
         ;;
     'start')
         mapfile -t COMPREPLY < <(compgen -W '--wait --timeout --all --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'stop')
         mapfile -t COMPREPLY < <(compgen -W '--turn-off --save --timeout --all --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'restart')
         mapfile -t COMPREPLY < <(compgen -W '--hard --timeout --all --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'pause')
         mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'resume')
         mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'save')
         mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'autostart')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
@@ -1026,86 +1016,70 @@ _nestbox() {
         ;;
     'console')
         mapfile -t COMPREPLY < <(compgen -W '--no-history --print --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'view')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'screenshot')
         mapfile -t COMPREPLY < <(compgen -W '--write --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'top')
         mapfile -t COMPREPLY < <(compgen -W '--seconds --json --help' -- "$current")
         ;;
     'stats')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'meter')
         mapfile -t COMPREPLY < <(compgen -W '--reset --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'events')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'logs')
         mapfile -t COMPREPLY < <(compgen -W '--follow --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'checkpoint create')
         mapfile -t COMPREPLY < <(compgen -W '--name --kind --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'checkpoint list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'checkpoint show')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'checkpoint apply')
         mapfile -t COMPREPLY < <(compgen -W '--force --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'checkpoint rename')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'checkpoint delete')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'exec')
         mapfile -t COMPREPLY < <(compgen -W '--terminal --interactive --env --user --workdir --help' -c -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'copy')
         mapfile -t COMPREPLY < <(compgen -W '--recursive --user --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'ssh')
         mapfile -t COMPREPLY < <(compgen -W '--user --proxy --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'kvm')
         mapfile -t COMPREPLY < <(compgen -W '--nested --accel --cpu --direct --probe-file --trace --trace-file --symbols --perf-map --stats --help' -c -- "$current")
@@ -1121,38 +1095,31 @@ _nestbox() {
         ;;
     'switch show')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'switch set')
         mapfile -t COMPREPLY < <(compgen -W '--type --interface --host --address --keep --notes --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'switch delete')
         mapfile -t COMPREPLY < <(compgen -W '--force --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'switch start')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'switch stop')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'switch run')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'switch capture')
         mapfile -t COMPREPLY < <(compgen -W '--port --drops --write --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive switches 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'nat create')
         mapfile -t COMPREPLY < <(compgen -W '--prefix --prefix6 --switch --backend --dhcp --dns --json --help' -- "$current")
@@ -1162,80 +1129,66 @@ _nestbox() {
         ;;
     'nat show')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'nat set')
         mapfile -t COMPREPLY < <(compgen -W '--prefix --prefix6 --backend --dhcp --dns --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'nat map')
         mapfile -t COMPREPLY < <(compgen -W '--protocol --external --internal --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'nat unmap')
         mapfile -t COMPREPLY < <(compgen -W '--protocol --external --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'nat release')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'nat delete')
         mapfile -t COMPREPLY < <(compgen -W '--force --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive nats 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'nic add')
         mapfile -t COMPREPLY < <(compgen -W '--name --switch --mac --spoofing --dhcp-guard --router-guard --protect --mirror --bandwidth-minimum --bandwidth-maximum --storm-limit --vlan --trunk --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'nic set')
         mapfile -t COMPREPLY < <(compgen -W '--switch --mac --spoofing --dhcp-guard --router-guard --protect --mirror --bandwidth-minimum --bandwidth-maximum --storm-limit --vlan --trunk --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'nic remove')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive cards 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'nic list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'image build')
         mapfile -t COMPREPLY < <(compgen -W '--size --package --mirror --hostname --json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive profiles 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'image import')
         mapfile -t COMPREPLY < <(compgen -W '--format --json --help' -- "$current")
-        [[ $current == -* ]] ||        { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current"); }
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'image list')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
         ;;
     'image show')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive images 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'image delete')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive images 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'check')
         mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive vms 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'shell')
         mapfile -t COMPREPLY < <(compgen -W '--command --help' -- "$current")
@@ -1245,8 +1198,7 @@ _nestbox() {
         ;;
     'completion')
         mapfile -t COMPREPLY < <(compgen -W '--help' -- "$current")
-        [[ $current == -* ]] ||        mapfile -t COMPREPLY < <(nestbox derive shells 2>/dev/null | while IFS= read -r name; do
-            [[ ${name,,} == "${current,,}"* ]] && printf '%q\n' "$name"; done)
+        [[ $current == -* ]] || _nestbox_names
         ;;
     'help')
         mapfile -t COMPREPLY < <(compgen -W 'run create list show set rename delete clone export import disk memory share host rules start stop restart pause resume save autostart autostop console view screenshot top stats meter events logs checkpoint exec copy ssh kvm qemu switch nat nic image check shell doctor completion help version --help' -- "$current")

@@ -197,7 +197,7 @@ static int show(const struct verb *verb, int argc, char **argv)
     {                                                                                                                  \
         {"VM", WORD_VM},                                                                                               \
         {                                                                                                              \
-            "CHECKPOINT", WORD_NEW                                                                                     \
+            "CHECKPOINT", WORD_CHECKPOINT                                                                              \
         }                                                                                                              \
     }
 
@@ -221,6 +221,11 @@ static int apply(const struct verb *verb, int argc, char **argv)
     struct store *store = command_begin(verb, argc, argv, &o, word, &status);
     if (!store)
         return status;
+    json_t *object = NULL;
+    int e = o.force ? 0 : checkpoint_show(store, word[0], word[1], &object, &error);
+    json_decref(object);
+    if (e)
+        return command_end(store, e, &error);
     snprintf(question, sizeof(question), "What VM %.64s is now is lost; a checkpoint of it would keep that. Apply?",
              word[0]);
     if (!o.force && !confirmed(question)) {
@@ -260,7 +265,7 @@ static const struct verb rename_verb = {
     .usage = "VM CHECKPOINT NAME [--json]",
     .within = &verb_checkpoint,
     .options = {{json_rows, AT(json)}},
-    .words = {{"VM", WORD_VM}, {"CHECKPOINT", WORD_NEW}, {"NAME", WORD_NEW}},
+    .words = {{"VM", WORD_VM}, {"CHECKPOINT", WORD_CHECKPOINT}, {"NAME", WORD_NEW}},
     .run = rename_one,
 };
 

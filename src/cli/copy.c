@@ -92,7 +92,7 @@ const struct verb verb_copy = {
     .summary = "Copies files between the host and a VM",
     .usage = "[OPTION]... VM:PATH HOST|HOST VM:PATH",
     .options = {{rows}},
-    .words = {{"FROM", WORD_VM}, {"TO", WORD_NEW}},
+    .words = {{"FROM", WORD_VM_PATH}, {"TO", WORD_VM_PATH}},
     .about = "Copies a file, or with *--recursive* a folder, between the host and a running VM by its agent. "
              "A path in the guest that does not begin with a slash is in the user's home. "
              "Into a folder that is there it goes under its name; what is in a folder is copied by _FOLDER/._ "

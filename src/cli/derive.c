@@ -1,7 +1,8 @@
 /*
  * nestbox derive WHAT: prints what is derived from the verbs and their tables of options, for tools/derive.sh: the
  * completions of bash, zsh and fish, and the lists of options in the manual page; for tests/cli/verbs.sh the words of
- * each verb. And for these completions, while somebody types: the names of the switches, VMs and cards that there are.
+ * each verb. And for these completions, while somebody types, `derive next WORD...`: which names of the host's may
+ * follow these words, VMs, switches, checkpoints of the VM that was named and so on.
  * nestbox completion SHELL prints the completions for users.
  */
 #include "cli/verb.h"
@@ -56,27 +57,40 @@ static void verb_names(const struct verb *const *list, char *names, size_t size)
             used += (size_t)snprintf(names + used, size - used, "%s%s", used ? " " : "", (*v)->name);
 }
 
-#define FILES "files" /* which the shells complete themselves */
-
-/* What of the host's names a word is, as `derive` takes it; NULL: none. */
-static const char *const word_names[] = {
-    [WORD_NEW] = NULL,   [WORD_VERB] = NULL,    [WORD_SWITCH] = "switches", [WORD_NAT] = "nats",
-    [WORD_VM] = "vms",   [WORD_CARD] = "cards", [WORD_IMAGE] = "images",    [WORD_PROFILE] = "profiles",
-    [WORD_FILE] = FILES, [WORD_DISK] = "disks", [WORD_SHELL] = "shells"};
+/* What of the host's names a word is, of those that names_each knows, what follows them in the word, and whether it may
+ * be a file, too. */
+static const struct {
+    const char *names, *tail;
+    bool file;
+} word_kinds[] = {[WORD_NEW] = {NULL},
+                  [WORD_VERB] = {NULL},
+                  [WORD_SHELL] = {NULL},
+                  [WORD_SWITCH] = {"switches"},
+                  [WORD_NAT] = {"nats"},
+                  [WORD_VM] = {"vms"},
+                  [WORD_CARD] = {"cards"},
+                  [WORD_IMAGE] = {"images"},
+                  [WORD_PROFILE] = {"profiles"},
+                  [WORD_FILE] = {NULL, .file = true},
+                  [WORD_DISK] = {"disks"},
+                  [WORD_DISK_OR_FILE] = {"disks", .file = true},
+                  [WORD_VM_PATH] = {"vms", ":", .file = true},
+                  [WORD_CHECKPOINT] = {"checkpoints"},
+                  [WORD_SHARE] = {"shares"},
+                  [WORD_LEASE] = {"leases"}};
 
 static bool takes_verb(const struct verb *verb)
 {
     return verb->words[0].name && verb->words[0].kind == WORD_VERB;
 }
 
-/* Returns what the shells ask `derive` for when they complete the verb's words, or NULL. Each verb has words of one
- * kind. */
-static const char *names_of(const struct verb *verb)
+/* Do the shells ask `derive next` when they complete the verb's words? */
+static bool asks(const struct verb *verb)
 {
     for (const struct verb_word *w = verb->words; w < verb->words + VERB_WORDS && w->name; w++)
-        if (word_names[w->kind])
-            return word_names[w->kind];
-    return NULL;
+        if (word_kinds[w->kind].names || word_kinds[w->kind].file || w->kind == WORD_SHELL)
+            return true;
+    return false;
 }
 
 /* -- bash -- */
@@ -86,17 +100,28 @@ static void bash_words(const char *indent, const char *words)
     printf("%smapfile -t COMPREPLY < <(compgen -W '%s' -- \"$current\")\n", indent, words);
 }
 
-/* Prints a command that offers names of the host's, in any case. */
-static void bash_names(const char *kind)
-{
-    if (strcmp(kind, FILES) == 0) {
-        printf("        { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); }\n");
-        return;
-    }
-    printf("        mapfile -t COMPREPLY < <(nestbox derive %s 2>/dev/null | while IFS= read -r name; do\n"
-           "            [[ ${name,,} == \"${current,,}\"* ]] && printf '%%q\\n' \"$name\"; done)\n",
-           kind);
-}
+/* A function that offers names of the host's, in any case; where files may be meant, readline quotes them and the
+ * names.
+ */
+static const char bash_names[] =
+    "_nestbox_names() {\n"
+    "    local name names=() files=\n"
+    "    while IFS= read -r name; do\n"
+    "        if [ \"$name\" = / ]; then\n"
+    "            files=1\n"
+    "        elif [[ ${name,,} == \"${current,,}\"* ]]; then\n"
+    "            names+=(\"$name\")\n"
+    "        fi\n"
+    "    done < <(nestbox derive next \"${COMP_WORDS[@]:1:COMP_CWORD-1}\" 2>/dev/null)\n"
+    "    if [ \"$files\" ]; then\n"
+    "        compopt -o filenames 2>/dev/null\n"
+    "        mapfile -t COMPREPLY < <(compgen -f -- \"$current\")\n"
+    "    elif [ ${#names[@]} -gt 0 ]; then\n"
+    "        mapfile -t names < <(printf '%q\\n' \"${names[@]}\")\n"
+    "    fi\n"
+    "    COMPREPLY+=(\"${names[@]}\")\n"
+    "    [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *: ]] || compopt -o nospace 2>/dev/null\n"
+    "}\n\n";
 
 static void bash_value(const struct verb *verb, const struct setting *s)
 {
@@ -111,7 +136,7 @@ static void bash_value(const struct verb *verb, const struct setting *s)
     else if (values)
         bash_words("        ", values);
     else if (s->names)
-        bash_names(s->names);
+        printf("        _nestbox_names\n");
     printf("        return\n        ;;\n");
 }
 
@@ -126,7 +151,6 @@ static void bash_verb(const struct verb *verb, void *all)
 {
     struct setting rows[VERB_ROWS];
     char title[VERB_TITLE];
-    const char *names = names_of(verb);
     if (verb->verbs)
         return;
     printf("    '%s')\n        mapfile -t COMPREPLY < <(compgen -W '", verb_title(verb, title));
@@ -135,10 +159,8 @@ static void bash_verb(const struct verb *verb, void *all)
     for (const struct setting *s = verb_rows(verb, rows); s->name; s++)
         printf("--%s ", s->name);
     printf("--help'%s -- \"$current\")\n", verb->takes_program ? " -c" : "");
-    if (names) {
-        printf("        [[ $current == -* ]] ||");
-        bash_names(names);
-    }
+    if (asks(verb))
+        printf("        [[ $current == -* ]] || _nestbox_names\n");
     printf("        ;;\n");
 }
 
@@ -160,8 +182,9 @@ static void derive_bash(void)
     char names[NAMES_MAX], first[sizeof(names) + 32];
     verb_names(verbs, names, sizeof(names));
     snprintf(first, sizeof(first), "%s --help --version", names);
-    printf("# bash completion for nestbox; derived from its options by tools/derive.sh\n\n"
-           "_nestbox() {\n"
+    printf("# bash completion for nestbox; derived from its options by tools/derive.sh\n\n");
+    fputs(bash_names, stdout);
+    printf("_nestbox() {\n"
            "    local current previous verb\n"
            "    current=${COMP_WORDS[COMP_CWORD]}\n"
            "    previous=${COMP_WORDS[COMP_CWORD - 1]}\n"
@@ -212,7 +235,7 @@ static void zsh_option(const struct setting *s)
         else if (values)
             printf("(%s)", values);
         else if (s->names)
-            printf("{compadd -- ${(f)\"$(nestbox derive %s 2>/dev/null)\"}}", s->names);
+            printf("_nestbox_names");
     }
     printf("' \\\n");
 }
@@ -221,7 +244,6 @@ static void zsh_verb(const struct verb *verb, void *all)
 {
     struct setting rows[VERB_ROWS];
     char title[VERB_TITLE];
-    const char *names = names_of(verb);
     if (verb->verbs)
         return;
     printf("'%s')\n    _arguments \\\n", verb_title(verb, title));
@@ -229,10 +251,8 @@ static void zsh_verb(const struct verb *verb, void *all)
         zsh_option(s);
     if (takes_verb(verb))
         printf("        '1:verb:(%s)' \\\n", (const char *)all);
-    if (names && strcmp(names, FILES) == 0)
-        printf("        '1:file:_files' \\\n");
-    else if (names)
-        printf("        '*:name:{compadd -- ${(f)\"$(nestbox derive %s 2>/dev/null)\"}}' \\\n", names);
+    if (asks(verb))
+        printf("        '%s:name:_nestbox_names' \\\n", verb->takes_program ? "1" : "*");
     if (verb->takes_program)
         printf("        '*::program: _normal' \\\n");
     printf("        '--help[this help]'\n    ;;\n");
@@ -270,6 +290,13 @@ static void derive_zsh(void)
     char names[NAMES_MAX];
     verb_names(verbs, names, sizeof(names));
     printf("#compdef nestbox\n# zsh completion for nestbox; derived from its options by tools/derive.sh\n\n"
+           "_nestbox_names() {\n"
+           "    local -a names\n"
+           "    names=(${(f)\"$(nestbox derive next ${=verb} \"${(@)words[2,CURRENT-1]}\" 2>/dev/null)\"})\n"
+           "    (( ${names[(Ie)/]} )) && _files\n"
+           "    compadd -S '' -- ${(M)names:#*:}\n"
+           "    compadd -- ${${names:#/}:#*:}\n"
+           "}\n\n"
            "local -a verbs\n");
     zsh_list(verbs);
     printf("\nif (( CURRENT == 2 )); then\n"
@@ -317,7 +344,7 @@ static void fish_option(const struct verb *verb, const struct setting *s)
     if (values)
         printf(" -a '%s'", values);
     else if (s->names)
-        printf(" -a '(nestbox derive %s 2>/dev/null)'", s->names);
+        printf(" -a '(__nestbox_names)'");
     printf(" -d '");
     put_escaped(help, "'\\");
     printf("'\n");
@@ -342,19 +369,15 @@ static void fish_name(const struct verb *verb, void *unused)
 static void fish_verb(const struct verb *verb, void *all)
 {
     struct setting rows[VERB_ROWS];
-    const char *names = names_of(verb);
     for (const struct setting *s = verb_rows(verb, rows); s->name; s++)
         fish_option(verb, s);
     if (takes_verb(verb)) {
         fish_line(verb);
         printf(" -a '%s'\n", (const char *)all);
     }
-    if (names && strcmp(names, FILES) == 0) {
+    if (asks(verb)) {
         fish_line(verb);
-        printf(" -F\n");
-    } else if (names) {
-        fish_line(verb);
-        printf(" -a '(nestbox derive %s 2>/dev/null)'\n", names);
+        printf(" -a '(__nestbox_names)'\n");
     }
     if (verb->takes_program) {
         fish_line(verb);
@@ -366,7 +389,18 @@ static void derive_fish(void)
 {
     char names[NAMES_MAX];
     verb_names(verbs, names, sizeof(names));
-    printf("# fish completion for nestbox; derived from its options by tools/derive.sh\n\ncomplete -c nestbox -f\n");
+    printf("# fish completion for nestbox; derived from its options by tools/derive.sh\n\n"
+           "function __nestbox_names\n"
+           "    set -l typed (commandline -opc)\n"
+           "    for name in (nestbox derive next $typed[2..-1] 2>/dev/null)\n"
+           "        if test $name = /\n"
+           "            __fish_complete_path (commandline -ct)\n"
+           "        else\n"
+           "            echo $name\n"
+           "        end\n"
+           "    end\n"
+           "end\n\n"
+           "complete -c nestbox -f\n");
     verbs_each(fish_name, NULL);
     verbs_each(fish_verb, names);
     printf("complete -c nestbox -l help -d 'this help'\n");
@@ -466,7 +500,10 @@ static void words_verb(const struct verb *verb, void *unused)
         return;
     printf("%s\t", verb_title(verb, title));
     for (const struct verb_word *w = verb->words; w < verb->words + VERB_WORDS && w->name; w++)
-        printf("%s%s=%s%s%s", w > verb->words ? " " : "", w->name, word_names[w->kind] ? word_names[w->kind] : "new",
+        printf("%s%s=%s%s%s", w > verb->words ? " " : "", w->name,
+               word_kinds[w->kind].names  ? word_kinds[w->kind].names
+               : word_kinds[w->kind].file ? "files"
+                                          : "new",
                w->many ? "+" : "", w->optional ? "?" : "");
     printf(verb->words[0].name ? "\t" : "-\t");
     for (const struct setting *s = verb_rows(verb, rows); s->name; s++)
@@ -476,9 +513,9 @@ static void words_verb(const struct verb *verb, void *unused)
 
 /* -- names -- */
 
-static void print_name(const char *name, void *unused)
+static void print_name(const char *name, void *tail)
 {
-    printf("%s\n", name);
+    printf("%s%s\n", name, tail ? (const char *)tail : "");
 }
 
 static const struct shell {
@@ -501,32 +538,96 @@ static bool derive_kind(const char *kind)
         shell->print();
     else if (strcmp(kind, "words") == 0)
         verbs_each(words_verb, NULL);
-    else if (strcmp(kind, "shells") != 0)
-        return names_each(kind, print_name, NULL);
-    else
+    return shell || strcmp(kind, "words") == 0;
+}
+
+/* Where somebody is in a command line. */
+struct typed {
+    const struct setting *open; /* the option whose value comes next; NULL: none */
+    const char *of;             /* the first word */
+    int words;                  /* how many there are */
+    bool joined;                /* the next word goes on with what is there */
+};
+
+/* The option whose value an argument leaves open. */
+static const struct setting *left_open(const struct setting *rows, const char *arg)
+{
+    const struct setting *s = arg[1] == '-' ? setting_find(rows, arg + 2, strlen(arg + 2))
+                              : !arg[2]     ? setting_find_letter(rows, arg[1])
+                                            : NULL;
+    return s && s->kind != SETTING_FLAG ? s : NULL;
+}
+
+/* bash passes `--name=value` and `VM:PATH` as three words. */
+static void typed_next(struct typed *t, const struct setting *rows, const char *arg)
+{
+    if (strcmp(arg, "=") == 0)
+        return;
+    if (strcmp(arg, ":") == 0 || t->joined) {
+        t->joined = !t->joined;
+    } else if (arg[0] == '-' && arg[1]) {
+        t->open = left_open(rows, arg);
+    } else if (t->open && (t->open->kind != SETTING_ON_OFF || strcmp(arg, "on") == 0 || strcmp(arg, "off") == 0)) {
+        t->open = NULL;
+    } else {
+        t->open = NULL;
+        t->of = t->words++ ? t->of : arg;
+    }
+}
+
+/* Prints names that may come next, one per line, and a slash for files. */
+static void derive_next(const struct verb *verb, int argc, char **argv)
+{
+    struct setting rows[VERB_ROWS];
+    struct typed t = {0};
+    const struct verb_word *w = verb->words;
+    verb_rows(verb, rows);
+    for (int i = 0; i < argc; i++)
+        typed_next(&t, rows, argv[i]);
+    if (t.joined || (t.open && t.open->kind != SETTING_ON_OFF)) {
+        if (!t.joined && t.open->names)
+            names_each(t.open->names, t.of, print_name, NULL);
+        return;
+    }
+    for (int i = 0; i < t.words && w < verb->words + VERB_WORDS - 1 && w->name && !w->many; i++)
+        w++;
+    if (!w->name)
+        return;
+    if (w->kind == WORD_SHELL)
         for (size_t i = 0; i < ARRAY_LEN(shells); i++)
             print_name(shells[i].name, NULL);
-    return true;
+    if (word_kinds[w->kind].names)
+        names_each(word_kinds[w->kind].names, t.of, print_name, (void *)(uintptr_t)word_kinds[w->kind].tail);
+    if (word_kinds[w->kind].file)
+        print_name("/", NULL);
 }
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
     if (argc == 1 && derive_kind(argv[0]))
         return STATUS_OK;
+    if (argc > 1 && strcmp(argv[0], "next") == 0) {
+        const struct verb *typed = verb_seek(NULL, argv[1]);
+        int words = 2;
+        if (typed && typed->verbs)
+            typed = argc > words ? verb_seek(typed, argv[words++]) : NULL;
+        if (typed)
+            derive_next(typed, argc - words, argv + words);
+        return STATUS_OK;
+    }
     const struct verb *about = argc == 2 && strcmp(argv[0], "man") == 0 ? verb_find(NULL, argv[1]) : NULL;
     if (about) {
         derive_man(about);
         return STATUS_OK;
     }
-    complain("derive takes bash, zsh, fish, words, man and a verb, or switches, nats, vms, cards, disks, images, "
-             "profiles or shells");
+    complain("derive takes bash, zsh, fish, words, man and a verb, or next and the words of a command line");
     return STATUS_USAGE;
 }
 
 const struct verb verb_derive = {
     .name = "derive",
     .summary = "Prints what is derived from the options",
-    .usage = "bash|zsh|fish|words|man VERB|switches|nats|vms|cards|disks|images|profiles|shells",
+    .usage = "bash|zsh|fish|words|man VERB|next WORD...",
     .run = run,
 };
 

@@ -78,7 +78,7 @@ static const struct verb add_verb = {
     .usage = "VM [SIZE|FILE] [OPTION]...",
     .within = &verb_disk,
     .options = {{disk_settings_table, AT(set), "path"}, {base_row}, {json_rows, AT(json)}},
-    .words = {{"VM", WORD_VM}, {"SIZE|FILE", WORD_NEW, true}},
+    .words = {{"VM", WORD_VM}, {"SIZE|FILE", WORD_FILE, true}},
     .about = "Adds a drive to a VM and prints its name. "
              "A size, as 20G, is a new disk in the VM's folder, a file an image that is there. "
              "With *--base* the new disk begins as that image, which stays as it is. "
@@ -210,7 +210,7 @@ static const struct verb create_verb = {
     .usage = "FILE [SIZE] [OPTION]...",
     .within = &verb_disk,
     .options = {{format_row}, {base_row}, {json_rows, AT(json)}},
-    .words = {{"FILE", WORD_NEW}, {"SIZE", WORD_NEW, true}},
+    .words = {{"FILE", WORD_FILE}, {"SIZE", WORD_NEW, true}},
     .run = create,
 };
 
@@ -237,7 +237,7 @@ static const struct verb resize_verb = {
     .usage = "VM[/DRIVE]|FILE SIZE [--shrink] [--json]",
     .within = &verb_disk,
     .options = {{shrink_row}, {json_rows, AT(json)}},
-    .words = {{"VM[/DRIVE]|FILE", WORD_DISK}, {"SIZE", WORD_NEW}},
+    .words = {{"VM[/DRIVE]|FILE", WORD_DISK_OR_FILE}, {"SIZE", WORD_NEW}},
     .run = resize,
 };
 
@@ -269,7 +269,7 @@ static const struct verb compact_verb = {
     .usage = "VM[/DRIVE]|FILE [--json]",
     .within = &verb_disk,
     .options = {{json_rows, AT(json)}},
-    .words = {{"VM[/DRIVE]|FILE", WORD_DISK}},
+    .words = {{"VM[/DRIVE]|FILE", WORD_DISK_OR_FILE}},
     .about = "Writes the image of a VM that is off again, without what reads as zeros. "
              "That needs room for the new one beside the old.",
     .run = compact,
@@ -294,7 +294,7 @@ static const struct verb convert_verb = {
     .usage = "VM[/DRIVE]|FILE FILE [--format F] [--json]",
     .within = &verb_disk,
     .options = {{format_row}, {json_rows, AT(json)}},
-    .words = {{"VM[/DRIVE]|FILE", WORD_DISK}, {"FILE", WORD_NEW}},
+    .words = {{"VM[/DRIVE]|FILE", WORD_DISK_OR_FILE}, {"FILE", WORD_FILE}},
     .about = "Writes another image with the same contents, which stands alone. "
              "Its format follows from its name: _.vhdx_, _.vhd_, _.raw_, _.img_, _.vmdk_, _.vdi_, and qcow2 "
              "otherwise.",
@@ -361,7 +361,7 @@ static const struct verb check_verb = {
     .usage = "VM[/DRIVE]|FILE [--repair] [--json]",
     .within = &verb_disk,
     .options = {{repair_row}, {json_rows, AT(json)}},
-    .words = {{"VM[/DRIVE]|FILE", WORD_DISK}},
+    .words = {{"VM[/DRIVE]|FILE", WORD_DISK_OR_FILE}},
     .about = "Looks for damage in an image. The status is 14 if there is some.",
     .run = check,
 };

@@ -24,7 +24,8 @@ static const struct setting export_rows[] = {
      "What of a VM that runs is exported: *saved*, its memory and its disks, so that the import goes on where it was, "
      "or *consistent*, its disks, with the guest's file systems at rest, which needs the agent in the guest.",
      .def = "saved", .choices = live_names},
-    {"checkpoint", SETTING_TEXT, AT(checkpoint), "NAME", "the VM as it was at that checkpoint, and nothing else"},
+    {"checkpoint", SETTING_TEXT, AT(checkpoint), "NAME", "the VM as it was at that checkpoint, and nothing else",
+     .names = "checkpoints"},
     {0},
 };
 static const struct setting import_rows[] = {

@@ -318,7 +318,7 @@ static const struct verb release_verb = {
     .usage = "NAME ADDRESS|MAC [--json]",
     .within = &verb_nat,
     .options = {{json_rows, AT(json)}},
-    .words = {{"NAME", WORD_NAT}, {"ADDRESS|MAC", WORD_NEW}},
+    .words = {{"NAME", WORD_NAT}, {"ADDRESS|MAC", WORD_LEASE}},
     .about = "Ends the lease of an address, or of a client that has an Ethernet address, so that others can have it. "
              "A VM that still uses it should be told to ask again.",
     .run = release,

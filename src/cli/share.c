@@ -44,7 +44,7 @@ static const struct verb add_verb = {
     .usage = "VM FOLDER [OPTION]...",
     .within = &verb_share,
     .options = {{add_rows}, {json_rows, AT(json)}},
-    .words = {{"VM", WORD_VM}, {"FOLDER", WORD_NEW}},
+    .words = {{"VM", WORD_VM}, {"FOLDER", WORD_FILE}},
     .about = "Shares a folder of the host with a VM that is off. "
              "A Linux guest mounts it with _mount -t virtiofs NAME /mnt_.",
     .run = add,
@@ -66,7 +66,7 @@ static const struct verb remove_verb = {
     .usage = "VM NAME [--json]",
     .within = &verb_share,
     .options = {{json_rows, AT(json)}},
-    .words = {{"VM", WORD_VM}, {"NAME", WORD_NEW}},
+    .words = {{"VM", WORD_VM}, {"NAME", WORD_SHARE}},
     .run = remove_share,
 };
 

@@ -96,14 +96,20 @@ static const char *verb_name(const void *opaque, unsigned index)
     return list[index] ? list[index]->name : NULL;
 }
 
-const struct verb *verb_find(const struct verb *within, const char *name)
+const struct verb *verb_seek(const struct verb *within, const char *name)
 {
-    const struct verb *const *list = within ? within->verbs : verbs;
-    const char *before = within ? within->name : "", *gap = within ? " " : "";
-    for (const struct verb *const *v = list; *v; v++) {
+    for (const struct verb *const *v = within ? within->verbs : verbs; *v; v++)
         if (strcmp((*v)->name, name) == 0)
             return *v;
-    }
+    return NULL;
+}
+
+const struct verb *verb_find(const struct verb *within, const char *name)
+{
+    const struct verb *const *list = within ? within->verbs : verbs, *found = verb_seek(within, name);
+    const char *before = within ? within->name : "", *gap = within ? " " : "";
+    if (found)
+        return found;
     static const struct verb *const hidden[] = {&verb_derive, &verb_probe, &verb_worker};
     for (unsigned i = 0; i < ARRAY_LEN(hidden) && !within; i++)
         if (strcmp(name, hidden[i]->name) == 0)

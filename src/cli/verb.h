@@ -43,7 +43,12 @@ enum word_kind {
     WORD_PROFILE,
     WORD_FILE,
     WORD_DISK,
-    WORD_SHELL
+    WORD_DISK_OR_FILE,
+    WORD_VM_PATH, /* "VM:PATH", or a file of the host */
+    WORD_SHELL,
+    WORD_CHECKPOINT, /* these are of what the verb's first word names */
+    WORD_SHARE,
+    WORD_LEASE
 };
 
 struct verb_word {
@@ -126,6 +131,8 @@ extern const struct verb
 extern const struct verb verb_derive, verb_probe, verb_worker;
 extern const struct verb *const verbs[]; /* ends with NULL */
 
+/* Is there such a verb? */
+const struct verb *verb_seek(const struct verb *within, const char *name);
 /* Returns the verb of that name, among the verbs of `within` or all of the program. NULL after a complaint. */
 const struct verb *verb_find(const struct verb *within, const char *name);
 /* Runs a verb, or that of its own which the first argument names. Returns the exit status. */

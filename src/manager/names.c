@@ -3,11 +3,14 @@
  */
 #include "manager/names.h"
 
+#include "manager/checkpoint.h"
+#include "manager/nat.h"
 #include "rules/image_profile.h"
 #include "store/image.h"
 #include "store/vm.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,24 +70,19 @@ static const char *own_card_name(const void *cards, unsigned index)
     return NULL;
 }
 
-static const struct {
-    const char *kind;
-    const char *(*name)(const void *networks, unsigned index);
-} kinds[] = {{"switches", switch_name}, {"nats", nat_name}, {"vms", vm_name}, {"cards", card_name}};
+/* -- by kind -- */
+
+typedef void name_each(const char *name, void *opaque);
 
 /* VMs that are defined, or their drives, "VM/DRIVE". */
-static void each_defined(struct store *store, bool drives, void (*each)(const char *name, void *opaque), void *opaque)
+static void each_defined(struct store *store, bool drives, name_each *each, void *opaque)
 {
     struct vm_def *list = NULL;
-    struct damage damage = {0};
     struct error ignored;
     u32 count = 0;
     char title[NAME_MAX_LEN + ID_TEXT_MAX + 2];
-    store_tolerate(store, &damage);
-    if (store_vms(store, &list, &count, &ignored))
+    if (store_vms_some(store, &list, &count, NULL, &ignored))
         count = 0;
-    store_tolerate(store, NULL);
-    free(damage.list);
     for (u32 i = 0; i < count; i++) {
         if (!drives)
             each(list[i].name, opaque);
@@ -94,6 +92,11 @@ static void each_defined(struct store *store, bool drives, void (*each)(const ch
         }
     }
     vm_defs_free(list, count);
+}
+
+static void disks_each(struct store *store, const char *unused, name_each *each, void *opaque)
+{
+    each_defined(store, true, each, opaque);
 }
 
 static bool is_defined(struct store *store, const char *vm)
@@ -106,53 +109,129 @@ static bool is_defined(struct store *store, const char *vm)
     return true;
 }
 
-static void images_each(struct store *store, void (*each)(const char *name, void *opaque), void *opaque)
+static void networks_each(struct store *store, const char *(*name)(const void *networks, unsigned index),
+                          name_each *each, void *opaque)
+{
+    struct networks networks = {0};
+    struct error ignored;
+    const char *one;
+    if (networks_read_some(store, &networks, &ignored))
+        return;
+    for (unsigned i = 0; (one = name(&networks, i)); i++)
+        if (name != vm_name || !is_defined(store, one))
+            each(one, opaque);
+    networks_free(&networks);
+}
+
+static void switches_each(struct store *store, const char *unused, name_each *each, void *opaque)
+{
+    networks_each(store, switch_name, each, opaque);
+}
+
+static void nats_each(struct store *store, const char *unused, name_each *each, void *opaque)
+{
+    networks_each(store, nat_name, each, opaque);
+}
+
+static void cards_each(struct store *store, const char *unused, name_each *each, void *opaque)
+{
+    networks_each(store, card_name, each, opaque);
+}
+
+/* Also those that have only cards. */
+static void vms_each(struct store *store, const char *unused, name_each *each, void *opaque)
+{
+    each_defined(store, false, each, opaque);
+    networks_each(store, vm_name, each, opaque);
+}
+
+static void images_each(struct store *store, const char *unused, name_each *each, void *opaque)
 {
     struct image_def *images;
     struct error ignored;
     u32 count;
-    if (!store || store_images(store, &images, &count, &ignored))
+    if (store_images(store, &images, &count, &ignored))
         return;
     for (u32 i = 0; i < count; i++)
         each(images[i].name, opaque);
     image_defs_free(images, count);
 }
 
-bool names_each(const char *kind, void (*each)(const char *name, void *opaque), void *opaque)
+static void profiles_each(struct store *store, const char *unused, name_each *each, void *opaque)
 {
-    struct networks networks = {0};
-    struct error error;
-    const char *name;
-    if (strcmp(kind, "images") == 0) {
-        struct store *store = store_open(&error);
-        images_each(store, each, opaque);
-        store_close(store);
-        return true;
-    }
-    if (strcmp(kind, "disks") == 0) {
-        struct store *store = store_open(&error);
-        if (store)
-            each_defined(store, true, each, opaque);
-        store_close(store);
-        return true;
-    }
-    for (const struct image_profile *p = image_profiles; strcmp(kind, "profiles") == 0 && p->name; p++)
+    for (const struct image_profile *p = image_profiles; p->name; p++)
         each(p->name, opaque);
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (strcmp(kinds[i].kind, kind) != 0)
-            continue;
-        struct store *store = store_open(&error);
-        if (store && kinds[i].name == vm_name)
-            each_defined(store, false, each, opaque);
-        if (store && networks_read_some(store, &networks, &error) == 0)
-            for (unsigned n = 0; (name = kinds[i].name(&networks, n)); n++)
-                if (kinds[i].name != vm_name || !is_defined(store, name))
-                    each(name, opaque);
-        networks_free(&networks);
-        store_close(store);
-        return true;
-    }
-    return strcmp(kind, "profiles") == 0;
+}
+
+static void checkpoints_each(struct store *store, const char *vm, name_each *each, void *opaque)
+{
+    json_t *list = NULL, *one;
+    struct error ignored;
+    size_t i;
+    if (checkpoint_list(store, vm, &list, &ignored))
+        return;
+    json_array_foreach (list, i, one)
+        each(json_string_value(json_object_get(one, "name")), opaque);
+    json_decref(list);
+}
+
+static void shares_each(struct store *store, const char *vm, name_each *each, void *opaque)
+{
+    struct vm_def def;
+    struct error ignored;
+    if (store_vm(store, vm, &def, &ignored))
+        return;
+    for (u32 i = 0; i < def.shares; i++)
+        each(def.share[i].tag, opaque);
+    vm_def_free(&def);
+}
+
+static void leases_each(struct store *store, const char *nat, name_each *each, void *opaque)
+{
+    json_t *object = NULL, *one;
+    struct error ignored;
+    size_t i;
+    if (nat_show(store, nat, &object, &ignored))
+        return;
+    json_array_foreach (json_object_get(json_object_get(object, "state"), "leases"), i, one)
+        each(json_string_value(json_object_get(one, "address")), opaque);
+    json_decref(object);
+}
+
+static void interfaces_each(struct store *store, const char *unused, name_each *each, void *opaque)
+{
+    struct if_nameindex *all = if_nameindex();
+    for (const struct if_nameindex *i = all; i && i->if_index; i++)
+        if (strcmp(i->if_name, "lo") != 0)
+            each(i->if_name, opaque);
+    if (all)
+        if_freenameindex(all);
+}
+
+static const struct {
+    const char *kind;
+    void (*each)(struct store *store, const char *of, name_each *each, void *opaque);
+    bool within; /* there are such names only of something */
+} kinds[] = {{"switches", switches_each},
+             {"nats", nats_each},
+             {"vms", vms_each},
+             {"cards", cards_each},
+             {"disks", disks_each},
+             {"images", images_each},
+             {"profiles", profiles_each},
+             {"interfaces", interfaces_each},
+             {"checkpoints", checkpoints_each, true},
+             {"shares", shares_each, true},
+             {"leases", leases_each, true}};
+
+void names_each(const char *kind, const char *of, void (*each)(const char *name, void *opaque), void *opaque)
+{
+    struct error ignored;
+    struct store *store = store_open(&ignored);
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && store; i++)
+        if (strcmp(kinds[i].kind, kind) == 0 && (of || !kinds[i].within))
+            kinds[i].each(store, of, each, opaque);
+    store_close(store);
 }
 
 /* -- by name -- */

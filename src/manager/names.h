@@ -6,9 +6,9 @@
 
 #include "store/networks.h"
 
-/* Calls `each` with the names of a kind: "switches", "nats", "vms", "cards", "disks", "images", "profiles" (of images).
- * Returns false if there is no such kind. */
-bool names_each(const char *kind, void (*each)(const char *name, void *opaque), void *opaque);
+/* Calls `each` with the names of a kind: "switches", "nats", "vms", "cards", "disks", "images", "profiles" (of
+ * images), "interfaces" (of the host); with `of`, a VM or a NAT network, also "checkpoints", "shares" and "leases". */
+void names_each(const char *kind, const char *of, void (*each)(const char *name, void *opaque), void *opaque);
 
 /* Each finds a thing, or fills `error` with -ENOENT and what may have been meant, and returns NULL. */
 struct switch_def *names_switch(const struct networks *networks, const char *name, struct error *error);

@@ -30,7 +30,7 @@ const struct setting switch_settings_table[] = {
      .group = switch_group, .def = "private", .choices = type_names},
     {"interface", SETTING_TEXT, AT(interface), "IF", "external: the host's interface, or a bridge",
      "The interface of the host that an external switch is connected to, or a bridge of the host.",
-     .group = switch_group},
+     .group = switch_group, .names = "interfaces"},
     {"host", SETTING_ON_OFF, AT(host), "on|off", "external: the host stays on the interface",
      "Whether the host itself stays connected to the interface of an external switch.",
      .group = switch_group, .def = "on"},

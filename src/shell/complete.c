@@ -131,7 +131,7 @@ static void offer_names(const struct offer *o, const struct cmdlet *c, const str
     else if (strstr(c->name, "-NetNat") && text_listed("Name|NatName", p->name))
         kind = "nats";
     if (kind)
-        names_each(kind, offer_name, (void *)(uintptr_t)o);
+        names_each(kind, NULL, offer_name, (void *)(uintptr_t)o);
 }
 
 static void offer_parameters(const struct offer *o, const struct cmdlet *c)

@@ -69,6 +69,47 @@ names nestbox switch create Lan
 check 'bash offers names, in any case' [ "$(names offered nestbox switch show la)" = Lan ]
 check 'bash offers names as values' [ "$(names offered nestbox nic add x --switch L)" = Lan ]
 check 'bash offers values after =' [ "$(offered nestbox run --accel = k)" = kvm ]
+names nestbox create lab --disk 1M
+names nestbox create 'Two words'
+names nestbox checkpoint create lab --name 'Before it' >/dev/null
+names nestbox share add lab "$WORK" --tag work
+next() { names nestbox derive next "$@" 2>/dev/null | tr '\n' '|'; } # WORD...: what may follow
+check 'a VM' [ "$(next checkpoint show)" = 'lab|Two words|' ]
+check 'then its checkpoint' [ "$(next checkpoint apply --force lab)" = 'Before it|' ]
+check 'nothing behind the last word' [ "$(next checkpoint show lab 'Before it')$(next checkpoint rename lab x)" = '' ]
+check 'as a value' [ "$(next export lab "$WORK/x" --checkpoint)" = 'Before it|' ]
+check 'shares' [ "$(next share remove lab)" = 'work|' ]
+check 'files' [ "$(next share add lab)$(next disk add lab)$(next disk convert lab)$(next export lab)" = '/|/|/|/|' ]
+check 'drives and files' [ "$(next disk check)" = 'lab/disk0|/|' ]
+check 'VMs with a path, and files' [ "$(next copy)" = 'lab:|Two words:|/|' ]
+check 'not in the middle of one, and again behind it' [ "$(next copy lab :)$(next copy lab : /etc)" = "$(next copy)" ]
+check 'several' [ "$(next start lab --wait --timeout 3)" = 'lab|Two words|' ]
+check 'the value of an option' [ "$(next nic add lab --switch =)$(next nic add lab --mac)" = 'Lan|' ]
+for interface in /sys/class/net/[!l]*; do
+    [ ! -e "$interface" ] || check 'interfaces of the host' \
+        grep -qwF "${interface##*/}" <<<"$(next switch create x --interface)"
+done
+check 'what is no verb' [ "$(next nosuch)$(next checkpoint nosuch)$(next checkpoint)" = '' ]
+check 'bash offers checkpoints' [ "$(names offered nestbox checkpoint show lab be)" = 'Before\ it' ]
+check 'bash offers shares' [ "$(names offered nestbox share remove lab w)" = work ]
+mkdir "$WORK/aFolder"
+check 'bash offers folders' [ "$(names offered nestbox share add lab "$WORK/aFo")" = "$WORK/aFolder" ]
+in_fish() { names fish -c 'source completions/nestbox.fish; complete -C $argv[1]' "$1" | cut -f 1; } # LINE
+if command -v fish >/dev/null; then
+    check 'fish offers checkpoints' [ "$(in_fish 'nestbox checkpoint show lab B')" = 'Before it' ]
+    check 'fish offers switches' [ "$(in_fish 'nestbox nic add lab --switch L')" = Lan ]
+    check 'fish offers folders' [ "$(in_fish "nestbox share add lab $WORK/aFo")" = "$WORK/aFolder/" ]
+fi
+in_zsh() { # VERB WORD...: which names zsh adds behind them
+    # shellcheck disable=SC2016 # zsh expands them
+    names timeout 20 zsh -fc "$(sed -n '/^_nestbox_names/,/^}/p' completions/_nestbox)"'
+        compadd() { print -l -- ${@:#-*} }; _files() { print / }
+        verb=$1; words=($1 "${@[2,-1]}" ""); CURRENT=$#words; _nestbox_names' zsh "$@" | tr '\n' '|'
+}
+if command -v zsh >/dev/null; then
+    check 'zsh offers checkpoints' [ "$(in_zsh 'checkpoint show' lab | tr -s '|')" = '|Before it|' ]
+    check 'zsh offers VMs with a path, and files' grep -qF '/|lab:|Two words:|' <<<"$(in_zsh copy)"
+fi
 for shell in zsh fish; do
     command -v $shell >/dev/null || continue
     check "$shell reads its completions" $shell -n completions/*nestbox$([ $shell = fish ] && echo .fish)

@@ -19,7 +19,6 @@ extra() {
     'nat set') echo --dns off ;;
     'nat map') echo --external 80 --internal 10.1.1.2:80 ;;
     'nat unmap') echo --external 80 ;;
-    delete | 'checkpoint apply' | 'switch delete' | 'nat delete') echo --force ;;
     exec) echo -- true ;;
     esac
 }
