@@ -397,7 +397,8 @@ static const struct verb capture_verb = {
     .within = &verb_switch,
     .options = {{capture_rows}, {lines_row}},
     .words = NAME_WORD,
-    .about = "Writes what passes the ports of a switch as pcapng, which Wireshark and tshark read, until Ctrl-c. "
+    .about = "Writes what passes the ports of a switch as pcapng, which Wireshark and tshark read, until Ctrl-c, "
+             "which is no error: the status is 0. "
              "Each port is an interface of the capture.",
     .run = capture,
 };

@@ -173,11 +173,11 @@ static void print_screen(const json_t *list, bool exits, int height, int width)
 /* -- the terminal -- */
 
 static struct termios before;
-static volatile sig_atomic_t ended;
+static volatile sig_atomic_t ended; /* a signal's number; negative: there is no more input */
 
 static void end_it(int signal)
 {
-    ended = 1;
+    ended = signal;
 }
 
 static void terminal_begin(void)
@@ -206,7 +206,7 @@ static char wait_key(u64 ms)
 {
     char key = 0;
     if (poll(&(struct pollfd){STDIN_FILENO, POLLIN}, 1, (int)ms) > 0 && read(STDIN_FILENO, &key, 1) != 1)
-        ended = 1;
+        ended = ended ? ended : -1;
     return key;
 }
 
@@ -238,6 +238,10 @@ static int live(struct store *store, u64 interval_ms, struct error *error)
     }
     json_decref(last);
     terminal_end();
+    if (ended > 0) {
+        signal(ended, SIG_DFL);
+        raise(ended);
+    }
     return e;
 }
 

@@ -21,7 +21,7 @@ int change_take(void *opaque, const json_t *request, json_t *reply, struct error
     struct worker *w = opaque;
     struct vm_def def;
     struct card_def *cards = w->cards;
-    u32 all = w->all_cards;
+    u32 all = w->all_cards, errors = w->def.set.error_action;
     int e = store_vm(w->store, w->def.name, &def, error);
     if (e)
         return e;
@@ -34,7 +34,12 @@ int change_take(void *opaque, const json_t *request, json_t *reply, struct error
     vm_def_free(&w->def);
     w->def = def;
     change_limit_cpu(w);
-    if (w->limits_note[0])
+    /* QEMU 7.2: "Attempt to set property 'werror' [...] after it was realized" */
+    if (w->def.set.error_action != errors)
+        (void)!json_object_set_new(reply, "note",
+                                   json_string("what an error of a disk does changes with the VM's next start; until "
+                                               "then only drives that are added follow it"));
+    else if (w->limits_note[0])
         (void)!json_object_set_new(reply, "note", json_string(w->limits_note));
     return 0;
 }

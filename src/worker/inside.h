@@ -89,6 +89,7 @@ struct worker {
     bool quitting;        /* QEMU was asked to end */
     bool shuts_down;      /* QEMU has said so */
     bool host_stops;      /* QEMU ends because the host ends its processes */
+    u64 reset_ns;         /* when the VM was reset from outside; 0: that is over */
 
     json_t *machine; /* what the saved state that is loaded or written needs of it (place.h); NULL: none */
     int state_fd;    /* the file that is saved to or loaded from; -1: none */

@@ -107,6 +107,20 @@ void worker_set_state(struct worker *w, enum vm_state state)
 
 /* -- what QEMU reports -- */
 
+#define BIOS_RESETS_NS (2 * SECOND_NS)
+
+/* SeaBIOS, which finds itself started again without a reset of the chipset, does that. */
+static void reset_event(struct worker *w, bool by_guest)
+{
+    bool by_bios =
+        by_guest && w->def.set.generation == 1 && w->reset_ns && w->loop.now_ns - w->reset_ns < BIOS_RESETS_NS;
+    worker_log(w, "the VM is reset%s",
+               by_bios    ? " once more, by its BIOS"
+               : by_guest ? " by its guest"
+                          : " from outside");
+    w->reset_ns = by_guest ? 0 : w->loop.now_ns;
+}
+
 static void on_event(struct qmp_events *events, const char *name, const json_t *data)
 {
     struct worker *w = container_of(events, struct worker, events);
@@ -121,7 +135,7 @@ static void on_event(struct qmp_events *events, const char *name, const json_t *
         if (!w->job)
             worker_set_state(w, VM_STOPPING);
     } else if (strcmp(name, "RESET") == 0) {
-        worker_log(w, "the VM is reset%s", json_is_true(json_object_get(data, "guest")) ? " by its guest" : "");
+        reset_event(w, json_is_true(json_object_get(data, "guest")));
     } else if (strcmp(name, "STOP") == 0 && !w->job && w->state == VM_RUNNING) {
         worker_set_state(w, VM_PAUSED); /* somebody else asked QEMU, or a disk is full */
     } else if (strcmp(name, "RESUME") == 0 && !w->job && w->state == VM_PAUSED) {

@@ -36,6 +36,9 @@ states)
     must_be lab Running
     nb restart lab --hard
     within 20 grep -q 'count 1$' <<<"$(printed lab)" || within 20 counts lab || fail 'it does not start again'
+    nb logs lab >"$work/log"
+    grep -q 'the VM is reset from outside' "$work/log" || fail "a reset by a command: $(<"$work/log")"
+    ! grep -q 'by its guest' "$work/log" || fail "a reset by a command is the guest's: $(<"$work/log")"
     nb screenshot lab --write "$work/lab.png" >/dev/null
     [ "$(head -c 4 "$work/lab.png" | tail -c 3)" = PNG ] || fail 'the picture is no PNG file'
     nb stats lab --json | jq -e '.cpu_ms > 0 and .drives.disk0.rd_bytes > 0' >/dev/null || fail 'no statistics'
@@ -49,6 +52,20 @@ states)
     nb stop --all --turn-off
     for i in '' 2 3; do must_be lab$i Off; done
     say 'several at once'
+    nb start lab3
+    cp "$NESTBOX_HOME/vms/lab3/vm.json" "$work/whole.json"
+    echo '{' >"$NESTBOX_HOME/vms/lab3/vm.json"
+    refused 'is Running and cannot be deleted' delete lab3 --force
+    nb stop lab3 --turn-off
+    within 5 test ! -e "$run/lab3/worker.json" || fail 'it runs'
+    refused 'vm.json: it is damaged' start '*'
+    must_be lab Running
+    must_be lab2 Running
+    refused 'vm.json: it is damaged' stop --all --turn-off
+    must_be lab Off
+    nb delete lab3 --force
+    [ ! -e "$NESTBOX_HOME/vms/lab3" ] || fail 'it is there'
+    say 'one whose definition was damaged while it ran is ended and deleted, and is in the way of no other'
     ;;
 save)
     nb start lab
@@ -143,6 +160,7 @@ guest)
     printf r | timeout 1 "$NB" console lab --no-history >/dev/null
     within 20 eval '[ "$(count lab)" -lt 20 ]' || fail 'it does not reset itself'
     must_be lab Running
+    nb logs lab | grep -q 'the VM is reset by its guest' || fail "a reset by its guest: $("$NB" logs lab)"
     say 'reset'
     timeout 20 "$NB" events lab >"$work/events" &
     sleep 0.3

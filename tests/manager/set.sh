@@ -15,6 +15,12 @@ refused 'is Running and cannot be renamed' rename lab other
 refused 'is Running and cannot be cloned' clone lab other
 refused 'is Running and cannot be deleted' delete lab --force
 nb set lab --notes 'while it runs' || fail 'its notes do not change'
+nb set lab --error-timeout 7
+[ ! -s "$work/said" ] || fail "a time-out of errors is noted: $(<"$work/said")"
+nb set lab --error-action none
+grep -q "what an error of a disk does changes with the VM's next start" "$work/said" ||
+    fail "an action that QEMU does not take is not noted: $(<"$work/said")"
+nb set lab --error-action pause
 say 'what a running VM refuses, and takes'
 nb set lab --memory 32M || fail "its memory does not shrink: $(<"$work/said")"
 refused 'was started with 64M of memory and gets no more than 1G' set lab --memory 2G

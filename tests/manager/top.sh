@@ -23,6 +23,10 @@ say 'text and JSON'
 ${CC:-gcc} -std=gnu17 -O1 -D_GNU_SOURCE -o "$work/pty" tests/cli/pty.c || exit 1
 "$work/pty" expect:NAME expect:lab expect:exits send:e send:m 'expect:lab' send:q -- "$NB" top --seconds 1 \
     >"$work/screen" 2>"$work/said" || fail "on a terminal: $(<"$work/said")"
-"$work/pty" expect:lab signal:15 -- "$NB" top >"$work/screen" 2>"$work/said" || fail "after a signal: $(<"$work/said")"
+for signal in 2 15; do
+    "$work/pty" expect:lab signal:$signal -- "$NB" top >"$work/screen" 2>"$work/said"
+    [ $? = $((128 + signal)) ] || fail "after signal $signal: $(<"$work/said")"
+    tail -c 20 "$work/screen" | grep -q $'\033\\[?1049l' || fail "signal $signal leaves the screen"
+done
 nb stop lab --turn-off
 say 'on a terminal, which is as it was before'

@@ -22,10 +22,10 @@ capture() { # FILE OPTION...: in the background
     capturing=$!
     within 3 test -s "$work/$1" || fail "no capture: $(<"$work/capture.log")"
 }
-ended() {
+ended() { # [SIGNAL]: which is how a capture ends
     sleep 0.3
-    kill $capturing
-    wait $capturing
+    kill -"${1:-TERM}" $capturing
+    wait $capturing || fail "a capture ended by ${1:-TERM} has status $?"
 }
 
 capture all.pcapng
@@ -38,7 +38,7 @@ said=$(read_file all.pcapng 'icmp.type == 8' frame.interface_name frame.packet_f
 capture one.pcapng --port a
 in_space a ping -q -c 5 -i 0.1 10.0.0.2 >/dev/null
 in_space b ping -q -c 5 -i 0.1 10.0.0.3 >/dev/null
-ended
+ended INT
 [ "$(read_file one.pcapng icmp frame.number | wc -l)" = 10 ] || fail 'of one port'
 [ "$(read_file one.pcapng icmp frame.interface_name | sort -u)" = a/nic0 ] || fail 'of one port'
 
