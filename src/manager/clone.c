@@ -242,6 +242,8 @@ static int make_clone(struct store *store, const struct vm_def *from, struct vm_
         return e;
     e = copy_disks(store, from, to, kind, progress, error);
     if (!e)
+        e = store_vm_bases_copy(store, from->name, to->name, error);
+    if (!e)
         e = copy_firmware(store, from->name, to->name, error);
     if (!e)
         e = copy_cards(store, from->name, to->name, switches, error);

@@ -207,6 +207,8 @@ int disk_make(struct store *store, const struct vm_def *def, const struct disk_n
         e = store_disk_path(store, def, to, path, sizeof(path), error);
     if (!e && disk->base)
         name_base(store, path, base, named);
+    if (!e && disk->base)
+        e = store_vm_base_add(store, def->name, base, error);
     if (!e)
         e = qemu_img_create(path, "qcow2", disk->size, disk->base ? named : NULL, base_format, error);
     free((char *)(uintptr_t)base_format);

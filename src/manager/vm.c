@@ -173,7 +173,7 @@ static int check_settings(const struct vm_settings *set, struct error *error)
 json_t *vm_undo_create(struct store *store, const char *name)
 {
     char folder[DEFINITION_PATH_MAX], path[DEFINITION_PATH_MAX], disks[DEFINITION_PATH_MAX], nics[DEFINITION_PATH_MAX],
-        firmware[DEFINITION_PATH_MAX];
+        firmware[DEFINITION_PATH_MAX], bases[DEFINITION_PATH_MAX];
     struct error ignored;
     json_t *cards = NULL;
     definition_path("vms", name, "", folder);
@@ -181,10 +181,11 @@ json_t *vm_undo_create(struct store *store, const char *name)
     definition_path("vms", name, "/disks", disks);
     definition_path("vms", name, "/firmware.fd", firmware);
     definition_path("vms", name, "/nics.json", nics);
+    definition_path("vms", name, "/bases.json", bases);
     if (store_read(store, nics, &cards, &ignored))
         return intent_steps(1, intent_remove(folder));
-    json_t *steps =
-        intent_steps(4, intent_remove(path), intent_remove(disks), intent_remove(firmware), intent_write(nics, cards));
+    json_t *steps = intent_steps(5, intent_remove(path), intent_remove(disks), intent_remove(firmware),
+                                 intent_remove(bases), intent_write(nics, cards));
     json_decref(cards);
     return steps;
 }

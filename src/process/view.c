@@ -148,7 +148,8 @@ static int copy_tree(const struct file *f, u32 user)
     if (tree < 0 || f->kind != VIEW_OWN)
         return tree < 0 ? -errno : tree;
     int space = owner_space(&f->st, user);
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (u64)(space < 0 ? 0 : space)};
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP | (f->access & W_OK ? 0 : MOUNT_ATTR_RDONLY),
+                              .userns_fd = (u64)(space < 0 ? 0 : space)};
     int e = space;
     if (space >= 0)
         e = syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) ? -errno : 0;

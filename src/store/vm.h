@@ -4,6 +4,7 @@
  *   vm.json        the definition: name, id, generation, version, settings, disks, where it stands in its checkpoints
  *   nics.json log  its cards (store/network.h) and its log
  *   disks/         images that were made for it
+ *   bases.json     images elsewhere that its disks were made to stand on
  *   firmware.fd    variables of UEFI; tpm/: state of the TPM
  *   running.json   while it runs, or if it ran when the host stopped
  *   saved/         memory and devices of a saved VM; saved.json, once all is there
@@ -71,6 +72,12 @@ json_t *vm_def_json(const struct vm_def *def);
 json_t *vm_disk_json(const struct disk_def *disk);
 /* A random UUID. */
 int MUST_CHECK uuid_make(char uuid[static UUID_TEXT_MAX], struct error *error);
+
+/* Images outside of the home folder that disks of the VM were made to stand on, by their real paths. One within is not
+ * listed. `to` gets a list of its own. */
+bool store_vm_base(struct store *store, const char *vm, const char *path);
+int MUST_CHECK store_vm_base_add(struct store *store, const char *vm, const char *path, struct error *error);
+int MUST_CHECK store_vm_bases_copy(struct store *store, const char *from, const char *to, struct error *error);
 
 /* Whether a VM runs, for the time after the host has gone down: marked when it starts, and no longer when it ends by
  * itself or by its user. */

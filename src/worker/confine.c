@@ -5,7 +5,8 @@
  * exec; notes come back through memory that both share.
  *
  * Heads of images below others may be QEMU's work, and so may links in the folder disks. So of files that only these
- * name the user gets those of the home folder, and elsewhere what everybody may read.
+ * name the user gets those of the home folder, those that the VM's disks were made to stand on, and elsewhere what
+ * everybody may read.
  */
 #include "worker/confine.h"
 
@@ -80,16 +81,16 @@ static bool is_in(const char *folder, const char *path)
 }
 
 /* An image that is not in the VM's folder, and those below it. */
-static int show_chain(struct view *view, const struct store *store, const char *folder, const char *image, int access,
-                      bool only_below)
+static int show_chain(struct view *view, struct store *store, const char *vm, const char *folder, const char *image,
+                      int access, bool only_below)
 {
     char path[PATH_MAX];
     int e = only_below || is_in(folder, image) ? 0 : view_add(view, image, VIEW_OWN, access);
     snprintf(path, sizeof(path), "%s", image);
     for (u32 i = 0; i < CHAIN_MAX && !e && qcow2_go_below(path, sizeof(path)); i++) {
-        bool home = is_in(store_home(store), path);
+        bool own = is_in(store_home(store), path) || store_vm_base(store, vm, path);
         if (!is_in(folder, path))
-            e = view_add(view, path, home ? VIEW_OWN : VIEW_REACHED, home ? R_OK : F_OK);
+            e = view_add(view, path, own ? VIEW_OWN : VIEW_REACHED, own ? R_OK : F_OK);
     }
     return e;
 }
@@ -118,7 +119,7 @@ static int show_folder(const struct confined *c, struct view *view)
     return e;
 }
 
-static int show_drives(struct view *view, const struct store *store, const struct vm_def *def, const char *folder)
+static int show_drives(struct view *view, struct store *store, const struct vm_def *def, const char *folder)
 {
     char path[PATH_MAX];
     struct error ignored;
@@ -127,13 +128,13 @@ static int show_drives(struct view *view, const struct store *store, const struc
         const struct disk_def *disk = &def->disk[i];
         bool reads = disk->read_only || disk->kind == DISK_CD;
         if (disk->path && !store_disk_path(store, def, disk, path, sizeof(path), &ignored))
-            e = show_chain(view, store, folder, path, reads ? R_OK : R_OK | W_OK, false);
+            e = show_chain(view, store, def->name, folder, path, reads ? R_OK : R_OK | W_OK, false);
     }
     return e;
 }
 
 /* Root's QEMU gets one where the host can do it. */
-static void take_user(struct confined *c, const struct store *store, const struct vm_def *def)
+static void take_user(struct confined *c, struct store *store, const struct vm_def *def)
 {
     struct error error = {0};
     u32 user = confined_user(def);
@@ -167,7 +168,7 @@ static void take_user(struct confined *c, const struct store *store, const struc
     (void)!chown(c->own, 0, 0);
 }
 
-int confined_show(const struct store *store, const struct vm_def *def, pid_t qemu, const char *path, bool only_below,
+int confined_show(struct store *store, const struct vm_def *def, pid_t qemu, const char *path, bool only_below,
                   struct error *error)
 {
     char process[40], folder[PATH_MAX];
@@ -178,7 +179,7 @@ int confined_show(const struct store *store, const struct vm_def *def, pid_t qem
         return 0;
     struct view *view = view_new(user);
     int e = view ? store_vm_path(store, def->name, "", folder, sizeof(folder), error) : error_memory(error);
-    if (!e && show_chain(view, store, folder, path, R_OK, only_below))
+    if (!e && show_chain(view, store, def->name, folder, path, R_OK, only_below))
         e = error_memory(error);
     if (!e)
         e = view_extend(view, qemu, error);
@@ -193,7 +194,7 @@ u32 confined_as(const struct confined *c)
 
 /* -- all of it -- */
 
-struct confined *confined_new(const struct store *store, const struct vm_def *def)
+struct confined *confined_new(struct store *store, const struct vm_def *def)
 {
     struct confined *c = calloc(1, sizeof(*c));
     struct error ignored;

@@ -11,13 +11,13 @@ enum confined_part { CONFINED_USER, CONFINED_NETWORK, CONFINED_RIGHTS, CONFINED_
 struct confined;
 
 /* For one start of a VM: what its processes may keep. NULL: no memory. */
-struct confined *confined_new(const struct store *store, const struct vm_def *def);
+struct confined *confined_new(struct store *store, const struct vm_def *def);
 void confined_free(struct confined *confined);
 /* In the process that is to be confined, before it becomes the program. Never fails: what cannot be had is noted. */
 void confined_enter(void *confined);
 /* Lets a QEMU that runs as a user of its own find an image that is given to it now, or only those below it. Of another
  * QEMU nothing is changed. */
-int MUST_CHECK confined_show(const struct store *store, const struct vm_def *def, pid_t qemu, const char *path,
+int MUST_CHECK confined_show(struct store *store, const struct vm_def *def, pid_t qemu, const char *path,
                              bool only_below, struct error *error);
 /* The user that root's QEMU of a VM has where the host can do it; the one that this start has, 0: the worker's. */
 u32 confined_user(const struct vm_def *def);

@@ -86,6 +86,26 @@ mkdir -m 700 "$work/closed" # a folder that lets nobody else through
 truncate -s 1M "$work/closed/other.iso" "$work/closed/base.raw"
 qemu-img create -q -f qcow2 -b "$work/closed/base.raw" -F raw "$work/closed/top.qcow2" >/dev/null
 [ "${1:-root}" = root ] || chown -R 1234:1234 "$work/closed"
+mkdir -m 700 "$work/roots" # as are the images in it
+truncate -s 1M "$work/roots/base.raw" "$work/roots/stranger.raw"
+chmod 600 "$work"/roots/*.raw
+if [ "${1:-root}" = root ]; then
+    nb create stands --generation 1 --memory 64M --accel engine --base "$work/roots/base.raw"
+    nb start stands
+    nb stop stands --turn-off
+    nb clone stands too --linked
+    nb start too stands
+    process=$(qemu_process too)
+    user=$(stat -c %u "/proc/$process")
+    nsenter -t "$process" -m setpriv --reuid "$user" --regid "$user" --clear-groups \
+        sh -c "test -r '$work/roots/base.raw' && ! dd if=/dev/zero of='$work/roots/base.raw' count=1 2>/dev/null" ||
+        fail 'it does not read what its disk stands on, or writes to it'
+    nb stop too stands --turn-off
+    # what only a head names
+    qemu-img rebase -u -F raw -b "$work/roots/stranger.raw" "$NESTBOX_HOME/vms/stands/disks/disk0-2.qcow2"
+    refused 'stranger.raw.*Permission denied' start stands
+    say 'what disks were made to stand on, and what only their heads name'
+fi
 nb disk set "lab/$cd" --path "$work/closed/other.iso" >/dev/null
 nb disk add lab "$work/closed/top.qcow2" >/dev/null
 nb checkpoint create lab --kind standard --name here >/dev/null
