@@ -24,9 +24,9 @@ void bulk_begin(struct bulk *bulk, const struct progress *progress, const char *
     task_hold_signals(&bulk->before);
 }
 
-void bulk_end(const struct bulk *bulk)
+void bulk_end(const struct bulk *bulk, int e)
 {
-    task_release_signals(&bulk->before);
+    task_end_signals(&bulk->before, e);
 }
 
 static int move(int in, int out, off_t at, size_t bytes, char *buffer)

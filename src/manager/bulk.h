@@ -16,9 +16,10 @@ struct bulk {
     sigset_t before;
 };
 
-/* Between the two, signals that end a process are held, and make bulk_copy and task_cancelled return -ECANCELED. */
+/* Between the two, signals that end a process are held, and make bulk_copy and task_cancelled return -ECANCELED. One
+ * that comes too late for that does not end what is done (`e` is 0). */
 void bulk_begin(struct bulk *bulk, const struct progress *progress, const char *what);
-void bulk_end(const struct bulk *bulk);
+void bulk_end(const struct bulk *bulk, int e);
 /* Copies a file, which must be a regular one, to a path where nothing is; flushes it. Paths are absolute. */
 int MUST_CHECK bulk_copy(struct bulk *bulk, const char *from, const char *to, struct error *error);
 /* Refuses what has no room in the file system of a folder. */

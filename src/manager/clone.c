@@ -8,6 +8,7 @@
 #include "manager/qemu_img.h"
 #include "manager/seed.h"
 #include "manager/vm.h"
+#include "process/task.h"
 #include "store/definition.h"
 #include "store/intent.h"
 
@@ -237,9 +238,11 @@ static int make_clone(struct store *store, const struct vm_def *from, struct vm_
 {
     const char *key;
     json_t *value, *switches = json_object();
+    sigset_t before;
     int e = intent_begin(store, to->name, "clone", vm_undo_create(store, to->name), error);
     if (e)
         return e;
+    task_hold_signals(&before);
     e = copy_disks(store, from, to, kind, progress, error);
     if (!e)
         e = store_vm_bases_copy(store, from->name, to->name, error);
@@ -248,14 +251,17 @@ static int make_clone(struct store *store, const struct vm_def *from, struct vm_
     if (!e)
         e = copy_cards(store, from->name, to->name, switches, error);
     if (!e)
+        e = task_cancelled(error);
+    if (!e)
         e = store_vm_create(store, to, error);
     if (!e)
         e = intent_end(store, to->name, error);
-    else {
+    if (e) {
         intent_undo(store, to->name);
         json_object_foreach (switches, key, value)
             vm_refresh_switch(store, key);
     }
+    task_end_signals(&before, e);
     json_decref(switches);
     return e;
 }

@@ -289,19 +289,17 @@ static int write_archive(struct export *x, struct error *error)
     return e;
 }
 
-static int write_all(struct export *x, struct error *error)
+static int write_all(struct export *x, struct bulk *bulk, struct error *error)
 {
-    struct bulk bulk;
     char folder[PATH_MAX];
     json_t *object = description(x, error);
     if (!object)
         return error->code;
     snprintf(folder, sizeof(folder), "%s", x->target);
-    bulk_begin(&bulk, x->progress, "exporting");
-    bulk.total = x->list.bytes;
+    bulk->total = x->list.bytes;
     int e = bulk_room(dirname(folder), x->list.bytes, error);
     if (!e)
-        e = write_folder(x, &bulk, object, error);
+        e = write_folder(x, bulk, object, error);
     if (!e && x->archive)
         e = write_archive(x, error);
     if (!e && rename(x->archive ? x->draft_archive : x->draft, x->target))
@@ -314,7 +312,6 @@ static int write_all(struct export *x, struct error *error)
     }
     if (e == -ENOSPC && !error->hint[0])
         error_hint(error, "nothing was exported, and the VM is as it was");
-    bulk_end(&bulk);
     json_decref(object);
     return e;
 }
@@ -343,16 +340,21 @@ static int drop_taken(struct export *x, struct checkpoints *all, json_t *taken, 
 static int collect_and_write(struct export *x, struct checkpoints *all, json_t *source, struct error *error)
 {
     json_t *taken = x->taken[0] ? source : NULL;
+    struct bulk bulk;
+    struct error late;
     int e = begin(x, all, taken, error);
+    bulk_begin(&bulk, x->progress, "exporting");
     if (!e) {
         e = export_list_begin(&x->list, x->store, &x->vm.def, error);
         if (!e)
             e = source ? list_one(x, all, source, error) : list_all(x, all, error);
         if (!e)
-            e = write_all(x, error);
+            e = write_all(x, &bulk, error);
     }
-    struct error late;
-    int last = taken ? drop_taken(x, all, taken, &late) : intent_end(x->store, x->vm.def.name, &late);
+    int last = taken ? 0 : intent_end(x->store, x->vm.def.name, &late);
+    bulk_end(&bulk, e ? e : last);
+    if (taken)
+        last = drop_taken(x, all, taken, &late);
     if (!e && last) {
         *error = late;
         e = last;

@@ -620,12 +620,10 @@ static int take_files(struct import *x, struct bulk *bulk, struct error *error)
     return x->how->in_place ? link_folder(x, error) : x->archive ? unpack(x, error) : copy_folder(x, bulk, error);
 }
 
-static int make(struct import *x, struct error *error)
+static int make(struct import *x, struct bulk *bulk, struct error *error)
 {
-    struct bulk bulk;
     char path[PATH_MAX];
-    bulk_begin(&bulk, x->progress, "importing");
-    int e = take_files(x, &bulk, error);
+    int e = take_files(x, bulk, error);
     if (!e)
         e = check_folder(x, error);
     if (!e)
@@ -644,7 +642,6 @@ static int make(struct import *x, struct error *error)
     }
     if (!e)
         e = store_vm_create(x->store, &x->def, error);
-    bulk_end(&bulk);
     return e;
 }
 
@@ -660,6 +657,7 @@ static void end_export(struct import *x)
 
 static int import_locked(struct import *x, struct error *error)
 {
+    struct bulk bulk;
     struct stat st;
     json_t *undo = NULL;
     int e = refuse_problems(x, error);
@@ -685,15 +683,17 @@ static int import_locked(struct import *x, struct error *error)
         e = intent_begin(x->store, x->def.name, "import", undo, error);
     if (e)
         return e;
-    e = make(x, error);
+    bulk_begin(&bulk, x->progress, "importing");
+    e = make(x, &bulk, error);
     if (!e)
         e = intent_end(x->store, x->def.name, error);
     if (!e) {
         end_export(x);
-        return 0;
+    } else {
+        intent_undo(x->store, x->def.name);
+        refresh_switches(x);
     }
-    intent_undo(x->store, x->def.name);
-    refresh_switches(x);
+    bulk_end(&bulk, e);
     if (e == -ENOSPC && !error->hint[0])
         error_hint(error, "nothing was imported");
     return e;

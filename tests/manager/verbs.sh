@@ -155,20 +155,23 @@ ends)
     is lab Running || fail "after Ctrl-C it is $(state lab)"
     say 'Ctrl-C while something is watched'
     nb stop lab --turn-off
-    cut() { # TEST VERB...: what is there after Ctrl-C is nothing, or all where the command was done before
-        local there=$1
-        shift
+    # cut TEST FILE VERB...: what is there after Ctrl-C is nothing, or all where the command was done before. A signal
+    # may end even one that is done, while it prints; then FILE, its image of big.raw, must be whole.
+    cut() {
+        local there=$1 file=$2
+        shift 2
         DONE=0 interrupted 0.15 "$@"
         if [ $status = 0 ]; then
-            eval "$there" >/dev/null 2>&1 || fail "nestbox $* was done, and nothing is there"
-        else
-            eval "$there" >/dev/null 2>&1 && fail "half of nestbox $* is there"
+            eval "$there" >"$work/out" 2>&1 || fail "nestbox $* was done, and nothing is there: $(<"$work/out")"
+        elif eval "$there" >/dev/null 2>&1; then
+            qemu-img compare big.raw "$file" >"$work/out" 2>&1 || fail "half of nestbox $* is there: $(<"$work/out")"
         fi
+        say "nestbox $*: $status"
     }
-    cut '"$NB" show twin' clone lab twin
-    cut '[ -e exported ]' export lab exported
-    cut '[ -e other.qcow2 ]' disk convert big.raw other.qcow2
-    cut '"$NB" image show big' image import big.raw big --format raw
+    cut '"$NB" show twin' "$NESTBOX_HOME/vms/twin/disks/disk1.qcow2" clone lab twin
+    cut '[ -e exported ]' exported/disks/base-2.raw export lab exported
+    cut '[ -e other.qcow2 ]' other.qcow2 disk convert big.raw other.qcow2
+    cut '"$NB" image show big' "$NESTBOX_HOME/images/big/disk.qcow2" image import big.raw big --format raw
     nb set lab --notes checked
     [ -z "$(ls "$NESTBOX_HOME/intents")" ] || fail "intents are left: $(ls "$NESTBOX_HOME/intents")"
     [ -z "$(find "$work" -maxdepth 1 -name '.*' ! -path "$work")" ] || fail "left: $(ls -A "$work")"
