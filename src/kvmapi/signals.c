@@ -18,10 +18,11 @@
 #include <unistd.h>
 
 #define STACK_SIZE 131072
-#define KEPT 4 /* each that comes keeps the others out; see signals_run_end */
+#define KEPT 4 /* each that comes keeps all others out, but those that may be synchronous */
 #define SIGNALS 65
 #define RED_ZONE 128
-#define SIGNAL_CANCEL 32 /* libc's own, which its functions hide: pthread_cancel, and setuid and its kin */
+#define TICKET 0x6e657374 /* si_errno, which is 0 in queued signals */
+#define SIGNAL_CANCEL 32  /* libc's own, which its functions hide: pthread_cancel, and setuid and its kin */
 #define SIGNAL_SETXID 33
 
 typedef int sigaction_fn(int sig, const struct sigaction *act, struct sigaction *old);
@@ -37,6 +38,8 @@ static __thread struct {
     u64 after;   /* the mask to have when what was kept comes */
     unsigned kept;
     siginfo_t keep[KEPT];
+    int queued;     /* the number of a queued signal of which a ticket waits in the kernel; 0: none */
+    siginfo_t next; /* that one, or the one that came last before the ticket: its handler is next */
     sigjmp_buf out; /* of run_inside, and of signals_try */
     bool trying;    /* in signals_try */
 } self;
@@ -193,6 +196,21 @@ static void by_default(int sig, const siginfo_t *info)
         raise(sig); /* a fault comes again by itself */
 }
 
+/*
+ * Queued signals of one number come in their order, and more of them may wait in the kernel, or come at any time, than
+ * the one that was kept. So the kernel gets a ticket for that one, behind them. Each that comes before the ticket takes
+ * its place, and is handled when the next one comes; the ticket stands for the last.
+ */
+static void in_order(siginfo_t *info)
+{
+    const siginfo_t next = self.next;
+    if (info->si_errno == TICKET)
+        self.queued = 0;
+    else
+        self.next = *info;
+    *info = next;
+}
+
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
     int saved = errno;
@@ -205,6 +223,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         errno = saved;
         return;
     }
+    if (sig == self.queued)
+        in_order(info);
     struct sigaction act = program[sig];
     if (act.sa_flags & (int)SA_RESETHAND)
         program[sig].sa_handler = SIG_DFL;
@@ -408,12 +428,15 @@ int signals_run_begin(struct api_vcpu *v, const u64 *mask)
     return 0;
 }
 
-/* With a mask of its own, a signal may still come between the last look and the return to the program's mask, and more
- * of them right behind. */
+/* No signal may come between the last look and the return to the program's mask: another would follow right behind. */
 void signals_run_end(void)
 {
-    if (self.masked && !self.kept)
-        mask_set(self.before);
+    if (self.masked && !self.kept) {
+        mask_set(~SYNCHRONOUS);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        if (!self.kept)
+            mask_set(self.before);
+    }
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     self.masked = false;
     self.vcpu = NULL;
@@ -427,14 +450,33 @@ void signals_enter(void)
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-static void queue(const siginfo_t *info)
+static bool queue(const siginfo_t *info)
 {
-    pid_t thread = (pid_t)syscall(SYS_gettid);
-    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, info->si_signo, info))
-        syscall(SYS_tgkill, getpid(), thread, info->si_signo); /* too many wait */
+    return !syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), info->si_signo, info);
 }
 
-/* Queued signals of one number come in their order: those that wait in the kernel go behind the one that was kept. */
+static void queue_or_raise(const siginfo_t *info)
+{
+    if (!queue(info)) /* too many wait */
+        syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), info->si_signo);
+}
+
+/* If its handler is next: no other one of its number comes while that runs, and the program does not take it itself. */
+static bool queue_ticket(const siginfo_t *info, u64 after)
+{
+    siginfo_t ticket = *info;
+    if (info->si_signo < SIGRTMIN || self.queued || after & bit(info->si_signo) ||
+        program[info->si_signo].sa_flags & SA_NODEFER)
+        return false;
+    ticket.si_errno = TICKET;
+    self.queued = info->si_signo;
+    self.next = *info;
+    if (!queue(&ticket))
+        self.queued = 0;
+    return self.queued;
+}
+
+/* Those that wait in the kernel go behind the one that was kept; one that comes meanwhile may get between. */
 static void queue_in_order(const siginfo_t *info)
 {
     const struct timespec now = {0};
@@ -453,9 +495,9 @@ static void queue_in_order(const siginfo_t *info)
             break;
         count++;
     }
-    queue(info);
+    queue_or_raise(info);
     for (size_t i = 0; i < count; i++)
-        queue(&behind[i]);
+        queue_or_raise(&behind[i]);
     free(behind);
 }
 
@@ -470,7 +512,8 @@ void signals_leave(void)
     const u64 all = ~SYNCHRONOUS, after = self.after;
     mask_set(all);
     self.kept = 0;
-    while (kept)
-        queue_in_order(&self.keep[--kept]);
+    while (kept--)
+        if (!queue_ticket(&self.keep[kept], after))
+            queue_in_order(&self.keep[kept]);
     mask_set(after); /* here they come: a handler may not return */
 }
