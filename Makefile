@@ -14,7 +14,9 @@ CFLAGS += -std=gnu17 -g -MMD -MP $(WARN) -pthread
 CFLAGS += -fPIC -fvisibility=hidden -ftls-model=initial-exec
 OPT_release := -O2
 OPT_debug := -O1 -DDEBUG
-OPT_asan := -O1 -DDEBUG -fsanitize=address,undefined -fno-omit-frame-pointer
+# Its checks for null make gcc see formats that are null.
+OPT_asan := -O1 -DDEBUG -fsanitize=address,undefined -fno-omit-frame-pointer \
+    $(if $(findstring clang,$(CC)),,-Wno-format-truncation)
 OPT_tsan := -O1 -DDEBUG -fsanitize=thread $(if $(findstring clang,$(CC)),,-Wno-tsan)
 OPT_cov := -O0 --coverage
 CFLAGS += $(OPT_$(B))

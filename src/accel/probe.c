@@ -269,7 +269,7 @@ static bool recall(const char *file, const char *key, struct probe *p)
     first[strcspn(first, "\n")] = second[strcspn(second, "\n")] = 0;
     if (!read || strcmp(first, key) != 0 || sscanf(second, "%d %u %n", &usable, &p->loop_ns, &at) != 2 || !at)
         return false;
-    if (!usable && time(NULL) - st.st_mtime > NO_KEPT_SECONDS)
+    if (!usable && llabs((long long)(time(NULL) - st.st_mtime)) > NO_KEPT_SECONDS) /* clocks are set back, too */
         return false;
     p->usable = usable;
     error_set(&p->why, 0, "%s", second + at);

@@ -83,6 +83,29 @@ static int by_time(const void *a, const void *b)
     return m < n ? -1 : m > n;
 }
 
+/* Where the parent of one is behind it, or its own place. */
+static u32 late_parent(const struct checkpoints *all, u32 of)
+{
+    const char *parent = json_string_value(json_object_get(all->list[of], "parent"));
+    for (u32 i = of + 1; i < all->count && parent; i++) {
+        const char *id = json_string_value(json_object_get(all->list[i], "id"));
+        if (id && strcmp(id, parent) == 0)
+            return i;
+    }
+    return of;
+}
+
+/* A parent is older than what stands on it, also if the host's clock was set back between them. */
+static void parents_first(struct checkpoints *all)
+{
+    for (u32 i = 0; i < all->count; i++)
+        for (u32 tries = 0, from; tries < all->count && (from = late_parent(all, i)) != i; tries++) {
+            json_t *parent = all->list[from];
+            memmove(&all->list[i + 1], &all->list[i], (from - i) * sizeof(parent));
+            all->list[i] = parent;
+        }
+}
+
 static int add(struct store *store, const struct vm_def *def, const char *id, struct checkpoints *all,
                struct error *error)
 {
@@ -116,6 +139,7 @@ int checkpoints_read(struct store *store, const struct vm_def *def, struct check
         checkpoints_free(all);
     else if (all->count)
         qsort(all->list, all->count, sizeof(all->list[0]), by_time);
+    parents_first(all);
     return e;
 }
 

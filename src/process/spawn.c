@@ -194,6 +194,15 @@ u64 spawn_started(pid_t pid)
     return at && sscanf(at, " %llu", &started) == 1 ? started : 0;
 }
 
+u64 spawn_age_ms(u64 started)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    u64 now_ms = (u64)now.tv_sec * 1000 + (u64)now.tv_nsec / 1000000,
+        at_ms = started * 1000 / (u64)sysconf(_SC_CLK_TCK);
+    return started && now_ms > at_ms ? now_ms - at_ms : 0;
+}
+
 int spawn_find(pid_t pid, u64 started)
 {
     int fd = pid > 0 && started ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;

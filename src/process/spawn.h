@@ -34,6 +34,8 @@ void spawn_go(int gate);
 /* When a process was started, in ticks since the host's start; 0: there is none. With its number it names a process for
  * good. */
 u64 spawn_started(pid_t pid);
+/* How long ago that was, whatever the host's clock was set to meanwhile. */
+u64 spawn_age_ms(u64 started);
 /* Returns a pidfd of the process that was started then, or -ESRCH. */
 int MUST_CHECK spawn_find(pid_t pid, u64 started);
 

@@ -110,7 +110,7 @@ struct value *vm_object(struct heap *heap, const json_t *json)
     struct value *v = model_object(heap, "VirtualMachine", vm_rows, json), *cards = value_array(heap);
     const json_t *memory = json_object_get(json, "memory"), *agent = json_object_get(json, "agent"), *one;
     const json_t *problem = json_object_get(json, "problem");
-    json_int_t started = json_integer_value(json_object_get(json, "started"));
+    const json_t *uptime = json_object_get(json, "uptime_ms");
     time_t created = (time_t)json_integer_value(json_object_get(json, "created"));
     char text[40];
     struct tm tm;
@@ -125,8 +125,8 @@ struct value *vm_object(struct heap *heap, const json_t *json)
         object_set(v, "MemoryDemand", value_number(heap, json_integer_value(json_object_get(json, "memory_demand"))));
         object_set(v, "MemoryStatus", value_text(heap, text_same(status, "ok") ? "OK" : status));
     }
-    if (runs && started)
-        object_set(v, "Uptime", value_duration(heap, time(NULL) - started));
+    if (runs && uptime)
+        object_set(v, "Uptime", value_duration(heap, json_integer_value(uptime) / 1000));
     if (runs)
         object_set(
             v, "Heartbeat",

@@ -56,9 +56,14 @@ static void set_addresses(struct nat *nat)
     nat->mac = nat_own_mac(nat->prefix.address.version ? &nat->gateway : &nat->gateway6);
 }
 
-static s64 seconds(void)
+s64 nat_seconds(void)
 {
-    return time(NULL);
+    static s64 began; /* the host's clock when it had run for no time */
+    struct timespec running;
+    clock_gettime(CLOCK_BOOTTIME, &running);
+    if (!began)
+        began = time(NULL) - running.tv_sec;
+    return began + running.tv_sec;
 }
 
 static int leases_path(const struct nat *nat, char *path, size_t size)
@@ -91,7 +96,7 @@ static int start_dhcp(struct nat *nat, struct error *error)
             *c = '-';
     int err = nat->file ? 0 : read_leases(nat, error);
     if (!err)
-        d->leases = leases_new(&nat->prefix, FIRST_GUEST, nat->kept, seconds() + DHCP_LEASE_SECONDS);
+        d->leases = leases_new(&nat->prefix, FIRST_GUEST, nat->kept, nat_seconds() + DHCP_LEASE_SECONDS);
     return d->leases ? 0 : error_set(error, -ENOMEM, "no memory for the leases of %s", nat->name);
 }
 
@@ -134,7 +139,7 @@ static void tell_refused(struct nat *nat, struct port *port)
     if (!events || !events->trouble || (port->no_address_ns && now - port->no_address_ns < TELL_NS))
         return;
     port->no_address_ns = now;
-    u32 all = leases_addresses(leases), used = leases_used(leases, seconds());
+    u32 all = leases_addresses(leases), used = leases_used(leases, nat_seconds());
     if (used == all)
         snprintf(text, sizeof(text), "it gets no address: all %u of the NAT network %s are in use", all, nat->name);
     else
@@ -156,7 +161,7 @@ bool nat_takes(struct nat *nat, const u8 *frame, u32 length)
     if (!nat->server.leases || !from)
         return true;
     u64 refused = leases_refused(nat->server.leases);
-    u32 size = dhcp_answer(&nat->server, frame, length, from->id, seconds(), reply);
+    u32 size = dhcp_answer(&nat->server, frame, length, from->id, nat_seconds(), reply);
     if (size)
         vswitch_input(nat->up.sw, nat->up.port, reply, size);
     if (leases_refused(nat->server.leases) != refused)
@@ -342,7 +347,7 @@ static void nat_state(const struct uplink *up, struct uplink_state *state)
     memcpy(state->repaired, nat->repaired, sizeof(state->repaired));
     if (nat->server.leases) {
         state->dhcp = true;
-        state->leases = leases_used(nat->server.leases, seconds());
+        state->leases = leases_used(nat->server.leases, nat_seconds());
         state->addresses = leases_addresses(nat->server.leases);
     }
     if (up->port)
@@ -354,7 +359,7 @@ static void nat_check(struct uplink *up)
     struct nat *nat = up->nat;
     struct error *pool = &up->problem[PROBLEM_POOL];
     error_begin(pool, 0);
-    if (nat->server.leases && leases_used(nat->server.leases, seconds()) == leases_addresses(nat->server.leases)) {
+    if (nat->server.leases && leases_used(nat->server.leases, nat_seconds()) == leases_addresses(nat->server.leases)) {
         error_set(pool, -ENOSPC, "all %u addresses of the NAT network %s are in use; requests without one: %llu",
                   leases_addresses(nat->server.leases), nat->name,
                   (unsigned long long)leases_refused(nat->server.leases));

@@ -58,6 +58,9 @@ extern const struct nat_backend_ops slirp_ops, kernel_nat_ops;
 
 /* For a back end: says in `rule` that the host does not let us have the port. */
 void nat_map_failed(struct nat_rule *rule, int err);
+/* The time of leases: seconds since 1970 by the host's clock as it was when first asked, from where it goes on evenly,
+ * so that no lease ends or lasts because somebody sets that clock. */
+s64 nat_seconds(void);
 /* For a back end, when its port is in the switch: no card may have the addresses of the network itself. */
 int MUST_CHECK nat_own_addresses(struct nat *nat, struct error *error);
 /* Ends the lease of an address or of a client, which `text` names. */

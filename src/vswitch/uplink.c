@@ -56,7 +56,11 @@ struct port *uplink_port(const struct uplink *up)
 
 bool uplink_lease(const struct uplink *up, u32 *at, struct lease *lease)
 {
-    return up->nat && up->nat->server.leases && leases_next(up->nat->server.leases, at, time(NULL), lease);
+    const s64 now = nat_seconds();
+    if (!up->nat || !up->nat->server.leases || !leases_next(up->nat->server.leases, at, now, lease))
+        return false;
+    lease->until += time(NULL) - now; /* as the host's clock is now */
+    return true;
 }
 
 int uplink_release(struct uplink *up, const char *lease, struct error *error)

@@ -121,8 +121,9 @@ static void stats_known(struct qmp_call *call, json_t *result, const struct erro
     double total = json_number_value(json_object_get(stats, "stat-total-memory")),
            available = json_number_value(json_object_get(stats, "stat-available-memory")),
            at = json_number_value(json_object_get(result, "last-update"));
+    double age = (double)time(NULL) - at; /* less than nothing if the host's clock was set back */
     bool known =
-        total > 0 && total < 0x1p60 && available > 0 && available < 0x1p60 && (double)time(NULL) - at < OLD_SECONDS;
+        total > 0 && total < 0x1p60 && available > 0 && available < 0x1p60 && age < OLD_SECONDS && age > -OLD_SECONDS;
     m->guest_total = known ? (u64)total : 0;
     m->facts.guest_available = known ? (u64)available : 0;
     answered(m);

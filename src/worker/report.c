@@ -2,6 +2,7 @@
  * What a worker answers about its VM. Most of it QEMU has to be asked for: a question is a list of commands whose
  * answers are gathered, and then the asker gets all at once.
  */
+#include "process/spawn.h"
 #include "worker/inside.h"
 
 #include "worker/hypervisor.h"
@@ -139,6 +140,7 @@ static int show_finish(struct question *q, struct error *error)
     json_decref(own);
     guest_report(q->w->guest, q->reply);
     (void)!json_object_set_new(q->reply, "hypervisor_active", json_boolean(hypervisor_active(vcpus)));
+    add_number(q->reply, "uptime_ms", spawn_age_ms(q->w->qemu.started));
     add_number(q->reply, "cpu_usage", cpu_usage(q->w));
     if (q->w->limits_note[0])
         (void)!json_object_set_new(q->reply, "limits_note", json_string(q->w->limits_note));

@@ -2,7 +2,7 @@
 # NAT networks with both back ends. Behind the host, at the interface `wan`, is the namespace `out` with servers and a
 # name server; the host's resolver points there.
 # cases: slirp kernel overlap-slirp overlap-kernel pool-slirp pool-kernel firewall restart-slirp restart-kernel
-# cases: maps-slirp maps-kernel repair-kernel
+# cases: maps-slirp maps-kernel repair-kernel clock-slirp
 # more cases: load-slirp load-kernel
 . "$(dirname "$0")/lib.sh"
 has ping jq dnsmasq nft
@@ -239,6 +239,27 @@ restart-*) # leases and prefixes stay
     in_space a ip address flush dev eth0
     leased a || fail 'no lease after DHCP was off'
     [ "$address" = "$first" ] || fail "the address was $first and is $address after DHCP was off"
+    ;;
+clock-*)
+    . tests/clock.sh
+    clocked
+    made nat create lab --prefix 192.168.100.0/24 --backend "$backend"
+    client a lab
+    leased a || fail 'a gets no lease'
+    first=$address
+    for step in 300000000 -300000000; do # ten years
+        clock $step
+        now=$(($(date +%s) + step))
+        nb nat show lab --json | jq -e --argjson now $now '.state.leases | length == 1 and
+            all(.until > $now and .until < $now + 86500)' >/dev/null || fail "leases: $("$NB" nat show lab --json)"
+        client "b$step" lab
+        leased "b$step" || fail 'b gets no lease'
+        [ "$address" != "$first" ] || fail 'the address of a is given to b'
+        in_space a ip address flush dev eth0
+        leased a || fail 'a gets no lease again'
+        [ "$address" = "$first" ] || fail "the address was $first and is $address"
+        nb nat release lab "$(<"$work/b$step.lease" cut -d ' ' -f 1)"
+    done
     ;;
 *) fail "no case $1" ;;
 esac
