@@ -1,7 +1,7 @@
 #!/bin/bash
-# The state of vCPUs under a real KVM, Debian's in L1: the unit test of the accelerator, and hypervisors as guests whose
-# vCPUs move all the time (tests/hop/main.c), nested state included. How many moves a guest lives to see, and how many of
-# them in L2, depends on the host's speed, so a guest that has not moved in L2 runs again at about half the pace.
+# The state of vCPUs under a real KVM, Debian's in L1: the unit test of the accelerator, and hypervisors as guests
+# whose vCPUs move all the time (tests/hop/main.c), nested state included. How many moves a guest lives to see, and how
+# many of them in L2, depends on the host's speed; one that has not moved in L2 runs again at half the pace or so.
 # cases: intel amd
 set -u
 . "$(dirname "$0")/guest.sh"
