@@ -8,6 +8,7 @@
     X(DISPATCH, "dispatched")                                                                                          \
     X(LOOKUP, "lookups")                                                                                               \
     X(CALL, "calls")                                                                                                   \
+    X(SYSCALL, "system calls")                                                                                         \
     X(TLB_FILL, "TLB fills")                                                                                           \
     X(PLAIN, "ungrouped")                                                                                              \
     X(BOUNCE, "bounced accesses")                                                                                      \

@@ -79,14 +79,17 @@
 #define DIRECT_SPACES 16     /* address spaces per vCPU */
 #define DIRECT_REGIONS 2048u /* regions of 2 MiB of all of them */
 #define DIRECT_AROUND 16u    /* pages that are mapped around a fault, as far as they can be */
-/* Of auto, times in costs of a stop. User code goes direct if in a window of some time in the translator it ran so long
- * at a time, and comes back if in so many stops it did not; then it waits for some windows, twice as many each time. */
-#define DIRECT_COST_US 20u /* of a stop, until one took less */
-#define DIRECT_WINDOW_US 2000u
-#define DIRECT_STOPS 64u
-#define DIRECT_ENTER 4u
-#define DIRECT_LEAVE 2u
-#define DIRECT_WAIT_MOST 256u
+/* Of auto. A space gets credit while it is translated. Its user code goes direct if it has enough and ran, in a window
+ * of some time, for many costs of a stop at a time; it comes back when it has none left. What it loses twice as much is
+ * needed for the next time. */
+#define DIRECT_COST_US 20u     /* of a stop, until one took less */
+#define DIRECT_SAMPLE_US 500u  /* of translated code, at least */
+#define DIRECT_WINDOW_US 4000u /* of samples */
+#define DIRECT_ENTER 4u        /* costs of a stop */
+#define DIRECT_GAIN 5u         /* quarters of the time that code ran direct: how much longer it would take translated */
+#define DIRECT_SHARE 24u       /* time in the translator for each time of credit */
+#define DIRECT_FIRST_US 500u   /* the credit with which it goes direct for the first time, */
+#define DIRECT_CREDIT_US 4000u /* and the most */
 
 /* -- waiting for another thread -- */
 

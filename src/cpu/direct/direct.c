@@ -35,6 +35,11 @@ size_t direct_size(void)
     return sizeof(struct direct);
 }
 
+static u64 microseconds(const struct vcpu *v, u64 us)
+{
+    return us * v->vm->tsc_khz / 1000;
+}
+
 static u64 xcr0_of_host(void)
 {
     u32 a, d;
@@ -46,7 +51,7 @@ void direct_attach(struct vcpu *v, void *memory)
 {
     v->direct_spaces = memory;
     v->direct_spaces->host_xcr0 = xcr0_of_host();
-    v->direct_spaces->cost = v->vm->tsc_khz * DIRECT_COST_US / 1000;
+    v->direct_spaces->cost = microseconds(v, DIRECT_COST_US);
 }
 
 void direct_detach(struct vcpu *v)
@@ -256,68 +261,67 @@ static void stopped(struct vcpu *v, enum direct_stop stop)
 
 /* -- when it pays -- */
 
-/* The vCPU has left user code that ran in the translator. */
-static void left(struct direct *d)
+static void credit_add(const struct vcpu *v, struct space *s, s64 ticks)
 {
-    if (!d->since)
-        return;
-    d->runs->ticks += tsc_host() - d->since;
-    d->runs->stretches++;
-    d->since = 0;
+    s64 most = (s64)microseconds(v, DIRECT_CREDIT_US);
+    s->credit = s->credit + ticks < most ? s->credit + ticks : most;
 }
 
-static void window_begin(struct space *s)
-{
-    s->ticks = s->stretches = 0;
-}
-
-/* Shall the space go on in its process? If not, it runs in the translator now. */
-static bool pays(struct vcpu *v, struct space *s)
+/* User code goes on in the translator, which it entered from C. Samples are taken then, at most one per
+ * DIRECT_SAMPLE_US: returns true if one says that the space is one to execute elsewhere. A sample is the time since the
+ * last one, with what would have stopped a process in it; one in which other spaces or nobody ran counts for none. */
+static bool sample(struct vcpu *v)
 {
     struct direct *d = v->direct_spaces;
-    if (v->vm->direct == CPU_DIRECT_ON || s->direct)
-        return true;
-    if (s->ticks >= v->vm->tsc_khz * DIRECT_WINDOW_US / 1000) {
-        s->direct = !s->wait && s->ticks >= s->stretches * d->cost * DIRECT_ENTER;
-        s->wait -= !!s->wait;
-        window_begin(s);
-    }
-    if (s->direct)
-        return true;
+    u64 now = tsc_host(), ticks = now - d->sampled;
+    d->entered++;
+    if (likely(ticks < microseconds(v, DIRECT_SAMPLE_US)))
+        return false;
+    struct space *s = space_find(v);
+    u64 stops = d->entered + v->stat[STAT_SYSCALL] - d->syscalls;
+    bool whole = s == d->runs && d->halts == v->stat[STAT_HALT];
     d->runs = s;
-    d->since = tsc_host();
-    return false;
+    d->sampled = now;
+    d->entered = 0;
+    d->syscalls = v->stat[STAT_SYSCALL];
+    d->halts = v->stat[STAT_HALT];
+    if (s->direct || !whole)
+        return s->direct;
+    credit_add(v, s, (s64)(ticks / DIRECT_SHARE));
+    s->ticks += ticks;
+    s->stops += stops;
+    if (s->ticks < microseconds(v, DIRECT_WINDOW_US))
+        return false;
+    s->direct = s->ticks >= s->stops * d->cost * DIRECT_ENTER && s->credit >= (s64)microseconds(v, s->wanted_us);
+    s->ticks = s->stops = 0;
+    return s->direct;
 }
 
-static void give_up(struct space *s)
+/* The space goes on in the translator. The next time it needs more credit. */
+static void give_up(struct vcpu *v, struct space *s)
 {
     s->direct = false;
-    s->penalty = s->penalty ? s->penalty * 2 : 2;
-    s->penalty = s->penalty < DIRECT_WAIT_MOST ? s->penalty : DIRECT_WAIT_MOST;
-    s->wait = s->penalty;
-    window_begin(s);
+    s->wanted_us = s->wanted_us * 2 < DIRECT_CREDIT_US ? s->wanted_us * 2 : DIRECT_CREDIT_US;
+    mmu_user_away(v, false);
+    v->direct_spaces->runs = NULL;
 }
 
-/* The process ran for that long until it stopped. */
-static void count(struct vcpu *v, struct space *s, u64 ticks, enum direct_stop stop)
+/* Since `from` the space was executed elsewhere, or made ready for that; its own code ran for `ran` of it. */
+static void account(struct vcpu *v, struct space *s, u64 from, u64 ran)
 {
-    struct direct *d = v->direct_spaces;
-    s->ticks += ticks;
-    if (stop == DIRECT_KICKED) /* perhaps before it began */
+    u64 took = tsc_host() - from;
+    if (v->vm->direct == CPU_DIRECT_ON)
         return;
-    d->cost = d->cost < ticks ? d->cost : ticks;
-    if (++s->stretches < DIRECT_STOPS || v->vm->direct == CPU_DIRECT_ON)
-        return;
-    if (s->ticks < s->stretches * d->cost * DIRECT_LEAVE) {
-        give_up(s);
-    } else {
-        s->penalty /= 2;
-        window_begin(s);
-    }
+    credit_add(v, s, (s64)(ran * DIRECT_GAIN / 4) - (s64)(took - ran));
+    if (s->credit < 0)
+        give_up(v, s);
+    else if (s->credit == (s64)microseconds(v, DIRECT_CREDIT_US))
+        s->wanted_us = DIRECT_FIRST_US;
 }
 
-/* Guest code runs until it stops for something that mapping a page does not settle. */
-static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs *r)
+/* Guest code runs until it stops for something that mapping a page does not settle. *ran grows by the time that it ran.
+ */
+static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs *r, u64 *ran)
 {
     const struct cpu_direct_host *host = v->vm->host->direct;
     struct direct *d = v->direct_spaces;
@@ -330,7 +334,10 @@ static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs 
         v->stat[STAT_DIRECT_RUN_L2] += v->in_guest;
         u64 from = tsc_host();
         enum direct_stop stop = host->run(s->process, r, &v->request, &la);
-        count(v, s, tsc_host() - from, stop);
+        u64 ticks = tsc_host() - from;
+        if (stop != DIRECT_KICKED && ticks < d->cost) /* if it was kicked, perhaps before it began */
+            d->cost = ticks;
+        *ran += ticks > d->cost ? ticks - d->cost : 0;
         if (stop != DIRECT_PAGE_FAULT)
             return stop;
         v->stat[STAT_DIRECT_FAULT]++;
@@ -353,44 +360,52 @@ static bool prepare(struct vcpu *v, struct space *s)
     if (space_flush(v, s) && vectors_to(v, s))
         return true;
     space_stop(v, s);
-    give_up(s);
+    give_up(v, s);
     return false;
 }
 
-/* The process of the vCPU's user code, ready but for registers. NULL: there is none, or it would not pay. */
-static struct space *begin(struct vcpu *v)
+/* The space of the vCPU's user code, if it is one to execute elsewhere. */
+static struct space *space_away(struct vcpu *v)
 {
     struct direct *d = v->direct_spaces;
+    bool on = v->vm->direct == CPU_DIRECT_ON;
+    if (v->cpl != 3)
+        return NULL;
     mmu_select(v);
+    if (!on && likely(!mmu_user_is_away(v)) && likely(!sample(v)))
+        return NULL;
     if (unlikely(d->generation != v->vm->direct_notes.generation)) {
         direct_detach(v);
         d->generation = v->vm->direct_notes.generation;
     }
     struct space *s = space_find(v);
-    if (!pays(v, s) || space_unfit(v, s, v->rip))
-        return NULL;
-    d->xsave = v->xcr0 != d->host_xcr0;
-    vector_save(v);
-    return space_start(v, s) && prepare(v, s) ? s : NULL;
+    if (!on)
+        mmu_user_away(v, s->direct);
+    return on || s->direct ? s : NULL;
 }
 
-bool direct_execute(struct vcpu *v)
+/* Makes the process ready but for registers. */
+static bool begin(struct vcpu *v, struct space *s)
 {
     struct direct *d = v->direct_spaces;
+    d->xsave = v->xcr0 != d->host_xcr0;
+    vector_save(v);
+    return space_start(v, s) && prepare(v, s);
+}
+
+/* Executes user code until something stops it, and what that was. */
+static bool go(struct vcpu *v, struct space *s)
+{
     struct direct_regs r;
-    left(d);
-    if (unlikely(v->vm->direct_notes.ended && !d->refused)) {
-        direct_detach(v);
-        d->refused = true;
+    u64 from = tsc_host(), ran = 0;
+    if (!begin(v, s)) {
+        account(v, s, from, 0);
+        return false;
     }
-    if (v->cpl != 3 || d->refused || !is_fit(v))
-        return false;
-    struct space *s = begin(v);
-    if (!s)
-        return false;
     regs_to(v, &r);
-    enum direct_stop stop = run(v, s, &r);
+    enum direct_stop stop = run(v, s, &r, &ran);
     bool lost = stop == DIRECT_LOST || (stop != DIRECT_UNFIT && !vectors_from(v, s));
+    account(v, s, from, ran);
     if (stop != DIRECT_UNFIT && !lost) {
         regs_from(v, &r);
         stopped(v, stop);
@@ -399,7 +414,28 @@ bool direct_execute(struct vcpu *v)
         v->exit = CPU_EXIT_SHUTDOWN;
     if (s->broken || lost || stop == DIRECT_UNFIT) {
         space_stop(v, s);
-        give_up(s);
+        give_up(v, s);
     }
     return stop != DIRECT_UNFIT;
+}
+
+bool direct_execute(struct vcpu *v)
+{
+    struct direct *d = v->direct_spaces;
+    if (unlikely(v->vm->direct_notes.ended && !d->refused)) {
+        direct_detach(v);
+        d->refused = true;
+    }
+    if (d->refused)
+        return false;
+    struct space *s = space_away(v);
+    if (!s)
+        return false;
+    if (!is_fit(v))
+        give_up(v, s);
+    else if (!space_unfit(v, s, v->rip))
+        return go(v, s);
+    else
+        account(v, s, tsc_host() - d->cost / 4, 0); /* system calls are slower meanwhile */
+    return false;
 }

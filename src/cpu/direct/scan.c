@@ -4,16 +4,16 @@
  * privileged.
  *
  * Bytes that may be the opcode of one are seldom; whether they are is found by decoding from several places before
- * them, as decoding falls into step with the code after a few instructions. So an instruction that lies hidden in
- * another one is not found, which programs that want to be run by a hypervisor do not do: docs/direct.md.
+ * them, as decoding falls into step with the code after a few instructions. Where it does not, it begins farther away.
+ * So an instruction that lies hidden in another one is not found, which programs that want to be run by a hypervisor do
+ * not do: docs/direct.md.
  */
 #include "cpu/direct/scan.h"
 
 #include <Zydis/Zydis.h>
 
-#define BEFORE 64u /* bytes before, from which decoding begins */
-#define STARTS 4u  /* and so many places there */
-#define INSN_MAX 15u
+#define NEAR 48u  /* bytes before, from which decoding begins, ... */
+#define STARTS 4u /* ... at so many places there */
 
 /* May these be the opcode, or its first bytes, of an instruction that is looked for? */
 static bool is_candidate(u8 a, u8 b, u8 modrm, bool xsave)
@@ -78,17 +78,48 @@ static bool is_refused(const ZydisDecodedInstruction *i, bool xsave)
     }
 }
 
-/* Decodes from `at` on until behind the candidate: is one of the instructions that reach it refused? */
-static bool reached(const ZydisDecoder *decoder, const u8 *bytes, u32 size, u32 at, u32 candidate, bool xsave)
+/* What decoding from several places says of a candidate. */
+struct verdict {
+    bool refused; /* it is one of the instructions, by one of them */
+    bool sure;    /* all are in step there */
+};
+
+/* Decodes on at *at. Returns true if what is there reaches the candidate and is refused. */
+static bool next(const ZydisDecoder *decoder, const u8 *bytes, u32 size, u32 *at, u32 candidate, bool xsave)
 {
-    while (at <= candidate) {
-        ZydisDecodedInstruction i;
-        bool ok = ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder, ZYAN_NULL, bytes + at, size - at, &i));
-        if (ok && at + i.length > candidate && is_refused(&i, xsave))
-            return true;
-        at += ok ? i.length : 1u;
+    ZydisDecodedInstruction i;
+    ZyanStatus status = ZydisDecoderDecodeInstruction(decoder, ZYAN_NULL, bytes + *at, size - *at, &i);
+    bool ok = ZYAN_SUCCESS(status);
+    if (status == ZYDIS_STATUS_NO_MORE_DATA) /* the rest is looked at with the page behind */
+        *at = size;
+    else
+        *at += ok ? i.length : 1u;
+    return ok && *at > candidate && is_refused(&i, xsave);
+}
+
+static struct verdict judge(const ZydisDecoder *decoder, const u8 *bytes, u32 size, u32 first, u32 candidate,
+                            bool xsave)
+{
+    struct verdict v = {false, false};
+    u32 at[STARTS], count = 0;
+    for (u32 n = 0; n < STARTS && first + n <= candidate; n++)
+        at[count++] = first + n;
+    for (;;) {
+        u32 least = 0;
+        for (u32 n = 1; n < count; n++)
+            least = at[n] < at[least] ? n : least;
+        if (at[least] > candidate)
+            break;
+        v.sure = count == 1;
+        v.refused |= next(decoder, bytes, size, &at[least], candidate, xsave);
+        for (u32 n = 0; n < count; n++)
+            if (n != least && at[n] == at[least]) {
+                at[least] = at[--count];
+                break;
+            }
     }
-    return false;
+    v.sure &= candidate - first >= STARTS;
+    return v;
 }
 
 bool scan_finds(const u8 *bytes, u32 size, u32 from, u32 to, bool xsave)
@@ -103,10 +134,11 @@ bool scan_finds(const u8 *bytes, u32 size, u32 from, u32 to, bool xsave)
         if (!ready)
             ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
         ready = true;
-        u32 first = i > BEFORE ? i - BEFORE : 0;
-        for (u32 n = 0; n < STARTS && first + n <= i; n++)
-            if (reached(&decoder, bytes, size, first + n, i, xsave))
-                return true;
+        struct verdict v = judge(&decoder, bytes, size, i > NEAR ? i - NEAR : 0, i, xsave);
+        if (!v.sure && i > NEAR)
+            v = judge(&decoder, bytes, size, i > SCAN_BEFORE ? i - SCAN_BEFORE : 0, i, xsave);
+        if (v.refused)
+            return true;
     }
     return false;
 }

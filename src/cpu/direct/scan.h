@@ -7,7 +7,8 @@
 
 #include "base/types.h"
 
-#define SCAN_MARGIN 16 /* bytes of the pages before and behind: more than an instruction has but one */
+#define SCAN_BEFORE 256 /* bytes before that say how code is to be decoded */
+#define SCAN_MARGIN 16  /* bytes behind: more than an instruction has but one */
 
 /* Is there such an instruction that begins in bytes[from, to) of `size`? `xsave`: those of XSAVE's family count,
  * because the guest's XCR0 is not the host's. Uses vector registers. */

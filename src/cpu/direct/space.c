@@ -224,7 +224,7 @@ void space_refresh(struct vcpu *v, struct space *s)
 
 /* -- mapping -- */
 
-/* The host memory of a page that the process may execute, or that the guest may. NULL: neither. */
+/* The host memory of a page that the process may execute. NULL: it may not. */
 static const u8 *fetched(struct vcpu *v, struct space *s, u64 la)
 {
     const struct region *r = region_find(v->direct_spaces, s, la);
@@ -232,32 +232,55 @@ static const u8 *fetched(struct vcpu *v, struct space *s, u64 la)
     return page & PAGE_FETCH ? (const u8 *)(page & ~PAGE_MASK) : NULL;
 }
 
-/* Are the host's CPU's results those of the guest's, for all that begins in this page or reaches into it? What reaches
- * from or into a page that is not executed now is looked at when that one is. */
-static bool is_fit(struct vcpu *v, struct space *s, u64 la, const u8 *page, enum direct_code known, bool foreign)
+/* The host memory of a page of the region that the guest may execute. NULL: it may not, or page i is of another one. */
+static const u8 *fetchable(struct vcpu *v, const struct region *r, u32 i)
 {
-    u8 edge[4 * SCAN_MARGIN];
-    bool xsave = v->direct_spaces->xsave;
+    struct user_page p;
+    u64 la = r->la + ((u64)i << PAGE_SHIFT);
+    bool can = i < REGION_PAGES && user_page_find(v, &r->table, la, entry_now(r, i), true, &p) && p.fetch;
+    return can ? ram_host(p.slot, p.gpa) : NULL;
+}
+
+/* Looks at all of page i. What lies beside it says how it is to be decoded. */
+static enum direct_code judge(struct vcpu *v, const struct region *r, u32 i, const u8 *page)
+{
+    u8 bytes[SCAN_BEFORE + PAGE_SIZE + SCAN_MARGIN];
+    const u8 *before = fetchable(v, r, i - 1), *behind = fetchable(v, r, i + 1);
+    u32 skipped = before ? 0 : SCAN_BEFORE, size = SCAN_BEFORE - skipped + PAGE_SIZE;
+    if (before)
+        copy_bytes(bytes, before + PAGE_SIZE - SCAN_BEFORE, SCAN_BEFORE);
+    copy_bytes(bytes + SCAN_BEFORE, page, PAGE_SIZE);
+    if (behind)
+        copy_bytes(bytes + SCAN_BEFORE + PAGE_SIZE, behind, SCAN_MARGIN);
+    size += behind ? SCAN_MARGIN : 0;
+    u32 from = SCAN_BEFORE - skipped;
+    bool finds = scan_finds(bytes + skipped, size, from, from + PAGE_SIZE, v->direct_spaces->xsave);
+    return finds ? DIRECT_CODE_UNFIT : DIRECT_CODE_FIT;
+}
+
+/* Is there one of the instructions that begins in the page before and ends in the one behind? */
+static bool straddles(struct vcpu *v, const u8 *before, const u8 *behind)
+{
+    u8 edge[SCAN_BEFORE + SCAN_MARGIN];
+    copy_bytes(edge, before + PAGE_SIZE - SCAN_BEFORE, SCAN_BEFORE);
+    copy_bytes(edge + SCAN_BEFORE, behind, SCAN_MARGIN);
+    return scan_finds(edge, sizeof edge, SCAN_BEFORE - 2, SCAN_BEFORE, v->direct_spaces->xsave);
+}
+
+/* Are the host's CPU's results those of the guest's, for all that begins in page i or reaches into it? What reaches
+ * from or into a page that is not executed now is looked at when that one is. */
+static bool is_fit(struct vcpu *v, struct space *s, const struct region *r, u32 i, const u8 *page,
+                   enum direct_code known, bool foreign)
+{
+    u64 la = r->la + ((u64)i << PAGE_SHIFT);
     if (known == DIRECT_CODE_WATCHED || foreign) { /* others may have written there without notice */
-        known = scan_finds(page, PAGE_SIZE, 0, PAGE_SIZE, xsave) ? DIRECT_CODE_UNFIT : DIRECT_CODE_FIT;
+        known = judge(v, r, i, page);
         block_judge(v, page, known);
     }
     if (known == DIRECT_CODE_UNFIT)
         return false;
     const u8 *before = fetched(v, s, la - PAGE_SIZE), *behind = fetched(v, s, la + PAGE_SIZE);
-    if (before) {
-        copy_bytes(edge, before + PAGE_SIZE - 2 * SCAN_MARGIN, 2 * SCAN_MARGIN);
-        copy_bytes(edge + 2 * SCAN_MARGIN, page, 2 * SCAN_MARGIN);
-        if (scan_finds(edge, sizeof edge, 2 * SCAN_MARGIN - 2, 2 * SCAN_MARGIN, xsave))
-            return false;
-    }
-    if (behind) {
-        copy_bytes(edge, page + PAGE_SIZE - 2 * SCAN_MARGIN, 2 * SCAN_MARGIN);
-        copy_bytes(edge + 2 * SCAN_MARGIN, behind, 2 * SCAN_MARGIN);
-        if (scan_finds(edge, sizeof edge, 2 * SCAN_MARGIN - 2, 2 * SCAN_MARGIN, xsave))
-            return false;
-    }
-    return true;
+    return !(before && straddles(v, before, page)) && !(behind && straddles(v, page, behind));
 }
 
 /* Maps one page. Returns whether that is a change. */
@@ -276,13 +299,13 @@ static bool page_map(struct vcpu *v, struct space *s, struct region *r, u32 i, b
         if (known == DIRECT_CODE_UNKNOWN || !p.slot || (u64)ram_host(p.slot, p.gpa) != at)
             return false;
         notes_apply(v, s); /* write mappings of this page, if there were some */
-        page |= is_fit(v, s, la, (const u8 *)at, known, p.slot->flags & RAM_FOREIGN) ? PAGE_FETCH : PAGE_UNFIT;
-        v->stat[STAT_DIRECT_UNFIT] += !!(page & PAGE_UNFIT);
+        page |= is_fit(v, s, r, i, (const u8 *)at, known, p.slot->flags & RAM_FOREIGN) ? PAGE_FETCH : PAGE_UNFIT;
     } else if (p.write && user_page_writer(v, &p)) {
         page |= PAGE_WRITE;
     }
     if (page == r->page[i] || !host->file(host->opaque, (void *)at, &c.file, &c.offset))
         return false;
+    v->stat[STAT_DIRECT_UNFIT] += !!(page & PAGE_UNFIT);
     c.rights |= (page & PAGE_WRITE ? DIRECT_WRITE : 0) | (page & PAGE_FETCH ? DIRECT_FETCH : 0);
     change(v, s, &c);
     if (!(r->page[i] & PAGE_MAPPED)) {
@@ -384,7 +407,8 @@ struct space *space_find(struct vcpu *v)
     oldest->pkru = v->pkru;
     oldest->clock = ++d->clock;
     oldest->direct = false;
-    oldest->ticks = oldest->stretches = 0;
-    oldest->wait = oldest->penalty = 0;
+    oldest->ticks = oldest->stops = 0;
+    oldest->credit = 0;
+    oldest->wanted_us = DIRECT_FIRST_US;
     return oldest;
 }

@@ -9,6 +9,7 @@
  */
 #include "cpu/insn/syscall.h"
 
+#include "cpu/core/stats.h"
 #include "cpu/event/frame.h"
 #include "cpu/insn/ops.h"
 
@@ -28,14 +29,13 @@ static void flat_stack(struct vcpu *v, u16 sel, u32 cpl)
     v->seg[SEG_SS] = (struct segment){.limit = ~0u, .sel = sel, .attr = SYSCALL_STACK(cpl)};
 }
 
-/* SYSCALL and SYSRET to their CPL. They are brief from then on, unless user code may be executed elsewhere:
+/* SYSCALL and SYSRET to their CPL. They are brief from then on, unless the user code is executed elsewhere:
  * jit/brief_syscall.c. */
 static void cross(struct vcpu *v, u32 cpl)
 {
     struct tlb *from = v->tlb;
     cpl_set(v, cpl);
-    if (v->vm->direct == CPU_DIRECT_OFF)
-        mmu_beside(v, from);
+    mmu_beside(v, from);
 }
 
 /* The single-step trap of SYSCALL and SYSRET goes by the new TF (a kernel keeps it away by SFMASK): it comes before the
@@ -56,6 +56,7 @@ enum outcome op_syscall(struct vcpu *v, const struct insn *in)
         return raise_ud(v);
     u16 cs = selector(v->star >> 32);
     u64 flags = rflags_get(v);
+    v->stat[STAT_SYSCALL]++;
     if (in_long_mode(v)) {
         v->gpr[R11] = intel ? flags : flags & ~FLAG_RF;
         v->gpr[RCX] = v->next_rip;

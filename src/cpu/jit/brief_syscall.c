@@ -7,6 +7,7 @@
  *
  * Not brief: flags that the two leave set here and there (TF, AC), or that a kernel does not have SYSCALL clear.
  */
+#include "cpu/core/stats.h"
 #include "cpu/insn/syscall.h"
 #include "cpu/jit/translate.h"
 
@@ -125,6 +126,9 @@ void piece_syscall(struct emit *e)
     emit_lea(e, true, RCX, RCX, R11, 1, 0);
     u8 *ready = emit_context_check(e, mode);
     emit_here8(e, ready);
+    emit_load(e, RAX, CALLED_DISP(stat[STAT_SYSCALL]));
+    emit_lea(e, true, RAX, RAX, H_NONE, 1, 1);
+    emit_store(e, RAX, CALLED_DISP(stat[STAT_SYSCALL]));
     /* R11 = RFLAGS */
     emit_flags_image(e, H_GUEST_RCX); /* RCX is about to be overwritten */
     emit_store(e, H_GUEST_RCX, CALLED_DISP(gpr[R11]));

@@ -305,6 +305,9 @@ void mmu_select(struct vcpu *v);
 /* Nothing but RFLAGS.AC, or nothing but CPL among 3 and 0, has changed since `from` was the current context: the two
  * know each other from now on. */
 void mmu_beside(struct vcpu *v, struct tlb *from);
+/* Is the user code of the current context executed elsewhere? Then SYSRET to it comes to C. */
+void mmu_user_away(struct vcpu *v, bool away);
+bool mmu_user_is_away(const struct vcpu *v);
 /* The calling thread is going to run this vCPU: points its GS base at the current context. */
 void mmu_attach(struct vcpu *v);
 

@@ -1,6 +1,7 @@
 /*
- * Page tables as direct execution sees them (docs/direct.md): which pages a user's access needs no walk for, because
- * everything that a walk checks and sets is as it must be. Nothing here has an effect, and a table is looked at whole.
+ * The MMU as direct execution sees it (docs/direct.md): whose user code is executed elsewhere, and which pages a user's
+ * access needs no walk for, because everything that a walk checks and sets is as it must be. Looking at tables has no
+ * effect, and a table is looked at whole.
  * Source: SDM vol. 3A "Paging".
  */
 #include "cpu/core/cpuid.h"
@@ -12,6 +13,20 @@ u64 mmu_epoch(const struct vcpu *v)
 {
     u32 i = tlb_number(v->mmu, v->tlb);
     return v->mmu->epoch[i] * TLB_CONTEXTS + i + 1;
+}
+
+void mmu_user_away(struct vcpu *v, bool away)
+{
+    struct tlb *user = v->tlb, *supervisor = user->beside[BESIDE_CPL];
+    u32 bit = BIT(tlb_number(v->mmu, user));
+    v->mmu->away = away ? v->mmu->away | bit : v->mmu->away & ~bit;
+    if (away && supervisor)
+        user->beside[BESIDE_CPL] = supervisor->beside[BESIDE_CPL] = NULL;
+}
+
+bool mmu_user_is_away(const struct vcpu *v)
+{
+    return v->mmu->away >> tlb_number(v->mmu, v->tlb) & 1;
 }
 
 /* The host memory of one of the guest's tables. NULL: it is not in RAM, or not known without an effect. */

@@ -223,6 +223,7 @@ static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
     t->key = t->of = m->key[i] = *k;
     t->shared = k->pcid == PCID_SHARED;
     m->parted &= ~BIT(i);
+    m->away &= ~BIT(i);
     m->epoch[i]++;
     t->direct = m->direct;
     t->votes = m->direct ? DIRECT_NEW : 1;
@@ -270,6 +271,12 @@ static struct tlb_key shared_key(struct tlb_key k)
     return k;
 }
 
+/* May translated code of supervisor mode go on in this context of user mode? */
+static bool is_translated(const struct vcpu *v, const struct tlb *user)
+{
+    return v->vm->direct != CPU_DIRECT_ON && !(v->mmu->away >> tlb_number(v->mmu, user) & 1);
+}
+
 /* The shared context serves the address space of *k from now on: other contexts of that lie beside it. */
 static void serve(struct vcpu *v, struct tlb *t, const struct tlb_key *k)
 {
@@ -280,8 +287,8 @@ static void serve(struct vcpu *v, struct tlb *t, const struct tlb_key *k)
     t->of = *k;
     struct tlb_key other = *k;
     other.flags |= TLB_USER;
-    struct tlb *user = v->vm->direct == CPU_DIRECT_OFF ? context_find(v->mmu, &other) : NULL;
-    if (user)
+    struct tlb *user = context_find(v->mmu, &other);
+    if (user && is_translated(v, user))
         beside_link(t, BESIDE_CPL, user, BESIDE_CPL);
     other.flags = k->flags | TLB_AC;
     struct tlb *stac = v->cr4 & CR4_SMAP ? context_find(v->mmu, &other) : NULL;
@@ -395,7 +402,7 @@ void mmu_beside(struct vcpu *v, struct tlb *from)
     k.flags ^= change;
     if (!(v->mmu->valid >> tlb_number(v->mmu, from) & 1) || !key_equal(&to->of, &k))
         return;
-    if (change == TLB_USER && !(k.flags & TLB_AC))
+    if (change == TLB_USER && !(k.flags & TLB_AC) && is_translated(v, k.flags & TLB_USER ? to : from))
         beside_link(from, BESIDE_CPL, to, BESIDE_CPL);
     else if (change == TLB_AC && !(k.flags & TLB_USER) && k.flags & TLB_AC)
         beside_link(from, BESIDE_STAC, to, BESIDE_CLAC);
@@ -477,7 +484,7 @@ struct tlb *tlb_for(struct vcpu *v, enum access access)
     struct tlb_key k = t->key;
     k.flags &= ~(TLB_USER | TLB_AC);
     struct tlb *found = supervisor_find(v, &k);
-    if (found && user && !(t->key.flags & TLB_AC) && v->vm->direct == CPU_DIRECT_OFF && key_equal(&found->of, &k))
+    if (found && user && !(t->key.flags & TLB_AC) && is_translated(v, t) && key_equal(&found->of, &k))
         beside_link(t, BESIDE_CPL, found, BESIDE_CPL);
     return found;
 }

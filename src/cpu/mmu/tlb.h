@@ -51,6 +51,7 @@ struct mmu {
     u32 valid;   /* bit per context */
     u32 touched; /* contexts whose arrays were ever initialised */
     u32 parted;  /* those of one address space that could not share: mmu_part */
+    u32 away;    /* those whose user code is not translated now: mmu_user_away */
     u8 hint[TLB_HINTS];
 
     enum stage2 kind;

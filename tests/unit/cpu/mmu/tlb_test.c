@@ -560,6 +560,30 @@ static void sharing(void)
     v->cpl = 0;
     mmu_select(v);
     CHECK(v->tlb == shared && shared->beside[BESIDE_CPL] == user[0]);
+
+    TEST("nothing leads to user code that is executed elsewhere, until it is translated again");
+    v->cpl = 3;
+    mmu_select(v);
+    CHECK(v->tlb == user[0] && !mmu_user_is_away(v));
+    mmu_user_away(v, true);
+    CHECK(mmu_user_is_away(v) && !shared->beside[BESIDE_CPL] && !user[0]->beside[BESIDE_CPL]);
+    CHECK(mem_read(v, kernel, &x, 8, ACCESS_READ | ACCESS_IMPLICIT) == CPU_OK && !user[0]->beside[BESIDE_CPL]);
+    v->cpl = 0;
+    mmu_select(v);
+    mmu_beside(v, user[0]);
+    CHECK(v->tlb == shared && !mmu_user_is_away(v) && !shared->beside[BESIDE_CPL]);
+    for (unsigned i = 2; i-- > 0;) {
+        v->cr3 = (i ? other : cr3) | i;
+        mmu_select(v);
+        CHECK(shared->beside[BESIDE_CPL] == (i ? user[1] : NULL));
+    }
+    v->cpl = 3;
+    mmu_select(v);
+    mmu_user_away(v, false);
+    v->cpl = 0;
+    mmu_select(v);
+    mmu_beside(v, user[0]);
+    CHECK(shared->beside[BESIDE_CPL] == user[0] && user[0]->beside[BESIDE_CPL] == shared);
 }
 
 static void jump_victims(void)
