@@ -1,7 +1,7 @@
 /*
  * The other end of a serial port: client PATH SEND EXPECT [end] opens a unix socket or a terminal, as soon as it is
  * there, and types SEND; with "end" it then closes the sending side. It copies what comes to standard output until
- * EXPECT has come. The status is 1 if that did not come within ten seconds.
+ * EXPECT has come. The status is 1 if that did not come within 30 seconds.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -30,7 +30,7 @@ int main(int argc, char **argv)
 {
     static char seen[1 << 20];
     size_t count = 0;
-    time_t until = time(NULL) + 10;
+    time_t until = time(NULL) + 30;
     int fd = -1;
     if (argc != 4 && argc != 5)
         return 2;

@@ -23,6 +23,7 @@ guest "$WORK/break" "$PRINT_A$WAIT_FOR_BREAK$POWER_OFF$HANG"
 guest "$WORK/much" "\271$(le32 100000)\146\272\370\003\260\170\356\342\375$PRINT_A$HANG"
 
 start() { # OPTION...: $pid
+    rm -f "$WORK/out" "$WORK/err" "$WORK/log"
     "${vm[@]}" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null &
     pid=$!
 }
@@ -31,12 +32,18 @@ ends() { # NAME STATUS
     local got=$?
     if [ $got = "$2" ]; then pass "$1"; else fail "$1" "status $got, not $2" "$(cat "$WORK/err")"; fi
 }
-says() { # NAME PATTERN: within three seconds
-    for _ in $(seq 30); do
+says() { # NAME PATTERN: within ten seconds
+    for _ in $(seq 100); do
         grep -q -- "$2" "$WORK/err" && break
         sleep 0.1
     done
     check "$1" grep -- "$2" "$WORK/err"
+}
+prints_a() { # FILE: returns when A is the last that it has, after 20 seconds at most
+    for _ in $(seq 200); do
+        [ "$(tail -c 1 "$1" 2>/dev/null)" = A ] && break
+        sleep 0.1
+    done
 }
 client() { # NAME PATH SEND EXPECT [end]
     "$WORK/client" "${@:2}" >"$WORK/got" 2>&1
@@ -66,18 +73,19 @@ client 'for the next one, too' "$(sed -n 's/.* is //p' "$WORK/err")" w w
 kill $pid
 ends 'and ends' 143
 
-start --kernel "$WORK/hang" --serial unix:"$WORK/s"
-sleep 1
+start --kernel "$WORK/hang" --serial unix:"$WORK/s" --serial-log "$WORK/log"
+prints_a "$WORK/log"
 client 'the first client gets what was printed before' "$WORK/s" '' A
 kill $pid
 wait $pid
-start --kernel "$WORK/much" --serial unix:"$WORK/s"
-sleep 2
+start --kernel "$WORK/much" --serial unix:"$WORK/s" --serial-log "$WORK/log"
+prints_a "$WORK/log"
 client 'the last of it' "$WORK/s" '' xA
 check 'which is 64 KiB' [ "$(wc -c <"$WORK/got")" = 65536 ]
 kill $pid
 wait $pid
-start --kernel "$WORK/late" --serial unix:"$WORK/s" --shutdown-timeout 60
+start --kernel "$WORK/late" --serial unix:"$WORK/s" --serial-log "$WORK/log" --shutdown-timeout 60
+prints_a "$WORK/log"
 { sleep 2; kill $pid; } &
 client 'a client that ended its input gets what is printed later' "$WORK/s" '' AA end
 
@@ -130,16 +138,16 @@ typed 'Ctrl-a b is a BREAK' 0 break expect:A send:$'\001b'
 typed 'Ctrl-a n is an NMI' 6 hang expect:A send:$'\001n' -- --no-reboot
 
 start --kernel "$WORK/button" --shutdown-timeout 20
-sleep 1
+prints_a "$WORK/out"
 kill -TERM $pid
 ends 'SIGTERM presses the button' 0
 start --kernel "$WORK/hang" --shutdown-timeout 1
-sleep 1
+prints_a "$WORK/out"
 kill -TERM $pid
 ends 'and ends who does not heed it' 143
 check 'with a line' grep -- 'did not power off within 1.000 seconds (--shutdown-timeout)' "$WORK/err"
 start --kernel "$WORK/hang" --shutdown-timeout 20
-sleep 1
+prints_a "$WORK/out"
 kill -TERM $pid
 sleep 0.5
 kill -TERM $pid
