@@ -9,13 +9,21 @@
  */
 #include "cpu/jit/translate.h"
 
-static void emit_request_check(struct tr *t, u16 target)
+/* Looks at requests; without one, goes on at `here`, or behind this if it is NULL. JRCXZ reaches the start of a short
+ * loop by itself, which is a jump less each time. */
+static void emit_request_check(struct tr *t, u16 target, const u8 *here)
 {
     struct emit *e = &t->hot, *c = &t->cold;
     emit_load(e, H_SCRATCH, VCPU_DISP(request));
-    u8 *quiet = emit_jrcxz(e);
-    emit_jmp(e, c->p);
-    emit_here8(e, quiet);
+    if (here && emit_jrcxz_back(e, here)) {
+        emit_jmp(e, c->p);
+    } else {
+        u8 *quiet = emit_jrcxz(e);
+        emit_jmp(e, c->p);
+        emit_here8(e, quiet);
+        if (here)
+            emit_jmp(e, here);
+    }
     emit_loans(c, t->loans);
     emit_mov_imm32(c, H_SCRATCH, target);
     emit_jmp_vcpu(c, VCPU_DISP(leave_request));
@@ -176,11 +184,9 @@ static void emit_transfer(struct tr *t, s64 target, bool word)
         if (target <= t->pos && !here && !t->b->hot)
             emit_call(e, t->c->back);
         else if (target <= t->pos)
-            emit_request_check(t, (u16)target);
-        if (here) {
-            emit_jmp(e, here);
+            emit_request_check(t, (u16)target, here);
+        if (here)
             return;
-        }
         emit_align_rel32(e, 1);
         emit_jmp(e, t->cold.p);
         add_link(t, e->p - 4, (u16)target, false);

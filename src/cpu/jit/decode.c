@@ -6,33 +6,6 @@
 
 #include "cpu/core/copy.h"
 
-unsigned decode_gpr(ZydisRegister reg, bool *high)
-{
-    *high = false;
-    if (reg >= ZYDIS_REGISTER_RAX && reg <= ZYDIS_REGISTER_R15)
-        return (unsigned)(reg - ZYDIS_REGISTER_RAX);
-    if (reg >= ZYDIS_REGISTER_EAX && reg <= ZYDIS_REGISTER_R15D)
-        return (unsigned)(reg - ZYDIS_REGISTER_EAX);
-    if (reg >= ZYDIS_REGISTER_AX && reg <= ZYDIS_REGISTER_R15W)
-        return (unsigned)(reg - ZYDIS_REGISTER_AX);
-    if (reg >= ZYDIS_REGISTER_AL && reg <= ZYDIS_REGISTER_BL)
-        return (unsigned)(reg - ZYDIS_REGISTER_AL);
-    if (reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH) {
-        *high = true;
-        return (unsigned)(reg - ZYDIS_REGISTER_AH) + 4;
-    }
-    if (reg >= ZYDIS_REGISTER_SPL && reg <= ZYDIS_REGISTER_R15B)
-        return (unsigned)(reg - ZYDIS_REGISTER_SPL) + 4;
-    return REG_NONE;
-}
-
-unsigned decode_whole_gpr(ZydisRegister reg)
-{
-    bool high;
-    unsigned r = decode_gpr(reg, &high);
-    return high ? r - 4 : r;
-}
-
 static u8 decode_seg(ZydisRegister reg)
 {
     switch (reg) {
@@ -184,7 +157,10 @@ static const ZydisDecoder *decoder_of(const struct tr *t)
 bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
 {
     const ZydisDecodedInstruction *zi = &t->d->zi;
-    ZyanStatus st = ZydisDecoderDecodeFull(decoder_of(t), code, avail, &t->d->zi, t->d->zo);
+    ZydisDecoderContext context;
+    ZyanStatus st = ZydisDecoderDecodeInstruction(decoder_of(t), &context, code, avail, &t->d->zi);
+    if (ZYAN_SUCCESS(st)) /* ZydisDecoderDecodeFull would also clear the operands that there are not */
+        st = ZydisDecoderDecodeOperands(decoder_of(t), &context, zi, t->d->zo, zi->operand_count);
     *more = st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG;
     if (!ZYAN_SUCCESS(st))
         return false;

@@ -401,6 +401,17 @@ static inline u8 *emit_jrcxz(struct emit *e)
     return e->p;
 }
 
+/* jrcxz back to there. Returns false, and emits nothing, if that is too far. */
+static inline bool emit_jrcxz_back(struct emit *e, const u8 *to)
+{
+    s64 by = to - (e->p + 2);
+    if (by < INT8_MIN)
+        return false;
+    emit_byte(e, 0xe3);
+    emit_byte(e, (u8)by);
+    return true;
+}
+
 /* jmp short ahead */
 static inline u8 *emit_jmp8(struct emit *e)
 {
@@ -494,11 +505,6 @@ static inline void emit_ret_release(struct emit *e, u16 bytes)
 
 /* -- padding -- */
 
-static inline void emit_nop(struct emit *e)
-{
-    emit_byte(e, 0x90);
-}
-
 /* nopl 0(rax, rax): one instruction of five bytes, as many as emit_jmp takes */
 static inline void emit_nop5(struct emit *e)
 {
@@ -508,24 +514,32 @@ static inline void emit_nop5(struct emit *e)
     emit_u16(e, 0);
 }
 
-/* nopl 0(rax, rax) with 32 bits of displacement: eight bytes */
-static inline void emit_nop8(struct emit *e)
+/* Pads so many bytes, by instructions of up to nine bytes: each takes as long to decode as a short one. */
+static inline void emit_nops(struct emit *e, unsigned bytes)
 {
-    emit_byte(e, BYTE_ESCAPE);
-    emit_byte(e, 0x1f);
-    emit_byte(e, 0x84);
-    emit_byte(e, 0);
-    emit_u32(e, 0);
+    enum { LONGEST = 9 };
+    static const u8 nop[LONGEST][LONGEST] = {
+        {0x90},
+        {BYTE_OPERAND_SIZE, 0x90},
+        {BYTE_ESCAPE, 0x1f, 0x00},
+        {BYTE_ESCAPE, 0x1f, 0x40},
+        {BYTE_ESCAPE, 0x1f, 0x44},
+        {BYTE_OPERAND_SIZE, BYTE_ESCAPE, 0x1f, 0x44},
+        {BYTE_ESCAPE, 0x1f, 0x80},
+        {BYTE_ESCAPE, 0x1f, 0x84},
+        {BYTE_OPERAND_SIZE, BYTE_ESCAPE, 0x1f, 0x84},
+    };
+    while (bytes) {
+        unsigned n = bytes < LONGEST ? bytes : LONGEST;
+        emit_bytes(e, nop[n - 1], n);
+        bytes -= n;
+    }
 }
 
-/* Pads up to `align`, a power of two, by few instructions. */
+/* Pads up to `align`, a power of two. */
 static inline void emit_align(struct emit *e, unsigned align)
 {
-    unsigned n = (unsigned)-(u64)e->p & (align - 1);
-    for (; n >= 8; n -= 8)
-        emit_nop8(e);
-    while (n--)
-        emit_nop(e);
+    emit_nops(e, (unsigned)-(u64)e->p & (align - 1));
 }
 
 /* Pads so that the rel32 of the jump that comes next, behind so many bytes of opcode, lies in one cache line and can be
@@ -533,8 +547,9 @@ static inline void emit_align(struct emit *e, unsigned align)
 static inline void emit_align_rel32(struct emit *e, unsigned opcode_bytes)
 {
     enum { LINE = 64, FIELD = 4 };
-    while (((u64)e->p + opcode_bytes) % LINE > LINE - FIELD)
-        emit_nop(e);
+    unsigned at = ((u64)e->p + opcode_bytes) % LINE;
+    if (at > LINE - FIELD)
+        emit_nops(e, LINE - at);
 }
 
 #endif

@@ -46,8 +46,9 @@ static inline void emit_u64(struct emit *e, u64 x)
 
 static inline void emit_bytes(struct emit *e, const void *bytes, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        emit_byte(e, ((const u8 *)bytes)[i]);
+    for (size_t i = 0; i < n && e->p + i < e->end; i++)
+        e->p[i] = ((const u8 *)bytes)[i];
+    e->p += n;
 }
 
 static inline u8 rex_bits(unsigned reg, unsigned index, unsigned base)

@@ -11,18 +11,6 @@
  */
 #include "cpu/jit/translate.h"
 
-unsigned host_of(const struct tr *t, unsigned guest)
-{
-    switch (guest) {
-    case RCX: return H_GUEST_RCX;
-    case RSP: return H_GUEST_RSP;
-    case R11:
-    case R14:
-    case R15: return loan_host(t->loans, guest);
-    default: return guest;
-    }
-}
-
 void emit_place(struct tr *t, struct emit *e)
 {
     struct place p = {.host = (u32)(e->p - t->c->code), .guest = t->pos};

@@ -70,10 +70,12 @@ static void plan_homes(const struct tr *t, struct plan *p, const struct named *n
     p->busy = n->explicit | n->implicit;
     if (p->addr < GPR_COUNT)
         p->busy |= BIT(p->addr);
-    for (unsigned r = 0; r < GPR_COUNT; r++) {
+    for (unsigned r = 0; r < GPR_COUNT; r++)
         p->map[r] = (u8)host_of(t, r);
-        if (n->explicit & BIT(r) && p->map[r] != H_NONE)
-            p->busy |= BIT(p->map[r]);
+    for (u32 set = n->explicit; set; set &= set - 1) {
+        u8 host = p->map[__builtin_ctz(set)];
+        if (host != H_NONE)
+            p->busy |= BIT(host);
     }
     if (n->implicit & BIT(RCX) || (n->high && n->explicit & BIT(RCX))) {
         p->rcx_in = true;
@@ -84,8 +86,8 @@ static void plan_homes(const struct tr *t, struct plan *p, const struct named *n
 
 static bool has_homeless(const struct plan *p, const struct named *n)
 {
-    for (unsigned r = 0; r < GPR_COUNT; r++)
-        if (n->explicit & BIT(r) && p->map[r] == H_NONE)
+    for (u32 set = n->explicit; set; set &= set - 1)
+        if (p->map[__builtin_ctz(set)] == H_NONE)
             return true;
     return false;
 }
@@ -140,9 +142,11 @@ static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32
         add_temp(p, &n, R11, held, false);
         scratch &= ~BIT(R11);
     }
-    for (unsigned r = 0; r < GPR_COUNT; r++)
-        if (n.explicit & BIT(r) && (p->map[r] == H_NONE || (n.high && p->map[r] >= 8)))
+    for (u32 set = n.explicit; set; set &= set - 1) {
+        unsigned r = (unsigned)__builtin_ctz(set);
+        if (p->map[r] == H_NONE || (n.high && p->map[r] >= 8))
             add_temp(p, &n, take_scratch(p, &n, &scratch), r, n.read & BIT(r));
+    }
 }
 
 bool is_pure(const struct tr *t)

@@ -135,6 +135,8 @@ static void find_labels(struct tr *t)
     for (u32 i = 0; i < t->insn_count; i++) {
         s64 target = branch_target(&t->insn[i]);
         bool loops = false;
+        if (target < t->b->offset || target > t->insn[i].pos)
+            continue;
         for (u32 k = 0; k <= i; k++) {
             loops |= t->insn[k].pos == target;
             t->insn[k].label |= t->insn[k].pos == target;

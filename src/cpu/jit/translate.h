@@ -123,9 +123,28 @@ void decode_init(struct tr *t);
 /* Fills t->d's zi, zo, in. Returns false if it is no valid instruction (#UD), or is longer than `avail` (*more). */
 bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more);
 /* Returns the machine's register number of a Zydis GPR of any width, or REG_NONE. AH to BH give 4 to 7 with *high. */
-unsigned decode_gpr(ZydisRegister reg, bool *high);
+static inline unsigned decode_gpr(ZydisRegister reg, bool *high)
+{
+    enum { WIDE = ZYDIS_REGISTER_AX - ZYDIS_REGISTER_AL, HIGH = ZYDIS_REGISTER_AH - ZYDIS_REGISTER_AL, HIGHS = 4 };
+    _Static_assert(ZYDIS_REGISTER_SPL - ZYDIS_REGISTER_AH == HIGHS && ZYDIS_REGISTER_R15B + 1 == ZYDIS_REGISTER_AX &&
+                       ZYDIS_REGISTER_EAX - ZYDIS_REGISTER_AX == GPR_COUNT &&
+                       ZYDIS_REGISTER_RAX - ZYDIS_REGISTER_EAX == GPR_COUNT,
+                   "order of Zydis' registers");
+    unsigned n = (unsigned)reg - ZYDIS_REGISTER_AL;
+    *high = n - HIGH < HIGHS;
+    if (n > ZYDIS_REGISTER_R15 - ZYDIS_REGISTER_AL)
+        return REG_NONE;
+    if (n >= WIDE)
+        return (n - WIDE) % GPR_COUNT;
+    return n < HIGH + HIGHS ? n : n - HIGHS;
+}
 /* Returns the number of the GPR that the register is, or is a part of, or REG_NONE. */
-unsigned decode_whole_gpr(ZydisRegister reg);
+static inline unsigned decode_whole_gpr(ZydisRegister reg)
+{
+    bool high;
+    unsigned r = decode_gpr(reg, &high);
+    return high ? r - 4 : r;
+}
 
 /* The GPR in the low bits of the opcode. */
 static inline u8 opcode_reg(const struct insn *in)
@@ -140,9 +159,17 @@ void classify(struct tr *t);
  * sees. */
 void describe(struct decoded *d, enum vendor host);
 
+/* loan.c: returns the host register that is lent to a register without a home, or H_NONE. */
+unsigned loan_host(u16 loans, unsigned homeless);
+
 /* operand.c */
 /* Returns the host register of a guest GPR, or H_NONE if it lives in the vCPU. */
-unsigned host_of(const struct tr *t, unsigned guest);
+static inline unsigned host_of(const struct tr *t, unsigned guest)
+{
+    static const u8 home[GPR_COUNT] = {RAX, H_GUEST_RCX, RDX, RBX,    H_GUEST_RSP, RBP, RSI,    RDI,
+                                       R8,  R9,          R10, H_NONE, R12,         R13, H_NONE, H_NONE};
+    return home[guest] == H_NONE && t->loans ? loan_host(t->loans, guest) : home[guest];
+}
 /* Emits the linear address at an offset from the page's start into dst, cut to 32 bits unless wide. */
 void emit_from_page(struct emit *e, unsigned dst, s64 offset, bool wide);
 /* Emits the offset of the memory operand into host register dst, cut to 32 bits unless wide. */
@@ -217,8 +244,6 @@ void group_accesses(struct tr *t);
 void find_loans(struct tr *t);
 /* Makes the loans, or ends them: both are the same exchanges. r11 is lost. */
 void emit_loans(struct emit *e, u16 loans);
-/* Returns the host register that is lent to a register without a home, or H_NONE. */
-unsigned loan_host(u16 loans, unsigned homeless);
 
 /* stack.c */
 void translate_push(struct tr *t);

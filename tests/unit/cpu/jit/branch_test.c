@@ -15,11 +15,17 @@ static void direct(void)
 
     TEST("back into the block: a look at requests, then there");
     TRANSLATE(0xff, 0xc0, 0x75, 0xfc /* inc eax; jnz -4 */);
-    CHECK_TEXT(hot(1), "jz #5", "mov rcx, [vcpu.request]", "jrcxz #4", "jmp cold", "jmp hot");
+    CHECK_TEXT(hot(1), "jz #4", "mov rcx, [vcpu.request]", "jrcxz hot", "jmp cold");
     TRANSLATE(0xff, 0xc0, 0x75, 0xfc /* inc eax; jnz -4 */);
     CHECK_TEXT(cold(), "mov ecx, 0x00", "jmp [vcpu.leave_request]");
     TRANSLATE(0xff, 0xc0, 0xeb, 0xfc /* inc eax; jmp -4 */);
-    CHECK_TEXT(hot(1), "mov rcx, [vcpu.request]", "jrcxz #3", "jmp cold", "jmp hot");
+    CHECK_TEXT(hot(1), "mov rcx, [vcpu.request]", "jrcxz hot", "jmp cold");
+
+    TEST("back by more than a short jump reaches");
+#define MOVABS 0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8 /* mov rax, 0x0807060504030201 */
+#define FOUR_MOVABS MOVABS, MOVABS, MOVABS, MOVABS
+    TRANSLATE(FOUR_MOVABS, FOUR_MOVABS, FOUR_MOVABS, MOVABS, 0xe9, 0x79, 0xff, 0xff, 0xff /* jmp back */);
+    CHECK_TEXT(hot(13), "mov rcx, [vcpu.request]", "jrcxz #3", "jmp cold", "jmp hot");
 
     TEST("out of the page: a link behind its guard, or by the jump cache");
     CHECK_TEXT(HOT(0xe9, 0, 0x10, 0, 0 /* jmp +4096 */), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x1005]",
@@ -112,7 +118,7 @@ static void calls(void)
                "lea r11, [r11+0x05]", "mov [rcx], r11", "lea r15, [r15-0x08]", "call #7", "jmp cold", "call pair",
                "jmp cold");
     CHECK_START(BODY(0xff, 0xd0 /* call rax */), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.page_la]",
-                "lea r11, [r11+0x02]", "mov [rcx], r11", "lea r15, [r15-0x08]", "nop", "nop", "call #9", "jmp cold",
+                "lea r11, [r11+0x02]", "mov [rcx], r11", "lea r15, [r15-0x08]", "nop", "call #8", "jmp cold",
                 "call pair", "mov r11, [vcpu.spill[0]]", "call jump_checked");
 
     TEST("the cold part pushes by itself, and goes on in the hot one");

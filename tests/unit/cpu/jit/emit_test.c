@@ -184,13 +184,15 @@ static void jumps(void)
 static void padding(void)
 {
     TEST("instructions that do nothing");
-    EMIT("nop", emit_nop(&e));
+    EMIT("nop", emit_nops(&e, 1));
     emit_nop5(&e);
     CHECK_EQ(e.p - code, 5);
     CHECK_EQ(emitted()->n, 1);
-    emit_nop8(&e);
-    CHECK_EQ(e.p - code, 8);
-    CHECK_EQ(emitted()->n, 1);
+    for (unsigned bytes = 1; bytes <= 63; bytes++) {
+        emit_nops(&e, bytes);
+        CHECK_EQ(e.p - code, bytes);
+        CHECK_EQ(emitted()->n, (bytes + 8) / 9);
+    }
 
     TEST("alignment by few instructions");
     for (unsigned from = 0; from < 64; from++) {
@@ -198,7 +200,7 @@ static void padding(void)
         emit_align(&at, 64);
         CHECK(at.p == code + (from ? 64 : 0));
         host_text(&text, code + from, at.p, NULL);
-        CHECK_EQ(text.n, from ? (64 - from) / 8 + (64 - from) % 8 : 0);
+        CHECK_EQ(text.n, from ? (64 - from + 8) / 9 : 0);
     }
 
     TEST("a rel32 that is patched lies in one cache line");
@@ -258,7 +260,7 @@ static void flags(void)
     emit_jmp_reg(&e, RCX);
     emit_ret(&e);
     emit_nop5(&e);
-    emit_nop8(&e);
+    emit_nops(&e, 8);
     ZydisDecoder d;
     ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     unsigned n = 0;
