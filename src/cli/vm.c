@@ -71,7 +71,9 @@ static int add_disks(const struct setting_list *list, enum disk_kind kind, bool 
         struct disk_new *disk = &new->disk[new->disks++];
         disk_new_init(disk);
         disk->def.kind = kind;
-        if (base)
+        if (base && !*list->item[i])
+            e = error_set(error, -EINVAL, SETTING("base") " without the name of an image");
+        else if (base)
             disk->base = list->item[i];
         else if (kind == DISK_CD)
             disk->def.path = list->item[i];
@@ -189,7 +191,8 @@ static void print_others(const json_t *vm)
     size_t index;
     json_t *one;
     json_array_foreach (json_object_get(vm, "nics"), index, one)
-        printf("  %-11s %s at switch %s%s\n", text_at(one, "name"), text_at(one, "mac"), text_at(one, "switch"),
+        printf("  %-11s %s at %s%s%s\n", text_at(one, "name"), text_at(one, "mac"),
+               *text_at(one, "switch") ? "switch " : "no switch", text_at(one, "switch"),
                true_at(one, "linked") ? ", connected" : "");
     json_array_foreach (json_object_get(vm, "shares"), index, one) {
         char plain[512];

@@ -53,7 +53,9 @@ static int add_keys(const char *file, json_t *keys, struct error *error)
         return error_hint(error, hint);
     }
     for (char *line = strtok_r(text, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save))
-        if (*line != '#' && strchr(line, ' ') && json_array_append_new(keys, json_string(line)))
+        /* The length of a key's type, which each begins with, is less than 2^8: so it is AAAA in base64. */
+        if (line[strspn(line, " \t")] && *line != '#' &&
+            (!strstr(line, " AAAA") || json_array_append_new(keys, json_string(line))))
             e = error_set(error, -EINVAL, SETTING("ssh-key") ": %.200s has something that is no key", file);
     free(text);
     if (!e && json_array_size(keys) == before)

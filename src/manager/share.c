@@ -32,6 +32,10 @@ static int complete(const struct share_def *share, struct share_def *whole, char
     if (!S_ISDIR(st.st_mode))
         return error_set(error, -ENOTDIR, "%.200s is no folder", path);
     whole->path = path;
+    if (!whole->tag[0] && !path[1]) {
+        error_set(error, -EINVAL, "the folder / has no name for a share");
+        return error_hint(error, SETTING("tag") " gives it one");
+    }
     if (!whole->tag[0])
         snprintf(whole->tag, sizeof(whole->tag), "%.36s", strrchr(path, '/') + 1);
     return share_check(whole, error);

@@ -4,6 +4,7 @@
 #include "manager/ssh.h"
 
 #include "manager/guest.h"
+#include "manager/life.h"
 #include "process/program.h"
 #include "store/vm.h"
 
@@ -38,6 +39,12 @@ int ssh_prepare(struct store *store, const char *vm, struct ssh_files *files, st
     int e = store_vm(store, vm, &def, error);
     if (e)
         return e;
+    int worker = life_reach(store, def.name, error); /* or ssh itself would complain, too */
+    if (worker < 0) {
+        vm_def_free(&def);
+        return worker;
+    }
+    close(worker);
     e = store_vm_path(store, def.name, "ssh", files->key, sizeof(files->key), error);
     if (!e && mkdir(files->key, 0700) && errno != EEXIST)
         e = error_path(error, -errno, files->key);

@@ -21,6 +21,7 @@ run 'values that do not go together' 2 'needs UEFI' create x --generation 1 --se
 run 'a size without an image' 2 'is of the disk that stands on an --image; --disk makes a new disk' create x --size 1G
 run 'a switch that is not there' 4 'no switch nosuch' create x --switch nosuch
 run 'an image that is not there' 4 'No such file' create x --disk 1G --disk /no/such
+run 'a base without a name' 2 '^nestbox: --base without the name of an image' create x --base ''
 run 'they left nothing' 4 'there is no VM x' show x
 check 'not on the disk either' [ "$(ls -A "$NESTBOX_HOME/vms")" = lab ]
 run 'a mistyped name' 4 "no VM lba; did you mean 'Lab'" show lba
@@ -38,6 +39,9 @@ check 'so it is' [ "$(of lab cpus)" = 3 ]
 run 'a text ends' 0 '' set lab --notes ''
 check 'it is gone' [ "$(of lab notes)" = null ]
 run 'set by UUID' 0 '' set "$id" --cpus 1
+
+MANY_LINES=0 run 'ssh to a VM that is off' 125 '^nestbox: VM Lab does not run' ssh lab
+run 'a share of all' 2 'the folder / has no name for a share; --tag gives it one' share add lab /
 
 # patterns
 run 'more VMs' 0 '' create lab2

@@ -75,6 +75,9 @@ import_cases() {
     check 'show has its VMs' [ "$(image show 'LAB 1' --json | jq -r '.vms | join(" ")')" = 'My VM.1' ]
     check 'one that is used stays' refused 'is used by VM My VM.1' delete 'lab 1'
     check 'no less than the image' fails 'less is not possible' create x --image 'lab 1' --size 10M
+    printf '# mine\n\n%s\nroot:x:0:0: no key\n' "$(<"$WORK/key.pub")" >"$WORK/mixed.pub"
+    check 'what is no key' fails 'mixed.pub has something that is no key' create x --image 'lab 1' \
+        --ssh-key "$WORK/mixed.pub"
     check 'no private key' fails 'private key' create x --image 'lab 1' --ssh-key "$WORK/key"
     check 'nothing that cloud-init passes over' fails 'cloud-init takes' create x --image 'lab 1' \
         --user-data "$WORK/key.pub"
