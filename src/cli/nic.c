@@ -149,7 +149,7 @@ static json_t *list_row(const json_t *card)
     char title[160], addresses[256];
     const char *hangs = strstr(text_at(card, "problem"), "does not answer");
     snprintf(title, sizeof(title), "%s/%s", text_at(card, "vm"), text_at(card, "name"));
-    return json_pack("[s, s, s, s, s]", title, text_at(card, "switch"),
+    return json_pack("[s, s, s, s, s]", title, *text_at(card, "switch") ? text_at(card, "switch") : "-",
                      hangs                  ? hangs
                      : json_is_null(linked) ? "no switch"
                      : json_is_true(linked) ? "yes"

@@ -88,6 +88,8 @@ static int check(const struct networks *all, struct card_def *def, struct error 
     int e = card_settings_check(&def->set, error);
     if (e)
         return e;
+    if (!*def->set.switch_name)
+        return 0;
     const struct switch_def *at = names_switch(all, def->set.switch_name, error);
     if (!at)
         return error->code;
@@ -151,10 +153,10 @@ static json_t *card_json(const struct store *store, const struct card_def *card,
         return NULL;
     mac_format(&card->mac, mac);
     json_t *object =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:O, s:O, s:o}", "id", card->id, "vm", card->vm, "name",
-                  card->name, "mac", mac, "switch", card->set.switch_name, "settings", card_settings_json(card),
-                  "socket", socket, "qemu", qemu_json(card, socket), "linked", linked ? linked : json_null(),
-                  "addresses", addresses ? addresses : json_null(), "problem",
+        json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o, s:s, s:o, s:O, s:O, s:o}", "id", card->id, "vm", card->vm, "name",
+                  card->name, "mac", mac, "switch", *card->set.switch_name ? card->set.switch_name : NULL, "settings",
+                  card_settings_json(card), "socket", socket, "qemu", qemu_json(card, socket), "linked",
+                  linked ? linked : json_null(), "addresses", addresses ? addresses : json_null(), "problem",
                   json_is_string(report) ? json_string(json_string_value(report)) : json_null());
     if (!object)
         error_memory(error);
@@ -167,6 +169,10 @@ static int add(struct store *store, const struct networks *all, struct card_def 
 {
     char socket[PATH_MAX];
     int e = name_check("a VM", def->vm, error);
+    if (!e && !def->set.switch_name) {
+        error_set(error, -EINVAL, "a card is connected to a switch, and none is named");
+        e = error_hint(error, "name it with " SETTING("switch"));
+    }
     if (!e)
         e = def->name[0] ? name_check("a card", def->name, error) : choose_name(all, def, error);
     const struct card_def *same = e ? NULL : networks_card(all, def->vm, def->name);
@@ -183,7 +189,7 @@ static int add(struct store *store, const struct networks *all, struct card_def 
         e = check(all, def, error);
     if (!e)
         e = store_card_socket(store, def->id, socket, sizeof(socket), error);
-    if (!e)
+    if (!e && *def->set.switch_name)
         e = client_start(store, def->set.switch_name, error); /* a switch that cannot be gets no cards */
     return e ? e : store_card_put(store, def, error);
 }
@@ -192,6 +198,8 @@ static int add(struct store *store, const struct networks *all, struct card_def 
 static int card_refresh(struct store *store, const char *at, const char *id, bool is_new, struct error *error)
 {
     char about[sizeof("card ") + ID_TEXT_MAX];
+    if (!*at)
+        return 0;
     snprintf(about, sizeof(about), "card %s", id);
     return is_new ? switch_try(store, at, about, error) : switch_refresh(store, at, about, error);
 }
@@ -304,6 +312,8 @@ static int set(struct store *store, const struct networks *all, const char *name
     struct card_def changed = *card;
     changed.set.mac = NULL;
     int e = change->apply(change, &changed.set, error);
+    if (!changed.set.switch_name)
+        changed.set.switch_name = "";
     if (!e && changed.set.mac)
         e = read_address(&changed, error);
     if (!e)
@@ -396,6 +406,8 @@ static json_t *report_of(struct store *store, json_t *reports, const char *name)
 {
     char folded[NAME_MAX_LEN + 1];
     struct error error;
+    if (!*name)
+        return NULL;
     name_fold(name, folded);
     json_t *report = json_object_get(reports, folded);
     if (!report) {

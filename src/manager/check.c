@@ -95,7 +95,8 @@ static void find_missing(const struct check *check, const struct check_context *
     char text[320];
     for (u32 i = 0; i < context->defined->card_count; i++) {
         const struct card_def *card = &context->defined->cards[i];
-        if (!concerns(context, card->vm) || networks_switch(context->defined, card->set.switch_name) ||
+        if (!concerns(context, card->vm) || !*card->set.switch_name ||
+            networks_switch(context->defined, card->set.switch_name) ||
             in_damaged(context->defined, card->set.switch_name))
             continue;
         const struct subject about = {card->set.switch_name, card->vm, card->name};

@@ -217,7 +217,7 @@ static int missing_switches(struct import *x, json_t *problems, struct error *er
     json_array_foreach (json_object_get(x->description, "cards"), i, card) {
         const char *name = switch_of(x, card);
         char text[240], hint[160];
-        if (networks_switch(&all, name) || json_object_get(told, name))
+        if (!*name || networks_switch(&all, name) || json_object_get(told, name))
             continue;
         (void)!json_object_set_new(told, name, json_true());
         snprintf(text, sizeof(text), "VM %s has a card at the switch %.64s, which is not here", x->def.name, name);

@@ -185,7 +185,7 @@ static int start_switches(struct store *store, const char *vm, struct error *err
     if (e)
         return e;
     for (u32 i = 0; i < all.card_count && !e; i++)
-        if (name_equal(all.cards[i].vm, vm))
+        if (name_equal(all.cards[i].vm, vm) && *all.cards[i].set.switch_name)
             e = client_start(store, all.cards[i].set.switch_name, error);
     networks_free(&all);
     return e;

@@ -474,8 +474,8 @@ static const struct card_def *card_there(const struct networks *all, const struc
     const struct card_def *card = names_card(all, name, error);
     if (!card || name_equal(card->set.switch_name, def->name))
         return card;
-    error_set(error, -EINVAL, "card %s/%s is at switch %s, not at %s", card->vm, card->name, card->set.switch_name,
-              def->name);
+    error_set(error, -EINVAL, "card %s/%s is at %s%s, not at %s", card->vm, card->name,
+              *card->set.switch_name ? "switch " : "no switch", card->set.switch_name, def->name);
     return NULL;
 }
 

@@ -263,7 +263,7 @@ static int make_all(struct store *store, const struct vm_new *new, struct vm_def
 void vm_refresh_switch(struct store *store, const char *name)
 {
     struct error ignored;
-    if (name)
+    if (name && *name)
         (void)!switch_try(store, name, NULL, &ignored);
 }
 

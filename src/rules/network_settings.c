@@ -76,7 +76,9 @@ const struct setting nat_settings_table[] = {
 #define AT(field) offsetof(struct card_settings, field)
 static const char card_group[] = "Card", guard_group[] = "Rules", share_group[] = "Bandwidth", vlan_group[] = "VLAN";
 const struct setting card_settings_table[] = {
-    {"switch", SETTING_TEXT, AT(switch_name), "SW", "the switch that the card is connected to",
+    {"switch", SETTING_TEXT, AT(switch_name), "SW", "the switch that the card is connected to; '' is none",
+     "The switch that the card is connected to. "
+     "With an empty text it is connected to none, and the guest finds no link.",
      .group = card_group, .names = "switches"},
     {"mac", SETTING_TEXT, AT(mac), "MAC", "the card's address, as 02:00:00:00:00:01; random once without it",
      "The card's Ethernet address, as in 02:00:00:00:00:01. Without it a random one is chosen, which stays the same.",
@@ -156,10 +158,6 @@ int card_settings_check(const struct card_settings *settings, struct error *erro
     } rates[] = {{"bandwidth-minimum", settings->bandwidth_minimum},
                  {"bandwidth-maximum", settings->bandwidth_maximum}};
     u64 vlans[VLANS_WORDS];
-    if (!given(settings->switch_name)) {
-        error_set(error, -EINVAL, "a card is connected to a switch, and none is named");
-        return error_hint(error, "name it with " SETTING("switch"));
-    }
     for (unsigned i = 0; i < ARRAY_LEN(rates); i++)
         if (rates[i].rate && rates[i].rate < RATE_MIN) {
             error_set(error, -EINVAL, SETTING("%s") ": %llu bits per second are less than the least, 64K",

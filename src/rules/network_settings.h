@@ -36,18 +36,18 @@ struct nat_settings {
 enum mirror { MIRROR_NONE, MIRROR_SOURCE, MIRROR_DESTINATION };
 
 struct card_settings {
-    const char *mac; /* NULL: one is made up */
-    const char *switch_name;
-    bool spoofing;         /* frames from other addresses than the card's may pass */
-    bool dhcp_guard;       /* drops what DHCP servers send */
-    bool router_guard;     /* drops what routers send */
-    bool protect;          /* two protected ports do not see each other */
-    enum mirror mirror;    /* what sources send and get, destinations see too */
-    u64 bandwidth_minimum; /* bits per second that the card gets where others compete; 0: an equal share */
-    u64 bandwidth_maximum; /* bits per second that the card may send; 0: no limit */
-    u32 storm_limit;       /* broadcasts and multicasts per second; 0: no limit */
-    u32 vlan;              /* access port of that VLAN, on a trunk the VLAN of frames without a tag; 0: none */
-    const char *trunk;     /* VLANs that pass with tags, "10,20-29"; NULL: access port */
+    const char *mac;         /* NULL: one is made up */
+    const char *switch_name; /* empty: none; NULL: it is not said */
+    bool spoofing;           /* frames from other addresses than the card's may pass */
+    bool dhcp_guard;         /* drops what DHCP servers send */
+    bool router_guard;       /* drops what routers send */
+    bool protect;            /* two protected ports do not see each other */
+    enum mirror mirror;      /* what sources send and get, destinations see too */
+    u64 bandwidth_minimum;   /* bits per second that the card gets where others compete; 0: an equal share */
+    u64 bandwidth_maximum;   /* bits per second that the card may send; 0: no limit */
+    u32 storm_limit;         /* broadcasts and multicasts per second; 0: no limit */
+    u32 vlan;                /* access port of that VLAN, on a trunk the VLAN of frames without a tag; 0: none */
+    const char *trunk;       /* VLANs that pass with tags, "10,20-29"; NULL: access port */
 };
 
 extern const struct setting switch_settings_table[], nat_settings_table[], card_settings_table[];

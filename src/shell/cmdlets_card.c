@@ -108,8 +108,7 @@ enum flow cards_get(struct call *call, struct value **cards)
     for (size_t i = 0; i < all->array.count; i++) {
         struct value *v = all->array.item[i];
         if (model_wanted(call, "VMName", text_of(v, "VMName")) && model_wanted(call, "VM", text_of(v, "VMName")) &&
-            model_wanted(call, "Name", text_of(v, "Name")) &&
-            model_wanted(call, "SwitchName", text_of(v, "SwitchName")))
+            model_wanted(call, "Name", text_of(v, "Name")))
             array_add(*cards, v);
     }
     return flow == FLOW_NEXT && !call->failed ? model_missing(call, "VMName", "VM with a card", *cards, "VMName")
@@ -146,7 +145,10 @@ static enum flow get(struct call *call)
     if (call_on(call, "ManagementOS"))
         return host_cards(call);
     enum flow flow = cards_get(call, &cards);
-    return flow == FLOW_NEXT ? sink_put_each(call->out, cards) : flow;
+    for (size_t i = 0; i < cards->array.count && flow == FLOW_NEXT; i++)
+        if (model_wanted(call, "SwitchName", text_of(cards->array.item[i], "SwitchName")))
+            flow = call_put(call, cards->array.item[i]);
+    return flow;
 }
 
 /* The VLANs of cards. */
@@ -225,6 +227,19 @@ static enum flow set(struct call *call)
     return change_cards(call, &change.change);
 }
 
+static int leave(const struct change *unused, void *settings, struct error *error)
+{
+    struct card_settings *set = settings;
+    set->switch_name = "";
+    return 0;
+}
+
+static enum flow disconnect(struct call *call)
+{
+    static const struct change change = {leave};
+    return change_cards(call, &change);
+}
+
 static enum flow remove_cards(struct call *call)
 {
     return change_cards(call, NULL);
@@ -245,6 +260,7 @@ static enum flow add(struct call *call)
         if (flow != FLOW_NEXT || !go)
             continue;
         setting_defaults(card_settings_table, &def.set);
+        def.set.switch_name = "";
         int e = name_check("a VM", vm, &error);
         if (!e && name)
             e = name_check("a card", name, &error);
@@ -301,7 +317,7 @@ static const struct parameter set_parameters[] = {OF, WHICH, SETTINGS, {0}};
 static const struct parameter remove_parameters[] = {OF, WHICH, {0}};
 static const struct parameter add_parameters[] = {
     {"VMName", PARAMETER_TEXTS, MANDATORY | BY_VALUE | BY_NAME, 1, .help = "the VM; one of ours, or any name"},
-    {"SwitchName", PARAMETER_TEXT, MANDATORY, 2, .setting = "switch", .help = "the switch"},
+    {"SwitchName", PARAMETER_TEXT, 0, 2, .setting = "switch", .help = "the switch; none without it"},
     {"Name", PARAMETER_TEXT, .aliases = "VMNetworkAdapterName", .help = "the card's name; nic0, nic1, ... without it"},
     SETTINGS, {0},
 };
@@ -309,6 +325,9 @@ static const struct parameter connect_parameters[] = {
     OF, WHICH,
     {"SwitchName", PARAMETER_TEXT, MANDATORY, 3, .setting = "switch", .help = "the switch"},
     {"Passthru", PARAMETER_SWITCH, .help = "puts the cards out"}, {0},
+};
+static const struct parameter disconnect_parameters[] = {
+    OF, WHICH, {"Passthru", PARAMETER_SWITCH, .help = "puts the cards out"}, {0},
 };
 static const struct parameter get_vlan_parameters[] = {
     {"VMName", PARAMETER_TEXTS, BY_NAME, 1, .sets = BIT(0), .help = "VMs, with wildcards; all without it"},
@@ -342,6 +361,9 @@ const struct cmdlet cmdlets_card[] = {
     {"Connect-VMNetworkAdapter", NULL, connect_parameters, IMPACT_MEDIUM, .process = set,
      .summary = "Connects network cards to another switch",
      .examples = "Connect-VMNetworkAdapter lab -SwitchName VmNAT"},
+    {"Disconnect-VMNetworkAdapter", NULL, disconnect_parameters, IMPACT_MEDIUM, .process = disconnect,
+     .summary = "Takes network cards from their switches; the guest keeps them, without a link",
+     .examples = "Disconnect-VMNetworkAdapter lab"},
     {"Get-VMNetworkAdapterVlan", NULL, get_vlan_parameters, .process = get_vlans,
      .summary = "Shows the VLANs of network cards", .gives = "VMNetworkAdapterVlanSetting",
      .examples = "Get-VMNetworkAdapterVlan lab"},

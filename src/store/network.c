@@ -270,6 +270,8 @@ static int card_read(const json_t *object, struct card_def *def, struct error *e
     int e = definition_name(object, "name", "a card", def->name, error);
     if (!e)
         e = setting_json_read(card_settings_table, json_object_get(object, "settings"), &def->set, error);
+    if (!e && !def->set.switch_name && !(def->set.switch_name = strdup("")))
+        e = error_memory(error);
     if (!e && (!def->set.mac || !mac_parse(def->set.mac, &def->mac) || mac_is_group(&def->mac)))
         e = error_set(error, -EINVAL, "\"mac\" of a card is not an address");
     return e ? e : card_settings_check(&def->set, error);

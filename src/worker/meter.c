@@ -84,7 +84,7 @@ static void look_at_switches(struct meter *m, json_t *nics)
         struct ask_peer peer = {.hangs = "", .absent = ""};
         char path[PATH_MAX];
         struct error ignored;
-        bool asked = false;
+        bool asked = !*name;
         json_t *report = NULL, *request = json_pack("{s:s}", "do", "show");
         for (u32 d = 0; d < c; d++)
             asked |= name_equal(w->cards[d].set.switch_name, name);

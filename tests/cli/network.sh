@@ -58,6 +58,15 @@ run 'start what would end' 2 'no cards and is not kept: .*; it starts with its f
 check 'it ends by itself' within 15 gone Lan
 
 # Cards
+run 'a card that leaves its switch' 0 '' nic add leaver --switch lan
+run 'is at none' 0 '' nic set leaver --switch ''
+check 'which is shown' grep -qE '^leaver/nic0 +- +no switch' <(nb nic list leaver)
+check 'also as JSON' [ "$(nb nic list leaver --json | jq -c '.[0] | [.switch, .linked]')" = '[null,null]' ]
+check 'and is no finding' [ -z "$(nb check)" ]
+run 'nor is it captured' 2 'leaver/nic0 is at no switch, not at Lan' switch capture lan --port leaver
+run 'and comes back' 0 '' nic set leaver --switch lan
+check 'it is there' [ "$(nb nic list leaver --json | jq -r '.[0].switch')" = Lan ]
+run 'it goes' 0 '' nic remove leaver
 run 'no switch named' 2 'connected to a switch, and none is named; name it with --switch' nic add lab1
 run 'unknown switch of a card' 4 "there is no switch lab; did you mean 'Lan'" nic add lab1 --switch lab
 netdev='-netdev stream,id=([a-f][0-9a-f]{7}),server=on,addr.type=unix,addr.path=.*/home/run/nics/\1'

@@ -40,3 +40,23 @@ refused 'rule R2 of profile open' set lab --nested amd
 nb stop lab --turn-off
 nb set lab --nested amd || fail 'after the saved state is dropped it cannot be set'
 say 'saved'
+nb set lab --nested off
+nb switch create lan
+nb nic add lab --switch lan >/dev/null
+nb nic set lab --switch ''
+nb start lab
+within 20 counts lab 3 || fail 'a VM whose card is at no switch does not start'
+linked() { [ "$(nb nic list lab --json | jq '.[0].linked')" = "$1" ]; }
+linked null || fail 'a card at no switch is at one'
+nb nic set lab --switch lan
+within 5 linked true || fail 'a card does not come to a switch while its VM runs'
+nb nic set lab --switch ''
+linked null || fail 'a card does not leave its switch while its VM runs'
+nb stop lab --turn-off
+nb clone lab lab2
+[ "$(nb nic list lab2 --json | jq -c '[.[] | .switch]')" = '[null]' ] || fail 'the card of a clone'
+nb export lab2 "$work/lab2" >/dev/null
+nb delete lab2 --force
+nb import "$work/lab2" >/dev/null
+[ "$(nb nic list lab2 --json | jq -c '[.[] | .switch]')" = '[null]' ] || fail 'the card of an import'
+say 'cards at no switch'

@@ -82,6 +82,14 @@ says 'disks of a VM' "$NESTBOX_HOME/vms/b/disks/disk0.qcow2" '(Get-VM b).HardDri
 says 'Get-VMHostSupportedVersion' '12.0' '(Get-VMHostSupportedVersion).Version'
 says 'Set-VMHost' $'ws2019\n9.0' \
     '(Set-VMHost -Profile ws2019 -Passthru).Profile; (Get-VMHostSupportedVersion).Version; Set-VMHost -Profile open'
+says 'a card without a switch, which comes to one and leaves it' $'False \nTrue s\n1\nFalse \n0' \
+    'function Show { Get-VMNetworkAdapter a -Name loose | foreach { "$($_.Connected) $($_.SwitchName)" } }
+     Add-VMNetworkAdapter a -Name loose; Show
+     Connect-VMNetworkAdapter a -Name loose -SwitchName s; Show
+     @(Get-VMNetworkAdapter a -Name loose -SwitchName s).Count
+     Get-VMNetworkAdapter a -Name loose | Disconnect-VMNetworkAdapter; Show
+     @(Get-VMNetworkAdapter a -Name loose -SwitchName s).Count
+     Remove-VMNetworkAdapter a -Name loose'
 says 'Get-VMNetworkAdapterVlan' $'Untagged 0\nAccess 10\nTrunk 10,20-22' \
     'function Show {
          Get-VMNetworkAdapterVlan a | foreach { $_.OperationMode + " " + $_.AllowedVlanIdList + $_.AccessVlanId }
