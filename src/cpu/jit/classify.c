@@ -72,8 +72,10 @@ void describe(struct decoded *d, enum vendor host)
         !(amd && traits & INSN_UNALIGNED_ON_AMD))
         traits |= INSN_ALIGNED;
     if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && class_suppresses(zi->meta.exception_class) &&
-        !(traits & INSN_NO_SUPPRESSION) && !(amd && traits & INSN_NO_SUPPRESSION_ON_AMD))
+        !(traits & INSN_NO_SUPPRESSION))
         traits |= INSN_SUPPRESSES;
+    if (amd || zi->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+        traits &= ~(u32)INSN_UNCHECKED;
     d->traits = traits;
     d->class = row->class;
     d->fn = row->fn;

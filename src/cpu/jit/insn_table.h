@@ -117,7 +117,8 @@ enum {
     INSN_MASK_BYTES = BIT(23),     /* a mask bit for each byte of the vector, whatever the operand's elements */
     INSN_SUPPRESSES = BIT(24),     /* (+) elements in memory that the EVEX mask leaves out do not fault */
     INSN_NO_SUPPRESSION = BIT(25), /* they do fault, though Zydis puts it into such an exception class */
-    INSN_NO_SUPPRESSION_ON_AMD = BIT(26), /* they do fault on AMD hosts */
+    /* With VEX not subject to alignment checks on Intel hosts; classify.c takes it away elsewhere. */
+    INSN_UNCHECKED = BIT(26),
     INSN_ANY_CPU = BIT(27), /* its handler decides whether the CPU has it: hypercalls of the other vendor */
 };
 

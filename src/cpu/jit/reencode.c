@@ -116,9 +116,12 @@ static void emit_legacy(struct emit *e, struct copy *x, u32 mode)
 {
     const struct insn *in = &x->d->in;
     const ZydisDecodedInstruction *zi = &x->d->zi;
+    enum { XCHG_RAX = 0x90 };
+    /* A repeat prefix means nothing to XCHG, but makes it PAUSE if its other register becomes R8. */
+    bool rep = !(in->map == 0 && (in->opcode & ~7) == XCHG_RAX && x->fields.gpr & FIELD_OPCODE);
     for (unsigned i = 0; i < zi->raw.prefix_count; i++) {
         u8 b = zi->raw.prefixes[i].value;
-        if (b == BYTE_LOCK || b == BYTE_REPNE || b == BYTE_REP)
+        if (b == BYTE_LOCK || b == BYTE_REPNE || (b == BYTE_REP && rep))
             emit_byte(e, b);
     }
     if (has_66(x, mode))

@@ -87,7 +87,7 @@ static void describe_mask(const struct decoded *d, struct site *s)
     s->mask = d->in.evex_mask;
     if (d->traits & INSN_MASK_BYTES) {
         s->elements = d->in.vl;
-        s->element = host_vendor() == VENDOR_AMD ? 1 : (u8)x.size | ELEMENT_WHOLE;
+        s->element = 1;
         return;
     }
     unsigned lanes = x.size ? d->in.vl / x.size : 0; /* of what a conversion to narrower elements reads */
@@ -99,7 +99,7 @@ static void describe_mask(const struct decoded *d, struct site *s)
     s->elements = (u8)(x.scalar ? 1 : count ? count : s->size / size);
     if (d->zi.meta.category == ZYDIS_CATEGORY_EXPAND || d->zi.meta.category == ZYDIS_CATEGORY_COMPRESS)
         s->element |= ELEMENT_PACKED;
-    else if (s->elements != s->size / size)
+    else if (s->elements < s->size / size)
         s->element |= ELEMENT_WHOLE;
 }
 
@@ -110,6 +110,8 @@ void emit_site(struct tr *t, struct site *s, const u8 *retry, const u8 *resume, 
         describe_mask(t->d, s);
     if (t->d->traits & INSN_X87_WAITS)
         s->seg |= SITE_X87;
+    if (s->size >= 16 || t->d->traits & INSN_UNCHECKED)
+        s->seg |= SITE_UNCHECKED;
     s->offset = t->pos;
     s->len = t->d->in.len;
     s->loans = t->loans;

@@ -13,7 +13,7 @@ struct site {
     u8 flags;   /* SITE_* */
     u16 offset; /* of the instruction in its page */
     u8 len;
-    u8 seg;      /* and SITE_X87 */
+    u8 seg;      /* and SITE_X87, SITE_UNCHECKED */
     u8 mask;     /* SITE_MASKED: opmask register, or 8 + vector register whose sign bits are the mask (VEX) */
     u8 element;  /* bytes of an element; ELEMENT_* */
     u8 elements; /* how many bits of the mask count */
@@ -35,7 +35,10 @@ struct site {
 #define SITE_GROUP_WRITE BIT(6)
 #define SITE_ALIGNED BIT(7) /* #GP(0) if the address is not a multiple of the size, before any page fault */
 
-#define SITE_X87 0x80 /* in seg: a pending x87 exception comes before any fault of the access */
+/* In seg. */
+#define SITE_X87 0x80       /* a pending x87 exception comes before any fault of the access */
+#define SITE_UNCHECKED 0x40 /* no alignment check */
+#define SITE_SEGMENT 0x3f
 
 #define ELEMENT_PACKED 0x80 /* selected elements lie together (expand, compress) */
 #define ELEMENT_WHOLE 0x40  /* the operand is accessed as a whole if any is selected */

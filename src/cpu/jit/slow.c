@@ -3,6 +3,7 @@
  * fetches the operand into the bounce buffer and writes the result out when the instruction has run there (page
  * crossings, devices, pages with translated code, data breakpoints). All faults are found before the instruction runs.
  */
+#include "cpu/core/cpuid.h"
 #include "cpu/core/exclusive.h"
 #include "cpu/core/fault.h"
 #include "cpu/core/stats.h"
@@ -77,6 +78,11 @@ static void mask_range(const struct site *s, unsigned *first, unsigned *count)
         *count = s->size;
         return;
     }
+    unsigned in_memory = s->size / element; /* fewer than the vector has if it takes them several times (broadcasts) */
+    for (unsigned n = s->elements; n > in_memory; n /= 2)
+        k |= k >> n / 2;
+    if (s->elements > in_memory)
+        k &= BIT64(in_memory) - 1;
     *first = (unsigned)__builtin_ctzll(k) * element;
     *count = (64 - (unsigned)__builtin_clzll(k)) * element - *first;
 }
@@ -99,7 +105,7 @@ static enum outcome check_operand(struct vcpu *v, const struct site *s, u64 la, 
 {
     if (s->flags & SITE_ALIGNED && count && la & (s->size - 1u))
         return raise_gp(v, 0);
-    if ((s->seg & ~SITE_X87) == SEG_SS && count && in_64bit(v) &&
+    if ((s->seg & SITE_SEGMENT) == SEG_SS && count && in_64bit(v) &&
         !(is_canonical(v, la) && is_canonical(v, la + s->size - 1)))
         return raise_ss(v, 0);
     return CPU_OK;
@@ -108,8 +114,9 @@ static enum outcome check_operand(struct vcpu *v, const struct site *s, u64 la, 
 /* Finds all faults of an access that crosses a page end, or whose operand does. */
 static enum outcome find_crossing(struct vcpu *v, const struct site *s, u64 start, unsigned count, enum access access)
 {
-    /* Masked elements are accessed one by one: a page fault of the first comes before the #GP of the others. */
-    if (s->flags & SITE_MASKED && is_canonical(v, start) && !is_canonical(v, start + count - 1))
+    /* AMD's CPUs access masked elements one by one: a page fault of the first comes before the #GP of the others. */
+    bool one_by_one = host_vendor() == VENDOR_AMD && s->flags & SITE_MASKED;
+    if (one_by_one && is_canonical(v, start) && !is_canonical(v, start + count - 1))
         TRY(mem_probe(v, start, (unsigned)(PAGE_SIZE - (start & PAGE_MASK)), access));
     return mem_find(v, start, count, access, &v->exec->found);
 }
@@ -156,8 +163,8 @@ bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la)
     enum outcome out = check_operand(v, &s, la, count);
     if (out != CPU_OK)
         return leave_with(v, out);
-    /* Vector operands are not subject to alignment checking. */
-    enum access access = (s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ) | (s.size >= 16 ? ACCESS_UNCHECKED : 0);
+    enum access access =
+        (s.flags & SITE_WRITE ? ACCESS_WRITE : ACCESS_READ) | (s.seg & SITE_UNCHECKED ? ACCESS_UNCHECKED : 0);
     bool filled = false;
     if (count && likely((la & PAGE_MASK) + s.size <= PAGE_SIZE))
         out = mem_fill(v, la + first, count, access, &v->exec->found, &filled);
