@@ -29,10 +29,12 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef PTRACE_SYSEMU
@@ -95,6 +97,7 @@ struct direct_process {
     u64 stub; /* where the page is in it */
     struct user_regs_struct regs;
     bool loaded;      /* it has these */
+    u64 used_ns;      /* CPU time that it had until it stopped */
     u64 vectors_size; /* of its XSAVE image */
     u8 vectors[VECTORS_MAX] __attribute__((aligned(64)));
 };
@@ -177,13 +180,18 @@ static int child(void *opaque)
 static int stopped(struct direct_process *p)
 {
     int status;
-    while (syscall(SYS_wait4, p->pid, &status, __WALL, NULL) < 0) /* libc's would be a place to cancel the thread at */
+    struct rusage use;
+    while (syscall(SYS_wait4, p->pid, &status, __WALL, &use) < 0) /* libc's would be a place to cancel the thread at */
         if (errno != EINTR) {
             p->pid = 0;
             return 0;
         }
-    if (WIFSTOPPED(status))
+    if (WIFSTOPPED(status)) {
+        p->used_ns = ((u64)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000 +
+                      (u64)(use.ru_utime.tv_usec + use.ru_stime.tv_usec)) *
+                     1000;
         return status;
+    }
     p->pid = 0;
     return 0;
 }
@@ -562,6 +570,18 @@ static bool vectors_set(struct direct_process *p, void *image, u64 size)
     return p->pid && !ptrace(PTRACE_SETREGSET, p->pid, NT_X86_XSTATE, &v);
 }
 
+static u64 used(const struct direct_process *p)
+{
+    return p->used_ns;
+}
+
+static u64 used_here(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
+
 KEEPS_VECTORS static void stop(void *opaque, u32 index)
 {
     direct_kick(opaque, index);
@@ -575,6 +595,8 @@ void direct_host_init(struct direct_host *h)
                                       .destroy = destroy,
                                       .change = change_all,
                                       .run = run,
+                                      .used = used,
+                                      .used_here = used_here,
                                       .stop = stop,
                                       .vectors_get = vectors_get,
                                       .vectors_set = vectors_set,

@@ -82,14 +82,15 @@
 /* Of auto. A space gets credit while it is translated. Its user code goes direct if it has enough and ran, in a window
  * of some time, for many costs of a stop at a time; it comes back when it has none left. What it loses twice as much is
  * needed for the next time. */
-#define DIRECT_COST_US 20u     /* of a stop, until one took less */
-#define DIRECT_SAMPLE_US 500u  /* of translated code, at least */
-#define DIRECT_WINDOW_US 4000u /* of samples */
-#define DIRECT_ENTER 4u        /* costs of a stop */
-#define DIRECT_GAIN 5u         /* quarters of the time that code ran direct: how much longer it would take translated */
-#define DIRECT_SHARE 24u       /* time in the translator for each time of credit */
-#define DIRECT_FIRST_US 500u   /* the credit with which it goes direct for the first time, */
-#define DIRECT_CREDIT_US 4000u /* and the most */
+#define DIRECT_COST_NS 20000u    /* of a stop, until one took less */
+#define DIRECT_SAMPLE_NS 500000u /* between samples of translated code, at least */
+#define DIRECT_WINDOW_NS 4000000u
+#define DIRECT_ENTER 8u  /* costs of a stop */
+#define DIRECT_GAIN 5u   /* quarters of the time that code ran direct: how much longer it would take translated */
+#define DIRECT_SHARE 24u /* time in the translator for each time of credit */
+#define DIRECT_SPENT_NS 1000000u /* on one turn of a process, at most */
+#define DIRECT_FIRST_NS 500000   /* the credit with which it goes direct for the first time, */
+#define DIRECT_CREDIT_NS 4000000 /* and the most */
 
 /* -- waiting for another thread -- */
 

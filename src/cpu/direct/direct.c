@@ -35,11 +35,6 @@ size_t direct_size(void)
     return sizeof(struct direct);
 }
 
-static u64 microseconds(const struct vcpu *v, u64 us)
-{
-    return us * v->vm->tsc_khz / 1000;
-}
-
 static u64 xcr0_of_host(void)
 {
     u32 a, d;
@@ -51,7 +46,7 @@ void direct_attach(struct vcpu *v, void *memory)
 {
     v->direct_spaces = memory;
     v->direct_spaces->host_xcr0 = xcr0_of_host();
-    v->direct_spaces->cost = microseconds(v, DIRECT_COST_US);
+    v->direct_spaces->cost_ns = DIRECT_COST_NS;
 }
 
 void direct_detach(struct vcpu *v)
@@ -261,39 +256,47 @@ static void stopped(struct vcpu *v, enum direct_stop stop)
 
 /* -- when it pays -- */
 
-static void credit_add(const struct vcpu *v, struct space *s, s64 ticks)
+static u64 nanoseconds(const struct vcpu *v, u64 ticks)
 {
-    s64 most = (s64)microseconds(v, DIRECT_CREDIT_US);
-    s->credit = s->credit + ticks < most ? s->credit + ticks : most;
+    return ticks * 1000 / (v->vm->tsc_khz / 1000);
+}
+
+static void credit_add(struct space *s, s64 ns)
+{
+    s->credit_ns = s->credit_ns + ns < DIRECT_CREDIT_NS ? s->credit_ns + ns : DIRECT_CREDIT_NS;
 }
 
 /* User code goes on in the translator, which it entered from C. Samples are taken then, at most one per
- * DIRECT_SAMPLE_US: returns true if one says that the space is one to execute elsewhere. A sample is the time since the
- * last one, with what would have stopped a process in it; one in which other spaces or nobody ran counts for none. */
+ * DIRECT_SAMPLE_NS: returns true if one says that the space is one to execute elsewhere. A sample is the CPU time since
+ * the last one, with what would have stopped a process in it; one in which other spaces or nobody ran counts for none.
+ */
 static bool sample(struct vcpu *v)
 {
     struct direct *d = v->direct_spaces;
-    u64 now = tsc_host(), ticks = now - d->sampled;
     d->entered++;
-    if (likely(ticks < microseconds(v, DIRECT_SAMPLE_US)))
+    u64 ticks = tsc_host();
+    if (likely(nanoseconds(v, ticks - d->sampled) < DIRECT_SAMPLE_NS))
         return false;
+    vector_save(v);
     struct space *s = space_find(v);
+    u64 now = v->vm->host->direct->used_here(), ns = now - d->used_ns;
     u64 stops = d->entered + v->stat[STAT_SYSCALL] - d->syscalls;
     bool whole = s == d->runs && d->halts == v->stat[STAT_HALT];
     d->runs = s;
-    d->sampled = now;
+    d->sampled = ticks;
+    d->used_ns = now;
     d->entered = 0;
     d->syscalls = v->stat[STAT_SYSCALL];
     d->halts = v->stat[STAT_HALT];
     if (s->direct || !whole)
         return s->direct;
-    credit_add(v, s, (s64)(ticks / DIRECT_SHARE));
-    s->ticks += ticks;
+    credit_add(s, (s64)(ns / DIRECT_SHARE));
+    s->ns += ns;
     s->stops += stops;
-    if (s->ticks < microseconds(v, DIRECT_WINDOW_US))
+    if (s->ns < DIRECT_WINDOW_NS)
         return false;
-    s->direct = s->ticks >= s->stops * d->cost * DIRECT_ENTER && s->credit >= (s64)microseconds(v, s->wanted_us);
-    s->ticks = s->stops = 0;
+    s->direct = s->ns >= s->stops * d->cost_ns * DIRECT_ENTER && s->credit_ns >= s->wanted_ns;
+    s->ns = s->stops = 0;
     return s->direct;
 }
 
@@ -301,27 +304,32 @@ static bool sample(struct vcpu *v)
 static void give_up(struct vcpu *v, struct space *s)
 {
     s->direct = false;
-    s->wanted_us = s->wanted_us * 2 < DIRECT_CREDIT_US ? s->wanted_us * 2 : DIRECT_CREDIT_US;
+    s->wanted_ns = s->wanted_ns * 2 < DIRECT_CREDIT_NS ? s->wanted_ns * 2 : DIRECT_CREDIT_NS;
     mmu_user_away(v, false);
     v->direct_spaces->runs = NULL;
 }
 
-/* Since `from` the space was executed elsewhere, or made ready for that; its own code ran for `ran` of it. */
-static void account(struct vcpu *v, struct space *s, u64 from, u64 ran)
+/* The guest's code had so much CPU time in its process, and so much was spent on that beside it. */
+static void account(struct vcpu *v, struct space *s, u64 ran_ns, u64 spent_ns)
 {
-    u64 took = tsc_host() - from;
     if (v->vm->direct == CPU_DIRECT_ON)
         return;
-    credit_add(v, s, (s64)(ran * DIRECT_GAIN / 4) - (s64)(took - ran));
-    if (s->credit < 0)
+    credit_add(s, (s64)(ran_ns * DIRECT_GAIN / 4) - (s64)spent_ns);
+    if (s->credit_ns < 0)
         give_up(v, s);
-    else if (s->credit == (s64)microseconds(v, DIRECT_CREDIT_US))
-        s->wanted_us = DIRECT_FIRST_US;
+    else if (s->credit_ns == DIRECT_CREDIT_NS)
+        s->wanted_ns = DIRECT_FIRST_NS;
 }
 
-/* Guest code runs until it stops for something that mapping a page does not settle. *ran grows by the time that it ran.
- */
-static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs *r, u64 *ran)
+/* What a turn of a process took. */
+struct turn {
+    u64 ran_ns; /* CPU time of the process */
+    u64 ticks;  /* of the TSC until it stopped, whoever had the CPUs meanwhile */
+    u64 stops;
+};
+
+/* Guest code runs until it stops for something that mapping a page does not settle. */
+static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs *r, struct turn *t)
 {
     const struct cpu_direct_host *host = v->vm->host->direct;
     struct direct *d = v->direct_spaces;
@@ -332,12 +340,14 @@ static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs 
             return DIRECT_KICKED;
         v->stat[STAT_DIRECT_RUN]++;
         v->stat[STAT_DIRECT_RUN_L2] += v->in_guest;
-        u64 from = tsc_host();
+        u64 from = tsc_host(), used = host->used(s->process);
         enum direct_stop stop = host->run(s->process, r, &v->request, &la);
-        u64 ticks = tsc_host() - from;
-        if (stop != DIRECT_KICKED && ticks < d->cost) /* if it was kicked, perhaps before it began */
-            d->cost = ticks;
-        *ran += ticks > d->cost ? ticks - d->cost : 0;
+        u64 ticks = tsc_host() - from, ns = nanoseconds(v, ticks);
+        if (stop != DIRECT_KICKED && ns < d->cost_ns) /* if it was kicked, perhaps before it began */
+            d->cost_ns = ns;
+        t->ticks += ticks;
+        t->ran_ns += host->used(s->process) - used;
+        t->stops++;
         if (stop != DIRECT_PAGE_FAULT)
             return stop;
         v->stat[STAT_DIRECT_FAULT]++;
@@ -393,19 +403,28 @@ static bool begin(struct vcpu *v, struct space *s)
     return space_start(v, s) && prepare(v, s);
 }
 
+/* All that began at `from` is spent but the time that the process ran: a part of what its stops take is in that. */
+static void account_turn(struct vcpu *v, struct space *s, u64 from, const struct turn *t)
+{
+    u64 spent = nanoseconds(v, tsc_host() - from - t->ticks), cost = v->direct_spaces->cost_ns;
+    spent = spent < DIRECT_SPENT_NS ? spent : DIRECT_SPENT_NS; /* or somebody else had the CPU */
+    account(v, s, t->ran_ns, spent + t->stops * cost * 3 / 2);
+}
+
 /* Executes user code until something stops it, and what that was. */
 static bool go(struct vcpu *v, struct space *s)
 {
     struct direct_regs r;
-    u64 from = tsc_host(), ran = 0;
+    struct turn t = {0};
+    u64 from = tsc_host();
     if (!begin(v, s)) {
-        account(v, s, from, 0);
+        account_turn(v, s, from, &t);
         return false;
     }
     regs_to(v, &r);
-    enum direct_stop stop = run(v, s, &r, &ran);
+    enum direct_stop stop = run(v, s, &r, &t);
     bool lost = stop == DIRECT_LOST || (stop != DIRECT_UNFIT && !vectors_from(v, s));
-    account(v, s, from, ran);
+    account_turn(v, s, from, &t);
     if (stop != DIRECT_UNFIT && !lost) {
         regs_from(v, &r);
         stopped(v, stop);
@@ -436,6 +455,6 @@ bool direct_execute(struct vcpu *v)
     else if (!space_unfit(v, s, v->rip))
         return go(v, s);
     else
-        account(v, s, tsc_host() - d->cost / 4, 0); /* system calls are slower meanwhile */
+        account(v, s, 0, d->cost_ns / 4); /* system calls are slower meanwhile */
     return false;
 }

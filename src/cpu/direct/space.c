@@ -407,8 +407,8 @@ struct space *space_find(struct vcpu *v)
     oldest->pkru = v->pkru;
     oldest->clock = ++d->clock;
     oldest->direct = false;
-    oldest->ticks = oldest->stops = 0;
-    oldest->credit = 0;
-    oldest->wanted_us = DIRECT_FIRST_US;
+    oldest->ns = oldest->stops = 0;
+    oldest->credit_ns = 0;
+    oldest->wanted_ns = DIRECT_FIRST_NS;
     return oldest;
 }

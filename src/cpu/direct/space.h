@@ -40,11 +40,11 @@ struct space {
     u64 clock;                      /* when it was used last */
     struct region *regions;
     u64 filter[FILTER_BITS / 64]; /* by host page: may be mapped */
-    /* Of auto, in ticks of the TSC: */
-    bool direct;      /* its code is executed here, and not translated */
-    s64 credit;       /* what may be lost by that until its code is translated */
-    u32 wanted_us;    /* the credit without which it is not begun */
-    u64 ticks, stops; /* translated code of the current window: how long it ran, how often it would have stopped */
+    /* Of auto: */
+    bool direct;   /* its code is executed here, and not translated */
+    s64 credit_ns; /* what may be lost by that until its code is translated */
+    s64 wanted_ns; /* the credit without which it is not begun */
+    u64 ns, stops; /* translated code of the current window: how long it ran, how often it would have stopped */
     u8 vectors[4096] __attribute__((aligned(64))); /* what the process has */
     bool vectors_known;
 };
@@ -64,9 +64,10 @@ struct direct {
     bool refused;   /* the host makes no processes */
     u64 fault_la;   /* where the last page fault was that the translator took over; 0: none */
     bool fault_fetch;
-    u64 cost;            /* of a stop, in ticks of the TSC: the least that was seen */
-    u64 sampled;         /* TSC of the last sample of user code in the translator */
-    struct space *runs;  /* whose it was */
+    u64 cost_ns;         /* of a stop: the least that was seen */
+    u64 sampled;         /* TSC of the last sample of user code in the translator, */
+    u64 used_ns;         /* CPU time of the thread then, */
+    struct space *runs;  /* and whose code it was */
     u64 entered;         /* how often user code was entered from C since, ... */
     u64 syscalls, halts; /* ... and counters as they were then */
 };
