@@ -93,6 +93,27 @@ static void choosing(void)
     CHECK(loans_of(MODE_PLAIN) != 0);
 }
 
+static void renamed(void)
+{
+    TEST("XCHG with RAX in the register of R8, behind a prefix that makes that PAUSE");
+    code_create();
+    /* xchg r15, rax; add r13 and so on to rdx: R8 is the first lender that is left; the loop */
+    PUT(0, 0xf3, 0x49, 0x97, 0x4c, 0x01, 0xea, 0x4c, 0x01, 0xe2, 0x48, 0x01, 0xe2, 0x48, 0x01, 0xea, 0x48, 0x01, 0xda,
+        0x4c, 0x01, 0xd2, 0x4c, 0x01, 0xca, LOOP_BODY, 0x75, 0xde, HLT);
+    CHECK_EQ(loan_lender(loans_of(0), R15), R8);
+    load_registers();
+    u64 rax = v->gpr[RAX], r14 = v->gpr[R14], r15 = v->gpr[R15];
+    CHECK(run(0));
+    for (u64 c = 10; c; c--) {
+        u64 x = rax;
+        rax = r15;
+        r15 = x;
+        r14 += r15;
+        r15 ^= c;
+    }
+    CHECK(v->gpr[RAX] == rax && v->gpr[R14] == r14 && v->gpr[R15] == r15);
+}
+
 static void ends(void)
 {
     TEST("the loop runs, and the code behind it");
@@ -182,6 +203,7 @@ static void swapping(void)
 int main(void)
 {
     choosing();
+    renamed();
     ends();
     swapping();
     return TEST_END();
