@@ -5,7 +5,7 @@
  *   send:TEXT    type it
  *   paste:FILE   type what is in it, as fast as the terminal takes it, and read on meanwhile
  *   pause:MS     do not read for so long
- *   raw, cooked  the terminal must be in that mode now, or within a second
+ *   raw, cooked  the terminal must be in that mode now, or within ten seconds
  *   signal:N     send the program a signal
  *   hangup       take the terminal away
  *   columns:N    the terminal is so wide from the beginning; comes first
@@ -84,7 +84,7 @@ static void mode(bool raw)
 {
     struct termios t;
     tcflag_t cooked = ICANON | ECHO | ISIG | IEXTEN;
-    for (long until = now_ms() + 1000;;) {
+    for (long until = now_ms() + 10000;;) {
         tcgetattr(slave, &t);
         if ((t.c_lflag & cooked) == (raw ? 0 : cooked))
             return;

@@ -80,7 +80,7 @@ typed 'the serial port is elsewhere' 0 off cooked -- --serial "$WORK/serial"
 check 'keys are not ours then' [ ! -s "$WORK/out" ]
 typed 'and the terminal stays as it is' 143 echo signal:15 cooked -- --serial "$WORK/serial"
 
-job="'$NESTBOX' run --accel $ACCEL --memory 16M --kernel '$WORK/echo' --timeout 1"
+job="'$NESTBOX' run --accel $ACCEL --memory 16M --kernel '$WORK/echo' --timeout 3"
 "$WORK/pty" expect:A cooked -- bash -mc "$job & wait \$!" >"$WORK/out" 2>"$WORK/err"
 check 'in the background the terminal is left alone' [ $? = 8 ]
 

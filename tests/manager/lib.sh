@@ -4,7 +4,7 @@
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 NB=$(realpath "${NB:-build/release/nestbox}")
-PATIENCE=${PATIENCE:-1} # all times to wait are multiplied by it
+PATIENCE=${PATIENCE:-3} # all times to wait are multiplied by it; a busy host needs them
 work=$(mktemp -d)
 export NESTBOX_HOME=$work/home
 run=$NESTBOX_HOME/run/vms

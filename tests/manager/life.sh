@@ -162,8 +162,9 @@ guest)
     must_be lab Running
     nb logs lab | grep -q 'the VM is reset by its guest' || fail "a reset by its guest: $("$NB" logs lab)"
     say 'reset'
-    timeout 20 "$NB" events lab >"$work/events" &
-    sleep 0.3
+    timeout 60 "$NB" events lab >"$work/events" &
+    heard() { nb pause lab && nb resume lab && [ -s "$work/events" ]; }
+    within 10 heard || fail 'no events'
     printf o | timeout 1 "$NB" console lab --no-history >/dev/null
     must_be lab Off
     wait

@@ -108,7 +108,7 @@ is lab Off || nb stop lab --turn-off
     printf '%d %d export\n' "$BASHPID" "$(date +%s)" >"$run/.lab.lock"
     sleep 3
 ) &
-sleep 0.3
+within 5 grep -q export "$run/.lab.lock"
 "$NB" set lab --notes waited 2>"$work/said" || fail "it does not wait: $(<"$work/said")"
 grep -q "waiting for 'export' (process [0-9]*), which has been at work on VM lab for [0-9]* seconds" "$work/said" ||
     fail "it says $(<"$work/said")"

@@ -23,7 +23,7 @@ tools=$PWD/build/net
 work=$NET_INSIDE
 mount -t tmpfs tmpfs "$work" && mount -t tmpfs tmpfs /run && mkdir /run/netns || exit 1
 export NESTBOX_HOME=$work/home
-PATIENCE=${PATIENCE:-1} # all times to wait are multiplied by it
+PATIENCE=${PATIENCE:-3} # all times to wait are multiplied by it; a busy host needs them
 ip link set lo up || exit 1
 (: >/dev/net/tun) 2>/dev/null || { echo '/dev/net/tun may not be opened'; exit 77; }
 # Duplicate address detection would make each IPv6 address wait for two seconds.
