@@ -116,6 +116,26 @@ static struct rule_facts facts_of(struct store *store, const struct vm_def *def,
     };
 }
 
+/* What the other VMs that run have of the host's memory. */
+static u64 memory_of_others(struct store *store, const struct vm_def *own)
+{
+    struct vm_def *list;
+    struct error ignored;
+    u64 sum = 0;
+    u32 count;
+    if (store_vms_some(store, &list, &count, NULL, &ignored))
+        return 0;
+    for (u32 i = 0; i < count; i++) {
+        struct vm_now now;
+        if (name_equal(list[i].name, own->name) || vm_now(store, &list[i], &now, &ignored))
+            continue;
+        sum += (u64)json_integer_value(json_object_get(now.report, "memory"));
+        json_decref(now.report);
+    }
+    vm_defs_free(list, count);
+    return sum;
+}
+
 int host_rules(struct store *store, const struct vm_def *def, const struct vm_now *now,
                const struct vm_settings *wanted, const char *device, u32 points, struct error *error)
 {
@@ -127,6 +147,8 @@ int host_rules(struct store *store, const struct vm_def *def, const struct vm_no
     struct rule_facts facts = facts_of(store, def, now, card);
     facts.wanted = wanted;
     facts.device = device;
+    if (points & RULE_START)
+        facts.others_memory = memory_of_others(store, def);
     for (const struct rule *rule = NULL; (rule = rule_broken(set.profile, points, &facts, rule));) {
         struct error note;
         rule_refuse(rule, set.profile, &facts, &note);

@@ -134,6 +134,11 @@ static bool more_than_host(const struct rule_facts *f)
     return wanted_of(f)->memory > f->host_memory;
 }
 
+static bool more_than_left(const struct rule_facts *f)
+{
+    return !more_than_host(f) && f->others_memory + wanted_of(f)->memory > f->host_memory;
+}
+
 static bool few_cpus(const struct rule_facts *f)
 {
     return nested(f) && wanted_of(f)->cpus < 4;
@@ -265,6 +270,11 @@ const struct rule rules[] = {
     {"P11", "S2", RULE_WARNS, BIT(PROFILE_OPEN), RULE_START | RULE_CHECK,
      "a VM with more memory than the host may be slow",
      more_than_host, "VM %s has more memory than the host", "nestbox set %s --memory 1G", "unit/rules/rule"},
+    {"P11", "S2", RULE_REFUSES, HOSTS, RULE_START, "a VM starts only where the VMs that run leave its memory",
+     more_than_left, "VM %s has more memory than those that run leave it", "nestbox list", "manager/short"},
+    {"P11", "S2", RULE_WARNS, BIT(PROFILE_OPEN), RULE_START,
+     "a VM with more memory than those that run leave it may be slow",
+     more_than_left, "VM %s has more memory than those that run leave it", "nestbox list", "manager/short"},
     {"P12", "S2", RULE_BEHAVES, ALL, 0, "a fast disk is advised"},
     {"P13", "S4", RULE_WARNS, ALL, RULE_CHECK, "a hypervisor with several VMs wants four CPUs",
      few_cpus, "VM %s has less than four CPUs, which is little for several VMs in it", "nestbox set %s --cpus 4",

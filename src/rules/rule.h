@@ -51,6 +51,7 @@ struct rule_facts {
     const char *not_spoofing; /* VM/CARD of its first card that may not spoof; NULL: all may */
     enum nesting host_vendor; /* NESTED_INTEL or NESTED_AMD */
     u64 host_memory;
+    u64 others_memory;  /* of RULE_START: what other VMs that run have */
     const char *device; /* of RULE_ADD_DEVICE: "sriov", "passthrough", "gpu"; NULL: any other */
 };
 

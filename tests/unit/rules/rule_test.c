@@ -130,6 +130,12 @@ static void old_amd(struct rule_facts *f)
     f->version = 93;
 }
 
+static void crowded(struct rule_facts *f)
+{
+    wanted.memory = 3ull << 30;
+    f->others_memory = 6ull << 30;
+}
+
 static void large(struct rule_facts *f)
 {
     wanted.memory = 16ull << 30;
@@ -169,6 +175,7 @@ static const struct {
     {"P3", RULE_SET_NESTED, old_amd, "-RR---"},
     {"P4", RULE_SET_NESTED, old_amd, "---W--"},
     {"P11", RULE_START, large, "WRRRRR"},
+    {"P11", RULE_START, crowded, "WRRRRR"},
     {"P13", RULE_CHECK, few, "WWWWWW"},
 };
 
