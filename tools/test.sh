@@ -44,11 +44,11 @@ for script in tests/boot/*.sh tests/cli/*.sh tests/guest/*.sh tests/house/*.sh t
 done
 while read -r unit; do
     name=${unit#build/release/tests/}
-    add "${name%_test}" 120 "$unit"
+    add "${name%_test}" 300 "$unit"
 done < <(find build/release/tests/unit -name '*_test' -perm -u+x | sort)
 for program in build/release/tests/kvmapi/*; do
     for vendor in intel amd; do
-        add "kvmapi/$(basename "$program"):$vendor" 120 "NESTBOX_KVM=1 NESTBOX_KVM_NESTED=$vendor \
+        add "kvmapi/$(basename "$program"):$vendor" 300 "NESTBOX_KVM=1 NESTBOX_KVM_NESTED=$vendor \
             NESTBOX_KVM_TRACE=unknown LD_PRELOAD=$PWD/build/release/libnestbox-kvm.so $program"
     done
 done
