@@ -96,7 +96,7 @@ static void consistent(void)
     const u32 by_class = INSN_PURE | INSN_KEEPS_DEST | INSN_LOCKS | INSN_LINE | INSN_SOURCE_OSZ | INSN_ALIGNED |
                          INSN_UNALIGNED | INSN_UNALIGNED_ON_AMD | INSN_X87_NO_WAIT | INSN_MASK_SIGNS32 |
                          INSN_MASK_SIGNS64 | INSN_MASK_SCALAR | INSN_MASK_PAIRS | INSN_MASK_BYTES |
-                         INSN_NO_SUPPRESSION | INSN_NO_SUPPRESSION_ON_AMD | INSN_PREFIX_IGNORED;
+                         INSN_NO_SUPPRESSION | INSN_UNCHECKED | INSN_PREFIX_IGNORED;
     for (u16 m = 0; m < MNEMONICS; m++) {
         u32 t = insn_table[m].traits;
         if (t & by_class)
@@ -315,11 +315,13 @@ static void masks(void)
     TEST("EVEX: what a bit of the mask stands for");
     trait_is(INSN_MASK_SCALAR, "vfcmaddcsh vfcmulcsh vfmaddcsh vfmulcsh");
     trait_is(INSN_MASK_PAIRS, "vfcmaddcph vfcmulcph vfmaddcph vfmulcph");
-    trait_is(INSN_MASK_BYTES, "vgf2p8affineinvqb vgf2p8affineqb vpshufbitqmb");
+    trait_is(INSN_MASK_BYTES, "vpshufbitqmb");
 
-    TEST("EVEX: no fault suppression, against Zydis' class or on AMD's CPUs");
-    trait_is(INSN_NO_SUPPRESSION, "vcvtne2ps2bf16 vdbpsadbw");
-    trait_is(INSN_NO_SUPPRESSION_ON_AMD, "vgf2p8affineinvqb vgf2p8affineqb");
+    TEST("EVEX: no fault suppression, against Zydis' class (SDM exception class E4NF)");
+    trait_is(INSN_NO_SUPPRESSION, "vcvtne2ps2bf16 vdbpsadbw vgf2p8affineinvqb vgf2p8affineqb");
+
+    TEST("VEX: no alignment check on Intel's CPUs (SDM exception class 11)");
+    trait_is(INSN_UNCHECKED, "vcvtps2ph");
 }
 
 static void units(void)
