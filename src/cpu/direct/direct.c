@@ -266,6 +266,18 @@ static void credit_add(struct space *s, s64 ns)
     s->credit_ns = s->credit_ns + ns < DIRECT_CREDIT_NS ? s->credit_ns + ns : DIRECT_CREDIT_NS;
 }
 
+/* A new process of the guest may have the tables of one that is gone: nothing is known of it then. It shows where its
+ * data of threads lie, which Linux puts anywhere in a TiB. */
+static void recognise(const struct vcpu *v, struct space *s)
+{
+    u64 place = v->seg[SEG_FS].base >> DIRECT_PLACE_SHIFT;
+    if (s->place == place)
+        return;
+    s->place = place;
+    s->life_ns = s->ns = s->stops = 0;
+    s->wanted_ns = DIRECT_FIRST_NS;
+}
+
 /* User code goes on in the translator, which it entered from C. Samples are taken then, at most one per
  * DIRECT_SAMPLE_NS: returns true if one says that the space is one to execute elsewhere. A sample is the CPU time since
  * the last one, with what would have stopped a process in it; one in which other spaces or nobody ran counts for none.
@@ -290,7 +302,9 @@ static bool sample(struct vcpu *v)
     d->halts = v->stat[STAT_HALT];
     if (s->direct || !whole)
         return s->direct;
-    credit_add(s, (s64)(ns / DIRECT_SHARE));
+    recognise(v, s);
+    credit_add(s, (s64)(ns / (s->life_ns < DIRECT_YOUNG_NS ? DIRECT_SHARE_YOUNG : DIRECT_SHARE)));
+    s->life_ns += ns;
     s->ns += ns;
     s->stops += stops;
     if (s->ns < DIRECT_WINDOW_NS)
@@ -304,7 +318,7 @@ static bool sample(struct vcpu *v)
 static void give_up(struct vcpu *v, struct space *s)
 {
     s->direct = false;
-    s->wanted_ns = s->wanted_ns * 2 < DIRECT_CREDIT_NS ? s->wanted_ns * 2 : DIRECT_CREDIT_NS;
+    s->wanted_ns = s->wanted_ns * 2 < DIRECT_WANTED_NS ? s->wanted_ns * 2 : DIRECT_WANTED_NS;
     mmu_user_away(v, false);
     v->direct_spaces->runs = NULL;
 }

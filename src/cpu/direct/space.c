@@ -409,6 +409,7 @@ struct space *space_find(struct vcpu *v)
     oldest->direct = false;
     oldest->ns = oldest->stops = 0;
     oldest->credit_ns = 0;
+    oldest->life_ns = oldest->place = 0;
     oldest->wanted_ns = DIRECT_FIRST_NS;
     return oldest;
 }

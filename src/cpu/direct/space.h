@@ -42,6 +42,8 @@ struct space {
     u64 filter[FILTER_BITS / 64]; /* by host page: may be mapped */
     /* Of auto: */
     bool direct;   /* its code is executed here, and not translated */
+    u64 place;     /* of its threads' data, roughly: a process of the guest is known by it */
+    u64 life_ns;   /* how long its code was translated, as far as samples show */
     s64 credit_ns; /* what may be lost by that until its code is translated */
     s64 wanted_ns; /* the credit without which it is not begun */
     u64 ns, stops; /* translated code of the current window: how long it ran, how often it would have stopped */
