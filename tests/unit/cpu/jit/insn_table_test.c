@@ -112,7 +112,6 @@ static void consistent(void)
         CHECK(__builtin_popcount(t & (INSN_ADDS | INSN_SUBTRACTS)) <= 1);
         CHECK(__builtin_popcount(t & (INSN_WHILE_Z | INSN_WHILE_NZ)) <= 1);
         CHECK(__builtin_popcount(t & (INSN_ALIGNED | INSN_UNALIGNED | INSN_UNALIGNED_ON_AMD)) <= 1);
-        CHECK(__builtin_popcount(t & (INSN_NO_SUPPRESSION | INSN_NO_SUPPRESSION_ON_AMD)) <= 1);
         CHECK(__builtin_popcount(t & (INSN_MASK_SIGNS32 | INSN_MASK_SIGNS64 | INSN_MASK_SCALAR | INSN_MASK_PAIRS |
                                       INSN_MASK_BYTES)) <= 1);
     }
