@@ -27,7 +27,7 @@ line() { # NAME PATTERN
 names=(dispatched lookups calls 'TLB fills' ungrouped 'bounced accesses' faults 'VM entries' 'VM exits' halts
     'stores beside code' 'pages of code compared' 'blocks found stale'
     'fills by a victim' 'fills in place of another' 'fetch fills' 'lookups for links'
-    'lookups for dead blocks' 'jumps in C' 'blocks made' 'blocks made hot' 'direct.entries' 'direct.entries_l2'
+    'jumps in C' 'blocks made' 'blocks made hot' 'direct.entries' 'direct.entries_l2'
     'direct.syscalls' 'direct.page_faults' 'direct.other_stops' 'direct.kicks' 'direct.steps' 'direct.changes'
     'direct.pages' 'direct.checks' 'direct.unfit_pages' 'direct.vectors' 'direct.processes')
 vcpu_line='vCPU [0-9]+:'

@@ -37,21 +37,21 @@ static const struct host_field {
     FIELD(slow_done),        FIELD(slow_segment),
     FIELD(call_thunk),       FIELD(direct),
     FIELD(leave_lookup),     FIELD(leave_chain),
-    FIELD(leave_stale),      FIELD(leave_request),
-    FIELD(tlb_mask),         FIELD(victim_mask),
-    FIELD(jump_victim_mask), FIELD(jump_mask),
-    FIELD(page_la),          FIELD(request),
-    FIELD(spill[0]),         FIELD(spill[1]),
-    FIELD(group[0]),         FIELD(group[1]),
-    FIELD(neg_cs_base),      FIELD(gpr[RCX]),
-    FIELD(gpr[RSP]),         FIELD(gpr[R11]),
-    FIELD(gpr[R14]),         FIELD(gpr[R15]),
-    FIELD(gpr[RDX]),         FIELD(gpr[R12]),
-    FIELD(gpr[R13]),         FIELD(seg[SEG_CS].base),
-    FIELD(seg[SEG_FS].base), FIELD(seg[SEG_GS].base),
-    FIELD(page_mask),        FIELD(check_missed),
-    FIELD(jump_missed),      FIELD(back_missed),
-    FIELD(sample_left),      FIELD(resume_r11),
+    FIELD(leave_request),    FIELD(tlb_mask),
+    FIELD(victim_mask),      FIELD(jump_victim_mask),
+    FIELD(jump_mask),        FIELD(page_la),
+    FIELD(request),          FIELD(spill[0]),
+    FIELD(spill[1]),         FIELD(group[0]),
+    FIELD(group[1]),         FIELD(neg_cs_base),
+    FIELD(gpr[RCX]),         FIELD(gpr[RSP]),
+    FIELD(gpr[R11]),         FIELD(gpr[R14]),
+    FIELD(gpr[R15]),         FIELD(gpr[RDX]),
+    FIELD(gpr[R12]),         FIELD(gpr[R13]),
+    FIELD(seg[SEG_CS].base), FIELD(seg[SEG_FS].base),
+    FIELD(seg[SEG_GS].base), FIELD(page_mask),
+    FIELD(check_missed),     FIELD(jump_missed),
+    FIELD(back_missed),      FIELD(sample_left),
+    FIELD(resume_r11),
 
     FIELD(crossing.mask),    FIELD(crossing.page_offset),
     FIELD(crossing.after),   FIELD(crossing.last),
@@ -109,7 +109,7 @@ static inline unsigned host_pushed(const u8 *p)
     const struct cache *c = host_cache;
     if (!c || p < c->code || p >= (c->block_count ? c->blocks[0].far_entry : c->hot))
         return 0;
-    return p >= c->linked || p < c->pair ? 8 : p >= c->lost ? 0 : 16;
+    return p >= c->linked[1] || p < c->pair ? 8 : p >= c->lost ? 0 : 16;
 }
 
 /* The name of what starts there, if blocks share it. */
@@ -131,8 +131,10 @@ static inline bool host_shared_name(const u8 *target, char *name, size_t size)
     const struct {
         const u8 *at;
         const char *name;
-    } others[] = {{c ? c->back : NULL, "back"}, {c ? c->missed : NULL, "missed"}, {c ? c->linked : NULL, "linked"},
-                  {c ? c->pair : NULL, "pair"}, {c ? c->ret : NULL, "return"},    {c ? c->lost : NULL, "lost"}};
+    } others[] = {{c ? c->back : NULL, "back"},        {c ? c->missed : NULL, "missed"},
+                  {c ? c->linked[0] : NULL, "linked"}, {c ? c->linked[1] : NULL, "linked_checked"},
+                  {c ? c->aside : NULL, "aside"},      {c ? c->pair : NULL, "pair"},
+                  {c ? c->ret : NULL, "return"},       {c ? c->lost : NULL, "lost"}};
     for (u32 i = 0; i < ARRAY_LEN(others); i++)
         if (others[i].at == target) {
             snprintf(name, size, "%s", others[i].name);
@@ -145,7 +147,7 @@ static inline bool host_shared_name(const u8 *target, char *name, size_t size)
 static inline bool host_is_site(const struct block *b, const u8 *p)
 {
     for (u32 i = 0; b && i < b->cold_place_from; i++)
-        if (b->places[i].site && b->cold + b->places[i].site == p)
+        if (b->places[i].site && b->cold + b->places[i].site - 1 == p)
             return true;
     return false;
 }

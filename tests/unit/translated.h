@@ -42,12 +42,10 @@ static inline const struct host_text *behind_check(unsigned i)
     return &translated_text;
 }
 
-/* The cold code behind the stub of the near entry. */
 static inline const struct host_text *cold(void)
 {
-    enum { STALE_STUB = 12 };
     const struct block *b = v->exec->tr->b;
-    host_text(&translated_text, b->cold + STALE_STUB, b->cold_end, b);
+    host_text(&translated_text, b->cold, b->cold_end, b);
     return &translated_text;
 }
 

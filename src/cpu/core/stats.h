@@ -23,7 +23,6 @@
     X(FILL_TAKEN, "fills in place of another")                                                                         \
     X(FETCH_FILL, "fetch fills")                                                                                       \
     X(LOOKUP_LINK, "lookups for links")                                                                                \
-    X(LOOKUP_DEAD, "lookups for dead blocks")                                                                          \
     X(JUMP, "jumps in C")                                                                                              \
     X(MADE, "blocks made")                                                                                             \
     X(MADE_HOT, "blocks made hot")                                                                                     \

@@ -73,7 +73,7 @@ struct vcpu {
     void *leave_lookup;
     void *leave_chain;
     void *leave_request;
-    void *leave_stale;
+    void *check_missed;     /* 88: for check.c, with the two below */
     u64 host_rsp;           /* 96: RSP of C code while translated code runs */
     u64 resume;             /* 104: host address to continue at, between C and the thunks */
     u64 resume_rcx;         /* 112 */
@@ -88,13 +88,12 @@ struct vcpu {
     u64 group[GROUP_SLOTS]; /* 208: host minus linear address of pages that a group of accesses lies in */
     u64 mini_stack[2];      /* 256: where translated code's CALL pushes; a second one also into the last of group[] */
     u64 gpr[GPR_COUNT];     /* 272 */
-    void *check_missed;     /* 400: entry points of enter.S for check.c */
-    void *jump_missed;
+    void *jump_missed;      /* 400 */
     void *back_missed;
     u64 sample_left;      /* shared jumps until the next one that is looked at: dispatch.c */
     u64 victim_mask;      /* PEXT mask that makes the index in the victim TLB */
     u64 jump_victim_mask; /* the same for jumps */
-    /* -- 448 -- */
+    /* -- 440 -- */
     u64 rip;      /* RIP of the current instruction while in C (offset in CS, not linear) */
     u64 next_rip; /* RIP if the instruction completes; handlers of branches change it */
     u64 arith;    /* raw LAHF/SETO word: AH = SF ZF AF PF CF, AL = OF; use rflags_get/set */

@@ -4,7 +4,7 @@
  * Threads: all vCPUs share the cache; cache.lock, a spin lock, guards it. Under the lock nothing walks page tables,
  * writes guest memory, enters the exclusive section or calls out of the core: each of these may take the lock itself
  * (docs/locking.md). Host code of an invalid block stays in place until the whole cache is flushed in an exclusive
- * section, so a vCPU may still run to the end of one; its entries are patched to leave.
+ * section, so a vCPU may still run to the end of one; its far entry is patched to leave, and no link leads to it.
  */
 #include "cpu/jit/block.h"
 
@@ -456,7 +456,7 @@ void block_link(struct vcpu *v, struct exit_link *link, struct block *to, u64 la
     } else if (!link->plain && (to->mode & MODE_FLAT) && c->cold_end - c->cold > CACHE_ROOM) {
         /* The jump cache has no MODE_PLAIN blocks: to those exec_chain leads each time. */
         struct emit e = {c->cold, c->cold_end};
-        emit_far_link(&e, link->target);
+        emit_far_link(c, &e, link->target);
         patch_rel32(link->field, c->cold);
         c->cold = e.p;
     }
@@ -474,14 +474,16 @@ static void unhash(struct cache *c, struct block *b)
         *p = b->next_hash;
 }
 
-/* Replaces the first instruction of an entry by a jump, in one store: a vCPU in the midst of the entry finds the rest
- * of it. */
-static void divert(u8 *entry, const struct emit *jump, const u8 *start)
+/* Replaces the first instruction at the far entry by a jump, in one store: a vCPU behind that instruction finds the
+ * rest of the block. The near entry stays as it is, since no link leads there any more. */
+static void divert(const struct cache *c, u8 *entry)
 {
-    u64 word;
-    __builtin_memcpy(&word, entry, sizeof word);
-    copy_bytes(&word, start, (size_t)(jump->p - start));
-    __atomic_store_n((u64 *)entry, word, __ATOMIC_RELEASE);
+    u64 *at = (u64 *)((u64)entry & ~(ENTRY_WORD - 1ull)), word = *at;
+    u8 jump[ENTRY_JUMP];
+    struct emit e = {jump, jump + sizeof jump};
+    emit_jmp(&e, jump + (c->dead - entry));
+    copy_bytes((u8 *)&word + (entry - (u8 *)at), jump, sizeof jump);
+    __atomic_store_n(at, word, __ATOMIC_RELEASE);
 }
 
 void block_kill(struct cache *c, struct block *b)
@@ -491,13 +493,7 @@ void block_kill(struct cache *c, struct block *b)
     for (struct exit_link *l = b->in; l; l = l->next_in)
         unchain(l);
     b->in = NULL;
-    u8 jump[ENTRY_ALIGN];
-    struct emit e = {jump, jump + sizeof jump};
-    emit_jmp_vcpu(&e, VCPU_DISP(leave_lookup)); /* r11 is the linear address */
-    divert(b->far_entry, &e, jump);
-    e.p = jump;
-    emit_jmp(&e, jump + (b->cold - b->near_entry)); /* to the stub that calls exec_stale */
-    divert(b->near_entry, &e, jump);
+    divert(c, b->far_entry);
 }
 
 static void hot_add(struct cache *c, const struct block *b)

@@ -10,7 +10,9 @@
 #include "cpu/jit/insn_table.h"
 
 #define NO_PAGE ~0ull
-#define ENTRY_ALIGN 8 /* an entry's first instruction is replaced by one store */
+/* The first instruction of a dead block is replaced by a jump, by one store of a word that is naturally aligned. */
+#define ENTRY_WORD 8
+#define ENTRY_JUMP 5
 
 /* A page of guest memory that code is fetched from. It is known by its host address, so that all slots and address
  * spaces which show the same memory share its blocks, and a write through any of them ends them. */
@@ -45,7 +47,7 @@ struct exit_link {
 struct place {
     u32 host;  /* offset in the cache */
     u16 guest; /* offset in the page */
-    u16 site;  /* behind the CALL of a shared check: where its struct site is, from block.cold */
+    u16 site;  /* behind the CALL of a shared check: where its struct site is, from block.cold, plus 1. Else 0 */
 };
 
 struct block {
@@ -56,8 +58,8 @@ struct block {
     u16 size;   /* bytes of guest code, second page included */
     u32 mode;
     struct block *next_hash;
-    u8 *far_entry; /* r11 = linear address of the block: sets page_la */
-    u8 *near_entry;
+    u8 *far_entry;  /* r11 = linear address of the block: sets page_la */
+    u8 *near_entry; /* for links of the page, which lead elsewhere once the block is dead */
     struct exit_link *in;
     u32 link_count;
     u16 looked; /* bytes that the translation depends on: more than `size` if they are no instruction */
@@ -101,7 +103,9 @@ struct cache {
     u8 *back;                            /* shared look at requests in front of a link back */
     u8 *pair;                            /* shared: a CALL notes where its return goes on */
     u8 *ret, *lost;                      /* shared return, and what it does when it finds nothing in the return stack */
-    u8 *linked;                          /* shared part of the guards of links across pages */
+    u8 *aside;                           /* what a jump of a hot block does that the jump cache does not have */
+    u8 *dead;                            /* where the far entries of dead blocks lead */
+    u8 *linked[2];                       /* shared part of the guards of links across pages, as `jump` */
     u8 *brief[BRIEF_COUNT];              /* pieces of brief instructions: brief.c */
     u8 *sysret_amd;
     u8 *stos[4], *movs[4];     /* of REP STOS and REP MOVS, by log2 of the size of an element, */

@@ -36,32 +36,35 @@ static void emit_leave_lookup(struct emit *e, u32 transfer)
     emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
 }
 
-void emit_jump_cache(struct emit *e, u32 transfer)
+void emit_jump_cache(const struct cache *c, struct emit *e, u32 transfer)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
     emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, jtag));
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
     u8 *hit = emit_jrcxz(e);
-    emit_leave_lookup(e, transfer);
+    emit_mov_imm32(e, H_SCRATCH, transfer);
+    if (c)
+        emit_jmp(e, c->aside);
+    else
+        emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
     emit_here8(e, hit);
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
     emit_gs_jmp(e, H_SCRATCH, offsetof(struct tlb, jcode));
 }
 
 /* The same by the code that blocks share (check.c), which finds `transfer` behind the jump. */
-static void emit_call_jump(struct tr *t, bool check, u32 transfer)
+static void emit_call_jump(const struct tr *t, struct emit *e, bool check, u32 transfer)
 {
-    struct emit *e = &t->hot;
     emit_call(e, t->c->jump[check]);
     emit_jmp_reg(e, H_SCRATCH);
     emit_u32(e, transfer);
 }
 
-void emit_far_link(struct emit *e, u16 target)
+void emit_far_link(const struct cache *c, struct emit *e, u16 target)
 {
     emit_load(e, H_ADDR, VCPU_DISP(page_la));
     emit_lea(e, true, H_ADDR, H_ADDR, H_NONE, 1, target);
-    emit_jump_cache(e, 0);
+    emit_jump_cache(c, e, 0);
 }
 
 /* r11 = linear target. */
@@ -73,7 +76,7 @@ static void emit_lookup(struct tr *t, bool check)
         return;
     }
     if (!t->b->hot) {
-        emit_call_jump(t, check, t->transfer);
+        emit_call_jump(t, e, check, t->transfer);
         return;
     }
     if (check) {
@@ -82,7 +85,7 @@ static void emit_lookup(struct tr *t, bool check)
         emit_leave_lookup(e, t->transfer);
         emit_here8(e, quiet);
     }
-    emit_jump_cache(e, t->transfer);
+    emit_jump_cache(t->c, e, t->transfer);
 }
 
 /* EIP in r11d, cut to the operand size, becomes linear. */
@@ -106,33 +109,32 @@ static void link_note(struct tr *t, struct exit_link link)
 }
 
 /* A link with a guard to the linear address in r11, at an offset in another page. What the guard turns away takes the
- * shared jump, behind which exec_jump_missed finds the number of the link, and chains it. */
+ * shared jump in the cold part, behind which exec_jump_missed finds the number of the link, and chains it. */
 static void emit_link_across(struct tr *t, u16 target, bool check)
 {
-    struct emit *e = &t->hot;
+    struct emit *e = &t->hot, *c = &t->cold;
     u8 *busy = NULL;
-    if (check && !t->b->hot) {
-        emit_call(e, t->c->back);
-    } else if (check) {
-        emit_load(e, H_SCRATCH, VCPU_DISP(request));
-        u8 *quiet = emit_jrcxz(e);
-        busy = emit_jmp8(e);
-        emit_here8(e, quiet);
-    }
-    if (t->b->hot) {
+    if (!t->b->hot) {
+        emit_call(e, t->c->linked[check]);
+    } else {
+        if (check) {
+            emit_load(e, H_SCRATCH, VCPU_DISP(request));
+            u8 *quiet = emit_jrcxz(e);
+            busy = emit_jmp8(e);
+            emit_here8(e, quiet);
+        }
         emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
         emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, link));
         emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
-    } else {
-        emit_call(e, t->c->linked);
     }
     emit_align_rel32(e, LEA_LONG - 4);
     emit_lea_long(e, H_SCRATCH, H_SCRATCH, 0);
     u8 *guard = e->p - 4, *hit = emit_jrcxz(e);
     if (busy)
         emit_here8(e, busy);
-    emit_call_jump(t, busy, t->transfer | TRANSFER_LINKS);
-    emit_u32(e, (u32)(t->b->links + t->link_count - t->c->links));
+    emit_jmp(e, c->p);
+    emit_call_jump(t, c, busy, t->transfer | TRANSFER_LINKS);
+    emit_u32(c, (u32)(t->b->links + t->link_count - t->c->links));
     emit_here8(e, hit);
     emit_align_rel32(e, 1);
     emit_jmp(e, e->p);
@@ -349,7 +351,7 @@ static void emit_pair(struct tr *t)
         t->links[t->link_count - 1].lands = true;
     } else {
         emit_call(e, e->p + jump + jump + JUMP_REG_SIZE + sizeof t->transfer);
-        emit_call_jump(t, false, 0);
+        emit_call_jump(t, e, false, 0);
     }
     emit_call(e, t->c->pair);
 }

@@ -107,7 +107,7 @@ static void emit_go_on(struct emit *e)
 {
     emit_load(e, RAX, CALLED_DISP(gpr[RAX]));
     emit_lea(e, true, RSP, RSP, H_NONE, 1, 8);
-    emit_jump_cache(e, 0);
+    emit_jump_cache(NULL, e, 0);
 }
 
 /* r11 is the address of the next instruction. */

@@ -208,6 +208,18 @@ static void emit_shared_return(struct cache *c, struct emit *e)
     emit_jmp(e, leave);
 }
 
+/* A jump of a hot block to the linear address in r11 has its TRANSFER_* in rcx: it may be among the victims. */
+static void emit_jump_aside(struct emit *e)
+{
+    emit_store(e, H_SCRATCH, VCPU_DISP(spill));
+    u8 *victim = emit_called_jump(e, VCPU_DISP(jump_victim_mask), offsetof(struct tlb, jvtag));
+    emit_load(e, H_SCRATCH, VCPU_DISP(spill));
+    emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
+    emit_here8(e, victim);
+    emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_victim_mask));
+    emit_gs_jmp(e, H_SCRATCH, offsetof(struct tlb, jvcode));
+}
+
 /* In front of a link back: requests and samples are looked at. */
 static void emit_shared_back(struct emit *e)
 {
@@ -217,10 +229,10 @@ static void emit_shared_back(struct emit *e)
     emit_here8(e, sample);
     emit_jmp_vcpu(e, CALLED_DISP(back_missed));
     emit_here8(e, quiet);
-    emit_ret(e);
 }
 
-/* rcx = 0 behind the LEA of a guard if the context has the page of the link's target at the linear address in r11. */
+/* rcx = 0 behind the LEA of a guard if the context has the page of the link's target at the linear address in r11.
+ * exec_back_missed makes the same sum. */
 static void emit_shared_guard(struct emit *e)
 {
     emit_tag_sum(e, CALLED_DISP(tlb_mask), offsetof(struct tlb, link), 0);
@@ -250,11 +262,20 @@ u8 *checks_emit(struct cache *c, u8 *code, const u8 *end)
     emit_align(&e, CHECK_ALIGN);
     emit_shared_return(c, &e);
     emit_align(&e, CHECK_ALIGN);
-    c->linked = e.p;
+    c->aside = e.p;
+    emit_jump_aside(&e);
+    emit_align(&e, CHECK_ALIGN);
+    c->dead = e.p;
+    emit_jmp_vcpu(&e, VCPU_DISP(leave_lookup)); /* r11 is the linear address */
+    emit_align(&e, CHECK_ALIGN);
+    c->linked[true] = e.p;
+    emit_shared_back(&e);
+    c->linked[false] = e.p;
     emit_shared_guard(&e);
     emit_align(&e, CHECK_ALIGN);
     c->back = e.p;
     emit_shared_back(&e);
+    emit_ret(&e);
     emit_align(&e, LOOP_ALIGN);
     return e.p;
 }

@@ -205,22 +205,16 @@ bool exec_request(struct vcpu *v, u64 offset, u64 r11)
 
 bool exec_back_missed(struct vcpu *v, const u8 *after, u64 r11)
 {
-    const struct exit_link *link = link_behind(v, after);
     if (!v->sample_left && heats(v, (u64)after))
         heat(v, after);
     if (v->request) {
+        const struct exit_link *link = link_behind(v, after);
         v->rip = rip_of(v, link->across ? r11 : v->page_la + link->target);
         return leave_with(v, CPU_OK);
     }
     v->resume = (u64)after;
+    v->resume_rcx = v->tlb->link[tlb_index(r11)] + r11; /* what a guard goes on with */
     return true;
-}
-
-bool exec_stale(struct vcpu *v, u64 offset, u64 r11)
-{
-    v->stat[STAT_LOOKUP_DEAD]++;
-    v->exec->chain = NULL;
-    return proceed(v, v->page_la + (u16)offset, 0);
 }
 
 /* -- called instructions -- */

@@ -158,7 +158,6 @@ resume_behind:
         LEAVE exec_leave_lookup, exec_lookup
         LEAVE exec_leave_chain, exec_chain
         LEAVE exec_leave_request, exec_request
-        LEAVE exec_leave_stale, exec_stale
         LEAVE exec_leave_signal, exec_signal_left
 
 /* From within a piece of brief.c for strings: RSP is below a return address, RSI and RDI are in the vCPU. */

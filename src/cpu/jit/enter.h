@@ -17,8 +17,7 @@ void exec_enter(struct vcpu *v);
 /* Translated code CALLs the thunks and JMPs to the ways out, through their addresses in the vCPU. */
 extern const u8 exec_thunk_slow_mem[], exec_thunk_slow_done[], exec_thunk_slow_segment[], exec_thunk_call[],
     exec_thunk_check_missed[], exec_thunk_jump_missed[], exec_thunk_back_missed[];
-extern const u8 exec_leave_lookup[], exec_leave_chain[], exec_leave_request[], exec_leave_stale[], exec_leave_signal[],
-    exec_leave_string[];
+extern const u8 exec_leave_lookup[], exec_leave_chain[], exec_leave_request[], exec_leave_signal[], exec_leave_string[];
 
 /* slow.c; `after` is behind the CALL, where the site is. */
 bool exec_slow_mem(struct vcpu *v, const u8 *after, u64 la);
@@ -36,7 +35,6 @@ bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la);
 bool exec_lookup(struct vcpu *v, u64 rcx, u64 la);
 bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11);
 bool exec_request(struct vcpu *v, u64 offset, u64 r11);
-bool exec_stale(struct vcpu *v, u64 offset, u64 r11);
 
 /* signal.c */
 bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11);

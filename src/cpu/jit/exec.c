@@ -42,6 +42,5 @@ void exec_init(struct vcpu *v, void *memory)
     v->leave_lookup = (void *)exec_leave_lookup;
     v->leave_chain = (void *)exec_leave_chain;
     v->leave_request = (void *)exec_leave_request;
-    v->leave_stale = (void *)exec_leave_stale;
     mmu_set_lost_return(v, v->vm->cache->lost);
 }

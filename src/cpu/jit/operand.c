@@ -24,7 +24,7 @@ void emit_place(struct tr *t, struct emit *e)
 
 void emit_place_of_site(struct tr *t)
 {
-    u64 site = (u64)(t->cold.p - t->b->cold);
+    u64 site = (u64)(t->cold.p - t->b->cold) + 1;
     if (t->place_count == ARRAY_LEN(t->places) || site != (u16)site) {
         t->lost = true;
         return;

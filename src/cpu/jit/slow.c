@@ -212,7 +212,7 @@ static const u8 *missed_site(struct vcpu *v, const u8 *after)
     while (!p->site) /* that of the access itself, where the check is right in front of it */
         p--;
     v->exec->missed[i].after = after;
-    v->exec->missed[i].site = b->cold + p->site;
+    v->exec->missed[i].site = b->cold + p->site - 1;
     return v->exec->missed[i].site;
 }
 

@@ -61,21 +61,17 @@ static void translate_insn(struct tr *t)
 
 /*
  * At the far entry r11 is the linear address of the block; its page is noted, then the near entry follows. The first
- * instruction of each entry is aligned and gives room to the jump that block_invalidate puts in its place. Branches of
- * the block to its own start go behind it. The stub that the near entry jumps to then begins the cold part.
+ * instruction lies so that block_kill can put a jump in its place.
  */
 static void emit_entries(struct tr *t)
 {
     struct emit *e = &t->hot;
-    emit_align(e, ENTRY_ALIGN);
+    if ((u64)e->p % ENTRY_WORD > ENTRY_WORD - ENTRY_JUMP)
+        emit_align(e, ENTRY_WORD);
     t->b->far_entry = e->p;
     emit_lea_long(e, H_SCRATCH, H_ADDR, -(s32)t->b->offset);
     emit_store(e, H_SCRATCH, VCPU_DISP(page_la));
-    emit_align(e, ENTRY_ALIGN);
     t->b->near_entry = e->p;
-    emit_nop5(e);
-    emit_mov_imm32(&t->cold, H_SCRATCH, t->b->offset);
-    emit_jmp_vcpu(&t->cold, VCPU_DISP(leave_stale));
 }
 
 /* The bytes that a block may be made from are read once: others may write to the page meanwhile. */

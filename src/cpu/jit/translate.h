@@ -296,9 +296,10 @@ s64 branch_target(const struct decoded *d);
 void add_link(struct tr *t, u8 *field, u16 target, bool plain);
 /* What a link to a block that crosses its page jumps to: the jump cache knows whether the second page is still the
  * same. */
-void emit_far_link(struct emit *e, u16 target);
-/* Jumps through the context's jump cache to the linear address in r11; transfer: TRANSFER_*, or 0. */
-void emit_jump_cache(struct emit *e, u32 transfer);
+void emit_far_link(const struct cache *c, struct emit *e, u16 target);
+/* Jumps through the context's jump cache to the linear address in r11; transfer: TRANSFER_*, or 0. Without a cache its
+ * victims are not asked. */
+void emit_jump_cache(const struct cache *c, struct emit *e, u32 transfer);
 
 /* translate.c: makes a block. The cache's lock is held: guest memory is only read, and nothing is walked. */
 struct translation_request {

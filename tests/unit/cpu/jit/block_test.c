@@ -29,9 +29,9 @@ static void finding(void)
 {
     TEST("a block is found again");
     code_create();
-    PUT(0, 0x90, 0x90, HLT);
+    PUT(0, 0x90, 0x89, 0x03 /* mov [rbx], eax */, HLT);
     struct block *b = block(0);
-    CHECK(b && b->valid && b->page == (u64)ram + CODE_GPA && b->offset == 0 && b->size == 3 && b->page2 == NO_PAGE);
+    CHECK(b && b->valid && b->page == (u64)ram + CODE_GPA && b->offset == 0 && b->size == 4 && b->page2 == NO_PAGE);
     CHECK(block(0) == b);
     CHECK_EQ(cache->block_count, 1);
 
@@ -251,20 +251,23 @@ static void invalidation(void)
     CHECK(!first->valid && run(0));
     CHECK_EQ(v->gpr[RAX], 2);
 
-    TEST("both entries of a dead block lead out of it");
-    first = block(0);
-    u8 *far_entry = first->far_entry, *near_entry = first->near_entry;
-    store(CODE + 1, 3);
-    v->code_changed = false;
-    for (unsigned i = 0; i < 2; i++) {
-        v->resume = (u64)(i ? near_entry : far_entry);
-        v->resume_r11 = v->page_la = CODE;
+    TEST("the far entry of a dead block leads out of it, wherever it lies");
+    for (unsigned i = 0; i < 8; i++) {
+        cache->hot += i;
+        v->code_changed = false;
+        first = block(0);
+        u8 *far_entry = first->far_entry;
+        store(CODE + 1, (u8)(3 + i));
+        v->code_changed = false;
+        v->resume = (u64)far_entry;
+        v->resume_r11 = CODE;
         v->gpr[RAX] = 0;
         v->activity = ACTIVITY_ACTIVE;
         exec_enter(v);
-        CHECK(v->gpr[RAX] == 3 && v->activity == ACTIVITY_HLT);
+        CHECK(v->gpr[RAX] == 3u + i && v->activity == ACTIVITY_HLT);
     }
     v->activity = ACTIVITY_ACTIVE;
+    v->code_changed = false;
 
     TEST("a device's write");
     first = block(0);

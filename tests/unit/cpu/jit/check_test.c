@@ -17,7 +17,8 @@ static const struct host_text *shared_code(const u8 *from)
     for (u32 check = 0; check < ARRAY_LEN(cache->jump); check++)
         if (cache->jump[check] > from && cache->jump[check] < end)
             end = cache->jump[check];
-    const u8 *others[] = {cache->back, cache->linked, cache->pair, cache->ret, cache->lost, cache->missed};
+    const u8 *others[] = {cache->back, cache->linked[0], cache->linked[1], cache->pair, cache->ret,
+                          cache->lost, cache->missed,    cache->aside,     cache->dead};
     for (u32 i = 0; i < ARRAY_LEN(others); i++)
         if (others[i] > from && others[i] < end)
             end = others[i];
@@ -98,8 +99,20 @@ static void jumps(void)
                "jmp [vcpu.back_missed]", "ret");
 
     TEST("the guard of a link to another page");
-    CHECK_TEXT(shared_code(cache->linked), "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:link[rcx*8]",
+    CHECK_TEXT(shared_code(cache->linked[0]), "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:link[rcx*8]",
                "lea rcx, [rcx+r11*1]", "ret");
+
+    TEST("of one back to another page, which looks at requests, too");
+    CHECK_TEXT(shared_code(cache->linked[1]), "mov rcx, [vcpu.sample_left]", "lea rcx, [rcx-0x01]",
+               "mov [vcpu.sample_left], rcx", "jrcxz #6", "mov rcx, [vcpu.request]", "jrcxz #7",
+               "jmp [vcpu.back_missed]");
+
+    TEST("a jump of a hot block that the jump cache does not have");
+    CHECK_TEXT(shared_code(cache->aside), "mov [vcpu.spill[0]], rcx", JUMP_TEXT("jump_victim", "jvtag"), "jrcxz #7",
+               "mov rcx, [vcpu.spill[0]]", "jmp [vcpu.leave_lookup]", "pext rcx, r11, [vcpu.jump_victim_mask]",
+               "jmp gs:jvcode[rcx*8]");
+    TEST("the way out of a dead block");
+    CHECK_TEXT(shared_code(cache->dead), "jmp [vcpu.leave_lookup]");
 
     TEST("a CALL notes where its return goes on");
     CHECK_TEXT(shared_code(cache->pair), "mov rcx, gs:returns.top", "lea ecx, [rcx+0x08]", "movzx ecx, cl",
@@ -119,7 +132,7 @@ static void jumps(void)
     for (u32 kind = 0; kind < CHECK_KINDS; kind++)
         for (u32 log = 0; log < CHECK_SIZES; log++)
             CHECK(!((u64)cache->check[kind][log] % CHECK_ALIGN) && cache->check[kind][log] >= cache->code);
-    CHECK(cache->missed == cache->code && cache->jump[1] < cache->linked && cache->linked < cache->back &&
+    CHECK(cache->missed == cache->code && cache->jump[1] < cache->linked[1] && cache->linked[0] < cache->back &&
           cache->back < cache->hot && cache->hot < cache->hot_end);
     const u8 *end = cache->hot;
     PUT(0, HLT);
@@ -140,7 +153,7 @@ static void jumps(void)
 static struct site site_at(const struct block *b, const struct place *p)
 {
     struct site s;
-    memcpy(&s, b->cold + p->site, sizeof s);
+    memcpy(&s, b->cold + p->site - 1, sizeof s);
     return s;
 }
 
@@ -165,7 +178,7 @@ static void places(void)
         s32 rel;
         memcpy(&rel, after - 4, sizeof rel);
         CHECK(after[-5] == 0xe8 && host_shared_name(after + rel, name, sizeof name));
-        CHECK(b->cold + p->site + sizeof(struct site) <= b->cold_end);
+        CHECK(b->cold + p->site - 1 + sizeof(struct site) <= b->cold_end);
         struct site s = site_at(b, p);
         CHECK(n < ARRAY_LEN(want) && p->guest == want[n].guest && s.offset == p->guest && s.size == want[n].size &&
               s.flags == want[n].flags && s.seg == want[n].seg);
@@ -226,7 +239,7 @@ static void single(void)
     for (u32 i = 0; i < b->cold_place_from; i++) {
         const u8 *after = cache->code + b->places[i].host;
         for (u32 k = 0; b->places[i].site && k < MISSED_SITES; k++)
-            kept += v->exec->missed[k].after == after && v->exec->missed[k].site == b->cold + b->places[i].site;
+            kept += v->exec->missed[k].after == after && v->exec->missed[k].site == b->cold + b->places[i].site - 1;
     }
     CHECK_EQ(kept, 3);
 
