@@ -24,7 +24,7 @@ from_to() { # NAME NUMBER LEAST MOST
 line() { # NAME PATTERN
     check "$1" grep -qE "^$2$" "$WORK/err"
 }
-names=(dispatched lookups calls 'TLB fills' ungrouped 'bounced accesses' faults 'VM entries' 'VM exits' halts
+names=(dispatched lookups calls 'system calls' 'TLB fills' ungrouped 'bounced accesses' faults 'VM entries' 'VM exits' halts
     'stores beside code' 'pages of code compared' 'blocks found stale'
     'fills by a victim' 'fills in place of another' 'fetch fills' 'lookups for links'
     'jumps in C' 'blocks made' 'blocks made hot' 'direct.entries' 'direct.entries_l2'
