@@ -13,7 +13,7 @@ stats() { # NAME STATUS OPTION...: the lines are in $WORK/err
     check "$name" [ $? = "$want" ]
 }
 counter() { # VCPU NAME
-    sed -nE "s/^vCPU $1:.* $2 ([0-9]+)( .*|)$/\1/p" "$WORK/err"
+    sed -nE "s/^vCPU $1:(.*[0-9]|) $2 ([0-9]+)( .*|)$/\2/p" "$WORK/err"
 }
 called() { # all counts of called instructions together
     sed -nE 's/^called: +([0-9]+) [a-z].*/\1/p' "$WORK/err" | awk '{n += $1} END {print n}'
@@ -24,8 +24,8 @@ from_to() { # NAME NUMBER LEAST MOST
 line() { # NAME PATTERN
     check "$1" grep -qE "^$2$" "$WORK/err"
 }
-names=(dispatched lookups calls 'system calls' 'TLB fills' ungrouped 'bounced accesses' faults 'VM entries' 'VM exits' halts
-    'stores beside code' 'pages of code compared' 'blocks found stale'
+names=(dispatched lookups calls 'system calls' 'TLB fills' ungrouped 'bounced accesses' faults 'VM entries' 'VM exits'
+    halts 'stores beside code' 'pages of code compared' 'blocks found stale'
     'fills by a victim' 'fills in place of another' 'fetch fills' 'lookups for links'
     'jumps in C' 'blocks made' 'blocks made hot' 'direct.entries' 'direct.entries_l2'
     'direct.syscalls' 'direct.page_faults' 'direct.other_stops' 'direct.kicks' 'direct.steps' 'direct.changes'
