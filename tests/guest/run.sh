@@ -14,6 +14,7 @@ while read -r guest cpus nested seconds cpu append; do
     if [ $# -gt 0 ]; then
         case " $* " in *" $guest "*) ;; *) continue ;; esac
     fi
+    seconds=$((seconds * 3)) # of a busy host
     if [ "${PEER:-}" = qemu ]; then
         timeout "$seconds" qemu-system-x86_64 -accel tcg -kernel "$images/$guest.elf" -cpu "${cpu:-max}" \
             -smp "$cpus" -m 128 \
