@@ -14,6 +14,6 @@
 #define VCPU_RESUME_R11 120
 #define VCPU_VECTORS_LIVE 136
 #define VCPU_GPR 272
-#define VCPU_ARITH 456
+#define VCPU_ARITH 464
 
 #endif

@@ -55,6 +55,7 @@
 #define JUMP_BITS 14       /* entries of a context's jump cache */
 #define JUMP_VICTIM_LOW 4  /* bits of those that another jump took the place of: from bit 4 of the address on, */
 #define JUMP_VICTIM_HIGH 6 /* and from above the bits of the jump cache on */
+#define RETURN_BITS 9      /* entries of the return stack, by the eight bytes of the stack: it covers 4 KiB of that */
 #define TLB_CONTEXTS 32    /* contexts per vCPU */
 #define LARGE_VCPUS 2u     /* vCPUs whose contexts lie in large pages of the host, 20 MiB each */
 #define TLB_HINTS 64       /* where the context of a key was last */

@@ -93,7 +93,8 @@ struct vcpu {
     u64 sample_left;      /* shared jumps until the next one that is looked at: dispatch.c */
     u64 victim_mask;      /* PEXT mask that makes the index in the victim TLB */
     u64 jump_victim_mask; /* the same for jumps */
-    /* -- 440 -- */
+    u64 return_mask;      /* PEXT mask that makes the index in the return stack of RSP */
+    /* -- 448 -- */
     u64 rip;      /* RIP of the current instruction while in C (offset in CS, not linear) */
     u64 next_rip; /* RIP if the instruction completes; handlers of branches change it */
     u64 arith;    /* raw LAHF/SETO word: AH = SF ZF AF PF CF, AL = OF; use rflags_get/set */

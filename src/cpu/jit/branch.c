@@ -337,6 +337,35 @@ static bool is_paired(const struct tr *t)
     return t->is64 && !(t->mode & MODE_STEP);
 }
 
+void emit_return_note(struct emit *e, s32 mask)
+{
+    emit_lea(e, true, H_SCRATCH, H_GUEST_RSP, H_NONE, 1, 8);
+    emit_pext(e, H_SCRATCH, H_SCRATCH, mask);
+    emit_not(e, true, H_ADDR);
+    emit_gs_store(e, H_ADDR, H_SCRATCH, RETURN_LA);
+}
+
+u8 *emit_return_match(struct emit *e)
+{
+    emit_pext(e, H_SCRATCH, H_GUEST_RSP, VCPU_DISP(return_mask));
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, RETURN_LA);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
+    return emit_jrcxz(e);
+}
+
+void emit_return_matched(struct emit *e)
+{
+    emit_pext(e, H_SCRATCH, H_GUEST_RSP, VCPU_DISP(return_mask));
+    emit_gs_push(e, H_SCRATCH, RETURN_HOST);
+    emit_ret(e);
+}
+
+/* Hot blocks of user code have what others share: nobody looks where they return. */
+static bool is_fast(const struct tr *t)
+{
+    return t->b->hot && t->mode & MODE_USER;
+}
+
 /* A CALL, with its return address in r11, notes where its return goes on: at the jump here, which leads to the block
  * there. The host's CALL goes around that. */
 static void emit_pair(struct tr *t)
@@ -353,7 +382,34 @@ static void emit_pair(struct tr *t)
         emit_call(e, e->p + jump + jump + JUMP_REG_SIZE + sizeof t->transfer);
         emit_call_jump(t, e, false, 0);
     }
-    emit_call(e, t->c->pair);
+    if (!t->b->hot) {
+        emit_call(e, t->c->pair);
+        return;
+    }
+    emit_return_note(e, CALLED_DISP(return_mask));
+    emit_pop_host(e, H_ADDR);
+    emit_gs_store(e, H_ADDR, H_SCRATCH, RETURN_HOST);
+}
+
+/* The same as c->ret of check.c. */
+static void emit_return(struct tr *t)
+{
+    struct emit *e = &t->hot, *c = &t->cold;
+    emit_mov_imm32(e, H_SCRATCH, t->transfer);
+    if (!is_fast(t)) {
+        emit_jmp(e, t->c->ret);
+        return;
+    }
+    emit_store(e, H_SCRATCH, VCPU_DISP(spill));
+    emit_load(e, H_SCRATCH, VCPU_DISP(request));
+    u8 *quiet = emit_jrcxz(e);
+    emit_jmp(e, c->p);
+    emit_leave_lookup(c, t->transfer);
+    emit_here8(e, quiet);
+    u8 *match = emit_return_match(e);
+    emit_jmp(e, t->c->lost);
+    emit_here8(e, match);
+    emit_return_matched(e);
 }
 
 void translate_call(struct tr *t)
@@ -378,8 +434,7 @@ void translate_return(struct tr *t)
     t->transfer = transfer_of(t, TRANSFER_RETURN | release << TRANSFER_RELEASE_SHIFT, size);
     emit_pop_target(t, size, release);
     if (is_paired(t)) {
-        emit_mov_imm32(&t->hot, H_SCRATCH, t->transfer);
-        emit_jmp(&t->hot, t->c->ret);
+        emit_return(t);
         return;
     }
     emit_eip_to_linear(t, false);

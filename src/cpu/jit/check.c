@@ -9,13 +9,7 @@
  * dispatch.c looks at, to find the blocks that get code of their own.
  */
 #include "cpu/jit/block.h"
-#include "cpu/jit/emit.h"
-#include "cpu/mmu/mmu.h"
-
-#define RETURN_TOP ((u32)offsetof(struct tlb, returns.top))
-#define RETURN_LA ((u32)offsetof(struct tlb, returns.entry[0].la))
-#define RETURN_HOST ((u32)offsetof(struct tlb, returns.entry[0].host))
-#define RETURN_STEP 8
+#include "cpu/jit/translate.h"
 
 /* rcx = the linear address in r11 plus `disp` plus the tag, whose index the mask makes. */
 static void emit_tag_sum(struct emit *e, s32 mask, size_t tags, s32 disp)
@@ -141,29 +135,17 @@ static void emit_shared_jump(struct emit *e, bool check)
  */
 static void emit_shared_pair(struct emit *e)
 {
-    emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
-    emit_lea(e, false, H_SCRATCH, H_SCRATCH, H_NONE, 1, RETURN_STEP);
-    emit_movzx_cl(e);
-    emit_gs_store(e, H_SCRATCH, RETURN_TOP);
-    emit_not(e, true, H_ADDR);
-    emit_gs_store2(e, H_ADDR, H_SCRATCH, RETURN_LA);
+    emit_return_note(e, CALLED_DISP(return_mask) + 8);
     emit_op_mem(e, true, 0x8b, H_ADDR, H_VCPU, H_NONE, 1, 8);
-    emit_gs_store2(e, H_ADDR, H_SCRATCH, RETURN_HOST);
+    emit_gs_store(e, H_ADDR, H_SCRATCH, RETURN_HOST);
     emit_ret_release(e, 8);
-}
-
-static void emit_return_release(struct emit *e)
-{
-    emit_lea(e, false, H_SCRATCH, H_SCRATCH, H_NONE, 1, -RETURN_STEP);
-    emit_movzx_cl(e);
-    emit_gs_store(e, H_SCRATCH, RETURN_TOP);
 }
 
 /* Goes on where the jump cache says, by a RET: translated code has CALLed, or would have. */
 static void emit_return_to(struct emit *e, s32 mask, size_t values)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, mask);
-    emit_gs_push(e, H_SCRATCH, 8, (u32)values);
+    emit_gs_push(e, H_SCRATCH, (u32)values);
     emit_ret(e);
 }
 
@@ -190,21 +172,11 @@ static void emit_shared_return(struct cache *c, struct emit *e)
     emit_jmp(e, leave);
     emit_here8(e, quiet);
     u8 *sample = emit_countdown(e, VCPU_DISP(sample_left));
-    emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
-    emit_gs_load2(e, H_SCRATCH, H_SCRATCH, RETURN_LA);
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
-    u8 *match = emit_jrcxz(e);
-    emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
-    emit_return_release(e);
+    u8 *match = emit_return_match(e);
     emit_jmp(e, c->lost);
     emit_here8(e, match);
-    emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
-    emit_gs_push(e, H_SCRATCH, 2, RETURN_HOST);
-    emit_return_release(e);
-    emit_ret(e);
+    emit_return_matched(e);
     emit_here8(e, sample);
-    emit_gs_load(e, H_SCRATCH, H_NONE, RETURN_TOP);
-    emit_return_release(e);
     emit_jmp(e, leave);
 }
 

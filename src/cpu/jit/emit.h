@@ -81,12 +81,6 @@ static inline void emit_movzx_ah(struct emit *e)
     emit_op0f_reg(e, false, 0xb6, RCX, 4);
 }
 
-/* movzx ecx, cl */
-static inline void emit_movzx_cl(struct emit *e)
-{
-    emit_op0f_reg(e, false, 0xb6, RCX, RCX);
-}
-
 /* movsx dst32, src16 */
 static inline void emit_movsx16(struct emit *e, unsigned dst, unsigned src)
 {
@@ -358,32 +352,18 @@ static inline void emit_gs_jmp(struct emit *e, unsigned index, u32 disp)
     emit_op_mem(e, false, 0xff, 4, H_NONE, index, 8, (s32)disp);
 }
 
-/* mov gs:[disp], src */
-static inline void emit_gs_store(struct emit *e, unsigned src, u32 disp)
+/* mov gs:[index * 8 + disp], src */
+static inline void emit_gs_store(struct emit *e, unsigned src, unsigned index, u32 disp)
 {
     emit_byte(e, BYTE_SEG_GS);
-    emit_op_mem(e, true, 0x89, src, H_NONE, H_NONE, 1, (s32)disp);
+    emit_op_mem(e, true, 0x89, src, H_NONE, index, 8, (s32)disp);
 }
 
-/* mov dst, gs:[index * 2 + disp] */
-static inline void emit_gs_load2(struct emit *e, unsigned dst, unsigned index, u32 disp)
+/* push gs:[index * 8 + disp] */
+static inline void emit_gs_push(struct emit *e, unsigned index, u32 disp)
 {
     emit_byte(e, BYTE_SEG_GS);
-    emit_op_mem(e, true, 0x8b, dst, H_NONE, index, 2, (s32)disp);
-}
-
-/* mov gs:[index * 2 + disp], src */
-static inline void emit_gs_store2(struct emit *e, unsigned src, unsigned index, u32 disp)
-{
-    emit_byte(e, BYTE_SEG_GS);
-    emit_op_mem(e, true, 0x89, src, H_NONE, index, 2, (s32)disp);
-}
-
-/* push gs:[index * scale + disp] */
-static inline void emit_gs_push(struct emit *e, unsigned index, unsigned scale, u32 disp)
-{
-    emit_byte(e, BYTE_SEG_GS);
-    emit_op_mem(e, false, 0xff, 6, H_NONE, index, scale, (s32)disp);
+    emit_op_mem(e, false, 0xff, 6, H_NONE, index, 8, (s32)disp);
 }
 
 /* -- jumps -- */
@@ -494,6 +474,13 @@ static inline void emit_call(struct emit *e, const u8 *target)
 static inline void emit_ret(struct emit *e)
 {
     emit_byte(e, 0xc3);
+}
+
+/* pop dst */
+static inline void emit_pop_host(struct emit *e, unsigned dst)
+{
+    emit_rex(e, rex_bits(H_NONE, H_NONE, dst));
+    emit_byte(e, (u8)(0x58 | (dst & 7)));
 }
 
 /* ret bytes: releases so many more */

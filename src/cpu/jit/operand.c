@@ -122,6 +122,15 @@ unsigned emit_address(struct tr *t)
 {
     if (t->flat && !has_base(t))
         return emit_offset(t);
+    const struct insn *in = &t->d->in;
+    bool based = in->base != REG_NONE;
+    if (t->is64 && in->asz == 8 && in->index == REG_NONE && in->disp == (s32)in->disp &&
+        (!based || (in->base < GPR_COUNT && host_of(t, in->base) != H_NONE))) {
+        emit_load(&t->hot, H_ADDR, VCPU_DISP(seg[0].base) + (s32)(in->seg * sizeof(struct segment)));
+        emit_lea(&t->hot, true, H_ADDR, H_ADDR, based ? host_of(t, in->base) : H_NONE, 1, (s32)in->disp);
+        t->in_r11 = REG_NONE;
+        return H_ADDR;
+    }
     emit_offset_in_r11(t);
     return emit_linear(t);
 }

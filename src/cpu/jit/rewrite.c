@@ -84,20 +84,21 @@ static void plan_homes(const struct tr *t, struct plan *p, const struct named *n
     }
 }
 
-static bool has_homeless(const struct plan *p, const struct named *n)
+static unsigned count_homeless(const struct plan *p, const struct named *n)
 {
+    unsigned count = 0;
     for (u32 set = n->explicit; set; set &= set - 1)
-        if (p->map[__builtin_ctz(set)] == H_NONE)
-            return true;
-    return false;
+        count += p->map[__builtin_ctz(set)] == H_NONE;
+    return count;
 }
 
 /* Decides how the host instruction addresses its memory operand, and takes what that needs of the scratch registers. */
 static void plan_pointer(struct plan *p, const struct named *n, bool evex, u32 *scratch)
 {
-    if (!p->rcx_in && !n->high && !has_homeless(p, n) && !(p->disp && evex)) {
+    bool free = p->addr != R11; /* is r11 */
+    if (!p->rcx_in && !n->high && count_homeless(p, n) <= free && !(p->disp && evex)) {
         p->pointer = POINTER_SUM;
-        *scratch = 0;
+        *scratch = free ? BIT(R11) : 0;
         return;
     }
     p->pointer = POINTER_REG;

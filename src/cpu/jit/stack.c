@@ -63,10 +63,14 @@ static void push_body(struct tr *t, struct emit *e, void *ctx)
     } else if (p->what == PUSH_IMM) {
         emit_store_imm(e, p->size, p->imm, RCX, t->mem_index, t->mem_disp);
     } else {
-        emit_lea(e, true, RCX, RCX, t->mem_index, 1, t->mem_disp);
-        t->in_rcx = GROUP_NONE;
-        load_pushed(t, e, p);
-        emit_store_mem(e, p->size, R11, RCX, H_NONE, 0);
+        bool apart = t->mem_index != R11, held = e == &t->hot && p->what == PUSH_REG && t->in_r11 == p->reg;
+        if (!apart) {
+            emit_lea(e, true, RCX, RCX, R11, 1, t->mem_disp);
+            t->in_rcx = GROUP_NONE;
+        }
+        if (!apart || !held)
+            load_pushed(t, e, p);
+        emit_store_mem(e, p->size, R11, RCX, apart ? t->mem_index : H_NONE, apart ? t->mem_disp : 0);
         t->in_r11 = p->what == PUSH_REG ? p->reg : REG_NONE;
     }
     stack_add(t, e, -(s32)p->size);
@@ -118,6 +122,14 @@ static void pop_body(struct tr *t, struct emit *e, void *ctx)
     if (t->ssz == 8 && p->size == 8 && home != H_NONE && p->reg != RSP) {
         emit_load_mem(e, p->size, home, RCX, t->mem_index, t->mem_disp);
         stack_add(t, e, p->release);
+        keep_scratch(t);
+        return;
+    }
+    if (t->ssz == 8 && p->size == 8 && p->what == POP_REG && home == H_NONE && t->mem_index != R11) {
+        emit_load_mem(e, p->size, R11, RCX, t->mem_index, t->mem_disp);
+        stack_add(t, e, p->release);
+        emit_store(e, R11, gpr_disp(p->reg));
+        t->in_r11 = p->reg;
         keep_scratch(t);
         return;
     }

@@ -286,6 +286,14 @@ void translate_loop(struct tr *t);
 void translate_jump(struct tr *t);
 void translate_call(struct tr *t);
 void translate_return(struct tr *t);
+/* rcx = the index in the return stack by RSP behind a CALL's push, and r11, the return address, is noted there. */
+void emit_return_note(struct emit *e, s32 mask);
+#define RETURN_LA ((u32)offsetof(struct tlb, returns.la))
+#define RETURN_HOST ((u32)offsetof(struct tlb, returns.host))
+/* Jumps by the JRCXZ that it returns if the return stack knows a return to the linear address in r11 by RSP. */
+u8 *emit_return_match(struct emit *e);
+/* Then: goes on there. */
+void emit_return_matched(struct emit *e);
 /* Emits a jump to an offset from the page's start, which ends loans if it leaves their stretch. */
 void emit_goto(struct tr *t, s64 target, bool word);
 /* Returns where a direct branch goes, from the page's start; TARGET_NONE if the instruction is none. */

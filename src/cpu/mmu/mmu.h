@@ -44,22 +44,21 @@ enum beside {
     BESIDE_COUNT
 };
 
-/*
- * The return stack: what CALLs of translated code wait for, in a ring. An entry holds as long as one of the jump cache
- * does. Entries that were emptied lead to what mmu_set_lost_return was given, which looks in the jump cache.
- */
-#define RETURN_COUNT 32 /* the index in bytes fits in 8 bits */
-struct returns {
-    u64 top; /* index of the last entry * 8 */
-    struct {
-        u64 la;   /* complement of the linear address behind the CALL */
-        u64 host; /* where translated code goes on there, with the address in r11 */
-    } entry[RETURN_COUNT] __attribute__((aligned(64)));
-};
-
 /* Arrays lie so many entries apart, an odd number of cache lines: else the entries of one page, which an access looks
  * at together, would all be in one set of the host's caches. */
 #define TLB_APART 136
+
+/*
+ * The return stack: what CALLs of translated code wait for, by the value of RSP in front of the CALL, which it has
+ * again behind the return. An entry holds as long as one of the jump cache does. Entries that were emptied lead to what
+ * mmu_set_lost_return was given, which looks in the jump cache.
+ */
+#define RETURN_COUNT (1u << RETURN_BITS)
+#define RETURN_MASK ((u64)(RETURN_COUNT - 1) << 3) /* vcpu.return_mask */
+struct returns {
+    u64 la[RETURN_COUNT + TLB_APART]; /* complement of the linear address behind the CALL */
+    u64 host[RETURN_COUNT];           /* where translated code goes on there, with the address in r11 */
+};
 
 struct tlb {
     /* reached by translated code through GS */

@@ -434,6 +434,7 @@ void mmu_init(struct vcpu *v, void *memory)
     v->victim_mask = VICTIM_MASK;
     v->jump_victim_mask = JUMP_VICTIM_MASK;
     v->jump_mask = JUMP_MASK;
+    v->return_mask = RETURN_MASK;
     struct tlb_key k = key_now(v);
     v->tlb = context_create(v, &k);
     v->direct = v->tlb->direct;

@@ -115,18 +115,17 @@ static void indirect(void)
 static void calls(void)
 {
     TEST("CALL pushes, then jumps");
-    CHECK_TEXT(BODY(0xe8, 0x10, 0, 0, 0 /* call +16 */), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.page_la]",
-               "lea r11, [r11+0x05]", "mov [rcx], r11", "lea r15, [r15-0x08]", "call #7", "jmp cold", "call pair",
-               "jmp cold");
-    CHECK_START(BODY(0xff, 0xd0 /* call rax */), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.page_la]",
-                "lea r11, [r11+0x02]", "mov [rcx], r11", "lea r15, [r15-0x08]", "call #7", "jmp cold", "call pair",
+    CHECK_TEXT(BODY(0xe8, 0x10, 0, 0, 0 /* call +16 */), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x05]",
+               "mov [rcx+r15*1-0x08], r11", "lea r15, [r15-0x08]", "call #6", "jmp cold", "call pair", "jmp cold");
+    CHECK_START(BODY(0xff, 0xd0 /* call rax */), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x02]",
+                "mov [rcx+r15*1-0x08], r11", "lea r15, [r15-0x08]", "call #6", "jmp cold", "call pair",
                 "mov r11, [vcpu.spill[0]]", "call jump_checked");
 
     TEST("the cold part pushes by itself, and goes on in the hot one");
     TRANSLATE(0xe8, 0x10, 0, 0, 0 /* call +16 */);
-    CHECK_TEXT(cold(), "site", "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.page_la]", "lea r11, [r11+0x05]",
-               "mov [rcx], r11", "lea r15, [r15-0x08]", "call [vcpu.slow_done]", "mov rcx, link 0",
-               "jmp [vcpu.leave_chain]", "mov rcx, link 1", "jmp [vcpu.leave_chain]");
+    CHECK_TEXT(cold(), "site", "mov r11, [vcpu.page_la]", "lea r11, [r11+0x05]", "mov [rcx+r15*1-0x08], r11",
+               "lea r15, [r15-0x08]", "call [vcpu.slow_done]", "mov rcx, link 0", "jmp [vcpu.leave_chain]",
+               "mov rcx, link 1", "jmp [vcpu.leave_chain]");
 
     TEST("the return address outside flat modes is an offset in CS");
     TRANSLATE_IN(MODE_SIZE_MASK | MODE_FLAT, MODE_32 | MODE_SS32 | UNITS, 0xe8, 0x10, 0, 0, 0 /* call +16 */);
@@ -134,6 +133,24 @@ static void calls(void)
                "mov [vcpu.spill[1]], r11", "lea r11d, [r15-0x04]", "call [vcpu.slow_segment]", "call check_write4",
                "lea rcx, [rcx+r11*1]", "mov r11, [vcpu.spill[1]]", "mov [rcx], r11d", "lea r15d, [r15-0x04]",
                "jmp cold");
+
+    TEST("in hot blocks of user code both use the return stack in line");
+    code_create();
+    memset(cache->hot_hash, 0xff, sizeof cache->hot_hash);
+    PUT(0, 0xe8, 0x10, 0, 0, 0 /* call +16 */);
+    translated_in(0, MODE_USER | UNITS);
+    CHECK_TEXT(behind_check(0), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x05]", "mov [rcx+r15*1-0x08], r11",
+               "lea r15, [r15-0x08]", "call #6", "jmp cold", "lea rcx, [r15+0x08]", "pext rcx, rcx, [vcpu.?]",
+               "not r11", "mov gs:returns.la[rcx*8], r11", "pop r11", "mov gs:returns.host[rcx*8], r11", "jmp cold");
+    code_create();
+    memset(cache->hot_hash, 0xff, sizeof cache->hot_hash);
+    PUT(0, 0xc3 /* ret */);
+    translated_in(0, MODE_USER | UNITS);
+    CHECK_TEXT(behind_check(0), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]", "mov ecx, 0xF000",
+               "mov [vcpu.spill[0]], rcx", "mov rcx, [vcpu.request]", "jrcxz #7", "jmp cold",
+               "pext rcx, r15, [vcpu.return_mask]", "mov rcx, gs:returns.la[rcx*8]", "lea rcx, [rcx+r11*1+0x01]",
+               "jrcxz #12", "jmp lost", "pext rcx, r15, [vcpu.return_mask]", "push gs:returns.host[rcx*8]", "ret");
+    CHECK_TEXT(cold(), "mov r11, r15", "call [vcpu.slow_mem]", "mov ecx, 0xF000", "jmp [vcpu.leave_lookup]");
 
     TEST("RET pops, then jumps");
     CHECK_TEXT(BODY(0xc3 /* ret */), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]", "mov ecx, 0xF000", "jmp return");

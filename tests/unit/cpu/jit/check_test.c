@@ -115,18 +115,15 @@ static void jumps(void)
     CHECK_TEXT(shared_code(cache->dead), "jmp [vcpu.leave_lookup]");
 
     TEST("a CALL notes where its return goes on");
-    CHECK_TEXT(shared_code(cache->pair), "mov rcx, gs:returns.top", "lea ecx, [rcx+0x08]", "movzx ecx, cl",
-               "mov gs:returns.top, rcx", "not r11", "mov gs:returns.entry[0].la[rcx*2], r11", "mov r11, [vcpu.?]",
-               "mov gs:returns.entry[0].host[rcx*2], r11", "ret 0x08");
+    CHECK_TEXT(shared_code(cache->pair), "lea rcx, [r15+0x08]", "pext rcx, rcx, [vcpu.return_mask]", "not r11",
+               "mov gs:returns.la[rcx*8], r11", "mov r11, [vcpu.?]", "mov gs:returns.host[rcx*8], r11", "ret 0x08");
 
     TEST("a return by the return stack");
     CHECK_TEXT(shared_code(cache->ret), "mov [vcpu.spill[0]], rcx", "mov rcx, [vcpu.request]", "jrcxz #4", "jmp out",
-               "mov rcx, [vcpu.sample_left]", "lea rcx, [rcx-0x01]", "mov [vcpu.sample_left], rcx", "jrcxz #23",
-               "mov rcx, gs:returns.top", "mov rcx, gs:returns.entry[0].la[rcx*2]", "lea rcx, [rcx+r11*1+0x01]",
-               "jrcxz #17", "mov rcx, gs:returns.top", "lea ecx, [rcx-0x08]", "movzx ecx, cl",
-               "mov gs:returns.top, rcx", "jmp lost", "mov rcx, gs:returns.top", "push gs:returns.entry[0].host[rcx*2]",
-               "lea ecx, [rcx-0x08]", "movzx ecx, cl", "mov gs:returns.top, rcx", "ret", "mov rcx, gs:returns.top",
-               "lea ecx, [rcx-0x08]", "movzx ecx, cl", "mov gs:returns.top, rcx", "jmp out");
+               "mov rcx, [vcpu.sample_left]", "lea rcx, [rcx-0x01]", "mov [vcpu.sample_left], rcx", "jrcxz #16",
+               "pext rcx, r15, [vcpu.return_mask]", "mov rcx, gs:returns.la[rcx*8]", "lea rcx, [rcx+r11*1+0x01]",
+               "jrcxz #13", "jmp lost", "pext rcx, r15, [vcpu.return_mask]", "push gs:returns.host[rcx*8]", "ret",
+               "jmp out");
 
     TEST("all of it is aligned, in the hot part, and in front of the first block");
     for (u32 kind = 0; kind < CHECK_KINDS; kind++)

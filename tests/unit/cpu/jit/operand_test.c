@@ -29,8 +29,8 @@ static void addresses(void)
                 "mov r11, [vcpu.page_la]", "lea r11d, [r11-0x7FFFFFF9]", "call check_read8");
 
     TEST("with the base of FS");
-    CHECK_TEXT(HOT(0x64, 0x48, 0x8b, 3 /* mov rax, fs:[rbx] */), "lea r11, [rbx]", "mov rcx, [vcpu.seg[SEG_FS].base]",
-               "lea r11, [r11+rcx*1]", "call check_read8", "mov rax, [rcx+r11*1]");
+    CHECK_TEXT(HOT(0x64, 0x48, 0x8b, 3 /* mov rax, fs:[rbx] */), "mov r11, [vcpu.seg[SEG_FS].base]",
+               "lea r11, [r11+rbx*1]", "call check_read8", "mov rax, [rcx+r11*1]");
 
     TEST("16 bits");
     CHECK_TEXT(HOT32(0x67, 0x8b, 0x40, 8 /* mov eax, [bx+si+8] */), "lea r11d, [rbx+rsi*1+0x08]", "movzx r11d, r11w",
@@ -64,10 +64,10 @@ static void loops(void)
                "shrx rcx, rcx, rsp", "jrcxz #7", "jmp cold", "pext rcx, r11, [vcpu.tlb_mask]",
                "mov rcx, gs:radd[rcx*8]", "mov rax, [rcx+r11*1]");
     CHECK_TEXT(cold(), "call [vcpu.slow_mem]", "mov ecx, 0x00", "jmp [vcpu.leave_request]");
-    CHECK_TEXT(LOOP(0x64, 0x89, 3 /* mov fs:[rbx], eax */), "lea r11, [rbx]", "mov rcx, [vcpu.seg[SEG_FS].base]",
-               "lea r11, [r11+rcx*1]", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wtag[rcx*8]",
-               "lea rcx, [rcx+r11*1+0x03]", "shrx rcx, rcx, rsp", "jrcxz #9", "jmp cold",
-               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wadd[rcx*8]", "mov [rcx+r11*1], eax");
+    CHECK_TEXT(LOOP(0x64, 0x89, 3 /* mov fs:[rbx], eax */), "mov r11, [vcpu.seg[SEG_FS].base]", "lea r11, [r11+rbx*1]",
+               "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:wtag[rcx*8]", "lea rcx, [rcx+r11*1+0x03]",
+               "shrx rcx, rcx, rsp", "jrcxz #8", "jmp cold", "pext rcx, r11, [vcpu.tlb_mask]",
+               "mov rcx, gs:wadd[rcx*8]", "mov [rcx+r11*1], eax");
 
     TEST("what is in front of the loop or behind it has a shared one");
     TRANSLATE(0x8b, 3, 0x8b, 3, 0x75, 0xfc /* jnz to the second */, 0x8b, 3 /* mov eax, [rbx] */);

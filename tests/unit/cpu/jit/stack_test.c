@@ -9,8 +9,8 @@ static void pushes(void)
     CHECK_TEXT(BODY(0x50 /* push rax */), "mov [rcx+r15*1-0x08], rax", "lea r15, [r15-0x08]");
     CHECK_TEXT(BODY(0x51 /* push rcx */), "mov [rcx+r15*1-0x08], r14", "lea r15, [r15-0x08]");
     CHECK_TEXT(BODY(0x54 /* push rsp */), "mov [rcx+r15*1-0x08], r15", "lea r15, [r15-0x08]");
-    CHECK_TEXT(BODY(0x41, 0x57 /* push r15 */), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.gpr[R15]]",
-               "mov [rcx], r11", "lea r15, [r15-0x08]");
+    CHECK_TEXT(BODY(0x41, 0x57 /* push r15 */), "mov r11, [vcpu.gpr[R15]]", "mov [rcx+r15*1-0x08], r11",
+               "lea r15, [r15-0x08]");
     CHECK_TEXT(BODY(0x66, 0x50 /* push ax */), "mov [rcx+r15*1-0x02], ax", "lea r15, [r15-0x02]");
 
     TEST("a constant");
@@ -22,10 +22,10 @@ static void pushes(void)
                "lea r15, [r15-0x02]");
 
     TEST("an operand in memory is fetched first");
-    CHECK_TEXT(BODY(0xff, 0x33 /* push [rbx] */), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.spill[0]]",
-               "mov [rcx], r11", "lea r15, [r15-0x08]");
-    CHECK_TEXT(BODY(0xff, 0xf0 /* push rax, the long form */), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.spill[0]]",
-               "mov [rcx], r11", "lea r15, [r15-0x08]");
+    CHECK_TEXT(BODY(0xff, 0x33 /* push [rbx] */), "mov r11, [vcpu.spill[0]]", "mov [rcx+r15*1-0x08], r11",
+               "lea r15, [r15-0x08]");
+    CHECK_TEXT(BODY(0xff, 0xf0 /* push rax, the long form */), "mov r11, [vcpu.spill[0]]", "mov [rcx+r15*1-0x08], r11",
+               "lea r15, [r15-0x08]");
 
     TEST("the store is checked at its own place");
     CHECK_TEXT(HOT(0x50 /* push rax */), "lea r11, [r15-0x08]", "call check_write8", "mov [rcx+r15*1-0x08], rax",
@@ -40,8 +40,8 @@ static void pops(void)
     CHECK_TEXT(BODY(0x58 /* pop rax */), "mov rax, [rcx+r15*1]", "lea r15, [r15+0x08]");
     CHECK_TEXT(BODY(0x59 /* pop rcx */), "mov r14, [rcx+r15*1]", "lea r15, [r15+0x08]");
     CHECK_TEXT(BODY(0x5c /* pop rsp */), "mov rcx, [rcx+r15*1]", "lea r15, [r15+0x08]", "mov r15, rcx");
-    CHECK_TEXT(BODY(0x41, 0x5f /* pop r15 */), "mov rcx, [rcx+r15*1]", "lea r15, [r15+0x08]",
-               "mov [vcpu.gpr[R15]], rcx");
+    CHECK_TEXT(BODY(0x41, 0x5f /* pop r15 */), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]",
+               "mov [vcpu.gpr[R15]], r11");
     CHECK_TEXT(BODY(0x66, 0x58 /* pop ax */), "movzx ecx, word ptr [rcx+r15*1]", "lea r15, [r15+0x02]", "mov ax, cx");
     CHECK_TEXT(BODY(0x66, 0x41, 0x5f /* pop r15w */), "movzx ecx, word ptr [rcx+r15*1]", "lea r15, [r15+0x02]",
                "mov [vcpu.gpr[R15]], cx");
@@ -84,8 +84,10 @@ static void shared(void)
     CHECK_TEXT(hot(0), "lea r11, [r15-0x18]", "call check_write24", "mov [vcpu.group[0]], rcx",
                "mov [rcx+r15*1-0x08], rax", "lea r15, [r15-0x08]");
     CHECK_TEXT(hot(1), "mov [rcx+r15*1-0x08], rbx", "lea r15, [r15-0x08]");
-    CHECK_TEXT(hot(2), "lea rcx, [rcx+r15*1-0x08]", "mov r11, [vcpu.gpr[R15]]", "mov [rcx], r11",
-               "lea r15, [r15-0x08]");
+    CHECK_TEXT(hot(2), "mov r11, [vcpu.gpr[R15]]", "mov [rcx+r15*1-0x08], r11", "lea r15, [r15-0x08]");
+    TRANSLATE(0x41, 0x5e, 0x41, 0x5f, 0x41, 0x57 /* pop r14; pop r15; push r15 */);
+    CHECK_TEXT(hot(1), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]", "mov [vcpu.gpr[R15]], r11");
+    CHECK_TEXT(hot(2), "mov [rcx+r15*1-0x08], r11", "lea r15, [r15-0x08]");
 }
 
 static u64 stacked(u64 la)
