@@ -120,6 +120,10 @@ if [ "$(id -u)" != 0 ]; then
     }
     NESTBOX_IMAGE_INSIDE=1 exec "${map[@]}" "$0" "${arguments[@]}"
 fi
+# What mmdebstrap mounts is for nobody else to see: a process that looks into it would keep it from being unmounted.
+if [ -z "${NESTBOX_IMAGE_INSIDE:-}" ] && unshare --mount true 2>/dev/null; then
+    NESTBOX_IMAGE_INSIDE=1 exec unshare --mount "$0" "${arguments[@]}"
+fi
 
 umask 022
 export LC_ALL=C
@@ -127,14 +131,14 @@ mkdir -p "$cache/archives" "$(dirname "$image")"
 cache=$(readlink -f "$cache")
 exec 9>"$cache/lock"
 flock -n 9 || { say 'waiting for another build' && flock 9; }
-rm -rf "$cache"/work-* # of a build that was killed
+rm -rf --one-file-system "$cache"/work-* # of a build that was killed
 work=$(mktemp -d "$cache/work-XXXXXX")
 child=''
 leave() { # STATUS
     trap - EXIT
     trap '' INT TERM HUP
     [ -z "$child" ] || { kill -TERM "$child" 2>/dev/null && wait "$child" || :; }
-    rm -rf "$work" "$image.new" || :
+    rm -rf --one-file-system "$work" "$image.new" || :
     exit "$1"
 }
 trap 'leave $?' EXIT
