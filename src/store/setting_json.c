@@ -46,7 +46,7 @@ static json_t *value_json(const struct setting *s, const void *from)
     switch (s->kind) {
     case SETTING_FLAG:
     case SETTING_ON_OFF: return json_boolean(*(const bool *)at);
-    case SETTING_TEXT: text = *(const char *const *)at; return text ? json_string(text) : json_null();
+    case SETTING_TEXT: text = *(const char *const *)at; return text && *text ? json_string(text) : json_null();
     case SETTING_LIST: return list_json(at);
     case SETTING_CHOICE: return json_string(s->choices[*(const u32 *)at]);
     case SETTING_SET: return set_json(s, *(const u32 *)at);
