@@ -17,7 +17,8 @@ line() { # NAME PATTERN
     check "$1" grep -qE "$2" "$WORK/perf"
 }
 printf '0000000000100000 T start\n0000000000100021 t halted\n' >"$WORK/map"
-guest "$WORK/off" "$POWER_OFF$HANG"
+# mov eax, [0x100000]: what an access does that the TLB does not have is apart from the rest
+guest "$WORK/off" "\241\000\000\020\000$POWER_OFF$HANG"
 check 'with names' with_map --kernel "$WORK/off" --perf-map --symbols "$WORK/map"
 line 'a function' '^[0-9a-f]+ [0-9a-f]+ L1 kernel start\+0x20$'
 line 'what is seldom run of it' '^[0-9a-f]+ [0-9a-f]+ L1 kernel start\+0x20 rest$'
