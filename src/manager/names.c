@@ -163,15 +163,22 @@ static void profiles_each(struct store *store, const char *unused, name_each *ea
         each(p->name, opaque);
 }
 
+/* The texts of a key of all objects in a list. */
+static void each_in(const json_t *list, const char *key, name_each *each, void *opaque)
+{
+    json_t *one;
+    size_t i;
+    json_array_foreach ((json_t *)(uintptr_t)list, i, one)
+        each(json_string_value(json_object_get(one, key)), opaque);
+}
+
 static void checkpoints_each(struct store *store, const char *vm, name_each *each, void *opaque)
 {
-    json_t *list = NULL, *one;
+    json_t *list = NULL;
     struct error ignored;
-    size_t i;
     if (checkpoint_list(store, vm, &list, &ignored))
         return;
-    json_array_foreach (list, i, one)
-        each(json_string_value(json_object_get(one, "name")), opaque);
+    each_in(list, "name", each, opaque);
     json_decref(list);
 }
 
@@ -188,13 +195,11 @@ static void shares_each(struct store *store, const char *vm, name_each *each, vo
 
 static void leases_each(struct store *store, const char *nat, name_each *each, void *opaque)
 {
-    json_t *object = NULL, *one;
+    json_t *object = NULL;
     struct error ignored;
-    size_t i;
     if (nat_show(store, nat, &object, &ignored))
         return;
-    json_array_foreach (json_object_get(json_object_get(object, "state"), "leases"), i, one)
-        each(json_string_value(json_object_get(one, "address")), opaque);
+    each_in(json_object_get(json_object_get(object, "state"), "leases"), "address", each, opaque);
     json_decref(object);
 }
 

@@ -25,16 +25,20 @@
 
 /* -- finding -- */
 
-int vm_open(struct store *store, const char *name, const char *what, struct vm_open *vm, struct error *error)
+typedef int read_vm(struct store *store, const char *name, struct vm_def *def, struct error *error);
+
+/* Locks a VM and reads its definition by store_vm, or by store_vm_even_damaged. */
+static int open_by(read_vm *read_one, struct store *store, const char *name, const char *what, struct vm_open *vm,
+                   struct error *error)
 {
     *vm = (struct vm_open){.lock = -1};
-    int e = store_vm(store, name, &vm->def, error);
+    int e = read_one(store, name, &vm->def, error);
     /* What an ended command left may be the reason why the VM is not there, or damaged: locking mends that. */
     if (e == -EBADMSG || e == -ENOENT) {
         struct error ignored;
         int lock = store_vm_lock(store, name, what, VM_LOCK_WAIT_MS, &ignored);
         if (lock >= 0) {
-            e = store_vm(store, name, &vm->def, error);
+            e = read_one(store, name, &vm->def, error);
             store_vm_unlock(store, name, lock);
         }
     }
@@ -46,10 +50,15 @@ int vm_open(struct store *store, const char *name, const char *what, struct vm_o
     vm->lock = store_vm_lock(store, own, what, VM_LOCK_WAIT_MS, error);
     if (vm->lock < 0)
         return vm->lock;
-    e = store_vm(store, own, &vm->def, error);
+    e = read_one(store, own, &vm->def, error);
     if (e)
         store_vm_unlock(store, own, vm->lock);
     return e;
+}
+
+int vm_open(struct store *store, const char *name, const char *what, struct vm_open *vm, struct error *error)
+{
+    return open_by(store_vm, store, name, what, vm, error);
 }
 
 static int open_in(struct store *store, const char *name, const char *what, enum vm_request request, struct vm_open *vm,
@@ -688,27 +697,12 @@ static json_t *switches_of(struct store *store, const char *vm)
     return names;
 }
 
-/* One whose definition is damaged can be deleted, too. */
-static int open_to_delete(struct store *store, const char *name, struct vm_open *vm, struct error *error)
-{
-    int e = vm_open(store, name, "delete", vm, error);
-    if (e != -EBADMSG)
-        return e;
-    vm->lock = store_vm_lock(store, name, "delete", VM_LOCK_WAIT_MS, error);
-    if (vm->lock < 0)
-        return vm->lock;
-    e = store_vm_even_damaged(store, name, &vm->def, error);
-    if (e)
-        store_vm_unlock(store, name, vm->lock);
-    return e;
-}
-
 int vm_delete(struct store *store, const char *name, struct error *error)
 {
     struct vm_open vm;
     const char *key;
     json_t *value;
-    int e = open_to_delete(store, name, &vm, error);
+    int e = open_by(store_vm_even_damaged, store, name, "delete", &vm, error);
     if (e)
         return e;
     json_t *switches = switches_of(store, vm.def.name);

@@ -8,7 +8,7 @@ set -u
 "$NB" doctor | grep -q '^  --direct       works' || skip 'no direct execution here: see nestbox doctor'
 [ -e build/disk/test.raw ] || skip 'no build/disk/test.raw: see tools/test.sh'
 NESTBOX=$NB WORK=$work
-eval "$(sed -n '/^agent_disk()/,/^}/p; /^agent_files()/,/^}/p' tests/cli/lib.sh)"
+eval "$(sed -n '/^agent_[a-z]*()/,/^}/p' tests/cli/lib.sh)"
 agent_disk "$work/disk.raw"
 nb create lab --generation 1 --memory 512M --accel engine --direct on --disk "$work/disk.raw"
 computes() {
