@@ -34,7 +34,6 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef PTRACE_SYSEMU
@@ -575,13 +574,6 @@ static u64 used(const struct direct_process *p)
     return p->used_ns;
 }
 
-static u64 used_here(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
-}
-
 KEEPS_VECTORS static void stop(void *opaque, u32 index)
 {
     direct_kick(opaque, index);
@@ -596,7 +588,6 @@ void direct_host_init(struct direct_host *h)
                                       .change = change_all,
                                       .run = run,
                                       .used = used,
-                                      .used_here = used_here,
                                       .stop = stop,
                                       .vectors_get = vectors_get,
                                       .vectors_set = vectors_set,

@@ -153,10 +153,9 @@ struct cpu_direct_host {
     bool (*change)(struct direct_process *p, const struct direct_change *c, u32 count);
     /* Executes guest code until something stops it; *request not being zero does. */
     enum direct_stop (*run)(struct direct_process *p, struct direct_regs *r, const u64 *request, u64 *la);
-    /* CPU time in ns that it had until it stopped the last time, and that the calling thread had until now: where
-     * others want the host's CPUs, time passes that nobody used. */
+    /* CPU time in ns that it had until it stopped the last time: where others want the host's CPUs, time passes that
+     * nobody used. */
     u64 (*used)(const struct direct_process *p);
-    u64 (*used_here)(void);
     /* x87, SSE, AVX and AVX-512 state as XSAVE images in the standard format; `size` is that of `image`. */
     bool (*vectors_get)(struct direct_process *p, void *image, u64 size);
     bool (*vectors_set)(struct direct_process *p, void *image, u64 size);

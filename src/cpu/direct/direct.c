@@ -12,6 +12,7 @@
 #include "cpu/core/nested.h"
 #include "cpu/core/stats.h"
 #include "cpu/core/vectors.h"
+#include "cpu/core/world.h"
 #include "cpu/direct/space.h"
 #include "cpu/event/exception.h"
 #include "cpu/event/lapic.h"
@@ -291,7 +292,7 @@ static bool sample(struct vcpu *v)
         return false;
     vector_save(v);
     struct space *s = space_find(v);
-    u64 now = v->vm->host->direct->used_here(), ns = now - d->used_ns;
+    u64 now = world_ran_ns(v), ns = now - d->used_ns;
     u64 stops = d->entered + v->stat[STAT_SYSCALL] - d->syscalls;
     bool whole = s == d->runs && d->halts == v->stat[STAT_HALT];
     d->runs = s;

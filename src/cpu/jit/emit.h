@@ -492,15 +492,6 @@ static inline void emit_ret_release(struct emit *e, u16 bytes)
 
 /* -- padding -- */
 
-/* nopl 0(rax, rax): one instruction of five bytes, as many as emit_jmp takes */
-static inline void emit_nop5(struct emit *e)
-{
-    emit_byte(e, BYTE_ESCAPE);
-    emit_byte(e, 0x1f);
-    emit_byte(e, 0x44);
-    emit_u16(e, 0);
-}
-
 /* Pads so many bytes, by instructions of up to nine bytes: each takes as long to decode as a short one. */
 static inline void emit_nops(struct emit *e, unsigned bytes)
 {

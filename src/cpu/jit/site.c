@@ -67,9 +67,9 @@ static struct elements elements_of(const struct decoded *d)
     }
     if (d->traits & INSN_MASK_SCALAR)
         x.scalar = true;
-    if (d->traits & INSN_MASK_PAIRS) {
-        x.size = 4;
-        x.vector = d->in.vl / 4u;
+    if (d->traits & (INSN_MASK_PAIRS | INSN_MASK_BYTES)) {
+        x.size = d->traits & INSN_MASK_PAIRS ? 4 : 1;
+        x.vector = d->in.vl / x.size;
     }
     return x;
 }
@@ -85,11 +85,6 @@ static void describe_mask(const struct decoded *d, struct site *s)
     }
     struct elements x = elements_of(d);
     s->mask = d->in.evex_mask;
-    if (d->traits & INSN_MASK_BYTES) {
-        s->elements = d->in.vl;
-        s->element = 1;
-        return;
-    }
     unsigned lanes = x.size ? d->in.vl / x.size : 0; /* of what a conversion to narrower elements reads */
     bool narrows =
         d->zi.meta.category == ZYDIS_CATEGORY_CONVERT || d->zi.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
@@ -97,9 +92,9 @@ static void describe_mask(const struct decoded *d, struct site *s)
     unsigned size = x.scalar ? s->size : x.size ? x.size : 1;
     s->element = (u8)size;
     s->elements = (u8)(x.scalar ? 1 : count ? count : s->size / size);
+    /* Of what is broadcast Intel's CPUs access elements; on AMD's, tests found nothing but the whole. */
     if (d->zi.meta.category == ZYDIS_CATEGORY_EXPAND || d->zi.meta.category == ZYDIS_CATEGORY_COMPRESS)
         s->element |= ELEMENT_PACKED;
-    /* Of what is broadcast Intel's CPUs access elements; on AMD's, tests found nothing but the whole. */
     else if (s->elements < s->size / size || (s->elements > s->size / size && host_vendor() == VENDOR_AMD))
         s->element |= ELEMENT_WHOLE;
 }

@@ -185,7 +185,7 @@ static void padding(void)
 {
     TEST("instructions that do nothing");
     EMIT("nop", emit_nops(&e, 1));
-    emit_nop5(&e);
+    emit_nops(&e, 5);
     CHECK_EQ(e.p - code, 5);
     CHECK_EQ(emitted()->n, 1);
     for (unsigned bytes = 1; bytes <= 63; bytes++) {
@@ -259,7 +259,7 @@ static void flags(void)
     emit_call(&e, code);
     emit_jmp_reg(&e, RCX);
     emit_ret(&e);
-    emit_nop5(&e);
+    emit_nops(&e, 5);
     emit_nops(&e, 8);
     ZydisDecoder d;
     ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
