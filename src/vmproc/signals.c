@@ -1,5 +1,8 @@
 /*
- * Signals by a signalfd. The thread that owns the VM calls all of this; its other threads inherit what is blocked.
+ * Signals are blocked, but while the owner of the VM waits in signals_poll, where a handler notes them; signals_next
+ * takes those, and what is pending. No signalfd: whoever polls one is woken by each signal of the process, and those of
+ * the vCPUs' timers come ten thousand times a second. The thread that owns the VM calls all of this; its other threads
+ * inherit what is blocked.
  */
 #include "vmproc/signals.h"
 
@@ -9,8 +12,14 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
+
+static u64 noted; /* [a] bit n - 1: signal n came in signals_poll */
+
+static void note(int number)
+{
+    __atomic_fetch_or(&noted, BIT64(number - 1), __ATOMIC_RELAXED);
+}
 
 /* All signals that would end the process, except those of crashes, those that threads need, and those that reads and
  * writes report by their errors; and the signals of job control. */
@@ -28,7 +37,7 @@ static sigset_t taken_signals(void)
     return set;
 }
 
-int signals_open(struct signals *s, void (*continued)(void *opaque), void *opaque)
+void signals_open(struct signals *s, void (*continued)(void *opaque), void *opaque)
 {
     sigset_t taken = taken_signals();
     *s = (struct signals){.continued = continued, .opaque = opaque};
@@ -37,22 +46,56 @@ int signals_open(struct signals *s, void (*continued)(void *opaque), void *opaqu
     const int ignored[] = {SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ, ACCEL_SIGNAL_TIMER, ACCEL_SIGNAL_KICK};
     for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
         signal(ignored[i], SIG_IGN);
-    s->fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
-    return s->fd < 0 ? -errno : 0;
+    for (int i = 1; i <= SIGRTMAX; i++)
+        if (sigismember(&taken, i))
+            signal(i, note);
 }
 
 void signals_close(struct signals *s)
 {
-    if (s->fd >= 0)
-        close(s->fd);
+    sigset_t taken = taken_signals();
+    struct sigaction now;
+    for (int i = 1; i <= SIGRTMAX; i++)
+        if (sigismember(&taken, i) && sigaction(i, NULL, &now) == 0 && now.sa_handler == note)
+            signal(i, SIG_DFL);
     pthread_sigmask(SIG_SETMASK, &s->outside, NULL);
+}
+
+int signals_poll(struct pollfd *fds, unsigned count, int timeout_ms)
+{
+    sigset_t taken = taken_signals(), mask;
+    const struct timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    for (int i = 1; i <= SIGRTMAX; i++)
+        if (sigismember(&taken, i))
+            sigdelset(&mask, i);
+    int ready = ppoll(fds, count, timeout_ms < 0 ? NULL : &timeout, &mask);
+    if (ready >= 0 || errno != EINTR)
+        return ready;
+    for (unsigned i = 0; i < count; i++)
+        fds[i].revents = 0;
+    return 0;
+}
+
+/* The next signal that was noted or is pending, or 0. */
+static int next(void)
+{
+    u64 set = __atomic_load_n(&noted, __ATOMIC_RELAXED);
+    if (!set) {
+        sigset_t taken = taken_signals();
+        const struct timespec at_once = {0};
+        int number = sigtimedwait(&taken, NULL, &at_once);
+        return number > 0 ? number : 0;
+    }
+    int number = __builtin_ctzll(set) + 1;
+    __atomic_fetch_and(&noted, ~BIT64(number - 1), __ATOMIC_RELAXED);
+    return number;
 }
 
 int signals_next(struct signals *s)
 {
-    struct signalfd_siginfo info;
-    while (read(s->fd, &info, sizeof(info)) == sizeof(info)) {
-        int number = (int)info.ssi_signo;
+    int number;
+    while ((number = next())) {
         if (number == SIGTSTP) {
             terminal_pause();
             kill(getpid(), SIGSTOP);

@@ -510,16 +510,16 @@ static bool signalled_running(struct vm_process *vm, struct vm_end *end)
 static void supervise(struct vm_process *vm, struct vm_end *end)
 {
     for (;;) {
-        struct pollfd fds[2] = {{vm->wake, POLLIN, 0}, {vm->signals.fd, POLLIN, 0}};
-        if (poll(fds, 2, poll_timeout(vm)) < 0 && errno != EINTR) {
+        struct pollfd woken = {vm->wake, POLLIN, 0};
+        if (signals_poll(&woken, 1, poll_timeout(vm)) < 0) {
             error_set(&end->why, -errno, "poll: %s", strerror(errno));
             ended(end, VM_END_FAILED, 0);
             return;
         }
-        if (fds[1].revents && signalled_running(vm, end))
+        if (signalled_running(vm, end))
             return;
         u64 count;
-        if (fds[0].revents && read(vm->wake, &count, sizeof(count)) < 0)
+        if (woken.revents && read(vm->wake, &count, sizeof(count)) < 0)
             continue;
         pthread_mutex_lock(&vm->lock);
         struct notes notes = vm->notes;
@@ -568,19 +568,19 @@ static void wait_for_reader(struct vm_process *vm, struct vm_end *end)
 static int on_wait(void *opaque, int fd, short events, const char *what, struct error *error)
 {
     struct vm_process *vm = opaque;
-    struct pollfd fds[2] = {{fd, events, 0}, {vm->signals.fd, POLLIN, 0}};
+    struct pollfd there = {fd, events, 0};
     if (strcmp(vm->wait.what, what) != 0) {
         snprintf(vm->wait.what, sizeof(vm->wait.what), "%s", what);
         vm->wait.since_ms = now_ms();
         vm->wait.said = false;
     }
     for (;;) {
-        int ready = poll(fds, 2, RETRY_MS);
-        if (ready > 0 && fds[1].revents && signalled(vm, vm->end)) {
+        int ready = signals_poll(&there, 1, RETRY_MS);
+        if (signalled(vm, vm->end)) {
             vm->cut = true;
             return error_begin(error, -ECANCELED);
         }
-        if (ready > 0 && fds[0].revents)
+        if (ready > 0 && there.revents)
             return 0;
         if (passed(vm->deadline_ms)) {
             u64 ms = vm->settings->timeout_ms;
@@ -754,12 +754,10 @@ void vm_run(const struct run_settings *settings, const struct accel_ops *accel, 
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->changed, NULL);
 
-    int e = signals_open(&vm->signals, on_continued, vm);
+    signals_open(&vm->signals, on_continued, vm);
     vm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (vm->wake < 0)
-        e = -errno;
-    if (e)
-        error_set(&end->why, e, "cannot create event descriptors: %s", strerror(-e));
+        error_set(&end->why, -errno, "cannot create an event descriptor: %s", strerror(errno));
     else
         run(vm, end);
     if (vm->life == LIFE_STUCK) {

@@ -32,6 +32,18 @@ MANY_LINES=0
 run 'serial port in a file' 0 '' "${vm[@]}" --kernel "$WORK/off" --serial "$WORK/serial"
 check 'what is in the file' [ "$(cat "$WORK/serial")" = A ]
 
+# The timers of vCPUs signal thousands of times a second, and wake none but their own thread.
+"$NESTBOX" run --accel engine --memory 128M --kernel "$(dirname "$NESTBOX")/guest/storm.elf" --debug-exit \
+    >"$WORK/out" 2>"$WORK/err" </dev/null &
+pid=$!
+while [ -d /proc/$pid ]; do
+    switches=$(sed -n 's/^voluntary_ctxt_switches:\s*//p' /proc/$pid/task/$pid/status 2>/dev/null)
+    woken=${switches:-$woken}
+    sleep 0.02
+done
+wait $pid
+check 'fast timers do not wake the owner of the VM' [ "${woken:-1000}" -lt 300 ]
+
 run 'serial port on a full disk' 4 'lost: --serial /dev/full: No space' "${vm[@]}" --kernel "$WORK/off" \
     --serial /dev/full
 timeout 20 "$NESTBOX" "${vm[@]}" --kernel "$WORK/off" </dev/null >/dev/full 2>"$WORK/err"

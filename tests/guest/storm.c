@@ -73,7 +73,10 @@ static void storm(void (*start)(void), void (*rearm)(void), void (*end)(void), c
     stop = end;
     start();
     sti();
-    loop();
+    u64 begin = rdtsc();
+    do /* a busy host may let a whole loop pass before the first interrupt */
+        loop();
+    while (!ticks && rdtsc() - begin < tsc_per_ms() * 3000);
     cli();
     end();
     sti(); /* the last interrupt may wait */
@@ -165,6 +168,11 @@ static void apic(void)
     count = 1;
     apic_start();
     u64 with = loop();
+    for (unsigned i = 0; i < 10; i++) { /* what a busy host takes is not the timer's */
+        u64 again_with = loop();
+        if (again_with < with)
+            with = again_with;
+    }
     apic_stop();
     sti();
     cli();

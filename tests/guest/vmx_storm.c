@@ -33,13 +33,17 @@ static bool run(u64 reason)
 
 static void apic_timer(u32 lvt, u32 count, const char *name)
 {
-    prepare(l2_loop);
-    vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_EXTINT_EXITING);
-    vmwrite(VMCS_EXIT_CONTROLS, vmread(VMCS_EXIT_CONTROLS) | EXITC_ACK_INTERRUPT);
     apic_write(APIC_DIVIDE, 0xb);
     apic_write(APIC_LVT_TIMER, lvt);
     apic_write(APIC_INITIAL_COUNT, count);
-    bool good = run(EXIT_EXTINT);
+    u64 begin = rdtsc();
+    bool good;
+    do { /* a busy host may let a whole L2 pass before the first interrupt */
+        prepare(l2_loop);
+        vmwrite(VMCS_PIN_CONTROLS, vmread(VMCS_PIN_CONTROLS) | PIN_EXTINT_EXITING);
+        vmwrite(VMCS_EXIT_CONTROLS, vmread(VMCS_EXIT_CONTROLS) | EXITC_ACK_INTERRUPT);
+        good = run(EXIT_EXTINT);
+    } while (good && !exits_taken && rdtsc() - begin < tsc_per_ms() * 3000);
     apic_write(APIC_INITIAL_COUNT, 0);
     sti();
     cli();

@@ -84,7 +84,7 @@ static void registers_reset(struct lapic *a)
     a->initial_count = 0;
     a->deadline = 0;
     a->tsc_deadline = 0;
-    a->paid = 0;
+    a->paid = a->taken = 0;
 }
 
 void lapic_reset(struct vcpu *v, bool init)
@@ -150,6 +150,8 @@ int lapic_pending(struct vcpu *v, bool *extint)
  * The guest has to get on, whatever it sets its timer to. So each expiry is a debt of TIMER_GAP_NS, which is paid by
  * time outside the handler, and a timer that owes TIMER_DEBT_NS waits until it owes less. What waits is forgotten if
  * the guest sets the timer anew: to raise it then would let each handler's write raise the next interrupt at once.
+ * By as much as an expiry comes late the guest did not run: a busy host had other work, or the timer's signal took
+ * that long. Such time pays nothing.
  */
 #define TIMER_GAP_NS 100000
 #define TIMER_DEBT_NS (16 * TIMER_GAP_NS)
@@ -159,15 +161,23 @@ static bool is_timer(const struct lapic *a, int vector)
     return vector == (u8)a->lvt[LVT_TIMER];
 }
 
-static void debt_add(struct lapic *a, u64 now)
-{
-    a->paid = (a->paid > now ? a->paid : now) + TIMER_GAP_NS;
-}
-
 /* When an interrupt that is due at `time` may come. */
 static u64 debt_wait(const struct lapic *a, u64 time)
 {
     return time + TIMER_DEBT_NS < a->paid ? a->paid - TIMER_DEBT_NS : time;
+}
+
+/* Time stands still while the handler runs: its end adds what it took. */
+static void debt_add(struct lapic *a, u64 now)
+{
+    u64 due = debt_wait(a, a->deadline);
+    if (due < a->looked)
+        due = a->looked;
+    if (a->taken)
+        now = a->taken;
+    else if (now > due)
+        a->paid += now - due;
+    a->paid = (a->paid > now ? a->paid : now) + TIMER_GAP_NS;
 }
 
 /* -- KVM's EOI by memory -- */
@@ -234,9 +244,11 @@ int lapic_ack(struct vcpu *v)
             a->isr[vector / 64] |= bit;
             if (v->pv.eoi & KVM_PARA_ENABLED)
                 eoi_offer(a, vector);
+            if (is_timer(a, vector)) {
+                a->taken = world_now_ns(v);
+                a->taken_vector = vector;
+            }
         }
-        if (is_timer(a, vector))
-            a->taken = world_now_ns(v);
     }
     return vector;
 }
@@ -284,8 +296,11 @@ static void service_end(struct lapic *a)
         return;
     u64 bit = BIT64(vector % 64);
     a->isr[vector / 64] &= ~bit;
-    if (is_timer(a, vector))
-        a->paid += world_now_ns(a->v) - a->taken;
+    if (a->taken && vector == a->taken_vector) {
+        a->looked = world_now_ns(a->v);
+        a->paid += a->looked - a->taken;
+        a->taken = 0;
+    }
     if ((LOAD(a->tmr[vector / 64]) & bit) && !(a->svr & SVR_NO_EOI_BROADCAST))
         world_eoi(a->v, (u8)vector);
     priority_fell(a);
@@ -348,9 +363,9 @@ static bool timer_is_over(struct lapic *a, u64 now)
 
 static void timer_end(struct lapic *a, u64 now)
 {
+    debt_add(a, now);
     a->deadline = timer_period(a) ? period_end(a, now) : 0;
     a->tsc_deadline = 0;
-    debt_add(a, now);
     timer_fire(a);
 }
 
@@ -362,6 +377,7 @@ static void timer_expire(struct lapic *a)
         timer_end(a, now);
     else if (!over && a->tsc_deadline && now >= a->deadline) /* the clocks differ a little */
         a->deadline = tsc_to_ns(a->v, a->tsc_deadline);
+    a->looked = now;
 }
 
 static u32 current_count(struct lapic *a)
@@ -381,7 +397,8 @@ static void initial_count_write(struct lapic *a, u32 value)
     if (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)
         return;
     a->initial_count = value;
-    a->deadline = value ? world_now_ns(a->v) + (u64)value * lapic_divisor(a) : 0;
+    a->looked = world_now_ns(a->v);
+    a->deadline = value ? a->looked + (u64)value * lapic_divisor(a) : 0;
     timers_update(a->v);
 }
 
@@ -401,6 +418,7 @@ static void tsc_deadline_write(struct lapic *a, u64 value)
         return;
     a->tsc_deadline = value;
     a->deadline = value ? tsc_to_ns(a->v, value) : 0;
+    a->looked = world_now_ns(a->v);
     timer_expire(a);
     timers_update(a->v);
 }

@@ -170,6 +170,7 @@ void lapic_page_set(struct vcpu *v, const struct cpu_apic *page)
 {
     struct lapic *a = v->lapic;
     v->pv.eoi_offered = false;
+    a->taken = 0;
     bitmap_set(a->isr, page, APIC_ISR);
     bitmap_set(a->tmr, page, APIC_TMR);
     bitmap_set(a->irr, page, APIC_IRR);

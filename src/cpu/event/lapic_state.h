@@ -34,7 +34,9 @@ struct lapic {
     u64 deadline;     /* host monotonic ns of the next expiry, 0: not counting */
     u64 tsc_deadline; /* IA32_TSC_DEADLINE, 0: not armed */
     u64 paid;         /* host monotonic ns at which the timer's debt is paid: lapic.c */
-    u64 taken;        /* when its last interrupt was acknowledged */
+    u64 looked;       /* when it was last set, looked at for its end, or its handler ended */
+    u64 taken;        /* when its interrupt was acknowledged, 0: its handler does not run */
+    int taken_vector; /* and by what vector */
 };
 
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)

@@ -508,8 +508,58 @@ static void tsc_deadline(void)
             lapic_mmio_write(v, APIC_EOI, 0);
         }
         CHECK(interrupts >= 16 + 38 && interrupts <= 16 + 42);
+        lapic_mmio_write(v, APIC_INITIAL_COUNT, 0);
+        CHECK(msr_ok(v, MSR_TSC_DEADLINE, 0));
         drain(v);
     }
+
+    TEST("a handler that takes long is no debt, though the timer expires in it");
+    core_now += 10000000;
+    lapic_mmio_write(v, APIC_LVT_TIMER, 0x20050);
+    lapic_mmio_write(v, APIC_INITIAL_COUNT, 1);
+    for (unsigned i = 0; i < 100; i++) {
+        core_now += 1000000;
+        lapic_timer(v);
+        CHECK_EQ(lapic_ack(v), 0x50);
+        for (unsigned j = 0; j < 2; j++) {
+            core_now += 400000000;
+            lapic_timer(v);
+        }
+        lapic_mmio_write(v, APIC_EOI, 0);
+        drain(v);
+    }
+    core_now += 10000000;
+    lapic_timer(v);
+    CHECK_EQ(lapic_ack(v), 0x50);
+    lapic_mmio_write(v, APIC_EOI, 0);
+
+    TEST("time by which an expiry comes late pays nothing");
+    unsigned interrupts = 0;
+    for (unsigned i = 0; i < 100; i++) { /* the host runs the guest for 100 us in 10 ms */
+        core_now += 9900000;
+        for (unsigned us = 0; us < 100; us++) {
+            core_now += 1000;
+            lapic_timer(v);
+            if (pending(v) < 0)
+                continue;
+            interrupts++;
+            lapic_ack(v);
+            lapic_mmio_write(v, APIC_EOI, 0);
+        }
+    }
+    CHECK(interrupts >= 16 + 70 && interrupts <= 16 + 130);
+
+    TEST("the end of another interrupt whose vector the timer has got is not that of its handler");
+    icr(0, SHORTHAND(SHORTHAND_SELF) | ICR_ASSERT | MODE(DELIVER_FIXED) | 0x40);
+    CHECK_EQ(lapic_ack(v), 0x40);
+    core_now += 1000000000;
+    lapic_mmio_write(v, APIC_LVT_TIMER, 0x20040);
+    lapic_mmio_write(v, APIC_EOI, 0);
+    drain(v);
+    core_now += 10000000;
+    lapic_timer(v);
+    CHECK_EQ(lapic_ack(v), 0x40);
+    lapic_mmio_write(v, APIC_EOI, 0);
     lapic_mmio_write(v, APIC_INITIAL_COUNT, 0);
 }
 
