@@ -161,9 +161,13 @@ static bool is_timer(const struct lapic *a, int vector)
     return vector == (u8)a->lvt[LVT_TIMER];
 }
 
-/* When an interrupt that is due at `time` may come. */
+#define HANDLER_ENDS (~0ull)
+
+/* When an interrupt that is due at `time` may come; HANDLER_ENDS: not before. */
 static u64 debt_wait(const struct lapic *a, u64 time)
 {
+    if (a->taken && (time < a->taken ? time : a->taken) + TIMER_DEBT_NS < a->paid)
+        return HANDLER_ENDS;
     return time + TIMER_DEBT_NS < a->paid ? a->paid - TIMER_DEBT_NS : time;
 }
 
@@ -289,6 +293,14 @@ void lapic_tpr_write(struct vcpu *v, u64 value)
     }
 }
 
+static void handler_end(struct lapic *a)
+{
+    a->looked = world_now_ns(a->v);
+    a->paid += a->looked - a->taken;
+    a->taken = 0;
+    timers_update(a->v);
+}
+
 static void service_end(struct lapic *a)
 {
     int vector = vector_highest(a->isr);
@@ -296,11 +308,8 @@ static void service_end(struct lapic *a)
         return;
     u64 bit = BIT64(vector % 64);
     a->isr[vector / 64] &= ~bit;
-    if (a->taken && vector == a->taken_vector) {
-        a->looked = world_now_ns(a->v);
-        a->paid += a->looked - a->taken;
-        a->taken = 0;
-    }
+    if (a->taken && vector == a->taken_vector)
+        handler_end(a);
     if ((LOAD(a->tmr[vector / 64]) & bit) && !(a->svr & SVR_NO_EOI_BROADCAST))
         world_eoi(a->v, (u8)vector);
     priority_fell(a);
@@ -443,6 +452,8 @@ u64 lapic_deadline(struct vcpu *v)
 {
     const struct lapic *a = v->lapic;
     u64 due = debt_wait(a, a->deadline);
+    if (due == HANDLER_ENDS)
+        return 0;
     if (!a->deadline || due == a->deadline)
         return a->deadline;
     return timer_period(a) ? period_end(a, due) : due;
@@ -466,6 +477,8 @@ static void lvt_write(struct lapic *a, unsigned i, u32 value)
         unsigned was = lapic_timer_mode(a);
         timer_expire(a);
         lapic_lvt_set(a, i, value);
+        if (a->taken && !is_timer(a, a->taken_vector))
+            handler_end(a);
         if ((was == TIMER_TSC_DEADLINE) != (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)) {
             a->deadline = a->tsc_deadline = 0;
             a->initial_count = 0;

@@ -533,6 +533,22 @@ static void tsc_deadline(void)
     CHECK_EQ(lapic_ack(v), 0x50);
     lapic_mmio_write(v, APIC_EOI, 0);
 
+    TEST("while the handler runs, the timer stops when the debt is high");
+    core_now += 10000000;
+    lapic_timer(v);
+    CHECK_EQ(lapic_ack(v), 0x50);
+    unsigned armed = 0;
+    for (unsigned us = 0; us < 10000; us++) {
+        core_now += 1000;
+        lapic_timer(v);
+        armed += core_timer[0] != 0;
+    }
+    CHECK(armed <= 17);
+    lapic_mmio_write(v, APIC_EOI, 0);
+    CHECK(core_timer[0] >= core_now && core_timer[0] <= core_now + 200000);
+    drain(v);
+    core_now += 10000000;
+
     TEST("time by which an expiry comes late pays nothing");
     unsigned interrupts = 0;
     for (unsigned i = 0; i < 100; i++) { /* the host runs the guest for 100 us in 10 ms */
