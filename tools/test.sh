@@ -2,8 +2,9 @@
 # `make test`: installs what is missing, builds, runs every test, and closes with `N passed, N failed, N skipped`.
 # Tests run two at a time. Each is a line of the table below: name, time limit in seconds, command; the command's exit
 # status is the verdict, 77 means skipped. Output of each goes to build/test/NAME.log; of failures, the end is shown.
-# If a few fail, these run again when all others are done, one at a time, and their first logs stay as NAME.first.log.
-# What passes then has passed, but the last line but one names it: it depends on chance, and is to be mended.
+# If a few fail, these run again when all others are done, one at a time, up to twice; their logs stay as NAME.first.log
+# and NAME.second.log. What passes then has passed, but the last line but one names it: it depends on chance, and is to
+# be mended.
 # usage: test.sh [PATTERN]   (only tests whose name matches); MORE=1 in the environment adds the cases that take long
 set -u
 here=$(dirname "$0")
@@ -63,9 +64,9 @@ if [[ " ${tests[*]}" =~ " qemu/"|" manager/agent" ]]; then
 fi
 
 passed=0 skipped=0
-failed=() # tests: once, or twice if they run again
-again=()
-second=() # names of tests that passed the second time only
+failed=() # tests, of the turn that runs
+turn=first
+later=() # names of tests that passed in a later turn only
 declare -A running=()
 settle() { # one finished test
     local pid status entry name
@@ -83,8 +84,8 @@ settle() { # one finished test
         tail -n 30 "$logs/${name//\//.}.log" | sed 's/^/    /'
         ;;
     esac
-    [ ${#again[@]} = 0 ] || verdict+=' the second time'
-    [ ${#again[@]} = 0 ] || [ $status != 0 ] || second+=("$name")
+    [ $turn = first ] || verdict+=" the $turn time"
+    [ $turn = first ] || [ $status != 0 ] || later+=("$name")
     printf '%-36s %s, %d s\n' "$name" "$verdict" "$took"
 }
 start() { # test
@@ -98,15 +99,19 @@ for entry in "${tests[@]}"; do
     start "$entry"
 done
 while [ ${#running[@]} -gt 0 ]; do settle; done
-if [ ${#failed[@]} -le 10 ]; then
+for next in second third; do
+    [ ${#failed[@]} -le 10 ] || break
     again=("${failed[@]}") failed=()
     for entry in "${again[@]}"; do
         name=${entry%%|*}
-        mv "$logs/${name//\//.}.log" "$logs/${name//\//.}.first.log"
+        mv "$logs/${name//\//.}.log" "$logs/${name//\//.}.$turn.log"
+    done
+    turn=$next
+    for entry in "${again[@]}"; do
         start "$entry"
         settle
     done
-fi
-[ ${#second[@]} = 0 ] || echo "passed only the second time: ${second[*]}"
+done
+[ ${#later[@]} = 0 ] || echo "passed only the second or third time: ${later[*]}"
 echo "$passed passed, ${#failed[@]} failed, $skipped skipped"
 [ ${#failed[@]} = 0 ] && [ "$passed" -gt 0 ]
