@@ -579,7 +579,7 @@ _nestbox() {
         return
         ;;
     'kvm:--accel')
-        mapfile -t COMPREPLY < <(compgen -W 'auto engine' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
         return
         ;;
     'kvm:--cpu')
@@ -619,7 +619,7 @@ _nestbox() {
         return
         ;;
     'qemu:--accel')
-        mapfile -t COMPREPLY < <(compgen -W 'auto engine' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'auto engine kvm' -- "$current")
         return
         ;;
     'qemu:--cpu')

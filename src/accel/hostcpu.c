@@ -53,6 +53,7 @@ void hostcpu_read(struct hostcpu *cpu)
         cpu->svm = c & BIT(2);
     if (__get_cpuid(0x80000007, &a, &b, &c, &d))
         cpu->invariant_tsc = d & BIT(8);
+    cpu->address_bits = __get_cpuid(0x80000008, &a, &b, &c, &d) ? a & 0xff : 36;
     cpu->slow_pext = strcmp(cpu->vendor, "AuthenticAMD") == 0 && family < 0x19;
 }
 

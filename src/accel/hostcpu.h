@@ -12,6 +12,7 @@ struct hostcpu {
     bool hypervisor;                               /* the host is a VM */
     bool bmi2, fsgsbase;                           /* what the engine needs; fsgsbase: the kernel allows it, too */
     bool avx, avx2, avx512, rdrand, invariant_tsc; /* what guests gain */
+    u32 address_bits;                              /* of physical addresses */
     bool slow_pext;                                /* PEXT is microcode: AMD before family 19h */
 };
 

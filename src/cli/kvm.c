@@ -34,7 +34,14 @@ int kvm_choose(struct kvm_start *start, int *status)
     struct run_settings *s = &start->settings;
     char line[sizeof(start->choice) - 64];
     struct error why;
-    const char *needs = s->accel == ACCEL_AUTO ? engine_only(s) : NULL;
+    const char *needs = s->accel == ACCEL_ENGINE ? NULL : engine_only(s);
+    if (needs && s->accel == ACCEL_KVM) {
+        error_set(&why, -EINVAL, "%s needs the engine, and " SETTING("accel") " is kvm", needs);
+        error_hint(&why, SETTING("accel") " auto takes the engine for it");
+        complain_error(&why);
+        *status = STATUS_USAGE;
+        return -1;
+    }
     bool within = s->accel == ACCEL_AUTO && preload_is_here(); /* then the /dev/kvm here is the engine's already */
     const struct accel_ops *ops =
         accel_select(needs || within ? ACCEL_ENGINE : s->accel, s->nested, s->probe_file, &why);

@@ -74,14 +74,6 @@ int rules_list(const char *profile, json_t **list, struct error *error)
 
 /* -- facts -- */
 
-static enum nesting host_vendor(void)
-{
-    struct hostcpu cpu;
-    hostcpu_read(&cpu);
-    return strcmp(cpu.vendor, "AuthenticAMD") == 0 ? NESTED_AMD : NESTED_INTEL;
-}
-
-/* May all cards of the VM use other addresses? Also if it has none. */
 #define CARD_TEXT_MAX (2 * NAME_MAX_LEN + 2)
 
 /* Returns the first card of the VM that may not spoof addresses, or NULL. */
@@ -102,6 +94,8 @@ static const char *not_spoofing(struct store *store, const char *vm, char card[s
 static struct rule_facts facts_of(struct store *store, const struct vm_def *def, const struct vm_now *now,
                                   char card[static CARD_TEXT_MAX])
 {
+    struct hostcpu cpu;
+    hostcpu_read(&cpu);
     return (struct rule_facts){
         .vm = def->name,
         .state = now->state,
@@ -111,7 +105,8 @@ static struct rule_facts facts_of(struct store *store, const struct vm_def *def,
         .guests_running = json_is_true(json_object_get(now->report, "guests_running")),
         .has_parent = def->checkpoint[0],
         .not_spoofing = not_spoofing(store, def->name, card),
-        .host_vendor = host_vendor(),
+        .host_vendor = strcmp(cpu.vendor, "AuthenticAMD") == 0 ? NESTED_AMD : NESTED_INTEL,
+        .address_bits = cpu.address_bits,
         .host_memory = (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE),
     };
 }
@@ -147,7 +142,7 @@ int host_rules(struct store *store, const struct vm_def *def, const struct vm_no
     struct rule_facts facts = facts_of(store, def, now, card);
     facts.wanted = wanted;
     facts.device = device;
-    if (points & RULE_START)
+    if (points & (RULE_START | RULE_RESTORE))
         facts.others_memory = memory_of_others(store, def);
     for (const struct rule *rule = NULL; (rule = rule_broken(set.profile, points, &facts, rule));) {
         struct error note;

@@ -217,9 +217,11 @@ static int resume(struct store *store, const char *name, json_t **result, struct
     return e ? e : result_from(result, name, answer, error);
 }
 
-/* What a VM that is off must be for it. */
+/* What a VM that is off or saved must be for it. */
 static int may_start(struct store *store, const struct vm_def *def, const struct vm_now *now, struct error *error)
 {
+    if (now->state == VM_SAVED)
+        return host_rules(store, def, now, NULL, NULL, RULE_RESTORE, error);
     if (!def->set.template)
         return host_rules(store, def, now, NULL, NULL, RULE_START, error);
     error_set(error, -EPERM, "VM %s is a template, which is not started", def->name);
@@ -233,7 +235,7 @@ static int start(struct store *store, const struct vm_def *def, const struct pro
     int e = vm_now(store, def, &now, error);
     if (!e)
         e = vm_now_allows(def, &now, VM_START, error);
-    if (!e && now.state == VM_OFF)
+    if (!e && (now.state == VM_OFF || now.state == VM_SAVED))
         e = may_start(store, def, &now, error);
     json_decref(now.report);
     if (e)

@@ -35,7 +35,7 @@ static int add_device(struct store *store, const struct vm_def *def, u64 size, u
     struct error ignored;
     int e = hot_bus(store, def, bus, error);
     if (!e)
-        e = hot_ask(store, def->name, "object-add", command_memory(size), NULL, error);
+        e = hot_ask(store, def->name, "object-add", command_memory(def, COMMAND_MEMORY, size), NULL, error);
     if (e)
         return e;
     json_t *device = command_memory_device(wanted);

@@ -3,6 +3,7 @@
  */
 #include "manager/vm.h"
 
+#include "cpu/cpu.h"
 #include "manager/card.h"
 #include "manager/client.h"
 #include "manager/host.h"
@@ -175,6 +176,8 @@ static int check_settings(const struct vm_settings *set, struct error *error)
     json_t *notes = set->notes ? json_string(set->notes) : NULL;
     int e = set->notes && !notes ? error_set(error, -EINVAL, SETTING("notes") ": the text is not UTF-8") : 0;
     json_decref(notes);
+    if (!e && set->cpu && *set->cpu)
+        e = cpuid_check(set->cpu, error);
     return e ? e : vm_settings_check(set, error);
 }
 

@@ -139,6 +139,14 @@ static bool more_than_left(const struct rule_facts *f)
     return !more_than_host(f) && f->others_memory + wanted_of(f)->memory > f->host_memory;
 }
 
+/* Is there more memory than such a CPU can address, or could there be? */
+static bool beyond_addresses(const struct rule_facts *f)
+{
+    const struct vm_settings *w = wanted_of(f);
+    u64 most = w->memory_cap > w->memory ? w->memory_cap : w->memory;
+    return f->address_bits && vm_address_bits(most) > f->address_bits && vm_address_bits(most) > 40;
+}
+
 static bool few_cpus(const struct rule_facts *f)
 {
     return nested(f) && wanted_of(f)->cpus < 4;
@@ -265,14 +273,21 @@ const struct rule rules[] = {
     {"P10", "S2, S4", RULE_BEHAVES, ALL, 0,
      "on such a host the firmware must have VT-x or AMD-V on; the engine needs neither: doctor reports it",
      .test = "cli/doctor"},
+    {"P11", "S2", RULE_REFUSES, ALL, RULE_SET_MEMORY | RULE_START, "the host's CPU has addresses for a VM's memory",
+     beyond_addresses, "VM %s may have more memory than the host's CPU has addresses for",
+     "nestbox set %s --memory 1G --memory-cap 0", "unit/rules/rule"},
     {"P11", "S2", RULE_REFUSES, HOSTS, RULE_START, "a VM starts only where the host has its memory",
      more_than_host, "VM %s has more memory than the host", "nestbox set %s --memory 1G", "unit/rules/rule"},
     {"P11", "S2", RULE_WARNS, BIT(PROFILE_OPEN), RULE_START | RULE_CHECK,
      "a VM with more memory than the host may be slow",
      more_than_host, "VM %s has more memory than the host", "nestbox set %s --memory 1G", "unit/rules/rule"},
-    {"P11", "S2", RULE_REFUSES, HOSTS, RULE_START, "a VM starts only where the VMs that run leave its memory",
+    {"P11", "S2", RULE_REFUSES, HOSTS, RULE_RESTORE, "a saved VM starts only where the host has its memory",
+     more_than_host, "VM %s was saved with more memory than the host has",
+     "it starts on a host with more memory; `nestbox stop %s --turn-off` drops its state", "unit/rules/rule"},
+    {"P11", "S2", RULE_REFUSES, HOSTS, RULE_START | RULE_RESTORE,
+     "a VM starts only where the VMs that run leave its memory",
      more_than_left, "VM %s has more memory than those that run leave it", "nestbox list", "manager/short"},
-    {"P11", "S2", RULE_WARNS, BIT(PROFILE_OPEN), RULE_START,
+    {"P11", "S2", RULE_WARNS, BIT(PROFILE_OPEN), RULE_START | RULE_RESTORE,
      "a VM with more memory than those that run leave it may be slow",
      more_than_left, "VM %s has more memory than those that run leave it", "nestbox list", "manager/short"},
     {"P12", "S2", RULE_BEHAVES, ALL, 0, "a fast disk is advised"},

@@ -36,7 +36,8 @@ enum rule_point {
     RULE_MIGRATE = BIT(8),
     RULE_ADD_DEVICE = BIT(9),
     RULE_ADD_NETWORK = BIT(10),
-    RULE_CHECK = BIT(11), /* `nestbox check`: everything that can be seen without an operation */
+    RULE_CHECK = BIT(11),   /* `nestbox check`: everything that can be seen without an operation */
+    RULE_RESTORE = BIT(12), /* a saved VM starts again */
 };
 
 struct rule_facts {
@@ -51,7 +52,8 @@ struct rule_facts {
     const char *not_spoofing; /* VM/CARD of its first card that may not spoof; NULL: all may */
     enum nesting host_vendor; /* NESTED_INTEL or NESTED_AMD */
     u64 host_memory;
-    u64 others_memory;  /* of RULE_START: what other VMs that run have */
+    u32 address_bits;   /* of physical addresses of the host's CPU; 0: not known */
+    u64 others_memory;  /* of RULE_START and RULE_RESTORE: what other VMs that run have */
     const char *device; /* of RULE_ADD_DEVICE: "sriov", "passthrough", "gpu"; NULL: any other */
 };
 

@@ -17,7 +17,6 @@ const char *const direct_names[] = {[DIRECT_OFF] = "off", [DIRECT_AUTO] = "auto"
 static const char *const trace_names[] = {"entry", "exits", NULL};
 static const char *const kvm_nesting_names[] = {
     [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "host", NULL};
-static const char *const kvm_accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", NULL};
 static const char *const kvm_trace_names[] = {"entry", "exits", "ioctl", "unknown", "run", NULL};
 
 /* clang-format off */
@@ -136,12 +135,11 @@ const struct setting kvm_settings_table[] = {
      "or *off* (the host's vendor, without).",
      .group = processor, .def = "host", .choices = kvm_nesting_names},
     {"accel", SETTING_CHOICE, AT(accel), "NAME", "what runs the CPUs",
-     "What runs the CPUs: *engine*, or *auto*, which leaves the program to the host's KVM where that is fit for all "
-     "that is asked: it runs kernels, nests as *--nested* wants, and none of *--cpu*, *--trace*, *--stats*, "
-     "*--perf-map* is given. "
+     "What runs the CPUs: *engine*, *kvm* (the host's, in any case), or *auto*, which leaves the program to the host's "
+     "KVM where that is fit for all that is asked: it runs kernels, nests as *--nested* wants, and none of *--cpu*, "
+     "*--trace*, *--stats*, *--perf-map* is given. "
      "Which one *auto* took, and why, is printed on standard error.",
-     .group = processor, .def = "auto", .choices = kvm_accel_names,
-     .hint = "auto takes the host's KVM where it is fit; to use it in any case, start the program without nestbox"},
+     .group = processor, .def = "auto", .choices = accel_names},
     ROW_CPU,
     ROW_DIRECT("The program's memory for the guest must be a file that is mapped shared, as QEMU's "
                "memory-backend-memfd with share=on, which *nestbox qemu* adds where no other memory is named. "),

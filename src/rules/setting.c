@@ -206,12 +206,12 @@ static int choice_index(const char *const *choices, const char *word)
     return -1;
 }
 
-static int hint_choice(const struct setting *s, const char *const *choices, const char *word, struct error *error)
+static int hint_choice(const char *const *choices, const char *word, struct error *error)
 {
     const char *close = spelling_closest(word, choice_name, choices);
     char hint[64];
     if (!close)
-        return error_hint(error, s->hint ? s->hint : "");
+        return error->code;
     snprintf(hint, sizeof(hint), "did you mean '%s'?", close);
     return error_hint(error, hint);
 }
@@ -224,7 +224,7 @@ static int parse_choice(const struct setting *s, const char *const *choices, con
         char list[160];
         choices_text(choices, ", ", list, sizeof(list));
         error_set(error, -EINVAL, NAME ": '%s' is not one of %s", s->name, text, list);
-        return hint_choice(s, choices, text, error);
+        return hint_choice(choices, text, error);
     }
     return index;
 }

@@ -42,7 +42,6 @@ struct setting {
     const char *examples;       /* values worth completing, separated by spaces; NULL: none */
     bool file;                  /* the value may name a file */
     const char *names;          /* which of the host's names the value may be: "switches"; NULL: none */
-    const char *hint;           /* what to do when the value is none of the choices; NULL: nothing */
     const char *property;       /* of cmdlets: "VMProcessor.Count", object and property; NULL: none */
     char letter;                /* as a short option, -t; 0: none */
     u32 states; /* of a VM's settings: bits of enum vm_state in which the value may change; 0: off only */

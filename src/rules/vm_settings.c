@@ -132,6 +132,20 @@ const struct setting vm_settings_table[] = {
 /* clang-format on */
 
 #define MEMORY_UNIT (2ull << 20)
+#define ABOVE_MEMORY (40ull << 30) /* below 4 GiB and above memory: windows of devices, and what rounding takes */
+#define AMD_HOLE (1012ull << 30)   /* what would reach it lies above 1 TiB in QEMU's machines with AMD's CPUs */
+#define AMD_HOLE_END (1024ull << 30)
+
+u32 vm_address_bits(u64 size)
+{
+    u64 end = size + ABOVE_MEMORY;
+    u32 bits = 40;
+    if (end > AMD_HOLE)
+        end += AMD_HOLE_END;
+    while (end > 1ull << bits)
+        bits++;
+    return bits;
+}
 
 static int check_boot(const char *text, struct error *error)
 {
@@ -168,6 +182,10 @@ int vm_settings_check(const struct vm_settings *settings, struct error *error)
         return error_set(error, -EINVAL, SETTING("memory-maximum") " is less than " SETTING("memory"));
     if (settings->memory_cap && settings->memory > settings->memory_cap)
         return error_set(error, -EINVAL, SETTING("memory") " is more than " SETTING("memory-cap"));
+    if (settings->accel == ACCEL_KVM && settings->cpu && *settings->cpu) {
+        error_set(error, -EINVAL, SETTING("cpu") " needs the engine, and " SETTING("accel") " is kvm");
+        return error_hint(error, SETTING("accel") " auto takes the engine for it");
+    }
     if (settings->cpu_reserve > settings->cpu_maximum)
         return error_set(error, -EINVAL, SETTING("cpu-reserve") " is more than " SETTING("cpu-maximum"));
     if (settings->secure_boot && settings->generation == 1) {

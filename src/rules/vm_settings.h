@@ -49,6 +49,10 @@ struct vm_settings {
 
 extern const struct setting vm_settings_table[];
 
+/* How many bits physical addresses have in a VM that can get so much memory: what devices have lies above it. At least
+ * 40, as QEMU's models have. */
+u32 vm_address_bits(u64 memory);
+
 /* Checks what rows cannot say. Returns 0 or -EINVAL. Rules of hosts are not here but in rules/rule.h. */
 int MUST_CHECK vm_settings_check(const struct vm_settings *settings, struct error *error);
 

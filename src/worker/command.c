@@ -388,29 +388,36 @@ static int add_firmware(struct list *l, const struct command *c, struct error *e
     return 0;
 }
 
+/* Memory of the program's own comes in large pages, and what the guest has not touched takes none, even if it is saved;
+ * who else maps it needs a file. */
+json_t *command_memory(const struct vm_def *def, const char *id, u64 size)
+{
+    bool shared = def->shares || def->set.direct != DIRECT_OFF;
+    return json_pack("{s:s, s:s, s:I, s:b, s:b}", "qom-type", shared ? "memory-backend-memfd" : "memory-backend-ram",
+                     "id", id, "size", (json_int_t)size, "share", shared, "reserve", 0);
+}
+
 static void add_machine(struct list *l, const struct command *c)
 {
     const struct vm_def *def = c->def;
     bool uefi = command_variables(def);
     option(l, "-machine", "%s,usb=off,vmport=off,smm=off,dump-guest-core=off,memory-backend=ram%s",
            def->set.generation == 1 ? PC : Q35, uefi ? ",pflash0=code,pflash1=variables" : "");
-    option(l, "-object", "memory-backend-memfd,id=ram,size=%llu,share=on", (unsigned long long)c->memory);
+    option_json(l, "-object", command_memory(def, "ram", c->memory));
     if (c->memory_limit > c->memory)
         option(l, "-m", "%lluM,maxmem=%lluM", (unsigned long long)(c->memory >> 20),
                (unsigned long long)(c->memory_limit >> 20));
     else
         option(l, "-m", "%lluM", (unsigned long long)(c->memory >> 20));
     option(l, "-smp", "%u,sockets=1,cores=%u,threads=1", def->set.cpus, def->set.cpus);
-    option(l, "-cpu", "host%s%s", def->set.nested == NESTED_OFF ? ",vmx=off,svm=off" : "",
+    u32 bits = vm_address_bits(c->memory_limit > c->memory ? c->memory_limit : c->memory);
+    char width[40] = ""; /* nestbox qemu has 40 by itself */
+    if (bits > 40)
+        snprintf(width, sizeof(width), ",host-phys-bits-limit=%u", bits);
+    option(l, "-cpu", "host%s%s%s", def->set.nested == NESTED_OFF ? ",vmx=off,svm=off" : "", width,
            def->set.enlightenments ? ENLIGHTENMENTS : "");
     option(l, "-uuid", "%s", def->id);
     option(l, "-rtc", "base=utc");
-}
-
-json_t *command_memory(u64 size)
-{
-    return json_pack("{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-memfd", "id", COMMAND_MEMORY, "size",
-                     (json_int_t)size, "share", 1);
 }
 
 json_t *command_memory_device(u64 requested)
@@ -427,7 +434,7 @@ static void add_memory(struct list *l, const struct command *c)
                                                                            : 0;
     if (!size || c->memory_limit <= c->memory)
         return;
-    option_json(l, "-object", command_memory(size));
+    option_json(l, "-object", command_memory(c->def, COMMAND_MEMORY, size));
     option_early(l, c, command_memory_device(0));
 }
 

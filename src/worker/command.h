@@ -62,11 +62,11 @@ bool command_is_limited(const struct disk_def *disk);
 json_t *command_limits(const struct disk_def *disk);
 json_t *command_limit_group(const struct disk_def *disk);
 json_t *command_limit_node(const struct disk_def *disk, const char *below);
-/* Memory that is added while the VM runs: what it is made of, and the device that gives it to the guest. NULL: no
- * memory. */
+/* What memory of the VM is made of. NULL: no memory. */
+json_t *command_memory(const struct vm_def *def, const char *id, u64 size);
+/* Memory that is added while the VM runs: its id, and the device that gives it to the guest. NULL: no memory. */
 #define COMMAND_MEMORY "added"
 #define COMMAND_MEMORY_DEVICE "added-memory"
-json_t *command_memory(u64 size);
 json_t *command_memory_device(u64 requested);
 /* The device of a card and its netdev, for -device and -netdev and for QMP. NULL: no memory. */
 json_t *command_card_device(const struct card_def *card, s32 boot_index);

@@ -58,7 +58,7 @@ check 'help has its groups' [ "$("$NESTBOX" run --help | grep -cE '^(Machine|CPU
 check 'help fits a terminal' [ "$("$NESTBOX" run --help | awk 'length > 100' | wc -l)" = 0 ]
 check 'bash offers verbs' [ "$(offered nestbox doc)" = doctor ]
 check 'bash offers options' [ "$(offered nestbox run --me)" = --memory ]
-check 'bash offers values of the verb' [ "$(offered nestbox kvm --accel '')" = 'auto engine' ]
+check 'bash offers values of the verb' [ "$(offered nestbox kvm --nested '')" = 'off intel amd host' ]
 check 'bash offers programs' grep -qw busybox <(offered nestbox kvm --accel engine busyb)
 check 'bash offers values' [ "$(offered nestbox run --nested a)" = amd ]
 check 'bash offers verbs of a verb' [ "$(offered nestbox nic se)" = set ]

@@ -107,8 +107,9 @@ run 'counters without a name' 2 '--stats without the name of a file' kvm --stats
 run 'a model without a name' 2 '--cpu without the name of a model' kvm --cpu '' true
 NESTBOX_KVM_NESTED=vax run 'a wrong variable' 2 "--nested: 'vax' is not one of" kvm true
 run 'a wrong model' 2 "CPU model" kvm --cpu foo true
-run 'no KVM' 2 "--accel: 'kvm' is not one of auto, engine; auto takes the host's KVM .* without nestbox" \
-    kvm --accel kvm true
+run 'what KVM has not' 2 '--trace needs the engine, and --accel is kvm; --accel auto takes' \
+    kvm --accel kvm --trace run true
+LD_PRELOAD=$library run 'KVM, whosever it is' 0 '' kvm --accel kvm --nested off test -c /dev/kvm
 run 'a file for a trace of nothing' 2 '--trace-file without --trace: .*; name what' kvm --trace-file "$WORK/t" true
 mkdir "$WORK/alone"
 cp "$nestbox" "$WORK/alone"

@@ -88,6 +88,13 @@ check 'its remedy' remedy
 check 'worked' [ "$(of large memory)" = 1073741824 ]
 profile open
 
+# P11: what no CPU has addresses for, and what needs more of them
+bits=$(sed -n 's/^address sizes.*: \([0-9]*\) bits physical.*/\1/p' /proc/cpuinfo | head -n 1)
+if [ "$bits" -lt 43 ]; then
+    run 'P11 refuses more memory than addresses' 4 'rule P11 of profile open' create huge --memory 4T
+    run 'P11 refuses a cap' 4 'rule P11 of profile open' set large --memory-cap 4T
+fi
+
 # R19, P13: what check finds
 run 'a switch' 0 '' switch create lan --type private
 run 'an L1 with a card' 0 '' create l1 --nested intel --switch lan

@@ -60,6 +60,16 @@ run 'another case' 0 '' rename new.name NEW.name
 check 'it is spelt so' [ "$(of new.name name)" = NEW.name ]
 check 'with the same UUID' [ "$(of new.name id)" = "$id" ]
 
+# CPUs
+run 'a CPU that nobody knows' 2 "CPU model 'bogus' is not known; there are max," create cpus --cpu bogus
+run 'it left nothing' 4 'no VM cpus' show cpus
+run 'a VM' 0 '' create cpus --cpu x86-64-v2
+run 'a feature that nobody knows' 2 "CPU feature 'sse9' is not known" set cpus --cpu max,-sse9
+run 'a model with KVM' 2 \
+    '--cpu needs the engine, and --accel is kvm; --accel auto takes the engine' set cpus --accel kvm
+check 'all is as it was' [ "$(of cpus cpu) $(of cpus accel)" = 'x86-64-v2 auto' ]
+run 'away' 0 '' delete cpus --force
+
 # cards
 run 'a switch' 0 '' switch create lan --type private
 run 'a card of a VM that is not there' 0 '' nic add later --switch lan

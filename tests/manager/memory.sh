@@ -27,3 +27,13 @@ nb start lab
 within 20 counts lab 5 || fail 'it does not start'
 refused 'was started with 64M of memory and gets no more than 1G' set lab --memory 2G
 say 'the next start has the memory that it was given'
+nb stop lab --turn-off
+
+# Memory beyond 40 bits of addresses, which the guest does not touch. A saved VM goes on with it.
+bits=$(sed -n 's/^address sizes.*: \([0-9]*\) bits physical.*/\1/p' /proc/cpuinfo | head -n 1)
+if [ "$bits" -ge 42 ]; then
+    nb set lab --memory 1T
+    nb start lab
+    within 20 counts lab 5 || fail 'it does not start with a TiB'
+    say 'a TiB'
+fi

@@ -1,6 +1,7 @@
 #!/bin/bash
 # VMs that run and leave too little of the host's memory for another: which profile refuses its start, which warns, and
-# what helps. Their guests use little of what they have, so the host carries all of them.
+# what helps, for VMs that start and for saved ones that go on. Their guests use little of what they have, so the host
+# carries all of them.
 set -u
 . "$(dirname "$0")/lib.sh"
 
@@ -28,10 +29,26 @@ nb start one
 within 20 counts one 3 || fail 'with less memory it does not start'
 nb stop two --turn-off
 say 'what helps'
-nb host set --profile open
+before=$(cut -d. -f1 /proc/uptime)
+nb save three
+[ $(($(cut -d. -f1 /proc/uptime) - before)) -lt $((20 * PATIENCE)) ] || fail 'memory that is empty is long in saving'
 nb stop one --turn-off
 nb set one --memory "${part}M"
+nb start one two
+refused 'VM three has more memory than those that run leave it \(rule P11 of profile ws2022\); nestbox list' start three
+must_be three Saved
+nb stop one --turn-off
+nb start three
+within 20 counts three 3 || fail 'the saved VM does not go on'
+nb save three
 nb start one
+say 'a saved VM is refused, and goes on later'
+nb host set --profile open
+nb start three
+grep -q 'VM three has more memory than those that run leave it (rule P11 of profile open)' "$work/said" ||
+    fail "the open profile says $(<"$work/said") of a saved VM"
+within 20 counts three 3 || fail 'the open profile refuses the saved VM'
+nb stop two --turn-off
 nb start two
 grep -q 'VM two has more memory than those that run leave it (rule P11 of profile open)' "$work/said" ||
     fail "the open profile says $(<"$work/said")"

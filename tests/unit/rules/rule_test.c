@@ -141,6 +141,19 @@ static void large(struct rule_facts *f)
     wanted.memory = 16ull << 30;
 }
 
+static void wide(struct rule_facts *f)
+{
+    wanted.memory = 2ull << 40;
+    f->host_memory = 4ull << 40;
+    f->address_bits = 41;
+}
+
+static void wide_later(struct rule_facts *f)
+{
+    wanted.memory_cap = 4ull << 40;
+    f->address_bits = 39;
+}
+
 static void few(struct rule_facts *f)
 {
     wanted.nested = NESTED_INTEL;
@@ -176,6 +189,11 @@ static const struct {
     {"P4", RULE_SET_NESTED, old_amd, "---W--"},
     {"P11", RULE_START, large, "WRRRRR"},
     {"P11", RULE_START, crowded, "WRRRRR"},
+    {"P11", RULE_RESTORE, large, "-RRRRR"},
+    {"P11", RULE_RESTORE, crowded, "WRRRRR"},
+    {"P11", RULE_SET_MEMORY, wide, "RRRRRR"},
+    {"P11", RULE_SET_MEMORY, wide_later, "RRRRRR"},
+    {"P11", RULE_START, wide, "RRRRRR"},
     {"P13", RULE_CHECK, few, "WWWWWW"},
 };
 
@@ -197,7 +215,7 @@ static void test_matrix(void)
             CHECK_EQ(answer((enum profile)p, matrix[i].point, &facts, matrix[i].id), '-');
             matrix[i].break_it(&facts);
             CHECK_EQ(answer((enum profile)p, matrix[i].point, &facts, matrix[i].id), matrix[i].profiles[p]);
-            CHECK_EQ(answer((enum profile)p, matrix[i].point << 12, &facts, matrix[i].id), '-');
+            CHECK_EQ(answer((enum profile)p, matrix[i].point << 16, &facts, matrix[i].id), '-');
         }
     TEST("there is a case for each rule that can be broken");
     for (const struct rule *r = rules; r->id; r++) {

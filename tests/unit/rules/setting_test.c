@@ -26,8 +26,7 @@ static const struct setting table[] = {
     {"size", SETTING_SIZE, offsetof(struct values, size), "SIZE", "", .min = 1 << 20, .max = 1ull << 40},
     {"rate", SETTING_RATE, offsetof(struct values, rate), "R", "", .max = 10000000000ull},
     {"time", SETTING_SECONDS, offsetof(struct values, time), "S", "", .min = 1, .max = 1000000},
-    {"choice", SETTING_CHOICE, offsetof(struct values, choice), "C", "", .def = "green", .choices = colours,
-     .hint = "mix"},
+    {"choice", SETTING_CHOICE, offsetof(struct values, choice), "C", "", .def = "green", .choices = colours},
     {"set", SETTING_SET, offsetof(struct values, set), "LIST", "", .choices = colours},
     {"flag", SETTING_FLAG, offsetof(struct values, flag), NULL, ""},
     {"lamp", SETTING_ON_OFF, offsetof(struct values, lamp), "on|off", "", .def = "on"},
@@ -133,7 +132,7 @@ static void test_words(void)
     CHECK_EQ(v.choice, RED);
     CHECK(parse("choice", "gren") < 0 && said("'gren' is not one of red, green; did you mean 'green'?"));
     CHECK(parse("choice", "") < 0 && said("'' is not one of red, green"));
-    CHECK(parse("choice", "yellow") < 0 && said("'yellow' is not one of red, green; mix"));
+    CHECK(parse("choice", "yellow") < 0 && said("'yellow' is not one of red, green"));
 
     TEST("sets");
     CHECK_EQ(parse("set", "green,red"), 0);

@@ -73,6 +73,9 @@ static void test_check(void)
     settings.cpu_maximum = 50;
     settings.cpu_reserve = 51;
     REFUSED("cpu-reserve");
+    settings.accel = ACCEL_KVM;
+    settings.cpu = "x86-64-v2";
+    REFUSED("needs the engine");
     settings.generation = 1;
     settings.secure_boot = true;
     REFUSED("secure-boot");
@@ -85,10 +88,21 @@ static void test_check(void)
     CHECK(!vm_settings_check(&settings, &error));
 }
 
+static void test_addresses(void)
+{
+    TEST("the width of addresses that memory needs");
+    CHECK_EQ(vm_address_bits(1ull << 30), 40);
+    CHECK_EQ(vm_address_bits(972ull << 30), 40);
+    CHECK_EQ(vm_address_bits(973ull << 30), 41); /* above 1 TiB on AMD's machines */
+    CHECK_EQ(vm_address_bits(1ull << 40), 42);
+    CHECK_EQ(vm_address_bits(4ull << 40), 43);
+}
+
 int main(void)
 {
     test_rows();
     test_defaults();
     test_check();
+    test_addresses();
     return TEST_END();
 }

@@ -82,7 +82,7 @@ int main(void)
     CHECK(has(argv, "-machine", "pc-q35-7.2,") && has(argv, "-machine", "pflash0=code,pflash1=variables"));
     CHECK(has(argv, "-blockdev", "/vms/lab 1/firmware.fd"));
     CHECK(has(argv, NULL, "-nodefaults") && has(argv, NULL, "-no-user-config") && has(argv, NULL, "-S"));
-    CHECK(has(argv, "-sandbox", "on,") && has(argv, "-object", "share=on"));
+    CHECK(has(argv, "-sandbox", "on,") && has(argv, "-object", "memory-backend-ram"));
     CHECK(has(argv, "-chardev", "id=qmp,fd=10,server=on") && has(argv, "-chardev", "id=serial,fd=11,server=on"));
     CHECK(has(argv, "-chardev", "id=agent,fd=12,server=on"));
     CHECK(has(argv, "-device", "org.qemu.guest_agent.0") && has(argv, "-device", "org.nestbox.agent.0"));
@@ -149,6 +149,7 @@ int main(void)
     def.shares = 1;
     def.share[0] = (struct share_def){"docs", "/srv/a,b", true};
     argv = line(NULL, 0);
+    CHECK(has(argv, "-object", "memory-backend-memfd") && has(argv, "-object", "\"share\":true"));
     CHECK(has(argv, "-device", "tpm-crb") && has(argv, "-device", "vhost-user-fs-pci,id=fs0,chardev=share0,tag=docs"));
     command_free(argv);
     argv = command_tpm(store, &def, &error);
