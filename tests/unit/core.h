@@ -24,6 +24,7 @@
 #define CORE_CPUS 4
 
 static u64 core_now = 1000000000, core_timer[CORE_CPUS];
+static u64 core_timer_takes; /* ns, to set one */
 static unsigned core_kicks[CORE_CPUS];
 static int core_eoi = -1;
 
@@ -35,6 +36,7 @@ static u64 core_now_ns(void *opaque)
 static inline void core_timer_set(void *opaque, u32 index, u64 deadline)
 {
     core_timer[index] = deadline;
+    core_now += core_timer_takes;
 }
 
 static inline void core_kick(void *opaque, u32 index)

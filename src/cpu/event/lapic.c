@@ -151,10 +151,12 @@ int lapic_pending(struct vcpu *v, bool *extint)
  * time outside the handler, and a timer that owes TIMER_DEBT_NS waits until it owes less. What waits is forgotten if
  * the guest sets the timer anew: to raise it then would let each handler's write raise the next interrupt at once.
  * By as much as an expiry comes late the guest did not run: a busy host had other work, or the timer's signal took
- * that long. Such time pays nothing.
+ * that long. Such time pays nothing. Neither does the guest run while the host's timer is set, which takes longer than
+ * the gap on some hosts: an expiry is a debt of twice that time more.
  */
 #define TIMER_GAP_NS 100000
 #define TIMER_DEBT_NS (16 * TIMER_GAP_NS)
+#define TIMER_COST_NS (4 * TIMER_GAP_NS) /* more than that is a host that had other work */
 
 static bool is_timer(const struct lapic *a, int vector)
 {
@@ -181,7 +183,17 @@ static void debt_add(struct lapic *a, u64 now)
         now = a->taken;
     else if (now > due)
         a->paid += now - due;
-    a->paid = (a->paid > now ? a->paid : now) + TIMER_GAP_NS;
+    a->paid = (a->paid > now ? a->paid : now) + TIMER_GAP_NS + 2 * a->cost;
+}
+
+/* Sets the host's timer after a look at the APIC's. */
+static void host_timer_set(struct lapic *a)
+{
+    timers_update(a->v);
+    u64 took = world_now_ns(a->v) - a->looked;
+    if (took > TIMER_COST_NS)
+        took = TIMER_COST_NS;
+    a->cost = took > a->cost ? took : a->cost - (a->cost - took) / 8;
 }
 
 /* -- KVM's EOI by memory -- */
@@ -298,7 +310,7 @@ static void handler_end(struct lapic *a)
     a->looked = world_now_ns(a->v);
     a->paid += a->looked - a->taken;
     a->taken = 0;
-    timers_update(a->v);
+    host_timer_set(a);
 }
 
 static void service_end(struct lapic *a)
@@ -408,7 +420,7 @@ static void initial_count_write(struct lapic *a, u32 value)
     a->initial_count = value;
     a->looked = world_now_ns(a->v);
     a->deadline = value ? a->looked + (u64)value * lapic_divisor(a) : 0;
-    timers_update(a->v);
+    host_timer_set(a);
 }
 
 static void divide_write(struct lapic *a, u32 value)
@@ -429,7 +441,7 @@ static void tsc_deadline_write(struct lapic *a, u64 value)
     a->deadline = value ? tsc_to_ns(a->v, value) : 0;
     a->looked = world_now_ns(a->v);
     timer_expire(a);
-    timers_update(a->v);
+    host_timer_set(a);
 }
 
 void lapic_tsc_changed(struct vcpu *v)
@@ -445,7 +457,7 @@ void lapic_tsc_changed(struct vcpu *v)
 void lapic_timer(struct vcpu *v)
 {
     timer_expire(v->lapic);
-    timers_update(v);
+    host_timer_set(v->lapic);
 }
 
 u64 lapic_deadline(struct vcpu *v)
