@@ -28,7 +28,8 @@ add() { # PROPERTIES
 }
 remove() { # ID
     qmp vm device_del "{\"id\":\"$1\"}" >/dev/null || fail "device_del $1"
-    event vm DEVICE_DELETED 60
+    # Parts of a device have such an event of their own, and theirs come first.
+    saw vm "\"event\": \"DEVICE_DELETED\", .*\"device\": \"$1\"" 60 || fail "no event that $1 was deleted"
 }
 becomes() { # WHAT, COMMAND: the command succeeds in the guest within a minute
     guest vm "for i in {1..60}; do $2 && break; sleep 1; done; [ \$i -lt 60 ]" 90 || fail "$1"

@@ -129,6 +129,16 @@ event() {
     fail "$vm: no event $2 within ${3:-60} s"
 }
 
+# saw NAME PATTERN SECONDS: waits for a line of QMP that matches.
+saw() {
+    local vm=$1 i
+    for ((i = 0; i < $3 * 10 * PATIENCE; i++)); do
+        ! grep -qE -- "$2" "$work/$vm.qmp.log" || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
 # sees NAME TEXT [SECONDS]: waits for text that matches, after what the last call matched, from the serial port.
 sees() {
     local vm=$1 i at place
