@@ -321,6 +321,10 @@ int disk_image_open(struct store *store, const char *name, const char *what, str
     int e = vm_open_off(store, vm_name, what, &vm, error);
     if (e == -ENOENT && !stat(name, &st))
         return open_file(name, image, error);
+    if (e == -ENOENT) {
+        error_set(error, e, "there is no VM and no file %.100s", name);
+        return error_hint(error, "nestbox list lists VMs, nestbox disk list their disks");
+    }
     if (e)
         return e;
     const struct disk_def *disk = find_drive(&vm.def, drive, error);

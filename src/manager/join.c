@@ -35,6 +35,23 @@ bool nat_having(struct store *store, const char *address, char *name, size_t siz
     return found;
 }
 
+bool nat_has_gateway(struct store *store, const char *nat, const char *address)
+{
+    struct networks all;
+    struct error ignored;
+    struct prefix prefix;
+    struct ip ip, gateway;
+    bool is = false;
+    if (!ip_parse(address, &ip) || networks_read_some(store, &all, &ignored))
+        return false;
+    const struct nat_def *def = networks_nat(&all, nat);
+    const char *own = !def ? NULL : ip.version == 6 ? def->set.prefix6 : def->set.prefix;
+    if (own && !prefix_parse(own, &prefix, &ignored) && prefix_nth(&prefix, 1, &gateway))
+        is = memcmp(&gateway, &ip, sizeof(ip)) == 0;
+    networks_free(&all);
+    return is;
+}
+
 bool switch_having(struct store *store, const char *prefix, char *name, size_t size, char *address, size_t room)
 {
     struct networks all;
@@ -141,6 +158,42 @@ static int replace(struct store *store, const struct networks *all, const struct
         put_back(store, all, b);
     else if (b->own)
         store_switch_forget(store, b->own->name);
+    return e;
+}
+
+bool nat_is_joined(const struct networks *all, const struct nat_def *nat)
+{
+    const struct switch_def *def = nat->set.switch_name ? networks_switch(all, nat->set.switch_name) : NULL;
+    return def && def->set.type == SWITCH_NAT && def->set.keep;
+}
+
+int nat_leave(struct store *store, const struct networks *all, const struct nat_def *nat, struct error *error)
+{
+    const struct switch_def *def = networks_switch(all, nat->set.switch_name);
+    struct switch_def internal = *def;
+    struct prefix prefix;
+    struct ip gateway;
+    char text[IP_TEXT_MAX], address[IP_TEXT_MAX + 8];
+    int e = prefix_parse(nat->set.prefix, &prefix, error);
+    if (e)
+        return e;
+    internal.set.type = SWITCH_INTERNAL;
+    internal.set.keep = false;
+    if (prefix_nth(&prefix, 1, &gateway)) {
+        ip_format(&gateway, text);
+        snprintf(address, sizeof(address), "%s/%u", text, prefix.length);
+        internal.set.address = address;
+    }
+    const struct both b = {.before = &internal, .after = *def, .nat = *nat};
+    e = client_stop(store, def->name, error);
+    if (!e)
+        e = put(store, &b, false, error);
+    if (e)
+        return e;
+    e = client_refresh(store, def->name, switch_wanted(all, &internal), NULL, error);
+    struct error ignored;
+    if (e && !client_stop(store, def->name, &ignored) && !put(store, &b, true, &ignored))
+        (void)!client_refresh(store, def->name, switch_wanted(all, def), NULL, &ignored);
     return e;
 }
 

@@ -15,6 +15,15 @@ int MUST_CHECK nat_join(struct store *store, const char *switch_name, const char
 /* The same with a network that is still to be created. */
 int MUST_CHECK nat_adopt(struct store *store, const char *switch_name, const char *address, struct nat_def *nat,
                          struct error *error);
+/* The way back, with the store's lock held: the network goes, and its switch is internal, with the gateway's address.
+ */
+int MUST_CHECK nat_leave(struct store *store, const struct networks *all, const struct nat_def *nat,
+                         struct error *error);
+/* Is it a network that came to its switch so? */
+bool nat_is_joined(const struct networks *all, const struct nat_def *nat);
+
+/* Is that the host's address in that network? */
+bool nat_has_gateway(struct store *store, const char *nat, const char *address);
 /* Writes the name of the NAT network that has the address, and returns true; or false. */
 bool nat_having(struct store *store, const char *address, char *name, size_t size);
 /* The same of an internal switch whose network, by its address, is the prefix. `address` gets the switch's. */

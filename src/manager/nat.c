@@ -4,6 +4,7 @@
 #include "manager/nat.h"
 
 #include "manager/client.h"
+#include "manager/join.h"
 #include "manager/names.h"
 #include "manager/own.h"
 #include "manager/switch.h"
@@ -288,8 +289,8 @@ int nat_set(struct store *store, const char *name, const struct change *change, 
     return e;
 }
 
-/* Removes the network alone, or says that its switch goes with it. */
-static int erase(struct store *store, const char *name, char at[static NAME_MAX_LEN + 1], bool *own,
+/* Removes the network alone, or says that its switch goes with it. *done: nobody must be told any more. */
+static int erase(struct store *store, const char *name, char at[static NAME_MAX_LEN + 1], bool *own, bool *done,
                  struct error *error)
 {
     struct networks all;
@@ -297,7 +298,10 @@ static int erase(struct store *store, const char *name, char at[static NAME_MAX_
     if (e)
         return e;
     const struct nat_def *nat = names_nat(&all, name, error);
-    if (nat) {
+    if (nat && nat_is_joined(&all, nat)) {
+        *done = true;
+        e = nat_leave(store, &all, nat, error);
+    } else if (nat) {
         strcpy(at, nat_switch(nat));
         *own = !nat->set.switch_name && networks_switch(&all, at);
         e = *own ? 0 : store_nat_remove(store, nat->name, error);
@@ -311,13 +315,13 @@ static int erase(struct store *store, const char *name, char at[static NAME_MAX_
 int nat_delete(struct store *store, const char *name, bool force, struct error *error)
 {
     char at[NAME_MAX_LEN + 1];
-    bool own = false;
+    bool own = false, done = false;
     int e = store_lock(store, error);
     if (e)
         return e;
-    e = erase(store, name, at, &own, error);
+    e = erase(store, name, at, &own, &done, error);
     store_unlock(store);
-    if (e)
+    if (e || done)
         return e;
     return own ? switch_delete(store, at, force, error) : switch_refresh(store, at, "nat", error);
 }

@@ -25,6 +25,14 @@ static const struct {
     {"Get-NestedVirtStatus.ps1", get_nested_virt_status_begin, get_nested_virt_status_end},
 };
 
+bool bundled_is(const char *name)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(scripts); i++)
+        if (text_same(name, scripts[i].name))
+            return true;
+    return false;
+}
+
 const char *bundled_script(const char *address, size_t *length)
 {
     static const char *const places[] = {

@@ -53,6 +53,23 @@ const struct cmdlet *cmdlet_find(const char *name)
     return NULL;
 }
 
+const char *cmdlet_instead(const char *name)
+{
+    static const struct {
+        const char *names, *instead;
+    } absent[] = {
+        {"Move-VM|Move-VMStorage", "a VM moves by Export-VM and Import-VM; moving it while it runs is not built yet"},
+        {"Mount-VHD|Dismount-VHD|Mount-DiskImage|Dismount-DiskImage",
+         "Add-VMHardDiskDrive gives an image to a VM, which mounts what is in it"},
+        {"Enable-VMReplication|Set-VMReplication|Start-VMInitialReplication|Get-VMReplication",
+         "replicas are not built yet; Export-VM copies a VM"},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(absent); i++)
+        if (text_listed(absent[i].names, name))
+            return absent[i].instead;
+    return NULL;
+}
+
 const char *parameter_type(const struct parameter *p)
 {
     static const char *const names[] = {
@@ -163,21 +180,38 @@ const char *call_id(const struct call *call, const char *id, char *text, size_t 
     return text;
 }
 
-enum flow call_error(struct call *call, enum category category, const char *id, const char *target, const char *format,
-                     ...)
+static enum flow error_of(struct call *call, enum category category, const char *id, const char *target,
+                          const char *remedy, const char *format, va_list args)
 {
     char name[200], *text;
     struct failure f = {
-        category,          call_id(call, id, name, sizeof(name)), "VirtualizationException", target, call->name,
-        .node = call->node};
-    va_list args;
-    va_start(args, format);
+        category,  call_id(call, id, name, sizeof(name)), "VirtualizationException", target, call->name, remedy,
+        call->node};
     int length = vasprintf(&text, format, args);
-    va_end(args);
     struct value *record = failure_record(call->shell, &f, "%s", length < 0 ? "" : text);
     if (length >= 0)
         free(text);
     return call_failure(call, record);
+}
+
+enum flow call_error(struct call *call, enum category category, const char *id, const char *target, const char *format,
+                     ...)
+{
+    va_list args;
+    va_start(args, format);
+    enum flow flow = error_of(call, category, id, target, NULL, format, args);
+    va_end(args);
+    return flow;
+}
+
+enum flow call_error_with(struct call *call, enum category category, const char *id, const char *target,
+                          const char *remedy, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    enum flow flow = error_of(call, category, id, target, remedy, format, args);
+    va_end(args);
+    return flow;
 }
 
 /* Puts parameters where the text names settings. */

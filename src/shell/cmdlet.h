@@ -70,6 +70,8 @@ extern const struct cmdlet cmdlets_core[], cmdlets_objects[], cmdlets_format[], 
 
 /* By name or alias. NULL: there is none. */
 const struct cmdlet *cmdlet_find(const char *name);
+/* What does the work of a cmdlet of Hyper-V that is not here; NULL: nothing is known of it. */
+const char *cmdlet_instead(const char *name);
 /* The type that is behind a parameter's values, for help: "string[]". */
 const char *parameter_type(const struct parameter *parameter);
 /* What all cmdlets have, and those that change something. */
@@ -118,6 +120,9 @@ enum flow call_put(struct call *call, struct value *value);
 /* An error that does not end the cmdlet, unless -ErrorAction says so. */
 enum flow call_error(struct call *call, enum category category, const char *id, const char *target, const char *format,
                      ...) __attribute__((format(printf, 5, 6)));
+/* The same with what to do. */
+enum flow call_error_with(struct call *call, enum category category, const char *id, const char *target,
+                          const char *remedy, const char *format, ...) __attribute__((format(printf, 6, 7)));
 enum flow call_failure(struct call *call, struct value *record);
 /* The same by what the manager says. Its settings are named as the parameters that have them. */
 enum flow call_manager_error(struct call *call, const struct error *error, const char *target);

@@ -4,6 +4,7 @@
 #include "manager/card.h"
 
 #include "manager/switch.h"
+#include "manager/vm.h"
 #include "shell/adapter.h"
 #include "shell/model.h"
 #include "shell/networks.h"
@@ -98,6 +99,30 @@ static const char *text_of(const struct value *object, const char *name)
     return v && v->kind == VALUE_TEXT ? v->text : "";
 }
 
+/* An error for each VM that was named and has no card. */
+static enum flow complain_missing(struct call *call, const struct value *cards)
+{
+    enum flow flow = FLOW_NEXT;
+    for (size_t i = 0; i < call_count(call, "VMName") && flow == FLOW_NEXT; i++) {
+        const char *name = call_at(call, "VMName", i);
+        char remedy[100] = "Get-VM lists what there is";
+        struct error error;
+        json_t *vm = NULL;
+        bool any = text_has_wildcards(name);
+        for (size_t j = 0; j < cards->array.count && !any; j++)
+            any = text_same(text_of(cards->array.item[j], "VMName"), name);
+        if (any)
+            continue;
+        bool is_vm = !vm_list(call->shell->store, name, &vm, &error);
+        if (is_vm)
+            snprintf(remedy, sizeof(remedy), "Add-VMNetworkAdapter '%.60s' adds one", name);
+        json_decref(vm);
+        flow = call_error_with(call, OBJECT_NOT_FOUND, "ObjectNotFound", name, remedy,
+                               is_vm ? "VM '%s' has no card" : "there is no VM '%s'", name);
+    }
+    return flow;
+}
+
 enum flow cards_get(struct call *call, struct value **cards)
 {
     struct value *all;
@@ -111,8 +136,7 @@ enum flow cards_get(struct call *call, struct value **cards)
             model_wanted(call, "Name", text_of(v, "Name")))
             array_add(*cards, v);
     }
-    return flow == FLOW_NEXT && !call->failed ? model_missing(call, "VMName", "VM with a card", *cards, "VMName")
-                                              : flow;
+    return flow == FLOW_NEXT && !call->failed && !call_text(call, "Name") ? complain_missing(call, *cards) : flow;
 }
 
 /* The host's ports at switches: -ManagementOS. */

@@ -74,7 +74,9 @@ static enum flow checkpoints(struct call *call, struct value **all)
         json_decref(list);
     }
     json_decref(vms);
-    return flow == FLOW_NEXT && !call->failed ? model_missing(call, "SnapshotName", "checkpoint", *all, "Name") : flow;
+    return flow == FLOW_NEXT && !call->failed
+               ? model_missing(call, "SnapshotName", "checkpoint", *all, "Name", "Get-VMSnapshot")
+               : flow;
 }
 
 static enum flow get(struct call *call)

@@ -46,7 +46,7 @@ static enum flow get_adapters(struct call *call)
     }
     if (flow == FLOW_NEXT)
         flow = sink_put_each(call->out, found);
-    return flow == FLOW_NEXT ? model_missing(call, "Name", "interface", found, "Name") : flow;
+    return flow == FLOW_NEXT ? model_missing(call, "Name", "interface", found, "Name", "Get-NetAdapter") : flow;
 }
 
 /* -- the processor and the machine -- */

@@ -65,7 +65,8 @@ static enum flow get(struct call *call)
     json_decref(list);
     if (flow == FLOW_NEXT)
         flow = sink_put_each(call->out, found);
-    return flow == FLOW_NEXT && !call->failed ? model_missing(call, "Name", "NAT network", found, "Name") : flow;
+    return flow == FLOW_NEXT && !call->failed ? model_missing(call, "Name", "NAT network", found, "Name", "Get-NetNat")
+                                              : flow;
 }
 
 static enum flow put_nat(struct call *call, const char *name)
@@ -338,6 +339,9 @@ static enum flow address_at_nat(struct call *call, const struct wanted_address *
     if (!nat_having(call->shell->store, w->address, own, sizeof(own)) || !text_same(own, nat))
         return call_error(call, INVALID_ARGUMENT, "InvalidParameter", w->address,
                           "%s is not in NAT network %s at switch %s", w->address, nat, switch_name);
+    if (nat_has_gateway(call->shell->store, nat, w->address))
+        return call_error(call, RESOURCE_EXISTS, "ResourceExists", w->alias, "%s has the address %s already", w->alias,
+                          w->address);
     if (w->gateway)
         call_warn(
             call,

@@ -70,7 +70,8 @@ static enum flow get(struct call *call)
     }
     if (flow == FLOW_NEXT)
         flow = sink_put_each(call->out, found);
-    return flow == FLOW_NEXT && !call->failed ? model_missing(call, "Name", "switch", found, "Name") : flow;
+    return flow == FLOW_NEXT && !call->failed ? model_missing(call, "Name", "switch", found, "Name", "Get-VMSwitch")
+                                              : flow;
 }
 
 static enum flow put_switch(struct call *call, const char *name)
@@ -147,6 +148,8 @@ static enum flow remove_switches(struct call *call)
     enum flow flow;
     bool go;
     struct store *store = model_store(call, &flow);
+    if (call_on(call, "Force"))
+        call->yes_to_all = true;
     for (size_t i = 0; store && i < call_count(call, "Name") && flow == FLOW_NEXT; i++) {
         const char *name = call_at(call, "Name", i);
         flow = call_should(call, name, &go);
@@ -164,8 +167,8 @@ static const struct parameter get_parameters[] = {
 };
 static const struct parameter new_parameters[] = {
     {"Name", PARAMETER_TEXT, MANDATORY | BY_VALUE, 1, .aliases = "SwitchName", .help = "the name of the switch"},
-    {"SwitchType", PARAMETER_CHOICE, MANDATORY, .words = "Internal|Private|NAT", .sets = BIT(0), .setting = "type",
-     .help = "who is on it besides VMs: the host, nobody, or a NAT network"},
+    {"SwitchType", PARAMETER_CHOICE, MANDATORY, .words = "Internal|Private|NAT|External", .sets = BIT(0),
+     .setting = "type", .help = "who is on it besides VMs: the host, nobody, or a NAT network"},
     {"NATSubnetAddress", PARAMETER_TEXT, .sets = BIT(0), .setting = "prefix", .help = "of type NAT: its addresses"},
     {"NetAdapterName", PARAMETER_TEXT, MANDATORY | BY_NAME, .aliases = "InterfaceAlias", .sets = BIT(1),
      .setting = "interface", .help = "external: an interface of the host"},
@@ -184,7 +187,7 @@ static const struct parameter set_parameters[] = {
     {"Passthru", PARAMETER_SWITCH, .help = "puts the switch out"}, {0},
 };
 static const struct parameter remove_parameters[] = {
-    NAME, {"Force", PARAMETER_SWITCH, .setting = "force", .help = "also if cards are at it"}, {0},
+    NAME, {"Force", PARAMETER_SWITCH, .setting = "force", .help = "asks nothing; also if cards are at it"}, {0},
 };
 const struct cmdlet cmdlets_switch[] = {
     {"Get-VMSwitch", NULL, get_parameters, .process = get, .summary = "Lists virtual switches", .gives = "VMSwitch",
@@ -198,7 +201,7 @@ const struct cmdlet cmdlets_switch[] = {
      .examples = "Set-VMSwitch VmNAT -Notes \"of the course\""},
     {"Remove-VMSwitch", NULL, remove_parameters, IMPACT_HIGH, .process = remove_switches,
      .summary = "Deletes virtual switches",
-     .examples = "Remove-VMSwitch VmNAT -Force -Confirm:$false"},
+     .examples = "Remove-VMSwitch VmNAT -Force"},
     {0},
 };
 /* clang-format on */

@@ -186,8 +186,9 @@ static enum flow complain_missing(struct call *call, const json_t *vms)
             any |= text_same(model_text(vm, "name"), name) || text_same(model_text(vm, "id"), name);
         if (any)
             continue;
-        enum flow flow = call_error(call, lists ? INVALID_ARGUMENT : OBJECT_NOT_FOUND,
-                                    lists ? "InvalidParameter" : "ObjectNotFound", name, "there is no VM '%s'", name);
+        enum flow flow = call_error_with(call, lists ? INVALID_ARGUMENT : OBJECT_NOT_FOUND,
+                                         lists ? "InvalidParameter" : "ObjectNotFound", name,
+                                         "Get-VM lists what there is", "there is no VM '%s'", name);
         if (flow != FLOW_NEXT)
             return flow;
     }
@@ -443,6 +444,9 @@ static enum flow set_one(struct call *call, const char *name)
 
 static enum flow set(struct call *call)
 {
+    if (call_on(call, "StaticMemory") && call_on(call, "DynamicMemory"))
+        return call_error_with(call, INVALID_ARGUMENT, "AmbiguousParameterSet", "DynamicMemory", "give one of them",
+                               "-StaticMemory and -DynamicMemory exclude each other");
     return vms_each(call, set_one, NULL);
 }
 

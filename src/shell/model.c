@@ -225,7 +225,7 @@ bool model_wanted(const struct call *call, const char *parameter, const char *na
 }
 
 enum flow model_missing(struct call *call, const char *parameter, const char *noun, const struct value *found,
-                        const char *property_name)
+                        const char *property_name, const char *lists)
 {
     for (size_t i = 0; i < call_count(call, parameter); i++) {
         const char *name = call_at(call, parameter, i);
@@ -236,7 +236,10 @@ enum flow model_missing(struct call *call, const char *parameter, const char *no
         }
         if (any)
             continue;
-        enum flow flow = call_error(call, OBJECT_NOT_FOUND, "ObjectNotFound", name, "there is no %s '%s'", noun, name);
+        char remedy[60];
+        snprintf(remedy, sizeof(remedy), "%s lists what there is", lists);
+        enum flow flow =
+            call_error_with(call, OBJECT_NOT_FOUND, "ObjectNotFound", name, remedy, "there is no %s '%s'", noun, name);
         if (flow != FLOW_NEXT)
             return flow;
     }

@@ -69,8 +69,8 @@ bool model_changes(const struct call *call);
 struct store *model_store(struct call *call, enum flow *flow);
 /* A name that was asked for, with wildcards; NULL: any. */
 bool model_wanted(const struct call *call, const char *parameter, const char *name);
-/* An error for each name without wildcards that `found` says nothing of. */
+/* An error for each name without wildcards that `found` says nothing of. `lists`: the cmdlet that lists all. */
 enum flow model_missing(struct call *call, const char *parameter, const char *noun, const struct value *found,
-                        const char *property);
+                        const char *property, const char *lists);
 
 #endif

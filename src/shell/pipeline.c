@@ -37,8 +37,14 @@ struct stage {
 
 static enum flow not_found(struct shell *shell, const struct node *node, const char *name)
 {
-    const struct failure f = {OBJECT_NOT_FOUND,  "CommandNotFoundException", "CommandNotFoundException", name, name,
-                              .node = node->left};
+    const char *instead = cmdlet_instead(name);
+    const struct failure f = {OBJECT_NOT_FOUND,
+                              "CommandNotFoundException",
+                              "CommandNotFoundException",
+                              name,
+                              name,
+                              instead ? instead : "Get-Command lists cmdlets",
+                              node->left};
     return failure_throw(shell, &f, "there is no cmdlet, function, script or program '%s'", name);
 }
 

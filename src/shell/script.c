@@ -3,10 +3,12 @@
  */
 #include "shell/script.h"
 
+#include "shell/bundled.h"
 #include "shell/failure.h"
 #include "shell/parse.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,8 +48,17 @@ static enum flow read_file(struct shell *shell, const struct node *node, const c
         fclose(f);
     if (!failed && text->used < SCRIPT_MAX)
         return FLOW_NEXT;
-    const struct failure missing = {
-        OBJECT_NOT_FOUND, "CommandNotFoundException", "CommandNotFoundException", path, path, .node = node};
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char remedy[320] = "";
+    if (!f && bundled_is(name))
+        snprintf(remedy, sizeof(remedy), "Invoke-WebRequest " BUNDLED_ADDRESS "%s -OutFile '%s' brings it", name, path);
+    const struct failure missing = {OBJECT_NOT_FOUND,
+                                    "CommandNotFoundException",
+                                    "CommandNotFoundException",
+                                    path,
+                                    path,
+                                    *remedy ? remedy : NULL,
+                                    node};
     return failure_throw(shell, &missing, "cannot read %s: %s", path, failed ? strerror(e) : "it is too large");
 }
 

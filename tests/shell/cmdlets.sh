@@ -27,6 +27,11 @@ refuses() { # NAME IDENTIFIER LINE: it fails, with that identifier
     [ $? = 1 ] && grep -qF "FullyQualifiedErrorId : $2" "$WORK/err" && pass "$1" && return
     fail "$1" "$(cat "$WORK/out")" "$(head -n 8 "$WORK/err")"
 }
+hints() { # NAME TEXT LINE: it fails, and its second line says what to do
+    nb shell -c "$3" >"$WORK/out" 2>"$WORK/err" </dev/null
+    [ $? = 1 ] && grep -qxF "  $2" "$WORK/err" && pass "$1" && return
+    fail "$1" "$(cat "$WORK/out")" "$(head -n 8 "$WORK/err")"
+}
 setting() { nb show a --json | jq -r ".settings.$1"; }
 settings() { # NAME WANT LINE JSON...: a silent line, and what the settings are then
     local name=$1 want=$2 line=$3 got
@@ -54,6 +59,26 @@ refuses 'no such VM, elsewhere' 'ObjectNotFound,Microsoft.HyperV.PowerShell.Comm
     'Set-VMProcessor nosuch -Count 2'
 refuses 'a value out of range' 'InvalidParameter,Microsoft.HyperV.PowerShell.Commands.SetVMProcessor' \
     'Set-VMProcessor a -Count 1000'
+hints 'what VMs there are' 'Get-VM lists what there is' 'Set-VMProcessor nosuch -Count 2'
+hints 'a VM without a card' "Add-VMNetworkAdapter 'a' adds one" 'Get-VMNetworkAdapter a'
+hints 'no VM of cards' 'Get-VM lists what there is' 'Get-VMNetworkAdapter nosuch'
+hints 'no checkpoint' 'Get-VMSnapshot lists what there is' 'Restore-VMSnapshot -VMName a nosuch'
+hints 'what is not here' 'Add-VMHardDiskDrive gives an image to a VM, which mounts what is in it' 'Mount-VHD a.vhdx'
+hints 'what is nowhere' 'Get-Command lists cmdlets' 'Get-VMFoo'
+hints 'an external switch' 'name it with -NetAdapterName' 'New-VMSwitch x -SwitchType External'
+hints 'both kinds of memory' 'give one of them' 'Set-VM a -StaticMemory -DynamicMemory'
+hints 'no image' 'nestbox list lists VMs, nestbox disk list their disks' 'Resize-VHD nosuch.qcow2 1GB'
+folder=https://raw.githubusercontent.com/Microsoft/Virtualization-Documentation/master/hyperv-tools/Nested
+# shellcheck disable=SC2088
+hints 'a script that was not fetched' \
+    "Invoke-WebRequest $folder/Enable-NestedVm.ps1 -OutFile '$HOME/Enable-NestedVm.ps1' brings it" \
+    '~/Enable-NestedVm.ps1 -VmName a'
+nb shell -c "Invoke-WebRequest $folder/Enable-NestedVm.ps1 -OutFile ~/Enable-NestedVm.ps1"
+for line in '' '-VmName nosuch'; do
+    # shellcheck disable=SC2088
+    nb shell -c "~/Enable-NestedVm.ps1 $line" >/dev/null 2>&1 </dev/null
+    check "the script fails with '$line'" [ $? = 1 ]
+done
 settings 'Set-VM' '3 536870912 words if-running save' \
     'Set-VM a -ProcessorCount 3 -MemoryStartupBytes 512MB -Notes words -AutomaticStopAction Save' \
     cpus memory notes auto_start auto_stop
@@ -176,6 +201,7 @@ says 'metering' $'True\nTrue\nTrue 0' 'Enable-VMResourceMetering a; (Get-VM a).R
 refuses 'without metering' 'InvalidState,Microsoft.HyperV.PowerShell.Commands.MeasureVM' 'Measure-VM a'
 says 'Suspend-VM, Resume-VM, Stop-VM' $'Paused\nRunning\nOff' \
     'Suspend-VM a; (Get-VM a).State; Resume-VM a; (Get-VM a).State; Stop-VM a -TurnOff; (Get-VM a).State'
+says '-Force asks nothing' '' 'Remove-VMSwitch s -Force'
 says 'Remove-VM' '' 'Remove-VM a, b -Force'
 check 'they are gone' [ "$(nb list --json)" = '[]' ]
 

@@ -103,6 +103,20 @@ case $document in
     client lab1 VmNAT
     in_space lab1 ip address add 192.168.100.7/24 dev eth0
     reaches lab1 192.168.100.1 || fail 'no gateway at the switch of the three commands'
+    # Typed twice, and taken back: each step has its way.
+    again='Get-NetAdapter "vEthernet (VmNat)" | New-NetIPAddress -IPAddress 192.168.100.1 -PrefixLength 24'
+    shell -c "$again" >/dev/null 2>"$work/err" && fail 'the address is given twice'
+    grep -q 'vEthernet (VmNAT) has the address 192.168.100.1 already' "$work/err" || fail "$(head -n 2 "$work/err")"
+    shell -c 'Remove-NetNat LocalNAT -Confirm:$false' || fail 'the network is not removed'
+    nb switch show VmNAT --json | jq -e '.running and .switch.settings.type == "internal"' >/dev/null &&
+        host_address 192.168.100.1/24 || fail 'the switch is not internal, with its address, any more'
+    in_space lab1 ip neighbour flush all # the host's card has another address
+    reaches lab1 192.168.100.1 || fail 'a card does not stay at the switch'
+    shell -c 'New-NetNat -Name LocalNAT -InternalIPInterfaceAddressPrefix 192.168.100.0/24' >/dev/null ||
+        fail 'the network is not made again'
+    nb nat show LocalNAT --json | jq -e '.switch == "VmNAT"' >/dev/null || fail 'it is at another switch'
+    in_space lab1 ip neighbour flush all
+    reaches lab1 192.168.100.1 || fail 'no gateway again'
     ;;
 esac
 nb delete demo --force >/dev/null

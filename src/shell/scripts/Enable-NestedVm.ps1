@@ -4,11 +4,11 @@ param([string]$VmName)
 
 if (-not $VmName) {
     Write-Host 'No VM is named. Use: Enable-NestedVm.ps1 -VmName NAME'
-    return
+    exit 1
 }
 $vm = Get-VM -Name $VmName
 if (-not $vm) {
-    return
+    exit 1
 }
 $leastMemory = 4GB
 $processor = Get-VMProcessor -VMName $VmName
