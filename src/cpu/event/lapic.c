@@ -193,7 +193,7 @@ static void host_timer_set(struct lapic *a)
     u64 took = world_now_ns(a->v) - a->looked;
     if (took > TIMER_COST_NS)
         took = TIMER_COST_NS;
-    a->cost = took > a->cost ? took : a->cost - (a->cost - took) / 8;
+    a->cost = a->cost - a->cost / 8 + took / 8; /* on average: once is chance */
 }
 
 /* -- KVM's EOI by memory -- */

@@ -35,7 +35,7 @@ struct lapic {
     u64 tsc_deadline; /* IA32_TSC_DEADLINE, 0: not armed */
     u64 paid;         /* host monotonic ns at which the timer's debt is paid: lapic.c */
     u64 looked;       /* when it was last set, looked at for its end, or its handler ended */
-    u64 cost;         /* ns that setting the host's timer takes */
+    u64 cost;         /* ns that setting the host's timer takes on average */
     u64 taken;        /* when its interrupt was acknowledged, 0: its handler does not run */
     int taken_vector; /* and by what vector */
 };
