@@ -138,12 +138,17 @@ int main(void)
     on_vector(0x50, apic_eoi);
     apic_write(APIC_DIVIDE, 0xb);
     apic_write(APIC_LVT_TIMER, 0x50);
-    wrmsr(COUNTER(0), 0);
-    begin = rdtsc();
-    wrmsr(SELECT(0), CYCLES);
-    apic_write(APIC_INITIAL_COUNT, 20000000);
-    __asm__ volatile("sti; hlt; cli" : : : "memory");
-    count = rdpmc(0);
-    check(count < (rdtsc() - begin) / 2, "halted cycles do not count");
+    bool stands = false;
+    for (u32 i = 0; i < 20 && !stands; i++) { /* on a busy host the timer may expire before the halt */
+        wrmsr(COUNTER(0), 0);
+        begin = rdtsc();
+        wrmsr(SELECT(0), CYCLES);
+        apic_write(APIC_INITIAL_COUNT, 20000000);
+        __asm__ volatile("sti; hlt; cli" : : : "memory");
+        count = rdpmc(0);
+        stands = count < (rdtsc() - begin) / 2;
+        wrmsr(SELECT(0), 0);
+    }
+    check(stands, "halted cycles do not count");
     return 0;
 }

@@ -124,8 +124,17 @@ static void hpet_put(u64 reg, u64 value)
 static void hpet_start(unsigned n, u64 mode)
 {
     u64 period = HPET_HZ / 1000 * 5;
-    hpet_put(HPET_TIMER(n) + HPET_TIMER_CONFIG, HPET_TN_ENABLE | mode | (mode ? HPET_TN_VALUE_SET : 0));
-    hpet_put(HPET_TIMER(n) + HPET_TIMER_COMPARATOR, hpet_get(HPET_COUNTER) + period);
+    u64 at;
+    do { /* a busy host may let the time pass before it is set, or until it is looked at */
+        hpet_put(HPET_TIMER(n) + HPET_TIMER_CONFIG, 0);
+        sti();
+        cpu_pause();
+        cli();
+        taken[IRQ_PIT] = taken[IRQ_RTC] = 0;
+        hpet_put(HPET_TIMER(n) + HPET_TIMER_CONFIG, HPET_TN_ENABLE | mode | (mode ? HPET_TN_VALUE_SET : 0));
+        at = hpet_get(HPET_COUNTER) + period;
+        hpet_put(HPET_TIMER(n) + HPET_TIMER_COMPARATOR, at);
+    } while (hpet_get(HPET_COUNTER) >= at);
     if (mode)
         hpet_put(HPET_TIMER(n) + HPET_TIMER_COMPARATOR, period);
 }
