@@ -12,9 +12,12 @@ nb switch create lan
 nb nic add lab --switch lan >/dev/null
 nb start lab
 within 20 counts lab 5 || fail 'it does not count'
-nb top --seconds 1 --json >"$work/json"
-jq -e 'length == 1 and .[0].name == "lab" and .[0].cpu > 0 and .[0].memory == 67108864 and .[0].exits["l1 all"] > 0' \
-    "$work/json" >/dev/null || fail "as JSON: $(<"$work/json")"
+measured() { # on a busy host it may get no CPU time in a second
+    nb top --seconds 1 --json >"$work/json"
+    jq -e 'length == 1 and .[0].name == "lab" and .[0].cpu > 0 and .[0].memory == 67108864 and
+        .[0].exits["l1 all"] > 0' "$work/json" >/dev/null
+}
+within 10 measured || fail "as JSON: $(<"$work/json")"
 nb top --seconds 1 >"$work/text"
 grep -qE '^lab +Running +[0-9.]+ +64.0 MiB' "$work/text" || fail "as text: $(<"$work/text")"
 grep -q 'exits: l1 all' "$work/text" || fail 'no exits'
