@@ -22,12 +22,29 @@ capture() { # FILE OPTION...: in the background
     capturing=$!
     within 3 test -s "$work/$1" || fail "no capture: $(<"$work/capture.log")"
 }
-ended() { # [SIGNAL]: which is how a capture ends
+ended() { # [SIGNAL]: which is how a capture ends, when nothing comes any more
+    local before='' now
     sleep 0.3
+    while now=$(cat "$work"/*.pcapng "$work"/*.json 2>/dev/null | wc -c) && [ "$now" != "$before" ]; do
+        before=$now
+        sleep 0.3
+    done
     kill -"${1:-TERM}" $capturing
     wait $capturing || fail "a capture ended by ${1:-TERM} has status $?"
 }
 
+# lines FILE SWITCH SPACE SOURCE OPTION...: a capture as lines of JSON. Frames of another type than IP, which the space
+# sends from SOURCE, show when it has begun.
+lines() {
+    local file=$work/$1
+    "$NB" switch capture "$2" "${@:5}" --json >"$file" 2>>"$work/capture.log" &
+    capturing=$!
+    begun() {
+        frames "$1" send eth0 plain "$2" ff:ff:ff:ff:ff:ff
+        [ -s "$file" ]
+    }
+    within 10 begun "$3" "$4" || fail "no capture: $(<"$work/capture.log")"
+}
 capture all.pcapng
 in_space a ping -q -c 5 -i 0.1 10.0.0.2 >/dev/null
 ended
@@ -54,19 +71,16 @@ ended
     fail "drops: $(read_file drops.pcapng '' frame.comment)"
 
 # As lines of JSON: only what is dropped, and one port.
-"$NB" switch capture net --drops --json >"$work/drops.json" 2>>"$work/capture.log" &
-capturing=$!
-sleep 0.5
+probe=02:00:00:00:00:98
+lines drops.json net a $probe --drops
 in_space a ping -q -c 2 -i 0.1 10.0.0.2 >/dev/null
 in_space a "$tools/frames" send eth0 plain 02:00:00:00:00:99 "$b" 3
 ended
-jq -s -e --arg b "$b" 'length == 3 and all(.[]; .port == "a/nic0" and .dropped == "spoofed" and .direction == "in" and
+jq -s -e --arg b "$b" --arg probe $probe 'map(select(.source != $probe)) | length == 3 and all(.[]; .port == "a/nic0" and .dropped == "spoofed" and .direction == "in" and
     .source == "02:00:00:00:00:99" and .destination == $b and .remedy == "nestbox nic set a/nic0 --spoofing on" and
     .meaning and (.time | test("^20[0-9-]*T[0-9:]*[.][0-9]{9}Z$")))' "$work/drops.json" >/dev/null ||
     fail "drops as JSON: $(<"$work/drops.json")"
-"$NB" switch capture net --port a/nic0 --json >"$work/one.json" 2>>"$work/capture.log" &
-capturing=$!
-sleep 0.5
+lines one.json net a $probe --port a/nic0
 in_space a ping -q -c 2 -i 0.1 10.0.0.2 >/dev/null
 ended
 jq -s -e '[.[] | select(.ethertype == "0x0800" and .dropped == null)] | length == 4 and
@@ -76,11 +90,10 @@ jq -s -e '[.[] | select(.ethertype == "0x0800" and .dropped == null)] | length =
 # The port of NAT alone.
 nb nat create lab --prefix 192.168.100.0/24 --backend slirp >/dev/null
 client d lab 192.168.100.50/24
+d=$mac
 client e lab 192.168.100.51/24
 reaches d 192.168.100.1 || fail 'd does not reach the gateway'
-"$NB" switch capture lab --port nat --json >"$work/nat.json" 2>>"$work/capture.log" &
-capturing=$!
-sleep 0.5
+lines nat.json lab d "$d" --port nat
 in_space d ping -q -c 2 -i 0.1 192.168.100.1 >/dev/null
 in_space d ping -q -c 2 -i 0.1 192.168.100.51 >/dev/null
 ended
