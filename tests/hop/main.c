@@ -4,8 +4,9 @@
  * or /dev/kvm (--accel kvm) with this in front of it; device models, memory and command line are those of nestbox. The
  * interrupt controllers that KVM has in the kernel do not move with the vCPUs, so its guests must do without.
  *
- *     hop run OPTION...    HOP_US: mean time between two moves; HOP_NEW: one move in so many makes a new VM;
- *                          HOP_LOG: a file that gets the numbers of moves, of new VMs, and of moves in L2
+ *     hop run OPTION...    HOP_US: mean time between two moves, more where vCPUs get little of it; HOP_NEW: one move in
+ *                          so many makes a new VM; HOP_LOG: a file that gets the numbers of moves, of new VMs, and of
+ *                          moves in L2
  *
  * vCPU threads wait for each other in move(); the last one does the work. Messages of devices wait for it meanwhile, so
  * that none is lost with the old VM.
@@ -113,6 +114,25 @@ static void move(struct accel_vm *h)
     pthread_rwlock_unlock(&h->messages);
 }
 
+static u64 used_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (u64)t.tv_sec * 1000000 + (u64)t.tv_nsec / 1000;
+}
+
+/* Waits for that time, and on a busy host longer: until the process had half of it, but for ten times as long at most,
+ * since vCPUs that are halted need none. Else some guests would do nothing but move. */
+static void pause_us(u64 us)
+{
+    const struct timespec t = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
+    u64 before = used_us();
+    unsigned i = 0;
+    do
+        nanosleep(&t, NULL);
+    while (used_us() - before < us / 2 && ++i < 10);
+}
+
 static void *hop(void *opaque)
 {
     struct accel_vm *h = opaque;
@@ -120,9 +140,7 @@ static void *hop(void *opaque)
     pthread_mutex_lock(&h->lock);
     while (!h->ended) {
         pthread_mutex_unlock(&h->lock);
-        u64 us = (u64)rand_r(&seed) % (2 * h->mean_us + 1);
-        struct timespec t = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
-        nanosleep(&t, NULL);
+        pause_us((u64)rand_r(&seed) % (2 * h->mean_us + 1));
         pthread_mutex_lock(&h->lock);
         if (!h->moving && !h->stop && h->inside) {
             h->moving = true;
