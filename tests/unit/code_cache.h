@@ -40,6 +40,7 @@ static inline void code_create(void)
     }
     memset(cache, 0, sizeof *cache);
     cache_init(cache, code, CODE_SIZE, data, DATA_SIZE);
+    exec_misses_forget(v);
     memset(ram, 0, RAM_SIZE);
     memset(vm.ram->slot[0].page, 0, sizeof(u32) * (RAM_SIZE >> PAGE_SHIFT));
     memset(v->stat, 0, sizeof v->stat);

@@ -247,6 +247,11 @@ void translate_jcc(struct tr *t)
     u8 cc = t->d->in.opcode & CC_MASK;
     s64 target = branch_target(t->d);
     t->transfer = transfer_of(t, TRANSFER_JUMP, branch_size(t));
+    if (t->d->ahead != NO_INSN && !t->loans) {
+        t->jumps_ahead[t->d - t->insn] = emit_jcc32(e, cc);
+        keep_scratch(t);
+        return;
+    }
     if (target > t->pos && is_in_page(t, target, branch_is_word(t))) {
         emit_align_rel32(e, 2);
         emit_jcc(e, cc, c->p);

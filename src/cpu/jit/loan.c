@@ -61,11 +61,10 @@ static bool is_plain(const struct decoded *d)
     }
 }
 
-/* Does a branch of the block go back to an instruction behind the first, up to the last? (Branches ahead leave the
- * block.) */
+/* Does a branch of the block go to an instruction behind the first, up to the last? */
 static bool is_entered(const struct tr *t, u32 first, u32 last)
 {
-    for (u32 i = first; i < t->insn_count; i++) {
+    for (u32 i = 0; i < t->insn_count; i++) {
         s64 target = branch_target(&t->insn[i]);
         if (target > t->insn[first].pos && target <= t->insn[last].pos)
             return true;

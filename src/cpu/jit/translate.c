@@ -123,22 +123,48 @@ static bool decode_block(struct tr *t, u64 page_host, u64 page2_host)
     return true;
 }
 
-/* Finds the instructions that the block's own branches go back to. Branches ahead leave the block. */
-static void find_labels(struct tr *t)
+static u32 insn_at(const struct tr *t, s64 pos)
 {
     for (u32 i = 0; i < t->insn_count; i++)
+        if (t->insn[i].pos == pos)
+            return i;
+    return NO_INSN;
+}
+
+/* A loop ends with the last branch that goes back into it. */
+static u8 loop_end(const struct tr *t, u32 begin, u32 end)
+{
+    for (u32 i = end + 1; i < t->insn_count; i++) {
+        s64 target = branch_target(&t->insn[i]);
+        if (target >= t->insn[begin].pos && target <= t->insn[end].pos && insn_at(t, target) != NO_INSN)
+            end = i;
+    }
+    return (u8)end;
+}
+
+/* Finds where the block's own branches go to within it. Twins leave by branches ahead, to go on grouped. */
+static void find_labels(struct tr *t)
+{
+    bool ahead = t->is64 && !(t->mode & (MODE_STEP | MODE_PLAIN));
+    for (u32 i = 0; i < t->insn_count; i++) {
         t->insn[i].label = t->insn[i].loops = false;
+        t->insn[i].ahead = t->insn[i].loop_end = NO_INSN;
+        t->jumps_ahead[i] = NULL;
+    }
     for (u32 i = 0; i < t->insn_count; i++) {
         s64 target = branch_target(&t->insn[i]);
-        bool loops = false;
-        if (target < t->b->offset || target > t->insn[i].pos)
+        u32 to = target < t->b->offset ? NO_INSN : insn_at(t, target);
+        if (to == NO_INSN || (to > i && (!ahead || t->insn[i].class != CLASS_JCC)))
             continue;
-        for (u32 k = 0; k <= i; k++) {
-            loops |= t->insn[k].pos == target;
-            t->insn[k].label |= t->insn[k].pos == target;
-            t->insn[k].loops |= loops;
-        }
+        t->insn[to].label = true;
+        if (to > i)
+            t->insn[i].ahead = (u8)to;
+        else
+            t->insn[to].loop_end = loop_end(t, to, i);
     }
+    for (u32 i = 0; i < t->insn_count; i++)
+        for (u32 k = i; t->insn[i].loop_end != NO_INSN && k <= t->insn[i].loop_end; k++)
+            t->insn[k].loops = true;
 }
 
 static void make_loans(struct tr *t)
@@ -146,7 +172,7 @@ static void make_loans(struct tr *t)
     save_scratch(t);
     t->loans = t->b->loans;
     emit_loans(&t->hot, t->loans);
-    if (t->d->label)
+    if (t->d->loop_end != NO_INSN)
         emit_align(&t->hot, LOOP_ALIGN);
     t->loan_entry = t->hot.p;
 }
@@ -204,8 +230,11 @@ static void emit_insn(struct tr *t, u32 i)
     if (!t->pure)
         save_scratch(t);
     bool lends = b->loans && t->pos == b->loan_from;
-    if (t->d->label && !lends)
+    if (t->d->loop_end != NO_INSN && !lends)
         emit_align(&t->hot, LOOP_ALIGN);
+    for (u32 k = 0; k < i && t->d->label; k++)
+        if (t->insn[k].ahead == i && t->jumps_ahead[k])
+            emit_here32(&t->hot, t->jumps_ahead[k]);
     t->at[i].guest = t->pos;
     t->at[i].host = t->hot.p;
     t->at_count = i + 1;

@@ -26,6 +26,8 @@
 #define BLOCK_MAX_PLACES (BLOCK_MAX_INSNS * 4)
 
 #define GROUP_NONE 0xff
+#define NO_INSN 0xff
+#define NO_EPOCH 0
 
 /* A memory access at a constant distance from a register, as group.c sees it. */
 struct access_note {
@@ -34,19 +36,26 @@ struct access_note {
     bool write;
     u8 group;   /* index in tr.group, GROUP_NONE */
     s32 disp;   /* from the registers' values before the instruction */
-    s32 offset; /* from their values at the start of the epoch */
+    s32 offset; /* from the values of their epochs */
 };
 
-/* Accesses off one register that are checked together: the first one checks the whole window and keeps the page's
+/* What is known of the values of guest registers at one place. */
+struct values {
+    u32 epoch[GPR_COUNT]; /* of the same unknown value, if it is the same number */
+    s32 moved[GPR_COUNT]; /* the constant that the register has more than that value */
+};
+
+/* Accesses off one value that are checked together: the first one checks the whole window and keeps the page's
  * host-minus-linear difference in a slot of the vCPU. */
 struct group {
-    s32 lo, hi; /* window, from the register's value at the start of the epoch */
-    u32 epoch, index_epoch;
-    u8 base, index, scale;
+    s32 lo, hi;             /* window, from the value of the epoch */
+    u32 epoch, index_epoch; /* the latter NO_EPOCH without an index */
+    u8 scale;
     u8 slot;
     bool write;
+    bool closed;            /* the check is not on all ways to where the block is looked at */
     bool started;           /* the check was emitted */
-    u16 first, last, count; /* instructions; members */
+    u16 first, last, count; /* instructions from the check to where the slot is used last; members */
 };
 
 struct decoded {
@@ -54,13 +63,15 @@ struct decoded {
     ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
     struct insn in;
     u16 pos, next;
-    u32 traits; /* INSN_* */
-    u8 class;   /* enum insn_class */
-    u8 unit;    /* enum insn_unit */
-    u8 brief;   /* enum brief_kind */
-    bool label; /* a branch of the block jumps here */
-    bool loops; /* in a loop within the block */
-    bool ends;  /* nothing falls through */
+    u32 traits;  /* INSN_* */
+    u8 class;    /* enum insn_class */
+    u8 unit;     /* enum insn_unit */
+    u8 brief;    /* enum brief_kind */
+    bool label;  /* a branch of the block jumps here */
+    bool loops;  /* in a loop within the block */
+    bool ends;   /* nothing falls through */
+    u8 ahead;    /* number of an instruction in the block that this branch jumps ahead to, or NO_INSN */
+    u8 loop_end; /* number of the last instruction of the loop that begins here, or NO_INSN */
     insn_fn fn;
     struct access_note note[2]; /* the memory operand, the stack */
 };
@@ -89,6 +100,10 @@ struct tr {
     u32 insn_count;
     struct group group[GROUP_MAX];
     u32 group_count;
+    /* By instruction that branches jump ahead to: the first of those, and what is known on all those ways. */
+    u8 reached_from[BLOCK_MAX_INSNS];
+    struct values reached[BLOCK_MAX_INSNS];
+    u8 *jumps_ahead[BLOCK_MAX_INSNS]; /* by branch that jumps ahead: where it ends, NULL as long as it is not emitted */
 
     /* What the body of a memory access uses: host = [rcx + mem_index + mem_disp]. */
     u8 mem_index;

@@ -157,8 +157,8 @@ static struct site site_at(const struct block *b, const struct place *p)
 static void places(void)
 {
     TEST("each CALL of a shared check has a place behind it, and its site the rest");
-    /* mov eax, [rbx]; nop; div dword [rsi]; push [rdi]; fld tbyte [rbx]; div ecx; jmp to the fld */
-    struct block *b = TRANSLATE(0x8b, 3, 0x90, 0xf7, 0x36, 0xff, 0x37, 0xdb, 0x2b, 0xf7, 0xf1, 0xeb, 0xfa);
+    /* mov eax, [rbx]; nop; div dword [rsi]; push [rdi]; fld tbyte [rcx]; div ecx; jmp to the fld */
+    struct block *b = TRANSLATE(0x8b, 3, 0x90, 0xf7, 0x36, 0xff, 0x37, 0xdb, 0x29, 0xf7, 0xf1, 0xeb, 0xfa);
     static const struct {
         u16 guest;
         u8 size, flags, seg;

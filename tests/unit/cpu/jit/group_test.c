@@ -42,7 +42,7 @@ static void windows(void)
     t = TRANSLATED(LOAD(8), LOAD(0x20));
     CHECK(together(t, 0, 1));
     CHECK(t->group[0].lo == 8 && t->group[0].hi == 0x28 && t->group[0].count == 2 && !t->group[0].write);
-    CHECK(t->group[0].base == RBX && t->group[0].first == 0 && t->group[0].last == 1);
+    CHECK(t->group[0].first == 0 && t->group[0].last == 1);
 
     TEST("a store makes it one for writing");
     t = TRANSLATED(LOAD(8), STORE(-8));
@@ -88,6 +88,22 @@ static void constants(void)
     t = TRANSLATED(LOAD(0), 0x48, 0x8d, 0x5b, 0xf8 /* lea rbx, [rbx - 8] */, LOAD(0));
     CHECK(together(t, 0, 2) && t->group[0].lo == -8);
 
+    TEST("copies of the value, and what LEA makes of it");
+    t = TRANSLATED(LOAD(0), 0x48, 0x89, 0xdf /* mov rdi, rbx */, 0x48, 0x8b, 0x47, 8 /* mov rax, [rdi + 8] */);
+    CHECK(together(t, 0, 2));
+    t = TRANSLATED(LOAD(0), 0x48, 0x8b, 0xfb /* mov rdi, rbx */, 0x48, 0x31, 0xdb /* xor rbx, rbx */, 0x48, 0x8b, 0x47,
+                   8);
+    CHECK(together(t, 0, 3));
+    t = TRANSLATED(LOAD(0), 0x48, 0x8d, 0x7b, 0x10 /* lea rdi, [rbx + 16] */, 0x48, 0x8b, 0x47, 8);
+    CHECK(together(t, 0, 2) && t->insn[2].note[0].offset == 0x18);
+    t = TRANSLATED(LOAD(0), 0x89, 0xdf /* mov edi, ebx */, 0x48, 0x8b, 0x47, 8);
+    CHECK(!together(t, 0, 2));
+    t = TRANSLATED(0x55 /* push rbp */, 0x48, 0x89, 0xe5 /* mov rbp, rsp */, 0x48, 0x8b, 0x45, 0xf8, 0xc9 /* leave */,
+                   0x58 /* pop rax */);
+    u8 frame = t->insn[0].note[1].group;
+    CHECK(frame != GROUP_NONE && t->insn[2].note[0].group == frame && t->insn[3].note[1].group == frame &&
+          t->insn[4].note[1].group != GROUP_NONE);
+
     TEST("another value parts them");
     t = TRANSLATED(LOAD(0), 0x48, 0x89, 0xcb /* mov rbx, rcx */, LOAD(0));
     CHECK(!together(t, 0, 2));
@@ -103,7 +119,7 @@ static void constants(void)
     TEST("PUSH and POP");
     t = TRANSLATED(0x50, 0x51, 0x5a /* push rax; push rcx; pop rdx */);
     u8 group = t->insn[0].note[1].group;
-    CHECK(group == t->insn[1].note[1].group && group == t->insn[2].note[1].group && t->group[group].base == RSP);
+    CHECK(group == t->insn[1].note[1].group && group == t->insn[2].note[1].group);
     CHECK(t->group[group].lo == -16 && t->group[group].hi == 0 && t->group[group].write);
 }
 
@@ -114,9 +130,32 @@ static void borders(void)
     t = TRANSLATED(LOAD(0), 0x0f, 0xa2 /* cpuid */, LOAD(8));
     CHECK(!together(t, 0, 2));
 
-    TEST("so does the target of a branch");
+    TEST("so does a way around the check, or a value that another way changes");
+    t = TRANSLATED(LOAD(0), 0x74, 4 /* jz to the third */, LOAD(8), LOAD(0x10));
+    CHECK(together(t, 0, 2) && together(t, 0, 3));
+    t = TRANSLATED(0x74, 4, LOAD(8), LOAD(0x10));
+    CHECK(!together(t, 1, 2));
+    t = TRANSLATED(LOAD(0), 0x74, 4, 0x48, 0x83, 0xc3, 8 /* add rbx, 8 */, LOAD(8));
+    CHECK(!together(t, 0, 3));
+    t = TRANSLATED(LOAD(0), 0x74, 4, 0x48, 0x83, 0xc6, 8 /* add rsi, 8 */, LOAD(8));
+    CHECK(together(t, 0, 3));
+
+    TEST("and what a loop changes");
     t = TRANSLATED(LOAD(0), LOAD(8), 0x75, 0xfa /* jnz to the second */, LOAD(0x10));
-    CHECK(!together(t, 0, 1) && together(t, 1, 3));
+    CHECK(together(t, 0, 1) && together(t, 1, 3));
+    t = TRANSLATED(LOAD(0), LOAD(8), 0x48, 0x83, 0xc3, 8, 0x75, 0xf6 /* jnz to the second */, LOAD(0x10));
+    CHECK(!together(t, 0, 1) && together(t, 1, 4));
+    t = TRANSLATED(LOAD(0), LOAD(8), 0x74, 4 /* jz to the fifth */, 0x48, 0x83, 0xc3, 8, 0x48, 0x83, 0xc6, 8, 0x75,
+                   0xf0 /* jnz to the second */);
+    CHECK(!together(t, 0, 1));
+    t = TRANSLATED(LOAD(0), 0x74, 4 /* jz into the loop */, LOAD(8), LOAD(0x10), 0x75, 0xf6 /* jnz to the third */);
+    CHECK(!together(t, 0, 2));
+
+    TEST("a slot is kept as long as the loop that uses it");
+    t = TRANSLATED(LOAD(0), LOAD(8), 0x48, 0x8b, 0x46, 0 /* mov rax, [rsi] */, 0x48, 0x8b, 0x46, 8, 0x75,
+                   0xf2 /* jnz to the second */);
+    CHECK(together(t, 0, 1) && together(t, 2, 3));
+    CHECK(t->group[0].last == 4 && t->group[t->insn[2].note[0].group].slot != t->group[0].slot);
 
     TEST("no groups for FS, GS and variables");
     t = TRANSLATED(0x64, LOAD(0), 0x64, LOAD(8), 0x48, 0x8b, 0x05, 0, 0, 0, 0, 0x48, 0x8b, 0x05, 8, 0, 0, 0);

@@ -70,8 +70,8 @@ static void loops(void)
                "mov rcx, gs:wadd[rcx*8]", "mov [rcx+r11*1], eax");
 
     TEST("what is in front of the loop or behind it has a shared one");
-    TRANSLATE(0x8b, 3, 0x8b, 3, 0x75, 0xfc /* jnz to the second */, 0x8b, 3 /* mov eax, [rbx] */);
-    CHECK_START(hot(0), "mov r11, rbx", "call check_read4");
+    TRANSLATE(0x8b, 6, 0x8b, 3, 0x75, 0xfc /* jnz to the second */, 0x8b, 3 /* mov eax, [rbx] */);
+    CHECK_START(hot(0), "mov r11, rsi", "call check_read4");
     CHECK_START(hot(1), "pext r11, rbx, [vcpu.tlb_mask]");
     CHECK_START(hot(3), "mov rcx, [vcpu.group[0]]");
 }
