@@ -2,6 +2,7 @@
 # Debian's KVM in L1 and Linux in L2 while the vCPUs move all the time: they stop at random moments, and go on from
 # their state after a reset or in a new VM (tests/hop/main.c).
 # cases: intel amd intel-smp amd-smp
+# limit: 1200
 set -u
 HOP_LOG=$(mktemp) || exit 2
 export HOP_LOG HOP_US=20000 HOP_NEW=10 NB=build/release/hop

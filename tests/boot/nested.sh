@@ -3,8 +3,10 @@
 # KVM may use of the hardware switched off, one thing after the other; L2 as the host of an L3, by KVM and by this
 # program's engine. intel-20, amd-20, intel-smp-20, amd-smp-20, not run by default: twenty times in a row.
 # cases: intel amd intel-smp amd-smp intel-parameters amd-parameters intel-deep amd-deep intel-engine
+# limit: 1200
 set -u
 . "$(dirname "$0")/guest.sh"
+BOOT_TIMEOUT=1100 # of a busy host
 which=${1:-intel}
 nested=${which%%-*}
 cpus=1 extra='' runs=1 count=1 deepest=2

@@ -2,8 +2,10 @@
 # Programs that compute much give the same results in L1 as on the host: digests, compressors, the C compiler at three
 # levels, perl. Both sides run one root directory; with one CPU, and with two on which all of it runs twice at once.
 # cases: cpu1 cpu2
+# limit: 1200
 set -u
 . "$(dirname "$0")/guest.sh"
+BOOT_TIMEOUT=1100 # of a busy host
 root=$work/root
 mkdir -p "$root/dev" "$root/proc" "$root/data" "$root/bin"
 cc1=$(gcc -print-prog-name=cc1)
