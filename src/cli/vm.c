@@ -219,6 +219,20 @@ static void print_guest(const json_t *vm)
         printf("  addresses   %s\n", addresses);
 }
 
+/* The worker's is an error; without one that answers it is a text. */
+static void print_problem(const json_t *problem)
+{
+    struct error error;
+    char line[640];
+    const char *text = json_is_string(problem) ? json_string_value(problem) : text_at(problem, "text");
+    if (!*text)
+        return;
+    error_set(&error, -EIO, "%s", text);
+    error_hint(&error, text_at(problem, "hint"));
+    error_format(&error, "--", line, sizeof(line));
+    printf("  problem     %s\n", line);
+}
+
 static void print_vm(const json_t *vm)
 {
     static const char *const shown[] = {"generation", "cpus", "memory", "nested", "notes", NULL};
@@ -255,8 +269,7 @@ static void print_vm(const json_t *vm)
     print_guest(vm);
     print_disks(vm);
     print_others(vm);
-    if (*text_at(vm, "problem"))
-        printf("  problem     %s\n", text_at(vm, "problem"));
+    print_problem(json_object_get(vm, "problem"));
     printf("  folder      %s\n", text_at(vm, "path"));
 }
 

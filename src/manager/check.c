@@ -375,11 +375,12 @@ int check_all(struct store *store, const char *vm, json_t **findings, struct err
     if (e)
         return e;
     struct vm_def def;
-    struct error ignored;
-    bool defined = vm && !store_vm(store, vm, &def, &ignored);
+    struct error missing, ignored;
+    bool defined = vm && !store_vm(store, vm, &def, &missing);
     if (defined)
         vm_def_free(&def);
-    if (vm && !defined && !names_vm(&all, vm, error)) {
+    if (vm && !defined && !names_vm(&all, vm, &ignored)) {
+        *error = missing;
         e = networks_missing(&all, error);
         networks_free(&all);
         return e;

@@ -241,9 +241,9 @@ void names_each(const char *kind, const char *of, void (*each)(const char *name,
 
 /* -- by name -- */
 
-/* `what`: "switch"; `names` for suggestions. */
+/* `what`: "switch"; `names` for suggestions; `verb`: the one that lists and makes them. */
 static int fail(const char *what, const char *name, const char *(*names)(const void *opaque, unsigned index),
-                const void *opaque, const char *where, struct error *error)
+                const void *opaque, const char *verb, struct error *error)
 {
     char hint[sizeof(error->hint)];
     const char *close = name_closest(name, names, opaque);
@@ -251,9 +251,10 @@ static int fail(const char *what, const char *name, const char *(*names)(const v
     if (close)
         snprintf(hint, sizeof(hint), "did you mean '%s'?", close);
     else if (names(opaque, 0))
-        snprintf(hint, sizeof(hint), "nestbox %s lists what there is", where);
+        snprintf(hint, sizeof(hint), "nestbox %s list lists what there is", verb);
     else
-        snprintf(hint, sizeof(hint), "there is none yet");
+        snprintf(hint, sizeof(hint), "there is none yet; nestbox %s %s makes one", verb,
+                 strcmp(verb, "nic") == 0 ? "add" : "create");
     return error_hint(error, hint);
 }
 
@@ -261,7 +262,7 @@ struct switch_def *names_switch(const struct networks *networks, const char *nam
 {
     struct switch_def *found = networks_switch(networks, name);
     if (!found)
-        fail("switch", name, switch_name, networks, "switch list", error);
+        fail("switch", name, switch_name, networks, "switch", error);
     return found;
 }
 
@@ -269,7 +270,7 @@ struct nat_def *names_nat(const struct networks *networks, const char *name, str
 {
     struct nat_def *found = networks_nat(networks, name);
     if (!found)
-        fail("NAT network", name, nat_name, networks, "nat list", error);
+        fail("NAT network", name, nat_name, networks, "nat", error);
     return found;
 }
 
@@ -278,7 +279,7 @@ bool names_vm(const struct networks *networks, const char *vm, struct error *err
     const struct vm_cards own = {networks, vm};
     if (own_card_name(&own, 0))
         return true;
-    fail("card of a VM", vm, vm_name, networks, "nic list", error);
+    fail("card of a VM", vm, vm_name, networks, "nic", error);
     return false;
 }
 
@@ -292,7 +293,7 @@ struct card_def *names_card(const struct networks *networks, const char *name, s
     const struct vm_cards own = {networks, vm};
     first = own_card_name(&own, 0);
     if (slash && first && !networks_card(networks, vm, slash + 1)) {
-        fail("card", name, own_card_name, &own, "nic list", error);
+        fail("card", name, own_card_name, &own, "nic", error);
         const char *close = name_closest(slash + 1, own_card_name, &own);
         char hint[sizeof(error->hint)];
         snprintf(hint, sizeof(hint), "did you mean '%.40s/%.40s'?", vm, close ? close : first);
@@ -300,7 +301,7 @@ struct card_def *names_card(const struct networks *networks, const char *name, s
         return NULL;
     }
     if (!first) {
-        fail("card", name, card_name, networks, "nic list", error);
+        fail("card", name, card_name, networks, "nic", error);
         return NULL;
     }
     if (!slash && own_card_name(&own, 1)) {

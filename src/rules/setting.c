@@ -120,8 +120,8 @@ void setting_size_text(u64 bytes, char *text, size_t size)
 {
     static const char letters[] = "KMGT";
     unsigned unit = 0;
-    if (bytes % 1024) {
-        snprintf(text, size, "%llu bytes", (unsigned long long)bytes);
+    if (!bytes || bytes % 1024) {
+        snprintf(text, size, bytes ? "%llu bytes" : "0", (unsigned long long)bytes);
         return;
     }
     for (bytes >>= 10; bytes >= 1024 && bytes % 1024 == 0 && unit < 3; bytes >>= 10)

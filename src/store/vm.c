@@ -252,7 +252,7 @@ static const char *list_name(const void *list, unsigned index)
 static int search(struct store *store, const char *name, struct vm_def *def, struct error *error)
 {
     struct vm_list all;
-    char hint[sizeof(error->hint)] = "there is none yet";
+    char hint[sizeof(error->hint)] = "there is none yet; nestbox create makes one";
     int e = store_vms_some(store, &all.def, &all.count, NULL, error);
     if (e)
         return e;

@@ -83,13 +83,14 @@ struct worker {
     struct qmp_call step; /* of the job: one at a time */
     void (*step_done)(struct worker *w, json_t *result, const struct error *error);
     enum job step_job;
-    struct error problem; /* of the VM as it is; code 0: none */
-    struct error verdict; /* how the start ended, for the starter */
-    int ready;            /* whom to report the start to; -1: nobody, or done */
-    bool quitting;        /* QEMU was asked to end */
-    bool shuts_down;      /* QEMU has said so */
-    bool host_stops;      /* QEMU ends because the host ends its processes */
-    u64 reset_ns;         /* when the VM was reset from outside; 0: that is over */
+    struct error problem;         /* of the VM as it is; code 0: none */
+    struct qmp_call stopped_call; /* why nobody asked for a stop; done is NULL: not under way */
+    struct error verdict;         /* how the start ended, for the starter */
+    int ready;                    /* whom to report the start to; -1: nobody, or done */
+    bool quitting;                /* QEMU was asked to end */
+    bool shuts_down;              /* QEMU has said so */
+    bool host_stops;              /* QEMU ends because the host ends its processes */
+    u64 reset_ns;                 /* when the VM was reset from outside; 0: that is over */
 
     json_t *machine; /* what the saved state that is loaded or written needs of it (place.h); NULL: none */
     int state_fd;    /* the file that is saved to or loaded from; -1: none */

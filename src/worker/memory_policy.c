@@ -50,9 +50,9 @@ struct memory_wish memory_wish(const struct vm_settings *set, const struct memor
         maximum = least(maximum, set->memory_cap);
     u64 minimum = least(set->memory_minimum, maximum);
     wish.demand = needs + used / 100 * set->memory_buffer;
-    wish.status = f->assigned >= wish.demand || f->assigned >= maximum ? MEMORY_OK
-                  : f->assigned >= needs + used / 50                   ? MEMORY_LOW
-                                                                       : MEMORY_WARNING;
+    wish.status = f->assigned >= whole(wish.demand) || f->assigned >= maximum ? MEMORY_OK
+                  : f->assigned >= needs + used / 50                          ? MEMORY_LOW
+                                                                              : MEMORY_WARNING;
     if (f->assigned >= maximum && f->assigned < needs + used / 50)
         wish.status = MEMORY_WARNING;
     if (f->frozen)

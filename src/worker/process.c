@@ -121,6 +121,19 @@ static void reset_event(struct worker *w, bool by_guest)
     w->reset_ns = by_guest ? 0 : w->loop.now_ns;
 }
 
+/* Paused by nobody: what runs the CPUs may have given up. */
+static void stop_known(struct qmp_call *call, json_t *result, const struct error *error)
+{
+    struct worker *w = container_of(call, struct worker, stopped_call);
+    const char *status = json_string_value(json_object_get(result, "status"));
+    call->done = NULL;
+    if (!status || strcmp(status, "internal-error") != 0)
+        return;
+    error_set(&w->problem, -EIO, "VM %s is paused: KVM cannot go on with its guest", w->def.name);
+    error_hint(&w->problem, "`nestbox stop " SETTING("turn-off") "` ends it");
+    worker_log(w, "%s; qemu.log in its run folder has the CPU's state", w->problem.text);
+}
+
 static void on_event(struct qmp_events *events, const char *name, const json_t *data)
 {
     struct worker *w = container_of(events, struct worker, events);
@@ -138,6 +151,10 @@ static void on_event(struct qmp_events *events, const char *name, const json_t *
         reset_event(w, json_is_true(json_object_get(data, "guest")));
     } else if (strcmp(name, "STOP") == 0 && !w->job && w->state == VM_RUNNING) {
         worker_set_state(w, VM_PAUSED); /* somebody else asked QEMU, or a disk is full */
+        if (!w->stopped_call.done) {
+            w->stopped_call.done = stop_known;
+            qmp_send(w->qmp, "query-status", NULL, &w->stopped_call);
+        }
     } else if (strcmp(name, "RESUME") == 0 && !w->job && w->state == VM_PAUSED) {
         worker_set_state(w, VM_RUNNING);
     } else if (strcmp(name, "VSERPORT_CHANGE") == 0) {

@@ -23,6 +23,8 @@ printf w | timeout 0.5 "$NB" console lab --no-history >/dev/null 2>&1
 must_be lab Paused
 "$NB" show lab --json | jq -e '.problem.text | test("disk0 .*the host has no room")' >/dev/null ||
     fail "it says $("$NB" show lab --json | jq -c .problem)"
+"$NB" show lab | grep -qE 'problem .*the host has no room for it; it goes on by itself' ||
+    fail "show says $("$NB" show lab)"
 say 'paused'
 before=$(count lab)
 rm "$work/small/filler"

@@ -38,6 +38,8 @@ int main(void)
     CHECK_EQ(wish.status, MEMORY_LOW);
     f = facts(1 * G, 1020 * M, 50 * G);
     CHECK_EQ(memory_wish(&set, &f).status, MEMORY_WARNING);
+    f = facts(1200 * M, 1001 * M, 50 * G); /* it has what it needs, in whole units */
+    CHECK_EQ(memory_wish(&set, &f).status, MEMORY_OK);
 
     TEST("but no more than its maximum, its cap, and what the machine has room for");
     f = facts(4 * G - 100 * M, 4 * G - 200 * M, 50 * G);
