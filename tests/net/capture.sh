@@ -76,7 +76,8 @@ lines drops.json net a $probe --drops
 in_space a ping -q -c 2 -i 0.1 10.0.0.2 >/dev/null
 in_space a "$tools/frames" send eth0 plain 02:00:00:00:00:99 "$b" 3
 ended
-jq -s -e --arg b "$b" --arg probe $probe 'map(select(.source != $probe)) | length == 3 and all(.[]; .port == "a/nic0" and .dropped == "spoofed" and .direction == "in" and
+jq -s -e --arg b "$b" --arg probe $probe 'map(select(.source != $probe)) | length == 3 and
+    all(.[]; .port == "a/nic0" and .dropped == "spoofed" and .direction == "in" and
     .source == "02:00:00:00:00:99" and .destination == $b and .remedy == "nestbox nic set a/nic0 --spoofing on" and
     .meaning and (.time | test("^20[0-9-]*T[0-9:]*[.][0-9]{9}Z$")))' "$work/drops.json" >/dev/null ||
     fail "drops as JSON: $(<"$work/drops.json")"
