@@ -18,6 +18,7 @@
 #define CACHE_BLOCKS (9u << 15)
 #define CACHE_LINKS (7u << 17) /* most blocks have two or three */
 #define HASH_BITS 18           /* blocks by address and mode */
+#define RECALL_BITS 10         /* instructions that are kept as they were decoded */
 #define PAGE_HASH_BITS 14      /* blocks by page, for invalidation */
 
 #define BLOCK_MAX_INSNS 64 /* longer blocks seldom help, and die as a whole */

@@ -76,7 +76,7 @@ void translate_bit(struct tr *t)
 {
     struct emit *e = &t->hot;
     const struct insn *in = &t->d->in;
-    if (!in->mem || t->d->zi.raw.imm[0].size) {
+    if (!in->mem || t->d->zi->raw.imm[0].size) {
         translate_copy(t);
         return;
     }

@@ -47,6 +47,8 @@ static void reset(struct cache *c, u8 *code, u8 *data)
     c->block_count = c->link_count = c->granules = 0;
     c->blocks = cache_alloc(c, c->block_max * sizeof(struct block));
     c->links = cache_alloc(c, c->link_max * sizeof(struct exit_link));
+    c->recalled = cache_alloc(c, sizeof(struct recalled) << RECALL_BITS);
+    fill_bytes(c->recall, 0, sizeof c->recall);
     c->generation++;
 }
 

@@ -97,6 +97,12 @@ struct cache {
     u32 coolings;                                 /* how often they were cleared, HEAT_DOUBLINGS at most */
     struct exit_link *links;
     u32 link_count, link_max;
+    struct recalled *recalled; /* instructions that were decoded before, and by what they are known: recall.c */
+    struct {
+        u64 key;
+        u32 mode;
+        u32 used; /* the number of the block that needs the entry, plus 1 */
+    } recall[1 << RECALL_BITS];
     u8 *check[CHECK_KINDS][CHECK_SIZES]; /* shared TLB checks: check.c */
     u8 *missed;                          /* what they do when they fail */
     u8 *jump[2];                         /* shared jumps by the jump cache, with a look at vcpu.request or not */

@@ -224,9 +224,9 @@ void emit_goto(struct tr *t, s64 target, bool word)
 
 s64 branch_target(const struct decoded *d)
 {
-    if (!class_branches(d->class) || !d->zi.raw.imm[0].is_relative || !d->zi.raw.imm[0].size)
+    if (!class_branches(d->class) || !d->zi->raw.imm[0].is_relative || !d->zi->raw.imm[0].size)
         return TARGET_NONE;
-    return d->next + d->zi.raw.imm[0].value.s;
+    return d->next + (s64)d->in.imm;
 }
 
 /* What exec_lookup must know to blame the branch. */
@@ -321,7 +321,7 @@ static void emit_indirect(struct tr *t)
 
 static bool is_direct(const struct decoded *d)
 {
-    return d->zi.raw.imm[0].is_relative;
+    return d->zi->raw.imm[0].is_relative;
 }
 
 void translate_jump(struct tr *t)
@@ -435,7 +435,7 @@ void translate_call(struct tr *t)
 void translate_return(struct tr *t)
 {
     u8 size = branch_size(t);
-    u32 release = t->d->zi.raw.imm[0].size ? (u16)t->d->in.imm : 0;
+    u32 release = t->d->zi->raw.imm[0].size ? (u16)t->d->in.imm : 0;
     t->transfer = transfer_of(t, TRANSFER_RETURN | release << TRANSFER_RELEASE_SHIFT, size);
     emit_pop_target(t, size, release);
     if (is_paired(t)) {

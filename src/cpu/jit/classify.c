@@ -48,7 +48,7 @@ static enum insn_unit vector_unit(const ZydisDecodedInstruction *zi, bool mmx)
 void describe(struct decoded *d, enum vendor host)
 {
     bool amd = host == VENDOR_AMD;
-    const ZydisDecodedInstruction *zi = &d->zi;
+    const ZydisDecodedInstruction *zi = d->zi;
     const struct insn_row *row = &insn_table[zi->mnemonic];
     bool mmx = false, vector = false, x87 = zi->meta.isa_ext == ZYDIS_ISA_EXT_X87 || row->unit == UNIT_X87;
     unsigned memory_bits = 0;
@@ -92,7 +92,7 @@ void describe(struct decoded *d, enum vendor host)
 /* Returns the form of the instruction that is called, or NULL if it is not one of those. */
 static const struct insn_form *called_form(const struct decoded *d, bool flat)
 {
-    const struct insn_form *f = insn_table[d->zi.mnemonic].forms;
+    const struct insn_form *f = insn_table[d->zi->mnemonic].forms;
     const struct insn *in = &d->in;
     if (!f)
         return NULL;
@@ -122,14 +122,14 @@ void classify(struct tr *t)
         d->brief = form->brief;
         return;
     }
-    if (!isa_allowed(t->v->vm, (u16)d->zi.meta.isa_set) && d->class != CLASS_NOP && !(d->traits & INSN_ANY_CPU)) {
+    if (!isa_allowed(t->v->vm, (u16)d->zi->meta.isa_set) && d->class != CLASS_NOP && !(d->traits & INSN_ANY_CPU)) {
         if (d->traits & INSN_PREFIX_IGNORED)
-            d->zi.raw.prefix_count = 0;
+            t->output[d - t->insn].zi.raw.prefix_count = 0;
         else
             call(d, op_ud, true);
         return;
     }
-    bool vex = d->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX || d->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+    bool vex = d->zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX || d->zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
     if ((t->mode & units[d->unit].mask) != units[d->unit].mode)
         call(d, units[d->unit].unusable, true);
     else if (vex && !(t->mode & MODE_PROT))

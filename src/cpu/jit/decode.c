@@ -30,7 +30,7 @@ static void decode_memory(struct tr *t, const ZydisDecodedOperand *o)
     in->index = (u8)decode_gpr(o->mem.index, &high);
     in->scale = o->mem.scale ? o->mem.scale : 1;
     in->disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
-    const ZydisDecodedInstruction *zi = &t->d->zi;
+    const ZydisDecodedInstruction *zi = t->d->zi;
     if (zi->raw.modrm.mod == 0 && zi->raw.modrm.rm == MODRM_SIB && (zi->raw.sib.base & 7) == SIB_NO_BASE &&
         zi->raw.disp.size == 32) {
         in->base = REG_NONE; /* which Zydis 4.0 takes for R13D under a 67h prefix and REX.B */
@@ -127,6 +127,56 @@ static void decode_operands(struct tr *t, const ZydisDecodedInstruction *zi)
     }
 }
 
+static void survey_register(struct operands *s, const ZydisDecodedOperand *o)
+{
+    bool high;
+    unsigned r = decode_gpr(o->reg.value, &high), field = 0;
+    switch (o->encoding) {
+    case ZYDIS_OPERAND_ENCODING_MODRM_REG: field = FIELD_REG; break;
+    case ZYDIS_OPERAND_ENCODING_MODRM_RM: field = FIELD_RM; break;
+    case ZYDIS_OPERAND_ENCODING_NDSNDD: field = FIELD_VVVV; break;
+    case ZYDIS_OPERAND_ENCODING_OPCODE: field = FIELD_OPCODE; break;
+    default: break;
+    }
+    if (o->size == 8)
+        s->byte |= (u8)field;
+    s->vector |= o->reg.value >= ZYDIS_REGISTER_MM0 && o->reg.value <= ZYDIS_REGISTER_ZMM31;
+    if (r == REG_NONE)
+        return;
+    u16 bit = (u16)BIT(high ? r - 4 : r);
+    s->gpr |= (u8)field;
+    s->named |= bit;
+    s->any_high |= high;
+    if (o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT && o->encoding != ZYDIS_OPERAND_ENCODING_NONE) {
+        s->explicit |= bit;
+        s->high |= high;
+    } else {
+        s->implicit |= bit;
+    }
+    if (o->actions != ZYDIS_OPERAND_ACTION_WRITE || o->size < 32)
+        s->kept |= bit;
+    if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) {
+        s->written |= bit;
+        if (bit != BIT(RSP) || o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+            s->written_shown |= bit;
+    }
+}
+
+static void survey(struct decoded *d)
+{
+    struct operands *s = &d->operands;
+    *s = (struct operands){0};
+    for (unsigned i = 0; i < d->zi->operand_count; i++) {
+        const ZydisDecodedOperand *o = &d->zo[i];
+        if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+            survey_register(s, o);
+        } else if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+            unsigned base = decode_whole_gpr(o->mem.base), index = decode_whole_gpr(o->mem.index);
+            s->named |= (u16)((base == REG_NONE ? 0 : BIT(base)) | (index == REG_NONE ? 0 : BIT(index)));
+        }
+    }
+}
+
 void decode_init(struct tr *t)
 {
     static const struct {
@@ -156,11 +206,13 @@ static const ZydisDecoder *decoder_of(const struct tr *t)
 
 bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
 {
-    const ZydisDecodedInstruction *zi = &t->d->zi;
+    struct zydis_output *output = &t->output[t->d - t->insn];
+    const ZydisDecodedInstruction *zi = t->d->zi = &output->zi;
+    t->d->zo = output->zo;
     ZydisDecoderContext context;
-    ZyanStatus st = ZydisDecoderDecodeInstruction(decoder_of(t), &context, code, avail, &t->d->zi);
+    ZyanStatus st = ZydisDecoderDecodeInstruction(decoder_of(t), &context, code, avail, &output->zi);
     if (ZYAN_SUCCESS(st)) /* ZydisDecoderDecodeFull would also clear the operands that there are not */
-        st = ZydisDecoderDecodeOperands(decoder_of(t), &context, zi, t->d->zo, zi->operand_count);
+        st = ZydisDecoderDecodeOperands(decoder_of(t), &context, zi, output->zo, zi->operand_count);
     *more = st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG;
     if (!ZYAN_SUCCESS(st))
         return false;
@@ -178,5 +230,6 @@ bool decode(struct tr *t, const u8 *code, unsigned avail, bool *more)
     decode_registers(in, zi);
     in->osz = operand_size(t, zi);
     decode_operands(t, zi);
+    survey(t->d);
     return true;
 }

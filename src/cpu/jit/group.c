@@ -50,7 +50,7 @@ static bool constant_sum(const struct decoded *d, unsigned *reg, unsigned *from,
     enum { MOV_STORE = 0x89, MOV_LOAD = 0x8b };
     const struct insn *in = &d->in;
     bool h;
-    if (in->osz != 8 || d->zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || d->zi.operand_width != 64)
+    if (in->osz != 8 || d->zi->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || d->zi->operand_width != 64)
         return false;
     if (d->class == CLASS_LEA) {
         *reg = in->reg;
@@ -68,9 +68,9 @@ static bool constant_sum(const struct decoded *d, unsigned *reg, unsigned *from,
         return false;
     s64 n = 1;
     if (!(d->traits & INSN_BY_ONE)) {
-        if (!d->zi.raw.imm[0].size || !d->zi.raw.imm[0].is_signed)
+        if (!d->zi->raw.imm[0].size || !d->zi->raw.imm[0].is_signed)
             return false;
-        n = d->zi.raw.imm[0].value.s;
+        n = (s64)in->imm;
     }
     *reg = *from = decode_gpr(d->zo[0].reg.value, &h);
     *by = d->traits & INSN_SUBTRACTS ? -n : n;
@@ -95,17 +95,8 @@ static void effects(struct tracker *x, const struct decoded *d)
         return;
     }
     bool stack = d->note[1].base != REG_NONE;
-    for (unsigned i = 0; i < d->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &d->zo[i];
-        if (o->type != ZYDIS_OPERAND_TYPE_REGISTER || !(o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-            continue;
-        reg = decode_whole_gpr(o->reg.value);
-        if (reg == REG_NONE)
-            continue;
-        if (reg == RSP && stack && o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
-            continue;
-        forget(x, reg);
-    }
+    for (u32 set = stack ? d->operands.written_shown : d->operands.written; set; set &= set - 1)
+        forget(x, (unsigned)__builtin_ctz(set));
     if (d->class == CLASS_PUSH || d->class == CLASS_CALL_NEAR)
         set_sum(x, RSP, RSP, -(s64)d->note[1].size);
     else if (d->class == CLASS_POP)

@@ -27,26 +27,6 @@ void emit_loans(struct emit *e, u16 loans)
     }
 }
 
-/* The set of guest registers that the instruction names, implied ones included. */
-static u32 names(const struct decoded *d)
-{
-    u32 set = 0;
-    for (unsigned i = 0; i < d->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &d->zo[i];
-        unsigned r[2] = {REG_NONE, REG_NONE};
-        if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-            r[0] = decode_whole_gpr(o->reg.value);
-        } else if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-            r[0] = decode_whole_gpr(o->mem.base);
-            r[1] = decode_whole_gpr(o->mem.index);
-        }
-        for (unsigned k = 0; k < 2; k++)
-            if (r[k] != REG_NONE)
-                set |= BIT(r[k]);
-    }
-    return set;
-}
-
 static bool is_plain(const struct decoded *d)
 {
     switch (d->class) {
@@ -90,7 +70,7 @@ static u32 value_of(const struct tr *t, u32 first, u32 last, u32 weight, u16 *lo
     static const u8 lenders[] = {R13, R12, RSP, RBP, RBX, R10, R9, R8, RCX, RDI, RSI, RDX};
     u32 named = 0, uses[ARRAY_LEN(homeless)] = {0}, value = 0, lender = 0;
     for (u32 i = first; i <= last; i++) {
-        u32 set = names(&t->insn[i]);
+        u32 set = t->insn[i].operands.named;
         named |= set;
         for (unsigned k = 0; k < ARRAY_LEN(homeless); k++)
             uses[k] += set >> homeless[k] & 1;

@@ -5,41 +5,11 @@
 #include "cpu/jit/plan.h"
 #include "cpu/jit/translate.h"
 
-/* Fields of the encoding that name a GPR, and of them those that name a byte of one. */
-enum { FIELD_REG = BIT(0), FIELD_RM = BIT(1), FIELD_VVVV = BIT(2), FIELD_OPCODE = BIT(3) };
-
-struct fields {
-    unsigned gpr, byte; /* FIELD_* */
-    bool vector;        /* the instruction has a vector operand */
-};
-
-static struct fields fields_of(const struct decoded *d)
-{
-    struct fields f = {0};
-    for (unsigned i = 0; i < d->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &d->zo[i];
-        if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
-            continue;
-        bool high;
-        unsigned field = o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG  ? FIELD_REG
-                         : o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ? FIELD_RM
-                         : o->encoding == ZYDIS_OPERAND_ENCODING_NDSNDD   ? FIELD_VVVV
-                         : o->encoding == ZYDIS_OPERAND_ENCODING_OPCODE   ? FIELD_OPCODE
-                                                                          : 0;
-        if (decode_gpr(o->reg.value, &high) != REG_NONE)
-            f.gpr |= field;
-        if (o->size == 8)
-            f.byte |= field;
-        f.vector |= o->reg.value >= ZYDIS_REGISTER_MM0 && o->reg.value <= ZYDIS_REGISTER_ZMM31;
-    }
-    return f;
-}
-
 /* What the encoders work on: the guest's instruction with host registers. */
 struct copy {
     const struct decoded *d;
     const struct plan *p;
-    struct fields fields;
+    unsigned gpr; /* FIELD_* that name one */
     u8 opcode;
     bool modrm;
     bool mem;
@@ -51,10 +21,10 @@ struct copy {
 static unsigned rename_reg(const struct copy *x, unsigned reg, unsigned field)
 {
     const struct decoded *d = x->d;
-    if (!(x->fields.gpr & field))
+    if (!(x->gpr & field))
         return reg;
     reg &= 15;
-    if (x->fields.byte & field && !d->in.rex && d->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && reg >= 4 &&
+    if (d->operands.byte & field && !d->in.rex && d->zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && reg >= 4 &&
         reg < 8)
         return reg; /* AH, CH, DH, BH: their registers are in place, see make_plan */
     return x->p->map[reg];
@@ -63,7 +33,7 @@ static unsigned rename_reg(const struct copy *x, unsigned reg, unsigned field)
 /* Does one of the instruction's general registers, or its memory operand, have 16 bits? */
 static bool has_16bit_operand(const struct decoded *d)
 {
-    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+    for (unsigned i = 0; i < d->zi->operand_count; i++) {
         const ZydisDecodedOperand *o = &d->zo[i];
         bool high, gpr = o->type == ZYDIS_OPERAND_TYPE_REGISTER && decode_gpr(o->reg.value, &high) != REG_NONE;
         if (o->size == 16 && (gpr || o->type == ZYDIS_OPERAND_TYPE_MEMORY))
@@ -78,9 +48,9 @@ static bool has_16bit_operand(const struct decoded *d)
 static bool has_66(const struct copy *x, u32 mode)
 {
     const struct insn *in = &x->d->in;
-    const ZydisDecodedInstruction *zi = &x->d->zi;
+    const ZydisDecodedInstruction *zi = x->d->zi;
     bool prefix = in->prefixes & PREFIX_66;
-    bool sized = (in->map == 0 || (in->map <= 2 && !x->fields.vector)) && zi->meta.isa_ext != ZYDIS_ISA_EXT_X87;
+    bool sized = (in->map == 0 || (in->map <= 2 && !x->d->operands.vector)) && zi->meta.isa_ext != ZYDIS_ISA_EXT_X87;
     if (!sized || (mode & MODE_SIZE_MASK) != MODE_16)
         return prefix;
     for (unsigned i = 0; i < zi->raw.prefix_count; i++)
@@ -106,7 +76,7 @@ static void modernize(struct copy *x)
         x->reg = op >= DEC_REG;
         x->rm = x->p->map[op & 7];
         x->modrm = true;
-        x->fields.gpr &= ~(unsigned)FIELD_OPCODE;
+        x->gpr &= ~(unsigned)FIELD_OPCODE;
     } else if (op == GROUP1_ALIAS) {
         x->opcode = GROUP1;
     }
@@ -115,10 +85,10 @@ static void modernize(struct copy *x)
 static void emit_legacy(struct emit *e, struct copy *x, u32 mode)
 {
     const struct insn *in = &x->d->in;
-    const ZydisDecodedInstruction *zi = &x->d->zi;
+    const ZydisDecodedInstruction *zi = x->d->zi;
     enum { XCHG_RAX = 0x90 };
     /* A repeat prefix means nothing to XCHG, but makes it PAUSE if its other register becomes R8. */
-    bool rep = !(in->map == 0 && (in->opcode & ~7) == XCHG_RAX && x->fields.gpr & FIELD_OPCODE);
+    bool rep = !(in->map == 0 && (in->opcode & ~7) == XCHG_RAX && x->gpr & FIELD_OPCODE);
     for (unsigned i = 0; i < zi->raw.prefix_count; i++) {
         u8 b = zi->raw.prefixes[i].value;
         if (b == BYTE_LOCK || b == BYTE_REPNE || (b == BYTE_REP && rep))
@@ -130,7 +100,7 @@ static void emit_legacy(struct emit *e, struct copy *x, u32 mode)
     u8 rex = in->rex & (BYTE_REX | REX_W);
     if (x->modrm)
         rex |= rex_bits(x->reg, x->index, x->mem ? x->base : x->rm);
-    if (x->fields.gpr & FIELD_OPCODE) {
+    if (x->gpr & FIELD_OPCODE) {
         unsigned reg = rename_reg(x, (x->opcode & 7) | (in->rex & REX_B ? 8 : 0), FIELD_OPCODE);
         rex |= rex_bits(H_NONE, H_NONE, reg);
         x->opcode = (u8)((x->opcode & ~7) | (reg & 7));
@@ -147,7 +117,7 @@ static void emit_legacy(struct emit *e, struct copy *x, u32 mode)
 
 static void emit_copy_vex(struct emit *e, const struct copy *x)
 {
-    const u8 *prefix = x->d->in.bytes + x->d->zi.raw.vex.offset;
+    const u8 *prefix = x->d->in.bytes + x->d->zi->raw.vex.offset;
     bool three = prefix[0] == BYTE_VEX3;
     u8 map = three ? prefix[1] & VEX_MAP : 1, last = prefix[three ? 2 : 1];
     emit_vex(e, x->reg, x->mem && x->index != H_NONE ? x->index : 0, x->mem ? x->base : x->rm, map,
@@ -156,7 +126,7 @@ static void emit_copy_vex(struct emit *e, const struct copy *x)
 
 static void emit_copy_evex(struct emit *e, const struct copy *x)
 {
-    const u8 *prefix = x->d->in.bytes + x->d->zi.raw.evex.offset;
+    const u8 *prefix = x->d->in.bytes + x->d->zi->raw.evex.offset;
     unsigned vvvv = rename_reg(x, x->d->in.vvvv, FIELD_VVVV);
     u8 p0 = prefix[1] & EVEX_MAP;
     p0 |= (u8)((x->reg & 8 ? 0 : VEX_NOT_R) | (x->reg & 16 ? 0 : EVEX_NOT_R2));
@@ -174,8 +144,8 @@ static void emit_copy_evex(struct emit *e, const struct copy *x)
 void emit_copy(struct emit *e, const struct decoded *d, const struct plan *p, u32 mode)
 {
     const struct insn *in = &d->in;
-    struct copy x = {.d = d, .p = p, .fields = fields_of(d), .opcode = in->opcode, .base = H_NONE, .index = H_NONE};
-    x.modrm = d->zi.attributes & ZYDIS_ATTRIB_HAS_MODRM;
+    struct copy x = {.d = d, .p = p, .gpr = d->operands.gpr, .opcode = in->opcode, .base = H_NONE, .index = H_NONE};
+    x.modrm = d->zi->attributes & ZYDIS_ATTRIB_HAS_MODRM;
     x.mem = p->pointer != POINTER_NONE;
     x.reg = rename_reg(&x, in->reg, FIELD_REG);
     x.rm = in->mod == 3 ? rename_reg(&x, in->rm, FIELD_RM) : 0;
@@ -183,9 +153,9 @@ void emit_copy(struct emit *e, const struct decoded *d, const struct plan *p, u3
         x.base = p->pointer == POINTER_SUM ? RCX : p->pointer_reg;
     if (p->pointer == POINTER_SUM)
         x.index = p->addr;
-    if (d->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+    if (d->zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
         emit_legacy(e, &x, mode);
-    else if (d->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+    else if (d->zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
         emit_copy_vex(e, &x);
     else
         emit_copy_evex(e, &x);
@@ -193,6 +163,6 @@ void emit_copy(struct emit *e, const struct decoded *d, const struct plan *p, u3
         emit_modrm_mem(e, x.reg, x.base, x.index, 1, p->pointer == POINTER_SUM ? p->disp : 0);
     else if (x.modrm)
         emit_modrm_reg(e, x.reg, x.rm);
-    if (d->zi.raw.imm[0].size)
-        emit_bytes(e, in->bytes + d->zi.raw.imm[0].offset, in->len - d->zi.raw.imm[0].offset);
+    if (d->zi->raw.imm[0].size)
+        emit_bytes(e, in->bytes + d->zi->raw.imm[0].offset, in->len - d->zi->raw.imm[0].offset);
 }

@@ -26,46 +26,14 @@ static u8 take_spill(struct plan *p, bool low)
     return H_NONE;
 }
 
-/* Does the instruction replace the whole register that the operand names, whatever it held? */
-static bool overwrites(const struct decoded *d, const ZydisDecodedOperand *o)
+/* Guest registers that the instruction reads: if its table row says so, what it is said to replace, too. */
+static u32 read_by(const struct decoded *d)
 {
-    return o->actions == ZYDIS_OPERAND_ACTION_WRITE && o->size >= 32 && !(d->traits & INSN_KEEPS_DEST);
-}
-
-/* Guest registers that an instruction names, as sets. */
-struct named {
-    u32 explicit; /* by a field of the encoding, which can name another */
-    u32 implicit;
-    u32 read, written;
-    bool high; /* AH, BH, CH or DH among the explicit ones, so there can be no REX prefix */
-};
-
-static struct named named_by(const struct decoded *d)
-{
-    struct named n = {0};
-    for (unsigned i = 0; i < d->zi.operand_count; i++) {
-        const ZydisDecodedOperand *o = &d->zo[i];
-        bool high;
-        unsigned r = o->type == ZYDIS_OPERAND_TYPE_REGISTER ? decode_gpr(o->reg.value, &high) : REG_NONE;
-        if (r == REG_NONE)
-            continue;
-        u32 bit = BIT(high ? r - 4 : r);
-        if (o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT && o->encoding != ZYDIS_OPERAND_ENCODING_NONE) {
-            n.explicit |= bit;
-            n.high |= high;
-        } else {
-            n.implicit |= bit;
-        }
-        if (!overwrites(d, o))
-            n.read |= bit;
-        if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
-            n.written |= bit;
-    }
-    return n;
+    return d->traits & INSN_KEEPS_DEST ? d->operands.explicit | d->operands.implicit : d->operands.kept;
 }
 
 /* Maps registers to their homes; a home that the instruction names is not free for other use. */
-static void plan_homes(const struct tr *t, struct plan *p, const struct named *n)
+static void plan_homes(const struct tr *t, struct plan *p, const struct operands *n)
 {
     p->busy = n->explicit | n->implicit;
     if (p->addr < GPR_COUNT)
@@ -84,7 +52,7 @@ static void plan_homes(const struct tr *t, struct plan *p, const struct named *n
     }
 }
 
-static unsigned count_homeless(const struct plan *p, const struct named *n)
+static unsigned count_homeless(const struct plan *p, const struct operands *n)
 {
     unsigned count = 0;
     for (u32 set = n->explicit; set; set &= set - 1)
@@ -93,7 +61,7 @@ static unsigned count_homeless(const struct plan *p, const struct named *n)
 }
 
 /* Decides how the host instruction addresses its memory operand, and takes what that needs of the scratch registers. */
-static void plan_pointer(struct plan *p, const struct named *n, bool evex, u32 *scratch)
+static void plan_pointer(struct plan *p, const struct operands *n, bool evex, u32 *scratch)
 {
     bool free = p->addr != R11; /* is r11 */
     if (!p->rcx_in && !n->high && count_homeless(p, n) <= free && !(p->disp && evex)) {
@@ -112,7 +80,7 @@ static void plan_pointer(struct plan *p, const struct named *n, bool evex, u32 *
 }
 
 /* Takes a host register for a guest register that has no home, or none that fits the instruction. */
-static u8 take_scratch(struct plan *p, const struct named *n, u32 *scratch)
+static u8 take_scratch(struct plan *p, const struct operands *n, u32 *scratch)
 {
     u8 host = *scratch & BIT(R11) && !n->high ? R11 : RCX;
     if (!(*scratch & BIT(host)))
@@ -121,7 +89,7 @@ static u8 take_scratch(struct plan *p, const struct named *n, u32 *scratch)
     return host;
 }
 
-static void add_temp(struct plan *p, const struct named *n, u8 host, unsigned guest, bool load)
+static void add_temp(struct plan *p, const struct operands *n, u8 host, unsigned guest, bool load)
 {
     p->map[guest] = host;
     p->temp[p->temp_count].host = host;
@@ -133,36 +101,27 @@ static void add_temp(struct plan *p, const struct named *n, u8 host, unsigned gu
 /* `held` is a guest register that is in r11 by now, or REG_NONE. */
 static void make_plan(struct tr *t, struct plan *p, bool mem, unsigned addr, s32 disp, unsigned held)
 {
-    struct named n = named_by(t->d);
+    const struct operands *n = &t->d->operands;
     *p = (struct plan){.addr = (u8)addr, .disp = disp};
-    plan_homes(t, p, &n);
+    plan_homes(t, p, n);
     u32 scratch = BIT(R11) | (p->rcx_in ? 0 : BIT(RCX));
     if (mem)
-        plan_pointer(p, &n, t->d->in.evex, &scratch);
-    if (held != REG_NONE && n.explicit & BIT(held) && !n.high && scratch & BIT(R11)) {
-        add_temp(p, &n, R11, held, false);
+        plan_pointer(p, n, t->d->in.evex, &scratch);
+    if (held != REG_NONE && n->explicit & BIT(held) && !n->high && scratch & BIT(R11)) {
+        add_temp(p, n, R11, held, false);
         scratch &= ~BIT(R11);
     }
-    for (u32 set = n.explicit; set; set &= set - 1) {
+    for (u32 set = n->explicit; set; set &= set - 1) {
         unsigned r = (unsigned)__builtin_ctz(set);
-        if (p->map[r] == H_NONE || (n.high && p->map[r] >= 8))
-            add_temp(p, &n, take_scratch(p, &n, &scratch), r, n.read & BIT(r));
+        if (p->map[r] == H_NONE || (n->high && p->map[r] >= 8))
+            add_temp(p, n, take_scratch(p, n, &scratch), r, read_by(t->d) & BIT(r));
     }
 }
 
 bool is_pure(const struct tr *t)
 {
     const struct decoded *d = t->d;
-    if (d->in.mem || d->class != CLASS_COPY || !(d->traits & INSN_PURE))
-        return false;
-    for (unsigned i = 0; i < d->zi.operand_count; i++) {
-        bool high = false;
-        if (d->zo[i].type == ZYDIS_OPERAND_TYPE_REGISTER)
-            decode_gpr(d->zo[i].reg.value, &high);
-        if (high)
-            return false;
-    }
-    return true;
+    return !d->in.mem && d->class == CLASS_COPY && d->traits & INSN_PURE && !d->operands.any_high;
 }
 
 /* Does the plan use r11 for another guest register than it holds, or another scratch register for that one? */

@@ -11,7 +11,7 @@
 static unsigned operand_access(const struct decoded *d, unsigned *size)
 {
     *size = 0;
-    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+    for (unsigned i = 0; i < d->zi->operand_count; i++) {
         const ZydisDecodedOperand *o = &d->zo[i];
         if (o->type != ZYDIS_OPERAND_TYPE_MEMORY)
             continue;
@@ -54,12 +54,12 @@ struct elements {
 static struct elements elements_of(const struct decoded *d)
 {
     struct elements x = {0};
-    for (unsigned i = 0; i < d->zi.operand_count; i++) {
+    for (unsigned i = 0; i < d->zi->operand_count; i++) {
         const ZydisDecodedOperand *o = &d->zo[i];
         if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
             x.size = o->element_size / 8;
-            x.scalar = o->element_count == 1 && d->zi.meta.category != ZYDIS_CATEGORY_BROADCAST &&
-                       d->zi.avx.broadcast.mode == ZYDIS_BROADCAST_MODE_INVALID;
+            x.scalar = o->element_count == 1 && d->zi->meta.category != ZYDIS_CATEGORY_BROADCAST &&
+                       d->zi->avx.broadcast.mode == ZYDIS_BROADCAST_MODE_INVALID;
         } else if (!x.vector && o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_XMM0 &&
                    o->reg.value <= ZYDIS_REGISTER_ZMM31 && o->element_size) {
             x.vector = o->size / o->element_size;
@@ -87,13 +87,13 @@ static void describe_mask(const struct decoded *d, struct site *s)
     s->mask = d->in.evex_mask;
     unsigned lanes = x.size ? d->in.vl / x.size : 0; /* of what a conversion to narrower elements reads */
     bool narrows =
-        d->zi.meta.category == ZYDIS_CATEGORY_CONVERT || d->zi.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
+        d->zi->meta.category == ZYDIS_CATEGORY_CONVERT || d->zi->avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
     unsigned count = !x.vector || (lanes < x.vector && narrows) ? lanes : x.vector;
     unsigned size = x.scalar ? s->size : x.size ? x.size : 1;
     s->element = (u8)size;
     s->elements = (u8)(x.scalar ? 1 : count ? count : s->size / size);
     /* Of what is broadcast Intel's CPUs access elements; on AMD's, tests found nothing but the whole. */
-    if (d->zi.meta.category == ZYDIS_CATEGORY_EXPAND || d->zi.meta.category == ZYDIS_CATEGORY_COMPRESS)
+    if (d->zi->meta.category == ZYDIS_CATEGORY_EXPAND || d->zi->meta.category == ZYDIS_CATEGORY_COMPRESS)
         s->element |= ELEMENT_PACKED;
     else if (s->elements < s->size / size || (s->elements > s->size / size && host_vendor() == VENDOR_AMD))
         s->element |= ELEMENT_WHOLE;

@@ -225,7 +225,7 @@ void translate_push(struct tr *t)
     struct push p = {.size = stack_size(d, t->is64)};
     if (d->zo[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         p.what = PUSH_IMM;
-        p.imm = (u64)d->zi.raw.imm[0].value.s;
+        p.imm = d->in.imm;
     } else if (d->zo[0].encoding == ZYDIS_OPERAND_ENCODING_OPCODE) {
         p.what = PUSH_REG;
         p.reg = opcode_reg(&d->in);

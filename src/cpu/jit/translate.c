@@ -74,14 +74,21 @@ static void emit_entries(struct tr *t)
     t->b->near_entry = e->p;
 }
 
-/* The bytes that a block may be made from are read once: others may write to the page meanwhile. */
-static void read_bytes(struct tr *t, u64 page_host, u64 page2_host)
+/* Has the bytes of the next instruction in t->bytes, and some more. Each is read once: others may write to the page
+ * meanwhile. Most blocks are short. */
+static void read_bytes(struct tr *t, u32 pos, u64 page_host, u64 page2_host)
 {
-    u32 room = (u32)PAGE_SIZE - t->b->offset;
-    u32 first = room < BLOCK_MAX_BYTES ? room : BLOCK_MAX_BYTES;
-    copy_bytes(t->bytes, (const u8 *)page_host + t->b->offset, first);
+    enum { AHEAD = 96 };
+    u32 room = (u32)PAGE_SIZE - t->b->offset, need = pos - t->b->offset + INSN_MAX;
+    if (t->read >= need)
+        return;
+    u32 end = need + AHEAD < BLOCK_MAX_BYTES ? need + AHEAD : BLOCK_MAX_BYTES;
+    u32 first = room < end ? room : end;
+    if (first > t->read)
+        copy_bytes(t->bytes + t->read, (const u8 *)page_host + t->b->offset + t->read, first - t->read);
     if (page2_host != NO_PAGE && first < INSN_MAX)
         copy_bytes(t->bytes + first, (const u8 *)page2_host, INSN_MAX - first);
+    t->read = end;
 }
 
 /* Decodes from the block's start until nothing falls through, the page ends, or the block is long enough. Returns false
@@ -89,14 +96,14 @@ static void read_bytes(struct tr *t, u64 page_host, u64 page2_host)
 static bool decode_block(struct tr *t, u64 page_host, u64 page2_host)
 {
     u32 pos = t->b->offset;
-    t->insn_count = 0;
-    read_bytes(t, page_host, page2_host);
+    t->insn_count = t->read = 0;
     do {
         struct decoded *d = t->d = &t->insn[t->insn_count];
         t->pos = d->pos = (u16)pos;
+        read_bytes(t, pos, page_host, page2_host);
         unsigned avail = PAGE_SIZE - pos < INSN_MAX ? (unsigned)(PAGE_SIZE - pos) : INSN_MAX;
         const u8 *code = t->bytes + (pos - t->b->offset);
-        bool more, valid = decode(t, code, avail, &more);
+        bool more, known = recall(t, code, avail), valid = known || decode(t, code, avail, &more);
         if (!valid && more && avail < INSN_MAX) {
             if (t->insn_count) /* the instruction gets a block of its own */
                 return true;
@@ -107,9 +114,10 @@ static bool decode_block(struct tr *t, u64 page_host, u64 page2_host)
             valid = decode(t, code, avail, &more);
         }
         t->b->looked = (u16)(pos - t->b->offset + (valid ? t->d->in.len : avail));
-        if (valid) {
+        if (valid && !known) {
             classify(t);
-        } else {
+            remember(t);
+        } else if (!valid) {
             d->in = (struct insn){.offset = (u16)pos, .len = 1, .base = REG_NONE, .index = REG_NONE};
             d->class = CLASS_CALL;
             d->brief = BRIEF_NONE;

@@ -58,10 +58,26 @@ struct group {
     u16 first, last, count; /* instructions from the check to where the slot is used last; members */
 };
 
+/* Fields of the encoding that name a GPR. */
+enum { FIELD_REG = BIT(0), FIELD_RM = BIT(1), FIELD_VVVV = BIT(2), FIELD_OPCODE = BIT(3) };
+
+/* What the instruction's operands name: guest registers as sets of whole ones. */
+struct operands {
+    u16 explicit; /* by a field of the encoding, which can name another */
+    u16 implicit;
+    u16 kept;          /* of those, the ones that are not replaced as a whole */
+    u16 written;       /* of those, too */
+    u16 written_shown; /* without RSP as PUSH, POP and their kin move it */
+    u16 named;         /* all, those of addresses included */
+    u8 gpr, byte;      /* FIELD_* that name a GPR, and a byte */
+    bool high;         /* AH, BH, CH or DH among the explicit ones, so there can be no REX prefix */
+    bool any_high;
+    bool vector; /* one is a vector register */
+};
+
 struct decoded {
-    ZydisDecodedInstruction zi;
-    ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
     struct insn in;
+    struct operands operands;
     u16 pos, next;
     u32 traits;  /* INSN_* */
     u8 class;    /* enum insn_class */
@@ -74,6 +90,21 @@ struct decoded {
     u8 loop_end; /* number of the last instruction of the loop that begins here, or NO_INSN */
     insn_fn fn;
     struct access_note note[2]; /* the memory operand, the stack */
+    /* What Zydis says. Of an instruction that was recalled the values of displacement and immediate are another's: `in`
+     * has its own. */
+    const ZydisDecodedInstruction *zi;
+    const ZydisDecodedOperand *zo;
+};
+
+struct zydis_output {
+    ZydisDecodedInstruction zi;
+    ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+/* An instruction that was decoded: recall.c. */
+struct recalled {
+    struct decoded d;
+    struct zydis_output output;
 };
 
 enum decoder_kind { DECODER_REAL, DECODER_16, DECODER_32, DECODER_64, DECODER_COUNT };
@@ -83,20 +114,23 @@ struct tr {
     struct vcpu *v;
     struct cache *c;
     struct block *b;
-    u8 bytes[BLOCK_MAX_BYTES]; /* guest code from the block's first instruction on */
+    u8 bytes[BLOCK_MAX_BYTES]; /* guest code from the block's first instruction on, */
+    u32 read;                  /* so many of them */
     struct emit hot, cold;
     u32 mode;
     bool is64;
     bool flat;
-    bool direct;  /* supervisor mode, where most pages have the direct difference */
-    u8 ssz;       /* stack address size in bytes */
-    u16 pos;      /* offset in the page of the current instruction */
-    u16 next;     /* the same of the instruction behind it */
-    bool lost;    /* the cache had no room for what the block needs */
-    u32 transfer; /* TRANSFER_* of the branch being translated, 0 for falling through */
+    bool direct;    /* supervisor mode, where most pages have the direct difference */
+    u8 ssz;         /* stack address size in bytes */
+    u16 pos;        /* offset in the page of the current instruction */
+    u16 next;       /* the same of the instruction behind it */
+    u64 recall_key; /* of the instruction that is being decoded, by which it is kept: recall.c; 0: not at all */
+    bool lost;      /* the cache had no room for what the block needs */
+    u32 transfer;   /* TRANSFER_* of the branch being translated, 0 for falling through */
 
     struct decoded *d; /* the current instruction */
     struct decoded insn[BLOCK_MAX_INSNS];
+    struct zydis_output output[BLOCK_MAX_INSNS]; /* of those that were not recalled */
     u32 insn_count;
     struct group group[GROUP_MAX];
     u32 group_count;
@@ -166,6 +200,12 @@ static inline u8 opcode_reg(const struct insn *in)
 {
     return (u8)((in->opcode & 7) | (in->rex & REX_B ? 8 : 0));
 }
+
+/* recall.c */
+/* Fills t->d as decode and classify do, if the same instruction was decoded before, save for its values. */
+bool recall(struct tr *t, const u8 *code, unsigned avail);
+/* Keeps what they made of the instruction that recall did not know. */
+void remember(struct tr *t);
 
 /* classify.c */
 /* Fills t->d's class, handler and traits, by what the VM and the mode allow. */

@@ -7,6 +7,7 @@
 #include "unit/code_cache.h"
 
 static struct decoded d;
+static struct zydis_output output;
 
 /* Decodes and describes. */
 static const struct decoded *of(enum vendor host, const u8 *bytes, size_t n)
@@ -14,7 +15,9 @@ static const struct decoded *of(enum vendor host, const u8 *bytes, size_t n)
     ZydisDecoder decoder;
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     memset(&d, 0, sizeof d);
-    CHECK(ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, n, &d.zi, d.zo)));
+    CHECK(ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, n, &output.zi, output.zo)));
+    d.zi = &output.zi;
+    d.zo = output.zo;
     describe(&d, host);
     return &d;
 }
@@ -197,12 +200,12 @@ static void features(void)
 
     TEST("TZCNT and LZCNT lose their prefix instead");
     CHECK_EQ(CLASS(0, 0, 0xf3, 0x0f, 0xbc, 0xc3 /* tzcnt eax, ebx */), CLASS_COPY);
-    CHECK_EQ(v->exec->tr->insn[0].zi.raw.prefix_count, 0);
+    CHECK_EQ(v->exec->tr->insn[0].zi->raw.prefix_count, 0);
     CHECK_EQ(CLASS(0, 0, 0xf3, 0x0f, 0xbd, 0xc3 /* lzcnt eax, ebx */), CLASS_COPY);
-    CHECK_EQ(v->exec->tr->insn[0].zi.raw.prefix_count, 0);
+    CHECK_EQ(v->exec->tr->insn[0].zi->raw.prefix_count, 0);
     memset(f->has, 0xff, sizeof f->has);
     CHECK_EQ(CLASS(0, 0, 0xf3, 0x0f, 0xbc, 0xc3), CLASS_COPY);
-    CHECK_EQ(v->exec->tr->insn[0].zi.raw.prefix_count, 1);
+    CHECK_EQ(v->exec->tr->insn[0].zi->raw.prefix_count, 1);
 
     TEST("a hint is no #UD");
     memset(f->has, 0, sizeof f->has);

@@ -19,6 +19,7 @@ struct encoding {
 struct meaning {
     bool valid;
     struct decoded d;
+    struct zydis_output output;
     bool emitted;
     ZydisDecodedInstruction zi;
     ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
@@ -70,11 +71,13 @@ static struct meaning meaning_of(const struct encoding *x, bool prefix66, u32 mo
     t->mode = mode;
     t->is64 = false;
     t->flat = true;
-    t->d = &m.d;
+    t->d = &t->insn[0];
     m.valid = decode(t, bytes, INSN_MAX, &more);
     if (!m.valid)
         return m;
     classify(t);
+    m.d = *t->d;
+    m.output = t->output[0];
     if (m.d.class == CLASS_COPY)
         copy(&m, mode);
     return m;
@@ -105,7 +108,7 @@ static bool same(const struct meaning *a, const struct meaning *b, bool sized)
     if (a->d.class == CLASS_NOP && b->d.class == CLASS_NOP)
         return true;
     const struct insn *p = &a->d.in, *q = &b->d.in;
-    if (a->d.zi.mnemonic != b->d.zi.mnemonic || a->d.class != b->d.class || a->d.fn != b->d.fn ||
+    if (a->output.zi.mnemonic != b->output.zi.mnemonic || a->d.class != b->d.class || a->d.fn != b->d.fn ||
         a->d.traits != b->d.traits || a->d.unit != b->d.unit)
         return false;
     if (p->mem != q->mem || p->reg != q->reg || p->rm != q->rm || p->mod != q->mod || p->base != q->base ||
@@ -119,9 +122,9 @@ static bool is_sized(const struct encoding *x, const struct meaning *plain, cons
 {
     if (!plain->valid || !with66->valid || plain->d.in.osz == with66->d.in.osz)
         return false;
-    if (x->map && plain->d.zi.mnemonic != with66->d.zi.mnemonic)
+    if (x->map && plain->output.zi.mnemonic != with66->output.zi.mnemonic)
         return false;
-    const ZydisDecodedInstruction *zi = &with66->d.zi;
+    const ZydisDecodedInstruction *zi = &with66->output.zi;
     for (unsigned i = 0; i < zi->raw.prefix_count; i++)
         if (zi->raw.prefixes[i].value == BYTE_OPERAND_SIZE && zi->raw.prefixes[i].type == ZYDIS_PREFIX_TYPE_MANDATORY)
             return false;
@@ -151,10 +154,10 @@ static void compare(const struct encoding *x, u32 more)
                x->opcode, x->modrm, x->prefix, prefix66, mode16,
                is_ud(&is16)   ? "#UD"
                : is16.emitted ? ZydisMnemonicGetString(is16.zi.mnemonic)
-                              : ZydisMnemonicGetString(is16.d.zi.mnemonic),
+                              : ZydisMnemonicGetString(is16.output.zi.mnemonic),
                is_ud(is32)     ? "#UD"
                : is32->emitted ? ZydisMnemonicGetString(is32->zi.mnemonic)
-                               : ZydisMnemonicGetString(is32->d.zi.mnemonic));
+                               : ZydisMnemonicGetString(is32->output.zi.mnemonic));
     }
 }
 
