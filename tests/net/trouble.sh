@@ -59,9 +59,11 @@ rogue)
     "$NB" switch create net --type private --keep on >/dev/null || fail 'switch create'
     l1 r 10.9.0.1/24
     l1 v 10.0.0.2/24
+    # Not as a daemon: with the end of its first process the guest's shell, which is init, may end.
     guest r 'ip addr add 2001:db8:9::1/64 dev eth0; dnsmasq --conf-file=/dev/null --port=0 --interface=eth0 --user= \
         --bind-interfaces --dhcp-range=10.9.0.50,10.9.0.60 --dhcp-range=2001:db8:9::,ra-only --enable-ra \
-        --ra-param=eth0,4,1800 --dhcp-leasefile=/leases --pid-file=' || fail 'no rogue server'
+        --ra-param=eth0,4,1800 --dhcp-leasefile=/leases --pid-file= --keep-in-foreground </dev/null >/dev/null 2>&1 & \
+        sleep 1; kill -0 $!' || fail 'no rogue server'
     routed() { guest v 'ip -6 addr show dev eth0' | grep -q 2001:db8:9; }
     clean() { guest v 'ip addr flush dev eth0; ip -6 route flush default; ip link set eth0 down; ip link set eth0 up'; }
     taken() {

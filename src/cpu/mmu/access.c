@@ -6,8 +6,10 @@
  * Writes to RAM that go past the TLB are noted: mem_written.
  */
 #include "cpu/core/copy.h"
+#include "cpu/core/cpuid.h"
 #include "cpu/core/exclusive.h"
 #include "cpu/core/world.h"
+#include "cpu/mmu/segment.h"
 #include "cpu/mmu/tlb.h"
 #include "cpu/mmu/walk.h"
 
@@ -163,6 +165,10 @@ enum outcome mem_find(struct vcpu *v, u64 la, unsigned size, enum access access,
         first = size;
     f->la = la;
     f->part[1].size = 0;
+    /* Intel's CPUs look at the alignment before they find that the last bytes only are not canonical. */
+    if (unlikely(first < size && host_vendor() == VENDOR_INTEL && is_canonical(v, la) &&
+                 !is_canonical(v, la + size - 1)))
+        TRY(alignment_check(v, la, size, access));
     TRY(mem_canonical(v, la, size, false));
     TRY(part_find(v, la, first, access, &f->part[0]));
     if (first < size)
