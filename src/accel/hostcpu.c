@@ -54,7 +54,8 @@ void hostcpu_read(struct hostcpu *cpu)
     if (__get_cpuid(0x80000007, &a, &b, &c, &d))
         cpu->invariant_tsc = d & BIT(8);
     cpu->address_bits = __get_cpuid(0x80000008, &a, &b, &c, &d) ? a & 0xff : 36;
-    cpu->slow_pext = strcmp(cpu->vendor, "AuthenticAMD") == 0 && family < 0x19;
+    cpu->amd = strcmp(cpu->vendor, "AuthenticAMD") == 0;
+    cpu->slow_pext = cpu->amd && family < 0x19;
 }
 
 bool hostcpu_suits_engine(const struct hostcpu *cpu, struct error *error)

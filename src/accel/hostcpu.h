@@ -9,6 +9,7 @@
 struct hostcpu {
     char vendor[13], brand[49];
     bool vmx, svm;                                 /* the CPU itself nests */
+    bool amd;                                      /* AMD's vendor text */
     bool hypervisor;                               /* the host is a VM */
     bool bmi2, fsgsbase;                           /* what the engine needs; fsgsbase: the kernel allows it, too */
     bool avx, avx2, avx512, rdrand, invariant_tsc; /* what guests gain */

@@ -83,12 +83,11 @@ int kvm_options(const struct verb *verb, int argc, char **argv, struct kvm_start
         return -1;
     }
     hostcpu_read(&cpu);
-    bool host_amd = strcmp(cpu.vendor, "AuthenticAMD") == 0;
     if (s->nested == NESTED_HOST)
-        s->nested = host_amd ? NESTED_AMD : NESTED_INTEL;
+        s->nested = cpu.amd ? NESTED_AMD : NESTED_INTEL;
     start->rest = argv + rest;
-    start->amd = s->nested == NESTED_OFF ? host_amd : s->nested == NESTED_AMD;
-    start->other_vendor = start->amd != host_amd;
+    start->amd = s->nested == NESTED_OFF ? cpu.amd : s->nested == NESTED_AMD;
+    start->other_vendor = start->amd != cpu.amd;
     return 0;
 }
 

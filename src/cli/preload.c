@@ -140,7 +140,7 @@ static _Noreturn void child(const char *library, int output)
     struct hostcpu cpu;
     struct error error;
     hostcpu_read(&cpu);
-    settings.nested = strcmp(cpu.vendor, "AuthenticAMD") == 0 ? NESTED_AMD : NESTED_INTEL;
+    settings.nested = cpu.amd ? NESTED_AMD : NESTED_INTEL;
     if (preload_environment(&settings, library, &error) || dup2(output, STDOUT_FILENO) < 0)
         _exit(1);
     alarm(TRY_SECONDS);

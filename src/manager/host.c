@@ -105,7 +105,7 @@ static struct rule_facts facts_of(struct store *store, const struct vm_def *def,
         .guests_running = json_is_true(json_object_get(now->report, "guests_running")),
         .has_parent = def->checkpoint[0],
         .not_spoofing = not_spoofing(store, def->name, card),
-        .host_vendor = strcmp(cpu.vendor, "AuthenticAMD") == 0 ? NESTED_AMD : NESTED_INTEL,
+        .host_vendor = cpu.amd ? NESTED_AMD : NESTED_INTEL,
         .address_bits = cpu.address_bits,
         .host_memory = (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE),
     };

@@ -457,29 +457,6 @@ static void timer(void)
     CHECK_EQ(pending(v), -1);
 }
 
-/* In one second: how long the guest runs, which takes interrupts or is in the timer's handler. As the vCPU's loop does
- * it: what is due is looked at, and if the host's timer has rung meanwhile, it is set again. */
-static u64 time_of_guest(bool takes, unsigned *interrupts)
-{
-    u64 begin = core_now, ran = 0;
-    while (core_now - begin < 1000000000) {
-        lapic_timer(v);
-        if (core_timer[0] <= core_now)
-            timers_update(v);
-        if (takes && pending(v) >= 0) {
-            (*interrupts)++;
-            lapic_ack(v);
-            lapic_mmio_write(v, APIC_EOI, 0);
-        }
-        u64 until = core_timer[0] ? core_timer[0] : core_now + 100000;
-        if (until > core_now) {
-            ran += until - core_now;
-            core_now = until;
-        }
-    }
-    return ran;
-}
-
 static void tsc_deadline(void)
 {
     const u64 ahead = 20000000000; /* ten seconds of a TSC of 2 GHz */
@@ -503,8 +480,43 @@ static void tsc_deadline(void)
     CHECK(core_timer[0] != 0);
     set(APIC_LVT_TIMER, VECTOR);
     CHECK_EQ(core_timer[0], 0);
+}
 
+/* Some time later the timer has expired: its interrupt is acknowledged. */
+static int taken_after(u64 ns)
+{
+    core_now += ns;
+    lapic_timer(v);
+    return lapic_ack(v);
+}
+
+/* In one second: how long the guest runs, which takes interrupts or is in the timer's handler. As the vCPU's loop does
+ * it: what is due is looked at, and if the host's timer has rung meanwhile, it is set again. */
+static u64 time_of_guest(bool takes, unsigned *interrupts)
+{
+    u64 begin = core_now, ran = 0;
+    while (core_now - begin < 1000000000) {
+        lapic_timer(v);
+        if (core_timer[0] <= core_now)
+            timers_update(v);
+        if (takes && pending(v) >= 0) {
+            (*interrupts)++;
+            lapic_ack(v);
+            eoi(v);
+        }
+        u64 until = core_timer[0] ? core_timer[0] : core_now + 100000;
+        if (until > core_now) {
+            ran += until - core_now;
+            core_now = until;
+        }
+    }
+    return ran;
+}
+
+static void fast_timers(void)
+{
     TEST("a timer that is too fast comes every 100 us of time outside the handler, but for the first 16");
+    create_enabled(1);
     static const struct {
         u32 lvt;
         u64 handler; /* ns */
@@ -528,7 +540,7 @@ static void tsc_deadline(void)
             if (fast[i].lvt == 0x50)
                 lapic_mmio_write(v, APIC_INITIAL_COUNT, 1);
             CHECK(msr_ok(v, MSR_TSC_DEADLINE, 1));
-            lapic_mmio_write(v, APIC_EOI, 0);
+            eoi(v);
         }
         CHECK(interrupts >= 16 + 38 && interrupts <= 16 + 42);
         lapic_mmio_write(v, APIC_INITIAL_COUNT, 0);
@@ -541,25 +553,19 @@ static void tsc_deadline(void)
     lapic_mmio_write(v, APIC_LVT_TIMER, 0x20050);
     lapic_mmio_write(v, APIC_INITIAL_COUNT, 1);
     for (unsigned i = 0; i < 100; i++) {
-        core_now += 1000000;
-        lapic_timer(v);
-        CHECK_EQ(lapic_ack(v), 0x50);
+        CHECK_EQ(taken_after(1000000), 0x50);
         for (unsigned j = 0; j < 2; j++) {
             core_now += 400000000;
             lapic_timer(v);
         }
-        lapic_mmio_write(v, APIC_EOI, 0);
+        eoi(v);
         drain(v);
     }
-    core_now += 10000000;
-    lapic_timer(v);
-    CHECK_EQ(lapic_ack(v), 0x50);
-    lapic_mmio_write(v, APIC_EOI, 0);
+    CHECK_EQ(taken_after(10000000), 0x50);
+    eoi(v);
 
     TEST("while the handler runs, the timer stops when the debt is high");
-    core_now += 10000000;
-    lapic_timer(v);
-    CHECK_EQ(lapic_ack(v), 0x50);
+    CHECK_EQ(taken_after(10000000), 0x50);
     unsigned armed = 0;
     for (unsigned us = 0; us < 10000; us++) {
         core_now += 1000;
@@ -567,7 +573,7 @@ static void tsc_deadline(void)
         armed += core_timer[0] != 0;
     }
     CHECK(armed <= 17);
-    lapic_mmio_write(v, APIC_EOI, 0);
+    eoi(v);
     CHECK(core_timer[0] >= core_now && core_timer[0] <= core_now + 200000);
     drain(v);
     core_now += 10000000;
@@ -583,7 +589,7 @@ static void tsc_deadline(void)
                 continue;
             interrupts++;
             lapic_ack(v);
-            lapic_mmio_write(v, APIC_EOI, 0);
+            eoi(v);
         }
     }
     CHECK(interrupts >= 16 + 70 && interrupts <= 16 + 130);
@@ -599,7 +605,7 @@ static void tsc_deadline(void)
     lapic_ack(v);
     CHECK(time_of_guest(false, &interrupts) >= 150000000);
     core_timer_takes = 0;
-    lapic_mmio_write(v, APIC_EOI, 0);
+    eoi(v);
     drain(v);
 
     TEST("the end of another interrupt whose vector the timer has got is not that of its handler");
@@ -607,12 +613,10 @@ static void tsc_deadline(void)
     CHECK_EQ(lapic_ack(v), 0x40);
     core_now += 1000000000;
     lapic_mmio_write(v, APIC_LVT_TIMER, 0x20040);
-    lapic_mmio_write(v, APIC_EOI, 0);
+    eoi(v);
     drain(v);
-    core_now += 10000000;
-    lapic_timer(v);
-    CHECK_EQ(lapic_ack(v), 0x40);
-    lapic_mmio_write(v, APIC_EOI, 0);
+    CHECK_EQ(taken_after(10000000), 0x40);
+    eoi(v);
     lapic_mmio_write(v, APIC_INITIAL_COUNT, 0);
 }
 
@@ -717,5 +721,6 @@ int main(void)
     modes();
     timer();
     tsc_deadline();
+    fast_timers();
     return TEST_END();
 }
