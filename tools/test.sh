@@ -29,6 +29,8 @@ add() { # name, limit, command
     [[ $1 =~ $pattern ]] && tests+=("$1|$2|$3")
 }
 add insn 900 "build/release/insn --corpus tests/insn/cases.txt --seed ${SEED:-1} --cases ${CASES:-1000000}"
+add insn-direct 300 "$NB doctor | grep -q '^  --direct       works' || exit 77; \
+    build/release/insn --direct --corpus tests/insn/cases.txt --seed ${SEED:-1} --cases ${DIRECT_CASES:-20000}"
 add fuzz 300 "build/release/fuzz --corpus tests/fuzz/corpus.txt --seed ${SEED:-1} --seconds 20"
 limit=600
 [[ -z ${MORE:-} ]] || limit=1200

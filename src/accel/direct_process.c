@@ -11,6 +11,7 @@
  */
 #include "accel/direct_process.h"
 
+#include "x86/regs.h"
 #include "x86/xsave.h"
 
 #include <elf.h>
@@ -62,7 +63,7 @@ struct request {
 };
 _Static_assert(sizeof(struct request) * DIRECT_CHANGES * 2 == (STUB_PAGES - 1) * PAGE_SIZE, "the list's size");
 
-/* Code of the page: executes R12D requests from RBX on, and stops. */
+/* Code of the page: executes R12D requests from RBX on, and stops; loads flags, and stops. */
 __asm__(".pushsection .rodata\n"
         "direct_stub:\n"
         "1: mov (%rbx), %rax\n"
@@ -79,10 +80,13 @@ __asm__(".pushsection .rodata\n"
         "dec %r12d\n"
         "jnz 1b\n"
         "2: int3\n"
+        "direct_stub_popf: popf\n"
+        "int3\n"
         "direct_stub_end:\n"
         ".popsection\n");
 extern const u8 direct_stub[] __attribute__((visibility("hidden")));
 extern const u8 direct_stub_syscall[] __attribute__((visibility("hidden")));
+extern const u8 direct_stub_popf[] __attribute__((visibility("hidden")));
 extern const u8 direct_stub_end[] __attribute__((visibility("hidden")));
 
 struct direct_process {
@@ -257,6 +261,22 @@ static u32 list_run(struct direct_process *p, u32 count, u64 *result)
         return 0;
     *result = r.rax;
     return count - (u32)r.r12;
+}
+
+/* ptrace leaves RFLAGS.ID as the code has it: this gives it the value of `flags`. */
+static bool id_load(struct direct_process *p, u64 flags)
+{
+    struct user_regs_struct r = p->regs;
+    r.rip = p->stub + offsetof(struct program, code) + (u64)(direct_stub_popf - direct_stub);
+    r.rsp = p->stub + PAGE_SIZE;
+    r.orig_rax = ~0ull;
+    r.cs = 0x33;
+    r.ss = 0x2b;
+    p->list[0].number = FLAG_IF | FLAG_ONE | (flags & FLAG_ID);
+    if (!stub_run(p, &r))
+        return false;
+    p->regs.eflags = r.eflags;
+    return true;
 }
 
 static struct request request(long number, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
@@ -503,6 +523,8 @@ static enum direct_stop run(struct direct_process *p, struct direct_regs *r, con
     struct user_regs_struct u = p->regs;
     u32 *running = &p->host->running[p->index];
     if (!p->pid || p->tracer != me())
+        return DIRECT_UNFIT;
+    if (unlikely((p->regs.eflags ^ r->flags) & FLAG_ID) && !id_load(p, r->flags))
         return DIRECT_UNFIT;
     regs_to(&u, r);
     if ((!p->loaded || memcmp(&u, &p->regs, sizeof u)) && ptrace(PTRACE_SETREGS, p->pid, 0, &u))

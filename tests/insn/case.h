@@ -96,8 +96,11 @@ extern u32 generate_count[];
 void native_open(u64 features);
 void native_run(const struct test_case *c, struct result *out);
 
-/* engine.c: engine_open makes the VM and returns the XCR0 bits that it has; or 0 and a message if there is no VM. */
-u64 engine_open(char *message, size_t size);
+/* engine.c: engine_open makes the VM and returns the XCR0 bits that it has; or 0 and a message if there is no VM.
+ * `direct`: user code is executed by the host's CPU in a process (docs/direct.md). */
+u64 engine_open(bool direct, char *message, size_t size);
+/* How often such a process was entered. */
+u64 engine_entered(void);
 /* Runs a batch; *current is the case that is under way. Returns false, with a message, if the VM ended. */
 bool engine_run(const struct test_case *cases, struct result *out, unsigned n, volatile u32 *current, char *message,
                 size_t size);

@@ -12,8 +12,10 @@
 #include "x86/paging.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 extern const u8 monitor_start[], monitor_stubs[], monitor_end[];
 
@@ -203,7 +205,16 @@ static bool run(char *message, size_t size)
     return false;
 }
 
-u64 engine_open(char *message, size_t size)
+/* A file, which a process of direct execution can map. */
+static bool ram_map(void)
+{
+    int fd = memfd_create("insn", 0);
+    bool ok = fd >= 0 && !ftruncate(fd, GUEST_SIZE);
+    ram = ok ? mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    return ram != MAP_FAILED;
+}
+
+u64 engine_open(bool direct, char *message, size_t size)
 {
     struct machine machine = {
         .io_read = io_read,
@@ -214,10 +225,9 @@ u64 engine_open(char *message, size_t size)
         .eoi = eoi,
         .ram = ram_create(),
     };
-    static const struct run_settings settings = {.cpus = 1};
+    const struct run_settings settings = {.cpus = 1, .direct = direct ? DIRECT_ON : DIRECT_OFF};
     struct error error;
-    ram = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (ram == MAP_FAILED || !machine.ram ||
+    if (!ram_map() || !machine.ram ||
         ram_slot_set(machine.ram, 0, &(struct ram_region){.size = GUEST_SIZE, .host = ram}))
         return 0;
     if (accel_engine.create(&settings, &machine, &vm, &error)) {
@@ -247,6 +257,14 @@ u64 engine_open(char *message, size_t size)
     features = box_get(BOX_FEATURES);
     memcpy(offsets, ram + GUEST_BOX + BOX_OFFSETS, sizeof(offsets));
     return features;
+}
+
+u64 engine_entered(void)
+{
+    static char text[65536];
+    accel_engine.stats(vm, text, sizeof text);
+    const char *at = strstr(text, "direct.entries ");
+    return at ? strtoull(at + sizeof "direct.entries", NULL, 10) : 0;
 }
 
 bool engine_run(const struct test_case *cases, struct result *out, unsigned n, volatile u32 *current, char *message,

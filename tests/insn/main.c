@@ -28,6 +28,7 @@ enum side { NATIVE, ENGINE, SIDES };
 
 struct shared {
     u64 features;
+    u64 entered, entered_before; /* how often a process of direct execution was entered; by workers that are gone */
     volatile u32 count, current[SIDES];
     struct test_case cases[BATCH];
     struct result out[SIDES][BATCH];
@@ -41,7 +42,7 @@ struct worker {
 
 static struct shared *shared;
 static struct worker worker[SIDES];
-static bool native_only;
+static bool native_only, direct;
 static u64 failures, max_failures = 5, done_cases, ended_by[256];
 static u32 failed_by[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 
@@ -60,7 +61,7 @@ static _Noreturn void worker_main(enum side side, int in, int out)
     if (native) {
         native_open(shared->features);
     } else {
-        u64 features = engine_open(shared->message[side], sizeof(shared->message[side]));
+        u64 features = engine_open(direct, shared->message[side], sizeof(shared->message[side]));
         if (!features)
             _exit(1);
         shared->features &= features;
@@ -78,6 +79,8 @@ static _Noreturn void worker_main(enum side side, int in, int out)
                                shared->message[side], sizeof(shared->message[side]))) {
             _exit(1);
         }
+        if (!native)
+            shared->entered = engine_entered();
     }
     _exit(0);
 }
@@ -112,6 +115,10 @@ static void worker_start(enum side side)
     if (pipe(down) || pipe(up))
         err(2, "pipe");
     shared->message[side][0] = 0;
+    if (side == ENGINE) {
+        shared->entered_before += shared->entered;
+        shared->entered = 0;
+    }
     fflush(stdout);
     w->pid = fork();
     if (w->pid < 0)
@@ -231,12 +238,14 @@ static void failure_report(const struct test_case *c, const struct result first[
         show_difference(&small, native, engine);
 }
 
-/* Runs and judges the first n cases of the batch. */
+/* Runs and judges the first n cases of the batch. Those of CPL 0 are the translator's alone. */
 static void batch_judge(u32 n)
 {
     static struct test_case bad[BATCH];
     static struct result outcome[BATCH][SIDES];
     u32 bad_count = 0;
+    for (u32 i = 0; i < n; i++)
+        shared->cases[i].cpl0 &= !direct;
     batch_run(n);
     for (u32 i = 0; i < n; i++) {
         if (case_agrees(i))
@@ -285,7 +294,7 @@ static unsigned mnemonic_find(const char *name)
 static _Noreturn void usage(void)
 {
     fprintf(stderr, "usage: insn [--seed N] [--cases N] [--only MNEMONIC] [--corpus FILE] [--replay CASE]\n"
-                    "            [--seconds N] [--failures N] [--native] [--list]\n");
+                    "            [--seconds N] [--failures N] [--native] [--direct] [--list]\n");
     exit(2);
 }
 
@@ -294,7 +303,7 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         {"seed", 1, NULL, 's'},    {"cases", 1, NULL, 'n'},    {"only", 1, NULL, 'o'},   {"corpus", 1, NULL, 'c'},
         {"replay", 1, NULL, 'r'},  {"failures", 1, NULL, 'f'}, {"native", 0, NULL, 'N'}, {"list", 0, NULL, 'l'},
-        {"seconds", 1, NULL, 't'}, {NULL, 0, NULL, 0},
+        {"seconds", 1, NULL, 't'}, {"direct", 0, NULL, 'd'},   {NULL, 0, NULL, 0},
     };
     struct rng rng = {1};
     u64 cases = 100000, seconds = 0;
@@ -314,6 +323,7 @@ int main(int argc, char **argv)
         case 'r': replay = optarg; break;
         case 'f': max_failures = strtoull(optarg, NULL, 0); break;
         case 'N': native_only = true; break;
+        case 'd': direct = true; break;
         case 'l': list = true; break;
         default: usage();
         }
@@ -367,5 +377,10 @@ int main(int argc, char **argv)
     double took = (double)(t.tv_sec - t0.tv_sec) + (double)(t.tv_nsec - t0.tv_nsec) / 1e9;
     printf("%llu cases, %llu differences, %.1f s\n", (unsigned long long)done_cases, (unsigned long long)failures,
            took);
+    if (direct && shared->entered + shared->entered_before < done_cases / 2) {
+        printf("only %llu of them were executed directly\n",
+               (unsigned long long)(shared->entered + shared->entered_before));
+        return 1;
+    }
     return failures != 0;
 }

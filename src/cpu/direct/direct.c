@@ -116,7 +116,7 @@ static bool is_fit(struct vcpu *v)
         return false;
     if (v->in_guest && !v->nested->user_is_plain(v))
         return false;
-    if ((v->flags & (FLAG_IF | FLAG_IOPL | FLAG_VIF | FLAG_VIP | FLAG_ID)) != FLAG_IF)
+    if ((v->flags & (FLAG_IF | FLAG_IOPL | FLAG_VIF | FLAG_VIP)) != FLAG_IF)
         return false;
     if ((v->flags & FLAG_AC && !(v->cr0 & CR0_AM)) || !(v->cr4 & CR4_FSGSBASE))
         return false;
