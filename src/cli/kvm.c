@@ -22,11 +22,7 @@ static const char notes[] = "Exit status: the program's; 2 wrong command line; 4
 /* Returns a setting that is given and that the host's KVM cannot serve, or NULL. */
 static const char *engine_only(const struct run_settings *s)
 {
-    return s->cpu          ? SETTING("cpu")
-           : s->trace      ? SETTING("trace")
-           : s->stats_file ? SETTING("stats")
-           : s->perf_map   ? SETTING("perf-map")
-                           : NULL;
+    return s->cpu ? "cpu" : s->trace ? "trace" : s->stats_file ? "stats" : s->perf_map ? "perf-map" : NULL;
 }
 
 int kvm_choose(struct kvm_start *start, int *status)
@@ -36,8 +32,7 @@ int kvm_choose(struct kvm_start *start, int *status)
     struct error why;
     const char *needs = s->accel == ACCEL_ENGINE ? NULL : engine_only(s);
     if (needs && s->accel == ACCEL_KVM) {
-        error_set(&why, -EINVAL, "%s needs the engine, and " SETTING("accel") " is kvm", needs);
-        error_hint(&why, SETTING("accel") " auto takes the engine for it");
+        accel_needs_engine(needs, &why);
         complain_error(&why);
         *status = STATUS_USAGE;
         return -1;
@@ -51,7 +46,7 @@ int kvm_choose(struct kvm_start *start, int *status)
         return -1;
     }
     if (needs)
-        error_set(&why, 0, "%s needs it", needs);
+        error_set(&why, 0, SETTING("%s") " needs it", needs);
     else if (within)
         error_set(&why, 0, "this runs within nestbox kvm");
     error_format(&why, "--", line, sizeof(line));

@@ -163,6 +163,12 @@ const struct setting kvm_settings_table[] = {
 };
 /* clang-format on */
 
+int accel_needs_engine(const char *setting, struct error *error)
+{
+    error_set(error, -EINVAL, SETTING("%s") " needs the engine, and " SETTING("accel") " is kvm", setting);
+    return error_hint(error, SETTING("accel") " auto takes the engine for it");
+}
+
 int run_settings_check(const struct run_settings *settings, struct error *error)
 {
     u32 terminals = 0;

@@ -53,5 +53,7 @@ extern const struct setting kvm_settings_table[];
 
 /* Checks what rows cannot say: values that do not go together, or that have parts. Returns 0 or -EINVAL. */
 int MUST_CHECK run_settings_check(const struct run_settings *settings, struct error *error);
+/* Refuses a setting that the host's KVM cannot serve, where that was asked for by name. Returns -EINVAL. */
+int accel_needs_engine(const char *setting, struct error *error);
 
 #endif

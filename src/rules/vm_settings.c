@@ -182,10 +182,8 @@ int vm_settings_check(const struct vm_settings *settings, struct error *error)
         return error_set(error, -EINVAL, SETTING("memory-maximum") " is less than " SETTING("memory"));
     if (settings->memory_cap && settings->memory > settings->memory_cap)
         return error_set(error, -EINVAL, SETTING("memory") " is more than " SETTING("memory-cap"));
-    if (settings->accel == ACCEL_KVM && settings->cpu && *settings->cpu) {
-        error_set(error, -EINVAL, SETTING("cpu") " needs the engine, and " SETTING("accel") " is kvm");
-        return error_hint(error, SETTING("accel") " auto takes the engine for it");
-    }
+    if (settings->accel == ACCEL_KVM && settings->cpu && *settings->cpu)
+        return accel_needs_engine("cpu", error);
     if (settings->cpu_reserve > settings->cpu_maximum)
         return error_set(error, -EINVAL, SETTING("cpu-reserve") " is more than " SETTING("cpu-maximum"));
     if (settings->secure_boot && settings->generation == 1) {

@@ -173,6 +173,10 @@ static void begin(struct worker *w)
 int checkpoint_begin(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct worker *w = opaque;
+    if (w->given_up && !w->job) {
+        *error = w->problem;
+        return error->code;
+    }
     if (w->job || vm_step(w->state, VM_CHECKPOINT).answer == VM_REFUSED)
         return vm_refuse(w->def.name, w->state, VM_CHECKPOINT, error);
     if (w->def.shares && json_is_string(json_object_get(request, "state"))) {

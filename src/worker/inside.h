@@ -85,6 +85,7 @@ struct worker {
     enum job step_job;
     struct error problem;         /* of the VM as it is; code 0: none */
     struct qmp_call stopped_call; /* why nobody asked for a stop; done is NULL: not under way */
+    bool given_up;                /* QEMU runs its CPUs only after a reset */
     struct error verdict;         /* how the start ended, for the starter */
     int ready;                    /* whom to report the start to; -1: nobody, or done */
     bool quitting;                /* QEMU was asked to end */
@@ -178,6 +179,8 @@ int MUST_CHECK job_wait(struct worker *w, struct error *error);
 void job_step(struct worker *w, const char *command, json_t *arguments,
               void (*done)(struct worker *w, json_t *result, const struct error *error));
 void job_tick(struct alarm *alarm);
+/* QEMU has reset the VM. */
+void job_was_reset(struct worker *w);
 int job_stop(void *opaque, const json_t *request, json_t *reply, struct error *error);
 int job_pause(void *opaque, const json_t *request, json_t *reply, struct error *error);
 int job_resume(void *opaque, const json_t *request, json_t *reply, struct error *error);

@@ -173,6 +173,10 @@ static int may(struct worker *w, enum vm_request what, json_t *reply, struct err
         error_set(error, -EBUSY, "VM %s is busy: %s", w->def.name, job_names[w->job]);
         return error_hint(error, "try again when it has ended");
     }
+    if (w->given_up && w->state == VM_PAUSED && what != VM_TURN_OFF && what != VM_PAUSE) {
+        *error = w->problem;
+        return error->code;
+    }
     switch (vm_step(w->state, what).answer) {
     case VM_ALLOWED: return 0;
     case VM_ALREADY:
@@ -254,9 +258,29 @@ static int say_state(const struct worker *w, json_t *reply, struct error *error)
     return json_object_set_new(reply, "state", json_string(vm_state_name(w->state))) ? error_memory(error) : 0;
 }
 
+/* A guest that KVM gave up begins anew: QEMU lets its CPUs run after a reset, which is an event of its own. */
+static int reset_given_up(struct worker *w, struct error *error)
+{
+    job_begin(w, JOB_RESUME, VM_RESUMING, ANSWER_NS);
+    qmp_send(w->qmp, "system_reset", NULL, NULL);
+    return job_wait(w, error);
+}
+
+void job_was_reset(struct worker *w)
+{
+    if (!w->given_up)
+        return;
+    w->given_up = false;
+    error_begin(&w->problem, 0);
+    if (w->job == JOB_RESUME)
+        job_step(w, "cont", NULL, resumed);
+}
+
 int job_reset(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct worker *w = opaque;
+    if (w->given_up && w->state == VM_PAUSED && !w->job)
+        return reset_given_up(w, error);
     int e = may(w, VM_RESTART, reply, error);
     if (e)
         return e > 0 ? 0 : e;

@@ -84,12 +84,15 @@ static void decide(struct memory *m)
     m->facts.limit = w->memory_started + m->added_max;
     host_memory(&m->facts.host_total, &m->facts.host_available);
     m->wish = memory_wish(&w->def.set, &m->facts);
-    if (w->state != VM_RUNNING || w->job || m->wish.target == m->facts.assigned || !m->facts.guest_total)
+    if (m->facts.guest_total)
+        m->facts.silent_demand = m->wish.demand;
+    if (w->state != VM_RUNNING || w->job || m->wish.target == m->facts.assigned)
         return;
     if (m->wish.target != before)
-        worker_log(w, "memory %llu MiB, of which the guest needs %llu: %llu MiB",
-                   (unsigned long long)m->facts.assigned >> 20, (unsigned long long)m->wish.demand >> 20,
-                   (unsigned long long)m->wish.target >> 20);
+        worker_log(w, "memory %llu MiB, of which the guest %s %llu: %llu MiB",
+                   (unsigned long long)m->facts.assigned >> 20,
+                   m->facts.guest_total ? "needs" : "says nothing any more, and needed",
+                   (unsigned long long)m->wish.demand >> 20, (unsigned long long)m->wish.target >> 20);
     assign(m, m->wish.target);
 }
 
@@ -137,6 +140,12 @@ static void vcpus_known(struct qmp_call *call, json_t *result, const struct erro
     m->facts.frozen =
         hypervisor_active(result) && !store_host(m->w->store, &host, &ignored) && host.profile != PROFILE_OPEN;
     answered(m);
+}
+
+void memory_restarted(struct memory *m)
+{
+    if (m)
+        m->facts.silent_demand = 0;
 }
 
 void memory_beat(struct memory *m)

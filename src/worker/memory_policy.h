@@ -13,7 +13,8 @@ u64 memory_limit_of(const struct vm_settings *set, u64 host_memory);
 
 struct memory_facts {
     u64 assigned;                     /* now, all ways together */
-    u64 guest_total, guest_available; /* as the guest says */
+    u64 guest_total, guest_available; /* as the guest says; a total of 0: it says nothing */
+    u64 silent_demand;                /* what it needed when it last said something; 0: it never did */
     u64 host_total, host_available;
     u64 limit;   /* of the machine */
     bool frozen; /* a rule of the host's profile forbids changes */
@@ -28,7 +29,8 @@ struct memory_wish {
 };
 
 /* Of dynamic memory. It grows at once, as far as the host has room, and shrinks by half of what is too much; a host
- * that is short takes from it, and earlier from a VM of low priority. */
+ * that is short takes from it, and earlier from a VM of low priority. A guest that no longer says anything may be too
+ * short of memory to do so: it gets what it needed last, then more step by step, and loses nothing. */
 struct memory_wish memory_wish(const struct vm_settings *set, const struct memory_facts *facts);
 /* What the host is to keep for others: more, if the VM's priority is low. */
 u64 memory_kept(u64 host_total, u32 priority);

@@ -129,8 +129,10 @@ static void stop_known(struct qmp_call *call, json_t *result, const struct error
     call->done = NULL;
     if (!status || strcmp(status, "internal-error") != 0)
         return;
+    w->given_up = true;
     error_set(&w->problem, -EIO, "VM %s is paused: KVM cannot go on with its guest", w->def.name);
-    error_hint(&w->problem, "`nestbox stop " SETTING("turn-off") "` ends it");
+    error_hint(&w->problem,
+               "`nestbox restart " SETTING("hard") "` resets it, `nestbox stop " SETTING("turn-off") "` ends it");
     worker_log(w, "%s; qemu.log in its run folder has the CPU's state", w->problem.text);
 }
 
@@ -149,6 +151,8 @@ static void on_event(struct qmp_events *events, const char *name, const json_t *
             worker_set_state(w, VM_STOPPING);
     } else if (strcmp(name, "RESET") == 0) {
         reset_event(w, json_is_true(json_object_get(data, "guest")));
+        memory_restarted(w->memory);
+        job_was_reset(w);
     } else if (strcmp(name, "STOP") == 0 && !w->job && w->state == VM_RUNNING) {
         worker_set_state(w, VM_PAUSED); /* somebody else asked QEMU, or a disk is full */
         if (!w->stopped_call.done) {

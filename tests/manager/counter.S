@@ -1,8 +1,9 @@
 /*
  * A boot sector that counts on the first serial port, a number per tick of the timer, in a line "count N". It takes
- * keys: o powers the machine off, r resets it, w writes the last number to the disk, p prints what is there in a line
- * "disk N", and any other key is printed in a line "key K". There is nothing else in the VM, so it runs a moment after
- * the BIOS starts, and shows by its numbers whether it went on or began anew.
+ * keys: o powers the machine off, r resets it, u goes where no memory is, which KVM gives up at, w writes the last
+ * number to the disk, p prints what is there in a line "disk N", and any other key is printed in a line "key K". There
+ * is nothing else in the VM, so it runs a moment after the BIOS starts, and shows by its numbers whether it went on or
+ * began anew.
  */
     .code16
     .globl _start
@@ -42,6 +43,8 @@ next:
     je off
     cmpb $'r', %al
     je reset
+    cmpb $'u', %al
+    je away
     cmpb $'w', %al
     je write
     cmpb $'p', %al
@@ -93,6 +96,8 @@ reset:
     movb $0xfe, %al
     outb %al, $0x64
     hlt
+away:
+    ljmp $0xa000, $0
 print: /* the text at SI */
     lodsb
     testb %al, %al

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Memory of a guest that runs, an installed Debian: static memory grows beyond what it was started with and shrinks, is
-# saved so and found again; dynamic memory follows what the guest uses.
+# saved so and found again; dynamic memory follows what the guest uses, and grows where the guest says nothing any more.
 # more cases: first second
 # limit: 1200
 set -u
@@ -63,6 +63,14 @@ say "with 500 MiB in use it has $(used) MiB"
 nb exec lab -- rm /dev/shm/x /dev/shm/y /dev/shm/z
 within 60 less 520 || fail "a guest that needs no more has $(used) MiB"
 say "afterwards $(used) MiB"
+# A guest that says nothing any more, as one does that is very short of memory.
+nb exec lab -- modprobe -r virtio_balloon
+within 60 more 700 || fail "a guest that fell silent has $(used) MiB"
+[ "$(status)" = Warning ] || fail "the status of a guest that fell silent is $(status)"
+nb exec lab -- modprobe virtio_balloon
+within 60 less 520 || fail "a guest that says again what it needs has $(used) MiB"
+[ "$(status)" = OK ] || fail "the status of a guest that says again what it needs is $(status)"
+say "silent for a while, afterwards $(used) MiB"
 nb save lab
 nb start lab
 answers

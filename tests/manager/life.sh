@@ -46,6 +46,26 @@ states)
     must_be lab Off
     [ -z "$(find "$run/lab" -mindepth 1 ! -name '*.log' ! -name '*.lock')" ] || fail "what is left: $(ls "$run/lab")"
     say 'turned off'
+    nb start lab
+    within 20 counts lab 3 || fail 'it does not count'
+    press lab u
+    must_be lab Paused
+    given_up='lab is paused: KVM cannot go on with its guest; `nestbox restart --hard` resets it, `nestbox stop '
+    within 5 grep -q "problem  *VM $given_up" <("$NB" show lab) || fail "a guest that KVM gave up: $("$NB" show lab)"
+    for verb in resume start save 'checkpoint create' stop restart; do
+        # shellcheck disable=SC2086
+        refused "^nestbox: VM $given_up" $verb lab
+        is lab Paused || fail "after $verb it is $(state lab)"
+    done
+    nb restart lab --hard
+    must_be lab Running
+    within 20 counts lab 3 || fail 'it does not begin anew after KVM gave it up'
+    [ "$("$NB" show lab --json | jq '.problem')" = null ] || fail "it still has $("$NB" show lab --json | jq .problem)"
+    press lab u
+    must_be lab Paused
+    nb stop lab --turn-off
+    must_be lab Off
+    say 'what KVM gave up is reset or turned off, and nothing else'
     for i in 2 3; do nb create lab$i --generation 1 --memory 64M --accel engine; done
     nb start 'lab*'
     for i in '' 2 3; do must_be lab$i Running; done

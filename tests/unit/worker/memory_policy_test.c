@@ -90,13 +90,36 @@ int main(void)
     CHECK_EQ(wish.target, 1 * G);
     CHECK_EQ(wish.status, MEMORY_UNKNOWN);
 
+    TEST("a guest that fell silent gets what it needed, then more by steps, while the host has room; it loses nothing");
+    f = (struct memory_facts){
+        .assigned = 1 * G, .silent_demand = 1300 * M, .host_total = 100 * G, .host_available = 50 * G, .limit = 8 * G};
+    wish = memory_wish(&set, &f);
+    CHECK_EQ(wish.target, 1300 * M);
+    CHECK_EQ(wish.demand, 1300 * M);
+    CHECK_EQ(wish.status, MEMORY_WARNING);
+    f.assigned = 1600 * M;
+    CHECK_EQ(memory_wish(&set, &f).target, 1800 * M);
+    f.host_available = memory_kept(100 * G, 50) + 100 * M;
+    CHECK_EQ(memory_wish(&set, &f).target, 1700 * M);
+    f.host_available = 1 * G;
+    CHECK_EQ(memory_wish(&set, &f).target, 1600 * M);
+    f.host_available = 50 * G;
+    f.assigned = 4 * G - 10 * M;
+    CHECK_EQ(memory_wish(&set, &f).target, 4 * G);
+    f.assigned = 5 * G;
+    CHECK_EQ(memory_wish(&set, &f).target, 5 * G);
+    f.assigned = 1 * G;
+    f.frozen = true;
+    CHECK_EQ(memory_wish(&set, &f).target, 1 * G);
+
     TEST("how far memory can grow");
     CHECK_EQ(memory_limit_of(&set, 64 * G), 4 * G);
     CHECK_EQ(memory_limit_of(&set, 2 * G), 2 * G);
     set.memory_cap = 3 * G;
     CHECK_EQ(memory_limit_of(&set, 64 * G), 3 * G);
     set.dynamic_memory = false;
-    CHECK_EQ(memory_limit_of(&set, 2 * G), 3 * G);
+    CHECK_EQ(memory_limit_of(&set, 64 * G), 3 * G);
+    CHECK_EQ(memory_limit_of(&set, 2 * G), 2 * G);
     set.memory_cap = 0;
     CHECK_EQ(memory_limit_of(&set, 64 * G), 16 * G);
     CHECK_EQ(memory_limit_of(&set, 10 * G), 10 * G);
