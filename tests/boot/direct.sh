@@ -28,16 +28,8 @@ append='quiet nokaslr'
 cpus=1 direct=on nested=off
 case $1 in
 intel | amd)
-    # The program is the whole of L2.
-    mkdir -p "$work/l1/extra"
-    cp "$work/initrd" "$work/l1/extra/"
-    printf '#!/bin/sh\nexec nestbox run --accel kvm --nested off --kernel /l2/vmlinuz %s --append "%s" </dev/null\n' \
-        '--initrd /extra/initrd --memory 256M --no-reboot --timeout 400' "console=ttyS0 panic=-1 $append" \
-        >"$work/l1/extra/run"
-    chmod +x "$work/l1/extra/run"
-    (cd "$work/l1" && find . | cpio --quiet -o -H newc) >"$work/l1.cpio"
-    initrd=build/guest/l1.cpio deep=$work/l1.cpio nested=$1
-    append="$append nb.mode=extra nb.cpu=$1"
+    l2_image "$1" # the program is the whole of L2
+    nested=$1
     ;;
 esac
 [ "$1" = cpu2 ] && cpus=2

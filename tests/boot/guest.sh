@@ -35,6 +35,19 @@ init_from() {
     pack_root
 }
 
+# Makes the RAM disk that is there now that of L2, which L1's nestbox starts on its KVM: $append becomes L1's.
+l2_image() { # vendor
+    mkdir -p "$work/l1/extra"
+    cp "$initrd" "$work/l1/extra/initrd"
+    printf '#!/bin/sh\nexec nestbox run --accel kvm --nested off --kernel /l2/vmlinuz %s --append "%s" </dev/null\n' \
+        '--initrd /extra/initrd --memory 256M --no-reboot --timeout 400' "console=ttyS0 panic=-1 $append" \
+        >"$work/l1/extra/run"
+    chmod +x "$work/l1/extra/run"
+    (cd "$work/l1" && find . | cpio --quiet -o -H newc) >"$work/l1.cpio"
+    initrd=build/guest/l1.cpio deep=$work/l1.cpio
+    append="$append nb.mode=extra nb.cpu=$1"
+}
+
 # Prints the digest that L2 and deeper guests print in mode demo with the nonce $1: tools/guest-init-l2.sh.
 work_digest() {
     seq 1 20000 | sed "s/\$/ $1/" | sha256sum | cut -d' ' -f1
