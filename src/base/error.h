@@ -16,7 +16,7 @@
 struct error {
     int code;       /* -errno; 0: nothing is wrong */
     char text[320]; /* one line without its end: what was asked and what is in the way */
-    char hint[128]; /* what to do about it; may be empty */
+    char hint[256]; /* what to do about it; may be empty */
 };
 
 /* All return the code, for `return error_set(...)`. */

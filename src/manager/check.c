@@ -102,7 +102,7 @@ static void find_missing(const struct check *check, const struct check_context *
         const struct subject about = {card->set.switch_name, card->vm, card->name};
         snprintf(text, sizeof(text), "%s/%s is at switch %s, which does not exist", card->vm, card->name,
                  card->set.switch_name);
-        add(check, findings, &about, text, NULL, "create that switch, or move the card with nestbox nic set");
+        add(check, findings, &about, text, NULL, "create that switch, or move the card with `nestbox nic set`");
     }
 }
 
@@ -114,16 +114,15 @@ static bool needs_rights(const struct switch_settings *set)
 
 static void find_stopped(const struct check *check, const struct check_context *context, json_t *findings)
 {
-    char text[320], remedy[128];
+    char text[320], remedy[128 + NAME_WORD_MAX], word[NAME_WORD_MAX];
     for (u32 i = 0; i < context->defined->switch_count; i++) {
         const struct switch_def *def = &context->defined->switches[i];
         const struct subject about = {def->name};
         if (!switch_wanted(context->defined, def) || !concerns_switch(context, def->name) ||
             !json_is_null(report_of(context, def->name)))
             continue;
-        const char *quote = strchr(def->name, ' ') ? "'" : "";
         snprintf(text, sizeof(text), "switch %s does not run, so its cards reach nothing", def->name);
-        snprintf(remedy, sizeof(remedy), "nestbox switch start %s%s%s", quote, def->name, quote);
+        snprintf(remedy, sizeof(remedy), "nestbox switch start %s", name_word(def->name, word));
         bool refused = needs_rights(&def->set) && geteuid() != 0;
         add(check, findings, &about, text, refused ? NULL : remedy,
             refused ? "it takes rights on the host's network (CAP_NET_ADMIN), which you do not have: root can run it"
@@ -133,15 +132,15 @@ static void find_stopped(const struct check *check, const struct check_context *
 
 static void find_hanging(const struct check *check, const struct check_context *context, json_t *findings)
 {
-    char text[320], remedy[128];
+    char text[320], remedy[128 + NAME_WORD_MAX], word[NAME_WORD_MAX];
     for (u32 i = 0; i < context->defined->switch_count; i++) {
-        const char *name = context->defined->switches[i].name, *quote = strchr(name, ' ') ? "'" : "";
+        const char *name = context->defined->switches[i].name;
         const struct subject about = {name};
         const json_t *report = report_of(context, name);
         if (!concerns_switch(context, name) || !json_is_string(report))
             continue;
         snprintf(text, sizeof(text), "%s", json_string_value(report));
-        snprintf(remedy, sizeof(remedy), "nestbox switch stop %s%s%s", quote, name, quote);
+        snprintf(remedy, sizeof(remedy), "nestbox switch stop %s", name_word(name, word));
         add(check, findings, &about, text, remedy, "then the next command starts it again");
     }
 }
@@ -207,7 +206,7 @@ static void see_stale(const struct check *check, const struct check_context *con
     bool whole = !json_array_size(json_object_get(report, "problems"));
     bool stale = differs(json_object_get(json_object_get(report, "switch"), "settings"),
                          setting_json(switch_settings_table, &def->set));
-    char text[320], remedy[128];
+    char text[320], remedy[128 + NAME_WORD_MAX], word[NAME_WORD_MAX];
     size_t cards = 0, ports = 0, index;
     json_t *port;
     for (const struct card_def *card = NULL; (card = networks_card_at(context->defined, name, card)); cards++) {
@@ -218,12 +217,11 @@ static void see_stale(const struct check *check, const struct check_context *con
         ports += text_of(port, "vm") != NULL;
     if (!stale && ports <= cards)
         return;
-    const char *quote = strchr(name, ' ') ? "'" : "";
     snprintf(text, sizeof(text),
              "switch %s runs otherwise than is defined: a file was edited, or a command was ended before it told the "
              "switch",
              name);
-    snprintf(remedy, sizeof(remedy), "nestbox switch start %s%s%s", quote, name, quote);
+    snprintf(remedy, sizeof(remedy), "nestbox switch start %s", name_word(name, word));
     add(check, findings, &about, text, remedy, NULL);
 }
 

@@ -186,7 +186,7 @@ static int begin(struct creation *c, const struct checkpoints *all, const char *
         c->kind = c->def->set.checkpoints;
     if (c->kind == CHECKPOINT_DISABLED) {
         error_set(error, -EPERM, "VM %s takes no checkpoints", c->def->name);
-        return error_hint(error, "nestbox set VM " SETTING("checkpoints") " standard");
+        return error_hint(error, "`nestbox set VM " SETTING("checkpoints") " standard`");
     }
     localtime_r(&now, &tm);
     if (name)
@@ -331,8 +331,8 @@ static int apply(struct store *store, const struct vm_def *def, const struct che
 static int missing(const struct vm_def *def, const struct checkpoints *all, const char *name, struct error *error)
 {
     error_set(error, -ENOENT, "VM %s has no checkpoint %.80s", def->name, name);
-    return error_hint(error, all->count ? "nestbox checkpoint list shows those that there are"
-                                        : "nestbox checkpoint create takes one");
+    return error_hint(error, all->count ? "`nestbox checkpoint list` shows those that there are"
+                                        : "`nestbox checkpoint create` takes one");
 }
 
 /* Opens the VM and finds the checkpoint. */

@@ -45,7 +45,7 @@ static bool is_strangers(const struct networks *all, const char *vm, const char 
 static void settle(struct store *store, const struct networks *all, const char *vm, json_t *card)
 {
     const char *name = text_of(card, "name"), *at = text_of(json_object_get(card, "settings"), "switch");
-    char id[ID_TEXT_MAX], uuid[UUID_TEXT_MAX], hint[120];
+    char id[ID_TEXT_MAX], uuid[UUID_TEXT_MAX], hint[120], word[NAME_WORD_MAX];
     struct error note;
     const struct card_def *now = networks_card(all, vm, name);
     if (now) {
@@ -57,7 +57,8 @@ static void settle(struct store *store, const struct networks *all, const char *
     if (networks_switch(all, at))
         return;
     error_set(&note, -ENOENT, "card %s/%s is at the switch %.64s, which is not there", vm, name, at);
-    snprintf(hint, sizeof(hint), "nestbox nic set %.40s/%.20s " SETTING("switch") " SW takes another", vm, name);
+    snprintf(hint, sizeof(hint), "`nestbox nic set %s " SETTING("switch") " SW` takes another",
+             name_words(vm, name, word));
     error_hint(&note, hint);
     store_note(store, &note);
 }

@@ -27,8 +27,8 @@
 static void switch_peer(const char *name, struct ask_peer *peer)
 {
     snprintf(peer->name, sizeof(peer->name), "switch %s", name);
-    peer->hangs = "nestbox switch stop ends its process; the next command starts it again";
-    peer->absent = "start it with nestbox switch start";
+    peer->hangs = "`nestbox switch stop` ends its process; the next command starts it again";
+    peer->absent = "`nestbox switch start` starts it";
 }
 
 /* Opens what the process locks; -1: there is none. */

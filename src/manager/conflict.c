@@ -42,7 +42,7 @@ static void find_cards(const struct finder *f, const struct card_def *card)
         card_title(other, title);
         error_set(&c.what, -EEXIST, "%s and %s have the same address at switch %s, %s: only one of them is connected",
                   title, own, at_name, mac);
-        error_hint(&c.what, "give one another address, with nestbox nic set " SETTING("mac"));
+        error_hint(&c.what, "give one another address, with `nestbox nic set " SETTING("mac") "`");
         report(f, &c);
     }
     if (at && own_refuse(at, networks_nat_at(all, at->name), card, &c.what))
@@ -56,8 +56,8 @@ static void find_nat_place(const struct finder *f, const struct nat_def *nat)
     const struct switch_def *at = networks_switch(f->all, nat_switch(nat));
     const struct nat_def *served = networks_nat_at(f->all, nat_switch(nat));
     struct conflict c = {.at = nat_switch(nat)};
-    char hint[128];
-    snprintf(hint, sizeof(hint), "nestbox nat delete %s, then create it again", nat->name);
+    char hint[sizeof(c.what.hint)], word[NAME_WORD_MAX];
+    snprintf(hint, sizeof(hint), "`nestbox nat delete %s`, then create it again", name_word(nat->name, word));
     if (!at && f->all->damage.count)
         return; /* it may be in a damaged file */
     if (!at)
@@ -90,7 +90,7 @@ static void find_nat_overlap(const struct finder *f, const struct nat_def *nat)
         snprintf(own.owner, sizeof(own.owner), "the NAT network %s", nat->name);
         if (!network_refuse_overlap(&own, taken.list, taken.count, &c.what))
             continue;
-        error_hint(&c.what, "give one of them another prefix, with nestbox nat set " SETTING("prefix"));
+        error_hint(&c.what, "give one of them another prefix, with `nestbox nat set " SETTING("prefix") "`");
         report(f, &c);
     }
     free(taken.list);
@@ -101,7 +101,7 @@ static void find_mappings(const struct finder *f, const struct nat_def *nat)
     struct conflict c = {.at = nat_switch(nat)};
     for (u32 i = 0; i < nat->mappings; i++)
         if (nat_check_mapping(f->all, nat, i, &c.what)) {
-            error_hint(&c.what, "end one of them, with nestbox nat unmap");
+            error_hint(&c.what, "end one of them, with `nestbox nat unmap`");
             report(f, &c);
         }
 }
@@ -113,7 +113,7 @@ static void find_switch(const struct finder *f, const struct networks *before, c
     struct conflict c = {.at = def->name};
     if (def->set.type == SWITCH_NAT && !networks_nat_at(f->all, def->name) && !f->all->damage.count) {
         error_set(&c.what, -ENOENT, "switch %s is of type nat and has no NAT network", def->name);
-        error_hint(&c.what, "nestbox nat create with " SETTING("switch") ", or nestbox switch delete");
+        error_hint(&c.what, "`nestbox nat create` with " SETTING("switch") ", or `nestbox switch delete`");
         report(f, &c);
     }
     if (switch_check_outside(before, def, &c.what))

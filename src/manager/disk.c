@@ -93,7 +93,7 @@ static const char *drive_name(const void *def, unsigned index)
 static struct disk_def *find_drive(struct vm_def *def, const char *drive, struct error *error)
 {
     struct disk_def *found = NULL;
-    char hint[sizeof(error->hint)] = "";
+    char hint[sizeof(error->hint)] = "", word[NAME_WORD_MAX];
     u32 disks = 0;
     for (u32 i = 0; i < def->disks; i++)
         if (drive ? name_equal(def->disk[i].id, drive) : def->disk[i].kind == DISK_DISK) {
@@ -105,14 +105,14 @@ static struct disk_def *find_drive(struct vm_def *def, const char *drive, struct
     if (!drive) {
         error_set(error, disks ? -EINVAL : -ENOENT, "VM %s has %s", def->name, disks ? "several disks" : "no disk");
         if (disks)
-            snprintf(hint, sizeof(hint), "name one of them, as in %.60s/%s", def->name, found->id);
+            snprintf(hint, sizeof(hint), "name one of them, as in %s", name_words(def->name, found->id, word));
     } else {
         const char *close = name_closest(drive, drive_name, def);
         error_set(error, -ENOENT, "VM %s has no drive %.40s", def->name, drive);
         if (close)
-            snprintf(hint, sizeof(hint), "did you mean '%.60s/%s'?", def->name, close);
+            snprintf(hint, sizeof(hint), "did you mean '%s/%s'?", def->name, close);
         else
-            snprintf(hint, sizeof(hint), "nestbox disk list %.60s lists what there is", def->name);
+            snprintf(hint, sizeof(hint), "`nestbox disk list %s` lists what there is", name_word(def->name, word));
     }
     error_hint(error, hint);
     return NULL;
@@ -153,7 +153,7 @@ static int take_image(struct store *store, struct vm_def *def, struct disk_def *
     others.disks = 0; /* its place is its own */
     if (!disk->path || !*disk->path) {
         if (disk->kind == DISK_DISK)
-            return error_set(error, -EINVAL, "a disk without an image is none; nestbox disk remove takes it away");
+            return error_set(error, -EINVAL, "a disk without an image is none; `nestbox disk remove` takes it away");
         *taken = *disk;
         taken->path = taken->format = NULL;
         return 0;
@@ -323,7 +323,7 @@ int disk_image_open(struct store *store, const char *name, const char *what, str
         return open_file(name, image, error);
     if (e == -ENOENT) {
         error_set(error, e, "there is no VM and no file %.100s", name);
-        return error_hint(error, "nestbox list lists VMs, nestbox disk list their disks");
+        return error_hint(error, "`nestbox list` lists VMs, `nestbox disk list` their disks");
     }
     if (e)
         return e;

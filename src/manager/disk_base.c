@@ -69,7 +69,7 @@ static int refuse(const struct subject *subject, const char *what, const char *u
                   users);
     else
         error_set(error, -EBUSY, "%.120s cannot be %s: disks stand on it: %s", subject->file, what, users);
-    return error_hint(error, "nestbox clone makes a VM whose disks stand alone; delete those that do not");
+    return error_hint(error, "`nestbox clone` makes a VM whose disks stand alone; delete those that do not");
 }
 
 bool disk_stands_on(const struct store *store, const struct vm_def *def, const char *path)

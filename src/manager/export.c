@@ -401,7 +401,7 @@ static int export_open(struct export *x, json_t **object, struct error *error)
     const char *wanted = x->how->checkpoint ? x->how->checkpoint : x->taken[0] ? x->taken : NULL;
     if (!e && wanted && !(source = checkpoints_find(&all, wanted))) {
         error_set(error, -ENOENT, "VM %s has no checkpoint %.80s", x->vm.def.name, wanted);
-        e = error_hint(error, "nestbox checkpoint list shows those that there are");
+        e = error_hint(error, "`nestbox checkpoint list` shows those that there are");
     }
     if (!e)
         e = collect_and_write(x, &all, source, error);

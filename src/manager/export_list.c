@@ -177,7 +177,7 @@ static int refuse_format(const char *path, const char *format, struct error *err
             return 0;
     error_set(error, -EOPNOTSUPP,
               "%.200s: images of the format %.20s cannot be exported, as they may have several files", path, format);
-    return error_hint(error, "nestbox disk convert makes a qcow2 image of it");
+    return error_hint(error, "`nestbox disk convert` makes a qcow2 image of it");
 }
 
 /* Adds an image and all below it. `to` gets its name. */

@@ -29,7 +29,7 @@
 static int join(struct store *store, const char *vm, struct error *error)
 {
     struct vm_def def;
-    struct ask_peer peer = {.hangs = "nestbox stop --turn-off ends it"};
+    struct ask_peer peer = {.hangs = "`nestbox stop " SETTING("turn-off") "` ends it"};
     const struct ask how = {.wait_ms = ANSWER_MS};
     json_t *answer = NULL;
     int e = store_vm(store, vm, &def, error);

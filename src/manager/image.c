@@ -108,10 +108,10 @@ static int refuse_used(const char *name, const struct image_use *uses, u32 count
     int e = 0;
     if (users) {
         const char *first = json_string_value(json_array_get(vms, 0));
-        char hint[sizeof(error->hint)];
+        char hint[sizeof(error->hint)], word[NAME_WORD_MAX];
         e = error_set(error, -EBUSY, "image %s is used by VM %s%s: their disks are only what differs from it", name,
                       first, users > 1 ? " and others" : "");
-        snprintf(hint, sizeof(hint), "nestbox image show %.64s lists them; delete them first", name);
+        snprintf(hint, sizeof(hint), "`nestbox image show %s` lists them; delete them first", name_word(name, word));
         error_hint(error, hint);
     }
     json_decref(vms);
@@ -213,7 +213,7 @@ static int name_from(const char *file, char name[static NAME_MAX_LEN + 1], struc
     const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file, *dot = strrchr(base, '.');
     snprintf(name, NAME_MAX_LEN + 1, "%.*s", (int)(dot && dot != base ? dot - base : NAME_MAX_LEN), base);
     int e = name_check("an image", name, error);
-    return e ? error_hint(error, "give it a name: nestbox image import FILE NAME") : 0;
+    return e ? error_hint(error, "give it a name: `nestbox image import FILE NAME`") : 0;
 }
 
 int image_import(struct store *store, const char *file, const char *name, const char *format,

@@ -53,7 +53,7 @@ static const char *text_of(const json_t *object, const char *key)
 static int no_export(const struct import *x, const char *why, struct error *error)
 {
     error_set(error, -EBADMSG, "%.200s is no export of a VM: %s", x->source, why);
-    return error_hint(error, "nestbox export makes one");
+    return error_hint(error, "`nestbox export` makes one");
 }
 
 static bool is_below(const char *path)
@@ -145,21 +145,22 @@ static void note(const struct import *x, const char *hint, const char *what, con
 /* Only files of the export are taken. */
 static int leave_out(struct import *x, struct error *error)
 {
-    char hint[120];
+    char hint[256], word[NAME_WORD_MAX];
     for (u32 i = 0; i < x->def.disks; i++) {
         struct disk_def *disk = &x->def.disk[i];
         if (!disk->path || has_file(x, disk->path))
             continue;
         if (disk->path[0] != '/' || disk->kind != DISK_CD)
             return no_export(x, "a drive has a file that is not in it", error);
-        snprintf(hint, sizeof(hint), "nestbox disk set %.40s/%s " SETTING("path") " FILE", x->def.name, disk->id);
+        snprintf(hint, sizeof(hint), "nestbox disk set %s " SETTING("path") " FILE",
+                 name_words(x->def.name, disk->id, word));
         note(x, hint, "the CD drive", disk->id, disk->path);
         free((char *)(uintptr_t)disk->path);
         free((char *)(uintptr_t)disk->format);
         disk->path = disk->format = NULL;
     }
     for (u32 i = 0; i < x->def.shares; i++) {
-        snprintf(hint, sizeof(hint), "nestbox share add %.40s FOLDER " SETTING("tag") " %s", x->def.name,
+        snprintf(hint, sizeof(hint), "nestbox share add %s FOLDER " SETTING("tag") " %s", name_word(x->def.name, word),
                  x->def.share[i].tag);
         struct error told;
         error_set(&told, -ENOENT,
@@ -187,7 +188,7 @@ static int other_vm(struct import *x, json_t *problems, struct error *error)
         if (name_equal(list[i].name, x->def.name)) {
             snprintf(text, sizeof(text), "there is already a VM %s", list[i].name);
             (void)!json_array_append_new(problems, json_pack("{s:s, s:s, s:s}", "problem", "name", "text", text, "hint",
-                                                             "give it another name: nestbox import PATH NAME"));
+                                                             "give it another name: `nestbox import PATH NAME`"));
         }
         if (strcasecmp(list[i].id, x->def.id) == 0 && !x->how->new_id) {
             snprintf(text, sizeof(text), "VM %s has the UUID of the export", list[i].name);
@@ -216,13 +217,13 @@ static int missing_switches(struct import *x, json_t *problems, struct error *er
     }
     json_array_foreach (json_object_get(x->description, "cards"), i, card) {
         const char *name = switch_of(x, card);
-        char text[240], hint[160];
+        char text[240], hint[256], word[NAME_WORD_MAX];
         if (!*name || networks_switch(&all, name) || json_object_get(told, name))
             continue;
         (void)!json_object_set_new(told, name, json_true());
         snprintf(text, sizeof(text), "VM %s has a card at the switch %.64s, which is not here", x->def.name, name);
-        snprintf(hint, sizeof(hint), "nestbox switch create %.64s makes it; " SETTING("switch") " SW takes another",
-                 name);
+        snprintf(hint, sizeof(hint), "`nestbox switch create %s` makes it; " SETTING("switch") " SW takes another",
+                 name_word(name, word));
         (void)!json_array_append_new(problems, json_pack("{s:s, s:s, s:s, s:s}", "problem", "switch", "text", text,
                                                          "hint", hint, "switch", name));
     }
@@ -672,7 +673,7 @@ static int import_locked(struct import *x, struct error *error)
         snprintf(nics, sizeof(nics), "%.4000s/nics.json", x->folder);
         if (!access(nics, F_OK)) {
             error_set(error, -EEXIST, "there are cards of a VM %s already", x->def.name);
-            e = error_hint(error, "nestbox nic remove takes them away");
+            e = error_hint(error, "`nestbox nic remove` takes them away");
         } else { /* a log at most */
             e = folder_remove(x->store->folder, x->below) ? error_path(error, -EEXIST, x->folder) : 0;
         }

@@ -140,9 +140,9 @@ int meter_show(struct store *store, const char *vm, bool reset, json_t **object,
     if (e)
         return e;
     if (!def.set.metering) {
-        char hint[sizeof(error->hint)];
+        char hint[sizeof(error->hint)], word[NAME_WORD_MAX];
         e = error_set(error, -EPERM, "what VM %s uses is not metered", def.name);
-        snprintf(hint, sizeof(hint), "nestbox set %.60s " SETTING("metering") " on", def.name);
+        snprintf(hint, sizeof(hint), "nestbox set %s " SETTING("metering") " on", name_word(def.name, word));
         error_hint(error, hint);
     }
     /* What was comes first, and then it goes. */

@@ -251,9 +251,9 @@ static int fail(const char *what, const char *name, const char *(*names)(const v
     if (close)
         snprintf(hint, sizeof(hint), "did you mean '%s'?", close);
     else if (names(opaque, 0))
-        snprintf(hint, sizeof(hint), "nestbox %s list lists what there is", verb);
+        snprintf(hint, sizeof(hint), "`nestbox %s list` lists what there is", verb);
     else
-        snprintf(hint, sizeof(hint), "there is none yet; nestbox %s %s makes one", verb,
+        snprintf(hint, sizeof(hint), "there is none yet; `nestbox %s %s` makes one", verb,
                  strcmp(verb, "nic") == 0 ? "add" : "create");
     return error_hint(error, hint);
 }

@@ -245,7 +245,7 @@ static int check_mappings_stay(const struct nat_def *changed, struct error *erro
             continue;
         error_set(error, -EINVAL, "%s %s of the host is mapped to %s, which would be no address of a VM in %s",
                   protocol, m->external, m->internal, changed->name);
-        return error_hint(error, "end that mapping first, with nestbox nat unmap");
+        return error_hint(error, "`nestbox nat unmap` ends that mapping");
     }
     return 0;
 }

@@ -25,7 +25,7 @@ static int ask_worker(int fd, const struct ask_peer *peer, json_t **report, stru
 
 int vm_now(const struct store *store, const struct vm_def *def, struct vm_now *now, struct error *error)
 {
-    struct ask_peer peer = {.hangs = "nestbox stop --turn-off ends it", .absent = ""};
+    struct ask_peer peer = {.hangs = "`nestbox stop " SETTING("turn-off") "` ends it", .absent = ""};
     char path[PATH_MAX], folded[NAME_MAX_LEN + 1];
     *now = (struct vm_now){def->saved ? VM_SAVED : VM_OFF, NULL};
     name_fold(def->name, folded);

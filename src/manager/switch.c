@@ -384,10 +384,9 @@ static json_t *defined_json(const struct networks *all, const struct switch_def 
     json_t *ports = json_array(), *problems = json_array();
     if (switch_wanted(all, def)) {
         struct error stopped;
-        char hint[sizeof(stopped.hint)];
+        char hint[sizeof(stopped.hint)], word[NAME_WORD_MAX];
         error_set(&stopped, -ENOTCONN, "it does not run, so its cards reach nothing");
-        const char *quote = strchr(def->name, ' ') ? "'" : "";
-        snprintf(hint, sizeof(hint), "nestbox switch start %s%s%s", quote, def->name, quote);
+        snprintf(hint, sizeof(hint), "nestbox switch start %s", name_word(def->name, word));
         error_hint(&stopped, hint);
         (void)!json_array_append_new(problems, control_error_json(&stopped));
     }

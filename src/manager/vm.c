@@ -158,7 +158,7 @@ int vm_each(struct store *store, const char *pattern,
     int e = read_some(store, pattern, &list, &count, &damaged, error);
     if (!e && !count && !damaged.code) {
         error_set(error, -ENOENT, "there is no VM whose name is like %.100s", pattern);
-        e = error_hint(error, "nestbox list lists what there is");
+        e = error_hint(error, "`nestbox list` lists what there is");
     }
     for (u32 i = 0; i < count && !e; i++)
         e = each(store, list[i].name, opaque, error);

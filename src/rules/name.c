@@ -7,6 +7,7 @@
 #include "base/spelling.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,20 @@ int name_check(const char *what, const char *name, struct error *error)
         }
     }
     return 0;
+}
+
+const char *name_word(const char *name, char word[static NAME_WORD_MAX])
+{
+    const char *quote = strchr(name, ' ') ? "'" : "";
+    snprintf(word, NAME_WORD_MAX, "%s%.*s%s", quote, NAME_MAX_LEN, name, quote);
+    return word;
+}
+
+const char *name_words(const char *vm, const char *part, char word[static NAME_WORD_MAX])
+{
+    const char *quote = strchr(vm, ' ') || strchr(part, ' ') ? "'" : "";
+    snprintf(word, NAME_WORD_MAX, "%s%.*s/%.*s%s", quote, NAME_MAX_LEN, vm, NAME_MAX_LEN, part, quote);
+    return word;
 }
 
 void name_fold(const char *name, char folded[static NAME_MAX_LEN + 1])

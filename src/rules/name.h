@@ -19,4 +19,10 @@ bool name_equal(const char *a, const char *b);
 const char *name_closest(const char *name, const char *(*names)(const void *opaque, unsigned index),
                          const void *opaque);
 
+/* Room for a name, or two with a slash between, in quotes. */
+#define NAME_WORD_MAX (2 * NAME_MAX_LEN + 4)
+/* Names as a word of a command: in quotes if there are spaces. Returns `word`. */
+const char *name_word(const char *name, char word[static NAME_WORD_MAX]);
+const char *name_words(const char *vm, const char *part, char word[static NAME_WORD_MAX]);
+
 #endif

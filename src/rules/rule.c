@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *const profile_names[] = {
     [PROFILE_OPEN] = "open",     [PROFILE_PREVIEW] = "preview", [PROFILE_WS2016] = "ws2016",
@@ -211,7 +212,7 @@ const struct rule rules[] = {
     {"R19", "S0, S2, S4", RULE_WARNS, ALL, RULE_CHECK,
      "frames of VMs in the VM pass its switch only where its card may use their addresses",
      nested_without_spoofing, "frames of VMs in VM %s do not pass its switch, as its cards may not spoof addresses",
-     "nestbox nic set %c --spoofing", "cli/rules"},
+     "nestbox nic set %c --spoofing on", "cli/rules"},
     {"R20", "S2, S0", RULE_BEHAVES, ALL, 0,
      "without that, a card drops frames of other addresses; check counts them and names the command for it",
      .test = "net/ports"},
@@ -310,13 +311,16 @@ const struct rule *rule_broken(enum profile profile, u32 point, const struct rul
     return NULL;
 }
 
-/* Texts of rules have at most one %s, the VM's name, or %c, the card's with the VM's. */
-static void fill(const char *text, const struct rule_facts *facts, char *to, size_t size)
+/* Texts of rules have at most one %s, the VM's name, or %c, the card's with the VM's. `quote`: what stands
+ * around a name with spaces; 0: nothing does. */
+static void fill(const char *text, const struct rule_facts *facts, char quote, char *to, size_t size)
 {
     size_t used = 0;
     for (; *text && used + 1 < size; text++)
         if (text[0] == '%' && (text[1] == 's' || text[1] == 'c')) {
-            int n = snprintf(to + used, size - used, "%s", text[1] == 's' ? facts->vm : facts->not_spoofing);
+            const char *name = text[1] == 's' ? facts->vm : facts->not_spoofing;
+            const char marks[] = {name && strchr(name, ' ') ? quote : 0, 0};
+            int n = snprintf(to + used, size - used, "%s%s%s", marks, name ? name : "", marks);
             used += n > 0 && (size_t)n < size - used ? (size_t)n : size - used - 1;
             text++;
         } else {
@@ -328,10 +332,10 @@ static void fill(const char *text, const struct rule_facts *facts, char *to, siz
 int rule_refuse(const struct rule *rule, enum profile profile, const struct rule_facts *facts, struct error *error)
 {
     char text[240], hint[sizeof(error->hint)];
-    fill(rule->message, facts, text, sizeof(text));
+    fill(rule->message, facts, 0, text, sizeof(text));
     error_set(error, -EPERM, "%s (rule %s of profile %s)", text, rule->id, profile_names[profile]);
     if (rule->remedy) {
-        fill(rule->remedy, facts, hint, sizeof(hint));
+        fill(rule->remedy, facts, strchr(rule->remedy, '\'') ? '"' : '\'', hint, sizeof(hint));
         error_hint(error, hint);
     }
     return error->code;

@@ -4,6 +4,8 @@
  */
 #include "rules/vm_state.h"
 
+#include "rules/name.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <strings.h>
@@ -154,7 +156,7 @@ enum vm_state vm_state_find(const char *name)
 
 int vm_refuse(const char *vm, enum vm_state state, enum vm_request request, struct error *error)
 {
-    char hint[sizeof(error->hint)] = "";
+    char hint[sizeof(error->hint)] = "", word[NAME_WORD_MAX];
     error_set(error, -EPERM, "VM %s is %s and cannot be %s", vm, state_names[state], request_names[request]);
     if (vm_state_passes(state))
         snprintf(hint, sizeof(hint), "it will have done that soon; `nestbox stop --turn-off` ends what hangs");
@@ -163,8 +165,9 @@ int vm_refuse(const char *vm, enum vm_state state, enum vm_request request, stru
     else if (state == VM_SAVED)
         snprintf(hint, sizeof(hint), "`nestbox start` goes on with it, `nestbox stop --turn-off` drops it");
     else if (state != VM_RUNNING && vm_step(VM_RUNNING, request).answer != VM_REFUSED)
-        snprintf(hint, sizeof(hint), state == VM_PAUSED ? "`nestbox resume %s`" : "`nestbox start %s`", vm);
+        snprintf(hint, sizeof(hint), state == VM_PAUSED ? "`nestbox resume %s`" : "`nestbox start %s`",
+                 name_word(vm, word));
     else
-        snprintf(hint, sizeof(hint), "`nestbox stop %s` first", vm);
+        snprintf(hint, sizeof(hint), "`nestbox stop %s` first", name_word(vm, word));
     return error_hint(error, hint);
 }

@@ -3,6 +3,7 @@
  */
 #include "shell/cmdlet.h"
 
+#include "shell/advice.h"
 #include "shell/output.h"
 
 #include <ctype.h>
@@ -214,36 +215,14 @@ enum flow call_error_with(struct call *call, enum category category, const char 
     return flow;
 }
 
-/* Puts parameters where the text names settings. */
-static void put_settings(const struct call *call, const char *from, struct text *to)
-{
-    for (; *from; from++) {
-        size_t length = *from == '\1' ? strcspn(from + 1, "\2") : 0;
-        if (!length) {
-            if (*from != '\2')
-                text_char(to, *from);
-            continue;
-        }
-        const struct parameter *found = NULL;
-        for (const struct parameter *p = call->parameters; p && p->name && !found; p++)
-            if (p->setting && strlen(p->setting) == length && !strncmp(p->setting, from + 1, length))
-                found = p;
-        if (found)
-            text_format(to, "-%s", found->name);
-        else
-            text_put(to, from + 1, length);
-        from += length;
-    }
-}
-
 enum flow call_manager_error(struct call *call, const struct error *error, const char *target)
 {
     struct text text = {0}, remedy = {0};
     char name[200];
     struct failure f = {.target = target, .command = call->name, .node = call->node};
     failure_of_error(error, &f);
-    put_settings(call, error->text, &text);
-    put_settings(call, error->hint, &remedy);
+    advice_put(call->parameters, error->text, &text);
+    advice_put(call->parameters, error->hint, &remedy);
     f.remedy = text_get(&remedy);
     f.id = call_id(call, f.id, name, sizeof(name));
     struct value *record = failure_record(call->shell, &f, "%s", text_get(&text));

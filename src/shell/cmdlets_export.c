@@ -3,6 +3,7 @@
  */
 #include "manager/export.h"
 
+#include "shell/advice.h"
 #include "shell/model.h"
 #include "shell/script.h"
 #include "shell/vms.h"
@@ -97,7 +98,9 @@ static enum flow compare(struct call *call)
                 struct value *problem = value_object(heap, "VMIncompatibility");
                 object_set(problem, "Name", value_text(heap, model_text(one, "problem")));
                 object_set(problem, "Message", value_text(heap, model_text(one, "text")));
-                object_set(problem, "RecommendedAction", value_text(heap, model_text(one, "hint")));
+                struct text advice = {0};
+                advice_put(call->parameters, model_text(one, "hint"), &advice);
+                object_set(problem, "RecommendedAction", value_text_take(heap, &advice));
                 array_add(list, problem);
             }
             json_decref(problems);

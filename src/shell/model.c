@@ -3,6 +3,7 @@
  */
 #include "shell/model.h"
 
+#include "shell/advice.h"
 #include "shell/json.h"
 #include "store/network.h"
 
@@ -190,14 +191,20 @@ bool model_changes(const struct call *call)
 
 /* -- finding -- */
 
-static struct shell *noted; /* whose warnings the store's notes are: one shell runs in a process */
+/* Whose warnings the store's notes are: one shell runs in a process. */
+static struct shell *noted;
+static const struct parameter *noted_parameters;
 
 static void note(const struct error *error)
 {
-    char line[640];
-    error_format(error, "-", line, sizeof(line));
+    struct text text = {0};
+    advice_put(noted_parameters, error->text, &text);
+    if (error->hint[0])
+        text_puts(&text, "; ");
+    advice_put(noted_parameters, error->hint, &text);
     fflush(noted->out);
-    fprintf(noted->err, "WARNING: %s\n", line);
+    fprintf(noted->err, "WARNING: %s\n", text_get(&text));
+    text_free(&text);
 }
 
 struct store *model_store(struct call *call, enum flow *flow)
@@ -208,6 +215,7 @@ struct store *model_store(struct call *call, enum flow *flow)
     if (!shell->store)
         shell->store = store_open(&error);
     noted = shell;
+    noted_parameters = call->parameters;
     if (shell->store)
         store_notes_to(shell->store, note);
     else

@@ -117,7 +117,7 @@ static const char *list_name(const void *list, unsigned index)
 static int absent(struct store *store, const char *name, struct error *error)
 {
     struct image_list all;
-    char hint[sizeof(error->hint)] = "there is none yet; nestbox image build makes one";
+    char hint[sizeof(error->hint)] = "there is none yet; `nestbox image build` makes one";
     int e = store_images(store, &all.def, &all.count, error);
     if (e)
         return e;
@@ -125,7 +125,7 @@ static int absent(struct store *store, const char *name, struct error *error)
     if (close)
         snprintf(hint, sizeof(hint), "did you mean '%s'?", close);
     else if (all.count)
-        snprintf(hint, sizeof(hint), "nestbox image list lists what there is");
+        snprintf(hint, sizeof(hint), "`nestbox image list` lists what there is");
     image_defs_free(all.def, all.count);
     error_set(error, -ENOENT, "there is no image %.100s", name);
     return error_hint(error, hint);

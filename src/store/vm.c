@@ -252,7 +252,7 @@ static const char *list_name(const void *list, unsigned index)
 static int search(struct store *store, const char *name, struct vm_def *def, struct error *error)
 {
     struct vm_list all;
-    char hint[sizeof(error->hint)] = "there is none yet; nestbox create makes one";
+    char hint[sizeof(error->hint)] = "there is none yet; `nestbox create` makes one";
     int e = store_vms_some(store, &all.def, &all.count, NULL, error);
     if (e)
         return e;
@@ -269,7 +269,7 @@ static int search(struct store *store, const char *name, struct vm_def *def, str
     if (close)
         snprintf(hint, sizeof(hint), "did you mean '%s'?", close);
     else if (all.count)
-        snprintf(hint, sizeof(hint), "nestbox list lists what there is");
+        snprintf(hint, sizeof(hint), "`nestbox list` lists what there is");
     vm_defs_free(all.def, all.count);
     error_set(error, -ENOENT, "there is no VM %.100s", name);
     return error_hint(error, hint);
@@ -454,7 +454,7 @@ int store_vm_rename(struct store *store, struct vm_def *def, const char *name, s
         e = refuse_taken(store, name, error);
     if (!e && !name_equal(name, def->name) && there_is(store, name, CARDS_FILE)) {
         error_set(error, -EEXIST, "there are cards of a VM %s already", name);
-        e = error_hint(error, "nestbox nic remove takes them away");
+        e = error_hint(error, "`nestbox nic remove` takes them away");
     }
     if (!e)
         e = store_lock(store, error);

@@ -363,8 +363,8 @@ static void nat_check(struct uplink *up)
         error_set(pool, -ENOSPC, "all %u addresses of the NAT network %s are in use; requests without one: %llu",
                   leases_addresses(nat->server.leases), nat->name,
                   (unsigned long long)leases_refused(nat->server.leases));
-        error_hint(pool,
-                   "nestbox nat release ends a lease, nestbox nat set " SETTING("prefix") " takes a larger network");
+        error_hint(
+            pool, "`nestbox nat release` ends a lease, `nestbox nat set " SETTING("prefix") "` takes a larger network");
     }
     struct error written = {0};
     if (nat->file)

@@ -520,7 +520,7 @@ int agent_port_check(const struct agent_port *port, struct error *error)
         return 0;
     if (!port->hello.version) {
         error_set(error, -ENXIO, "no nestbox-agent answers in the guest");
-        return error_hint(error, "it may still be starting; images of nestbox image build have the agent");
+        return error_hint(error, "it may still be starting; images of `nestbox image build` have the agent");
     }
     error_set(error, -EPROTO, "%s in the guest speaks another protocol than this nestbox", port->hello.program);
     return error_hint(error, "put the nestbox-agent of this nestbox into the guest");

@@ -212,7 +212,7 @@ static int drive_node(struct list *l, const struct command *c, const struct disk
     if (access(path, disk->read_only || disk->kind == DISK_CD ? R_OK : R_OK | W_OK)) {
         error_set(error, -errno, "drive %s: %.200s: %s", disk->id, path, strerror(errno));
         return error_hint(error, errno == EACCES ? "the folders above it and the file must be yours to read and write"
-                                                 : "nestbox disk list shows the VM's drives");
+                                                 : "`nestbox disk list` shows the VM's drives");
     }
     command_node_name(disk, node);
     option_json(

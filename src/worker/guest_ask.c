@@ -20,7 +20,7 @@ static int no_agent(const struct worker *w, struct error *error)
 {
     error_set(error, -ENXIO, "VM %s: no agent answers in the guest", w->def.name);
     return error_hint(error,
-                      "nestbox start --wait waits for it, where the guest has one; images of nestbox image have");
+                      "`nestbox start --wait` waits for it, where the guest has one; images of `nestbox image` have");
 }
 
 int guest_ask_agent(void *opaque, const json_t *request, json_t *reply, struct error *error)

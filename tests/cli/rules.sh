@@ -105,8 +105,8 @@ check 'and P13' grep -q 'rule P13 of profile open' "$WORK/out"
 run 'a second card' 0 '' nic add l1 --switch lan
 for card in nic0 nic1; do
     nb check l1 >"$WORK/out"
-    check "the remedy names $card" grep -qx "    nestbox nic set l1/$card --spoofing" "$WORK/out"
-    nb nic set l1/$card --spoofing
+    check "the remedy names $card" grep -qx "    nestbox nic set l1/$card --spoofing on" "$WORK/out"
+    nb nic set l1/$card --spoofing on
 done
 nb set l1 --cpus 4
 check 'nothing is left to find' nb check l1

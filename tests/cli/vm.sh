@@ -11,11 +11,11 @@ of() { # VM KEYS: from JSON
 }
 
 # none
-run 'no VM at all' 4 'there is no VM x; there is none yet; nestbox create makes one' show x
-run 'nor a switch' 4 'there is no switch x; there is none yet; nestbox switch create makes one' switch show x
-run 'nor a NAT network' 4 'there is none yet; nestbox nat create makes one' nat show x
-run 'nor a card' 4 'there is none yet; nestbox nic add makes one' nic set x --spoofing
-run 'check of no VM' 4 'there is no VM x; there is none yet; nestbox create makes one' check x
+run 'no VM at all' 4 'there is no VM x; there is none yet; .nestbox create. makes one' show x
+run 'nor a switch' 4 'there is no switch x; there is none yet; .nestbox switch create. makes one' switch show x
+run 'nor a NAT network' 4 'there is none yet; .nestbox nat create. makes one' nat show x
+run 'nor a card' 4 'there is none yet; .nestbox nic add. makes one' nic set x --spoofing
+run 'check of no VM' 4 'there is no VM x; there is none yet; .nestbox create. makes one' check x
 
 # create
 run 'create' 0 '' create Lab --cpus 2 --memory 2G --notes 'for me'

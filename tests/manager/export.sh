@@ -110,7 +110,7 @@ place)
     nb export lab "$out/here" >/dev/null
     nb delete lab --force
     nb switch delete lan
-    refused "the switch lan, which is not here.*nestbox switch create lan" import "$out/here"
+    refused "the switch lan, which is not here.*\`nestbox switch create lan\` makes it" import "$out/here"
     "$NB" import "$out/here" --check --json >"$work/problems"
     [ $? = 14 ] && [ "$(jq -r '.[0].problem + .[0].switch' "$work/problems")" = switchlan ] ||
         fail "check says $(<"$work/problems")"

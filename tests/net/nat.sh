@@ -145,9 +145,9 @@ pool-*) # a prefix with few addresses
     client f lab
     client g lab
     for vm in f g; do ! leased $vm || fail 'more leases than addresses'; done
-    within 3 says 'problem +all 4 addresses of .* lab are in use.* nestbox nat release' nb switch show lab ||
+    within 3 says 'problem +all 4 addresses of .* lab are in use.*nestbox nat release' nb switch show lab ||
         fail "switch show: $(nb switch show lab)"
-    says 'switch lab: all 4 addresses .*; nestbox nat release ends a lease' "$NB" check || fail "check: $("$NB" check)"
+    says "switch lab: all 4 addresses .*; .nestbox nat release. ends" "$NB" check || fail "check: $("$NB" check)"
     for vm in f g; do
         within 5 grep -q 'it gets no address: all 4 of the NAT network lab' "$NESTBOX_HOME/vms/$vm/log" ||
             fail "the log of $vm says nothing"

@@ -67,7 +67,7 @@ hints 'what is not here' 'Add-VMHardDiskDrive gives an image to a VM, which moun
 hints 'what is nowhere' 'Get-Command lists cmdlets' 'Get-VMFoo'
 hints 'an external switch' 'name it with -NetAdapterName' 'New-VMSwitch x -SwitchType External'
 hints 'both kinds of memory' 'give one of them' 'Set-VM a -StaticMemory -DynamicMemory'
-hints 'no image' 'nestbox list lists VMs, nestbox disk list their disks' 'Resize-VHD nosuch.qcow2 1GB'
+hints 'no image' 'Get-VM lists VMs, Get-VMHardDiskDrive their disks' 'Resize-VHD nosuch.qcow2 1GB'
 folder=https://raw.githubusercontent.com/Microsoft/Virtualization-Documentation/master/hyperv-tools/Nested
 # shellcheck disable=SC2088
 hints 'a script that was not fetched' \

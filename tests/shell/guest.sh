@@ -29,7 +29,7 @@ says() { # NAME STATUS PATTERN LINE: what the shell prints matches
 }
 boot() { nb exec lab cat /proc/sys/kernel/random/boot_id; }
 
-says 'a guest that does not run' 1 'nestbox start' 'Invoke-Command -VMName lab -ScriptBlock { uname }'
+says 'a guest that does not run' 1 'Start-VM starts it' 'Invoke-Command -VMName lab -ScriptBlock { uname }'
 says 'Start-VM' 0 '' 'Start-VM lab'
 says 'Wait-VM' 0 '' 'Wait-VM lab -For Heartbeat -Timeout 280; if (-not $?) { Wait-VM lab -For Heartbeat -Timeout 280 }'
 says 'a command' 0 '^Linux$' 'Invoke-Command -VMName lab -ScriptBlock { uname }'

@@ -337,7 +337,7 @@ static void test_names(void)
     TEST("names and what may have been meant");
     CHECK_EQ(networks_read(store, &all, &error), 0);
     CHECK(!names_switch(&all, "LON", &error) && said("did you mean 'Lan'?"));
-    CHECK(!names_switch(&all, "something", &error) && said("nestbox switch list"));
+    CHECK(!names_switch(&all, "something", &error) && said("`nestbox switch list`"));
     CHECK(!names_nat(&all, "oen", &error) && said("did you mean 'one'?"));
     CHECK(!names_card(&all, "lba1", &error) && said("did you mean 'lab1'?"));
     CHECK(!names_card(&all, "lab1/nic9", &error) && said("did you mean 'lab1/nic0'?"));

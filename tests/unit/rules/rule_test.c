@@ -249,6 +249,10 @@ static void test_errors(void)
     CHECK(r && rule_refuse(r, PROFILE_WS2016, &facts, &error) == -1);
     CHECK(strstr(error.text, "VM lab") && strstr(error.text, "rule R10 of profile ws2016"));
     CHECK(strcmp(error.hint, "nestbox set lab --dynamic-memory off") == 0);
+    facts.vm = "my lab";
+    rule_refuse(r, PROFILE_WS2016, &facts, &error);
+    CHECK(strcmp(error.hint, "nestbox set 'my lab' --dynamic-memory off") == 0);
+    facts.vm = "lab";
     for (r = rules; r->id; r++)
         if (r->message) {
             rule_refuse(r, PROFILE_OPEN, &facts, &error);
