@@ -225,6 +225,12 @@ static int start(struct direct_process *p)
 
 /* -- having it make system calls -- */
 
+/* Signals that the processor causes: the page's code is broken. Others come from a terminal, or who knows whom. */
+static bool is_fault(int number)
+{
+    return number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE || number == SIGSYS;
+}
+
 /* Runs the page's code from `rip` on until it stops by itself. */
 static bool stub_run(struct direct_process *p, struct user_regs_struct *r)
 {
@@ -239,7 +245,7 @@ static bool stub_run(struct direct_process *p, struct user_regs_struct *r)
             return false;
         if (WSTOPSIG(status) == SIGTRAP)
             break;
-        if (WSTOPSIG(status) != KICK)
+        if (is_fault(WSTOPSIG(status)))
             return false;
     }
     return !ptrace(PTRACE_GETREGS, p->pid, 0, r);

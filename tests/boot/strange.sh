@@ -1,8 +1,9 @@
 #!/bin/bash
 # Programs that do what is strange in user mode (strange.h) run exactly by direct execution: what must hold holds, and
 # what they print is what they print natively. intel, amd: the same in L2, by Debian's KVM in L1.
+# signals: while its processes get signals as a terminal sends them.
 # cases: on auto one
-# more cases: intel amd
+# more cases: intel amd signals
 set -u
 . "$(dirname "$0")/guest.sh"
 "$NB" doctor | grep -q '^  --direct       works' || { echo "no direct execution here: see nestbox doctor"; exit 77; }
@@ -38,7 +39,15 @@ intel | amd)
     ;;
 esac
 [ -z "${DIRECT:-}" ] || direct=$DIRECT
-boot_l1 $nested $cpus "$append" || fail "exit status $?"
+boot_l1 $nested $cpus "$append" &
+booted=$!
+while [ "$1" = signals ] && kill -0 $booted 2>/dev/null; do
+    for signal in WINCH INT TSTP CONT STOP; do
+        # shellcheck disable=SC2046
+        kill -$signal $(pgrep -P "$(pgrep -P $booted | head -n 1)" 2>/dev/null) 2>/dev/null
+    done
+done
+wait $booted || fail "exit status $?"
 expect '^strange: done'
 grep '^strange: [^=]' "$log"
 ! grep -q '^strange: .*FAILED' "$log" || fail "see the lines above"
@@ -48,6 +57,11 @@ if [ $direct = on ]; then
     [ $nested = off ] || count=entries_l2
     calls=$(sed -n "s/.*direct\.$count \([0-9]*\).*/\1/p" "$log" | awk '{n += $1} END {print n}')
     [ "${calls:-0}" -gt 1000 ] || fail "hardly any code was executed directly"
+fi
+if [ "$1" = signals ]; then
+    sed -n 's/^vCPU.*direct\.entries \([0-9]*\).* direct\.processes \([0-9]*\)$/\1 \2/p' "$log" |
+        awk '{ n++; bad += $1 < 20000 || $2 > 150 } END { exit n != 2 || bad }' ||
+        fail "signals end processes, or their use"
 fi
 grep '^strange: =' "$work/native" >"$work/wanted"
 grep '^strange: =' "$log" | diff "$work/wanted" - && exit

@@ -777,6 +777,53 @@ static void flips_of_an_alias(void)
     flips(true);
 }
 
+/* INT3 that another thread puts into code and takes away, as debuggers and tracers do. */
+static uint8_t *probed;
+static volatile unsigned probes;
+
+static void on_probe(int signal, siginfo_t *info, void *context)
+{
+    uint64_t rip = (uint64_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    CHECK(rip == (uint64_t)probed + 6, "INT3 at +%ld", rip - (uint64_t)probed - 1);
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] = (greg_t)probed + 6;
+    probes++;
+}
+
+static void *probe_thread(void *opaque)
+{
+    uint8_t *alias = opaque;
+    for (unsigned i = 0; !flip_stop; i++) {
+        __atomic_store_n(alias + 5, i % 2 ? 0x90 : 0xcc, __ATOMIC_SEQ_CST);
+        for (volatile unsigned k = 0; k < i * 37 % 500; k++) {
+        }
+        if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void probes_of_another_thread(void)
+{
+    struct sigaction a = {.sa_sigaction = on_probe, .sa_flags = SA_SIGINFO};
+    sigaction(SIGTRAP, &a, NULL);
+    int fd = memfd_create("code", 0);
+    CHECK(!ftruncate(fd, PAGE), "ftruncate");
+    uint8_t *alias = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    probed = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    memcpy(alias, (uint8_t[]){0xb8, 1, 0, 0, 0, 0x90, 0xff, 0xc0, 0xc3}, 9);
+    pthread_t t;
+    flip_stop = false;
+    pthread_create(&t, NULL, probe_thread, alias);
+    for (unsigned i = 0; probes < 2000 && i < 4000000; i++) {
+        CHECK(((uint32_t(*)(void))probed)() == 2, "the code's result");
+        if (i % 64 == 0)
+            sched_yield();
+    }
+    flip_stop = true;
+    pthread_join(t, NULL);
+    CHECK(probes > 0, "no probe was hit");
+}
+
 /* -- the vsyscall page -- */
 
 static void vsyscall(void)
@@ -810,6 +857,7 @@ const struct subject processor_subjects[] = {
     {"straddling-code", straddling_code},
     {"flips-of-rights", flips_of_rights},
     {"flips-of-an-alias", flips_of_an_alias},
+    {"probes", probes_of_another_thread},
     {"vsyscall", vsyscall},
     {NULL, NULL},
 };

@@ -118,7 +118,7 @@ static bool is_fit(struct vcpu *v)
         return false;
     if ((v->flags & (FLAG_IF | FLAG_IOPL | FLAG_VIF | FLAG_VIP)) != FLAG_IF)
         return false;
-    if ((v->flags & FLAG_AC && !(v->cr0 & CR0_AM)) || !(v->cr4 & CR4_FSGSBASE))
+    if ((v->flags & FLAG_AC && !(v->cr0 & CR0_AM)) || !(v->cr4 & CR4_FSGSBASE) || !(v->efer & EFER_SCE))
         return false;
     return (v->xcr0 & ours) == (d->host_xcr0 & ours) && v->rip >> 47 == 0 && same_selectors(v) && same_descriptors(v);
 }
@@ -214,10 +214,11 @@ static bool byte_is(struct vcpu *v, u64 la, u8 value)
     return mem_read(v, la, &byte, 1, ACCESS_READ | ACCESS_UNCHECKED) == CPU_OK && byte == value;
 }
 
-/* Where the INT3 before RIP begins: CC, or CD 03. */
+/* Where the INT3 before RIP begins: CC, or CD 03. Another vCPU may have written there since: then what is there now is
+ * executed in place of a CC. */
 static u64 int3_start(struct vcpu *v)
 {
-    return v->rip - (byte_is(v, v->rip - 1, 0xcc) ? 1 : 2);
+    return v->rip - (byte_is(v, v->rip - 1, 3) && byte_is(v, v->rip - 2, 0xcd) ? 2 : 1);
 }
 
 /* The same of an INT1. Where the host is a virtual machine itself, RIP may still be that of the instruction. */
@@ -413,7 +414,8 @@ static struct space *space_away(struct vcpu *v)
 static bool begin(struct vcpu *v, struct space *s)
 {
     struct direct *d = v->direct_spaces;
-    d->xsave = v->xcr0 != d->host_xcr0;
+    /* A process has a PKRU of its own, which is not the guest's. */
+    d->xsave = v->xcr0 != d->host_xcr0 || v->xcr0 & XCR0_PKRU;
     vector_save(v);
     return space_start(v, s) && prepare(v, s);
 }
