@@ -32,7 +32,10 @@ append="quiet nokaslr vsyscall=xonly ${ONLY:+ONLY=$ONLY}"
 cpus=2 direct=on nested=off
 case $1 in
 auto) direct=auto ;;
-one) cpus=1 ;;
+one)
+    cpus=1
+    append="$append nopku pti=on" # XCR0 may be the host's then, and XSAVE is executed directly
+    ;;
 intel | amd)
     l2_image "$1"
     nested=$1

@@ -433,11 +433,16 @@ static void tsc(void)
 
 static uint8_t area[8192] __attribute__((aligned(64)));
 
-static UNFIT void xsave(void)
+static UNFIT unsigned xsave_kinds(void)
 {
     unsigned a, b, c, d;
     __cpuid_count(0xd, 1, a, b, c, d);
-    bool compact = a & 2, optimised = a & 1;
+    return a;
+}
+
+static UNFIT void xsave(void)
+{
+    bool compact = xsave_kinds() & 2, optimised = xsave_kinds() & 1;
     for (uint64_t round = 0; round < 300; round++) {
         __m256i x = _mm256_set1_epi64x((long long)(round * 0x123456789abcdefull)), y;
         uint32_t mask = round % 3 ? 7 : 6;

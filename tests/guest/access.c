@@ -100,9 +100,21 @@ static u64 choose(u64 bits, u64 rare)
     return value;
 }
 
-static bool try_one(struct state *s)
+static struct fault access_do(unsigned kind)
 {
     static void (*const fn[KINDS])(void *) = {read_it, write_it, fetch_it, user_read, user_write, user_fetch};
+    return kind < USER_READ ? catch_fault(fn[kind], (void *)LA) : catch_user(fn[kind], (void *)LA);
+}
+
+static bool access_is_right(struct state *s, unsigned kind)
+{
+    int should = model(s, kind);
+    struct fault f = access_do(kind);
+    return f.raised == (should >= 0) && (!f.raised || (int)f.error == should);
+}
+
+static bool try_one(struct state *s)
+{
     const u64 bits = PTE_W | PTE_U | PTE_A | PTE_D | PTE_KEY;
     s->pde = choose(bits | PTE_PS, PTE_51 | PTE_NX);
     if (s->pde & PTE_PS && chance() % 16 == 0)
@@ -121,17 +133,15 @@ static bool try_one(struct state *s)
     if (s->pke)
         __asm__ volatile("wrpkru" : : "a"(s->pkru), "c"(0), "d"(0));
 
+    *(volatile u8 *)PHYSICAL = 0xc3;
     bool twice = chance() & 1;
     if (twice) {
-        int first = model(s, KERNEL_READ);
-        struct fault f = catch_fault(read_it, (void *)LA);
-        if (f.raised != (first >= 0) || (f.raised && (int)f.error != first))
+        if (!access_is_right(s, (unsigned)(chance() % KINDS)))
             return false;
         s->pde = (s->pde & ~PTE_A) | (*pde & PTE_A); /* a walk that faults later may have set it */
     }
     int should = model(s, s->kind);
-    *(volatile u8 *)PHYSICAL = 0xc3;
-    struct fault f = s->kind < USER_READ ? catch_fault(fn[s->kind], (void *)LA) : catch_user(fn[s->kind], (void *)LA);
+    struct fault f = access_do(s->kind);
     if (f.raised != (should >= 0))
         return false;
     if (f.raised && (f.vector != EXC_PF || (int)f.error != should || (f.cr2 & ~0xfffull) != LA))
@@ -143,6 +153,7 @@ static bool try_one(struct state *s)
 int main(void)
 {
     bool pku = cpuid(7, 0).c & BIT(3);
+    users_fit();
     pte = pte_of(pml4, LA, 1);
     pde = pte_of(pml4, LA, 2);
     pdpte = pte_of(pml4, LA, 3);

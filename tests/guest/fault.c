@@ -320,6 +320,7 @@ static void control_registers(void)
 
 int main(void)
 {
+    users_fit();
     arithmetic();
     software();
     idt_errors();

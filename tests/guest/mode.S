@@ -4,8 +4,8 @@
 #define CODE64 0x08
 #define DATA 0x10
 #define CODE32 0x18
-#define CODE16 0x28
-#define DATA16 0x30
+#define CODE16 0x38
+#define DATA16 0x40
 
 #define LOW(symbol) (0x1000 + (symbol) - low_code)
 #define R(n) mode_result + 4 * (n)

@@ -383,6 +383,7 @@ static void protection_keys(void)
 
 int main(void)
 {
+    users_fit();
     page_a = page_alloc();
     page_b = page_alloc();
     leaf = pte_of(pml4, LA, 1);

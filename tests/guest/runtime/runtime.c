@@ -219,9 +219,22 @@ struct fault catch_user_flags(void (*fn)(void *), void *arg, u64 rflags)
     return catch_enter_user(fn, arg, rflags) ? caught : (struct fault){0};
 }
 
+static u64 user_flags = FLAG_ONE;
+
+void users_fit(void)
+{
+    struct cpuid xsave = cpuid(0xd, 0);
+    if (!(cpuid(1, 0).c & BIT(26)) || !(cpuid(7, 0).b & BIT(0)))
+        return; /* no XSAVE, no FSGSBASE */
+    write_cr4(read_cr4() | CR4_OSXSAVE | CR4_FSGSBASE);
+    __asm__ volatile("xsetbv" : : "a"(xsave.a), "d"(xsave.d), "c"(0));
+    wrmsr(0xc0000080, rdmsr(0xc0000080) | EFER_SCE);
+    user_flags = FLAG_ONE | FLAG_IF;
+}
+
 struct fault catch_user(void (*fn)(void *), void *arg)
 {
-    return catch_user_flags(fn, arg, FLAG_ONE);
+    return catch_user_flags(fn, arg, user_flags);
 }
 
 void runtime_init(void)

@@ -15,11 +15,11 @@
 #define SEL_CODE64 0x08
 #define SEL_DATA 0x10
 #define SEL_CODE32 0x18
-#define SEL_CODE16 0x28
-#define SEL_DATA16 0x30
-#define SEL_USER_DATA 0x3b
-#define SEL_USER_CODE 0x43
-#define SEL_USER_CODE32 0x4b
+#define SEL_USER_CODE32 0x23 /* users have Linux' selectors, as direct execution wants it */
+#define SEL_USER_DATA 0x2b
+#define SEL_USER_CODE 0x33
+#define SEL_CODE16 0x38
+#define SEL_DATA16 0x40
 #define SEL_TSS 0x50
 #define SEL_SPARE 0x60 /* four descriptors for tests */
 
@@ -84,6 +84,8 @@ struct fault {
 /* Runs fn(arg) until it returns or raises an exception that has no handler. Afterwards IF is what it was before. */
 struct fault catch_fault(void (*fn)(void *), void *arg);
 struct fault catch_user(void (*fn)(void *), void *arg);
+/* Makes the state of users one that direct execution takes: all vector state, IF = 1. No interrupt is expected. */
+void users_fit(void);
 struct fault catch_user_flags(void (*fn)(void *), void *arg, u64 rflags);
 /* Prints which fault it was. */
 void show_fault(struct fault f);

@@ -6,8 +6,8 @@
 #define CODE64 0x08
 #define DATA 0x10
 #define CODE32 0x18
-#define USER_DATA 0x3b
-#define USER_CODE 0x43
+#define USER_DATA 0x2b
+#define USER_CODE 0x33
 
 #define MULTIBOOT_FLAGS 3
 
@@ -281,12 +281,12 @@ gdt:
     .quad 0x00af9b000000ffff /* 08 code, 64-bit */
     .quad 0x00cf93000000ffff /* 10 data */
     .quad 0x00cf9b000000ffff /* 18 code, 32-bit */
-    .quad 0x00cf93000000ffff /* 20 data */
-    .quad 0x00009b000000ffff /* 28 code, 16-bit, 64 KiB at 0 */
-    .quad 0x000093000000ffff /* 30 data, 16-bit */
-    .quad 0x00cff3000000ffff /* 38 user data */
-    .quad 0x00affb000000ffff /* 40 user code, 64-bit */
-    .quad 0x00cffb000000ffff /* 48 user code, 32-bit */
+    .quad 0x00cffb000000ffff /* 20 user code, 32-bit */
+    .quad 0x00cff3000000ffff /* 28 user data */
+    .quad 0x00affb000000ffff /* 30 user code, 64-bit */
+    .quad 0x00009b000000ffff /* 38 code, 16-bit, 64 KiB at 0 */
+    .quad 0x000093000000ffff /* 40 data, 16-bit */
+    .quad 0x00cf93000000ffff /* 48 data */
     .quad 0, 0               /* 50 TSS */
 gdt_spare:
     .quad 0, 0, 0, 0         /* 60 for tests */
