@@ -58,6 +58,8 @@ need() {
     [ "$(id -u)" = 0 ] || die "missing packages; as root: apt-get install$missing"
     export DEBIAN_FRONTEND=noninteractive
     # shellcheck disable=SC2086
+    apt-cache show $missing >/dev/null 2>&1 || apt_get 'updating the list of packages' 100 update
+    # shellcheck disable=SC2086
     apt_get "installing$missing" 50 install -y --no-install-recommends $missing && return 0
     apt_get 'updating the list of packages' 100 update || say "going on with what apt-get knows"
     # shellcheck disable=SC2086

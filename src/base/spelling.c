@@ -9,7 +9,24 @@
 
 #define WORD_MAX 31
 
-/* Optimal string alignment distance: insertions, deletions, substitutions, neighbours swapped. */
+static char fold(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool same(char a, char b)
+{
+    return fold(a) == fold(b);
+}
+
+static bool begins(const char *name, const char *word)
+{
+    while (*word && same(*name, *word))
+        name++, word++;
+    return !*word;
+}
+
+/* Optimal string alignment distance: insertions, deletions, substitutions, neighbours swapped; without case. */
 static unsigned distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
@@ -22,12 +39,12 @@ static unsigned distance(const char *a, const char *b)
         d[0][j] = (u8)j;
     for (size_t i = 1; i <= n; i++) {
         for (size_t j = 1; j <= m; j++) {
-            u8 best = (u8)(d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+            u8 best = (u8)(d[i - 1][j - 1] + !same(a[i - 1], b[j - 1]));
             if (d[i - 1][j] + 1 < best)
                 best = (u8)(d[i - 1][j] + 1);
             if (d[i][j - 1] + 1 < best)
                 best = (u8)(d[i][j - 1] + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1]) && d[i - 2][j - 2] + 1 < best)
                 best = (u8)(d[i - 2][j - 2] + 1);
             d[i][j] = best;
         }
@@ -39,10 +56,11 @@ const char *spelling_closest(const char *word, const char *(*next)(const void *o
                              const void *opaque)
 {
     const char *best = NULL, *name;
-    unsigned limit = strlen(word) < 5 ? 1 : 2, best_distance = limit + 1;
+    size_t length = strlen(word);
+    unsigned limit = length < 2 ? 0 : length < 5 ? 1 : 2, best_distance = limit + 1;
     for (unsigned i = 0; (name = next(opaque, i)); i++) {
         unsigned d = distance(word, name);
-        if (*word && strncmp(word, name, strlen(word)) == 0 && d > limit && strlen(word) >= 3)
+        if (d > limit && length >= 3 && begins(name, word))
             d = limit; /* an abbreviation */
         if (d < best_distance) {
             best = name;

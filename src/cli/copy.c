@@ -80,6 +80,8 @@ static int run(const struct verb *verb, int argc, char **argv)
         .progress = status_line_there() ? progress : NULL,
     };
     int e = guest_copy(store, &copy, &error);
+    if (e == -ENXIO && !(e = guest_await_here(store, copy.vm, &error)))
+        e = guest_copy(store, &copy, &error);
     store_close(store);
     status_line_clear();
     if (e < 0)

@@ -4,6 +4,7 @@
  */
 #include "cli/command.h"
 #include "cli/guest.h"
+#include "cli/vm.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -72,6 +73,16 @@ int guest_signals(bool window)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+int guest_await_here(struct store *store, const char *vm, struct error *error)
+{
+    sigset_t blocked, none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, &blocked);
+    int e = guest_await(store, vm, &terminal_progress, error);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    return e;
+}
+
 /* -- the command -- */
 
 static int check_variables(const struct setting_list *list, struct error *error)
@@ -110,6 +121,12 @@ static int exec(struct store *store, const char *vm, const struct options *o, ch
         make_raw();
     int e = guest_exec(store, vm, &run, error);
     restore();
+    if (e == -ENXIO && !(e = guest_await_here(store, vm, error))) {
+        if (terminal)
+            make_raw();
+        e = guest_exec(store, vm, &run, error);
+        restore();
+    }
     if (e == -EOPNOTSUPP && terminal && !o->terminal) { /* QEMU's agent has none, and nobody asked for it */
         run.terminal = false;
         run.in = o->interactive ? STDIN_FILENO : -1;

@@ -4,6 +4,7 @@
 #include "manager/ssh.h"
 
 #include "cli/command.h"
+#include "cli/guest.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -34,6 +35,8 @@ static int proxy(struct store *store, const char *vm)
     struct error error;
     signal(SIGPIPE, SIG_DFL);
     int e = ssh_serve(store, vm, STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, &error);
+    if (e == -ENXIO && !(e = guest_await_here(store, vm, &error)))
+        e = ssh_serve(store, vm, STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, &error);
     store_close(store);
     if (e < 0)
         complain_error(&error);

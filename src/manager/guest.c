@@ -220,6 +220,14 @@ int guest_wait(struct store *store, const char *vm, u32 seconds, const struct pr
     return e;
 }
 
+int guest_await(struct store *store, const char *vm, const struct progress *progress, struct error *error)
+{
+    json_t *answer = NULL;
+    int e = life_ask(store, vm, json_pack("{s:s, s:b}", "do", "ready", "starting", 1), progress, &answer, error);
+    json_decref(answer);
+    return e == -ENXIO || e == -ETIMEDOUT ? 0 : e;
+}
+
 int guest_info(struct store *store, const char *vm, json_t **info, struct error *error)
 {
     static const char *const argument[] = {"info", NULL};

@@ -29,6 +29,9 @@ int MUST_CHECK guest_copy(struct store *store, const struct guest_copy *copy, st
 /* Waits until the guest's agent answers; 0 seconds: as long as is usual. What the guest's console says is progress. */
 int MUST_CHECK guest_wait(struct store *store, const char *vm, u32 seconds, const struct progress *progress,
                           struct error *error);
+/* The same after -ENXIO of something that takes the agent, which is then done again: waits if the guest began not long
+ * ago, and returns 0 also if no agent answers. */
+int MUST_CHECK guest_await(struct store *store, const char *vm, const struct progress *progress, struct error *error);
 /* What the agent reports of the guest, as docs/agent.md has it. */
 int MUST_CHECK guest_info(struct store *store, const char *vm, json_t **info, struct error *error);
 

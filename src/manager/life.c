@@ -14,9 +14,12 @@
 #include "worker/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define ANSWER_MS 15000u
@@ -272,6 +275,21 @@ static int without_worker(struct store *store, const struct vm_def *def, enum vm
     return result_is(result, def->name, state, true, error);
 }
 
+/* Ends a worker that hangs; QEMU goes on, and is the next worker's. The number is that of who holds the lock. */
+static bool end_worker(const struct store *store, const char *name)
+{
+    char path[PATH_MAX], text[24] = "";
+    struct error ignored;
+    if (store_vm_socket(store, name, WORKER_LOCK, path, sizeof(path), &ignored))
+        return false;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+    long process = held && pread(fd, text, sizeof(text) - 1, 0) > 0 ? strtol(text, NULL, 10) : 0;
+    if (fd >= 0)
+        close(fd);
+    return process > 1 && !kill((pid_t)process, SIGKILL);
+}
+
 /* Of a VM that is ending nobody may answer; then it is asked what it has become. */
 static int request_once(struct store *store, const char *name, enum vm_request what, json_t *asked,
                         const struct progress *progress, json_t **result, struct error *error)
@@ -292,6 +310,10 @@ static int request_once(struct store *store, const char *name, enum vm_request w
         close(fd);
         if (!e)
             e = result_from(result, def.name, answer, error);
+    }
+    if (e == -ETIMEDOUT && what == VM_TURN_OFF && end_worker(store, def.name)) {
+        store_vm_log(store, def.name, "the worker did not answer and was ended");
+        e = -EPIPE;
     }
     vm_def_free(&def);
     return e;

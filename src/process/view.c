@@ -93,13 +93,14 @@ static int write_map(pid_t process, const char *which, u32 from, u32 to)
 static int owner_space(const struct stat *owner, u32 user)
 {
     int ready[2], fd = -1;
-    char path[40], is_there = 0;
+    char path[40];
+    bool is_there = false;
     if (pipe2(ready, O_CLOEXEC))
         return -errno;
     pid_t child = fork();
     if (child == 0) {
-        if (!unshare(CLONE_NEWUSER))
-            (void)!write(ready[1], "u", 1);
+        is_there = !unshare(CLONE_NEWUSER);
+        (void)!write(ready[1], &is_there, 1);
         for (;;)
             pause();
     }

@@ -3,10 +3,12 @@
  * PowerShell's documentation). Names may be shortened as long as one parameter begins so; what has no name goes by
  * position; what the pipeline brings goes to parameters that take values, then to those that take properties.
  */
+#include "base/spelling.h"
 #include "shell/cmdlet.h"
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char exception[] = "ParameterBindingException";
@@ -189,6 +191,15 @@ static bool alias_begins(const char *aliases, const char *name)
     return false;
 }
 
+static const char *parameter_name(const void *opaque, unsigned index)
+{
+    for (int t = 0; t < TABLES; t++)
+        for (const struct parameter *p = table_of(opaque, t); p->name; p++)
+            if (!index--)
+                return p->name;
+    return NULL;
+}
+
 /* Finds a parameter by its name, an alias, or how one of them begins. */
 static enum flow find(struct call *call, const struct node *node, const struct parameter **found, int *table)
 {
@@ -212,7 +223,18 @@ static enum flow find(struct call *call, const struct node *node, const struct p
         return FLOW_NEXT;
     if (count > 1)
         return refuse(call, node, "AmbiguousParameter", name, "-%s may be %s", name, candidates);
-    return refuse(call, node, "NamedParameterNotFound", name, "%s has no parameter -%s", call->name, name);
+    const char *close = spelling_closest(name, parameter_name, call);
+    char remedy[80] = "", id[200];
+    if (close)
+        snprintf(remedy, sizeof(remedy), "did you mean -%s?", close);
+    const struct failure f = {INVALID_ARGUMENT,
+                              call_id(call, "NamedParameterNotFound", id, sizeof(id)),
+                              exception,
+                              name,
+                              call->name,
+                              remedy,
+                              node};
+    return failure_throw(call->shell, &f, "%s has no parameter -%s", call->name, name);
 }
 
 /* -- words -- */

@@ -3,6 +3,7 @@
  */
 #include "shell/cmdlet.h"
 
+#include "base/spelling.h"
 #include "shell/advice.h"
 #include "shell/output.h"
 
@@ -52,6 +53,20 @@ const struct cmdlet *cmdlet_find(const char *name)
             if (text_same(c->name, name) || text_listed(c->aliases, name))
                 return c;
     return NULL;
+}
+
+static const char *cmdlet_name(const void *opaque, unsigned index)
+{
+    for (const struct cmdlet *const *table = cmdlet_tables; *table; table++)
+        for (const struct cmdlet *c = *table; c->name; c++)
+            if (!index--)
+                return c->name;
+    return NULL;
+}
+
+const char *cmdlet_closest(const char *name)
+{
+    return spelling_closest(name, cmdlet_name, NULL);
 }
 
 const char *cmdlet_instead(const char *name)

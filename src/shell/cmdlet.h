@@ -70,6 +70,8 @@ extern const struct cmdlet cmdlets_core[], cmdlets_objects[], cmdlets_format[], 
 
 /* By name or alias. NULL: there is none. */
 const struct cmdlet *cmdlet_find(const char *name);
+/* The cmdlet whose name may have been meant; NULL: none is close. */
+const char *cmdlet_closest(const char *name);
 /* What does the work of a cmdlet of Hyper-V that is not here; NULL: nothing is known of it. */
 const char *cmdlet_instead(const char *name);
 /* The type that is behind a parameter's values, for help: "string[]". */

@@ -52,6 +52,8 @@ static enum flow run_in(struct call *call, const char *vm, const char *text)
     output_flush(shell);
     fflush(shell->out);
     int status = guest_exec(shell->store, vm, &run, &error);
+    if (status == -ENXIO && !(status = guest_await(shell->store, vm, NULL, &error)))
+        status = guest_exec(shell->store, vm, &run, &error);
     text_free(&whole);
     if (!ours && out >= 0) {
         flow = put_lines(call, out);
@@ -126,6 +128,8 @@ static enum flow copy_one(struct call *call, const char *name)
                                     .opaque = call};
     struct error error;
     int e = guest_copy(call->shell->store, &copy, &error);
+    if (e == -ENXIO && !(e = guest_await(call->shell->store, name, NULL, &error)))
+        e = guest_copy(call->shell->store, &copy, &error);
     free(path);
     return e < 0 ? call_manager_error(call, &error, name) : FLOW_NEXT;
 }

@@ -12,6 +12,7 @@
 #include "shell/script.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,13 +38,16 @@ struct stage {
 
 static enum flow not_found(struct shell *shell, const struct node *node, const char *name)
 {
-    const char *instead = cmdlet_instead(name);
+    const char *instead = cmdlet_instead(name), *close = cmdlet_closest(name);
+    char remedy[80] = "Get-Command lists cmdlets";
+    if (close)
+        snprintf(remedy, sizeof(remedy), "did you mean %s?", close);
     const struct failure f = {OBJECT_NOT_FOUND,
                               "CommandNotFoundException",
                               "CommandNotFoundException",
                               name,
                               name,
-                              instead ? instead : "Get-Command lists cmdlets",
+                              instead ? instead : remedy,
                               node->left};
     return failure_throw(shell, &f, "there is no cmdlet, function, script or program '%s'", name);
 }

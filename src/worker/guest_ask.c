@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define READY_SECONDS 300 /* how long a guest may take until its agent answers, if nobody says so */
@@ -154,6 +155,14 @@ void guest_ready_tick(struct alarm *alarm)
         loop_alarm(&w->loop, &w->ready_tick, w->loop.now_ns + SECOND_NS);
 }
 
+/* How long a guest that began not long ago may still take until its agent answers. */
+static json_int_t may_take(const struct worker *w)
+{
+    s64 runs = time(NULL) - (w->began ? w->began : w->started);
+    bool begins = w->state == VM_STARTING || w->state == VM_RUNNING;
+    return begins && runs >= 0 && runs < READY_SECONDS ? READY_SECONDS - runs : 0;
+}
+
 int guest_ask_ready(void *opaque, const json_t *request, json_t *reply, struct error *error)
 {
     struct worker *w = opaque;
@@ -162,6 +171,8 @@ int guest_ask_ready(void *opaque, const json_t *request, json_t *reply, struct e
         guest_report(w->guest, reply);
         return json_object_set_new(reply, "state", json_string(vm_state_name(w->state))) ? error_memory(error) : 0;
     }
+    if (json_is_true(json_object_get(request, "starting")) && !(seconds = may_take(w)))
+        return no_agent(w, error);
     struct ready_asker *a = free_asker(w);
     if (!a || !w->guest)
         return a ? no_agent(w, error) : error_set(error, -EBUSY, "too many wait for VM %s", w->def.name);

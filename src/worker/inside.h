@@ -74,6 +74,7 @@ struct worker {
 
     enum vm_state state;
     s64 since, started; /* seconds since 1970: of the state, of the VM */
+    s64 began;          /* the same, of the guest: its last reset; 0: none since the start */
     enum job job;
     enum vm_state before; /* the state to go back to if the job fails */
     u64 job_began_ns, deadline_ns;

@@ -151,6 +151,7 @@ static void on_event(struct qmp_events *events, const char *name, const json_t *
             worker_set_state(w, VM_STOPPING);
     } else if (strcmp(name, "RESET") == 0) {
         reset_event(w, json_is_true(json_object_get(data, "guest")));
+        w->began = time(NULL);
         memory_restarted(w->memory);
         job_was_reset(w);
     } else if (strcmp(name, "STOP") == 0 && !w->job && w->state == VM_RUNNING) {

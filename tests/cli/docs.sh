@@ -53,7 +53,7 @@ done
 check 'below the command line no message names an option' [ -z "$(grep -rnE '"[^"]*--[a-z]' src --include='*.[ch]' |
     grep -vE '^src/(cli|rules|agent/guest)/|["`]nestbox [a-z]+ ' |
     grep -vE '^[^:]*/(kernel_nat|dnsmasq|child|program|qemu_img|command|image_build|disk_image)\.c:' |
-    grep -vE '^[^:]*/(export|import|cmdlets_guest)\.c:')" ]
+    grep -vE '^[^:]*/(export|import|cmdlets_guest|advice)\.c:')" ]
 check 'help has its groups' [ "$("$NESTBOX" run --help | grep -cE '^(Machine|CPU|Console|Debugging):$')" = 4 ]
 check 'help fits a terminal' [ "$("$NESTBOX" run --help | awk 'length > 100' | wc -l)" = 0 ]
 check 'bash offers verbs' [ "$(offered nestbox doc)" = doctor ]

@@ -15,7 +15,12 @@ finish() {
     for file in "$run"/*/worker.json; do
         [ -s "$file" ] && jq -r '.qemu.process, .helpers[].process' "$file" | xargs -r kill -9 2>/dev/null
     done
-    rm -rf "$work"
+    # rm would go through what is still mounted there, and take what it finds.
+    if grep -qF " $work/" /proc/self/mountinfo; then
+        echo "$work stays: something is mounted there" >&2
+    else
+        rm -rf "$work"
+    fi
 }
 trap finish EXIT
 trap 'exit 1' TERM INT

@@ -129,6 +129,14 @@ save)
     ;;
 killed)
     nb start lab
+    within 20 counts lab 3 || fail 'it does not count'
+    hung=$(worker lab)
+    kill -STOP "$hung"
+    "$NB" stop lab --turn-off 2>"$work/said" || fail "stop --turn-off of a VM whose worker hangs: $(<"$work/said")"
+    must_be lab Off
+    [ -z "$(readlink "/proc/$hung/exe")" ] || fail 'the worker that hung is there' # nobody may have waited for it yet
+    say 'a worker that hangs is ended by stop --turn-off'
+    nb start lab
     within 20 counts lab 5 || fail 'it does not count'
     for i in 1 2 3; do
         before=$(count lab)

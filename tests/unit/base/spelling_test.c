@@ -33,7 +33,12 @@ int main(void)
     CHECK(strcmp(closest("mem"), "memory") == 0);
     CHECK(strcmp(closest("me"), "") == 0);
 
+    TEST("in another case");
+    CHECK(strcmp(closest("Memroy"), "memory") == 0);
+    CHECK(strcmp(closest("OFF"), "off") == 0);
+
     TEST("nothing is close");
+    CHECK(strcmp(closest("x"), "") == 0);
     CHECK(strcmp(closest("serial"), "") == 0);
     CHECK(strcmp(closest(""), "") == 0);
     CHECK(strcmp(closest("a-word-that-is-longer-than-any-that-is-compared"), "") == 0);
