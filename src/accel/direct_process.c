@@ -35,6 +35,7 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef PTRACE_SYSEMU
@@ -94,6 +95,7 @@ struct direct_process {
     u32 index;
     pid_t pid;
     pid_t tracer; /* the thread that may ask it for anything */
+    int cpu;      /* the CPU of the host that it is bound to; -1: none */
     int fd;       /* of its page */
     u32 files;    /* those of the host that it has */
     struct request *list;
@@ -111,6 +113,97 @@ static pid_t me(void)
     if (!tid)
         tid = (pid_t)syscall(SYS_gettid);
     return tid;
+}
+
+/* -- on which CPU -- */
+
+/*
+ * The process and the thread that traces it take turns. On two CPUs of the host each turn would wake up a CPU that
+ * sleeps, which takes tens of microseconds, and the scheduler does put them on two if one is idle. So both are bound to
+ * the CPU where the thread is, until the vCPU sleeps or leaves (rest), or others want that CPU.
+ */
+#define CPUS_MAX 8192
+#define BOUND_NS 16000000u /* then it is looked whether others want the CPU, or have moved the thread */
+
+struct cpus {
+    unsigned long word[CPUS_MAX / 64];
+};
+
+static __thread struct bound {
+    bool is;
+    int cpu;
+    struct cpus before; /* where the thread might run else */
+    u64 since_ns;
+    u64 used_ns;     /* CPU time of the thread then */
+    u64 children_ns; /* that its processes had since */
+} bound;
+
+static u64 time_ns(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
+
+static bool bind_to(pid_t pid, int cpu)
+{
+    struct cpus c = {0};
+    if (cpu < 0 || cpu >= CPUS_MAX)
+        return false;
+    c.word[cpu / 64] = 1ul << cpu % 64;
+    return !syscall(SYS_sched_setaffinity, pid, sizeof c, &c);
+}
+
+/* The thread may run anywhere again, unless somebody else has said meanwhile where it may. */
+static void unbind(void)
+{
+    struct cpus now = {0};
+    if (!bound.is)
+        return;
+    bound.is = false;
+    if (syscall(SYS_sched_getaffinity, 0, sizeof now, &now) < 0)
+        return;
+    now.word[bound.cpu / 64] ^= 1ul << bound.cpu % 64;
+    for (u32 i = 0; i < ARRAY_LEN(now.word); i++)
+        if (now.word[i])
+            return;
+    syscall(SYS_sched_setaffinity, 0, sizeof bound.before, &bound.before);
+}
+
+/* Did others have the CPU for more than an eighth of the time? */
+static bool others_want_it(u64 passed_ns)
+{
+    u64 used = time_ns(CLOCK_THREAD_CPUTIME_ID) - bound.used_ns + bound.children_ns;
+    return used < passed_ns - passed_ns / 8;
+}
+
+/* Before the process goes on. */
+static void bind_both(struct direct_process *p)
+{
+    u64 now = time_ns(CLOCK_MONOTONIC);
+    bool old = bound.is && now - bound.since_ns > BOUND_NS;
+    if (old && (others_want_it(now - bound.since_ns) || sched_getcpu() != bound.cpu)) {
+        unbind(); /* for one turn, behind which the scheduler finds another CPU for the thread if one is idle */
+        return;
+    }
+    if (!bound.is) {
+        bound.before = (struct cpus){0};
+        bound.cpu = sched_getcpu();
+        bound.is = syscall(SYS_sched_getaffinity, 0, sizeof bound.before, &bound.before) > 0 && bind_to(0, bound.cpu);
+        old = true;
+    }
+    if (old) {
+        bound.since_ns = now;
+        bound.used_ns = time_ns(CLOCK_THREAD_CPUTIME_ID);
+        bound.children_ns = 0;
+    }
+    if (bound.is && p->cpu != bound.cpu && bind_to(p->pid, bound.cpu))
+        p->cpu = bound.cpu;
+}
+
+static void rest(void)
+{
+    unbind();
 }
 
 /* -- a program of one page -- */
@@ -190,9 +283,11 @@ static int stopped(struct direct_process *p)
             return 0;
         }
     if (WIFSTOPPED(status)) {
-        p->used_ns = ((u64)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000 +
-                      (u64)(use.ru_utime.tv_usec + use.ru_stime.tv_usec)) *
-                     1000;
+        u64 used = ((u64)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000 +
+                    (u64)(use.ru_utime.tv_usec + use.ru_stime.tv_usec)) *
+                   1000;
+        bound.children_ns += used - p->used_ns;
+        p->used_ns = used;
         return status;
     }
     p->pid = 0;
@@ -237,6 +332,7 @@ static bool stub_run(struct direct_process *p, struct user_regs_struct *r)
     p->loaded = false;
     if (ptrace(PTRACE_SETREGS, p->pid, 0, r))
         return false;
+    bind_both(p);
     for (;;) {
         if (ptrace(PTRACE_CONT, p->pid, 0, 0))
             return false;
@@ -397,6 +493,7 @@ static int create(struct direct_host *h, u32 index, struct direct_process **out)
     p->host = h;
     p->index = index;
     p->fd = -1;
+    p->cpu = -1;
     p->tracer = me();
     pthread_mutex_lock(&h->lock);
     p->files = h->files;
@@ -536,6 +633,7 @@ static enum direct_stop run(struct direct_process *p, struct direct_regs *r, con
     if ((!p->loaded || memcmp(&u, &p->regs, sizeof u)) && ptrace(PTRACE_SETREGS, p->pid, 0, &u))
         return DIRECT_UNFIT;
     p->loaded = false;
+    bind_both(p);
     __atomic_store_n(running, (u32)p->pid, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(request_word, __ATOMIC_SEQ_CST)) {
         __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
@@ -616,6 +714,7 @@ void direct_host_init(struct direct_host *h)
                                       .change = change_all,
                                       .run = run,
                                       .used = used,
+                                      .rest = rest,
                                       .stop = stop,
                                       .vectors_get = vectors_get,
                                       .vectors_set = vectors_set,

@@ -269,6 +269,7 @@ static void wait(struct vcpu *v)
     v->stat[STAT_HALT]++;
     perf_end(v);
     run_end(v);
+    direct_rest(v);
     world_wait(v);
     run_begin(v);
     perf_begin(v);
@@ -328,6 +329,7 @@ static enum cpu_exit end(struct vcpu *v)
     perf_end(v);
     vector_save(v);
     run_end(v);
+    direct_rest(v);
     return v->exit;
 }
 

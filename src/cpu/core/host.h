@@ -156,6 +156,8 @@ struct cpu_direct_host {
     /* CPU time in ns that it had until it stopped the last time: where others want the host's CPUs, time passes that
      * nobody used. */
     u64 (*used)(const struct direct_process *p);
+    /* The thread that called `run` or `change` sleeps now or does something else: it may be on any CPU again. */
+    void (*rest)(void);
     /* x87, SSE, AVX and AVX-512 state as XSAVE images in the standard format; `size` is that of `image`. */
     bool (*vectors_get)(struct direct_process *p, void *image, u64 size);
     bool (*vectors_set)(struct direct_process *p, void *image, u64 size);

@@ -37,6 +37,8 @@
     X(DIRECT_PAGES, "direct.pages")                                                                                    \
     X(DIRECT_CHECK, "direct.checks")                                                                                   \
     X(DIRECT_UNFIT, "direct.unfit_pages")                                                                              \
+    X(DIRECT_RAN_US, "direct.ran_us")                                                                                  \
+    X(DIRECT_SPENT_US, "direct.spent_us")                                                                              \
     X(DIRECT_VECTORS, "direct.vectors")                                                                                \
     X(DIRECT_SPACE, "direct.processes")
 

@@ -87,16 +87,17 @@
 #define DIRECT_COST_NS 20000u    /* of a stop, until one took less */
 #define DIRECT_SAMPLE_NS 500000u /* between samples of translated code, at least */
 #define DIRECT_WINDOW_NS 4000000u
-#define DIRECT_ENTER 12u      /* costs of a stop */
-#define DIRECT_GAIN 5u        /* quarters of the time that code ran direct: how much longer it would take translated */
-#define DIRECT_PLACE_SHIFT 30 /* of the place of thread-local data that a process of the guest is known by */
+#define DIRECT_ENTER 12u           /* costs of a stop */
+#define DIRECT_GAIN 2u             /* how much longer than it ran direct code would take translated, in times of that */
+#define DIRECT_PLACE_SHIFT 30      /* of the place of thread-local data that a process of the guest is known by */
 #define DIRECT_YOUNG_NS 200000000u /* of its time translated: until then it gets more credit, for what is done once */
 #define DIRECT_SHARE_YOUNG 8u
 #define DIRECT_SHARE 24u          /* time in the translator for each time of credit */
 #define DIRECT_SPENT_NS 1000000u  /* on one turn of a process, at most */
 #define DIRECT_FIRST_NS 1000000   /* the credit with which it goes direct for the first time, */
-#define DIRECT_WANTED_NS 4000000  /* later times at most, */
+#define DIRECT_WANTED_NS 4000000  /* from which on it is not doubled, */
 #define DIRECT_CREDIT_NS 16000000 /* and the most that there is */
+#define DIRECT_CAUTION 3u         /* doublings of DIRECT_FIRST_NS, as processes lost that went direct before, at most */
 
 /* -- waiting for another thread -- */
 

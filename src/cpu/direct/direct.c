@@ -61,6 +61,16 @@ void direct_doubt(struct vcpu *v)
     v->direct_spaces->generation = ~v->vm->direct_notes.generation;
 }
 
+void direct_rest(struct vcpu *v)
+{
+    struct direct *d = v->direct_spaces;
+    if (!d || !d->ran)
+        return;
+    d->ran = false;
+    vector_save(v);
+    v->vm->host->direct->rest();
+}
+
 /* -- can a process have this state? -- */
 
 /* Reads memory of supervisor mode. In L2 a plain read may end in a VM exit that no instruction causes. */
@@ -276,8 +286,7 @@ static void recognise(const struct vcpu *v, struct space *s)
     if (s->place == place)
         return;
     s->place = place;
-    s->life_ns = s->ns = s->stops = 0;
-    s->wanted_ns = DIRECT_FIRST_NS;
+    space_begin(v->direct_spaces, s);
 }
 
 /* User code goes on in the translator, which it entered from C. Samples are taken then, at most one per
@@ -305,7 +314,8 @@ static bool sample(struct vcpu *v)
     if (s->direct || !whole)
         return s->direct;
     recognise(v, s);
-    credit_add(s, (s64)(ns / (s->life_ns < DIRECT_YOUNG_NS ? DIRECT_SHARE_YOUNG : DIRECT_SHARE)));
+    bool trusted = s->life_ns < DIRECT_YOUNG_NS && !d->caution;
+    credit_add(s, (s64)(ns / (trusted ? DIRECT_SHARE_YOUNG : DIRECT_SHARE)));
     s->life_ns += ns;
     s->ns += ns;
     s->stops += stops;
@@ -320,7 +330,8 @@ static bool sample(struct vcpu *v)
 static void give_up(struct vcpu *v, struct space *s)
 {
     s->direct = false;
-    s->wanted_ns = s->wanted_ns * 2 < DIRECT_WANTED_NS ? s->wanted_ns * 2 : DIRECT_WANTED_NS;
+    if (s->wanted_ns < DIRECT_WANTED_NS)
+        s->wanted_ns *= 2;
     mmu_user_away(v, false);
     v->direct_spaces->runs = NULL;
 }
@@ -330,7 +341,9 @@ static void account(struct vcpu *v, struct space *s, u64 ran_ns, u64 spent_ns)
 {
     if (v->vm->direct == CPU_DIRECT_ON)
         return;
-    credit_add(s, (s64)(ran_ns * DIRECT_GAIN / 4) - (s64)spent_ns);
+    s64 won_ns = (s64)(ran_ns * DIRECT_GAIN) - (s64)spent_ns;
+    s->won_ns += won_ns;
+    credit_add(s, won_ns);
     if (s->credit_ns < 0)
         give_up(v, s);
     else if (s->credit_ns == DIRECT_CREDIT_NS)
@@ -357,6 +370,7 @@ static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs 
         v->stat[STAT_DIRECT_RUN]++;
         v->stat[STAT_DIRECT_RUN_L2] += v->in_guest;
         u64 from = tsc_host(), used = host->used(s->process);
+        d->ran = true;
         enum direct_stop stop = host->run(s->process, r, &v->request, &la);
         u64 ticks = tsc_host() - from, ns = nanoseconds(v, ticks);
         if (stop != DIRECT_KICKED && ns < d->cost_ns) /* if it was kicked, perhaps before it began */
@@ -425,6 +439,8 @@ static void account_turn(struct vcpu *v, struct space *s, u64 from, const struct
 {
     u64 spent = nanoseconds(v, tsc_host() - from - t->ticks), cost = v->direct_spaces->cost_ns;
     spent = spent < DIRECT_SPENT_NS ? spent : DIRECT_SPENT_NS; /* or somebody else had the CPU */
+    v->stat[STAT_DIRECT_RAN_US] += t->ran_ns / 1000;
+    v->stat[STAT_DIRECT_SPENT_US] += (spent + t->stops * cost * 3 / 2) / 1000;
     account(v, s, t->ran_ns, spent + t->stops * cost * 3 / 2);
 }
 

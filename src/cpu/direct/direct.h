@@ -16,5 +16,7 @@ void direct_doubt(struct vcpu *v);
 /* Called before translated code would be entered: executes user code in a process instead, if the state of the vCPU is
  * one that a process can have, and what stopped that with it. False: nothing was done. */
 bool direct_execute(struct vcpu *v);
+/* The vCPU sleeps or leaves. */
+void direct_rest(struct vcpu *v);
 
 #endif

@@ -31,6 +31,7 @@ bool space_flush(struct vcpu *v, struct space *s)
     if (!count || s->broken)
         return !s->broken;
     v->stat[STAT_DIRECT_MAP]++;
+    d->ran = true;
     s->broken = !host_of(v)->change(s->process, d->change, count);
     return !s->broken;
 }
@@ -385,6 +386,17 @@ bool space_start(struct vcpu *v, struct space *s)
     return s->process;
 }
 
+void space_begin(struct direct *d, struct space *s)
+{
+    if (s->won_ns < 0)
+        d->caution = d->caution < DIRECT_CAUTION ? d->caution + 1 : DIRECT_CAUTION;
+    else if (s->won_ns > 0 && d->caution)
+        d->caution--;
+    s->won_ns = 0;
+    s->life_ns = s->ns = s->stops = 0;
+    s->wanted_ns = (s64)DIRECT_FIRST_NS << d->caution;
+}
+
 struct space *space_find(struct vcpu *v)
 {
     struct direct *d = v->direct_spaces;
@@ -407,9 +419,8 @@ struct space *space_find(struct vcpu *v)
     oldest->pkru = v->pkru;
     oldest->clock = ++d->clock;
     oldest->direct = false;
-    oldest->ns = oldest->stops = 0;
     oldest->credit_ns = 0;
-    oldest->life_ns = oldest->place = 0;
-    oldest->wanted_ns = DIRECT_FIRST_NS;
+    oldest->place = 0;
+    space_begin(d, oldest);
     return oldest;
 }

@@ -46,6 +46,7 @@ struct space {
     u64 life_ns;   /* how long its code was translated, as far as samples show */
     s64 credit_ns; /* what may be lost by that until its code is translated */
     s64 wanted_ns; /* the credit without which it is not begun */
+    s64 won_ns;    /* what the process of the guest won by going direct */
     u64 ns, stops; /* translated code of the current window: how long it ran, how often it would have stopped */
     u8 vectors[4096] __attribute__((aligned(64))); /* what the process has */
     bool vectors_known;
@@ -64,8 +65,10 @@ struct direct {
     u32 generation; /* of vm.direct_notes, to which the spaces belong */
     bool xsave;     /* the guest's XCR0 is not the host's */
     bool refused;   /* the host makes no processes */
+    bool ran;       /* a process ran since the thread rested */
     u64 fault_la;   /* where the last page fault was that the translator took over; 0: none */
     bool fault_fetch;
+    u32 caution;         /* rises with each process of the guest that lost by going direct, falls if one won */
     u64 cost_ns;         /* of a stop: the least that was seen */
     u64 sampled;         /* TSC of the last sample of user code in the translator, */
     u64 used_ns;         /* CPU time of the thread then, */
@@ -74,6 +77,8 @@ struct direct {
     u64 syscalls, halts; /* ... and counters as they were then */
 };
 
+/* Another process of the guest begins in the space: nothing is known of it but what others before it won or lost. */
+void space_begin(struct direct *d, struct space *s);
 /* The space of the vCPU's current state, which is a user's. */
 struct space *space_find(struct vcpu *v);
 /* Makes sure that it has a process. False: there is none. */
