@@ -245,6 +245,7 @@ u64 engine_open(bool direct, char *message, size_t size)
     const char *bad;
     accel_engine.state_get(vm, 0, &start, FLAT_STATE);
     flat_enter(&start, 0x10, 0x18, GUEST_PAGING);
+    start.efer |= direct ? EFER_SCE : 0; /* no process is without SYSCALL */
     start.rip = HIGH + GUEST_MONITOR;
     start.gpr[RSP] = HIGH + GUEST_STACK_TOP;
     start.gdtr = (struct desc_table){.base = HIGH + GUEST_GDT, .limit = 0x4f};
