@@ -3,7 +3,10 @@
 # says, and leaves the accessed and dirty bits that it says.
 set -u
 nestbox=${1:-build/release/nestbox}
-"$nestbox" doctor | grep -q '^  --direct       works' || { echo "no direct execution here: see nestbox doctor"; exit 77; }
+"$nestbox" doctor | grep -q '^  --direct       works' || {
+    echo "no direct execution here: see nestbox doctor"
+    exit 77
+}
 log=$(mktemp) || exit 2
 trap 'rm -f "$log"' EXIT
 while read -r guest entries; do
