@@ -63,9 +63,9 @@ static const struct host_field host_tlb_fields[] = {
     {                                                                                                                  \
 #name, offsetof(struct tlb, name)                                                                              \
     }
-    FIELD(rtag),  FIELD(wtag),   FIELD(radd),  FIELD(wadd),       FIELD(drtag),        FIELD(dwtag),
-    FIELD(vrtag), FIELD(vwtag),  FIELD(vradd), FIELD(vwadd),      FIELD(jtag),         FIELD(jcode),
-    FIELD(jvtag), FIELD(jvcode), FIELD(link),  FIELD(returns.la), FIELD(returns.host),
+    FIELD(rtag),   FIELD(wtag),  FIELD(radd),       FIELD(wadd),         FIELD(dtag),  FIELD(vrtag),
+    FIELD(vwtag),  FIELD(vradd), FIELD(vwadd),      FIELD(jtag),         FIELD(jcode), FIELD(jvtag),
+    FIELD(jvcode), FIELD(link),  FIELD(returns.la), FIELD(returns.host),
 };
 #undef FIELD
 

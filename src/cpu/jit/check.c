@@ -76,7 +76,7 @@ static void emit_shared_check(struct emit *e, const u8 *missed, bool write, bool
 {
     const s32 mask = CALLED_DISP(tlb_mask), victim_mask = CALLED_DISP(victim_mask);
     if (direct) {
-        u8 *hit = emit_called_check(e, mask, write ? offsetof(struct tlb, dwtag) : offsetof(struct tlb, drtag), size);
+        u8 *hit = emit_called_check(e, mask, offsetof(struct tlb, dtag), size);
         u8 *other = emit_jmp8(e);
         emit_here8(e, hit);
         emit_load(e, H_SCRATCH, CALLED_DISP(direct));

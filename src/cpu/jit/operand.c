@@ -186,8 +186,7 @@ static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, boo
     size_t tag = write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag);
     size_t add = write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd);
     if (may_be_direct(t, addr)) {
-        size_t direct = write ? offsetof(struct tlb, dwtag) : offsetof(struct tlb, drtag);
-        u8 *hit = emit_tag_check(e, H_SCRATCH, addr, disp, size, direct);
+        u8 *hit = emit_tag_check(e, H_SCRATCH, addr, disp, size, offsetof(struct tlb, dtag));
         emit_jmp(e, c->p);
         emit_here8(e, hit);
         emit_load(e, H_SCRATCH, VCPU_DISP(direct));

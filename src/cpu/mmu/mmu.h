@@ -68,9 +68,8 @@ struct tlb {
     u64 wadd[TLB_SIZE + TLB_APART];
     u64 jtag[JUMP_SIZE + TLB_APART]; /* minus the linear address of a block's start */
     u64 jcode[JUMP_SIZE];            /* its far entry; means nothing while jtag does not match */
-    u64 drtag[TLB_SIZE + TLB_APART]; /* rtag and wtag once more, of pages whose difference is `direct` */
-    u64 dwtag[TLB_SIZE + TLB_APART];
-    u64 jvtag[JUMP_VICTIMS]; /* victims of the jump cache, of jtag and jcode */
+    u64 dtag[TLB_SIZE + TLB_APART];  /* wtag once more, of pages whose difference is `direct` */
+    u64 jvtag[JUMP_VICTIMS];         /* victims of the jump cache, of jtag and jcode */
     u64 jvcode[JUMP_VICTIMS];
     u64 vrtag[VICTIM_SIZE]; /* the victim TLB, of rtag, wtag, radd, wadd */
     u64 vwtag[VICTIM_SIZE];

@@ -115,8 +115,7 @@ static void context_empty(struct mmu *m, struct tlb *t)
     } else {
         copy_words(t->rtag, m->empty, TLB_SIZE);
         copy_words(t->wtag, m->empty, TLB_SIZE);
-        copy_words(t->drtag, m->empty, TLB_SIZE);
-        copy_words(t->dwtag, m->empty, TLB_SIZE);
+        copy_words(t->dtag, m->empty, TLB_SIZE);
         copy_words(t->xtag, m->empty, TLB_SIZE);
         copy_words(t->link, m->empty, TLB_SIZE);
         if (!(m->touched & bit))
@@ -461,8 +460,7 @@ void direct_vote(struct vcpu *v, struct tlb *t, u64 add)
     }
     if (--t->votes)
         return;
-    copy_words(t->drtag, m->empty, TLB_SIZE);
-    copy_words(t->dwtag, m->empty, TLB_SIZE);
+    copy_words(t->dtag, m->empty, TLB_SIZE);
     t->direct = m->direct = add;
     t->votes = DIRECT_NEW;
     if (t == v->tlb)

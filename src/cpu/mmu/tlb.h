@@ -126,16 +126,18 @@ static inline bool mem_is_apic_access(const struct vcpu *v, gpa_t gpa)
 /*
  * Kernels map all of memory at one distance, so most of their data pages have the same host-minus-linear difference.
  * Pages with it have direct tags, by which translated code of supervisor mode checks an access without waiting for the
- * difference to be loaded from a place that depends on the address: docs/engine.md "Memory".
+ * difference to be loaded from a place that depends on the address: docs/engine.md "Memory". Reads and writes have one
+ * such tag, of an entry for writing: kernels write to nearly all data that they read, and what may be written may be
+ * read, watched and read-only pages having no such entry. Two tags would take twice as much of the host's caches.
  */
 static inline void read_drop(struct tlb *t, u32 i)
 {
-    t->rtag[i] = t->drtag[i] = tlb_empty(i);
+    t->rtag[i] = tlb_empty(i);
 }
 
 static inline void write_drop(struct tlb *t, u32 i)
 {
-    t->wtag[i] = t->dwtag[i] = tlb_empty(i);
+    t->wtag[i] = t->dtag[i] = tlb_empty(i);
 }
 
 static inline void fetch_drop(struct tlb *t, u32 i)
@@ -160,7 +162,6 @@ static inline void read_enter(struct tlb *t, u32 i, u64 tag, u64 add)
     put_aside(t, i, tag, false);
     t->radd[i] = add;
     t->rtag[i] = tag;
-    t->drtag[i] = add == t->direct ? tag : tlb_empty(i);
 }
 
 static inline void write_enter(struct tlb *t, u32 i, u64 tag, u64 add)
@@ -168,7 +169,7 @@ static inline void write_enter(struct tlb *t, u32 i, u64 tag, u64 add)
     put_aside(t, i, tag, true);
     t->wadd[i] = add;
     t->wtag[i] = tag;
-    t->dwtag[i] = add == t->direct ? tag : tlb_empty(i);
+    t->dtag[i] = add == t->direct ? tag : tlb_empty(i);
 }
 
 static inline u32 ctag_index(u64 la)

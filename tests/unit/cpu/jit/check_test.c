@@ -59,10 +59,10 @@ static void checks(void)
     TEST("by the direct tags, then the ordinary ones");
     for (u32 log = 0; log < CHECK_SIZES; log++) {
         snprintf(last, sizeof last, log ? "lea rcx, [rcx+r11*1+0x%02X]" : "lea rcx, [rcx+r11*1]", check_size(log) - 1);
-        CHECK_TEXT(shared_code(cache->check[CHECK_DIRECT][log]), TAG_TEXT("tlb", "drtag"), "jrcxz #6", "jmp #8",
+        CHECK_TEXT(shared_code(cache->check[CHECK_DIRECT][log]), TAG_TEXT("tlb", "dtag"), "jrcxz #6", "jmp #8",
                    "mov rcx, [vcpu.direct]", "ret", TAG_TEXT("tlb", "rtag"), "jrcxz #19", TAG_TEXT("victim", "vrtag"),
                    "jrcxz #22", "jmp missed", FOUND_TEXT("tlb", "radd"), FOUND_TEXT("victim", "vradd"));
-        CHECK_TEXT(shared_code(cache->check[CHECK_DIRECT | CHECK_WRITE][log]), TAG_TEXT("tlb", "dwtag"), "jrcxz #6",
+        CHECK_TEXT(shared_code(cache->check[CHECK_DIRECT | CHECK_WRITE][log]), TAG_TEXT("tlb", "dtag"), "jrcxz #6",
                    "jmp #8", "mov rcx, [vcpu.direct]", "ret", TAG_TEXT("tlb", "wtag"), "jrcxz #19",
                    TAG_TEXT("victim", "vwtag"), "jrcxz #22", "jmp missed", FOUND_TEXT("tlb", "wadd"),
                    FOUND_TEXT("victim", "vwadd"));

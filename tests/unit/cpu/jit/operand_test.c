@@ -113,7 +113,7 @@ static void direct_tags(void)
     direct_create();
     PUT(0, 0x48, 0x8b, 0x43, 8 /* mov rax, [rbx+8] */, BACK(1, 2, 3, 4), HLT);
     translated_in(0, UNITS);
-    CHECK_TEXT(hot(0), "lea r11, [rbx+0x08]", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:drtag[rcx*8]",
+    CHECK_TEXT(hot(0), "lea r11, [rbx+0x08]", "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:dtag[rcx*8]",
                "lea rcx, [rcx+rbx*1+0x0F]", "shrx rcx, rcx, rsp", "jrcxz #7", "jmp cold", "mov rcx, [vcpu.direct]",
                "mov rax, [rcx+rbx*1+0x08]");
     CHECK_TEXT(cold(), "pext rcx, r11, [vcpu.tlb_mask]", "mov rcx, gs:rtag[rcx*8]", "lea rcx, [rcx+r11*1+0x07]",
