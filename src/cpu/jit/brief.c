@@ -107,7 +107,8 @@ void emit_context_use(struct emit *e)
     emit_wrgsbase(e, R11);
 }
 
-/* STAC and CLAC, between two TLB contexts that know each other. */
+/* STAC and CLAC, between two TLB contexts that know each other. Handlers of interrupts and page faults begin with a
+ * CLAC that changes nothing. */
 static void piece_ac(struct emit *e, bool set)
 {
     const enum beside to = set ? BESIDE_STAC : BESIDE_CLAC;
@@ -121,7 +122,12 @@ static void piece_ac(struct emit *e, bool set)
     u8 *ready = emit_jrcxz(e);
     emit_load(e, RAX, CALLED_DISP(gpr[RAX]));
     emit_here8(e, none);
+    u8 *clear = set ? NULL : emit_flag_check(e, FLAG_AC);
     emit_kept_handler(e);
+    if (clear) {
+        emit_here8(e, clear);
+        emit_ret(e);
+    }
     emit_here8(e, ready);
     emit_load(e, RAX, CALLED_DISP(flags));
     emit_lea(e, true, RAX, RAX, H_NONE, 1, set ? (s32)FLAG_AC : -(s32)FLAG_AC);
@@ -215,6 +221,23 @@ static void piece_base(struct emit *e, s32 base)
     emit_ret(e);
 }
 
+static void piece_rdpkru(struct emit *e)
+{
+    emit_keep(e);
+    emit_load(e, R11, CALLED_DISP(cr4));
+    emit_not(e, true, R11);
+    emit_mov_imm32(e, RCX, CR4_PKE);
+    emit_pext_reg(e, RCX, R11, RCX);
+    emit_mov32(e, R11, H_GUEST_RCX);
+    emit_lea(e, true, RCX, RCX, R11, 1, 0);
+    u8 *good = emit_jrcxz(e);
+    emit_kept_handler(e);
+    emit_here8(e, good);
+    emit_load32(e, RAX, CALLED_DISP(pkru));
+    emit_mov_imm32(e, RDX, 0);
+    emit_ret(e);
+}
+
 static void piece_wrfsbase(struct emit *e)
 {
     piece_base(e, CALLED_DISP(seg[SEG_FS].base));
@@ -226,7 +249,8 @@ static void piece_wrgsbase(struct emit *e)
 }
 
 /* Jumps by the JRCXZ that it returns if the TLB has all RCX (of the guest) elements at a pointer, which lie in one
- * page. There are fewer elements than a page has bytes. */
+ * page. There are fewer than RUN_MAX elements, so no other page's tag can make it seem so. */
+#define RUN_MAX (2 * PAGE_SIZE) /* kernels clear a page byte by byte */
 static u8 *emit_run_check(struct emit *e, unsigned pointer, unsigned size, size_t tags)
 {
     emit_pext(e, RCX, pointer, CALLED_DISP(tlb_mask));
@@ -255,7 +279,8 @@ static void piece_string(struct emit *e, unsigned size, bool moves)
     u8 *up = emit_flag_check(e, FLAG_DF);
     emit_kept_handler(e);
     emit_here8(e, up);
-    emit_pext(e, RCX, H_GUEST_RCX, CALLED_DISP(page_mask));
+    emit_mov_imm64(e, RCX, ~(RUN_MAX - 1));
+    emit_pext_reg(e, RCX, H_GUEST_RCX, RCX);
     u8 *few = emit_jrcxz(e);
     emit_kept_handler(e);
     emit_here8(e, few);
@@ -417,6 +442,28 @@ static bool emit_selector(struct tr *t)
     return true;
 }
 
+/* MOV from a control register. What L2 reads may be what L1 shows it, but CR2, which only SVM intercepts. */
+static bool emit_control(struct tr *t)
+{
+    struct emit *e = &t->hot;
+    const struct insn *in = &t->d->in;
+    s32 from;
+    switch (in->reg) {
+    case 0: from = VCPU_DISP(cr0); break;
+    case 2: from = VCPU_DISP(cr2); break;
+    case 3: from = VCPU_DISP(cr3); break;
+    case 4: from = VCPU_DISP(cr4); break;
+    default: return false;
+    }
+    if (t->mode & MODE_GUEST && in->reg != 2)
+        return false;
+    unsigned home = host_of(t, in->rm), to = home == H_NONE ? R11 : home;
+    emit_load(e, to, from);
+    if (home == H_NONE)
+        emit_store(e, to, gpr_disp(in->rm));
+    return true;
+}
+
 /* -- the table -- */
 
 /* Where L2 has it brief, too. */
@@ -435,10 +482,12 @@ static const struct brief briefs[BRIEF_COUNT] = {
     [BRIEF_CLAC] = {MODE_CPL0, MODE_CPL0, L2_ALWAYS, piece_clac, emit_or_handler},
     [BRIEF_CLD] = {0, 0, L2_ALWAYS, piece_cld, emit_alone},
     [BRIEF_CLI] = {MODE_CPL0, MODE_CPL0, L2_ALWAYS, piece_cli, emit_alone},
+    [BRIEF_CONTROL] = {MODE_CPL0 | MODE_SIZE_MASK, KERNEL64, L2_OF_VMX, NULL, emit_control},
     [BRIEF_MOVS] = {MODE_SIZE_MASK, MODE_64, L2_ALWAYS, NULL, emit_movs},
     [BRIEF_PUSHF] = {MODE_SIZE_MASK, MODE_64, L2_OF_VMX, piece_pushf, emit_pushf},
     [BRIEF_RDFSBASE] = {MODE_BASES, MODE_BASES, L2_ALWAYS, NULL, emit_rdfsbase},
     [BRIEF_RDGSBASE] = {MODE_BASES, MODE_BASES, L2_ALWAYS, NULL, emit_rdgsbase},
+    [BRIEF_RDPKRU] = {0, 0, L2_ALWAYS, piece_rdpkru, emit_or_handler},
     [BRIEF_RDTSC] = {MODE_TSC, MODE_TSC, L2_NEVER, piece_rdtsc, emit_alone},
     [BRIEF_RDTSCP] = {MODE_TSC, MODE_TSC, L2_NEVER, piece_rdtscp, emit_alone},
     [BRIEF_SELECTOR] = {0, 0, L2_ALWAYS, NULL, emit_selector},

@@ -34,7 +34,7 @@ static const struct insn_form leave_forms[] = {
 static const struct insn_form mov_forms[] = {
     {0, 0x8c, 0x8c, FORM_ANY, false, op_mov_from_sreg, BRIEF_SELECTOR},
     {0, 0x8e, 0x8e, FORM_ANY, true, op_mov_to_sreg},
-    {1, 0x20, 0x20, FORM_ANY, false, op_mov_from_cr},
+    {1, 0x20, 0x20, FORM_ANY, false, op_mov_from_cr, BRIEF_CONTROL},
     {1, 0x21, 0x21, FORM_ANY, false, op_mov_from_dr},
     {1, 0x22, 0x22, FORM_ANY, true, op_mov_to_cr},
     {1, 0x23, 0x23, FORM_ANY, true, op_mov_to_dr},
@@ -235,7 +235,7 @@ const struct insn_row insn_table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
     ROW(RDGSBASE,           CALL,      op_rdgsbase,  .brief = BRIEF_RDGSBASE),
     ROW(RDMSR,              CALL,      op_rdmsr),
     ROW(RDPID,              CALL,      op_rdpid),
-    ROW(RDPKRU,             CALL,      op_rdpkru),
+    ROW(RDPKRU,             CALL,      op_rdpkru,    .brief = BRIEF_RDPKRU),
     ROW(RDPMC,              CALL,      op_rdpmc),
     ROW(RDRAND,             CALL,      op_rdrand),
     ROW(RDSEED,             CALL,      op_rdseed),

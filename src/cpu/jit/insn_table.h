@@ -59,10 +59,12 @@ enum brief_kind {
     BRIEF_CLAC,
     BRIEF_CLD,
     BRIEF_CLI,
+    BRIEF_CONTROL, /* MOV from a control register */
     BRIEF_MOVS,
     BRIEF_PUSHF,
     BRIEF_RDFSBASE,
     BRIEF_RDGSBASE,
+    BRIEF_RDPKRU,
     BRIEF_RDTSC,
     BRIEF_RDTSCP,
     BRIEF_SELECTOR, /* MOV from a segment register */

@@ -307,6 +307,47 @@ static void selectors(void)
     CHECK(s.outcome == CPU_FAULT && s.fault.vector == EXC_UD && s.rip == CODE);
 }
 
+static void control_registers(void)
+{
+    TEST("MOV from each control register to each register");
+    static const u8 regs[] = {0, 2, 3, 4, 8};
+    for (unsigned i = 0; i < 5 * 16; i++) {
+        unsigned reg = i / 5, cr = regs[i % 5];
+        u8 code[] = {(u8)(0x40 | (cr >> 3) << 2 | (reg >> 3)), 0x0f, 0x20, (u8)(0xc0 | (cr & 7) << 3 | (reg & 7)), HLT};
+        code_create();
+        put_code(0, code, sizeof code);
+        for (unsigned k = 0; k < 8; k++) {
+            scramble(k == 7 ? 3 : 0);
+            v->cr2 = random_u64();
+            u64 calls = CALLS(check_alike(op_mov_from_cr));
+            CHECK(k == 7 || calls == 1 + (cr == 8));
+        }
+    }
+    TEST("one that there is not: #UD");
+    BRIEF(0x0f, 0x20, 0xc8);
+    scramble(0);
+    static struct state s;
+    run_brief(&s);
+    CHECK(s.outcome == CPU_FAULT && s.fault.vector == EXC_UD && s.rip == CODE);
+}
+
+static void protection_keys(void)
+{
+    TEST("RDPKRU, and without CR4.PKE or with ECX: the handler");
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        if (i % 50 == 0)
+            BRIEF(0x0f, 0x01, 0xee);
+        scramble(i & 1 ? 3 : 0);
+        v->pkru = (u32)random_u64();
+        v->cr4 = i & 2 ? v->cr4 | CR4_PKE : v->cr4 & ~CR4_PKE;
+        v->gpr[RCX] = i & 4 ? random_u64() << 32 : random_u64();
+        mmu_select(v);
+        u64 calls = CALLS(check_alike(op_rdpkru)); /* at least one: HLT's, or that of the handler, which faults */
+        CHECK_EQ(calls, 1);
+    }
+    v->cr4 &= ~CR4_PKE;
+}
+
 /* -- SMAP -- */
 
 static void smap(void)
@@ -337,6 +378,13 @@ static void smap(void)
         check_alike(i & 1 ? op_stac : op_clac);
         check_alike(i & 1 ? op_stac : op_clac);
     }
+
+    TEST("a CLAC that changes nothing");
+    BRIEF(0x0f, 0x01, 0xca);
+    map(CODE, CODE_GPA | P | W);
+    v->cr4 |= CR4_SMAP;
+    scramble(0);
+    CHECK_EQ(CALLS(check_alike(op_clac)), 1);
 
     TEST("GS base is that of the context");
     BRIEF(0x0f, 0x01, 0xcb, 0x0f, 0x01, 0xca);
@@ -556,6 +604,17 @@ static void strings(void)
         string(0xaa | (i > 0), i == 3, i == 1, op_stos);
         string(0xa4 | (i > 0), i == 3, i == 1, op_movs);
     }
+    TEST("a whole page, and more than that");
+    for (unsigned i = 0; i < 16; i++) {
+        BRIEF(0xf3, 0xaa);
+        scramble(0);
+        v->flags &= ~FLAG_DF;
+        v->gpr[RDI] = DATA;
+        v->gpr[RCX] = PAGE_SIZE + i / 2;
+        mode_update(v);
+        check_alike(op_stos); /* fills the TLB */
+        CHECK_EQ(CALLS(check_alike(op_stos)), i < 2 ? 1 : 2);
+    }
     TEST("huge counts, and pages that are not there");
     BRIEF(0xf3, 0x48, 0xab);
     for (unsigned i = 0; i < 64; i++) {
@@ -630,6 +689,8 @@ int main(void)
     flags();
     bases();
     selectors();
+    control_registers();
+    protection_keys();
     smap();
     time();
     system_calls();
