@@ -58,9 +58,8 @@
 #define JUMP_VICTIM_HIGH 6 /* and from above the bits of the jump cache on */
 #define RETURN_BITS 9      /* entries of the return stack, by the eight bytes of the stack: it covers 4 KiB of that */
 #define TLB_CONTEXTS 32    /* contexts per vCPU */
-#define LARGE_VCPUS 2u     /* vCPUs whose contexts lie in large pages of the host, 20 MiB each */
 #define TLB_HINTS 64       /* where the context of a key was last */
-#define TLB_LISTED 64      /* filled entries that are emptied one by one; beyond that the array is */
+#define TLB_LISTED 256     /* filled entries that are emptied one by one; beyond that the array is */
 #define JUMP_LISTED 512    /* the same of the jump cache */
 #define FETCH_LISTED 32    /* the same of entries for fetches alone */
 #define COMPARE_AGAIN 256  /* pages compared before entries for fetches are dropped, to see which ones are in use */
