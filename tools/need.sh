@@ -51,6 +51,7 @@ apt_get() { # the line, see progress, arguments
 need() {
     missing=
     for package in "$@"; do
+        case "$missing " in *" $package "*) continue ;; esac # several parts may need it
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
             missing="$missing $package"
     done

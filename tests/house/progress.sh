@@ -1,5 +1,6 @@
 #!/bin/bash
-# tools/need.sh: installing packages is one line of progress, and what apt-get says comes after a failure only.
+# tools/need.sh: installing packages is one line of progress, with each of them once; what apt-get says comes after a
+# failure only.
 cd "$(dirname "$0")/../.." || exit 1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,7 +20,9 @@ case "$*" in *nothing) echo 'E: Unable to locate package nothing' >&2 && exit 10
 for percent in 0 40.5 100; do echo "dlstatus:1:$percent:Retrieving file 1 of 1" >&4; done
 for percent in 0 50 80 100.0000; do echo "pmstatus:some:$percent:Installing: some" >&4; done
 EOT
-chmod 755 "$work/apt-get"
+# All packages are missing and known, and root asks for them.
+for program in dpkg-query apt-cache id; do printf '#!/bin/sh\necho 0\n' >"$work/$program"; done
+chmod 755 "$work"/{apt-get,dpkg-query,apt-cache,id}
 PATH=$work:$PATH
 for shell in sh bash; do
     $shell -c '. tools/need.sh; apt_get "installing some" 50 install some' 2>"$work/out"
@@ -29,5 +32,7 @@ for shell in sh bash; do
 Reading package lists...
 E: Unable to locate package nothing
 status 1' <"$work/out"
+    $shell -c '. tools/need.sh; need some more some' 2>"$work/out"
+    expect "$shell: once" 'installing some more: 10 % 20 % 30 % 40 % 50 % 60 % 70 % 80 % 90 % done, N s' <"$work/out"
 done
 exit $failed
