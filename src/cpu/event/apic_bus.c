@@ -77,7 +77,10 @@ static int deliver_one(struct lapic *a, const struct apic_message *m)
     case DELIVER_LOWEST: return enabled(a) ? lapic_accept(a, m->vector, m->level) : -1;
     case DELIVER_NMI: nmi_arrives(v); break;
     case DELIVER_SMI: __atomic_store_n(&v->smi_pending, true, __ATOMIC_SEQ_CST); break;
-    case DELIVER_INIT: __atomic_store_n(&v->init_pending, true, __ATOMIC_SEQ_CST); break;
+    case DELIVER_INIT: /* a SIPI that it has not looked at yet came before, and is lost */
+        __atomic_store_n(&v->sipi_pending, false, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&v->init_pending, true, __ATOMIC_SEQ_CST);
+        break;
     case DELIVER_SIPI:
         __atomic_store_n(&v->sipi_vector, m->vector, __ATOMIC_RELAXED);
         __atomic_store_n(&v->sipi_pending, true, __ATOMIC_SEQ_CST);

@@ -1,6 +1,7 @@
 /*
  * The local APIC: priorities, destinations of interrupts, the modes of APIC_BASE, the timer.
  */
+#include "cpu/event/exception.h"
 #include "unit/core.h"
 #include "unit/test.h"
 #include "x86/kvm_para.h"
@@ -295,6 +296,23 @@ static void messages(void)
     CHECK_EQ(receivers(), BIT(0));
     CHECK_EQ(apic_msi(&vm, to_3, 0x66), 1);
     CHECK_EQ(receivers(), BIT(3));
+}
+
+static void sipi_before_init(void)
+{
+    TEST("a SIPI that came before an INIT is lost, one behind it is not");
+    create_enabled(2);
+    struct vcpu *other = vm.vcpu[1];
+    other->activity = ACTIVITY_ACTIVE;
+    icr(1, ICR_ASSERT | MODE(DELIVER_SIPI) | 0x12);
+    icr(1, ICR_ASSERT | MODE(DELIVER_INIT));
+    CHECK_EQ(events_process(other), CPU_OK);
+    CHECK_EQ(events_process(other), CPU_OK);
+    CHECK_EQ(other->activity, ACTIVITY_WAIT_SIPI);
+    icr(1, ICR_ASSERT | MODE(DELIVER_SIPI) | 0x34);
+    CHECK_EQ(events_process(other), CPU_OK);
+    CHECK_EQ(other->activity, ACTIVITY_ACTIVE);
+    CHECK_EQ(other->seg[SEG_CS].sel, 0x3400);
 }
 
 static void other_deliveries(void)
@@ -716,6 +734,7 @@ int main(void)
     errors();
     destinations();
     messages();
+    sipi_before_init();
     other_deliveries();
     x2apic();
     modes();
