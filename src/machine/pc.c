@@ -134,7 +134,8 @@ int pc_create(struct pc **out, const struct pc_config *config, const struct pc_e
     pc->events = *events;
     pthread_mutex_init(&pc->lock, NULL);
     error_begin(error, 0);
-    int e = layout_create(&pc->layout, config->settings->memory, config->settings->direct != DIRECT_OFF, error);
+    bool direct = config->accel == &accel_engine && config->settings->direct != DIRECT_OFF;
+    int e = layout_create(&pc->layout, config->settings->memory, direct, error);
     if (!e && (e = machine_clock_create(&pc->clock, &pc->lock)))
         error_thread(error, e, "the thread of timers");
     if (!e)

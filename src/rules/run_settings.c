@@ -40,12 +40,12 @@ static const char *const kvm_trace_names[] = {"entry", "exits", "ioctl", "unknow
      "The engine only.", \
      .group = debugging}
 
-#define ROW_DIRECT(more) \
-    {"direct", SETTING_CHOICE, AT(direct), "WHEN", "user code by the host's CPU (experimental)", \
-     "Experimental: which 64-bit user code of the guest the host's CPU executes itself, in processes of their own, " \
-     "instead of translated code: *off*, *auto* (programs that compute) or *on* (all that can be). " \
+#define ROW_DIRECT(usual, more) \
+    {"direct", SETTING_CHOICE, AT(direct), "WHEN", "user code by the host's CPU", \
+     "Which 64-bit user code of the guest the host's CPU executes itself, in processes of their own, instead of " \
+     "translated code: *off*, *auto* (programs that compute, as long as it pays) or *on* (all that can be). " \
      more "The engine only.", \
-     .group = processor, .def = "off", .choices = direct_names}
+     .group = processor, .def = usual, .choices = direct_names}
 
 const struct setting run_settings_table[] = {
     {"kernel", SETTING_TEXT, AT(kernel), "FILE", "what to start: Linux bzImage, multiboot 1, PVH ELF; may be gzipped",
@@ -78,7 +78,7 @@ const struct setting run_settings_table[] = {
      "Which one *auto* took, and why, is printed on standard error.",
      .group = processor, .def = "auto", .choices = accel_names},
     ROW_CPU,
-    ROW_DIRECT(""),
+    ROW_DIRECT("auto", ""),
 
     {"serial", SETTING_LIST, AT(serial), "WHERE",
      "serial port: stdio, none, pty, file:PATH, unix:PATH[,wait]; repeat for two",
@@ -141,7 +141,8 @@ const struct setting kvm_settings_table[] = {
      "Which one *auto* took, and why, is printed on standard error.",
      .group = processor, .def = "auto", .choices = accel_names},
     ROW_CPU,
-    ROW_DIRECT("The program's memory for the guest must be a file that is mapped shared, as QEMU's "
+    ROW_DIRECT("off",
+               "The program's memory for the guest must be a file that is mapped shared, as QEMU's "
                "memory-backend-memfd with share=on, which *nestbox qemu* adds where no other memory is named. "),
     {"probe-file", SETTING_TEXT, AT(probe_file), "FILE", "where the verdict on the host's KVM is kept for this boot",
      "Keep in _FILE_ whether the host's KVM runs kernels, and read it from there as long as boot, kernel and CPU are "

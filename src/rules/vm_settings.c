@@ -56,8 +56,8 @@ const struct setting vm_settings_table[] = {
      "What runs the CPUs: *engine*, *kvm*, or *auto*, which takes the host's KVM where it is fit for all that is "
      "asked, and the engine otherwise.",
      .group = processor, .def = "auto", .choices = accel_names},
-    {"direct", SETTING_CHOICE, AT(direct), "WHEN", "user code by the host's CPU (experimental)",
-     "Experimental: which user code of the guest the engine has the host's CPU execute itself, as with *nestbox run*: "
+    {"direct", SETTING_CHOICE, AT(direct), "WHEN", "user code by the host's CPU",
+     "Which user code of the guest the engine has the host's CPU execute itself, as with *nestbox run*: "
      "*off*, *auto* or *on*. QEMU may make processes then, which its sandbox forbids otherwise.",
      .group = processor, .def = "off", .choices = direct_names},
     {"cpu-maximum", SETTING_NUMBER, AT(cpu_maximum), "N", "per cent of its CPUs that the VM may use of the host's",
