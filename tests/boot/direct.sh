@@ -4,7 +4,7 @@
 # cases: on auto cpu2 vectors smp intel amd
 set -u
 . "$(dirname "$0")/guest.sh"
-"$NB" doctor | grep -q '^  --direct       works' || { echo "no direct execution here: see nestbox doctor"; exit 77; }
+needs_direct
 case $1 in
 vectors | smp)
     init_from "$(dirname "$0")/$1.c"

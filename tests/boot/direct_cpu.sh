@@ -4,7 +4,7 @@
 # cases: back said
 set -u
 . "$(dirname "$0")/guest.sh"
-"$NB" doctor | grep -q '^  --direct       works' || { echo "no direct execution here: see nestbox doctor"; exit 77; }
+needs_direct
 may=$(sed -n 's/^Cpus_allowed_list:\t//p' /proc/self/status)
 [[ $may = *[,-]* ]] || { echo "one CPU only"; exit 77; }
 init_from "$(dirname "$0")/direct_cpu.c"

@@ -18,6 +18,12 @@ fail() {
     exit 1
 }
 
+needs_direct() {
+    "$NB" doctor | grep -q '^  --direct       works' && return
+    echo "no direct execution here: see nestbox doctor"
+    exit 77
+}
+
 # $work/root becomes the guest's initial RAM disk.
 pack_root() {
     mkdir -p "$work/root/dev"

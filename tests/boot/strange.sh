@@ -6,7 +6,7 @@
 # more cases: intel amd signals
 set -u
 . "$(dirname "$0")/guest.sh"
-"$NB" doctor | grep -q '^  --direct       works' || { echo "no direct execution here: see nestbox doctor"; exit 77; }
+needs_direct
 mkdir -p "$work/root"
 here=$(dirname "$0")
 flags='-std=gnu17 -O1 -Wall -Wextra -Wno-unused-parameter'

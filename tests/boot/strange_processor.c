@@ -440,6 +440,9 @@ static UNFIT unsigned xsave_kinds(void)
     return a;
 }
 
+#define SAVE(how)                                                                                                      \
+    __asm__ volatile("vmovdqu %1, %%ymm7; " how " %0" : "+m"(area) : "m"(x), "a"(mask), "d"(0) : "xmm7", "memory")
+
 static UNFIT void xsave(void)
 {
     bool compact = xsave_kinds() & 2, optimised = xsave_kinds() & 1;
@@ -449,23 +452,9 @@ static UNFIT void xsave(void)
         memset(area, round % 2 ? 0xff : 0, sizeof area);
         memset(area + 512, 0, 64);
         switch (round % 3 + (compact && optimised ? 0 : 5)) {
-        case 1:
-            __asm__ volatile("vmovdqu %1, %%ymm7; xsavec64 %0"
-                             : "+m"(area)
-                             : "m"(x), "a"(mask), "d"(0)
-                             : "xmm7", "memory");
-            break;
-        case 2:
-            __asm__ volatile("vmovdqu %1, %%ymm7; xsaveopt64 %0"
-                             : "+m"(area)
-                             : "m"(x), "a"(mask), "d"(0)
-                             : "xmm7", "memory");
-            break;
-        default:
-            __asm__ volatile("vmovdqu %1, %%ymm7; xsave64 %0"
-                             : "+m"(area)
-                             : "m"(x), "a"(mask), "d"(0)
-                             : "xmm7", "memory");
+        case 1: SAVE("xsavec64"); break;
+        case 2: SAVE("xsaveopt64"); break;
+        default: SAVE("xsave64");
         }
         if (round % 10 == 0)
             sched_yield();
