@@ -6,24 +6,13 @@
 #include "base/types.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define WORD_MAX 31
 
-static char fold(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 static bool same(char a, char b)
 {
-    return fold(a) == fold(b);
-}
-
-static bool begins(const char *name, const char *word)
-{
-    while (*word && same(*name, *word))
-        name++, word++;
-    return !*word;
+    return !strncasecmp(&a, &b, 1);
 }
 
 /* Optimal string alignment distance: insertions, deletions, substitutions, neighbours swapped; without case. */
@@ -60,7 +49,7 @@ const char *spelling_closest(const char *word, const char *(*next)(const void *o
     unsigned limit = length < 2 ? 0 : length < 5 ? 1 : 2, best_distance = limit + 1;
     for (unsigned i = 0; (name = next(opaque, i)); i++) {
         unsigned d = distance(word, name);
-        if (d > limit && length >= 3 && begins(name, word))
+        if (d > limit && length >= 3 && !strncasecmp(name, word, length))
             d = limit; /* an abbreviation */
         if (d < best_distance) {
             best = name;

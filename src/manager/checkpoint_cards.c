@@ -45,8 +45,8 @@ static bool is_strangers(const struct networks *all, const char *vm, const char 
 static void settle(struct store *store, const struct networks *all, const char *vm, json_t *card)
 {
     const char *name = text_of(card, "name"), *at = text_of(json_object_get(card, "settings"), "switch");
-    char id[ID_TEXT_MAX], uuid[UUID_TEXT_MAX], hint[120], word[NAME_WORD_MAX];
     struct error note;
+    char id[ID_TEXT_MAX], uuid[UUID_TEXT_MAX], hint[sizeof(note.hint)], word[NAME_WORD_MAX];
     const struct card_def *now = networks_card(all, vm, name);
     if (now) {
         (void)!json_object_set_new(card, "id", json_string(now->id));

@@ -39,21 +39,20 @@ static int open_lock(const struct store *store, const char *name)
     return store_switch_lock(store, name, path, sizeof(path), &error) ? -1 : open(path, O_RDWR | O_CLOEXEC);
 }
 
-/* Reads who holds a lock, 0: nobody. */
-static long holder(int lock)
+long client_holder(int lock)
 {
     char text[80] = "";
     if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
         flock(lock, LOCK_UN);
         return 0;
     }
-    return pread(lock, text, sizeof(text) - 1, 0) > 0 ? atol(text) : 0;
+    return errno == EWOULDBLOCK && pread(lock, text, sizeof(text) - 1, 0) > 0 ? atol(text) : 0;
 }
 
 long client_process(const struct store *store, const char *name)
 {
     int lock = open_lock(store, name);
-    long process = lock < 0 ? 0 : holder(lock);
+    long process = lock < 0 ? 0 : client_holder(lock);
     if (lock >= 0)
         close(lock);
     return process;
@@ -171,7 +170,7 @@ int client_stop(const struct store *store, const char *name, struct error *error
     bool ended = (e == -ENOTCONN && !kept) || ((!e || e == -EPIPE) && ends_within(lock, STOP_MS));
     if (!ended) {
         end_keeper(lock);
-        long process = holder(lock);
+        long process = client_holder(lock);
         if (process > 0)
             kill((pid_t)process, SIGKILL);
         ended = ends_within(lock, STOP_MS);

@@ -22,6 +22,8 @@ int MUST_CHECK client_ask_at(int fd, const char *name, const json_t *request, js
 
 /* Starts the process and waits until it passes frames. Returns 0 also if it runs already. */
 int MUST_CHECK client_start(const struct store *store, const char *name, struct error *error);
+/* Reads who holds the lock of a switch's process or of a VM's worker: its number, 0: nobody. */
+long client_holder(int lock);
 /* Returns the number of the process that serves the switch, 0 if there is none. */
 long client_process(const struct store *store, const char *name);
 /* Ends the process, by SIGKILL if it does not end when asked, and waits until it has ended. Returns 0 also if there is

@@ -145,7 +145,7 @@ static void note(const struct import *x, const char *hint, const char *what, con
 /* Only files of the export are taken. */
 static int leave_out(struct import *x, struct error *error)
 {
-    char hint[256], word[NAME_WORD_MAX];
+    char hint[sizeof(error->hint)], word[NAME_WORD_MAX];
     for (u32 i = 0; i < x->def.disks; i++) {
         struct disk_def *disk = &x->def.disk[i];
         if (!disk->path || has_file(x, disk->path))
@@ -217,7 +217,7 @@ static int missing_switches(struct import *x, json_t *problems, struct error *er
     }
     json_array_foreach (json_object_get(x->description, "cards"), i, card) {
         const char *name = switch_of(x, card);
-        char text[240], hint[256], word[NAME_WORD_MAX];
+        char text[240], hint[sizeof(error->hint)], word[NAME_WORD_MAX];
         if (!*name || networks_switch(&all, name) || json_object_get(told, name))
             continue;
         (void)!json_object_set_new(told, name, json_true());

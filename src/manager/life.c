@@ -19,7 +19,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define ANSWER_MS 15000u
@@ -278,13 +277,12 @@ static int without_worker(struct store *store, const struct vm_def *def, enum vm
 /* Ends a worker that hangs; QEMU goes on, and is the next worker's. The number is that of who holds the lock. */
 static bool end_worker(const struct store *store, const char *name)
 {
-    char path[PATH_MAX], text[24] = "";
+    char path[PATH_MAX];
     struct error ignored;
     if (store_vm_socket(store, name, WORKER_LOCK, path, sizeof(path), &ignored))
         return false;
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    bool held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
-    long process = held && pread(fd, text, sizeof(text) - 1, 0) > 0 ? strtol(text, NULL, 10) : 0;
+    long process = fd < 0 ? 0 : client_holder(fd);
     if (fd >= 0)
         close(fd);
     return process > 1 && !kill((pid_t)process, SIGKILL);

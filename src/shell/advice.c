@@ -141,9 +141,7 @@ static void put_cmdlet(const char *cmdlet, const struct word *word, struct text 
         }
         if (*cmdlet != '*' && length > 1 && *at == '\'')
             at++, length -= 2;
-        if (*cmdlet == '*') {
-            text_put(to, at, length);
-        } else if (*cmdlet == '$') {
+        if (*cmdlet != '@') {
             text_put(to, at, length);
         } else {
             slash = memchr(at, '/', length);

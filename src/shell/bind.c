@@ -13,20 +13,27 @@
 
 static const char exception[] = "ParameterBindingException";
 
+static enum flow refuse_with(struct call *call, const struct node *node, const char *id, const char *target,
+                             const char *remedy, const char *text)
+{
+    char full[200];
+    call_id(call, id, full, sizeof(full));
+    const struct failure f = {INVALID_ARGUMENT, full, exception, target, call->name, remedy, node ? node : call->node};
+    return failure_throw(call->shell, &f, "%s", text);
+}
+
 static enum flow refuse(struct call *call, const struct node *node, const char *id, const char *target,
                         const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 static enum flow refuse(struct call *call, const struct node *node, const char *id, const char *target,
                         const char *format, ...)
 {
-    char text[400], full[200];
+    char text[400];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    call_id(call, id, full, sizeof(full));
-    const struct failure f = {INVALID_ARGUMENT, full, exception, target, call->name, .node = node ? node : call->node};
-    return failure_throw(call->shell, &f, "%s", text);
+    return refuse_with(call, node, id, target, NULL, text);
 }
 
 /* -- values -- */
@@ -224,17 +231,11 @@ static enum flow find(struct call *call, const struct node *node, const struct p
     if (count > 1)
         return refuse(call, node, "AmbiguousParameter", name, "-%s may be %s", name, candidates);
     const char *close = spelling_closest(name, parameter_name, call);
-    char remedy[80] = "", id[200];
+    char remedy[80] = "", text[400];
     if (close)
         snprintf(remedy, sizeof(remedy), "did you mean -%s?", close);
-    const struct failure f = {INVALID_ARGUMENT,
-                              call_id(call, "NamedParameterNotFound", id, sizeof(id)),
-                              exception,
-                              name,
-                              call->name,
-                              remedy,
-                              node};
-    return failure_throw(call->shell, &f, "%s has no parameter -%s", call->name, name);
+    snprintf(text, sizeof(text), "%s has no parameter -%s", call->name, name);
+    return refuse_with(call, node, "NamedParameterNotFound", name, remedy, text);
 }
 
 /* -- words -- */
