@@ -11,6 +11,7 @@
  */
 #include "accel/direct_process.h"
 
+#include "base/monotonic.h"
 #include "x86/regs.h"
 #include "x86/xsave.h"
 
@@ -35,7 +36,6 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef PTRACE_SYSEMU
@@ -120,7 +120,7 @@ static pid_t me(void)
 /*
  * The process and the thread that traces it take turns. On two CPUs of the host each turn would wake up a CPU that
  * sleeps, which takes tens of microseconds, and the scheduler does put them on two if one is idle. So both are bound to
- * the CPU where the thread is, until the vCPU sleeps or leaves (rest), or others want that CPU.
+ * the CPU where the thread is, until the vCPU sleeps or leaves, or others want that CPU.
  */
 #define CPUS_MAX 8192
 #define BOUND_NS 16000000u /* then it is looked whether others want the CPU, or have moved the thread */
@@ -137,13 +137,6 @@ static __thread struct bound {
     u64 used_ns;     /* CPU time of the thread then */
     u64 children_ns; /* that its processes had since */
 } bound;
-
-static u64 time_ns(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
-}
 
 static bool bind_to(pid_t pid, int cpu)
 {
@@ -173,14 +166,14 @@ static void unbind(void)
 /* Did others have the CPU for more than an eighth of the time? */
 static bool others_want_it(u64 passed_ns)
 {
-    u64 used = time_ns(CLOCK_THREAD_CPUTIME_ID) - bound.used_ns + bound.children_ns;
+    u64 used = clock_now_ns(CLOCK_THREAD_CPUTIME_ID) - bound.used_ns + bound.children_ns;
     return used < passed_ns - passed_ns / 8;
 }
 
 /* Before the process goes on. */
 static void bind_both(struct direct_process *p)
 {
-    u64 now = time_ns(CLOCK_MONOTONIC);
+    u64 now = monotonic_ns();
     bool old = bound.is && now - bound.since_ns > BOUND_NS;
     if (old && (others_want_it(now - bound.since_ns) || sched_getcpu() != bound.cpu)) {
         unbind(); /* for one turn, behind which the scheduler finds another CPU for the thread if one is idle */
@@ -194,16 +187,11 @@ static void bind_both(struct direct_process *p)
     }
     if (old) {
         bound.since_ns = now;
-        bound.used_ns = time_ns(CLOCK_THREAD_CPUTIME_ID);
+        bound.used_ns = clock_now_ns(CLOCK_THREAD_CPUTIME_ID);
         bound.children_ns = 0;
     }
     if (bound.is && p->cpu != bound.cpu && bind_to(p->pid, bound.cpu))
         p->cpu = bound.cpu;
-}
-
-static void rest(void)
-{
-    unbind();
 }
 
 /* -- a program of one page -- */
@@ -347,18 +335,25 @@ static bool stub_run(struct direct_process *p, struct user_regs_struct *r)
     return !ptrace(PTRACE_GETREGS, p->pid, 0, r);
 }
 
+/* Registers to run the page's code from `at` on. */
+static struct user_regs_struct stub_regs(const struct direct_process *p, const u8 *at)
+{
+    struct user_regs_struct r = p->regs;
+    r.rip = p->stub + offsetof(struct program, code) + (u64)(at - direct_stub);
+    r.orig_rax = ~0ull;
+    r.eflags = FLAG_IF | FLAG_ONE;
+    r.cs = 0x33;
+    r.ss = 0x2b;
+    return r;
+}
+
 /* Has it execute the first `count` requests of the list. Returns how many had the result that was expected; *result is
  * the last one's. */
 static u32 list_run(struct direct_process *p, u32 count, u64 *result)
 {
-    struct user_regs_struct r = p->regs;
-    r.rip = p->stub + offsetof(struct program, code);
+    struct user_regs_struct r = stub_regs(p, direct_stub);
     r.rbx = p->stub + PAGE_SIZE;
     r.r12 = count;
-    r.orig_rax = ~0ull;
-    r.eflags = 0x202;
-    r.cs = 0x33;
-    r.ss = 0x2b;
     if (!stub_run(p, &r))
         return 0;
     *result = r.rax;
@@ -368,12 +363,8 @@ static u32 list_run(struct direct_process *p, u32 count, u64 *result)
 /* ptrace leaves RFLAGS.ID as the code has it: this gives it the value of `flags`. */
 static bool id_load(struct direct_process *p, u64 flags)
 {
-    struct user_regs_struct r = p->regs;
-    r.rip = p->stub + offsetof(struct program, code) + (u64)(direct_stub_popf - direct_stub);
+    struct user_regs_struct r = stub_regs(p, direct_stub_popf);
     r.rsp = p->stub + PAGE_SIZE;
-    r.orig_rax = ~0ull;
-    r.cs = 0x33;
-    r.ss = 0x2b;
     p->list[0].number = FLAG_IF | FLAG_ONE | (flags & FLAG_ID);
     if (!stub_run(p, &r))
         return false;
@@ -714,7 +705,7 @@ void direct_host_init(struct direct_host *h)
                                       .change = change_all,
                                       .run = run,
                                       .used = used,
-                                      .rest = rest,
+                                      .rest = unbind,
                                       .stop = stop,
                                       .vectors_get = vectors_get,
                                       .vectors_set = vectors_set,

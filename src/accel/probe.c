@@ -12,6 +12,7 @@
 
 #include "accel/hostcpu.h"
 #include "accel/kvm.h"
+#include "base/monotonic.h"
 #include "x86/paging.h"
 #include "x86/regs.h"
 
@@ -26,7 +27,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOOPS 2000
@@ -83,13 +83,6 @@ struct throwaway {
     timer_t timer;
     bool has_timer;
 };
-
-static u64 now_ns(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
-}
 
 static int failed(struct probe *p, const char *what)
 {
@@ -195,7 +188,7 @@ static int next_stage(struct throwaway *t, u64 deadline)
         } else if (t->run->exit_reason != KVM_EXIT_INTR) {
             return -2;
         }
-        if (now_ns(CLOCK_MONOTONIC) > deadline)
+        if (monotonic_ns() > deadline)
             return -1;
     }
 }
@@ -203,13 +196,13 @@ static int next_stage(struct throwaway *t, u64 deadline)
 static void run_stages(struct throwaway *t, struct probe *p)
 {
     static const char advice[] = "it is a paravirtual one that does not run kernels";
-    u64 deadline = now_ns(CLOCK_MONOTONIC) + LIMIT_NS, last = 0;
+    u64 deadline = monotonic_ns() + LIMIT_NS, last = 0;
     for (int stage = STAGE_START; stage < STAGE_COUNT; stage++) {
         bool loops = stage == STAGE_LOOP || stage == STAGE_STORES;
         u64 least = UINT64_MAX;
         for (int round = 0; round < (loops ? ROUNDS : 1); round++) {
             int got = next_stage(t, deadline);
-            u64 now = now_ns(CLOCK_THREAD_CPUTIME_ID); /* whatever else the host is busy with */
+            u64 now = clock_now_ns(CLOCK_THREAD_CPUTIME_ID); /* whatever else the host is busy with */
             if (got != stage) {
                 error_set(&p->why, 0, "/dev/kvm %s at %s in ring 0: %s", got == -1 ? "takes too long" : "gives up",
                           stage_name[stage], advice);

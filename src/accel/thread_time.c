@@ -3,28 +3,22 @@
  */
 #include "accel/thread_time.h"
 
+#include "base/monotonic.h"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-static u64 clock_ns(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
-}
 
 static u64 wall(void *opaque)
 {
-    return clock_ns(CLOCK_REALTIME);
+    return clock_now_ns(CLOCK_REALTIME);
 }
 
 static u64 ran(void *opaque)
 {
-    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    return clock_now_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* The second number of schedstat: how long the thread waited on a run queue. It is asked for seldom, so no descriptor

@@ -439,9 +439,10 @@ static void account_turn(struct vcpu *v, struct space *s, u64 from, const struct
 {
     u64 spent = nanoseconds(v, tsc_host() - from - t->ticks), cost = v->direct_spaces->cost_ns;
     spent = spent < DIRECT_SPENT_NS ? spent : DIRECT_SPENT_NS; /* or somebody else had the CPU */
+    spent += t->stops * cost * 3 / 2;
     v->stat[STAT_DIRECT_RAN_US] += t->ran_ns / 1000;
-    v->stat[STAT_DIRECT_SPENT_US] += (spent + t->stops * cost * 3 / 2) / 1000;
-    account(v, s, t->ran_ns, spent + t->stops * cost * 3 / 2);
+    v->stat[STAT_DIRECT_SPENT_US] += spent / 1000;
+    account(v, s, t->ran_ns, spent);
 }
 
 /* Executes user code until something stops it, and what that was. */
