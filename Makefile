@@ -23,7 +23,7 @@ CFLAGS += $(OPT_$(B))
 LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
 LDLIBS += -lZydis -lZycore -lz -lrt
 # Of the manager and the switch: not for the library that others preload.
-PROGRAM_LIBS := -ljansson -lslirp -ledit -lm
+PROGRAM_LIBS := -ljansson -lslirp -ledit -llzma -lzstd -lm
 
 # One short line per file; the whole command with V=1.
 ifeq ($(V),)

@@ -119,6 +119,9 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$current")
         return
         ;;
+    'run:--unpack')
+        return
+        ;;
     'run:--cpus')
         return
         ;;
@@ -878,7 +881,7 @@ _nestbox() {
     esac
     case $verb in
     'run')
-        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --cpus --nested --accel --cpu --direct --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --perf-map --stats --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --unpack --cpus --nested --accel --cpu --direct --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --perf-map --stats --help' -- "$current")
         ;;
     'create')
         mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --direct --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --metering --image --size --user-data --ssh-key --disk --base --cd --switch --json --help' -- "$current")

@@ -69,7 +69,7 @@ need() {
 
 # What building the project takes: Debian's package, and the header by which it is found on any system ("-": a program).
 build_packages='gcc:- make:- binutils:- libc6-dev:stdio.h libzydis-dev:Zydis/Zydis.h zlib1g-dev:zlib.h
-libjansson-dev:jansson.h libslirp-dev:slirp/libslirp.h libedit-dev:histedit.h'
+liblzma-dev:lzma.h libzstd-dev:zstd.h libjansson-dev:jansson.h libslirp-dev:slirp/libslirp.h libedit-dev:histedit.h'
 
 need_build() {
     # shellcheck disable=SC2046

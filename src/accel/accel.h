@@ -74,6 +74,7 @@ struct accel_ops {
     const struct error *(*error)(struct accel_vm *vm, u32 index);
     u64 (*tsc_khz)(struct accel_vm *vm);
     bool (*has_long_mode)(struct accel_vm *vm); /* as CPUID shows it to the guest */
+    bool (*has_la57)(struct accel_vm *vm);      /* 5-level paging, likewise */
     /* The clock of KVM's interface for guests, in ns. It counts from 0 at creation and belongs to no vCPU's state. */
     u64 (*clock_get)(struct accel_vm *vm);
     void (*clock_set)(struct accel_vm *vm, u64 ns);

@@ -308,6 +308,11 @@ static bool engine_has_long_mode(struct accel_vm *a)
     return features_have(&a->features, FEATURE_LM);
 }
 
+static bool engine_has_la57(struct accel_vm *a)
+{
+    return features_have(&a->features, FEATURE_LA57);
+}
+
 static u64 engine_clock_get(struct accel_vm *a)
 {
     struct cpu_clock clock;
@@ -340,6 +345,7 @@ const struct accel_ops accel_engine = {
     .error = engine_error,
     .tsc_khz = engine_tsc_khz,
     .has_long_mode = engine_has_long_mode,
+    .has_la57 = engine_has_la57,
     .clock_get = engine_clock_get,
     .clock_set = engine_clock_set,
 };

@@ -470,6 +470,12 @@ static bool kvm_has_long_mode(struct accel_vm *vm)
     return e && e->edx & BIT(29); /* LM */
 }
 
+static bool kvm_has_la57(struct accel_vm *vm)
+{
+    const struct kvm_cpuid_entry2 *e = kvm_cpuid_find(vm->cpuid, 7, 0);
+    return e && e->ecx & BIT(16); /* LA57 */
+}
+
 static u64 kvm_tsc_khz(struct accel_vm *vm)
 {
     int khz = vm->vcpu[0].fd < 0 ? -1 : ioctl(vm->vcpu[0].fd, KVM_GET_TSC_KHZ, 0);
@@ -511,6 +517,7 @@ const struct accel_ops accel_kvm = {
     .error = kvm_error,
     .tsc_khz = kvm_tsc_khz,
     .has_long_mode = kvm_has_long_mode,
+    .has_la57 = kvm_has_la57,
     .clock_get = kvm_clock_get,
     .clock_set = kvm_clock_set,
 };

@@ -189,7 +189,7 @@ static void firmware_pci(struct devices *all)
 }
 
 /* Loads the kernel into memory, and sets the boot CPU to its entry. */
-static int enter_kernel(struct pc *pc, const struct boot *boot, struct error *error)
+static int enter_kernel(struct pc *pc, struct boot *boot, struct error *error)
 {
     const struct accel_ops *accel = pc->config.accel;
     struct cpu_state start;
@@ -204,7 +204,7 @@ static int enter_kernel(struct pc *pc, const struct boot *boot, struct error *er
         return e;
     if (accel->state_get(pc->vm, 0, &start, BOOT_STATE) != BOOT_STATE)
         return error_set(error, -EIO, "the boot CPU shows no registers");
-    e = boot_load(boot, &pc->layout, &start, error);
+    e = boot_load(boot, &pc->layout, accel->has_la57(pc->vm), &start, error);
     if (e)
         return e;
     e = accel->state_set(pc->vm, 0, &start, BOOT_STATE, &committed, &bad);
@@ -213,7 +213,7 @@ static int enter_kernel(struct pc *pc, const struct boot *boot, struct error *er
     return 0;
 }
 
-int pc_start(struct pc *pc, const struct boot *boot, struct error *error)
+int pc_start(struct pc *pc, struct boot *boot, struct error *error)
 {
     pthread_mutex_lock(&pc->lock);
     devices_reset(&pc->devices);

@@ -39,7 +39,7 @@ void pc_destroy(struct pc *pc);
 
 /* Powers on, or resets: puts devices into their reset state, tables and kernel into memory, and vCPUs at the kernel's
  * entry. All vCPUs are stopped; the caller goes on with accel->resume. */
-int MUST_CHECK pc_start(struct pc *pc, const struct boot *boot, struct error *error);
+int MUST_CHECK pc_start(struct pc *pc, struct boot *boot, struct error *error);
 /* VM time stands still between pc_pause(true) and pc_pause(false). pc_start ends a pause. */
 void pc_pause(struct pc *pc, bool pause);
 

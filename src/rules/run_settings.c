@@ -66,6 +66,11 @@ const struct setting run_settings_table[] = {
     {"memory", SETTING_SIZE, AT(memory), "SIZE", "guest memory in MiB, or with K, M, G or T",
      "Guest memory, with K, M, G or T; a bare number is MiB.",
      .group = machine, .def = "1G", .min = 2ull << 20, .max = 4ull << 40, .examples = "512M 1G 2G 4G"},
+    {"unpack", SETTING_ON_OFF, AT(unpack), "on|off", "the host unpacks a bzImage, which is faster than its own code",
+     "The host unpacks a bzImage (gzip, lzma, xz, zstd) and starts the kernel inside, at a random place if it does not "
+     "have the word *nokaslr*, as the kernel's own code would do slower. "
+     "Whatever the host cannot unpack unpacks itself.",
+     .group = machine, .def = "on"},
 
     {"cpus", SETTING_NUMBER, AT(cpus), "N", "number of CPUs",
      .group = processor, .def = "1", .min = 1, .max = 256},

@@ -22,6 +22,7 @@ struct run_settings {
     struct setting_list initrd; /* "file", or "file arguments" where modules have a command line */
     struct setting_list append; /* the kernel's command line, in parts that spaces join */
     u64 memory;                 /* bytes, whole pages */
+    bool unpack;                /* the host unpacks a Linux kernel */
     /* CPU */
     u32 cpus;
     enum nesting nested;

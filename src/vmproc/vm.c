@@ -698,6 +698,11 @@ static void collect_stats(struct vm_process *vm, struct vm_end *end)
 {
     pc_stats(vm->pc, end->stats, sizeof(end->stats));
     size_t used = strnlen(end->stats, sizeof(end->stats) - 1);
+    if (vm->boot.kind == BOOT_KIND_LINUX) {
+        snprintf(end->stats + used, sizeof(end->stats) - used, "%-28s %s\n", "kernel unpacked by",
+                 vm->boot.unpacked ? "the host" : "itself");
+        used = strnlen(end->stats, sizeof(end->stats) - 1);
+    }
     vm->accel->stats(pc_vm(vm->pc), end->stats + used, sizeof(end->stats) - used);
 }
 

@@ -331,6 +331,11 @@ static bool hop_has_long_mode(struct accel_vm *h)
     return inner->has_long_mode(h->inner);
 }
 
+static bool hop_has_la57(struct accel_vm *h)
+{
+    return inner->has_la57(h->inner);
+}
+
 static u64 hop_tsc_khz(struct accel_vm *h)
 {
     return inner->tsc_khz(h->inner);
@@ -353,6 +358,7 @@ static struct accel_ops ops = {
     .stats = hop_stats,
     .error = hop_error,
     .has_long_mode = hop_has_long_mode,
+    .has_la57 = hop_has_la57,
     .tsc_khz = hop_tsc_khz,
 };
 

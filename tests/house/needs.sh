@@ -18,6 +18,6 @@ expect 'and how to get it' 'On Debian, as root: apt-get install libzydis-dev zli
 [ "$(grep -c 'error:' "$work/out")" = 0 ] || { echo 'not ok: the compiler has errors' && failed=1; }
 make O="$work/o" CC="$work/none" >"$work/out" 2>&1
 expect 'no compiler' "On Debian, as root: apt-get install gcc make binutils libc6-dev libzydis-dev zlib1g-dev \
-libjansson-dev libslirp-dev libedit-dev"
+liblzma-dev libzstd-dev libjansson-dev libslirp-dev libedit-dev"
 tools/build-check.sh "${CC:-gcc}" >"$work/out" 2>&1 || { echo 'not ok: this machine builds' && failed=1; }
 exit $failed

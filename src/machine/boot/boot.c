@@ -173,6 +173,7 @@ int boot_open(struct boot *b, const struct run_settings *settings, const struct 
         return error_set(error, -EINVAL, "no kernel given");
     b->kernel_name = strdup(settings->kernel);
     b->append = join(&settings->append);
+    b->unpack = settings->unpack;
     int e = b->kernel_name && b->append ? 0 : error_memory(error);
     if (!e)
         e = boot_file_open(&b->kernel, settings->kernel, true, patience, error);
@@ -218,14 +219,18 @@ const struct boot_file *boot_file_at(const struct boot *b, const void *host, con
     return NULL;
 }
 
-int boot_load(const struct boot *b, const struct layout *layout, struct cpu_state *start, struct error *error)
+static int load(struct boot *b, const struct layout *layout, bool la57, struct cpu_state *start, struct error *error)
 {
-    static int (*const load[])(const struct boot *, const struct layout *, struct cpu_state *, struct error *) = {
-        [BOOT_KIND_LINUX] = linux_load,
-        [BOOT_KIND_MULTIBOOT] = multiboot_load,
-        [BOOT_KIND_PVH] = pvh_load,
-    };
-    int e = load[b->kind](b, layout, start, error);
+    switch (b->kind) {
+    case BOOT_KIND_LINUX: return linux_load(b, layout, la57, start, error);
+    case BOOT_KIND_MULTIBOOT: return multiboot_load(b, layout, start, error);
+    default: return pvh_load(b, layout, start, error);
+    }
+}
+
+int boot_load(struct boot *b, const struct layout *layout, bool la57, struct cpu_state *start, struct error *error)
+{
+    int e = load(b, layout, la57, start, error);
     boot_file_release(&b->kernel);
     for (u32 i = 0; i < b->modules; i++)
         boot_file_release(&b->module[i].file);
@@ -243,6 +248,8 @@ int boot_load(const struct boot *b, const struct layout *layout, struct cpu_stat
 #define PTES 512u
 #define FIRST_GIBS 4u /* mapped by boot_flat */
 #define TABLES (2 + FIRST_GIBS)
+
+#define TABLE_FLAGS (PTE_P | PTE_W | PTE_A | PTE_D)
 
 static bool overlaps(u64 gpa, u64 size, u64 start, u64 end)
 {
@@ -275,7 +282,7 @@ int boot_flat(const struct layout *layout, u64 gdt, bool long_mode, struct cpu_s
     if (!long_mode)
         return 0;
 
-    const u64 flags = PTE_P | PTE_W | PTE_A | PTE_D;
+    const u64 flags = TABLE_FLAGS;
     u64 *table = ram_pointer(layout->ram, GPA(BOOT_PAGE_TABLES), TABLES * PAGE_SIZE);
     if (!table)
         return -ENOMEM;
@@ -290,4 +297,21 @@ int boot_flat(const struct layout *layout, u64 gdt, bool long_mode, struct cpu_s
     start->cr4 |= CR4_PAE;
     start->efer |= EFER_LME | EFER_LMA;
     return 0;
+}
+
+int boot_map(const struct layout *layout, u64 start, u64 size)
+{
+    u64 at = BOOT_HIGH_TABLES, *gibs = ram_pointer(layout->ram, GPA(BOOT_PAGE_TABLES + PAGE_SIZE), PAGE_SIZE);
+    for (u64 gib = start >> 30; gibs && gib <= (start + size - 1) >> 30; gib++) {
+        if (gib < FIRST_GIBS)
+            continue;
+        u64 *table = ram_pointer(layout->ram, GPA(at), PAGE_SIZE);
+        if (!table)
+            return -ENOMEM;
+        for (u64 i = 0; i < PTES; i++)
+            table[i] = gib << 30 | i << 21 | PTE_PS | TABLE_FLAGS;
+        gibs[gib] = at | TABLE_FLAGS;
+        at += PAGE_SIZE;
+    }
+    return gibs ? 0 : -ENOMEM;
 }

@@ -31,6 +31,8 @@ struct boot {
     u64 header; /* multiboot: file offset of the header */
     u32 pvh_entry;
     bool pvh_linux; /* PVH: the kernel takes one initrd, so all are joined */
+    bool unpack;    /* Linux: by the host, where that can be; */
+    bool unpacked;  /* the last boot_load did */
     bool long_mode; /* its code is for 64-bit CPUs, whatever mode it is entered in */
 };
 
@@ -41,9 +43,9 @@ int MUST_CHECK boot_open(struct boot *b, const struct run_settings *settings, co
 void boot_close(struct boot *b);
 /* The groups of registers with which a kernel is entered. */
 #define BOOT_STATE (STATE_GPRS | STATE_SEGMENTS | STATE_CONTROL)
-/* Fills guest memory. `start` holds the BOOT_STATE of a CPU after RESET, and gets that of the kernel's entry. Returns
- * 0, or -errno if something does not fit. */
-int MUST_CHECK boot_load(const struct boot *b, const struct layout *layout, struct cpu_state *start,
+/* Fills guest memory. `la57`: the CPU has 5-level paging. `start` holds the BOOT_STATE of a CPU after RESET, and gets
+ * that of the kernel's entry. Returns 0, or -errno if something does not fit. */
+int MUST_CHECK boot_load(struct boot *b, const struct layout *layout, bool la57, struct cpu_state *start,
                          struct error *error);
 
 /* [signal handler] Returns the file that is mapped at `host`, with its name in *name, or NULL. */
@@ -56,6 +58,7 @@ const struct boot_file *boot_file_at(const struct boot *b, const void *host, con
 #define BOOT_GDT_SIZE 48
 #define BOOT_ZERO_PAGE 0x7000ull
 #define BOOT_PAGE_TABLES 0x9000ull /* six pages */
+#define BOOT_HIGH_TABLES 0xf000ull /* two pages of a 64-bit Linux, the second where others have their information */
 #define BOOT_INFO 0x10000ull       /* multiboot or PVH information */
 #define BOOT_INFO_SIZE 0x10000ull
 #define BOOT_CMDLINE 0x20000ull
@@ -77,6 +80,9 @@ struct boot_range {
 /* Makes a GDT at `gdt` with flat BOOT_CS (64-bit if `long_mode`), BOOT_DS and a TSS, and in 64-bit mode page tables
  * that map the first 4 GiB to themselves; and sets the registers of `start` that go with them. */
 int MUST_CHECK boot_flat(const struct layout *layout, u64 gdt, bool long_mode, struct cpu_state *start);
+/* Adds page tables for [start, start + size), which is at most 1 GiB and ends below BOOT_MAPPED_MAX. */
+int MUST_CHECK boot_map(const struct layout *layout, u64 start, u64 size);
+#define BOOT_MAPPED_MAX (512ull << 30)
 /* Returns where a kernel's [gpa, gpa + size) goes; NULL if that is not memory, or some of it is in `taken` or has the
  * ACPI tables. */
 u8 *boot_kernel_at(const struct layout *layout, u64 gpa, u64 size, const struct boot_range *taken);
@@ -85,7 +91,7 @@ bool linux_detect(const struct boot_file *file);
 /* Returns true if a file that passed linux_check is a kernel for 64-bit CPUs. */
 bool linux_is_64bit(const struct boot_file *file);
 int MUST_CHECK linux_check(const struct boot *b, struct error *error);
-int MUST_CHECK linux_load(const struct boot *b, const struct layout *layout, struct cpu_state *start,
+int MUST_CHECK linux_load(struct boot *b, const struct layout *layout, bool la57, struct cpu_state *start,
                           struct error *error);
 
 bool multiboot_detect(const struct boot_file *file, u64 *header);

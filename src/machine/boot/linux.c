@@ -1,5 +1,6 @@
 /*
- * Linux bzImage: the 64-bit entry point, or the 32-bit one of a kernel that has no other.
+ * Linux bzImage: the kernel inside, unpacked; or the 64-bit entry point, or the 32-bit one of a kernel that has no
+ * other, which unpack the kernel themselves.
  *
  * The real-mode part of the file is only read for its header; the zero page, built here, stands in for what it would
  * have found out. Source: Linux, Documentation/x86/boot.rst ("The Linux/x86 Boot Protocol") and zero-page.rst.
@@ -8,6 +9,9 @@
 
 #include "machine/acpi.h"
 #include "machine/boot/bzimage.h"
+#include "machine/boot/kaslr.h"
+#include "machine/boot/payload.h"
+#include "machine/boot/vmlinux.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,8 +25,11 @@
 #define MAGIC_HDRS 0x53726448u /* "HdrS" */
 #define LOAD_LOWEST (1ull << 20)
 #define LOADED_HIGH BIT(0)
+#define KASLR_FLAG BIT(1)
 #define XLF_KERNEL_64 BIT(0)
 #define XLF_CAN_BE_LOADED_ABOVE_4G BIT(1)
+#define XLF_5LEVEL_ENABLED BIT(6)
+#define UNPACKED_ALIGN (2ull << 20) /* of an unpacked kernel, which has large pages */
 #define ENTRY_64 0x200
 #define LOADER_UNDEFINED 0xff
 #define INITRD_MAX_OLD 0x37ffffffu
@@ -33,7 +40,8 @@ struct linux_header {
     u32 version;
     u64 payload, payload_size; /* the protected-mode kernel in the file; counted in paragraphs */
     u64 payload_there;         /* the bytes of it that are in the file, which may end within the last paragraph */
-    bool relocatable, entry64, initrd_above_4g;
+    u64 packed, packed_size;   /* what it unpacks, in the file; 0: it does not say */
+    bool relocatable, entry64, initrd_above_4g, five_levels;
     u64 alignment, pref_address, init_size;
     u64 initrd_max;
     u32 cmdline_max;
@@ -54,6 +62,10 @@ static void header_read(struct linux_header *h, const struct boot_file *file)
     if (file->size > h->payload && file->size - h->payload < h->payload_size &&
         h->payload_size - (file->size - h->payload) < PARAGRAPH)
         h->payload_there = file->size - h->payload;
+    if (h->version >= PROTOCOL(2, 8)) {
+        h->packed = h->payload + boot_file_u32(file, HDR_PAYLOAD_OFFSET);
+        h->packed_size = boot_file_u32(file, HDR_PAYLOAD_LENGTH);
+    }
     h->initrd_max = h->version >= PROTOCOL(2, 3) ? boot_file_u32(file, HDR_INITRD_ADDR_MAX) : INITRD_MAX_OLD;
     h->relocatable = h->version >= PROTOCOL(2, 5) && file->data[HDR_RELOCATABLE];
     h->alignment = h->relocatable ? boot_file_u32(file, HDR_KERNEL_ALIGNMENT) : 0;
@@ -63,13 +75,14 @@ static void header_read(struct linux_header *h, const struct boot_file *file)
     u16 xload = h->version >= PROTOCOL(2, 12) ? boot_file_u16(file, HDR_XLOADFLAGS) : 0;
     h->entry64 = xload & XLF_KERNEL_64;
     h->initrd_above_4g = h->entry64 && (xload & XLF_CAN_BE_LOADED_ABOVE_4G);
+    h->five_levels = xload & XLF_5LEVEL_ENABLED;
 }
 
 int linux_check(const struct boot *b, struct error *error)
 {
     const struct boot_file *file = &b->kernel;
     const char *name = b->kernel_name;
-    struct linux_header h;
+    struct linux_header h = {0};
     if (!boot_file_has(file, 0, HDR_END_MAX))
         return error_set(error, -EINVAL, "%s: truncated: the Linux header is not all there", name);
     header_read(&h, file);
@@ -98,7 +111,7 @@ int linux_check(const struct boot *b, struct error *error)
 
 bool linux_is_64bit(const struct boot_file *file)
 {
-    struct linux_header h;
+    struct linux_header h = {0};
     header_read(&h, file);
     return h.entry64;
 }
@@ -189,9 +202,53 @@ static void zero_page(u8 *zp, const struct boot *b, const struct layout *layout,
     set(zp, ZP_E820_ENTRIES, layout->e820_count, 1);
 }
 
-int linux_load(const struct boot *b, const struct layout *layout, struct cpu_state *start, struct error *error)
+/* Returns true if the kernel can be started unpacked when it is at `place`. Whatever speaks against it is left to the
+ * kernel's own code, with its own messages: a CPU with 5-level paging, which is turned on between kernel and entry. */
+static bool can_unpack(const struct boot *b, const struct linux_header *h, bool la57, u64 place)
 {
-    struct linux_header h;
+    return b->unpack && h->entry64 && !(la57 && h->five_levels) &&
+           boot_file_has(&b->kernel, h->packed, h->packed_size) && place >= h->pref_address &&
+           !(place & (UNPACKED_ALIGN - 1)) && h->init_size <= VMLINUX_VIRTUAL_SIZE;
+}
+
+/* Chooses where an unpacked kernel goes, whose usual place is `k`. Returns false if that is left to the kernel. */
+static bool choose_place(const struct boot *b, const struct linux_header *h, const struct layout *layout,
+                         const struct boot_range *initrd, struct kaslr *k, u8 *loadflags)
+{
+    *loadflags &= (u8)~KASLR_FLAG;
+    if (!h->relocatable || kaslr_refused(b->append))
+        return true;
+    *loadflags |= KASLR_FLAG;
+    return h->alignment >= UNPACKED_ALIGN && !kaslr_limited(b->append) && kaslr_choose(k, layout, initrd);
+}
+
+/* Loads the unpacked kernel, which has the place `usual` if it has no other, and sets *entry. Returns false if the
+ * kernel is to unpack itself: then nothing has happened. */
+static bool load_unpacked(const struct boot *b, const struct linux_header *h, const struct layout *layout, u64 usual,
+                          const struct boot_range *initrd, u8 *zp, u64 *entry)
+{
+    struct kaslr k = {.size = h->init_size, .align = h->alignment, .link = h->pref_address, .physical = usual};
+    struct boot_file unpacked;
+    struct vmlinux v;
+    u8 loadflags = zp[HDR_LOADFLAGS];
+    if (!payload_unpack(b->kernel.data + h->packed, h->packed_size, h->init_size, &unpacked))
+        return false;
+    bool loaded = vmlinux_open(&v, &unpacked, h->pref_address, h->init_size) &&
+                  (!vmlinux_moves(&v) || choose_place(b, h, layout, initrd, &k, &loadflags));
+    u8 *to = loaded ? ram_pointer(layout->ram, GPA(k.physical), h->init_size) : NULL;
+    loaded = to && !boot_map(layout, k.physical, h->init_size);
+    if (loaded) {
+        vmlinux_load(&v, to, k.moved);
+        zp[HDR_LOADFLAGS] = loadflags;
+        *entry = k.physical + (v.elf.entry - h->pref_address);
+    }
+    boot_file_close(&unpacked);
+    return loaded;
+}
+
+int linux_load(struct boot *b, const struct layout *layout, bool la57, struct cpu_state *start, struct error *error)
+{
+    struct linux_header h = {0};
     header_read(&h, &b->kernel);
     u64 kernel = kernel_place(&h, layout), initrd, initrd_size;
     u8 *to = kernel ? ram_pointer(layout->ram, GPA(kernel), h.payload_size) : NULL;
@@ -202,7 +259,6 @@ int linux_load(const struct boot *b, const struct layout *layout, struct cpu_sta
                   (unsigned long long)((need >> 20) + 2), (unsigned long long)layout->size >> 20);
         return error_hint(error, "give more with " SETTING("memory"));
     }
-    memcpy(to, b->kernel.data + h.payload, h.payload_there);
     int e = initrds_load(b, &h, layout, kernel + need, &initrd, &initrd_size, error);
     if (e)
         return e;
@@ -210,7 +266,11 @@ int linux_load(const struct boot *b, const struct layout *layout, struct cpu_sta
     if (!ram_write(layout->ram, GPA(BOOT_CMDLINE), b->append, strlen(b->append) + 1) ||
         boot_flat(layout, BOOT_GDT, h.entry64, start))
         return error_set(error, -ENOMEM, "no low memory for the boot parameters");
+    const struct boot_range taken = {initrd, initrd + initrd_size};
     start->rip = h.entry64 ? kernel + ENTRY_64 : kernel;
+    b->unpacked = can_unpack(b, &h, la57, kernel) && load_unpacked(b, &h, layout, kernel, &taken, zp, &start->rip);
+    if (!b->unpacked)
+        memcpy(to, b->kernel.data + h.payload, h.payload_there);
     start->gpr[RSI] = BOOT_ZERO_PAGE;
     return 0;
 }

@@ -67,7 +67,7 @@ static inline int try_boot(struct bench *b, const char *kernel, const char *firs
                            const char *append)
 {
     struct boot boot;
-    struct run_settings settings = {.kernel = kernel, .append = {{append}, !!append}};
+    struct run_settings settings = {.kernel = kernel, .unpack = true, .append = {{append}, !!append}};
     const char *const given[] = {first, second};
     for (u32 i = 0; i < ARRAY_LEN(given) && given[i]; i++)
         settings.initrd.item[settings.initrd.count++] = given[i];
@@ -76,7 +76,7 @@ static inline int try_boot(struct bench *b, const char *kernel, const char *firs
     if (e)
         return e;
     b->start = (struct cpu_state){.rflags = FLAG_ONE, .cr0 = CR0_CD | CR0_NW | CR0_ET};
-    e = boot_load(&boot, &b->layout, &b->start, &b->error);
+    e = boot_load(&boot, &b->layout, false, &b->start, &b->error);
     boot_close(&boot);
     return e;
 }
