@@ -120,6 +120,7 @@ _nestbox() {
         return
         ;;
     'run:--unpack')
+        mapfile -t COMPREPLY < <(compgen -W 'off on keep' -- "$current")
         return
         ;;
     'run:--cpus')

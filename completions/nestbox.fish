@@ -112,7 +112,7 @@ complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l initrd -r -F -d 'initrd or module; may be repeated; "FILE ARGS" for a module'
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l append -x -d 'the kernel\'s command line; may be repeated, to add words'
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l memory -x -a '512M 1G 2G 4G' -d 'guest memory in MiB, or with K, M, G or T: 2M to 4T (default 1G)'
-complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l unpack -x -d 'the host unpacks a bzImage, which is faster than its own code (default on)'
+complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l unpack -x -a 'off on keep' -d 'whether the host unpacks a bzImage, and keeps it unpacked: off, on or keep (default keep)'
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l cpus -x -d 'number of CPUs: 1 to 256 (default 1)'
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l nested -x -a 'off intel amd' -d 'virtualization for the guest: off, intel or amd (default off)'
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l accel -x -a 'auto engine kvm' -d 'what runs the CPUs: auto, engine or kvm (default auto)'

@@ -108,8 +108,10 @@ part_boot() {
     local words="console=ttyS0 panic=-1 quiet nb.mode=boot" turn
     say "boots of L1, in turn with QEMU's"
     for turn in 1 2 3; do
+        # Each time as the first time: without a folder for unpacked kernels.
         # shellcheck disable=SC2086
-        boot "$NESTBOX" run --accel engine --nested "$VENDOR" --kernel build/debs/vmlinuz --initrd $out/guest/l1.cpio \
+        boot env -u HOME -u XDG_CACHE_HOME "$NESTBOX" run --accel engine --nested "$VENDOR" \
+            --kernel build/debs/vmlinuz --initrd $out/guest/l1.cpio \
             --no-reboot --timeout 300 $OPTIONS --append "$words" >>$log/boot-l1
         boot timeout 300 qemu-system-x86_64 -accel tcg -cpu max -m 1G -display none -serial stdio -monitor none \
             -no-reboot -kernel build/debs/vmlinuz -initrd $out/guest/l1.cpio -append "$words" >>$log/boot-tcg

@@ -31,7 +31,9 @@ machine() {
 
 # L2 has more than 512 MiB, below which Linux does without transparent huge pages, unlike in L1 and L0.
 start_nestbox() { # mode
-    machine nestbox "$nestbox" run --kernel build/debs/vmlinuz --initrd "$out/l1.cpio" --memory 1G --nested "$nested" \
+    # Each boot as the first one: without a folder for unpacked kernels.
+    machine nestbox env -u HOME -u XDG_CACHE_HOME "$nestbox" run --kernel build/debs/vmlinuz \
+        --initrd "$out/l1.cpio" --memory 1G --nested "$nested" \
         --accel engine --no-reboot --timeout 900 --append "$append nb.mode=$1 nb.cpu=$nested nb.l2memory=640M"
 }
 start_qemu() { # mode

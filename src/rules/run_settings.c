@@ -14,6 +14,7 @@ static const char machine[] = "Machine", processor[] = "CPU", console[] = "Conso
 static const char *const nesting_names[] = {[NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", NULL};
 static const char *const accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm", NULL};
 const char *const direct_names[] = {[DIRECT_OFF] = "off", [DIRECT_AUTO] = "auto", [DIRECT_ON] = "on", NULL};
+static const char *const unpack_names[] = {[UNPACK_OFF] = "off", [UNPACK_ON] = "on", [UNPACK_KEEP] = "keep", NULL};
 static const char *const trace_names[] = {"entry", "exits", NULL};
 static const char *const kvm_nesting_names[] = {
     [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "host", NULL};
@@ -66,11 +67,13 @@ const struct setting run_settings_table[] = {
     {"memory", SETTING_SIZE, AT(memory), "SIZE", "guest memory in MiB, or with K, M, G or T",
      "Guest memory, with K, M, G or T; a bare number is MiB.",
      .group = machine, .def = "1G", .min = 2ull << 20, .max = 4ull << 40, .examples = "512M 1G 2G 4G"},
-    {"unpack", SETTING_ON_OFF, AT(unpack), "on|off", "the host unpacks a bzImage, which is faster than its own code",
-     "The host unpacks a bzImage (gzip, lzma, xz, zstd) and starts the kernel inside, at a random place if it does not "
-     "have the word *nokaslr*, as the kernel's own code would do slower. "
+    {"unpack", SETTING_CHOICE, AT(unpack), "HOW", "whether the host unpacks a bzImage, and keeps it unpacked",
+     "Whether the host unpacks a bzImage (gzip, lzma, xz, zstd) and starts the kernel inside, at a random place if it "
+     "does not have the word *nokaslr*, as the kernel's own code would do slower: *off*, *on*, or *keep*, which keeps "
+     "what took long for the next time, in _$XDG_CACHE_HOME/nestbox/kernels_ or below _~/.cache_, eight kernels at "
+     "most. "
      "Whatever the host cannot unpack unpacks itself.",
-     .group = machine, .def = "on"},
+     .group = machine, .def = "keep", .choices = unpack_names},
 
     {"cpus", SETTING_NUMBER, AT(cpus), "N", "number of CPUs",
      .group = processor, .def = "1", .min = 1, .max = 256},

@@ -10,6 +10,7 @@
 enum nesting { NESTED_OFF, NESTED_INTEL, NESTED_AMD, NESTED_HOST };
 enum accel_choice { ACCEL_AUTO, ACCEL_ENGINE, ACCEL_KVM };
 enum direct_choice { DIRECT_OFF, DIRECT_AUTO, DIRECT_ON };
+enum unpack_choice { UNPACK_OFF, UNPACK_ON, UNPACK_KEEP };
 extern const char *const direct_names[];
 
 /* What can be traced. */
@@ -22,7 +23,7 @@ struct run_settings {
     struct setting_list initrd; /* "file", or "file arguments" where modules have a command line */
     struct setting_list append; /* the kernel's command line, in parts that spaces join */
     u64 memory;                 /* bytes, whole pages */
-    bool unpack;                /* the host unpacks a Linux kernel */
+    enum unpack_choice unpack;  /* the host unpacks a Linux kernel */
     /* CPU */
     u32 cpus;
     enum nesting nested;

@@ -7,6 +7,7 @@ set -u
 . "$(dirname "$0")/guest.sh"
 which=${1:-random} memory=1G cpus=1
 options=(--nested off --stats)
+export XDG_CACHE_HOME=$work/cache # the first boot finds nothing there, the second one the kernel
 case $which in
 [0-9]*) memory=$which ;;
 smp) cpus=2 ;;
@@ -51,6 +52,7 @@ random | smp | [0-9]*)
     boot
     by 'the host'
     first=$place
+    [ "$(find "$XDG_CACHE_HOME" -type f | wc -l)" = 1 ] || fail "nothing is kept"
     boot
     by 'the host'
     [ "$place" != "$first" ] || fail "twice at $place"

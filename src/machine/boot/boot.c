@@ -188,6 +188,7 @@ int boot_open(struct boot *b, const struct run_settings *settings, const struct 
 
 void boot_close(struct boot *b)
 {
+    keeper_end(&b->keeper);
     for (u32 i = 0; i < b->modules; i++) {
         boot_file_close(&b->module[i].file);
         free(b->module[i].name);

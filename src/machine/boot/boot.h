@@ -8,7 +8,7 @@
 
 #include "accel/accel.h"
 #include "base/error.h"
-#include "machine/boot/file.h"
+#include "machine/boot/kept.h"
 #include "machine/layout.h"
 
 #define BOOT_MODULES SETTING_LIST_MAX
@@ -31,9 +31,11 @@ struct boot {
     u64 header; /* multiboot: file offset of the header */
     u32 pvh_entry;
     bool pvh_linux; /* PVH: the kernel takes one initrd, so all are joined */
-    bool unpack;    /* Linux: by the host, where that can be; */
-    bool unpacked;  /* the last boot_load did */
     bool long_mode; /* its code is for 64-bit CPUs, whatever mode it is entered in */
+    /* Linux: whether the host unpacks it, where that can be; whether the last boot_load did. */
+    enum unpack_choice unpack;
+    bool unpacked;
+    struct keeper keeper;
 };
 
 /* Returns 0 or -errno; the error names the file and what is wrong with it. Nothing is left open then.

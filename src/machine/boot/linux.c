@@ -10,7 +10,6 @@
 #include "machine/acpi.h"
 #include "machine/boot/bzimage.h"
 #include "machine/boot/kaslr.h"
-#include "machine/boot/payload.h"
 #include "machine/boot/vmlinux.h"
 
 #include <errno.h>
@@ -206,7 +205,7 @@ static void zero_page(u8 *zp, const struct boot *b, const struct layout *layout,
  * kernel's own code, with its own messages: a CPU with 5-level paging, which is turned on between kernel and entry. */
 static bool can_unpack(const struct boot *b, const struct linux_header *h, bool la57, u64 place)
 {
-    return b->unpack && h->entry64 && !(la57 && h->five_levels) &&
+    return b->unpack != UNPACK_OFF && h->entry64 && !(la57 && h->five_levels) &&
            boot_file_has(&b->kernel, h->packed, h->packed_size) && place >= h->pref_address &&
            !(place & (UNPACKED_ALIGN - 1)) && h->init_size <= VMLINUX_VIRTUAL_SIZE;
 }
@@ -224,15 +223,22 @@ static bool choose_place(const struct boot *b, const struct linux_header *h, con
 
 /* Loads the unpacked kernel, which has the place `usual` if it has no other, and sets *entry. Returns false if the
  * kernel is to unpack itself: then nothing has happened. */
-static bool load_unpacked(const struct boot *b, const struct linux_header *h, const struct layout *layout, u64 usual,
+static bool load_unpacked(struct boot *b, const struct linux_header *h, const struct layout *layout, u64 usual,
                           const struct boot_range *initrd, u8 *zp, u64 *entry)
 {
     struct kaslr k = {.size = h->init_size, .align = h->alignment, .link = h->pref_address, .physical = usual};
+    struct payload payload;
     struct boot_file unpacked;
     struct vmlinux v;
     u8 loadflags = zp[HDR_LOADFLAGS];
-    if (!payload_unpack(b->kernel.data + h->packed, h->packed_size, h->init_size, &unpacked))
+    if (!payload_open(&payload, b->kernel.data + h->packed, h->packed_size, h->init_size))
         return false;
+    bool keeps = b->unpack == UNPACK_KEEP && payload_is_slow(&payload);
+    bool found = keeps && kept_find(&payload, &unpacked);
+    if (!found && !payload_unpack(&payload, &unpacked)) {
+        payload_close(&payload);
+        return false;
+    }
     bool loaded = vmlinux_open(&v, &unpacked, h->pref_address, h->init_size) &&
                   (!vmlinux_moves(&v) || choose_place(b, h, layout, initrd, &k, &loadflags));
     u8 *to = loaded ? ram_pointer(layout->ram, GPA(k.physical), h->init_size) : NULL;
@@ -242,7 +248,12 @@ static bool load_unpacked(const struct boot *b, const struct linux_header *h, co
         zp[HDR_LOADFLAGS] = loadflags;
         *entry = k.physical + (v.elf.entry - h->pref_address);
     }
+    if (loaded && keeps && !found) {
+        keeper_start(&b->keeper, &payload, &unpacked);
+        return true;
+    }
     boot_file_close(&unpacked);
+    payload_close(&payload);
     return loaded;
 }
 

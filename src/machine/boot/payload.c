@@ -14,6 +14,7 @@
 #include <zstd.h>
 
 #define SIZE_BYTES 4u                  /* of the unpacked size, the payload's last bytes */
+#define PAYLOAD_MIN 16u                /* no stream is shorter */
 #define LZMA_MEMORY_MAX (256ull << 20) /* kernels take a dictionary of 128 MiB at most */
 #define GZIP_WINDOW (16 + MAX_WBITS)   /* zlib's way to ask for gzip streams only */
 #define PAYLOAD_MAX (1ull << 30)       /* room for a kernel in its part of the address space */
@@ -53,33 +54,51 @@ static bool unpack_zstd(const u8 *packed, u64 size, u8 *to, u64 room)
 static const struct {
     const char *magic;
     u32 length;
+    bool slow;
     bool (*unpack)(const u8 *packed, u64 size, u8 *to, u64 room);
 } kinds[] = {
-    {"\x1f\x8b", 2, unpack_gzip},
-    {"\3757zXZ", 6, unpack_lzma}, /* with the zero at its end */
-    {"\x5d\0\0", 3, unpack_lzma},
-    {"\x28\xb5\x2f\xfd", 4, unpack_zstd},
+    {"\x1f\x8b", 2, false, unpack_gzip},
+    {"\3757zXZ", 6, true, unpack_lzma}, /* with the zero at its end */
+    {"\x5d\0\0", 3, true, unpack_lzma},
+    {"\x28\xb5\x2f\xfd", 4, false, unpack_zstd},
 };
 
-bool payload_unpack(const u8 *packed, u64 size, u64 limit, struct boot_file *unpacked)
+bool payload_open(struct payload *p, const u8 *packed, u64 size, u64 limit)
 {
-    u32 room;
-    if (size < SIZE_BYTES + 8 || size > PAYLOAD_MAX)
+    u32 room, kind = 0;
+    if (size < PAYLOAD_MIN || size > PAYLOAD_MAX)
         return false;
     memcpy(&room, packed + size - SIZE_BYTES, SIZE_BYTES);
-    if (!room || room > limit || room > PAYLOAD_MAX)
+    while (kind < ARRAY_LEN(kinds) && memcmp(packed, kinds[kind].magic, kinds[kind].length) != 0)
+        kind++;
+    if (kind == ARRAY_LEN(kinds) || !room || room > limit || room > PAYLOAD_MAX)
         return false;
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (memcmp(packed, kinds[i].magic, kinds[i].length) != 0)
-            continue;
-        u8 *to = pages_map(room, PROT_READ | PROT_WRITE, true);
-        if (!to)
-            return false;
-        *unpacked = (struct boot_file){to, room, true};
-        if (kinds[i].unpack(packed, size, to, room))
-            return true;
-        boot_file_close(unpacked);
+    u8 *copy = pages_map(size, PROT_READ | PROT_WRITE, true);
+    if (!copy)
         return false;
-    }
+    memcpy(copy, packed, size);
+    *p = (struct payload){{copy, size, true}, room, kind};
+    return true;
+}
+
+void payload_close(struct payload *p)
+{
+    boot_file_close(&p->packed);
+}
+
+bool payload_unpack(const struct payload *p, struct boot_file *unpacked)
+{
+    u8 *to = pages_map(p->room, PROT_READ | PROT_WRITE, true);
+    if (!to)
+        return false;
+    *unpacked = (struct boot_file){to, p->room, true};
+    if (kinds[p->kind].unpack(p->packed.data, p->packed.size, to, p->room))
+        return true;
+    boot_file_close(unpacked);
     return false;
+}
+
+bool payload_is_slow(const struct payload *p)
+{
+    return kinds[p->kind].slow;
 }

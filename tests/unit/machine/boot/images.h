@@ -67,7 +67,7 @@ static inline int try_boot(struct bench *b, const char *kernel, const char *firs
                            const char *append)
 {
     struct boot boot;
-    struct run_settings settings = {.kernel = kernel, .unpack = true, .append = {{append}, !!append}};
+    struct run_settings settings = {.kernel = kernel, .unpack = UNPACK_ON, .append = {{append}, !!append}};
     const char *const given[] = {first, second};
     for (u32 i = 0; i < ARRAY_LEN(given) && given[i]; i++)
         settings.initrd.item[settings.initrd.count++] = given[i];

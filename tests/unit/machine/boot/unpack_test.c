@@ -1,12 +1,15 @@
 /*
  * bzImages whose kernel is unpacked here: kinds of compression, places, relocations; what is left to the kernel's own
- * code; and files that lie.
+ * code; files that lie; and unpacked kernels that are kept.
  */
 #include "machine/boot/kaslr.h"
 #include "machine/boot/vmlinux.h"
 #include "unit/machine/boot/images.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <lzma.h>
+#include <sys/stat.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -141,11 +144,13 @@ struct started {
     u64 initrd, initrd_size;
 };
 
+static enum unpack_choice choice = UNPACK_ON;
+
 static struct started start(struct bench *b, const char *kernel, const char *append, bool la57)
 {
     struct started s = {0};
     struct boot boot;
-    struct run_settings settings = {.kernel = kernel, .append = {{append}, 1}, .unpack = true};
+    struct run_settings settings = {.kernel = kernel, .append = {{append}, 1}, .unpack = choice};
     settings.initrd = (struct setting_list){{path_of(b, "initrd")}, 1};
     error_begin(&b->error, 0);
     b->start = (struct cpu_state){.rflags = FLAG_ONE, .cr0 = CR0_CD | CR0_NW | CR0_ET};
@@ -403,6 +408,142 @@ static void test_abuse(struct image *im)
     bench_destroy(b);
 }
 
+/* -- what is kept -- */
+
+#define OLD 1000000 /* seconds since 1970 */
+
+/* Returns how many kernels there are, and in `path` the name of the one that was used last. */
+static unsigned kept(struct bench *b, char path[400])
+{
+    unsigned count = 0;
+    time_t newest = 0;
+    char folder[100], each[400];
+    snprintf(folder, sizeof(folder), "%s/cache/nestbox/kernels", b->dir);
+    DIR *list = opendir(folder);
+    for (struct dirent *entry; list && (entry = readdir(list));) {
+        struct stat st;
+        snprintf(each, sizeof(each), "%s/%s", folder, entry->d_name);
+        if (*entry->d_name == '.' || stat(each, &st))
+            continue;
+        count++;
+        if (st.st_mtime >= newest)
+            strcpy(path, each);
+        newest = st.st_mtime > newest ? st.st_mtime : newest;
+    }
+    if (list)
+        closedir(list);
+    return count;
+}
+
+static void make_old(const char *path)
+{
+    struct timespec old[2] = {{.tv_sec = OLD}, {.tv_sec = OLD}};
+    CHECK(!utimensat(AT_FDCWD, path, old, 0));
+}
+
+static bool is_old(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && st.st_mtime == OLD;
+}
+
+/* A start that takes the kept kernel makes its time new, and keeps the file; otherwise there is another one. */
+static bool takes_kept(struct bench *b, const struct image *im, const char *path)
+{
+    struct stat before, after;
+    u64 moved;
+    make_old(path);
+    CHECK(!stat(path, &before));
+    CHECK(start_image(b, im, "").unpacked);
+    check_loaded(b, true, &moved);
+    CHECK(!stat(path, &after));
+    CHECK(!is_old(path));
+    return before.st_ino == after.st_ino;
+}
+
+static void damage(const char *path, off_t at)
+{
+    u8 byte = 0;
+    int fd = open(path, O_RDWR);
+    CHECK(fd >= 0 && pread(fd, &byte, 1, at) == 1);
+    byte ^= 0x10;
+    CHECK(pwrite(fd, &byte, 1, at) == 1);
+    close(fd);
+}
+
+static void test_kept(struct image *im)
+{
+    struct bench *b = bench_with_initrd(64 << 20);
+    struct stat st;
+    char path[400] = "", folder[100], first[400];
+    make_vmlinux(im, true);
+    finish(im, pack_gzip);
+    setenv("XDG_CACHE_HOME", path_of(b, "cache"), 1);
+    choice = UNPACK_KEEP;
+
+    TEST("what is unpacked fast is not kept, nor what is damaged");
+    CHECK(start_image(b, im, "").unpacked);
+    CHECK_EQ(kept(b, path), 0);
+    finish(im, pack_xz);
+    im->file[1024 + 100] ^= 1;
+    CHECK(!start_image(b, im, "").unpacked);
+    CHECK_EQ(kept(b, path), 0);
+
+    TEST("a kernel is kept, for nobody else, and used");
+    finish(im, pack_xz);
+    CHECK(start_image(b, im, "").unpacked);
+    CHECK_EQ(kept(b, path), 1);
+    CHECK(!stat(path, &st) && (st.st_mode & 0777) == 0600);
+    CHECK(takes_kept(b, im, path));
+    CHECK_EQ(kept(b, path), 1);
+
+    TEST("damaged files, and those that others can write to, are replaced");
+    u64 packed = guest(b, BOOT_ZERO_PAGE + HDR_PAYLOAD_LENGTH, 4);
+    damage(path, 100); /* another kernel */
+    CHECK(!takes_kept(b, im, path));
+    CHECK(takes_kept(b, im, path));
+    damage(path, (off_t)packed + 100);
+    CHECK(!takes_kept(b, im, path));
+    CHECK(!truncate(path, st.st_size - 1));
+    CHECK(!takes_kept(b, im, path));
+    CHECK(!truncate(path, 0));
+    CHECK(!takes_kept(b, im, path));
+    CHECK(!chmod(path, 0620));
+    CHECK(!takes_kept(b, im, path));
+    CHECK(takes_kept(b, im, path));
+    CHECK_EQ(kept(b, path), 1);
+
+    TEST("the one that was used least recently goes");
+    strcpy(first, path);
+    for (unsigned i = 1; i < 8; i++) {
+        im->vmlinux[CODE + 0x800] = (u8)i;
+        finish(im, pack_lzma);
+        CHECK(start_image(b, im, "").unpacked);
+        CHECK_EQ(kept(b, path), i + 1);
+    }
+    make_old(first);
+    im->vmlinux[CODE + 0x800] = 100;
+    finish(im, pack_xz);
+    CHECK(start_image(b, im, "").unpacked);
+    CHECK_EQ(kept(b, path), 8);
+    CHECK(stat(first, &st) < 0);
+
+    TEST("without a folder, or with one that others can write to, nothing is kept");
+    snprintf(folder, sizeof(folder), "%s/cache/nestbox/kernels", b->dir);
+    CHECK(!chmod(folder, 0777));
+    im->vmlinux[CODE + 0x800] = 101;
+    finish(im, pack_xz);
+    CHECK(start_image(b, im, "").unpacked);
+    CHECK_EQ(kept(b, path), 8);
+    setenv("XDG_CACHE_HOME", "not/absolute", 1);
+    setenv("HOME", path_of(b, "nowhere"), 1);
+    CHECK(start_image(b, im, "").unpacked);
+    unsetenv("HOME");
+    CHECK(start_image(b, im, "").unpacked);
+    choice = UNPACK_ON;
+    bench_destroy(b);
+}
+
 int main(void)
 {
     struct image *im = calloc(1, sizeof(*im));
@@ -411,6 +552,7 @@ int main(void)
     test_left(im);
     test_vmlinux(im);
     test_abuse(im);
+    test_kept(im);
     free(im);
     return TEST_END();
 }
