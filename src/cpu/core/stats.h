@@ -34,6 +34,7 @@
     X(DIRECT_KICK, "direct.kicks")                                                                                     \
     X(DIRECT_STEP, "direct.steps")                                                                                     \
     X(DIRECT_MAP, "direct.changes")                                                                                    \
+    X(DIRECT_CALL, "direct.calls")                                                                                     \
     X(DIRECT_PAGES, "direct.pages")                                                                                    \
     X(DIRECT_CHECK, "direct.checks")                                                                                   \
     X(DIRECT_UNFIT, "direct.unfit_pages")                                                                              \

@@ -31,6 +31,7 @@ bool space_flush(struct vcpu *v, struct space *s)
     if (!count || s->broken)
         return !s->broken;
     v->stat[STAT_DIRECT_MAP]++;
+    v->stat[STAT_DIRECT_CALL] += count;
     d->ran = true;
     s->broken = !host_of(v)->change(s->process, d->change, count);
     return !s->broken;
@@ -113,9 +114,13 @@ static void page_unmap(struct vcpu *v, struct space *s, struct region *r, u32 i)
 
 static void region_unmap(struct vcpu *v, struct space *s, struct region *r)
 {
-    for (u32 i = 0; i < REGION_PAGES; i++)
-        if (r->page[i])
-            page_unmap(v, s, r, i);
+    u64 low = host_of(v)->low, high = host_of(v)->high, end = r->la + REGION_PAGES * PAGE_SIZE;
+    struct direct_change c = {.la = r->la > low ? r->la : low};
+    c.size = (end < high ? end : high) - c.la;
+    if (r->count)
+        change(v, s, &c); /* one, whatever lies between the pages */
+    r->count = 0;
+    fill_bytes(r->page, 0, sizeof r->page);
 }
 
 /* -- notes of pages that lost rights -- */
@@ -284,12 +289,11 @@ static bool is_fit(struct vcpu *v, struct space *s, const struct region *r, u32 
     return !(before && straddles(v, before, page)) && !(behind && straddles(v, page, behind));
 }
 
-/* Maps one page. Returns whether that is a change. */
+/* Decides how one page is to be mapped. Returns whether that is a change: then page_queue makes it. */
 static bool page_map(struct vcpu *v, struct space *s, struct region *r, u32 i, bool fetch)
 {
     const struct cpu_direct_host *host = host_of(v);
     u64 la = r->la + ((u64)i << PAGE_SHIFT), entry = entry_now(r, i);
-    struct direct_change c = {.la = la, .size = PAGE_SIZE, .rights = DIRECT_READ};
     struct user_page p;
     if (la < host->low || la + PAGE_SIZE > host->high || !user_page_find(v, &r->table, la, entry, true, &p))
         return false;
@@ -304,19 +308,29 @@ static bool page_map(struct vcpu *v, struct space *s, struct region *r, u32 i, b
     } else if (p.write && user_page_writer(v, &p)) {
         page |= PAGE_WRITE;
     }
-    if (page == r->page[i] || !host->file(host->opaque, (void *)at, &c.file, &c.offset))
+    if (page == r->page[i])
         return false;
-    v->stat[STAT_DIRECT_UNFIT] += !!(page & PAGE_UNFIT);
-    c.rights |= (page & PAGE_WRITE ? DIRECT_WRITE : 0) | (page & PAGE_FETCH ? DIRECT_FETCH : 0);
-    change(v, s, &c);
-    if (!(r->page[i] & PAGE_MAPPED)) {
-        r->count++;
-    }
+    r->count += !(r->page[i] & PAGE_MAPPED);
     r->page[i] = page;
     r->entry[i] = entry;
     filter_add(s, at);
-    v->stat[STAT_DIRECT_PAGES]++;
     return true;
+}
+
+static void page_queue(struct vcpu *v, struct space *s, struct region *r, u32 i)
+{
+    u64 page = r->page[i];
+    struct direct_change c = {.la = r->la + ((u64)i << PAGE_SHIFT), .size = PAGE_SIZE, .rights = DIRECT_READ};
+    if (!(page & PAGE_MAPPED)) /* a note has come */
+        return;
+    if (!host_of(v)->file(host_of(v)->opaque, (void *)(page & ~PAGE_MASK), &c.file, &c.offset)) {
+        page_unmap(v, s, r, i);
+        return;
+    }
+    v->stat[STAT_DIRECT_UNFIT] += !!(page & PAGE_UNFIT);
+    v->stat[STAT_DIRECT_PAGES]++;
+    c.rights |= (page & PAGE_WRITE ? DIRECT_WRITE : 0) | (page & PAGE_FETCH ? DIRECT_FETCH : 0);
+    change(v, s, &c);
 }
 
 bool space_map(struct vcpu *v, struct space *s, u64 la, bool fetch)
@@ -324,6 +338,7 @@ bool space_map(struct vcpu *v, struct space *s, u64 la, bool fetch)
     struct direct *d = v->direct_spaces;
     struct region *r = region_find(d, s, la);
     struct leaf_table now;
+    u32 changed = 0; /* [bit] of the pages around */
     if (la >> 63 || !leaf_table_find(v, la, &now))
         return false;
     if (r && !same_table(&now, &r->table))
@@ -335,10 +350,15 @@ bool space_map(struct vcpu *v, struct space *s, u64 la, bool fetch)
     u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1), first = i & ~(DIRECT_AROUND - 1);
     if (!page_map(v, s, r, i, fetch))
         return false;
-    for (u32 n = first; n < first + DIRECT_AROUND && !s->broken; n++)
-        if (!r->page[n])
-            page_map(v, s, r, n, false);
-    return true;
+    changed |= BIT(i - first);
+    for (u32 n = 0; n < DIRECT_AROUND; n++)
+        if (!r->page[first + n] && page_map(v, s, r, first + n, false))
+            changed |= BIT(n);
+    /* In ascending order, so that those that lie beside each other in memory are one change. */
+    for (u32 n = 0; n < DIRECT_AROUND && !s->broken; n++)
+        if (changed >> n & 1)
+            page_queue(v, s, r, first + n);
+    return r->page[i] & PAGE_MAPPED;
 }
 
 bool space_unfit(struct vcpu *v, struct space *s, u64 la)
