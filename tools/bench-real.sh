@@ -96,17 +96,18 @@ tcg() {
         -append "$append nb.level=TCG nb.programs=$(commas "$PROGRAMS")"
 }
 
-# Milliseconds from the start of "$@", a VM, to its line "NB L1 up".
+# Milliseconds from the start of "$@", a VM, to its line "NB L1 up". What it prints is in build/real/boot.log.
 boot() {
     local begin=${EPOCHREALTIME/./} line
     while IFS= read -r line; do
         [[ $line != *"NB L1 up"* ]] || echo $(((${EPOCHREALTIME/./} - begin) / 1000))
-    done < <("$@" 2>&1 </dev/null)
+    done < <("$@" 2>&1 </dev/null | tee -a $out/boot.log)
 }
 least() { sort -g | head -n 1; }
 part_boot() {
     local words="console=ttyS0 panic=-1 quiet nb.mode=boot" turn
     say "boots of L1, in turn with QEMU's"
+    : >$out/boot.log
     for turn in 1 2 3; do
         # Each time as the first time: without a folder for unpacked kernels.
         # shellcheck disable=SC2086
