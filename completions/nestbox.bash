@@ -142,6 +142,10 @@ _nestbox() {
         mapfile -t COMPREPLY < <(compgen -W 'off auto on' -- "$current")
         return
         ;;
+    'run:--mapped')
+        mapfile -t COMPREPLY < <(compgen -W 'off auto' -- "$current")
+        return
+        ;;
     'run:--serial')
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -W 'stdio none pty' -- "$current")
@@ -882,7 +886,7 @@ _nestbox() {
     esac
     case $verb in
     'run')
-        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --unpack --cpus --nested --accel --cpu --direct --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --perf-map --stats --help' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --memory --unpack --cpus --nested --accel --cpu --direct --mapped --serial --serial-log --no-reboot --debug-exit --timeout --shutdown-timeout --trace --trace-file --symbols --perf-map --stats --help' -- "$current")
         ;;
     'create')
         mapfile -t COMPREPLY < <(compgen -W '--notes --template --generation --cpus --nested --cpu --accel --direct --cpu-maximum --cpu-reserve --cpu-weight --enlightenments --memory --dynamic-memory --memory-minimum --memory-maximum --memory-buffer --memory-priority --memory-cap --secure-boot --tpm --boot --display --auto-start --start-delay --auto-stop --error-action --error-timeout --checkpoints --metering --image --size --user-data --ssh-key --disk --base --cd --switch --json --help' -- "$current")

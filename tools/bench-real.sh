@@ -69,10 +69,10 @@ native() {
     ' - $out $RUNS $PROGRAMS
 }
 # Writes the most memory in MiB that the process of a VM with much memory had besides that, while it runs. The memory is
-# the mapping that is as large; files of the initial RAM disk do not count.
+# the memfd or a mapping that is as large; files of the initial RAM disk do not count.
 watch_memory() { # PID, file
     local most=0 now
-    while now=$(awk '/^[0-9a-f]*-/ { file = /cpio$/ } /^Size:/ { ram = $2 >= 512 * 1024 }
+    while now=$(awk '/^[0-9a-f]*-/ { file = /cpio$|memfd:nestbox-memory/ } /^Size:/ { ram = $2 >= 512 * 1024 }
             /^Rss:/ && !ram && !file { sum += $2 }
             END { printf "%d", sum / 1024 }' "/proc/$1/smaps" 2>/dev/null) &&
         [ -n "$now" ] && kill -0 "$1" 2>/dev/null; do

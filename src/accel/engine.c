@@ -98,6 +98,7 @@ static int engine_create(const struct run_settings *settings, const struct machi
                                     .host = &a->host.ops,
                                     .tsc_khz = a->tsc_khz,
                                     .hypercalls = settings->debug_exit,
+                                    .maps = settings->mapped != MAPPED_OFF,
                                     .direct = direct_choices[settings->direct]};
     r = cpuid_create(&a->features, &features, error);
     if (!r && (cpu_create(&a->vm, &cpus) || add_vcpus(a, settings->cpus)))

@@ -40,6 +40,23 @@ static void memory_put(void *opaque, void *memory, size_t size)
     munmap(memory, size);
 }
 
+static void *alias_space(void *opaque, u64 size)
+{
+    void *space = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return space == MAP_FAILED ? NULL : space;
+}
+
+/* MREMAP of 0 bytes of a shared mapping leaves that where it is, and makes another one. */
+KEEPS_VECTORS static bool alias(void *opaque, void *at, u64 size, void *memory, unsigned rights)
+{
+    int prot = (rights & ALIAS_READ ? PROT_READ : 0) | (rights & ALIAS_WRITE ? PROT_WRITE : 0);
+    if (!rights)
+        return mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == at;
+    if (memory && mremap(memory, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) != at)
+        return false;
+    return (memory && rights & ALIAS_WRITE) || mprotect(at, size, prot) == 0;
+}
+
 KEEPS_VECTORS static u64 engine_now(void *opaque)
 {
     return monotonic_ns();
@@ -103,8 +120,14 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     unsigned i = 0;
     while (fault_signals[i] != sig)
         i++;
-    if (self && info->si_code > 0 && g[REG_TRAPNO] != EXC_PF) {
-        const u8 *next = cpu_signal(self->v, (const u8 *)g[REG_RIP], (unsigned)g[REG_TRAPNO]);
+    if (self && info->si_code > 0 && (sig == SIGSEGV || g[REG_TRAPNO] != EXC_PF)) {
+        const u8 *rip = (const u8 *)g[REG_RIP], *next;
+        int saved = errno;
+        if (g[REG_TRAPNO] == EXC_PF)
+            next = cpu_page_fault(self->v, rip, (u64)g[REG_CR2], (u64)g[REG_RCX], g[REG_ERR] & PFERR_W);
+        else
+            next = cpu_signal(self->v, rip, (unsigned)g[REG_TRAPNO]);
+        errno = saved;
         if (next) {
             g[REG_RIP] = (greg_t)next;
             return;
@@ -177,6 +200,8 @@ void engine_host_init(struct engine_host *h)
     h->ops = (struct cpu_host){.opaque = h,
                                .memory_get = memory_get,
                                .memory_put = memory_put,
+                               .alias_space = alias_space,
+                               .alias = alias,
                                .now_ns = engine_now,
                                .timer_set = engine_timer_set,
                                .wait = engine_wait,

@@ -28,6 +28,7 @@
 #include "cpu/jit/called.h"
 #include "cpu/jit/exec.h"
 #include "cpu/jit/signal.h"
+#include "cpu/mmu/mapped.h"
 #include "cpu/mmu/mmu.h"
 #include "cpu/mmu/walk.h"
 
@@ -68,6 +69,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
     vm->hypercalls = config->hypercalls;
     vm->paravirt = config->paravirt;
     vm->direct = config->host->direct ? config->direct : CPU_DIRECT_OFF;
+    vm->maps = config->maps && host->alias;
     vm->clock.tsc = tsc_host();
     vm->cache = memory_get(host, sizeof(*vm->cache), CPU_MEMORY_DENSE);
     u8 *code = memory_get(host, CACHE_CODE_SIZE, CPU_MEMORY_CODE);
@@ -86,7 +88,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
 
 /* A vCPU is one piece of memory: struct vcpu, then what the rooms keep for it, each from a page on. */
 struct vcpu_layout {
-    size_t exec, lapic, nested, mmu, direct, size;
+    size_t exec, lapic, nested, mmu, mapped, direct, size;
 };
 
 static size_t pages(size_t size)
@@ -101,7 +103,8 @@ static struct vcpu_layout vcpu_layout(const struct vm *vm)
     l.lapic = l.exec + pages(exec_size());
     l.nested = l.lapic + pages(lapic_size());
     l.mmu = l.nested + pages(vmx_size() > svm_size() ? vmx_size() : svm_size());
-    l.direct = l.mmu + pages(mmu_size());
+    l.mapped = l.mmu + pages(mmu_size());
+    l.direct = l.mapped + (vm->maps ? pages(mapped_size()) : 0);
     l.size = l.direct + (vm->direct != CPU_DIRECT_OFF ? pages(direct_size()) : 0);
     return l;
 }
@@ -112,6 +115,8 @@ void cpu_destroy(struct vm *vm)
     for (u32 i = 0; i < vm->vcpu_count; i++)
         if (vm->vcpu[i]->direct_spaces)
             direct_detach(vm->vcpu[i]);
+    for (u32 i = 0; i < vm->vcpu_count; i++)
+        mapped_detach(vm->vcpu[i]);
     for (u32 i = 0; i < vm->vcpu_count; i++)
         memory_put(host, vm->vcpu[i], vcpu_layout(vm).size);
     memory_put(host, vm->cache->data, CACHE_DATA_SIZE);
@@ -199,6 +204,8 @@ int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
     exec_init(v, memory + l.exec);
     if (vm->direct != CPU_DIRECT_OFF)
         direct_attach(v, memory + l.direct);
+    if (vm->maps && index < MAPPED_VCPUS)
+        mapped_attach(v, memory + l.mapped);
     lapic_create(v, memory + l.lapic);
     extension_attach(v);
     cpu_reset(v);
@@ -405,6 +412,11 @@ void cpu_go(struct vcpu *v)
 void cpu_timer_due(struct vcpu *v)
 {
     request_set(v, REQ_TIMER);
+}
+
+const u8 *cpu_page_fault(struct vcpu *v, const u8 *host_rip, u64 address, u64 rcx, bool write)
+{
+    return exec_page_fault(v, host_rip, address, rcx, write);
 }
 
 const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)

@@ -29,6 +29,7 @@ struct cpu_config {
     bool smm;               /* SMIs enter system management mode, whose memory is address space 1: docs/smm.md */
     bool hypercalls;        /* VMCALL and VMMCALL as test programs expect them of KVM */
     enum cpu_direct direct; /* user code that the host's CPU executes, if host->direct is there: docs/direct.md */
+    bool maps;     /* a kernel's memory may be mapped at host addresses, if host->alias is there: docs/mapped.md */
     bool paravirt; /* KVM's MSRs and hypercalls for guests are there even if CPUID does not show them, as under KVM */
 };
 
@@ -91,6 +92,9 @@ void cpu_timer_due(struct vcpu *v);
  * host_rip. Returns the host address to continue at if the fault is the guest's, NULL if not.
  */
 const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
+
+/* The same for a page fault at a host address that belongs to no slot, with RCX as it was. */
+const u8 *cpu_page_fault(struct vcpu *v, const u8 *host_rip, u64 address, u64 rcx, bool write);
 
 /*
  * The same for a page fault at memory of a slot in C code of the engine: where cpu_may_leave, the caller may jump out

@@ -134,8 +134,9 @@ int pc_create(struct pc **out, const struct pc_config *config, const struct pc_e
     pc->events = *events;
     pthread_mutex_init(&pc->lock, NULL);
     error_begin(error, 0);
-    bool direct = config->accel == &accel_engine && config->settings->direct != DIRECT_OFF;
-    int e = layout_create(&pc->layout, config->settings->memory, direct, error);
+    const struct run_settings *s = config->settings;
+    bool file = config->accel == &accel_engine && (s->direct != DIRECT_OFF || s->mapped != MAPPED_OFF);
+    int e = layout_create(&pc->layout, s->memory, file, error);
     if (!e && (e = machine_clock_create(&pc->clock, &pc->lock)))
         error_thread(error, e, "the thread of timers");
     if (!e)

@@ -15,6 +15,7 @@ static const char *const nesting_names[] = {[NESTED_OFF] = "off", [NESTED_INTEL]
 static const char *const accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm", NULL};
 const char *const direct_names[] = {[DIRECT_OFF] = "off", [DIRECT_AUTO] = "auto", [DIRECT_ON] = "on", NULL};
 static const char *const unpack_names[] = {[UNPACK_OFF] = "off", [UNPACK_ON] = "on", [UNPACK_KEEP] = "keep", NULL};
+static const char *const mapped_names[] = {[MAPPED_OFF] = "off", [MAPPED_AUTO] = "auto", NULL};
 static const char *const trace_names[] = {"entry", "exits", NULL};
 static const char *const kvm_nesting_names[] = {
     [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "host", NULL};
@@ -87,6 +88,11 @@ const struct setting run_settings_table[] = {
      .group = processor, .def = "auto", .choices = accel_names},
     ROW_CPU,
     ROW_DIRECT("auto", ""),
+    {"mapped", SETTING_CHOICE, AT(mapped), "WHEN", "the guest kernel's memory at host addresses",
+     "Whether the host's MMU serves what the guest's kernel reads and writes, in place of checks in translated code: "
+     "*auto*, where the kernel lets it, or *off*. "
+     "The engine only.",
+     .group = processor, .def = "auto", .choices = mapped_names},
 
     {"serial", SETTING_LIST, AT(serial), "WHERE",
      "serial port: stdio, none, pty, file:PATH, unix:PATH[,wait]; repeat for two",

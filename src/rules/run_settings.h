@@ -12,6 +12,7 @@ enum accel_choice { ACCEL_AUTO, ACCEL_ENGINE, ACCEL_KVM };
 enum direct_choice { DIRECT_OFF, DIRECT_AUTO, DIRECT_ON };
 enum unpack_choice { UNPACK_OFF, UNPACK_ON, UNPACK_KEEP };
 extern const char *const direct_names[];
+enum mapped_choice { MAPPED_OFF, MAPPED_AUTO };
 
 /* What can be traced. */
 #define TRACE_ENTRY BIT(0) /* VM entries that fail, and the rule that they broke */
@@ -29,6 +30,7 @@ struct run_settings {
     enum nesting nested;
     enum accel_choice accel;
     enum direct_choice direct;
+    enum mapped_choice mapped;
     const char *cpu; /* "MODEL,+feature,-feature"; NULL: the default model */
     /* console */
     struct setting_list serial; /* see serial_parse; without any the first is "stdio" */

@@ -142,6 +142,10 @@ struct direct_change {
 
 struct direct_process;
 
+/* cpu_host.alias */
+#define ALIAS_READ BIT(0)
+#define ALIAS_WRITE BIT(1)
+
 /* Processes that hold one address space each, on the thread of one vCPU. Vector state is saved when these are called.
  */
 struct cpu_direct_host {
@@ -177,6 +181,14 @@ struct cpu_host {
     /* Zeroed memory from a multiple of PAGE_SIZE on, which costs nothing until it is touched. NULL: there is none. */
     void *(*memory_get)(void *opaque, size_t size, enum cpu_memory kind);
     void (*memory_put)(void *opaque, void *memory, size_t size);
+    /*
+     * Addresses of the host's that nothing is mapped at, for aliases of guest memory; memory_put gives them back. NULL:
+     * there are none so many. And sets what is at some of them: `memory`, which is mapped elsewhere and shared, with
+     * these rights; or what is there already, with other rights; or, with none, nothing. False: nothing has changed,
+     * or it is not known what is there now. [any] alias leaves vector registers alone.
+     */
+    void *(*alias_space)(void *opaque, u64 size);
+    bool (*alias)(void *opaque, void *at, u64 size, void *memory, unsigned rights);
     /* Host monotonic time in nanoseconds. */
     u64 (*now_ns)(void *opaque);
     /* The time of day in ns since 1970. */

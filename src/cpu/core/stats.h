@@ -26,6 +26,11 @@
     X(JUMP, "jumps in C")                                                                                              \
     X(MADE, "blocks made")                                                                                             \
     X(MADE_HOT, "blocks made hot")                                                                                     \
+    X(MAPPED_PIECE, "mapped.pieces")                                                                                   \
+    X(MAPPED_DROP, "mapped.drops")                                                                                     \
+    X(MAPPED_FLUSH, "mapped.flushes")                                                                                  \
+    X(MAPPED_REFUSED, "mapped.refused")                                                                                \
+    X(MAPPED_CHECKED, "mapped.checked")                                                                                \
     X(DIRECT_RUN, "direct.entries")                                                                                    \
     X(DIRECT_RUN_L2, "direct.entries_l2")                                                                              \
     X(DIRECT_SYSCALL, "direct.syscalls")                                                                               \

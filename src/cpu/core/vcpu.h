@@ -53,8 +53,11 @@ struct svm;
 struct rule;
 struct lapic;
 struct direct;
+struct mapped;
 
 #define SPILL_COUNT 4
+#define MAPPED_SHIFT 39 /* mmu/mapped.h */
+#define MAPPED_COUNT 256
 #define GROUP_SLOTS 6
 #define CROSSINGS (1u << CROSSING_BITS)
 #define CROSSING_SHIFT 2
@@ -201,6 +204,8 @@ struct vcpu {
 
     struct lapic *lapic;
     struct direct *direct_spaces; /* NULL: all code is translated */
+    struct mapped *mapped;        /* NULL: supervisor mode reaches memory by TLB checks alone */
+    u64 mapped_add[MAPPED_COUNT]; /* host minus linear address: mmu/mapped.h */
 
     /* -- leaving cpu_run -- */
     enum cpu_exit exit;
@@ -279,14 +284,15 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_SSE BIT(6)  /* SSE usable */
 #define MODE_AVX BIT(7)  /* AVX usable */
 #define MODE_AVX512 BIT(8)
-#define MODE_STEP BIT(9)   /* one instruction per block: TF, breakpoints, interrupt shadow, MTF */
-#define MODE_FWAIT BIT(10) /* WAIT raises #NM: CR0.MP and CR0.TS */
-#define MODE_GUEST BIT(11) /* in L2 */
-#define MODE_USER BIT(12)  /* CPL 3 */
-#define MODE_PLAIN BIT(13) /* of blocks only: every memory access is checked by itself (group.c) */
-#define MODE_CPL0 BIT(14)  /* CPL 0: real mode too */
-#define MODE_TSC BIT(15)   /* RDTSC is legal, and gives the host's TSC plus vcpu.tsc_offset: nothing scales or exits */
-#define MODE_BASES BIT(16) /* 64-bit code, CR4.FSGSBASE: RDFSBASE and its kin are legal */
+#define MODE_STEP BIT(9)    /* one instruction per block: TF, breakpoints, interrupt shadow, MTF */
+#define MODE_FWAIT BIT(10)  /* WAIT raises #NM: CR0.MP and CR0.TS */
+#define MODE_GUEST BIT(11)  /* in L2 */
+#define MODE_USER BIT(12)   /* CPL 3 */
+#define MODE_PLAIN BIT(13)  /* of blocks only: every memory access is checked by itself (group.c) */
+#define MODE_CPL0 BIT(14)   /* CPL 0: real mode too */
+#define MODE_TSC BIT(15)    /* RDTSC is legal, and gives the host's TSC plus vcpu.tsc_offset: nothing scales or exits */
+#define MODE_MAPPED BIT(17) /* 64-bit code, CPL 0: memory by mapped_add */
+#define MODE_BASES BIT(16)  /* 64-bit code, CR4.FSGSBASE: RDFSBASE and its kin are legal */
 
 struct vm {
     const struct machine *machine; /* its devices */
@@ -319,6 +325,7 @@ struct vm {
     struct hyperv_vm hv;
 
     /* -- user code that the host's CPU executes: docs/direct.md -- */
+    bool maps; /* vCPUs have vcpu.mapped */
     enum cpu_direct direct;
     struct direct_notes direct_notes;
 

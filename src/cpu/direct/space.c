@@ -305,7 +305,7 @@ static bool page_map(struct vcpu *v, struct space *s, struct region *r, u32 i, b
             return false;
         notes_apply(v, s); /* write mappings of this page, if there were some */
         page |= is_fit(v, s, r, i, (const u8 *)at, known, p.slot->flags & RAM_FOREIGN) ? PAGE_FETCH : PAGE_UNFIT;
-    } else if (p.write && user_page_writer(v, &p)) {
+    } else if (p.write && page_writer(v, p.slot, p.gpa)) {
         page |= PAGE_WRITE;
     }
     if (page == r->page[i])

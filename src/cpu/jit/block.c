@@ -36,6 +36,7 @@ static void reset(struct cache *c, u8 *code, u8 *data)
     fill_bytes(c->hash, 0, sizeof c->hash);
     fill_bytes(c->pages, 0, sizeof c->pages);
     fill_bytes(c->hot_hash, 0, sizeof c->hot_hash);
+    fill_bytes(c->checked_hash, 0, sizeof c->checked_hash);
     c->has_hot = false;
     c->hot_end = code + c->hot_size;
     c->hot = brief_emit(c, checks_emit(c, code, c->hot_end), c->hot_end);
@@ -496,6 +497,29 @@ void block_kill(struct cache *c, struct block *b)
         unchain(l);
     b->in = NULL;
     divert(c, b->far_entry);
+}
+
+static u32 checked_hash(u64 page, u16 offset)
+{
+    return (u32)(((page | offset) * 0x9e3779b97f4a7c15ull) >> (64 - CHECKED_BITS));
+}
+
+bool block_has_checks(const struct cache *c, u64 page, u16 offset)
+{
+    u32 hash = checked_hash(page, offset);
+    return c->checked_hash[hash / 64] & BIT64(hash % 64);
+}
+
+void block_add_checks(struct vcpu *v, struct block *b, u16 offset)
+{
+    struct cache *c = v->vm->cache;
+    u32 hash = checked_hash(b->page, offset);
+    v->stat[STAT_MAPPED_CHECKED]++;
+    spin_lock(&c->lock);
+    c->checked_hash[hash / 64] |= BIT64(hash % 64);
+    if (b->valid)
+        block_kill(c, b);
+    spin_unlock(&c->lock);
 }
 
 static void hot_add(struct cache *c, const struct block *b)

@@ -93,6 +93,7 @@ struct cache {
     struct block *hash[1 << HASH_BITS];
     struct page_code *pages[1 << PAGE_HASH_BITS]; /* [a] page.h */
     u64 hot_hash[(1 << HASH_BITS) / 64];          /* bit per hash: blocks that shall be made without shared checks */
+    u64 checked_hash[(1 << CHECKED_BITS) / 64];   /* bit per hash: instructions with TLB checks in MODE_MAPPED code */
     bool has_hot;                                 /* some bit of code that cools is set */
     u32 coolings;                                 /* how often they were cleared, HEAT_DOUBLINGS at most */
     struct exit_link *links;
@@ -164,6 +165,10 @@ const struct place *block_place(const struct cache *c, const struct block *b, co
 void block_heat(struct vcpu *v, struct block *b);
 /* The same of the block that has the instruction at la, if the TLB knows its page. */
 void block_heat_at(struct vcpu *v, u64 la);
+/* The block's instruction at that offset in the page reaches memory that is not mapped: the block is killed, and will
+ * be made again with TLB checks for that. And whether an instruction is one of those. */
+void block_add_checks(struct vcpu *v, struct block *b, u16 offset);
+bool block_has_checks(const struct cache *c, u64 page, u16 offset);
 /* No block is hot any more but those of user code: they are killed. */
 void block_cool(struct vcpu *v);
 /* Chains a link to the block at its target, whose linear address is la, if the block fits it. */

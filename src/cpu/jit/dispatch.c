@@ -197,6 +197,12 @@ bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11)
     return proceed(v, link->lands ? r11 : v->page_la + link->target, link->plain ? MODE_PLAIN : 0);
 }
 
+bool exec_go_on(struct vcpu *v, u64 la)
+{
+    v->exec->chain = NULL;
+    return proceed(v, la, MODE_PLAIN);
+}
+
 bool exec_request(struct vcpu *v, u64 offset, u64 r11)
 {
     v->rip = rip_of(v, v->page_la + (u16)offset);

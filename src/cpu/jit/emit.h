@@ -69,6 +69,12 @@ static inline void emit_movzx16(struct emit *e, unsigned dst, unsigned src)
     emit_op0f_reg(e, false, 0xb7, dst, src);
 }
 
+/* movzx ecx, cl */
+static inline void emit_movzx_cl(struct emit *e)
+{
+    emit_op0f_reg(e, false, 0xb6, RCX, RCX);
+}
+
 /* movzx dst32, al */
 static inline void emit_movzx_al(struct emit *e, unsigned dst)
 {

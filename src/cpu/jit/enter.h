@@ -36,6 +36,9 @@ bool exec_lookup(struct vcpu *v, u64 rcx, u64 la);
 bool exec_chain(struct vcpu *v, struct exit_link *link, u64 r11);
 bool exec_request(struct vcpu *v, u64 offset, u64 r11);
 
+/* Goes on at a linear address in a MODE_PLAIN block. */
+bool exec_go_on(struct vcpu *v, u64 la);
+
 /* signal.c */
 bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11);
 

@@ -22,10 +22,13 @@ struct exec {
     struct exit_link *chain; /* link to patch when the next block is known */
     struct tr *tr;           /* the translator's working memory */
     u64 chain_generation;
-    u16 signal_loans;           /* loans in force where a host signal came */
-    struct {                    /* which jumps are frequent: dispatch.c */
-        u32 samples, different; /* in this window: how many, and of how many places */
-        u32 small, large;       /* how many windows in a row had few of them, or many */
+    u16 signal_loans;              /* loans in force where a host signal came */
+    struct block *refused;         /* whose access came by a host signal, at RIP, and must go by the TLB; or NULL */
+    bool refused_counts;           /* it is not the guest's own page fault */
+    u8 refused_seen[CHECKED_SEEN]; /* how often, by the instruction */
+    struct {                       /* which jumps are frequent: dispatch.c */
+        u32 samples, different;    /* in this window: how many, and of how many places */
+        u32 small, large;          /* how many windows in a row had few of them, or many */
         u32 random;
         u16 seen[HEAT_MARKS]; /* how often places were seen in this window */
     } heat;

@@ -28,7 +28,7 @@ static void forget(struct tracker *x, unsigned reg)
 
 static void forget_all(struct tracker *x)
 {
-    for (unsigned r = 0; r < GPR_COUNT; r++)
+    for (unsigned r = 0; r < VALUES; r++)
         forget(x, r);
 }
 
@@ -106,7 +106,7 @@ static void effects(struct tracker *x, const struct decoded *d)
 /* A register whose values on two ways to a place differ has an unknown one there. */
 static void merge(struct tracker *x, struct values *to, const struct values *other)
 {
-    for (unsigned r = 0; r < GPR_COUNT; r++) {
+    for (unsigned r = 0; r < VALUES; r++) {
         if (to->epoch[r] == other->epoch[r] && to->moved[r] == other->moved[r])
             continue;
         to->epoch[r] = x->next_epoch++;
@@ -164,15 +164,18 @@ static void arrive(struct tr *t, struct tracker *x, u32 i)
 
 static const struct access_note no_access = {.base = REG_NONE, .group = GROUP_NONE};
 
-/* Notes the memory operand, if registers and a small constant make up its address. */
-static struct access_note note_operand(const struct decoded *d)
+/* Notes the memory operand, if registers and a small constant make up its address; in mapped memory also RIP and any
+ * constant. */
+static struct access_note note_operand(const struct tr *t, const struct decoded *d)
 {
     const struct insn *in = &d->in;
     bool fetched = d->class == CLASS_PUSH || class_branches(d->class);
     if (d->class != CLASS_COPY && !fetched)
         return no_access;
-    if (!in->mem || in->base >= GPR_COUNT || in->seg == SEG_FS || in->seg == SEG_GS || in->asz != 8 ||
-        in->disp <= -GROUP_REACH || in->disp >= GROUP_REACH)
+    bool by_page = t->mapped && in->base == REG_RIP;
+    s64 disp = by_page ? in->disp + d->next : in->disp, reach = by_page ? INT32_MAX : GROUP_REACH;
+    if (!in->mem || !(in->base < GPR_COUNT || by_page) || in->seg == SEG_FS || in->seg == SEG_GS || in->asz != 8 ||
+        disp <= -reach || disp >= reach)
         return no_access;
     unsigned size, flags = access_flags(d, &size);
     if (flags & SITE_MASKED || !size || size > 64)
@@ -181,13 +184,13 @@ static struct access_note note_operand(const struct decoded *d)
         size = d->class == CLASS_PUSH ? stack_size(d, true) : 8;
         flags = SITE_READ;
     }
-    return (struct access_note){.base = in->base,
+    return (struct access_note){.base = by_page ? VALUE_PAGE : in->base,
                                 .index = in->index,
                                 .scale = in->scale,
                                 .size = (u8)size,
                                 .write = flags & SITE_WRITE,
                                 .group = GROUP_NONE,
-                                .disp = (s32)in->disp};
+                                .disp = (s32)disp};
 }
 
 /* Notes the access to the stack. Return addresses are 8 bytes wide, whatever the prefix. */
@@ -224,7 +227,7 @@ static void join(struct tr *t, const struct values *x, struct access_note *a, u1
 {
     if (a->base == REG_NONE)
         return;
-    a->offset = a->disp + x->moved[a->base];
+    a->offset = a->base == VALUE_PAGE ? 0 : a->disp + x->moved[a->base];
     u32 index_epoch = NO_EPOCH;
     if (a->index != REG_NONE) {
         a->offset += x->moved[a->index] * a->scale;
@@ -237,7 +240,7 @@ static void join(struct tr *t, const struct values *x, struct access_note *a, u1
             (index_epoch != NO_EPOCH && g->scale != a->scale))
             continue;
         s32 new_lo = lo < g->lo ? lo : g->lo, new_hi = hi > g->hi ? hi : g->hi;
-        if (new_hi - new_lo > GROUP_SPAN)
+        if (new_hi - new_lo > (t->mapped ? 2 * GROUP_REACH : GROUP_SPAN))
             continue;
         g->lo = new_lo;
         g->hi = new_hi;
@@ -288,7 +291,8 @@ void group_accesses(struct tr *t)
     forget_all(&x);
     for (u32 i = 0; i < t->insn_count; i++) {
         struct decoded *d = &t->insn[i];
-        d->note[0] = grouped ? note_operand(d) : no_access;
+        d->checked = t->mapped && block_has_checks(t->c, t->b->page, d->pos);
+        d->note[0] = grouped ? note_operand(t, d) : no_access;
         d->note[1] = grouped ? note_stack(d) : no_access;
         t->reached_from[i] = NO_INSN;
     }
@@ -296,8 +300,10 @@ void group_accesses(struct tr *t)
         struct decoded *d = &t->insn[i];
         if (d->label)
             arrive(t, &x, i);
-        join(t, &x.now, &d->note[0], (u16)i);
-        join(t, &x.now, &d->note[1], (u16)i);
+        if (!d->checked) {
+            join(t, &x.now, &d->note[0], (u16)i);
+            join(t, &x.now, &d->note[1], (u16)i);
+        }
         effects(&x, d);
         if (d->ahead != NO_INSN)
             depart(t, &x, i);

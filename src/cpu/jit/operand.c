@@ -10,6 +10,7 @@
  * exec_slow_done, which writes the result.
  */
 #include "cpu/jit/translate.h"
+#include "cpu/mmu/mapped.h"
 
 void emit_place(struct tr *t, struct emit *e)
 {
@@ -214,15 +215,40 @@ static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, boo
         emit_mov(c, H_ADDR, addr);
 }
 
+/* rcx = host minus linear address, in mapped memory, around the linear address in a host register: docs/mapped.md. */
+static void emit_mapped(struct emit *e, unsigned addr)
+{
+    emit_rorx(e, true, H_SCRATCH, addr, MAPPED_SHIFT);
+    emit_movzx_cl(e);
+    emit_op_mem(e, true, 0x8b, H_SCRATCH, H_VCPU, H_SCRATCH, 8, VCPU_DISP(mapped_add));
+}
+
 /* Is the base register enough to address the operand: it has a host register, and there is no index. */
 static bool is_simple(const struct tr *t, const struct access_note *note)
 {
-    return note->index == REG_NONE && host_of(t, note->base) != H_NONE;
+    return note->index == REG_NONE && note->base != VALUE_PAGE && host_of(t, note->base) != H_NONE;
+}
+
+/* r11 = what the operand's displacement is from, if that is no register. */
+static void emit_base(struct tr *t, const struct access_note *note)
+{
+    if (note->base == VALUE_PAGE)
+        emit_load(&t->hot, H_ADDR, VCPU_DISP(page_la));
+    else
+        emit_effective(t, H_ADDR, true);
 }
 
 bool grouped_keeps(const struct tr *t, const struct access_note *note)
 {
     return is_simple(t, note) && t->group[note->group].started;
+}
+
+bool page_operand(const struct tr *t, s32 *disp)
+{
+    const struct insn *in = &t->d->in;
+    s64 from_page = in->disp + t->next;
+    *disp = (s32)from_page;
+    return t->mapped && !t->d->checked && in->base == REG_RIP && in->asz == 8 && !has_base(t) && is_disp32(from_page);
 }
 
 bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp)
@@ -235,7 +261,7 @@ bool grouped_operand(const struct tr *t, const struct access_note *note, unsigne
         *disp = note->disp;
     } else { /* r11 holds the address, or that of the window */
         *index = H_ADDR;
-        *disp = g->started ? 0 : note->offset - g->lo;
+        *disp = note->base == VALUE_PAGE ? note->disp : g->started || t->mapped ? 0 : note->offset - g->lo;
     }
     return true;
 }
@@ -252,7 +278,7 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     s32 slot = VCPU_DISP(group) + g->slot * 8;
     t->mem_index = (u8)index;
     if (!simple) {
-        emit_effective(t, H_ADDR, true);
+        emit_base(t, note);
         t->in_r11 = REG_NONE;
     }
     if (g->started) {
@@ -264,6 +290,14 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
         return true;
     }
     g->started = true;
+    if (t->mapped) {
+        emit_mapped(e, index);
+        emit_store(e, H_SCRATCH, slot);
+        t->in_rcx = g->slot;
+        emit_place(t, e);
+        body(t, e, ctx);
+        return true;
+    }
     u8 *retry = e->p;
     s32 before = g->lo - note->offset, start = simple ? note->disp + before : before, span = g->hi - g->lo;
     if (!t->b->hot && !t->d->loops) /* up to the next size that there is a check for */
@@ -303,6 +337,20 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     return true;
 }
 
+void emit_group_start(struct tr *t, const struct access_note *note)
+{
+    struct group *g = &t->group[note->group];
+    unsigned index;
+    s32 disp;
+    if (g->started || !grouped_operand(t, note, &index, &disp))
+        return;
+    if (!is_simple(t, note))
+        emit_base(t, note);
+    emit_mapped(&t->hot, index);
+    emit_store(&t->hot, H_SCRATCH, VCPU_DISP(group) + g->slot * 8);
+    g->started = true;
+}
+
 void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body,
                  void *ctx)
 {
@@ -312,6 +360,19 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
     if (addr == H_NONE || (write && seg == SEG_CS && !t->is64)) {
         emit_segment(t, seg, size, write ? ACCESS_WRITE : ACCESS_READ);
         addr = H_ADDR;
+    }
+    if (t->mapped && !t->d->checked && !(flags & SITE_MASKED)) {
+        bool far = addr != H_ADDR && (disp > MAPPED_REACH || disp < -MAPPED_REACH); /* index and base in one, perhaps */
+        if (far)
+            emit_lea(e, true, H_ADDR, addr, H_NONE, 1, disp);
+        emit_mapped(e, far ? H_ADDR : addr);
+        t->in_r11 = REG_NONE;
+        t->in_rcx = GROUP_NONE;
+        t->mem_index = (u8)addr;
+        t->mem_disp = disp;
+        emit_place(t, e);
+        body(t, e, ctx);
+        return;
     }
     u8 *retry = e->p;
     emit_check(t, addr, disp, size, write);

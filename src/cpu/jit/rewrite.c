@@ -222,12 +222,26 @@ void translate_copy(struct tr *t)
     s32 disp;
     if (grouped_operand(t, note, &index, &disp)) {
         make_plan(t, &p, true, index, disp, grouped_keeps(t, note) ? t->in_r11 : REG_NONE);
-        emit_grouped(t, note, size, flags, t->d->in.seg, emit_planned, &p);
-        return;
+        if (!t->mapped || !p.spill_count) {
+            emit_grouped(t, note, size, flags, t->d->in.seg, emit_planned, &p);
+            return;
+        }
+        emit_group_start(t, note);
     }
-    bool constant = is_register_plus_constant(t);
-    unsigned addr = constant ? host_of(t, t->d->in.base) : emit_address(t);
-    disp = constant ? (s32)t->d->in.disp : 0;
-    make_plan(t, &p, true, addr == H_NONE ? H_ADDR : addr, disp, REG_NONE);
+    unsigned addr = H_ADDR;
+    if (page_operand(t, &disp)) {
+        emit_load(&t->hot, H_ADDR, VCPU_DISP(page_la));
+        make_plan(t, &p, true, addr, disp, REG_NONE);
+        if (p.spill_count) { /* a host signal would find a guest's register elsewhere */
+            emit_lea(&t->hot, true, H_ADDR, H_ADDR, H_NONE, 1, disp);
+            make_plan(t, &p, true, addr, disp = 0, REG_NONE);
+        }
+    } else {
+        bool constant = is_register_plus_constant(t);
+        addr = constant ? host_of(t, t->d->in.base) : emit_address(t);
+        disp = constant ? (s32)t->d->in.disp : 0;
+        make_plan(t, &p, true, addr == H_NONE ? H_ADDR : addr, disp, REG_NONE);
+    }
+    t->d->checked |= p.spill_count;
     emit_access(t, addr, disp, size, flags, t->d->in.seg, emit_planned, &p);
 }

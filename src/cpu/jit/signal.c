@@ -1,6 +1,7 @@
 /*
- * Host signals of copied instructions become exceptions of the guest. The handler, on its own stack, finds the guest's
- * instruction, records the exception and sends the interrupted context to exec_leave_signal: nothing is unwound.
+ * Host signals of copied instructions become exceptions of the guest, or pages that are mapped (mmu/mapped.h). The
+ * handler, on its own stack, finds the guest's instruction, records the exception and sends the interrupted context to
+ * exec_leave_signal: nothing is unwound.
  */
 #include "cpu/jit/signal.h"
 
@@ -9,6 +10,7 @@
 #include "cpu/jit/enter.h"
 #include "cpu/jit/exec.h"
 #include "cpu/jit/loan.h"
+#include "cpu/mmu/mapped.h"
 
 static bool find_place(struct vcpu *v, const u8 *host, struct block **b, u16 *guest)
 {
@@ -43,6 +45,28 @@ static const u8 *string_left(struct vcpu *v)
     return exec_leave_string;
 }
 
+/* The instruction, which vcpu.rip has, runs in the block's twin, where accesses are checked. */
+static const u8 *refuse(struct vcpu *v, struct block *b, bool counts)
+{
+    v->exec->refused = b;
+    v->exec->refused_counts = counts;
+    return exec_leave_signal;
+}
+
+const u8 *exec_page_fault(struct vcpu *v, const u8 *host_rip, u64 address, u64 rcx, bool write)
+{
+    struct block *b;
+    u16 guest;
+    if (!v->mapped || !find_place(v, host_rip, &b, &guest) || !(b->mode & MODE_MAPPED))
+        return NULL;
+    enum mapped_outcome out = mapped_fault(v, address, rcx, write);
+    if (out == MAPPED_DONE)
+        return host_rip;
+    at_instruction(v, guest, 0);
+    v->exec->signal_loans = guest >= b->loan_from && guest < b->loan_to ? b->loans : 0;
+    return refuse(v, b, out == MAPPED_REFUSED);
+}
+
 const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
 {
     struct block *b;
@@ -58,7 +82,11 @@ const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
     case EXC_UD:
     case EXC_MF:
     case EXC_XM: raise_event(v, (u8)trapno, false, 0, 0); break;
-    case EXC_GP: /* a misaligned operand */ raise_gp(v, 0); break;
+    case EXC_GP: /* a misaligned operand */
+        if (b->mode & MODE_MAPPED && !(b->mode & MODE_PLAIN))
+            return refuse(v, b, true);
+        raise_gp(v, 0);
+        break;
     case EXC_AC: raise_ac(v); break;
     case EXC_PF: v->exit = CPU_EXIT_MEMORY; break;
     default: return NULL;
@@ -70,6 +98,15 @@ const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
 
 bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11)
 {
-    loans_swap(v, v->exec->signal_loans);
+    struct exec *x = v->exec;
+    struct block *b = x->refused;
+    loans_swap(v, x->signal_loans);
+    if (b) {
+        x->refused = NULL;
+        u16 at = v->rip & PAGE_MASK;
+        if (x->refused_counts && ++x->refused_seen[(b->page >> 12 ^ at) % CHECKED_SEEN] % CHECKED_AFTER == 0)
+            block_add_checks(v, b, at);
+        return exec_go_on(v, v->rip);
+    }
     return leave_with(v, v->exit == CPU_EXIT_MEMORY ? CPU_EXIT : CPU_FAULT);
 }

@@ -219,6 +219,7 @@ static void prepare(struct tr *t, struct vcpu *v, const struct translation_reque
     t->is64 = (r->mode & MODE_SIZE_MASK) == MODE_64;
     t->flat = t->is64 || (r->mode & MODE_FLAT);
     t->direct = t->is64 && !(r->mode & MODE_USER) && mmu_is_direct(v);
+    t->mapped = r->mode & MODE_MAPPED && !(r->mode & (MODE_PLAIN | MODE_STEP));
     t->ssz = t->is64 ? 8 : r->mode & MODE_SS32 ? 4 : 2;
     t->lost = t->unsaved = false;
     t->scratch_at = NULL;

@@ -31,7 +31,7 @@
 
 /* A memory access at a constant distance from a register, as group.c sees it. */
 struct access_note {
-    u8 base, index, scale; /* guest registers; base REG_NONE: not of this kind */
+    u8 base, index, scale; /* guest registers, or VALUE_PAGE; base REG_NONE: not of this kind */
     u8 size;
     bool write;
     u8 group;   /* index in tr.group, GROUP_NONE */
@@ -39,10 +39,12 @@ struct access_note {
     s32 offset; /* from the values of their epochs */
 };
 
-/* What is known of the values of guest registers at one place. */
+/* What is known of the values of guest registers at one place, and of one more: the address of the page of code. */
+#define VALUE_PAGE GPR_COUNT
+#define VALUES (GPR_COUNT + 1)
 struct values {
-    u32 epoch[GPR_COUNT]; /* of the same unknown value, if it is the same number */
-    s32 moved[GPR_COUNT]; /* the constant that the register has more than that value */
+    u32 epoch[VALUES]; /* of the same unknown value, if it is the same number */
+    s32 moved[VALUES]; /* the constant that the register has more than that value */
 };
 
 /* Accesses off one value that are checked together: the first one checks the whole window and keeps the page's
@@ -79,15 +81,16 @@ struct decoded {
     struct insn in;
     struct operands operands;
     u16 pos, next;
-    u32 traits;  /* INSN_* */
-    u8 class;    /* enum insn_class */
-    u8 unit;     /* enum insn_unit */
-    u8 brief;    /* enum brief_kind */
-    bool label;  /* a branch of the block jumps here */
-    bool loops;  /* in a loop within the block */
-    bool ends;   /* nothing falls through */
-    u8 ahead;    /* number of an instruction in the block that this branch jumps ahead to, or NO_INSN */
-    u8 loop_end; /* number of the last instruction of the loop that begins here, or NO_INSN */
+    u32 traits;   /* INSN_* */
+    u8 class;     /* enum insn_class */
+    u8 unit;      /* enum insn_unit */
+    u8 brief;     /* enum brief_kind */
+    bool label;   /* a branch of the block jumps here */
+    bool loops;   /* in a loop within the block */
+    bool ends;    /* nothing falls through */
+    bool checked; /* its memory operand and its access to the stack have TLB checks, whatever tr.mapped says */
+    u8 ahead;     /* number of an instruction in the block that this branch jumps ahead to, or NO_INSN */
+    u8 loop_end;  /* number of the last instruction of the loop that begins here, or NO_INSN */
     insn_fn fn;
     struct access_note note[2]; /* the memory operand, the stack */
     /* What Zydis says. Of an instruction that was recalled the values of displacement and immediate are another's: `in`
@@ -121,6 +124,7 @@ struct tr {
     bool is64;
     bool flat;
     bool direct;    /* supervisor mode, where most pages have the direct difference */
+    bool mapped;    /* memory by mapped_add, but for instructions that say otherwise */
     u8 ssz;         /* stack address size in bytes */
     u16 pos;        /* offset in the page of the current instruction */
     u16 next;       /* the same of the instruction behind it */
@@ -247,9 +251,13 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
  * grouped_operand finds out beforehand which host register and displacement the body will use, grouped_keeps whether
  * r11 will still hold in the body what it holds now. */
 bool grouped_operand(const struct tr *t, const struct access_note *note, unsigned *index, s32 *disp);
+/* Is the operand, in mapped memory, that far from the page of code, whose address the body finds in r11? */
+bool page_operand(const struct tr *t, s32 *disp);
 bool grouped_keeps(const struct tr *t, const struct access_note *note);
 bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
                   emit_body body, void *ctx);
+/* In mapped memory, in front of a member that is checked by itself: the group of others can count on its slot. */
+void emit_group_start(struct tr *t, const struct access_note *note);
 /* See scratch_at. */
 static inline void keep_scratch(struct tr *t)
 {

@@ -11,6 +11,29 @@
 #include "cpu/mmu/tlb.h"
 #include "cpu/mmu/walk.h"
 
+bool mmu_is_direct(const struct vcpu *v)
+{
+    return v->tlb->votes > DIRECT_NEW / 2;
+}
+
+void direct_vote(struct vcpu *v, struct tlb *t, u64 add)
+{
+    struct mmu *m = v->mmu;
+    if (t->key.flags & TLB_USER)
+        return;
+    if (likely(add == t->direct)) {
+        t->votes += t->votes < DIRECT_SURE;
+        return;
+    }
+    if (--t->votes)
+        return;
+    copy_words(t->dtag, m->empty, TLB_SIZE);
+    t->direct = m->direct = add;
+    t->votes = DIRECT_NEW;
+    if (t == v->tlb)
+        v->direct = add;
+}
+
 static u64 met(const struct vcpu *v, const u64 dr[4], u64 dr7, u64 la, unsigned size, bool write)
 {
     static const u8 lengths[4] = {1, 2, 8, 4};
@@ -91,9 +114,9 @@ static bool writer_register(struct vcpu *v, const struct ram_slot *slot, gpa_t g
     return !(old & RAM_CODE);
 }
 
-bool user_page_writer(struct vcpu *v, const struct user_page *p)
+bool page_writer(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa)
 {
-    return writer_register(v, p->slot, p->gpa, ACCESS_WRITE | ACCESS_AHEAD);
+    return writer_register(v, slot, gpa, ACCESS_WRITE | ACCESS_AHEAD);
 }
 
 /* A store to this page, which has code, need not walk again. */

@@ -312,6 +312,7 @@ void mmu_attach(struct vcpu *v);
 /* Invalidations, of what the state of the vCPU is now: after a change of CR3 call mmu_select too. Each does what the
  * manual demands of the instruction it is named after, no more if cheap. */
 void mmu_flush_all(struct vcpu *v);                       /* all contexts of this vCPU */
+void mmu_flush_guests(struct vcpu *v);                    /* INVVPID 2: all VPIDs but 0 */
 void mmu_flush_nonglobal(struct vcpu *v);                 /* MOV CR3 without bit 63: current space and PCID */
 void mmu_flush_global(struct vcpu *v);                    /* CR4.PGE and others: current space, all PCIDs */
 void mmu_flush_pcid(struct vcpu *v, u32 space, u16 pcid); /* INVPCID 1 */
@@ -373,7 +374,7 @@ struct user_page {
  * False: not even reading, or it is no RAM. */
 bool user_page_find(struct vcpu *v, const struct leaf_table *t, u64 la, u64 entry, bool fetch, struct user_page *p);
 /* Registers this vCPU as one that writes to the page past all checks, as an entry of the TLB is. False: it must not. */
-bool user_page_writer(struct vcpu *v, const struct user_page *p);
+bool page_writer(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa);
 
 /* PAE: loads pdpte[] from CR3; #GP(0) if reserved bits are set. Nothing to do under NPT, where walks read them. */
 MUST_CHECK enum outcome mmu_load_pdptes(struct vcpu *v, u64 cr3);

@@ -6,6 +6,7 @@
  * context, so a call in the middle of a change would create contexts that nobody uses.
  */
 #include "cpu/core/nested.h"
+#include "cpu/mmu/mapped.h"
 #include "cpu/mmu/mmu.h"
 #include "x86/msr.h"
 
@@ -66,15 +67,16 @@ void mode_update(struct vcpu *v)
     u32 mode = code_mode(v) | common;
     if (v->cpl == 3)
         mode |= MODE_USER;
+    u32 mapped = !(common & MODE_STEP) && mapped_fits(v) ? MODE_MAPPED : 0;
     if (v->cpl == 0)
-        mode |= MODE_CPL0;
+        mode |= MODE_CPL0 | (in_64bit(v) ? mapped : 0);
     if (plain_tsc && !(v->cpl && kernel_tsc))
         mode |= MODE_TSC;
     if (v->cr4 & CR4_FSGSBASE) {
         mode |= in_64bit(v) ? MODE_BASES : 0;
         common |= MODE_BASES;
     }
-    v->mode_crossed[0] = common | MODE_64 | MODE_FLAT | MODE_CPL0 | (plain_tsc ? MODE_TSC : 0);
+    v->mode_crossed[0] = common | MODE_64 | MODE_FLAT | MODE_CPL0 | mapped | (plain_tsc ? MODE_TSC : 0);
     v->mode_crossed[1] = common | MODE_64 | MODE_FLAT | MODE_USER | (plain_tsc && !kernel_tsc ? MODE_TSC : 0);
     v->mode = mode;
     v->neg_cs_base = in_64bit(v) ? 0 : -v->seg[SEG_CS].base;

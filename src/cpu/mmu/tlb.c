@@ -11,6 +11,7 @@
 #include "cpu/mmu/tlb.h"
 
 #include "cpu/core/copy.h"
+#include "cpu/mmu/mapped.h"
 #include "cpu/mmu/walk.h"
 
 /* tlb_key.pcid of contexts that address spaces share. */
@@ -444,29 +445,6 @@ void mmu_set_lost_return(struct vcpu *v, const u8 *code)
     v->mmu->lost_return = (u64)code;
 }
 
-bool mmu_is_direct(const struct vcpu *v)
-{
-    return v->tlb->votes > DIRECT_NEW / 2;
-}
-
-void direct_vote(struct vcpu *v, struct tlb *t, u64 add)
-{
-    struct mmu *m = v->mmu;
-    if (t->key.flags & TLB_USER)
-        return;
-    if (likely(add == t->direct)) {
-        t->votes += t->votes < DIRECT_SURE;
-        return;
-    }
-    if (--t->votes)
-        return;
-    copy_words(t->dtag, m->empty, TLB_SIZE);
-    t->direct = m->direct = add;
-    t->votes = DIRECT_NEW;
-    if (t == v->tlb)
-        v->direct = add;
-}
-
 struct tlb *tlb_for(struct vcpu *v, enum access access)
 {
     struct tlb *t = v->tlb;
@@ -555,6 +533,7 @@ static void other_drop(struct vcpu *v, struct tlb *t, u64 la)
 void mmu_flush_all(struct vcpu *v)
 {
     contexts_drop(v->mmu, ~0u);
+    mapped_flush(v);
     stage2_flush_root(v, 0, true);
     mmu_select(v);
 }
@@ -567,9 +546,23 @@ static void current_check(struct vcpu *v)
         mmu_select(v);
 }
 
+void mmu_flush_guests(struct vcpu *v)
+{
+    struct mmu *m = v->mmu;
+    for (u32 valid = m->valid; valid; valid &= valid - 1) {
+        u32 i = (u32)__builtin_ctz(valid);
+        if (m->key[i].space)
+            contexts_drop(m, BIT(i));
+    }
+    stage2_flush_root(v, 0, true);
+    current_check(v);
+}
+
 static void contexts_forget(struct vcpu *v, u32 space, bool all_pcids, u16 pcid)
 {
     struct mmu *m = v->mmu;
+    if (all_pcids && !space)
+        mapped_flush(v);
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         u32 i = (u32)__builtin_ctz(valid);
         if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid))
@@ -602,6 +595,8 @@ void mmu_flush_space(struct vcpu *v, u32 space)
 void mmu_flush_page(struct vcpu *v, u32 space, bool all_pcids, u16 pcid, u64 la)
 {
     struct mmu *m = v->mmu;
+    if (!space)
+        mapped_drop(v, la);
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         u32 i = (u32)__builtin_ctz(valid);
         if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid || m->tlb[i].has_global)) {
@@ -642,6 +637,7 @@ void mmu_protect(struct vcpu *v, const u8 *host, u64 size)
     struct mmu *m = v->mmu;
     if (unlikely(v->vm->direct != CPU_DIRECT_OFF))
         direct_note(&v->vm->direct_notes, (u64)host, size);
+    mapped_protect(v, host, size);
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         struct tlb *t = &m->tlb[__builtin_ctz(valid)];
         if (!may_write(t, host, size))
@@ -782,6 +778,7 @@ void mmu_forget(struct vcpu *v)
 {
     struct mmu *m = v->mmu;
     vcpu_slots_forget(v);
+    mapped_flush(v);
     contexts_drop(m, ~0u);
     m->valid = BIT(tlb_number(m, v->tlb));
     context_part(v->tlb);

@@ -262,7 +262,7 @@ enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk
     if (!(v->cr0 & CR0_PG)) {
         k.page_user = k.page_write = true;
         k.page_nx = false;
-        *w = (struct walk){.shift = PAGE_SHIFT, .write = true, .address = la & ~PAGE_MASK};
+        *w = (struct walk){.shift = PAGE_SHIFT, .user = true, .write = true, .address = la & ~PAGE_MASK};
         return walk_final(&k, la, w);
     }
 
@@ -284,6 +284,7 @@ enum outcome walk_linear(struct vcpu *v, u64 la, enum access access, struct walk
     w->in_large = false;
     w->address = (base | (la & (BIT64(k.shift) - 1))) & ~PAGE_MASK;
     w->shift = k.shift;
+    w->user = k.page_user;
     w->global = leaf & PTE_G && v->cr4 & CR4_PGE;
     w->write = access & ACCESS_WRITE || (leaf & PTE_D && !(access & ACCESS_FETCH) && !denied(&k, true));
     return walk_final(&k, base | (la & (BIT64(k.shift) - 1)), w);

@@ -12,6 +12,7 @@ struct walk {
     gpa_t gpa; /* of the byte, after the second stage */
     u8 shift;  /* size of the guest's page, as a power of two */
     bool global;
+    bool user;        /* a page of user mode */
     bool write;       /* a write is permitted too and the dirty bits are set: no further walk is needed for it */
     u64 address;      /* of the page before the second stage */
     const u64 *entry; /* of 8 bytes that maps it, as `leaf` says; NULL: not known */

@@ -335,7 +335,7 @@ enum outcome op_invvpid(struct vcpu *v, const struct insn *in)
     if (type == INVVPID_ADDRESS)
         mmu_flush_page(v, desc.vpid, true, 0, desc.address);
     else if (type == INVVPID_ALL)
-        mmu_flush_all(v);
+        mmu_flush_guests(v);
     else
         mmu_flush_space(v, desc.vpid);
     return vmx_succeed(v);
