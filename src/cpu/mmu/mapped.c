@@ -137,11 +137,12 @@ static u8 *place_of(const struct vcpu *v, u64 la)
     return NULL;
 }
 
-/* Areas stay what they are for: translated code may be in the middle of a block that knows where they lie. */
-static void pieces_drop(struct vcpu *v)
+void mapped_empty(struct vcpu *v)
 {
     struct mapped *m = v->mapped;
-    for (u32 i = 0; i < m->areas && m->count; i++)
+    if (!m || !m->count)
+        return;
+    for (u32 i = 0; i < m->areas; i++)
         if (!host_set(v, area_host(m, i), AREA_SIZE, NULL, 0))
             __builtin_trap(); /* it takes no more mappings than there were */
     m->count = m->splits = 0;
@@ -168,7 +169,7 @@ void mapped_flush(struct vcpu *v)
     if (!m || !m->areas)
         return;
     v->stat[STAT_MAPPED_FLUSH]++;
-    pieces_drop(v);
+    mapped_empty(v);
     areas_forget(v);
     look_at_price(m);
 }
@@ -178,7 +179,7 @@ static void piece_drop(struct vcpu *v, struct piece *p)
     struct mapped *m = v->mapped;
     v->stat[STAT_MAPPED_DROP]++;
     if (!host_set(v, place_of(v, p->la), p->size, NULL, 0)) {
-        pieces_drop(v);
+        mapped_empty(v);
         return;
     }
     *p = m->piece[--m->count];
@@ -285,14 +286,14 @@ static enum mapped_outcome piece_make(struct vcpu *v, u64 la, const struct ram_s
         gpa.a = w->gpa.a & ~PAGE_MASK;
     }
     if (m->count == PIECES || m->count + m->splits >= HOST_MAPPINGS / 2 / v->vm->vcpu_count)
-        pieces_drop(v);
+        mapped_empty(v);
     la &= ~(size - 1);
     u8 *at = place_make(v, la), *memory = ram_host(s, gpa);
     if (!at)
         return MAPPED_REFUSED;
     if (!host_set(v, at, size, memory, w->write ? ALIAS_READ | ALIAS_WRITE : ALIAS_READ)) {
         m->off = true;
-        pieces_drop(v);
+        mapped_empty(v);
         return MAPPED_REFUSED;
     }
     m->piece[m->count++] =
@@ -300,7 +301,7 @@ static enum mapped_outcome piece_make(struct vcpu *v, u64 la, const struct ram_s
     m->fills++;
     v->stat[STAT_MAPPED_PIECE]++;
     if (w->write && !writers_register(v, s, gpa, at, size))
-        pieces_drop(v);
+        mapped_empty(v);
     return MAPPED_DONE;
 }
 

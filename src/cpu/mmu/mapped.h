@@ -42,10 +42,13 @@ enum mapped_outcome {
  */
 enum mapped_outcome mapped_fault(struct vcpu *v, u64 host, u64 add, bool write);
 
-/* Invalidations, as of the TLB: a global page, all of them; and pages of host memory that lose the right to be written.
- * The last one may be called on another thread in the exclusive section. */
+/* Invalidations, as of the TLB: a global page, or all of them, by an instruction of the guest's. */
 void mapped_drop(struct vcpu *v, u64 la);
 void mapped_flush(struct vcpu *v);
+/* Called also on another thread in the exclusive section, while the vCPU may be in the middle of a block, which knows
+ * where areas lie: so they stay what they are for. Nothing is mapped any more; or pages of host memory lose the right
+ * to be written. */
+void mapped_empty(struct vcpu *v);
 void mapped_protect(struct vcpu *v, const u8 *memory, u64 size);
 
 #endif

@@ -778,7 +778,7 @@ void mmu_forget(struct vcpu *v)
 {
     struct mmu *m = v->mmu;
     vcpu_slots_forget(v);
-    mapped_flush(v);
+    mapped_empty(v);
     contexts_drop(m, ~0u);
     m->valid = BIT(tlb_number(m, v->tlb));
     context_part(v->tlb);
