@@ -22,8 +22,9 @@ OPT_cov := -O0 --coverage
 CFLAGS += $(OPT_$(B))
 LDFLAGS += $(filter -fsanitize% --coverage,$(OPT_$(B))) -pthread
 LDLIBS += -lZydis -lZycore -lz -lrt
-# Of the manager and the switch: not for the library that others preload.
-PROGRAM_LIBS := -ljansson -lslirp -ledit -llzma -lzstd -lm
+# Of the manager and the switch: not for the library that others preload. libgcc_s is what pthread_cancel would load when
+# it is called, for which there may be no memory then.
+PROGRAM_LIBS := -ljansson -lslirp -ledit -llzma -lzstd -lm -Wl,--push-state,--no-as-needed -lgcc_s -Wl,--pop-state
 
 # One short line per file; the whole command with V=1.
 ifeq ($(V),)

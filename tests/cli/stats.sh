@@ -27,7 +27,8 @@ line() { # NAME PATTERN
 names=(dispatched lookups calls 'system calls' 'TLB fills' ungrouped 'bounced accesses' faults 'VM entries' 'VM exits'
     halts 'stores beside code' 'pages of code compared' 'blocks found stale'
     'fills by a victim' 'fills in place of another' 'fetch fills' 'lookups for links'
-    'jumps in C' 'blocks made' 'blocks made hot' 'direct.entries' 'direct.entries_l2'
+    'jumps in C' 'blocks made' 'blocks made hot' 'mapped.pieces' 'mapped.drops' 'mapped.flushes' 'mapped.refused'
+    'mapped.checked' 'direct.entries' 'direct.entries_l2'
     'direct.syscalls' 'direct.page_faults' 'direct.other_stops' 'direct.kicks' 'direct.steps' 'direct.changes'
     'direct.calls' 'direct.pages' 'direct.checks' 'direct.unfit_pages' 'direct.ran_us' 'direct.spent_us'
     'direct.vectors' 'direct.processes')
