@@ -72,6 +72,9 @@ struct accel_ops {
     void (*stats)(struct accel_vm *vm, char *buf, size_t size);
     /* Why run() returned ACCEL_ERROR. */
     const struct error *(*error)(struct accel_vm *vm, u32 index);
+    /* [signal] Where guest memory lies that the accelerator has mapped at a host address, too: docs/mapped.md. The
+     * address itself if it has not. May be NULL. */
+    const u8 *(*memory_at)(struct accel_vm *vm, const u8 *host);
     u64 (*tsc_khz)(struct accel_vm *vm);
     bool (*has_long_mode)(struct accel_vm *vm); /* as CPUID shows it to the guest */
     bool (*has_la57)(struct accel_vm *vm);      /* 5-level paging, likewise */

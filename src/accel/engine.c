@@ -326,6 +326,11 @@ static void engine_clock_set(struct accel_vm *a, u64 ns)
     cpu_clock_set(a->vm, ns);
 }
 
+static const u8 *engine_memory_at(struct accel_vm *a, const u8 *host)
+{
+    return cpu_memory_at(a->vm, host);
+}
+
 const struct accel_ops accel_engine = {
     .name = "engine",
     .create = engine_create,
@@ -344,6 +349,7 @@ const struct accel_ops accel_engine = {
     .perf_map = engine_perf_map,
     .stats = engine_stats,
     .error = engine_error,
+    .memory_at = engine_memory_at,
     .tsc_khz = engine_tsc_khz,
     .has_long_mode = engine_has_long_mode,
     .has_la57 = engine_has_la57,

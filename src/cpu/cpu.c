@@ -419,6 +419,14 @@ const u8 *cpu_page_fault(struct vcpu *v, const u8 *host_rip, u64 address, u64 rc
     return exec_page_fault(v, host_rip, address, rcx, write);
 }
 
+const u8 *cpu_memory_at(const struct vm *vm, const u8 *host)
+{
+    const u8 *memory = NULL;
+    for (u32 i = 0; i < vm->vcpu_count && !memory; i++)
+        memory = mapped_memory(vm->vcpu[i], host);
+    return memory ? memory : host;
+}
+
 const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
 {
     return exec_signal(v, host_rip, trapno);

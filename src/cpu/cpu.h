@@ -96,6 +96,9 @@ const u8 *cpu_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno);
 /* The same for a page fault at a host address that belongs to no slot, with RCX as it was. */
 const u8 *cpu_page_fault(struct vcpu *v, const u8 *host_rip, u64 address, u64 rcx, bool write);
 
+/* [signal] Where memory of a slot lies that `maps` has at this host address, too; the address itself if it has not. */
+const u8 *cpu_memory_at(const struct vm *vm, const u8 *host);
+
 /*
  * The same for a page fault at memory of a slot in C code of the engine: where cpu_may_leave, the caller may jump out
  * of cpu_run or cpu_step, and calls cpu_memory_gone with the registers as they were at the fault. The vCPU is then as

@@ -291,6 +291,8 @@ u64 pc_accesses(struct pc *pc)
 bool pc_ram_at(const struct pc *pc, const void *host, u64 *gpa)
 {
     gpa_t at;
+    if (pc->vm && pc->config.accel->memory_at)
+        host = pc->config.accel->memory_at(pc->vm, host);
     bool found = ram_gpa(pc->layout.ram, host, &at);
     if (found)
         *gpa = at.a;

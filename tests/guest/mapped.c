@@ -354,6 +354,26 @@ static void large_pages(void)
     *entry = 0;
     invlpg(la);
     check(catch_fault(touch, (void *)la).raised, "a large page that went");
+    /* Small pages become a large one and are small again, at the same memory, so most entries need no INVLPG. */
+    for (u64 i = 0; i < 512; i++)
+        table[i] = (LARGE + i * PAGE_SIZE) | PTE_P | PTE_W | PTE_G | PTE_A | PTE_D;
+    *entry = (u64)table | PTE_P | PTE_W;
+    invlpg(la);
+    good = true;
+    for (u64 i = 1; i <= 40; i++) {
+        volatile u64 *y = (u64 *)(la + i * 0x3000), *z = (u64 *)(la + i * 0x3000 + 0x1000);
+        *y = i;
+        good &= *y == i;
+        *entry = LARGE | PTE_P | PTE_W | PTE_G | PTE_PS | PTE_A | PTE_D;
+        *z = i + 100;
+        *entry = (u64)table | PTE_P | PTE_W;
+        invlpg((u64)z);
+        *y = i + 1000;
+        good &= *z == i + 100 && *y == i + 1000 && *(u64 *)(LARGE + i * 0x3000) == i + 1000;
+    }
+    check(good, "small pages that were a large one meanwhile");
+    *entry = 0;
+    invlpg(la);
 }
 
 static u64 far_address;
@@ -400,6 +420,81 @@ static void at_random(void)
     }
 }
 
+/* Instructions whose registers translated code has elsewhere, in code that is mapped itself. */
+static const u64 code_la = 0xffffffff90000000ull;
+static const u8 code[] = {
+    0x49, 0xbe, 0,    0,    0,    0, 0, 0, 0, 0, /* mov $data, %r14 */
+    0xb1, 0x04,                                  /* mov $4, %cl */
+    0x4d, 0x0f, 0xa5, 0x7e, 0x08,                /* shld %cl, %r15, 8(%r14) */
+    0x49, 0x8b, 0x46, 0x10,                      /* mov 16(%r14), %rax */
+    0x4c, 0x03, 0x35, 0,    0,    0, 0,          /* add data(%rip), %r14 */
+    0x48, 0x03, 0x05, 8,    0,    0, 0,          /* add data(%rip), %rax */
+    0xc3,
+};
+#define CODE_DATA 0x800
+#define CODE_RIP_14 28 /* behind the instructions with RIP */
+#define CODE_RIP_AX 35
+
+static void registers_elsewhere(void)
+{
+    u8 *page_of_code = page_alloc();
+    volatile u64 *data = (u64 *)(page_of_code + CODE_DATA);
+    map_page(code_la, (u64)page_of_code, PTE_P | PTE_W | PTE_G);
+    copy(page_of_code, code, sizeof code);
+    u64 address = code_la + CODE_DATA;
+    s32 to_14 = CODE_DATA - CODE_RIP_14, to_ax = CODE_DATA + 16 - CODE_RIP_AX;
+    copy(page_of_code + 2, &address, sizeof address);
+    copy(page_of_code + CODE_RIP_14 - 4, &to_14, sizeof to_14);
+    copy(page_of_code + CODE_RIP_AX - 4, &to_ax, sizeof to_ax);
+    bool good = true;
+    for (u64 i = 0; i < 20; i++) {
+        u64 rax, r14;
+        data[0] = i;
+        data[1] = 0x1000000000000001ull * (i + 1);
+        data[2] = i * 3;
+        u64 shifted = data[1] << 4 | 0xa;
+        __asm__ volatile("mov $0xa5a5a5a5a5a5a5a5, %%r15; call *%2; mov %%r14, %1"
+                         : "=&a"(rax), "=&r"(r14)
+                         : "r"(code_la)
+                         : "rcx", "r14", "r15", "memory", "cc");
+        good &= data[1] == shifted && rax == i * 6 && r14 == address + i && data[0] == i;
+    }
+    check(good, "registers that live elsewhere, and operands by RIP");
+}
+
+/* Masked moves with an operand by RIP. */
+static void masked(void)
+{
+    if (!(cpuid(1, 0).c & BIT(28)) || !(cpuid(1, 0).c & BIT(26))) {
+        skip("masked moves", "no AVX");
+        return;
+    }
+    static const u8 moves[] = {
+        0xc5, 0xf5, 0x76, 0xc9,                   /* vpcmpeqd %ymm1, %ymm1, %ymm1 */
+        0xc4, 0xe2, 0x75, 0x2c, 0x05, 0, 0, 0, 0, /* vmaskmovps from(%rip), %ymm1, %ymm0 */
+        0xc4, 0xe2, 0x75, 0x2e, 0x05, 0, 0, 0, 0, /* vmaskmovps %ymm0, %ymm1, to(%rip) */
+        0xc5, 0xf8, 0x77, 0xc3,                   /* vzeroupper; ret */
+    };
+    write_cr4(read_cr4() | CR4_OSXSAVE | CR4_OSFXSR | CR4_OSXMMEXCPT);
+    __asm__ volatile("xsetbv" : : "a"(7), "d"(0), "c"(0));
+    u8 *page_of_code = page_alloc();
+    u64 *data = (u64 *)(page_of_code + CODE_DATA);
+    map_page(code_la + PAGE_SIZE, (u64)page_of_code, PTE_P | PTE_W | PTE_G);
+    copy(page_of_code, moves, sizeof moves);
+    s32 from = CODE_DATA - 13, to = CODE_DATA + 64 - 22;
+    copy(page_of_code + 9, &from, sizeof from);
+    copy(page_of_code + 18, &to, sizeof to);
+    bool good = true;
+    for (u64 i = 0; i < 20; i++) {
+        for (u64 k = 0; k < 4; k++)
+            data[k] = i * 77 + k, data[8 + k] = 0;
+        ((void (*)(void))(code_la + PAGE_SIZE))();
+        for (u64 k = 0; k < 4; k++)
+            good &= data[8 + k] == i * 77 + k;
+    }
+    check(good, "masked moves by RIP");
+}
+
 int main(void)
 {
     for (unsigned i = 0; i < PAGES; i++)
@@ -410,6 +505,8 @@ int main(void)
     idt[EXC_PF].ist = 1;
     strange_addresses();
     large_pages();
+    registers_elsewhere();
+    masked();
     add_places(0xffff888000000000ull - 4 * PAGE_SIZE, 8); /* on both sides of a border between entries of the PML4 */
     add_places(0xfffffffffff00000ull, 6);
     add_places(0xffffffff81000000ull, 8);

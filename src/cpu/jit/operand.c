@@ -174,6 +174,8 @@ static bool is_shared(const struct tr *t, unsigned size)
 static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, bool write)
 {
     struct emit *e = &t->hot, *c = &t->cold;
+    if (addr == H_ADDR && disp)
+        __builtin_trap(); /* the body would add it twice */
     if (is_shared(t, size)) {
         u32 kind = (write ? CHECK_WRITE : 0) | (may_be_direct(t, addr) ? CHECK_DIRECT : 0);
         if (disp)
@@ -344,10 +346,13 @@ void emit_group_start(struct tr *t, const struct access_note *note)
     s32 disp;
     if (g->started || !grouped_operand(t, note, &index, &disp))
         return;
-    if (!is_simple(t, note))
+    if (!is_simple(t, note)) {
         emit_base(t, note);
+        t->in_r11 = REG_NONE;
+    }
     emit_mapped(&t->hot, index);
     emit_store(&t->hot, H_SCRATCH, VCPU_DISP(group) + g->slot * 8);
+    t->in_rcx = GROUP_NONE;
     g->started = true;
 }
 

@@ -229,7 +229,7 @@ void translate_copy(struct tr *t)
         emit_group_start(t, note);
     }
     unsigned addr = H_ADDR;
-    if (page_operand(t, &disp)) {
+    if (!(flags & SITE_MASKED) && page_operand(t, &disp)) {
         emit_load(&t->hot, H_ADDR, VCPU_DISP(page_la));
         make_plan(t, &p, true, addr, disp, REG_NONE);
         if (p.spill_count) { /* a host signal would find a guest's register elsewhere */

@@ -45,6 +45,11 @@ static const u8 *string_left(struct vcpu *v)
     return exec_leave_string;
 }
 
+static bool is_mapped(const struct block *b)
+{
+    return (b->mode & (MODE_MAPPED | MODE_PLAIN | MODE_STEP)) == MODE_MAPPED;
+}
+
 /* The instruction, which vcpu.rip has, runs in the block's twin, where accesses are checked. */
 static const u8 *refuse(struct vcpu *v, struct block *b, bool counts)
 {
@@ -57,7 +62,7 @@ const u8 *exec_page_fault(struct vcpu *v, const u8 *host_rip, u64 address, u64 r
 {
     struct block *b;
     u16 guest;
-    if (!v->mapped || !find_place(v, host_rip, &b, &guest) || !(b->mode & MODE_MAPPED))
+    if (!v->mapped || !find_place(v, host_rip, &b, &guest) || !is_mapped(b))
         return NULL;
     enum mapped_outcome out = mapped_fault(v, address, rcx, write);
     if (out == MAPPED_DONE)
@@ -83,7 +88,7 @@ const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
     case EXC_MF:
     case EXC_XM: raise_event(v, (u8)trapno, false, 0, 0); break;
     case EXC_GP: /* a misaligned operand */
-        if (b->mode & MODE_MAPPED && !(b->mode & MODE_PLAIN))
+        if (is_mapped(b))
             return refuse(v, b, true);
         raise_gp(v, 0);
         break;

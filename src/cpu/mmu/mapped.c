@@ -18,6 +18,7 @@
 #define AREA_APART (AREA_SIZE + AREA_ROOM)
 #define SPACE_SIZE ((AREAS + 1) * AREA_APART + AREA_ROOM)
 
+#define ACCESS_MAX 64 /* bytes */
 #define PIECES 2048
 #define PIECE_MAX (2ull << 20) /* bytes */
 #define LARGE_SHIFT 21
@@ -59,6 +60,13 @@ struct mapped {
     u32 dear;          /* flushes in a row that came too soon */
     struct piece piece[PIECES];
 };
+
+/* The part of HOST_MAPPINGS that is this vCPU's; a piece, or a part of one, takes two. */
+static u32 splits_max(const struct vcpu *v)
+{
+    u32 vcpus = v->vm->vcpu_count;
+    return HOST_MAPPINGS / 2 / (vcpus < MAPPED_VCPUS ? vcpus : MAPPED_VCPUS);
+}
 
 size_t mapped_size(void)
 {
@@ -207,7 +215,7 @@ void mapped_protect(struct vcpu *v, const u8 *memory, u64 size)
         end = end < p->size ? end : p->size;
         if (!p->write || begin >= end)
             continue;
-        if (end - begin > PAGE_SIZE || m->splits >= HOST_MAPPINGS / 2 / v->vm->vcpu_count ||
+        if (end - begin > PAGE_SIZE || m->splits >= splits_max(v) ||
             !host_set(v, place_of(v, p->la) + begin, end - begin, NULL, ALIAS_READ))
             piece_drop(v, p);
         else
@@ -231,18 +239,19 @@ static u8 *place_make(struct vcpu *v, u64 la)
     return place_of(v, la);
 }
 
-/* The linear address that translated code meant. */
-static bool address_of(const struct vcpu *v, u64 host, u64 add, u64 *la)
+/* The linear address that translated code meant. *nowhere_yet: no area is for it. */
+static bool address_of(const struct vcpu *v, u64 host, u64 add, u64 *la, bool *nowhere_yet)
 {
     const struct mapped *m = v->mapped;
-    for (u32 i = 0; i <= AREAS; i++) {
-        if (host - (u64)area_host(m, i) >= AREA_SIZE)
-            continue;
-        u64 of = i < m->areas ? m->of[i] : (u64)area_host(m, i) - add;
-        *la = of + (host - (u64)area_host(m, i));
-        return i < m->areas || (i == AREAS && !(of & (AREA_SIZE - 1)) && add == nowhere(m, mapped_index(of)));
-    }
-    return false;
+    *nowhere_yet = host - (u64)area_host(m, AREAS) < AREA_SIZE;
+    for (u32 i = 0; i < m->areas; i++)
+        if (host - (u64)area_host(m, i) < AREA_SIZE) {
+            *la = m->of[i] + (host - (u64)area_host(m, i));
+            return true;
+        }
+    u64 of = (u64)area_host(m, AREAS) - add;
+    *la = of + (host - (u64)area_host(m, AREAS));
+    return *nowhere_yet && !(of & (AREA_SIZE - 1)) && add == nowhere(m, mapped_index(of));
 }
 
 static struct piece *piece_at(struct mapped *m, u64 la)
@@ -285,9 +294,12 @@ static enum mapped_outcome piece_make(struct vcpu *v, u64 la, const struct ram_s
         size = PAGE_SIZE;
         gpa.a = w->gpa.a & ~PAGE_MASK;
     }
-    if (m->count == PIECES || m->count + m->splits >= HOST_MAPPINGS / 2 / v->vm->vcpu_count)
+    if (m->count == PIECES || m->count + m->splits >= splits_max(v))
         mapped_empty(v);
     la &= ~(size - 1);
+    for (u32 i = m->count; i-- > 0;) /* pages that are a part of a large one now */
+        if (i < m->count && (m->piece[i].la - la < size || la - m->piece[i].la < m->piece[i].size))
+            piece_drop(v, &m->piece[i]);
     u8 *at = place_make(v, la), *memory = ram_host(s, gpa);
     if (!at)
         return MAPPED_REFUSED;
@@ -319,13 +331,20 @@ enum mapped_outcome mapped_fault(struct vcpu *v, u64 host, u64 add, bool write)
     struct mapped *m = v->mapped;
     struct walk w;
     u64 la;
-    if (!address_of(v, host, add, &la))
+    bool nowhere_yet;
+    if (!address_of(v, host, add, &la, &nowhere_yet))
         return refuse(v);
-    if (walk_linear(v, la, write ? ACCESS_WRITE : ACCESS_READ, &w) != CPU_OK)
+    /* What may cross into another page, which may fault, sets no dirty bit yet. */
+    bool marks = write && (la & PAGE_MASK) <= PAGE_SIZE - ACCESS_MAX;
+    if (walk_linear(v, la, marks ? ACCESS_WRITE : ACCESS_READ, &w) != CPU_OK) {
+        v->fault.valid = false; /* it comes from the instruction itself */
         return MAPPED_LATER;
+    }
     const struct ram_slot *s = vcpu_slot(v, w.gpa);
     if (!w.global || w.user || !s || s->dirty || mem_is_apic(v, w.gpa))
         return refuse(v);
+    if (write && !w.write)
+        return MAPPED_LATER;
     struct piece *p = piece_at(m, la);
     u8 *memory = ram_host(s, GPA(w.gpa.a & ~PAGE_MASK));
     if (p && p->write && write && p->memory + ((la & ~PAGE_MASK) - p->la) == memory) {
@@ -333,12 +352,23 @@ enum mapped_outcome mapped_fault(struct vcpu *v, u64 host, u64 add, bool write)
         if (!page_writer(v, s, w.gpa))
             return refuse(v);
         if (host_set(v, place_of(v, la & ~PAGE_MASK), PAGE_SIZE, NULL, ALIAS_READ | ALIAS_WRITE))
-            return MAPPED_DONE;
+            return nowhere_yet ? MAPPED_LATER : MAPPED_DONE;
     }
     if (p)
         piece_drop(v, p);
-    bool known = place_of(v, la);
     if (piece_make(v, la, s, &w) == MAPPED_REFUSED)
         return refuse(v);
-    return known ? MAPPED_DONE : MAPPED_LATER;
+    return nowhere_yet ? MAPPED_LATER : MAPPED_DONE; /* the difference in use leads nowhere still */
+}
+
+const u8 *mapped_memory(const struct vcpu *v, const u8 *host)
+{
+    const struct mapped *m = v->mapped;
+    for (u32 i = 0; m && i < m->count; i++) {
+        const struct piece *p = &m->piece[i];
+        const u8 *at = place_of(v, p->la);
+        if (at && (u64)(host - at) < p->size)
+            return p->memory + (host - at);
+    }
+    return NULL;
 }

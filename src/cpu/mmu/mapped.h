@@ -42,6 +42,9 @@ enum mapped_outcome {
  */
 enum mapped_outcome mapped_fault(struct vcpu *v, u64 host, u64 add, bool write);
 
+/* Where guest memory lies that is mapped at a host address, too; NULL: nothing is mapped there. */
+const u8 *mapped_memory(const struct vcpu *v, const u8 *host);
+
 /* Invalidations, as of the TLB: a global page, or all of them, by an instruction of the guest's. */
 void mapped_drop(struct vcpu *v, u64 la);
 void mapped_flush(struct vcpu *v);
