@@ -130,6 +130,11 @@ static u64 fake_tsc_khz(struct accel_vm *vm)
     return 1000000;
 }
 
+static bool fake_has_la57(struct accel_vm *vm)
+{
+    return false;
+}
+
 static const struct accel_ops fake_ops = {
     .name = "fake",
     .create = fake_create,
@@ -146,6 +151,7 @@ static const struct accel_ops fake_ops = {
     .stats = fake_stats,
     .error = fake_error,
     .tsc_khz = fake_tsc_khz,
+    .has_la57 = fake_has_la57,
 };
 
 /* -- a VM in a child -- */
