@@ -42,8 +42,7 @@ static void memory_put(void *opaque, void *memory, size_t size)
 
 static void *alias_space(void *opaque, u64 size)
 {
-    void *space = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return space == MAP_FAILED ? NULL : space;
+    return pages_map(size, PROT_NONE, false);
 }
 
 /* MREMAP of 0 bytes of a shared mapping leaves that where it is, and makes another one. */

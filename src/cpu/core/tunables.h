@@ -18,8 +18,7 @@
 #define CACHE_BLOCKS (9u << 15)
 #define CACHE_LINKS (7u << 17) /* most blocks have two or three */
 #define HASH_BITS 18           /* blocks by address and mode */
-#define CHECKED_BITS 16        /* instructions that are not served by mapped memory */
-#define CHECKED_AFTER 3        /* so many faults */
+#define CHECKED_AFTER 3        /* faults of an instruction that mapped memory does not serve */
 #define CHECKED_SEEN 1024      /* entries to count them */
 #define RECALL_BITS 10         /* instructions that are kept as they were decoded */
 #define PAGE_HASH_BITS 14      /* blocks by page, for invalidation */

@@ -291,8 +291,8 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_PLAIN BIT(13)  /* of blocks only: every memory access is checked by itself (group.c) */
 #define MODE_CPL0 BIT(14)   /* CPL 0: real mode too */
 #define MODE_TSC BIT(15)    /* RDTSC is legal, and gives the host's TSC plus vcpu.tsc_offset: nothing scales or exits */
-#define MODE_MAPPED BIT(17) /* 64-bit code, CPL 0: memory by mapped_add */
 #define MODE_BASES BIT(16)  /* 64-bit code, CR4.FSGSBASE: RDFSBASE and its kin are legal */
+#define MODE_MAPPED BIT(17) /* 64-bit code, CPL 0: memory by mapped_add */
 
 struct vm {
     const struct machine *machine; /* its devices */
@@ -324,8 +324,9 @@ struct vm {
     struct paravirt_clock clock;
     struct hyperv_vm hv;
 
-    /* -- user code that the host's CPU executes: docs/direct.md -- */
     bool maps; /* vCPUs have vcpu.mapped */
+
+    /* -- user code that the host's CPU executes: docs/direct.md -- */
     enum cpu_direct direct;
     struct direct_notes direct_notes;
 

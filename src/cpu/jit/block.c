@@ -499,21 +499,16 @@ void block_kill(struct cache *c, struct block *b)
     divert(c, b->far_entry);
 }
 
-static u32 checked_hash(u64 page, u16 offset)
-{
-    return (u32)(((page | offset) * 0x9e3779b97f4a7c15ull) >> (64 - CHECKED_BITS));
-}
-
 bool block_has_checks(const struct cache *c, u64 page, u16 offset)
 {
-    u32 hash = checked_hash(page, offset);
+    u32 hash = hash_of(page, offset, 0);
     return c->checked_hash[hash / 64] & BIT64(hash % 64);
 }
 
 void block_add_checks(struct vcpu *v, struct block *b, u16 offset)
 {
     struct cache *c = v->vm->cache;
-    u32 hash = checked_hash(b->page, offset);
+    u32 hash = hash_of(b->page, offset, 0); /* in blocks of any mode */
     v->stat[STAT_MAPPED_CHECKED]++;
     spin_lock(&c->lock);
     c->checked_hash[hash / 64] |= BIT64(hash % 64);

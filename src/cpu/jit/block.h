@@ -93,7 +93,7 @@ struct cache {
     struct block *hash[1 << HASH_BITS];
     struct page_code *pages[1 << PAGE_HASH_BITS]; /* [a] page.h */
     u64 hot_hash[(1 << HASH_BITS) / 64];          /* bit per hash: blocks that shall be made without shared checks */
-    u64 checked_hash[(1 << CHECKED_BITS) / 64];   /* bit per hash: instructions with TLB checks in MODE_MAPPED code */
+    u64 checked_hash[(1 << HASH_BITS) / 64];      /* bit per hash: instructions with TLB checks in MODE_MAPPED code */
     bool has_hot;                                 /* some bit of code that cools is set */
     u32 coolings;                                 /* how often they were cleared, HEAT_DOUBLINGS at most */
     struct exit_link *links;

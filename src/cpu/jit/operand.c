@@ -268,6 +268,15 @@ bool grouped_operand(const struct tr *t, const struct access_note *note, unsigne
     return true;
 }
 
+/* In mapped memory a group has no check: its slot gets the difference. */
+static void start_mapped(struct tr *t, struct group *g, unsigned addr)
+{
+    emit_mapped(&t->hot, addr);
+    emit_store(&t->hot, H_SCRATCH, VCPU_DISP(group) + g->slot * 8);
+    t->in_rcx = g->slot;
+    g->started = true;
+}
+
 bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, unsigned flags, unsigned seg,
                   emit_body body, void *ctx)
 {
@@ -283,6 +292,8 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
         emit_base(t, note);
         t->in_r11 = REG_NONE;
     }
+    if (!g->started && t->mapped)
+        start_mapped(t, g, index);
     if (g->started) {
         if (t->in_rcx != g->slot)
             emit_load(e, H_SCRATCH, slot);
@@ -292,14 +303,6 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
         return true;
     }
     g->started = true;
-    if (t->mapped) {
-        emit_mapped(e, index);
-        emit_store(e, H_SCRATCH, slot);
-        t->in_rcx = g->slot;
-        emit_place(t, e);
-        body(t, e, ctx);
-        return true;
-    }
     u8 *retry = e->p;
     s32 before = g->lo - note->offset, start = simple ? note->disp + before : before, span = g->hi - g->lo;
     if (!t->b->hot && !t->d->loops) /* up to the next size that there is a check for */
@@ -350,10 +353,8 @@ void emit_group_start(struct tr *t, const struct access_note *note)
         emit_base(t, note);
         t->in_r11 = REG_NONE;
     }
-    emit_mapped(&t->hot, index);
-    emit_store(&t->hot, H_SCRATCH, VCPU_DISP(group) + g->slot * 8);
-    t->in_rcx = GROUP_NONE;
-    g->started = true;
+    start_mapped(t, g, index);
+    t->in_rcx = GROUP_NONE; /* the check comes next */
 }
 
 void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned flags, unsigned seg, emit_body body,

@@ -45,6 +45,13 @@ static const u8 *string_left(struct vcpu *v)
     return exec_leave_string;
 }
 
+/* The signal came within the block's instruction at that offset in the page. */
+static void signal_at(struct vcpu *v, const struct block *b, u16 guest)
+{
+    at_instruction(v, guest, 0);
+    v->exec->signal_loans = guest >= b->loan_from && guest < b->loan_to ? b->loans : 0;
+}
+
 static bool is_mapped(const struct block *b)
 {
     return (b->mode & (MODE_MAPPED | MODE_PLAIN | MODE_STEP)) == MODE_MAPPED;
@@ -67,8 +74,7 @@ const u8 *exec_page_fault(struct vcpu *v, const u8 *host_rip, u64 address, u64 r
     enum mapped_outcome out = mapped_fault(v, address, rcx, write);
     if (out == MAPPED_DONE)
         return host_rip;
-    at_instruction(v, guest, 0);
-    v->exec->signal_loans = guest >= b->loan_from && guest < b->loan_to ? b->loans : 0;
+    signal_at(v, b, guest);
     return refuse(v, b, out == MAPPED_REFUSED);
 }
 
@@ -80,8 +86,7 @@ const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
         return string_left(v);
     if (!find_place(v, host_rip, &b, &guest))
         return NULL;
-    at_instruction(v, guest, 0);
-    v->exec->signal_loans = guest >= b->loan_from && guest < b->loan_to ? b->loans : 0;
+    signal_at(v, b, guest);
     switch (trapno) {
     case EXC_DE:
     case EXC_UD:

@@ -285,7 +285,8 @@ static bool has_apic(const struct vcpu *v, gpa_t gpa, u64 size)
     return apic - gpa.a < size && mem_is_apic(v, GPA(apic));
 }
 
-static enum mapped_outcome piece_make(struct vcpu *v, u64 la, const struct ram_slot *s, const struct walk *w)
+/* Maps the page, or as much of it as can be at once. Returns false if there is no place for it. */
+static bool piece_make(struct vcpu *v, u64 la, const struct ram_slot *s, const struct walk *w)
 {
     struct mapped *m = v->mapped;
     u64 size = w->shift >= LARGE_SHIFT ? PIECE_MAX : PAGE_SIZE;
@@ -302,11 +303,11 @@ static enum mapped_outcome piece_make(struct vcpu *v, u64 la, const struct ram_s
             piece_drop(v, &m->piece[i]);
     u8 *at = place_make(v, la), *memory = ram_host(s, gpa);
     if (!at)
-        return MAPPED_REFUSED;
+        return false;
     if (!host_set(v, at, size, memory, w->write ? ALIAS_READ | ALIAS_WRITE : ALIAS_READ)) {
         m->off = true;
         mapped_empty(v);
-        return MAPPED_REFUSED;
+        return false;
     }
     m->piece[m->count++] =
         (struct piece){.la = la, .size = size, .memory = memory, .shift = w->shift, .write = w->write};
@@ -314,7 +315,7 @@ static enum mapped_outcome piece_make(struct vcpu *v, u64 la, const struct ram_s
     v->stat[STAT_MAPPED_PIECE]++;
     if (w->write && !writers_register(v, s, gpa, at, size))
         mapped_empty(v);
-    return MAPPED_DONE;
+    return true;
 }
 
 static enum mapped_outcome refuse(struct vcpu *v)
@@ -347,17 +348,15 @@ enum mapped_outcome mapped_fault(struct vcpu *v, u64 host, u64 add, bool write)
         return MAPPED_LATER;
     struct piece *p = piece_at(m, la);
     u8 *memory = ram_host(s, GPA(w.gpa.a & ~PAGE_MASK));
-    if (p && p->write && write && p->memory + ((la & ~PAGE_MASK) - p->la) == memory) {
-        /* Translated code was there, or is. */
-        if (!page_writer(v, s, w.gpa))
-            return refuse(v);
-        if (host_set(v, place_of(v, la & ~PAGE_MASK), PAGE_SIZE, NULL, ALIAS_READ | ALIAS_WRITE))
-            return nowhere_yet ? MAPPED_LATER : MAPPED_DONE;
-    }
-    if (p)
-        piece_drop(v, p);
-    if (piece_make(v, la, s, &w) == MAPPED_REFUSED)
+    bool coded = p && p->write && write && p->memory + ((la & ~PAGE_MASK) - p->la) == memory; /* or was */
+    if (coded && !page_writer(v, s, w.gpa))
         return refuse(v);
+    if (!coded || !host_set(v, place_of(v, la & ~PAGE_MASK), PAGE_SIZE, NULL, ALIAS_READ | ALIAS_WRITE)) {
+        if (p)
+            piece_drop(v, p);
+        if (!piece_make(v, la, s, &w))
+            return refuse(v);
+    }
     return nowhere_yet ? MAPPED_LATER : MAPPED_DONE; /* the difference in use leads nowhere still */
 }
 

@@ -4,6 +4,8 @@
  */
 #include "machine/boot/file.h"
 
+#include "base/pages.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,7 +20,6 @@
 #define BOOT_FILE_MAX (1ull << 30) /* of a pipe or a gzip file: neither says beforehand how much will come */
 #define CHUNK_MIN (1ull << 20)
 #define GZIP_MAGIC 0x8b1f
-#define GZIP_WINDOW (16 + MAX_WBITS) /* zlib's way to ask for gzip streams only */
 
 /* Bytes that grow in anonymous memory, so that what was read can be given back whole. */
 struct grow {
@@ -178,6 +179,14 @@ int boot_file_open(struct boot_file *file, const char *path, bool gunzip, const 
     }
     *file = (struct boot_file){g.data, g.size, false};
     return 0;
+}
+
+u8 *boot_file_make(struct boot_file *file, u64 size)
+{
+    u8 *data = pages_map(size, PROT_READ | PROT_WRITE, true);
+    if (data)
+        *file = (struct boot_file){data, size, true};
+    return data;
 }
 
 void boot_file_close(struct boot_file *file)

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/patience.h"
 
+#define GZIP_WINDOW (16 + MAX_WBITS) /* zlib's way to ask for gzip streams only */
+
 struct boot_file {
     const u8 *data;
     u64 size;
@@ -17,6 +19,8 @@ struct boot_file {
  * pipe gives; if it is NULL, reads wait without end. */
 int MUST_CHECK boot_file_open(struct boot_file *file, const char *path, bool gunzip, const struct patience *patience,
                               struct error *error);
+/* Makes one of zeros, without a file, and returns its memory; NULL, with nothing to close, if there is not so much. */
+u8 *boot_file_make(struct boot_file *file, u64 size);
 void boot_file_close(struct boot_file *file);
 /* The host may drop the pages of the file until the next use. */
 void boot_file_release(const struct boot_file *file);

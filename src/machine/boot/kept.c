@@ -79,10 +79,9 @@ static bool read_kept(int fd, u64 least, u64 most, struct boot_file *kept)
     if (!is_own(fd, S_IWGRP | S_IWOTH) || fstat(fd, &st) || !S_ISREG(st.st_mode) || (u64)st.st_size <= least ||
         (u64)st.st_size > most)
         return false;
-    u8 *data = pages_map((size_t)st.st_size, PROT_READ | PROT_WRITE, true);
+    u8 *data = boot_file_make(kept, (u64)st.st_size);
     if (!data)
         return false;
-    *kept = (struct boot_file){data, (u64)st.st_size, true};
     if (read_exactly(fd, data, kept->size))
         return true;
     boot_file_close(kept);
@@ -94,10 +93,9 @@ static bool unpack(const struct boot_file *kept, const struct payload *p, struct
     u64 size = p->packed.size;
     if (memcmp(kept->data, p->packed.data, size) != 0)
         return false;
-    u8 *to = pages_map(p->room, PROT_READ | PROT_WRITE, true);
+    u8 *to = boot_file_make(unpacked, p->room);
     if (!to)
         return false;
-    *unpacked = (struct boot_file){to, p->room, true};
     if (ZSTD_decompress(to, p->room, kept->data + size, kept->size - size) == p->room)
         return true;
     boot_file_close(unpacked);

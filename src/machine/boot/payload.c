@@ -5,18 +5,14 @@
  */
 #include "machine/boot/payload.h"
 
-#include "base/pages.h"
-
 #include <lzma.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #define SIZE_BYTES 4u                  /* of the unpacked size, the payload's last bytes */
 #define PAYLOAD_MIN 16u                /* no stream is shorter */
 #define LZMA_MEMORY_MAX (256ull << 20) /* kernels take a dictionary of 128 MiB at most */
-#define GZIP_WINDOW (16 + MAX_WBITS)   /* zlib's way to ask for gzip streams only */
 #define PAYLOAD_MAX (1ull << 30)       /* room for a kernel in its part of the address space */
 
 /* Each returns true if the stream is whole and fills `to` exactly. */
@@ -73,12 +69,11 @@ bool payload_open(struct payload *p, const u8 *packed, u64 size, u64 limit)
         kind++;
     if (kind == ARRAY_LEN(kinds) || !room || room > limit || room > PAYLOAD_MAX)
         return false;
-    u8 *copy = pages_map(size, PROT_READ | PROT_WRITE, true);
-    if (!copy)
-        return false;
-    memcpy(copy, packed, size);
-    *p = (struct payload){{copy, size, true}, room, kind};
-    return true;
+    *p = (struct payload){.room = room, .kind = kind};
+    u8 *copy = boot_file_make(&p->packed, size);
+    if (copy)
+        memcpy(copy, packed, size);
+    return copy;
 }
 
 void payload_close(struct payload *p)
@@ -88,10 +83,9 @@ void payload_close(struct payload *p)
 
 bool payload_unpack(const struct payload *p, struct boot_file *unpacked)
 {
-    u8 *to = pages_map(p->room, PROT_READ | PROT_WRITE, true);
+    u8 *to = boot_file_make(unpacked, p->room);
     if (!to)
         return false;
-    *unpacked = (struct boot_file){to, p->room, true};
     if (kinds[p->kind].unpack(p->packed.data, p->packed.size, to, p->room))
         return true;
     boot_file_close(unpacked);
