@@ -102,6 +102,7 @@ struct direct_process {
     u64 stub; /* where the page is in it */
     struct user_regs_struct regs;
     bool loaded;      /* it has these */
+    bool traps_known; /* breakpoints stop it */
     u64 used_ns;      /* CPU time that it had until it stopped */
     u64 vectors_size; /* of its XSAVE image */
     u8 vectors[VECTORS_MAX] __attribute__((aligned(64)));
@@ -393,8 +394,8 @@ static u64 stub_place(void)
     return 0x100000000000ull + (x % 0x600000000ull << PAGE_SHIFT);
 }
 
-/* The filter's last word: only what changes mappings as direct_change does, and nothing else ever. What is refused
- * stops the process: a call of the vsyscall page, which the kernel executes itself. */
+/* The filter's last word: only what changes mappings as direct_change does and whether RDTSC faults, and nothing else
+ * ever. What is refused stops the process: a call of the vsyscall page, which the kernel executes itself. */
 #define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 #define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
@@ -404,10 +405,13 @@ static const struct sock_filter filter[] = {
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
     REFUSE,
     LOAD(nr),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 4, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 7, 0),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 2),
     LOAD_ARG(3),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MAP_SHARED | MAP_FIXED | MAP_POPULATE, 1, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MAP_SHARED | MAP_FIXED | MAP_POPULATE, 4, 3),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 2),
+    LOAD_ARG(0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_TSC, 1, 0),
     REFUSE,
     ALLOW,
 };
@@ -446,7 +450,6 @@ static int settle_in(struct direct_process *p)
     const struct request all[] = {
         request(SYS_munmap, 0, to, 0, 0, 0, 0),
         request(SYS_munmap, end, DIRECT_HIGH - end, 0, 0, 0, 0),
-        request(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0, 0),
         request(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0),
         request(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, f_la, 0, 0, 0),
     };
@@ -569,7 +572,7 @@ static void regs_to(struct user_regs_struct *u, const struct direct_regs *r)
     u->rax = g[0], u->rcx = g[1], u->rdx = g[2], u->rbx = g[3], u->rsp = g[4], u->rbp = g[5], u->rsi = g[6];
     u->rdi = g[7], u->r8 = g[8], u->r9 = g[9], u->r10 = g[10], u->r11 = g[11], u->r12 = g[12], u->r13 = g[13];
     u->r14 = g[14], u->r15 = g[15];
-    u->rip = r->rip, u->eflags = r->flags, u->fs_base = r->fs_base, u->gs_base = r->gs_base;
+    u->rip = r->rip, u->eflags = r->flags & ~FLAG_RF, u->fs_base = r->fs_base, u->gs_base = r->gs_base;
     u->cs = r->cs, u->ss = r->ss, u->ds = r->ds, u->es = r->es, u->fs = r->fs, u->gs = r->gs;
     u->orig_rax = ~0ull;
 }
@@ -600,6 +603,8 @@ static enum direct_stop signal_stop(struct direct_process *p, int number, struct
         *la = (u64)i.si_addr;
         return i.si_code == SEGV_MAPERR || i.si_code == SEGV_ACCERR ? DIRECT_PAGE_FAULT : DIRECT_FAULT;
     case SIGTRAP:
+        if (i.si_code == TRAP_HWBKPT)
+            return DIRECT_TRAPPED;
         return i.si_code == SI_KERNEL ? DIRECT_BREAKPOINT : i.si_code == TRAP_TRACE ? DIRECT_STEPPED : DIRECT_INT1;
     case SIGSYS: /* a call of the vsyscall page, after which the kernel has returned from it */
         r->rip = (u64)i.si_call_addr;
@@ -686,6 +691,45 @@ static bool vectors_set(struct direct_process *p, void *image, u64 size)
     return p->pid && !ptrace(PTRACE_SETREGSET, p->pid, NT_X86_XSTATE, &v);
 }
 
+/* -- breakpoints of the host's CPU -- */
+
+#define DR(n) offsetof(struct user, u_debugreg[n])
+
+/* Does the process stop at a breakpoint on the page's POPF? Not every host that sets them has them. */
+static bool traps_work(struct direct_process *p)
+{
+    struct user_regs_struct r = stub_regs(p, direct_stub_popf);
+    u64 at = r.rip;
+    r.rsp = p->stub + PAGE_SIZE;
+    p->list[0].number = FLAG_IF | FLAG_ONE;
+    return !ptrace(PTRACE_POKEUSER, p->pid, DR(0), at) && !ptrace(PTRACE_POKEUSER, p->pid, DR(7), 1ul) &&
+           stub_run(p, &r) && r.rip == at;
+}
+
+static bool traps(struct direct_process *p, const u64 *la)
+{
+    u64 enabled = 0;
+    if (!p->pid || p->tracer != me())
+        return false;
+    p->traps_known = p->traps_known || traps_work(p);
+    if (!p->traps_known || ptrace(PTRACE_POKEUSER, p->pid, DR(7), 0ul))
+        return false;
+    for (u32 i = 0; i < DIRECT_TRAPS; i++) {
+        if (!la[i])
+            continue;
+        if (ptrace(PTRACE_POKEUSER, p->pid, DR(i), la[i]))
+            return false;
+        enabled |= 1ull << i * 2; /* of one byte, when it is executed */
+    }
+    return !enabled || !ptrace(PTRACE_POKEUSER, p->pid, DR(7), enabled);
+}
+
+static bool tsc(struct direct_process *p, bool faults)
+{
+    int how = faults ? PR_TSC_SIGSEGV : PR_TSC_ENABLE;
+    return p->pid && p->tracer == me() && list_call(p, request(SYS_prctl, PR_SET_TSC, (u64)how, 0, 0, 0, 0));
+}
+
 static u64 used(const struct direct_process *p)
 {
     return p->used_ns;
@@ -703,6 +747,8 @@ void direct_host_init(struct direct_host *h)
                                       .create = process_create,
                                       .destroy = destroy,
                                       .change = change_all,
+                                      .traps = traps,
+                                      .tsc = tsc,
                                       .run = run,
                                       .used = used,
                                       .rest = unbind,

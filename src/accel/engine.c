@@ -97,6 +97,7 @@ static int engine_create(const struct run_settings *settings, const struct machi
     const struct cpu_config cpus = {.machine = &a->machine,
                                     .host = &a->host.ops,
                                     .tsc_khz = a->tsc_khz,
+                                    .tsc_of_host = true,
                                     .hypercalls = settings->debug_exit,
                                     .maps = settings->mapped != MAPPED_OFF,
                                     .direct = direct_choices[settings->direct]};

@@ -65,6 +65,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
     vm->ram = config->machine->ram->space;
     vm->upcalls = &cpu_upcalls;
     vm->tsc_khz = config->tsc_khz;
+    vm->tsc_of_host = config->tsc_of_host;
     vm->smm = config->smm;
     vm->hypercalls = config->hypercalls;
     vm->paravirt = config->paravirt;

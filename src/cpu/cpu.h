@@ -26,6 +26,7 @@ struct cpu_config {
     const struct machine *machine; /* with its memory; both live as long as the VM */
     const struct cpu_host *host;
     u64 tsc_khz;            /* of the host's TSC, at which L1's counts if nobody says more */
+    bool tsc_of_host;       /* the guest's is the host's at RESET, and does not begin at 0: docs/direct.md */
     bool smm;               /* SMIs enter system management mode, whose memory is address space 1: docs/smm.md */
     bool hypercalls;        /* VMCALL and VMMCALL as test programs expect them of KVM */
     enum cpu_direct direct; /* user code that the host's CPU executes, if host->direct is there: docs/direct.md */

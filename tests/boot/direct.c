@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <immintrin.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
@@ -415,6 +417,113 @@ static void threads(void)
     SAY("threads: %lu %lu", counter, locked);
 }
 
+/* -- what differs from the host's CPU without a fault -- */
+
+#define CPUID_LA ((uint8_t *)0x350000000ul)
+#define CPUID_LEAF 0x40000000u /* who runs the guest */
+
+struct cpuid {
+    uint32_t a, b, c, d;
+};
+
+static struct cpuid cpuid_at(const uint8_t *at)
+{
+    struct cpuid r;
+    __asm__ volatile("call *%4" : "=&a"(r.a), "=&b"(r.b), "=&c"(r.c), "=&d"(r.d) : "r"(at), "0"(CPUID_LEAF), "2"(0));
+    return r;
+}
+
+/* CPUID again and again, and in new pages; and a debugger steps over one that was executed so. */
+static void cpuids(void)
+{
+    uint8_t *p =
+        mmap(CPUID_LA, 2 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    memcpy(p + 64, (uint8_t[]){0x0f, 0xa2, 0xc3}, 3);
+    const struct cpuid first = cpuid_at(p + 64);
+    uint32_t differ = 0;
+    for (uint32_t i = 0; i < 300000; i++) {
+        struct cpuid now = cpuid_at(p + 64);
+        differ += !!memcmp(&first, &now, sizeof now);
+    }
+    SAY("CPUID: %.12s, differs %u times", (const char *)&first.b, differ);
+    for (uint32_t i = 0; i < 200; i++) {
+        memset(p + PAGE + 64, 0x90, 64);
+        memcpy(p + PAGE + 128, (uint8_t[]){0x0f, 0xa2, 0xc3, 0xb8, (uint8_t)i, 0, 0, 0, 0xc3}, 9);
+        for (uint32_t n = 0; n < 100; n++) {
+            struct cpuid now = cpuid_at(p + PAGE + 64);
+            differ += !!memcmp(&first, &now, sizeof now);
+            differ += ((uint32_t(*)(void))(p + PAGE + 131))() != (uint8_t)i;
+        }
+        mmap(p + PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    }
+    SAY("CPUID in new pages differs %u times", differ);
+    pid_t child = fork();
+    if (!child) {
+        for (uint32_t i = 0; i < 300000; i++)
+            cpuid_at(p + 64);
+        ptrace(PTRACE_TRACEME, 0, 0, 0);
+        __asm__ volatile("int3");
+        cpuid_at(p + 64);
+        __asm__ volatile("int3");
+        _exit(3);
+    }
+    int status;
+    unsigned steps = 0, behind = 0;
+    struct user_regs_struct r;
+    waitpid(child, &status, 0);
+    do {
+        ptrace(PTRACE_SINGLESTEP, child, 0, 0);
+        waitpid(child, &status, 0);
+        if (!WIFSTOPPED(status) || ptrace(PTRACE_GETREGS, child, 0, &r))
+            break;
+        behind += r.rip == (uint64_t)p + 66 && r.rbx == first.b && r.rcx == first.c && r.rdx == first.d;
+    } while (++steps < 100 && ((uint8_t)ptrace(PTRACE_PEEKTEXT, child, r.rip - 1, 0) != 0xcc || !behind));
+    SAY("CPUID, stepped over: %u, steps %s", behind, steps < 100 ? "end" : "go on");
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+}
+
+/* The TSC and the clock that is made of it, by the vDSO; RDTSC that faults for this task. */
+static void clocks(void)
+{
+    uint64_t last = 0, back = 0, apart = 0;
+    for (uint32_t i = 0; i < 500000; i++) {
+        struct timespec t, u;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        uint64_t now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+        back += now < last;
+        last = now;
+        if (i % 1000)
+            continue;
+        syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &u);
+        apart += (uint64_t)u.tv_sec * 1000000000 + (uint64_t)u.tv_nsec - now > 500000000;
+    }
+    SAY("clock: back %lu, apart from the kernel's %lu", back, apart);
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET(0, &cpus);
+    sched_setaffinity(0, sizeof cpus, &cpus);
+    memcpy(CPUID_LA + PAGE, (uint8_t[]){0x0f, 0x01, 0xf9, 0x89, 0xc8, 0xc3}, 6);
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < 300000; i++) {
+        uint32_t aux, cpu;
+        __asm__ volatile("call *%1" : "=a"(aux) : "r"(CPUID_LA + PAGE) : "rcx", "rdx");
+        wrong += aux != 0;
+        if (i % 8)
+            continue;
+        getcpu(&cpu, NULL);
+        wrong += cpu != 0;
+    }
+    SAY("RDTSCP and getcpu: wrong %u", wrong);
+    for (uint32_t i = 0; i < 3; i++) {
+        prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
+        TRY("RDTSC that is forbidden", 0, 0x0f, 0x31);
+        TRY("RDTSCP that is forbidden", 0, 0x0f, 0x01, 0xf9);
+        prctl(PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0);
+        TRY("RDTSC that is allowed", 0, 0x0f, 0x31, 0x31, 0xc0);
+    }
+}
+
 /* -- the rest -- */
 
 static void rest(void)
@@ -502,6 +611,8 @@ int main(int argc, char **argv)
     tracing();
     signals();
     threads();
+    cpuids();
+    clocks();
     rest();
     SAY("done");
     if (guest)

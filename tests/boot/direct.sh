@@ -43,6 +43,12 @@ if [ "$1" != auto ]; then
     calls=$(sed -n "s/.*direct\.$count \([0-9]*\).*/\1/p" "$log" | awk '{n += $1} END {print n}')
     [ "${calls:-0}" -gt 1000 ] || fail "hardly any code was executed directly"
 fi
+if [ "$1" = on ]; then
+    stops=$(sed -n 's/.*direct\.trapped \([0-9]*\).*/\1/p' "$log")
+    [ "${stops:-0}" -gt 20 ] || fail "processes stopped ${stops:-0} times at breakpoints"
+    stops=$(sed -n 's/.*direct\.other_stops \([0-9]*\).*/\1/p' "$log")
+    [ "${stops:-1000}" -lt 1000 ] || fail "processes stopped ${stops:-0} times for faults: at each RDTSC"
+fi
 quiet_dmesg
 direct=off
 boot_l1 $nested 1 "$append" || fail "exit status $? without direct execution"

@@ -29,9 +29,9 @@ names=(dispatched lookups calls 'system calls' 'TLB fills' ungrouped 'bounced ac
     'fills by a victim' 'fills in place of another' 'fetch fills' 'lookups for links'
     'jumps in C' 'blocks made' 'blocks made hot' 'mapped.pieces' 'mapped.drops' 'mapped.flushes' 'mapped.refused'
     'mapped.checked' 'direct.entries' 'direct.entries_l2'
-    'direct.syscalls' 'direct.page_faults' 'direct.other_stops' 'direct.kicks' 'direct.steps' 'direct.changes'
-    'direct.calls' 'direct.pages' 'direct.checks' 'direct.unfit_pages' 'direct.ran_us' 'direct.spent_us'
-    'direct.vectors' 'direct.processes')
+    'direct.syscalls' 'direct.page_faults' 'direct.other_stops' 'direct.trapped' 'direct.kicks' 'direct.steps'
+    'direct.changes' 'direct.calls' 'direct.pages' 'direct.checks' 'direct.unfit_pages' 'direct.ran_us'
+    'direct.spent_us' 'direct.vectors' 'direct.processes')
 vcpu_line='vCPU [0-9]+:'
 for name in "${names[@]}"; do vcpu_line+=" $name [0-9]+"; done
 

@@ -9,19 +9,22 @@ nestbox=${1:-build/release/nestbox}
 }
 log=$(mktemp) || exit 2
 trap 'rm -f "$log"' EXIT
-while read -r guest entries; do
+while read -r guest entries trapped; do
     "$nestbox" run --accel engine --kernel "build/release/guest/$guest.elf" --memory 128M --debug-exit --timeout 150 \
         --direct on --stats >"$log" 2>&1 </dev/null
     status=$?
     entered=$(sed -n 's/.* direct\.entries \([0-9]*\).*/\1/p' "$log")
-    if [ $status -ne 1 ] || grep -q '^not ok' "$log" || [ "${entered:-0}" -lt "$entries" ]; then
+    stopped=$(sed -n 's/.* direct\.trapped \([0-9]*\).*/\1/p' "$log")
+    if [ $status -ne 1 ] || grep -q '^not ok' "$log" || [ "${entered:-0}" -lt "$entries" ] ||
+        [ "${stopped:-0}" -lt "$trapped" ]; then
         cat "$log"
-        echo "FAILED: $guest, status $status, ${entered:-0} entries"
+        echo "FAILED: $guest, status $status, ${entered:-0} entries, ${stopped:-0} stops at breakpoints"
         exit 1
     fi
     echo "ok $guest: $entered entries"
 done <<'END'
-access 200000
-paging 15
-fault 10
+access 200000 0
+paging 15 0
+fault 10 0
+tsc 100 50
 END

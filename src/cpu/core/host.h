@@ -119,6 +119,7 @@ enum direct_stop {
     DIRECT_BREAKPOINT, /* INT3: RIP is behind it */
     DIRECT_INT1,       /* INT1: RIP is behind it, on some hosts not */
     DIRECT_STEPPED,    /* an instruction that began with RFLAGS.TF: RIP is behind it */
+    DIRECT_TRAPPED,    /* before an instruction that `traps` says */
     DIRECT_LOST,       /* the process is dead, and with it the registers */
     DIRECT_UNFIT,      /* the process does not take these registers: nothing was executed */
 };
@@ -138,6 +139,7 @@ struct direct_change {
 #define DIRECT_READ BIT(0)
 #define DIRECT_WRITE BIT(1)
 #define DIRECT_FETCH BIT(2)
+#define DIRECT_TRAPS 4    /* breakpoints of a process */
 #define DIRECT_CHANGES 64 /* at once, at most */
 
 struct direct_process;
@@ -155,6 +157,10 @@ struct cpu_direct_host {
     void (*destroy)(struct direct_process *p);
     /* False: some changes were not made, and the process is of no use any more. */
     bool (*change)(struct direct_process *p, const struct direct_change *c, u32 count);
+    /* It stops before the instructions at these addresses; 0: none. False: the host has no such breakpoints. */
+    bool (*traps)(struct direct_process *p, const u64 *la);
+    /* RDTSC and RDTSCP fault in it from now on, or do not, as at its start. False: it is of no use any more. */
+    bool (*tsc)(struct direct_process *p, bool faults);
     /* Executes guest code until something stops it; *request not being zero does. */
     enum direct_stop (*run)(struct direct_process *p, struct direct_regs *r, const u64 *request, u64 *la);
     /* CPU time in ns that it had until it stopped the last time: where others want the host's CPUs, time passes that

@@ -36,6 +36,7 @@
     X(DIRECT_SYSCALL, "direct.syscalls")                                                                               \
     X(DIRECT_FAULT, "direct.page_faults")                                                                              \
     X(DIRECT_OTHER, "direct.other_stops")                                                                              \
+    X(DIRECT_TRAPPED, "direct.trapped")                                                                                \
     X(DIRECT_KICK, "direct.kicks")                                                                                     \
     X(DIRECT_STEP, "direct.steps")                                                                                     \
     X(DIRECT_MAP, "direct.changes")                                                                                    \

@@ -93,12 +93,17 @@
 #define DIRECT_PLACE_SHIFT 30      /* of the place of thread-local data that a process of the guest is known by */
 #define DIRECT_YOUNG_NS 200000000u /* of its time translated: until then it gets more credit, for what is done once */
 #define DIRECT_SHARE_YOUNG 8u
-#define DIRECT_SHARE 24u          /* time in the translator for each time of credit */
-#define DIRECT_SPENT_NS 1000000u  /* on one turn of a process, at most */
-#define DIRECT_FIRST_NS 1000000   /* the credit with which it goes direct for the first time, */
-#define DIRECT_WANTED_NS 4000000  /* from which on it is not doubled, */
-#define DIRECT_CREDIT_NS 16000000 /* and the most that there is */
-#define DIRECT_CAUTION 3u         /* doublings of DIRECT_FIRST_NS, as processes lost that went direct before, at most */
+#define DIRECT_SHARE 24u             /* time in the translator for each time of credit */
+#define DIRECT_SPENT_NS 1000000u     /* on one turn of a process, at most */
+#define DIRECT_FIRST_NS 1000000      /* the credit with which it goes direct for the first time, */
+#define DIRECT_WANTED_NS 4000000     /* from which on it is not doubled, */
+#define DIRECT_CREDIT_NS 16000000    /* and the most that there is */
+#define DIRECT_UNFIT_NS 200000u      /* in translated code of unfit pages: then one gets breakpoints */
+#define DIRECT_UNFIT_MOST_NS 500000u /* that one entry counts */
+#define DIRECT_TRAPS_NS 1000u        /* that a turn of a process takes more with breakpoints */
+#define DIRECT_TURNS_TRAPPED 64u     /* turns for each stop at a breakpoint, or the page is translated, ... */
+#define DIRECT_TRAPPED_FIRST 16u     /* ... but so many stops are free */
+#define DIRECT_CAUTION 3u /* doublings of DIRECT_FIRST_NS, as processes lost that went direct before, at most */
 
 /* -- waiting for another thread -- */
 

@@ -303,6 +303,7 @@ struct vm {
     struct vcpu *vcpu[256];
     struct ram_space *ram;               /* RAM_SPACES of them */
     u64 tsc_khz;                         /* of the host's TSC, and of each vCPU's at its creation */
+    bool tsc_of_host;                    /* RESET leaves no offset */
     u32 phys_bits;                       /* MAXPHYADDR shown to the guest */
     const struct cpu_features *features; /* NULL before the first vCPU, then `shown` */
     struct cpu_features shown;

@@ -237,8 +237,9 @@ static u64 int1_start(struct vcpu *v)
     return v->rip - (byte_is(v, v->rip - 1, 0xf1) ? 1 : 0);
 }
 
-/* The vCPU has the registers of where guest code stopped. */
-static void stopped(struct vcpu *v, enum direct_stop stop)
+/* The vCPU has the registers of where guest code stopped. Returns true if what stopped it has been done; false if
+ * translated code is to go on: faults of a kind come together, and unfit pages have more than one instruction. */
+static bool stopped(struct vcpu *v, enum direct_stop stop)
 {
     switch (stop) {
     case DIRECT_SYSCALL:
@@ -257,13 +258,15 @@ static void stopped(struct vcpu *v, enum direct_stop stop)
         v->stat[STAT_DIRECT_OTHER]++;
         v->trap_pending = true;
         v->trap_dr6 |= DR6_BS;
-        return;
-    case DIRECT_PAGE_FAULT: break;
-    case DIRECT_FAULT: v->stat[STAT_DIRECT_OTHER]++; break;
-    default: v->stat[STAT_DIRECT_KICK]++; return;
+        return true;
+    case DIRECT_PAGE_FAULT: return false;
+    case DIRECT_FAULT: v->stat[STAT_DIRECT_OTHER]++; return false;
+    case DIRECT_TRAPPED: v->stat[STAT_DIRECT_TRAPPED]++; break;
+    default: v->stat[STAT_DIRECT_KICK]++; return true;
     }
     v->stat[STAT_DIRECT_STEP]++;
     execute_one(v);
+    return true;
 }
 
 /* -- when it pays -- */
@@ -365,7 +368,7 @@ static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs 
     for (;;) {
         u64 la = 0;
         space_refresh(v, s);
-        if (!space_flush(v, s))
+        if (!space_flush(v, s) || !space_traps(v, s) || !space_tsc(v, s))
             return DIRECT_KICKED;
         v->stat[STAT_DIRECT_RUN]++;
         v->stat[STAT_DIRECT_RUN_L2] += v->in_guest;
@@ -383,8 +386,10 @@ static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs 
         v->stat[STAT_DIRECT_FAULT]++;
         d->fault_la = la;
         d->fault_fetch = la - r->rip < 16 || la >> PAGE_SHIFT == r->rip >> PAGE_SHIFT;
-        if (v->request || !space_map(v, s, la, d->fault_fetch))
+        if (v->request || !space_map(v, s, la, d->fault_fetch)) {
+            space_flush(v, s); /* what it has taken away: the queue is of all spaces */
             return stop;
+        }
         d->fault_la = 0;
     }
 }
@@ -445,7 +450,7 @@ static void account_turn(struct vcpu *v, struct space *s, u64 from, const struct
     account(v, s, t->ran_ns, spent);
 }
 
-/* Executes user code until something stops it, and what that was. */
+/* Executes user code until something stops it, and what that was. False: translated code is to go on. */
 static bool go(struct vcpu *v, struct space *s)
 {
     struct direct_regs r;
@@ -456,12 +461,17 @@ static bool go(struct vcpu *v, struct space *s)
         return false;
     }
     regs_to(v, &r);
+    s->unfit_ns -= s->unfit_ns < DIRECT_TRAPS_NS ? s->unfit_ns : DIRECT_TRAPS_NS;
+    s->trapped -= s->trapped > 0;
     enum direct_stop stop = run(v, s, &r, &t);
     bool lost = stop == DIRECT_LOST || (stop != DIRECT_UNFIT && !vectors_from(v, s));
     account_turn(v, s, from, &t);
+    if ((stop == DIRECT_TRAPPED || stop == DIRECT_FAULT) && !lost)
+        space_trapped(v, s, r.rip);
+    bool done = lost;
     if (stop != DIRECT_UNFIT && !lost) {
         regs_from(v, &r);
-        stopped(v, stop);
+        done = stopped(v, stop);
     }
     if (lost)
         v->exit = CPU_EXIT_SHUTDOWN;
@@ -469,12 +479,23 @@ static bool go(struct vcpu *v, struct space *s)
         space_stop(v, s);
         give_up(v, s);
     }
-    return stop != DIRECT_UNFIT;
+    return done;
+}
+
+/* Translated code that began in an unfit page leaves to C. */
+static void unfit_end(struct vcpu *v)
+{
+    struct direct *d = v->direct_spaces;
+    u64 ns = nanoseconds(v, tsc_host() - d->unfit_from);
+    d->unfit_from = 0;
+    space_unfit_cost(d->unfit_of, ns);
 }
 
 bool direct_execute(struct vcpu *v)
 {
     struct direct *d = v->direct_spaces;
+    if (unlikely(d->unfit_from))
+        unfit_end(v);
     if (unlikely(v->vm->direct_notes.ended && !d->refused)) {
         direct_detach(v);
         d->refused = true;
@@ -484,11 +505,21 @@ bool direct_execute(struct vcpu *v)
     struct space *s = space_away(v);
     if (!s)
         return false;
-    if (!is_fit(v))
+    if (!is_fit(v)) {
         give_up(v, s);
-    else if (!space_unfit(v, s, v->rip))
-        return go(v, s);
-    else
+        return false;
+    }
+    if (!space_unfit(v, s, v->rip)) {
+        if (go(v, s))
+            return true;
+        if (!space_unfit(v, s, v->rip))
+            return false;
+    } else {
         account(v, s, 0, d->cost_ns / 4); /* system calls are slower meanwhile */
+    }
+    if (space_trap(v, s, v->rip))
+        return true;
+    d->unfit_from = tsc_host();
+    d->unfit_of = s;
     return false;
 }

@@ -10,8 +10,15 @@
 #define SCAN_BEFORE 256 /* bytes before that say how code is to be decoded */
 #define SCAN_MARGIN 16  /* bytes behind: more than an instruction has but one */
 
-/* Is there such an instruction that begins in bytes[from, to) of `size`? `xsave`: those of XSAVE's family count,
- * because the guest's XCR0 is not the host's. Uses vector registers. */
-bool scan_finds(const u8 *bytes, u32 size, u32 from, u32 to, bool xsave);
+/* What counts beside those that always do: */
+#define SCAN_XSAVE BIT(0)  /* XSAVE's family, because the guest's XCR0 is not the host's */
+#define SCAN_RDTSCP BIT(1) /* RDTSCP, because somebody may look at the TSC_AUX that it returns */
+
+/* Is there such an instruction that begins in bytes[from, to) of `size`? Uses vector registers. */
+bool scan_finds(const u8 *bytes, u32 size, u32 from, u32 to, u32 what);
+
+/* The same, but says in `start` where they begin. Returns how many; ~0: more than `most`, or a process cannot stop
+ * before one: it is not sure where it begins, or a MOV SS may be before it, or it is of XSAVE's family. */
+u32 scan_list(const u8 *bytes, u32 size, u32 from, u32 to, u32 what, u32 *start, u32 most);
 
 #endif

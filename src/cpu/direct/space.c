@@ -7,6 +7,7 @@
 #include "cpu/direct/space.h"
 
 #include "cpu/core/copy.h"
+#include "cpu/core/cpuid.h"
 #include "cpu/core/stats.h"
 #include "cpu/core/vectors.h"
 #include "cpu/direct/scan.h"
@@ -102,6 +103,38 @@ static void regions_free(struct direct *d, struct space *s)
     s->regions = NULL;
 }
 
+/* -- instructions that the host's CPU must not execute, in pages with few of them -- */
+
+static void traps_remove(struct space *s, u64 la, u64 size)
+{
+    for (u32 i = 0; i < DIRECT_TRAPS; i++)
+        if (s->trap[i] && s->trap[i] - la < size) {
+            s->trap[i] = 0;
+            s->traps_changed = true;
+        }
+}
+
+bool space_traps(struct vcpu *v, struct space *s)
+{
+    if (likely(!s->traps_changed))
+        return true;
+    s->traps_changed = false;
+    if (host_of(v)->traps(s->process, s->trap))
+        return true;
+    v->direct_spaces->no_traps = s->broken = true;
+    return false;
+}
+
+bool space_tsc(struct vcpu *v, struct space *s)
+{
+    bool same = v->mode & MODE_TSC && !v->tsc_offset && cpu_has(v->vm, FEATURE_RDTSCP);
+    if (likely(s->tsc_faults == !same))
+        return true;
+    s->tsc_faults = !same;
+    s->broken = !host_of(v)->tsc(s->process, !same);
+    return !s->broken;
+}
+
 static void page_unmap(struct vcpu *v, struct space *s, struct region *r, u32 i)
 {
     const struct direct_change c = {.la = r->la + ((u64)i << PAGE_SHIFT), .size = PAGE_SIZE};
@@ -109,6 +142,7 @@ static void page_unmap(struct vcpu *v, struct space *s, struct region *r, u32 i)
         change(v, s, &c);
         r->count--;
     }
+    traps_remove(s, c.la, PAGE_SIZE);
     r->page[i] = 0;
 }
 
@@ -119,6 +153,7 @@ static void region_unmap(struct vcpu *v, struct space *s, struct region *r)
     c.size = (end < high ? end : high) - c.la;
     if (r->count)
         change(v, s, &c); /* one, whatever lies between the pages */
+    traps_remove(s, r->la, REGION_PAGES * PAGE_SIZE);
     r->count = 0;
     fill_bytes(r->page, 0, sizeof r->page);
 }
@@ -247,8 +282,23 @@ static const u8 *fetchable(struct vcpu *v, const struct region *r, u32 i)
     return can ? ram_host(p.slot, p.gpa) : NULL;
 }
 
-/* Looks at all of page i. What lies beside it says how it is to be decoded. */
-static enum direct_code judge(struct vcpu *v, const struct region *r, u32 i, const u8 *page)
+/* Is it the first page of Linux' vDSO? There RDTSCP is executed, as nobody looks at TSC_AUX behind it. */
+static bool is_vdso(const u8 *page)
+{
+    static const u8 head[] = {0x7f, 'E', 'L', 'F'}, name[] = "__vdso_clock_gettime";
+    u32 same = 0, at = 0;
+    while (same < sizeof head && page[same] == head[same])
+        same++;
+    if (same < sizeof head)
+        return false;
+    for (same = 0; at < PAGE_SIZE && same < sizeof name; at++)
+        same = page[at] == name[same] ? same + 1 : page[at] == name[0];
+    return same == sizeof name;
+}
+
+/* Looks at all of page i. What lies beside it says how it is to be decoded. Returns what scan_list does, with places in
+ * the page. */
+static u32 page_list(struct vcpu *v, const struct region *r, u32 i, const u8 *page, u32 *start, u32 most)
 {
     u8 bytes[SCAN_BEFORE + PAGE_SIZE + SCAN_MARGIN];
     const u8 *before = fetchable(v, r, i - 1), *behind = fetchable(v, r, i + 1);
@@ -260,8 +310,69 @@ static enum direct_code judge(struct vcpu *v, const struct region *r, u32 i, con
         copy_bytes(bytes + SCAN_BEFORE + PAGE_SIZE, behind, SCAN_MARGIN);
     size += behind ? SCAN_MARGIN : 0;
     u32 from = SCAN_BEFORE - skipped;
-    bool finds = scan_finds(bytes + skipped, size, from, from + PAGE_SIZE, v->direct_spaces->xsave);
-    return finds ? DIRECT_CODE_UNFIT : DIRECT_CODE_FIT;
+    bool vdso = is_vdso(page) || (before && is_vdso(before));
+    u32 what = (v->direct_spaces->xsave ? SCAN_XSAVE : 0) | (vdso ? 0 : SCAN_RDTSCP);
+    u32 n = scan_list(bytes + skipped, size, from, from + PAGE_SIZE, what, start, most);
+    for (u32 k = 0; k < n && k < most; k++)
+        start[k] -= from;
+    return n;
+}
+
+static enum direct_code judge(struct vcpu *v, const struct region *r, u32 i, const u8 *page)
+{
+    return page_list(v, r, i, page, NULL, 0) ? DIRECT_CODE_UNFIT : DIRECT_CODE_FIT;
+}
+
+static void page_queue(struct vcpu *v, struct space *s, struct region *r, u32 i)
+{
+    u64 page = r->page[i];
+    struct direct_change c = {.la = r->la + ((u64)i << PAGE_SHIFT), .size = PAGE_SIZE, .rights = DIRECT_READ};
+    if (!(page & PAGE_MAPPED)) /* a note has come */
+        return;
+    if (!host_of(v)->file(host_of(v)->opaque, (void *)(page & ~PAGE_MASK), &c.file, &c.offset)) {
+        page_unmap(v, s, r, i);
+        return;
+    }
+    v->stat[STAT_DIRECT_UNFIT] += !!(page & PAGE_UNFIT);
+    v->stat[STAT_DIRECT_PAGES]++;
+    c.rights |= (page & PAGE_WRITE ? DIRECT_WRITE : 0) | (page & PAGE_FETCH ? DIRECT_FETCH : 0);
+    change(v, s, &c);
+}
+
+/* A page that the process executed with breakpoints is translated again. */
+static void page_give_back(struct vcpu *v, struct space *s, u64 la, u64 left)
+{
+    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1);
+    struct region *r = region_find(v->direct_spaces, s, la);
+    traps_remove(s, la & ~PAGE_MASK, PAGE_SIZE);
+    if (!r || !(r->page[i] & PAGE_MAPPED))
+        return;
+    r->page[i] = (r->page[i] & ~PAGE_FETCH) | PAGE_UNFIT | left;
+    page_queue(v, s, r, i);
+}
+
+/* Has the process stop before what the host's CPU must not execute in page i, in place of what others have it stop for
+ * if need be. False: it cannot. */
+static bool traps_add(struct vcpu *v, struct space *s, const struct region *r, u32 i, const u8 *page)
+{
+    u32 start[DIRECT_TRAPS], n, free = 0, at = 0;
+    u64 la = r->la + ((u64)i << PAGE_SHIFT);
+    n = page_list(v, r, i, page, start, DIRECT_TRAPS);
+    if (n > DIRECT_TRAPS)
+        return false;
+    traps_remove(s, la, PAGE_SIZE);
+    for (u32 k = 0; k < DIRECT_TRAPS; k++)
+        free += !s->trap[k];
+    for (u32 k = 0; k < DIRECT_TRAPS && free < n; k++)
+        if (s->trap[k])
+            page_give_back(v, s, s->trap[k], 0);
+    for (u32 k = 0; k < n; k++) {
+        while (s->trap[at])
+            at++;
+        s->trap[at] = la + start[k];
+    }
+    s->traps_changed = true;
+    return true;
 }
 
 /* Is there one of the instructions that begins in the page before and ends in the one behind? */
@@ -270,23 +381,27 @@ static bool straddles(struct vcpu *v, const u8 *before, const u8 *behind)
     u8 edge[SCAN_BEFORE + SCAN_MARGIN];
     copy_bytes(edge, before + PAGE_SIZE - SCAN_BEFORE, SCAN_BEFORE);
     copy_bytes(edge + SCAN_BEFORE, behind, SCAN_MARGIN);
-    return scan_finds(edge, sizeof edge, SCAN_BEFORE - 2, SCAN_BEFORE, v->direct_spaces->xsave);
+    u32 what = SCAN_RDTSCP | (v->direct_spaces->xsave ? SCAN_XSAVE : 0);
+    return scan_finds(edge, sizeof edge, SCAN_BEFORE - 2, SCAN_BEFORE, what);
 }
 
 /* Are the host's CPU's results those of the guest's, for all that begins in page i or reaches into it? What reaches
- * from or into a page that is not executed now is looked at when that one is. */
+ * from or into a page that is not executed now is looked at when that one is. `wanted`: if they are not, the process
+ * may stop before what is the cause. */
 static bool is_fit(struct vcpu *v, struct space *s, const struct region *r, u32 i, const u8 *page,
-                   enum direct_code known, bool foreign)
+                   enum direct_code known, bool foreign, bool wanted)
 {
     u64 la = r->la + ((u64)i << PAGE_SHIFT);
     if (known == DIRECT_CODE_WATCHED || foreign) { /* others may have written there without notice */
         known = judge(v, r, i, page);
         block_judge(v, page, known);
     }
-    if (known == DIRECT_CODE_UNFIT)
+    if (known == DIRECT_CODE_UNFIT && !wanted)
         return false;
     const u8 *before = fetched(v, s, la - PAGE_SIZE), *behind = fetched(v, s, la + PAGE_SIZE);
-    return !(before && straddles(v, before, page)) && !(behind && straddles(v, page, behind));
+    if ((before && straddles(v, before, page)) || (behind && straddles(v, page, behind)))
+        return false;
+    return known == DIRECT_CODE_FIT || traps_add(v, s, r, i, page);
 }
 
 /* Decides how one page is to be mapped. Returns whether that is a change: then page_queue makes it. */
@@ -304,33 +419,19 @@ static bool page_map(struct vcpu *v, struct space *s, struct region *r, u32 i, b
         if (known == DIRECT_CODE_UNKNOWN || !p.slot || (u64)ram_host(p.slot, p.gpa) != at)
             return false;
         notes_apply(v, s); /* write mappings of this page, if there were some */
-        page |= is_fit(v, s, r, i, (const u8 *)at, known, p.slot->flags & RAM_FOREIGN) ? PAGE_FETCH : PAGE_UNFIT;
+        bool wanted = (fetch && s->trapping) || r->page[i] & PAGE_FETCH;
+        page |=
+            is_fit(v, s, r, i, (const u8 *)at, known, p.slot->flags & RAM_FOREIGN, wanted) ? PAGE_FETCH : PAGE_UNFIT;
     } else if (p.write && page_writer(v, p.slot, p.gpa)) {
         page |= PAGE_WRITE;
     }
-    if (page == r->page[i])
+    if (page == (r->page[i] & ~PAGE_LEFT))
         return false;
     r->count += !(r->page[i] & PAGE_MAPPED);
     r->page[i] = page;
     r->entry[i] = entry;
     filter_add(s, at);
     return true;
-}
-
-static void page_queue(struct vcpu *v, struct space *s, struct region *r, u32 i)
-{
-    u64 page = r->page[i];
-    struct direct_change c = {.la = r->la + ((u64)i << PAGE_SHIFT), .size = PAGE_SIZE, .rights = DIRECT_READ};
-    if (!(page & PAGE_MAPPED)) /* a note has come */
-        return;
-    if (!host_of(v)->file(host_of(v)->opaque, (void *)(page & ~PAGE_MASK), &c.file, &c.offset)) {
-        page_unmap(v, s, r, i);
-        return;
-    }
-    v->stat[STAT_DIRECT_UNFIT] += !!(page & PAGE_UNFIT);
-    v->stat[STAT_DIRECT_PAGES]++;
-    c.rights |= (page & PAGE_WRITE ? DIRECT_WRITE : 0) | (page & PAGE_FETCH ? DIRECT_FETCH : 0);
-    change(v, s, &c);
 }
 
 bool space_map(struct vcpu *v, struct space *s, u64 la, bool fetch)
@@ -367,6 +468,42 @@ bool space_unfit(struct vcpu *v, struct space *s, u64 la)
     return r && r->page[la >> PAGE_SHIFT & (REGION_PAGES - 1)] & PAGE_UNFIT;
 }
 
+bool space_trap(struct vcpu *v, struct space *s, u64 la)
+{
+    if (likely(s->unfit_ns < s->unfit_wanted_ns))
+        return false;
+    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1);
+    struct region *r = region_find(v->direct_spaces, s, la);
+    if (v->direct_spaces->no_traps || !r || r->page[i] & PAGE_LEFT)
+        return false;
+    s->unfit_ns = s->trapped = 0;
+    s->unfit_wanted_ns *= 2; /* pages that take breakpoints from each other do so ever more seldom */
+    vector_save(v);
+    space_refresh(v, s);
+    s->trapping = true;
+    bool done = space_map(v, s, la, true) && !(r->page[i] & PAGE_UNFIT);
+    s->trapping = false;
+    r->page[i] |= r->page[i] & PAGE_UNFIT ? PAGE_LEFT : 0;
+    return done;
+}
+
+void space_trapped(struct vcpu *v, struct space *s, u64 la)
+{
+    bool here = false;
+    for (u32 i = 0; i < DIRECT_TRAPS; i++)
+        here |= s->trap[i] && s->trap[i] >> PAGE_SHIFT == la >> PAGE_SHIFT;
+    s->trapped += here ? DIRECT_TURNS_TRAPPED : 0;
+    if (s->trapped <= DIRECT_TURNS_TRAPPED * DIRECT_TRAPPED_FIRST || !here)
+        return;
+    page_give_back(v, s, la, PAGE_LEFT);
+    space_flush(v, s);
+}
+
+void space_unfit_cost(struct space *s, u64 ns)
+{
+    s->unfit_ns += ns < DIRECT_UNFIT_MOST_NS ? ns : DIRECT_UNFIT_MOST_NS;
+}
+
 /* -- spaces -- */
 
 static bool is_of(const struct space *s, const struct tlb_key *k)
@@ -398,7 +535,10 @@ bool space_start(struct vcpu *v, struct space *s)
     s->process = host_of(v)->create(host_of(v)->opaque, v->index);
     d->refused = !s->process;
     d->changes = 0;
-    s->vectors_known = false;
+    s->vectors_known = s->traps_changed = s->tsc_faults = false;
+    s->unfit_ns = 0;
+    s->unfit_wanted_ns = DIRECT_UNFIT_NS;
+    fill_bytes(s->trap, 0, sizeof s->trap);
     s->epoch = 0;
     s->notes = __atomic_load_n(&v->vm->direct_notes.count, __ATOMIC_ACQUIRE);
     fill_bytes(s->filter, 0, sizeof s->filter);

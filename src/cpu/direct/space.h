@@ -26,6 +26,7 @@ struct region {
 #define PAGE_WRITE BIT64(1)
 #define PAGE_FETCH BIT64(2)
 #define PAGE_UNFIT BIT64(3) /* it could be executed, but the host's CPU must not */
+#define PAGE_LEFT BIT64(4)  /* and breakpoints do not help */
 
 #define FILTER_BITS 65536u
 
@@ -39,6 +40,13 @@ struct space {
     u64 notes;                      /* notes read, of vm.direct_notes */
     u64 clock;                      /* when it was used last */
     struct region *regions;
+    u64 trap[DIRECT_TRAPS];       /* instructions that the process stops before; 0: none */
+    bool traps_changed;           /* it does not know yet */
+    bool trapping;                /* an unfit page is being mapped with such */
+    bool tsc_faults;              /* RDTSC and RDTSCP fault in the process */
+    u64 unfit_ns;                 /* time that unfit pages cost, less what breakpoints would have cost, ... */
+    u64 unfit_wanted_ns;          /* ... from which on one gets some */
+    u32 trapped;                  /* rises with each stop at a breakpoint, falls with each turn of the process */
     u64 filter[FILTER_BITS / 64]; /* by host page: may be mapped */
     /* Of auto: */
     bool direct;   /* its code is executed here, and not translated */
@@ -59,14 +67,16 @@ struct direct {
     u32 regions_made;
     struct direct_change change[DIRECT_CHANGES];
     u32 changes;
-    struct space *changes_of;
     u64 clock;
     u64 host_xcr0;
     u32 generation; /* of vm.direct_notes, to which the spaces belong */
     bool xsave;     /* the guest's XCR0 is not the host's */
     bool refused;   /* the host makes no processes */
-    bool ran;       /* a process ran since the thread rested */
-    u64 fault_la;   /* where the last page fault was that the translator took over; 0: none */
+    bool no_traps;  /* its processes have no breakpoints */
+    u64 unfit_from; /* TSC when an unfit page was entered in the translator, if it goes on there; 0: no */
+    struct space *unfit_of;
+    bool ran;     /* a process ran since the thread rested */
+    u64 fault_la; /* where the last page fault was that the translator took over; 0: none */
     bool fault_fetch;
     u32 caution;         /* rises with each process of the guest that lost by going direct, falls if one won */
     u64 cost_ns;         /* of a stop: the least that was seen */
@@ -92,7 +102,19 @@ void space_refresh(struct vcpu *v, struct space *s);
 bool space_map(struct vcpu *v, struct space *s, u64 la, bool fetch);
 /* Has the process make the changes. False: the space is broken. */
 bool space_flush(struct vcpu *v, struct space *s);
+/* Tells the process which instructions to stop before. False: the space is broken. */
+bool space_traps(struct vcpu *v, struct space *s);
+/* Has RDTSC fault in the process, or not, as the vCPU's state is. False: the space is broken. */
+bool space_tsc(struct vcpu *v, struct space *s);
 /* Is the page of this address one that must not be executed? */
 bool space_unfit(struct vcpu *v, struct space *s, u64 la);
+/* It is, and user code goes on there. If unfit pages cost much, the process executes this one from now on and stops
+ * before what it must not execute. Returns whether it does. */
+bool space_trap(struct vcpu *v, struct space *s, u64 la);
+/* The process stopped at a breakpoint, or for another fault such as RDTSC's. If that is too often in a page that has
+ * breakpoints, it is translated again. */
+void space_trapped(struct vcpu *v, struct space *s, u64 la);
+/* Counts what it costs that unfit pages are translated. */
+void space_unfit_cost(struct space *s, u64 ns);
 
 #endif

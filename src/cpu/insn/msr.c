@@ -709,7 +709,7 @@ void msr_reset(struct vcpu *v)
     if (v->index)
         v->tsc_offset_l1 = v->vm->vcpu[0]->tsc_offset_l1;
     else
-        v->tsc_offset_l1 -= tsc_read_l1(v);
+        v->tsc_offset_l1 -= v->vm->tsc_of_host ? v->tsc_offset_l1 : tsc_read_l1(v);
     tsc_of_l1(v);
     v->tsc_adjust = 0;
     paravirt_reset(v);

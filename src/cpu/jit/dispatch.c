@@ -85,7 +85,7 @@ static bool proceed(struct vcpu *v, u64 la, u32 plain)
     struct exec *x = v->exec;
     v->rip = rip_of(v, la);
     x->outcome = CPU_OK;
-    if (v->request || (v->mode & MODE_STEP) || v->code_changed || near_limit(v, la))
+    if (v->request || (v->mode & MODE_STEP) || x->one || v->code_changed || near_limit(v, la))
         return false;
     if (unlikely(v->debug_breaks) && debug_in_page(v, la))
         return false;
@@ -348,5 +348,7 @@ void execute_one(struct vcpu *v)
     v->exec->chain = NULL;
     v->code_changed = false;
     v->stat[STAT_DISPATCH]++;
+    v->exec->one = true;
     step(v, la);
+    v->exec->one = false;
 }

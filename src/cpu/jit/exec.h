@@ -18,6 +18,7 @@ struct exec {
     u8 *bounce_from;                             /* its bytes that are accessed; NULL: none */
     struct found found;                          /* where they are */
     bool bounce_locked;
+    bool one;                /* nothing runs behind it: execute_one */
     bool not_run;            /* the instruction that left did nothing and starts again */
     struct exit_link *chain; /* link to patch when the next block is known */
     struct tr *tr;           /* the translator's working memory */
