@@ -90,7 +90,21 @@ static const struct direct_file *file_find(struct direct_host *h, u64 host)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     bool found = mapping_find(host, &h->file[h->files]);
     pthread_setcancelstate(state, &state);
-    return found ? &h->file[h->files++] : NULL;
+    if (!found)
+        return NULL;
+    __atomic_store_n(&h->files, h->files + 1, __ATOMIC_RELEASE);
+    return &h->file[h->files - 1];
+}
+
+KEEPS_VECTORS const struct direct_file *direct_file_known(const struct direct_host *h, u64 host, u64 size)
+{
+    u32 files = __atomic_load_n(&h->files, __ATOMIC_ACQUIRE);
+    for (u32 i = 0; i < files; i++) {
+        const struct direct_file *f = &h->file[i];
+        if (f->fd >= 0 && host - f->start < f->end - f->start && size <= f->end - host)
+            return f;
+    }
+    return NULL;
 }
 
 bool direct_file(void *opaque, const void *host, u32 *file, u64 *offset)

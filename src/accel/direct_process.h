@@ -38,6 +38,9 @@ void direct_kick(struct direct_host *h, u32 index);
 
 /* Of struct cpu_direct_host, in direct_files.c: `opaque` is the struct direct_host. */
 bool direct_file(void *opaque, const void *host, u32 *file, u64 *offset);
+/* [signal] The file of a piece of memory, if direct_file was asked for some of it before. Leaves vector registers
+ * alone. */
+const struct direct_file *direct_file_known(const struct direct_host *h, u64 host, u64 size);
 void direct_files_forget(void *opaque);
 
 #endif

@@ -71,6 +71,10 @@ static int add_vcpus(struct accel_vm *a, u32 count)
     return 0;
 }
 
+static const enum cpu_maps maps_choices[] = {[MAPPED_OFF] = CPU_MAPS_OFF,
+                                             [MAPPED_KERNEL] = CPU_MAPS_KERNEL,
+                                             [MAPPED_AUTO] = CPU_MAPS_AUTO,
+                                             [MAPPED_ON] = CPU_MAPS_ON};
 static const enum cpu_direct direct_choices[] = {
     [DIRECT_OFF] = CPU_DIRECT_OFF, [DIRECT_AUTO] = CPU_DIRECT_AUTO, [DIRECT_ON] = CPU_DIRECT_ON};
 
@@ -99,7 +103,7 @@ static int engine_create(const struct run_settings *settings, const struct machi
                                     .tsc_khz = a->tsc_khz,
                                     .tsc_of_host = true,
                                     .hypercalls = settings->debug_exit,
-                                    .maps = settings->mapped != MAPPED_OFF,
+                                    .maps = maps_choices[settings->mapped],
                                     .direct = direct_choices[settings->direct]};
     r = cpuid_create(&a->features, &features, error);
     if (!r && (cpu_create(&a->vm, &cpus) || add_vcpus(a, settings->cpus)))

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #define SIGNAL_STACK 65536
+#define ALIAS_TOUCHED 65536 /* bytes: of a larger alias the guest may not have touched all */
 #define TIMER_SIGNAL ACCEL_SIGNAL_TIMER
 
 static __thread struct engine_vcpu *self;
@@ -45,12 +46,18 @@ static void *alias_space(void *opaque, u64 size)
     return pages_map(size, PROT_NONE, false);
 }
 
-/* MREMAP of 0 bytes of a shared mapping leaves that where it is, and makes another one. */
+/* Memory of a file that is known is mapped and touched at once. Of other memory, MREMAP of 0 bytes of a shared mapping
+ * leaves that where it is, and makes another one. */
 KEEPS_VECTORS static bool alias(void *opaque, void *at, u64 size, void *memory, unsigned rights)
 {
+    struct engine_host *h = opaque;
     int prot = (rights & ALIAS_READ ? PROT_READ : 0) | (rights & ALIAS_WRITE ? PROT_WRITE : 0);
     if (!rights)
         return mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == at;
+    const struct direct_file *f = memory ? direct_file_known(&h->direct, (u64)memory, size) : NULL;
+    if (f)
+        return mmap(at, size, prot, MAP_SHARED | MAP_FIXED | (size <= ALIAS_TOUCHED ? MAP_POPULATE : 0), f->fd,
+                    (off_t)((u64)memory - f->start + f->offset)) == at;
     if (memory && mremap(memory, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) != at)
         return false;
     return (memory && rights & ALIAS_WRITE) || mprotect(at, size, prot) == 0;

@@ -29,6 +29,7 @@
 #include "cpu/jit/exec.h"
 #include "cpu/jit/signal.h"
 #include "cpu/mmu/mapped.h"
+#include "cpu/mmu/users.h"
 #include "cpu/mmu/mmu.h"
 #include "cpu/mmu/walk.h"
 
@@ -70,7 +71,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
     vm->hypercalls = config->hypercalls;
     vm->paravirt = config->paravirt;
     vm->direct = config->host->direct ? config->direct : CPU_DIRECT_OFF;
-    vm->maps = config->maps && host->alias;
+    vm->maps = host->alias ? config->maps : CPU_MAPS_OFF;
     vm->clock.tsc = tsc_host();
     vm->cache = memory_get(host, sizeof(*vm->cache), CPU_MEMORY_DENSE);
     u8 *code = memory_get(host, CACHE_CODE_SIZE, CPU_MEMORY_CODE);
@@ -89,7 +90,7 @@ int cpu_create(struct vm **out, const struct cpu_config *config)
 
 /* A vCPU is one piece of memory: struct vcpu, then what the rooms keep for it, each from a page on. */
 struct vcpu_layout {
-    size_t exec, lapic, nested, mmu, mapped, direct, size;
+    size_t exec, lapic, nested, mmu, mapped, users, direct, size;
 };
 
 static size_t pages(size_t size)
@@ -105,7 +106,8 @@ static struct vcpu_layout vcpu_layout(const struct vm *vm)
     l.nested = l.lapic + pages(lapic_size());
     l.mmu = l.nested + pages(vmx_size() > svm_size() ? vmx_size() : svm_size());
     l.mapped = l.mmu + pages(mmu_size());
-    l.direct = l.mapped + (vm->maps ? pages(mapped_size()) : 0);
+    l.users = l.mapped + (vm->maps != CPU_MAPS_OFF ? pages(mapped_size()) : 0);
+    l.direct = l.users + (vm->maps >= CPU_MAPS_AUTO ? pages(users_size()) : 0);
     l.size = l.direct + (vm->direct != CPU_DIRECT_OFF ? pages(direct_size()) : 0);
     return l;
 }
@@ -116,8 +118,10 @@ void cpu_destroy(struct vm *vm)
     for (u32 i = 0; i < vm->vcpu_count; i++)
         if (vm->vcpu[i]->direct_spaces)
             direct_detach(vm->vcpu[i]);
-    for (u32 i = 0; i < vm->vcpu_count; i++)
+    for (u32 i = 0; i < vm->vcpu_count; i++) {
         mapped_detach(vm->vcpu[i]);
+        users_detach(vm->vcpu[i]);
+    }
     for (u32 i = 0; i < vm->vcpu_count; i++)
         memory_put(host, vm->vcpu[i], vcpu_layout(vm).size);
     memory_put(host, vm->cache->data, CACHE_DATA_SIZE);
@@ -205,8 +209,10 @@ int cpu_add(struct vm *vm, u32 apic_id, const struct cpu_features *features)
     exec_init(v, memory + l.exec);
     if (vm->direct != CPU_DIRECT_OFF)
         direct_attach(v, memory + l.direct);
-    if (vm->maps && index < MAPPED_VCPUS)
+    if (vm->maps != CPU_MAPS_OFF && index < MAPPED_VCPUS)
         mapped_attach(v, memory + l.mapped);
+    if (vm->maps >= CPU_MAPS_AUTO && index < USERS_VCPUS)
+        users_attach(v, memory + l.users);
     lapic_create(v, memory + l.lapic);
     extension_attach(v);
     cpu_reset(v);
@@ -424,7 +430,7 @@ const u8 *cpu_memory_at(const struct vm *vm, const u8 *host)
 {
     const u8 *memory = NULL;
     for (u32 i = 0; i < vm->vcpu_count && !memory; i++)
-        memory = mapped_memory(vm->vcpu[i], host);
+        memory = users_memory(vm->vcpu[i], host) ?: mapped_memory(vm->vcpu[i], host);
     return memory ? memory : host;
 }
 

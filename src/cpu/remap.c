@@ -32,10 +32,14 @@ static void change_end(void *opaque, u32 space, const struct ram_slot *old, cons
     bool goes = old && (!now || now->start.a != old->start.a);
     for (u32 i = 0; i < vm->vcpu_count; i++)
         vcpu_slots_forget(vm->vcpu[i]);
-    if (goes && vm->direct != CPU_DIRECT_OFF) {
+    if (goes && vm->host->direct) {
         vm->host->direct->files_forget(vm->host->direct->opaque);
         vm->direct_notes.generation++;
     }
+    u32 file;
+    u64 offset;
+    if (now && vm->maps != CPU_MAPS_OFF && vm->host->direct)
+        vm->host->direct->file(vm->host->direct->opaque, now->host, &file, &offset); /* so that it is known */
     if (goes) {
         block_forget(vm, old);
         for (u32 i = 0; i < vm->vcpu_count; i++) {

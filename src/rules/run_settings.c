@@ -15,7 +15,8 @@ static const char *const nesting_names[] = {[NESTED_OFF] = "off", [NESTED_INTEL]
 static const char *const accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_ENGINE] = "engine", [ACCEL_KVM] = "kvm", NULL};
 const char *const direct_names[] = {[DIRECT_OFF] = "off", [DIRECT_AUTO] = "auto", [DIRECT_ON] = "on", NULL};
 static const char *const unpack_names[] = {[UNPACK_OFF] = "off", [UNPACK_ON] = "on", [UNPACK_KEEP] = "keep", NULL};
-static const char *const mapped_names[] = {[MAPPED_OFF] = "off", [MAPPED_AUTO] = "auto", NULL};
+static const char *const mapped_names[] = {
+    [MAPPED_OFF] = "off", [MAPPED_KERNEL] = "kernel", [MAPPED_AUTO] = "auto", [MAPPED_ON] = "on", NULL};
 static const char *const trace_names[] = {"entry", "exits", NULL};
 static const char *const kvm_nesting_names[] = {
     [NESTED_OFF] = "off", [NESTED_INTEL] = "intel", [NESTED_AMD] = "amd", [NESTED_HOST] = "host", NULL};
@@ -88,9 +89,9 @@ const struct setting run_settings_table[] = {
      .group = processor, .def = "auto", .choices = accel_names},
     ROW_CPU,
     ROW_DIRECT("auto", ""),
-    {"mapped", SETTING_CHOICE, AT(mapped), "WHEN", "the guest kernel's memory at host addresses",
-     "Whether the host's MMU serves what the guest's kernel reads and writes, in place of checks in translated code: "
-     "*auto*, where the kernel lets it, or *off*. "
+    {"mapped", SETTING_CHOICE, AT(mapped), "WHEN", "the guest's memory at host addresses",
+     "Whether the host's MMU serves what translated code reads and writes, in place of checks: of the guest's kernel "
+     "(*kernel*), where that lets it; of programs too, those for which it pays (*auto*) or all (*on*); or not (*off*). "
      "The engine only.",
      .group = processor, .def = "auto", .choices = mapped_names},
 

@@ -12,7 +12,7 @@ enum accel_choice { ACCEL_AUTO, ACCEL_ENGINE, ACCEL_KVM };
 enum direct_choice { DIRECT_OFF, DIRECT_AUTO, DIRECT_ON };
 enum unpack_choice { UNPACK_OFF, UNPACK_ON, UNPACK_KEEP };
 extern const char *const direct_names[];
-enum mapped_choice { MAPPED_OFF, MAPPED_AUTO };
+enum mapped_choice { MAPPED_OFF, MAPPED_KERNEL, MAPPED_AUTO, MAPPED_ON };
 
 /* What can be traced. */
 #define TRACE_ENTRY BIT(0) /* VM entries that fail, and the rule that they broke */

@@ -69,7 +69,7 @@ deep_image() {
 
 boot_l1() { # nested, cpus, command line
     "$NB" run --accel "${accel:-engine}" --kernel $kernel --initrd "$initrd" ${deep:+--initrd "$deep" --stats} \
-        --memory 1G --cpus "$2" --nested "$1" ${direct:+--direct "$direct" --stats} \
+        --memory 1G --cpus "$2" --nested "$1" ${direct:+--direct "$direct" --stats} ${mapped:+--mapped "$mapped"} \
         --no-reboot --timeout "${BOOT_TIMEOUT:-500}" --append "console=ttyS0 panic=-1 $3" </dev/null >"$log" 2>&1
     local status=$?
     sed -i 's/\r*$//' "$log"

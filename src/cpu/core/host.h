@@ -109,6 +109,14 @@ enum cpu_direct {
     CPU_DIRECT_ON,   /* all user code that can be */
 };
 
+/* Whose memory is mapped at host addresses: docs/mapped.md. */
+enum cpu_maps {
+    CPU_MAPS_OFF,
+    CPU_MAPS_KERNEL,
+    CPU_MAPS_AUTO, /* users' too, where it pays */
+    CPU_MAPS_ON,   /* all users' */
+};
+
 /* Why a process left the guest's code. Its registers are exact, and nothing of the instruction at RIP was done but
  * where the reason says otherwise. */
 enum direct_stop {

@@ -31,6 +31,13 @@
     X(MAPPED_FLUSH, "mapped.flushes")                                                                                  \
     X(MAPPED_REFUSED, "mapped.refused")                                                                                \
     X(MAPPED_CHECKED, "mapped.checked")                                                                                \
+    X(USERS_SPACE, "users.spaces")                                                                                     \
+    X(USERS_END, "users.ends")                                                                                         \
+    X(USERS_FAULT, "users.signals")                                                                                    \
+    X(USERS_CALL, "users.calls")                                                                                       \
+    X(USERS_PAGES, "users.pages")                                                                                      \
+    X(USERS_DROP, "users.drops")                                                                                       \
+    X(USERS_CHECK, "users.checks")                                                                                     \
     X(DIRECT_RUN, "direct.entries")                                                                                    \
     X(DIRECT_RUN_L2, "direct.entries_l2")                                                                              \
     X(DIRECT_SYSCALL, "direct.syscalls")                                                                               \

@@ -54,6 +54,7 @@ struct rule;
 struct lapic;
 struct direct;
 struct mapped;
+struct users;
 
 #define SPILL_COUNT 4
 #define MAPPED_SHIFT 39 /* mmu/mapped.h */
@@ -205,6 +206,7 @@ struct vcpu {
     struct lapic *lapic;
     struct direct *direct_spaces; /* NULL: all code is translated */
     struct mapped *mapped;        /* NULL: supervisor mode reaches memory by TLB checks alone */
+    struct users *users;          /* NULL: so does user code */
     u64 mapped_add[MAPPED_COUNT]; /* host minus linear address: mmu/mapped.h */
 
     /* -- leaving cpu_run -- */
@@ -292,7 +294,7 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_CPL0 BIT(14)   /* CPL 0: real mode too */
 #define MODE_TSC BIT(15)    /* RDTSC is legal, and gives the host's TSC plus vcpu.tsc_offset: nothing scales or exits */
 #define MODE_BASES BIT(16)  /* 64-bit code, CR4.FSGSBASE: RDFSBASE and its kin are legal */
-#define MODE_MAPPED BIT(17) /* 64-bit code, CPL 0: memory by mapped_add */
+#define MODE_MAPPED BIT(17) /* 64-bit code, CPL 0 or 3: memory by mapped_add of the vCPU or of the TLB context */
 
 struct vm {
     const struct machine *machine; /* its devices */
@@ -325,7 +327,7 @@ struct vm {
     struct paravirt_clock clock;
     struct hyperv_vm hv;
 
-    bool maps; /* vCPUs have vcpu.mapped */
+    enum cpu_maps maps;
 
     /* -- user code that the host's CPU executes: docs/direct.md -- */
     enum cpu_direct direct;

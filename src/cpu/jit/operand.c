@@ -218,11 +218,15 @@ static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, boo
 }
 
 /* rcx = host minus linear address, in mapped memory, around the linear address in a host register: docs/mapped.md. */
-static void emit_mapped(struct emit *e, unsigned addr)
+static void emit_mapped(struct tr *t, unsigned addr)
 {
+    struct emit *e = &t->hot;
     emit_rorx(e, true, H_SCRATCH, addr, MAPPED_SHIFT);
     emit_movzx_cl(e);
-    emit_op_mem(e, true, 0x8b, H_SCRATCH, H_VCPU, H_SCRATCH, 8, VCPU_DISP(mapped_add));
+    if (t->mode & MODE_USER)
+        emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, mapped_add));
+    else
+        emit_op_mem(e, true, 0x8b, H_SCRATCH, H_VCPU, H_SCRATCH, 8, VCPU_DISP(mapped_add));
 }
 
 /* Is the base register enough to address the operand: it has a host register, and there is no index. */
@@ -271,7 +275,7 @@ bool grouped_operand(const struct tr *t, const struct access_note *note, unsigne
 /* In mapped memory a group has no check: its slot gets the difference. */
 static void start_mapped(struct tr *t, struct group *g, unsigned addr)
 {
-    emit_mapped(&t->hot, addr);
+    emit_mapped(t, addr);
     emit_store(&t->hot, H_SCRATCH, VCPU_DISP(group) + g->slot * 8);
     t->in_rcx = g->slot;
     g->started = true;
@@ -371,7 +375,7 @@ void emit_access(struct tr *t, unsigned addr, s32 disp, unsigned size, unsigned 
         bool far = addr != H_ADDR && (disp > MAPPED_REACH || disp < -MAPPED_REACH); /* index and base in one, perhaps */
         if (far)
             emit_lea(e, true, H_ADDR, addr, H_NONE, 1, disp);
-        emit_mapped(e, far ? H_ADDR : addr);
+        emit_mapped(t, far ? H_ADDR : addr);
         t->in_r11 = REG_NONE;
         t->in_rcx = GROUP_NONE;
         t->mem_index = (u8)addr;

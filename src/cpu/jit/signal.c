@@ -10,7 +10,7 @@
 #include "cpu/jit/enter.h"
 #include "cpu/jit/exec.h"
 #include "cpu/jit/loan.h"
-#include "cpu/mmu/mapped.h"
+#include "cpu/mmu/users.h"
 
 static bool find_place(struct vcpu *v, const u8 *host, struct block **b, u16 *guest)
 {
@@ -69,9 +69,10 @@ const u8 *exec_page_fault(struct vcpu *v, const u8 *host_rip, u64 address, u64 r
 {
     struct block *b;
     u16 guest;
-    if (!v->mapped || !find_place(v, host_rip, &b, &guest) || !is_mapped(b))
+    if (!find_place(v, host_rip, &b, &guest) || !is_mapped(b))
         return NULL;
-    enum mapped_outcome out = mapped_fault(v, address, rcx, write);
+    bool user = b->mode & MODE_USER;
+    enum mapped_outcome out = user ? users_fault(v, address, rcx, write) : mapped_fault(v, address, rcx, write);
     if (out == MAPPED_DONE)
         return host_rip;
     signal_at(v, b, guest);

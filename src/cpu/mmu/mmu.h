@@ -78,7 +78,9 @@ struct tlb {
     struct returns returns;
     u64 link[TLB_SIZE + TLB_APART]; /* of xtag's pages, for links between pages: number of the guest-physical page minus
                                        the page */
+    u64 mapped_add[MAPPED_COUNT]; /* of users: mmu/users.h */
     /* C only */
+    struct user_space *users; /* what of it is mapped; NULL: nothing */
     u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
     u64 xgpa[TLB_SIZE]; /* guest-physical page of a fetch */
     /* Pages with code that may be written but not by way of wtag: data lies there, too. */
@@ -300,6 +302,8 @@ static inline void mem_written(struct vcpu *v, const struct ram_slot *slot, gpa_
 /* Selects the TLB context that fits the current state (called by mode_update, MOV CR3, VM entry and exit...), points GS
  * base at it and empties its jump cache if v->mode changed. Cheap when nothing changed. */
 void mmu_select(struct vcpu *v);
+/* The same after v->mode and v->mode_crossed were made anew. */
+void mmu_select_mode(struct vcpu *v);
 /* Nothing but RFLAGS.AC, or nothing but CPL among 3 and 0, has changed since `from` was the current context: the two
  * know each other from now on. */
 void mmu_beside(struct vcpu *v, struct tlb *from);

@@ -11,8 +11,7 @@
 
 u64 mmu_epoch(const struct vcpu *v)
 {
-    u32 i = tlb_number(v->mmu, v->tlb);
-    return v->mmu->epoch[i] * TLB_CONTEXTS + i + 1;
+    return context_epoch(v->mmu, tlb_number(v->mmu, v->tlb));
 }
 
 void mmu_user_away(struct vcpu *v, bool away)

@@ -12,6 +12,7 @@
 
 #include "cpu/core/copy.h"
 #include "cpu/mmu/mapped.h"
+#include "cpu/mmu/users.h"
 #include "cpu/mmu/walk.h"
 
 /* tlb_key.pcid of contexts that address spaces share. */
@@ -23,13 +24,6 @@
 size_t mmu_size(void)
 {
     return sizeof(struct mmu);
-}
-
-/* By field: wider loads would wait for the narrow stores of key_now. */
-static inline bool key_equal(const struct tlb_key *a, const struct tlb_key *b)
-{
-    return !((a->root ^ b->root) | (a->nroot ^ b->nroot) | (a->space ^ b->space) | (a->control ^ b->control) |
-             (a->pkru ^ b->pkru) | (u32)((a->pcid ^ b->pcid) | (a->flags ^ b->flags)));
 }
 
 static unsigned key_hint(const struct tlb_key *k)
@@ -222,6 +216,7 @@ static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
     choices_forget(m);
     t->key = t->of = m->key[i] = *k;
     t->shared = k->pcid == PCID_SHARED;
+    users_context(v, t);
     m->parted &= ~BIT(i);
     m->away &= ~BIT(i);
     m->epoch[i]++;
@@ -365,9 +360,10 @@ static __attribute__((noinline)) void choose(struct vcpu *v, struct tlb_choice *
                              .space = m->space};
 }
 
-void mmu_select(struct vcpu *v)
+static void select_context(struct vcpu *v, bool mode_fresh)
 {
     struct mmu *m = v->mmu;
+    const struct tlb *before = v->tlb;
     struct tlb_choice *c = choice_now(v);
     if (unlikely((v->dr7 | m->watch_dr7) & 0xff))
         watch_update(v);
@@ -376,10 +372,22 @@ void mmu_select(struct vcpu *v)
     struct tlb *t = c->tlb;
     if (t != v->tlb)
         use(v, t);
+    if (v->users && (mode_fresh || t != before))
+        users_select(v, t);
     if (unlikely(t->jmode != (v->mode & ~MODE_STEP))) {
         jumps_empty(m, t);
         t->jmode = v->mode & ~MODE_STEP;
     }
+}
+
+void mmu_select(struct vcpu *v)
+{
+    select_context(v, false);
+}
+
+void mmu_select_mode(struct vcpu *v)
+{
+    select_context(v, true);
 }
 
 struct tlb *mmu_part(struct vcpu *v, struct tlb *t)
@@ -600,7 +608,9 @@ void mmu_flush_page(struct vcpu *v, u32 space, bool all_pcids, u16 pcid, u64 la)
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         u32 i = (u32)__builtin_ctz(valid);
         if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid || m->tlb[i].has_global)) {
+            u64 before = context_epoch(m, i);
             m->epoch[i]++;
+            users_drop(v, &m->tlb[i], la, before);
             other_drop(v, &m->tlb[i], la);
         }
     }
@@ -638,6 +648,7 @@ void mmu_protect(struct vcpu *v, const u8 *host, u64 size)
     if (unlikely(v->vm->direct != CPU_DIRECT_OFF))
         direct_note(&v->vm->direct_notes, (u64)host, size);
     mapped_protect(v, host, size);
+    users_protect(v, host, size);
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         struct tlb *t = &m->tlb[__builtin_ctz(valid)];
         if (!may_write(t, host, size))
@@ -779,6 +790,7 @@ void mmu_forget(struct vcpu *v)
     struct mmu *m = v->mmu;
     vcpu_slots_forget(v);
     mapped_empty(v);
+    users_empty(v);
     contexts_drop(m, ~0u);
     m->valid = BIT(tlb_number(m, v->tlb));
     context_part(v->tlb);

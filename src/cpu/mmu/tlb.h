@@ -76,9 +76,22 @@ struct mmu {
     struct tlb tlb[TLB_CONTEXTS] __attribute__((aligned(64)));
 };
 
+/* By field: wider loads would wait for the narrow stores of key_now. */
+static inline bool key_equal(const struct tlb_key *a, const struct tlb_key *b)
+{
+    return !((a->root ^ b->root) | (a->nroot ^ b->nroot) | (a->space ^ b->space) | (a->control ^ b->control) |
+             (a->pkru ^ b->pkru) | (u32)((a->pcid ^ b->pcid) | (a->flags ^ b->flags)));
+}
+
 static inline unsigned tlb_number(const struct mmu *m, const struct tlb *t)
 {
     return (unsigned)(t - m->tlb);
+}
+
+/* What mmu_epoch returns while this context is the current one. */
+static inline u64 context_epoch(const struct mmu *m, u32 i)
+{
+    return m->epoch[i] * TLB_CONTEXTS + i + 1;
 }
 
 /* Where in the page `la` lies if `tag` is that of its page; PAGE_SIZE or more if not. */

@@ -1,0 +1,673 @@
+/*
+ * User pages at host addresses: see users.h and docs/mapped.md.
+ *
+ * A page is mapped only as the guest's tables say at that moment, and only what needs no walk: accessed, and for
+ * writing dirty (table.c). What is mapped stays until the guest invalidates translations of the TLB context: one page
+ * goes at once; after anything else the context begins with nothing, and at the first signal the tables are compared
+ * with what they were.
+ */
+#include "cpu/mmu/users.h"
+
+#include "cpu/core/copy.h"
+#include "cpu/core/stats.h"
+#include "cpu/core/tunables.h"
+#include "x86/paging.h"
+
+#define AREAS 12
+#define AREA_SIZE BIT64(MAPPED_SHIFT)
+#define AREA_ROOM (4ull << 30)
+#define AREA_APART (AREA_SIZE + AREA_ROOM)
+#define SPACE_SIZE ((AREAS + 1) * AREA_APART + AREA_ROOM)
+
+#define SPACES 16
+#define REGIONS 1024u
+#define REGION_SHIFT 21
+#define REGION_PAGES 512u
+#define FILTER_BITS 32768u
+/* Mappings of the host that all vCPUs may take together; a run of pages takes two. */
+#define HOST_MAPPINGS 24000
+
+/* What is mapped of 2 MiB. */
+struct region {
+    u64 la;
+    struct user_space *space;
+    struct region *next_hash, *next; /* of the same hash; of the same space */
+    u32 count;                       /* pages that are mapped */
+    struct leaf_table table;         /* as it was when they were mapped */
+    u64 entry[REGION_PAGES];         /* the same of each page's entry */
+    u64 page[REGION_PAGES];          /* host address, and PAGE_*; 0: not mapped */
+};
+#define PAGE_MAPPED BIT64(0)
+#define PAGE_WRITE BIT64(1)
+
+struct user_space {
+    bool used, on;
+    struct tlb_key key;
+    u64 epoch;      /* mmu_epoch when what is mapped was compared last */
+    u64 clock;      /* when it was used last */
+    u64 place;      /* of its threads' data, roughly: a process of the guest is known by it */
+    u64 pending_la; /* a page that could not be mapped at its fault */
+    u32 calls;      /* runs of pages that were mapped since it had none */
+    u64 life;       /* cycles of the TSC that it ran, kernel included, as far as was seen */
+    u64 wanted;     /* the life from which on pages are mapped */
+    u64 begun;      /* the life then */
+    u64 price;      /* what signals and mappings took since */
+    struct region *regions;
+    u64 filter[FILTER_BITS / 64]; /* by host page: may be mapped for writing */
+};
+
+struct users {
+    u8 *space; /* of the host */
+    bool off;  /* the host takes no mappings */
+    struct area {
+        struct user_space *of;
+        u64 la;
+    } area[AREAS];
+    u64 clock;
+    struct user_space *runs; /* the space whose time passes, */
+    u64 seen, halts;         /* since this TSC; and halts by then */
+    struct region *hash[1024], *free;
+    u32 regions_made;
+    u64 nowhere[MAPPED_COUNT];
+    struct user_space spaces[SPACES];
+    struct region region[REGIONS];
+};
+
+size_t users_size(void)
+{
+    return sizeof(struct users);
+}
+
+static u8 *area_host(const struct users *u, u32 i)
+{
+    return u->space + AREA_ROOM + i * AREA_APART;
+}
+
+void users_attach(struct vcpu *v, void *memory)
+{
+    struct users *u = memory;
+    const struct cpu_host *host = v->vm->host;
+    u->space = host->alias_space(host->opaque, SPACE_SIZE);
+    if (!u->space)
+        return;
+    for (u32 i = 0; i < MAPPED_COUNT; i++)
+        u->nowhere[i] = (u64)area_host(u, AREAS) - ((u64)i << MAPPED_SHIFT);
+    v->users = u;
+}
+
+void users_detach(struct vcpu *v)
+{
+    if (v->users)
+        v->vm->host->memory_put(v->vm->host->opaque, v->users->space, SPACE_SIZE);
+    v->users = NULL;
+}
+
+static void context_forget(const struct users *u, struct tlb *t)
+{
+    copy_words(t->mapped_add, u->nowhere, MAPPED_COUNT);
+}
+
+void users_context(const struct vcpu *v, struct tlb *t)
+{
+    t->users = NULL;
+    if (v->users && t->key.flags & TLB_USER)
+        context_forget(v->users, t);
+}
+
+static bool host_set(const struct vcpu *v, u8 *at, u64 size, u8 *memory, unsigned rights)
+{
+    const struct cpu_host *host = v->vm->host;
+    return host->alias(host->opaque, at, size, memory, rights);
+}
+
+/* -- areas -- */
+
+static u8 *place_of(const struct users *u, const struct user_space *s, u64 la)
+{
+    for (u32 i = 0; i < AREAS; i++)
+        if (u->area[i].of == s && la - u->area[i].la < AREA_SIZE)
+            return area_host(u, i) + (la - u->area[i].la);
+    return NULL;
+}
+
+/* The context leads to the areas of its space. */
+static void context_lead(const struct users *u, struct tlb *t)
+{
+    for (u32 i = 0; i < AREAS; i++)
+        if (u->area[i].of == t->users)
+            t->mapped_add[mapped_index(u->area[i].la)] = (u64)area_host(u, i) - u->area[i].la;
+}
+
+/* -- regions -- */
+
+static struct region **bucket(struct users *u, const struct user_space *s, u64 la)
+{
+    u64 h = (la >> REGION_SHIFT) * 0x9e3779b97f4a7c15ull + (u64)(s - u->spaces) * 0x2545f4914f6cdd1dull;
+    return &u->hash[h >> 54];
+}
+
+static struct region *region_find(struct users *u, const struct user_space *s, u64 la)
+{
+    struct region *r = *bucket(u, s, la);
+    while (r && (r->space != s || r->la != la >> REGION_SHIFT << REGION_SHIFT))
+        r = r->next_hash;
+    return r;
+}
+
+static void space_empty(struct vcpu *v, struct user_space *s);
+static void space_part(struct vcpu *v, struct user_space *s, bool contexts_too);
+
+static bool has_area(const struct users *u, const struct user_space *s)
+{
+    for (u32 i = 0; i < AREAS; i++)
+        if (u->area[i].of == s)
+            return true;
+    return false;
+}
+
+/* The space with areas that was used least recently, but for `s`; NULL: there is none. */
+static struct user_space *oldest_other(struct users *u, const struct user_space *s)
+{
+    struct user_space *oldest = NULL;
+    for (u32 i = 0; i < SPACES; i++) {
+        struct user_space *o = &u->spaces[i];
+        if (o != s && has_area(u, o) && (!oldest || o->clock < oldest->clock))
+            oldest = o;
+    }
+    return oldest;
+}
+
+/* Takes what another space has away, or what `s` has if no other has anything. */
+static void make_room(struct vcpu *v, struct user_space *s)
+{
+    struct user_space *other = oldest_other(v->users, s);
+    if (other)
+        space_part(v, other, false);
+    else
+        space_empty(v, s);
+}
+
+static struct region *region_make(struct vcpu *v, struct user_space *s, u64 la)
+{
+    struct users *u = v->users;
+    while (!u->free && u->regions_made == REGIONS)
+        make_room(v, s);
+    struct region *r = u->free, **at = bucket(u, s, la);
+    if (r)
+        u->free = r->next;
+    else
+        r = &u->region[u->regions_made++];
+    fill_bytes(r->page, 0, sizeof r->page);
+    r->la = la >> REGION_SHIFT << REGION_SHIFT;
+    r->space = s;
+    r->count = 0;
+    r->next_hash = *at;
+    r->next = s->regions;
+    *at = s->regions = r;
+    return r;
+}
+
+static void regions_free(struct users *u, struct user_space *s)
+{
+    for (struct region *r = s->regions, *next; r; r = next) {
+        struct region **at = bucket(u, s, r->la);
+        while (*at != r)
+            at = &(*at)->next_hash;
+        *at = r->next_hash;
+        next = r->next;
+        r->count = 0;
+        r->next = u->free;
+        u->free = r;
+    }
+    s->regions = NULL;
+}
+
+/* Nothing of the space is mapped any more. Its areas stay its own: a block may be in the middle, with differences that
+ * lead to them. */
+static void space_empty(struct vcpu *v, struct user_space *s)
+{
+    struct users *u = v->users;
+    for (u32 i = 0; i < AREAS; i++)
+        if (u->area[i].of == s && !host_set(v, area_host(u, i), AREA_SIZE, NULL, 0))
+            __builtin_trap(); /* it takes no more mappings than there were */
+    regions_free(u, s);
+    s->calls = 0;
+    fill_bytes(s->filter, 0, sizeof s->filter);
+}
+
+/* Of a space that does not run: it has no areas any more, and `contexts_too` says whether its contexts are to forget it
+ * altogether. */
+static void space_part(struct vcpu *v, struct user_space *s, bool contexts_too)
+{
+    struct users *u = v->users;
+    space_empty(v, s);
+    for (u32 i = 0; i < AREAS; i++)
+        u->area[i].of = u->area[i].of == s ? NULL : u->area[i].of;
+    for (u32 valid = v->mmu->valid; valid; valid &= valid - 1) {
+        struct tlb *t = &v->mmu->tlb[__builtin_ctz(valid)];
+        if (t->users == s)
+            context_forget(u, t);
+        if (t->users == s && contexts_too)
+            t->users = NULL;
+    }
+}
+
+void users_empty(struct vcpu *v)
+{
+    struct users *u = v->users;
+    for (u32 i = 0; u && i < SPACES; i++)
+        if (u->spaces[i].regions)
+            space_empty(v, &u->spaces[i]);
+}
+
+/* Pages [from, to) of the region are not mapped any more. */
+static void pages_unmap(struct vcpu *v, struct region *r, u32 from, u32 to)
+{
+    u8 *at = place_of(v->users, r->space, r->la) + ((u64)from << PAGE_SHIFT);
+    if (!host_set(v, at, (u64)(to - from) << PAGE_SHIFT, NULL, 0)) {
+        space_empty(v, r->space);
+        return;
+    }
+    r->space->price += USERS_CALL_CYCLES;
+    for (u32 i = from; i < to; i++) {
+        r->count -= !!r->page[i];
+        r->page[i] = 0;
+    }
+}
+
+static void page_unmap(struct vcpu *v, struct region *r, u32 i)
+{
+    if (!r->page[i])
+        return;
+    v->stat[STAT_USERS_DROP]++;
+    pages_unmap(v, r, i, i + 1);
+}
+
+static void region_unmap(struct vcpu *v, struct region *r)
+{
+    if (r->count)
+        pages_unmap(v, r, 0, REGION_PAGES);
+}
+
+/* -- comparing -- */
+
+static u64 entry_now(const struct region *r, u32 i)
+{
+    return r->table.entry ? __atomic_load_n(&r->table.entry[i], __ATOMIC_RELAXED) : r->table.leaf;
+}
+
+static bool page_find(struct vcpu *v, const struct region *r, u32 i, u64 entry, struct user_page *p)
+{
+    return !(entry & PTE_G) && user_page_find(v, &r->table, r->la + ((u64)i << PAGE_SHIFT), entry, false, p);
+}
+
+/* Does the page lie where it lay, as far as the second stage decides? */
+static bool same_in_l1(struct vcpu *v, const struct region *r, u32 i)
+{
+    struct user_page p;
+    if (v->mmu->kind == STAGE2_NONE)
+        return true;
+    return page_find(v, r, i, entry_now(r, i), &p) && (u64)ram_host(p.slot, p.gpa) == (r->page[i] & ~PAGE_MASK) &&
+           (p.write || !(r->page[i] & PAGE_WRITE));
+}
+
+static bool same_table(const struct leaf_table *a, const struct leaf_table *b)
+{
+    return a->entry == b->entry && a->leaf == b->leaf && a->shift == b->shift && a->user == b->user &&
+           a->write == b->write;
+}
+
+static bool table_find(struct vcpu *v, u64 la, struct leaf_table *t)
+{
+    return leaf_table_find(v, la, t) && t->shift <= REGION_SHIFT;
+}
+
+static bool same_page(struct vcpu *v, const struct region *r, u32 i)
+{
+    return !r->page[i] || (entry_now(r, i) == r->entry[i] && same_in_l1(v, r, i));
+}
+
+static void region_compare(struct vcpu *v, struct region *r)
+{
+    struct leaf_table now;
+    if (!table_find(v, r->la, &now) || !same_table(&now, &r->table)) {
+        region_unmap(v, r);
+        return;
+    }
+    for (u32 i = 0; i < REGION_PAGES && r->count; i++) {
+        u32 to = i;
+        while (to < REGION_PAGES && !same_page(v, r, to))
+            to++;
+        if (to > i)
+            pages_unmap(v, r, i, to);
+        i = to;
+    }
+}
+
+static void space_refresh(struct vcpu *v, struct user_space *s)
+{
+    u64 epoch = mmu_epoch(v);
+    if (s->epoch == epoch)
+        return;
+    v->stat[STAT_USERS_CHECK]++;
+    for (struct region *r = s->regions; r; r = r->next)
+        if (r->count)
+            region_compare(v, r);
+    s->epoch = epoch;
+}
+
+void users_drop(struct vcpu *v, struct tlb *t, u64 la, u64 before)
+{
+    struct user_space *s = t->users;
+    if (!s || s->epoch != before)
+        return;
+    struct region *r = region_find(v->users, s, la);
+    if (r && r->table.entry)
+        page_unmap(v, r, la >> PAGE_SHIFT & (REGION_PAGES - 1));
+    else if (r)
+        region_unmap(v, r);
+    s->epoch += TLB_CONTEXTS; /* of the context's number: mmu_epoch */
+}
+
+static u32 filter_bit(u64 host)
+{
+    return (host >> PAGE_SHIFT) % FILTER_BITS;
+}
+
+static bool may_write(const struct user_space *s, u64 host, u64 size)
+{
+    for (u64 at = 0; at < size; at += PAGE_SIZE)
+        if (at >= 64 * PAGE_SIZE || s->filter[filter_bit(host + at) / 64] >> (filter_bit(host + at) % 64) & 1)
+            return true;
+    return false;
+}
+
+void users_protect(struct vcpu *v, const u8 *memory, u64 size)
+{
+    struct users *u = v->users;
+    for (u32 n = 0; u && n < SPACES; n++) {
+        struct user_space *s = &u->spaces[n];
+        if (!s->regions || !may_write(s, (u64)memory, size))
+            continue;
+        for (struct region *r = s->regions; r; r = r->next) {
+            for (u32 i = 0; i < REGION_PAGES && r->count; i++) {
+                if (!(r->page[i] & PAGE_WRITE) || (r->page[i] & ~PAGE_MASK) - (u64)memory >= size)
+                    continue;
+                u8 *at = place_of(u, s, r->la) + ((u64)i << PAGE_SHIFT);
+                if (host_set(v, at, PAGE_SIZE, NULL, ALIAS_READ))
+                    r->page[i] &= ~PAGE_WRITE;
+                else
+                    page_unmap(v, r, i);
+            }
+        }
+    }
+}
+
+/* -- mapping -- */
+
+/* Makes sure that the space has an area for the address: one that another space has, if there is no other. */
+static bool place_make(struct vcpu *v, struct user_space *s, u64 la)
+{
+    struct users *u = v->users;
+    if (place_of(u, s, la))
+        return true;
+    for (;;) {
+        for (u32 i = 0; i < AREAS; i++) {
+            if (u->area[i].of)
+                continue;
+            u->area[i] = (struct area){.of = s, .la = la & ~(AREA_SIZE - 1)};
+            return true;
+        }
+        struct user_space *other = oldest_other(u, s);
+        if (!other)
+            return false;
+        space_part(v, other, false);
+    }
+}
+
+static u32 calls_max(const struct vcpu *v)
+{
+    u32 vcpus = v->vm->vcpu_count;
+    return HOST_MAPPINGS / 2 / (vcpus < USERS_VCPUS ? vcpus : USERS_VCPUS);
+}
+
+/* Makes room for so many runs of pages. */
+static void calls_limit(struct vcpu *v, struct user_space *s, u32 more)
+{
+    struct users *u = v->users;
+    for (;;) {
+        u32 sum = more;
+        for (u32 i = 0; i < SPACES; i++)
+            sum += u->spaces[i].calls;
+        if (sum <= calls_max(v))
+            return;
+        make_room(v, s);
+    }
+}
+
+/* Decides how a page is to be mapped: 0 if not at all. */
+static u64 page_decide(struct vcpu *v, const struct region *r, u32 i, u64 entry)
+{
+    struct user_page p;
+    if (!page_find(v, r, i, entry, &p))
+        return 0;
+    u64 page = (u64)ram_host(p.slot, p.gpa) | PAGE_MAPPED;
+    return p.write && page_writer(v, p.slot, p.gpa) ? page | PAGE_WRITE : page;
+}
+
+/* Maps pages [from, to), which lie beside each other in host memory and have the same rights. */
+static bool run_map(struct vcpu *v, struct region *r, u32 from, u32 to)
+{
+    struct user_space *s = r->space;
+    u64 page = r->page[from];
+    u8 *at = place_of(v->users, s, r->la) + ((u64)from << PAGE_SHIFT);
+    unsigned rights = page & PAGE_WRITE ? ALIAS_READ | ALIAS_WRITE : ALIAS_READ;
+    s->calls++;
+    s->price += USERS_CALL_CYCLES;
+    v->stat[STAT_USERS_CALL]++;
+    v->stat[STAT_USERS_PAGES] += to - from;
+    return host_set(v, at, (u64)(to - from) << PAGE_SHIFT, (u8 *)(page & ~PAGE_MASK), rights);
+}
+
+/* Maps the page of a linear address, and some around it that are not mapped. False: it could not be. */
+static bool pages_map(struct vcpu *v, struct user_space *s, u64 la)
+{
+    struct users *u = v->users;
+    struct leaf_table now;
+    if (la >> 47 || !table_find(v, la, &now) || !place_make(v, s, la))
+        return false;
+    calls_limit(v, s, DIRECT_AROUND);
+    struct region *r = region_find(u, s, la);
+    if (!r)
+        r = region_make(v, s, la);
+    if (r->count && !same_table(&now, &r->table))
+        region_unmap(v, r);
+    r->table = now;
+    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1), first = i & ~(DIRECT_AROUND - 1), changed = 0;
+    for (u32 n = 0; n < DIRECT_AROUND; n++) {
+        u32 k = first + n;
+        if (r->page[k] && k != i)
+            continue;
+        u64 entry = entry_now(r, k), page = page_decide(v, r, k, entry);
+        if (page == r->page[k] || !page)
+            continue;
+        r->count += !r->page[k];
+        r->page[k] = page;
+        r->entry[k] = entry;
+        if (page & PAGE_WRITE)
+            s->filter[filter_bit(page) / 64] |= BIT64(filter_bit(page) % 64);
+        changed |= BIT(n);
+    }
+    for (u32 n = 0; n < DIRECT_AROUND;) {
+        u32 to = n;
+        while (to < DIRECT_AROUND && changed >> to & 1 && r->page[first + to] == r->page[first + n] + (to - n) * PAGE_SIZE)
+            to++;
+        if (to > n && !run_map(v, r, first + n, first + to)) {
+            u->off = true;
+            space_empty(v, s);
+            return false;
+        }
+        n = to > n ? to : n + 1;
+    }
+    return changed >> (i - first) & 1;
+}
+
+/* The linear address that translated code meant. *nowhere_yet: no area is for it. */
+static bool address_of(const struct users *u, const struct user_space *s, u64 host, u64 add, u64 *la, bool *nowhere_yet)
+{
+    u64 from = host - (u64)area_host(u, 0), i = from / AREA_APART, offset = from % AREA_APART;
+    *nowhere_yet = i == AREAS;
+    if (i > AREAS || offset >= AREA_SIZE)
+        return false;
+    u64 of = *nowhere_yet ? (u64)area_host(u, AREAS) - add : u->area[i].la;
+    *la = of + offset;
+    return *nowhere_yet ? !(of >> 47) && !(of & (AREA_SIZE - 1)) : u->area[i].of == s;
+}
+
+static enum mapped_outcome refuse(struct vcpu *v)
+{
+    v->stat[STAT_MAPPED_REFUSED]++;
+    return MAPPED_REFUSED;
+}
+
+static bool fits(const struct vcpu *v, const struct tlb *t)
+{
+    return !(t->key.flags & (TLB_AC | TLB_SMM)) && v->efer & EFER_LMA && !watch_armed(v) &&
+           !(v->mmu->away >> tlb_number(v->mmu, t) & 1);
+}
+
+/* Are pages mapped for this context of users? */
+static bool is_on(const struct vcpu *v, const struct tlb *t)
+{
+    return t && t->users && t->users->on && !v->users->off && fits(v, t);
+}
+
+enum mapped_outcome users_fault(struct vcpu *v, u64 host, u64 add, bool write)
+{
+    struct users *u = v->users;
+    struct tlb *t = v->tlb;
+    struct user_space *s = t->users;
+    u64 la;
+    bool nowhere_yet;
+    v->stat[STAT_USERS_FAULT]++;
+    if (!s || !address_of(u, s, host, add, &la, &nowhere_yet))
+        return refuse(v);
+    s->price += USERS_SIGNAL_CYCLES;
+    if (!is_on(v, t))
+        return MAPPED_LATER;
+    space_refresh(v, s);
+    pages_map(v, s, la);
+    context_lead(u, t);
+    struct region *r = region_find(u, s, la);
+    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1);
+    u64 page = r ? r->page[i] : 0;
+    if (page && (!write || page & PAGE_WRITE))
+        return nowhere_yet ? MAPPED_LATER : MAPPED_DONE; /* the difference in use leads nowhere still */
+    struct user_page p;
+    if (page && page_find(v, r, i, entry_now(r, i), &p) && p.write)
+        return refuse(v); /* there is code in it */
+    s->pending_la = la;
+    return MAPPED_LATER;
+}
+
+const u8 *users_memory(const struct vcpu *v, const u8 *host)
+{
+    struct users *u = v->users;
+    u64 from = u ? (u64)(host - area_host(u, 0)) : ~0ull, i = from / AREA_APART, offset = from % AREA_APART;
+    if (i >= AREAS || offset >= AREA_SIZE || !u->area[i].of)
+        return NULL;
+    u64 la = u->area[i].la + offset;
+    const struct region *r = region_find(u, u->area[i].of, la);
+    u64 page = r ? r->page[la >> PAGE_SHIFT & (REGION_PAGES - 1)] : 0;
+    return page ? (const u8 *)(page & ~PAGE_MASK) + (la & PAGE_MASK) : NULL;
+}
+
+/* -- when it pays -- */
+
+static void space_begin(struct user_space *s, u64 place)
+{
+    s->place = place;
+    s->life = s->price = s->begun = 0;
+    s->wanted = USERS_YOUNG_CYCLES;
+    s->on = false;
+}
+
+/* The space of a context of users; a new one takes the place of the one that was used least recently. */
+static struct user_space *space_find(struct vcpu *v, struct tlb *t)
+{
+    struct users *u = v->users;
+    struct user_space *oldest = &u->spaces[0];
+    for (u32 i = 0; i < SPACES; i++) {
+        struct user_space *s = &u->spaces[i];
+        if (s->used && key_equal(&s->key, &t->key))
+            return s;
+        if (s->on < oldest->on || (s->on == oldest->on && s->clock < oldest->clock))
+            oldest = s;
+    }
+    space_part(v, oldest, true);
+    if (u->runs == oldest)
+        u->runs = NULL;
+    oldest->used = true;
+    oldest->key = t->key;
+    oldest->epoch = 0;
+    space_begin(oldest, 0);
+    return oldest;
+}
+
+/* Time has passed: that of the space that ran. */
+static void time_note(struct vcpu *v, struct user_space *next)
+{
+    struct users *u = v->users;
+    u64 now = __builtin_ia32_rdtsc(), passed = now - u->seen;
+    if (u->runs && u->halts == v->stat[STAT_HALT])
+        u->runs->life += passed < USERS_SEEN_CYCLES ? passed : USERS_SEEN_CYCLES;
+    u->runs = next;
+    u->seen = now;
+    u->halts = v->stat[STAT_HALT];
+}
+
+static void space_decide(struct vcpu *v, struct user_space *s)
+{
+    u64 place = v->seg[SEG_FS].base >> DIRECT_PLACE_SHIFT;
+    bool always = v->vm->maps == CPU_MAPS_ON;
+    if (s->place != place) { /* another process of the guest, in tables of one that is gone */
+        if (s->regions)
+            space_empty(v, s);
+        space_begin(s, place);
+    }
+    if (!s->on && (s->life >= s->wanted || always)) {
+        s->on = true;
+        s->begun = s->life;
+        s->price = 0;
+        v->stat[STAT_USERS_SPACE]++;
+    } else if (s->on && !always && s->price > (s->life - s->begun) / USERS_PART + USERS_CREDIT_CYCLES) {
+        s->on = false;
+        s->wanted = s->life + 2 * (s->life - s->begun) + USERS_PAUSE_CYCLES;
+        space_empty(v, s);
+        v->stat[STAT_USERS_END]++;
+    }
+}
+
+void users_select(struct vcpu *v, struct tlb *t)
+{
+    bool user = t->key.flags & TLB_USER;
+    struct tlb *of = user ? t : t->beside[BESIDE_CPL];
+    time_note(v, of ? of->users : NULL);
+    if (user && fits(v, t)) {
+        struct user_space *s = t->users;
+        if (!s)
+            s = t->users = space_find(v, t);
+        s->clock = ++v->users->clock;
+        space_decide(v, s);
+        if (s->pending_la && is_on(v, t)) {
+            space_refresh(v, s);
+            pages_map(v, s, s->pending_la);
+            context_lead(v->users, t);
+        }
+        s->pending_la = 0;
+    }
+    u32 mapped = is_on(v, of) && !(v->mode & MODE_STEP) ? MODE_MAPPED : 0;
+    v->mode_crossed[1] = (v->mode_crossed[1] & ~MODE_MAPPED) | mapped;
+    if (user)
+        v->mode = (v->mode & ~MODE_MAPPED) | ((v->mode & MODE_SIZE_MASK) == MODE_64 ? mapped : 0);
+}
