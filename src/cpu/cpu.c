@@ -29,8 +29,8 @@
 #include "cpu/jit/exec.h"
 #include "cpu/jit/signal.h"
 #include "cpu/mmu/mapped.h"
-#include "cpu/mmu/users.h"
 #include "cpu/mmu/mmu.h"
+#include "cpu/mmu/users.h"
 #include "cpu/mmu/walk.h"
 
 const struct upcalls cpu_upcalls = {

@@ -31,7 +31,7 @@ struct cpu_config {
     bool hypercalls;        /* VMCALL and VMMCALL as test programs expect them of KVM */
     enum cpu_direct direct; /* user code that the host's CPU executes, if host->direct is there: docs/direct.md */
     enum cpu_maps maps;     /* memory that is mapped at host addresses, if host->alias is there: docs/mapped.md */
-    bool paravirt;          /* KVM's MSRs and hypercalls for guests are there even if CPUID does not show them, as under KVM */
+    bool paravirt; /* KVM's MSRs and hypercalls for guests are there even if CPUID does not show them, as under KVM */
 };
 
 /* Makes a VM without CPUs and memory. Returns 0 or -ENOMEM. */

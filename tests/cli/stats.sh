@@ -28,7 +28,8 @@ names=(dispatched lookups calls 'system calls' 'TLB fills' ungrouped 'bounced ac
     halts 'stores beside code' 'pages of code compared' 'blocks found stale'
     'fills by a victim' 'fills in place of another' 'fetch fills' 'lookups for links'
     'jumps in C' 'blocks made' 'blocks made hot' 'mapped.pieces' 'mapped.drops' 'mapped.flushes' 'mapped.refused'
-    'mapped.checked' 'direct.entries' 'direct.entries_l2'
+    'mapped.checked' 'users.spaces' 'users.ends' 'users.signals' 'users.calls' 'users.pages'
+    'users.drops' 'users.checks' 'direct.entries' 'direct.entries_l2'
     'direct.syscalls' 'direct.page_faults' 'direct.other_stops' 'direct.trapped' 'direct.kicks' 'direct.steps'
     'direct.changes' 'direct.calls' 'direct.pages' 'direct.checks' 'direct.unfit_pages' 'direct.ran_us'
     'direct.spent_us' 'direct.vectors' 'direct.processes')

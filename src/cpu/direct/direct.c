@@ -121,8 +121,8 @@ static bool is_fit(struct vcpu *v)
     u32 mode = MODE_64 | MODE_FLAT | MODE_PROT | MODE_USER | MODE_X87 | MODE_SSE;
     mode |= d->host_xcr0 & XCR0_AVX ? MODE_AVX : 0;
     mode |= (d->host_xcr0 & XCR0_AVX512) == XCR0_AVX512 ? MODE_AVX512 : 0;
-    if ((v->mode & ~(MODE_TSC | MODE_BASES | MODE_GUEST | MODE_MAPPED)) != mode || v->ram != v->vm->ram || v->debug_steps ||
-        v->debug_breaks || v->debugctl & DEBUGCTL_BTF)
+    if ((v->mode & ~(MODE_TSC | MODE_BASES | MODE_GUEST | MODE_MAPPED)) != mode || v->ram != v->vm->ram ||
+        v->debug_steps || v->debug_breaks || v->debugctl & DEBUGCTL_BTF)
         return false;
     if (v->in_guest && !v->nested->user_is_plain(v))
         return false;

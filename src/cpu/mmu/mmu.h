@@ -78,11 +78,11 @@ struct tlb {
     struct returns returns;
     u64 link[TLB_SIZE + TLB_APART]; /* of xtag's pages, for links between pages: number of the guest-physical page minus
                                        the page */
-    u64 mapped_add[MAPPED_COUNT]; /* of users: mmu/users.h */
+    u64 mapped_add[MAPPED_COUNT];   /* of users: mmu/users.h */
     /* C only */
     struct user_space *users; /* what of it is mapped; NULL: nothing */
-    u64 xtag[TLB_SIZE]; /* fetch permission: minus the page */
-    u64 xgpa[TLB_SIZE]; /* guest-physical page of a fetch */
+    u64 xtag[TLB_SIZE];       /* fetch permission: minus the page */
+    u64 xgpa[TLB_SIZE];       /* guest-physical page of a fetch */
     /* Pages with code that may be written but not by way of wtag: data lies there, too. */
     u64 ctag[CODE_WRITES]; /* minus the page, CTAG_EMPTY */
     u64 cgpa[CODE_WRITES];

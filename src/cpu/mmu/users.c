@@ -500,7 +500,8 @@ static bool pages_map(struct vcpu *v, struct user_space *s, u64 la)
     }
     for (u32 n = 0; n < DIRECT_AROUND;) {
         u32 to = n;
-        while (to < DIRECT_AROUND && changed >> to & 1 && r->page[first + to] == r->page[first + n] + (to - n) * PAGE_SIZE)
+        while (to < DIRECT_AROUND && changed >> to & 1 &&
+               r->page[first + to] == r->page[first + n] + (to - n) * PAGE_SIZE)
             to++;
         if (to > n && !run_map(v, r, first + n, first + to)) {
             u->off = true;
