@@ -32,7 +32,8 @@ names=(dispatched lookups calls 'system calls' 'TLB fills' ungrouped 'bounced ac
     'users.drops' 'users.checks' 'direct.entries' 'direct.entries_l2'
     'direct.syscalls' 'direct.page_faults' 'direct.other_stops' 'direct.trapped' 'direct.kicks' 'direct.steps'
     'direct.changes' 'direct.calls' 'direct.pages' 'direct.checks' 'direct.unfit_pages' 'direct.ran_us'
-    'direct.spent_us' 'direct.vectors' 'direct.processes')
+    'direct.spent_us' 'direct.vectors' 'direct.processes' 'direct.begun'
+    'direct.predicted' 'direct.given_up' 'direct.mispredicted')
 vcpu_line='vCPU [0-9]+:'
 for name in "${names[@]}"; do vcpu_line+=" $name [0-9]+"; done
 

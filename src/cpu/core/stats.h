@@ -54,7 +54,11 @@
     X(DIRECT_RAN_US, "direct.ran_us")                                                                                  \
     X(DIRECT_SPENT_US, "direct.spent_us")                                                                              \
     X(DIRECT_VECTORS, "direct.vectors")                                                                                \
-    X(DIRECT_SPACE, "direct.processes")
+    X(DIRECT_SPACE, "direct.processes")                                                                                \
+    X(DIRECT_BEGUN, "direct.begun")                                                                                    \
+    X(DIRECT_PREDICTED, "direct.predicted")                                                                            \
+    X(DIRECT_GIVEN_UP, "direct.given_up")                                                                              \
+    X(DIRECT_MISPREDICTED, "direct.mispredicted")
 
 enum stat {
 #define X(id, text) STAT_##id,

@@ -95,9 +95,12 @@
 #define DIRECT_COST_NS 20000u    /* of a stop, until one took less */
 #define DIRECT_SAMPLE_NS 500000u /* between samples of translated code, at least */
 #define DIRECT_WINDOW_NS 4000000u
-#define DIRECT_ENTER 12u           /* costs of a stop */
-#define DIRECT_GAIN 2u             /* how much longer than it ran direct code would take translated, in times of that */
-#define DIRECT_PLACE_SHIFT 30      /* of the place of thread-local data that a process of the guest is known by */
+#define DIRECT_ENTER 12u      /* costs of a stop */
+#define DIRECT_LEAVE 3u       /* costs of a stop: code that runs for less between system calls is translated */
+#define DIRECT_GAIN 2u        /* how much longer than it ran direct code would take translated, in times of that */
+#define DIRECT_PLACE_SHIFT 30 /* of the place of thread-local data that a process of the guest is known by */
+#define DIRECT_PLACES 4u      /* of thread-local data that a process of the guest is known by, */
+#define DIRECT_PLACE_SIZE (4ll << 30) /* and how far apart those of one place are at most */
 #define DIRECT_YOUNG_NS 200000000u /* of its time translated: until then it gets more credit, for what is done once */
 #define DIRECT_SHARE_YOUNG 8u
 #define DIRECT_SHARE 24u             /* time in the translator for each time of credit */
@@ -110,7 +113,12 @@
 #define DIRECT_TRAPS_NS 1000u        /* that a turn of a process takes more with breakpoints */
 #define DIRECT_TURNS_TRAPPED 64u     /* turns for each stop at a breakpoint, or the page is translated, ... */
 #define DIRECT_TRAPPED_FIRST 16u     /* ... but so many stops are free */
-#define DIRECT_CAUTION 3u /* doublings of DIRECT_FIRST_NS, as processes lost that went direct before, at most */
+/* Of programs that are known by what their processes won. */
+#define DIRECT_PREDICTIONS 1024u
+#define DIRECT_PROVED_NS 32000000 /* the most that counts as won */
+#define DIRECT_STAKE_NS 8000000   /* credit at most for who will win; who lost as much gets no more credit when young */
+#define DIRECT_TRIAL_NS 4000000   /* credit of the first process of a program */
+#define DIRECT_PATIENCE 2         /* credit that is needed, in times of what was lost */
 
 /* -- waiting for another thread -- */
 

@@ -1,5 +1,5 @@
 /*
- * From the vCPU into a process and back: which states a process can have, what becomes of a stop, and when it pays.
+ * From the vCPU into a process and back: which states a process can have, and what becomes of a stop.
  *
  * Whatever stops guest code, the process's registers are those before the instruction, or are made so; then the
  * translator executes that one instruction, with all that the guest can see of it. So there is no second description
@@ -14,6 +14,7 @@
 #include "cpu/core/vectors.h"
 #include "cpu/core/world.h"
 #include "cpu/direct/space.h"
+#include "cpu/direct/when.h"
 #include "cpu/event/exception.h"
 #include "cpu/event/lapic.h"
 #include "cpu/insn/x87.h"
@@ -269,96 +270,7 @@ static bool stopped(struct vcpu *v, enum direct_stop stop)
     return true;
 }
 
-/* -- when it pays -- */
-
-static u64 nanoseconds(const struct vcpu *v, u64 ticks)
-{
-    return ticks * 1000 / (v->vm->tsc_khz / 1000);
-}
-
-static void credit_add(struct space *s, s64 ns)
-{
-    s->credit_ns = s->credit_ns + ns < DIRECT_CREDIT_NS ? s->credit_ns + ns : DIRECT_CREDIT_NS;
-}
-
-/* A new process of the guest may have the tables of one that is gone: nothing is known of it then. It shows where its
- * data of threads lie, which Linux puts anywhere in a TiB. */
-static void recognise(const struct vcpu *v, struct space *s)
-{
-    u64 place = v->seg[SEG_FS].base >> DIRECT_PLACE_SHIFT;
-    if (s->place == place)
-        return;
-    s->place = place;
-    space_begin(v->direct_spaces, s);
-}
-
-/* User code goes on in the translator, which it entered from C. Samples are taken then, at most one per
- * DIRECT_SAMPLE_NS: returns true if one says that the space is one to execute elsewhere. A sample is the CPU time since
- * the last one, with what would have stopped a process in it; one in which other spaces or nobody ran counts for none.
- */
-static bool sample(struct vcpu *v)
-{
-    struct direct *d = v->direct_spaces;
-    d->entered++;
-    u64 ticks = tsc_host();
-    if (likely(nanoseconds(v, ticks - d->sampled) < DIRECT_SAMPLE_NS))
-        return false;
-    vector_save(v);
-    struct space *s = space_find(v);
-    u64 now = world_ran_ns(v), ns = now - d->used_ns;
-    u64 stops = d->entered + v->stat[STAT_SYSCALL] - d->syscalls;
-    bool whole = s == d->runs && d->halts == v->stat[STAT_HALT];
-    d->runs = s;
-    d->sampled = ticks;
-    d->used_ns = now;
-    d->entered = 0;
-    d->syscalls = v->stat[STAT_SYSCALL];
-    d->halts = v->stat[STAT_HALT];
-    if (s->direct || !whole)
-        return s->direct;
-    recognise(v, s);
-    bool trusted = s->life_ns < DIRECT_YOUNG_NS && !d->caution;
-    credit_add(s, (s64)(ns / (trusted ? DIRECT_SHARE_YOUNG : DIRECT_SHARE)));
-    s->life_ns += ns;
-    s->ns += ns;
-    s->stops += stops;
-    if (s->ns < DIRECT_WINDOW_NS)
-        return false;
-    s->direct = s->ns >= s->stops * d->cost_ns * DIRECT_ENTER && s->credit_ns >= s->wanted_ns;
-    s->ns = s->stops = 0;
-    return s->direct;
-}
-
-/* The space goes on in the translator. The next time it needs more credit. */
-static void give_up(struct vcpu *v, struct space *s)
-{
-    s->direct = false;
-    if (s->wanted_ns < DIRECT_WANTED_NS)
-        s->wanted_ns *= 2;
-    mmu_user_away(v, false);
-    v->direct_spaces->runs = NULL;
-}
-
-/* The guest's code had so much CPU time in its process, and so much was spent on that beside it. */
-static void account(struct vcpu *v, struct space *s, u64 ran_ns, u64 spent_ns)
-{
-    if (v->vm->direct == CPU_DIRECT_ON)
-        return;
-    s64 won_ns = (s64)(ran_ns * DIRECT_GAIN) - (s64)spent_ns;
-    s->won_ns += won_ns;
-    credit_add(s, won_ns);
-    if (s->credit_ns < 0)
-        give_up(v, s);
-    else if (s->credit_ns == DIRECT_CREDIT_NS)
-        s->wanted_ns = DIRECT_FIRST_NS;
-}
-
-/* What a turn of a process took. */
-struct turn {
-    u64 ran_ns; /* CPU time of the process */
-    u64 ticks;  /* of the TSC until it stopped, whoever had the CPUs meanwhile */
-    u64 stops;
-};
+/* -- turns of a process -- */
 
 /* Guest code runs until it stops for something that mapping a page does not settle. */
 static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs *r, struct turn *t)
@@ -375,12 +287,13 @@ static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs 
         u64 from = tsc_host(), used = host->used(s->process);
         d->ran = true;
         enum direct_stop stop = host->run(s->process, r, &v->request, &la);
-        u64 ticks = tsc_host() - from, ns = nanoseconds(v, ticks);
+        u64 ticks = tsc_host() - from, ns = when_ns(v, ticks);
         if (stop != DIRECT_KICKED && ns < d->cost_ns) /* if it was kicked, perhaps before it began */
             d->cost_ns = ns;
         t->ticks += ticks;
         t->ran_ns += host->used(s->process) - used;
         t->stops++;
+        t->calls += stop == DIRECT_SYSCALL;
         if (stop != DIRECT_PAGE_FAULT)
             return stop;
         v->stat[STAT_DIRECT_FAULT]++;
@@ -405,7 +318,7 @@ static bool prepare(struct vcpu *v, struct space *s)
     if (space_flush(v, s) && vectors_to(v, s))
         return true;
     space_stop(v, s);
-    give_up(v, s);
+    when_give_up(v, s);
     return false;
 }
 
@@ -417,13 +330,13 @@ static struct space *space_away(struct vcpu *v)
     if (v->cpl != 3)
         return NULL;
     mmu_select(v);
-    if (!on && likely(!mmu_user_is_away(v)) && likely(!sample(v)))
+    if (!on && likely(!mmu_user_is_away(v)) && likely(!when_sample(v)))
         return NULL;
     if (unlikely(d->generation != v->vm->direct_notes.generation)) {
         direct_detach(v);
         d->generation = v->vm->direct_notes.generation;
     }
-    struct space *s = space_find(v);
+    struct space *s = on ? space_find(v) : when_space(v);
     if (!on)
         mmu_user_away(v, s->direct);
     return on || s->direct ? s : NULL;
@@ -439,17 +352,6 @@ static bool begin(struct vcpu *v, struct space *s)
     return space_start(v, s) && prepare(v, s);
 }
 
-/* All that began at `from` is spent but the time that the process ran: a part of what its stops take is in that. */
-static void account_turn(struct vcpu *v, struct space *s, u64 from, const struct turn *t)
-{
-    u64 spent = nanoseconds(v, tsc_host() - from - t->ticks), cost = v->direct_spaces->cost_ns;
-    spent = spent < DIRECT_SPENT_NS ? spent : DIRECT_SPENT_NS; /* or somebody else had the CPU */
-    spent += t->stops * cost * 3 / 2;
-    v->stat[STAT_DIRECT_RAN_US] += t->ran_ns / 1000;
-    v->stat[STAT_DIRECT_SPENT_US] += spent / 1000;
-    account(v, s, t->ran_ns, spent);
-}
-
 /* Executes user code until something stops it, and what that was. False: translated code is to go on. */
 static bool go(struct vcpu *v, struct space *s)
 {
@@ -457,7 +359,7 @@ static bool go(struct vcpu *v, struct space *s)
     struct turn t = {0};
     u64 from = tsc_host();
     if (!begin(v, s)) {
-        account_turn(v, s, from, &t);
+        when_account(v, s, from, &t);
         return false;
     }
     regs_to(v, &r);
@@ -465,7 +367,7 @@ static bool go(struct vcpu *v, struct space *s)
     s->trapped -= s->trapped > 0;
     enum direct_stop stop = run(v, s, &r, &t);
     bool lost = stop == DIRECT_LOST || (stop != DIRECT_UNFIT && !vectors_from(v, s));
-    account_turn(v, s, from, &t);
+    when_account(v, s, from, &t);
     if ((stop == DIRECT_TRAPPED || stop == DIRECT_FAULT) && !lost)
         space_trapped(v, s, r.rip);
     bool done = lost;
@@ -477,7 +379,7 @@ static bool go(struct vcpu *v, struct space *s)
         v->exit = CPU_EXIT_SHUTDOWN;
     if (s->broken || lost || stop == DIRECT_UNFIT) {
         space_stop(v, s);
-        give_up(v, s);
+        when_give_up(v, s);
     }
     return done;
 }
@@ -486,7 +388,7 @@ static bool go(struct vcpu *v, struct space *s)
 static void unfit_end(struct vcpu *v)
 {
     struct direct *d = v->direct_spaces;
-    u64 ns = nanoseconds(v, tsc_host() - d->unfit_from);
+    u64 ns = when_ns(v, tsc_host() - d->unfit_from);
     d->unfit_from = 0;
     space_unfit_cost(d->unfit_of, ns);
 }
@@ -506,7 +408,7 @@ bool direct_execute(struct vcpu *v)
     if (!s)
         return false;
     if (!is_fit(v)) {
-        give_up(v, s);
+        when_give_up(v, s);
         return false;
     }
     if (!space_unfit(v, s, v->rip)) {
@@ -515,7 +417,7 @@ bool direct_execute(struct vcpu *v)
         if (!space_unfit(v, s, v->rip))
             return false;
     } else {
-        account(v, s, 0, d->cost_ns / 4); /* system calls are slower meanwhile */
+        when_unfit(v, s);
     }
     if (space_trap(v, s, v->rip))
         return true;

@@ -11,6 +11,7 @@
 #include "cpu/core/stats.h"
 #include "cpu/core/vectors.h"
 #include "cpu/direct/scan.h"
+#include "cpu/direct/when.h"
 #include "cpu/jit/block.h"
 #include "cpu/mmu/tlb.h"
 #include "x86/paging.h"
@@ -506,10 +507,11 @@ void space_unfit_cost(struct space *s, u64 ns)
 
 /* -- spaces -- */
 
+/* Its PCID is only the place of its translations in the TLB: Linux gives a process another one now and then. */
 static bool is_of(const struct space *s, const struct tlb_key *k)
 {
     return s->used && s->key.root == k->root && s->key.nroot == k->nroot && s->key.space == k->space &&
-           s->key.pcid == k->pcid && s->key.control == k->control && s->key.flags == (k->flags & ~TLB_AC);
+           s->key.control == k->control && s->key.flags == (k->flags & ~TLB_AC);
 }
 
 void space_stop(struct vcpu *v, struct space *s)
@@ -546,41 +548,39 @@ bool space_start(struct vcpu *v, struct space *s)
     return s->process;
 }
 
-void space_begin(struct direct *d, struct space *s)
+/* The space that was not used for the longest time: of those that have a process if they are too many, else of the
+ * others, which are what most processes of a guest need that are gone soon. */
+static struct space *space_least(struct direct *d)
 {
-    if (s->won_ns < 0)
-        d->caution = d->caution < DIRECT_CAUTION ? d->caution + 1 : DIRECT_CAUTION;
-    else if (s->won_ns > 0 && d->caution)
-        d->caution--;
-    s->won_ns = 0;
-    s->life_ns = s->ns = s->stops = 0;
-    s->wanted_ns = (s64)DIRECT_FIRST_NS << d->caution;
+    struct space *oldest = NULL;
+    u32 count = 0;
+    for (u32 i = 0; i < DIRECT_SPACES; i++)
+        count += !!d->space[i].process;
+    for (u32 i = 0; i < DIRECT_SPACES; i++) {
+        struct space *s = &d->space[i];
+        if (!s->process == (count <= DIRECT_SPACES / 2) && (!oldest || s->clock < oldest->clock))
+            oldest = s;
+    }
+    return oldest;
 }
 
 struct space *space_find(struct vcpu *v)
 {
     struct direct *d = v->direct_spaces;
-    struct space *oldest = NULL;
     const struct tlb_key *k = &v->tlb->key;
-    for (u32 i = 0; i < DIRECT_SPACES; i++) {
-        struct space *s = &d->space[i];
-        if (is_of(s, k)) {
-            s->clock = ++d->clock;
-            return s;
-        }
-        /* Better one without a process, and of those the one that was not used for the longest time. */
-        if (!oldest || !s->process > !oldest->process || (!s->process == !oldest->process && s->clock < oldest->clock))
-            oldest = s;
+    struct space *s = d->recent && is_of(d->recent, k) ? d->recent : NULL;
+    for (u32 i = 0; i < DIRECT_SPACES && !s; i++)
+        s = is_of(&d->space[i], k) ? &d->space[i] : NULL;
+    if (!s) {
+        s = space_least(d);
+        space_stop(v, s);
+        s->used = true;
+        s->key = *k;
+        s->key.flags &= ~TLB_AC;
+        s->pkru = v->pkru;
+        when_begin(d, s);
     }
-    space_stop(v, oldest);
-    oldest->used = true;
-    oldest->key = *k;
-    oldest->key.flags &= ~TLB_AC;
-    oldest->pkru = v->pkru;
-    oldest->clock = ++d->clock;
-    oldest->direct = false;
-    oldest->credit_ns = 0;
-    oldest->place = 0;
-    space_begin(d, oldest);
-    return oldest;
+    s->clock = ++d->clock;
+    d->recent = s;
+    return s;
 }

@@ -7,6 +7,7 @@
 
 #include "cpu/core/tunables.h"
 #include "cpu/core/vcpu.h"
+#include "cpu/direct/predict.h"
 #include "cpu/mmu/mmu.h"
 
 #define REGION_SHIFT 21
@@ -48,14 +49,18 @@ struct space {
     u64 unfit_wanted_ns;          /* ... from which on one gets some */
     u32 trapped;                  /* rises with each stop at a breakpoint, falls with each turn of the process */
     u64 filter[FILTER_BITS / 64]; /* by host page: may be mapped */
-    /* Of auto: */
-    bool direct;   /* its code is executed here, and not translated */
-    u64 place;     /* of its threads' data, roughly: a process of the guest is known by it */
-    u64 life_ns;   /* how long its code was translated, as far as samples show */
-    s64 credit_ns; /* what may be lost by that until its code is translated */
-    s64 wanted_ns; /* the credit without which it is not begun */
-    s64 won_ns;    /* what the process of the guest won by going direct */
-    u64 ns, stops; /* translated code of the current window: how long it ran, how often it would have stopped */
+    /* Of auto (when.c): */
+    bool direct;                /* its code is executed here, and not translated */
+    u64 place[DIRECT_PLACES];   /* of its threads' data, roughly: a process of the guest is known by them */
+    u64 program;                /* a page of guest memory with code of its program; 0: not known yet */
+    s64 hope_ns;                /* what processes with that program won or lost */
+    s64 won_ns;                 /* what this one did, */
+    bool proved;                /* and it won as much as counts */
+    u64 life_ns;                /* how long its code was translated, as far as samples show */
+    s64 credit_ns;              /* what may be lost until its code is translated */
+    s64 wanted_ns;              /* the credit without which it is not begun */
+    u64 ns, stops;              /* of a window of translated code: how long it ran, how often it would have stopped */
+    u64 away_ns, ran_ns, calls; /* of direct code: with what was spent, without, and system calls */
     u8 vectors[4096] __attribute__((aligned(64))); /* what the process has */
     bool vectors_known;
 };
@@ -78,7 +83,8 @@ struct direct {
     bool ran;     /* a process ran since the thread rested */
     u64 fault_la; /* where the last page fault was that the translator took over; 0: none */
     bool fault_fetch;
-    u32 caution;         /* rises with each process of the guest that lost by going direct, falls if one won */
+    struct space *recent; /* the space that was found last */
+    struct predictor predictor;
     u64 cost_ns;         /* of a stop: the least that was seen */
     u64 sampled;         /* TSC of the last sample of user code in the translator, */
     u64 used_ns;         /* CPU time of the thread then, */
@@ -87,8 +93,6 @@ struct direct {
     u64 syscalls, halts; /* ... and counters as they were then */
 };
 
-/* Another process of the guest begins in the space: nothing is known of it but what others before it won or lost. */
-void space_begin(struct direct *d, struct space *s);
 /* The space of the vCPU's current state, which is a user's. */
 struct space *space_find(struct vcpu *v);
 /* Makes sure that it has a process. False: there is none. */
