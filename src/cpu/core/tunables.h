@@ -76,19 +76,24 @@
 #define DIRECT_SURE 256u /* votes for the direct difference at most */
 #define DIRECT_NEW 64u   /* votes that a new difference starts with */
 
-/* -- user code that the host's CPU executes (direct) -- */
+/* -- pages of users and of L2's kernels at host addresses (mmu/users.c); cycles are the TSC's -- */
 
-#define DIRECT_NOTES 256                /* notes of pages that address spaces have not read yet */
-#define DIRECT_SPACES 16                /* address spaces per vCPU */
-#define DIRECT_REGIONS 2048u            /* regions of 2 MiB of all of them */
-#define USERS_YOUNG_CYCLES 40000000ull  /* of the TSC, that a process of the guest ran before its pages are mapped */
+#define USERS_AROUND 16u                /* pages that are mapped around a fault, as far as they can be, */
+#define USERS_AROUND_LARGE 64u          /* and of a large page */
+#define USERS_YOUNG_CYCLES 40000000ull  /* that a process ran before its pages are mapped */
 #define USERS_PART 16u                  /* of its time may be what signals and mappings take, */
 #define USERS_CREDIT_CYCLES 4000000ull  /* after this at the beginning */
 #define USERS_PAUSE_CYCLES 200000000ull /* until they are mapped again, if it was more */
 #define USERS_SEEN_CYCLES 4000000ull    /* that may lie between two looks at what runs */
 #define USERS_SIGNAL_CYCLES 8000ull     /* a signal takes, and */
 #define USERS_CALL_CYCLES 8000ull       /* a change of mappings */
-#define DIRECT_AROUND 16u               /* pages that are mapped around a fault, as far as they can be */
+
+/* -- user code that the host's CPU executes (direct) -- */
+
+#define DIRECT_NOTES 256     /* notes of pages that address spaces have not read yet */
+#define DIRECT_SPACES 16     /* address spaces per vCPU */
+#define DIRECT_REGIONS 2048u /* regions of 2 MiB of all of them */
+#define DIRECT_AROUND 16u    /* pages that are mapped around a fault, as far as they can be */
 /* Of auto. A space gets credit while it is translated. Its user code goes direct if it has enough and ran, in a window
  * of some time, for many costs of a stop at a time; it comes back when it has none left. What it loses twice as much is
  * needed for the next time. */

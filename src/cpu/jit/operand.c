@@ -223,7 +223,7 @@ static void emit_mapped(struct tr *t, unsigned addr)
     struct emit *e = &t->hot;
     emit_rorx(e, true, H_SCRATCH, addr, MAPPED_SHIFT);
     emit_movzx_cl(e);
-    if (t->mode & MODE_USER)
+    if (t->mode & (MODE_USER | MODE_GUEST))
         emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, mapped_add));
     else
         emit_op_mem(e, true, 0x8b, H_SCRATCH, H_VCPU, H_SCRATCH, 8, VCPU_DISP(mapped_add));

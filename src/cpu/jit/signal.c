@@ -71,8 +71,8 @@ const u8 *exec_page_fault(struct vcpu *v, const u8 *host_rip, u64 address, u64 r
     u16 guest;
     if (!find_place(v, host_rip, &b, &guest) || !is_mapped(b))
         return NULL;
-    bool user = b->mode & MODE_USER;
-    enum mapped_outcome out = user ? users_fault(v, address, rcx, write) : mapped_fault(v, address, rcx, write);
+    bool served = b->mode & (MODE_USER | MODE_GUEST);
+    enum mapped_outcome out = served ? users_fault(v, address, rcx, write) : mapped_fault(v, address, rcx, write);
     if (out == MAPPED_DONE)
         return host_rip;
     signal_at(v, b, guest);

@@ -78,7 +78,7 @@ struct tlb {
     struct returns returns;
     u64 link[TLB_SIZE + TLB_APART]; /* of xtag's pages, for links between pages: number of the guest-physical page minus
                                        the page */
-    u64 mapped_add[MAPPED_COUNT];   /* of users: mmu/users.h */
+    u64 mapped_add[MAPPED_COUNT];   /* of users, and of L2's kernels: mmu/users.h */
     /* C only */
     struct user_space *users; /* what of it is mapped; NULL: nothing */
     u64 xtag[TLB_SIZE];       /* fetch permission: minus the page */
@@ -377,6 +377,8 @@ struct user_page {
 /* Finds that of a page by its entry in the table, which may also be t->leaf; `fetch`: executing it is of interest.
  * False: not even reading, or it is no RAM. */
 bool user_page_find(struct vcpu *v, const struct leaf_table *t, u64 la, u64 entry, bool fetch, struct user_page *p);
+/* The same of an access of supervisor mode to a global page that is not a user's, with CR0.WP set. */
+bool global_page_find(struct vcpu *v, const struct leaf_table *t, u64 la, u64 entry, struct user_page *p);
 /* Registers this vCPU as one that writes to the page past all checks, as an entry of the TLB is. False: it must not. */
 bool page_writer(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa);
 

@@ -67,7 +67,7 @@ void mode_update(struct vcpu *v)
     u32 mode = code_mode(v) | common;
     if (v->cpl == 3)
         mode |= MODE_USER;
-    u32 mapped = !(common & MODE_STEP) && mapped_fits(v) ? MODE_MAPPED : 0;
+    u32 mapped = mapped_fits(v) ? MODE_MAPPED : 0;
     if (v->cpl == 0)
         mode |= MODE_CPL0 | (in_64bit(v) ? mapped : 0);
     if (plain_tsc && !(v->cpl && kernel_tsc))

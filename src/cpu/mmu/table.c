@@ -76,17 +76,11 @@ bool leaf_table_find(struct vcpu *v, u64 la, struct leaf_table *t)
     }
 }
 
-bool user_page_find(struct vcpu *v, const struct leaf_table *t, u64 la, u64 entry, bool fetch, struct user_page *p)
+/* Where a page of the table lies that may be read, and, as far as the guest's tables say, written and executed. */
+static bool page_find(struct vcpu *v, const struct leaf_table *t, u64 la, u64 entry, bool write, bool fetch,
+                      struct user_page *p)
 {
-    bool in_large, write = t->write && entry & PTE_W && entry & PTE_D;
-    if (!t->user || !(entry & PTE_P) || !(entry & PTE_U) || !(entry & PTE_A) || entry & reserved_bits(v))
-        return false;
-    if (v->cr4 & CR4_PKE) {
-        u32 rights = v->pkru >> ((entry & PTE_KEY_MASK) >> PTE_KEY_SHIFT) * 2;
-        if (rights & 1)
-            return false; /* it may be executed, but the host would let it be read then */
-        write &= !(rights & 2);
-    }
+    bool in_large;
     u64 offset = BIT64(t->shift) - 1, address = (entry & PTE_ADDRESS & ~offset) | (la & offset & ~PAGE_MASK);
     p->gpa = GPA(address);
     p->fetch = fetch && t->fetch && !(entry & PTE_NX);
@@ -101,4 +95,31 @@ bool user_page_find(struct vcpu *v, const struct leaf_table *t, u64 la, u64 entr
         return false;
     p->write = write && !(p->slot->flags & RAM_READONLY);
     return true;
+}
+
+static bool is_whole(const struct vcpu *v, u64 entry)
+{
+    return entry & PTE_P && entry & PTE_A && !(entry & reserved_bits(v));
+}
+
+bool user_page_find(struct vcpu *v, const struct leaf_table *t, u64 la, u64 entry, bool fetch, struct user_page *p)
+{
+    bool write = t->write && entry & PTE_W && entry & PTE_D;
+    if (!t->user || !(entry & PTE_U) || !is_whole(v, entry))
+        return false;
+    if (v->cr4 & CR4_PKE) {
+        u32 rights = v->pkru >> ((entry & PTE_KEY_MASK) >> PTE_KEY_SHIFT) * 2;
+        if (rights & 1)
+            return false; /* it may be executed, but the host would let it be read then */
+        write &= !(rights & 2);
+    }
+    return page_find(v, t, la, entry, write, fetch, p);
+}
+
+bool global_page_find(struct vcpu *v, const struct leaf_table *t, u64 la, u64 entry, struct user_page *p)
+{
+    bool write = t->write && entry & PTE_W && entry & PTE_D;
+    if ((t->user && entry & PTE_U) || !(entry & PTE_G) || !is_whole(v, entry))
+        return false;
+    return page_find(v, t, la, entry, write, false, p);
 }

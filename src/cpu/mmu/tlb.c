@@ -15,9 +15,6 @@
 #include "cpu/mmu/users.h"
 #include "cpu/mmu/walk.h"
 
-/* tlb_key.pcid of contexts that address spaces share. */
-#define PCID_SHARED 0xffffu
-
 /* No vcpu.mode has these bits: the jump cache must be emptied before use. */
 #define JMODE_STALE (~0u)
 
@@ -365,14 +362,17 @@ static void select_context(struct vcpu *v, bool mode_fresh)
     struct mmu *m = v->mmu;
     const struct tlb *before = v->tlb;
     struct tlb_choice *c = choice_now(v);
+    bool chosen = false;
     if (unlikely((v->dr7 | m->watch_dr7) & 0xff))
         watch_update(v);
-    if (unlikely(!still_holds(c, v)))
+    if (unlikely(!still_holds(c, v))) {
         choose(v, c);
+        chosen = true;
+    }
     struct tlb *t = c->tlb;
     if (t != v->tlb)
         use(v, t);
-    if (v->users && (mode_fresh || t != before))
+    if (v->users && (mode_fresh || chosen || t != before))
         users_select(v, t);
     if (unlikely(t->jmode != (v->mode & ~MODE_STEP))) {
         jumps_empty(m, t);
@@ -607,7 +607,8 @@ void mmu_flush_page(struct vcpu *v, u32 space, bool all_pcids, u16 pcid, u64 la)
         mapped_drop(v, la);
     for (u32 valid = m->valid; valid; valid &= valid - 1) {
         u32 i = (u32)__builtin_ctz(valid);
-        if (m->key[i].space == space && (all_pcids || m->key[i].pcid == pcid || m->tlb[i].has_global)) {
+        if (m->key[i].space == space &&
+            (all_pcids || m->key[i].pcid == pcid || m->tlb[i].has_global || m->tlb[i].shared)) {
             u64 before = context_epoch(m, i);
             m->epoch[i]++;
             users_drop(v, &m->tlb[i], la, before);

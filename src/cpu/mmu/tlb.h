@@ -18,6 +18,9 @@
 #define TLB_GUEST BIT(2) /* L2 */
 #define TLB_SMM BIT(3)   /* RAM is that of address space 1 */
 
+/* tlb_key.pcid of contexts that address spaces share. */
+#define PCID_SHARED 0xffffu
+
 #define STAGE2_LARGE_SHIFT 21
 
 struct stage2_entry {

@@ -27,6 +27,8 @@
 /* Mappings of the host that all vCPUs may take together; a run of pages takes two. */
 #define HOST_MAPPINGS 24000
 
+#define UPPER_HALF (~0ull << 47)
+
 /* What is mapped of 2 MiB. */
 struct region {
     u64 la;
@@ -42,6 +44,7 @@ struct region {
 
 struct user_space {
     bool used, on;
+    bool has_giants; /* pages of 1 GiB */
     struct tlb_key key;
     u64 epoch;      /* mmu_epoch when what is mapped was compared last */
     u64 clock;      /* when it was used last */
@@ -68,10 +71,16 @@ struct users {
     u64 seen, halts;         /* since this TSC; and halts by then */
     struct region *hash[1024], *free;
     u32 regions_made;
-    u64 nowhere[MAPPED_COUNT];
+    struct user_space *kernel;    /* that of L2's kernel while L2 runs */
+    u64 nowhere[2][MAPPED_COUNT]; /* by half of the linear addresses */
     struct user_space spaces[SPACES];
     struct region region[REGIONS];
 };
+
+static bool is_kernel(const struct user_space *s)
+{
+    return !(s->key.flags & TLB_USER);
+}
 
 size_t users_size(void)
 {
@@ -90,8 +99,10 @@ void users_attach(struct vcpu *v, void *memory)
     u->space = host->alias_space(host->opaque, SPACE_SIZE);
     if (!u->space)
         return;
-    for (u32 i = 0; i < MAPPED_COUNT; i++)
-        u->nowhere[i] = (u64)area_host(u, AREAS) - ((u64)i << MAPPED_SHIFT);
+    for (u32 i = 0; i < MAPPED_COUNT; i++) {
+        u->nowhere[0][i] = (u64)area_host(u, AREAS) - ((u64)i << MAPPED_SHIFT);
+        u->nowhere[1][i] = u->nowhere[0][i] - UPPER_HALF;
+    }
     v->users = u;
 }
 
@@ -104,13 +115,19 @@ void users_detach(struct vcpu *v)
 
 static void context_forget(const struct users *u, struct tlb *t)
 {
-    copy_words(t->mapped_add, u->nowhere, MAPPED_COUNT);
+    copy_words(t->mapped_add, u->nowhere[t->key.flags & TLB_USER ? 0 : 1], MAPPED_COUNT);
+}
+
+/* Contexts of L2's supervisor mode are served like those of users: their global pages. */
+static bool is_served(const struct tlb *t)
+{
+    return t->key.flags & (TLB_USER | TLB_GUEST);
 }
 
 void users_context(const struct vcpu *v, struct tlb *t)
 {
     t->users = NULL;
-    if (v->users && t->key.flags & TLB_USER)
+    if (v->users && is_served(t))
         context_forget(v->users, t);
 }
 
@@ -298,7 +315,10 @@ static u64 entry_now(const struct region *r, u32 i)
 
 static bool page_find(struct vcpu *v, const struct region *r, u32 i, u64 entry, struct user_page *p)
 {
-    return !(entry & PTE_G) && user_page_find(v, &r->table, r->la + ((u64)i << PAGE_SHIFT), entry, false, p);
+    u64 la = r->la + ((u64)i << PAGE_SHIFT);
+    if (is_kernel(r->space))
+        return global_page_find(v, &r->table, la, entry, p);
+    return !(entry & PTE_G) && user_page_find(v, &r->table, la, entry, false, p);
 }
 
 /* Does the page lie where it lay, as far as the second stage decides? */
@@ -317,11 +337,6 @@ static bool same_table(const struct leaf_table *a, const struct leaf_table *b)
            a->write == b->write;
 }
 
-static bool table_find(struct vcpu *v, u64 la, struct leaf_table *t)
-{
-    return leaf_table_find(v, la, t) && t->shift <= REGION_SHIFT;
-}
-
 static bool same_page(struct vcpu *v, const struct region *r, u32 i)
 {
     return !r->page[i] || (entry_now(r, i) == r->entry[i] && same_in_l1(v, r, i));
@@ -330,7 +345,7 @@ static bool same_page(struct vcpu *v, const struct region *r, u32 i)
 static void region_compare(struct vcpu *v, struct region *r)
 {
     struct leaf_table now;
-    if (!table_find(v, r->la, &now) || !same_table(&now, &r->table)) {
+    if (!leaf_table_find(v, r->la, &now) || !same_table(&now, &r->table)) {
         region_unmap(v, r);
         return;
     }
@@ -366,6 +381,9 @@ void users_drop(struct vcpu *v, struct tlb *t, u64 la, u64 before)
         page_unmap(v, r, la >> PAGE_SHIFT & (REGION_PAGES - 1));
     else if (r)
         region_unmap(v, r);
+    for (r = s->has_giants ? s->regions : NULL; r; r = r->next)
+        if (r->table.shift > REGION_SHIFT && !((r->la ^ la) >> r->table.shift))
+            region_unmap(v, r);
     s->epoch += TLB_CONTEXTS; /* of the context's number: mmu_epoch */
 }
 
@@ -474,17 +492,20 @@ static bool pages_map(struct vcpu *v, struct user_space *s, u64 la)
 {
     struct users *u = v->users;
     struct leaf_table now;
-    if (la >> 47 || !table_find(v, la, &now) || !place_make(v, s, la))
+    if (la >> 47 != (is_kernel(s) ? UPPER_HALF >> 47 : 0) || !leaf_table_find(v, la, &now) || !place_make(v, s, la))
         return false;
-    calls_limit(v, s, DIRECT_AROUND);
+    calls_limit(v, s, USERS_AROUND_LARGE);
     struct region *r = region_find(u, s, la);
     if (!r)
         r = region_make(v, s, la);
     if (r->count && !same_table(&now, &r->table))
         region_unmap(v, r);
     r->table = now;
-    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1), first = i & ~(DIRECT_AROUND - 1), changed = 0;
-    for (u32 n = 0; n < DIRECT_AROUND; n++) {
+    s->has_giants |= now.shift > REGION_SHIFT;
+    u32 around = now.entry ? USERS_AROUND : USERS_AROUND_LARGE;
+    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1), first = i & ~(around - 1);
+    u64 changed = 0;
+    for (u32 n = 0; n < around; n++) {
         u32 k = first + n;
         if (r->page[k] && k != i)
             continue;
@@ -496,12 +517,11 @@ static bool pages_map(struct vcpu *v, struct user_space *s, u64 la)
         r->entry[k] = entry;
         if (page & PAGE_WRITE)
             s->filter[filter_bit(page) / 64] |= BIT64(filter_bit(page) % 64);
-        changed |= BIT(n);
+        changed |= BIT64(n);
     }
-    for (u32 n = 0; n < DIRECT_AROUND;) {
+    for (u32 n = 0; n < around;) {
         u32 to = n;
-        while (to < DIRECT_AROUND && changed >> to & 1 &&
-               r->page[first + to] == r->page[first + n] + (to - n) * PAGE_SIZE)
+        while (to < around && changed >> to & 1 && r->page[first + to] == r->page[first + n] + (to - n) * PAGE_SIZE)
             to++;
         if (to > n && !run_map(v, r, first + n, first + to)) {
             u->off = true;
@@ -522,7 +542,8 @@ static bool address_of(const struct users *u, const struct user_space *s, u64 ho
         return false;
     u64 of = *nowhere_yet ? (u64)area_host(u, AREAS) - add : u->area[i].la;
     *la = of + offset;
-    return *nowhere_yet ? !(of >> 47) && !(of & (AREA_SIZE - 1)) : u->area[i].of == s;
+    u64 half = is_kernel(s) ? UPPER_HALF >> 47 : 0;
+    return *nowhere_yet ? of >> 47 == half && !(of & (AREA_SIZE - 1)) : u->area[i].of == s;
 }
 
 static enum mapped_outcome refuse(struct vcpu *v)
@@ -531,16 +552,35 @@ static enum mapped_outcome refuse(struct vcpu *v)
     return MAPPED_REFUSED;
 }
 
+/* A context of L2's kernel: that of its global pages, or the one beside it, for RFLAGS.AC. */
+static bool may_be_global(const struct tlb *t)
+{
+    return t->key.flags & TLB_GUEST && (t->shared || t->key.flags & TLB_AC);
+}
+
 static bool fits(const struct vcpu *v, const struct tlb *t)
 {
-    return !(t->key.flags & (TLB_AC | TLB_SMM)) && v->efer & EFER_LMA && !watch_armed(v) &&
-           !(v->mmu->away >> tlb_number(v->mmu, t) & 1);
+    const u64 paging = CR0_PG | CR0_WP;
+    if (!(t->key.flags & TLB_USER) && ((v->cr0 & paging) != paging || !(v->cr4 & CR4_PGE) || !may_be_global(t)))
+        return false;
+    return (t->key.flags & (TLB_USER | TLB_AC)) != (TLB_USER | TLB_AC) && !(t->key.flags & TLB_SMM) &&
+           v->efer & EFER_LMA && !watch_armed(v) && !(v->mmu->away >> tlb_number(v->mmu, t) & 1);
 }
 
 /* Are pages mapped for this context of users? */
 static bool is_on(const struct vcpu *v, const struct tlb *t)
 {
     return t && t->users && t->users->on && !v->users->off && fits(v, t);
+}
+
+/* Is something mapped at the address, for whomever? */
+static bool is_there(struct vcpu *v, u64 la)
+{
+    struct leaf_table t;
+    if (!leaf_table_find(v, la, &t))
+        return false;
+    u64 entry = t.entry ? t.entry[la >> PAGE_SHIFT & (REGION_PAGES - 1)] : t.leaf;
+    return entry & PTE_P && entry & PTE_A;
 }
 
 enum mapped_outcome users_fault(struct vcpu *v, u64 host, u64 add, bool write)
@@ -551,7 +591,7 @@ enum mapped_outcome users_fault(struct vcpu *v, u64 host, u64 add, bool write)
     u64 la;
     bool nowhere_yet;
     v->stat[STAT_USERS_FAULT]++;
-    if (!s || !address_of(u, s, host, add, &la, &nowhere_yet))
+    if (!s || (is_kernel(s) && !t->shared) || !address_of(u, s, host, add, &la, &nowhere_yet))
         return refuse(v);
     s->price += USERS_SIGNAL_CYCLES;
     if (!is_on(v, t))
@@ -567,6 +607,8 @@ enum mapped_outcome users_fault(struct vcpu *v, u64 host, u64 add, bool write)
     struct user_page p;
     if (page && page_find(v, r, i, entry_now(r, i), &p) && p.write)
         return refuse(v); /* there is code in it */
+    if (!page && is_kernel(s) && is_there(v, la))
+        return refuse(v); /* a user's, or not global, or no RAM */
     s->pending_la = la;
     return MAPPED_LATER;
 }
@@ -593,43 +635,61 @@ static void space_begin(struct user_space *s, u64 place)
     s->on = false;
 }
 
-/* The space of a context of users; a new one takes the place of the one that was used least recently. */
-static struct user_space *space_find(struct vcpu *v, struct tlb *t)
+/* The space with this key; a new one takes the place of the one that was used least recently. */
+static struct user_space *space_find(struct vcpu *v, const struct tlb_key *k)
 {
     struct users *u = v->users;
     struct user_space *oldest = &u->spaces[0];
     for (u32 i = 0; i < SPACES; i++) {
         struct user_space *s = &u->spaces[i];
-        if (s->used && key_equal(&s->key, &t->key))
+        if (s->used && key_equal(&s->key, k))
             return s;
         if (s->on < oldest->on || (s->on == oldest->on && s->clock < oldest->clock))
             oldest = s;
     }
     space_part(v, oldest, true);
-    if (u->runs == oldest)
-        u->runs = NULL;
+    u->runs = u->runs == oldest ? NULL : u->runs;
+    u->kernel = u->kernel == oldest ? NULL : u->kernel;
     oldest->used = true;
-    oldest->key = t->key;
+    oldest->key = *k;
     oldest->epoch = 0;
+    oldest->has_giants = false;
     space_begin(oldest, 0);
     return oldest;
 }
 
-/* Time has passed: that of the space that ran. */
+static struct user_space *space_of(struct vcpu *v, const struct tlb *t)
+{
+    struct tlb_key k = t->key;
+    if (!(k.flags & TLB_USER)) { /* as it is of the context that address spaces share */
+        k.root = 0;
+        k.pcid = PCID_SHARED;
+        k.flags &= ~TLB_AC;
+    }
+    return space_find(v, &k);
+}
+
+/* Time has passed: that of the spaces that ran. */
 static void time_note(struct vcpu *v, struct user_space *next)
 {
     struct users *u = v->users;
     u64 now = __builtin_ia32_rdtsc(), passed = now - u->seen;
-    if (u->runs && u->halts == v->stat[STAT_HALT])
-        u->runs->life += passed < USERS_SEEN_CYCLES ? passed : USERS_SEEN_CYCLES;
+    passed = passed < USERS_SEEN_CYCLES ? passed : USERS_SEEN_CYCLES;
+    if (u->halts != v->stat[STAT_HALT])
+        passed = 0;
+    if (u->runs)
+        u->runs->life += passed;
+    if (u->kernel)
+        u->kernel->life += passed;
     u->runs = next;
+    u->kernel = NULL;
     u->seen = now;
     u->halts = v->stat[STAT_HALT];
 }
 
 static void space_decide(struct vcpu *v, struct user_space *s)
 {
-    u64 place = v->seg[SEG_FS].base >> DIRECT_PLACE_SHIFT;
+    u64 place = is_kernel(s) ? 0 : v->seg[SEG_FS].base >> DIRECT_PLACE_SHIFT;
     bool always = v->vm->maps == CPU_MAPS_ON;
     if (s->place != place) { /* another process of the guest, in tables of one that is gone */
         if (s->regions)
@@ -649,26 +709,47 @@ static void space_decide(struct vcpu *v, struct user_space *s)
     }
 }
 
+/* The context is the current one: decides about its space, and maps what could not be at its fault. */
+static void space_select(struct vcpu *v, struct tlb *t)
+{
+    struct user_space *s = t->users;
+    if (!s)
+        s = t->users = space_of(v, t);
+    s->clock = ++v->users->clock;
+    space_decide(v, s);
+    if (s->pending_la && is_on(v, t) && !(t->key.flags & TLB_AC)) {
+        space_refresh(v, s);
+        pages_map(v, s, s->pending_la);
+        context_lead(v->users, t);
+    }
+    s->pending_la = 0;
+    if (is_kernel(s))
+        v->users->kernel = s;
+}
+
+/* MODE_MAPPED of code that runs in the context. */
+static u32 mapped_mode(const struct vcpu *v, const struct tlb *t)
+{
+    return is_on(v, t) ? MODE_MAPPED : 0;
+}
+
+/* The context that SYSCALL or SYSRET lead to. */
+static const struct tlb *across(const struct tlb *t)
+{
+    const struct tlb *plain = (t->key.flags & (TLB_USER | TLB_AC)) == TLB_AC ? t->beside[BESIDE_CLAC] : t;
+    return plain ? plain->beside[BESIDE_CPL] : NULL;
+}
+
 void users_select(struct vcpu *v, struct tlb *t)
 {
-    bool user = t->key.flags & TLB_USER;
-    struct tlb *of = user ? t : t->beside[BESIDE_CPL];
-    time_note(v, of ? of->users : NULL);
-    if (user && fits(v, t)) {
-        struct user_space *s = t->users;
-        if (!s)
-            s = t->users = space_find(v, t);
-        s->clock = ++v->users->clock;
-        space_decide(v, s);
-        if (s->pending_la && is_on(v, t)) {
-            space_refresh(v, s);
-            pages_map(v, s, s->pending_la);
-            context_lead(v->users, t);
-        }
-        s->pending_la = 0;
-    }
-    u32 mapped = is_on(v, of) && !(v->mode & MODE_STEP) ? MODE_MAPPED : 0;
-    v->mode_crossed[1] = (v->mode_crossed[1] & ~MODE_MAPPED) | mapped;
-    if (user)
-        v->mode = (v->mode & ~MODE_MAPPED) | ((v->mode & MODE_SIZE_MASK) == MODE_64 ? mapped : 0);
+    bool user = t->key.flags & TLB_USER, long_mode = (v->mode & MODE_SIZE_MASK) == MODE_64;
+    const struct tlb *other = across(t);
+    time_note(v, user ? t->users : other ? other->users : NULL);
+    if (is_served(t) && fits(v, t))
+        space_select(v, t);
+    if (is_served(t) && v->cpl == (user ? 3 : 0))
+        v->mode = (v->mode & ~MODE_MAPPED) | (long_mode ? mapped_mode(v, t) : 0);
+    v->mode_crossed[1] = (v->mode_crossed[1] & ~MODE_MAPPED) | mapped_mode(v, user ? t : other);
+    if (v->in_guest)
+        v->mode_crossed[0] = (v->mode_crossed[0] & ~MODE_MAPPED) | mapped_mode(v, user ? other : t);
 }
