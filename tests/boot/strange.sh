@@ -2,9 +2,10 @@
 # Programs that do what is strange in user mode (strange.h) run exactly by direct execution: what must hold holds, and
 # what they print is what they print natively. intel, amd: the same in L2, by Debian's KVM in L1.
 # signals: while its processes get signals as a terminal sends them.
-# mapped: translated, with all their pages at host addresses (docs/mapped.md).
+# mapped: translated, with all their pages at host addresses (docs/mapped.md); mapped-intel, mapped-amd: in L2, and its
+# kernel's pages, too.
 # cases: on auto one mapped
-# more cases: intel amd signals
+# more cases: intel amd mapped-intel mapped-amd signals
 set -u
 . "$(dirname "$0")/guest.sh"
 needs_direct
@@ -34,6 +35,11 @@ cpus=2 direct=on nested=off
 case $1 in
 auto) direct=auto ;;
 mapped) direct=off mapped=on ;;
+mapped-*)
+    direct=off mapped=on
+    nested=${1#mapped-}
+    l2_image "$nested"
+    ;;
 one)
     cpus=1
     append="$append nopku pti=on" # XCR0 may be the host's then, and XSAVE is executed directly
@@ -57,7 +63,7 @@ expect '^strange: done'
 grep '^strange: [^=]' "$log"
 ! grep -q '^strange: .*FAILED' "$log" || fail "see the lines above"
 quiet_dmesg
-if [ $1 = mapped ]; then
+if [ -n "${mapped:-}" ]; then
     pages=$(sed -n 's/.*users\.pages \([0-9]*\).*/\1/p' "$log" | awk '{n += $1} END {print n}')
     [ "${pages:-0}" -gt 10000 ] || fail "hardly any pages were mapped"
 fi

@@ -1,8 +1,8 @@
 /*
- * User pages at host addresses: as mapped.h, for translated code of CPL 3 (docs/mapped.md). What is mapped belongs to
- * an address space, and keeps up with the guest's tables by mmu_epoch. Per vCPU, as its TLB is.
+ * User pages at host addresses: as mapped.h, for translated code of CPL 3, and for L2's kernels (docs/mapped.md). What is
+ * mapped belongs to an address space, and keeps up with the guest's tables by mmu_epoch. Per vCPU, as its TLB is.
  *
- * tlb.mapped_add has host minus linear address, by bits 46:39 of the linear address, in contexts of users.
+ * tlb.mapped_add has host minus linear address, by bits 46:39 of the linear address, in contexts of users and of L2.
  */
 #ifndef CPU_MMU_USERS_H
 #define CPU_MMU_USERS_H
@@ -18,13 +18,13 @@ size_t users_size(void);
 void users_attach(struct vcpu *v, void *memory);
 void users_detach(struct vcpu *v);
 
-/* A context of users was made for a new key: nothing of it is mapped. */
+/* A context was made for a new key: nothing of it is mapped. */
 void users_context(const struct vcpu *v, struct tlb *t);
 /* The context was selected, and vcpu.mode is that of its code but for MODE_MAPPED, which is decided here; also of what
  * SYSRET leads to. */
 void users_select(struct vcpu *v, struct tlb *t);
 
-/* As mapped_fault, for code of CPL 3. */
+/* As mapped_fault, for code of CPL 3 or of L2. */
 enum mapped_outcome users_fault(struct vcpu *v, u64 host, u64 add, bool write);
 
 /* Where guest memory lies that is mapped at a host address, too; NULL: nothing is mapped there. */
