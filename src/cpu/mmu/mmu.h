@@ -301,9 +301,11 @@ static inline void mem_written(struct vcpu *v, const struct ram_slot *slot, gpa_
 
 /* Selects the TLB context that fits the current state (called by mode_update, MOV CR3, VM entry and exit...), points GS
  * base at it and empties its jump cache if v->mode changed. Cheap when nothing changed. */
-void mmu_select(struct vcpu *v);
-/* The same after v->mode and v->mode_crossed were made anew. */
-void mmu_select_mode(struct vcpu *v);
+void mmu_select_context(struct vcpu *v, bool mode_fresh /* v->mode and v->mode_crossed were made anew */);
+static inline void mmu_select(struct vcpu *v)
+{
+    mmu_select_context(v, false);
+}
 /* Nothing but RFLAGS.AC, or nothing but CPL among 3 and 0, has changed since `from` was the current context: the two
  * know each other from now on. */
 void mmu_beside(struct vcpu *v, struct tlb *from);

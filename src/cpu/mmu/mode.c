@@ -80,7 +80,7 @@ void mode_update(struct vcpu *v)
     v->mode_crossed[1] = common | MODE_64 | MODE_FLAT | MODE_USER | (plain_tsc && !kernel_tsc ? MODE_TSC : 0);
     v->mode = mode;
     v->neg_cs_base = in_64bit(v) ? 0 : -v->seg[SEG_CS].base;
-    mmu_select_mode(v);
+    mmu_select_context(v, true);
 }
 
 void rflags_store(struct vcpu *v, u64 value)

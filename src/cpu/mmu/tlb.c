@@ -357,7 +357,7 @@ static __attribute__((noinline)) void choose(struct vcpu *v, struct tlb_choice *
                              .space = m->space};
 }
 
-static void select_context(struct vcpu *v, bool mode_fresh)
+void mmu_select_context(struct vcpu *v, bool mode_fresh)
 {
     struct mmu *m = v->mmu;
     const struct tlb *before = v->tlb;
@@ -378,16 +378,6 @@ static void select_context(struct vcpu *v, bool mode_fresh)
         jumps_empty(m, t);
         t->jmode = v->mode & ~MODE_STEP;
     }
-}
-
-void mmu_select(struct vcpu *v)
-{
-    select_context(v, false);
-}
-
-void mmu_select_mode(struct vcpu *v)
-{
-    select_context(v, true);
 }
 
 struct tlb *mmu_part(struct vcpu *v, struct tlb *t)

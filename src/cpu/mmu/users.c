@@ -1,5 +1,5 @@
 /*
- * User pages at host addresses: see users.h and docs/mapped.md.
+ * User pages, and global pages of L2's kernels, at host addresses: see users.h and docs/mapped.md.
  *
  * A page is mapped only as the guest's tables say at that moment, and only what needs no walk: accessed, and for
  * writing dirty (table.c). What is mapped stays until the guest invalidates translations of the TLB context: one page

@@ -1,6 +1,6 @@
 /*
- * User pages at host addresses: as mapped.h, for translated code of CPL 3, and for L2's kernels (docs/mapped.md). What is
- * mapped belongs to an address space, and keeps up with the guest's tables by mmu_epoch. Per vCPU, as its TLB is.
+ * User pages at host addresses: as mapped.h, for translated code of CPL 3, and for L2's kernels (docs/mapped.md). What
+ * is mapped belongs to an address space, and keeps up with the guest's tables by mmu_epoch. Per vCPU, as its TLB is.
  *
  * tlb.mapped_add has host minus linear address, by bits 46:39 of the linear address, in contexts of users and of L2.
  */
