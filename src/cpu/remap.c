@@ -24,6 +24,17 @@ static void protect(struct vm *vm, const u8 *host, u64 size)
         mmu_protect(vm->vcpu[i], host, size);
 }
 
+/* Asks for the files of all RAM, so that they are known where nobody can ask. */
+static void files_know(struct vm *vm)
+{
+    const struct cpu_direct_host *host = vm->host->direct;
+    u32 file;
+    u64 offset;
+    for (u32 i = 0; i < vm->ram->count; i++)
+        if (!(vm->ram->slot[i].flags & RAM_READONLY))
+            host->file(host->opaque, vm->ram->slot[i].host, &file, &offset);
+}
+
 static void change_end(void *opaque, u32 space, const struct ram_slot *old, const struct ram_slot *now)
 {
     struct vm *vm = opaque;
@@ -36,10 +47,8 @@ static void change_end(void *opaque, u32 space, const struct ram_slot *old, cons
         vm->host->direct->files_forget(vm->host->direct->opaque);
         vm->direct_notes.generation++;
     }
-    u32 file;
-    u64 offset;
     if (now && vm->maps != CPU_MAPS_OFF && vm->host->direct)
-        vm->host->direct->file(vm->host->direct->opaque, now->host, &file, &offset); /* so that it is known */
+        files_know(vm);
     if (goes) {
         block_forget(vm, old);
         for (u32 i = 0; i < vm->vcpu_count; i++) {

@@ -27,4 +27,5 @@ access 200000 0
 paging 15 0
 fault 10 0
 tsc 100 50
+unfit 30 0
 END

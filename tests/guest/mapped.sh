@@ -6,7 +6,7 @@ nestbox=${1:-build/release/nestbox}
 log=$(mktemp) || exit 2
 trap 'rm -f "$log"' EXIT
 while read -r guest pages; do
-    "$nestbox" run --accel engine --kernel "build/release/guest/$guest.elf" --memory 128M --debug-exit --timeout 150 \
+    "$nestbox" run --accel engine --kernel "build/release/guest/$guest.elf" --memory 512M --debug-exit --timeout 150 \
         --direct off --mapped on --stats >"$log" 2>&1 </dev/null
     status=$?
     mapped=$(sed -n 's/.* users\.pages \([0-9]*\).*/\1/p' "$log")
@@ -20,4 +20,5 @@ done <<'END'
 access 100000
 paging 15
 fault 1
+holes 60000
 END

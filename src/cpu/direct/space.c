@@ -217,7 +217,7 @@ static u64 entry_now(const struct region *r, u32 i)
 static bool same_in_l1(struct vcpu *v, const struct region *r, u32 i)
 {
     struct user_page p;
-    if (v->mmu->kind == STAGE2_NONE)
+    if (mmu_is_simple(v))
         return true;
     return user_page_find(v, &r->table, r->la + ((u64)i << PAGE_SHIFT), entry_now(r, i), r->page[i] & PAGE_FETCH, &p) &&
            (u64)ram_host(p.slot, p.gpa) == (r->page[i] & ~PAGE_MASK) && (p.write || !(r->page[i] & PAGE_WRITE)) &&
@@ -485,7 +485,7 @@ bool space_trap(struct vcpu *v, struct space *s, u64 la)
     bool done = space_map(v, s, la, true) && !(r->page[i] & PAGE_UNFIT);
     s->trapping = false;
     r->page[i] |= r->page[i] & PAGE_UNFIT ? PAGE_LEFT : 0;
-    return done;
+    return space_flush(v, s) && done; /* whoever goes on in translated code leaves no change for another space */
 }
 
 void space_trapped(struct vcpu *v, struct space *s, u64 la)

@@ -91,6 +91,12 @@ static inline unsigned tlb_number(const struct mmu *m, const struct tlb *t)
     return (unsigned)(t - m->tlb);
 }
 
+/* Do the guest's tables alone say where a page lies? */
+static inline bool mmu_is_simple(const struct vcpu *v)
+{
+    return v->mmu->kind == STAGE2_NONE && v->mmu->apic_access == NO_APIC_ACCESS;
+}
+
 /* What mmu_epoch returns while this context is the current one. */
 static inline u64 context_epoch(const struct mmu *m, u32 i)
 {

@@ -277,15 +277,37 @@ void users_empty(struct vcpu *v)
             space_empty(v, &u->spaces[i]);
 }
 
-/* Pages [from, to) of the region are not mapped any more. */
+static u32 calls_max(const struct vcpu *v)
+{
+    u32 vcpus = v->vm->vcpu_count;
+    return HOST_MAPPINGS / 2 / (vcpus < USERS_VCPUS ? vcpus : USERS_VCPUS);
+}
+
+static u32 calls_sum(const struct users *u)
+{
+    u32 sum = 0;
+    for (u32 i = 0; i < SPACES; i++)
+        sum += u->spaces[i].calls;
+    return sum;
+}
+
+/* A run of pages is about to be mapped, or to be divided: each takes at most two mappings of the host more. False:
+ * there are enough. */
+static bool call_count(struct vcpu *v, struct user_space *s)
+{
+    s->price += USERS_CALL_CYCLES;
+    s->calls++;
+    return calls_sum(v->users) <= calls_max(v);
+}
+
+/* Pages [from, to) of the region are not mapped any more; or none of the space. */
 static void pages_unmap(struct vcpu *v, struct region *r, u32 from, u32 to)
 {
     u8 *at = place_of(v->users, r->space, r->la) + ((u64)from << PAGE_SHIFT);
-    if (!host_set(v, at, (u64)(to - from) << PAGE_SHIFT, NULL, 0)) {
+    if (!call_count(v, r->space) || !host_set(v, at, (u64)(to - from) << PAGE_SHIFT, NULL, 0)) {
         space_empty(v, r->space);
         return;
     }
-    r->space->price += USERS_CALL_CYCLES;
     for (u32 i = from; i < to; i++) {
         r->count -= !!r->page[i];
         r->page[i] = 0;
@@ -325,7 +347,7 @@ static bool page_find(struct vcpu *v, const struct region *r, u32 i, u64 entry, 
 static bool same_in_l1(struct vcpu *v, const struct region *r, u32 i)
 {
     struct user_page p;
-    if (v->mmu->kind == STAGE2_NONE)
+    if (mmu_is_simple(v))
         return true;
     return page_find(v, r, i, entry_now(r, i), &p) && (u64)ram_host(p.slot, p.gpa) == (r->page[i] & ~PAGE_MASK) &&
            (p.write || !(r->page[i] & PAGE_WRITE));
@@ -364,11 +386,13 @@ static void space_refresh(struct vcpu *v, struct user_space *s)
     u64 epoch = mmu_epoch(v);
     if (s->epoch == epoch)
         return;
+    u64 from = __builtin_ia32_rdtsc();
     v->stat[STAT_USERS_CHECK]++;
     for (struct region *r = s->regions; r; r = r->next)
         if (r->count)
             region_compare(v, r);
     s->epoch = epoch;
+    s->price += __builtin_ia32_rdtsc() - from;
 }
 
 void users_drop(struct vcpu *v, struct tlb *t, u64 la, u64 before)
@@ -412,10 +436,10 @@ void users_protect(struct vcpu *v, const u8 *memory, u64 size)
                 if (!(r->page[i] & PAGE_WRITE) || (r->page[i] & ~PAGE_MASK) - (u64)memory >= size)
                     continue;
                 u8 *at = place_of(u, s, r->la) + ((u64)i << PAGE_SHIFT);
-                if (host_set(v, at, PAGE_SIZE, NULL, ALIAS_READ))
+                if (call_count(v, s) && host_set(v, at, PAGE_SIZE, NULL, ALIAS_READ))
                     r->page[i] &= ~PAGE_WRITE;
                 else
-                    page_unmap(v, r, i);
+                    space_empty(v, s);
             }
         }
     }
@@ -443,31 +467,18 @@ static bool place_make(struct vcpu *v, struct user_space *s, u64 la)
     }
 }
 
-static u32 calls_max(const struct vcpu *v)
-{
-    u32 vcpus = v->vm->vcpu_count;
-    return HOST_MAPPINGS / 2 / (vcpus < USERS_VCPUS ? vcpus : USERS_VCPUS);
-}
-
 /* Makes room for so many runs of pages. */
 static void calls_limit(struct vcpu *v, struct user_space *s, u32 more)
 {
-    struct users *u = v->users;
-    for (;;) {
-        u32 sum = more;
-        for (u32 i = 0; i < SPACES; i++)
-            sum += u->spaces[i].calls;
-        if (sum <= calls_max(v))
-            return;
+    while (calls_sum(v->users) + more > calls_max(v))
         make_room(v, s);
-    }
 }
 
 /* Decides how a page is to be mapped: 0 if not at all. */
 static u64 page_decide(struct vcpu *v, const struct region *r, u32 i, u64 entry)
 {
     struct user_page p;
-    if (!page_find(v, r, i, entry, &p))
+    if (!page_find(v, r, i, entry, &p) || p.slot->flags & RAM_READONLY) /* which may be no file */
         return 0;
     u64 page = (u64)ram_host(p.slot, p.gpa) | PAGE_MAPPED;
     return p.write && page_writer(v, p.slot, p.gpa) ? page | PAGE_WRITE : page;
@@ -480,11 +491,9 @@ static bool run_map(struct vcpu *v, struct region *r, u32 from, u32 to)
     u64 page = r->page[from];
     u8 *at = place_of(v->users, s, r->la) + ((u64)from << PAGE_SHIFT);
     unsigned rights = page & PAGE_WRITE ? ALIAS_READ | ALIAS_WRITE : ALIAS_READ;
-    s->calls++;
-    s->price += USERS_CALL_CYCLES;
     v->stat[STAT_USERS_CALL]++;
     v->stat[STAT_USERS_PAGES] += to - from;
-    return host_set(v, at, (u64)(to - from) << PAGE_SHIFT, (u8 *)(page & ~PAGE_MASK), rights);
+    return call_count(v, s) && host_set(v, at, (u64)(to - from) << PAGE_SHIFT, (u8 *)(page & ~PAGE_MASK), rights);
 }
 
 /* Maps the page of a linear address, and some around it that are not mapped. False: it could not be. */
@@ -496,10 +505,12 @@ static bool pages_map(struct vcpu *v, struct user_space *s, u64 la)
         return false;
     calls_limit(v, s, USERS_AROUND_LARGE);
     struct region *r = region_find(u, s, la);
+    if (r && !same_table(&now, &r->table)) {
+        region_unmap(v, r);
+        r = region_find(u, s, la); /* or all of the space went */
+    }
     if (!r)
         r = region_make(v, s, la);
-    if (r->count && !same_table(&now, &r->table))
-        region_unmap(v, r);
     r->table = now;
     s->has_giants |= now.shift > REGION_SHIFT;
     u32 around = now.entry ? USERS_AROUND : USERS_AROUND_LARGE;
@@ -591,7 +602,9 @@ enum mapped_outcome users_fault(struct vcpu *v, u64 host, u64 add, bool write)
     u64 la;
     bool nowhere_yet;
     v->stat[STAT_USERS_FAULT]++;
-    if (!s || (is_kernel(s) && !t->shared) || !address_of(u, s, host, add, &la, &nowhere_yet))
+    if (!s)
+        return MAPPED_LATER; /* another one took its place: the context is not entered like that again */
+    if ((is_kernel(s) && !t->shared) || !address_of(u, s, host, add, &la, &nowhere_yet))
         return refuse(v);
     s->price += USERS_SIGNAL_CYCLES;
     if (!is_on(v, t))
