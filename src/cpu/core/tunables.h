@@ -85,6 +85,7 @@
 #define USERS_CREDIT_CYCLES 4000000ull  /* after this at the beginning */
 #define USERS_PAUSE_CYCLES 200000000ull /* until they are mapped again, if it was more */
 #define USERS_SEEN_CYCLES 4000000ull    /* that may lie between two looks at what runs */
+#define USERS_PLACE_SIZE BIT64(34)      /* bytes that a process's data of threads lie in */
 #define USERS_SIGNAL_CYCLES 8000ull     /* a signal takes, and */
 #define USERS_CALL_CYCLES 8000ull       /* a change of mappings */
 
@@ -100,11 +101,10 @@
 #define DIRECT_COST_NS 20000u    /* of a stop, until one took less */
 #define DIRECT_SAMPLE_NS 500000u /* between samples of translated code, at least */
 #define DIRECT_WINDOW_NS 4000000u
-#define DIRECT_ENTER 12u      /* costs of a stop */
-#define DIRECT_LEAVE 3u       /* costs of a stop: code that runs for less between system calls is translated */
-#define DIRECT_GAIN 2u        /* how much longer than it ran direct code would take translated, in times of that */
-#define DIRECT_PLACE_SHIFT 30 /* of the place of thread-local data that a process of the guest is known by */
-#define DIRECT_PLACES 4u      /* of thread-local data that a process of the guest is known by, */
+#define DIRECT_ENTER 12u /* costs of a stop */
+#define DIRECT_LEAVE 3u  /* costs of a stop: code that runs for less between system calls is translated */
+#define DIRECT_GAIN 2u   /* how much longer than it ran direct code would take translated, in times of that */
+#define DIRECT_PLACES 4u /* of thread-local data that a process of the guest is known by, */
 #define DIRECT_PLACE_SIZE (4ll << 30) /* and how far apart those of one place are at most */
 #define DIRECT_YOUNG_NS 200000000u /* of its time translated: until then it gets more credit, for what is done once */
 #define DIRECT_SHARE_YOUNG 8u

@@ -700,15 +700,23 @@ static void time_note(struct vcpu *v, struct user_space *next)
     u->halts = v->stat[STAT_HALT];
 }
 
+/* A new process of the guest may have the tables of one that is gone. It shows where its data of threads lie, which
+ * Linux puts anywhere in a TiB. */
+static void recognise(struct vcpu *v, struct user_space *s)
+{
+    u64 base = v->seg[SEG_FS].base;
+    if (likely(!base || base - s->place + USERS_PLACE_SIZE <= 2 * USERS_PLACE_SIZE))
+        return;
+    if (s->regions)
+        space_empty(v, s);
+    space_begin(s, base);
+}
+
 static void space_decide(struct vcpu *v, struct user_space *s)
 {
-    u64 place = is_kernel(s) ? 0 : v->seg[SEG_FS].base >> DIRECT_PLACE_SHIFT;
     bool always = v->vm->maps == CPU_MAPS_ON;
-    if (s->place != place) { /* another process of the guest, in tables of one that is gone */
-        if (s->regions)
-            space_empty(v, s);
-        space_begin(s, place);
-    }
+    if (!is_kernel(s))
+        recognise(v, s);
     if (!s->on && (s->life >= s->wanted || always)) {
         s->on = true;
         s->begun = s->life;
