@@ -143,7 +143,7 @@ _nestbox() {
         return
         ;;
     'run:--mapped')
-        mapfile -t COMPREPLY < <(compgen -W 'off auto' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'off kernel auto on' -- "$current")
         return
         ;;
     'run:--serial')

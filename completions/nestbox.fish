@@ -118,7 +118,7 @@ complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l accel -x -a 'auto engine kvm' -d 'what runs the CPUs: auto, engine or kvm (default auto)'
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l cpu -x -a 'max host x86-64 x86-64-v1 x86-64-v2 x86-64-v3 x86-64-v4 legacy32' -d 'CPU model, with features added or taken away (default max)'
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l direct -x -a 'off auto on' -d 'user code by the host\'s CPU: off, auto or on (default auto)'
-complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l mapped -x -a 'off auto' -d 'the guest kernel\'s memory at host addresses: off or auto (default auto)'
+complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l mapped -x -a 'off kernel auto on' -d 'the guest\'s memory at host addresses: off, kernel, auto or on (default auto)'
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l serial -r -F -a 'stdio none pty' -d 'serial port: stdio, none, pty, file:PATH, unix:PATH[,wait]; repeat for two'
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l serial-log -r -F -d 'what the first serial port prints goes there, too'
 complete -c nestbox -n 'not __fish_seen_subcommand_from switch; and __fish_seen_subcommand_from run' -l no-reboot -d 'end when the guest resets or has a triple fault'
