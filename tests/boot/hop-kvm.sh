@@ -19,7 +19,7 @@ for guest in $guests; do
         export HOP_US
         rm -f /moves
         /extra/hop run --accel kvm --nested $vendor --kernel /extra/\$guest.elf \\
-            --memory 64M --debug-exit --timeout 100 </dev/null 2>&1 | sed "s/^/NB L2 \$guest /"
+            --memory 64M --debug-exit --timeout 200 </dev/null 2>&1 | sed "s/^/NB L2 \$guest /"
         read -r _ _ l2 </moves
         [ "\$l2" = 0 ] || break
     done

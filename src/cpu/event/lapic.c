@@ -9,7 +9,7 @@
 #include "cpu/core/cpuid.h"
 #include "cpu/core/world.h"
 #include "cpu/event/lapic_state.h"
-#include "cpu/mmu/mmu.h"
+#include "cpu/mmu/users.h"
 #include "x86/kvm_para.h"
 
 /* The version of integrated APICs, the highest LVT entry, and that EOI broadcasts can be suppressed. */
@@ -679,6 +679,7 @@ static enum outcome apic_base_write(struct vcpu *v, u64 value)
         timers_update(v);
         priority_fell(a);
         mmu_flush_all(v);
+        users_empty(v); /* the page may lie where one of them does, which no table says */
     }
     return CPU_OK;
 }

@@ -532,7 +532,6 @@ void mmu_flush_all(struct vcpu *v)
 {
     contexts_drop(v->mmu, ~0u);
     mapped_flush(v);
-    users_empty(v); /* the APIC's page may have moved onto one of them, which no table says */
     stage2_flush_root(v, 0, true);
     mmu_select(v);
 }
