@@ -46,9 +46,11 @@ static u64 xcr0_of_host(void)
 
 void direct_attach(struct vcpu *v, void *memory)
 {
-    v->direct_spaces = memory;
-    v->direct_spaces->host_xcr0 = xcr0_of_host();
-    v->direct_spaces->cost_ns = DIRECT_COST_NS;
+    struct direct *d = v->direct_spaces = memory;
+    d->regions.region = d->region;
+    d->regions.most = DIRECT_REGIONS;
+    d->host_xcr0 = xcr0_of_host();
+    d->cost_ns = DIRECT_COST_NS;
 }
 
 void direct_detach(struct vcpu *v)

@@ -54,56 +54,6 @@ static void change(struct vcpu *v, struct space *s, const struct direct_change *
     d->change[d->changes++] = *c;
 }
 
-/* -- regions -- */
-
-static struct region **bucket(struct direct *d, const struct space *s, u64 la)
-{
-    u64 h = (la >> REGION_SHIFT) * 0x9e3779b97f4a7c15ull + (u64)(s - d->space) * 0x2545f4914f6cdd1dull;
-    return &d->hash[h >> 52];
-}
-
-static struct region *region_find(struct direct *d, const struct space *s, u64 la)
-{
-    struct region *r = *bucket(d, s, la);
-    while (r && (r->space != s || r->la != la >> REGION_SHIFT << REGION_SHIFT))
-        r = r->next_hash;
-    return r;
-}
-
-/* NULL: there is no room. */
-static struct region *region_make(struct direct *d, struct space *s, u64 la)
-{
-    struct region *r = d->free, **at = bucket(d, s, la);
-    if (r)
-        d->free = r->next;
-    else if (d->regions_made < DIRECT_REGIONS)
-        r = &d->region[d->regions_made++];
-    else
-        return NULL;
-    fill_bytes(r->page, 0, sizeof r->page);
-    r->la = la >> REGION_SHIFT << REGION_SHIFT;
-    r->space = s;
-    r->count = 0;
-    r->next_hash = *at;
-    r->next = s->regions;
-    *at = s->regions = r;
-    return r;
-}
-
-static void regions_free(struct direct *d, struct space *s)
-{
-    for (struct region *r = s->regions, *next; r; r = next) {
-        struct region **at = bucket(d, s, r->la);
-        while (*at != r)
-            at = &(*at)->next_hash;
-        *at = r->next_hash;
-        next = r->next;
-        r->next = d->free;
-        d->free = r;
-    }
-    s->regions = NULL;
-}
-
 /* -- instructions that the host's CPU must not execute, in pages with few of them -- */
 
 static void traps_remove(struct space *s, u64 la, u64 size)
@@ -138,7 +88,7 @@ bool space_tsc(struct vcpu *v, struct space *s)
 
 static void page_unmap(struct vcpu *v, struct space *s, struct region *r, u32 i)
 {
-    const struct direct_change c = {.la = r->la + ((u64)i << PAGE_SHIFT), .size = PAGE_SIZE};
+    const struct direct_change c = {.la = region_la(r, i), .size = PAGE_SIZE};
     if (r->page[i] & PAGE_MAPPED) {
         change(v, s, &c);
         r->count--;
@@ -161,29 +111,9 @@ static void region_unmap(struct vcpu *v, struct space *s, struct region *r)
 
 /* -- notes of pages that lost rights -- */
 
-static bool in_filter(const struct space *s, u64 host)
-{
-    u32 bit = (host >> PAGE_SHIFT) % FILTER_BITS;
-    return s->filter[bit / 64] >> (bit % 64) & 1;
-}
-
-static void filter_add(struct space *s, u64 host)
-{
-    u32 bit = (host >> PAGE_SHIFT) % FILTER_BITS;
-    s->filter[bit / 64] |= BIT64(bit % 64);
-}
-
-static bool may_be_mapped(const struct space *s, const struct direct_note *n)
-{
-    for (u64 at = 0; at < n->size; at += PAGE_SIZE)
-        if (at >= 64 * PAGE_SIZE || in_filter(s, n->host + at))
-            return true;
-    return false;
-}
-
 static void note_apply(struct vcpu *v, struct space *s, const struct direct_note *n)
 {
-    if (!may_be_mapped(s, n))
+    if (!page_filter_has(&s->filter, n->host, n->size))
         return;
     for (struct region *r = s->regions; r; r = r->next)
         for (u32 i = 0; i < REGION_PAGES; i++)
@@ -208,40 +138,29 @@ static void notes_apply(struct vcpu *v, struct space *s)
 
 /* -- comparing -- */
 
-static u64 entry_now(const struct region *r, u32 i)
-{
-    return r->table.entry ? __atomic_load_n(&r->table.entry[i], __ATOMIC_RELAXED) : r->table.leaf;
-}
-
 /* Does the page lie where it lay, as far as the second stage decides? */
 static bool same_in_l1(struct vcpu *v, const struct region *r, u32 i)
 {
     struct user_page p;
     if (mmu_is_simple(v))
         return true;
-    return user_page_find(v, &r->table, r->la + ((u64)i << PAGE_SHIFT), entry_now(r, i), r->page[i] & PAGE_FETCH, &p) &&
+    return user_page_find(v, &r->table, region_la(r, i), leaf_entry(&r->table, i), r->page[i] & PAGE_FETCH, &p) &&
            (u64)ram_host(p.slot, p.gpa) == (r->page[i] & ~PAGE_MASK) && (p.write || !(r->page[i] & PAGE_WRITE)) &&
            (p.fetch || !(r->page[i] & PAGE_FETCH));
-}
-
-static bool same_table(const struct leaf_table *a, const struct leaf_table *b)
-{
-    return a->entry == b->entry && a->leaf == b->leaf && a->shift == b->shift && a->user == b->user &&
-           a->write == b->write && a->fetch == b->fetch;
 }
 
 static void region_compare(struct vcpu *v, struct space *s, struct region *r)
 {
     struct leaf_table now;
     bool there = leaf_table_find(v, r->la, &now);
-    if (!there || !same_table(&now, &r->table)) {
+    if (!there || !leaf_table_same(&now, &r->table)) {
         region_unmap(v, s, r);
         if (there)
             r->table = now;
         return;
     }
     for (u32 i = 0; i < REGION_PAGES; i++)
-        if (r->page[i] && (entry_now(r, i) != r->entry[i] || !same_in_l1(v, r, i)))
+        if (r->page[i] && (leaf_entry(&r->table, i) != r->entry[i] || !same_in_l1(v, r, i)))
             page_unmap(v, s, r, i);
 }
 
@@ -269,8 +188,7 @@ void space_refresh(struct vcpu *v, struct space *s)
 /* The host memory of a page that the process may execute. NULL: it may not. */
 static const u8 *fetched(struct vcpu *v, struct space *s, u64 la)
 {
-    const struct region *r = region_find(v->direct_spaces, s, la);
-    u64 page = r ? r->page[la >> PAGE_SHIFT & (REGION_PAGES - 1)] : 0;
+    u64 page = region_page(&v->direct_spaces->regions, s, la);
     return page & PAGE_FETCH ? (const u8 *)(page & ~PAGE_MASK) : NULL;
 }
 
@@ -278,8 +196,8 @@ static const u8 *fetched(struct vcpu *v, struct space *s, u64 la)
 static const u8 *fetchable(struct vcpu *v, const struct region *r, u32 i)
 {
     struct user_page p;
-    u64 la = r->la + ((u64)i << PAGE_SHIFT);
-    bool can = i < REGION_PAGES && user_page_find(v, &r->table, la, entry_now(r, i), true, &p) && p.fetch;
+    u64 la = region_la(r, i);
+    bool can = i < REGION_PAGES && user_page_find(v, &r->table, la, leaf_entry(&r->table, i), true, &p) && p.fetch;
     return can ? ram_host(p.slot, p.gpa) : NULL;
 }
 
@@ -327,7 +245,7 @@ static enum direct_code judge(struct vcpu *v, const struct region *r, u32 i, con
 static void page_queue(struct vcpu *v, struct space *s, struct region *r, u32 i)
 {
     u64 page = r->page[i];
-    struct direct_change c = {.la = r->la + ((u64)i << PAGE_SHIFT), .size = PAGE_SIZE, .rights = DIRECT_READ};
+    struct direct_change c = {.la = region_la(r, i), .size = PAGE_SIZE, .rights = DIRECT_READ};
     if (!(page & PAGE_MAPPED)) /* a note has come */
         return;
     if (!host_of(v)->file(host_of(v)->opaque, (void *)(page & ~PAGE_MASK), &c.file, &c.offset)) {
@@ -343,8 +261,8 @@ static void page_queue(struct vcpu *v, struct space *s, struct region *r, u32 i)
 /* A page that the process executed with breakpoints is translated again. */
 static void page_give_back(struct vcpu *v, struct space *s, u64 la, u64 left)
 {
-    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1);
-    struct region *r = region_find(v->direct_spaces, s, la);
+    u32 i = region_index(la);
+    struct region *r = region_find(&v->direct_spaces->regions, s, la);
     traps_remove(s, la & ~PAGE_MASK, PAGE_SIZE);
     if (!r || !(r->page[i] & PAGE_MAPPED))
         return;
@@ -357,7 +275,7 @@ static void page_give_back(struct vcpu *v, struct space *s, u64 la, u64 left)
 static bool traps_add(struct vcpu *v, struct space *s, const struct region *r, u32 i, const u8 *page)
 {
     u32 start[DIRECT_TRAPS], n, free = 0, at = 0;
-    u64 la = r->la + ((u64)i << PAGE_SHIFT);
+    u64 la = region_la(r, i);
     n = page_list(v, r, i, page, start, DIRECT_TRAPS);
     if (n > DIRECT_TRAPS)
         return false;
@@ -392,7 +310,7 @@ static bool straddles(struct vcpu *v, const u8 *before, const u8 *behind)
 static bool is_fit(struct vcpu *v, struct space *s, const struct region *r, u32 i, const u8 *page,
                    enum direct_code known, bool foreign, bool wanted)
 {
-    u64 la = r->la + ((u64)i << PAGE_SHIFT);
+    u64 la = region_la(r, i);
     if (known == DIRECT_CODE_WATCHED || foreign) { /* others may have written there without notice */
         known = judge(v, r, i, page);
         block_judge(v, page, known);
@@ -409,7 +327,7 @@ static bool is_fit(struct vcpu *v, struct space *s, const struct region *r, u32 
 static bool page_map(struct vcpu *v, struct space *s, struct region *r, u32 i, bool fetch)
 {
     const struct cpu_direct_host *host = host_of(v);
-    u64 la = r->la + ((u64)i << PAGE_SHIFT), entry = entry_now(r, i);
+    u64 la = region_la(r, i), entry = leaf_entry(&r->table, i);
     struct user_page p;
     if (la < host->low || la + PAGE_SIZE > host->high || !user_page_find(v, &r->table, la, entry, true, &p))
         return false;
@@ -431,25 +349,25 @@ static bool page_map(struct vcpu *v, struct space *s, struct region *r, u32 i, b
     r->count += !(r->page[i] & PAGE_MAPPED);
     r->page[i] = page;
     r->entry[i] = entry;
-    filter_add(s, at);
+    page_filter_add(&s->filter, at);
     return true;
 }
 
 bool space_map(struct vcpu *v, struct space *s, u64 la, bool fetch)
 {
     struct direct *d = v->direct_spaces;
-    struct region *r = region_find(d, s, la);
+    struct region *r = region_find(&d->regions, s, la);
     struct leaf_table now;
     u32 changed = 0; /* [bit] of the pages around */
     if (la >> 63 || !leaf_table_find(v, la, &now))
         return false;
-    if (r && !same_table(&now, &r->table))
+    if (r && !leaf_table_same(&now, &r->table))
         region_unmap(v, s, r);
-    s->broken = s->broken || (!r && !(r = region_make(d, s, la)));
+    s->broken = s->broken || (!r && !(r = region_make(&d->regions, s, &s->regions, la)));
     if (s->broken)
         return false;
     r->table = now;
-    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1), first = i & ~(DIRECT_AROUND - 1);
+    u32 i = region_index(la), first = i & ~(DIRECT_AROUND - 1);
     if (!page_map(v, s, r, i, fetch))
         return false;
     changed |= BIT(i - first);
@@ -465,16 +383,15 @@ bool space_map(struct vcpu *v, struct space *s, u64 la, bool fetch)
 
 bool space_unfit(struct vcpu *v, struct space *s, u64 la)
 {
-    const struct region *r = region_find(v->direct_spaces, s, la);
-    return r && r->page[la >> PAGE_SHIFT & (REGION_PAGES - 1)] & PAGE_UNFIT;
+    return region_page(&v->direct_spaces->regions, s, la) & PAGE_UNFIT;
 }
 
 bool space_trap(struct vcpu *v, struct space *s, u64 la)
 {
     if (likely(s->unfit_ns < s->unfit_wanted_ns))
         return false;
-    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1);
-    struct region *r = region_find(v->direct_spaces, s, la);
+    u32 i = region_index(la);
+    struct region *r = region_find(&v->direct_spaces->regions, s, la);
     if (v->direct_spaces->no_traps || !r || r->page[i] & PAGE_LEFT)
         return false;
     s->unfit_ns = s->trapped = 0;
@@ -524,7 +441,7 @@ void space_stop(struct vcpu *v, struct space *s)
     s->process = NULL;
     s->broken = false;
     d->changes = 0;
-    regions_free(d, s);
+    regions_free(&d->regions, &s->regions);
 }
 
 bool space_start(struct vcpu *v, struct space *s)
@@ -543,7 +460,7 @@ bool space_start(struct vcpu *v, struct space *s)
     fill_bytes(s->trap, 0, sizeof s->trap);
     s->epoch = 0;
     s->notes = __atomic_load_n(&v->vm->direct_notes.count, __ATOMIC_ACQUIRE);
-    fill_bytes(s->filter, 0, sizeof s->filter);
+    fill_bytes(&s->filter, 0, sizeof s->filter);
     v->stat[STAT_DIRECT_SPACE]++;
     return s->process;
 }

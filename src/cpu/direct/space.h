@@ -8,28 +8,12 @@
 #include "cpu/core/tunables.h"
 #include "cpu/core/vcpu.h"
 #include "cpu/direct/predict.h"
-#include "cpu/mmu/mmu.h"
+#include "cpu/mmu/regions.h"
 
-#define REGION_SHIFT 21
-#define REGION_PAGES 512u
-
-/* What a process has mapped of 2 MiB. */
-struct region {
-    u64 la;
-    struct space *space;
-    struct region *next_hash, *next; /* of the same hash; of the same space */
-    u32 count;                       /* pages with PAGE_MAPPED */
-    struct leaf_table table;         /* as it was when the pages were mapped */
-    u64 entry[REGION_PAGES];         /* the same of each page's entry */
-    u64 page[REGION_PAGES];          /* host address, and PAGE_*; 0: not mapped */
-};
-#define PAGE_MAPPED BIT64(0)
-#define PAGE_WRITE BIT64(1)
+/* Of region.page, beside PAGE_MAPPED and PAGE_WRITE: */
 #define PAGE_FETCH BIT64(2)
 #define PAGE_UNFIT BIT64(3) /* it could be executed, but the host's CPU must not */
 #define PAGE_LEFT BIT64(4)  /* and breakpoints do not help */
-
-#define FILTER_BITS 65536u
 
 struct space {
     bool used;
@@ -41,14 +25,14 @@ struct space {
     u64 notes;                      /* notes read, of vm.direct_notes */
     u64 clock;                      /* when it was used last */
     struct region *regions;
-    u64 trap[DIRECT_TRAPS];       /* instructions that the process stops before; 0: none */
-    bool traps_changed;           /* it does not know yet */
-    bool trapping;                /* an unfit page is being mapped with such */
-    bool tsc_faults;              /* RDTSC and RDTSCP fault in the process */
-    u64 unfit_ns;                 /* time that unfit pages cost, less what breakpoints would have cost, ... */
-    u64 unfit_wanted_ns;          /* ... from which on one gets some */
-    u32 trapped;                  /* rises with each stop at a breakpoint, falls with each turn of the process */
-    u64 filter[FILTER_BITS / 64]; /* by host page: may be mapped */
+    u64 trap[DIRECT_TRAPS];    /* instructions that the process stops before; 0: none */
+    bool traps_changed;        /* it does not know yet */
+    bool trapping;             /* an unfit page is being mapped with such */
+    bool tsc_faults;           /* RDTSC and RDTSCP fault in the process */
+    u64 unfit_ns;              /* time that unfit pages cost, less what breakpoints would have cost, ... */
+    u64 unfit_wanted_ns;       /* ... from which on one gets some */
+    u32 trapped;               /* rises with each stop at a breakpoint, falls with each turn of the process */
+    struct page_filter filter; /* pages that may be mapped */
     /* Of auto (when.c): */
     bool direct;                /* its code is executed here, and not translated */
     u64 place[DIRECT_PLACES];   /* of its threads' data, roughly: a process of the guest is known by them */
@@ -67,9 +51,8 @@ struct space {
 
 struct direct {
     struct space space[DIRECT_SPACES];
-    struct region *hash[4096], *free;
+    struct regions regions;
     struct region region[DIRECT_REGIONS];
-    u32 regions_made;
     struct direct_change change[DIRECT_CHANGES];
     u32 changes;
     u64 clock;

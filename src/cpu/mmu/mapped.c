@@ -11,12 +11,8 @@
 #include "cpu/mmu/tlb.h"
 #include "cpu/mmu/walk.h"
 
-/* An area is what one entry of the topmost table maps, with room around it that any displacement stays in. */
 #define AREAS 8
-#define AREA_SIZE BIT64(MAPPED_SHIFT)
-#define AREA_ROOM (4ull << 30)
-#define AREA_APART (AREA_SIZE + AREA_ROOM)
-#define SPACE_SIZE ((AREAS + 1) * AREA_APART + AREA_ROOM)
+#define SPACE_SIZE AREAS_SIZE(AREAS + 1)
 
 #define ACCESS_MAX 64 /* bytes */
 #define PIECES 2048
@@ -61,11 +57,10 @@ struct mapped {
     struct piece piece[PIECES];
 };
 
-/* The part of HOST_MAPPINGS that is this vCPU's; a piece, or a part of one, takes two. */
+/* Pieces, and parts of them, that there may be. */
 static u32 splits_max(const struct vcpu *v)
 {
-    u32 vcpus = v->vm->vcpu_count;
-    return HOST_MAPPINGS / 2 / (vcpus < MAPPED_VCPUS ? vcpus : MAPPED_VCPUS);
+    return alias_share(v, HOST_MAPPINGS, MAPPED_VCPUS);
 }
 
 size_t mapped_size(void)
@@ -75,7 +70,7 @@ size_t mapped_size(void)
 
 static u8 *area_host(const struct mapped *m, u32 i)
 {
-    return m->space + AREA_ROOM + i * AREA_APART;
+    return area_at(m->space, i);
 }
 
 /* Where nothing is ever mapped: for addresses that no area is for. */
@@ -90,12 +85,6 @@ static void areas_forget(struct vcpu *v)
     for (u32 i = 0; i < MAPPED_COUNT; i++)
         v->mapped_add[i] = nowhere(v->mapped, i);
     v->mapped->areas = 0;
-}
-
-static bool host_set(const struct vcpu *v, u8 *at, u64 size, u8 *memory, unsigned rights)
-{
-    const struct cpu_host *host = v->vm->host;
-    return host->alias(host->opaque, at, size, memory, rights);
 }
 
 void mapped_attach(struct vcpu *v, void *memory)
@@ -151,7 +140,7 @@ void mapped_empty(struct vcpu *v)
     if (!m || !m->count)
         return;
     for (u32 i = 0; i < m->areas; i++)
-        if (!host_set(v, area_host(m, i), AREA_SIZE, NULL, 0))
+        if (!alias_set(v, area_host(m, i), AREA_SIZE, NULL, 0))
             __builtin_trap(); /* it takes no more mappings than there were */
     m->count = m->splits = 0;
 }
@@ -186,7 +175,7 @@ static void piece_drop(struct vcpu *v, struct piece *p)
 {
     struct mapped *m = v->mapped;
     v->stat[STAT_MAPPED_DROP]++;
-    if (!host_set(v, place_of(v, p->la), p->size, NULL, 0)) {
+    if (!alias_set(v, place_of(v, p->la), p->size, NULL, 0)) {
         mapped_empty(v);
         return;
     }
@@ -216,7 +205,7 @@ void mapped_protect(struct vcpu *v, const u8 *memory, u64 size)
         if (!p->write || begin >= end)
             continue;
         if (end - begin > PAGE_SIZE || m->splits >= splits_max(v) ||
-            !host_set(v, place_of(v, p->la) + begin, end - begin, NULL, ALIAS_READ))
+            !alias_set(v, place_of(v, p->la) + begin, end - begin, NULL, ALIAS_READ))
             piece_drop(v, p);
         else
             m->splits++;
@@ -269,7 +258,7 @@ static bool writers_register(struct vcpu *v, const struct ram_slot *s, gpa_t gpa
     for (u64 done = 0; done <= size; done += PAGE_SIZE) {
         bool may = done == size || page_writer(v, s, GPA(gpa.a + done));
         if (may && done > from) {
-            if (!host_set(v, at + from, done - from, NULL, ALIAS_READ))
+            if (!alias_set(v, at + from, done - from, NULL, ALIAS_READ))
                 return false;
             v->mapped->splits++;
         }
@@ -304,7 +293,7 @@ static bool piece_make(struct vcpu *v, u64 la, const struct ram_slot *s, const s
     u8 *at = place_make(v, la), *memory = ram_host(s, gpa);
     if (!at)
         return false;
-    if (!host_set(v, at, size, memory, w->write ? ALIAS_READ | ALIAS_WRITE : ALIAS_READ)) {
+    if (!alias_set(v, at, size, memory, w->write ? ALIAS_READ | ALIAS_WRITE : ALIAS_READ)) {
         m->off = true;
         mapped_empty(v);
         return false;
@@ -351,7 +340,7 @@ enum mapped_outcome mapped_fault(struct vcpu *v, u64 host, u64 add, bool write)
     bool coded = p && p->write && write && p->memory + ((la & ~PAGE_MASK) - p->la) == memory; /* or was */
     if (coded && !page_writer(v, s, w.gpa))
         return refuse(v);
-    if (!coded || !host_set(v, place_of(v, la & ~PAGE_MASK), PAGE_SIZE, NULL, ALIAS_READ | ALIAS_WRITE)) {
+    if (!coded || !alias_set(v, place_of(v, la & ~PAGE_MASK), PAGE_SIZE, NULL, ALIAS_READ | ALIAS_WRITE)) {
         if (p)
             piece_drop(v, p);
         if (!piece_make(v, la, s, &w))

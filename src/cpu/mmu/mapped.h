@@ -16,6 +16,33 @@
 /* So many vCPUs of a VM have it: each takes 4.6 TiB of the host's address space. */
 #define MAPPED_VCPUS 12
 
+/* Addresses of the host's for guest memory: an area is what one entry of the topmost table maps, with room around it
+ * that any displacement stays in. */
+#define AREA_SIZE BIT64(MAPPED_SHIFT)
+#define AREA_ROOM (4ull << 30)
+#define AREA_APART (AREA_SIZE + AREA_ROOM)
+#define AREAS_SIZE(count) ((count)*AREA_APART + AREA_ROOM)
+
+static inline u8 *area_at(u8 *space, u32 i)
+{
+    return space + AREA_ROOM + i * AREA_APART;
+}
+
+/* cpu_host.alias */
+static inline bool alias_set(const struct vcpu *v, u8 *at, u64 size, u8 *memory, unsigned rights)
+{
+    const struct cpu_host *host = v->vm->host;
+    return host->alias(host->opaque, at, size, memory, rights);
+}
+
+/* The vCPU's part of so many mappings of the host, of which pages in a row that are mapped or lose rights take two; the
+ * VM's first `most` vCPUs have some. */
+static inline u32 alias_share(const struct vcpu *v, u32 mappings, u32 most)
+{
+    u32 vcpus = v->vm->vcpu_count;
+    return mappings / 2 / (vcpus < most ? vcpus : most);
+}
+
 static inline u32 mapped_index(u64 la)
 {
     return la >> MAPPED_SHIFT & (MAPPED_COUNT - 1);

@@ -11,36 +11,18 @@
 #include "cpu/core/copy.h"
 #include "cpu/core/stats.h"
 #include "cpu/core/tunables.h"
+#include "cpu/mmu/regions.h"
 #include "x86/paging.h"
 
 #define AREAS 12
-#define AREA_SIZE BIT64(MAPPED_SHIFT)
-#define AREA_ROOM (4ull << 30)
-#define AREA_APART (AREA_SIZE + AREA_ROOM)
-#define SPACE_SIZE ((AREAS + 1) * AREA_APART + AREA_ROOM)
+#define SPACE_SIZE AREAS_SIZE(AREAS + 1)
 
 #define SPACES 16
 #define REGIONS 1024u
-#define REGION_SHIFT 21
-#define REGION_PAGES 512u
-#define FILTER_BITS 32768u
-/* Mappings of the host that all vCPUs may take together; a run of pages takes two. */
+/* Mappings of the host that all vCPUs may take together. */
 #define HOST_MAPPINGS 24000
 
 #define UPPER_HALF (~0ull << 47)
-
-/* What is mapped of 2 MiB. */
-struct region {
-    u64 la;
-    struct user_space *space;
-    struct region *next_hash, *next; /* of the same hash; of the same space */
-    u32 count;                       /* pages that are mapped */
-    struct leaf_table table;         /* as it was when they were mapped */
-    u64 entry[REGION_PAGES];         /* the same of each page's entry */
-    u64 page[REGION_PAGES];          /* host address, and PAGE_*; 0: not mapped */
-};
-#define PAGE_MAPPED BIT64(0)
-#define PAGE_WRITE BIT64(1)
 
 struct user_space {
     bool used, on;
@@ -56,7 +38,7 @@ struct user_space {
     u64 begun;      /* the life then */
     u64 price;      /* what signals and mappings took since */
     struct region *regions;
-    u64 filter[FILTER_BITS / 64]; /* by host page: may be mapped for writing */
+    struct page_filter filter; /* pages that may be mapped for writing */
 };
 
 struct users {
@@ -69,8 +51,7 @@ struct users {
     u64 clock;
     struct user_space *runs; /* the space whose time passes, */
     u64 seen, halts;         /* since this TSC; and halts by then */
-    struct region *hash[1024], *free;
-    u32 regions_made;
+    struct regions regions;
     struct user_space *kernel;    /* that of L2's kernel while L2 runs */
     u64 nowhere[2][MAPPED_COUNT]; /* by half of the linear addresses */
     struct user_space spaces[SPACES];
@@ -89,7 +70,7 @@ size_t users_size(void)
 
 static u8 *area_host(const struct users *u, u32 i)
 {
-    return u->space + AREA_ROOM + i * AREA_APART;
+    return area_at(u->space, i);
 }
 
 void users_attach(struct vcpu *v, void *memory)
@@ -99,6 +80,8 @@ void users_attach(struct vcpu *v, void *memory)
     u->space = host->alias_space(host->opaque, SPACE_SIZE);
     if (!u->space)
         return;
+    u->regions.region = u->region;
+    u->regions.most = REGIONS;
     for (u32 i = 0; i < MAPPED_COUNT; i++) {
         u->nowhere[0][i] = (u64)area_host(u, AREAS) - ((u64)i << MAPPED_SHIFT);
         u->nowhere[1][i] = u->nowhere[0][i] - UPPER_HALF;
@@ -131,12 +114,6 @@ void users_context(const struct vcpu *v, struct tlb *t)
         context_forget(v->users, t);
 }
 
-static bool host_set(const struct vcpu *v, u8 *at, u64 size, u8 *memory, unsigned rights)
-{
-    const struct cpu_host *host = v->vm->host;
-    return host->alias(host->opaque, at, size, memory, rights);
-}
-
 /* -- areas -- */
 
 static u8 *place_of(const struct users *u, const struct user_space *s, u64 la)
@@ -155,24 +132,37 @@ static void context_lead(const struct users *u, struct tlb *t)
             t->mapped_add[mapped_index(u->area[i].la)] = (u64)area_host(u, i) - u->area[i].la;
 }
 
-/* -- regions -- */
+/* -- what is unmapped -- */
 
-static struct region **bucket(struct users *u, const struct user_space *s, u64 la)
+/* Nothing of the space is mapped any more. Its areas stay its own: a block may be in the middle, with differences that
+ * lead to them. */
+static void space_empty(struct vcpu *v, struct user_space *s)
 {
-    u64 h = (la >> REGION_SHIFT) * 0x9e3779b97f4a7c15ull + (u64)(s - u->spaces) * 0x2545f4914f6cdd1dull;
-    return &u->hash[h >> 54];
+    struct users *u = v->users;
+    for (u32 i = 0; i < AREAS; i++)
+        if (u->area[i].of == s && !alias_set(v, area_host(u, i), AREA_SIZE, NULL, 0))
+            __builtin_trap(); /* it takes no more mappings than there were */
+    regions_free(&u->regions, &s->regions);
+    s->calls = 0;
+    fill_bytes(&s->filter, 0, sizeof s->filter);
 }
 
-static struct region *region_find(struct users *u, const struct user_space *s, u64 la)
+/* Of a space that does not run: it has no areas any more, and `contexts_too` says whether its contexts are to forget it
+ * altogether. */
+static void space_part(struct vcpu *v, struct user_space *s, bool contexts_too)
 {
-    struct region *r = *bucket(u, s, la);
-    while (r && (r->space != s || r->la != la >> REGION_SHIFT << REGION_SHIFT))
-        r = r->next_hash;
-    return r;
+    struct users *u = v->users;
+    space_empty(v, s);
+    for (u32 i = 0; i < AREAS; i++)
+        u->area[i].of = u->area[i].of == s ? NULL : u->area[i].of;
+    for (u32 valid = v->mmu->valid; valid; valid &= valid - 1) {
+        struct tlb *t = &v->mmu->tlb[__builtin_ctz(valid)];
+        if (t->users == s)
+            context_forget(u, t);
+        if (t->users == s && contexts_too)
+            t->users = NULL;
+    }
 }
-
-static void space_empty(struct vcpu *v, struct user_space *s);
-static void space_part(struct vcpu *v, struct user_space *s, bool contexts_too);
 
 static bool has_area(const struct users *u, const struct user_space *s)
 {
@@ -204,71 +194,6 @@ static void make_room(struct vcpu *v, struct user_space *s)
         space_empty(v, s);
 }
 
-static struct region *region_make(struct vcpu *v, struct user_space *s, u64 la)
-{
-    struct users *u = v->users;
-    while (!u->free && u->regions_made == REGIONS)
-        make_room(v, s);
-    struct region *r = u->free, **at = bucket(u, s, la);
-    if (r)
-        u->free = r->next;
-    else
-        r = &u->region[u->regions_made++];
-    fill_bytes(r->page, 0, sizeof r->page);
-    r->la = la >> REGION_SHIFT << REGION_SHIFT;
-    r->space = s;
-    r->count = 0;
-    r->next_hash = *at;
-    r->next = s->regions;
-    *at = s->regions = r;
-    return r;
-}
-
-static void regions_free(struct users *u, struct user_space *s)
-{
-    for (struct region *r = s->regions, *next; r; r = next) {
-        struct region **at = bucket(u, s, r->la);
-        while (*at != r)
-            at = &(*at)->next_hash;
-        *at = r->next_hash;
-        next = r->next;
-        r->count = 0;
-        r->next = u->free;
-        u->free = r;
-    }
-    s->regions = NULL;
-}
-
-/* Nothing of the space is mapped any more. Its areas stay its own: a block may be in the middle, with differences that
- * lead to them. */
-static void space_empty(struct vcpu *v, struct user_space *s)
-{
-    struct users *u = v->users;
-    for (u32 i = 0; i < AREAS; i++)
-        if (u->area[i].of == s && !host_set(v, area_host(u, i), AREA_SIZE, NULL, 0))
-            __builtin_trap(); /* it takes no more mappings than there were */
-    regions_free(u, s);
-    s->calls = 0;
-    fill_bytes(s->filter, 0, sizeof s->filter);
-}
-
-/* Of a space that does not run: it has no areas any more, and `contexts_too` says whether its contexts are to forget it
- * altogether. */
-static void space_part(struct vcpu *v, struct user_space *s, bool contexts_too)
-{
-    struct users *u = v->users;
-    space_empty(v, s);
-    for (u32 i = 0; i < AREAS; i++)
-        u->area[i].of = u->area[i].of == s ? NULL : u->area[i].of;
-    for (u32 valid = v->mmu->valid; valid; valid &= valid - 1) {
-        struct tlb *t = &v->mmu->tlb[__builtin_ctz(valid)];
-        if (t->users == s)
-            context_forget(u, t);
-        if (t->users == s && contexts_too)
-            t->users = NULL;
-    }
-}
-
 void users_empty(struct vcpu *v)
 {
     struct users *u = v->users;
@@ -279,8 +204,7 @@ void users_empty(struct vcpu *v)
 
 static u32 calls_max(const struct vcpu *v)
 {
-    u32 vcpus = v->vm->vcpu_count;
-    return HOST_MAPPINGS / 2 / (vcpus < USERS_VCPUS ? vcpus : USERS_VCPUS);
+    return alias_share(v, HOST_MAPPINGS, USERS_VCPUS);
 }
 
 static u32 calls_sum(const struct users *u)
@@ -303,9 +227,9 @@ static bool call_count(struct vcpu *v, struct user_space *s)
 /* Pages [from, to) of the region are not mapped any more; or none of the space. */
 static void pages_unmap(struct vcpu *v, struct region *r, u32 from, u32 to)
 {
-    u8 *at = place_of(v->users, r->space, r->la) + ((u64)from << PAGE_SHIFT);
-    if (!call_count(v, r->space) || !host_set(v, at, (u64)(to - from) << PAGE_SHIFT, NULL, 0)) {
-        space_empty(v, r->space);
+    u8 *at = place_of(v->users, r->owner, region_la(r, from));
+    if (!call_count(v, r->owner) || !alias_set(v, at, (u64)(to - from) << PAGE_SHIFT, NULL, 0)) {
+        space_empty(v, r->owner);
         return;
     }
     for (u32 i = from; i < to; i++) {
@@ -330,15 +254,10 @@ static void region_unmap(struct vcpu *v, struct region *r)
 
 /* -- comparing -- */
 
-static u64 entry_now(const struct region *r, u32 i)
-{
-    return r->table.entry ? __atomic_load_n(&r->table.entry[i], __ATOMIC_RELAXED) : r->table.leaf;
-}
-
 static bool page_find(struct vcpu *v, const struct region *r, u32 i, u64 entry, struct user_page *p)
 {
-    u64 la = r->la + ((u64)i << PAGE_SHIFT);
-    if (is_kernel(r->space))
+    u64 la = region_la(r, i);
+    if (is_kernel(r->owner))
         return global_page_find(v, &r->table, la, entry, p);
     return !(entry & PTE_G) && user_page_find(v, &r->table, la, entry, false, p);
 }
@@ -349,25 +268,19 @@ static bool same_in_l1(struct vcpu *v, const struct region *r, u32 i)
     struct user_page p;
     if (mmu_is_simple(v))
         return true;
-    return page_find(v, r, i, entry_now(r, i), &p) && (u64)ram_host(p.slot, p.gpa) == (r->page[i] & ~PAGE_MASK) &&
-           (p.write || !(r->page[i] & PAGE_WRITE));
-}
-
-static bool same_table(const struct leaf_table *a, const struct leaf_table *b)
-{
-    return a->entry == b->entry && a->leaf == b->leaf && a->shift == b->shift && a->user == b->user &&
-           a->write == b->write;
+    return page_find(v, r, i, leaf_entry(&r->table, i), &p) &&
+           (u64)ram_host(p.slot, p.gpa) == (r->page[i] & ~PAGE_MASK) && (p.write || !(r->page[i] & PAGE_WRITE));
 }
 
 static bool same_page(struct vcpu *v, const struct region *r, u32 i)
 {
-    return !r->page[i] || (entry_now(r, i) == r->entry[i] && same_in_l1(v, r, i));
+    return !r->page[i] || (leaf_entry(&r->table, i) == r->entry[i] && same_in_l1(v, r, i));
 }
 
 static void region_compare(struct vcpu *v, struct region *r)
 {
     struct leaf_table now;
-    if (!leaf_table_find(v, r->la, &now) || !same_table(&now, &r->table)) {
+    if (!leaf_table_find(v, r->la, &now) || !leaf_table_same(&now, &r->table)) {
         region_unmap(v, r);
         return;
     }
@@ -400,9 +313,9 @@ void users_drop(struct vcpu *v, struct tlb *t, u64 la, u64 before)
     struct user_space *s = t->users;
     if (!s || s->epoch != before)
         return;
-    struct region *r = region_find(v->users, s, la);
+    struct region *r = region_find(&v->users->regions, s, la);
     if (r && r->table.entry)
-        page_unmap(v, r, la >> PAGE_SHIFT & (REGION_PAGES - 1));
+        page_unmap(v, r, region_index(la));
     else if (r)
         region_unmap(v, r);
     for (r = s->has_giants ? s->regions : NULL; r; r = r->next)
@@ -411,32 +324,19 @@ void users_drop(struct vcpu *v, struct tlb *t, u64 la, u64 before)
     s->epoch += TLB_CONTEXTS; /* of the context's number: mmu_epoch */
 }
 
-static u32 filter_bit(u64 host)
-{
-    return (host >> PAGE_SHIFT) % FILTER_BITS;
-}
-
-static bool may_write(const struct user_space *s, u64 host, u64 size)
-{
-    for (u64 at = 0; at < size; at += PAGE_SIZE)
-        if (at >= 64 * PAGE_SIZE || s->filter[filter_bit(host + at) / 64] >> (filter_bit(host + at) % 64) & 1)
-            return true;
-    return false;
-}
-
 void users_protect(struct vcpu *v, const u8 *memory, u64 size)
 {
     struct users *u = v->users;
     for (u32 n = 0; u && n < SPACES; n++) {
         struct user_space *s = &u->spaces[n];
-        if (!s->regions || !may_write(s, (u64)memory, size))
+        if (!s->regions || !page_filter_has(&s->filter, (u64)memory, size))
             continue;
         for (struct region *r = s->regions; r; r = r->next) {
             for (u32 i = 0; i < REGION_PAGES && r->count; i++) {
                 if (!(r->page[i] & PAGE_WRITE) || (r->page[i] & ~PAGE_MASK) - (u64)memory >= size)
                     continue;
-                u8 *at = place_of(u, s, r->la) + ((u64)i << PAGE_SHIFT);
-                if (call_count(v, s) && host_set(v, at, PAGE_SIZE, NULL, ALIAS_READ))
+                u8 *at = place_of(u, s, region_la(r, i));
+                if (call_count(v, s) && alias_set(v, at, PAGE_SIZE, NULL, ALIAS_READ))
                     r->page[i] &= ~PAGE_WRITE;
                 else
                     space_empty(v, s);
@@ -487,13 +387,13 @@ static u64 page_decide(struct vcpu *v, const struct region *r, u32 i, u64 entry)
 /* Maps pages [from, to), which lie beside each other in host memory and have the same rights. */
 static bool run_map(struct vcpu *v, struct region *r, u32 from, u32 to)
 {
-    struct user_space *s = r->space;
+    struct user_space *s = r->owner;
     u64 page = r->page[from];
-    u8 *at = place_of(v->users, s, r->la) + ((u64)from << PAGE_SHIFT);
+    u8 *at = place_of(v->users, s, region_la(r, from));
     unsigned rights = page & PAGE_WRITE ? ALIAS_READ | ALIAS_WRITE : ALIAS_READ;
     v->stat[STAT_USERS_CALL]++;
     v->stat[STAT_USERS_PAGES] += to - from;
-    return call_count(v, s) && host_set(v, at, (u64)(to - from) << PAGE_SHIFT, (u8 *)(page & ~PAGE_MASK), rights);
+    return call_count(v, s) && alias_set(v, at, (u64)(to - from) << PAGE_SHIFT, (u8 *)(page & ~PAGE_MASK), rights);
 }
 
 /* Maps the page of a linear address, and some around it that are not mapped. False: it could not be. */
@@ -504,30 +404,30 @@ static bool pages_map(struct vcpu *v, struct user_space *s, u64 la)
     if (la >> 47 != (is_kernel(s) ? UPPER_HALF >> 47 : 0) || !leaf_table_find(v, la, &now) || !place_make(v, s, la))
         return false;
     calls_limit(v, s, USERS_AROUND_LARGE);
-    struct region *r = region_find(u, s, la);
-    if (r && !same_table(&now, &r->table)) {
+    struct region *r = region_find(&u->regions, s, la);
+    if (r && !leaf_table_same(&now, &r->table)) {
         region_unmap(v, r);
-        r = region_find(u, s, la); /* or all of the space went */
+        r = region_find(&u->regions, s, la); /* or all of the space went */
     }
-    if (!r)
-        r = region_make(v, s, la);
+    while (!r && !(r = region_make(&u->regions, s, &s->regions, la)))
+        make_room(v, s);
     r->table = now;
     s->has_giants |= now.shift > REGION_SHIFT;
     u32 around = now.entry ? USERS_AROUND : USERS_AROUND_LARGE;
-    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1), first = i & ~(around - 1);
+    u32 i = region_index(la), first = i & ~(around - 1);
     u64 changed = 0;
     for (u32 n = 0; n < around; n++) {
         u32 k = first + n;
         if (r->page[k] && k != i)
             continue;
-        u64 entry = entry_now(r, k), page = page_decide(v, r, k, entry);
+        u64 entry = leaf_entry(&r->table, k), page = page_decide(v, r, k, entry);
         if (page == r->page[k] || !page)
             continue;
         r->count += !r->page[k];
         r->page[k] = page;
         r->entry[k] = entry;
         if (page & PAGE_WRITE)
-            s->filter[filter_bit(page) / 64] |= BIT64(filter_bit(page) % 64);
+            page_filter_add(&s->filter, page);
         changed |= BIT64(n);
     }
     for (u32 n = 0; n < around;) {
@@ -590,7 +490,7 @@ static bool is_there(struct vcpu *v, u64 la)
     struct leaf_table t;
     if (!leaf_table_find(v, la, &t))
         return false;
-    u64 entry = t.entry ? t.entry[la >> PAGE_SHIFT & (REGION_PAGES - 1)] : t.leaf;
+    u64 entry = leaf_entry(&t, region_index(la));
     return entry & PTE_P && entry & PTE_A;
 }
 
@@ -612,13 +512,13 @@ enum mapped_outcome users_fault(struct vcpu *v, u64 host, u64 add, bool write)
     space_refresh(v, s);
     pages_map(v, s, la);
     context_lead(u, t);
-    struct region *r = region_find(u, s, la);
-    u32 i = la >> PAGE_SHIFT & (REGION_PAGES - 1);
+    struct region *r = region_find(&u->regions, s, la);
+    u32 i = region_index(la);
     u64 page = r ? r->page[i] : 0;
     if (page && (!write || page & PAGE_WRITE))
         return nowhere_yet ? MAPPED_LATER : MAPPED_DONE; /* the difference in use leads nowhere still */
     struct user_page p;
-    if (page && page_find(v, r, i, entry_now(r, i), &p) && p.write)
+    if (page && page_find(v, r, i, leaf_entry(&r->table, i), &p) && p.write)
         return refuse(v); /* there is code in it */
     if (!page && is_kernel(s) && is_there(v, la))
         return refuse(v); /* a user's, or not global, or no RAM */
@@ -633,8 +533,7 @@ const u8 *users_memory(const struct vcpu *v, const u8 *host)
     if (i >= AREAS || offset >= AREA_SIZE || !u->area[i].of)
         return NULL;
     u64 la = u->area[i].la + offset;
-    const struct region *r = region_find(u, u->area[i].of, la);
-    u64 page = r ? r->page[la >> PAGE_SHIFT & (REGION_PAGES - 1)] : 0;
+    u64 page = region_page(&u->regions, u->area[i].of, la);
     return page ? (const u8 *)(page & ~PAGE_MASK) + (la & PAGE_MASK) : NULL;
 }
 
@@ -768,9 +667,10 @@ void users_select(struct vcpu *v, struct tlb *t)
     time_note(v, user ? t->users : other ? other->users : NULL);
     if (is_served(t) && fits(v, t))
         space_select(v, t);
+    u32 here = mapped_mode(v, t), there = mapped_mode(v, other);
     if (is_served(t) && v->cpl == (user ? 3 : 0))
-        v->mode = (v->mode & ~MODE_MAPPED) | (long_mode ? mapped_mode(v, t) : 0);
-    v->mode_crossed[1] = (v->mode_crossed[1] & ~MODE_MAPPED) | mapped_mode(v, user ? t : other);
+        v->mode = (v->mode & ~MODE_MAPPED) | (long_mode ? here : 0);
+    v->mode_crossed[1] = (v->mode_crossed[1] & ~MODE_MAPPED) | (user ? here : there);
     if (v->in_guest)
-        v->mode_crossed[0] = (v->mode_crossed[0] & ~MODE_MAPPED) | mapped_mode(v, user ? other : t);
+        v->mode_crossed[0] = (v->mode_crossed[0] & ~MODE_MAPPED) | (user ? there : here);
 }
