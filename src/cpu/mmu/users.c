@@ -14,8 +14,10 @@
 #include "cpu/mmu/regions.h"
 #include "x86/paging.h"
 
-#define AREAS 12
-#define SPACE_SIZE AREAS_SIZE(AREAS + 1)
+/* Areas that a vCPU has, and all together: V8 puts pieces of a heap anywhere in 46 bits, which is all of the most. */
+#define AREAS_MOST 128u
+#define AREAS_LEAST 12u
+#define AREAS_ALL 136u
 
 #define SPACES 16
 #define REGIONS 1024u
@@ -23,6 +25,8 @@
 #define HOST_MAPPINGS 24000
 
 #define UPPER_HALF (~0ull << 47)
+/* Leads no linear address to one of the host. */
+#define NOT_CANONICAL BIT64(62)
 
 struct user_space {
     bool used, on;
@@ -42,12 +46,13 @@ struct user_space {
 };
 
 struct users {
-    u8 *space; /* of the host */
-    bool off;  /* the host takes no mappings */
+    u8 *space; /* of the host, from when something is mapped on */
+    u32 areas;
+    bool off; /* the host takes no mappings, or has no room for them */
     struct area {
         struct user_space *of;
         u64 la;
-    } area[AREAS];
+    } area[AREAS_MOST];
     u64 clock;
     struct user_space *runs; /* the space whose time passes, */
     u64 seen, halts;         /* since this TSC; and halts by then */
@@ -76,23 +81,23 @@ static u8 *area_host(const struct users *u, u32 i)
 void users_attach(struct vcpu *v, void *memory)
 {
     struct users *u = memory;
-    const struct cpu_host *host = v->vm->host;
-    u->space = host->alias_space(host->opaque, SPACE_SIZE);
-    if (!u->space)
-        return;
     u->regions.region = u->region;
     u->regions.most = REGIONS;
-    for (u32 i = 0; i < MAPPED_COUNT; i++) {
-        u->nowhere[0][i] = (u64)area_host(u, AREAS) - ((u64)i << MAPPED_SHIFT);
-        u->nowhere[1][i] = u->nowhere[0][i] - UPPER_HALF;
-    }
+    for (u32 i = 0; i < MAPPED_COUNT; i++)
+        u->nowhere[0][i] = u->nowhere[1][i] = NOT_CANONICAL;
     v->users = u;
+}
+
+/* One area more leads nowhere. */
+static u64 space_size(const struct users *u)
+{
+    return AREAS_SIZE(u->areas + 1);
 }
 
 void users_detach(struct vcpu *v)
 {
-    if (v->users)
-        v->vm->host->memory_put(v->vm->host->opaque, v->users->space, SPACE_SIZE);
+    if (v->users && v->users->space)
+        v->vm->host->memory_put(v->vm->host->opaque, v->users->space, space_size(v->users));
     v->users = NULL;
 }
 
@@ -114,11 +119,37 @@ void users_context(const struct vcpu *v, struct tlb *t)
         context_forget(v->users, t);
 }
 
+/* Sets address space aside, as much as there is for one of so many vCPUs. False: the host has none. */
+static bool areas_make(struct vcpu *v)
+{
+    struct users *u = v->users;
+    const struct cpu_host *host = v->vm->host;
+    if (u->space || u->off)
+        return u->space;
+    u->areas = AREAS_ALL / v->vm->vcpu_count;
+    u->areas = u->areas > AREAS_MOST ? AREAS_MOST : u->areas < AREAS_LEAST ? AREAS_LEAST : u->areas;
+    while (!(u->space = host->alias_space(host->opaque, space_size(u))) && u->areas > AREAS_LEAST)
+        u->areas = u->areas / 2 < AREAS_LEAST ? AREAS_LEAST : u->areas / 2;
+    u->off = !u->space;
+    if (u->off)
+        return false;
+    for (u32 i = 0; i < MAPPED_COUNT; i++) {
+        u->nowhere[0][i] = (u64)area_host(u, u->areas) - ((u64)i << MAPPED_SHIFT);
+        u->nowhere[1][i] = u->nowhere[0][i] - UPPER_HALF;
+    }
+    for (u32 valid = v->mmu->valid; valid; valid &= valid - 1) {
+        struct tlb *t = &v->mmu->tlb[__builtin_ctz(valid)];
+        if (is_served(t))
+            context_forget(u, t);
+    }
+    return true;
+}
+
 /* -- areas -- */
 
 static u8 *place_of(const struct users *u, const struct user_space *s, u64 la)
 {
-    for (u32 i = 0; i < AREAS; i++)
+    for (u32 i = 0; i < u->areas; i++)
         if (u->area[i].of == s && la - u->area[i].la < AREA_SIZE)
             return area_host(u, i) + (la - u->area[i].la);
     return NULL;
@@ -127,7 +158,7 @@ static u8 *place_of(const struct users *u, const struct user_space *s, u64 la)
 /* The context leads to the areas of its space. */
 static void context_lead(const struct users *u, struct tlb *t)
 {
-    for (u32 i = 0; i < AREAS; i++)
+    for (u32 i = 0; i < u->areas; i++)
         if (u->area[i].of == t->users)
             t->mapped_add[mapped_index(u->area[i].la)] = (u64)area_host(u, i) - u->area[i].la;
 }
@@ -139,7 +170,7 @@ static void context_lead(const struct users *u, struct tlb *t)
 static void space_empty(struct vcpu *v, struct user_space *s)
 {
     struct users *u = v->users;
-    for (u32 i = 0; i < AREAS; i++)
+    for (u32 i = 0; i < u->areas; i++)
         if (u->area[i].of == s && !alias_set(v, area_host(u, i), AREA_SIZE, NULL, 0))
             __builtin_trap(); /* it takes no more mappings than there were */
     regions_free(&u->regions, &s->regions);
@@ -153,7 +184,7 @@ static void space_part(struct vcpu *v, struct user_space *s, bool contexts_too)
 {
     struct users *u = v->users;
     space_empty(v, s);
-    for (u32 i = 0; i < AREAS; i++)
+    for (u32 i = 0; i < u->areas; i++)
         u->area[i].of = u->area[i].of == s ? NULL : u->area[i].of;
     for (u32 valid = v->mmu->valid; valid; valid &= valid - 1) {
         struct tlb *t = &v->mmu->tlb[__builtin_ctz(valid)];
@@ -166,7 +197,7 @@ static void space_part(struct vcpu *v, struct user_space *s, bool contexts_too)
 
 static bool has_area(const struct users *u, const struct user_space *s)
 {
-    for (u32 i = 0; i < AREAS; i++)
+    for (u32 i = 0; i < u->areas; i++)
         if (u->area[i].of == s)
             return true;
     return false;
@@ -354,7 +385,7 @@ static bool place_make(struct vcpu *v, struct user_space *s, u64 la)
     if (place_of(u, s, la))
         return true;
     for (;;) {
-        for (u32 i = 0; i < AREAS; i++) {
+        for (u32 i = 0; i < u->areas; i++) {
             if (u->area[i].of)
                 continue;
             u->area[i] = (struct area){.of = s, .la = la & ~(AREA_SIZE - 1)};
@@ -448,10 +479,10 @@ static bool pages_map(struct vcpu *v, struct user_space *s, u64 la)
 static bool address_of(const struct users *u, const struct user_space *s, u64 host, u64 add, u64 *la, bool *nowhere_yet)
 {
     u64 from = host - (u64)area_host(u, 0), i = from / AREA_APART, offset = from % AREA_APART;
-    *nowhere_yet = i == AREAS;
-    if (i > AREAS || offset >= AREA_SIZE)
+    *nowhere_yet = i == u->areas;
+    if (i > u->areas || offset >= AREA_SIZE)
         return false;
-    u64 of = *nowhere_yet ? (u64)area_host(u, AREAS) - add : u->area[i].la;
+    u64 of = *nowhere_yet ? (u64)area_host(u, u->areas) - add : u->area[i].la;
     *la = of + offset;
     u64 half = is_kernel(s) ? UPPER_HALF >> 47 : 0;
     return *nowhere_yet ? of >> 47 == half && !(of & (AREA_SIZE - 1)) : u->area[i].of == s;
@@ -530,7 +561,7 @@ const u8 *users_memory(const struct vcpu *v, const u8 *host)
 {
     struct users *u = v->users;
     u64 from = u ? (u64)(host - area_host(u, 0)) : ~0ull, i = from / AREA_APART, offset = from % AREA_APART;
-    if (i >= AREAS || offset >= AREA_SIZE || !u->area[i].of)
+    if (i >= u->areas || offset >= AREA_SIZE || !u->area[i].of)
         return NULL;
     u64 la = u->area[i].la + offset;
     u64 page = region_page(&u->regions, u->area[i].of, la);
@@ -616,7 +647,7 @@ static void space_decide(struct vcpu *v, struct user_space *s)
     bool always = v->vm->maps == CPU_MAPS_ON;
     if (!is_kernel(s))
         recognise(v, s);
-    if (!s->on && (s->life >= s->wanted || always)) {
+    if (!s->on && (s->life >= s->wanted || always) && areas_make(v)) {
         s->on = true;
         s->begun = s->life;
         s->price = 0;

@@ -10,11 +10,11 @@
 #include "cpu/mmu/mapped.h"
 #include "cpu/mmu/tlb.h"
 
-/* So many vCPUs of a VM have it: each takes 6.5 TiB of the host's address space. */
+/* So many vCPUs of a VM have it: each takes 6.5 TiB of the host's address space at least, a single one 65. */
 #define USERS_VCPUS 8
 
 size_t users_size(void);
-/* `memory` is zeroed. Without address space for it in the host nothing is ever mapped: vcpu.users is NULL. */
+/* `memory` is zeroed. Address space of the host is taken when something is mapped first; without it nothing ever is. */
 void users_attach(struct vcpu *v, void *memory);
 void users_detach(struct vcpu *v);
 
