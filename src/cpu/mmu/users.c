@@ -506,7 +506,7 @@ static bool fits(const struct vcpu *v, const struct tlb *t)
     if (!(t->key.flags & TLB_USER) && ((v->cr0 & paging) != paging || !(v->cr4 & CR4_PGE) || !may_be_global(t)))
         return false;
     return (t->key.flags & (TLB_USER | TLB_AC)) != (TLB_USER | TLB_AC) && !(t->key.flags & TLB_SMM) &&
-           v->efer & EFER_LMA && !watch_armed(v) && !(v->mmu->away >> tlb_number(v->mmu, t) & 1);
+           v->efer & EFER_LMA && !watch_armed(v);
 }
 
 /* Are pages mapped for this context of users? */
