@@ -368,7 +368,7 @@ void emit_return_matched(struct emit *e)
 /* Hot blocks of user code have what others share: nobody looks where they return. */
 static bool is_fast(const struct tr *t)
 {
-    return t->b->hot && t->mode & MODE_USER;
+    return t->b->hot && t->mode & MODE_LASTING;
 }
 
 /* A CALL, with its return address in r11, notes where its return goes on: at the jump here, which leads to the block

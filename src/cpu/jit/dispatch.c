@@ -66,7 +66,7 @@ static bool heats(struct vcpu *v, u64 at)
     u16 *seen = &x->heat.seen[(at ^ at / HEAT_MARKS) % HEAT_MARKS];
     bool first = !(*seen)++;
     x->heat.different += first;
-    if (v->mode & MODE_USER)
+    if (v->mode & MODE_LASTING)
         return *seen == HEAT_OFTEN;
     return first && x->heat.small >= HEAT_STEADY << v->vm->cache->coolings;
 }
@@ -144,7 +144,7 @@ static bool transfer_to(struct vcpu *v, u32 transfer, u64 la, struct exit_link *
 static void look_at_return(struct vcpu *v, u32 transfer, u64 la)
 {
     u64 from = v->page_la + (transfer & PAGE_MASK);
-    if (!(v->mode & MODE_USER)) {
+    if (!(v->mode & MODE_LASTING)) {
         if (heats(v, la))
             heat(v, jump_find(v->tlb, la));
     } else if (heats(v, from)) {
@@ -175,7 +175,7 @@ bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la)
     u32 transfer, number;
     struct exit_link *link = NULL;
     v->stat[STAT_JUMP]++;
-    if (!v->sample_left && heats(v, v->mode & MODE_USER ? (u64)after : la))
+    if (!v->sample_left && heats(v, v->mode & MODE_LASTING ? (u64)after : la))
         heat(v, after); /* the block that jumps: blocks that are hot look no more where they jump */
     __builtin_memcpy(&transfer, after + JUMP_REG_SIZE, sizeof transfer);
     if (transfer & TRANSFER_LINKS) {
