@@ -469,6 +469,49 @@ static void soft_dirty(void)
     }
 }
 
+/* Pieces anywhere in the address space, as V8 has its heap: in more parts of it of 512 GiB than are mapped at a time.
+ * Each has its own bytes, and where the same place of other parts has nothing there is nothing, in two processes by
+ * turns. */
+static void scattered(void)
+{
+    enum { PIECES = 200, TURNS = 40 };
+    const uint64_t part = 1ull << 39, size = 16 * PAGE;
+    uint8_t *piece[PIECES];
+    uint32_t seed = 7;
+    int there[2], back[2];
+    char turn = 0;
+    CHECK(!pipe(there) && !pipe(back), "pipe");
+    for (unsigned i = 0; i < PIECES;) {
+        uint64_t at = (uint64_t)(next(&seed) % 255) * part + (uint64_t)(next(&seed) % 4096) * size + size;
+        void *p = mmap((void *)at, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+        if (p != MAP_FAILED)
+            piece[i++] = p;
+    }
+    bool child = !fork();
+    for (unsigned round = 0; round < TURNS; round++) {
+        CHECK(!child || read(there[0], &turn, 1) == 1, "turn");
+        for (unsigned n = 0; n < 300; n++) {
+            unsigned i = next(&seed) % PIECES;
+            uint8_t *at = piece[i] + (round % 16) * PAGE + i, *twin = at;
+            CHECK(!READ(at) || READ(at) == (uint8_t)(i + child), "%p has %u", at, *at);
+            WRITE(at, (uint8_t)(i + child));
+            twin = (uint8_t *)((uintptr_t)at % part + (next(&seed) % 256) * part);
+            bool has = false;
+            for (unsigned k = 0; k < PIECES && !has; k++)
+                has = (uint64_t)(twin - piece[k]) < size;
+            if (!has)
+                CHECK(FAULT_OF(READ(twin)) == SIGSEGV, "%p has something", twin);
+        }
+        CHECK(write((child ? back : there)[1], &turn, 1) == 1, "turn");
+        CHECK(child || read(back[0], &turn, 1) == 1, "turn");
+    }
+    if (child)
+        _exit(failures != 0);
+    int status = 0;
+    CHECK(wait(&status) > 0 && !status, "the other process: %d", status);
+}
+
 /* The kernel writes to pages that this process has mapped, by other ways. */
 static void kernel_writes(void)
 {
@@ -499,6 +542,7 @@ const struct subject memory_subjects[] = {
     {"large", large},
     {"merged", merged},
     {"soft-dirty", soft_dirty},
+    {"scattered", scattered},
     {"kernel-writes", kernel_writes},
     {NULL, NULL},
 };

@@ -81,8 +81,8 @@
 #define USERS_AROUND 16u                /* pages that are mapped around a fault, as far as they can be, */
 #define USERS_AROUND_LARGE 64u          /* and of a large page */
 #define USERS_YOUNG_CYCLES 20000000ull  /* that a process ran before its pages are mapped */
-#define USERS_PART 4u                  /* of its time may be what signals and mappings take, */
-#define USERS_CREDIT_CYCLES 20000000ull  /* after this at the beginning */
+#define USERS_PART 4u                   /* of its time may be what signals and mappings take, */
+#define USERS_CREDIT_CYCLES 20000000ull /* after this at the beginning */
 #define USERS_PAUSE_CYCLES 200000000ull /* until they are mapped again, if it was more */
 #define USERS_SEEN_CYCLES 4000000ull    /* that may lie between two looks at what runs */
 #define USERS_PLACE_SIZE BIT64(34)      /* bytes that a process's data of threads lie in */
