@@ -45,8 +45,8 @@
 #define HEAT_DOUBLINGS 8
 #define HEAT_MARKS 2048 /* marks of places */
 #define HEAT_LINKED 128 /* blocks at most that get it together, as they are linked */
-#define HEAT_LINKED_USER 16
-#define HEAT_OFTEN 8 /* user code gets it when it is seen so often in a window, and keeps it */
+#define HEAT_LINKED_LASTING 16
+#define HEAT_OFTEN 8 /* MODE_LASTING gets it when it is seen so often in a window, and keeps it */
 
 #define LOOP_WEIGHT 16 /* how often a loop is taken to run */
 #define LOAN_COST 6    /* what making and ending a loan costs, in uses of a register without a home */

@@ -526,7 +526,7 @@ static void hot_add(struct cache *c, const struct block *b)
 /* Adds a block to those that become hot, if it is not one of them. */
 static void heat_add(struct block **found, u32 *count, struct block *b)
 {
-    if (!b || !b->valid || *count == (b->mode & MODE_LASTING ? HEAT_LINKED_USER : HEAT_LINKED))
+    if (!b || !b->valid || *count == (b->mode & MODE_LASTING ? HEAT_LINKED_LASTING : HEAT_LINKED))
         return;
     for (u32 i = 0; i < *count; i++)
         if (found[i] == b)
@@ -575,7 +575,7 @@ void block_heat_at(struct vcpu *v, u64 la)
         block_heat(v, found);
 }
 
-/* Blocks of user code stay hot, which many processes share. */
+/* Blocks of MODE_LASTING stay hot. */
 void block_cool(struct vcpu *v)
 {
     struct cache *c = v->vm->cache;

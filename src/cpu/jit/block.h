@@ -169,7 +169,7 @@ void block_heat_at(struct vcpu *v, u64 la);
  * be made again with TLB checks for that. And whether an instruction is one of those. */
 void block_add_checks(struct vcpu *v, struct block *b, u16 offset);
 bool block_has_checks(const struct cache *c, u64 page, u16 offset);
-/* No block is hot any more but those of user code: they are killed. */
+/* No block is hot any more but those that last (MODE_LASTING): they are killed. */
 void block_cool(struct vcpu *v);
 /* Chains a link to the block at its target, whose linear address is la, if the block fits it. */
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to, u64 la);

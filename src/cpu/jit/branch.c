@@ -365,7 +365,7 @@ void emit_return_matched(struct emit *e)
     emit_ret(e);
 }
 
-/* Hot blocks of user code have what others share: nobody looks where they return. */
+/* Hot blocks of MODE_LASTING have what others share: nobody looks where they return. */
 static bool is_fast(const struct tr *t)
 {
     return t->b->hot && t->mode & MODE_LASTING;

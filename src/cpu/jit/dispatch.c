@@ -53,9 +53,9 @@ static void heat_window(struct vcpu *v)
     x->heat.samples = x->heat.different = 0;
 }
 
-/* A jump is looked at, which is known by where it leads or, in user code and back in the page, where it stands: returns
- * whether what jumps becomes hot (tunables.h). After how many jumps the next one is looked at varies, so that a loop
- * does not always show the same jump. */
+/* A jump is looked at, which is known by where it leads or, in MODE_LASTING and back in the page, where it stands:
+ * returns whether what jumps becomes hot (tunables.h). After how many jumps the next one is looked at varies, so that a
+ * loop does not always show the same jump. */
 static bool heats(struct vcpu *v, u64 at)
 {
     struct exec *x = v->exec;
@@ -140,7 +140,7 @@ static bool transfer_to(struct vcpu *v, u32 transfer, u64 la, struct exit_link *
     return proceed(v, la, 0);
 }
 
-/* Its own block is not known: in user code it is searched, which other code is not worth. */
+/* Its own block is not known: in MODE_LASTING it is searched, which other code is not worth. */
 static void look_at_return(struct vcpu *v, u32 transfer, u64 la)
 {
     u64 from = v->page_la + (transfer & PAGE_MASK);
