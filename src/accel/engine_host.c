@@ -36,14 +36,15 @@ static void *memory_get(void *opaque, size_t size, enum cpu_memory kind)
                      kind != CPU_MEMORY_SPARSE);
 }
 
-static void memory_put(void *opaque, void *memory, size_t size)
+KEEPS_VECTORS static void memory_put(void *opaque, void *memory, size_t size)
 {
     munmap(memory, size);
 }
 
-static void *alias_space(void *opaque, u64 size)
+KEEPS_VECTORS static void *alias_space(void *opaque, u64 size)
 {
-    return pages_map(size, PROT_NONE, false);
+    void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
 }
 
 /* Memory of a file that is known is mapped and touched at once. Of other memory, MREMAP of 0 bytes of a shared mapping

@@ -199,7 +199,7 @@ struct cpu_host {
      * Addresses of the host's that nothing is mapped at, for aliases of guest memory; memory_put gives them back. NULL:
      * there are none so many. And sets what is at some of them: `memory`, which is mapped elsewhere and shared, with
      * these rights; or what is there already, with other rights; or, with none, nothing. False: nothing has changed,
-     * or it is not known what is there now. [any] alias leaves vector registers alone.
+     * or it is not known what is there now. These and memory_put leave vector registers alone; [any] alias.
      */
     void *(*alias_space)(void *opaque, u64 size);
     bool (*alias)(void *opaque, void *at, u64 size, void *memory, unsigned rights);

@@ -46,7 +46,7 @@
 #define HEAT_MARKS 2048 /* marks of places */
 #define HEAT_LINKED 128 /* blocks at most that get it together, as they are linked */
 #define HEAT_LINKED_LASTING 16
-#define HEAT_OFTEN 8 /* MODE_LASTING gets it when it is seen so often in a window, and keeps it */
+#define HEAT_OFTEN 8 /* code that lasts gets it when it is seen so often in a window, and keeps it */
 
 #define LOOP_WEIGHT 16 /* how often a loop is taken to run */
 #define LOAN_COST 6    /* what making and ending a loan costs, in uses of a register without a home */

@@ -295,8 +295,6 @@ VCPU_AT(arith, VCPU_ARITH);
 #define MODE_TSC BIT(15)    /* RDTSC is legal, and gives the host's TSC plus vcpu.tsc_offset: nothing scales or exits */
 #define MODE_BASES BIT(16)  /* 64-bit code, CR4.FSGSBASE: RDFSBASE and its kin are legal */
 #define MODE_MAPPED BIT(17) /* 64-bit code, CPL 0 or 3: memory by mapped_add of the vCPU or of the TLB context */
-/* Code that is made for speed block by block, and stays so: programs compute, and without checks it grows little. */
-#define MODE_LASTING (MODE_USER | MODE_MAPPED)
 
 struct vm {
     const struct machine *machine; /* its devices */

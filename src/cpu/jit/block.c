@@ -526,7 +526,7 @@ static void hot_add(struct cache *c, const struct block *b)
 /* Adds a block to those that become hot, if it is not one of them. */
 static void heat_add(struct block **found, u32 *count, struct block *b)
 {
-    if (!b || !b->valid || *count == (b->mode & MODE_LASTING ? HEAT_LINKED_LASTING : HEAT_LINKED))
+    if (!b || !b->valid || *count == (mode_lasts(b->mode) ? HEAT_LINKED_LASTING : HEAT_LINKED))
         return;
     for (u32 i = 0; i < *count; i++)
         if (found[i] == b)
@@ -551,7 +551,7 @@ void block_heat(struct vcpu *v, struct block *b)
         if (found[i]->hot)
             continue;
         hot_add(c, found[i]);
-        c->has_hot |= !(found[i]->mode & MODE_LASTING);
+        c->has_hot |= !mode_lasts(found[i]->mode);
         block_kill(c, found[i]);
         killed++;
     }
@@ -575,7 +575,7 @@ void block_heat_at(struct vcpu *v, u64 la)
         block_heat(v, found);
 }
 
-/* Blocks of MODE_LASTING stay hot. */
+/* Blocks that last stay hot. */
 void block_cool(struct vcpu *v)
 {
     struct cache *c = v->vm->cache;
@@ -585,7 +585,7 @@ void block_cool(struct vcpu *v)
         fill_bytes(c->hot_hash, 0, sizeof c->hot_hash);
     for (u32 i = 0; i < c->block_count && had_hot; i++) {
         struct block *b = &c->blocks[i];
-        if (b->valid && b->hot && b->mode & MODE_LASTING)
+        if (b->valid && b->hot && mode_lasts(b->mode))
             hot_add(c, b);
         else if (b->valid && b->hot)
             block_kill(c, b);

@@ -160,6 +160,13 @@ struct block *block_at(struct cache *c, const u8 *host);
 /* What was noted of the block's code at or before that address, in the same part of the cache, or NULL. Takes no lock.
  */
 const struct place *block_place(const struct cache *c, const struct block *b, const u8 *host);
+/* Is code of this mode made for speed block by block, and stays so? User code, as programs compute; and code without
+ * TLB checks, which grows little by it. */
+static inline bool mode_lasts(u32 mode)
+{
+    return mode & MODE_USER || (mode & (MODE_MAPPED | MODE_PLAIN)) == MODE_MAPPED;
+}
+
 /* The block and those that are linked with it are executed often: they are killed, and will be made again without
  * shared checks. */
 void block_heat(struct vcpu *v, struct block *b);
@@ -169,7 +176,7 @@ void block_heat_at(struct vcpu *v, u64 la);
  * be made again with TLB checks for that. And whether an instruction is one of those. */
 void block_add_checks(struct vcpu *v, struct block *b, u16 offset);
 bool block_has_checks(const struct cache *c, u64 page, u16 offset);
-/* No block is hot any more but those that last (MODE_LASTING): they are killed. */
+/* No block is hot any more but those that last: they are killed. */
 void block_cool(struct vcpu *v);
 /* Chains a link to the block at its target, whose linear address is la, if the block fits it. */
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to, u64 la);

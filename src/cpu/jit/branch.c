@@ -365,10 +365,10 @@ void emit_return_matched(struct emit *e)
     emit_ret(e);
 }
 
-/* Hot blocks of MODE_LASTING have what others share: nobody looks where they return. */
+/* Hot blocks that last have what others share: nobody looks where they return. */
 static bool is_fast(const struct tr *t)
 {
-    return t->b->hot && t->mode & MODE_LASTING;
+    return t->b->hot && mode_lasts(t->mode);
 }
 
 /* A CALL, with its return address in r11, notes where its return goes on: at the jump here, which leads to the block

@@ -53,7 +53,7 @@ static void heat_window(struct vcpu *v)
     x->heat.samples = x->heat.different = 0;
 }
 
-/* A jump is looked at, which is known by where it leads or, in MODE_LASTING and back in the page, where it stands:
+/* A jump is looked at, which is known by where it leads or, in code that lasts and back in the page, where it stands:
  * returns whether what jumps becomes hot (tunables.h). After how many jumps the next one is looked at varies, so that a
  * loop does not always show the same jump. */
 static bool heats(struct vcpu *v, u64 at)
@@ -66,7 +66,7 @@ static bool heats(struct vcpu *v, u64 at)
     u16 *seen = &x->heat.seen[(at ^ at / HEAT_MARKS) % HEAT_MARKS];
     bool first = !(*seen)++;
     x->heat.different += first;
-    if (v->mode & MODE_LASTING)
+    if (mode_lasts(v->mode))
         return *seen == HEAT_OFTEN;
     return first && x->heat.small >= HEAT_STEADY << v->vm->cache->coolings;
 }
@@ -140,11 +140,11 @@ static bool transfer_to(struct vcpu *v, u32 transfer, u64 la, struct exit_link *
     return proceed(v, la, 0);
 }
 
-/* Its own block is not known: in MODE_LASTING it is searched, which other code is not worth. */
+/* Its own block is not known: in code that lasts (mode_lasts) it is searched, which other code is not worth. */
 static void look_at_return(struct vcpu *v, u32 transfer, u64 la)
 {
     u64 from = v->page_la + (transfer & PAGE_MASK);
-    if (!(v->mode & MODE_LASTING)) {
+    if (!mode_lasts(v->mode)) {
         if (heats(v, la))
             heat(v, jump_find(v->tlb, la));
     } else if (heats(v, from)) {
@@ -175,7 +175,7 @@ bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la)
     u32 transfer, number;
     struct exit_link *link = NULL;
     v->stat[STAT_JUMP]++;
-    if (!v->sample_left && heats(v, v->mode & MODE_LASTING ? (u64)after : la))
+    if (!v->sample_left && heats(v, mode_lasts(v->mode) ? (u64)after : la))
         heat(v, after); /* the block that jumps: blocks that are hot look no more where they jump */
     __builtin_memcpy(&transfer, after + JUMP_REG_SIZE, sizeof transfer);
     if (transfer & TRANSFER_LINKS) {

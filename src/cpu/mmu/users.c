@@ -25,8 +25,6 @@
 #define HOST_MAPPINGS 24000
 
 #define UPPER_HALF (~0ull << 47)
-/* Leads no linear address to one of the host. */
-#define NOT_CANONICAL BIT64(62)
 
 struct user_space {
     bool used, on;
@@ -46,9 +44,9 @@ struct user_space {
 };
 
 struct users {
-    u8 *space; /* of the host, from when something is mapped on */
-    u32 areas;
-    bool off; /* the host takes no mappings, or has no room for them */
+    u8 *space; /* of the host: areas, and one more, where nothing is ever mapped */
+    u32 areas; /* 0: none yet */
+    bool off;  /* the host takes no mappings, or has no room for them */
     struct area {
         struct user_space *of;
         u64 la;
@@ -78,27 +76,9 @@ static u8 *area_host(const struct users *u, u32 i)
     return area_at(u->space, i);
 }
 
-void users_attach(struct vcpu *v, void *memory)
+static u64 space_size(u32 areas)
 {
-    struct users *u = memory;
-    u->regions.region = u->region;
-    u->regions.most = REGIONS;
-    for (u32 i = 0; i < MAPPED_COUNT; i++)
-        u->nowhere[0][i] = u->nowhere[1][i] = NOT_CANONICAL;
-    v->users = u;
-}
-
-/* One area more leads nowhere. */
-static u64 space_size(const struct users *u)
-{
-    return AREAS_SIZE(u->areas + 1);
-}
-
-void users_detach(struct vcpu *v)
-{
-    if (v->users && v->users->space)
-        v->vm->host->memory_put(v->vm->host->opaque, v->users->space, space_size(v->users));
-    v->users = NULL;
+    return AREAS_SIZE(areas + 1);
 }
 
 static void context_forget(const struct users *u, struct tlb *t)
@@ -119,22 +99,19 @@ void users_context(const struct vcpu *v, struct tlb *t)
         context_forget(v->users, t);
 }
 
-/* Sets address space aside, as much as there is for one of so many vCPUs. False: the host has none. */
-static bool areas_make(struct vcpu *v)
+/* Sets address space aside for so many areas, in place of what there was. False: the host has none. */
+static bool space_take(struct vcpu *v, struct users *u, u32 areas)
 {
-    struct users *u = v->users;
     const struct cpu_host *host = v->vm->host;
-    if (u->space || u->off)
-        return u->space;
-    u->areas = AREAS_ALL / v->vm->vcpu_count;
-    u->areas = u->areas > AREAS_MOST ? AREAS_MOST : u->areas < AREAS_LEAST ? AREAS_LEAST : u->areas;
-    while (!(u->space = host->alias_space(host->opaque, space_size(u))) && u->areas > AREAS_LEAST)
-        u->areas = u->areas / 2 < AREAS_LEAST ? AREAS_LEAST : u->areas / 2;
-    u->off = !u->space;
-    if (u->off)
+    u8 *space = host->alias_space(host->opaque, space_size(areas));
+    if (!space)
         return false;
+    if (u->space)
+        host->memory_put(host->opaque, u->space, space_size(u->areas));
+    u->space = space;
+    u->areas = areas;
     for (u32 i = 0; i < MAPPED_COUNT; i++) {
-        u->nowhere[0][i] = (u64)area_host(u, u->areas) - ((u64)i << MAPPED_SHIFT);
+        u->nowhere[0][i] = (u64)area_host(u, areas) - ((u64)i << MAPPED_SHIFT);
         u->nowhere[1][i] = u->nowhere[0][i] - UPPER_HALF;
     }
     for (u32 valid = v->mmu->valid; valid; valid &= valid - 1) {
@@ -143,6 +120,37 @@ static bool areas_make(struct vcpu *v)
             context_forget(u, t);
     }
     return true;
+}
+
+void users_attach(struct vcpu *v, void *memory)
+{
+    struct users *u = memory;
+    u->regions.region = u->region;
+    u->regions.most = REGIONS;
+    if (space_take(v, u, 0))
+        v->users = u;
+}
+
+void users_detach(struct vcpu *v)
+{
+    if (v->users)
+        v->vm->host->memory_put(v->vm->host->opaque, v->users->space, space_size(v->users->areas));
+    v->users = NULL;
+}
+
+/* Makes sure that there are areas: as many as there are for one of so many vCPUs, or fewer if the host has not as much
+ * address space. */
+static bool areas_make(struct vcpu *v)
+{
+    struct users *u = v->users;
+    u32 areas = AREAS_ALL / v->vm->vcpu_count;
+    if (u->areas || u->off)
+        return !u->off;
+    areas = areas > AREAS_MOST ? AREAS_MOST : areas;
+    while (areas > AREAS_LEAST && !space_take(v, u, areas))
+        areas /= 2;
+    u->off = !u->areas && !space_take(v, u, AREAS_LEAST);
+    return !u->off;
 }
 
 /* -- areas -- */
@@ -509,6 +517,12 @@ static bool fits(const struct vcpu *v, const struct tlb *t)
            v->efer & EFER_LMA && !watch_armed(v);
 }
 
+/* Its user code is executed directly: only what is translated between its turns comes by. */
+static bool is_away(const struct vcpu *v, const struct tlb *t)
+{
+    return v->mmu->away >> tlb_number(v->mmu, t) & 1;
+}
+
 /* Are pages mapped for this context of users? */
 static bool is_on(const struct vcpu *v, const struct tlb *t)
 {
@@ -668,7 +682,7 @@ static void space_select(struct vcpu *v, struct tlb *t)
         s = t->users = space_of(v, t);
     s->clock = ++v->users->clock;
     space_decide(v, s);
-    if (s->pending_la && is_on(v, t) && !(t->key.flags & TLB_AC)) {
+    if (s->pending_la && is_on(v, t) && !(t->key.flags & TLB_AC) && !is_away(v, t)) {
         space_refresh(v, s);
         pages_map(v, s, s->pending_la);
         context_lead(v->users, t);

@@ -14,7 +14,8 @@
 #define USERS_VCPUS 8
 
 size_t users_size(void);
-/* `memory` is zeroed. Address space of the host is taken when something is mapped first; without it nothing ever is. */
+/* `memory` is zeroed. Without address space for it in the host nothing is ever mapped; most of it is taken when a space
+ * is mapped first, as the number of vCPUs is known then. */
 void users_attach(struct vcpu *v, void *memory);
 void users_detach(struct vcpu *v);
 
