@@ -178,6 +178,8 @@ static void context_lead(const struct users *u, struct tlb *t)
 static void space_empty(struct vcpu *v, struct user_space *s)
 {
     struct users *u = v->users;
+    if (!s->regions)
+        return;
     for (u32 i = 0; i < u->areas; i++)
         if (u->area[i].of == s && !alias_set(v, area_host(u, i), AREA_SIZE, NULL, 0))
             __builtin_trap(); /* it takes no more mappings than there were */
@@ -237,8 +239,7 @@ void users_empty(struct vcpu *v)
 {
     struct users *u = v->users;
     for (u32 i = 0; u && i < SPACES; i++)
-        if (u->spaces[i].regions)
-            space_empty(v, &u->spaces[i]);
+        space_empty(v, &u->spaces[i]);
 }
 
 static u32 calls_max(const struct vcpu *v)
@@ -517,12 +518,6 @@ static bool fits(const struct vcpu *v, const struct tlb *t)
            v->efer & EFER_LMA && !watch_armed(v);
 }
 
-/* Its user code is executed directly: only what is translated between its turns comes by. */
-static bool is_away(const struct vcpu *v, const struct tlb *t)
-{
-    return v->mmu->away >> tlb_number(v->mmu, t) & 1;
-}
-
 /* Are pages mapped for this context of users? */
 static bool is_on(const struct vcpu *v, const struct tlb *t)
 {
@@ -651,8 +646,7 @@ static void recognise(struct vcpu *v, struct user_space *s)
     u64 base = v->seg[SEG_FS].base;
     if (likely(!base || base - s->place + USERS_PLACE_SIZE <= 2 * USERS_PLACE_SIZE))
         return;
-    if (s->regions)
-        space_empty(v, s);
+    space_empty(v, s);
     space_begin(s, base);
 }
 
@@ -682,7 +676,7 @@ static void space_select(struct vcpu *v, struct tlb *t)
         s = t->users = space_of(v, t);
     s->clock = ++v->users->clock;
     space_decide(v, s);
-    if (s->pending_la && is_on(v, t) && !(t->key.flags & TLB_AC) && !is_away(v, t)) {
+    if (s->pending_la && is_on(v, t) && !(t->key.flags & TLB_AC) && !mmu_user_is_away(v)) {
         space_refresh(v, s);
         pages_map(v, s, s->pending_la);
         context_lead(v->users, t);
