@@ -376,7 +376,7 @@ enum cpu_exit cpu_step(struct vcpu *v)
     begin(v);
     do {
         v->step_owed = true;
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
         if (__atomic_load_n(&v->request, __ATOMIC_SEQ_CST) & REQ_EXCLUSIVE)
             park(v);
         execute(v);
@@ -392,13 +392,13 @@ void cpu_defer(struct vcpu *v)
 void cpu_leave(struct vcpu *v)
 {
     v->leave = CPU_EXIT_DEVICE;
-    __atomic_fetch_or(&v->request, REQ_LEAVE, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_LEAVE);
 }
 
 void cpu_code_doubt(struct vcpu *v)
 {
     v->code_doubted = true;
-    __atomic_fetch_or(&v->request, REQ_FOREIGN, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_FOREIGN);
 }
 
 void cpu_fetch_exits(struct vm *vm, enum cpu_fetch_exits which)
@@ -578,7 +578,7 @@ bool cpu_clock_stopped(struct vcpu *v)
     if (!(v->pv.system_time & KVM_PARA_ENABLED))
         return false;
     v->pv.stopped = true;
-    __atomic_fetch_or(&v->request, REQ_PARAVIRT, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_PARAVIRT);
     return true;
 }
 

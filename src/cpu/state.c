@@ -579,7 +579,7 @@ static void derive(struct vcpu *v)
     mode_update(v);
     mmu_flush_all(v);
     timers_update(v);
-    __atomic_fetch_or(&v->request, REQ_EVENT | REQ_TIMER, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_EVENT | REQ_TIMER);
 }
 
 int cpu_state_set(struct vcpu *v, const struct cpu_state *s, u64 given, const char **bad)

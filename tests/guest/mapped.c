@@ -495,6 +495,64 @@ static void masked(void)
     check(good, "masked moves by RIP");
 }
 
+/* Runs of PUSH and POP, whose changes of RSP translated code may put together: a fault within one shows RSP as it is.
+ */
+#define RUN 12
+static u64 run_rsp, run_after, popped[3];
+
+static void pushes(void *arg)
+{
+    __asm__ volatile("mov %%rsp, %%r12; mov %2, %%rsp; mov $11, %%r11d; mov $14, %%r14d; mov $15, %%r15d\n"
+                     "push %%r11; push %%r14; push %%r15; push $-7; push %%r11; push %%r12; push %%r14; push $300\n"
+                     "push %%r15; push %%r11; push %%r14; push %%r15\n"
+                     "mov %%rsp, %0; mov %%r12, %%rsp"
+                     : "=&r"(run_after), "+m"(*(char(*)[])arg)
+                     : "r"(run_rsp)
+                     : "r11", "r12", "r14", "r15");
+}
+
+static void pops(void *arg)
+{
+    __asm__ volatile("mov %%rsp, %%r12; mov %4, %%rsp\n"
+                     "pop %%rax; pop %%rcx; pop %%rdx; pop %%rsi; pop %%r11; pop %%r14; pop %%r15; pop %%r8; pop %%r9\n"
+                     "pop %%rax; pop %%r10; pop %%r13; mov %%rsp, %0; mov %%r12, %%rsp\n"
+                     "mov %%r11, %1; mov %%r15, %2; mov %%r13, %3"
+                     : "=&r"(run_after), "=m"(popped[0]), "=m"(popped[1]), "=m"(popped[2])
+                     : "r"(run_rsp), "m"(*(char(*)[])arg)
+                     : "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15");
+}
+
+static void runs(void)
+{
+    static const u64 pushed[RUN] = {15, 14, 11, 15, 300, 14, 0, 11, -7ull, 15, 14, 11}; /* by address; 0 is R12 */
+    const u64 la = 0xffffc8aa00001000ull, end = la + PAGE_SIZE;
+    u64 *memory = page_alloc(), *top = memory + PAGE_SIZE / 8 - RUN;
+    bool good = true;
+    map_page(la, (u64)memory, PTE_P | PTE_W | PTE_G);
+    for (unsigned i = 0; i < 100; i++) {
+        fill(memory, 0, PAGE_SIZE);
+        run_rsp = end;
+        good &= !catch_fault(pushes, memory).raised && run_after == end - 8 * RUN;
+        for (unsigned k = 0; k < RUN; k++)
+            good &= top[k] == pushed[k] || !pushed[k];
+        run_rsp = end - 8 * RUN;
+        good &= !catch_fault(pops, memory).raised && run_after == end;
+        good &= popped[0] == 300 && popped[1] == top[6] && popped[2] == 11;
+    }
+    check(good, "runs of PUSH and of POP");
+    good = true;
+    for (unsigned i = 0; i < 20 * RUN; i++) {
+        u64 room = i % RUN;
+        run_rsp = la + 8 * room;
+        struct fault f = catch_fault(pushes, memory);
+        good &= f.raised && f.vector == EXC_PF && f.cr2 == la - 8 && f.rsp == la && f.error == PFERR_W;
+        run_rsp = end - 8 * room;
+        f = catch_fault(pops, memory);
+        good &= f.raised && f.vector == EXC_PF && f.cr2 == end && f.rsp == end && !f.error;
+    }
+    check(good, "a fault in each place of a run");
+}
+
 int main(void)
 {
     for (unsigned i = 0; i < PAGES; i++)
@@ -507,6 +565,7 @@ int main(void)
     large_pages();
     registers_elsewhere();
     masked();
+    runs();
     add_places(0xffff888000000000ull - 4 * PAGE_SIZE, 8); /* on both sides of a border between entries of the PML4 */
     add_places(0xfffffffffff00000ull, 6);
     add_places(0xffffffff81000000ull, 8);

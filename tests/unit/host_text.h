@@ -63,9 +63,9 @@ static const struct host_field host_tlb_fields[] = {
     {                                                                                                                  \
 #name, offsetof(struct tlb, name)                                                                              \
     }
-    FIELD(rtag),   FIELD(wtag),  FIELD(radd),       FIELD(wadd),         FIELD(dtag),  FIELD(vrtag),
-    FIELD(vwtag),  FIELD(vradd), FIELD(vwadd),      FIELD(jtag),         FIELD(jcode), FIELD(jvtag),
-    FIELD(jvcode), FIELD(link),  FIELD(returns.la), FIELD(returns.host),
+    FIELD(rtag),   FIELD(wtag),  FIELD(radd),       FIELD(wadd),         FIELD(dtag),          FIELD(vrtag),
+    FIELD(vwtag),  FIELD(vradd), FIELD(vwadd),      FIELD(jtag),         FIELD(jcode),         FIELD(jvtag),
+    FIELD(jvcode), FIELD(link),  FIELD(returns.la), FIELD(returns.host), FIELD(returns.la[1]), FIELD(returns.host[1]),
 };
 #undef FIELD
 
@@ -119,7 +119,8 @@ static inline bool host_shared_name(const u8 *target, char *name, size_t size)
     } others[] = {{c ? c->back : NULL, "back"},        {c ? c->missed : NULL, "missed"},
                   {c ? c->linked[0] : NULL, "linked"}, {c ? c->linked[1] : NULL, "linked_checked"},
                   {c ? c->aside : NULL, "aside"},      {c ? c->pair : NULL, "pair"},
-                  {c ? c->ret : NULL, "return"},       {c ? c->lost : NULL, "lost"}};
+                  {c ? c->ret : NULL, "return"},       {c ? c->lost : NULL, "lost"},
+                  {c ? c->unknown : NULL, "unknown"}};
     for (u32 i = 0; i < ARRAY_LEN(others); i++)
         if (others[i].at == target) {
             snprintf(name, size, "%s", others[i].name);

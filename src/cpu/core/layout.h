@@ -8,12 +8,12 @@
 /* RSP of translated code points so far into the vCPU. % 64 == 12: RSP itself is the shift count of the TLB check. */
 #define VCPU_BIAS 268
 
-#define VCPU_HOST_RSP 96
-#define VCPU_RESUME 104
-#define VCPU_RESUME_RCX 112
-#define VCPU_RESUME_R11 120
-#define VCPU_VECTORS_LIVE 136
-#define VCPU_GPR 272
-#define VCPU_ARITH 464
+#define VCPU_HOST_RSP 2464
+#define VCPU_RESUME 2472
+#define VCPU_RESUME_RCX 2480
+#define VCPU_RESUME_R11 2488
+#define VCPU_VECTORS_LIVE 2496
+#define VCPU_GPR 56
+#define VCPU_ARITH 2520
 
 #endif

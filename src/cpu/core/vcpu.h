@@ -70,35 +70,38 @@ struct vcpu {
     /* -- reached by translated code: disp8 from RSP is [140, 396) -- */
     u64 bit_mask[3]; /* 0: constants 15, 31, 63 for bit-string operands, by log2(operand size) - 1 */
     u64 page_mask;   /* 24: the constant ~PAGE_MASK, for shared TLB checks (check.c) */
-    void *slow_mem;  /* 32: entry points of enter.S that translated code calls or jumps to */
+    void *slow_mem;  /* 32: entry points of enter.S that translated code calls or jumps to; more of them below */
     void *slow_done;
     void *slow_segment;
-    void *call_thunk;
-    void *leave_lookup;
-    void *leave_chain;
-    void *leave_request;
-    void *check_missed;     /* 88: for check.c, with the two below */
-    u64 host_rsp;           /* 96: RSP of C code while translated code runs */
-    u64 resume;             /* 104: host address to continue at, between C and the thunks */
-    u64 resume_rcx;         /* 112 */
-    u64 resume_r11;         /* 120 */
-    u64 direct;             /* 128: host minus linear address of pages in the context's direct tags (mmu.h) */
-    bool vectors_live;      /* 136: vectors.h */
-    u64 tlb_mask;           /* 144: PEXT mask that makes the TLB index of a linear address */
-    u64 jump_mask;          /* 152: PEXT mask that makes the jump cache index */
-    u64 page_la;            /* 160: linear address of the page that the running block is in */
-    u64 request;            /* 168 [a]: REQ_*; zero lets loops go on */
-    u64 spill[SPILL_COUNT]; /* 176 */
+    u64 gpr[GPR_COUNT];     /* 56: those without a register of the host are in reach */
+    u64 tlb_mask;           /* 184: PEXT mask that makes the TLB index of a linear address */
+    u64 jump_mask;          /* 192: PEXT mask that makes the jump cache index */
+    u64 page_la;            /* 200: linear address of the page that the running block is in */
     u64 group[GROUP_SLOTS]; /* 208: host minus linear address of pages that a group of accesses lies in */
     u64 mini_stack[2];      /* 256: where translated code's CALL pushes; a second one also into the last of group[] */
-    u64 gpr[GPR_COUNT];     /* 272 */
-    void *jump_missed;      /* 400 */
-    void *back_missed;
-    u64 sample_left;      /* shared jumps until the next one that is looked at: dispatch.c */
-    u64 victim_mask;      /* PEXT mask that makes the index in the victim TLB */
-    u64 jump_victim_mask; /* the same for jumps */
-    u64 return_mask;      /* PEXT mask that makes the index in the return stack of RSP */
-    /* -- 448 -- */
+    u64 request;            /* 272 [a]: REQ_*; zero lets loops go on */
+    u64 spill[SPILL_COUNT]; /* 280 */
+    u64 return_mask;        /* 312 [a]: PEXT mask that makes the index in the return stack of RSP; 0: see
+                               request_raise */
+    u64 mapped_mask;        /* 320: PEXT mask that makes the index in mapped_add of a linear address */
+    u64 direct;             /* 328: host minus linear address of pages in the context's direct tags (mmu.h) */
+    u64 victim_mask;        /* PEXT mask that makes the index in the victim TLB */
+    u64 jump_victim_mask;   /* the same for jumps */
+    u64 sample_left;        /* shared jumps until the next one that is looked at: dispatch.c */
+    void *leave_lookup;     /* 360: more entry points */
+    void *leave_chain;
+    void *jump_missed;
+    void *back_missed;            /* 384 */
+    u64 mapped_add[MAPPED_COUNT]; /* 392: host minus linear address: mmu/mapped.h */
+    void *call_thunk;
+    void *leave_request;
+    void *check_missed;
+    u64 host_rsp; /* RSP of C code while translated code runs */
+    u64 resume;   /* host address to continue at, between C and the thunks */
+    u64 resume_rcx;
+    u64 resume_r11;
+    bool vectors_live; /* vectors.h */
+    /* -- C, and enter.S -- */
     u64 rip;      /* RIP of the current instruction while in C (offset in CS, not linear) */
     u64 next_rip; /* RIP if the instruction completes; handlers of branches change it */
     u64 arith;    /* raw LAHF/SETO word: AH = SF ZF AF PF CF, AL = OF; use rflags_get/set */
@@ -207,7 +210,6 @@ struct vcpu {
     struct direct *direct_spaces; /* NULL: all code is translated */
     struct mapped *mapped;        /* NULL: supervisor mode reaches memory by TLB checks alone */
     struct users *users;          /* NULL: so does user code */
-    u64 mapped_add[MAPPED_COUNT]; /* host minus linear address: mmu/mapped.h */
 
     /* -- leaving cpu_run -- */
     enum cpu_exit exit;
@@ -388,10 +390,22 @@ static inline bool cpu_has(const struct vm *vm, enum feature id)
     return features_have(vm->features, id);
 }
 
+/*
+ * Sets request bits, from any thread. Hot code looks for requests where it returns by the return stack: without a mask
+ * that finds an entry which no return address is in, and what it does not know looks at `request`. (returns_arm is the
+ * other half.) Returns the bits that were set before.
+ */
+static inline u64 request_raise(struct vcpu *v, u64 bits)
+{
+    u64 old = __atomic_fetch_or(&v->request, bits, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&v->return_mask, 0, __ATOMIC_RELAXED);
+    return old;
+}
+
 /* Sets a request bit from any thread and wakes the vCPU. */
 static inline void request_set(struct vcpu *v, u64 bit)
 {
-    u64 old = __atomic_fetch_or(&v->request, bit, __ATOMIC_SEQ_CST);
+    u64 old = request_raise(v, bit);
     if (!(old & bit))
         v->vm->host->kick(v->vm->host->opaque, v->index);
 }
@@ -399,7 +413,7 @@ static inline void request_set(struct vcpu *v, u64 bit)
 /* Sets a request bit of a vCPU that looks at it soon if it runs, and need not be woken if it sleeps. */
 static inline void request_add(struct vcpu *v, u64 bit)
 {
-    __atomic_fetch_or(&v->request, bit, __ATOMIC_SEQ_CST);
+    request_raise(v, bit);
     if (unlikely(v->vm->direct != CPU_DIRECT_OFF))
         v->vm->host->direct->stop(v->vm->host->direct->opaque, v->index);
 }
@@ -414,7 +428,7 @@ static inline void event_recheck(struct vcpu *v)
 {
     if (v->intr_masked) {
         v->intr_masked = false;
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
     }
 }
 

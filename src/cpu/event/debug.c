@@ -69,7 +69,7 @@ void debug_set(struct vcpu *v, const struct cpu_debug *d)
             *(DR7_KIND(v->debug.dr7, i) == DR7_EXECUTE ? &v->debug_breaks : &v->debug_steps) = true;
     v->debug_hit = 0;
     if (blocked)
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
     mode_update(v);
     mmu_flush_all(v); /* accesses to pages with watchpoints come to C, and so do jumps to those with breakpoints */
     mmu_flush_jumps(v);

@@ -30,7 +30,7 @@ static bool waits(const bool *pending)
 
 static void look_again(struct vcpu *v)
 {
-    __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_EVENT);
 }
 
 static enum outcome deliver(struct vcpu *v, const struct event *e)

@@ -24,7 +24,7 @@ void iret_unblock(struct vcpu *v)
         return;
     v->iret_unblocks = false;
     v->nmi_blocked = false;
-    __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_EVENT);
 }
 
 enum fault_class { CLASS_BENIGN, CLASS_CONTRIBUTORY, CLASS_PAGE };

@@ -274,7 +274,7 @@ static void priority_fell(struct lapic *a)
 {
     bool extint;
     if (lapic_pending(a->v, &extint) >= 0)
-        __atomic_fetch_or(&a->v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(a->v, REQ_EVENT);
 }
 
 u64 lapic_tpr_read(struct vcpu *v)
@@ -301,7 +301,7 @@ void lapic_tpr_write(struct vcpu *v, u64 value)
     lapic_tpr_set(v, value);
     if (unlikely(lower && v->vm->apics == CPU_APICS_CALLER)) {
         v->leave = CPU_EXIT_TPR;
-        __atomic_fetch_or(&v->request, REQ_LEAVE, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_LEAVE);
     }
 }
 

@@ -280,7 +280,7 @@ enum outcome task_enter(struct vcpu *v, u16 sel, unsigned source, bool has_error
     if (t.trap) {
         v->trap_pending = true;
         v->trap_dr6 |= DR6_BT;
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
     }
     return CPU_OK;
 }

@@ -54,7 +54,7 @@ void hyperv_leave(struct vcpu *v, const struct cpu_exit_hyperv *why)
 {
     v->exit_hyperv = *why;
     v->leave = CPU_EXIT_HYPERV;
-    __atomic_fetch_or(&v->request, REQ_LEAVE, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_LEAVE);
 }
 
 /* -- time -- */

@@ -361,7 +361,7 @@ void paravirt_restored(struct vcpu *v, u32 msr)
         steal_begin(v);
     if (slot == &v->pv.async_pf)
         v->pv.async_wake = on(*slot);
-    __atomic_fetch_or(&v->request, REQ_PARAVIRT, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_PARAVIRT);
 }
 
 void paravirt_update(struct vcpu *v)

@@ -173,6 +173,6 @@ enum outcome op_rsm(struct vcpu *v, const struct insn *in)
     v->nmi_blocked = v->smm.nmi_blocked;
     mode_update(v);
     mmu_flush_all(v);
-    __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_EVENT);
     return CPU_OK;
 }

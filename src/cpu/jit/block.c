@@ -205,7 +205,7 @@ static enum outcome fetch_nothing(struct vcpu *v)
         return raise_ud(v);
     if (supervisor) {
         v->raised = (struct event){.valid = true, .type = EVENT_EXCEPTION, .vector = EXC_UD};
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
     }
     v->exit = CPU_EXIT_FETCH;
     return CPU_EXIT;

@@ -45,9 +45,10 @@ struct exit_link {
 
 /* Which guest instruction a piece of host code belongs to, for faults that copied instructions raise. */
 struct place {
-    u32 host;  /* offset in the cache */
-    u16 guest; /* offset in the page */
-    u16 site;  /* behind the CALL of a shared check: where its struct site is, from block.cold, plus 1. Else 0 */
+    u32 host;       /* offset in the cache */
+    u16 guest : 12; /* offset in the page */
+    s16 stack : 4;  /* so many quadwords are to be added to the host's RSP of the guest to make it the guest's */
+    u16 site;       /* behind the CALL of a shared check: where its struct site is, from block.cold, plus 1. Else 0 */
 };
 
 struct block {
@@ -109,11 +110,11 @@ struct cache {
     u8 *jump[2];                         /* shared jumps by the jump cache, with a look at vcpu.request or not */
     u8 *back;                            /* shared look at requests in front of a link back */
     u8 *pair;                            /* shared: a CALL notes where its return goes on */
-    u8 *ret, *lost;                      /* shared return, and what it does when it finds nothing in the return stack */
-    u8 *aside;                           /* what a jump of a hot block does that the jump cache does not have */
-    u8 *dead;                            /* where the far entries of dead blocks lead */
-    u8 *linked[2];                       /* shared part of the guards of links across pages, as `jump` */
-    u8 *brief[BRIEF_COUNT];              /* pieces of brief instructions: brief.c */
+    u8 *ret, *unknown, *lost; /* shared return, and what is in place of what the return stack does not know */
+    u8 *aside;                /* what a jump of a hot block does that the jump cache does not have */
+    u8 *dead;                 /* where the far entries of dead blocks lead */
+    u8 *linked[2];            /* shared part of the guards of links across pages, as `jump` */
+    u8 *brief[BRIEF_COUNT];   /* pieces of brief instructions: brief.c */
     u8 *sysret_amd;
     u8 *stos[4], *movs[4];     /* of REP STOS and REP MOVS, by log2 of the size of an element, */
     u8 *strings, *strings_end; /* which lie here */

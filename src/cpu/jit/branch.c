@@ -125,10 +125,10 @@ static void emit_link_across(struct tr *t, u16 target, bool check)
         }
         emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
         emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, link));
-        emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
     }
-    emit_align_rel32(e, LEA_LONG - 4);
-    emit_lea_long(e, H_SCRATCH, H_SCRATCH, 0);
+    unsigned index = t->b->hot ? H_ADDR : H_NONE; /* shared code has added it */
+    emit_align_rel32(e, LEA_LONG - 4 + t->b->hot);
+    emit_lea_long(e, H_SCRATCH, H_SCRATCH, index, 0);
     u8 *guard = e->p - 4, *hit = emit_jrcxz(e);
     if (busy)
         emit_here8(e, busy);
@@ -344,24 +344,20 @@ static bool is_paired(const struct tr *t)
 
 void emit_return_note(struct emit *e, s32 mask)
 {
-    emit_lea(e, true, H_SCRATCH, H_GUEST_RSP, H_NONE, 1, 8);
-    emit_pext(e, H_SCRATCH, H_SCRATCH, mask);
+    emit_pext(e, H_SCRATCH, H_GUEST_RSP, mask);
     emit_not(e, true, H_ADDR);
     emit_gs_store(e, H_ADDR, H_SCRATCH, RETURN_LA);
 }
 
-u8 *emit_return_match(struct emit *e)
+void emit_return_match(struct emit *e, const u8 *other)
 {
     emit_pext(e, H_SCRATCH, H_GUEST_RSP, VCPU_DISP(return_mask));
-    emit_gs_load(e, H_SCRATCH, H_SCRATCH, RETURN_LA);
+    emit_gs_push(e, H_SCRATCH, RETURN_FOUND_HOST);
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, RETURN_FOUND_LA);
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
-    return emit_jrcxz(e);
-}
-
-void emit_return_matched(struct emit *e)
-{
-    emit_pext(e, H_SCRATCH, H_GUEST_RSP, VCPU_DISP(return_mask));
-    emit_gs_push(e, H_SCRATCH, RETURN_HOST);
+    u8 *match = emit_jrcxz(e);
+    emit_jmp(e, other);
+    emit_here8(e, match);
     emit_ret(e);
 }
 
@@ -400,21 +396,14 @@ static void emit_pair(struct tr *t)
 static void emit_return(struct tr *t)
 {
     struct emit *e = &t->hot, *c = &t->cold;
-    emit_mov_imm32(e, H_SCRATCH, t->transfer);
     if (!is_fast(t)) {
+        emit_mov_imm32(e, H_SCRATCH, t->transfer);
         emit_jmp(e, t->c->ret);
         return;
     }
-    emit_store(e, H_SCRATCH, VCPU_DISP(spill));
-    emit_load(e, H_SCRATCH, VCPU_DISP(request));
-    u8 *quiet = emit_jrcxz(e);
-    emit_jmp(e, c->p);
-    emit_leave_lookup(c, t->transfer);
-    emit_here8(e, quiet);
-    u8 *match = emit_return_match(e);
-    emit_jmp(e, t->c->lost);
-    emit_here8(e, match);
-    emit_return_matched(e);
+    emit_return_match(e, c->p);
+    emit_mov_imm32(c, H_SCRATCH, t->transfer);
+    emit_jmp(c, t->c->unknown);
 }
 
 void translate_call(struct tr *t)

@@ -149,16 +149,33 @@ static void emit_return_to(struct emit *e, s32 mask, size_t values)
     emit_ret(e);
 }
 
-/* A return to the linear address in r11 jumps to c->ret with its TRANSFER_* in rcx. */
+/*
+ * A return to the linear address in r11 jumps to c->ret with its TRANSFER_* in rcx. What hot code does not know comes
+ * to c->unknown, as emit_return_match leaves it, and emptied entries of the return stack lead to c->lost. Neither has
+ * been asked about requests.
+ */
 static void emit_shared_return(struct cache *c, struct emit *e)
 {
     const s32 mask = VCPU_DISP(jump_mask), victim_mask = VCPU_DISP(jump_victim_mask);
     c->lost = e->p;
-    u8 *hit = emit_called_jump(e, mask, offsetof(struct tlb, jtag));
-    u8 *victim = emit_called_jump(e, victim_mask, offsetof(struct tlb, jvtag));
+    emit_mov_imm32(e, H_SCRATCH, 0);
+    emit_store(e, H_SCRATCH, VCPU_DISP(spill));
+    u8 *emptied = emit_jmp8(e);
+    emit_align(e, CHECK_ALIGN);
+    c->unknown = e->p;
+    emit_store(e, H_SCRATCH, CALLED_DISP(spill));
+    const u8 *mismatch = e->p;
+    emit_lea(e, true, H_VCPU, H_VCPU, H_NONE, 1, 8);
+    emit_here8(e, emptied);
+    emit_load(e, H_SCRATCH, VCPU_DISP(request));
+    u8 *quiet = emit_jrcxz(e);
     const u8 *leave = e->p;
     emit_load(e, H_SCRATCH, VCPU_DISP(spill));
     emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
+    emit_here8(e, quiet);
+    u8 *hit = emit_called_jump(e, mask, offsetof(struct tlb, jtag));
+    u8 *victim = emit_called_jump(e, victim_mask, offsetof(struct tlb, jvtag));
+    emit_jmp(e, leave);
     emit_here8(e, hit);
     emit_return_to(e, mask, offsetof(struct tlb, jcode));
     emit_here8(e, victim);
@@ -167,15 +184,8 @@ static void emit_shared_return(struct cache *c, struct emit *e)
     emit_align(e, CHECK_ALIGN);
     c->ret = e->p;
     emit_store(e, H_SCRATCH, VCPU_DISP(spill));
-    emit_load(e, H_SCRATCH, VCPU_DISP(request));
-    u8 *quiet = emit_jrcxz(e);
-    emit_jmp(e, leave);
-    emit_here8(e, quiet);
     u8 *sample = emit_countdown(e, VCPU_DISP(sample_left));
-    u8 *match = emit_return_match(e);
-    emit_jmp(e, c->lost);
-    emit_here8(e, match);
-    emit_return_matched(e);
+    emit_return_match(e, mismatch);
     emit_here8(e, sample);
     emit_jmp(e, leave);
 }

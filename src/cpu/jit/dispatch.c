@@ -312,6 +312,15 @@ static bool in_jump_cache(struct vcpu *v, u64 la)
     return v->resume;
 }
 
+/* No request waits any more: hot code may return by the return stack again. A request that comes meanwhile is seen
+ * here, or takes the mask away behind this (request_raise). */
+static void returns_arm(struct vcpu *v)
+{
+    __atomic_store_n(&v->return_mask, RETURN_MASK, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&v->request, __ATOMIC_SEQ_CST))
+        __atomic_store_n(&v->return_mask, 0, __ATOMIC_RELAXED);
+}
+
 void execute(struct vcpu *v)
 {
     struct exec *x = v->exec;
@@ -335,6 +344,8 @@ void execute(struct vcpu *v)
         return;
     }
     v->flags &= ~FLAG_RF;
+    if (unlikely(!v->return_mask))
+        returns_arm(v);
     if (!--v->sample_left && heats(v, la))
         heat(v, jump_find(v->tlb, la));
     if (in_jump_cache(v, la) || proceed(v, la, 0))

@@ -69,12 +69,6 @@ static inline void emit_movzx16(struct emit *e, unsigned dst, unsigned src)
     emit_op0f_reg(e, false, 0xb7, dst, src);
 }
 
-/* movzx ecx, cl */
-static inline void emit_movzx_cl(struct emit *e)
-{
-    emit_op0f_reg(e, false, 0xb6, RCX, RCX);
-}
-
 /* movzx dst32, al */
 static inline void emit_movzx_al(struct emit *e, unsigned dst)
 {
@@ -220,13 +214,16 @@ static inline void emit_lea(struct emit *e, bool w, unsigned dst, unsigned base,
     emit_op_mem(e, w, 0x8d, dst, base, index, scale, disp);
 }
 
-/* lea dst, [base + disp] of LEA_LONG bytes, whatever the displacement; base is not RSP or R12 */
+/* lea dst, [base + disp] of LEA_LONG bytes, whatever the displacement; base is not RSP or R12. With an index, which may
+ * be H_NONE, it has one byte more. */
 #define LEA_LONG 7
-static inline void emit_lea_long(struct emit *e, unsigned dst, unsigned base, s32 disp)
+static inline void emit_lea_long(struct emit *e, unsigned dst, unsigned base, unsigned index, s32 disp)
 {
-    emit_rex(e, rex_bits(dst, H_NONE, base) | REX_W);
+    emit_rex(e, rex_bits(dst, index, base) | REX_W);
     emit_byte(e, 0x8d);
-    emit_byte(e, modrm(2, dst, base));
+    emit_byte(e, modrm(2, dst, index == H_NONE ? base : MODRM_SIB));
+    if (index != H_NONE)
+        emit_byte(e, modrm(0, index, base));
     emit_u32(e, (u32)disp);
 }
 

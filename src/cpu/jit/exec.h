@@ -23,7 +23,8 @@ struct exec {
     struct exit_link *chain; /* link to patch when the next block is known */
     struct tr *tr;           /* the translator's working memory */
     u64 chain_generation;
-    u16 signal_loans;              /* loans in force where a host signal came */
+    u16 signal_loans;              /* loans in force where a host signal came, */
+    s32 signal_stack;              /* and what was still to be added to the guest's RSP */
     struct block *refused;         /* whose access came by a host signal, at RIP, and must go by the TLB; or NULL */
     bool refused_counts;           /* it is not the guest's own page fault */
     u8 refused_seen[CHECKED_SEEN]; /* how often, by the instruction */

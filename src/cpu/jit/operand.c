@@ -14,7 +14,7 @@
 
 void emit_place(struct tr *t, struct emit *e)
 {
-    struct place p = {.host = (u32)(e->p - t->c->code), .guest = t->pos};
+    struct place p = {.host = (u32)(e->p - t->c->code), .guest = t->pos & PAGE_MASK, .stack = stack_waiting(t)};
     if (e == &t->hot) {
         if (t->place_count < ARRAY_LEN(t->places))
             t->places[t->place_count++] = p;
@@ -31,7 +31,7 @@ void emit_place_of_site(struct tr *t)
         return;
     }
     t->places[t->place_count++] =
-        (struct place){.host = (u32)(t->hot.p - t->c->code), .guest = t->pos, .site = (u16)site};
+        (struct place){.host = (u32)(t->hot.p - t->c->code), .guest = t->pos & PAGE_MASK, .site = (u16)site};
 }
 
 /* Returns a host register that holds the guest register: its own, r11 if that holds it, or `temp`, loaded. */
@@ -221,8 +221,7 @@ static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, boo
 static void emit_mapped(struct tr *t, unsigned addr)
 {
     struct emit *e = &t->hot;
-    emit_rorx(e, true, H_SCRATCH, addr, MAPPED_SHIFT);
-    emit_movzx_cl(e);
+    emit_pext(e, H_SCRATCH, addr, VCPU_DISP(mapped_mask));
     if (t->mode & (MODE_USER | MODE_GUEST))
         emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, mapped_add));
     else
@@ -264,7 +263,7 @@ bool grouped_operand(const struct tr *t, const struct access_note *note, unsigne
     const struct group *g = &t->group[note->group];
     if (is_simple(t, note)) {
         *index = host_of(t, note->base);
-        *disp = note->disp;
+        *disp = note->disp + (note->base == RSP ? t->stack_pending : 0);
     } else { /* r11 holds the address, or that of the window */
         *index = H_ADDR;
         *disp = note->base == VALUE_PAGE ? note->disp : g->started || t->mapped ? 0 : note->offset - g->lo;

@@ -12,27 +12,20 @@
 #include "cpu/jit/loan.h"
 #include "cpu/mmu/users.h"
 
-static bool find_place(struct vcpu *v, const u8 *host, struct block **b, u16 *guest)
+static const struct place *find_place(struct vcpu *v, const u8 *host, struct block **b)
 {
     struct cache *c = v->vm->cache;
     if (host < c->code || host >= c->code + c->hot_size + c->cold_size)
-        return false;
+        return NULL;
     *b = block_at(c, host);
-    if (!*b)
-        return false;
-    const struct place *p = block_place(c, *b, host);
-    if (p)
-        *guest = p->guest;
-    return p;
+    return *b ? block_place(c, *b, host) : NULL;
 }
 
 u64 exec_guest_rip(struct vcpu *v, u64 host_rip)
 {
     struct block *b;
-    u16 guest;
-    if (!find_place(v, (const u8 *)host_rip, &b, &guest))
-        return 0;
-    return rip_of(v, b->page_la + guest);
+    const struct place *p = find_place(v, (const u8 *)host_rip, &b);
+    return p ? rip_of(v, b->page_la + p->guest) : 0;
 }
 
 /* A piece of brief.c for strings met memory that is not there: the instruction is the one it keeps for its handler. */
@@ -41,15 +34,17 @@ static const u8 *string_left(struct vcpu *v)
     const struct insn *in = (const struct insn *)(v->vm->cache->data + v->resume_rcx);
     at_instruction(v, in->offset, 0);
     v->exec->signal_loans = 0;
+    v->exec->signal_stack = 0;
     v->exit = CPU_EXIT_MEMORY;
     return exec_leave_string;
 }
 
-/* The signal came within the block's instruction at that offset in the page. */
-static void signal_at(struct vcpu *v, const struct block *b, u16 guest)
+/* The signal came within the block's instruction that the place is of. */
+static void signal_at(struct vcpu *v, const struct block *b, const struct place *p)
 {
-    at_instruction(v, guest, 0);
-    v->exec->signal_loans = guest >= b->loan_from && guest < b->loan_to ? b->loans : 0;
+    at_instruction(v, p->guest, 0);
+    v->exec->signal_loans = p->guest >= b->loan_from && p->guest < b->loan_to ? b->loans : 0;
+    v->exec->signal_stack = p->stack * 8;
 }
 
 static bool is_mapped(const struct block *b)
@@ -68,26 +63,26 @@ static const u8 *refuse(struct vcpu *v, struct block *b, bool counts)
 const u8 *exec_page_fault(struct vcpu *v, const u8 *host_rip, u64 address, u64 rcx, bool write)
 {
     struct block *b;
-    u16 guest;
-    if (!find_place(v, host_rip, &b, &guest) || !is_mapped(b))
+    const struct place *p = find_place(v, host_rip, &b);
+    if (!p || !is_mapped(b))
         return NULL;
     bool served = b->mode & (MODE_USER | MODE_GUEST);
     enum mapped_outcome out = served ? users_fault(v, address, rcx, write) : mapped_fault(v, address, rcx, write);
     if (out == MAPPED_DONE)
         return host_rip;
-    signal_at(v, b, guest);
+    signal_at(v, b, p);
     return refuse(v, b, out == MAPPED_REFUSED);
 }
 
 const u8 *exec_signal(struct vcpu *v, const u8 *host_rip, unsigned trapno)
 {
     struct block *b;
-    u16 guest;
     if (trapno == EXC_PF && host_rip >= v->vm->cache->strings && host_rip < v->vm->cache->strings_end)
         return string_left(v);
-    if (!find_place(v, host_rip, &b, &guest))
+    const struct place *p = find_place(v, host_rip, &b);
+    if (!p)
         return NULL;
-    signal_at(v, b, guest);
+    signal_at(v, b, p);
     switch (trapno) {
     case EXC_DE:
     case EXC_UD:
@@ -112,6 +107,7 @@ bool exec_signal_left(struct vcpu *v, u64 rcx, u64 r11)
     struct exec *x = v->exec;
     struct block *b = x->refused;
     loans_swap(v, x->signal_loans);
+    v->gpr[RSP] += (u64)(s64)x->signal_stack;
     if (b) {
         x->refused = NULL;
         u16 at = v->rip & PAGE_MASK;

@@ -21,8 +21,53 @@ static unsigned stack_address(struct tr *t, unsigned reg, s32 *disp)
     return t->flat ? H_ADDR : H_NONE;
 }
 
+/* Can RSP wait for what the current instruction adds to it, or be added to there with what waits? */
+enum run { RUN_NOT, RUN_GOES_ON, RUN_ENDS };
+static enum run run_of(const struct tr *t)
+{
+    const struct decoded *d = t->d;
+    const struct access_note *note = &d->note[1];
+    bool reg = d->zo[0].encoding == ZYDIS_OPERAND_ENCODING_OPCODE && opcode_reg(&d->in) != RSP;
+    if (!t->mapped || d->label || d->checked || note->base != RSP || note->group == GROUP_NONE ||
+        t->group[note->group].slot == GROUP_NONE)
+        return RUN_NOT;
+    switch (d->class) {
+    case CLASS_PUSH: reg |= d->zo[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE; /* fallthrough */
+    case CLASS_POP: return reg && stack_size(d, t->is64) == 8 ? RUN_GOES_ON : RUN_NOT;
+    case CLASS_CALL_NEAR: return branch_target(d) != TARGET_NONE ? RUN_ENDS : RUN_NOT;
+    case CLASS_RETURN: return RUN_ENDS;
+    default: return RUN_NOT;
+    }
+}
+
+void stack_flush(struct tr *t)
+{
+    if (!t->stack_pending)
+        return;
+    bool kept = t->scratch_at == t->hot.p;
+    emit_lea(&t->hot, true, H_GUEST_RSP, H_GUEST_RSP, H_NONE, 1, t->stack_pending);
+    t->stack_pending = 0;
+    if (kept)
+        keep_scratch(t);
+}
+
+void stack_settle(struct tr *t)
+{
+    enum { MOST = 7 * 8 }; /* of struct place */
+    if (t->stack_pending && (t->stack_pending > MOST || t->stack_pending < -MOST || run_of(t) == RUN_NOT))
+        stack_flush(t);
+}
+
 static void stack_add(struct tr *t, struct emit *e, s32 disp)
 {
+    if (e == &t->hot && t->mapped) {
+        disp += t->stack_pending;
+        t->stack_pending = 0;
+        if (run_of(t) == RUN_GOES_ON) {
+            t->stack_pending = disp;
+            return;
+        }
+    }
     if (t->ssz == 2) {
         emit_lea(e, false, H_ADDR, H_GUEST_RSP, H_NONE, 1, disp);
         emit_mov16(e, H_GUEST_RSP, H_ADDR);

@@ -69,7 +69,7 @@ static void emit_entries(struct tr *t)
     if ((u64)e->p % ENTRY_WORD > ENTRY_WORD - ENTRY_JUMP)
         emit_align(e, ENTRY_WORD);
     t->b->far_entry = e->p;
-    emit_lea_long(e, H_SCRATCH, H_ADDR, -(s32)t->b->offset);
+    emit_lea_long(e, H_SCRATCH, H_ADDR, H_NONE, -(s32)t->b->offset);
     emit_store(e, H_SCRATCH, VCPU_DISP(page_la));
     t->b->near_entry = e->p;
 }
@@ -224,6 +224,7 @@ static void prepare(struct tr *t, struct vcpu *v, const struct translation_reque
     t->lost = t->unsaved = false;
     t->scratch_at = NULL;
     t->loans = 0;
+    t->stack_pending = 0;
     t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;
 }
 
@@ -233,6 +234,7 @@ static void emit_insn(struct tr *t, u32 i)
     t->d = &t->insn[i];
     t->pos = t->d->pos;
     t->next = t->d->next;
+    stack_settle(t);
     if (b->loans && t->pos == b->loan_to)
         end_loans(t);
     t->pure = !t->d->label && is_pure(t);
@@ -257,6 +259,7 @@ static void emit_block(struct tr *t)
     emit_entries(t);
     for (u32 i = 0; i < t->insn_count; i++)
         emit_insn(t, i);
+    stack_flush(t);
     save_scratch(t);
     if (!t->d->ends) {
         t->pos = 0; /* falling through is never backward */

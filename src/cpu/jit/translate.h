@@ -155,6 +155,8 @@ struct tr {
     bool unsaved; /* what r11 holds is not in the vCPU yet: among instructions that nothing can interrupt */
     bool pure;    /* the current instruction is one of those */
 
+    s32 stack_pending; /* what is still to be added to the guest's RSP: stack.c */
+
     u16 loans;      /* those in force at the current instruction */
     u8 *loan_entry; /* the first instruction of the stretch, loans made */
 
@@ -309,6 +311,18 @@ void find_loans(struct tr *t);
 void emit_loans(struct emit *e, u16 loans);
 
 /* stack.c */
+/*
+ * In a run of PUSH and POP, in mapped memory, RSP changes once, behind it: t->stack_pending bytes have not been added
+ * yet. A fault within it adds them (struct place).
+ */
+/* In front of the current instruction: adds them, unless that goes on with the run. */
+void stack_settle(struct tr *t);
+/* Adds them. */
+void stack_flush(struct tr *t);
+static inline s16 stack_waiting(const struct tr *t)
+{
+    return (s16)(t->stack_pending / 8);
+}
 void translate_push(struct tr *t);
 void translate_pop(struct tr *t);
 void translate_leave(struct tr *t);
@@ -351,12 +365,13 @@ void translate_call(struct tr *t);
 void translate_return(struct tr *t);
 /* rcx = the index in the return stack by RSP behind a CALL's push, and r11, the return address, is noted there. */
 void emit_return_note(struct emit *e, s32 mask);
-#define RETURN_LA ((u32)offsetof(struct tlb, returns.la))
-#define RETURN_HOST ((u32)offsetof(struct tlb, returns.host))
-/* Jumps by the JRCXZ that it returns if the return stack knows a return to the linear address in r11 by RSP. */
-u8 *emit_return_match(struct emit *e);
-/* Then: goes on there. */
-void emit_return_matched(struct emit *e);
+#define RETURN_LA ((u32)offsetof(struct tlb, returns.la[1]))
+#define RETURN_HOST ((u32)offsetof(struct tlb, returns.host[1]))
+/* Goes on where the return stack knows a return to the linear address in r11 by RSP; else at `other`, 8 bytes down the
+ * vCPU's stack. */
+void emit_return_match(struct emit *e, const u8 *other);
+#define RETURN_FOUND_LA ((u32)offsetof(struct tlb, returns.la[0]))
+#define RETURN_FOUND_HOST ((u32)offsetof(struct tlb, returns.host[0]))
 /* Emits a jump to an offset from the page's start, which ends loans if it leaves their stretch. */
 void emit_goto(struct tr *t, s64 target, bool word);
 /* Returns where a direct branch goes, from the page's start; TARGET_NONE if the instruction is none. */

@@ -87,7 +87,7 @@ void mmu_dirtied(struct vcpu *v, const struct ram_slot *slot, gpa_t gpa)
     if (!ram_ring_full(v->ring))
         return;
     v->leave = CPU_EXIT_DEVICE;
-    __atomic_fetch_or(&v->request, REQ_LEAVE, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_LEAVE);
 }
 
 /* In a slot that is logged only dirty pages have write mappings. */

@@ -7,14 +7,14 @@
 /* Empties what the return stack has of code in [start, start + size). */
 static void returns_drop(const struct mmu *m, struct tlb *t, u64 start, u64 size)
 {
-    for (u32 i = 0; i < RETURN_COUNT; i++)
+    for (u32 i = 0; i <= RETURN_COUNT; i++)
         if (~t->returns.la[i] - start < size)
             t->returns.host[i] = m->lost_return;
 }
 
 void jumps_empty(struct mmu *m, struct tlb *t)
 {
-    for (u32 i = 0; i < RETURN_COUNT; i++)
+    for (u32 i = 0; i <= RETURN_COUNT; i++)
         t->returns.host[i] = m->lost_return;
     if (t->jfilled <= ARRAY_LEN(t->jfilled_list)) {
         for (u32 n = 0; n < t->jfilled; n++) {

@@ -49,15 +49,16 @@ enum beside {
 #define TLB_APART 136
 
 /*
- * The return stack: what CALLs of translated code wait for, by the value of RSP in front of the CALL, which it has
- * again behind the return. An entry holds as long as one of the jump cache does. Entries that were emptied lead to what
- * mmu_set_lost_return was given, which looks in the jump cache.
+ * The return stack: what CALLs of translated code wait for, by the value of RSP. A return finds an entry by RSP behind
+ * it, and a CALL the one above that of RSP behind its push, which is the same one; so nothing is ever in the first
+ * entry for returns, which they find where the mask is 0 (request_raise). An entry holds as long as one of the jump
+ * cache does. Entries that were emptied lead to what mmu_set_lost_return was given, which looks in the jump cache.
  */
 #define RETURN_COUNT (1u << RETURN_BITS)
 #define RETURN_MASK ((u64)(RETURN_COUNT - 1) << 3) /* vcpu.return_mask */
 struct returns {
     u64 la[RETURN_COUNT + TLB_APART]; /* complement of the linear address behind the CALL */
-    u64 host[RETURN_COUNT];           /* where translated code goes on there, with the address in r11 */
+    u64 host[RETURN_COUNT + 1];       /* where translated code goes on there, with the address in r11 */
 };
 
 struct tlb {

@@ -433,6 +433,7 @@ void mmu_init(struct vcpu *v, void *memory)
     v->jump_victim_mask = JUMP_VICTIM_MASK;
     v->jump_mask = JUMP_MASK;
     v->return_mask = RETURN_MASK;
+    v->mapped_mask = (MAPPED_COUNT - 1ull) << MAPPED_SHIFT;
     struct tlb_key k = key_now(v);
     v->tlb = context_create(v, &k);
     v->direct = v->tlb->direct;
@@ -754,7 +755,7 @@ void mmu_foreign_event(struct vcpu *v, bool begins)
     __atomic_fetch_add(&vm->foreign_events, 1, __ATOMIC_SEQ_CST);
     if (v->tlb->in_place) {
         mmu_foreign_look(v);
-        __atomic_fetch_or(&v->request, REQ_FOREIGN, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_FOREIGN);
     }
     for (u32 i = 0; __atomic_load_n(&vm->in_place, __ATOMIC_SEQ_CST) && i < vm->vcpu_count; i++) {
         struct vcpu *o = vm->vcpu[i];
@@ -772,7 +773,7 @@ void mmu_foreign_doubt(struct vcpu *v)
         t->doubted = t->fetched;
     }
     mmu_foreign_look(v);
-    __atomic_fetch_or(&v->request, REQ_FOREIGN, __ATOMIC_SEQ_CST);
+    request_raise(v, REQ_FOREIGN);
 }
 
 /* GS base of the vCPU's thread stays at the current context, so that one is emptied where it is. */

@@ -18,7 +18,7 @@ void svm_events_wake(struct vcpu *v)
                    (v->in_guest && (v->svm->control.vintr & (VINTR_IRQ | VINTR_NMI)));
     if (waiting) {
         v->intr_masked = false;
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
     }
 }
 

@@ -26,7 +26,7 @@ static u64 cr_write(struct vcpu *v, unsigned cr, u64 value)
         return value;
     s->control.vintr = (s->control.vintr & ~VINTR_TPR) | (value & VINTR_TPR_CLASS);
     if (svm_virq_ready(s))
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
     return lapic_tpr_read(v); /* the APIC's own TPR stays */
 }
 

@@ -11,7 +11,7 @@ void vmx_tpr_changed(struct vcpu *v, u32 vtpr)
     struct vmx *x = v->vmx;
     if (TPR_CLASS(vtpr) < x->f.tpr_threshold) {
         x->tpr_pending = true;
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
     }
 }
 

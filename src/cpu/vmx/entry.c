@@ -218,7 +218,7 @@ static void request_events(struct vcpu *v, const struct vmx *x)
                 f->proc & (PROC_INTERRUPT_WINDOW | PROC_NMI_WINDOW);
     if (look) {
         v->intr_masked = false;
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
     }
 }
 

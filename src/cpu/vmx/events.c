@@ -186,7 +186,7 @@ u32 vmx_timer_value(struct vcpu *v)
 void vmx_tsc_seen(struct vcpu *v)
 {
     if (timer_expired(v))
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
 }
 
 u64 vmx_deadline(const struct vcpu *v)
@@ -200,7 +200,7 @@ void vmx_timer(struct vcpu *v)
     if (!v->vmx->timer_on)
         return;
     if (timer_expired(v))
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
     else
         timers_update(v);
 }

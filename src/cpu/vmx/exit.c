@@ -182,7 +182,7 @@ static enum outcome load_host(struct vcpu *v, struct vmx *x)
     /* While L2 ran, L1's IF did not count. Interrupts are looked at when it becomes 1, NMIs now. */
     v->intr_masked = true;
     if (__atomic_load_n(&v->nmi_pending, __ATOMIC_RELAXED) && !v->nmi_blocked)
-        __atomic_fetch_or(&v->request, REQ_EVENT, __ATOMIC_SEQ_CST);
+        request_raise(v, REQ_EVENT);
     return CPU_NESTED_EXIT;
 }
 

@@ -140,17 +140,16 @@ static void calls(void)
     PUT(0, 0xe8, 0x10, 0, 0, 0 /* call +16 */);
     translated_in(0, MODE_USER | UNITS);
     CHECK_TEXT(behind_check(0), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x05]", "mov [rcx+r15*1-0x08], r11",
-               "lea r15, [r15-0x08]", "call #6", "jmp cold", "lea rcx, [r15+0x08]", "pext rcx, rcx, [vcpu.?]",
-               "not r11", "mov gs:returns.la[rcx*8], r11", "pop r11", "mov gs:returns.host[rcx*8], r11", "jmp cold");
+               "lea r15, [r15-0x08]", "call #6", "jmp cold", "pext rcx, r15, [vcpu.?]", "not r11",
+               "mov gs:returns.la[1][rcx*8], r11", "pop r11", "mov gs:returns.host[1][rcx*8], r11", "jmp cold");
     code_create();
     memset(cache->hot_hash, 0xff, sizeof cache->hot_hash);
     PUT(0, 0xc3 /* ret */);
     translated_in(0, MODE_USER | UNITS);
-    CHECK_TEXT(behind_check(0), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]", "mov ecx, 0xF000",
-               "mov [vcpu.spill[0]], rcx", "mov rcx, [vcpu.request]", "jrcxz #7", "jmp cold",
-               "pext rcx, r15, [vcpu.return_mask]", "mov rcx, gs:returns.la[rcx*8]", "lea rcx, [rcx+r11*1+0x01]",
-               "jrcxz #12", "jmp lost", "pext rcx, r15, [vcpu.return_mask]", "push gs:returns.host[rcx*8]", "ret");
-    CHECK_TEXT(cold(), "mov r11, r15", "call [vcpu.slow_mem]", "mov ecx, 0xF000", "jmp [vcpu.leave_lookup]");
+    CHECK_TEXT(behind_check(0), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]", "pext rcx, r15, [vcpu.return_mask]",
+               "push gs:returns.host[rcx*8]", "mov rcx, gs:returns.la[rcx*8]", "lea rcx, [rcx+r11*1+0x01]", "jrcxz #8",
+               "jmp cold", "ret");
+    CHECK_TEXT(cold(), "mov r11, r15", "call [vcpu.slow_mem]", "mov ecx, 0xF000", "jmp unknown");
 
     TEST("RET pops, then jumps");
     CHECK_TEXT(BODY(0xc3 /* ret */), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]", "mov ecx, 0xF000", "jmp return");

@@ -18,7 +18,7 @@ static const struct host_text *shared_code(const u8 *from)
         if (cache->jump[check] > from && cache->jump[check] < end)
             end = cache->jump[check];
     const u8 *others[] = {cache->back, cache->linked[0], cache->linked[1], cache->pair, cache->ret,
-                          cache->lost, cache->missed,    cache->aside,     cache->dead};
+                          cache->lost, cache->missed,    cache->aside,     cache->dead, cache->unknown};
     for (u32 i = 0; i < ARRAY_LEN(others); i++)
         if (others[i] > from && others[i] < end)
             end = others[i];
@@ -115,15 +115,22 @@ static void jumps(void)
     CHECK_TEXT(shared_code(cache->dead), "jmp [vcpu.leave_lookup]");
 
     TEST("a CALL notes where its return goes on");
-    CHECK_TEXT(shared_code(cache->pair), "lea rcx, [r15+0x08]", "pext rcx, rcx, [vcpu.return_mask]", "not r11",
-               "mov gs:returns.la[rcx*8], r11", "mov r11, [vcpu.?]", "mov gs:returns.host[rcx*8], r11", "ret 0x08");
+    CHECK_TEXT(shared_code(cache->pair), "pext rcx, r15, [vcpu.return_mask]", "not r11",
+               "mov gs:returns.la[1][rcx*8], r11", "mov r11, [vcpu.?]", "mov gs:returns.host[1][rcx*8], r11",
+               "ret 0x08");
 
     TEST("a return by the return stack");
-    CHECK_TEXT(shared_code(cache->ret), "mov [vcpu.spill[0]], rcx", "mov rcx, [vcpu.request]", "jrcxz #4", "jmp out",
-               "mov rcx, [vcpu.sample_left]", "lea rcx, [rcx-0x01]", "mov [vcpu.sample_left], rcx", "jrcxz #16",
-               "pext rcx, r15, [vcpu.return_mask]", "mov rcx, gs:returns.la[rcx*8]", "lea rcx, [rcx+r11*1+0x01]",
-               "jrcxz #13", "jmp lost", "pext rcx, r15, [vcpu.return_mask]", "push gs:returns.host[rcx*8]", "ret",
-               "jmp out");
+    CHECK_TEXT(shared_code(cache->ret), "mov [vcpu.spill[0]], rcx", "mov rcx, [vcpu.sample_left]",
+               "lea rcx, [rcx-0x01]", "mov [vcpu.sample_left], rcx", "jrcxz #12", "pext rcx, r15, [vcpu.return_mask]",
+               "push gs:returns.host[rcx*8]", "mov rcx, gs:returns.la[rcx*8]", "lea rcx, [rcx+r11*1+0x01]", "jrcxz #11",
+               "jmp out", "ret", "jmp out");
+
+    TEST("a return that the return stack does not know, in hot code");
+    CHECK_TEXT(shared_code(cache->unknown), "mov [vcpu.spill[1]], rcx" /* spill[0] behind the push */,
+               "lea rsp, [vcpu.?]", "mov rcx, [vcpu.request]", "jrcxz #6", "mov rcx, [vcpu.spill[0]]",
+               "jmp [vcpu.leave_lookup]", JUMP_TEXT("jump", "jtag"), "jrcxz #15", JUMP_TEXT("jump_victim", "jvtag"),
+               "jrcxz #18", "jmp #4", "pext rcx, r11, [vcpu.jump_mask]", "push gs:jcode[rcx*8]", "ret",
+               "pext rcx, r11, [vcpu.jump_victim_mask]", "push gs:jvcode[rcx*8]", "ret");
 
     TEST("all of it is aligned, in the hot part, and in front of the first block");
     for (u32 kind = 0; kind < CHECK_KINDS; kind++)

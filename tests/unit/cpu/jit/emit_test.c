@@ -95,10 +95,10 @@ static void memory(void)
     EMIT("lea r14d, [r14-0x01]", emit_lea(&e, false, H_GUEST_RCX, H_GUEST_RCX, H_NONE, 1, -1));
 
     TEST("a LEA of fixed length");
-    emit_lea_long(&e, RCX, R11, -5);
+    emit_lea_long(&e, RCX, R11, H_NONE, -5);
     CHECK_EQ(e.p - code, LEA_LONG);
     CHECK_TEXT(emitted(), "lea rcx, [r11-0x05]");
-    emit_lea_long(&e, RCX, R11, 0);
+    emit_lea_long(&e, RCX, R11, H_NONE, 0);
     CHECK_EQ(e.p - code, LEA_LONG);
     CHECK_TEXT(emitted(), "lea rcx, [r11]");
 
@@ -248,7 +248,7 @@ static void flags(void)
     emit_store_imm(&e, 2, 0, RBX, RCX, 0);
     emit_load_al(&e, RBX, RCX);
     emit_lea(&e, true, RAX, RBX, RCX, 1, 0);
-    emit_lea_long(&e, RAX, RBX, 0);
+    emit_lea_long(&e, RAX, RBX, H_NONE, 0);
     emit_pext(&e, RAX, RBX, VCPU_DISP(tlb_mask));
     emit_shr12(&e, RAX, RBX);
     emit_sarx(&e, true, RAX, RBX, RCX);
