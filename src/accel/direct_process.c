@@ -5,11 +5,14 @@
  *
  * - guest code runs under PTRACE_SYSEMU: no system call of it is executed, and each signal stops it;
  * - changes of its mappings are a list that the page's code works off, under PTRACE_CONT. The list lies in a page that
- *   the process can only read.
+ *   the process can only read. As a rule guest code goes on right behind it, so that a page that is mapped takes one
+ * turn and not two: then system calls of guest code meet the filter, which stops the process as well.
  *
- * Guest code may find the page and jump into it. It makes system calls there as anywhere: they stop it.
+ * Guest code may find the page and jump into it. It makes system calls there as anywhere: they stop it, as the filter
+ * lets only those through that have a secret of the process in registers. Guest code never sees that: the page's code
+ * gets it in registers from the tracer, and takes the guest's registers in place of it before guest code goes on.
  */
-#include "accel/direct_process.h"
+#include "accel/direct_parts.h"
 
 #include "base/monotonic.h"
 #include "x86/regs.h"
@@ -37,76 +40,6 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#ifndef PTRACE_SYSEMU
-#define PTRACE_SYSEMU 31
-#endif
-#ifndef PTRACE_SETSIGMASK
-#define PTRACE_SETSIGMASK 0x420b
-#endif
-#ifndef NT_X86_XSTATE
-#define NT_X86_XSTATE 0x202
-#endif
-
-#define KICK SIGUSR1
-#define DIRECT_LOW 0x10000ull /* addresses that a process can map */
-#define DIRECT_HIGH 0x7ffffffff000ull
-#define FIRST_LA DIRECT_LOW /* where the program's page is at first */
-#define STUB_PAGES 3        /* code, and two of the list */
-#define STUB_FD 3           /* descriptors in the process: the page, and from the next on the files */
-#define VECTORS_MAX 16384
-#define VECTORS_OURS 2688 /* up to the end of AVX-512 state in the standard format */
-
-/* One system call of the list. */
-struct request {
-    u64 number, arg[6];
-    u64 expected; /* the list ends early if the result is another one */
-};
-_Static_assert(sizeof(struct request) * DIRECT_CHANGES * 2 == (STUB_PAGES - 1) * PAGE_SIZE, "the list's size");
-
-/* Code of the page: executes R12D requests from RBX on, and stops; loads flags, and stops. */
-__asm__(".pushsection .rodata\n"
-        "direct_stub:\n"
-        "1: mov (%rbx), %rax\n"
-        "mov 8(%rbx), %rdi\n"
-        "mov 16(%rbx), %rsi\n"
-        "mov 24(%rbx), %rdx\n"
-        "mov 32(%rbx), %r10\n"
-        "mov 40(%rbx), %r8\n"
-        "mov 48(%rbx), %r9\n"
-        "direct_stub_syscall: syscall\n"
-        "cmp 56(%rbx), %rax\n"
-        "jne 2f\n"
-        "add $64, %rbx\n"
-        "dec %r12d\n"
-        "jnz 1b\n"
-        "2: int3\n"
-        "direct_stub_popf: popf\n"
-        "int3\n"
-        "direct_stub_end:\n"
-        ".popsection\n");
-extern const u8 direct_stub[] __attribute__((visibility("hidden")));
-extern const u8 direct_stub_syscall[] __attribute__((visibility("hidden")));
-extern const u8 direct_stub_popf[] __attribute__((visibility("hidden")));
-extern const u8 direct_stub_end[] __attribute__((visibility("hidden")));
-
-struct direct_process {
-    struct direct_host *host;
-    u32 index;
-    pid_t pid;
-    pid_t tracer; /* the thread that may ask it for anything */
-    int cpu;      /* the CPU of the host that it is bound to; -1: none */
-    int fd;       /* of its page */
-    u32 files;    /* those of the host that it has */
-    struct request *list;
-    u64 stub; /* where the page is in it */
-    struct user_regs_struct regs;
-    bool loaded;      /* it has these */
-    bool traps_known; /* breakpoints stop it */
-    u64 used_ns;      /* CPU time that it had until it stopped */
-    u64 vectors_size; /* of its XSAVE image */
-    u8 vectors[VECTORS_MAX] __attribute__((aligned(64)));
-};
 
 static pid_t me(void)
 {
@@ -195,74 +128,8 @@ static void bind_both(struct direct_process *p)
         p->cpu = bound.cpu;
 }
 
-/* -- a program of one page -- */
-
-struct program {
-    Elf64_Ehdr head;
-    Elf64_Phdr segment;
-    u8 code[256];
-};
-
-static int program_create(struct direct_process *p)
-{
-    struct program image = {
-        .head = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
-                 .e_type = ET_EXEC,
-                 .e_machine = EM_X86_64,
-                 .e_version = EV_CURRENT,
-                 .e_entry = FIRST_LA + offsetof(struct program, code),
-                 .e_phoff = offsetof(struct program, segment),
-                 .e_ehsize = sizeof(Elf64_Ehdr),
-                 .e_phentsize = sizeof(Elf64_Phdr),
-                 .e_phnum = 1},
-        .segment = {.p_type = PT_LOAD,
-                    .p_flags = PF_R | PF_X,
-                    .p_vaddr = FIRST_LA,
-                    .p_filesz = sizeof(struct program),
-                    .p_memsz = sizeof(struct program),
-                    .p_align = PAGE_SIZE},
-    };
-    memcpy(image.code, direct_stub, (size_t)(direct_stub_end - direct_stub));
-    p->fd = memfd_create("nestbox-direct", MFD_CLOEXEC);
-    if (p->fd < 0 || ftruncate(p->fd, STUB_PAGES * PAGE_SIZE) || pwrite(p->fd, &image, sizeof image, 0) < 0)
-        return -errno;
-    void *list =
-        mmap(NULL, (STUB_PAGES - 1) * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, p->fd, PAGE_SIZE);
-    if (list == MAP_FAILED)
-        return -errno;
-    p->list = list;
-    return 0;
-}
-
-/* -- its start -- */
-
-#define SPARE_FD 200 /* descriptors are put together from here on, where there is room */
-
-/* In the new process, which shares our memory until it executes the program: only system calls. */
-static int child(void *opaque)
-{
-    const struct direct_process *p = opaque;
-    static const char *const argv[] = {"nestbox-direct", NULL};
-    const char *const none[] = {NULL};
-    long spare[1 + DIRECT_FILES];
-    if (syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
-        _exit(1);
-    spare[0] = syscall(SYS_fcntl, p->fd, F_DUPFD, SPARE_FD);
-    for (u32 i = 0; i < p->files; i++)
-        spare[1 + i] = p->host->file[i].fd >= 0 ? syscall(SYS_fcntl, p->host->file[i].fd, F_DUPFD, SPARE_FD) : -1;
-    for (u32 i = 0; i <= p->files; i++) {
-        syscall(SYS_close, STUB_FD + (int)i);
-        if (spare[i] >= 0)
-            syscall(SYS_dup3, spare[i], STUB_FD + (int)i, 0);
-    }
-    syscall(SYS_close_range, STUB_FD + 1 + p->files, ~0u, 0);
-    syscall(SYS_close_range, 0, STUB_FD - 1, 0);
-    syscall(SYS_execveat, STUB_FD, "", argv, none, AT_EMPTY_PATH);
-    _exit(1);
-}
-
 /* Waits until it stops. Returns the status; 0: it is dead. */
-static int stopped(struct direct_process *p)
+int direct_stopped(struct direct_process *p)
 {
     int status;
     struct rusage use;
@@ -283,30 +150,6 @@ static int stopped(struct direct_process *p)
     return 0;
 }
 
-static int start(struct direct_process *p)
-{
-    u8 stack[8192] __attribute__((aligned(16)));
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGTRAP);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    p->pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK, p);
-    int e = p->pid < 0 ? -errno : 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (e) {
-        p->pid = 0;
-        return e;
-    }
-    u64 none = 0;
-    int status = stopped(p);
-    if (!status || WSTOPSIG(status) != SIGTRAP)
-        return -EPERM;
-    if (ptrace(PTRACE_SETOPTIONS, p->pid, 0, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD) ||
-        ptrace(PTRACE_SETSIGMASK, p->pid, sizeof none, &none))
-        return -errno;
-    return 0;
-}
-
 /* -- having it make system calls -- */
 
 /* Signals that the processor causes: the page's code is broken. Others come from a terminal, or who knows whom. */
@@ -316,7 +159,7 @@ static bool is_fault(int number)
 }
 
 /* Runs the page's code from `rip` on until it stops by itself. */
-static bool stub_run(struct direct_process *p, struct user_regs_struct *r)
+bool direct_stub_run(struct direct_process *p, struct user_regs_struct *r)
 {
     p->loaded = false;
     if (ptrace(PTRACE_SETREGS, p->pid, 0, r))
@@ -325,7 +168,7 @@ static bool stub_run(struct direct_process *p, struct user_regs_struct *r)
     for (;;) {
         if (ptrace(PTRACE_CONT, p->pid, 0, 0))
             return false;
-        int status = stopped(p);
+        int status = direct_stopped(p);
         if (!status)
             return false;
         if (WSTOPSIG(status) == SIGTRAP)
@@ -343,22 +186,40 @@ static struct user_regs_struct stub_regs(const struct direct_process *p, const u
     r.rip = p->stub + offsetof(struct program, code) + (u64)(at - direct_stub);
     r.orig_rax = ~0ull;
     r.eflags = FLAG_IF | FLAG_ONE;
-    r.cs = 0x33;
-    r.ss = 0x2b;
+    r.cs = CS_64;
+    r.ss = SS_USER;
     return r;
 }
 
 /* Has it execute the first `count` requests of the list. Returns how many had the result that was expected; *result is
  * the last one's. */
-static u32 list_run(struct direct_process *p, u32 count, u64 *result)
+u32 direct_list_run(struct direct_process *p, u32 count, u64 *result)
 {
     struct user_regs_struct r = stub_regs(p, direct_stub);
     r.rbx = p->stub + PAGE_SIZE;
     r.r12 = count;
-    if (!stub_run(p, &r))
+    r.r13 = p->secret[0];
+    r.r14 = p->secret[1];
+    r.r15 = 0;
+    if (!direct_stub_run(p, &r))
         return 0;
     *result = r.rax;
     return count - (u32)r.r12;
+}
+
+/* Executes what waits of the list by itself, which shows what it takes. */
+static bool list_finish(struct direct_process *p)
+{
+    u32 count = p->waiting;
+    u64 result, from = p->used_ns;
+    p->waiting = 0;
+    if (!count)
+        return true;
+    if (direct_list_run(p, count, &result) != count)
+        return false;
+    u64 each = (p->used_ns - from) / count;
+    p->request_ns = p->request_ns ? (p->request_ns * 7 + each) / 8 : each;
+    return true;
 }
 
 /* ptrace leaves RFLAGS.ID as the code has it: this gives it the value of `flags`. */
@@ -367,103 +228,17 @@ static bool id_load(struct direct_process *p, u64 flags)
     struct user_regs_struct r = stub_regs(p, direct_stub_popf);
     r.rsp = p->stub + PAGE_SIZE;
     p->list[0].number = FLAG_IF | FLAG_ONE | (flags & FLAG_ID);
-    if (!stub_run(p, &r))
+    if (!direct_stub_run(p, &r))
         return false;
     p->regs.eflags = r.eflags;
     return true;
-}
-
-static struct request request(long number, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
-{
-    return (struct request){.number = (u64)number, .arg = {a, b, c, d, e, f}};
 }
 
 static bool list_call(struct direct_process *p, struct request q)
 {
     u64 result;
     p->list[0] = q;
-    return list_run(p, 1, &result) == 1;
-}
-
-/* A random place for the page. */
-static u64 stub_place(void)
-{
-    u64 x;
-    if (getrandom(&x, sizeof x, 0) != sizeof x)
-        x = (u64)getpid() * 0x9e3779b97f4a7c15ull;
-    return 0x100000000000ull + (x % 0x600000000ull << PAGE_SHIFT);
-}
-
-/* The filter's last word: only what changes mappings as direct_change does and whether RDTSC faults, and nothing else
- * ever. What is refused stops the process: a call of the vsyscall page, which the kernel executes itself. */
-#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-#define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define LOAD_ARG(n) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[n]))
-static const struct sock_filter filter[] = {
-    LOAD(arch),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
-    REFUSE,
-    LOAD(nr),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 7, 0),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 2),
-    LOAD_ARG(3),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MAP_SHARED | MAP_FIXED | MAP_POPULATE, 4, 3),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 2),
-    LOAD_ARG(0),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_TSC, 1, 0),
-    REFUSE,
-    ALLOW,
-};
-
-/* Leaves nothing mapped but the page, and nothing allowed but changes of mappings. */
-static int settle_in(struct direct_process *p)
-{
-    struct user_regs_struct r;
-    if (ptrace(PTRACE_GETREGS, p->pid, 0, &p->regs))
-        return -errno;
-    u64 to = stub_place();
-    r = p->regs;
-    r.rip = FIRST_LA + offsetof(struct program, code) + (u64)(direct_stub_syscall - direct_stub);
-    r.rbx = FIRST_LA;
-    r.rax = SYS_mmap;
-    r.rdi = to;
-    r.rsi = STUB_PAGES * PAGE_SIZE;
-    r.rdx = PROT_READ | PROT_EXEC;
-    r.r10 = MAP_SHARED | MAP_FIXED | MAP_POPULATE;
-    r.r8 = STUB_FD;
-    r.r9 = 0;
-    r.r12 = 1;
-    if (!stub_run(p, &r) || r.rax != to)
-        return -EPERM;
-    p->stub = to;
-    /* The filter lies behind the requests. */
-    struct {
-        struct sock_fprog program;
-        struct sock_filter filter[ARRAY_LEN(filter)];
-    } *f = (void *)(p->list + DIRECT_CHANGES);
-    u64 f_la = to + PAGE_SIZE + DIRECT_CHANGES * sizeof(struct request);
-    u64 end = to + STUB_PAGES * PAGE_SIZE;
-    memcpy(f->filter, filter, sizeof filter);
-    f->program.len = ARRAY_LEN(filter);
-    f->program.filter = (struct sock_filter *)(f_la + ((u8 *)f->filter - (u8 *)f));
-    const struct request all[] = {
-        request(SYS_munmap, 0, to, 0, 0, 0, 0),
-        request(SYS_munmap, end, DIRECT_HIGH - end, 0, 0, 0, 0),
-        request(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0),
-        request(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, f_la, 0, 0, 0),
-    };
-    u64 result;
-    memcpy(p->list, all, sizeof all);
-    u32 done = list_run(p, ARRAY_LEN(all), &result);
-    if (done < ARRAY_LEN(all))
-        return done ? (int)(s64)result : -EPERM;
-    p->regs.fs_base = p->regs.gs_base = 0;
-    struct iovec v = {p->vectors, sizeof p->vectors};
-    if (ptrace(PTRACE_GETREGSET, p->pid, NT_X86_XSTATE, &v))
-        return -errno;
-    p->vectors_size = v.iov_len;
-    return 0;
+    return direct_list_run(p, 1, &result) == 1;
 }
 
 static void destroy(struct direct_process *p)
@@ -471,7 +246,7 @@ static void destroy(struct direct_process *p)
     if (p->pid) {
         kill(p->pid, SIGKILL);
         while (p->pid)
-            stopped(p);
+            direct_stopped(p);
     }
     if (p->list)
         munmap(p->list, (STUB_PAGES - 1) * PAGE_SIZE);
@@ -491,14 +266,10 @@ static int create(struct direct_host *h, u32 index, struct direct_process **out)
     p->tracer = me();
     pthread_mutex_lock(&h->lock);
     p->files = h->files;
-    int e = program_create(p);
-    if (!e)
-        e = start(p);
-    if (p->fd >= 0)
-        close(p->fd); /* the process has it */
+    int e = direct_start(p);
     pthread_mutex_unlock(&h->lock);
     if (!e)
-        e = settle_in(p);
+        e = direct_settle_in(p);
     if (e)
         destroy(p);
     else
@@ -523,33 +294,34 @@ static bool stub_move(struct direct_process *p, u64 la, u64 size)
 {
     u64 old = p->stub, to;
     do
-        to = stub_place();
+        to = direct_stub_place();
     while (to + STUB_PAGES * PAGE_SIZE > la && to < la + size);
-    p->list[0] = request(SYS_mmap, to, STUB_PAGES * PAGE_SIZE, PROT_READ | PROT_EXEC,
-                         MAP_SHARED | MAP_FIXED | MAP_POPULATE, STUB_FD, 0);
+    p->list[0] = direct_request(SYS_mmap, to, STUB_PAGES * PAGE_SIZE, PROT_READ | PROT_EXEC,
+                                MAP_SHARED | MAP_FIXED | MAP_POPULATE, STUB_FD, 0);
     p->list[0].expected = to;
     u64 result;
-    if (list_run(p, 1, &result) != 1)
+    if (direct_list_run(p, 1, &result) != 1)
         return false;
     p->stub = to;
-    return list_call(p, request(SYS_munmap, old, STUB_PAGES * PAGE_SIZE, 0, 0, 0, 0));
+    return list_call(p, direct_request(SYS_munmap, old, STUB_PAGES * PAGE_SIZE, 0, 0, 0, 0));
 }
 
 static struct request change_request(const struct direct_change *c)
 {
     if (!c->rights)
-        return request(SYS_munmap, c->la, c->size, 0, 0, 0, 0);
+        return direct_request(SYS_munmap, c->la, c->size, 0, 0, 0, 0);
     int rights = (c->rights & DIRECT_READ ? PROT_READ : 0) | (c->rights & DIRECT_WRITE ? PROT_WRITE : 0) |
                  (c->rights & DIRECT_FETCH ? PROT_EXEC : 0);
-    struct request q = request(SYS_mmap, c->la, c->size, (u64)rights, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
-                               STUB_FD + 1 + c->file, c->offset);
+    struct request q = direct_request(SYS_mmap, c->la, c->size, (u64)rights, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+                                      STUB_FD + 1 + c->file, c->offset);
     q.expected = c->la;
     return q;
 }
 
+#define LISTS_ALONE 16 /* of so many one is executed by itself, for its cost */
 static bool change_all(struct direct_process *p, const struct direct_change *c, u32 count)
 {
-    if (!p->pid || p->tracer != me())
+    if (!p->pid || p->tracer != me() || !list_finish(p))
         return false;
     for (u32 i = 0; i < count; i++) {
         if (c[i].rights && c[i].file >= p->files)
@@ -560,8 +332,8 @@ static bool change_all(struct direct_process *p, const struct direct_change *c, 
     }
     for (u32 i = 0; i < count; i++)
         p->list[i] = change_request(&c[i]);
-    u64 result;
-    return list_run(p, count, &result) == count;
+    p->waiting = count;
+    return p->lists++ % LISTS_ALONE || list_finish(p);
 }
 
 /* -- guest code -- */
@@ -588,6 +360,8 @@ static void regs_from(struct direct_regs *r, const struct user_regs_struct *u)
     r->fs = (u16)u->fs, r->gs = (u16)u->gs;
 }
 
+#define VSYSCALL_PAGE (0xffffffffff600000ull >> PAGE_SHIFT)
+
 /* A signal that the processor caused. */
 static enum direct_stop signal_stop(struct direct_process *p, int number, struct direct_regs *r, u64 *la)
 {
@@ -596,6 +370,8 @@ static enum direct_stop signal_stop(struct direct_process *p, int number, struct
         return DIRECT_KICKED;
     if (ptrace(PTRACE_GETSIGINFO, p->pid, 0, &i))
         return DIRECT_LOST;
+    if (number == SIGSYS && i.si_code <= 0 && p->regs.orig_rax != ~0ull) /* the kernel had no memory to say so */
+        return DIRECT_SYSCALL;
     if (i.si_code <= 0) /* somebody sent it */
         return DIRECT_KICKED;
     switch (number) {
@@ -606,7 +382,10 @@ static enum direct_stop signal_stop(struct direct_process *p, int number, struct
         if (i.si_code == TRAP_HWBKPT)
             return DIRECT_TRAPPED;
         return i.si_code == SI_KERNEL ? DIRECT_BREAKPOINT : i.si_code == TRAP_TRACE ? DIRECT_STEPPED : DIRECT_INT1;
-    case SIGSYS: /* a call of the vsyscall page, after which the kernel has returned from it */
+    case SIGSYS:
+        if ((u64)i.si_call_addr >> PAGE_SHIFT != VSYSCALL_PAGE)
+            return DIRECT_SYSCALL;
+        /* After a call of the vsyscall page the kernel has returned from it. */
         r->rip = (u64)i.si_call_addr;
         r->gpr[4] -= 8;
         return DIRECT_FAULT;
@@ -617,32 +396,98 @@ static enum direct_stop signal_stop(struct direct_process *p, int number, struct
     }
 }
 
+static struct resume *resume_of(const struct direct_process *p)
+{
+    return (struct resume *)(p->list + DIRECT_CHANGES);
+}
+
+/* Registers by which the page's code executes the list, and then goes on with those of *u. */
+static struct user_regs_struct list_regs(struct direct_process *p, const struct user_regs_struct *u,
+                                         const struct direct_regs *r)
+{
+    struct resume *resume = resume_of(p);
+    struct user_regs_struct s = *u;
+    memcpy(resume->gpr, r->gpr, sizeof resume->gpr);
+    resume->rip = r->rip;
+    s.rip = p->stub + offsetof(struct program, code);
+    s.cs = CS_64;
+    s.ss = SS_USER;
+    s.rbx = p->stub + PAGE_SIZE;
+    s.r12 = p->waiting;
+    s.r13 = p->secret[0];
+    s.r14 = p->secret[1];
+    s.r15 = p->stub + PAGE_SIZE + DIRECT_CHANGES * sizeof(struct request);
+    return s;
+}
+
+/*
+ * The process has stopped by a signal in a turn that began with the list. Was that before guest code went on? Then, if
+ * the list has not failed, the rest of it is executed, and *stop is what to return: guest code has done nothing.
+ */
+static bool stopped_in_list(struct direct_process *p, u32 count, int signal, enum direct_stop *stop)
+{
+    struct user_regs_struct s = p->regs;
+    u64 at = s.rip - (p->stub + offsetof(struct program, code));
+    if (at >= (u64)(direct_stub_popf - direct_stub))
+        return false;
+    const u64 *gpr = resume_of(p)->gpr;
+    bool secret = s.r13 == p->secret[0] && s.r14 == p->secret[1];
+    bool going = at >= (u64)(direct_stub_go - direct_stub);
+    if (going ? s.r12 != gpr[12] || s.r13 != gpr[13] : !secret)
+        return false; /* guest code has jumped here */
+    *stop = DIRECT_KICKED;
+    if (at >= (u64)(direct_stub_load - direct_stub) || !s.r12)
+        return true; /* the list is done */
+    s.r15 = 0;
+    s.orig_rax = ~0ull;
+    if (signal == SIGTRAP || s.r12 > count || !direct_stub_run(p, &s) || s.r12)
+        *stop = DIRECT_UNFIT;
+    return true;
+}
+
 static enum direct_stop run(struct direct_process *p, struct direct_regs *r, const u64 *request_word, u64 *la)
 {
     struct user_regs_struct u = p->regs;
     u32 *running = &p->host->running[p->index];
     if (!p->pid || p->tracer != me())
         return DIRECT_UNFIT;
-    if (unlikely((p->regs.eflags ^ r->flags) & FLAG_ID) && !id_load(p, r->flags))
+    bool id = (p->regs.eflags ^ r->flags) & FLAG_ID;
+    /* The page's code is 64-bit code, and no step of the guest's. */
+    if (unlikely(id || r->flags & FLAG_TF || r->cs != CS_64) && !list_finish(p))
         return DIRECT_UNFIT;
+    if (unlikely(id) && !id_load(p, r->flags))
+        return DIRECT_UNFIT;
+    u32 listed = p->waiting;
     regs_to(&u, r);
-    if ((!p->loaded || memcmp(&u, &p->regs, sizeof u)) && ptrace(PTRACE_SETREGS, p->pid, 0, &u))
+    if (listed)
+        u = list_regs(p, &u, r);
+    if ((!p->loaded || listed || memcmp(&u, &p->regs, sizeof u)) && ptrace(PTRACE_SETREGS, p->pid, 0, &u))
         return DIRECT_UNFIT;
     p->loaded = false;
     bind_both(p);
     __atomic_store_n(running, (u32)p->pid, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(request_word, __ATOMIC_SEQ_CST)) {
         __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
+        if (listed)
+            memset(resume_of(p), 0, sizeof(struct resume));
         return DIRECT_KICKED;
     }
-    if (ptrace(PTRACE_SYSEMU, p->pid, 0, 0)) { /* it died before it began */
+    p->waiting = 0;
+    p->requests_ns += listed * p->request_ns;
+    if (ptrace(listed ? PTRACE_CONT : PTRACE_SYSEMU, p->pid, 0, 0)) { /* it died before it began */
         __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
         return DIRECT_UNFIT;
     }
-    int status = stopped(p);
+    int status = direct_stopped(p);
     __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
     if (!status || ptrace(PTRACE_GETREGS, p->pid, 0, &p->regs))
         return DIRECT_LOST;
+    enum direct_stop stop;
+    bool before = listed && stopped_in_list(p, listed, WSTOPSIG(status), &stop);
+    if (listed) /* the next process of the guest may have these page tables */
+        memset(resume_of(p), 0, sizeof(struct resume));
+    if (before)
+        return stop;
     regs_from(r, &p->regs);
     if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
         r->gpr[0] = p->regs.orig_rax;
@@ -703,13 +548,13 @@ static bool traps_work(struct direct_process *p)
     r.rsp = p->stub + PAGE_SIZE;
     p->list[0].number = FLAG_IF | FLAG_ONE;
     return !ptrace(PTRACE_POKEUSER, p->pid, DR(0), at) && !ptrace(PTRACE_POKEUSER, p->pid, DR(7), 1ul) &&
-           stub_run(p, &r) && r.rip == at;
+           direct_stub_run(p, &r) && r.rip == at;
 }
 
 static bool traps(struct direct_process *p, const u64 *la)
 {
     u64 enabled = 0;
-    if (!p->pid || p->tracer != me())
+    if (!p->pid || p->tracer != me() || !list_finish(p))
         return false;
     p->traps_known = p->traps_known || traps_work(p);
     if (!p->traps_known || ptrace(PTRACE_POKEUSER, p->pid, DR(7), 0ul))
@@ -727,12 +572,14 @@ static bool traps(struct direct_process *p, const u64 *la)
 static bool tsc(struct direct_process *p, bool faults)
 {
     int how = faults ? PR_TSC_SIGSEGV : PR_TSC_ENABLE;
-    return p->pid && p->tracer == me() && list_call(p, request(SYS_prctl, PR_SET_TSC, (u64)how, 0, 0, 0, 0));
+    return p->pid && p->tracer == me() && list_finish(p) &&
+           list_call(p, direct_request(SYS_prctl, PR_SET_TSC, (u64)how, 0, 0, 0, 0));
 }
 
-static u64 used(const struct direct_process *p)
+static u64 used(const struct direct_process *p, u64 *changes)
 {
-    return p->used_ns;
+    *changes = p->requests_ns;
+    return p->used_ns - p->requests_ns;
 }
 
 KEEPS_VECTORS static void stop(void *opaque, u32 index)

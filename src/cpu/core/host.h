@@ -163,7 +163,8 @@ struct cpu_direct_host {
     /* NULL: the host does not let us. */
     struct direct_process *(*create)(void *opaque, u32 index);
     void (*destroy)(struct direct_process *p);
-    /* False: some changes were not made, and the process is of no use any more. */
+    /* They are made by the time that guest code runs next, in the order of calls. False, here or (DIRECT_UNFIT) there:
+     * some were not made, and the process is of no use any more. */
     bool (*change)(struct direct_process *p, const struct direct_change *c, u32 count);
     /* It stops before the instructions at these addresses; 0: none. False: the host has no such breakpoints. */
     bool (*traps)(struct direct_process *p, const u64 *la);
@@ -172,8 +173,8 @@ struct cpu_direct_host {
     /* Executes guest code until something stops it; *request not being zero does. */
     enum direct_stop (*run)(struct direct_process *p, struct direct_regs *r, const u64 *request, u64 *la);
     /* CPU time in ns that it had until it stopped the last time: where others want the host's CPUs, time passes that
-     * nobody used. */
-    u64 (*used)(const struct direct_process *p);
+     * nobody used. Without what changes took that were made in `run`, which is *changes. */
+    u64 (*used)(const struct direct_process *p, u64 *changes);
     /* The thread that called `run` or `change` sleeps now or does something else: it may be on any CPU again. */
     void (*rest)(void);
     /* x87, SSE, AVX and AVX-512 state as XSAVE images in the standard format; `size` is that of `image`. */

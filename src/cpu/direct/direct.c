@@ -286,16 +286,21 @@ static enum direct_stop run(struct vcpu *v, struct space *s, struct direct_regs 
             return DIRECT_KICKED;
         v->stat[STAT_DIRECT_RUN]++;
         v->stat[STAT_DIRECT_RUN_L2] += v->in_guest;
-        u64 from = tsc_host(), used = host->used(s->process);
+        u64 from = tsc_host(), changes_before, changes, used = host->used(s->process, &changes_before);
         d->ran = true;
         enum direct_stop stop = host->run(s->process, r, &v->request, &la);
         u64 ticks = tsc_host() - from, ns = when_ns(v, ticks);
         if (stop != DIRECT_KICKED && ns < d->cost_ns) /* if it was kicked, perhaps before it began */
             d->cost_ns = ns;
-        t->ticks += ticks;
-        t->ran_ns += host->used(s->process) - used;
+        t->ran_ns += (s64)(host->used(s->process, &changes) - used);
+        u64 changed = (changes - changes_before) * (v->vm->tsc_khz / 1000) / 1000;
+        t->ticks += ticks - (changed < ticks ? changed : ticks);
         t->stops++;
         t->calls += stop == DIRECT_SYSCALL;
+        if (stop == DIRECT_UNFIT && t->stops > 1) { /* code has run, and *r is what it left */
+            s->broken = true;
+            return DIRECT_KICKED;
+        }
         if (stop != DIRECT_PAGE_FAULT)
             return stop;
         v->stat[STAT_DIRECT_FAULT]++;

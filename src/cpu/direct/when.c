@@ -204,10 +204,11 @@ void when_account(struct vcpu *v, struct space *s, u64 from, const struct turn *
     u64 spent = when_ns(v, tsc_host() - from - t->ticks), cost = v->direct_spaces->cost_ns;
     spent = spent < DIRECT_SPENT_NS ? spent : DIRECT_SPENT_NS; /* or somebody else had the CPU */
     spent += t->stops * cost * 3 / 2;
-    v->stat[STAT_DIRECT_RAN_US] += t->ran_ns / 1000;
+    u64 ran = t->ran_ns > 0 ? (u64)t->ran_ns : 0; /* what changes took is an estimate */
+    v->stat[STAT_DIRECT_RAN_US] += ran / 1000;
     v->stat[STAT_DIRECT_SPENT_US] += spent / 1000;
     s->calls += t->calls;
-    account(v, s, t->ran_ns, spent);
+    account(v, s, ran, spent);
 }
 
 void when_unfit(struct vcpu *v, struct space *s)

@@ -8,7 +8,7 @@
 
 /* What a turn of a process took. */
 struct turn {
-    u64 ran_ns; /* CPU time of the process */
+    s64 ran_ns; /* CPU time of the process */
     u64 ticks;  /* of the TSC until it stopped, whoever had the CPUs meanwhile */
     u64 stops;
     u64 calls; /* those of them that are system calls */
