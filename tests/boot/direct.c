@@ -449,7 +449,7 @@ static void cpuids(void)
     for (uint32_t i = 0; i < 200; i++) {
         memset(p + PAGE + 64, 0x90, 64);
         memcpy(p + PAGE + 128, (uint8_t[]){0x0f, 0xa2, 0xc3, 0xb8, (uint8_t)i, 0, 0, 0, 0xc3}, 9);
-        for (uint32_t n = 0; n < 100; n++) {
+        for (uint32_t n = 0; n < 1000; n++) {
             struct cpuid now = cpuid_at(p + PAGE + 64);
             differ += !!memcmp(&first, &now, sizeof now);
             differ += ((uint32_t(*)(void))(p + PAGE + 131))() != (uint8_t)i;

@@ -398,7 +398,7 @@ static inline bool cpu_has(const struct vm *vm, enum feature id)
 static inline u64 request_raise(struct vcpu *v, u64 bits)
 {
     u64 old = __atomic_fetch_or(&v->request, bits, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&v->return_mask, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&v->return_mask, 0, __ATOMIC_SEQ_CST);
     return old;
 }
 

@@ -79,6 +79,18 @@ static void heat(struct vcpu *v, const u8 *host)
         block_heat(v, b);
 }
 
+/* Hot code may return by the return stack again if no request waits any more. A request that comes meanwhile is seen
+ * here, or takes the mask away behind this (request_raise). Who raised the last one may do so late, too: so it is
+ * looked at wherever translated code goes on now and then. */
+static void returns_arm(struct vcpu *v)
+{
+    if (likely(v->return_mask))
+        return;
+    __atomic_store_n(&v->return_mask, RETURN_MASK, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&v->request, __ATOMIC_SEQ_CST))
+        __atomic_store_n(&v->return_mask, 0, __ATOMIC_SEQ_CST);
+}
+
 /* Goes on at the linear address la in translated code, if nothing else has to be done first. */
 static bool proceed(struct vcpu *v, u64 la, u32 plain)
 {
@@ -108,6 +120,7 @@ static bool proceed(struct vcpu *v, u64 la, u32 plain)
         jump_enter(v->tlb, la, b->far_entry);
     v->resume = (u64)b->far_entry;
     v->resume_r11 = la;
+    returns_arm(v);
     return true;
 }
 
@@ -186,6 +199,7 @@ bool exec_jump_missed(struct vcpu *v, const u8 *after, u64 la)
         return transfer_to(v, transfer, la, link);
     if (link && !link->to)
         block_link(v, link, block_at(v->vm->cache, (const u8 *)v->resume), la);
+    returns_arm(v);
     return true;
 }
 
@@ -312,15 +326,6 @@ static bool in_jump_cache(struct vcpu *v, u64 la)
     return v->resume;
 }
 
-/* No request waits any more: hot code may return by the return stack again. A request that comes meanwhile is seen
- * here, or takes the mask away behind this (request_raise). */
-static void returns_arm(struct vcpu *v)
-{
-    __atomic_store_n(&v->return_mask, RETURN_MASK, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&v->request, __ATOMIC_SEQ_CST))
-        __atomic_store_n(&v->return_mask, 0, __ATOMIC_RELAXED);
-}
-
 void execute(struct vcpu *v)
 {
     struct exec *x = v->exec;
@@ -344,8 +349,7 @@ void execute(struct vcpu *v)
         return;
     }
     v->flags &= ~FLAG_RF;
-    if (unlikely(!v->return_mask))
-        returns_arm(v);
+    returns_arm(v);
     if (!--v->sample_left && heats(v, la))
         heat(v, jump_find(v->tlb, la));
     if (in_jump_cache(v, la) || proceed(v, la, 0))
