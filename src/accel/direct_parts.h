@@ -65,12 +65,13 @@ struct direct_process {
     int fd;       /* of its page */
     u32 files;    /* those of the host that it has */
     struct request *list;
-    u32 waiting;     /* so many requests of it are to be executed before guest code goes on */
-    u32 lists;       /* how many were executed */
-    u64 request_ns;  /* CPU time that one takes */
-    u64 requests_ns; /* that those took which were executed together with guest code */
-    u64 secret[2];   /* in the upper halves of the fourth and fifth argument of what the filter lets through */
-    u64 stub;        /* where the page is in it */
+    bool host_filter; /* we have a filter of system calls, and so has it: guest code's calls must not meet that */
+    u32 waiting;      /* so many requests of it are to be executed before guest code goes on */
+    u32 lists;        /* how many were executed */
+    u64 request_ns;   /* CPU time that one takes */
+    u64 requests_ns;  /* that those took which were executed together with guest code */
+    u64 secret[2];    /* in the upper halves of the fourth and fifth argument of what the filter lets through */
+    u64 stub;         /* where the page is in it */
     struct user_regs_struct regs;
     bool loaded;      /* it has these */
     bool traps_known; /* breakpoints stop it */
