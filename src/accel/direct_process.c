@@ -18,26 +18,16 @@
 #include "x86/regs.h"
 #include "x86/xsave.h"
 
-#include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -179,11 +169,17 @@ bool direct_stub_run(struct direct_process *p, struct user_regs_struct *r)
     return !ptrace(PTRACE_GETREGS, p->pid, 0, r);
 }
 
+/* Where `at` of the page's code is in the process. */
+static u64 stub_code(const struct direct_process *p, const u8 *at)
+{
+    return p->stub + offsetof(struct program, code) + (u64)(at - direct_stub);
+}
+
 /* Registers to run the page's code from `at` on. */
 static struct user_regs_struct stub_regs(const struct direct_process *p, const u8 *at)
 {
     struct user_regs_struct r = p->regs;
-    r.rip = p->stub + offsetof(struct program, code) + (u64)(at - direct_stub);
+    r.rip = stub_code(p, at);
     r.orig_rax = ~0ull;
     r.eflags = FLAG_IF | FLAG_ONE;
     r.cs = CS_64;
@@ -191,16 +187,26 @@ static struct user_regs_struct stub_regs(const struct direct_process *p, const u
     return r;
 }
 
+/* In *r: by what the page's code executes `count` requests of the list. Then it goes on with the registers at `resume`;
+ * 0: it stops. */
+static void list_regs(const struct direct_process *p, struct user_regs_struct *r, u32 count, u64 resume)
+{
+    r->rip = stub_code(p, direct_stub);
+    r->cs = CS_64;
+    r->ss = SS_USER;
+    r->rbx = p->stub + PAGE_SIZE;
+    r->r12 = count;
+    r->r13 = p->secret[0];
+    r->r14 = p->secret[1];
+    r->r15 = resume;
+}
+
 /* Has it execute the first `count` requests of the list. Returns how many had the result that was expected; *result is
  * the last one's. */
 u32 direct_list_run(struct direct_process *p, u32 count, u64 *result)
 {
     struct user_regs_struct r = stub_regs(p, direct_stub);
-    r.rbx = p->stub + PAGE_SIZE;
-    r.r12 = count;
-    r.r13 = p->secret[0];
-    r.r14 = p->secret[1];
-    r.r15 = 0;
+    list_regs(p, &r, count, 0);
     if (!direct_stub_run(p, &r))
         return 0;
     *result = r.rax;
@@ -402,23 +408,18 @@ static struct resume *resume_of(const struct direct_process *p)
     return (struct resume *)(p->list + DIRECT_CHANGES);
 }
 
-/* Registers by which the page's code executes the list, and then goes on with those of *u. */
-static struct user_regs_struct list_regs(struct direct_process *p, const struct user_regs_struct *u,
-                                         const struct direct_regs *r)
+/* Guest code goes on with these behind the list. */
+static void resume_set(struct direct_process *p, const struct direct_regs *r)
 {
     struct resume *resume = resume_of(p);
-    struct user_regs_struct s = *u;
     memcpy(resume->gpr, r->gpr, sizeof resume->gpr);
     resume->rip = r->rip;
-    s.rip = p->stub + offsetof(struct program, code);
-    s.cs = CS_64;
-    s.ss = SS_USER;
-    s.rbx = p->stub + PAGE_SIZE;
-    s.r12 = p->waiting;
-    s.r13 = p->secret[0];
-    s.r14 = p->secret[1];
-    s.r15 = p->stub + PAGE_SIZE + DIRECT_CHANGES * sizeof(struct request);
-    return s;
+}
+
+/* The next process of the guest may have these page tables, and guest code can read them there. */
+static void resume_forget(struct direct_process *p)
+{
+    memset(resume_of(p), 0, sizeof(struct resume));
 }
 
 /*
@@ -428,7 +429,7 @@ static struct user_regs_struct list_regs(struct direct_process *p, const struct 
 static bool stopped_in_list(struct direct_process *p, u32 count, int signal, enum direct_stop *stop)
 {
     struct user_regs_struct s = p->regs;
-    u64 at = s.rip - (p->stub + offsetof(struct program, code));
+    u64 at = s.rip - stub_code(p, direct_stub);
     if (at >= (u64)(direct_stub_popf - direct_stub))
         return false;
     const u64 *gpr = resume_of(p)->gpr;
@@ -460,8 +461,10 @@ static enum direct_stop run(struct direct_process *p, struct direct_regs *r, con
         return DIRECT_UNFIT;
     u32 listed = p->waiting;
     regs_to(&u, r);
-    if (listed)
-        u = list_regs(p, &u, r);
+    if (listed) {
+        resume_set(p, r);
+        list_regs(p, &u, listed, p->stub + PAGE_SIZE + DIRECT_CHANGES * sizeof(struct request));
+    }
     if ((!p->loaded || listed || memcmp(&u, &p->regs, sizeof u)) && ptrace(PTRACE_SETREGS, p->pid, 0, &u))
         return DIRECT_UNFIT;
     p->loaded = false;
@@ -470,7 +473,7 @@ static enum direct_stop run(struct direct_process *p, struct direct_regs *r, con
     if (__atomic_load_n(request_word, __ATOMIC_SEQ_CST)) {
         __atomic_store_n(running, 0, __ATOMIC_SEQ_CST);
         if (listed)
-            memset(resume_of(p), 0, sizeof(struct resume));
+            resume_forget(p);
         return DIRECT_KICKED;
     }
     p->waiting = 0;
@@ -485,8 +488,8 @@ static enum direct_stop run(struct direct_process *p, struct direct_regs *r, con
         return DIRECT_LOST;
     enum direct_stop stop;
     bool before = listed && stopped_in_list(p, listed, WSTOPSIG(status), &stop);
-    if (listed) /* the next process of the guest may have these page tables */
-        memset(resume_of(p), 0, sizeof(struct resume));
+    if (listed)
+        resume_forget(p);
     if (before)
         return stop;
     regs_from(r, &p->regs);
