@@ -138,7 +138,27 @@ static inline bool host_is_site(const struct block *b, const u8 *p)
     return false;
 }
 
-static inline void host_line(struct host_text *t, unsigned i, const ZydisDecodedInstruction *zi,
+/* What the instruction leaves of what the text itself has on the stack. A CALL of the next instruction but one has pushed
+ * there; others come back, and the shared pair takes what was pushed. */
+static inline unsigned host_pushed_behind(unsigned pushed, const struct host_text *t, unsigned i,
+                                          const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
+{
+    const u8 *next = t->at[i] + zi->length;
+    switch (zi->mnemonic) {
+    case ZYDIS_MNEMONIC_PUSH: return pushed + 8;
+    case ZYDIS_MNEMONIC_POP: return pushed - 8;
+    case ZYDIS_MNEMONIC_RET: return 0;
+    case ZYDIS_MNEMONIC_CALL:
+        if (!zo[0].imm.is_relative)
+            return pushed;
+        if (i + 2 < t->n && next + zo[0].imm.value.s == t->at[i + 2])
+            return 8;
+        return host_cache && next + zo[0].imm.value.s == host_cache->pair ? 0 : pushed;
+    default: return pushed;
+    }
+}
+
+static inline void host_line(struct host_text *t, unsigned i, unsigned pushed, const ZydisDecodedInstruction *zi,
                              const ZydisDecodedOperand *zo, const ZydisFormatter *f, const struct block *b)
 {
     char *line = t->line[i], with[80];
@@ -171,14 +191,15 @@ static inline void host_line(struct host_text *t, unsigned i, const ZydisDecoded
         host_replace(line, "qword ptr ", "", "");
         host_replace(line, "ss:", "", "");
         host_replace(line, "ds:", "", "");
-        if (o->mem.base == ZYDIS_REGISTER_RSP) {
-            u64 offset = (u64)(o->mem.disp.value + VCPU_BIAS) - host_pushed(t->at[i]);
+        if (o->mem.base == ZYDIS_REGISTER_RSP && o->mem.segment != ZYDIS_REGISTER_GS) {
+            u64 offset = (u64)(o->mem.disp.value + VCPU_BIAS) - pushed;
             snprintf(with, sizeof with, "[vcpu.%s]",
                      host_field_name(host_vcpu_fields, ARRAY_LEN(host_vcpu_fields), offset));
             host_replace(line, "[", "]", with);
         } else if (o->mem.segment == ZYDIS_REGISTER_GS) {
             int n = snprintf(with, sizeof with, "gs:%s",
-                             host_field_name(host_tlb_fields, ARRAY_LEN(host_tlb_fields), (u64)o->mem.disp.value));
+                             host_field_name(host_tlb_fields, ARRAY_LEN(host_tlb_fields),
+                                             (u64)o->mem.disp.value - pushed));
             if (o->mem.index != ZYDIS_REGISTER_NONE)
                 snprintf(with + n, sizeof with - (size_t)n, "[%s*%u]", ZydisRegisterGetString(o->mem.index),
                          o->mem.scale);
@@ -227,12 +248,13 @@ static inline void host_text(struct host_text *t, const u8 *from, const u8 *to, 
         from += zi[t->n].length + host_data(from, &zi[t->n], zo[t->n]);
     }
     t->at[t->n] = from;
-    for (unsigned i = 0; i < t->n; i++) {
+    for (unsigned i = 0, pushed = 0; i < t->n; i++) {
         if (!zi[i].length) {
             snprintf(t->line[i], 80, "site");
             continue;
         }
-        host_line(t, i, &zi[i], zo[i], &f, b);
+        host_line(t, i, host_pushed(t->at[i]) + pushed, &zi[i], zo[i], &f, b);
+        pushed = host_pushed_behind(pushed, t, i, &zi[i], zo[i]);
         if (zi[i].mnemonic == ZYDIS_MNEMONIC_JMP && host_data(t->at[i], &zi[i], zo[i])) {
             u32 data;
             memcpy(&data, t->at[i] + zi[i].length, sizeof data);

@@ -78,12 +78,13 @@ struct vcpu {
     u64 jump_mask;          /* 192: PEXT mask that makes the jump cache index */
     u64 page_la;            /* 200: linear address of the page that the running block is in */
     u64 group[GROUP_SLOTS]; /* 208: host minus linear address of pages that a group of accesses lies in */
-    u64 mini_stack[2];      /* 256: where translated code's CALL pushes; a second one also into the last of group[] */
-    u64 request;            /* 272 [a]: REQ_*; zero lets loops go on */
-    u64 spill[SPILL_COUNT]; /* 280 */
-    u64 return_mask;        /* 312 [a]: PEXT mask that makes the index in the return stack of RSP; 0: see
+    u32 mini_stack[3];      /* 256: where translated code's CALL pushes; a second one also into the last of group[] */
+    u32 mapped_mask[2];     /* 268, at RSP: PEXT mask that makes the index in mapped_add of a linear address */
+    u32 reserved;
+    u64 request;            /* 280 [a]: REQ_*; zero lets loops go on */
+    u64 spill[SPILL_COUNT]; /* 288 */
+    u64 return_mask;        /* 320 [a]: PEXT mask that makes the index in the return stack of RSP; 0: see
                                request_raise */
-    u64 mapped_mask;        /* 320: PEXT mask that makes the index in mapped_add of a linear address */
     u64 direct;             /* 328: host minus linear address of pages in the context's direct tags (mmu.h) */
     u64 victim_mask;        /* PEXT mask that makes the index in the victim TLB */
     u64 jump_victim_mask;   /* the same for jumps */
@@ -266,6 +267,7 @@ struct vcpu {
 };
 
 _Static_assert(VCPU_BIAS % 64 == 12, "RSP is the shift count of the TLB check");
+_Static_assert(offsetof(struct vcpu, mapped_mask) == VCPU_BIAS, "no displacement");
 #define VCPU_AT(field, offset) _Static_assert(offsetof(struct vcpu, field) == (offset), "layout.h: " #field)
 VCPU_AT(host_rsp, VCPU_HOST_RSP);
 VCPU_AT(resume, VCPU_RESUME);

@@ -39,7 +39,7 @@ static void emit_leave_lookup(struct emit *e, u32 transfer)
 void emit_jump_cache(const struct cache *c, struct emit *e, u32 transfer)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
-    emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, jtag));
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, TLB_DISP(jtag));
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
     u8 *hit = emit_jrcxz(e);
     emit_mov_imm32(e, H_SCRATCH, transfer);
@@ -49,7 +49,7 @@ void emit_jump_cache(const struct cache *c, struct emit *e, u32 transfer)
         emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
     emit_here8(e, hit);
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
-    emit_gs_jmp(e, H_SCRATCH, offsetof(struct tlb, jcode));
+    emit_gs_jmp(e, H_SCRATCH, TLB_DISP(jcode));
 }
 
 /* The same by the code that blocks share (check.c), which finds `transfer` behind the jump. */
@@ -124,7 +124,7 @@ static void emit_link_across(struct tr *t, u16 target, bool check)
             emit_here8(e, quiet);
         }
         emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
-        emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, link));
+        emit_gs_load(e, H_SCRATCH, H_SCRATCH, TLB_DISP(link));
     }
     unsigned index = t->b->hot ? H_ADDR : H_NONE; /* shared code has added it */
     emit_align_rel32(e, LEA_LONG - 4 + t->b->hot);
@@ -342,18 +342,19 @@ static bool is_paired(const struct tr *t)
     return t->is64 && !(t->mode & MODE_STEP);
 }
 
-void emit_return_note(struct emit *e, s32 mask)
+void emit_return_note(struct emit *e, s32 pushed)
 {
-    emit_pext(e, H_SCRATCH, H_GUEST_RSP, mask);
+    emit_pext(e, H_SCRATCH, H_GUEST_RSP, VCPU_DISP(return_mask) + pushed);
     emit_not(e, true, H_ADDR);
-    emit_gs_store(e, H_ADDR, H_SCRATCH, RETURN_LA);
+    emit_gs_store(e, H_ADDR, H_SCRATCH, RETURN_LA + pushed);
 }
 
 void emit_return_match(struct emit *e, const u8 *other)
 {
+    const s32 pushed = 8;
     emit_pext(e, H_SCRATCH, H_GUEST_RSP, VCPU_DISP(return_mask));
     emit_gs_push(e, H_SCRATCH, RETURN_FOUND_HOST);
-    emit_gs_load(e, H_SCRATCH, H_SCRATCH, RETURN_FOUND_LA);
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, RETURN_FOUND_LA + pushed);
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
     u8 *match = emit_jrcxz(e);
     emit_jmp(e, other);
@@ -387,7 +388,7 @@ static void emit_pair(struct tr *t)
         emit_call(e, t->c->pair);
         return;
     }
-    emit_return_note(e, CALLED_DISP(return_mask));
+    emit_return_note(e, 8);
     emit_pop_host(e, H_ADDR);
     emit_gs_store(e, H_ADDR, H_SCRATCH, RETURN_HOST);
 }

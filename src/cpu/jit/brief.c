@@ -104,7 +104,8 @@ void emit_context_use(struct emit *e)
     emit_store(e, R11, CALLED_DISP(tlb));
     emit_load_mem(e, 8, RAX, R11, H_NONE, offsetof(struct tlb, direct));
     emit_store(e, RAX, CALLED_DISP(direct));
-    emit_wrgsbase(e, R11);
+    emit_load_mem(e, 8, RAX, R11, H_NONE, offsetof(struct tlb, gs_base));
+    emit_wrgsbase(e, RAX);
 }
 
 /* STAC and CLAC, between two TLB contexts that know each other. Handlers of interrupts and page faults begin with a
@@ -251,10 +252,10 @@ static void piece_wrgsbase(struct emit *e)
 /* Jumps by the JRCXZ that it returns if the TLB has all RCX (of the guest) elements at a pointer, which lie in one
  * page. There are fewer than RUN_MAX elements, so no other page's tag can make it seem so. */
 #define RUN_MAX (2 * PAGE_SIZE) /* kernels clear a page byte by byte */
-static u8 *emit_run_check(struct emit *e, unsigned pointer, unsigned size, size_t tags)
+static u8 *emit_run_check(struct emit *e, unsigned pointer, unsigned size, s32 tags)
 {
     emit_pext(e, RCX, pointer, CALLED_DISP(tlb_mask));
-    emit_gs_load(e, R11, RCX, (u32)tags);
+    emit_gs_load(e, R11, RCX, tags);
     emit_lea(e, true, R11, R11, pointer, 1, -1);
     emit_lea(e, true, R11, R11, H_GUEST_RCX, size, 0);
     emit_pext(e, RCX, R11, CALLED_DISP(page_mask));
@@ -262,10 +263,10 @@ static u8 *emit_run_check(struct emit *e, unsigned pointer, unsigned size, size_
 }
 
 /* host = the host pointer of what `pointer` points to. Uses rcx. */
-static void emit_run_pointer(struct emit *e, unsigned host, unsigned pointer, size_t differences)
+static void emit_run_pointer(struct emit *e, unsigned host, unsigned pointer, s32 differences)
 {
     emit_pext(e, RCX, pointer, CALLED_DISP(tlb_mask));
-    emit_gs_load(e, RCX, RCX, (u32)differences);
+    emit_gs_load(e, RCX, RCX, differences);
     emit_lea(e, true, host, RCX, pointer, 1, 0);
 }
 
@@ -285,18 +286,18 @@ static void piece_string(struct emit *e, unsigned size, bool moves)
     emit_kept_handler(e);
     emit_here8(e, few);
     if (moves) {
-        u8 *readable = emit_run_check(e, RSI, size, offsetof(struct tlb, rtag));
+        u8 *readable = emit_run_check(e, RSI, size, CALLED_TLB(rtag));
         emit_kept_handler(e);
         emit_here8(e, readable);
     }
-    u8 *writable = emit_run_check(e, RDI, size, offsetof(struct tlb, wtag));
+    u8 *writable = emit_run_check(e, RDI, size, CALLED_TLB(wtag));
     emit_kept_handler(e);
     emit_here8(e, writable);
     emit_store(e, RSI, CALLED_DISP(gpr[RSI]));
     emit_store(e, RDI, CALLED_DISP(gpr[RDI]));
     if (moves)
-        emit_run_pointer(e, RSI, RSI, offsetof(struct tlb, radd));
-    emit_run_pointer(e, RDI, RDI, offsetof(struct tlb, wadd));
+        emit_run_pointer(e, RSI, RSI, CALLED_TLB(radd));
+    emit_run_pointer(e, RDI, RDI, CALLED_TLB(wadd));
     emit_mov(e, RCX, H_GUEST_RCX);
     if (moves)
         emit_rep_movs(e, size);

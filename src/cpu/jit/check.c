@@ -12,16 +12,16 @@
 #include "cpu/jit/translate.h"
 
 /* rcx = the linear address in r11 plus `disp` plus the tag, whose index the mask makes. */
-static void emit_tag_sum(struct emit *e, s32 mask, size_t tags, s32 disp)
+static void emit_tag_sum(struct emit *e, s32 mask, s32 tags, s32 disp)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, mask);
-    emit_gs_load(e, H_SCRATCH, H_SCRATCH, (u32)tags);
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, tags);
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, disp);
 }
 
 /* Jumps by the JRCXZ that it returns if the tag says that the address in r11 and the `size` bytes there lie in its
  * page. */
-static u8 *emit_called_check(struct emit *e, s32 mask, size_t tags, unsigned size)
+static u8 *emit_called_check(struct emit *e, s32 mask, s32 tags, unsigned size)
 {
     emit_tag_sum(e, mask, tags, (s32)size - 1);
     emit_pext(e, H_SCRATCH, H_SCRATCH, CALLED_DISP(page_mask)); /* the shift count in RSP is another one here */
@@ -29,10 +29,10 @@ static u8 *emit_called_check(struct emit *e, s32 mask, size_t tags, unsigned siz
 }
 
 /* Returns with rcx = what is in the entry that the mask makes the index of. */
-static void emit_found(struct emit *e, s32 mask, size_t values)
+static void emit_found(struct emit *e, s32 mask, s32 values)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, mask);
-    emit_gs_load(e, H_SCRATCH, H_SCRATCH, (u32)values);
+    emit_gs_load(e, H_SCRATCH, H_SCRATCH, values);
     emit_ret(e);
 }
 
@@ -76,21 +76,21 @@ static void emit_shared_check(struct emit *e, const u8 *missed, bool write, bool
 {
     const s32 mask = CALLED_DISP(tlb_mask), victim_mask = CALLED_DISP(victim_mask);
     if (direct) {
-        u8 *hit = emit_called_check(e, mask, offsetof(struct tlb, dtag), size);
+        u8 *hit = emit_called_check(e, mask, CALLED_TLB(dtag), size);
         u8 *other = emit_jmp8(e);
         emit_here8(e, hit);
         emit_load(e, H_SCRATCH, CALLED_DISP(direct));
         emit_ret(e);
         emit_here8(e, other);
     }
-    u8 *hit = emit_called_check(e, mask, write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag), size);
+    u8 *hit = emit_called_check(e, mask, write ? CALLED_TLB(wtag) : CALLED_TLB(rtag), size);
     u8 *victim =
-        emit_called_check(e, victim_mask, write ? offsetof(struct tlb, vwtag) : offsetof(struct tlb, vrtag), size);
+        emit_called_check(e, victim_mask, write ? CALLED_TLB(vwtag) : CALLED_TLB(vrtag), size);
     emit_jmp(e, missed);
     emit_here8(e, hit);
-    emit_found(e, mask, write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd));
+    emit_found(e, mask, write ? CALLED_TLB(wadd) : CALLED_TLB(radd));
     emit_here8(e, victim);
-    emit_found(e, victim_mask, write ? offsetof(struct tlb, vwadd) : offsetof(struct tlb, vradd));
+    emit_found(e, victim_mask, write ? CALLED_TLB(vwadd) : CALLED_TLB(vradd));
 }
 
 /* Returns the JRCXZ to patch, which jumps when the next sample is due. `left` is where vcpu.sample_left is. */
@@ -103,7 +103,7 @@ static u8 *emit_countdown(struct emit *e, s32 left)
 }
 
 /* Jumps by the JRCXZ that it returns if the tag is that of the linear address in r11. */
-static u8 *emit_called_jump(struct emit *e, s32 mask, size_t tags)
+static u8 *emit_called_jump(struct emit *e, s32 mask, s32 tags)
 {
     emit_tag_sum(e, mask, tags, 0);
     return emit_jrcxz(e);
@@ -120,14 +120,14 @@ static void emit_shared_jump(struct emit *e, bool check)
         emit_jmp_vcpu(e, CALLED_DISP(jump_missed));
         emit_here8(e, quiet);
     }
-    u8 *hit = emit_called_jump(e, mask, offsetof(struct tlb, jtag));
-    u8 *victim = emit_called_jump(e, victim_mask, offsetof(struct tlb, jvtag));
+    u8 *hit = emit_called_jump(e, mask, CALLED_TLB(jtag));
+    u8 *victim = emit_called_jump(e, victim_mask, CALLED_TLB(jvtag));
     emit_here8(e, sample);
     emit_jmp_vcpu(e, CALLED_DISP(jump_missed));
     emit_here8(e, hit);
-    emit_found(e, mask, offsetof(struct tlb, jcode));
+    emit_found(e, mask, CALLED_TLB(jcode));
     emit_here8(e, victim);
-    emit_found(e, victim_mask, offsetof(struct tlb, jvcode));
+    emit_found(e, victim_mask, CALLED_TLB(jvcode));
 }
 
 /* A CALL, whose return address is in r11, has called what follows the jump behind it, and that calls this: the return
@@ -135,17 +135,18 @@ static void emit_shared_jump(struct emit *e, bool check)
  */
 static void emit_shared_pair(struct emit *e)
 {
-    emit_return_note(e, CALLED_DISP(return_mask) + 8);
+    const s32 pushed = 16;
+    emit_return_note(e, pushed);
     emit_op_mem(e, true, 0x8b, H_ADDR, H_VCPU, H_NONE, 1, 8);
-    emit_gs_store(e, H_ADDR, H_SCRATCH, RETURN_HOST);
+    emit_gs_store(e, H_ADDR, H_SCRATCH, RETURN_HOST + pushed);
     emit_ret_release(e, 8);
 }
 
 /* Goes on where the jump cache says, by a RET: translated code has CALLed, or would have. */
-static void emit_return_to(struct emit *e, s32 mask, size_t values)
+static void emit_return_to(struct emit *e, s32 mask, s32 values)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, mask);
-    emit_gs_push(e, H_SCRATCH, (u32)values);
+    emit_gs_push(e, H_SCRATCH, values);
     emit_ret(e);
 }
 
@@ -173,13 +174,13 @@ static void emit_shared_return(struct cache *c, struct emit *e)
     emit_load(e, H_SCRATCH, VCPU_DISP(spill));
     emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
     emit_here8(e, quiet);
-    u8 *hit = emit_called_jump(e, mask, offsetof(struct tlb, jtag));
-    u8 *victim = emit_called_jump(e, victim_mask, offsetof(struct tlb, jvtag));
+    u8 *hit = emit_called_jump(e, mask, TLB_DISP(jtag));
+    u8 *victim = emit_called_jump(e, victim_mask, TLB_DISP(jvtag));
     emit_jmp(e, leave);
     emit_here8(e, hit);
-    emit_return_to(e, mask, offsetof(struct tlb, jcode));
+    emit_return_to(e, mask, TLB_DISP(jcode));
     emit_here8(e, victim);
-    emit_return_to(e, victim_mask, offsetof(struct tlb, jvcode));
+    emit_return_to(e, victim_mask, TLB_DISP(jvcode));
 
     emit_align(e, CHECK_ALIGN);
     c->ret = e->p;
@@ -194,12 +195,12 @@ static void emit_shared_return(struct cache *c, struct emit *e)
 static void emit_jump_aside(struct emit *e)
 {
     emit_store(e, H_SCRATCH, VCPU_DISP(spill));
-    u8 *victim = emit_called_jump(e, VCPU_DISP(jump_victim_mask), offsetof(struct tlb, jvtag));
+    u8 *victim = emit_called_jump(e, VCPU_DISP(jump_victim_mask), TLB_DISP(jvtag));
     emit_load(e, H_SCRATCH, VCPU_DISP(spill));
     emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
     emit_here8(e, victim);
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_victim_mask));
-    emit_gs_jmp(e, H_SCRATCH, offsetof(struct tlb, jvcode));
+    emit_gs_jmp(e, H_SCRATCH, TLB_DISP(jvcode));
 }
 
 /* In front of a link back: requests and samples are looked at. */
@@ -217,7 +218,7 @@ static void emit_shared_back(struct emit *e)
  * exec_back_missed makes the same sum. */
 static void emit_shared_guard(struct emit *e)
 {
-    emit_tag_sum(e, CALLED_DISP(tlb_mask), offsetof(struct tlb, link), 0);
+    emit_tag_sum(e, CALLED_DISP(tlb_mask), CALLED_TLB(link), 0);
     emit_ret(e);
 }
 

@@ -332,7 +332,11 @@ static inline void emit_rep_stos(struct emit *e, unsigned size)
     emit_rep(e, size, 0xaa);
 }
 
-/* -- the TLB context, at GS -- */
+/* -- the TLB context, at GS and RSP together (tlb.gs_base): its first array is reached without a displacement -- */
+
+/* Displacement of a field of the context; the same behind a CALL. */
+#define TLB_DISP(field) ((s32)offsetof(struct tlb, field))
+#define CALLED_TLB(field) (TLB_DISP(field) + 8)
 
 /* wrgsbase src */
 static inline void emit_wrgsbase(struct emit *e, unsigned src)
@@ -341,32 +345,32 @@ static inline void emit_wrgsbase(struct emit *e, unsigned src)
     emit_op0f_reg(e, true, 0xae, 3, src);
 }
 
-/* mov dst, gs:[index * 8 + disp]; index may be H_NONE */
-static inline void emit_gs_load(struct emit *e, unsigned dst, unsigned index, u32 disp)
+/* mov dst, gs:[rsp + index * 8 + disp]; index may be H_NONE */
+static inline void emit_gs_load(struct emit *e, unsigned dst, unsigned index, s32 disp)
 {
     emit_byte(e, BYTE_SEG_GS);
-    emit_op_mem(e, true, 0x8b, dst, H_NONE, index, 8, (s32)disp);
+    emit_op_mem(e, true, 0x8b, dst, H_VCPU, index, 8, disp);
 }
 
-/* jmp gs:[index * 8 + disp] */
-static inline void emit_gs_jmp(struct emit *e, unsigned index, u32 disp)
+/* jmp gs:[rsp + index * 8 + disp] */
+static inline void emit_gs_jmp(struct emit *e, unsigned index, s32 disp)
 {
     emit_byte(e, BYTE_SEG_GS);
-    emit_op_mem(e, false, 0xff, 4, H_NONE, index, 8, (s32)disp);
+    emit_op_mem(e, false, 0xff, 4, H_VCPU, index, 8, disp);
 }
 
-/* mov gs:[index * 8 + disp], src */
-static inline void emit_gs_store(struct emit *e, unsigned src, unsigned index, u32 disp)
+/* mov gs:[rsp + index * 8 + disp], src */
+static inline void emit_gs_store(struct emit *e, unsigned src, unsigned index, s32 disp)
 {
     emit_byte(e, BYTE_SEG_GS);
-    emit_op_mem(e, true, 0x89, src, H_NONE, index, 8, (s32)disp);
+    emit_op_mem(e, true, 0x89, src, H_VCPU, index, 8, disp);
 }
 
-/* push gs:[index * 8 + disp] */
-static inline void emit_gs_push(struct emit *e, unsigned index, u32 disp)
+/* push gs:[rsp + index * 8 + disp] */
+static inline void emit_gs_push(struct emit *e, unsigned index, s32 disp)
 {
     emit_byte(e, BYTE_SEG_GS);
-    emit_op_mem(e, false, 0xff, 6, H_NONE, index, 8, (s32)disp);
+    emit_op_mem(e, false, 0xff, 6, H_VCPU, index, 8, disp);
 }
 
 /* -- jumps -- */

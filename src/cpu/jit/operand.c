@@ -138,12 +138,12 @@ unsigned emit_address(struct tr *t)
 
 /* rcx = 0 if the tag of host register addr + disp says that [addr + disp, + size) is in its page; returns the JRCXZ to
  * patch. Uses the register `index`, and r11 for the address if disp is not 0. */
-static u8 *emit_tag_check(struct emit *e, unsigned index, unsigned addr, s32 disp, unsigned size, size_t tags)
+static u8 *emit_tag_check(struct emit *e, unsigned index, unsigned addr, s32 disp, unsigned size, s32 tags)
 {
     if (disp)
         emit_lea(e, true, H_ADDR, addr, H_NONE, 1, disp);
     emit_pext(e, index, disp ? H_ADDR : addr, VCPU_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, index, (u32)tags);
+    emit_gs_load(e, H_SCRATCH, index, tags);
     emit_lea(e, true, H_SCRATCH, H_SCRATCH, addr, 1, disp + (s32)size - 1);
     emit_shr12(e, H_SCRATCH, H_SCRATCH);
     return emit_jrcxz(e);
@@ -186,10 +186,10 @@ static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, boo
         emit_place_of_site(t);
         return;
     }
-    size_t tag = write ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag);
-    size_t add = write ? offsetof(struct tlb, wadd) : offsetof(struct tlb, radd);
+    s32 tag = write ? TLB_DISP(wtag) : TLB_DISP(rtag);
+    s32 add = write ? TLB_DISP(wadd) : TLB_DISP(radd);
     if (may_be_direct(t, addr)) {
-        u8 *hit = emit_tag_check(e, H_SCRATCH, addr, disp, size, offsetof(struct tlb, dtag));
+        u8 *hit = emit_tag_check(e, H_SCRATCH, addr, disp, size, TLB_DISP(dtag));
         emit_jmp(e, c->p);
         emit_here8(e, hit);
         emit_load(e, H_SCRATCH, VCPU_DISP(direct));
@@ -199,7 +199,7 @@ static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, boo
         u8 *miss = emit_jmp8(c);
         emit_here8(c, hit);
         emit_pext(c, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
-        emit_gs_load(c, H_SCRATCH, H_SCRATCH, (u32)add);
+        emit_gs_load(c, H_SCRATCH, H_SCRATCH, add);
         emit_jmp(c, e->p);
         emit_here8(c, miss);
         return;
@@ -210,7 +210,7 @@ static void emit_check(struct tr *t, unsigned addr, s32 disp, unsigned size, boo
     emit_here8(e, hit);
     if (index == H_SCRATCH)
         emit_pext(e, H_SCRATCH, addr, VCPU_DISP(tlb_mask));
-    emit_gs_load(e, H_SCRATCH, index, (u32)add);
+    emit_gs_load(e, H_SCRATCH, index, add);
     if (disp)
         emit_lea(c, true, H_ADDR, addr, H_NONE, 1, disp);
     else
@@ -223,7 +223,7 @@ static void emit_mapped(struct tr *t, unsigned addr)
     struct emit *e = &t->hot;
     emit_pext(e, H_SCRATCH, addr, VCPU_DISP(mapped_mask));
     if (t->mode & (MODE_USER | MODE_GUEST))
-        emit_gs_load(e, H_SCRATCH, H_SCRATCH, offsetof(struct tlb, mapped_add));
+        emit_gs_load(e, H_SCRATCH, H_SCRATCH, TLB_DISP(mapped_add));
     else
         emit_op_mem(e, true, 0x8b, H_SCRATCH, H_VCPU, H_SCRATCH, 8, VCPU_DISP(mapped_add));
 }
@@ -327,7 +327,7 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
         if (before)
             emit_lea(c, true, H_ADDR, H_ADDR, H_NONE, 1, -before);
         alone = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size,
-                               flags & SITE_WRITE ? offsetof(struct tlb, wtag) : offsetof(struct tlb, rtag));
+                               flags & SITE_WRITE ? TLB_DISP(wtag) : TLB_DISP(rtag));
     }
     struct site s = {.size = (u8)size,
                      .seg = (u8)seg,

@@ -363,15 +363,16 @@ void translate_loop(struct tr *t);
 void translate_jump(struct tr *t);
 void translate_call(struct tr *t);
 void translate_return(struct tr *t);
-/* rcx = the index in the return stack by RSP behind a CALL's push, and r11, the return address, is noted there. */
-void emit_return_note(struct emit *e, s32 mask);
-#define RETURN_LA ((u32)offsetof(struct tlb, returns.la[1]))
-#define RETURN_HOST ((u32)offsetof(struct tlb, returns.host[1]))
+/* rcx = the index in the return stack by RSP behind a CALL's push, and r11, the return address, is noted there. So many
+ * bytes were pushed on the vCPU's stack. */
+void emit_return_note(struct emit *e, s32 pushed);
+#define RETURN_LA TLB_DISP(returns.la[1])
+#define RETURN_HOST TLB_DISP(returns.host[1])
 /* Goes on where the return stack knows a return to the linear address in r11 by RSP; else at `other`, 8 bytes down the
  * vCPU's stack. */
 void emit_return_match(struct emit *e, const u8 *other);
-#define RETURN_FOUND_LA ((u32)offsetof(struct tlb, returns.la[0]))
-#define RETURN_FOUND_HOST ((u32)offsetof(struct tlb, returns.host[0]))
+#define RETURN_FOUND_LA TLB_DISP(returns.la[0])
+#define RETURN_FOUND_HOST TLB_DISP(returns.host[0])
 /* Emits a jump to an offset from the page's start, which ends loans if it leaves their stretch. */
 void emit_goto(struct tr *t, s64 target, bool word);
 /* Returns where a direct branch goes, from the page's start; TARGET_NONE if the instruction is none. */

@@ -63,6 +63,7 @@ struct returns {
 
 struct tlb {
     /* reached by translated code through GS */
+    u64 mapped_add[MAPPED_COUNT]; /* of users, and of L2's kernels: mmu/users.h */
     u64 rtag[TLB_SIZE + TLB_APART];
     u64 wtag[TLB_SIZE + TLB_APART];
     u64 radd[TLB_SIZE + TLB_APART];
@@ -79,8 +80,8 @@ struct tlb {
     struct returns returns;
     u64 link[TLB_SIZE + TLB_APART]; /* of xtag's pages, for links between pages: number of the guest-physical page minus
                                        the page */
-    u64 mapped_add[MAPPED_COUNT];   /* of users, and of L2's kernels: mmu/users.h */
-    /* C only */
+    /* C only, but for what brief instructions that change contexts read */
+    u64 gs_base;              /* so that GS and the RSP of translated code make the context's address */
     struct user_space *users; /* what of it is mapped; NULL: nothing */
     u64 xtag[TLB_SIZE];       /* fetch permission: minus the page */
     u64 xgpa[TLB_SIZE];       /* guest-physical page of a fetch */

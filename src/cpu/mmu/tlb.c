@@ -322,7 +322,7 @@ static void use(struct vcpu *v, struct tlb *t)
             m->used[tlb_number(m, t->beside[i])] = m->clock;
     v->tlb = t;
     v->direct = t->direct;
-    __builtin_ia32_wrgsbase64((u64)t);
+    __builtin_ia32_wrgsbase64(t->gs_base);
     if (unlikely(v->vm->foreign))
         mmu_foreign_look(v);
 }
@@ -411,7 +411,7 @@ void mmu_beside(struct vcpu *v, struct tlb *from)
 void mmu_attach(struct vcpu *v)
 {
     mmu_select(v);
-    __builtin_ia32_wrgsbase64((u64)v->tlb);
+    __builtin_ia32_wrgsbase64(v->tlb->gs_base);
 }
 
 void mmu_init(struct vcpu *v, void *memory)
@@ -433,7 +433,9 @@ void mmu_init(struct vcpu *v, void *memory)
     v->jump_victim_mask = JUMP_VICTIM_MASK;
     v->jump_mask = JUMP_MASK;
     v->return_mask = RETURN_MASK;
-    v->mapped_mask = (MAPPED_COUNT - 1ull) << MAPPED_SHIFT;
+    v->mapped_mask[1] = (MAPPED_COUNT - 1) << (MAPPED_SHIFT - 32);
+    for (u32 i = 0; i < TLB_CONTEXTS; i++)
+        m->tlb[i].gs_base = (u64)&m->tlb[i] - ((u64)v + VCPU_BIAS);
     struct tlb_key k = key_now(v);
     v->tlb = context_create(v, &k);
     v->direct = v->tlb->direct;

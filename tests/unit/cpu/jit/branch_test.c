@@ -140,7 +140,7 @@ static void calls(void)
     PUT(0, 0xe8, 0x10, 0, 0, 0 /* call +16 */);
     translated_in(0, MODE_USER | UNITS);
     CHECK_TEXT(behind_check(0), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x05]", "mov [rcx+r15*1-0x08], r11",
-               "lea r15, [r15-0x08]", "call #6", "jmp cold", "pext rcx, r15, [vcpu.?]", "not r11",
+               "lea r15, [r15-0x08]", "call #6", "jmp cold", "pext rcx, r15, [vcpu.return_mask]", "not r11",
                "mov gs:returns.la[1][rcx*8], r11", "pop r11", "mov gs:returns.host[1][rcx*8], r11", "jmp cold");
     code_create();
     memset(cache->hot_hash, 0xff, sizeof cache->hot_hash);

@@ -395,7 +395,7 @@ static void smap(void)
     run_brief(&s);
     u64 gs;
     __asm__ volatile("rdgsbase %0" : "=r"(gs));
-    CHECK_EQ(gs, (u64)v->tlb);
+    CHECK_EQ(gs + (u64)v + VCPU_BIAS, (u64)v->tlb);
 
     TEST("a jump cache that is to be emptied, and code to be compared: the handler");
     with = v->tlb->beside[BESIDE_STAC];
