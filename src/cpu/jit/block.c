@@ -396,9 +396,9 @@ static u64 page_of(struct vcpu *v, u64 la)
 
 /*
  * The guard of a link to the block at la: what the context's entry in `link` and la add up to if la is mapped to the
- * block's page, negated; 0 if there is none. The sum is the page's number plus the offset in it. For an entry of
- * another page, or an empty one, it is that number plus a multiple of TLB_SIZE pages that is not 0, or TLB_SIZE / 2
- * pages plus such a multiple: never what a guard waits for, nor 0.
+ * block's page, which its displacement makes 1; LINK_CLOSED if there is none. The sum is the page's number plus the
+ * offset in it. For an entry of another page, or an empty one, it is that number plus a multiple of TLB_SIZE pages that
+ * is not 0, or TLB_SIZE / 2 pages plus such a multiple: never what a guard waits for, nor 0, which LINK_CLOSED waits for.
  */
 static s32 guard_of(struct vcpu *v, const struct block *to, u64 la)
 {
@@ -406,7 +406,7 @@ static s32 guard_of(struct vcpu *v, const struct block *to, u64 la)
     u32 i = tlb_index(la);
     u64 number = t->link[i] + (la & ~PAGE_MASK);
     bool is_entered = number == t->xgpa[i] >> PAGE_SHIFT && page_of(v, la) == to->page;
-    return is_entered ? -(s32)(number + to->offset) : 0;
+    return is_entered ? 1 - (s32)(number + to->offset) : LINK_CLOSED;
 }
 
 static void guard_set(const struct exit_link *link, s32 guard)
@@ -424,7 +424,7 @@ static void enters(struct exit_link *link, struct block *to)
 static void unchain(struct exit_link *link)
 {
     if (link->across)
-        guard_set(link, 0);
+        guard_set(link, LINK_CLOSED);
     else
         patch_rel32(link->field, link->stub);
     link->to = NULL;
@@ -441,9 +441,9 @@ static void link_across(struct exit_link *link, struct block *to, s32 guard)
 void block_link(struct vcpu *v, struct exit_link *link, struct block *to, u64 la)
 {
     struct cache *c = v->vm->cache;
-    s32 guard = link->across ? guard_of(v, to, la) : 0;
+    s32 guard = link->across ? guard_of(v, to, la) : LINK_CLOSED;
     spin_lock(&c->lock);
-    bool fits = link->across ? guard : to->page == link->from->page;
+    bool fits = link->across ? guard != LINK_CLOSED : to->page == link->from->page;
     if (link->across || link->lands)
         fits = fits && to->page2 == NO_PAGE;
     if (link->to || !fits || !to->valid || !link->from->valid || ((to->mode ^ link->from->mode) & ~MODE_PLAIN) ||

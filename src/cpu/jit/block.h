@@ -28,11 +28,12 @@ struct code_page {
  * unchained. To another page a guard stands in front of it: the branch is taken only if the TLB context has the page of
  * the target's block at that address (docs/engine.md "Blocks"). Otherwise the jump cache finds the way.
  */
+#define LINK_CLOSED 1 /* the guard's displacement while nothing may pass */
 struct exit_link {
     u8 *field; /* rel32 to patch, NULL: slot unused */
     union {
         u8 *stub;   /* where it points when unchained */
-        s32 *guard; /* across pages: the guard's displacement, 0 while nothing may pass */
+        s32 *guard; /* across pages: the guard's displacement */
     };
     struct block *from;
     struct block *to;          /* NULL: unchained */

@@ -9,24 +9,44 @@
  */
 #include "cpu/jit/translate.h"
 
-/* Looks at requests; without one, goes on at `here`, or behind this if it is NULL. JRCXZ reaches the start of a short
- * loop by itself, which is a jump less each time. */
-static void emit_request_check(struct tr *t, u16 target, const u8 *here)
+/*
+ * Conditional jumps that nearly always are taken cost much in code that runs once in a while: the host has forgotten
+ * them, and then takes them for such as are not. So in what each block has of its own the way that is taken by nearly
+ * all falls through: LOOP leaves it, where a sum is 1 if all is well, or JRCXZ, by the mask of the return stack, which
+ * request_raise takes away.
+ */
+static u8 *emit_busy(struct emit *e)
 {
-    struct emit *e = &t->hot, *c = &t->cold;
-    emit_load(e, H_SCRATCH, VCPU_DISP(request));
-    if (here && emit_jrcxz_back(e, here)) {
-        emit_jmp(e, c->p);
-    } else {
-        u8 *quiet = emit_jrcxz(e);
-        emit_jmp(e, c->p);
-        emit_here8(e, quiet);
-        if (here)
-            emit_jmp(e, here);
-    }
+    emit_load(e, H_SCRATCH, VCPU_DISP(return_mask));
+    return emit_jrcxz(e);
+}
+
+/* The cold part of a look at requests. */
+static const u8 *emit_request(struct tr *t, u16 target)
+{
+    struct emit *c = &t->cold;
+    const u8 *leave = c->p;
     emit_loans(c, t->loans);
     emit_mov_imm32(c, H_SCRATCH, target);
     emit_jmp_vcpu(c, VCPU_DISP(leave_request));
+    return leave;
+}
+
+/* Goes on at `here` without a request. JRCXZ reaches the start of a short loop by itself, which is a jump less each time.
+ */
+static void emit_back(struct tr *t, u16 target, const u8 *here)
+{
+    struct emit *e = &t->hot;
+    u8 *load = e->p;
+    emit_load(e, H_SCRATCH, VCPU_DISP(request));
+    if (!emit_jrcxz_back(e, here)) {
+        e->p = load;
+        u8 *busy = emit_busy(e);
+        emit_jmp(e, here);
+        emit_here8(e, busy);
+    }
+    emit_jmp(e, t->cold.p);
+    emit_request(t, target);
 }
 
 /* Leaves to exec_lookup, with what that must know to blame the branch. */
@@ -40,16 +60,16 @@ void emit_jump_cache(const struct cache *c, struct emit *e, u32 transfer)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
     emit_gs_load(e, H_SCRATCH, H_SCRATCH, TLB_DISP(jtag));
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 0);
-    u8 *hit = emit_jrcxz(e);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
+    u8 *miss = emit_loop(e);
+    emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
+    emit_gs_jmp(e, H_SCRATCH, TLB_DISP(jcode));
+    emit_here8(e, miss);
     emit_mov_imm32(e, H_SCRATCH, transfer);
     if (c)
         emit_jmp(e, c->aside);
     else
         emit_jmp_vcpu(e, VCPU_DISP(leave_lookup));
-    emit_here8(e, hit);
-    emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
-    emit_gs_jmp(e, H_SCRATCH, TLB_DISP(jcode));
 }
 
 /* The same by the code that blocks share (check.c), which finds `transfer` behind the jump. */
@@ -79,13 +99,12 @@ static void emit_lookup(struct tr *t, bool check)
         emit_call_jump(t, e, check, t->transfer);
         return;
     }
-    if (check) {
-        emit_load(e, H_SCRATCH, VCPU_DISP(request));
-        u8 *quiet = emit_jrcxz(e);
-        emit_leave_lookup(e, t->transfer);
-        emit_here8(e, quiet);
-    }
+    u8 *busy = check ? emit_busy(e) : NULL;
     emit_jump_cache(t->c, e, t->transfer);
+    if (busy) {
+        emit_here8(e, busy);
+        emit_leave_lookup(e, t->transfer);
+    }
 }
 
 /* EIP in r11d, cut to the operand size, becomes linear. */
@@ -117,28 +136,25 @@ static void emit_link_across(struct tr *t, u16 target, bool check)
     if (!t->b->hot) {
         emit_call(e, t->c->linked[check]);
     } else {
-        if (check) {
-            emit_load(e, H_SCRATCH, VCPU_DISP(request));
-            u8 *quiet = emit_jrcxz(e);
-            busy = emit_jmp8(e);
-            emit_here8(e, quiet);
-        }
+        if (check)
+            busy = emit_busy(e);
         emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(tlb_mask));
         emit_gs_load(e, H_SCRATCH, H_SCRATCH, TLB_DISP(link));
     }
     unsigned index = t->b->hot ? H_ADDR : H_NONE; /* shared code has added it */
     emit_align_rel32(e, LEA_LONG - 4 + t->b->hot);
-    emit_lea_long(e, H_SCRATCH, H_SCRATCH, index, 0);
-    u8 *guard = e->p - 4, *hit = emit_jrcxz(e);
+    emit_lea_long(e, H_SCRATCH, H_SCRATCH, index, LINK_CLOSED);
+    u8 *guard = e->p - 4, *miss = emit_loop(e);
+    emit_align_rel32(e, 1);
+    emit_jmp(e, e->p);
+    u8 *field = e->p - 4;
     if (busy)
         emit_here8(e, busy);
+    emit_here8(e, miss);
     emit_jmp(e, c->p);
     emit_call_jump(t, c, busy, t->transfer | TRANSFER_LINKS);
     emit_u32(c, (u32)(t->b->links + t->link_count - t->c->links));
-    emit_here8(e, hit);
-    emit_align_rel32(e, 1);
-    emit_jmp(e, e->p);
-    link_note(t, (struct exit_link){.field = e->p - 4, .guard = (s32 *)guard, .target = target, .across = true});
+    link_note(t, (struct exit_link){.field = field, .guard = (s32 *)guard, .target = target, .across = true});
 }
 
 static u8 *host_of_target(const struct tr *t, s64 target)
@@ -182,16 +198,23 @@ static void emit_transfer(struct tr *t, s64 target, bool word)
 {
     struct emit *e = &t->hot;
     if (is_in_page(t, target, word)) {
-        u8 *here = host_of_target(t, target);
-        if (target <= t->pos && !here && !t->b->hot)
+        u8 *here = host_of_target(t, target), *busy = NULL;
+        if (here) {
+            emit_back(t, (u16)target, here);
+            return;
+        }
+        if (target <= t->pos && !t->b->hot)
             emit_call(e, t->c->back);
         else if (target <= t->pos)
-            emit_request_check(t, (u16)target, here);
-        if (here)
-            return;
+            busy = emit_busy(e);
         emit_align_rel32(e, 1);
         emit_jmp(e, t->cold.p);
         add_link(t, e->p - 4, (u16)target, false);
+        if (busy) {
+            emit_here8(e, busy);
+            emit_jmp(e, t->cold.p);
+            emit_request(t, (u16)target);
+        }
         return;
     }
     if (word && !t->flat) {
@@ -355,11 +378,11 @@ void emit_return_match(struct emit *e, const u8 *other)
     emit_pext(e, H_SCRATCH, H_GUEST_RSP, VCPU_DISP(return_mask));
     emit_gs_push(e, H_SCRATCH, RETURN_FOUND_HOST);
     emit_gs_load(e, H_SCRATCH, H_SCRATCH, RETURN_FOUND_LA + pushed);
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
-    u8 *match = emit_jrcxz(e);
-    emit_jmp(e, other);
-    emit_here8(e, match);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 2);
+    u8 *miss = emit_loop(e);
     emit_ret(e);
+    emit_here8(e, miss);
+    emit_jmp(e, other);
 }
 
 /* Hot blocks that last have what others share: nobody looks where they return. */

@@ -388,6 +388,14 @@ static inline u8 *emit_jrcxz(struct emit *e)
     return e->p;
 }
 
+/* loop ahead: rcx -= 1; jumps if that is not 0 */
+static inline u8 *emit_loop(struct emit *e)
+{
+    emit_byte(e, 0xe2);
+    emit_byte(e, 0);
+    return e->p;
+}
+
 /* jrcxz back to there. Returns false, and emits nothing, if that is too far. */
 static inline bool emit_jrcxz_back(struct emit *e, const u8 *to)
 {
