@@ -283,9 +283,21 @@ void translate_jcc(struct tr *t)
         keep_scratch(t);
         return;
     }
+    if (target > t->pos && !t->loans) { /* rarely taken, mostly: what follows falls through */
+        t->jumps_away[t->d - t->insn] = emit_jcc32(e, cc);
+        keep_scratch(t);
+        return;
+    }
     u8 *skip = emit_jcc32(e, cc ^ CC_NOT);
     emit_goto(t, target, branch_is_word(t));
     emit_here32(e, skip);
+}
+
+void emit_jump_away(struct tr *t, u8 *jump)
+{
+    emit_here32(&t->hot, jump);
+    t->transfer = transfer_of(t, TRANSFER_JUMP, branch_size(t));
+    emit_goto(t, branch_target(t->d), branch_is_word(t));
 }
 
 /* rcx = the count register, which has the address size. */

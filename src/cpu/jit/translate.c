@@ -249,6 +249,7 @@ static void emit_insn(struct tr *t, u32 i)
     t->at[i].guest = t->pos;
     t->at[i].host = t->hot.p;
     t->at_count = i + 1;
+    t->jumps_away[i] = NULL;
     if (lends)
         make_loans(t);
     translate_insn(t);
@@ -265,6 +266,14 @@ static void emit_block(struct tr *t)
         t->pos = 0; /* falling through is never backward */
         t->transfer = 0;
         emit_goto(t, t->next, false);
+    }
+    t->loans = 0; /* they are not in force where those jump */
+    for (u32 i = 0; i < t->insn_count; i++) {
+        t->d = &t->insn[i];
+        t->pos = t->d->pos;
+        t->next = t->d->next;
+        if (t->jumps_away[i])
+            emit_jump_away(t, t->jumps_away[i]);
     }
 }
 

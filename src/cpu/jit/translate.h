@@ -142,6 +142,7 @@ struct tr {
     u8 reached_from[BLOCK_MAX_INSNS];
     struct values reached[BLOCK_MAX_INSNS];
     u8 *jumps_ahead[BLOCK_MAX_INSNS]; /* by branch that jumps ahead: where it ends, NULL as long as it is not emitted */
+    u8 *jumps_away[BLOCK_MAX_INSNS];  /* the same by conditional branch whose way on stands behind the block */
 
     /* What the body of a memory access uses: host = [rcx + mem_index + mem_disp]. */
     u8 mem_index;
@@ -358,6 +359,8 @@ void piece_sysret_amd(struct emit *e);
 
 /* branch.c */
 void translate_jcc(struct tr *t);
+/* Behind the block: where one of jumps_away goes on. t->d is its instruction. */
+void emit_jump_away(struct tr *t, u8 *jump);
 void translate_jrcxz(struct tr *t);
 void translate_loop(struct tr *t);
 void translate_jump(struct tr *t);
