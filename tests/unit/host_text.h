@@ -32,29 +32,52 @@ static const struct host_field {
     {                                                                                                                  \
 #name, offsetof(struct vcpu, name)                                                                             \
     }
-    FIELD(bit_mask[0]),      FIELD(bit_mask[1]),
-    FIELD(bit_mask[2]),      FIELD(slow_mem),
-    FIELD(slow_done),        FIELD(slow_segment),
-    FIELD(call_thunk),       FIELD(direct),
-    FIELD(leave_lookup),     FIELD(leave_chain),
-    FIELD(leave_request),    FIELD(tlb_mask),
-    FIELD(victim_mask),      FIELD(jump_victim_mask),
-    FIELD(return_mask),      FIELD(jump_mask),
-    FIELD(page_la),          FIELD(request),
-    FIELD(spill[0]),         FIELD(spill[1]),
-    FIELD(group[0]),         FIELD(group[1]),
-    FIELD(neg_cs_base),      FIELD(gpr[RCX]),
-    FIELD(gpr[RSP]),         FIELD(gpr[R11]),
-    FIELD(gpr[R14]),         FIELD(gpr[R15]),
-    FIELD(gpr[RDX]),         FIELD(gpr[R12]),
-    FIELD(gpr[R13]),         FIELD(seg[SEG_CS].base),
-    FIELD(seg[SEG_FS].base), FIELD(seg[SEG_GS].base),
-    FIELD(page_mask),        FIELD(check_missed),
-    FIELD(jump_missed),      FIELD(back_missed),
-    FIELD(sample_left),      FIELD(resume_r11),
+    FIELD(bit_mask[0]),
+    FIELD(bit_mask[1]),
+    FIELD(bit_mask[2]),
+    FIELD(slow_mem),
+    FIELD(slow_done),
+    FIELD(slow_segment),
+    FIELD(call_thunk),
+    FIELD(direct),
+    FIELD(leave_lookup),
+    FIELD(leave_chain),
+    FIELD(leave_request),
+    FIELD(tlb_mask),
+    FIELD(victim_mask),
+    FIELD(jump_victim_mask),
+    FIELD(return_mask),
+    FIELD(jump_mask),
+    FIELD(page_la),
+    FIELD(request),
+    FIELD(spill[0]),
+    FIELD(spill[1]),
+    FIELD(group[0]),
+    FIELD(group[1]),
+    FIELD(neg_cs_base),
+    FIELD(gpr[RCX]),
+    FIELD(gpr[RSP]),
+    FIELD(gpr[R11]),
+    FIELD(gpr[R14]),
+    FIELD(gpr[R15]),
+    FIELD(gpr[RDX]),
+    FIELD(gpr[R12]),
+    FIELD(gpr[R13]),
+    FIELD(seg[SEG_CS].base),
+    FIELD(seg[SEG_FS].base),
+    FIELD(seg[SEG_GS].base),
+    FIELD(page_mask),
+    FIELD(check_missed),
+    FIELD(jump_missed),
+    FIELD(back_missed),
+    FIELD(sample_left),
+    FIELD(resume_r11),
+    FIELD(one),
 
-    FIELD(crossing.mask),    FIELD(crossing.page_offset),
-    FIELD(crossing.after),   FIELD(crossing.last),
+    FIELD(crossing.mask),
+    FIELD(crossing.page_offset),
+    FIELD(crossing.after),
+    FIELD(crossing.last),
     FIELD(crossing.twin),
 };
 #undef FIELD
@@ -138,8 +161,8 @@ static inline bool host_is_site(const struct block *b, const u8 *p)
     return false;
 }
 
-/* What the instruction leaves of what the text itself has on the stack. A CALL of the next instruction but one has pushed
- * there; others come back, and the shared pair takes what was pushed. */
+/* What the instruction leaves of what the text itself has on the stack. A CALL of the next instruction but one has
+ * pushed there; others come back, and the shared pair takes what was pushed. */
 static inline unsigned host_pushed_behind(unsigned pushed, const struct host_text *t, unsigned i,
                                           const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
 {
@@ -197,9 +220,9 @@ static inline void host_line(struct host_text *t, unsigned i, unsigned pushed, c
                      host_field_name(host_vcpu_fields, ARRAY_LEN(host_vcpu_fields), offset));
             host_replace(line, "[", "]", with);
         } else if (o->mem.segment == ZYDIS_REGISTER_GS) {
-            int n = snprintf(with, sizeof with, "gs:%s",
-                             host_field_name(host_tlb_fields, ARRAY_LEN(host_tlb_fields),
-                                             (u64)o->mem.disp.value - pushed));
+            int n =
+                snprintf(with, sizeof with, "gs:%s",
+                         host_field_name(host_tlb_fields, ARRAY_LEN(host_tlb_fields), (u64)o->mem.disp.value - pushed));
             if (o->mem.index != ZYDIS_REGISTER_NONE)
                 snprintf(with + n, sizeof with - (size_t)n, "[%s*%u]", ZydisRegisterGetString(o->mem.index),
                          o->mem.scale);

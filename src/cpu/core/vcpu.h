@@ -80,7 +80,7 @@ struct vcpu {
     u64 group[GROUP_SLOTS]; /* 208: host minus linear address of pages that a group of accesses lies in */
     u32 mini_stack[3];      /* 256: where translated code's CALL pushes; a second one also into the last of group[] */
     u32 mapped_mask[2];     /* 268, at RSP: PEXT mask that makes the index in mapped_add of a linear address */
-    u32 reserved;
+    u32 one;                /* the constant */
     u64 request;            /* 280 [a]: REQ_*; zero lets loops go on */
     u64 spill[SPILL_COUNT]; /* 288 */
     u64 return_mask;        /* 320 [a]: PEXT mask that makes the index in the return stack of RSP; 0: see
@@ -268,6 +268,7 @@ struct vcpu {
 
 _Static_assert(VCPU_BIAS % 64 == 12, "RSP is the shift count of the TLB check");
 _Static_assert(offsetof(struct vcpu, mapped_mask) == VCPU_BIAS, "no displacement");
+_Static_assert(offsetof(struct vcpu, mapped_add) <= VCPU_BIAS + INT8_MAX, "a short displacement");
 #define VCPU_AT(field, offset) _Static_assert(offsetof(struct vcpu, field) == (offset), "layout.h: " #field)
 VCPU_AT(host_rsp, VCPU_HOST_RSP);
 VCPU_AT(resume, VCPU_RESUME);

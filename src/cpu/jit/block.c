@@ -396,9 +396,9 @@ static u64 page_of(struct vcpu *v, u64 la)
 
 /*
  * The guard of a link to the block at la: what the context's entry in `link` and la add up to if la is mapped to the
- * block's page, which its displacement makes 1; LINK_CLOSED if there is none. The sum is the page's number plus the
+ * block's page, negated; LINK_CLOSED if there is none. The sum is the page's number plus the
  * offset in it. For an entry of another page, or an empty one, it is that number plus a multiple of TLB_SIZE pages that
- * is not 0, or TLB_SIZE / 2 pages plus such a multiple: never what a guard waits for, nor 0, which LINK_CLOSED waits for.
+ * is not 0, or TLB_SIZE / 2 pages plus such a multiple: never what a guard waits for, nor 0.
  */
 static s32 guard_of(struct vcpu *v, const struct block *to, u64 la)
 {
@@ -406,12 +406,12 @@ static s32 guard_of(struct vcpu *v, const struct block *to, u64 la)
     u32 i = tlb_index(la);
     u64 number = t->link[i] + (la & ~PAGE_MASK);
     bool is_entered = number == t->xgpa[i] >> PAGE_SHIFT && page_of(v, la) == to->page;
-    return is_entered ? 1 - (s32)(number + to->offset) : LINK_CLOSED;
+    return is_entered ? -(s32)(number + to->offset) : LINK_CLOSED;
 }
 
 static void guard_set(const struct exit_link *link, s32 guard)
 {
-    __atomic_store_n(link->guard, guard, __ATOMIC_RELEASE);
+    __atomic_store_n(link->guard, guard + !link->from->hot, __ATOMIC_RELEASE);
 }
 
 static void enters(struct exit_link *link, struct block *to)

@@ -23,17 +23,19 @@ struct code_page {
     bool foreign; /* ram_slot.flags: RAM_FOREIGN */
 };
 
+#define LINK_CLOSED 0
+
 /*
  * One direct branch of a block. Within the page it goes to the cold stub that leaves with this record while it is
  * unchained. To another page a guard stands in front of it: the branch is taken only if the TLB context has the page of
  * the target's block at that address (docs/engine.md "Blocks"). Otherwise the jump cache finds the way.
  */
-#define LINK_CLOSED 1 /* the guard's displacement while nothing may pass */
 struct exit_link {
     u8 *field; /* rel32 to patch, NULL: slot unused */
     union {
         u8 *stub;   /* where it points when unchained */
-        s32 *guard; /* across pages: the guard's displacement */
+        s32 *guard; /* across pages: the guard's displacement: LINK_CLOSED while nothing may pass, and 1 more if its
+                       block is not hot (branch.c: good_sum) */
     };
     struct block *from;
     struct block *to;          /* NULL: unchained */

@@ -11,10 +11,26 @@
 
 /*
  * Conditional jumps that nearly always are taken cost much in code that runs once in a while: the host has forgotten
- * them, and then takes them for such as are not. So in what each block has of its own the way that is taken by nearly
- * all falls through: LOOP leaves it, where a sum is 1 if all is well, or JRCXZ, by the mask of the return stack, which
- * request_raise takes away.
+ * them, and guesses that they are not. So in what each block has of its own the way that nearly all take falls through.
+ * LOOP leaves it if a sum is not 1. In hot blocks, as LOOP is slow, JRCXZ does if the sum is not 0: then PEXT makes
+ * ones of it, and SHRX shifts a 1 by those, modulo 32.
  */
+static s32 good_sum(bool hot)
+{
+    return !hot;
+}
+
+/* Jumps ahead if rcx is not the good sum. So many bytes were pushed on the vCPU's stack. */
+static u8 *emit_bad_sum(struct emit *e, bool hot, s32 pushed)
+{
+    if (!hot)
+        return emit_loop(e);
+    emit_pext_reg(e, H_SCRATCH, H_SCRATCH, H_SCRATCH);
+    emit_shrx32(e, H_SCRATCH, VCPU_DISP(one) + pushed, H_SCRATCH);
+    return emit_jrcxz(e);
+}
+
+/* Jumps ahead if there may be a request: it takes the mask of the return stack away (request_raise). */
 static u8 *emit_busy(struct emit *e)
 {
     emit_load(e, H_SCRATCH, VCPU_DISP(return_mask));
@@ -32,7 +48,8 @@ static const u8 *emit_request(struct tr *t, u16 target)
     return leave;
 }
 
-/* Goes on at `here` without a request. JRCXZ reaches the start of a short loop by itself, which is a jump less each time.
+/* Goes on at `here` without a request. JRCXZ reaches the start of a short loop by itself, which is a jump less each
+ * time.
  */
 static void emit_back(struct tr *t, u16 target, const u8 *here)
 {
@@ -60,8 +77,8 @@ void emit_jump_cache(const struct cache *c, struct emit *e, u32 transfer)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
     emit_gs_load(e, H_SCRATCH, H_SCRATCH, TLB_DISP(jtag));
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
-    u8 *miss = emit_loop(e);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, good_sum(c));
+    u8 *miss = emit_bad_sum(e, c, 0);
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
     emit_gs_jmp(e, H_SCRATCH, TLB_DISP(jcode));
     emit_here8(e, miss);
@@ -143,8 +160,8 @@ static void emit_link_across(struct tr *t, u16 target, bool check)
     }
     unsigned index = t->b->hot ? H_ADDR : H_NONE; /* shared code has added it */
     emit_align_rel32(e, LEA_LONG - 4 + t->b->hot);
-    emit_lea_long(e, H_SCRATCH, H_SCRATCH, index, LINK_CLOSED);
-    u8 *guard = e->p - 4, *miss = emit_loop(e);
+    emit_lea_long(e, H_SCRATCH, H_SCRATCH, index, LINK_CLOSED + good_sum(t->b->hot));
+    u8 *guard = e->p - 4, *miss = emit_bad_sum(e, t->b->hot, 0);
     emit_align_rel32(e, 1);
     emit_jmp(e, e->p);
     u8 *field = e->p - 4;
@@ -390,8 +407,8 @@ void emit_return_match(struct emit *e, const u8 *other)
     emit_pext(e, H_SCRATCH, H_GUEST_RSP, VCPU_DISP(return_mask));
     emit_gs_push(e, H_SCRATCH, RETURN_FOUND_HOST);
     emit_gs_load(e, H_SCRATCH, H_SCRATCH, RETURN_FOUND_LA + pushed);
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 2);
-    u8 *miss = emit_loop(e);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
+    u8 *miss = emit_bad_sum(e, true, pushed);
     emit_ret(e);
     emit_here8(e, miss);
     emit_jmp(e, other);

@@ -84,8 +84,7 @@ static void emit_shared_check(struct emit *e, const u8 *missed, bool write, bool
         emit_here8(e, other);
     }
     u8 *hit = emit_called_check(e, mask, write ? CALLED_TLB(wtag) : CALLED_TLB(rtag), size);
-    u8 *victim =
-        emit_called_check(e, victim_mask, write ? CALLED_TLB(vwtag) : CALLED_TLB(vrtag), size);
+    u8 *victim = emit_called_check(e, victim_mask, write ? CALLED_TLB(vwtag) : CALLED_TLB(vrtag), size);
     emit_jmp(e, missed);
     emit_here8(e, hit);
     emit_found(e, mask, write ? CALLED_TLB(wadd) : CALLED_TLB(radd));

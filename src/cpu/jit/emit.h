@@ -269,6 +269,13 @@ static inline void emit_shr12(struct emit *e, unsigned dst, unsigned src)
     emit_modrm_reg(e, dst, src);
 }
 
+/* shrx dst32, [vcpu + disp], count32 */
+static inline void emit_shrx32(struct emit *e, unsigned dst, s32 disp, unsigned count)
+{
+    emit_vex(e, dst, 0, H_VCPU, 2, false, count, VEX_PP_F2, 0xf7);
+    emit_modrm_mem(e, dst, H_VCPU, H_NONE, 1, disp);
+}
+
 /* sarx dst, src, count: arithmetic; 64 bits if w, else 32 */
 static inline void emit_sarx(struct emit *e, bool w, unsigned dst, unsigned src, unsigned count)
 {

@@ -326,8 +326,7 @@ bool emit_grouped(struct tr *t, const struct access_note *note, unsigned size, u
     if (!shared) {
         if (before)
             emit_lea(c, true, H_ADDR, H_ADDR, H_NONE, 1, -before);
-        alone = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size,
-                               flags & SITE_WRITE ? TLB_DISP(wtag) : TLB_DISP(rtag));
+        alone = emit_tag_check(c, H_SCRATCH, H_ADDR, 0, size, flags & SITE_WRITE ? TLB_DISP(wtag) : TLB_DISP(rtag));
     }
     struct site s = {.size = (u8)size,
                      .seg = (u8)seg,

@@ -433,6 +433,7 @@ void mmu_init(struct vcpu *v, void *memory)
     v->jump_victim_mask = JUMP_VICTIM_MASK;
     v->jump_mask = JUMP_MASK;
     v->return_mask = RETURN_MASK;
+    v->one = 1;
     v->mapped_mask[1] = (MAPPED_COUNT - 1) << (MAPPED_SHIFT - 32);
     for (u32 i = 0; i < TLB_CONTEXTS; i++)
         m->tlb[i].gs_base = (u64)&m->tlb[i] - ((u64)v + VCPU_BIAS);

@@ -135,10 +135,10 @@ static void linking(void)
     CHECK(to->valid && !l->to);
 }
 
-/* The guard's value of a link to another page. */
+/* The guard's displacement of a link to another page, but for the good sum of a block that is not hot. */
 static s32 guard_of(const struct exit_link *link)
 {
-    return *(const s32 *)link->stub;
+    return *(const s32 *)link->stub - 1;
 }
 
 static void across(void)

@@ -25,14 +25,14 @@ static void direct(void)
 #define MOVABS 0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8 /* mov rax, 0x0807060504030201 */
 #define FOUR_MOVABS MOVABS, MOVABS, MOVABS, MOVABS
     TRANSLATE(FOUR_MOVABS, FOUR_MOVABS, FOUR_MOVABS, MOVABS, 0xe9, 0x79, 0xff, 0xff, 0xff /* jmp back */);
-    CHECK_TEXT(hot(13), "mov rcx, [vcpu.request]", "jrcxz #3", "jmp cold", "jmp hot");
+    CHECK_TEXT(hot(13), "mov rcx, [vcpu.return_mask]", "jrcxz #3", "jmp hot", "jmp cold");
 
     TEST("out of the page: a link behind its guard, or by the jump cache");
     CHECK_TEXT(HOT(0xe9, 0, 0x10, 0, 0 /* jmp +4096 */), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x1005]",
-               "call linked", "lea rcx, [rcx]", "jrcxz #6", "jmp cold", "jmp #6");
+               "call linked", "lea rcx, [rcx+0x01]", "loop #6", "jmp #5", "jmp cold");
     CHECK_TEXT(cold(), "call jump", "jmp rcx {0x8000D000}");
     CHECK_TEXT(HOT(0xeb, 0xf0 /* jmp -16 */), "mov r11, [vcpu.page_la]", "lea r11, [r11-0x0E]", "call linked_checked",
-               "lea rcx, [rcx]", "jrcxz #6", "jmp cold", "jmp #6");
+               "lea rcx, [rcx+0x01]", "loop #6", "jmp #5", "jmp cold");
 
     TEST("by nearly 2 GiB: in two steps, if it takes more than a displacement");
     CHECK_START(HOT(0xe9, 0xff, 0xff, 0xff, 0x7f /* jmp +2 GiB - 1 */), "mov r11, [vcpu.page_la]",
@@ -47,7 +47,7 @@ static void direct(void)
     TEST("with an operand of 16 bits, which cuts EIP: never a link, but in 16-bit segments");
     CHECK_START(HOT32(0x66, 0xeb, 0x10 /* jmp +16 */), "mov r11, [vcpu.page_la]", "lea r11d, [r11+0x13]",
                 "movzx r11d, r11w", "call jump_checked");
-    CHECK_START(HOT32(0x66, 0x75, 0x10 /* jnz +16 */), "jz #6", "mov r11, [vcpu.page_la]");
+    CHECK_START(HOT32(0x66, 0x75, 0x10 /* jnz +16 */), "jnz hot");
     CHECK_START(HOT16(0xeb, 0x10 /* jmp +16 */), "mov r11, [vcpu.page_la]", "lea r11d, [r11+0x12]", "movzx r11d, r11w");
     TRANSLATE_IN(MODE_SIZE_MASK | MODE_FLAT, MODE_16 | UNITS, 0xeb, 0x10 /* jmp +16 */);
     CHECK_TEXT(hot(0), "jmp cold");
@@ -56,8 +56,8 @@ static void direct(void)
     TRANSLATE_IN(0, MODE_STEP | UNITS, 0xeb, 0x10 /* jmp +16 */);
     CHECK_TEXT(hot(0), "mov r11, [vcpu.page_la]", "lea r11, [r11+0x12]", "mov ecx, 0xD000", "jmp [vcpu.leave_lookup]");
     TRANSLATE_IN(0, MODE_STEP | UNITS, 0x75, 0x10 /* jnz +16 */);
-    CHECK_TEXT(hot(0), "jz #5", "mov r11, [vcpu.page_la]", "lea r11, [r11+0x12]", "mov ecx, 0xD000",
-               "jmp [vcpu.leave_lookup]", "mov r11, [vcpu.page_la]", "lea r11, [r11+0x02]", "mov ecx, 0x00",
+    CHECK_TEXT(hot(0), "jnz #5", "mov r11, [vcpu.page_la]", "lea r11, [r11+0x02]", "mov ecx, 0x00",
+               "jmp [vcpu.leave_lookup]", "mov r11, [vcpu.page_la]", "lea r11, [r11+0x12]", "mov ecx, 0xD000",
                "jmp [vcpu.leave_lookup]");
 
     TEST("outside flat modes targets out of the page go by C, too");
@@ -147,8 +147,8 @@ static void calls(void)
     PUT(0, 0xc3 /* ret */);
     translated_in(0, MODE_USER | UNITS);
     CHECK_TEXT(behind_check(0), "mov r11, [rcx+r15*1]", "lea r15, [r15+0x08]", "pext rcx, r15, [vcpu.return_mask]",
-               "push gs:returns.host[rcx*8]", "mov rcx, gs:returns.la[rcx*8]", "lea rcx, [rcx+r11*1+0x01]", "jrcxz #8",
-               "jmp cold", "ret");
+               "push gs:returns.host[rcx*8]", "mov rcx, gs:returns.la[rcx*8]", "lea rcx, [rcx+r11*1+0x01]",
+               "pext rcx, rcx, rcx", "shrx ecx, [vcpu.one], ecx", "jrcxz #10", "ret", "jmp cold");
     CHECK_TEXT(cold(), "mov r11, r15", "call [vcpu.slow_mem]", "mov ecx, 0xF000", "jmp unknown");
 
     TEST("RET pops, then jumps");

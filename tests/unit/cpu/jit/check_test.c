@@ -121,13 +121,13 @@ static void jumps(void)
 
     TEST("a return by the return stack");
     CHECK_TEXT(shared_code(cache->ret), "mov [vcpu.spill[0]], rcx", "mov rcx, [vcpu.sample_left]",
-               "lea rcx, [rcx-0x01]", "mov [vcpu.sample_left], rcx", "jrcxz #12", "pext rcx, r15, [vcpu.return_mask]",
-               "push gs:returns.host[rcx*8]", "mov rcx, gs:returns.la[rcx*8]", "lea rcx, [rcx+r11*1+0x01]", "jrcxz #11",
-               "jmp out", "ret", "jmp out");
+               "lea rcx, [rcx-0x01]", "mov [vcpu.sample_left], rcx", "jrcxz #14", "pext rcx, r15, [vcpu.return_mask]",
+               "push gs:returns.host[rcx*8]", "mov rcx, gs:returns.la[rcx*8]", "lea rcx, [rcx+r11*1+0x01]",
+               "pext rcx, rcx, rcx", "shrx ecx, [vcpu.one], ecx", "jrcxz #13", "ret", "jmp out", "jmp out");
 
     TEST("a return that the return stack does not know, in hot code");
     CHECK_TEXT(shared_code(cache->unknown), "mov [vcpu.spill[1]], rcx" /* spill[0] behind the push */,
-               "lea rsp, [vcpu.?]", "mov rcx, [vcpu.request]", "jrcxz #6", "mov rcx, [vcpu.spill[0]]",
+               "lea rsp, [vcpu.one]" /* 8 more */, "mov rcx, [vcpu.request]", "jrcxz #6", "mov rcx, [vcpu.spill[0]]",
                "jmp [vcpu.leave_lookup]", JUMP_TEXT("jump", "jtag"), "jrcxz #15", JUMP_TEXT("jump_victim", "jvtag"),
                "jrcxz #18", "jmp #4", "pext rcx, r11, [vcpu.jump_mask]", "push gs:jcode[rcx*8]", "ret",
                "pext rcx, r11, [vcpu.jump_victim_mask]", "push gs:jvcode[rcx*8]", "ret");

@@ -194,7 +194,7 @@ static void contexts(void)
     CHECK(hit(page_b, 1, true));
     u64 gs;
     __asm__ volatile("rdgsbase %0" : "=r"(gs));
-    CHECK_EQ(gs, (u64)v->tlb);
+    CHECK_EQ(gs + (u64)v + VCPU_BIAS, (u64)v->tlb);
 
     TEST("SMAP override is a context");
     v->cr4 |= CR4_SMAP;
@@ -502,7 +502,7 @@ static void sharing(void)
     CHECK(fill(local, ACCESS_WRITE) && v->tlb != shared && hit(local, 8, true) == ram + 0xc000);
     u64 gs;
     __asm__ volatile("rdgsbase %0" : "=r"(gs));
-    CHECK_EQ(gs, (u64)v->tlb);
+    CHECK_EQ(gs + (u64)v + VCPU_BIAS, (u64)v->tlb);
     CHECK(fill(kernel, ACCESS_READ) && v->tlb != shared);
     const struct tlb *own = v->tlb;
     cr3_load(other);
