@@ -162,6 +162,12 @@ build/loops: tests/perf/loops.c
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu17 -O2 -D_GNU_SOURCE $(WARN) -static -o $@ $<
 
+# What jumps cost the host that it has forgotten: tests/perf/jumps.c
+build/jumps: tests/perf/jumps.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu17 -O2 -D_GNU_SOURCE $(WARN) -o $@ $<
+
 demo:
 	+tools/demo.sh
 

@@ -199,7 +199,7 @@ struct vcpu {
     const struct rule *broken_rule; /* of the last VM entry that failed: rule.h; NULL if none did */
 
     /* -- memory management: see mmu.h -- */
-    struct tlb *tlb; /* current context; GS base points at it while the vCPU runs */
+    struct tlb *tlb; /* current context; GS base leads to it while the vCPU runs (tlb.gs_base) */
     struct mmu *mmu;
     bool code_doubted;                       /* cpu_code_doubt was called */
     bool in_place;                           /* [a] tlb->in_place */

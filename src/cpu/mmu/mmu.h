@@ -314,7 +314,7 @@ void mmu_beside(struct vcpu *v, struct tlb *from);
 /* Is the user code of the current context executed elsewhere? Then SYSRET to it comes to C. */
 void mmu_user_away(struct vcpu *v, bool away);
 bool mmu_user_is_away(const struct vcpu *v);
-/* The calling thread is going to run this vCPU: points its GS base at the current context. */
+/* The calling thread is going to run this vCPU: its GS base leads to the current context. */
 void mmu_attach(struct vcpu *v);
 
 /* Invalidations, of what the state of the vCPU is now: after a change of CR3 call mmu_select too. Each does what the

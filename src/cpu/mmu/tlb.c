@@ -779,7 +779,7 @@ void mmu_foreign_doubt(struct vcpu *v)
     request_raise(v, REQ_FOREIGN);
 }
 
-/* GS base of the vCPU's thread stays at the current context, so that one is emptied where it is. */
+/* GS base of the vCPU's thread still leads to the current context, so that one is emptied where it is. */
 void mmu_forget(struct vcpu *v)
 {
     struct mmu *m = v->mmu;
