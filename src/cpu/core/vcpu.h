@@ -82,9 +82,9 @@ struct vcpu {
     u32 mapped_mask[2];     /* 268, at RSP: PEXT mask that makes the index in mapped_add of a linear address */
     u32 one;                /* the constant */
     u64 request;            /* 280 [a]: REQ_*; zero lets loops go on */
-    u64 spill[SPILL_COUNT]; /* 288 */
-    u64 return_mask;        /* 320 [a]: PEXT mask that makes the index in the return stack of RSP; 0: see
+    u64 return_mask;        /* 288 [a]: PEXT mask that makes the index in the return stack of RSP; 0: see
                                request_raise */
+    u64 spill[SPILL_COUNT]; /* 296 */
     u64 direct;             /* 328: host minus linear address of pages in the context's direct tags (mmu.h) */
     u64 victim_mask;        /* PEXT mask that makes the index in the victim TLB */
     u64 jump_victim_mask;   /* the same for jumps */
@@ -395,8 +395,9 @@ static inline bool cpu_has(const struct vm *vm, enum feature id)
 
 /*
  * Sets request bits, from any thread. Hot code looks for requests where it returns by the return stack: without a mask
- * that finds an entry which no return address is in, and what it does not know looks at `request`. (returns_arm is the
- * other half.) Returns the bits that were set before.
+ * that finds an entry which no return address is in, and what it does not know looks at `request`. Hot code that jumps
+ * back, and long loops, look at the mask itself. (returns_arm is the other half.) Returns the bits that were set
+ * before.
  */
 static inline u64 request_raise(struct vcpu *v, u64 bits)
 {

@@ -396,9 +396,9 @@ static u64 page_of(struct vcpu *v, u64 la)
 
 /*
  * The guard of a link to the block at la: what the context's entry in `link` and la add up to if la is mapped to the
- * block's page, negated; LINK_CLOSED if there is none. The sum is the page's number plus the
- * offset in it. For an entry of another page, or an empty one, it is that number plus a multiple of TLB_SIZE pages that
- * is not 0, or TLB_SIZE / 2 pages plus such a multiple: never what a guard waits for, nor 0.
+ * block's page, negated; LINK_CLOSED if there is none. The sum is the page's number plus the offset in it. For an entry
+ * of another page, or an empty one, it is that number plus a multiple of TLB_SIZE pages that is not 0, or TLB_SIZE / 2
+ * pages plus such a multiple: never what a guard waits for, nor 0.
  */
 static s32 guard_of(struct vcpu *v, const struct block *to, u64 la)
 {

@@ -4,7 +4,7 @@
  * A direct branch within the page is a link: it is chained to its target for good. One to another page is a link behind
  * a guard (block.h). Anything else puts the linear target in r11 and looks it up in the context's jump cache, which is
  * as valid as the TLB it belongs to. Whatever may close a loop (backward branches, indirect jumps and calls, returns;
- * outside 64-bit mode also branches ahead, as EIP wraps) looks at vcpu.request first. Outside flat modes targets that
+ * outside 64-bit mode also branches ahead, as EIP wraps) looks at requests first. Outside flat modes targets that
  * leave the page go through C, where CS limits are checked.
  */
 #include "cpu/jit/translate.h"
@@ -12,8 +12,8 @@
 /*
  * Conditional jumps that nearly always are taken cost much in code that runs once in a while: the host has forgotten
  * them, and guesses that they are not. So in what each block has of its own the way that nearly all take falls through.
- * LOOP leaves it if a sum is not 1. In hot blocks, as LOOP is slow, JRCXZ does if the sum is not 0: then PEXT makes
- * ones of it, and SHRX shifts a 1 by those, modulo 32.
+ * LOOP leaves it if a sum is not 1. In hot blocks and for returns, as LOOP is slow, JRCXZ does if the sum is not 0:
+ * then PEXT makes ones of it, and SHRX shifts a 1 by those, modulo 32.
  */
 static s32 good_sum(bool hot)
 {
@@ -38,19 +38,16 @@ static u8 *emit_busy(struct emit *e)
 }
 
 /* The cold part of a look at requests. */
-static const u8 *emit_request(struct tr *t, u16 target)
+static void emit_request(struct tr *t, u16 target)
 {
     struct emit *c = &t->cold;
-    const u8 *leave = c->p;
     emit_loans(c, t->loans);
     emit_mov_imm32(c, H_SCRATCH, target);
     emit_jmp_vcpu(c, VCPU_DISP(leave_request));
-    return leave;
 }
 
 /* Goes on at `here` without a request. JRCXZ reaches the start of a short loop by itself, which is a jump less each
- * time.
- */
+ * time. */
 static void emit_back(struct tr *t, u16 target, const u8 *here)
 {
     struct emit *e = &t->hot;
@@ -77,8 +74,8 @@ void emit_jump_cache(const struct cache *c, struct emit *e, u32 transfer)
 {
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
     emit_gs_load(e, H_SCRATCH, H_SCRATCH, TLB_DISP(jtag));
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, good_sum(c));
-    u8 *miss = emit_bad_sum(e, c, 0);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, good_sum(true));
+    u8 *miss = emit_bad_sum(e, true, 0);
     emit_pext(e, H_SCRATCH, H_ADDR, VCPU_DISP(jump_mask));
     emit_gs_jmp(e, H_SCRATCH, TLB_DISP(jcode));
     emit_here8(e, miss);
@@ -407,7 +404,7 @@ void emit_return_match(struct emit *e, const u8 *other)
     emit_pext(e, H_SCRATCH, H_GUEST_RSP, VCPU_DISP(return_mask));
     emit_gs_push(e, H_SCRATCH, RETURN_FOUND_HOST);
     emit_gs_load(e, H_SCRATCH, H_SCRATCH, RETURN_FOUND_LA + pushed);
-    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1);
+    emit_lea(e, true, H_SCRATCH, H_SCRATCH, H_ADDR, 1, 1 + good_sum(true)); /* la[] has complements */
     u8 *miss = emit_bad_sum(e, true, pushed);
     emit_ret(e);
     emit_here8(e, miss);

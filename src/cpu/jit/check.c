@@ -213,7 +213,7 @@ static void emit_shared_back(struct emit *e)
     emit_here8(e, quiet);
 }
 
-/* rcx = 0 behind the LEA of a guard if the context has the page of the link's target at the linear address in r11.
+/* rcx = 1 behind the LEA of a guard if the context has the page of the link's target at the linear address in r11.
  * exec_back_missed makes the same sum. */
 static void emit_shared_guard(struct emit *e)
 {

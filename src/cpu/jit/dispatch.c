@@ -79,9 +79,9 @@ static void heat(struct vcpu *v, const u8 *host)
         block_heat(v, b);
 }
 
-/* Hot code may return by the return stack again if no request waits any more. A request that comes meanwhile is seen
- * here, or takes the mask away behind this (request_raise). Who raised the last one may do so late, too: so it is
- * looked at wherever translated code goes on now and then. */
+/* Hot code may return by the return stack, and jump back, again if no request waits any more. A request that comes
+ * meanwhile is seen here, or takes the mask away behind this (request_raise). Who raised the last one may do so late,
+ * too: so it is looked at wherever translated code goes on now and then. */
 static void returns_arm(struct vcpu *v)
 {
     if (likely(v->return_mask))

@@ -9,7 +9,7 @@
 #include "cpu/jit/encode.h"
 
 enum {
-    H_SCRATCH = RCX, /* tested by JRCXZ */
+    H_SCRATCH = RCX, /* tested by JRCXZ and LOOP */
     H_ADDR = R11,    /* linear address of a memory operand, target of an indirect branch */
     H_VCPU = RSP,
     H_GUEST_RCX = R14,

@@ -1,9 +1,8 @@
 /*
  * Memory operands of translated code: the linear address, then the flag-free TLB check (docs/engine.md "Memory"):
  *
- *     pext rcx, addr, [tlb_mask]; mov rcx, gs:tag[rcx*8]; lea rcx, [rcx+addr+size-1]; shrx rcx, rcx, rsp(12); jrcxz hit
- *     jmp cold
- *   hit: pext rcx, addr, [tlb_mask]; mov rcx, gs:add[rcx*8]
+ *     pext rcx, addr, [tlb_mask]; mov rcx, gs:tag[rsp+rcx*8]; lea rcx, [rcx+addr+size-1]; shrx rcx, rcx, rsp(12); jrcxz
+ * hit jmp cold hit: pext rcx, addr, [tlb_mask]; mov rcx, gs:add[rsp+rcx*8]
  *
  * The cold part calls exec_slow_mem, which fills the TLB and retries, or has the instruction work on the bounce buffer:
  * loads go back into the hot part with rcx pointing there, stores run a second copy in the cold part and then call

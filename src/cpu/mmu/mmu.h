@@ -4,7 +4,7 @@
  *
  * A struct tlb is one context: (level, VPID or ASID, PCID or CR3, EPTP or nCR3, user/supervisor, SMAP override,
  * paging-control bits, PKRU). Each vCPU has a handful; entering a context that is still here costs a pointer
- * switch. Translated code finds the arrays by GS: rtag/wtag hold minus the page's linear address (so that tag +
+ * switch. Translated code finds the arrays by GS and RSP: rtag/wtag hold minus the page's linear address (so that tag +
  * address is the offset in the page on a hit), radd/wadd the host page minus the linear page. Reads and writes have
  * entries of their own, so that copying between pages that share an index does not evict at each turn. Arrays are
  * separate because SIB scales by 8 at most. An empty tag at index i is tlb_empty(i): it belongs to a page that indexes
@@ -62,7 +62,7 @@ struct returns {
 };
 
 struct tlb {
-    /* reached by translated code through GS */
+    /* reached by translated code by GS and RSP */
     u64 mapped_add[MAPPED_COUNT]; /* of users, and of L2's kernels: mmu/users.h */
     u64 rtag[TLB_SIZE + TLB_APART];
     u64 wtag[TLB_SIZE + TLB_APART];
@@ -301,8 +301,8 @@ static inline void mem_written(struct vcpu *v, const struct ram_slot *slot, gpa_
         code_written(v->vm, v, slot, gpa, size);
 }
 
-/* Selects the TLB context that fits the current state (called by mode_update, MOV CR3, VM entry and exit...), points GS
- * base at it and empties its jump cache if v->mode changed. Cheap when nothing changed. */
+/* Selects the TLB context that fits the current state (called by mode_update, MOV CR3, VM entry and exit...), has GS
+ * base lead to it and empties its jump cache if v->mode changed. Cheap when nothing changed. */
 void mmu_select_context(struct vcpu *v, bool mode_fresh /* v->mode and v->mode_crossed were made anew */);
 static inline void mmu_select(struct vcpu *v)
 {

@@ -211,6 +211,7 @@ static struct tlb *context_create(const struct vcpu *v, const struct tlb_key *k)
     context_empty(m, t);
     context_part(t);
     choices_forget(m);
+    t->gs_base = (u64)t - ((u64)v + VCPU_BIAS);
     t->key = t->of = m->key[i] = *k;
     t->shared = k->pcid == PCID_SHARED;
     users_context(v, t);
@@ -435,8 +436,6 @@ void mmu_init(struct vcpu *v, void *memory)
     v->return_mask = RETURN_MASK;
     v->one = 1;
     v->mapped_mask[1] = (MAPPED_COUNT - 1) << (MAPPED_SHIFT - 32);
-    for (u32 i = 0; i < TLB_CONTEXTS; i++)
-        m->tlb[i].gs_base = (u64)&m->tlb[i] - ((u64)v + VCPU_BIAS);
     struct tlb_key k = key_now(v);
     v->tlb = context_create(v, &k);
     v->direct = v->tlb->direct;

@@ -138,7 +138,7 @@ static void linking(void)
 /* The guard's displacement of a link to another page, but for the good sum of a block that is not hot. */
 static s32 guard_of(const struct exit_link *link)
 {
-    return *(const s32 *)link->stub - 1;
+    return *(const s32 *)link->stub - !link->from->hot;
 }
 
 static void across(void)
@@ -191,6 +191,37 @@ static void across(void)
     v->sample_left = 2; /* the jump cache knows the way: the link is chained when the jump is looked at */
     CHECK(run(0));
     CHECK(link->to && link->to != to && guard_of(link));
+
+    TEST("a hot block has another good sum, and looks at the return stack's mask");
+    code_create();
+    memset(cache->hot_hash, 0xff, sizeof cache->hot_hash);
+    PUT(0, 0xe9, 0x3b, 0x10, 0, 0);
+    PUT(PAGE_SIZE + 0x40, MOV_EAX(7), 0x85, 0xdb /* test ebx, ebx */, 0x0f, 0x85, 0xb3, 0xef, 0xff, 0xff /* jnz back */,
+        HLT);
+    v->gpr[RBX] = 0;
+    link = block(0)->links;
+    CHECK(link->from->hot && link->across && !guard_of(link));
+    CHECK(run(0));
+    CHECK(link->to == block(PAGE_SIZE + 0x40));
+    CHECK_EQ(guard_of(link), -(s32)(CODE_GPA / PAGE_SIZE + 1 + 0x40));
+    CHECK_EQ(v->gpr[RAX], 7);
+    lookups = v->stat[STAT_LOOKUP];
+    CHECK(run(0));
+    CHECK_EQ(v->stat[STAT_LOOKUP], lookups);
+    v->return_mask = 0; /* by a request that is gone */
+    CHECK(run(0));
+    CHECK(v->return_mask);
+    v->gpr[RBX] = 1;
+    request_raise(v, REQ_LEAVE);
+    v->rip = CODE;
+    execute(v);
+    CHECK(v->request && (v->rip == CODE || v->rip == CODE + PAGE_SIZE + 0x40));
+    v->request = 0;
+    v->gpr[RBX] = 0;
+    store(CODE + PAGE_SIZE + 0x41, 9);
+    CHECK(!link->to && !guard_of(link));
+    CHECK(run(0));
+    CHECK_EQ(v->gpr[RAX], 9);
 
     TEST("a page in memory too high for guards, and one with a debugger's breakpoint, get none");
     CHECK(LINK_PAGES < TLB_SIZE * PAGE_SIZE && LINK_PAGES + PAGE_SIZE < (u64)INT32_MAX);
