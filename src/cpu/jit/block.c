@@ -411,7 +411,7 @@ static s32 guard_of(struct vcpu *v, const struct block *to, u64 la)
 
 static void guard_set(const struct exit_link *link, s32 guard)
 {
-    __atomic_store_n(link->guard, guard + !link->from->hot, __ATOMIC_RELEASE);
+    __atomic_store_n(link->guard, guard + good_sum(link->from->hot), __ATOMIC_RELEASE);
 }
 
 static void enters(struct exit_link *link, struct block *to)

@@ -25,6 +25,12 @@ struct code_page {
 
 #define LINK_CLOSED 0
 
+/* What rcx is where a block's own code finds that all is well: branch.c, emit_bad_sum. */
+static inline s32 good_sum(bool hot)
+{
+    return !hot;
+}
+
 /*
  * One direct branch of a block. Within the page it goes to the cold stub that leaves with this record while it is
  * unchained. To another page a guard stands in front of it: the branch is taken only if the TLB context has the page of
@@ -34,8 +40,8 @@ struct exit_link {
     u8 *field; /* rel32 to patch, NULL: slot unused */
     union {
         u8 *stub;   /* where it points when unchained */
-        s32 *guard; /* across pages: the guard's displacement: LINK_CLOSED while nothing may pass, and 1 more if its
-                       block is not hot (branch.c: good_sum) */
+        s32 *guard; /* across pages: the guard's displacement: LINK_CLOSED while nothing may pass, and its block's
+                       good sum more */
     };
     struct block *from;
     struct block *to;          /* NULL: unchained */

@@ -10,17 +10,13 @@
 #include "cpu/jit/translate.h"
 
 /*
+ * Jumps ahead if rcx is not the good sum. So many bytes were pushed on the vCPU's stack.
+ *
  * Conditional jumps that nearly always are taken cost much in code that runs once in a while: the host has forgotten
  * them, and guesses that they are not. So in what each block has of its own the way that nearly all take falls through.
  * LOOP leaves it if a sum is not 1. In hot blocks and for returns, as LOOP is slow, JRCXZ does if the sum is not 0:
  * then PEXT makes ones of it, and SHRX shifts a 1 by those, modulo 32.
  */
-static s32 good_sum(bool hot)
-{
-    return !hot;
-}
-
-/* Jumps ahead if rcx is not the good sum. So many bytes were pushed on the vCPU's stack. */
 static u8 *emit_bad_sum(struct emit *e, bool hot, s32 pushed)
 {
     if (!hot)
@@ -208,27 +204,34 @@ static bool is_in_page(const struct tr *t, s64 target, bool word)
     return target >= 0 && target < (s64)PAGE_SIZE && !cut && !(t->mode & MODE_STEP);
 }
 
+/* A link within the page, to another block or back into this one. */
+static void emit_link_within(struct tr *t, u16 target)
+{
+    struct emit *e = &t->hot;
+    u8 *here = host_of_target(t, target), *busy = NULL;
+    if (here) {
+        emit_back(t, target, here);
+        return;
+    }
+    if (target <= t->pos && !t->b->hot)
+        emit_call(e, t->c->back);
+    else if (target <= t->pos)
+        busy = emit_busy(e);
+    emit_align_rel32(e, 1);
+    emit_jmp(e, t->cold.p);
+    add_link(t, e->p - 4, target, false);
+    if (busy) {
+        emit_here8(e, busy);
+        emit_jmp(e, t->cold.p);
+        emit_request(t, target);
+    }
+}
+
 static void emit_transfer(struct tr *t, s64 target, bool word)
 {
     struct emit *e = &t->hot;
     if (is_in_page(t, target, word)) {
-        u8 *here = host_of_target(t, target), *busy = NULL;
-        if (here) {
-            emit_back(t, (u16)target, here);
-            return;
-        }
-        if (target <= t->pos && !t->b->hot)
-            emit_call(e, t->c->back);
-        else if (target <= t->pos)
-            busy = emit_busy(e);
-        emit_align_rel32(e, 1);
-        emit_jmp(e, t->cold.p);
-        add_link(t, e->p - 4, (u16)target, false);
-        if (busy) {
-            emit_here8(e, busy);
-            emit_jmp(e, t->cold.p);
-            emit_request(t, (u16)target);
-        }
+        emit_link_within(t, (u16)target);
         return;
     }
     if (word && !t->flat) {

@@ -157,7 +157,7 @@ static void find_labels(struct tr *t)
     for (u32 i = 0; i < t->insn_count; i++) {
         t->insn[i].label = t->insn[i].loops = false;
         t->insn[i].ahead = t->insn[i].loop_end = NO_INSN;
-        t->jumps_ahead[i] = NULL;
+        t->jumps_ahead[i] = t->jumps_away[i] = NULL;
     }
     for (u32 i = 0; i < t->insn_count; i++) {
         s64 target = branch_target(&t->insn[i]);
@@ -228,12 +228,17 @@ static void prepare(struct tr *t, struct vcpu *v, const struct translation_reque
     t->at_count = t->link_count = t->place_count = t->cold_place_count = 0;
 }
 
-static void emit_insn(struct tr *t, u32 i)
+static void insn_select(struct tr *t, u32 i)
 {
-    const struct block *b = t->b;
     t->d = &t->insn[i];
     t->pos = t->d->pos;
     t->next = t->d->next;
+}
+
+static void emit_insn(struct tr *t, u32 i)
+{
+    const struct block *b = t->b;
+    insn_select(t, i);
     stack_settle(t);
     if (b->loans && t->pos == b->loan_to)
         end_loans(t);
@@ -249,7 +254,6 @@ static void emit_insn(struct tr *t, u32 i)
     t->at[i].guest = t->pos;
     t->at[i].host = t->hot.p;
     t->at_count = i + 1;
-    t->jumps_away[i] = NULL;
     if (lends)
         make_loans(t);
     translate_insn(t);
@@ -269,9 +273,7 @@ static void emit_block(struct tr *t)
     }
     t->loans = 0; /* they are not in force where those jump */
     for (u32 i = 0; i < t->insn_count; i++) {
-        t->d = &t->insn[i];
-        t->pos = t->d->pos;
-        t->next = t->d->next;
+        insn_select(t, i);
         if (t->jumps_away[i])
             emit_jump_away(t, t->jumps_away[i]);
     }
